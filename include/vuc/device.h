@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_DEVICE_H
+#define VUC_DEVICE_H
+
+/**
+ * @file
+ * A vfio-user device as its client sees it: open, look at, read, write, reset, close.
+ *
+ * "Specification" below is QEMU's docs/interop/vfio-user.rst.
+ *
+ * Every function here is called by the thread that owns the device's poll group, see
+ * <vuc/poll_group.h>. Two ways of use, which may be mixed:
+ *
+ * - the synchronous calls (vuc_device_read() and the like) return when the device has answered;
+ * - vuc_device_submit() queues a request and vuc_poll_group_poll() completes it by its callback.
+ *
+ * Requests of one device reach it in the order in which they were submitted, posted writes
+ * included.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vuc/error.h>
+#include <vuc/loopback.h>
+#include <vuc/poll_group.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vuc_device;
+
+#define VUC_DEFAULT_TIMEOUT_MS         5000    /**< default of timeout_ms */
+#define VUC_DEFAULT_MAX_DATA_XFER_SIZE 1048576 /**< default and maximum of max_data_xfer_size */
+#define VUC_DEFAULT_MAX_MSG_FDS        8       /**< default of max_msg_fds */
+#define VUC_MAX_MSG_FDS                16      /**< maximum of max_msg_fds */
+#define VUC_DEFAULT_MAX_REQUESTS       256     /**< default of max_requests */
+#define VUC_MAX_REQUESTS               4096    /**< maximum of max_requests */
+
+/** How to open a device. Fill it with vuc_device_opts_init() first. */
+struct vuc_device_opts {
+	/** Path of the server's socket, at most 107 bytes. Not used with fd or loopback. */
+	const char *path;
+	/** A connected UNIX stream socket to use instead of path, or -1. Stays the caller's: the
+	 * device works on a duplicate of it. O_NONBLOCK, which both share, is cleared. */
+	int fd;
+	/** The server, for a group whose transport is "loopback". Must outlive the device. */
+	const struct vuc_loopback_server *loopback;
+	/** The group that the device joins. NULL: the device gets one of its own. */
+	struct vuc_poll_group *group;
+	/** Transport of the group that is made when group is NULL; NULL chooses, see
+	 * struct vuc_poll_group_opts. */
+	const char *transport;
+	/** Milliseconds that the server may take to accept the connection and to answer a request.
+	 * At least 1. */
+	uint32_t timeout_ms;
+	/** Most bytes of data that one message may carry, announced in VERSION; 1 to
+	 * VUC_DEFAULT_MAX_DATA_XFER_SIZE. */
+	uint32_t max_data_xfer_size;
+	/** Most fds that one message of the server may carry, announced in VERSION; at most
+	 * VUC_MAX_MSG_FDS. */
+	uint16_t max_msg_fds;
+	/** Most requests awaiting an answer at once; a power of two, at most VUC_MAX_REQUESTS. */
+	uint16_t max_requests;
+};
+
+/** Set every field of opts to its default. */
+void vuc_device_opts_init(struct vuc_device_opts *opts);
+
+/** What client and server agreed on. Specification: VFIO_USER_VERSION. */
+struct vuc_device_version {
+	uint16_t major;              /**< major version */
+	uint16_t minor;              /**< minor version, of both sides the lower */
+	uint32_t max_msg_fds;        /**< most fds in one message to the server */
+	uint32_t max_data_xfer_size; /**< most bytes in one data message, the smaller of both sides
+				      */
+	uint32_t max_dma_maps;       /**< most DMA mappings at a time */
+	uint64_t pgsizes;            /**< page sizes for DMA mappings, or'ed together */
+	bool write_multiple;         /**< the server takes VFIO_USER_REGION_WRITE_MULTI */
+	bool twin_socket;            /**< the server's commands come over a socket of their own */
+	const char *json;            /**< the server's version data as it came; "" if none */
+};
+
+/** Specification: VFIO_USER_DEVICE_GET_INFO. */
+struct vuc_device_info {
+	uint32_t flags;       /**< VFIO_DEVICE_FLAGS_* of <linux/vfio.h> */
+	uint32_t num_regions; /**< regions 0 … num_regions - 1 can be asked about */
+	uint32_t num_irqs;    /**< IRQ indexes 0 … num_irqs - 1 can be asked about */
+};
+
+/** A part of a region that can be mapped. */
+struct vuc_region_area {
+	uint64_t offset; /**< from the start of the region */
+	uint64_t size;   /**< bytes, never 0 */
+};
+
+/** Specification: VFIO_USER_DEVICE_GET_REGION_INFO. Cached by the device when it is opened. */
+struct vuc_region {
+	uint32_t index;    /**< VFIO_PCI_*_REGION_INDEX of <linux/vfio.h>, or higher */
+	uint32_t flags;    /**< VFIO_REGION_INFO_FLAG_* of <linux/vfio.h> */
+	uint64_t size;     /**< bytes; 0: there is no such region */
+	uint64_t offset;   /**< what to add to an area's offset for mmap(2) of its fd */
+	uint32_t nr_areas; /**< parts that can be mapped; 0 with the MMAP flag: all of it */
+	uint32_t nr_fds;   /**< 0: nothing to map; 1: one for all; else one per area */
+	uint32_t type;     /**< VFIO_REGION_INFO_CAP_TYPE, 0 without one */
+	uint32_t subtype;  /**< goes with type */
+	const struct vuc_region_area *areas; /**< nr_areas of them, ascending, not overlapping */
+	const int *fds;                      /**< nr_fds of them; they stay the device's */
+};
+
+/** Specification: VFIO_USER_DEVICE_GET_IRQ_INFO. Cached by the device when it is opened. */
+struct vuc_irq {
+	uint32_t index; /**< VFIO_PCI_*_IRQ_INDEX of <linux/vfio.h>, or higher */
+	uint32_t flags; /**< VFIO_IRQ_INFO_* of <linux/vfio.h> */
+	uint32_t count; /**< interrupts of this index; 0: there are none */
+};
+
+/**
+ * Connect to a server, negotiate, and learn what the device has. Polls the group until done, so
+ * callbacks of other devices in it may run.
+ *
+ * @param opts  options; not used after the call
+ * @param dev   set to the new device on success, to NULL on failure
+ * @param err   filled on failure with what failed, on which socket, and the value seen; may be NULL
+ * @return 0; -EINVAL for options out of bounds; -ENAMETOOLONG; what connect(2) says;
+ *         -ETIMEDOUT; -EPROTO when the server breaks the protocol; -ECONNRESET when it hangs up;
+ *         -EDEADLK from a completion callback; -ENOMEM
+ */
+int vuc_device_open(
+	const struct vuc_device_opts *opts, struct vuc_device **dev, struct vuc_error *err);
+
+/**
+ * Close a device. Requests that were submitted, posted writes included, are sent and awaited for at
+ * most the timeout; what is left then completes with -ECANCELED before the call returns. Polls the
+ * group, so callbacks of other devices in it may run. NULL does nothing. Must not be called from a
+ * completion callback, and does nothing there.
+ */
+void vuc_device_close(struct vuc_device *dev);
+
+/** The version and capabilities agreed on; valid until the device is closed. */
+const struct vuc_device_version *vuc_device_version(const struct vuc_device *dev);
+
+/** The device's info; valid until the device is closed. */
+const struct vuc_device_info *vuc_device_info(const struct vuc_device *dev);
+
+/** A region by index; valid until the device is closed. NULL when index >= num_regions. */
+const struct vuc_region *vuc_device_region(const struct vuc_device *dev, uint32_t index);
+
+/** An IRQ index; valid until the device is closed. NULL when index >= num_irqs. */
+const struct vuc_irq *vuc_device_irq(const struct vuc_device *dev, uint32_t index);
+
+/** The poll group that drives the device. */
+struct vuc_poll_group *vuc_device_poll_group(const struct vuc_device *dev);
+
+/**
+ * Why the last call on this device failed or its connection ended: one line, "" when there is
+ * nothing to say. Valid until the next call on the device.
+ */
+const char *vuc_device_reason(const struct vuc_device *dev);
+
+/** Whether the connection stands. False is final: only closing is left. */
+bool vuc_device_connected(const struct vuc_device *dev);
+
+/** What a request does. */
+enum vuc_op {
+	VUC_OP_READ,         /**< read from a region */
+	VUC_OP_WRITE,        /**< write to a region and wait for the device's answer */
+	VUC_OP_WRITE_POSTED, /**< write to a region; complete when on its way, no answer asked for
+			      */
+	VUC_OP_RESET,        /**< reset the device */
+};
+
+struct vuc_request;
+
+/**
+ * A request is complete. Runs inside vuc_poll_group_poll(); may submit requests, this one again
+ * included; may not poll, open or close.
+ *
+ * @param req     the request; the caller's again
+ * @param status  0, or a negative errno: what the server answered, -ETIMEDOUT, -ECANCELED when
+ *                the device was closed, otherwise what ended the connection
+ */
+typedef void (*vuc_request_fn)(struct vuc_request *req, int status);
+
+/**
+ * A request to a device. The caller owns the memory; between submit and completion it must
+ * neither be changed nor freed, and the same holds for data.
+ */
+struct vuc_request {
+	enum vuc_op op; /**< what to do */
+	uint32_t
+		region; /**< index of the region; not used by VUC_OP_RESET, like offset and count */
+	uint64_t offset;     /**< bytes from the start of the region */
+	void *data;          /**< count bytes: read into, or written from */
+	size_t count;        /**< bytes, at least 1; split into as many messages as it takes */
+	vuc_request_fn done; /**< called exactly once for each successful submit */
+	void *arg;           /**< the caller's own */
+	struct {
+		struct vuc_request *next;
+		struct vuc_device *dev;
+		size_t submitted;
+		uint32_t outstanding;
+		int status;
+	} priv; /**< vuc's while the request is outstanding */
+};
+
+/**
+ * Queue a request. It leaves with the next vuc_poll_group_poll(), or later when max_requests are
+ * outstanding: however many are submitted, none is refused for want of room.
+ *
+ * @return 0: done() will be called exactly once, always from vuc_poll_group_poll() or
+ *         vuc_device_close(); -EINVAL for a region that does not exist, an access outside of it
+ *         or a count of 0; -EACCES for a region that can't be read or written; -EOPNOTSUPP for a
+ *         reset that the device does not support; otherwise what ended the connection
+ */
+int vuc_device_submit(struct vuc_device *dev, struct vuc_request *req);
+
+/**
+ * Read count bytes at offset of a region and wait for them.
+ * Specification: VFIO_USER_REGION_READ, one message per max_data_xfer_size bytes.
+ *
+ * @return 0; the errors of vuc_device_submit() and those of vuc_request_fn; -EDEADLK from a
+ * completion callback
+ */
+int vuc_device_read(
+	struct vuc_device *dev, uint32_t region, uint64_t offset, void *data, size_t count);
+
+/** Write count bytes at offset of a region and wait until the device has answered; otherwise like
+ * vuc_device_read(). Specification: VFIO_USER_REGION_WRITE. */
+int vuc_device_write(
+	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count);
+
+/**
+ * Queue a posted write: no answer is asked for, and an error of the device stays unknown. The data
+ * is copied. It leaves with the next poll or synchronous call; waits only when the send buffer is
+ * full. Specification: VFIO_USER_REGION_WRITE with the No_reply flag.
+ *
+ * @return as vuc_device_write(), but success says nothing of the device
+ */
+int vuc_device_write_posted(
+	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count);
+
+/** Reset the device and wait for it. Specification: VFIO_USER_DEVICE_RESET.
+ * @return as vuc_device_read(); -EOPNOTSUPP when the device has no VFIO_DEVICE_FLAGS_RESET */
+int vuc_device_reset(struct vuc_device *dev);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VUC_DEVICE_H */

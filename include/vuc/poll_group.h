@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_POLL_GROUP_H
+#define VUC_POLL_GROUP_H
+
+/**
+ * @file
+ * A poll group: the devices that one thread drives.
+ *
+ * The group owns what such a thread needs once and not per device: the io_uring of the `uring`
+ * transport, the list of devices with something to send, the clock of the timeouts.
+ *
+ * A poll group and all devices in it belong to the thread that created the group. No function
+ * that takes one of them may be called from another thread, and none of them locks.
+ */
+
+#include <stdint.h>
+
+#include <vuc/error.h>
+#include <vuc/log.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vuc_poll_group;
+
+/** How to create a poll group. Fill it with vuc_poll_group_opts_init() first. */
+struct vuc_poll_group_opts {
+	/**
+	 * Transport by name: "uring", "posix" or "loopback". NULL takes "uring", and "posix" with
+	 * one line to the log where the kernel, a sysctl or seccomp does not allow io_uring.
+	 */
+	const char *transport;
+	/** Takes the library's few log lines; NULL drops them. */
+	vuc_log_fn log;
+	/** First argument of log. */
+	void *log_arg;
+};
+
+/** Set every field of opts to its default. */
+void vuc_poll_group_opts_init(struct vuc_poll_group_opts *opts);
+
+/**
+ * Create a poll group for the calling thread.
+ *
+ * @param opts   options; NULL takes the defaults
+ * @param group  set to the new group on success, to NULL on failure
+ * @param err    filled on failure; may be NULL
+ * @return 0; -EINVAL for an unknown transport; -ENOMEM; with transport "uring" asked for by name
+ *         also what io_uring_setup(2) says, -EPERM or -ENOSYS where it is not allowed or not there
+ */
+int vuc_poll_group_create(const struct vuc_poll_group_opts *opts, struct vuc_poll_group **group,
+	struct vuc_error *err);
+
+/**
+ * Destroy a poll group. All of its devices must have been closed.
+ *
+ * @return 0, also for a NULL group; -EBUSY when a device is still open (nothing is destroyed then)
+ */
+int vuc_poll_group_destroy(struct vuc_poll_group *group);
+
+/**
+ * Send what is queued, receive what is there, complete requests and expire timeouts, for all
+ * devices of the group. Never blocks. Completion callbacks run inside this call.
+ *
+ * @return number of requests completed; -EDEADLK when called from a completion callback
+ */
+int vuc_poll_group_poll(struct vuc_poll_group *group);
+
+/** Name of the transport in use: "uring", "posix" or "loopback". Never NULL. */
+const char *vuc_poll_group_transport(const struct vuc_poll_group *group);
+
+/** System calls that the group has made for its sockets since it was created. */
+uint64_t vuc_poll_group_syscalls(const struct vuc_poll_group *group);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VUC_POLL_GROUP_H */
