@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_SESSION_INTERNAL_H
+#define VUC_SESSION_INTERNAL_H
+
+#include "command.h"
+#include "session.h"
+#include "vfio_user.h"
+
+#define MAX_MSG_FDS    16u
+#define MAX_SEGMENTS   64u /* a power of two */
+#define TX_BUFFER_SIZE (128u * 1024u)
+#define WATCHED_MSGS   1000u   /* the first messages are looked at for descriptors in any case */
+#define POSTED_ID      0xffffu /* of commands without a reply; no slot ever has it */
+
+/* What requests leave free of the send buffer: room for replies to commands of the server. */
+#define KEPT_BYTES    4096u
+#define KEPT_SEGMENTS 4u
+
+enum slot_state {
+	SLOT_FREE,
+	SLOT_WAITING,
+	SLOT_TIMED_OUT, /* told to its owner; the id is free once the late reply has come */
+};
+
+/* A request that was sent, and what its reply must look like. */
+struct slot {
+	uint16_t id; /* generation above, index below */
+	uint16_t cmd;
+	uint8_t state;
+	bool access;      /* a region access: echoed fields are checked here */
+	uint32_t segment; /* that it went into, as tx.first counts them */
+	uint32_t region;
+	uint32_t count;
+	uint32_t reply_max; /* of the body */
+	uint64_t offset;
+	void *data; /* where a region read goes */
+	vuc_session_fn done;
+	void *arg;
+	uint64_t deadline_ms; /* 0: no tick has seen it yet */
+};
+
+struct tx_segment {
+	uint32_t start;
+	uint32_t len;
+	uint16_t nr_fds;
+	bool handed; /* given out by vuc_session_next_segment(), so nothing may be added */
+	int fds[MAX_MSG_FDS];
+};
+
+/*
+ * Messages to be sent. Segments lie behind each other in a buffer, in which they start over when
+ * it has run empty, or when no room is left at its end and enough has become free at its beginning.
+ */
+struct tx {
+	uint8_t *buf;
+	uint32_t tail;
+	uint32_t first; /* of a ring of segments; counts on, modulo MAX_SEGMENTS it is the index */
+	uint32_t count;
+	struct tx_segment segments[MAX_SEGMENTS];
+};
+
+/* The message being received, while it has not come as a whole. */
+struct rx {
+	uint8_t *buf;
+	size_t size;
+	size_t len;
+	size_t total; /* of the message; 0 until its header is complete */
+	unsigned int nr_fds;
+	int fds[MAX_MSG_FDS];
+};
+
+struct vuc_session {
+	enum vuc_session_state state;
+	int error;
+	unsigned int outstanding;
+	unsigned int commands; /* those of them that are no region accesses */
+	unsigned int received; /* messages, counted up to WATCHED_MSGS */
+	unsigned int timed_out;
+	unsigned int nr_free;
+	uint32_t max_data;
+	uint16_t index_mask;
+	uint16_t *free_slots; /* a stack, so that a lone request keeps one warm slot */
+	struct slot *slots;
+	struct tx tx;
+	struct rx rx;
+	struct vuc_session_config config;
+	struct vuc_wire_version peer;
+	char *peer_json;
+	struct vuc_error reason;
+};
+
+/* transmit.c: as vuc_session_request(), in any state. */
+int session_queue(struct vuc_session *s, const struct vuc_session_request *req);
+
+/* transmit.c: answer a command of the server with an error. Returns 0, -EAGAIN. */
+int session_refuse(struct vuc_session *s, const struct vfio_user_header *cmd, int error);
+
+/* transmit.c: whether a slot's command waits here still, so that nobody can have seen it. */
+bool session_is_queued(const struct vuc_session *s, const struct slot *slot);
+
+/* negotiate.c: queue VERSION. */
+int session_negotiate(struct vuc_session *s);
+
+/* session.c: a slot's request is over; the slot can be used again before done is called. */
+void session_complete(struct vuc_session *s, struct slot *slot, struct vuc_session_reply *reply);
+
+/* session.c: DRAINING becomes CLOSED when nothing is left. */
+void session_settle(struct vuc_session *s);
+
+/* session.c: close descriptors; those that are -1 have been taken. */
+void session_close_fds(int *fds, unsigned int nr_fds);
+
+#endif /* VUC_SESSION_INTERNAL_H */

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "internal.h"
+
+static int
+alloc_tables(struct vuc_session *s)
+{
+	unsigned int n = s->config.max_requests;
+
+	s->slots = calloc(n, sizeof(*s->slots));
+	s->free_slots = calloc(n, sizeof(*s->free_slots));
+	s->tx.buf = malloc(TX_BUFFER_SIZE);
+	s->peer_json = strdup("");
+	if (s->slots == NULL || s->free_slots == NULL || s->tx.buf == NULL || s->peer_json == NULL)
+		return -ENOMEM;
+
+	for (unsigned int i = 0; i < n; i++) {
+		s->slots[i].id = (uint16_t)i;
+		s->free_slots[i] = (uint16_t)(n - 1 - i);
+	}
+	s->nr_free = n;
+	s->index_mask = (uint16_t)(n - 1);
+	return 0;
+}
+
+struct vuc_session *
+vuc_session_create(const struct vuc_session_config *config)
+{
+	struct vuc_session *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->config = *config;
+	/* A message that never fits must be refused, not put off. */
+	if (s->config.segment_max > TX_BUFFER_SIZE - KEPT_BYTES)
+		s->config.segment_max = TX_BUFFER_SIZE - KEPT_BYTES;
+	s->max_data = config->version.max_data_xfer_size;
+	vuc_wire_version_init(&s->peer);
+	if (alloc_tables(s) != 0 || session_negotiate(s) != 0) {
+		vuc_session_destroy(s);
+		return NULL;
+	}
+	return s;
+}
+
+void
+vuc_session_destroy(struct vuc_session *s)
+{
+	if (s == NULL)
+		return;
+	session_close_fds(s->rx.fds, s->rx.nr_fds);
+	free(s->rx.buf);
+	free(s->tx.buf);
+	free(s->slots);
+	free(s->free_slots);
+	free(s->peer_json);
+	free(s);
+}
+
+enum vuc_session_state
+vuc_session_state(const struct vuc_session *s)
+{
+	return s->state;
+}
+
+const char *
+vuc_session_reason(const struct vuc_session *s)
+{
+	return s->reason.text;
+}
+
+int
+vuc_session_error(const struct vuc_session *s)
+{
+	return s->error;
+}
+
+const struct vuc_wire_version *
+vuc_session_peer(const struct vuc_session *s)
+{
+	return &s->peer;
+}
+
+const char *
+vuc_session_peer_json(const struct vuc_session *s)
+{
+	return s->peer_json;
+}
+
+uint32_t
+vuc_session_max_data(const struct vuc_session *s)
+{
+	return s->max_data;
+}
+
+unsigned int
+vuc_session_outstanding(const struct vuc_session *s)
+{
+	return s->outstanding;
+}
+
+bool
+vuc_session_watches_fds(const struct vuc_session *s)
+{
+	return s->commands > 0 || s->received < WATCHED_MSGS;
+}
+
+void
+session_close_fds(int *fds, unsigned int nr_fds)
+{
+	for (unsigned int i = 0; i < nr_fds; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+		fds[i] = -1;
+	}
+}
+
+static void
+free_slot(struct vuc_session *s, struct slot *slot)
+{
+	uint16_t step = (uint16_t)(s->index_mask + 1);
+
+	slot->state = SLOT_FREE;
+	slot->id = (uint16_t)(slot->id + step);
+	if (slot->id == POSTED_ID)
+		slot->id = s->index_mask;
+	s->free_slots[s->nr_free++] = slot->id & s->index_mask;
+}
+
+/* The request no longer counts as outstanding. */
+static void
+settle_slot(struct vuc_session *s, const struct slot *slot)
+{
+	s->outstanding--;
+	if (!slot->access)
+		s->commands--;
+}
+
+void
+session_complete(struct vuc_session *s, struct slot *slot, struct vuc_session_reply *reply)
+{
+	vuc_session_fn done = slot->done;
+	void *arg = slot->arg;
+
+	if (slot->state == SLOT_TIMED_OUT) {
+		s->timed_out--;
+		free_slot(s, slot);
+		return;
+	}
+	settle_slot(s, slot);
+	free_slot(s, slot);
+	done(arg, reply);
+}
+
+void
+session_settle(struct vuc_session *s)
+{
+	if (s->state == VUC_SESSION_DRAINING && s->outstanding == 0 && s->tx.count == 0)
+		s->state = VUC_SESSION_CLOSED;
+}
+
+void
+vuc_session_drain(struct vuc_session *s)
+{
+	if (s->state == VUC_SESSION_NEGOTIATING) {
+		vuc_session_end(s, -ECANCELED, "closed while negotiating");
+		return;
+	}
+	if (s->state == VUC_SESSION_READY)
+		s->state = VUC_SESSION_DRAINING;
+	session_settle(s);
+}
+
+static void
+expire(struct vuc_session *s, struct slot *slot)
+{
+	struct vuc_error line = {0};
+	struct vuc_session_reply reply = {.status = -ETIMEDOUT, .reason = line.text};
+
+	vuc_error_set(&line, 0, "no answer to %s within %u ms", vuc_wire_command_name(slot->cmd),
+		s->config.timeout_ms);
+	if (s->state == VUC_SESSION_NEGOTIATING) {
+		vuc_session_end(s, -ETIMEDOUT, "%s", line.text);
+		return;
+	}
+	slot->state = SLOT_TIMED_OUT;
+	settle_slot(s, slot);
+	s->timed_out++;
+	slot->done(slot->arg, &reply);
+	if (s->timed_out == s->config.max_requests)
+		vuc_session_end(
+			s, -ETIMEDOUT, "the server has left %u requests unanswered", s->timed_out);
+}
+
+void
+vuc_session_tick(struct vuc_session *s, uint64_t now_ms)
+{
+	for (unsigned int i = 0; s->outstanding > 0 && i <= s->index_mask; i++) {
+		struct slot *slot = &s->slots[i];
+
+		if (slot->state != SLOT_WAITING)
+			continue;
+		if (slot->deadline_ms == 0)
+			slot->deadline_ms = now_ms + s->config.timeout_ms;
+		else if (now_ms >= slot->deadline_ms)
+			expire(s, slot);
+	}
+	session_settle(s);
+}
+
+void
+vuc_session_end(struct vuc_session *s, int error, const char *fmt, ...)
+{
+	struct vuc_session_reply reply = {.status = error, .reason = s->reason.text};
+	char text[VUC_ERROR_MAX];
+	va_list args;
+
+	if (s->state == VUC_SESSION_LOST || s->state == VUC_SESSION_CLOSED)
+		return;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	s->error = vuc_error_set(&s->reason, error, "%s", text);
+	s->state = VUC_SESSION_LOST;
+	s->tx.count = 0;
+	session_close_fds(s->rx.fds, s->rx.nr_fds);
+	s->rx.nr_fds = 0;
+
+	for (unsigned int i = 0; i <= s->index_mask; i++) {
+		if (s->slots[i].state != SLOT_FREE)
+			session_complete(s, &s->slots[i], &reply);
+	}
+}
+
+void
+vuc_session_lost(struct vuc_session *s, int error)
+{
+	if (error != 0)
+		vuc_session_end(s, error, "the connection broke: %s", strerror(-error));
+	else if (s->state == VUC_SESSION_NEGOTIATING)
+		vuc_session_end(s, -ECONNRESET,
+			"the server closed the connection instead of "
+			"answering VFIO_USER_VERSION");
+	else if (s->rx.len > 0)
+		vuc_session_end(s, -ECONNRESET,
+			"the server closed the connection %zu bytes into a message", s->rx.len);
+	else
+		vuc_session_end(s, -ECONNRESET, "the server closed the connection");
+}

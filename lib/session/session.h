@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_SESSION_SESSION_H
+#define VUC_SESSION_SESSION_H
+
+/*
+ * One vfio-user connection as a state machine without any I/O: bytes and descriptors in at the
+ * bottom, segments of bytes and descriptors out, requests in and replies out at the top. Nothing
+ * here reads a clock, a socket or a file, so that tests and fuzzers can feed it what they like.
+ *
+ *   NEGOTIATING --reply to VERSION--> READY --drain--> DRAINING --nothing left--> CLOSED
+ *        \_____________________________ | _______________/
+ *                                       v   a broken rule, the peer's close, an error below
+ *                                     LOST
+ *
+ * Callbacks may make requests. They may not destroy the session.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include <vuc/error.h>
+
+#include "version.h"
+
+struct vuc_session;
+
+enum vuc_session_state {
+	VUC_SESSION_NEGOTIATING,
+	VUC_SESSION_READY,
+	VUC_SESSION_DRAINING,
+	VUC_SESSION_LOST,
+	VUC_SESSION_CLOSED,
+};
+
+struct vuc_session_config {
+	struct vuc_wire_version version; /* what to propose; also the bounds of what is accepted */
+	uint16_t max_requests;           /* a power of two, 1 … 4096 */
+	uint32_t timeout_ms;             /* of a request */
+	uint32_t segment_max;            /* longest segment, and so longest message */
+};
+
+/* What a request got. */
+struct vuc_session_reply {
+	int status;          /* 0; what the server answered; or what ended session or request */
+	const char *reason;  /* one line unless status is 0; valid during the callback */
+	const uint8_t *body; /* valid during the callback; NULL unless status is 0 */
+	size_t len;
+	int *fds; /* the callback takes one by setting it to -1; the rest is closed */
+	unsigned int nr_fds;
+};
+
+/* A request is complete; called exactly once for each request that was accepted with a reply. */
+typedef void (*vuc_session_fn)(void *arg, const struct vuc_session_reply *reply);
+
+/* A command, without its header. */
+struct vuc_session_request {
+	uint16_t cmd;
+	bool no_reply;
+	uint16_t nr_fds;
+	const int *fds;   /* stay the caller's, open until they have been sent */
+	const void *body; /* copied */
+	size_t len;
+	const void *data; /* copied, behind body */
+	size_t data_len;
+	uint32_t reply_max;  /* most bytes of body that are accepted; 0: what the command table says
+			      */
+	vuc_session_fn done; /* not called with no_reply */
+	void *arg;
+};
+
+/* Returns a session with VERSION queued, or NULL when out of memory. */
+struct vuc_session *vuc_session_create(const struct vuc_session_config *config);
+
+/* Requests still outstanding are not told: end the session first. NULL does nothing. */
+void vuc_session_destroy(struct vuc_session *s);
+
+enum vuc_session_state vuc_session_state(const struct vuc_session *s);
+
+/* Why the session ended, one line; "" while it has not. */
+const char *vuc_session_reason(const struct vuc_session *s);
+
+/* What ended the session, a negative errno; 0 while it has not. */
+int vuc_session_error(const struct vuc_session *s);
+
+/* The server's version and capabilities; valid from READY on. */
+const struct vuc_wire_version *vuc_session_peer(const struct vuc_session *s);
+
+/* The server's version data as text, "" when there was none; valid from READY on. */
+const char *vuc_session_peer_json(const struct vuc_session *s);
+
+/* Most bytes of data in one message to or from the server: the smaller of both sides' limits. */
+uint32_t vuc_session_max_data(const struct vuc_session *s);
+
+/* Requests awaiting a reply; those timed out are not counted. */
+unsigned int vuc_session_outstanding(const struct vuc_session *s);
+
+/*
+ * Whether descriptors that come have to be seen: true at first, and whenever a request other than a
+ * region access is outstanding. A reply to an access has none, and looking for them costs time;
+ * so after many messages without any, those that a server sends all the same may be dropped.
+ */
+bool vuc_session_watches_fds(const struct vuc_session *s);
+
+/* ---- the top: requests ---- */
+
+/*
+ * Queue a command. Returns 0; -EAGAIN when the request table or the send buffer is full;
+ * -EMSGSIZE when it is longer than segment_max or the command table allows, -EINVAL for fds or
+ * flags that the table does not allow; -ENOTCONN while negotiating and from DRAINING on, or what
+ * ended the session.
+ */
+int vuc_session_request(struct vuc_session *s, const struct vuc_session_request *req);
+
+/*
+ * The two that MMIO is made of, without the detour of the general form: one REGION_READ of count
+ * bytes into data, or one REGION_WRITE of count bytes from data. done gets no body: a read has its
+ * bytes in data when status is 0. Count is at most vuc_session_max_data() and, for a write,
+ * vuc_session_max_write(). data of a read must live until done; data of a write is copied.
+ * Returns as vuc_session_request().
+ */
+int vuc_session_region_read(struct vuc_session *s, uint32_t region, uint64_t offset, void *data,
+	uint32_t count, vuc_session_fn done, void *arg);
+int vuc_session_region_write(struct vuc_session *s, uint32_t region, uint64_t offset,
+	const void *data, uint32_t count, bool no_reply, vuc_session_fn done, void *arg);
+uint32_t vuc_session_max_write(const struct vuc_session *s);
+
+/* Take no more requests; CLOSED once all are sent and answered. */
+void vuc_session_drain(struct vuc_session *s);
+
+/*
+ * Time passes: requests older than the timeout complete with -ETIMEDOUT. A request's time begins
+ * with the first tick after it was queued, so that none expires early and none needs a clock. Its
+ * id stays taken until the late reply comes, which is then dropped.
+ */
+void vuc_session_tick(struct vuc_session *s, uint64_t now_ms);
+
+/* End the session for a reason from outside, completing every request with error (a negative
+ * errno). Nothing happens when it has ended already. */
+void vuc_session_end(struct vuc_session *s, int error, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* ---- the bottom: bytes ---- */
+
+/* A run of whole messages to be sent at once. */
+struct vuc_session_segment {
+	const uint8_t *bytes;
+	size_t len;
+	const int *fds;
+	unsigned int nr_fds;
+};
+
+/*
+ * The next segment to send; false when there is none. It stays the next one, unchanged, until
+ * vuc_session_sent() says that it is out.
+ */
+bool vuc_session_next_segment(struct vuc_session *s, struct vuc_session_segment *segment);
+void vuc_session_sent(struct vuc_session *s);
+
+/* Whether there is something to send. */
+bool vuc_session_has_segment(const struct vuc_session *s);
+
+/*
+ * Bytes came, with the descriptors that came in the same receive: they belong to the last message
+ * that these bytes are a part of, since the kernel ends a receive behind the send that carried
+ * descriptors. The descriptors are the session's from now on.
+ */
+void vuc_session_received(struct vuc_session *s, const uint8_t *bytes, size_t len, const int *fds,
+	unsigned int nr_fds);
+
+/* The connection below ended: 0 for the peer's close, else a negative errno. */
+void vuc_session_lost(struct vuc_session *s, int error);
+
+#endif /* VUC_SESSION_SESSION_H */

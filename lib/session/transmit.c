@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <string.h>
+
+#include "internal.h"
+
+static struct tx_segment *
+segment_at(struct tx *tx, uint32_t n)
+{
+	return &tx->segments[n % MAX_SEGMENTS];
+}
+
+static struct tx_segment *
+last_segment(struct tx *tx)
+{
+	return segment_at(tx, tx->first + tx->count - 1);
+}
+
+/* Move the tail to where len bytes are free behind each other; false when they are nowhere. */
+static bool
+find_room(struct tx *tx, uint32_t len)
+{
+	uint32_t oldest = segment_at(tx, tx->first)->start;
+
+	if (tx->count == 0)
+		tx->tail = 0;
+	else if (tx->tail < oldest)
+		return len < oldest - tx->tail;
+	if (len <= TX_BUFFER_SIZE - tx->tail)
+		return true;
+	if (tx->count == 0 || len >= oldest)
+		return false;
+	tx->tail = 0;
+	return true;
+}
+
+static bool
+can_extend(struct vuc_session *s, uint32_t len)
+{
+	const struct tx_segment *last;
+
+	if (s->tx.count == 0)
+		return false;
+	last = last_segment(&s->tx);
+	return !last->handed && last->nr_fds == 0 && last->start + last->len == s->tx.tail &&
+		last->len + len <= s->config.segment_max;
+}
+
+static void
+begin_segment(struct tx *tx, const int *fds, uint16_t nr_fds)
+{
+	struct tx_segment *segment;
+
+	tx->count++;
+	segment = last_segment(tx);
+	segment->start = tx->tail;
+	segment->len = 0;
+	segment->handed = false;
+	segment->nr_fds = nr_fds;
+	if (nr_fds > 0)
+		memcpy(segment->fds, fds, nr_fds * sizeof(*fds));
+}
+
+/*
+ * Room for a message of len bytes at the end of the last segment; NULL when there is none.
+ * Descriptors begin a segment of their own, so that they ride on the first byte of their message.
+ */
+static uint8_t *
+reserve(struct vuc_session *s, uint32_t len, const int *fds, uint16_t nr_fds, bool reply)
+{
+	uint32_t max_segments = reply ? MAX_SEGMENTS : MAX_SEGMENTS - KEPT_SEGMENTS;
+	struct tx *tx = &s->tx;
+	uint8_t *at;
+
+	if (!find_room(tx, reply ? len : len + KEPT_BYTES))
+		return NULL;
+	if (nr_fds > 0 || !can_extend(s, len)) {
+		if (tx->count >= max_segments)
+			return NULL;
+		begin_segment(tx, fds, nr_fds);
+	}
+	last_segment(tx)->len += len;
+	at = tx->buf + tx->tail;
+	tx->tail += len;
+	return at;
+}
+
+/* For the message that was last put into the last segment. */
+static struct slot *
+take_slot(struct vuc_session *s, uint16_t cmd, vuc_session_fn done, void *arg)
+{
+	struct slot *slot = &s->slots[s->free_slots[--s->nr_free]];
+
+	slot->state = SLOT_WAITING;
+	slot->cmd = cmd;
+	slot->access = false;
+	slot->segment = s->tx.first + s->tx.count - 1;
+	slot->done = done;
+	slot->arg = arg;
+	slot->deadline_ms = 0;
+	s->outstanding++;
+	return slot;
+}
+
+static void
+put_header(uint8_t *at, uint16_t id, uint16_t cmd, uint32_t size, uint32_t flags, uint32_t error_no)
+{
+	const struct vfio_user_header header = {
+		.msg_id = id,
+		.cmd = cmd,
+		.msg_size = size,
+		.flags = flags,
+		.error_no = error_no,
+	};
+
+	memcpy(at, &header, sizeof(header));
+}
+
+static uint32_t
+reply_bound(const struct vuc_session *s, const struct vuc_wire_command *row)
+{
+	if (row->reply_max == VUC_WIRE_DATA)
+		return row->reply_min + s->max_data;
+	return row->reply_max;
+}
+
+static int
+check_request(const struct vuc_session *s, const struct vuc_wire_command *row,
+	const struct vuc_session_request *req, size_t len)
+{
+	size_t max;
+
+	if (row == NULL || row->from_server || (req->no_reply && !row->no_reply))
+		return -EINVAL;
+	if (req->nr_fds > MAX_MSG_FDS || (req->nr_fds > 0 && !row->request_fds))
+		return -EINVAL;
+	if (s->state != VUC_SESSION_NEGOTIATING && req->nr_fds > s->peer.max_msg_fds)
+		return -EINVAL;
+	max = row->request_max == VUC_WIRE_DATA ? (size_t)row->request_min + s->max_data
+						: row->request_max;
+	if (len < row->request_min || len > max)
+		return -EMSGSIZE;
+	if (len + sizeof(struct vfio_user_header) > s->config.segment_max)
+		return -EMSGSIZE;
+	return 0;
+}
+
+int
+session_queue(struct vuc_session *s, const struct vuc_session_request *req)
+{
+	const struct vuc_wire_command *row = vuc_wire_command(req->cmd);
+	size_t len = req->len + req->data_len;
+	uint32_t size = (uint32_t)(sizeof(struct vfio_user_header) + len);
+	uint32_t flags = VFIO_USER_F_TYPE_COMMAND;
+	uint16_t id = POSTED_ID;
+	uint8_t *at;
+	int rc = check_request(s, row, req, len);
+
+	if (rc != 0)
+		return rc;
+	if (!req->no_reply && s->nr_free == 0)
+		return -EAGAIN;
+	at = reserve(s, size, req->fds, req->nr_fds, false);
+	if (at == NULL)
+		return -EAGAIN;
+
+	if (req->no_reply) {
+		flags |= VFIO_USER_F_NO_REPLY;
+	} else {
+		struct slot *slot = take_slot(s, req->cmd, req->done, req->arg);
+
+		s->commands++;
+		slot->reply_max = req->reply_max != 0 ? req->reply_max : reply_bound(s, row);
+		id = slot->id;
+	}
+	put_header(at, id, req->cmd, size, flags, 0);
+	at += sizeof(struct vfio_user_header);
+	if (req->len > 0)
+		memcpy(at, req->body, req->len);
+	if (req->data_len > 0)
+		memcpy(at + req->len, req->data, req->data_len);
+	return 0;
+}
+
+static int
+not_ready(const struct vuc_session *s)
+{
+	return s->state == VUC_SESSION_LOST ? s->error : -ENOTCONN;
+}
+
+int
+vuc_session_request(struct vuc_session *s, const struct vuc_session_request *req)
+{
+	if (s->state != VUC_SESSION_READY)
+		return not_ready(s);
+	return session_queue(s, req);
+}
+
+int
+session_refuse(struct vuc_session *s, const struct vfio_user_header *cmd, int error)
+{
+	uint8_t *at = reserve(s, sizeof(*cmd), NULL, 0, true);
+
+	if (at == NULL)
+		return -EAGAIN;
+	put_header(at, cmd->msg_id, cmd->cmd, sizeof(*cmd),
+		VFIO_USER_F_TYPE_REPLY | VFIO_USER_F_ERROR, (uint32_t)error);
+	return 0;
+}
+
+static void
+put_access(uint8_t *at, uint32_t region, uint64_t offset, uint32_t count)
+{
+	const struct vfio_user_region_access access = {
+		.offset = offset,
+		.region = region,
+		.count = count,
+	};
+
+	memcpy(at, &access, sizeof(access));
+}
+
+#define ACCESS_SIZE \
+	((uint32_t)(sizeof(struct vfio_user_header) + sizeof(struct vfio_user_region_access)))
+
+static struct slot *
+take_access_slot(struct vuc_session *s, uint16_t cmd, uint32_t region, uint64_t offset,
+	uint32_t count, vuc_session_fn done, void *arg)
+{
+	struct slot *slot = take_slot(s, cmd, done, arg);
+
+	slot->access = true;
+	slot->region = region;
+	slot->offset = offset;
+	slot->count = count;
+	slot->reply_max = sizeof(struct vfio_user_region_access);
+	return slot;
+}
+
+int
+vuc_session_region_read(struct vuc_session *s, uint32_t region, uint64_t offset, void *data,
+	uint32_t count, vuc_session_fn done, void *arg)
+{
+	struct slot *slot;
+	uint8_t *at;
+
+	if (s->state != VUC_SESSION_READY)
+		return not_ready(s);
+	if (count > s->max_data)
+		return -EMSGSIZE;
+	if (s->nr_free == 0)
+		return -EAGAIN;
+	at = reserve(s, ACCESS_SIZE, NULL, 0, false);
+	if (at == NULL)
+		return -EAGAIN;
+
+	slot = take_access_slot(s, VFIO_USER_REGION_READ, region, offset, count, done, arg);
+	slot->reply_max += count;
+	slot->data = data;
+	put_header(at, slot->id, VFIO_USER_REGION_READ, ACCESS_SIZE, VFIO_USER_F_TYPE_COMMAND, 0);
+	put_access(at + sizeof(struct vfio_user_header), region, offset, count);
+	return 0;
+}
+
+uint32_t
+vuc_session_max_write(const struct vuc_session *s)
+{
+	uint32_t room = s->config.segment_max - ACCESS_SIZE;
+
+	return s->max_data < room ? s->max_data : room;
+}
+
+int
+vuc_session_region_write(struct vuc_session *s, uint32_t region, uint64_t offset, const void *data,
+	uint32_t count, bool no_reply, vuc_session_fn done, void *arg)
+{
+	uint32_t flags = VFIO_USER_F_TYPE_COMMAND;
+	uint16_t id = POSTED_ID;
+	uint8_t *at;
+
+	if (s->state != VUC_SESSION_READY)
+		return not_ready(s);
+	if (count > vuc_session_max_write(s))
+		return -EMSGSIZE;
+	if (!no_reply && s->nr_free == 0)
+		return -EAGAIN;
+	at = reserve(s, ACCESS_SIZE + count, NULL, 0, false);
+	if (at == NULL)
+		return -EAGAIN;
+
+	if (no_reply)
+		flags |= VFIO_USER_F_NO_REPLY;
+	else
+		id = take_access_slot(s, VFIO_USER_REGION_WRITE, region, offset, count, done, arg)
+			     ->id;
+	put_header(at, id, VFIO_USER_REGION_WRITE, ACCESS_SIZE + count, flags, 0);
+	put_access(at + sizeof(struct vfio_user_header), region, offset, count);
+	memcpy(at + ACCESS_SIZE, data, count);
+	return 0;
+}
+
+bool
+session_is_queued(const struct vuc_session *s, const struct slot *slot)
+{
+	const struct tx *tx = &s->tx;
+
+	return slot->segment - tx->first < tx->count &&
+		!tx->segments[slot->segment % MAX_SEGMENTS].handed;
+}
+
+bool
+vuc_session_has_segment(const struct vuc_session *s)
+{
+	return s->tx.count > 0;
+}
+
+bool
+vuc_session_next_segment(struct vuc_session *s, struct vuc_session_segment *segment)
+{
+	struct tx_segment *first = segment_at(&s->tx, s->tx.first);
+
+	if (s->tx.count == 0)
+		return false;
+	first->handed = true;
+	segment->bytes = s->tx.buf + first->start;
+	segment->len = first->len;
+	segment->fds = first->fds;
+	segment->nr_fds = first->nr_fds;
+	return true;
+}
+
+void
+vuc_session_sent(struct vuc_session *s)
+{
+	if (s->tx.count == 0)
+		return;
+	s->tx.first++;
+	s->tx.count--;
+	session_settle(s);
+}
