@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Transport to a server inside the process: poll() hands each message to the server's function
+ * and its reply to the owner. No socket, no system call, no copy but the server's own.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "transport.h"
+#include "vfio_user.h"
+
+#define REPLY_SIZE (2u * 1024 * 1024)
+
+struct loopback_conn {
+	struct vuc_conn base;
+	struct loopback_group *group;
+	const struct vuc_loopback_server *server;
+	struct loopback_conn *next; /* of those with something to handle */
+	bool queued;
+	bool lost;
+	struct vuc_segment segment; /* len 0: nothing to handle */
+	uint8_t *reply;
+};
+
+struct loopback_group {
+	struct vuc_transport_group base;
+	struct loopback_conn *first;
+};
+
+static int
+loopback_group_create(
+	struct vuc_transport_group **group, vuc_log_fn log, void *log_arg, struct vuc_error *err)
+{
+	struct loopback_group *g = calloc(1, sizeof(*g));
+
+	(void)log;
+	(void)log_arg;
+	if (g == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for a poll group");
+	g->base.ops = &vuc_transport_loopback;
+	*group = &g->base;
+	return 0;
+}
+
+static void
+loopback_group_destroy(struct vuc_transport_group *group)
+{
+	free(group);
+}
+
+static int
+loopback_open(struct vuc_transport_group *group, const struct vuc_transport_address *address,
+	const struct vuc_conn_events *events, void *owner, struct vuc_conn **conn,
+	struct vuc_error *err)
+{
+	struct loopback_conn *c = calloc(1, sizeof(*c));
+	uint8_t *reply = malloc(REPLY_SIZE);
+
+	if (c == NULL || reply == NULL) {
+		free(c);
+		free(reply);
+		return vuc_error_set(err, -ENOMEM, "no memory for a connection");
+	}
+	c->base.ops = &vuc_transport_loopback;
+	c->base.events = events;
+	c->base.owner = owner;
+	c->group = (struct loopback_group *)group;
+	c->server = address->loopback;
+	c->reply = reply;
+	*conn = &c->base;
+	return 0;
+}
+
+static void
+unqueue(struct loopback_conn *c)
+{
+	for (struct loopback_conn **p = &c->group->first; *p != NULL; p = &(*p)->next) {
+		if (*p == c) {
+			*p = c->next;
+			break;
+		}
+	}
+	c->queued = false;
+}
+
+static void
+loopback_close(struct vuc_conn *conn)
+{
+	struct loopback_conn *c = (struct loopback_conn *)conn;
+
+	unqueue(c);
+	if (!c->lost && c->server->disconnect != NULL)
+		c->server->disconnect(c->server->arg);
+	free(c->reply);
+	free(c);
+}
+
+/* The peer must not see descriptors change that stay ours, so it gets duplicates. */
+static int
+duplicate_fds(struct vuc_loopback_msg *msg, const struct vuc_segment *segment)
+{
+	for (msg->nr_fds = 0; msg->nr_fds < segment->nr_fds; msg->nr_fds++) {
+		int fd = dup(segment->fds[msg->nr_fds]);
+
+		if (fd < 0)
+			return -errno;
+		msg->fds[msg->nr_fds] = fd;
+	}
+	return 0;
+}
+
+static void
+close_fds(const struct vuc_loopback_msg *msg)
+{
+	for (unsigned int i = 0; i < msg->nr_fds; i++) {
+		if (msg->fds[i] >= 0)
+			close(msg->fds[i]);
+	}
+}
+
+static int
+handle_message(struct loopback_conn *c, const struct vuc_segment *segment, size_t len)
+{
+	struct vuc_loopback_msg req = {
+		.bytes = (uint8_t *)(uintptr_t)segment->bytes, .len = len, .size = len};
+	struct vuc_loopback_msg reply = {.bytes = c->reply, .size = REPLY_SIZE};
+	int rc = duplicate_fds(&req, segment);
+
+	if (rc == 0)
+		rc = c->server->handle(c->server->arg, &req, &reply);
+	close_fds(&req);
+	if (rc != 0)
+		return rc;
+	if (reply.len > 0)
+		c->base.events->received(&c->base, reply.bytes, reply.len, reply.fds, reply.nr_fds);
+	return 0;
+}
+
+/* Hand the messages of a segment to the server, one by one. */
+static void
+handle_segment(struct loopback_conn *c)
+{
+	struct vuc_segment rest = c->segment;
+
+	while (rest.len > 0) {
+		struct vfio_user_header header;
+
+		memcpy(&header, rest.bytes, sizeof(header));
+		if (handle_message(c, &rest, header.msg_size) != 0) {
+			c->lost = true;
+			c->base.events->lost(&c->base, 0);
+			return;
+		}
+		rest.bytes += header.msg_size;
+		rest.len -= header.msg_size;
+		rest.nr_fds = 0;
+	}
+	c->segment.len = 0;
+	c->base.events->sent(&c->base);
+}
+
+static int
+loopback_send(struct vuc_conn *conn, const struct vuc_segment *segment)
+{
+	struct loopback_conn *c = (struct loopback_conn *)conn;
+
+	if (c->segment.len > 0)
+		return -EAGAIN;
+	c->segment = *segment;
+	if (!c->queued) {
+		c->queued = true;
+		c->next = c->group->first;
+		c->group->first = c;
+	}
+	return 0;
+}
+
+static unsigned int
+loopback_poll(struct vuc_transport_group *group)
+{
+	struct loopback_group *g = (struct loopback_group *)group;
+	unsigned int nr_events = 0;
+
+	/* One at a time from the head: an event may close any other connection. */
+	while (g->first != NULL) {
+		struct loopback_conn *c = g->first;
+
+		g->first = c->next;
+		c->queued = false;
+		handle_segment(c);
+		nr_events++;
+	}
+	return nr_events;
+}
+
+const struct vuc_transport_ops vuc_transport_loopback = {
+	.name = "loopback",
+	.sockets = false,
+	.group_create = loopback_group_create,
+	.group_destroy = loopback_group_destroy,
+	.open = loopback_open,
+	.close = loopback_close,
+	.send = loopback_send,
+	.poll = loopback_poll,
+};

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Transport by plain system calls, for kernels and containers without io_uring.
+ *
+ * A connection that has just sent, or that awaits an answer, is *active*: every poll tries to
+ * receive from it. One that has been quiet for a while is left to epoll, which is asked now and
+ * then for all of them at once. An active one is not in epoll: its peer would pay for the
+ * notification with every message that it sends.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "fds.h"
+#include "transport.h"
+
+#define QUIET_POLLS    1024u /* without an answer owed, until a connection is left to epoll */
+#define EPOLL_INTERVAL 64u   /* polls between looks at epoll while others are active */
+#define MAX_EVENTS     64    /* of one look */
+#define RX_SIZE        (64u * 1024) /* of one receive */
+
+struct posix_conn {
+	struct vuc_conn base;
+	struct posix_group *group;
+	int fd;
+	bool active;  /* on the group's list */
+	bool watched; /* by epoll */
+	unsigned int quiet;
+	struct vuc_segment segment; /* what is left of the one being sent */
+};
+
+struct posix_group {
+	struct vuc_transport_group base;
+	int epoll_fd;
+	unsigned int polls;
+	unsigned int nr_conns;
+	unsigned int nr_active;
+	unsigned int max_active;
+	struct posix_conn **active;
+	uint8_t rx[RX_SIZE];
+};
+
+static int
+posix_group_create(
+	struct vuc_transport_group **group, vuc_log_fn log, void *log_arg, struct vuc_error *err)
+{
+	struct posix_group *g = calloc(1, sizeof(*g));
+
+	(void)log;
+	(void)log_arg;
+	if (g == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for a poll group");
+	g->base.ops = &vuc_transport_posix;
+	g->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (g->epoll_fd < 0) {
+		int rc = -errno;
+
+		free(g);
+		return vuc_error_set(err, rc, "epoll_create1: %s", strerror(-rc));
+	}
+	*group = &g->base;
+	return 0;
+}
+
+static void
+posix_group_destroy(struct vuc_transport_group *group)
+{
+	struct posix_group *g = (struct posix_group *)group;
+
+	close(g->epoll_fd);
+	free(g->active);
+	free(g);
+}
+
+static void
+activate(struct posix_conn *c)
+{
+	struct posix_group *g = c->group;
+
+	c->quiet = 0;
+	if (c->active)
+		return;
+	if (c->watched)
+		epoll_ctl(g->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
+	c->watched = false;
+	c->active = true;
+	g->active[g->nr_active++] = c;
+}
+
+static void
+take_off_list(struct posix_conn *c)
+{
+	struct posix_group *g = c->group;
+
+	c->active = false;
+	for (unsigned int i = 0; i < g->nr_active; i++) {
+		if (g->active[i] == c) {
+			g->active[i] = g->active[--g->nr_active];
+			return;
+		}
+	}
+}
+
+/* Leave a quiet connection to epoll. Where that fails, it stays active, which costs but works. */
+static void
+deactivate(struct posix_conn *c)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
+
+	c->quiet = 0;
+	if (epoll_ctl(c->group->epoll_fd, EPOLL_CTL_ADD, c->fd, &event) != 0)
+		return;
+	c->watched = true;
+	take_off_list(c);
+}
+
+/* Nothing more is received. */
+static void
+forget(struct posix_conn *c)
+{
+	if (c->active)
+		take_off_list(c);
+	if (c->watched)
+		epoll_ctl(c->group->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
+	c->watched = false;
+}
+
+/* Every connection may be active at once. */
+static int
+grow_active(struct posix_group *g)
+{
+	unsigned int max = g->max_active == 0 ? 8 : g->max_active * 2;
+	struct posix_conn **active;
+
+	if (g->nr_conns < g->max_active)
+		return 0;
+	active = realloc(g->active, max * sizeof(struct posix_conn *));
+	if (active == NULL)
+		return -ENOMEM;
+	g->active = active;
+	g->max_active = max;
+	return 0;
+}
+
+static int
+posix_open(struct vuc_transport_group *group, const struct vuc_transport_address *address,
+	const struct vuc_conn_events *events, void *owner, struct vuc_conn **conn,
+	struct vuc_error *err)
+{
+	struct posix_group *g = (struct posix_group *)group;
+	struct posix_conn *c = calloc(1, sizeof(*c));
+
+	if (c == NULL || grow_active(g) != 0) {
+		free(c);
+		return vuc_error_set(err, -ENOMEM, "no memory for a connection");
+	}
+	c->base.ops = &vuc_transport_posix;
+	c->base.events = events;
+	c->base.owner = owner;
+	c->group = g;
+	c->fd = address->fd;
+	g->nr_conns++;
+	activate(c);
+	*conn = &c->base;
+	return 0;
+}
+
+static void
+posix_close(struct vuc_conn *conn)
+{
+	struct posix_conn *c = (struct posix_conn *)conn;
+
+	forget(c);
+	close(c->fd);
+	c->group->nr_conns--;
+	free(c);
+}
+
+static ssize_t
+send_with_fds(int fd, const struct vuc_segment *s)
+{
+	struct vuc_fds_control control = {0};
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)s->bytes, .iov_len = s->len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	vuc_fds_put(&msg, &control, s->fds, s->nr_fds);
+	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static ssize_t
+send_once(struct posix_conn *c)
+{
+	const struct vuc_segment *s = &c->segment;
+
+	c->group->base.syscalls++;
+	if (s->nr_fds > 0)
+		return send_with_fds(c->fd, s);
+	return send(c->fd, s->bytes, s->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Returns 1 when the segment is out, 0 when a part of it is, or a negative errno. */
+static int
+send_some(struct posix_conn *c)
+{
+	ssize_t n = send_once(c);
+
+	/* The peer has closed: what it sent before is still to be received, so that finds out. */
+	if (n < 0 && errno == EPIPE)
+		n = (ssize_t)c->segment.len;
+	if (n < 0)
+		return errno == EINTR ? -EAGAIN : -errno;
+	c->segment.bytes += n;
+	c->segment.len -= (size_t)n;
+	c->segment.nr_fds = 0;
+	return c->segment.len == 0 ? 1 : 0;
+}
+
+static int
+posix_send(struct vuc_conn *conn, const struct vuc_segment *segment)
+{
+	struct posix_conn *c = (struct posix_conn *)conn;
+	int rc;
+
+	c->segment = *segment;
+	rc = send_some(c);
+	if (rc < 0)
+		c->segment.len = 0;
+	if (rc >= 0 || rc == -EAGAIN)
+		activate(c);
+	else
+		forget(c);
+	return rc;
+}
+
+static void
+lose(struct posix_conn *c, int error)
+{
+	forget(c);
+	c->base.events->lost(&c->base, error);
+}
+
+/* Go on with a segment that the kernel has taken in part. Returns false when the conn is lost. */
+static bool
+continue_send(struct posix_conn *c)
+{
+	int rc = send_some(c);
+
+	if (rc == 1)
+		c->base.events->sent(&c->base);
+	if (rc >= 0 || rc == -EAGAIN)
+		return true;
+	lose(c, rc);
+	return false;
+}
+
+static ssize_t
+receive_with_fds(struct posix_conn *c, int *fds, unsigned int *nr_fds)
+{
+	struct vuc_fds_control control;
+	struct iovec iov = {.iov_base = c->group->rx, .iov_len = RX_SIZE};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.space,
+		.msg_controllen = sizeof(control.space),
+	};
+	ssize_t n = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n > 0 && msg.msg_controllen > 0)
+		*nr_fds = vuc_fds_take(&msg, fds);
+	return n;
+}
+
+/* Returns whether there was an event. */
+static bool
+receive(struct posix_conn *c)
+{
+	struct posix_group *g = c->group;
+	unsigned int nr_fds = 0;
+	int fds[VUC_FDS_MAX];
+	ssize_t n;
+
+	g->base.syscalls++;
+	if (c->base.watch_fds)
+		n = receive_with_fds(c, fds, &nr_fds);
+	else
+		n = recv(c->fd, g->rx, RX_SIZE, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (n <= 0) {
+		lose(c, n == 0 ? 0 : -errno);
+		return true;
+	}
+	c->quiet = 0;
+	c->base.events->received(&c->base, g->rx, (size_t)n, fds, nr_fds);
+	return true;
+}
+
+static void
+look_at_epoll(struct posix_group *g)
+{
+	struct epoll_event events[MAX_EVENTS];
+	int n;
+
+	g->base.syscalls++;
+	n = epoll_wait(g->epoll_fd, events, MAX_EVENTS, 0);
+	for (int i = 0; i < n; i++)
+		activate(events[i].data.ptr);
+}
+
+static unsigned int
+posix_poll(struct vuc_transport_group *group)
+{
+	struct posix_group *g = (struct posix_group *)group;
+	unsigned int nr_events = 0;
+
+	if (g->nr_conns > g->nr_active && (g->nr_active == 0 || ++g->polls % EPOLL_INTERVAL == 0))
+		look_at_epoll(g);
+
+	/* An event may take this or another connection off the list: at worst one is skipped. */
+	for (unsigned int i = 0; i < g->nr_active; i++) {
+		struct posix_conn *c = g->active[i];
+
+		if (c->segment.len > 0 && !continue_send(c))
+			nr_events++;
+		else if (receive(c))
+			nr_events++;
+		else if (!c->base.owed && c->segment.len == 0 && ++c->quiet > QUIET_POLLS)
+			deactivate(c);
+	}
+	return nr_events;
+}
+
+const struct vuc_transport_ops vuc_transport_posix = {
+	.name = "posix",
+	.sockets = true,
+	.group_create = posix_group_create,
+	.group_destroy = posix_group_destroy,
+	.open = posix_open,
+	.close = posix_close,
+	.send = posix_send,
+	.poll = posix_poll,
+};

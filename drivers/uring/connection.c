@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "uring.h"
+
+static void
+init_messages(struct uring_conn *c)
+{
+	c->rx_iov = (struct iovec){.iov_base = c->rx, .iov_len = sizeof(c->rx)};
+	c->rx_msg.msg_iov = &c->rx_iov;
+	c->rx_msg.msg_iovlen = 1;
+	c->multishot_msg.msg_controllen = sizeof(c->rx_control.space);
+	c->tx_msg.msg_iov = &c->tx_iov;
+	c->tx_msg.msg_iovlen = 1;
+}
+
+int
+uring_open(struct vuc_transport_group *group, const struct vuc_transport_address *address,
+	const struct vuc_conn_events *events, void *owner, struct vuc_conn **conn,
+	struct vuc_error *err)
+{
+	struct uring_group *g = (struct uring_group *)group;
+	struct uring_conn *c;
+	int rc;
+
+	if (g->nr_free_slots == 0)
+		return vuc_error_set(
+			err, -ENOSPC, "a poll group holds at most %u connections", MAX_CONNS);
+	c = calloc(1, sizeof(*c));
+	if (c == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for a connection");
+	c->base.ops = &vuc_transport_uring;
+	c->base.events = events;
+	c->base.owner = owner;
+	c->group = g;
+	c->fd = address->fd;
+	c->slot = g->free_slots[g->nr_free_slots - 1];
+	rc = io_uring_register_files_update(&g->ring, c->slot, &c->fd, 1);
+	if (rc < 0) {
+		free(c);
+		return vuc_error_set(err, rc, "io_uring file table: %s", strerror(-rc));
+	}
+	g->nr_free_slots--;
+	g->nr_conns++;
+	init_messages(c);
+	*conn = &c->base;
+	return 0;
+}
+
+void
+uring_free_if_done(struct uring_conn *c)
+{
+	if (!c->closed || c->inflight > 0)
+		return;
+	c->group->nr_conns--;
+	free(c);
+}
+
+/* Returns when the kernel has let go of everything that was submitted for the connection. */
+static void
+cancel_all(struct uring_conn *c)
+{
+	struct io_uring_sync_cancel_reg cancel = {
+		.fd = (int)c->slot,
+		.flags = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD |
+			IORING_ASYNC_CANCEL_FD_FIXED,
+		.timeout = {.tv_sec = -1, .tv_nsec = -1},
+	};
+
+	io_uring_register_sync_cancel(&c->group->ring, &cancel);
+}
+
+void
+uring_close(struct vuc_conn *conn)
+{
+	struct uring_conn *c = (struct uring_conn *)conn;
+	struct uring_group *g = c->group;
+	int none = -1;
+
+	uring_deactivate(c);
+	c->closed = true;
+	c->lost = true;
+	if (c->inflight > 0) {
+		/* Entries not yet submitted point to the connection, too. */
+		if (io_uring_sq_ready(&g->ring) > 0)
+			uring_submit(g);
+		shutdown(c->fd, SHUT_RDWR);
+		cancel_all(c);
+	}
+	io_uring_register_files_update(&g->ring, c->slot, &none, 1);
+	g->free_slots[g->nr_free_slots++] = (uint16_t)c->slot;
+	close(c->fd);
+	uring_free_if_done(c);
+}
+
+static void
+submit_segment(struct uring_conn *c)
+{
+	struct io_uring_sqe *sqe = uring_get_sqe(c->group);
+	const struct vuc_segment *s = &c->segment;
+
+	if (s->nr_fds == 0) {
+		io_uring_prep_send(sqe, (int)c->slot, s->bytes, s->len, MSG_NOSIGNAL);
+	} else {
+		c->tx_iov.iov_base = (void *)(uintptr_t)s->bytes;
+		c->tx_iov.iov_len = s->len;
+		vuc_fds_put(&c->tx_msg, &c->tx_control, s->fds, s->nr_fds);
+		io_uring_prep_sendmsg(sqe, (int)c->slot, &c->tx_msg, MSG_NOSIGNAL);
+	}
+	uring_set_data(sqe, c, OP_SEND);
+}
+
+int
+uring_send(struct vuc_conn *conn, const struct vuc_segment *segment)
+{
+	struct uring_conn *c = (struct uring_conn *)conn;
+
+	if (c->segment.len > 0)
+		return -EAGAIN;
+	c->segment = *segment;
+	submit_segment(c);
+	uring_activate(c);
+	return 0;
+}
+
+void
+uring_lose(struct uring_conn *c, int error)
+{
+	uring_deactivate(c);
+	if (c->lost)
+		return;
+	c->lost = true;
+	c->base.events->lost(&c->base, error);
+}
+
+void
+uring_sent(struct uring_conn *c, int res)
+{
+	if (c->lost)
+		return;
+	/* The peer has closed: what it sent before is still to be received, so that finds out. */
+	if (res == -EPIPE)
+		res = (int)c->segment.len;
+	if (res < 0) {
+		uring_lose(c, res);
+		return;
+	}
+	c->segment.bytes += res;
+	c->segment.len -= (size_t)res;
+	c->segment.nr_fds = 0;
+	if (c->segment.len > 0)
+		submit_segment(c);
+	else
+		c->base.events->sent(&c->base);
+}

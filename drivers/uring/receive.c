@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "uring.h"
+
+int
+uring_setup_buffers(struct uring_group *g)
+{
+	size_t ring_size = NR_BUFFERS * sizeof(struct io_uring_buf);
+	struct io_uring_buf_reg reg = {.ring_entries = NR_BUFFERS, .bgid = BUFFER_GROUP};
+	void *ring = NULL;
+	int rc;
+
+	g->buffers = malloc((size_t)NR_BUFFERS * BUFFER_SIZE);
+	if (g->buffers == NULL || posix_memalign(&ring, 4096, ring_size) != 0)
+		return -ENOMEM;
+	g->buf_ring = ring;
+	reg.ring_addr = (uint64_t)(uintptr_t)ring;
+	rc = io_uring_register_buf_ring(&g->ring, &reg, 0);
+	if (rc != 0)
+		return rc;
+	io_uring_buf_ring_init(g->buf_ring);
+	for (unsigned int i = 0; i < NR_BUFFERS; i++)
+		io_uring_buf_ring_add(g->buf_ring, g->buffers + (size_t)i * BUFFER_SIZE,
+			BUFFER_SIZE, (unsigned short)i, io_uring_buf_ring_mask(NR_BUFFERS), (int)i);
+	io_uring_buf_ring_advance(g->buf_ring, NR_BUFFERS);
+	return 0;
+}
+
+void
+uring_free_buffers(struct uring_group *g)
+{
+	free(g->buf_ring);
+	free(g->buffers);
+}
+
+static void
+recycle(struct uring_group *g, unsigned int id)
+{
+	io_uring_buf_ring_add(g->buf_ring, g->buffers + (size_t)id * BUFFER_SIZE, BUFFER_SIZE,
+		(unsigned short)id, io_uring_buf_ring_mask(NR_BUFFERS), 0);
+	io_uring_buf_ring_advance(g->buf_ring, 1);
+}
+
+void
+uring_deactivate(struct uring_conn *c)
+{
+	struct uring_group *g = c->group;
+
+	if (!c->active)
+		return;
+	c->active = false;
+	for (unsigned int i = 0; i < g->nr_active; i++) {
+		if (g->active[i] == c) {
+			g->active[i] = g->active[--g->nr_active];
+			return;
+		}
+	}
+}
+
+static void
+disarm(struct uring_conn *c)
+{
+	struct io_uring_sqe *sqe = uring_get_sqe(c->group);
+
+	io_uring_prep_cancel64(sqe, (uint64_t)(uintptr_t)c | OP_MULTISHOT, 0);
+	uring_set_data(sqe, c, OP_IGNORE);
+	sqe->flags &= (uint8_t)~IOSQE_FIXED_FILE;
+	c->disarming = true;
+}
+
+void
+uring_activate(struct uring_conn *c)
+{
+	struct uring_group *g = c->group;
+
+	c->quiet = 0;
+	if (c->active || c->lost)
+		return;
+	/* On a busy core those that are armed stay so. */
+	if (c->armed && g->nr_active >= EAGER_MAX)
+		return;
+	if (c->armed && !c->disarming)
+		disarm(c);
+	c->active = true;
+	g->active[g->nr_active++] = c;
+}
+
+static void
+arm(struct uring_conn *c)
+{
+	struct io_uring_sqe *sqe;
+
+	uring_deactivate(c);
+	if (c->armed)
+		return;
+	sqe = uring_get_sqe(c->group);
+	io_uring_prep_recvmsg_multishot(sqe, (int)c->slot, &c->multishot_msg, MSG_CMSG_CLOEXEC);
+	uring_set_data(sqe, c, OP_MULTISHOT);
+	sqe->flags |= IOSQE_BUFFER_SELECT;
+	sqe->buf_group = BUFFER_GROUP;
+	c->armed = true;
+}
+
+static void
+receive_eagerly(struct uring_conn *c)
+{
+	struct io_uring_sqe *sqe = uring_get_sqe(c->group);
+
+	if (c->base.watch_fds) {
+		c->rx_msg.msg_control = c->rx_control.space;
+		c->rx_msg.msg_controllen = sizeof(c->rx_control.space);
+		io_uring_prep_recvmsg(
+			sqe, (int)c->slot, &c->rx_msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} else {
+		c->rx_msg.msg_controllen = 0;
+		io_uring_prep_recv(sqe, (int)c->slot, c->rx, sizeof(c->rx), MSG_DONTWAIT);
+	}
+	uring_set_data(sqe, c, OP_EAGER);
+	c->eager_out = true;
+}
+
+void
+uring_prepare_receives(struct uring_group *g)
+{
+	bool crowded = g->nr_active > EAGER_MAX;
+
+	for (unsigned int i = 0; i < g->nr_active;) {
+		struct uring_conn *c = g->active[i];
+
+		if (c->eager_out) {
+			i++;
+		} else if (crowded || (!c->base.owed && ++c->quiet > QUIET_POLLS)) {
+			arm(c);
+		} else {
+			if (c->base.owed)
+				receive_eagerly(c);
+			i++;
+		}
+	}
+}
+
+/* Tell the owner, or drop what came when it no longer listens. */
+static void
+deliver(struct uring_conn *c, const uint8_t *bytes, size_t len, struct msghdr *msg)
+{
+	unsigned int nr_fds = 0;
+	int fds[VUC_FDS_MAX];
+
+	if (msg->msg_controllen > 0)
+		nr_fds = vuc_fds_take(msg, fds);
+	if (c->lost) {
+		for (unsigned int i = 0; i < nr_fds; i++)
+			close(fds[i]);
+		return;
+	}
+	c->quiet = 0;
+	c->base.events->received(&c->base, bytes, len, fds, nr_fds);
+}
+
+void
+uring_received_eager(struct uring_conn *c, int res)
+{
+	c->eager_out = false;
+	if (res == -EAGAIN || res == -EINTR || res == -ECANCELED)
+		return;
+	if (res > 0)
+		deliver(c, c->rx, (size_t)res, &c->rx_msg);
+	else
+		uring_lose(c, res);
+}
+
+static void
+take_buffer(struct uring_conn *c, const struct io_uring_cqe *cqe)
+{
+	unsigned int id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+	void *buffer = c->group->buffers + (size_t)id * BUFFER_SIZE;
+	struct io_uring_recvmsg_out *out =
+		io_uring_recvmsg_validate(buffer, cqe->res, &c->multishot_msg);
+
+	if (out != NULL) {
+		struct msghdr msg = {
+			.msg_control = (uint8_t *)(out + 1) + c->multishot_msg.msg_namelen,
+			.msg_controllen = out->controllen,
+		};
+		size_t len = io_uring_recvmsg_payload_length(out, cqe->res, &c->multishot_msg);
+
+		if (len > 0)
+			deliver(c, io_uring_recvmsg_payload(out, &c->multishot_msg), len, &msg);
+		else
+			uring_lose(c, 0);
+	}
+	recycle(c->group, id);
+}
+
+void
+uring_received_multishot(struct uring_conn *c, const struct io_uring_cqe *cqe)
+{
+	if (!(cqe->flags & IORING_CQE_F_MORE)) {
+		c->armed = false;
+		c->disarming = false;
+	}
+	if (cqe->flags & IORING_CQE_F_BUFFER)
+		take_buffer(c, cqe);
+	else if (cqe->res < 0 && cqe->res != -ECANCELED && cqe->res != -ENOBUFS)
+		uring_lose(c, cqe->res);
+
+	/* The kernel ends a multishot when it likes, as when the buffers have run out. */
+	if (!c->armed && !c->active && !c->lost)
+		arm(c);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_DRIVERS_URING_H
+#define VUC_DRIVERS_URING_H
+
+/*
+ * Transport by io_uring, one ring per polling thread.
+ *
+ * Two ways to receive, chosen per connection:
+ *
+ * - *eager*, while an answer is owed and few connections are busy: each poll submits a RECVMSG
+ *   that does not wait, in the same system call as the sends. On a core of one's own that is
+ *   the fastest way there is, close to spinning on recv(2).
+ * - *armed*: one multishot RECVMSG with a ring of buffers waits in the kernel and costs nothing
+ *   until something comes, which the kernel then says in a flag of the shared ring. For idle
+ *   connections, and when many share the core.
+ *
+ * A connection becomes eager when it sends and is armed when it has been quiet for a while.
+ */
+
+#include <liburing.h>
+
+#include "fds.h"
+#include "transport.h"
+
+#define SQ_ENTRIES    256u
+#define CQ_ENTRIES    4096u
+#define MAX_CONNS     1024u
+#define EAGER_MAX     4u    /* connections; with more of them busy, all are armed */
+#define QUIET_POLLS   1024u /* without an answer owed, until a connection is armed */
+#define EAGER_RX_SIZE (36u * 1024)
+#define NR_BUFFERS    128u /* for multishot receives, a power of two */
+#define BUFFER_SIZE   8192u
+#define BUFFER_GROUP  0
+
+/* What a completion belongs to, in the low bits of its user_data. */
+enum uring_op {
+	OP_IGNORE,
+	OP_SEND,
+	OP_EAGER,
+	OP_MULTISHOT,
+};
+#define OP_MASK 7u
+
+struct uring_conn {
+	struct vuc_conn base;
+	struct uring_group *group;
+	int fd;
+	unsigned int slot; /* in the ring's file table */
+	unsigned int inflight;
+	unsigned int quiet;
+	bool active;    /* on the list of those that receive eagerly */
+	bool armed;     /* a multishot receive is in the kernel */
+	bool disarming; /* and is being cancelled */
+	bool eager_out; /* an eager receive is in the kernel */
+	bool lost;      /* nothing follows */
+	bool closed;    /* by its owner; freed with its last completion */
+	struct vuc_segment segment;
+	struct msghdr tx_msg;
+	struct iovec tx_iov;
+	struct vuc_fds_control tx_control;
+	struct msghdr rx_msg;
+	struct iovec rx_iov;
+	struct vuc_fds_control rx_control;
+	struct msghdr multishot_msg;
+	uint8_t rx[EAGER_RX_SIZE];
+};
+
+struct uring_group {
+	struct vuc_transport_group base;
+	struct io_uring ring;
+	struct io_uring_buf_ring *buf_ring;
+	uint8_t *buffers;
+	unsigned int nr_conns; /* closed ones with completions to come included */
+	unsigned int nr_active;
+	unsigned int nr_free_slots;
+	uint16_t free_slots[MAX_CONNS];
+	struct uring_conn *active[MAX_CONNS];
+};
+
+/* group.c: a submission entry; submits what is there when the queue is full. Never NULL. */
+struct io_uring_sqe *uring_get_sqe(struct uring_group *g);
+void uring_submit(struct uring_group *g);
+
+static inline void
+uring_set_data(struct io_uring_sqe *sqe, struct uring_conn *c, enum uring_op op)
+{
+	c->inflight++;
+	io_uring_sqe_set_data64(sqe, (uint64_t)(uintptr_t)c | op);
+	sqe->flags |= IOSQE_FIXED_FILE;
+}
+
+/* connection.c */
+int uring_open(struct vuc_transport_group *group, const struct vuc_transport_address *address,
+	const struct vuc_conn_events *events, void *owner, struct vuc_conn **conn,
+	struct vuc_error *err);
+void uring_close(struct vuc_conn *conn);
+int uring_send(struct vuc_conn *conn, const struct vuc_segment *segment);
+void uring_sent(struct uring_conn *c, int res);
+void uring_lose(struct uring_conn *c, int error);
+void uring_free_if_done(struct uring_conn *c);
+
+/* receive.c */
+void uring_activate(struct uring_conn *c);
+void uring_deactivate(struct uring_conn *c);
+void uring_prepare_receives(struct uring_group *g);
+void uring_received_eager(struct uring_conn *c, int res);
+void uring_received_multishot(struct uring_conn *c, const struct io_uring_cqe *cqe);
+int uring_setup_buffers(struct uring_group *g);
+void uring_free_buffers(struct uring_group *g);
+
+#endif /* VUC_DRIVERS_URING_H */
