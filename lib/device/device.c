@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "internal.h"
+#include "vfio_user.h"
+
+VUC_EXPORT void
+vuc_device_opts_init(struct vuc_device_opts *opts)
+{
+	*opts = (struct vuc_device_opts){
+		.fd = -1,
+		.timeout_ms = VUC_DEFAULT_TIMEOUT_MS,
+		.max_data_xfer_size = VUC_DEFAULT_MAX_DATA_XFER_SIZE,
+		.max_msg_fds = VUC_DEFAULT_MAX_MSG_FDS,
+		.max_requests = VUC_DEFAULT_MAX_REQUESTS,
+	};
+}
+
+static int
+check_opts(const struct vuc_device_opts *o, struct vuc_error *err)
+{
+	if ((o->path != NULL) + (o->fd >= 0) + (o->loopback != NULL) != 1)
+		return vuc_error_set(
+			err, -EINVAL, "a device is opened by one of path, fd and loopback");
+	if (o->timeout_ms == 0)
+		return vuc_error_set(err, -EINVAL, "timeout_ms is 0");
+	if (o->max_data_xfer_size == 0 || o->max_data_xfer_size > VUC_DEFAULT_MAX_DATA_XFER_SIZE)
+		return vuc_error_set(err, -EINVAL, "max_data_xfer_size %u is not in 1 to %d",
+			o->max_data_xfer_size, VUC_DEFAULT_MAX_DATA_XFER_SIZE);
+	if (o->max_msg_fds > VUC_MAX_MSG_FDS)
+		return vuc_error_set(
+			err, -EINVAL, "max_msg_fds %u is over %d", o->max_msg_fds, VUC_MAX_MSG_FDS);
+	if (o->max_requests == 0 || o->max_requests > VUC_MAX_REQUESTS ||
+		(o->max_requests & (o->max_requests - 1)) != 0)
+		return vuc_error_set(err, -EINVAL,
+			"max_requests %u is not a power of two in 1 to %d", o->max_requests,
+			VUC_MAX_REQUESTS);
+	return 0;
+}
+
+static int
+join_group(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vuc_error *err)
+{
+	struct vuc_poll_group_opts group_opts = {.transport = opts->transport};
+	struct vuc_poll_group *group = opts->group;
+	int rc;
+
+	if (group == NULL) {
+		if (opts->loopback != NULL && opts->transport == NULL)
+			group_opts.transport = vuc_transport_loopback.name;
+		rc = vuc_poll_group_create(&group_opts, &group, err);
+		if (rc != 0)
+			return rc;
+		dev->own_group = true;
+	}
+	group_add(group, dev);
+	if (group->polling)
+		return vuc_error_set(
+			err, -EDEADLK, "a device is opened from a completion callback");
+	if (group->transport->ops->sockets != (opts->loopback == NULL))
+		return vuc_error_set(err, -EINVAL, "transport %s does not go with %s",
+			vuc_poll_group_transport(group),
+			opts->loopback != NULL ? "a loopback server" : "a socket");
+	return 0;
+}
+
+static int
+open_connection(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vuc_error *err)
+{
+	struct vuc_transport_group *transport = dev->group->transport;
+	struct vuc_transport_address address = {.fd = -1, .loopback = opts->loopback};
+	int rc;
+
+	if (opts->loopback == NULL) {
+		address.fd = opts->path != NULL ? device_connect(opts->path, opts->timeout_ms, err)
+						: device_adopt(opts->fd, err);
+		if (address.fd < 0)
+			return address.fd;
+	}
+	rc = transport->ops->open(transport, &address, &device_conn_events, dev, &dev->conn, err);
+	if (rc != 0 && address.fd >= 0)
+		close(address.fd);
+	return rc;
+}
+
+static int
+create_session(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vuc_error *err)
+{
+	struct vuc_session_config config = {
+		.max_requests = opts->max_requests,
+		.timeout_ms = opts->timeout_ms,
+		.segment_max = VUC_SEGMENT_MAX,
+	};
+
+	vuc_wire_version_init(&config.version);
+	config.version.max_data_xfer_size = opts->max_data_xfer_size;
+	config.version.max_msg_fds = opts->max_msg_fds;
+	dev->session = vuc_session_create(&config);
+	if (dev->session == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for a session");
+	return 0;
+}
+
+static void
+keep_version(struct vuc_device *dev)
+{
+	const struct vuc_wire_version *peer = vuc_session_peer(dev->session);
+
+	dev->version.major = peer->major;
+	dev->version.minor = peer->minor;
+	dev->version.max_msg_fds = peer->max_msg_fds;
+	dev->version.max_data_xfer_size = vuc_session_max_data(dev->session);
+	dev->version.max_dma_maps = peer->max_dma_maps;
+	dev->version.pgsizes = peer->pgsizes;
+	dev->version.write_multiple = peer->write_multiple;
+	dev->version.twin_socket = peer->twin_socket.supported;
+	dev->version.json = vuc_session_peer_json(dev->session);
+}
+
+static int
+negotiate(struct vuc_device *dev, struct vuc_error *err)
+{
+	device_mark_dirty(dev);
+	while (vuc_session_state(dev->session) == VUC_SESSION_NEGOTIATING) {
+		vuc_poll_group_poll(dev->group);
+		sched_yield();
+	}
+	if (!vuc_device_connected(dev))
+		return vuc_error_set(err, vuc_session_error(dev->session), "%s",
+			vuc_session_reason(dev->session));
+	keep_version(dev);
+	return 0;
+}
+
+/* Free what there is of a device, whose requests are all complete. */
+static void
+destroy(struct vuc_device *dev)
+{
+	device_disconnect(dev);
+	if (dev->group != NULL) {
+		group_remove(dev);
+		if (dev->own_group)
+			vuc_poll_group_destroy(dev->group);
+	}
+	vuc_session_destroy(dev->session);
+	device_forget(dev);
+	free(dev);
+}
+
+static int
+open_steps(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vuc_error *err)
+{
+	int rc = join_group(dev, opts, err);
+
+	if (rc == 0)
+		rc = create_session(dev, opts, err);
+	if (rc == 0)
+		rc = open_connection(dev, opts, err);
+	if (rc == 0)
+		rc = negotiate(dev, err);
+	if (rc == 0)
+		rc = device_learn(dev, err);
+	return rc;
+}
+
+/* Say on which socket it was. */
+static void
+add_place(const struct vuc_device_opts *opts, int rc, struct vuc_error *err)
+{
+	struct vuc_error why;
+
+	if (err == NULL)
+		return;
+	why = *err;
+	if (opts->path != NULL)
+		vuc_error_set(err, rc, "%.100s%s: %s", opts->path,
+			strlen(opts->path) > 100 ? "..." : "", why.text);
+	else if (opts->fd >= 0)
+		vuc_error_set(err, rc, "socket on descriptor %d: %s", opts->fd, why.text);
+	else
+		vuc_error_set(err, rc, "loopback: %s", why.text);
+}
+
+VUC_EXPORT int
+vuc_device_open(const struct vuc_device_opts *opts, struct vuc_device **dev, struct vuc_error *err)
+{
+	struct vuc_device *d;
+	int rc = check_opts(opts, err);
+
+	*dev = NULL;
+	if (rc != 0)
+		return rc;
+	d = calloc(1, sizeof(*d));
+	if (d == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for a device");
+	d->last = &d->first;
+	d->timeout_ms = opts->timeout_ms;
+	rc = open_steps(d, opts, err);
+	if (rc != 0) {
+		add_place(opts, rc, err);
+		destroy(d);
+		return rc;
+	}
+	*dev = d;
+	return 0;
+}
+
+static void
+drain(struct vuc_device *dev)
+{
+	uint64_t deadline = group_now_ms() + dev->timeout_ms;
+
+	/* Requests wait for room in the session only while it is ready. */
+	while (dev->first != NULL && group_now_ms() < deadline)
+		vuc_poll_group_poll(dev->group);
+	vuc_session_drain(dev->session);
+	while (vuc_session_state(dev->session) == VUC_SESSION_DRAINING && group_now_ms() < deadline)
+		vuc_poll_group_poll(dev->group);
+}
+
+VUC_EXPORT void
+vuc_device_close(struct vuc_device *dev)
+{
+	if (dev == NULL || dev->group->polling)
+		return;
+	drain(dev);
+	vuc_session_end(dev->session, -ECANCELED, "the device was closed");
+	device_pump(dev);
+	destroy(dev);
+}
+
+VUC_EXPORT const struct vuc_device_version *
+vuc_device_version(const struct vuc_device *dev)
+{
+	return &dev->version;
+}
+
+VUC_EXPORT const struct vuc_device_info *
+vuc_device_info(const struct vuc_device *dev)
+{
+	return &dev->info;
+}
+
+VUC_EXPORT const struct vuc_region *
+vuc_device_region(const struct vuc_device *dev, uint32_t index)
+{
+	return index < dev->info.num_regions ? &dev->regions[index].info : NULL;
+}
+
+VUC_EXPORT const struct vuc_irq *
+vuc_device_irq(const struct vuc_device *dev, uint32_t index)
+{
+	return index < dev->info.num_irqs ? &dev->irqs[index] : NULL;
+}
+
+VUC_EXPORT struct vuc_poll_group *
+vuc_device_poll_group(const struct vuc_device *dev)
+{
+	return dev->group;
+}
+
+VUC_EXPORT const char *
+vuc_device_reason(const struct vuc_device *dev)
+{
+	return dev->reason.text;
+}
+
+VUC_EXPORT bool
+vuc_device_connected(const struct vuc_device *dev)
+{
+	return vuc_session_state(dev->session) == VUC_SESSION_READY;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What a device has: asked once when it is opened, checked, and kept. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "info.h"
+#include "internal.h"
+
+#define FIRST_ARGSZ 1024u /* enough for most regions' capabilities */
+
+static void
+close_reply_fds(struct device_reply *reply)
+{
+	for (unsigned int i = 0; i < reply->nr_fds; i++) {
+		if (reply->fds[i] >= 0)
+			close(reply->fds[i]);
+	}
+	reply->nr_fds = 0;
+}
+
+static int
+learn_device(struct vuc_device *dev, struct vuc_error *err)
+{
+	uint8_t request[sizeof(struct vfio_user_device_info)];
+	uint8_t body[64];
+	struct device_reply reply = {.body = body, .size = sizeof(body), .err = err};
+	struct vfio_user_device_info info;
+	int rc = device_call(dev, VFIO_USER_DEVICE_GET_INFO, request,
+		vuc_wire_device_info_encode(request), sizeof(body), &reply);
+
+	if (rc == 0)
+		rc = vuc_wire_device_info_decode(body, reply.len, &info, err);
+	if (rc != 0)
+		return rc;
+	dev->info.flags = info.flags;
+	dev->info.num_regions = info.num_regions;
+	dev->info.num_irqs = info.num_irqs;
+	dev->regions = calloc(info.num_regions + 1, sizeof(*dev->regions));
+	dev->irqs = calloc(info.num_irqs + 1, sizeof(*dev->irqs));
+	if (dev->regions == NULL || dev->irqs == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for %u regions and %u IRQ indexes",
+			info.num_regions, info.num_irqs);
+	return 0;
+}
+
+/* One descriptor serves all areas, or each has its own. */
+static int
+check_region_fds(
+	const struct vuc_wire_region_info *info, unsigned int nr_fds, struct vuc_error *err)
+{
+	bool can_map = (info->info.flags & VFIO_REGION_INFO_FLAG_MMAP) != 0;
+
+	if (nr_fds == 0 || (can_map && nr_fds == 1) || (can_map && nr_fds == info->nr_areas))
+		return 0;
+	return vuc_error_set(err, -EPROTO,
+		"VFIO_USER_DEVICE_GET_REGION_INFO: region %u came with %u file descriptors, for "
+		"flags 0x%x and %u sparse areas",
+		info->info.index, nr_fds, info->info.flags, info->nr_areas);
+}
+
+static int
+keep_areas(struct region *region, const struct vuc_wire_region_info *info)
+{
+	region->areas = calloc(info->nr_areas + 1, sizeof(*region->areas));
+	if (region->areas == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < info->nr_areas; i++) {
+		struct vfio_user_sparse_area area;
+
+		vuc_wire_region_area(info, i, &area);
+		region->areas[i].offset = area.offset;
+		region->areas[i].size = area.size;
+	}
+	region->info.areas = region->areas;
+	region->info.nr_areas = info->nr_areas;
+	return 0;
+}
+
+static int
+keep_region_fds(struct region *region, struct device_reply *reply)
+{
+	region->fds = calloc(reply->nr_fds + 1, sizeof(*region->fds));
+	if (region->fds == NULL)
+		return -ENOMEM;
+	memcpy(region->fds, reply->fds, reply->nr_fds * sizeof(*region->fds));
+	region->info.fds = region->fds;
+	region->info.nr_fds = reply->nr_fds;
+	reply->nr_fds = 0;
+	return 0;
+}
+
+static int
+keep_region(struct region *region, const struct vuc_wire_region_info *info,
+	struct device_reply *reply, struct vuc_error *err)
+{
+	int rc = check_region_fds(info, reply->nr_fds, err);
+
+	if (rc != 0)
+		return rc;
+	region->info.index = info->info.index;
+	region->info.flags = info->info.flags;
+	region->info.size = info->info.size;
+	region->info.offset = info->info.offset;
+	region->info.type = info->has_type ? info->type : 0;
+	region->info.subtype = info->has_type ? info->subtype : 0;
+	if (keep_areas(region, info) != 0 || keep_region_fds(region, reply) != 0)
+		return vuc_error_set(err, -ENOMEM, "no memory for region %u", info->info.index);
+	return 0;
+}
+
+/* Ask with room for argsz bytes. *needed is set when the server has more to say than that. */
+static int
+ask_region(struct vuc_device *dev, uint32_t index, uint32_t argsz, uint32_t *needed,
+	struct vuc_error *err)
+{
+	uint8_t request[sizeof(struct vfio_user_region_info)];
+	struct device_reply reply = {.body = malloc(argsz), .size = argsz, .err = err};
+	struct vuc_wire_region_info info;
+	int rc;
+
+	if (reply.body == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for the info of region %u", index);
+	rc = device_call(dev, VFIO_USER_DEVICE_GET_REGION_INFO, request,
+		vuc_wire_region_info_encode(request, index, argsz), argsz, &reply);
+	if (rc == 0)
+		rc = vuc_wire_region_info_decode(reply.body, reply.len, index, argsz, &info, err);
+	*needed = rc == 0 && info.truncated ? info.info.argsz : 0;
+	if (rc == 0 && *needed == 0)
+		rc = keep_region(&dev->regions[index], &info, &reply, err);
+	close_reply_fds(&reply);
+	free(reply.body);
+	return rc;
+}
+
+static int
+learn_region(struct vuc_device *dev, uint32_t index, struct vuc_error *err)
+{
+	uint32_t needed = 0;
+	int rc = ask_region(dev, index, FIRST_ARGSZ, &needed, err);
+
+	if (rc == 0 && needed != 0) {
+		uint32_t argsz = needed;
+
+		rc = ask_region(dev, index, argsz, &needed, err);
+		if (rc == 0 && needed != 0)
+			return vuc_error_set(err, -EPROTO,
+				"VFIO_USER_DEVICE_GET_REGION_INFO: region %u asked for an argsz of "
+				"%u, and given that for %u",
+				index, argsz, needed);
+	}
+	return rc;
+}
+
+static int
+learn_irq(struct vuc_device *dev, uint32_t index, struct vuc_error *err)
+{
+	uint8_t request[sizeof(struct vfio_user_irq_info)];
+	uint8_t body[64];
+	struct device_reply reply = {.body = body, .size = sizeof(body), .err = err};
+	struct vfio_user_irq_info info;
+	int rc = device_call(dev, VFIO_USER_DEVICE_GET_IRQ_INFO, request,
+		vuc_wire_irq_info_encode(request, index), sizeof(body), &reply);
+
+	if (rc == 0)
+		rc = vuc_wire_irq_info_decode(body, reply.len, index, &info, err);
+	if (rc != 0)
+		return rc;
+	dev->irqs[index].index = index;
+	dev->irqs[index].flags = info.flags;
+	dev->irqs[index].count = info.count;
+	return 0;
+}
+
+int
+device_learn(struct vuc_device *dev, struct vuc_error *err)
+{
+	int rc = learn_device(dev, err);
+
+	for (uint32_t i = 0; rc == 0 && i < dev->info.num_regions; i++)
+		rc = learn_region(dev, i, err);
+	for (uint32_t i = 0; rc == 0 && i < dev->info.num_irqs; i++)
+		rc = learn_irq(dev, i, err);
+	return rc;
+}
+
+static void
+forget_region(struct region *region)
+{
+	for (uint32_t i = 0; i < region->info.nr_fds; i++)
+		close(region->fds[i]);
+	free(region->fds);
+	free(region->areas);
+}
+
+void
+device_forget(struct vuc_device *dev)
+{
+	for (uint32_t i = 0; dev->regions != NULL && i < dev->info.num_regions; i++)
+		forget_region(&dev->regions[i]);
+	free(dev->regions);
+	free(dev->irqs);
+}

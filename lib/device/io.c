@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "internal.h"
+#include "vfio_user.h"
+
+/* Polls without a completion after which a waiting thread lets others have its CPU in between: a
+ * server that shares the core would otherwise wait for the scheduler. */
+#define SPIN_POLLS 20000u
+
+static void
+complete(struct vuc_request *req)
+{
+	req->priv.dev->group->completed++;
+	req->done(req, req->priv.status);
+}
+
+static void
+fail(struct vuc_request *req, int status, const char *reason)
+{
+	if (req->priv.status != 0)
+		return;
+	req->priv.status = status;
+	vuc_error_set(&req->priv.dev->reason, status, "%s", reason);
+}
+
+static bool
+is_waiting(const struct vuc_request *req)
+{
+	return req->priv.dev->first == req;
+}
+
+static void
+message_done(void *arg, const struct vuc_session_reply *reply)
+{
+	struct vuc_request *req = arg;
+
+	req->priv.outstanding--;
+	if (reply->status != 0)
+		fail(req, reply->status, reply->reason);
+	/* One that still waits to be sent as a whole is completed by device_pump(). */
+	if (req->priv.outstanding == 0 && !is_waiting(req))
+		complete(req);
+}
+
+static uint32_t
+chunk(size_t left, uint32_t max)
+{
+	return left < max ? (uint32_t)left : max;
+}
+
+/* Queue one message of a request. Returns 0, -EAGAIN, or what ended the session. */
+static int
+queue_message(struct vuc_device *dev, struct vuc_request *req)
+{
+	struct vuc_session *s = dev->session;
+	uint64_t offset = req->offset + req->priv.submitted;
+	uint8_t *data = (uint8_t *)req->data + req->priv.submitted;
+	size_t left = req->count - req->priv.submitted;
+	bool posted = req->op == VUC_OP_WRITE_POSTED;
+	uint32_t n;
+	int rc;
+
+	if (req->op == VUC_OP_READ) {
+		n = chunk(left, vuc_session_max_data(s));
+		rc = vuc_session_region_read(s, req->region, offset, data, n, message_done, req);
+	} else {
+		n = chunk(left, vuc_session_max_write(s));
+		rc = vuc_session_region_write(
+			s, req->region, offset, data, n, posted, message_done, req);
+	}
+	if (rc != 0)
+		return rc;
+	req->priv.submitted += n;
+	if (!posted)
+		req->priv.outstanding++;
+	return 0;
+}
+
+static int
+queue_reset(struct vuc_device *dev, struct vuc_request *req)
+{
+	const struct vuc_session_request reset = {
+		.cmd = VFIO_USER_DEVICE_RESET,
+		.done = message_done,
+		.arg = req,
+	};
+	int rc = vuc_session_request(dev->session, &reset);
+
+	if (rc == 0)
+		req->priv.outstanding++;
+	return rc;
+}
+
+/* Queue all of a request. Returns 0, also when it has failed, or -EAGAIN when some is left. */
+static int
+queue_request(struct vuc_device *dev, struct vuc_request *req)
+{
+	int rc = 0;
+
+	if (req->op == VUC_OP_RESET) {
+		rc = req->priv.status == 0 ? queue_reset(dev, req) : 0;
+	} else {
+		while (rc == 0 && req->priv.status == 0 && req->priv.submitted < req->count)
+			rc = queue_message(dev, req);
+	}
+	if (rc == -EAGAIN)
+		return rc;
+	if (rc != 0)
+		fail(req, rc, vuc_session_reason(dev->session));
+	return 0;
+}
+
+void
+device_pump(struct vuc_device *dev)
+{
+	while (dev->first != NULL) {
+		struct vuc_request *req = dev->first;
+
+		if (queue_request(dev, req) != 0)
+			return;
+		dev->first = req->priv.next;
+		if (dev->first == NULL)
+			dev->last = &dev->first;
+		if (req->priv.outstanding == 0)
+			complete(req);
+	}
+}
+
+static int
+check_access(struct vuc_device *dev, const struct vuc_request *req)
+{
+	bool read = req->op == VUC_OP_READ;
+	uint32_t flag = read ? VFIO_REGION_INFO_FLAG_READ : VFIO_REGION_INFO_FLAG_WRITE;
+	const struct vuc_region *region = vuc_device_region(dev, req->region);
+	struct vuc_error *err = &dev->reason;
+
+	if (region == NULL || region->size == 0)
+		return vuc_error_set(err, -EINVAL, "there is no region %u", req->region);
+	if (req->count == 0)
+		return vuc_error_set(err, -EINVAL, "region %u: an access of 0 bytes", req->region);
+	if (req->count > region->size || req->offset > region->size - req->count)
+		return vuc_error_set(err, -EINVAL,
+			"region %u: %zu bytes at offset 0x%llx are outside of its %llu bytes",
+			req->region, req->count, (unsigned long long)req->offset,
+			(unsigned long long)region->size);
+	if ((region->flags & flag) == 0)
+		return vuc_error_set(err, -EACCES, "region %u cannot be %s", req->region,
+			read ? "read" : "written");
+	return 0;
+}
+
+static int
+check_request(struct vuc_device *dev, const struct vuc_request *req)
+{
+	if (!vuc_device_connected(dev))
+		return vuc_error_set(&dev->reason, vuc_session_error(dev->session), "%s",
+			vuc_session_reason(dev->session));
+	switch (req->op) {
+	case VUC_OP_READ:
+	case VUC_OP_WRITE:
+	case VUC_OP_WRITE_POSTED:
+		return check_access(dev, req);
+	case VUC_OP_RESET:
+		if ((dev->info.flags & VFIO_DEVICE_FLAGS_RESET) == 0)
+			return vuc_error_set(
+				&dev->reason, -EOPNOTSUPP, "the device cannot be reset");
+		return 0;
+	}
+	return vuc_error_set(&dev->reason, -EINVAL, "there is no request %d", (int)req->op);
+}
+
+VUC_EXPORT int
+vuc_device_submit(struct vuc_device *dev, struct vuc_request *req)
+{
+	int rc = check_request(dev, req);
+
+	if (rc != 0)
+		return rc;
+	req->priv.next = NULL;
+	req->priv.dev = dev;
+	req->priv.submitted = 0;
+	req->priv.outstanding = 0;
+	req->priv.status = 0;
+	*dev->last = req;
+	dev->last = &req->priv.next;
+	device_mark_dirty(dev);
+	return 0;
+}
+
+struct waiter {
+	struct vuc_request req;
+	int status;
+	bool done;
+};
+
+static void
+wake_waiter(struct vuc_request *req, int status)
+{
+	struct waiter *w = req->arg;
+
+	w->status = status;
+	w->done = true;
+}
+
+static void
+poll_once(struct vuc_poll_group *group, unsigned int *empty)
+{
+	if (vuc_poll_group_poll(group) > 0)
+		*empty = 0;
+	else if (++*empty > SPIN_POLLS)
+		sched_yield();
+}
+
+static int
+submit_and_wait(struct vuc_device *dev, struct waiter *w)
+{
+	unsigned int empty = 0;
+	int rc;
+
+	if (dev->group->polling)
+		return vuc_error_set(
+			&dev->reason, -EDEADLK, "a synchronous call from a completion callback");
+	w->req.done = wake_waiter;
+	w->req.arg = w;
+	rc = vuc_device_submit(dev, &w->req);
+	if (rc != 0)
+		return rc;
+	while (!w->done)
+		poll_once(dev->group, &empty);
+	return w->status;
+}
+
+static int
+access_and_wait(struct vuc_device *dev, enum vuc_op op, uint32_t region, uint64_t offset,
+	void *data, size_t count)
+{
+	struct waiter w = {
+		.req = {.op = op, .region = region, .offset = offset, .data = data, .count = count},
+	};
+
+	return submit_and_wait(dev, &w);
+}
+
+VUC_EXPORT int
+vuc_device_read(struct vuc_device *dev, uint32_t region, uint64_t offset, void *data, size_t count)
+{
+	return access_and_wait(dev, VUC_OP_READ, region, offset, data, count);
+}
+
+VUC_EXPORT int
+vuc_device_write(
+	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count)
+{
+	return access_and_wait(dev, VUC_OP_WRITE, region, offset, (void *)(uintptr_t)data, count);
+}
+
+VUC_EXPORT int
+vuc_device_write_posted(
+	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count)
+{
+	const struct vuc_request req = {
+		.op = VUC_OP_WRITE_POSTED, .region = region, .offset = offset, .count = count};
+	int rc = check_request(dev, &req);
+
+	if (rc != 0)
+		return rc;
+	if (dev->first == NULL && count <= vuc_session_max_write(dev->session)) {
+		rc = vuc_session_region_write(
+			dev->session, region, offset, data, (uint32_t)count, true, NULL, NULL);
+		if (rc == 0)
+			device_mark_dirty(dev);
+		if (rc != -EAGAIN)
+			return rc;
+	}
+	return access_and_wait(
+		dev, VUC_OP_WRITE_POSTED, region, offset, (void *)(uintptr_t)data, count);
+}
+
+VUC_EXPORT int
+vuc_device_reset(struct vuc_device *dev)
+{
+	return access_and_wait(dev, VUC_OP_RESET, 0, 0, NULL, 0);
+}
+
+static void
+call_done(void *arg, const struct vuc_session_reply *reply)
+{
+	struct device_reply *r = arg;
+
+	r->done = true;
+	r->status = reply->status;
+	if (reply->status != 0) {
+		vuc_error_set(r->err, reply->status, "%s", reply->reason);
+		return;
+	}
+	r->len = reply->len < r->size ? reply->len : r->size;
+	memcpy(r->body, reply->body, r->len);
+	for (; r->nr_fds < reply->nr_fds && r->nr_fds < VUC_MAX_MSG_FDS; r->nr_fds++) {
+		r->fds[r->nr_fds] = reply->fds[r->nr_fds];
+		reply->fds[r->nr_fds] = -1;
+	}
+}
+
+int
+device_call(struct vuc_device *dev, uint16_t cmd, const void *body, size_t len, uint32_t reply_max,
+	struct device_reply *reply)
+{
+	const struct vuc_session_request req = {
+		.cmd = cmd,
+		.body = body,
+		.len = len,
+		.reply_max = reply_max,
+		.done = call_done,
+		.arg = reply,
+	};
+	unsigned int empty = 0;
+	int rc = vuc_session_request(dev->session, &req);
+
+	if (rc != 0)
+		return vuc_error_set(reply->err, rc, "%s: %s", "cannot ask the server",
+			vuc_session_reason(dev->session)[0] != '\0'
+				? vuc_session_reason(dev->session)
+				: strerror(-rc));
+	device_mark_dirty(dev);
+	while (!reply->done)
+		poll_once(dev->group, &empty);
+	return reply->status;
+}

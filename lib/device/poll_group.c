@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "error.h"
+#include "internal.h"
+
+#define TICK_INTERVAL 16u /* polls between looks at the clock */
+#define TICK_MS       10u /* between looks at all devices' requests */
+
+uint64_t
+group_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+VUC_EXPORT void
+vuc_poll_group_opts_init(struct vuc_poll_group_opts *opts)
+{
+	*opts = (struct vuc_poll_group_opts){0};
+}
+
+static void
+group_log(const struct vuc_poll_group *group, enum vuc_log_level level, const char *line)
+{
+	if (group->log != NULL)
+		group->log(group->log_arg, level, line);
+}
+
+/* io_uring where it is allowed, and a line to the log where it is not. */
+static int
+choose_transport(struct vuc_poll_group *group, struct vuc_error *err)
+{
+	char line[VUC_ERROR_MAX + 64];
+	struct vuc_error why = {0};
+
+	if (vuc_transport_uring.group_create(&group->transport, group->log, group->log_arg, &why) ==
+		0)
+		return 0;
+	snprintf(line, sizeof(line), "transport posix instead of uring: %s", why.text);
+	group_log(group, VUC_LOG_NOTICE, line);
+	return vuc_transport_posix.group_create(&group->transport, group->log, group->log_arg, err);
+}
+
+static int
+create_transport(struct vuc_poll_group *group, const char *name, struct vuc_error *err)
+{
+	const struct vuc_transport_ops *ops;
+
+	if (name == NULL)
+		return choose_transport(group, err);
+	ops = vuc_transport_find(name);
+	if (ops == NULL)
+		return vuc_error_set(err, -EINVAL,
+			"there is no transport '%s' (there are uring, posix and loopback)", name);
+	return ops->group_create(&group->transport, group->log, group->log_arg, err);
+}
+
+VUC_EXPORT int
+vuc_poll_group_create(const struct vuc_poll_group_opts *opts, struct vuc_poll_group **group,
+	struct vuc_error *err)
+{
+	struct vuc_poll_group *g = calloc(1, sizeof(*g));
+	int rc;
+
+	*group = NULL;
+	if (g == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for a poll group");
+	TAILQ_INIT(&g->devices);
+	TAILQ_INIT(&g->dirty);
+	if (opts != NULL) {
+		g->log = opts->log;
+		g->log_arg = opts->log_arg;
+	}
+	rc = create_transport(g, opts != NULL ? opts->transport : NULL, err);
+	if (rc != 0) {
+		free(g);
+		return rc;
+	}
+	*group = g;
+	return 0;
+}
+
+VUC_EXPORT int
+vuc_poll_group_destroy(struct vuc_poll_group *group)
+{
+	if (group == NULL)
+		return 0;
+	if (!TAILQ_EMPTY(&group->devices))
+		return -EBUSY;
+	group->transport->ops->group_destroy(group->transport);
+	free(group);
+	return 0;
+}
+
+void
+group_add(struct vuc_poll_group *group, struct vuc_device *dev)
+{
+	dev->group = group;
+	TAILQ_INSERT_TAIL(&group->devices, dev, link);
+}
+
+void
+group_remove(struct vuc_device *dev)
+{
+	TAILQ_REMOVE(&dev->group->devices, dev, link);
+	if (dev->dirty)
+		TAILQ_REMOVE(&dev->group->dirty, dev, dirty_link);
+	dev->dirty = false;
+}
+
+static void
+tick(struct vuc_poll_group *group)
+{
+	uint64_t now = group_now_ms();
+	struct vuc_device *dev;
+
+	if (now - group->ticked_ms < TICK_MS)
+		return;
+	group->ticked_ms = now;
+	TAILQ_FOREACH (dev, &group->devices, link) {
+		if (dev->session != NULL && vuc_session_outstanding(dev->session) > 0) {
+			vuc_session_tick(dev->session, now);
+			if (dev->first != NULL)
+				device_mark_dirty(dev);
+		}
+	}
+}
+
+/* Devices that become dirty meanwhile go to the end of the list and wait for the next poll. */
+static void
+flush(struct vuc_poll_group *group)
+{
+	struct vuc_device *last = TAILQ_LAST(&group->dirty, vuc_device_list);
+	struct vuc_device *dev = TAILQ_FIRST(&group->dirty);
+
+	while (dev != NULL) {
+		struct vuc_device *next = dev == last ? NULL : TAILQ_NEXT(dev, dirty_link);
+
+		TAILQ_REMOVE(&group->dirty, dev, dirty_link);
+		dev->dirty = false;
+		device_flush(dev);
+		dev = next;
+	}
+}
+
+VUC_EXPORT int
+vuc_poll_group_poll(struct vuc_poll_group *group)
+{
+	if (group->polling)
+		return -EDEADLK;
+	group->polling = true;
+	group->completed = 0;
+	flush(group);
+	group->transport->ops->poll(group->transport);
+	if (++group->polls % TICK_INTERVAL == 0)
+		tick(group);
+	group->polling = false;
+	return (int)group->completed;
+}
+
+VUC_EXPORT const char *
+vuc_poll_group_transport(const struct vuc_poll_group *group)
+{
+	return group->transport->ops->name;
+}
+
+VUC_EXPORT uint64_t
+vuc_poll_group_syscalls(const struct vuc_poll_group *group)
+{
+	return group->transport->syscalls;
+}
