@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <string.h>
+
+#include "device.h"
+
+enum access {
+	RO,
+	RW,
+	WO
+};
+
+struct reg {
+	uint8_t size; /* 0: no register begins at this slot */
+	uint8_t access;
+};
+
+#define REG_ROW(name, offset, bytes, how) [(offset) / 4] = {.size = (bytes), .access = (how)},
+
+static const struct reg regs[REFDEV_NR_SLOTS] = {REFDEV_REGS(REG_ROW)};
+
+#define REG(dev, name) ((dev)->bar0.value[REFDEV_REG_##name / 4])
+
+/* RESETS outlives resets, and DMA_MAPS belongs to the client. */
+void
+refdev_bar0_reset(struct refdev *dev)
+{
+	uint64_t resets = REG(dev, RESETS);
+
+	memset(&dev->bar0, 0, sizeof(dev->bar0));
+	REG(dev, RESETS) = resets;
+	REG(dev, ID) = REFDEV_ID_VALUE;
+	REG(dev, VERSION) = REFDEV_VERSION_VALUE;
+	REG(dev, ERRNO) = REFDEV_ERRNO_DEFAULT;
+}
+
+/* The part of an access that one register has. */
+struct overlap {
+	uint32_t in_access;
+	uint32_t in_reg;
+	uint32_t count;
+};
+
+static struct overlap
+overlap(uint32_t slot, uint32_t offset, uint32_t count)
+{
+	uint32_t base = slot * 4;
+	uint32_t begin = offset > base ? offset : base;
+	uint32_t reg_end = base + regs[slot].size;
+	uint32_t end = offset + count < reg_end ? offset + count : reg_end;
+
+	return (struct overlap){
+		.in_access = begin - offset,
+		.in_reg = begin - base,
+		.count = end - begin,
+	};
+}
+
+/* An access may begin in the upper half of a register of 8 bytes. */
+static uint32_t
+first_slot(uint32_t offset)
+{
+	uint32_t slot = offset / 4;
+
+	return slot > 0 && regs[slot - 1].size == 8 ? slot - 1 : slot;
+}
+
+static int
+reg_read(struct refdev *dev, uint32_t slot, uint64_t *value)
+{
+	*value = dev->bar0.value[slot];
+	switch (slot * 4) {
+	case REFDEV_REG_COUNTER:
+		REG(dev, COUNTER)++;
+		return 0;
+	case REFDEV_REG_ERROR:
+		return -(int)REG(dev, ERRNO);
+	case REFDEV_REG_INTX:
+		*value = dev->intx_level;
+		return 0;
+	case REFDEV_REG_DMA_MAPS:
+		*value = dev->dma.nr_maps;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static int
+trigger_irq(struct refdev *dev, uint32_t value)
+{
+	if (value == REFDEV_TRIGGER_INTX)
+		refdev_irq_set_intx(dev, true);
+	else if (value == REFDEV_TRIGGER_ERR)
+		refdev_irq_raise(dev, VFIO_PCI_ERR_IRQ_INDEX, 0);
+	else if (value == REFDEV_TRIGGER_REQ)
+		refdev_irq_raise(dev, VFIO_PCI_REQ_IRQ_INDEX, 0);
+	else if (value < REFDEV_MSIX_VECTORS)
+		refdev_irq_raise(dev, VFIO_PCI_MSIX_IRQ_INDEX, value);
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int
+reg_write(struct refdev *dev, uint32_t slot, uint64_t value)
+{
+	switch (slot * 4) {
+	case REFDEV_REG_DOORBELL:
+		REG(dev, DOORBELL_LAST) = value;
+		REG(dev, DOORBELL_COUNT)++;
+		return 0;
+	case REFDEV_REG_IRQ_TRIGGER:
+		return trigger_irq(dev, (uint32_t)value);
+	case REFDEV_REG_INTX:
+		refdev_irq_set_intx(dev, (value & 1) != 0);
+		return 0;
+	case REFDEV_REG_ERROR:
+		return -(int)REG(dev, ERRNO);
+	case REFDEV_REG_ERRNO:
+		if (value < 1 || value > 4095)
+			return -EINVAL;
+		break;
+	default:
+		break;
+	}
+	dev->bar0.value[slot] = value;
+	return 0;
+}
+
+static int
+regs_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count)
+{
+	memset(data, 0, count);
+	for (uint32_t slot = first_slot(offset); slot * 4 < offset + count; slot++) {
+		struct overlap o;
+		uint64_t value;
+		int rc;
+
+		if (regs[slot].size == 0 || regs[slot].access == WO)
+			continue;
+		rc = reg_read(dev, slot, &value);
+		if (rc != 0)
+			return rc;
+		o = overlap(slot, offset, count);
+		memcpy(data + o.in_access, (const uint8_t *)&value + o.in_reg, o.count);
+	}
+	return 0;
+}
+
+static int
+regs_write(struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t count)
+{
+	for (uint32_t slot = first_slot(offset); slot * 4 < offset + count; slot++) {
+		uint64_t value = regs[slot].access == WO ? 0 : dev->bar0.value[slot];
+		struct overlap o;
+		int rc;
+
+		if (regs[slot].size == 0 || regs[slot].access == RO)
+			continue;
+		o = overlap(slot, offset, count);
+		memcpy((uint8_t *)&value + o.in_reg, data + o.in_access, o.count);
+		rc = reg_write(dev, slot, value);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static bool
+is_reg_access(uint32_t offset, uint32_t count)
+{
+	bool natural = count == 1 || count == 2 || count == 4 || count == 8;
+
+	return natural && offset % count == 0 && offset < REFDEV_REGS_SIZE;
+}
+
+/* The RAM that an access is all inside of, or NULL. */
+static uint8_t *
+ram_at(struct refdev *dev, uint32_t offset, uint32_t count)
+{
+	if (offset < REFDEV_RAM_OFFSET || offset + count > REFDEV_RAM_OFFSET + REFDEV_RAM_SIZE)
+		return NULL;
+	return dev->bar0.ram + (offset - REFDEV_RAM_OFFSET);
+}
+
+int
+refdev_bar0_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count)
+{
+	const uint8_t *ram = ram_at(dev, offset, count);
+
+	if (ram != NULL) {
+		memcpy(data, ram, count);
+		return 0;
+	}
+	return is_reg_access(offset, count) ? regs_read(dev, offset, data, count) : -EINVAL;
+}
+
+int
+refdev_bar0_write(struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t count)
+{
+	uint8_t *ram = ram_at(dev, offset, count);
+
+	REG(dev, WRITES)++;
+	if (ram != NULL) {
+		memcpy(ram, data, count);
+		return 0;
+	}
+	return is_reg_access(offset, count) ? regs_write(dev, offset, data, count) : -EINVAL;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef REFDEV_ENDPOINT_H
+#define REFDEV_ENDPOINT_H
+
+/* A device, the socket that it is reached by, and the one client that it serves at a time. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "connection.h"
+#include "fault.h"
+#include "listener.h"
+#include "output.h"
+#include "refdev.h"
+
+struct refdev_endpoint {
+	char name[120]; /* of the socket, for messages */
+	struct refdev *dev;
+	struct refdev_listener listener;
+	struct refdev_connection conn;
+	struct refdev_output out;
+	struct vuc_loopback_msg request;
+	struct vuc_loopback_msg reply;
+	const struct refdev_faults *faults;
+	uint64_t *faults_seen;
+	int accept_error; /* what kept the last client from being accepted, not to say it twice */
+	bool verbose;
+	bool once;     /* the first client is the last one */
+	bool more;     /* the last turn left messages behind */
+	bool mute;     /* this client gets no more replies */
+	bool finished; /* no more clients */
+};
+
+struct refdev_endpoint_config {
+	struct refdev_config device;
+	const struct refdev_faults *faults; /* outlive the endpoint */
+	bool verbose;
+	bool once;
+};
+
+/* A device without a socket. Returns 0, or a negative errno after a line on stderr. */
+int refdev_endpoint_init(struct refdev_endpoint *ep, const struct refdev_endpoint_config *config);
+void refdev_endpoint_destroy(struct refdev_endpoint *ep);
+
+/* Serve a path, or a UNIX stream socket that listens or is connected; takes fd. Returns 0, or a
+ * negative errno after a line on stderr. */
+int refdev_endpoint_listen(struct refdev_endpoint *ep, const char *path);
+int refdev_endpoint_adopt(struct refdev_endpoint *ep, int fd);
+
+static inline bool
+refdev_endpoint_has_client(const struct refdev_endpoint *ep)
+{
+	return ep->conn.fd >= 0;
+}
+
+/* Take the next client, if one waits. Only without a client. */
+void refdev_endpoint_accept(struct refdev_endpoint *ep);
+
+/* Serve a burst of the client's messages, without waiting. Only with a client. */
+void refdev_endpoint_turn(struct refdev_endpoint *ep);
+
+/* What there is to wait for. */
+struct refdev_wait {
+	int fd;       /* -1: no descriptor */
+	short events; /* of poll(2) */
+	int64_t ns;   /* at most this long; -1: for ever */
+};
+
+struct refdev_wait refdev_endpoint_wait(const struct refdev_endpoint *ep);
+
+#endif /* REFDEV_ENDPOINT_H */

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <string.h>
+#include <unistd.h>
+
+#include "fault.h"
+#include "vfio_user.h"
+
+#define MAX_DELAY_MS  3600000u
+#define MAX_JSON      4096u
+#define MAX_EXTRA_FDS 250u
+
+/* Where the body of a reply begins, and whether it is as long as one of a type. */
+#define BODY                  sizeof(struct vfio_user_header)
+#define HAS_BODY(reply, type) ((reply)->len >= BODY + sizeof(struct type))
+
+static struct vfio_user_header
+get_header(const struct vuc_loopback_msg *reply)
+{
+	struct vfio_user_header header;
+
+	memcpy(&header, reply->bytes, sizeof(header));
+	return header;
+}
+
+static void
+put_header(struct vuc_loopback_msg *reply, const struct vfio_user_header *header)
+{
+	memcpy(reply->bytes, header, sizeof(*header));
+}
+
+static void
+apply_delay(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	(void)reply;
+	plan->delay_ms += fault->number;
+}
+
+static void
+apply_drop(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	(void)fault;
+	(void)reply;
+	plan->drop = true;
+}
+
+static void
+apply_never(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	(void)fault;
+	(void)reply;
+	plan->mute = true;
+}
+
+static void
+apply_close(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	(void)fault;
+	(void)reply;
+	plan->hang_up = true;
+}
+
+static void
+apply_duplicate(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	(void)fault;
+	(void)reply;
+	plan->repeats++;
+}
+
+static void
+apply_truncate(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	(void)reply;
+	plan->limited = true;
+	plan->limit = (size_t)fault->number;
+}
+
+static void
+apply_split(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	(void)fault;
+	(void)reply;
+	plan->split = true;
+}
+
+static void
+apply_extra_fds(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	(void)reply;
+	plan->extra_fds = (unsigned int)fault->number;
+}
+
+static void
+apply_wrong_id(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	struct vfio_user_header header = get_header(reply);
+
+	(void)fault;
+	(void)plan;
+	header.msg_id ^= 0xffff;
+	put_header(reply, &header);
+}
+
+static void
+apply_wrong_size(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	struct vfio_user_header header = get_header(reply);
+
+	(void)plan;
+	header.msg_size = (uint32_t)fault->number;
+	put_header(reply, &header);
+}
+
+static void
+apply_wrong_type(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	struct vfio_user_header header = get_header(reply);
+
+	(void)fault;
+	(void)plan;
+	header.flags = (header.flags & ~VFIO_USER_F_TYPE_MASK) | VFIO_USER_F_TYPE_COMMAND;
+	put_header(reply, &header);
+}
+
+static void
+apply_wrong_cmd(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	struct vfio_user_header header = get_header(reply);
+
+	(void)fault;
+	(void)plan;
+	header.cmd = header.cmd == VFIO_USER_REGION_READ ? VFIO_USER_REGION_WRITE
+							 : VFIO_USER_REGION_READ;
+	put_header(reply, &header);
+}
+
+static void
+apply_error(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	struct vfio_user_header header = get_header(reply);
+
+	(void)plan;
+	while (reply->nr_fds > 0)
+		close(reply->fds[--reply->nr_fds]);
+	header.msg_size = sizeof(header);
+	header.flags |= VFIO_USER_F_ERROR;
+	header.error_no = (uint32_t)fault->number;
+	put_header(reply, &header);
+	reply->len = sizeof(header);
+}
+
+static void
+apply_wrong_count(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	struct vfio_user_region_access access;
+
+	(void)fault;
+	(void)plan;
+	if (!HAS_BODY(reply, vfio_user_region_access))
+		return;
+	memcpy(&access, reply->bytes + BODY, sizeof(access));
+	access.count++;
+	memcpy(reply->bytes + BODY, &access, sizeof(access));
+}
+
+/* Every reply that has an argsz begins with it. */
+static void
+apply_argsz(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	uint32_t argsz = (uint32_t)fault->number;
+
+	(void)plan;
+	if (reply->len >= BODY + sizeof(argsz))
+		memcpy(reply->bytes + BODY, &argsz, sizeof(argsz));
+}
+
+/* No client can have proposed less than the highest minor there is, but for that one itself. */
+static void
+apply_wrong_version(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	struct vfio_user_version version;
+
+	(void)plan;
+	if (!HAS_BODY(reply, vfio_user_version))
+		return;
+	memcpy(&version, reply->bytes + BODY, sizeof(version));
+	if (fault->number == 1)
+		version.minor = UINT16_MAX;
+	else
+		version.major++;
+	memcpy(reply->bytes + BODY, &version, sizeof(version));
+}
+
+static void
+apply_bad_json(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	size_t text = strlen(fault->text) + 1;
+	size_t at = BODY + sizeof(struct vfio_user_version);
+	struct vfio_user_header header = get_header(reply);
+
+	(void)plan;
+	if (!HAS_BODY(reply, vfio_user_version) || reply->size < at + text)
+		return;
+	memcpy(reply->bytes + at, fault->text, text);
+	reply->len = at + text;
+	header.msg_size = (uint32_t)reply->len;
+	put_header(reply, &header);
+}
+
+/* The first capability of a region names itself as the next. */
+static void
+apply_cap_loop(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	struct vfio_user_region_info info;
+	struct vfio_user_cap_header cap;
+
+	(void)fault;
+	(void)plan;
+	if (!HAS_BODY(reply, vfio_user_region_info))
+		return;
+	memcpy(&info, reply->bytes + BODY, sizeof(info));
+	if (info.cap_offset < sizeof(info) ||
+		reply->len < BODY + info.cap_offset + sizeof(struct vfio_user_cap_header))
+		return;
+	memcpy(&cap, reply->bytes + BODY + info.cap_offset, sizeof(cap));
+	cap.next = info.cap_offset;
+	memcpy(reply->bytes + BODY + info.cap_offset, &cap, sizeof(cap));
+}
+
+#define ON(cmd) (1u << (cmd))
+
+#define ON_ARGSZ                                                   \
+	(ON(VFIO_USER_DMA_UNMAP) | ON(VFIO_USER_DEVICE_GET_INFO) | \
+		ON(VFIO_USER_DEVICE_GET_REGION_INFO) | ON(VFIO_USER_DEVICE_GET_IRQ_INFO))
+
+static const struct refdev_fault_kind kinds[] = {
+	{"delay", REFDEV_FAULT_NUMBER, .max = MAX_DELAY_MS, .apply = apply_delay},
+	{"drop", .apply = apply_drop},
+	{"duplicate", .apply = apply_duplicate},
+	{"truncate", REFDEV_FAULT_NUMBER, .max = UINT32_MAX, .apply = apply_truncate},
+	{"split", .apply = apply_split},
+	{"wrong-id", .apply = apply_wrong_id},
+	{"wrong-size", REFDEV_FAULT_NUMBER, .max = UINT32_MAX, .apply = apply_wrong_size},
+	{"wrong-count", .commands = ON(VFIO_USER_REGION_READ) | ON(VFIO_USER_REGION_WRITE),
+		.apply = apply_wrong_count},
+	{"wrong-type", .apply = apply_wrong_type},
+	{"wrong-cmd", .apply = apply_wrong_cmd},
+	{"wrong-version", REFDEV_FAULT_VERSION, .commands = ON(VFIO_USER_VERSION),
+		.apply = apply_wrong_version},
+	{"bad-json", REFDEV_FAULT_TEXT, .max = MAX_JSON, .commands = ON(VFIO_USER_VERSION),
+		.apply = apply_bad_json},
+	{"extra-fds", REFDEV_FAULT_NUMBER, .min = 1, .max = MAX_EXTRA_FDS,
+		.apply = apply_extra_fds},
+	{"argsz", REFDEV_FAULT_NUMBER, .max = UINT32_MAX, .commands = ON_ARGSZ,
+		.apply = apply_argsz},
+	{"cap-loop", .commands = ON(VFIO_USER_DEVICE_GET_REGION_INFO), .apply = apply_cap_loop},
+	{"error", REFDEV_FAULT_NUMBER, .max = UINT32_MAX, .apply = apply_error},
+	{"close", .apply = apply_close},
+	{"never", .apply = apply_never},
+	{"close-on-accept", .on_accept = true},
+};
+
+const struct refdev_fault_kind *
+refdev_fault_kind_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(kinds[i].name, name) == 0)
+			return &kinds[i];
+	return NULL;
+}
+
+static bool
+matches(const struct refdev_fault *fault, uint16_t cmd)
+{
+	if (fault->kind->on_accept)
+		return false;
+	if (fault->command != 0)
+		return fault->command == cmd;
+	return fault->kind->commands == 0 ||
+		(cmd < VFIO_USER_MAX && (fault->kind->commands & ON(cmd)) != 0);
+}
+
+static bool
+is_turn(const struct refdev_fault *fault, uint64_t *seen)
+{
+	(*seen)++;
+	return fault->nth == 0 || fault->nth == *seen;
+}
+
+void
+refdev_faults_apply(const struct refdev_faults *faults, uint64_t *seen,
+	struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	uint16_t cmd = get_header(reply).cmd;
+
+	for (unsigned int i = 0; i < faults->nr; i++) {
+		const struct refdev_fault *fault = &faults->list[i];
+
+		if (matches(fault, cmd) && is_turn(fault, &seen[i]))
+			fault->kind->apply(fault, reply, plan);
+	}
+}
+
+bool
+refdev_faults_refuse(const struct refdev_faults *faults, uint64_t *seen)
+{
+	bool refuse = false;
+
+	for (unsigned int i = 0; i < faults->nr; i++)
+		if (faults->list[i].kind->on_accept && is_turn(&faults->list[i], &seen[i]))
+			refuse = true;
+	return refuse;
+}

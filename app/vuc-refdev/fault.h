@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef REFDEV_FAULT_H
+#define REFDEV_FAULT_H
+
+/*
+ * Faults on demand: what a broken server does to its replies. The device below never knows.
+ * docs/refdev.md lists the kinds and how one is written, KIND[=VALUE][@COMMAND][#N].
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vuc/loopback.h>
+
+/* What to do with a reply. All zero: send it as it is. */
+struct refdev_plan {
+	bool drop;              /* send nothing */
+	bool mute;              /* send nothing to this client any more */
+	bool hang_up;           /* close instead of sending */
+	bool limited;           /* send no more than limit bytes, then close */
+	size_t limit;           /* goes with limited */
+	bool split;             /* a send for each byte */
+	unsigned int repeats;   /* times to send it again */
+	unsigned int extra_fds; /* descriptors to add */
+	uint64_t delay_ms;
+};
+
+struct refdev_fault;
+
+enum refdev_fault_value {
+	REFDEV_FAULT_NO_VALUE,
+	REFDEV_FAULT_NUMBER,  /* required, within min ... max */
+	REFDEV_FAULT_TEXT,    /* required, at most max bytes */
+	REFDEV_FAULT_VERSION, /* "major" or "minor", optional */
+};
+
+struct refdev_fault_kind {
+	const char *name;
+	enum refdev_fault_value value;
+	uint64_t min;
+	uint64_t max;
+	uint32_t commands; /* a bit for each command that it means something for; 0: all */
+	bool on_accept;    /* concerns clients, not replies */
+	void (*apply)(const struct refdev_fault *fault, struct vuc_loopback_msg *reply,
+		struct refdev_plan *plan);
+};
+
+/* A SPEC that has been read. */
+struct refdev_fault {
+	const struct refdev_fault_kind *kind;
+	uint64_t number;  /* of REFDEV_FAULT_NUMBER; 1 for "minor" */
+	char *text;       /* of REFDEV_FAULT_TEXT, else NULL */
+	uint16_t command; /* 0: all that the kind is for */
+	uint64_t nth;     /* of the matching replies, from 1; 0: all of them */
+};
+
+struct refdev_faults {
+	struct refdev_fault *list;
+	unsigned int nr;
+};
+
+const struct refdev_fault_kind *refdev_fault_kind_find(const char *name);
+
+/* Add the fault that a SPEC describes. Returns 0; -ENOMEM; -EINVAL and, in why, what is wrong. */
+int refdev_faults_add(struct refdev_faults *faults, const char *spec, char *why, size_t size);
+void refdev_faults_free(struct refdev_faults *faults);
+
+/* Apply what matches a reply, in the order given. seen counts the matches of each fault. */
+void refdev_faults_apply(const struct refdev_faults *faults, uint64_t *seen,
+	struct vuc_loopback_msg *reply, struct refdev_plan *plan);
+
+/* Whether a client that was just accepted is to be turned away. */
+bool refdev_faults_refuse(const struct refdev_faults *faults, uint64_t *seen);
+
+#endif /* REFDEV_FAULT_H */

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "output.h"
+
+uint64_t
+refdev_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void
+refdev_output_drop(struct refdev_output *out)
+{
+	for (unsigned int i = 0; i < out->nr_fds; i++)
+		close(out->fds[i]);
+	out->nr_fds = 0;
+	out->len = 0;
+}
+
+static ssize_t
+send_with_fds(const struct refdev_output *out, int fd, size_t len)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int) * REFDEV_OUTPUT_MAX_FDS)];
+		struct cmsghdr align;
+	} control = {0};
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)out->bytes, .iov_len = len};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = CMSG_SPACE(sizeof(int) * out->nr_fds),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int) * out->nr_fds);
+	memcpy(CMSG_DATA(cmsg), out->fds, sizeof(int) * out->nr_fds);
+	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* One send; 0 or a negative errno. */
+static int
+send_chunk(struct refdev_output *out, int fd)
+{
+	size_t left = out->len - out->sent;
+	size_t len = left < out->chunk ? left : out->chunk;
+	ssize_t n;
+
+	if (out->sent == 0 && out->nr_fds > 0)
+		n = send_with_fds(out, fd, len);
+	else
+		n = send(fd, out->bytes + out->sent, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0)
+		return -errno;
+	out->sent += (size_t)n;
+	return 0;
+}
+
+int
+refdev_output_flush(struct refdev_output *out, int fd)
+{
+	if (out->not_before > 0 && refdev_now() < out->not_before)
+		return -EAGAIN;
+	for (;;) {
+		while (out->sent < out->len) {
+			int rc = send_chunk(out, fd);
+
+			if (rc != 0)
+				return rc;
+		}
+		if (out->repeats == 0)
+			break;
+		out->repeats--;
+		out->sent = 0;
+	}
+	refdev_output_drop(out);
+	return out->hang_up ? -ESHUTDOWN : 0;
+}
+
+static void
+take_fds(struct refdev_output *out, struct vuc_loopback_msg *reply, unsigned int extra)
+{
+	memcpy(out->fds, reply->fds, reply->nr_fds * sizeof(reply->fds[0]));
+	out->nr_fds = reply->nr_fds;
+	reply->nr_fds = 0;
+	for (unsigned int i = 0; i < extra && out->nr_fds < REFDEV_OUTPUT_MAX_FDS; i++) {
+		int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0)
+			return;
+		out->fds[out->nr_fds++] = fd;
+	}
+}
+
+/* A plan that sends nothing and goes on, or nothing and closes. */
+static bool
+sends_nothing(const struct refdev_plan *plan)
+{
+	return plan->drop || plan->hang_up || (plan->limited && plan->limit == 0);
+}
+
+static int
+send_planned(struct refdev_output *out, int fd, struct vuc_loopback_msg *reply,
+	const struct refdev_plan *plan)
+{
+	size_t len = reply->len;
+
+	take_fds(out, reply, plan->extra_fds);
+	if (sends_nothing(plan)) {
+		refdev_output_drop(out);
+		return plan->hang_up || plan->limited ? -ESHUTDOWN : 0;
+	}
+	if (plan->limited && plan->limit < len)
+		len = plan->limit;
+	out->bytes = reply->bytes;
+	out->len = len;
+	out->sent = 0;
+	out->chunk = plan->split ? 1 : len;
+	out->repeats = plan->repeats;
+	out->hang_up = plan->limited;
+	out->not_before = plan->delay_ms > 0 ? refdev_now() + plan->delay_ms * 1000000u : 0;
+	return refdev_output_flush(out, fd);
+}
+
+int
+refdev_output_send(struct refdev_output *out, int fd, struct vuc_loopback_msg *reply,
+	const struct refdev_plan *plan)
+{
+	static const struct refdev_plan as_it_is;
+	ssize_t n;
+
+	if (plan != NULL || reply->nr_fds > 0)
+		return send_planned(out, fd, reply, plan != NULL ? plan : &as_it_is);
+	n = send(fd, reply->bytes, reply->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n == (ssize_t)reply->len)
+		return 0;
+	if (n < 0 && errno != EAGAIN)
+		return -errno;
+	*out = (struct refdev_output){
+		.bytes = reply->bytes,
+		.len = reply->len,
+		.sent = n > 0 ? (size_t)n : 0,
+		.chunk = reply->len,
+	};
+	return -EAGAIN;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef REFDEV_H
+#define REFDEV_H
+
+/*
+ * The reference device and its side of the vfio-user protocol, written from the specification
+ * (QEMU's docs/interop/vfio-user.rst) without any of the client's code. Messages in, replies out:
+ * no sockets, no threads, no clock. docs/refdev.md tells what the device does.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <vuc/loopback.h>
+
+#define REFDEV_MAJOR 0u
+
+/* Bounds of struct refdev_config. */
+#define REFDEV_MAX_MSG_FDS        VUC_LOOPBACK_MAX_FDS
+#define REFDEV_MAX_DATA_XFER_SIZE (16u * 1024u * 1024u)
+
+struct refdev;
+
+/* What the server announces, and what tells one device from another. */
+struct refdev_config {
+	uint16_t minor;              /* highest minor version that is spoken */
+	uint16_t max_msg_fds;        /* 0 ... REFDEV_MAX_MSG_FDS */
+	uint32_t max_data_xfer_size; /* 1 ... REFDEV_MAX_DATA_XFER_SIZE */
+	uint32_t max_dma_maps;       /* at least 1 */
+	uint64_t pgsizes; /* powers of two or'ed together, at least one, none below 4096 */
+	uint64_t serial;  /* the device serial number in config space */
+};
+
+void refdev_config_init(struct refdev_config *config);
+
+/* A device after power-on, or NULL with errno: EINVAL for a config out of bounds, or what the
+ * system said. The config is copied. */
+struct refdev *refdev_create(const struct refdev_config *config);
+
+/* Closes all that a client left. NULL does nothing. */
+void refdev_destroy(struct refdev *dev);
+
+/*
+ * Handle one whole message of the client; see struct vuc_loopback_server for who owns what.
+ * Returns 0; a negative errno when the client must be disconnected, refdev_reason() says why.
+ */
+int refdev_handle(struct refdev *dev, struct vuc_loopback_msg *req, struct vuc_loopback_msg *reply);
+
+/* The client has gone: its DMA maps and interrupt eventfds are dropped, the device stays as it is,
+ * and the next message must be VFIO_USER_VERSION. */
+void refdev_disconnect(struct refdev *dev);
+
+/* Why a message made its sender lose the connection: one line, valid until the next call. */
+const char *refdev_reason(const struct refdev *dev);
+
+/* Longest message that the device takes or answers. */
+size_t refdev_max_message(const struct refdev *dev);
+
+/*
+ * Size of the message that begins with these len bytes of a stream. Returns 0 while the header is
+ * not whole; -EPROTO for a header after which the stream can't be understood.
+ */
+ssize_t refdev_message_size(struct refdev *dev, const uint8_t *bytes, size_t len);
+
+/* Whether the specification lets the command that begins with a whole header carry descriptors. */
+bool refdev_message_takes_fds(const uint8_t *bytes);
+
+/* The device as an in-process server; dev must outlive its use. */
+void refdev_loopback(struct refdev *dev, struct vuc_loopback_server *out);
+
+#endif /* REFDEV_H */
