@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "format.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define ROW 16
+
+void
+vucctl_label_print(FILE *out, const char *label)
+{
+	fprintf(out, "  %-15s ", label);
+}
+
+struct vucctl_size
+vucctl_size_format(uint64_t bytes)
+{
+	static const char units[] = "KMGTPE";
+	struct vucctl_size size;
+	unsigned int shift = 0;
+
+	while (shift < 60 && bytes >> shift >= 1024)
+		shift += 10;
+	if (shift == 0)
+		snprintf(size.text, sizeof(size.text), "%" PRIu64 " byte%s", bytes,
+			bytes == 1 ? "" : "s");
+	else if ((bytes & ((UINT64_C(1) << shift) - 1)) == 0)
+		snprintf(size.text, sizeof(size.text), "%u %ciB", (unsigned int)(bytes >> shift),
+			units[shift / 10 - 1]);
+	else
+		snprintf(size.text, sizeof(size.text), "%.1f %ciB",
+			(double)bytes / (double)(UINT64_C(1) << shift), units[shift / 10 - 1]);
+	return size;
+}
+
+void
+vucctl_flags_print(FILE *out, uint32_t value, const struct vucctl_flag *flags)
+{
+	const char *separator = "";
+
+	if (value == 0)
+		fputs("none", out);
+	for (; flags->name != NULL; flags++) {
+		if ((value & flags->bits) != flags->bits)
+			continue;
+		fprintf(out, "%s%s", separator, flags->name);
+		separator = " ";
+		value &= ~flags->bits;
+	}
+	if (value != 0)
+		fprintf(out, "%s0x%" PRIx32, separator, value);
+}
+
+void
+vucctl_foreign_print(FILE *out, const char *text)
+{
+	const unsigned char *c;
+
+	for (c = (const unsigned char *)text; *c != '\0'; c++) {
+		if (*c >= ' ' && *c <= '~')
+			putc(*c, out);
+		else
+			fprintf(out, "\\x%02x", *c);
+	}
+}
+
+void
+vucctl_hex_row_print(FILE *out, size_t offset, const uint8_t *bytes, size_t len)
+{
+	size_t i;
+
+	fprintf(out, "%02zx:", offset);
+	for (i = 0; i < len; i++)
+		fprintf(out, " %02x", bytes[i]);
+}
+
+void
+vucctl_hexdump_print(FILE *out, const char *indent, const uint8_t *bytes, size_t len)
+{
+	bool before = false, same;
+	size_t offset, count;
+
+	for (offset = 0; offset < len; offset += ROW) {
+		count = len - offset < ROW ? len - offset : ROW;
+		same = offset > 0 && count == ROW &&
+			memcmp(bytes + offset, bytes + offset - ROW, ROW) == 0;
+		if (same && !before)
+			fprintf(out, "%s*\n", indent);
+		before = same;
+		if (same)
+			continue;
+		fputs(indent, out);
+		vucctl_hex_row_print(out, offset, bytes + offset, count);
+		putc('\n', out);
+	}
+}

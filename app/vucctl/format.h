@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUCCTL_FORMAT_H
+#define VUCCTL_FORMAT_H
+
+/* Pieces of text output. */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Begin the line of a value: print its label and blanks up to the column of values. */
+void vucctl_label_print(FILE *out, const char *label);
+
+/* A size as people say it. */
+struct vucctl_size {
+	char text[16];
+};
+
+/* "4 KiB", "1.5 GiB", "100 bytes". */
+struct vucctl_size vucctl_size_format(uint64_t bytes);
+
+/* Name of a bit, or of several that go together. */
+struct vucctl_flag {
+	uint32_t bits;
+	const char *name;
+};
+
+/* Print the names of the flags that are set, separated by blanks, and the bits left over as a
+ * number; "none" for 0. Ends at a flag without a name. */
+void vucctl_flags_print(FILE *out, uint32_t value, const struct vucctl_flag *flags);
+
+/* Print text that came from outside: what is not printable ASCII as \xNN. */
+void vucctl_foreign_print(FILE *out, const char *text);
+
+/* Print one row of up to 16 bytes: "1f0: 00 11 ...", without a newline. */
+void vucctl_hex_row_print(FILE *out, size_t offset, const uint8_t *bytes, size_t len);
+
+/* Print bytes in rows, each after indent; rows that equal the one before become one '*'. */
+void vucctl_hexdump_print(FILE *out, const char *indent, const uint8_t *bytes, size_t len);
+
+#endif /* VUCCTL_FORMAT_H */

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "json_build.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "utf8.h"
+
+void
+vucctl_json_init(struct vucctl_json *json)
+{
+	json->root = json_object_new_object();
+	json->failed = json->root == NULL;
+}
+
+void
+vucctl_json_finish(struct vucctl_json *json)
+{
+	json_object_put(json->root);
+	json->root = NULL;
+}
+
+int
+vucctl_json_print(FILE *out, struct vucctl_json *json)
+{
+	const char *text;
+
+	if (json->failed)
+		return -ENOMEM;
+	text = json_object_to_json_string_ext(json->root,
+		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+	if (text == NULL)
+		return -ENOMEM;
+	fprintf(out, "%s\n", text);
+	return 0;
+}
+
+/* Takes child, which may be NULL for null. Returns whether it is in its place. */
+static bool
+attach(struct json_object *parent, const char *key, struct json_object *child)
+{
+	int ret;
+
+	if (key == NULL)
+		ret = json_object_array_add(parent, child);
+	else
+		ret = json_object_object_add(parent, key, child);
+	if (ret < 0)
+		json_object_put(child);
+	return ret == 0;
+}
+
+/* As attach(), but a child that is NULL could not be made. Returns it, NULL after a failure. */
+static struct json_object *
+add(struct vucctl_json *json, struct json_object *parent, const char *key,
+	struct json_object *child)
+{
+	if (!json->failed && child != NULL && attach(parent, key, child))
+		return child;
+	if (json->failed)
+		json_object_put(child);
+	json->failed = true;
+	return NULL;
+}
+
+struct json_object *
+vucctl_json_object(struct vucctl_json *json, struct json_object *parent, const char *key)
+{
+	return add(json, parent, key, json_object_new_object());
+}
+
+struct json_object *
+vucctl_json_array(struct vucctl_json *json, struct json_object *parent, const char *key)
+{
+	return add(json, parent, key, json_object_new_array());
+}
+
+void
+vucctl_json_null(struct vucctl_json *json, struct json_object *parent, const char *key)
+{
+	if (!json->failed && !attach(parent, key, NULL))
+		json->failed = true;
+}
+
+void
+vucctl_json_bool(struct vucctl_json *json, struct json_object *parent, const char *key, bool value)
+{
+	add(json, parent, key, json_object_new_boolean(value));
+}
+
+void
+vucctl_json_number(
+	struct vucctl_json *json, struct json_object *parent, const char *key, uint64_t value)
+{
+	add(json, parent, key, json_object_new_uint64(value));
+}
+
+void
+vucctl_json_hex(struct vucctl_json *json, struct json_object *parent, const char *key, int digits,
+	uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "0x%0*" PRIx64, digits, value);
+	add(json, parent, key, json_object_new_string(text));
+}
+
+void
+vucctl_json_text(
+	struct vucctl_json *json, struct json_object *parent, const char *key, const char *text)
+{
+	char *clean = vucctl_utf8_clean(text);
+
+	add(json, parent, key, clean != NULL ? json_object_new_string(clean) : NULL);
+	free(clean);
+}
+
+void
+vucctl_json_text_or_null(
+	struct vucctl_json *json, struct json_object *parent, const char *key, const char *text)
+{
+	if (text[0] == '\0')
+		vucctl_json_null(json, parent, key);
+	else
+		vucctl_json_text(json, parent, key, text);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "message.h"
+
+static const struct vucctl_command commands[] = {
+	{"probe", "show what a vfio-user device is", vucctl_probe_command},
+};
+
+#define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void
+print_help(void)
+{
+	size_t i;
+
+	printf("Usage: vucctl [--help|--version] COMMAND [ARGUMENT...]\n"
+	       "\n"
+	       "Looks after vfio-user devices.\n"
+	       "\n"
+	       "Commands:\n");
+	for (i = 0; i < NR_COMMANDS; i++)
+		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+	printf("\n"
+	       "Options:\n"
+	       "  -h, --help     print this help and exit\n"
+	       "  -V, --version  print the version and exit\n"
+	       "\n"
+	       "'vucctl COMMAND --help' tells about a command.\n");
+}
+
+static const struct vucctl_command *
+find_command(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < NR_COMMANDS; i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+static int
+run_command(int argc, char *argv[])
+{
+	const struct vucctl_command *command;
+
+	if (argc == 0)
+		return vucctl_fail_usage(NULL, "no command given");
+	command = find_command(argv[0]);
+	if (command == NULL)
+		return vucctl_fail_usage(NULL, "unknown command '%s'", argv[0]);
+	optind = 0; /* the command's options are a new list to getopt_long() */
+	return command->run(argc, argv);
+}
+
+static int
+run(int argc, char *argv[])
+{
+	static const struct option options[] = {
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
+	};
+	static const char short_options[] = "+:hV";
+	int opt = getopt_long(argc, argv, short_options, options, NULL);
+
+	switch (opt) {
+	case -1:
+		return run_command(argc - optind, argv + optind);
+	case 'h':
+		print_help();
+		return EXIT_SUCCESS;
+	case 'V':
+		printf("vucctl %s\n", VUC_VERSION);
+		return EXIT_SUCCESS;
+	default:
+		return vucctl_fail_option(NULL, short_options, opt, argv);
+	}
+}
+
+/*
+ * Started with a closed stdin, stdout or stderr, the next socket would get its number, and output
+ * would go to a device's server. Descriptors that can't be written take their places.
+ */
+static bool
+occupy_standard_fds(void)
+{
+	int fd;
+
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd)
+			return false;
+	}
+	return true;
+}
+
+/* Errors of a write may show only when the file is closed. Returns the exit status. */
+static int
+finish_output(int status)
+{
+	bool failed = ferror(stdout) != 0;
+
+	errno = 0;
+	if (fclose(stdout) == 0 && !failed)
+		return status;
+	if (status != EXIT_SUCCESS) /* what went wrong first has been said */
+		return status;
+	if (errno == 0) /* an earlier write has failed, and its reason is gone */
+		return vucctl_fail("cannot write the output");
+	return vucctl_fail("cannot write the output: %s", strerror(errno));
+}
+
+int
+main(int argc, char *argv[])
+{
+	if (!occupy_standard_fds())
+		return EXIT_FAILURE;
+	/* A reader that goes away shows as an error of the write, like a full disk. */
+	signal(SIGPIPE, SIG_IGN);
+	opterr = 0;
+	return finish_output(run(argc, argv));
+}

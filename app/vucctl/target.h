@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUCCTL_TARGET_H
+#define VUCCTL_TARGET_H
+
+/* The device that a command is about, as named on the command line. */
+
+#include <stdint.h>
+
+struct vuc_device;
+
+/* What commands that open a device add to their options, and what to say of it in their help. */
+#define VUCCTL_TARGET_SHORT_OPTIONS "t:"
+/* clang-format off */
+#define VUCCTL_TARGET_LONG_OPTIONS \
+	{"transport", required_argument, NULL, 'T'}, \
+	{"timeout", required_argument, NULL, 't'}
+/* clang-format on */
+#define VUCCTL_TARGET_HELP                                                                         \
+	"      --transport NAME  'uring' or 'posix'; the best that the kernel allows by default\n" \
+	"  -t, --timeout MS      how long the server may take for each answer, 5000 by default\n"
+
+struct vucctl_target {
+	const char *path;      /* of the server's socket */
+	const char *transport; /* NULL: the library's choice */
+	uint32_t timeout_ms;
+};
+
+void vucctl_target_init(struct vucctl_target *target);
+
+/* Take an option of VUCCTL_TARGET_SHORT_OPTIONS. Returns 0; VUCCTL_EXIT_USAGE, the error said. */
+int vucctl_target_option(
+	struct vucctl_target *target, const char *command, int opt, const char *value);
+
+/* Take what is left of the command line: SOCKET. Returns 0; VUCCTL_EXIT_USAGE, the error said. */
+int vucctl_target_arguments(
+	struct vucctl_target *target, const char *command, int argc, char *const argv[]);
+
+/* Open the device. Returns it, to be closed by the caller, or NULL, the error said. */
+struct vuc_device *vucctl_target_open(const struct vucctl_target *target);
+
+#endif /* VUCCTL_TARGET_H */
