@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef BENCH_BENCH_H
+#define BENCH_BENCH_H
+
+/* What a measurement is to the program: one file and one row in the table of main.c. */
+
+#include <stddef.h>
+
+#include <vuc/error.h>
+
+#include "clock.h"
+#include "env.h"
+#include "options.h"
+#include "report.h"
+
+/* What a measurement gets. */
+struct bench {
+	struct bench_options options;
+	struct bench_clock clock;
+	struct bench_env env;
+};
+
+/* Functions return 0, or a negative errno with a line in err. */
+struct bench_ops {
+	const char *name;
+	const char *summary; /* one line for --help */
+	const struct bench_option *options;
+	size_t state_size; /* of the measurement's own struct, which its options go to */
+	void (*init)(void *state);
+	/* Look at the options as a whole; failing is wrong usage. */
+	int (*check)(const struct bench *bench, void *state, struct vuc_error *err);
+	/* Measure. Strings in the result may point into state and options. What was set up is taken
+	 * down again in any case. */
+	int (*run)(struct bench *bench, void *state, struct bench_result *result,
+		struct vuc_error *err);
+};
+
+extern const struct bench_ops bench_mmio;
+
+#endif /* BENCH_BENCH_H */

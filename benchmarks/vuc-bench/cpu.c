@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cpu.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+
+static int
+parse_one(const char *text, const char **end, unsigned int *cpu)
+{
+	char *stop;
+	unsigned long value;
+
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	errno = 0;
+	value = strtoul(text, &stop, 10);
+	if (errno != 0 || value >= CPU_SETSIZE)
+		return -EINVAL;
+	*cpu = (unsigned int)value;
+	*end = stop;
+	return 0;
+}
+
+int
+bench_cpus_parse(const char *text, struct bench_cpus *cpus, struct vuc_error *err)
+{
+	const char *end = text;
+	int ret = parse_one(text, &end, &cpus->cpu[0]);
+
+	cpus->nr = 1;
+	if (ret == 0 && *end == ',') {
+		ret = parse_one(end + 1, &end, &cpus->cpu[1]);
+		cpus->nr = 2;
+	}
+	if (ret != 0 || *end != '\0')
+		return bench_fail(err, -EINVAL, "--cpus: '%s' is not A or A,B", text);
+	if (cpus->nr == 2 && cpus->cpu[0] == cpus->cpu[1])
+		return bench_fail(err, -EINVAL, "--cpus: '%s' names one CPU twice", text);
+	return 0;
+}
+
+static int
+take_first(
+	struct bench_cpus *cpus, unsigned int want, const cpu_set_t *allowed, struct vuc_error *err)
+{
+	for (unsigned int cpu = 0; cpu < CPU_SETSIZE && cpus->nr < want; cpu++) {
+		if (CPU_ISSET(cpu, allowed))
+			cpus->cpu[cpus->nr++] = cpu;
+	}
+	if (cpus->nr < want)
+		return bench_fail(err, -ENODEV,
+			"this process may use %u CPU, but the server needs one of its own: "
+			"use --transport loopback, or --socket with a server elsewhere",
+			cpus->nr);
+	return 0;
+}
+
+int
+bench_cpus_settle(struct bench_cpus *cpus, unsigned int want, struct vuc_error *err)
+{
+	cpu_set_t allowed;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
+		return bench_fail(err, -errno, "sched_getaffinity: %s", strerror(errno));
+	if (cpus->nr == 0)
+		return take_first(cpus, want, &allowed, err);
+	if (cpus->nr < want)
+		return bench_fail(err, -EINVAL, "--cpus: %u CPUs are needed, but %u is given", want,
+			cpus->nr);
+	cpus->nr = want;
+	for (unsigned int i = 0; i < want; i++) {
+		if (!CPU_ISSET(cpus->cpu[i], &allowed))
+			return bench_fail(err, -EINVAL, "--cpus: this process may not use CPU %u",
+				cpus->cpu[i]);
+	}
+	return 0;
+}
+
+int
+bench_cpu_pin(unsigned int cpu, struct vuc_error *err)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) != 0)
+		return bench_fail(err, -errno, "pinning to CPU %u: %s", cpu, strerror(errno));
+	return 0;
+}
+
+int
+bench_cpu_hold_latency(void)
+{
+	const int32_t microseconds = 0;
+	int fd = open("/dev/cpu_dma_latency", O_WRONLY | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, &microseconds, sizeof(microseconds)) == sizeof(microseconds))
+		return fd;
+	ret = errno != 0 ? -errno : -EIO;
+	close(fd);
+	return ret;
+}

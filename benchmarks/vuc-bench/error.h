@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef BENCH_ERROR_H
+#define BENCH_ERROR_H
+
+#include <vuc/error.h>
+
+/* Format a line into err and return code; control characters are replaced by '?'. */
+int bench_fail(struct vuc_error *err, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Replace what is not printable ASCII by '?', in place. */
+void bench_text_clean(char *text);
+
+#endif /* BENCH_ERROR_H */

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef BENCH_MESSAGE_H
+#define BENCH_MESSAGE_H
+
+/*
+ * The messages of the floor, written by hand: nothing of vuc takes part but the layout of the
+ * protocol's structs.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vuc/error.h>
+
+#include "vfio_user.h"
+#include "way.h"
+
+#define BENCH_MESSAGE_MAX 256
+
+/* A command that is ready to be sent, and what its reply looks like. */
+struct bench_message {
+	uint8_t bytes[BENCH_MESSAGE_MAX];
+	size_t len;
+	size_t reply_len; /* 0: none is asked for, or not known before (VERSION) */
+};
+
+/* VFIO_USER_VERSION with the capabilities that a plain client has. */
+void bench_message_version(struct bench_message *msg);
+
+/* VFIO_USER_REGION_READ or VFIO_USER_REGION_WRITE. */
+void bench_message_access(struct bench_message *msg, const struct bench_access *access);
+
+/* Give the message its id. */
+void bench_message_number(struct bench_message *msg, uint16_t id);
+
+/*
+ * Check a whole reply against its message. Returns 0; the server's error, negative; -EPROTO for
+ * anything that is no answer to this message.
+ */
+int bench_message_check(
+	const struct bench_message *msg, const uint8_t *reply, size_t len, struct vuc_error *err);
+
+#endif /* BENCH_MESSAGE_H */

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "plot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "find_program.h"
+
+/* From one point of a curve to the next, in 1/(1-p). */
+#define STEP 1.05
+
+int
+bench_plot_init(struct bench_plot *plot, const char *path, struct vuc_error *err)
+{
+	const char *dot = strrchr(path, '.');
+
+	*plot = (struct bench_plot){0};
+	if (dot != NULL && strcmp(dot, ".svg") == 0)
+		plot->terminal = "svg";
+	else if (dot != NULL && strcmp(dot, ".png") == 0)
+		plot->terminal = "pngcairo";
+	else
+		return bench_fail(
+			err, -EINVAL, "--plot: '%s' ends neither in .svg nor in .png", path);
+	if (bench_find_program("gnuplot", NULL, NULL, &plot->program, err) != 0)
+		return bench_fail(err, -ENOENT,
+			"--plot needs gnuplot, which is not in $PATH (package gnuplot-nox)");
+	return 0;
+}
+
+void
+bench_plot_fini(struct bench_plot *plot)
+{
+	free(plot->program);
+	plot->program = NULL;
+}
+
+static void
+write_data(FILE *out, const struct bench_series *series, unsigned int i)
+{
+	size_t nr = series->samples.nr;
+
+	fprintf(out, "$series%u << EOD\n", i);
+	for (double x = 1; x <= (double)nr; x *= STEP) {
+		double rank = ceil((1 - 1 / x) * (double)nr);
+
+		fprintf(out, "%.6g %.6g\n", x,
+			bench_series_ns(series, rank >= 1 ? (size_t)rank - 1 : 0));
+	}
+	fputs("EOD\n", out);
+}
+
+/* In single quotes gnuplot knows no escape but the doubled quote. */
+static void
+write_quoted(FILE *out, const char *text)
+{
+	fputc('\'', out);
+	for (; *text != '\0'; text++) {
+		if (*text == '\'')
+			fputc('\'', out);
+		fputc(*text >= ' ' && *text <= '~' ? *text : '?', out);
+	}
+	fputc('\'', out);
+}
+
+static void
+write_settings(FILE *out, const struct bench_plot *plot, const struct bench_result *result)
+{
+	fprintf(out, "set terminal %s noenhanced size 960,540\n", plot->terminal);
+	fputs("set title ", out);
+	write_quoted(out, result->label != NULL ? result->label : result->headline);
+	fputs("\nset key top left\n"
+	      "set grid\n"
+	      "set logscale xy\n"
+	      "set xlabel 'percentile'\n"
+	      "set ylabel 'nanoseconds'\n"
+	      "set format y '%.0f'\n"
+	      "set xtics ('0' 1, '50' 2, '90' 10, '99' 100, '99.9' 1e3, '99.99' 1e4, "
+	      "'99.999' 1e5, '99.9999' 1e6, '99.99999' 1e7)\n",
+		out);
+}
+
+static void
+write_script(FILE *out, const struct bench_plot *plot, const struct bench_result *result)
+{
+	for (unsigned int i = 0; i < result->nr_series; i++)
+		write_data(out, &result->series[i], i);
+	write_settings(out, plot, result);
+	for (unsigned int i = 0; i < result->nr_series; i++) {
+		const struct bench_series *series = &result->series[i];
+		char title[64];
+
+		snprintf(title, sizeof(title), "%s (%s)", series->name, series->transport);
+		fprintf(out, "%s $series%u with lines lw 2 title ", i == 0 ? "plot" : ",", i);
+		write_quoted(out, title);
+	}
+	fputc('\n', out);
+}
+
+/* In the child; uses nothing but system calls. */
+static void
+become(const char *program, int in, int out)
+{
+	char name[] = "gnuplot", no_defaults[] = "-d", from_stdin[] = "-";
+	char *const args[] = {name, no_defaults, from_stdin, NULL};
+	struct sigaction dfl = {.sa_handler = SIG_DFL};
+
+	sigemptyset(&dfl.sa_mask);
+	sigaction(SIGPIPE, &dfl, NULL);
+	if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0)
+		execv(program, args);
+	_exit(127);
+}
+
+static int
+wait_for(pid_t pid, struct vuc_error *err)
+{
+	int status = 0;
+
+	while (waitpid(pid, &status, 0) < 0) {
+		if (errno != EINTR)
+			return bench_fail(err, -errno, "gnuplot: %s", strerror(errno));
+	}
+	if (WIFSIGNALED(status))
+		return bench_fail(err, -EIO, "gnuplot: killed by signal %d", WTERMSIG(status));
+	if (WEXITSTATUS(status) != 0)
+		return bench_fail(err, -EIO, "gnuplot: ended with status %d", WEXITSTATUS(status));
+	return 0;
+}
+
+/* Takes the descriptor. Returns whether gnuplot took all of the script. */
+static bool
+feed(int fd, const struct bench_plot *plot, const struct bench_result *result)
+{
+	FILE *out = fdopen(fd, "w");
+	bool failed;
+
+	if (out == NULL) {
+		close(fd);
+		return false;
+	}
+	write_script(out, plot, result);
+	failed = ferror(out) != 0;
+	return fclose(out) == 0 && !failed;
+}
+
+int
+bench_plot_draw(const struct bench_plot *plot, int fd, const struct bench_result *result,
+	struct vuc_error *err)
+{
+	int script[2];
+	bool fed;
+	pid_t pid;
+	int ret;
+
+	if (pipe2(script, O_CLOEXEC) != 0)
+		return bench_fail(err, -errno, "pipe: %s", strerror(errno));
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		become(plot->program, script[0], fd);
+	close(script[0]);
+	if (pid < 0) {
+		close(script[1]);
+		return bench_fail(err, -EAGAIN, "fork: no process for gnuplot");
+	}
+	fed = feed(script[1], plot, result);
+	ret = wait_for(pid, err);
+	if (ret == 0 && !fed)
+		ret = bench_fail(err, -EIO, "gnuplot: ended before it had read everything");
+	return ret;
+}

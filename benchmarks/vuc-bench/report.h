@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef BENCH_REPORT_H
+#define BENCH_REPORT_H
+
+/* A measurement's result, and the forms in which it is told. */
+
+#include <stdint.h>
+
+#include <vuc/error.h>
+
+#include "env.h"
+#include "series.h"
+#include "term.h"
+
+#define BENCH_MAX_FACTS  16
+#define BENCH_MAX_SERIES 4
+
+/* Something about how it was measured. */
+struct bench_fact {
+	const char *key;
+	const char *text; /* NULL: it is a number */
+	uint64_t number;
+};
+
+struct bench_result {
+	const char *measurement;
+	const char *label;  /* the user's own; NULL: none */
+	char headline[160]; /* what was done how often */
+	char server[192];   /* who answered, and what the floor is: for people */
+	char floor[192];
+	struct bench_fact facts[BENCH_MAX_FACTS]; /* the same for programs */
+	unsigned int nr_facts;
+	struct bench_series series[BENCH_MAX_SERIES]; /* the first one is the floor */
+	struct bench_ratio ratios[BENCH_MAX_SERIES];  /* of each to the floor */
+	unsigned int nr_series;
+};
+
+void bench_result_add_text(struct bench_result *result, const char *key, const char *text);
+void bench_result_add_number(struct bench_result *result, const char *key, uint64_t number);
+
+/* Sum up all series. Returns 0 or -ENOMEM. */
+int bench_result_finish(struct bench_result *result);
+void bench_result_fini(struct bench_result *result);
+
+/* Environment, table and distribution. */
+void bench_report_text(const struct bench_term *term, const struct bench_env *env,
+	const struct bench_result *result);
+
+/* The distribution alone: a drawing for each series over a common, logarithmic axis. */
+void bench_report_distribution(const struct bench_term *term, const struct bench_result *result);
+
+/* One JSON object to a descriptor, which stays open. Returns 0 or a negative errno. */
+int bench_report_json(int fd, const struct bench_env *env, const struct bench_result *result);
+
+#endif /* BENCH_REPORT_H */

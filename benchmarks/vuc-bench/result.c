@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "report.h"
+
+#include <assert.h>
+
+static struct bench_fact *
+new_fact(struct bench_result *result)
+{
+	assert(result->nr_facts < BENCH_MAX_FACTS);
+	return &result->facts[result->nr_facts++];
+}
+
+void
+bench_result_add_text(struct bench_result *result, const char *key, const char *text)
+{
+	*new_fact(result) = (struct bench_fact){.key = key, .text = text};
+}
+
+void
+bench_result_add_number(struct bench_result *result, const char *key, uint64_t number)
+{
+	*new_fact(result) = (struct bench_fact){.key = key, .number = number};
+}
+
+int
+bench_result_finish(struct bench_result *result)
+{
+	for (unsigned int i = 0; i < result->nr_series; i++) {
+		int ret;
+
+		bench_series_finish(&result->series[i]);
+		ret = bench_series_ratio(
+			&result->series[0], &result->series[i], &result->ratios[i]);
+		if (ret != 0)
+			return ret;
+	}
+	return 0;
+}
+
+void
+bench_result_fini(struct bench_result *result)
+{
+	for (unsigned int i = 0; i < result->nr_series; i++)
+		bench_series_fini(&result->series[i]);
+	result->nr_series = 0;
+}

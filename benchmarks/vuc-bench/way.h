@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef BENCH_WAY_H
+#define BENCH_WAY_H
+
+/* A way to access a register: the floor, or vuc. */
+
+#include <stdint.h>
+
+#include <vuc/error.h>
+
+enum bench_access_op {
+	BENCH_READ,
+	BENCH_WRITE,
+	BENCH_POSTED, /* a write that no answer is asked for */
+};
+
+/* The access that is made again and again; what writes write is zero. */
+struct bench_access {
+	enum bench_access_op op;
+	uint32_t region;
+	uint64_t offset;
+	uint32_t size; /* at most BENCH_ACCESS_MAX */
+};
+
+#define BENCH_ACCESS_MAX 8
+
+/* A read that every PCI device answers and that changes nothing: the ids in config space. */
+extern const struct bench_access bench_settle_access;
+
+/* "read", "write" or "posted" */
+const char *bench_access_op_name(enum bench_access_op op);
+
+/* What waits for a server gives up after this. */
+#define BENCH_TIMEOUT_MS 5000
+
+/* An implementation's own struct begins with it. */
+struct bench_way {
+	const struct bench_way_ops *ops;
+	uint64_t syscalls; /* made for accesses since bench_way_ops.open, up to the last burst */
+};
+
+/* Each but close returns 0 or a negative errno with a line in err. */
+struct bench_way_ops {
+	int (*open)(struct bench_way *way, struct vuc_error *err);
+	void (*close)(struct bench_way *way);
+	/* Make nr accesses one after the other; ticks gets the time of each. */
+	int (*burst)(
+		struct bench_way *way, unsigned int nr, uint64_t *ticks, struct vuc_error *err);
+	/* Let the server catch up: bench_settle_access, answered after everything before it. */
+	int (*settle)(struct bench_way *way, struct vuc_error *err);
+};
+
+#endif /* BENCH_WAY_H */
