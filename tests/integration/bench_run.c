@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "bench_run.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <CUnit/CUnit.h>
+
+#define PREFIX "vuc-bench: "
+
+bool
+bench_has_two_cpus(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) >= 2;
+}
+
+int
+bench_place_make(struct bench_place *place)
+{
+	int ret;
+
+	if (getenv("VUC_BENCH") == NULL || getenv("VUC_REFDEV") == NULL) {
+		printf("# VUC_BENCH or VUC_REFDEV is not set\n");
+		return -EINVAL;
+	}
+	ret = vuc_tempdir_make(place->files);
+	if (ret != 0)
+		return ret;
+	ret = vuc_tempdir_make(place->tmp);
+	if (ret != 0)
+		vuc_tempdir_remove(place->files);
+	return ret;
+}
+
+void
+bench_place_remove(struct bench_place *place)
+{
+	vuc_tempdir_remove(place->files);
+	vuc_tempdir_remove(place->tmp);
+}
+
+const char *
+bench_place_file(const struct bench_place *place, const char *name, char path[BENCH_PATH_MAX])
+{
+	snprintf(path, BENCH_PATH_MAX, "%s/%s", place->files, name);
+	return path;
+}
+
+static void
+restore(const char *variable, const char *value)
+{
+	if (value != NULL)
+		setenv(variable, value, 1);
+	else
+		unsetenv(variable);
+}
+
+void
+bench_start(struct vuc_spawn *spawn, const struct bench_place *place, const char *program,
+	const char *const *args, bench_with with)
+{
+	const char *before = getenv("TMPDIR");
+	char *tmp = before != NULL ? strdup(before) : NULL;
+	int ret;
+
+	setenv("TMPDIR", place->tmp, 1);
+	if (with != NULL)
+		with(true);
+	ret = vuc_spawn_start(spawn, program, args);
+	if (with != NULL)
+		with(false);
+	restore("TMPDIR", tmp);
+	free(tmp);
+	CU_ASSERT_EQUAL_FATAL(ret, 0);
+}
+
+void
+bench_finish(struct bench_run *run, const struct bench_place *place, struct vuc_spawn *spawn)
+{
+	CU_ASSERT_EQUAL(vuc_spawn_wait(spawn), 0);
+	run->exit = vuc_spawn_status(spawn);
+	run->out = vuc_spawn_output(spawn);
+	run->err = vuc_spawn_errors(spawn);
+	vuc_spawn_free(spawn);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(run->out);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(run->err);
+	CU_ASSERT_EQUAL(vuc_tempdir_count(place->tmp), 0);
+}
+
+void
+bench_run(struct bench_run *run, const struct bench_place *place, const char *const *args,
+	bench_with with, int exit)
+{
+	struct vuc_spawn spawn;
+
+	bench_start(&spawn, place, getenv("VUC_BENCH"), args, with);
+	bench_finish(run, place, &spawn);
+	if (run->exit != exit)
+		printf("# exit status %d, not %d: %s\n", run->exit, exit, run->err);
+	CU_ASSERT_EQUAL_FATAL(run->exit, exit);
+}
+
+void
+bench_run_free(struct bench_run *run)
+{
+	free(run->out);
+	free(run->err);
+	*run = (struct bench_run){0};
+}
+
+void
+bench_run_assert_complaint(const struct bench_run *run, const char *text)
+{
+	const char *end = strchr(run->err, '\n');
+
+	if (strstr(run->err, text) == NULL)
+		printf("# no '%s' in: %s\n", text, run->err);
+	CU_ASSERT_PTR_NOT_NULL(strstr(run->err, text));
+	CU_ASSERT_EQUAL(strncmp(run->err, PREFIX, strlen(PREFIX)), 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(end);
+	CU_ASSERT_STRING_EQUAL(end, "\n");
+	CU_ASSERT_STRING_EQUAL(run->out, "");
+}

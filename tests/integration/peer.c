@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "peer.h"
+#include "refdev.h"
+#include "spawn.h"
+#include "tap.h"
+#include "tempdir.h"
+
+#define MAX_OPTIONS 8
+
+struct peer {
+	unsigned int nr_devices;
+	bool killed;
+
+	/* A process, for sockets. */
+	struct vuc_spawn process;
+	char dir[VUC_TEMPDIR_SIZE];
+	char paths[PEER_MAX_DEVICES][VUC_TEMPDIR_SIZE + 16];
+
+	/* In this process, for the loopback. */
+	struct refdev *devices[PEER_MAX_DEVICES];
+	struct vuc_loopback_server inner[PEER_MAX_DEVICES];
+	struct vuc_loopback_server servers[PEER_MAX_DEVICES];
+};
+
+static const char *transport;
+
+void
+peer_choose_transport(const char *name)
+{
+	transport = name;
+}
+
+const char *
+peer_transport(void)
+{
+	return transport;
+}
+
+static bool
+is_loopback(void)
+{
+	return strcmp(transport, "loopback") == 0;
+}
+
+bool
+peer_transport_works(char *why, size_t size)
+{
+	struct vuc_poll_group_opts opts;
+	struct vuc_poll_group *group;
+	struct vuc_error err = {0};
+
+	vuc_poll_group_opts_init(&opts);
+	opts.transport = transport;
+	if (vuc_poll_group_create(&opts, &group, &err) != 0) {
+		snprintf(why, size, "%s", err.text);
+		return false;
+	}
+	vuc_poll_group_destroy(group);
+	return true;
+}
+
+/* A server that can be killed, and then behaves as a process that is gone. */
+static int
+handle_unless_killed(void *arg, struct vuc_loopback_msg *req, struct vuc_loopback_msg *reply)
+{
+	struct peer *p = arg;
+
+	return p->killed ? -ECONNRESET : p->inner[0].handle(p->inner[0].arg, req, reply);
+}
+
+static void
+disconnect_first(void *arg)
+{
+	struct peer *p = arg;
+
+	p->inner[0].disconnect(p->inner[0].arg);
+}
+
+static void
+start_loopback(struct peer *p, const char *const *options)
+{
+	struct refdev_config config;
+	unsigned int limit;
+
+	refdev_config_init(&config);
+	for (; *options != NULL; options++) {
+		CU_ASSERT_EQUAL_FATAL(sscanf(*options, "--max-data-xfer-size=%u", &limit), 1);
+		config.max_data_xfer_size = limit;
+	}
+	for (unsigned int i = 0; i < p->nr_devices; i++) {
+		p->devices[i] = refdev_create(&config);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(p->devices[i]);
+		refdev_loopback(p->devices[i], &p->inner[i]);
+		p->servers[i] = p->inner[i];
+	}
+	p->servers[0] = (struct vuc_loopback_server){
+		.handle = handle_unless_killed, .disconnect = disconnect_first, .arg = p};
+}
+
+static void
+start_process(struct peer *p, const char *const *options)
+{
+	const char *args[PEER_MAX_DEVICES + MAX_OPTIONS + 1] = {NULL};
+	unsigned int n = 0;
+
+	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(p->dir), 0);
+	for (unsigned int i = 0; i < p->nr_devices; i++) {
+		snprintf(p->paths[i], sizeof(p->paths[i]), "%s/dev%u", p->dir, i);
+		args[n++] = p->paths[i];
+	}
+	while (*options != NULL)
+		args[n++] = *options++;
+	CU_ASSERT_EQUAL_FATAL(vuc_spawn_server(&p->process, getenv("VUC_REFDEV"), args), 0);
+}
+
+struct peer *
+peer_start(unsigned int nr_devices, ...)
+{
+	const char *options[MAX_OPTIONS + 1] = {NULL};
+	struct peer *p = calloc(1, sizeof(*p));
+	unsigned int n = 0;
+	va_list args;
+
+	CU_ASSERT_FATAL(p != NULL && nr_devices <= PEER_MAX_DEVICES);
+	va_start(args, nr_devices);
+	while (n < MAX_OPTIONS && (options[n] = va_arg(args, const char *)) != NULL)
+		n++;
+	va_end(args);
+	options[n] = NULL;
+	p->nr_devices = nr_devices;
+	if (is_loopback())
+		start_loopback(p, options);
+	else
+		start_process(p, options);
+	return p;
+}
+
+void
+peer_kill(struct peer *p)
+{
+	p->killed = true;
+	if (!is_loopback())
+		vuc_spawn_kill(&p->process);
+}
+
+void
+peer_stop(struct peer *p)
+{
+	if (is_loopback()) {
+		for (unsigned int i = 0; i < p->nr_devices; i++)
+			refdev_destroy(p->devices[i]);
+	} else {
+		if (!p->killed) {
+			CU_ASSERT_EQUAL(vuc_spawn_stop(&p->process), 0);
+			CU_ASSERT_EQUAL(vuc_spawn_status(&p->process), 0);
+		}
+		vuc_spawn_free(&p->process);
+		vuc_tempdir_remove(p->dir);
+	}
+	free(p);
+}
+
+void
+peer_opts(struct peer *p, unsigned int device, struct vuc_device_opts *opts)
+{
+	vuc_device_opts_init(opts);
+	opts->transport = transport;
+	if (is_loopback())
+		opts->loopback = &p->servers[device];
+	else
+		opts->path = p->paths[device];
+}
+
+struct vuc_device *
+peer_open(struct peer *p, unsigned int device)
+{
+	struct vuc_device_opts opts;
+	struct vuc_error err = {0};
+	struct vuc_device *dev;
+	int rc;
+
+	peer_opts(p, device, &opts);
+	rc = vuc_device_open(&opts, &dev, &err);
+	if (rc != 0)
+		printf("# %s\n", err.text);
+	CU_ASSERT_EQUAL_FATAL(rc, 0);
+	return dev;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_TESTS_PEER_H
+#define VUC_TESTS_PEER_H
+
+#include <vuc/device.h>
+
+#define PEER_MAX_DEVICES 2
+
+/*
+ * A reference device to test against, whatever the transport: a vuc-refdev process for sockets,
+ * the same device inside this process for the loopback.
+ */
+struct peer;
+
+/* The transport of all tests of this process: "uring", "posix" or "loopback". */
+void peer_choose_transport(const char *name);
+const char *peer_transport(void);
+
+/* Returns whether the chosen transport can be used here; says why not otherwise. */
+bool peer_transport_works(char *why, size_t size);
+
+/* A server with nr_devices devices, ready to be connected to; options of vuc-refdev that set
+ * limits may follow, up to a NULL. Asserts that it could be started. */
+struct peer *peer_start(unsigned int nr_devices, ...) __attribute__((sentinel));
+
+/* Stops the server and asserts that it has ended well. */
+void peer_stop(struct peer *p);
+
+/* End the server without a warning. */
+void peer_kill(struct peer *p);
+
+/* Options that open one of its devices by the chosen transport. */
+void peer_opts(struct peer *p, unsigned int device, struct vuc_device_opts *opts);
+
+/* Open a device of it, and assert that it works. */
+struct vuc_device *peer_open(struct peer *p, unsigned int device);
+
+#endif /* VUC_TESTS_PEER_H */

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_TESTS_REFDEV_SERVER_H
+#define VUC_TESTS_REFDEV_SERVER_H
+
+/* A vuc-refdev, named by $VUC_REFDEV, in a folder of its own. All of this asserts that it works. */
+
+#include "spawn.h"
+#include "tempdir.h"
+
+#define REFDEV_SERVER_MAX_ARGS 16
+
+struct refdev_server {
+	char folder[VUC_TEMPDIR_SIZE];
+	char socket[VUC_TEMPDIR_SIZE + 16];
+	char second[VUC_TEMPDIR_SIZE + 16]; /* path of another socket, used by those who want one */
+	struct vuc_spawn process;
+};
+
+/* Make the folder and name the sockets. */
+void refdev_server_prepare(struct refdev_server *s);
+
+/* Serve the first socket by a prepared server, with options that end with NULL. */
+void refdev_server_run(struct refdev_server *s, const char *const *options);
+
+/* Both. */
+void refdev_server_start(struct refdev_server *s, const char *const *options);
+
+/* The same with a single option, for the many tests that have one; NULL: none. */
+void refdev_server_start_with(struct refdev_server *s, const char *option);
+
+/* Stop it, assert that it ended well and said nothing, and remove the folder. */
+void refdev_server_stop(struct refdev_server *s);
+
+/* The same for one that has one line to say, which contains text. */
+void refdev_server_stop_said(struct refdev_server *s, const char *text);
+
+/* Run it to its end with arguments that it can't serve with: exit status and the one line, which
+ * contains text, are as expected. The folder stays. */
+void refdev_server_fails(
+	struct refdev_server *s, const char *const *args, int status, const char *text);
+
+/* Remove the folder. */
+void refdev_server_clean(struct refdev_server *s);
+
+#endif /* VUC_TESTS_REFDEV_SERVER_H */

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * The program vuc-bench, $VUC_BENCH, against vuc-refdev, $VUC_REFDEV. What it reports is looked at,
+ * never how long something took.
+ */
+
+#include <json-c/json.h>
+#include <limits.h>
+#include <linux/io_uring.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bench_json.h"
+#include "bench_run.h"
+#include "tap.h"
+
+/* Few: this must work beside whatever else the machine does. */
+#define FEW    "--ops", "200", "--rounds", "2"
+#define OPS    200
+#define ROUNDS 2
+
+static struct bench_place place;
+
+static int
+make_place(void)
+{
+	return bench_place_make(&place) == 0 ? 0 : 1;
+}
+
+static int
+remove_place(void)
+{
+	bench_place_remove(&place);
+	return 0;
+}
+
+static bool
+has_uring(void)
+{
+	struct io_uring_params params = {0};
+	long fd = syscall(SYS_io_uring_setup, 1, &params);
+
+	if (fd >= 0)
+		close((int)fd);
+	return fd >= 0;
+}
+
+static void
+check(const char *json, const char *transport, const char *op, const char *floor)
+{
+	const struct bench_expected expected = {
+		.transport = transport,
+		.op = op,
+		.floor = floor,
+		.ops = OPS,
+		.rounds = ROUNDS,
+	};
+
+	bench_json_check(json, &expected);
+}
+
+static void
+measure(const char *transport, const char *op)
+{
+	const char *const args[] = {
+		"mmio", FEW, "--json", "-", "--op", op, "--transport", transport, NULL};
+	bool loopback = strcmp(transport, "loopback") == 0;
+	struct bench_run run;
+
+	if (!loopback && !bench_has_two_cpus()) {
+		vuc_tap_skip("needs two CPUs");
+		return;
+	}
+	if (strcmp(transport, "uring") == 0 && !has_uring()) {
+		vuc_tap_skip("io_uring is not allowed here");
+		return;
+	}
+	bench_run(&run, &place, args, NULL, 0);
+	check(run.out, transport, op, loopback ? "call" : "own");
+	CU_ASSERT_PTR_NOT_NULL(strstr(run.err, "p50"));
+	bench_run_free(&run);
+}
+
+static void
+test_uring_read(void)
+{
+	measure("uring", "read");
+}
+
+static void
+test_uring_write(void)
+{
+	measure("uring", "write");
+}
+
+static void
+test_uring_posted(void)
+{
+	measure("uring", "posted");
+}
+
+static void
+test_posix_read(void)
+{
+	measure("posix", "read");
+}
+
+static void
+test_posix_write(void)
+{
+	measure("posix", "write");
+}
+
+static void
+test_posix_posted(void)
+{
+	measure("posix", "posted");
+}
+
+static void
+test_loopback_read(void)
+{
+	measure("loopback", "read");
+}
+
+static void
+test_loopback_write(void)
+{
+	measure("loopback", "write");
+}
+
+static void
+test_loopback_posted(void)
+{
+	measure("loopback", "posted");
+}
+
+/* A vuc-refdev on a socket at path, for which vuc-bench is any client. */
+static void
+start_server(struct vuc_spawn *server, const char *path)
+{
+	const char *const args[] = {path, NULL};
+
+	CU_ASSERT_EQUAL_FATAL(vuc_spawn_server(server, getenv("VUC_REFDEV"), args), 0);
+}
+
+static void
+stop_server(struct vuc_spawn *server)
+{
+	CU_ASSERT_EQUAL(vuc_spawn_stop(server), 0);
+	CU_ASSERT_EQUAL(vuc_spawn_status(server), 0);
+	vuc_spawn_free(server);
+}
+
+static void
+measure_foreign(const char *floor, const char *op)
+{
+	char path[BENCH_PATH_MAX];
+	const char *const args[] = {"mmio", FEW, "--json", "-", "--op", op, "--floor", floor,
+		"--region", "0", "--offset", "8", "--socket",
+		bench_place_file(&place, "socket", path), NULL};
+	struct vuc_spawn server;
+	struct bench_run run;
+
+	if (!bench_has_two_cpus()) {
+		vuc_tap_skip("needs two CPUs");
+		return;
+	}
+	start_server(&server, path);
+	bench_run(&run, &place, args, NULL, 0);
+	check(run.out, NULL, op, floor);
+	bench_run_free(&run);
+	stop_server(&server);
+}
+
+static void
+test_shared_read(void)
+{
+	measure_foreign("shared", "read");
+}
+
+static void
+test_shared_posted(void)
+{
+	measure_foreign("shared", "posted");
+}
+
+static void
+test_own_write(void)
+{
+	measure_foreign("own", "write");
+}
+
+/* A register that answers with an error ends the run, whichever way meets it first. */
+static void
+test_error_of_device(void)
+{
+	char path[BENCH_PATH_MAX];
+	const char *const args[] = {"mmio", FEW, "--region", "0", "--offset", "0x38", "--socket",
+		bench_place_file(&place, "socket", path), NULL};
+	struct vuc_spawn server;
+	struct bench_run run;
+
+	start_server(&server, path);
+	bench_run(&run, &place, args, NULL, 1);
+	bench_run_assert_complaint(&run, "Input/output error");
+	bench_run_free(&run);
+	stop_server(&server);
+}
+
+/* A server that ends with its first client is measured over one connection. */
+static void
+test_server_of_one_client(void)
+{
+	char path[BENCH_PATH_MAX];
+	const char *const server_args[] = {
+		"--once", bench_place_file(&place, "socket", path), NULL};
+	const char *const args[] = {"mmio", FEW, "--json", "-", "--socket", path, NULL};
+	struct vuc_spawn server;
+	struct bench_run run;
+
+	if (!bench_has_two_cpus()) {
+		vuc_tap_skip("needs two CPUs");
+		return;
+	}
+	CU_ASSERT_EQUAL_FATAL(vuc_spawn_server(&server, getenv("VUC_REFDEV"), server_args), 0);
+	bench_run(&run, &place, args, NULL, 0);
+	check(run.out, NULL, "read", "shared");
+	bench_run_free(&run);
+	CU_ASSERT_EQUAL(vuc_spawn_wait(&server), 0);
+	CU_ASSERT_EQUAL(vuc_spawn_status(&server), 0);
+	vuc_spawn_free(&server);
+}
+
+static void
+test_text_report(void)
+{
+	static const char *const args[] = {
+		"mmio", FEW, "--transport", "loopback", "--label", "my label", NULL};
+	static const char *const expected[] = {"my label", "p99.9", "floor (call)",
+		"vuc (loopback)", "times the floor", "cpu_dma_latency"};
+	struct bench_run run;
+
+	bench_run(&run, &place, args, NULL, 0);
+	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
+		CU_ASSERT_PTR_NOT_NULL(strstr(run.out, expected[i]));
+	CU_ASSERT_PTR_NULL(strchr(run.out, '\033'));
+	CU_ASSERT_STRING_EQUAL(run.err, "");
+	bench_run_free(&run);
+}
+
+static void
+test_json_file(void)
+{
+	char path[BENCH_PATH_MAX];
+	const char *const args[] = {"mmio", FEW, "--transport", "loopback", "--json",
+		bench_place_file(&place, "result.json", path), NULL};
+	struct bench_run run;
+	struct json_object *root;
+
+	for (int i = 0; i < 2; i++) {
+		bench_run(&run, &place, args, NULL, 0);
+		root = json_object_from_file(path);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(root);
+		check(json_object_to_json_string(root), "loopback", "read", "call");
+		json_object_put(root);
+		bench_run_free(&run);
+	}
+}
+
+static bool
+has_gnuplot(void)
+{
+	const char *path = getenv("PATH");
+	char file[PATH_MAX];
+
+	while (path != NULL && *path != '\0') {
+		size_t len = strcspn(path, ":");
+
+		snprintf(file, sizeof(file), "%.*s/gnuplot", (int)len, path);
+		if (access(file, X_OK) == 0)
+			return true;
+		path += len;
+		path += *path == ':';
+	}
+	return false;
+}
+
+static void
+plot(const char *name, const char *magic)
+{
+	char path[BENCH_PATH_MAX];
+	const char *const args[] = {"mmio", FEW, "--transport", "loopback", "--label", "it's `x`",
+		"--plot", bench_place_file(&place, name, path), NULL};
+	char start[64] = "";
+	struct bench_run run;
+	FILE *f;
+
+	if (!has_gnuplot()) {
+		vuc_tap_skip("no gnuplot");
+		return;
+	}
+	bench_run(&run, &place, args, NULL, 0);
+	f = fopen(path, "re");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	CU_ASSERT_TRUE(fread(start, 1, sizeof(start) - 1, f) > 0);
+	fclose(f);
+	CU_ASSERT_PTR_NOT_NULL(strstr(start, magic));
+	bench_run_free(&run);
+}
+
+static void
+test_plot_svg(void)
+{
+	plot("it's.svg", "<?xml");
+}
+
+static void
+test_plot_png(void)
+{
+	plot("$(x).png", "PNG");
+}
+
+static void
+test_help_and_version(void)
+{
+	static const struct {
+		const char *args[3];
+		const char *text;
+	} cases[] = {
+		{{"--help"}, "mmio"},
+		{{"mmio", "--help"}, "--transport"},
+		{{"--version"}, "DPDK"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct bench_run run;
+
+		bench_run(&run, &place, cases[i].args, NULL, 0);
+		CU_ASSERT_PTR_NOT_NULL(strstr(run.out, cases[i].text));
+		CU_ASSERT_STRING_EQUAL(run.err, "");
+		bench_run_free(&run);
+	}
+}
+
+static CU_TestInfo mmio_tests[] = {
+	{"uring, read", test_uring_read},
+	{"uring, write", test_uring_write},
+	{"uring, posted", test_uring_posted},
+	{"posix, read", test_posix_read},
+	{"posix, write", test_posix_write},
+	{"posix, posted", test_posix_posted},
+	{"loopback, read", test_loopback_read},
+	{"loopback, write", test_loopback_write},
+	{"loopback, posted", test_loopback_posted},
+	{"foreign server, shared, read", test_shared_read},
+	{"foreign server, shared, posted", test_shared_posted},
+	{"foreign server, own, write", test_own_write},
+	{"server of one client", test_server_of_one_client},
+	{"error of the device", test_error_of_device},
+	CU_TEST_INFO_NULL,
+};
+
+static CU_TestInfo report_tests[] = {
+	{"text", test_text_report},
+	{"JSON to a file", test_json_file},
+	{"plot as SVG", test_plot_svg},
+	{"plot as PNG", test_plot_png},
+	{"help and version", test_help_and_version},
+	CU_TEST_INFO_NULL,
+};
+
+static CU_SuiteInfo suites[] = {
+	{.pName = "mmio",
+		.pInitFunc = make_place,
+		.pCleanupFunc = remove_place,
+		.pTests = mmio_tests},
+	{.pName = "report",
+		.pInitFunc = make_place,
+		.pCleanupFunc = remove_place,
+		.pTests = report_tests},
+	CU_SUITE_INFO_NULL,
+};
+
+int
+main(void)
+{
+	return vuc_tap_run(suites);
+}

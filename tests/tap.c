@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "tap.h"
+
+/* CUnit's handlers have no argument of their own. */
+static struct {
+	unsigned int planned;
+	unsigned int done;
+	unsigned int failed;
+	unsigned int asserts; /* made before the running test */
+	char skip[256];       /* why the running test is skipped */
+} run;
+
+void
+vuc_tap_skip(const char *reason)
+{
+	snprintf(run.skip, sizeof(run.skip), "%s", reason);
+}
+
+/* One result line; skip is NULL unless the test was skipped. */
+static void
+report(bool ok, const CU_pSuite suite, const CU_pTest test, const char *skip)
+{
+	run.done++;
+	if (!ok)
+		run.failed++;
+	printf("%sok %u - %s: %s", ok ? "" : "not ", run.done, suite->pName, test->pName);
+	if (ok && skip != NULL)
+		printf(" # SKIP %s", skip);
+	putchar('\n');
+}
+
+static void
+test_started(const CU_pTest test, const CU_pSuite suite)
+{
+	(void)test;
+	(void)suite;
+	run.skip[0] = '\0';
+	run.asserts = CU_get_number_of_asserts();
+}
+
+static void
+test_complete(const CU_pTest test, const CU_pSuite suite, const CU_pFailureRecord failure)
+{
+	bool skipped = run.skip[0] != '\0';
+	bool idle = !skipped && CU_get_number_of_asserts() == run.asserts;
+
+	report(failure == NULL && !idle, suite, test, skipped ? run.skip : NULL);
+	if (failure == NULL && idle)
+		printf("# %s: the test has asserted nothing\n", test->pName);
+	for (const CU_FailureRecord *f = failure; f != NULL; f = f->pNext)
+		printf("# %s:%u: %s\n", f->strFileName != NULL ? f->strFileName : "?",
+			f->uiLineNumber, f->strCondition != NULL ? f->strCondition : "?");
+	fflush(stdout);
+}
+
+static void
+suite_init_failed(const CU_pSuite suite)
+{
+	for (CU_pTest test = suite->pTest; test != NULL; test = test->pNext)
+		report(false, suite, test, NULL);
+	printf("# %s: initialization of the suite failed\n", suite->pName);
+}
+
+static void
+suite_cleanup_failed(const CU_pSuite suite)
+{
+	run.failed++;
+	printf("# %s: cleanup of the suite failed\n", suite->pName);
+}
+
+static unsigned int
+count_tests(const CU_SuiteInfo *suites)
+{
+	unsigned int n = 0;
+
+	for (; suites->pName != NULL; suites++) {
+		for (const CU_TestInfo *test = suites->pTests; test->pName != NULL; test++)
+			n++;
+	}
+	return n;
+}
+
+/* No test could be run. */
+static int
+bail_out(void)
+{
+	printf("Bail out! CUnit: %s\n", CU_get_error_msg());
+	CU_cleanup_registry();
+	return 1;
+}
+
+int
+vuc_tap_run(CU_SuiteInfo *suites)
+{
+	run.planned = count_tests(suites);
+	printf("1..%u\n", run.planned);
+	fflush(stdout);
+	if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
+		return bail_out();
+	CU_set_test_start_handler(test_started);
+	CU_set_test_complete_handler(test_complete);
+	CU_set_suite_init_failure_handler(suite_init_failed);
+	CU_set_suite_cleanup_failure_handler(suite_cleanup_failed);
+	CU_run_all_tests();
+	CU_cleanup_registry();
+	return run.failed == 0 && run.done == run.planned ? 0 : 1;
+}

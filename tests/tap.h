@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_TESTS_TAP_H
+#define VUC_TESTS_TAP_H
+
+#include <CUnit/CUnit.h>
+
+/*
+ * CUnit suites as a test program that speaks TAP. A test program's main() is one call:
+ *
+ *	int main(void) { return vuc_tap_run(suites); }
+ *
+ * Standard output belongs to TAP: tests write to it nothing but lines that begin with "# ".
+ */
+
+/*
+ * Run all suites, of an array that ends with CU_SUITE_INFO_NULL. Prints the plan, a line for each
+ * test and, for each assertion that failed, a line with file, line and expression. A test that has
+ * passed without asserting anything counts as failed.
+ *
+ * Returns 0 when every test has passed or was skipped, else 1: what main() returns.
+ */
+int vuc_tap_run(CU_SuiteInfo *suites);
+
+/* Mark the running test as skipped; the test itself returns next. */
+void vuc_tap_skip(const char *reason);
+
+#endif /* VUC_TESTS_TAP_H */

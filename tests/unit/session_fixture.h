@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_TESTS_SESSION_FIXTURE_H
+#define VUC_TESTS_SESSION_FIXTURE_H
+
+/*
+ * A session under test with the server's side of its connection: takes what the session sends,
+ * builds what the server answers, feeds it in chosen pieces and records what requests got.
+ */
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+
+#include "session.h"
+#include "tap.h"
+#include "vfio_user.h"
+
+#define FIXTURE_TIMEOUT_MS  1000u
+#define FIXTURE_REQUESTS    4u
+#define FIXTURE_SEGMENT_MAX 8192u
+#define FIXTURE_MAX_DATA    4096u
+#define FIXTURE_MAX_FDS     4u
+#define FIXTURE_FDS         16u /* most fds that a test deals with at a time */
+
+#define HEADER_SIZE sizeof(struct vfio_user_header)
+#define REPLY       VFIO_USER_F_TYPE_REPLY
+#define COMMAND     VFIO_USER_F_TYPE_COMMAND
+
+/* What the server answers to VERSION unless a test says something else. */
+extern const char fixture_json[];
+
+struct fixture {
+	struct vuc_session_config config;
+	struct vuc_session *s;
+	uint8_t *sent; /* by the last fixture_send() */
+	size_t sent_len;
+	unsigned int nr_fds; /* open ones of the process before there was a session */
+};
+
+/* What a request got. */
+struct outcome {
+	unsigned int calls;
+	int status;
+	char reason[VUC_ERROR_MAX];
+	bool has_body;
+	uint8_t body[64]; /* the first bytes of it */
+	size_t len;
+	unsigned int nr_fds;
+	ino_t inodes[FIXTURE_FDS];
+	int *keep; /* where to put the first descriptor, instead of leaving it to be closed */
+	void (*then)(void *arg, struct outcome *o); /* runs inside the callback */
+	void *arg;
+};
+
+/* A message of the server. */
+struct message {
+	uint8_t bytes[512];
+	size_t len;
+};
+
+/* A send of the server: a message and the descriptors that ride on its first byte. */
+struct part {
+	struct message m;
+	unsigned int nr_fds;
+	int fds[FIXTURE_FDS];
+};
+
+/* The configuration that tests begin with. */
+struct vuc_session_config fixture_config(void);
+
+/* A session that has not sent VERSION yet; config NULL: the usual one. */
+void fixture_create(struct fixture *f, const struct vuc_session_config *config);
+
+/* A session that is READY. */
+void fixture_open(struct fixture *f, const struct vuc_session_config *config);
+
+/* Destroy the session and check that no descriptor was left open or closed in excess. */
+void fixture_close(struct fixture *f);
+
+/* How many descriptors the process has open. */
+unsigned int fixture_count_fds(void);
+
+/* A new descriptor of a new file, and what tells its file from others. */
+int fixture_new_fd(void);
+ino_t fixture_inode(int fd);
+
+/* Whether the session is LOST with this error and reason; prints what it is instead. */
+bool fixture_lost(const struct fixture *f, int error, const char *reason);
+
+/* ---- requests ---- */
+
+/* A vuc_session_fn with a struct outcome as its arg. */
+void fixture_record(void *arg, const struct vuc_session_reply *reply);
+
+int fixture_read(struct fixture *f, uint64_t offset, void *data, uint32_t count, struct outcome *o);
+int fixture_write(
+	struct fixture *f, uint64_t offset, const void *data, uint32_t count, struct outcome *o);
+int fixture_post(struct fixture *f, uint64_t offset, const void *data, uint32_t count);
+int fixture_reset(struct fixture *f, struct outcome *o);
+int fixture_region_info(struct fixture *f, uint32_t index, struct outcome *o);
+int fixture_dma_map(struct fixture *f, const int *fds, unsigned int nr_fds, struct outcome *o);
+
+/* All of it accesses this region. */
+#define FIXTURE_REGION 2u
+
+/* ---- what was sent ---- */
+
+/* Send everything there is. Returns how many segments it was. */
+unsigned int fixture_send(struct fixture *f);
+
+/* How many messages the last fixture_send() sent, and the header of the nth. */
+unsigned int fixture_nr_sent(const struct fixture *f);
+struct vfio_user_header fixture_sent(const struct fixture *f, unsigned int n);
+const uint8_t *fixture_sent_body(const struct fixture *f, unsigned int n);
+
+/* ---- what the server says ---- */
+
+/* Send everything and answer what was sent first, a reset. */
+void fixture_answer_reset(struct fixture *f);
+
+struct message message_build(struct vfio_user_header header, const void *body, size_t len);
+
+/* The reply to a command, with a msg_size that is true. */
+struct message message_reply(const struct vfio_user_header *to, const void *body, size_t len);
+struct message message_error(const struct vfio_user_header *to, uint32_t error_no);
+struct message message_access(const struct vfio_user_header *to, uint64_t offset, uint32_t count,
+	const void *data, size_t len);
+struct message message_region_info(const struct vfio_user_header *to, uint32_t index);
+struct message message_dma_read(uint16_t id, uint32_t flags);
+struct message message_dma_write(uint16_t id, uint32_t flags);
+struct message message_version(uint16_t major, uint16_t minor, const char *json);
+
+/* Change the header of a message that was built. */
+void message_set_header(struct message *m, struct vfio_user_header header);
+struct vfio_user_header message_header(const struct message *m);
+
+/* Give the session bytes and descriptors, out of memory that ends behind them. */
+void fixture_feed(
+	struct fixture *f, const void *bytes, size_t len, const int *fds, unsigned int nr_fds);
+void fixture_feed_message(struct fixture *f, const struct message *m);
+
+/*
+ * Give the session what the server sent, received in pieces that end at first and at second (0:
+ * nowhere) and, as the kernel does it, behind a send that carried descriptors.
+ */
+void fixture_feed_parts(struct fixture *f, const struct part *parts, unsigned int nr_parts,
+	size_t first, size_t second);
+size_t fixture_parts_len(const struct part *parts, unsigned int nr_parts);
+
+#endif /* VUC_TESTS_SESSION_FIXTURE_H */

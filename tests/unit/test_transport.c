@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The socket transports, each held to the same promises: drivers/transport.h. */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <CUnit/CUnit.h>
+
+#include "fds.h"
+#include "tap.h"
+#include "transport.h"
+
+#define MAX_FDS     32
+#define MANY        40    /* connections, more than are received from eagerly */
+#define QUIET_POLLS 3000  /* enough for any driver to take a connection for idle */
+#define WAIT_POLLS  20000 /* an event that has not come by then does not come */
+
+/* One connection, with the test as its owner and as its peer. */
+struct end {
+	struct vuc_conn *conn;
+	int peer;
+	unsigned int sent;
+	unsigned int lost;
+	int error;
+	size_t len;
+	uint8_t bytes[256 * 1024];
+	unsigned int nr_fds;
+	int fds[MAX_FDS];
+	struct end *close_on_data; /* another connection to be closed by an event of this one */
+};
+
+static const struct vuc_transport_ops *ops;
+static struct vuc_transport_group *group;
+
+static void
+on_sent(struct vuc_conn *conn)
+{
+	((struct end *)conn->owner)->sent++;
+}
+
+static void
+on_received(struct vuc_conn *conn, const uint8_t *bytes, size_t len, const int *fds,
+	unsigned int nr_fds)
+{
+	struct end *e = conn->owner;
+
+	CU_ASSERT_FATAL(e->len + len <= sizeof(e->bytes));
+	memcpy(e->bytes + e->len, bytes, len);
+	e->len += len;
+	for (unsigned int i = 0; i < nr_fds; i++) {
+		CU_ASSERT_FATAL(e->nr_fds < MAX_FDS);
+		e->fds[e->nr_fds++] = fds[i];
+	}
+	if (e->close_on_data != NULL && e->close_on_data->conn != NULL) {
+		ops->close(e->close_on_data->conn);
+		e->close_on_data->conn = NULL;
+	}
+}
+
+static void
+on_lost(struct vuc_conn *conn, int error)
+{
+	struct end *e = conn->owner;
+
+	e->lost++;
+	e->error = error;
+}
+
+static const struct vuc_conn_events events = {
+	.sent = on_sent,
+	.received = on_received,
+	.lost = on_lost,
+};
+
+static unsigned int
+count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
+	while (readdir(dir) != NULL)
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static struct end *
+open_end(void)
+{
+	struct vuc_transport_address address = {.fd = -1};
+	struct end *e = calloc(1, sizeof(*e));
+	int pair[2];
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(e);
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	address.fd = pair[0];
+	e->peer = pair[1];
+	CU_ASSERT_EQUAL_FATAL(ops->open(group, &address, &events, e, &e->conn, NULL), 0);
+	return e;
+}
+
+static void
+close_end(struct end *e)
+{
+	if (e->conn != NULL)
+		ops->close(e->conn);
+	if (e->peer >= 0)
+		close(e->peer);
+	for (unsigned int i = 0; i < e->nr_fds; i++)
+		close(e->fds[i]);
+	free(e);
+}
+
+static void
+poll_times(unsigned int n)
+{
+	while (n-- > 0)
+		ops->poll(group);
+}
+
+static void
+poll_until_len(const struct end *e, size_t len)
+{
+	for (unsigned int n = 0; n < WAIT_POLLS && e->len < len; n++)
+		ops->poll(group);
+	CU_ASSERT_EQUAL(e->len, len);
+}
+
+static void
+poll_until_lost(const struct end *e)
+{
+	for (unsigned int n = 0; n < WAIT_POLLS && e->lost == 0; n++)
+		ops->poll(group);
+	CU_ASSERT_EQUAL(e->lost, 1);
+}
+
+/* Send a segment and see it leave. */
+static void
+send_bytes(struct end *e, const void *bytes, size_t len, const int *fds, unsigned int nr_fds)
+{
+	const struct vuc_segment segment = {
+		.bytes = bytes, .len = len, .fds = fds, .nr_fds = nr_fds};
+	unsigned int before = e->sent;
+	int rc = ops->send(e->conn, &segment);
+
+	CU_ASSERT_FATAL(rc == 0 || rc == 1);
+	for (unsigned int n = 0; rc == 0 && n < WAIT_POLLS && e->sent == before; n++)
+		ops->poll(group);
+	CU_ASSERT_EQUAL(e->sent, before + (rc == 0));
+}
+
+static void
+send_to(struct end *e, const void *bytes, size_t len)
+{
+	CU_ASSERT_EQUAL(send(e->peer, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+}
+
+static void
+test_send_and_receive(void)
+{
+	struct end *e = open_end();
+	char got[16];
+
+	e->conn->owed = true;
+	send_bytes(e, "request", 7, NULL, 0);
+	CU_ASSERT_EQUAL(recv(e->peer, got, sizeof(got), MSG_DONTWAIT), 7);
+	CU_ASSERT_EQUAL(memcmp(got, "request", 7), 0);
+	poll_times(10);
+	CU_ASSERT_EQUAL(e->len, 0);
+	send_to(e, "reply", 5);
+	poll_until_len(e, 5);
+	CU_ASSERT_EQUAL(memcmp(e->bytes, "reply", 5), 0);
+	CU_ASSERT_EQUAL(e->lost, 0);
+	close_end(e);
+}
+
+/* What the peer sends without having been asked arrives, at once or after a long silence. */
+static void
+test_receive_when_idle(void)
+{
+	struct end *e = open_end();
+
+	send_bytes(e, "x", 1, NULL, 0);
+	poll_times(QUIET_POLLS);
+	send_to(e, "one", 3);
+	poll_until_len(e, 3);
+	poll_times(QUIET_POLLS);
+	send_to(e, "two", 3);
+	poll_until_len(e, 6);
+	CU_ASSERT_EQUAL(memcmp(e->bytes, "onetwo", 6), 0);
+	close_end(e);
+}
+
+/* Between idle and busy nothing is lost, doubled or out of order. */
+static void
+test_idle_and_busy_in_turn(void)
+{
+	struct end *e = open_end();
+	size_t n = 0;
+
+	for (unsigned int round = 0; round < 20; round++) {
+		poll_times(QUIET_POLLS);
+		for (unsigned int i = 0; i < 5; i++) {
+			uint8_t byte = (uint8_t)n;
+
+			e->conn->owed = true;
+			send_bytes(e, "x", 1, NULL, 0);
+			send_to(e, &byte, 1);
+			poll_until_len(e, ++n);
+			e->conn->owed = false;
+		}
+	}
+	for (size_t i = 0; i < n; i++)
+		CU_ASSERT_EQUAL(e->bytes[i], (uint8_t)i);
+	close_end(e);
+}
+
+static void
+send_fds_to(struct end *e, const char *text, const int *fds, unsigned int nr_fds)
+{
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct vuc_fds_control control = {0};
+
+	vuc_fds_put(&msg, &control, fds, nr_fds);
+	CU_ASSERT_EQUAL(sendmsg(e->peer, &msg, MSG_NOSIGNAL), (ssize_t)iov.iov_len);
+}
+
+static void
+receive_fds(bool idle)
+{
+	struct end *e = open_end();
+	int fds[3] = {open("/dev/null", O_RDONLY | O_CLOEXEC), e->peer, e->peer};
+
+	e->conn->owed = !idle;
+	e->conn->watch_fds = true;
+	send_bytes(e, "x", 1, NULL, 0);
+	if (idle)
+		poll_times(QUIET_POLLS);
+	send_fds_to(e, "three", fds, 3);
+	close(fds[0]);
+	poll_until_len(e, 5);
+	CU_ASSERT_EQUAL_FATAL(e->nr_fds, 3);
+	for (unsigned int i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(fcntl(e->fds[i], F_GETFD), FD_CLOEXEC);
+	close_end(e);
+}
+
+static void
+test_receive_fds(void)
+{
+	receive_fds(false);
+	receive_fds(true);
+}
+
+/* Descriptors that are not watched for are dropped, but never leaked. */
+static void
+test_unwatched_fds(void)
+{
+	struct end *e = open_end();
+
+	e->conn->owed = true;
+	send_bytes(e, "x", 1, NULL, 0);
+	send_fds_to(e, "one", &e->peer, 1);
+	poll_until_len(e, 3);
+	close_end(e);
+}
+
+static void
+test_send_fds(void)
+{
+	struct end *e = open_end();
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int fds[2] = {fd, fd};
+	char got[16];
+	struct iovec iov = {.iov_base = got, .iov_len = sizeof(got)};
+	struct vuc_fds_control control;
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.space,
+		.msg_controllen = sizeof(control.space)};
+	int taken[VUC_FDS_MAX];
+
+	send_bytes(e, "two fds", 7, fds, 2);
+	CU_ASSERT_EQUAL(recvmsg(e->peer, &msg, MSG_DONTWAIT), 7);
+	CU_ASSERT_EQUAL_FATAL(vuc_fds_take(&msg, taken), 2);
+	close(taken[0]);
+	close(taken[1]);
+	close(fd);
+	close_end(e);
+}
+
+static void
+test_peer_closes(void)
+{
+	struct end *busy = open_end();
+	struct end *idle = open_end();
+
+	busy->conn->owed = true;
+	send_bytes(busy, "x", 1, NULL, 0);
+	send_bytes(idle, "x", 1, NULL, 0);
+	shutdown(busy->peer, SHUT_WR);
+	poll_until_lost(busy);
+	CU_ASSERT_EQUAL(busy->error, 0);
+	poll_times(QUIET_POLLS);
+	CU_ASSERT_EQUAL(idle->lost, 0);
+	shutdown(idle->peer, SHUT_WR);
+	poll_until_lost(idle);
+	CU_ASSERT_EQUAL(idle->error, 0);
+	poll_times(QUIET_POLLS);
+	CU_ASSERT_EQUAL(busy->lost, 1);
+	CU_ASSERT_EQUAL(idle->lost, 1);
+	close_end(busy);
+	close_end(idle);
+}
+
+/* What the peer said before it closed is heard, though nothing can be sent any more. */
+static void
+test_last_words(void)
+{
+	struct end *e = open_end();
+
+	e->conn->owed = true;
+	send_to(e, "bye", 3);
+	close(e->peer);
+	e->peer = -1;
+	send_bytes(e, "request", 7, NULL, 0);
+	poll_until_lost(e);
+	CU_ASSERT_EQUAL(e->len, 3);
+	CU_ASSERT_EQUAL(e->error, 0);
+	close_end(e);
+}
+
+/* A full socket holds a segment back, and lets go of it as a whole. */
+static void
+test_full_socket(void)
+{
+	static uint8_t block[VUC_SEGMENT_MAX], got[VUC_SEGMENT_MAX];
+	struct end *e = open_end();
+	unsigned int accepted = 0, received = 0;
+	int rc = 1;
+
+	for (unsigned int n = 0; n < 200 && (rc == 1 || e->sent == accepted); n++) {
+		const struct vuc_segment segment = {.bytes = block, .len = sizeof(block)};
+
+		memset(block, (int)accepted, sizeof(block));
+		rc = ops->send(e->conn, &segment);
+		if (rc == -EAGAIN)
+			break;
+		CU_ASSERT_FATAL(rc == 0 || rc == 1);
+		accepted++;
+		if (rc == 1)
+			e->sent++;
+		poll_times(10);
+	}
+	CU_ASSERT_FATAL(accepted > 1 && accepted < 200);
+	while (recv(e->peer, got, sizeof(got), MSG_DONTWAIT) == (ssize_t)sizeof(got)) {
+		CU_ASSERT_EQUAL(got[0], (uint8_t)received);
+		CU_ASSERT_EQUAL(got[sizeof(got) - 1], (uint8_t)received);
+		received++;
+		poll_times(10);
+	}
+	CU_ASSERT_EQUAL(received, accepted);
+	CU_ASSERT_EQUAL(e->sent, accepted);
+	close_end(e);
+}
+
+/* Closed while the kernel holds a segment and a receive: neither is touched afterwards. */
+static void
+test_close_in_flight(void)
+{
+	for (unsigned int round = 0; round < 20; round++) {
+		uint8_t *block = malloc(VUC_SEGMENT_MAX);
+		struct end *e = open_end();
+		const struct vuc_segment segment = {.bytes = block, .len = VUC_SEGMENT_MAX};
+		unsigned int n;
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(block);
+		memset(block, 0x5a, VUC_SEGMENT_MAX);
+		e->conn->owed = true;
+		for (n = 0; n < 200; n++) {
+			int rc = ops->send(e->conn, &segment);
+
+			if (rc == -EAGAIN)
+				break;
+			if (round % 2 == 0)
+				ops->poll(group);
+		}
+		CU_ASSERT(n < 200);
+		if (round % 3 == 0)
+			poll_times(QUIET_POLLS);
+		close_end(e);
+		free(block);
+	}
+	poll_times(100);
+}
+
+static void
+test_close_from_event(void)
+{
+	struct end *a = open_end();
+	struct end *b = open_end();
+
+	a->conn->owed = true;
+	b->conn->owed = true;
+	send_bytes(a, "x", 1, NULL, 0);
+	send_bytes(b, "x", 1, NULL, 0);
+	a->close_on_data = b;
+	b->close_on_data = a;
+	send_to(a, "data", 4);
+	send_to(b, "data", 4);
+	poll_times(100);
+	CU_ASSERT_EQUAL(a->len + b->len, 4);
+	CU_ASSERT((a->conn == NULL) != (b->conn == NULL));
+	close_end(a);
+	close_end(b);
+}
+
+/* More connections than can be received from eagerly, all busy at once, then idle, then busy. */
+static void
+test_many_connections(void)
+{
+	struct end *ends[MANY];
+
+	for (unsigned int i = 0; i < MANY; i++)
+		ends[i] = open_end();
+	for (unsigned int round = 1; round <= 6; round++) {
+		for (unsigned int i = 0; i < MANY; i++) {
+			ends[i]->conn->owed = true;
+			send_bytes(ends[i], "x", 1, NULL, 0);
+		}
+		for (unsigned int i = 0; i < MANY; i++)
+			send_to(ends[i], "reply", 5);
+		for (unsigned int i = 0; i < MANY; i++) {
+			poll_until_len(ends[i], 5 * (size_t)round);
+			ends[i]->conn->owed = false;
+		}
+		if (round % 2 == 0)
+			poll_times(QUIET_POLLS);
+	}
+	for (unsigned int i = 0; i < MANY; i++)
+		close_end(ends[i]);
+}
+
+/* More than fits a receive buffer, in pieces of every kind. */
+static void
+test_large_stream(void)
+{
+	static uint8_t block[200 * 1024];
+	struct end *e = open_end();
+	size_t sent = 0;
+
+	for (size_t i = 0; i < sizeof(block); i++)
+		block[i] = (uint8_t)(i * 7 + i / 251);
+	e->conn->owed = true;
+	send_bytes(e, "x", 1, NULL, 0);
+	while (e->len < sizeof(block)) {
+		ssize_t n = 0;
+
+		if (sent < sizeof(block))
+			n = send(e->peer, block + sent, sizeof(block) - sent,
+				MSG_DONTWAIT | MSG_NOSIGNAL);
+		sent += n > 0 ? (size_t)n : 0;
+		e->conn->owed = sent < sizeof(block) / 2;
+		ops->poll(group);
+	}
+	CU_ASSERT_EQUAL(memcmp(e->bytes, block, sizeof(block)), 0);
+	close_end(e);
+}
+
+static void
+test_idle_costs_no_syscall(void)
+{
+	struct end *e = open_end();
+	uint64_t before;
+
+	send_bytes(e, "x", 1, NULL, 0);
+	poll_times(QUIET_POLLS);
+	before = group->syscalls;
+	poll_times(QUIET_POLLS);
+	CU_ASSERT_EQUAL(group->syscalls, before);
+	close_end(e);
+}
+
+static unsigned int fds_before;
+
+static void
+set_up(void)
+{
+	struct vuc_error err = {0};
+
+	fds_before = count_fds();
+	group = NULL;
+	if (ops->group_create(&group, NULL, NULL, &err) != 0)
+		group = NULL;
+}
+
+static void
+tear_down(void)
+{
+	if (group == NULL)
+		return;
+	ops->group_destroy(group);
+	CU_ASSERT_EQUAL(count_fds(), fds_before);
+}
+
+static void
+set_up_uring(void)
+{
+	ops = &vuc_transport_uring;
+	set_up();
+}
+
+static void
+set_up_posix(void)
+{
+	ops = &vuc_transport_posix;
+	set_up();
+}
+
+/* io_uring is not allowed everywhere. */
+#define WHERE_ALLOWED(test)                                           \
+	static void allowed_##test(void)                              \
+	{                                                             \
+		if (group == NULL)                                    \
+			vuc_tap_skip("io_uring is not allowed here"); \
+		else                                                  \
+			test();                                       \
+	}
+
+#define TESTS(X)                      \
+	X(test_send_and_receive)      \
+	X(test_receive_when_idle)     \
+	X(test_idle_and_busy_in_turn) \
+	X(test_receive_fds)           \
+	X(test_unwatched_fds)         \
+	X(test_send_fds)              \
+	X(test_peer_closes)           \
+	X(test_last_words)            \
+	X(test_full_socket)           \
+	X(test_close_in_flight)       \
+	X(test_close_from_event)      \
+	X(test_many_connections)      \
+	X(test_large_stream)
+
+TESTS(WHERE_ALLOWED)
+WHERE_ALLOWED(test_idle_costs_no_syscall)
+
+#define ROW(test) {#test, allowed_##test},
+
+static CU_TestInfo tests[] = {TESTS(ROW) CU_TEST_INFO_NULL};
+static CU_TestInfo idle_tests[] = {ROW(test_idle_costs_no_syscall) CU_TEST_INFO_NULL};
+
+int
+main(void)
+{
+	CU_SuiteInfo suites[] = {
+		{"posix", NULL, NULL, set_up_posix, tear_down, tests},
+		{"uring", NULL, NULL, set_up_uring, tear_down, tests},
+		{"uring alone", NULL, NULL, set_up_uring, tear_down, idle_tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	return vuc_tap_run(suites);
+}
