@@ -155,7 +155,8 @@ parse(struct json_tokener *tok, const char *text, size_t len, struct json_object
 }
 
 int
-vuc_wire_strict_json_parse(const char *text, size_t len, struct json_object **root, struct vuc_error *err)
+vuc_wire_strict_json_parse(
+	const char *text, size_t len, struct json_object **root, struct vuc_error *err)
 {
 	struct json_tokener *tok = json_tokener_new_ex(VUC_WIRE_JSON_DEPTH);
 	int rc;
