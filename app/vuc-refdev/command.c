@@ -33,8 +33,8 @@ refdev_command_name(uint16_t cmd)
 uint16_t
 refdev_command_find(const char *name)
 {
-	for (uint16_t cmd = 1; cmd < VFIO_USER_MAX; cmd++)
+	for (unsigned int cmd = 1; cmd < VFIO_USER_MAX; cmd++)
 		if (names[cmd] != NULL && strcmp(names[cmd], name) == 0)
-			return cmd;
+			return (uint16_t)cmd;
 	return 0;
 }

@@ -7,7 +7,7 @@
  * little-endian.
  */
 
-/* Identity in config space. The vendor id belongs to nobody. */
+/* Identity in config space, under a vendor id that is assigned to nobody. */
 #define REFDEV_VENDOR_ID  0xfffeu
 #define REFDEV_DEVICE_ID  0x7663u
 #define REFDEV_CLASS_CODE 0x088000u /* base system peripheral, other */

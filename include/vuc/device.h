@@ -33,6 +33,7 @@ extern "C" {
 struct vuc_device;
 
 #define VUC_DEFAULT_TIMEOUT_MS         5000    /**< default of timeout_ms */
+#define VUC_DEFAULT_LONG_TIMEOUT_MS    60000   /**< default of long_timeout_ms */
 #define VUC_DEFAULT_MAX_DATA_XFER_SIZE 1048576 /**< default and maximum of max_data_xfer_size */
 #define VUC_DEFAULT_MAX_MSG_FDS        8       /**< default of max_msg_fds */
 #define VUC_MAX_MSG_FDS                16      /**< maximum of max_msg_fds */
@@ -56,6 +57,8 @@ struct vuc_device_opts {
 	/** Milliseconds that the server may take to accept the connection and to answer a request.
 	 * At least 1. */
 	uint32_t timeout_ms;
+	/** The same for commands that may take long: reset, and changes of the migration state. */
+	uint32_t long_timeout_ms;
 	/** Most bytes of data that one message may carry, announced in VERSION; 1 to
 	 * VUC_DEFAULT_MAX_DATA_XFER_SIZE. */
 	uint32_t max_data_xfer_size;

@@ -16,6 +16,7 @@ vuc_device_opts_init(struct vuc_device_opts *opts)
 	*opts = (struct vuc_device_opts){
 		.fd = -1,
 		.timeout_ms = VUC_DEFAULT_TIMEOUT_MS,
+		.long_timeout_ms = VUC_DEFAULT_LONG_TIMEOUT_MS,
 		.max_data_xfer_size = VUC_DEFAULT_MAX_DATA_XFER_SIZE,
 		.max_msg_fds = VUC_DEFAULT_MAX_MSG_FDS,
 		.max_requests = VUC_DEFAULT_MAX_REQUESTS,
@@ -30,6 +31,8 @@ check_opts(const struct vuc_device_opts *o, struct vuc_error *err)
 			err, -EINVAL, "a device is opened by one of path, fd and loopback");
 	if (o->timeout_ms == 0)
 		return vuc_error_set(err, -EINVAL, "timeout_ms is 0");
+	if (o->long_timeout_ms == 0)
+		return vuc_error_set(err, -EINVAL, "long_timeout_ms is 0");
 	if (o->max_data_xfer_size == 0 || o->max_data_xfer_size > VUC_DEFAULT_MAX_DATA_XFER_SIZE)
 		return vuc_error_set(err, -EINVAL, "max_data_xfer_size %u is not in 1 to %d",
 			o->max_data_xfer_size, VUC_DEFAULT_MAX_DATA_XFER_SIZE);
@@ -201,6 +204,7 @@ vuc_device_open(const struct vuc_device_opts *opts, struct vuc_device **dev, str
 		return vuc_error_set(err, -ENOMEM, "no memory for a device");
 	d->last = &d->first;
 	d->timeout_ms = opts->timeout_ms;
+	d->long_timeout_ms = opts->long_timeout_ms;
 	rc = open_steps(d, opts, err);
 	if (rc != 0) {
 		add_place(opts, rc, err);

@@ -13,16 +13,6 @@
 
 #define FIRST_ARGSZ 1024u /* enough for most regions' capabilities */
 
-static void
-close_reply_fds(struct device_reply *reply)
-{
-	for (unsigned int i = 0; i < reply->nr_fds; i++) {
-		if (reply->fds[i] >= 0)
-			close(reply->fds[i]);
-	}
-	reply->nr_fds = 0;
-}
-
 static int
 learn_device(struct vuc_device *dev, struct vuc_error *err)
 {
@@ -30,8 +20,13 @@ learn_device(struct vuc_device *dev, struct vuc_error *err)
 	uint8_t body[64];
 	struct device_reply reply = {.body = body, .size = sizeof(body), .err = err};
 	struct vfio_user_device_info info;
-	int rc = device_call(dev, VFIO_USER_DEVICE_GET_INFO, request,
-		vuc_wire_device_info_encode(request), sizeof(body), &reply);
+	struct vuc_session_request req = {
+		.cmd = VFIO_USER_DEVICE_GET_INFO,
+		.body = request,
+		.len = vuc_wire_device_info_encode(request),
+		.reply_max = sizeof(body),
+	};
+	int rc = device_call(dev, &req, &reply);
 
 	if (rc == 0)
 		rc = vuc_wire_device_info_decode(body, reply.len, &info, err);
@@ -120,19 +115,24 @@ ask_region(struct vuc_device *dev, uint32_t index, uint32_t argsz, uint32_t *nee
 {
 	uint8_t request[sizeof(struct vfio_user_region_info)];
 	struct device_reply reply = {.body = malloc(argsz), .size = argsz, .err = err};
+	struct vuc_session_request req = {
+		.cmd = VFIO_USER_DEVICE_GET_REGION_INFO,
+		.body = request,
+		.len = vuc_wire_region_info_encode(request, index, argsz),
+		.reply_max = argsz,
+	};
 	struct vuc_wire_region_info info;
 	int rc;
 
 	if (reply.body == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for the info of region %u", index);
-	rc = device_call(dev, VFIO_USER_DEVICE_GET_REGION_INFO, request,
-		vuc_wire_region_info_encode(request, index, argsz), argsz, &reply);
+	rc = device_call(dev, &req, &reply);
 	if (rc == 0)
 		rc = vuc_wire_region_info_decode(reply.body, reply.len, index, argsz, &info, err);
 	*needed = rc == 0 && info.truncated ? info.info.argsz : 0;
 	if (rc == 0 && *needed == 0)
 		rc = keep_region(&dev->regions[index], &info, &reply, err);
-	close_reply_fds(&reply);
+	device_close_fds(&reply);
 	free(reply.body);
 	return rc;
 }
@@ -163,8 +163,13 @@ learn_irq(struct vuc_device *dev, uint32_t index, struct vuc_error *err)
 	uint8_t body[64];
 	struct device_reply reply = {.body = body, .size = sizeof(body), .err = err};
 	struct vfio_user_irq_info info;
-	int rc = device_call(dev, VFIO_USER_DEVICE_GET_IRQ_INFO, request,
-		vuc_wire_irq_info_encode(request, index), sizeof(body), &reply);
+	struct vuc_session_request req = {
+		.cmd = VFIO_USER_DEVICE_GET_IRQ_INFO,
+		.body = request,
+		.len = vuc_wire_irq_info_encode(request, index),
+		.reply_max = sizeof(body),
+	};
+	int rc = device_call(dev, &req, &reply);
 
 	if (rc == 0)
 		rc = vuc_wire_irq_info_decode(body, reply.len, index, &info, err);

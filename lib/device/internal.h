@@ -47,6 +47,7 @@ struct vuc_device {
 	struct vuc_device_info info;
 	struct vuc_device_version version;
 	uint32_t timeout_ms;
+	uint32_t long_timeout_ms;
 	struct vuc_error reason;
 };
 
@@ -84,8 +85,18 @@ int device_adopt(int fd, struct vuc_error *err);
 int device_learn(struct vuc_device *dev, struct vuc_error *err);
 void device_forget(struct vuc_device *dev);
 
-/* io.c: a command of the control path, awaited. reply->body, size and err are set by the caller. */
-int device_call(struct vuc_device *dev, uint16_t cmd, const void *body, size_t len,
-	uint32_t reply_max, struct device_reply *reply);
+/*
+ * call.c: a command of the control path, awaited. The caller sets all of req but done and arg, and
+ * of reply body, size and err; descriptors that came are the caller's. Returns the status.
+ * device_ask() is the same with the error kept for vuc_device_reason(), for public functions; it
+ * also refuses to be called from a completion callback.
+ */
+int device_call(
+	struct vuc_device *dev, struct vuc_session_request *req, struct device_reply *reply);
+int device_ask(struct vuc_device *dev, struct vuc_session_request *req, struct device_reply *reply);
+void device_close_fds(struct device_reply *reply);
+
+/* call.c: poll, and let others have the CPU after many polls without a completion. */
+void device_poll_once(struct vuc_device *dev, unsigned int *empty);
 
 #endif /* VUC_DEVICE_INTERNAL_H */

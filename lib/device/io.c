@@ -1,16 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <sched.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "error.h"
 #include "internal.h"
 #include "vfio_user.h"
-
-/* Polls without a completion after which a waiting thread lets others have its CPU in between: a
- * server that shares the core would otherwise wait for the scheduler. */
-#define SPIN_POLLS 20000u
 
 static void
 complete(struct vuc_request *req)
@@ -86,6 +79,7 @@ queue_reset(struct vuc_device *dev, struct vuc_request *req)
 {
 	const struct vuc_session_request reset = {
 		.cmd = VFIO_USER_DEVICE_RESET,
+		.timeout_ms = dev->long_timeout_ms,
 		.done = message_done,
 		.arg = req,
 	};
@@ -207,15 +201,6 @@ wake_waiter(struct vuc_request *req, int status)
 	w->done = true;
 }
 
-static void
-poll_once(struct vuc_poll_group *group, unsigned int *empty)
-{
-	if (vuc_poll_group_poll(group) > 0)
-		*empty = 0;
-	else if (++*empty > SPIN_POLLS)
-		sched_yield();
-}
-
 static int
 submit_and_wait(struct vuc_device *dev, struct waiter *w)
 {
@@ -231,7 +216,7 @@ submit_and_wait(struct vuc_device *dev, struct waiter *w)
 	if (rc != 0)
 		return rc;
 	while (!w->done)
-		poll_once(dev->group, &empty);
+		device_poll_once(dev, &empty);
 	return w->status;
 }
 
@@ -285,49 +270,4 @@ VUC_EXPORT int
 vuc_device_reset(struct vuc_device *dev)
 {
 	return access_and_wait(dev, VUC_OP_RESET, 0, 0, NULL, 0);
-}
-
-static void
-call_done(void *arg, const struct vuc_session_reply *reply)
-{
-	struct device_reply *r = arg;
-
-	r->done = true;
-	r->status = reply->status;
-	if (reply->status != 0) {
-		vuc_error_set(r->err, reply->status, "%s", reply->reason);
-		return;
-	}
-	r->len = reply->len < r->size ? reply->len : r->size;
-	memcpy(r->body, reply->body, r->len);
-	for (; r->nr_fds < reply->nr_fds && r->nr_fds < VUC_MAX_MSG_FDS; r->nr_fds++) {
-		r->fds[r->nr_fds] = reply->fds[r->nr_fds];
-		reply->fds[r->nr_fds] = -1;
-	}
-}
-
-int
-device_call(struct vuc_device *dev, uint16_t cmd, const void *body, size_t len, uint32_t reply_max,
-	struct device_reply *reply)
-{
-	const struct vuc_session_request req = {
-		.cmd = cmd,
-		.body = body,
-		.len = len,
-		.reply_max = reply_max,
-		.done = call_done,
-		.arg = reply,
-	};
-	unsigned int empty = 0;
-	int rc = vuc_session_request(dev->session, &req);
-
-	if (rc != 0)
-		return vuc_error_set(reply->err, rc, "%s: %s", "cannot ask the server",
-			vuc_session_reason(dev->session)[0] != '\0'
-				? vuc_session_reason(dev->session)
-				: strerror(-rc));
-	device_mark_dirty(dev);
-	while (!reply->done)
-		poll_once(dev->group, &empty);
-	return reply->status;
 }

@@ -37,6 +37,7 @@ struct slot {
 	vuc_session_fn done;
 	void *arg;
 	uint64_t deadline_ms; /* 0: no tick has seen it yet */
+	uint32_t timeout_ms;
 };
 
 struct tx_segment {

@@ -185,7 +185,7 @@ expire(struct vuc_session *s, struct slot *slot)
 	struct vuc_session_reply reply = {.status = -ETIMEDOUT, .reason = line.text};
 
 	vuc_error_set(&line, 0, "no answer to %s within %u ms", vuc_wire_command_name(slot->cmd),
-		s->config.timeout_ms);
+		slot->timeout_ms);
 	if (s->state == VUC_SESSION_NEGOTIATING) {
 		vuc_session_end(s, -ETIMEDOUT, "%s", line.text);
 		return;
@@ -208,7 +208,7 @@ vuc_session_tick(struct vuc_session *s, uint64_t now_ms)
 		if (slot->state != SLOT_WAITING)
 			continue;
 		if (slot->deadline_ms == 0)
-			slot->deadline_ms = now_ms + s->config.timeout_ms;
+			slot->deadline_ms = now_ms + slot->timeout_ms;
 		else if (now_ms >= slot->deadline_ms)
 			expire(s, slot);
 	}

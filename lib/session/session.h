@@ -64,8 +64,8 @@ struct vuc_session_request {
 	size_t len;
 	const void *data; /* copied, behind body */
 	size_t data_len;
-	uint32_t reply_max;  /* most bytes of body that are accepted; 0: what the command table says
-			      */
+	uint32_t reply_max; /* most bytes of body that are accepted; 0: as the command table says */
+	uint32_t timeout_ms; /* 0: that of the session */
 	vuc_session_fn done; /* not called with no_reply */
 	void *arg;
 };

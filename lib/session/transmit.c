@@ -98,6 +98,7 @@ take_slot(struct vuc_session *s, uint16_t cmd, vuc_session_fn done, void *arg)
 	slot->done = done;
 	slot->arg = arg;
 	slot->deadline_ms = 0;
+	slot->timeout_ms = s->config.timeout_ms;
 	s->outstanding++;
 	return slot;
 }
@@ -170,6 +171,8 @@ session_queue(struct vuc_session *s, const struct vuc_session_request *req)
 		struct slot *slot = take_slot(s, req->cmd, req->done, req->arg);
 
 		s->commands++;
+		if (req->timeout_ms != 0)
+			slot->timeout_ms = req->timeout_ms;
 		slot->reply_max = req->reply_max != 0 ? req->reply_max : reply_bound(s, row);
 		id = slot->id;
 	}

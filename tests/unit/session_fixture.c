@@ -57,7 +57,9 @@ fixture_count_fds(void)
 	DIR *dir = opendir("/proc/self/fd");
 	unsigned int n = 0;
 
-	CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
+	CU_ASSERT_PTR_NOT_NULL(dir);
+	if (dir == NULL)
+		return 0;
 	while (readdir(dir) != NULL)
 		n++;
 	closedir(dir);
@@ -189,7 +191,8 @@ keep_sent(struct fixture *f, const struct vuc_session_segment *segment)
 {
 	uint8_t *sent = realloc(f->sent, f->sent_len + segment->len);
 
-	CU_ASSERT_PTR_NOT_NULL_FATAL(sent);
+	if (sent == NULL)
+		abort();
 	memcpy(sent + f->sent_len, segment->bytes, segment->len);
 	f->sent = sent;
 	f->sent_len += segment->len;
@@ -260,7 +263,8 @@ fixture_feed(struct fixture *f, const void *bytes, size_t len, const int *fds, u
 {
 	uint8_t *copy = malloc(len + 1);
 
-	CU_ASSERT_PTR_NOT_NULL_FATAL(copy);
+	if (copy == NULL)
+		abort();
 	/* Aligned to nothing, as messages behind others are. */
 	if (len > 0)
 		memcpy(copy + 1, bytes, len);

@@ -46,11 +46,11 @@ struct fixture {
 struct outcome {
 	unsigned int calls;
 	int status;
-	char reason[VUC_ERROR_MAX];
-	bool has_body;
-	uint8_t body[64]; /* the first bytes of it */
 	size_t len;
 	unsigned int nr_fds;
+	bool has_body;
+	uint8_t body[64]; /* the first bytes of it */
+	char reason[VUC_ERROR_MAX];
 	ino_t inodes[FIXTURE_FDS];
 	int *keep; /* where to put the first descriptor, instead of leaving it to be closed */
 	void (*then)(void *arg, struct outcome *o); /* runs inside the callback */
