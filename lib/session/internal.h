@@ -44,7 +44,8 @@ struct tx_segment {
 	uint32_t start;
 	uint32_t len;
 	uint16_t nr_fds;
-	bool handed; /* given out by vuc_session_next_segment(), so nothing may be added */
+	uint8_t *own; /* a reply too long for the buffer; NULL: the bytes are there */
+	bool handed;  /* given out by vuc_session_next_segment(), so nothing may be added */
 	int fds[MAX_MSG_FDS];
 };
 
@@ -70,6 +71,13 @@ struct rx {
 	int fds[MAX_MSG_FDS];
 };
 
+/* The posted write that was last queued, which others may join; len 0: there is none. */
+struct tail_write {
+	uint32_t start; /* in the send buffer */
+	uint32_t len;
+	bool multi;
+};
+
 struct vuc_session {
 	enum vuc_session_state state;
 	int error;
@@ -83,21 +91,32 @@ struct vuc_session {
 	uint16_t *free_slots; /* a stack, so that a lone request keeps one warm slot */
 	struct slot *slots;
 	struct tx tx;
+	struct tail_write tail_write;
 	struct rx rx;
 	struct vuc_session_config config;
 	struct vuc_wire_version peer;
 	char *peer_json;
+	int twin_fd;
 	struct vuc_error reason;
 };
 
 /* transmit.c: as vuc_session_request(), in any state. */
 int session_queue(struct vuc_session *s, const struct vuc_session_request *req);
 
-/* transmit.c: answer a command of the server with an error. Returns 0, -EAGAIN. */
-int session_refuse(struct vuc_session *s, const struct vfio_user_header *cmd, int error);
+/* transmit.c: forget what was to be sent; nobody below may have it any more. */
+void session_drop_segments(struct vuc_session *s);
 
 /* transmit.c: whether a slot's command waits here still, so that nobody can have seen it. */
 bool session_is_queued(const struct vuc_session *s, const struct slot *slot);
+
+/* transmit.c: whether the last message ends at this place of the send buffer and can still change;
+ * and make it longer, if there is room. */
+bool session_tail_is(const struct vuc_session *s, uint32_t end);
+bool session_grow_tail(struct vuc_session *s, uint32_t len);
+
+/* write_multi.c: let a posted write join the one before it. Returns false when it cannot. */
+bool session_join_write(
+	struct vuc_session *s, uint32_t region, uint64_t offset, const void *data, uint32_t count);
 
 /* negotiate.c: queue VERSION. */
 int session_negotiate(struct vuc_session *s);

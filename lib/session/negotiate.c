@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "error.h"
 #include "internal.h"
 
 static uint32_t
@@ -28,6 +29,39 @@ keep_json(struct vuc_session *s, const struct vuc_session_reply *reply)
 	return 0;
 }
 
+/* The socket for the server's commands, which the check has found to be among those that came. */
+static void
+keep_twin(struct vuc_session *s, const struct vuc_session_reply *reply)
+{
+	int *fd;
+
+	if (!s->peer.twin_socket.supported)
+		return;
+	fd = &reply->fds[s->peer.twin_socket.fd_index];
+	s->twin_fd = *fd;
+	*fd = -1;
+}
+
+int
+vuc_session_take_twin(struct vuc_session *s)
+{
+	int fd = s->twin_fd;
+
+	s->twin_fd = -1;
+	return fd;
+}
+
+/* Descriptors come for one purpose only. */
+static int
+check_fds(const struct vuc_session *s, const struct vuc_session_reply *reply, struct vuc_error *err)
+{
+	if (reply->nr_fds == 0 || s->peer.twin_socket.supported)
+		return 0;
+	return vuc_error_set(err, -EPROTO,
+		"VFIO_USER_VERSION reply: came with %u file descriptors that nobody asked for",
+		reply->nr_fds);
+}
+
 static void
 version_done(void *arg, const struct vuc_session_reply *reply)
 {
@@ -45,12 +79,15 @@ version_done(void *arg, const struct vuc_session_reply *reply)
 	if (rc == 0)
 		rc = vuc_wire_version_check(&s->config.version, &s->peer, reply->nr_fds, &err);
 	if (rc == 0)
+		rc = check_fds(s, reply, &err);
+	if (rc == 0)
 		rc = keep_json(s, reply);
 	if (rc != 0) {
 		vuc_session_end(s, rc, "%s", err.text[0] != '\0' ? err.text : strerror(-rc));
 		return;
 	}
 	s->max_data = min_u32(s->config.version.max_data_xfer_size, s->peer.max_data_xfer_size);
+	keep_twin(s, reply);
 	s->state = VUC_SESSION_READY;
 }
 

@@ -194,19 +194,23 @@ handle_reply(struct vuc_session *s, const struct message *m)
 	session_complete(s, slot, &reply);
 }
 
-/* No command of the server has a handler yet. */
 static void
 handle_command(struct vuc_session *s, const struct message *m)
 {
-	if (m->nr_fds > 0) {
+	const struct vuc_session_command command = {
+		.id = m->header.msg_id,
+		.cmd = m->header.cmd,
+		.no_reply = (m->header.flags & VFIO_USER_F_NO_REPLY) != 0,
+		.body = m->body,
+		.len = m->len,
+	};
+
+	if (m->nr_fds > 0)
 		broken(s, &m->header, "came with file descriptors");
-		return;
-	}
-	if (m->header.flags & VFIO_USER_F_NO_REPLY)
-		return;
-	if (session_refuse(s, &m->header, EOPNOTSUPP) != 0)
-		vuc_session_end(s, -ENOBUFS,
-			"the server sends commands faster than it takes their replies");
+	else if (s->config.command != NULL)
+		s->config.command(s->config.command_arg, s, &command);
+	else if (!command.no_reply)
+		vuc_session_refuse(s, &command, EOPNOTSUPP);
 }
 
 static void
@@ -218,6 +222,8 @@ handle_message(struct vuc_session *s, const uint8_t *bytes, int *fds, unsigned i
 	m.len = m.header.msg_size - HEADER_SIZE;
 	if (s->received < WATCHED_MSGS)
 		s->received++;
+	if (s->config.trace != NULL)
+		s->config.trace(s->config.trace_arg, false, bytes, m.header.msg_size, nr_fds);
 	if ((m.header.flags & VFIO_USER_F_TYPE_MASK) == VFIO_USER_F_TYPE_REPLY)
 		handle_reply(s, &m);
 	else

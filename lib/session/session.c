@@ -42,11 +42,14 @@ vuc_session_create(const struct vuc_session_config *config)
 	if (s->config.segment_max > TX_BUFFER_SIZE - KEPT_BYTES)
 		s->config.segment_max = TX_BUFFER_SIZE - KEPT_BYTES;
 	s->max_data = config->version.max_data_xfer_size;
+	s->twin_fd = -1;
 	vuc_wire_version_init(&s->peer);
-	if (alloc_tables(s) != 0 || session_negotiate(s) != 0) {
+	if (alloc_tables(s) != 0 || (!config->twin && session_negotiate(s) != 0)) {
 		vuc_session_destroy(s);
 		return NULL;
 	}
+	if (config->twin)
+		s->state = VUC_SESSION_READY;
 	return s;
 }
 
@@ -55,7 +58,9 @@ vuc_session_destroy(struct vuc_session *s)
 {
 	if (s == NULL)
 		return;
+	session_drop_segments(s);
 	session_close_fds(s->rx.fds, s->rx.nr_fds);
+	session_close_fds(&s->twin_fd, 1);
 	free(s->rx.buf);
 	free(s->tx.buf);
 	free(s->slots);
@@ -229,7 +234,6 @@ vuc_session_end(struct vuc_session *s, int error, const char *fmt, ...)
 	va_end(args);
 	s->error = vuc_error_set(&s->reason, error, "%s", text);
 	s->state = VUC_SESSION_LOST;
-	s->tx.count = 0;
 	session_close_fds(s->rx.fds, s->rx.nr_fds);
 	s->rx.nr_fds = 0;
 

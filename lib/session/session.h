@@ -34,11 +34,36 @@ enum vuc_session_state {
 	VUC_SESSION_CLOSED,
 };
 
+/* A command of the server; valid during the call. */
+struct vuc_session_command {
+	uint16_t id;
+	uint16_t cmd;
+	bool no_reply;
+	const uint8_t *body;
+	size_t len;
+};
+
+/*
+ * Takes a command of the server, and answers it by vuc_session_answer() or vuc_session_refuse()
+ * before it returns, unless it wants no reply.
+ */
+typedef void (*vuc_session_command_fn)(
+	void *arg, struct vuc_session *s, const struct vuc_session_command *command);
+
+/* Sees each message as it is queued to be sent, or as it has been received. */
+typedef void (*vuc_session_trace_fn)(
+	void *arg, bool sent, const uint8_t *message, size_t len, unsigned int nr_fds);
+
 struct vuc_session_config {
 	struct vuc_wire_version version; /* what to propose; also the bounds of what is accepted */
 	uint16_t max_requests;           /* a power of two, 1 … 4096 */
 	uint32_t timeout_ms;             /* of a request */
-	uint32_t segment_max;            /* longest segment, and so longest message */
+	uint32_t segment_max;            /* longest segment, and so longest request */
+	bool twin; /* the server's command channel: ready at once, no requests */
+	vuc_session_command_fn command; /* NULL: commands of the server are refused */
+	void *command_arg;
+	vuc_session_trace_fn trace; /* NULL: none */
+	void *trace_arg;
 };
 
 /* What a request got. */
@@ -59,7 +84,7 @@ struct vuc_session_request {
 	uint16_t cmd;
 	bool no_reply;
 	uint16_t nr_fds;
-	const int *fds;   /* stay the caller's, open until they have been sent */
+	const int *fds;   /* stay the caller's: duplicates are sent */
 	const void *body; /* copied */
 	size_t len;
 	const void *data; /* copied, behind body */
@@ -125,6 +150,22 @@ int vuc_session_region_read(struct vuc_session *s, uint32_t region, uint64_t off
 int vuc_session_region_write(struct vuc_session *s, uint32_t region, uint64_t offset,
 	const void *data, uint32_t count, bool no_reply, vuc_session_fn done, void *arg);
 uint32_t vuc_session_max_write(const struct vuc_session *s);
+
+/*
+ * Answer a command of the server: a body of len bytes and, behind it, room for data_len bytes,
+ * which the caller fills at once. Returns where that room is, never NULL with data_len 0, or NULL
+ * when the session has ended, which it also does when the server does not take its replies.
+ */
+uint8_t *vuc_session_answer(struct vuc_session *s, const struct vuc_session_command *command,
+	const void *body, size_t len, size_t data_len);
+
+/* Answer a command of the server with an error, an errno value. */
+void vuc_session_refuse(
+	struct vuc_session *s, const struct vuc_session_command *command, int error);
+
+/* The socket for the server's commands that came with the reply to VERSION, the caller's from now
+ * on; -1 when there is none, or it was taken. */
+int vuc_session_take_twin(struct vuc_session *s);
 
 /* Take no more requests; CLOSED once all are sent and answered. */
 void vuc_session_drain(struct vuc_session *s);

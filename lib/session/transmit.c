@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
@@ -42,8 +44,33 @@ can_extend(struct vuc_session *s, uint32_t len)
 	if (s->tx.count == 0)
 		return false;
 	last = last_segment(&s->tx);
-	return !last->handed && last->nr_fds == 0 && last->start + last->len == s->tx.tail &&
-		last->len + len <= s->config.segment_max;
+	return !last->handed && last->own == NULL && last->nr_fds == 0 &&
+		last->start + last->len == s->tx.tail && last->len + len <= s->config.segment_max;
+}
+
+bool
+session_tail_is(const struct vuc_session *s, uint32_t end)
+{
+	const struct tx *tx = &s->tx;
+	const struct tx_segment *last = &tx->segments[(tx->first + tx->count - 1) % MAX_SEGMENTS];
+
+	return tx->count > 0 && !last->handed && last->own == NULL && tx->tail == end &&
+		last->start + last->len == end;
+}
+
+bool
+session_grow_tail(struct vuc_session *s, uint32_t len)
+{
+	struct tx *tx = &s->tx;
+	uint32_t oldest = segment_at(tx, tx->first)->start;
+	uint32_t end = tx->tail < oldest ? oldest - 1 : TX_BUFFER_SIZE;
+
+	if (len + KEPT_BYTES > end - tx->tail ||
+		last_segment(tx)->len + len > s->config.segment_max)
+		return false;
+	last_segment(tx)->len += len;
+	tx->tail += len;
+	return true;
 }
 
 static void
@@ -55,6 +82,7 @@ begin_segment(struct tx *tx, const int *fds, uint16_t nr_fds)
 	segment = last_segment(tx);
 	segment->start = tx->tail;
 	segment->len = 0;
+	segment->own = NULL;
 	segment->handed = false;
 	segment->nr_fds = nr_fds;
 	if (nr_fds > 0)
@@ -63,7 +91,8 @@ begin_segment(struct tx *tx, const int *fds, uint16_t nr_fds)
 
 /*
  * Room for a message of len bytes at the end of the last segment; NULL when there is none.
- * Descriptors begin a segment of their own, so that they ride on the first byte of their message.
+ * Descriptors begin a segment of their own, so that they ride on the first byte of their message;
+ * they are the segment's from then on.
  */
 static uint8_t *
 reserve(struct vuc_session *s, uint32_t len, const int *fds, uint16_t nr_fds, bool reply)
@@ -80,6 +109,7 @@ reserve(struct vuc_session *s, uint32_t len, const int *fds, uint16_t nr_fds, bo
 		begin_segment(tx, fds, nr_fds);
 	}
 	last_segment(tx)->len += len;
+	s->tail_write.len = 0;
 	at = tx->buf + tx->tail;
 	tx->tail += len;
 	return at;
@@ -131,7 +161,7 @@ check_request(const struct vuc_session *s, const struct vuc_wire_command *row,
 {
 	size_t max;
 
-	if (row == NULL || row->from_server || (req->no_reply && !row->no_reply))
+	if (s->config.twin || row == NULL || row->from_server || (req->no_reply && !row->no_reply))
 		return -EINVAL;
 	if (req->nr_fds > MAX_MSG_FDS || (req->nr_fds > 0 && !row->request_fds))
 		return -EINVAL;
@@ -146,6 +176,22 @@ check_request(const struct vuc_session *s, const struct vuc_wire_command *row,
 	return 0;
 }
 
+/* A request may be over, and the caller's descriptors closed, before they have been sent. */
+static int
+copy_fds(const struct vuc_session_request *req, int *fds)
+{
+	for (unsigned int i = 0; i < req->nr_fds; i++) {
+		fds[i] = fcntl(req->fds[i], F_DUPFD_CLOEXEC, 0);
+		if (fds[i] < 0) {
+			int rc = -errno;
+
+			session_close_fds(fds, i);
+			return rc;
+		}
+	}
+	return 0;
+}
+
 int
 session_queue(struct vuc_session *s, const struct vuc_session_request *req)
 {
@@ -154,6 +200,7 @@ session_queue(struct vuc_session *s, const struct vuc_session_request *req)
 	uint32_t size = (uint32_t)(sizeof(struct vfio_user_header) + len);
 	uint32_t flags = VFIO_USER_F_TYPE_COMMAND;
 	uint16_t id = POSTED_ID;
+	int fds[MAX_MSG_FDS];
 	uint8_t *at;
 	int rc = check_request(s, row, req, len);
 
@@ -161,9 +208,14 @@ session_queue(struct vuc_session *s, const struct vuc_session_request *req)
 		return rc;
 	if (!req->no_reply && s->nr_free == 0)
 		return -EAGAIN;
-	at = reserve(s, size, req->fds, req->nr_fds, false);
-	if (at == NULL)
+	rc = copy_fds(req, fds);
+	if (rc != 0)
+		return rc;
+	at = reserve(s, size, fds, req->nr_fds, false);
+	if (at == NULL) {
+		session_close_fds(fds, req->nr_fds);
 		return -EAGAIN;
+	}
 
 	if (req->no_reply) {
 		flags |= VFIO_USER_F_NO_REPLY;
@@ -199,16 +251,59 @@ vuc_session_request(struct vuc_session *s, const struct vuc_session_request *req
 	return session_queue(s, req);
 }
 
-int
-session_refuse(struct vuc_session *s, const struct vfio_user_header *cmd, int error)
+/* A reply that is too long for the buffer has one of its own. */
+static uint8_t *
+reserve_own(struct vuc_session *s, uint32_t len)
 {
-	uint8_t *at = reserve(s, sizeof(*cmd), NULL, 0, true);
+	struct tx_segment *segment;
+	uint8_t *own;
+
+	if (s->tx.count == MAX_SEGMENTS || (own = malloc(len)) == NULL)
+		return NULL;
+	begin_segment(&s->tx, NULL, 0);
+	segment = last_segment(&s->tx);
+	segment->own = own;
+	segment->len = len;
+	return own;
+}
+
+static uint8_t *
+reserve_reply(struct vuc_session *s, uint32_t len)
+{
+	uint8_t *at;
+
+	if (s->state == VUC_SESSION_LOST || s->state == VUC_SESSION_CLOSED)
+		return NULL;
+	at = len <= KEPT_BYTES ? reserve(s, len, NULL, 0, true) : reserve_own(s, len);
+	if (at == NULL)
+		vuc_session_end(s, -ENOBUFS,
+			"the server sends commands faster than it takes their replies");
+	return at;
+}
+
+uint8_t *
+vuc_session_answer(struct vuc_session *s, const struct vuc_session_command *command,
+	const void *body, size_t len, size_t data_len)
+{
+	uint32_t size = (uint32_t)(sizeof(struct vfio_user_header) + len + data_len);
+	uint8_t *at = reserve_reply(s, size);
 
 	if (at == NULL)
-		return -EAGAIN;
-	put_header(at, cmd->msg_id, cmd->cmd, sizeof(*cmd),
-		VFIO_USER_F_TYPE_REPLY | VFIO_USER_F_ERROR, (uint32_t)error);
-	return 0;
+		return NULL;
+	put_header(at, command->id, command->cmd, size, VFIO_USER_F_TYPE_REPLY, 0);
+	at += sizeof(struct vfio_user_header);
+	memcpy(at, body, len);
+	return at + len;
+}
+
+void
+vuc_session_refuse(struct vuc_session *s, const struct vuc_session_command *command, int error)
+{
+	uint8_t *at = reserve_reply(s, sizeof(struct vfio_user_header));
+
+	if (at != NULL)
+		put_header(at, command->id, command->cmd, sizeof(struct vfio_user_header),
+			VFIO_USER_F_TYPE_REPLY | VFIO_USER_F_ERROR, (uint32_t)error);
 }
 
 static void
@@ -273,32 +368,53 @@ vuc_session_max_write(const struct vuc_session *s)
 	return s->max_data < room ? s->max_data : room;
 }
 
+static void
+put_write(uint8_t *at, uint16_t id, uint32_t flags, uint32_t region, uint64_t offset,
+	const void *data, uint32_t count)
+{
+	put_header(at, id, VFIO_USER_REGION_WRITE, ACCESS_SIZE + count, flags, 0);
+	put_access(at + sizeof(struct vfio_user_header), region, offset, count);
+	memcpy(at + ACCESS_SIZE, data, count);
+}
+
+static int
+post_write(
+	struct vuc_session *s, uint32_t region, uint64_t offset, const void *data, uint32_t count)
+{
+	uint8_t *at;
+
+	if (s->peer.write_multiple && session_join_write(s, region, offset, data, count))
+		return 0;
+	at = reserve(s, ACCESS_SIZE + count, NULL, 0, false);
+	if (at == NULL)
+		return -EAGAIN;
+	put_write(at, POSTED_ID, VFIO_USER_F_TYPE_COMMAND | VFIO_USER_F_NO_REPLY, region, offset,
+		data, count);
+	s->tail_write = (struct tail_write){
+		.start = (uint32_t)(at - s->tx.buf), .len = ACCESS_SIZE + count};
+	return 0;
+}
+
 int
 vuc_session_region_write(struct vuc_session *s, uint32_t region, uint64_t offset, const void *data,
 	uint32_t count, bool no_reply, vuc_session_fn done, void *arg)
 {
-	uint32_t flags = VFIO_USER_F_TYPE_COMMAND;
-	uint16_t id = POSTED_ID;
+	struct slot *slot;
 	uint8_t *at;
 
 	if (s->state != VUC_SESSION_READY)
 		return not_ready(s);
 	if (count > vuc_session_max_write(s))
 		return -EMSGSIZE;
-	if (!no_reply && s->nr_free == 0)
+	if (no_reply)
+		return post_write(s, region, offset, data, count);
+	if (s->nr_free == 0)
 		return -EAGAIN;
 	at = reserve(s, ACCESS_SIZE + count, NULL, 0, false);
 	if (at == NULL)
 		return -EAGAIN;
-
-	if (no_reply)
-		flags |= VFIO_USER_F_NO_REPLY;
-	else
-		id = take_access_slot(s, VFIO_USER_REGION_WRITE, region, offset, count, done, arg)
-			     ->id;
-	put_header(at, id, VFIO_USER_REGION_WRITE, ACCESS_SIZE + count, flags, 0);
-	put_access(at + sizeof(struct vfio_user_header), region, offset, count);
-	memcpy(at + ACCESS_SIZE, data, count);
+	slot = take_access_slot(s, VFIO_USER_REGION_WRITE, region, offset, count, done, arg);
+	put_write(at, slot->id, VFIO_USER_F_TYPE_COMMAND, region, offset, data, count);
 	return 0;
 }
 
@@ -314,7 +430,28 @@ session_is_queued(const struct vuc_session *s, const struct slot *slot)
 bool
 vuc_session_has_segment(const struct vuc_session *s)
 {
-	return s->tx.count > 0;
+	return s->tx.count > 0 && s->state != VUC_SESSION_LOST;
+}
+
+static const uint8_t *
+segment_bytes(const struct vuc_session *s, const struct tx_segment *segment)
+{
+	return segment->own != NULL ? segment->own : s->tx.buf + segment->start;
+}
+
+static void
+trace_segment(const struct vuc_session *s, const struct tx_segment *segment)
+{
+	const uint8_t *at = segment_bytes(s, segment);
+	unsigned int nr_fds = segment->nr_fds;
+	struct vfio_user_header header;
+
+	for (uint32_t left = segment->len; left > 0; left -= header.msg_size) {
+		memcpy(&header, at, sizeof(header));
+		s->config.trace(s->config.trace_arg, true, at, header.msg_size, nr_fds);
+		at += header.msg_size;
+		nr_fds = 0;
+	}
 }
 
 bool
@@ -322,14 +459,34 @@ vuc_session_next_segment(struct vuc_session *s, struct vuc_session_segment *segm
 {
 	struct tx_segment *first = segment_at(&s->tx, s->tx.first);
 
-	if (s->tx.count == 0)
+	if (!vuc_session_has_segment(s))
 		return false;
+	if (s->config.trace != NULL && !first->handed)
+		trace_segment(s, first);
 	first->handed = true;
-	segment->bytes = s->tx.buf + first->start;
+	segment->bytes = segment_bytes(s, first);
 	segment->len = first->len;
 	segment->fds = first->fds;
 	segment->nr_fds = first->nr_fds;
 	return true;
+}
+
+static void
+drop_segment(struct vuc_session *s)
+{
+	struct tx_segment *first = segment_at(&s->tx, s->tx.first);
+
+	session_close_fds(first->fds, first->nr_fds);
+	free(first->own);
+	s->tx.first++;
+	s->tx.count--;
+}
+
+void
+session_drop_segments(struct vuc_session *s)
+{
+	while (s->tx.count > 0)
+		drop_segment(s);
 }
 
 void
@@ -337,7 +494,6 @@ vuc_session_sent(struct vuc_session *s)
 {
 	if (s->tx.count == 0)
 		return;
-	s->tx.first++;
-	s->tx.count--;
+	drop_segment(s);
 	session_settle(s);
 }

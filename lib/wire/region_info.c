@@ -131,6 +131,11 @@ decode_capabilities(
 		size_t size = 0;
 		int rc;
 
+		if (offset < end && end > len - sizeof(header))
+			return vuc_wire_refuse(err, REGION_INFO,
+				"region %" PRIu32 ": capability at offset %" PRIu32
+				", but the last one ends at %zu of %zu bytes",
+				out->info.index, offset, end, len);
 		if (offset < end || offset > len - sizeof(header))
 			return vuc_wire_refuse(err, REGION_INFO,
 				"region %" PRIu32 ": capability at offset %" PRIu32

@@ -163,7 +163,8 @@ vuc_wire_strict_json_parse(
 
 	if (tok == NULL)
 		return vuc_error_set(err, -ENOMEM, "has no memory to be parsed in");
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	/* Not JSON_TOKENER_VALIDATE_UTF8: json-c 0.18 refuses valid text by it. */
+	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
 	*root = NULL;
 	rc = refuse_extensions(text, err);
 	if (rc == 0)

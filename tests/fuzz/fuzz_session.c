@@ -249,7 +249,8 @@ hand_out(struct world *w)
 		return;
 	if (w->handed)
 		return;
-	REQUIRE(segment.len > 0 && segment.len <= w->config.segment_max);
+	REQUIRE(segment.len > 0);
+	REQUIRE(segment.len <= w->config.segment_max || segment.len <= HEADER_SIZE + MAX_BODY);
 	w->segment = segment;
 	w->copy = malloc(segment.len);
 	REQUIRE(w->copy != NULL);
@@ -342,7 +343,7 @@ static size_t
 put_version(uint8_t *body, uint8_t how)
 {
 	static const char *const texts[] = {
-		"{\"capabilities\":{\"max_msg_fds\":8,\"max_data_xfer_size\":256}}",
+		"{\"capabilities\":{\"max_msg_fds\":8,\"write_multiple\":true}}",
 		"{\"capabilities\":{\"max_msg_fds\":0,\"max_data_xfer_size\":16}}",
 		"{\"capabilities\":{\"twin_socket\":{\"supported\":true,\"fd_index\":0}}}",
 		"{}",
@@ -482,6 +483,29 @@ static void (*const operations[])(struct world *w) = {
 	lost,
 };
 
+/* The client's side of DMA by message: what there is, by the count that was asked for. */
+static void
+answer_command(void *arg, struct vuc_session *s, const struct vuc_session_command *command)
+{
+	struct vfio_user_dma_region_access access;
+	uint8_t *data;
+
+	(void)arg;
+	REQUIRE(command->len >= sizeof(access));
+	memcpy(&access, command->body, sizeof(access));
+	if (command->no_reply)
+		return;
+	if (access.count > MAX_DATA) {
+		vuc_session_refuse(s, command, EINVAL);
+		return;
+	}
+	if (command->cmd == VFIO_USER_DMA_WRITE)
+		access.count = 0;
+	data = vuc_session_answer(s, command, &access, sizeof(access), access.count);
+	if (data != NULL)
+		memset(data, 0x5a, access.count);
+}
+
 static void
 create(struct world *w)
 {
@@ -494,6 +518,9 @@ create(struct world *w)
 	vuc_wire_version_init(&w->config.version);
 	w->config.version.max_data_xfer_size = MAX_DATA;
 	w->config.version.twin_socket.supported = how & 0x20;
+	w->config.version.write_multiple = how & 0x80;
+	if (how & 0x40)
+		w->config.command = answer_command;
 	w->config.version.max_msg_fds = take_u8(&w->in) % 20;
 	w->s = vuc_session_create(&w->config);
 	REQUIRE(w->s != NULL);

@@ -287,7 +287,7 @@ test_no_requests_yet(void)
 	fixture_close(&f);
 }
 
-/* A reply to VERSION with descriptors, which nobody takes. */
+/* A reply to VERSION with descriptors. */
 static void
 feed_with_fds(struct fixture *f, const char *json, unsigned int nr_fds)
 {
@@ -307,7 +307,8 @@ test_fds(void)
 
 	fixture_create(&f, NULL);
 	feed_with_fds(&f, fixture_json, FIXTURE_MAX_FDS);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_READY);
+	CU_ASSERT_TRUE(fixture_lost(&f, -EPROTO,
+		"VFIO_USER_VERSION reply: came with 4 file descriptors that nobody asked for"));
 	CU_ASSERT_EQUAL(fixture_count_fds(), f.nr_fds);
 	fixture_close(&f);
 
@@ -325,11 +326,22 @@ test_twin_socket(void)
 	static const char json[] = CAPS("\"twin_socket\":{\"supported\":true,\"fd_index\":1}");
 	struct vuc_session_config config = fixture_config();
 	struct fixture f;
+	int fd;
 
 	config.version.twin_socket.supported = true;
 	fixture_create(&f, &config);
 	feed_with_fds(&f, json, 2);
 	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_READY);
+	CU_ASSERT_EQUAL(fixture_count_fds(), f.nr_fds + 1);
+	fd = vuc_session_take_twin(f.s);
+	CU_ASSERT(fd >= 0);
+	CU_ASSERT_EQUAL(vuc_session_take_twin(f.s), -1);
+	close(fd);
+	fixture_close(&f);
+
+	/* One that nobody takes goes with the session. */
+	fixture_create(&f, &config);
+	feed_with_fds(&f, json, 2);
 	fixture_close(&f);
 
 	fixture_create(&f, &config);
@@ -344,18 +356,21 @@ test_twin_socket(void)
 static void
 test_pieces(void)
 {
-	struct part part = {.m = message_version(0, 2, fixture_json), .nr_fds = 1};
+	static const char json[] = CAPS("\"twin_socket\":{\"supported\":true,\"fd_index\":0}");
+	struct part part = {.m = message_version(0, 2, json), .nr_fds = 1};
+	struct vuc_session_config config = fixture_config();
 
+	config.version.twin_socket.supported = true;
 	for (size_t first = 1; first <= part.m.len; first++) {
 		for (size_t second = first; second <= part.m.len; second++) {
 			struct fixture f;
 
-			fixture_create(&f, NULL);
+			fixture_create(&f, &config);
 			fixture_send(&f);
 			part.fds[0] = dup(STDERR_FILENO);
 			fixture_feed_parts(&f, &part, 1, first, second);
 			CU_ASSERT_EQUAL_FATAL(vuc_session_state(f.s), VUC_SESSION_READY);
-			CU_ASSERT_STRING_EQUAL(vuc_session_peer_json(f.s), fixture_json);
+			CU_ASSERT_STRING_EQUAL(vuc_session_peer_json(f.s), json);
 			fixture_close(&f);
 		}
 	}

@@ -101,6 +101,91 @@ test_fds_isolate(void)
 	CU_ASSERT_EQUAL(close(fds[1]), 0);
 }
 
+/* The segment that is next has one descriptor, of this file. */
+static bool
+carries(struct fixture *f, ino_t inode)
+{
+	struct vuc_session_segment segment;
+
+	return vuc_session_next_segment(f->s, &segment) && segment.nr_fds == 1 &&
+		fixture_inode(segment.fds[0]) == inode;
+}
+
+/*
+ * The owner of a request that has timed out may close its descriptors, whose numbers may stand for
+ * other files by the time the message is sent: it carries the file that it was queued with.
+ */
+static void
+expire_unsent(bool handed)
+{
+	int fd = fixture_new_fd();
+	ino_t inode = fixture_inode(fd);
+	struct outcome o = {0};
+	struct fixture f;
+
+	fixture_open(&f, NULL);
+	CU_ASSERT_EQUAL(fixture_dma_map(&f, &fd, 1, &o), 0);
+	if (handed)
+		CU_ASSERT_TRUE(carries(&f, inode));
+	vuc_session_tick(f.s, 1);
+	vuc_session_tick(f.s, 1 + FIXTURE_TIMEOUT_MS);
+	CU_ASSERT_EQUAL(o.calls, 1);
+	CU_ASSERT_EQUAL(o.status, -ETIMEDOUT);
+	CU_ASSERT_EQUAL(close(fd), 0);
+	fd = fixture_new_fd();
+	CU_ASSERT_TRUE(carries(&f, inode));
+	vuc_session_sent(f.s);
+	fixture_close(&f);
+	CU_ASSERT_EQUAL(close(fd), 0);
+}
+
+static void
+test_fds_expired(void)
+{
+	expire_unsent(false);
+	expire_unsent(true);
+}
+
+/* Those that have been sent are no reason to end a session. */
+static void
+test_fds_expired_sent(void)
+{
+	int fd = fixture_new_fd();
+	struct outcome o = {0};
+	struct fixture f;
+
+	fixture_open(&f, NULL);
+	CU_ASSERT_EQUAL(fixture_dma_map(&f, &fd, 1, &o), 0);
+	fixture_send(&f);
+	CU_ASSERT_EQUAL(fixture_post(&f, 0, "x", 1), 0);
+	vuc_session_tick(f.s, 1);
+	vuc_session_tick(f.s, 1 + FIXTURE_TIMEOUT_MS);
+	CU_ASSERT_EQUAL(o.calls, 1);
+	CU_ASSERT_EQUAL(o.status, -ETIMEDOUT);
+	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_READY);
+	CU_ASSERT_TRUE(vuc_session_has_segment(f.s));
+	fixture_close(&f);
+	close(fd);
+}
+
+/* What was never sent stays its owner's when the session ends. */
+static void
+test_fds_never_sent(void)
+{
+	int fd = fixture_new_fd();
+	struct outcome o = {0};
+	struct fixture f;
+
+	fixture_open(&f, NULL);
+	for (unsigned int i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(fixture_dma_map(&f, &fd, 1, &o), 0);
+	CU_ASSERT_TRUE(carries(&f, fixture_inode(fd)));
+	vuc_session_end(f.s, -ECANCELED, "enough");
+	CU_ASSERT_EQUAL(o.calls, 3);
+	fixture_close(&f);
+	CU_ASSERT_EQUAL(close(fd), 0);
+}
+
 /* Two segments with descriptors never become one. */
 static void
 test_fds_apart(void)
@@ -297,6 +382,9 @@ static CU_TestInfo tests[] = {
 	{"messages share a segment", test_coalesce},
 	{"a segment handed out stays as it is", test_handed_out},
 	{"descriptors have a segment of their own", test_fds_isolate},
+	{"descriptors that expire before they are sent", test_fds_expired},
+	{"descriptors that expire when they were sent", test_fds_expired_sent},
+	{"descriptors that are never sent", test_fds_never_sent},
 	{"descriptors of two messages stay apart", test_fds_apart},
 	{"no segment left", test_many_segments},
 	{"no room left", test_buffer_full},

@@ -431,7 +431,8 @@ test_chain_offsets(void)
 	CU_ASSERT(is_refused(&r, "region 1: capability at offset 63, expected 64 to 88"));
 	chain(&r);
 	set_next(&r, 64, 95);
-	CU_ASSERT(is_refused(&r, "region 1: capability at offset 95, expected 96 to 88"));
+	CU_ASSERT(is_refused(
+		&r, "region 1: capability at offset 95, but the last one ends at 96 of 96 bytes"));
 	chain(&r);
 	set_next(&r, 48, UINT32_MAX);
 	CU_ASSERT(is_refused(&r, "region 1: capability at offset 4294967295, expected 64 to 88"));

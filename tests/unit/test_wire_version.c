@@ -366,10 +366,22 @@ test_upper_bounds(void)
 		"max_dma_maps is 4294967296, expected 1 to 4294967295"));
 	CU_ASSERT(cap_refused("\"pgsizes\":9223372036854775808",
 		"pgsizes is above 9223372036854775807, expected 1 to 9223372036854775807"));
-	CU_ASSERT(cap_refused("\"max_msg_fds\":99999999999999999999",
-		"max_msg_fds is above 9223372036854775807, expected 0 to 65535"));
 	CU_ASSERT(cap_refused("\"twin_socket\":{\"fd_index\":65536}",
 		"twin_socket.fd_index is 65536, expected 0 to 65535"));
+}
+
+/* json-c clamps numbers beyond 64 bits, or refuses them from 0.17 on. */
+static void
+test_beyond_64_bits(void)
+{
+	static const char json[] =
+		"\0\0\0\0{\"capabilities\":{\"max_msg_fds\":99999999999999999999}}";
+	struct vuc_error err = {""};
+	struct vuc_wire_version v;
+
+	CU_ASSERT_EQUAL(vuc_wire_version_decode(json, sizeof(json), &v, &err), -EPROTO);
+	CU_ASSERT(strstr(err.text, "max_msg_fds is above 9223372036854775807") != NULL ||
+		strstr(err.text, "is not JSON at byte") != NULL);
 }
 
 static bool
@@ -452,6 +464,7 @@ main(void)
 		{"wrong types", test_types},
 		{"below the bounds", test_lower_bounds},
 		{"above the bounds", test_upper_bounds},
+		{"beyond 64 bits", test_beyond_64_bits},
 		CU_TEST_INFO_NULL,
 	};
 	CU_TestInfo check[] = {

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Posted writes that wait to be sent together: the second of two neighbours turns the first into a
+ * VFIO_USER_REGION_WRITE_MULTI, those that follow join it. A write that stays alone stays a
+ * VFIO_USER_REGION_WRITE.
+ */
+
+#include <string.h>
+
+#include "internal.h"
+
+#define HEADER sizeof(struct vfio_user_header)
+#define ACCESS sizeof(struct vfio_user_region_access)
+#define MULTI  sizeof(struct vfio_user_write_multi)
+#define ENTRY  sizeof(struct vfio_user_write_multi_entry)
+
+#define MAX_COUNT 8u /* bytes of a write in a WRITE_MULTI */
+
+/* Whether the message that was last noted is still the last one, and not on its way. */
+static bool
+is_last(const struct vuc_session *s)
+{
+	const struct tail_write *t = &s->tail_write;
+
+	return t->len > 0 && session_tail_is(s, t->start + t->len);
+}
+
+static void
+put_entry(uint8_t *at, uint32_t region, uint64_t offset, const void *data, uint32_t count)
+{
+	struct vfio_user_write_multi_entry e = {.offset = offset, .region = region, .count = count};
+
+	memcpy(e.data, data, count);
+	memcpy(at, &e, sizeof(e));
+}
+
+/* Write a REGION_WRITE anew as a WRITE_MULTI of one; there is room for what that takes more. */
+static void
+convert(uint8_t *message)
+{
+	struct vfio_user_header header;
+	struct vfio_user_region_access access;
+	const uint64_t one = 1;
+	uint8_t data[MAX_COUNT];
+
+	memcpy(&header, message, HEADER);
+	memcpy(&access, message + HEADER, ACCESS);
+	memcpy(data, message + HEADER + ACCESS, access.count);
+	header.cmd = VFIO_USER_REGION_WRITE_MULTI;
+	header.msg_size = HEADER + MULTI + ENTRY;
+	memcpy(message, &header, HEADER);
+	memcpy(message + HEADER, &one, sizeof(one));
+	put_entry(message + HEADER + MULTI, access.region, access.offset, data, access.count);
+}
+
+static void
+add_entry(uint8_t *message, uint32_t region, uint64_t offset, const void *data, uint32_t count)
+{
+	struct vfio_user_header header;
+	uint64_t wr_cnt;
+
+	memcpy(&header, message, HEADER);
+	memcpy(&wr_cnt, message + HEADER, sizeof(wr_cnt));
+	put_entry(message + header.msg_size, region, offset, data, count);
+	wr_cnt++;
+	header.msg_size += (uint32_t)ENTRY;
+	memcpy(message, &header, HEADER);
+	memcpy(message + HEADER, &wr_cnt, sizeof(wr_cnt));
+}
+
+bool
+session_join_write(
+	struct vuc_session *s, uint32_t region, uint64_t offset, const void *data, uint32_t count)
+{
+	struct tail_write *t = &s->tail_write;
+	uint32_t len = t->multi ? t->len + (uint32_t)ENTRY : (uint32_t)(HEADER + MULTI + 2 * ENTRY);
+	uint8_t *message = s->tx.buf + t->start;
+
+	if (count > MAX_COUNT || !is_last(s) ||
+		(!t->multi && t->len > HEADER + ACCESS + MAX_COUNT) ||
+		len - HEADER - MULTI > s->max_data || !session_grow_tail(s, len - t->len))
+		return false;
+	if (!t->multi)
+		convert(message);
+	add_entry(message, region, offset, data, count);
+	t->multi = true;
+	t->len = len;
+	return true;
+}
