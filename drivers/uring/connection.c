@@ -47,6 +47,7 @@ uring_open(struct vuc_transport_group *group, const struct vuc_transport_address
 	g->nr_free_slots--;
 	g->nr_conns++;
 	init_messages(c);
+	uring_activate(c);
 	*conn = &c->base;
 	return 0;
 }

@@ -14,7 +14,8 @@
  *   until something comes, which the kernel then says in a flag of the shared ring. For idle
  *   connections, and when many share the core.
  *
- * A connection becomes eager when it sends and is armed when it has been quiet for a while.
+ * A connection is eager when it is new and when it sends, and armed when it has been quiet for a
+ * while.
  */
 
 #include <liburing.h>

@@ -2,7 +2,6 @@
 
 /* The socket transports, each held to the same promises: drivers/transport.h. */
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 
 #include <CUnit/CUnit.h>
 
+#include "fd_count.h"
 #include "fds.h"
 #include "tap.h"
 #include "transport.h"
@@ -78,19 +78,6 @@ static const struct vuc_conn_events events = {
 	.received = on_received,
 	.lost = on_lost,
 };
-
-static unsigned int
-count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
-	while (readdir(dir) != NULL)
-		n++;
-	closedir(dir);
-	return n;
-}
 
 static struct end *
 open_end(void)
@@ -196,6 +183,18 @@ test_receive_when_idle(void)
 	send_to(e, "two", 3);
 	poll_until_len(e, 6);
 	CU_ASSERT_EQUAL(memcmp(e->bytes, "onetwo", 6), 0);
+	close_end(e);
+}
+
+/* A connection that has never sent anything hears its peer all the same. */
+static void
+test_receive_first(void)
+{
+	struct end *e = open_end();
+
+	send_to(e, "hello", 5);
+	poll_until_len(e, 5);
+	CU_ASSERT_EQUAL(memcmp(e->bytes, "hello", 5), 0);
 	close_end(e);
 }
 
@@ -497,7 +496,7 @@ set_up(void)
 {
 	struct vuc_error err = {0};
 
-	fds_before = count_fds();
+	fds_before = fd_count();
 	group = NULL;
 	if (ops->group_create(&group, NULL, NULL, &err) != 0)
 		group = NULL;
@@ -509,7 +508,7 @@ tear_down(void)
 	if (group == NULL)
 		return;
 	ops->group_destroy(group);
-	CU_ASSERT_EQUAL(count_fds(), fds_before);
+	CU_ASSERT_EQUAL(fd_count(), fds_before);
 }
 
 static void
@@ -539,6 +538,7 @@ set_up_posix(void)
 #define TESTS(X)                      \
 	X(test_send_and_receive)      \
 	X(test_receive_when_idle)     \
+	X(test_receive_first)         \
 	X(test_idle_and_busy_in_turn) \
 	X(test_receive_fds)           \
 	X(test_unwatched_fds)         \
