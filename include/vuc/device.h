@@ -25,6 +25,7 @@
 #include <vuc/error.h>
 #include <vuc/loopback.h>
 #include <vuc/poll_group.h>
+#include <vuc/trace.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -40,6 +41,12 @@ struct vuc_device;
 #define VUC_DEFAULT_MAX_REQUESTS       256     /**< default of max_requests */
 #define VUC_MAX_REQUESTS               4096    /**< maximum of max_requests */
 
+/** How a device may access the memory that is mapped for it, see <vuc/dma.h>. */
+enum vuc_dma_policy {
+	VUC_DMA_SHARED,  /**< descriptors of memory go to the server, which maps them */
+	VUC_DMA_MESSAGE, /**< they never do: the server asks for each access */
+};
+
 /** How to open a device. Fill it with vuc_device_opts_init() first. */
 struct vuc_device_opts {
 	/** Path of the server's socket, at most 107 bytes. Not used with fd or loopback. */
@@ -54,10 +61,15 @@ struct vuc_device_opts {
 	/** Transport of the group that is made when group is NULL; NULL chooses, see
 	 * struct vuc_poll_group_opts. */
 	const char *transport;
+	/** Takes the log lines of that group; NULL drops them. */
+	vuc_log_fn log;
+	/** First argument of log. */
+	void *log_arg;
 	/** Milliseconds that the server may take to accept the connection and to answer a request.
 	 * At least 1. */
 	uint32_t timeout_ms;
-	/** The same for commands that may take long: reset, and changes of the migration state. */
+	/** The same for commands that may take long: reset, and what sets a feature, as a change of
+	 * the migration state does. */
 	uint32_t long_timeout_ms;
 	/** Most bytes of data that one message may carry, announced in VERSION; 1 to
 	 * VUC_DEFAULT_MAX_DATA_XFER_SIZE. */
@@ -67,6 +79,19 @@ struct vuc_device_opts {
 	uint16_t max_msg_fds;
 	/** Most requests awaiting an answer at once; a power of two, at most VUC_MAX_REQUESTS. */
 	uint16_t max_requests;
+	/** How the server accesses memory. */
+	enum vuc_dma_policy dma;
+	/** Let the server send its commands over a socket of their own, if it can. */
+	bool twin_socket;
+	/** Let posted writes of up to 8 bytes that leave together share a message, if the server
+	 * takes those. A server may leave out what lies behind one that fails. */
+	bool write_multiple;
+	/** Whether VUC_OP_WRITE_PCI posts writes to memory BARs. */
+	bool posted_writes;
+	/** Sees each message; NULL: nobody does, which costs nothing. */
+	vuc_trace_fn trace;
+	/** First argument of trace. */
+	void *trace_arg;
 };
 
 /** Set every field of opts to its default. */
@@ -173,6 +198,8 @@ enum vuc_op {
 	VUC_OP_WRITE_POSTED, /**< write to a region; complete when on its way, no answer asked for
 			      */
 	VUC_OP_RESET,        /**< reset the device */
+	VUC_OP_WRITE_PCI,    /**< write as PCI does: posted to memory BARs unless posted_writes is
+			      off, awaited elsewhere (config space, I/O BARs, other regions) */
 };
 
 struct vuc_request;
@@ -243,6 +270,10 @@ int vuc_device_write(
  * @return as vuc_device_write(), but success says nothing of the device
  */
 int vuc_device_write_posted(
+	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count);
+
+/** Write as VUC_OP_WRITE_PCI does. @return as vuc_device_write_posted() or vuc_device_write() */
+int vuc_device_write_pci(
 	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count);
 
 /** Reset the device and wait for it. Specification: VFIO_USER_DEVICE_RESET.

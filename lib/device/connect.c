@@ -89,6 +89,19 @@ is_unix_stream(int fd)
 }
 
 int
+device_check_socket(int fd, const char *what, struct vuc_error *err)
+{
+	int rc;
+
+	if (!is_unix_stream(fd))
+		return vuc_error_set(err, -EINVAL, "%s: not a UNIX stream socket", what);
+	rc = make_blocking(fd);
+	if (rc != 0)
+		return vuc_error_set(err, rc, "%s: fcntl: %s", what, strerror(-rc));
+	return 0;
+}
+
+int
 device_adopt(int fd, struct vuc_error *err)
 {
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -96,14 +109,10 @@ device_adopt(int fd, struct vuc_error *err)
 
 	if (copy < 0)
 		return vuc_error_set(err, -errno, "descriptor %d: %s", fd, strerror(errno));
-	if (!is_unix_stream(copy)) {
-		close(copy);
-		return vuc_error_set(err, -EINVAL, "descriptor %d is not a UNIX stream socket", fd);
-	}
-	rc = make_blocking(copy);
+	rc = device_check_socket(copy, "descriptor", err);
 	if (rc != 0) {
 		close(copy);
-		return vuc_error_set(err, rc, "fcntl: %s", strerror(-rc));
+		return rc;
 	}
 	return copy;
 }

@@ -20,6 +20,10 @@ vuc_device_opts_init(struct vuc_device_opts *opts)
 		.max_data_xfer_size = VUC_DEFAULT_MAX_DATA_XFER_SIZE,
 		.max_msg_fds = VUC_DEFAULT_MAX_MSG_FDS,
 		.max_requests = VUC_DEFAULT_MAX_REQUESTS,
+		.dma = VUC_DMA_SHARED,
+		.twin_socket = true,
+		.write_multiple = true,
+		.posted_writes = true,
 	};
 }
 
@@ -50,7 +54,11 @@ check_opts(const struct vuc_device_opts *o, struct vuc_error *err)
 static int
 join_group(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vuc_error *err)
 {
-	struct vuc_poll_group_opts group_opts = {.transport = opts->transport};
+	struct vuc_poll_group_opts group_opts = {
+		.transport = opts->transport,
+		.log = opts->log,
+		.log_arg = opts->log_arg,
+	};
 	struct vuc_poll_group *group = opts->group;
 	int rc;
 
@@ -76,38 +84,89 @@ join_group(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vu
 static int
 open_connection(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vuc_error *err)
 {
-	struct vuc_transport_group *transport = dev->group->transport;
-	struct vuc_transport_address address = {.fd = -1, .loopback = opts->loopback};
-	int rc;
+	int fd = -1;
 
-	if (opts->loopback == NULL) {
-		address.fd = opts->path != NULL ? device_connect(opts->path, opts->timeout_ms, err)
-						: device_adopt(opts->fd, err);
-		if (address.fd < 0)
-			return address.fd;
-	}
-	rc = transport->ops->open(transport, &address, &device_conn_events, dev, &dev->conn, err);
-	if (rc != 0 && address.fd >= 0)
-		close(address.fd);
-	return rc;
+	if (opts->path != NULL)
+		fd = device_connect(opts->path, opts->timeout_ms, err);
+	else if (opts->fd >= 0)
+		fd = device_adopt(opts->fd, err);
+	if (fd < 0 && opts->loopback == NULL)
+		return fd;
+	return device_link_open(&dev->main, fd, opts->loopback, err);
+}
+
+static void
+trace_message(void *arg, bool sent, const uint8_t *message, size_t len, unsigned int nr_fds)
+{
+	const struct device_link *link = arg;
+	const struct vuc_trace_message traced = {
+		.sent = sent,
+		.twin = link == &link->dev->twin,
+		.bytes = message,
+		.len = len,
+		.nr_fds = nr_fds,
+	};
+
+	link->dev->trace(link->dev->trace_arg, &traced);
+}
+
+static void
+configure(struct device_link *link, const struct vuc_device_opts *opts,
+	struct vuc_session_config *config)
+{
+	*config = (struct vuc_session_config){
+		.max_requests = opts->max_requests,
+		.timeout_ms = opts->timeout_ms,
+		.segment_max = VUC_SEGMENT_MAX,
+		.command = device_command,
+		.command_arg = link->dev,
+		.trace = opts->trace != NULL ? trace_message : NULL,
+		.trace_arg = link,
+	};
+	vuc_wire_version_init(&config->version);
+	config->version.max_data_xfer_size = opts->max_data_xfer_size;
+	config->version.max_msg_fds = opts->max_msg_fds;
+	config->version.write_multiple = opts->write_multiple;
+	config->version.twin_socket.supported =
+		opts->twin_socket && opts->loopback == NULL && opts->max_msg_fds > 0;
 }
 
 static int
 create_session(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vuc_error *err)
 {
-	struct vuc_session_config config = {
-		.max_requests = opts->max_requests,
-		.timeout_ms = opts->timeout_ms,
-		.segment_max = VUC_SEGMENT_MAX,
-	};
+	struct vuc_session_config config;
 
-	vuc_wire_version_init(&config.version);
-	config.version.max_data_xfer_size = opts->max_data_xfer_size;
-	config.version.max_msg_fds = opts->max_msg_fds;
+	configure(&dev->main, opts, &config);
 	dev->session = vuc_session_create(&config);
+	dev->main.session = dev->session;
 	if (dev->session == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a session");
 	return 0;
+}
+
+static int
+open_twin(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vuc_error *err)
+{
+	int fd = vuc_session_take_twin(dev->session);
+	struct vuc_session_config config;
+	int rc;
+
+	if (fd < 0)
+		return 0;
+	configure(&dev->twin, opts, &config);
+	config.twin = true;
+	config.max_requests = 1;
+	rc = device_check_socket(fd, "twin socket", err);
+	if (rc != 0) {
+		close(fd);
+		return rc;
+	}
+	dev->twin.session = vuc_session_create(&config);
+	if (dev->twin.session == NULL) {
+		close(fd);
+		return vuc_error_set(err, -ENOMEM, "no memory for a session");
+	}
+	return device_link_open(&dev->twin, fd, NULL, err);
 }
 
 static void
@@ -145,14 +204,15 @@ negotiate(struct vuc_device *dev, struct vuc_error *err)
 static void
 destroy(struct vuc_device *dev)
 {
-	device_disconnect(dev);
+	device_link_free(&dev->twin);
+	device_link_free(&dev->main);
 	if (dev->group != NULL) {
 		group_remove(dev);
 		if (dev->own_group)
 			vuc_poll_group_destroy(dev->group);
 	}
-	vuc_session_destroy(dev->session);
 	device_forget(dev);
+	dma_table_free(&dev->dma);
 	free(dev);
 }
 
@@ -167,6 +227,8 @@ open_steps(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vu
 		rc = open_connection(dev, opts, err);
 	if (rc == 0)
 		rc = negotiate(dev, err);
+	if (rc == 0)
+		rc = open_twin(dev, opts, err);
 	if (rc == 0)
 		rc = device_learn(dev, err);
 	return rc;
@@ -203,8 +265,15 @@ vuc_device_open(const struct vuc_device_opts *opts, struct vuc_device **dev, str
 	if (d == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a device");
 	d->last = &d->first;
+	d->main.dev = d;
+	d->twin.dev = d;
 	d->timeout_ms = opts->timeout_ms;
 	d->long_timeout_ms = opts->long_timeout_ms;
+	d->max_data_xfer_size = opts->max_data_xfer_size;
+	d->dma_policy = opts->dma;
+	d->posted_writes = opts->posted_writes;
+	d->trace = opts->trace;
+	d->trace_arg = opts->trace_arg;
 	rc = open_steps(d, opts, err);
 	if (rc != 0) {
 		add_place(opts, rc, err);
@@ -272,6 +341,9 @@ vuc_device_poll_group(const struct vuc_device *dev)
 VUC_EXPORT const char *
 vuc_device_reason(const struct vuc_device *dev)
 {
+	/* The connection may have ended in a poll, with nobody's call to blame. */
+	if (dev->reason.text[0] == '\0')
+		return vuc_session_reason(dev->session);
 	return dev->reason.text;
 }
 

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <linux/pci_regs.h>
+
 #include "error.h"
 #include "info.h"
 #include "internal.h"
@@ -37,7 +39,8 @@ learn_device(struct vuc_device *dev, struct vuc_error *err)
 	dev->info.num_irqs = info.num_irqs;
 	dev->regions = calloc(info.num_regions + 1, sizeof(*dev->regions));
 	dev->irqs = calloc(info.num_irqs + 1, sizeof(*dev->irqs));
-	if (dev->regions == NULL || dev->irqs == NULL)
+	dev->irq_sets = calloc(info.num_irqs + 1, sizeof(*dev->irq_sets));
+	if (dev->regions == NULL || dev->irqs == NULL || dev->irq_sets == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for %u regions and %u IRQ indexes",
 			info.num_regions, info.num_irqs);
 	return 0;
@@ -103,6 +106,11 @@ keep_region(struct region *region, const struct vuc_wire_region_info *info,
 	region->info.offset = info->info.offset;
 	region->info.type = info->has_type ? info->type : 0;
 	region->info.subtype = info->has_type ? info->subtype : 0;
+	/* Sparse without an area: nothing of it can be mapped. */
+	if (info->has_sparse && info->nr_areas == 0) {
+		region->info.flags &= ~(uint32_t)VFIO_REGION_INFO_FLAG_MMAP;
+		device_close_fds(reply);
+	}
 	if (keep_areas(region, info) != 0 || keep_region_fds(region, reply) != 0)
 		return vuc_error_set(err, -ENOMEM, "no memory for region %u", info->info.index);
 	return 0;
@@ -181,6 +189,28 @@ learn_irq(struct vuc_device *dev, uint32_t index, struct vuc_error *err)
 	return 0;
 }
 
+/*
+ * Which BARs are memory: writes to them are posted, writes to I/O BARs are not. A device whose
+ * config space does not say has none, and every write to it is awaited.
+ */
+static void
+learn_bars(struct vuc_device *dev)
+{
+	uint32_t bars[PCI_STD_NUM_BARS];
+	const struct vuc_region *config = vuc_device_region(dev, VFIO_PCI_CONFIG_REGION_INDEX);
+
+	if (config == NULL || config->size < PCI_BASE_ADDRESS_0 + sizeof(bars) ||
+		vuc_device_read(dev, config->index, PCI_BASE_ADDRESS_0, bars, sizeof(bars)) != 0)
+		return;
+	for (uint32_t i = 0; i < PCI_STD_NUM_BARS; i++) {
+		const struct vuc_region *region = vuc_device_region(dev, i);
+
+		if (region != NULL && region->size > 0 &&
+			(bars[i] & PCI_BASE_ADDRESS_SPACE) == PCI_BASE_ADDRESS_SPACE_MEMORY)
+			dev->memory_bars |= 1u << i;
+	}
+}
+
 int
 device_learn(struct vuc_device *dev, struct vuc_error *err)
 {
@@ -190,12 +220,15 @@ device_learn(struct vuc_device *dev, struct vuc_error *err)
 		rc = learn_region(dev, i, err);
 	for (uint32_t i = 0; rc == 0 && i < dev->info.num_irqs; i++)
 		rc = learn_irq(dev, i, err);
+	if (rc == 0)
+		learn_bars(dev);
 	return rc;
 }
 
 static void
 forget_region(struct region *region)
 {
+	device_unmap_region(region);
 	for (uint32_t i = 0; i < region->info.nr_fds; i++)
 		close(region->fds[i]);
 	free(region->fds);
@@ -209,4 +242,5 @@ device_forget(struct vuc_device *dev)
 		forget_region(&dev->regions[i]);
 	free(dev->regions);
 	free(dev->irqs);
+	free(dev->irq_sets);
 }

@@ -6,7 +6,9 @@
 
 #include <vuc/device.h>
 #include <vuc/export.h>
+#include <vuc/region_map.h>
 
+#include "dma_table.h"
 #include "session.h"
 #include "transport.h"
 
@@ -29,25 +31,52 @@ struct region {
 	struct vuc_region info;
 	struct vuc_region_area *areas;
 	int *fds;
+	struct vuc_region_mapping *mappings; /* by offset; NULL: the region is not mapped */
+	uint32_t nr_mappings;
+};
+
+/* Interrupts that were set up together, start … end - 1, where VFIO_IRQ_INFO_NORESIZE binds them;
+ * none when both are the same. */
+struct irq_set {
+	uint32_t start;
+	uint32_t end;
+};
+
+/* A session and the connection that carries it. */
+struct device_link {
+	struct vuc_device *dev;
+	struct vuc_session *session; /* NULL: there is no such link */
+	struct vuc_conn *conn;       /* NULL: it has ended */
+	bool sending;                /* the transport has a segment */
 };
 
 struct vuc_device {
 	TAILQ_ENTRY(vuc_device) link;
 	TAILQ_ENTRY(vuc_device) dirty_link;
 	struct vuc_poll_group *group;
-	struct vuc_session *session;
-	struct vuc_conn *conn;
-	struct vuc_request *first; /* requests not yet given to the session as a whole */
+	struct device_link main;
+	struct device_link twin;     /* for the server's commands, when negotiated */
+	struct vuc_session *session; /* that of main */
+	struct vuc_request *first;   /* requests not yet given to the session as a whole */
 	struct vuc_request **last;
 	bool own_group;
 	bool dirty;
-	bool sending; /* the transport has a segment */
 	struct region *regions;
 	struct vuc_irq *irqs;
+	struct irq_set *irq_sets; /* one per IRQ index */
 	struct vuc_device_info info;
 	struct vuc_device_version version;
 	uint32_t timeout_ms;
 	uint32_t long_timeout_ms;
+	uint32_t max_data_xfer_size; /* as announced */
+	enum vuc_dma_policy dma_policy;
+	vuc_trace_fn trace;
+	void *trace_arg;
+	struct dma_table dma;
+	bool posted_writes;
+	uint32_t memory_bars; /* bit n: BAR n is memory, as its register says */
+	bool unmap_all;       /* was called since the last commit */
+	bool logging;         /* the pages that the server writes */
 	struct vuc_error reason;
 };
 
@@ -69,21 +98,33 @@ void group_add(struct vuc_poll_group *group, struct vuc_device *dev);
 void group_remove(struct vuc_device *dev);
 
 /* link.c: between session and connection */
-extern const struct vuc_conn_events device_conn_events;
+int device_link_open(struct device_link *link, int fd, const struct vuc_loopback_server *loopback,
+	struct vuc_error *err);
+void device_link_free(struct device_link *link);
 void device_mark_dirty(struct vuc_device *dev);
 void device_flush(struct vuc_device *dev);
 void device_disconnect(struct vuc_device *dev);
 
+/* dma_access.c: a command of the server */
+void device_command(void *arg, struct vuc_session *s, const struct vuc_session_command *command);
+
 /* io.c: give waiting requests to the session; fail all that wait when it has ended */
 void device_pump(struct vuc_device *dev);
+
+/* io.c: whether a request can be made now; says why not */
+int device_check_request(struct vuc_device *dev, const struct vuc_request *req);
 
 /* connect.c: a connected socket, or a negative errno */
 int device_connect(const char *path, uint32_t timeout_ms, struct vuc_error *err);
 int device_adopt(int fd, struct vuc_error *err);
+int device_check_socket(int fd, const char *what, struct vuc_error *err);
 
 /* info.c: learn and forget what the device has */
 int device_learn(struct vuc_device *dev, struct vuc_error *err);
 void device_forget(struct vuc_device *dev);
+
+/* region_map.c: does nothing for a region that is not mapped */
+void device_unmap_region(struct region *region);
 
 /*
  * call.c: a command of the control path, awaited. The caller sets all of req but done and arg, and

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 
+#include <linux/pci_regs.h>
+
 #include "error.h"
 #include "internal.h"
 #include "vfio_user.h"
@@ -46,6 +48,15 @@ chunk(size_t left, uint32_t max)
 	return left < max ? (uint32_t)left : max;
 }
 
+static bool
+is_posted(const struct vuc_device *dev, const struct vuc_request *req)
+{
+	if (req->op != VUC_OP_WRITE_PCI)
+		return req->op == VUC_OP_WRITE_POSTED;
+	return dev->posted_writes && req->region < PCI_STD_NUM_BARS &&
+		(dev->memory_bars & (1u << req->region)) != 0;
+}
+
 /* Queue one message of a request. Returns 0, -EAGAIN, or what ended the session. */
 static int
 queue_message(struct vuc_device *dev, struct vuc_request *req)
@@ -54,7 +65,7 @@ queue_message(struct vuc_device *dev, struct vuc_request *req)
 	uint64_t offset = req->offset + req->priv.submitted;
 	uint8_t *data = (uint8_t *)req->data + req->priv.submitted;
 	size_t left = req->count - req->priv.submitted;
-	bool posted = req->op == VUC_OP_WRITE_POSTED;
+	bool posted = is_posted(dev, req);
 	uint32_t n;
 	int rc;
 
@@ -148,8 +159,8 @@ check_access(struct vuc_device *dev, const struct vuc_request *req)
 	return 0;
 }
 
-static int
-check_request(struct vuc_device *dev, const struct vuc_request *req)
+int
+device_check_request(struct vuc_device *dev, const struct vuc_request *req)
 {
 	if (!vuc_device_connected(dev))
 		return vuc_error_set(&dev->reason, vuc_session_error(dev->session), "%s",
@@ -158,6 +169,7 @@ check_request(struct vuc_device *dev, const struct vuc_request *req)
 	case VUC_OP_READ:
 	case VUC_OP_WRITE:
 	case VUC_OP_WRITE_POSTED:
+	case VUC_OP_WRITE_PCI:
 		return check_access(dev, req);
 	case VUC_OP_RESET:
 		if ((dev->info.flags & VFIO_DEVICE_FLAGS_RESET) == 0)
@@ -171,7 +183,7 @@ check_request(struct vuc_device *dev, const struct vuc_request *req)
 VUC_EXPORT int
 vuc_device_submit(struct vuc_device *dev, struct vuc_request *req)
 {
-	int rc = check_request(dev, req);
+	int rc = device_check_request(dev, req);
 
 	if (rc != 0)
 		return rc;
@@ -250,7 +262,7 @@ vuc_device_write_posted(
 {
 	const struct vuc_request req = {
 		.op = VUC_OP_WRITE_POSTED, .region = region, .offset = offset, .count = count};
-	int rc = check_request(dev, &req);
+	int rc = device_check_request(dev, &req);
 
 	if (rc != 0)
 		return rc;
@@ -264,6 +276,17 @@ vuc_device_write_posted(
 	}
 	return access_and_wait(
 		dev, VUC_OP_WRITE_POSTED, region, offset, (void *)(uintptr_t)data, count);
+}
+
+VUC_EXPORT int
+vuc_device_write_pci(
+	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count)
+{
+	const struct vuc_request req = {.op = VUC_OP_WRITE_PCI, .region = region};
+
+	if (is_posted(dev, &req))
+		return vuc_device_write_posted(dev, region, offset, data, count);
+	return vuc_device_write(dev, region, offset, data, count);
 }
 
 VUC_EXPORT int

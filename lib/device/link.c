@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Where a device's session and its connection meet. */
+/* Where a device's sessions and their connections meet. */
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -16,69 +17,106 @@ device_mark_dirty(struct vuc_device *dev)
 }
 
 static bool
-has_ended(const struct vuc_device *dev)
+has_ended(const struct device_link *link)
 {
-	return vuc_session_state(dev->session) == VUC_SESSION_LOST;
+	return vuc_session_state(link->session) == VUC_SESSION_LOST;
 }
 
 /* What the transport should look for. */
 static void
-set_expectations(struct vuc_device *dev)
+set_expectations(struct device_link *link)
 {
-	dev->conn->owed = vuc_session_outstanding(dev->session) > 0;
-	dev->conn->watch_fds = vuc_session_watches_fds(dev->session);
+	link->conn->owed = vuc_session_outstanding(link->session) > 0;
+	link->conn->watch_fds = vuc_session_watches_fds(link->session);
 }
 
 /* After anything that may have changed what there is to send and to wait for. */
 static void
-follow_up(struct vuc_device *dev)
+follow_up(struct device_link *link)
 {
-	set_expectations(dev);
-	if (dev->first != NULL || has_ended(dev) ||
-		(!dev->sending && vuc_session_has_segment(dev->session)))
-		device_mark_dirty(dev);
+	set_expectations(link);
+	if (link->dev->first != NULL || has_ended(link) ||
+		(!link->sending && vuc_session_has_segment(link->session)))
+		device_mark_dirty(link->dev);
 }
 
 static void
 on_sent(struct vuc_conn *conn)
 {
-	struct vuc_device *dev = conn->owner;
+	struct device_link *link = conn->owner;
 
-	dev->sending = false;
-	vuc_session_sent(dev->session);
-	follow_up(dev);
+	link->sending = false;
+	vuc_session_sent(link->session);
+	follow_up(link);
 }
 
 static void
 on_received(struct vuc_conn *conn, const uint8_t *bytes, size_t len, const int *fds,
 	unsigned int nr_fds)
 {
-	struct vuc_device *dev = conn->owner;
+	struct device_link *link = conn->owner;
 
-	vuc_session_received(dev->session, bytes, len, fds, nr_fds);
-	follow_up(dev);
+	vuc_session_received(link->session, bytes, len, fds, nr_fds);
+	follow_up(link);
 }
 
 static void
 on_lost(struct vuc_conn *conn, int error)
 {
-	struct vuc_device *dev = conn->owner;
+	struct device_link *link = conn->owner;
 
 	/* A peer that closes with bytes of ours unread resets the connection: a close all the same.
 	 */
-	vuc_session_lost(dev->session, error == -ECONNRESET ? 0 : error);
-	follow_up(dev);
+	vuc_session_lost(link->session, error == -ECONNRESET ? 0 : error);
+	follow_up(link);
 }
 
-const struct vuc_conn_events device_conn_events = {
+static const struct vuc_conn_events link_events = {
 	.sent = on_sent,
 	.received = on_received,
 	.lost = on_lost,
 };
 
+int
+device_link_open(struct device_link *link, int fd, const struct vuc_loopback_server *loopback,
+	struct vuc_error *err)
+{
+	struct vuc_transport_group *transport = link->dev->group->transport;
+	const struct vuc_transport_address address = {.fd = fd, .loopback = loopback};
+	int rc;
+
+	rc = transport->ops->open(transport, &address, &link_events, link, &link->conn, err);
+	if (rc != 0 && fd >= 0)
+		close(fd);
+	return rc;
+}
+
+static void
+disconnect(struct device_link *link)
+{
+	if (link->conn != NULL)
+		link->conn->ops->close(link->conn);
+	link->conn = NULL;
+}
+
+void
+device_disconnect(struct vuc_device *dev)
+{
+	disconnect(&dev->main);
+	disconnect(&dev->twin);
+}
+
+void
+device_link_free(struct device_link *link)
+{
+	disconnect(link);
+	vuc_session_destroy(link->session);
+	link->session = NULL;
+}
+
 /* Returns whether the next segment can follow at once. */
 static bool
-send_segment(struct vuc_device *dev, const struct vuc_session_segment *next)
+send_segment(struct device_link *link, const struct vuc_session_segment *next)
 {
 	const struct vuc_segment segment = {
 		.bytes = next->bytes,
@@ -86,38 +124,41 @@ send_segment(struct vuc_device *dev, const struct vuc_session_segment *next)
 		.fds = next->fds,
 		.nr_fds = next->nr_fds,
 	};
-	int rc = dev->conn->ops->send(dev->conn, &segment);
+	int rc = link->conn->ops->send(link->conn, &segment);
 
 	if (rc == 1) {
-		vuc_session_sent(dev->session);
+		vuc_session_sent(link->session);
 		return true;
 	}
 	if (rc == 0)
-		dev->sending = true;
+		link->sending = true;
 	else if (rc == -EAGAIN)
-		device_mark_dirty(dev);
+		device_mark_dirty(link->dev);
 	else
-		vuc_session_lost(dev->session, rc);
+		vuc_session_lost(link->session, rc);
 	return false;
 }
 
-void
-device_disconnect(struct vuc_device *dev)
-{
-	if (dev->conn != NULL)
-		dev->conn->ops->close(dev->conn);
-	dev->conn = NULL;
-}
-
 static void
-send_segments(struct vuc_device *dev)
+send_segments(struct device_link *link)
 {
 	struct vuc_session_segment next;
 
-	while (!dev->sending && vuc_session_next_segment(dev->session, &next)) {
-		if (!send_segment(dev, &next))
+	while (!link->sending && vuc_session_next_segment(link->session, &next)) {
+		if (!send_segment(link, &next))
 			break;
 	}
+	set_expectations(link);
+}
+
+/* A device whose server's commands cannot come any more is as lost as one without a server. */
+static void
+flush_twin(struct vuc_device *dev)
+{
+	send_segments(&dev->twin);
+	if (has_ended(&dev->twin))
+		vuc_session_end(dev->session, vuc_session_error(dev->twin.session),
+			"twin socket: %s", vuc_session_reason(dev->twin.session));
 }
 
 void
@@ -125,15 +166,16 @@ device_flush(struct vuc_device *dev)
 {
 	if (dev->first != NULL)
 		device_pump(dev);
-	if (dev->conn == NULL)
+	if (dev->main.conn == NULL)
 		return;
-	send_segments(dev);
-	if (has_ended(dev)) {
+	send_segments(&dev->main);
+	if (dev->twin.conn != NULL)
+		flush_twin(dev);
+	if (has_ended(&dev->main)) {
 		device_disconnect(dev);
 		device_pump(dev);
 		return;
 	}
-	set_expectations(dev);
-	if (dev->first != NULL && !dev->sending)
+	if (dev->first != NULL && !dev->main.sending)
 		device_mark_dirty(dev);
 }

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_FEATURE_H
+#define VUC_FEATURE_H
+
+/**
+ * @file
+ * Features of a device by number. What the specification has of them today is served by
+ * <vuc/migration.h> and <vuc/dirty.h>; these functions are for looking what there is, and for
+ * features that a server has beyond that.
+ *
+ * Like all functions that take a device, they are called by the thread that owns its poll group.
+ * They poll the group until the device has answered, so callbacks of other devices in it may run.
+ *
+ * Specification: VFIO_USER_DEVICE_FEATURE.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vuc/device.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VUC_FEATURE_GET (1u << 16) /**< the feature's data can be got */
+#define VUC_FEATURE_SET (1u << 17) /**< the feature's data can be set */
+
+#define VUC_FEATURE_MAX_DATA 32768 /**< most bytes of data that a feature can have here */
+
+/**
+ * Ask whether a device has a feature.
+ *
+ * @param dev      the device
+ * @param feature  VFIO_DEVICE_FEATURE_* of <linux/vfio.h>, without flags
+ * @param methods  VUC_FEATURE_GET and VUC_FEATURE_SET: all of them must be supported; 0 asks for
+ *                 the feature alone
+ * @return 0 when it has; what the server answers when it has not, most often -EINVAL, -ENOTTY or
+ *         -EOPNOTSUPP; -EINVAL for other methods; -EPROTO for a reply that breaks the protocol;
+ *         -ETIMEDOUT; what ended the connection; -EDEADLK from a completion callback
+ */
+int vuc_feature_probe(struct vuc_device *dev, uint16_t feature, uint32_t methods);
+
+/**
+ * Get the data of a feature.
+ *
+ * @param dev      the device
+ * @param feature  as in vuc_feature_probe()
+ * @param data     where the data goes
+ * @param size     bytes that data has room for, at most VUC_FEATURE_MAX_DATA and at most
+ *                 max_data_xfer_size
+ * @param len      set to the bytes of data that came
+ * @return 0; -EMSGSIZE for a size over the limits; -ENOMEM; otherwise as vuc_feature_probe()
+ */
+int vuc_feature_get(struct vuc_device *dev, uint16_t feature, void *data, size_t size, size_t *len);
+
+/**
+ * Set the data of a feature. The server may take as long as long_timeout_ms.
+ *
+ * @param dev      the device
+ * @param feature  as in vuc_feature_probe()
+ * @param data     len bytes; may be NULL when len is 0
+ * @param len      bytes, at most VUC_FEATURE_MAX_DATA and at most max_data_xfer_size
+ * @return as vuc_feature_get()
+ */
+int vuc_feature_set(struct vuc_device *dev, uint16_t feature, const void *data, size_t len);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VUC_FEATURE_H */

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_IO_FDS_H
+#define VUC_IO_FDS_H
+
+/**
+ * @file
+ * Parts of a region that are accessed by way of a file descriptor: what a VMM gives to KVM, so that
+ * a guest's access reaches the server without the VMM, or vuc, in between.
+ *
+ * Like all functions that take a device, these are called by the thread that owns its poll group;
+ * vuc_io_fds_free() by any.
+ *
+ * Specification: VFIO_USER_DEVICE_GET_REGION_IO_FDS.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vuc/device.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** How a sub-region is accessed. */
+enum vuc_io_fd_type {
+	/** A write signals an eventfd: for KVM_IOEVENTFD. */
+	VUC_IO_FD_IOEVENTFD,
+	/** Accesses are messages on the descriptor: for the proposed KVM_SET_IOREGION. */
+	VUC_IO_FD_IOREGIONFD,
+	/** As VUC_IO_FD_IOEVENTFD, and the value goes into memory. An extension of libvfio-user. */
+	VUC_IO_FD_IOEVENTFD_SHADOW,
+};
+
+/** A part of a region, and how it is accessed. */
+struct vuc_io_sub_region {
+	enum vuc_io_fd_type type; /**< which of the fields below count */
+	uint32_t flags;           /**< KVM_IOEVENTFD_FLAG_* of <linux/kvm.h>, or for an ioregionfd
+				       KVM_IOREGION_*: none but those of the specification */
+	uint64_t offset;          /**< from the start of the region */
+	uint64_t size;            /**< bytes, within the region; 0: of any size */
+	int fd_index;             /**< which of the descriptors; -1: none, access it otherwise */
+	int shadow_fd_index;      /**< descriptor of the shadow memory, else -1. How long its file
+				       is has to be checked before it is mapped */
+	uint64_t shadow_offset;   /**< of the value in the shadow memory, else 0 */
+	uint64_t datamatch;       /**< of both types of ioeventfd, else 0 */
+	uint64_t user_data;       /**< of an ioregionfd, to be passed back to the server, else 0 */
+};
+
+/** What a server has to say of a region. */
+struct vuc_io_fds {
+	uint32_t nr_sub_regions;                     /**< 0: there are none */
+	uint32_t nr_fds;                             /**< descriptors that came */
+	const struct vuc_io_sub_region *sub_regions; /**< nr_sub_regions of them; they may share
+							  descriptors */
+	int fds[VUC_MAX_MSG_FDS]; /**< nr_fds of them. Taken by setting one to -1;
+				       the rest is closed by vuc_io_fds_free() */
+};
+
+/**
+ * Ask a server which parts of a region are accessed by way of a descriptor. Polls the group until
+ * it has answered, so callbacks of other devices in it may run.
+ *
+ * No more descriptors can come than vuc_device_opts.max_msg_fds announced, and a server that
+ * sends more loses its connection: open with VUC_MAX_MSG_FDS what is to be asked this.
+ *
+ * @param dev     the device
+ * @param region  index of the region
+ * @param io_fds  set to the answer, the caller's, to be freed by vuc_io_fds_free(); to NULL after
+ *                an error
+ * @return 0; -EINVAL for a region that does not exist; what the server answers when it does not
+ *         know the message, most often -EINVAL, -EOPNOTSUPP or -ENOSYS; -EPROTO for an answer that
+ *         breaks the protocol, that has flags which are not known, or that has grown each time it
+ *         was asked for; -ETIMEDOUT; what ended the connection; -EDEADLK from a completion
+ *         callback; -ENOMEM. vuc_device_reason() says why
+ */
+int vuc_io_fds_get(struct vuc_device *dev, uint32_t region, struct vuc_io_fds **io_fds);
+
+/** Free an answer and close the descriptors that are left in it. NULL does nothing. */
+void vuc_io_fds_free(struct vuc_io_fds *io_fds);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VUC_IO_FDS_H */

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_MIGRATION_H
+#define VUC_MIGRATION_H
+
+/**
+ * @file
+ * Migration, version 2 of VFIO's: moving the internal state of a device to another server.
+ *
+ * vuc_migration_save() and vuc_migration_load() do all of it, to and from a file descriptor. The
+ * functions before them are their parts, for those who want to do something in between.
+ *
+ * All functions are called by the thread that owns the device's poll group, and poll the group
+ * until the device has answered, so callbacks of other devices in it may run. Besides the errors
+ * that they name, all of them return what the server answered; -EPROTO for a reply that breaks the
+ * protocol; -ETIMEDOUT; what ended the connection; -ENOMEM; -EDEADLK from a completion callback.
+ * After a failure vuc_device_reason() says why.
+ *
+ * Specification: VFIO_DEVICE_FEATURE_MIGRATION, VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
+ * VFIO_USER_MIG_DATA_READ, VFIO_USER_MIG_DATA_WRITE.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vuc/device.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VUC_MIGRATION_CAN_STOP_COPY (1u << 0) /**< VFIO_MIGRATION_STOP_COPY */
+#define VUC_MIGRATION_CAN_P2P       (1u << 1) /**< VFIO_MIGRATION_P2P; not used in vfio-user */
+#define VUC_MIGRATION_CAN_PRE_COPY  (1u << 2) /**< VFIO_MIGRATION_PRE_COPY */
+
+/** States of a device. Specification: the table of VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE. */
+enum vuc_migration_state {
+	VUC_MIGRATION_ERROR = 0,        /**< failed; vuc_device_reset() leads back to RUNNING */
+	VUC_MIGRATION_STOP = 1,         /**< changes nothing, neither inside nor outside */
+	VUC_MIGRATION_RUNNING = 2,      /**< runs normally */
+	VUC_MIGRATION_STOP_COPY = 3,    /**< is stopped, its state can be read */
+	VUC_MIGRATION_RESUMING = 4,     /**< is stopped, a new state can be written */
+	VUC_MIGRATION_RUNNING_P2P = 5,  /**< not used in vfio-user */
+	VUC_MIGRATION_PRE_COPY = 6,     /**< runs, its state can be read */
+	VUC_MIGRATION_PRE_COPY_P2P = 7, /**< not used in vfio-user */
+};
+
+/** A state's name as in the specification, "STOP_COPY"; "(unknown)" for other numbers. */
+const char *vuc_migration_state_name(enum vuc_migration_state state);
+
+/**
+ * Ask what of migration the device supports.
+ *
+ * @param dev    the device
+ * @param flags  set to VUC_MIGRATION_CAN_*: 0 when it cannot be migrated, otherwise at least
+ *               VUC_MIGRATION_CAN_STOP_COPY
+ * @return 0, also when it cannot be migrated
+ */
+int vuc_migration_supported(struct vuc_device *dev, uint64_t *flags);
+
+/** Ask for the state of the device. @return 0; -EPROTO for a state that is not known */
+int vuc_migration_get_state(struct vuc_device *dev, enum vuc_migration_state *state);
+
+/**
+ * Bring the device into another state; where that takes several arcs, the server takes them in
+ * turn. When the device is in it already, nothing is done. The server may take as long as
+ * long_timeout_ms.
+ *
+ * The device is asked for its state first, and a change that the specification does not have is
+ * refused here, with both names in the reason: to ERROR, from ERROR, from STOP_COPY to PRE_COPY,
+ * from or to the P2P states.
+ *
+ * @return 0; -EINVAL for such a change; -EOPNOTSUPP for PRE_COPY when the device does not support
+ *         it. What state the device is in after an error of the server, only
+ *         vuc_migration_get_state() can tell; the reason says so when it is ERROR
+ */
+int vuc_migration_set_state(struct vuc_device *dev, enum vuc_migration_state state);
+
+/**
+ * Read migration data, in PRE_COPY or STOP_COPY. Takes as many messages as max_data_xfer_size
+ * demands.
+ *
+ * @param dev    the device
+ * @param data   where it goes
+ * @param size   most bytes to read
+ * @param count  set to the bytes that came, also on failure. Fewer than size: there is no more, in
+ *               PRE_COPY for now
+ * @return 0
+ */
+int vuc_migration_read(struct vuc_device *dev, void *data, size_t size, size_t *count);
+
+/** Write size bytes of migration data, in RESUMING, by as many messages as it takes. @return 0 */
+int vuc_migration_write(struct vuc_device *dev, const void *data, size_t size);
+
+/** How far a save or load is. */
+struct vuc_migration_progress {
+	enum vuc_migration_state state; /**< PRE_COPY, STOP_COPY or RESUMING */
+	uint32_t round;                 /**< of pre-copy, from 1 on; else 0 */
+	uint64_t bytes;                 /**< moved since the beginning, whatever the state */
+};
+
+/** What a progress callback returns to end pre-copy now. Elsewhere it is the same as 0. */
+#define VUC_MIGRATION_END_PRE_COPY 1
+
+/**
+ * Told after each message of migration data. May use the device, but neither close it nor change
+ * its migration state.
+ *
+ * @return 0 to go on; VUC_MIGRATION_END_PRE_COPY; a negative errno to give up, which the save or
+ *         load then returns
+ */
+typedef int (*vuc_migration_progress_fn)(void *arg, const struct vuc_migration_progress *progress);
+
+/** How to save. Fill it with vuc_migration_save_opts_init() first. */
+struct vuc_migration_save_opts {
+	/** Most rounds of pre-copy, 0 for none. A round ends when the server has no more data for
+	 * now; a round without any data is the last. Not used when the device does not support
+	 * pre-copy or does not run. */
+	uint32_t pre_copy_rounds;
+	/** Most bytes of one message; 0: as many as it may carry. */
+	uint32_t chunk_size;
+	/** Most bytes of data in all: a server that sends more is given up on. UINT64_MAX: no
+	 * bound. */
+	uint64_t max_bytes;
+	/** Told of the progress; may be NULL. */
+	vuc_migration_progress_fn progress;
+	/** First argument of progress. */
+	void *arg;
+};
+
+/** Set every field of opts to its default: no pre-copy, and no bounds. */
+void vuc_migration_save_opts_init(struct vuc_migration_save_opts *opts);
+
+/** What a save has done. */
+struct vuc_migration_saved {
+	uint32_t pre_copy_rounds; /**< rounds of pre-copy */
+	uint64_t pre_copy_bytes;  /**< data read in PRE_COPY, which lies first in the stream */
+	uint64_t stop_copy_bytes; /**< data read in STOP_COPY, behind it */
+};
+
+/**
+ * Save the state of a device that is in RUNNING, PRE_COPY or STOP. When 0 is returned the device
+ * is in STOP.
+ *
+ * The stream has the server's data as it came and nothing else. It can be loaded by a server of the
+ * same kind.
+ *
+ * On failure, also that of a progress callback, what was written to fd is worthless, and the device
+ * is brought back: to STOP if it was there, otherwise to RUNNING. Where that does not succeed
+ * either, because it is in ERROR or the connection has ended, the reason says so.
+ *
+ * @param dev    the device
+ * @param fd     where the stream goes, by write(2): what that blocks on, this blocks on, and a
+ *               pipe without a reader raises SIGPIPE unless it is ignored. A descriptor with
+ *               O_NONBLOCK is waited for
+ * @param opts   options; NULL takes the defaults
+ * @param saved  set to what was done, also on failure; may be NULL
+ * @return 0; -EOPNOTSUPP for a device that cannot be migrated; -EINVAL for one in another state;
+ *         -EFBIG for more than max_bytes; what write(2) says; what progress returned
+ */
+int vuc_migration_save(struct vuc_device *dev, int fd, const struct vuc_migration_save_opts *opts,
+	struct vuc_migration_saved *saved);
+
+/** How to load. Fill it with vuc_migration_load_opts_init() first. */
+struct vuc_migration_load_opts {
+	/** Whether the device runs afterwards; else it is in STOP. */
+	bool run;
+	/** Most bytes of one message; 0: as many as it may carry. All messages but the last have
+	 * exactly as many. */
+	uint32_t chunk_size;
+	/** Bytes of the stream; UINT64_MAX: all up to the end of the file. */
+	uint64_t size;
+	/** Told of the progress; may be NULL. */
+	vuc_migration_progress_fn progress;
+	/** First argument of progress. */
+	void *arg;
+};
+
+/** Set every field of opts to its default: up to the end of the file, the device stays in STOP. */
+void vuc_migration_load_opts_init(struct vuc_migration_load_opts *opts);
+
+/**
+ * Load a saved state into a device. Whatever it did before, it is stopped and gets the new state.
+ *
+ * On failure nothing is known of the device's inner state, so it is brought to STOP and never
+ * started: vuc_device_reset() makes it usable again. Where not even that succeeds, because it is in
+ * ERROR or the connection has ended, the reason says so.
+ *
+ * @param dev    the device
+ * @param fd     where the stream comes from, by read(2). A descriptor with O_NONBLOCK is waited for
+ * @param opts   options; NULL takes the defaults
+ * @param bytes  set to the bytes that the device has taken, also on failure; may be NULL
+ * @return 0; -EOPNOTSUPP for a device that cannot be migrated; -EINVAL for one in ERROR; -ENODATA
+ *         when the file ends before size bytes; what read(2) says; what progress returned; what the
+ *         server says of the data, which can be as late as when it is stopped
+ */
+int vuc_migration_load(struct vuc_device *dev, int fd, const struct vuc_migration_load_opts *opts,
+	uint64_t *bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VUC_MIGRATION_H */

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Queueing what is to be mapped and unmapped; dma_commit.c makes it so. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include <vuc/dma.h>
+
+#include "error.h"
+#include "internal.h"
+
+#define KNOWN_FLAGS (VUC_DMA_READ | VUC_DMA_WRITE | VUC_DMA_MMAP | VUC_DMA_FILE_IO)
+#define FILE_FLAGS  (VUC_DMA_MMAP | VUC_DMA_FILE_IO)
+
+static int
+refuse(struct vuc_device *dev, uint64_t iova, uint64_t size, int rc, const char *why)
+{
+	return vuc_error_set(
+		&dev->reason, rc, "DMA memory 0x%" PRIx64 " + 0x%" PRIx64 ": %s", iova, size, why);
+}
+
+static int
+check_caller(struct vuc_device *dev)
+{
+	if (!dev->group->polling)
+		return 0;
+	return vuc_error_set(
+		&dev->reason, -EDEADLK, "DMA mappings are changed from a completion callback");
+}
+
+static const char *
+check_flags(const struct vuc_dma_mapping *m)
+{
+	if ((m->flags & ~KNOWN_FLAGS) != 0)
+		return "flags that are not known";
+	if ((m->flags & (VUC_DMA_READ | VUC_DMA_WRITE)) == 0)
+		return "neither readable nor writable";
+	if (m->fd < 0 && m->addr == NULL)
+		return "neither a descriptor nor an address to access it by";
+	if (m->fd < 0 && ((m->flags & FILE_FLAGS) != 0 || m->offset != 0))
+		return "flags or an offset for a descriptor that is not there";
+	return NULL;
+}
+
+/* The server's smallest page is what everything is aligned to. */
+static const char *
+check_range(const struct vuc_device *dev, const struct vuc_dma_mapping *m)
+{
+	uint64_t pgsizes = dev->version.pgsizes;
+	uint64_t page = pgsizes & -pgsizes;
+	uint64_t end;
+
+	if (m->size == 0)
+		return "empty";
+	if (__builtin_add_overflow(m->iova, m->size, &end) ||
+		__builtin_add_overflow(m->offset, m->size, &end))
+		return "beyond the end of the address space or the file";
+	if (((m->iova | m->size | m->offset) & (page - 1)) != 0)
+		return "not aligned to the server's page size";
+	return NULL;
+}
+
+static int
+check_mapping(struct vuc_device *dev, const struct vuc_dma_mapping *m)
+{
+	const struct dma_table *t = &dev->dma;
+	const char *why = check_flags(m);
+
+	if (why == NULL)
+		why = check_range(dev, m);
+	if (why != NULL)
+		return refuse(dev, m->iova, m->size, -EINVAL, why);
+	if (dma_table_overlap(t, m->iova, m->size) != NULL)
+		return refuse(dev, m->iova, m->size, -EEXIST, "overlaps another mapping");
+	if (t->entries.nr >= dev->version.max_dma_maps)
+		return refuse(dev, m->iova, m->size, -ENOSPC,
+			"the server takes no more mappings than there are (max_dma_maps)");
+	return 0;
+}
+
+VUC_EXPORT int
+vuc_dma_map(struct vuc_device *dev, const struct vuc_dma_mapping *m)
+{
+	struct dma_entry entry = {
+		.iova = m->iova,
+		.size = m->size,
+		.flags = m->flags,
+		.addr = m->addr,
+		.queued = true,
+	};
+	int rc = check_caller(dev);
+
+	if (rc == 0)
+		rc = check_mapping(dev, m);
+	if (rc != 0)
+		return rc;
+	if (m->fd >= 0 && dev->dma_policy == VUC_DMA_SHARED) {
+		entry.file = dma_file_get(&dev->dma, m->fd);
+		entry.offset = m->offset;
+		if (entry.file == NULL)
+			return refuse(dev, m->iova, m->size, -errno, strerror(errno));
+	} else if (m->addr == NULL) {
+		return refuse(dev, m->iova, m->size, -EINVAL,
+			"no address to access it by, and descriptors are not shared");
+	} else {
+		entry.flags &= ~FILE_FLAGS;
+	}
+	rc = dma_table_insert(&dev->dma, &entry);
+	if (rc != 0) {
+		dma_entry_release(&dev->dma, &entry);
+		return refuse(dev, m->iova, m->size, rc, "no memory");
+	}
+	return 0;
+}
+
+/* Whether the range holds mappings, all of them as a whole. */
+static int
+check_unmap(struct vuc_device *dev, uint64_t iova, uint64_t size)
+{
+	const struct dma_entries *list = &dev->dma.entries;
+	uint64_t end;
+	size_t i = dma_table_lower_bound(&dev->dma, iova);
+
+	if (size == 0 || __builtin_add_overflow(iova, size, &end))
+		return refuse(dev, iova, size, -EINVAL, "empty, or beyond the address space");
+	if (i == list->nr || list->at[i].iova >= end)
+		return refuse(dev, iova, size, -ENOENT, "is not mapped");
+	for (; i < list->nr && list->at[i].iova < end; i++) {
+		const struct dma_entry *e = &list->at[i];
+
+		if (e->iova < iova || e->iova + e->size > end)
+			return refuse(dev, iova, size, -EINVAL, "cuts a mapping");
+	}
+	return 0;
+}
+
+/* What the server does not know of is forgotten, the rest waits for the commit. */
+static int
+take_leave(struct vuc_device *dev, size_t i, size_t n)
+{
+	struct dma_table *t = &dev->dma;
+	size_t before = t->leaving.nr;
+
+	for (size_t k = i; k < i + n; k++) {
+		struct dma_entry *e = &t->entries.at[k];
+
+		if (e->on_server && dma_entries_push(&t->leaving, e) != 0) {
+			t->leaving.nr = before;
+			return refuse(dev, e->iova, e->size, -ENOMEM, "no memory to unmap it");
+		}
+	}
+	for (size_t k = i; k < i + n; k++) {
+		if (!t->entries.at[k].on_server)
+			dma_entry_release(t, &t->entries.at[k]);
+	}
+	dma_table_cut(t, i, n);
+	return 0;
+}
+
+VUC_EXPORT int
+vuc_dma_unmap(struct vuc_device *dev, uint64_t iova, uint64_t size)
+{
+	const struct dma_entries *list = &dev->dma.entries;
+	size_t i = dma_table_lower_bound(&dev->dma, iova), end = i;
+	int rc = check_caller(dev);
+
+	if (rc == 0)
+		rc = check_unmap(dev, iova, size);
+	if (rc != 0)
+		return rc;
+	while (end < list->nr && list->at[end].iova - iova < size)
+		end++;
+	return take_leave(dev, i, end - i);
+}
+
+VUC_EXPORT int
+vuc_dma_unmap_all(struct vuc_device *dev)
+{
+	int rc = check_caller(dev);
+
+	if (rc == 0)
+		rc = take_leave(dev, 0, dev->dma.entries.nr);
+	dev->unmap_all = rc == 0;
+	return rc;
+}
+
+VUC_EXPORT size_t
+vuc_dma_count(const struct vuc_device *dev)
+{
+	return dev->dma.entries.nr;
+}
+
+VUC_EXPORT size_t
+vuc_dma_server_count(const struct vuc_device *dev)
+{
+	const struct dma_entries *list = &dev->dma.entries;
+	size_t n = 0;
+
+	for (size_t i = 0; i < list->nr; i++) {
+		bool first = i == 0 || !list->at[i - 1].on_server ||
+			list->at[i - 1].window_iova != list->at[i].window_iova;
+
+		n += list->at[i].on_server && first;
+	}
+	return n;
+}

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * A commit: first the server's mappings that are to go, then those that are new, one message each,
+ * all sent before the first answer is waited for. The server works in order, so a new mapping may
+ * lie where an old one was.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <vuc/dma.h>
+
+#include "dma.h"
+#include "error.h"
+#include "internal.h"
+#include "vfio_user.h"
+
+struct commit;
+
+/* One message. */
+struct operation {
+	struct commit *commit;
+	struct vuc_wire_dma_range range;
+	bool map;
+};
+
+struct commit {
+	struct vuc_device *dev;
+	struct operation *operations;
+	size_t nr;
+	size_t room;
+	size_t answered;
+	int status; /* the first error */
+};
+
+static int
+add_operation(struct commit *c, bool map, uint64_t iova, uint64_t size)
+{
+	struct operation *operations;
+
+	if (c->nr == c->room) {
+		size_t room = c->room == 0 ? 64 : c->room * 2;
+
+		operations = realloc(c->operations, room * sizeof(*operations));
+		if (operations == NULL)
+			return vuc_error_set(
+				&c->dev->reason, -ENOMEM, "no memory for a DMA commit");
+		c->operations = operations;
+		c->room = room;
+	}
+	c->operations[c->nr++] = (struct operation){
+		.map = map,
+		.range = {.addr = iova, .size = size},
+	};
+	return 0;
+}
+
+/* The first entry that begins in a mapping of the server. */
+static size_t
+first_in(const struct dma_table *t, const struct vuc_wire_dma_range *window)
+{
+	size_t i = dma_table_lower_bound(t, window->addr);
+
+	return i < t->entries.nr && t->entries.at[i].iova < window->addr ? i + 1 : i;
+}
+
+static bool
+lies_in(const struct dma_table *t, size_t i, const struct vuc_wire_dma_range *window)
+{
+	return i < t->entries.nr && t->entries.at[i].iova - window->addr < window->size;
+}
+
+static bool
+in_window(const struct dma_entry *e, const struct vuc_wire_dma_range *window)
+{
+	return e->on_server && e->window_iova == window->addr && e->window_size == window->size;
+}
+
+/* What stays of a mapping of the server that goes has to be mapped anew. */
+static void
+queue_rest(struct dma_table *t, const struct vuc_wire_dma_range *window)
+{
+	for (size_t i = first_in(t, window); lies_in(t, i, window); i++) {
+		if (in_window(&t->entries.at[i], window))
+			t->entries.at[i].queued = true;
+	}
+}
+
+static int
+compare_leaving(const void *a, const void *b)
+{
+	const struct dma_entry *x = a, *y = b;
+
+	return x->window_iova < y->window_iova ? -1 : x->window_iova > y->window_iova;
+}
+
+static int
+plan_unmaps(struct commit *c)
+{
+	struct dma_table *t = &c->dev->dma;
+	struct dma_entries *leaving = &t->leaving;
+	int rc = 0;
+
+	if (leaving->nr > 1)
+		qsort(leaving->at, leaving->nr, sizeof(leaving->at[0]), compare_leaving);
+	for (size_t i = 0; rc == 0 && i < leaving->nr; i++) {
+		const struct dma_entry *e = &leaving->at[i];
+
+		if (i > 0 && leaving->at[i - 1].window_iova == e->window_iova)
+			continue;
+		rc = add_operation(c, false, e->window_iova, e->window_size);
+		if (rc == 0)
+			queue_rest(t, &c->operations[c->nr - 1].range);
+	}
+	return rc;
+}
+
+/* Neighbours that run on become one mapping of the server. */
+static int
+plan_maps(struct commit *c)
+{
+	const struct dma_entries *list = &c->dev->dma.entries;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < list->nr;) {
+		const struct dma_entry *first = &list->at[i];
+		uint64_t size = first->size;
+
+		i++;
+		if (!first->queued)
+			continue;
+		while (i < list->nr && list->at[i].queued &&
+			dma_entry_runs_on(&list->at[i - 1], &list->at[i]))
+			size += list->at[i++].size;
+		rc = add_operation(c, true, first->iova, size);
+	}
+	return rc;
+}
+
+/* The first of those leaving that was a part of this mapping of the server; they are sorted. */
+static size_t
+first_leaving(const struct dma_table *t, const struct vuc_wire_dma_range *window)
+{
+	size_t low = 0, high = t->leaving.nr;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (t->leaving.at[mid].window_iova < window->addr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static bool
+leaves(const struct dma_table *t, size_t i, const struct vuc_wire_dma_range *window)
+{
+	return i < t->leaving.nr && in_window(&t->leaving.at[i], window);
+}
+
+static void
+unmapped(struct dma_table *t, const struct vuc_wire_dma_range *window)
+{
+	for (size_t i = first_in(t, window); lies_in(t, i, window); i++) {
+		if (in_window(&t->entries.at[i], window))
+			t->entries.at[i].on_server = false;
+	}
+	for (size_t i = first_leaving(t, window); leaves(t, i, window); i++) {
+		dma_entry_release(t, &t->leaving.at[i]);
+		t->leaving.at[i].left = true;
+	}
+}
+
+/* The server has kept it, so it is back; or, where something else was to take its place, it is to
+ * be unmapped by the next commit. */
+static void
+not_unmapped(struct dma_table *t, const struct vuc_wire_dma_range *window)
+{
+	for (size_t i = first_leaving(t, window); leaves(t, i, window); i++) {
+		struct dma_entry *e = &t->leaving.at[i];
+
+		if (dma_table_overlap(t, e->iova, e->size) == NULL && dma_table_insert(t, e) == 0)
+			e->left = true;
+	}
+}
+
+static void
+mapped(struct dma_table *t, const struct vuc_wire_dma_range *window)
+{
+	for (size_t i = first_in(t, window); lies_in(t, i, window); i++) {
+		struct dma_entry *e = &t->entries.at[i];
+
+		e->queued = false;
+		e->on_server = true;
+		e->window_iova = window->addr;
+		e->window_size = window->size;
+	}
+}
+
+/* What was a part of a mapping that the server has kept is still that, the rest is gone. */
+static void
+not_mapped(struct dma_table *t, const struct vuc_wire_dma_range *window)
+{
+	size_t i = first_in(t, window);
+
+	while (lies_in(t, i, window)) {
+		t->entries.at[i].queued = false;
+		if (t->entries.at[i].on_server)
+			i++;
+		else
+			dma_table_remove(t, i);
+	}
+}
+
+static void
+settle(struct operation *op, int status)
+{
+	struct dma_table *t = &op->commit->dev->dma;
+
+	if (op->map)
+		(status == 0 ? mapped : not_mapped)(t, &op->range);
+	else
+		(status == 0 ? unmapped : not_unmapped)(t, &op->range);
+}
+
+static void
+fail(struct operation *op, int status, const char *reason)
+{
+	struct commit *c = op->commit;
+
+	if (c->status != 0)
+		return;
+	c->status = vuc_error_set(&c->dev->reason, status,
+		"DMA %smapping of 0x%" PRIx64 " + 0x%" PRIx64 ": %s", op->map ? "" : "un",
+		op->range.addr, op->range.size, reason);
+}
+
+static void
+operation_done(void *arg, const struct vuc_session_reply *reply)
+{
+	struct operation *op = arg;
+	struct vuc_error err = {0};
+	const char *reason = reply->reason;
+	int status = reply->status;
+
+	op->commit->answered++;
+	if (status == 0 && !op->map) {
+		status = vuc_wire_dma_unmap_decode(reply->body, reply->len, &op->range, &err);
+		reason = err.text;
+	}
+	if (status != 0)
+		fail(op, status, reason);
+	settle(op, status);
+}
+
+/* Sends what there is room for, and polls where there is none. */
+static int
+request(struct commit *c, const struct vuc_session_request *req)
+{
+	unsigned int empty = 0;
+	int rc;
+
+	while ((rc = vuc_session_request(c->dev->session, req)) == -EAGAIN)
+		device_poll_once(c->dev, &empty);
+	device_mark_dirty(c->dev);
+	return rc;
+}
+
+static int
+send_map(struct operation *op)
+{
+	const struct dma_table *t = &op->commit->dev->dma;
+	const struct dma_entry *e = &t->entries.at[dma_table_lower_bound(t, op->range.addr)];
+	uint8_t body[sizeof(struct vfio_user_dma_map)];
+	const struct vuc_session_request req = {
+		.cmd = VFIO_USER_DMA_MAP,
+		.body = body,
+		.len = vuc_wire_dma_map_encode(body, &op->range, e->flags, e->offset),
+		.fds = e->file != NULL ? &e->file->fd : NULL,
+		.nr_fds = e->file != NULL,
+		.done = operation_done,
+		.arg = op,
+	};
+
+	return request(op->commit, &req);
+}
+
+static int
+send_unmap(struct operation *op)
+{
+	uint8_t body[sizeof(struct vfio_user_dma_unmap)];
+	const struct vuc_session_request req = {
+		.cmd = VFIO_USER_DMA_UNMAP,
+		.body = body,
+		.len = vuc_wire_dma_unmap_encode(body, &op->range),
+		.done = operation_done,
+		.arg = op,
+	};
+
+	return request(op->commit, &req);
+}
+
+static void
+run(struct commit *c)
+{
+	unsigned int empty = 0;
+
+	for (size_t i = 0; i < c->nr; i++) {
+		struct operation *op = &c->operations[i];
+		int rc;
+
+		op->commit = c;
+		rc = op->map ? send_map(op) : send_unmap(op);
+		if (rc != 0) {
+			const char *reason = vuc_session_reason(c->dev->session);
+
+			c->answered++;
+			fail(op, rc, *reason ? reason : strerror(-rc));
+			settle(op, rc);
+		}
+	}
+	while (c->answered < c->nr)
+		device_poll_once(c->dev, &empty);
+}
+
+static bool
+nothing_stays(const struct dma_table *t)
+{
+	for (size_t i = 0; i < t->entries.nr; i++) {
+		if (t->entries.at[i].on_server)
+			return false;
+	}
+	return true;
+}
+
+/* Whether one message for each would be more than one. */
+static bool
+several_leave(const struct dma_table *t)
+{
+	for (size_t i = 1; i < t->leaving.nr; i++) {
+		if (t->leaving.at[i].window_iova != t->leaving.at[0].window_iova)
+			return true;
+	}
+	return false;
+}
+
+static void
+forget_leaving(struct dma_table *t)
+{
+	for (size_t i = 0; i < t->leaving.nr; i++)
+		dma_entry_release(t, &t->leaving.at[i]);
+	t->leaving.nr = 0;
+}
+
+/*
+ * When all is to go, one message says so. The specification does not have it, so a server that
+ * refuses it is told of each mapping in turn.
+ */
+static int
+unmap_all(struct vuc_device *dev)
+{
+	uint8_t body[sizeof(struct vfio_user_dma_unmap)], answer[sizeof(body)];
+	struct vuc_session_request req = {
+		.cmd = VFIO_USER_DMA_UNMAP,
+		.body = body,
+		.len = vuc_wire_dma_unmap_all_encode(body),
+		.reply_max = sizeof(answer),
+	};
+	struct device_reply reply = {.body = answer, .size = sizeof(answer)};
+	int rc;
+
+	if (!dev->unmap_all || !several_leave(&dev->dma) || !nothing_stays(&dev->dma))
+		return 0;
+	rc = device_ask(dev, &req, &reply);
+	if (rc == 0)
+		rc = vuc_wire_dma_unmap_decode(answer, reply.len, NULL, &dev->reason);
+	if (rc == 0)
+		forget_leaving(&dev->dma);
+	return rc == -EINVAL || rc == -EOPNOTSUPP ? 0 : rc;
+}
+
+VUC_EXPORT int
+vuc_dma_commit(struct vuc_device *dev)
+{
+	struct commit c = {.dev = dev};
+	int rc;
+
+	if (dev->group->polling)
+		return vuc_error_set(
+			&dev->reason, -EDEADLK, "a synchronous call from a completion callback");
+	rc = unmap_all(dev);
+	dev->unmap_all = false;
+	if (rc == 0)
+		rc = plan_unmaps(&c);
+	if (rc == 0)
+		rc = plan_maps(&c);
+	if (rc == 0)
+		run(&c);
+	dma_entries_compact(&dev->dma.leaving);
+	free(c.operations);
+	return rc != 0 ? rc : c.status;
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "dma_table.h"
+
+#define FIRST_ROOM 16u
+
+static bool
+make_room(struct dma_entries *list)
+{
+	size_t room = list->room == 0 ? FIRST_ROOM : list->room * 2;
+	struct dma_entry *at;
+
+	if (list->nr < list->room)
+		return true;
+	at = realloc(list->at, room * sizeof(*at));
+	if (at == NULL)
+		return false;
+	list->at = at;
+	list->room = room;
+	return true;
+}
+
+static void
+put_file(struct dma_table *t, struct dma_file *file)
+{
+	if (file == NULL || --file->refs > 0)
+		return;
+	for (struct dma_file **p = &t->files; *p != NULL; p = &(*p)->next) {
+		if (*p == file) {
+			*p = file->next;
+			break;
+		}
+	}
+	close(file->fd);
+	free(file);
+}
+
+void
+dma_entry_release(struct dma_table *t, struct dma_entry *entry)
+{
+	put_file(t, entry->file);
+	free(entry->dirty);
+	entry->file = NULL;
+	entry->dirty = NULL;
+}
+
+static void
+free_entries(struct dma_table *t, struct dma_entries *list)
+{
+	for (size_t i = 0; i < list->nr; i++)
+		dma_entry_release(t, &list->at[i]);
+	free(list->at);
+	*list = (struct dma_entries){0};
+}
+
+void
+dma_table_free(struct dma_table *t)
+{
+	free_entries(t, &t->entries);
+	free_entries(t, &t->leaving);
+}
+
+size_t
+dma_table_lower_bound(const struct dma_table *t, uint64_t iova)
+{
+	size_t low = 0, high = t->entries.nr;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		const struct dma_entry *e = &t->entries.at[mid];
+
+		if (e->iova + (e->size - 1) < iova)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+const struct dma_entry *
+dma_table_overlap(const struct dma_table *t, uint64_t iova, uint64_t size)
+{
+	size_t i = dma_table_lower_bound(t, iova);
+
+	if (i < t->entries.nr && t->entries.at[i].iova <= iova + (size - 1))
+		return &t->entries.at[i];
+	return NULL;
+}
+
+int
+dma_table_insert(struct dma_table *t, const struct dma_entry *entry)
+{
+	size_t i = dma_table_lower_bound(t, entry->iova);
+
+	if (!make_room(&t->entries))
+		return -ENOMEM;
+	memmove(&t->entries.at[i + 1], &t->entries.at[i],
+		(t->entries.nr - i) * sizeof(t->entries.at[0]));
+	t->entries.at[i] = *entry;
+	t->entries.nr++;
+	return 0;
+}
+
+void
+dma_table_cut(struct dma_table *t, size_t i, size_t n)
+{
+	t->entries.nr -= n;
+	memmove(&t->entries.at[i], &t->entries.at[i + n],
+		(t->entries.nr - i) * sizeof(t->entries.at[0]));
+}
+
+void
+dma_table_remove(struct dma_table *t, size_t i)
+{
+	dma_entry_release(t, &t->entries.at[i]);
+	dma_table_cut(t, i, 1);
+}
+
+int
+dma_entries_push(struct dma_entries *list, const struct dma_entry *entry)
+{
+	if (!make_room(list))
+		return -ENOMEM;
+	list->at[list->nr++] = *entry;
+	return 0;
+}
+
+void
+dma_entries_compact(struct dma_entries *list)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->nr; i++) {
+		if (!list->at[i].left)
+			list->at[kept++] = list->at[i];
+	}
+	list->nr = kept;
+}
+
+struct dma_file *
+dma_file_get(struct dma_table *t, int fd)
+{
+	struct dma_file *file;
+	struct stat st;
+	int mode = fcntl(fd, F_GETFL);
+
+	if (mode < 0 || fstat(fd, &st) != 0)
+		return NULL;
+	mode &= O_ACCMODE;
+	for (file = t->files; file != NULL; file = file->next) {
+		if (file->dev == st.st_dev && file->ino == st.st_ino && file->mode == mode) {
+			file->refs++;
+			return file;
+		}
+	}
+	file = malloc(sizeof(*file));
+	if (file == NULL)
+		return NULL;
+	*file = (struct dma_file){
+		.next = t->files, .refs = 1, .dev = st.st_dev, .ino = st.st_ino, .mode = mode};
+	file->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (file->fd < 0) {
+		free(file);
+		return NULL;
+	}
+	t->files = file;
+	return file;
+}
+
+bool
+dma_entry_runs_on(const struct dma_entry *a, const struct dma_entry *b)
+{
+	bool same_memory = a->addr == NULL ? b->addr == NULL : b->addr == a->addr + a->size;
+
+	return a->iova + a->size == b->iova && a->file == b->file && a->flags == b->flags &&
+		(a->file == NULL || a->offset + a->size == b->offset) && same_memory;
+}
+
+/* Memory that is being unmapped is the device's until the server says otherwise. */
+static const struct dma_entry *
+find(const struct dma_table *t, uint64_t iova)
+{
+	size_t i;
+
+	for (i = 0; i < t->leaving.nr; i++) {
+		const struct dma_entry *e = &t->leaving.at[i];
+
+		if (!e->left && iova >= e->iova && iova - e->iova < e->size)
+			return e;
+	}
+	i = dma_table_lower_bound(t, iova);
+	if (i < t->entries.nr && t->entries.at[i].iova <= iova)
+		return &t->entries.at[i];
+	return NULL;
+}
+
+struct dma_entry *
+dma_table_find(struct dma_table *t, uint64_t iova)
+{
+	return (struct dma_entry *)(uintptr_t)find(t, iova);
+}
+
+uint8_t *
+dma_table_translate(
+	const struct dma_table *t, uint64_t iova, uint64_t *len, uint32_t flags, int *error)
+{
+	const struct dma_entry *e = find(t, iova);
+	uint64_t skip;
+
+	if (e == NULL || e->addr == NULL) {
+		*error = EFAULT;
+		return NULL;
+	}
+	if ((e->flags & flags) != flags) {
+		*error = EACCES;
+		return NULL;
+	}
+	skip = iova - e->iova;
+	if (*len > e->size - skip)
+		*len = e->size - skip;
+	return e->addr + skip;
+}

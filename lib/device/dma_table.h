@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_DEVICE_DMA_TABLE_H
+#define VUC_DEVICE_DMA_TABLE_H
+
+/*
+ * The mappings of a device, sorted by address: a plain array, since there are thousands of them at
+ * most, looked up far more often than changed, and changed mostly at its end.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A file behind mappings; one descriptor serves all of them. */
+struct dma_file {
+	struct dma_file *next;
+	int fd;
+	unsigned int refs;
+	dev_t dev;
+	ino_t ino;
+	int mode; /* O_RDONLY, O_RDWR … */
+};
+
+struct dma_entry {
+	uint64_t iova;
+	uint64_t size;
+	uint64_t offset;
+	uint8_t *addr;
+	struct dma_file *file; /* NULL: not shared */
+	uint32_t flags;
+	bool queued;    /* to be mapped at the next commit */
+	bool on_server; /* as a part of the following; it stays so while a commit is under way */
+	uint64_t window_iova; /* the server's mapping */
+	uint64_t window_size;
+	uint64_t *dirty; /* pages written by message, NULL while there are none */
+	bool left;       /* of those leaving: it is gone, and dropped when the commit is over */
+	bool all_dirty;  /* there was no memory for dirty */
+};
+
+struct dma_entries {
+	struct dma_entry *at;
+	size_t nr;
+	size_t room;
+};
+
+struct dma_table {
+	struct dma_entries entries; /* sorted, apart */
+	struct dma_entries leaving; /* to be unmapped at the next commit, in no order */
+	struct dma_file *files;
+};
+
+void dma_table_free(struct dma_table *t);
+
+/* The first entry that ends behind iova, or nr. */
+size_t dma_table_lower_bound(const struct dma_table *t, uint64_t iova);
+
+/* Any entry that overlaps [iova, iova + size), or NULL. */
+const struct dma_entry *dma_table_overlap(const struct dma_table *t, uint64_t iova, uint64_t size);
+
+/* Add an entry that overlaps no other; the table takes over its reference to the file. -ENOMEM. */
+int dma_table_insert(struct dma_table *t, const struct dma_entry *entry);
+
+/* Take n entries out, from entry i on. What they refer to is somebody else's by now. */
+void dma_table_cut(struct dma_table *t, size_t i, size_t n);
+
+/* Take entry i out, and release what it refers to. */
+void dma_table_remove(struct dma_table *t, size_t i);
+
+/* Append to a list in no order, and drop those that have left. */
+int dma_entries_push(struct dma_entries *list, const struct dma_entry *entry);
+void dma_entries_compact(struct dma_entries *list);
+
+/* A reference to the file behind fd, duplicated if it is new. Returns NULL with errno. */
+struct dma_file *dma_file_get(struct dma_table *t, int fd);
+void dma_entry_release(struct dma_table *t, struct dma_entry *entry);
+
+/* Whether b goes on where a ends: addresses, file, offset, memory and permissions. */
+bool dma_entry_runs_on(const struct dma_entry *a, const struct dma_entry *b);
+
+/* The entry that holds iova, or NULL; one that is being unmapped comes first. */
+struct dma_entry *dma_table_find(struct dma_table *t, uint64_t iova);
+
+/*
+ * The memory at iova, which the device may access by flags, and in *len how much of it lies behind
+ * each other, at most what *len says before. NULL with an errno in *error: EFAULT for memory that
+ * is not there for access by message, EACCES for memory that must not be accessed like that.
+ */
+uint8_t *dma_table_translate(
+	const struct dma_table *t, uint64_t iova, uint64_t *len, uint32_t flags, int *error);
+
+#endif /* VUC_DEVICE_DMA_TABLE_H */

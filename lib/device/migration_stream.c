@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* A device's whole state to a file descriptor, and back from one. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <vuc/migration.h>
+
+#include "error.h"
+#include "fd_stream.h"
+#include "migration_chunk.h"
+
+/* A save or a load under way. */
+struct stream {
+	struct vuc_device *dev;
+	int fd;
+	uint8_t *buf; /* room for a message of chunk bytes */
+	uint32_t chunk;
+	bool end_pre_copy; /* as the progress callback wants it */
+	vuc_migration_progress_fn progress;
+	void *arg;
+	struct vuc_migration_progress now;
+};
+
+static int
+open_stream(struct stream *s, uint32_t chunk_size, uint32_t max)
+{
+	s->chunk = chunk_size != 0 && chunk_size < max ? chunk_size : max;
+	s->buf = malloc(MIGRATION_CHUNK_FIXED + s->chunk);
+	if (s->buf == NULL)
+		return vuc_error_set(&s->dev->reason, -ENOMEM, "no memory for migration data");
+	return 0;
+}
+
+static int
+move_to(struct stream *s, enum vuc_migration_state state)
+{
+	s->now.state = state;
+	return vuc_migration_set_state(s->dev, state);
+}
+
+/* count bytes were moved. */
+static int
+tell(struct stream *s, uint32_t count)
+{
+	int rc;
+
+	s->now.bytes += count;
+	if (s->progress == NULL)
+		return 0;
+	rc = s->progress(s->arg, &s->now);
+	if (rc < 0)
+		return vuc_error_set(&s->dev->reason, rc,
+			"given up in migration state %s after %" PRIu64 " bytes: %s",
+			vuc_migration_state_name(s->now.state), s->now.bytes, strerror(-rc));
+	if (s->now.state == VUC_MIGRATION_PRE_COPY && rc == VUC_MIGRATION_END_PRE_COPY)
+		s->end_pre_copy = true;
+	return 0;
+}
+
+static int
+check_supported(struct vuc_device *dev, uint64_t *flags)
+{
+	int rc = vuc_migration_supported(dev, flags);
+
+	if (rc == 0 && *flags == 0)
+		return vuc_error_set(&dev->reason, -EOPNOTSUPP, "the device cannot be migrated");
+	return rc;
+}
+
+/* After a failure. Keeps its reason, and adds to it what went wrong in turn. */
+static void
+bring_back(struct vuc_device *dev, enum vuc_migration_state state, int error)
+{
+	struct vuc_error why = dev->reason;
+	struct vuc_error again;
+
+	if (!vuc_device_connected(dev))
+		return;
+	if (vuc_migration_set_state(dev, state) == 0) {
+		dev->reason = why;
+		return;
+	}
+	again = dev->reason;
+	vuc_error_set(&dev->reason, error, "%.150s; and not brought back to %s: %.70s", why.text,
+		vuc_migration_state_name(state), again.text);
+}
+
+VUC_EXPORT void
+vuc_migration_save_opts_init(struct vuc_migration_save_opts *opts)
+{
+	*opts = (struct vuc_migration_save_opts){.max_bytes = UINT64_MAX};
+}
+
+static int
+save_chunk(struct stream *s, uint64_t max_bytes, uint32_t *count)
+{
+	const uint8_t *data;
+	int rc = migration_read_chunk(s->dev, s->buf, s->chunk, &data, count);
+
+	if (rc != 0)
+		return rc;
+	if (*count > max_bytes - s->now.bytes)
+		return vuc_error_set(&s->dev->reason, -EFBIG,
+			"the server has more than %" PRIu64 " bytes of migration data", max_bytes);
+	rc = fd_write_full(s->fd, data, *count);
+	if (rc != 0)
+		return vuc_error_set(
+			&s->dev->reason, rc, "writing migration data: %s", strerror(-rc));
+	return tell(s, *count);
+}
+
+/* All that the server has for now; adds it to *bytes. */
+static int
+save_data(struct stream *s, uint64_t max_bytes, uint64_t *bytes)
+{
+	uint64_t before = s->now.bytes;
+	uint32_t count;
+	int rc;
+
+	do {
+		rc = save_chunk(s, max_bytes, &count);
+	} while (rc == 0 && count == s->chunk && !s->end_pre_copy);
+	*bytes += s->now.bytes - before;
+	return rc;
+}
+
+static int
+pre_copy(struct stream *s, const struct vuc_migration_save_opts *opts,
+	struct vuc_migration_saved *saved)
+{
+	uint64_t before;
+	int rc = move_to(s, VUC_MIGRATION_PRE_COPY);
+
+	if (rc != 0)
+		return rc;
+	do {
+		before = s->now.bytes;
+		s->now.round = ++saved->pre_copy_rounds;
+		rc = save_data(s, opts->max_bytes, &saved->pre_copy_bytes);
+	} while (rc == 0 && s->now.bytes > before && !s->end_pre_copy &&
+		saved->pre_copy_rounds < opts->pre_copy_rounds);
+	s->now.round = 0;
+	s->end_pre_copy = false;
+	return rc;
+}
+
+static int
+stop_copy(struct stream *s, const struct vuc_migration_save_opts *opts,
+	struct vuc_migration_saved *saved)
+{
+	int rc = move_to(s, VUC_MIGRATION_STOP_COPY);
+
+	if (rc == 0)
+		rc = save_data(s, opts->max_bytes, &saved->stop_copy_bytes);
+	return rc == 0 ? move_to(s, VUC_MIGRATION_STOP) : rc;
+}
+
+static bool
+wants_pre_copy(
+	const struct vuc_migration_save_opts *opts, enum vuc_migration_state from, uint64_t flags)
+{
+	return opts->pre_copy_rounds > 0 && (flags & VUC_MIGRATION_CAN_PRE_COPY) != 0 &&
+		from != VUC_MIGRATION_STOP;
+}
+
+/* What state the device is in, which must be one to save it from. */
+static int
+find_source(struct vuc_device *dev, enum vuc_migration_state *from, uint64_t *flags)
+{
+	int rc = check_supported(dev, flags);
+
+	if (rc == 0)
+		rc = vuc_migration_get_state(dev, from);
+	if (rc != 0 || *from == VUC_MIGRATION_RUNNING || *from == VUC_MIGRATION_PRE_COPY ||
+		*from == VUC_MIGRATION_STOP)
+		return rc;
+	return vuc_error_set(&dev->reason, -EINVAL,
+		"a device in migration state %s cannot be saved", vuc_migration_state_name(*from));
+}
+
+static int
+save(struct vuc_device *dev, int fd, const struct vuc_migration_save_opts *opts,
+	struct vuc_migration_saved *saved)
+{
+	struct stream s = {.dev = dev, .fd = fd, .progress = opts->progress, .arg = opts->arg};
+	enum vuc_migration_state from;
+	uint64_t flags;
+	int rc = find_source(dev, &from, &flags);
+
+	if (rc == 0)
+		rc = open_stream(&s, opts->chunk_size, migration_read_max(dev));
+	if (rc != 0)
+		return rc;
+	if (wants_pre_copy(opts, from, flags))
+		rc = pre_copy(&s, opts, saved);
+	if (rc == 0)
+		rc = stop_copy(&s, opts, saved);
+	if (rc != 0)
+		bring_back(dev,
+			from == VUC_MIGRATION_STOP ? VUC_MIGRATION_STOP : VUC_MIGRATION_RUNNING,
+			rc);
+	free(s.buf);
+	return rc;
+}
+
+VUC_EXPORT int
+vuc_migration_save(struct vuc_device *dev, int fd, const struct vuc_migration_save_opts *opts,
+	struct vuc_migration_saved *saved)
+{
+	struct vuc_migration_save_opts defaults;
+	struct vuc_migration_saved unwanted;
+
+	if (opts == NULL) {
+		vuc_migration_save_opts_init(&defaults);
+		opts = &defaults;
+	}
+	if (saved == NULL)
+		saved = &unwanted;
+	memset(saved, 0, sizeof(*saved));
+	return save(dev, fd, opts, saved);
+}
+
+VUC_EXPORT void
+vuc_migration_load_opts_init(struct vuc_migration_load_opts *opts)
+{
+	*opts = (struct vuc_migration_load_opts){.size = UINT64_MAX};
+}
+
+/* Returns 1 while there may be more, 0 at the end, or a negative errno. */
+static int
+load_chunk(struct stream *s, uint64_t size)
+{
+	uint64_t left = size - s->now.bytes;
+	uint32_t want = left < s->chunk ? (uint32_t)left : s->chunk;
+	size_t got;
+	int rc = fd_read_full(s->fd, s->buf, want, &got);
+
+	if (rc != 0)
+		return vuc_error_set(
+			&s->dev->reason, rc, "reading migration data: %s", strerror(-rc));
+	if (got < want && size != UINT64_MAX)
+		return vuc_error_set(&s->dev->reason, -ENODATA,
+			"the migration data ends after %" PRIu64 " of %" PRIu64 " bytes",
+			s->now.bytes + got, size);
+	if (got > 0)
+		rc = migration_write_chunk(s->dev, s->buf, (uint32_t)got);
+	if (rc == 0 && got > 0)
+		rc = tell(s, (uint32_t)got);
+	return rc == 0 ? got == s->chunk : rc;
+}
+
+static int
+load_steps(struct stream *s, const struct vuc_migration_load_opts *opts)
+{
+	int rc = move_to(s, VUC_MIGRATION_RESUMING);
+
+	if (rc == 0) {
+		do {
+			rc = load_chunk(s, opts->size);
+		} while (rc > 0);
+	}
+	if (rc == 0)
+		rc = move_to(s, VUC_MIGRATION_STOP);
+	if (rc == 0 && opts->run)
+		rc = move_to(s, VUC_MIGRATION_RUNNING);
+	return rc;
+}
+
+static int
+load(struct vuc_device *dev, int fd, const struct vuc_migration_load_opts *opts, uint64_t *bytes)
+{
+	struct stream s = {.dev = dev, .fd = fd, .progress = opts->progress, .arg = opts->arg};
+	uint64_t flags;
+	int rc = check_supported(dev, &flags);
+
+	/* By way of STOP also from RESUMING, so that the stream begins anew. */
+	if (rc == 0)
+		rc = move_to(&s, VUC_MIGRATION_STOP);
+	if (rc == 0)
+		rc = open_stream(&s, opts->chunk_size, migration_write_max(dev));
+	if (rc != 0)
+		return rc;
+	rc = load_steps(&s, opts);
+	*bytes = s.now.bytes;
+	if (rc != 0)
+		bring_back(dev, VUC_MIGRATION_STOP, rc);
+	free(s.buf);
+	return rc;
+}
+
+VUC_EXPORT int
+vuc_migration_load(
+	struct vuc_device *dev, int fd, const struct vuc_migration_load_opts *opts, uint64_t *bytes)
+{
+	struct vuc_migration_load_opts defaults;
+	uint64_t unwanted;
+
+	if (opts == NULL) {
+		vuc_migration_load_opts_init(&defaults);
+		opts = &defaults;
+	}
+	if (bytes == NULL)
+		bytes = &unwanted;
+	*bytes = 0;
+	return load(dev, fd, opts, bytes);
+}
