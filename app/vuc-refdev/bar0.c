@@ -19,19 +19,17 @@ struct reg {
 
 static const struct reg regs[REFDEV_NR_SLOTS] = {REFDEV_REGS(REG_ROW)};
 
-#define REG(dev, name) ((dev)->bar0.value[REFDEV_REG_##name / 4])
-
 /* RESETS outlives resets, and DMA_MAPS belongs to the client. */
 void
 refdev_bar0_reset(struct refdev *dev)
 {
-	uint64_t resets = REG(dev, RESETS);
+	uint64_t resets = REFDEV_REG(dev, RESETS);
 
 	memset(&dev->bar0, 0, sizeof(dev->bar0));
-	REG(dev, RESETS) = resets;
-	REG(dev, ID) = REFDEV_ID_VALUE;
-	REG(dev, VERSION) = REFDEV_VERSION_VALUE;
-	REG(dev, ERRNO) = REFDEV_ERRNO_DEFAULT;
+	REFDEV_REG(dev, RESETS) = resets;
+	REFDEV_REG(dev, ID) = REFDEV_ID_VALUE;
+	REFDEV_REG(dev, VERSION) = REFDEV_VERSION_VALUE;
+	REFDEV_REG(dev, ERRNO) = REFDEV_ERRNO_DEFAULT;
 }
 
 /* The part of an access that one register has. */
@@ -71,10 +69,10 @@ reg_read(struct refdev *dev, uint32_t slot, uint64_t *value)
 	*value = dev->bar0.value[slot];
 	switch (slot * 4) {
 	case REFDEV_REG_COUNTER:
-		REG(dev, COUNTER)++;
+		REFDEV_REG(dev, COUNTER)++;
 		return 0;
 	case REFDEV_REG_ERROR:
-		return -(int)REG(dev, ERRNO);
+		return -(int)REFDEV_REG(dev, ERRNO);
 	case REFDEV_REG_INTX:
 		*value = dev->intx_level;
 		return 0;
@@ -107,8 +105,9 @@ reg_write(struct refdev *dev, uint32_t slot, uint64_t value)
 {
 	switch (slot * 4) {
 	case REFDEV_REG_DOORBELL:
-		REG(dev, DOORBELL_LAST) = value;
-		REG(dev, DOORBELL_COUNT)++;
+	case REFDEV_REG_DOORBELL2:
+		REFDEV_REG(dev, DOORBELL_LAST) = value;
+		REFDEV_REG(dev, DOORBELL_COUNT)++;
 		return 0;
 	case REFDEV_REG_IRQ_TRIGGER:
 		return trigger_irq(dev, (uint32_t)value);
@@ -116,7 +115,14 @@ reg_write(struct refdev *dev, uint32_t slot, uint64_t value)
 		refdev_irq_set_intx(dev, (value & 1) != 0);
 		return 0;
 	case REFDEV_REG_ERROR:
-		return -(int)REG(dev, ERRNO);
+		return -(int)REFDEV_REG(dev, ERRNO);
+	case REFDEV_REG_DMA_START:
+		return refdev_engine_start(dev);
+	case REFDEV_REG_RAW_SEND:
+		return refdev_outgoing_raw(dev, (uint32_t)value);
+	case REFDEV_REG_TIMER:
+		dev->bar0.value[slot] = value;
+		return refdev_timer_set(dev, (uint32_t)value);
 	case REFDEV_REG_ERRNO:
 		if (value < 1 || value > 4095)
 			return -EINVAL;
@@ -201,7 +207,7 @@ refdev_bar0_write(struct refdev *dev, uint32_t offset, const uint8_t *data, uint
 {
 	uint8_t *ram = ram_at(dev, offset, count);
 
-	REG(dev, WRITES)++;
+	REFDEV_REG(dev, WRITES)++;
 	if (ram != NULL) {
 		memcpy(ram, data, count);
 		return 0;

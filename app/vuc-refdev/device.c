@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "device.h"
 
@@ -15,6 +16,11 @@ refdev_config_init(struct refdev_config *config)
 		.max_dma_maps = 65535,
 		.pgsizes = 4096,
 		.serial = 1,
+		.twin_socket = true,
+		.write_multi = true,
+		.migration = true,
+		.dirty_log = true,
+		.io_fds = true,
 	};
 }
 
@@ -32,6 +38,7 @@ device_free(struct refdev *dev)
 {
 	refdev_memory_close(&dev->bar2);
 	refdev_memory_close(&dev->bar4.memory);
+	refdev_memory_close(&dev->engine.buffer);
 	free(dev);
 }
 
@@ -50,6 +57,10 @@ refdev_create(const struct refdev_config *config)
 		return NULL;
 	dev->config = *config;
 	refdev_irq_init(dev);
+	refdev_events_init(dev);
+	refdev_migration_reset(dev);
+	dev->twin_fd = -1;
+	dev->engine.buffer.fd = -1;
 	dev->bar2.fd = -1;
 	dev->bar4.memory.fd = -1;
 	rc = refdev_memory_open(&dev->bar2, "refdev-bar2", REFDEV_BAR2_SIZE);
@@ -75,12 +86,27 @@ refdev_destroy(struct refdev *dev)
 	device_free(dev);
 }
 
+static void
+release_twin(struct refdev *dev)
+{
+	if (dev->twin_fd >= 0)
+		close(dev->twin_fd);
+	dev->twin_fd = -1;
+	dev->twin = false;
+}
+
 void
 refdev_disconnect(struct refdev *dev)
 {
 	for (uint32_t index = 0; index < REFDEV_NR_IRQ_INDEXES; index++)
 		refdev_irq_release(dev, index);
 	refdev_dma_release(dev);
+	refdev_outgoing_release(dev);
+	refdev_engine_cancel(dev, -ENOTCONN);
+	refdev_dirty_stop(dev);
+	refdev_migration_release(dev);
+	refdev_events_release(dev);
+	release_twin(dev);
 	dev->negotiated = false;
 }
 
@@ -89,6 +115,9 @@ void
 refdev_reset(struct refdev *dev)
 {
 	refdev_irq_reset(dev);
+	refdev_outgoing_abandon(dev);
+	refdev_engine_reset(dev);
+	refdev_migration_reset(dev);
 	refdev_config_space_reset(dev);
 	refdev_bar0_reset(dev);
 	memset(dev->bar2.bytes, 0, dev->bar2.size);

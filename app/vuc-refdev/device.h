@@ -8,6 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dirty.h"
+#include "engine.h"
+#include "events.h"
+#include "memory.h"
+#include "migration.h"
 #include "refdev.h"
 #include "refdev_regs.h"
 #include "vfio_user.h"
@@ -43,16 +48,10 @@ void refdev_bar0_reset(struct refdev *dev);
 int refdev_bar0_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count);
 int refdev_bar0_write(struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t count);
 
-/* ---- memory.c: memory that clients map ---- */
+/* A register of BAR0 by its name. */
+#define REFDEV_REG(dev, name) ((dev)->bar0.value[REFDEV_REG_##name / 4])
 
-struct refdev_memory {
-	int fd; /* sealed against resizing, so that no client can make an access to it fault */
-	uint8_t *bytes;
-	size_t size;
-};
-
-int refdev_memory_open(struct refdev_memory *mem, const char *name, size_t size);
-void refdev_memory_close(struct refdev_memory *mem);
+/* ---- memory.c ---- */
 
 int refdev_bar2_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count);
 int refdev_bar2_write(struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t count);
@@ -83,6 +82,10 @@ struct refdev_region {
 #define REFDEV_NR_REGIONS 9u
 
 extern const struct refdev_region refdev_regions[REFDEV_NR_REGIONS];
+
+/* Write to a region, within its bounds or not: 0 or a negative errno. */
+int refdev_region_write(
+	struct refdev *dev, const struct vfio_user_region_access *access, const uint8_t *data);
 
 /* The memory behind a mappable region, or NULL. */
 const struct refdev_memory *refdev_region_memory(const struct refdev *dev, uint32_t index);
@@ -148,6 +151,9 @@ struct refdev_dma {
 };
 
 void refdev_dma_release(struct refdev *dev);
+/* The map that an address lies in, or NULL; valid until the table changes. */
+const struct refdev_dma_map *refdev_dma_find(const struct refdev *dev, uint64_t addr);
+void refdev_dma_remove(struct refdev *dev, const struct refdev_dma_map *map);
 
 /* ---- device.c ---- */
 
@@ -155,6 +161,10 @@ struct refdev {
 	struct refdev_config config;
 	bool negotiated;
 	uint32_t client_max_msg_fds;
+	uint32_t client_max_data_xfer_size;
+	bool write_multi; /* negotiated */
+	bool twin;        /* likewise: commands of the device have a socket of their own */
+	int twin_fd;      /* until it is taken, else -1 */
 	struct refdev_config_space config_space;
 	struct refdev_bar0 bar0;
 	struct refdev_memory bar2;
@@ -162,6 +172,11 @@ struct refdev {
 	struct refdev_irq irq[REFDEV_NR_IRQS];
 	bool intx_level;
 	struct refdev_dma dma;
+	struct refdev_engine engine;
+	struct refdev_outgoing outgoing;
+	struct refdev_dirty dirty;
+	struct refdev_migration migration;
+	struct refdev_events events;
 	char reason[256];
 };
 
@@ -214,6 +229,22 @@ int refdev_dma_map_handle(
 	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
 int refdev_dma_unmap_handle(
 	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
+int refdev_io_fds_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
+int refdev_write_multi_handle(
+	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
+int refdev_feature_handle(
+	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
+int refdev_mig_data_read_handle(
+	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
+int refdev_mig_data_write_handle(
+	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
 int refdev_reset_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
+
+/* Answer a feature's request by its fixed part and data; argsz becomes the bytes of both. */
+int refdev_feature_reply(
+	struct refdev_body *out, const struct refdev_body *in, const void *data, size_t data_len);
+
+/* A reply of the client. Returns 0 or REFDEV_HANG_UP. */
+int refdev_answer_handle(struct refdev *dev, const struct vuc_loopback_msg *msg);
 
 #endif /* REFDEV_DEVICE_H */

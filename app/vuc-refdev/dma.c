@@ -133,35 +133,22 @@ refdev_dma_map_handle(struct refdev *dev, const struct refdev_body *in, struct r
 	return rc;
 }
 
-static void
-remove_map(struct refdev_dma *dma, size_t at)
+const struct refdev_dma_map *
+refdev_dma_find(const struct refdev *dev, uint64_t addr)
 {
-	if (dma->maps[at].fd >= 0)
-		close(dma->maps[at].fd);
-	dma->nr_maps--;
-	memmove(&dma->maps[at], &dma->maps[at + 1], (dma->nr_maps - at) * sizeof(*dma->maps));
+	size_t at = find_map(&dev->dma, addr);
+
+	return at < dev->dma.nr_maps && dev->dma.maps[at].addr <= addr ? &dev->dma.maps[at] : NULL;
 }
 
-int
-refdev_dma_unmap_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
+void
+refdev_dma_remove(struct refdev *dev, const struct refdev_dma_map *map)
 {
 	struct refdev_dma *dma = &dev->dma;
-	struct vfio_user_dma_unmap wire;
-	uint32_t argsz;
-	size_t at;
-	int rc;
+	size_t at = (size_t)(map - dma->maps);
 
-	memcpy(&wire, in->bytes, sizeof(wire));
-	if (wire.flags != 0)
-		return -EINVAL;
-	at = find_map(dma, wire.addr);
-	if (at == dma->nr_maps || dma->maps[at].addr != wire.addr ||
-		dma->maps[at].size != wire.size)
-		return -ENOENT;
-	argsz = wire.argsz;
-	wire.argsz = sizeof(wire);
-	rc = refdev_body_put(out, &wire, sizeof(wire), sizeof(wire), argsz);
-	if (rc == 0)
-		remove_map(dma, at);
-	return rc;
+	if (map->fd >= 0)
+		close(map->fd);
+	dma->nr_maps--;
+	memmove(&dma->maps[at], &dma->maps[at + 1], (dma->nr_maps - at) * sizeof(*dma->maps));
 }

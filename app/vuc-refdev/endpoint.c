@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "commands.h"
 #include "endpoint.h"
 #include "report.h"
 #include "trace.h"
@@ -17,23 +17,30 @@
 int
 refdev_endpoint_init(struct refdev_endpoint *ep, const struct refdev_endpoint_config *config)
 {
+	struct refdev_config device = config->device;
+
 	*ep = (struct refdev_endpoint){
 		.listener = {.fd = -1},
 		.conn = {.fd = -1},
+		.twin = {.fd = -1},
 		.faults = config->faults,
 		.verbose = config->verbose,
 		.once = config->once,
 	};
-	ep->dev = refdev_create(&config->device);
+	device.commands = true;
+	ep->dev = refdev_create(&device);
 	if (ep->dev == NULL) {
 		refdev_report("can't make a device: %s", strerror(errno));
 		return -EINVAL;
 	}
 	ep->reply.size = refdev_max_message(ep->dev);
 	ep->reply.bytes = malloc(ep->reply.size);
+	ep->command.size = ep->reply.size;
+	ep->command.bytes = malloc(ep->command.size);
 	ep->faults_seen = calloc(config->faults->nr + 1, sizeof(ep->faults_seen[0]));
-	if (ep->reply.bytes == NULL || ep->faults_seen == NULL ||
-		refdev_connection_init(&ep->conn, ep->reply.size) != 0) {
+	if (ep->reply.bytes == NULL || ep->command.bytes == NULL || ep->faults_seen == NULL ||
+		refdev_connection_init(&ep->conn, ep->reply.size) != 0 ||
+		refdev_connection_init(&ep->twin, ep->reply.size) != 0) {
 		refdev_report(
 			"out of memory for a device with messages of %zu bytes", ep->reply.size);
 		refdev_endpoint_destroy(ep);
@@ -46,10 +53,13 @@ void
 refdev_endpoint_destroy(struct refdev_endpoint *ep)
 {
 	refdev_output_drop(&ep->out);
+	refdev_commands_close(ep);
 	refdev_connection_destroy(&ep->conn);
+	refdev_connection_destroy(&ep->twin);
 	refdev_listener_close(&ep->listener);
 	refdev_destroy(ep->dev);
 	free(ep->faults_seen);
+	free(ep->command.bytes);
 	free(ep->reply.bytes);
 }
 
@@ -93,6 +103,7 @@ static void
 disconnect(struct refdev_endpoint *ep)
 {
 	refdev_output_drop(&ep->out);
+	refdev_commands_close(ep);
 	refdev_connection_close(&ep->conn);
 	refdev_disconnect(ep->dev);
 	ep->more = false;
@@ -120,22 +131,39 @@ refdev_endpoint_accept(struct refdev_endpoint *ep)
 		disconnect(ep);
 }
 
-/* What the receiving or the sending half said; the client is still there when it returns true. */
+/* What receiving said. Returns whether there is something new to look at. */
 static bool
-goes_on(struct refdev_endpoint *ep, ssize_t rc)
+after_receive(struct refdev_endpoint *ep, ssize_t rc)
 {
-	if (rc == -EAGAIN || rc == -EINTR || rc > 0)
+	if (rc > 0)
 		return true;
+	if (rc == -EAGAIN || rc == -EINTR)
+		return false;
 	if (rc == 0 && refdev_connection_left(&ep->conn) > 0)
 		refdev_report("%s: the client left %zu bytes into a message", ep->name,
 			refdev_connection_left(&ep->conn));
 	else if (rc == -EPROTO)
 		refdev_report(
 			"%s: the client sent more descriptors than a message may carry", ep->name);
-	else if (rc < 0 && rc != -ESHUTDOWN && rc != -EPIPE && rc != -ECONNRESET)
+	else if (rc < 0 && rc != -ECONNRESET)
 		refdev_report("%s: connection lost: %s", ep->name, strerror((int)-rc));
 	disconnect(ep);
 	return false;
+}
+
+/* What sending said. A client that takes no replies any more may have sent commands before it left:
+ * they are carried out, up to the end of its stream. */
+static void
+after_send(struct refdev_endpoint *ep, int rc)
+{
+	if (rc == -EPIPE || rc == -ECONNRESET) {
+		refdev_output_drop(&ep->out);
+		ep->mute = true;
+	} else if (rc != 0 && rc != -EAGAIN && rc != -EINTR) {
+		if (rc != -ESHUTDOWN)
+			refdev_report("%s: connection lost: %s", ep->name, strerror(-rc));
+		disconnect(ep);
+	}
 }
 
 static void
@@ -149,13 +177,19 @@ close_fds(struct vuc_loopback_msg *msg)
 
 /* Returns as refdev_output_send(). */
 static int
-reply_with_faults(struct refdev_endpoint *ep)
+send_reply(struct refdev_endpoint *ep)
 {
 	struct refdev_plan plan = {0};
 
+	if (ep->mute) {
+		close_fds(&ep->reply);
+		return 0;
+	}
+	if (ep->faults->nr == 0)
+		return refdev_output_send(&ep->out, ep->conn.fd, &ep->reply, NULL);
 	refdev_faults_apply(ep->faults, ep->faults_seen, &ep->reply, &plan);
-	ep->mute = ep->mute || plan.mute;
-	plan.drop = plan.drop || ep->mute;
+	ep->mute = plan.mute;
+	plan.drop = plan.drop || plan.mute;
 	return refdev_output_send(&ep->out, ep->conn.fd, &ep->reply, &plan);
 }
 
@@ -177,11 +211,7 @@ serve_message(struct refdev_endpoint *ep)
 		refdev_report("%s: client disconnected: %s", ep->name, refdev_reason(ep->dev));
 		return -ESHUTDOWN;
 	}
-	if (ep->reply.len == 0)
-		return 0;
-	if (ep->faults->nr > 0)
-		return reply_with_faults(ep);
-	return refdev_output_send(&ep->out, ep->conn.fd, &ep->reply, NULL);
+	return ep->reply.len > 0 ? send_reply(ep) : 0;
 }
 
 /* Serve what is in the buffer. False when the client has gone or the rest must wait. */
@@ -203,51 +233,90 @@ serve_burst(struct refdev_endpoint *ep)
 		}
 		rc = serve_message(ep);
 		if (rc != 0) {
-			goes_on(ep, rc);
+			after_send(ep, rc);
 			return false;
 		}
 	}
 	return false;
 }
 
-void
-refdev_endpoint_turn(struct refdev_endpoint *ep)
+static void
+serve_client(struct refdev_endpoint *ep)
 {
-	ssize_t rc;
-
 	if (refdev_output_pending(&ep->out)) {
-		rc = refdev_output_flush(&ep->out, ep->conn.fd);
+		int rc = refdev_output_flush(&ep->out, ep->conn.fd);
+
 		if (rc != 0) {
-			goes_on(ep, rc);
+			after_send(ep, rc);
 			return;
 		}
 	}
 	if (ep->more && !serve_burst(ep))
 		return;
-	rc = refdev_connection_receive(&ep->conn, ep->dev);
-	if (rc == -EAGAIN || !goes_on(ep, rc))
-		return;
-	ep->more = true;
-	serve_burst(ep);
+	ep->more = after_receive(ep, refdev_connection_receive(&ep->conn, ep->dev));
+	if (ep->more)
+		serve_burst(ep);
 }
 
-struct refdev_wait
-refdev_endpoint_wait(const struct refdev_endpoint *ep)
+void
+refdev_endpoint_turn(struct refdev_endpoint *ep, bool look)
+{
+	int fds[REFDEV_MAX_EVENT_FDS];
+
+	serve_client(ep);
+	if (!refdev_endpoint_has_client(ep))
+		return;
+	after_send(ep, refdev_commands_turn(ep, look));
+	if (look && refdev_event_fds(ep->dev, fds) > 0)
+		refdev_take_events(ep->dev);
+}
+
+/* What there is to wait for on the client's socket, or on that for the next client. */
+static int64_t
+wait_for_client(const struct refdev_endpoint *ep, struct pollfd *pfd)
 {
 	uint64_t now;
 
+	*pfd = (struct pollfd){.fd = -1};
 	if (ep->finished)
-		return (struct refdev_wait){.fd = -1, .ns = -1};
-	if (!refdev_endpoint_has_client(ep))
-		return (struct refdev_wait){.fd = ep->listener.fd, .events = POLLIN, .ns = -1};
-	if (!refdev_output_pending(&ep->out))
-		return (struct refdev_wait){
-			.fd = ep->conn.fd,
-			.events = POLLIN,
-			.ns = ep->more ? 0 : -1,
-		};
+		return -1;
+	if (!refdev_endpoint_has_client(ep)) {
+		*pfd = (struct pollfd){.fd = ep->listener.fd, .events = POLLIN};
+		return -1;
+	}
+	if (!refdev_output_pending(&ep->out)) {
+		*pfd = (struct pollfd){.fd = ep->conn.fd, .events = POLLIN};
+		return ep->more ? 0 : -1;
+	}
 	now = refdev_now();
 	if (now < ep->out.not_before)
-		return (struct refdev_wait){.fd = -1, .ns = (int64_t)(ep->out.not_before - now)};
-	return (struct refdev_wait){.fd = ep->conn.fd, .events = POLLOUT, .ns = -1};
+		return (int64_t)(ep->out.not_before - now);
+	*pfd = (struct pollfd){.fd = ep->conn.fd, .events = POLLOUT};
+	return -1;
+}
+
+static int64_t
+shorter(int64_t a, int64_t b)
+{
+	if (a < 0 || b < 0)
+		return a < 0 ? b : a;
+	return a < b ? a : b;
+}
+
+int64_t
+refdev_endpoint_wait(const struct refdev_endpoint *ep, struct pollfd *pfds)
+{
+	int fds[REFDEV_MAX_EVENT_FDS];
+	int64_t ns = wait_for_client(ep, &pfds[0]);
+	bool events;
+
+	for (unsigned int i = 1; i < REFDEV_ENDPOINT_FDS; i++)
+		pfds[i] = (struct pollfd){.fd = -1};
+	if (!refdev_endpoint_has_client(ep))
+		return ns;
+	ns = shorter(ns, refdev_commands_wait(ep, &pfds[1]));
+	events = refdev_event_fds(ep->dev, fds) > 0;
+	for (unsigned int i = 0; events && i < REFDEV_MAX_EVENT_FDS; i++)
+		pfds[2 + i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+	return ns;
 }

@@ -4,6 +4,7 @@
 
 /* A device, the socket that it is reached by, and the one client that it serves at a time. */
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,14 +22,19 @@ struct refdev_endpoint {
 	struct refdev_output out;
 	struct vuc_loopback_msg request;
 	struct vuc_loopback_msg reply;
+	struct refdev_connection twin;   /* without a client: the device's commands have no socket
+					    of their own */
+	struct refdev_output twin_out;   /* commands on their way by it */
+	struct vuc_loopback_msg command; /* of the device, being sent */
 	const struct refdev_faults *faults;
 	uint64_t *faults_seen;
 	int accept_error; /* what kept the last client from being accepted, not to say it twice */
 	bool verbose;
-	bool once;     /* the first client is the last one */
-	bool more;     /* the last turn left messages behind */
-	bool mute;     /* this client gets no more replies */
-	bool finished; /* no more clients */
+	bool once;      /* the first client is the last one */
+	bool more;      /* the last turn left messages behind */
+	bool mute;      /* this client gets no more replies */
+	bool twin_lost; /* this client has closed the twin socket: it gets no more commands */
+	bool finished;  /* no more clients */
 };
 
 struct refdev_endpoint_config {
@@ -56,16 +62,14 @@ refdev_endpoint_has_client(const struct refdev_endpoint *ep)
 /* Take the next client, if one waits. Only without a client. */
 void refdev_endpoint_accept(struct refdev_endpoint *ep);
 
-/* Serve a burst of the client's messages, without waiting. Only with a client. */
-void refdev_endpoint_turn(struct refdev_endpoint *ep);
+/* Serve a burst of the client's messages, and what the device does by itself, without waiting.
+ * look: also look for what happens rarely and costs a system call to find out. Only with a client.
+ */
+void refdev_endpoint_turn(struct refdev_endpoint *ep, bool look);
 
-/* What there is to wait for. */
-struct refdev_wait {
-	int fd;       /* -1: no descriptor */
-	short events; /* of poll(2) */
-	int64_t ns;   /* at most this long; -1: for ever */
-};
-
-struct refdev_wait refdev_endpoint_wait(const struct refdev_endpoint *ep);
+/* What there is to wait for: always as many entries, some with descriptor -1. Returns how many
+ * nanoseconds to wait at most; -1: for ever. */
+#define REFDEV_ENDPOINT_FDS (2u + REFDEV_MAX_EVENT_FDS)
+int64_t refdev_endpoint_wait(const struct refdev_endpoint *ep, struct pollfd *pfds);
 
 #endif /* REFDEV_ENDPOINT_H */

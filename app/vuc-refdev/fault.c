@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #define MAX_DELAY_MS  3600000u
 #define MAX_JSON      4096u
 #define MAX_EXTRA_FDS 250u
+#define MAX_LENGTH    8192u
 
 /* Where the body of a reply begins, and whether it is as long as one of a type. */
 #define BODY                  sizeof(struct vfio_user_header)
@@ -162,19 +164,69 @@ apply_error(
 	reply->len = sizeof(header);
 }
 
+/* Where a body has its count, or the low half of it. */
+static size_t
+count_offset(uint16_t cmd)
+{
+	switch (cmd) {
+	case VFIO_USER_DMA_READ:
+	case VFIO_USER_DMA_WRITE:
+		return offsetof(struct vfio_user_dma_region_access, count);
+	case VFIO_USER_REGION_WRITE_MULTI:
+		return offsetof(struct vfio_user_write_multi, wr_cnt);
+	case VFIO_USER_MIG_DATA_READ:
+		return offsetof(struct vfio_user_mig_data, size);
+	default:
+		return offsetof(struct vfio_user_region_access, count);
+	}
+}
+
 static void
 apply_wrong_count(
 	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
 {
-	struct vfio_user_region_access access;
+	size_t at = BODY + count_offset(get_header(reply).cmd);
+	uint32_t count;
 
 	(void)fault;
 	(void)plan;
-	if (!HAS_BODY(reply, vfio_user_region_access))
+	if (reply->len < at + sizeof(count))
 		return;
-	memcpy(&access, reply->bytes + BODY, sizeof(access));
-	access.count++;
-	memcpy(reply->bytes + BODY, &access, sizeof(access));
+	memcpy(&count, reply->bytes + at, sizeof(count));
+	count++;
+	memcpy(reply->bytes + at, &count, sizeof(count));
+}
+
+/* Cut, or filled up with zeros, and the header says so. */
+static void
+apply_length(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	struct vfio_user_header header = get_header(reply);
+	size_t len = (size_t)fault->number;
+
+	(void)plan;
+	if (len > reply->size)
+		return;
+	if (len > reply->len)
+		memset(reply->bytes + reply->len, 0, len - reply->len);
+	reply->len = len;
+	header.msg_size = (uint32_t)len;
+	put_header(reply, &header);
+}
+
+/* Of the first sub-region. */
+static void
+apply_fd_index(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	size_t at = BODY + sizeof(struct vfio_user_region_io_fds) +
+		offsetof(struct vfio_user_sub_region_ioeventfd, fd_index);
+	uint32_t index = (uint32_t)fault->number;
+
+	(void)plan;
+	if (reply->len >= at + sizeof(index))
+		memcpy(reply->bytes + at, &index, sizeof(index));
 }
 
 /* Every reply that has an argsz begins with it. */
@@ -247,9 +299,16 @@ apply_cap_loop(
 
 #define ON(cmd) (1u << (cmd))
 
-#define ON_ARGSZ                                                   \
-	(ON(VFIO_USER_DMA_UNMAP) | ON(VFIO_USER_DEVICE_GET_INFO) | \
-		ON(VFIO_USER_DEVICE_GET_REGION_INFO) | ON(VFIO_USER_DEVICE_GET_IRQ_INFO))
+#define ON_ARGSZ                                                                           \
+	(ON(VFIO_USER_DMA_UNMAP) | ON(VFIO_USER_DEVICE_GET_INFO) |                         \
+		ON(VFIO_USER_DEVICE_GET_REGION_INFO) | ON(VFIO_USER_DEVICE_GET_IRQ_INFO) | \
+		ON(VFIO_USER_DEVICE_GET_REGION_IO_FDS) | ON(VFIO_USER_DEVICE_FEATURE) |    \
+		ON(VFIO_USER_MIG_DATA_READ))
+
+#define ON_COUNT                                                                           \
+	(ON(VFIO_USER_REGION_READ) | ON(VFIO_USER_REGION_WRITE) | ON(VFIO_USER_DMA_READ) | \
+		ON(VFIO_USER_DMA_WRITE) | ON(VFIO_USER_REGION_WRITE_MULTI) |               \
+		ON(VFIO_USER_MIG_DATA_READ))
 
 static const struct refdev_fault_kind kinds[] = {
 	{"delay", REFDEV_FAULT_NUMBER, .max = MAX_DELAY_MS, .apply = apply_delay},
@@ -259,8 +318,11 @@ static const struct refdev_fault_kind kinds[] = {
 	{"split", .apply = apply_split},
 	{"wrong-id", .apply = apply_wrong_id},
 	{"wrong-size", REFDEV_FAULT_NUMBER, .max = UINT32_MAX, .apply = apply_wrong_size},
-	{"wrong-count", .commands = ON(VFIO_USER_REGION_READ) | ON(VFIO_USER_REGION_WRITE),
-		.apply = apply_wrong_count},
+	{"length", REFDEV_FAULT_NUMBER, .min = sizeof(struct vfio_user_header), .max = MAX_LENGTH,
+		.apply = apply_length},
+	{"fd-index", REFDEV_FAULT_NUMBER, .max = UINT32_MAX,
+		.commands = ON(VFIO_USER_DEVICE_GET_REGION_IO_FDS), .apply = apply_fd_index},
+	{"wrong-count", .commands = ON_COUNT, .apply = apply_wrong_count},
 	{"wrong-type", .apply = apply_wrong_type},
 	{"wrong-cmd", .apply = apply_wrong_cmd},
 	{"wrong-version", REFDEV_FAULT_VERSION, .commands = ON(VFIO_USER_VERSION),
@@ -287,6 +349,7 @@ refdev_fault_kind_find(const char *name)
 	return NULL;
 }
 
+/* What the device itself commands is spoiled by its name only. */
 static bool
 matches(const struct refdev_fault *fault, uint16_t cmd)
 {
@@ -294,6 +357,8 @@ matches(const struct refdev_fault *fault, uint16_t cmd)
 		return false;
 	if (fault->command != 0)
 		return fault->command == cmd;
+	if (cmd == VFIO_USER_DMA_READ || cmd == VFIO_USER_DMA_WRITE)
+		return false;
 	return fault->kind->commands == 0 ||
 		(cmd < VFIO_USER_MAX && (fault->kind->commands & ON(cmd)) != 0);
 }

@@ -25,18 +25,17 @@ is_signalled(int signal_fd)
 	return read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info);
 }
 
-/* Fill one entry for each endpoint; returns the shortest time that one of them can wait. */
+/* Fill the entries of each endpoint; returns the shortest time that one of them can wait. */
 static int64_t
 fill_pollfds(const struct refdev_endpoint *eps, unsigned int nr_eps, struct pollfd *pfds)
 {
 	int64_t shortest = -1;
 
 	for (unsigned int i = 0; i < nr_eps; i++) {
-		struct refdev_wait wait = refdev_endpoint_wait(&eps[i]);
+		int64_t ns = refdev_endpoint_wait(&eps[i], &pfds[i * REFDEV_ENDPOINT_FDS]);
 
-		pfds[i] = (struct pollfd){.fd = wait.fd, .events = wait.events};
-		if (wait.ns >= 0 && (shortest < 0 || wait.ns < shortest))
-			shortest = wait.ns;
+		if (ns >= 0 && (shortest < 0 || ns < shortest))
+			shortest = ns;
 	}
 	return shortest;
 }
@@ -57,7 +56,7 @@ serve(struct refdev_endpoint *ep)
 	if (ep->finished)
 		return;
 	if (refdev_endpoint_has_client(ep))
-		refdev_endpoint_turn(ep);
+		refdev_endpoint_turn(ep, true);
 	else
 		refdev_endpoint_accept(ep);
 }
@@ -65,7 +64,8 @@ serve(struct refdev_endpoint *ep)
 int
 refdev_loop_block(struct refdev_endpoint *eps, unsigned int nr_eps, int signal_fd)
 {
-	struct pollfd *pfds = calloc(nr_eps + 1, sizeof(*pfds));
+	size_t nr_pfds = (size_t)nr_eps * REFDEV_ENDPOINT_FDS;
+	struct pollfd *pfds = calloc(nr_pfds + 1, sizeof(*pfds));
 	int rc = 0;
 
 	if (pfds == NULL)
@@ -73,9 +73,9 @@ refdev_loop_block(struct refdev_endpoint *eps, unsigned int nr_eps, int signal_f
 	while (rc == 0 && !all_finished(eps, nr_eps)) {
 		int64_t ns = fill_pollfds(eps, nr_eps, pfds);
 
-		pfds[nr_eps] = (struct pollfd){.fd = signal_fd, .events = POLLIN};
-		rc = wait_for_work(pfds, nr_eps + 1, ns);
-		if (pfds[nr_eps].revents != 0)
+		pfds[nr_pfds] = (struct pollfd){.fd = signal_fd, .events = POLLIN};
+		rc = wait_for_work(pfds, nr_pfds + 1, ns);
+		if (pfds[nr_pfds].revents != 0)
 			break;
 		for (unsigned int i = 0; i < nr_eps; i++)
 			serve(&eps[i]);
@@ -84,21 +84,22 @@ refdev_loop_block(struct refdev_endpoint *eps, unsigned int nr_eps, int signal_f
 	return rc;
 }
 
-/* Turns between two looks at what happens rarely: new clients, and signals. */
-#define ACCEPT_TURNS 64u
+/* Turns between two looks at what happens rarely: new clients and events, and signals. */
+#define LOOK_TURNS   64u
 #define SIGNAL_TURNS 1024u
 
 int
 refdev_loop_poll(struct refdev_endpoint *eps, unsigned int nr_eps, int signal_fd)
 {
-	for (unsigned int turn = 0; turn % ACCEPT_TURNS != 0 || !all_finished(eps, nr_eps);
-		turn++) {
+	for (unsigned int turn = 0; turn % LOOK_TURNS != 0 || !all_finished(eps, nr_eps); turn++) {
 		if (turn % SIGNAL_TURNS == 0 && is_signalled(signal_fd))
 			break;
+		bool look = turn % LOOK_TURNS == 0;
+
 		for (unsigned int i = 0; i < nr_eps; i++) {
 			if (refdev_endpoint_has_client(&eps[i]))
-				refdev_endpoint_turn(&eps[i]);
-			else if (turn % ACCEPT_TURNS == 0)
+				refdev_endpoint_turn(&eps[i], look);
+			else if (look)
 				serve(&eps[i]);
 		}
 	}

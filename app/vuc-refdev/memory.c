@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "memory.h"
 
 static int
 memory_map(struct refdev_memory *mem, size_t size)

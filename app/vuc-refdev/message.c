@@ -37,6 +37,7 @@ static const struct command commands[VFIO_USER_MAX] = {
 		{
 			.handle = refdev_dma_unmap_handle,
 			.min = sizeof(struct vfio_user_dma_unmap),
+			.max = sizeof(struct vfio_user_dma_unmap) + sizeof(struct vfio_user_bitmap),
 		},
 	[VFIO_USER_DEVICE_GET_INFO] =
 		{
@@ -47,6 +48,11 @@ static const struct command commands[VFIO_USER_MAX] = {
 		{
 			.handle = refdev_region_info_handle,
 			.min = sizeof(struct vfio_user_region_info),
+		},
+	[VFIO_USER_DEVICE_GET_REGION_IO_FDS] =
+		{
+			.handle = refdev_io_fds_handle,
+			.min = sizeof(struct vfio_user_region_io_fds),
 		},
 	[VFIO_USER_DEVICE_GET_IRQ_INFO] =
 		{
@@ -75,19 +81,45 @@ static const struct command commands[VFIO_USER_MAX] = {
 		{
 			.handle = refdev_reset_handle,
 		},
+	[VFIO_USER_REGION_WRITE_MULTI] =
+		{
+			.handle = refdev_write_multi_handle,
+			.min = sizeof(struct vfio_user_write_multi),
+			.max = MAX_BODY,
+		},
+	[VFIO_USER_DEVICE_FEATURE] =
+		{
+			.handle = refdev_feature_handle,
+			.min = sizeof(struct vfio_user_device_feature),
+			.max = MAX_BODY,
+		},
+	[VFIO_USER_MIG_DATA_READ] =
+		{
+			.handle = refdev_mig_data_read_handle,
+			.min = sizeof(struct vfio_user_mig_data),
+		},
+	[VFIO_USER_MIG_DATA_WRITE] =
+		{
+			.handle = refdev_mig_data_write_handle,
+			.min = sizeof(struct vfio_user_mig_data),
+			.max = MAX_BODY,
+		},
 };
 
-/* Commands of the specification that the device does without. */
+/* Whether a command of the specification is switched off. */
 static bool
-is_unsupported(uint16_t cmd)
+is_unsupported(const struct refdev *dev, uint16_t cmd)
 {
 	switch (cmd) {
 	case VFIO_USER_DEVICE_GET_REGION_IO_FDS:
+		return !dev->config.io_fds;
 	case VFIO_USER_REGION_WRITE_MULTI:
+		return !dev->write_multi;
 	case VFIO_USER_DEVICE_FEATURE:
+		return !dev->config.migration && !dev->config.dirty_log;
 	case VFIO_USER_MIG_DATA_READ:
 	case VFIO_USER_MIG_DATA_WRITE:
-		return true;
+		return !dev->config.migration;
 	default:
 		return false;
 	}
@@ -119,6 +151,14 @@ refdev_max_message(const struct refdev *dev)
 	return data > MAX_CONTROL_MESSAGE ? data : MAX_CONTROL_MESSAGE;
 }
 
+/* Replies make sense as long as some are to come. */
+static bool
+is_reply(const struct refdev *dev, const struct vfio_user_header *header)
+{
+	return (header->flags & VFIO_USER_F_TYPE_MASK) == VFIO_USER_F_TYPE_REPLY &&
+		refdev_awaits_answers(dev);
+}
+
 ssize_t
 refdev_message_size(struct refdev *dev, const uint8_t *bytes, size_t len)
 {
@@ -127,7 +167,8 @@ refdev_message_size(struct refdev *dev, const uint8_t *bytes, size_t len)
 	if (len < sizeof(header))
 		return 0;
 	memcpy(&header, bytes, sizeof(header));
-	if ((header.flags & VFIO_USER_F_TYPE_MASK) != VFIO_USER_F_TYPE_COMMAND) {
+	if ((header.flags & VFIO_USER_F_TYPE_MASK) != VFIO_USER_F_TYPE_COMMAND &&
+		!is_reply(dev, &header)) {
 		refdev_hang_up(
 			dev, "message %u is no command: flags 0x%x", header.msg_id, header.flags);
 		return -EPROTO;
@@ -173,7 +214,7 @@ dispatch(struct refdev *dev, const struct vfio_user_header *header, const struct
 	if (!dev->negotiated && header->cmd != VFIO_USER_VERSION)
 		return refdev_hang_up(dev, "message %u has command %u before VFIO_USER_VERSION",
 			header->msg_id, header->cmd);
-	if (is_unsupported(header->cmd))
+	if (is_unsupported(dev, header->cmd))
 		return -EOPNOTSUPP;
 	if (header->cmd >= VFIO_USER_MAX || commands[header->cmd].handle == NULL)
 		return -EINVAL;
@@ -240,6 +281,17 @@ check_frame(struct refdev *dev, const struct vuc_loopback_msg *req,
 	return 0;
 }
 
+/* By the main socket or by the twin: there is one of them that replies come by. */
+static int
+handle_reply(struct refdev *dev, const struct vuc_loopback_msg *msg, bool by_twin)
+{
+	if (by_twin != dev->twin) {
+		refdev_hang_up(dev, "reply by the %s socket", by_twin ? "twin" : "main");
+		return -EPROTO;
+	}
+	return refdev_answer_handle(dev, msg) == 0 ? 0 : -EPROTO;
+}
+
 int
 refdev_handle(struct refdev *dev, struct vuc_loopback_msg *req, struct vuc_loopback_msg *reply)
 {
@@ -251,6 +303,8 @@ refdev_handle(struct refdev *dev, struct vuc_loopback_msg *req, struct vuc_loopb
 	if (rc != 0)
 		return rc;
 	memcpy(&header, req->bytes, sizeof(header));
+	if (is_reply(dev, &header))
+		return handle_reply(dev, req, false);
 	in = (struct refdev_body){
 		.bytes = req->bytes + sizeof(header),
 		.len = req->len - sizeof(header),
@@ -270,4 +324,18 @@ refdev_handle(struct refdev *dev, struct vuc_loopback_msg *req, struct vuc_loopb
 	if ((header.flags & VFIO_USER_F_NO_REPLY) == 0)
 		finish_reply(reply, &header, rc, &out);
 	return 0;
+}
+
+int
+refdev_handle_twin(struct refdev *dev, const struct vuc_loopback_msg *msg)
+{
+	struct vfio_user_header header;
+
+	memcpy(&header, msg->bytes, sizeof(header));
+	if (!is_reply(dev, &header)) {
+		refdev_hang_up(dev, "message %u by the twin socket is no reply: flags 0x%x",
+			header.msg_id, header.flags);
+		return -EPROTO;
+	}
+	return handle_reply(dev, msg, true);
 }

@@ -25,6 +25,11 @@ enum option_key {
 	OPT_PGSIZES,
 	OPT_MINOR,
 	OPT_FAULT,
+	OPT_NO_TWIN_SOCKET,
+	OPT_NO_WRITE_MULTI,
+	OPT_NO_MIGRATION,
+	OPT_NO_DIRTY_LOG,
+	OPT_NO_IO_FDS,
 	OPT_VERBOSE,
 	OPT_HELP,
 	OPT_VERSION,
@@ -42,6 +47,11 @@ static const struct option long_options[] = {
 	{"max-dma-maps", required_argument, NULL, OPT_MAX_DMA_MAPS},
 	{"pgsizes", required_argument, NULL, OPT_PGSIZES},
 	{"minor", required_argument, NULL, OPT_MINOR},
+	{"no-twin-socket", no_argument, NULL, OPT_NO_TWIN_SOCKET},
+	{"no-write-multi", no_argument, NULL, OPT_NO_WRITE_MULTI},
+	{"no-migration", no_argument, NULL, OPT_NO_MIGRATION},
+	{"no-dirty-log", no_argument, NULL, OPT_NO_DIRTY_LOG},
+	{"no-io-fds", no_argument, NULL, OPT_NO_IO_FDS},
 	{"fault", required_argument, NULL, OPT_FAULT},
 	{"verbose", no_argument, NULL, OPT_VERBOSE},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -65,14 +75,20 @@ static const char help[] =
 	"  --max-dma-maps=N         DMA mappings at a time (default 65535)\n"
 	"  --pgsizes=N              page sizes for DMA mappings, or'ed together (default 4096)\n"
 	"  --minor=N                highest minor version of the protocol (default 2)\n"
+	"  --no-twin-socket         send the device's commands over the client's socket\n"
+	"  --no-write-multi         know nothing of REGION_WRITE_MULTI\n"
+	"  --no-migration           nor of migration\n"
+	"  --no-dirty-log           nor of logging what the device writes\n"
+	"  --no-io-fds              nor of DEVICE_GET_REGION_IO_FDS\n"
 	"  --fault=SPEC             misbehave: KIND[=VALUE][@COMMAND][#N]\n"
 	"  --verbose                one line a message on stderr\n"
 	"  --help                   print this and exit\n"
 	"  --version                print the version and exit\n"
 	"\n"
 	"Faults: delay=MS, drop, duplicate, truncate=BYTES, split, wrong-id, wrong-size=SIZE,\n"
-	"wrong-count, wrong-type, wrong-cmd, wrong-version[=major|minor], bad-json=TEXT,\n"
-	"extra-fds=COUNT, argsz=SIZE, cap-loop, error=ERRNO, close, never, close-on-accept.\n"
+	"length=BYTES, wrong-count, wrong-type, wrong-cmd, wrong-version[=major|minor],\n"
+	"bad-json=TEXT, extra-fds=COUNT, argsz=SIZE, cap-loop, fd-index=N, error=ERRNO, close,\n"
+	"never, close-on-accept.\n"
 	"COMMAND is one like region_read; #N means the Nth reply only.\n";
 
 /* Returns whether text is a number within the bounds; says what is wrong otherwise. */
@@ -166,6 +182,31 @@ set_device_option(struct refdev_config *device, int key, const char *text)
 	}
 }
 
+/* The options that take something away from the device; false for others. */
+static bool
+switch_off(struct refdev_config *device, int key)
+{
+	switch (key) {
+	case OPT_NO_TWIN_SOCKET:
+		device->twin_socket = false;
+		return true;
+	case OPT_NO_WRITE_MULTI:
+		device->write_multi = false;
+		return true;
+	case OPT_NO_MIGRATION:
+		device->migration = false;
+		return true;
+	case OPT_NO_DIRTY_LOG:
+		device->dirty_log = false;
+		return true;
+	case OPT_NO_IO_FDS:
+		device->io_fds = false;
+		return true;
+	default:
+		return false;
+	}
+}
+
 static bool
 set_option(struct refdev_options *options, int key, const char *text)
 {
@@ -190,7 +231,8 @@ set_option(struct refdev_options *options, int key, const char *text)
 	case OPT_FAULT:
 		return read_fault(text, &options->faults);
 	default:
-		return set_device_option(&options->device, key, text);
+		return switch_off(&options->device, key) ||
+			set_device_option(&options->device, key, text);
 	}
 }
 

@@ -5,7 +5,7 @@
 /*
  * The reference device and its side of the vfio-user protocol, written from the specification
  * (QEMU's docs/interop/vfio-user.rst) without any of the client's code. Messages in, replies out:
- * no sockets, no threads, no clock. docs/refdev.md tells what the device does.
+ * no I/O on sockets, no threads. docs/refdev.md tells what the device does.
  */
 
 #include <stdbool.h>
@@ -31,6 +31,12 @@ struct refdev_config {
 	uint32_t max_dma_maps;       /* at least 1 */
 	uint64_t pgsizes; /* powers of two or'ed together, at least one, none below 4096 */
 	uint64_t serial;  /* the device serial number in config space */
+	bool commands;    /* whoever runs the device sends its commands and watches its events */
+	bool twin_socket; /* a socket for commands, where there are any and the client asks */
+	bool write_multi; /* what may be switched off, each of it on by default */
+	bool migration;
+	bool dirty_log;
+	bool io_fds;
 };
 
 void refdev_config_init(struct refdev_config *config);
@@ -63,6 +69,27 @@ size_t refdev_max_message(const struct refdev *dev);
  * not whole; -EPROTO for a header after which the stream can't be understood.
  */
 ssize_t refdev_message_size(struct refdev *dev, const uint8_t *bytes, size_t len);
+
+/*
+ * Commands of the device, for those who said so in the config. A reply to one comes to
+ * refdev_handle() or, with a twin socket, to refdev_handle_twin().
+ */
+bool refdev_has_command(const struct refdev *dev);
+/* Put the next one into msg, which has room for refdev_max_message() bytes; false: there is none.
+ */
+bool refdev_next_command(struct refdev *dev, struct vuc_loopback_msg *msg);
+/* Whether replies are to come. */
+bool refdev_awaits_answers(const struct refdev *dev);
+/* The device's end of a twin socket that was just negotiated, for the caller to close; or -1. */
+int refdev_take_twin(struct refdev *dev);
+/* A whole message that came by the twin socket. Returns as refdev_handle(). */
+int refdev_handle_twin(struct refdev *dev, const struct vuc_loopback_msg *msg);
+
+/* Descriptors that something happens on: those of fds that are not -1. Returns how many. */
+#define REFDEV_MAX_EVENT_FDS 3u
+unsigned int refdev_event_fds(const struct refdev *dev, int *fds);
+/* Look at all of them, without waiting. */
+void refdev_take_events(struct refdev *dev);
 
 /* Whether the specification lets the command that begins with a whole header carry descriptors. */
 bool refdev_message_takes_fds(const uint8_t *bytes);

@@ -89,20 +89,28 @@ refdev_region_read_handle(struct refdev *dev, const struct refdev_body *in, stru
 }
 
 int
+refdev_region_write(
+	struct refdev *dev, const struct vfio_user_region_access *access, const uint8_t *data)
+{
+	const struct refdev_region *region = find_region(dev, access);
+
+	return region != NULL ? region->write(dev, (uint32_t)access->offset, data, access->count)
+			      : -EINVAL;
+}
+
+int
 refdev_region_write_handle(
 	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
 {
-	const struct refdev_region *region;
 	struct vfio_user_region_access access;
 	int rc;
 
 	memcpy(&access, in->bytes, sizeof(access));
-	region = find_region(dev, &access);
-	if (region == NULL || in->len - sizeof(access) != access.count)
+	if (in->len - sizeof(access) != access.count)
 		return -EINVAL;
 	if (out->size < sizeof(access))
 		return -EMSGSIZE;
-	rc = region->write(dev, (uint32_t)access.offset, in->bytes + sizeof(access), access.count);
+	rc = refdev_region_write(dev, &access, in->bytes + sizeof(access));
 	if (rc != 0)
 		return rc;
 	memcpy(out->bytes, &access, sizeof(access));

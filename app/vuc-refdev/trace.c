@@ -54,3 +54,18 @@ refdev_trace(const char *name, const struct vuc_loopback_msg *request, unsigned 
 		refdev_command_name(header.cmd), header.cmd, header.msg_id, request->len, nr_fds,
 		body, header.flags & VFIO_USER_F_NO_REPLY ? " no_reply" : "", answer);
 }
+
+void
+refdev_trace_command(const char *name, const struct vuc_loopback_msg *msg)
+{
+	struct vfio_user_dma_region_access access = {0};
+	struct vfio_user_header header;
+	size_t len = msg->len - sizeof(header);
+
+	memcpy(&header, msg->bytes, sizeof(header));
+	memcpy(&access, msg->bytes + sizeof(header), len < sizeof(access) ? len : sizeof(access));
+	refdev_report("%s: %s (%u) id %u, %zu bytes, address 0x%llx count %llu, %s", name,
+		refdev_command_name(header.cmd), header.cmd, header.msg_id, msg->len,
+		(unsigned long long)access.addr, (unsigned long long)access.count,
+		header.flags & VFIO_USER_F_TYPE_REPLY ? "reply" : "command");
+}

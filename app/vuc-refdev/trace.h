@@ -8,4 +8,7 @@
 void refdev_trace(const char *name, const struct vuc_loopback_msg *request, unsigned int nr_fds,
 	const struct vuc_loopback_msg *reply);
 
+/* One line about a command of the device, or the reply to one by the twin socket. */
+void refdev_trace_command(const char *name, const struct vuc_loopback_msg *msg);
+
 #endif /* REFDEV_TRACE_H */

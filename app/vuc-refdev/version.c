@@ -2,17 +2,20 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <json-c/json.h>
 
 #include "device.h"
 
-/* What the client said of itself. Only the first matters to the device; the rest is checked. */
+/* What the client said of itself. Some of it matters to the device; the rest is checked. */
 struct capabilities {
 	uint64_t max_msg_fds;
 	uint64_t max_data_xfer_size;
 	uint64_t max_dma_maps;
 	uint64_t pgsizes;
+	bool twin_socket;
+	bool write_multiple;
 };
 
 /* Absent members leave *value as it is. */
@@ -34,13 +37,28 @@ get_number(json_object *object, const char *name, uint64_t min, uint64_t *value)
 }
 
 static int
-check_type(json_object *object, const char *name, json_type type)
+get_bool(json_object *object, const char *name, bool *value)
 {
 	json_object *member;
 
 	if (!json_object_object_get_ex(object, name, &member))
 		return 0;
-	return json_object_is_type(member, type) ? 0 : -EINVAL;
+	if (!json_object_is_type(member, json_type_boolean))
+		return -EINVAL;
+	*value = json_object_get_boolean(member);
+	return 0;
+}
+
+static int
+get_twin_socket(json_object *object, bool *value)
+{
+	json_object *member;
+
+	if (!json_object_object_get_ex(object, "twin_socket", &member))
+		return 0;
+	if (!json_object_is_type(member, json_type_object))
+		return -EINVAL;
+	return get_bool(member, "supported", value);
 }
 
 static int
@@ -50,8 +68,8 @@ get_capabilities(json_object *object, struct capabilities *caps)
 		get_number(object, "max_data_xfer_size", 1, &caps->max_data_xfer_size) != 0 ||
 		get_number(object, "max_dma_maps", 1, &caps->max_dma_maps) != 0 ||
 		get_number(object, "pgsizes", 1, &caps->pgsizes) != 0 ||
-		check_type(object, "twin_socket", json_type_object) != 0 ||
-		check_type(object, "write_multiple", json_type_boolean) != 0)
+		get_twin_socket(object, &caps->twin_socket) != 0 ||
+		get_bool(object, "write_multiple", &caps->write_multiple) != 0)
 		return -EINVAL;
 	return 0;
 }
@@ -120,20 +138,61 @@ encode(const struct refdev *dev, uint16_t minor, struct refdev_body *out)
 	memcpy(out->bytes, &version, sizeof(version));
 	n = snprintf((char *)out->bytes + sizeof(version), room,
 		"{\"capabilities\":{\"max_msg_fds\":%u,\"max_data_xfer_size\":%u,"
-		"\"max_dma_maps\":%u,\"pgsizes\":%llu}}",
+		"\"max_dma_maps\":%u,\"pgsizes\":%llu%s%s}}",
 		dev->config.max_msg_fds, dev->config.max_data_xfer_size, dev->config.max_dma_maps,
-		(unsigned long long)dev->config.pgsizes);
+		(unsigned long long)dev->config.pgsizes,
+		dev->twin ? ",\"twin_socket\":{\"supported\":true,\"fd_index\":0}" : "",
+		dev->write_multi ? ",\"write_multiple\":true" : "");
 	if (n < 0 || (size_t)n >= room)
 		return -EMSGSIZE;
 	out->len = sizeof(version) + (size_t)n + 1;
 	return 0;
 }
 
+/* The client's end goes with the reply. */
+static int
+open_twin(struct refdev *dev, struct refdev_body *out)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+		return -errno;
+	dev->twin_fd = ends[0];
+	out->fds[out->nr_fds++] = ends[1];
+	return 0;
+}
+
+int
+refdev_take_twin(struct refdev *dev)
+{
+	int fd = dev->twin_fd;
+
+	dev->twin_fd = -1;
+	return fd;
+}
+
+static uint32_t
+at_most_u32(uint64_t number)
+{
+	return number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
+}
+
+static void
+agree(struct refdev *dev, const struct capabilities *caps)
+{
+	dev->client_max_msg_fds = at_most_u32(caps->max_msg_fds);
+	dev->client_max_data_xfer_size = at_most_u32(caps->max_data_xfer_size);
+	dev->write_multi = dev->config.write_multi && caps->write_multiple;
+	dev->twin = dev->config.commands && dev->config.twin_socket && caps->twin_socket &&
+		caps->max_msg_fds > 0;
+}
+
 int
 refdev_version_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
 {
-	struct capabilities caps = {.max_msg_fds = 1};
+	struct capabilities caps = {.max_msg_fds = 1, .max_data_xfer_size = 1024 * 1024};
 	struct vfio_user_version theirs;
+	uint16_t minor;
 	int rc;
 
 	if (dev->negotiated)
@@ -143,13 +202,15 @@ refdev_version_handle(struct refdev *dev, const struct refdev_body *in, struct r
 		return refdev_hang_up(dev, "client proposes version %u.%u, spoken is %u.%u",
 			theirs.major, theirs.minor, REFDEV_MAJOR, dev->config.minor);
 	rc = decode_data((const char *)in->bytes + sizeof(theirs), in->len - sizeof(theirs), &caps);
-	if (rc == 0)
-		rc = encode(dev,
-			theirs.minor < dev->config.minor ? theirs.minor : dev->config.minor, out);
 	if (rc != 0)
 		return rc;
-	dev->client_max_msg_fds =
-		caps.max_msg_fds > UINT32_MAX ? UINT32_MAX : (uint32_t)caps.max_msg_fds;
+	agree(dev, &caps);
+	minor = theirs.minor < dev->config.minor ? theirs.minor : dev->config.minor;
+	rc = encode(dev, minor, out);
+	if (rc == 0 && dev->twin)
+		rc = open_twin(dev, out);
+	if (rc != 0)
+		return rc;
 	dev->negotiated = true;
 	return 0;
 }

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <string.h>
+
+#include "device.h"
+
+#define MIN_PAGE_SIZE 4096u
+#define MAX_PAGE_SIZE (1u << 30)
+
+/* Ranges of one start; a message has room for no more than this anyway in most cases. */
+#define MAX_RANGES 65536u
+
+static bool
+is_power_of_two(uint64_t n)
+{
+	return n != 0 && (n & (n - 1)) == 0;
+}
+
+static bool
+make_interval(uint64_t addr, uint64_t size, struct refdev_interval *out)
+{
+	*out = (struct refdev_interval){.first = addr};
+	return size > 0 && !__builtin_add_overflow(addr, size - 1, &out->last);
+}
+
+/* Note whole pages, as far as they are logged. */
+static int
+mark_in_range(
+	struct refdev_dirty *dirty, struct refdev_interval pages, struct refdev_interval range)
+{
+	if (pages.first < range.first)
+		pages.first = range.first;
+	if (pages.last > range.last)
+		pages.last = range.last;
+	return refdev_intervals_add(&dirty->written, pages);
+}
+
+void
+refdev_dirty_mark(struct refdev *dev, uint64_t addr, uint64_t len)
+{
+	struct refdev_dirty *dirty = &dev->dirty;
+	const struct refdev_intervals *ranges = &dirty->ranges;
+	struct refdev_interval pages;
+	int rc = 0;
+
+	if (!dirty->started)
+		return;
+	pages.first = addr & ~(dirty->page_size - 1);
+	pages.last = (addr + (len - 1)) | (dirty->page_size - 1);
+	if (dirty->everything)
+		rc = refdev_intervals_add(&dirty->written, pages);
+	for (size_t i = refdev_intervals_find(ranges, pages.first);
+		i < ranges->nr && ranges->list[i].first <= pages.last && rc == 0; i++)
+		rc = mark_in_range(dirty, pages, ranges->list[i]);
+	if (rc != 0)
+		dirty->incomplete = true;
+}
+
+uint64_t
+refdev_dirty_bitmap_size(uint64_t size, uint64_t page_size)
+{
+	uint64_t pages;
+
+	if (size == 0 || !is_power_of_two(page_size))
+		return 0;
+	pages = (size - 1) / page_size + 1;
+	return pages <= (uint64_t)UINT32_MAX * 8 ? (pages + 63) / 64 * 8 : 0;
+}
+
+static void
+set_bits(uint8_t *bitmap, uint64_t first, uint64_t last)
+{
+	for (uint64_t bit = first; bit <= last; bit++)
+		bitmap[bit / 8] = (uint8_t)(bitmap[bit / 8] | 1u << bit % 8);
+}
+
+/* The part of a written interval that lies in the one asked for. */
+static void
+report_written(struct refdev_interval written, struct refdev_interval asked, uint64_t page_size,
+	uint8_t *bitmap)
+{
+	uint64_t first = written.first > asked.first ? written.first : asked.first;
+	uint64_t last = written.last < asked.last ? written.last : asked.last;
+
+	set_bits(bitmap, (first - asked.first) / page_size, (last - asked.first) / page_size);
+}
+
+int
+refdev_dirty_take(
+	struct refdev *dev, struct refdev_interval asked, uint64_t page_size, uint8_t *bitmap)
+{
+	struct refdev_dirty *dirty = &dev->dirty;
+	const struct refdev_intervals *written = &dirty->written;
+	uint64_t bytes = refdev_dirty_bitmap_size(asked.last - asked.first + 1, page_size);
+
+	if (!dirty->started || bytes == 0)
+		return -EINVAL;
+	if (!dirty->everything && !refdev_intervals_contain(&dirty->ranges, asked))
+		return -EINVAL;
+	memset(bitmap, 0, bytes);
+	if (dirty->incomplete)
+		report_written(asked, asked, page_size, bitmap);
+	for (size_t i = refdev_intervals_find(written, asked.first);
+		i < written->nr && written->list[i].first <= asked.last; i++)
+		report_written(written->list[i], asked, page_size, bitmap);
+	return refdev_intervals_remove(&dirty->written, asked);
+}
+
+void
+refdev_dirty_stop(struct refdev *dev)
+{
+	refdev_intervals_clear(&dev->dirty.ranges);
+	refdev_intervals_clear(&dev->dirty.written);
+	dev->dirty = (struct refdev_dirty){0};
+}
+
+static uint64_t
+nearest_page_size(uint64_t hint)
+{
+	if (hint < MIN_PAGE_SIZE)
+		return MIN_PAGE_SIZE;
+	if (hint > MAX_PAGE_SIZE)
+		return MAX_PAGE_SIZE;
+	while (!is_power_of_two(hint))
+		hint &= hint - 1;
+	return hint;
+}
+
+static int
+add_range(struct refdev_intervals *ranges, const uint8_t *at)
+{
+	struct vfio_user_device_feature_dma_logging_range wire;
+	struct refdev_interval range;
+
+	memcpy(&wire, at, sizeof(wire));
+	if (!make_interval(wire.iova, wire.length, &range) || refdev_intervals_touch(ranges, range))
+		return -EINVAL;
+	return refdev_intervals_add(ranges, range);
+}
+
+int
+refdev_dirty_start_set(struct refdev *dev, uint8_t *data, size_t len)
+{
+	struct vfio_user_device_feature_dma_logging_control control;
+	struct vfio_user_device_feature_dma_logging_range range;
+	struct refdev_intervals ranges = {0};
+	int rc = 0;
+
+	if (dev->dirty.started || len < sizeof(control))
+		return -EINVAL;
+	memcpy(&control, data, sizeof(control));
+	if (control.num_ranges > MAX_RANGES || control.reserved != 0 ||
+		len - sizeof(control) != control.num_ranges * sizeof(range))
+		return -EINVAL;
+	for (uint32_t i = 0; i < control.num_ranges && rc == 0; i++)
+		rc = add_range(&ranges, data + sizeof(control) + i * sizeof(range));
+	if (rc != 0) {
+		refdev_intervals_clear(&ranges);
+		return rc;
+	}
+	control.page_size = nearest_page_size(control.page_size);
+	memcpy(data, &control, sizeof(control));
+	dev->dirty = (struct refdev_dirty){
+		.started = true,
+		.everything = control.num_ranges == 0,
+		.page_size = control.page_size,
+		.ranges = ranges,
+	};
+	return 0;
+}
+
+int
+refdev_dirty_stop_set(struct refdev *dev, uint8_t *data, size_t len)
+{
+	(void)data;
+	if (!dev->dirty.started || len != 0)
+		return -EINVAL;
+	refdev_dirty_stop(dev);
+	return 0;
+}
+
+/* The answer begins as the request does, and has the bitmap behind it. */
+int
+refdev_dirty_report_get(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
+{
+	struct vfio_user_device_feature_dma_logging_report report;
+	struct vfio_user_device_feature fixed;
+	size_t head = sizeof(fixed) + sizeof(report);
+	struct refdev_interval asked;
+	uint64_t bytes;
+	int rc;
+
+	if (in->len < head)
+		return -EINVAL;
+	memcpy(&fixed, in->bytes, sizeof(fixed));
+	memcpy(&report, in->bytes + sizeof(fixed), sizeof(report));
+	bytes = refdev_dirty_bitmap_size(report.length, report.page_size);
+	if (bytes == 0 || !make_interval(report.iova, report.length, &asked) ||
+		fixed.argsz < head || bytes > fixed.argsz - head)
+		return -EINVAL;
+	if (out->size < head + bytes)
+		return -EMSGSIZE;
+	rc = refdev_dirty_take(dev, asked, report.page_size, out->bytes + head);
+	if (rc != 0)
+		return rc;
+	fixed.argsz = (uint32_t)(head + bytes);
+	memcpy(out->bytes, &fixed, sizeof(fixed));
+	memcpy(out->bytes + sizeof(fixed), &report, sizeof(report));
+	out->len = head + bytes;
+	return 0;
+}

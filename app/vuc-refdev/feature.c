@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* VFIO_USER_DEVICE_FEATURE: which features there are, and who answers for them. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "device.h"
+
+#define GET     ((uint32_t)VFIO_DEVICE_FEATURE_GET)
+#define SET     ((uint32_t)VFIO_DEVICE_FEATURE_SET)
+#define PROBE   ((uint32_t)VFIO_DEVICE_FEATURE_PROBE)
+#define INDEX   ((uint32_t)VFIO_DEVICE_FEATURE_MASK)
+#define METHODS (GET | SET)
+
+struct feature {
+	/* Body to body, fixed part included; NULL where nothing can be got. */
+	int (*get)(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
+	/* The data, which may be changed to what the answer says; NULL where nothing can be set. */
+	int (*set)(struct refdev *dev, uint8_t *data, size_t len);
+	bool is_logging; /* belongs to logging, else to migration */
+};
+
+static const struct feature features[] = {
+	[VFIO_DEVICE_FEATURE_MIGRATION] = {.get = refdev_migration_flags_get},
+	[VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE] =
+		{
+			.get = refdev_migration_state_get,
+			.set = refdev_migration_state_set,
+		},
+	[VFIO_DEVICE_FEATURE_DMA_LOGGING_START] =
+		{
+			.set = refdev_dirty_start_set,
+			.is_logging = true,
+		},
+	[VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP] =
+		{
+			.set = refdev_dirty_stop_set,
+			.is_logging = true,
+		},
+	[VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT] =
+		{
+			.get = refdev_dirty_report_get,
+			.is_logging = true,
+		},
+};
+
+static const struct feature *
+find_feature(const struct refdev *dev, uint32_t index)
+{
+	const struct feature *feature;
+
+	if (index >= sizeof(features) / sizeof(features[0]))
+		return NULL;
+	feature = &features[index];
+	if (feature->get == NULL && feature->set == NULL)
+		return NULL;
+	if (!(feature->is_logging ? dev->config.dirty_log : dev->config.migration))
+		return NULL;
+	return feature;
+}
+
+static bool
+supports(const struct feature *feature, uint32_t methods)
+{
+	return ((methods & GET) == 0 || feature->get != NULL) &&
+		((methods & SET) == 0 || feature->set != NULL);
+}
+
+int
+refdev_feature_reply(
+	struct refdev_body *out, const struct refdev_body *in, const void *data, size_t data_len)
+{
+	struct vfio_user_device_feature fixed;
+	size_t len = sizeof(fixed) + data_len;
+
+	memcpy(&fixed, in->bytes, sizeof(fixed));
+	if (fixed.argsz < len)
+		return -EINVAL;
+	if (out->size < len)
+		return -EMSGSIZE;
+	fixed.argsz = (uint32_t)len;
+	memcpy(out->bytes, &fixed, sizeof(fixed));
+	if (data_len > 0)
+		memcpy(out->bytes + sizeof(fixed), data, data_len);
+	out->len = len;
+	return 0;
+}
+
+/* The answer has what the request has; so it is checked for room before anything is done. */
+static int
+set_feature(struct refdev *dev, const struct feature *feature, const struct refdev_body *in,
+	struct refdev_body *out)
+{
+	uint8_t *data = in->bytes + sizeof(struct vfio_user_device_feature);
+	size_t len = in->len - sizeof(struct vfio_user_device_feature);
+	int rc = refdev_feature_reply(out, in, data, len);
+
+	if (rc == 0)
+		rc = feature->set(dev, data, len);
+	return rc != 0 ? rc : refdev_feature_reply(out, in, data, len);
+}
+
+int
+refdev_feature_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
+{
+	struct vfio_user_device_feature fixed;
+	const struct feature *feature;
+
+	memcpy(&fixed, in->bytes, sizeof(fixed));
+	feature = find_feature(dev, fixed.flags & INDEX);
+	if (feature == NULL)
+		return -ENOTTY;
+	if ((fixed.flags & ~(INDEX | METHODS | PROBE)) != 0 || !supports(feature, fixed.flags))
+		return -EINVAL;
+	if (fixed.flags & PROBE)
+		return refdev_feature_reply(out, in, NULL, 0);
+	switch (fixed.flags & METHODS) {
+	case GET:
+		return feature->get(dev, in, out);
+	case SET:
+		return set_feature(dev, feature, in, out);
+	default:
+		return -EINVAL;
+	}
+}
