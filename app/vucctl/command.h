@@ -2,7 +2,9 @@
 #ifndef VUCCTL_COMMAND_H
 #define VUCCTL_COMMAND_H
 
-/* A command of vucctl: a row of the table in main.c, and a file of its own. */
+#include <stddef.h>
+
+/* A command of vucctl: a row of the table in main.c or in a group's file, and a file of its own. */
 struct vucctl_command {
 	const char *name;
 	const char *summary; /* one line for the list of commands */
@@ -11,6 +13,37 @@ struct vucctl_command {
 	int (*run)(int argc, char *argv[]);
 };
 
+/* Print the list of commands for a help text. */
+void vucctl_commands_print(const struct vucctl_command *commands, size_t n);
+
+/* Run the command that argv[0] names. group is the name of the group whose commands these are, NULL
+ * for those of vucctl itself. Returns the exit status. */
+int vucctl_commands_run(
+	const char *group, const struct vucctl_command *commands, size_t n, int argc, char *argv[]);
+
+/* A command that has commands of its own, like "irq". */
+struct vucctl_group {
+	const char *name;
+	const char *purpose; /* a sentence for its help */
+	const struct vucctl_command *commands;
+	size_t nr_commands;
+};
+
+/* Run a group: argv[0] is its name. Returns the exit status. */
+int vucctl_group_run(const struct vucctl_group *group, int argc, char *argv[]);
+
 int vucctl_probe_command(int argc, char *argv[]);
+int vucctl_read_command(int argc, char *argv[]);
+int vucctl_write_command(int argc, char *argv[]);
+int vucctl_reset_command(int argc, char *argv[]);
+int vucctl_irq_command(int argc, char *argv[]);
+int vucctl_irq_wait_command(int argc, char *argv[]);
+int vucctl_irq_mask_command(int argc, char *argv[]);
+int vucctl_irq_unmask_command(int argc, char *argv[]);
+int vucctl_irq_trigger_command(int argc, char *argv[]);
+int vucctl_dma_selftest_command(int argc, char *argv[]);
+int vucctl_migrate_command(int argc, char *argv[]);
+int vucctl_migrate_save_command(int argc, char *argv[]);
+int vucctl_migrate_load_command(int argc, char *argv[]);
 
 #endif /* VUCCTL_COMMAND_H */

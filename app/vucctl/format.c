@@ -2,7 +2,6 @@
 #include "format.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <string.h>
 
 #define ROW 16
@@ -53,30 +52,48 @@ vucctl_flags_print(FILE *out, uint32_t value, const struct vucctl_flag *flags)
 }
 
 void
-vucctl_foreign_print(FILE *out, const char *text)
+vucctl_foreign_bytes_print(FILE *out, const uint8_t *text, size_t len)
 {
-	const unsigned char *c;
+	size_t i;
 
-	for (c = (const unsigned char *)text; *c != '\0'; c++) {
-		if (*c >= ' ' && *c <= '~')
-			putc(*c, out);
+	for (i = 0; i < len; i++) {
+		if (text[i] >= ' ' && text[i] <= '~')
+			putc(text[i], out);
 		else
-			fprintf(out, "\\x%02x", *c);
+			fprintf(out, "\\x%02x", text[i]);
 	}
 }
 
 void
-vucctl_hex_row_print(FILE *out, size_t offset, const uint8_t *bytes, size_t len)
+vucctl_foreign_print(FILE *out, const char *text)
+{
+	vucctl_foreign_bytes_print(out, (const uint8_t *)text, strlen(text));
+}
+
+bool
+vucctl_value_print(FILE *out, const uint8_t *bytes, size_t len)
+{
+	if (len != 1 && len != 2 && len != 4 && len != 8)
+		return false;
+	fputs("0x", out);
+	while (len > 0)
+		fprintf(out, "%02x", bytes[--len]);
+	return true;
+}
+
+void
+vucctl_hex_row_print(FILE *out, uint64_t offset, const uint8_t *bytes, size_t len)
 {
 	size_t i;
 
-	fprintf(out, "%02zx:", offset);
+	fprintf(out, "%02" PRIx64 ":", offset);
 	for (i = 0; i < len; i++)
 		fprintf(out, " %02x", bytes[i]);
 }
 
 void
-vucctl_hexdump_print(FILE *out, const char *indent, const uint8_t *bytes, size_t len)
+vucctl_hexdump_print_at(
+	FILE *out, const char *indent, uint64_t base, const uint8_t *bytes, size_t len)
 {
 	bool before = false, same;
 	size_t offset, count;
@@ -91,7 +108,13 @@ vucctl_hexdump_print(FILE *out, const char *indent, const uint8_t *bytes, size_t
 		if (same)
 			continue;
 		fputs(indent, out);
-		vucctl_hex_row_print(out, offset, bytes + offset, count);
+		vucctl_hex_row_print(out, base + offset, bytes + offset, count);
 		putc('\n', out);
 	}
+}
+
+void
+vucctl_hexdump_print(FILE *out, const char *indent, const uint8_t *bytes, size_t len)
+{
+	vucctl_hexdump_print_at(out, indent, 0, bytes, len);
 }

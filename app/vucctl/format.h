@@ -4,6 +4,7 @@
 
 /* Pieces of text output. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,11 +32,19 @@ void vucctl_flags_print(FILE *out, uint32_t value, const struct vucctl_flag *fla
 
 /* Print text that came from outside: what is not printable ASCII as \xNN. */
 void vucctl_foreign_print(FILE *out, const char *text);
+void vucctl_foreign_bytes_print(FILE *out, const uint8_t *text, size_t len);
+
+/* Print 1, 2, 4 or 8 bytes as the little-endian number that they are, "0x00ff". Returns false, and
+ * prints nothing, for any other length. */
+bool vucctl_value_print(FILE *out, const uint8_t *bytes, size_t len);
 
 /* Print one row of up to 16 bytes: "1f0: 00 11 ...", without a newline. */
-void vucctl_hex_row_print(FILE *out, size_t offset, const uint8_t *bytes, size_t len);
+void vucctl_hex_row_print(FILE *out, uint64_t offset, const uint8_t *bytes, size_t len);
 
-/* Print bytes in rows, each after indent; rows that equal the one before become one '*'. */
+/* Print bytes in rows, each after indent; rows that equal the one before become one '*'. The first
+ * byte is the one at offset base. */
 void vucctl_hexdump_print(FILE *out, const char *indent, const uint8_t *bytes, size_t len);
+void vucctl_hexdump_print_at(
+	FILE *out, const char *indent, uint64_t base, const uint8_t *bytes, size_t len);
 
 #endif /* VUCCTL_FORMAT_H */

@@ -21,19 +21,30 @@ vucctl_json_finish(struct vucctl_json *json)
 	json->root = NULL;
 }
 
-int
-vucctl_json_print(FILE *out, struct vucctl_json *json)
+static int
+print(FILE *out, struct vucctl_json *json, int flags)
 {
 	const char *text;
 
 	if (json->failed)
 		return -ENOMEM;
-	text = json_object_to_json_string_ext(json->root,
-		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+	text = json_object_to_json_string_ext(json->root, flags | JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (text == NULL)
 		return -ENOMEM;
 	fprintf(out, "%s\n", text);
 	return 0;
+}
+
+int
+vucctl_json_print(FILE *out, struct vucctl_json *json)
+{
+	return print(out, json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED);
+}
+
+int
+vucctl_json_print_line(FILE *out, struct vucctl_json *json)
+{
+	return print(out, json, JSON_C_TO_STRING_PLAIN);
 }
 
 /* Takes child, which may be NULL for null. Returns whether it is in its place. */

@@ -24,6 +24,9 @@ void vucctl_json_finish(struct vucctl_json *json);
 /* Print the root, pretty, and a newline. Returns 0; -ENOMEM when this or a step before failed. */
 int vucctl_json_print(FILE *out, struct vucctl_json *json);
 
+/* The same, all on one line. */
+int vucctl_json_print_line(FILE *out, struct vucctl_json *json);
+
 /*
  * Each of these adds a member to an object, or an element to an array when key is NULL. What they
  * return is valid until the root is freed, and NULL after a failure, which all of them take.

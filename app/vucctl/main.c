@@ -14,6 +14,12 @@
 
 static const struct vucctl_command commands[] = {
 	{"probe", "show what a vfio-user device is", vucctl_probe_command},
+	{"read", "read from a region", vucctl_read_command},
+	{"write", "write to a region", vucctl_write_command},
+	{"reset", "reset a device", vucctl_reset_command},
+	{"irq", "wait for interrupts, mask, unmask or trigger them", vucctl_irq_command},
+	{"dma-selftest", "try out mappings of memory", vucctl_dma_selftest_command},
+	{"migrate", "save or load the state of a device", vucctl_migrate_command},
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -21,47 +27,18 @@ static const struct vucctl_command commands[] = {
 static void
 print_help(void)
 {
-	size_t i;
-
 	printf("Usage: vucctl [--help|--version] COMMAND [ARGUMENT...]\n"
 	       "\n"
 	       "Looks after vfio-user devices.\n"
 	       "\n"
 	       "Commands:\n");
-	for (i = 0; i < NR_COMMANDS; i++)
-		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+	vucctl_commands_print(commands, NR_COMMANDS);
 	printf("\n"
 	       "Options:\n"
 	       "  -h, --help     print this help and exit\n"
 	       "  -V, --version  print the version and exit\n"
 	       "\n"
 	       "'vucctl COMMAND --help' tells about a command.\n");
-}
-
-static const struct vucctl_command *
-find_command(const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < NR_COMMANDS; i++) {
-		if (strcmp(commands[i].name, name) == 0)
-			return &commands[i];
-	}
-	return NULL;
-}
-
-static int
-run_command(int argc, char *argv[])
-{
-	const struct vucctl_command *command;
-
-	if (argc == 0)
-		return vucctl_fail_usage(NULL, "no command given");
-	command = find_command(argv[0]);
-	if (command == NULL)
-		return vucctl_fail_usage(NULL, "unknown command '%s'", argv[0]);
-	optind = 0; /* the command's options are a new list to getopt_long() */
-	return command->run(argc, argv);
 }
 
 static int
@@ -77,7 +54,8 @@ run(int argc, char *argv[])
 
 	switch (opt) {
 	case -1:
-		return run_command(argc - optind, argv + optind);
+		return vucctl_commands_run(
+			NULL, commands, NR_COMMANDS, argc - optind, argv + optind);
 	case 'h':
 		print_help();
 		return EXIT_SUCCESS;

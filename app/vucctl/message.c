@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MESSAGE_MAX 1024
 
@@ -68,4 +69,13 @@ vucctl_fail_option(const char *command, const char *short_options, int result, c
 	if (strchr(short_options, optopt) != NULL)
 		return vucctl_fail_usage(command, "option '%s' takes no value", arg);
 	return vucctl_fail_usage(command, "unknown option '-%c'", optopt);
+}
+
+void
+vucctl_log(void *arg, enum vuc_log_level level, const char *line)
+{
+	(void)arg;
+	(void)level;
+	if (isatty(STDERR_FILENO))
+		vucctl_fail("%s", line);
 }

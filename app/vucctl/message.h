@@ -2,6 +2,8 @@
 #ifndef VUCCTL_MESSAGE_H
 #define VUCCTL_MESSAGE_H
 
+#include <vuc/log.h>
+
 /* Exit status of wrong usage; everything else that fails is EXIT_FAILURE. */
 #define VUCCTL_EXIT_USAGE 2
 
@@ -10,6 +12,9 @@
  * '?': file names and arguments may hold them. Returns EXIT_FAILURE.
  */
 int vucctl_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* The library's log lines in the same form, for a person: only to a terminal. A vuc_log_fn. */
+void vucctl_log(void *arg, enum vuc_log_level level, const char *line);
 
 /*
  * The same for wrong usage, with a hint to the help of command, or of vucctl itself when that is

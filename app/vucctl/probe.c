@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +8,9 @@
 #include <vuc/device.h>
 
 #include "command.h"
+#include "device_command.h"
 #include "message.h"
 #include "report.h"
-#include "target.h"
 
 #define COMMAND "probe"
 
@@ -24,7 +23,6 @@ enum output {
 struct probe {
 	struct vucctl_target target;
 	enum output output;
-	bool help;
 	bool numeric;
 	bool verbose;
 };
@@ -54,12 +52,12 @@ set_output(struct probe *probe, enum output output)
 }
 
 static int
-take_option(struct probe *probe, int opt)
+take_option(void *arg, int opt, const char *value)
 {
+	struct probe *probe = arg;
+
+	(void)value;
 	switch (opt) {
-	case 'h':
-		probe->help = true;
-		return 0;
 	case 'j':
 		return set_output(probe, OUTPUT_JSON);
 	case 'l':
@@ -67,38 +65,10 @@ take_option(struct probe *probe, int opt)
 	case 'n':
 		probe->numeric = true;
 		return 0;
-	case 'v':
-	case 'x':
+	default:
 		probe->verbose = true;
 		return 0;
-	default:
-		return vucctl_target_option(&probe->target, COMMAND, opt, optarg);
 	}
-}
-
-static int
-parse_command_line(struct probe *probe, int argc, char *argv[])
-{
-	static const struct option options[] = {
-		VUCCTL_TARGET_LONG_OPTIONS,
-		{"json", no_argument, NULL, 'j'},
-		{"lspci", no_argument, NULL, 'l'},
-		{"numeric", no_argument, NULL, 'n'},
-		{"verbose", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
-	static const char short_options[] = ":" VUCCTL_TARGET_SHORT_OPTIONS "jlnvxh";
-	int opt, ret;
-
-	while ((opt = getopt_long(argc, argv, short_options, options, NULL)) != -1) {
-		if (opt == '?' || opt == ':')
-			return vucctl_fail_option(COMMAND, short_options, opt, argv);
-		ret = take_option(probe, opt);
-		if (ret != 0 || probe->help)
-			return ret;
-	}
-	return vucctl_target_arguments(&probe->target, COMMAND, argc - optind, argv + optind);
 }
 
 static int
@@ -134,17 +104,14 @@ print_report(const struct probe *probe, const struct vucctl_report *report)
 }
 
 static int
-probe_device(const struct probe *probe, struct vuc_device *dev)
+run(void *arg, struct vuc_device *dev)
 {
+	const struct probe *probe = arg;
 	struct vucctl_report *report;
-	const char *reason;
 	int ret = vucctl_report_create(dev, probe->target.path, probe->numeric, &report);
 
-	if (ret < 0) {
-		reason = vuc_device_reason(dev);
-		return vucctl_fail(
-			"%s: %s", probe->target.path, reason[0] != '\0' ? reason : strerror(-ret));
-	}
+	if (ret < 0)
+		return vucctl_target_fail(&probe->target, dev, ret, "cannot look at the device");
 	ret = print_report(probe, report);
 	vucctl_report_destroy(report);
 	return ret;
@@ -153,22 +120,25 @@ probe_device(const struct probe *probe, struct vuc_device *dev)
 int
 vucctl_probe_command(int argc, char *argv[])
 {
+	static const struct option options[] = {
+		VUCCTL_TARGET_LONG_OPTIONS,
+		{"json", no_argument, NULL, 'j'},
+		{"lspci", no_argument, NULL, 'l'},
+		{"numeric", no_argument, NULL, 'n'},
+		{"verbose", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	static const struct vucctl_device_command command = {
+		.name = COMMAND,
+		.short_options = ":" VUCCTL_TARGET_SHORT_OPTIONS "jlnvxh",
+		.options = options,
+		.print_help = print_help,
+		.take_option = take_option,
+		.run = run,
+	};
 	struct probe probe = {.output = OUTPUT_TEXT};
-	struct vuc_device *dev;
-	int ret;
 
 	vucctl_target_init(&probe.target);
-	ret = parse_command_line(&probe, argc, argv);
-	if (ret != 0)
-		return ret;
-	if (probe.help) {
-		print_help();
-		return EXIT_SUCCESS;
-	}
-	dev = vucctl_target_open(&probe.target);
-	if (dev == NULL)
-		return EXIT_FAILURE;
-	ret = probe_device(&probe, dev);
-	vuc_device_close(dev);
-	return ret;
+	return vucctl_device_command_run(&command, &probe.target, &probe, argc, argv);
 }

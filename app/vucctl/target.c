@@ -1,52 +1,54 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "target.h"
 
-#include <ctype.h>
-#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <vuc/device.h>
-
 #include "message.h"
+#include "number.h"
 
 void
 vucctl_target_init(struct vucctl_target *target)
 {
-	*target = (struct vucctl_target){.timeout_ms = VUC_DEFAULT_TIMEOUT_MS};
+	*target = (struct vucctl_target){.dma = VUC_DMA_SHARED};
 }
 
 static int
-parse_timeout(const char *text, uint32_t *timeout_ms)
+take_timeout(struct vucctl_target *target, const char *command, const char *value)
 {
-	unsigned long long value;
-	char *end;
+	uint64_t timeout_ms;
 
-	/* strtoull() would take a sign and blanks. */
-	if (!isdigit((unsigned char)text[0]))
-		return -EINVAL;
-	errno = 0;
-	value = strtoull(text, &end, 10);
-	if (errno != 0 || *end != '\0' || value < 1 || value > UINT32_MAX)
-		return -EINVAL;
-	*timeout_ms = (uint32_t)value;
+	if (vucctl_number_parse(value, 1, UINT32_MAX, &timeout_ms) != 0)
+		return vucctl_fail_usage(command,
+			"timeout '%s' is not a number of milliseconds, 1 to 4294967295", value);
+	target->timeout_ms = (uint32_t)timeout_ms;
+	return 0;
+}
+
+static int
+take_transport(struct vucctl_target *target, const char *command, const char *value)
+{
+	if (strcmp(value, "uring") != 0 && strcmp(value, "posix") != 0)
+		return vucctl_fail_usage(
+			command, "transport '%s' is neither 'uring' nor 'posix'", value);
+	target->transport = value;
 	return 0;
 }
 
 int
 vucctl_target_option(struct vucctl_target *target, const char *command, int opt, const char *value)
 {
-	if (opt == 't') {
-		if (parse_timeout(value, &target->timeout_ms) == 0)
-			return 0;
-		return vucctl_fail_usage(command,
-			"timeout '%s' is not a number of milliseconds, 1 to 4294967295", value);
+	switch (opt) {
+	case 't':
+		return take_timeout(target, command, value);
+	case 'T':
+		target->trace = true;
+		return 0;
+	default:
+		return take_transport(target, command, value);
 	}
-	if (strcmp(value, "uring") != 0 && strcmp(value, "posix") != 0)
-		return vucctl_fail_usage(
-			command, "transport '%s' is neither 'uring' nor 'posix'", value);
-	target->transport = value;
-	return 0;
 }
 
 int
@@ -62,18 +64,34 @@ vucctl_target_arguments(
 	return 0;
 }
 
+static void
+fill_opts(struct vucctl_target *target, struct vuc_device_opts *opts)
+{
+	vuc_device_opts_init(opts);
+	opts->path = target->path;
+	opts->transport = target->transport;
+	opts->log = vucctl_log;
+	opts->dma = target->dma;
+	if (target->timeout_ms != 0) {
+		opts->timeout_ms = target->timeout_ms;
+		opts->long_timeout_ms = target->timeout_ms;
+	}
+	if (target->trace) {
+		vucctl_trace_start(&target->tracer, stderr);
+		opts->trace = vucctl_trace_message;
+		opts->trace_arg = &target->tracer;
+	}
+}
+
 struct vuc_device *
-vucctl_target_open(const struct vucctl_target *target)
+vucctl_target_open(struct vucctl_target *target)
 {
 	struct vuc_device_opts opts;
 	struct vuc_error error = {{0}};
 	struct vuc_device *dev;
 	int ret;
 
-	vuc_device_opts_init(&opts);
-	opts.path = target->path;
-	opts.transport = target->transport;
-	opts.timeout_ms = target->timeout_ms;
+	fill_opts(target, &opts);
 	ret = vuc_device_open(&opts, &dev, &error);
 	if (ret == 0)
 		return dev;
@@ -82,4 +100,19 @@ vucctl_target_open(const struct vucctl_target *target)
 	else
 		vucctl_fail("%s: cannot open the device: %s", target->path, strerror(-ret));
 	return NULL;
+}
+
+int
+vucctl_target_fail(const struct vucctl_target *target, const struct vuc_device *dev, int error,
+	const char *fmt, ...)
+{
+	const char *reason = vuc_device_reason(dev);
+	char what[128];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(what, sizeof(what), fmt, args);
+	va_end(args);
+	return vucctl_fail(
+		"%s: %s: %s", target->path, what, reason[0] != '\0' ? reason : strerror(-error));
 }

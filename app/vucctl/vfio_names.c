@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "vfio_names.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <strings.h>
 
 #include <linux/vfio.h>
+
+#include "number.h"
 
 static const char *const region_names[VFIO_PCI_NUM_REGIONS] = {
 	[VFIO_PCI_BAR0_REGION_INDEX] = "BAR0",
@@ -71,4 +75,36 @@ vucctl_irq_name(uint32_t index)
 	else
 		snprintf(name.text, sizeof(name.text), "IRQ %" PRIu32, index);
 	return name;
+}
+
+static int
+parse_index(const char *text, const char *const *names, uint32_t n, uint32_t *index)
+{
+	uint64_t number;
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		if (strcasecmp(text, names[i]) != 0)
+			continue;
+		*index = i;
+		return 0;
+	}
+	if (vucctl_number_parse(text, 0, UINT32_MAX, &number) != 0)
+		return -EINVAL;
+	*index = (uint32_t)number;
+	return 0;
+}
+
+int
+vucctl_region_parse(const char *text, uint32_t *index)
+{
+	return parse_index(text, region_names, VFIO_PCI_NUM_REGIONS, index);
+}
+
+int
+vucctl_irq_parse(const char *text, uint32_t *index)
+{
+	if (strcasecmp(text, "msix") == 0)
+		text = irq_names[VFIO_PCI_MSIX_IRQ_INDEX];
+	return parse_index(text, irq_names, VFIO_PCI_NUM_IRQS, index);
 }

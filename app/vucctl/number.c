@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "number.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The number that text begins with; end is set behind it. Returns 0; -EINVAL; -ERANGE. */
+static int
+parse_start(const char *text, uint64_t *value, char **end)
+{
+	int base = strncmp(text, "0x", 2) == 0 ? 16 : 10;
+
+	/* strtoull() would take a sign and blanks, and "0x" alone as a 0. */
+	if (!isdigit((unsigned char)text[0]) || (base == 16 && !isxdigit((unsigned char)text[2])))
+		return -EINVAL;
+	errno = 0;
+	*value = strtoull(text, end, base);
+	return -errno;
+}
+
+int
+vucctl_number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *value)
+{
+	uint64_t number;
+	char *end;
+	int ret = parse_start(text, &number, &end);
+
+	if (ret == -EINVAL || *end != '\0')
+		return -EINVAL;
+	if (ret != 0 || number < min || number > max)
+		return -ERANGE;
+	*value = number;
+	return 0;
+}
+
+int
+vucctl_number_parse_range(const char *text, uint64_t max, uint64_t *first, uint64_t *last)
+{
+	uint64_t number;
+	char *end;
+	int ret = parse_start(text, &number, &end);
+
+	if (ret != 0)
+		return ret;
+	if (*end == '\0')
+		ret = vucctl_number_parse(text, 0, max, last);
+	else if (*end == '-')
+		ret = vucctl_number_parse(end + 1, number, max, last);
+	else
+		ret = -EINVAL;
+	if (ret == 0)
+		*first = number;
+	return ret;
+}
+
+static int
+digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+int
+vucctl_bytes_parse(const char *text, uint8_t *bytes, size_t *len)
+{
+	size_t n = 0;
+
+	for (;;) {
+		int high = digit(text[0]);
+		int low = high < 0 ? -1 : digit(text[1]);
+
+		if (low < 0)
+			return -EINVAL;
+		bytes[n++] = (uint8_t)(high << 4 | low);
+		text += 2;
+		if (*text == '\0')
+			break;
+		if (*text == ':' || *text == ' ')
+			text++;
+	}
+	*len = n;
+	return 0;
+}
