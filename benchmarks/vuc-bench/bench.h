@@ -36,5 +36,7 @@ struct bench_ops {
 };
 
 extern const struct bench_ops bench_mmio;
+extern const struct bench_ops bench_dma;
+extern const struct bench_ops bench_dma_message;
 
 #endif /* BENCH_BENCH_H */

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 void
 bench_text_clean(char *text)
@@ -27,4 +28,13 @@ bench_fail(struct vuc_error *err, int code, const char *fmt, ...)
 			*c = '?';
 	}
 	return code;
+}
+
+void
+bench_log(void *arg, enum vuc_log_level level, const char *line)
+{
+	(void)arg;
+	(void)level;
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "vuc-bench: %s\n", line);
 }

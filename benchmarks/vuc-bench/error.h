@@ -3,6 +3,7 @@
 #define BENCH_ERROR_H
 
 #include <vuc/error.h>
+#include <vuc/log.h>
 
 /* Format a line into err and return code; control characters are replaced by '?'. */
 int bench_fail(struct vuc_error *err, int code, const char *fmt, ...)
@@ -10,5 +11,8 @@ int bench_fail(struct vuc_error *err, int code, const char *fmt, ...)
 
 /* Replace what is not printable ASCII by '?', in place. */
 void bench_text_clean(char *text);
+
+/* A line of the library's log, for a person: only to a terminal. A vuc_log_fn. */
+void bench_log(void *arg, enum vuc_log_level level, const char *line);
 
 #endif /* BENCH_ERROR_H */

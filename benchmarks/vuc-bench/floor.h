@@ -11,19 +11,18 @@
 
 #include "clock.h"
 #include "message.h"
+#include "spin.h"
 #include "way.h"
 
-/* Over a socket: send(2), then recv(2) with MSG_DONTWAIT until the whole reply is there. */
+/* Over a socket: a send(2) for each message, and spinning on recv(2). */
 struct bench_floor_socket {
 	struct bench_way way;
-	const struct bench_clock *clock;
 	const char *path; /* where to connect; NULL: fd is there already, and stays the caller's */
-	int fd;
-	uint16_t id;       /* of the last message */
-	uint64_t deadline; /* in ticks */
+	uint16_t id;      /* of the last message */
+	uint32_t together;
 	struct bench_message access;
 	struct bench_message settle;
-	uint8_t reply[BENCH_MESSAGE_MAX];
+	struct bench_spin spin;
 };
 
 void bench_floor_socket_init(struct bench_floor_socket *floor, const struct bench_clock *clock,
@@ -35,6 +34,7 @@ struct bench_floor_call {
 	const struct bench_clock *clock;
 	const struct vuc_loopback_server *server;
 	uint16_t id;
+	uint32_t together;
 	struct bench_message access;
 	struct bench_message settle;
 	uint8_t reply[4096]; /* VERSION has the longest */

@@ -60,11 +60,12 @@ floor_burst(struct bench_way *way, unsigned int nr, uint64_t *ticks, struct vuc_
 	for (unsigned int i = 0; i < nr; i++) {
 		struct vuc_loopback_msg reply;
 		uint64_t start;
-		int ret;
+		int ret = 0;
 
 		bench_message_number(&f->access, ++f->id);
 		start = bench_clock_ticks(f->clock);
-		ret = call(f, &f->access, &reply);
+		for (uint32_t n = 0; n < f->together && ret == 0; n++)
+			ret = call(f, &f->access, &reply);
 		ticks[i] = bench_clock_ticks(f->clock) - start;
 		ret = check(&f->access, ret, &reply, err);
 		if (ret != 0)
@@ -114,6 +115,7 @@ bench_floor_call_init(struct bench_floor_call *floor, const struct bench_clock *
 		.way.ops = &floor_call_ops,
 		.clock = clock,
 		.server = server,
+		.together = access->together,
 	};
 	bench_message_access(&floor->access, access);
 	bench_message_access(&floor->settle, &bench_settle_access);

@@ -17,6 +17,8 @@
 
 static const struct bench_ops *const measurements[] = {
 	&bench_mmio,
+	&bench_dma,
+	&bench_dma_message,
 };
 
 #define NR_MEASUREMENTS (sizeof(measurements) / sizeof(measurements[0]))
@@ -52,7 +54,7 @@ print_help(void)
 {
 	printf("Usage: vuc-bench MEASUREMENT [OPTION]...\n\nMeasurements:\n");
 	for (size_t i = 0; i < NR_MEASUREMENTS; i++)
-		printf("  %-8s %s\n", measurements[i]->name, measurements[i]->summary);
+		printf("  %-12s %s\n", measurements[i]->name, measurements[i]->summary);
 	printf("\nOptions:\n  --help      print this and exit; behind a measurement: its options\n"
 	       "  --version   print the versions and exit\n");
 	return end_printing();

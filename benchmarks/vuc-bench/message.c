@@ -54,7 +54,50 @@ bench_message_access(struct bench_message *msg, const struct bench_access *acces
 		begin(msg, VFIO_USER_REGION_WRITE, flags, ACCESS_LEN + access->size);
 		msg->reply_len = access->op == BENCH_POSTED ? 0 : HEADER_LEN + ACCESS_LEN;
 	}
+	msg->echo_len = sizeof(body);
 	memcpy(msg->bytes + HEADER_LEN, &body, sizeof(body));
+}
+
+void
+bench_message_dma_map(struct bench_message *msg, uint64_t size)
+{
+	const struct vfio_user_dma_map body = {
+		.argsz = sizeof(body),
+		.flags = VFIO_USER_F_DMA_REGION_READ | VFIO_USER_F_DMA_REGION_WRITE,
+		.size = size,
+	};
+
+	begin(msg, VFIO_USER_DMA_MAP, 0, sizeof(body));
+	msg->reply_len = HEADER_LEN;
+	memcpy(msg->bytes + HEADER_LEN, &body, sizeof(body));
+}
+
+void
+bench_message_dma_unmap(struct bench_message *msg, uint64_t size)
+{
+	const struct vfio_user_dma_unmap body = {.argsz = sizeof(body), .size = size};
+
+	begin(msg, VFIO_USER_DMA_UNMAP, 0, sizeof(body));
+	msg->reply_len = HEADER_LEN + sizeof(body);
+	msg->echo_len = sizeof(body);
+	memcpy(msg->bytes + HEADER_LEN, &body, sizeof(body));
+}
+
+void
+bench_message_dma_map_set(struct bench_message *msg, uint64_t addr, uint64_t offset)
+{
+	uint8_t *body = msg->bytes + HEADER_LEN;
+
+	memcpy(body + offsetof(struct vfio_user_dma_map, addr), &addr, sizeof(addr));
+	memcpy(body + offsetof(struct vfio_user_dma_map, offset), &offset, sizeof(offset));
+}
+
+void
+bench_message_dma_unmap_set(struct bench_message *msg, uint64_t addr)
+{
+	uint8_t *body = msg->bytes + HEADER_LEN;
+
+	memcpy(body + offsetof(struct vfio_user_dma_unmap, addr), &addr, sizeof(addr));
 }
 
 void
@@ -116,9 +159,8 @@ bench_message_check(
 		return bench_fail(err, -EPROTO,
 			"floor: reply of %zu bytes to command %u, expected %zu", len, got.cmd,
 			msg->reply_len);
-	if (memcmp(reply + HEADER_LEN, msg->bytes + HEADER_LEN, ACCESS_LEN) != 0)
+	if (memcmp(reply + HEADER_LEN, msg->bytes + HEADER_LEN, msg->echo_len) != 0)
 		return bench_fail(err, -EPROTO,
-			"floor: reply to command %u names another region, offset or count",
-			got.cmd);
+			"floor: reply to command %u repeats something else than was sent", got.cmd);
 	return 0;
 }

@@ -22,6 +22,7 @@ struct bench_message {
 	uint8_t bytes[BENCH_MESSAGE_MAX];
 	size_t len;
 	size_t reply_len; /* 0: none is asked for, or not known before (VERSION) */
+	size_t echo_len;  /* of the body, which the reply repeats */
 };
 
 /* VFIO_USER_VERSION with the capabilities that a plain client has. */
@@ -29,6 +30,15 @@ void bench_message_version(struct bench_message *msg);
 
 /* VFIO_USER_REGION_READ or VFIO_USER_REGION_WRITE. */
 void bench_message_access(struct bench_message *msg, const struct bench_access *access);
+
+/* VFIO_USER_DMA_MAP for reading and writing, its memory behind a descriptor that goes with it, and
+ * VFIO_USER_DMA_UNMAP; each of a size that does not change. */
+void bench_message_dma_map(struct bench_message *msg, uint64_t size);
+void bench_message_dma_unmap(struct bench_message *msg, uint64_t size);
+
+/* Give such a message its addresses. */
+void bench_message_dma_map_set(struct bench_message *msg, uint64_t addr, uint64_t offset);
+void bench_message_dma_unmap_set(struct bench_message *msg, uint64_t addr);
 
 /* Give the message its id. */
 void bench_message_number(struct bench_message *msg, uint16_t id);

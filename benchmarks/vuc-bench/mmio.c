@@ -9,16 +9,22 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench.h"
 #include "error.h"
 #include "floor.h"
 #include "handshake.h"
 #include "refdev_regs.h"
 #include "rounds.h"
-#include "server.h"
 #include "subject.h"
+#include "target.h"
 
-#define DEFAULT_SIZE 4
+#define DEFAULT_OPS   20000
+#define DEFAULT_SIZE  4
+#define DEFAULT_BURST 32
+#define MAX_OPS       10000000
+#define MAX_SAMPLES   20000000 /* of a series: 160 MB */
+
+/* So few that a send buffer of the default size takes them all, one by one, from either way. */
+#define MAX_BURST 256
 
 /* Where the floor gets its connection from. */
 enum floor_kind {
@@ -28,17 +34,15 @@ enum floor_kind {
 };
 
 struct mmio {
-	const char *socket;
-	const char *transport;
+	struct bench_target target;
+	uint32_t ops;     /* of each series in a round */
+	uint32_t samples; /* that they make */
 	bool has_region;
 	bool has_offset;
 	enum floor_kind floor_kind;
-	enum bench_server_kind server_kind;
 	struct bench_access access;
 
-	char socket_text[128]; /* for the reports, like the next one */
-	char transport_text[16];
-	struct bench_server server;
+	char transport_text[16]; /* for the reports */
 	int shared_fd;
 	union {
 		struct bench_way way;
@@ -49,24 +53,16 @@ struct mmio {
 };
 
 static int
-parse_socket(void *state, const char *text, struct vuc_error *err)
+parse_ops(void *state, const char *text, struct vuc_error *err)
 {
-	if (text[0] == '\0')
-		return bench_fail(err, -EINVAL, "--socket: an empty path");
-	((struct mmio *)state)->socket = text;
-	return 0;
+	return bench_parse_count("ops", text, MAX_OPS, &((struct mmio *)state)->ops, err);
 }
 
 static int
-parse_transport(void *state, const char *text, struct vuc_error *err)
+parse_burst(void *state, const char *text, struct vuc_error *err)
 {
-	static const char *const words[] = {"uring", "posix", "loopback", NULL};
-	unsigned int i = 0;
-	int ret = bench_parse_word("transport", text, words, &i, err);
-
-	if (ret == 0)
-		((struct mmio *)state)->transport = words[i];
-	return ret;
+	return bench_parse_count(
+		"burst", text, MAX_BURST, &((struct mmio *)state)->access.together, err);
 }
 
 static int
@@ -131,9 +127,13 @@ parse_floor(void *state, const char *text, struct vuc_error *err)
 }
 
 static const struct bench_option mmio_options[] = {
-	{"socket", "PATH", "a server that listens there (a vuc-refdev is started)", parse_socket},
-	{"transport", "NAME", "uring, posix or loopback (what vuc chooses)", parse_transport},
+	{"socket", "PATH", "a server that listens there (a vuc-refdev is started)",
+		bench_target_parse_socket},
+	{"transport", "NAME", "uring, posix or loopback (what vuc chooses)",
+		bench_target_parse_transport},
 	{"op", "NAME", "read, write or posted (read); writes write zero", parse_op},
+	{"burst", "N", "posted writes that are handed over together (32)", parse_burst},
+	{"ops", "N", "accesses of each series in a round (20000)", parse_ops},
 	{"region", "N", "region to access, with --offset (BAR0; with --socket config space)",
 		parse_region},
 	{"offset", "N", "offset in it (vuc-refdev's scratch register; with --socket 0)",
@@ -149,16 +149,9 @@ mmio_init(void *state)
 {
 	struct mmio *m = state;
 
+	m->ops = DEFAULT_OPS;
 	m->access.size = DEFAULT_SIZE;
 	m->shared_fd = -1;
-}
-
-static enum bench_server_kind
-server_kind_of(const struct mmio *m)
-{
-	if (m->transport != NULL && strcmp(m->transport, "loopback") == 0)
-		return BENCH_SERVER_LOOPBACK;
-	return m->socket != NULL ? BENCH_SERVER_FOREIGN : BENCH_SERVER_OWN;
 }
 
 static int
@@ -168,7 +161,7 @@ choose_register(struct mmio *m, struct vuc_error *err)
 		return bench_fail(err, -EINVAL, "--region and --offset go together");
 	if (m->has_region)
 		return 0;
-	if (m->server_kind != BENCH_SERVER_FOREIGN) {
+	if (m->target.kind != BENCH_SERVER_FOREIGN) {
 		m->access.region = VFIO_PCI_BAR0_REGION_INDEX;
 		m->access.offset = REFDEV_REG_SCRATCH;
 		return 0;
@@ -182,49 +175,50 @@ choose_register(struct mmio *m, struct vuc_error *err)
 	return 0;
 }
 
+/* Whole bursts are made. */
+static int
+settle_amounts(struct mmio *m, uint32_t rounds, struct vuc_error *err)
+{
+	struct bench_access *a = &m->access;
+	uint64_t all = (uint64_t)m->ops * rounds;
+
+	if (all > MAX_SAMPLES)
+		return bench_fail(err, -EINVAL, "--ops times --rounds: %" PRIu64 ", at most %u",
+			all, MAX_SAMPLES);
+	if (a->op != BENCH_POSTED && a->together > 1)
+		return bench_fail(err, -EINVAL, "--burst %" PRIu32 " is for --op posted, not %s",
+			a->together, bench_access_op_name(a->op));
+	if (a->together == 0)
+		a->together = a->op == BENCH_POSTED ? DEFAULT_BURST : 1;
+	m->samples = (m->ops - 1) / a->together + 1;
+	m->ops = m->samples * a->together;
+	return 0;
+}
+
 static int
 mmio_check(const struct bench *bench, void *state, struct vuc_error *err)
 {
 	struct mmio *m = state;
+	int ret = bench_target_check(&m->target, err);
 
-	(void)bench;
-	m->server_kind = server_kind_of(m);
-	if (m->server_kind == BENCH_SERVER_LOOPBACK) {
-		if (m->socket != NULL)
-			return bench_fail(err, -EINVAL, "--transport loopback takes no --socket");
+	if (ret != 0)
+		return ret;
+	if (m->target.kind == BENCH_SERVER_LOOPBACK) {
 		if (m->floor_kind != FLOOR_DEFAULT)
 			return bench_fail(err, -EINVAL, "--transport loopback takes no --floor");
 	} else if (m->floor_kind == FLOOR_DEFAULT) {
-		m->floor_kind = m->socket != NULL ? FLOOR_SHARED : FLOOR_OWN;
+		m->floor_kind = m->target.socket != NULL ? FLOOR_SHARED : FLOOR_OWN;
 	}
-	return choose_register(m, err);
+	ret = settle_amounts(m, bench->options.rounds, err);
+	return ret != 0 ? ret : choose_register(m, err);
 }
 
 static const char *
 floor_word(const struct mmio *m)
 {
-	if (m->server_kind == BENCH_SERVER_LOOPBACK)
+	if (m->target.kind == BENCH_SERVER_LOOPBACK)
 		return "call";
 	return m->floor_kind == FLOOR_SHARED ? "shared" : "own";
-}
-
-static void
-describe_server(const struct mmio *m, const struct bench *bench, struct bench_result *result)
-{
-	char *buf = result->server;
-	size_t size = sizeof(result->server);
-
-	switch (m->server_kind) {
-	case BENCH_SERVER_OWN:
-		snprintf(buf, size, "vuc-refdev, polling on CPU %u", bench->env.cpus.cpu[1]);
-		break;
-	case BENCH_SERVER_FOREIGN:
-		snprintf(buf, size, "%s", m->socket_text);
-		break;
-	case BENCH_SERVER_LOOPBACK:
-		snprintf(buf, size, "the reference device inside this process");
-		break;
-	}
 }
 
 static void
@@ -233,13 +227,27 @@ describe_floor(const struct mmio *m, struct bench_result *result)
 	char *buf = result->floor;
 	size_t size = sizeof(result->floor);
 
-	if (m->server_kind == BENCH_SERVER_LOOPBACK)
+	if (m->target.kind == BENCH_SERVER_LOOPBACK)
 		snprintf(buf, size, "a call of the server's message handler, no socket");
 	else
 		snprintf(buf, size, "%s, over %s",
-			m->access.op == BENCH_POSTED ? "one send" : "send and spin on recv",
+			m->access.op == BENCH_POSTED ? "one send for each write"
+						     : "send and spin on recv",
 			m->floor_kind == FLOOR_SHARED ? "vuc's connection"
 						      : "a connection of its own");
+}
+
+static void
+describe_burst(const struct mmio *m, struct bench_result *result)
+{
+	uint32_t n = m->access.together;
+
+	if (n > 1)
+		snprintf(result->timed, sizeof(result->timed),
+			"from the first call until all %" PRIu32
+			" writes of a burst are handed over, divided by %" PRIu32,
+			n, n);
+	bench_result_add_number(result, "burst", n);
 }
 
 static void
@@ -247,21 +255,23 @@ describe(struct mmio *m, const struct bench *bench, struct bench_result *result)
 {
 	const struct bench_access *a = &m->access;
 
-	snprintf(m->socket_text, sizeof(m->socket_text), "%s", m->socket != NULL ? m->socket : "");
-	bench_text_clean(m->socket_text);
 	snprintf(result->headline, sizeof(result->headline),
 		"%s of %" PRIu32 " bytes at region %" PRIu32 ", offset 0x%" PRIx64 "; %" PRIu32
 		" rounds of %" PRIu32,
 		a->op == BENCH_POSTED ? "posted write" : bench_access_op_name(a->op), a->size,
-		a->region, a->offset, bench->options.rounds, bench->options.ops);
-	describe_server(m, bench, result);
+		a->region, a->offset, bench->options.rounds, m->ops);
+	result->unit = "access";
+	result->units = "accesses";
+	result->by_rate = a->op == BENCH_POSTED;
+	bench_target_describe(&m->target, bench, result);
 	describe_floor(m, result);
-	bench_result_add_text(result, "server", m->socket != NULL ? m->socket_text : "vuc-refdev");
 	bench_result_add_text(result, "op", bench_access_op_name(a->op));
 	bench_result_add_number(result, "region", a->region);
 	bench_result_add_number(result, "offset", a->offset);
 	bench_result_add_number(result, "size", a->size);
-	bench_result_add_number(result, "ops", bench->options.ops);
+	if (a->op == BENCH_POSTED)
+		describe_burst(m, result);
+	bench_result_add_number(result, "ops", m->ops);
 	bench_result_add_number(result, "rounds", bench->options.rounds);
 	bench_result_add_text(result, "floor", floor_word(m));
 }
@@ -271,27 +281,28 @@ static int
 set_up_ways(struct mmio *m, const struct bench *bench, struct vuc_error *err)
 {
 	bool shared = m->floor_kind == FLOOR_SHARED;
-	int ret = bench_subject_init(&m->subject, &bench->clock, &m->access, m->transport, err);
+	int ret = bench_subject_init(
+		&m->subject, &bench->clock, &m->access, m->target.transport, err);
 
 	if (ret != 0)
 		return ret;
-	if (m->server_kind == BENCH_SERVER_LOOPBACK) {
-		m->subject.opts.loopback = &m->server.loopback;
+	if (m->target.kind == BENCH_SERVER_LOOPBACK) {
+		m->subject.opts.loopback = &m->target.server.loopback;
 		bench_floor_call_init(
-			&m->floor.call, &bench->clock, &m->access, &m->server.loopback);
+			&m->floor.call, &bench->clock, &m->access, &m->target.server.loopback);
 		return 0;
 	}
 	if (shared) {
-		ret = bench_connect(m->server.path, err);
+		ret = bench_connect(m->target.server.path, err);
 		if (ret < 0)
 			return ret;
 		m->shared_fd = ret;
 		m->subject.opts.fd = m->shared_fd;
 	} else {
-		m->subject.opts.path = m->server.path;
+		m->subject.opts.path = m->target.server.path;
 	}
 	bench_floor_socket_init(&m->floor.socket, &bench->clock, &m->access,
-		shared ? NULL : m->server.path, m->shared_fd);
+		shared ? NULL : m->target.server.path, m->shared_fd);
 	return 0;
 }
 
@@ -299,18 +310,22 @@ static int
 set_up_series(struct mmio *m, const struct bench *bench, struct bench_result *result,
 	struct vuc_error *err)
 {
-	const struct bench_options *o = &bench->options;
-	double ns_per_tick = bench->clock.ns_per_tick;
+	const struct bench_series_shape shape = {
+		.ns_per_tick = bench->clock.ns_per_tick,
+		.per_sample = m->access.together,
+		.rounds = bench->options.rounds,
+		.samples_per_round = m->samples,
+	};
 	int ret;
 
 	result->nr_series = 2;
-	ret = bench_series_init(&result->series[0], "floor", ns_per_tick, o->rounds, o->ops);
+	ret = bench_series_init(&result->series[0], "floor", &shape);
 	if (ret == 0)
-		ret = bench_series_init(&result->series[1], "vuc", ns_per_tick, o->rounds, o->ops);
+		ret = bench_series_init(&result->series[1], "vuc", &shape);
 	if (ret != 0)
 		return bench_fail(err, ret, "no memory for %" PRIu32 " times %" PRIu32 " samples",
-			o->rounds, o->ops);
-	result->series[0].transport = m->server_kind == BENCH_SERVER_LOOPBACK ? "call" : "socket";
+			shape.rounds, m->samples);
+	result->series[0].transport = m->target.kind == BENCH_SERVER_LOOPBACK ? "call" : "socket";
 	snprintf(m->transport_text, sizeof(m->transport_text), "%s",
 		vuc_poll_group_transport(m->subject.group));
 	result->series[1].transport = m->transport_text;
@@ -324,11 +339,15 @@ run_rounds(struct mmio *m, const struct bench *bench, struct bench_result *resul
 {
 	struct bench_way *subject = &m->subject.way;
 	const struct bench_rounds rounds = {
+		.clock = &bench->clock,
 		.ways = {&m->floor.way, subject},
 		.series = {&result->series[0], &result->series[1]},
 		.nr_ways = 2,
 		.rounds = bench->options.rounds,
-		.ops = bench->options.ops,
+		.samples = m->samples,
+		/* A burst is followed by nothing but its end; single accesses run on for a while.
+		 */
+		.group = m->access.together > 1 ? 1 : BENCH_MAX_GROUP,
 		.keep_open = m->floor_kind == FLOOR_SHARED,
 		.settle = m->access.op == BENCH_POSTED,
 		.name = result->measurement,
@@ -346,22 +365,20 @@ run_rounds(struct mmio *m, const struct bench *bench, struct bench_result *resul
 }
 
 static int
-measure(struct mmio *m, struct bench *bench, struct bench_result *result, struct vuc_error *err)
+measure(struct mmio *m, const struct bench *bench, struct bench_result *result,
+	struct vuc_error *err)
 {
-	int latency;
 	int ret = set_up_ways(m, bench, err);
 
 	if (ret == 0)
 		ret = set_up_series(m, bench, result, err);
 	if (ret == 0)
-		ret = bench_cpu_pin(bench->env.cpus.cpu[0], err);
-	if (ret != 0)
-		return ret;
-	latency = bench_cpu_hold_latency();
-	bench_env_set_latency(&bench->env, latency);
-	ret = run_rounds(m, bench, result, err);
-	if (latency >= 0)
-		close(latency);
+		ret = run_rounds(m, bench, result, err);
+	bench_subject_fini(&m->subject);
+	if (m->shared_fd >= 0)
+		close(m->shared_fd);
+	if (ret == 0 && bench_result_finish(result) != 0)
+		ret = bench_fail(err, -ENOMEM, "out of memory");
 	return ret;
 }
 
@@ -369,24 +386,13 @@ static int
 mmio_run(struct bench *bench, void *state, struct bench_result *result, struct vuc_error *err)
 {
 	struct mmio *m = state;
-	struct bench_cpus *cpus = &bench->env.cpus;
-	int ret;
+	int ret = bench_target_start(&m->target, bench, err);
 
-	*cpus = bench->options.cpus;
-	ret = bench_cpus_settle(cpus, m->server_kind == BENCH_SERVER_OWN ? 2 : 1, err);
 	if (ret != 0)
 		return ret;
 	describe(m, bench, result);
-	ret = bench_server_start(&m->server, m->server_kind, m->socket, cpus->cpu[1], err);
-	if (ret != 0)
-		return ret;
 	ret = measure(m, bench, result, err);
-	bench_subject_fini(&m->subject);
-	if (m->shared_fd >= 0)
-		close(m->shared_fd);
-	bench_server_stop(&m->server);
-	if (ret == 0 && bench_result_finish(result) != 0)
-		ret = bench_fail(err, -ENOMEM, "out of memory");
+	bench_target_stop(&m->target);
 	return ret;
 }
 

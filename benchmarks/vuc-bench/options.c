@@ -9,11 +9,8 @@
 
 #include "error.h"
 
-#define DEFAULT_OPS    20000
 #define DEFAULT_ROUNDS 10
-#define MAX_OPS        10000000
 #define MAX_ROUNDS     1000
-#define MAX_SAMPLES    20000000 /* of a series: 160 MB */
 #define MAX_LABEL      80
 
 int
@@ -64,8 +61,8 @@ bench_parse_word(const char *option, const char *text, const char *const *words,
 	return bench_fail(err, -EINVAL, "--%s: '%s' is not %s", option, text, known);
 }
 
-static int
-parse_u32(
+int
+bench_parse_count(
 	const char *option, const char *text, uint32_t max, uint32_t *value, struct vuc_error *err)
 {
 	uint64_t number;
@@ -77,15 +74,9 @@ parse_u32(
 }
 
 static int
-parse_ops(void *options, const char *text, struct vuc_error *err)
-{
-	return parse_u32("ops", text, MAX_OPS, &((struct bench_options *)options)->ops, err);
-}
-
-static int
 parse_rounds(void *options, const char *text, struct vuc_error *err)
 {
-	return parse_u32(
+	return bench_parse_count(
 		"rounds", text, MAX_ROUNDS, &((struct bench_options *)options)->rounds, err);
 }
 
@@ -141,7 +132,6 @@ parse_help(void *options, const char *text, struct vuc_error *err)
 }
 
 static const struct bench_option common[] = {
-	{"ops", "N", "accesses of each series in a round (20000)", parse_ops},
 	{"rounds", "N", "rounds (10)", parse_rounds},
 	{"cpus", "A,B", "CPU to measure on, and the server's (the first two allowed)", parse_cpus},
 	{"json", "FILE", "write the result as JSON; - is stdout, the table goes to stderr then",
@@ -156,7 +146,7 @@ static const struct bench_option common[] = {
 void
 bench_options_init(struct bench_options *options)
 {
-	*options = (struct bench_options){.ops = DEFAULT_OPS, .rounds = DEFAULT_ROUNDS};
+	*options = (struct bench_options){.rounds = DEFAULT_ROUNDS};
 }
 
 static size_t
@@ -235,9 +225,6 @@ bench_options_parse(struct bench_options *options, const struct bench_option *ow
 	fill(table, own, nr_common);
 	ret = parse_all(options, own, own_options, table, argc, argv, err);
 	free(table);
-	if (ret == 0 && (uint64_t)options->ops * options->rounds > MAX_SAMPLES)
-		return bench_fail(err, -EINVAL, "--ops times --rounds: %llu, at most %u",
-			(unsigned long long)options->ops * options->rounds, MAX_SAMPLES);
 	return ret;
 }
 

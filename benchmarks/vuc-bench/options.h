@@ -22,7 +22,6 @@ struct bench_option {
 
 /* Those of every measurement. */
 struct bench_options {
-	uint32_t ops; /* of each series in a round */
 	uint32_t rounds;
 	struct bench_cpus cpus;
 	const char *json; /* "-": stdout; NULL: none */
@@ -49,6 +48,10 @@ void bench_options_help(const struct bench_option *own);
 /* Parse decimal or 0x… into min … max. Returns 0 or -EINVAL with a line that names the option. */
 int bench_parse_number(const char *option, const char *text, uint64_t min, uint64_t max,
 	uint64_t *value, struct vuc_error *err);
+
+/* The same for what there is at least one of. */
+int bench_parse_count(
+	const char *option, const char *text, uint32_t max, uint32_t *value, struct vuc_error *err);
 
 /* Parse one of several words, which end with NULL. Returns 0 or -EINVAL. */
 int bench_parse_word(const char *option, const char *text, const char *const *words,

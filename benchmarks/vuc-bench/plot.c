@@ -99,7 +99,9 @@ write_script(FILE *out, const struct bench_plot *plot, const struct bench_result
 		const struct bench_series *series = &result->series[i];
 		char title[64];
 
-		snprintf(title, sizeof(title), "%s (%s)", series->name, series->transport);
+		snprintf(title, sizeof(title), "%s%s%s (%s)",
+			series->topic != NULL ? series->topic : "",
+			series->topic != NULL ? ": " : "", series->name, series->transport);
 		fprintf(out, "%s $series%u with lines lw 2 title ", i == 0 ? "plot" : ",", i);
 		write_quoted(out, title);
 	}

@@ -4,6 +4,7 @@
 
 /* A measurement's result, and the forms in which it is told. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <vuc/error.h>
@@ -25,15 +26,27 @@ struct bench_fact {
 struct bench_result {
 	const char *measurement;
 	const char *label;  /* the user's own; NULL: none */
+	const char *unit;   /* what the times are of: "access" */
+	const char *units;  /* more than one */
+	uint32_t bytes;     /* that a unit moves; 0: that is not what it is about */
+	bool by_rate;       /* what counts is how many in a second, else how long one takes */
 	char headline[160]; /* what was done how often */
 	char server[192];   /* who answered, and what the floor is: for people */
 	char floor[192];
+	char timed[160]; /* from when to when; "": there is nothing special about it */
 	struct bench_fact facts[BENCH_MAX_FACTS]; /* the same for programs */
 	unsigned int nr_facts;
-	struct bench_series series[BENCH_MAX_SERIES]; /* the first one is the floor */
-	struct bench_ratio ratios[BENCH_MAX_SERIES];  /* of each to the floor */
+	struct bench_series series[BENCH_MAX_SERIES]; /* in pairs: a floor, then vuc */
+	struct bench_ratios ratios[BENCH_MAX_SERIES]; /* of each to its floor */
 	unsigned int nr_series;
 };
+
+/* The floor of a series. */
+static inline unsigned int
+bench_result_floor(unsigned int series)
+{
+	return series & ~1u;
+}
 
 void bench_result_add_text(struct bench_result *result, const char *key, const char *text);
 void bench_result_add_number(struct bench_result *result, const char *key, uint64_t number);

@@ -84,7 +84,8 @@ draw_series(const struct bench_term *term, const struct axis *axis,
 	/* Rounded up, so that a single sample can be seen. */
 	for (unsigned int c = 0; c < axis->columns; c++)
 		levels[c] = (unsigned int)((counts[c] * HEIGHT * LEVELS + most - 1) / most);
-	fprintf(term->out, "\n%s%s\n", colour, series->name);
+	fprintf(term->out, "\n%s%s%s%s\n", colour, series->topic != NULL ? series->topic : "",
+		series->topic != NULL ? ": " : "", series->name);
 	for (unsigned int row = HEIGHT; row-- > 0;)
 		draw_row(term, levels, axis->columns, row);
 	fputs(bench_term_plain(term), term->out);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <json-c/json.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -66,6 +67,31 @@ put_ratio(struct writer *w, struct json_object *object, const char *key, double 
 	put(w, object, key, new_double(ratio, "%.4f"));
 }
 
+/* The median ratio as `key`, the extremes behind it. */
+static void
+put_ratios(struct writer *w, struct json_object *object, const char *key,
+	const struct bench_ratio *ratio)
+{
+	char extreme[32];
+
+	put_ratio(w, object, key, ratio->median);
+	snprintf(extreme, sizeof(extreme), "%s_min", key);
+	put_ratio(w, object, extreme, ratio->min);
+	snprintf(extreme, sizeof(extreme), "%s_max", key);
+	put_ratio(w, object, extreme, ratio->max);
+}
+
+/* A key that has a unit in it. */
+static void
+put_per(struct writer *w, struct json_object *object, const char *before, const char *unit,
+	const char *after, struct json_object *value)
+{
+	char key[48];
+
+	snprintf(key, sizeof(key), "%s%s%s", before, unit, after);
+	put(w, object, key, value);
+}
+
 static void
 put_versions(struct writer *w, struct json_object *object, const struct bench_env *env)
 {
@@ -116,7 +142,7 @@ rounds_array(struct writer *w, const struct bench_series *series)
 	struct json_object *array = json_object_new_array();
 
 	for (unsigned int i = 0; i < series->rounds; i++)
-		append(w, array, new_double(series->round_p50[i], "%.1f"));
+		append(w, array, new_double(series->round[i].p50, "%.1f"));
 	return array;
 }
 
@@ -142,6 +168,28 @@ histogram_array(struct writer *w, const struct bench_series *series)
 	return array;
 }
 
+static void
+put_rates(struct writer *w, struct json_object *object, const struct bench_result *result,
+	unsigned int i)
+{
+	const struct bench_series *series = &result->series[i];
+	const struct bench_summary *sum = &series->summary;
+	const struct bench_ratios *ratios = &result->ratios[i];
+
+	put_per(w, object, "", result->units, "_per_second", new_double(sum->per_second, "%.0f"));
+	put_per(w, object, "syscalls_per_", result->unit, "", new_double(sum->syscalls, "%.4f"));
+	put_per(w, object, "", result->units, "_per_sample",
+		json_object_new_uint64(series->per_sample));
+	if (result->bytes > 0)
+		put_ratio(w, object, "gigabytes_per_second", sum->per_second * result->bytes / 1e9);
+	put_ratio(w, object, "ratio_p50", ratios->p50.median);
+	put_ratio(w, object, "ratio_rate", ratios->rate.median);
+	if (sum->end_to_end_per_second <= 0)
+		return;
+	put(w, object, "end_to_end_per_second", new_double(sum->end_to_end_per_second, "%.0f"));
+	put_ratio(w, object, "ratio_end_to_end", ratios->end_to_end.median);
+}
+
 static struct json_object *
 series_object(struct writer *w, const struct bench_env *env, const struct bench_result *result,
 	unsigned int i)
@@ -150,6 +198,8 @@ series_object(struct writer *w, const struct bench_env *env, const struct bench_
 	const struct bench_summary *sum = &series->summary;
 	struct json_object *object = json_object_new_object();
 
+	if (series->topic != NULL)
+		put_text(w, object, "topic", series->topic);
 	put_text(w, object, "name", series->name);
 	put_text(w, object, "transport", series->transport);
 	put_ns(w, object, "p50_ns", sum->p50);
@@ -159,9 +209,7 @@ series_object(struct writer *w, const struct bench_env *env, const struct bench_
 	put_ns(w, object, "min_ns", sum->min);
 	put_ns(w, object, "max_ns", sum->max);
 	put_ns(w, object, "mean_ns", sum->mean);
-	put(w, object, "accesses_per_second", new_double(sum->per_second, "%.0f"));
-	put_ratio(w, object, "syscalls_per_access", sum->syscalls);
-	put_ratio(w, object, "ratio_p50", result->ratios[i].p50);
+	put_rates(w, object, result, i);
 	put_number(w, object, "samples", series->samples.nr);
 	put_versions(w, object, env);
 	put(w, object, "rounds", rounds_array(w, series));
@@ -169,11 +217,28 @@ series_object(struct writer *w, const struct bench_env *env, const struct bench_
 	return object;
 }
 
+/* What the run is about: vuc against the floor, in an object of its own where it has topics. */
+static void
+put_verdict(struct writer *w, struct json_object *root, const struct bench_result *result,
+	unsigned int i)
+{
+	const struct bench_series *series = &result->series[i];
+	const struct bench_ratios *ratios = &result->ratios[i];
+	struct json_object *object = root;
+
+	if (series->topic != NULL) {
+		object = json_object_new_object();
+		put(w, root, series->topic, object);
+	}
+	put_ratios(w, object, "ratio_p50", &ratios->p50);
+	put_ratios(w, object, "ratio_rate", &ratios->rate);
+	if (series->summary.end_to_end_per_second > 0)
+		put_ratios(w, object, "ratio_end_to_end", &ratios->end_to_end);
+}
+
 static struct json_object *
 result_object(struct writer *w, const struct bench_env *env, const struct bench_result *result)
 {
-	/* What the run is about: the last series against the floor. */
-	const struct bench_ratio *ratio = &result->ratios[result->nr_series - 1];
 	struct json_object *root = json_object_new_object();
 	struct json_object *series = json_object_new_array();
 
@@ -183,9 +248,8 @@ result_object(struct writer *w, const struct bench_env *env, const struct bench_
 	for (unsigned int i = 0; i < result->nr_series; i++)
 		append(w, series, series_object(w, env, result, i));
 	put(w, root, "series", series);
-	put_ratio(w, root, "ratio_p50", ratio->p50);
-	put_ratio(w, root, "ratio_p50_min", ratio->min);
-	put_ratio(w, root, "ratio_p50_max", ratio->max);
+	for (unsigned int i = 1; i < result->nr_series; i += 2)
+		put_verdict(w, root, result, i);
 	return root;
 }
 

@@ -32,6 +32,8 @@ print_environment(const struct bench_term *term, const struct bench_env *env,
 	print_line(term, "clock", env->clock);
 	print_line(term, "server", result->server);
 	print_line(term, "floor", result->floor);
+	if (result->timed[0] != '\0')
+		print_line(term, "timed", result->timed);
 }
 
 /* Wide enough for what a busy machine shows in the tail. */
@@ -48,15 +50,18 @@ static const struct {
 };
 
 static void
-print_head(const struct bench_term *term)
+print_head(const struct bench_term *term, const struct bench_result *result)
 {
+	char rate[24], unit[24];
+
+	snprintf(rate, sizeof(rate), "%s/s", result->units);
+	snprintf(unit, sizeof(unit), "/%s", result->unit);
 	fprintf(term->out, "\n%s%-*s", bench_term_bold(term), NAME_WIDTH, "ns");
 	for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
 		fprintf(term->out, " %*s", columns[i].width, columns[i].head);
-	fprintf(term->out, "%12s%10s%8s%s\n", "accesses/s", "syscalls", "p50 to",
-		bench_term_plain(term));
+	fprintf(term->out, "%12s%10s%8s%s\n", rate, "syscalls", "p50 to", bench_term_plain(term));
 	fprintf(term->out, "%s%*s%10s%8s%s\n", bench_term_bold(term), NAME_WIDTH + TIMES_WIDTH + 12,
-		"", "/access", "floor", bench_term_plain(term));
+		"", unit, "floor", bench_term_plain(term));
 }
 
 static void
@@ -68,6 +73,9 @@ print_row(const struct bench_term *term, const struct bench_result *result, unsi
 	char name[NAME_WIDTH + 1];
 	char number[BENCH_NUMBER_MAX];
 
+	if (series->topic != NULL && i == bench_result_floor(i))
+		fprintf(term->out, "%s%s%s\n", bench_term_bold(term), series->topic,
+			bench_term_plain(term));
 	snprintf(name, sizeof(name), "%s (%s)", series->name, series->transport);
 	fprintf(term->out, "%s%-*s%s", bench_term_series(term, i), NAME_WIDTH, name,
 		bench_term_plain(term));
@@ -75,18 +83,59 @@ print_row(const struct bench_term *term, const struct bench_result *result, unsi
 		fprintf(term->out, " %*s", columns[t].width, bench_term_number(times[t], number));
 	fprintf(term->out, "%12s", bench_term_number(sum->per_second, number));
 	fprintf(term->out, "%10.2f%s%8.2f%s\n", sum->syscalls, bench_term_bold(term),
-		result->ratios[i].p50, bench_term_plain(term));
+		result->ratios[i].p50.median, bench_term_plain(term));
+}
+
+/* "2.00 times BETWEEN (1.90 to 2.10 in the single rounds)" */
+static void
+print_ratio(const struct bench_term *term, const struct bench_ratio *ratio, const char *between)
+{
+	fprintf(term->out, "%s%.2f%s times %s (%.2f to %.2f in the single rounds)\n",
+		bench_term_bold(term), ratio->median, bench_term_plain(term), between, ratio->min,
+		ratio->max);
 }
 
 static void
-print_ratio(const struct bench_term *term, const struct bench_result *result, unsigned int i)
+print_end_to_end(const struct bench_term *term, const struct bench_result *result, unsigned int i)
 {
-	const struct bench_ratio *ratio = &result->ratios[i];
+	const struct bench_summary *sum = &result->series[i].summary;
+	const struct bench_summary *floor = &result->series[bench_result_floor(i)].summary;
+	char ours[BENCH_NUMBER_MAX], theirs[BENCH_NUMBER_MAX];
 
-	fprintf(term->out,
-		"%s takes %s%.2f%s times the floor at p50 (%.2f to %.2f in the single rounds)\n",
-		result->series[i].name, bench_term_bold(term), ratio->p50, bench_term_plain(term),
-		ratio->min, ratio->max);
+	fprintf(term->out, "until the server has caught up: %s/s to %s/s, ",
+		bench_term_number(sum->end_to_end_per_second, ours),
+		bench_term_number(floor->end_to_end_per_second, theirs));
+	print_ratio(term, &result->ratios[i].end_to_end, "as many");
+}
+
+static double
+gigabytes_per_second(const struct bench_result *result, unsigned int i)
+{
+	return result->series[i].summary.per_second * result->bytes / 1e9;
+}
+
+static void
+print_verdict(const struct bench_term *term, const struct bench_result *result, unsigned int i)
+{
+	const struct bench_series *series = &result->series[i];
+	char between[64];
+
+	if (series->topic != NULL)
+		fprintf(term->out, "%s: ", series->topic);
+	if (!result->by_rate) {
+		fprintf(term->out, "%s takes ", series->name);
+		print_ratio(term, &result->ratios[i].p50, "the floor at p50");
+		return;
+	}
+	snprintf(between, sizeof(between), "as many %s/s as the floor", result->units);
+	fprintf(term->out, "%s makes ", series->name);
+	print_ratio(term, &result->ratios[i].rate, between);
+	if (result->bytes > 0)
+		fprintf(term->out, "%s moves %.2f GB/s, the floor %.2f GB/s\n", series->name,
+			gigabytes_per_second(result, i),
+			gigabytes_per_second(result, bench_result_floor(i)));
+	if (series->summary.end_to_end_per_second > 0)
+		print_end_to_end(term, result, i);
 }
 
 void
@@ -94,10 +143,10 @@ bench_report_text(const struct bench_term *term, const struct bench_env *env,
 	const struct bench_result *result)
 {
 	print_environment(term, env, result);
-	print_head(term);
+	print_head(term, result);
 	for (unsigned int i = 0; i < result->nr_series; i++)
 		print_row(term, result, i);
-	for (unsigned int i = 1; i < result->nr_series; i++)
-		print_ratio(term, result, i);
+	for (unsigned int i = 1; i < result->nr_series; i += 2)
+		print_verdict(term, result, i);
 	bench_report_distribution(term, result);
 }

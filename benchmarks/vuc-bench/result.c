@@ -29,8 +29,8 @@ bench_result_finish(struct bench_result *result)
 		int ret;
 
 		bench_series_finish(&result->series[i]);
-		ret = bench_series_ratio(
-			&result->series[0], &result->series[i], &result->ratios[i]);
+		ret = bench_series_compare(&result->series[bench_result_floor(i)],
+			&result->series[i], &result->ratios[i]);
 		if (ret != 0)
 			return ret;
 	}

@@ -6,72 +6,92 @@
 
 #include "error.h"
 #include "interrupt.h"
-#include "progress.h"
+#include "turns.h"
 
-#define BURST   64u
-#define WARM_UP 1000u
+#define WARM_UP 1000u /* accesses */
+
+static void
+record(struct bench_series *series, const uint64_t *ticks, unsigned int nr, uint64_t syscalls)
+{
+	series->syscalls += syscalls;
+	bench_samples_add(&series->samples, ticks, nr);
+}
 
 /* A series of NULL: nothing is recorded. */
 static int
-run_burst(const struct bench_rounds *r, struct bench_way *way, struct bench_series *series,
+run_group(const struct bench_rounds *r, struct bench_way *way, struct bench_series *series,
 	unsigned int nr, struct vuc_error *err)
 {
 	uint64_t syscalls = way->syscalls;
-	uint64_t ticks[BURST];
+	uint64_t ticks[BENCH_MAX_GROUP];
+	uint64_t start = bench_clock_ticks(r->clock);
 	int ret = way->ops->burst(way, nr, ticks, err);
 
 	if (ret != 0)
 		return ret;
-	if (series != NULL) {
-		series->syscalls += way->syscalls - syscalls;
-		bench_samples_add(&series->samples, ticks, nr);
-	}
-	return r->settle ? way->ops->settle(way, err) : 0;
-}
-
-static int
-run_accesses(const struct bench_rounds *r, struct bench_way *way, struct bench_series *series,
-	uint32_t ops, struct vuc_error *err)
-{
-	while (ops > 0) {
-		unsigned int nr = ops < BURST ? ops : BURST;
-		int ret;
-
-		if (bench_interrupted())
-			return bench_fail(err, -EINTR, "interrupted");
-		ret = run_burst(r, way, series, nr, err);
-		if (ret != 0)
-			return ret;
-		ops -= nr;
-	}
+	syscalls = way->syscalls - syscalls;
+	if (r->settle)
+		ret = way->ops->settle(way, err);
+	if (ret != 0 || series == NULL)
+		return ret;
+	if (r->settle)
+		bench_series_add_end_to_end(series, bench_clock_ticks(r->clock) - start);
+	record(series, ticks, nr, syscalls);
 	return 0;
 }
 
 static int
-run_turn(const struct bench_rounds *r, unsigned int i, struct vuc_error *err)
+run_samples(const struct bench_rounds *r, struct bench_way *way, struct bench_series *series,
+	uint32_t samples, struct vuc_error *err)
+{
+	while (samples > 0) {
+		unsigned int nr = samples < r->group ? samples : r->group;
+		int ret;
+
+		if (bench_interrupted())
+			return bench_fail(err, -EINTR, "interrupted");
+		ret = run_group(r, way, series, nr, err);
+		if (ret != 0)
+			return ret;
+		samples -= nr;
+	}
+	return 0;
+}
+
+static uint32_t
+warm_up_samples(const struct bench_rounds *r, unsigned int i)
+{
+	uint32_t samples = (WARM_UP - 1) / r->series[i]->per_sample + 1;
+
+	return r->samples < samples ? r->samples : samples;
+}
+
+static int
+run_open(const struct bench_rounds *r, unsigned int i, struct vuc_error *err)
 {
 	struct bench_way *way = r->ways[i];
-	int ret = run_accesses(r, way, NULL, r->ops < WARM_UP ? r->ops : WARM_UP, err);
+	int ret = run_samples(r, way, NULL, warm_up_samples(r, i), err);
 
 	if (ret == 0)
-		ret = run_accesses(r, way, r->series[i], r->ops, err);
+		ret = run_samples(r, way, r->series[i], r->samples, err);
 	if (ret == 0)
 		bench_series_end_round(r->series[i]);
 	return ret;
 }
 
 static int
-open_and_run_turn(const struct bench_rounds *r, unsigned int i, struct vuc_error *err)
+run_turn(void *arg, unsigned int i, struct vuc_error *err)
 {
+	const struct bench_rounds *r = arg;
 	struct bench_way *way = r->ways[i];
 	int ret;
 
 	if (r->keep_open)
-		return run_turn(r, i, err);
+		return run_open(r, i, err);
 	ret = way->ops->open(way, err);
 	if (ret != 0)
 		return ret;
-	ret = run_turn(r, i, err);
+	ret = run_open(r, i, err);
 	way->ops->close(way);
 	return ret;
 }
@@ -79,17 +99,13 @@ open_and_run_turn(const struct bench_rounds *r, unsigned int i, struct vuc_error
 int
 bench_rounds_run(const struct bench_rounds *r, struct vuc_error *err)
 {
-	struct bench_progress progress;
-	unsigned int turns = r->rounds * r->nr_ways;
-	int ret = 0;
+	const struct bench_turns turns = {
+		.name = r->name,
+		.rounds = r->rounds,
+		.nr_ways = r->nr_ways,
+		.turn = run_turn,
+		.arg = (void *)(uintptr_t)r,
+	};
 
-	bench_progress_begin(&progress, r->name, turns);
-	for (unsigned int turn = 0; turn < turns && ret == 0; turn++) {
-		unsigned int round = turn / r->nr_ways;
-
-		ret = open_and_run_turn(r, (turn + round) % r->nr_ways, err);
-		bench_progress_step(&progress, turn + 1);
-	}
-	bench_progress_end(&progress);
-	return ret;
+	return bench_turns_run(&turns, err);
 }

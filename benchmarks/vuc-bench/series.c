@@ -6,21 +6,22 @@
 #include <string.h>
 
 int
-bench_series_init(struct bench_series *series, const char *name, double ns_per_tick,
-	unsigned int rounds, size_t samples_per_round)
+bench_series_init(
+	struct bench_series *series, const char *name, const struct bench_series_shape *shape)
 {
 	size_t samples;
 
 	*series = (struct bench_series){
 		.name = name,
 		.transport = "",
-		.ns_per_tick = ns_per_tick,
-		.max_rounds = rounds,
+		.ns_per_tick = shape->ns_per_tick / shape->per_sample,
+		.per_sample = shape->per_sample,
+		.max_rounds = shape->rounds,
 	};
-	series->round_p50 = calloc(rounds, sizeof(*series->round_p50));
-	if (series->round_p50 == NULL)
+	series->round = calloc(shape->rounds, sizeof(*series->round));
+	if (series->round == NULL)
 		return -ENOMEM;
-	if (__builtin_mul_overflow(rounds, samples_per_round, &samples))
+	if (__builtin_mul_overflow(shape->rounds, shape->samples_per_round, &samples))
 		return -ENOMEM;
 	return bench_samples_init(&series->samples, samples);
 }
@@ -29,22 +30,35 @@ void
 bench_series_fini(struct bench_series *series)
 {
 	bench_samples_fini(&series->samples);
-	free(series->round_p50);
-	series->round_p50 = NULL;
+	free(series->round);
+	series->round = NULL;
 }
 
 void
 bench_series_end_round(struct bench_series *series)
 {
 	struct bench_samples *all = &series->samples;
-	size_t first = series->round_first;
+	const uint64_t *values = all->values + series->round_first;
+	size_t nr = all->nr - series->round_first;
+	double ns = series->ns_per_tick;
 
 	if (series->rounds == series->max_rounds)
 		return;
-	bench_samples_sort(all, first);
-	series->round_p50[series->rounds++] = series->ns_per_tick *
-		(double)bench_percentile(all->values + first, all->nr - first, 500);
+	bench_samples_sort(all, series->round_first);
+	series->round[series->rounds++] = (struct bench_round){
+		.p50 = ns * (double)bench_percentile(values, nr, 500),
+		.mean = ns * bench_mean(values, nr),
+		.end_to_end = nr > 0 ? ns * (double)series->round_end_to_end / (double)nr : 0,
+	};
 	series->round_first = all->nr;
+	series->end_to_end += series->round_end_to_end;
+	series->round_end_to_end = 0;
+}
+
+static double
+divide(double a, double b)
+{
+	return b > 0 ? a / b : 0;
 }
 
 void
@@ -66,47 +80,74 @@ bench_series_finish(struct bench_series *series)
 	sum->min = ns * (double)values[0];
 	sum->max = ns * (double)values[nr - 1];
 	sum->mean = ns * bench_mean(values, nr);
-	sum->per_second = sum->mean > 0 ? 1e9 / sum->mean : 0;
-	sum->syscalls = (double)series->syscalls / (double)nr;
+	sum->per_second = divide(1e9, sum->mean);
+	sum->end_to_end_per_second = divide(1e9 * (double)nr, ns * (double)series->end_to_end);
+	sum->syscalls = (double)series->syscalls / ((double)nr * series->per_sample);
+}
+
+/* A figure of a round, of which less is better. */
+typedef double (*pick_fn)(const struct bench_round *round);
+
+static double
+pick_p50(const struct bench_round *round)
+{
+	return round->p50;
 }
 
 static double
-median_of_copy(const double *values, double *copy, unsigned int nr)
+pick_mean(const struct bench_round *round)
 {
-	memcpy(copy, values, nr * sizeof(*values));
-	return bench_median(copy, nr);
+	return round->mean;
 }
 
 static double
-divide(double a, double b)
+pick_end_to_end(const struct bench_round *round)
 {
-	return b > 0 ? a / b : 0;
+	return round->end_to_end;
+}
+
+static double
+median_of(const struct bench_series *series, pick_fn pick, double *copy)
+{
+	for (unsigned int i = 0; i < series->rounds; i++)
+		copy[i] = pick(&series->round[i]);
+	return bench_median(copy, series->rounds);
+}
+
+static struct bench_ratio
+compare(const struct bench_series *over, const struct bench_series *under, pick_fn pick,
+	double *copy)
+{
+	double dividend = median_of(over, pick, copy);
+	struct bench_ratio ratio = {.median = divide(dividend, median_of(under, pick, copy))};
+
+	for (unsigned int i = 0; i < over->rounds; i++) {
+		double r = divide(pick(&over->round[i]), pick(&under->round[i]));
+
+		if (i == 0 || r < ratio.min)
+			ratio.min = r;
+		if (r > ratio.max)
+			ratio.max = r;
+	}
+	return ratio;
 }
 
 int
-bench_series_ratio(const struct bench_series *floor, const struct bench_series *series,
-	struct bench_ratio *ratio)
+bench_series_compare(const struct bench_series *floor, const struct bench_series *series,
+	struct bench_ratios *ratios)
 {
-	unsigned int rounds = series->rounds;
 	double *copy;
-	double least;
 
-	*ratio = (struct bench_ratio){0};
-	if (rounds == 0 || floor->rounds != rounds)
+	*ratios = (struct bench_ratios){0};
+	if (series->rounds == 0 || floor->rounds != series->rounds)
 		return -EINVAL;
-	copy = calloc(rounds, sizeof(*copy));
+	copy = calloc(series->rounds, sizeof(*copy));
 	if (copy == NULL)
 		return -ENOMEM;
-	least = median_of_copy(floor->round_p50, copy, rounds);
-	ratio->p50 = divide(median_of_copy(series->round_p50, copy, rounds), least);
-	for (unsigned int i = 0; i < rounds; i++) {
-		double r = divide(series->round_p50[i], floor->round_p50[i]);
-
-		if (i == 0 || r < ratio->min)
-			ratio->min = r;
-		if (r > ratio->max)
-			ratio->max = r;
-	}
+	ratios->p50 = compare(series, floor, pick_p50, copy);
+	/* What takes half as long is done twice as often. */
+	ratios->rate = compare(floor, series, pick_mean, copy);
+	ratios->end_to_end = compare(floor, series, pick_end_to_end, copy);
 	free(copy);
 	return 0;
 }

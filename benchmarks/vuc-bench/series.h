@@ -9,7 +9,7 @@
 #include "histogram.h"
 #include "samples.h"
 
-/* In nanoseconds, but for the last two. */
+/* Of one access; in nanoseconds, but for the last three. */
 struct bench_summary {
 	double p50;
 	double p90;
@@ -18,35 +18,68 @@ struct bench_summary {
 	double min;
 	double max;
 	double mean;
-	double per_second; /* one after the other: what the mean comes to */
-	double syscalls;   /* per sample */
+	double per_second;            /* one after the other: what the mean comes to */
+	double end_to_end_per_second; /* the same until the server has caught up; 0: not measured */
+	double syscalls;              /* per access */
+};
+
+/* What a round came to, in nanoseconds of an access. */
+struct bench_round {
+	double p50;
+	double mean;
+	double end_to_end; /* a mean, too; 0: not measured */
 };
 
 struct bench_series {
+	const char *topic; /* what is done, where a result has more than one; else NULL */
 	const char *name;
 	const char *transport;
 	struct bench_samples samples; /* in ticks; by round, and sorted within, until finished */
-	double ns_per_tick;
-	size_t round_first; /* where the samples of the running round begin */
-	double *round_p50;  /* in nanoseconds */
+	double ns_per_tick;           /* of one access */
+	unsigned int per_sample;      /* accesses that a sample is the time of */
+	size_t round_first;           /* where the samples of the running round begin */
+	uint64_t round_end_to_end;    /* of the running round, in ticks */
+	uint64_t end_to_end;          /* of the rounds before */
+	struct bench_round *round;
 	unsigned int rounds;
 	unsigned int max_rounds;
 	uint64_t syscalls;
 	struct bench_summary summary; /* once finished */
 };
 
-/* p50 against that of the floor: of the medians over the rounds, and the extremes over rounds. */
+/* Against the floor: of the medians over the rounds, and the extremes over rounds. */
 struct bench_ratio {
-	double p50;
+	double median;
 	double min;
 	double max;
 };
 
-/* Samples are given in ticks of ns_per_tick nanoseconds. Returns 0 or -ENOMEM; either way the
- * series may be given to bench_series_fini(). */
-int bench_series_init(struct bench_series *series, const char *name, double ns_per_tick,
-	unsigned int rounds, size_t samples_per_round);
+struct bench_ratios {
+	struct bench_ratio p50;
+	struct bench_ratio rate;       /* of accesses per second: above 1 is faster */
+	struct bench_ratio end_to_end; /* 0: not measured */
+};
+
+/* What the samples of a series are. */
+struct bench_series_shape {
+	double ns_per_tick;      /* samples are given in ticks */
+	unsigned int per_sample; /* accesses, which each sample is the time of; at least 1 */
+	unsigned int rounds;
+	size_t samples_per_round;
+};
+
+/* Returns 0 or -ENOMEM; either way the series may be given to bench_series_fini(). */
+int bench_series_init(
+	struct bench_series *series, const char *name, const struct bench_series_shape *shape);
 void bench_series_fini(struct bench_series *series);
+
+/* What accesses took from the first one's beginning until the server had caught up, in ticks: for
+ * all samples of a round, or for none. */
+static inline void
+bench_series_add_end_to_end(struct bench_series *series, uint64_t ticks)
+{
+	series->round_end_to_end += ticks;
+}
 
 /* A round is over: what was added since the last one is its samples. */
 void bench_series_end_round(struct bench_series *series);
@@ -56,13 +89,13 @@ void bench_series_finish(struct bench_series *series);
 
 /* Both finished. Returns 0; -EINVAL unless both have the same number of rounds, at least one;
  * -ENOMEM. */
-int bench_series_ratio(const struct bench_series *floor, const struct bench_series *series,
-	struct bench_ratio *ratio);
+int bench_series_compare(const struct bench_series *floor, const struct bench_series *series,
+	struct bench_ratios *ratios);
 
-/* Of a finished series, in nanoseconds. */
+/* Of the samples of a finished series, in nanoseconds of an access. */
 void bench_series_histogram(const struct bench_series *series, struct bench_histogram *histogram);
 
-/* Sample i, in nanoseconds; ascending once finished. */
+/* Sample i, in nanoseconds of an access; ascending once finished. */
 static inline double
 bench_series_ns(const struct bench_series *series, size_t i)
 {

@@ -15,8 +15,10 @@ subject_of(struct bench_way *way)
 static int
 posted(struct bench_subject *s, const struct bench_access *a, const void *data)
 {
-	int ret = vuc_device_write_posted(s->dev, a->region, a->offset, data, a->size);
+	int ret = 0;
 
+	for (uint32_t i = 0; i < a->together && ret == 0; i++)
+		ret = vuc_device_write_posted(s->dev, a->region, a->offset, data, a->size);
 	if (ret != 0)
 		return ret;
 	ret = vuc_poll_group_poll(s->group);
@@ -24,7 +26,7 @@ posted(struct bench_subject *s, const struct bench_access *a, const void *data)
 }
 
 static int
-access_once(struct bench_subject *s, uint8_t *data)
+take_sample(struct bench_subject *s, uint8_t *data)
 {
 	const struct bench_access *a = s->access;
 
@@ -61,7 +63,7 @@ subject_burst(struct bench_way *way, unsigned int nr, uint64_t *ticks, struct vu
 
 	for (unsigned int i = 0; i < nr; i++) {
 		uint64_t start = bench_clock_ticks(s->clock);
-		int ret = access_once(s, data);
+		int ret = take_sample(s, data);
 
 		ticks[i] = bench_clock_ticks(s->clock) - start;
 		if (ret != 0)
@@ -123,6 +125,7 @@ bench_subject_init(struct bench_subject *subject, const struct bench_clock *cloc
 		.access = access,
 	};
 	vuc_poll_group_opts_init(&opts);
+	opts.log = bench_log;
 	opts.transport = transport;
 	vuc_device_opts_init(&subject->opts);
 	subject->opts.timeout_ms = BENCH_TIMEOUT_MS;

@@ -7,6 +7,7 @@ const struct bench_access bench_settle_access = {
 	.op = BENCH_READ,
 	.region = VFIO_PCI_CONFIG_REGION_INDEX,
 	.size = 4,
+	.together = 1,
 };
 
 const char *

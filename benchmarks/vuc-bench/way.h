@@ -19,7 +19,8 @@ struct bench_access {
 	enum bench_access_op op;
 	uint32_t region;
 	uint64_t offset;
-	uint32_t size; /* at most BENCH_ACCESS_MAX */
+	uint32_t size;     /* at most BENCH_ACCESS_MAX */
+	uint32_t together; /* made in one go, which is a sample; more than 1 only of BENCH_POSTED */
 };
 
 #define BENCH_ACCESS_MAX 8
@@ -36,14 +37,15 @@ const char *bench_access_op_name(enum bench_access_op op);
 /* An implementation's own struct begins with it. */
 struct bench_way {
 	const struct bench_way_ops *ops;
-	uint64_t syscalls; /* made for accesses since bench_way_ops.open, up to the last burst */
+	uint64_t syscalls; /* made for accesses, up to the last burst */
 };
 
 /* Each but close returns 0 or a negative errno with a line in err. */
 struct bench_way_ops {
 	int (*open)(struct bench_way *way, struct vuc_error *err);
 	void (*close)(struct bench_way *way);
-	/* Make nr accesses one after the other; ticks gets the time of each. */
+	/* Take nr samples one after the other; ticks gets the time of each: from the first call
+	 * until the access is answered or, when posted, all of them are with the kernel. */
 	int (*burst)(
 		struct bench_way *way, unsigned int nr, uint64_t *ticks, struct vuc_error *err);
 	/* Let the server catch up: bench_settle_access, answered after everything before it. */

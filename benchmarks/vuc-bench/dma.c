@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* vuc-bench dma: mapping and unmapping memory for a device. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "dma_way.h"
+#include "error.h"
+#include "interrupt.h"
+#include "target.h"
+#include "turns.h"
+
+#define DEFAULT_MAPS 1024
+#define MAX_MAPS     65535 /* what vuc-refdev takes by default */
+#define CYCLES       5     /* that a turn counts, behind one that it does not */
+
+enum way {
+	WAY_FLOOR,
+	WAY_VUC,
+	NR_WAYS
+};
+enum act {
+	ACT_MAP,
+	ACT_UNMAP,
+	NR_ACTS
+};
+
+struct dma {
+	struct bench_target target;
+	uint32_t maps;
+
+	char transport_text[16]; /* for the reports */
+	struct bench_dma_memory memory;
+	struct bench_dma_floor floor;
+	struct bench_dma_subject subject;
+	struct bench_dma_way *ways[NR_WAYS];
+	const struct bench_clock *clock;
+	struct bench_result *result;
+};
+
+static int
+parse_maps(void *state, const char *text, struct vuc_error *err)
+{
+	return bench_parse_count("maps", text, MAX_MAPS, &((struct dma *)state)->maps, err);
+}
+
+static const struct bench_option dma_options[] = {
+	{"socket", "PATH", "a server that listens there (a vuc-refdev is started)",
+		bench_target_parse_socket},
+	{"transport", "NAME", "uring or posix (what vuc chooses)", bench_target_parse_transport},
+	{"maps", "N", "mappings, each a page of a file (1024)", parse_maps},
+	{0},
+};
+
+static void
+dma_init(void *state)
+{
+	struct dma *d = state;
+
+	d->maps = DEFAULT_MAPS;
+	d->memory.fd = -1;
+}
+
+static int
+dma_check(const struct bench *bench, void *state, struct vuc_error *err)
+{
+	struct dma *d = state;
+	int ret = bench_target_check(&d->target, err);
+
+	(void)bench;
+	if (ret == 0 && d->target.kind == BENCH_SERVER_LOOPBACK)
+		return bench_fail(err, -EINVAL, "--transport: 'loopback' is not uring or posix");
+	return ret;
+}
+
+static void
+describe(struct dma *d, const struct bench *bench, struct bench_result *result)
+{
+	snprintf(result->headline, sizeof(result->headline),
+		"%" PRIu32 " mappings with a descriptor each; %" PRIu32 " rounds of %d", d->maps,
+		bench->options.rounds, CYCLES);
+	result->unit = "mapping";
+	result->units = "mappings";
+	bench_target_describe(&d->target, bench, result);
+	snprintf(result->floor, sizeof(result->floor),
+		"one message at a time, over a connection of its own");
+	snprintf(result->timed, sizeof(result->timed),
+		"from the first call until the server has done all %" PRIu32
+		", divided by %" PRIu32,
+		d->maps, d->maps);
+	bench_result_add_number(result, "maps", d->maps);
+	bench_result_add_number(result, "page", d->memory.size);
+	bench_result_add_number(result, "cycles", CYCLES);
+	bench_result_add_number(result, "rounds", bench->options.rounds);
+}
+
+static int
+make_memory(struct dma *d, struct vuc_error *err)
+{
+	struct bench_dma_memory *memory = &d->memory;
+
+	memory->nr = d->maps;
+	memory->size = (uint64_t)sysconf(_SC_PAGESIZE);
+	memory->fd = memfd_create("vuc-bench", MFD_CLOEXEC);
+	if (memory->fd < 0)
+		return bench_fail(err, -errno, "memfd_create: %s", strerror(errno));
+	if (ftruncate(memory->fd, (off_t)(memory->nr * memory->size)) != 0)
+		return bench_fail(err, -errno, "ftruncate: %s", strerror(errno));
+	return 0;
+}
+
+static int
+set_up_ways(struct dma *d, const struct bench *bench, struct vuc_error *err)
+{
+	const char *path = d->target.server.path;
+
+	d->clock = &bench->clock;
+	bench_dma_floor_init(&d->floor, d->clock, &d->memory, path);
+	d->ways[WAY_FLOOR] = &d->floor.way;
+	d->ways[WAY_VUC] = &d->subject.way;
+	return bench_dma_subject_init(&d->subject, &d->memory, path, d->target.transport, err);
+}
+
+static struct bench_series *
+series_of(const struct dma *d, enum act act, enum way way)
+{
+	return &d->result->series[act * NR_WAYS + way];
+}
+
+static int
+set_up_series(struct dma *d, uint32_t rounds, struct vuc_error *err)
+{
+	static const char *const topics[] = {[ACT_MAP] = "map", [ACT_UNMAP] = "unmap"};
+	const struct bench_series_shape shape = {
+		.ns_per_tick = d->clock->ns_per_tick,
+		.per_sample = d->maps,
+		.rounds = rounds,
+		.samples_per_round = CYCLES,
+	};
+
+	snprintf(d->transport_text, sizeof(d->transport_text), "%s",
+		vuc_poll_group_transport(d->subject.group));
+	d->result->nr_series = NR_ACTS * NR_WAYS;
+	for (unsigned int i = 0; i < d->result->nr_series; i++) {
+		struct bench_series *series = &d->result->series[i];
+		bool floor = i % NR_WAYS == WAY_FLOOR;
+		int ret = bench_series_init(series, floor ? "floor" : "vuc", &shape);
+
+		if (ret != 0)
+			return bench_fail(err, ret, "no memory for the samples");
+		series->topic = topics[i / NR_WAYS];
+		series->transport = floor ? "socket" : d->transport_text;
+	}
+	return 0;
+}
+
+/* A series of NULL: nothing is recorded. */
+static int
+run_act(const struct dma *d, struct bench_dma_way *way, enum act act, struct bench_series *series,
+	struct vuc_error *err)
+{
+	uint64_t syscalls = way->syscalls;
+	uint64_t start = bench_clock_ticks(d->clock);
+	int ret = act == ACT_MAP ? way->ops->map(way, err) : way->ops->unmap(way, err);
+	uint64_t ticks = bench_clock_ticks(d->clock) - start;
+
+	if (ret == 0 && series != NULL) {
+		series->syscalls += way->syscalls - syscalls;
+		bench_samples_add(&series->samples, &ticks, 1);
+	}
+	return ret;
+}
+
+static int
+run_cycles(const struct dma *d, enum way i, struct vuc_error *err)
+{
+	for (unsigned int cycle = 0; cycle <= CYCLES; cycle++) {
+		for (unsigned int act = 0; act < NR_ACTS; act++) {
+			int ret;
+
+			if (bench_interrupted())
+				return bench_fail(err, -EINTR, "interrupted");
+			ret = run_act(
+				d, d->ways[i], act, cycle > 0 ? series_of(d, act, i) : NULL, err);
+			if (ret != 0)
+				return ret;
+		}
+	}
+	return 0;
+}
+
+static int
+run_turn(void *arg, unsigned int i, struct vuc_error *err)
+{
+	const struct dma *d = arg;
+	struct bench_dma_way *way = d->ways[i];
+	int ret = way->ops->open(way, err);
+
+	if (ret != 0)
+		return ret;
+	ret = run_cycles(d, i, err);
+	way->ops->close(way);
+	for (unsigned int act = 0; act < NR_ACTS && ret == 0; act++)
+		bench_series_end_round(series_of(d, act, i));
+	return ret;
+}
+
+static int
+measure(struct dma *d, const struct bench *bench, struct vuc_error *err)
+{
+	const struct bench_turns turns = {
+		.name = d->result->measurement,
+		.rounds = bench->options.rounds,
+		.nr_ways = NR_WAYS,
+		.turn = run_turn,
+		.arg = d,
+	};
+	int ret = make_memory(d, err);
+
+	if (ret == 0)
+		ret = set_up_ways(d, bench, err);
+	if (ret == 0)
+		ret = set_up_series(d, bench->options.rounds, err);
+	if (ret == 0) {
+		describe(d, bench, d->result);
+		ret = bench_turns_run(&turns, err);
+	}
+	bench_dma_subject_fini(&d->subject);
+	if (d->memory.fd >= 0)
+		close(d->memory.fd);
+	if (ret == 0 && bench_result_finish(d->result) != 0)
+		ret = bench_fail(err, -ENOMEM, "out of memory");
+	return ret;
+}
+
+static int
+dma_run(struct bench *bench, void *state, struct bench_result *result, struct vuc_error *err)
+{
+	struct dma *d = state;
+	int ret = bench_target_start(&d->target, bench, err);
+
+	if (ret != 0)
+		return ret;
+	d->result = result;
+	ret = measure(d, bench, err);
+	bench_target_stop(&d->target);
+	return ret;
+}
+
+const struct bench_ops bench_dma = {
+	.name = "dma",
+	.summary = "How long mapping memory takes next to one synchronous map at a time",
+	.options = dma_options,
+	.state_size = sizeof(struct dma),
+	.init = dma_init,
+	.check = dma_check,
+	.run = dma_run,
+};

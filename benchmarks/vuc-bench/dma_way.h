@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef BENCH_DMA_WAY_H
+#define BENCH_DMA_WAY_H
+
+/* A way to map memory for a device: the floor, or vuc. */
+
+#include <stdint.h>
+
+#include <vuc/device.h>
+
+#include "spin.h"
+
+/* What is mapped: pages of one file, each on its own and as far apart from the next one that the
+ * two cannot be one mapping. */
+struct bench_dma_memory {
+	int fd;
+	uint32_t nr;   /* of mappings */
+	uint64_t size; /* of each: a page */
+};
+
+static inline uint64_t
+bench_dma_iova(const struct bench_dma_memory *memory, uint32_t i)
+{
+	return 2 * i * memory->size;
+}
+
+static inline uint64_t
+bench_dma_offset(const struct bench_dma_memory *memory, uint32_t i)
+{
+	return i * memory->size;
+}
+
+/* An implementation's own struct begins with it. */
+struct bench_dma_way {
+	const struct bench_dma_way_ops *ops;
+	const struct bench_dma_memory *memory;
+	const char *path;  /* of the server's socket */
+	uint64_t syscalls; /* made so far */
+};
+
+/* Each but close returns 0, or a negative errno with a line in err. */
+struct bench_dma_way_ops {
+	int (*open)(struct bench_dma_way *way, struct vuc_error *err);
+	void (*close)(struct bench_dma_way *way);
+	/* Map all memory, or unmap all of it, and return when the server has done it. */
+	int (*map)(struct bench_dma_way *way, struct vuc_error *err);
+	int (*unmap)(struct bench_dma_way *way, struct vuc_error *err);
+};
+
+/* Written by hand: a message, its reply, the next message. */
+struct bench_dma_floor {
+	struct bench_dma_way way;
+	uint16_t id; /* of the last message */
+	struct bench_message map;
+	struct bench_message unmap;
+	struct bench_spin spin;
+};
+
+void bench_dma_floor_init(struct bench_dma_floor *floor, const struct bench_clock *clock,
+	const struct bench_dma_memory *memory, const char *path);
+
+/* vuc_dma_map() or vuc_dma_unmap() for each mapping, and one vuc_dma_commit(). */
+struct bench_dma_subject {
+	struct bench_dma_way way;
+	struct vuc_poll_group *group;
+	struct vuc_device *dev;
+};
+
+/* Create the poll group; a transport of NULL is vuc's choice. Returns 0 or a negative errno; either
+ * way the subject may be given to bench_dma_subject_fini(). */
+int bench_dma_subject_init(struct bench_dma_subject *subject, const struct bench_dma_memory *memory,
+	const char *path, const char *transport, struct vuc_error *err);
+void bench_dma_subject_fini(struct bench_dma_subject *subject);
+
+#endif /* BENCH_DMA_WAY_H */

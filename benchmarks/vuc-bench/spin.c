@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "spin.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "error.h"
+#include "interrupt.h"
+
+/* How often a spinning loop looks at the clock: some milliseconds apart. */
+#define SPINS_PER_LOOK 8192u
+
+void
+bench_spin_init(struct bench_spin *spin, const struct bench_clock *clock, int fd)
+{
+	*spin = (struct bench_spin){.clock = clock, .fd = fd};
+}
+
+void
+bench_spin_begin(struct bench_spin *s)
+{
+	s->deadline = bench_clock_ticks(s->clock) + bench_clock_from_ms(s->clock, BENCH_TIMEOUT_MS);
+}
+
+static int
+look_up(const struct bench_spin *s, unsigned int spins)
+{
+	if (spins % SPINS_PER_LOOK != 0)
+		return 0;
+	if (bench_interrupted())
+		return -EINTR;
+	return bench_clock_ticks(s->clock) > s->deadline ? -ETIMEDOUT : 0;
+}
+
+/* What a send has come to. Returns 0 when it is to be tried again, 1 when the message has gone. */
+static int
+judge_send(struct bench_spin *s, const struct bench_message *msg, ssize_t n)
+{
+	s->syscalls++;
+	if (n == (ssize_t)msg->len)
+		return 1;
+	/* The kernel takes so few bytes whole or not at all. */
+	if (n >= 0)
+		return -EIO;
+	return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+}
+
+int
+bench_spin_send(struct bench_spin *s, const struct bench_message *msg)
+{
+	int ret = 0;
+
+	for (unsigned int spins = 1; ret == 0; spins++) {
+		ret = judge_send(
+			s, msg, send(s->fd, msg->bytes, msg->len, MSG_DONTWAIT | MSG_NOSIGNAL));
+		if (ret == 0)
+			ret = look_up(s, spins);
+	}
+	return ret < 0 ? ret : 0;
+}
+
+int
+bench_spin_send_fd(struct bench_spin *s, const struct bench_message *msg, int fd)
+{
+	union {
+		struct cmsghdr header;
+		uint8_t bytes[CMSG_SPACE(sizeof(fd))];
+	} control = {.header = {.cmsg_len = CMSG_LEN(sizeof(fd)),
+			     .cmsg_level = SOL_SOCKET,
+			     .cmsg_type = SCM_RIGHTS}};
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)msg->bytes, .iov_len = msg->len};
+	const struct msghdr hdr = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	int ret = 0;
+
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	for (unsigned int spins = 1; ret == 0; spins++) {
+		ret = judge_send(s, msg, sendmsg(s->fd, &hdr, MSG_DONTWAIT | MSG_NOSIGNAL));
+		if (ret == 0)
+			ret = look_up(s, spins);
+	}
+	return ret < 0 ? ret : 0;
+}
+
+/* Whether this is all that will come although it is less than was expected: an error's reply. */
+static bool
+is_whole(const uint8_t *reply, size_t len)
+{
+	struct vfio_user_header header;
+
+	if (len < sizeof(header))
+		return false;
+	memcpy(&header, reply, sizeof(header));
+	return header.msg_size <= len;
+}
+
+ssize_t
+bench_spin_receive(struct bench_spin *s, const struct bench_message *msg)
+{
+	size_t got = 0;
+
+	for (unsigned int spins = 1; got < msg->reply_len; spins++) {
+		ssize_t n = recv(s->fd, s->reply + got, sizeof(s->reply) - got, MSG_DONTWAIT);
+		int ret;
+
+		s->syscalls++;
+		if (n > 0) {
+			got += (size_t)n;
+			if (got < msg->reply_len && is_whole(s->reply, got))
+				break;
+			continue;
+		}
+		if (n == 0)
+			return -ECONNRESET;
+		if (errno != EAGAIN && errno != EINTR)
+			return -errno;
+		ret = look_up(s, spins);
+		if (ret != 0)
+			return ret;
+	}
+	return (ssize_t)got;
+}
+
+int
+bench_spin_check(const struct bench_spin *s, const struct bench_message *msg, ssize_t len,
+	struct vuc_error *err)
+{
+	if (len < 0)
+		return bench_fail(err, (int)len, "floor: %s", strerror((int)-len));
+	if (msg->reply_len == 0)
+		return 0;
+	return bench_message_check(msg, s->reply, (size_t)len, err);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "target.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+
+int
+bench_target_parse_socket(void *target, const char *text, struct vuc_error *err)
+{
+	if (text[0] == '\0')
+		return bench_fail(err, -EINVAL, "--socket: an empty path");
+	((struct bench_target *)target)->socket = text;
+	return 0;
+}
+
+int
+bench_target_parse_transport(void *target, const char *text, struct vuc_error *err)
+{
+	static const char *const words[] = {"uring", "posix", "loopback", NULL};
+	unsigned int i = 0;
+	int ret = bench_parse_word("transport", text, words, &i, err);
+
+	if (ret == 0)
+		((struct bench_target *)target)->transport = words[i];
+	return ret;
+}
+
+int
+bench_target_check(struct bench_target *t, struct vuc_error *err)
+{
+	if (t->transport == NULL || strcmp(t->transport, "loopback") != 0) {
+		t->kind = t->socket != NULL ? BENCH_SERVER_FOREIGN : BENCH_SERVER_OWN;
+		return 0;
+	}
+	t->kind = BENCH_SERVER_LOOPBACK;
+	if (t->socket != NULL)
+		return bench_fail(err, -EINVAL, "--transport loopback takes no --socket");
+	return 0;
+}
+
+int
+bench_target_start(struct bench_target *t, struct bench *bench, struct vuc_error *err)
+{
+	struct bench_cpus *cpus = &bench->env.cpus;
+	int ret;
+
+	*cpus = bench->options.cpus;
+	ret = bench_cpus_settle(cpus, t->kind == BENCH_SERVER_OWN ? 2 : 1, err);
+	if (ret != 0)
+		return ret;
+	ret = bench_server_start(&t->server, t->kind, t->socket, cpus->cpu[1], err);
+	if (ret != 0)
+		return ret;
+	ret = bench_cpu_pin(cpus->cpu[0], err);
+	if (ret != 0) {
+		bench_server_stop(&t->server);
+		return ret;
+	}
+	t->latency = bench_cpu_hold_latency();
+	bench_env_set_latency(&bench->env, t->latency);
+	return 0;
+}
+
+void
+bench_target_stop(struct bench_target *t)
+{
+	if (t->latency >= 0)
+		close(t->latency);
+	bench_server_stop(&t->server);
+}
+
+static void
+describe_server(
+	const struct bench_target *t, const struct bench *bench, struct bench_result *result)
+{
+	char *buf = result->server;
+	size_t size = sizeof(result->server);
+
+	switch (t->kind) {
+	case BENCH_SERVER_OWN:
+		snprintf(buf, size, "vuc-refdev, polling on CPU %u", bench->env.cpus.cpu[1]);
+		break;
+	case BENCH_SERVER_FOREIGN:
+		snprintf(buf, size, "%s", t->socket_text);
+		break;
+	case BENCH_SERVER_LOOPBACK:
+		snprintf(buf, size, "the reference device inside this process");
+		break;
+	}
+}
+
+void
+bench_target_describe(
+	struct bench_target *t, const struct bench *bench, struct bench_result *result)
+{
+	snprintf(t->socket_text, sizeof(t->socket_text), "%s",
+		t->socket != NULL ? t->socket : "vuc-refdev");
+	bench_text_clean(t->socket_text);
+	describe_server(t, bench, result);
+	bench_result_add_text(result, "server", t->socket_text);
+}
