@@ -3,6 +3,7 @@
 
 #include <json-c/json.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <CUnit/CUnit.h>
@@ -72,11 +73,11 @@ check_histogram(struct json_object *series, unsigned int samples)
 	CU_ASSERT_EQUAL(total, samples);
 }
 
+/* What every series has, whatever it is of. */
 static void
-check_series(struct json_object *series, const struct bench_expected *expected)
+check_times(struct json_object *series, unsigned int samples, unsigned int nr_rounds)
 {
-	unsigned int samples = expected->ops * expected->rounds;
-	struct json_object *rounds = array_of(series, "rounds", expected->rounds);
+	struct json_object *rounds = array_of(series, "rounds", nr_rounds);
 	const double times[] = {number_of(series, "min_ns"), number_of(series, "p50_ns"),
 		number_of(series, "p90_ns"), number_of(series, "p99_ns"),
 		number_of(series, "p999_ns"), number_of(series, "max_ns")};
@@ -84,28 +85,58 @@ check_series(struct json_object *series, const struct bench_expected *expected)
 	CU_ASSERT_TRUE(times[0] >= 0);
 	for (size_t i = 1; i < sizeof(times) / sizeof(times[0]); i++)
 		CU_ASSERT_TRUE(times[i] >= times[i - 1]);
-	for (size_t i = 0; i < expected->rounds; i++)
+	for (size_t i = 0; i < nr_rounds; i++)
 		CU_ASSERT_TRUE(json_object_get_double(json_object_array_get_idx(rounds, i)) > 0);
 	CU_ASSERT_TRUE(number_of(series, "mean_ns") > 0);
-	CU_ASSERT_TRUE(number_of(series, "accesses_per_second") > 0);
 	CU_ASSERT_TRUE(number_of(series, "ratio_p50") > 0);
+	CU_ASSERT_TRUE(number_of(series, "ratio_rate") > 0);
 	CU_ASSERT_EQUAL(number_of(series, "samples"), samples);
 	check_versions(series);
 	check_histogram(series, samples);
 }
 
-/* The floor takes a send and at least one receive, or a send alone; vuc may bundle. */
+/* Only posted writes are faster to hand over than the server is to take them. */
 static void
-check_syscalls(struct json_object *series, const char *transport, const char *op)
+check_end_to_end(struct json_object *series, const char *op)
 {
+	struct json_object *value;
+
+	if (strcmp(op, "posted") != 0) {
+		CU_ASSERT_FALSE(json_object_object_get_ex(series, "end_to_end_per_second", &value));
+		CU_ASSERT_FALSE(json_object_object_get_ex(series, "ratio_end_to_end", &value));
+		return;
+	}
+	CU_ASSERT_TRUE(number_of(series, "ratio_end_to_end") > 0);
+	CU_ASSERT_TRUE(number_of(series, "end_to_end_per_second") > 0);
+	CU_ASSERT_TRUE(number_of(series, "end_to_end_per_second") <
+		number_of(series, "accesses_per_second"));
+}
+
+static void
+check_series(struct json_object *series, const struct bench_expected *expected)
+{
+	check_times(series, expected->ops / expected->burst * expected->rounds, expected->rounds);
+	check_end_to_end(series, expected->op);
+	CU_ASSERT_TRUE(number_of(series, "accesses_per_second") > 0);
+	CU_ASSERT_EQUAL(number_of(series, "accesses_per_sample"), expected->burst);
+}
+
+/* The floor takes a send and at least one receive, or a send alone; vuc bundles what is posted. */
+static void
+check_syscalls(struct json_object *series, const struct bench_expected *expected)
+{
+	const char *transport = text_of(series, "transport");
 	double syscalls = number_of(series, "syscalls_per_access");
+	bool posted = strcmp(expected->op, "posted") == 0;
 
 	if (strcmp(transport, "loopback") == 0 || strcmp(transport, "call") == 0) {
 		CU_ASSERT_EQUAL(syscalls, 0);
 	} else if (strcmp(transport, "socket") == 0) {
-		CU_ASSERT_TRUE(syscalls >= (strcmp(op, "posted") == 0 ? 1 : 2));
+		CU_ASSERT_TRUE(syscalls >= (posted ? 1 : 2));
 	} else {
 		CU_ASSERT_TRUE(syscalls > 0);
+		if (expected->burst >= 32)
+			CU_ASSERT_TRUE(syscalls < 0.1);
 	}
 }
 
@@ -120,6 +151,8 @@ check_options(struct json_object *root, const struct bench_expected *expected)
 	CU_ASSERT_EQUAL(number_of(options, "ops"), expected->ops);
 	CU_ASSERT_EQUAL(number_of(options, "rounds"), expected->rounds);
 	CU_ASSERT_EQUAL(number_of(options, "size"), 4);
+	if (strcmp(expected->op, "posted") == 0)
+		CU_ASSERT_EQUAL(number_of(options, "burst"), expected->burst);
 }
 
 static void
@@ -134,14 +167,36 @@ check_environment(struct json_object *root)
 	CU_ASSERT_TRUE(json_object_array_length(array_of(environment, "cpus", 0)) > 0);
 }
 
-/* The ratio stands at the top, too. It need not lie between the extremes: it is one of medians. */
+/* The ratio stands in the verdict, too. It need not lie between the extremes: it is one of medians.
+ */
 static void
-check_ratio(struct json_object *root, struct json_object *floor, struct json_object *vuc)
+check_ratio(struct json_object *verdict, struct json_object *floor, struct json_object *vuc,
+	const char *key)
 {
-	CU_ASSERT_EQUAL(number_of(floor, "ratio_p50"), 1);
-	CU_ASSERT_EQUAL(number_of(vuc, "ratio_p50"), number_of(root, "ratio_p50"));
-	CU_ASSERT_TRUE(number_of(root, "ratio_p50_min") > 0);
-	CU_ASSERT_TRUE(number_of(root, "ratio_p50_min") <= number_of(root, "ratio_p50_max"));
+	char min[32], max[32];
+
+	snprintf(min, sizeof(min), "%s_min", key);
+	snprintf(max, sizeof(max), "%s_max", key);
+	CU_ASSERT_EQUAL(number_of(floor, key), 1);
+	CU_ASSERT_EQUAL(number_of(vuc, key), number_of(verdict, key));
+	CU_ASSERT_TRUE(number_of(verdict, min) > 0);
+	CU_ASSERT_TRUE(number_of(verdict, min) <= number_of(verdict, max));
+}
+
+static void
+check_ratios(struct json_object *verdict, struct json_object *floor, struct json_object *vuc)
+{
+	check_ratio(verdict, floor, vuc, "ratio_p50");
+	check_ratio(verdict, floor, vuc, "ratio_rate");
+}
+
+static void
+check_names(struct json_object *floor, struct json_object *vuc, const char *transport)
+{
+	CU_ASSERT_STRING_EQUAL(text_of(floor, "name"), "floor");
+	CU_ASSERT_STRING_EQUAL(text_of(vuc, "name"), "vuc");
+	if (transport != NULL)
+		CU_ASSERT_STRING_EQUAL(text_of(vuc, "transport"), transport);
 }
 
 void
@@ -157,14 +212,122 @@ bench_json_check(const char *text, const struct bench_expected *expected)
 	series = array_of(root, "series", 2);
 	floor = json_object_array_get_idx(series, 0);
 	vuc = json_object_array_get_idx(series, 1);
-	CU_ASSERT_STRING_EQUAL(text_of(floor, "name"), "floor");
-	CU_ASSERT_STRING_EQUAL(text_of(vuc, "name"), "vuc");
-	if (expected->transport != NULL)
-		CU_ASSERT_STRING_EQUAL(text_of(vuc, "transport"), expected->transport);
+	check_names(floor, vuc, expected->transport);
 	check_series(floor, expected);
 	check_series(vuc, expected);
-	check_syscalls(floor, text_of(floor, "transport"), expected->op);
-	check_syscalls(vuc, text_of(vuc, "transport"), expected->op);
-	check_ratio(root, floor, vuc);
+	check_syscalls(floor, expected);
+	check_syscalls(vuc, expected);
+	check_ratios(root, floor, vuc);
+	if (strcmp(expected->op, "posted") == 0)
+		check_ratio(root, floor, vuc, "ratio_end_to_end");
+	json_object_put(root);
+}
+
+static void
+check_dma_options(struct json_object *root, const struct bench_expected_dma *expected)
+{
+	struct json_object *options = NULL;
+
+	CU_ASSERT_TRUE_FATAL(json_object_object_get_ex(root, "options", &options));
+	CU_ASSERT_EQUAL(number_of(options, "maps"), expected->maps);
+	CU_ASSERT_EQUAL(number_of(options, "rounds"), expected->rounds);
+	CU_ASSERT_TRUE(number_of(options, "cycles") > 0);
+	CU_ASSERT_TRUE(number_of(options, "page") >= 4096);
+}
+
+static void
+check_dma_series(struct json_object *root, struct json_object *series,
+	const struct bench_expected_dma *expected)
+{
+	struct json_object *options = NULL;
+
+	json_object_object_get_ex(root, "options", &options);
+	check_times(series, (unsigned int)number_of(options, "cycles") * expected->rounds,
+		expected->rounds);
+	CU_ASSERT_TRUE(number_of(series, "mappings_per_second") > 0);
+	CU_ASSERT_TRUE(number_of(series, "syscalls_per_mapping") > 0);
+	CU_ASSERT_EQUAL(number_of(series, "mappings_per_sample"), expected->maps);
+}
+
+/* Series `first` and the next one, of which the root has a verdict by the same name. */
+static void
+check_dma_topic(struct json_object *root, size_t first, const char *topic,
+	const struct bench_expected_dma *expected)
+{
+	struct json_object *series = array_of(root, "series", 4);
+	struct json_object *floor = json_object_array_get_idx(series, first);
+	struct json_object *vuc = json_object_array_get_idx(series, first + 1);
+	struct json_object *verdict = NULL;
+
+	CU_ASSERT_STRING_EQUAL(text_of(floor, "topic"), topic);
+	CU_ASSERT_STRING_EQUAL(text_of(vuc, "topic"), topic);
+	check_names(floor, vuc, expected->transport);
+	check_dma_series(root, floor, expected);
+	check_dma_series(root, vuc, expected);
+	/* A send, and a receive at least. */
+	CU_ASSERT_TRUE(number_of(floor, "syscalls_per_mapping") >= 2);
+	CU_ASSERT_TRUE_FATAL(json_object_object_get_ex(root, topic, &verdict));
+	check_ratios(verdict, floor, vuc);
+}
+
+void
+bench_json_check_dma(const char *text, const struct bench_expected_dma *expected)
+{
+	struct json_object *root = json_tokener_parse(text);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(root);
+	CU_ASSERT_STRING_EQUAL(text_of(root, "measurement"), "dma");
+	check_environment(root);
+	check_dma_options(root, expected);
+	check_dma_topic(root, 0, "map", expected);
+	check_dma_topic(root, 2, "unmap", expected);
+	json_object_put(root);
+}
+
+static void
+check_transfer_options(struct json_object *root, const struct bench_expected_transfers *expected)
+{
+	struct json_object *options = NULL;
+
+	CU_ASSERT_TRUE_FATAL(json_object_object_get_ex(root, "options", &options));
+	CU_ASSERT_STRING_EQUAL(text_of(options, "op"), expected->op);
+	CU_ASSERT_EQUAL(number_of(options, "size"), expected->size);
+	CU_ASSERT_EQUAL(number_of(options, "depth"), expected->depth);
+	CU_ASSERT_EQUAL(number_of(options, "transfers"), expected->transfers);
+	CU_ASSERT_EQUAL(number_of(options, "rounds"), expected->rounds);
+}
+
+static void
+check_transfer_series(struct json_object *series, const struct bench_expected_transfers *expected)
+{
+	/* Bytes in a nanosecond. */
+	double gigabytes = expected->size / number_of(series, "mean_ns");
+
+	check_times(series, expected->transfers / 16 * expected->rounds, expected->rounds);
+	CU_ASSERT_EQUAL(number_of(series, "transfers_per_sample"), 16);
+	CU_ASSERT_TRUE(number_of(series, "syscalls_per_transfer") > 0);
+	CU_ASSERT_TRUE(number_of(series, "transfers_per_second") > 0);
+	CU_ASSERT_DOUBLE_EQUAL(number_of(series, "gigabytes_per_second"), gigabytes, 1e-3);
+}
+
+void
+bench_json_check_transfers(const char *text, const struct bench_expected_transfers *expected)
+{
+	struct json_object *root = json_tokener_parse(text);
+	struct json_object *series, *floor, *vuc;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(root);
+	CU_ASSERT_STRING_EQUAL(text_of(root, "measurement"), "dma-message");
+	check_environment(root);
+	check_transfer_options(root, expected);
+	series = array_of(root, "series", 2);
+	floor = json_object_array_get_idx(series, 0);
+	vuc = json_object_array_get_idx(series, 1);
+	check_names(floor, vuc, expected->transport);
+	check_transfer_series(floor, expected);
+	check_transfer_series(vuc, expected);
+	/* One to receive with, and one to send with. */
+	CU_ASSERT_TRUE(number_of(floor, "syscalls_per_transfer") >= 2);
+	check_ratios(root, floor, vuc);
 	json_object_put(root);
 }

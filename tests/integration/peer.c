@@ -65,6 +65,23 @@ peer_transport_works(char *why, size_t size)
 	return true;
 }
 
+int
+peer_main(int argc, char **argv, CU_SuiteInfo *suites)
+{
+	char why[VUC_ERROR_MAX];
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: %s uring|posix|loopback\n", argv[0]);
+		return 2;
+	}
+	peer_choose_transport(argv[1]);
+	if (!peer_transport_works(why, sizeof(why))) {
+		printf("1..0 # SKIP %s\n", why);
+		return 0;
+	}
+	return vuc_tap_run(suites);
+}
+
 /* A server that can be killed, and then behaves as a process that is gone. */
 static int
 handle_unless_killed(void *arg, struct vuc_loopback_msg *req, struct vuc_loopback_msg *reply)
@@ -90,6 +107,10 @@ start_loopback(struct peer *p, const char *const *options)
 
 	refdev_config_init(&config);
 	for (; *options != NULL; options++) {
+		if (sscanf(*options, "--max-msg-fds=%u", &limit) == 1) {
+			config.max_msg_fds = (uint16_t)limit;
+			continue;
+		}
 		CU_ASSERT_EQUAL_FATAL(sscanf(*options, "--max-data-xfer-size=%u", &limit), 1);
 		config.max_data_xfer_size = limit;
 	}

@@ -4,6 +4,8 @@
 
 #include <vuc/device.h>
 
+#include "tap.h"
+
 #define PEER_MAX_DEVICES 2
 
 /*
@@ -18,6 +20,9 @@ const char *peer_transport(void);
 
 /* Returns whether the chosen transport can be used here; says why not otherwise. */
 bool peer_transport_works(char *why, size_t size);
+
+/* main() of a program that is run once for each transport, which is its only argument. */
+int peer_main(int argc, char **argv, CU_SuiteInfo *suites);
 
 /* A server with nr_devices devices, ready to be connected to; options of vuc-refdev that set
  * limits may follow, up to a NULL. Asserts that it could be started. */

@@ -21,6 +21,7 @@
 /* Few: this must work beside whatever else the machine does. */
 #define FEW    "--ops", "200", "--rounds", "2"
 #define OPS    200
+#define BURST  32 /* of posted writes */
 #define ROUNDS 2
 
 static struct bench_place place;
@@ -52,15 +53,32 @@ has_uring(void)
 static void
 check(const char *json, const char *transport, const char *op, const char *floor)
 {
+	unsigned int burst = strcmp(op, "posted") == 0 ? BURST : 1;
 	const struct bench_expected expected = {
 		.transport = transport,
 		.op = op,
 		.floor = floor,
-		.ops = OPS,
+		.ops = (OPS + burst - 1) / burst * burst,
+		.burst = burst,
 		.rounds = ROUNDS,
 	};
 
 	bench_json_check(json, &expected);
+}
+
+/* Whether all that a run with a server of its own needs is there; what is not has been said. */
+static bool
+can_measure(const char *transport)
+{
+	if (!bench_has_two_cpus()) {
+		vuc_tap_skip("needs two CPUs");
+		return false;
+	}
+	if (strcmp(transport, "uring") == 0 && !has_uring()) {
+		vuc_tap_skip("io_uring is not allowed here");
+		return false;
+	}
+	return true;
 }
 
 static void
@@ -71,14 +89,8 @@ measure(const char *transport, const char *op)
 	bool loopback = strcmp(transport, "loopback") == 0;
 	struct bench_run run;
 
-	if (!loopback && !bench_has_two_cpus()) {
-		vuc_tap_skip("needs two CPUs");
+	if (!loopback && !can_measure(transport))
 		return;
-	}
-	if (strcmp(transport, "uring") == 0 && !has_uring()) {
-		vuc_tap_skip("io_uring is not allowed here");
-		return;
-	}
 	bench_run(&run, &place, args, NULL, 0);
 	check(run.out, transport, op, loopback ? "call" : "own");
 	CU_ASSERT_PTR_NOT_NULL(strstr(run.err, "p50"));
@@ -137,6 +149,66 @@ static void
 test_loopback_posted(void)
 {
 	measure("loopback", "posted");
+}
+
+static void
+measure_bursts(const char *burst, unsigned int size, unsigned int ops)
+{
+	const char *const args[] = {"mmio", FEW, "--json", "-", "--op", "posted", "--burst", burst,
+		"--transport", "loopback", NULL};
+	const struct bench_expected expected = {
+		.transport = "loopback",
+		.op = "posted",
+		.floor = "call",
+		.ops = ops,
+		.burst = size,
+		.rounds = ROUNDS,
+	};
+	struct bench_run run;
+
+	bench_run(&run, &place, args, NULL, 0);
+	bench_json_check(run.out, &expected);
+	bench_run_free(&run);
+}
+
+static void
+test_bursts(void)
+{
+	measure_bursts("1", 1, 200);
+	measure_bursts("3", 3, 201);
+	measure_bursts("256", 256, 256);
+}
+
+static void
+measure_dma(const char *transport)
+{
+	const char *const args[] = {"dma", "--maps", "300", "--rounds", "3", "--json", "-",
+		"--transport", transport, NULL};
+	const struct bench_expected_dma expected = {
+		.transport = transport,
+		.maps = 300,
+		.rounds = 3,
+	};
+	struct bench_run run;
+
+	if (!can_measure(transport))
+		return;
+	bench_run(&run, &place, args, NULL, 0);
+	bench_json_check_dma(run.out, &expected);
+	CU_ASSERT_PTR_NOT_NULL(strstr(run.err, "unmap: vuc takes"));
+	bench_run_free(&run);
+}
+
+static void
+test_dma_uring(void)
+{
+	measure_dma("uring");
+}
+
+static void
+test_dma_posix(void)
+{
+	measure_dma("posix");
 }
 
 /* A vuc-refdev on a socket at path, for which vuc-bench is any client. */
@@ -333,7 +405,10 @@ test_help_and_version(void)
 		const char *text;
 	} cases[] = {
 		{{"--help"}, "mmio"},
-		{{"mmio", "--help"}, "--transport"},
+		{{"--help"}, "dma-message"},
+		{{"mmio", "--help"}, "--burst"},
+		{{"dma", "--help"}, "--maps"},
+		{{"dma-message", "--help"}, "--depth"},
 		{{"--version"}, "DPDK"},
 	};
 
@@ -357,11 +432,79 @@ static CU_TestInfo mmio_tests[] = {
 	{"loopback, read", test_loopback_read},
 	{"loopback, write", test_loopback_write},
 	{"loopback, posted", test_loopback_posted},
+	{"posted in bursts", test_bursts},
 	{"foreign server, shared, read", test_shared_read},
 	{"foreign server, shared, posted", test_shared_posted},
 	{"foreign server, own, write", test_own_write},
 	{"server of one client", test_server_of_one_client},
 	{"error of the device", test_error_of_device},
+	CU_TEST_INFO_NULL,
+};
+
+static void
+test_dma_foreign(void)
+{
+	char path[BENCH_PATH_MAX];
+	const char *const args[] = {"dma", "--maps", "1", "--rounds", "1", "--json", "-",
+		"--socket", bench_place_file(&place, "socket", path), NULL};
+	const struct bench_expected_dma expected = {.maps = 1, .rounds = 1};
+	struct vuc_spawn server;
+	struct bench_run run;
+
+	if (!bench_has_two_cpus()) {
+		vuc_tap_skip("needs two CPUs");
+		return;
+	}
+	start_server(&server, path);
+	bench_run(&run, &place, args, NULL, 0);
+	bench_json_check_dma(run.out, &expected);
+	bench_run_free(&run);
+	stop_server(&server);
+}
+
+static void
+measure_transfers(const char *transport, const char *op, const char *size, const char *depth)
+{
+	const char *const args[] = {"dma-message", "--transfers", "40", "--rounds", "2", "--json",
+		"-", "--transport", transport, "--op", op, "--size", size, "--depth", depth, NULL};
+	const struct bench_expected_transfers expected = {
+		.transport = transport,
+		.op = op,
+		.size = (unsigned int)strtoul(size, NULL, 10),
+		.depth = (unsigned int)strtoul(depth, NULL, 10),
+		.transfers = 48,
+		.rounds = 2,
+	};
+	struct bench_run run;
+
+	if (!can_measure(transport))
+		return;
+	bench_run(&run, &place, args, NULL, 0);
+	bench_json_check_transfers(run.out, &expected);
+	CU_ASSERT_PTR_NOT_NULL(strstr(run.err, "GB/s, the floor"));
+	bench_run_free(&run);
+}
+
+static void
+test_transfers_uring(void)
+{
+	measure_transfers("uring", "read", "65536", "1");
+	measure_transfers("uring", "write", "1048576", "4");
+}
+
+static void
+test_transfers_posix(void)
+{
+	measure_transfers("posix", "read", "1048576", "4");
+	measure_transfers("posix", "write", "4096", "32");
+}
+
+static CU_TestInfo dma_tests[] = {
+	{"messages, uring", test_transfers_uring},
+	{"messages, posix", test_transfers_posix},
+	{"uring", test_dma_uring},
+	{"posix", test_dma_posix},
+	{"foreign server", test_dma_foreign},
 	CU_TEST_INFO_NULL,
 };
 
@@ -379,6 +522,10 @@ static CU_SuiteInfo suites[] = {
 		.pInitFunc = make_place,
 		.pCleanupFunc = remove_place,
 		.pTests = mmio_tests},
+	{.pName = "dma",
+		.pInitFunc = make_place,
+		.pCleanupFunc = remove_place,
+		.pTests = dma_tests},
 	{.pName = "report",
 		.pInitFunc = make_place,
 		.pCleanupFunc = remove_place,

@@ -78,6 +78,22 @@ test_wrong_usage(void)
 		{{"mmio", "--socket", ""}, "empty"},
 		{{"mmio", "--json", ""}, "empty"},
 		{{"mmio", "--label", "\n"}, "--label"},
+		{{"mmio", "--burst", "2"}, "--burst 2 is for --op posted, not read"},
+		{{"mmio", "--op", "posted", "--burst", "0"}, "--burst: '0'"},
+		{{"mmio", "--op", "posted", "--burst", "257"}, "--burst: '257'"},
+		{{"mmio", "--maps", "1"}, "--maps"},
+		{{"dma", "--ops", "1"}, "--ops"},
+		{{"dma", "--maps", "0"}, "--maps: '0'"},
+		{{"dma", "--maps", "65536"}, "--maps: '65536'"},
+		{{"dma", "--transport", "loopback"}, "uring or posix"},
+		{{"dma", "--transport", "tcp"}, "'tcp'"},
+		{{"dma", "--socket", ""}, "empty"},
+		{{"dma-message", "--size", "5000"}, "'5000' is no multiple of 4096"},
+		{{"dma-message", "--size", "2097152"}, "--size: '2097152'"},
+		{{"dma-message", "--depth", "33"}, "--depth: '33'"},
+		{{"dma-message", "--transfers", "0"}, "--transfers: '0'"},
+		{{"dma-message", "--op", "erase"}, "read or write"},
+		{{"dma-message", "--transport", "loopback"}, "uring or posix"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -131,6 +147,7 @@ test_missing_socket(void)
 	expect_failure((const char *[]){"mmio", "--socket", path, NULL}, NULL, 1, path);
 	expect_failure(
 		(const char *[]){"mmio", "--socket", path, "--floor", "own", NULL}, NULL, 1, path);
+	expect_failure((const char *[]){"dma", "--socket", path, NULL}, NULL, 1, path);
 	expect_failure((const char *[]){"mmio", "--socket", long_path, NULL}, NULL, 1, "149");
 }
 
@@ -184,6 +201,8 @@ test_one_cpu(void)
 	struct bench_run run;
 
 	expect_failure((const char *[]){"mmio", NULL}, on_one_cpu, 1, "1 CPU");
+	expect_failure((const char *[]){"dma", NULL}, on_one_cpu, 1, "1 CPU");
+	expect_failure((const char *[]){"dma-message", NULL}, on_one_cpu, 1, "1 CPU");
 	bench_run(&run, &place, alone, on_one_cpu, 0);
 	CU_ASSERT_PTR_NOT_NULL(strstr(run.out, "vuc (loopback)"));
 	bench_run_free(&run);
@@ -267,17 +286,35 @@ test_interrupted(void)
 
 /* The floor comes first in the first round, so it is the one to notice. */
 static void
-expect_fault(const char *fault, const char *text)
+run_against_fault(const char *fault, const char *path, const char *const *args, const char *text)
 {
-	char path[BENCH_PATH_MAX];
-	const char *const server_args[] = {fault, bench_place_file(&place, "socket", path), NULL};
-	const char *const args[] = {"mmio", FEW, "--floor", "own", "--socket", path, NULL};
+	const char *const server_args[] = {fault, path, NULL};
 	struct vuc_spawn server;
 
 	CU_ASSERT_EQUAL_FATAL(vuc_spawn_server(&server, getenv("VUC_REFDEV"), server_args), 0);
 	expect_failure(args, NULL, 1, text);
 	CU_ASSERT_EQUAL(vuc_spawn_stop(&server), 0);
 	vuc_spawn_free(&server);
+}
+
+static void
+expect_fault(const char *fault, const char *text)
+{
+	char path[BENCH_PATH_MAX];
+	const char *const args[] = {"mmio", FEW, "--floor", "own", "--socket",
+		bench_place_file(&place, "socket", path), NULL};
+
+	run_against_fault(fault, path, args, text);
+}
+
+static void
+expect_dma_fault(const char *fault, const char *text)
+{
+	char path[BENCH_PATH_MAX];
+	const char *const args[] = {"dma", "--maps", "10", "--rounds", "2", "--socket",
+		bench_place_file(&place, "socket", path), NULL};
+
+	run_against_fault(fault, path, args, text);
 }
 
 static void
@@ -291,7 +328,7 @@ test_faulty_server(void)
 	expect_fault("--fault=wrong-cmd@region_read", "floor: reply to command");
 	expect_fault("--fault=wrong-type@region_read", "instead of a reply");
 	expect_fault("--fault=wrong-size=30@region_read", "says that it has 30");
-	expect_fault("--fault=wrong-count@region_read", "another region, offset or count");
+	expect_fault("--fault=wrong-count@region_read", "repeats something else");
 	expect_fault("--fault=error=5@region_read", "error 5 (Input/output error)");
 	expect_fault("--fault=close@region_read", "Connection reset by peer");
 	expect_fault("--fault=truncate=20@region_read", "Connection reset by peer");
@@ -300,6 +337,23 @@ test_faulty_server(void)
 	expect_fault("--fault=wrong-version=major@version", "speaks version 1.");
 	expect_fault("--fault=error=13@version", "error 13 (Permission denied)");
 	expect_fault("--fault=wrong-size=1000000@version", "says that it has 1000000");
+}
+
+/* The one to notice is the floor until it has had its turn. */
+static void
+test_server_that_maps_nothing(void)
+{
+	if (!bench_has_two_cpus()) {
+		vuc_tap_skip("needs two CPUs");
+		return;
+	}
+	expect_dma_fault("--fault=error=12@dma_map#5", "floor: the server answered command 2");
+	expect_dma_fault("--fault=error=12@dma_map#70", "vuc: DMA mapping of 0x");
+	expect_dma_fault("--fault=error=22@dma_unmap#5", "floor: the server answered command 3");
+	expect_dma_fault("--fault=error=22@dma_unmap#70", "vuc: DMA unmapping of 0x");
+	expect_dma_fault("--fault=wrong-id@dma_map#5", "floor: reply to command 2, id");
+	expect_dma_fault("--fault=close@dma_unmap", "Connection reset by peer");
+	expect_dma_fault("--max-dma-maps=9", "floor: the server answered command 2");
 }
 
 static CU_TestInfo error_tests[] = {
@@ -311,6 +365,7 @@ static CU_TestInfo error_tests[] = {
 	{"unwritable outputs", test_unwritable_outputs},
 	{"full disk", test_full_disk},
 	{"faulty server", test_faulty_server},
+	{"server that maps nothing", test_server_that_maps_nothing},
 	{"interrupted", test_interrupted},
 	CU_TEST_INFO_NULL,
 };

@@ -5,7 +5,6 @@
  * does with a device, and what it may do wrong.
  */
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 
 #include <linux/vfio.h>
 
+#include "fd_count.h"
 #include "peer.h"
 #include "refdev_regs.h"
 #include "tap.h"
@@ -24,19 +24,6 @@
 #define CONFIG VFIO_PCI_CONFIG_REGION_INDEX
 
 static unsigned int fds_before;
-
-static unsigned int
-count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
-	while (readdir(dir) != NULL)
-		n++;
-	closedir(dir);
-	return n;
-}
 
 static uint64_t
 read_reg(struct vuc_device *dev, uint64_t offset, size_t size)
@@ -368,6 +355,32 @@ test_device_error(void)
 	peer_stop(p);
 }
 
+/* Writes as PCI does them: nobody waits for those to memory BARs, so nobody hears of an error. */
+static void
+test_pci_writes(void)
+{
+	struct peer *p = peer_start(1, NULL);
+	struct vuc_device_opts opts;
+	struct vuc_device *dev = peer_open(p, 0);
+	const uint32_t value = 7;
+	uint32_t id = 0;
+
+	CU_ASSERT_EQUAL(vuc_device_write_pci(dev, BAR0, REFDEV_REG_SCRATCH, &value, 4), 0);
+	CU_ASSERT_EQUAL(vuc_device_write_pci(dev, BAR0, REFDEV_REG_ERROR, &value, 4), 0);
+	CU_ASSERT_EQUAL(read_reg(dev, REFDEV_REG_SCRATCH, 4), value);
+	CU_ASSERT_EQUAL(vuc_device_write_pci(dev, CONFIG, 0, &value, 4), 0);
+	CU_ASSERT_EQUAL(vuc_device_read(dev, CONFIG, 0, &id, 4), 0);
+	CU_ASSERT_EQUAL(id, REFDEV_DEVICE_ID << 16 | REFDEV_VENDOR_ID);
+	vuc_device_close(dev);
+
+	peer_opts(p, 0, &opts);
+	opts.posted_writes = false;
+	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_device_write_pci(dev, BAR0, REFDEV_REG_ERROR, &value, 4), -EIO);
+	vuc_device_close(dev);
+	peer_stop(p);
+}
+
 static void
 refused(struct vuc_device *dev, uint32_t region, uint64_t offset, size_t count, const char *reason)
 {
@@ -582,13 +595,13 @@ test_least_room(void)
 static void
 set_up(void)
 {
-	fds_before = count_fds();
+	fds_before = fd_count();
 }
 
 static void
 tear_down(void)
 {
-	CU_ASSERT_EQUAL(count_fds(), fds_before);
+	CU_ASSERT_EQUAL(fd_count(), fds_before);
 }
 
 #define TEST(name)                 \
@@ -609,6 +622,7 @@ static CU_TestInfo tests[] = {
 	TEST(submit_from_callback),
 	TEST(sync_from_callback),
 	TEST(device_error),
+	TEST(pci_writes),
 	TEST(bad_accesses),
 	TEST(reset),
 	TEST(reopen),

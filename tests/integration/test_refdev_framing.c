@@ -208,6 +208,52 @@ test_wrong_major(void)
 	refdev_server_stop_said(&s, "client proposes version 1.0, spoken is 0.2");
 }
 
+/* Stop the server, so that all that is sent meanwhile is there at once when it goes on. */
+static void
+freeze(const struct refdev_server *s)
+{
+	siginfo_t info;
+
+	CU_ASSERT_EQUAL_FATAL(kill(s->process.pid, SIGSTOP), 0);
+	CU_ASSERT_EQUAL_FATAL(waitid(P_PID, (id_t)s->process.pid, &info, WSTOPPED), 0);
+}
+
+static void
+thaw(const struct refdev_server *s)
+{
+	CU_ASSERT_EQUAL_FATAL(kill(s->process.pid, SIGCONT), 0);
+}
+
+/* What a client has sent before it left without taking its replies is carried out. */
+static void
+check_last_words(const char *mode)
+{
+	struct refdev_server s;
+	uint8_t bytes[64 * NR_PIPELINED];
+	size_t len = 0;
+	int fd;
+
+	refdev_server_start_with(&s, mode);
+	fd = raw_open(s.socket);
+	freeze(&s);
+	for (uint16_t i = 0; i < NR_PIPELINED; i++)
+		len += raw_write_command(bytes + len, i, 0, 0, REFDEV_REG_SCRATCH, 8, i);
+	raw_send(fd, bytes, len, NULL, 0);
+	close(fd);
+	thaw(&s);
+	fd = raw_open(s.socket);
+	CU_ASSERT_EQUAL(raw_get(fd, REFDEV_REG_WRITES, 8), NR_PIPELINED);
+	close(fd);
+	refdev_server_stop(&s);
+}
+
+static void
+test_last_words(void)
+{
+	check_last_words("--mode=block");
+	check_last_words("--mode=poll");
+}
+
 /* A client that leaves in the middle of a message, and one that leaves without taking its reply. */
 static void
 test_early_leave(void)
@@ -230,19 +276,29 @@ test_early_leave(void)
 	refdev_server_stop_said(&s, "the client left 20 bytes into a message");
 }
 
-/* SET_IRQS that gives one vector an eventfd. */
+/* SET_IRQS that gives some vectors an eventfd each. */
 static size_t
-assign_command(uint8_t *buf, uint16_t id, uint32_t vector)
+assign_command(uint8_t *buf, uint16_t id, uint32_t vector, uint32_t count)
 {
 	const struct vfio_user_irq_set set = {
 		.argsz = sizeof(set),
 		.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
 		.index = VFIO_PCI_MSIX_IRQ_INDEX,
 		.start = vector,
-		.count = 1,
+		.count = count,
 	};
 
 	return raw_command(buf, id, VFIO_USER_DEVICE_SET_IRQS, 0, &set, sizeof(set));
+}
+
+/* DMA_MAP without the descriptor that it might have. */
+static size_t
+map_command(uint8_t *buf, uint16_t id, uint64_t addr)
+{
+	const struct vfio_user_dma_map map = {
+		.argsz = sizeof(map), .flags = 1, .addr = addr, .size = 4096};
+
+	return raw_command(buf, id, VFIO_USER_DMA_MAP, 0, &map, sizeof(map));
 }
 
 static uint64_t
@@ -251,22 +307,6 @@ events(int fd)
 	uint64_t n;
 
 	return read(fd, &n, sizeof(n)) == (ssize_t)sizeof(n) ? n : 0;
-}
-
-/* Stop the server, so that all that is sent meanwhile is there at once when it goes on. */
-static void
-freeze(const struct refdev_server *s)
-{
-	siginfo_t info;
-
-	CU_ASSERT_EQUAL_FATAL(kill(s->process.pid, SIGSTOP), 0);
-	CU_ASSERT_EQUAL_FATAL(waitid(P_PID, (id_t)s->process.pid, &info, WSTOPPED), 0);
-}
-
-static void
-thaw(const struct refdev_server *s)
-{
-	CU_ASSERT_EQUAL_FATAL(kill(s->process.pid, SIGCONT), 0);
 }
 
 /* Each descriptor stays with its message, whatever was sent around it. */
@@ -283,12 +323,12 @@ test_fds_in_a_crowd(void)
 	fd = raw_open(s.socket);
 	freeze(&s);
 	for (uint16_t n = 0; n < 4; n++) {
-		size_t len = assign_command(bytes, (uint16_t)(10 + n), n);
+		size_t len = assign_command(bytes, (uint16_t)(10 + n), n, 1);
 
 		eventfds[n] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		len += raw_read_command(bytes + len, (uint16_t)(20 + n), 0, REFDEV_REG_ID, 4);
 		raw_send(fd, bytes, len, &eventfds[n], 1);
-		raw_send(fd, bytes, raw_read_command(bytes, 30, 0, REFDEV_REG_ID, 4), NULL, 0);
+		raw_send(fd, bytes, map_command(bytes, 30, 4096u * n), NULL, 0);
 	}
 	thaw(&s);
 	for (int i = 0; i < 12; i++) {
@@ -306,26 +346,32 @@ test_fds_in_a_crowd(void)
 	refdev_server_stop(&s);
 }
 
+/* Descriptors that come with several bytes of one message are all of that message. */
 static void
 test_fds_bytewise(void)
 {
 	struct raw_message reply;
 	struct refdev_server s;
 	uint8_t bytes[64];
-	int own = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	int own[2];
 	size_t len;
 	int fd;
 
 	refdev_server_start_with(&s, NULL);
 	fd = raw_open(s.socket);
-	len = assign_command(bytes, 1, 2);
-	raw_send(fd, bytes, 1, &own, 1);
-	send_bytewise(fd, bytes + 1, len - 1);
+	len = assign_command(bytes, 1, 2, 2);
+	for (size_t i = 0; i < 2; i++) {
+		own[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		raw_send(fd, bytes + i, 1, &own[i], 1);
+	}
+	send_bytewise(fd, bytes + 2, len - 2);
 	CU_ASSERT_EQUAL(raw_receive(fd, &reply), 16);
 	CU_ASSERT_EQUAL(reply.header.flags, VFIO_USER_F_TYPE_REPLY);
-	raw_set(fd, REFDEV_REG_IRQ_TRIGGER, 4, 2);
-	CU_ASSERT_EQUAL(events(own), 1);
-	close(own);
+	raw_set(fd, REFDEV_REG_IRQ_TRIGGER, 4, 3);
+	CU_ASSERT_EQUAL(events(own[0]), 0);
+	CU_ASSERT_EQUAL(events(own[1]), 1);
+	close(own[0]);
+	close(own[1]);
 	close(fd);
 	refdev_server_stop(&s);
 }
@@ -343,7 +389,7 @@ test_fds_closed(void)
 	CU_ASSERT_EQUAL_FATAL(pipe2(ends, O_CLOEXEC), 0);
 	refdev_server_start_with(&s, NULL);
 	fd = raw_open(s.socket);
-	raw_send(fd, bytes, assign_command(bytes, 1, 0), &ends[1], 1);
+	raw_send(fd, bytes, assign_command(bytes, 1, 0, 1), &ends[1], 1);
 	CU_ASSERT_EQUAL(raw_receive(fd, &reply), 16);
 	close(ends[1]);
 	close(fd);
@@ -407,6 +453,7 @@ main(void)
 		{"broken headers", test_broken_headers},
 		{"wrong major", test_wrong_major},
 		{"clients that leave early", test_early_leave},
+		{"what a client sent before it left", test_last_words},
 		{"descriptors in a crowd", test_fds_in_a_crowd},
 		{"descriptors byte by byte", test_fds_bytewise},
 		{"descriptors of a client that left", test_fds_closed},

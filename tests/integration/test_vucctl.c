@@ -315,6 +315,32 @@ test_help_and_version(void)
 	vucctl_run_free(&run);
 }
 
+/* Each command tells about itself, whatever else is on its command line. */
+static void
+test_help_of_commands(void)
+{
+	static const char *const names[][2] = {{"read"}, {"write"}, {"reset"}, {"irq"},
+		{"irq", "wait"}, {"irq", "mask"}, {"irq", "unmask"}, {"irq", "trigger"},
+		{"dma-selftest"}, {"migrate"}, {"migrate", "save"}, {"migrate", "load"}};
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		bool grouped = names[i][1] != NULL;
+		const char *args[] = {
+			names[i][0], grouped ? names[i][1] : "--help", "--help", NULL};
+		char usage[64];
+		struct vucctl_run run;
+
+		snprintf(usage, sizeof(usage), "Usage: vucctl %s%s%s [", names[i][0],
+			grouped ? " " : "", grouped ? names[i][1] : "");
+		vucctl_run(&run, args);
+		CU_ASSERT_EQUAL(run.exit, 0);
+		CU_ASSERT_STRING_EQUAL(run.err, "");
+		CU_ASSERT_EQUAL(strncmp(run.out, usage, strlen(usage)), 0);
+		vucctl_run_free(&run);
+	}
+}
+
 int
 main(void)
 {
@@ -328,6 +354,7 @@ main(void)
 		{"lspci reads it", test_lspci_reads_it},
 		{"slow servers", test_slow_servers},
 		{"help and version", test_help_and_version},
+		{"help of commands", test_help_of_commands},
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {

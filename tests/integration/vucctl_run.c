@@ -46,10 +46,28 @@ vucctl_run_complains(const struct vucctl_run *run, const char *text)
 }
 
 void
+vucctl_run_expect(const char *const *args, int status, const char *out, const char *err)
+{
+	struct vucctl_run run;
+
+	vucctl_run(&run, args);
+	CU_ASSERT_EQUAL(run.exit, status);
+	CU_ASSERT_STRING_EQUAL(run.out, out != NULL ? out : "");
+	if (err != NULL)
+		CU_ASSERT(vucctl_run_complains(&run, err));
+	if (err == NULL)
+		CU_ASSERT_STRING_EQUAL(run.err, "");
+	if (run.exit != status || (err != NULL && !vucctl_run_complains(&run, err)))
+		printf("# vucctl %s: exit %d and '%.*s'\n", args[0], run.exit,
+			(int)strcspn(run.err, "\n"), run.err);
+	vucctl_run_free(&run);
+}
+
+void
 vucctl_device_start(struct vucctl_device *device, const char *fault)
 {
 	char option[128];
-	const char *args[3] = {device->socket};
+	const char *args[4] = {device->socket};
 	int ret;
 
 	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(device->folder), 0);
@@ -57,6 +75,9 @@ vucctl_device_start(struct vucctl_device *device, const char *fault)
 	if (fault != NULL) {
 		snprintf(option, sizeof(option), "--fault=%s", fault);
 		args[1] = option;
+		/* The descriptor of a twin socket would come without the words that go with it. */
+		if (strncmp(fault, "bad-json", 8) == 0)
+			args[2] = "--no-twin-socket";
 	}
 	ret = vuc_spawn_server(&device->server, getenv("VUC_REFDEV"), args);
 	if (ret != 0)

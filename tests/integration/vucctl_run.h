@@ -22,6 +22,10 @@ void vucctl_run(struct vucctl_run *run, const char *const *args);
 
 void vucctl_run_free(struct vucctl_run *run);
 
+/* Run the vucctl that $VUCCTL names, and assert that it ends with status; prints out, or nothing
+ * when that is NULL; and complains with err, or says nothing when that is NULL. */
+void vucctl_run_expect(const char *const *args, int status, const char *out, const char *err);
+
 /* Whether stderr is exactly one line, begins with "vucctl: " and contains text. */
 bool vucctl_run_complains(const struct vucctl_run *run, const char *text);
 

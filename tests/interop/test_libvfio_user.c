@@ -1,96 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/*
- * libvuc against servers that others wrote: the samples of libvfio-user, from the build folder that
- * VUC_LIBVFIO_USER_BUILD names.
- */
+/* libvuc against servers that others wrote: the samples of libvfio-user. */
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <linux/vfio.h>
 
-#include <vuc/device.h>
-
-#include "spawn.h"
-#include "tap.h"
-#include "tempdir.h"
+#include "sample.h"
 
 #define BAR0   VFIO_PCI_BAR0_REGION_INDEX
 #define BAR1   VFIO_PCI_BAR1_REGION_INDEX
 #define BAR2   VFIO_PCI_BAR2_REGION_INDEX
 #define CONFIG VFIO_PCI_CONFIG_REGION_INDEX
 
-/* The samples cannot say when they are ready, so connecting is tried for as long. */
-#define READY_TIMEOUT_MS 10000
-
-static const char *build;
-static const char *transport;
-
-struct sample {
-	struct vuc_spawn process;
-	char dir[VUC_TEMPDIR_SIZE];
-	char path[VUC_TEMPDIR_SIZE + 16];
-};
-
-static bool
-sample_exists(const char *name, char *program, size_t size)
-{
-	snprintf(program, size, "%s/samples/%s", build, name);
-	return access(program, X_OK) == 0;
-}
-
-/* Returns false, with the test marked as skipped, when the sample is not there. */
-static bool
-start(struct sample *s, const char *name)
-{
-	const char *args[] = {"-v", s->path, NULL};
-	char program[4096];
-
-	if (!sample_exists(name, program, sizeof(program))) {
-		vuc_tap_skip("the build folder has no such sample");
-		return false;
-	}
-	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(s->dir), 0);
-	snprintf(s->path, sizeof(s->path), "%s/sock", s->dir);
-	CU_ASSERT_EQUAL_FATAL(vuc_spawn_start(&s->process, program, args), 0);
-	return true;
-}
-
-static void
-stop(struct sample *s)
-{
-	vuc_spawn_kill(&s->process);
-	vuc_spawn_free(&s->process);
-	vuc_tempdir_remove(s->dir);
-}
-
-/* Returns NULL when the sample has ended instead of listening. */
-static struct vuc_device *
-open_device(struct sample *s)
-{
-	struct vuc_device_opts opts;
-	struct vuc_error err = {0};
-	struct vuc_device *dev = NULL;
-	int rc = -ENOENT;
-
-	vuc_device_opts_init(&opts);
-	opts.path = s->path;
-	opts.transport = transport;
-	for (unsigned int ms = 0; ms < READY_TIMEOUT_MS; ms++) {
-		rc = vuc_device_open(&opts, &dev, &err);
-		if ((rc != -ENOENT && rc != -ECONNREFUSED) || vuc_spawn_status(&s->process) >= 0)
-			break;
-		usleep(1000);
-	}
-	if (rc != 0)
-		printf("# %s\n", err.text);
-	return dev;
-}
+#define BAR1_REFUSED "this version of the sample refuses its own BAR1 and ends"
 
 static void
 test_gpio(void)
@@ -100,9 +25,9 @@ test_gpio(void)
 	uint32_t id = 0;
 	uint8_t port = 0;
 
-	if (!start(&s, "gpio-pci-idio-16"))
+	if (!sample_start(&s, "gpio-pci-idio-16"))
 		return;
-	dev = open_device(&s);
+	dev = sample_open(&s);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(dev);
 	CU_ASSERT_EQUAL(vuc_device_version(dev)->max_msg_fds, 8);
 	CU_ASSERT_EQUAL(vuc_device_region(dev, BAR2)->size, 0x100);
@@ -117,7 +42,7 @@ test_gpio(void)
 	CU_ASSERT_EQUAL(vuc_device_read(dev, BAR2, 0, &port, sizeof(port)), 0);
 	CU_ASSERT_EQUAL(vuc_device_reset(dev), 0);
 	vuc_device_close(dev);
-	stop(&s);
+	sample_stop(&s);
 }
 
 /* It serves one client after another. */
@@ -126,10 +51,10 @@ test_gpio_again(void)
 {
 	struct sample s;
 
-	if (!start(&s, "gpio-pci-idio-16"))
+	if (!sample_start(&s, "gpio-pci-idio-16"))
 		return;
 	for (unsigned int i = 0; i < 5; i++) {
-		struct vuc_device *dev = open_device(&s);
+		struct vuc_device *dev = sample_open(&s);
 		uint32_t id = 0;
 
 		CU_ASSERT_PTR_NOT_NULL_FATAL(dev);
@@ -137,7 +62,7 @@ test_gpio_again(void)
 		CU_ASSERT_EQUAL(id, 0x0dc8494f);
 		vuc_device_close(dev);
 	}
-	stop(&s);
+	sample_stop(&s);
 }
 
 /* Its BAR1 has pages to be mapped, two areas of one file, and the rest goes by message. */
@@ -171,17 +96,15 @@ test_server(void)
 	struct vuc_device *dev;
 	struct sample s;
 
-	if (!start(&s, "server"))
+	if (!sample_start(&s, "server"))
 		return;
-	dev = open_device(&s);
-	if (dev == NULL && vuc_spawn_wait(&s.process) == 0) {
-		vuc_tap_skip("this version of the sample refuses its own BAR1 and ends");
-	} else {
+	dev = sample_open(&s);
+	if (dev != NULL || !sample_skip_if_ended(&s, BAR1_REFUSED)) {
 		CU_ASSERT_PTR_NOT_NULL_FATAL(dev);
 		check_server(dev);
 		vuc_device_close(dev);
 	}
-	stop(&s);
+	sample_stop(&s);
 }
 
 /* Longer than the server's single receive of a body would take in two pieces. */
@@ -192,12 +115,10 @@ test_server_large_writes(void)
 	struct vuc_device *dev;
 	struct sample s;
 
-	if (!start(&s, "server"))
+	if (!sample_start(&s, "server"))
 		return;
-	dev = open_device(&s);
-	if (dev == NULL && vuc_spawn_wait(&s.process) == 0) {
-		vuc_tap_skip("this version of the sample refuses its own BAR1 and ends");
-	} else {
+	dev = sample_open(&s);
+	if (dev != NULL || !sample_skip_if_ended(&s, BAR1_REFUSED)) {
 		CU_ASSERT_PTR_NOT_NULL_FATAL(dev);
 		for (unsigned int round = 0; round < 50; round++) {
 			memset(out, (int)round, sizeof(out));
@@ -208,7 +129,7 @@ test_server_large_writes(void)
 		}
 		vuc_device_close(dev);
 	}
-	stop(&s);
+	sample_stop(&s);
 }
 
 static CU_TestInfo tests[] = {
@@ -222,16 +143,5 @@ static CU_TestInfo tests[] = {
 int
 main(int argc, char **argv)
 {
-	CU_SuiteInfo suites[] = {
-		{argc == 2 ? argv[1] : "", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	build = getenv("VUC_LIBVFIO_USER_BUILD");
-	if (build == NULL) {
-		printf("1..0 # SKIP VUC_LIBVFIO_USER_BUILD does not name a build of libvfio-user\n");
-		return 0;
-	}
-	transport = argc == 2 ? argv[1] : "posix";
-	return vuc_tap_run(suites);
+	return sample_main(argc, argv, tests);
 }

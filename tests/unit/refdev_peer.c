@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "refdev_peer.h"
@@ -20,6 +21,15 @@ count_open(void)
 		n++;
 	closedir(dir);
 	return n;
+}
+
+static void
+close_left(struct vuc_loopback_msg *msg)
+{
+	for (unsigned int i = 0; i < msg->nr_fds; i++)
+		if (msg->fds[i] >= 0)
+			close(msg->fds[i]);
+	msg->nr_fds = 0;
 }
 
 void
@@ -54,21 +64,30 @@ refdev_peer_open(struct refdev_peer *p)
 }
 
 void
+refdev_peer_negotiate(struct refdev_peer *p, const struct refdev_config *config, const char *data)
+{
+	uint8_t body[256] = {0, 0, 2, 0};
+	size_t len = strlen(data) + 1;
+
+	refdev_peer_make(p, config);
+	CU_ASSERT_FATAL(4 + len <= sizeof(body));
+	memcpy(body + 4, data, len);
+	CU_ASSERT_EQUAL_FATAL(refdev_peer_ask(p, VFIO_USER_VERSION, body, 4 + len), 0);
+}
+
+void
+refdev_peer_drop_fds(struct refdev_peer *p)
+{
+	close_left(&p->reply);
+}
+
+void
 refdev_peer_close(struct refdev_peer *p)
 {
 	refdev_destroy(p->dev);
 	free(p->request.bytes);
 	free(p->reply.bytes);
 	CU_ASSERT_EQUAL(count_open(), p->nr_open);
-}
-
-static void
-close_left(struct vuc_loopback_msg *msg)
-{
-	for (unsigned int i = 0; i < msg->nr_fds; i++)
-		if (msg->fds[i] >= 0)
-			close(msg->fds[i]);
-	msg->nr_fds = 0;
 }
 
 int
@@ -220,6 +239,53 @@ void
 refdev_peer_set_reg(struct refdev_peer *p, enum refdev_reg reg, uint64_t value)
 {
 	refdev_peer_write(p, VFIO_PCI_BAR0_REGION_INDEX, reg, reg_sizes[reg / 4], value);
+}
+
+int
+refdev_peer_file(size_t size)
+{
+	int fd = memfd_create("memory", MFD_CLOEXEC);
+
+	CU_ASSERT_FATAL(fd >= 0);
+	CU_ASSERT_EQUAL_FATAL(ftruncate(fd, (off_t)size), 0);
+	return fd;
+}
+
+int
+refdev_peer_map(struct refdev_peer *p, uint64_t addr, uint64_t size, uint32_t flags, int fd)
+{
+	const struct vfio_user_dma_map map = {
+		.argsz = sizeof(map), .flags = flags, .addr = addr, .size = size};
+
+	return refdev_peer_ask_with_fds(
+		p, VFIO_USER_DMA_MAP, &map, sizeof(map), &fd, fd >= 0 ? 1 : 0);
+}
+
+int
+refdev_peer_feature(
+	struct refdev_peer *p, uint32_t flags, const void *data, size_t len, size_t reply_len)
+{
+	const struct vfio_user_device_feature fixed = {
+		.argsz = (uint32_t)(sizeof(fixed) + reply_len), .flags = flags};
+	uint8_t body[512];
+
+	CU_ASSERT_FATAL(sizeof(fixed) + len <= sizeof(body));
+	memcpy(body, &fixed, sizeof(fixed));
+	if (len > 0)
+		memcpy(body + sizeof(fixed), data, len);
+	return refdev_peer_ask(p, VFIO_USER_DEVICE_FEATURE, body, sizeof(fixed) + len);
+}
+
+void
+refdev_peer_feature_data(const struct refdev_peer *p, void *data, size_t len)
+{
+	size_t head = sizeof(struct vfio_user_header) + sizeof(struct vfio_user_device_feature);
+	struct vfio_user_device_feature fixed;
+
+	CU_ASSERT_EQUAL_FATAL(p->reply.len, head + len);
+	memcpy(&fixed, p->reply.bytes + sizeof(struct vfio_user_header), sizeof(fixed));
+	CU_ASSERT_EQUAL(fixed.argsz, sizeof(fixed) + len);
+	memcpy(data, p->reply.bytes + head, len);
 }
 
 int

@@ -29,6 +29,13 @@ void refdev_peer_make(struct refdev_peer *p, const struct refdev_config *config)
 /* Make a device and negotiate, with descriptors allowed in replies. */
 void refdev_peer_open(struct refdev_peer *p);
 
+/* Make a device and negotiate with these capabilities; data as the specification has it. */
+void refdev_peer_negotiate(
+	struct refdev_peer *p, const struct refdev_config *config, const char *data);
+
+/* Close the descriptors of the last reply. */
+void refdev_peer_drop_fds(struct refdev_peer *p);
+
 /* Destroy it, and assert that no descriptor is left of it. */
 void refdev_peer_close(struct refdev_peer *p);
 
@@ -75,6 +82,20 @@ int refdev_peer_try_write(
 /* Registers of BAR0. */
 uint64_t refdev_peer_reg(struct refdev_peer *p, enum refdev_reg reg);
 void refdev_peer_set_reg(struct refdev_peer *p, enum refdev_reg reg, uint64_t value);
+
+/* A file of so many bytes. */
+int refdev_peer_file(size_t size);
+
+/* Map size bytes for flags; fd is taken, or -1. Returns as refdev_peer_ask(). */
+int refdev_peer_map(struct refdev_peer *p, uint64_t addr, uint64_t size, uint32_t flags, int fd);
+
+/* VFIO_USER_DEVICE_FEATURE with len bytes of data and room for reply_len bytes of data in the
+ * answer. Returns as refdev_peer_ask(). */
+int refdev_peer_feature(
+	struct refdev_peer *p, uint32_t flags, const void *data, size_t len, size_t reply_len);
+
+/* The data of a feature's answer, as long as it must be; asserted. */
+void refdev_peer_feature_data(const struct refdev_peer *p, void *data, size_t len);
 
 /* VFIO_USER_DEVICE_SET_IRQS with as many bytes or descriptors as count says; data may be NULL. */
 struct refdev_peer_irqs {

@@ -150,6 +150,19 @@ test_histogram_is_fine(void)
 	}
 }
 
+static int
+init(struct bench_series *series, double ns_per_tick, unsigned int rounds, size_t samples)
+{
+	const struct bench_series_shape shape = {
+		.ns_per_tick = ns_per_tick,
+		.per_sample = 1,
+		.rounds = rounds,
+		.samples_per_round = samples,
+	};
+
+	return bench_series_init(series, "series", &shape);
+}
+
 static void
 add_round(struct bench_series *series, uint64_t a, uint64_t b, uint64_t c)
 {
@@ -164,12 +177,12 @@ test_series_sums_up(void)
 {
 	struct bench_series s;
 
-	CU_ASSERT_EQUAL_FATAL(bench_series_init(&s, "vuc", 0.5, 2, 3), 0);
+	CU_ASSERT_EQUAL_FATAL(init(&s, 0.5, 2, 3), 0);
 	add_round(&s, 300, 100, 200);
 	add_round(&s, 600, 400, 500);
 	s.syscalls = 15;
-	NEAR(s.round_p50[0], 100);
-	NEAR(s.round_p50[1], 250);
+	NEAR(s.round[0].p50, 100);
+	NEAR(s.round[1].p50, 250);
 	bench_series_finish(&s);
 	NEAR(s.summary.min, 50);
 	NEAR(s.summary.p50, 150);
@@ -187,7 +200,7 @@ test_series_takes_no_more_rounds(void)
 {
 	struct bench_series s;
 
-	CU_ASSERT_EQUAL_FATAL(bench_series_init(&s, "vuc", 1, 1, 3), 0);
+	CU_ASSERT_EQUAL_FATAL(init(&s, 1, 1, 3), 0);
 	add_round(&s, 1, 2, 3);
 	bench_series_end_round(&s);
 	CU_ASSERT_EQUAL(s.rounds, 1);
@@ -199,7 +212,7 @@ test_series_without_samples(void)
 {
 	struct bench_series s;
 
-	CU_ASSERT_EQUAL_FATAL(bench_series_init(&s, "vuc", 1, 1, 1), 0);
+	CU_ASSERT_EQUAL_FATAL(init(&s, 1, 1, 1), 0);
 	bench_series_finish(&s);
 	NEAR(s.summary.p50, 0);
 	NEAR(s.summary.per_second, 0);
@@ -210,25 +223,100 @@ static void
 test_ratio_is_of_medians(void)
 {
 	struct bench_series floor, vuc;
-	struct bench_ratio ratio;
+	struct bench_ratios ratios;
 
-	CU_ASSERT_EQUAL_FATAL(bench_series_init(&floor, "floor", 1, 3, 3), 0);
-	CU_ASSERT_EQUAL_FATAL(bench_series_init(&vuc, "vuc", 1, 3, 3), 0);
+	CU_ASSERT_EQUAL_FATAL(init(&floor, 1, 3, 3), 0);
+	CU_ASSERT_EQUAL_FATAL(init(&vuc, 1, 3, 3), 0);
 	add_round(&floor, 1, 100, 200);
 	add_round(&floor, 1, 200, 300);
 	add_round(&floor, 1, 50, 100);
 	add_round(&vuc, 1, 110, 900);
 	add_round(&vuc, 1, 400, 900);
-	CU_ASSERT_EQUAL(bench_series_ratio(&floor, &vuc, &ratio), -EINVAL);
+	CU_ASSERT_EQUAL(bench_series_compare(&floor, &vuc, &ratios), -EINVAL);
 	add_round(&vuc, 1, 60, 900);
-	CU_ASSERT_EQUAL(bench_series_ratio(&floor, &vuc, &ratio), 0);
-	NEAR(ratio.p50, 1.1);
-	NEAR(ratio.min, 1.1);
-	NEAR(ratio.max, 2);
+	CU_ASSERT_EQUAL(bench_series_compare(&floor, &vuc, &ratios), 0);
+	NEAR(ratios.p50.median, 1.1);
+	NEAR(ratios.p50.min, 1.1);
+	NEAR(ratios.p50.max, 2);
 	/* The rounds stay in their order. */
-	NEAR(vuc.round_p50[1], 400);
+	NEAR(vuc.round[1].p50, 400);
 	bench_series_fini(&floor);
 	bench_series_fini(&vuc);
+}
+
+/* Two accesses in each sample, and half a nanosecond in each tick. */
+static void
+test_series_of_bundles(void)
+{
+	const struct bench_series_shape shape = {
+		.ns_per_tick = 0.5, .per_sample = 2, .rounds = 2, .samples_per_round = 3};
+	struct bench_series s;
+
+	CU_ASSERT_EQUAL_FATAL(bench_series_init(&s, "vuc", &shape), 0);
+	bench_series_add_end_to_end(&s, 600);
+	bench_series_add_end_to_end(&s, 600);
+	add_round(&s, 100, 200, 600);
+	bench_series_add_end_to_end(&s, 2400);
+	add_round(&s, 400, 800, 900);
+	s.syscalls = 3;
+	NEAR(s.round[0].p50, 50);
+	NEAR(s.round[0].mean, 75);
+	NEAR(s.round[0].end_to_end, 100);
+	NEAR(s.round[1].mean, 175);
+	NEAR(s.round[1].end_to_end, 200);
+	bench_series_finish(&s);
+	NEAR(s.summary.min, 25);
+	NEAR(s.summary.p50, 100);
+	NEAR(s.summary.mean, 125);
+	NEAR(s.summary.per_second, 8e6);
+	NEAR(s.summary.end_to_end_per_second, 1e9 / 150);
+	NEAR(s.summary.syscalls, 0.25);
+	NEAR(bench_series_ns(&s, 0), 25);
+	bench_series_fini(&s);
+}
+
+/* The rate is of means, so that what is rare and slow counts; faster is more. */
+static void
+test_ratio_of_rates(void)
+{
+	struct bench_series floor, vuc;
+	struct bench_ratios ratios;
+
+	CU_ASSERT_EQUAL_FATAL(init(&floor, 1, 3, 3), 0);
+	CU_ASSERT_EQUAL_FATAL(init(&vuc, 1, 3, 3), 0);
+	for (uint64_t round = 1; round <= 3; round++) {
+		bench_series_add_end_to_end(&floor, 900 * round);
+		add_round(&floor, 100, 100, 400);
+		bench_series_add_end_to_end(&vuc, 300 * round * round);
+		add_round(&vuc, 10, 20, 60 * round);
+	}
+	CU_ASSERT_EQUAL(bench_series_compare(&floor, &vuc, &ratios), 0);
+	NEAR(ratios.p50.median, 0.2);
+	NEAR(ratios.rate.median, 200.0 / 50);
+	NEAR(ratios.rate.min, 200.0 / 70);
+	NEAR(ratios.rate.max, 200.0 / 30);
+	NEAR(ratios.end_to_end.median, 600.0 / 400);
+	NEAR(ratios.end_to_end.min, 1);
+	NEAR(ratios.end_to_end.max, 3);
+	bench_series_fini(&floor);
+	bench_series_fini(&vuc);
+}
+
+static void
+test_ratio_without_end_to_end(void)
+{
+	struct bench_series s;
+	struct bench_ratios ratios;
+
+	CU_ASSERT_EQUAL_FATAL(init(&s, 1, 1, 3), 0);
+	add_round(&s, 1, 2, 3);
+	bench_series_finish(&s);
+	CU_ASSERT_EQUAL(bench_series_compare(&s, &s, &ratios), 0);
+	NEAR(ratios.rate.median, 1);
+	NEAR(ratios.end_to_end.median, 0);
+	NEAR(ratios.end_to_end.max, 0);
+	NEAR(s.summary.end_to_end_per_second, 0);
+	bench_series_fini(&s);
 }
 
 static void
@@ -237,7 +325,7 @@ test_series_histogram(void)
 	struct bench_histogram h;
 	struct bench_series s;
 
-	CU_ASSERT_EQUAL_FATAL(bench_series_init(&s, "vuc", 0.5, 1, 3), 0);
+	CU_ASSERT_EQUAL_FATAL(init(&s, 0.5, 1, 3), 0);
 	add_round(&s, 20, 21, 1000);
 	bench_series_finish(&s);
 	bench_series_histogram(&s, &h);
@@ -269,6 +357,9 @@ static CU_TestInfo series_tests[] = {
 	{"takes no more rounds than promised", test_series_takes_no_more_rounds},
 	{"without samples", test_series_without_samples},
 	{"ratio is of medians", test_ratio_is_of_medians},
+	{"samples of several accesses", test_series_of_bundles},
+	{"ratio of rates", test_ratio_of_rates},
+	{"ratio without end-to-end", test_ratio_without_end_to_end},
 	{"histogram", test_series_histogram},
 	CU_TEST_INFO_NULL,
 };

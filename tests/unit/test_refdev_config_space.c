@@ -26,9 +26,9 @@ test_identity(void)
 	struct refdev_peer p;
 
 	refdev_peer_open(&p);
-	CU_ASSERT_EQUAL(get(&p, PCI_VENDOR_ID, 2), 0xfffe);
+	CU_ASSERT_EQUAL(get(&p, PCI_VENDOR_ID, 2), 0x7675);
 	CU_ASSERT_EQUAL(get(&p, PCI_DEVICE_ID, 2), 0x7663);
-	CU_ASSERT_EQUAL(get(&p, PCI_SUBSYSTEM_VENDOR_ID, 2), 0xfffe);
+	CU_ASSERT_EQUAL(get(&p, PCI_SUBSYSTEM_VENDOR_ID, 2), 0x7675);
 	CU_ASSERT_EQUAL(get(&p, PCI_SUBSYSTEM_ID, 2), 0x7663);
 	CU_ASSERT_EQUAL(get(&p, PCI_CLASS_REVISION, 4), 0x08800001);
 	CU_ASSERT_EQUAL(get(&p, PCI_HEADER_TYPE, 1), 0);
@@ -225,7 +225,7 @@ test_reset(void)
 	CU_ASSERT_EQUAL(refdev_peer_ask(&p, VFIO_USER_DEVICE_RESET, NULL, 0), 0);
 	CU_ASSERT_EQUAL(get(&p, PCI_BASE_ADDRESS_0, 4), 0);
 	CU_ASSERT_EQUAL(get(&p, PCI_COMMAND, 2), 0);
-	CU_ASSERT_EQUAL(get(&p, PCI_VENDOR_ID, 2), 0xfffe);
+	CU_ASSERT_EQUAL(get(&p, PCI_VENDOR_ID, 2), 0x7675);
 	refdev_peer_close(&p);
 }
 

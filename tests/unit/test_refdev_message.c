@@ -121,9 +121,14 @@ test_unknown_commands(void)
 		{19, -EINVAL},
 		{UINT16_MAX, -EINVAL},
 	};
+	struct refdev_config config;
 	struct refdev_peer p;
 
-	refdev_peer_open(&p);
+	refdev_config_init(&config);
+	config.migration = false;
+	config.dirty_log = false;
+	config.io_fds = false;
+	refdev_peer_negotiate(&p, &config, "{\"capabilities\":{\"max_msg_fds\":8}}");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		CU_ASSERT_EQUAL(refdev_peer_ask(&p, commands[i].cmd, NULL, 0), commands[i].error);
 	refdev_peer_close(&p);

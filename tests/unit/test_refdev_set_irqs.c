@@ -248,6 +248,7 @@ test_intx(void)
 	CU_ASSERT_EQUAL(refdev_peer_reg(&p, REFDEV_REG_INTX), 1);
 	CU_ASSERT_NOT_EQUAL(status_bit(&p), 0);
 	refdev_peer_set_reg(&p, REFDEV_REG_IRQ_TRIGGER, REFDEV_TRIGGER_INTX);
+	refdev_peer_write(&p, VFIO_PCI_CONFIG_REGION_INDEX, PCI_COMMAND, 2, 0);
 	CU_ASSERT_EQUAL(refdev_peer_events(fd), 0);
 	CU_ASSERT_EQUAL(act(&p, UNMASK, INTX, 0, 1), 0);
 	CU_ASSERT_EQUAL(refdev_peer_events(fd), 1);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "refdev_peer.h"
 #include "tap.h"
@@ -119,7 +120,59 @@ test_accepted(void)
 		refdev_peer_make(&p, NULL);
 		CU_ASSERT_EQUAL(propose(&p, 0, 2, texts[i]), 0);
 		CU_ASSERT_PTR_NULL(strstr(replied_data(&p), "twin_socket"));
-		CU_ASSERT_PTR_NULL(strstr(replied_data(&p), "write_multiple"));
+		CU_ASSERT_EQUAL(strstr(replied_data(&p), "write_multiple") != NULL,
+			strstr(texts[i], "write_multiple") != NULL);
+		refdev_peer_close(&p);
+	}
+}
+
+/* A socket for commands is there for those who ask, can receive it, and where there are commands.
+ */
+static void
+test_twin_socket(void)
+{
+	static const struct {
+		const char *text;
+		bool commands;
+		bool twin_socket;
+		bool twin;
+	} cases[] = {
+		{"{\"capabilities\":{\"twin_socket\":{\"supported\":true}}}", true, true, true},
+		{"{\"capabilities\":{\"twin_socket\":{\"supported\":true}}}", false, true, false},
+		{"{\"capabilities\":{\"twin_socket\":{\"supported\":true}}}", true, false, false},
+		{"{\"capabilities\":{\"twin_socket\":{\"supported\":false}}}", true, true, false},
+		{"{\"capabilities\":{\"twin_socket\":{}}}", true, true, false},
+		{"{\"capabilities\":{\"max_msg_fds\":0,\"twin_socket\":{\"supported\":true}}}",
+			true, true, false},
+		{"{}", true, true, false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct refdev_config config;
+		struct refdev_peer p;
+		int fd;
+
+		refdev_config_init(&config);
+		config.commands = cases[i].commands;
+		config.twin_socket = cases[i].twin_socket;
+		refdev_peer_make(&p, &config);
+		CU_ASSERT_EQUAL(propose(&p, 0, 2, cases[i].text), 0);
+		CU_ASSERT_EQUAL(p.reply.nr_fds, cases[i].twin);
+		CU_ASSERT_EQUAL(
+			strstr(replied_data(&p),
+				"\"twin_socket\":{\"supported\":true,\"fd_index\":0}") != NULL,
+			cases[i].twin);
+		fd = refdev_take_twin(p.dev);
+		CU_ASSERT_EQUAL(fd >= 0, cases[i].twin);
+		CU_ASSERT_EQUAL(refdev_take_twin(p.dev), -1);
+		if (cases[i].twin) {
+			char c = 0;
+
+			CU_ASSERT_EQUAL(write(fd, "x", 1), 1);
+			CU_ASSERT_EQUAL(read(p.reply.fds[0], &c, 1), 1);
+			close(fd);
+		}
+		refdev_peer_drop_fds(&p);
 		refdev_peer_close(&p);
 	}
 }
@@ -196,6 +249,7 @@ main(void)
 		{"major", test_major},
 		{"capabilities of the server", test_capabilities},
 		{"data that is accepted", test_accepted},
+		{"twin socket", test_twin_socket},
 		{"data that is refused", test_refused},
 		{"NUL at the end of data", test_nul},
 		{"twice", test_twice},

@@ -92,6 +92,26 @@ test_hexdump(void)
 	out = begin();
 	vucctl_hexdump_print(out, "  ", bytes, 0);
 	expect(out, "");
+	out = begin();
+	vucctl_hexdump_print_at(out, "", 0xfffffffffffffff8, bytes, 2);
+	expect(out, "fffffffffffffff8: 00 aa\n");
+}
+
+static void
+test_values(void)
+{
+	static const uint8_t bytes[] = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0};
+	FILE *out = begin();
+	size_t len;
+
+	for (len = 0; len <= sizeof(bytes); len++) {
+		bool number = len == 1 || len == 2 || len == 4 || len == 8;
+
+		CU_ASSERT_EQUAL(vucctl_value_print(out, bytes, len), number);
+		if (number)
+			putc('\n', out);
+	}
+	expect(out, "0x01\n0x2301\n0x67452301\n0xefcdab8967452301\n");
 }
 
 #define R "\xef\xbf\xbd"
@@ -130,6 +150,7 @@ main(void)
 		{"flags", test_flags},
 		{"text from outside", test_foreign_text},
 		{"hexdump", test_hexdump},
+		{"values", test_values},
 		{"UTF-8", test_utf8},
 		CU_TEST_INFO_NULL,
 	};

@@ -41,7 +41,7 @@ test_fields(void)
 	sample_fill_config(bytes);
 	bytes[0x0e] = 0x80;
 	decode();
-	CU_ASSERT_EQUAL(header.vendor, 0xfffe);
+	CU_ASSERT_EQUAL(header.vendor, 0x7675);
 	CU_ASSERT_EQUAL(header.device, 0x7663);
 	CU_ASSERT(header.has_subsystem);
 	CU_ASSERT_EQUAL(header.subsystem_vendor, 0xfffd);

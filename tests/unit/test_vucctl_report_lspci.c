@@ -44,10 +44,10 @@ count_lines(void)
 static void
 test_whole(void)
 {
-	CU_ASSERT_EQUAL(print(4096, "Device fffe:7663"), 0);
+	CU_ASSERT_EQUAL(print(4096, "Device 7675:7663"), 0);
 	CU_ASSERT_EQUAL(strncmp(text,
-				"00:00.0 0880: Device fffe:7663 (rev 01)\n"
-				"00: fe ff 63 76 06 00 10 00 01 00 80 08 00 00 00 00\n",
+				"00:00.0 0880: Device 7675:7663 (rev 01)\n"
+				"00: 75 76 63 76 06 00 10 00 01 00 80 08 00 00 00 00\n",
 				92),
 		0);
 	CU_ASSERT_PTR_NOT_NULL(

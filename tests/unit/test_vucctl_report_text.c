@@ -73,7 +73,7 @@ static const char whole[] =
 	"  none:  MSI\n"
 	"\n"
 	"PCI\n"
-	"  device          fffe:7663\n"
+	"  device          7675:7663\n"
 	"  subsystem       fffd:0042\n"
 	"  class           088000\n"
 	"  revision        01\n"
@@ -96,7 +96,7 @@ static const char whole[] =
 	"  [148] Device serial number: 11223344-55667788\n"
 	"\n"
 	"Config space, 64 of 4096 bytes\n"
-	"  00: fe ff 63 76 06 00 10 00 01 00 80 08 00 00 00 00\n"
+	"  00: 75 76 63 76 06 00 10 00 01 00 80 08 00 00 00 00\n"
 	"  10: 00 00 bf fe 00 00 00 00 0c 00 00 00 38 00 00 00\n"
 	"  20: 00 00 00 00 01 c0 00 00 00 00 00 00 fd ff 42 00\n"
 	"  30: 00 00 00 00 40 00 00 00 00 00 00 00 0b 01 00 00\n";
@@ -127,11 +127,11 @@ test_names(void)
 
 	report->pci.names = (struct vucctl_pci_names){
 		.class_name = "Class 0880",
-		.device = "Device fffe:7663",
+		.device = "Device 7675:7663",
 		.subsystem = "Device fffd:0042",
 	};
 	print(report, false);
-	CU_ASSERT(has("  device          fffe:7663  Device fffe:7663\n"));
+	CU_ASSERT(has("  device          7675:7663  Device 7675:7663\n"));
 	CU_ASSERT(has("  subsystem       fffd:0042  Device fffd:0042\n"));
 	CU_ASSERT(has("  class           088000     Class 0880\n"));
 	free(text);
@@ -163,7 +163,7 @@ test_config_partly_read(void)
 	print(report, true);
 	CU_ASSERT(has("Config space, 256 of 4096 bytes\n"
 		      "  unreadable from 0x100 on: Input/output error\n"
-		      "  00: fe ff 63 76"));
+		      "  00: 75 76 63 76"));
 	CU_ASSERT(has("\n  [b0]  Vendor specific: length 16\n\n"));
 	free(text);
 }

@@ -49,7 +49,7 @@ sample_put_ext_cap(uint8_t *bytes, size_t offset, uint16_t id, unsigned int vers
 static inline void
 sample_fill_header(uint8_t *bytes)
 {
-	sample_put16(bytes, 0x00, 0xfffe);     /* vendor */
+	sample_put16(bytes, 0x00, 0x7675);     /* vendor */
 	sample_put16(bytes, 0x02, 0x7663);     /* device */
 	sample_put16(bytes, 0x04, 0x0006);     /* memory, bus master */
 	sample_put16(bytes, 0x06, 0x0010);     /* capabilities */

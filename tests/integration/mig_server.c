@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <vuc/migration.h>
+
+#include "mig_server.h"
+#include "tap.h"
+#include "vfio_user.h"
+
+#define FEATURE_LEN sizeof(struct vfio_user_device_feature)
+#define REPORT_LEN  sizeof(struct vfio_user_device_feature_dma_logging_report)
+
+/* A body that came, and the one that goes. */
+struct exchange {
+	const uint8_t *in;
+	size_t in_len;
+	uint8_t *out;
+	size_t out_len;
+};
+
+uint8_t
+mig_byte(size_t i)
+{
+	return (uint8_t)(i * 7 + i / 256);
+}
+
+bool
+mig_page_is_dirty(uint64_t page)
+{
+	return page % 3 == 0;
+}
+
+static void __attribute__((format(printf, 2, 3))) trace(struct mig_server *f, const char *fmt, ...)
+{
+	size_t len = strlen(f->trace);
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(f->trace + len, sizeof(f->trace) - len, fmt, args);
+	va_end(args);
+}
+
+static int
+answer_version(struct mig_server *f, struct exchange *x)
+{
+	const struct vfio_user_version version = {.major = 0, .minor = 0};
+	int n;
+
+	memcpy(x->out, &version, sizeof(version));
+	n = sprintf((char *)x->out + sizeof(version),
+		"{\"capabilities\":{\"max_msg_fds\":1,\"max_data_xfer_size\":%u}}", f->max_data);
+	x->out_len = sizeof(version) + (size_t)n + 1;
+	return 0;
+}
+
+static int
+answer_info(struct exchange *x)
+{
+	const struct vfio_user_device_info info = {
+		.argsz = sizeof(info),
+		.flags = VFIO_DEVICE_FLAGS_PCI,
+	};
+
+	memcpy(x->out, &info, sizeof(info));
+	x->out_len = sizeof(info);
+	return 0;
+}
+
+/* A feature's reply: what came, with argsz for len bytes of data. */
+static void
+echo(struct exchange *x, size_t len)
+{
+	uint32_t argsz = (uint32_t)(FEATURE_LEN + len);
+
+	memcpy(x->out, x->in, x->in_len < argsz ? x->in_len : argsz);
+	memcpy(x->out, &argsz, sizeof(argsz));
+	x->out_len = argsz;
+}
+
+static int
+answer_migration(struct mig_server *f, struct exchange *x)
+{
+	echo(x, sizeof(f->migration_flags));
+	memcpy(x->out + FEATURE_LEN, &f->migration_flags, sizeof(f->migration_flags));
+	return 0;
+}
+
+static void
+begin_data(struct mig_server *f)
+{
+	f->round = 0;
+	f->left = 0;
+	if (f->state == VUC_MIGRATION_PRE_COPY)
+		f->left = f->pre_copy[0];
+	if (f->state == VUC_MIGRATION_STOP_COPY)
+		f->left = f->stop_copy;
+}
+
+static int
+answer_state(struct mig_server *f, struct exchange *x, bool set)
+{
+	struct vfio_user_device_feature_mig_state state = {.device_state = f->state};
+
+	if (set) {
+		memcpy(&state, x->in + FEATURE_LEN, sizeof(state));
+		f->state = state.device_state;
+		begin_data(f);
+		trace(f, "%s ", vuc_migration_state_name((enum vuc_migration_state)f->state));
+	}
+	echo(x, sizeof(state));
+	memcpy(x->out + FEATURE_LEN, &state, sizeof(state));
+	return 0;
+}
+
+static int
+answer_log_start(struct mig_server *f, struct exchange *x)
+{
+	struct vfio_user_device_feature_dma_logging_control control;
+
+	memcpy(&control, x->in + FEATURE_LEN, sizeof(control));
+	trace(f, "start%x,%u ", (unsigned int)control.page_size, control.num_ranges);
+	echo(x, x->in_len - FEATURE_LEN);
+	if (f->log_page_size != 0)
+		memcpy(x->out + FEATURE_LEN, &f->log_page_size, sizeof(f->log_page_size));
+	return 0;
+}
+
+static int
+answer_log_stop(struct mig_server *f, struct exchange *x)
+{
+	trace(f, "stop ");
+	echo(x, 0);
+	return 0;
+}
+
+/* Bits behind the last page are set as well, which a client must not take for pages. */
+static int
+answer_log_report(struct mig_server *f, struct exchange *x)
+{
+	struct vfio_user_device_feature_dma_logging_report report;
+	uint64_t pages, words;
+	uint8_t *bitmap;
+
+	memcpy(&report, x->in + FEATURE_LEN, sizeof(report));
+	pages = report.length / report.page_size;
+	words = (pages + 63) / 64;
+	trace(f, "report%llx,%llu ", (unsigned long long)report.iova, (unsigned long long)pages);
+	echo(x, REPORT_LEN + words * sizeof(uint64_t));
+	bitmap = x->out + FEATURE_LEN + REPORT_LEN;
+	memset(bitmap, 0, words * sizeof(uint64_t));
+	for (uint64_t i = 0; i < words * 64; i++) {
+		if (i >= pages || mig_page_is_dirty(report.iova / report.page_size + i))
+			bitmap[i / 8] |= (uint8_t)(1u << (i % 8));
+	}
+	return 0;
+}
+
+static bool
+has_feature(const struct mig_server *f, uint32_t feature)
+{
+	if (feature == VFIO_DEVICE_FEATURE_MIGRATION ||
+		feature == VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)
+		return f->migration_flags != 0;
+	return f->has_dirty && feature >= VFIO_DEVICE_FEATURE_DMA_LOGGING_START &&
+		feature <= VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT;
+}
+
+static int
+answer_feature(struct mig_server *f, struct exchange *x)
+{
+	struct vfio_user_device_feature fixed;
+	uint32_t feature;
+
+	memcpy(&fixed, x->in, sizeof(fixed));
+	feature = fixed.flags & VFIO_DEVICE_FEATURE_MASK;
+	if (!has_feature(f, feature))
+		return ENOTTY;
+	if (fixed.flags & VFIO_DEVICE_FEATURE_PROBE) {
+		echo(x, 0);
+		return 0;
+	}
+	switch (feature) {
+	case VFIO_DEVICE_FEATURE_MIGRATION:
+		return answer_migration(f, x);
+	case VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE:
+		return answer_state(f, x, (fixed.flags & VFIO_DEVICE_FEATURE_SET) != 0);
+	case VFIO_DEVICE_FEATURE_DMA_LOGGING_START:
+		return answer_log_start(f, x);
+	case VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP:
+		return answer_log_stop(f, x);
+	default:
+		return answer_log_report(f, x);
+	}
+}
+
+/* A read that is not filled ends the round. */
+static int
+answer_read(struct mig_server *f, struct exchange *x)
+{
+	struct vfio_user_mig_data fixed;
+	size_t n;
+
+	memcpy(&fixed, x->in, sizeof(fixed));
+	n = fixed.size < f->left ? fixed.size : f->left;
+	trace(f, "r%zu ", n);
+	for (size_t i = 0; i < n; i++)
+		x->out[sizeof(fixed) + i] = mig_byte(f->sent++);
+	f->left -= n;
+	if (n < fixed.size && f->state == VUC_MIGRATION_PRE_COPY)
+		f->left = ++f->round < MIG_ROUNDS ? f->pre_copy[f->round] : 0;
+	fixed.size = (uint32_t)n;
+	fixed.argsz = (uint32_t)(sizeof(fixed) + n);
+	memcpy(x->out, &fixed, sizeof(fixed));
+	x->out_len = fixed.argsz;
+	return 0;
+}
+
+static int
+answer_write(struct mig_server *f, struct exchange *x)
+{
+	struct vfio_user_mig_data fixed;
+
+	memcpy(&fixed, x->in, sizeof(fixed));
+	if (fixed.size != x->in_len - sizeof(fixed) || fixed.argsz != x->in_len)
+		return EINVAL;
+	trace(f, "w%u ", fixed.size);
+	for (size_t i = 0; i < fixed.size; i++)
+		f->wrong += x->in[sizeof(fixed) + i] != mig_byte(f->taken++);
+	return 0;
+}
+
+/* Returns an error number for the reply. */
+static int
+answer(struct mig_server *f, uint16_t cmd, struct exchange *x)
+{
+	switch (cmd) {
+	case VFIO_USER_VERSION:
+		return answer_version(f, x);
+	case VFIO_USER_DEVICE_GET_INFO:
+		return answer_info(x);
+	case VFIO_USER_DEVICE_FEATURE:
+		return answer_feature(f, x);
+	case VFIO_USER_MIG_DATA_READ:
+		return answer_read(f, x);
+	case VFIO_USER_MIG_DATA_WRITE:
+		return answer_write(f, x);
+	}
+	return EOPNOTSUPP;
+}
+
+static bool
+is_faulty(struct mig_server *f, uint16_t cmd, const struct exchange *x)
+{
+	uint32_t flags = 0;
+
+	if (f->fault.nth == 0 || cmd != f->fault.cmd)
+		return false;
+	if (f->fault.flags != 0) {
+		memcpy(&flags, x->in + sizeof(uint32_t), sizeof(flags));
+		if (flags != f->fault.flags)
+			return false;
+	}
+	return ++f->matched == f->fault.nth;
+}
+
+/* Spoil a reply as the fault says. */
+static void
+spoil(const struct mig_fault *fault, struct exchange *x)
+{
+	switch (fault->wrong) {
+	case MIG_CUT:
+		x->out_len -= fault->value;
+		break;
+	case MIG_LONGER:
+		memset(x->out + x->out_len, 0, fault->value);
+		x->out_len += fault->value;
+		break;
+	case MIG_FIELD:
+		memcpy(x->out + fault->at, &fault->value, sizeof(fault->value));
+		break;
+	default:
+		break;
+	}
+}
+
+/* Returns an error number for the reply. A command that is refused has no effect. */
+static int
+answer_wrongly(struct mig_server *f, uint16_t cmd, struct exchange *x)
+{
+	int error;
+
+	if (f->fault.wrong == MIG_ERROR_STATE)
+		f->state = VUC_MIGRATION_ERROR;
+	if (f->fault.wrong == MIG_ERROR || f->fault.wrong == MIG_ERROR_STATE)
+		return (int)f->fault.value;
+	error = answer(f, cmd, x);
+	if (error == 0)
+		spoil(&f->fault, x);
+	return error;
+}
+
+static void
+finish(struct vuc_loopback_msg *reply, struct vfio_user_header header, size_t len, int error)
+{
+	if (error != 0)
+		len = 0;
+	reply->len = sizeof(header) + len;
+	header.msg_size = (uint32_t)reply->len;
+	header.flags = VFIO_USER_F_TYPE_REPLY | (error != 0 ? VFIO_USER_F_ERROR : 0);
+	header.error_no = (uint32_t)error;
+	memcpy(reply->bytes, &header, sizeof(header));
+}
+
+static int
+handle(void *arg, struct vuc_loopback_msg *req, struct vuc_loopback_msg *reply)
+{
+	struct mig_server *f = arg;
+	struct vfio_user_header header;
+	struct exchange x = {
+		.in = req->bytes + sizeof(header),
+		.in_len = req->len - sizeof(header),
+		.out = reply->bytes + sizeof(header),
+	};
+	bool faulty;
+	int error;
+
+	memcpy(&header, req->bytes, sizeof(header));
+	faulty = is_faulty(f, header.cmd, &x);
+	error = faulty ? answer_wrongly(f, header.cmd, &x) : answer(f, header.cmd, &x);
+	if (faulty && f->fault.wrong == MIG_CLOSE)
+		return -ECONNRESET;
+	if (!faulty || f->fault.wrong != MIG_SILENT)
+		finish(reply, header, x.out_len, error);
+	return 0;
+}
+
+void
+mig_server_init(struct mig_server *f)
+{
+	*f = (struct mig_server){
+		.server = {.handle = handle, .arg = f},
+		.max_data = 1048576,
+		.migration_flags = VUC_MIGRATION_CAN_STOP_COPY | VUC_MIGRATION_CAN_PRE_COPY,
+		.has_dirty = true,
+		.state = VUC_MIGRATION_RUNNING,
+	};
+}
+
+struct vuc_device *
+mig_server_open_timeout(struct mig_server *f, uint32_t timeout_ms)
+{
+	struct vuc_device_opts opts;
+	struct vuc_error err = {0};
+	struct vuc_device *dev;
+	int rc;
+
+	vuc_device_opts_init(&opts);
+	opts.loopback = &f->server;
+	opts.timeout_ms = timeout_ms;
+	opts.long_timeout_ms = timeout_ms;
+	rc = vuc_device_open(&opts, &dev, &err);
+	if (rc != 0)
+		printf("# %s\n", err.text);
+	CU_ASSERT_EQUAL_FATAL(rc, 0);
+	return dev;
+}
+
+struct vuc_device *
+mig_server_open(struct mig_server *f)
+{
+	return mig_server_open_timeout(f, VUC_DEFAULT_TIMEOUT_MS);
+}
+
+bool
+mig_reason_is(struct vuc_device *dev, const char *expected)
+{
+	if (strcmp(vuc_device_reason(dev), expected) == 0)
+		return true;
+	printf("# the reason is \"%s\"\n", vuc_device_reason(dev));
+	return false;
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* A server that asks for memory by message: a thread with a script, over the main socket and over
+ * the twin socket. */
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <vuc/dma.h>
+
+#include "fd_count.h"
+#include "tap.h"
+#include "vfio_user.h"
+
+#define HEADER   sizeof(struct vfio_user_header)
+#define ACCESS   sizeof(struct vfio_user_dma_region_access)
+#define MIB      (1024u * 1024u)
+#define MAX_BODY (2u * MIB)
+
+struct server {
+	int fd;       /* the main socket */
+	int commands; /* where its commands go: the main socket or the twin */
+	bool twin;
+	void (*script)(struct server *s);
+	pthread_t thread;
+	uint8_t *body; /* of the last message received */
+	size_t len;
+	struct vfio_user_header header;
+	unsigned int failed;
+};
+
+static const char *transport;
+static uint8_t *memory; /* 3 MiB: two of them adjacent and mapped, of the third nothing */
+static unsigned int fds_before;
+
+/* Assertions of the thread: the harness belongs to the other one. */
+#define EXPECT(s, cond)                                             \
+	do {                                                        \
+		if (!(cond)) {                                      \
+			printf("# line %d: %s\n", __LINE__, #cond); \
+			(s)->failed++;                              \
+		}                                                   \
+	} while (0)
+
+static bool
+receive_all(int fd, void *buf, size_t len)
+{
+	return len == 0 || recv(fd, buf, len, MSG_WAITALL) == (ssize_t)len;
+}
+
+static bool
+receive(struct server *s, int fd)
+{
+	if (!receive_all(fd, &s->header, HEADER))
+		return false;
+	s->len = s->header.msg_size - HEADER;
+	return s->len <= MAX_BODY && receive_all(fd, s->body, s->len);
+}
+
+static void
+send_message(int fd, const struct vfio_user_header *header, const void *body, size_t len, int pass)
+{
+	struct vfio_user_header h = *header;
+	struct iovec iov[2] = {{.iov_base = &h, .iov_len = HEADER},
+		{.iov_base = (void *)(uintptr_t)body, .iov_len = len}};
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+
+	h.msg_size = (uint32_t)(HEADER + len);
+	if (pass >= 0) {
+		struct cmsghdr *c;
+
+		msg.msg_control = control;
+		msg.msg_controllen = sizeof(control);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &pass, sizeof(int));
+	}
+	if (sendmsg(fd, &msg, MSG_NOSIGNAL) < 0)
+		printf("# the client has closed\n");
+}
+
+static void
+reply(struct server *s, const void *body, size_t len, int pass)
+{
+	struct vfio_user_header h = s->header;
+
+	h.flags = VFIO_USER_F_TYPE_REPLY;
+	send_message(s->fd, &h, body, len, pass);
+}
+
+static void
+reply_version(struct server *s)
+{
+	static const char with[] = "\0\0\2\0{\"capabilities\":{\"max_msg_fds\":8,\"twin_socket\":"
+				   "{\"supported\":true,\"fd_index\":0}}}";
+	static const char without[] = "\0\0\2\0{\"capabilities\":{\"max_msg_fds\":8}}";
+	int pair[2];
+
+	s->commands = s->fd;
+	if (!s->twin) {
+		reply(s, without, sizeof(without), -1);
+		return;
+	}
+	EXPECT(s, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+	reply(s, with, sizeof(with), pair[1]);
+	close(pair[1]);
+	s->commands = pair[0];
+}
+
+/* Answer what a client asks until the script's turn has come, which its reset says. */
+static void
+serve(struct server *s, uint16_t until)
+{
+	const struct vfio_user_device_info info = {
+		.argsz = sizeof(info), .flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET};
+
+	while (receive(s, s->fd)) {
+		if (s->header.cmd == until)
+			return;
+		if (s->header.cmd == VFIO_USER_VERSION)
+			reply_version(s);
+		else if (s->header.cmd == VFIO_USER_DEVICE_GET_INFO)
+			reply(s, &info, sizeof(info), -1);
+		else if (s->header.cmd == VFIO_USER_DMA_UNMAP)
+			reply(s, s->body, s->len, -1);
+		else
+			reply(s, NULL, 0, -1);
+	}
+}
+
+/* The script runs while the client waits for its reset. */
+static void *
+run_server(void *arg)
+{
+	struct server *s = arg;
+	struct vfio_user_header reset;
+
+	serve(s, VFIO_USER_DEVICE_RESET);
+	reset = s->header;
+	s->script(s);
+	s->header = reset;
+	reply(s, NULL, 0, -1);
+	serve(s, VFIO_USER_MAX);
+	if (s->commands != s->fd)
+		close(s->commands);
+	close(s->fd);
+	return NULL;
+}
+
+static void
+send_access(struct server *s, uint16_t cmd, uint32_t flags, uint64_t addr, uint64_t count,
+	const void *data, size_t len)
+{
+	const struct vfio_user_header h = {.msg_id = 0x1234, .cmd = cmd, .flags = flags};
+	uint8_t *body = malloc(ACCESS + len);
+	const struct vfio_user_dma_region_access access = {.addr = addr, .count = count};
+
+	memcpy(body, &access, ACCESS);
+	if (len > 0)
+		memcpy(body + ACCESS, data, len);
+	send_message(s->commands, &h, body, ACCESS + len, -1);
+	free(body);
+}
+
+/* Returns the error that was answered, 0 for none. */
+static uint32_t
+answer(struct server *s, uint16_t cmd)
+{
+	EXPECT(s, receive(s, s->commands));
+	EXPECT(s, s->header.msg_id == 0x1234 && s->header.cmd == cmd);
+	EXPECT(s, (s->header.flags & VFIO_USER_F_TYPE_MASK) == VFIO_USER_F_TYPE_REPLY);
+	if ((s->header.flags & VFIO_USER_F_ERROR) == 0)
+		return 0;
+	EXPECT(s, s->len == 0 && s->header.error_no != 0);
+	return s->header.error_no;
+}
+
+static uint32_t
+dma_read(struct server *s, uint64_t addr, uint64_t count)
+{
+	struct vfio_user_dma_region_access access;
+	uint32_t error;
+
+	send_access(s, VFIO_USER_DMA_READ, 0, addr, count, NULL, 0);
+	error = answer(s, VFIO_USER_DMA_READ);
+	if (error == 0) {
+		EXPECT(s, s->len == ACCESS + count);
+		memcpy(&access, s->body, ACCESS);
+		EXPECT(s, access.addr == addr && access.count == count);
+	}
+	return error;
+}
+
+static uint32_t
+dma_write(struct server *s, uint64_t addr, const void *data, size_t count)
+{
+	send_access(s, VFIO_USER_DMA_WRITE, 0, addr, count, data, count);
+	return answer(s, VFIO_USER_DMA_WRITE);
+}
+
+/* 0x100000: 1 MiB, read and write. 0x200000: 1 MiB behind it, read only. 0x800000: write only. */
+static void
+script_good(struct server *s)
+{
+	static const char text[] = "written by the device";
+
+	EXPECT(s, dma_read(s, 0x100000, 16) == 0);
+	EXPECT(s, memcmp(s->body + ACCESS, memory, 16) == 0);
+	EXPECT(s, dma_read(s, 0x100000, MIB) == 0);
+	EXPECT(s, memcmp(s->body + ACCESS, memory, MIB) == 0);
+	EXPECT(s, dma_read(s, 0x180000, MIB) == 0);
+	EXPECT(s, memcmp(s->body + ACCESS, memory + 0x80000, MIB) == 0);
+	EXPECT(s, dma_read(s, 0x2fffff, 1) == 0);
+	EXPECT(s, dma_write(s, 0x100100, text, sizeof(text)) == 0);
+	EXPECT(s, s->len == ACCESS);
+	EXPECT(s, memcmp(memory + 0x100, text, sizeof(text)) == 0);
+	EXPECT(s, dma_write(s, 0x800000, text, sizeof(text)) == 0);
+}
+
+static void
+script_bad(struct server *s)
+{
+	uint8_t byte = 0x77;
+
+	EXPECT(s, dma_read(s, 0, 1) == EFAULT);
+	EXPECT(s, dma_read(s, 0x0ffffe, 4) == EFAULT);
+	EXPECT(s, dma_read(s, 0x2fffff, 2) == EFAULT);
+	EXPECT(s, dma_read(s, UINT64_MAX, 1) != 0);
+	EXPECT(s, dma_read(s, UINT64_MAX - 1, 8) != 0);
+	EXPECT(s, dma_read(s, 0x100000, 0) == EINVAL);
+	EXPECT(s, dma_read(s, 0x100000, MIB + 1) == EINVAL);
+	EXPECT(s, dma_read(s, 0x100000, UINT64_MAX) == EINVAL);
+	EXPECT(s, dma_read(s, 0x800000, 1) == EACCES);
+	EXPECT(s, dma_write(s, 0x200000, &byte, 1) == EACCES);
+	EXPECT(s, dma_write(s, 0x1fffff, "ab", 2) == EACCES);
+	EXPECT(s, memory[0xfffff] != 'a');
+	EXPECT(s, dma_write(s, 0x700000, &byte, 1) == EFAULT);
+	send_access(s, VFIO_USER_DMA_WRITE, 0, 0x100000, 8, &byte, 1);
+	EXPECT(s, answer(s, VFIO_USER_DMA_WRITE) == EINVAL);
+}
+
+static void
+script_no_reply(struct server *s)
+{
+	uint8_t byte = 0x99;
+
+	send_access(s, VFIO_USER_DMA_WRITE, VFIO_USER_F_NO_REPLY, 0x100005, 1, &byte, 1);
+	send_access(s, VFIO_USER_DMA_WRITE, VFIO_USER_F_NO_REPLY, 0, 1, &byte, 1);
+	send_access(s, VFIO_USER_DMA_READ, VFIO_USER_F_NO_REPLY, 0x100000, 1, NULL, 0);
+	EXPECT(s, dma_read(s, 0x100005, 1) == 0);
+	EXPECT(s, s->body[ACCESS] == byte);
+}
+
+/* Replies that nobody takes, until the client has had enough. */
+static void
+script_flood(struct server *s)
+{
+	const struct vfio_user_header h = {
+		.msg_id = 1, .cmd = VFIO_USER_DMA_READ, .msg_size = HEADER + ACCESS};
+	const struct vfio_user_dma_region_access access = {.addr = 0x100000, .count = MIB};
+	uint8_t message[HEADER + ACCESS];
+
+	memcpy(message, &h, HEADER);
+	memcpy(message + HEADER, &access, ACCESS);
+	for (unsigned int i = 0; i < 10000; i++) {
+		if (send(s->commands, message, sizeof(message), MSG_NOSIGNAL) < 0)
+			return;
+	}
+	s->failed++; /* the client takes all that comes */
+}
+
+static void
+map_memory(struct vuc_device *dev)
+{
+	const struct vuc_dma_mapping maps[] = {
+		{0x100000, MIB, VUC_DMA_READ | VUC_DMA_WRITE, -1, 0, memory},
+		{0x200000, MIB, VUC_DMA_READ, -1, 0, memory + MIB},
+		{0x800000, MIB, VUC_DMA_WRITE, -1, 0, memory + 2 * MIB},
+	};
+
+	for (unsigned int i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(vuc_dma_map(dev, &maps[i]), 0);
+	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
+}
+
+static int
+run_script(void (*script)(struct server *s), bool twin)
+{
+	struct server s = {.script = script, .twin = twin, .body = malloc(MAX_BODY)};
+	struct vuc_device_opts opts;
+	struct vuc_device *dev;
+	int pair[2], rc;
+
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	s.fd = pair[1];
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&s.thread, NULL, run_server, &s), 0);
+	vuc_device_opts_init(&opts);
+	opts.fd = pair[0];
+	opts.transport = transport;
+	opts.twin_socket = twin;
+	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
+	close(pair[0]);
+	CU_ASSERT_EQUAL(vuc_device_version(dev)->twin_socket, twin);
+	map_memory(dev);
+	rc = vuc_device_reset(dev);
+	if (rc == 0) {
+		CU_ASSERT_EQUAL(vuc_dma_unmap_all(dev), 0);
+		CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
+	} else {
+		CU_ASSERT_PTR_NOT_NULL(strstr(vuc_device_reason(dev),
+			"the server sends commands faster than it takes their replies"));
+	}
+	vuc_device_close(dev);
+	pthread_join(s.thread, NULL);
+	free(s.body);
+	CU_ASSERT_EQUAL(s.failed, 0);
+	return rc;
+}
+
+static void
+test_good(void)
+{
+	CU_ASSERT_EQUAL(run_script(script_good, false), 0);
+	CU_ASSERT_EQUAL(run_script(script_good, true), 0);
+}
+
+static void
+test_bad(void)
+{
+	CU_ASSERT_EQUAL(run_script(script_bad, false), 0);
+	CU_ASSERT_EQUAL(run_script(script_bad, true), 0);
+}
+
+static void
+test_no_reply(void)
+{
+	CU_ASSERT_EQUAL(run_script(script_no_reply, false), 0);
+	CU_ASSERT_EQUAL(run_script(script_no_reply, true), 0);
+}
+
+static void
+test_flood(void)
+{
+	CU_ASSERT_EQUAL(run_script(script_flood, false), -ENOBUFS);
+	CU_ASSERT_EQUAL(run_script(script_flood, true), -ENOBUFS);
+}
+
+static void
+set_up(void)
+{
+	fds_before = fd_count();
+	memory = malloc(3 * MIB);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(memory);
+	for (size_t i = 0; i < 3 * MIB; i++)
+		memory[i] = (uint8_t)(i * 31 + i / 4096);
+}
+
+static void
+tear_down(void)
+{
+	free(memory);
+	CU_ASSERT_EQUAL(fd_count(), fds_before);
+}
+
+static CU_TestInfo tests[] = {
+	{"within bounds and permissions", test_good},
+	{"refused, and the session goes on", test_bad},
+	{"no reply", test_no_reply},
+	{"flood", test_flood},
+	CU_TEST_INFO_NULL,
+};
+
+static bool
+works(const char *name, char *why, size_t size)
+{
+	struct vuc_poll_group_opts opts;
+	struct vuc_poll_group *group;
+	struct vuc_error err = {0};
+
+	vuc_poll_group_opts_init(&opts);
+	opts.transport = name;
+	if (vuc_poll_group_create(&opts, &group, &err) != 0) {
+		snprintf(why, size, "%s", err.text);
+		return false;
+	}
+	vuc_poll_group_destroy(group);
+	return true;
+}
+
+int
+main(int argc, char **argv)
+{
+	CU_SuiteInfo suites[] = {
+		{argc == 2 ? argv[1] : "", NULL, NULL, set_up, tear_down, tests},
+		CU_SUITE_INFO_NULL,
+	};
+	char why[VUC_ERROR_MAX];
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: %s uring|posix\n", argv[0]);
+		return 2;
+	}
+	transport = argv[1];
+	if (!works(transport, why, sizeof(why))) {
+		printf("1..0 # SKIP %s\n", why);
+		return 0;
+	}
+	return vuc_tap_run(suites);
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bitmap.h"
+#include "tap.h"
+
+#define BITS  200u
+#define WORDS 4u
+
+static bool
+is_set(const uint64_t *map, uint64_t bit)
+{
+	return map[bit / 64] >> (bit % 64) & 1;
+}
+
+/* Whether exactly the bits first … first + count - 1 are set. */
+static bool
+only_set(const uint64_t *map, uint64_t first, uint64_t count)
+{
+	for (uint64_t i = 0; i < WORDS * 64; i++) {
+		if (is_set(map, i) != (i >= first && i - first < count))
+			return false;
+	}
+	return true;
+}
+
+static void
+test_words(void)
+{
+	CU_ASSERT_EQUAL(vuc_bitmap_words(0), 0);
+	CU_ASSERT_EQUAL(vuc_bitmap_words(1), 1);
+	CU_ASSERT_EQUAL(vuc_bitmap_words(64), 1);
+	CU_ASSERT_EQUAL(vuc_bitmap_words(65), 2);
+	CU_ASSERT_EQUAL(vuc_bitmap_words(UINT64_MAX), UINT64_C(1) << 58);
+}
+
+static void
+test_set_every_range(void)
+{
+	unsigned int wrong = 0;
+
+	for (uint64_t first = 0; first < BITS; first++) {
+		for (uint64_t count = 0; count <= BITS - first; count++) {
+			uint64_t map[WORDS] = {0};
+
+			vuc_bitmap_set(map, first, count);
+			wrong += !only_set(map, first, count);
+		}
+	}
+	CU_ASSERT_EQUAL(wrong, 0);
+}
+
+static void
+test_set_keeps(void)
+{
+	uint64_t map[WORDS] = {0x10, 0, 1, 0};
+
+	vuc_bitmap_set(map, 60, 8);
+	CU_ASSERT_EQUAL(map[0], 0xf000000000000010);
+	CU_ASSERT_EQUAL(map[1], 0xf);
+	CU_ASSERT_EQUAL(map[2], 1);
+}
+
+static void
+test_set_range(void)
+{
+	const uint64_t base = 0x100000;
+	uint64_t map[WORDS] = {0};
+
+	vuc_bitmap_set_range(map, base, 4096, base + 4095, 0);
+	CU_ASSERT(only_set(map, 0, 0));
+	vuc_bitmap_set_range(map, base, 4096, base + 4095, 1);
+	CU_ASSERT(only_set(map, 0, 1));
+	vuc_bitmap_set_range(map, base, 4096, base + 4095, 2);
+	CU_ASSERT(only_set(map, 0, 2));
+	vuc_bitmap_set_range(map, base, 4096, base + 0x2000, 4096);
+	CU_ASSERT(only_set(map, 0, 3));
+	vuc_bitmap_set_range(map, base, 4096, base + 0x2fff, 63 * 4096);
+	CU_ASSERT(only_set(map, 0, 66));
+}
+
+/* The first and the last byte that there can be, with the smallest and the largest page. */
+static void
+test_set_range_extremes(void)
+{
+	uint64_t map[WORDS] = {0};
+
+	vuc_bitmap_set_range(map, UINT64_MAX - 127, 1, UINT64_MAX, 1);
+	CU_ASSERT(only_set(map, 127, 1));
+	memset(map, 0, sizeof(map));
+	vuc_bitmap_set_range(map, 0, UINT64_C(1) << 63, 0, UINT64_MAX);
+	CU_ASSERT(only_set(map, 0, 2));
+}
+
+static void
+test_or(void)
+{
+	uint8_t from[2 * sizeof(uint64_t) + 1];
+	uint64_t map[WORDS] = {1, 2, 4, 8};
+
+	memset(from, 0xff, sizeof(from));
+	vuc_bitmap_or(map, 64, from + 1, 0);
+	CU_ASSERT_EQUAL(map[1], 2);
+	vuc_bitmap_or(map, 64, from + 1, 70);
+	CU_ASSERT_EQUAL(map[0], 1);
+	CU_ASSERT_EQUAL(map[1], UINT64_MAX);
+	CU_ASSERT_EQUAL(map[2], 0x3f);
+	CU_ASSERT_EQUAL(map[3], 8);
+	memset(from, 0, sizeof(from));
+	vuc_bitmap_or(map, 0, from + 1, 128);
+	CU_ASSERT_EQUAL(map[0], 1);
+	CU_ASSERT_EQUAL(map[1], UINT64_MAX);
+}
+
+static void
+test_count(void)
+{
+	const uint64_t map[WORDS] = {UINT64_MAX, 0, 5, UINT64_MAX};
+
+	CU_ASSERT_EQUAL(vuc_bitmap_count(map, 0), 0);
+	CU_ASSERT_EQUAL(vuc_bitmap_count(map, 3), 3);
+	CU_ASSERT_EQUAL(vuc_bitmap_count(map, 64), 64);
+	CU_ASSERT_EQUAL(vuc_bitmap_count(map, 129), 65);
+	CU_ASSERT_EQUAL(vuc_bitmap_count(map, 131), 66);
+	CU_ASSERT_EQUAL(vuc_bitmap_count(map, 256), 130);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{"words", test_words},
+		{"set every range", test_set_every_range},
+		{"set keeps what is set", test_set_keeps},
+		{"pages of a range", test_set_range},
+		{"pages at the ends of the address space", test_set_range_extremes},
+		{"or leaves out what is behind the last bit", test_or},
+		{"count", test_count},
+		CU_TEST_INFO_NULL,
+	};
+	CU_SuiteInfo suites[] = {
+		{"bitmap", NULL, NULL, NULL, NULL, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	return vuc_tap_run(suites);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <string.h>
+
+#include "number.h"
+#include "tap.h"
+
+static void
+test_numbers(void)
+{
+	static const struct {
+		const char *text;
+		uint64_t min, max;
+		int ret;
+		uint64_t value;
+	} cases[] = {
+		{"0", 0, UINT64_MAX, 0, 0},
+		{"10", 0, UINT64_MAX, 0, 10},
+		{"010", 0, UINT64_MAX, 0, 10},
+		{"0x10", 0, UINT64_MAX, 0, 16},
+		{"0xAbC", 0, UINT64_MAX, 0, 0xabc},
+		{"18446744073709551615", 0, UINT64_MAX, 0, UINT64_MAX},
+		{"0xffffffffffffffff", 0, UINT64_MAX, 0, UINT64_MAX},
+		{"18446744073709551616", 0, UINT64_MAX, -ERANGE, 0},
+		{"0x10000000000000000", 0, UINT64_MAX, -ERANGE, 0},
+		{"4", 5, 7, -ERANGE, 0},
+		{"5", 5, 7, 0, 5},
+		{"7", 5, 7, 0, 7},
+		{"8", 5, 7, -ERANGE, 0},
+		{"", 0, UINT64_MAX, -EINVAL, 0},
+		{"-1", 0, UINT64_MAX, -EINVAL, 0},
+		{"+1", 0, UINT64_MAX, -EINVAL, 0},
+		{" 1", 0, UINT64_MAX, -EINVAL, 0},
+		{"1 ", 0, UINT64_MAX, -EINVAL, 0},
+		{"1k", 0, UINT64_MAX, -EINVAL, 0},
+		{"ff", 0, UINT64_MAX, -EINVAL, 0},
+		{"0x", 0, UINT64_MAX, -EINVAL, 0},
+		{"0xg", 0, UINT64_MAX, -EINVAL, 0},
+		{"0x-1", 0, UINT64_MAX, -EINVAL, 0},
+		{"0X10", 0, UINT64_MAX, -EINVAL, 0},
+		{"99999999999999999999x", 0, UINT64_MAX, -EINVAL, 0},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t value = 0;
+
+		CU_ASSERT_EQUAL(
+			vucctl_number_parse(cases[i].text, cases[i].min, cases[i].max, &value),
+			cases[i].ret);
+		CU_ASSERT_EQUAL(value, cases[i].value);
+	}
+}
+
+static void
+test_ranges(void)
+{
+	static const struct {
+		const char *text;
+		int ret;
+		uint64_t first, last;
+	} cases[] = {
+		{"3", 0, 3, 3},
+		{"0-0", 0, 0, 0},
+		{"2-5", 0, 2, 5},
+		{"0x1-0x10", 0, 1, 16},
+		{"100", 0, 100, 100},
+		{"101", -ERANGE, 0, 0},
+		{"5-101", -ERANGE, 0, 0},
+		{"5-4", -ERANGE, 0, 0},
+		{"99999999999999999999-1", -ERANGE, 0, 0},
+		{"", -EINVAL, 0, 0},
+		{"-", -EINVAL, 0, 0},
+		{"-5", -EINVAL, 0, 0},
+		{"5-", -EINVAL, 0, 0},
+		{"5--6", -EINVAL, 0, 0},
+		{"1-2-3", -EINVAL, 0, 0},
+		{"1,2", -EINVAL, 0, 0},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t first = 0, last = 0;
+
+		CU_ASSERT_EQUAL(
+			vucctl_number_parse_range(cases[i].text, 100, &first, &last), cases[i].ret);
+		if (cases[i].ret != 0)
+			continue;
+		CU_ASSERT_EQUAL(first, cases[i].first);
+		CU_ASSERT_EQUAL(last, cases[i].last);
+	}
+}
+
+static void
+test_bytes(void)
+{
+	static const uint8_t expected[] = {0x01, 0xab, 0xff};
+	static const char *const well[] = {"01abff", "01ABfF", "01:ab:ff", "01 ab ff", "01:abff"};
+	static const char *const bad[] = {
+		"", "0", "1", "0g", "g0", "010", "01:", ":01", "01::02", "01-02", "0x01", "01\n"};
+	uint8_t bytes[8];
+	size_t i, len;
+
+	for (i = 0; i < sizeof(well) / sizeof(well[0]); i++) {
+		memset(bytes, 0, sizeof(bytes));
+		CU_ASSERT_EQUAL(vucctl_bytes_parse(well[i], bytes, &len), 0);
+		CU_ASSERT_EQUAL(len, sizeof(expected));
+		CU_ASSERT_EQUAL(memcmp(bytes, expected, sizeof(expected)), 0);
+	}
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CU_ASSERT_EQUAL(vucctl_bytes_parse(bad[i], bytes, &len), -EINVAL);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{"numbers", test_numbers},
+		{"ranges", test_ranges},
+		{"bytes", test_bytes},
+		CU_TEST_INFO_NULL,
+	};
+	CU_SuiteInfo suites[] = {
+		{"vucctl_number", NULL, NULL, NULL, NULL, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	return vuc_tap_run(suites);
+}
