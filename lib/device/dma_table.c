@@ -110,6 +110,8 @@ dma_table_insert(struct dma_table *t, const struct dma_entry *entry)
 void
 dma_table_cut(struct dma_table *t, size_t i, size_t n)
 {
+	if (n == 0)
+		return;
 	t->entries.nr -= n;
 	memmove(&t->entries.at[i], &t->entries.at[i + n],
 		(t->entries.nr - i) * sizeof(t->entries.at[0]));

@@ -282,6 +282,7 @@ test_nothing_to_say(void)
 {
 	struct witness *w = begin(VUC_DMA_SHARED, 64);
 
+	CU_ASSERT_EQUAL(vuc_dma_unmap_all(w->dev), 0);
 	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
 	map_page(w, 0, -1);
 	CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, 0, PAGE), 0);

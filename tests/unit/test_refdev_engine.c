@@ -140,8 +140,8 @@ answer(struct client *c, const struct vfio_user_header *header,
 static void
 serve(struct client *c)
 {
-	struct vfio_user_dma_region_access access;
-	struct vfio_user_header header;
+	struct vfio_user_dma_region_access access = {0};
+	struct vfio_user_header header = {0};
 
 	while (next_command(c, &header, &access))
 		answer(c, &header, &access);
@@ -288,9 +288,9 @@ static void
 test_wrong_replies(void)
 {
 	for (int i = 0; i < 5; i++) {
-		struct vfio_user_dma_region_access access;
+		struct vfio_user_dma_region_access access = {0};
 		uint8_t body[sizeof(access) + 16] = {0};
-		struct vfio_user_header header;
+		struct vfio_user_header header = {0};
 		struct client c;
 		size_t len = sizeof(body);
 
@@ -314,8 +314,8 @@ test_wrong_replies(void)
 static void
 test_raw(void)
 {
-	struct vfio_user_dma_region_access access;
-	struct vfio_user_header header;
+	struct vfio_user_dma_region_access access = {0};
+	struct vfio_user_header header = {0};
 	struct client c;
 
 	client_open(&c);
@@ -354,9 +354,9 @@ test_raw(void)
 static void
 test_raw_flood(void)
 {
-	struct vfio_user_dma_region_access access;
+	struct vfio_user_dma_region_access access = {0};
 	struct vfio_user_header first;
-	struct vfio_user_header header;
+	struct vfio_user_header header = {0};
 	uint8_t body[sizeof(access) + 8];
 	struct client c;
 
@@ -382,8 +382,8 @@ test_raw_flood(void)
 static void
 test_interrupted(void)
 {
-	struct vfio_user_dma_region_access access;
-	struct vfio_user_header header;
+	struct vfio_user_dma_region_access access = {0};
+	struct vfio_user_header header = {0};
 	struct client c;
 
 	client_open(&c);
