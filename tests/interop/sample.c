@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -43,6 +44,14 @@ sample_stop(struct sample *s)
 	vuc_tempdir_remove(s->dir);
 }
 
+static bool
+has_ended(const struct sample *s)
+{
+	struct pollfd p = {.fd = s->process.pidfd, .events = POLLIN};
+
+	return poll(&p, 1, 0) > 0;
+}
+
 struct vuc_device *
 sample_open(struct sample *s)
 {
@@ -56,7 +65,7 @@ sample_open(struct sample *s)
 	opts.transport = transport;
 	for (unsigned int ms = 0; ms < READY_TIMEOUT_MS; ms++) {
 		rc = vuc_device_open(&opts, &dev, &err);
-		if ((rc != -ENOENT && rc != -ECONNREFUSED) || vuc_spawn_status(&s->process) >= 0)
+		if ((rc != -ENOENT && rc != -ECONNREFUSED) || has_ended(s))
 			break;
 		usleep(1000);
 	}
