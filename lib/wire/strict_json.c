@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "error.h"
@@ -154,22 +155,51 @@ parse(struct json_tokener *tok, const char *text, size_t len, struct json_object
 	return 0;
 }
 
+/*
+ * A copy in plain ASCII: json-c 0.18 takes the bytes of UTF-8 for control characters, and what they
+ * say is in no name or value that anybody reads.
+ */
+static char *
+copy_ascii(const char *text, size_t len)
+{
+	char *copy = malloc(len + 1);
+
+	if (copy == NULL)
+		return NULL;
+	for (size_t i = 0; i <= len; i++)
+		copy[i] = (text[i] & 0x80) != 0 ? '?' : text[i];
+	return copy;
+}
+
+static int
+parse_copy(const char *text, size_t len, struct json_object **root, struct vuc_error *err)
+{
+	struct json_tokener *tok = json_tokener_new_ex(VUC_WIRE_JSON_DEPTH);
+	char *copy = copy_ascii(text, len);
+	int rc;
+
+	if (tok == NULL || copy == NULL) {
+		rc = vuc_error_set(err, -ENOMEM, "has no memory to be parsed in");
+	} else {
+		json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
+		rc = parse(tok, copy, len, root, err);
+	}
+	free(copy);
+	if (tok != NULL)
+		json_tokener_free(tok);
+	return rc;
+}
+
 int
 vuc_wire_strict_json_parse(
 	const char *text, size_t len, struct json_object **root, struct vuc_error *err)
 {
-	struct json_tokener *tok = json_tokener_new_ex(VUC_WIRE_JSON_DEPTH);
 	int rc;
 
-	if (tok == NULL)
-		return vuc_error_set(err, -ENOMEM, "has no memory to be parsed in");
-	/* Not JSON_TOKENER_VALIDATE_UTF8: json-c 0.18 refuses valid text by it. */
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
 	*root = NULL;
 	rc = refuse_extensions(text, err);
 	if (rc == 0)
-		rc = parse(tok, text, len, root, err);
-	json_tokener_free(tok);
+		rc = parse_copy(text, len, root, err);
 	if (rc == 0)
 		rc = refuse_duplicates(text, *root, err);
 	if (rc != 0) {
