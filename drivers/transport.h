@@ -113,6 +113,12 @@ struct vuc_transport_ops {
 
 	/* Make progress on all connections; never blocks. Returns how many events were told. */
 	unsigned int (*poll)(struct vuc_transport_group *group);
+
+	/*
+	 * Some time has passed, milliseconds at least: connections that await nothing now are idle,
+	 * however few polls there have been. May be NULL.
+	 */
+	void (*settle)(struct vuc_transport_group *group);
 };
 
 /* A driver by name, or NULL. The table ends with a NULL entry and begins with the best one. */

@@ -336,6 +336,19 @@ posix_poll(struct vuc_transport_group *group)
 	return nr_events;
 }
 
+static void
+posix_settle(struct vuc_transport_group *group)
+{
+	struct posix_group *g = (struct posix_group *)group;
+
+	for (unsigned int i = g->nr_active; i-- > 0;) {
+		struct posix_conn *c = g->active[i];
+
+		if (!c->base.owed && c->segment.len == 0)
+			deactivate(c);
+	}
+}
+
 const struct vuc_transport_ops vuc_transport_posix = {
 	.name = "posix",
 	.sockets = true,
@@ -345,4 +358,5 @@ const struct vuc_transport_ops vuc_transport_posix = {
 	.close = posix_close,
 	.send = posix_send,
 	.poll = posix_poll,
+	.settle = posix_settle,
 };

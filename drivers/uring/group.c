@@ -174,4 +174,5 @@ const struct vuc_transport_ops vuc_transport_uring = {
 	.close = uring_close,
 	.send = uring_send,
 	.poll = uring_poll,
+	.settle = uring_settle,
 };

@@ -142,6 +142,19 @@ uring_prepare_receives(struct uring_group *g)
 	}
 }
 
+void
+uring_settle(struct vuc_transport_group *group)
+{
+	struct uring_group *g = (struct uring_group *)group;
+
+	for (unsigned int i = g->nr_active; i-- > 0;) {
+		struct uring_conn *c = g->active[i];
+
+		if (!c->base.owed && !c->eager_out)
+			arm(c);
+	}
+}
+
 /* Tell the owner, or drop what came when it no longer listens. */
 static void
 deliver(struct uring_conn *c, const uint8_t *bytes, size_t len, struct msghdr *msg)

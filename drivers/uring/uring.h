@@ -104,6 +104,7 @@ void uring_free_if_done(struct uring_conn *c);
 void uring_activate(struct uring_conn *c);
 void uring_deactivate(struct uring_conn *c);
 void uring_prepare_receives(struct uring_group *g);
+void uring_settle(struct vuc_transport_group *group);
 void uring_received_eager(struct uring_conn *c, int res);
 void uring_received_multishot(struct uring_conn *c, const struct io_uring_cqe *cqe);
 int uring_setup_buffers(struct uring_group *g);

@@ -123,6 +123,8 @@ tick(struct vuc_poll_group *group)
 	if (now - group->ticked_ms < TICK_MS)
 		return;
 	group->ticked_ms = now;
+	if (group->transport->ops->settle != NULL)
+		group->transport->ops->settle(group->transport);
 	TAILQ_FOREACH (dev, &group->devices, link) {
 		if (dev->session != NULL && vuc_session_outstanding(dev->session) > 0) {
 			vuc_session_tick(dev->session, now);

@@ -198,6 +198,34 @@ test_receive_first(void)
 	close_end(e);
 }
 
+/* An application that polls rarely hears of a peer that has gone, as soon as it is told that time
+ * has passed. */
+static void
+test_settle(void)
+{
+	struct end *quiet = open_end();
+	struct end *busy = open_end();
+
+	send_bytes(quiet, "x", 1, NULL, 0);
+	busy->conn->owed = true;
+	send_bytes(busy, "x", 1, NULL, 0);
+	ops->settle(group);
+	shutdown(quiet->peer, SHUT_WR);
+	send_to(busy, "reply", 5);
+	poll_times(200);
+	CU_ASSERT_EQUAL(quiet->lost, 1);
+	CU_ASSERT_EQUAL(busy->len, 5);
+	busy->conn->owed = false;
+	for (unsigned int i = 0; i < 10; i++) {
+		ops->settle(group);
+		send_bytes(busy, "x", 1, NULL, 0);
+		send_to(busy, "reply", 5);
+		poll_until_len(busy, 10 + 5 * i);
+	}
+	close_end(quiet);
+	close_end(busy);
+}
+
 /* Between idle and busy nothing is lost, doubled or out of order. */
 static void
 test_idle_and_busy_in_turn(void)
@@ -539,6 +567,7 @@ set_up_posix(void)
 	X(test_send_and_receive)      \
 	X(test_receive_when_idle)     \
 	X(test_receive_first)         \
+	X(test_settle)                \
 	X(test_idle_and_busy_in_turn) \
 	X(test_receive_fds)           \
 	X(test_unwatched_fds)         \
