@@ -342,7 +342,7 @@ VUC_EXPORT const char *
 vuc_device_reason(const struct vuc_device *dev)
 {
 	/* The connection may have ended in a poll, with nobody's call to blame. */
-	if (dev->reason.text[0] == '\0')
+	if (!vuc_device_connected(dev))
 		return vuc_session_reason(dev->session);
 	return dev->reason.text;
 }

@@ -18,6 +18,12 @@
 #include "internal.h"
 #include "vfio_user.h"
 
+_Static_assert(VUC_DMA_READ == VFIO_USER_F_DMA_REGION_READ &&
+		VUC_DMA_WRITE == VFIO_USER_F_DMA_REGION_WRITE &&
+		VUC_DMA_MMAP == VFIO_USER_F_DMA_REGION_MMAP &&
+		VUC_DMA_FILE_IO == VFIO_USER_F_DMA_REGION_FILE_IO,
+	"flags go to the server as they are");
+
 struct commit;
 
 /* One message. */

@@ -220,9 +220,14 @@ device_learn(struct vuc_device *dev, struct vuc_error *err)
 		rc = learn_region(dev, i, err);
 	for (uint32_t i = 0; rc == 0 && i < dev->info.num_irqs; i++)
 		rc = learn_irq(dev, i, err);
-	if (rc == 0)
-		learn_bars(dev);
-	return rc;
+	if (rc != 0)
+		return rc;
+	learn_bars(dev);
+	if (!vuc_device_connected(dev))
+		return vuc_error_set(err, vuc_session_error(dev->session), "%s",
+			vuc_session_reason(dev->session));
+	dev->reason.text[0] = '\0';
+	return 0;
 }
 
 static void

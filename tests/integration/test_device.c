@@ -533,6 +533,49 @@ bad_opts(struct vuc_device_opts *opts, const char *reason)
 	CU_ASSERT_STRING_EQUAL(err.text, reason);
 }
 
+/* A server that goes while the device is being opened leaves no device behind. */
+static void
+test_server_goes_at_last(void)
+{
+	struct vuc_device_opts opts;
+	struct vuc_error err = {0};
+	struct vuc_device *dev;
+	struct peer *p;
+
+	if (strcmp(peer_transport(), "loopback") == 0) {
+		vuc_tap_skip("faults are for servers that are processes");
+		return;
+	}
+	p = peer_start(1, "--fault=close@region_read", NULL);
+	peer_opts(p, 0, &opts);
+	CU_ASSERT_EQUAL(vuc_device_open(&opts, &dev, &err), -ECONNRESET);
+	CU_ASSERT_PTR_NULL(dev);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "the server closed the connection"));
+	peer_stop(p);
+}
+
+/* The end of the connection is told by whatever call or poll it comes, not an older failure. */
+static void
+test_reason_of_end(void)
+{
+	struct peer *p = peer_start(1, NULL);
+	struct vuc_device *dev = peer_open(p, 0);
+	struct record r;
+	uint32_t value;
+
+	CU_ASSERT_STRING_EQUAL(vuc_device_reason(dev), "");
+	CU_ASSERT_EQUAL(vuc_device_read(dev, BAR0, REFDEV_REG_ERROR, &value, 4), -EIO);
+	completions = 0;
+	init_record(&r, dev, VUC_OP_READ, REFDEV_REG_SCRATCH);
+	peer_kill(p);
+	CU_ASSERT_EQUAL(vuc_device_submit(dev, &r.req), 0);
+	poll_until(dev, 1);
+	CU_ASSERT_EQUAL(r.status, -ECONNRESET);
+	CU_ASSERT_STRING_EQUAL(vuc_device_reason(dev), "the server closed the connection");
+	vuc_device_close(dev);
+	peer_stop(p);
+}
+
 static void
 test_bad_opts(void)
 {
@@ -629,6 +672,8 @@ static CU_TestInfo tests[] = {
 	TEST(close_with_requests),
 	TEST(two_devices_one_group),
 	TEST(server_dies),
+	TEST(server_goes_at_last),
+	TEST(reason_of_end),
 	TEST(bad_opts),
 	TEST(least_room),
 	CU_TEST_INFO_NULL,
