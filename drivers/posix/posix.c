@@ -16,8 +16,7 @@
 #include <unistd.h>
 
 #include "error.h"
-#include "fds.h"
-#include "transport.h"
+#include "socket.h"
 
 #define QUIET_POLLS    1024u /* without an answer owed, until a connection is left to epoll */
 #define EPOLL_INTERVAL 64u   /* polls between looks at epoll while others are active */
@@ -181,39 +180,18 @@ posix_close(struct vuc_conn *conn)
 	free(c);
 }
 
-static ssize_t
-send_with_fds(int fd, const struct vuc_segment *s)
-{
-	struct vuc_fds_control control = {0};
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)s->bytes, .iov_len = s->len};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	vuc_fds_put(&msg, &control, s->fds, s->nr_fds);
-	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
-static ssize_t
-send_once(struct posix_conn *c)
-{
-	const struct vuc_segment *s = &c->segment;
-
-	c->group->base.syscalls++;
-	if (s->nr_fds > 0)
-		return send_with_fds(c->fd, s);
-	return send(c->fd, s->bytes, s->len, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 /* Returns 1 when the segment is out, 0 when a part of it is, or a negative errno. */
 static int
 send_some(struct posix_conn *c)
 {
-	ssize_t n = send_once(c);
+	ssize_t n = vuc_socket_send(c->fd, &c->segment);
 
+	c->group->base.syscalls++;
 	/* The peer has closed: what it sent before is still to be received, so that finds out. */
-	if (n < 0 && errno == EPIPE)
+	if (n == -EPIPE)
 		n = (ssize_t)c->segment.len;
 	if (n < 0)
-		return errno == EINTR ? -EAGAIN : -errno;
+		return n == -EINTR ? -EAGAIN : (int)n;
 	c->segment.bytes += n;
 	c->segment.len -= (size_t)n;
 	c->segment.nr_fds = 0;
@@ -258,24 +236,6 @@ continue_send(struct posix_conn *c)
 	return false;
 }
 
-static ssize_t
-receive_with_fds(struct posix_conn *c, int *fds, unsigned int *nr_fds)
-{
-	struct vuc_fds_control control;
-	struct iovec iov = {.iov_base = c->group->rx, .iov_len = RX_SIZE};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.space,
-		.msg_controllen = sizeof(control.space),
-	};
-	ssize_t n = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-
-	if (n > 0 && msg.msg_controllen > 0)
-		*nr_fds = vuc_fds_take(&msg, fds);
-	return n;
-}
-
 /* Returns whether there was an event. */
 static bool
 receive(struct posix_conn *c)
@@ -287,13 +247,13 @@ receive(struct posix_conn *c)
 
 	g->base.syscalls++;
 	if (c->base.watch_fds)
-		n = receive_with_fds(c, fds, &nr_fds);
+		n = vuc_socket_receive_fds(c->fd, g->rx, RX_SIZE, fds, &nr_fds);
 	else
-		n = recv(c->fd, g->rx, RX_SIZE, MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		n = vuc_socket_receive(c->fd, g->rx, RX_SIZE);
+	if (n == -EAGAIN || n == -EINTR)
 		return false;
 	if (n <= 0) {
-		lose(c, n == 0 ? 0 : -errno);
+		lose(c, (int)n);
 		return true;
 	}
 	c->quiet = 0;

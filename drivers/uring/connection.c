@@ -7,17 +7,6 @@
 #include "error.h"
 #include "uring.h"
 
-static void
-init_messages(struct uring_conn *c)
-{
-	c->rx_iov = (struct iovec){.iov_base = c->rx, .iov_len = sizeof(c->rx)};
-	c->rx_msg.msg_iov = &c->rx_iov;
-	c->rx_msg.msg_iovlen = 1;
-	c->multishot_msg.msg_controllen = sizeof(c->rx_control.space);
-	c->tx_msg.msg_iov = &c->tx_iov;
-	c->tx_msg.msg_iovlen = 1;
-}
-
 int
 uring_open(struct vuc_transport_group *group, const struct vuc_transport_address *address,
 	const struct vuc_conn_events *events, void *owner, struct vuc_conn **conn,
@@ -46,7 +35,7 @@ uring_open(struct vuc_transport_group *group, const struct vuc_transport_address
 	}
 	g->nr_free_slots--;
 	g->nr_conns++;
-	init_messages(c);
+	c->multishot_msg.msg_controllen = CMSG_SPACE(VUC_FDS_MAX * sizeof(int));
 	uring_activate(c);
 	*conn = &c->base;
 	return 0;
@@ -102,17 +91,32 @@ static void
 submit_segment(struct uring_conn *c)
 {
 	struct io_uring_sqe *sqe = uring_get_sqe(c->group);
-	const struct vuc_segment *s = &c->segment;
 
-	if (s->nr_fds == 0) {
-		io_uring_prep_send(sqe, (int)c->slot, s->bytes, s->len, MSG_NOSIGNAL);
-	} else {
-		c->tx_iov.iov_base = (void *)(uintptr_t)s->bytes;
-		c->tx_iov.iov_len = s->len;
-		vuc_fds_put(&c->tx_msg, &c->tx_control, s->fds, s->nr_fds);
-		io_uring_prep_sendmsg(sqe, (int)c->slot, &c->tx_msg, MSG_NOSIGNAL);
-	}
+	io_uring_prep_send(sqe, (int)c->slot, c->segment.bytes, c->segment.len, MSG_NOSIGNAL);
 	uring_set_data(sqe, c, OP_SEND);
+}
+
+/* Descriptors go out at once: as an entry of the ring, each segment would wait for the next poll,
+ * and many mappings with a descriptor each make many segments. */
+static int
+send_with_fds(struct uring_conn *c)
+{
+	ssize_t n = vuc_socket_send(c->fd, &c->segment);
+
+	c->group->base.syscalls++;
+	/* The peer has closed: what it sent before is still to be received, so that finds out. */
+	if (n == -EPIPE)
+		n = (ssize_t)c->segment.len;
+	if (n < 0) {
+		c->segment.len = 0;
+		return n == -EINTR ? -EAGAIN : (int)n;
+	}
+	c->segment.bytes += n;
+	c->segment.len -= (size_t)n;
+	if (c->segment.len == 0)
+		return 1;
+	submit_segment(c);
+	return 0;
 }
 
 int
@@ -123,8 +127,10 @@ uring_send(struct vuc_conn *conn, const struct vuc_segment *segment)
 	if (c->segment.len > 0)
 		return -EAGAIN;
 	c->segment = *segment;
-	submit_segment(c);
 	uring_activate(c);
+	if (segment->nr_fds > 0)
+		return send_with_fds(c);
+	submit_segment(c);
 	return 0;
 }
 
@@ -152,7 +158,6 @@ uring_sent(struct uring_conn *c, int res)
 	}
 	c->segment.bytes += res;
 	c->segment.len -= (size_t)res;
-	c->segment.nr_fds = 0;
 	if (c->segment.len > 0)
 		submit_segment(c);
 	else

@@ -104,9 +104,6 @@ dispatch(const struct io_uring_cqe *cqe)
 	case OP_SEND:
 		uring_sent(c, cqe->res);
 		break;
-	case OP_EAGER:
-		uring_received_eager(c, cqe->res);
-		break;
 	case OP_MULTISHOT:
 		uring_received_multishot(c, cqe);
 		break;
@@ -144,10 +141,9 @@ uring_poll(struct vuc_transport_group *group)
 {
 	struct uring_group *g = (struct uring_group *)group;
 
-	uring_prepare_receives(g);
 	if (io_uring_sq_ready(&g->ring) > 0 || kernel_has_work(g))
 		uring_submit(g);
-	return reap(g);
+	return reap(g) + uring_receive(g);
 }
 
 static void

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -104,42 +103,57 @@ arm(struct uring_conn *c)
 	c->armed = true;
 }
 
+/* Tell the owner, or drop what came when it no longer listens. */
 static void
-receive_eagerly(struct uring_conn *c)
+deliver(struct uring_conn *c, const uint8_t *bytes, size_t len, int *fds, unsigned int nr_fds)
 {
-	struct io_uring_sqe *sqe = uring_get_sqe(c->group);
-
-	if (c->base.watch_fds) {
-		c->rx_msg.msg_control = c->rx_control.space;
-		c->rx_msg.msg_controllen = sizeof(c->rx_control.space);
-		io_uring_prep_recvmsg(
-			sqe, (int)c->slot, &c->rx_msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	} else {
-		c->rx_msg.msg_controllen = 0;
-		io_uring_prep_recv(sqe, (int)c->slot, c->rx, sizeof(c->rx), MSG_DONTWAIT);
+	if (c->lost) {
+		for (unsigned int i = 0; i < nr_fds; i++)
+			close(fds[i]);
+		return;
 	}
-	uring_set_data(sqe, c, OP_EAGER);
-	c->eager_out = true;
+	c->quiet = 0;
+	c->base.events->received(&c->base, bytes, len, fds, nr_fds);
 }
 
-void
-uring_prepare_receives(struct uring_group *g)
+/* Returns whether there was an event. */
+static bool
+receive_eagerly(struct uring_conn *c)
 {
-	bool crowded = g->nr_active > EAGER_MAX;
+	struct uring_group *g = c->group;
+	unsigned int nr_fds = 0;
+	int fds[VUC_FDS_MAX];
+	ssize_t n;
 
-	for (unsigned int i = 0; i < g->nr_active;) {
+	g->base.syscalls++;
+	if (c->base.watch_fds)
+		n = vuc_socket_receive_fds(c->fd, g->rx, RX_SIZE, fds, &nr_fds);
+	else
+		n = vuc_socket_receive(c->fd, g->rx, RX_SIZE);
+	if (n == -EAGAIN || n == -EINTR)
+		return false;
+	if (n > 0)
+		deliver(c, g->rx, (size_t)n, fds, nr_fds);
+	else
+		uring_lose(c, (int)n);
+	return true;
+}
+
+unsigned int
+uring_receive(struct uring_group *g)
+{
+	unsigned int nr_events = 0;
+
+	/* An event may take this or another connection off the list: at worst one is skipped. */
+	for (unsigned int i = 0; i < g->nr_active; i++) {
 		struct uring_conn *c = g->active[i];
 
-		if (c->eager_out) {
-			i++;
-		} else if (crowded || (!c->base.owed && ++c->quiet > QUIET_POLLS)) {
+		if (g->nr_active > EAGER_MAX || (!c->base.owed && ++c->quiet > QUIET_POLLS))
 			arm(c);
-		} else {
-			if (c->base.owed)
-				receive_eagerly(c);
-			i++;
-		}
+		else if (c->base.owed && !c->armed && receive_eagerly(c))
+			nr_events++;
 	}
+	return nr_events;
 }
 
 void
@@ -150,39 +164,9 @@ uring_settle(struct vuc_transport_group *group)
 	for (unsigned int i = g->nr_active; i-- > 0;) {
 		struct uring_conn *c = g->active[i];
 
-		if (!c->base.owed && !c->eager_out)
+		if (!c->base.owed)
 			arm(c);
 	}
-}
-
-/* Tell the owner, or drop what came when it no longer listens. */
-static void
-deliver(struct uring_conn *c, const uint8_t *bytes, size_t len, struct msghdr *msg)
-{
-	unsigned int nr_fds = 0;
-	int fds[VUC_FDS_MAX];
-
-	if (msg->msg_controllen > 0)
-		nr_fds = vuc_fds_take(msg, fds);
-	if (c->lost) {
-		for (unsigned int i = 0; i < nr_fds; i++)
-			close(fds[i]);
-		return;
-	}
-	c->quiet = 0;
-	c->base.events->received(&c->base, bytes, len, fds, nr_fds);
-}
-
-void
-uring_received_eager(struct uring_conn *c, int res)
-{
-	c->eager_out = false;
-	if (res == -EAGAIN || res == -EINTR || res == -ECANCELED)
-		return;
-	if (res > 0)
-		deliver(c, c->rx, (size_t)res, &c->rx_msg);
-	else
-		uring_lose(c, res);
 }
 
 static void
@@ -194,6 +178,7 @@ take_buffer(struct uring_conn *c, const struct io_uring_cqe *cqe)
 		io_uring_recvmsg_validate(buffer, cqe->res, &c->multishot_msg);
 
 	if (out != NULL) {
+		int fds[VUC_FDS_MAX];
 		struct msghdr msg = {
 			.msg_control = (uint8_t *)(out + 1) + c->multishot_msg.msg_namelen,
 			.msg_controllen = out->controllen,
@@ -201,7 +186,8 @@ take_buffer(struct uring_conn *c, const struct io_uring_cqe *cqe)
 		size_t len = io_uring_recvmsg_payload_length(out, cqe->res, &c->multishot_msg);
 
 		if (len > 0)
-			deliver(c, io_uring_recvmsg_payload(out, &c->multishot_msg), len, &msg);
+			deliver(c, io_uring_recvmsg_payload(out, &c->multishot_msg), len, fds,
+				vuc_fds_take(&msg, fds));
 		else
 			uring_lose(c, 0);
 	}

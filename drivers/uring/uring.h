@@ -7,12 +7,15 @@
  *
  * Two ways to receive, chosen per connection:
  *
- * - *eager*, while an answer is owed and few connections are busy: each poll submits a RECVMSG
- *   that does not wait, in the same system call as the sends. On a core of one's own that is
- *   the fastest way there is, close to spinning on recv(2).
+ * - *eager*, while an answer is owed and few connections are busy: each poll asks the socket by a
+ *   recv(2) that does not wait. That costs half of what the same question costs as an entry of the
+ *   ring, and how often one can ask is how soon one knows.
  * - *armed*: one multishot RECVMSG with a ring of buffers waits in the kernel and costs nothing
  *   until something comes, which the kernel then says in a flag of the shared ring. For idle
  *   connections, and when many share the core.
+ *
+ * Never both: bytes that a multishot has taken come before those that are still in the socket, so
+ * its last completion is awaited before the socket is asked.
  *
  * A connection is eager when it is new and when it sends, and armed when it has been quiet for a
  * while.
@@ -20,24 +23,22 @@
 
 #include <liburing.h>
 
-#include "fds.h"
-#include "transport.h"
+#include "socket.h"
 
-#define SQ_ENTRIES    256u
-#define CQ_ENTRIES    4096u
-#define MAX_CONNS     1024u
-#define EAGER_MAX     4u    /* connections; with more of them busy, all are armed */
-#define QUIET_POLLS   1024u /* without an answer owed, until a connection is armed */
-#define EAGER_RX_SIZE (36u * 1024)
-#define NR_BUFFERS    128u /* for multishot receives, a power of two */
-#define BUFFER_SIZE   8192u
-#define BUFFER_GROUP  0
+#define SQ_ENTRIES   256u
+#define CQ_ENTRIES   4096u
+#define MAX_CONNS    1024u
+#define EAGER_MAX    4u           /* connections; with more of them busy, all are armed */
+#define QUIET_POLLS  1024u        /* without an answer owed, until a connection is armed */
+#define RX_SIZE      (64u * 1024) /* of one eager receive */
+#define NR_BUFFERS   128u         /* for multishot receives, a power of two */
+#define BUFFER_SIZE  8192u
+#define BUFFER_GROUP 0
 
 /* What a completion belongs to, in the low bits of its user_data. */
 enum uring_op {
 	OP_IGNORE,
 	OP_SEND,
-	OP_EAGER,
 	OP_MULTISHOT,
 };
 #define OP_MASK 7u
@@ -52,18 +53,10 @@ struct uring_conn {
 	bool active;    /* on the list of those that receive eagerly */
 	bool armed;     /* a multishot receive is in the kernel */
 	bool disarming; /* and is being cancelled */
-	bool eager_out; /* an eager receive is in the kernel */
 	bool lost;      /* nothing follows */
 	bool closed;    /* by its owner; freed with its last completion */
 	struct vuc_segment segment;
-	struct msghdr tx_msg;
-	struct iovec tx_iov;
-	struct vuc_fds_control tx_control;
-	struct msghdr rx_msg;
-	struct iovec rx_iov;
-	struct vuc_fds_control rx_control;
 	struct msghdr multishot_msg;
-	uint8_t rx[EAGER_RX_SIZE];
 };
 
 struct uring_group {
@@ -76,6 +69,7 @@ struct uring_group {
 	unsigned int nr_free_slots;
 	uint16_t free_slots[MAX_CONNS];
 	struct uring_conn *active[MAX_CONNS];
+	uint8_t rx[RX_SIZE];
 };
 
 /* group.c: a submission entry; submits what is there when the queue is full. Never NULL. */
@@ -103,9 +97,8 @@ void uring_free_if_done(struct uring_conn *c);
 /* receive.c */
 void uring_activate(struct uring_conn *c);
 void uring_deactivate(struct uring_conn *c);
-void uring_prepare_receives(struct uring_group *g);
+unsigned int uring_receive(struct uring_group *g);
 void uring_settle(struct vuc_transport_group *group);
-void uring_received_eager(struct uring_conn *c, int res);
 void uring_received_multishot(struct uring_conn *c, const struct io_uring_cqe *cqe);
 int uring_setup_buffers(struct uring_group *g);
 void uring_free_buffers(struct uring_group *g);

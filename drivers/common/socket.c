@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdint.h>
+
+#include "socket.h"
+
+static ssize_t
+send_with_fds(int fd, const struct vuc_segment *s)
+{
+	struct vuc_fds_control control = {0};
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)s->bytes, .iov_len = s->len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	vuc_fds_put(&msg, &control, s->fds, s->nr_fds);
+	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+ssize_t
+vuc_socket_send(int fd, const struct vuc_segment *s)
+{
+	ssize_t n;
+
+	if (s->nr_fds > 0)
+		n = send_with_fds(fd, s);
+	else
+		n = send(fd, s->bytes, s->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return n < 0 ? -errno : n;
+}
+
+ssize_t
+vuc_socket_receive_fds(int fd, void *buf, size_t size, int *fds, unsigned int *nr_fds)
+{
+	struct vuc_fds_control control;
+	struct iovec iov = {.iov_base = buf, .iov_len = size};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.space,
+		.msg_controllen = sizeof(control.space),
+	};
+	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n > 0 && msg.msg_controllen > 0)
+		*nr_fds = vuc_fds_take(&msg, fds);
+	return n < 0 ? -errno : n;
+}
