@@ -180,13 +180,9 @@ device_check_request(struct vuc_device *dev, const struct vuc_request *req)
 	return vuc_error_set(&dev->reason, -EINVAL, "there is no request %d", (int)req->op);
 }
 
-VUC_EXPORT int
-vuc_device_submit(struct vuc_device *dev, struct vuc_request *req)
+static void
+enqueue(struct vuc_device *dev, struct vuc_request *req)
 {
-	int rc = device_check_request(dev, req);
-
-	if (rc != 0)
-		return rc;
 	req->priv.next = NULL;
 	req->priv.dev = dev;
 	req->priv.submitted = 0;
@@ -194,18 +190,28 @@ vuc_device_submit(struct vuc_device *dev, struct vuc_request *req)
 	req->priv.status = 0;
 	*dev->last = req;
 	dev->last = &req->priv.next;
+}
+
+VUC_EXPORT int
+vuc_device_submit(struct vuc_device *dev, struct vuc_request *req)
+{
+	int rc = device_check_request(dev, req);
+
+	if (rc != 0)
+		return rc;
+	enqueue(dev, req);
 	device_mark_dirty(dev);
 	return 0;
 }
 
 struct waiter {
-	struct vuc_request req;
+	struct vuc_device *dev;
 	int status;
 	bool done;
 };
 
 static void
-wake_waiter(struct vuc_request *req, int status)
+wake_of_request(struct vuc_request *req, int status)
 {
 	struct waiter *w = req->arg;
 
@@ -213,34 +219,76 @@ wake_waiter(struct vuc_request *req, int status)
 	w->done = true;
 }
 
-static int
-submit_and_wait(struct vuc_device *dev, struct waiter *w)
+static void
+wake_of_message(void *arg, const struct vuc_session_reply *reply)
 {
+	struct waiter *w = arg;
+
+	w->status = reply->status;
+	w->done = true;
+	w->dev->group->completed++;
+	if (reply->status != 0)
+		vuc_error_set(&w->dev->reason, reply->status, "%s", reply->reason);
+}
+
+/* An access that is one message, with none waiting before it, needs no place in the list. */
+static int
+queue_alone(struct waiter *w, const struct vuc_request *req)
+{
+	struct vuc_device *dev = w->dev;
+	struct vuc_session *s = dev->session;
+	uint32_t count = (uint32_t)req->count;
+
+	if (dev->first != NULL)
+		return -EAGAIN;
+	if (req->op == VUC_OP_READ && req->count <= vuc_session_max_data(s))
+		return vuc_session_region_read(
+			s, req->region, req->offset, req->data, count, wake_of_message, w);
+	if (req->op == VUC_OP_WRITE && req->count <= vuc_session_max_write(s))
+		return vuc_session_region_write(
+			s, req->region, req->offset, req->data, count, false, wake_of_message, w);
+	return -EAGAIN;
+}
+
+static int
+perform(struct vuc_device *dev, struct vuc_request *req)
+{
+	struct waiter w = {.dev = dev};
 	unsigned int empty = 0;
 	int rc;
 
 	if (dev->group->polling)
 		return vuc_error_set(
 			&dev->reason, -EDEADLK, "a synchronous call from a completion callback");
-	w->req.done = wake_waiter;
-	w->req.arg = w;
-	rc = vuc_device_submit(dev, &w->req);
+	rc = device_check_request(dev, req);
 	if (rc != 0)
 		return rc;
-	while (!w->done)
+	rc = queue_alone(&w, req);
+	if (rc == -EAGAIN) {
+		req->done = wake_of_request;
+		req->arg = &w;
+		enqueue(dev, req);
+	} else if (rc != 0) {
+		return vuc_error_set(&dev->reason, rc, "%s", vuc_session_reason(dev->session));
+	}
+	device_mark_dirty(dev);
+	while (!w.done)
 		device_poll_once(dev, &empty);
-	return w->status;
+	return w.status;
 }
 
 static int
 access_and_wait(struct vuc_device *dev, enum vuc_op op, uint32_t region, uint64_t offset,
 	void *data, size_t count)
 {
-	struct waiter w = {
-		.req = {.op = op, .region = region, .offset = offset, .data = data, .count = count},
-	};
+	struct vuc_request req;
 
-	return submit_and_wait(dev, &w);
+	req.op = op;
+	req.region = region;
+	req.offset = offset;
+	req.data = data;
+	req.count = count;
+	return perform(dev, &req);
 }
 
 VUC_EXPORT int

@@ -31,7 +31,8 @@ struct slot {
 	uint32_t segment; /* that it went into, as tx.first counts them */
 	uint32_t region;
 	uint32_t count;
-	uint32_t reply_max; /* of the body */
+	uint32_t reply_min; /* of the body */
+	uint32_t reply_max;
 	uint64_t offset;
 	void *data; /* where a region read goes */
 	vuc_session_fn done;
@@ -106,8 +107,15 @@ int session_queue(struct vuc_session *s, const struct vuc_session_request *req);
 /* transmit.c: forget what was to be sent; nobody below may have it any more. */
 void session_drop_segments(struct vuc_session *s);
 
-/* transmit.c: whether a slot's command waits here still, so that nobody can have seen it. */
-bool session_is_queued(const struct vuc_session *s, const struct slot *slot);
+/* Whether a slot's command waits to be sent still, so that nobody can have seen it. */
+static inline bool
+session_is_queued(const struct vuc_session *s, const struct slot *slot)
+{
+	const struct tx *tx = &s->tx;
+
+	return slot->segment - tx->first < tx->count &&
+		!tx->segments[slot->segment % MAX_SEGMENTS].handed;
+}
 
 /* transmit.c: whether the last message ends at this place of the send buffer and can still change;
  * and make it longer, if there is room. */
@@ -124,8 +132,13 @@ int session_negotiate(struct vuc_session *s);
 /* session.c: a slot's request is over; the slot can be used again before done is called. */
 void session_complete(struct vuc_session *s, struct slot *slot, struct vuc_session_reply *reply);
 
-/* session.c: DRAINING becomes CLOSED when nothing is left. */
-void session_settle(struct vuc_session *s);
+/* DRAINING becomes CLOSED when nothing is left. */
+static inline void
+session_settle(struct vuc_session *s)
+{
+	if (s->state == VUC_SESSION_DRAINING && s->outstanding == 0 && s->tx.count == 0)
+		s->state = VUC_SESSION_CLOSED;
+}
 
 /* session.c: close descriptors; those that are -1 have been taken. */
 void session_close_fds(int *fds, unsigned int nr_fds);

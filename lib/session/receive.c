@@ -12,9 +12,10 @@
 /* Errors of a server are errno values; anything else is a plain I/O error. */
 #define MAX_ERRNO 4095u
 
-/* A message that has come as a whole. */
+/* A message; a reply has the slot of its request. */
 struct message {
 	struct vfio_user_header header;
+	struct slot *slot;
 	const uint8_t *body;
 	size_t len;
 	int *fds;
@@ -48,9 +49,8 @@ broken_size(struct vuc_session *s, const struct vfio_user_header *h, uint64_t mi
 }
 
 static bool
-check_reply_header(struct vuc_session *s, const struct vfio_user_header *h)
+check_reply_header(struct vuc_session *s, const struct vfio_user_header *h, const struct slot *slot)
 {
-	const struct slot *slot = find_slot(s, h->msg_id);
 	uint32_t min;
 
 	if (slot == NULL) {
@@ -66,10 +66,8 @@ check_reply_header(struct vuc_session *s, const struct vfio_user_header *h)
 		broken(s, h, "its command was not sent yet");
 		return false;
 	}
-	min = vuc_wire_command(h->cmd)->reply_min;
 	/* The specification wants the header alone behind an error; the rest is skipped. */
-	if (h->flags & VFIO_USER_F_ERROR)
-		min = 0;
+	min = h->flags & VFIO_USER_F_ERROR ? 0 : slot->reply_min;
 	if (h->msg_size < HEADER_SIZE + min || h->msg_size - HEADER_SIZE > slot->reply_max) {
 		broken_size(s, h, min, slot->reply_max);
 		return false;
@@ -105,14 +103,23 @@ check_command_header(struct vuc_session *s, const struct vfio_user_header *h)
 	return true;
 }
 
-/* All that a header can tell; from here on msg_size is a bound that can be trusted. */
+/*
+ * Take a message's header and check all that it can tell; from here on msg_size is a bound that can
+ * be trusted.
+ */
 static bool
-check_header(struct vuc_session *s, const struct vfio_user_header *h)
+take_header(struct vuc_session *s, struct message *m, const uint8_t *bytes)
 {
-	uint32_t type = h->flags & VFIO_USER_F_TYPE_MASK;
+	const struct vfio_user_header *h = &m->header;
+	uint32_t type;
 
-	if (type == VFIO_USER_F_TYPE_REPLY && (h->flags & ~VFIO_USER_F_KNOWN) == 0)
-		return check_reply_header(s, h);
+	memcpy(&m->header, bytes, HEADER_SIZE);
+	type = h->flags & VFIO_USER_F_TYPE_MASK;
+	if (type == VFIO_USER_F_TYPE_REPLY && (h->flags & ~VFIO_USER_F_KNOWN) == 0) {
+		m->slot = find_slot(s, h->msg_id);
+		return check_reply_header(s, h, m->slot);
+	}
+	m->slot = NULL;
 	if (type == VFIO_USER_F_TYPE_COMMAND && (h->flags & ~VFIO_USER_F_KNOWN) == 0)
 		return check_command_header(s, h);
 	vuc_session_end(s, -EPROTO, "message 0x%04x (%s %u): flags 0x%x are not known", h->msg_id,
@@ -163,7 +170,7 @@ handle_error_reply(struct vuc_session *s, struct slot *slot, const struct messag
 static void
 handle_reply(struct vuc_session *s, const struct message *m)
 {
-	struct slot *slot = find_slot(s, m->header.msg_id);
+	struct slot *slot = m->slot;
 	struct vuc_session_reply reply = {
 		.body = m->body,
 		.len = m->len,
@@ -213,22 +220,22 @@ handle_command(struct vuc_session *s, const struct message *m)
 		vuc_session_refuse(s, &command, EOPNOTSUPP);
 }
 
+/* A message that has come as a whole, and whose header was taken. */
 static void
-handle_message(struct vuc_session *s, const uint8_t *bytes, int *fds, unsigned int nr_fds)
+handle_message(struct vuc_session *s, struct message *m, const uint8_t *bytes)
 {
-	struct message m = {.body = bytes + HEADER_SIZE, .fds = fds, .nr_fds = nr_fds};
-
-	memcpy(&m.header, bytes, HEADER_SIZE);
-	m.len = m.header.msg_size - HEADER_SIZE;
+	m->body = bytes + HEADER_SIZE;
+	m->len = m->header.msg_size - HEADER_SIZE;
 	if (s->received < WATCHED_MSGS)
 		s->received++;
 	if (s->config.trace != NULL)
-		s->config.trace(s->config.trace_arg, false, bytes, m.header.msg_size, nr_fds);
-	if ((m.header.flags & VFIO_USER_F_TYPE_MASK) == VFIO_USER_F_TYPE_REPLY)
-		handle_reply(s, &m);
+		s->config.trace(s->config.trace_arg, false, bytes, m->header.msg_size, m->nr_fds);
+	if (m->slot != NULL)
+		handle_reply(s, m);
 	else
-		handle_command(s, &m);
-	session_close_fds(fds, nr_fds);
+		handle_command(s, m);
+	if (m->nr_fds > 0)
+		session_close_fds(m->fds, m->nr_fds);
 	session_settle(s);
 }
 
@@ -236,14 +243,18 @@ handle_message(struct vuc_session *s, const uint8_t *bytes, int *fds, unsigned i
 static void
 handle_assembled(struct vuc_session *s)
 {
-	unsigned int nr_fds = s->rx.nr_fds;
 	int fds[MAX_MSG_FDS];
+	struct message m = {.fds = fds, .nr_fds = s->rx.nr_fds};
 
 	memcpy(fds, s->rx.fds, sizeof(fds));
 	s->rx.nr_fds = 0;
 	s->rx.len = 0;
 	s->rx.total = 0;
-	handle_message(s, s->rx.buf, fds, nr_fds);
+	/* Again: its request may be over, if not its slot. */
+	if (take_header(s, &m, s->rx.buf))
+		handle_message(s, &m, s->rx.buf);
+	else
+		session_close_fds(fds, m.nr_fds);
 }
 
 static bool
@@ -280,7 +291,7 @@ append(struct vuc_session *s, const uint8_t *bytes, size_t avail, size_t len)
 static size_t
 assemble(struct vuc_session *s, const uint8_t *bytes, size_t avail)
 {
-	struct vfio_user_header header;
+	struct message m;
 	size_t n = 0;
 
 	if (s->rx.total == 0) {
@@ -289,10 +300,9 @@ assemble(struct vuc_session *s, const uint8_t *bytes, size_t avail)
 		n = append(s, bytes, avail, HEADER_SIZE);
 		if (s->rx.len < HEADER_SIZE)
 			return n;
-		memcpy(&header, s->rx.buf, HEADER_SIZE);
-		if (!check_header(s, &header) || !grow_buffer(s, header.msg_size))
+		if (!take_header(s, &m, s->rx.buf) || !grow_buffer(s, m.header.msg_size))
 			return n;
-		s->rx.total = header.msg_size;
+		s->rx.total = m.header.msg_size;
 	}
 	return n + append(s, bytes + n, avail - n, s->rx.total);
 }
@@ -325,15 +335,16 @@ keep_fds(struct vuc_session *s, const int *fds, unsigned int nr_fds)
 static size_t
 handle_in_place(struct vuc_session *s, const uint8_t *bytes, size_t avail)
 {
-	struct vfio_user_header header;
+	struct message m;
 
 	if (s->rx.len > 0 || s->rx.nr_fds > 0 || avail < HEADER_SIZE)
 		return 0;
-	memcpy(&header, bytes, HEADER_SIZE);
-	if (!check_header(s, &header) || avail < header.msg_size)
+	if (!take_header(s, &m, bytes) || avail < m.header.msg_size)
 		return 0;
-	handle_message(s, bytes, NULL, 0);
-	return header.msg_size;
+	m.fds = NULL;
+	m.nr_fds = 0;
+	handle_message(s, &m, bytes);
+	return m.header.msg_size;
 }
 
 static bool

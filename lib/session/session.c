@@ -165,13 +165,6 @@ session_complete(struct vuc_session *s, struct slot *slot, struct vuc_session_re
 }
 
 void
-session_settle(struct vuc_session *s)
-{
-	if (s->state == VUC_SESSION_DRAINING && s->outstanding == 0 && s->tx.count == 0)
-		s->state = VUC_SESSION_CLOSED;
-}
-
-void
 vuc_session_drain(struct vuc_session *s)
 {
 	if (s->state == VUC_SESSION_NEGOTIATING) {

@@ -180,7 +180,7 @@ void vuc_session_tick(struct vuc_session *s, uint64_t now_ms);
 /* End the session for a reason from outside, completing every request with error (a negative
  * errno). Nothing happens when it has ended already. */
 void vuc_session_end(struct vuc_session *s, int error, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+	__attribute__((cold, format(printf, 3, 4)));
 
 /* ---- the bottom: bytes ---- */
 

@@ -225,6 +225,7 @@ session_queue(struct vuc_session *s, const struct vuc_session_request *req)
 		s->commands++;
 		if (req->timeout_ms != 0)
 			slot->timeout_ms = req->timeout_ms;
+		slot->reply_min = row->reply_min;
 		slot->reply_max = req->reply_max != 0 ? req->reply_max : reply_bound(s, row);
 		id = slot->id;
 	}
@@ -331,7 +332,8 @@ take_access_slot(struct vuc_session *s, uint16_t cmd, uint32_t region, uint64_t 
 	slot->region = region;
 	slot->offset = offset;
 	slot->count = count;
-	slot->reply_max = sizeof(struct vfio_user_region_access);
+	slot->reply_min = sizeof(struct vfio_user_region_access);
+	slot->reply_max = slot->reply_min;
 	return slot;
 }
 
@@ -416,15 +418,6 @@ vuc_session_region_write(struct vuc_session *s, uint32_t region, uint64_t offset
 	slot = take_access_slot(s, VFIO_USER_REGION_WRITE, region, offset, count, done, arg);
 	put_write(at, slot->id, VFIO_USER_F_TYPE_COMMAND, region, offset, data, count);
 	return 0;
-}
-
-bool
-session_is_queued(const struct vuc_session *s, const struct slot *slot)
-{
-	const struct tx *tx = &s->tx;
-
-	return slot->segment - tx->first < tx->count &&
-		!tx->segments[slot->segment % MAX_SEGMENTS].handed;
 }
 
 bool

@@ -12,6 +12,6 @@
  * err holds may be among the arguments, so that a caller can put words of its own around it.
  */
 int vuc_error_set(struct vuc_error *err, int code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+	__attribute__((cold, format(printf, 3, 4)));
 
 #endif /* VUC_WIRE_ERROR_H */
