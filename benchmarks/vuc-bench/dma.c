@@ -49,11 +49,33 @@ parse_maps(void *state, const char *text, struct vuc_error *err)
 	return bench_parse_count("maps", text, MAX_MAPS, &((struct dma *)state)->maps, err);
 }
 
+static const char *const layouts[] = {"adjacent", "apart", NULL};
+
+static int
+parse_layout(void *state, const char *text, struct vuc_error *err)
+{
+	unsigned int i;
+	int ret = bench_parse_word("layout", text, layouts, &i, err);
+
+	if (ret == 0)
+		((struct dma *)state)->memory.apart = i == 1;
+	return ret;
+}
+
+static const char *
+layout_of(const struct dma *d)
+{
+	return layouts[d->memory.apart];
+}
+
 static const struct bench_option dma_options[] = {
 	{"socket", "PATH", "a server that listens there (a vuc-refdev is started)",
 		bench_target_parse_socket},
 	{"transport", "NAME", "uring or posix (what vuc chooses)", bench_target_parse_transport},
 	{"maps", "N", "mappings, each a page of a file (1024)", parse_maps},
+	{"layout", "NAME",
+		"how they lie: adjacent, or apart, so that none can be joined (adjacent)",
+		parse_layout},
 	{0},
 };
 
@@ -82,8 +104,8 @@ static void
 describe(struct dma *d, const struct bench *bench, struct bench_result *result)
 {
 	snprintf(result->headline, sizeof(result->headline),
-		"%" PRIu32 " mappings with a descriptor each; %" PRIu32 " rounds of %d", d->maps,
-		bench->options.rounds, CYCLES);
+		"%" PRIu32 " %s mappings with a descriptor each; %" PRIu32 " rounds of %d", d->maps,
+		layout_of(d), bench->options.rounds, CYCLES);
 	result->unit = "mapping";
 	result->units = "mappings";
 	bench_target_describe(&d->target, bench, result);
@@ -94,6 +116,7 @@ describe(struct dma *d, const struct bench *bench, struct bench_result *result)
 		", divided by %" PRIu32,
 		d->maps, d->maps);
 	bench_result_add_number(result, "maps", d->maps);
+	bench_result_add_text(result, "layout", layout_of(d));
 	bench_result_add_number(result, "page", d->memory.size);
 	bench_result_add_number(result, "cycles", CYCLES);
 	bench_result_add_number(result, "rounds", bench->options.rounds);

@@ -4,16 +4,17 @@
 
 /* A way to map memory for a device: the floor, or vuc. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <vuc/device.h>
 
 #include "spin.h"
 
-/* What is mapped: pages of one file, each on its own and as far apart from the next one that the
- * two cannot be one mapping. */
+/* What is mapped: pages of one file, each on its own. */
 struct bench_dma_memory {
 	int fd;
+	bool apart; /* each lies a page away from the next one, so that no two can be one mapping */
 	uint32_t nr;   /* of mappings */
 	uint64_t size; /* of each: a page */
 };
@@ -21,7 +22,7 @@ struct bench_dma_memory {
 static inline uint64_t
 bench_dma_iova(const struct bench_dma_memory *memory, uint32_t i)
 {
-	return 2 * i * memory->size;
+	return (memory->apart ? 2 : 1) * i * memory->size;
 }
 
 static inline uint64_t

@@ -230,6 +230,7 @@ check_dma_options(struct json_object *root, const struct bench_expected_dma *exp
 
 	CU_ASSERT_TRUE_FATAL(json_object_object_get_ex(root, "options", &options));
 	CU_ASSERT_EQUAL(number_of(options, "maps"), expected->maps);
+	CU_ASSERT_STRING_EQUAL(text_of(options, "layout"), expected->layout);
 	CU_ASSERT_EQUAL(number_of(options, "rounds"), expected->rounds);
 	CU_ASSERT_TRUE(number_of(options, "cycles") > 0);
 	CU_ASSERT_TRUE(number_of(options, "page") >= 4096);

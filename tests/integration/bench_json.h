@@ -18,6 +18,7 @@ void bench_json_check(const char *text, const struct bench_expected *expected);
 
 struct bench_expected_dma {
 	const char *transport; /* NULL: vuc's choice */
+	const char *layout;
 	unsigned int maps;
 	unsigned int rounds;
 };

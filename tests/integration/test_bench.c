@@ -180,12 +180,13 @@ test_bursts(void)
 }
 
 static void
-measure_dma(const char *transport)
+measure_dma(const char *transport, const char *layout)
 {
 	const char *const args[] = {"dma", "--maps", "300", "--rounds", "3", "--json", "-",
-		"--transport", transport, NULL};
+		"--transport", transport, "--layout", layout, NULL};
 	const struct bench_expected_dma expected = {
 		.transport = transport,
+		.layout = layout,
 		.maps = 300,
 		.rounds = 3,
 	};
@@ -202,13 +203,13 @@ measure_dma(const char *transport)
 static void
 test_dma_uring(void)
 {
-	measure_dma("uring");
+	measure_dma("uring", "adjacent");
 }
 
 static void
 test_dma_posix(void)
 {
-	measure_dma("posix");
+	measure_dma("posix", "apart");
 }
 
 /* A vuc-refdev on a socket at path, for which vuc-bench is any client. */
@@ -447,7 +448,7 @@ test_dma_foreign(void)
 	char path[BENCH_PATH_MAX];
 	const char *const args[] = {"dma", "--maps", "1", "--rounds", "1", "--json", "-",
 		"--socket", bench_place_file(&place, "socket", path), NULL};
-	const struct bench_expected_dma expected = {.maps = 1, .rounds = 1};
+	const struct bench_expected_dma expected = {.layout = "adjacent", .maps = 1, .rounds = 1};
 	struct vuc_spawn server;
 	struct bench_run run;
 

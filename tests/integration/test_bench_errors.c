@@ -85,6 +85,7 @@ test_wrong_usage(void)
 		{{"dma", "--ops", "1"}, "--ops"},
 		{{"dma", "--maps", "0"}, "--maps: '0'"},
 		{{"dma", "--maps", "65536"}, "--maps: '65536'"},
+		{{"dma", "--layout", "x"}, "--layout: 'x'"},
 		{{"dma", "--transport", "loopback"}, "uring or posix"},
 		{{"dma", "--transport", "tcp"}, "'tcp'"},
 		{{"dma", "--socket", ""}, "empty"},
