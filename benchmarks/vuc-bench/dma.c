@@ -17,7 +17,7 @@
 
 #define DEFAULT_MAPS 1024
 #define MAX_MAPS     65535 /* what vuc-refdev takes by default */
-#define CYCLES       5     /* that a turn counts, behind one that it does not */
+#define CYCLES       2     /* that a turn counts, behind one that it does not */
 
 enum way {
 	WAY_FLOOR,

@@ -17,7 +17,7 @@
 #include "subject.h"
 #include "target.h"
 
-#define DEFAULT_OPS   4000
+#define DEFAULT_OPS   2000
 #define DEFAULT_SIZE  4
 #define DEFAULT_BURST 32
 #define MAX_OPS       10000000
@@ -133,7 +133,7 @@ static const struct bench_option mmio_options[] = {
 		bench_target_parse_transport},
 	{"op", "NAME", "read, write or posted (read); writes write zero", parse_op},
 	{"burst", "N", "posted writes that are handed over together (32)", parse_burst},
-	{"ops", "N", "accesses of each series in a round (4000)", parse_ops},
+	{"ops", "N", "accesses of each series in a round (2000)", parse_ops},
 	{"region", "N", "region to access, with --offset (BAR0; with --socket config space)",
 		parse_region},
 	{"offset", "N", "offset in it (vuc-refdev's scratch register; with --socket 0)",

@@ -9,7 +9,7 @@
 
 #include "error.h"
 
-#define DEFAULT_ROUNDS 50
+#define DEFAULT_ROUNDS 100
 #define MAX_ROUNDS     1000
 #define MAX_LABEL      80
 
@@ -132,7 +132,7 @@ parse_help(void *options, const char *text, struct vuc_error *err)
 }
 
 static const struct bench_option common[] = {
-	{"rounds", "N", "rounds (50)", parse_rounds},
+	{"rounds", "N", "rounds (100)", parse_rounds},
 	{"cpus", "A,B", "CPU to measure on, and the server's (the first two allowed)", parse_cpus},
 	{"json", "FILE", "write the result as JSON; - is stdout, the table goes to stderr then",
 		parse_json},

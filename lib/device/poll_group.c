@@ -158,7 +158,8 @@ vuc_poll_group_poll(struct vuc_poll_group *group)
 		return -EDEADLK;
 	group->polling = true;
 	group->completed = 0;
-	flush(group);
+	if (!TAILQ_EMPTY(&group->dirty))
+		flush(group);
 	group->transport->ops->poll(group->transport);
 	if (++group->polls % TICK_INTERVAL == 0)
 		tick(group);
