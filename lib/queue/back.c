@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "back.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "futex.h"
+
+#define ID_BITS 64u
+
+int
+vuc_queue_back_init(struct vuc_queue_back *b, const struct vuc_queue_back_opts *opts)
+{
+	const struct vuc_queue_geometry *g = &opts->geometry;
+	const uint8_t *requests = opts->requests;
+	uint8_t *completions = opts->completions;
+
+	*b = (struct vuc_queue_back){
+		.ring = queue_ring_of(g),
+		.depth = g->depth,
+		.chunk = g->chunk,
+		.front = opts->requests,
+		.request_slots = requests + sizeof(struct queue_front_header),
+		.header = opts->completions,
+		.answer_slots = completions + sizeof(struct queue_back_header),
+		.busy = calloc((g->depth + ID_BITS - 1) / ID_BITS, sizeof(uint64_t)),
+		.answers = calloc(g->depth, QUEUE_ANSWER_MAX),
+	};
+	b->request_chunks = b->request_slots + (size_t)g->depth * QUEUE_SLOT_SIZE;
+	b->answer_chunks = b->answer_slots + (size_t)g->depth * QUEUE_SLOT_SIZE;
+	if (b->busy != NULL && b->answers != NULL)
+		return 0;
+	vuc_queue_back_fini(b);
+	return -ENOMEM;
+}
+
+void
+vuc_queue_back_fini(struct vuc_queue_back *b)
+{
+	free(b->busy);
+	free(b->answers);
+	b->busy = NULL;
+	b->answers = NULL;
+}
+
+static const struct queue_request_slot *
+request_at(const struct vuc_queue_back *b, uint32_t position)
+{
+	return (const struct queue_request_slot *)(b->request_slots +
+		(size_t)(position & b->ring.mask) * QUEUE_SLOT_SIZE);
+}
+
+bool
+vuc_queue_back_is_empty(const struct vuc_queue_back *b)
+{
+	/* Pairs with the release store of write_slot() in front.c. */
+	return atomic_load_explicit(&request_at(b, b->head)->tag, memory_order_acquire) !=
+		queue_tag(b->ring, b->head);
+}
+
+static bool
+is_busy(const struct vuc_queue_back *b, uint16_t id)
+{
+	return (b->busy[id / ID_BITS] >> (id % ID_BITS)) & 1;
+}
+
+static bool
+is_valid(const struct vuc_queue_back *b, const struct queue_request_slot *slot)
+{
+	if (slot->count == 0 || slot->count > b->chunk)
+		return false;
+	if (slot->op == VUC_QUEUE_WRITE_POSTED)
+		return true;
+	return (slot->op == VUC_QUEUE_READ || slot->op == VUC_QUEUE_WRITE) && slot->id < b->depth &&
+		!is_busy(b, slot->id);
+}
+
+int
+vuc_queue_back_peek(struct vuc_queue_back *b, struct vuc_queue_taken *taken)
+{
+	const struct queue_request_slot *slot = request_at(b, b->head);
+
+	if (vuc_queue_back_is_empty(b))
+		return 0;
+	memcpy(&taken->slot, slot, offsetof(struct queue_request_slot, tag));
+	/* The front may change the slot while it is copied: only the copy is looked at. */
+	if (!is_valid(b, &taken->slot))
+		return -EPROTO;
+	taken->payload = taken->slot.data;
+	if (taken->slot.count > QUEUE_REQUEST_MAX)
+		taken->payload = b->request_chunks + (size_t)(b->head & b->ring.mask) * b->chunk;
+	return 1;
+}
+
+void
+vuc_queue_back_take(struct vuc_queue_back *b, const struct vuc_queue_taken *taken)
+{
+	uint16_t id = taken->slot.id;
+
+	b->head++;
+	b->unflushed = true;
+	if (taken->slot.op == VUC_QUEUE_WRITE_POSTED)
+		return;
+	b->busy[id / ID_BITS] |= UINT64_C(1) << (id % ID_BITS);
+	b->outstanding++;
+}
+
+void *
+vuc_queue_back_room(struct vuc_queue_back *b, uint16_t id, uint32_t count)
+{
+	if (count <= QUEUE_ANSWER_MAX)
+		return b->answers + (size_t)id * QUEUE_ANSWER_MAX;
+	return b->answer_chunks + (size_t)id * b->chunk;
+}
+
+void
+vuc_queue_back_complete(struct vuc_queue_back *b, uint16_t id, int status, uint32_t count)
+{
+	struct queue_completion_slot *slot = (struct queue_completion_slot *)(b->answer_slots +
+		(size_t)(b->tail & b->ring.mask) * QUEUE_SLOT_SIZE);
+
+	b->busy[id / ID_BITS] &= ~(UINT64_C(1) << (id % ID_BITS));
+	b->outstanding--;
+	slot->id = id;
+	slot->reserved = 0;
+	slot->status = status;
+	slot->count = count;
+	if (count > 0 && count <= QUEUE_ANSWER_MAX)
+		memcpy(slot->data, b->answers + (size_t)id * QUEUE_ANSWER_MAX, count);
+	/* Pairs with has_result() in front.c. */
+	atomic_store_explicit(&slot->tag, queue_tag(b->ring, b->tail), memory_order_release);
+	b->tail++;
+	b->unflushed = true;
+}
+
+static void
+wake_front(struct vuc_queue_back *b)
+{
+	atomic_fetch_add_explicit(&b->header->wakes, 1, memory_order_relaxed);
+	queue_futex_wake(&b->header->wakes);
+}
+
+void
+vuc_queue_back_flush(struct vuc_queue_back *b)
+{
+	if (!b->unflushed)
+		return;
+	b->unflushed = false;
+	/* Pairs with has_credit() in front.c: a slot may be written again once it was copied. */
+	atomic_store_explicit(&b->header->taken, b->head, memory_order_release);
+	/*
+	 * Either the front sees the tags that were just written when it looks for the last time
+	 * before it sleeps, or its word is seen here; the fence of sleep_until() in front.c is the
+	 * other half.
+	 */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (atomic_load_explicit(&b->front->sleeps, memory_order_relaxed) != 0)
+		wake_front(b);
+}
+
+void
+vuc_queue_back_set_bell(struct vuc_queue_back *b, bool on)
+{
+	atomic_store_explicit(&b->header->bell, on, memory_order_relaxed);
+	/* The other half of the fence of ring() in front.c: it sees the bell, or is seen. */
+	if (on)
+		atomic_thread_fence(memory_order_seq_cst);
+}
+
+void
+vuc_queue_back_close(struct vuc_queue_back *b, int error)
+{
+	atomic_store_explicit(&b->header->taken, b->head, memory_order_release);
+	/* Pairs with closed() in front.c: whoever sees it has seen every completion, too. */
+	atomic_store_explicit(&b->header->closed, error, memory_order_release);
+	wake_front(b);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_QUEUE_FRONT_H
+#define VUC_QUEUE_FRONT_H
+
+/* Making the submitting end of a queue; <vuc/queue.h> has what it does then. */
+
+#include <vuc/queue.h>
+
+#include "layout.h"
+
+/*
+ * How a front wakes the thread that serves its back: it sets a bit of a word that this thread looks
+ * at, and writes to an eventfd if the thread sleeps. A word of NULL: the back is polled all the
+ * time.
+ */
+struct vuc_queue_bell {
+	_Atomic uint64_t *word;
+	uint64_t bit;
+	const _Atomic uint32_t *sleeps;
+	int kick_fd;
+};
+
+struct vuc_queue_front_opts {
+	struct vuc_queue_geometry geometry; /* a valid one */
+	void *requests;          /* zeroed, vuc_queue_requests_size() bytes on a cache line */
+	const void *completions; /* zeroed, vuc_queue_completions_size() bytes on a cache line */
+	struct vuc_queue_bell bell;
+};
+
+/* The memory stays the caller's and lives as long as the queue. Returns NULL when out of memory. */
+struct vuc_queue *vuc_queue_create(const struct vuc_queue_front_opts *opts);
+
+/* Requests outstanding are forgotten: results of reads go nowhere any more. NULL does nothing. */
+void vuc_queue_destroy(struct vuc_queue *queue);
+
+#endif /* VUC_QUEUE_FRONT_H */
