@@ -189,6 +189,8 @@ send_reply(struct refdev_endpoint *ep)
 		return refdev_output_send(&ep->out, ep->conn.fd, &ep->reply, NULL);
 	refdev_faults_apply(ep->faults, ep->faults_seen, &ep->reply, &plan);
 	ep->mute = plan.mute;
+	if (ep->mute)
+		refdev_output_drop(&ep->out);
 	plan.drop = plan.drop || plan.mute;
 	return refdev_output_send(&ep->out, ep->conn.fd, &ep->reply, &plan);
 }
@@ -243,7 +245,7 @@ serve_burst(struct refdev_endpoint *ep)
 static void
 serve_client(struct refdev_endpoint *ep)
 {
-	if (refdev_output_pending(&ep->out)) {
+	if (refdev_output_pending(&ep->out) || refdev_output_holds(&ep->out)) {
 		int rc = refdev_output_flush(&ep->out, ep->conn.fd);
 
 		if (rc != 0) {
@@ -286,7 +288,7 @@ wait_for_client(const struct refdev_endpoint *ep, struct pollfd *pfd)
 	}
 	if (!refdev_output_pending(&ep->out)) {
 		*pfd = (struct pollfd){.fd = ep->conn.fd, .events = POLLIN};
-		return ep->more ? 0 : -1;
+		return ep->more ? 0 : refdev_output_held_for(&ep->out);
 	}
 	now = refdev_now();
 	if (now < ep->out.not_before)

@@ -39,6 +39,14 @@ apply_delay(
 }
 
 static void
+apply_reorder(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	(void)reply;
+	plan->reorder_ms = fault->number;
+}
+
+static void
 apply_drop(
 	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
 {
@@ -310,8 +318,13 @@ apply_cap_loop(
 		ON(VFIO_USER_DMA_WRITE) | ON(VFIO_USER_REGION_WRITE_MULTI) |               \
 		ON(VFIO_USER_MIG_DATA_READ))
 
+/* The device's own commands may have a socket of their own, where replies don't pass. */
+#define ON_REPLIES (~(ON(VFIO_USER_DMA_READ) | ON(VFIO_USER_DMA_WRITE)))
+
 static const struct refdev_fault_kind kinds[] = {
 	{"delay", REFDEV_FAULT_NUMBER, .max = MAX_DELAY_MS, .apply = apply_delay},
+	{"reorder", REFDEV_FAULT_NUMBER, .min = 1, .max = MAX_DELAY_MS, .commands = ON_REPLIES,
+		.apply = apply_reorder},
 	{"drop", .apply = apply_drop},
 	{"duplicate", .apply = apply_duplicate},
 	{"truncate", REFDEV_FAULT_NUMBER, .max = UINT32_MAX, .apply = apply_truncate},
@@ -341,12 +354,21 @@ static const struct refdev_fault_kind kinds[] = {
 };
 
 const struct refdev_fault_kind *
+refdev_fault_kind_get(size_t index)
+{
+	return index < sizeof(kinds) / sizeof(kinds[0]) ? &kinds[index] : NULL;
+}
+
+const struct refdev_fault_kind *
 refdev_fault_kind_find(const char *name)
 {
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (strcmp(kinds[i].name, name) == 0)
-			return &kinds[i];
-	return NULL;
+	const struct refdev_fault_kind *kind;
+	size_t i = 0;
+
+	while ((kind = refdev_fault_kind_get(i++)) != NULL)
+		if (strcmp(kind->name, name) == 0)
+			break;
+	return kind;
 }
 
 /* What the device itself commands is spoiled by its name only. */

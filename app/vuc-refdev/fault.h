@@ -24,6 +24,7 @@ struct refdev_plan {
 	unsigned int repeats;   /* times to send it again */
 	unsigned int extra_fds; /* descriptors to add */
 	uint64_t delay_ms;
+	uint64_t reorder_ms; /* let the next one overtake it, if one leaves in this time */
 };
 
 struct refdev_fault;
@@ -60,7 +61,9 @@ struct refdev_faults {
 	unsigned int nr;
 };
 
+/* By name; or by number, from 0 on. NULL: there is none. */
 const struct refdev_fault_kind *refdev_fault_kind_find(const char *name);
+const struct refdev_fault_kind *refdev_fault_kind_get(size_t index);
 
 /* Add the fault that a SPEC describes. Returns 0; -ENOMEM; -EINVAL and, in why, what is wrong. */
 int refdev_faults_add(struct refdev_faults *faults, const char *spec, char *why, size_t size);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -18,13 +19,26 @@ refdev_now(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-void
-refdev_output_drop(struct refdev_output *out)
+/* Nothing is pending any more. */
+static void
+finish(struct refdev_output *out)
 {
 	for (unsigned int i = 0; i < out->nr_fds; i++)
 		close(out->fds[i]);
 	out->nr_fds = 0;
 	out->len = 0;
+}
+
+void
+refdev_output_drop(struct refdev_output *out)
+{
+	struct vuc_loopback_msg *held = &out->held.msg;
+
+	finish(out);
+	for (unsigned int i = 0; i < held->nr_fds; i++)
+		close(held->fds[i]);
+	free(held->bytes);
+	*held = (struct vuc_loopback_msg){0};
 }
 
 static ssize_t
@@ -68,8 +82,8 @@ send_chunk(struct refdev_output *out, int fd)
 	return 0;
 }
 
-int
-refdev_output_flush(struct refdev_output *out, int fd)
+static int
+flush_pending(struct refdev_output *out, int fd)
 {
 	if (out->not_before > 0 && refdev_now() < out->not_before)
 		return -EAGAIN;
@@ -85,7 +99,7 @@ refdev_output_flush(struct refdev_output *out, int fd)
 		out->repeats--;
 		out->sent = 0;
 	}
-	refdev_output_drop(out);
+	finish(out);
 	return out->hang_up ? -ESHUTDOWN : 0;
 }
 
@@ -111,6 +125,27 @@ sends_nothing(const struct refdev_plan *plan)
 	return plan->drop || plan->hang_up || (plan->limited && plan->limit == 0);
 }
 
+/* Keep a copy of a reply, and its descriptors. */
+static int
+hold(struct refdev_output *out, struct vuc_loopback_msg *reply, const struct refdev_plan *plan)
+{
+	struct refdev_held *held = &out->held;
+	uint8_t *bytes = realloc(held->msg.bytes, reply->len);
+
+	if (bytes == NULL) {
+		take_fds(out, reply, 0);
+		finish(out);
+		return -ENOMEM;
+	}
+	memcpy(bytes, reply->bytes, reply->len);
+	held->msg = *reply;
+	held->msg.bytes = bytes;
+	held->plan = *plan;
+	held->not_after = refdev_now() + plan->reorder_ms * 1000000u;
+	reply->nr_fds = 0;
+	return 0;
+}
+
 static int
 send_planned(struct refdev_output *out, int fd, struct vuc_loopback_msg *reply,
 	const struct refdev_plan *plan)
@@ -119,7 +154,7 @@ send_planned(struct refdev_output *out, int fd, struct vuc_loopback_msg *reply,
 
 	take_fds(out, reply, plan->extra_fds);
 	if (sends_nothing(plan)) {
-		refdev_output_drop(out);
+		finish(out);
 		return plan->hang_up || plan->limited ? -ESHUTDOWN : 0;
 	}
 	if (plan->limited && plan->limit < len)
@@ -131,7 +166,55 @@ send_planned(struct refdev_output *out, int fd, struct vuc_loopback_msg *reply,
 	out->repeats = plan->repeats;
 	out->hang_up = plan->limited;
 	out->not_before = plan->delay_ms > 0 ? refdev_now() + plan->delay_ms * 1000000u : 0;
-	return refdev_output_flush(out, fd);
+	return flush_pending(out, fd);
+}
+
+static int
+send_held(struct refdev_output *out, int fd)
+{
+	struct vuc_loopback_msg msg = out->held.msg;
+
+	out->held.msg.len = 0;
+	out->held.msg.nr_fds = 0;
+	return send_planned(out, fd, &msg, &out->held.plan);
+}
+
+int64_t
+refdev_output_held_for(const struct refdev_output *out)
+{
+	uint64_t now;
+
+	if (!refdev_output_holds(out))
+		return -1;
+	now = refdev_now();
+	return now < out->held.not_after ? (int64_t)(out->held.not_after - now) : 0;
+}
+
+int
+refdev_output_flush(struct refdev_output *out, int fd)
+{
+	bool follows = refdev_output_pending(out);
+	int rc = follows ? flush_pending(out, fd) : 0;
+
+	if (rc != 0 || !refdev_output_holds(out))
+		return rc;
+	return follows || refdev_output_held_for(out) == 0 ? send_held(out, fd) : 0;
+}
+
+/* What is held follows the first reply that leaves. */
+static int
+send_or_hold(struct refdev_output *out, int fd, struct vuc_loopback_msg *reply,
+	const struct refdev_plan *plan)
+{
+	bool leaves = !sends_nothing(plan);
+	int rc;
+
+	if (leaves && plan->reorder_ms > 0 && !refdev_output_holds(out))
+		return hold(out, reply, plan);
+	rc = send_planned(out, fd, reply, plan);
+	if (rc == 0 && leaves && refdev_output_holds(out))
+		rc = send_held(out, fd);
+	return rc;
 }
 
 int
@@ -142,7 +225,7 @@ refdev_output_send(struct refdev_output *out, int fd, struct vuc_loopback_msg *r
 	ssize_t n;
 
 	if (plan != NULL || reply->nr_fds > 0)
-		return send_planned(out, fd, reply, plan != NULL ? plan : &as_it_is);
+		return send_or_hold(out, fd, reply, plan != NULL ? plan : &as_it_is);
 	n = send(fd, reply->bytes, reply->len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n == (ssize_t)reply->len)
 		return 0;
@@ -153,6 +236,7 @@ refdev_output_send(struct refdev_output *out, int fd, struct vuc_loopback_msg *r
 		.len = reply->len,
 		.sent = n > 0 ? (size_t)n : 0,
 		.chunk = reply->len,
+		.held = out->held,
 	};
 	return -EAGAIN;
 }

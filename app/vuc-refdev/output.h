@@ -14,6 +14,13 @@
 
 #define REFDEV_OUTPUT_MAX_FDS 253 /* the kernel's SCM_MAX_FD */
 
+/* A reply that the next one is to overtake. */
+struct refdev_held {
+	struct vuc_loopback_msg msg; /* len 0: none; the bytes stay allocated for another one */
+	struct refdev_plan plan;
+	uint64_t not_after; /* in the time of refdev_now() */
+};
+
 struct refdev_output {
 	const uint8_t *bytes; /* the caller's; unchanged while pending */
 	size_t len;           /* to be sent; 0: nothing is pending */
@@ -22,6 +29,7 @@ struct refdev_output {
 	unsigned int repeats;
 	bool hang_up;        /* close when all is out */
 	uint64_t not_before; /* in the time of refdev_now() */
+	struct refdev_held held;
 	unsigned int nr_fds; /* they ride on the first byte */
 	int fds[REFDEV_OUTPUT_MAX_FDS];
 };
@@ -31,22 +39,33 @@ uint64_t refdev_now(void);
 
 /*
  * Send a reply without waiting: all at once in a single send, or by the plan when there is one.
- * Takes the reply's descriptors. Returns 0 when it is out; -EAGAIN when the rest is pending, for
- * refdev_output_flush(); -ESHUTDOWN when the plan says to close now; or what ended the connection.
+ * Takes the reply's descriptors. Returns 0 when it is out or held; -EAGAIN when the rest is
+ * pending, for refdev_output_flush(); -ESHUTDOWN when the plan says to close now; or what ended the
+ * connection.
  */
 int refdev_output_send(struct refdev_output *out, int fd, struct vuc_loopback_msg *reply,
 	const struct refdev_plan *plan);
 
-/* Go on with what is pending; returns as refdev_output_send(). */
+/* Go on with what is pending, or with what is held and has waited for long enough; returns as
+ * refdev_output_send(). */
 int refdev_output_flush(struct refdev_output *out, int fd);
 
-/* Forget what is pending. */
+/* Nanoseconds until what is held goes out by itself; -1: nothing is. */
+int64_t refdev_output_held_for(const struct refdev_output *out);
+
+/* Forget what is pending or held. */
 void refdev_output_drop(struct refdev_output *out);
 
 static inline bool
 refdev_output_pending(const struct refdev_output *out)
 {
 	return out->len > 0;
+}
+
+static inline bool
+refdev_output_holds(const struct refdev_output *out)
+{
+	return out->held.msg.len > 0;
 }
 
 #endif /* REFDEV_OUTPUT_H */

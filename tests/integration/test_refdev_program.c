@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "raw_client.h"
@@ -251,6 +252,9 @@ test_wrong_options(void)
 		{"--fault=close@versions", "'versions'"},
 		{"--fault=wrong-count@version", "wrong-count can't be done to version"},
 		{"--fault=close-on-accept@version", "can't be done"},
+		{"--fault=reorder", "reorder needs a number"},
+		{"--fault=reorder=0", "'0'"},
+		{"--fault=reorder=5@dma_read", "reorder can't be done to dma_read"},
 		{"--fault=drop=1", "drop takes no value"},
 		{"--fault=wrong-version=patch", "'patch'"},
 		{"--fault=bad-json", "needs a text"},
@@ -429,6 +433,103 @@ test_many_maps(void)
 	refdev_server_stop(&s);
 }
 
+/* Ask for a register by messages with ids 1 ... nr, all in one send. */
+static void
+ask_at_once(int fd, uint16_t nr)
+{
+	uint8_t bytes[256];
+	size_t len = 0;
+
+	for (uint16_t id = 1; id <= nr; id++)
+		len += raw_read_command(bytes + len, id, 0, REFDEV_REG_ID, 4);
+	raw_send(fd, bytes, len, NULL, 0);
+}
+
+static uint16_t
+next_id(int fd)
+{
+	struct raw_message reply;
+
+	CU_ASSERT(raw_receive(fd, &reply) > 0);
+	CU_ASSERT_EQUAL(reply.header.msg_size, 36);
+	return reply.header.msg_id;
+}
+
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Each second reply overtakes the one before it; the last one, which none follows, is late. */
+static void
+check_reorder(const char *mode)
+{
+	const char *const options[] = {mode, "--fault=reorder=60@region_read", NULL};
+	struct refdev_server s;
+	int64_t begin;
+	int fd;
+
+	refdev_server_start(&s, options);
+	fd = raw_open(s.socket);
+	begin = now_ms();
+	ask_at_once(fd, 5);
+	CU_ASSERT_EQUAL(next_id(fd), 2);
+	CU_ASSERT_EQUAL(next_id(fd), 1);
+	CU_ASSERT_EQUAL(next_id(fd), 4);
+	CU_ASSERT_EQUAL(next_id(fd), 3);
+	CU_ASSERT_EQUAL(next_id(fd), 5);
+	CU_ASSERT(now_ms() - begin >= 60);
+	close(fd);
+	refdev_server_stop(&s);
+}
+
+static void
+test_reorder(void)
+{
+	check_reorder("--mode=block");
+	check_reorder("--mode=poll");
+}
+
+/* BAR2, which comes with a descriptor. */
+static void
+ask_region(int fd)
+{
+	const struct vfio_user_region_info info = {.argsz = sizeof(info), .index = 2};
+	uint8_t bytes[64];
+
+	raw_send(fd, bytes,
+		raw_command(bytes, 9, VFIO_USER_DEVICE_GET_REGION_INFO, 0, &info, sizeof(info)),
+		NULL, 0);
+}
+
+/* A reply that is held keeps its descriptor; a client that leaves takes the reply along. */
+static void
+test_reorder_with_fd(void)
+{
+	struct raw_message reply;
+	struct refdev_server s;
+	int fd;
+
+	refdev_server_start_with(&s, "--fault=reorder=3600000@device_get_region_info");
+	for (int round = 0; round < 2; round++) {
+		fd = raw_open(s.socket);
+		ask_region(fd);
+		ask_at_once(fd, 1);
+		CU_ASSERT_EQUAL(next_id(fd), 1);
+		CU_ASSERT_EQUAL(raw_receive(fd, &reply), 48);
+		CU_ASSERT_EQUAL(reply.header.msg_id, 9);
+		CU_ASSERT_EQUAL(reply.nr_fds, 1);
+		raw_close_fds(&reply);
+		ask_region(fd);
+		close(fd);
+	}
+	refdev_server_stop(&s);
+}
+
 int
 main(void)
 {
@@ -453,6 +554,8 @@ main(void)
 		{"--verbose", test_verbose},
 		{"limits", test_limits},
 		{"many DMA maps", test_many_maps},
+		{"reorder", test_reorder},
+		{"reorder with a descriptor", test_reorder_with_fd},
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {
