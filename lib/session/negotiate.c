@@ -51,15 +51,17 @@ vuc_session_take_twin(struct vuc_session *s)
 	return fd;
 }
 
-/* Descriptors come for one purpose only. */
+/* Descriptors come for one purpose only; that the twin's is there has been checked. */
 static int
 check_fds(const struct vuc_session *s, const struct vuc_session_reply *reply, struct vuc_error *err)
 {
-	if (reply->nr_fds == 0 || s->peer.twin_socket.supported)
+	unsigned int expected = s->peer.twin_socket.supported ? 1 : 0;
+
+	if (reply->nr_fds == expected)
 		return 0;
 	return vuc_error_set(err, -EPROTO,
 		"VFIO_USER_VERSION reply: came with %u file descriptors that nobody asked for",
-		reply->nr_fds);
+		reply->nr_fds - expected);
 }
 
 static void

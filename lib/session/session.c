@@ -241,13 +241,13 @@ vuc_session_lost(struct vuc_session *s, int error)
 {
 	if (error != 0)
 		vuc_session_end(s, error, "the connection broke: %s", strerror(-error));
+	else if (s->rx.len > 0)
+		vuc_session_end(s, -ECONNRESET,
+			"the server closed the connection %zu bytes into a message", s->rx.len);
 	else if (s->state == VUC_SESSION_NEGOTIATING)
 		vuc_session_end(s, -ECONNRESET,
 			"the server closed the connection instead of "
 			"answering VFIO_USER_VERSION");
-	else if (s->rx.len > 0)
-		vuc_session_end(s, -ECONNRESET,
-			"the server closed the connection %zu bytes into a message", s->rx.len);
 	else
 		vuc_session_end(s, -ECONNRESET, "the server closed the connection");
 }

@@ -323,14 +323,15 @@ test_fds(void)
 static void
 test_twin_socket(void)
 {
-	static const char json[] = CAPS("\"twin_socket\":{\"supported\":true,\"fd_index\":1}");
+	static const char first[] = CAPS("\"twin_socket\":{\"supported\":true,\"fd_index\":0}");
+	static const char second[] = CAPS("\"twin_socket\":{\"supported\":true,\"fd_index\":1}");
 	struct vuc_session_config config = fixture_config();
 	struct fixture f;
 	int fd;
 
 	config.version.twin_socket.supported = true;
 	fixture_create(&f, &config);
-	feed_with_fds(&f, json, 2);
+	feed_with_fds(&f, first, 1);
 	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_READY);
 	CU_ASSERT_EQUAL(fixture_count_fds(), f.nr_fds + 1);
 	fd = vuc_session_take_twin(f.s);
@@ -341,14 +342,22 @@ test_twin_socket(void)
 
 	/* One that nobody takes goes with the session. */
 	fixture_create(&f, &config);
-	feed_with_fds(&f, json, 2);
+	feed_with_fds(&f, first, 1);
 	fixture_close(&f);
 
 	fixture_create(&f, &config);
-	feed_with_fds(&f, json, 1);
+	feed_with_fds(&f, second, 1);
 	CU_ASSERT_TRUE(fixture_lost(&f, -EPROTO,
 		"VFIO_USER_VERSION reply: capability twin_socket.fd_index is 1, but 1 file "
 		"descriptors came"));
+	fixture_close(&f);
+
+	/* What the other one is for, nobody says. */
+	fixture_create(&f, &config);
+	feed_with_fds(&f, second, 2);
+	CU_ASSERT_TRUE(fixture_lost(&f, -EPROTO,
+		"VFIO_USER_VERSION reply: came with 1 file descriptors that nobody asked for"));
+	CU_ASSERT_EQUAL(fixture_count_fds(), f.nr_fds);
 	fixture_close(&f);
 }
 
