@@ -151,14 +151,23 @@ send_segments(struct device_link *link)
 	set_expectations(link);
 }
 
-/* A device whose server's commands cannot come any more is as lost as one without a server. */
+/*
+ * A device whose server's commands cannot come any more is as lost as one without a server. When
+ * both sockets go, the main one has more to tell: it has one more poll to do so.
+ */
 static void
 flush_twin(struct vuc_device *dev)
 {
 	send_segments(&dev->twin);
-	if (has_ended(&dev->twin))
-		vuc_session_end(dev->session, vuc_session_error(dev->twin.session),
-			"twin socket: %s", vuc_session_reason(dev->twin.session));
+	if (!has_ended(&dev->twin))
+		return;
+	if (!dev->twin_ended) {
+		dev->twin_ended = true;
+		device_mark_dirty(dev);
+		return;
+	}
+	vuc_session_end(dev->session, vuc_session_error(dev->twin.session), "twin socket: %s",
+		vuc_session_reason(dev->twin.session));
 }
 
 void
