@@ -183,8 +183,8 @@ const struct vuc_irq *vuc_device_irq(const struct vuc_device *dev, uint32_t inde
 struct vuc_poll_group *vuc_device_poll_group(const struct vuc_device *dev);
 
 /**
- * Why the last call on this device failed or its connection ended: one line, "" when there is
- * nothing to say. Valid until the next call on the device.
+ * Why the last call on this device that failed did so, or its connection ended: one line, "" when none
+ * has failed so far. Valid until the next call on the device.
  */
 const char *vuc_device_reason(const struct vuc_device *dev);
 
