@@ -115,6 +115,18 @@ struct vuc_transport_ops {
 	unsigned int (*poll)(struct vuc_transport_group *group);
 
 	/*
+	 * Sleep until there may be something for poll(): a connection has received, has room to
+	 * send again or has ended, or wake_fd, an eventfd, can be read (-1: there is none), or
+	 * until timeout_ms, at most INT_MAX, have passed. All connections are left to the kernel
+	 * first, those that are owed an answer, too, and what waits to be submitted is submitted.
+	 * No event is told, and wake_fd is not read: while it can be, no wait sleeps. The driver
+	 * keeps wake_fd in mind until another one is given, or -1.
+	 * Returns 1 when something happened, or may have; 0 when the time has passed or a signal
+	 * came; or a negative errno.
+	 */
+	int (*wait)(struct vuc_transport_group *group, int wake_fd, unsigned int timeout_ms);
+
+	/*
 	 * Some time has passed, milliseconds at least: connections that await nothing now are idle,
 	 * however few polls there have been. May be NULL.
 	 */

@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -198,6 +199,23 @@ loopback_poll(struct vuc_transport_group *group)
 	return nr_events;
 }
 
+/* Servers answer within poll(), so nothing but wake_fd can end a sleep. */
+static int
+loopback_wait(struct vuc_transport_group *group, int wake_fd, unsigned int timeout_ms)
+{
+	const struct loopback_group *g = (const struct loopback_group *)group;
+	struct pollfd wake = {.fd = wake_fd, .events = POLLIN};
+	int n;
+
+	if (g->first != NULL)
+		return 1;
+	group->syscalls++;
+	n = poll(&wake, 1, (int)timeout_ms);
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
+	return (wake.revents & POLLNVAL) != 0 ? -EBADF : n;
+}
+
 const struct vuc_transport_ops vuc_transport_loopback = {
 	.name = "loopback",
 	.sockets = false,
@@ -207,4 +225,5 @@ const struct vuc_transport_ops vuc_transport_loopback = {
 	.close = loopback_close,
 	.send = loopback_send,
 	.poll = loopback_poll,
+	.wait = loopback_wait,
 };

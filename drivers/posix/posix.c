@@ -6,7 +6,7 @@
  * A connection that has just sent, or that awaits an answer, is *active*: every poll tries to
  * receive from it. One that has been quiet for a while is left to epoll, which is asked now and
  * then for all of them at once. An active one is not in epoll: its peer would pay for the
- * notification with every message that it sends.
+ * notification with every message that it sends. Before the thread sleeps, all of them go there.
  */
 
 #include <errno.h>
@@ -29,6 +29,7 @@ struct posix_conn {
 	int fd;
 	bool active;  /* on the group's list */
 	bool watched; /* by epoll */
+	bool full;    /* the socket had no room for the last segment */
 	unsigned int quiet;
 	struct vuc_segment segment; /* what is left of the one being sent */
 };
@@ -36,6 +37,7 @@ struct posix_conn {
 struct posix_group {
 	struct vuc_transport_group base;
 	int epoll_fd;
+	int wake_fd; /* in epoll, without a connection; -1: none */
 	unsigned int polls;
 	unsigned int nr_conns;
 	unsigned int nr_active;
@@ -55,6 +57,7 @@ posix_group_create(
 	if (g == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a poll group");
 	g->base.ops = &vuc_transport_posix;
+	g->wake_fd = -1;
 	g->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (g->epoll_fd < 0) {
 		int rc = -errno;
@@ -105,12 +108,14 @@ take_off_list(struct posix_conn *c)
 	}
 }
 
-/* Leave a quiet connection to epoll. Where that fails, it stays active, which costs but works. */
+/* Leave a connection to epoll. Where that fails, it stays active, which costs but works. */
 static void
 deactivate(struct posix_conn *c)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
 
+	if (c->segment.len > 0 || c->full)
+		event.events |= EPOLLOUT;
 	c->quiet = 0;
 	if (epoll_ctl(c->group->epoll_fd, EPOLL_CTL_ADD, c->fd, &event) != 0)
 		return;
@@ -206,6 +211,7 @@ posix_send(struct vuc_conn *conn, const struct vuc_segment *segment)
 
 	c->segment = *segment;
 	rc = send_some(c);
+	c->full = rc == -EAGAIN;
 	if (rc < 0)
 		c->segment.len = 0;
 	if (rc >= 0 || rc == -EAGAIN)
@@ -261,16 +267,22 @@ receive(struct posix_conn *c)
 	return true;
 }
 
-static void
-look_at_epoll(struct posix_group *g)
+/* Returns how many events there were, or a negative errno. */
+static int
+look_at_epoll(struct posix_group *g, int timeout_ms)
 {
 	struct epoll_event events[MAX_EVENTS];
 	int n;
 
 	g->base.syscalls++;
-	n = epoll_wait(g->epoll_fd, events, MAX_EVENTS, 0);
-	for (int i = 0; i < n; i++)
-		activate(events[i].data.ptr);
+	n = epoll_wait(g->epoll_fd, events, MAX_EVENTS, timeout_ms);
+	if (n < 0)
+		return -errno;
+	for (int i = 0; i < n; i++) {
+		if (events[i].data.ptr != NULL)
+			activate(events[i].data.ptr);
+	}
+	return n;
 }
 
 static unsigned int
@@ -280,7 +292,7 @@ posix_poll(struct vuc_transport_group *group)
 	unsigned int nr_events = 0;
 
 	if (g->nr_conns > g->nr_active && (g->nr_active == 0 || ++g->polls % EPOLL_INTERVAL == 0))
-		look_at_epoll(g);
+		look_at_epoll(g, 0);
 
 	/* An event may take this or another connection off the list: at worst one is skipped. */
 	for (unsigned int i = 0; i < g->nr_active; i++) {
@@ -294,6 +306,41 @@ posix_poll(struct vuc_transport_group *group)
 			deactivate(c);
 	}
 	return nr_events;
+}
+
+static int
+watch_wake_fd(struct posix_group *g, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	if (fd == g->wake_fd)
+		return 0;
+	if (g->wake_fd >= 0)
+		epoll_ctl(g->epoll_fd, EPOLL_CTL_DEL, g->wake_fd, NULL);
+	g->wake_fd = -1;
+	if (fd >= 0 && epoll_ctl(g->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+		return -errno;
+	g->wake_fd = fd;
+	return 0;
+}
+
+static int
+posix_wait(struct vuc_transport_group *group, int wake_fd, unsigned int timeout_ms)
+{
+	struct posix_group *g = (struct posix_group *)group;
+	int rc = watch_wake_fd(g, wake_fd);
+
+	if (rc != 0)
+		return rc;
+	for (unsigned int i = g->nr_active; i-- > 0;)
+		deactivate(g->active[i]);
+	/* What epoll does not take can only be found by asking. */
+	if (g->nr_active > 0)
+		return 1;
+	rc = look_at_epoll(g, (int)timeout_ms);
+	if (rc < 0)
+		return rc == -EINTR ? 0 : rc;
+	return rc > 0;
 }
 
 static void
@@ -318,5 +365,6 @@ const struct vuc_transport_ops vuc_transport_posix = {
 	.close = posix_close,
 	.send = posix_send,
 	.poll = posix_poll,
+	.wait = posix_wait,
 	.settle = posix_settle,
 };

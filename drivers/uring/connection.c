@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -96,6 +97,20 @@ submit_segment(struct uring_conn *c)
 	uring_set_data(sqe, c, OP_SEND);
 }
 
+/* The owner tries again at each poll: this is for one who sleeps in between. */
+static void
+await_room(struct uring_conn *c)
+{
+	struct io_uring_sqe *sqe;
+
+	if (c->awaits_room)
+		return;
+	sqe = uring_get_sqe(c->group);
+	io_uring_prep_poll_add(sqe, (int)c->slot, POLLOUT);
+	uring_set_data(sqe, c, OP_ROOM);
+	c->awaits_room = true;
+}
+
 /* Descriptors go out at once: as an entry of the ring, each segment would wait for the next poll,
  * and many mappings with a descriptor each make many segments. */
 static int
@@ -109,7 +124,10 @@ send_with_fds(struct uring_conn *c)
 		n = (ssize_t)c->segment.len;
 	if (n < 0) {
 		c->segment.len = 0;
-		return n == -EINTR ? -EAGAIN : (int)n;
+		if (n != -EAGAIN && n != -EINTR)
+			return (int)n;
+		await_room(c);
+		return -EAGAIN;
 	}
 	c->segment.bytes += n;
 	c->segment.len -= (size_t)n;
@@ -123,13 +141,19 @@ int
 uring_send(struct vuc_conn *conn, const struct vuc_segment *segment)
 {
 	struct uring_conn *c = (struct uring_conn *)conn;
+	int rc;
 
 	if (c->segment.len > 0)
 		return -EAGAIN;
 	c->segment = *segment;
+	if (segment->nr_fds > 0) {
+		rc = send_with_fds(c);
+		/* To stop an armed receive at each attempt would end each sleep in between. */
+		if (rc >= 0)
+			uring_activate(c);
+		return rc;
+	}
 	uring_activate(c);
-	if (segment->nr_fds > 0)
-		return send_with_fds(c);
 	submit_segment(c);
 	return 0;
 }

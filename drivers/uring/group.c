@@ -52,6 +52,7 @@ uring_group_create(
 	if (g == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a poll group");
 	g->base.ops = &vuc_transport_uring;
+	g->wake_fd = -1;
 	rc = setup_ring(g, err);
 	if (rc != 0) {
 		free(g);
@@ -96,8 +97,6 @@ dispatch(const struct io_uring_cqe *cqe)
 	struct uring_conn *c =
 		(struct uring_conn *)(uintptr_t)(cqe->user_data & ~(uint64_t)OP_MASK);
 
-	if (c == NULL)
-		return;
 	if (!(cqe->flags & IORING_CQE_F_MORE))
 		c->inflight--;
 	switch ((enum uring_op)(cqe->user_data & OP_MASK)) {
@@ -107,7 +106,11 @@ dispatch(const struct io_uring_cqe *cqe)
 	case OP_MULTISHOT:
 		uring_received_multishot(c, cqe);
 		break;
+	case OP_ROOM:
+		c->awaits_room = false;
+		break;
 	case OP_IGNORE:
+	case OP_WAKE:
 		break;
 	}
 	uring_free_if_done(c);
@@ -124,7 +127,10 @@ reap(struct uring_group *g)
 		struct io_uring_cqe copy = *cqe;
 
 		io_uring_cqe_seen(&g->ring, cqe);
-		dispatch(&copy);
+		if ((copy.user_data & OP_MASK) == OP_WAKE)
+			uring_woken(g, &copy);
+		else
+			dispatch(&copy);
 		n++;
 	}
 	return n;
@@ -170,5 +176,6 @@ const struct vuc_transport_ops vuc_transport_uring = {
 	.close = uring_close,
 	.send = uring_send,
 	.poll = uring_poll,
+	.wait = uring_wait,
 	.settle = uring_settle,
 };

@@ -169,6 +169,13 @@ uring_settle(struct vuc_transport_group *group)
 	}
 }
 
+void
+uring_arm_all(struct uring_group *g)
+{
+	while (g->nr_active > 0)
+		arm(g->active[g->nr_active - 1]);
+}
+
 static void
 take_buffer(struct uring_conn *c, const struct io_uring_cqe *cqe)
 {

@@ -18,7 +18,7 @@
  * its last completion is awaited before the socket is asked.
  *
  * A connection is eager when it is new and when it sends, and armed when it has been quiet for a
- * while.
+ * while or the thread is about to sleep.
  */
 
 #include <liburing.h>
@@ -40,6 +40,8 @@ enum uring_op {
 	OP_IGNORE,
 	OP_SEND,
 	OP_MULTISHOT,
+	OP_ROOM, /* the socket has room to send again */
+	OP_WAKE, /* no connection's: the descriptor that ends a wait */
 };
 #define OP_MASK 7u
 
@@ -50,11 +52,12 @@ struct uring_conn {
 	unsigned int slot; /* in the ring's file table */
 	unsigned int inflight;
 	unsigned int quiet;
-	bool active;    /* on the list of those that receive eagerly */
-	bool armed;     /* a multishot receive is in the kernel */
-	bool disarming; /* and is being cancelled */
-	bool lost;      /* nothing follows */
-	bool closed;    /* by its owner; freed with its last completion */
+	bool active;      /* on the list of those that receive eagerly */
+	bool armed;       /* a multishot receive is in the kernel */
+	bool disarming;   /* and is being cancelled */
+	bool awaits_room; /* an OP_ROOM is in the kernel */
+	bool lost;        /* nothing follows */
+	bool closed;      /* by its owner; freed with its last completion */
 	struct vuc_segment segment;
 	struct msghdr multishot_msg;
 };
@@ -67,6 +70,9 @@ struct uring_group {
 	unsigned int nr_conns; /* closed ones with completions to come included */
 	unsigned int nr_active;
 	unsigned int nr_free_slots;
+	int wake_fd;         /* of the last wait; -1: none */
+	uint64_t wake_data;  /* user_data of the OP_WAKE in the kernel; 0: there is none */
+	uint64_t wake_count; /* of all OP_WAKE so far: each has a user_data of its own */
 	uint16_t free_slots[MAX_CONNS];
 	struct uring_conn *active[MAX_CONNS];
 	uint8_t rx[RX_SIZE];
@@ -100,7 +106,12 @@ void uring_deactivate(struct uring_conn *c);
 unsigned int uring_receive(struct uring_group *g);
 void uring_settle(struct vuc_transport_group *group);
 void uring_received_multishot(struct uring_conn *c, const struct io_uring_cqe *cqe);
+void uring_arm_all(struct uring_group *g);
 int uring_setup_buffers(struct uring_group *g);
 void uring_free_buffers(struct uring_group *g);
+
+/* wait.c */
+int uring_wait(struct vuc_transport_group *group, int wake_fd, unsigned int timeout_ms);
+void uring_woken(struct uring_group *g, const struct io_uring_cqe *cqe);
 
 #endif /* VUC_DRIVERS_URING_H */

@@ -67,6 +67,29 @@ int vuc_poll_group_destroy(struct vuc_poll_group *group);
  */
 int vuc_poll_group_poll(struct vuc_poll_group *group);
 
+/**
+ * Sleep until the group has something to do, and until wake_fd can be read, whichever is first.
+ *
+ * What is queued is sent before, which may complete requests; so completion callbacks may run
+ * inside this call, too. When something is left that can be done at once, or a request has
+ * completed, the call does not sleep. The sleep is one system call for all devices and wake_fd.
+ * While requests await an answer it ends after some milliseconds, for the sake of their timeouts.
+ *
+ * Whatever it returns, vuc_poll_group_poll() comes next: this call receives nothing.
+ *
+ * @param group       the group
+ * @param wake_fd     an eventfd by which another thread ends the sleep, or -1. The caller reads it,
+ *                    before it looks at what the other thread has left for it; while it can be
+ *                    read, no call sleeps. The group keeps it in mind: before it is closed, another
+ *                    one or -1 has to be given, or the group destroyed
+ * @param timeout_ms  longest sleep in milliseconds; 0 does not sleep
+ * @return 1 when there may be something to do, in the group or for the reader of wake_fd; 0 when
+ *         the sleep has ended without that, by time or by a signal; -EDEADLK when called from a
+ *         completion callback; -EBADF and the like for a wake_fd that cannot be waited for;
+ *         otherwise what the system call says
+ */
+int vuc_poll_group_wait(struct vuc_poll_group *group, int wake_fd, unsigned int timeout_ms);
+
 /** Name of the transport in use: "uring", "posix" or "loopback". Never NULL. */
 const char *vuc_poll_group_transport(const struct vuc_poll_group *group);
 

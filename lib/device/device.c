@@ -27,8 +27,8 @@ vuc_device_opts_init(struct vuc_device_opts *opts)
 	};
 }
 
-static int
-check_opts(const struct vuc_device_opts *o, struct vuc_error *err)
+int
+device_check_opts(const struct vuc_device_opts *o, struct vuc_error *err)
 {
 	if ((o->path != NULL) + (o->fd >= 0) + (o->loopback != NULL) != 1)
 		return vuc_error_set(
@@ -82,10 +82,11 @@ join_group(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vu
 }
 
 static int
-open_connection(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vuc_error *err)
+open_connection(
+	struct vuc_device *dev, const struct vuc_device_opts *opts, int fd, struct vuc_error *err)
 {
-	int fd = -1;
-
+	if (fd >= 0)
+		return device_link_open(&dev->main, fd, NULL, err);
 	if (opts->path != NULL)
 		fd = device_connect(opts->path, opts->timeout_ms, err);
 	else if (opts->fd >= 0)
@@ -217,14 +218,17 @@ destroy(struct vuc_device *dev)
 }
 
 static int
-open_steps(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vuc_error *err)
+open_steps(
+	struct vuc_device *dev, const struct vuc_device_opts *opts, int fd, struct vuc_error *err)
 {
 	int rc = join_group(dev, opts, err);
 
 	if (rc == 0)
 		rc = create_session(dev, opts, err);
 	if (rc == 0)
-		rc = open_connection(dev, opts, err);
+		rc = open_connection(dev, opts, fd, err);
+	else if (fd >= 0)
+		close(fd);
 	if (rc == 0)
 		rc = negotiate(dev, err);
 	if (rc == 0)
@@ -255,15 +259,25 @@ add_place(const struct vuc_device_opts *opts, int rc, struct vuc_error *err)
 VUC_EXPORT int
 vuc_device_open(const struct vuc_device_opts *opts, struct vuc_device **dev, struct vuc_error *err)
 {
-	struct vuc_device *d;
-	int rc = check_opts(opts, err);
+	int rc = device_check_opts(opts, err);
 
 	*dev = NULL;
-	if (rc != 0)
-		return rc;
-	d = calloc(1, sizeof(*d));
-	if (d == NULL)
+	return rc == 0 ? device_open(opts, -1, dev, err) : rc;
+}
+
+int
+device_open(
+	const struct vuc_device_opts *opts, int fd, struct vuc_device **dev, struct vuc_error *err)
+{
+	struct vuc_device *d = calloc(1, sizeof(*d));
+	int rc;
+
+	*dev = NULL;
+	if (d == NULL) {
+		if (fd >= 0)
+			close(fd);
 		return vuc_error_set(err, -ENOMEM, "no memory for a device");
+	}
 	d->last = &d->first;
 	d->main.dev = d;
 	d->twin.dev = d;
@@ -274,7 +288,7 @@ vuc_device_open(const struct vuc_device_opts *opts, struct vuc_device **dev, str
 	d->posted_writes = opts->posted_writes;
 	d->trace = opts->trace;
 	d->trace_arg = opts->trace_arg;
-	rc = open_steps(d, opts, err);
+	rc = open_steps(d, opts, fd, err);
 	if (rc != 0) {
 		add_place(opts, rc, err);
 		destroy(d);

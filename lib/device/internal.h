@@ -8,8 +8,10 @@
 #include <vuc/export.h>
 #include <vuc/region_map.h>
 
+#include "connect.h"
 #include "dma_table.h"
 #include "session.h"
+#include "source.h"
 #include "transport.h"
 
 TAILQ_HEAD(vuc_device_list, vuc_device);
@@ -22,6 +24,7 @@ struct vuc_poll_group {
 	unsigned int polls;
 	unsigned int completed; /* requests, in the poll under way */
 	uint64_t ticked_ms;
+	struct vuc_poll_source source; /* begin and end are NULL without one */
 	struct vuc_device_list devices;
 	struct vuc_device_list dirty; /* those that may have something to send */
 };
@@ -56,6 +59,7 @@ struct vuc_device {
 	struct vuc_poll_group *group;
 	struct device_link main;
 	struct device_link twin;     /* for the server's commands, when negotiated */
+	bool twin_ended;             /* and the main link has not, so far */
 	struct vuc_session *session; /* that of main */
 	struct vuc_request *first;   /* requests not yet given to the session as a whole */
 	struct vuc_request **last;
@@ -113,11 +117,6 @@ void device_pump(struct vuc_device *dev);
 
 /* io.c: whether a request can be made now; says why not */
 int device_check_request(struct vuc_device *dev, const struct vuc_request *req);
-
-/* connect.c: a connected socket, or a negative errno */
-int device_connect(const char *path, uint32_t timeout_ms, struct vuc_error *err);
-int device_adopt(int fd, struct vuc_error *err);
-int device_check_socket(int fd, const char *what, struct vuc_error *err);
 
 /* info.c: learn and forget what the device has */
 int device_learn(struct vuc_device *dev, struct vuc_error *err);

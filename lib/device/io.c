@@ -231,22 +231,61 @@ wake_of_message(void *arg, const struct vuc_session_reply *reply)
 		vuc_error_set(&w->dev->reason, reply->status, "%s", reply->reason);
 }
 
-/* An access that is one message, with none waiting before it, needs no place in the list. */
-static int
-queue_alone(struct waiter *w, const struct vuc_request *req)
+uint32_t
+vuc_device_access_max(const struct vuc_device *dev)
 {
-	struct vuc_device *dev = w->dev;
+	uint32_t write = vuc_session_max_write(dev->session);
+	uint32_t read = vuc_session_max_data(dev->session);
+
+	return read < write ? read : write;
+}
+
+/* With none waiting before it, an access that is one message needs no place in the list. */
+static int
+begin_access(struct vuc_device *dev, const struct vuc_device_access *a)
+{
 	struct vuc_session *s = dev->session;
-	uint32_t count = (uint32_t)req->count;
 
 	if (dev->first != NULL)
 		return -EAGAIN;
-	if (req->op == VUC_OP_READ && req->count <= vuc_session_max_data(s))
+	if (a->op == VUC_OP_READ)
 		return vuc_session_region_read(
-			s, req->region, req->offset, req->data, count, wake_of_message, w);
-	if (req->op == VUC_OP_WRITE && req->count <= vuc_session_max_write(s))
-		return vuc_session_region_write(
-			s, req->region, req->offset, req->data, count, false, wake_of_message, w);
+			s, a->region, a->offset, a->data, a->count, a->done, a->arg);
+	return vuc_session_region_write(s, a->region, a->offset, a->data, a->count,
+		a->op == VUC_OP_WRITE_POSTED, a->done, a->arg);
+}
+
+int
+vuc_device_access_begin(struct vuc_device *dev, const struct vuc_device_access *a)
+{
+	const struct vuc_request checked = {
+		.op = a->op, .region = a->region, .offset = a->offset, .count = a->count};
+	int rc = device_check_request(dev, &checked);
+
+	if (rc == 0)
+		rc = begin_access(dev, a);
+	if (rc == 0)
+		device_mark_dirty(dev);
+	return rc;
+}
+
+static int
+queue_alone(struct waiter *w, const struct vuc_request *req)
+{
+	struct vuc_session *s = w->dev->session;
+	const struct vuc_device_access access = {
+		.op = req->op,
+		.region = req->region,
+		.offset = req->offset,
+		.data = req->data,
+		.count = (uint32_t)req->count,
+		.done = wake_of_message,
+		.arg = w,
+	};
+
+	if ((req->op == VUC_OP_READ && req->count <= vuc_session_max_data(s)) ||
+		(req->op == VUC_OP_WRITE && req->count <= vuc_session_max_write(s)))
+		return begin_access(w->dev, &access);
 	return -EAGAIN;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -99,6 +100,12 @@ vuc_poll_group_destroy(struct vuc_poll_group *group)
 }
 
 void
+vuc_poll_group_set_source(struct vuc_poll_group *group, const struct vuc_poll_source *source)
+{
+	group->source = source != NULL ? *source : (struct vuc_poll_source){0};
+}
+
+void
 group_add(struct vuc_poll_group *group, struct vuc_device *dev)
 {
 	dev->group = group;
@@ -158,13 +165,102 @@ vuc_poll_group_poll(struct vuc_poll_group *group)
 		return -EDEADLK;
 	group->polling = true;
 	group->completed = 0;
+	if (group->source.begin != NULL)
+		group->source.begin(group->source.arg);
 	if (!TAILQ_EMPTY(&group->dirty))
 		flush(group);
 	group->transport->ops->poll(group->transport);
 	if (++group->polls % TICK_INTERVAL == 0)
 		tick(group);
+	if (group->source.end != NULL)
+		group->source.end(group->source.arg);
 	group->polling = false;
 	return (int)group->completed;
+}
+
+/* What becomes of such a device takes polls, not flushes alone: device_flush(). */
+static bool
+has_lost_link(const struct vuc_device *dev)
+{
+	return vuc_session_state(dev->session) == VUC_SESSION_LOST ||
+		(dev->twin.session != NULL &&
+			vuc_session_state(dev->twin.session) == VUC_SESSION_LOST);
+}
+
+/*
+ * Whether a device that a flush has left dirty could go on at once. It could not when it waits for
+ * room in its socket or for a free place among its requests: the event that brings it ends a wait.
+ */
+static bool
+can_go_on(struct vuc_device *dev)
+{
+	if (has_lost_link(dev))
+		return true;
+	if (dev->first == NULL || vuc_session_has_segment(dev->session))
+		return false;
+	device_pump(dev);
+	return vuc_session_has_segment(dev->session);
+}
+
+/* Do what can be done now. Returns whether there is more of it. */
+static bool
+flush_before_wait(struct vuc_poll_group *group)
+{
+	struct vuc_device *dev;
+	bool more = false;
+
+	TAILQ_FOREACH (dev, &group->dirty, dirty_link) {
+		if (has_lost_link(dev))
+			return true;
+	}
+	group->polling = true;
+	group->completed = 0;
+	flush(group);
+	TAILQ_FOREACH (dev, &group->dirty, dirty_link)
+		more |= can_go_on(dev);
+	/* A connection that broke has completed what was under way. */
+	if (group->source.end != NULL)
+		group->source.end(group->source.arg);
+	group->polling = false;
+	/* A callback may have submitted anything. */
+	return more || group->completed > 0;
+}
+
+static bool
+awaits_answers(const struct vuc_poll_group *group)
+{
+	const struct vuc_device *dev;
+
+	TAILQ_FOREACH (dev, &group->devices, link) {
+		if (dev->session != NULL && vuc_session_outstanding(dev->session) > 0)
+			return true;
+	}
+	return false;
+}
+
+/* No sleep passes a tick that deadlines depend on. */
+static unsigned int
+limit_sleep(const struct vuc_poll_group *group, unsigned int timeout_ms)
+{
+	uint64_t since = group_now_ms() - group->ticked_ms;
+	unsigned int due = since < TICK_MS ? TICK_MS - (unsigned int)since : 0;
+
+	if (timeout_ms > due && awaits_answers(group))
+		return due;
+	return timeout_ms < INT_MAX ? timeout_ms : INT_MAX;
+}
+
+VUC_EXPORT int
+vuc_poll_group_wait(struct vuc_poll_group *group, int wake_fd, unsigned int timeout_ms)
+{
+	if (group->polling)
+		return -EDEADLK;
+	/* One who sleeps polls rarely: the next poll looks at the clock. */
+	group->polls = TICK_INTERVAL - 1;
+	if (!TAILQ_EMPTY(&group->dirty) && flush_before_wait(group))
+		return 1;
+	return group->transport->ops->wait(
+		group->transport, wake_fd < 0 ? -1 : wake_fd, limit_sleep(group, timeout_ms));
 }
 
 VUC_EXPORT const char *

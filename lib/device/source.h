@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_DEVICE_SOURCE_H
+#define VUC_DEVICE_SOURCE_H
+
+/*
+ * What a poller needs beside what everybody does: to open a device over a socket that is connected
+ * already, and to put requests into the devices of a poll group, without a struct vuc_request for
+ * each. Whatever polls the group asks the source, too: so the queues of all devices are served
+ * while a synchronous call waits for one of them.
+ */
+
+#include <vuc/device.h>
+
+#include "session.h"
+
+struct vuc_poll_source {
+	/* At the beginning of a poll: give devices what there is to do. */
+	void (*begin)(void *arg);
+	/* At the end of it: tell what was completed. */
+	void (*end)(void *arg);
+	void *arg;
+};
+
+/* Copied; NULL takes it away. */
+void vuc_poll_group_set_source(struct vuc_poll_group *group, const struct vuc_poll_source *source);
+
+/* Most bytes of one access: what fits one message either way. */
+uint32_t vuc_device_access_max(const struct vuc_device *dev);
+
+/* An access of one message. */
+struct vuc_device_access {
+	enum vuc_op op; /* VUC_OP_READ, VUC_OP_WRITE or VUC_OP_WRITE_POSTED */
+	uint32_t region;
+	uint64_t offset;
+	void *data; /* read into, so it lives until done; or written from, at once */
+	uint32_t count;
+	vuc_session_fn done; /* not called for a posted write */
+	void *arg;
+};
+
+/*
+ * Begin an access; done comes from a later poll.
+ * Returns 0; -EAGAIN when there is no room now, or requests are waiting that came first; what
+ * vuc_device_submit() says, -EMSGSIZE for more than one message holds.
+ */
+int vuc_device_access_begin(struct vuc_device *dev, const struct vuc_device_access *access);
+
+/* Whether opts are within bounds. */
+int device_check_opts(const struct vuc_device_opts *opts, struct vuc_error *err);
+
+/*
+ * As vuc_device_open(), with opts that were checked, and a socket that is connected to opts->path
+ * already, or -1. The socket is closed on failure.
+ */
+int device_open(
+	const struct vuc_device_opts *opts, int fd, struct vuc_device **dev, struct vuc_error *err);
+
+#endif /* VUC_DEVICE_SOURCE_H */

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* A poll group that sleeps, and all that wakes it: <vuc/poll_group.h>. */
+
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <vuc/dma.h>
+
+#include "asleep.h"
+#include "fd_count.h"
+#include "tap.h"
+#include "wait_server.h"
+
+#define FOREVER  UINT_MAX /* milliseconds; the watchdog is sooner */
+#define WATCHDOG 100      /* seconds until a sleep that nothing ends fails the program */
+#define ROUNDS   10000u
+#define MIB      0x100000u
+#define NR_LONG  6u /* posted writes of a MiB each: more than all buffers hold */
+#define NR_SLOTS 4u
+
+static const char *transport;
+static struct vuc_poll_group *group;
+static struct vuc_device_opts opts;
+static struct wait_server server;
+static struct vuc_device *dev;
+static int wake_fd;
+static unsigned int fds_before;
+
+static void
+open_group(void)
+{
+	struct vuc_poll_group_opts group_opts;
+
+	vuc_poll_group_opts_init(&group_opts);
+	group_opts.transport = transport;
+	CU_ASSERT_EQUAL_FATAL(vuc_poll_group_create(&group_opts, &group, NULL), 0);
+	dev = wait_server_open(&server, group, &opts);
+}
+
+static void
+close_group(void)
+{
+	wait_server_close(&server, dev);
+	CU_ASSERT_EQUAL(vuc_poll_group_destroy(group), 0);
+}
+
+static void
+wait_and_poll(int fd)
+{
+	CU_ASSERT_FATAL(vuc_poll_group_wait(group, fd, FOREVER) >= 0);
+	vuc_poll_group_poll(group);
+}
+
+/* Until there is nothing left to do. */
+static void
+settle(int fd)
+{
+	while (vuc_poll_group_wait(group, fd, 0) > 0)
+		vuc_poll_group_poll(group);
+}
+
+static void
+kick(int fd)
+{
+	const uint64_t one = 1;
+
+	if (write(fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
+		abort();
+}
+
+static bool
+take_kicks(int fd)
+{
+	uint64_t kicks;
+
+	return read(fd, &kicks, sizeof(kicks)) == (ssize_t)sizeof(kicks);
+}
+
+/* A request and what became of it. */
+struct job {
+	struct vuc_request req;
+	uint64_t value; /* read or written */
+	bool done;
+	int status;
+	bool waits;      /* within the callback */
+	int wait_status; /* what it gets */
+};
+
+static void
+on_done(struct vuc_request *req, int status)
+{
+	struct job *job = req->arg;
+
+	job->done = true;
+	job->status = status;
+	if (job->waits)
+		job->wait_status = vuc_poll_group_wait(group, wake_fd, 0);
+}
+
+static void
+submit(struct job *job, enum vuc_op op, uint64_t offset)
+{
+	*job = (struct job){0};
+	job->req.op = op;
+	job->req.region = WAIT_REGION;
+	job->req.offset = offset;
+	job->req.data = &job->value;
+	job->req.count = sizeof(job->value);
+	job->req.done = on_done;
+	job->req.arg = job;
+	CU_ASSERT_EQUAL_FATAL(vuc_device_submit(dev, &job->req), 0);
+}
+
+static void
+finish(struct job *job)
+{
+	while (!job->done)
+		wait_and_poll(wake_fd);
+}
+
+/* Tell the server what to do once this thread sleeps. */
+static void
+tell_server(uint64_t offset)
+{
+	const uint64_t value = 0;
+
+	CU_ASSERT_EQUAL(
+		vuc_device_write_posted(dev, WAIT_REGION, offset, &value, sizeof(value)), 0);
+}
+
+static void
+test_time(void)
+{
+	open_group();
+	settle(wake_fd);
+	CU_ASSERT_EQUAL(vuc_poll_group_wait(group, wake_fd, 20), 0);
+	CU_ASSERT_EQUAL(vuc_poll_group_poll(group), 0);
+	CU_ASSERT_EQUAL(vuc_poll_group_wait(group, wake_fd, 0), 0);
+	close_group();
+}
+
+static void
+kick_later(void *arg)
+{
+	kick(*(int *)arg);
+}
+
+static void
+test_kick(void)
+{
+	open_group();
+	for (unsigned int round = 0; round < 20; round++) {
+		struct asleep_act later;
+
+		asleep_start(&later, kick_later, &wake_fd);
+		while (!take_kicks(wake_fd))
+			wait_and_poll(wake_fd);
+		asleep_join(&later);
+	}
+	kick(wake_fd);
+	for (unsigned int i = 0; i < 5; i++) {
+		CU_ASSERT_EQUAL(vuc_poll_group_wait(group, wake_fd, FOREVER), 1);
+		vuc_poll_group_poll(group);
+	}
+	CU_ASSERT(take_kicks(wake_fd));
+	settle(wake_fd);
+	CU_ASSERT_EQUAL(vuc_poll_group_wait(group, wake_fd, 1), 0);
+	close_group();
+}
+
+static void
+test_request(void)
+{
+	struct job job;
+
+	open_group();
+	for (unsigned int round = 0; round < 50; round++) {
+		submit(&job, round % 3 == 0 ? VUC_OP_WRITE : VUC_OP_READ,
+			round % 2 == 0 ? WAIT_DATA : WAIT_READ_LATER);
+		job.waits = true;
+		finish(&job);
+		CU_ASSERT_EQUAL(job.status, 0);
+		CU_ASSERT_EQUAL(job.wait_status, -EDEADLK);
+	}
+	close_group();
+}
+
+static void
+test_deadline(void)
+{
+	struct job job;
+
+	opts.timeout_ms = 500;
+	open_group();
+	submit(&job, VUC_OP_READ, WAIT_READ_NEVER);
+	finish(&job);
+	CU_ASSERT_EQUAL(job.status, -ETIMEDOUT);
+	CU_ASSERT(vuc_device_connected(dev));
+	submit(&job, VUC_OP_READ, WAIT_READ);
+	finish(&job);
+	CU_ASSERT_EQUAL(job.status, 0);
+	close_group();
+}
+
+/* Requests that never get an answer leave room for few others at a time. */
+static void
+test_more_than_fit(void)
+{
+	struct job jobs[4 * NR_SLOTS];
+
+	opts.timeout_ms = 1000;
+	opts.max_requests = NR_SLOTS;
+	open_group();
+	for (unsigned int i = 0; i < 4 * NR_SLOTS; i++)
+		submit(&jobs[i], VUC_OP_READ, i < NR_SLOTS / 2 ? WAIT_READ_NEVER : WAIT_READ);
+	finish(&jobs[4 * NR_SLOTS - 1]);
+	CU_ASSERT_EQUAL(jobs[4 * NR_SLOTS - 1].status, 0);
+	finish(&jobs[0]);
+	CU_ASSERT_EQUAL(jobs[0].status, -ETIMEDOUT);
+	close_group();
+}
+
+/* Requests that cannot leave before others are answered do not keep the group awake. */
+static void
+test_sleeps_though_full(void)
+{
+	struct job jobs[2 * NR_SLOTS];
+
+	opts.timeout_ms = 1000;
+	opts.max_requests = NR_SLOTS;
+	open_group();
+	for (unsigned int i = 0; i < 2 * NR_SLOTS; i++)
+		submit(&jobs[i], VUC_OP_READ, WAIT_READ_NEVER);
+	/* The first ones are on their way, and the rest cannot follow. */
+	settle(wake_fd);
+	CU_ASSERT_EQUAL(vuc_poll_group_wait(group, wake_fd, 1), 0);
+	CU_ASSERT(!jobs[0].done);
+	finish(&jobs[2 * NR_SLOTS - 1]);
+	CU_ASSERT_EQUAL(jobs[0].status, -ETIMEDOUT);
+	CU_ASSERT(!vuc_device_connected(dev));
+	close_group();
+}
+
+static void
+test_bad_wake_fd(void)
+{
+	int closed = eventfd(0, EFD_CLOEXEC);
+
+	open_group();
+	close(closed);
+	CU_ASSERT_EQUAL(vuc_poll_group_wait(group, closed, 0), -EBADF);
+	settle(-1);
+	CU_ASSERT_EQUAL(vuc_poll_group_wait(group, -1, 1), 0);
+	close_group();
+}
+
+/* Another thread kicks at any moment of the sleeper's life, who must see each kick. */
+struct kicker {
+	pid_t sleeper;
+	unsigned int seed;
+	atomic_uint made;
+	atomic_uint seen;
+};
+
+static void
+dawdle(struct kicker *k)
+{
+	unsigned int spins = 1u << (unsigned int)rand_r(&k->seed) % 14;
+
+	if (rand_r(&k->seed) % 64 == 0)
+		asleep_await(k->sleeper);
+	for (spins = (unsigned int)rand_r(&k->seed) % spins; spins > 0; spins--)
+		atomic_signal_fence(memory_order_seq_cst);
+}
+
+static void *
+kick_at_random(void *arg)
+{
+	struct kicker *k = arg;
+
+	for (unsigned int round = 1; round <= ROUNDS; round++) {
+		dawdle(k);
+		atomic_store(&k->made, round);
+		kick(wake_fd);
+		while (atomic_load(&k->seen) < round)
+			sched_yield();
+	}
+	return NULL;
+}
+
+static void
+test_no_kick_is_lost(void)
+{
+	struct kicker k = {.sleeper = gettid(), .seed = 1};
+	struct job job = {.done = true};
+	pthread_t thread;
+
+	open_group();
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, kick_at_random, &k), 0);
+	for (unsigned int turn = 0; atomic_load(&k.seen) < ROUNDS; turn++) {
+		CU_ASSERT_FATAL(vuc_poll_group_wait(group, wake_fd, FOREVER) >= 0);
+		if (take_kicks(wake_fd))
+			atomic_store(&k.seen, atomic_load(&k.made));
+		if (turn % 7 == 0 && job.done)
+			submit(&job, VUC_OP_READ, WAIT_READ);
+		else if (turn % 5 == 0)
+			tell_server(WAIT_DATA);
+		vuc_poll_group_poll(group);
+	}
+	pthread_join(thread, NULL);
+	finish(&job);
+	CU_ASSERT_EQUAL(atomic_load(&k.seen), ROUNDS);
+	close_group();
+}
+
+/* Nothing but the end of the connection wakes this one: no request is outstanding. */
+static void
+lose_server(uint64_t offset)
+{
+	open_group();
+	tell_server(offset);
+	while (vuc_device_connected(dev))
+		wait_and_poll(-1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(vuc_device_reason(dev), "closed the connection"));
+	settle(wake_fd);
+	CU_ASSERT_EQUAL(vuc_poll_group_wait(group, wake_fd, 1), 0);
+	close_group();
+}
+
+static void
+test_server_goes(void)
+{
+	lose_server(WAIT_HANG_UP);
+}
+
+static void
+test_twin_goes(void)
+{
+	lose_server(WAIT_HANG_UP_TWIN);
+}
+
+/* A server reads memory of one who sleeps; the answers are longer than what a socket holds. */
+static void
+serve_command(uint64_t offset)
+{
+	uint8_t *memory = malloc(WAIT_SIZE);
+	const struct vuc_dma_mapping map = {WAIT_SIZE, WAIT_SIZE, VUC_DMA_READ, -1, 0, memory};
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(memory);
+	for (size_t i = 0; i < WAIT_SIZE; i++)
+		memory[i] = wait_server_pattern(i);
+	open_group();
+	CU_ASSERT(vuc_device_version(dev)->twin_socket);
+	CU_ASSERT_EQUAL(vuc_dma_map(dev, &map), 0);
+	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
+	for (unsigned int round = 0; round < 3; round++) {
+		tell_server(offset);
+		while (!take_kicks(server.done_fd))
+			wait_and_poll(server.done_fd);
+	}
+	CU_ASSERT_EQUAL(atomic_load(&server.good), 3);
+	close_group();
+	free(memory);
+}
+
+static void
+test_command(void)
+{
+	serve_command(WAIT_COMMAND);
+}
+
+static void
+test_command_on_twin(void)
+{
+	serve_command(WAIT_COMMAND_ON_TWIN);
+}
+
+/* Posted writes that the server takes only when this thread sleeps: nothing is outstanding, so
+ * nothing but room in the socket wakes it. */
+static void
+test_long_writes(void)
+{
+	uint8_t *bytes = calloc(1, MIB);
+	struct job jobs[NR_LONG];
+	struct job job;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+	open_group();
+	tell_server(WAIT_PAUSE);
+	for (unsigned int i = 0; i < NR_LONG; i++) {
+		jobs[i] = (struct job){.req = {.op = VUC_OP_WRITE_POSTED, .region = WAIT_REGION}};
+		jobs[i].req.offset = WAIT_DATA;
+		jobs[i].req.data = bytes;
+		jobs[i].req.count = MIB;
+		jobs[i].req.done = on_done;
+		jobs[i].req.arg = &jobs[i];
+		CU_ASSERT_EQUAL(vuc_device_submit(dev, &jobs[i].req), 0);
+	}
+	finish(&jobs[NR_LONG - 1]);
+	submit(&job, VUC_OP_READ, WAIT_READ);
+	finish(&job);
+	CU_ASSERT_EQUAL(job.value, (uint64_t)NR_LONG * MIB);
+	close_group();
+	free(bytes);
+}
+
+static void
+set_up(void)
+{
+	fds_before = fd_count();
+	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	vuc_device_opts_init(&opts);
+	opts.dma = VUC_DMA_MESSAGE;
+}
+
+static void
+tear_down(void)
+{
+	close(wake_fd);
+	CU_ASSERT_EQUAL(fd_count(), fds_before);
+}
+
+static CU_TestInfo tests[] = {
+	{"time", test_time},
+	{"kick", test_kick},
+	{"request", test_request},
+	{"deadline", test_deadline},
+	{"more requests than fit", test_more_than_fit},
+	{"sleeps though full", test_sleeps_though_full},
+	{"bad wake_fd", test_bad_wake_fd},
+	{"no kick is lost", test_no_kick_is_lost},
+	CU_TEST_INFO_NULL,
+};
+
+static CU_TestInfo socket_tests[] = {
+	{"server goes", test_server_goes},
+	{"twin socket goes", test_twin_goes},
+	{"command", test_command},
+	{"command on twin socket", test_command_on_twin},
+	{"long writes", test_long_writes},
+	CU_TEST_INFO_NULL,
+};
+
+static bool
+works(const char *name, char *why, size_t size)
+{
+	struct vuc_poll_group_opts group_opts;
+	struct vuc_error err = {0};
+
+	vuc_poll_group_opts_init(&group_opts);
+	group_opts.transport = name;
+	if (vuc_poll_group_create(&group_opts, &group, &err) != 0) {
+		snprintf(why, size, "%s", err.text);
+		return false;
+	}
+	vuc_poll_group_destroy(group);
+	return true;
+}
+
+int
+main(int argc, char **argv)
+{
+	const CU_SuiteInfo all = {"group", NULL, NULL, set_up, tear_down, tests};
+	const CU_SuiteInfo sockets = {"sockets", NULL, NULL, set_up, tear_down, socket_tests};
+	CU_SuiteInfo suites[3] = {all};
+	char why[VUC_ERROR_MAX];
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: %s uring|posix|loopback\n", argv[0]);
+		return 2;
+	}
+	transport = argv[1];
+	if (!works(transport, why, sizeof(why))) {
+		printf("1..0 # SKIP %s\n", why);
+		return 0;
+	}
+	if (strcmp(transport, "loopback") != 0)
+		suites[1] = sockets;
+	alarm(WATCHDOG);
+	return vuc_tap_run(suites);
+}
