@@ -58,7 +58,7 @@ struct vuc_queue_result {
  * @return how many of them were taken, from the first one on: fewer than nr when as many are
  *         outstanding as the queue is deep, or when the polling core has not yet taken that many
  *         posted writes: poll, and try again. -EINVAL when the first one is none (op, region or
- *         count); the error that closed the queue
+ *         count); the error that closed the queue, -EPROTO when the other end has broken its rules
  */
 int vuc_queue_submit(
 	struct vuc_queue *queue, const struct vuc_queue_request *requests, unsigned int nr);
@@ -76,7 +76,8 @@ unsigned int vuc_queue_poll(
  *
  * @param timeout_ms  at most this long, in milliseconds; negative: for ever
  * @return 0; -ETIMEDOUT; -ENOENT when nothing is outstanding; the error that closed the queue, when
- *         no result is left to come
+ *         no result is left to come: then vuc_queue_poll() gives nothing more, and the memory of
+ *         all requests is the caller's
  */
 int vuc_queue_wait(struct vuc_queue *queue, int timeout_ms);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "back.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,7 +85,8 @@ vuc_queue_back_peek(struct vuc_queue_back *b, struct vuc_queue_taken *taken)
 	if (vuc_queue_back_is_empty(b))
 		return 0;
 	memcpy(&taken->slot, slot, offsetof(struct queue_request_slot, tag));
-	/* The front may change the slot while it is copied: only the copy is looked at. */
+	/* The front may change the slot at any time: only the copy is looked at. */
+	queue_copied();
 	if (!is_valid(b, &taken->slot))
 		return -EPROTO;
 	taken->payload = taken->slot.data;
@@ -120,6 +122,7 @@ vuc_queue_back_complete(struct vuc_queue_back *b, uint16_t id, int status, uint3
 	struct queue_completion_slot *slot = (struct queue_completion_slot *)(b->answer_slots +
 		(size_t)(b->tail & b->ring.mask) * QUEUE_SLOT_SIZE);
 
+	assert(is_busy(b, id) && status <= 0 && status >= -QUEUE_ERRNO_MAX);
 	b->busy[id / ID_BITS] &= ~(UINT64_C(1) << (id % ID_BITS));
 	b->outstanding--;
 	slot->id = id;
@@ -137,7 +140,12 @@ vuc_queue_back_complete(struct vuc_queue_back *b, uint16_t id, int status, uint3
 static void
 wake_front(struct vuc_queue_back *b)
 {
-	atomic_fetch_add_explicit(&b->header->wakes, 1, memory_order_relaxed);
+	/*
+	 * Pairs with the load and the fence of sleep_until() in front.c. Without release order a
+	 * front could see the new count before the reason for it, and sleep on the new count: the
+	 * wake below, being over by then, would be its last one.
+	 */
+	atomic_fetch_add_explicit(&b->header->wakes, 1, memory_order_release);
 	queue_futex_wake(&b->header->wakes);
 }
 
@@ -150,11 +158,13 @@ vuc_queue_back_flush(struct vuc_queue_back *b)
 	/* Pairs with has_credit() in front.c: a slot may be written again once it was copied. */
 	atomic_store_explicit(&b->header->taken, b->head, memory_order_release);
 	/*
-	 * Either the front sees the tags that were just written when it looks for the last time
-	 * before it sleeps, or its word is seen here; the fence of sleep_until() in front.c is the
-	 * other half.
+	 * Store the tags and the count, fence, look at `sleeps`; sleep_until() in front.c: store
+	 * `sleeps`, fence, look at the tags or the count. Whichever fence is second in the one
+	 * order that all such fences have, its side sees what the other one stored: the front finds
+	 * what it waits for, or is seen here to sleep. Release and acquire would not do, since a
+	 * load may come before an earlier store to another place, on x86 as well.
 	 */
-	atomic_thread_fence(memory_order_seq_cst);
+	queue_fence();
 	if (atomic_load_explicit(&b->front->sleeps, memory_order_relaxed) != 0)
 		wake_front(b);
 }
@@ -163,16 +173,22 @@ void
 vuc_queue_back_set_bell(struct vuc_queue_back *b, bool on)
 {
 	atomic_store_explicit(&b->header->bell, on, memory_order_relaxed);
-	/* The other half of the fence of ring() in front.c: it sees the bell, or is seen. */
+	/*
+	 * Store the bell, fence, look at the tags (the caller does): the other half of the fence of
+	 * ring() in front.c, which has the argument. Off needs none: who looks anyhow misses
+	 * nothing, and a ring too many does no harm.
+	 */
 	if (on)
-		atomic_thread_fence(memory_order_seq_cst);
+		queue_fence();
 }
 
 void
 vuc_queue_back_close(struct vuc_queue_back *b, int error)
 {
+	assert(error < 0 && error >= -QUEUE_ERRNO_MAX);
 	atomic_store_explicit(&b->header->taken, b->head, memory_order_release);
 	/* Pairs with closed() in front.c: whoever sees it has seen every completion, too. */
 	atomic_store_explicit(&b->header->closed, error, memory_order_release);
+	/* Without a look at `sleeps`, and so without a fence: once in the life of a queue. */
 	wake_front(b);
 }

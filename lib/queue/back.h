@@ -21,7 +21,8 @@ struct vuc_queue_back_opts {
 /* A request as it was when it was looked at. */
 struct vuc_queue_taken {
 	struct queue_request_slot slot;
-	const uint8_t *payload; /* of a write: count bytes */
+	const uint8_t *payload; /* of a write: count bytes; in slot, or where the front can change
+				 * them, and then only until vuc_queue_back_take() */
 };
 
 struct vuc_queue_back {
@@ -56,13 +57,19 @@ int vuc_queue_back_peek(struct vuc_queue_back *back, struct vuc_queue_taken *tak
 /* Whether a request is there, without looking at it. */
 bool vuc_queue_back_is_empty(const struct vuc_queue_back *back);
 
-/* The request that was looked at is carried out from here on; the front may use its slot again. */
+/*
+ * The request that was looked at is carried out from here on, and not completed before. The front
+ * may use its slot again, and its chunk: the payload of a write has been copied or sent by now.
+ */
 void vuc_queue_back_take(struct vuc_queue_back *back, const struct vuc_queue_taken *taken);
 
 /* Where a read of count bytes is to go, until it is complete. */
 void *vuc_queue_back_room(struct vuc_queue_back *back, uint16_t id, uint32_t count);
 
-/* Answer a request that was taken and not posted: count is 0, or that of a read that went well. */
+/*
+ * Answer a request that was taken and not posted. Status is 0 or a negative errno; count that of
+ * the request for a read that went well, else 0.
+ */
 void vuc_queue_back_complete(struct vuc_queue_back *back, uint16_t id, int status, uint32_t count);
 
 /* After a burst of the above: what was taken is told, and a front that sleeps is woken. */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "front.h"
+#include "front_state.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,34 +14,8 @@
 /* Some times what a register access takes: a thread that sleeps wakes up late. */
 #define DEFAULT_SPINS 2000u
 
-/* A request without a result so far. */
-struct pending {
-	void *arg;
-	void *data; /* of a read */
-	uint32_t count;
-	uint32_t position;
-	bool busy;
-};
-
-struct vuc_queue {
-	struct queue_ring ring;
-	struct vuc_queue_geometry geometry;
-	struct queue_front_header *header;
-	const struct queue_back_header *back;
-	uint8_t *request_slots;
-	uint8_t *request_chunks;
-	const uint8_t *answer_slots;
-	const uint8_t *answer_chunks;
-	uint32_t tail;  /* of requests: the position that comes next */
-	uint32_t head;  /* of completions */
-	uint32_t taken; /* requests that the back is known to have copied, counted */
-	unsigned int nr_free;
-	unsigned int spins;
-	int error; /* the back broke the rules */
-	struct vuc_queue_bell bell;
-	struct pending *pending; /* by id */
-	uint16_t *free_ids;
-};
+/* Looks at a result between two at the clock. */
+#define LOOKS 256u
 
 struct vuc_queue *
 vuc_queue_create(const struct vuc_queue_front_opts *opts)
@@ -84,27 +57,38 @@ vuc_queue_destroy(struct vuc_queue *q)
 	free(q);
 }
 
+/* Whether the back may say so: callers take what is positive for a count. */
+static bool
+is_status(int status)
+{
+	return status <= 0 && status >= -QUEUE_ERRNO_MAX;
+}
+
 static int
 closed(const struct vuc_queue *q)
 {
+	int error;
+
 	if (q->error != 0)
 		return q->error;
 	/* Pairs with vuc_queue_back_close(). */
-	return atomic_load_explicit(&q->back->closed, memory_order_acquire);
+	error = atomic_load_explicit(&q->back->closed, memory_order_acquire);
+	return is_status(error) ? error : -EPROTO;
 }
 
 /* Whether the slot of the next position is free: what it held a lap ago was copied. */
 static bool
 has_credit(struct vuc_queue *q)
 {
+	uint32_t ahead;
+
 	if (q->tail - q->taken < q->geometry.depth)
 		return true;
 	/* Pairs with vuc_queue_back_flush(). A count that cannot be is no credit. */
-	uint32_t taken = atomic_load_explicit(&q->back->taken, memory_order_acquire);
-
-	if (q->tail - taken >= q->geometry.depth)
+	ahead = (uint32_t)q->tail - atomic_load_explicit(&q->back->taken, memory_order_acquire);
+	if (ahead >= q->geometry.depth)
 		return false;
-	q->taken = taken;
+	q->taken = q->tail - ahead;
 	return true;
 }
 
@@ -120,7 +104,7 @@ take_id(struct vuc_queue *q, const struct vuc_queue_request *r)
 {
 	uint16_t id = q->free_ids[--q->nr_free];
 
-	q->pending[id] = (struct pending){
+	q->pending[id] = (struct queue_pending){
 		.arg = r->arg,
 		.data = r->op == VUC_QUEUE_READ ? r->data : NULL,
 		.count = r->count,
@@ -133,7 +117,8 @@ take_id(struct vuc_queue *q, const struct vuc_queue_request *r)
 static void
 write_slot(struct vuc_queue *q, const struct vuc_queue_request *r, uint16_t id)
 {
-	size_t i = q->tail & q->ring.mask;
+	uint32_t position = (uint32_t)q->tail;
+	size_t i = position & q->ring.mask;
 	struct queue_request_slot *slot =
 		(struct queue_request_slot *)(q->request_slots + i * QUEUE_SLOT_SIZE);
 
@@ -149,7 +134,7 @@ write_slot(struct vuc_queue *q, const struct vuc_queue_request *r, uint16_t id)
 			memcpy(q->request_chunks + i * q->geometry.chunk, r->data, r->count);
 	}
 	/* Pairs with vuc_queue_back_is_empty(). */
-	atomic_store_explicit(&slot->tag, queue_tag(q->ring, q->tail), memory_order_release);
+	atomic_store_explicit(&slot->tag, queue_tag(q->ring, position), memory_order_release);
 	q->tail++;
 }
 
@@ -161,12 +146,20 @@ ring(struct vuc_queue *q)
 
 	if (bell->word == NULL)
 		return;
-	/* Either the back sees the tags written before, or the bell is seen here:
-	 * vuc_queue_back_set_bell() has the other half. */
-	atomic_thread_fence(memory_order_seq_cst);
+	/*
+	 * Store the tags, fence, look at the bell; vuc_queue_back_set_bell() and who calls it:
+	 * store the bell, fence, look at the tags. Whichever fence is second in the one order that
+	 * all such fences have, its side sees what the other one stored: the back finds the
+	 * request, or the bell is seen here. The release order of the tags would not do, since a
+	 * load may come before an earlier store to another place, on x86 as well.
+	 */
+	queue_fence();
 	if (atomic_load_explicit(&q->back->bell, memory_order_relaxed) == 0)
 		return;
-	/* Pairs with the poller's exchange of the word, which comes before it looks at the queue.
+	/*
+	 * Pairs with the poller's exchange of the word, which comes before it looks at the queue.
+	 * And once more a store before a load: the poller sets `sleeps`, fences, and looks at the
+	 * word before it sleeps, so that it finds the bit, or is seen here to sleep.
 	 */
 	atomic_fetch_or_explicit(bell->word, bell->bit, memory_order_seq_cst);
 	if (atomic_load_explicit(bell->sleeps, memory_order_seq_cst) != 0) {
@@ -211,7 +204,7 @@ answer_at(const struct vuc_queue *q, uint32_t position)
 }
 
 static bool
-has_result(const struct vuc_queue *q)
+has_result(struct vuc_queue *q)
 {
 	/* Pairs with vuc_queue_back_complete(). */
 	return atomic_load_explicit(&answer_at(q, q->head)->tag, memory_order_acquire) ==
@@ -220,7 +213,7 @@ has_result(const struct vuc_queue *q)
 
 static void
 copy_answer(const struct vuc_queue *q, const struct queue_completion_slot *slot,
-	const struct pending *p)
+	const struct queue_pending *p)
 {
 	size_t id = (size_t)(p - q->pending);
 
@@ -230,6 +223,15 @@ copy_answer(const struct vuc_queue *q, const struct queue_completion_slot *slot,
 		memcpy(p->data, q->answer_chunks + id * q->geometry.chunk, p->count);
 }
 
+/* Whether an answer is one to what was asked; p is NULL when it names no request. */
+static bool
+is_answer(const struct queue_pending *p, int status, uint32_t count)
+{
+	if (p == NULL || !p->busy || !is_status(status))
+		return false;
+	return status != 0 || p->data == NULL || count == p->count;
+}
+
 /* Returns false when the back answers what was not asked. */
 static bool
 take_result(struct vuc_queue *q, struct vuc_queue_result *result)
@@ -237,17 +239,18 @@ take_result(struct vuc_queue *q, struct vuc_queue_result *result)
 	const struct queue_completion_slot *slot = answer_at(q, q->head);
 	uint16_t id = slot->id;
 	int status = slot->status;
-	struct pending *p;
+	uint32_t count = slot->count;
+	struct queue_pending *p = id < q->geometry.depth ? &q->pending[id] : NULL;
 
-	if (id >= q->geometry.depth || !q->pending[id].busy) {
+	queue_copied();
+	if (!is_answer(p, status, count)) {
 		q->error = -EPROTO;
 		return false;
 	}
-	p = &q->pending[id];
 	if (status == 0 && p->data != NULL)
 		copy_answer(q, slot, p);
 	/* What was submitted up to there has been copied, and needs no look at the back's count. */
-	if ((int32_t)(p->position + 1 - q->taken) > 0)
+	if (p->position >= q->taken)
 		q->taken = p->position + 1;
 	*result = (struct vuc_queue_result){.arg = p->arg, .status = status};
 	p->busy = false;
@@ -261,7 +264,7 @@ vuc_queue_poll(struct vuc_queue *q, struct vuc_queue_result *results, unsigned i
 {
 	unsigned int n = 0;
 
-	while (n < max && has_result(q) && take_result(q, &results[n]))
+	while (n < max && q->error == 0 && has_result(q) && take_result(q, &results[n]))
 		n++;
 	return n;
 }
@@ -275,17 +278,9 @@ now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Why there is no sense in waiting for a result any more, or 0. */
+/* Returns 0 when ready() says so; 1 when the time is up; the error that closed the queue. */
 static int
-hopeless(const struct vuc_queue *q)
-{
-	int error = closed(q);
-
-	return error != 0 && !has_result(q) ? error : 0;
-}
-
-static int
-sleep_until(struct vuc_queue *q, int64_t deadline_ms)
+sleep_until(struct vuc_queue *q, bool (*ready)(struct vuc_queue *), int64_t deadline_ms)
 {
 	int rc = 0;
 
@@ -294,13 +289,22 @@ sleep_until(struct vuc_queue *q, int64_t deadline_ms)
 		uint32_t wakes = atomic_load_explicit(&q->back->wakes, memory_order_relaxed);
 		int64_t left = deadline_ms < 0 ? -1 : deadline_ms - now_ms();
 
-		/* The other half of the fence of vuc_queue_back_flush(). */
-		atomic_thread_fence(memory_order_seq_cst);
-		if (has_result(q))
+		/*
+		 * Store `sleeps`, fence, look at tags and count: the other half of the fence of
+		 * vuc_queue_back_flush(), which has the argument. It also puts the load of `wakes`
+		 * before these looks, and as an acquire fence pairs with the release increment of
+		 * wake_front(): a wake that `wakes` counts already is seen by its effect, and one
+		 * that it does not count lets the kernel's comparison fail.
+		 */
+		queue_fence();
+		rc = closed(q);
+		/* After closed(): what was completed before the close is there by now. */
+		if (ready(q)) {
+			rc = 0;
 			break;
-		rc = hopeless(q);
+		}
 		if (rc == 0 && deadline_ms >= 0 && left <= 0)
-			rc = -ETIMEDOUT;
+			rc = 1;
 		if (rc == 0)
 			queue_futex_wait(&q->back->wakes, wakes, (int)left);
 	}
@@ -308,19 +312,42 @@ sleep_until(struct vuc_queue *q, int64_t deadline_ms)
 	return rc;
 }
 
+/* As sleep_until(), but spin first. Inlined, so that no look is an indirect call. */
+static inline __attribute__((always_inline)) int
+wait_until(struct vuc_queue *q, bool (*ready)(struct vuc_queue *), int timeout_ms)
+{
+	int64_t deadline_ms = -1;
+
+	if (ready(q))
+		return 0;
+	if (timeout_ms >= 0)
+		deadline_ms = now_ms() + timeout_ms;
+	for (unsigned int spins = q->spins; spins > 0; spins--) {
+		queue_pause();
+		if (ready(q))
+			return 0;
+		if (spins % LOOKS == 0 &&
+			(closed(q) != 0 || (deadline_ms >= 0 && now_ms() >= deadline_ms)))
+			break;
+	}
+	return sleep_until(q, ready, deadline_ms);
+}
+
 VUC_EXPORT int
 vuc_queue_wait(struct vuc_queue *q, int timeout_ms)
 {
-	for (unsigned int i = 0; i < q->spins; i++) {
-		if (has_result(q))
-			return 0;
-		queue_pause();
-	}
-	if (has_result(q))
-		return 0;
+	int rc;
+
+	if (q->error != 0)
+		return q->error;
 	if (vuc_queue_outstanding(q) == 0)
 		return -ENOENT;
-	return sleep_until(q, timeout_ms < 0 ? -1 : now_ms() + timeout_ms);
+	rc = wait_until(q, has_result, timeout_ms);
+	/* The caller lets go of its buffers now: should an answer come after all, it is not taken.
+	 */
+	if (rc < 0)
+		q->error = rc;
+	return rc > 0 ? -ETIMEDOUT : rc;
 }
 
 /* Submit when there is room. Posted writes before it may take all of it for a while. */
@@ -329,10 +356,10 @@ submit_one(struct vuc_queue *q, const struct vuc_queue_request *r)
 {
 	int rc;
 
-	for (unsigned int i = 0; (rc = vuc_queue_submit(q, r, 1)) == 0; i++) {
-		queue_pause();
-		if (i >= q->spins)
-			sched_yield();
+	while ((rc = vuc_queue_submit(q, r, 1)) == 0) {
+		rc = wait_until(q, has_credit, -1);
+		if (rc != 0)
+			return rc;
 	}
 	return rc < 0 ? rc : 0;
 }
@@ -343,6 +370,8 @@ perform(struct vuc_queue *q, const struct vuc_queue_request *r)
 	struct vuc_queue_result result;
 	int rc;
 
+	if (q->error != 0)
+		return q->error;
 	if (vuc_queue_outstanding(q) > 0)
 		return -EBUSY;
 	rc = submit_one(q, r);
@@ -350,7 +379,12 @@ perform(struct vuc_queue *q, const struct vuc_queue_request *r)
 		rc = vuc_queue_wait(q, -1);
 	if (rc != 0)
 		return rc;
-	return vuc_queue_poll(q, &result, 1) == 1 ? result.status : q->error;
+	if (vuc_queue_poll(q, &result, 1) == 1)
+		return result.status;
+	/* Also a result that was there and is gone: r->data is the caller's again, let none come.
+	 */
+	q->error = -EPROTO;
+	return q->error;
 }
 
 VUC_EXPORT int

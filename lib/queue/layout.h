@@ -29,6 +29,7 @@
 #define QUEUE_ANSWER_MAX  48u
 #define QUEUE_DEPTH_MAX   4096u
 #define QUEUE_CHUNK_MAX   (1024u * 1024u)
+#define QUEUE_ERRNO_MAX   4095 /* a status is 0 or a negative errno, down to the negative of it */
 
 struct queue_request_slot {
 	uint64_t offset;
@@ -73,7 +74,8 @@ _Static_assert(sizeof(struct queue_front_header) == QUEUE_SLOT_SIZE, "a cache li
 _Static_assert(sizeof(struct queue_back_header) == 2 * QUEUE_SLOT_SIZE, "two cache lines");
 _Static_assert(offsetof(struct queue_request_slot, tag) == 60, "last");
 _Static_assert(offsetof(struct queue_completion_slot, tag) == 60, "last");
-_Static_assert(ATOMIC_INT_LOCK_FREE == 2, "atomics that work between processes");
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
+	"atomics that work between processes");
 
 /* What both ends agree on before there is any memory. */
 struct vuc_queue_geometry {
@@ -132,6 +134,35 @@ queue_pause(void)
 #elif defined(__aarch64__)
 	__asm__ volatile("yield");
 #endif
+}
+
+/*
+ * Between a store and a load of another place that must not come before it: the two sleeping
+ * protocols. GCC warns that ThreadSanitizer does not know fences. Here it need not: no data is
+ * handed over by a fence, only tags and counts do that, with release and acquire order; and at run
+ * time the fence is one under it, too.
+ */
+static inline void
+queue_fence(void)
+{
+#if defined(__SANITIZE_THREAD__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wtsan"
+#endif
+	atomic_thread_fence(memory_order_seq_cst);
+#if defined(__SANITIZE_THREAD__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+}
+
+/*
+ * After a copy out of memory that the other end may change at any time. From here on the compiler
+ * uses the copy: without this it may as well read the memory again, after the checks.
+ */
+static inline void
+queue_copied(void)
+{
+	atomic_signal_fence(memory_order_seq_cst);
 }
 
 #endif /* VUC_QUEUE_LAYOUT_H */

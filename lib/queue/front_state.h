@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_QUEUE_FRONT_STATE_H
+#define VUC_QUEUE_FRONT_STATE_H
+
+/* The inside of the submitting end: for front.c, and for tests that start where positions wrap. */
+
+#include "front.h"
+
+/* A request without a result so far. */
+struct queue_pending {
+	void *arg;
+	void *data; /* of a read */
+	uint64_t position;
+	uint32_t count;
+	bool busy;
+};
+
+/*
+ * Positions that are compared with older ones have 64 bits here: a request may be outstanding while
+ * 2^32 posted writes go by.
+ */
+struct vuc_queue {
+	struct queue_ring ring;
+	struct vuc_queue_geometry geometry;
+	struct queue_front_header *header;
+	const struct queue_back_header *back;
+	uint8_t *request_slots;
+	uint8_t *request_chunks;
+	const uint8_t *answer_slots;
+	const uint8_t *answer_chunks;
+	uint64_t tail;  /* of requests: the position that comes next */
+	uint64_t taken; /* requests that the back is known to have copied, counted */
+	uint32_t head;  /* of completions */
+	unsigned int nr_free;
+	unsigned int spins;
+	int error; /* the back broke the rules, or the caller knows that it has closed: no more
+		      results */
+	struct vuc_queue_bell bell;
+	struct queue_pending *pending; /* by id */
+	uint16_t *free_ids;
+};
+
+#endif /* VUC_QUEUE_FRONT_STATE_H */

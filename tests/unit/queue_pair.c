@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "queue_pair.h"
+#include "tap.h"
+
+static void *
+zeroed(size_t size)
+{
+	void *memory = aligned_alloc(QUEUE_SLOT_SIZE, size);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(memory);
+	return memset(memory, 0, size);
+}
+
+void
+pair_open(struct queue_pair *pair, uint32_t depth, uint32_t chunk)
+{
+	struct vuc_queue_geometry *g = &pair->geometry;
+
+	memset(pair, 0, sizeof(*pair));
+	*g = (struct vuc_queue_geometry){.depth = depth, .chunk = chunk};
+	CU_ASSERT_FATAL(vuc_queue_geometry_valid(g));
+	pair->requests = zeroed(vuc_queue_requests_size(g));
+	pair->completions = zeroed(vuc_queue_completions_size(g));
+	pair->kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	CU_ASSERT_FATAL(pair->kick_fd >= 0);
+
+	const struct vuc_queue_front_opts front = {
+		.geometry = *g,
+		.requests = pair->requests,
+		.completions = pair->completions,
+		.bell = {.word = &pair->bells,
+			.bit = PAIR_BELL_BIT,
+			.sleeps = &pair->sleeps,
+			.kick_fd = pair->kick_fd},
+	};
+	const struct vuc_queue_back_opts back = {
+		.geometry = *g,
+		.requests = pair->requests,
+		.completions = pair->completions,
+	};
+
+	pair->front = vuc_queue_create(&front);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(pair->front);
+	CU_ASSERT_EQUAL_FATAL(vuc_queue_back_init(&pair->back, &back), 0);
+}
+
+void
+pair_close(struct queue_pair *pair)
+{
+	vuc_queue_back_fini(&pair->back);
+	vuc_queue_destroy(pair->front);
+	close(pair->kick_fd);
+	free(pair->completions);
+	free(pair->requests);
+}
+
+struct queue_request_slot *
+pair_request_slot(struct queue_pair *pair, uint32_t position)
+{
+	return (struct queue_request_slot *)((uint8_t *)pair->requests +
+		       sizeof(struct queue_front_header)) +
+		(position & (pair->geometry.depth - 1));
+}
+
+struct queue_completion_slot *
+pair_completion_slot(struct queue_pair *pair, uint32_t position)
+{
+	return (struct queue_completion_slot *)((uint8_t *)pair->completions +
+		       sizeof(struct queue_back_header)) +
+		(position & (pair->geometry.depth - 1));
+}
+
+struct queue_front_header *
+pair_front_header(struct queue_pair *pair)
+{
+	return pair->requests;
+}
+
+struct queue_back_header *
+pair_back_header(struct queue_pair *pair)
+{
+	return pair->completions;
+}
+
+void
+pair_set_tags(struct queue_pair *pair, uint32_t position)
+{
+	struct queue_ring ring = queue_ring_of(&pair->geometry);
+
+	for (uint32_t i = 1; i <= pair->geometry.depth; i++) {
+		uint32_t tag = queue_tag(ring, position - i);
+
+		atomic_store(&pair_request_slot(pair, position - i)->tag, tag);
+		atomic_store(&pair_completion_slot(pair, position - i)->tag, tag);
+	}
+}
+
+void
+pair_start_at(struct queue_pair *pair, uint32_t position)
+{
+	pair_set_tags(pair, position);
+	pair->front->tail = position;
+	pair->front->taken = position;
+	pair->front->head = position;
+	pair->back.head = position;
+	pair->back.tail = position;
+	atomic_store(&pair_back_header(pair)->taken, position);
+}
+
+void
+pair_take(struct queue_pair *pair, struct vuc_queue_taken *taken)
+{
+	CU_ASSERT_EQUAL_FATAL(vuc_queue_back_peek(&pair->back, taken), 1);
+	vuc_queue_back_take(&pair->back, taken);
+}
+
+/* The mixing function of splitmix64: any change of its argument changes half of the bits. */
+static uint64_t
+mix(uint64_t x)
+{
+	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return x ^ (x >> 31);
+}
+
+uint64_t
+random_next(uint64_t *state)
+{
+	*state += UINT64_C(0x9e3779b97f4a7c15);
+	return mix(*state);
+}
+
+void
+payload_fill(void *bytes, size_t count, uint64_t seed)
+{
+	uint8_t *to = bytes;
+
+	for (size_t i = 0; i < count; i += sizeof(uint64_t)) {
+		uint64_t word = random_next(&seed);
+		size_t n = count - i < sizeof(word) ? count - i : sizeof(word);
+
+		memcpy(to + i, &word, n);
+	}
+}
+
+bool
+payload_matches(const void *bytes, size_t count, uint64_t seed)
+{
+	const uint8_t *from = bytes;
+
+	for (size_t i = 0; i < count; i += sizeof(uint64_t)) {
+		uint64_t word = random_next(&seed);
+		size_t n = count - i < sizeof(word) ? count - i : sizeof(word);
+
+		if (memcmp(from + i, &word, n) != 0)
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What a queue does beside its slots: synchronous calls, sleeping, ringing, the end. */
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "futex.h"
+#include "queue_pair.h"
+#include "tap.h"
+
+#define CHUNK      128u
+#define DEPTH      4u
+#define DEADLOCK_S 20u /* until the alarm ends a test whose wake-up was lost */
+
+/* What a thread that serves the back is to do. */
+struct server {
+	struct queue_pair *pair;
+	unsigned int nr;       /* requests to answer */
+	bool only_when_asleep; /* the front has to sleep before each answer */
+	int close;             /* with this error at the end, if it is one */
+	unsigned int answered;
+};
+
+static int
+read_request(struct queue_pair *pair, void *data, uint32_t count, void *arg)
+{
+	const struct vuc_queue_request r = {VUC_QUEUE_READ, 0, 0, count, data, arg};
+
+	return vuc_queue_submit(pair->front, &r, 1);
+}
+
+static void
+await_sleeper(struct queue_pair *pair)
+{
+	while (atomic_load(&pair_front_header(pair)->sleeps) == 0)
+		sched_yield();
+}
+
+static void
+serve_one(struct server *s)
+{
+	struct vuc_queue_back *b = &s->pair->back;
+	struct vuc_queue_taken taken;
+	const struct queue_request_slot *slot = &taken.slot;
+
+	while (vuc_queue_back_is_empty(b))
+		sched_yield();
+	if (s->only_when_asleep)
+		await_sleeper(s->pair);
+	if (vuc_queue_back_peek(b, &taken) != 1)
+		return;
+	vuc_queue_back_take(b, &taken);
+	if (slot->op == VUC_QUEUE_READ)
+		payload_fill(
+			vuc_queue_back_room(b, slot->id, slot->count), slot->count, slot->offset);
+	if (slot->op != VUC_QUEUE_WRITE_POSTED)
+		vuc_queue_back_complete(b, slot->id, slot->offset == 13 ? -EIO : 0,
+			slot->op == VUC_QUEUE_READ && slot->offset != 13 ? slot->count : 0);
+	vuc_queue_back_flush(b);
+	s->answered++;
+}
+
+static void *
+serve(void *arg)
+{
+	struct server *s = arg;
+
+	while (s->answered < s->nr)
+		serve_one(s);
+	if (s->close != 0) {
+		await_sleeper(s->pair);
+		vuc_queue_back_close(&s->pair->back, s->close);
+	}
+	return NULL;
+}
+
+static pthread_t
+start(struct server *s)
+{
+	pthread_t thread;
+
+	alarm(DEADLOCK_S);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, serve, s), 0);
+	return thread;
+}
+
+static void
+finish(pthread_t thread)
+{
+	pthread_join(thread, NULL);
+	alarm(0);
+}
+
+static void
+run_calls(unsigned int spins, bool only_when_asleep)
+{
+	struct queue_pair pair;
+	struct server s = {.pair = &pair, .nr = 60, .only_when_asleep = only_when_asleep};
+	uint8_t data[CHUNK] = {0};
+	unsigned int wrong = 0;
+	pthread_t thread;
+
+	pair_open(&pair, DEPTH, CHUNK);
+	vuc_queue_set_spin(pair.front, spins);
+	thread = start(&s);
+	for (uint32_t i = 1; i <= 30; i++) {
+		int status = i == 13 ? -EIO : 0;
+
+		wrong += vuc_queue_read(pair.front, 1, i, data, 4 * i) != status;
+		wrong += status == 0 && !payload_matches(data, 4 * i, i);
+		wrong += vuc_queue_write(pair.front, 1, i, data, 4 * i) != status;
+	}
+	finish(thread);
+	CU_ASSERT_EQUAL(wrong, 0);
+	CU_ASSERT_EQUAL(vuc_queue_outstanding(pair.front), 0);
+	pair_close(&pair);
+}
+
+static void
+test_calls_spinning(void)
+{
+	run_calls(UINT_MAX, false);
+}
+
+static void
+test_calls_asleep(void)
+{
+	run_calls(0, true);
+}
+
+/* A posted write without room sleeps too, and is woken by the count of what was taken. */
+static void
+test_post_asleep(void)
+{
+	struct queue_pair pair;
+	struct server s = {.pair = &pair, .nr = 3 * DEPTH, .only_when_asleep = true};
+	uint8_t data[CHUNK] = {0};
+	unsigned int wrong = 0;
+	pthread_t thread;
+
+	pair_open(&pair, DEPTH, CHUNK);
+	vuc_queue_set_spin(pair.front, 10);
+	thread = start(&s);
+	for (uint32_t i = 0; i < 4 * DEPTH; i++)
+		wrong += vuc_queue_post(pair.front, 1, 0, data, CHUNK) != 0;
+	finish(thread);
+	CU_ASSERT_EQUAL(wrong, 0);
+	CU_ASSERT_EQUAL(s.answered, 3 * DEPTH);
+	pair_close(&pair);
+}
+
+static void
+test_busy(void)
+{
+	struct vuc_queue_result result;
+	struct vuc_queue_taken taken;
+	uint8_t data[4] = {0};
+	struct queue_pair pair;
+
+	pair_open(&pair, DEPTH, CHUNK);
+	CU_ASSERT_EQUAL(read_request(&pair, data, 4, &pair), 1);
+	CU_ASSERT_EQUAL(vuc_queue_read(pair.front, 0, 0, data, 4), -EBUSY);
+	CU_ASSERT_EQUAL(vuc_queue_write(pair.front, 0, 0, data, 4), -EBUSY);
+	CU_ASSERT_EQUAL(vuc_queue_outstanding(pair.front), 1);
+	CU_ASSERT_EQUAL(vuc_queue_post(pair.front, 0, 0, data, 4), 0);
+	pair_take(&pair, &taken);
+	vuc_queue_back_complete(&pair.back, taken.slot.id, -EPERM, 0);
+	/* Also when its result is there. */
+	CU_ASSERT_EQUAL(vuc_queue_read(pair.front, 0, 0, data, 4), -EBUSY);
+	CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, &result, 1), 1);
+	CU_ASSERT_PTR_EQUAL(result.arg, &pair);
+	CU_ASSERT_EQUAL(result.status, -EPERM);
+	CU_ASSERT_EQUAL(vuc_queue_read(pair.front, 0, 0, data, CHUNK + 1), -EINVAL);
+	pair_close(&pair);
+}
+
+static void
+test_wait(void)
+{
+	struct vuc_queue_result result;
+	struct vuc_queue_taken taken;
+	uint8_t data[4];
+	struct queue_pair pair;
+
+	pair_open(&pair, DEPTH, CHUNK);
+	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), -ENOENT);
+	CU_ASSERT_EQUAL(read_request(&pair, data, 4, NULL), 1);
+	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 0), -ETIMEDOUT);
+	vuc_queue_set_spin(pair.front, 0);
+	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 0), -ETIMEDOUT);
+	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 5), -ETIMEDOUT);
+	CU_ASSERT_EQUAL(atomic_load(&pair_front_header(&pair)->sleeps), 0);
+	pair_take(&pair, &taken);
+	vuc_queue_back_complete(&pair.back, taken.slot.id, -EIO, 0);
+	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 0), 0);
+	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), 0);
+	CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, &result, 1), 1);
+	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), -ENOENT);
+	pair_close(&pair);
+}
+
+/* However long it would spin, time and the end of the queue are not overlooked. */
+static void
+test_wait_spinning(void)
+{
+	uint8_t data[4];
+	struct queue_pair pair;
+
+	pair_open(&pair, DEPTH, CHUNK);
+	vuc_queue_set_spin(pair.front, UINT_MAX);
+	CU_ASSERT_EQUAL(read_request(&pair, data, 4, NULL), 1);
+	alarm(DEADLOCK_S);
+	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 2), -ETIMEDOUT);
+	vuc_queue_back_close(&pair.back, -ENODEV);
+	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), -ENODEV);
+	alarm(0);
+	pair_close(&pair);
+}
+
+/* Every call says so, once the results from before are delivered. */
+static void
+test_close(void)
+{
+	struct vuc_queue_result results[4];
+	struct vuc_queue_taken taken[3];
+	uint8_t data[3][4] = {{0}};
+	struct queue_pair pair;
+
+	pair_open(&pair, DEPTH, CHUNK);
+	for (unsigned int i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(read_request(&pair, data[i], 4, data[i]), 1);
+	for (unsigned int i = 0; i < 3; i++)
+		pair_take(&pair, &taken[i]);
+	payload_fill(vuc_queue_back_room(&pair.back, taken[1].slot.id, 4), 4, 1);
+	vuc_queue_back_complete(&pair.back, taken[1].slot.id, 0, 4);
+	vuc_queue_back_close(&pair.back, -ENODEV);
+	CU_ASSERT_EQUAL(read_request(&pair, data[0], 4, NULL), -ENODEV);
+	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), 0);
+	CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, results, 4), 1);
+	CU_ASSERT_PTR_EQUAL(results[0].arg, data[1]);
+	CU_ASSERT(payload_matches(data[1], 4, 1));
+	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), -ENODEV);
+	CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, results, 4), 0);
+	CU_ASSERT_EQUAL(vuc_queue_outstanding(pair.front), 2);
+	CU_ASSERT_EQUAL(vuc_queue_read(pair.front, 0, 0, data[0], 4), -ENODEV);
+	CU_ASSERT_EQUAL(vuc_queue_post(pair.front, 0, 0, data[0], 4), -ENODEV);
+	pair_close(&pair);
+}
+
+/* An error may have any name, also that of a wait that has taken too long. */
+static void
+test_close_timed_out(void)
+{
+	struct vuc_queue_result result;
+	struct vuc_queue_taken taken;
+	uint8_t data[4] = {0};
+	struct queue_pair pair;
+
+	pair_open(&pair, DEPTH, CHUNK);
+	CU_ASSERT_EQUAL(read_request(&pair, data, 4, NULL), 1);
+	pair_take(&pair, &taken);
+	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 0), -ETIMEDOUT);
+	vuc_queue_back_complete(&pair.back, taken.slot.id, 0, 4);
+	CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, &result, 1), 1);
+	vuc_queue_back_close(&pair.back, -ETIMEDOUT);
+	CU_ASSERT_EQUAL(vuc_queue_read(pair.front, 0, 0, data, 4), -ETIMEDOUT);
+	CU_ASSERT_EQUAL(vuc_queue_outstanding(pair.front), 0);
+	pair_close(&pair);
+}
+
+/* Whoever sleeps when the queue is closed wakes up: in a wait, a call, a posted write. */
+static void
+test_close_wakes(void)
+{
+	for (unsigned int i = 0; i < 3; i++) {
+		struct queue_pair pair;
+		struct server s = {.pair = &pair, .close = -ENODEV};
+		uint8_t data[4] = {0};
+		pthread_t thread;
+		int rc = 0;
+
+		pair_open(&pair, DEPTH, CHUNK);
+		vuc_queue_set_spin(pair.front, 0);
+		thread = start(&s);
+		if (i == 0 && read_request(&pair, data, 4, NULL) == 1)
+			rc = vuc_queue_wait(pair.front, -1);
+		if (i == 1)
+			rc = vuc_queue_read(pair.front, 0, 0, data, 4);
+		for (unsigned int n = 0; i == 2 && n <= DEPTH; n++)
+			rc = vuc_queue_post(pair.front, 0, 0, data, 4);
+		CU_ASSERT_EQUAL(rc, -ENODEV);
+		finish(thread);
+		CU_ASSERT_EQUAL(atomic_load(&pair_front_header(&pair)->sleeps), 0);
+		pair_close(&pair);
+	}
+}
+
+static bool
+was_kicked(struct queue_pair *pair)
+{
+	uint64_t kicks;
+
+	return read(pair->kick_fd, &kicks, sizeof(kicks)) == sizeof(kicks) && kicks == 1;
+}
+
+static void
+test_bell(void)
+{
+	uint8_t data[4] = {0};
+	const struct vuc_queue_request posts[] = {
+		{VUC_QUEUE_WRITE_POSTED, 0, 0, 4, data, NULL},
+		{VUC_QUEUE_WRITE_POSTED, 0, 0, 4, data, NULL},
+	};
+	struct queue_pair pair;
+
+	pair_open(&pair, DEPTH, CHUNK);
+	/* Not asked to ring: who sleeps and has not turned it on gets nothing. */
+	atomic_store(&pair.sleeps, 1);
+	CU_ASSERT_EQUAL(vuc_queue_submit(pair.front, posts, 1), 1);
+	CU_ASSERT_EQUAL(atomic_load(&pair.bells), 0);
+	CU_ASSERT(!was_kicked(&pair));
+	/* It rings for someone who is awake, and spares him the kick. */
+	atomic_store(&pair.sleeps, 0);
+	atomic_store(&pair.bells, 1);
+	vuc_queue_back_set_bell(&pair.back, true);
+	CU_ASSERT(!vuc_queue_back_is_empty(&pair.back));
+	CU_ASSERT_EQUAL(vuc_queue_submit(pair.front, posts, 1), 1);
+	CU_ASSERT_EQUAL(atomic_exchange(&pair.bells, 0), PAIR_BELL_BIT | 1);
+	CU_ASSERT(!was_kicked(&pair));
+	/* One kick for a burst. */
+	atomic_store(&pair.sleeps, 1);
+	CU_ASSERT_EQUAL(vuc_queue_submit(pair.front, posts, 2), 2);
+	CU_ASSERT_EQUAL(atomic_exchange(&pair.bells, 0), PAIR_BELL_BIT);
+	CU_ASSERT(was_kicked(&pair));
+	/* Nothing was taken, nothing is rung. */
+	CU_ASSERT_EQUAL(vuc_queue_submit(pair.front, posts, 2), 0);
+	CU_ASSERT_EQUAL(atomic_load(&pair.bells), 0);
+	CU_ASSERT(!was_kicked(&pair));
+	pair_close(&pair);
+}
+
+/* Off again, and for a back that is polled all the time, there is neither ring nor kick. */
+static void
+test_bell_off(void)
+{
+	uint8_t data[4] = {0};
+	struct queue_pair pair;
+
+	pair_open(&pair, DEPTH, CHUNK);
+	atomic_store(&pair.sleeps, 1);
+	vuc_queue_back_set_bell(&pair.back, true);
+	vuc_queue_back_set_bell(&pair.back, false);
+	CU_ASSERT_EQUAL(vuc_queue_post(pair.front, 0, 0, data, 4), 0);
+	vuc_queue_back_set_bell(&pair.back, true);
+	pair.front->bell.word = NULL;
+	CU_ASSERT_EQUAL(vuc_queue_post(pair.front, 0, 0, data, 4), 0);
+	CU_ASSERT_EQUAL(atomic_load(&pair.bells), 0);
+	CU_ASSERT(!was_kicked(&pair));
+	pair_close(&pair);
+}
+
+/* A wake costs a system call: only after something was done, and only for one who sleeps. */
+static void
+test_flush(void)
+{
+	struct vuc_queue_taken taken;
+	uint8_t data[4] = {0};
+	struct queue_pair pair;
+	_Atomic uint32_t *wakes;
+
+	pair_open(&pair, DEPTH, CHUNK);
+	wakes = &pair_back_header(&pair)->wakes;
+	atomic_store(&pair_front_header(&pair)->sleeps, 1);
+	vuc_queue_back_flush(&pair.back);
+	CU_ASSERT_EQUAL(atomic_load(wakes), 0);
+	CU_ASSERT_EQUAL(vuc_queue_post(pair.front, 0, 0, data, 4), 0);
+	pair_take(&pair, &taken);
+	vuc_queue_back_flush(&pair.back);
+	vuc_queue_back_flush(&pair.back);
+	CU_ASSERT_EQUAL(atomic_load(wakes), 1);
+	CU_ASSERT_EQUAL(atomic_load(&pair_back_header(&pair)->taken), 1);
+	atomic_store(&pair_front_header(&pair)->sleeps, 0);
+	CU_ASSERT_EQUAL(vuc_queue_post(pair.front, 0, 0, data, 4), 0);
+	pair_take(&pair, &taken);
+	vuc_queue_back_flush(&pair.back);
+	CU_ASSERT_EQUAL(atomic_load(wakes), 1);
+	CU_ASSERT_EQUAL(atomic_load(&pair_back_header(&pair)->taken), 2);
+	pair_close(&pair);
+}
+
+/* Memory as two processes have it: each end maps what the other one writes read-only. */
+struct areas {
+	int fd;
+	size_t size;
+	void *writable;
+	void *readable;
+};
+
+static void
+areas_map(struct areas *a, const char *name, size_t size)
+{
+	a->size = size;
+	a->fd = memfd_create(name, MFD_CLOEXEC);
+	CU_ASSERT_FATAL(a->fd >= 0 && ftruncate(a->fd, (off_t)size) == 0);
+	a->writable = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd, 0);
+	a->readable = mmap(NULL, size, PROT_READ, MAP_SHARED, a->fd, 0);
+	CU_ASSERT_FATAL(a->writable != MAP_FAILED && a->readable != MAP_FAILED);
+}
+
+static void
+areas_unmap(struct areas *a)
+{
+	munmap(a->writable, a->size);
+	munmap(a->readable, a->size);
+	close(a->fd);
+}
+
+static void
+test_read_only_peers(void)
+{
+	const struct vuc_queue_geometry g = {DEPTH, CHUNK};
+	struct areas requests, completions;
+	struct queue_pair pair = {.geometry = g};
+	struct server s = {.pair = &pair, .nr = 40, .only_when_asleep = true};
+	uint8_t data[CHUNK];
+	unsigned int wrong = 0;
+	pthread_t thread;
+
+	areas_map(&requests, "requests", vuc_queue_requests_size(&g));
+	areas_map(&completions, "completions", vuc_queue_completions_size(&g));
+	pair.requests = requests.writable;
+	pair.front = vuc_queue_create(&(struct vuc_queue_front_opts){
+		.geometry = g, .requests = requests.writable, .completions = completions.readable});
+	CU_ASSERT_PTR_NOT_NULL_FATAL(pair.front);
+	CU_ASSERT_EQUAL_FATAL(vuc_queue_back_init(&pair.back,
+				      &(struct vuc_queue_back_opts){.geometry = g,
+					      .requests = requests.readable,
+					      .completions = completions.writable}),
+		0);
+	vuc_queue_set_spin(pair.front, 0);
+	/* It sleeps there, rather than being refused and coming back at once. */
+	CU_ASSERT_EQUAL(queue_futex_wait(completions.readable, 0, 5), -ETIMEDOUT);
+	thread = start(&s);
+	for (uint32_t i = 14; i < 54; i++) {
+		wrong += vuc_queue_read(pair.front, 1, i, data, 2 * i) != 0;
+		wrong += !payload_matches(data, 2 * i, i);
+	}
+	finish(thread);
+	CU_ASSERT_EQUAL(wrong, 0);
+	vuc_queue_back_fini(&pair.back);
+	vuc_queue_destroy(pair.front);
+	areas_unmap(&requests);
+	areas_unmap(&completions);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{"calls that spin", test_calls_spinning},
+		{"calls that sleep", test_calls_asleep},
+		{"posted writes that sleep for room", test_post_asleep},
+		{"calls are refused while others are outstanding", test_busy},
+		{"wait", test_wait},
+		{"wait with the longest spin", test_wait_spinning},
+		{"close", test_close},
+		{"close with the error of a timeout", test_close_timed_out},
+		{"close wakes who sleeps", test_close_wakes},
+		{"bell", test_bell},
+		{"bell off", test_bell_off},
+		{"flush", test_flush},
+		{"areas that the other end cannot write", test_read_only_peers},
+		CU_TEST_INFO_NULL,
+	};
+	CU_SuiteInfo suites[] = {
+		{"queue", NULL, NULL, NULL, NULL, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	return vuc_tap_run(suites);
+}
