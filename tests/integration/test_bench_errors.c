@@ -312,8 +312,8 @@ static void
 expect_dma_fault(const char *fault, const char *text)
 {
 	char path[BENCH_PATH_MAX];
-	const char *const args[] = {"dma", "--maps", "10", "--rounds", "2", "--socket",
-		bench_place_file(&place, "socket", path), NULL};
+	const char *const args[] = {"dma", "--maps", "10", "--rounds", "2", "--layout", "apart",
+		"--socket", bench_place_file(&place, "socket", path), NULL};
 
 	run_against_fault(fault, path, args, text);
 }
@@ -349,9 +349,9 @@ test_server_that_maps_nothing(void)
 		return;
 	}
 	expect_dma_fault("--fault=error=12@dma_map#5", "floor: the server answered command 2");
-	expect_dma_fault("--fault=error=12@dma_map#70", "vuc: DMA mapping of 0x");
+	expect_dma_fault("--fault=error=12@dma_map#45", "vuc: DMA mapping of 0x");
 	expect_dma_fault("--fault=error=22@dma_unmap#5", "floor: the server answered command 3");
-	expect_dma_fault("--fault=error=22@dma_unmap#70", "vuc: DMA unmapping of 0x");
+	expect_dma_fault("--fault=error=22@dma_unmap#45", "vuc: DMA unmapping of 0x");
 	expect_dma_fault("--fault=wrong-id@dma_map#5", "floor: reply to command 2, id");
 	expect_dma_fault("--fault=close@dma_unmap", "Connection reset by peer");
 	expect_dma_fault("--max-dma-maps=9", "floor: the server answered command 2");

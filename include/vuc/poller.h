@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_POLLER_H
+#define VUC_POLLER_H
+
+/**
+ * @file
+ * A poller: a thread on a CPU of its own that drives devices for other threads.
+ *
+ * The devices of a poller are in its poll group, so all that is said in <vuc/device.h>,
+ * <vuc/dma.h>, <vuc/irq.h> and so on of "the thread that owns the poll group" means the poller's
+ * thread. Other threads reach a device in two ways:
+ *
+ * - register accesses go through a queue (<vuc/queue.h>), one per thread and device, without a lock
+ *   or a system call;
+ * - everything else is called on the poller's thread by vuc_poller_call().
+ *
+ * While a call waits for a server, the queues of all devices are served: a server that hangs
+ * delays only what is asked of it. Calls, however, are made one after the other.
+ *
+ * Functions here may be called by any thread unless said otherwise. vuc_eal_init() comes first.
+ */
+
+#include <stdint.h>
+
+#include <vuc/device.h>
+#include <vuc/error.h>
+#include <vuc/log.h>
+#include <vuc/poll_group.h>
+#include <vuc/queue.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vuc_poller;
+
+#define VUC_POLLER_CPU_AUTO (-1) /**< let vuc choose a CPU */
+#define VUC_POLLER_CPU_NONE (-2) /**< do not pin the thread */
+
+/** What a poller does while there is nothing to do. */
+enum vuc_idle {
+	VUC_IDLE_SPIN,  /**< keeps its CPU: answers soonest */
+	VUC_IDLE_YIELD, /**< lets others have the CPU: for CPUs that are shared */
+	VUC_IDLE_SLEEP, /**< sleeps until a device or a queue wakes it: no CPU time while idle */
+};
+
+#define VUC_DEFAULT_IDLE_LOOPS 10000 /**< default of idle_loops: some milliseconds at most */
+
+/** How to create a poller. Fill it with vuc_poller_opts_init() first. */
+struct vuc_poller_opts {
+	/** Names the thread, and the poller in log lines and telemetry; at most 15 bytes, copied.
+	 */
+	const char *name;
+	/** CPU to run on, VUC_POLLER_CPU_AUTO or VUC_POLLER_CPU_NONE. */
+	int cpu;
+	/** For VUC_POLLER_CPU_AUTO: path of a server's socket, whose NUMA node is preferred; NULL:
+	 * none. It is connected to and closed again. */
+	const char *near_socket;
+	/** For VUC_POLLER_CPU_AUTO: an address in guest memory, whose NUMA node comes next. */
+	const void *near_memory;
+	/** What to do while there is nothing to do. */
+	enum vuc_idle idle;
+	/** Loops without anything to do before it yields or sleeps. */
+	uint32_t idle_loops;
+	/** Transport of the poll group, as in struct vuc_poll_group_opts. */
+	const char *transport;
+	/** Takes the log lines of poller and poll group, on the poller's thread; NULL drops them.
+	 */
+	vuc_log_fn log;
+	/** First argument of log. */
+	void *log_arg;
+};
+
+/** Set every field of opts to its default: CPU chosen, spinning. */
+void vuc_poller_opts_init(struct vuc_poller_opts *opts);
+
+/**
+ * Create a poller and start its thread.
+ *
+ * @param opts    options; NULL takes the defaults; not used after the call
+ * @param poller  set to the new poller on success, to NULL on failure
+ * @param err     filled on failure; may be NULL
+ * @return 0; -EINVAL for options out of bounds or a CPU that the process may not use; as
+ *         vuc_poll_group_create(); -EAGAIN or -ENOMEM when there can be no thread
+ */
+int vuc_poller_create(
+	const struct vuc_poller_opts *opts, struct vuc_poller **poller, struct vuc_error *err);
+
+/**
+ * Stop the thread and free the poller. Its queues and devices must have been closed. Not from the
+ * poller's own thread.
+ *
+ * @return 0, also for NULL; -EBUSY while there are devices or queues; -EDEADLK on its own thread
+ */
+int vuc_poller_destroy(struct vuc_poller *poller);
+
+/** What vuc_poller_call() calls. */
+typedef int (*vuc_poller_fn)(void *arg);
+
+/**
+ * Call fn(arg) on the poller's thread, and wait until it has returned. There it may use the poll
+ * group and its devices as it likes, and vuc_poller_call() again, which then calls at once.
+ *
+ * @return what fn returned
+ */
+int vuc_poller_call(struct vuc_poller *poller, vuc_poller_fn fn, void *arg);
+
+/** The poll group, to be used on the poller's thread only. */
+struct vuc_poll_group *vuc_poller_poll_group(struct vuc_poller *poller);
+
+/** The name it was given. */
+const char *vuc_poller_name(const struct vuc_poller *poller);
+
+/** The CPU it runs on, or VUC_POLLER_CPU_NONE. */
+int vuc_poller_cpu(const struct vuc_poller *poller);
+
+/** Why it runs there: one line. */
+const char *vuc_poller_placement(const struct vuc_poller *poller);
+
+/**
+ * Open a device in the poller's poll group; as vuc_device_open(), with opts->group not used. The
+ * connection is made on the calling thread.
+ */
+int vuc_poller_open_device(struct vuc_poller *poller, const struct vuc_device_opts *opts,
+	struct vuc_device **dev, struct vuc_error *err);
+
+/**
+ * Close a device of the poller; as vuc_device_close().
+ *
+ * @return 0, also for NULL; -EBUSY while one of its queues is open
+ */
+int vuc_poller_close_device(struct vuc_poller *poller, struct vuc_device *dev);
+
+/** How to open a queue. Fill it with vuc_queue_opts_init() first. */
+struct vuc_queue_opts {
+	/** Requests that can be outstanding; a power of two, 1 to 4096. */
+	uint32_t depth;
+	/** Most bytes of one request: a multiple of 64, 64 to 1048576. The queue's own maximum is
+	 * lower when one message to the server holds less. */
+	uint32_t max_data;
+};
+
+#define VUC_DEFAULT_QUEUE_DEPTH    64   /**< default of depth */
+#define VUC_DEFAULT_QUEUE_MAX_DATA 4096 /**< default of max_data */
+
+/** Set every field of opts to its default. */
+void vuc_queue_opts_init(struct vuc_queue_opts *opts);
+
+/**
+ * Open a queue to a device of the poller, for one thread at a time.
+ *
+ * @param opts   options; NULL takes the defaults
+ * @param queue  set to the new queue on success, to NULL on failure
+ * @param err    filled on failure; may be NULL
+ * @return 0; -EINVAL for options out of bounds; -ENOSPC when the poller has as many queues as it
+ * can have; -ENOMEM
+ */
+int vuc_poller_open_queue(struct vuc_poller *poller, struct vuc_device *dev,
+	const struct vuc_queue_opts *opts, struct vuc_queue **queue, struct vuc_error *err);
+
+/**
+ * Close a queue that no thread uses any more. What was submitted is carried out; results are
+ * dropped, and what is read goes nowhere. Waits until the device has answered, or the requests'
+ * timeouts are over. NULL does nothing.
+ */
+void vuc_poller_close_queue(struct vuc_poller *poller, struct vuc_queue *queue);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VUC_POLLER_H */

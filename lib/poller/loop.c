@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What a poller's thread runs. */
+
+#include <errno.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define SLEEP_MS 1000u /* at most; nothing depends on it */
+
+void
+poller_kick(struct vuc_poller *p)
+{
+	const uint64_t one = 1;
+	ssize_t n = write(p->kick_fd, &one, sizeof(one));
+
+	/* It fails only when it is readable already, which is all that is wanted. */
+	(void)n;
+}
+
+static struct poller_call *
+next_call(struct vuc_poller *p)
+{
+	struct poller_call *call;
+
+	pthread_mutex_lock(&p->lock);
+	call = STAILQ_FIRST(&p->calls);
+	if (call != NULL)
+		STAILQ_REMOVE_HEAD(&p->calls, link);
+	else
+		atomic_store_explicit(&p->called, false, memory_order_relaxed);
+	pthread_mutex_unlock(&p->lock);
+	return call;
+}
+
+/* The caller's memory is gone once it is told. */
+static void
+return_call(struct vuc_poller *p, struct poller_call *call, int result)
+{
+	pthread_mutex_lock(&p->lock);
+	call->result = result;
+	call->done = true;
+	pthread_cond_broadcast(&p->returned);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void
+make_calls(struct vuc_poller *p)
+{
+	struct poller_call *call;
+
+	while ((call = next_call(p)) != NULL) {
+		stats_add(&p->stats.calls, 1);
+		return_call(p, call, call->fn(call->arg));
+	}
+}
+
+/* Let every queue ring. Returns false when one of them has something already. */
+static bool
+set_bells(struct vuc_poller *p)
+{
+	bool empty = true;
+
+	for (unsigned int i = 0; i < p->nr_active; i++) {
+		struct poller_queue *q = p->active[i];
+
+		vuc_queue_back_set_bell(&q->back, true);
+		if (!q->broken && !vuc_queue_back_is_empty(&q->back))
+			empty = false;
+	}
+	return empty;
+}
+
+static void
+clear_bells(struct vuc_poller *p)
+{
+	for (unsigned int i = 0; i < p->nr_active; i++)
+		vuc_queue_back_set_bell(&p->active[i]->back, false);
+}
+
+/*
+ * Here: store `sleeps`, then look at bells, calls and stop. There: store one of these, then look at
+ * `sleeps`, and write to the eventfd if it is set (ring() in front.c, vuc_poller_call(),
+ * vuc_poller_destroy()). All of that is in the one order of sequentially consistent operations, so
+ * either it is seen here, or the eventfd ends the wait. For queues that have not been told to ring
+ * yet set_bells() has the fence.
+ */
+static void
+sleep_until_kicked(struct vuc_poller *p)
+{
+	uint64_t kicks;
+	int rc = 1;
+
+	atomic_store_explicit(&p->sleeps, 1, memory_order_seq_cst);
+	if (set_bells(p) && !poller_hears_bell(p) &&
+		!atomic_load_explicit(&p->called, memory_order_seq_cst) &&
+		!atomic_load_explicit(&p->stop, memory_order_seq_cst)) {
+		stats_add(&p->stats.sleeps, 1);
+		rc = vuc_poll_group_wait(p->group, p->kick_fd, SLEEP_MS);
+	}
+	atomic_store_explicit(&p->sleeps, 0, memory_order_relaxed);
+	while (read(p->kick_fd, &kicks, sizeof(kicks)) > 0)
+		;
+	clear_bells(p);
+	/* When only time has passed, one look around is enough. */
+	p->empty = rc == 0 ? p->idle_loops : 0;
+}
+
+static void
+idle(struct vuc_poller *p)
+{
+	stats_add(&p->stats.loops_empty, 1);
+	if (p->idle == VUC_IDLE_SPIN || p->empty++ < p->idle_loops)
+		return;
+	if (p->idle == VUC_IDLE_SLEEP) {
+		sleep_until_kicked(p);
+		return;
+	}
+	p->empty = p->idle_loops;
+	sched_yield();
+}
+
+void
+poller_loop(struct vuc_poller *p)
+{
+	while (!atomic_load_explicit(&p->stop, memory_order_relaxed)) {
+		p->taken = 0;
+		p->answered = 0;
+		if (atomic_load_explicit(&p->called, memory_order_relaxed)) {
+			make_calls(p);
+			p->empty = 0;
+		}
+		if (vuc_poll_group_poll(p->group) > 0 || p->taken > 0 || p->answered > 0) {
+			stats_add(&p->stats.loops_busy, 1);
+			p->empty = 0;
+		} else {
+			idle(p);
+		}
+	}
+	make_calls(p);
+}

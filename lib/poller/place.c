@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "place.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include <rte_lcore.h>
+
+#include "connect.h"
+#include "placement.h"
+
+#define CONNECT_MS 1000u
+
+/* Other pollers are lcores that were registered, each bound to one CPU. */
+static int
+count_lcore(unsigned int lcore, void *arg)
+{
+	struct vuc_topology *topology = arg;
+	rte_cpuset_t set = rte_lcore_cpuset(lcore);
+
+	if (lcore == rte_get_main_lcore() || CPU_COUNT(&set) != 1)
+		return 0;
+	for (size_t i = 0; i < topology->nr_cpus; i++) {
+		struct vuc_topology_cpu *cpu = &topology->cpus[i];
+
+		if (cpu->id < CPU_SETSIZE && CPU_ISSET(cpu->id, &set))
+			cpu->pollers++;
+	}
+	return 0;
+}
+
+/* Only who is at the other end is of interest. */
+static int
+ask_socket(const struct vuc_topology *topology, const char *path,
+	struct vuc_placement_request *request, struct vuc_error *err)
+{
+	int fd = device_connect(path, CONNECT_MS, err);
+
+	if (fd < 0)
+		return fd;
+	vuc_placement_ask_server(topology, fd, request);
+	close(fd);
+	return 0;
+}
+
+static int
+choose(const struct vuc_poller_opts *opts, const struct vuc_topology *topology,
+	struct vuc_placement *placement, struct vuc_error *err)
+{
+	struct vuc_placement_request request = {
+		.cpu = PLACEMENT_AUTO,
+		.server_node = PLACEMENT_UNKNOWN,
+		.server_cpu = PLACEMENT_UNKNOWN,
+		.guest_node = PLACEMENT_UNKNOWN,
+	};
+	int rc = 0;
+
+	if (opts->near_socket != NULL)
+		rc = ask_socket(topology, opts->near_socket, &request, err);
+	if (opts->near_memory != NULL)
+		request.guest_node = vuc_placement_memory_node(opts->near_memory);
+	return rc == 0 ? vuc_placement_choose(topology, &request, placement, err) : rc;
+}
+
+int
+poller_choose_place(
+	const struct vuc_poller_opts *opts, int *cpu, char *why, size_t size, struct vuc_error *err)
+{
+	struct vuc_placement placement;
+	struct vuc_topology topology;
+	int rc;
+
+	/* Whether the thread may run there is for the kernel to say: the caller may be bound to
+	 * another CPU. */
+	*cpu = opts->cpu;
+	if (opts->cpu == VUC_POLLER_CPU_NONE)
+		snprintf(why, size, "on any CPU, as was asked for");
+	else
+		snprintf(why, size, "CPU %d, as was asked for", opts->cpu);
+	if (opts->cpu != VUC_POLLER_CPU_AUTO)
+		return 0;
+	rc = vuc_topology_read("/sys", NULL, &topology, err);
+	if (rc != 0)
+		return rc;
+	rte_lcore_iterate(count_lcore, &topology);
+	rc = choose(opts, &topology, &placement, err);
+	vuc_topology_free(&topology);
+	if (rc != 0)
+		return rc;
+	*cpu = (int)placement.cpu;
+	snprintf(why, size, "%s", placement.reason);
+	return 0;
+}

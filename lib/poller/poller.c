@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* A poller's life: create, call, destroy. */
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <vuc/export.h>
+
+#include "eal.h"
+#include "error.h"
+#include "internal.h"
+#include "place.h"
+#include "source.h"
+
+VUC_EXPORT void
+vuc_poller_opts_init(struct vuc_poller_opts *opts)
+{
+	*opts = (struct vuc_poller_opts){
+		.name = "vuc-poller",
+		.cpu = VUC_POLLER_CPU_AUTO,
+		.idle = VUC_IDLE_SPIN,
+		.idle_loops = VUC_DEFAULT_IDLE_LOOPS,
+	};
+}
+
+void
+poller_log(const struct vuc_poller *p, enum vuc_log_level level, const char *fmt, ...)
+{
+	char line[VUC_ERROR_MAX];
+	va_list args;
+
+	if (p->log == NULL)
+		return;
+	va_start(args, fmt);
+	vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	p->log(p->log_arg, level, line);
+}
+
+static int
+check_opts(const struct vuc_poller_opts *opts, struct vuc_error *err)
+{
+	if (opts->name == NULL || opts->name[0] == '\0' || strlen(opts->name) > 15)
+		return vuc_error_set(err, -EINVAL, "a poller's name has 1 to 15 bytes");
+	if (opts->cpu < VUC_POLLER_CPU_NONE)
+		return vuc_error_set(
+			err, -EINVAL, "poller %s: there is no CPU %d", opts->name, opts->cpu);
+	if (opts->idle < VUC_IDLE_SPIN || opts->idle > VUC_IDLE_SLEEP)
+		return vuc_error_set(err, -EINVAL, "poller %s: there is no idle policy %d",
+			opts->name, (int)opts->idle);
+	return 0;
+}
+
+/* What the creator and the new thread tell each other. */
+struct start {
+	struct vuc_poller *poller;
+	const struct vuc_poller_opts *opts;
+	struct vuc_error *err;
+	int result;
+	bool tried; /* the thread has set up what is its own, or failed; guarded by the poller's
+		       lock */
+};
+
+/* The poll group, whose memory comes from the node that the thread runs on. */
+static int
+set_up(const struct start *start)
+{
+	struct vuc_poller *p = start->poller;
+	const struct vuc_poll_source source = {
+		.begin = poller_begin,
+		.end = poller_end,
+		.arg = p,
+	};
+	struct vuc_poll_group_opts group_opts;
+	int rc;
+
+	vuc_poll_group_opts_init(&group_opts);
+	group_opts.transport = start->opts->transport;
+	group_opts.log = p->log;
+	group_opts.log_arg = p->log_arg;
+	rc = vuc_poll_group_create(&group_opts, &p->group, start->err);
+	if (rc == 0)
+		vuc_poll_group_set_source(p->group, &source);
+	return rc;
+}
+
+static void *
+run(void *arg)
+{
+	struct start *start = arg;
+	struct vuc_poller *p = start->poller;
+	int rc;
+
+	bool entered;
+
+	pthread_setname_np(pthread_self(), p->name);
+	rc = vuc_eal_thread_enter(p->cpu == VUC_POLLER_CPU_NONE ? EAL_ANY_CPU : p->cpu, start->err);
+	entered = rc == 0;
+	if (rc == 0)
+		rc = set_up(start);
+	pthread_mutex_lock(&p->lock);
+	start->result = rc;
+	start->tried = true;
+	pthread_cond_broadcast(&p->returned);
+	pthread_mutex_unlock(&p->lock);
+	/* start is gone. */
+	if (rc == 0) {
+		poller_log(p, VUC_LOG_NOTICE, "poller %s: transport %s, %s", p->name,
+			vuc_poll_group_transport(p->group), p->placement);
+		poller_loop(p);
+		vuc_poll_group_destroy(p->group);
+	}
+	if (entered)
+		vuc_eal_thread_leave();
+	return NULL;
+}
+
+static int
+start_thread(struct vuc_poller *p, const struct vuc_poller_opts *opts, struct vuc_error *err)
+{
+	struct start start = {.poller = p, .opts = opts, .err = err};
+	int rc;
+
+	rc = -pthread_create(&p->thread, NULL, run, &start);
+	if (rc != 0)
+		return vuc_error_set(
+			err, rc, "poller %s: pthread_create: %s", p->name, strerror(-rc));
+	pthread_mutex_lock(&p->lock);
+	while (!start.tried)
+		pthread_cond_wait(&p->returned, &p->lock);
+	pthread_mutex_unlock(&p->lock);
+	if (start.result != 0)
+		pthread_join(p->thread, NULL);
+	return start.result;
+}
+
+static void
+free_poller(struct vuc_poller *p)
+{
+	if (p->kick_fd >= 0)
+		close(p->kick_fd);
+	pthread_cond_destroy(&p->returned);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+static struct vuc_poller *
+alloc_poller(const struct vuc_poller_opts *opts)
+{
+	struct vuc_poller *p = aligned_alloc(64, (sizeof(*p) + 63) / 64 * 64);
+
+	if (p == NULL)
+		return NULL;
+	memset(p, 0, sizeof(*p));
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->returned, NULL);
+	STAILQ_INIT(&p->calls);
+	TAILQ_INIT(&p->devices);
+	snprintf(p->name, sizeof(p->name), "%s", opts->name);
+	p->idle = opts->idle;
+	p->idle_loops = opts->idle_loops;
+	p->log = opts->log;
+	p->log_arg = opts->log_arg;
+	p->cpu = VUC_POLLER_CPU_NONE;
+	p->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return p;
+}
+
+VUC_EXPORT int
+vuc_poller_create(
+	const struct vuc_poller_opts *opts, struct vuc_poller **poller, struct vuc_error *err)
+{
+	struct vuc_poller_opts defaults;
+	struct vuc_poller *p;
+	int rc;
+
+	*poller = NULL;
+	if (opts == NULL) {
+		vuc_poller_opts_init(&defaults);
+		opts = &defaults;
+	}
+	rc = check_opts(opts, err);
+	if (rc != 0)
+		return rc;
+	p = alloc_poller(opts);
+	if (p == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for a poller");
+	if (p->kick_fd < 0)
+		rc = vuc_error_set(err, -errno, "eventfd: %s", strerror(errno));
+	if (rc == 0)
+		rc = poller_choose_place(opts, &p->cpu, p->placement, sizeof(p->placement), err);
+	if (rc == 0)
+		rc = start_thread(p, opts, err);
+	if (rc != 0) {
+		free_poller(p);
+		return rc;
+	}
+	*poller = p;
+	return 0;
+}
+
+static bool
+is_own_thread(const struct vuc_poller *p)
+{
+	return pthread_equal(pthread_self(), p->thread);
+}
+
+VUC_EXPORT int
+vuc_poller_call(struct vuc_poller *p, vuc_poller_fn fn, void *arg)
+{
+	struct poller_call call = {.fn = fn, .arg = arg};
+
+	if (is_own_thread(p))
+		return fn(arg);
+	pthread_mutex_lock(&p->lock);
+	STAILQ_INSERT_TAIL(&p->calls, &call, link);
+	/* sleep_until_kicked() stores `sleeps` and then looks at this: one of both sees the other.
+	 */
+	atomic_store_explicit(&p->called, true, memory_order_seq_cst);
+	if (atomic_load_explicit(&p->sleeps, memory_order_seq_cst) != 0)
+		poller_kick(p);
+	while (!call.done)
+		pthread_cond_wait(&p->returned, &p->lock);
+	pthread_mutex_unlock(&p->lock);
+	return call.result;
+}
+
+static int
+check_unused(void *arg)
+{
+	const struct vuc_poller *p = arg;
+
+	return p->nr_devices > 0 || p->nr_queues > 0 ? -EBUSY : 0;
+}
+
+VUC_EXPORT int
+vuc_poller_destroy(struct vuc_poller *p)
+{
+	int rc;
+
+	if (p == NULL)
+		return 0;
+	if (is_own_thread(p))
+		return -EDEADLK;
+	rc = vuc_poller_call(p, check_unused, p);
+	if (rc != 0)
+		return rc;
+	atomic_store_explicit(&p->stop, true, memory_order_seq_cst);
+	poller_kick(p);
+	pthread_join(p->thread, NULL);
+	free_poller(p);
+	return 0;
+}
+
+VUC_EXPORT struct vuc_poll_group *
+vuc_poller_poll_group(struct vuc_poller *p)
+{
+	return p->group;
+}
+
+VUC_EXPORT const char *
+vuc_poller_name(const struct vuc_poller *p)
+{
+	return p->name;
+}
+
+VUC_EXPORT int
+vuc_poller_cpu(const struct vuc_poller *p)
+{
+	return p->cpu;
+}
+
+VUC_EXPORT const char *
+vuc_poller_placement(const struct vuc_poller *p)
+{
+	return p->placement;
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Opening and closing the queues of a poller. */
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <vuc/export.h>
+
+#include "error.h"
+#include "internal.h"
+#include "source.h"
+
+VUC_EXPORT void
+vuc_queue_opts_init(struct vuc_queue_opts *opts)
+{
+	*opts = (struct vuc_queue_opts){
+		.depth = VUC_DEFAULT_QUEUE_DEPTH,
+		.max_data = VUC_DEFAULT_QUEUE_MAX_DATA,
+	};
+}
+
+enum area {
+	REQUESTS,
+	COMPLETIONS,
+};
+
+struct opening {
+	struct vuc_poller *poller;
+	struct vuc_device *dev;
+	struct vuc_queue_geometry geometry;
+	struct vuc_queue *front;
+	struct vuc_error *err;
+};
+
+static void
+free_queue(struct poller_queue *q)
+{
+	vuc_queue_destroy(q->front);
+	vuc_queue_back_fini(&q->back);
+	for (unsigned int i = REQUESTS; i <= COMPLETIONS; i++) {
+		if (q->memory[i] != NULL)
+			munmap(q->memory[i], q->size[i]);
+	}
+	free(q->requests);
+	free(q);
+}
+
+/* The poller's thread touches the pages first, so they come from its node. */
+static int
+map_area(struct poller_queue *q, enum area i, size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return -ENOMEM;
+	q->memory[i] = memory;
+	q->size[i] = size;
+	return 0;
+}
+
+static int
+alloc_ends(struct poller_queue *q, const struct vuc_queue_geometry *g)
+{
+	struct vuc_poller *p = q->poller;
+	const struct vuc_queue_back_opts back = {
+		.geometry = *g,
+		.requests = q->memory[REQUESTS],
+		.completions = q->memory[COMPLETIONS],
+	};
+	const struct vuc_queue_front_opts front = {
+		.geometry = *g,
+		.requests = q->memory[REQUESTS],
+		.completions = q->memory[COMPLETIONS],
+		.bell =
+			{
+				.word = &p->bells[q->index / BELL_BITS],
+				.bit = UINT64_C(1) << (q->index % BELL_BITS),
+				.sleeps = &p->sleeps,
+				.kick_fd = p->kick_fd,
+			},
+	};
+	int rc = vuc_queue_back_init(&q->back, &back);
+
+	q->front = vuc_queue_create(&front);
+	q->requests = calloc(g->depth, sizeof(*q->requests));
+	if (rc != 0 || q->front == NULL || q->requests == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < g->depth; i++) {
+		q->requests[i].queue = q;
+		q->requests[i].id = (uint16_t)i;
+	}
+	return 0;
+}
+
+static int
+find_index(const struct vuc_poller *p)
+{
+	for (unsigned int i = 0; i < MAX_QUEUES; i++) {
+		if (p->queues[i] == NULL)
+			return (int)i;
+	}
+	return -ENOSPC;
+}
+
+static int
+alloc_queue(struct vuc_poller *p, int index, const struct vuc_queue_geometry *g,
+	struct poller_queue **queue)
+{
+	struct poller_queue *q = calloc(1, sizeof(*q));
+	int rc;
+
+	if (q == NULL)
+		return -ENOMEM;
+	q->poller = p;
+	q->index = (unsigned int)index;
+	rc = map_area(q, REQUESTS, vuc_queue_requests_size(g));
+	if (rc == 0)
+		rc = map_area(q, COMPLETIONS, vuc_queue_completions_size(g));
+	if (rc == 0)
+		rc = alloc_ends(q, g);
+	if (rc != 0) {
+		free_queue(q);
+		return rc;
+	}
+	*queue = q;
+	return 0;
+}
+
+/* One request is one message. */
+static void
+limit_chunk(struct vuc_queue_geometry *g, const struct vuc_device *dev)
+{
+	uint32_t max = vuc_device_access_max(dev) / QUEUE_SLOT_SIZE * QUEUE_SLOT_SIZE;
+
+	if (max < QUEUE_SLOT_SIZE)
+		max = QUEUE_SLOT_SIZE;
+	if (g->chunk > max)
+		g->chunk = max;
+}
+
+static int
+open_queue(void *arg)
+{
+	struct opening *o = arg;
+	struct vuc_poller *p = o->poller;
+	struct poller_device *d = poller_find_device(p, o->dev);
+	struct poller_queue *q;
+	int rc, index;
+
+	if (d == NULL)
+		return vuc_error_set(
+			o->err, -EINVAL, "the device is not one of poller %s", p->name);
+	index = find_index(p);
+	if (index < 0)
+		return vuc_error_set(
+			o->err, index, "poller %s has %u queues already", p->name, MAX_QUEUES);
+	limit_chunk(&o->geometry, o->dev);
+	rc = alloc_queue(p, index, &o->geometry, &q);
+	if (rc != 0)
+		return vuc_error_set(o->err, rc, "no memory for a queue");
+	q->device = d;
+	d->nr_queues++;
+	p->queues[index] = q;
+	p->nr_queues++;
+	if (p->nr_words <= q->index / BELL_BITS)
+		p->nr_words = q->index / BELL_BITS + 1;
+	poller_activate(q);
+	o->front = q->front;
+	return 0;
+}
+
+VUC_EXPORT int
+vuc_poller_open_queue(struct vuc_poller *p, struct vuc_device *dev,
+	const struct vuc_queue_opts *opts, struct vuc_queue **queue, struct vuc_error *err)
+{
+	struct opening o = {.poller = p, .dev = dev, .err = err};
+	struct vuc_queue_opts defaults;
+	int rc;
+
+	*queue = NULL;
+	if (opts == NULL) {
+		vuc_queue_opts_init(&defaults);
+		opts = &defaults;
+	}
+	o.geometry.depth = opts->depth;
+	o.geometry.chunk = opts->max_data;
+	if (!vuc_queue_geometry_valid(&o.geometry))
+		return vuc_error_set(err, -EINVAL,
+			"a queue of depth %u with %u bytes a request: the depth is a power of two up "
+			"to %u, the bytes are a multiple of %u up to %u",
+			opts->depth, opts->max_data, QUEUE_DEPTH_MAX, QUEUE_SLOT_SIZE,
+			QUEUE_CHUNK_MAX);
+	rc = vuc_poller_call(p, open_queue, &o);
+	*queue = o.front;
+	return rc;
+}
+
+struct closing {
+	struct vuc_poller *poller;
+	struct vuc_queue *front;
+};
+
+static struct poller_queue *
+find_queue(const struct vuc_poller *p, const struct vuc_queue *front)
+{
+	for (unsigned int i = 0; i < p->nr_words * BELL_BITS; i++) {
+		if (p->queues[i] != NULL && p->queues[i]->front == front)
+			return p->queues[i];
+	}
+	return NULL;
+}
+
+/* What was submitted is carried out; each poll serves the queue. */
+static void
+drain(struct poller_queue *q)
+{
+	poller_activate(q);
+	while (q->back.outstanding > 0 || (!q->broken && !vuc_queue_back_is_empty(&q->back))) {
+		vuc_poll_group_poll(q->poller->group);
+		sched_yield();
+	}
+}
+
+static int
+close_queue(void *arg)
+{
+	const struct closing *c = arg;
+	struct vuc_poller *p = c->poller;
+	struct poller_queue *q = find_queue(p, c->front);
+
+	if (q == NULL)
+		return -EINVAL;
+	drain(q);
+	poller_deactivate(q);
+	p->queues[q->index] = NULL;
+	p->nr_queues--;
+	q->device->nr_queues--;
+	free_queue(q);
+	return 0;
+}
+
+VUC_EXPORT void
+vuc_poller_close_queue(struct vuc_poller *p, struct vuc_queue *queue)
+{
+	struct closing c = {.poller = p, .front = queue};
+
+	if (queue != NULL)
+		vuc_poller_call(p, close_queue, &c);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_TESTS_FAULT_CALLS_H
+#define VUC_TESTS_FAULT_CALLS_H
+
+/*
+ * What a client does with a reference device that has a fault. Each returns what the last of its
+ * calls has returned, asserts that those before it worked, and, after a success, that the data is
+ * right.
+ */
+
+#include <vuc/device.h>
+
+/* A register of BAR0. Opening reads config space: this is the device's second region_read. */
+int call_read_id(struct vuc_device *dev);
+int call_read_id_again(struct vuc_device *dev);
+
+int call_write_scratch(struct vuc_device *dev);
+
+/* Posted writes that share a message, and a read of what they wrote. */
+int call_write_posted(struct vuc_device *dev);
+
+/* Several reads at once, of which the second is answered before the first. */
+int call_read_at_once(struct vuc_device *dev);
+
+/* More than a page of BAR2. */
+int call_read_much(struct vuc_device *dev);
+
+/* Commit two mappings, which take two messages; the same, and commit the unmapping of one. */
+int call_map(struct vuc_device *dev);
+int call_unmap(struct vuc_device *dev);
+int call_unmap_dirty(struct vuc_device *dev);
+
+/* Have the device read memory by message. Returns the first error after the start of it. */
+int call_transfer(struct vuc_device *dev);
+
+int call_disable_msix(struct vuc_device *dev);
+int call_get_io_fds(struct vuc_device *dev);
+int call_ask_migration(struct vuc_device *dev);
+int call_read_migration(struct vuc_device *dev);
+
+#endif /* VUC_TESTS_FAULT_CALLS_H */

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stddef.h>
+
+#include "fault_calls.h"
+#include "fault_cases.h"
+
+#define STRING_OF(x) #x
+#define STRING(x)    STRING_OF(x)
+
+#define NO_ANSWER(command) \
+	"no answer to VFIO_USER_" command " within " STRING(FAULT_TIMEOUT_MS) " ms"
+
+/* Longer than any test takes: what waits for it waits for the next reply alone. */
+#define NEVER "3600000"
+
+/* clang-format off */
+static const struct fault_case opening[] = {
+	{"delay=60@version", call_read_id, 0, GOES_ON, .least_ms = 60},
+	{"delay=450@version", NULL, -ETIMEDOUT, ENDS,
+		NO_ANSWER("VERSION")},
+	{"drop@version", NULL, -ETIMEDOUT, ENDS,
+		NO_ANSWER("VERSION")},
+	{"drop@device_get_info", NULL, -ETIMEDOUT, ENDS,
+		NO_ANSWER("DEVICE_GET_INFO")},
+	{"drop@device_get_region_info#3", NULL, -ETIMEDOUT, ENDS,
+		NO_ANSWER("DEVICE_GET_REGION_INFO")},
+	{"never", NULL, -ETIMEDOUT, ENDS,
+		NO_ANSWER("VERSION")},
+	{"duplicate@version", NULL, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_VERSION 1, reply): no request has this message "
+		"id"},
+	{"duplicate@device_get_region_info#3", NULL, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_DEVICE_GET_REGION_INFO 5, reply): no request "
+		"has this message id"},
+	{"truncate=0@version", NULL, -ECONNRESET, ENDS,
+		"the server closed the connection instead of answering VFIO_USER_VERSION"},
+	{"truncate=20@version", NULL, -ECONNRESET, ENDS,
+		"the server closed the connection 20 bytes into a message"},
+	{"truncate=20@device_get_info", NULL, -ECONNRESET, ENDS,
+		"the server closed the connection 20 bytes into a message"},
+	{"split", call_read_much, 0, GOES_ON},
+	{"wrong-id", NULL, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_VERSION 1, reply): no request has this message "
+		"id"},
+	{"wrong-id@device_get_region_info#3", NULL, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_DEVICE_GET_REGION_INFO 5, reply): no request "
+		"has this message id"},
+	{"wrong-size=8", NULL, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_VERSION 1): msg_size 8, expected 20 to 4116"},
+	{"wrong-size=0xffffffff", NULL, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_VERSION 1): msg_size 4294967295, expected 20 to "
+		"4116"},
+	{"wrong-size=40@device_get_info", NULL, -ETIMEDOUT, ENDS,
+		NO_ANSWER("DEVICE_GET_INFO")},
+	{"length=16@version", NULL, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_VERSION 1): msg_size 16, expected 20 to 4116"},
+	{"length=28@device_get_info", NULL, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_DEVICE_GET_INFO 4): msg_size 28, expected 32 to "
+		"80"},
+	{"length=8192@device_get_info", NULL, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_DEVICE_GET_INFO 4): msg_size 8192, expected 32 "
+		"to 80"},
+	{"length=40@device_get_region_info#3", NULL, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_DEVICE_GET_REGION_INFO 5): msg_size 40, "
+		"expected 48 to 1040"},
+	{"length=36@device_get_irq_info", call_read_id, 0, GOES_ON},
+	{"length=28@device_get_irq_info", NULL, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_DEVICE_GET_IRQ_INFO 7): msg_size 28, expected "
+		"32 to 80"},
+	{"wrong-type", NULL, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_VERSION 1, command): not a command that a "
+		"server may send"},
+	{"wrong-cmd", NULL, -EPROTO, ENDS,
+		"message 0x####: a reply to command 9, sent was VFIO_USER_VERSION 1"},
+	{"wrong-version", NULL, -EPROTO, ENDS,
+		"VFIO_USER_VERSION reply: major 1, expected 0"},
+	{"wrong-version=minor", NULL, -EPROTO, ENDS,
+		"VFIO_USER_VERSION reply: minor 65535, expected at most 2"},
+	{"bad-json={", NULL, -EPROTO, ENDS,
+		"VFIO_USER_VERSION reply: version data is not JSON at byte 1: unexpected "
+		"end of data"},
+	{"bad-json={\"capabilities\":{\"max_msg_fds\":-1}}", NULL, -EPROTO, ENDS,
+		"VFIO_USER_VERSION reply: capability max_msg_fds is -1, expected 0 to 65535"},
+	{"bad-json={\"capabilities\":{\"twin_socket\":{\"supported\":true,\"fd_index\":1}}}",
+		NULL, -EPROTO, ENDS,
+		"VFIO_USER_VERSION reply: capability twin_socket.fd_index is 1, but 1 file "
+		"descriptors came", .twin = true},
+	{"extra-fds=1@version", NULL, -EPROTO, ENDS,
+		"VFIO_USER_VERSION reply: came with 1 file descriptors that nobody asked "
+		"for"},
+	{"extra-fds=1@version", NULL, -EPROTO, ENDS,
+		"VFIO_USER_VERSION reply: came with 1 file descriptors that nobody asked for",
+		.twin = true},
+	{"extra-fds=250@version", NULL, -EPROTO, ENDS,
+		"a message came with more than 8 file descriptors"},
+	{"extra-fds=1@device_get_info", NULL, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_DEVICE_GET_INFO): came with 1 file descriptors "
+		"that nobody asked for"},
+	{"extra-fds=2@device_get_region_info#1", NULL, -EPROTO, ENDS,
+		"VFIO_USER_DEVICE_GET_REGION_INFO: region 0 came with 2 file descriptors, "
+		"for flags 0x3 and 0 sparse areas"},
+	{"extra-fds=2@device_get_region_info#3", NULL, -EPROTO, ENDS,
+		"VFIO_USER_DEVICE_GET_REGION_INFO: region 2 came with 3 file descriptors, "
+		"for flags 0x7 and 0 sparse areas"},
+	{"argsz=8@device_get_info", NULL, -EPROTO, ENDS,
+		"VFIO_USER_DEVICE_GET_INFO reply: argsz 8, expected at least 16"},
+	{"argsz=8@device_get_region_info", NULL, -EPROTO, ENDS,
+		"VFIO_USER_DEVICE_GET_REGION_INFO reply: argsz 8, expected at least 32"},
+	{"argsz=1000000@device_get_region_info#3", NULL, -EPROTO, ENDS,
+		"VFIO_USER_DEVICE_GET_REGION_INFO reply: argsz 1000000, expected at most "
+		"65536"},
+	{"argsz=2000@device_get_region_info", NULL, -EPROTO, ENDS,
+		"VFIO_USER_DEVICE_GET_REGION_INFO reply: body of 32 bytes, expected 2000"},
+	{"argsz=8@device_get_irq_info", NULL, -EPROTO, ENDS,
+		"VFIO_USER_DEVICE_GET_IRQ_INFO reply: argsz 8, expected at least 16"},
+	{"cap-loop", NULL, -EPROTO, ENDS,
+		"VFIO_USER_DEVICE_GET_REGION_INFO reply: region 4: capability at offset "
+		"32, but the last one ends at 80 of 80 bytes"},
+	{"error=1@version", NULL, -EPERM, ENDS,
+		"the server answered VFIO_USER_VERSION with error 1 (Operation not "
+		"permitted)"},
+	{"error=0@device_get_info", NULL, -EIO, ENDS,
+		"the server answered VFIO_USER_DEVICE_GET_INFO with error 0 (Input/output "
+		"error)"},
+	{"error=12@device_get_region_info#3", NULL, -ENOMEM, ENDS,
+		"the server answered VFIO_USER_DEVICE_GET_REGION_INFO with error 12 "
+		"(Cannot allocate memory)"},
+	{"error=22@device_get_irq_info", NULL, -EINVAL, ENDS,
+		"the server answered VFIO_USER_DEVICE_GET_IRQ_INFO with error 22 (Invalid "
+		"argument)"},
+	{"error=13@region_read#1", call_read_id, 0, GOES_ON},
+	{"close@version", NULL, -ECONNRESET, ENDS,
+		"the server closed the connection instead of answering VFIO_USER_VERSION"},
+	{"close@device_get_info", NULL, -ECONNRESET, ENDS,
+		"the server closed the connection"},
+	{"close@device_get_irq_info#5", NULL, -ECONNRESET, ENDS,
+		"the server closed the connection"},
+	{"close@region_read#1", NULL, -ECONNRESET, ENDS,
+		"the server closed the connection"},
+	{"close-on-accept", NULL, -ECONNRESET, ENDS,
+		"the server closed the connection instead of answering VFIO_USER_VERSION"},
+};
+
+static const struct fault_case accesses[] = {
+	{"delay=60@region_read#2", call_read_id, 0, GOES_ON, .least_ms = 60},
+	{"delay=450@region_read#2", call_read_id, -ETIMEDOUT, GOES_ON,
+		NO_ANSWER("REGION_READ")},
+	{"reorder=60@region_read#2", call_read_id, 0, GOES_ON, .least_ms = 60},
+	{"reorder=" NEVER "@region_read#2", call_read_at_once, 0, GOES_ON},
+	{"reorder=" NEVER "@region_read#2", call_read_id, -ETIMEDOUT, GOES_ON,
+		NO_ANSWER("REGION_READ")},
+	{"drop@region_read#2", call_read_id, -ETIMEDOUT, GOES_ON,
+		NO_ANSWER("REGION_READ")},
+	{"drop@region_write", call_write_scratch, -ETIMEDOUT, GOES_ON,
+		NO_ANSWER("REGION_WRITE")},
+	{"drop@device_reset", vuc_device_reset, -ETIMEDOUT, GOES_ON,
+		NO_ANSWER("DEVICE_RESET")},
+	{"never@region_read#2", call_read_id, -ETIMEDOUT, MUTE,
+		NO_ANSWER("REGION_READ")},
+	{"duplicate@region_read#2", call_read_id_again, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_REGION_READ 9, reply): no request has this "
+		"message id"},
+	{"truncate=0@region_read#2", call_read_id, -ECONNRESET, ENDS,
+		"the server closed the connection"},
+	{"truncate=5@region_read#2", call_read_id, -ECONNRESET, ENDS,
+		"the server closed the connection 5 bytes into a message"},
+	{"truncate=33@region_read#2", call_read_id, -ECONNRESET, ENDS,
+		"the server closed the connection 33 bytes into a message"},
+	{"wrong-id@region_read#2", call_read_id, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_REGION_READ 9, reply): no request has this "
+		"message id"},
+	{"wrong-size=0@region_read#2", call_read_id, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_REGION_READ 9): msg_size 0, expected 32 to 36"},
+	{"wrong-size=37@region_read#2", call_read_id, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_REGION_READ 9): msg_size 37, expected 32 to 36"},
+	{"wrong-size=33@region_read#2", call_read_id, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_REGION_READ): count 4 and 1 bytes of data, "
+		"asked was a count of 4"},
+	{"length=16@region_read#2", call_read_id, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_REGION_READ 9): msg_size 16, expected 32 to 36"},
+	{"length=35@region_read#2", call_read_id, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_REGION_READ): count 4 and 3 bytes of data, "
+		"asked was a count of 4"},
+	{"length=33@region_write", call_write_scratch, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_REGION_WRITE 10): msg_size 33, expected 32 to 32"},
+	{"length=20@device_reset", vuc_device_reset, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_DEVICE_RESET 13): msg_size 20, expected 16 to 16"},
+	{"wrong-count@region_read#2", call_read_id, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_REGION_READ): count 5 and 4 bytes of data, "
+		"asked was a count of 4"},
+	{"wrong-count@region_write", call_write_scratch, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_REGION_WRITE): count 9 and 0 bytes of data, "
+		"asked was a count of 8"},
+	{"wrong-count@region_write_multi", call_write_posted, 0, GOES_ON},
+	{"wrong-type@region_read#2", call_read_id, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_REGION_READ 9, command): not a command that a "
+		"server may send"},
+	{"wrong-cmd@region_read#2", call_read_id, -EPROTO, ENDS,
+		"message 0x####: a reply to command 10, sent was VFIO_USER_REGION_READ 9"},
+	{"extra-fds=1@region_read#2", call_read_id, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_REGION_READ): came with 1 file descriptors that "
+		"nobody asked for"},
+	{"extra-fds=250@region_read#2", call_read_id, -EPROTO, ENDS,
+		"a message came with more than 8 file descriptors"},
+	{"error=5@region_read#2", call_read_id, -EIO, GOES_ON,
+		"the server answered VFIO_USER_REGION_READ with error 5 (Input/output "
+		"error)"},
+	{"error=0@region_read#2", call_read_id, -EIO, GOES_ON,
+		"the server answered VFIO_USER_REGION_READ with error 0 (Input/output "
+		"error)"},
+	{"error=0xffffffff@region_read#2", call_read_id, -EIO, GOES_ON,
+		"the server answered VFIO_USER_REGION_READ with error 4294967295 "
+		"(Input/output error)"},
+	{"error=28@region_write", call_write_scratch, -ENOSPC, GOES_ON,
+		"the server answered VFIO_USER_REGION_WRITE with error 28 (No space left "
+		"on device)"},
+	{"error=16@device_reset", vuc_device_reset, -EBUSY, GOES_ON,
+		"the server answered VFIO_USER_DEVICE_RESET with error 16 (Device or "
+		"resource busy)"},
+	{"close@region_read#2", call_read_id, -ECONNRESET, ENDS,
+		"the server closed the connection"},
+	{"close@region_write", call_write_scratch, -ECONNRESET, ENDS,
+		"the server closed the connection"},
+};
+
+static const struct fault_case dma[] = {
+	{"reorder=" NEVER "@dma_map#1", call_map, 0, GOES_ON},
+	{"reorder=60@dma_unmap", call_unmap, 0, GOES_ON, .least_ms = 60},
+	{"drop@dma_map#2", call_map, -ETIMEDOUT, GOES_ON,
+		"DMA mapping of 0x102000 + 0x1000: " NO_ANSWER("DMA_MAP")},
+	{"duplicate@dma_map", call_map, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_DMA_MAP 2, reply): no request has this message "
+		"id"},
+	{"length=20@dma_map", call_map, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_DMA_MAP 2): msg_size 20, expected 16 to 16"},
+	{"length=20@dma_unmap", call_unmap, -EPROTO, GOES_ON,
+		"DMA unmapping of 0x100000 + 0x1000: VFIO_USER_DMA_UNMAP reply: body of 4 "
+		"bytes, expected at least 24"},
+	{"length=41@dma_unmap", call_unmap, -EPROTO, GOES_ON,
+		"DMA unmapping of 0x100000 + 0x1000: VFIO_USER_DMA_UNMAP reply: body of 25 "
+		"bytes, expected 24"},
+	{"length=20@dma_unmap", call_unmap_dirty, -EPROTO, GOES_ON,
+		"VFIO_USER_DMA_UNMAP reply: body of 4 bytes, expected at least 40"},
+	{"length=60@dma_unmap", call_unmap_dirty, -EPROTO, GOES_ON,
+		"VFIO_USER_DMA_UNMAP reply: body of 44 bytes, expected 48"},
+	{"length=8192@dma_unmap", call_unmap_dirty, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_DMA_UNMAP 3): msg_size 8192, expected 16 to 64"},
+	{"argsz=8@dma_unmap", call_unmap, -EPROTO, GOES_ON,
+		"DMA unmapping of 0x100000 + 0x1000: VFIO_USER_DMA_UNMAP reply: argsz 8, "
+		"expected at least 24"},
+	{"error=14@dma_map#1", call_map, -EFAULT, GOES_ON,
+		"DMA mapping of 0x100000 + 0x1000: the server answered VFIO_USER_DMA_MAP "
+		"with error 14 (Bad address)"},
+	{"error=2@dma_unmap", call_unmap, -ENOENT, GOES_ON,
+		"DMA unmapping of 0x100000 + 0x1000: the server answered "
+		"VFIO_USER_DMA_UNMAP with error 2 (No such file or directory)"},
+	{"close@dma_map#2", call_map, -ECONNRESET, ENDS,
+		"the server closed the connection"},
+	{"delay=60@dma_read", call_transfer, 0, GOES_ON, .least_ms = 60},
+	{"split@dma_read", call_transfer, 0, GOES_ON, .twin = true},
+	{"duplicate@dma_read", call_transfer, -ECONNRESET, ENDS,
+		"the server closed the connection"},
+	{"truncate=20@dma_read", call_transfer, -ECONNRESET, ENDS,
+		"the server closed the connection 20 bytes into a message"},
+	{"wrong-id@dma_read", call_transfer, -ECONNRESET, ENDS,
+		"the server closed the connection"},
+	{"wrong-size=8@dma_read", call_transfer, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_DMA_READ 11): msg_size 8, expected 32 to 32"},
+	{"wrong-size=8@dma_read", call_transfer, -EPROTO, ENDS,
+		"twin socket: message 0x#### (VFIO_USER_DMA_READ 11): msg_size 8, expected "
+		"32 to 32", .twin = true},
+	{"length=40@dma_read", call_transfer, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_DMA_READ 11): msg_size 40, expected 32 to 32"},
+	{"wrong-count@dma_read", call_transfer, -ECONNRESET, ENDS,
+		"the server closed the connection"},
+	{"wrong-cmd@dma_read", call_transfer, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_REGION_READ 9, command): not a command that a "
+		"server may send"},
+	{"extra-fds=1@dma_read", call_transfer, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_DMA_READ 11, command): came with file "
+		"descriptors"},
+	{"extra-fds=1@dma_read", call_transfer, -EPROTO, ENDS,
+		"twin socket: message 0x#### (VFIO_USER_DMA_READ 11, command): came with "
+		"file descriptors", .twin = true},
+	{"error=5@dma_read", call_transfer, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_DMA_READ 11, command): a command with the error "
+		"flag"},
+	{"close@dma_read", call_transfer, -ECONNRESET, ENDS,
+		"the server closed the connection"},
+};
+
+static const struct fault_case others[] = {
+	{"length=20@device_set_irqs", call_disable_msix, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_DEVICE_SET_IRQS 8): msg_size 20, expected 16 to "
+		"16"},
+	{"error=22@device_set_irqs", call_disable_msix, -EINVAL, GOES_ON,
+		"IRQ index 2, interrupts 0 to 7: the server answered "
+		"VFIO_USER_DEVICE_SET_IRQS with error 22 (Invalid argument)"},
+	{"fd-index=9", call_get_io_fds, -EPROTO, GOES_ON,
+		"VFIO_USER_DEVICE_GET_REGION_IO_FDS reply: region 0: sub-region 0: "
+		"fd_index 9, expected one for which an fd came"},
+	{"argsz=8@device_get_region_io_fds", call_get_io_fds, -EPROTO, GOES_ON,
+		"VFIO_USER_DEVICE_GET_REGION_IO_FDS reply: region 0: argsz 8, expected 16 "
+		"to 65536"},
+	{"argsz=1000@device_get_region_io_fds", call_get_io_fds, -EPROTO, GOES_ON,
+		"VFIO_USER_DEVICE_GET_REGION_IO_FDS reply: body of 160 bytes, expected 1000"},
+	{"length=40@device_get_region_io_fds#2", call_get_io_fds, -EPROTO, GOES_ON,
+		"VFIO_USER_DEVICE_GET_REGION_IO_FDS reply: body of 24 bytes, expected 160"},
+	{"extra-fds=5@device_get_region_io_fds#2", call_get_io_fds, -EPROTO, ENDS,
+		"a message came with more than 8 file descriptors"},
+	{"error=12@device_get_region_io_fds#2", call_get_io_fds, -ENOMEM, GOES_ON,
+		"the server answered VFIO_USER_DEVICE_GET_REGION_IO_FDS with error 12 "
+		"(Cannot allocate memory)"},
+	{"argsz=8@device_feature", call_ask_migration, -EPROTO, GOES_ON,
+		"VFIO_USER_DEVICE_FEATURE reply: argsz 8, expected 16"},
+	{"length=24@device_feature", call_ask_migration, -EPROTO, GOES_ON,
+		"VFIO_USER_DEVICE_FEATURE reply: body of 8 bytes, expected 16"},
+	{"error=5@device_feature", call_ask_migration, -EIO, GOES_ON,
+		"the server answered VFIO_USER_DEVICE_FEATURE with error 5 (Input/output "
+		"error)"},
+	{"wrong-count@mig_data_read", call_read_migration, -EPROTO, GOES_ON,
+		"VFIO_USER_MIG_DATA_READ reply: size 65, asked for at most 64"},
+	{"argsz=8@mig_data_read", call_read_migration, -EPROTO, GOES_ON,
+		"VFIO_USER_MIG_DATA_READ reply: argsz 8, expected 72"},
+	{"length=20@mig_data_read", call_read_migration, -EPROTO, ENDS,
+		"message 0x#### (VFIO_USER_MIG_DATA_READ 17): msg_size 20, expected 24 to "
+		"88"},
+	{"close@mig_data_read", call_read_migration, -ECONNRESET, ENDS,
+		"the server closed the connection"},
+};
+
+/* clang-format on */
+
+#define TABLE(cases)                                      \
+	{                                                 \
+		cases, sizeof(cases) / sizeof((cases)[0]) \
+	}
+
+const struct fault_table fault_tables[FAULT_TABLES] = {
+	[FAULT_OPENING] = TABLE(opening),
+	[FAULT_ACCESSES] = TABLE(accesses),
+	[FAULT_DMA] = TABLE(dma),
+	[FAULT_OTHERS] = TABLE(others),
+};

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Every fault of vuc-refdev, by the transport that the command line names: which call feels it,
+ * with which error and words, whether the connection survives, and that nothing hangs or is left
+ * behind.
+ */
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "fault.h"
+#include "fault_calls.h"
+#include "fault_cases.h"
+#include "fd_count.h"
+#include "peer.h"
+
+/* From the start of opening to the end of closing. */
+#define LIMIT_MS VUC_DEFAULT_TIMEOUT_MS
+
+/* The client's clock goes by ticks of the kernel. */
+#define CLOCK_MS 10u
+
+static unsigned int
+elapsed_ms(const struct timespec *since)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (unsigned int)((now.tv_sec - since->tv_sec) * 1000 +
+		(now.tv_nsec - since->tv_nsec) / 1000000);
+}
+
+static bool
+reads_like(const char *text, const char *pattern)
+{
+	for (; *text != '\0' && *pattern != '\0'; text++, pattern++)
+		if (*pattern == '#' ? !isxdigit((unsigned char)*text) : *pattern != *text)
+			return false;
+	return *text == *pattern;
+}
+
+/* What a call has returned and why. */
+static void
+check_outcome(const struct fault_case *c, int status, const char *reason)
+{
+	const char *expected = c->reason != NULL ? c->reason : "";
+
+	CU_ASSERT_EQUAL(status, c->status);
+	CU_ASSERT(reads_like(reason, expected));
+	if (status != c->status || !reads_like(reason, expected))
+		printf("# %s: %s, '%s', expected was %s, '%s'\n", c->fault,
+			strerrorname_np(-status), reason, strerrorname_np(-c->status), expected);
+}
+
+/* A connection that has ended says why to every call. */
+static void
+check_fate(const struct fault_case *c, struct vuc_device *dev)
+{
+	char reason[VUC_ERROR_MAX];
+	int rc;
+
+	CU_ASSERT_EQUAL(vuc_device_connected(dev), c->fate != ENDS);
+	if (vuc_device_connected(dev) != (c->fate != ENDS))
+		printf("# %s: the connection %s\n", c->fault, c->fate == ENDS ? "goes on" : "ends");
+	snprintf(reason, sizeof(reason), "%s", vuc_device_reason(dev));
+	rc = call_read_id(dev);
+	CU_ASSERT_EQUAL(rc, c->fate == GOES_ON ? 0 : c->status);
+	if (c->fate == ENDS)
+		CU_ASSERT_STRING_EQUAL(vuc_device_reason(dev), reason);
+}
+
+/* The text names the socket. */
+static void
+check_refused(const struct fault_case *c, const struct vuc_device_opts *opts, int status,
+	const struct vuc_error *err)
+{
+	size_t place = strlen(opts->path);
+	bool named = strncmp(err->text, opts->path, place) == 0 &&
+		strncmp(err->text + place, ": ", 2) == 0;
+
+	CU_ASSERT(named);
+	check_outcome(c, status, err->text + (named ? place + 2 : 0));
+}
+
+static void
+open_and_call(const struct fault_case *c, const struct vuc_device_opts *opts)
+{
+	struct vuc_error err = {0};
+	struct vuc_device *dev;
+	int rc = vuc_device_open(opts, &dev, &err);
+
+	CU_ASSERT_EQUAL(dev == NULL, rc != 0);
+	if (c->call == NULL) {
+		check_refused(c, opts, rc, &err);
+	} else if (rc != 0) {
+		CU_FAIL("opening failed");
+		printf("# %s: %s\n", c->fault, err.text);
+	} else {
+		rc = c->call(dev);
+		check_outcome(c, rc, vuc_device_reason(dev));
+		check_fate(c, dev);
+	}
+	vuc_device_close(dev);
+}
+
+static void
+check_time(const struct fault_case *c, unsigned int ms)
+{
+	unsigned int least = c->status == -ETIMEDOUT ? FAULT_TIMEOUT_MS : c->least_ms;
+
+	CU_ASSERT(ms + CLOCK_MS >= least);
+	CU_ASSERT(ms < LIMIT_MS);
+	if (ms + CLOCK_MS < least || ms >= LIMIT_MS)
+		printf("# %s: took %u ms\n", c->fault, ms);
+}
+
+static void
+run_case(const struct fault_case *c)
+{
+	const unsigned int fds = fd_count();
+	struct peer *p = peer_start(1, "--fault", c->fault, NULL);
+	struct vuc_device_opts opts;
+	struct timespec begin;
+	unsigned int ms;
+
+	peer_opts(p, 0, &opts);
+	opts.twin_socket = c->twin;
+	if (c->status == -ETIMEDOUT) {
+		opts.timeout_ms = FAULT_TIMEOUT_MS;
+		opts.long_timeout_ms = FAULT_TIMEOUT_MS;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	open_and_call(c, &opts);
+	ms = elapsed_ms(&begin);
+	check_time(c, ms);
+	peer_stop(p);
+	CU_ASSERT_EQUAL(fd_count(), fds);
+	if (fd_count() != fds)
+		printf("# %s: %u descriptors, %u before\n", c->fault, fd_count(), fds);
+}
+
+static void
+run_table(const struct fault_table *t)
+{
+	for (size_t i = 0; i < t->nr; i++)
+		run_case(&t->cases[i]);
+}
+
+static void
+test_opening(void)
+{
+	run_table(&fault_tables[FAULT_OPENING]);
+}
+
+static void
+test_accesses(void)
+{
+	run_table(&fault_tables[FAULT_ACCESSES]);
+}
+
+static void
+test_dma(void)
+{
+	run_table(&fault_tables[FAULT_DMA]);
+}
+
+static void
+test_others(void)
+{
+	run_table(&fault_tables[FAULT_OTHERS]);
+}
+
+static bool
+has_case(const struct fault_table *t, const char *kind)
+{
+	size_t len = strlen(kind);
+
+	for (size_t i = 0; i < t->nr; i++) {
+		const char *fault = t->cases[i].fault;
+
+		if (strncmp(fault, kind, len) == 0 && strcspn(fault, "=@#") == len)
+			return true;
+	}
+	return false;
+}
+
+/* Whoever adds a kind adds what comes of it. */
+static void
+test_every_kind(void)
+{
+	const struct refdev_fault_kind *kind;
+
+	for (size_t i = 0; (kind = refdev_fault_kind_get(i)) != NULL; i++) {
+		bool found = false;
+
+		for (size_t j = 0; j < FAULT_TABLES; j++)
+			found = found || has_case(&fault_tables[j], kind->name);
+		CU_ASSERT_TRUE(found);
+		if (!found)
+			printf("# %s: no case\n", kind->name);
+	}
+}
+
+static CU_TestInfo tests[] = {
+	{"every kind has a case", test_every_kind},
+	{"opening", test_opening},
+	{"accesses", test_accesses},
+	{"DMA", test_dma},
+	{"everything else", test_others},
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(int argc, char **argv)
+{
+	CU_SuiteInfo suites[] = {
+		{"faults", NULL, NULL, NULL, NULL, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	return peer_main(argc, argv, suites);
+}

@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Pollers against the reference device, by the transport that the command line names: threads that
+ * reach devices through queues, and what happens to them when something goes wrong.
+ */
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/vfio.h>
+
+#include <vuc/eal.h>
+#include <vuc/poller.h>
+
+#include "peer.h"
+#include "refdev_regs.h"
+
+#define BAR0       VFIO_PCI_BAR0_REGION_INDEX
+#define BAR2       VFIO_PCI_BAR2_REGION_INDEX
+#define TIMEOUT    60000 /* of a hung device: longer than any test */
+#define NR_THREADS 8
+
+static struct vuc_poller *
+start_poller(enum vuc_idle idle)
+{
+	struct vuc_poller_opts opts;
+	struct vuc_error err = {0};
+	struct vuc_poller *p;
+
+	vuc_poller_opts_init(&opts);
+	opts.transport = peer_transport();
+	opts.cpu = VUC_POLLER_CPU_NONE; /* there may be fewer CPUs than threads that want one */
+	opts.idle = idle;
+	opts.idle_loops = 100;
+	CU_ASSERT_EQUAL_FATAL(vuc_poller_create(&opts, &p, &err), 0);
+	return p;
+}
+
+static struct vuc_device *
+open_device(struct vuc_poller *p, struct peer *peer, unsigned int i)
+{
+	struct vuc_device_opts opts;
+	struct vuc_error err = {0};
+	struct vuc_device *dev;
+
+	peer_opts(peer, i, &opts);
+	opts.timeout_ms = TIMEOUT;
+	opts.long_timeout_ms = TIMEOUT;
+	if (vuc_poller_open_device(p, &opts, &dev, &err) != 0)
+		printf("# %s\n", err.text);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(dev);
+	return dev;
+}
+
+static struct vuc_queue *
+open_queue(struct vuc_poller *p, struct vuc_device *dev, uint32_t depth)
+{
+	struct vuc_queue_opts opts;
+	struct vuc_error err = {0};
+	struct vuc_queue *q;
+
+	vuc_queue_opts_init(&opts);
+	opts.depth = depth;
+	CU_ASSERT_EQUAL_FATAL(vuc_poller_open_queue(p, dev, &opts, &q, &err), 0);
+	return q;
+}
+
+static void
+stop(struct vuc_poller *p, struct vuc_device *dev, struct vuc_queue *q)
+{
+	vuc_poller_close_queue(p, q);
+	CU_ASSERT_EQUAL(vuc_poller_close_device(p, dev), 0);
+	CU_ASSERT_EQUAL(vuc_poller_destroy(p), 0);
+}
+
+static void
+access_with(enum vuc_idle idle)
+{
+	struct peer *peer = peer_start(1, NULL);
+	struct vuc_poller *p = start_poller(idle);
+	struct vuc_device *dev = open_device(p, peer, 0);
+	struct vuc_queue *q = open_queue(p, dev, 16);
+	uint8_t out[600], in[600] = {0};
+	uint32_t id = 0;
+
+	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, REFDEV_REG_ID, &id, sizeof(id)), 0);
+	CU_ASSERT_EQUAL(id, REFDEV_ID_VALUE);
+	for (uint32_t i = 0; i < 200; i++) {
+		uint32_t value = 0;
+
+		CU_ASSERT_EQUAL(vuc_queue_post(q, BAR0, REFDEV_REG_SCRATCH, &i, sizeof(i)), 0);
+		CU_ASSERT_EQUAL(
+			vuc_queue_read(q, BAR0, REFDEV_REG_SCRATCH, &value, sizeof(value)), 0);
+		CU_ASSERT_EQUAL(value, i);
+	}
+	for (size_t i = 0; i < sizeof(out); i++)
+		out[i] = (uint8_t)(i * 7);
+	CU_ASSERT_EQUAL(vuc_queue_write(q, BAR2, 4096, out, sizeof(out)), 0);
+	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR2, 4096, in, sizeof(in)), 0);
+	CU_ASSERT_EQUAL(memcmp(in, out, sizeof(in)), 0);
+	stop(p, dev, q);
+	peer_stop(peer);
+}
+
+static void
+test_spin(void)
+{
+	access_with(VUC_IDLE_SPIN);
+}
+
+static void
+test_yield(void)
+{
+	access_with(VUC_IDLE_YIELD);
+}
+
+static void
+test_sleep(void)
+{
+	access_with(VUC_IDLE_SLEEP);
+}
+
+#define DEPTH 32
+
+/* Take all results that are to come, each of them once and with its own data. */
+static void
+take_results(struct vuc_queue *q, const uint32_t *data)
+{
+	struct vuc_queue_result results[DEPTH];
+	uint32_t seen = 0;
+
+	while (vuc_queue_outstanding(q) > 0) {
+		unsigned int n;
+
+		CU_ASSERT_EQUAL_FATAL(vuc_queue_wait(q, -1), 0);
+		n = vuc_queue_poll(q, results, DEPTH);
+		for (unsigned int i = 0; i < n; i++) {
+			size_t which = (size_t)((uint32_t *)results[i].arg - data);
+
+			CU_ASSERT_EQUAL(results[i].status, 0);
+			CU_ASSERT_EQUAL(seen & 1u << which, 0);
+			CU_ASSERT_EQUAL(data[which], 1000 + which);
+			seen |= 1u << which;
+		}
+	}
+	CU_ASSERT_EQUAL(seen, UINT32_MAX);
+}
+
+static void
+test_many(void)
+{
+	struct peer *peer = peer_start(1, NULL);
+	struct vuc_poller *p = start_poller(VUC_IDLE_YIELD);
+	struct vuc_device *dev = open_device(p, peer, 0);
+	struct vuc_queue *q = open_queue(p, dev, DEPTH);
+	struct vuc_queue_request requests[DEPTH];
+	uint32_t data[DEPTH];
+
+	for (uint32_t i = 0; i < DEPTH; i++) {
+		uint32_t value = 1000 + i;
+
+		CU_ASSERT_EQUAL(vuc_queue_post(q, BAR2, i * 4, &value, 4), 0);
+		requests[i] = (struct vuc_queue_request){
+			.op = VUC_QUEUE_READ,
+			.region = BAR2,
+			.offset = i * 4,
+			.count = 4,
+			.data = &data[i],
+			.arg = &data[i],
+		};
+	}
+	for (unsigned int round = 0; round < 200; round++) {
+		memset(data, 0, sizeof(data));
+		for (int n = 0; n < DEPTH;) {
+			int rc = vuc_queue_submit(q, requests + n, (unsigned int)(DEPTH - n));
+
+			CU_ASSERT_TRUE_FATAL(rc >= 0);
+			n += rc;
+		}
+		CU_ASSERT_EQUAL(vuc_queue_submit(q, requests, 1), 0);
+		CU_ASSERT_EQUAL(vuc_queue_outstanding(q), DEPTH);
+		CU_ASSERT_EQUAL(vuc_queue_read(q, BAR2, 0, data, 4), -EBUSY);
+		take_results(q, data);
+	}
+	CU_ASSERT_EQUAL(vuc_queue_wait(q, 0), -ENOENT);
+	stop(p, dev, q);
+	peer_stop(peer);
+}
+
+static void
+test_bad_accesses(void)
+{
+	struct peer *peer = peer_start(1, NULL);
+	struct vuc_poller *p = start_poller(VUC_IDLE_YIELD);
+	struct vuc_device *dev = open_device(p, peer, 0);
+	struct vuc_queue *q = open_queue(p, dev, 4);
+	uint32_t value = 0;
+
+	CU_ASSERT_EQUAL(vuc_queue_read(q, 77, 0, &value, 4), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, REFDEV_BAR0_SIZE, &value, 4), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, UINT64_MAX - 1, &value, 4), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_queue_write(q, BAR0, REFDEV_BAR0_SIZE, &value, 4), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_queue_post(q, 77, 0, &value, 4), 0);
+	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, 0, &value, 0), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR2, 0, &value, vuc_queue_max_data(q) + 1), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, REFDEV_REG_ID, &value, 4), 0);
+	CU_ASSERT_EQUAL(value, REFDEV_ID_VALUE);
+	stop(p, dev, q);
+	peer_stop(peer);
+}
+
+static void
+test_bad_opts(void)
+{
+	struct vuc_poller *p = start_poller(VUC_IDLE_SLEEP), *none;
+	struct peer *peer = peer_start(1, NULL);
+	struct vuc_device *dev = open_device(p, peer, 0);
+	struct vuc_poller_opts opts;
+	struct vuc_queue_opts queue_opts;
+	struct vuc_error err = {0};
+	struct vuc_queue *q;
+
+	vuc_poller_opts_init(&opts);
+	opts.name = "0123456789abcdef";
+	CU_ASSERT_EQUAL(vuc_poller_create(&opts, &none, &err), -EINVAL);
+	CU_ASSERT_PTR_NULL(none);
+	CU_ASSERT_STRING_EQUAL(err.text, "a poller's name has 1 to 15 bytes");
+	vuc_poller_opts_init(&opts);
+	opts.cpu = 100000;
+	CU_ASSERT_EQUAL(vuc_poller_create(&opts, &none, &err), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "100000"));
+	vuc_poller_opts_init(&opts);
+	opts.transport = "tcp";
+	opts.cpu = VUC_POLLER_CPU_NONE;
+	CU_ASSERT_EQUAL(vuc_poller_create(&opts, &none, &err), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "'tcp'"));
+	vuc_queue_opts_init(&queue_opts);
+	queue_opts.depth = 3;
+	CU_ASSERT_EQUAL(vuc_poller_open_queue(p, dev, &queue_opts, &q, &err), -EINVAL);
+	CU_ASSERT_PTR_NULL(q);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "a queue of depth 3"));
+	CU_ASSERT_EQUAL(vuc_poller_destroy(p), -EBUSY);
+	q = open_queue(p, dev, 1);
+	CU_ASSERT_EQUAL(vuc_poller_close_device(p, dev), -EBUSY);
+	stop(p, dev, q);
+	peer_stop(peer);
+}
+
+struct caller {
+	struct vuc_poller *poller;
+	pthread_t thread;
+	int nested;
+};
+
+static int
+note_thread(void *arg)
+{
+	struct caller *c = arg;
+
+	c->thread = pthread_self();
+	return 7;
+}
+
+static int
+call_again(void *arg)
+{
+	struct caller *c = arg;
+
+	c->nested = vuc_poller_call(c->poller, note_thread, c);
+	CU_ASSERT_TRUE(pthread_equal(c->thread, pthread_self()));
+	CU_ASSERT_EQUAL(vuc_poller_destroy(c->poller), -EDEADLK);
+	return 8;
+}
+
+static void
+test_call(void)
+{
+	struct vuc_poller *p = start_poller(VUC_IDLE_SLEEP);
+	struct caller c = {.poller = p, .thread = pthread_self()};
+
+	CU_ASSERT_EQUAL(vuc_poller_call(p, note_thread, &c), 7);
+	CU_ASSERT_FALSE(pthread_equal(c.thread, pthread_self()));
+	CU_ASSERT_EQUAL(vuc_poller_call(p, call_again, &c), 8);
+	CU_ASSERT_EQUAL(c.nested, 7);
+	for (unsigned int i = 0; i < 2000; i++)
+		CU_ASSERT_EQUAL(vuc_poller_call(p, note_thread, &c), 7);
+	CU_ASSERT_EQUAL(vuc_poller_destroy(p), 0);
+}
+
+static void
+test_device_dies(void)
+{
+	struct peer *peer = peer_start(1, NULL);
+	struct vuc_poller *p = start_poller(VUC_IDLE_SLEEP);
+	struct vuc_device *dev = open_device(p, peer, 0);
+	struct vuc_queue *q = open_queue(p, dev, 4);
+	uint32_t value;
+
+	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, REFDEV_REG_ID, &value, 4), 0);
+	peer_kill(peer);
+	/* The first one may be what finds out. */
+	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, REFDEV_REG_ID, &value, 4), -ECONNRESET);
+	CU_ASSERT_EQUAL(vuc_queue_write(q, BAR0, REFDEV_REG_SCRATCH, &value, 4), -ECONNRESET);
+	CU_ASSERT_EQUAL(vuc_queue_post(q, BAR0, REFDEV_REG_SCRATCH, &value, 4), 0);
+	stop(p, dev, q);
+	peer_stop(peer);
+}
+
+static int
+reset(void *arg)
+{
+	return vuc_device_reset(arg);
+}
+
+struct resetting {
+	struct vuc_poller *poller;
+	struct vuc_device *dev;
+	_Atomic int status;
+};
+
+static void *
+reset_thread(void *arg)
+{
+	struct resetting *r = arg;
+
+	r->status = vuc_poller_call(r->poller, reset, r->dev);
+	return NULL;
+}
+
+/*
+ * A device hangs in an access and in a call: the other one on the same poller answers all the
+ * same, and what hangs ends when its server does, not before.
+ */
+static void
+hang_and_go_on(void)
+{
+	struct peer *good = peer_start(1, NULL);
+	struct peer *bad =
+		peer_start(1, "--fault=drop@region_read", "--fault=drop@device_reset", NULL);
+	struct vuc_poller *p = start_poller(VUC_IDLE_YIELD);
+	struct vuc_device *good_dev = open_device(p, good, 0), *bad_dev = open_device(p, bad, 0);
+	struct vuc_queue *good_queue = open_queue(p, good_dev, 4);
+	struct vuc_queue *bad_queue = open_queue(p, bad_dev, 4);
+	struct resetting resetting = {.poller = p, .dev = bad_dev, .status = 1};
+	uint32_t value = 0, lost;
+	struct vuc_queue_request hangs = {
+		.op = VUC_QUEUE_READ, .region = BAR0, .count = 4, .data = &lost};
+	struct vuc_queue_result result;
+	pthread_t thread;
+
+	CU_ASSERT_EQUAL(vuc_queue_submit(bad_queue, &hangs, 1), 1);
+	pthread_create(&thread, NULL, reset_thread, &resetting);
+	for (uint32_t i = 0; i < 2000; i++) {
+		CU_ASSERT_EQUAL(vuc_queue_post(good_queue, BAR0, REFDEV_REG_SCRATCH, &i, 4), 0);
+		CU_ASSERT_EQUAL(vuc_queue_read(good_queue, BAR0, REFDEV_REG_SCRATCH, &value, 4), 0);
+		CU_ASSERT_EQUAL(value, i);
+	}
+	CU_ASSERT_EQUAL(vuc_queue_poll(bad_queue, &result, 1), 0);
+	CU_ASSERT_EQUAL(resetting.status, 1);
+	peer_kill(bad);
+	CU_ASSERT_EQUAL(vuc_queue_wait(bad_queue, -1), 0);
+	CU_ASSERT_EQUAL(vuc_queue_poll(bad_queue, &result, 1), 1);
+	CU_ASSERT_EQUAL(result.status, -ECONNRESET);
+	pthread_join(thread, NULL);
+	CU_ASSERT_EQUAL(resetting.status, -ECONNRESET);
+	vuc_poller_close_queue(p, bad_queue);
+	CU_ASSERT_EQUAL(vuc_poller_close_device(p, bad_dev), 0);
+	stop(p, good_dev, good_queue);
+	peer_stop(bad);
+	peer_stop(good);
+}
+
+static void
+test_hung_device(void)
+{
+	if (strcmp(peer_transport(), "loopback") == 0)
+		vuc_tap_skip("the loopback's server cannot hang");
+	else
+		hang_and_go_on();
+}
+
+/* A thread that opens a queue, uses it, and closes it, until it is told to stop. */
+struct user {
+	struct vuc_poller *poller;
+	struct vuc_device *dev;
+	unsigned int number;
+	unsigned int rounds;
+	pthread_t thread;
+};
+
+static _Atomic bool stop_users;
+
+static void
+use_queue(struct vuc_queue *q, const struct user *u)
+{
+	uint64_t offset = 64 * u->number;
+	uint32_t in = 0;
+
+	for (uint32_t i = 0; i < 50; i++) {
+		uint32_t out = i << 8 | u->number;
+
+		if (i % 2 == 0)
+			CU_ASSERT_EQUAL(vuc_queue_post(q, BAR2, offset, &out, 4), 0)
+		else
+			CU_ASSERT_EQUAL(vuc_queue_write(q, BAR2, offset, &out, 4), 0)
+		CU_ASSERT_EQUAL(vuc_queue_read(q, BAR2, offset, &in, 4), 0);
+		CU_ASSERT_EQUAL(in, out);
+	}
+	/* The last ones are left for closing to carry out. */
+	CU_ASSERT_EQUAL(vuc_queue_post(q, BAR2, offset, &in, 4), 0);
+}
+
+static void *
+user_thread(void *arg)
+{
+	struct user *u = arg;
+
+	while (!stop_users) {
+		struct vuc_queue *q = open_queue(u->poller, u->dev, 1u << u->number % 5);
+
+		use_queue(q, u);
+		vuc_poller_close_queue(u->poller, q);
+		u->rounds++;
+	}
+	return NULL;
+}
+
+/* How often another device comes and goes meanwhile: for a minute or so when asked for. */
+static unsigned int
+churn_rounds(void)
+{
+	return getenv("VUC_TEST_LONG") != NULL ? 2000 : 30;
+}
+
+static void
+test_churn(void)
+{
+	struct peer *peer = peer_start(2, NULL);
+	struct vuc_poller *p = start_poller(VUC_IDLE_SLEEP);
+	struct vuc_device *dev = open_device(p, peer, 0);
+	struct user users[NR_THREADS];
+
+	stop_users = false;
+	for (unsigned int i = 0; i < NR_THREADS; i++) {
+		users[i] = (struct user){.poller = p, .dev = dev, .number = i};
+		CU_ASSERT_EQUAL_FATAL(
+			pthread_create(&users[i].thread, NULL, user_thread, &users[i]), 0);
+	}
+	for (unsigned int i = 0; i < churn_rounds(); i++) {
+		struct vuc_device *second = open_device(p, peer, 1);
+		struct vuc_queue *q = open_queue(p, second, 8);
+		uint32_t id = 0;
+
+		CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, REFDEV_REG_ID, &id, 4), 0);
+		CU_ASSERT_EQUAL(id, REFDEV_ID_VALUE);
+		vuc_poller_close_queue(p, q);
+		CU_ASSERT_EQUAL(vuc_poller_close_device(p, second), 0);
+	}
+	stop_users = true;
+	for (unsigned int i = 0; i < NR_THREADS; i++) {
+		pthread_join(users[i].thread, NULL);
+		CU_ASSERT_TRUE(users[i].rounds > 0);
+	}
+	CU_ASSERT_EQUAL(vuc_poller_close_device(p, dev), 0);
+	CU_ASSERT_EQUAL(vuc_poller_destroy(p), 0);
+	peer_stop(peer);
+}
+
+/* Each access wakes a poller that has gone to sleep, or is about to: none is lost. */
+static void
+test_wake_ups(void)
+{
+	struct peer *peer = peer_start(1, NULL);
+	struct vuc_poller_opts opts;
+	struct vuc_poller *p;
+	struct vuc_device *dev;
+	struct vuc_queue *q;
+	uint32_t value;
+
+	vuc_poller_opts_init(&opts);
+	opts.transport = peer_transport();
+	opts.cpu = VUC_POLLER_CPU_NONE;
+	opts.idle = VUC_IDLE_SLEEP;
+	opts.idle_loops = 0;
+	CU_ASSERT_EQUAL_FATAL(vuc_poller_create(&opts, &p, NULL), 0);
+	dev = open_device(p, peer, 0);
+	q = open_queue(p, dev, 4);
+	vuc_queue_set_spin(q, 0);
+	for (unsigned int i = 0; i < 5000; i++)
+		CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, REFDEV_REG_ID, &value, 4), 0);
+	stop(p, dev, q);
+	peer_stop(peer);
+}
+
+static int
+set_up(void)
+{
+	struct vuc_error err = {0};
+	int rc = vuc_eal_init(NULL, &err);
+
+	if (rc != 0)
+		printf("# %s\n", err.text);
+	return rc;
+}
+
+static int
+clean_up(void)
+{
+	vuc_eal_fini();
+	return 0;
+}
+
+static CU_TestInfo tests[] = {
+	{"spin", test_spin},
+	{"yield", test_yield},
+	{"sleep", test_sleep},
+	{"many", test_many},
+	{"bad_accesses", test_bad_accesses},
+	{"bad_opts", test_bad_opts},
+	{"call", test_call},
+	{"wake_ups", test_wake_ups},
+	{"device_dies", test_device_dies},
+	{"hung_device", test_hung_device},
+	{"churn", test_churn},
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(int argc, char **argv)
+{
+	CU_SuiteInfo suites[] = {
+		{argc == 2 ? argv[1] : "", set_up, clean_up, NULL, NULL, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	return peer_main(argc, argv, suites);
+}
