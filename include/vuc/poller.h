@@ -75,7 +75,7 @@ struct vuc_poller_opts {
 void vuc_poller_opts_init(struct vuc_poller_opts *opts);
 
 /**
- * Create a poller and start its thread.
+ * Create a poller and start its thread, which takes no signals but those of faults.
  *
  * @param opts    options; NULL takes the defaults; not used after the call
  * @param poller  set to the new poller on success, to NULL on failure

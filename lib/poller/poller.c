@@ -3,6 +3,7 @@
 /* A poller's life: create, call, destroy. */
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,13 +122,32 @@ run(void *arg)
 	return NULL;
 }
 
+/* The application's signals are for its own threads; what a fault raises stays. */
+static int
+create_quiet(pthread_t *thread, void *(*fn)(void *), void *arg)
+{
+	sigset_t signals, before;
+	int rc;
+
+	sigfillset(&signals);
+	sigdelset(&signals, SIGSEGV);
+	sigdelset(&signals, SIGBUS);
+	sigdelset(&signals, SIGFPE);
+	sigdelset(&signals, SIGILL);
+	sigdelset(&signals, SIGTRAP);
+	pthread_sigmask(SIG_SETMASK, &signals, &before);
+	rc = pthread_create(thread, NULL, fn, arg);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return -rc;
+}
+
 static int
 start_thread(struct vuc_poller *p, const struct vuc_poller_opts *opts, struct vuc_error *err)
 {
 	struct start start = {.poller = p, .opts = opts, .err = err};
 	int rc;
 
-	rc = -pthread_create(&p->thread, NULL, run, &start);
+	rc = create_quiet(&p->thread, run, &start);
 	if (rc != 0)
 		return vuc_error_set(
 			err, rc, "poller %s: pthread_create: %s", p->name, strerror(-rc));
