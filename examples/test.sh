@@ -1,0 +1,79 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Usage: test.sh VUC_REFDEV EXPECTED NR_SOCKETS EXAMPLE [OPTION...]
+# Runs an example against a reference device with so many sockets in a private folder. It has to end
+# well and print a line that contains EXPECTED, and to say in one line when there is no server.
+
+set -u
+refdev=$1
+expected=$2
+nr_sockets=$3
+shift 3
+
+dir=$(mktemp -d "${TMPDIR:-/tmp}/vuc-example-XXXXXX") || exit 1
+export RUNTIME_DIRECTORY="$dir" # DPDK's EAL makes its folder there
+server=
+failed=0
+n=0
+
+clean_up() {
+	[ -z "$server" ] || kill "$server"
+	rm -rf "$dir"
+}
+trap clean_up EXIT
+trap 'exit 1' HUP INT TERM
+
+# check NAME COMMAND...: a line of TAP, and behind a failure what the programs have said
+check() {
+	name=$1
+	shift
+	n=$((n + 1))
+	if "$@"; then
+		echo "ok $n - $name"
+	else
+		failed=1
+		echo "not ok $n - $name"
+		sed 's/^/# /' "$dir"/*.out "$dir"/*.err
+	fi
+}
+
+# status_is STATUS COMMAND...
+status_is() {
+	wanted=$1
+	shift
+	"$@" >"$dir/example.out" 2>"$dir/example.err"
+	[ $? -eq "$wanted" ]
+}
+
+# The server writes a line when it can be connected to; when it dies before, the file just ends.
+start_server() {
+	mkfifo "$dir/ready" || return
+	"$refdev" --ready-fd=3 "$@" 3>"$dir/ready" >"$dir/server.out" 2>"$dir/server.err" &
+	server=$!
+	read -r _ <"$dir/ready"
+}
+
+stop_server() {
+	kill "$server" && wait "$server"
+	status=$?
+	server=
+	[ $status -eq 0 ] && [ ! -s "$dir/server.err" ]
+}
+
+one_line() {
+	[ "$(wc -l <"$1")" -eq 1 ]
+}
+
+for i in $(seq "$nr_sockets"); do
+	set -- "$@" "$dir/socket$i"
+done
+check "usage" status_is 2 "$1"
+check "no server" status_is 1 "$@"
+check "no server: one line says so" one_line "$dir/example.err"
+check "server" start_server $(seq -f "$dir/socket%.0f" "$nr_sockets")
+check "runs" status_is 0 "$@"
+check "says \"$expected\"" grep -qF "$expected" "$dir/example.out"
+check "the server is well" stop_server
+echo "1..$n"
+exit $failed
