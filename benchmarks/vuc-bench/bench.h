@@ -25,6 +25,7 @@ struct bench_ops {
 	const char *name;
 	const char *summary; /* one line for --help */
 	const struct bench_option *options;
+	uint32_t rounds;   /* unless told otherwise; 0: BENCH_DEFAULT_ROUNDS */
 	size_t state_size; /* of the measurement's own struct, which its options go to */
 	void (*init)(void *state);
 	/* Look at the options as a whole; failing is wrong usage. */
@@ -38,5 +39,9 @@ struct bench_ops {
 extern const struct bench_ops bench_mmio;
 extern const struct bench_ops bench_dma;
 extern const struct bench_ops bench_dma_message;
+extern const struct bench_ops bench_hop;
+extern const struct bench_ops bench_idle;
+extern const struct bench_ops bench_scale;
+extern const struct bench_ops bench_all;
 
 #endif /* BENCH_BENCH_H */

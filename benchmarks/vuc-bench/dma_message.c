@@ -160,7 +160,6 @@ describe(struct dma_message *d)
 		PER_SAMPLE);
 	result->unit = "transfer";
 	result->units = "transfers";
-	result->by_rate = true;
 	result->bytes = plan->size;
 	bench_result_add_text(result, "op", plan->write ? "write" : "read");
 	bench_result_add_number(result, "size", plan->size);
@@ -207,6 +206,7 @@ set_up_series(struct dma_message *d, struct vuc_error *err)
 		vuc_poll_group_transport(d->group));
 	series[WAY_FLOOR].transport = "socket";
 	series[WAY_VUC].transport = d->transport_text;
+	series[WAY_VUC].by_rate = true;
 	return 0;
 }
 
@@ -386,7 +386,7 @@ dma_message_run(
 	d->bench = bench;
 	d->result = result;
 	bench->env.cpus = bench->options.cpus;
-	ret = bench_cpus_settle(&bench->env.cpus, 2, err);
+	ret = bench_cpus_settle(&bench->env.cpus, 2, "the server needs one of its own", err);
 	if (ret == 0)
 		ret = bench_cpu_pin(bench->env.cpus.cpu[0], err);
 	if (ret != 0)

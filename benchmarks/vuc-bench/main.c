@@ -19,6 +19,10 @@ static const struct bench_ops *const measurements[] = {
 	&bench_mmio,
 	&bench_dma,
 	&bench_dma_message,
+	&bench_hop,
+	&bench_scale,
+	&bench_idle,
+	&bench_all,
 };
 
 #define NR_MEASUREMENTS (sizeof(measurements) / sizeof(measurements[0]))
@@ -61,10 +65,10 @@ print_help(void)
 }
 
 static int
-print_measurement_help(const struct bench_ops *ops)
+print_measurement_help(const struct bench_ops *ops, const struct bench_options *options)
 {
 	printf("Usage: vuc-bench %s [OPTION]...\n\n%s.\n\n", ops->name, ops->summary);
-	bench_options_help(ops->options);
+	bench_options_help(options, ops->options);
 	return end_printing();
 }
 
@@ -121,11 +125,11 @@ run(const struct bench_ops *ops, void *state, int argc, char **argv)
 	struct bench bench = {0};
 	int ret;
 
-	bench_options_init(&bench.options);
+	bench_options_init(&bench.options, ops->rounds);
 	ops->init(state);
 	ret = bench_options_parse(&bench.options, ops->options, state, argc, argv, &err);
 	if (ret == 0 && bench.options.help)
-		return print_measurement_help(ops);
+		return print_measurement_help(ops, &bench.options);
 	if (ret == 0)
 		ret = ops->check(&bench, state, &err);
 	if (ret != 0)

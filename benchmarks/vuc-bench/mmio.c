@@ -9,9 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "eal.h"
 #include "error.h"
 #include "floor.h"
 #include "handshake.h"
+#include "queue_way.h"
 #include "refdev_regs.h"
 #include "rounds.h"
 #include "subject.h"
@@ -44,12 +46,14 @@ struct mmio {
 
 	char transport_text[16]; /* for the reports */
 	int shared_fd;
+	bool eal; /* is initialised */
 	union {
 		struct bench_way way;
 		struct bench_floor_socket socket;
 		struct bench_floor_call call;
 	} floor;
-	struct bench_subject subject;
+	struct bench_subject subject; /* one of both */
+	struct bench_poller_subject poller;
 };
 
 static int
@@ -68,13 +72,7 @@ parse_burst(void *state, const char *text, struct vuc_error *err)
 static int
 parse_op(void *state, const char *text, struct vuc_error *err)
 {
-	static const char *const words[] = {"read", "write", "posted", NULL};
-	unsigned int i = 0;
-	int ret = bench_parse_word("op", text, words, &i, err);
-
-	if (ret == 0)
-		((struct mmio *)state)->access.op = (enum bench_access_op)i;
-	return ret;
+	return bench_access_parse_op(&((struct mmio *)state)->access, text, err);
 }
 
 static int
@@ -105,13 +103,7 @@ parse_offset(void *state, const char *text, struct vuc_error *err)
 static int
 parse_size(void *state, const char *text, struct vuc_error *err)
 {
-	static const char *const words[] = {"1", "2", "4", "8", NULL};
-	unsigned int i = 0;
-	int ret = bench_parse_word("size", text, words, &i, err);
-
-	if (ret == 0)
-		((struct mmio *)state)->access.size = 1u << i;
-	return ret;
+	return bench_access_parse_size(&((struct mmio *)state)->access, text, err);
 }
 
 static int
@@ -126,11 +118,34 @@ parse_floor(void *state, const char *text, struct vuc_error *err)
 	return ret;
 }
 
+static const char *const paths[] = {"inline", "poller", NULL};
+
+static int
+parse_path(void *state, const char *text, struct vuc_error *err)
+{
+	unsigned int i = 0;
+	int ret = bench_parse_word("path", text, paths, &i, err);
+
+	if (ret == 0)
+		((struct mmio *)state)->target.poller = i == 1;
+	return ret;
+}
+
+static bool
+has_poller(const struct mmio *m)
+{
+	return m->target.poller;
+}
+
 static const struct bench_option mmio_options[] = {
 	{"socket", "PATH", "a server that listens there (a vuc-refdev is started)",
 		bench_target_parse_socket},
 	{"transport", "NAME", "uring, posix or loopback (what vuc chooses)",
 		bench_target_parse_transport},
+	{"path", "NAME",
+		"inline: vuc polls in this thread; poller: by a queue, on a CPU of its own "
+		"(inline)",
+		parse_path},
 	{"op", "NAME", "read, write or posted (read); writes write zero", parse_op},
 	{"burst", "N", "posted writes that are handed over together (32)", parse_burst},
 	{"ops", "N", "accesses of each series in a round (2000)", parse_ops},
@@ -207,7 +222,11 @@ mmio_check(const struct bench *bench, void *state, struct vuc_error *err)
 		if (m->floor_kind != FLOOR_DEFAULT)
 			return bench_fail(err, -EINVAL, "--transport loopback takes no --floor");
 	} else if (m->floor_kind == FLOOR_DEFAULT) {
-		m->floor_kind = m->target.socket != NULL ? FLOOR_SHARED : FLOOR_OWN;
+		m->floor_kind =
+			m->target.socket != NULL && !has_poller(m) ? FLOOR_SHARED : FLOOR_OWN;
+	} else if (m->floor_kind == FLOOR_SHARED && has_poller(m)) {
+		/* The poller would read the floor's replies. */
+		return bench_fail(err, -EINVAL, "--floor shared is for --path inline");
 	}
 	ret = settle_amounts(m, bench->options.rounds, err);
 	return ret != 0 ? ret : choose_register(m, err);
@@ -251,6 +270,23 @@ describe_burst(const struct mmio *m, struct bench_result *result)
 }
 
 static void
+describe_path(const struct mmio *m, const struct bench *bench, struct bench_result *result)
+{
+	size_t len = strlen(result->headline);
+
+	bench_result_add_text(result, "path", paths[has_poller(m)]);
+	if (!has_poller(m))
+		return;
+	snprintf(result->headline + len, sizeof(result->headline) - len,
+		"; through a queue and a poller on CPU %u",
+		bench_target_poller_cpu(&m->target, bench));
+	if (m->target.kind == BENCH_SERVER_LOOPBACK)
+		snprintf(result->note, sizeof(result->note),
+			"the figure is of the loopback device: with two CPUs no server can spin "
+			"beside the poller and this thread");
+}
+
+static void
 describe(struct mmio *m, const struct bench *bench, struct bench_result *result)
 {
 	const struct bench_access *a = &m->access;
@@ -262,9 +298,9 @@ describe(struct mmio *m, const struct bench *bench, struct bench_result *result)
 		a->region, a->offset, bench->options.rounds, m->ops);
 	result->unit = "access";
 	result->units = "accesses";
-	result->by_rate = a->op == BENCH_POSTED;
 	bench_target_describe(&m->target, bench, result);
 	describe_floor(m, result);
+	describe_path(m, bench, result);
 	bench_result_add_text(result, "op", bench_access_op_name(a->op));
 	bench_result_add_number(result, "region", a->region);
 	bench_result_add_number(result, "offset", a->offset);
@@ -276,18 +312,48 @@ describe(struct mmio *m, const struct bench *bench, struct bench_result *result)
 	bench_result_add_text(result, "floor", floor_word(m));
 }
 
+static int
+set_up_poller(struct mmio *m, const struct bench *bench, struct vuc_error *err)
+{
+	int ret = bench_eal_init(err);
+
+	if (ret != 0)
+		return ret;
+	m->eal = true;
+	bench_poller_subject_init(&m->poller, &bench->clock, &m->access, m->target.transport,
+		bench_target_poller_cpu(&m->target, bench));
+	return 0;
+}
+
+/* Whose connection is the floor's, too, when it is shared. */
+static struct vuc_device_opts *
+device_opts(struct mmio *m)
+{
+	return has_poller(m) ? &m->poller.device_opts : &m->subject.opts;
+}
+
+static struct bench_way *
+vuc_way(struct mmio *m)
+{
+	return has_poller(m) ? &m->poller.queue.way : &m->subject.way;
+}
+
 /* Once there is a connection to share, or none is needed, both ways are told where to go. */
 static int
 set_up_ways(struct mmio *m, const struct bench *bench, struct vuc_error *err)
 {
 	bool shared = m->floor_kind == FLOOR_SHARED;
-	int ret = bench_subject_init(
-		&m->subject, &bench->clock, &m->access, m->target.transport, err);
+	int ret;
 
+	if (has_poller(m))
+		ret = set_up_poller(m, bench, err);
+	else
+		ret = bench_subject_init(
+			&m->subject, &bench->clock, &m->access, m->target.transport, err);
 	if (ret != 0)
 		return ret;
 	if (m->target.kind == BENCH_SERVER_LOOPBACK) {
-		m->subject.opts.loopback = &m->target.server.loopback;
+		device_opts(m)->loopback = &m->target.server.loopback;
 		bench_floor_call_init(
 			&m->floor.call, &bench->clock, &m->access, &m->target.server.loopback);
 		return 0;
@@ -297,9 +363,9 @@ set_up_ways(struct mmio *m, const struct bench *bench, struct vuc_error *err)
 		if (ret < 0)
 			return ret;
 		m->shared_fd = ret;
-		m->subject.opts.fd = m->shared_fd;
+		device_opts(m)->fd = m->shared_fd;
 	} else {
-		m->subject.opts.path = m->target.server.path;
+		device_opts(m)->path = m->target.server.path;
 	}
 	bench_floor_socket_init(&m->floor.socket, &bench->clock, &m->access,
 		shared ? NULL : m->target.server.path, m->shared_fd);
@@ -326,9 +392,11 @@ set_up_series(struct mmio *m, const struct bench *bench, struct bench_result *re
 		return bench_fail(err, ret, "no memory for %" PRIu32 " times %" PRIu32 " samples",
 			shape.rounds, m->samples);
 	result->series[0].transport = m->target.kind == BENCH_SERVER_LOOPBACK ? "call" : "socket";
-	snprintf(m->transport_text, sizeof(m->transport_text), "%s",
-		vuc_poll_group_transport(m->subject.group));
-	result->series[1].transport = m->transport_text;
+	if (!has_poller(m))
+		snprintf(m->transport_text, sizeof(m->transport_text), "%s",
+			vuc_poll_group_transport(m->subject.group));
+	result->series[1].transport = has_poller(m) ? m->poller.transport : m->transport_text;
+	result->series[1].by_rate = m->access.op == BENCH_POSTED;
 	return 0;
 }
 
@@ -337,7 +405,7 @@ static int
 run_rounds(struct mmio *m, const struct bench *bench, struct bench_result *result,
 	struct vuc_error *err)
 {
-	struct bench_way *subject = &m->subject.way;
+	struct bench_way *subject = vuc_way(m);
 	const struct bench_rounds rounds = {
 		.clock = &bench->clock,
 		.ways = {&m->floor.way, subject},
@@ -375,6 +443,8 @@ measure(struct mmio *m, const struct bench *bench, struct bench_result *result,
 	if (ret == 0)
 		ret = run_rounds(m, bench, result, err);
 	bench_subject_fini(&m->subject);
+	if (m->eal)
+		bench_eal_fini();
 	if (m->shared_fd >= 0)
 		close(m->shared_fd);
 	if (ret == 0 && bench_result_finish(result) != 0)

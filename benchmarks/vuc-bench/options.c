@@ -3,15 +3,15 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "error.h"
 
-#define DEFAULT_ROUNDS 100
-#define MAX_ROUNDS     1000
-#define MAX_LABEL      80
+#define MAX_ROUNDS 1000
+#define MAX_LABEL  80
 
 int
 bench_parse_number(const char *option, const char *text, uint64_t min, uint64_t max,
@@ -132,8 +132,9 @@ parse_help(void *options, const char *text, struct vuc_error *err)
 }
 
 static const struct bench_option common[] = {
-	{"rounds", "N", "rounds (100)", parse_rounds},
-	{"cpus", "A,B", "CPU to measure on, and the server's (the first two allowed)", parse_cpus},
+	{"rounds", "N", "rounds", parse_rounds},
+	{"cpus", "A,B", "CPU to measure on, and the other end's (the first ones allowed)",
+		parse_cpus},
 	{"json", "FILE", "write the result as JSON; - is stdout, the table goes to stderr then",
 		parse_json},
 	{"plot", "FILE", "draw the percentiles with gnuplot; FILE ends in .svg or .png",
@@ -144,9 +145,11 @@ static const struct bench_option common[] = {
 };
 
 void
-bench_options_init(struct bench_options *options)
+bench_options_init(struct bench_options *options, uint32_t rounds)
 {
-	*options = (struct bench_options){.rounds = DEFAULT_ROUNDS};
+	*options = (struct bench_options){
+		.rounds = rounds != 0 ? rounds : BENCH_DEFAULT_ROUNDS,
+	};
 }
 
 static size_t
@@ -229,20 +232,23 @@ bench_options_parse(struct bench_options *options, const struct bench_option *ow
 }
 
 static void
-help_table(const struct bench_option *table)
+help_table(const struct bench_option *table, uint32_t rounds)
 {
 	for (; table->name != NULL; table++) {
 		char left[40];
 
 		snprintf(left, sizeof(left), "--%s %s", table->name,
 			table->value != NULL ? table->value : "");
-		printf("  %-22s %s\n", left, table->help);
+		printf("  %-22s %s", left, table->help);
+		if (table->parse == parse_rounds)
+			printf(" (%" PRIu32 ")", rounds);
+		putchar('\n');
 	}
 }
 
 void
-bench_options_help(const struct bench_option *own)
+bench_options_help(const struct bench_options *options, const struct bench_option *own)
 {
-	help_table(own);
-	help_table(common);
+	help_table(own, options->rounds);
+	help_table(common, options->rounds);
 }

@@ -30,7 +30,10 @@ struct bench_options {
 	bool help;
 };
 
-void bench_options_init(struct bench_options *options);
+#define BENCH_DEFAULT_ROUNDS 100
+
+/* rounds: the default of the measurement; 0: the usual one. */
+void bench_options_init(struct bench_options *options, uint32_t rounds);
 
 /*
  * Parse the arguments behind the measurement's name.
@@ -42,8 +45,8 @@ void bench_options_init(struct bench_options *options);
 int bench_options_parse(struct bench_options *options, const struct bench_option *own,
 	void *own_options, int argc, char **argv, struct vuc_error *err);
 
-/* Print all options, for --help. */
-void bench_options_help(const struct bench_option *own);
+/* Print all options and the defaults in them, for --help. */
+void bench_options_help(const struct bench_options *options, const struct bench_option *own);
 
 /* Parse decimal or 0x… into min … max. Returns 0 or -EINVAL with a line that names the option. */
 int bench_parse_number(const char *option, const char *text, uint64_t min, uint64_t max,

@@ -40,7 +40,10 @@ write_text(const struct bench_output *output, const struct bench_env *env,
 {
 	FILE *out = output->term.out;
 
-	bench_report_text(&output->term, env, result);
+	if (result->nr_parts > 0)
+		bench_report_summary(&output->term, env, result);
+	else
+		bench_report_text(&output->term, env, result);
 	errno = 0;
 	if (fflush(out) != 0 || ferror(out))
 		return bench_fail(err, errno != 0 ? -errno : -EIO, "writing the table: %s",

@@ -19,7 +19,9 @@
 
 #define START_TIMEOUT_MS 5000
 #define STOP_TIMEOUT_MS  5000
-#define NR_ARGS          8
+#define MAX_ARGS         (8 + BENCH_REFDEV_MAX_SOCKETS)
+#define LONGEST          "/refdev.sock.255"
+#define PATH_ARG         "--socket-path="
 
 static int
 make_folder(struct bench_refdev_proc *proc, struct vuc_error *err)
@@ -30,7 +32,7 @@ make_folder(struct bench_refdev_proc *proc, struct vuc_error *err)
 	if (tmp == NULL || tmp[0] == '\0')
 		tmp = "/tmp";
 	n = snprintf(proc->dir, sizeof(proc->dir), "%s/vuc-bench-XXXXXX", tmp);
-	if (n < 0 || (size_t)n >= sizeof(proc->dir) - sizeof("/refdev.sock") + 1) {
+	if (n < 0 || (size_t)n >= sizeof(proc->dir) - sizeof(LONGEST) + 1) {
 		proc->dir[0] = '\0';
 		return bench_fail(err, -ENAMETOOLONG,
 			"no room for a socket's path in the temporary folder: %s", tmp);
@@ -42,8 +44,22 @@ make_folder(struct bench_refdev_proc *proc, struct vuc_error *err)
 		return ret;
 	}
 	snprintf(proc->socket, sizeof(proc->socket), "%.*s/refdev.sock",
-		(int)(sizeof(proc->socket) - sizeof("/refdev.sock")), proc->dir);
+		(int)(sizeof(proc->socket) - sizeof(LONGEST)), proc->dir);
 	return 0;
+}
+
+const char *
+bench_refdev_socket(
+	const struct bench_refdev_proc *proc, unsigned int i, char path[BENCH_REFDEV_PATH_MAX])
+{
+	const int room = (int)(BENCH_REFDEV_PATH_MAX - sizeof(".255"));
+
+	if (i == 0)
+		snprintf(path, BENCH_REFDEV_PATH_MAX, "%s", proc->socket);
+	else
+		snprintf(path, BENCH_REFDEV_PATH_MAX, "%.*s.%hhu", room, proc->socket,
+			(unsigned char)i);
+	return path;
 }
 
 /* In the child; uses nothing but system calls. */
@@ -62,23 +78,44 @@ become(const char *program, char *const args[], int ready_fd, pid_t parent)
 	_exit(127);
 }
 
-static pid_t
-spawn(const char *program, const char *socket, unsigned int cpu, int ready_fd)
+typedef char path_arg[sizeof(PATH_ARG) + BENCH_REFDEV_PATH_MAX];
+
+/* Fill args, of which there are as many as sockets and then NULL, from paths. */
+static void
+fill_paths(const struct bench_refdev_proc *proc, path_arg *paths, char **args)
 {
-	char path_arg[sizeof("--socket-path=") + sizeof(((struct sockaddr_un *)0)->sun_path)];
+	for (unsigned int i = 0; i < proc->sockets; i++) {
+		char path[BENCH_REFDEV_PATH_MAX];
+
+		snprintf(paths[i], sizeof(paths[i]), PATH_ARG "%s",
+			bench_refdev_socket(proc, i, path));
+		args[i] = paths[i];
+	}
+}
+
+static pid_t
+spawn(const struct bench_refdev_proc *proc, const char *program,
+	const struct bench_refdev_opts *opts, int ready_fd)
+{
+	path_arg *paths = calloc(proc->sockets, sizeof(*paths));
 	char cpu_arg[32], ready_arg[32];
-	char name[] = "vuc-refdev", mode[] = "--mode=poll";
-	char *args[NR_ARGS] = {name, path_arg, mode, cpu_arg, ready_arg};
+	char name[] = "vuc-refdev", poll_arg[] = "--mode=poll", block_arg[] = "--mode=block";
+	char *args[MAX_ARGS] = {name, opts->block ? block_arg : poll_arg, cpu_arg, ready_arg};
 	pid_t parent = getpid();
 	pid_t pid;
 
-	snprintf(path_arg, sizeof(path_arg), "--socket-path=%s", socket);
-	snprintf(cpu_arg, sizeof(cpu_arg), "--cpu=%u", cpu);
+	if (paths == NULL)
+		return -ENOMEM;
+	fill_paths(proc, paths, &args[4]);
+	snprintf(cpu_arg, sizeof(cpu_arg), "--cpu=%u", opts->cpu);
 	snprintf(ready_arg, sizeof(ready_arg), "--ready-fd=%d", ready_fd);
 	pid = fork();
 	if (pid == 0)
 		become(program, args, ready_fd, parent);
-	return pid < 0 ? -errno : pid;
+	if (pid < 0)
+		pid = -errno;
+	free(paths);
+	return pid;
 }
 
 /* Takes the child's exit, which has happened or is about to. */
@@ -116,15 +153,15 @@ wait_until_ready(
 }
 
 static int
-start_program(struct bench_refdev_proc *proc, const char *program, unsigned int cpu,
-	struct vuc_error *err)
+start_program(struct bench_refdev_proc *proc, const char *program,
+	const struct bench_refdev_opts *opts, struct vuc_error *err)
 {
 	int ready[2];
 	int ret;
 
 	if (pipe2(ready, O_CLOEXEC) != 0)
 		return bench_fail(err, -errno, "pipe: %s", strerror(errno));
-	ret = spawn(program, proc->socket, cpu, ready[1]);
+	ret = spawn(proc, program, opts, ready[1]);
 	close(ready[1]);
 	if (ret > 0) {
 		proc->pid = ret;
@@ -137,19 +174,20 @@ start_program(struct bench_refdev_proc *proc, const char *program, unsigned int 
 }
 
 int
-bench_refdev_start(struct bench_refdev_proc *proc, unsigned int cpu, struct vuc_error *err)
+bench_refdev_start(
+	struct bench_refdev_proc *proc, const struct bench_refdev_opts *opts, struct vuc_error *err)
 {
 	char *program;
 	int ret;
 
-	*proc = (struct bench_refdev_proc){0};
+	*proc = (struct bench_refdev_proc){.sockets = opts->sockets};
 	ret = bench_find_program(
 		"vuc-refdev", "VUC_REFDEV", "../../app/vuc-refdev/vuc-refdev", &program, err);
 	if (ret != 0)
 		return ret;
 	ret = make_folder(proc, err);
 	if (ret == 0)
-		ret = start_program(proc, program, cpu, err);
+		ret = start_program(proc, program, opts, err);
 	if (ret != 0)
 		bench_refdev_stop(proc);
 	free(program);
@@ -176,6 +214,8 @@ wait_for_end(pid_t pid, int timeout_ms)
 void
 bench_refdev_stop(struct bench_refdev_proc *proc)
 {
+	char path[BENCH_REFDEV_PATH_MAX];
+
 	if (proc->pid > 0) {
 		kill(proc->pid, SIGTERM);
 		if (!wait_for_end(proc->pid, STOP_TIMEOUT_MS))
@@ -185,7 +225,8 @@ bench_refdev_stop(struct bench_refdev_proc *proc)
 		proc->pid = 0;
 	}
 	if (proc->dir[0] != '\0') {
-		unlink(proc->socket);
+		for (unsigned int i = 0; i < proc->sockets; i++)
+			unlink(bench_refdev_socket(proc, i, path));
 		rmdir(proc->dir);
 		proc->dir[0] = '\0';
 	}

@@ -133,6 +133,8 @@ options_object(struct writer *w, const struct bench_result *result)
 	}
 	if (result->label != NULL)
 		put_text(w, object, "label", result->label);
+	if (result->note[0] != '\0')
+		put_text(w, object, "note", result->note);
 	return object;
 }
 
@@ -184,6 +186,8 @@ put_rates(struct writer *w, struct json_object *object, const struct bench_resul
 		put_ratio(w, object, "gigabytes_per_second", sum->per_second * result->bytes / 1e9);
 	put_ratio(w, object, "ratio_p50", ratios->p50.median);
 	put_ratio(w, object, "ratio_rate", ratios->rate.median);
+	if (series->idle_ns > 0)
+		put(w, object, "cpu_share", new_double(sum->cpu_share, "%.6f"));
 	if (sum->end_to_end_per_second <= 0)
 		return;
 	put(w, object, "end_to_end_per_second", new_double(sum->end_to_end_per_second, "%.0f"));
@@ -217,7 +221,21 @@ series_object(struct writer *w, const struct bench_env *env, const struct bench_
 	return object;
 }
 
-/* What the run is about: vuc against the floor, in an object of its own where it has topics. */
+/* An object in an object, made when it is not there yet. */
+static struct json_object *
+member(struct writer *w, struct json_object *object, const char *key)
+{
+	struct json_object *inner = NULL;
+
+	if (object == NULL || json_object_object_get_ex(object, key, &inner))
+		return inner;
+	inner = json_object_new_object();
+	put(w, object, key, inner);
+	return w->failed ? NULL : inner;
+}
+
+/* What the run is about: vuc against the floor. In an object by topic where there are some, and in
+ * one by name where a floor has several next to it. */
 static void
 put_verdict(struct writer *w, struct json_object *root, const struct bench_result *result,
 	unsigned int i)
@@ -226,10 +244,10 @@ put_verdict(struct writer *w, struct json_object *root, const struct bench_resul
 	const struct bench_ratios *ratios = &result->ratios[i];
 	struct json_object *object = root;
 
-	if (series->topic != NULL) {
-		object = json_object_new_object();
-		put(w, root, series->topic, object);
-	}
+	if (series->topic != NULL)
+		object = member(w, object, series->topic);
+	if (result->per_group > 2)
+		object = member(w, object, series->name);
 	put_ratios(w, object, "ratio_p50", &ratios->p50);
 	put_ratios(w, object, "ratio_rate", &ratios->rate);
 	if (series->summary.end_to_end_per_second > 0)
@@ -248,8 +266,58 @@ result_object(struct writer *w, const struct bench_env *env, const struct bench_
 	for (unsigned int i = 0; i < result->nr_series; i++)
 		append(w, series, series_object(w, env, result, i));
 	put(w, root, "series", series);
-	for (unsigned int i = 1; i < result->nr_series; i += 2)
-		put_verdict(w, root, result, i);
+	for (unsigned int i = 0; i < result->nr_series; i++) {
+		if (i != bench_result_floor(result, i))
+			put_verdict(w, root, result, i);
+	}
+	return root;
+}
+
+static struct json_object *
+part_object(struct writer *w, const struct bench_env *env, const struct bench_part *part)
+{
+	struct json_object *object;
+
+	if (part->skipped[0] == '\0')
+		return result_object(w, env, &part->result);
+	object = json_object_new_object();
+	put_text(w, object, "measurement", part->measurement);
+	put_text(w, object, "skipped", part->skipped);
+	return object;
+}
+
+static struct json_object *
+verdict_object(struct writer *w, const struct bench_verdict *verdict)
+{
+	struct json_object *object = json_object_new_object();
+
+	put_text(w, object, "figure", verdict->figure);
+	put_text(w, object, "floor", verdict->floor);
+	put_text(w, object, "goal", verdict->goal);
+	if (!verdict->known)
+		return object;
+	put(w, object, "value", new_double(verdict->value, "%.6f"));
+	put_text(w, object, "measured", verdict->measured);
+	put(w, object, "met", json_object_new_boolean(verdict->met));
+	return object;
+}
+
+static struct json_object *
+summary_object(struct writer *w, const struct bench_env *env, const struct bench_result *result)
+{
+	struct json_object *root = json_object_new_object();
+	struct json_object *parts = json_object_new_array();
+	struct json_object *verdicts = json_object_new_array();
+
+	put_text(w, root, "measurement", result->measurement);
+	put(w, root, "environment", environment_object(w, env));
+	put(w, root, "options", options_object(w, result));
+	for (unsigned int i = 0; i < result->nr_verdicts; i++)
+		append(w, verdicts, verdict_object(w, &result->verdicts[i]));
+	put(w, root, "summary", verdicts);
+	for (unsigned int i = 0; i < result->nr_parts; i++)
+		append(w, parts, part_object(w, env, &result->parts[i]));
+	put(w, root, "results", parts);
 	return root;
 }
 
@@ -273,7 +341,8 @@ int
 bench_report_json(int fd, const struct bench_env *env, const struct bench_result *result)
 {
 	struct writer w = {false};
-	struct json_object *root = result_object(&w, env, result);
+	struct json_object *root = result->nr_parts > 0 ? summary_object(&w, env, result)
+							: result_object(&w, env, result);
 	const char *text = NULL;
 	size_t len;
 	int ret;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #define NAME_WIDTH  14
+#define MAX_DRAWN   4  /* distributions under each other */
 #define TIMES_WIDTH 54 /* of all columns below, with a blank before each */
 
 static void
@@ -13,16 +14,11 @@ print_line(const struct bench_term *term, const char *name, const char *text)
 		text);
 }
 
-static void
-print_environment(const struct bench_term *term, const struct bench_env *env,
-	const struct bench_result *result)
+void
+bench_report_machine(const struct bench_term *term, const struct bench_env *env)
 {
 	char buf[400];
 
-	fprintf(term->out, "%s%s%s: %s\n", bench_term_bold(term), result->measurement,
-		bench_term_plain(term), result->headline);
-	if (result->label != NULL)
-		print_line(term, "label", result->label);
 	snprintf(buf, sizeof(buf), "%s, measuring on CPU %u", env->cpu, env->cpus.cpu[0]);
 	print_line(term, "cpu", buf);
 	snprintf(buf, sizeof(buf), "%s, cpu_dma_latency %s", env->kernel, env->dma_latency);
@@ -30,10 +26,26 @@ print_environment(const struct bench_term *term, const struct bench_env *env,
 	bench_env_versions(env, buf, sizeof(buf));
 	print_line(term, "versions", buf);
 	print_line(term, "clock", env->clock);
+}
+
+static void
+print_headline(const struct bench_term *term, const struct bench_result *result)
+{
+	fprintf(term->out, "%s%s%s: %s\n", bench_term_bold(term), result->measurement,
+		bench_term_plain(term), result->headline);
+	if (result->label != NULL)
+		print_line(term, "label", result->label);
+}
+
+static void
+print_circumstances(const struct bench_term *term, const struct bench_result *result)
+{
 	print_line(term, "server", result->server);
 	print_line(term, "floor", result->floor);
 	if (result->timed[0] != '\0')
 		print_line(term, "timed", result->timed);
+	if (result->note[0] != '\0')
+		print_line(term, "note", result->note);
 }
 
 /* Wide enough for what a busy machine shows in the tail. */
@@ -73,7 +85,7 @@ print_row(const struct bench_term *term, const struct bench_result *result, unsi
 	char name[NAME_WIDTH + 1];
 	char number[BENCH_NUMBER_MAX];
 
-	if (series->topic != NULL && i == bench_result_floor(i))
+	if (series->topic != NULL && i == bench_result_floor(result, i))
 		fprintf(term->out, "%s%s%s\n", bench_term_bold(term), series->topic,
 			bench_term_plain(term));
 	snprintf(name, sizeof(name), "%s (%s)", series->name, series->transport);
@@ -99,7 +111,7 @@ static void
 print_end_to_end(const struct bench_term *term, const struct bench_result *result, unsigned int i)
 {
 	const struct bench_summary *sum = &result->series[i].summary;
-	const struct bench_summary *floor = &result->series[bench_result_floor(i)].summary;
+	const struct bench_summary *floor = &result->series[bench_result_floor(result, i)].summary;
 	char ours[BENCH_NUMBER_MAX], theirs[BENCH_NUMBER_MAX];
 
 	fprintf(term->out, "until the server has caught up: %s/s to %s/s, ",
@@ -118,35 +130,64 @@ static void
 print_verdict(const struct bench_term *term, const struct bench_result *result, unsigned int i)
 {
 	const struct bench_series *series = &result->series[i];
+	const char *subject = series->subject != NULL ? series->subject : series->name;
 	char between[64];
 
 	if (series->topic != NULL)
 		fprintf(term->out, "%s: ", series->topic);
-	if (!result->by_rate) {
-		fprintf(term->out, "%s takes ", series->name);
+	if (!series->by_rate) {
+		fprintf(term->out, "%s takes ", subject);
 		print_ratio(term, &result->ratios[i].p50, "the floor at p50");
 		return;
 	}
 	snprintf(between, sizeof(between), "as many %s/s as the floor", result->units);
-	fprintf(term->out, "%s makes ", series->name);
+	fprintf(term->out, "%s makes ", subject);
 	print_ratio(term, &result->ratios[i].rate, between);
 	if (result->bytes > 0)
 		fprintf(term->out, "%s moves %.2f GB/s, the floor %.2f GB/s\n", series->name,
 			gigabytes_per_second(result, i),
-			gigabytes_per_second(result, bench_result_floor(i)));
+			gigabytes_per_second(result, bench_result_floor(result, i)));
 	if (series->summary.end_to_end_per_second > 0)
 		print_end_to_end(term, result, i);
+}
+
+static void
+print_idle(const struct bench_term *term, const struct bench_series *series)
+{
+	fprintf(term->out, "%s: an idle poller takes %s%.3f%s %% of a CPU\n", series->name,
+		bench_term_bold(term), 100 * series->summary.cpu_share, bench_term_plain(term));
+}
+
+static void
+print_figures(const struct bench_term *term, const struct bench_result *result)
+{
+	print_head(term, result);
+	for (unsigned int i = 0; i < result->nr_series; i++)
+		print_row(term, result, i);
+	for (unsigned int i = 0; i < result->nr_series; i++) {
+		if (i != bench_result_floor(result, i))
+			print_verdict(term, result, i);
+		if (result->series[i].idle_ns > 0)
+			print_idle(term, &result->series[i]);
+	}
+}
+
+void
+bench_report_part(const struct bench_term *term, const struct bench_result *result)
+{
+	print_headline(term, result);
+	print_circumstances(term, result);
+	print_figures(term, result);
 }
 
 void
 bench_report_text(const struct bench_term *term, const struct bench_env *env,
 	const struct bench_result *result)
 {
-	print_environment(term, env, result);
-	print_head(term, result);
-	for (unsigned int i = 0; i < result->nr_series; i++)
-		print_row(term, result, i);
-	for (unsigned int i = 1; i < result->nr_series; i += 2)
-		print_verdict(term, result, i);
-	bench_report_distribution(term, result);
+	print_headline(term, result);
+	bench_report_machine(term, env);
+	print_circumstances(term, result);
+	print_figures(term, result);
+	if (result->nr_series <= MAX_DRAWN)
+		bench_report_distribution(term, result);
 }

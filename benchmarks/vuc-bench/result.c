@@ -2,6 +2,7 @@
 #include "report.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 static struct bench_fact *
 new_fact(struct bench_result *result)
@@ -29,7 +30,7 @@ bench_result_finish(struct bench_result *result)
 		int ret;
 
 		bench_series_finish(&result->series[i]);
-		ret = bench_series_compare(&result->series[bench_result_floor(i)],
+		ret = bench_series_compare(&result->series[bench_result_floor(result, i)],
 			&result->series[i], &result->ratios[i]);
 		if (ret != 0)
 			return ret;
@@ -43,4 +44,11 @@ bench_result_fini(struct bench_result *result)
 	for (unsigned int i = 0; i < result->nr_series; i++)
 		bench_series_fini(&result->series[i]);
 	result->nr_series = 0;
+	for (unsigned int i = 0; i < result->nr_parts; i++) {
+		bench_result_fini(&result->parts[i].result);
+		free(result->parts[i].state);
+	}
+	free(result->parts);
+	result->parts = NULL;
+	result->nr_parts = 0;
 }

@@ -82,6 +82,7 @@ bench_series_finish(struct bench_series *series)
 	sum->mean = ns * bench_mean(values, nr);
 	sum->per_second = divide(1e9, sum->mean);
 	sum->end_to_end_per_second = divide(1e9 * (double)nr, ns * (double)series->end_to_end);
+	sum->cpu_share = divide((double)series->idle_cpu_ns, (double)series->idle_ns);
 	sum->syscalls = (double)series->syscalls / ((double)nr * series->per_sample);
 }
 

@@ -4,6 +4,7 @@
 
 /* What one way of doing a thing took, over all rounds. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "histogram.h"
@@ -21,6 +22,7 @@ struct bench_summary {
 	double per_second;            /* one after the other: what the mean comes to */
 	double end_to_end_per_second; /* the same until the server has caught up; 0: not measured */
 	double syscalls;              /* per access */
+	double cpu_share;             /* of a CPU, that its thread took while idle */
 };
 
 /* What a round came to, in nanoseconds of an access. */
@@ -34,6 +36,8 @@ struct bench_series {
 	const char *topic; /* what is done, where a result has more than one; else NULL */
 	const char *name;
 	const char *transport;
+	const char *subject; /* of the sentence that says how it compares; NULL: its name */
+	bool by_rate;        /* what counts is how many in a second, else how long one takes */
 	struct bench_samples samples; /* in ticks; by round, and sorted within, until finished */
 	double ns_per_tick;           /* of one access */
 	unsigned int per_sample;      /* accesses that a sample is the time of */
@@ -44,6 +48,8 @@ struct bench_series {
 	unsigned int rounds;
 	unsigned int max_rounds;
 	uint64_t syscalls;
+	uint64_t idle_ns;             /* that its thread was idle for on purpose; 0: it was not */
+	uint64_t idle_cpu_ns;         /* that it took meanwhile */
 	struct bench_summary summary; /* once finished */
 };
 

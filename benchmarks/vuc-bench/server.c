@@ -8,9 +8,9 @@
 #include "refdev.h"
 
 static int
-start_own(struct bench_server *server, unsigned int cpu, struct vuc_error *err)
+start_own(struct bench_server *server, const struct bench_refdev_opts *opts, struct vuc_error *err)
 {
-	int ret = bench_refdev_start(&server->proc, cpu, err);
+	int ret = bench_refdev_start(&server->proc, opts, err);
 
 	if (ret == 0)
 		server->path = server->proc.socket;
@@ -32,12 +32,12 @@ start_loopback(struct bench_server *server, struct vuc_error *err)
 
 int
 bench_server_start(struct bench_server *server, enum bench_server_kind kind, const char *path,
-	unsigned int cpu, struct vuc_error *err)
+	const struct bench_refdev_opts *own, struct vuc_error *err)
 {
 	*server = (struct bench_server){.kind = kind};
 	switch (kind) {
 	case BENCH_SERVER_OWN:
-		return start_own(server, cpu, err);
+		return start_own(server, own, err);
 	case BENCH_SERVER_FOREIGN:
 		server->path = path;
 		return 0;

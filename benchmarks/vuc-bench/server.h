@@ -26,11 +26,11 @@ struct bench_server {
 
 /*
  * @param path  of the socket of BENCH_SERVER_FOREIGN; must live as long as the server
- * @param cpu   for BENCH_SERVER_OWN
+ * @param own   how to start BENCH_SERVER_OWN; else not used
  * @return 0 or a negative errno; on failure nothing is left behind
  */
 int bench_server_start(struct bench_server *server, enum bench_server_kind kind, const char *path,
-	unsigned int cpu, struct vuc_error *err);
+	const struct bench_refdev_opts *own, struct vuc_error *err);
 
 /* Nothing happens when it was not started. */
 void bench_server_stop(struct bench_server *server);

@@ -42,17 +42,45 @@ bench_target_check(struct bench_target *t, struct vuc_error *err)
 	return 0;
 }
 
+/* A server elsewhere has what it has, but beside a poller a CPU is left to it. */
+static unsigned int
+server_cpus(const struct bench_target *t)
+{
+	if (t->block || t->kind == BENCH_SERVER_LOOPBACK)
+		return 0;
+	return t->kind == BENCH_SERVER_OWN || t->poller ? 1 : 0;
+}
+
+static const char *
+too_few_cpus(const struct bench_target *t)
+{
+	if (!t->poller)
+		return BENCH_SERVER_NEEDS_CPU;
+	if (server_cpus(t) == 0)
+		return "the poller needs one of its own";
+	return "the server and the poller need one each of their own: use vuc-bench hop, or "
+	       "--transport loopback";
+}
+
+unsigned int
+bench_target_poller_cpu(const struct bench_target *t, const struct bench *bench)
+{
+	return bench->env.cpus.cpu[1 + server_cpus(t)];
+}
+
 int
 bench_target_start(struct bench_target *t, struct bench *bench, struct vuc_error *err)
 {
+	struct bench_refdev_opts own = {.block = t->block, .sockets = 1};
 	struct bench_cpus *cpus = &bench->env.cpus;
 	int ret;
 
 	*cpus = bench->options.cpus;
-	ret = bench_cpus_settle(cpus, t->kind == BENCH_SERVER_OWN ? 2 : 1, err);
+	ret = bench_cpus_settle(cpus, 1 + server_cpus(t) + t->poller, too_few_cpus(t), err);
 	if (ret != 0)
 		return ret;
-	ret = bench_server_start(&t->server, t->kind, t->socket, cpus->cpu[1], err);
+	own.cpu = cpus->cpu[t->block ? 0 : 1];
+	ret = bench_server_start(&t->server, t->kind, t->socket, &own, err);
 	if (ret != 0)
 		return ret;
 	ret = bench_cpu_pin(cpus->cpu[0], err);
@@ -82,7 +110,8 @@ describe_server(
 
 	switch (t->kind) {
 	case BENCH_SERVER_OWN:
-		snprintf(buf, size, "vuc-refdev, polling on CPU %u", bench->env.cpus.cpu[1]);
+		snprintf(buf, size, "vuc-refdev, %s on CPU %u", t->block ? "sleeping" : "polling",
+			bench->env.cpus.cpu[t->block ? 0 : 1]);
 		break;
 	case BENCH_SERVER_FOREIGN:
 		snprintf(buf, size, "%s", t->socket_text);

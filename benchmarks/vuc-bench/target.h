@@ -11,6 +11,8 @@
 struct bench_target {
 	const char *socket;    /* NULL: none was given */
 	const char *transport; /* NULL: vuc's choice */
+	bool block;            /* a server of ours sleeps while it has nothing to do, on our CPU */
+	bool poller;           /* there is a poller, which needs a CPU of its own */
 	enum bench_server_kind kind;
 	char socket_text[128]; /* for the reports */
 	struct bench_server server;
@@ -30,6 +32,9 @@ int bench_target_check(struct bench_target *target, struct vuc_error *err);
  */
 int bench_target_start(struct bench_target *target, struct bench *bench, struct vuc_error *err);
 void bench_target_stop(struct bench_target *target);
+
+/* The CPU of the poller. Of a target that was started. */
+unsigned int bench_target_poller_cpu(const struct bench_target *target, const struct bench *bench);
 
 /* Tell a result who answers. Of a target that was started. */
 void bench_target_describe(

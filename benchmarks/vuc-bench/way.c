@@ -3,6 +3,8 @@
 
 #include <linux/vfio.h>
 
+#include "options.h"
+
 const struct bench_access bench_settle_access = {
 	.op = BENCH_READ,
 	.region = VFIO_PCI_CONFIG_REGION_INDEX,
@@ -20,4 +22,28 @@ bench_access_op_name(enum bench_access_op op)
 	};
 
 	return names[op];
+}
+
+int
+bench_access_parse_op(struct bench_access *access, const char *text, struct vuc_error *err)
+{
+	static const char *const words[] = {"read", "write", "posted", NULL};
+	unsigned int i = 0;
+	int ret = bench_parse_word("op", text, words, &i, err);
+
+	if (ret == 0)
+		access->op = (enum bench_access_op)i;
+	return ret;
+}
+
+int
+bench_access_parse_size(struct bench_access *access, const char *text, struct vuc_error *err)
+{
+	static const char *const words[] = {"1", "2", "4", "8", NULL};
+	unsigned int i = 0;
+	int ret = bench_parse_word("size", text, words, &i, err);
+
+	if (ret == 0)
+		access->size = 1u << i;
+	return ret;
 }

@@ -31,6 +31,10 @@ extern const struct bench_access bench_settle_access;
 /* "read", "write" or "posted" */
 const char *bench_access_op_name(enum bench_access_op op);
 
+/* Parse --op and --size. Each returns 0 or -EINVAL. */
+int bench_access_parse_op(struct bench_access *access, const char *text, struct vuc_error *err);
+int bench_access_parse_size(struct bench_access *access, const char *text, struct vuc_error *err);
+
 /* What waits for a server gives up after this. */
 #define BENCH_TIMEOUT_MS 5000
 

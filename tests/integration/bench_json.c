@@ -332,3 +332,168 @@ bench_json_check_transfers(const char *text, const struct bench_expected_transfe
 	check_ratios(root, floor, vuc);
 	json_object_put(root);
 }
+
+static unsigned int
+count_names(const char *const *names, unsigned int max)
+{
+	unsigned int nr = 0;
+
+	while (nr < max && names[nr] != NULL)
+		nr++;
+	return nr;
+}
+
+static struct json_object *
+object_of(struct json_object *object, const char *key)
+{
+	struct json_object *value = NULL;
+
+	CU_ASSERT_TRUE_FATAL(json_object_object_get_ex(object, key, &value));
+	CU_ASSERT_TRUE_FATAL(json_object_is_type(value, json_type_object));
+	return value;
+}
+
+/* Where a series is held next to its floor: by topic, and by name where there are several. */
+static struct json_object *
+verdict_of(struct json_object *root, const char *topic, const char *name)
+{
+	struct json_object *object = topic != NULL ? object_of(root, topic) : root;
+
+	return name != NULL ? object_of(object, name) : object;
+}
+
+static void
+check_group_series(struct json_object *series, const struct bench_expected_groups *expected,
+	unsigned int t, unsigned int i)
+{
+	char rate[48], per_sample[48];
+
+	snprintf(rate, sizeof(rate), "%s_per_second", expected->units);
+	snprintf(per_sample, sizeof(per_sample), "%s_per_sample", expected->units);
+	CU_ASSERT_STRING_EQUAL(text_of(series, "name"), expected->names[i]);
+	if (expected->topics[t] != NULL)
+		CU_ASSERT_STRING_EQUAL(text_of(series, "topic"), expected->topics[t]);
+	if (expected->transport != NULL && i > 0)
+		CU_ASSERT_STRING_EQUAL(text_of(series, "transport"), expected->transport);
+	check_times(series, expected->samples[t] * expected->rounds, expected->rounds);
+	CU_ASSERT_TRUE(number_of(series, rate) > 0);
+	CU_ASSERT_EQUAL(number_of(series, per_sample), expected->per_sample[t]);
+}
+
+static void
+check_group(struct json_object *root, struct json_object *series,
+	const struct bench_expected_groups *expected, unsigned int t)
+{
+	unsigned int nr = count_names(expected->names, BENCH_MAX_NAMES);
+	struct json_object *floor = json_object_array_get_idx(series, (size_t)t * nr);
+
+	for (unsigned int i = 0; i < nr; i++) {
+		struct json_object *one = json_object_array_get_idx(series, (size_t)t * nr + i);
+
+		check_group_series(one, expected, t, i);
+		if (i > 0)
+			check_ratios(verdict_of(root, expected->topics[t],
+					     nr > 2 ? expected->names[i] : NULL),
+				floor, one);
+	}
+}
+
+void
+bench_json_check_groups(const char *text, const struct bench_expected_groups *expected)
+{
+	struct json_object *root = json_tokener_parse(text);
+	unsigned int names = count_names(expected->names, BENCH_MAX_NAMES);
+	unsigned int topics = count_names(expected->topics, BENCH_MAX_TOPICS);
+	struct json_object *series;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(root);
+	CU_ASSERT_STRING_EQUAL(text_of(root, "measurement"), expected->measurement);
+	check_environment(root);
+	CU_ASSERT_EQUAL(number_of(object_of(root, "options"), "rounds"), expected->rounds);
+	topics = topics > 0 ? topics : 1;
+	series = array_of(root, "series", (size_t)topics * names);
+	for (unsigned int t = 0; t < topics; t++)
+		check_group(root, series, expected, t);
+	json_object_put(root);
+}
+
+static void
+check_range(struct json_object *object, const char *key, double low, double high)
+{
+	CU_ASSERT_TRUE(number_of(object, key) >= low);
+	CU_ASSERT_TRUE(number_of(object, key) <= high);
+}
+
+void
+bench_json_check_number(
+	const char *text, const char *object, const char *key, double low, double high)
+{
+	struct json_object *root = json_tokener_parse(text);
+	struct json_object *series;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(root);
+	if (object != NULL) {
+		check_range(object_of(root, object), key, low, high);
+	} else {
+		series = array_of(root, "series", 0);
+		for (size_t i = 0; i < json_object_array_length(series); i++)
+			check_range(json_object_array_get_idx(series, i), key, low, high);
+	}
+	json_object_put(root);
+}
+
+void
+bench_json_check_option(const char *text, const char *key, const char *value)
+{
+	struct json_object *root = json_tokener_parse(text);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(root);
+	CU_ASSERT_STRING_EQUAL(text_of(object_of(root, "options"), key), value);
+	json_object_put(root);
+}
+
+/* What was measured says how it stands to its goal. Returns whether it was. */
+static bool
+check_goal(struct json_object *goal)
+{
+	static const char *const texts[] = {"figure", "floor", "goal"};
+	struct json_object *value;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		CU_ASSERT_STRING_NOT_EQUAL(text_of(goal, texts[i]), "(missing)");
+	if (!json_object_object_get_ex(goal, "value", &value))
+		return false;
+	CU_ASSERT_TRUE(number_of(goal, "value") >= 0);
+	CU_ASSERT_STRING_NOT_EQUAL(text_of(goal, "measured"), "(missing)");
+	CU_ASSERT_TRUE(json_object_object_get_ex(goal, "met", &value));
+	return true;
+}
+
+void
+bench_json_check_all(const char *text, unsigned int measurements, unsigned int skipped)
+{
+	struct json_object *root = json_tokener_parse(text);
+	struct json_object *goals, *results;
+	unsigned int nr_skipped = 0, nr_measured = 0;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(root);
+	CU_ASSERT_STRING_EQUAL(text_of(root, "measurement"), "all");
+	check_environment(root);
+	results = array_of(root, "results", measurements);
+	for (size_t i = 0; i < measurements; i++) {
+		struct json_object *result = json_object_array_get_idx(results, i);
+		struct json_object *value;
+
+		CU_ASSERT_STRING_NOT_EQUAL(text_of(result, "measurement"), "(missing)");
+		if (json_object_object_get_ex(result, "skipped", &value))
+			nr_skipped++;
+		else
+			CU_ASSERT_TRUE(json_object_array_length(array_of(result, "series", 0)) > 1);
+	}
+	CU_ASSERT_EQUAL(nr_skipped, skipped);
+	goals = array_of(root, "summary", 8);
+	for (size_t i = 0; i < 8; i++)
+		nr_measured += check_goal(json_object_array_get_idx(goals, i));
+	CU_ASSERT_TRUE(skipped > 0 ? nr_measured < 8 : nr_measured == 8);
+	json_object_put(root);
+}

@@ -38,4 +38,33 @@ struct bench_expected_transfers {
 /* Assert that the text is the result of `vuc-bench dma-message`. */
 void bench_json_check_transfers(const char *text, const struct bench_expected_transfers *expected);
 
+#define BENCH_MAX_TOPICS 2
+#define BENCH_MAX_NAMES  5
+
+/* Of a measurement of the polling cores. */
+struct bench_expected_groups {
+	const char *measurement;
+	const char *transport;                /* of all but a floor; NULL: any */
+	const char *units;                    /* of the keys */
+	const char *topics[BENCH_MAX_TOPICS]; /* NULL: no topics, or no more */
+	const char *names[BENCH_MAX_NAMES];   /* of the series of a topic, the floor first */
+	unsigned int samples[BENCH_MAX_TOPICS];
+	unsigned int per_sample[BENCH_MAX_TOPICS];
+	unsigned int rounds;
+};
+
+/* Assert that the text is such a result. */
+void bench_json_check_groups(const char *text, const struct bench_expected_groups *expected);
+
+/* Assert that a number is there, in options (NULL: in each series) and from low to high. */
+void bench_json_check_number(
+	const char *text, const char *object, const char *key, double low, double high);
+
+/* Assert that an option is this text. */
+void bench_json_check_option(const char *text, const char *key, const char *value);
+
+/* Assert that the text is the result of `vuc-bench all`, of so many measurements, of which so many
+ * could not be made here. */
+void bench_json_check_all(const char *text, unsigned int measurements, unsigned int skipped);
+
 #endif /* VUC_TESTS_BENCH_JSON_H */

@@ -2,10 +2,13 @@
 #include "bench_run.h"
 
 #include <errno.h>
+#include <linux/io_uring.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <CUnit/CUnit.h>
 
@@ -17,6 +20,34 @@ bench_has_two_cpus(void)
 	cpu_set_t set;
 
 	return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) >= 2;
+}
+
+bool
+bench_has_uring(void)
+{
+	struct io_uring_params params = {0};
+	long fd = syscall(SYS_io_uring_setup, 1, &params);
+
+	if (fd >= 0)
+		close((int)fd);
+	return fd >= 0;
+}
+
+void
+bench_on_one_cpu(bool begin)
+{
+	static cpu_set_t before;
+	cpu_set_t set;
+
+	if (!begin) {
+		sched_setaffinity(0, sizeof(before), &before);
+		return;
+	}
+	sched_getaffinity(0, sizeof(before), &before);
+	set = before;
+	for (size_t cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&set) > 1; cpu++)
+		CPU_CLR(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
 }
 
 int

@@ -12,6 +12,12 @@
 /* Whether this process may use two CPUs, which a server of its own needs. */
 bool bench_has_two_cpus(void);
 
+/* Whether this process may make an io_uring. */
+bool bench_has_uring(void);
+
+/* A bench_with: while it is on, the process may use one CPU. */
+void bench_on_one_cpu(bool begin);
+
 /* Where it runs. */
 struct bench_place {
 	char files[VUC_TEMPDIR_SIZE]; /* for sockets and outputs */

@@ -7,11 +7,9 @@
 
 #include <json-c/json.h>
 #include <limits.h>
-#include <linux/io_uring.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "bench_json.h"
@@ -39,17 +37,6 @@ remove_place(void)
 	return 0;
 }
 
-static bool
-has_uring(void)
-{
-	struct io_uring_params params = {0};
-	long fd = syscall(SYS_io_uring_setup, 1, &params);
-
-	if (fd >= 0)
-		close((int)fd);
-	return fd >= 0;
-}
-
 static void
 check(const char *json, const char *transport, const char *op, const char *floor)
 {
@@ -74,7 +61,7 @@ can_measure(const char *transport)
 		vuc_tap_skip("needs two CPUs");
 		return false;
 	}
-	if (strcmp(transport, "uring") == 0 && !has_uring()) {
+	if (strcmp(transport, "uring") == 0 && !bench_has_uring()) {
 		vuc_tap_skip("io_uring is not allowed here");
 		return false;
 	}
@@ -410,6 +397,10 @@ test_help_and_version(void)
 		{{"mmio", "--help"}, "--burst"},
 		{{"dma", "--help"}, "--maps"},
 		{{"dma-message", "--help"}, "--depth"},
+		{{"hop", "--help"}, "--depth"},
+		{{"scale", "--help"}, "rounds (50)"},
+		{{"idle", "--help"}, "--seconds"},
+		{{"all", "--help"}, "--json"},
 		{{"--version"}, "DPDK"},
 	};
 

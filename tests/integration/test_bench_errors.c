@@ -3,7 +3,6 @@
 /* What vuc-bench, $VUC_BENCH, says and leaves behind when it can't measure. */
 
 #include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +60,10 @@ test_wrong_usage(void)
 		{{"mmio", "--ops", "10000000", "--rounds", "1000"}, "10000000000"},
 		{{"mmio", "--rounds", "1001"}, "--rounds: '1001'"},
 		{{"mmio", "--cpus", "0,0"}, "twice"},
-		{{"mmio", "--cpus", "0,1,2"}, "'0,1,2'"},
+		{{"mmio", "--cpus", "0,1,2,3"}, "'0,1,2,3'"},
+		{{"mmio", "--cpus", "0,1,0"}, "twice"},
+		{{"mmio", "--path", "x"}, "inline or poller"},
+		{{"mmio", "--path", "poller", "--floor", "shared"}, "--path inline"},
 		{{"mmio", "--cpus", "-1,0"}, "'-1,0'"},
 		{{"mmio", "--cpus", "99999"}, "'99999'"},
 		{{"mmio", "--transport", "tcp"}, "uring, posix or loopback"},
@@ -95,6 +97,31 @@ test_wrong_usage(void)
 		{{"dma-message", "--transfers", "0"}, "--transfers: '0'"},
 		{{"dma-message", "--op", "erase"}, "read or write"},
 		{{"dma-message", "--transport", "loopback"}, "uring or posix"},
+		{{"hop", "--depth", "3"}, "--depth: 3 is no power of two"},
+		{{"hop", "--depth", "512"}, "--depth: '512'"},
+		{{"hop", "--size", "16"}, "--size: '16'"},
+		{{"hop", "--op", "erase"}, "'erase'"},
+		{{"hop", "--floor", "call"}, "echo or ring"},
+		{{"hop", "--floor", "echo", "--depth", "2"}, "--floor echo"},
+		{{"hop", "--floor", "echo", "--op", "posted", "--depth", "1"}, "--floor echo"},
+		{{"hop", "--ops", "10000000", "--rounds", "1000"}, "10000000000"},
+		{{"hop", "--transport", "uring"}, "--transport"},
+		{{"scale", "--devices", "1"}, "at least two"},
+		{{"scale", "--devices", "1,"}, "''"},
+		{{"scale", "--devices", "4,1"}, "1 is not above 4"},
+		{{"scale", "--devices", "1,257"}, "'257'"},
+		{{"scale", "--devices", "1,2,3,4,5,6"}, "more than 5"},
+		{{"scale", "--ops", "0"}, "'0'"},
+		{{"scale", "--ops", "1000000", "--rounds", "1000"},
+			"--ops times --rounds: 1000192000"},
+		{{"scale", "--transport", "tcp"}, "'tcp'"},
+		{{"idle", "--seconds", "0"}, "--seconds: '0'"},
+		{{"idle", "--seconds", "nan"}, "'nan'"},
+		{{"idle", "--seconds", "0x10"}, "'0x10'"},
+		{{"idle", "--accesses", "1001"}, "--accesses: '1001'"},
+		{{"idle", "--transport", "loopback"}, "uring or posix"},
+		{{"all", "--plot", "x.svg"}, "--plot"},
+		{{"all", "--op", "read"}, "--op"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -179,32 +206,22 @@ test_missing_server_program(void)
 }
 
 static void
-on_one_cpu(bool begin)
-{
-	static cpu_set_t before;
-	cpu_set_t set;
-
-	if (!begin) {
-		sched_setaffinity(0, sizeof(before), &before);
-		return;
-	}
-	sched_getaffinity(0, sizeof(before), &before);
-	set = before;
-	for (size_t cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&set) > 1; cpu++)
-		CPU_CLR(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
-static void
 test_one_cpu(void)
 {
 	static const char *const alone[] = {"mmio", FEW, "--transport", "loopback", NULL};
 	struct bench_run run;
 
-	expect_failure((const char *[]){"mmio", NULL}, on_one_cpu, 1, "1 CPU");
-	expect_failure((const char *[]){"dma", NULL}, on_one_cpu, 1, "1 CPU");
-	expect_failure((const char *[]){"dma-message", NULL}, on_one_cpu, 1, "1 CPU");
-	bench_run(&run, &place, alone, on_one_cpu, 0);
+	expect_failure((const char *[]){"mmio", NULL}, bench_on_one_cpu, 1, "1 CPU");
+	expect_failure((const char *[]){"dma", NULL}, bench_on_one_cpu, 1, "1 CPU");
+	expect_failure((const char *[]){"dma-message", NULL}, bench_on_one_cpu, 1, "1 CPU");
+	expect_failure((const char *[]){"hop", NULL}, bench_on_one_cpu, 1, "1 CPU");
+	expect_failure((const char *[]){"idle", NULL}, bench_on_one_cpu, 1, "1 CPU");
+	expect_failure((const char *[]){"scale", "--transport", "posix", NULL}, bench_on_one_cpu, 1,
+		"1 CPU");
+	expect_failure(
+		(const char *[]){"mmio", "--path", "poller", "--transport", "loopback", NULL},
+		bench_on_one_cpu, 1, "the poller needs one");
+	bench_run(&run, &place, alone, bench_on_one_cpu, 0);
 	CU_ASSERT_PTR_NOT_NULL(strstr(run.out, "vuc (loopback)"));
 	bench_run_free(&run);
 }

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* vuc-bench all: every measurement, and what it says to the goals. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+#include "eal.h"
+#include "error.h"
+#include "interrupt.h"
+
+#define DEFAULT_ROUNDS 10
+#define MAX_ARGS       8
+
+enum part {
+	PART_READ,
+	PART_POSTED,
+	PART_POLLER,
+	PART_HOP,
+	PART_HOP_32,
+	PART_DMA,
+	PART_DMA_MESSAGE,
+	PART_SCALE,
+	PART_IDLE,
+	NR_PARTS
+};
+
+/* What is run. Without a number of rounds it takes that of the user. */
+static const struct {
+	const struct bench_ops *ops;
+	const char *args[MAX_ARGS];
+	uint32_t rounds;
+} parts[NR_PARTS] = {
+	[PART_READ] = {&bench_mmio, {"mmio"}},
+	[PART_POSTED] = {&bench_mmio, {"mmio", "--op", "posted"}},
+	[PART_POLLER] = {&bench_mmio, {"mmio", "--path", "poller", "--transport", "loopback"}},
+	[PART_HOP] = {&bench_hop, {"hop"}},
+	[PART_HOP_32] = {&bench_hop, {"hop", "--depth", "32"}},
+	[PART_DMA] = {&bench_dma, {"dma"}},
+	[PART_DMA_MESSAGE] = {&bench_dma_message, {"dma-message"}},
+	[PART_SCALE] = {&bench_scale, {"scale"}},
+	[PART_IDLE] = {&bench_idle, {"idle", "--seconds", "1", "--accesses", "5"}, .rounds = 1},
+};
+
+/* What of a series a goal is about. */
+enum quantity {
+	TIMES_FLOOR,    /* p50 to that of the floor, less is better */
+	FASTER,         /* rate to that of the floor, more is better */
+	FASTER_OR_10M,  /* the same, or ten million in a second */
+	SHARE_OF_A_CPU, /* less is better */
+};
+
+static const struct {
+	enum part part;
+	unsigned int series;
+	enum quantity quantity;
+	double limit;
+	const char *figure;
+	const char *floor;
+	const char *goal;
+} goals[] = {
+	{PART_READ, 1, TIMES_FLOOR, 1.10, "MMIO read, inline, p50", "send and spin on recv",
+		"at most 1.10 times"},
+	{PART_HOP, 1, TIMES_FLOOR, 1.5, "hop to a poller and back, p50", "cache line to and fro",
+		"at most 1.50 times"},
+	{PART_HOP_32, 1, FASTER_OR_10M, 0.4, "hop, 32 outstanding, requests/s", "empty ring",
+		"0.40 times, or 10 M/s"},
+	{PART_POSTED, 1, FASTER, 10, "posted writes/s, bursts of 32", "one send for each",
+		"at least 10 times"},
+	{PART_DMA, 1, FASTER, 4, "1024 DMA maps with fds, maps/s", "one map at a time",
+		"at least 4 times"},
+	{PART_SCALE, 4, TIMES_FLOOR, 1.2, "256 devices on a core, one busy, p50", "one device",
+		"at most 1.20 times"},
+	{PART_SCALE, 8, FASTER, 0.9, "64 devices on a core, all busy, reads/s", "one device",
+		"at least 0.90 times"},
+	{PART_IDLE, 2, SHARE_OF_A_CPU, 0.01, "idle poller that sleeps, CPU time", "0", "under 1 %"},
+};
+
+#define NR_GOALS (sizeof(goals) / sizeof(goals[0]))
+
+_Static_assert(NR_GOALS <= BENCH_MAX_VERDICTS, "all fit");
+
+/* There are no options but the common ones. */
+struct all {
+	char unused;
+};
+
+static const struct bench_option all_options[] = {
+	{0},
+};
+
+static void
+all_init(void *state)
+{
+	(void)state;
+}
+
+static int
+all_check(const struct bench *bench, void *state, struct vuc_error *err)
+{
+	(void)state;
+	if (bench->options.plot != NULL)
+		return bench_fail(err, -EINVAL, "--plot is for one measurement at a time");
+	return 0;
+}
+
+static void
+judge(struct bench_verdict *v, size_t i, const struct bench_result *result)
+{
+	const struct bench_series *series = &result->series[goals[i].series];
+	const struct bench_ratios *ratios = &result->ratios[goals[i].series];
+	const struct bench_summary *sum = &series->summary;
+	const double limit = goals[i].limit;
+
+	v->known = true;
+	switch (goals[i].quantity) {
+	case TIMES_FLOOR:
+		v->value = ratios->p50.median;
+		v->met = v->value <= limit;
+		snprintf(v->measured, sizeof(v->measured), "%.2f times", v->value);
+		break;
+	case FASTER:
+		v->value = ratios->rate.median;
+		v->met = v->value >= limit;
+		snprintf(v->measured, sizeof(v->measured), "%.2f times", v->value);
+		break;
+	case FASTER_OR_10M:
+		v->value = ratios->rate.median;
+		v->met = v->value >= limit || sum->per_second >= 1e7;
+		snprintf(v->measured, sizeof(v->measured), "%.2f times, %.1f M/s", v->value,
+			sum->per_second / 1e6);
+		break;
+	case SHARE_OF_A_CPU:
+		v->value = sum->cpu_share;
+		v->met = v->value < limit;
+		snprintf(v->measured, sizeof(v->measured), "%.3f %%", 100 * v->value);
+		break;
+	}
+}
+
+static void
+judge_all(struct bench_result *all)
+{
+	for (size_t i = 0; i < NR_GOALS; i++) {
+		const struct bench_part *part = &all->parts[goals[i].part];
+		struct bench_verdict *v = &all->verdicts[all->nr_verdicts++];
+
+		*v = (struct bench_verdict){
+			.figure = goals[i].figure,
+			.floor = goals[i].floor,
+			.goal = goals[i].goal,
+		};
+		if (part->skipped[0] == '\0')
+			judge(v, i, &part->result);
+	}
+}
+
+/* The options are those of the user and, of its own, those of the table. */
+static int
+prepare(const struct bench *bench, unsigned int i, struct bench *one, void *state,
+	struct vuc_error *err)
+{
+	const struct bench_ops *ops = parts[i].ops;
+	char *args[MAX_ARGS + 1] = {NULL};
+	int nr = 0;
+	int ret;
+
+	/* getopt_long() orders them, but changes no text. */
+	for (; nr < MAX_ARGS && parts[i].args[nr] != NULL; nr++)
+		args[nr] = (char *)(uintptr_t)parts[i].args[nr];
+	*one = *bench;
+	bench_options_init(&one->options, 0);
+	ops->init(state);
+	ret = bench_options_parse(&one->options, ops->options, state, nr, args, err);
+	if (ret != 0)
+		return ret;
+	one->options.rounds = parts[i].rounds != 0 ? parts[i].rounds : bench->options.rounds;
+	one->options.cpus = bench->options.cpus;
+	return ops->check(one, state, err);
+}
+
+/* Too few CPUs are no failure: what needs fewer is measured all the same. */
+static int
+run_part(struct bench *bench, struct bench_part *part, unsigned int i, struct vuc_error *err)
+{
+	const struct bench_ops *ops = parts[i].ops;
+	struct bench one;
+	int ret;
+
+	part->measurement = ops->name;
+	part->result.measurement = ops->name;
+	part->state = calloc(1, ops->state_size);
+	if (part->state == NULL)
+		return bench_fail(err, -ENOMEM, "out of memory");
+	ret = prepare(bench, i, &one, part->state, err);
+	if (ret == 0)
+		ret = ops->run(&one, part->state, &part->result, err);
+	if (ret == -ENODEV) {
+		snprintf(part->skipped, sizeof(part->skipped), "%s", err->text);
+		return 0;
+	}
+	if (ret == 0 && one.env.cpus.nr > bench->env.cpus.nr)
+		bench->env = one.env;
+	return ret;
+}
+
+/* Each measurement moves to its CPU, and the next one is to have the choice again. */
+static int
+run_parts(struct bench *bench, struct bench_result *result, struct vuc_error *err)
+{
+	cpu_set_t allowed;
+	int ret = 0;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
+		return bench_fail(err, -errno, "sched_getaffinity: %s", strerror(errno));
+	for (unsigned int i = 0; i < NR_PARTS && ret == 0; i++) {
+		result->nr_parts = i + 1;
+		ret = run_part(bench, &result->parts[i], i, err);
+		sched_setaffinity(0, sizeof(allowed), &allowed);
+		if (ret == 0 && bench_interrupted())
+			ret = bench_fail(err, -EINTR, "interrupted");
+	}
+	return ret;
+}
+
+static int
+all_run(struct bench *bench, void *state, struct bench_result *result, struct vuc_error *err)
+{
+	int ret;
+
+	(void)state;
+	snprintf(result->headline, sizeof(result->headline),
+		"%d measurements of %" PRIu32 " rounds", NR_PARTS, bench->options.rounds);
+	bench_result_add_number(result, "rounds", bench->options.rounds);
+	result->parts = calloc(NR_PARTS, sizeof(*result->parts));
+	if (result->parts == NULL)
+		return bench_fail(err, -ENOMEM, "out of memory");
+	/* Once for all that need it: there is no second time in a process. */
+	ret = bench_eal_init(err);
+	if (ret != 0)
+		return ret;
+	ret = run_parts(bench, result, err);
+	bench_eal_fini();
+	if (ret == 0)
+		judge_all(result);
+	return ret;
+}
+
+const struct bench_ops bench_all = {
+	.name = "all",
+	.summary = "All of these, shortly, and how they stand to their goals",
+	.options = all_options,
+	.rounds = DEFAULT_ROUNDS,
+	.state_size = sizeof(struct all),
+	.init = all_init,
+	.check = all_check,
+	.run = all_run,
+};
