@@ -57,7 +57,9 @@ struct tx_segment {
 struct tx {
 	uint8_t *buf;
 	uint32_t tail;
-	uint32_t first; /* of a ring of segments; counts on, modulo MAX_SEGMENTS it is the index */
+	uint32_t first; /* number of the first segment; counts on */
+	uint32_t place; /* of that one in the ring; 0 again when it has run empty, which keeps one
+			   warm */
 	uint32_t count;
 	struct tx_segment segments[MAX_SEGMENTS];
 };
@@ -107,14 +109,20 @@ int session_queue(struct vuc_session *s, const struct vuc_session_request *req);
 /* transmit.c: forget what was to be sent; nobody below may have it any more. */
 void session_drop_segments(struct vuc_session *s);
 
+/* A segment by its number, as tx.first counts them. */
+static inline const struct tx_segment *
+session_segment(const struct vuc_session *s, uint32_t n)
+{
+	return &s->tx.segments[(n - s->tx.first + s->tx.place) % MAX_SEGMENTS];
+}
+
 /* Whether a slot's command waits to be sent still, so that nobody can have seen it. */
 static inline bool
 session_is_queued(const struct vuc_session *s, const struct slot *slot)
 {
 	const struct tx *tx = &s->tx;
 
-	return slot->segment - tx->first < tx->count &&
-		!tx->segments[slot->segment % MAX_SEGMENTS].handed;
+	return slot->segment - tx->first < tx->count && !session_segment(s, slot->segment)->handed;
 }
 
 /* transmit.c: whether the last message ends at this place of the send buffer and can still change;

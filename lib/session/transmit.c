@@ -9,7 +9,7 @@
 static struct tx_segment *
 segment_at(struct tx *tx, uint32_t n)
 {
-	return &tx->segments[n % MAX_SEGMENTS];
+	return &tx->segments[(n - tx->first + tx->place) % MAX_SEGMENTS];
 }
 
 static struct tx_segment *
@@ -52,7 +52,7 @@ bool
 session_tail_is(const struct vuc_session *s, uint32_t end)
 {
 	const struct tx *tx = &s->tx;
-	const struct tx_segment *last = &tx->segments[(tx->first + tx->count - 1) % MAX_SEGMENTS];
+	const struct tx_segment *last = session_segment(s, tx->first + tx->count - 1);
 
 	return tx->count > 0 && !last->handed && last->own == NULL && tx->tail == end &&
 		last->start + last->len == end;
@@ -472,6 +472,7 @@ drop_segment(struct vuc_session *s)
 	session_close_fds(first->fds, first->nr_fds);
 	free(first->own);
 	s->tx.first++;
+	s->tx.place = s->tx.count == 1 ? 0 : s->tx.place + 1;
 	s->tx.count--;
 }
 
