@@ -8,6 +8,7 @@
 
 #include "connect.h"
 #include "placement.h"
+#include "topology.h"
 
 #define CONNECT_MS 1000u
 

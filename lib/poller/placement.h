@@ -3,36 +3,14 @@
 #define VUC_POLLER_PLACEMENT_H
 
 /*
- * On which CPU a poller runs.
- *
- * vuc_placement_choose() is a pure function of a topology, a description of the machine's CPUs;
- * vuc_topology_read() describes this machine.
+ * On which CPU a poller runs: a pure function of a topology, which describes the machine's CPUs.
  */
-
-#include <sched.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <sys/types.h>
 
 #include <vuc/error.h>
 
-#define PLACEMENT_UNKNOWN (-1) /* a node or a CPU */
-#define PLACEMENT_AUTO    (-1) /* no CPU in particular */
+#include "topology.h"
 
-struct vuc_topology_cpu {
-	unsigned int id;
-	int node;             /* or PLACEMENT_UNKNOWN */
-	unsigned int core;    /* the same for SMT siblings: the lowest id of them */
-	bool allowed;         /* the process may use it */
-	bool isolated;        /* the kernel puts nothing on it by itself */
-	unsigned int pollers; /* that run on it */
-};
-
-/* The CPUs that are online, by ascending id. */
-struct vuc_topology {
-	struct vuc_topology_cpu *cpus;
-	size_t nr_cpus;
-};
+#define PLACEMENT_AUTO (-1) /* no CPU in particular */
 
 struct vuc_placement_request {
 	int cpu;         /* the one to take, or PLACEMENT_AUTO */
@@ -61,48 +39,5 @@ struct vuc_placement {
 int vuc_placement_choose(const struct vuc_topology *topology,
 	const struct vuc_placement_request *request, struct vuc_placement *placement,
 	struct vuc_error *err);
-
-/*
- * Describe this machine. sys is where sysfs is mounted, "/sys"; nodes that cannot be read there are
- * unknown, and where it does not say which CPUs are online, those that are allowed are. allowed
- * NULL: the CPUs that the calling thread may run on. No CPU has a poller.
- *
- * Returns 0, -ENOMEM, or what sched_getaffinity(2) says.
- */
-int vuc_topology_read(const char *sys, const cpu_set_t *allowed, struct vuc_topology *topology,
-	struct vuc_error *err);
-
-/* A topology of zeroes is freed, too. */
-void vuc_topology_free(struct vuc_topology *topology);
-
-/* The CPU with this id, or NULL. */
-struct vuc_topology_cpu *vuc_topology_find(const struct vuc_topology *topology, unsigned int id);
-
-/*
- * Where the process at the other end of a connected UNIX socket runs: sets server_node and
- * server_cpu of the request, to PLACEMENT_UNKNOWN where it cannot be told. The node is the one of
- * all CPUs that it may run on, else of all memory it may have, else of the CPU that it ran on last.
- */
-void vuc_placement_ask_server(
-	const struct vuc_topology *topology, int sock, struct vuc_placement_request *request);
-
-/* The same of a process; proc is where procfs is mounted, "/proc". */
-void vuc_placement_ask_process(const struct vuc_topology *topology, const char *proc, pid_t pid,
-	struct vuc_placement_request *request);
-
-/*
- * Node of the page at an address of this process, or PLACEMENT_UNKNOWN. A page that is not there
- * yet is read into being, if the kernel can read it at all; the address may be any.
- */
-int vuc_placement_memory_node(const void *addr);
-
-/*
- * CPUs of a list as "0,2-3". Returns 0, or -EINVAL for anything else, an empty list or a number
- * that is too large for a cpu_set_t.
- */
-int vuc_cpulist_parse(const char *list, cpu_set_t *set);
-
-/* The opposite, cut short with "..." where size is too small. */
-void vuc_cpulist_format(const cpu_set_t *set, char *list, size_t size);
 
 #endif /* VUC_POLLER_PLACEMENT_H */

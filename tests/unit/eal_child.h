@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_TESTS_EAL_CHILD_H
+#define VUC_TESTS_EAL_CHILD_H
+
+/*
+ * There is one EAL in the life of a process, so each test of EAL runs in a child of its own, with a
+ * folder of its own for EAL to work in. What goes wrong in a child counts as a failed assertion of
+ * the test that runs it.
+ */
+
+#include <limits.h>
+#include <sched.h>
+#include <stdbool.h>
+
+#include <vuc/eal.h>
+
+#define CHILD_NOBODY    65534 /* the user, and the group, that root becomes in a child */
+#define CHILD_LINES_MAX 16
+#define CHILD_LINE_SIZE 600
+
+/* ---- in the parent ---- */
+
+/* RUNTIME_DIRECTORY and HOME of the child. */
+extern char child_folder[64];
+
+void child_make_folder(void);
+void child_remove_folder(void);
+
+/* Run fn in a child, as another user than root if user is set. It may write to standard output and
+ * standard error only if may_print is set; DPDK prints what it refuses. */
+void child_run_in_folder(void (*fn)(void), bool user, bool may_print);
+
+/* All of it, for a child that prints nothing, and for one that may. */
+void child_run(void (*fn)(void));
+void child_run_loud(void (*fn)(void));
+
+/* ---- in the child ---- */
+
+/* Lines that the options of child_logged_opts() have led to; the first ones are kept. */
+struct child_lines {
+	unsigned int nr;
+	enum vuc_log_level levels[CHILD_LINES_MAX];
+	char text[CHILD_LINES_MAX][CHILD_LINE_SIZE];
+};
+
+extern struct child_lines child_lines;
+
+/* An assertion. Returns the condition. */
+#define CHECK(condition) child_check(condition, __func__, __LINE__, #condition)
+
+bool child_check(bool fine, const char *function, int line, const char *condition);
+
+/* A line for whoever looks into a failure; makes the test fail. */
+void child_report(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* The defaults, with the log in child_lines. */
+struct vuc_eal_opts child_logged_opts(void);
+
+void child_no_lines(void);
+
+/* vuc_eal_init(), without which there is no test. */
+void child_init(const struct vuc_eal_opts *opts);
+
+cpu_set_t child_affinity(void);
+
+/* The nth CPU that the thread may run on, or -1. */
+int child_nth_cpu(unsigned int n);
+
+/* Whether the thread is bound to this CPU. */
+bool child_bound_to(int cpu);
+
+/* Entries of a folder, -1 if there is none; the name of one of them. */
+int child_count_entries(const char *path, char name[NAME_MAX + 1]);
+
+/* EAL's folder is empty but for the folder that all DPDK processes of a user share. */
+void child_nothing_left(void);
+
+/* Run fn in a thread, to its end. */
+void child_run_thread(void *(*fn)(void *), void *arg);
+
+/* Such an fn: become an lcore bound to the CPU *(int *)arg, and leave. */
+void *child_enter_and_leave(void *arg);
+
+#endif /* VUC_TESTS_EAL_CHILD_H */
