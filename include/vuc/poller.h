@@ -51,7 +51,8 @@ struct vuc_poller_opts {
 	/** Names the thread, and the poller in log lines and telemetry; at most 15 bytes, copied.
 	 */
 	const char *name;
-	/** CPU to run on, VUC_POLLER_CPU_AUTO or VUC_POLLER_CPU_NONE. */
+	/** CPU to run on, VUC_POLLER_CPU_AUTO or VUC_POLLER_CPU_NONE. VUC_POLLER_CPU_AUTO considers
+	 * the CPUs that the thread which calls vuc_poller_create() may run on, and no others. */
 	int cpu;
 	/** For VUC_POLLER_CPU_AUTO: path of a server's socket, whose NUMA node is preferred; NULL:
 	 * none. It is connected to and closed again. */
@@ -64,8 +65,8 @@ struct vuc_poller_opts {
 	uint32_t idle_loops;
 	/** Transport of the poll group, as in struct vuc_poll_group_opts. */
 	const char *transport;
-	/** Takes the log lines of poller and poll group, on the poller's thread; NULL drops them.
-	 */
+	/** Takes the log lines of poller and poll group, on the poller's thread; NULL gives them to
+	 * rte_log, see docs/polling.md. */
 	vuc_log_fn log;
 	/** First argument of log. */
 	void *log_arg;
@@ -149,9 +150,11 @@ void vuc_queue_opts_init(struct vuc_queue_opts *opts);
 /**
  * Open a queue to a device of the poller, for one thread at a time.
  *
- * @param opts   options; NULL takes the defaults
- * @param queue  set to the new queue on success, to NULL on failure
- * @param err    filled on failure; may be NULL
+ * @param poller  the poller
+ * @param dev     a device that vuc_poller_open_device() has opened in it
+ * @param opts    options; NULL takes the defaults; not used after the call
+ * @param queue   set to the new queue on success, to NULL on failure
+ * @param err     filled on failure; may be NULL
  * @return 0; -EINVAL for options out of bounds; -ENOSPC when the poller has as many queues as it
  * can have; -ENOMEM
  */

@@ -74,6 +74,7 @@ unsigned int vuc_queue_poll(
 /**
  * Wait until there is a result to poll: spin for a while, then sleep.
  *
+ * @param queue       the queue
  * @param timeout_ms  at most this long, in milliseconds; negative: for ever
  * @return 0; -ETIMEDOUT; -ENOENT when nothing is outstanding; the error that closed the queue, when
  *         no result is left to come: then vuc_queue_poll() gives nothing more, and the memory of
@@ -117,6 +118,7 @@ unsigned int vuc_queue_outstanding(const struct vuc_queue *queue);
 /**
  * How long to spin before sleeping.
  *
+ * @param queue  the queue
  * @param spins  looks at the next result, some nanoseconds each; 0: sleep at once. The default is
  *               a few times what a register access takes
  */

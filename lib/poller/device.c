@@ -12,7 +12,9 @@
 #include "connect.h"
 #include "error.h"
 #include "internal.h"
+#include "registry.h"
 #include "source.h"
+#include "trace.h"
 
 struct poller_device *
 poller_find_device(struct vuc_poller *p, const struct vuc_device *dev)
@@ -34,6 +36,31 @@ struct opening {
 	struct vuc_error *err;
 };
 
+void
+poller_watch_devices(struct vuc_poller *p)
+{
+	struct poller_device *d;
+
+	p->unwatched = 0;
+	TAILQ_FOREACH (d, &p->devices, link) {
+		if (!atomic_load_explicit(&d->connected, memory_order_relaxed) ||
+			vuc_device_connected(d->dev))
+			continue;
+		atomic_store_explicit(&d->connected, false, memory_order_relaxed);
+		poller_log(p, VUC_LOG_WARNING, "%s: the connection has ended", d->name);
+	}
+}
+
+/* What would not be legible in telemetry's JSON, and in a log line. */
+static void
+clean_name(char *name)
+{
+	for (; *name != '\0'; name++) {
+		if (*name < ' ' || *name > '~' || *name == '"' || *name == '\\')
+			*name = '?';
+	}
+}
+
 static struct poller_device *
 alloc_device(const struct vuc_device_opts *opts)
 {
@@ -48,6 +75,8 @@ alloc_device(const struct vuc_device_opts *opts)
 		snprintf(d->name, sizeof(d->name), "descriptor %d", opts->fd);
 	else
 		snprintf(d->name, sizeof(d->name), "loopback");
+	clean_name(d->name);
+	d->id = vuc_registry_new_id();
 	return d;
 }
 
@@ -65,13 +94,15 @@ open_device(void *arg)
 			close(o->fd);
 		return vuc_error_set(o->err, -ENOMEM, "no memory for a device");
 	}
+	vuc_trace_messages(d, &o->opts);
 	rc = device_open(&o->opts, o->fd, &d->dev, o->err);
 	if (rc != 0) {
 		free(d);
 		return rc;
 	}
-	TAILQ_INSERT_TAIL(&p->devices, d, link);
-	p->nr_devices++;
+	d->connected = true;
+	vuc_registry_add_device(p, d);
+	vuc_trace_opened(d);
 	o->dev = d->dev;
 	return 0;
 }
@@ -113,9 +144,10 @@ close_device(void *arg)
 		return -EINVAL;
 	if (d->nr_queues > 0)
 		return -EBUSY;
+	/* First: those who ask from other threads look at nothing that is being closed. */
+	vuc_registry_remove_device(p, d);
 	vuc_device_close(d->dev);
-	TAILQ_REMOVE(&p->devices, d, link);
-	p->nr_devices--;
+	vuc_trace_close(d->id);
 	free(d);
 	return 0;
 }

@@ -10,12 +10,15 @@
 
 #include "back.h"
 #include "front.h"
+#include "histogram.h"
 #include "stats.h"
 
 #define MAX_QUEUES  4096u
 #define BELL_BITS   64u
 #define BURST       32u   /* requests of a queue in one loop */
 #define QUIET_LOOKS 1024u /* at a queue without anything in it, until it is left to its bell */
+
+_Static_assert(BURST < 1u << VUC_BURST_SIZES, "each burst is of a size that is counted");
 
 struct poller_queue;
 
@@ -24,7 +27,7 @@ struct poller_request {
 	struct poller_queue *queue;
 	uint32_t count; /* bytes that are read */
 	uint16_t id;
-	uint64_t begun; /* in ticks of the clock, when latencies are kept */
+	uint64_t begun; /* by the time stamp counter; 0: it is not timed */
 };
 
 /* The poller's end of a queue. */
@@ -46,9 +49,14 @@ struct poller_queue {
 struct poller_device {
 	TAILQ_ENTRY(poller_device) link;
 	struct vuc_device *dev;
-	unsigned int nr_queues;
-	char name[108]; /* of the socket */
-	struct poller_stats stats;
+	_Atomic unsigned int nr_queues;
+	uint32_t id;                     /* in traces */
+	char name[VUC_DEVICE_NAME_SIZE]; /* from its socket, and unique in the process */
+	_Atomic bool connected;          /* as it was seen last */
+	vuc_trace_fn trace;              /* what the device's opener wants, when messages go to */
+	void *trace_arg;                 /* rte_trace as well */
+	struct access_counters counters;
+	struct histogram latency;
 };
 
 /* A function to be called on the poller's thread. */
@@ -70,7 +78,8 @@ struct vuc_poller {
 	unsigned int empty; /* loops, since there was something */
 	enum vuc_idle idle;
 	uint32_t idle_loops;
-	bool in_call;
+	unsigned int unwatched; /* loops, since the devices' connections were looked at */
+	_Atomic bool times;     /* requests; set by any thread, seldom */
 	struct poller_stats stats;
 	struct poller_queue *active[MAX_QUEUES];
 	struct poller_queue *queues[MAX_QUEUES];
@@ -90,14 +99,20 @@ struct vuc_poller {
 	/* Set before the thread runs. */
 	pthread_t thread;
 	int cpu;
+	int node; /* of the CPU, or -1 */
 	char name[16];
 	char placement[VUC_ERROR_MAX];
 	vuc_log_fn log;
 	void *log_arg;
 
-	TAILQ_HEAD(, poller_device) devices; /* the poller's thread */
-	unsigned int nr_queues;
+	TAILQ_HEAD(, poller_device) devices; /* the poller's thread; see registry.h */
+	_Atomic unsigned int nr_queues;
 	unsigned int nr_devices;
+
+	/* Guarded by the registry's lock. */
+	TAILQ_ENTRY(vuc_poller) registered;
+	uint32_t number;
+	struct vuc_access_stats closed; /* counters of devices that are closed */
 };
 
 /* loop.c: what the thread runs, and what wakes it */
@@ -115,6 +130,9 @@ bool poller_hears_bell(const struct vuc_poller *p);
 
 /* device.c: NULL for a device that is not the poller's */
 struct poller_device *poller_find_device(struct vuc_poller *p, const struct vuc_device *dev);
+
+/* device.c: see which connections have ended */
+void poller_watch_devices(struct vuc_poller *p);
 
 /* poller.c */
 void poller_log(const struct vuc_poller *p, enum vuc_log_level level, const char *fmt, ...)

@@ -8,7 +8,8 @@
 
 #include "internal.h"
 
-#define SLEEP_MS 1000u /* at most; nothing depends on it */
+#define SLEEP_MS    1000u  /* at most; nothing depends on it */
+#define WATCH_LOOPS 16384u /* until connections are looked at again: a millisecond or more */
 
 void
 poller_kick(struct vuc_poller *p)
@@ -98,6 +99,7 @@ sleep_until_kicked(struct vuc_poller *p)
 		!atomic_load_explicit(&p->called, memory_order_seq_cst) &&
 		!atomic_load_explicit(&p->stop, memory_order_seq_cst)) {
 		stats_add(&p->stats.sleeps, 1);
+		poller_watch_devices(p);
 		rc = vuc_poll_group_wait(p->group, p->kick_fd, SLEEP_MS);
 	}
 	atomic_store_explicit(&p->sleeps, 0, memory_order_relaxed);
@@ -125,7 +127,10 @@ idle(struct vuc_poller *p)
 void
 poller_loop(struct vuc_poller *p)
 {
-	while (!atomic_load_explicit(&p->stop, memory_order_relaxed)) {
+	/* Pairs with vuc_poller_destroy(): nobody looks at the poller's group any more. */
+	while (!atomic_load_explicit(&p->stop, memory_order_acquire)) {
+		if (++p->unwatched > WATCH_LOOPS)
+			poller_watch_devices(p);
 		p->taken = 0;
 		p->answered = 0;
 		if (atomic_load_explicit(&p->called, memory_order_relaxed)) {

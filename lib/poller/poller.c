@@ -11,13 +11,18 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <rte_lcore.h>
+
 #include <vuc/export.h>
 
 #include "eal.h"
 #include "error.h"
 #include "internal.h"
+#include "log.h"
 #include "place.h"
+#include "registry.h"
 #include "source.h"
+#include "trace.h"
 
 VUC_EXPORT void
 vuc_poller_opts_init(struct vuc_poller_opts *opts)
@@ -36,8 +41,6 @@ poller_log(const struct vuc_poller *p, enum vuc_log_level level, const char *fmt
 	char line[VUC_ERROR_MAX];
 	va_list args;
 
-	if (p->log == NULL)
-		return;
 	va_start(args, fmt);
 	vsnprintf(line, sizeof(line), fmt, args);
 	va_end(args);
@@ -84,10 +87,11 @@ set_up(const struct start *start)
 	vuc_poll_group_opts_init(&group_opts);
 	group_opts.transport = start->opts->transport;
 	group_opts.log = p->log;
-	group_opts.log_arg = p->log_arg;
+	group_opts.log_arg = p->log == vuc_log_to_rte ? vuc_log_part(LOG_PART_DEVICE) : p->log_arg;
 	rc = vuc_poll_group_create(&group_opts, &p->group, start->err);
 	if (rc == 0)
 		vuc_poll_group_set_source(p->group, &source);
+	p->node = (int)rte_socket_id();
 	return rc;
 }
 
@@ -117,8 +121,10 @@ run(void *arg)
 		poller_loop(p);
 		vuc_poll_group_destroy(p->group);
 	}
-	if (entered)
+	if (entered) {
+		vuc_trace_leave();
 		vuc_eal_thread_leave();
+	}
 	return NULL;
 }
 
@@ -185,8 +191,8 @@ alloc_poller(const struct vuc_poller_opts *opts)
 	snprintf(p->name, sizeof(p->name), "%s", opts->name);
 	p->idle = opts->idle;
 	p->idle_loops = opts->idle_loops;
-	p->log = opts->log;
-	p->log_arg = opts->log_arg;
+	p->log = opts->log != NULL ? opts->log : vuc_log_to_rte;
+	p->log_arg = opts->log != NULL ? opts->log_arg : vuc_log_part(LOG_PART_POLLER);
 	p->cpu = VUC_POLLER_CPU_NONE;
 	p->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return p;
@@ -221,6 +227,7 @@ vuc_poller_create(
 		free_poller(p);
 		return rc;
 	}
+	vuc_registry_add(p);
 	*poller = p;
 	return 0;
 }
@@ -271,6 +278,7 @@ vuc_poller_destroy(struct vuc_poller *p)
 	rc = vuc_poller_call(p, check_unused, p);
 	if (rc != 0)
 		return rc;
+	vuc_registry_remove(p);
 	atomic_store_explicit(&p->stop, true, memory_order_seq_cst);
 	poller_kick(p);
 	pthread_join(p->thread, NULL);

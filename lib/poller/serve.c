@@ -7,11 +7,12 @@
 
 #include "internal.h"
 #include "source.h"
+#include "trace.h"
 
-static struct poller_stats *
+static struct access_counters *
 stats_of(struct poller_queue *q)
 {
-	return &q->device->stats;
+	return &q->device->counters;
 }
 
 static void
@@ -21,11 +22,16 @@ answered(void *arg, const struct vuc_session_reply *reply)
 	struct poller_queue *q = r->queue;
 
 	q->poller->answered++;
-	if (reply->status != 0) {
+	if (reply->status == 0) {
+		stats_add(&stats_of(q)->read_bytes, r->count);
+	} else {
 		stats_add(&stats_of(q)->errors, 1);
 		if (reply->status == -ETIMEDOUT)
 			stats_add(&stats_of(q)->timeouts, 1);
 	}
+	if (r->begun != 0)
+		histogram_add(&q->device->latency, rte_rdtsc() - r->begun);
+	vuc_trace_complete(q->device->id, q->index, r->id, reply->status);
 	vuc_queue_back_complete(&q->back, r->id, reply->status, reply->status == 0 ? r->count : 0);
 }
 
@@ -35,31 +41,33 @@ break_queue(struct poller_queue *q)
 {
 	q->broken = true;
 	vuc_queue_back_close(&q->back, -EPROTO);
-	stats_add(&stats_of(q)->broken, 1);
+	stats_add(&stats_of(q)->broken_queues, 1);
 	poller_log(q->poller, VUC_LOG_WARNING,
 		"%s: a queue was closed: request %u is none that a queue may carry",
 		q->device->name, q->back.head);
 }
 
+/* A request was taken; status says whether the device has got it. */
 static void
-count(struct poller_queue *q, enum vuc_op op, uint32_t bytes)
+count(struct poller_queue *q, const struct vuc_device_access *access, int status)
 {
-	struct poller_stats *stats = stats_of(q);
+	struct access_counters *counters = stats_of(q);
 
-	switch (op) {
+	switch (access->op) {
 	case VUC_OP_READ:
-		stats_add(&stats->reads, 1);
-		stats_add(&stats->read_bytes, bytes);
+		stats_add(&counters->reads, 1);
 		break;
 	case VUC_OP_WRITE_POSTED:
-		stats_add(&stats->posted, 1);
-		stats_add(&stats->written_bytes, bytes);
+		stats_add(&counters->posted, 1);
 		break;
 	default:
-		stats_add(&stats->writes, 1);
-		stats_add(&stats->written_bytes, bytes);
+		stats_add(&counters->writes, 1);
 		break;
 	}
+	if (status != 0)
+		stats_add(&counters->errors, 1);
+	else if (access->op != VUC_OP_READ)
+		stats_add(&counters->written_bytes, access->count);
 }
 
 static enum vuc_op
@@ -74,6 +82,19 @@ op_of(const struct queue_request_slot *slot)
 		break;
 	}
 	return VUC_OP_WRITE;
+}
+
+static bool
+times(const struct vuc_poller *p)
+{
+	return atomic_load_explicit(&p->times, memory_order_relaxed);
+}
+
+static void
+refuse(struct poller_queue *q, uint16_t id, int status)
+{
+	vuc_trace_complete(q->device->id, q->index, id, status);
+	vuc_queue_back_complete(&q->back, id, status, 0);
 }
 
 /* Returns false when there is no room for it now: it stays in its queue. */
@@ -95,6 +116,7 @@ serve_request(struct poller_queue *q, const struct vuc_queue_taken *taken)
 		struct poller_request *r = &q->requests[slot->id];
 
 		r->count = 0;
+		r->begun = times(q->poller) ? rte_rdtsc() : 0;
 		if (access.op == VUC_OP_READ) {
 			access.data = vuc_queue_back_room(&q->back, slot->id, slot->count);
 			r->count = slot->count;
@@ -105,12 +127,13 @@ serve_request(struct poller_queue *q, const struct vuc_queue_taken *taken)
 	if (rc == -EAGAIN)
 		return false;
 	vuc_queue_back_take(&q->back, taken);
-	count(q, access.op, slot->count);
+	count(q, &access, rc);
+	vuc_trace_submit(q->device->id, q->index, slot->id, slot->op, slot->region, slot->offset,
+		slot->count);
 	if (rc == 0)
 		return true;
-	stats_add(&stats_of(q)->errors, 1);
 	if (access.op != VUC_OP_WRITE_POSTED)
-		vuc_queue_back_complete(&q->back, slot->id, rc, 0);
+		refuse(q, slot->id, rc);
 	return true;
 }
 
@@ -132,7 +155,7 @@ serve_queue(struct poller_queue *q)
 	if (rc < 0)
 		break_queue(q);
 	if (n > 0)
-		stats_add(&stats_of(q)->bursts, 1);
+		stats_add_burst(stats_of(q), n);
 	return n;
 }
 

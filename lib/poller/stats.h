@@ -3,33 +3,37 @@
 #define VUC_POLLER_STATS_H
 
 /*
- * Counters of a device, or of a poller as a whole. The poller's thread counts, others look: each
- * counter is read and written as a whole, and no two of them agree to the last request.
+ * Counters of devices and pollers. The poller's thread counts, others look: each counter is read
+ * and written as a whole, and no two of them agree to the last request. <vuc/stats.h> says what
+ * each of them counts.
  */
 
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* Latencies: 16 steps from one power of two of nanoseconds to the next. */
-#define STATS_STEPS   16u
-#define STATS_POWERS  40u
-#define STATS_BUCKETS (STATS_STEPS * STATS_POWERS)
+#include <vuc/stats.h>
 
-struct poller_stats {
+/* Of a device. */
+struct access_counters {
 	_Atomic uint64_t reads;
 	_Atomic uint64_t writes;
 	_Atomic uint64_t posted;
 	_Atomic uint64_t read_bytes;
 	_Atomic uint64_t written_bytes;
-	_Atomic uint64_t bursts; /* that were taken from queues */
-	_Atomic uint64_t errors; /* requests that failed, timeouts among them */
+	_Atomic uint64_t bursts;
+	_Atomic uint64_t burst_sizes[VUC_BURST_SIZES];
+	_Atomic uint64_t errors;
 	_Atomic uint64_t timeouts;
-	_Atomic uint64_t retries;     /* looks at a request for which there was no room */
-	_Atomic uint64_t broken;      /* queues that were closed for breaking the rules */
-	_Atomic uint64_t loops_busy;  /* of the poller */
-	_Atomic uint64_t loops_empty; /* of the poller */
-	_Atomic uint64_t sleeps;      /* of the poller */
-	_Atomic uint64_t calls;       /* of the poller */
+	_Atomic uint64_t retries;
+	_Atomic uint64_t broken_queues;
+};
+
+/* Of a poller. */
+struct poller_stats {
+	_Atomic uint64_t loops_busy;
+	_Atomic uint64_t loops_empty;
+	_Atomic uint64_t sleeps;
+	_Atomic uint64_t calls;
 };
 
 /* One thread writes, so no atomic addition is needed. */
@@ -45,5 +49,22 @@ stats_get(const _Atomic uint64_t *counter)
 {
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
+
+/* A burst of 1 … 2^VUC_BURST_SIZES - 1 requests. */
+static inline void
+stats_add_burst(struct access_counters *c, unsigned int n)
+{
+	stats_add(&c->bursts, 1);
+	stats_add(&c->burst_sizes[31u - (unsigned int)__builtin_clz(n)], 1);
+}
+
+/* Add counters as they are now to a sum. */
+void vuc_stats_sum(struct vuc_access_stats *sum, const struct access_counters *c);
+
+struct poller_device;
+
+/* Both with the registry locked, from any thread. */
+void vuc_stats_read_device(const struct poller_device *d, struct vuc_device_stats *stats);
+void vuc_stats_read_poller(const struct vuc_poller *p, struct vuc_poller_stats *stats);
 
 #endif /* VUC_POLLER_STATS_H */

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_POLLER_HISTOGRAM_H
+#define VUC_POLLER_HISTOGRAM_H
+
+/*
+ * Latencies, log-linear: 16 steps from one power of two to the next, in ticks of the time stamp
+ * counter, which readers turn into nanoseconds. One thread adds, others read.
+ */
+
+#include <rte_cycles.h>
+
+#include "stats.h"
+
+#define HISTOGRAM_BITS    4u
+#define HISTOGRAM_STEPS   (1u << HISTOGRAM_BITS)
+#define HISTOGRAM_POWERS  40u /* of the longest: some minutes; what is longer counts as that */
+#define HISTOGRAM_BUCKETS ((HISTOGRAM_POWERS - HISTOGRAM_BITS + 1) * HISTOGRAM_STEPS)
+
+struct histogram {
+	_Atomic uint64_t max;
+	_Atomic uint64_t buckets[HISTOGRAM_BUCKETS];
+};
+
+static inline unsigned int
+histogram_bucket(uint64_t ticks)
+{
+	unsigned int power;
+
+	if (ticks < HISTOGRAM_STEPS)
+		return (unsigned int)ticks;
+	if (ticks >> HISTOGRAM_POWERS != 0)
+		return HISTOGRAM_BUCKETS - 1;
+	power = 63u - (unsigned int)__builtin_clzll(ticks);
+	return (power - HISTOGRAM_BITS + 1) * HISTOGRAM_STEPS +
+		(unsigned int)(ticks >> (power - HISTOGRAM_BITS)) % HISTOGRAM_STEPS;
+}
+
+/* The most ticks that fall into a bucket. */
+static inline uint64_t
+histogram_last(unsigned int bucket)
+{
+	unsigned int shift = bucket / HISTOGRAM_STEPS;
+	uint64_t step = bucket % HISTOGRAM_STEPS;
+
+	if (shift == 0)
+		return step;
+	return ((HISTOGRAM_STEPS + step + 1) << (shift - 1)) - 1;
+}
+
+static inline void
+histogram_add(struct histogram *h, uint64_t ticks)
+{
+	stats_add(&h->buckets[histogram_bucket(ticks)], 1);
+	if (ticks > stats_get(&h->max))
+		atomic_store_explicit(&h->max, ticks, memory_order_relaxed);
+}
+
+#endif /* VUC_POLLER_HISTOGRAM_H */

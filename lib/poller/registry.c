@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "registry.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "telemetry.h"
+
+/* Telemetry's callbacks have no argument, so this is one for the process. */
+static struct {
+	pthread_mutex_t lock;
+	struct registry_pollers pollers;
+	uint32_t next_poller;
+	uint32_t next_device;
+	bool has_commands;
+} registry = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.pollers = TAILQ_HEAD_INITIALIZER(registry.pollers),
+};
+
+void
+vuc_registry_lock(void)
+{
+	pthread_mutex_lock(&registry.lock);
+}
+
+void
+vuc_registry_unlock(void)
+{
+	pthread_mutex_unlock(&registry.lock);
+}
+
+void
+vuc_registry_add(struct vuc_poller *p)
+{
+	int rc = 0;
+
+	vuc_registry_lock();
+	p->number = registry.next_poller++;
+	TAILQ_INSERT_TAIL(&registry.pollers, p, registered);
+	/* They cannot be taken away again, and so stay for those who come later. */
+	if (!registry.has_commands)
+		rc = vuc_telemetry_register();
+	registry.has_commands = true;
+	vuc_registry_unlock();
+	if (rc != 0)
+		poller_log(
+			p, VUC_LOG_WARNING, "poller %s: no telemetry: %s", p->name, strerror(-rc));
+}
+
+void
+vuc_registry_remove(struct vuc_poller *p)
+{
+	vuc_registry_lock();
+	TAILQ_REMOVE(&registry.pollers, p, registered);
+	vuc_registry_unlock();
+}
+
+const struct registry_pollers *
+vuc_registry_all(void)
+{
+	return &registry.pollers;
+}
+
+const struct poller_device *
+vuc_registry_find_device(const char *name, const struct vuc_poller **poller)
+{
+	const struct poller_device *d;
+	const struct vuc_poller *p;
+
+	TAILQ_FOREACH (p, &registry.pollers, registered) {
+		TAILQ_FOREACH (d, &p->devices, link) {
+			if (strcmp(d->name, name) != 0)
+				continue;
+			*poller = p;
+			return d;
+		}
+	}
+	return NULL;
+}
+
+/* An id is never used again, but a path may end as such a name does. */
+static void
+make_unique(struct poller_device *d)
+{
+	const struct vuc_poller *p;
+	char base[sizeof(d->name)];
+	uint32_t n = d->id;
+
+	memcpy(base, d->name, sizeof(base));
+	while (vuc_registry_find_device(d->name, &p) != NULL)
+		snprintf(d->name, sizeof(d->name), "%.107s#%u", base, n++);
+}
+
+uint32_t
+vuc_registry_new_id(void)
+{
+	uint32_t id;
+
+	vuc_registry_lock();
+	id = ++registry.next_device;
+	vuc_registry_unlock();
+	return id;
+}
+
+void
+vuc_registry_add_device(struct vuc_poller *p, struct poller_device *d)
+{
+	vuc_registry_lock();
+	make_unique(d);
+	TAILQ_INSERT_TAIL(&p->devices, d, link);
+	p->nr_devices++;
+	vuc_registry_unlock();
+}
+
+void
+vuc_registry_remove_device(struct vuc_poller *p, struct poller_device *d)
+{
+	vuc_registry_lock();
+	TAILQ_REMOVE(&p->devices, d, link);
+	p->nr_devices--;
+	vuc_stats_sum(&p->closed, &d->counters);
+	vuc_registry_unlock();
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_POLLER_REGISTRY_H
+#define VUC_POLLER_REGISTRY_H
+
+/*
+ * All pollers of the process and their devices, for those who ask from other threads. A poller's
+ * thread takes the lock when a device comes or goes, and never while it serves.
+ *
+ * A poller's list of devices is changed by its own thread with the lock held. So that thread may
+ * walk it without the lock, and others with it.
+ */
+
+#include "internal.h"
+
+TAILQ_HEAD(registry_pollers, vuc_poller);
+
+void vuc_registry_lock(void);
+void vuc_registry_unlock(void);
+
+/* A poller that runs. The first one brings the telemetry commands. */
+void vuc_registry_add(struct vuc_poller *p);
+void vuc_registry_remove(struct vuc_poller *p);
+
+/* For a device; counts from 1. */
+uint32_t vuc_registry_new_id(void);
+
+/* On the poller's thread: a device with a name, which may become another one to be unique. */
+void vuc_registry_add_device(struct vuc_poller *p, struct poller_device *d);
+void vuc_registry_remove_device(struct vuc_poller *p, struct poller_device *d);
+
+/* Both with the lock held: the pollers by number; the device of that name, or NULL. */
+const struct registry_pollers *vuc_registry_all(void);
+const struct poller_device *vuc_registry_find_device(const char *name, const struct vuc_poller **p);
+
+#endif /* VUC_POLLER_REGISTRY_H */

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What was counted, for those who ask. */
+
+#include <errno.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+
+#include <vuc/export.h>
+
+#include "internal.h"
+#include "registry.h"
+
+void
+vuc_stats_sum(struct vuc_access_stats *sum, const struct access_counters *c)
+{
+	sum->reads += stats_get(&c->reads);
+	sum->writes += stats_get(&c->writes);
+	sum->posted += stats_get(&c->posted);
+	sum->read_bytes += stats_get(&c->read_bytes);
+	sum->written_bytes += stats_get(&c->written_bytes);
+	sum->bursts += stats_get(&c->bursts);
+	for (unsigned int i = 0; i < VUC_BURST_SIZES; i++)
+		sum->burst_sizes[i] += stats_get(&c->burst_sizes[i]);
+	sum->retries += stats_get(&c->retries);
+	sum->errors += stats_get(&c->errors);
+	sum->timeouts += stats_get(&c->timeouts);
+	sum->broken_queues += stats_get(&c->broken_queues);
+}
+
+static uint64_t
+to_ns(uint64_t ticks)
+{
+	const uint64_t second = 1000000000;
+	uint64_t hz = rte_get_tsc_hz();
+
+	return ticks / hz * second + ticks % hz * second / hz;
+}
+
+/* The ticks that `per_mille` of all requests did not pass. */
+static uint64_t
+percentile(const uint64_t *buckets, uint64_t count, uint64_t max, unsigned int per_mille)
+{
+	uint64_t rank = count / 1000 * per_mille + (count % 1000 * per_mille + 999) / 1000;
+	uint64_t seen = 0;
+
+	for (unsigned int i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
+		seen += buckets[i];
+		if (seen >= rank)
+			return histogram_last(i) < max ? histogram_last(i) : max;
+	}
+	return max;
+}
+
+static void
+read_latency(const struct histogram *h, struct vuc_latency *latency)
+{
+	uint64_t buckets[HISTOGRAM_BUCKETS];
+	uint64_t count = 0;
+	uint64_t max;
+
+	for (unsigned int i = 0; i < HISTOGRAM_BUCKETS; i++) {
+		buckets[i] = stats_get(&h->buckets[i]);
+		count += buckets[i];
+	}
+	*latency = (struct vuc_latency){.count = count};
+	if (count == 0)
+		return;
+	max = stats_get(&h->max);
+	latency->p50_ns = to_ns(percentile(buckets, count, max, 500));
+	latency->p99_ns = to_ns(percentile(buckets, count, max, 990));
+	latency->p999_ns = to_ns(percentile(buckets, count, max, 999));
+	latency->max_ns = to_ns(max);
+}
+
+void
+vuc_stats_read_device(const struct poller_device *d, struct vuc_device_stats *stats)
+{
+	*stats = (struct vuc_device_stats){
+		.id = d->id,
+		.connected = atomic_load_explicit(&d->connected, memory_order_relaxed),
+		.queues = atomic_load_explicit(&d->nr_queues, memory_order_relaxed),
+	};
+	memcpy(stats->name, d->name, sizeof(stats->name));
+	vuc_stats_sum(&stats->accesses, &d->counters);
+	read_latency(&d->latency, &stats->latency);
+}
+
+void
+vuc_stats_read_poller(const struct vuc_poller *p, struct vuc_poller_stats *stats)
+{
+	const struct poller_device *d;
+
+	*stats = (struct vuc_poller_stats){
+		.queues = atomic_load_explicit(&p->nr_queues, memory_order_relaxed),
+		.accesses = p->closed,
+		.loops_busy = stats_get(&p->stats.loops_busy),
+		.loops_empty = stats_get(&p->stats.loops_empty),
+		.sleeps = stats_get(&p->stats.sleeps),
+		.calls = stats_get(&p->stats.calls),
+	};
+	TAILQ_FOREACH (d, &p->devices, link) {
+		stats->devices++;
+		vuc_stats_sum(&stats->accesses, &d->counters);
+	}
+}
+
+VUC_EXPORT int
+vuc_poller_get_stats(struct vuc_poller *p, struct vuc_poller_stats *stats)
+{
+	vuc_registry_lock();
+	vuc_stats_read_poller(p, stats);
+	vuc_registry_unlock();
+	return 0;
+}
+
+VUC_EXPORT int
+vuc_poller_get_device_stats(
+	struct vuc_poller *p, const struct vuc_device *dev, struct vuc_device_stats *stats)
+{
+	const struct poller_device *d;
+
+	vuc_registry_lock();
+	d = poller_find_device(p, dev);
+	if (d != NULL)
+		vuc_stats_read_device(d, stats);
+	vuc_registry_unlock();
+	return d != NULL ? 0 : -ENODEV;
+}
+
+VUC_EXPORT void
+vuc_poller_set_latency(struct vuc_poller *p, bool on)
+{
+	atomic_store_explicit(&p->times, on, memory_order_relaxed);
+}

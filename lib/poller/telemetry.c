@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * What rte_telemetry can be asked. Each command runs on a thread of telemetry, copies what it needs
+ * with the registry locked, and gives it to telemetry afterwards; so a device can close meanwhile.
+ */
+
+#include "telemetry.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_telemetry.h>
+#include <rte_version.h>
+
+#include "registry.h"
+
+#if RTE_VERSION < RTE_VERSION_NUM(23, 3, 0, 0)
+#define RTE_TEL_UINT_VAL            RTE_TEL_U64_VAL
+#define rte_tel_data_add_dict_uint  rte_tel_data_add_dict_u64
+#define rte_tel_data_add_array_uint rte_tel_data_add_array_u64
+#endif
+
+/* Telemetry leaves out what makes an answer longer than 16 KiB, so long lists come in pages. */
+#define NAMES_BYTES    15000u
+#define POLLERS_A_PAGE 12u
+
+struct field {
+	const char *name;
+	uint64_t value;
+};
+
+static void
+add_fields(struct rte_tel_data *dict, const struct field *fields, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		rte_tel_data_add_dict_uint(dict, fields[i].name, fields[i].value);
+}
+
+#define ADD_FIELDS(dict, fields) add_fields(dict, fields, sizeof(fields) / sizeof((fields)[0]))
+
+static int
+add_accesses(struct rte_tel_data *dict, const struct vuc_access_stats *a)
+{
+	const struct field fields[] = {
+		{"reads", a->reads},
+		{"writes", a->writes},
+		{"posted", a->posted},
+		{"read_bytes", a->read_bytes},
+		{"written_bytes", a->written_bytes},
+		{"retries", a->retries},
+		{"errors", a->errors},
+		{"timeouts", a->timeouts},
+		{"broken_queues", a->broken_queues},
+		{"bursts", a->bursts},
+	};
+	struct rte_tel_data *sizes = rte_tel_data_alloc();
+
+	if (sizes == NULL)
+		return -ENOMEM;
+	ADD_FIELDS(dict, fields);
+	rte_tel_data_start_array(sizes, RTE_TEL_UINT_VAL);
+	for (unsigned int i = 0; i < VUC_BURST_SIZES; i++)
+		rte_tel_data_add_array_uint(sizes, a->burst_sizes[i]);
+	rte_tel_data_add_dict_container(dict, "burst_sizes", sizes, 0);
+	return 0;
+}
+
+static int
+add_latency(struct rte_tel_data *dict, const struct vuc_latency *l)
+{
+	const struct field fields[] = {
+		{"count", l->count},
+		{"p50_ns", l->p50_ns},
+		{"p99_ns", l->p99_ns},
+		{"p999_ns", l->p999_ns},
+		{"max_ns", l->max_ns},
+	};
+	struct rte_tel_data *latency = rte_tel_data_alloc();
+
+	if (latency == NULL)
+		return -ENOMEM;
+	rte_tel_data_start_dict(latency);
+	ADD_FIELDS(latency, fields);
+	rte_tel_data_add_dict_container(dict, "latency", latency, 0);
+	return 0;
+}
+
+/* How many entries of a list to skip: a decimal number, or none. */
+static int
+parse_start(const char *params, unsigned long *start)
+{
+	char *end;
+
+	*start = 0;
+	if (params == NULL || params[0] == '\0')
+		return 0;
+	errno = 0;
+	*start = strtoul(params, &end, 10);
+	return params[0] >= '0' && params[0] <= '9' && *end == '\0' && errno == 0 ? 0 : -EINVAL;
+}
+
+/* Returns whether there was room for the name. */
+static bool
+add_name(struct rte_tel_data *array, const char *name, size_t *bytes)
+{
+	*bytes += strlen(name) + sizeof("\"\",") - 1;
+	return *bytes <= NAMES_BYTES && rte_tel_data_add_array_string(array, name) == 0;
+}
+
+static int
+list_devices(const char *cmd, const char *params, struct rte_tel_data *data)
+{
+	const struct poller_device *d;
+	const struct vuc_poller *p;
+	unsigned long skip;
+	size_t bytes = 0;
+
+	(void)cmd;
+	if (parse_start(params, &skip) != 0)
+		return -EINVAL;
+	rte_tel_data_start_array(data, RTE_TEL_STRING_VAL);
+	vuc_registry_lock();
+	TAILQ_FOREACH (p, vuc_registry_all(), registered) {
+		TAILQ_FOREACH (d, &p->devices, link) {
+			if (skip > 0)
+				skip--;
+			else if (!add_name(data, d->name, &bytes))
+				break;
+		}
+	}
+	vuc_registry_unlock();
+	return 0;
+}
+
+static int
+show_device(const char *cmd, const char *params, struct rte_tel_data *data)
+{
+	const struct poller_device *d;
+	const struct vuc_poller *p;
+	struct vuc_device_stats stats;
+	char poller[sizeof(p->name)];
+	int rc;
+
+	(void)cmd;
+	if (params == NULL)
+		return -EINVAL;
+	vuc_registry_lock();
+	d = vuc_registry_find_device(params, &p);
+	if (d != NULL) {
+		vuc_stats_read_device(d, &stats);
+		memcpy(poller, p->name, sizeof(poller));
+	}
+	vuc_registry_unlock();
+	if (d == NULL)
+		return -ENODEV;
+	rte_tel_data_start_dict(data);
+	rte_tel_data_add_dict_string(data, "name", stats.name);
+	rte_tel_data_add_dict_uint(data, "id", stats.id);
+	rte_tel_data_add_dict_string(data, "poller", poller);
+	rte_tel_data_add_dict_string(data, "state", stats.connected ? "connected" : "lost");
+	rte_tel_data_add_dict_uint(data, "queues", stats.queues);
+	rc = add_accesses(data, &stats.accesses);
+	return rc == 0 ? add_latency(data, &stats.latency) : rc;
+}
+
+/* What is shown of a poller. */
+struct shown_poller {
+	uint32_t number;
+	char name[sizeof(((struct vuc_poller *)NULL)->name)];
+	int cpu;
+	int node;
+	const char *idle;
+	const char *transport;
+	const char *latency;
+	struct vuc_poller_stats stats;
+};
+
+static void
+copy_poller(const struct vuc_poller *p, struct shown_poller *shown)
+{
+	static const char *const idle_names[] = {
+		[VUC_IDLE_SPIN] = "spin",
+		[VUC_IDLE_YIELD] = "yield",
+		[VUC_IDLE_SLEEP] = "sleep",
+	};
+	bool times = atomic_load_explicit(&p->times, memory_order_relaxed);
+
+	*shown = (struct shown_poller){
+		.number = p->number,
+		.cpu = p->cpu == VUC_POLLER_CPU_NONE ? -1 : p->cpu,
+		.node = p->node,
+		.idle = idle_names[p->idle],
+		.transport = vuc_poll_group_transport(p->group),
+		.latency = times ? "on" : "off",
+	};
+	memcpy(shown->name, p->name, sizeof(shown->name));
+	vuc_stats_read_poller(p, &shown->stats);
+}
+
+static unsigned int
+copy_pollers(struct shown_poller *shown, unsigned int max, unsigned long skip)
+{
+	const struct vuc_poller *p;
+	unsigned int n = 0;
+
+	vuc_registry_lock();
+	TAILQ_FOREACH (p, vuc_registry_all(), registered) {
+		if (skip > 0)
+			skip--;
+		else if (n < max)
+			copy_poller(p, &shown[n++]);
+	}
+	vuc_registry_unlock();
+	return n;
+}
+
+static int
+add_poller(struct rte_tel_data *pollers, const struct shown_poller *p)
+{
+	const struct field fields[] = {
+		{"devices", p->stats.devices},
+		{"queues", p->stats.queues},
+		{"loops_busy", p->stats.loops_busy},
+		{"loops_empty", p->stats.loops_empty},
+		{"sleeps", p->stats.sleeps},
+		{"calls", p->stats.calls},
+	};
+	struct rte_tel_data *dict = rte_tel_data_alloc();
+	char key[16];
+
+	if (dict == NULL)
+		return -ENOMEM;
+	rte_tel_data_start_dict(dict);
+	rte_tel_data_add_dict_string(dict, "name", p->name);
+	rte_tel_data_add_dict_int(dict, "cpu", p->cpu);
+	rte_tel_data_add_dict_int(dict, "node", p->node);
+	rte_tel_data_add_dict_string(dict, "idle", p->idle);
+	rte_tel_data_add_dict_string(dict, "transport", p->transport);
+	rte_tel_data_add_dict_string(dict, "latency", p->latency);
+	ADD_FIELDS(dict, fields);
+	snprintf(key, sizeof(key), "%u", p->number);
+	rte_tel_data_add_dict_container(pollers, key, dict, 0);
+	return add_accesses(dict, &p->stats.accesses);
+}
+
+static int
+list_pollers(const char *cmd, const char *params, struct rte_tel_data *data)
+{
+	struct shown_poller shown[POLLERS_A_PAGE];
+	unsigned long skip;
+	unsigned int n;
+	int rc = parse_start(params, &skip);
+
+	(void)cmd;
+	if (rc != 0)
+		return rc;
+	n = copy_pollers(shown, POLLERS_A_PAGE, skip);
+	rte_tel_data_start_dict(data);
+	for (unsigned int i = 0; i < n && rc == 0; i++)
+		rc = add_poller(data, &shown[i]);
+	return rc;
+}
+
+static int
+switch_latency(const char *cmd, const char *params, struct rte_tel_data *data)
+{
+	struct vuc_poller *p;
+	bool on = params != NULL && strcmp(params, "on") == 0;
+
+	(void)cmd;
+	if (!on && (params == NULL || strcmp(params, "off") != 0))
+		return -EINVAL;
+	vuc_registry_lock();
+	TAILQ_FOREACH (p, vuc_registry_all(), registered)
+		vuc_poller_set_latency(p, on);
+	vuc_registry_unlock();
+	return rte_tel_data_string(data, params);
+}
+
+int
+vuc_telemetry_register(void)
+{
+	static const struct {
+		const char *name;
+		telemetry_cb fn;
+		const char *help;
+	} commands[] = {
+		{"/vuc/devices", list_devices,
+			"Names of vfio-user devices. Parameters: how many of them to skip (optional)"},
+		{"/vuc/device", show_device,
+			"State, counters and latencies of a device. Parameters: its name"},
+		{"/vuc/pollers", list_pollers,
+			"Pollers with their counters. Parameters: how many to skip (optional)"},
+		{"/vuc/latency", switch_latency,
+			"Whether all pollers time their requests. Parameters: on or off"},
+	};
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]) && rc == 0; i++)
+		rc = rte_telemetry_register_cmd(commands[i].name, commands[i].fn, commands[i].help);
+	return rc;
+}
