@@ -67,12 +67,13 @@ take_results(struct bench_queue_way *q)
 	return (int)n;
 }
 
-/* Whatever has been answered makes room for as many new requests. A sample ends with the last
- * answer of as many requests as are outstanding at a time. */
+/* When a quarter has been answered, as many new requests follow in one burst. A sample ends with the
+ * last answer of as many requests as are outstanding at a time. */
 static int
 keep_outstanding(struct bench_queue_way *q, unsigned int nr, uint64_t *ticks)
 {
 	const unsigned int depth = q->access->together;
+	const unsigned int burst = (depth + 3) / 4;
 	const unsigned int total = nr * depth;
 	unsigned int submitted = 0, answered = 0, samples = 0;
 	uint64_t start = bench_clock_ticks(q->clock);
@@ -83,6 +84,8 @@ keep_outstanding(struct bench_queue_way *q, unsigned int nr, uint64_t *ticks)
 
 		if (room > total - submitted)
 			room = total - submitted;
+		else if (room < burst)
+			room = 0;
 		n = room > 0 ? vuc_queue_submit(q->queue, q->requests, room) : 0;
 		if (n < 0)
 			return n;
