@@ -203,8 +203,10 @@ call_transfer(struct vuc_device *dev)
 	if (rc != 0)
 		return rc;
 	CU_ASSERT_EQUAL(status, REFDEV_DMA_STATUS_DONE);
+	/* A server that is about to go may have finished. */
 	rc = vuc_device_read(dev, BAR2, 0, got, sizeof(got));
-	CU_ASSERT_EQUAL(memcmp(got, memory[0], sizeof(got)), 0);
+	if (rc == 0)
+		CU_ASSERT_EQUAL(memcmp(got, memory[0], sizeof(got)), 0);
 	return rc;
 }
 
