@@ -67,8 +67,8 @@ take_results(struct bench_queue_way *q)
 	return (int)n;
 }
 
-/* When a quarter has been answered, as many new requests follow in one burst. A sample ends with the
- * last answer of as many requests as are outstanding at a time. */
+/* When a quarter has been answered, as many new requests follow in one burst. A sample ends with
+ * the last answer of as many requests as are outstanding at a time. */
 static int
 keep_outstanding(struct bench_queue_way *q, unsigned int nr, uint64_t *ticks)
 {

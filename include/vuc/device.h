@@ -183,8 +183,8 @@ const struct vuc_irq *vuc_device_irq(const struct vuc_device *dev, uint32_t inde
 struct vuc_poll_group *vuc_device_poll_group(const struct vuc_device *dev);
 
 /**
- * Why the last call on this device that failed did so, or its connection ended: one line, "" when none
- * has failed so far. Valid until the next call on the device.
+ * Why the last call on this device that failed did so, or its connection ended: one line, "" when
+ * none has failed so far. Valid until the next call on the device.
  */
 const char *vuc_device_reason(const struct vuc_device *dev);
 
@@ -205,8 +205,8 @@ enum vuc_op {
 struct vuc_request;
 
 /**
- * A request is complete. Runs inside vuc_poll_group_poll(); may submit requests, this one again
- * included; may not poll, open or close.
+ * A request is complete. Runs inside vuc_poll_group_poll() or vuc_poll_group_wait(); may submit
+ * requests, this one again included; may not poll, wait, open or close.
  *
  * @param req     the request; the caller's again
  * @param status  0, or a negative errno: what the server answered, -ETIMEDOUT, -ECANCELED when
@@ -240,10 +240,11 @@ struct vuc_request {
  * Queue a request. It leaves with the next vuc_poll_group_poll(), or later when max_requests are
  * outstanding: however many are submitted, none is refused for want of room.
  *
- * @return 0: done() will be called exactly once, always from vuc_poll_group_poll() or
- *         vuc_device_close(); -EINVAL for a region that does not exist, an access outside of it
- *         or a count of 0; -EACCES for a region that can't be read or written; -EOPNOTSUPP for a
- *         reset that the device does not support; otherwise what ended the connection
+ * @return 0: done() will be called exactly once, always from vuc_poll_group_poll(),
+ *         vuc_poll_group_wait() or vuc_device_close(); -EINVAL for a region that does not exist,
+ *         an access outside of it or a count of 0; -EACCES for a region that can't be read or
+ *         written; -EOPNOTSUPP for a reset that the device does not support; otherwise what ended
+ *         the connection
  */
 int vuc_device_submit(struct vuc_device *dev, struct vuc_request *req);
 

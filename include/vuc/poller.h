@@ -82,7 +82,8 @@ void vuc_poller_opts_init(struct vuc_poller_opts *opts);
  * @param poller  set to the new poller on success, to NULL on failure
  * @param err     filled on failure; may be NULL
  * @return 0; -EINVAL for options out of bounds or a CPU that the process may not use; as
- *         vuc_poll_group_create(); -EAGAIN or -ENOMEM when there can be no thread
+ *         vuc_poll_group_create(); -ENODEV without a vuc_eal_init() before; -EAGAIN or -ENOMEM
+ *         when there can be no thread
  */
 int vuc_poller_create(
 	const struct vuc_poller_opts *opts, struct vuc_poller **poller, struct vuc_error *err);
@@ -128,7 +129,7 @@ int vuc_poller_open_device(struct vuc_poller *poller, const struct vuc_device_op
 /**
  * Close a device of the poller; as vuc_device_close().
  *
- * @return 0, also for NULL; -EBUSY while one of its queues is open
+ * @return 0, also for NULL; -EBUSY while one of its queues is open; -EINVAL for a device of others
  */
 int vuc_poller_close_device(struct vuc_poller *poller, struct vuc_device *dev);
 
