@@ -133,21 +133,6 @@ int vuc_poller_open_device(struct vuc_poller *poller, const struct vuc_device_op
  */
 int vuc_poller_close_device(struct vuc_poller *poller, struct vuc_device *dev);
 
-/** How to open a queue. Fill it with vuc_queue_opts_init() first. */
-struct vuc_queue_opts {
-	/** Requests that can be outstanding; a power of two, 1 to 4096. */
-	uint32_t depth;
-	/** Most bytes of one request: a multiple of 64, 64 to 1048576. The queue's own maximum is
-	 * lower when one message to the server holds less. */
-	uint32_t max_data;
-};
-
-#define VUC_DEFAULT_QUEUE_DEPTH    64   /**< default of depth */
-#define VUC_DEFAULT_QUEUE_MAX_DATA 4096 /**< default of max_data */
-
-/** Set every field of opts to its default. */
-void vuc_queue_opts_init(struct vuc_queue_opts *opts);
-
 /**
  * Open a queue to a device of the poller, for one thread at a time.
  *

@@ -24,8 +24,23 @@
 extern "C" {
 #endif
 
-/** The submitting end of a queue; vuc_poller_open_queue() makes one. */
+/** The submitting end of a queue; vuc_poller_open_queue() or vuc_vmm_open_queue() makes one. */
 struct vuc_queue;
+
+/** How to open a queue. Fill it with vuc_queue_opts_init() first. */
+struct vuc_queue_opts {
+	/** Requests that can be outstanding; a power of two, 1 to 4096. */
+	uint32_t depth;
+	/** Most bytes of one request: a multiple of 64, 64 to 1048576. The queue's own maximum is
+	 * lower when one message to the server holds less. */
+	uint32_t max_data;
+};
+
+#define VUC_DEFAULT_QUEUE_DEPTH    64   /**< default of depth */
+#define VUC_DEFAULT_QUEUE_MAX_DATA 4096 /**< default of max_data */
+
+/** Set every field of opts to its default. */
+void vuc_queue_opts_init(struct vuc_queue_opts *opts);
 
 /** What a request does. */
 enum vuc_queue_op {

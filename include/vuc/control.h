@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_CONTROL_H
+#define VUC_CONTROL_H
+
+/**
+ * @file
+ * The control plane, daemon's side: devices of pollers, offered to VMM processes through shared
+ * memory. vucd is made of it; a program that has pollers of its own can offer its devices, too.
+ *
+ * VMMs are not trusted: whatever one sends or writes ends its own connection at most. The library
+ * has a thread that accepts, and one for each connection, of which there are at most max_vmms.
+ *
+ * Functions may be called by any thread but a poller's, and block until pollers and servers have
+ * done their part, unless said otherwise.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <vuc/device.h>
+#include <vuc/error.h>
+#include <vuc/log.h>
+#include <vuc/poller.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vuc_control;
+
+/** How to create a control plane. Fill it with vuc_control_opts_init() first. */
+struct vuc_control_opts {
+	/** Path of the socket for VMMs, at most 107 bytes. Must not exist, or be a socket that
+	 * nobody listens on, which is replaced. */
+	const char *path;
+	/** Its mode; 0600 by default. */
+	mode_t mode;
+	/** Connections at a time. */
+	unsigned int max_vmms;
+	/** Of these, connections of one user: one user cannot take them all. */
+	unsigned int max_vmms_per_user;
+	/** Queues of one VMM; at most VUC_SHM_MAX_QUEUES. */
+	unsigned int max_queues;
+	/** Bytes of memory that the queues of one VMM may take. */
+	uint64_t max_queue_memory;
+	/** DMA mappings of one VMM, if the device allows for more. */
+	unsigned int max_dma_maps;
+	/** Milliseconds until a connection has to have attached to a device. */
+	uint32_t handshake_timeout_ms;
+	/** Takes log lines, on any thread, one at a time; NULL drops them. */
+	vuc_log_fn log;
+	/** First argument of log. */
+	void *log_arg;
+};
+
+/** Set every field of opts to its default; path to NULL. */
+void vuc_control_opts_init(struct vuc_control_opts *opts);
+
+/**
+ * Create a control plane, and listen.
+ *
+ * @param opts     options; not used after the call
+ * @param control  set to it on success, to NULL on failure
+ * @param err      filled on failure; may be NULL
+ * @return 0; -EINVAL for options that cannot be; -EADDRINUSE when somebody listens on the socket;
+ *         what socket(2), bind(2) and the like say; -ENOMEM
+ */
+int vuc_control_create(
+	const struct vuc_control_opts *opts, struct vuc_control **control, struct vuc_error *err);
+
+/**
+ * Tell all VMMs that the end has come, take their devices away, close all devices, remove the
+ * socket and free everything. NULL does nothing.
+ */
+void vuc_control_destroy(struct vuc_control *control);
+
+/** How to offer a device. Fill it with vuc_control_device_opts_init() first. */
+struct vuc_control_device_opts {
+	/** Its name: 1 to 63 bytes of letters, digits and "._-". Copied. */
+	const char *name;
+	/** The poller that drives it, which lives until the device is removed. */
+	struct vuc_poller *poller;
+	/** How to open it; group is not used, and strings are copied. */
+	struct vuc_device_opts device;
+	/** Users who may have it. Root and the daemon's own user always may. Copied. */
+	const uid_t *users;
+	/** How many of them. */
+	unsigned int nr_users;
+	/** Groups whose members may have it: the primary and the supplementary groups of a process
+	 * when it connects count. Copied. */
+	const gid_t *groups;
+	/** How many of them. */
+	unsigned int nr_groups;
+	/** Milliseconds between attempts to connect to a server that is away: the first and the
+	 * longest one, which each attempt doubles up to. */
+	uint32_t retry_min_ms;
+	/** The longest one. */
+	uint32_t retry_max_ms;
+};
+
+/** Set every field of opts to its default; name and poller to NULL. */
+void vuc_control_device_opts_init(struct vuc_control_device_opts *opts);
+
+/**
+ * Offer a device. Its server may be away: it is connected to when it is there.
+ *
+ * @return 0, also when the server is away; -EINVAL for options that cannot be; -EEXIST when there
+ *         is a device of that name; -ENOMEM
+ */
+int vuc_control_add_device(struct vuc_control *control, const struct vuc_control_device_opts *opts,
+	struct vuc_error *err);
+
+/**
+ * Take a device away and close it.
+ *
+ * @param control  the control plane
+ * @param name     the device's
+ * @param force    take it away from the VMM that has it, which is told
+ * @param err      filled on failure; may be NULL
+ * @return 0; -ENOENT; -EBUSY when a VMM has it and force is false
+ */
+int vuc_control_remove_device(
+	struct vuc_control *control, const char *name, bool force, struct vuc_error *err);
+
+/** Take a device away from the VMM that has it, so that another one may attach. @return 0; -ENOENT
+ * for a device that there is not, -ENOTCONN for one that no VMM has */
+int vuc_control_detach(struct vuc_control *control, const char *name, struct vuc_error *err);
+
+/** How a device is. */
+enum vuc_control_state {
+	VUC_CONTROL_AWAY,     /**< its server is not there, or broke the protocol; tried again */
+	VUC_CONTROL_FREE,     /**< a VMM may attach */
+	VUC_CONTROL_ATTACHED, /**< a VMM has it */
+	VUC_CONTROL_CLEANING, /**< its last VMM's traces are being removed */
+};
+
+#define VUC_CONTROL_NAME_SIZE 64 /**< of a name, with the NUL at its end */
+
+/** What there is to say of a device. */
+struct vuc_control_device {
+	char name[VUC_CONTROL_NAME_SIZE];
+	char socket[108]; /**< of its server */
+	char poller[16];  /**< name of its poller */
+	enum vuc_control_state state;
+	uint64_t generation;        /**< how often it was connected to */
+	char reason[VUC_ERROR_MAX]; /**< why it is away; else "" */
+	/* of the VMM that has it, if one has: */
+	pid_t vmm_pid;                        /**< 0: none */
+	uid_t vmm_uid;                        /**< its user */
+	char vmm_name[VUC_CONTROL_NAME_SIZE]; /**< as it calls itself, made printable */
+	unsigned int queues;                  /**< that it has open */
+	unsigned int dma_maps;                /**< that it has */
+	uint64_t attached_ms;                 /**< how long it has had the device */
+	/* since the device was added: */
+	uint64_t reads;
+	uint64_t writes;
+	uint64_t posted;
+	uint64_t errors;
+	uint64_t attaches; /**< VMMs that have had it */
+};
+
+/** Called for a device; the struct is valid during the call. */
+typedef void (*vuc_control_device_fn)(void *arg, const struct vuc_control_device *device);
+
+/** Look at all devices, in the order in which they were added. Does not wait for servers. */
+void vuc_control_list(struct vuc_control *control, vuc_control_device_fn fn, void *arg);
+
+/** Look at one device. @return 0; -ENOENT */
+int vuc_control_look(
+	struct vuc_control *control, const char *name, struct vuc_control_device *device);
+
+/** Connections of VMMs that there are, attached or not. */
+unsigned int vuc_control_connections(struct vuc_control *control);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VUC_CONTROL_H */

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_VMM_H
+#define VUC_VMM_H
+
+/**
+ * @file
+ * libvuc-vmm: a VMM's way to a device that vucd owns.
+ *
+ * The library needs libc and nothing else, starts no threads and installs no signal handlers.
+ * Link with -lvuc-vmm; pkg-config knows it as libvuc-vmm. It has the functions of this header and
+ * those of <vuc/queue.h>.
+ *
+ * A VMM attaches to a device and has it for itself until it detaches or dies: then the daemon takes
+ * its interrupts and its memory away from the device, resets it, and gives it to the next one.
+ *
+ * - Register accesses go through queues, one for each thread, without a system call while both
+ *   sides are awake.
+ * - Everything else is a message to the daemon and waits for its reply; those functions may be
+ *   called by any thread, at the same time as well, and take their turns.
+ *
+ * vuc_vmm_detach() is called by one thread when no other one uses the device any more.
+ *
+ * Functions return 0 or a negative errno, and fill err (which may be NULL) with one line that says
+ * what failed. Beside what is said of each, all of them return -ECONNRESET when the daemon has
+ * ended the connection, -EPROTO when it breaks the rules of <vuc/shm.h>, and -ENOMEM.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vuc/error.h>
+#include <vuc/queue.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A device that this process is attached to. */
+struct vuc_vmm_device;
+
+/** How to attach. Fill it with vuc_vmm_attach_opts_init() first. */
+struct vuc_vmm_attach_opts {
+	/** Bytes of this struct, as the caller knows it; set by vuc_vmm_attach_opts_init(). */
+	size_t size;
+	/** Path of the daemon's socket; NULL: $VUCD_SOCKET, else where vucd has it by default. */
+	const char *socket;
+	/** Name of the device in the daemon's configuration. */
+	const char *device;
+	/** Names this VMM in the daemon's logs; NULL: the name of the program. */
+	const char *name;
+	/** Milliseconds that connecting and each message may take; the daemon may have to wait for
+	 * the device's server. */
+	uint32_t timeout_ms;
+};
+
+#define VUC_VMM_DEFAULT_TIMEOUT_MS 65000 /**< default of timeout_ms */
+
+/** Set every field of opts to its default. */
+void vuc_vmm_attach_opts_init(struct vuc_vmm_attach_opts *opts);
+
+/**
+ * Attach to a device.
+ *
+ * @param opts  options; not used after the call
+ * @param dev   set to the device on success, to NULL on failure
+ * @param err   filled on failure; may be NULL
+ * @return 0; what connect(2) says; -EPROTONOSUPPORT when daemon and library have no version of the
+ *         protocol in common; -ENOENT when the daemon has no device of this name; -EACCES when it
+ *         is not for this user; -EBUSY when another VMM has it; -ENOTCONN while its server is away;
+ *         -ETIMEDOUT; -EINVAL for options that cannot be
+ */
+int vuc_vmm_attach(
+	const struct vuc_vmm_attach_opts *opts, struct vuc_vmm_device **dev, struct vuc_error *err);
+
+/**
+ * Give the device back and free it: queues that are open are closed, their memory is gone. Waits
+ * until the daemon has taken its memory away from the device, so that it can be freed or used
+ * otherwise. NULL does nothing. After a fork() only one process may use the device.
+ */
+void vuc_vmm_detach(struct vuc_vmm_device *dev);
+
+/** What there is to know of a device. */
+struct vuc_vmm_info {
+	uint64_t generation;   /**< how often the daemon has connected to the device, from 1 */
+	uint64_t pgsizes;      /**< page sizes of DMA mappings, or'ed together */
+	uint32_t flags;        /**< VFIO_DEVICE_FLAGS_* of <linux/vfio.h> */
+	uint32_t num_regions;  /**< regions 0 … num_regions - 1 can be asked about */
+	uint32_t num_irqs;     /**< IRQ indexes 0 … num_irqs - 1 can be asked about */
+	uint32_t max_dma_maps; /**< DMA mappings at a time */
+	uint32_t max_queues;   /**< queues at a time */
+	uint32_t max_depth;    /**< requests of a queue that can be outstanding */
+	uint32_t max_data;     /**< bytes of a request of a queue */
+	bool dma_message; /**< the device's server never gets the memory: its accesses are messages,
+			     which the daemon carries out */
+};
+
+/** The device's info; valid until the device is detached. Any thread. */
+const struct vuc_vmm_info *vuc_vmm_info(const struct vuc_vmm_device *dev);
+
+/** A part of a region that can be mapped into the VMM and its guest. */
+struct vuc_vmm_area {
+	uint64_t offset;      /**< from the start of the region; a multiple of the page size */
+	uint64_t size;        /**< bytes; a multiple of the page size, not 0 */
+	uint64_t file_offset; /**< for mmap(2) */
+	int fd;               /**< for mmap(2); stays the device's, open until it is detached */
+};
+
+/** A region. */
+struct vuc_vmm_region {
+	uint64_t size;     /**< bytes; 0: there is no such region */
+	uint32_t index;    /**< VFIO_PCI_*_REGION_INDEX of <linux/vfio.h>, or higher */
+	uint32_t flags;    /**< VFIO_REGION_INFO_FLAG_* of <linux/vfio.h> */
+	uint32_t type;     /**< VFIO_REGION_INFO_CAP_TYPE, 0 without one */
+	uint32_t subtype;  /**< goes with type */
+	uint32_t nr_areas; /**< parts that can be mapped */
+	const struct vuc_vmm_area *areas; /**< nr_areas of them, ascending and apart. The pages of
+					     the MSI-X table and the pending bits are in none */
+};
+
+/**
+ * Look at a region; the daemon is asked once. The result is valid until the device is detached.
+ * A server that truncates a file that is mapped makes accesses raise SIGBUS.
+ *
+ * @return 0; -EINVAL when index is not below num_regions
+ */
+int vuc_vmm_region(struct vuc_vmm_device *dev, uint32_t index, const struct vuc_vmm_region **region,
+	struct vuc_error *err);
+
+/** An IRQ index. */
+struct vuc_vmm_irq {
+	uint32_t index; /**< VFIO_PCI_*_IRQ_INDEX of <linux/vfio.h>, or higher */
+	uint32_t flags; /**< VFIO_IRQ_INFO_* of <linux/vfio.h> */
+	uint32_t count; /**< interrupts of this index; 0: there are none */
+};
+
+/** Look at an IRQ index. @return 0; -EINVAL when index is not below num_irqs */
+int vuc_vmm_irq(
+	struct vuc_vmm_device *dev, uint32_t index, struct vuc_vmm_irq *irq, struct vuc_error *err);
+
+/**
+ * Open a queue, for one thread at a time: most often one for each vCPU. What is done with it is in
+ * <vuc/queue.h>; it costs no system call while daemon and VMM are awake. When the daemon dies,
+ * requests end with -ECONNRESET.
+ *
+ * @param dev    the device
+ * @param opts   depth and bytes of a request; NULL takes the defaults; not used after the call
+ * @param queue  set to the queue on success, to NULL on failure
+ * @param err    filled on failure; may be NULL
+ * @return 0; -EINVAL for options out of bounds; -ENOSPC when there are max_queues
+ */
+int vuc_vmm_open_queue(struct vuc_vmm_device *dev, const struct vuc_queue_opts *opts,
+	struct vuc_queue **queue, struct vuc_error *err);
+
+/** Close a queue that no thread uses any more, and free it; what is outstanding is dropped. NULL
+ * does nothing. */
+void vuc_vmm_close_queue(struct vuc_vmm_device *dev, struct vuc_queue *queue);
+
+#define VUC_VMM_DMA_READ  (1u << 0) /**< the device may read the memory */
+#define VUC_VMM_DMA_WRITE (1u << 1) /**< the device may write the memory */
+
+/** A piece of memory, and where the device sees it. */
+struct vuc_vmm_dma {
+	uint64_t iova;   /**< address as the device sees it, a multiple of the page size */
+	uint64_t size;   /**< bytes, a multiple of the page size, not 0 */
+	uint64_t offset; /**< of the memory in the file, a multiple of the page size */
+	uint32_t flags;  /**< VUC_VMM_DMA_READ and VUC_VMM_DMA_WRITE, at least one of them */
+	int fd; /**< the file: a memfd, hugetlbfs, /dev/shm. With dma_message a memfd has to be
+		   sealed by F_SEAL_SHRINK. Stays the caller's, and may be closed after the
+		   commit */
+};
+
+/**
+ * Queue mappings; vuc_vmm_dma_commit() makes them so.
+ *
+ * @return 0; -EINVAL for flags or addresses that cannot be; nothing was queued then. What daemon
+ *         and device think of them is told by the commit
+ */
+int vuc_vmm_dma_map(struct vuc_vmm_device *dev, const struct vuc_vmm_dma *mappings, size_t nr,
+	struct vuc_error *err);
+
+/** Queue the unmapping of all mappings in [iova, iova + size), which must not cut one. @return 0;
+ * -EINVAL for a range that cannot be */
+int vuc_vmm_dma_unmap(
+	struct vuc_vmm_device *dev, uint64_t iova, uint64_t size, struct vuc_error *err);
+
+/** Queue the unmapping of everything. */
+int vuc_vmm_dma_unmap_all(struct vuc_vmm_device *dev, struct vuc_error *err);
+
+/**
+ * Make what is queued so, and wait for it: when 0 is returned, the device's server has let go of
+ * all that was unmapped. After an error of a mapping or unmapping, those queued behind it are
+ * forgotten, and those before it were done.
+ *
+ * @return 0; -EINVAL, -EEXIST for mappings that overlap, -ENOENT for an unmapping without a
+ *         mapping, -ENOSPC when there are too many, -EPERM for memory that could shrink, what the
+ *         device's server has answered, -ETIMEDOUT
+ */
+int vuc_vmm_dma_commit(struct vuc_vmm_device *dev, struct vuc_error *err);
+
+/** Some interrupts of an IRQ index: start … start + count - 1. */
+struct vuc_vmm_irq_range {
+	uint32_t index; /**< VFIO_PCI_*_IRQ_INDEX of <linux/vfio.h>, or higher */
+	uint32_t start; /**< the first one */
+	uint32_t count; /**< how many, at least 1 */
+};
+
+/** What can be done with an interrupt, and what an eventfd can be told of. */
+enum vuc_vmm_irq_action {
+	VUC_VMM_IRQ_TRIGGER = 0, /**< it is raised */
+	VUC_VMM_IRQ_MASK = 1,    /**< it is masked; needs VFIO_IRQ_INFO_MASKABLE */
+	VUC_VMM_IRQ_UNMASK = 2,  /**< it is unmasked; needs VFIO_IRQ_INFO_MASKABLE */
+};
+
+/**
+ * Assign eventfds to interrupts, in place of those that were assigned before. The device's server
+ * signals them itself: one that is a KVM irqfd reaches the guest directly.
+ *
+ * @param dev       the device
+ * @param range     the interrupts
+ * @param action    what the eventfds are signalled for
+ * @param eventfds  range->count of them, or -1 to take that interrupt's away. They stay the
+ *                  caller's and may be closed after the call
+ * @param err       filled on failure; may be NULL
+ * @return 0; -EINVAL for interrupts that there are not, or a descriptor that is no eventfd;
+ *         -EOPNOTSUPP for what the flags of the index rule out; what the server has answered
+ */
+int vuc_vmm_irq_assign(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
+	enum vuc_vmm_irq_action action, const int *eventfds, struct vuc_error *err);
+
+/** Trigger, mask or unmask all interrupts of a range; as vuc_vmm_irq_assign(). */
+int vuc_vmm_irq_act(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
+	enum vuc_vmm_irq_action action, struct vuc_error *err);
+
+/** Disable all interrupts of an index and take away their eventfds. */
+int vuc_vmm_irq_disable(struct vuc_vmm_device *dev, uint32_t index, struct vuc_error *err);
+
+/** How a part of a region is accessed by descriptor. */
+enum vuc_vmm_io_type {
+	VUC_VMM_IO_EVENTFD = 0,        /**< a write signals an eventfd: for KVM_IOEVENTFD */
+	VUC_VMM_IO_REGIONFD = 1,       /**< accesses are messages on the descriptor */
+	VUC_VMM_IO_EVENTFD_SHADOW = 2, /**< as an eventfd, and the value goes into memory */
+};
+
+/** A part of a region that is accessed by descriptor. */
+struct vuc_vmm_io {
+	enum vuc_vmm_io_type type; /**< which of the fields below count */
+	uint32_t flags;            /**< KVM_IOEVENTFD_FLAG_* of <linux/kvm.h> */
+	uint64_t offset;           /**< from the start of the region */
+	uint64_t size;             /**< bytes; 0: of any size */
+	uint64_t datamatch;        /**< of an eventfd */
+	uint64_t user_data;        /**< of a regionfd */
+	uint64_t shadow_offset;    /**< of the value in the shadow memory */
+	int fd;                    /**< -1: none, access it by the queue */
+	int shadow_fd;             /**< the shadow memory, or -1; its size has to be checked */
+};
+
+/** What the device's server has to say of a region. */
+struct vuc_vmm_io_fds {
+	uint32_t nr;                 /**< parts; 0: there are none */
+	const struct vuc_vmm_io *io; /**< nr of them; they may share descriptors */
+};
+
+/**
+ * Ask which parts of a region are accessed by descriptor, for KVM_IOEVENTFD.
+ *
+ * @return 0 with *fds the caller's, to be freed by vuc_vmm_io_fds_free(); -EINVAL for a region that
+ *         there is not; -EOPNOTSUPP when the server does not know the question
+ */
+int vuc_vmm_io_fds(struct vuc_vmm_device *dev, uint32_t region, struct vuc_vmm_io_fds **fds,
+	struct vuc_error *err);
+
+/** Free them and close their descriptors. NULL does nothing. */
+void vuc_vmm_io_fds_free(struct vuc_vmm_io_fds *fds);
+
+/** Reset the device and wait for it. @return 0; -EOPNOTSUPP when it has no
+ * VFIO_DEVICE_FLAGS_RESET; what the server has answered; -ETIMEDOUT */
+int vuc_vmm_reset(struct vuc_vmm_device *dev, struct vuc_error *err);
+
+#define VUC_VMM_EVENT_LOST    (1u << 0) /**< the device's server is away: requests fail */
+#define VUC_VMM_EVENT_BACK    (1u << 1) /**< it is there again: detach, and attach anew */
+#define VUC_VMM_EVENT_RESET   (1u << 2) /**< the device has to be reset */
+#define VUC_VMM_EVENT_REMOVED (1u << 3) /**< the operator has taken the device away: detach */
+#define VUC_VMM_EVENT_GONE    (1u << 4) /**< the daemon ends or is dead: detach */
+
+/** A descriptor that can be read (poll(2), epoll(7)) while there are events; the device's, and only
+ * vuc_vmm_events() may read it. Any thread. */
+int vuc_vmm_event_fd(const struct vuc_vmm_device *dev);
+
+/** Take the events that have come since the last call. Never blocks. One thread at a time.
+ * @return VUC_VMM_EVENT_*, or'ed together; 0: none */
+uint32_t vuc_vmm_events(struct vuc_vmm_device *dev);
+
+/** What the daemon has counted for this VMM. */
+struct vuc_vmm_counters {
+	uint64_t reads;  /**< reads */
+	uint64_t writes; /**< writes */
+	uint64_t posted; /**< posted writes */
+	uint64_t errors; /**< of these, the ones that failed */
+};
+
+/** The daemon's counters, a second old at most; no system call. Any thread. */
+void vuc_vmm_counters(const struct vuc_vmm_device *dev, struct vuc_vmm_counters *counters);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VUC_VMM_H */
