@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
+#
+# Completion for the programs of vuc. bash-completion finds it by the name of each program; without
+# that, read it from ~/.bashrc. In zsh it works behind "autoload -U bashcompinit && bashcompinit".
+#
+# A command is written here as it is typed, like "vucctl irq wait". The tests hold the lists against
+# what --help says.
+
+# The commands of a command.
+_vuc_commands() {
+	case $1 in
+	"vuc-bench") echo mmio dma dma-message hop scale idle all ;;
+	"vucctl") echo probe read write reset irq dma-selftest migrate ;;
+	"vucctl irq") echo wait mask unmask trigger ;;
+	"vucctl migrate") echo save load ;;
+	esac
+}
+
+# The options of a command: all names of one with commas between, the long one last, and a = behind
+# it when it takes a value.
+_vuc_options() {
+	local bench="--rounds= --cpus= --json= --plot= --label= --help"
+	local device="--transport= -t,--timeout= -T,--trace -h,--help"
+	local vectors="-i,--index= -v,--vector="
+	local migrate="-r,--run -n,--no-run -c,--chunk= -j,--json"
+
+	case $1 in
+	"vuc-bench") echo --help --version ;;
+	"vuc-bench mmio")
+		echo "$bench" --socket= --transport= --path= --op= --burst= --ops= --region= --offset= \
+			--size= --floor=
+		;;
+	"vuc-bench dma") echo "$bench" --socket= --transport= --maps= --layout= ;;
+	"vuc-bench dma-message") echo "$bench" --transport= --op= --size= --depth= --transfers= ;;
+	"vuc-bench hop") echo "$bench" --op= --depth= --size= --ops= --floor= ;;
+	"vuc-bench scale") echo "$bench" --transport= --devices= --ops= ;;
+	"vuc-bench idle") echo "$bench" --socket= --transport= --seconds= --accesses= ;;
+	"vuc-bench all") echo "$bench" ;;
+	"vuc-refdev")
+		echo --socket-path= --fd= --mode= --cpu= --once --ready-fd= --max-data-xfer-size= \
+			--max-msg-fds= --max-dma-maps= --pgsizes= --minor= --no-twin-socket \
+			--no-write-multi --no-migration --no-dirty-log --no-io-fds --fault= --verbose \
+			--help --version
+		;;
+	"vucctl") echo -h,--help -V,--version ;;
+	"vucctl irq" | "vucctl migrate") echo -h,--help ;;
+	"vucctl probe") echo "$device" -j,--json -l,--lspci -n,--numeric -v,-x,--verbose ;;
+	"vucctl read") echo "$device" -c,--count= -j,--json -r,--raw ;;
+	"vucctl write") echo "$device" -d,--data= -f,--file= -p,--posted ;;
+	"vucctl reset") echo "$device" ;;
+	"vucctl irq wait") echo "$device" "$vectors" -c,--count= -w,--wait= -g,--trigger -j,--json ;;
+	"vucctl irq "*) echo "$device" "$vectors" ;;
+	"vucctl dma-selftest") echo "$device" -s,--size= -p,--policy= -j,--json ;;
+	"vucctl migrate save") echo "$device" "$migrate" -p,--precopy ;;
+	"vucctl migrate load") echo "$device" "$migrate" ;;
+	esac
+}
+
+# The values of an option of a command, or FILE. Those that end in = go on behind it.
+_vuc_values() {
+	case "$1 $2" in
+	"vuc-bench "*" --json" | "vuc-bench "*" --plot" | "vuc-bench "*" --socket") echo FILE ;;
+	"vuc-bench dma --layout") echo adjacent apart ;;
+	"vuc-bench dma-message --op") echo read write ;;
+	"vuc-bench hop --floor") echo echo ring ;;
+	"vuc-bench mmio --floor") echo own shared ;;
+	"vuc-bench mmio --path") echo inline poller ;;
+	"vuc-bench mmio --transport" | "vuc-bench scale --transport") echo uring posix loopback ;;
+	"vuc-bench "*" --op") echo read write posted ;;
+	"vuc-bench hop --size" | "vuc-bench mmio --size") echo 1 2 4 8 ;;
+	"vuc-refdev --fault")
+		echo argsz= bad-json= cap-loop close close-on-accept delay= drop duplicate error= \
+			extra-fds= fd-index= length= never reorder= split truncate= wrong-cmd wrong-count \
+			wrong-id wrong-size= wrong-type wrong-version
+		;;
+	"vuc-refdev --mode") echo block poll ;;
+	"vuc-refdev --socket-path") echo FILE ;;
+	"vucctl dma-selftest --policy") echo shared message ;;
+	"vucctl irq "*" --index") echo intx msi msix err req ;;
+	"vucctl write --file") echo FILE ;;
+	*" --transport") echo uring posix ;;
+	esac
+}
+
+# The values of the argument of a command that has so many arguments before it, or FILE.
+_vuc_arguments() {
+	case "$1 $2" in
+	"vuc-refdev "*) echo FILE ;;
+	"vucctl read 1" | "vucctl write 1") echo bar0 bar1 bar2 bar3 bar4 bar5 rom config vga ;;
+	"vucctl migrate "*" 1") echo FILE ;;
+	"vucctl "*" 0") echo FILE ;;
+	esac
+}
+
+# Set line to the words up to the cursor, put together again where = : or @ broke them.
+_vuc_join_words() {
+	local i word glue=
+
+	line=()
+	for ((i = 0; i <= COMP_CWORD; i++)); do
+		word=${COMP_WORDS[i]}
+		if [[ $i -gt 0 && ($glue || $word =~ ^[=:@]+$) ]]; then
+			line[${#line[@]} - 1]+=$word
+		else
+			line+=("$word")
+		fi
+		glue=
+		[[ $word =~ ^[=:@]+$ ]] && glue=yes
+	done
+}
+
+# Set pending to the long name of an option whose value is the word behind it.
+_vuc_look_at_option() {
+	local option
+
+	for option in $(_vuc_options "$command"); do
+		if [[ $option == *= && ",${option%=}," == *",$1,"* ]]; then
+			option=${option%=}
+			pending=${option##*,}
+		fi
+	done
+}
+
+# Set command, the number of its arguments, and pending, by the words before the cursor.
+_vuc_parse() {
+	local word
+
+	command=${line[0]##*/}
+	nr_arguments=0
+	pending=
+	for word in "${line[@]:1:${#line[@]}-2}"; do
+		if [[ $pending ]]; then
+			pending=
+		elif [[ $word == -?* ]]; then
+			_vuc_look_at_option "$word"
+		elif [[ " $(_vuc_commands "$command") " == *" $word "* ]]; then
+			command+=" $word"
+		else
+			nr_arguments=$((nr_arguments + 1))
+		fi
+	done
+}
+
+# Offer files.
+_vuc_offer_files() {
+	# shellcheck disable=SC2207 # for shells whose completion is not readline's
+	compopt -o default 2>/dev/null || COMPREPLY=($(compgen -f -- "$cur"))
+}
+
+# Offer those of some words that go on from what was typed, each with a prefix; files for FILE.
+_vuc_offer() {
+	local prefix=$1
+	shift
+
+	if [[ $* == FILE ]]; then
+		_vuc_offer_files
+	elif [[ $cur != *[=:@]* ]]; then
+		# shellcheck disable=SC2207 # plain words
+		COMPREPLY=($(compgen -P "$prefix" -W "$*" -- "$cur"))
+		[[ ${COMPREPLY[*]} == *[!\ ]= ]] && compopt -o nospace 2>/dev/null
+	fi
+}
+
+_vuc_offer_options() {
+	local option names=()
+
+	for option in $(_vuc_options "$command"); do
+		option=${option##*,}
+		names+=("${option%=}")
+	done
+	_vuc_offer "" "${names[@]}"
+}
+
+# Offer the values of $pending, which is in the word at the cursor unless that is a word of its own.
+_vuc_offer_values() {
+	local prefix=""
+
+	if [[ $cur == "$pending="* ]]; then
+		cur=${cur#*=}
+		# bash replaces what is behind its last break only.
+		[[ ${COMP_WORDS[COMP_CWORD]} == "$pending="* ]] && prefix=$pending=
+	fi
+	_vuc_offer "$prefix" "$(_vuc_values "$command" "$pending")"
+}
+
+_vuc() {
+	local line command pending nr_arguments cur subcommands
+
+	COMPREPLY=()
+	_vuc_join_words
+	_vuc_parse
+	cur=${line[${#line[@]} - 1]}
+	subcommands=$(_vuc_commands "$command")
+	[[ $subcommands && $nr_arguments -gt 0 ]] && return # behind a command that there is not
+	[[ -z $pending && $cur == --*=* ]] && pending=${cur%%=*}
+	if [[ $pending ]]; then
+		_vuc_offer_values
+	elif [[ $cur == -* ]]; then
+		_vuc_offer_options
+	elif [[ $subcommands ]]; then
+		_vuc_offer "" "$subcommands"
+	else
+		_vuc_offer "" "$(_vuc_arguments "$command" "$nr_arguments")"
+	fi
+	return 0
+}
+
+complete -F _vuc vuc-bench vuc-refdev vucctl
