@@ -15,6 +15,7 @@
 #include "registry.h"
 #include "source.h"
 #include "trace.h"
+#include "watch.h"
 
 struct poller_device *
 poller_find_device(struct vuc_poller *p, const struct vuc_device *dev)
@@ -48,6 +49,8 @@ poller_watch_devices(struct vuc_poller *p)
 			continue;
 		atomic_store_explicit(&d->connected, false, memory_order_relaxed);
 		poller_log(p, VUC_LOG_WARNING, "%s: the connection has ended", d->name);
+		if (d->ended != NULL)
+			d->ended(d->ended_arg);
 	}
 }
 
@@ -69,6 +72,8 @@ alloc_device(const struct vuc_device_opts *opts)
 	if (d == NULL)
 		return NULL;
 	*d = (struct poller_device){0};
+	TAILQ_INIT(&d->active);
+	TAILQ_INIT(&d->remotes);
 	if (opts->path != NULL)
 		snprintf(d->name, sizeof(d->name), "%s", opts->path);
 	else if (opts->fd >= 0)
@@ -128,6 +133,38 @@ vuc_poller_open_device(struct vuc_poller *p, const struct vuc_device_opts *opts,
 	return rc;
 }
 
+struct watching {
+	struct vuc_poller *poller;
+	struct vuc_device *dev;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+static int
+watch_device(void *arg)
+{
+	const struct watching *w = arg;
+	struct poller_device *d = poller_find_device(w->poller, w->dev);
+
+	if (d == NULL)
+		return -EINVAL;
+	d->ended = w->fn;
+	d->ended_arg = w->arg;
+	/* Else it is told when it is seen next. */
+	if (!atomic_load_explicit(&d->connected, memory_order_relaxed))
+		d->ended(d->ended_arg);
+	return 0;
+}
+
+int
+vuc_poller_watch_device(
+	struct vuc_poller *p, struct vuc_device *dev, void (*fn)(void *arg), void *arg)
+{
+	struct watching w = {.poller = p, .dev = dev, .fn = fn, .arg = arg};
+
+	return vuc_poller_call(p, watch_device, &w);
+}
+
 struct closing {
 	struct vuc_poller *poller;
 	struct vuc_device *dev;
@@ -142,7 +179,7 @@ close_device(void *arg)
 
 	if (d == NULL)
 		return -EINVAL;
-	if (d->nr_queues > 0)
+	if (d->nr_queues > 0 || !TAILQ_EMPTY(&d->remotes))
 		return -EBUSY;
 	/* First: those who ask from other threads look at nothing that is being closed. */
 	vuc_registry_remove_device(p, d);

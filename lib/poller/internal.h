@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include <vuc/poller.h>
+#include <vuc/shm.h>
 
 #include "back.h"
 #include "front.h"
@@ -15,12 +16,14 @@
 
 #define MAX_QUEUES  4096u
 #define BELL_BITS   64u
-#define BURST       32u   /* requests of a queue in one loop */
+#define BURST       32u   /* requests of a device in one loop, by all its queues */
 #define QUIET_LOOKS 1024u /* at a queue without anything in it, until it is left to its bell */
 
 _Static_assert(BURST < 1u << VUC_BURST_SIZES, "each burst is of a size that is counted");
 
 struct poller_queue;
+struct poller_device;
+struct remote_closing;
 
 /* A request that a device works on. */
 struct poller_request {
@@ -33,30 +36,55 @@ struct poller_request {
 /* The poller's end of a queue. */
 struct poller_queue {
 	struct vuc_queue_back back;
-	struct vuc_queue *front;
+	TAILQ_ENTRY(poller_queue) active_link;
 	struct vuc_poller *poller;
 	struct poller_device *device;
-	unsigned int index;              /* of its bell, and in poller->queues */
-	unsigned int quiet;              /* looks in vain */
-	bool active;                     /* on the list of those that are looked at in each loop */
-	bool broken;                     /* nothing more is taken */
-	struct poller_request *requests; /* by id */
+	struct access_counters *counters; /* the device's or the remote's */
+	unsigned int index;               /* of its bell, and in queues of poller or remote */
+	unsigned int quiet;               /* looks in vain */
+	bool active;                      /* on the list of those that are looked at in each loop */
+	bool broken;                      /* nothing more is taken */
+	struct poller_request *requests;  /* by id */
+	struct vuc_poller_remote *remote; /* whose it is; NULL: front and memory are the poller's */
+	struct remote_closing *closing;   /* waits until nothing is outstanding */
+	struct vuc_queue *front;
 	void *memory[2];
 	size_t size[2];
 };
 
 /* What the poller keeps of a device. */
 struct poller_device {
-	TAILQ_ENTRY(poller_device) link;
 	struct vuc_device *dev;
+	TAILQ_ENTRY(poller_device) active_link;
+	TAILQ_HEAD(poller_queue_list, poller_queue) active; /* the next one to be served first */
+	TAILQ_ENTRY(poller_device) link;
+	TAILQ_HEAD(, vuc_poller_remote) remotes; /* the poller's thread; see registry.h */
 	_Atomic unsigned int nr_queues;
 	uint32_t id;                     /* in traces */
 	char name[VUC_DEVICE_NAME_SIZE]; /* from its socket, and unique in the process */
 	_Atomic bool connected;          /* as it was seen last */
-	vuc_trace_fn trace;              /* what the device's opener wants, when messages go to */
-	void *trace_arg;                 /* rte_trace as well */
+	void (*ended)(void *arg);        /* told when it is not any more; NULL: nobody */
+	void *ended_arg;
+	vuc_trace_fn trace; /* what the device's opener wants, when messages go to */
+	void *trace_arg;    /* rte_trace as well */
 	struct access_counters counters;
 	struct histogram latency;
+};
+
+/* Another process with queues to a device; see remote.h. */
+struct vuc_poller_remote {
+	TAILQ_ENTRY(vuc_poller_remote) link;
+	struct vuc_poller *poller;
+	struct poller_device *device;
+	int kick_fd;
+	_Atomic unsigned int broken; /* queues that were closed for what they carried */
+	struct poller_queue *queues[VUC_SHM_MAX_QUEUES];
+	struct access_counters counters;
+};
+
+struct remote_bell {
+	_Atomic uint64_t *word;
+	struct vuc_poller_remote *remote;
 };
 
 /* A function to be called on the poller's thread. */
@@ -71,9 +99,12 @@ struct poller_call {
 struct vuc_poller {
 	/* What the poller's thread writes and reads all the time. */
 	struct vuc_poll_group *group;
-	unsigned int nr_active;
-	unsigned int nr_words; /* of bells that are in use */
-	unsigned int taken;    /* requests, in the loop under way */
+	TAILQ_HEAD(, poller_device) active; /* those with queues that are looked at */
+	unsigned int nr_words;              /* of bells that are in use */
+	unsigned int nr_remotes;
+	unsigned int next_remote;    /* that is listened to */
+	struct remote_bell *remotes; /* nr_remotes of them, in no order */
+	unsigned int taken;          /* requests, in the loop under way */
 	unsigned int answered;
 	unsigned int empty; /* loops, since there was something */
 	enum vuc_idle idle;
@@ -81,15 +112,18 @@ struct vuc_poller {
 	unsigned int unwatched; /* loops, since the devices' connections were looked at */
 	_Atomic bool times;     /* requests; set by any thread, seldom */
 	struct poller_stats stats;
-	struct poller_queue *active[MAX_QUEUES];
 	struct poller_queue *queues[MAX_QUEUES];
 
 	/* What other threads write. */
 	_Alignas(64) _Atomic uint64_t bells[MAX_QUEUES / BELL_BITS];
-	_Alignas(64) _Atomic uint32_t sleeps;
-	_Atomic bool called; /* there is something in calls */
+	_Alignas(64) _Atomic bool called; /* there is something in calls */
 	_Atomic bool stop;
+
+	/* What the thread sleeps on: wake.c. */
+	_Atomic uint32_t *sleeps; /* in memory that remotes can read */
+	int sleeps_fd;            /* of that memory; -ENOTSUP: it is not for others */
 	int kick_fd;
+	int wake_fd; /* epoll: of kick_fd, and of those of remotes */
 
 	/* Guarded by lock. */
 	pthread_mutex_t lock;
@@ -115,18 +149,53 @@ struct vuc_poller {
 	struct vuc_access_stats closed; /* counters of devices that are closed */
 };
 
-/* loop.c: what the thread runs, and what wakes it */
+/* loop.c: what the thread runs */
 void poller_loop(struct vuc_poller *p);
+
+/* wake.c: opened in part, it is to be closed as well */
+int poller_wake_open(struct vuc_poller *p, struct vuc_error *err);
+void poller_wake_close(struct vuc_poller *p);
+int poller_wake_add(struct vuc_poller *p, int kick_fd);
+void poller_wake_remove(struct vuc_poller *p, int kick_fd);
 void poller_kick(struct vuc_poller *p);
+
+/* After a sleep, and before bells, calls and stop are looked at. */
+void poller_wake_take(struct vuc_poller *p);
 
 /* serve.c: what happens in each poll of the group; see source.h */
 void poller_begin(void *arg);
 void poller_end(void *arg);
+
+/* bell.c: a queue is looked at in each loop, or it is not and has to ring */
 void poller_activate(struct poller_queue *q);
 void poller_deactivate(struct poller_queue *q);
 
+/* Leave a quiet queue to its bell, unless something has come just now. */
+void poller_leave_to_bell(struct poller_queue *q);
+
+/* Look at the queues that have rung from now on. */
+void poller_hear_bells(struct vuc_poller *p);
+
 /* Whether a queue that the poller does not look at has rung. */
 bool poller_hears_bell(const struct vuc_poller *p);
+
+/* Let every queue ring. Returns false when one of them has something already. */
+bool poller_set_bells(struct vuc_poller *p);
+void poller_clear_bells(struct vuc_poller *p);
+
+/* queue.c: the back of a queue in this memory; poller_free_queue() is due either way */
+int poller_alloc_back(struct poller_queue *q, const struct vuc_queue_back_opts *memory);
+void poller_free_queue(struct poller_queue *q);
+
+/* Begin and end to serve a queue to a device. */
+void poller_attach_queue(struct poller_queue *q, struct poller_device *d);
+void poller_detach_queue(struct poller_queue *q);
+
+/* Most bytes of a request of a queue to that device: one request is one message. */
+uint32_t poller_max_chunk(const struct vuc_device *dev);
+
+/* remote.c: a queue that is being closed has nothing outstanding any more; it is gone then */
+void poller_remote_closed(struct poller_queue *q);
 
 /* device.c: NULL for a device that is not the poller's */
 struct poller_device *poller_find_device(struct vuc_poller *p, const struct vuc_device *dev);

@@ -4,22 +4,11 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include "internal.h"
 
 #define SLEEP_MS    1000u  /* at most; nothing depends on it */
 #define WATCH_LOOPS 16384u /* until connections are looked at again: a millisecond or more */
-
-void
-poller_kick(struct vuc_poller *p)
-{
-	const uint64_t one = 1;
-	ssize_t n = write(p->kick_fd, &one, sizeof(one));
-
-	/* It fails only when it is readable already, which is all that is wanted. */
-	(void)n;
-}
 
 static struct poller_call *
 next_call(struct vuc_poller *p)
@@ -58,54 +47,29 @@ make_calls(struct vuc_poller *p)
 	}
 }
 
-/* Let every queue ring. Returns false when one of them has something already. */
-static bool
-set_bells(struct vuc_poller *p)
-{
-	bool empty = true;
-
-	for (unsigned int i = 0; i < p->nr_active; i++) {
-		struct poller_queue *q = p->active[i];
-
-		vuc_queue_back_set_bell(&q->back, true);
-		if (!q->broken && !vuc_queue_back_is_empty(&q->back))
-			empty = false;
-	}
-	return empty;
-}
-
-static void
-clear_bells(struct vuc_poller *p)
-{
-	for (unsigned int i = 0; i < p->nr_active; i++)
-		vuc_queue_back_set_bell(&p->active[i]->back, false);
-}
-
 /*
  * Here: store `sleeps`, then look at bells, calls and stop. There: store one of these, then look at
  * `sleeps`, and write to the eventfd if it is set (ring() in front.c, vuc_poller_call(),
  * vuc_poller_destroy()). All of that is in the one order of sequentially consistent operations, so
  * either it is seen here, or the eventfd ends the wait. For queues that have not been told to ring
- * yet set_bells() has the fence.
+ * yet poller_set_bells() has the fence. A process that does none of this loses its own wake-ups.
  */
 static void
 sleep_until_kicked(struct vuc_poller *p)
 {
-	uint64_t kicks;
 	int rc = 1;
 
-	atomic_store_explicit(&p->sleeps, 1, memory_order_seq_cst);
-	if (set_bells(p) && !poller_hears_bell(p) &&
+	atomic_store_explicit(p->sleeps, 1, memory_order_seq_cst);
+	if (poller_set_bells(p) && !poller_hears_bell(p) &&
 		!atomic_load_explicit(&p->called, memory_order_seq_cst) &&
 		!atomic_load_explicit(&p->stop, memory_order_seq_cst)) {
 		stats_add(&p->stats.sleeps, 1);
 		poller_watch_devices(p);
-		rc = vuc_poll_group_wait(p->group, p->kick_fd, SLEEP_MS);
+		rc = vuc_poll_group_wait(p->group, p->wake_fd, SLEEP_MS);
 	}
-	atomic_store_explicit(&p->sleeps, 0, memory_order_relaxed);
-	while (read(p->kick_fd, &kicks, sizeof(kicks)) > 0)
-		;
-	clear_bells(p);
+	atomic_store_explicit(p->sleeps, 0, memory_order_relaxed);
+	poller_wake_take(p);
+	poller_clear_bells(p);
 	/* When only time has passed, one look around is enough. */
 	p->empty = rc == 0 ? p->idle_loops : 0;
 }

@@ -3,13 +3,10 @@
 /* A poller's life: create, call, destroy. */
 
 #include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <rte_lcore.h>
 
@@ -22,7 +19,9 @@
 #include "place.h"
 #include "registry.h"
 #include "source.h"
+#include "thread.h"
 #include "trace.h"
+#include "watch.h"
 
 VUC_EXPORT void
 vuc_poller_opts_init(struct vuc_poller_opts *opts)
@@ -71,6 +70,21 @@ struct start {
 		       lock */
 };
 
+/*
+ * So that the transport knows wake_fd before other processes know what is in it: the kernel refuses
+ * to nest epoll instances over a descriptor that is in too many of them already.
+ */
+static int
+try_to_sleep(struct vuc_poller *p, struct vuc_error *err)
+{
+	int rc = p->idle == VUC_IDLE_SLEEP ? vuc_poll_group_wait(p->group, p->wake_fd, 0) : 0;
+
+	if (rc < 0)
+		return vuc_error_set(err, rc, "poller %s: the transport cannot sleep: %s", p->name,
+			strerror(-rc));
+	return 0;
+}
+
 /* The poll group, whose memory comes from the node that the thread runs on. */
 static int
 set_up(const struct start *start)
@@ -89,9 +103,13 @@ set_up(const struct start *start)
 	group_opts.log = p->log;
 	group_opts.log_arg = p->log == vuc_log_to_rte ? vuc_log_part(LOG_PART_DEVICE) : p->log_arg;
 	rc = vuc_poll_group_create(&group_opts, &p->group, start->err);
-	if (rc == 0)
-		vuc_poll_group_set_source(p->group, &source);
 	p->node = (int)rte_socket_id();
+	if (rc != 0)
+		return rc;
+	vuc_poll_group_set_source(p->group, &source);
+	rc = try_to_sleep(p, start->err);
+	if (rc != 0)
+		vuc_poll_group_destroy(p->group);
 	return rc;
 }
 
@@ -128,32 +146,13 @@ run(void *arg)
 	return NULL;
 }
 
-/* The application's signals are for its own threads; what a fault raises stays. */
-static int
-create_quiet(pthread_t *thread, void *(*fn)(void *), void *arg)
-{
-	sigset_t signals, before;
-	int rc;
-
-	sigfillset(&signals);
-	sigdelset(&signals, SIGSEGV);
-	sigdelset(&signals, SIGBUS);
-	sigdelset(&signals, SIGFPE);
-	sigdelset(&signals, SIGILL);
-	sigdelset(&signals, SIGTRAP);
-	pthread_sigmask(SIG_SETMASK, &signals, &before);
-	rc = pthread_create(thread, NULL, fn, arg);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -rc;
-}
-
 static int
 start_thread(struct vuc_poller *p, const struct vuc_poller_opts *opts, struct vuc_error *err)
 {
 	struct start start = {.poller = p, .opts = opts, .err = err};
 	int rc;
 
-	rc = create_quiet(&p->thread, run, &start);
+	rc = vuc_thread_create(&p->thread, 0, run, &start);
 	if (rc != 0)
 		return vuc_error_set(
 			err, rc, "poller %s: pthread_create: %s", p->name, strerror(-rc));
@@ -169,8 +168,8 @@ start_thread(struct vuc_poller *p, const struct vuc_poller_opts *opts, struct vu
 static void
 free_poller(struct vuc_poller *p)
 {
-	if (p->kick_fd >= 0)
-		close(p->kick_fd);
+	poller_wake_close(p);
+	free(p->remotes);
 	pthread_cond_destroy(&p->returned);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
@@ -188,13 +187,16 @@ alloc_poller(const struct vuc_poller_opts *opts)
 	pthread_cond_init(&p->returned, NULL);
 	STAILQ_INIT(&p->calls);
 	TAILQ_INIT(&p->devices);
+	TAILQ_INIT(&p->active);
 	snprintf(p->name, sizeof(p->name), "%s", opts->name);
 	p->idle = opts->idle;
 	p->idle_loops = opts->idle_loops;
 	p->log = opts->log != NULL ? opts->log : vuc_log_to_rte;
 	p->log_arg = opts->log != NULL ? opts->log_arg : vuc_log_part(LOG_PART_POLLER);
 	p->cpu = VUC_POLLER_CPU_NONE;
-	p->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	p->sleeps_fd = -1;
+	p->kick_fd = -1;
+	p->wake_fd = -1;
 	return p;
 }
 
@@ -217,8 +219,7 @@ vuc_poller_create(
 	p = alloc_poller(opts);
 	if (p == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a poller");
-	if (p->kick_fd < 0)
-		rc = vuc_error_set(err, -errno, "eventfd: %s", strerror(errno));
+	rc = poller_wake_open(p, err);
 	if (rc == 0)
 		rc = poller_choose_place(opts, &p->cpu, p->placement, sizeof(p->placement), err);
 	if (rc == 0)
@@ -250,7 +251,7 @@ vuc_poller_call(struct vuc_poller *p, vuc_poller_fn fn, void *arg)
 	/* sleep_until_kicked() stores `sleeps` and then looks at this: one of both sees the other.
 	 */
 	atomic_store_explicit(&p->called, true, memory_order_seq_cst);
-	if (atomic_load_explicit(&p->sleeps, memory_order_seq_cst) != 0)
+	if (atomic_load_explicit(p->sleeps, memory_order_seq_cst) != 0)
 		poller_kick(p);
 	while (!call.done)
 		pthread_cond_wait(&p->returned, &p->lock);
@@ -302,6 +303,12 @@ VUC_EXPORT int
 vuc_poller_cpu(const struct vuc_poller *p)
 {
 	return p->cpu;
+}
+
+int
+vuc_poller_node(const struct vuc_poller *p)
+{
+	return p->node;
 }
 
 VUC_EXPORT const char *

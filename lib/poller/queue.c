@@ -27,8 +27,8 @@ struct opening {
 	struct vuc_error *err;
 };
 
-static void
-free_queue(struct poller_queue *q)
+void
+poller_free_queue(struct poller_queue *q)
 {
 	vuc_queue_destroy(q->front);
 	vuc_queue_back_fini(&q->back);
@@ -54,6 +54,22 @@ map_area(struct poller_queue *q, enum area i, size_t size)
 	return 0;
 }
 
+int
+poller_alloc_back(struct poller_queue *q, const struct vuc_queue_back_opts *memory)
+{
+	uint32_t depth = memory->geometry.depth;
+	int rc = vuc_queue_back_init(&q->back, memory);
+
+	q->requests = calloc(depth, sizeof(*q->requests));
+	if (rc != 0 || q->requests == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < depth; i++) {
+		q->requests[i].queue = q;
+		q->requests[i].id = (uint16_t)i;
+	}
+	return 0;
+}
+
 static int
 alloc_ends(struct poller_queue *q, const struct vuc_queue_geometry *g)
 {
@@ -71,21 +87,13 @@ alloc_ends(struct poller_queue *q, const struct vuc_queue_geometry *g)
 			{
 				.word = &p->bells[q->index / BELL_BITS],
 				.bit = UINT64_C(1) << (q->index % BELL_BITS),
-				.sleeps = &p->sleeps,
+				.sleeps = p->sleeps,
 				.kick_fd = p->kick_fd,
 			},
 	};
-	int rc = vuc_queue_back_init(&q->back, &back);
 
 	q->front = vuc_queue_create(&front);
-	q->requests = calloc(g->depth, sizeof(*q->requests));
-	if (rc != 0 || q->front == NULL || q->requests == NULL)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < g->depth; i++) {
-		q->requests[i].queue = q;
-		q->requests[i].id = (uint16_t)i;
-	}
-	return 0;
+	return q->front != NULL ? poller_alloc_back(q, &back) : -ENOMEM;
 }
 
 static int
@@ -115,23 +123,36 @@ alloc_queue(struct vuc_poller *p, int index, const struct vuc_queue_geometry *g,
 	if (rc == 0)
 		rc = alloc_ends(q, g);
 	if (rc != 0) {
-		free_queue(q);
+		poller_free_queue(q);
 		return rc;
 	}
 	*queue = q;
 	return 0;
 }
 
-/* One request is one message. */
-static void
-limit_chunk(struct vuc_queue_geometry *g, const struct vuc_device *dev)
+uint32_t
+poller_max_chunk(const struct vuc_device *dev)
 {
 	uint32_t max = vuc_device_access_max(dev) / QUEUE_SLOT_SIZE * QUEUE_SLOT_SIZE;
 
-	if (max < QUEUE_SLOT_SIZE)
-		max = QUEUE_SLOT_SIZE;
-	if (g->chunk > max)
-		g->chunk = max;
+	return max > QUEUE_SLOT_SIZE ? max : QUEUE_SLOT_SIZE;
+}
+
+void
+poller_attach_queue(struct poller_queue *q, struct poller_device *d)
+{
+	q->device = d;
+	d->nr_queues++;
+	q->poller->nr_queues++;
+	poller_activate(q);
+}
+
+void
+poller_detach_queue(struct poller_queue *q)
+{
+	poller_deactivate(q);
+	q->poller->nr_queues--;
+	q->device->nr_queues--;
 }
 
 static int
@@ -150,17 +171,16 @@ open_queue(void *arg)
 	if (index < 0)
 		return vuc_error_set(
 			o->err, index, "poller %s has %u queues already", p->name, MAX_QUEUES);
-	limit_chunk(&o->geometry, o->dev);
+	if (o->geometry.chunk > poller_max_chunk(o->dev))
+		o->geometry.chunk = poller_max_chunk(o->dev);
 	rc = alloc_queue(p, index, &o->geometry, &q);
 	if (rc != 0)
 		return vuc_error_set(o->err, rc, "no memory for a queue");
-	q->device = d;
-	d->nr_queues++;
+	q->counters = &d->counters;
 	p->queues[index] = q;
-	p->nr_queues++;
 	if (p->nr_words <= q->index / BELL_BITS)
 		p->nr_words = q->index / BELL_BITS + 1;
-	poller_activate(q);
+	poller_attach_queue(q, d);
 	o->front = q->front;
 	return 0;
 }
@@ -227,11 +247,9 @@ close_queue(void *arg)
 	if (q == NULL)
 		return -EINVAL;
 	drain(q);
-	poller_deactivate(q);
+	poller_detach_queue(q);
 	p->queues[q->index] = NULL;
-	p->nr_queues--;
-	q->device->nr_queues--;
-	free_queue(q);
+	poller_free_queue(q);
 	return 0;
 }
 

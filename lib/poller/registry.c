@@ -122,3 +122,20 @@ vuc_registry_remove_device(struct vuc_poller *p, struct poller_device *d)
 	vuc_stats_sum(&p->closed, &d->counters);
 	vuc_registry_unlock();
 }
+
+void
+vuc_registry_add_remote(struct vuc_poller_remote *r)
+{
+	vuc_registry_lock();
+	TAILQ_INSERT_TAIL(&r->device->remotes, r, link);
+	vuc_registry_unlock();
+}
+
+void
+vuc_registry_remove_remote(struct vuc_poller_remote *r)
+{
+	vuc_registry_lock();
+	TAILQ_REMOVE(&r->device->remotes, r, link);
+	vuc_stats_merge(&r->device->counters, &r->counters);
+	vuc_registry_unlock();
+}

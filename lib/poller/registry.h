@@ -6,8 +6,8 @@
  * All pollers of the process and their devices, for those who ask from other threads. A poller's
  * thread takes the lock when a device comes or goes, and never while it serves.
  *
- * A poller's list of devices is changed by its own thread with the lock held. So that thread may
- * walk it without the lock, and others with it.
+ * A poller's list of devices, and a device's of remotes, is changed by its own thread with the lock
+ * held. So that thread may walk it without the lock, and others with it.
  */
 
 #include "internal.h"
@@ -27,6 +27,10 @@ uint32_t vuc_registry_new_id(void);
 /* On the poller's thread: a device with a name, which may become another one to be unique. */
 void vuc_registry_add_device(struct vuc_poller *p, struct poller_device *d);
 void vuc_registry_remove_device(struct vuc_poller *p, struct poller_device *d);
+
+/* On the poller's thread: a remote of a device, which inherits its counters. */
+void vuc_registry_add_remote(struct vuc_poller_remote *r);
+void vuc_registry_remove_remote(struct vuc_poller_remote *r);
 
 /* Both with the lock held: the pollers by number; the device of that name, or NULL. */
 const struct registry_pollers *vuc_registry_all(void);

@@ -12,7 +12,7 @@
 static struct access_counters *
 stats_of(struct poller_queue *q)
 {
-	return &q->device->counters;
+	return q->counters;
 }
 
 static void
@@ -40,8 +40,11 @@ static void
 break_queue(struct poller_queue *q)
 {
 	q->broken = true;
-	vuc_queue_back_close(&q->back, -EPROTO);
 	stats_add(&stats_of(q)->broken_queues, 1);
+	if (q->remote != NULL)
+		atomic_fetch_add_explicit(&q->remote->broken, 1, memory_order_relaxed);
+	/* Last: who sees that it is closed sees it counted. */
+	vuc_queue_back_close(&q->back, -EPROTO);
 	poller_log(q->poller, VUC_LOG_WARNING,
 		"%s: a queue was closed: request %u is none that a queue may carry",
 		q->device->name, q->back.head);
@@ -139,15 +142,16 @@ serve_request(struct poller_queue *q, const struct vuc_queue_taken *taken)
 
 /* Returns how many requests were taken. */
 static unsigned int
-serve_queue(struct poller_queue *q)
+serve_queue(struct poller_queue *q, unsigned int max, bool *full)
 {
 	struct vuc_queue_taken taken;
 	unsigned int n = 0;
 	int rc = 0;
 
-	while (n < BURST && (rc = vuc_queue_back_peek(&q->back, &taken)) > 0) {
+	while (n < max && (rc = vuc_queue_back_peek(&q->back, &taken)) > 0) {
 		if (!serve_request(q, &taken)) {
 			stats_add(&stats_of(q)->retries, 1);
+			*full = true;
 			break;
 		}
 		n++;
@@ -159,99 +163,78 @@ serve_queue(struct poller_queue *q)
 	return n;
 }
 
-void
-poller_activate(struct poller_queue *q)
-{
-	struct vuc_poller *p = q->poller;
-
-	q->quiet = 0;
-	if (q->active)
-		return;
-	q->active = true;
-	vuc_queue_back_set_bell(&q->back, false);
-	p->active[p->nr_active++] = q;
-}
-
-void
-poller_deactivate(struct poller_queue *q)
-{
-	struct vuc_poller *p = q->poller;
-
-	if (!q->active)
-		return;
-	q->active = false;
-	for (unsigned int i = 0; i < p->nr_active; i++) {
-		if (p->active[i] == q) {
-			p->active[i] = p->active[--p->nr_active];
-			return;
-		}
-	}
-}
-
-/* Leave a quiet queue to its bell, unless something has come just now. */
+/* A queue that is closed, or about to be. */
 static void
-leave_to_bell(struct poller_queue *q)
+look_at_closed(struct poller_queue *q)
 {
-	q->quiet = 0;
-	if (q->back.outstanding > 0)
-		return;
-	vuc_queue_back_set_bell(&q->back, true);
-	if (q->broken || vuc_queue_back_is_empty(&q->back))
-		poller_deactivate(q);
-	else
-		vuc_queue_back_set_bell(&q->back, false);
+	if (q->closing != NULL && q->back.outstanding == 0)
+		poller_remote_closed(q);
+	else if (q->closing == NULL && ++q->quiet > QUIET_LOOKS)
+		poller_leave_to_bell(q);
+}
+
+/* Returns how many requests were taken. */
+static unsigned int
+look_at_queue(struct poller_queue *q, unsigned int max, bool *full)
+{
+	unsigned int n;
+
+	if (q->broken) {
+		look_at_closed(q);
+		return 0;
+	}
+	n = serve_queue(q, max, full);
+	if (n > 0)
+		q->quiet = 0;
+	else if (++q->quiet > QUIET_LOOKS)
+		poller_leave_to_bell(q);
+	return n;
 }
 
 static void
-activate_word(struct vuc_poller *p, unsigned int word, uint64_t bits)
+begin_with(struct poller_device *d, const struct poller_queue *q)
 {
-	for (; bits != 0; bits &= bits - 1) {
-		unsigned int index = word * BELL_BITS + (unsigned int)__builtin_ctzll(bits);
+	struct poller_queue *first;
 
-		if (p->queues[index] != NULL && !p->queues[index]->broken)
-			poller_activate(p->queues[index]);
+	while ((first = TAILQ_FIRST(&d->active)) != q) {
+		TAILQ_REMOVE(&d->active, first, active_link);
+		TAILQ_INSERT_TAIL(&d->active, first, active_link);
 	}
 }
 
+/*
+ * All queues of a device share one burst, so that a process with many of them gets no more of the
+ * poller than one with a single one. Those that it did not suffice for, or for which the device has
+ * no room now, come first in the next loop.
+ */
 static void
-hear_bells(struct vuc_poller *p)
+serve_device(struct vuc_poller *p, struct poller_device *d)
 {
-	for (unsigned int i = 0; i < p->nr_words; i++) {
-		if (atomic_load_explicit(&p->bells[i], memory_order_relaxed) != 0)
-			/* Pairs with ring() in front.c. */
-			activate_word(p, i,
-				atomic_exchange_explicit(&p->bells[i], 0, memory_order_seq_cst));
-	}
-}
+	struct poller_queue *q = TAILQ_FIRST(&d->active);
+	unsigned int left = BURST;
+	bool full = false;
 
-bool
-poller_hears_bell(const struct vuc_poller *p)
-{
-	for (unsigned int i = 0; i < p->nr_words; i++) {
-		if (atomic_load_explicit(&p->bells[i], memory_order_seq_cst) != 0)
-			return true;
+	while (q != NULL && left > 0 && !full) {
+		struct poller_queue *next = TAILQ_NEXT(q, active_link);
+
+		left -= look_at_queue(q, left, &full);
+		q = next;
 	}
-	return false;
+	p->taken += BURST - left;
+	if (q != NULL)
+		begin_with(d, q);
 }
 
 void
 poller_begin(void *arg)
 {
 	struct vuc_poller *p = arg;
+	struct poller_device *d, *next;
 
-	hear_bells(p);
-	/* The last one of the list takes the place of one that leaves, and is looked at there. */
-	for (unsigned int i = 0; i < p->nr_active;) {
-		struct poller_queue *q = p->active[i];
-		unsigned int n = q->broken ? 0 : serve_queue(q);
-
-		p->taken += n;
-		if (n > 0)
-			q->quiet = 0;
-		else if (++q->quiet > QUIET_LOOKS)
-			leave_to_bell(q);
-		if (q->active)
-			i++;
+	poller_hear_bells(p);
+	for (d = TAILQ_FIRST(&p->active); d != NULL; d = next) {
+		next = TAILQ_NEXT(d, active_link);
+		serve_device(p, d);
 	}
 }
 
@@ -259,7 +242,11 @@ void
 poller_end(void *arg)
 {
 	struct vuc_poller *p = arg;
+	struct poller_device *d;
+	struct poller_queue *q;
 
-	for (unsigned int i = 0; i < p->nr_active; i++)
-		vuc_queue_back_flush(&p->active[i]->back);
+	TAILQ_FOREACH (d, &p->active, active_link) {
+		TAILQ_FOREACH (q, &d->active, active_link)
+			vuc_queue_back_flush(&q->back);
+	}
 }

@@ -29,6 +29,33 @@ vuc_stats_sum(struct vuc_access_stats *sum, const struct access_counters *c)
 	sum->broken_queues += stats_get(&c->broken_queues);
 }
 
+void
+vuc_stats_merge(struct access_counters *to, const struct access_counters *from)
+{
+	stats_add(&to->reads, stats_get(&from->reads));
+	stats_add(&to->writes, stats_get(&from->writes));
+	stats_add(&to->posted, stats_get(&from->posted));
+	stats_add(&to->read_bytes, stats_get(&from->read_bytes));
+	stats_add(&to->written_bytes, stats_get(&from->written_bytes));
+	stats_add(&to->bursts, stats_get(&from->bursts));
+	for (unsigned int i = 0; i < VUC_BURST_SIZES; i++)
+		stats_add(&to->burst_sizes[i], stats_get(&from->burst_sizes[i]));
+	stats_add(&to->retries, stats_get(&from->retries));
+	stats_add(&to->errors, stats_get(&from->errors));
+	stats_add(&to->timeouts, stats_get(&from->timeouts));
+	stats_add(&to->broken_queues, stats_get(&from->broken_queues));
+}
+
+void
+vuc_stats_sum_device(struct vuc_access_stats *sum, const struct poller_device *d)
+{
+	const struct vuc_poller_remote *r;
+
+	vuc_stats_sum(sum, &d->counters);
+	TAILQ_FOREACH (r, &d->remotes, link)
+		vuc_stats_sum(sum, &r->counters);
+}
+
 static uint64_t
 to_ns(uint64_t ticks)
 {
@@ -83,7 +110,7 @@ vuc_stats_read_device(const struct poller_device *d, struct vuc_device_stats *st
 		.queues = atomic_load_explicit(&d->nr_queues, memory_order_relaxed),
 	};
 	memcpy(stats->name, d->name, sizeof(stats->name));
-	vuc_stats_sum(&stats->accesses, &d->counters);
+	vuc_stats_sum_device(&stats->accesses, d);
 	read_latency(&d->latency, &stats->latency);
 }
 
@@ -102,7 +129,7 @@ vuc_stats_read_poller(const struct vuc_poller *p, struct vuc_poller_stats *stats
 	};
 	TAILQ_FOREACH (d, &p->devices, link) {
 		stats->devices++;
-		vuc_stats_sum(&stats->accesses, &d->counters);
+		vuc_stats_sum_device(&stats->accesses, d);
 	}
 }
 

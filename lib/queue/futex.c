@@ -2,7 +2,6 @@
 #include "futex.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <linux/futex.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -25,5 +24,6 @@ queue_futex_wait(const _Atomic uint32_t *word, uint32_t value, int timeout_ms)
 void
 queue_futex_wake(_Atomic uint32_t *word)
 {
-	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	/* A queue has one thread that waits. */
+	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
 }

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Queues of a poller whose submitting end is another process, by the transport that the command
+ * line names: what an honest one gets, and what is refused.
+ */
+
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <linux/vfio.h>
+
+#include <vuc/stats.h>
+
+#include "asleep.h"
+#include "internal.h"
+#include "refdev_regs.h"
+#include "remote_rig.h"
+
+#define BAR0     VFIO_PCI_BAR0_REGION_INDEX
+#define BAR2     VFIO_PCI_BAR2_REGION_INDEX
+#define WAKE_UPS 10000
+#define LONG_RUN 100000 /* of the same, with VUC_TEST_LONG */
+#define FLOOD    4096   /* requests of a queue */
+#define MANY     16     /* queues */
+#define HANG_MS  1000
+#define KICKS    200
+
+/* ---- an honest process ---- */
+
+static int
+access_all(const struct vmm *v, struct vmm_shared *shared)
+{
+	uint8_t out[600], in[600] = {0};
+	struct vmm_front f;
+
+	(void)shared;
+	vmm_front_open(&f, v, 0);
+	VMM_EXPECT(f.queue != NULL);
+	for (uint32_t i = 0; i < 200; i++) {
+		uint32_t value = 0;
+
+		VMM_EXPECT(vuc_queue_post(f.queue, BAR0, REFDEV_REG_SCRATCH, &i, 4) == 0);
+		VMM_EXPECT(vuc_queue_read(f.queue, BAR0, REFDEV_REG_SCRATCH, &value, 4) == 0);
+		VMM_EXPECT(value == i);
+	}
+	for (size_t i = 0; i < sizeof(out); i++)
+		out[i] = (uint8_t)(i * 7);
+	VMM_EXPECT(vuc_queue_write(f.queue, BAR2, 4096, out, sizeof(out)) == 0);
+	VMM_EXPECT(vuc_queue_read(f.queue, BAR2, 4096, in, sizeof(in)) == 0);
+	VMM_EXPECT(memcmp(in, out, sizeof(in)) == 0);
+	VMM_EXPECT(vuc_queue_read(f.queue, 77, 0, in, 4) == -EINVAL);
+	vmm_front_close(&f);
+	return 0;
+}
+
+static void
+test_access(void)
+{
+	struct remote_rig rig = remote_rig_start(NULL, 0);
+	struct vuc_access_stats counters;
+	struct vuc_device_stats stats;
+	struct vmm_process process;
+	struct vmm v;
+
+	remote_rig_attach(&rig, &v);
+	vmm_start(&process, access_all, &v);
+	vmm_stop(&process);
+	vuc_poller_remote_counters(v.remote, &counters);
+	CU_ASSERT_EQUAL(counters.reads, 202);
+	CU_ASSERT_EQUAL(counters.writes, 1);
+	CU_ASSERT_EQUAL(counters.posted, 200);
+	CU_ASSERT_EQUAL(counters.read_bytes, 1400);
+	CU_ASSERT_EQUAL(counters.written_bytes, 1400);
+	CU_ASSERT_EQUAL(counters.errors, 1);
+	CU_ASSERT_EQUAL(vuc_poller_get_device_stats(rig.poller, rig.dev[0], &stats), 0);
+	CU_ASSERT_EQUAL(stats.queues, 1);
+	CU_ASSERT_EQUAL(memcmp(&stats.accesses, &counters, sizeof(counters)), 0);
+	vmm_detach(&v);
+	CU_ASSERT_EQUAL(vuc_poller_get_device_stats(rig.poller, rig.dev[0], &stats), 0);
+	CU_ASSERT_EQUAL(stats.queues, 0);
+	CU_ASSERT_EQUAL(memcmp(&stats.accesses, &counters, sizeof(counters)), 0);
+	remote_rig_stop(&rig);
+}
+
+/* Both ends sleep in each round, and each has to be woken by the other one. */
+static int
+sleep_and_read(const struct vmm *v, struct vmm_shared *shared)
+{
+	uint32_t rounds = getenv("VUC_TEST_LONG") != NULL ? LONG_RUN : WAKE_UPS;
+	struct vmm_front f;
+	uint32_t value;
+
+	(void)shared;
+	vmm_front_open(&f, v, 0);
+	VMM_EXPECT(f.queue != NULL);
+	vuc_queue_set_spin(f.queue, 0);
+	for (uint32_t i = 0; i < rounds; i++) {
+		VMM_EXPECT(vuc_queue_read(f.queue, BAR0, REFDEV_REG_ID, &value, 4) == 0);
+		VMM_EXPECT(value == REFDEV_ID_VALUE);
+	}
+	vmm_front_close(&f);
+	return 0;
+}
+
+static void
+test_wake_ups(void)
+{
+	struct remote_rig rig = remote_rig_start(NULL, 0);
+	struct vuc_poller_stats stats;
+	struct vmm_process process;
+	struct vmm v;
+
+	remote_rig_attach(&rig, &v);
+	vmm_start(&process, sleep_and_read, &v);
+	vmm_stop(&process);
+	CU_ASSERT_EQUAL(vuc_poller_get_stats(rig.poller, &stats), 0);
+	CU_ASSERT_TRUE(stats.sleeps > 0);
+	vmm_detach(&v);
+	remote_rig_stop(&rig);
+}
+
+/* On the poller's thread. */
+static int
+thread_id(void *arg)
+{
+	(void)arg;
+	return (int)gettid();
+}
+
+/* Its kicks are taken, though never read: one wakes the poller once. */
+static void
+test_sleeps_again(void)
+{
+	struct remote_rig rig = remote_rig_start(NULL, 0);
+	pid_t poller = vuc_poller_call(rig.poller, thread_id, NULL);
+	const uint64_t one = 1;
+	struct vmm v;
+
+	remote_rig_attach(&rig, &v);
+	for (unsigned int i = 0; i < KICKS; i++) {
+		asleep_await(poller);
+		CU_ASSERT_EQUAL(write(v.kick_fd, &one, sizeof(one)), sizeof(one));
+	}
+	asleep_await(poller);
+	vmm_detach(&v);
+	asleep_await(poller);
+	remote_rig_stop(&rig);
+}
+
+/* ---- closing a queue of a device that hangs ---- */
+
+struct closer {
+	struct vmm *vmm;
+	pthread_t thread;
+	_Atomic bool done;
+};
+
+static void *
+close_queue(void *arg)
+{
+	struct closer *c = arg;
+
+	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(c->vmm->remote, 0), 0);
+	atomic_store(&c->done, true);
+	return NULL;
+}
+
+static void
+await_reads(const struct vuc_poller_remote *r, uint64_t reads)
+{
+	struct vuc_access_stats counters;
+
+	do {
+		sched_yield();
+		vuc_poller_remote_counters(r, &counters);
+	} while (counters.reads < reads);
+}
+
+/* On the poller's thread. */
+static int
+sees_closing(void *arg)
+{
+	const struct vmm *v = arg;
+
+	return v->remote->queues[0] != NULL && v->remote->queues[0]->closing != NULL;
+}
+
+static void
+close_while_it_hangs(void)
+{
+	struct remote_rig rig = remote_rig_start("--fault=drop@region_read#2", HANG_MS);
+	struct vuc_queue_request r = {.op = VUC_QUEUE_READ, .region = BAR0, .count = 4};
+	struct vuc_queue_result result;
+	struct closer closer = {0};
+	bool called = false;
+	struct vmm_front f;
+	uint32_t value;
+	struct vmm v;
+
+	remote_rig_attach(&rig, &v);
+	vmm_front_open(&f, &v, 0);
+	r.data = &value;
+	CU_ASSERT_EQUAL(vuc_queue_submit(f.queue, &r, 1), 1);
+	await_reads(v.remote, 1);
+	closer.vmm = &v;
+	pthread_create(&closer.thread, NULL, close_queue, &closer);
+	while (!atomic_load(&closer.done))
+		called |= vuc_poller_call(rig.poller, sees_closing, &v);
+	pthread_join(closer.thread, NULL);
+	CU_ASSERT_TRUE(called);
+	CU_ASSERT_EQUAL(vuc_queue_poll(f.queue, &result, 1), 1);
+	CU_ASSERT_EQUAL(result.status, -ETIMEDOUT);
+	CU_ASSERT_EQUAL(vuc_queue_submit(f.queue, &r, 1), -ECONNRESET);
+	vmm_front_close(&f);
+	vmm_detach(&v);
+	remote_rig_stop(&rig);
+}
+
+static void
+test_close_while_it_hangs(void)
+{
+	if (strcmp(peer_transport(), "loopback") == 0)
+		vuc_tap_skip("the loopback's server cannot hang");
+	else
+		close_while_it_hangs();
+}
+
+/* ---- fairness ---- */
+
+struct race {
+	struct remote_rig *rig;
+	struct vmm vmms[2];
+	struct vmm_front many[MANY], single;
+	uint64_t posted[2]; /* when the single queue was empty */
+};
+
+static void
+fill_queue(struct vuc_queue *q)
+{
+	uint32_t value = 0;
+	const struct vuc_queue_request r = {
+		.op = VUC_QUEUE_WRITE_POSTED,
+		.region = BAR0,
+		.offset = REFDEV_REG_SCRATCH,
+		.count = 4,
+		.data = &value,
+	};
+
+	for (unsigned int i = 0; i < FLOOD; i++)
+		CU_ASSERT_EQUAL_FATAL(vuc_queue_submit(q, &r, 1), 1);
+}
+
+/* On the poller's thread, which serves nobody but in the polls here. */
+static int
+run_race(void *arg)
+{
+	struct race *race = arg;
+	struct vuc_access_stats counters;
+
+	for (unsigned int i = 0; i < MANY; i++)
+		fill_queue(race->many[i].queue);
+	fill_queue(race->single.queue);
+	while (race->posted[1] < FLOOD) {
+		vuc_poll_group_poll(vuc_poller_poll_group(race->rig->poller));
+		for (unsigned int i = 0; i < 2; i++) {
+			vuc_poller_remote_counters(race->vmms[i].remote, &counters);
+			race->posted[i] = counters.posted;
+		}
+	}
+	return 0;
+}
+
+/* One process has 16 times as many queues as the other, all of them full. */
+static void
+test_fair(void)
+{
+	struct remote_rig rig = remote_rig_start(NULL, 0);
+	static struct race race;
+
+	race = (struct race){.rig = &rig};
+	for (unsigned int i = 0; i < 2; i++)
+		vmm_attach(&race.vmms[i], rig.poller, rig.dev[i]);
+	for (unsigned int i = 0; i < MANY; i++) {
+		vmm_open_queue(&race.vmms[0], FLOOD, 64);
+		vmm_front_open(&race.many[i], &race.vmms[0], i);
+	}
+	vmm_open_queue(&race.vmms[1], FLOOD, 64);
+	vmm_front_open(&race.single, &race.vmms[1], 0);
+	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, run_race, &race), 0);
+	printf("# %llu of many queues, %llu of one\n", (unsigned long long)race.posted[0],
+		(unsigned long long)race.posted[1]);
+	CU_ASSERT_TRUE(race.posted[0] * 5 <= race.posted[1] * 6);
+	CU_ASSERT_TRUE(race.posted[1] * 5 <= race.posted[0] * 6);
+	for (unsigned int i = 0; i < MANY; i++)
+		vmm_front_close(&race.many[i]);
+	vmm_front_close(&race.single);
+	for (unsigned int i = 0; i < 2; i++)
+		vmm_detach(&race.vmms[i]);
+	remote_rig_stop(&rig);
+}
+
+#define PLACES 4  /* requests that the device works on at a time */
+#define READS  64 /* of each queue */
+
+struct crowd {
+	struct vuc_poller *poller;
+	struct vmm vmm;
+	struct vmm_front fronts[2];
+	unsigned int results[2]; /* when half of them were there */
+};
+
+static void
+submit_reads(struct vuc_queue *q)
+{
+	static uint32_t value;
+	const struct vuc_queue_request r = {
+		.op = VUC_QUEUE_READ,
+		.region = BAR0,
+		.count = 4,
+		.data = &value,
+	};
+
+	for (unsigned int i = 0; i < READS; i++)
+		CU_ASSERT_EQUAL_FATAL(vuc_queue_submit(q, &r, 1), 1);
+}
+
+/* On the poller's thread. */
+static int
+run_crowd(void *arg)
+{
+	struct crowd *c = arg;
+	struct vuc_queue_result results[READS];
+
+	for (unsigned int i = 0; i < 2; i++)
+		submit_reads(c->fronts[i].queue);
+	while (c->results[0] + c->results[1] < READS) {
+		vuc_poll_group_poll(vuc_poller_poll_group(c->poller));
+		for (unsigned int i = 0; i < 2; i++)
+			c->results[i] += vuc_queue_poll(c->fronts[i].queue, results, READS);
+	}
+	return 0;
+}
+
+/* Two queues want more than the device has room for: neither waits until the other is done. */
+static void
+test_full_device(void)
+{
+	struct remote_rig rig = remote_rig_start(NULL, 0);
+	struct crowd c = {.poller = rig.poller};
+	struct vuc_device_opts opts;
+
+	CU_ASSERT_EQUAL(vuc_poller_close_device(rig.poller, rig.dev[0]), 0);
+	peer_opts(rig.peer, 0, &opts);
+	opts.max_requests = PLACES;
+	CU_ASSERT_EQUAL_FATAL(vuc_poller_open_device(rig.poller, &opts, &rig.dev[0], NULL), 0);
+	vmm_attach(&c.vmm, rig.poller, rig.dev[0]);
+	for (unsigned int i = 0; i < 2; i++) {
+		vmm_open_queue(&c.vmm, READS, 64);
+		vmm_front_open(&c.fronts[i], &c.vmm, i);
+	}
+	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, run_crowd, &c), 0);
+	printf("# %u of one queue, %u of the other\n", c.results[0], c.results[1]);
+	CU_ASSERT_TRUE(c.results[0] >= READS / 4 && c.results[1] >= READS / 4);
+	for (unsigned int i = 0; i < 2; i++)
+		vmm_front_close(&c.fronts[i]);
+	vmm_detach(&c.vmm);
+	remote_rig_stop(&rig);
+}
+
+/* ---- what is refused ---- */
+
+static void
+test_sleeps_memory(void)
+{
+	struct remote_rig rig = remote_rig_start(NULL, 0);
+	int fd = vuc_poller_sleeps_fd(rig.poller);
+	uint32_t word = 1;
+	void *addr;
+
+	CU_ASSERT_EQUAL(pwrite(fd, &word, sizeof(word), 0), -1);
+	CU_ASSERT_EQUAL(ftruncate(fd, 0), -1);
+	CU_ASSERT_EQUAL(ftruncate(fd, 65536), -1);
+	addr = mmap(NULL, sizeof(word), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CU_ASSERT_PTR_EQUAL(addr, MAP_FAILED);
+	addr = mmap(NULL, sizeof(word), PROT_READ, MAP_SHARED, fd, 0);
+	CU_ASSERT_PTR_NOT_EQUAL_FATAL(addr, MAP_FAILED);
+	CU_ASSERT_EQUAL(mprotect(addr, sizeof(word), PROT_READ | PROT_WRITE), -1);
+	munmap(addr, sizeof(word));
+	remote_rig_stop(&rig);
+}
+
+static void
+refused_queues(struct vmm *v)
+{
+	struct vuc_queue_back_opts memory = {
+		.requests = v->queues[0].requests.addr,
+		.completions = v->queues[0].completions.addr,
+	};
+	struct vuc_error err;
+	unsigned int index;
+
+	memory.geometry = (struct vuc_queue_geometry){.depth = 3, .chunk = 64};
+	CU_ASSERT_EQUAL(vuc_poller_remote_open_queue(v->remote, &memory, &index, &err), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "depth 3"));
+	memory.geometry = (struct vuc_queue_geometry){.depth = 4, .chunk = QUEUE_CHUNK_MAX};
+	CU_ASSERT_EQUAL(vuc_poller_remote_open_queue(v->remote, &memory, &index, &err), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "1048576 bytes"));
+	memory.geometry = (struct vuc_queue_geometry){.depth = 4, .chunk = 64};
+	CU_ASSERT_EQUAL(vuc_poller_remote_open_queue(v->remote, &memory, &index, &err), -ENOSPC);
+	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(v->remote, VUC_SHM_MAX_QUEUES), -ENOENT);
+}
+
+static unsigned int
+reopen_queue(struct vmm *v, unsigned int nr)
+{
+	const struct vmm_queue *q = &v->queues[nr];
+	const struct vuc_queue_back_opts memory = {
+		.geometry = q->geometry,
+		.requests = q->requests.addr,
+		.completions = q->completions.addr,
+	};
+	unsigned int index = UINT_MAX;
+
+	memset(q->completions.addr, 0, q->completions.size);
+	CU_ASSERT_EQUAL(vuc_poller_remote_open_queue(v->remote, &memory, &index, NULL), 0);
+	return index;
+}
+
+static void
+test_refused(void)
+{
+	struct remote_rig rig = remote_rig_start("--max-data-xfer-size=4096", 0);
+	struct vuc_poller_remote_opts opts = {.kick_fd = -1};
+	struct vuc_poller_remote *remote;
+	struct vuc_error err = {0};
+	struct vmm v;
+
+	CU_ASSERT_EQUAL(vuc_poller_add_remote(rig.poller, &opts, &remote, &err), -EINVAL);
+	CU_ASSERT_PTR_NULL(remote);
+	opts.dev = rig.dev[0];
+	CU_ASSERT_EQUAL(vuc_poller_add_remote(rig.poller, &opts, &remote, &err), -EBADF);
+	vmm_attach(&v, rig.poller, rig.dev[0]);
+	CU_ASSERT_EQUAL(vuc_poller_close_device(rig.poller, rig.dev[0]), -EBUSY);
+	for (unsigned int i = 0; i < VUC_SHM_MAX_QUEUES; i++)
+		CU_ASSERT_EQUAL(vmm_open_queue(&v, 4, 64)->index, i);
+	refused_queues(&v);
+	/* An index that is free again is given again. */
+	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(v.remote, 7), 0);
+	CU_ASSERT_EQUAL(reopen_queue(&v, 7), 7);
+	vmm_detach(&v);
+	remote_rig_stop(&rig);
+}
+
+static CU_TestInfo tests[] = {
+	{"access", test_access},
+	{"wake_ups", test_wake_ups},
+	{"sleeps_again", test_sleeps_again},
+	{"close_while_it_hangs", test_close_while_it_hangs},
+	{"fair", test_fair},
+	{"full_device", test_full_device},
+	{"sleeps_memory", test_sleeps_memory},
+	{"refused", test_refused},
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(int argc, char **argv)
+{
+	return remote_rig_main(argc, argv, tests);
+}

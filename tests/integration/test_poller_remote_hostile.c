@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Other processes with queues of a poller that break the rules, or die: the poller and the one
+ * beside them go on.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <linux/vfio.h>
+
+#include "fd_count.h"
+#include "refdev_regs.h"
+#include "remote_rig.h"
+
+#define BAR0  VFIO_PCI_BAR0_REGION_INDEX
+#define BAR2  VFIO_PCI_BAR2_REGION_INDEX
+#define KILLS 20
+#define RINGS 20000
+
+static uint64_t
+next_random(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+static int
+ring_at_random(const struct vmm *v, struct vmm_shared *shared)
+{
+	uint64_t state = 88172645463325252;
+	struct vmm_front f;
+
+	vmm_front_open(&f, v, 0);
+	VMM_EXPECT(f.queue != NULL);
+	while (!atomic_load(&shared->stop) || atomic_load(&shared->progress) < RINGS) {
+		uint64_t one = 1;
+
+		atomic_store(f.opts.bell.word, next_random(&state));
+		if (state % 16 == 0)
+			VMM_EXPECT(write(v->kick_fd, &one, sizeof(one)) == sizeof(one));
+		atomic_fetch_add(&shared->progress, 1);
+	}
+	vmm_front_close(&f);
+	return 0;
+}
+
+static void
+test_bells_at_random(void)
+{
+	struct remote_rig rig = remote_rig_start(NULL, 0);
+	struct vmm_process process;
+	struct neighbour n;
+	struct vmm v;
+
+	remote_rig_attach(&rig, &v);
+	neighbour_start(&n, &rig);
+	vmm_start(&process, ring_at_random, &v);
+	vmm_await(&process, 1);
+	neighbour_goes_on(&n, 200);
+	vmm_stop(&process);
+	vmm_detach(&v);
+	neighbour_goes_on(&n, 200);
+	neighbour_stop(&n);
+	remote_rig_stop(&rig);
+}
+
+/* Posted writes without an end; the queue is closed under it. */
+static int
+flood(const struct vmm *v, struct vmm_shared *shared)
+{
+	struct vmm_front f;
+	uint32_t value = 0;
+	int rc;
+
+	vmm_front_open(&f, v, 0);
+	VMM_EXPECT(f.queue != NULL);
+	while ((rc = vuc_queue_post(f.queue, BAR0, REFDEV_REG_SCRATCH, &value, 4)) == 0)
+		atomic_fetch_add(&shared->progress, 1);
+	VMM_EXPECT(rc == -ECONNRESET);
+	vmm_front_close(&f);
+	return 0;
+}
+
+static void
+test_close_while_it_floods(void)
+{
+	struct remote_rig rig = remote_rig_start(NULL, 0);
+	struct vmm_process process;
+	struct neighbour n;
+	struct vmm v;
+
+	neighbour_start(&n, &rig);
+	remote_rig_attach(&rig, &v);
+	vmm_start(&process, flood, &v);
+	vmm_await(&process, 1000);
+	neighbour_goes_on(&n, 100);
+	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(v.remote, v.queues[0].index), 0);
+	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(v.remote, v.queues[0].index), -ENOENT);
+	vmm_stop(&process);
+	vmm_detach(&v);
+	neighbour_stop(&n);
+	remote_rig_stop(&rig);
+}
+
+static int
+read_asleep(struct vuc_queue *q, uint32_t rounds)
+{
+	uint32_t value;
+
+	for (uint32_t i = 0; i < rounds; i++)
+		VMM_EXPECT(vuc_queue_read(q, BAR0, REFDEV_REG_ID, &value, 4) == 0);
+	return 0;
+}
+
+/* A poller that read this eventfd would wait for ever: for a write, or for room. */
+static int
+spoil_kicks(const struct vmm *v, struct vmm_shared *shared)
+{
+	uint64_t kicks = UINT64_MAX - 1;
+	struct vmm_front f;
+
+	vmm_front_open(&f, v, 0);
+	VMM_EXPECT(f.queue != NULL);
+	vuc_queue_set_spin(f.queue, 0);
+	VMM_EXPECT(read_asleep(f.queue, 100) == 0);
+	VMM_EXPECT(fcntl(v->kick_fd, F_SETFL, O_NONBLOCK) == 0);
+	(void)!read(v->kick_fd, &kicks, sizeof(kicks));
+	VMM_EXPECT(fcntl(v->kick_fd, F_SETFL, 0) == 0);
+	VMM_EXPECT(read_asleep(f.queue, 100) == 0);
+	VMM_EXPECT(fcntl(v->kick_fd, F_SETFL, O_NONBLOCK) == 0);
+	(void)!read(v->kick_fd, &kicks, sizeof(kicks));
+	kicks = UINT64_MAX - 1;
+	VMM_EXPECT(write(v->kick_fd, &kicks, sizeof(kicks)) == sizeof(kicks));
+	VMM_EXPECT(fcntl(v->kick_fd, F_SETFL, 0) == 0);
+	atomic_store(&shared->progress, 1);
+	vmm_front_close(&f);
+	return 0;
+}
+
+static void
+test_kicks_spoilt(void)
+{
+	struct remote_rig rig = remote_rig_start(NULL, 0);
+	struct vmm_process process;
+	struct neighbour n;
+	struct vmm v;
+
+	neighbour_start(&n, &rig);
+	remote_rig_attach(&rig, &v);
+	vmm_start(&process, spoil_kicks, &v);
+	neighbour_goes_on(&n, 500);
+	vmm_await(&process, 1);
+	neighbour_goes_on(&n, 500);
+	vmm_stop(&process);
+	vmm_detach(&v);
+	neighbour_goes_on(&n, 100);
+	neighbour_stop(&n);
+	remote_rig_stop(&rig);
+}
+
+/* As many reads as there is room for, of all lengths, of all its queues. */
+static int
+read_much(const struct vmm *v, struct vmm_shared *shared)
+{
+	struct vmm_front f[4];
+	struct vuc_queue_result results[RIG_DEPTH];
+	static uint8_t data[RIG_MAX_DATA];
+
+	for (unsigned int i = 0; i < 4; i++) {
+		vmm_front_open(&f[i], v, i);
+		VMM_EXPECT(f[i].queue != NULL);
+	}
+	for (uint32_t i = 0;; i++) {
+		struct vuc_queue *q = f[i % 4].queue;
+		const struct vuc_queue_request r = {
+			.op = i % 3 == 0 ? VUC_QUEUE_WRITE : VUC_QUEUE_READ,
+			.region = BAR2,
+			.count = i % RIG_MAX_DATA + 1,
+			.data = data,
+		};
+
+		VMM_EXPECT(vuc_queue_submit(q, &r, 1) >= 0);
+		if (i % 8 == 0)
+			vuc_queue_poll(q, results, RIG_DEPTH);
+		atomic_fetch_add(&shared->progress, 1);
+	}
+}
+
+static void
+kill_one(struct remote_rig *rig, uint32_t progress)
+{
+	struct vmm_process process;
+	struct vmm v;
+
+	vmm_attach(&v, rig->poller, rig->dev[0]);
+	for (unsigned int i = 0; i < 4; i++)
+		vmm_open_queue(&v, RIG_DEPTH, RIG_MAX_DATA);
+	vmm_start(&process, read_much, &v);
+	vmm_await(&process, progress);
+	vmm_kill(&process);
+	vmm_detach(&v);
+}
+
+static void
+test_death(void)
+{
+	uint64_t state = 362436069;
+	unsigned int fds;
+	struct neighbour n;
+	struct remote_rig rig;
+
+	if (VMM_IS_THREAD) {
+		vuc_tap_skip("a thread cannot be killed alone");
+		return;
+	}
+	rig = remote_rig_start(NULL, 0);
+	neighbour_start(&n, &rig);
+	fds = fd_count();
+	for (unsigned int i = 0; i < KILLS; i++) {
+		kill_one(&rig, (uint32_t)(next_random(&state) % 500));
+		CU_ASSERT_EQUAL(fd_count(), fds);
+		neighbour_goes_on(&n, 10);
+	}
+	neighbour_stop(&n);
+	remote_rig_stop(&rig);
+}
+
+/* A request that is none ends its queue and is counted; the queue beside it goes on. */
+static void
+test_broken_queue(void)
+{
+	struct remote_rig rig = remote_rig_start(NULL, 0);
+	struct vmm_front bad, good;
+	struct vuc_queue_request r = {.op = VUC_QUEUE_READ, .region = BAR0, .count = 4};
+	uint32_t value;
+	struct vmm v;
+
+	vmm_attach(&v, rig.poller, rig.dev[0]);
+	vmm_open_queue(&v, RIG_DEPTH, 64);
+	vmm_open_queue(&v, RIG_DEPTH, 64);
+	/* The front takes its requests for longer than the back does. */
+	v.queues[0].geometry.chunk = 128;
+	vmm_front_open(&bad, &v, 0);
+	vmm_front_open(&good, &v, 1);
+	r.count = 128;
+	CU_ASSERT_EQUAL(vuc_queue_submit(bad.queue, &r, 1), 1);
+	CU_ASSERT_EQUAL(vuc_queue_wait(bad.queue, -1), -EPROTO);
+	CU_ASSERT_EQUAL(vuc_poller_remote_broken(v.remote), 1);
+	CU_ASSERT_EQUAL(vuc_queue_read(good.queue, BAR0, REFDEV_REG_ID, &value, 4), 0);
+	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(v.remote, 0), 0);
+	CU_ASSERT_EQUAL(vuc_queue_read(good.queue, BAR0, REFDEV_REG_ID, &value, 4), 0);
+	vmm_front_close(&bad);
+	vmm_front_close(&good);
+	vmm_detach(&v);
+	remote_rig_stop(&rig);
+}
+
+static CU_TestInfo tests[] = {
+	{"bells_at_random", test_bells_at_random},
+	{"close_while_it_floods", test_close_while_it_floods},
+	{"kicks_spoilt", test_kicks_spoilt},
+	{"death", test_death},
+	{"broken_queue", test_broken_queue},
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(int argc, char **argv)
+{
+	return remote_rig_main(argc, argv, tests);
+}
