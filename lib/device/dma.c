@@ -192,6 +192,33 @@ vuc_dma_count(const struct vuc_device *dev)
 	return dev->dma.entries.nr;
 }
 
+size_t
+vuc_dma_files(const struct vuc_device *dev)
+{
+	size_t n = 0;
+
+	for (const struct dma_file *file = dev->dma.files; file != NULL; file = file->next)
+		n++;
+	return n;
+}
+
+bool
+vuc_dma_holds(const struct vuc_device *dev, uint64_t iova, const void *addr)
+{
+	const struct dma_table *t = &dev->dma;
+	size_t i = dma_table_lower_bound(t, iova);
+
+	if (i < t->entries.nr && t->entries.at[i].iova == iova && t->entries.at[i].addr == addr)
+		return true;
+	for (i = 0; i < t->leaving.nr; i++) {
+		const struct dma_entry *e = &t->leaving.at[i];
+
+		if (!e->left && e->iova == iova && e->addr == addr)
+			return true;
+	}
+	return false;
+}
+
 VUC_EXPORT size_t
 vuc_dma_server_count(const struct vuc_device *dev)
 {

@@ -2,134 +2,18 @@
 
 /* Mapping the parts of a region that the server offers. */
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
-#include <unistd.h>
-
-#include <linux/magic.h>
 
 #include <vuc/region_map.h>
 
 #include "error.h"
 #include "internal.h"
-#include "msix.h"
+#include "region_areas.h"
 #include "vfio_user.h"
-
-/* MSI-X has two places that are left out; each can split one area. */
-#define NR_HOLES 2u
-
-/* Bytes of a region: start … end - 1. */
-struct span {
-	uint64_t start;
-	uint64_t end;
-};
-
-/* What belongs to the mapping of one region, while it is being made. */
-struct mapper {
-	struct vuc_device *dev;
-	struct region *region;
-	struct msix_place msix[NR_HOLES]; /* by offset */
-	uint32_t max;                     /* mappings that there is room for */
-};
-
-static int
-read_msix(struct vuc_device *dev, struct msix *msix)
-{
-	const struct vuc_region *config = vuc_device_region(dev, VFIO_PCI_CONFIG_REGION_INDEX);
-	uint8_t bytes[MSIX_CONFIG_SIZE];
-	size_t len;
-	int rc;
-
-	*msix = (struct msix){0};
-	if (config == NULL || config->size == 0)
-		return 0;
-	len = config->size < sizeof(bytes) ? (size_t)config->size : sizeof(bytes);
-	rc = vuc_device_read(dev, config->index, 0, bytes, len);
-	return rc != 0 ? rc : msix_find(bytes, len, msix, &dev->reason);
-}
-
-/* Learn which places of MSI-X lie in the region, in the order of their offsets. */
-static int
-find_msix(struct mapper *m)
-{
-	uint32_t index = m->region->info.index;
-	struct msix msix;
-	int rc;
-
-	if (index > VFIO_PCI_BAR5_REGION_INDEX)
-		return 0;
-	rc = read_msix(m->dev, &msix);
-	if (rc != 0)
-		return rc;
-	if (msix.table.bar != index)
-		msix.table.size = 0;
-	if (msix.pending.bar != index)
-		msix.pending.size = 0;
-	m->msix[0] = msix.table.offset <= msix.pending.offset ? msix.table : msix.pending;
-	m->msix[1] = msix.table.offset <= msix.pending.offset ? msix.pending : msix.table;
-	return 0;
-}
-
-static struct vuc_region_area
-area_at(const struct vuc_region *r, uint32_t i)
-{
-	return r->nr_areas > 0 ? r->areas[i] : (struct vuc_region_area){.size = r->size};
-}
-
-static uint32_t
-nr_areas(const struct vuc_region *r)
-{
-	return r->nr_areas > 0 ? r->nr_areas : 1;
-}
-
-static int
-refuse(const struct mapper *m, const struct vuc_region_area *area, int rc, const char *why)
-{
-	return vuc_error_set(&m->dev->reason, rc,
-		"region %" PRIu32 ": 0x%" PRIx64 " bytes at 0x%" PRIx64 ", 0x%" PRIx64
-		" in their file, cannot be mapped: %s",
-		m->region->info.index, area->size, area->offset,
-		m->region->info.offset + area->offset, why);
-}
-
-/* The unit in which a file can be mapped. */
-static int
-page_size(int fd, uint64_t *size)
-{
-	struct statfs fs;
-
-	if (fstatfs(fd, &fs) != 0)
-		return -errno;
-	*size = fs.f_type == HUGETLBFS_MAGIC ? (uint64_t)fs.f_bsize
-					     : (uint64_t)sysconf(_SC_PAGESIZE);
-	return 0;
-}
-
-/* A page behind the end of its file raises SIGBUS. The sum does not overflow: offset + size of a
- * region does not, and areas lie in it. */
-static int
-check_area(const struct mapper *m, const struct vuc_region_area *area, int fd, uint64_t *page)
-{
-	uint64_t start = m->region->info.offset + area->offset;
-	struct stat st;
-	int rc = page_size(fd, page);
-
-	if (rc == 0 && fstat(fd, &st) != 0)
-		rc = -errno;
-	if (rc != 0)
-		return refuse(m, area, rc, strerror(-rc));
-	if (((area->offset | start | area->size) & (*page - 1)) != 0)
-		return refuse(m, area, -EPROTO, "not aligned to pages");
-	if (st.st_size < 0 || start + area->size > (uint64_t)st.st_size)
-		return refuse(m, area, -EPROTO, "beyond the end of the file");
-	return 0;
-}
 
 static int
 protection(const struct vuc_region *r)
@@ -144,97 +28,37 @@ protection(const struct vuc_region *r)
 }
 
 static int
-map_span(struct mapper *m, const struct span *span, int fd)
+map_area(struct vuc_device *dev, struct region *r, const struct device_area *area)
 {
-	struct region *r = m->region;
-	const struct vuc_region_area area = {span->start, span->end - span->start};
-	void *addr;
+	void *addr = mmap(NULL, area->size, protection(&r->info), MAP_SHARED, area->fd,
+		(off_t)area->file_offset);
 
-	assert(r->nr_mappings < m->max);
-	addr = mmap(NULL, area.size, protection(&r->info), MAP_SHARED, fd,
-		(off_t)(r->info.offset + area.offset));
-	if (addr == MAP_FAILED) {
-		int error = errno;
-
-		return refuse(m, &area, -error, strerror(error));
-	}
+	if (addr == MAP_FAILED)
+		return device_area_refuse(dev, r->info.index, area, -errno, strerror(errno));
 	r->mappings[r->nr_mappings++] = (struct vuc_region_mapping){
-		.offset = area.offset,
-		.size = area.size,
+		.offset = area->offset,
+		.size = area->size,
 		.addr = addr,
 	};
 	return 0;
 }
 
-/* The pages of a place of MSI-X; none when there is no such place. */
-static struct span
-pages_of(const struct msix_place *place, uint64_t page)
-{
-	struct span pages = {0};
-
-	if (place->size == 0)
-		return pages;
-	pages.start = place->offset & ~(page - 1);
-	pages.end = (place->offset + place->size + page - 1) & ~(page - 1);
-	return pages;
-}
-
-/* Map an area but for the pages of MSI-X. */
 static int
-map_area(struct mapper *m, uint32_t i)
+map_areas(struct vuc_device *dev, struct region *r)
 {
-	const struct vuc_region *r = &m->region->info;
-	struct vuc_region_area area = area_at(r, i);
-	int fd = r->fds[r->nr_fds == 1 ? 0 : i];
-	struct span left = {area.offset, area.offset + area.size};
-	uint64_t page = 0;
-	int rc = check_area(m, &area, fd, &page);
+	struct device_area *areas;
+	int n = device_region_areas(dev, r->info.index, &areas);
+	int rc = 0;
 
-	for (unsigned int n = 0; rc == 0 && n < NR_HOLES; n++) {
-		struct span hole = pages_of(&m->msix[n], page);
-
-		if (hole.end <= left.start || hole.start >= left.end)
-			continue;
-		if (hole.start > left.start)
-			rc = map_span(m, &(struct span){left.start, hole.start}, fd);
-		left.start = hole.end;
-	}
-	if (rc == 0 && left.start < left.end)
-		rc = map_span(m, &left, fd);
-	return rc;
-}
-
-static int
-map_areas(struct mapper *m)
-{
-	struct region *r = m->region;
-	uint32_t n = nr_areas(&r->info);
-	int rc = find_msix(m);
-
-	if (rc != 0)
-		return rc;
-	m->max = n + NR_HOLES;
-	r->mappings = calloc(m->max, sizeof(*r->mappings));
+	if (n < 0)
+		return n;
+	r->mappings = calloc((size_t)n + 1, sizeof(*r->mappings));
 	if (r->mappings == NULL)
-		return vuc_error_set(&m->dev->reason, -ENOMEM, "no memory for %u mappings", m->max);
-	for (uint32_t i = 0; rc == 0 && i < n; i++)
-		rc = map_area(m, i);
+		rc = vuc_error_set(&dev->reason, -ENOMEM, "no memory for %d mappings", n);
+	for (int i = 0; rc == 0 && i < n; i++)
+		rc = map_area(dev, r, &areas[i]);
+	free(areas);
 	return rc;
-}
-
-static int
-check_region(struct vuc_device *dev, uint32_t index)
-{
-	const struct vuc_region *r = vuc_device_region(dev, index);
-
-	if (r == NULL || r->size == 0)
-		return vuc_error_set(&dev->reason, -EINVAL, "there is no region %u", index);
-	if ((r->flags & VFIO_REGION_INFO_FLAG_MMAP) == 0 || r->nr_fds == 0)
-		return vuc_error_set(&dev->reason, -EOPNOTSUPP,
-			"region %u cannot be mapped: its flags are 0x%x, and it came with %u "
-			"descriptors",
-			index, r->flags, r->nr_fds);
-	return 0;
 }
 
 void
@@ -250,23 +74,23 @@ device_unmap_region(struct region *region)
 VUC_EXPORT int
 vuc_region_map(struct vuc_device *dev, uint32_t region, const struct vuc_region_mapping **mappings)
 {
-	struct mapper m = {.dev = dev};
-	int rc = check_region(dev, region);
+	struct region *r;
+	int rc = device_check_mappable(dev, region);
 
 	if (mappings != NULL)
 		*mappings = NULL;
 	if (rc != 0)
 		return rc;
-	m.region = &dev->regions[region];
-	if (m.region->mappings == NULL)
-		rc = map_areas(&m);
+	r = &dev->regions[region];
+	if (r->mappings == NULL)
+		rc = map_areas(dev, r);
 	if (rc != 0) {
-		device_unmap_region(m.region);
+		device_unmap_region(r);
 		return rc;
 	}
 	if (mappings != NULL)
-		*mappings = m.region->mappings;
-	return (int)m.region->nr_mappings;
+		*mappings = r->mappings;
+	return (int)r->nr_mappings;
 }
 
 VUC_EXPORT void

@@ -6,7 +6,8 @@
  * What a poller needs beside what everybody does: to open a device over a socket that is connected
  * already, and to put requests into the devices of a poll group, without a struct vuc_request for
  * each. Whatever polls the group asks the source, too: so the queues of all devices are served
- * while a synchronous call waits for one of them.
+ * while a synchronous call waits for one of them. And what the control plane needs: which memory
+ * is still in use.
  */
 
 #include <vuc/device.h>
@@ -44,6 +45,13 @@ struct vuc_device_access {
  * vuc_device_submit() says, -EMSGSIZE for more than one message holds.
  */
 int vuc_device_access_begin(struct vuc_device *dev, const struct vuc_device_access *access);
+
+/* Whether the mapping that begins at iova and was made with addr is still accessed there: it is the
+ * device's, or leaves with the next commit. */
+bool vuc_dma_holds(const struct vuc_device *dev, uint64_t iova, const void *addr);
+
+/* Files behind mappings, of each of which a descriptor is kept. */
+size_t vuc_dma_files(const struct vuc_device *dev);
 
 /* Whether opts are within bounds. */
 int device_check_opts(const struct vuc_device_opts *opts, struct vuc_error *err);

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "region_areas.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <linux/magic.h>
+
+#include "error.h"
+#include "internal.h"
+#include "msix.h"
+#include "vfio_user.h"
+
+/* MSI-X has two places that are left out; each can split one area. */
+#define NR_HOLES 2u
+
+/* Bytes of a region: start … end - 1. */
+struct span {
+	uint64_t start;
+	uint64_t end;
+};
+
+/* The areas of one region, while they are being found. */
+struct finder {
+	struct vuc_device *dev;
+	const struct vuc_region *region;
+	struct msix_place msix[NR_HOLES]; /* by offset */
+	struct device_area *areas;
+	uint32_t nr;
+	uint32_t max; /* that there is room for */
+};
+
+static int
+read_msix(struct vuc_device *dev, struct msix *msix)
+{
+	const struct vuc_region *config = vuc_device_region(dev, VFIO_PCI_CONFIG_REGION_INDEX);
+	uint8_t bytes[MSIX_CONFIG_SIZE];
+	size_t len;
+	int rc;
+
+	*msix = (struct msix){0};
+	if (config == NULL || config->size == 0)
+		return 0;
+	len = config->size < sizeof(bytes) ? (size_t)config->size : sizeof(bytes);
+	rc = vuc_device_read(dev, config->index, 0, bytes, len);
+	return rc != 0 ? rc : msix_find(bytes, len, msix, &dev->reason);
+}
+
+/* Learn which places of MSI-X lie in the region, in the order of their offsets. */
+static int
+find_msix(struct finder *m)
+{
+	uint32_t index = m->region->index;
+	struct msix msix;
+	int rc;
+
+	if (index > VFIO_PCI_BAR5_REGION_INDEX)
+		return 0;
+	rc = read_msix(m->dev, &msix);
+	if (rc != 0)
+		return rc;
+	if (msix.table.bar != index)
+		msix.table.size = 0;
+	if (msix.pending.bar != index)
+		msix.pending.size = 0;
+	m->msix[0] = msix.table.offset <= msix.pending.offset ? msix.table : msix.pending;
+	m->msix[1] = msix.table.offset <= msix.pending.offset ? msix.pending : msix.table;
+	return 0;
+}
+
+static struct vuc_region_area
+area_at(const struct vuc_region *r, uint32_t i)
+{
+	return r->nr_areas > 0 ? r->areas[i] : (struct vuc_region_area){.size = r->size};
+}
+
+static uint32_t
+nr_areas(const struct vuc_region *r)
+{
+	return r->nr_areas > 0 ? r->nr_areas : 1;
+}
+
+int
+device_area_refuse(struct vuc_device *dev, uint32_t region, const struct device_area *area, int rc,
+	const char *why)
+{
+	return vuc_error_set(&dev->reason, rc,
+		"region %" PRIu32 ": 0x%" PRIx64 " bytes at 0x%" PRIx64 ", 0x%" PRIx64
+		" in their file, cannot be mapped: %s",
+		region, area->size, area->offset, area->file_offset, why);
+}
+
+static int
+refuse(const struct finder *m, const struct vuc_region_area *area, int rc, const char *why)
+{
+	const struct device_area refused = {
+		.offset = area->offset,
+		.size = area->size,
+		.file_offset = m->region->offset + area->offset,
+	};
+
+	return device_area_refuse(m->dev, m->region->index, &refused, rc, why);
+}
+
+/* The unit in which a file can be mapped. */
+static int
+page_size(int fd, uint64_t *size)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) != 0)
+		return -errno;
+	*size = fs.f_type == HUGETLBFS_MAGIC ? (uint64_t)fs.f_bsize
+					     : (uint64_t)sysconf(_SC_PAGESIZE);
+	return 0;
+}
+
+/* A page behind the end of its file raises SIGBUS. The sum does not overflow: offset + size of a
+ * region does not, and areas lie in it. */
+static int
+check_area(const struct finder *m, const struct vuc_region_area *area, int fd, uint64_t *page)
+{
+	uint64_t start = m->region->offset + area->offset;
+	struct stat st;
+	int rc = page_size(fd, page);
+
+	if (rc == 0 && fstat(fd, &st) != 0)
+		rc = -errno;
+	if (rc != 0)
+		return refuse(m, area, rc, strerror(-rc));
+	if (((area->offset | start | area->size) & (*page - 1)) != 0)
+		return refuse(m, area, -EPROTO, "not aligned to pages");
+	if (st.st_size < 0 || start + area->size > (uint64_t)st.st_size)
+		return refuse(m, area, -EPROTO, "beyond the end of the file");
+	return 0;
+}
+
+static void
+add_span(struct finder *m, const struct span *span, int fd)
+{
+	assert(m->nr < m->max);
+	m->areas[m->nr++] = (struct device_area){
+		.offset = span->start,
+		.size = span->end - span->start,
+		.file_offset = m->region->offset + span->start,
+		.fd = fd,
+	};
+}
+
+/* The pages of a place of MSI-X; none when there is no such place. */
+static struct span
+pages_of(const struct msix_place *place, uint64_t page)
+{
+	struct span pages = {0};
+
+	if (place->size == 0)
+		return pages;
+	pages.start = place->offset & ~(page - 1);
+	pages.end = (place->offset + place->size + page - 1) & ~(page - 1);
+	return pages;
+}
+
+/* An area but for the pages of MSI-X. */
+static int
+add_area(struct finder *m, uint32_t i)
+{
+	const struct vuc_region *r = m->region;
+	struct vuc_region_area area = area_at(r, i);
+	int fd = r->fds[r->nr_fds == 1 ? 0 : i];
+	struct span left = {area.offset, area.offset + area.size};
+	uint64_t page = 0;
+	int rc = check_area(m, &area, fd, &page);
+
+	for (unsigned int n = 0; rc == 0 && n < NR_HOLES; n++) {
+		struct span hole = pages_of(&m->msix[n], page);
+
+		if (hole.end <= left.start || hole.start >= left.end)
+			continue;
+		if (hole.start > left.start)
+			add_span(m, &(struct span){left.start, hole.start}, fd);
+		left.start = hole.end;
+	}
+	if (rc == 0 && left.start < left.end)
+		add_span(m, &left, fd);
+	return rc;
+}
+
+int
+device_check_mappable(struct vuc_device *dev, uint32_t index)
+{
+	const struct vuc_region *r = vuc_device_region(dev, index);
+
+	if (r == NULL || r->size == 0)
+		return vuc_error_set(&dev->reason, -EINVAL, "there is no region %u", index);
+	if ((r->flags & VFIO_REGION_INFO_FLAG_MMAP) == 0 || r->nr_fds == 0)
+		return vuc_error_set(&dev->reason, -EOPNOTSUPP,
+			"region %u cannot be mapped: its flags are 0x%x, and it came with %u "
+			"descriptors",
+			index, r->flags, r->nr_fds);
+	return 0;
+}
+
+static int
+find_areas(struct finder *m)
+{
+	uint32_t n = nr_areas(m->region);
+	int rc = find_msix(m);
+
+	if (rc != 0)
+		return rc;
+	m->max = n + NR_HOLES;
+	m->areas = calloc(m->max, sizeof(*m->areas));
+	if (m->areas == NULL)
+		return vuc_error_set(&m->dev->reason, -ENOMEM, "no memory for %u areas", m->max);
+	for (uint32_t i = 0; rc == 0 && i < n; i++)
+		rc = add_area(m, i);
+	return rc;
+}
+
+int
+device_region_areas(struct vuc_device *dev, uint32_t region, struct device_area **areas)
+{
+	struct finder m = {.dev = dev};
+	int rc = device_check_mappable(dev, region);
+
+	*areas = NULL;
+	if (rc != 0)
+		return rc;
+	m.region = vuc_device_region(dev, region);
+	rc = find_areas(&m);
+	if (rc != 0) {
+		free(m.areas);
+		return rc;
+	}
+	*areas = m.areas;
+	return (int)m.nr;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_DEVICE_REGION_AREAS_H
+#define VUC_DEVICE_REGION_AREAS_H
+
+/* What can be mapped of a region, by whomever: the parts that the server offers, without the pages
+ * of MSI-X. */
+
+#include <stdint.h>
+
+#include <vuc/device.h>
+
+struct device_area {
+	uint64_t offset; /* from the start of the region */
+	uint64_t size;   /* not 0; both are multiples of the page size, as the next one is */
+	uint64_t file_offset;
+	int fd; /* the device's */
+};
+
+/*
+ * Find the areas of a region, ascending and apart, and reads config space for that. *areas is the
+ * caller's, to be freed. Returns how many there are, or what vuc_region_map() says.
+ */
+int device_region_areas(struct vuc_device *dev, uint32_t region, struct device_area **areas);
+
+/* Whether a region is there and offered to be mapped: 0, -EINVAL or -EOPNOTSUPP. */
+int device_check_mappable(struct vuc_device *dev, uint32_t region);
+
+/* Say which area cannot be mapped, and return rc. */
+int device_area_refuse(struct vuc_device *dev, uint32_t region, const struct device_area *area,
+	int rc, const char *why);
+
+#endif /* VUC_DEVICE_REGION_AREAS_H */
