@@ -48,7 +48,8 @@ struct vuc_control_opts {
 	unsigned int max_dma_maps;
 	/** Milliseconds until a connection has to have attached to a device. */
 	uint32_t handshake_timeout_ms;
-	/** Takes log lines, on any thread, one at a time; NULL drops them. */
+	/** Takes log lines, on any thread, one at a time; NULL drops them. Calls no function of the
+	 * control plane. Of lines that VMMs cause, those beyond some tens a second are left out. */
 	vuc_log_fn log;
 	/** First argument of log. */
 	void *log_arg;
@@ -59,6 +60,10 @@ void vuc_control_opts_init(struct vuc_control_opts *opts);
 
 /**
  * Create a control plane, and listen.
+ *
+ * The first one in a process sets a handler for SIGBUS, which stays: a VMM that truncates memory
+ * that is mapped here loses its connection. Other faults go to the handler that was set before;
+ * one that is set afterwards takes its place.
  *
  * @param opts     options; not used after the call
  * @param control  set to it on success, to NULL on failure
@@ -81,7 +86,8 @@ struct vuc_control_device_opts {
 	const char *name;
 	/** The poller that drives it, which lives until the device is removed. */
 	struct vuc_poller *poller;
-	/** How to open it; group is not used, and strings are copied. */
+	/** How to open it, by path (or loopback): a descriptor could not be connected to again.
+	 * group and transport are not used, and strings are copied. */
 	struct vuc_device_opts device;
 	/** Users who may have it. Root and the daemon's own user always may. Copied. */
 	const uid_t *users;
@@ -103,7 +109,8 @@ struct vuc_control_device_opts {
 void vuc_control_device_opts_init(struct vuc_control_device_opts *opts);
 
 /**
- * Offer a device. Its server may be away: it is connected to when it is there.
+ * Offer a device. Its server may be away: it is connected to when it is there. Returns after the
+ * first attempt.
  *
  * @return 0, also when the server is away; -EINVAL for options that cannot be; -EEXIST when there
  *         is a device of that name; -ENOMEM

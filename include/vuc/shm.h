@@ -110,7 +110,7 @@ struct vuc_shm_attach {
  * and needs memory that can be mapped and cannot shrink. */
 #define VUC_SHM_DMA_MESSAGE (1u << 0)
 
-/** Descriptors that come with the reply to ATTACH, in this order. */
+/** Descriptors that come with the reply to ATTACH, in this order. The eventfds are non-blocking. */
 enum vuc_shm_attach_fd {
 	VUC_SHM_FD_STATE,  /**< memory: struct vuc_shm_state, read-only */
 	VUC_SHM_FD_BELL,   /**< memory: struct vuc_shm_bell, to be written, too */
@@ -229,7 +229,7 @@ struct vuc_shm_dma {
 
 /** Reply to DMA. No descriptors. Entries are taken one by one; a failure's status is that of the
  * first entry that was refused, and those behind it were not looked at; or, when all were taken,
- * that of the commit. */
+ * that of the commit. With VUC_SHM_DMA_COMMIT what was taken is committed in either case. */
 struct vuc_shm_dma_reply {
 	struct vuc_shm_header header;
 	uint32_t mappings; /**< that there are now */
@@ -266,7 +266,8 @@ struct vuc_shm_set_irqs {
 /** Reply to SET_IRQS. No descriptors. */
 struct vuc_shm_irqs_reply {
 	struct vuc_shm_header header;
-	uint32_t done;     /**< interrupts, from the first one on */
+	uint32_t done;     /**< interrupts, from the first one on, at least 1 of them; the VMM asks
+			      again for the rest. 0 for VUC_SHM_IRQ_DISABLE */
 	uint32_t reserved; /**< 0 */
 };
 
@@ -345,12 +346,11 @@ enum vuc_shm_op {
 	VUC_SHM_WRITE_POSTED = 3, /**< write to it; there is no completion */
 };
 
-#define VUC_SHM_SLOT_SIZE   64 /**< bytes of a slot */
-#define VUC_SHM_REQUEST_MAX 32 /**< bytes of a write in the slot itself; longer: in its chunk */
-#define VUC_SHM_ANSWER_MAX  48 /**< bytes of a read in the slot itself; longer: in the chunk of id \
-				*/
-#define VUC_SHM_MAX_DEPTH 4096 /**< of a queue */
-#define VUC_SHM_MAX_DATA  1048576 /**< bytes of a request, if the device allows for that */
+#define VUC_SHM_SLOT_SIZE   64   /**< bytes of a slot */
+#define VUC_SHM_REQUEST_MAX 32   /**< bytes of a write in the slot itself; longer: in its chunk */
+#define VUC_SHM_ANSWER_MAX  48   /**< bytes of a read in the slot; longer: in the chunk of id */
+#define VUC_SHM_MAX_DEPTH   4096 /**< of a queue */
+#define VUC_SHM_MAX_DATA    1048576 /**< bytes of a request, if the device allows for that */
 
 /** A request. */
 struct vuc_shm_request {

@@ -18,11 +18,16 @@
  * - Everything else is a message to the daemon and waits for its reply; those functions may be
  *   called by any thread, at the same time as well, and take their turns.
  *
- * vuc_vmm_detach() is called by one thread when no other one uses the device any more.
+ * vuc_vmm_detach() is called by one thread when no other one uses the device any more. After a
+ * fork() one of both processes may use it, and it stays attached until both have ended or called
+ * exec().
  *
  * Functions return 0 or a negative errno, and fill err (which may be NULL) with one line that says
- * what failed. Beside what is said of each, all of them return -ECONNRESET when the daemon has
- * ended the connection, -EPROTO when it breaks the rules of <vuc/shm.h>, and -ENOMEM.
+ * what failed. Beside what is said of each, those that take err return -ECONNRESET when the daemon
+ * has ended the connection, -EPROTO when it breaks the rules of <vuc/shm.h>, -ETIMEDOUT when it
+ * does not answer, -EMFILE and -ENOMEM. After -EPROTO or -ETIMEDOUT of the daemon there is no
+ * connection any more: later calls return -ECONNRESET, with that reason. VUC_VMM_EVENT_GONE tells
+ * of it.
  */
 
 #include <stdbool.h>
@@ -56,8 +61,9 @@ struct vuc_vmm_attach_opts {
 
 #define VUC_VMM_DEFAULT_TIMEOUT_MS 65000 /**< default of timeout_ms */
 
-/** Set every field of opts to its default. */
-void vuc_vmm_attach_opts_init(struct vuc_vmm_attach_opts *opts);
+/** Set every field of opts to its default. Size is sizeof(*opts): a library that knows more fields,
+ * or fewer, heeds it. */
+void vuc_vmm_attach_opts_init(struct vuc_vmm_attach_opts *opts, size_t size);
 
 /**
  * Attach to a device.
@@ -76,7 +82,8 @@ int vuc_vmm_attach(
 /**
  * Give the device back and free it: queues that are open are closed, their memory is gone. Waits
  * until the daemon has taken its memory away from the device, so that it can be freed or used
- * otherwise. NULL does nothing. After a fork() only one process may use the device.
+ * otherwise; a daemon that does not answer is waited for no longer than timeout_ms. NULL does
+ * nothing.
  */
 void vuc_vmm_detach(struct vuc_vmm_device *dev);
 
@@ -141,7 +148,8 @@ int vuc_vmm_irq(
 /**
  * Open a queue, for one thread at a time: most often one for each vCPU. What is done with it is in
  * <vuc/queue.h>; it costs no system call while daemon and VMM are awake. When the daemon dies,
- * requests end with -ECONNRESET.
+ * whoever waits is told -ECONNRESET after 100 ms at most; who only polls hears of it by
+ * vuc_vmm_events().
  *
  * @param dev    the device
  * @param opts   depth and bytes of a request; NULL takes the defaults; not used after the call
@@ -171,10 +179,10 @@ struct vuc_vmm_dma {
 };
 
 /**
- * Queue mappings; vuc_vmm_dma_commit() makes them so.
+ * Queue mappings; vuc_vmm_dma_commit() makes them so. A device has one such queue, for all threads.
  *
- * @return 0; -EINVAL for flags or addresses that cannot be; nothing was queued then. What daemon
- *         and device think of them is told by the commit
+ * @return 0; -EINVAL for flags or addresses that cannot be, or a descriptor that is not open;
+ *         nothing was queued then. What daemon and device think of them is told by the commit
  */
 int vuc_vmm_dma_map(struct vuc_vmm_device *dev, const struct vuc_vmm_dma *mappings, size_t nr,
 	struct vuc_error *err);

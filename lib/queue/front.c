@@ -17,6 +17,9 @@
 /* Looks at a result between two at the clock. */
 #define LOOKS 256u
 
+/* Between two looks whether the back's process is still there. */
+#define CHECK_MS 100
+
 struct vuc_queue *
 vuc_queue_create(const struct vuc_queue_front_opts *opts)
 {
@@ -34,6 +37,8 @@ vuc_queue_create(const struct vuc_queue_front_opts *opts)
 	q->answer_slots = (const uint8_t *)opts->completions + sizeof(*q->back);
 	q->answer_chunks = q->answer_slots + (size_t)depth * QUEUE_SLOT_SIZE;
 	q->bell = opts->bell;
+	q->check = opts->check;
+	q->check_arg = opts->check_arg;
 	q->spins = DEFAULT_SPINS;
 	q->pending = calloc(depth, sizeof(*q->pending));
 	q->free_ids = calloc(depth, sizeof(*q->free_ids));
@@ -73,6 +78,8 @@ closed(const struct vuc_queue *q)
 		return q->error;
 	/* Pairs with vuc_queue_back_close(). */
 	error = atomic_load_explicit(&q->back->closed, memory_order_acquire);
+	if (error == 0)
+		return q->lost;
 	return is_status(error) ? error : -EPROTO;
 }
 
@@ -278,6 +285,27 @@ now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* Who waits in vain looks from time to time whether anybody is left to wait for. */
+static void
+check_back(struct vuc_queue *q, int64_t now)
+{
+	if (q->check == NULL || q->lost != 0 || now < q->check_ms)
+		return;
+	q->check_ms = now + CHECK_MS;
+	q->lost = q->check(q->check_arg);
+}
+
+/* How long to sleep at once, in milliseconds; -1: for ever. */
+static int
+slice_ms(const struct vuc_queue *q, int64_t now, int64_t deadline_ms)
+{
+	int64_t slice = deadline_ms < 0 ? -1 : deadline_ms - now;
+
+	if (q->check != NULL && (slice < 0 || slice > q->check_ms - now))
+		slice = q->check_ms - now;
+	return (int)slice;
+}
+
 /* Returns 0 when ready() says so; 1 when the time is up; the error that closed the queue. */
 static int
 sleep_until(struct vuc_queue *q, bool (*ready)(struct vuc_queue *), int64_t deadline_ms)
@@ -287,8 +315,9 @@ sleep_until(struct vuc_queue *q, bool (*ready)(struct vuc_queue *), int64_t dead
 	atomic_store_explicit(&q->header->sleeps, 1, memory_order_relaxed);
 	while (rc == 0) {
 		uint32_t wakes = atomic_load_explicit(&q->back->wakes, memory_order_relaxed);
-		int64_t left = deadline_ms < 0 ? -1 : deadline_ms - now_ms();
+		int64_t now = now_ms();
 
+		check_back(q, now);
 		/*
 		 * Store `sleeps`, fence, look at tags and count: the other half of the fence of
 		 * vuc_queue_back_flush(), which has the argument. It also puts the load of `wakes`
@@ -303,10 +332,10 @@ sleep_until(struct vuc_queue *q, bool (*ready)(struct vuc_queue *), int64_t dead
 			rc = 0;
 			break;
 		}
-		if (rc == 0 && deadline_ms >= 0 && left <= 0)
+		if (rc == 0 && deadline_ms >= 0 && now >= deadline_ms)
 			rc = 1;
 		if (rc == 0)
-			queue_futex_wait(&q->back->wakes, wakes, (int)left);
+			queue_futex_wait(&q->back->wakes, wakes, slice_ms(q, now, deadline_ms));
 	}
 	atomic_store_explicit(&q->header->sleeps, 0, memory_order_relaxed);
 	return rc;

@@ -25,6 +25,10 @@ struct vuc_queue_front_opts {
 	void *requests;          /* zeroed, vuc_queue_requests_size() bytes on a cache line */
 	const void *completions; /* zeroed, vuc_queue_completions_size() bytes on a cache line */
 	struct vuc_queue_bell bell;
+	int (*check)(void *arg); /* whether the back's process is still there: 0 or a negative
+				    errno, which closes the queue. Called by a front that waits in
+				    vain, not more often than each 100 ms; NULL: it always is */
+	void *check_arg;
 };
 
 /* The memory stays the caller's and lives as long as the queue. Returns NULL when out of memory. */

@@ -35,6 +35,10 @@ struct vuc_queue {
 	unsigned int spins;
 	int error; /* the back broke the rules, or the caller knows that it has closed: no more
 		      results */
+	int lost;  /* what check() has said */
+	int (*check)(void *arg);
+	void *check_arg;
+	int64_t check_ms; /* when it is to be called again */
 	struct vuc_queue_bell bell;
 	struct queue_pending *pending; /* by id */
 	uint16_t *free_ids;

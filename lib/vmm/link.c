@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "link.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "error.h"
+
+/* The kernel passes on no more at once, so that MSG_CTRUNC means that this process has too many. */
+#define KERNEL_MAX_FDS 253u
+
+int64_t
+vmm_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* A socket's backlog may be full: connect(2) then waits as long as sending may. */
+static int
+connect_within(int fd, const struct sockaddr_un *addr, int64_t deadline_ms)
+{
+	for (;;) {
+		int64_t left = deadline_ms - vmm_now_ms();
+		const struct timeval timeout = {
+			.tv_sec = left / 1000,
+			.tv_usec = left % 1000 * 1000,
+		};
+
+		if (left <= 0)
+			return -ETIMEDOUT;
+		if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0)
+			return -errno;
+		if (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0)
+			return 0;
+		if (errno != EINTR)
+			return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	}
+}
+
+int
+vmm_link_open(struct vmm_link *link, const char *path, uint32_t timeout_ms, struct vuc_error *err)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	size_t len = strlen(path);
+	int rc;
+
+	*link = (struct vmm_link){.fd = -1, .timeout_ms = timeout_ms};
+	if (len == 0 || len >= sizeof(addr.sun_path))
+		return vuc_error_set(err, -EINVAL,
+			"the path of the daemon's socket has %zu bytes, not 1 to %zu: %s", len,
+			sizeof(addr.sun_path) - 1, path);
+	memcpy(addr.sun_path, path, len);
+	link->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (link->fd < 0)
+		return vuc_error_set(err, -errno, "no socket: %s", strerror(errno));
+	rc = connect_within(link->fd, &addr, vmm_now_ms() + timeout_ms);
+	if (rc != 0)
+		vuc_error_set(
+			err, rc, "cannot connect to the daemon at %s: %s", path, strerror(-rc));
+	return rc;
+}
+
+void
+vmm_link_close(struct vmm_link *link)
+{
+	if (link->fd >= 0)
+		close(link->fd);
+	link->fd = -1;
+}
+
+int
+vmm_link_end(struct vmm_link *link, struct vuc_error *err, int rc, const char *fmt, ...)
+{
+	char text[VUC_ERROR_MAX];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	link->ended = true;
+	vuc_error_set(&link->reason, rc, "%s", text);
+	shutdown(link->fd, SHUT_RDWR);
+	return vuc_error_set(err, rc, "%s", text);
+}
+
+bool
+vmm_link_is_gone(const struct vmm_link *link)
+{
+	struct pollfd poller = {.fd = link->fd, .events = POLLRDHUP};
+
+	return poll(&poller, 1, 0) == 1;
+}
+
+/* Returns 0 when the socket may be ready, -ETIMEDOUT. */
+static int
+wait_for(const struct vmm_link *link, short events, int64_t deadline_ms)
+{
+	struct pollfd poller = {.fd = link->fd, .events = events};
+	int64_t left = deadline_ms - vmm_now_ms();
+
+	if (left <= 0)
+		return -ETIMEDOUT;
+	poll(&poller, 1, left > INT_MAX ? INT_MAX : (int)left);
+	return 0;
+}
+
+/* Space for descriptors, aligned as a control message has to be. */
+union control {
+	struct cmsghdr header;
+	char bytes[CMSG_SPACE(KERNEL_MAX_FDS * sizeof(int))];
+};
+
+static void
+put_fds(struct msghdr *msg, union control *control, const struct vmm_fds *fds)
+{
+	size_t size = fds->nr * sizeof(fds->fd[0]);
+
+	if (fds->nr == 0)
+		return;
+	memset(control, 0, CMSG_SPACE(size));
+	control->header = (struct cmsghdr){
+		.cmsg_level = SOL_SOCKET,
+		.cmsg_type = SCM_RIGHTS,
+		.cmsg_len = CMSG_LEN(size),
+	};
+	memcpy(CMSG_DATA(&control->header), fds->fd, size);
+	msg->msg_control = control;
+	msg->msg_controllen = CMSG_SPACE(size);
+}
+
+int
+vmm_link_send(const struct vmm_link *link, const union vmm_packet *packet,
+	const struct vmm_fds *fds, int64_t deadline_ms)
+{
+	struct iovec iov = {
+		.iov_base = (void *)(uintptr_t)packet,
+		.iov_len = packet->header.size,
+	};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	union control control;
+	int rc = 0;
+
+	put_fds(&msg, &control, fds);
+	while (rc == 0) {
+		if (sendmsg(link->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+			return 0;
+		if (errno == EAGAIN)
+			rc = wait_for(link, POLLOUT, deadline_ms);
+		else if (errno != EINTR)
+			rc = errno == ECONNRESET ? -EPIPE : -errno;
+	}
+	return rc;
+}
+
+/* Take the descriptors of a message; those that are too many are closed, and counted. */
+static unsigned int
+take_fds(struct msghdr *msg, struct vmm_fds *fds)
+{
+	unsigned int nr = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len; at += sizeof(int)) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
+			if (++nr <= VUC_SHM_MAX_FDS)
+				fds->fd[fds->nr++] = fd;
+			else
+				close(fd);
+		}
+	}
+	return nr;
+}
+
+/* Returns what is left of a receive that has brought n bytes. */
+static int
+accept_packet(struct msghdr *msg, struct vmm_fds *fds, ssize_t n)
+{
+	unsigned int nr = take_fds(msg, fds);
+	int rc = (int)n;
+
+	if (n == 0)
+		rc = -EPIPE;
+	else if ((msg->msg_flags & MSG_TRUNC) != 0 || nr > VUC_SHM_MAX_FDS)
+		rc = -EMSGSIZE;
+	fds->lost = (msg->msg_flags & MSG_CTRUNC) != 0;
+	if (rc < 0 || fds->lost)
+		vmm_fds_close(fds);
+	return rc;
+}
+
+int
+vmm_link_receive(const struct vmm_link *link, union vmm_packet *packet, struct vmm_fds *fds,
+	int64_t deadline_ms)
+{
+	struct iovec iov = {.iov_base = packet, .iov_len = sizeof(*packet)};
+	union control control;
+	int rc = 0;
+
+	/* Fields of a packet that is too short for them are 0. */
+	memset(packet, 0, sizeof(*packet));
+	*fds = (struct vmm_fds){.nr = 0};
+	while (rc == 0) {
+		struct msghdr msg = {
+			.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = &control,
+			.msg_controllen = sizeof(control),
+		};
+		ssize_t n = recvmsg(link->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+		if (n >= 0)
+			return accept_packet(&msg, fds, n);
+		if (errno == EAGAIN)
+			rc = wait_for(link, POLLIN, deadline_ms);
+		else if (errno != EINTR)
+			rc = errno == ECONNRESET ? -EPIPE : -errno;
+	}
+	return rc;
+}

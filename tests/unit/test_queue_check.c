@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* A front that looks whether the process of its back is still there. */
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "queue_pair.h"
+#include "tap.h"
+
+#define CHUNK      128u
+#define DEPTH      4u
+#define DEADLOCK_S 20u /* until the alarm ends a test that hangs */
+
+static int
+read_request(struct queue_pair *pair, void *data, uint32_t count, void *arg)
+{
+	const struct vuc_queue_request r = {VUC_QUEUE_READ, 0, 0, count, data, arg};
+
+	return vuc_queue_submit(pair->front, &r, 1);
+}
+
+/* Says whether the other process is there, as often as it is told. */
+struct checked {
+	unsigned int calls;
+	unsigned int good; /* calls after which it has gone */
+};
+
+static int
+check(void *arg)
+{
+	struct checked *c = arg;
+
+	return ++c->calls > c->good ? -ECONNRESET : 0;
+}
+
+static void
+open_checked(struct queue_pair *pair, struct checked *c)
+{
+	pair_open(pair, DEPTH, CHUNK);
+	pair->front->check = check;
+	pair->front->check_arg = c;
+	alarm(DEADLOCK_S);
+}
+
+static void
+close_checked(struct queue_pair *pair)
+{
+	alarm(0);
+	pair_close(pair);
+}
+
+/* Nobody wakes the front, which finds out by itself, and then says so in every call. */
+static void
+test_check(void)
+{
+	struct checked c = {.good = 2};
+	struct vuc_queue_result result;
+	uint8_t data[4] = {0};
+	struct queue_pair pair;
+
+	open_checked(&pair, &c);
+	CU_ASSERT_EQUAL(vuc_queue_read(pair.front, 0, 0, data, 4), -ECONNRESET);
+	CU_ASSERT_EQUAL(c.calls, 3);
+	CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, &result, 1), 0);
+	CU_ASSERT_EQUAL(read_request(&pair, data, 4, NULL), -ECONNRESET);
+	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), -ECONNRESET);
+	CU_ASSERT_EQUAL(c.calls, 3);
+	close_checked(&pair);
+}
+
+/* What was answered before is delivered, and then the error. */
+static void
+test_check_results_first(void)
+{
+	struct checked c = {.good = 0};
+	struct vuc_queue_result result;
+	struct vuc_queue_taken taken;
+	uint8_t data[4] = {0};
+	struct queue_pair pair;
+
+	open_checked(&pair, &c);
+	CU_ASSERT_EQUAL(read_request(&pair, data, 4, NULL), 1);
+	CU_ASSERT_EQUAL(read_request(&pair, data, 4, NULL), 1);
+	for (uint32_t i = 0; i + 2 < DEPTH; i++)
+		CU_ASSERT_EQUAL(vuc_queue_post(pair.front, 0, 0, data, 4), 0);
+	pair_take(&pair, &taken);
+	vuc_queue_back_complete(&pair.back, taken.slot.id, -EIO, 0);
+	/* There is no room for it: it waits, and finds that there never will be. */
+	CU_ASSERT_EQUAL(vuc_queue_post(pair.front, 0, 0, data, 4), -ECONNRESET);
+	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), 0);
+	CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, &result, 1), 1);
+	CU_ASSERT_EQUAL(result.status, -EIO);
+	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), -ECONNRESET);
+	CU_ASSERT_EQUAL(vuc_queue_outstanding(pair.front), 1);
+	CU_ASSERT_EQUAL(c.calls, 1);
+	close_checked(&pair);
+}
+
+static void *
+answer_one(void *arg)
+{
+	struct queue_pair *pair = arg;
+	struct vuc_queue_taken taken;
+
+	while (vuc_queue_back_is_empty(&pair->back))
+		sched_yield();
+	if (vuc_queue_back_peek(&pair->back, &taken) == 1) {
+		vuc_queue_back_take(&pair->back, &taken);
+		vuc_queue_back_complete(&pair->back, taken.slot.id, 0, taken.slot.count);
+	}
+	return NULL;
+}
+
+/* Neither spinning calls it nor polling, and short waits do not call it each time. */
+static void
+test_check_seldom(void)
+{
+	struct checked c = {.good = UINT_MAX};
+	struct vuc_queue_result result;
+	uint8_t data[4] = {0};
+	struct queue_pair pair;
+	pthread_t thread;
+
+	open_checked(&pair, &c);
+	vuc_queue_set_spin(pair.front, UINT_MAX);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, answer_one, &pair), 0);
+	CU_ASSERT_EQUAL(vuc_queue_read(pair.front, 0, 0, data, 4), 0);
+	pthread_join(thread, NULL);
+	CU_ASSERT_EQUAL(c.calls, 0);
+	vuc_queue_set_spin(pair.front, 0);
+	CU_ASSERT_EQUAL(read_request(&pair, data, 4, NULL), 1);
+	for (unsigned int i = 0; i < 1000; i++)
+		CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, &result, 1), 0);
+	CU_ASSERT_EQUAL(c.calls, 0);
+	pair.front->check_ms = INT64_MAX;
+	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 1), -ETIMEDOUT);
+	CU_ASSERT_EQUAL(c.calls, 0);
+	/* Waits that are shorter than the time between two calls find out, too. */
+	pair.front->check_ms = 0;
+	for (unsigned int i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 0), -ETIMEDOUT);
+	CU_ASSERT(c.calls >= 1);
+	c.good = 0;
+	pair.front->check_ms = 0;
+	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 0), -ECONNRESET);
+	close_checked(&pair);
+}
+
+/* A wait of more than the time between two calls ends when it is to. */
+static void
+test_check_and_timeout(void)
+{
+	struct checked c = {.good = UINT_MAX};
+	uint8_t data[4] = {0};
+	struct queue_pair pair;
+
+	open_checked(&pair, &c);
+	CU_ASSERT_EQUAL(read_request(&pair, data, 4, NULL), 1);
+	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 150), -ETIMEDOUT);
+	CU_ASSERT(c.calls >= 2);
+	close_checked(&pair);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{"a back that has gone", test_check},
+		{"results come first", test_check_results_first},
+		{"seldom", test_check_seldom},
+		{"within a timeout", test_check_and_timeout},
+		CU_TEST_INFO_NULL,
+	};
+	CU_SuiteInfo suites[] = {
+		{"queue", NULL, NULL, NULL, NULL, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	return vuc_tap_run(suites);
+}

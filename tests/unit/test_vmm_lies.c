@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Every way in which a daemon can break the rules of its replies. Each ends the connection with
+ * -EPROTO and a reason, which later calls repeat, and leaves nothing behind.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fake_vucd.h"
+#include "fd_count.h"
+#include "tap.h"
+
+enum how {
+	SET,       /* a field, at offset, of width bytes, to value */
+	SIZE,      /* value more bytes are sent, the header says nothing of them */
+	LONGER,    /* value more bytes, and the header says so */
+	ADD_FD,    /* value more descriptors */
+	DROP_FD,   /* without the last descriptor */
+	SWAP_FD,   /* the descriptor at offset becomes something else: enum thing */
+	REFUSE,    /* with the status in value */
+	NO_END,    /* a refusal whose reason has no NUL */
+	REFUSE_FD, /* a refusal with a descriptor */
+	SILENCE,
+	HANG_UP,
+	TWICE,
+};
+
+enum thing {
+	A_PIPE,
+	A_SOCKET,
+	A_FOLDER,
+	AN_EVENTFD,
+	SHORT_MEMORY,
+	READ_ONLY_MEMORY,
+	SOME_MEMORY,
+};
+
+struct lie {
+	unsigned int type;
+	enum how how;
+	size_t offset;
+	size_t width;
+	uint64_t value;
+	int rc;
+	const char *text;
+};
+
+#define AT(type, field) \
+	offsetof(struct vuc_shm_##type, field), sizeof(((struct vuc_shm_##type *)NULL)->field)
+#define AREA(i, field)                                                                     \
+	offsetof(struct vuc_shm_region_reply, areas) + (i) * sizeof(struct vuc_shm_area) + \
+		offsetof(struct vuc_shm_area, field),                                      \
+		sizeof(((struct vuc_shm_area *)NULL)->field)
+#define SUB(i, field)                                          \
+	offsetof(struct vuc_shm_io_reply, sub_regions) +       \
+		(i) * sizeof(struct vuc_shm_io_sub_region) +   \
+		offsetof(struct vuc_shm_io_sub_region, field), \
+		sizeof(((struct vuc_shm_io_sub_region *)NULL)->field)
+#define BIG (UINT64_C(1) << 63)
+
+static const struct lie lies[] = {
+	/* Of the header, and of any reply. */
+	{VUC_SHM_RESET, SET, AT(header, type), VUC_SHM_DETACH, -EPROTO,
+		"reply to RESET: type 11 instead of 10"},
+	{VUC_SHM_RESET, SET, AT(header, flags), 0, -EPROTO, "flags 0 instead of 1"},
+	{VUC_SHM_RESET, SET, AT(header, flags), 3, -EPROTO, "flags 3 instead of 1"},
+	{VUC_SHM_RESET, SET, AT(header, size), 15, -EPROTO, "size 15 instead of 16"},
+	{VUC_SHM_RESET, SET, AT(header, size), UINT32_MAX, -EPROTO, "size 4294967295 instead"},
+	{VUC_SHM_RESET, SET, AT(header, sequence), 77, -EPROTO, "sequence 77 instead of 3"},
+	{VUC_SHM_RESET, SET, AT(header, status), 1, -EPROTO, "status 1 instead of 0"},
+	{VUC_SHM_RESET, SET, AT(header, status), (uint32_t)-4096, -EPROTO, "status -4096"},
+	{VUC_SHM_RESET, SET, AT(header, status), (uint32_t)-5, -EPROTO, "size 16 instead of 256"},
+	{VUC_SHM_RESET, SIZE, 0, 0, (uint64_t)-1, -EPROTO, "bytes 15 instead of 16"},
+	{VUC_SHM_RESET, SIZE, 0, 0, 1, -EPROTO, "size 16 instead of 17"},
+	{VUC_SHM_RESET, LONGER, 0, 0, 8, -EPROTO, "size 24 instead of 16"},
+	{VUC_SHM_RESET, LONGER, 0, 0, 4096, -EPROTO, "more than 4096 bytes or 16 descriptors"},
+	{VUC_SHM_RESET, ADD_FD, 0, 0, 1, -EPROTO, "descriptors 1 instead of 0"},
+	{VUC_SHM_RESET, ADD_FD, 0, 0, 17, -EPROTO, "more than 4096 bytes or 16 descriptors"},
+	{VUC_SHM_RESET, REFUSE, 0, 0, (uint32_t)-5, -EIO, "because"},
+	{VUC_SHM_RESET, NO_END, 0, 0, 0, -EPROTO, "a reason without an end"},
+	{VUC_SHM_RESET, REFUSE_FD, 0, 0, 0, -EPROTO, "descriptors 1 instead of 0"},
+	{VUC_SHM_RESET, SILENCE, 0, 0, 0, -ETIMEDOUT, "no reply of the daemon to RESET within"},
+	{VUC_SHM_RESET, HANG_UP, 0, 0, 0, -ECONNRESET, "the daemon has ended the connection"},
+	/* Of the first two. */
+	{VUC_SHM_HELLO, SET, AT(hello_reply, version), 2, -EPROTO, "HELLO: version cannot be 2"},
+	{VUC_SHM_HELLO, SET, AT(hello_reply, version), 0, -EPROTO, "version cannot be 0"},
+	{VUC_SHM_HELLO, SET, AT(hello_reply, reserved), 1, -EPROTO, "reserved cannot be 1"},
+	{VUC_SHM_HELLO, SET, AT(hello_reply, pad), 4, -EPROTO, "reserved cannot be 4"},
+	{VUC_SHM_HELLO, SET, AT(hello_reply, max_queues), 65, -EPROTO, "max_queues cannot be 65"},
+	{VUC_SHM_HELLO, SET, AT(hello_reply, max_depth), 0, -EPROTO, "max_depth cannot be 0"},
+	{VUC_SHM_HELLO, SET, AT(hello_reply, max_depth), 4097, -EPROTO, "max_depth"},
+	{VUC_SHM_HELLO, SET, AT(hello_reply, max_data), 0, -EPROTO, "max_data cannot be 0"},
+	{VUC_SHM_HELLO, SET, AT(hello_reply, max_data), 1048577, -EPROTO, "max_data"},
+	{VUC_SHM_HELLO, ADD_FD, 0, 0, 1, -EPROTO, "descriptors 1 instead of 0"},
+	{VUC_SHM_HELLO, LONGER, 0, 0, 4, -EPROTO, "size 44 instead of 40"},
+	{VUC_SHM_HELLO, HANG_UP, 0, 0, 0, -ECONNRESET, "the daemon has ended the connection"},
+	{VUC_SHM_HELLO, SILENCE, 0, 0, 0, -ETIMEDOUT, "no reply of the daemon to HELLO"},
+	{VUC_SHM_HELLO, TWICE, 0, 0, 0, -EPROTO, "reply to ATTACH: type 1 instead of 2"},
+	{VUC_SHM_ATTACH, SET, AT(attach_reply, flags), 2, -EPROTO, "flags cannot be 2"},
+	{VUC_SHM_ATTACH, SET, AT(attach_reply, generation), 0, -EPROTO, "generation cannot be 0"},
+	{VUC_SHM_ATTACH, SET, AT(attach_reply, pgsizes), 0, -EPROTO, "pgsizes cannot be 0"},
+	{VUC_SHM_ATTACH, SET, AT(attach_reply, num_regions), 65537, -EPROTO, "num_regions"},
+	{VUC_SHM_ATTACH, SET, AT(attach_reply, max_data), 0, -EPROTO, "max_data cannot be 0"},
+	{VUC_SHM_ATTACH, ADD_FD, 0, 0, 1, -EPROTO, "descriptors 6 instead of 5"},
+	{VUC_SHM_ATTACH, DROP_FD, 0, 0, 0, -EPROTO, "descriptors 4 instead of 5"},
+	{VUC_SHM_ATTACH, LONGER, 0, 0, 8, -EPROTO, "reply to ATTACH: size 64 instead of 56"},
+	{VUC_SHM_ATTACH, SWAP_FD, 0, 0, A_PIPE, -EPROTO, "page of the state: the daemon's "},
+	{VUC_SHM_ATTACH, SWAP_FD, 0, 0, A_FOLDER, -EPROTO, "page of the state: the daemon's "},
+	{VUC_SHM_ATTACH, SWAP_FD, 0, 0, SHORT_MEMORY, -EPROTO, "has 15 bytes, not 56"},
+	{VUC_SHM_ATTACH, SWAP_FD, 1, 0, AN_EVENTFD, -EPROTO, "page of the bell: the daemon's "},
+	{VUC_SHM_ATTACH, SWAP_FD, 1, 0, READ_ONLY_MEMORY, -EPROTO,
+		"bell: the daemon's memory cannot"},
+	{VUC_SHM_ATTACH, SWAP_FD, 2, 0, A_SOCKET, -EPROTO, "page of the poller: the daemon's "},
+	{VUC_SHM_ATTACH, SWAP_FD, 3, 0, SOME_MEMORY, -EPROTO, "the poller's kick: the daemon's "},
+	{VUC_SHM_ATTACH, SWAP_FD, 3, 0, A_SOCKET, -EPROTO, "the poller's kick: the daemon's "},
+	{VUC_SHM_ATTACH, SWAP_FD, 4, 0, A_PIPE, -EPROTO, "events of the device: the daemon's "},
+	{VUC_SHM_ATTACH, SILENCE, 0, 0, 0, -ETIMEDOUT, "no reply of the daemon to ATTACH"},
+	{VUC_SHM_ATTACH, HANG_UP, 0, 0, 0, -ECONNRESET, "the daemon has ended the connection"},
+	/* Of a region. */
+	{VUC_SHM_REGION_INFO, SET, AT(region_reply, index), 1, -EPROTO, "index cannot be 1"},
+	{VUC_SHM_REGION_INFO, SET, AT(region_reply, size), 0, -EPROTO, "size of an area"},
+	{VUC_SHM_REGION_INFO, SET, AT(region_reply, nr_areas), 1, -EPROTO,
+		"size 112 instead of 80"},
+	{VUC_SHM_REGION_INFO, SET, AT(region_reply, nr_areas), 3, -EPROTO,
+		"size 112 instead of 144"},
+	{VUC_SHM_REGION_INFO, SET, AT(region_reply, nr_areas), 65, -EPROTO,
+		"nr_areas cannot be 65"},
+	{VUC_SHM_REGION_INFO, SET, AT(region_reply, nr_fds), 2, -EPROTO,
+		"descriptors 1 instead of 2"},
+	{VUC_SHM_REGION_INFO, SET, AT(region_reply, nr_fds), UINT32_MAX, -EPROTO, "descriptors 1"},
+	{VUC_SHM_REGION_INFO, ADD_FD, 0, 0, 1, -EPROTO, "descriptors 2 instead of 1"},
+	{VUC_SHM_REGION_INFO, DROP_FD, 0, 0, 0, -EPROTO, "descriptors 0 instead of 1"},
+	{VUC_SHM_REGION_INFO, SIZE, 0, 0, (uint64_t)-40, -EPROTO, "size 112 instead of 72"},
+	{VUC_SHM_REGION_INFO, LONGER, 0, 0, (uint64_t)-72, -EPROTO, "size 40 instead of 48"},
+	{VUC_SHM_REGION_INFO, SET, AREA(0, offset), 1, -EPROTO, "offset of an area cannot be 1"},
+	{VUC_SHM_REGION_INFO, SET, AREA(1, offset), 0, -EPROTO, "offset of an area cannot be 0"},
+	{VUC_SHM_REGION_INFO, SET, AREA(1, offset), 0x4000, -EPROTO, "size of an area"},
+	{VUC_SHM_REGION_INFO, SET, AREA(1, offset), -(uint64_t)4096, -EPROTO, "size of an area"},
+	{VUC_SHM_REGION_INFO, SET, AREA(0, size), 0, -EPROTO, "size of an area cannot be 0"},
+	{VUC_SHM_REGION_INFO, SET, AREA(0, size), 4095, -EPROTO, "size of an area cannot be 4095"},
+	{VUC_SHM_REGION_INFO, SET, AREA(0, size), BIG, -EPROTO, "size of an area"},
+	{VUC_SHM_REGION_INFO, SET, AREA(0, file_offset), 1, -EPROTO, "file_offset of an area"},
+	{VUC_SHM_REGION_INFO, SET, AREA(0, file_offset), 8192, -EPROTO, "file_offset of an area"},
+	{VUC_SHM_REGION_INFO, SET, AREA(0, file_offset), -(uint64_t)4096, -EPROTO, "file_offset"},
+	{VUC_SHM_REGION_INFO, SET, AREA(0, file_offset), BIG, -EPROTO, "file_offset of an area"},
+	{VUC_SHM_REGION_INFO, SET, AREA(1, fd_index), 1, -EPROTO,
+		"fd_index of an area cannot be 1"},
+	{VUC_SHM_REGION_INFO, SET, AREA(1, fd_index), UINT32_MAX, -EPROTO, "fd_index of an area"},
+	{VUC_SHM_REGION_INFO, SET, AREA(1, reserved), 1, -EPROTO, "reserved of an area"},
+	{VUC_SHM_REGION_INFO, SWAP_FD, 0, 0, A_PIPE, -EPROTO, "file_offset of an area"},
+	{VUC_SHM_REGION_INFO, SWAP_FD, 0, 0, SHORT_MEMORY, -EPROTO, "file_offset of an area"},
+	/* Of an IRQ index, and what is done with it. */
+	{VUC_SHM_IRQ_INFO, SET, AT(irq_reply, index), 1, -EPROTO, "IRQ_INFO: index cannot be 1"},
+	{VUC_SHM_IRQ_INFO, SET, AT(irq_reply, reserved), 1, -EPROTO, "reserved cannot be 1"},
+	{VUC_SHM_IRQ_INFO, ADD_FD, 0, 0, 1, -EPROTO, "descriptors 1 instead of 0"},
+	{VUC_SHM_IRQ_INFO, LONGER, 0, 0, (uint64_t)-4, -EPROTO, "size 28 instead of 32"},
+	{VUC_SHM_SET_IRQS, SET, AT(irqs_reply, done), 0, -EPROTO, "done cannot be 0"},
+	{VUC_SHM_SET_IRQS, SET, AT(irqs_reply, done), 5, -EPROTO, "done cannot be 5"},
+	{VUC_SHM_SET_IRQS, SET, AT(irqs_reply, done), UINT32_MAX, -EPROTO, "done cannot be"},
+	{VUC_SHM_SET_IRQS, SET, AT(irqs_reply, reserved), 1, -EPROTO, "reserved cannot be 1"},
+	{VUC_SHM_SET_IRQS, LONGER, 0, 0, 4, -EPROTO, "size 28 instead of 24"},
+	{VUC_SHM_SET_IRQS, ADD_FD, 0, 0, 1, -EPROTO, "descriptors 1 instead of 0"},
+	/* Of a queue. */
+	{VUC_SHM_OPEN_QUEUE, SET, AT(queue_reply, index), 64, -EPROTO, "index cannot be 64"},
+	{VUC_SHM_OPEN_QUEUE, SET, AT(queue_reply, index), 0, -EPROTO, "index cannot be 0"},
+	{VUC_SHM_OPEN_QUEUE, SET, AT(queue_reply, depth), 32, -EPROTO, "depth cannot be 32"},
+	{VUC_SHM_OPEN_QUEUE, SET, AT(queue_reply, max_data), 4160, -EPROTO, "max_data cannot be"},
+	{VUC_SHM_OPEN_QUEUE, SET, AT(queue_reply, max_data), 100, -EPROTO, "max_data cannot be"},
+	{VUC_SHM_OPEN_QUEUE, SET, AT(queue_reply, max_data), 0, -EPROTO, "max_data cannot be 0"},
+	{VUC_SHM_OPEN_QUEUE, SET, AT(queue_reply, reserved), 8, -EPROTO, "reserved cannot be 8"},
+	{VUC_SHM_OPEN_QUEUE, SET, AT(queue_reply, requests_size), 64, -EPROTO, "requests_size"},
+	{VUC_SHM_OPEN_QUEUE, SET, AT(queue_reply, completions_size), 0, -EPROTO,
+		"completions_size"},
+	{VUC_SHM_OPEN_QUEUE, SWAP_FD, 0, 0, SHORT_MEMORY, -EPROTO, "requests of a queue: "},
+	{VUC_SHM_OPEN_QUEUE, SWAP_FD, 0, 0, A_FOLDER, -EPROTO, "requests of a queue: "},
+	{VUC_SHM_OPEN_QUEUE, SWAP_FD, 0, 0, READ_ONLY_MEMORY, -EPROTO, "requests of a queue: "},
+	{VUC_SHM_OPEN_QUEUE, SWAP_FD, 1, 0, SHORT_MEMORY, -EPROTO, "completions of a queue: "},
+	{VUC_SHM_OPEN_QUEUE, SWAP_FD, 1, 0, A_SOCKET, -EPROTO, "completions of a queue: "},
+	{VUC_SHM_OPEN_QUEUE, ADD_FD, 0, 0, 1, -EPROTO, "descriptors 3 instead of 2"},
+	{VUC_SHM_OPEN_QUEUE, DROP_FD, 0, 0, 0, -EPROTO, "descriptors 1 instead of 2"},
+	/* Of mappings. */
+	{VUC_SHM_DMA, SET, AT(dma_reply, reserved), 1, -EPROTO, "DMA: reserved cannot be 1"},
+	{VUC_SHM_DMA, ADD_FD, 0, 0, 16, -EPROTO, "descriptors 16 instead of 0"},
+	{VUC_SHM_DMA, LONGER, 0, 0, (uint64_t)-8, -EPROTO, "size 16 instead of 24"},
+	/* Of descriptors of a region. */
+	{VUC_SHM_IO_FDS, SET, AT(io_reply, nr), 2, -EPROTO, "size 192 instead of 136"},
+	{VUC_SHM_IO_FDS, SET, AT(io_reply, nr), 65, -EPROTO, "nr cannot be 65"},
+	{VUC_SHM_IO_FDS, SET, AT(io_reply, nr), UINT32_MAX, -EPROTO, "nr cannot be"},
+	{VUC_SHM_IO_FDS, SET, AT(io_reply, nr_fds), 1, -EPROTO, "descriptors 2 instead of 1"},
+	{VUC_SHM_IO_FDS, SET, SUB(1, type), 3, -EPROTO, "type of a sub-region cannot be 3"},
+	{VUC_SHM_IO_FDS, SET, SUB(0, offset), UINT64_MAX, -EPROTO, "size of a sub-region"},
+	{VUC_SHM_IO_FDS, SET, SUB(1, fd_index), 2, -EPROTO, "fd_index of a sub-region"},
+	{VUC_SHM_IO_FDS, SET, SUB(1, fd_index), (uint32_t)-2, -EPROTO, "fd_index of a sub-region"},
+	{VUC_SHM_IO_FDS, SET, SUB(1, shadow_fd_index), 2, -EPROTO, "shadow_fd_index"},
+	{VUC_SHM_IO_FDS, DROP_FD, 0, 0, 0, -EPROTO, "descriptors 1 instead of 2"},
+	{VUC_SHM_IO_FDS, TWICE, 0, 0, 0, -EPROTO, "reply to RESET: type 9 instead of 10"},
+};
+
+#define NR_LIES (sizeof(lies) / sizeof(lies[0]))
+
+static int
+make_thing(enum thing thing)
+{
+	char path[32];
+	int fds[2] = {-1, -1};
+
+	switch (thing) {
+	case A_PIPE:
+		CU_ASSERT_EQUAL_FATAL(pipe(fds), 0);
+		break;
+	case A_SOCKET:
+		CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+		break;
+	case A_FOLDER:
+		fds[0] = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		break;
+	case AN_EVENTFD:
+		fds[0] = eventfd(0, EFD_CLOEXEC);
+		break;
+	case SHORT_MEMORY:
+		fds[0] = fake_memory(15);
+		break;
+	case SOME_MEMORY:
+		fds[0] = fake_memory(4096);
+		break;
+	case READ_ONLY_MEMORY:
+		fds[1] = fake_memory(1 << 20);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[1]);
+		fds[0] = open(path, O_RDONLY | O_CLOEXEC);
+		break;
+	}
+	if (fds[1] >= 0)
+		close(fds[1]);
+	CU_ASSERT_FATAL(fds[0] >= 0);
+	return fds[0];
+}
+
+static void
+change_fds(const struct lie *lie, struct fake_reply *reply)
+{
+	if (lie->how == DROP_FD)
+		close(reply->fds[--reply->nr_fds]);
+	for (uint64_t i = 0; lie->how == ADD_FD && i < lie->value; i++)
+		reply->fds[reply->nr_fds++] = make_thing(AN_EVENTFD);
+	if (lie->how == SWAP_FD) {
+		close(reply->fds[lie->offset]);
+		reply->fds[lie->offset] = make_thing((enum thing)lie->value);
+	}
+}
+
+static void
+refuse(struct fake_vucd *d, const struct lie *lie, struct fake_reply *reply)
+{
+	int status = lie->how == REFUSE ? lie->rc : -ENODEV;
+
+	fake_refuse(d, reply, &status);
+	if (lie->how == NO_END)
+		memset(reply->packet->failure.reason, 'x', VUC_SHM_REASON_SIZE);
+	if (lie->how == REFUSE_FD)
+		reply->fds[reply->nr_fds++] = make_thing(A_PIPE);
+}
+
+static void
+twist(struct fake_vucd *d, struct fake_reply *reply, void *arg)
+{
+	const struct lie *lie = arg;
+
+	change_fds(lie, reply);
+	if (lie->how == SET)
+		memcpy(reply->packet->bytes + lie->offset, &lie->value, lie->width);
+	if (lie->how == REFUSE || lie->how == NO_END || lie->how == REFUSE_FD)
+		refuse(d, lie, reply);
+	if (lie->how == SIZE || lie->how == LONGER)
+		reply->size += lie->value;
+	if (lie->how == LONGER)
+		reply->packet->header.size = (uint32_t)reply->size;
+	if (lie->how == SILENCE || lie->how == HANG_UP)
+		reply->copies = 0;
+	if (lie->how == TWICE)
+		reply->copies = 2;
+	reply->hang_up = lie->how == HANG_UP;
+}
+
+static int
+commit(struct vuc_vmm_device *dev, int fd, struct vuc_error *err)
+{
+	const struct vuc_vmm_dma m = {.size = 4096, .flags = 3, .fd = fd};
+	int rc = vuc_vmm_dma_map(dev, &m, 1, err);
+
+	return rc != 0 ? rc : vuc_vmm_dma_commit(dev, err);
+}
+
+/* Call what sends a request of this type. */
+static int
+call(struct vuc_vmm_device *dev, unsigned int type, int fd, struct vuc_error *err)
+{
+	const struct vuc_vmm_irq_range range = {.index = 2, .start = 0, .count = 4};
+	const struct vuc_vmm_region *region;
+	struct vuc_vmm_io_fds *io = NULL;
+	struct vuc_vmm_irq irq;
+	struct vuc_queue *queue;
+	int rc;
+
+	switch (type) {
+	case VUC_SHM_REGION_INFO:
+		return vuc_vmm_region(dev, 0, &region, err);
+	case VUC_SHM_IRQ_INFO:
+		return vuc_vmm_irq(dev, 2, &irq, err);
+	case VUC_SHM_OPEN_QUEUE:
+		return vuc_vmm_open_queue(dev, NULL, &queue, err);
+	case VUC_SHM_DMA:
+		return commit(dev, fd, err);
+	case VUC_SHM_SET_IRQS:
+		return vuc_vmm_irq_act(dev, &range, VUC_VMM_IRQ_TRIGGER, err);
+	case VUC_SHM_IO_FDS:
+		rc = vuc_vmm_io_fds(dev, 0, &io, err);
+		vuc_vmm_io_fds_free(io);
+		return rc;
+	default:
+		return vuc_vmm_reset(dev, err);
+	}
+}
+
+static bool
+is_told(const struct lie *lie, int rc, const struct vuc_error *err)
+{
+	if (rc == lie->rc && strstr(err->text, lie->text) != NULL)
+		return true;
+	printf("# lie %zu: %d instead of %d: \"%s\", not \"%s\"\n", (size_t)(lie - lies), rc,
+		lie->rc, err->text, lie->text);
+	return false;
+}
+
+/* All later calls say why, whatever they are. */
+static void
+check_ended(struct vuc_vmm_device *dev, const struct vuc_error *first, int fd)
+{
+	for (unsigned int type = VUC_SHM_REGION_INFO; type <= VUC_SHM_RESET; type++) {
+		struct vuc_error err = {""};
+
+		CU_ASSERT_EQUAL(call(dev, type, fd, &err), -ECONNRESET);
+		CU_ASSERT_STRING_EQUAL(err.text, first->text);
+	}
+	CU_ASSERT_EQUAL(vuc_vmm_events(dev), VUC_VMM_EVENT_GONE);
+}
+
+static void
+tell_attached(struct fake_vucd *d, const struct lie *lie, struct vuc_vmm_device *dev)
+{
+	struct vuc_queue *queue;
+	struct vuc_error err = {""};
+	int rc;
+
+	if (lie->type == VUC_SHM_OPEN_QUEUE)
+		CU_ASSERT_EQUAL(vuc_vmm_open_queue(dev, NULL, &queue, NULL), 0);
+	fake_vucd_twist(d, lie->type, 0, twist, (void *)(uintptr_t)lie);
+	rc = call(dev, lie->type, d->bell_fd, &err);
+	/* A reply too many is not seen before the next call. */
+	if (lie->how == TWICE)
+		rc = call(dev, VUC_SHM_RESET, d->bell_fd, &err);
+	CU_ASSERT(is_told(lie, rc, &err));
+	if (lie->how != REFUSE)
+		check_ended(dev, &err, d->bell_fd);
+}
+
+static void
+tell(struct fake_vucd *d, const struct lie *lie)
+{
+	struct vuc_vmm_attach_opts opts;
+	struct vuc_vmm_device *dev;
+	struct vuc_error err = {""};
+	bool early = lie->type == VUC_SHM_HELLO || lie->type == VUC_SHM_ATTACH;
+	int rc;
+
+	fake_opts(d, &opts);
+	if (lie->how == SILENCE)
+		opts.timeout_ms = 500;
+	fake_vucd_twist(d, early ? lie->type : 0, 0, twist, (void *)(uintptr_t)lie);
+	rc = vuc_vmm_attach(&opts, &dev, &err);
+	if (early) {
+		CU_ASSERT(is_told(lie, rc, &err));
+		CU_ASSERT_PTR_NULL(dev);
+	} else {
+		CU_ASSERT_EQUAL_FATAL(rc, 0);
+		tell_attached(d, lie, dev);
+	}
+	vuc_vmm_detach(dev);
+}
+
+static void
+test_lies(unsigned int first, unsigned int last)
+{
+	for (size_t i = 0; i < NR_LIES; i++) {
+		unsigned int before = fd_count();
+		struct fake_vucd d;
+
+		if (lies[i].type < first || lies[i].type > last)
+			continue;
+		fake_vucd_start(&d);
+		tell(&d, &lies[i]);
+		fake_vucd_stop(&d);
+		CU_ASSERT_EQUAL(fd_count(), before);
+	}
+}
+
+static void
+test_attach(void)
+{
+	test_lies(VUC_SHM_HELLO, VUC_SHM_ATTACH);
+}
+
+static void
+test_infos(void)
+{
+	test_lies(VUC_SHM_REGION_INFO, VUC_SHM_IRQ_INFO);
+}
+
+static void
+test_queues(void)
+{
+	test_lies(VUC_SHM_OPEN_QUEUE, VUC_SHM_CLOSE_QUEUE);
+}
+
+static void
+test_dma_and_irqs(void)
+{
+	test_lies(VUC_SHM_DMA, VUC_SHM_SET_IRQS);
+}
+
+static void
+test_io_fds(void)
+{
+	test_lies(VUC_SHM_IO_FDS, VUC_SHM_IO_FDS);
+}
+
+static void
+test_any(void)
+{
+	test_lies(VUC_SHM_RESET, VUC_SHM_DETACH);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{"attaching", test_attach},
+		{"regions and IRQ indexes", test_infos},
+		{"queues", test_queues},
+		{"DMA and interrupts", test_dma_and_irqs},
+		{"descriptors of regions", test_io_fds},
+		{"any reply", test_any},
+		CU_TEST_INFO_NULL,
+	};
+	CU_SuiteInfo suites[] = {
+		{"vmm", NULL, NULL, NULL, NULL, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	return vuc_tap_run(suites);
+}
