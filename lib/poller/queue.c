@@ -12,6 +12,7 @@
 
 #include "error.h"
 #include "internal.h"
+#include "lines.h"
 #include "source.h"
 
 enum area {
@@ -60,7 +61,7 @@ poller_alloc_back(struct poller_queue *q, const struct vuc_queue_back_opts *memo
 	uint32_t depth = memory->geometry.depth;
 	int rc = vuc_queue_back_init(&q->back, memory);
 
-	q->requests = calloc(depth, sizeof(*q->requests));
+	q->requests = queue_alloc_lines(depth * sizeof(*q->requests));
 	if (rc != 0 || q->requests == NULL)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < depth; i++) {
@@ -110,7 +111,7 @@ static int
 alloc_queue(struct vuc_poller *p, int index, const struct vuc_queue_geometry *g,
 	struct poller_queue **queue)
 {
-	struct poller_queue *q = calloc(1, sizeof(*q));
+	struct poller_queue *q = queue_alloc_lines(sizeof(*q));
 	int rc;
 
 	if (q == NULL)

@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "internal.h"
+#include "lines.h"
 #include "registry.h"
 
 #define ALL_QUEUES UINT64_MAX
@@ -96,7 +97,7 @@ vuc_poller_add_remote(struct vuc_poller *p, const struct vuc_poller_remote_opts 
 	if (p->sleeps_fd < 0)
 		return vuc_error_set(err, p->sleeps_fd,
 			"the kernel has no memory that others can only read (F_SEAL_FUTURE_WRITE)");
-	a.remote = calloc(1, sizeof(*a.remote));
+	a.remote = queue_alloc_lines(sizeof(*a.remote));
 	if (a.remote == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for another process's queues");
 	a.remote->poller = p;
@@ -152,7 +153,7 @@ check_geometry(const struct opening *o)
 static struct poller_queue *
 alloc_queue(const struct opening *o)
 {
-	struct poller_queue *q = calloc(1, sizeof(*q));
+	struct poller_queue *q = queue_alloc_lines(sizeof(*q));
 
 	if (q == NULL)
 		return NULL;

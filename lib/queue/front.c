@@ -10,6 +10,7 @@
 #include <vuc/export.h>
 
 #include "futex.h"
+#include "lines.h"
 
 /* Some times what a register access takes: a thread that sleeps wakes up late. */
 #define DEFAULT_SPINS 2000u
@@ -23,7 +24,7 @@
 struct vuc_queue *
 vuc_queue_create(const struct vuc_queue_front_opts *opts)
 {
-	struct vuc_queue *q = calloc(1, sizeof(*q));
+	struct vuc_queue *q = queue_alloc_lines(sizeof(*q));
 	uint32_t depth = opts->geometry.depth;
 
 	if (q == NULL)
@@ -40,8 +41,8 @@ vuc_queue_create(const struct vuc_queue_front_opts *opts)
 	q->check = opts->check;
 	q->check_arg = opts->check_arg;
 	q->spins = DEFAULT_SPINS;
-	q->pending = calloc(depth, sizeof(*q->pending));
-	q->free_ids = calloc(depth, sizeof(*q->free_ids));
+	q->pending = queue_alloc_lines(depth * sizeof(*q->pending));
+	q->free_ids = queue_alloc_lines(depth * sizeof(*q->free_ids));
 	if (q->pending == NULL || q->free_ids == NULL) {
 		vuc_queue_destroy(q);
 		return NULL;
