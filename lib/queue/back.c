@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "futex.h"
+#include "lines.h"
 
 #define ID_BITS 64u
 
@@ -25,8 +26,8 @@ vuc_queue_back_init(struct vuc_queue_back *b, const struct vuc_queue_back_opts *
 		.request_slots = requests + sizeof(struct queue_front_header),
 		.header = opts->completions,
 		.answer_slots = completions + sizeof(struct queue_back_header),
-		.busy = calloc((g->depth + ID_BITS - 1) / ID_BITS, sizeof(uint64_t)),
-		.answers = calloc(g->depth, QUEUE_ANSWER_MAX),
+		.busy = queue_alloc_lines((g->depth + ID_BITS - 1) / ID_BITS * sizeof(uint64_t)),
+		.answers = queue_alloc_lines((size_t)g->depth * QUEUE_SLOT_SIZE),
 	};
 	b->request_chunks = b->request_slots + (size_t)g->depth * QUEUE_SLOT_SIZE;
 	b->answer_chunks = b->answer_slots + (size_t)g->depth * QUEUE_SLOT_SIZE;
@@ -112,29 +113,55 @@ void *
 vuc_queue_back_room(struct vuc_queue_back *b, uint16_t id, uint32_t count)
 {
 	if (count <= QUEUE_ANSWER_MAX)
-		return b->answers + (size_t)id * QUEUE_ANSWER_MAX;
+		return b->answers[id].data;
 	return b->answer_chunks + (size_t)id * b->chunk;
+}
+
+/* Put an answer into the ring; the front may use its id again from here on. */
+static void
+publish(struct vuc_queue_back *b, uint16_t id)
+{
+	const struct queue_completion_slot *answer = &b->answers[id];
+	struct queue_completion_slot *slot = (struct queue_completion_slot *)(b->answer_slots +
+		(size_t)(b->tail & b->ring.mask) * QUEUE_SLOT_SIZE);
+
+	slot->id = id;
+	slot->reserved = 0;
+	slot->status = answer->status;
+	slot->count = answer->count;
+	if (answer->count > 0 && answer->count <= QUEUE_ANSWER_MAX)
+		memcpy(slot->data, answer->data, answer->count);
+	/* Pairs with has_result() in front.c. */
+	atomic_store_explicit(&slot->tag, queue_tag(b->ring, b->tail), memory_order_release);
+	b->tail++;
+	b->busy[id / ID_BITS] &= ~(UINT64_C(1) << (id % ID_BITS));
+}
+
+/*
+ * The front looks at the lines that answers go to, so each has to come from its core. Written one
+ * behind the other, without the work for another request in between, they come at the same time.
+ */
+static void
+publish_staged(struct vuc_queue_back *b)
+{
+	for (unsigned int i = 0; i < b->nr_staged; i++)
+		publish(b, b->staged[i]);
+	b->nr_staged = 0;
 }
 
 void
 vuc_queue_back_complete(struct vuc_queue_back *b, uint16_t id, int status, uint32_t count)
 {
-	struct queue_completion_slot *slot = (struct queue_completion_slot *)(b->answer_slots +
-		(size_t)(b->tail & b->ring.mask) * QUEUE_SLOT_SIZE);
+	struct queue_completion_slot *answer = &b->answers[id];
 
 	assert(is_busy(b, id) && status <= 0 && status >= -QUEUE_ERRNO_MAX);
-	b->busy[id / ID_BITS] &= ~(UINT64_C(1) << (id % ID_BITS));
-	b->outstanding--;
-	slot->id = id;
-	slot->reserved = 0;
-	slot->status = status;
-	slot->count = count;
-	if (count > 0 && count <= QUEUE_ANSWER_MAX)
-		memcpy(slot->data, b->answers + (size_t)id * QUEUE_ANSWER_MAX, count);
-	/* Pairs with has_result() in front.c. */
-	atomic_store_explicit(&slot->tag, queue_tag(b->ring, b->tail), memory_order_release);
-	b->tail++;
+	answer->status = status;
+	answer->count = count;
 	b->unflushed = true;
+	b->staged[b->nr_staged++] = id;
+	/* Nothing else can come that this one could wait for. */
+	if (--b->outstanding == 0 || b->nr_staged == VUC_QUEUE_BACK_STAGED)
+		publish_staged(b);
 }
 
 static void
@@ -155,6 +182,7 @@ vuc_queue_back_flush(struct vuc_queue_back *b)
 	if (!b->unflushed)
 		return;
 	b->unflushed = false;
+	publish_staged(b);
 	/* Pairs with has_credit() in front.c: a slot may be written again once it was copied. */
 	atomic_store_explicit(&b->header->taken, b->head, memory_order_release);
 	/*
@@ -186,6 +214,7 @@ void
 vuc_queue_back_close(struct vuc_queue_back *b, int error)
 {
 	assert(error < 0 && error >= -QUEUE_ERRNO_MAX);
+	publish_staged(b);
 	atomic_store_explicit(&b->header->taken, b->head, memory_order_release);
 	/* Pairs with closed() in front.c: whoever sees it has seen every completion, too. */
 	atomic_store_explicit(&b->header->closed, error, memory_order_release);

@@ -25,6 +25,9 @@ struct vuc_queue_taken {
 				 * them, and then only until vuc_queue_back_take() */
 };
 
+/* Answers that go into the ring together, at most. */
+#define VUC_QUEUE_BACK_STAGED 8u
+
 struct vuc_queue_back {
 	struct queue_ring ring;
 	uint32_t depth;
@@ -39,8 +42,10 @@ struct vuc_queue_back {
 	uint32_t tail; /* of completions */
 	bool unflushed;
 	unsigned int outstanding;
-	uint64_t *busy;   /* a bit for each id that is outstanding */
-	uint8_t *answers; /* QUEUE_ANSWER_MAX bytes for each id: short reads on their way */
+	unsigned int nr_staged;
+	uint16_t staged[VUC_QUEUE_BACK_STAGED]; /* ids of answers that are not in the ring yet */
+	uint64_t *busy; /* a bit for each id that the front may not use again so far */
+	struct queue_completion_slot *answers; /* by id: on their way, without id and tag */
 };
 
 /* Returns 0 or -ENOMEM. The memory stays the caller's and lives as long as the back. */
@@ -68,11 +73,14 @@ void *vuc_queue_back_room(struct vuc_queue_back *back, uint16_t id, uint32_t cou
 
 /*
  * Answer a request that was taken and not posted. Status is 0 or a negative errno; count that of
- * the request for a read that went well, else 0.
+ * the request for a read that went well, else 0. While other requests are outstanding the front may
+ * see it later, with vuc_queue_back_flush() at the latest.
  */
 void vuc_queue_back_complete(struct vuc_queue_back *back, uint16_t id, int status, uint32_t count);
 
-/* After a burst of the above: what was taken is told, and a front that sleeps is woken. */
+/* After a burst of the above: what was taken and answered is told, and a front that sleeps is
+ * woken.
+ */
 void vuc_queue_back_flush(struct vuc_queue_back *back);
 
 /*
@@ -81,7 +89,8 @@ void vuc_queue_back_flush(struct vuc_queue_back *back);
  */
 void vuc_queue_back_set_bell(struct vuc_queue_back *back, bool on);
 
-/* Take nothing more and say so, with a negative errno; the front wakes up. */
+/* Take nothing more, tell what was answered, and say so, with a negative errno; the front wakes up.
+ */
 void vuc_queue_back_close(struct vuc_queue_back *back, int error);
 
 #endif /* VUC_QUEUE_BACK_H */

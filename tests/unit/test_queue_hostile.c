@@ -61,15 +61,27 @@ forge_request(struct queue_pair *pair, uint64_t *state)
 		atomic_store(&slot->tag, queue_tag(pair->back.ring, position));
 }
 
+/* Answered, but not where the front can see it. */
 static bool
-is_good_request(const struct queue_request_slot *slot, const struct served *s)
+is_staged(const struct queue_pair *pair, uint16_t id)
+{
+	for (unsigned int i = 0; i < pair->back.nr_staged; i++) {
+		if (pair->back.staged[i] == id)
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_good_request(const struct queue_pair *pair, const struct queue_request_slot *slot,
+	const struct served *s)
 {
 	if (slot->count < 1 || slot->count > CHUNK)
 		return false;
 	if (slot->op == VUC_QUEUE_WRITE_POSTED)
 		return true;
 	return (slot->op == VUC_QUEUE_READ || slot->op == VUC_QUEUE_WRITE) && slot->id < DEPTH &&
-		!s->busy[slot->id];
+		!s->busy[slot->id] && !is_staged(pair, slot->id);
 }
 
 static void
@@ -82,10 +94,10 @@ take_forged(struct queue_pair *pair, struct served *s)
 		s->refused += rc == -EPROTO;
 		s->wrong += rc != 0 && rc != -EPROTO;
 		s->wrong += rc == -EPROTO &&
-			is_good_request(pair_request_slot(pair, pair->back.head), s);
+			is_good_request(pair, pair_request_slot(pair, pair->back.head), s);
 		return;
 	}
-	s->wrong += !is_good_request(&taken.slot, s);
+	s->wrong += !is_good_request(pair, &taken.slot, s);
 	for (uint32_t i = 0; i < taken.slot.count; i++)
 		s->sum ^= taken.payload[i];
 	vuc_queue_back_take(&pair->back, &taken);
@@ -168,6 +180,30 @@ test_front_fields(void)
 		atomic_store(&slot->tag, 1);
 		CU_ASSERT_EQUAL(vuc_queue_back_peek(&pair.back, &taken), cases[i].rc);
 	}
+	pair_close(&pair);
+}
+
+/* An id is the front's again when it can see the answer, and not before. */
+static void
+test_front_id_of_staged(void)
+{
+	struct vuc_queue_taken taken = {.slot = {.op = VUC_QUEUE_READ, .id = 3, .count = 1}};
+	struct queue_pair pair;
+	struct queue_request_slot *slot;
+
+	pair_open(&pair, DEPTH, CHUNK);
+	vuc_queue_back_take(&pair.back, &taken);
+	taken.slot.id = 4;
+	vuc_queue_back_take(&pair.back, &taken);
+	vuc_queue_back_complete(&pair.back, 3, -EIO, 0);
+	slot = pair_request_slot(&pair, 2);
+	slot->op = VUC_QUEUE_READ;
+	slot->id = 3;
+	slot->count = 1;
+	atomic_store(&slot->tag, 1);
+	CU_ASSERT_EQUAL(vuc_queue_back_peek(&pair.back, &taken), -EPROTO);
+	vuc_queue_back_flush(&pair.back);
+	CU_ASSERT_EQUAL(vuc_queue_back_peek(&pair.back, &taken), 1);
 	pair_close(&pair);
 }
 
@@ -489,6 +525,7 @@ main(void)
 	CU_TestInfo front[] = {
 		{"any bytes", test_front},
 		{"each field", test_front_fields},
+		{"the id of an answer on its way", test_front_id_of_staged},
 		CU_TEST_INFO_NULL,
 	};
 	CU_TestInfo back[] = {
