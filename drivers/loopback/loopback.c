@@ -25,12 +25,12 @@ struct loopback_conn {
 	bool queued;
 	bool lost;
 	struct vuc_segment segment; /* len 0: nothing to handle */
-	uint8_t *reply;
 };
 
 struct loopback_group {
 	struct vuc_transport_group base;
 	struct loopback_conn *first;
+	uint8_t *reply; /* to one message at a time */
 };
 
 static int
@@ -38,11 +38,16 @@ loopback_group_create(
 	struct vuc_transport_group **group, vuc_log_fn log, void *log_arg, struct vuc_error *err)
 {
 	struct loopback_group *g = calloc(1, sizeof(*g));
+	uint8_t *reply = malloc(REPLY_SIZE);
 
 	(void)log;
 	(void)log_arg;
-	if (g == NULL)
+	if (g == NULL || reply == NULL) {
+		free(g);
+		free(reply);
 		return vuc_error_set(err, -ENOMEM, "no memory for a poll group");
+	}
+	g->reply = reply;
 	g->base.ops = &vuc_transport_loopback;
 	*group = &g->base;
 	return 0;
@@ -51,7 +56,10 @@ loopback_group_create(
 static void
 loopback_group_destroy(struct vuc_transport_group *group)
 {
-	free(group);
+	struct loopback_group *g = (struct loopback_group *)group;
+
+	free(g->reply);
+	free(g);
 }
 
 static int
@@ -60,19 +68,14 @@ loopback_open(struct vuc_transport_group *group, const struct vuc_transport_addr
 	struct vuc_error *err)
 {
 	struct loopback_conn *c = calloc(1, sizeof(*c));
-	uint8_t *reply = malloc(REPLY_SIZE);
 
-	if (c == NULL || reply == NULL) {
-		free(c);
-		free(reply);
+	if (c == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a connection");
-	}
 	c->base.ops = &vuc_transport_loopback;
 	c->base.events = events;
 	c->base.owner = owner;
 	c->group = (struct loopback_group *)group;
 	c->server = address->loopback;
-	c->reply = reply;
 	*conn = &c->base;
 	return 0;
 }
@@ -97,7 +100,6 @@ loopback_close(struct vuc_conn *conn)
 	unqueue(c);
 	if (!c->lost && c->server->disconnect != NULL)
 		c->server->disconnect(c->server->arg);
-	free(c->reply);
 	free(c);
 }
 
@@ -124,14 +126,26 @@ close_fds(const struct vuc_loopback_msg *msg)
 	}
 }
 
+/* Without its descriptors, which lie in the midst of it: clearing them costs more than the rest. */
+static void
+init_message(struct vuc_loopback_msg *msg, uint8_t *bytes, size_t len, size_t size)
+{
+	msg->bytes = bytes;
+	msg->len = len;
+	msg->size = size;
+	msg->nr_fds = 0;
+}
+
 static int
 handle_message(struct loopback_conn *c, const struct vuc_segment *segment, size_t len)
 {
-	struct vuc_loopback_msg req = {
-		.bytes = (uint8_t *)(uintptr_t)segment->bytes, .len = len, .size = len};
-	struct vuc_loopback_msg reply = {.bytes = c->reply, .size = REPLY_SIZE};
-	int rc = duplicate_fds(&req, segment);
+	struct vuc_loopback_msg req;
+	struct vuc_loopback_msg reply;
+	int rc;
 
+	init_message(&req, (uint8_t *)(uintptr_t)segment->bytes, len, len);
+	init_message(&reply, c->group->reply, 0, REPLY_SIZE);
+	rc = duplicate_fds(&req, segment);
 	if (rc == 0)
 		rc = c->server->handle(c->server->arg, &req, &reply);
 	close_fds(&req);
@@ -172,7 +186,11 @@ loopback_send(struct vuc_conn *conn, const struct vuc_segment *segment)
 
 	if (c->segment.len > 0)
 		return -EAGAIN;
-	c->segment = *segment;
+	/* Not as a whole: it was written in parts just now, and would have to be waited for. */
+	c->segment.bytes = segment->bytes;
+	c->segment.nr_fds = segment->nr_fds;
+	c->segment.fds = segment->fds;
+	c->segment.len = segment->len;
 	if (!c->queued) {
 		c->queued = true;
 		c->next = c->group->first;

@@ -133,18 +133,21 @@ take_slot(struct vuc_session *s, uint16_t cmd, vuc_session_fn done, void *arg)
 	return slot;
 }
 
+/*
+ * Field by field: a struct that is put together elsewhere and copied as a whole is read while its
+ * parts are still being written, and the processor waits for longer than all the rest takes. That
+ * the wire's structs are packed lets them lie anywhere.
+ */
 static void
 put_header(uint8_t *at, uint16_t id, uint16_t cmd, uint32_t size, uint32_t flags, uint32_t error_no)
 {
-	const struct vfio_user_header header = {
-		.msg_id = id,
-		.cmd = cmd,
-		.msg_size = size,
-		.flags = flags,
-		.error_no = error_no,
-	};
+	struct vfio_user_header *header = (struct vfio_user_header *)at;
 
-	memcpy(at, &header, sizeof(header));
+	header->msg_id = id;
+	header->cmd = cmd;
+	header->msg_size = size;
+	header->flags = flags;
+	header->error_no = error_no;
 }
 
 static uint32_t
@@ -307,16 +310,15 @@ vuc_session_refuse(struct vuc_session *s, const struct vuc_session_command *comm
 			VFIO_USER_F_TYPE_REPLY | VFIO_USER_F_ERROR, (uint32_t)error);
 }
 
+/* As put_header(). */
 static void
 put_access(uint8_t *at, uint32_t region, uint64_t offset, uint32_t count)
 {
-	const struct vfio_user_region_access access = {
-		.offset = offset,
-		.region = region,
-		.count = count,
-	};
+	struct vfio_user_region_access *access = (struct vfio_user_region_access *)at;
 
-	memcpy(at, &access, sizeof(access));
+	access->offset = offset;
+	access->region = region;
+	access->count = count;
 }
 
 #define ACCESS_SIZE \
