@@ -165,8 +165,8 @@ struct refdev {
 	bool write_multi; /* negotiated */
 	bool twin;        /* likewise: commands of the device have a socket of their own */
 	int twin_fd;      /* until it is taken, else -1 */
-	struct refdev_config_space config_space;
 	struct refdev_bar0 bar0;
+	struct refdev_config_space config_space;
 	struct refdev_memory bar2;
 	struct refdev_bar4 bar4;
 	struct refdev_irq irq[REFDEV_NR_IRQS];

@@ -269,7 +269,7 @@ int
 device_open(
 	const struct vuc_device_opts *opts, int fd, struct vuc_device **dev, struct vuc_error *err)
 {
-	struct vuc_device *d = calloc(1, sizeof(*d));
+	struct vuc_device *d = aligned_alloc(_Alignof(struct vuc_device), sizeof(*d));
 	int rc;
 
 	*dev = NULL;
@@ -278,16 +278,18 @@ device_open(
 			close(fd);
 		return vuc_error_set(err, -ENOMEM, "no memory for a device");
 	}
-	d->last = &d->first;
-	d->main.dev = d;
-	d->twin.dev = d;
-	d->timeout_ms = opts->timeout_ms;
-	d->long_timeout_ms = opts->long_timeout_ms;
-	d->max_data_xfer_size = opts->max_data_xfer_size;
-	d->dma_policy = opts->dma;
-	d->posted_writes = opts->posted_writes;
-	d->trace = opts->trace;
-	d->trace_arg = opts->trace_arg;
+	*d = (struct vuc_device){
+		.main.dev = d,
+		.twin.dev = d,
+		.last = &d->first,
+		.timeout_ms = opts->timeout_ms,
+		.long_timeout_ms = opts->long_timeout_ms,
+		.max_data_xfer_size = opts->max_data_xfer_size,
+		.dma_policy = opts->dma,
+		.posted_writes = opts->posted_writes,
+		.trace = opts->trace,
+		.trace_arg = opts->trace_arg,
+	};
 	rc = open_steps(d, opts, fd, err);
 	if (rc != 0) {
 		add_place(opts, rc, err);

@@ -47,28 +47,31 @@ struct irq_set {
 
 /* A session and the connection that carries it. */
 struct device_link {
-	struct vuc_device *dev;
-	struct vuc_session *session; /* NULL: there is no such link */
 	struct vuc_conn *conn;       /* NULL: it has ended */
-	bool sending;                /* the transport has a segment */
+	struct vuc_session *session; /* NULL: there is no such link */
+	struct vuc_device *dev;
+	bool sending; /* the transport has a segment */
 };
 
+/* What every access looks at comes first, so that it lies together. */
 struct vuc_device {
-	TAILQ_ENTRY(vuc_device) link;
-	TAILQ_ENTRY(vuc_device) dirty_link;
+	_Alignas(64) TAILQ_ENTRY(vuc_device) dirty_link;
 	struct vuc_poll_group *group;
 	struct device_link main;
-	struct device_link twin;     /* for the server's commands, when negotiated */
-	bool twin_ended;             /* and the main link has not, so far */
 	struct vuc_session *session; /* that of main */
 	struct vuc_request *first;   /* requests not yet given to the session as a whole */
 	struct vuc_request **last;
-	bool own_group;
-	bool dirty;
 	struct region *regions;
+	struct vuc_device_info info;
+	uint32_t memory_bars; /* bit n: BAR n is memory, as its register says */
+	bool dirty;
+	bool twin_ended; /* and the main link has not, so far */
+	bool posted_writes;
+	bool own_group;
+	struct device_link twin; /* for the server's commands, when negotiated */
+	TAILQ_ENTRY(vuc_device) link;
 	struct vuc_irq *irqs;
 	struct irq_set *irq_sets; /* one per IRQ index */
-	struct vuc_device_info info;
 	struct vuc_device_version version;
 	uint32_t timeout_ms;
 	uint32_t long_timeout_ms;
@@ -77,10 +80,8 @@ struct vuc_device {
 	vuc_trace_fn trace;
 	void *trace_arg;
 	struct dma_table dma;
-	bool posted_writes;
-	uint32_t memory_bars; /* bit n: BAR n is memory, as its register says */
-	bool unmap_all;       /* was called since the last commit */
-	bool logging;         /* the pages that the server writes */
+	bool unmap_all; /* was called since the last commit */
+	bool logging;   /* the pages that the server writes */
 	struct vuc_error reason;
 };
 

@@ -11,6 +11,8 @@
 #define TX_BUFFER_SIZE (128u * 1024u)
 #define WATCHED_MSGS   1000u   /* the first messages are looked at for descriptors in any case */
 #define POSTED_ID      0xffffu /* of commands without a reply; no slot ever has it */
+#define CACHE_LINE     64u
+#define NO_SLOT        0xffffu /* index of none */
 
 /* What requests leave free of the send buffer: room for replies to commands of the server. */
 #define KEPT_BYTES    4096u
@@ -26,6 +28,7 @@ enum slot_state {
 struct slot {
 	uint16_t id; /* generation above, index below */
 	uint16_t cmd;
+	uint16_t next_free; /* index of another one; of a free slot */
 	uint8_t state;
 	bool access;      /* a region access: echoed fields are checked here */
 	uint32_t segment; /* that it went into, as tx.first counts them */
@@ -81,25 +84,28 @@ struct tail_write {
 	bool multi;
 };
 
+/*
+ * What every access looks at comes first and lies together, up to the first of tx.segments: where
+ * one core drives many devices, the lines and pages of all sessions compete for its caches.
+ */
 struct vuc_session {
-	enum vuc_session_state state;
-	int error;
+	_Alignas(CACHE_LINE) enum vuc_session_state state;
 	unsigned int outstanding;
 	unsigned int commands; /* those of them that are no region accesses */
 	unsigned int received; /* messages, counted up to WATCHED_MSGS */
-	unsigned int timed_out;
-	unsigned int nr_free;
 	uint32_t max_data;
 	uint16_t index_mask;
-	uint16_t *free_slots; /* a stack, so that a lone request keeps one warm slot */
+	uint16_t first_free; /* a stack, so that a lone request keeps one warm slot; NO_SLOT */
 	struct slot *slots;
-	struct tx tx;
 	struct tail_write tail_write;
 	struct rx rx;
 	struct vuc_session_config config;
+	struct tx tx;
 	struct vuc_wire_version peer;
 	char *peer_json;
+	unsigned int timed_out;
 	int twin_fd;
+	int error;
 	struct vuc_error reason;
 };
 

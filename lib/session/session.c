@@ -9,23 +9,33 @@
 #include "error.h"
 #include "internal.h"
 
+/* Zeroed, and from the beginning of a cache line on. */
+static void *
+alloc_lines(size_t size)
+{
+	void *lines = NULL;
+
+	if (posix_memalign(&lines, CACHE_LINE, size) != 0)
+		return NULL;
+	return memset(lines, 0, size);
+}
+
 static int
 alloc_tables(struct vuc_session *s)
 {
 	unsigned int n = s->config.max_requests;
 
-	s->slots = calloc(n, sizeof(*s->slots));
-	s->free_slots = calloc(n, sizeof(*s->free_slots));
+	s->slots = alloc_lines(n * sizeof(*s->slots));
 	s->tx.buf = malloc(TX_BUFFER_SIZE);
 	s->peer_json = strdup("");
-	if (s->slots == NULL || s->free_slots == NULL || s->tx.buf == NULL || s->peer_json == NULL)
+	if (s->slots == NULL || s->tx.buf == NULL || s->peer_json == NULL)
 		return -ENOMEM;
 
 	for (unsigned int i = 0; i < n; i++) {
 		s->slots[i].id = (uint16_t)i;
-		s->free_slots[i] = (uint16_t)(n - 1 - i);
+		s->slots[i].next_free = (uint16_t)(i + 1);
 	}
-	s->nr_free = n;
+	s->slots[n - 1].next_free = NO_SLOT;
 	s->index_mask = (uint16_t)(n - 1);
 	return 0;
 }
@@ -33,7 +43,7 @@ alloc_tables(struct vuc_session *s)
 struct vuc_session *
 vuc_session_create(const struct vuc_session_config *config)
 {
-	struct vuc_session *s = calloc(1, sizeof(*s));
+	struct vuc_session *s = alloc_lines(sizeof(*s));
 
 	if (s == NULL)
 		return NULL;
@@ -64,7 +74,6 @@ vuc_session_destroy(struct vuc_session *s)
 	free(s->rx.buf);
 	free(s->tx.buf);
 	free(s->slots);
-	free(s->free_slots);
 	free(s->peer_json);
 	free(s);
 }
@@ -136,7 +145,8 @@ free_slot(struct vuc_session *s, struct slot *slot)
 	slot->id = (uint16_t)(slot->id + step);
 	if (slot->id == POSTED_ID)
 		slot->id = s->index_mask;
-	s->free_slots[s->nr_free++] = slot->id & s->index_mask;
+	slot->next_free = s->first_free;
+	s->first_free = slot->id & s->index_mask;
 }
 
 /* The request no longer counts as outstanding. */

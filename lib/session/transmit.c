@@ -119,8 +119,9 @@ reserve(struct vuc_session *s, uint32_t len, const int *fds, uint16_t nr_fds, bo
 static struct slot *
 take_slot(struct vuc_session *s, uint16_t cmd, vuc_session_fn done, void *arg)
 {
-	struct slot *slot = &s->slots[s->free_slots[--s->nr_free]];
+	struct slot *slot = &s->slots[s->first_free];
 
+	s->first_free = slot->next_free;
 	slot->state = SLOT_WAITING;
 	slot->cmd = cmd;
 	slot->access = false;
@@ -209,7 +210,7 @@ session_queue(struct vuc_session *s, const struct vuc_session_request *req)
 
 	if (rc != 0)
 		return rc;
-	if (!req->no_reply && s->nr_free == 0)
+	if (!req->no_reply && s->first_free == NO_SLOT)
 		return -EAGAIN;
 	rc = copy_fds(req, fds);
 	if (rc != 0)
@@ -350,7 +351,7 @@ vuc_session_region_read(struct vuc_session *s, uint32_t region, uint64_t offset,
 		return not_ready(s);
 	if (count > s->max_data)
 		return -EMSGSIZE;
-	if (s->nr_free == 0)
+	if (s->first_free == NO_SLOT)
 		return -EAGAIN;
 	at = reserve(s, ACCESS_SIZE, NULL, 0, false);
 	if (at == NULL)
@@ -412,7 +413,7 @@ vuc_session_region_write(struct vuc_session *s, uint32_t region, uint64_t offset
 		return -EMSGSIZE;
 	if (no_reply)
 		return post_write(s, region, offset, data, count);
-	if (s->nr_free == 0)
+	if (s->first_free == NO_SLOT)
 		return -EAGAIN;
 	at = reserve(s, ACCESS_SIZE + count, NULL, 0, false);
 	if (at == NULL)
