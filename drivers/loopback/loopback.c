@@ -199,6 +199,15 @@ loopback_send(struct vuc_conn *conn, const struct vuc_segment *segment)
 	return 0;
 }
 
+/* What handling a connection's segment begins with, while another one's is handled. */
+static void
+prefetch(const struct loopback_conn *c)
+{
+	__builtin_prefetch(c->base.owner);
+	__builtin_prefetch(c->segment.bytes);
+	__builtin_prefetch(c->server->arg);
+}
+
 static unsigned int
 loopback_poll(struct vuc_transport_group *group)
 {
@@ -210,6 +219,8 @@ loopback_poll(struct vuc_transport_group *group)
 		struct loopback_conn *c = g->first;
 
 		g->first = c->next;
+		if (g->first != NULL)
+			prefetch(g->first);
 		c->queued = false;
 		handle_segment(c);
 		nr_events++;

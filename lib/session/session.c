@@ -78,6 +78,17 @@ vuc_session_destroy(struct vuc_session *s)
 	free(s);
 }
 
+void
+vuc_session_prefetch(const struct vuc_session *s)
+{
+	__builtin_prefetch(s);
+	__builtin_prefetch(&s->config.segment_max);
+	__builtin_prefetch(&s->tx.buf);
+	__builtin_prefetch(&s->tx.segments[0]);
+	__builtin_prefetch(&s->slots[s->first_free & s->index_mask]);
+	__builtin_prefetch(s->tx.buf);
+}
+
 enum vuc_session_state
 vuc_session_state(const struct vuc_session *s)
 {

@@ -98,6 +98,9 @@ struct vuc_session_request {
 /* Returns a session with VERSION queued, or NULL when out of memory. */
 struct vuc_session *vuc_session_create(const struct vuc_session_config *config);
 
+/* An access is about to be made: let what it needs come into the cache meanwhile. */
+void vuc_session_prefetch(const struct vuc_session *s);
+
 /* Requests still outstanding are not told: end the session first. NULL does nothing. */
 void vuc_session_destroy(struct vuc_session *s);
 
