@@ -9,6 +9,9 @@
 #include "source.h"
 #include "trace.h"
 
+/* What else there is comes from the front's core while a request is served. */
+#define LOOK_AHEAD 2u
+
 static struct access_counters *
 stats_of(struct poller_queue *q)
 {
@@ -149,6 +152,9 @@ serve_queue(struct poller_queue *q, unsigned int max, bool *full)
 	int rc = 0;
 
 	while (n < max && (rc = vuc_queue_back_peek(&q->back, &taken)) > 0) {
+		/* Not behind the first one: the front may be about to write what follows. */
+		if (n > 0)
+			vuc_queue_back_prefetch(&q->back, LOOK_AHEAD);
 		if (!serve_request(q, &taken)) {
 			stats_add(&stats_of(q)->retries, 1);
 			*full = true;

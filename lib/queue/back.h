@@ -62,6 +62,15 @@ int vuc_queue_back_peek(struct vuc_queue_back *back, struct vuc_queue_taken *tak
 /* Whether a request is there, without looking at it. */
 bool vuc_queue_back_is_empty(const struct vuc_queue_back *back);
 
+/* Let the request that is this far behind the next one come into the cache, if it is there. */
+static inline void
+vuc_queue_back_prefetch(const struct vuc_queue_back *back, uint32_t ahead)
+{
+	uint32_t position = (back->head + ahead) & back->ring.mask;
+
+	__builtin_prefetch(back->request_slots + (size_t)position * QUEUE_SLOT_SIZE);
+}
+
 /*
  * The request that was looked at is carried out from here on, and not completed before. The front
  * may use its slot again, and its chunk: the payload of a write has been copied or sent by now.
