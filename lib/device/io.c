@@ -137,40 +137,51 @@ device_pump(struct vuc_device *dev)
 }
 
 static int
-check_access(struct vuc_device *dev, const struct vuc_request *req)
+check_access(
+	struct vuc_device *dev, enum vuc_op op, uint32_t index, uint64_t offset, uint64_t count)
 {
-	bool read = req->op == VUC_OP_READ;
+	bool read = op == VUC_OP_READ;
 	uint32_t flag = read ? VFIO_REGION_INFO_FLAG_READ : VFIO_REGION_INFO_FLAG_WRITE;
-	const struct vuc_region *region = vuc_device_region(dev, req->region);
+	const struct vuc_region *region = vuc_device_region(dev, index);
 	struct vuc_error *err = &dev->reason;
 
 	if (region == NULL || region->size == 0)
-		return vuc_error_set(err, -EINVAL, "there is no region %u", req->region);
-	if (req->count == 0)
-		return vuc_error_set(err, -EINVAL, "region %u: an access of 0 bytes", req->region);
-	if (req->count > region->size || req->offset > region->size - req->count)
+		return vuc_error_set(err, -EINVAL, "there is no region %u", index);
+	if (count == 0)
+		return vuc_error_set(err, -EINVAL, "region %u: an access of 0 bytes", index);
+	if (count > region->size || offset > region->size - count)
 		return vuc_error_set(err, -EINVAL,
-			"region %u: %zu bytes at offset 0x%llx are outside of its %llu bytes",
-			req->region, req->count, (unsigned long long)req->offset,
+			"region %u: %llu bytes at offset 0x%llx are outside of its %llu bytes",
+			index, (unsigned long long)count, (unsigned long long)offset,
 			(unsigned long long)region->size);
 	if ((region->flags & flag) == 0)
-		return vuc_error_set(err, -EACCES, "region %u cannot be %s", req->region,
-			read ? "read" : "written");
+		return vuc_error_set(
+			err, -EACCES, "region %u cannot be %s", index, read ? "read" : "written");
 	return 0;
+}
+
+static int
+check_connected(struct vuc_device *dev)
+{
+	if (vuc_device_connected(dev))
+		return 0;
+	return vuc_error_set(&dev->reason, vuc_session_error(dev->session), "%s",
+		vuc_session_reason(dev->session));
 }
 
 int
 device_check_request(struct vuc_device *dev, const struct vuc_request *req)
 {
-	if (!vuc_device_connected(dev))
-		return vuc_error_set(&dev->reason, vuc_session_error(dev->session), "%s",
-			vuc_session_reason(dev->session));
+	int rc = check_connected(dev);
+
+	if (rc != 0)
+		return rc;
 	switch (req->op) {
 	case VUC_OP_READ:
 	case VUC_OP_WRITE:
 	case VUC_OP_WRITE_POSTED:
 	case VUC_OP_WRITE_PCI:
-		return check_access(dev, req);
+		return check_access(dev, req->op, req->region, req->offset, req->count);
 	case VUC_OP_RESET:
 		if ((dev->info.flags & VFIO_DEVICE_FLAGS_RESET) == 0)
 			return vuc_error_set(
@@ -258,10 +269,10 @@ begin_access(struct vuc_device *dev, const struct vuc_device_access *a)
 int
 vuc_device_access_begin(struct vuc_device *dev, const struct vuc_device_access *a)
 {
-	const struct vuc_request checked = {
-		.op = a->op, .region = a->region, .offset = a->offset, .count = a->count};
-	int rc = device_check_request(dev, &checked);
+	int rc = check_connected(dev);
 
+	if (rc == 0)
+		rc = check_access(dev, a->op, a->region, a->offset, a->count);
 	if (rc == 0)
 		rc = begin_access(dev, a);
 	if (rc == 0)
