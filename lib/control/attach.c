@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* ATTACH and DETACH: having a device, and not any more. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "source.h"
+#include "vmm.h"
+#include "watch.h"
+
+/* With the lock held: whether this VMM may have it now. */
+static int
+check_device(struct control_vmm *v, struct control_device *d, struct vuc_error *err)
+{
+	const char *name = v->packet.attach.name;
+
+	if (d == NULL)
+		return vuc_error_set(err, -ENOENT, "there is no device %s", name);
+	if (!control_may(&d->permission, &v->user))
+		return vuc_error_set(err, -EACCES, "user %u may not have device %s",
+			(unsigned int)v->user.uid, name);
+	if (d->vmm != NULL && !d->cleaning)
+		return vuc_error_set(err, -EBUSY, "VMM %s (pid %d) has device %s", d->vmm->name,
+			(int)d->vmm->user.pid, name);
+	if (d->vmm != NULL)
+		return vuc_error_set(err, -EBUSY,
+			"the traces of the last VMM are being removed from device %s", name);
+	if (d->link == NULL)
+		return vuc_error_set(err, -ENOTCONN, "the server of device %s is away: %.150s",
+			name, d->reason.text);
+	return 0;
+}
+
+/* From here on it is this VMM's. */
+static int
+claim(struct control_vmm *v, struct vuc_error *err)
+{
+	struct vuc_control *c = v->control;
+	struct control_device *d;
+	int rc;
+
+	pthread_mutex_lock(&c->lock);
+	d = control_find(c, v->packet.attach.name);
+	rc = check_device(v, d, err);
+	if (rc == 0) {
+		d->vmm = v;
+		d->attaches++;
+		v->device = d;
+		v->link = d->link;
+		v->told = VUC_SHM_ATTACHED;
+		v->attached_ms = control_now_ms();
+	}
+	pthread_mutex_unlock(&c->lock);
+	return rc;
+}
+
+static int
+create_fds(struct control_vmm *v)
+{
+	v->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	v->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return v->kick_fd >= 0 && v->event_fd >= 0 ? 0 : -errno;
+}
+
+static int
+create_memory(struct control_vmm *v)
+{
+	int node = vuc_poller_node(v->device->poller);
+	int rc = memory_create(
+		&v->state_memory, memory_pages(sizeof(struct vuc_shm_state)), MEMORY_OURS, node);
+
+	if (rc == 0)
+		rc = memory_create(
+			&v->bell, memory_pages(sizeof(struct vuc_shm_bell)), MEMORY_BOTH, node);
+	if (rc == 0 && v->device->opts.dma == VUC_DMA_MESSAGE)
+		rc = dma_maps_init(&v->maps, v->control->opts.max_dma_maps, v->wake_fd);
+	return rc;
+}
+
+static int
+create_attachment(struct control_vmm *v, struct vuc_error *err)
+{
+	struct vuc_poller_remote_opts opts = {.dev = v->link->dev};
+	int rc = create_fds(v);
+
+	if (rc == 0)
+		rc = create_memory(v);
+	v->irqs = calloc(vuc_device_info(opts.dev)->num_irqs + 1u, sizeof(*v->irqs));
+	if (rc == 0 && v->irqs == NULL)
+		rc = -ENOMEM;
+	if (rc != 0)
+		return vuc_error_set(err, rc, "no memory to share: %s", strerror(-rc));
+	opts.bell = v->bell.addr;
+	opts.kick_fd = v->kick_fd;
+	return vuc_poller_add_remote(v->device->poller, &opts, &v->remote, err);
+}
+
+/* What has become of the device meanwhile is in it, too. */
+static void
+publish(struct control_vmm *v)
+{
+	struct vuc_control *c = v->control;
+
+	pthread_mutex_lock(&c->lock);
+	v->page = v->state_memory.addr;
+	state_page_set(v->page, v->told, v->link->generation);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void
+vmm_free_attachment(struct control_vmm *v)
+{
+	struct vuc_control *c = v->control;
+
+	pthread_mutex_lock(&c->lock);
+	v->page = NULL;
+	pthread_mutex_unlock(&c->lock);
+	memory_free(&v->state_memory);
+	memory_free(&v->bell);
+	if (v->kick_fd >= 0)
+		close(v->kick_fd);
+	if (v->event_fd >= 0)
+		close(v->event_fd);
+	v->kick_fd = -1;
+	v->event_fd = -1;
+	free(v->irqs);
+	v->irqs = NULL;
+	dma_maps_fini(&v->maps);
+}
+
+/* Most bytes of a request of a queue. */
+static uint32_t
+max_data(const struct vuc_device *dev)
+{
+	uint32_t max = vuc_device_access_max(dev) / VUC_SHM_SLOT_SIZE * VUC_SHM_SLOT_SIZE;
+
+	if (max < VUC_SHM_SLOT_SIZE)
+		return VUC_SHM_SLOT_SIZE;
+	return max < VUC_SHM_MAX_DATA ? max : VUC_SHM_MAX_DATA;
+}
+
+static int
+reply(struct control_vmm *v)
+{
+	const struct vuc_device_info *info = vuc_device_info(v->link->dev);
+	const struct vuc_device_version *version = vuc_device_version(v->link->dev);
+	uint32_t max_maps = v->control->opts.max_dma_maps;
+	struct vuc_shm_attach_reply r = {
+		.generation = v->link->generation,
+		.pgsizes = version->pgsizes,
+		.flags = v->device->opts.dma == VUC_DMA_MESSAGE ? VUC_SHM_DMA_MESSAGE : 0,
+		.device_flags = info->flags,
+		.num_regions = info->num_regions,
+		.num_irqs = info->num_irqs,
+		.max_dma_maps = version->max_dma_maps < max_maps ? version->max_dma_maps : max_maps,
+		.max_data = v->max_data,
+	};
+	const int fds[VUC_SHM_ATTACH_FDS] = {
+		[VUC_SHM_FD_STATE] = v->state_memory.fd,
+		[VUC_SHM_FD_BELL] = v->bell.fd,
+		[VUC_SHM_FD_POLLER] = vuc_poller_sleeps_fd(v->device->poller),
+		[VUC_SHM_FD_KICK] = v->kick_fd,
+		[VUC_SHM_FD_EVENT] = v->event_fd,
+	};
+
+	return vmm_reply(v, &r.header, sizeof(r), fds, VUC_SHM_ATTACH_FDS);
+}
+
+int
+vmm_attach(struct control_vmm *v)
+{
+	const char *name = v->packet.attach.name;
+	struct vuc_error err = {0};
+	int rc;
+
+	if (memchr(name, '\0', VUC_SHM_NAME_SIZE) == NULL)
+		return vmm_end(v, "a name without an end");
+	rc = claim(v, &err);
+	if (rc != 0)
+		return vmm_refuse(v, rc, "%s", err.text);
+	rc = create_attachment(v, &err);
+	if (rc != 0) {
+		vmm_release(v);
+		return vmm_refuse(v, rc, "%s", err.text);
+	}
+	v->max_data = max_data(v->link->dev);
+	v->state = VMM_ATTACHED;
+	publish(v);
+	vmm_log(v, VUC_LOG_NOTICE, "attached");
+	rc = reply(v);
+	memory_close(&v->state_memory);
+	memory_close(&v->bell);
+	return rc;
+}
+
+int
+vmm_detach(struct control_vmm *v)
+{
+	struct vuc_shm_plain r = {0};
+
+	vmm_log(v, VUC_LOG_NOTICE, "detaches");
+	vmm_release(v);
+	v->state = VMM_DETACHED;
+	return vmm_reply(v, &r.header, sizeof(r), NULL, 0);
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * When a VMM leaves, however it does, the device forgets it: its queues first, so that nobody
+ * touches its memory any more, then its interrupts, its mappings, and whatever it has done to the
+ * device. A server that does not go along with that loses its connection, and with it all that
+ * there was.
+ */
+
+#include <errno.h>
+
+#include <vuc/dma.h>
+#include <vuc/irq.h>
+
+#include <linux/vfio.h>
+
+#include "error.h"
+#include "vmm.h"
+
+static int
+disable_irqs(struct vuc_device *dev, const struct control_vmm *v)
+{
+	uint32_t nr = vuc_device_info(dev)->num_irqs;
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < nr; i++) {
+		const struct vuc_irq *irq = vuc_device_irq(dev, i);
+
+		if (v->irqs != NULL && v->irqs[i] && irq->count > 0)
+			rc = vuc_irq_disable(dev, i);
+	}
+	return rc;
+}
+
+static int
+unmap_all(struct vuc_device *dev)
+{
+	int rc = vuc_dma_unmap_all(dev);
+
+	if (rc == 0)
+		rc = vuc_dma_commit(dev);
+	return rc == 0 && vuc_dma_count(dev) > 0 ? -EBUSY : rc;
+}
+
+/* On the poller's thread. */
+static int
+clean(struct vuc_device *dev, void *arg)
+{
+	const struct control_vmm *v = arg;
+	int rc;
+
+	if (!vuc_device_connected(dev))
+		return -ENOTCONN;
+	rc = disable_irqs(dev, v);
+	if (rc == 0)
+		rc = unmap_all(dev);
+	if (rc == 0 && (vuc_device_info(dev)->flags & VFIO_DEVICE_FLAGS_RESET) != 0)
+		rc = vuc_device_reset(dev);
+	return rc;
+}
+
+static void
+begin(struct control_vmm *v)
+{
+	pthread_mutex_lock(&v->control->lock);
+	v->device->cleaning = true;
+	pthread_mutex_unlock(&v->control->lock);
+}
+
+/* Returns the connection that is to be closed, if it is: one that was lost, or is no good. */
+static struct control_link *
+give_up(struct control_vmm *v, int rc, const struct vuc_error *err)
+{
+	struct control_device *d = v->device;
+	struct control_link *link = v->link;
+	bool current;
+
+	pthread_mutex_lock(&v->control->lock);
+	current = d->link == link;
+	if (current && rc != 0) {
+		d->link = NULL;
+		d->reason = *err;
+	}
+	v->link = NULL;
+	if (!current || rc != 0)
+		control_link_retire(link);
+	pthread_mutex_unlock(&v->control->lock);
+	if (current && rc != 0)
+		vmm_log(v, VUC_LOG_WARNING,
+			"the server does not let go, so its connection is closed: %s", err->text);
+	return current && rc == 0 ? NULL : link;
+}
+
+/* The next one may have it; or its keeper connects to it again. */
+static void
+end(struct control_vmm *v)
+{
+	struct control_device *d = v->device;
+
+	pthread_mutex_lock(&v->control->lock);
+	d->vmm = NULL;
+	d->cleaning = false;
+	v->device = NULL;
+	pthread_cond_broadcast(&v->control->changed);
+	control_wake(d->wake_fd);
+	pthread_mutex_unlock(&v->control->lock);
+}
+
+void
+vmm_release(struct control_vmm *v)
+{
+	struct control_link *link;
+	struct vuc_error err = {0};
+	int rc;
+
+	begin(v);
+	vuc_poller_remove_remote(v->remote);
+	v->remote = NULL;
+	vmm_free_queues(v);
+	rc = vmm_call(v, clean, v, &err);
+	link = give_up(v, rc, &err);
+	if (link != NULL)
+		control_link_close(link);
+	vmm_free_attachment(v);
+	atomic_store_explicit(&v->nr_dma_maps, 0, memory_order_relaxed);
+	end(v);
+}

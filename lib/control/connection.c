@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The life of a VMM's connection: its thread. */
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "vmm.h"
+
+#define PUBLISH_MS 500u
+
+void
+vmm_log(struct control_vmm *v, enum vuc_log_level level, const char *fmt, ...)
+{
+	char text[VUC_ERROR_MAX];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	control_log_limited(&v->control->log, level, "%s%sVMM %s (pid %d, user %u): %s",
+		v->device != NULL ? v->device->name : "", v->device != NULL ? ": " : "",
+		v->name[0] != '\0' ? v->name : "?", (int)v->user.pid, (unsigned int)v->user.uid,
+		text);
+}
+
+void
+vmm_tell(struct control_vmm *v, enum vuc_shm_device_state state, uint64_t generation)
+{
+	/* Whoever has to leave is not told anything else any more. */
+	if (v->told == VUC_SHM_REMOVED || v->told == VUC_SHM_STOPPING)
+		return;
+	v->told = state;
+	if (v->page == NULL)
+		return;
+	state_page_set(v->page, state, generation);
+	control_signal(&v->control->signaller, v->event_fd);
+}
+
+void
+vmm_leave(struct control_vmm *v, uint64_t when_ms, const char *why)
+{
+	if (v->leave_ms != 0 && v->leave_ms <= when_ms)
+		return;
+	v->leave_ms = when_ms;
+	v->leave_why = why;
+	control_wake(v->wake_fd);
+}
+
+static int
+check_leaving(struct control_vmm *v, uint64_t now)
+{
+	const char *why;
+	uint64_t when;
+
+	pthread_mutex_lock(&v->control->lock);
+	when = v->leave_ms;
+	why = v->leave_why;
+	pthread_mutex_unlock(&v->control->lock);
+	if (when == 0 || now < when)
+		return 0;
+	return vuc_error_set(&v->why, -ECANCELED, "%s", why);
+}
+
+static void
+publish(struct control_vmm *v, uint64_t now)
+{
+	struct vuc_access_stats counters;
+
+	if (now < v->publish_ms)
+		return;
+	v->publish_ms = now + PUBLISH_MS;
+	vuc_poller_remote_counters(v->remote, &counters);
+	pthread_mutex_lock(&v->control->lock);
+	state_page_count(v->page, &counters);
+	pthread_mutex_unlock(&v->control->lock);
+}
+
+/* All but packets. */
+static int
+look_around(struct control_vmm *v)
+{
+	uint64_t now = control_now_ms();
+	int rc = check_leaving(v, now);
+
+	if (rc != 0 || v->state == VMM_DETACHED)
+		return rc;
+	if (v->state != VMM_ATTACHED && now >= v->deadline_ms)
+		return vuc_error_set(&v->why, -ETIMEDOUT, "it has not attached within %u ms",
+			v->control->opts.handshake_timeout_ms);
+	if (v->state != VMM_ATTACHED)
+		return 0;
+	if (dma_maps_broken(&v->maps))
+		return vuc_error_set(&v->why, -EFAULT,
+			"memory that it has mapped for the device has lost pages");
+	if (vuc_poller_remote_broken(v->remote) > 0)
+		return vuc_error_set(&v->why, -EPROTO, "a queue of it broke the rules");
+	publish(v, now);
+	return 0;
+}
+
+static int
+until_next(struct control_vmm *v)
+{
+	uint64_t next = v->state == VMM_ATTACHED ? v->publish_ms : v->deadline_ms;
+	uint64_t now = control_now_ms();
+
+	pthread_mutex_lock(&v->control->lock);
+	if (v->leave_ms != 0 && v->leave_ms < next)
+		next = v->leave_ms;
+	pthread_mutex_unlock(&v->control->lock);
+	return next > now ? (int)(next - now) : 0;
+}
+
+/* Returns whether there is a packet, or the other end has hung up. */
+static bool
+wait_for_packet(struct control_vmm *v)
+{
+	struct pollfd fds[] = {
+		{.fd = v->fd, .events = POLLIN},
+		{.fd = v->wake_fd, .events = POLLIN},
+	};
+
+	if (poll(fds, 2, until_next(v)) <= 0)
+		return false;
+	if (fds[1].revents != 0)
+		control_wait(v->wake_fd, 0);
+	return fds[0].revents != 0;
+}
+
+static int
+take_packet(struct control_vmm *v)
+{
+	int rc = packet_receive(v->fd, &v->packet);
+
+	if (rc == 0)
+		rc = vmm_dispatch(v);
+	else if (rc == -ECONNRESET)
+		vuc_error_set(&v->why, rc, "it has hung up");
+	else if (rc == -EMSGSIZE)
+		vuc_error_set(&v->why, rc, "a packet of more than %u bytes", VUC_SHM_MAX_PACKET);
+	else if (rc == -E2BIG)
+		vuc_error_set(
+			&v->why, rc, "a packet with more than %u descriptors", VUC_SHM_MAX_FDS);
+	else if (rc != -EAGAIN)
+		vuc_error_set(&v->why, rc, "its socket fails: %s", strerror(-rc));
+	packet_close(&v->packet);
+	return rc == -EAGAIN && v->why.text[0] == '\0' ? 0 : rc;
+}
+
+static void
+serve(struct control_vmm *v)
+{
+	int rc = 0;
+
+	while (rc == 0 && v->state != VMM_DETACHED) {
+		if (wait_for_packet(v))
+			rc = take_packet(v);
+		if (rc == 0)
+			rc = look_around(v);
+	}
+	if (v->state == VMM_DETACHED)
+		return;
+	vmm_log(v, rc == -ECONNRESET || rc == -ECANCELED ? VUC_LOG_NOTICE : VUC_LOG_WARNING,
+		"its connection ends: %s", v->why.text);
+}
+
+/* From here on it is the accepting thread's. */
+static void
+finish(struct control_vmm *v)
+{
+	struct vuc_control *c = v->control;
+
+	pthread_mutex_lock(&c->lock);
+	TAILQ_REMOVE(&c->vmms, v, entry);
+	TAILQ_INSERT_TAIL(&c->finished, v, entry);
+	c->nr_vmms--;
+	pthread_cond_broadcast(&c->changed);
+	control_wake(c->wake_fd);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void *
+vmm_run(void *arg)
+{
+	struct control_vmm *v = arg;
+	char name[16];
+
+	snprintf(name, sizeof(name), "vuc-vmm %d", (int)v->user.pid);
+	pthread_setname_np(pthread_self(), name);
+	serve(v);
+	/* Who sees it hang up knows that the device has let go of everything. */
+	if (v->device != NULL)
+		vmm_release(v);
+	close(v->fd);
+	v->fd = -1;
+	finish(v);
+	return NULL;
+}
+
+void
+vmm_free(struct control_vmm *v)
+{
+	if (v->fd >= 0)
+		close(v->fd);
+	if (v->wake_fd >= 0)
+		close(v->wake_fd);
+	control_user_fini(&v->user);
+	free(v);
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The life of a control plane. */
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <vuc/export.h>
+#include <vuc/shm.h>
+
+#include "control.h"
+#include "error.h"
+#include "guard.h"
+#include "thread.h"
+#include "vmm.h"
+
+#define MAX_DMA_MAPS 65535u /* more is not to be had of the kernel */
+
+uint64_t
+control_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+void
+control_wake(int fd)
+{
+	const uint64_t one = 1;
+	ssize_t n = write(fd, &one, sizeof(one));
+
+	/* It fails only when it is readable already. */
+	(void)n;
+}
+
+void
+control_wait(int fd, int timeout_ms)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	uint64_t count;
+	ssize_t n;
+
+	if (poll(&pfd, 1, timeout_ms) <= 0)
+		return;
+	n = read(fd, &count, sizeof(count));
+	(void)n;
+}
+
+VUC_EXPORT void
+vuc_control_opts_init(struct vuc_control_opts *opts)
+{
+	*opts = (struct vuc_control_opts){
+		.mode = 0600,
+		.max_vmms = 64,
+		.max_vmms_per_user = 32,
+		.max_queues = VUC_SHM_MAX_QUEUES,
+		.max_queue_memory = UINT64_C(64) << 20,
+		.max_dma_maps = 4096,
+		.handshake_timeout_ms = 5000,
+	};
+}
+
+static int
+check_opts(const struct vuc_control_opts *o, struct vuc_error *err)
+{
+	if ((o->mode & ~(mode_t)0777) != 0)
+		return vuc_error_set(err, -EINVAL, "mode 0%o is none of a socket", o->mode);
+	if (o->max_vmms == 0 || o->max_vmms_per_user == 0)
+		return vuc_error_set(err, -EINVAL, "max_vmms %u, max_vmms_per_user %u: at least 1",
+			o->max_vmms, o->max_vmms_per_user);
+	if (o->max_queues == 0 || o->max_queues > VUC_SHM_MAX_QUEUES)
+		return vuc_error_set(err, -EINVAL, "max_queues %u is not in 1 to %u", o->max_queues,
+			VUC_SHM_MAX_QUEUES);
+	if (o->max_dma_maps == 0 || o->max_dma_maps > MAX_DMA_MAPS)
+		return vuc_error_set(err, -EINVAL, "max_dma_maps %u is not in 1 to %u",
+			o->max_dma_maps, MAX_DMA_MAPS);
+	if (o->handshake_timeout_ms == 0 || o->handshake_timeout_ms > INT32_MAX)
+		return vuc_error_set(
+			err, -EINVAL, "handshake_timeout_ms is %u", o->handshake_timeout_ms);
+	return 0;
+}
+
+static struct vuc_control *
+alloc_control(const struct vuc_control_opts *opts)
+{
+	struct vuc_control *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->opts = *opts;
+	c->opts.path = NULL;
+	c->listener.fd = -1;
+	c->wake_fd = -1;
+	c->signaller.file = -1;
+	TAILQ_INIT(&c->devices);
+	TAILQ_INIT(&c->vmms);
+	TAILQ_INIT(&c->finished);
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->changed, NULL);
+	control_log_init(&c->log, opts->log, opts->log_arg);
+	return c;
+}
+
+static void
+free_control(struct vuc_control *c)
+{
+	control_listener_close(&c->listener);
+	if (c->signaller.file >= 0)
+		control_signaller_fini(&c->signaller);
+	if (c->wake_fd >= 0)
+		close(c->wake_fd);
+	control_log_fini(&c->log);
+	pthread_cond_destroy(&c->changed);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+static int
+set_up(struct vuc_control *c, const char *path, struct vuc_error *err)
+{
+	int rc = guard_install();
+
+	if (rc == 0)
+		rc = control_signaller_init(&c->signaller);
+	if (rc == 0 && (c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+		rc = -errno;
+	if (rc != 0)
+		return vuc_error_set(err, rc, "a control plane: %s", strerror(-rc));
+	rc = control_listen(&c->listener, path, c->opts.mode, err);
+	if (rc != 0)
+		return rc;
+	rc = vuc_thread_create(&c->acceptor, THREAD_STACK, control_accept, c);
+	return rc != 0 ? vuc_error_set(err, rc, "no thread: %s", strerror(-rc)) : 0;
+}
+
+/* What is missing here, and what that means. */
+static void
+warn(struct vuc_control *c)
+{
+	if (c->signaller.context == 0)
+		control_log(&c->log, VUC_LOG_WARNING,
+			"no asynchronous I/O here: a hostile VMM could block the daemon by the "
+			"eventfd that tells it of events");
+	if (access("/proc/self/fd", X_OK) != 0)
+		control_log(&c->log, VUC_LOG_WARNING,
+			"no /proc here: whether descriptors for interrupts are eventfds is left "
+			"to servers");
+}
+
+VUC_EXPORT int
+vuc_control_create(
+	const struct vuc_control_opts *opts, struct vuc_control **control, struct vuc_error *err)
+{
+	struct vuc_control *c;
+	int rc = check_opts(opts, err);
+
+	*control = NULL;
+	if (rc != 0)
+		return rc;
+	c = alloc_control(opts);
+	if (c == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for a control plane");
+	rc = set_up(c, opts->path, err);
+	if (rc != 0) {
+		free_control(c);
+		return rc;
+	}
+	warn(c);
+	*control = c;
+	return 0;
+}
+
+/* Those who have a device are given the time to detach. */
+static void
+send_away(struct vuc_control *c)
+{
+	uint64_t now = control_now_ms();
+	struct control_vmm *v;
+
+	TAILQ_FOREACH (v, &c->vmms, entry) {
+		if (v->device != NULL)
+			vmm_tell(v, VUC_SHM_STOPPING, v->device->generation);
+		vmm_leave(v, v->device != NULL ? now + LEAVE_GRACE_MS : now, "the daemon ends");
+	}
+}
+
+VUC_EXPORT void
+vuc_control_destroy(struct vuc_control *c)
+{
+	if (c == NULL)
+		return;
+	pthread_mutex_lock(&c->lock);
+	c->stop = true;
+	control_wake(c->wake_fd);
+	pthread_mutex_unlock(&c->lock);
+	pthread_join(c->acceptor, NULL);
+	control_listener_close(&c->listener);
+	pthread_mutex_lock(&c->lock);
+	send_away(c);
+	while (c->nr_vmms > 0)
+		pthread_cond_wait(&c->changed, &c->lock);
+	pthread_mutex_unlock(&c->lock);
+	control_reap(c);
+	control_remove_all(c);
+	free_control(c);
+}
+
+VUC_EXPORT unsigned int
+vuc_control_connections(struct vuc_control *c)
+{
+	unsigned int n;
+
+	pthread_mutex_lock(&c->lock);
+	n = c->nr_vmms;
+	pthread_mutex_unlock(&c->lock);
+	return n;
+}

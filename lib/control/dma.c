@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* DMA: memory of the VMM for the device. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <linux/magic.h>
+
+#include <vuc/dma.h>
+
+#include "error.h"
+#include "source.h"
+#include "vmm.h"
+
+#define KNOWN_FLAGS (VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE)
+
+/* Files behind the mappings of one VMM: of each, a descriptor is kept. */
+#define MAX_FILES 64u
+
+_Static_assert((unsigned int)VUC_SHM_DMA_READ == VUC_DMA_READ &&
+		(unsigned int)VUC_SHM_DMA_WRITE == VUC_DMA_WRITE,
+	"flags are given on as they are");
+
+/* A request, on its way through. */
+struct batch {
+	struct control_vmm *v;
+	const struct vuc_shm_dma *request;
+	bool shared;
+	void *addrs[VUC_SHM_MAX_DMA]; /* where entries were mapped */
+	uint32_t nr;                  /* entries that can be taken; then the refused one follows */
+	uint32_t taken;
+	bool committed;
+	int status;           /* of the first entry that was refused */
+	struct vuc_error err; /* why */
+	size_t mappings;
+};
+
+static int
+check_unused(struct control_vmm *v, uint32_t i, const struct vuc_shm_dma_entry *e)
+{
+	if (e->flags != 0 || e->offset != 0 || e->fd_index != -1)
+		return vmm_end(v,
+			"entry %u: flags 0x%x, offset 0x%" PRIx64 ", fd_index %d of an "
+			"unmapping",
+			i, e->flags, e->offset, e->fd_index);
+	if (e->op == VUC_SHM_DMA_UNMAP_ALL && (e->iova != 0 || e->size != 0))
+		return vmm_end(v, "entry %u: a range of UNMAP_ALL", i);
+	return 0;
+}
+
+static int
+check_entry(struct control_vmm *v, uint32_t i, uint32_t *used)
+{
+	const struct vuc_shm_dma_entry *e = &v->packet.dma.entries[i];
+
+	if (e->reserved != 0 || e->pad != 0)
+		return vmm_end(v, "entry %u: a reserved field is not 0", i);
+	if (e->op == VUC_SHM_DMA_UNMAP || e->op == VUC_SHM_DMA_UNMAP_ALL)
+		return check_unused(v, i, e);
+	if (e->op != VUC_SHM_DMA_MAP)
+		return vmm_end(v, "entry %u: unknown op %u", i, e->op);
+	if ((e->flags & ~KNOWN_FLAGS) != 0)
+		return vmm_end(v, "entry %u: unknown flags 0x%x", i, e->flags);
+	if (e->fd_index < 0 || (uint32_t)e->fd_index >= v->packet.nr_fds)
+		return vmm_end(v, "entry %u: fd_index %d of %u", i, e->fd_index, v->packet.nr_fds);
+	*used |= 1u << e->fd_index;
+	return 0;
+}
+
+static int
+check_packet(struct control_vmm *v)
+{
+	const struct packet *p = &v->packet;
+	const struct vuc_shm_dma *r = &p->dma;
+	uint32_t used = 0;
+	int rc = 0;
+
+	if (r->nr > VUC_SHM_MAX_DMA || p->len != sizeof(*r) + r->nr * sizeof(r->entries[0]))
+		return vmm_end(v, "%u entries in %zu bytes", r->nr, p->len);
+	if (r->nr_fds != p->nr_fds)
+		return vmm_end(v, "nr_fds %u, but %u descriptors came", r->nr_fds, p->nr_fds);
+	if ((r->flags & ~VUC_SHM_DMA_COMMIT) != 0 || r->reserved != 0)
+		return vmm_end(v, "flags 0x%x, reserved 0x%x", r->flags, r->reserved);
+	for (uint32_t i = 0; rc == 0 && i < r->nr; i++)
+		rc = check_entry(v, i, &used);
+	if (rc == 0 && used != (1u << p->nr_fds) - 1)
+		return vmm_end(v, "%u descriptors, but those used are 0x%x", p->nr_fds, used);
+	return rc;
+}
+
+static int
+refuse(struct batch *b, const struct vuc_shm_dma_entry *e, int status, const char *why)
+{
+	return vuc_error_set(&b->err, status, "DMA memory 0x%" PRIx64 " + 0x%" PRIx64 ": %s",
+		e->iova, e->size, why);
+}
+
+/* The pages in which it can be mapped. */
+static uint64_t
+page_of(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC)
+		return (uint64_t)fs.f_bsize;
+	return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/*
+ * Memory, and nothing else: only that of memfd, tmpfs and hugetlbfs knows seals. A file of any
+ * other file system may be slow, or be served by the VMM itself (FUSE), and could block the daemon
+ * for ever; even asking for its size could.
+ */
+static int
+check_seals(struct batch *b, const struct vuc_shm_dma_entry *e, int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	if (seals < 0)
+		return refuse(b, e, -EINVAL,
+			"the descriptor is not one of memory (memfd, tmpfs or hugetlbfs)");
+	if (b->shared || (seals & (F_SEAL_SHRINK | F_SEAL_SEAL)) != 0)
+		return 0;
+	return refuse(b, e, -EPERM,
+		"the memory could shrink: seal it with fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK)");
+}
+
+static int
+check_memory(struct batch *b, const struct vuc_shm_dma_entry *e, int fd)
+{
+	struct stat st;
+	uint64_t end;
+	int rc = check_seals(b, e, fd);
+
+	if (rc != 0)
+		return rc;
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		return refuse(b, e, -EINVAL, "the descriptor is not one of a file");
+	if (__builtin_add_overflow(e->offset, e->size, &end) || st.st_size < 0 ||
+		end > (uint64_t)st.st_size)
+		return refuse(b, e, -EINVAL, "beyond the end of the file");
+	return 0;
+}
+
+static int
+prepare_mapping(struct batch *b, uint32_t i)
+{
+	const struct vuc_shm_dma_entry *e = &b->request->entries[i];
+	int fd = b->v->packet.fds[e->fd_index];
+	int rc = check_memory(b, e, fd);
+
+	b->addrs[i] = NULL;
+	if (rc != 0 || b->shared)
+		return rc;
+	if (e->size == 0)
+		return refuse(b, e, -EINVAL, "empty");
+	rc = dma_maps_add(&b->v->maps, e, fd, page_of(fd), &b->addrs[i]);
+	if (rc == -ENOSPC)
+		return refuse(b, e, rc, "there are as many mappings as there can be");
+	return rc != 0 ? refuse(b, e, rc, strerror(-rc)) : 0;
+}
+
+/* What can be done without the device, up to the first entry that cannot be. */
+static void
+prepare(struct batch *b)
+{
+	while (b->nr < b->request->nr && b->status == 0) {
+		if (b->request->entries[b->nr].op == VUC_SHM_DMA_MAP)
+			b->status = prepare_mapping(b, b->nr);
+		if (b->status == 0)
+			b->nr++;
+	}
+}
+
+static int
+map(struct vuc_device *dev, struct batch *b, uint32_t i)
+{
+	const struct vuc_shm_dma_entry *e = &b->request->entries[i];
+	struct vuc_dma_mapping mapping = {
+		.iova = e->iova,
+		.size = e->size,
+		.flags = e->flags,
+		.fd = -1,
+		.addr = b->addrs[i],
+	};
+	int rc;
+
+	if (vuc_dma_count(dev) >= b->v->control->opts.max_dma_maps)
+		return refuse(b, e, -ENOSPC, "there are as many mappings as there can be");
+	if (b->shared) {
+		mapping.fd = b->v->packet.fds[e->fd_index];
+		mapping.offset = e->offset;
+	}
+	rc = vuc_dma_map(dev, &mapping);
+	if (rc != 0)
+		return vuc_error_set(&b->err, rc, "%s", vuc_device_reason(dev));
+	if (vuc_dma_files(dev) > MAX_FILES) {
+		/* It was only queued, so it is forgotten. */
+		vuc_dma_unmap(dev, e->iova, e->size);
+		return refuse(b, e, -ENOSPC, "of more files than one VMM may have mapped");
+	}
+	return 0;
+}
+
+static int
+take(struct vuc_device *dev, struct batch *b, uint32_t i)
+{
+	const struct vuc_shm_dma_entry *e = &b->request->entries[i];
+	int rc;
+
+	if (e->op == VUC_SHM_DMA_MAP)
+		return map(dev, b, i);
+	rc = e->op == VUC_SHM_DMA_UNMAP ? vuc_dma_unmap(dev, e->iova, e->size)
+					: vuc_dma_unmap_all(dev);
+	return rc != 0 ? vuc_error_set(&b->err, rc, "%s", vuc_device_reason(dev)) : 0;
+}
+
+/* All that came so far; also behind an entry that was refused. */
+static void
+commit(struct vuc_device *dev, struct batch *b)
+{
+	int rc = vuc_dma_commit(dev);
+
+	b->committed = rc == 0;
+	if (rc != 0 && b->status == 0)
+		b->status = vuc_error_set(&b->err, rc, "%s", vuc_device_reason(dev));
+}
+
+/* On the poller's thread. */
+static int
+apply(struct vuc_device *dev, void *arg)
+{
+	struct batch *b = arg;
+	int rc = 0;
+
+	while (b->taken < b->nr && (rc = take(dev, b, b->taken)) == 0)
+		b->taken++;
+	if (rc != 0)
+		b->status = rc;
+	if ((b->request->flags & VUC_SHM_DMA_COMMIT) != 0)
+		commit(dev, b);
+	b->mappings = vuc_dma_count(dev);
+	return 0;
+}
+
+/* On the poller's thread. */
+static int
+find_unused(struct vuc_device *dev, void *arg)
+{
+	struct batch *b = arg;
+
+	dma_maps_find_unused(&b->v->maps, dev);
+	return 0;
+}
+
+/* What the device has been told, in the order in which it was; those that came behind the entry
+ * that was refused are taken back. before: mappings that there were. */
+static void
+follow(struct batch *b, size_t before)
+{
+	struct dma_maps *maps = &b->v->maps;
+	size_t nr = before;
+
+	for (uint32_t i = 0; i < b->taken; i++) {
+		const struct vuc_shm_dma_entry *e = &b->request->entries[i];
+
+		if (e->op == VUC_SHM_DMA_MAP)
+			nr++;
+		else if (e->op == VUC_SHM_DMA_UNMAP)
+			dma_maps_leave(maps, nr, e->iova, e->size);
+		else
+			dma_maps_leave(maps, nr, 0, UINT64_MAX);
+	}
+	dma_maps_undo(maps, nr);
+}
+
+/* Memory that the device may still access stays mapped. */
+static void
+keep_maps(struct batch *b, size_t before)
+{
+	if (b->shared)
+		return;
+	follow(b, before);
+	if ((b->request->flags & VUC_SHM_DMA_COMMIT) == 0)
+		return;
+	if (!b->committed)
+		vmm_call(b->v, find_unused, b, NULL);
+	dma_maps_sweep(&b->v->maps);
+}
+
+int
+vmm_dma(struct control_vmm *v)
+{
+	struct batch b = {
+		.v = v,
+		.request = &v->packet.dma,
+		.shared = v->device->opts.dma == VUC_DMA_SHARED,
+	};
+	struct vuc_shm_dma_reply reply = {0};
+	size_t before = v->maps.nr;
+	int rc = check_packet(v);
+
+	if (rc != 0)
+		return rc;
+	prepare(&b);
+	vmm_call(v, apply, &b, NULL);
+	keep_maps(&b, before);
+	atomic_store_explicit(&v->nr_dma_maps, (unsigned int)b.mappings, memory_order_relaxed);
+	if (b.status != 0)
+		return vmm_refuse(v, b.status, "%s", b.err.text);
+	reply.mappings = (uint32_t)b.mappings;
+	return vmm_reply(v, &reply.header, sizeof(reply), NULL, 0);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_LIB_CONTROL_DMA_MAPS_H
+#define VUC_LIB_CONTROL_DMA_MAPS_H
+
+/*
+ * Memory of a VMM that is mapped here, for a device whose server never gets it. It stays mapped
+ * until the device has let go of it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vuc/device.h>
+#include <vuc/shm.h>
+
+#include "guard.h"
+
+struct dma_map {
+	uint64_t iova;
+	uint8_t *addr; /* of the memory; in what is mapped of its file: whole pages */
+	void *base;
+	size_t size;
+	bool leaves; /* it is unmapped with the next commit */
+};
+
+/* All zero: there are none, and never are. */
+struct dma_maps {
+	struct guard *guard;
+	struct dma_map *at;
+	size_t nr;
+	size_t max;
+};
+
+/* Returns 0; -ENOMEM; -ENOSPC when there are more VMMs than can be guarded. */
+int dma_maps_init(struct dma_maps *m, size_t max, int wake_fd);
+
+/* Unmap all of them; nobody accesses them any more. */
+void dma_maps_fini(struct dma_maps *m);
+
+/* Map what an entry says of a file, whose size has been checked, and which is mapped by pages of a
+ * size. -ENOSPC when there are max of them; what mmap(2) says. */
+int dma_maps_add(struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd, uint64_t page,
+	void **addr);
+
+/* Unmap those that were added last, all but nr of them; the device has never had them. */
+void dma_maps_undo(struct dma_maps *m, size_t nr);
+
+/* The device has been told to let go of [iova, iova + size), which is of the first nr of them. */
+void dma_maps_leave(struct dma_maps *m, size_t nr, uint64_t iova, uint64_t size);
+
+/* On the poller's thread: after a commit that has failed, find those that the device does not use
+ * any more. Takes its time, in which the poller does nothing else. */
+void dma_maps_find_unused(struct dma_maps *m, const struct vuc_device *dev);
+
+/* After a commit: unmap those that have left. */
+void dma_maps_sweep(struct dma_maps *m);
+
+bool dma_maps_broken(const struct dma_maps *m);
+
+#endif /* VUC_LIB_CONTROL_DMA_MAPS_H */

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "guard.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MAX_GUARDS 4096u
+
+struct range {
+	_Atomic uintptr_t start; /* 0: not in use */
+	_Atomic size_t size;
+};
+
+struct guard {
+	int wake_fd;
+	unsigned int place; /* in guards */
+	size_t max;
+	_Atomic bool broken;
+	_Atomic size_t used; /* ranges that have been in use */
+	struct range ranges[];
+};
+
+/* The handler has no argument, so these are one for the process. It takes no lock: guards that are
+ * taken away are freed when no handler looks at them any more. */
+static _Atomic(struct guard *) guards[MAX_GUARDS];
+static _Atomic unsigned int looking;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of changes to guards, and of: */
+static bool installed;
+static struct sigaction before;
+
+/*
+ * The range of a guard that holds an address. A range that is being replaced by another one must
+ * not be taken for a mixture of both: its start is looked at again behind its size, which was
+ * stored first.
+ */
+static bool
+find_range(const struct guard *g, uintptr_t addr, uintptr_t *start, size_t *size)
+{
+	size_t used = atomic_load_explicit(&g->used, memory_order_acquire);
+
+	for (size_t i = 0; i < used; i++) {
+		const struct range *r = &g->ranges[i];
+
+		/* Pairs with guard_add(). */
+		*start = atomic_load_explicit(&r->start, memory_order_acquire);
+		*size = atomic_load_explicit(&r->size, memory_order_acquire);
+		if (*start == 0 || addr < *start || addr - *start >= *size)
+			continue;
+		if (atomic_load_explicit(&r->start, memory_order_relaxed) == *start)
+			return true;
+	}
+	return false;
+}
+
+/* The access that has failed is being made by this thread, so the range stays where it is. */
+static bool
+mend(struct guard *g, uintptr_t addr)
+{
+	const uint64_t one = 1;
+	uintptr_t start;
+	size_t size;
+	ssize_t n;
+
+	if (!find_range(g, addr, &start, &size))
+		return false;
+	if (mmap((void *)start, size, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+		return false;
+	atomic_store_explicit(&g->broken, true, memory_order_release);
+	n = write(g->wake_fd, &one, sizeof(one));
+	(void)n;
+	return true;
+}
+
+static bool
+mend_any(uintptr_t addr)
+{
+	bool done = false;
+
+	/* Pairs with guard_destroy(): either it waits, or the guard is not seen here. */
+	atomic_fetch_add_explicit(&looking, 1, memory_order_seq_cst);
+	for (unsigned int i = 0; !done && i < MAX_GUARDS; i++) {
+		struct guard *g = atomic_load_explicit(&guards[i], memory_order_seq_cst);
+
+		done = g != NULL && mend(g, addr);
+	}
+	atomic_fetch_sub_explicit(&looking, 1, memory_order_release);
+	return done;
+}
+
+/* What would have happened without us. */
+static void
+pass_on(int signal, siginfo_t *info, void *context)
+{
+	struct sigaction standard = {.sa_handler = SIG_DFL};
+
+	if ((before.sa_flags & SA_SIGINFO) != 0) {
+		before.sa_sigaction(signal, info, context);
+	} else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
+		before.sa_handler(signal);
+	} else if (before.sa_handler == SIG_DFL || info->si_code > 0) {
+		/* The access is made again; a signal that somebody has sent has to be, too. */
+		sigaction(signal, &standard, NULL);
+		if (info->si_code <= 0)
+			raise(signal);
+	}
+}
+
+static void
+handle(int signal, siginfo_t *info, void *context)
+{
+	int error = errno;
+
+	/* Only a fault has an address. */
+	if (info->si_code <= 0 || !mend_any((uintptr_t)info->si_addr))
+		pass_on(signal, info, context);
+	errno = error;
+}
+
+int
+guard_install(void)
+{
+	struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	int rc = 0;
+
+	sigemptyset(&action.sa_mask);
+	pthread_mutex_lock(&lock);
+	/* First who is asked afterwards: the handler may run at once. */
+	if (!installed && sigaction(SIGBUS, NULL, &before) != 0)
+		rc = -errno;
+	if (!installed && rc == 0 && sigaction(SIGBUS, &action, NULL) != 0)
+		rc = -errno;
+	installed = installed || rc == 0;
+	pthread_mutex_unlock(&lock);
+	return rc;
+}
+
+static int
+enter(struct guard *g)
+{
+	int rc = -ENOSPC;
+
+	pthread_mutex_lock(&lock);
+	for (unsigned int i = 0; rc != 0 && i < MAX_GUARDS; i++) {
+		if (atomic_load_explicit(&guards[i], memory_order_relaxed) != NULL)
+			continue;
+		g->place = i;
+		atomic_store_explicit(&guards[i], g, memory_order_seq_cst);
+		rc = 0;
+	}
+	pthread_mutex_unlock(&lock);
+	return rc;
+}
+
+struct guard *
+guard_create(size_t max, int wake_fd)
+{
+	struct guard *g = calloc(1, sizeof(*g) + max * sizeof(g->ranges[0]));
+
+	if (g == NULL)
+		return NULL;
+	g->wake_fd = wake_fd;
+	g->max = max;
+	if (enter(g) != 0) {
+		free(g);
+		errno = ENOSPC;
+		return NULL;
+	}
+	return g;
+}
+
+void
+guard_destroy(struct guard *g)
+{
+	if (g == NULL)
+		return;
+	pthread_mutex_lock(&lock);
+	atomic_store_explicit(&guards[g->place], NULL, memory_order_seq_cst);
+	pthread_mutex_unlock(&lock);
+	while (atomic_load_explicit(&looking, memory_order_seq_cst) > 0)
+		sched_yield();
+	free(g);
+}
+
+int
+guard_add(struct guard *g, void *start, size_t size)
+{
+	size_t used = atomic_load_explicit(&g->used, memory_order_relaxed);
+	size_t i = 0;
+
+	while (i < used && atomic_load_explicit(&g->ranges[i].start, memory_order_relaxed) != 0)
+		i++;
+	if (i == g->max)
+		return -ENOSPC;
+	/* Pairs with find_range(). */
+	atomic_store_explicit(&g->ranges[i].size, size, memory_order_release);
+	atomic_store_explicit(&g->ranges[i].start, (uintptr_t)start, memory_order_release);
+	if (i == used)
+		atomic_store_explicit(&g->used, used + 1, memory_order_release);
+	return 0;
+}
+
+void
+guard_remove(struct guard *g, void *start)
+{
+	size_t used = atomic_load_explicit(&g->used, memory_order_relaxed);
+
+	for (size_t i = 0; i < used; i++) {
+		struct range *r = &g->ranges[i];
+
+		if (atomic_load_explicit(&r->start, memory_order_relaxed) != (uintptr_t)start)
+			continue;
+		atomic_store_explicit(&r->start, 0, memory_order_release);
+		return;
+	}
+}
+
+bool
+guard_is_broken(const struct guard *g)
+{
+	return atomic_load_explicit(&g->broken, memory_order_acquire);
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* SET_IRQS. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <vuc/irq.h>
+
+#include "vmm.h"
+
+_Static_assert((int)VUC_SHM_IRQ_TRIGGER == VUC_IRQ_TRIGGER &&
+		(int)VUC_SHM_IRQ_MASK == VUC_IRQ_MASK && (int)VUC_SHM_IRQ_UNMASK == VUC_IRQ_UNMASK,
+	"actions are given on as they are");
+
+static bool
+has_bytes(const struct vuc_shm_set_irqs *r)
+{
+	return r->data == VUC_SHM_IRQ_SOME || r->data == VUC_SHM_IRQ_EVENT;
+}
+
+/* How many of the bytes are 1; -1: one of them is neither 0 nor 1. */
+static int
+count_ones(const struct vuc_shm_set_irqs *r)
+{
+	int n = 0;
+
+	for (uint32_t i = 0; i < r->count; i++) {
+		if (r->which[i] > 1)
+			return -1;
+		n += r->which[i];
+	}
+	return n;
+}
+
+static int
+check_which(struct control_vmm *v)
+{
+	const struct packet *p = &v->packet;
+	const struct vuc_shm_set_irqs *r = &p->set_irqs;
+	int ones;
+
+	if (p->len != sizeof(*r) + (has_bytes(r) ? r->count : 0))
+		return vmm_end(v, "%u interrupts in %zu bytes", r->count, p->len);
+	ones = has_bytes(r) ? count_ones(r) : 0;
+	if (ones < 0)
+		return vmm_end(v, "a byte that is neither 0 nor 1");
+	if ((r->data == VUC_SHM_IRQ_EVENT ? (unsigned int)ones : 0) != p->nr_fds)
+		return vmm_end(v, "%u descriptors came, %d are wanted", p->nr_fds,
+			r->data == VUC_SHM_IRQ_EVENT ? ones : 0);
+	return 0;
+}
+
+static int
+check_packet(struct control_vmm *v)
+{
+	const struct vuc_shm_set_irqs *r = &v->packet.set_irqs;
+
+	if (r->action > VUC_SHM_IRQ_DISABLE || r->data > VUC_SHM_IRQ_EVENT)
+		return vmm_end(v, "unknown action %u with data %u", r->action, r->data);
+	if (r->action == VUC_SHM_IRQ_DISABLE &&
+		(r->start != 0 || r->count != 0 || r->data != VUC_SHM_IRQ_ALL))
+		return vmm_end(
+			v, "start %u, count %u, data %u of DISABLE", r->start, r->count, r->data);
+	if (r->action != VUC_SHM_IRQ_DISABLE && (r->count == 0 || r->count > VUC_SHM_MAX_IRQS))
+		return vmm_end(v, "count %u", r->count);
+	return check_which(v);
+}
+
+/* Where there is no /proc to tell, the server has to. */
+static bool
+is_eventfd(int fd)
+{
+	static const char name[] = "anon_inode:[eventfd]";
+	char path[64], target[sizeof(name)];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, target, sizeof(target));
+	if (n < 0)
+		return true;
+	return n == (ssize_t)sizeof(name) - 1 && memcmp(target, name, sizeof(name) - 1) == 0;
+}
+
+static bool
+are_eventfds(const struct packet *p)
+{
+	for (unsigned int i = 0; i < p->nr_fds; i++) {
+		if (!is_eventfd(p->fds[i]))
+			return false;
+	}
+	return true;
+}
+
+static int
+assign(struct vuc_device *dev, const struct packet *p, const struct vuc_irq_range *range)
+{
+	const struct vuc_shm_set_irqs *r = &p->set_irqs;
+	int eventfds[VUC_SHM_MAX_IRQS];
+	unsigned int next = 0;
+
+	for (uint32_t i = 0; i < r->count; i++)
+		eventfds[i] = r->which[i] == 1 ? p->fds[next++] : -1;
+	return vuc_irq_assign(dev, range, (enum vuc_irq_action)r->action, eventfds, NULL);
+}
+
+static int
+select_some(
+	struct vuc_device *dev, const struct vuc_shm_set_irqs *r, const struct vuc_irq_range *range)
+{
+	bool which[VUC_SHM_MAX_IRQS];
+
+	for (uint32_t i = 0; i < r->count; i++)
+		which[i] = r->which[i] == 1;
+	return vuc_irq_select(dev, range, (enum vuc_irq_action)r->action, which, NULL);
+}
+
+/* On the poller's thread. */
+static int
+apply(struct vuc_device *dev, void *arg)
+{
+	const struct packet *p = arg;
+	const struct vuc_shm_set_irqs *r = &p->set_irqs;
+	const struct vuc_irq_range range = {
+		.index = r->index, .start = r->start, .count = r->count};
+
+	if (r->action == VUC_SHM_IRQ_DISABLE)
+		return vuc_irq_disable(dev, r->index);
+	if (r->data == VUC_SHM_IRQ_EVENT)
+		return assign(dev, p, &range);
+	if (r->data == VUC_SHM_IRQ_SOME)
+		return select_some(dev, r, &range);
+	return vuc_irq_act(dev, &range, (enum vuc_irq_action)r->action);
+}
+
+int
+vmm_set_irqs(struct control_vmm *v)
+{
+	const struct vuc_shm_set_irqs *r = &v->packet.set_irqs;
+	struct vuc_shm_irqs_reply reply = {0};
+	struct vuc_error err = {0};
+	int rc = check_packet(v);
+
+	if (rc != 0)
+		return rc;
+	if (r->index >= vuc_device_info(v->link->dev)->num_irqs)
+		return vmm_refuse(v, -EINVAL, "there is no IRQ index %u", r->index);
+	if (!are_eventfds(&v->packet))
+		return vmm_refuse(
+			v, -EINVAL, "IRQ index %u: a descriptor that is no eventfd", r->index);
+	/* Also when it fails: the server may have done some of it. */
+	v->irqs[r->index] = true;
+	rc = vmm_call(v, apply, &v->packet, &err);
+	if (rc != 0)
+		return vmm_refuse(v, rc, "%s", err.text);
+	v->irqs[r->index] = r->action != VUC_SHM_IRQ_DISABLE;
+	reply.done = r->count;
+	return vmm_reply(v, &reply.header, sizeof(reply), NULL, 0);
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * The keeper of a device: a thread that connects to its server, learns that the connection has
+ * ended, and connects again. One for each, so that a server that hangs delays no other one.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "control.h"
+#include "vmm.h"
+
+static bool
+stops(const struct control_device *d)
+{
+	return atomic_load_explicit(&d->stop, memory_order_acquire);
+}
+
+/* Not while the connection before is still being closed: a server may take one at a time only. */
+static bool
+is_wanted(struct control_device *d)
+{
+	bool wanted;
+
+	pthread_mutex_lock(&d->control->lock);
+	wanted = d->link == NULL && !d->cleaning;
+	pthread_mutex_unlock(&d->control->lock);
+	return wanted;
+}
+
+static void
+connected(struct control_device *d, struct control_link *link)
+{
+	struct vuc_control *c = d->control;
+
+	pthread_mutex_lock(&c->lock);
+	link->generation = ++d->generation;
+	d->link = link;
+	d->tried = true;
+	d->reason.text[0] = '\0';
+	/* It has the connection before, which is of no use any more. */
+	if (d->vmm != NULL)
+		vmm_tell(d->vmm, VUC_SHM_BACK, d->generation);
+	pthread_cond_broadcast(&c->changed);
+	pthread_mutex_unlock(&c->lock);
+	control_log(&c->log, VUC_LOG_NOTICE, "%s: connected to %s, generation %llu", d->name,
+		d->path, (unsigned long long)link->generation);
+}
+
+/* The same reason again is no news. */
+static void
+failed(struct control_device *d, const struct vuc_error *err)
+{
+	struct vuc_control *c = d->control;
+	bool news;
+
+	pthread_mutex_lock(&c->lock);
+	news = strcmp(d->reason.text, err->text) != 0;
+	d->reason = *err;
+	d->tried = true;
+	pthread_cond_broadcast(&c->changed);
+	pthread_mutex_unlock(&c->lock);
+	if (news)
+		control_log(&c->log, VUC_LOG_WARNING, "%s: away: %s", d->name, err->text);
+}
+
+static int
+connect_to(struct control_device *d)
+{
+	struct control_link *link;
+	struct vuc_error err = {0};
+	int rc = control_link_open(d, &link, &err);
+
+	if (rc == 0)
+		connected(d, link);
+	else
+		failed(d, &err);
+	return rc;
+}
+
+/* Returns the connection that is to be closed here: a VMM that has one closes it when it leaves. */
+static struct control_link *
+take_lost(struct control_device *d, struct vuc_error *why)
+{
+	struct vuc_control *c = d->control;
+	struct control_link *link;
+	bool theirs;
+
+	pthread_mutex_lock(&c->lock);
+	link = d->link;
+	if (link == NULL || !atomic_load_explicit(&link->ended, memory_order_acquire)) {
+		pthread_mutex_unlock(&c->lock);
+		return NULL;
+	}
+	theirs = d->vmm != NULL && d->vmm->link == link;
+	if (d->vmm != NULL)
+		vmm_tell(d->vmm, VUC_SHM_LOST, link->generation);
+	d->link = NULL;
+	d->reason = link->reason;
+	*why = link->reason;
+	if (!theirs)
+		control_link_retire(link);
+	pthread_cond_broadcast(&c->changed);
+	pthread_mutex_unlock(&c->lock);
+	control_log(&c->log, VUC_LOG_WARNING, "%s: lost: %s", d->name, why->text);
+	return theirs ? NULL : link;
+}
+
+static void
+look(struct control_device *d)
+{
+	struct vuc_error why = {0};
+	struct control_link *link = take_lost(d, &why);
+
+	if (link != NULL)
+		control_link_close(link);
+}
+
+static uint32_t
+next_delay(const struct control_device *d, uint32_t delay)
+{
+	if (delay == 0)
+		return d->retry_min_ms;
+	return delay > d->retry_max_ms / 2 ? d->retry_max_ms : delay * 2;
+}
+
+void *
+control_keep(void *arg)
+{
+	struct control_device *d = arg;
+	uint32_t delay = 0; /* until the next attempt */
+	char name[16];
+
+	snprintf(name, sizeof(name), "vuc %.11s", d->name);
+	pthread_setname_np(pthread_self(), name);
+	while (!stops(d)) {
+		look(d);
+		if (!is_wanted(d)) {
+			delay = 0;
+			control_wait(d->wake_fd, -1);
+			continue;
+		}
+		if (delay > 0)
+			control_wait(d->wake_fd, (int)delay);
+		if (stops(d) || !is_wanted(d))
+			continue;
+		if (connect_to(d) != 0)
+			delay = next_delay(d, delay);
+	}
+	return NULL;
+}

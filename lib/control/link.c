@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Connections to servers. */
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "control.h"
+#include "error.h"
+#include "watch.h"
+
+/* On the poller's thread. */
+static void
+ended(void *arg)
+{
+	struct control_link *link = arg;
+
+	vuc_error_set(&link->reason, 0, "%s", vuc_device_reason(link->dev));
+	/* Pairs with the keeper's look. */
+	atomic_store_explicit(&link->ended, true, memory_order_release);
+	control_wake(link->device->wake_fd);
+}
+
+int
+control_link_open(struct control_device *d, struct control_link **link, struct vuc_error *err)
+{
+	struct control_link *l = calloc(1, sizeof(*l));
+	int rc;
+
+	if (l == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for a device");
+	l->device = d;
+	rc = vuc_poller_open_device(d->poller, &d->opts, &l->dev, err);
+	if (rc != 0) {
+		free(l);
+		return rc;
+	}
+	vuc_poller_watch_device(d->poller, l->dev, ended, l);
+	*link = l;
+	return 0;
+}
+
+static void
+add(struct vuc_access_stats *sum, const struct vuc_access_stats *n)
+{
+	sum->reads += n->reads;
+	sum->writes += n->writes;
+	sum->posted += n->posted;
+	sum->errors += n->errors;
+}
+
+void
+control_link_retire(const struct control_link *link)
+{
+	struct control_device *d = link->device;
+	struct vuc_device_stats stats;
+
+	if (vuc_poller_get_device_stats(d->poller, link->dev, &stats) == 0)
+		add(&d->closed, &stats.accesses);
+}
+
+void
+control_link_close(struct control_link *link)
+{
+	vuc_poller_close_device(link->device->poller, link->dev);
+	free(link);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What there is to say of devices. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <vuc/export.h>
+
+#include "control.h"
+#include "vmm.h"
+
+static enum vuc_control_state
+state_of(const struct control_device *d)
+{
+	if (d->cleaning)
+		return VUC_CONTROL_CLEANING;
+	if (d->link == NULL)
+		return VUC_CONTROL_AWAY;
+	return d->vmm != NULL ? VUC_CONTROL_ATTACHED : VUC_CONTROL_FREE;
+}
+
+static void
+add_counters(const struct control_device *d, const struct control_link *link,
+	struct vuc_control_device *to)
+{
+	struct vuc_device_stats stats;
+
+	if (link == NULL || vuc_poller_get_device_stats(d->poller, link->dev, &stats) != 0)
+		return;
+	to->reads += stats.accesses.reads;
+	to->writes += stats.accesses.writes;
+	to->posted += stats.accesses.posted;
+	to->errors += stats.accesses.errors;
+}
+
+static void
+look_at_vmm(const struct control_vmm *v, struct vuc_control_device *to)
+{
+	to->vmm_pid = v->user.pid;
+	to->vmm_uid = v->user.uid;
+	snprintf(to->vmm_name, sizeof(to->vmm_name), "%s", v->name);
+	to->queues = atomic_load_explicit(&v->nr_queues, memory_order_relaxed);
+	to->dma_maps = atomic_load_explicit(&v->nr_dma_maps, memory_order_relaxed);
+	to->attached_ms = control_now_ms() - v->attached_ms;
+}
+
+/* With the lock held. */
+static void
+look(const struct control_device *d, struct vuc_control_device *to)
+{
+	*to = (struct vuc_control_device){
+		.state = state_of(d),
+		.generation = d->generation,
+		.reads = d->closed.reads,
+		.writes = d->closed.writes,
+		.posted = d->closed.posted,
+		.errors = d->closed.errors,
+		.attaches = d->attaches,
+	};
+	snprintf(to->name, sizeof(to->name), "%s", d->name);
+	snprintf(to->socket, sizeof(to->socket), "%s", d->path);
+	snprintf(to->poller, sizeof(to->poller), "%s", vuc_poller_name(d->poller));
+	if (d->link == NULL)
+		snprintf(to->reason, sizeof(to->reason), "%s", d->reason.text);
+	add_counters(d, d->link, to);
+	if (d->vmm != NULL && d->vmm->link != d->link)
+		add_counters(d, d->vmm->link, to);
+	if (d->vmm != NULL && !d->cleaning)
+		look_at_vmm(d->vmm, to);
+}
+
+/* A copy of all, so that fn may take its time, and call what it likes. */
+static struct vuc_control_device *
+copy_all(struct vuc_control *c, size_t *nr)
+{
+	const struct control_device *d;
+	struct vuc_control_device *list;
+
+	pthread_mutex_lock(&c->lock);
+	*nr = 0;
+	TAILQ_FOREACH (d, &c->devices, entry)
+		++*nr;
+	list = calloc(*nr + 1, sizeof(*list));
+	*nr = 0;
+	if (list != NULL) {
+		TAILQ_FOREACH (d, &c->devices, entry)
+			look(d, &list[(*nr)++]);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return list;
+}
+
+VUC_EXPORT void
+vuc_control_list(struct vuc_control *c, vuc_control_device_fn fn, void *arg)
+{
+	struct vuc_control_device *list;
+	size_t nr;
+
+	list = copy_all(c, &nr);
+	for (size_t i = 0; i < nr; i++)
+		fn(arg, &list[i]);
+	free(list);
+}
+
+VUC_EXPORT int
+vuc_control_look(struct vuc_control *c, const char *name, struct vuc_control_device *device)
+{
+	const struct control_device *d;
+
+	pthread_mutex_lock(&c->lock);
+	d = control_find(c, name);
+	if (d != NULL)
+		look(d, device);
+	pthread_mutex_unlock(&c->lock);
+	return d != NULL ? 0 : -ENOENT;
+}

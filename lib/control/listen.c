@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "listen.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "error.h"
+
+#define BACKLOG 64
+
+static int
+fail(const struct control_listener *l, int error, const char *what, struct vuc_error *err)
+{
+	return vuc_error_set(err, -error, "%s: %s: %s", l->path, what, strerror(error));
+}
+
+static struct sockaddr_un
+address_of(const struct control_listener *l)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+
+	memcpy(addr.sun_path, l->path, sizeof(addr.sun_path));
+	return addr;
+}
+
+/* Whoever refuses is nobody; one who does not accept right now, or expects another kind of socket,
+ * is there. */
+static int
+check_nobody_listens(const struct control_listener *l, struct vuc_error *err)
+{
+	struct sockaddr_un addr = address_of(l);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int rc;
+
+	if (fd < 0)
+		return fail(l, errno, "socket", err);
+	rc = connect(fd, (const struct sockaddr *)&addr, sizeof(addr));
+	if (rc != 0 && (errno == ECONNREFUSED || errno == ENOENT))
+		rc = 0;
+	else
+		rc = vuc_error_set(err, -EADDRINUSE, "%s: somebody listens there", l->path);
+	close(fd);
+	return rc;
+}
+
+static int
+take_place(const struct control_listener *l, struct vuc_error *err)
+{
+	struct stat st;
+	int rc;
+
+	if (lstat(l->path, &st) != 0)
+		return errno == ENOENT ? 0 : fail(l, errno, "lstat", err);
+	if (!S_ISSOCK(st.st_mode))
+		return vuc_error_set(err, -EEXIST, "%s is there, and is no socket", l->path);
+	rc = check_nobody_listens(l, err);
+	if (rc == 0 && unlink(l->path) != 0 && errno != ENOENT)
+		rc = fail(l, errno, "unlink", err);
+	return rc;
+}
+
+/* The mode is set before there is a path, so that there is no moment at which others could
+ * connect; and again behind the umask. */
+static int
+bind_it(struct control_listener *l, mode_t mode, struct vuc_error *err)
+{
+	struct sockaddr_un addr = address_of(l);
+	struct stat st;
+
+	if (fchmod(l->fd, mode) != 0)
+		return fail(l, errno, "fchmod", err);
+	if (bind(l->fd, (const struct sockaddr *)&addr, sizeof(addr)) != 0)
+		return fail(l, errno, "bind", err);
+	if (lstat(l->path, &st) != 0)
+		return fail(l, errno, "lstat", err);
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
+	if (chmod(l->path, mode) != 0)
+		return fail(l, errno, "chmod", err);
+	if (listen(l->fd, BACKLOG) != 0)
+		return fail(l, errno, "listen", err);
+	return 0;
+}
+
+int
+control_listen(struct control_listener *l, const char *path, mode_t mode, struct vuc_error *err)
+{
+	int rc;
+
+	*l = (struct control_listener){.fd = -1};
+	if (path == NULL || path[0] == '\0' || strlen(path) >= sizeof(l->path))
+		return vuc_error_set(err, -EINVAL, "the path of the socket has 1 to %zu bytes",
+			sizeof(l->path) - 1);
+	snprintf(l->path, sizeof(l->path), "%s", path);
+	rc = take_place(l, err);
+	if (rc != 0)
+		return rc;
+	l->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (l->fd < 0)
+		return fail(l, errno, "socket", err);
+	rc = bind_it(l, mode, err);
+	if (rc != 0)
+		control_listener_close(l);
+	return rc;
+}
+
+void
+control_listener_close(struct control_listener *l)
+{
+	struct stat st;
+
+	if (l->fd < 0)
+		return;
+	if (l->ino != 0 && lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino)
+		unlink(l->path);
+	close(l->fd);
+	l->fd = -1;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "state_page.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define SAME(field)                                                                            \
+	_Static_assert(                                                                        \
+		offsetof(struct state_page, field) == offsetof(struct vuc_shm_state, field) && \
+			sizeof(((struct state_page *)NULL)->field) ==                          \
+				sizeof(((struct vuc_shm_state *)NULL)->field),                 \
+		#field)
+
+SAME(sequence);
+SAME(state);
+SAME(generation);
+SAME(reads);
+SAME(writes);
+SAME(posted);
+SAME(errors);
+SAME(resets);
+_Static_assert(sizeof(struct state_page) == sizeof(struct vuc_shm_state), "");
+
+/*
+ * A reader that sees one of the values has to see that the sequence is odd, too. So each of them is
+ * stored with release order behind it, which pairs with the reader's fence; a fence here would do,
+ * but ThreadSanitizer does not know it.
+ */
+static void
+begin(struct state_page *page)
+{
+	uint32_t n = atomic_load_explicit(&page->sequence, memory_order_relaxed);
+
+	atomic_store_explicit(&page->sequence, n + 1, memory_order_relaxed);
+}
+
+/* Pairs with the reader's first look at the sequence. */
+static void
+end(struct state_page *page)
+{
+	uint32_t n = atomic_load_explicit(&page->sequence, memory_order_relaxed);
+
+	atomic_store_explicit(&page->sequence, n + 1, memory_order_release);
+}
+
+void
+state_page_set(struct state_page *page, enum vuc_shm_device_state state, uint64_t generation)
+{
+	begin(page);
+	atomic_store_explicit(&page->state, (uint32_t)state, memory_order_release);
+	atomic_store_explicit(&page->generation, generation, memory_order_release);
+	end(page);
+}
+
+static bool
+differs(const _Atomic uint64_t *value, uint64_t n)
+{
+	return atomic_load_explicit(value, memory_order_relaxed) != n;
+}
+
+void
+state_page_count(struct state_page *page, const struct vuc_access_stats *c)
+{
+	if (!differs(&page->reads, c->reads) && !differs(&page->writes, c->writes) &&
+		!differs(&page->posted, c->posted) && !differs(&page->errors, c->errors))
+		return;
+	begin(page);
+	atomic_store_explicit(&page->reads, c->reads, memory_order_release);
+	atomic_store_explicit(&page->writes, c->writes, memory_order_release);
+	atomic_store_explicit(&page->posted, c->posted, memory_order_release);
+	atomic_store_explicit(&page->errors, c->errors, memory_order_release);
+	end(page);
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_LIB_CONTROL_VMM_H
+#define VUC_LIB_CONTROL_VMM_H
+
+/*
+ * A VMM's connection. It has a thread, which does all that the VMM asks for; whatever waits for a
+ * poller or a server delays this VMM alone.
+ */
+
+#include <stdatomic.h>
+
+#include "control.h"
+#include "dma_maps.h"
+#include "guard.h"
+#include "packet.h"
+#include "remote.h"
+#include "shared_memory.h"
+#include "state_page.h"
+
+/* Where a connection is, and with bits or'ed together where a message may come. */
+enum vmm_state {
+	VMM_CONNECTED = 1 << 0,
+	VMM_GREETED = 1 << 1,  /* after HELLO */
+	VMM_ATTACHED = 1 << 2, /* after ATTACH */
+	VMM_DETACHED = 1 << 3, /* after DETACH: all is over */
+};
+
+struct vmm_queue {
+	struct memory requests;
+	struct memory completions;
+	bool open;
+};
+
+struct control_vmm {
+	TAILQ_ENTRY(control_vmm) entry; /* of the control's lists, guarded by its lock */
+	struct vuc_control *control;
+	pthread_t thread;
+	int fd;
+	int wake_fd; /* an eventfd: look at what is below */
+	struct control_user user;
+	uint64_t deadline_ms; /* to be attached */
+
+	/* Guarded by the control's lock. */
+	char name[VUC_CONTROL_NAME_SIZE];
+	struct control_device *device; /* that it has; else NULL */
+	struct control_link *link;     /* by which it has it */
+	struct state_page *page;
+	enum vuc_shm_device_state told;
+	uint64_t leave_ms; /* when its connection is ended; 0: not */
+	const char *leave_why;
+	uint64_t attached_ms;
+
+	_Atomic unsigned int nr_queues;
+	_Atomic unsigned int nr_dma_maps;
+
+	/* The thread's own. */
+	enum vmm_state state;
+	struct vuc_error why; /* the connection has to be ended */
+	bool sequenced;       /* a request has come, */
+	uint32_t sequence;    /* and this was its number */
+	struct vuc_poller_remote *remote;
+	struct memory state_memory;
+	struct memory bell;
+	int kick_fd;
+	int event_fd;
+	uint64_t publish_ms; /* when counters are published next */
+	uint32_t max_data;   /* of a request of a queue */
+	uint64_t queue_memory;
+	struct vmm_queue queues[VUC_SHM_MAX_QUEUES];
+	bool *irqs; /* by index: something was done with it */
+	struct dma_maps maps;
+	struct packet packet; /* the request at hand */
+};
+
+/* connection.c: the thread, which puts itself among those that have finished */
+void *vmm_run(void *arg);
+
+/* connection.c: with the lock held: what has become of its device */
+void vmm_tell(struct control_vmm *v, enum vuc_shm_device_state state, uint64_t generation);
+
+/* connection.c: with the lock held: end its connection at a time, unless it is ended before */
+void vmm_leave(struct control_vmm *v, uint64_t when_ms, const char *why);
+
+/* connection.c: free one whose thread has ended */
+void vmm_free(struct control_vmm *v);
+
+/* messages.c: carry out the packet. Returns 0; or an error that ends the connection, with why. */
+int vmm_dispatch(struct control_vmm *v);
+
+/*
+ * messages.c: what handlers return.
+ *
+ * vmm_reply() fills the header, and gives the descriptors to the VMM as well; vmm_refuse() sends a
+ * failure; vmm_end() has the connection ended.
+ */
+int vmm_reply(struct control_vmm *v, struct vuc_shm_header *reply, size_t size, const int *fds,
+	unsigned int nr_fds);
+int vmm_refuse(struct control_vmm *v, int status, const char *fmt, ...)
+	__attribute__((cold, format(printf, 3, 4)));
+int vmm_end(struct control_vmm *v, const char *fmt, ...)
+	__attribute__((cold, format(printf, 2, 3)));
+
+/* A line that names VMM and device. */
+void vmm_log(struct control_vmm *v, enum vuc_log_level level, const char *fmt, ...)
+	__attribute__((cold, format(printf, 3, 4)));
+
+/* call.c: call fn(dev, arg) on the poller's thread, with the VMM's device; err takes the device's
+ * reason when it fails. Returns what fn does. */
+typedef int (*vmm_device_fn)(struct vuc_device *dev, void *arg);
+int vmm_call(struct control_vmm *v, vmm_device_fn fn, void *arg, struct vuc_error *err);
+
+/* cleanup.c: remove all traces of the VMM from its device, and let the next one have it */
+void vmm_release(struct control_vmm *v);
+
+/* attach.c: what attaching has made, without the device */
+void vmm_free_attachment(struct control_vmm *v);
+
+/* queues.c: the memory of all queues, which nobody uses any more */
+void vmm_free_queues(struct control_vmm *v);
+
+/* The handlers; the packet has been checked as far as its row in messages.c says. */
+int vmm_hello(struct control_vmm *v);
+int vmm_attach(struct control_vmm *v);
+int vmm_region_info(struct control_vmm *v);
+int vmm_irq_info(struct control_vmm *v);
+int vmm_open_queue(struct control_vmm *v);
+int vmm_close_queue(struct control_vmm *v);
+int vmm_dma(struct control_vmm *v);
+int vmm_set_irqs(struct control_vmm *v);
+int vmm_io_fds(struct control_vmm *v);
+int vmm_reset(struct control_vmm *v);
+int vmm_detach(struct control_vmm *v);
+
+#endif /* VUC_LIB_CONTROL_VMM_H */

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * How VMMs, devices and the daemon part: by word, by death, by force, by loss of a server. Whatever
+ * happens, the next VMM finds the device as new.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/vfio.h>
+
+#include "control_rig.h"
+#include "refdev_regs.h"
+
+#define BAR0 VFIO_PCI_BAR0_REGION_INDEX
+#define MSIX VFIO_PCI_MSIX_IRQ_INDEX
+#define MIB  (1024u * 1024u)
+
+static struct control_rig rig;
+static struct shm_client client;
+
+/* What a VMM leaves behind: memory, interrupts, a register. */
+static void
+make_traces(struct shm_client *c, int memory, int irq)
+{
+	const struct vuc_shm_set_irqs assign = {
+		.index = MSIX, .count = 1, .data = VUC_SHM_IRQ_EVENT};
+	static const uint8_t which[] = {1};
+	uint64_t mark = 0x1234;
+	struct shm_queue q;
+
+	CU_ASSERT_EQUAL_FATAL(shm_open_queue(c, 4, 64, &q), 0);
+	CU_ASSERT_EQUAL(shm_dma_map(c, 0, MIB, 0, VUC_SHM_DMA_READ, memory), 0);
+	CU_ASSERT_EQUAL(shm_set_irqs(c, &assign, which, &irq, 1), 0);
+	CU_ASSERT_EQUAL(shm_write(&q, BAR0, REFDEV_REG_SCRATCH, &mark, 8), 0);
+	shm_forget_queue(&q);
+}
+
+/* The next one finds nothing of it. */
+static void
+find_no_traces(int irq)
+{
+	struct pollfd pfd = {.fd = irq, .events = POLLIN};
+	uint32_t maps = 1, vector = 0;
+	uint64_t mark = 1;
+	struct shm_client c;
+	struct shm_queue q;
+
+	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+	rig_attach(&rig, &c, RIG_NAME);
+	CU_ASSERT_EQUAL_FATAL(shm_open_queue(&c, 4, 64, &q), 0);
+	CU_ASSERT_EQUAL(shm_read(&q, BAR0, REFDEV_REG_DMA_MAPS, &maps, 4), 0);
+	CU_ASSERT_EQUAL(maps, 0);
+	CU_ASSERT_EQUAL(shm_read(&q, BAR0, REFDEV_REG_SCRATCH, &mark, 8), 0);
+	CU_ASSERT_EQUAL(mark, 0);
+	CU_ASSERT_EQUAL(shm_write(&q, BAR0, REFDEV_REG_IRQ_TRIGGER, &vector, 4), 0);
+	CU_ASSERT_EQUAL(poll(&pfd, 1, 0), 0);
+	shm_forget_queue(&q);
+	CU_ASSERT_EQUAL(shm_plain(&c, VUC_SHM_DETACH), 0);
+	shm_close(&c);
+}
+
+/* By word, and by hanging up. */
+static void
+test_traces(void)
+{
+	int memory, irq;
+
+	rig_start(&rig, NULL);
+	memory = rig_memory(MIB, true);
+	irq = eventfd(0, EFD_CLOEXEC);
+	for (unsigned int i = 0; i < 2; i++) {
+		rig_attach(&rig, &client, RIG_NAME);
+		make_traces(&client, memory, irq);
+		if (i == 0)
+			CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
+		shm_close(&client);
+		find_no_traces(irq);
+	}
+	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).attaches, 4);
+	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).generation, 1);
+	close(memory);
+	close(irq);
+	rig_stop(&rig);
+}
+
+/* A process with many requests under way, which tells when it has. */
+static void
+be_busy(const char *path, int ready)
+{
+	struct vuc_shm_request request = {
+		.op = VUC_SHM_READ, .region = BAR0, .offset = REFDEV_REG_ID, .count = 4};
+	struct vuc_shm_completion completion;
+	struct shm_client c;
+	struct shm_queue q;
+	int memory = memfd_create("guest", MFD_CLOEXEC);
+
+	if (memory < 0 || ftruncate(memory, MIB) != 0 || shm_start(&c, path, RIG_NAME) != 0 ||
+		shm_open_queue(&c, 1024, 64, &q) != 0 ||
+		shm_dma_map(&c, 0, MIB, 0, VUC_SHM_DMA_READ, memory) != 0)
+		_exit(1);
+	for (uint32_t n = 0;; n++) {
+		if (n == 1000 && write(ready, "x", 1) != 1)
+			_exit(1);
+		if (n >= 1000 && shm_complete(&q, &completion, SHM_TIMEOUT_MS) != 0)
+			_exit(1);
+		request.id = (uint16_t)(n < 1000 ? n : completion.id);
+		shm_submit(&q, &request);
+	}
+}
+
+static uint64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static void
+kill_busy_vmm(void)
+{
+	int ends[2];
+	pid_t pid;
+	char byte;
+
+	CU_ASSERT_EQUAL_FATAL(pipe(ends), 0);
+	pid = fork();
+	if (pid == 0)
+		be_busy(rig.path, ends[1]);
+	close(ends[1]);
+	CU_ASSERT_EQUAL(read(ends[0], &byte, 1), 1);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(ends[0]);
+}
+
+/* kill -9 of a VMM with 1,000 requests under way, again and again: each time the device is free
+ * soon, and its mappings gone from the server. */
+static void
+test_killed(void)
+{
+	unsigned int rounds = getenv("VUC_TEST_LONG") != NULL ? 1000 : 100;
+	uint64_t begun, longest = 0;
+
+	rig_start(&rig, NULL);
+	for (unsigned int i = 0; i < rounds; i++) {
+		kill_busy_vmm();
+		begun = now_ms();
+		CU_ASSERT_TRUE_FATAL(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+		if (now_ms() - begun > longest)
+			longest = now_ms() - begun;
+		CU_ASSERT_EQUAL(rig_server_maps(&rig, RIG_NAME), 0);
+	}
+	printf("# the device was free again within %u ms\n", (unsigned int)longest);
+	CU_ASSERT_TRUE(rig_is_left(&rig));
+	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).attaches, 2 * rounds);
+	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).generation, 1);
+	rig_stop(&rig);
+}
+
+struct remover {
+	pthread_t thread;
+	const char *name;
+	bool detach;
+	int result;
+};
+
+static void *
+take_away(void *arg)
+{
+	struct remover *r = arg;
+
+	r->result = r->detach ? vuc_control_detach(rig.control, r->name, NULL)
+			      : vuc_control_remove_device(rig.control, r->name, true, NULL);
+	return NULL;
+}
+
+/* It is told, and leaves; or it does not, and is sent away. */
+static void
+check_taking_away(bool detach, bool obedient)
+{
+	struct remover r = {.name = RIG_NAME, .detach = detach};
+
+	rig_start(&rig, NULL);
+	rig_attach(&rig, &client, RIG_NAME);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&r.thread, NULL, take_away, &r), 0);
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_REMOVED, RIG_WAIT_MS));
+	if (obedient)
+		CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
+	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+	pthread_join(r.thread, NULL);
+	CU_ASSERT_EQUAL(r.result, 0);
+	CU_ASSERT_EQUAL(rig_has_logged("the device was taken away from it"), !obedient);
+	shm_close(&client);
+	if (detach) {
+		rig_attach(&rig, &client, RIG_NAME);
+	} else {
+		CU_ASSERT_EQUAL(shm_start(&client, rig.path, RIG_NAME), -ENOENT);
+		CU_ASSERT_TRUE(rig_has_logged("disk0: removed"));
+	}
+	shm_close(&client);
+	rig_stop(&rig);
+}
+
+static void
+test_detach(void)
+{
+	check_taking_away(true, true);
+	check_taking_away(true, false);
+}
+
+static void
+test_remove(void)
+{
+	check_taking_away(false, true);
+	check_taking_away(false, false);
+}
+
+static void
+test_remove_errors(void)
+{
+	struct vuc_control_device_opts opts;
+	struct vuc_error err = {0};
+
+	rig_start(&rig, NULL);
+	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, "no", true, &err), -ENOENT);
+	CU_ASSERT_STRING_EQUAL(err.text, "there is no device no");
+	CU_ASSERT_EQUAL(vuc_control_detach(rig.control, "no", NULL), -ENOENT);
+	CU_ASSERT_EQUAL(vuc_control_detach(rig.control, RIG_NAME, &err), -ENOTCONN);
+	rig_attach(&rig, &client, RIG_NAME);
+	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_NAME, false, &err), -EBUSY);
+	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
+	shm_close(&client);
+	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_NAME, false, NULL), 0);
+	/* Its name is free again. */
+	vuc_control_device_opts_init(&opts);
+	opts.name = RIG_SECOND;
+	opts.poller = rig.poller;
+	opts.device.path = rig.server.socket;
+	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, &err), -EEXIST);
+	opts.name = RIG_NAME;
+	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, NULL), 0);
+	rig_attach(&rig, &client, RIG_NAME);
+	shm_close(&client);
+	rig_stop(&rig);
+}
+
+static void *
+destroy(void *arg)
+{
+	vuc_control_destroy(arg);
+	return NULL;
+}
+
+/* The daemon ends: who is attached is told, and has a moment; who is not, has not. */
+static void
+test_stop(void)
+{
+	struct shm_client idle;
+	pthread_t thread;
+
+	rig_start(&rig, NULL);
+	rig_attach(&rig, &client, RIG_NAME);
+	CU_ASSERT_EQUAL_FATAL(shm_connect(&idle, rig.path), 0);
+	CU_ASSERT_EQUAL(shm_hello(&idle), 0);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, destroy, rig.control), 0);
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_STOPPING, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_is_ended(&idle, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+	pthread_join(thread, NULL);
+	CU_ASSERT_EQUAL(access(rig.path, F_OK), -1);
+	shm_close(&client);
+	shm_close(&idle);
+	rig.control = NULL;
+	rig_stop(&rig);
+}
+
+/* The server dies and comes back: the VMM is told of both, its requests fail in between, and after
+ * it has attached anew the device works. */
+static void
+test_loss(void)
+{
+	struct shm_queue q;
+	uint32_t id = 0;
+	int rc;
+
+	rig_start(&rig, NULL);
+	rig_attach(&rig, &client, RIG_NAME);
+	CU_ASSERT_EQUAL_FATAL(shm_open_queue(&client, 4, 64, &q), 0);
+	rig_kill_server(&rig);
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
+	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).state, VUC_CONTROL_AWAY);
+	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).vmm_pid, getpid());
+	rc = shm_read(&q, BAR0, REFDEV_REG_ID, &id, 4);
+	CU_ASSERT_TRUE(rc < 0 && rc != -ETIMEDOUT);
+	CU_ASSERT_TRUE(shm_plain(&client, VUC_SHM_RESET) < 0);
+	rig_restart_server(&rig);
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK, RIG_WAIT_MS));
+	CU_ASSERT_EQUAL(shm_state(&client).generation, 2);
+	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
+	shm_forget_queue(&q);
+	shm_close(&client);
+	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).errors, 1);
+	rig_attach(&rig, &client, RIG_NAME);
+	CU_ASSERT_EQUAL(client.reply.attach_reply.generation, 2);
+	CU_ASSERT_EQUAL_FATAL(shm_open_queue(&client, 4, 64, &q), 0);
+	CU_ASSERT_EQUAL(shm_read(&q, BAR0, REFDEV_REG_ID, &id, 4), 0);
+	CU_ASSERT_EQUAL(id, REFDEV_ID_VALUE);
+	shm_forget_queue(&q);
+	shm_close(&client);
+	rig_stop(&rig);
+}
+
+/* A VMM that leaves while the server is away, and one that comes then. */
+static void
+test_away(void)
+{
+	rig_start(&rig, NULL);
+	rig_attach(&rig, &client, RIG_NAME);
+	rig_kill_server(&rig);
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
+	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
+	shm_close(&client);
+	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).state, VUC_CONTROL_AWAY);
+	CU_ASSERT_STRING_NOT_EQUAL(rig_look(&rig, RIG_NAME).reason, "");
+	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_SECOND, VUC_CONTROL_AWAY));
+	CU_ASSERT_EQUAL(shm_start(&client, rig.path, RIG_NAME), -ENOTCONN);
+	rig_restart_server(&rig);
+	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+	CU_ASSERT_EQUAL(shm_attach(&client, RIG_NAME), 0);
+	shm_close(&client);
+	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_SECOND, VUC_CONTROL_FREE));
+	CU_ASSERT_TRUE(rig_has_logged("disk1: lost: "));
+	CU_ASSERT_TRUE(rig_has_logged("disk1: away: "));
+	CU_ASSERT_TRUE(rig_has_logged("generation 2"));
+	rig_stop(&rig);
+}
+
+/* A device whose server is away from the beginning. */
+static void
+test_late_server(void)
+{
+	struct vuc_control_device_opts opts;
+	char path[sizeof(rig.path) + 8];
+
+	rig_start(&rig, NULL);
+	snprintf(path, sizeof(path), "%s.late", rig.path);
+	vuc_control_device_opts_init(&opts);
+	opts.name = "late";
+	opts.poller = rig.poller;
+	opts.device.path = path;
+	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, NULL), 0);
+	CU_ASSERT_EQUAL(rig_look(&rig, "late").state, VUC_CONTROL_AWAY);
+	CU_ASSERT_EQUAL(rig_look(&rig, "late").generation, 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(rig_look(&rig, "late").reason, "No such file"));
+	CU_ASSERT_EQUAL(shm_start(&client, rig.path, "late"), -ENOTCONN);
+	shm_close(&client);
+	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, "late", false, NULL), 0);
+	rig_stop(&rig);
+}
+
+/* A server that does not go along with the cleaning loses its connection; the next VMM gets a new
+ * one. */
+static void
+test_stubborn_server(void)
+{
+	static const char *const options[] = {"--fault=error=5@device_reset#1", NULL};
+	struct rig_opts opts;
+
+	rig_opts_init(&opts);
+	opts.server = options;
+	rig_start(&rig, &opts);
+	rig_attach(&rig, &client, RIG_NAME);
+	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
+	shm_close(&client);
+	CU_ASSERT_TRUE(rig_has_logged("the server does not let go"));
+	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).generation, 2);
+	rig_attach(&rig, &client, RIG_NAME);
+	CU_ASSERT_EQUAL(client.reply.attach_reply.generation, 2);
+	shm_close(&client);
+	rig_stop(&rig);
+}
+
+/* An eventfd that its VMM has filled, and made blocking, blocks nobody. */
+static void
+test_full_eventfd(void)
+{
+	const uint64_t full = UINT64_MAX - 1;
+	int fd;
+
+	rig_start(&rig, NULL);
+	rig_attach(&rig, &client, RIG_NAME);
+	fd = client.attach_fds[VUC_SHM_FD_EVENT];
+	CU_ASSERT_EQUAL(write(fd, &full, sizeof(full)), sizeof(full));
+	CU_ASSERT_EQUAL(fcntl(fd, F_SETFL, 0), 0);
+	CU_ASSERT_EQUAL(vuc_control_detach(rig.control, RIG_NAME, NULL), 0);
+	CU_ASSERT_EQUAL(shm_state(&client).state, VUC_SHM_REMOVED);
+	shm_close(&client);
+	rig_stop(&rig);
+}
+
+static void *
+reset(void *arg)
+{
+	int *result = arg;
+
+	*result = shm_plain(&client, VUC_SHM_RESET);
+	return NULL;
+}
+
+/* A server that never answers delays the VMM that asks it, and no VMM of another poller. */
+static void
+test_hung_server(void)
+{
+	static const char *const options[] = {"--fault=drop@device_reset#1", NULL};
+	struct vuc_control_device_opts device;
+	struct vuc_poller *poller;
+	struct shm_client other;
+	struct rig_opts opts;
+	struct shm_queue q;
+	pthread_t thread;
+	int result = 1;
+
+	rig_opts_init(&opts);
+	opts.server = options;
+	opts.device.device.timeout_ms = 3000;
+	opts.device.device.long_timeout_ms = 3000;
+	rig_start(&rig, &opts);
+	poller = rig_start_poller();
+	CU_ASSERT_EQUAL_FATAL(vuc_control_remove_device(rig.control, RIG_SECOND, false, NULL), 0);
+	device = opts.device;
+	device.name = RIG_SECOND;
+	device.poller = poller;
+	device.device.path = rig.server.second;
+	CU_ASSERT_EQUAL_FATAL(vuc_control_add_device(rig.control, &device, NULL), 0);
+	rig_attach(&rig, &client, RIG_NAME);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, reset, &result), 0);
+	rig_attach(&rig, &other, RIG_SECOND);
+	for (unsigned int i = 0; i < 50; i++) {
+		CU_ASSERT_EQUAL_FATAL(shm_open_queue(&other, 4, 64, &q), 0);
+		CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
+	}
+	pthread_join(thread, NULL);
+	CU_ASSERT_EQUAL(result, -ETIMEDOUT);
+	shm_close(&other);
+	shm_close(&client);
+	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_SECOND, true, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_poller_destroy(poller), 0);
+	rig_stop(&rig);
+}
+
+static CU_TestInfo tests[] = {
+	{"traces", test_traces},
+	{"killed", test_killed},
+	{"detach", test_detach},
+	{"remove", test_remove},
+	{"remove_errors", test_remove_errors},
+	{"stop", test_stop},
+	{"loss", test_loss},
+	{"away", test_away},
+	{"late_server", test_late_server},
+	{"stubborn_server", test_stubborn_server},
+	{"full_eventfd", test_full_eventfd},
+	{"hung_server", test_hung_server},
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(int argc, char **argv)
+{
+	return rig_main(argc, argv, tests);
+}

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Who may come in, who may have a device, and what ends a connection. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "control_rig.h"
+
+#define SOMEBODY 12345
+#define OTHERS   23456
+
+static struct control_rig rig;
+
+/* In a child of another user and group, supplementary ones among them: what attaching says. */
+static int
+attach_as(uid_t uid, gid_t gid, gid_t supplementary, char *reason)
+{
+	int status = 0, ends[2];
+	struct shm_client c;
+	pid_t pid;
+
+	CU_ASSERT_EQUAL_FATAL(pipe(ends), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (setgroups(1, &supplementary) != 0 || setgid(gid) != 0 || setuid(uid) != 0)
+			_exit(100);
+		status = shm_start(&c, rig.path, RIG_NAME);
+		if (status < 0 && write(ends[1], c.reply.failure.reason, 200) != 200)
+			_exit(100);
+		_exit(-status & 0x7f);
+	}
+	close(ends[1]);
+	memset(reason, 0, 256);
+	if (read(ends[0], reason, 200) < 0)
+		reason[0] = '\0';
+	close(ends[0]);
+	waitpid(pid, &status, 0);
+	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+	return -WEXITSTATUS(status);
+}
+
+static void
+test_permission(void)
+{
+	static const uid_t users[] = {SOMEBODY};
+	static const gid_t groups[] = {OTHERS};
+	char reason[256];
+	struct rig_opts opts;
+
+	if (geteuid() != 0) {
+		vuc_tap_skip("only root can be another user");
+		return;
+	}
+	rig_opts_init(&opts);
+	opts.control.mode = 0666;
+	opts.device.users = users;
+	opts.device.nr_users = 1;
+	opts.device.groups = groups;
+	opts.device.nr_groups = 1;
+	rig_start(&rig, &opts);
+	CU_ASSERT_EQUAL(chmod(rig.folder, 0755), 0);
+	CU_ASSERT_EQUAL(attach_as(SOMEBODY, 1, 1, reason), 0);
+	CU_ASSERT_EQUAL(attach_as(54321, OTHERS, 1, reason), 0);
+	CU_ASSERT_EQUAL(attach_as(54321, 1, OTHERS, reason), 0);
+	CU_ASSERT_EQUAL(attach_as(0, 1, 1, reason), 0);
+	CU_ASSERT_EQUAL(attach_as(54321, 1, 2, reason), -EACCES);
+	CU_ASSERT_STRING_EQUAL(reason, "user 54321 may not have device disk0");
+	CU_ASSERT_TRUE(rig_has_logged("ATTACH refused: user 54321 may not have device disk0"));
+	rig_stop(&rig);
+}
+
+/* By default nobody else gets as far as that. */
+static void
+test_socket_mode(void)
+{
+	char reason[256];
+	struct stat st;
+
+	rig_start(&rig, NULL);
+	CU_ASSERT_EQUAL_FATAL(stat(rig.path, &st), 0);
+	CU_ASSERT_EQUAL(st.st_mode & 0777, 0600);
+	if (geteuid() == 0) {
+		CU_ASSERT_EQUAL(chmod(rig.folder, 0755), 0);
+		CU_ASSERT_EQUAL(attach_as(SOMEBODY, 1, 1, reason), -EACCES);
+		CU_ASSERT_FALSE(rig_has_logged("user 12345"));
+	}
+	rig_stop(&rig);
+}
+
+/* A second control plane on a socket that is served; a stale one; a file that is no socket. */
+static void
+test_socket(void)
+{
+	struct vuc_control_opts opts;
+	struct vuc_control *second;
+	struct vuc_error err = {0};
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	char path[sizeof(rig.path) + 8];
+	int fd;
+
+	rig_start(&rig, NULL);
+	vuc_control_opts_init(&opts);
+	opts.path = rig.path;
+	CU_ASSERT_EQUAL(vuc_control_create(&opts, &second, &err), -EADDRINUSE);
+	CU_ASSERT_PTR_NULL(second);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "somebody listens there"));
+	snprintf(path, sizeof(path), "%s.2", rig.path);
+	opts.path = path;
+	fd = open(path, O_CREAT | O_CLOEXEC, 0600);
+	close(fd);
+	CU_ASSERT_EQUAL(vuc_control_create(&opts, &second, &err), -EEXIST);
+	CU_ASSERT_EQUAL(unlink(path), 0);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	CU_ASSERT_EQUAL(bind(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+	close(fd);
+	CU_ASSERT_EQUAL(vuc_control_create(&opts, &second, &err), 0);
+	vuc_control_destroy(second);
+	CU_ASSERT_EQUAL(access(path, F_OK), -1);
+	rig_stop(&rig);
+}
+
+static void
+test_opts(void)
+{
+	struct vuc_control_opts opts, good;
+	struct vuc_control *c;
+	char path[200];
+
+	rig_start(&rig, NULL);
+	vuc_control_opts_init(&good);
+	opts = good;
+	CU_ASSERT_EQUAL(vuc_control_create(&opts, &c, NULL), -EINVAL);
+	memset(path, 'x', sizeof(path));
+	path[sizeof(path) - 1] = '\0';
+	opts.path = path;
+	CU_ASSERT_EQUAL(vuc_control_create(&opts, &c, NULL), -EINVAL);
+	snprintf(path, sizeof(path), "%s.2", rig.path);
+	good.path = path;
+	opts = good;
+	opts.max_vmms = 0;
+	CU_ASSERT_EQUAL(vuc_control_create(&opts, &c, NULL), -EINVAL);
+	opts = good;
+	opts.max_queues = VUC_SHM_MAX_QUEUES + 1;
+	CU_ASSERT_EQUAL(vuc_control_create(&opts, &c, NULL), -EINVAL);
+	opts = good;
+	opts.mode = 01777;
+	CU_ASSERT_EQUAL(vuc_control_create(&opts, &c, NULL), -EINVAL);
+	opts = good;
+	opts.handshake_timeout_ms = 0;
+	CU_ASSERT_EQUAL(vuc_control_create(&opts, &c, NULL), -EINVAL);
+	opts = good;
+	opts.max_dma_maps = 0;
+	CU_ASSERT_EQUAL(vuc_control_create(&opts, &c, NULL), -EINVAL);
+	vuc_control_destroy(NULL);
+	rig_stop(&rig);
+}
+
+static void
+test_device_opts(void)
+{
+	static const char *const names[] = {"", "a b", "a/b", "\xff",
+		"0123456789012345678901234567890123456789012345678901234567890123"};
+	struct vuc_control_device_opts opts;
+	struct vuc_error err = {0};
+
+	rig_start(&rig, NULL);
+	vuc_control_device_opts_init(&opts);
+	opts.poller = rig.poller;
+	opts.device.path = rig.server.socket;
+	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, &err), -EINVAL);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		opts.name = names[i];
+		CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, &err), -EINVAL);
+	}
+	opts.name = "good";
+	opts.poller = NULL;
+	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, &err), -EINVAL);
+	opts.poller = rig.poller;
+	opts.retry_min_ms = 0;
+	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, &err), -EINVAL);
+	opts.retry_min_ms = 100;
+	opts.device.path = NULL;
+	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, &err), -EINVAL);
+	opts.device.fd = 0;
+	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, &err), -EINVAL);
+	CU_ASSERT_STRING_EQUAL(err.text, "device good: a descriptor cannot be connected to again");
+	rig_stop(&rig);
+}
+
+/* Over the cap a connection is closed at once; one that leaves makes room. */
+static void
+check_cap(unsigned int max_vmms, unsigned int per_user, const char *line)
+{
+	struct shm_client clients[3], more;
+	struct rig_opts opts;
+
+	rig_opts_init(&opts);
+	opts.control.max_vmms = max_vmms;
+	opts.control.max_vmms_per_user = per_user;
+	rig_start(&rig, &opts);
+	for (unsigned int i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL_FATAL(shm_connect(&clients[i], rig.path), 0);
+		CU_ASSERT_EQUAL(shm_hello(&clients[i]), 0);
+	}
+	CU_ASSERT_EQUAL_FATAL(shm_connect(&more, rig.path), 0);
+	CU_ASSERT_TRUE(shm_is_ended(&more, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(rig_has_logged(line));
+	shm_close(&more);
+	CU_ASSERT_EQUAL(vuc_control_connections(rig.control), 3);
+	for (unsigned int i = 0; i < 3; i++)
+		shm_close(&clients[i]);
+	CU_ASSERT_TRUE(rig_is_left(&rig));
+	rig_attach(&rig, &more, RIG_NAME);
+	shm_close(&more);
+	rig_stop(&rig);
+}
+
+static void
+test_caps(void)
+{
+	check_cap(3, 10, "there are as many connections as there may be");
+	check_cap(10, 3, "this user has as many connections as one user may have");
+}
+
+/* Who does not attach in time has to go, whether it has said hello or not. */
+static void
+test_deadline(void)
+{
+	struct shm_client silent, greeted, attached;
+	struct rig_opts opts;
+	struct shm_queue q;
+
+	rig_opts_init(&opts);
+	opts.control.handshake_timeout_ms = 200;
+	rig_start(&rig, &opts);
+	rig_attach(&rig, &attached, RIG_NAME);
+	CU_ASSERT_EQUAL_FATAL(shm_connect(&silent, rig.path), 0);
+	CU_ASSERT_EQUAL_FATAL(shm_connect(&greeted, rig.path), 0);
+	CU_ASSERT_EQUAL(shm_hello(&greeted), 0);
+	CU_ASSERT_TRUE(shm_is_ended(&silent, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_is_ended(&greeted, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(rig_has_logged("it has not attached within 200 ms"));
+	CU_ASSERT_EQUAL(shm_open_queue(&attached, 4, 64, &q), 0);
+	shm_forget_queue(&q);
+	shm_close(&silent);
+	shm_close(&greeted);
+	shm_close(&attached);
+	rig_stop(&rig);
+}
+
+/* One breach of the rules each: it ends the connection, and the log says why. */
+struct breach {
+	const char *line;
+	void (*commit)(struct shm_client *c);
+};
+
+static void
+send_header(struct shm_client *c, struct vuc_shm_header h)
+{
+	CU_ASSERT_EQUAL(shm_send(c, &h, sizeof(h), NULL, 0), 0);
+}
+
+static void
+unknown_type(struct shm_client *c)
+{
+	send_header(c, (struct vuc_shm_header){.type = 99, .size = 16, .sequence = 3});
+}
+
+static void
+short_packet(struct shm_client *c)
+{
+	CU_ASSERT_EQUAL(shm_send(c, "abc", 3, NULL, 0), 0);
+}
+
+static void
+wrong_size(struct shm_client *c)
+{
+	send_header(c,
+		(struct vuc_shm_header){
+			.type = VUC_SHM_RESET, .size = 17, .sequence = c->sequence + 1});
+}
+
+static void
+wrong_flags(struct shm_client *c)
+{
+	send_header(c,
+		(struct vuc_shm_header){.type = VUC_SHM_RESET,
+			.flags = VUC_SHM_REPLY,
+			.size = 16,
+			.sequence = c->sequence + 1});
+}
+
+static void
+wrong_sequence(struct shm_client *c)
+{
+	send_header(c,
+		(struct vuc_shm_header){
+			.type = VUC_SHM_RESET, .size = 16, .sequence = c->sequence + 2});
+}
+
+static void
+hello_again(struct shm_client *c)
+{
+	CU_ASSERT_EQUAL(shm_hello(c), SHM_GONE);
+}
+
+static void
+surplus_fd(struct shm_client *c)
+{
+	struct vuc_shm_plain plain = {0};
+	int fd = 0;
+
+	CU_ASSERT_EQUAL(shm_call(c, &plain, VUC_SHM_RESET, sizeof(plain), &fd, 1), SHM_GONE);
+}
+
+static void
+too_many_fds(struct shm_client *c)
+{
+	struct vuc_shm_plain plain = {0};
+	int fds[VUC_SHM_MAX_FDS + 1] = {0};
+
+	CU_ASSERT_EQUAL(shm_call(c, &plain, VUC_SHM_RESET, sizeof(plain), fds, VUC_SHM_MAX_FDS + 1),
+		SHM_GONE);
+}
+
+static void
+too_long(struct shm_client *c)
+{
+	static const uint8_t bytes[VUC_SHM_MAX_PACKET + 1];
+
+	CU_ASSERT_EQUAL(shm_send(c, bytes, sizeof(bytes), NULL, 0), 0);
+}
+
+static void
+missing_fd(struct shm_client *c)
+{
+	union shm_packet p = {.bytes = {0}};
+
+	p.dma.nr = 1;
+	p.dma.nr_fds = 1;
+	p.dma.entries[0].op = VUC_SHM_DMA_MAP;
+	CU_ASSERT_EQUAL(
+		shm_call(c, &p, VUC_SHM_DMA, sizeof(p.dma) + sizeof(p.dma.entries[0]), NULL, 0),
+		SHM_GONE);
+}
+
+static void
+reserved_field(struct shm_client *c)
+{
+	struct vuc_shm_index index = {.reserved = 1};
+
+	CU_ASSERT_EQUAL(shm_call(c, &index, VUC_SHM_REGION_INFO, sizeof(index), NULL, 0), SHM_GONE);
+}
+
+/* It reads no replies: its socket is full some time. */
+static void
+never_reads(struct shm_client *c)
+{
+	struct vuc_shm_index index = {.index = 0};
+
+	do {
+		shm_header(c, &index.header, VUC_SHM_IRQ_INFO, sizeof(index));
+	} while (shm_send(c, &index, sizeof(index), NULL, 0) == 0);
+}
+
+static void
+breaks_queue(struct shm_client *c)
+{
+	const struct vuc_shm_request request = {.op = 77, .count = 1};
+	struct shm_queue q;
+
+	CU_ASSERT_EQUAL_FATAL(shm_open_queue(c, 4, 64, &q), 0);
+	shm_submit(&q, &request);
+	CU_ASSERT_TRUE(shm_is_ended(c, RIG_WAIT_MS));
+	shm_forget_queue(&q);
+}
+
+static const struct breach breaches[] = {
+	{"a packet of unknown type 99", unknown_type},
+	{"a packet of 3 bytes", short_packet},
+	{"RESET: size 17, but 16 bytes came", wrong_size},
+	{"RESET: flags 0x1 instead of 0", wrong_flags},
+	{"RESET: sequence 4 after 2", wrong_sequence},
+	{"HELLO: may not come after ATTACH", hello_again},
+	{"RESET: 1 descriptors, it has none", surplus_fd},
+	{"a packet with more than 16 descriptors", too_many_fds},
+	{"a packet of more than 4096 bytes", too_long},
+	{"DMA: nr_fds 1, but 0 descriptors came", missing_fd},
+	{"REGION_INFO: reserved is 0x1", reserved_field},
+	{"it does not read its replies", never_reads},
+	{"a queue of it broke the rules", breaks_queue},
+};
+
+static void
+test_breaches(void)
+{
+	struct shm_client other;
+	uint32_t attaches = 0;
+
+	rig_start(&rig, NULL);
+	rig_attach(&rig, &other, RIG_SECOND);
+	for (size_t i = 0; i < sizeof(breaches) / sizeof(breaches[0]); i++) {
+		struct shm_client c;
+
+		rig_attach(&rig, &c, RIG_NAME);
+		breaches[i].commit(&c);
+		CU_ASSERT_TRUE(shm_is_ended(&c, RIG_WAIT_MS));
+		CU_ASSERT_TRUE(rig_has_logged(breaches[i].line));
+		shm_close(&c);
+		CU_ASSERT_TRUE_FATAL(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+		attaches++;
+	}
+	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).attaches, attaches);
+	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).generation, 1);
+	CU_ASSERT_EQUAL(shm_plain(&other, VUC_SHM_RESET), 0);
+	shm_close(&other);
+	rig_stop(&rig);
+}
+
+/* What may only come later, and what is no HELLO. */
+static void
+test_states(void)
+{
+	struct vuc_shm_hello hello = {.magic = 1, .version_min = 1, .version_max = 1};
+	struct shm_client c;
+
+	rig_start(&rig, NULL);
+	CU_ASSERT_EQUAL_FATAL(shm_connect(&c, rig.path), 0);
+	CU_ASSERT_EQUAL(shm_attach(&c, RIG_NAME), SHM_GONE);
+	CU_ASSERT_TRUE(rig_has_logged("ATTACH: may not come before HELLO"));
+	shm_close(&c);
+	CU_ASSERT_EQUAL_FATAL(shm_connect(&c, rig.path), 0);
+	CU_ASSERT_EQUAL(shm_hello(&c), 0);
+	CU_ASSERT_EQUAL(shm_plain(&c, VUC_SHM_RESET), SHM_GONE);
+	CU_ASSERT_TRUE(rig_has_logged("RESET: may not come between HELLO and ATTACH"));
+	shm_close(&c);
+	CU_ASSERT_EQUAL_FATAL(shm_connect(&c, rig.path), 0);
+	CU_ASSERT_EQUAL(shm_call(&c, &hello, VUC_SHM_HELLO, sizeof(hello), NULL, 0), SHM_GONE);
+	CU_ASSERT_TRUE(rig_has_logged("HELLO: magic 0x1"));
+	shm_close(&c);
+	CU_ASSERT_TRUE(rig_is_left(&rig));
+	rig_stop(&rig);
+}
+
+static CU_TestInfo tests[] = {
+	{"permission", test_permission},
+	{"socket_mode", test_socket_mode},
+	{"socket", test_socket},
+	{"opts", test_opts},
+	{"device_opts", test_device_opts},
+	{"caps", test_caps},
+	{"deadline", test_deadline},
+	{"breaches", test_breaches},
+	{"states", test_states},
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(int argc, char **argv)
+{
+	return rig_main(argc, argv, tests);
+}

@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* libvuc-vmm against a control plane with the reference device: what a VMM does, end to end. */
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <linux/vfio.h>
+
+#include <vuc/vmm.h>
+
+#include "control_rig.h"
+#include "refdev_regs.h"
+
+#define BAR0       VFIO_PCI_BAR0_REGION_INDEX
+#define BAR2       VFIO_PCI_BAR2_REGION_INDEX
+#define BAR4       VFIO_PCI_BAR4_REGION_INDEX
+#define MSIX       VFIO_PCI_MSIX_IRQ_INDEX
+#define MIB        (1024u * 1024u)
+#define NR_THREADS 4u
+#define NR_ROUNDS  200u
+
+static struct control_rig rig;
+static struct vuc_vmm_device *dev;
+
+static int
+attach(const char *name, struct vuc_vmm_device **to, struct vuc_error *err)
+{
+	struct vuc_vmm_attach_opts opts;
+
+	vuc_vmm_attach_opts_init(&opts, sizeof(opts));
+	opts.socket = rig.path;
+	opts.device = name;
+	return vuc_vmm_attach(&opts, to, err);
+}
+
+static void
+attach_well(void)
+{
+	struct vuc_error err = {""};
+
+	if (attach(RIG_NAME, &dev, &err) != 0)
+		printf("# %s\n", err.text);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(dev);
+}
+
+static void
+begin(const struct rig_opts *opts)
+{
+	rig_start(&rig, opts);
+	attach_well();
+}
+
+static void
+end(void)
+{
+	vuc_vmm_detach(dev);
+	CU_ASSERT_TRUE(rig_is_left(&rig));
+	rig_stop(&rig);
+}
+
+static struct vuc_queue *
+open_queue(void)
+{
+	struct vuc_queue *queue;
+
+	CU_ASSERT_EQUAL_FATAL(vuc_vmm_open_queue(dev, NULL, &queue, NULL), 0);
+	return queue;
+}
+
+static uint64_t
+read_reg(struct vuc_queue *queue, uint64_t offset, uint32_t count)
+{
+	uint64_t value = 0;
+
+	CU_ASSERT_EQUAL(vuc_queue_read(queue, BAR0, offset, &value, count), 0);
+	return value;
+}
+
+static void
+write_reg(struct vuc_queue *queue, uint64_t offset, uint64_t value, uint32_t count)
+{
+	CU_ASSERT_EQUAL(vuc_queue_write(queue, BAR0, offset, &value, count), 0);
+}
+
+static void
+test_info(void)
+{
+	const struct vuc_vmm_info *info;
+	struct vuc_vmm_irq irq;
+
+	begin(NULL);
+	info = vuc_vmm_info(dev);
+	CU_ASSERT_EQUAL(info->generation, 1);
+	CU_ASSERT_EQUAL(info->pgsizes % 4096, 0);
+	CU_ASSERT_EQUAL(info->flags & VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_FLAGS_PCI);
+	CU_ASSERT_EQUAL(info->num_regions, VFIO_PCI_NUM_REGIONS);
+	CU_ASSERT_EQUAL(info->num_irqs, VFIO_PCI_NUM_IRQS);
+	CU_ASSERT_EQUAL(info->max_queues, 64);
+	CU_ASSERT(!info->dma_message);
+	CU_ASSERT_EQUAL(vuc_vmm_irq(dev, MSIX, &irq, NULL), 0);
+	CU_ASSERT_EQUAL(irq.count, REFDEV_MSIX_VECTORS);
+	CU_ASSERT(irq.flags & VFIO_IRQ_INFO_EVENTFD);
+	end();
+}
+
+static void
+test_refused(void)
+{
+	struct vuc_vmm_device *second;
+	struct vuc_error err;
+
+	begin(NULL);
+	CU_ASSERT_EQUAL(attach("none", &second, &err), -ENOENT);
+	CU_ASSERT_STRING_EQUAL(err.text, "there is no device none");
+	CU_ASSERT_EQUAL(attach(RIG_NAME, &second, &err), -EBUSY);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "has device " RIG_NAME));
+	CU_ASSERT_EQUAL(attach(RIG_SECOND, &second, &err), 0);
+	vuc_vmm_detach(second);
+	end();
+}
+
+/* What is mapped is what the device has; the pages of MSI-X are not. */
+static void
+test_regions(void)
+{
+	const struct vuc_vmm_region *region;
+	struct vuc_queue *queue;
+	uint32_t value = 0x12345678, seen = 0;
+	uint8_t *p;
+
+	begin(NULL);
+	queue = open_queue();
+	CU_ASSERT_EQUAL_FATAL(vuc_vmm_region(dev, BAR4, &region, NULL), 0);
+	CU_ASSERT_EQUAL(region->size, REFDEV_BAR4_SIZE);
+	CU_ASSERT_EQUAL_FATAL(region->nr_areas, 2);
+	CU_ASSERT_EQUAL(region->areas[0].offset, REFDEV_BAR4_AREA_0);
+	CU_ASSERT_EQUAL(region->areas[1].offset, REFDEV_BAR4_AREA_1);
+	p = mmap(NULL, region->areas[1].size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		region->areas[1].fd, (off_t)region->areas[1].file_offset);
+	CU_ASSERT_FATAL(p != MAP_FAILED);
+	memcpy(p + 16, &value, sizeof(value));
+	CU_ASSERT_EQUAL(
+		vuc_queue_read(queue, BAR4, REFDEV_BAR4_AREA_1 + 16, &seen, sizeof(seen)), 0);
+	CU_ASSERT_EQUAL(seen, value);
+	munmap(p, region->areas[1].size);
+	CU_ASSERT_EQUAL_FATAL(vuc_vmm_region(dev, BAR0, &region, NULL), 0);
+	CU_ASSERT_EQUAL(region->nr_areas, 0);
+	CU_ASSERT_EQUAL(vuc_vmm_region(dev, VFIO_PCI_NUM_REGIONS, &region, NULL), -EINVAL);
+	end();
+}
+
+/* One vCPU: a queue of its own, and a part of the device's memory of its own. */
+static void *
+run_vcpu(void *arg)
+{
+	uintptr_t id = (uintptr_t)arg, wrong = 0;
+	struct vuc_queue *queue;
+	uint64_t bytes[32], seen[32];
+
+	if (vuc_vmm_open_queue(dev, NULL, &queue, NULL) != 0)
+		return (void *)1;
+	for (uint64_t i = 0; i < NR_ROUNDS; i++) {
+		uint64_t at = REFDEV_RAM_OFFSET + id * sizeof(bytes);
+		uint32_t count = (uint32_t)(1 + i % sizeof(bytes));
+
+		for (unsigned int j = 0; j < 32; j++)
+			bytes[j] = id << 60 | i << 8 | j;
+		memset(seen, 0, sizeof(seen));
+		if (i % 2 == 0)
+			wrong += vuc_queue_post(queue, BAR0, at, bytes, count) != 0;
+		else
+			wrong += vuc_queue_write(queue, BAR0, at, bytes, count) != 0;
+		/* Posted writes come before what comes after them. */
+		wrong += vuc_queue_read(queue, BAR0, at, seen, count) != 0;
+		wrong += memcmp(seen, bytes, count) != 0;
+	}
+	vuc_vmm_close_queue(dev, queue);
+	return (void *)wrong;
+}
+
+static void
+test_vcpus(void)
+{
+	pthread_t threads[NR_THREADS];
+	void *wrong;
+
+	begin(NULL);
+	for (uintptr_t i = 0; i < NR_THREADS; i++)
+		CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, run_vcpu, (void *)i), 0);
+	for (unsigned int i = 0; i < NR_THREADS; i++) {
+		pthread_join(threads[i], &wrong);
+		CU_ASSERT_PTR_NULL(wrong);
+	}
+	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).queues, 0);
+	end();
+}
+
+static void
+test_queue_errors(void)
+{
+	struct vuc_queue *queue;
+	uint32_t value;
+
+	begin(NULL);
+	queue = open_queue();
+	CU_ASSERT_EQUAL(vuc_queue_read(queue, BAR0, REFDEV_BAR0_SIZE, &value, 4), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_queue_read(queue, BAR0, REFDEV_REG_ERROR, &value, 4), -EIO);
+	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
+	end();
+}
+
+/* Guest memory, as its VMM has it, filled here and copied by the device. */
+struct memory {
+	int fd;
+	uint8_t *bytes;
+};
+
+static void
+memory_open(struct memory *m)
+{
+	m->fd = rig_memory(2 * MIB, true);
+	m->bytes = mmap(NULL, 2 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
+	CU_ASSERT_FATAL(m->bytes != MAP_FAILED);
+	memset(m->bytes, 0x5a, MIB);
+}
+
+static void
+memory_close(struct memory *m)
+{
+	munmap(m->bytes, 2 * MIB);
+	close(m->fd);
+}
+
+static uint64_t
+copy_by_device(struct vuc_queue *queue, uint64_t from, uint64_t to, uint32_t len, uint32_t mode)
+{
+	uint64_t status;
+
+	write_reg(queue, REFDEV_REG_DMA_SRC, from, 8);
+	write_reg(queue, REFDEV_REG_DMA_DST, to, 8);
+	write_reg(queue, REFDEV_REG_DMA_LEN, len, 4);
+	write_reg(queue, REFDEV_REG_DMA_MODE, mode, 4);
+	write_reg(queue, REFDEV_REG_DMA_START, 1, 4);
+	do {
+		status = read_reg(queue, REFDEV_REG_DMA_STATUS, 4);
+	} while (status == REFDEV_DMA_STATUS_BUSY);
+	return status;
+}
+
+static void
+run_dma(uint32_t mode)
+{
+	const uint64_t base = UINT64_C(0x100000000);
+	struct vuc_queue *queue = open_queue();
+	struct vuc_vmm_dma halves[2];
+	struct vuc_error err;
+	struct memory m;
+
+	memory_open(&m);
+	for (unsigned int i = 0; i < 2; i++)
+		halves[i] = (struct vuc_vmm_dma){.iova = base + i * MIB,
+			.size = MIB,
+			.offset = i * MIB,
+			.flags = i == 0 ? VUC_VMM_DMA_READ : VUC_VMM_DMA_WRITE,
+			.fd = m.fd};
+	CU_ASSERT_EQUAL(vuc_vmm_dma_map(dev, halves, 2, NULL), 0);
+	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_DMA_MAPS, 4), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, &err), 0);
+	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_DMA_MAPS, 4), 2);
+	CU_ASSERT_EQUAL(
+		copy_by_device(queue, base, base + MIB, 65536, mode), REFDEV_DMA_STATUS_DONE);
+	CU_ASSERT_EQUAL(m.bytes[MIB], 0x5a);
+	CU_ASSERT_EQUAL(m.bytes[MIB + 65535], 0x5a);
+	CU_ASSERT_EQUAL(m.bytes[MIB + 65536], 0);
+	/* One is there already; the one before it is done all the same. */
+	halves[0].iova = base + 4 * MIB;
+	CU_ASSERT_EQUAL(vuc_vmm_dma_map(dev, halves, 2, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, &err), -EEXIST);
+	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_DMA_MAPS, 4), 3);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_unmap(dev, base, MIB, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, NULL), 0);
+	CU_ASSERT_EQUAL(copy_by_device(queue, base, base + MIB, 16, mode), REFDEV_DMA_STATUS_ERROR);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_unmap_all(dev, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, NULL), 0);
+	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_DMA_MAPS, 4), 0);
+	memory_close(&m);
+}
+
+static void
+test_dma(void)
+{
+	begin(NULL);
+	run_dma(REFDEV_DMA_BY_MMAP);
+	end();
+}
+
+/* The server never gets the memory; memory that could shrink is refused. */
+static void
+test_dma_message(void)
+{
+	struct vuc_vmm_dma m = {.size = MIB, .flags = VUC_VMM_DMA_READ};
+	struct vuc_error err;
+	struct rig_opts opts;
+
+	rig_opts_init(&opts);
+	opts.device.device.dma = VUC_DMA_MESSAGE;
+	begin(&opts);
+	CU_ASSERT(vuc_vmm_info(dev)->dma_message);
+	run_dma(REFDEV_DMA_BY_MESSAGE);
+	m.fd = rig_memory(MIB, false);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_map(dev, &m, 1, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, &err), -EPERM);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "F_SEAL_SHRINK"));
+	close(m.fd);
+	end();
+}
+
+static uint64_t
+signals(int fd)
+{
+	uint64_t n = 0;
+
+	return read(fd, &n, sizeof(n)) == sizeof(n) ? n : 0;
+}
+
+static void
+test_interrupts(void)
+{
+	const struct vuc_vmm_irq_range range = {MSIX, 0, REFDEV_MSIX_VECTORS}, last = {MSIX, 7, 2};
+	int fds[REFDEV_MSIX_VECTORS];
+	struct vuc_queue *queue;
+	struct vuc_error err;
+
+	begin(NULL);
+	queue = open_queue();
+	for (unsigned int i = 0; i < REFDEV_MSIX_VECTORS; i++)
+		fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	CU_ASSERT_EQUAL(vuc_vmm_irq_assign(dev, &range, VUC_VMM_IRQ_TRIGGER, fds, &err), 0);
+	for (uint32_t i = 0; i < REFDEV_MSIX_VECTORS; i++) {
+		write_reg(queue, REFDEV_REG_IRQ_TRIGGER, i, 4);
+		for (uint32_t j = 0; j < REFDEV_MSIX_VECTORS; j++)
+			CU_ASSERT_EQUAL(signals(fds[j]), i == j);
+	}
+	CU_ASSERT_EQUAL(vuc_vmm_irq_act(dev, &range, VUC_VMM_IRQ_TRIGGER, &err), 0);
+	for (uint32_t j = 0; j < REFDEV_MSIX_VECTORS; j++)
+		CU_ASSERT_EQUAL(signals(fds[j]), 1);
+	CU_ASSERT_EQUAL(vuc_vmm_irq_assign(dev, &last, VUC_VMM_IRQ_TRIGGER, fds, &err), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_vmm_irq_disable(dev, MSIX, &err), 0);
+	write_reg(queue, REFDEV_REG_IRQ_TRIGGER, 0, 4);
+	CU_ASSERT_EQUAL(signals(fds[0]), 0);
+	for (unsigned int i = 0; i < REFDEV_MSIX_VECTORS; i++)
+		close(fds[i]);
+	end();
+}
+
+static void
+test_io_fds(void)
+{
+	const uint64_t one = 1;
+	struct vuc_vmm_io_fds *fds;
+	struct vuc_error err;
+	unsigned int eventfds = 0;
+
+	begin(NULL);
+	CU_ASSERT_EQUAL_FATAL(vuc_vmm_io_fds(dev, BAR0, &fds, &err), 0);
+	for (uint32_t i = 0; i < fds->nr; i++) {
+		if (fds->io[i].type != VUC_VMM_IO_EVENTFD || fds->io[i].fd < 0)
+			continue;
+		CU_ASSERT_EQUAL(fds->io[i].offset, REFDEV_REG_DOORBELL);
+		CU_ASSERT_EQUAL(write(fds->io[i].fd, &one, sizeof(one)), sizeof(one));
+		eventfds++;
+	}
+	CU_ASSERT_EQUAL(eventfds, 1);
+	vuc_vmm_io_fds_free(fds);
+	end();
+}
+
+static void
+test_reset(void)
+{
+	struct vuc_queue *queue;
+	uint64_t resets;
+
+	begin(NULL);
+	queue = open_queue();
+	resets = read_reg(queue, REFDEV_REG_RESETS, 4);
+	write_reg(queue, REFDEV_REG_SCRATCH, 77, 8);
+	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_SCRATCH, 8), 77);
+	CU_ASSERT_EQUAL(vuc_vmm_reset(dev, NULL), 0);
+	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_SCRATCH, 8), 0);
+	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_RESETS, 4), resets + 1);
+	end();
+}
+
+/* Wait for these events, however many wake-ups they take. */
+static bool
+await_events(uint32_t wanted)
+{
+	struct pollfd fd = {.fd = vuc_vmm_event_fd(dev), .events = POLLIN};
+	uint32_t seen = 0;
+
+	while (seen != wanted && poll(&fd, 1, RIG_WAIT_MS) == 1)
+		seen |= vuc_vmm_events(dev);
+	return seen == wanted;
+}
+
+/* The server goes and comes back: requests fail meanwhile, and the VMM attaches anew. */
+static void
+test_lost_and_back(void)
+{
+	struct vuc_queue *queue;
+	uint32_t value;
+
+	begin(NULL);
+	queue = open_queue();
+	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
+	rig_kill_server(&rig);
+	CU_ASSERT(await_events(VUC_VMM_EVENT_LOST));
+	CU_ASSERT(vuc_queue_read(queue, BAR0, REFDEV_REG_ID, &value, 4) < 0);
+	rig_restart_server(&rig);
+	CU_ASSERT(await_events(VUC_VMM_EVENT_BACK));
+	vuc_vmm_detach(dev);
+	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+	attach_well();
+	CU_ASSERT_EQUAL(vuc_vmm_info(dev)->generation, 2);
+	CU_ASSERT_EQUAL(read_reg(open_queue(), REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
+	end();
+}
+
+/* The device is taken away while a request is outstanding, and while nobody waits. */
+static void
+test_removed(void)
+{
+	struct vuc_queue *queue;
+	struct vuc_error err;
+	uint32_t value;
+
+	begin(NULL);
+	queue = open_queue();
+	CU_ASSERT_EQUAL(vuc_control_detach(rig.control, RIG_NAME, &err), 0);
+	CU_ASSERT(await_events(VUC_VMM_EVENT_REMOVED | VUC_VMM_EVENT_GONE));
+	CU_ASSERT_EQUAL(vuc_queue_read(queue, BAR0, REFDEV_REG_ID, &value, 4), -ECONNRESET);
+	CU_ASSERT_EQUAL(vuc_vmm_reset(dev, &err), -ECONNRESET);
+	CU_ASSERT_STRING_EQUAL(
+		err.text, "the daemon has ended the connection: the device was taken away");
+	end();
+}
+
+static void
+test_counters(void)
+{
+	struct vuc_vmm_counters c = {0};
+	struct vuc_queue *queue;
+	uint64_t value = 0;
+
+	begin(NULL);
+	queue = open_queue();
+	for (unsigned int i = 0; i < 10; i++) {
+		read_reg(queue, REFDEV_REG_ID, 4);
+		CU_ASSERT_EQUAL(vuc_queue_post(queue, BAR0, REFDEV_REG_SCRATCH, &value, 8), 0);
+	}
+	write_reg(queue, REFDEV_REG_SCRATCH, 1, 8);
+	CU_ASSERT_EQUAL(vuc_queue_read(queue, BAR0, REFDEV_REG_ERROR, &value, 4), -EIO);
+	for (unsigned int i = 0; i < RIG_WAIT_MS && c.errors == 0; i++) {
+		poll(NULL, 0, 1);
+		vuc_vmm_counters(dev, &c);
+	}
+	CU_ASSERT_EQUAL(c.reads, 11);
+	CU_ASSERT_EQUAL(c.writes, 1);
+	CU_ASSERT_EQUAL(c.posted, 10);
+	CU_ASSERT_EQUAL(c.errors, 1);
+	end();
+}
+
+/* Detaching with everything open: the next one finds nothing of it. */
+static void
+test_detach(void)
+{
+	const struct vuc_vmm_irq_range range = {MSIX, 0, 1};
+	struct vuc_vmm_dma m = {.size = MIB, .flags = VUC_VMM_DMA_READ};
+	struct vuc_queue *queue;
+	int fd;
+
+	begin(NULL);
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	m.fd = rig_memory(MIB, true);
+	queue = open_queue();
+	write_reg(queue, REFDEV_REG_SCRATCH, 1, 8);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_map(dev, &m, 1, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_irq_assign(dev, &range, VUC_VMM_IRQ_TRIGGER, &fd, NULL), 0);
+	vuc_vmm_detach(dev);
+	attach_well();
+	queue = open_queue();
+	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_DMA_MAPS, 4), 0);
+	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_SCRATCH, 8), 0);
+	write_reg(queue, REFDEV_REG_IRQ_TRIGGER, 0, 4);
+	CU_ASSERT_EQUAL(signals(fd), 0);
+	close(m.fd);
+	close(fd);
+	end();
+}
+
+int
+main(int argc, char **argv)
+{
+	CU_TestInfo tests[] = {
+		{"info", test_info},
+		{"refused", test_refused},
+		{"regions", test_regions},
+		{"four vCPUs", test_vcpus},
+		{"errors of accesses", test_queue_errors},
+		{"DMA", test_dma},
+		{"DMA by messages", test_dma_message},
+		{"interrupts", test_interrupts},
+		{"io fds", test_io_fds},
+		{"reset", test_reset},
+		{"lost and back", test_lost_and_back},
+		{"removed", test_removed},
+		{"counters", test_counters},
+		{"detach", test_detach},
+		CU_TEST_INFO_NULL,
+	};
+
+	return rig_main(argc, argv, tests);
+}
