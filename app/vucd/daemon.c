@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <vuc/control.h>
+#include <vuc/eal.h>
+
+#include "devices.h"
+#include "job.h"
+#include "loop.h"
+#include "methods.h"
+#include "notify.h"
+#include "pollers.h"
+#include "rpc.h"
+#include "run_dir.h"
+#include "server.h"
+#include "service.h"
+
+struct daemon {
+	const struct vucd_config *config;
+	struct vucd_log *log;
+	struct timespec started;
+	struct vucd_loop loop;
+	struct vucd_jobs jobs;
+	struct vucd_watch signals;
+	struct vucd_run_dir dir;
+	char vmm_socket[VUCD_PATH_SIZE];
+	struct vucd_pollers pollers;
+	struct vuc_control *control;
+	struct vucd_devices devices;
+	unsigned int coming; /* devices of the configuration that are still being added */
+	struct vucd_service service;
+	struct vucd_rpc rpc;
+	struct vucd_server *server;
+};
+
+/* ---- what the management methods ask for ---- */
+
+static void
+get_status(void *arg, struct vucd_status *status)
+{
+	const struct daemon *d = arg;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	*status = (struct vucd_status){
+		.version = VUC_VERSION,
+		.pid = (int)getpid(),
+		.uptime_ms = (uint64_t)((now.tv_sec - d->started.tv_sec) * 1000 +
+			(now.tv_nsec - d->started.tv_nsec) / 1000000),
+		.directory = d->dir.path,
+		.vmm_socket = d->vmm_socket,
+		.log_level = vucd_log_level(d->log),
+		.connections = vuc_control_connections(d->control),
+		.starting = d->coming > 0,
+	};
+}
+
+static void
+list_devices(void *arg, vuc_control_device_fn fn, void *fn_arg)
+{
+	const struct daemon *d = arg;
+
+	vuc_control_list(d->control, fn, fn_arg);
+}
+
+static int
+look_at_device(void *arg, const char *name, struct vuc_control_device *device)
+{
+	const struct daemon *d = arg;
+
+	return vuc_control_look(d->control, name, device);
+}
+
+static int
+look_at_poller(void *arg, unsigned int i, struct vucd_poller_view *poller)
+{
+	const struct daemon *d = arg;
+
+	return vucd_pollers_look(&d->pollers, i, poller);
+}
+
+static void
+add_device(void *arg, const struct vucd_device_config *config, vucd_done_fn done, void *done_arg)
+{
+	struct daemon *d = arg;
+
+	vucd_log(d->log, VUC_LOG_NOTICE, "management: add device %s, %s", config->name,
+		config->socket);
+	vucd_devices_add(&d->devices, config, done, done_arg);
+}
+
+static void
+remove_device(void *arg, const char *name, bool force, vucd_done_fn done, void *done_arg)
+{
+	struct daemon *d = arg;
+
+	vucd_log(d->log, VUC_LOG_NOTICE, "management: remove device %s%s", name,
+		force ? ", by force" : "");
+	vucd_devices_remove(&d->devices, name, force, done, done_arg);
+}
+
+static void
+detach_vmm(void *arg, const char *device, vucd_done_fn done, void *done_arg)
+{
+	struct daemon *d = arg;
+
+	vucd_log(d->log, VUC_LOG_NOTICE, "management: detach device %s from its VMM", device);
+	vucd_devices_detach(&d->devices, device, done, done_arg);
+}
+
+static enum vuc_log_level
+set_log_level(void *arg, enum vuc_log_level level)
+{
+	struct daemon *d = arg;
+	enum vuc_log_level before = vucd_log_level(d->log);
+
+	vucd_log_set_level(d->log, level);
+	return before;
+}
+
+static const struct vucd_service_ops service_ops = {
+	.status = get_status,
+	.list_devices = list_devices,
+	.look_at_device = look_at_device,
+	.look_at_poller = look_at_poller,
+	.add_device = add_device,
+	.remove_device = remove_device,
+	.detach_vmm = detach_vmm,
+	.set_log_level = set_log_level,
+};
+
+/* ---- signals ---- */
+
+static void
+signalled(struct vucd_watch *watch, uint32_t events)
+{
+	struct daemon *d = watch->arg;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(watch->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGHUP) {
+		vucd_log(d->log, VUC_LOG_WARNING,
+			"SIGHUP does nothing: the configuration is read at the start only");
+		return;
+	}
+	vucd_log(d->log, VUC_LOG_NOTICE, "stopping, by %s of process %u",
+		info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT", info.ssi_pid);
+	vucd_loop_stop(&d->loop);
+}
+
+static void
+fill_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+}
+
+/* Before there are other threads, which take over what is blocked. */
+static int
+open_signals(struct daemon *d)
+{
+	sigset_t set;
+	int rc;
+
+	fill_signals(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	d->signals = (struct vucd_watch){.ready = signalled, .arg = d};
+	d->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (d->signals.fd < 0)
+		return -errno;
+	rc = vucd_loop_add(&d->loop, &d->signals, EPOLLIN);
+	if (rc != 0)
+		close(d->signals.fd);
+	return rc;
+}
+
+/* From now on SIGINT ends the process, for whoever is impatient at a terminal. SIGTERM does not: it
+ * may come twice, from a service manager and from a program between it and the daemon. */
+static void
+close_signals(struct daemon *d)
+{
+	sigset_t set;
+
+	if (d->signals.fd < 0)
+		return;
+	vucd_loop_remove(&d->loop, &d->signals);
+	close(d->signals.fd);
+	d->signals.fd = -1;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* ---- the configuration's devices ---- */
+
+/* Tell the service manager and the log that all devices have been added. */
+static void
+tell_ready(struct daemon *d)
+{
+	char state[128];
+	int rc;
+
+	snprintf(state, sizeof(state), "READY=1\nSTATUS=pollers: %u, devices: %u", d->pollers.nr,
+		d->config->nr_devices);
+	vucd_log(d->log, VUC_LOG_NOTICE, "ready, pollers: %u, devices: %u, VMMs at %s",
+		d->pollers.nr, d->config->nr_devices, d->vmm_socket);
+	rc = vucd_notify(state);
+	if (rc < 0)
+		vucd_log(d->log, VUC_LOG_WARNING, "the service manager cannot be told: %s",
+			strerror(-rc));
+}
+
+static void
+device_added(void *arg, int rc, const char *why)
+{
+	struct daemon *d = arg;
+
+	if (rc != 0)
+		vucd_log(d->log, VUC_LOG_ERROR, "a device cannot be added: %s", why);
+	d->coming--;
+	if (d->coming == 0 && !d->loop.stopped)
+		tell_ready(d);
+}
+
+static void
+add_devices(struct daemon *d)
+{
+	unsigned int i;
+
+	/* One more, for those that are added at once. */
+	d->coming = d->config->nr_devices + 1;
+	for (i = 0; i < d->config->nr_devices; i++)
+		vucd_devices_add(&d->devices, &d->config->devices[i], device_added, d);
+	d->coming--;
+	if (d->coming == 0)
+		tell_ready(d);
+}
+
+/* ---- start and stop ---- */
+
+static int
+fail(struct vuc_error *err, const char *what, int rc)
+{
+	snprintf(err->text, sizeof(err->text), "%s: %s", what, strerror(-rc));
+	return rc;
+}
+
+static int
+start_eal(struct daemon *d, struct vuc_error *err)
+{
+	struct vuc_eal_opts opts;
+
+	vuc_eal_opts_init(&opts);
+	opts.hugepages = d->config->settings.hugepages;
+	opts.memory_mb = d->config->settings.memory_mb;
+	opts.telemetry = d->config->settings.telemetry;
+	opts.log = vucd_log_line;
+	opts.log_arg = d->log;
+	return vuc_eal_init(&opts, err);
+}
+
+/* Give the VMMs' socket to the group of the settings, if there is one. */
+static int
+give_socket(const struct daemon *d, struct vuc_error *err)
+{
+	uint32_t group = d->config->settings.group;
+	int rc;
+
+	if (group == VUCD_NO_ID || lchown(d->vmm_socket, (uid_t)-1, group) == 0)
+		return 0;
+	rc = -errno;
+	snprintf(err->text, sizeof(err->text), "%s: cannot be given to the group: %s",
+		d->vmm_socket, strerror(-rc));
+	return rc;
+}
+
+static int
+start_control(struct daemon *d, struct vuc_error *err)
+{
+	const struct vucd_settings *settings = &d->config->settings;
+	struct vuc_control_opts opts;
+	int rc;
+
+	vuc_control_opts_init(&opts);
+	opts.path = d->vmm_socket;
+	opts.mode = (mode_t)settings->socket_mode;
+	opts.max_vmms = settings->max_vmms;
+	opts.max_vmms_per_user = settings->max_vmms_per_user;
+	opts.max_queues = settings->max_queues;
+	opts.max_queue_memory = (uint64_t)settings->max_queue_memory_mb << 20;
+	opts.max_dma_maps = settings->max_dma_maps;
+	opts.handshake_timeout_ms = settings->handshake_timeout_ms;
+	opts.log = vucd_log_line;
+	opts.log_arg = d->log;
+	rc = vuc_control_create(&opts, &d->control, err);
+	if (rc != 0)
+		return rc;
+	rc = give_socket(d, err);
+	if (rc != 0)
+		vuc_control_destroy(d->control);
+	return rc;
+}
+
+static int
+start_server(struct daemon *d, struct vuc_error *err)
+{
+	char path[VUCD_PATH_SIZE];
+
+	vucd_run_dir_socket(&d->dir, VUCD_MANAGEMENT_SOCKET, path);
+	d->service = (struct vucd_service){.ops = &service_ops, .arg = d};
+	d->rpc = (struct vucd_rpc){.methods = vucd_methods, .service = &d->service};
+	return vucd_server_create(&d->loop, path, &d->rpc, d->log, &d->server, err);
+}
+
+static int
+start_loop(struct daemon *d, struct vuc_error *err)
+{
+	int rc = vucd_loop_init(&d->loop);
+
+	return rc != 0 ? fail(err, "the main loop", rc) : 0;
+}
+
+static int
+start_signals(struct daemon *d, struct vuc_error *err)
+{
+	int rc = open_signals(d);
+
+	return rc != 0 ? fail(err, "signals", rc) : 0;
+}
+
+static int
+start_dir(struct daemon *d, struct vuc_error *err)
+{
+	int rc = vucd_run_dir_open(&d->dir, &d->config->settings, err);
+
+	if (rc == 0)
+		vucd_run_dir_socket(&d->dir, VUCD_VMM_SOCKET, d->vmm_socket);
+	return rc;
+}
+
+static int
+start_pollers(struct daemon *d, struct vuc_error *err)
+{
+	return vucd_pollers_start(&d->pollers, d->config, d->log, err);
+}
+
+static int
+start_jobs(struct daemon *d, struct vuc_error *err)
+{
+	int rc = vucd_jobs_init(&d->jobs, &d->loop);
+
+	d->devices = (struct vucd_devices){
+		.control = d->control, .pollers = &d->pollers, .jobs = &d->jobs};
+	return rc != 0 ? fail(err, "jobs", rc) : 0;
+}
+
+static void
+stop_jobs(struct daemon *d)
+{
+	d->devices.closed = true;
+	vucd_jobs_fini(&d->jobs);
+}
+
+static void
+stop_server(struct daemon *d)
+{
+	vucd_server_destroy(d->server);
+}
+
+static void
+stop_control(struct daemon *d)
+{
+	vuc_control_destroy(d->control);
+}
+
+static void
+stop_pollers(struct daemon *d)
+{
+	vucd_pollers_stop(&d->pollers);
+}
+
+static void
+stop_eal(struct daemon *d)
+{
+	(void)d;
+	vuc_eal_fini();
+}
+
+static void
+stop_dir(struct daemon *d)
+{
+	vucd_run_dir_close(&d->dir);
+}
+
+static void
+stop_loop(struct daemon *d)
+{
+	vucd_loop_fini(&d->loop);
+}
+
+/* What the daemon is made of, in the order in which it starts. It stops the other way round. */
+static const struct stage {
+	int (*start)(struct daemon *d, struct vuc_error *err);
+	void (*stop)(struct daemon *d);
+} stages[] = {
+	{start_loop, stop_loop},
+	{start_signals, close_signals},
+	{start_dir, stop_dir},
+	{start_eal, stop_eal},
+	{start_pollers, stop_pollers},
+	{start_control, stop_control},
+	{start_server, stop_server},
+	{start_jobs, stop_jobs},
+};
+
+#define NR_STAGES (sizeof(stages) / sizeof(stages[0]))
+
+static int
+serve(struct daemon *d, struct vuc_error *err)
+{
+	int rc;
+
+	add_devices(d);
+	rc = vucd_loop_run(&d->loop);
+	vucd_notify("STOPPING=1");
+	close_signals(d);
+	return rc != 0 ? fail(err, "the main loop", rc) : 0;
+}
+
+int
+vucd_daemon_run(const struct vucd_config *config, struct vucd_log *log, struct vuc_error *err)
+{
+	struct daemon d = {.config = config, .log = log};
+	size_t started = 0;
+	int rc = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &d.started);
+	vucd_log_set_level(log, (enum vuc_log_level)config->settings.log_level);
+	while (rc == 0 && started < NR_STAGES) {
+		rc = stages[started].start(&d, err);
+		if (rc == 0)
+			started++;
+	}
+	if (rc == 0)
+		rc = serve(&d, err);
+	while (started > 0)
+		stages[--started].stop(&d);
+	if (rc == 0)
+		vucd_log(log, VUC_LOG_NOTICE, "stopped");
+	return rc;
+}

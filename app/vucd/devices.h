@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUCD_DEVICES_H
+#define VUCD_DEVICES_H
+
+/* Adding, removing and detaching devices, which waits for servers and therefore goes by jobs. Used
+ * on the main thread. */
+
+#include <stdbool.h>
+
+#include <vuc/control.h>
+
+#include "config.h"
+#include "job.h"
+#include "pollers.h"
+#include "service.h"
+
+struct vucd_devices {
+	struct vuc_control *control;
+	struct vucd_pollers *pollers;
+	struct vucd_jobs *jobs;
+	bool closed; /* the daemon is stopping: nothing is begun any more */
+};
+
+/* done is called once, at once or later. */
+void vucd_devices_add(struct vucd_devices *devices, const struct vucd_device_config *config,
+	vucd_done_fn done, void *arg);
+void vucd_devices_remove(
+	struct vucd_devices *devices, const char *name, bool force, vucd_done_fn done, void *arg);
+void vucd_devices_detach(
+	struct vucd_devices *devices, const char *name, vucd_done_fn done, void *arg);
+
+#endif /* VUCD_DEVICES_H */

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "json_text.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The text that is being looked at; its end stands behind the last byte. */
+struct cursor {
+	const char *start;
+	const char *at;
+	const char *end;
+	unsigned int depth;
+	const char *why; /* what is wrong at `at` */
+};
+
+static bool look_at_value(struct cursor *c);
+
+static bool
+refuse(struct cursor *c, const char *why)
+{
+	c->why = why;
+	return false;
+}
+
+/* The byte at the cursor, -1 at the end. */
+static int
+peek(const struct cursor *c)
+{
+	return c->at < c->end ? (unsigned char)*c->at : -1;
+}
+
+static bool
+accept(struct cursor *c, char wanted)
+{
+	if (peek(c) != wanted)
+		return false;
+	c->at++;
+	return true;
+}
+
+static void
+skip_blanks(struct cursor *c)
+{
+	while (c->at < c->end && memchr(" \t\r\n", *c->at, 4) != NULL)
+		c->at++;
+}
+
+static bool
+is_digit(int c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool
+is_hex(int c)
+{
+	return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+/* ---- strings ---- */
+
+static bool
+look_at_unicode_escape(struct cursor *c)
+{
+	unsigned int i, zeros = 0;
+
+	for (i = 0; i < 4; i++, c->at++) {
+		if (!is_hex(peek(c)))
+			return refuse(c, "\\u wants four hexadecimal digits");
+		zeros += *c->at == '0';
+	}
+	return zeros < 4 || refuse(c, "U+0000 in a string");
+}
+
+static bool
+look_at_escape(struct cursor *c)
+{
+	int kind = peek(c);
+
+	if (kind <= 0 || strchr("\"\\/bfnrtu", kind) == NULL)
+		return refuse(c, "an unknown escape");
+	c->at++;
+	return kind != 'u' || look_at_unicode_escape(c);
+}
+
+/* A character of several bytes, neither overlong nor half of a surrogate pair. */
+static bool
+look_at_utf8(struct cursor *c)
+{
+	const unsigned char *p = (const unsigned char *)c->at;
+	size_t len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+	unsigned char low = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
+	unsigned char high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
+	size_t i;
+
+	if (p[0] < 0xc2 || p[0] > 0xf4 || (size_t)(c->end - c->at) < len || p[1] < low ||
+		p[1] > high)
+		return refuse(c, "not UTF-8");
+	for (i = 2; i < len; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return refuse(c, "not UTF-8");
+	}
+	c->at += len;
+	return true;
+}
+
+/* Behind the quote that opens it. */
+static bool
+look_at_string(struct cursor *c)
+{
+	bool ok = true;
+
+	while (ok && !accept(c, '"')) {
+		int byte = peek(c);
+
+		if (byte < 0)
+			return refuse(c, "a string without an end");
+		if (byte < ' ')
+			return refuse(c, "a control character in a string");
+		if (byte >= 0x80) {
+			ok = look_at_utf8(c);
+		} else {
+			c->at++;
+			ok = byte != '\\' || look_at_escape(c);
+		}
+	}
+	return ok;
+}
+
+/* ---- numbers ---- */
+
+static bool
+look_at_digits(struct cursor *c)
+{
+	const char *start = c->at;
+
+	while (is_digit(peek(c)))
+		c->at++;
+	if (c->at == start)
+		return refuse(c, "expected a digit");
+	return c->at - start <= VUCD_JSON_DIGITS || refuse(c, "a number too long");
+}
+
+static bool
+look_at_number(struct cursor *c)
+{
+	accept(c, '-');
+	if (!accept(c, '0') && !look_at_digits(c))
+		return false;
+	if (accept(c, '.') && !look_at_digits(c))
+		return false;
+	if (accept(c, 'e') || accept(c, 'E')) {
+		if (!accept(c, '+'))
+			accept(c, '-');
+		return look_at_digits(c);
+	}
+	return true;
+}
+
+/* ---- values ---- */
+
+static bool
+look_at_word(struct cursor *c)
+{
+	static const char *const words[] = {"true", "false", "null"};
+	size_t i;
+
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		size_t len = strlen(words[i]);
+
+		if ((size_t)(c->end - c->at) >= len && memcmp(c->at, words[i], len) == 0) {
+			c->at += len;
+			return true;
+		}
+	}
+	return refuse(c, "expected a value");
+}
+
+static bool
+look_at_member(struct cursor *c)
+{
+	skip_blanks(c);
+	if (!accept(c, '"'))
+		return refuse(c, "expected a name in quotes");
+	if (!look_at_string(c))
+		return false;
+	skip_blanks(c);
+	return accept(c, ':') ? look_at_value(c) : refuse(c, "expected ':'");
+}
+
+/* Behind the bracket that opens it; close is the one that closes it. */
+static bool
+look_at_list(struct cursor *c, char close)
+{
+	if (++c->depth > VUCD_JSON_DEPTH)
+		return refuse(c, "nested too deeply");
+	skip_blanks(c);
+	if (!accept(c, close)) {
+		do {
+			if (close == '}' ? !look_at_member(c) : !look_at_value(c))
+				return false;
+			skip_blanks(c);
+		} while (accept(c, ','));
+		if (!accept(c, close))
+			return refuse(
+				c, close == '}' ? "expected ',' or '}'" : "expected ',' or ']'");
+	}
+	c->depth--;
+	return true;
+}
+
+static bool
+look_at_value(struct cursor *c)
+{
+	skip_blanks(c);
+	if (accept(c, '{'))
+		return look_at_list(c, '}');
+	if (accept(c, '['))
+		return look_at_list(c, ']');
+	if (accept(c, '"'))
+		return look_at_string(c);
+	if (peek(c) == '-' || is_digit(peek(c)))
+		return look_at_number(c);
+	return look_at_word(c);
+}
+
+static int
+check(const char *text, size_t len, struct vuc_error *err)
+{
+	struct cursor c = {.start = text, .at = text, .end = text + len};
+	bool ok = look_at_value(&c);
+
+	if (ok) {
+		skip_blanks(&c);
+		if (c.at == c.end)
+			return 0;
+		refuse(&c, "something behind the value");
+	}
+	snprintf(err->text, sizeof(err->text), "byte %zu: %s", (size_t)(c.at - c.start), c.why);
+	return -EINVAL;
+}
+
+int
+vucd_json_parse(const char *text, size_t len, struct json_object **root, struct vuc_error *err)
+{
+	/* A text that has been checked cannot fail for more than want of memory. */
+	struct json_tokener *tok;
+	int rc = check(text, len, err);
+
+	*root = NULL;
+	if (rc != 0)
+		return rc;
+	tok = json_tokener_new_ex(VUCD_JSON_DEPTH + 2);
+	if (tok != NULL) {
+		*root = json_tokener_parse_ex(tok, text, (int)len);
+		/* It does not know that a number at the end is over. */
+		if (json_tokener_get_error(tok) == json_tokener_continue)
+			*root = json_tokener_parse_ex(tok, "", 1);
+		if (json_tokener_get_error(tok) == json_tokener_success) {
+			json_tokener_free(tok);
+			return 0;
+		}
+		json_tokener_free(tok);
+	}
+	snprintf(err->text, sizeof(err->text), "out of memory");
+	return -ENOMEM;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUCD_JSON_TEXT_H
+#define VUCD_JSON_TEXT_H
+
+#include <stddef.h>
+
+#include <json-c/json.h>
+
+#include <vuc/error.h>
+
+#define VUCD_JSON_DEPTH  16 /* arrays and objects within each other */
+#define VUCD_JSON_DIGITS 18 /* of a number: what fits an int64_t, whatever they are */
+
+/*
+ * Parse one JSON text as RFC 8259 has it: nothing that json-c takes beside, and no U+0000 in a
+ * string, which C strings cannot have. The text needs no NUL at its end and may have one inside,
+ * which is refused.
+ *
+ * Sets root, to NULL for "null"; json_object_put() frees it. Returns 0; -EINVAL or -ENOMEM, with
+ * what is wrong and at which byte in err.
+ */
+int vucd_json_parse(const char *text, size_t len, struct json_object **root, struct vuc_error *err);
+
+#endif /* VUCD_JSON_TEXT_H */

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "loop.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+int
+vucd_loop_init(struct vucd_loop *loop)
+{
+	loop->stopped = false;
+	loop->epfd = epoll_create1(EPOLL_CLOEXEC);
+	return loop->epfd < 0 ? -errno : 0;
+}
+
+void
+vucd_loop_fini(struct vucd_loop *loop)
+{
+	if (loop->epfd >= 0)
+		close(loop->epfd);
+	loop->epfd = -1;
+}
+
+static int
+control(struct vucd_loop *loop, int op, struct vucd_watch *watch, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = watch};
+
+	return epoll_ctl(loop->epfd, op, watch->fd, &event) == 0 ? 0 : -errno;
+}
+
+int
+vucd_loop_add(struct vucd_loop *loop, struct vucd_watch *watch, uint32_t events)
+{
+	return control(loop, EPOLL_CTL_ADD, watch, events);
+}
+
+int
+vucd_loop_change(struct vucd_loop *loop, struct vucd_watch *watch, uint32_t events)
+{
+	return control(loop, EPOLL_CTL_MOD, watch, events);
+}
+
+void
+vucd_loop_remove(struct vucd_loop *loop, struct vucd_watch *watch)
+{
+	control(loop, EPOLL_CTL_DEL, watch, 0);
+}
+
+int
+vucd_loop_step(struct vucd_loop *loop, int timeout_ms)
+{
+	struct epoll_event event;
+	struct vucd_watch *watch;
+	int n;
+
+	/* One at a time: another one might be of a watch that the first one has freed. */
+	n = epoll_wait(loop->epfd, &event, 1, timeout_ms);
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
+	if (n == 0)
+		return 0;
+	watch = event.data.ptr;
+	watch->ready(watch, event.events);
+	return 1;
+}
+
+int
+vucd_loop_run(struct vucd_loop *loop)
+{
+	int rc = 0;
+
+	while (!loop->stopped && rc >= 0)
+		rc = vucd_loop_step(loop, -1);
+	return rc < 0 ? rc : 0;
+}
+
+void
+vucd_loop_stop(struct vucd_loop *loop)
+{
+	loop->stopped = true;
+}

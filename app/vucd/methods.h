@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUCD_METHODS_H
+#define VUCD_METHODS_H
+
+/* The management methods, as docs/vucd.md describes them. */
+
+#include "rpc.h"
+
+/* Up to one without a name. The service of struct vucd_rpc is a struct vucd_service. */
+extern const struct vucd_rpc_method vucd_methods[];
+
+#endif /* VUCD_METHODS_H */

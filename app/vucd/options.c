@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+
+#include "config.h"
+
+static const char help[] =
+	"Usage: vucd [OPTION]...\n"
+	"Serve vfio-user devices to VMMs through shared memory, in the foreground.\n"
+	"\n"
+	"  -c, --config FILE  configuration, by default " VUCD_DEFAULT_CONFIG "\n"
+	"      --check        say what is wrong with the configuration, and exit\n"
+	"      --help-config  print what the configuration may have, and exit\n"
+	"  -h, --help         print this and exit\n"
+	"  -V, --version      print the version and exit\n";
+
+enum option_key {
+	OPT_CHECK = 256,
+	OPT_HELP_CONFIG,
+};
+
+static const struct option long_options[] = {
+	{"config", required_argument, NULL, 'c'},
+	{"check", no_argument, NULL, OPT_CHECK},
+	{"help-config", no_argument, NULL, OPT_HELP_CONFIG},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},
+	{NULL, 0, NULL, 0},
+};
+
+static enum vucd_options_result
+refuse(const char *what, const char *arg)
+{
+	fprintf(stderr, "vucd: %s '%s'; see 'vucd --help'\n", what, arg);
+	return VUCD_OPTIONS_WRONG;
+}
+
+/* Take one option. */
+static enum vucd_options_result
+take(struct vucd_options *options, int key, char *const argv[])
+{
+	switch (key) {
+	case 'c':
+		options->config = optarg;
+		return VUCD_OPTIONS_RUN;
+	case OPT_CHECK:
+		options->check = true;
+		return VUCD_OPTIONS_RUN;
+	case OPT_HELP_CONFIG:
+		vucd_config_help(stdout);
+		return VUCD_OPTIONS_DONE;
+	case 'h':
+		fputs(help, stdout);
+		return VUCD_OPTIONS_DONE;
+	case 'V':
+		puts("vucd " VUC_VERSION);
+		return VUCD_OPTIONS_DONE;
+	case ':':
+		return refuse("there is no value behind", argv[optind - 1]);
+	default:
+		return refuse("cannot make sense of", argv[optind - 1]);
+	}
+}
+
+enum vucd_options_result
+vucd_options_parse(struct vucd_options *options, int argc, char *argv[])
+{
+	enum vucd_options_result result;
+	int key;
+
+	*options = (struct vucd_options){.config = VUCD_DEFAULT_CONFIG};
+	opterr = 0;
+	while ((key = getopt_long(argc, argv, ":c:hV", long_options, NULL)) != -1) {
+		result = take(options, key, argv);
+		if (result != VUCD_OPTIONS_RUN)
+			return result;
+	}
+	if (optind < argc)
+		return refuse("cannot make sense of", argv[optind]);
+	return VUCD_OPTIONS_RUN;
+}

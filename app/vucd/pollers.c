@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "pollers.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <vuc/poll_group.h>
+#include <vuc/stats.h>
+
+/* On the poller's thread, to whom the poll group belongs. */
+static int
+learn_transport(void *arg)
+{
+	struct vucd_poller *poller = arg;
+
+	snprintf(poller->transport, sizeof(poller->transport), "%s",
+		vuc_poll_group_transport(vuc_poller_poll_group(poller->poller)));
+	return 0;
+}
+
+static int
+start(struct vucd_poller *poller, const struct vucd_poller_config *config, struct vucd_log *log,
+	struct vuc_error *err)
+{
+	struct vuc_poller_opts opts;
+	struct vuc_error why = {""};
+	int rc;
+
+	vuc_poller_opts_init(&opts);
+	opts.name = config->name;
+	opts.cpu = config->cpu;
+	opts.idle = (enum vuc_idle)config->idle;
+	opts.idle_loops = config->idle_loops;
+	opts.transport = config->transport;
+	opts.log = vucd_log_line;
+	opts.log_arg = log;
+	rc = vuc_poller_create(&opts, &poller->poller, &why);
+	if (rc != 0) {
+		snprintf(err->text, sizeof(err->text), "[poller %s]: %.200s", config->name,
+			why.text);
+		return rc;
+	}
+	poller->idle = opts.idle;
+	return vuc_poller_call(poller->poller, learn_transport, poller);
+}
+
+int
+vucd_pollers_start(struct vucd_pollers *pollers, const struct vucd_config *config,
+	struct vucd_log *log, struct vuc_error *err)
+{
+	int rc = 0;
+
+	*pollers = (struct vucd_pollers){.all = calloc(config->nr_pollers, sizeof(*pollers->all))};
+	if (pollers->all == NULL) {
+		snprintf(err->text, sizeof(err->text), "out of memory");
+		return -ENOMEM;
+	}
+	while (rc == 0 && pollers->nr < config->nr_pollers) {
+		rc = start(&pollers->all[pollers->nr], &config->pollers[pollers->nr], log, err);
+		if (rc == 0)
+			pollers->nr++;
+	}
+	if (rc != 0)
+		vucd_pollers_stop(pollers);
+	return rc;
+}
+
+void
+vucd_pollers_stop(struct vucd_pollers *pollers)
+{
+	while (pollers->nr > 0)
+		vuc_poller_destroy(pollers->all[--pollers->nr].poller);
+	free(pollers->all);
+	pollers->all = NULL;
+}
+
+/* ---- choosing one ---- */
+
+struct count {
+	const char *poller;
+	unsigned int devices;
+};
+
+static void
+count_device(void *arg, const struct vuc_control_device *device)
+{
+	struct count *count = arg;
+
+	count->devices += strcmp(device->poller, count->poller) == 0;
+}
+
+static unsigned int
+count_devices(const struct vucd_poller *poller, struct vuc_control *control)
+{
+	struct count count = {.poller = vuc_poller_name(poller->poller)};
+
+	vuc_control_list(control, count_device, &count);
+	return count.devices + poller->coming;
+}
+
+static struct vucd_poller *
+find(struct vucd_pollers *pollers, const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < pollers->nr; i++) {
+		if (strcmp(vuc_poller_name(pollers->all[i].poller), name) == 0)
+			return &pollers->all[i];
+	}
+	return NULL;
+}
+
+struct vucd_poller *
+vucd_pollers_choose(struct vucd_pollers *pollers, const char *name, struct vuc_control *control)
+{
+	struct vucd_poller *best = NULL;
+	unsigned int fewest = UINT32_MAX;
+	unsigned int i;
+
+	if (name[0] != '\0')
+		return find(pollers, name);
+	for (i = 0; i < pollers->nr; i++) {
+		unsigned int n = count_devices(&pollers->all[i], control);
+
+		if (n < fewest) {
+			best = &pollers->all[i];
+			fewest = n;
+		}
+	}
+	return best;
+}
+
+int
+vucd_pollers_look(const struct vucd_pollers *pollers, unsigned int i, struct vucd_poller_view *view)
+{
+	const struct vucd_poller *poller;
+
+	if (i >= pollers->nr)
+		return -ENOENT;
+	poller = &pollers->all[i];
+	view->name = vuc_poller_name(poller->poller);
+	view->cpu = vuc_poller_cpu(poller->poller);
+	view->idle = poller->idle;
+	view->transport = poller->transport;
+	view->placement = vuc_poller_placement(poller->poller);
+	return vuc_poller_get_stats(poller->poller, &view->stats);
+}

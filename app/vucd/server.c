@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "client.h"
+
+#define BACKLOG 128
+
+struct vucd_server {
+	struct vucd_log *log;
+	struct vucd_watch listener;
+	struct vucd_client_owner owner;
+	bool paused; /* all clients wait for answers of ours: nobody is accepted */
+	int spare;   /* given up to accept and hang up when there are no descriptors */
+	unsigned int nr_clients;
+	TAILQ_HEAD(, vucd_client) clients; /* quiet for longest first */
+	char path[108];
+};
+
+/* ---- clients come and go ---- */
+
+static void
+set_paused(struct vucd_server *server, bool paused)
+{
+	if (server->paused == paused)
+		return;
+	server->paused = paused;
+	vucd_loop_change(server->owner.loop, &server->listener, paused ? 0 : EPOLLIN);
+}
+
+static void
+client_active(void *arg, struct vucd_client *client)
+{
+	struct vucd_server *server = arg;
+
+	TAILQ_REMOVE(&server->clients, client, next);
+	TAILQ_INSERT_TAIL(&server->clients, client, next);
+	/* It may be one that can go, now that its answer has come. */
+	set_paused(server, false);
+}
+
+static void
+client_gone(void *arg, struct vucd_client *client)
+{
+	struct vucd_server *server = arg;
+
+	TAILQ_REMOVE(&server->clients, client, next);
+	server->nr_clients--;
+	vucd_client_destroy(client);
+	set_paused(server, false);
+}
+
+/* Close the connection that has been quiet for longest. Returns false when all are busy. */
+static bool
+make_room(struct vucd_server *server)
+{
+	struct vucd_client *client;
+
+	TAILQ_FOREACH (client, &server->clients, next) {
+		if (!vucd_client_busy(client)) {
+			vucd_log(server->log, VUC_LOG_DEBUG,
+				"management: a quiet connection is closed for a new one");
+			client_gone(server, client);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Whether the peer is root or the daemon's own user. */
+static bool
+is_allowed(struct vucd_server *server, int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+		return false;
+	if (peer.uid == 0 || peer.uid == geteuid())
+		return true;
+	vucd_log(server->log, VUC_LOG_WARNING,
+		"management: process %d of user %u is refused: it is for root and user %u",
+		(int)peer.pid, peer.uid, geteuid());
+	return false;
+}
+
+static void
+welcome(struct vucd_server *server, int fd)
+{
+	struct vucd_client *client;
+
+	if (!is_allowed(server, fd)) {
+		close(fd);
+		return;
+	}
+	client = vucd_client_create(&server->owner, fd);
+	if (client == NULL) {
+		vucd_log(server->log, VUC_LOG_WARNING, "management: no memory for a connection");
+		return;
+	}
+	TAILQ_INSERT_TAIL(&server->clients, client, next);
+	server->nr_clients++;
+}
+
+/* There are no descriptors: hang up, as the listener would be ready for ever otherwise. */
+static void
+hang_up(struct vucd_server *server)
+{
+	int fd;
+
+	vucd_log(server->log, VUC_LOG_WARNING,
+		"management: no descriptors left for a connection: %s", strerror(errno));
+	if (server->spare >= 0)
+		close(server->spare);
+	fd = accept4(server->listener.fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	else
+		set_paused(server, true);
+	server->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void
+accept_client(struct vucd_watch *watch, uint32_t events)
+{
+	struct vucd_server *server = watch->arg;
+	int fd;
+
+	(void)events;
+	if (server->nr_clients >= VUCD_MAX_CLIENTS && !make_room(server)) {
+		set_paused(server, true);
+		return;
+	}
+	fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		welcome(server, fd);
+	else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+		hang_up(server);
+}
+
+/* ---- the socket ---- */
+
+/* Remove a socket that nobody listens on. Returns 0 when there is nothing in the way any more. */
+static int
+clear_path(const struct sockaddr_un *addr)
+{
+	struct stat st;
+	int fd, rc;
+
+	if (lstat(addr->sun_path, &st) != 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -EEXIST;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	rc = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0 ? 0 : -errno;
+	close(fd);
+	if (rc != -ECONNREFUSED)
+		return -EADDRINUSE;
+	return unlink(addr->sun_path) == 0 ? 0 : -errno;
+}
+
+/* The mode is set before anybody can connect: listen(2) comes last. */
+static int
+listen_at(int fd, const struct sockaddr_un *addr)
+{
+	int rc = clear_path(addr);
+
+	if (rc != 0)
+		return rc;
+	if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) != 0)
+		return -errno;
+	if (chmod(addr->sun_path, 0600) != 0 || listen(fd, BACKLOG) != 0) {
+		rc = -errno;
+		unlink(addr->sun_path);
+	}
+	return rc;
+}
+
+static int
+open_listener(struct vucd_server *server)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int rc;
+
+	memcpy(addr.sun_path, server->path, sizeof(addr.sun_path));
+	server->listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (server->listener.fd < 0)
+		return -errno;
+	rc = listen_at(server->listener.fd, &addr);
+	if (rc == 0) {
+		rc = vucd_loop_add(server->owner.loop, &server->listener, EPOLLIN);
+		if (rc != 0)
+			unlink(server->path);
+	}
+	if (rc != 0)
+		close(server->listener.fd);
+	return rc;
+}
+
+static struct vucd_server *
+allocate(struct vucd_loop *loop, const char *path, const struct vucd_rpc *rpc, struct vucd_log *log)
+{
+	struct vucd_server *server = calloc(1, sizeof(*server));
+
+	if (server == NULL)
+		return NULL;
+	snprintf(server->path, sizeof(server->path), "%s", path);
+	server->log = log;
+	server->listener = (struct vucd_watch){.ready = accept_client, .arg = server};
+	server->owner = (struct vucd_client_owner){.loop = loop,
+		.rpc = rpc,
+		.active = client_active,
+		.gone = client_gone,
+		.arg = server};
+	TAILQ_INIT(&server->clients);
+	return server;
+}
+
+int
+vucd_server_create(struct vucd_loop *loop, const char *path, const struct vucd_rpc *rpc,
+	struct vucd_log *log, struct vucd_server **server, struct vuc_error *err)
+{
+	struct vucd_server *s;
+	int rc;
+
+	*server = NULL;
+	if (strlen(path) >= sizeof(s->path)) {
+		snprintf(err->text, sizeof(err->text), "%.120s: too long for a socket", path);
+		return -ENAMETOOLONG;
+	}
+	s = allocate(loop, path, rpc, log);
+	rc = s != NULL ? open_listener(s) : -ENOMEM;
+	if (rc != 0) {
+		snprintf(err->text, sizeof(err->text), "%s: %s", path, strerror(-rc));
+		free(s);
+		return rc;
+	}
+	s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	*server = s;
+	return 0;
+}
+
+void
+vucd_server_destroy(struct vucd_server *server)
+{
+	if (server == NULL)
+		return;
+	while (!TAILQ_EMPTY(&server->clients))
+		client_gone(server, TAILQ_FIRST(&server->clients));
+	vucd_loop_remove(server->owner.loop, &server->listener);
+	unlink(server->path);
+	close(server->listener.fd);
+	if (server->spare >= 0)
+		close(server->spare);
+	free(server);
+}

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The daemon as its operator sees it: start, stop, what it says, and its management socket. */
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <vuc/vmm.h>
+
+#include "refdev_server.h"
+#include "tap.h"
+#include "vucd_rig.h"
+
+static unsigned int
+mode_of(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? st.st_mode & 07777 : 0;
+}
+
+static const char *
+string_in(struct json_object *obj, const char *key)
+{
+	const char *text = json_object_get_string(json_object_object_get(obj, key));
+
+	return text != NULL ? text : "";
+}
+
+/* A method that fails in the way that the errno names. */
+static void
+fails(struct vucd_rig *rig, const char *method, const char *params, const char *name)
+{
+	struct json_object *answer;
+
+	CU_ASSERT_PTR_NULL(vucd_rig_ask(rig, method, params, &answer));
+	CU_ASSERT_STRING_EQUAL(vucd_rig_errno(answer), name);
+	json_object_put(answer);
+}
+
+static void
+works(struct vucd_rig *rig, const char *method, const char *params)
+{
+	struct json_object *answer;
+
+	CU_ASSERT_PTR_NOT_NULL(vucd_rig_ask(rig, method, params, &answer));
+	json_object_put(answer);
+}
+
+/* ---- start and stop ---- */
+
+static void
+test_life(void)
+{
+	struct json_object *answer, *result;
+	struct vucd_rig rig;
+
+	vucd_rig_start(&rig, "");
+	CU_ASSERT_EQUAL(mode_of(rig.directory), 0700);
+	CU_ASSERT_EQUAL(mode_of(rig.vmm_socket), 0600);
+	CU_ASSERT_EQUAL(mode_of(rig.management), 0600);
+	result = vucd_rig_ask(&rig, "status", "[]", &answer);
+	CU_ASSERT_STRING_EQUAL(string_in(result, "state"), "running");
+	CU_ASSERT_STRING_EQUAL(string_in(result, "vmm_socket"), rig.vmm_socket);
+	CU_ASSERT_EQUAL(
+		json_object_get_int(json_object_object_get(result, "pid")), rig.process.pid);
+	json_object_put(answer);
+	kill(rig.process.pid, SIGHUP);
+	works(&rig, "status", "[]");
+	vucd_rig_end(&rig);
+	CU_ASSERT(vucd_rig_notified(&rig, "STOPPING=1"));
+	CU_ASSERT(vucd_rig_said(&rig, "SIGHUP does nothing"));
+	CU_ASSERT(vucd_rig_said(&rig, "notice  stopping, by SIGTERM of process"));
+	CU_ASSERT(vucd_rig_said(&rig, "notice  stopped\n"));
+	CU_ASSERT_NOT_EQUAL(access(rig.directory, F_OK), 0);
+	vucd_rig_stop(&rig);
+}
+
+static void
+test_modes(void)
+{
+	struct vucd_rig rig;
+	char more[64];
+
+	snprintf(more, sizeof(more), "directory-mode = 0750\nsocket-mode = 0660\ngroup = %u\n",
+		(unsigned int)getegid());
+	vucd_rig_start(&rig, more);
+	CU_ASSERT_EQUAL(mode_of(rig.directory), 0750);
+	CU_ASSERT_EQUAL(mode_of(rig.vmm_socket), 0660);
+	CU_ASSERT_EQUAL(mode_of(rig.management), 0600);
+	vucd_rig_end(&rig);
+	vucd_rig_stop(&rig);
+}
+
+/* Two of them do not get into each other's way, and one that was killed is in nobody's. */
+static void
+test_twice(void)
+{
+	const char *args[] = {"--config", NULL, NULL};
+	struct vuc_spawn second;
+	struct vucd_rig rig;
+	char *errors;
+
+	vucd_rig_start(&rig, "");
+	args[1] = rig.config;
+	CU_ASSERT_EQUAL_FATAL(vuc_spawn_start(&second, getenv("VUCD"), args), 0);
+	CU_ASSERT_EQUAL(vuc_spawn_wait(&second), 0);
+	CU_ASSERT_EQUAL(vuc_spawn_status(&second), 1);
+	errors = vuc_spawn_errors(&second);
+	CU_ASSERT_PTR_NOT_NULL(strstr(errors, "run: another vucd has it\n"));
+	free(errors);
+	vuc_spawn_free(&second);
+	works(&rig, "status", "[]");
+	vuc_spawn_free(&rig.process);
+	CU_ASSERT_EQUAL(access(rig.management, F_OK), 0);
+	close(rig.client);
+	vucd_rig_run(&rig);
+	works(&rig, "status", "[]");
+	vucd_rig_end(&rig);
+	vucd_rig_stop(&rig);
+}
+
+/* ---- the command line ---- */
+
+/* Run it to its end. Returns what it has printed, to be freed. */
+static char *
+run(const char *const *args, int status, bool errors)
+{
+	struct vuc_spawn process;
+	char *text;
+
+	CU_ASSERT_EQUAL_FATAL(vuc_spawn_start(&process, getenv("VUCD"), args), 0);
+	CU_ASSERT_EQUAL(vuc_spawn_wait(&process), 0);
+	CU_ASSERT_EQUAL(vuc_spawn_status(&process), status);
+	text = errors ? vuc_spawn_errors(&process) : vuc_spawn_output(&process);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+	vuc_spawn_free(&process);
+	return text;
+}
+
+static void
+test_check(void)
+{
+	struct vucd_rig rig;
+	const char *args[] = {"--check", "--config", rig.config, NULL};
+	char wanted[256];
+	char *text;
+
+	vucd_rig_prepare(&rig, "");
+	text = run(args, 0, true);
+	CU_ASSERT_STRING_EQUAL(text, "");
+	free(text);
+	vucd_rig_stop(&rig);
+	vucd_rig_prepare(&rig, "[poller io1]\ncpu = 99x\n");
+	text = run(args, 1, true);
+	snprintf(wanted, sizeof(wanted),
+		"%s:8: [poller io1] cpu = 99x: expected a CPU number, auto or none\n", rig.config);
+	CU_ASSERT_STRING_EQUAL(text, wanted);
+	free(text);
+	vucd_rig_stop(&rig);
+}
+
+static void
+test_options(void)
+{
+	static const struct {
+		const char *args[3];
+		int status;
+		const char *says;
+	} runs[] = {
+		{{"--nonsense", NULL}, 2,
+			"vucd: cannot make sense of '--nonsense'; see 'vucd --help'\n"},
+		{{"--config", NULL}, 2,
+			"vucd: there is no value behind '--config'; see 'vucd --help'\n"},
+		{{"x", NULL}, 2, "vucd: cannot make sense of 'x'; see 'vucd --help'\n"},
+		{{"--config", "/nowhere", NULL}, 1,
+			"/nowhere: cannot be read: No such file or directory\n"},
+	};
+	const char *const help[] = {"--help", NULL};
+	const char *const help_config[] = {"--help-config", NULL};
+	char *text;
+
+	for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
+		text = run(runs[i].args, runs[i].status, true);
+		CU_ASSERT_STRING_EQUAL(text, runs[i].says);
+		free(text);
+	}
+	text = run(help, 0, false);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "--check"));
+	free(text);
+	text = run(help_config, 0, false);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\n[device NAME] "));
+	free(text);
+}
+
+/* ---- devices ---- */
+
+/* A device's section, or its params, for a server. */
+static void
+device_section(char *text, size_t size, const char *socket)
+{
+	snprintf(text, size, "[device disk0]\nsocket = %s\npoller = io0\n", socket);
+}
+
+static void
+test_device(void)
+{
+	struct refdev_server server;
+	struct vucd_rig rig;
+	char section[256];
+
+	refdev_server_start_with(&server, NULL);
+	device_section(section, sizeof(section), server.socket);
+	vucd_rig_start(&rig, section);
+	vucd_rig_await(&rig, "disk0", "free");
+	works(&rig, "stats.get", "{\"device\":\"disk0\"}");
+	fails(&rig, "vmms.detach", "[\"disk0\"]", "ENOTCONN");
+	works(&rig, "devices.remove", "[\"disk0\"]");
+	fails(&rig, "devices.remove", "[\"disk0\"]", "ENOENT");
+	fails(&rig, "vmms.detach", "[\"disk0\"]", "ENOENT");
+	vucd_rig_end(&rig);
+	vucd_rig_stop(&rig);
+	refdev_server_stop(&server);
+}
+
+/* A server may come after the daemon, and go. */
+static void
+test_late_server(void)
+{
+	const char *const no_options[] = {NULL};
+	struct refdev_server server;
+	struct vucd_rig rig;
+	char params[256];
+
+	refdev_server_prepare(&server);
+	vucd_rig_start(&rig, "");
+	snprintf(params, sizeof(params),
+		"{\"name\":\"late\",\"socket\":\"%s\",\"retry_max_ms\":100}", server.socket);
+	works(&rig, "devices.add", params);
+	fails(&rig, "devices.add", params, "EEXIST");
+	vucd_rig_await(&rig, "late", "away");
+	refdev_server_run(&server, no_options);
+	vucd_rig_await(&rig, "late", "free");
+	refdev_server_stop(&server);
+	vucd_rig_await(&rig, "late", "away");
+	vucd_rig_end(&rig);
+	vucd_rig_stop(&rig);
+}
+
+static int
+listen_at(const char *path)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%.107s", path);
+	CU_ASSERT_FATAL(fd >= 0);
+	CU_ASSERT_EQUAL_FATAL(bind(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+	CU_ASSERT_EQUAL_FATAL(listen(fd, 1), 0);
+	return fd;
+}
+
+/* A server that accepts and never answers delays nobody. */
+static void
+test_hung_server(void)
+{
+	struct vucd_rig rig;
+	char path[VUCD_RIG_PATH], params[256];
+	int server, client;
+
+	vucd_rig_start(&rig, "");
+	snprintf(path, sizeof(path), "%s/hung", rig.folder);
+	server = listen_at(path);
+	client = vucd_rig_connect(&rig);
+	snprintf(params, sizeof(params),
+		"{\"name\":\"hung\",\"socket\":\"%s\",\"timeout_ms\":1000}", path);
+	vucd_rig_say(client, "devices.add", params);
+	for (int i = 0; i < 10; i++)
+		works(&rig, "status", "[]");
+	json_object_put(vucd_rig_hear(client));
+	vucd_rig_await(&rig, "hung", "away");
+	works(&rig, "devices.remove", "{\"name\":\"hung\",\"force\":true}");
+	close(client);
+	close(server);
+	vucd_rig_end(&rig);
+	vucd_rig_stop(&rig);
+}
+
+/* ---- VMMs ---- */
+
+static struct vuc_vmm_device *
+attach(const struct vucd_rig *rig, int expected)
+{
+	struct vuc_vmm_attach_opts opts;
+	struct vuc_vmm_device *dev;
+	struct vuc_error err = {""};
+	int rc;
+
+	vuc_vmm_attach_opts_init(&opts, sizeof(opts));
+	opts.socket = rig->vmm_socket;
+	opts.device = "disk0";
+	opts.name = "a test";
+	rc = vuc_vmm_attach(&opts, &dev, &err);
+	if (rc != expected)
+		printf("# %s\n", err.text);
+	CU_ASSERT_EQUAL_FATAL(rc, expected);
+	return dev;
+}
+
+/* Wait until one of the events has come. */
+static bool
+told(struct vuc_vmm_device *dev, uint32_t events)
+{
+	struct pollfd pfd = {.fd = vuc_vmm_event_fd(dev), .events = POLLIN};
+	uint32_t seen = 0;
+
+	while ((seen & events) == 0 && poll(&pfd, 1, 20000) == 1)
+		seen |= vuc_vmm_events(dev);
+	return (seen & events) != 0;
+}
+
+static void
+check_vmm(struct vucd_rig *rig)
+{
+	struct json_object *answer, *result, *vmm;
+
+	result = vucd_rig_ask(rig, "vmms.list", "[]", &answer);
+	result = json_object_object_get(result, "vmms");
+	CU_ASSERT_EQUAL_FATAL(json_object_array_length(result), 1);
+	vmm = json_object_array_get_idx(result, 0);
+	CU_ASSERT_STRING_EQUAL(string_in(vmm, "device"), "disk0");
+	CU_ASSERT_STRING_EQUAL(string_in(vmm, "name"), "a test");
+	CU_ASSERT_EQUAL(json_object_get_int(json_object_object_get(vmm, "pid")), getpid());
+	json_object_put(answer);
+}
+
+static void
+test_vmm(void)
+{
+	struct refdev_server server;
+	struct vuc_vmm_device *dev;
+	struct vucd_rig rig;
+	char section[256];
+
+	refdev_server_start_with(&server, NULL);
+	device_section(section, sizeof(section), server.socket);
+	vucd_rig_start(&rig, section);
+	vucd_rig_await(&rig, "disk0", "free");
+	dev = attach(&rig, 0);
+	vucd_rig_await(&rig, "disk0", "attached");
+	check_vmm(&rig);
+	attach(&rig, -EBUSY);
+	fails(&rig, "devices.remove", "[\"disk0\"]", "EBUSY");
+	works(&rig, "vmms.detach", "[\"disk0\"]");
+	CU_ASSERT_TRUE(told(dev, VUC_VMM_EVENT_REMOVED));
+	vuc_vmm_detach(dev);
+	vucd_rig_await(&rig, "disk0", "free");
+	dev = attach(&rig, 0);
+	works(&rig, "devices.remove", "{\"name\":\"disk0\",\"force\":true}");
+	CU_ASSERT_TRUE(told(dev, VUC_VMM_EVENT_REMOVED));
+	vuc_vmm_detach(dev);
+	attach(&rig, -ENOENT);
+	vucd_rig_end(&rig);
+	vucd_rig_stop(&rig);
+	refdev_server_stop(&server);
+}
+
+/* A daemon that ends tells its VMMs. */
+static void
+test_end_with_vmm(void)
+{
+	struct refdev_server server;
+	struct vuc_vmm_device *dev;
+	struct vucd_rig rig;
+	char section[256];
+
+	refdev_server_start_with(&server, NULL);
+	device_section(section, sizeof(section), server.socket);
+	vucd_rig_start(&rig, section);
+	vucd_rig_await(&rig, "disk0", "free");
+	dev = attach(&rig, 0);
+	vucd_rig_end(&rig);
+	CU_ASSERT_TRUE(told(dev, VUC_VMM_EVENT_GONE));
+	vuc_vmm_detach(dev);
+	vucd_rig_stop(&rig);
+	refdev_server_stop(&server);
+}
+
+int
+main(void)
+{
+	static CU_TestInfo daemon_tests[] = {
+		{"start, serve, stop", test_life},
+		{"modes and group", test_modes},
+		{"a second one, and a killed one", test_twice},
+		{"--check", test_check},
+		{"options", test_options},
+		CU_TEST_INFO_NULL,
+	};
+	static CU_TestInfo device_tests[] = {
+		{"a device", test_device},
+		{"a server that comes late", test_late_server},
+		{"a hung server", test_hung_server},
+		{"a VMM", test_vmm},
+		{"the end with a VMM", test_end_with_vmm},
+		CU_TEST_INFO_NULL,
+	};
+	static CU_SuiteInfo suites[] = {
+		{"vucd", NULL, NULL, NULL, NULL, daemon_tests},
+		{"vucd_devices", NULL, NULL, NULL, NULL, device_tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	return vuc_tap_run(suites);
+}

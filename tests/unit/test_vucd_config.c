@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* vucd's configuration: what each key takes, and what is said of those that are wrong, with the
+ * line. */
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <vuc/control.h>
+
+#include "config.h"
+#include "ini.h"
+#include "tap.h"
+
+#define POLLER "[poller p]\n"
+
+/* All reports, "LINE: TEXT\n" each. */
+struct said {
+	char text[4096];
+	size_t len;
+};
+
+static void
+take_report(void *arg, unsigned int line, const char *text)
+{
+	struct said *said = arg;
+	size_t room = sizeof(said->text) - said->len;
+	int n = snprintf(said->text + said->len, room, "%u: %s\n", line, text);
+
+	if (n > 0 && (size_t)n < room)
+		said->len += (size_t)n;
+}
+
+static int
+parse(struct vucd_config *config, const char *text, struct said *said)
+{
+	struct vucd_report report = {.fn = take_report, .arg = said};
+	int rc;
+
+	*said = (struct said){.len = 0};
+	rc = vucd_config_parse(config, text, strlen(text), &report);
+	CU_ASSERT_EQUAL(rc == 0, report.count == 0);
+	return rc;
+}
+
+static bool
+says(const char *text, const char *wanted)
+{
+	struct vucd_config config;
+	struct said said;
+	int rc = parse(&config, text, &said);
+
+	vucd_config_free(&config);
+	if (rc != 0 && strcmp(said.text, wanted) == 0)
+		return true;
+	printf("# returned %d for %s# and said %s", rc, text, said.text);
+	return false;
+}
+
+static bool
+is_fine(const char *text)
+{
+	struct vucd_config config;
+	struct said said;
+	int rc = parse(&config, text, &said);
+
+	vucd_config_free(&config);
+	if (rc == 0)
+		return true;
+	printf("# %s", said.text);
+	return false;
+}
+
+/* ---- what is right ---- */
+
+static void
+test_all_keys(void)
+{
+	static const char text[] =
+		"# a comment = [x]\n\n"
+		"  [ vucd ]  # another\r\n"
+		"directory=/run/v\n\tdirectory-mode\t=\t0750\nsocket-mode = 0660\ngroup = 7\n"
+		"max-vmms = 9\nmax-vmms-per-user = 8\nmax-queues = 7\nmax-queue-memory-mb = 6\n"
+		"max-dma-maps = 5\nhandshake-timeout-ms = 4\nlog-level = debug\n"
+		"telemetry = off\nhugepages = on\nmemory-mb = 3 # MiB\n"
+		"[poller  io0]\ncpu = 2\nidle = sleep\nidle-loops = 1\ntransport = posix\n"
+		"[poller io1]\ncpu = none\nidle = yield\ntransport = uring\n"
+		"[device\td.0-_]\nsocket = /s = t\npoller = io1\ndma = message\n"
+		"posted-writes = off\ntimeout-ms = 11\nlong-timeout-ms = 12\nretry-min-ms = 13\n"
+		"retry-max-ms = 14\nusers = root , 1000,1001\ngroups = 4294967294";
+	struct vucd_config config;
+	const struct vucd_settings *s = &config.settings;
+	const struct vucd_device_config *d;
+	struct said said;
+
+	CU_ASSERT_EQUAL_FATAL(parse(&config, text, &said), 0);
+	CU_ASSERT_STRING_EQUAL(s->directory, "/run/v");
+	CU_ASSERT_EQUAL(s->directory_mode, 0750);
+	CU_ASSERT_EQUAL(s->socket_mode, 0660);
+	CU_ASSERT_EQUAL(s->group, 7);
+	CU_ASSERT_EQUAL(s->max_vmms, 9);
+	CU_ASSERT_EQUAL(s->max_vmms_per_user, 8);
+	CU_ASSERT_EQUAL(s->max_queues, 7);
+	CU_ASSERT_EQUAL(s->max_queue_memory_mb, 6);
+	CU_ASSERT_EQUAL(s->max_dma_maps, 5);
+	CU_ASSERT_EQUAL(s->handshake_timeout_ms, 4);
+	CU_ASSERT_EQUAL(s->log_level, VUC_LOG_DEBUG);
+	CU_ASSERT_FALSE(s->telemetry);
+	CU_ASSERT_TRUE(s->hugepages);
+	CU_ASSERT_EQUAL(s->memory_mb, 3);
+	CU_ASSERT_EQUAL_FATAL(config.nr_pollers, 2);
+	CU_ASSERT_STRING_EQUAL(config.pollers[0].name, "io0");
+	CU_ASSERT_EQUAL(config.pollers[0].cpu, 2);
+	CU_ASSERT_EQUAL(config.pollers[0].idle, VUC_IDLE_SLEEP);
+	CU_ASSERT_EQUAL(config.pollers[0].idle_loops, 1);
+	CU_ASSERT_STRING_EQUAL(config.pollers[0].transport, "posix");
+	CU_ASSERT_EQUAL(config.pollers[1].cpu, VUC_POLLER_CPU_NONE);
+	CU_ASSERT_EQUAL(config.pollers[1].idle, VUC_IDLE_YIELD);
+	CU_ASSERT_EQUAL_FATAL(config.nr_devices, 1);
+	d = &config.devices[0];
+	CU_ASSERT_STRING_EQUAL(d->name, "d.0-_");
+	CU_ASSERT_STRING_EQUAL(d->socket, "/s = t");
+	CU_ASSERT_STRING_EQUAL(d->poller, "io1");
+	CU_ASSERT_EQUAL(d->dma, VUC_DMA_MESSAGE);
+	CU_ASSERT_FALSE(d->posted_writes);
+	CU_ASSERT_EQUAL(d->timeout_ms, 11);
+	CU_ASSERT_EQUAL(d->long_timeout_ms, 12);
+	CU_ASSERT_EQUAL(d->retry_min_ms, 13);
+	CU_ASSERT_EQUAL(d->retry_max_ms, 14);
+	CU_ASSERT_EQUAL_FATAL(d->users.nr, 3);
+	CU_ASSERT_EQUAL(d->users.ids[0], 0);
+	CU_ASSERT_EQUAL(d->users.ids[2], 1001);
+	CU_ASSERT_EQUAL_FATAL(d->groups.nr, 1);
+	CU_ASSERT_EQUAL(d->groups.ids[0], 4294967294);
+	vucd_config_free(&config);
+}
+
+/* What is not given is as the library has it. */
+static void
+test_defaults(void)
+{
+	struct vuc_poller_opts poller;
+	struct vuc_device_opts device;
+	struct vuc_control_opts control;
+	struct vuc_control_device_opts offer;
+	struct vucd_config config;
+	struct said said;
+
+	vuc_poller_opts_init(&poller);
+	vuc_device_opts_init(&device);
+	vuc_control_opts_init(&control);
+	vuc_control_device_opts_init(&offer);
+	CU_ASSERT_EQUAL_FATAL(parse(&config, "[poller p]\n[device d]\nsocket = /s\n", &said), 0);
+	CU_ASSERT_STRING_EQUAL(config.settings.directory, "");
+	CU_ASSERT_EQUAL(config.settings.directory_mode, 0700);
+	CU_ASSERT_EQUAL(config.settings.socket_mode, control.mode);
+	CU_ASSERT_EQUAL(config.settings.group, VUCD_NO_ID);
+	CU_ASSERT_EQUAL(config.settings.max_vmms, control.max_vmms);
+	CU_ASSERT_EQUAL(config.settings.max_vmms_per_user, control.max_vmms_per_user);
+	CU_ASSERT_EQUAL(config.settings.max_queues, control.max_queues);
+	CU_ASSERT_EQUAL(config.settings.max_queue_memory_mb, control.max_queue_memory >> 20);
+	CU_ASSERT_EQUAL(config.settings.max_dma_maps, control.max_dma_maps);
+	CU_ASSERT_EQUAL(config.settings.handshake_timeout_ms, control.handshake_timeout_ms);
+	CU_ASSERT_EQUAL(config.settings.log_level, VUC_LOG_NOTICE);
+	CU_ASSERT_EQUAL(config.pollers[0].cpu, poller.cpu);
+	CU_ASSERT_EQUAL(config.pollers[0].idle, poller.idle);
+	CU_ASSERT_EQUAL(config.pollers[0].idle_loops, poller.idle_loops);
+	CU_ASSERT_PTR_NULL(config.pollers[0].transport);
+	CU_ASSERT_STRING_EQUAL(config.devices[0].poller, "");
+	CU_ASSERT_EQUAL(config.devices[0].dma, device.dma);
+	CU_ASSERT_EQUAL(config.devices[0].posted_writes, device.posted_writes);
+	CU_ASSERT_EQUAL(config.devices[0].timeout_ms, device.timeout_ms);
+	CU_ASSERT_EQUAL(config.devices[0].long_timeout_ms, device.long_timeout_ms);
+	CU_ASSERT_EQUAL(config.devices[0].retry_min_ms, offer.retry_min_ms);
+	CU_ASSERT_EQUAL(config.devices[0].retry_max_ms, offer.retry_max_ms);
+	CU_ASSERT_EQUAL(config.devices[0].users.nr, 0);
+	vucd_config_free(&config);
+}
+
+static void
+test_edges(void)
+{
+	CU_ASSERT(is_fine(POLLER));
+	CU_ASSERT(is_fine("[poller p]"));
+	CU_ASSERT(is_fine("[poller p]\r\ncpu=auto\r\n"));
+	CU_ASSERT(is_fine(POLLER "cpu = 4095\nidle-loops = 4294967295\n"));
+	CU_ASSERT(is_fine(POLLER "[vucd]\ndirectory = auto\ngroup = none\n"));
+	CU_ASSERT(is_fine("[device d]\nsocket = /\\;s\nusers = none\n[poller p]\n"));
+	CU_ASSERT(is_fine("[poller abcdefghijklmno]\n"));
+	CU_ASSERT(is_fine(POLLER "[device auto]\nsocket = /s\n"));
+}
+
+/* ---- what is wrong ---- */
+
+static void
+test_lines(void)
+{
+	CU_ASSERT(says("", "0: expected at least one [poller NAME]\n"));
+	CU_ASSERT(says(POLLER "\nhello\n", "3: expected [SECTION] or KEY = VALUE\n"));
+	CU_ASSERT(says("cpu = 1\n" POLLER, "1: cpu: expected a [SECTION] before it\n"));
+	CU_ASSERT(says(POLLER "[vucd\n", "2: expected [SECTION]\n"));
+	CU_ASSERT(says(POLLER "[vucd] x\n", "2: expected [SECTION]\n"));
+	CU_ASSERT(says(POLLER "[a]b]\n", "2: expected [SECTION]\n"));
+	CU_ASSERT(says(POLLER "[]\n", "2: []: the section has no name\n"));
+	CU_ASSERT(says(POLLER "[\n", "2: expected [SECTION]\n"));
+	CU_ASSERT(says(POLLER "= 1\n", "2: expected a key before '='\n"));
+	CU_ASSERT(says(POLLER "cpu =\n", "2: cpu: expected a value behind '='\n"));
+	CU_ASSERT(says(POLLER "cpu = # 1\n", "2: cpu: expected a value behind '='\n"));
+	CU_ASSERT(says(POLLER "cpu\x01 = 1\n", "2: a control character, this is no text\n"));
+}
+
+static void
+test_sections(void)
+{
+	CU_ASSERT(says(POLLER "[bogus]\nx = 1\n",
+		"2: [bogus]: expected [vucd], [poller NAME] or [device NAME]\n"));
+	CU_ASSERT(says(POLLER "[vucd x]\n",
+		"2: [vucd x]: expected [vucd], [poller NAME] or [device NAME]\n"));
+	CU_ASSERT(says(POLLER "[devices d]\n",
+		"2: [devices d]: expected [vucd], [poller NAME] or [device NAME]\n"));
+	CU_ASSERT(says("[poller]\n",
+		"1: [poller]: expected [poller NAME], a name of at most 15 letters, digits and "
+		"\"._-\", and not auto\n"));
+	CU_ASSERT(says("[poller auto]\n",
+		"1: [poller auto]: expected [poller NAME], a name of at most 15 letters, digits "
+		"and \"._-\", and not auto\n"));
+	CU_ASSERT(says("[poller abcdefghijklmnop]\n",
+		"1: [poller abcdefghijklmnop]: expected [poller NAME], a name of at most 15 "
+		"letters, digits and \"._-\", and not auto\n"));
+	CU_ASSERT(says(POLLER "[device a/b]\nsocket = /s\n",
+		"2: [device a/b]: expected [device NAME], a name of at most 56 letters, digits "
+		"and \"._-\"\n"));
+	CU_ASSERT(says(POLLER "[vucd]\n[poller  p]\n", "3: [poller p]: is in line 1 already\n"));
+	/* Their keys go with a section that cannot be read. */
+	CU_ASSERT(says(POLLER "[device aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]\n"
+			      "cpu = 1\n",
+		"2: [device aaaaaaaaaaaaa...]: a section's name has at most 63 bytes\n"));
+}
+
+static void
+test_keys(void)
+{
+	CU_ASSERT(says(POLLER "cpus = 1\n", "2: [poller p] has no key cpus\n"));
+	CU_ASSERT(says(POLLER "socket = /s\n", "2: [poller p] has no key socket\n"));
+	CU_ASSERT(says(POLLER "cpu = 1\nidle = spin\ncpu = 2\n",
+		"4: [poller p] cpu: is in line 2 already\n"));
+	CU_ASSERT(says(POLLER "[device d]\ndma = shared\n",
+		"2: [device d] socket is missing: expected an absolute path of at most 107 "
+		"bytes\n"));
+	CU_ASSERT(says(POLLER "[device d]\nsocket = /s\npoller = q\n",
+		"4: [device d] poller = q: there is no such poller\n"));
+	CU_ASSERT(says(POLLER "[device d]\nsocket = /s\nretry-min-ms = 9000\n",
+		"2: [device d] retry-min-ms is more than retry-max-ms\n"));
+	CU_ASSERT(says(POLLER
+		"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklm = 1\n",
+		"2: abcdefghijklmnopqrst...: a key has at most 63 bytes\n"));
+}
+
+static void
+test_values(void)
+{
+	CU_ASSERT(says(POLLER "cpu = 99x\n",
+		"2: [poller p] cpu = 99x: expected a CPU number, auto or none\n"));
+	CU_ASSERT(says(POLLER "cpu = -1\n",
+		"2: [poller p] cpu = -1: expected a CPU number, auto or none\n"));
+	CU_ASSERT(says(POLLER "cpu = 4096\n",
+		"2: [poller p] cpu = 4096: expected a CPU number, auto or none\n"));
+	CU_ASSERT(says(POLLER "idle = SPIN\n",
+		"2: [poller p] idle = SPIN: expected spin, yield or sleep\n"));
+	CU_ASSERT(says(POLLER "idle-loops = 4294967296\n",
+		"2: [poller p] idle-loops = 4294967296: expected a number, 0 to 4294967295\n"));
+	CU_ASSERT(says(POLLER "transport = loopback\n",
+		"2: [poller p] transport = loopback: expected auto, uring or posix\n"));
+	CU_ASSERT(says(POLLER "[vucd]\ndirectory-mode = 0799\n",
+		"3: [vucd] directory-mode = 0799: expected an octal mode, 0700 to 0777\n"));
+	CU_ASSERT(says(POLLER "[vucd]\ndirectory = run\n",
+		"3: [vucd] directory = run: expected an absolute path of at most 91 bytes, or "
+		"auto\n"));
+	CU_ASSERT(says(POLLER "[vucd]\ntelemetry = yes\n",
+		"3: [vucd] telemetry = yes: expected on or off\n"));
+	CU_ASSERT(says(POLLER "[vucd]\nlog-level = info\n",
+		"3: [vucd] log-level = info: expected error, warning, notice or debug\n"));
+	CU_ASSERT(says(POLLER "[device d]\nsocket = s\n",
+		"3: [device d] socket = s: expected an absolute path of at most 107 bytes\n"));
+	CU_ASSERT(says(POLLER "[device d]\nsocket = /s\ntimeout-ms = 0\n",
+		"4: [device d] timeout-ms = 0: expected milliseconds, 1 to 3600000\n"));
+	CU_ASSERT(says(POLLER "[device d]\nsocket = /s\ndma = secure\n",
+		"4: [device d] dma = secure: expected shared or message\n"));
+}
+
+static void
+test_ids(void)
+{
+	static const char *const bad[] = {"no-such-user-here", "root,,root", ",root", "root,",
+		"root root", "4294967295", "-1"};
+	char text[128], wanted[256];
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(
+			text, sizeof(text), POLLER "[device d]\nsocket = /s\nusers = %s\n", bad[i]);
+		snprintf(wanted, sizeof(wanted),
+			"4: [device d] users = %s: expected names or numbers of at most 32 users "
+			"that there are, with commas, or none\n",
+			bad[i]);
+		CU_ASSERT(says(text, wanted));
+	}
+}
+
+/* A list of n users. */
+static void
+make_users(char *text, size_t size, unsigned int n)
+{
+	size_t len = (size_t)snprintf(text, size, POLLER "[device d]\nsocket = /s\nusers = 0");
+
+	while (--n > 0)
+		len += (size_t)snprintf(text + len, size - len, ",%u", n);
+}
+
+static void
+test_lengths(void)
+{
+	char text[1024], path[300];
+
+	make_users(text, sizeof(text), VUCD_MAX_IDS);
+	CU_ASSERT(is_fine(text));
+	make_users(text, sizeof(text), VUCD_MAX_IDS + 1);
+	CU_ASSERT_FALSE(is_fine(text));
+	memset(path, 'a', sizeof(path));
+	path[0] = '/';
+	snprintf(text, sizeof(text), POLLER "[device d]\nsocket = %.107s\n", path);
+	CU_ASSERT(is_fine(text));
+	snprintf(text, sizeof(text), POLLER "[device d]\nsocket = %.108s\n", path);
+	CU_ASSERT_FALSE(is_fine(text));
+	snprintf(text, sizeof(text), POLLER "[vucd]\ndirectory = %.91s\n", path);
+	CU_ASSERT(is_fine(text));
+	snprintf(text, sizeof(text), POLLER "[vucd]\ndirectory = %.92s\n", path);
+	CU_ASSERT_FALSE(is_fine(text));
+	snprintf(text, sizeof(text), POLLER "cpu = %.256s\n", path);
+	CU_ASSERT(says(text, "2: cpu: a value has at most 255 bytes, this one 256\n"));
+	/* A long comment is nobody's business. */
+	snprintf(text, sizeof(text), POLLER "cpu = 1 # %.299s%.299s\n", path, path);
+	CU_ASSERT(is_fine(text));
+}
+
+/* All mistakes are told at once. */
+static void
+test_several(void)
+{
+	CU_ASSERT(says("x\n[vucd]\nmax-vmms = 0\nfoo = 1\n[poller p]\ncpu = x\n",
+		"1: expected [SECTION] or KEY = VALUE\n"
+		"3: [vucd] max-vmms = 0: expected a number, 1 to 4096\n"
+		"4: [vucd] has no key foo\n"
+		"6: [poller p] cpu = x: expected a CPU number, auto or none\n"));
+}
+
+static void
+test_limits(void)
+{
+	size_t size = VUCD_INI_MAX_BYTES + 2;
+	char *text = malloc(size);
+	size_t len = 0;
+	unsigned int i;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+	memset(text, '\n', size - 1);
+	text[size - 1] = '\0';
+	CU_ASSERT(says(text, "0: the file has more than 1048576 bytes\n"));
+	for (i = 0; i <= VUCD_INI_MAX_SECTIONS; i++)
+		len += (size_t)snprintf(text + len, size - len, "[poller p%u]\n", i);
+	CU_ASSERT(says(text, "4097: more than 4096 sections\n"));
+	free(text);
+}
+
+static void
+test_files(void)
+{
+	struct said said = {.len = 0};
+	struct vucd_report report = {.fn = take_report, .arg = &said};
+	struct vucd_config config;
+
+	CU_ASSERT_EQUAL(vucd_config_load(&config, "/nowhere/vucd.conf", &report), -ENOENT);
+	CU_ASSERT_STRING_EQUAL(said.text, "0: cannot be read: No such file or directory\n");
+	vucd_config_free(&config);
+	said.len = 0;
+	CU_ASSERT_EQUAL(vucd_config_load(&config, "/", &report), -EISDIR);
+	CU_ASSERT_STRING_EQUAL(said.text, "0: cannot be read: Is a directory\n");
+	vucd_config_free(&config);
+}
+
+/* A device that is not of a file. */
+static void
+test_device_alone(void)
+{
+	struct said said = {.len = 0};
+	struct vucd_report report = {.fn = take_report, .arg = &said};
+	struct vucd_device_config device;
+
+	vucd_device_config_init(&device);
+	CU_ASSERT_EQUAL(vucd_device_config_check(&device, &report), -EINVAL);
+	CU_ASSERT_EQUAL(vucd_device_config_set_name(&device, "a b", &report), -EINVAL);
+	CU_ASSERT_EQUAL(vucd_device_config_set(&device, "cpu", "1", &report), -EINVAL);
+	CU_ASSERT_EQUAL(vucd_device_config_set(&device, "socket", "s", &report), -EINVAL);
+	CU_ASSERT_STRING_EQUAL(said.text,
+		"0: name is missing\n"
+		"0: name = a b: expected at most 63 letters, digits and \"._-\"\n"
+		"0: a device has no cpu\n"
+		"0: socket = s: expected an absolute path of at most 107 bytes\n");
+	CU_ASSERT_EQUAL(vucd_device_config_set_name(&device, "a", &report), 0);
+	CU_ASSERT_EQUAL(vucd_device_config_set(&device, "socket", "/s", &report), 0);
+	CU_ASSERT_EQUAL(vucd_device_config_check(&device, &report), 0);
+	CU_ASSERT_EQUAL(device.timeout_ms, VUC_DEFAULT_TIMEOUT_MS);
+}
+
+/* Every key is in the help, once for each section that has it. */
+static void
+test_help(void)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(out);
+	vucd_config_help(out);
+	fclose(out);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "[vucd] "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "[poller NAME] "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\n  idle-loops\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text,
+		"\n  timeout-ms\n      that the server may take to accept and to answer\n"
+		"      milliseconds, 1 to 3600000; default 5000\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "has to be given"));
+	free(text);
+}
+
+int
+main(void)
+{
+	static CU_TestInfo tests[] = {
+		{"all keys", test_all_keys},
+		{"defaults are the library's", test_defaults},
+		{"edges of what is allowed", test_edges},
+		{"lines", test_lines},
+		{"sections", test_sections},
+		{"keys", test_keys},
+		{"values", test_values},
+		{"users", test_ids},
+		{"lengths", test_lengths},
+		{"several mistakes", test_several},
+		{"limits", test_limits},
+		{"files", test_files},
+		{"a device by itself", test_device_alone},
+		{"help", test_help},
+		CU_TEST_INFO_NULL,
+	};
+	static CU_SuiteInfo suites[] = {
+		{"vucd_config", NULL, NULL, NULL, NULL, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	return vuc_tap_run(suites);
+}
