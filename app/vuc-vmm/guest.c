@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "guest.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Of guest/guest.S. */
+extern const uint8_t guest_image[];
+extern const uint8_t guest_image_end[];
+
+void
+guest_load(const struct memory *memory)
+{
+	size_t size = (size_t)(guest_image_end - guest_image);
+
+	assert(size <= GUEST_IMAGE_MAX);
+	memcpy(memory->bytes + GUEST_IMAGE, guest_image, size);
+}
+
+bool
+guest_port_read(const struct guest *guest, uint16_t port, void *data, uint32_t count)
+{
+	uint32_t value;
+
+	if (count != sizeof(value))
+		return false;
+	switch (port) {
+	case GUEST_PORT_PROGRAM:
+		value = guest->program;
+		break;
+	case GUEST_PORT_ROUNDS:
+		value = guest->rounds;
+		break;
+	case GUEST_PORT_EXITS:
+		value = guest->exits;
+		break;
+	default:
+		return false;
+	}
+	memcpy(data, &value, sizeof(value));
+	return true;
+}
+
+static void
+begin_step(struct guest *guest, uint32_t step)
+{
+	if (guest->nr_steps < GUEST_NR_STEPS)
+		guest->steps[guest->nr_steps++] = step;
+}
+
+static void
+finish_series(struct guest *guest, uint32_t series)
+{
+	if (series < GUEST_NR_SERIES)
+		guest->series[series] = true;
+}
+
+static void
+finish(struct guest *guest, uint32_t result)
+{
+	bool known = result == GUEST_PASS || result == GUEST_NO_DRIVER;
+
+	guest->result = known ? result : GUEST_FAIL;
+}
+
+bool
+guest_port_write(struct guest *guest, uint16_t port, const void *data, uint32_t count)
+{
+	uint32_t value;
+
+	if (count != sizeof(value))
+		return false;
+	memcpy(&value, data, sizeof(value));
+	switch (port) {
+	case GUEST_PORT_STEP:
+		begin_step(guest, value);
+		return true;
+	case GUEST_PORT_SEEN:
+		guest->seen = value;
+		return true;
+	case GUEST_PORT_EXPECTED:
+		guest->expected = value;
+		return true;
+	case GUEST_PORT_SERIES:
+		finish_series(guest, value);
+		return true;
+	case GUEST_PORT_RESULT:
+		finish(guest, value);
+		return true;
+	default:
+		return false;
+	}
+}
+
+const char *
+guest_step_name(uint32_t step)
+{
+	static const char *const names[GUEST_NR_STEPS] = {
+		[GUEST_STEP_SCAN] = "find the device on the bus",
+		[GUEST_STEP_BARS] = "size and place its BARs",
+		[GUEST_STEP_READ] = "read registers",
+		[GUEST_STEP_WRITE] = "write registers",
+		[GUEST_STEP_POST] = "post writes",
+		[GUEST_STEP_DOORBELL] = "ring a doorbell",
+		[GUEST_STEP_MAPPED] = "use mapped BARs, without an exit",
+		[GUEST_STEP_DMA] = "DMA from memory to memory, and an MSI-X interrupt",
+		[GUEST_STEP_DMA_FROM_BAR] = "DMA of what was written to a mapped BAR",
+		[GUEST_STEP_MASK] = "mask and unmask an interrupt",
+		[GUEST_STEP_PORT] = "read and write an I/O port",
+		[GUEST_STEP_TIMES] = "time accesses",
+		[GUEST_STEP_NO_PORTS] = "use ports where there are none",
+		[GUEST_STEP_NO_MEMORY] = "use memory where there is none",
+		[GUEST_STEP_NO_FUNCTION] = "look at a function that there is not",
+		[GUEST_STEP_CONFIG_RANDOM] = "write config space at random",
+		[GUEST_STEP_BARS_ASTRAY] = "place BARs where they do not belong",
+		[GUEST_STEP_BAR_RANDOM] = "write a BAR at random",
+		[GUEST_STEP_AS_BEFORE] = "use the device as before",
+	};
+
+	if (step >= GUEST_NR_STEPS || names[step] == NULL)
+		return "something that it has no name for";
+	return names[step];
+}
+
+uint32_t *
+guest_ticks(const struct memory *memory, uint32_t series)
+{
+	return (uint32_t *)(void *)(memory->bytes + GUEST_TICKS) + series * GUEST_MAX_ROUNDS;
+}

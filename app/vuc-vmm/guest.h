@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VMM_GUEST_H
+#define VMM_GUEST_H
+
+/*
+ * The program that the guest runs, and what it has to say by its ports.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "guest/abi.h"
+#include "memory.h"
+
+struct guest {
+	uint32_t program; /* GUEST_DRIVE or GUEST_TORMENT */
+	uint32_t rounds;
+	uint32_t exits;                 /* counted by whoever runs the guest */
+	uint32_t steps[GUEST_NR_STEPS]; /* GUEST_STEP_*, in the order in which they were begun */
+	uint32_t nr_steps;
+	uint32_t seen;
+	uint32_t expected;
+	uint32_t result; /* GUEST_PASS, GUEST_FAIL or GUEST_NO_DRIVER; 0: it has not ended */
+	bool series[GUEST_NR_SERIES]; /* those whose tables are complete */
+};
+
+/* Put the program into the guest's memory. */
+void guest_load(const struct memory *memory);
+
+/* An access to a port. False: that is none of the guest program's. */
+bool guest_port_read(const struct guest *guest, uint16_t port, void *data, uint32_t count);
+bool guest_port_write(struct guest *guest, uint16_t port, const void *data, uint32_t count);
+
+/* What a step is about. */
+const char *guest_step_name(uint32_t step);
+
+/* The times of a series, in ticks of the time stamp counter: guest->rounds of them. */
+uint32_t *guest_ticks(const struct memory *memory, uint32_t series);
+
+#endif /* VMM_GUEST_H */

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VMM_GUEST_ABI_H
+#define VMM_GUEST_ABI_H
+
+/*
+ * What the VMM and the program in the guest know of each other. For C and for the assembler, so
+ * there is nothing here but numbers.
+ */
+
+/* The guest's memory, from address 0. The image is entered at its first byte. */
+#define GUEST_STACK      0x8000
+#define GUEST_IMAGE      0x10000 /* lower 16 bits 0: see the interrupt table */
+#define GUEST_IMAGE_MAX  0x10000
+#define GUEST_DMA_FROM   0x20000
+#define GUEST_DMA_TO     0x30000
+#define GUEST_DMA_BYTES  4096
+#define GUEST_TICKS      0x100000 /* tables of times, one for each series */
+#define GUEST_MAX_ROUNDS 65536
+#define GUEST_RAM_SIZE   0x200000
+
+/* Where the guest puts BARs: away from its memory, from ports that are taken, from its APIC. */
+#define GUEST_BARS_MEMORY 0xe0000000
+#define GUEST_BARS_IO     0xc000
+
+/* Ports of the VMM's, 32 bits each. The guest reads ... */
+#define GUEST_PORT_PROGRAM 0xe0 /* which program to run: GUEST_DRIVE or GUEST_TORMENT */
+#define GUEST_PORT_ROUNDS  0xe4 /* how often to do what is timed: 1 ... GUEST_MAX_ROUNDS */
+#define GUEST_PORT_EXITS   0xe8 /* how often it has left to the VMM, by other than these ports */
+/* ... and writes. */
+#define GUEST_PORT_STEP     0xec /* what it is about to do: GUEST_STEP_* */
+#define GUEST_PORT_SEEN     0xf0 /* that was wrong: what it saw ... */
+#define GUEST_PORT_EXPECTED 0xf4 /* ... and what it had expected */
+#define GUEST_PORT_SERIES   0xf8 /* a table of times is complete: GUEST_SERIES_* */
+#define GUEST_PORT_RESULT   0xfc /* the end: GUEST_PASS, GUEST_FAIL or GUEST_NO_DRIVER */
+
+#define GUEST_DRIVE   0 /* find the device, and use it if there is a driver for it */
+#define GUEST_TORMENT 1 /* do what no driver does */
+
+#define GUEST_PASS      1
+#define GUEST_FAIL      2 /* in the step that it has begun last */
+#define GUEST_NO_DRIVER 3
+
+#define GUEST_STEP_SCAN          1
+#define GUEST_STEP_BARS          2
+#define GUEST_STEP_READ          3
+#define GUEST_STEP_WRITE         4
+#define GUEST_STEP_POST          5
+#define GUEST_STEP_DOORBELL      6
+#define GUEST_STEP_MAPPED        7
+#define GUEST_STEP_DMA           8
+#define GUEST_STEP_DMA_FROM_BAR  9
+#define GUEST_STEP_MASK          10
+#define GUEST_STEP_PORT          11
+#define GUEST_STEP_TIMES         12
+#define GUEST_STEP_NO_PORTS      13
+#define GUEST_STEP_NO_MEMORY     14
+#define GUEST_STEP_NO_FUNCTION   15
+#define GUEST_STEP_CONFIG_RANDOM 16
+#define GUEST_STEP_BARS_ASTRAY   17
+#define GUEST_STEP_BAR_RANDOM    18
+#define GUEST_STEP_AS_BEFORE     19
+#define GUEST_NR_STEPS           20
+
+#define GUEST_SERIES_EXIT   0 /* to the VMM and back */
+#define GUEST_SERIES_READ   1 /* a register that is not mapped */
+#define GUEST_SERIES_POST   2 /* the same, written */
+#define GUEST_SERIES_MAPPED 3 /* a register that is mapped */
+#define GUEST_NR_SERIES     4
+
+#endif /* VMM_GUEST_ABI_H */

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VMM_MACHINE_H
+#define VMM_MACHINE_H
+
+/*
+ * The machine: a CPU, memory, a PCI bus with a device on it, and the ports of the guest program.
+ * None of them knows the others; what they need of each other is here.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bus.h"
+#include "device.h"
+#include "guest.h"
+#include "kvm.h"
+#include "memory.h"
+#include "msix.h"
+#include "pci.h"
+
+struct machine {
+	struct vm *vm;
+	struct vcpu vcpu;
+	struct memory memory;
+	struct device *device;
+	struct pci pci;
+	struct bus bus;
+	struct msix msix;
+	struct guest guest;
+};
+
+/* Put a machine together around a device that is attached. guest: what the program is to do.
+ * Returns 0, or a negative errno, having said why. */
+int machine_create(
+	struct machine *machine, struct vm *vm, struct device *device, const struct guest *guest);
+void machine_destroy(struct machine *machine);
+
+#endif /* VMM_MACHINE_H */

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <string.h>
+
+#include "guest.h"
+#include "guest/refdev.h"
+#include "refdev_regs.h"
+#include "series.h"
+#include "tap.h"
+
+/* The assembler cannot read the device's own header, so its numbers are written twice. */
+static void
+test_registers(void)
+{
+	CU_ASSERT_EQUAL(REFDEV_IDS, REFDEV_DEVICE_ID << 16 | REFDEV_VENDOR_ID);
+	CU_ASSERT_EQUAL(REFDEV_ID, REFDEV_REG_ID);
+	CU_ASSERT_EQUAL(REFDEV_VERSION, REFDEV_REG_VERSION);
+	CU_ASSERT_EQUAL(REFDEV_SCRATCH, REFDEV_REG_SCRATCH);
+	CU_ASSERT_EQUAL(REFDEV_DOORBELL, REFDEV_REG_DOORBELL);
+	CU_ASSERT_EQUAL(REFDEV_DOORBELL_LAST, REFDEV_REG_DOORBELL_LAST);
+	CU_ASSERT_EQUAL(REFDEV_DOORBELL_COUNT, REFDEV_REG_DOORBELL_COUNT);
+	CU_ASSERT_EQUAL(REFDEV_IRQ_TRIGGER, REFDEV_REG_IRQ_TRIGGER);
+	CU_ASSERT_EQUAL(REFDEV_DMA_SRC, REFDEV_REG_DMA_SRC);
+	CU_ASSERT_EQUAL(REFDEV_DMA_DST, REFDEV_REG_DMA_DST);
+	CU_ASSERT_EQUAL(REFDEV_DMA_LEN, REFDEV_REG_DMA_LEN);
+	CU_ASSERT_EQUAL(REFDEV_DMA_MODE, REFDEV_REG_DMA_MODE);
+	CU_ASSERT_EQUAL(REFDEV_DMA_VECTOR, REFDEV_REG_DMA_VECTOR);
+	CU_ASSERT_EQUAL(REFDEV_DMA_START, REFDEV_REG_DMA_START);
+	CU_ASSERT_EQUAL(REFDEV_DMA_STATUS, REFDEV_REG_DMA_STATUS);
+	CU_ASSERT_EQUAL(REFDEV_DMA_ERRNO, REFDEV_REG_DMA_ERRNO);
+	CU_ASSERT_EQUAL(REFDEV_RAM, REFDEV_RAM_OFFSET);
+}
+
+static void
+test_values(void)
+{
+	CU_ASSERT_EQUAL(REFDEV_IS_ID, REFDEV_ID_VALUE);
+	CU_ASSERT_EQUAL(REFDEV_IS_VERSION, REFDEV_VERSION_VALUE);
+	CU_ASSERT_EQUAL(REFDEV_BY_MESSAGE, REFDEV_DMA_BY_MESSAGE);
+	CU_ASSERT_EQUAL(REFDEV_BY_MMAP, REFDEV_DMA_BY_MMAP);
+	CU_ASSERT_EQUAL(REFDEV_FROM_BAR_2, REFDEV_DMA_SRC_BAR2);
+	CU_ASSERT_EQUAL(REFDEV_DMA_IS_DONE, REFDEV_DMA_STATUS_DONE);
+	CU_ASSERT_EQUAL(REFDEV_DOORBELL_EVENT, REFDEV_DOORBELL_MATCH);
+	CU_ASSERT_EQUAL(REFDEV_BAR_4_MAPPED, REFDEV_BAR4_AREA_0);
+	CU_ASSERT_EQUAL(REFDEV_BAR_4_SIZE, REFDEV_BAR4_SIZE);
+}
+
+static uint32_t
+in(const struct guest *guest, uint16_t port)
+{
+	uint32_t value = 0;
+
+	CU_ASSERT(guest_port_read(guest, port, &value, sizeof(value)));
+	return value;
+}
+
+static void
+out(struct guest *guest, uint16_t port, uint32_t value)
+{
+	CU_ASSERT(guest_port_write(guest, port, &value, sizeof(value)));
+}
+
+static void
+test_ports(void)
+{
+	struct guest guest = {.program = GUEST_TORMENT, .rounds = 12, .exits = 34};
+
+	CU_ASSERT_EQUAL(in(&guest, GUEST_PORT_PROGRAM), GUEST_TORMENT);
+	CU_ASSERT_EQUAL(in(&guest, GUEST_PORT_ROUNDS), 12);
+	CU_ASSERT_EQUAL(in(&guest, GUEST_PORT_EXITS), 34);
+	out(&guest, GUEST_PORT_STEP, GUEST_STEP_SCAN);
+	out(&guest, GUEST_PORT_STEP, GUEST_STEP_DMA);
+	CU_ASSERT_EQUAL(guest.nr_steps, 2);
+	CU_ASSERT_EQUAL(guest.steps[1], GUEST_STEP_DMA);
+	out(&guest, GUEST_PORT_SERIES, GUEST_SERIES_POST);
+	CU_ASSERT(guest.series[GUEST_SERIES_POST]);
+	CU_ASSERT_FALSE(guest.series[GUEST_SERIES_READ]);
+	out(&guest, GUEST_PORT_SEEN, 5);
+	out(&guest, GUEST_PORT_EXPECTED, 6);
+	out(&guest, GUEST_PORT_RESULT, GUEST_FAIL);
+	CU_ASSERT_EQUAL(guest.seen, 5);
+	CU_ASSERT_EQUAL(guest.expected, 6);
+	CU_ASSERT_EQUAL(guest.result, GUEST_FAIL);
+}
+
+/* Whatever the guest says, it stays within what there is. */
+static void
+test_nonsense(void)
+{
+	struct guest guest = {.rounds = 1};
+	uint32_t value = 0;
+
+	for (uint32_t i = 0; i < 2 * GUEST_NR_STEPS; i++)
+		out(&guest, GUEST_PORT_STEP, UINT32_MAX - i);
+	CU_ASSERT_EQUAL(guest.nr_steps, GUEST_NR_STEPS);
+	CU_ASSERT(strlen(guest_step_name(guest.steps[0])) > 0);
+	CU_ASSERT(strlen(guest_step_name(0)) > 0);
+	out(&guest, GUEST_PORT_SERIES, GUEST_NR_SERIES);
+	out(&guest, GUEST_PORT_SERIES, UINT32_MAX);
+	for (uint32_t i = 0; i < GUEST_NR_SERIES; i++)
+		CU_ASSERT_FALSE(guest.series[i]);
+	out(&guest, GUEST_PORT_RESULT, 0); /* or it would never end */
+	CU_ASSERT_EQUAL(guest.result, GUEST_FAIL);
+	CU_ASSERT_FALSE(guest_port_read(&guest, GUEST_PORT_ROUNDS, &value, 2));
+	CU_ASSERT_FALSE(guest_port_read(&guest, GUEST_PORT_RESULT, &value, 4));
+	CU_ASSERT_FALSE(guest_port_write(&guest, GUEST_PORT_RESULT, &value, 1));
+	CU_ASSERT_FALSE(guest_port_write(&guest, GUEST_PORT_ROUNDS, &value, 4));
+	CU_ASSERT_FALSE(guest_port_write(&guest, GUEST_PORT_RESULT + 2, &value, 4));
+}
+
+static void
+test_image(void)
+{
+	struct memory memory;
+
+	CU_ASSERT_EQUAL_FATAL(memory_create(&memory, GUEST_RAM_SIZE), 0);
+	guest_load(&memory);
+	CU_ASSERT_EQUAL(memory.bytes[GUEST_IMAGE], 0xbc); /* mov $GUEST_STACK, %esp */
+	CU_ASSERT_EQUAL(memory.bytes[GUEST_IMAGE - 1], 0);
+	CU_ASSERT_PTR_EQUAL(guest_ticks(&memory, GUEST_NR_SERIES), memory.bytes + memory.size);
+	memory_destroy(&memory);
+}
+
+static void
+test_series(void)
+{
+	uint32_t one[] = {7};
+	uint32_t many[200];
+	struct series series;
+
+	series_compute(&series, one, 1);
+	CU_ASSERT_EQUAL(series.min, 7);
+	CU_ASSERT_EQUAL(series.median, 7);
+	CU_ASSERT_EQUAL(series.p99, 7);
+	CU_ASSERT_EQUAL(series.max, 7);
+	for (uint32_t i = 0; i < 200; i++)
+		many[i] = (i * 37) % 200 + 1;
+	series_compute(&series, many, 200);
+	CU_ASSERT_EQUAL(series.min, 1);
+	CU_ASSERT_EQUAL(series.median, 101);
+	CU_ASSERT_EQUAL(series.p99, 199);
+	CU_ASSERT_EQUAL(series.max, 200);
+	CU_ASSERT_EQUAL(series_ns(2100, 2100000), 1000);
+	CU_ASSERT_EQUAL(series_ns(UINT32_MAX, 1000), UINT64_C(4294967295000));
+}
+
+static CU_TestInfo tests[] = {
+	{"registers", test_registers},
+	{"values", test_values},
+	{"ports", test_ports},
+	{"nonsense", test_nonsense},
+	{"image", test_image},
+	{"series", test_series},
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(void)
+{
+	CU_SuiteInfo suites[] = {
+		{"guest", NULL, NULL, NULL, NULL, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	return vuc_tap_run(suites);
+}

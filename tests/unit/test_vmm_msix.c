@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include <linux/pci_regs.h>
+
+#include "fd_count.h"
+#include "msix.h"
+#include "tap.h"
+
+#define VECTORS 70u /* more than one word of pending bits has */
+#define BAR     4u
+#define TABLE   0x800u
+#define PENDING 0x2000u
+#define ON      PCI_MSIX_FLAGS_ENABLE
+#define MASKED  PCI_MSIX_FLAGS_MASKALL
+
+/* KVM and device, as far as they are seen from here. */
+static struct {
+	const int *eventfds; /* that the device has; NULL: none */
+	bool connected[VECTORS];
+	uint64_t address[VECTORS];
+	uint32_t data[VECTORS];
+	int error;
+} fake;
+
+static struct msix msix;
+
+static int
+fake_enable(void *arg, const int *eventfds, uint32_t nr_vectors)
+{
+	CU_ASSERT_PTR_EQUAL(arg, &fake);
+	CU_ASSERT_EQUAL(nr_vectors, VECTORS);
+	CU_ASSERT_PTR_NULL(fake.eventfds);
+	fake.eventfds = eventfds;
+	return 0;
+}
+
+static void
+fake_disable(void *arg)
+{
+	CU_ASSERT_PTR_EQUAL(arg, &fake);
+	CU_ASSERT_PTR_NOT_NULL(fake.eventfds);
+	fake.eventfds = NULL;
+}
+
+static int
+fake_connect(void *arg, uint32_t vector, int eventfd, uint64_t address, uint32_t data)
+{
+	CU_ASSERT_PTR_EQUAL(arg, &fake);
+	CU_ASSERT_FATAL(vector < VECTORS);
+	CU_ASSERT_EQUAL(eventfd, msix.eventfds[vector]);
+	CU_ASSERT_FALSE(fake.connected[vector]);
+	if (fake.error != 0)
+		return fake.error;
+	fake.connected[vector] = true;
+	fake.address[vector] = address;
+	fake.data[vector] = data;
+	return 0;
+}
+
+static void
+fake_disconnect(void *arg, uint32_t vector, int eventfd)
+{
+	CU_ASSERT_PTR_EQUAL(arg, &fake);
+	CU_ASSERT_FATAL(vector < VECTORS);
+	CU_ASSERT_EQUAL(eventfd, msix.eventfds[vector]);
+	CU_ASSERT_TRUE(fake.connected[vector]);
+	fake.connected[vector] = false;
+}
+
+static const struct msix_ops ops = {fake_enable, fake_disable, fake_connect, fake_disconnect};
+
+static void
+begin(void)
+{
+	uint8_t capability[PCI_CAP_MSIX_SIZEOF] = {PCI_CAP_ID_MSIX, 0, VECTORS - 1, 0};
+	uint32_t table = TABLE | BAR;
+	uint32_t pending = PENDING | BAR;
+
+	memset(&fake, 0, sizeof(fake));
+	memcpy(capability + PCI_MSIX_TABLE, &table, sizeof(table));
+	memcpy(capability + PCI_MSIX_PBA, &pending, sizeof(pending));
+	CU_ASSERT_EQUAL_FATAL(msix_init(&msix, capability, &ops, &fake), 0);
+	CU_ASSERT_EQUAL(msix.nr_vectors, VECTORS);
+}
+
+static uint32_t
+get(uint64_t offset, uint32_t count)
+{
+	uint32_t value = 0;
+
+	CU_ASSERT(msix_read(&msix, BAR, offset, &value, count));
+	return value;
+}
+
+static void
+put(uint64_t offset, uint32_t value, uint32_t count)
+{
+	CU_ASSERT(msix_write(&msix, BAR, offset, &value, count));
+}
+
+static uint64_t
+entry(uint32_t vector, uint32_t field)
+{
+	return TABLE + vector * MSIX_ENTRY_BYTES + field;
+}
+
+static void
+set_vector(uint32_t vector, uint32_t data)
+{
+	put(entry(vector, PCI_MSIX_ENTRY_LOWER_ADDR), 0xfee00000, 4);
+	put(entry(vector, PCI_MSIX_ENTRY_UPPER_ADDR), 0x12, 4);
+	put(entry(vector, PCI_MSIX_ENTRY_DATA), data, 4);
+	put(entry(vector, PCI_MSIX_ENTRY_VECTOR_CTRL), 0, 4);
+}
+
+static void
+signal_vector(uint32_t vector)
+{
+	CU_ASSERT_EQUAL(eventfd_write(msix.eventfds[vector], 1), 0);
+}
+
+static void
+test_table(void)
+{
+	begin();
+	CU_ASSERT_EQUAL(get(entry(0, PCI_MSIX_ENTRY_VECTOR_CTRL), 4), 1);
+	put(entry(3, PCI_MSIX_ENTRY_LOWER_ADDR), 0x12345677, 4);
+	CU_ASSERT_EQUAL(get(entry(3, PCI_MSIX_ENTRY_LOWER_ADDR), 4), 0x12345674);
+	put(entry(3, PCI_MSIX_ENTRY_DATA), 0xa1b2c3d4, 4);
+	CU_ASSERT_EQUAL(get(entry(3, PCI_MSIX_ENTRY_DATA) + 1, 2), 0xb2c3);
+	put(entry(3, PCI_MSIX_ENTRY_VECTOR_CTRL), 0xffffffff, 4);
+	CU_ASSERT_EQUAL(get(entry(3, PCI_MSIX_ENTRY_VECTOR_CTRL), 4), 1);
+	put(entry(VECTORS - 1, PCI_MSIX_ENTRY_VECTOR_CTRL), 0, 4);
+	CU_ASSERT_EQUAL(get(entry(VECTORS - 1, PCI_MSIX_ENTRY_VECTOR_CTRL), 4), 0);
+	msix_destroy(&msix);
+}
+
+/* What lies beside the table is the device's; what lies across its ends is nobody's. */
+static void
+test_bounds(void)
+{
+	uint64_t end = entry(VECTORS, 0);
+	uint64_t value = 0;
+
+	begin();
+	CU_ASSERT_FALSE(msix_read(&msix, BAR, TABLE - 4, &value, 4));
+	CU_ASSERT_FALSE(msix_read(&msix, BAR, end, &value, 4));
+	CU_ASSERT_FALSE(msix_read(&msix, BAR - 1, TABLE, &value, 4));
+	CU_ASSERT_FALSE(msix_write(&msix, BAR, end, &value, 4));
+	CU_ASSERT_FALSE(msix_read(&msix, BAR, PENDING + 16, &value, 4));
+	CU_ASSERT_EQUAL(get(TABLE - 2, 4), 0xffffffff);
+	CU_ASSERT_EQUAL(get(end - 2, 4), 0xffffffff);
+	CU_ASSERT_EQUAL(get(PENDING - 1, 2), 0xffff);
+	put(end - 2, 0x55555555, 4);
+	put(TABLE - 2, 0x55555555, 4);
+	CU_ASSERT_EQUAL(get(end - 4, 4), 1);
+	CU_ASSERT_EQUAL(get(TABLE, 4), 0);
+	put(PENDING, 0xffffffff, 4); /* cannot be written */
+	CU_ASSERT_EQUAL(get(PENDING, 4), 0);
+	msix_destroy(&msix);
+}
+
+static void
+test_enable(void)
+{
+	begin();
+	set_vector(2, 0x42);
+	CU_ASSERT_FALSE(fake.connected[2]);
+	msix_set_control(&msix, ON);
+	CU_ASSERT_PTR_NOT_NULL(fake.eventfds);
+	CU_ASSERT_TRUE(fake.connected[2]);
+	CU_ASSERT_FALSE(fake.connected[1]);
+	CU_ASSERT_EQUAL(fake.address[2], 0x12fee00000);
+	CU_ASSERT_EQUAL(fake.data[2], 0x42);
+	msix_set_control(&msix, ON | MASKED);
+	CU_ASSERT_PTR_NOT_NULL(fake.eventfds);
+	CU_ASSERT_FALSE(fake.connected[2]);
+	msix_set_control(&msix, ON);
+	CU_ASSERT_TRUE(fake.connected[2]);
+	msix_set_control(&msix, 0);
+	CU_ASSERT_PTR_NULL(fake.eventfds);
+	CU_ASSERT_FALSE(fake.connected[2]);
+	msix_destroy(&msix);
+}
+
+/* A message that changes while the vector is on, and one that KVM does not take. */
+static void
+test_reroute(void)
+{
+	begin();
+	msix_set_control(&msix, ON);
+	set_vector(1, 0x41);
+	CU_ASSERT_EQUAL(fake.data[1], 0x41);
+	put(entry(1, PCI_MSIX_ENTRY_DATA), 0x51, 4);
+	CU_ASSERT_TRUE(fake.connected[1]);
+	CU_ASSERT_EQUAL(fake.data[1], 0x51);
+	fake.error = -EINVAL;
+	put(entry(1, PCI_MSIX_ENTRY_DATA), 0x61, 4);
+	CU_ASSERT_FALSE(fake.connected[1]);
+	fake.error = 0;
+	put(entry(1, PCI_MSIX_ENTRY_DATA), 0x71, 4);
+	CU_ASSERT_TRUE(fake.connected[1]);
+	CU_ASSERT_EQUAL(fake.data[1], 0x71);
+	msix_destroy(&msix);
+	CU_ASSERT_FALSE(fake.connected[1]);
+}
+
+static void
+test_pending(void)
+{
+	begin();
+	msix_set_control(&msix, ON);
+	set_vector(65, 0x41);
+	signal_vector(0);
+	signal_vector(65);
+	signal_vector(9);
+	CU_ASSERT_EQUAL(get(PENDING, 4), 0x201);
+	CU_ASSERT_EQUAL(get(PENDING + 1, 1), 0x02);
+	CU_ASSERT_EQUAL(get(PENDING + 8, 4), 0); /* KVM has it */
+	put(entry(65, PCI_MSIX_ENTRY_VECTOR_CTRL), 1, 1);
+	CU_ASSERT_EQUAL(get(PENDING + 8, 4), 0x2);
+	set_vector(9, 0x49); /* KVM finds it when it begins to listen */
+	CU_ASSERT_EQUAL(get(PENDING, 4), 0x001);
+	msix_set_control(&msix, 0);
+	msix_set_control(&msix, ON | MASKED);
+	CU_ASSERT_EQUAL(get(PENDING, 4), 0);
+	CU_ASSERT_EQUAL(get(PENDING + 8, 4), 0);
+	msix_destroy(&msix);
+}
+
+static void
+test_descriptors(void)
+{
+	unsigned int before = fd_count();
+
+	begin();
+	CU_ASSERT_EQUAL(fd_count(), before + VECTORS);
+	msix_destroy(&msix);
+	CU_ASSERT_EQUAL(fd_count(), before);
+}
+
+/* Without MSI-X, every access is the device's. */
+static void
+test_none(void)
+{
+	uint32_t value = 0;
+
+	memset(&msix, 0, sizeof(msix));
+	CU_ASSERT_FALSE(msix_read(&msix, 0, 0, &value, 4));
+	CU_ASSERT_FALSE(msix_write(&msix, 0, 0, &value, 4));
+	msix_destroy(&msix);
+}
+
+static CU_TestInfo tests[] = {
+	{"table", test_table},
+	{"bounds", test_bounds},
+	{"enable", test_enable},
+	{"reroute", test_reroute},
+	{"pending", test_pending},
+	{"descriptors", test_descriptors},
+	{"none", test_none},
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(void)
+{
+	CU_SuiteInfo suites[] = {
+		{"msix", NULL, NULL, NULL, NULL, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	return vuc_tap_run(suites);
+}
