@@ -2,11 +2,17 @@
 #include "pages.h"
 
 #include <sys/mman.h>
+#include <time.h>
 
 #include "descriptor.h"
 
-/* A daemon writes the page in less than a look; one that died while it did never ends. */
-#define STATE_LOOKS 10000u
+/*
+ * A daemon writes the page in less than a look, unless it loses its CPU meanwhile: then it gets
+ * time. One that died while it wrote never ends.
+ */
+#define STATE_SPINS 1000u
+#define STATE_LOOKS 2000u
+#define STATE_PAUSE 100000 /* ns */
 
 int
 vmm_pages_map(struct vmm_pages *pages, const int fds[VUC_SHM_ATTACH_FDS], struct vuc_error *err)
@@ -65,8 +71,12 @@ vmm_state_read(const struct vmm_pages *pages, struct vuc_shm_state *state)
 {
 	const struct vuc_shm_state *page = pages->state;
 
+	const struct timespec pause = {.tv_nsec = STATE_PAUSE};
+
 	/* When it never holds still: each field is one that the daemon has stored. */
 	for (unsigned int i = 0; i < STATE_LOOKS; i++) {
+		if (i >= STATE_SPINS)
+			nanosleep(&pause, NULL);
 		state->sequence = __atomic_load_n(&page->sequence, __ATOMIC_ACQUIRE);
 		copy(page, state);
 		if (state->sequence % 2 == 0 &&
