@@ -88,7 +88,7 @@ static const char help[] =
 	"Faults: delay=MS, drop, duplicate, truncate=BYTES, split, wrong-id, wrong-size=SIZE,\n"
 	"length=BYTES, wrong-count, wrong-type, wrong-cmd, wrong-version[=major|minor],\n"
 	"bad-json=TEXT, extra-fds=COUNT, argsz=SIZE, cap-loop, fd-index=N, error=ERRNO, close,\n"
-	"never, close-on-accept.\n"
+	"reorder=MS, never, close-on-accept.\n"
 	"COMMAND is one like region_read; #N means the Nth reply only.\n";
 
 /* Returns whether text is a number within the bounds; says what is wrong otherwise. */

@@ -45,5 +45,11 @@ int vucctl_dma_selftest_command(int argc, char *argv[]);
 int vucctl_migrate_command(int argc, char *argv[]);
 int vucctl_migrate_save_command(int argc, char *argv[]);
 int vucctl_migrate_load_command(int argc, char *argv[]);
+int vucctl_status_command(int argc, char *argv[]);
+int vucctl_devices_command(int argc, char *argv[]);
+int vucctl_stats_command(int argc, char *argv[]);
+int vucctl_add_command(int argc, char *argv[]);
+int vucctl_remove_command(int argc, char *argv[]);
+int vucctl_detach_command(int argc, char *argv[]);
 
 #endif /* VUCCTL_COMMAND_H */

@@ -33,6 +33,26 @@ vucctl_size_format(uint64_t bytes)
 	return size;
 }
 
+struct vucctl_duration
+vucctl_duration_format(uint64_t seconds)
+{
+	struct vucctl_duration d;
+	uint64_t minutes = seconds / 60, hours = minutes / 60, days = hours / 24;
+
+	if (minutes == 0)
+		snprintf(d.text, sizeof(d.text), "%" PRIu64 " s", seconds);
+	else if (hours == 0)
+		snprintf(d.text, sizeof(d.text), "%" PRIu64 " min %" PRIu64 " s", minutes,
+			seconds % 60);
+	else if (days == 0)
+		snprintf(d.text, sizeof(d.text), "%" PRIu64 " h %" PRIu64 " min", hours,
+			minutes % 60);
+	else
+		snprintf(d.text, sizeof(d.text), "%" PRIu64 " day%s %" PRIu64 " h", days,
+			days == 1 ? "" : "s", hours % 24);
+	return d;
+}
+
 void
 vucctl_flags_print(FILE *out, uint32_t value, const struct vucctl_flag *flags)
 {
@@ -68,6 +88,22 @@ void
 vucctl_foreign_print(FILE *out, const char *text)
 {
 	vucctl_foreign_bytes_print(out, (const uint8_t *)text, strlen(text));
+}
+
+void
+vucctl_foreign_copy(char *to, size_t size, const char *text)
+{
+	for (; *text != '\0'; text++) {
+		unsigned char c = (unsigned char)*text;
+		bool plain = c >= ' ' && c <= '~';
+		int n = snprintf(to, size, plain ? "%c" : "\\x%02x", c);
+
+		if ((size_t)n >= size)
+			break;
+		to += n;
+		size -= (size_t)n;
+	}
+	*to = '\0';
 }
 
 bool

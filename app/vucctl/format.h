@@ -20,6 +20,14 @@ struct vucctl_size {
 /* "4 KiB", "1.5 GiB", "100 bytes". */
 struct vucctl_size vucctl_size_format(uint64_t bytes);
 
+/* A time as people say it. */
+struct vucctl_duration {
+	char text[32];
+};
+
+/* "5 s", "2 min 5 s", "3 h 2 min", "4 days 3 h". */
+struct vucctl_duration vucctl_duration_format(uint64_t seconds);
+
 /* Name of a bit, or of several that go together. */
 struct vucctl_flag {
 	uint32_t bits;
@@ -33,6 +41,9 @@ void vucctl_flags_print(FILE *out, uint32_t value, const struct vucctl_flag *fla
 /* Print text that came from outside: what is not printable ASCII as \xNN. */
 void vucctl_foreign_print(FILE *out, const char *text);
 void vucctl_foreign_bytes_print(FILE *out, const uint8_t *text, size_t len);
+
+/* The same as a string of at most size bytes, its NUL included; what does not fit is left out. */
+void vucctl_foreign_copy(char *to, size_t size, const char *text);
 
 /* Print 1, 2, 4 or 8 bytes as the little-endian number that they are, "0x00ff". Returns false, and
  * prints nothing, for any other length. */

@@ -136,3 +136,67 @@ vucctl_json_text_or_null(
 	else
 		vucctl_json_text(json, parent, key, text);
 }
+
+void
+vucctl_json_take(struct vucctl_json *json, struct json_object *parent, const char *key,
+	struct vucctl_json *other)
+{
+	add(json, parent, key, other->failed ? NULL : json_object_get(other->root));
+	vucctl_json_finish(other);
+}
+
+static void
+copy_members(struct vucctl_json *json, struct json_object *to, struct json_object *from)
+{
+	json_object_object_foreach(from, key, value)
+	{
+		char *clean = vucctl_utf8_clean(key);
+
+		if (clean == NULL)
+			json->failed = true;
+		else
+			vucctl_json_copy(json, to, clean, value);
+		free(clean);
+	}
+}
+
+static void
+copy_elements(struct vucctl_json *json, struct json_object *to, struct json_object *from)
+{
+	size_t n = json_object_array_length(from);
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		vucctl_json_copy(json, to, NULL, json_object_array_get_idx(from, i));
+}
+
+void
+vucctl_json_copy(struct vucctl_json *json, struct json_object *parent, const char *key,
+	struct json_object *value)
+{
+	switch (json_object_get_type(value)) {
+	case json_type_null:
+		vucctl_json_null(json, parent, key);
+		break;
+	case json_type_string:
+		vucctl_json_text(json, parent, key, json_object_get_string(value));
+		break;
+	case json_type_array:
+		copy_elements(json, vucctl_json_array(json, parent, key), value);
+		break;
+	case json_type_object:
+		copy_members(json, vucctl_json_object(json, parent, key), value);
+		break;
+	default: /* a number or a boolean */
+		add(json, parent, key, json_object_get(value));
+		break;
+	}
+}
+
+void
+vucctl_json_init_copy(struct vucctl_json *json, struct json_object *from)
+{
+	vucctl_json_init(json);
+	if (from != NULL)
+		copy_members(json, json->root, from);
+}

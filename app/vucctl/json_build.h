@@ -21,6 +21,10 @@ struct vucctl_json {
 void vucctl_json_init(struct vucctl_json *json);
 void vucctl_json_finish(struct vucctl_json *json);
 
+/* Begin with a copy of an object from anywhere, NULL for an empty one, as vucctl_json_copy() makes
+ * it. */
+void vucctl_json_init_copy(struct vucctl_json *json, struct json_object *from);
+
 /* Print the root, pretty, and a newline. Returns 0; -ENOMEM when this or a step before failed. */
 int vucctl_json_print(FILE *out, struct vucctl_json *json);
 
@@ -44,6 +48,14 @@ void vucctl_json_number(
 /* A number as "0x…" with at least that many digits. */
 void vucctl_json_hex(struct vucctl_json *json, struct json_object *parent, const char *key,
 	int digits, uint64_t value);
+
+/* Add the root of other, which is finished by this. */
+void vucctl_json_take(struct vucctl_json *json, struct json_object *parent, const char *key,
+	struct vucctl_json *other);
+
+/* Add a copy of a value from anywhere; its texts and the names of its members become as below. */
+void vucctl_json_copy(struct vucctl_json *json, struct json_object *parent, const char *key,
+	struct json_object *value);
 
 /* Text from anywhere: what is not UTF-8, and control characters that JSON does not escape, become
  * U+FFFD. */

@@ -20,6 +20,12 @@ static const struct vucctl_command commands[] = {
 	{"irq", "wait for interrupts, mask, unmask or trigger them", vucctl_irq_command},
 	{"dma-selftest", "try out mappings of memory", vucctl_dma_selftest_command},
 	{"migrate", "save or load the state of a device", vucctl_migrate_command},
+	{"status", "show how the daemon vucd is", vucctl_status_command},
+	{"devices", "list the daemon's devices", vucctl_devices_command},
+	{"stats", "show what the daemon has counted", vucctl_stats_command},
+	{"add", "have the daemon offer a device", vucctl_add_command},
+	{"remove", "have it offer a device no more", vucctl_remove_command},
+	{"detach", "take a device away from a VMM", vucctl_detach_command},
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -29,7 +35,7 @@ print_help(void)
 {
 	printf("Usage: vucctl [--help|--version] COMMAND [ARGUMENT...]\n"
 	       "\n"
-	       "Looks after vfio-user devices.\n"
+	       "Looks after vfio-user devices, and the daemon vucd that offers them to VMMs.\n"
 	       "\n"
 	       "Commands:\n");
 	vucctl_commands_print(commands, NR_COMMANDS);

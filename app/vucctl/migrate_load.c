@@ -39,7 +39,7 @@ print_help(void)
 	       "Loads the state in FILE, '-' for standard input, into the device behind SOCKET.\n"
 	       "Its own state is lost.\n"
 	       "\n"
-	       "Options:\n" VUCCTL_TARGET_HELP
+	       "Options:\n" VUCCTL_TARGET_HELP_MIGRATE
 	       "  -r, --run             let the device run afterwards, the default\n"
 	       "  -n, --no-run          leave it stopped\n"
 	       "  -c, --chunk N         at most N bytes in a message; as many as the server takes by\n"
@@ -148,6 +148,9 @@ run(void *arg, struct vuc_device *dev)
 	int ret;
 
 	vucctl_interrupt_install();
+	ret = vucctl_interrupt_cut(load->fd);
+	if (ret != 0)
+		return vucctl_fail("cannot prepare for signals: %s", strerror(-ret));
 	vucctl_progress_start(&progress, file_size(load->fd), load->target.trace);
 	vuc_migration_load_opts_init(&opts);
 	opts.run = load->run;
@@ -156,8 +159,10 @@ run(void *arg, struct vuc_device *dev)
 	opts.arg = &progress;
 	ret = vuc_migration_load(dev, load->fd, &opts, &load->bytes);
 	load->ns = vucctl_progress_end(&progress);
+	vucctl_interrupt_spare();
 	if (ret != 0)
-		return vucctl_target_fail(&load->target, dev, ret, "cannot load the state");
+		return vucctl_target_fail(&load->target, dev, ret, "cannot load the state%s",
+			vucctl_interrupted() ? " after a signal" : "");
 	if (load->json)
 		return print_json(load);
 	print_text(load);

@@ -43,7 +43,7 @@ print_help(void)
 	       "Stops the device behind SOCKET and saves its state to FILE, '-' for standard\n"
 	       "output.\n"
 	       "\n"
-	       "Options:\n" VUCCTL_TARGET_HELP
+	       "Options:\n" VUCCTL_TARGET_HELP_MIGRATE
 	       "  -p, --precopy         copy what can be copied while the device runs\n"
 	       "  -r, --run             let the device run afterwards\n"
 	       "  -n, --no-run          leave it stopped, the default\n"
@@ -156,8 +156,10 @@ save_state(struct save *save, struct vuc_device *dev)
 {
 	struct vuc_migration_save_opts opts;
 	struct vucctl_progress progress;
-	int ret;
+	int ret = vucctl_interrupt_cut(save->file.fd);
 
+	if (ret != 0)
+		return vucctl_fail("cannot prepare for signals: %s", strerror(-ret));
 	vucctl_progress_start(&progress, 0, save->target.trace);
 	vuc_migration_save_opts_init(&opts);
 	opts.pre_copy_rounds = save->precopy ? PRE_COPY_ROUNDS : 0;
@@ -166,16 +168,27 @@ save_state(struct save *save, struct vuc_device *dev)
 	opts.arg = &progress;
 	ret = vuc_migration_save(dev, save->file.fd, &opts, &save->saved);
 	save->ns = vucctl_progress_end(&progress);
+	vucctl_interrupt_spare();
 	if (ret != 0)
-		return vucctl_target_fail(&save->target, dev, ret, "cannot save the state");
+		return vucctl_target_fail(&save->target, dev, ret, "cannot save the state%s",
+			vucctl_interrupted() ? " after a signal" : "");
 	return 0;
+}
+
+/* A signal may have taken the file away when all of the state had just been written. */
+static int
+commit(struct save *save)
+{
+	if (vucctl_interrupted())
+		return vucctl_fail("%s: the state is not saved after a signal", save->target.path);
+	return vucctl_outfile_commit(&save->file);
 }
 
 /* A device whose state did not get into the file goes on. */
 static int
 finish(struct save *save, struct vuc_device *dev)
 {
-	int ret = vucctl_outfile_commit(&save->file);
+	int ret = commit(save);
 	bool run = save->run || ret != 0;
 	int rc = run ? vuc_migration_set_state(dev, VUC_MIGRATION_RUNNING) : 0;
 

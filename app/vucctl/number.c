@@ -55,6 +55,30 @@ vucctl_number_parse_range(const char *text, uint64_t max, uint64_t *first, uint6
 	return ret;
 }
 
+int
+vucctl_seconds_parse(const char *text, uint32_t min, uint32_t max, uint32_t *ms)
+{
+	uint64_t seconds, parts = 0, unit = 1000;
+	char *end;
+	int ret = parse_start(text, &seconds, &end);
+
+	if (ret == -EINVAL || strncmp(text, "0x", 2) == 0)
+		return -EINVAL;
+	if (*end == '.' && isdigit((unsigned char)end[1])) {
+		for (end++; isdigit((unsigned char)*end) && unit > 1; end++) {
+			unit /= 10;
+			parts += (uint64_t)(*end - '0') * unit;
+		}
+	}
+	if (*end != '\0')
+		return -EINVAL;
+	if (ret != 0 || seconds > UINT32_MAX / 1000 || seconds * 1000 + parts < min ||
+		seconds * 1000 + parts > max)
+		return -ERANGE;
+	*ms = (uint32_t)(seconds * 1000 + parts);
+	return 0;
+}
+
 static int
 digit(char c)
 {

@@ -10,9 +10,9 @@ print_help(void)
 {
 	printf("Usage: vucctl reset [OPTION...] SOCKET\n"
 	       "\n"
-	       "Resets the device behind SOCKET, which may take a minute unless --timeout is given.\n"
+	       "Resets the device behind SOCKET.\n"
 	       "\n"
-	       "Options:\n" VUCCTL_TARGET_HELP
+	       "Options:\n" VUCCTL_TARGET_HELP_RESET
 	       "  -h, --help            print this help and exit\n");
 }
 

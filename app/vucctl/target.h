@@ -19,9 +19,17 @@
 	{"timeout", required_argument, NULL, 't'}, \
 	{"trace", no_argument, NULL, 'T'}
 /* clang-format on */
-#define VUCCTL_TARGET_HELP                                                                         \
-	"      --transport NAME  'uring' or 'posix'; the best that the kernel allows by default\n" \
-	"  -t, --timeout MS      how long the server may take for each answer, 5000 by default\n"  \
+#define VUCCTL_TARGET_HELP       VUCCTL_TARGET_HELP_OF("")
+#define VUCCTL_TARGET_HELP_RESET VUCCTL_TARGET_HELP_OF(VUCCTL_TARGET_60000 "for the reset")
+#define VUCCTL_TARGET_HELP_MIGRATE \
+	VUCCTL_TARGET_HELP_OF(VUCCTL_TARGET_60000 "for a change of state")
+
+/* more stands behind the default of --timeout. */
+#define VUCCTL_TARGET_60000 ",\n                        60000 "
+#define VUCCTL_TARGET_HELP_OF(more)                                                                  \
+	"      --transport NAME  'uring' or 'posix'; the best that the kernel allows by default\n"   \
+	"  -t, --timeout MS      how long the server may take for each answer, 5000 by default" more \
+	"\n"                                                                                         \
 	"  -T, --trace           print each message to stderr\n"
 
 struct vucctl_target {

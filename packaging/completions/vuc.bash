@@ -10,8 +10,11 @@
 # The commands of a command.
 _vuc_commands() {
 	case $1 in
-	"vuc-bench") echo mmio dma dma-message hop scale idle all ;;
-	"vucctl") echo probe read write reset irq dma-selftest migrate ;;
+	"vuc-bench") echo mmio dma dma-message hop scale idle guest all ;;
+	"vucctl")
+		echo probe read write reset irq dma-selftest migrate status devices stats add remove \
+			detach
+		;;
 	"vucctl irq") echo wait mask unmask trigger ;;
 	"vucctl migrate") echo save load ;;
 	esac
@@ -24,6 +27,7 @@ _vuc_options() {
 	local device="--transport= -t,--timeout= -T,--trace -h,--help"
 	local vectors="-i,--index= -v,--vector="
 	local migrate="-r,--run -n,--no-run -c,--chunk= -j,--json"
+	local daemon="-m,--management= -t,--timeout= -j,--json -h,--help"
 
 	case $1 in
 	"vuc-bench") echo --help --version ;;
@@ -31,17 +35,22 @@ _vuc_options() {
 		echo "$bench" --socket= --transport= --path= --op= --burst= --ops= --region= --offset= \
 			--size= --floor=
 		;;
-	"vuc-bench dma") echo "$bench" --socket= --transport= --maps= --layout= ;;
-	"vuc-bench dma-message") echo "$bench" --transport= --op= --size= --depth= --transfers= ;;
-	"vuc-bench hop") echo "$bench" --op= --depth= --size= --ops= --floor= ;;
-	"vuc-bench scale") echo "$bench" --transport= --devices= --ops= ;;
-	"vuc-bench idle") echo "$bench" --socket= --transport= --seconds= --accesses= ;;
+	"vuc-bench dma") echo "$bench" --socket= --transport= --path= --maps= --layout= ;;
+	"vuc-bench dma-message") echo "$bench" --transport= --path= --op= --size= --depth= --transfers= ;;
+	"vuc-bench hop") echo "$bench" --path= --op= --depth= --size= --ops= --spin= --floor= ;;
+	"vuc-bench scale") echo "$bench" --transport= --path= --devices= --ops= ;;
+	"vuc-bench idle") echo "$bench" --socket= --transport= --path= --seconds= --accesses= ;;
+	"vuc-bench guest") echo "$bench" --ops= ;;
 	"vuc-bench all") echo "$bench" ;;
 	"vuc-refdev")
 		echo --socket-path= --fd= --mode= --cpu= --once --ready-fd= --max-data-xfer-size= \
 			--max-msg-fds= --max-dma-maps= --pgsizes= --minor= --no-twin-socket \
 			--no-write-multi --no-migration --no-dirty-log --no-io-fds --fault= --verbose \
 			--help --version
+		;;
+	"vuc-vmm")
+		echo -s,--socket= -d,--device= -g,--guest= -r,--rounds= -t,--timeout= -j,--json \
+			-h,--help -V,--version
 		;;
 	"vucctl") echo -h,--help -V,--version ;;
 	"vucctl irq" | "vucctl migrate") echo -h,--help ;;
@@ -54,6 +63,14 @@ _vuc_options() {
 	"vucctl dma-selftest") echo "$device" -s,--size= -p,--policy= -j,--json ;;
 	"vucctl migrate save") echo "$device" "$migrate" -p,--precopy ;;
 	"vucctl migrate load") echo "$device" "$migrate" ;;
+	"vucctl status" | "vucctl devices" | "vucctl detach") echo "$daemon" ;;
+	"vucctl stats") echo "$daemon" -w,--watch -i,--interval= -c,--count= ;;
+	"vucctl add")
+		echo "$daemon" -p,--poller= -d,--dma= --posted-writes= --server-timeout= \
+			--server-long-timeout= --retry-min= --retry-max= -u,--users= -g,--groups=
+		;;
+	"vucctl remove") echo "$daemon" -f,--force ;;
+	"vucd") echo -c,--config= --check --help-config -h,--help -V,--version ;;
 	esac
 }
 
@@ -63,9 +80,11 @@ _vuc_values() {
 	"vuc-bench "*" --json" | "vuc-bench "*" --plot" | "vuc-bench "*" --socket") echo FILE ;;
 	"vuc-bench dma --layout") echo adjacent apart ;;
 	"vuc-bench dma-message --op") echo read write ;;
-	"vuc-bench hop --floor") echo echo ring ;;
+	"vuc-bench hop --floor") echo echo ring poller ;;
 	"vuc-bench mmio --floor") echo own shared ;;
-	"vuc-bench mmio --path") echo inline poller ;;
+	"vuc-bench dma-message --path") echo inline poller ;;
+	"vuc-bench hop --path" | "vuc-bench idle --path") echo poller shm ;;
+	"vuc-bench "*" --path") echo inline poller shm ;;
 	"vuc-bench mmio --transport" | "vuc-bench scale --transport") echo uring posix loopback ;;
 	"vuc-bench "*" --op") echo read write posted ;;
 	"vuc-bench hop --size" | "vuc-bench mmio --size") echo 1 2 4 8 ;;
@@ -76,11 +95,21 @@ _vuc_values() {
 		;;
 	"vuc-refdev --mode") echo block poll ;;
 	"vuc-refdev --socket-path") echo FILE ;;
-	"vucctl dma-selftest --policy") echo shared message ;;
+	"vuc-vmm --device") _vuc_devices ;;
+	"vuc-vmm --guest") echo drive torment ;;
+	"vuc-vmm --socket" | "vucd --config") echo FILE ;;
+	"vucctl "*" --management") echo FILE ;;
+	"vucctl add --dma" | "vucctl dma-selftest --policy") echo shared message ;;
+	"vucctl add --posted-writes") echo on off ;;
 	"vucctl irq "*" --index") echo intx msi msix err req ;;
 	"vucctl write --file") echo FILE ;;
 	*" --transport") echo uring posix ;;
 	esac
+}
+
+# The devices of the daemon, if there is one where it is by default and it answers at once.
+_vuc_devices() {
+	vucctl devices --timeout=200 2>/dev/null | sed -n '1d; /^$/q; s/ .*//p'
 }
 
 # The values of the argument of a command that has so many arguments before it, or FILE.
@@ -88,7 +117,9 @@ _vuc_arguments() {
 	case "$1 $2" in
 	"vuc-refdev "*) echo FILE ;;
 	"vucctl read 1" | "vucctl write 1") echo bar0 bar1 bar2 bar3 bar4 bar5 rom config vga ;;
-	"vucctl migrate "*" 1") echo FILE ;;
+	"vucctl migrate "*" 1" | "vucctl add 1") echo FILE ;;
+	"vucctl stats 0" | "vucctl remove 0" | "vucctl detach 0") _vuc_devices ;;
+	"vucctl status 0" | "vucctl devices 0" | "vucctl add 0") ;;
 	"vucctl "*" 0") echo FILE ;;
 	esac
 }
@@ -206,4 +237,4 @@ _vuc() {
 	return 0
 }
 
-complete -F _vuc vuc-bench vuc-refdev vucctl
+complete -F _vuc vuc-bench vuc-refdev vuc-vmm vucctl vucd

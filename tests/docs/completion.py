@@ -4,10 +4,14 @@
 import re
 import subprocess
 
-# compopt works only while bash completes: what it was asked for is printed instead.
+# compopt works only while bash completes: what it was asked for is printed instead. Devices are not
+# those of a daemon that there may be.
 SCRIPT = r'''
 compopt() {
 	printf '%s\n' "$2"
+}
+vucctl() {
+	printf '%s\n' 'NAME   STATE' 'disk0  free' 'net.0  away' '' 'net.0: no such file'
 }
 . "$1" || exit
 shift
@@ -18,6 +22,7 @@ COMP_CWORD=$(($# - 1))
 printf '%s\n' "${COMPREPLY[@]}"
 '''
 FILES = 'default'  # by compopt -o default
+DEVICES = {'disk0', 'net.0'}
 BREAKS = re.compile('([=:@]+)')
 
 

@@ -7,16 +7,17 @@ import pathlib
 import shutil
 import sys
 
-from completion import FILES, complete
+from completion import DEVICES, FILES, complete
 from page import Page
 from program import Program
+from tap import Tap, differences
 
 # A line and what is offered at its end.
 LINES = [
     ('vucctl pro', {'probe'}),
     ('vucctl migrate l', {'load'}),
     ('vucctl --version pro', {'probe'}),
-    ('/opt/vuc/bin/vucctl re', {'read', 'reset'}),
+    ('/opt/vuc/bin/vucctl re', {'read', 'remove', 'reset'}),
     ('vucctl probe ', {FILES}),
     ('vucctl probe --ti', {'--timeout'}),
     ('vucctl probe dev.sock ', set()),
@@ -31,6 +32,19 @@ LINES = [
     ('vucctl write --file=', {FILES}),
     ('vucctl migrate save dev.sock ', {FILES}),
     ('vucctl no-such-command --', set()),
+    ('vucctl st', {'status', 'stats'}),
+    ('vucctl status ', set()),
+    ('vucctl add disk0 ', {FILES}),
+    ('vucctl add --dma=m disk0 /disk0.sock ', set()),
+    ('vucctl add --posted-writes o', {'on', 'off'}),
+    ('vucctl remove -m ', {FILES}),
+    ('vucctl remove ', DEVICES),
+    ('vucctl stats --watch d', {'disk0'}),
+    ('vucd ', set()),
+    ('vucd --config=', {FILES}),
+    ('vuc-vmm --guest=t', {'torment'}),
+    ('vuc-vmm -s /tmp/vucd/vmm.sock -d n', {'net.0'}),
+    ('vuc-vmm --device ', DEVICES),
     ('vuc-refdev ', {FILES}),
     ('vuc-refdev one.sock two', {FILES}),
     ('vuc-refdev --mode=p', {'poll'}),
@@ -39,30 +53,9 @@ LINES = [
     ('vuc-refdev --fault=delay=', set()),
     ('vuc-refdev --fault=delay=5@region_read', set()),
     ('vuc-bench sc', {'scale'}),
-    ('vuc-bench hop --floor=', {'echo', 'ring'}),
+    ('vuc-bench hop --floor=', {'echo', 'ring', 'poller'}),
     ('vuc-bench mmio --json=', {FILES}),
 ]
-
-
-class Tap:
-    def __init__(self):
-        self.count = 0
-        self.failed = False
-
-    def check(self, name, problems):
-        """Print one test, which fails when there are problems."""
-        self.count += 1
-        self.failed |= bool(problems)
-        print(f'{"not ok" if problems else "ok"} {self.count} - {name}')
-        for problem in problems:
-            print(f'# {problem}')
-
-
-def differences(what, wanted, seen):
-    """Return what tells two sets apart, none or some lines."""
-    lines = [(f'{what}: {word} {", ".join(sorted(map(str, items)))}', items)
-             for word, items in (('without', wanted - seen), ('surplus', seen - wanted))]
-    return [line for line, items in lines if items]
 
 
 def check_page(tap, program, page, all_options):
@@ -114,7 +107,7 @@ def values_accepted(program, script):
     """What is offered has to be accepted, and what is not in a list refused."""
     problems = []
     for path, option in program.all_options():
-        offered = complete(script, f'{path} {option.long} ') - {FILES, 'nospace'}
+        offered = complete(script, f'{path} {option.long} ') - {FILES, 'nospace', *DEVICES}
         if not option.takes_value or not offered:
             continue
         for value in offered:
@@ -164,8 +157,7 @@ def main():
         check_page(tap, program, page, all_options)
         check_completion(tap, program, page, args.completion)
     check_lines(tap, args.completion, names)
-    print(f'1..{tap.count}')
-    return 1 if tap.failed else 0
+    return tap.finish()
 
 
 if __name__ == '__main__':

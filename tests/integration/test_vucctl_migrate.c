@@ -2,6 +2,9 @@
 
 /* vucctl migrate: a state that is saved from one device and loaded into another. */
 
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,6 +214,112 @@ test_disk_full(void)
 	vucctl_run_free(&run);
 }
 
+/* ---- signals ---- */
+
+/* A named pipe in the folder, open at both ends: neither end's open waits. */
+static int
+make_pipe(void)
+{
+	int fd;
+
+	CU_ASSERT_EQUAL_FATAL(mkfifo(path, 0600), 0);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	CU_ASSERT_FATAL(fd >= 0);
+	return fd;
+}
+
+/* Run a command of the shell's with vucctl as $0, and a socket and the pipe behind it. */
+static void
+start_piped(struct vuc_spawn *spawn, const char *command, const struct vucctl_device *device)
+{
+	const char *args[] = {"-c", command, getenv("VUCCTL"), device->socket, path, NULL};
+
+	CU_ASSERT_EQUAL_FATAL(vuc_spawn_start(spawn, "/bin/sh", args), 0);
+}
+
+/* Wait until a program has said something on stderr. */
+static void
+await_error(const struct vuc_spawn *spawn, const char *text)
+{
+	bool said = false;
+	int i;
+
+	for (i = 0; i < VUC_SPAWN_TIMEOUT_MS / 5 && !said; i++) {
+		char *errors = vuc_spawn_errors(spawn);
+
+		said = errors != NULL && strstr(errors, text) != NULL;
+		free(errors);
+		if (!said)
+			poll(NULL, 0, 5);
+	}
+	CU_ASSERT_TRUE(said);
+}
+
+/* One signal ends it: in order, with one line at the end that has text in it. */
+static void
+expect_end_by_signal(struct vuc_spawn *spawn, int number, const char *text)
+{
+	char *errors, *line;
+
+	kill(spawn->pid, number);
+	CU_ASSERT_EQUAL(vuc_spawn_wait(spawn), 0);
+	CU_ASSERT_EQUAL(vuc_spawn_status(spawn), 1);
+	errors = vuc_spawn_errors(spawn);
+	line = strstr(errors, "vucctl: ");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(line);
+	CU_ASSERT_PTR_NOT_NULL(strstr(line, text));
+	CU_ASSERT_EQUAL(strchr(line, '\n'), line + strlen(line) - 1);
+	free(errors);
+	vuc_spawn_free(spawn);
+}
+
+/* A load from a pipe into which nobody writes any more: before the first byte, and after some. */
+static void
+load_until(int number, const char *bytes)
+{
+	const char *reset[] = {"reset", destination.socket, NULL};
+	struct vuc_spawn spawn;
+	int fd = make_pipe();
+
+	start_piped(&spawn, "exec \"$0\" migrate load --trace --chunk=4 \"$1\" - <\"$2\"",
+		&destination);
+	CU_ASSERT_EQUAL(write(fd, bytes, strlen(bytes)), (ssize_t)strlen(bytes));
+	await_error(
+		&spawn, bytes[0] != '\0' ? "MIG_DATA_WRITE           reply" : "state 4 RESUMING");
+	expect_end_by_signal(&spawn, number, "cannot load the state after a signal");
+	vucctl_run_expect(reset, 0, NULL, NULL);
+	close(fd);
+	unlink(path);
+}
+
+static void
+test_load_signal(void)
+{
+	load_until(SIGTERM, "");
+	load_until(SIGINT, "abcd");
+	load_until(SIGHUP, "abcdef");
+}
+
+/* A save to a pipe that nobody reads: the device goes on as before. */
+static void
+test_save_signal(void)
+{
+	const char *state[] = {"migrate", "save", "--trace", "--run", source.socket, path, NULL};
+	struct pollfd pfd = {.fd = make_pipe(), .events = POLLIN};
+	struct vucctl_run run;
+	struct vuc_spawn spawn;
+
+	start_piped(&spawn, "exec \"$0\" migrate save \"$1\" - >\"$2\"", &source);
+	CU_ASSERT_EQUAL(poll(&pfd, 1, VUC_SPAWN_TIMEOUT_MS), 1);
+	expect_end_by_signal(&spawn, SIGTERM, "cannot save the state after a signal");
+	close(pfd.fd);
+	unlink(path);
+	vucctl_run(&run, state);
+	CU_ASSERT_EQUAL(run.exit, 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(run.err, " MIG_DEVICE_STATE state 2 RUNNING\n"));
+	vucctl_run_free(&run);
+}
+
 static void
 test_truncated_state(void)
 {
@@ -268,6 +377,8 @@ main(void)
 		{"a failed save keeps the file", test_failed_save_keeps_file},
 		{"disk full", test_disk_full},
 		{"truncated state", test_truncated_state},
+		{"a signal ends a load", test_load_signal},
+		{"a signal ends a save", test_save_signal},
 		{"errors", test_errors},
 		CU_TEST_INFO_NULL,
 	};

@@ -142,13 +142,43 @@ test_utf8(void)
 	}
 }
 
+static void
+test_durations(void)
+{
+	CU_ASSERT_STRING_EQUAL(vucctl_duration_format(0).text, "0 s");
+	CU_ASSERT_STRING_EQUAL(vucctl_duration_format(59).text, "59 s");
+	CU_ASSERT_STRING_EQUAL(vucctl_duration_format(60).text, "1 min 0 s");
+	CU_ASSERT_STRING_EQUAL(vucctl_duration_format(3599).text, "59 min 59 s");
+	CU_ASSERT_STRING_EQUAL(vucctl_duration_format(7260).text, "2 h 1 min");
+	CU_ASSERT_STRING_EQUAL(vucctl_duration_format(86400).text, "1 day 0 h");
+	CU_ASSERT_STRING_EQUAL(vucctl_duration_format(3 * 86400 + 7200).text, "3 days 2 h");
+	CU_ASSERT_STRING_EQUAL(vucctl_duration_format(UINT64_MAX).text, "213503982334601 days 7 h");
+}
+
+static void
+test_foreign_copy(void)
+{
+	char copy[8];
+
+	vucctl_foreign_copy(copy, sizeof(copy), "a\033b");
+	CU_ASSERT_STRING_EQUAL(copy, "a\\x1bb");
+	vucctl_foreign_copy(copy, sizeof(copy), "abcdefgh");
+	CU_ASSERT_STRING_EQUAL(copy, "abcdefg");
+	vucctl_foreign_copy(copy, sizeof(copy), "abcd\n");
+	CU_ASSERT_STRING_EQUAL(copy, "abcd");
+	vucctl_foreign_copy(copy, sizeof(copy), "");
+	CU_ASSERT_STRING_EQUAL(copy, "");
+}
+
 int
 main(void)
 {
 	CU_TestInfo tests[] = {
 		{"sizes", test_sizes},
+		{"durations", test_durations},
 		{"flags", test_flags},
 		{"text from outside", test_foreign_text},
+		{"a copy of it", test_foreign_copy},
 		{"hexdump", test_hexdump},
 		{"values", test_values},
 		{"UTF-8", test_utf8},

@@ -111,12 +111,51 @@ test_bytes(void)
 		CU_ASSERT_EQUAL(vucctl_bytes_parse(bad[i], bytes, &len), -EINVAL);
 }
 
+static void
+test_seconds(void)
+{
+	static const struct {
+		const char *text;
+		int ret;
+		uint32_t ms;
+	} cases[] = {
+		{"1", 0, 1000},
+		{"0.1", 0, 100},
+		{"1.5", 0, 1500},
+		{"2.050", 0, 2050},
+		{"10", 0, 10000},
+		{"10.001", -ERANGE, 0},
+		{"0.099", -ERANGE, 0},
+		{"0", -ERANGE, 0},
+		{"4294968", -ERANGE, 0},
+		{"18446744073709551617", -ERANGE, 0},
+		{"", -EINVAL, 0},
+		{".5", -EINVAL, 0},
+		{"1.", -EINVAL, 0},
+		{"1.0001", -EINVAL, 0},
+		{"-1", -EINVAL, 0},
+		{"0x1", -EINVAL, 0},
+		{"1s", -EINVAL, 0},
+		{"1.5s", -EINVAL, 0},
+		{"nan", -EINVAL, 0},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint32_t ms = 0;
+
+		CU_ASSERT_EQUAL(vucctl_seconds_parse(cases[i].text, 100, 10000, &ms), cases[i].ret);
+		CU_ASSERT_EQUAL(ms, cases[i].ms);
+	}
+}
+
 int
 main(void)
 {
 	CU_TestInfo tests[] = {
 		{"numbers", test_numbers},
 		{"ranges", test_ranges},
+		{"seconds", test_seconds},
 		{"bytes", test_bytes},
 		CU_TEST_INFO_NULL,
 	};

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon_command.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "message.h"
+#include "number.h"
+
+static int
+take_path(struct vucctl_daemon *daemon, const char *command, const char *value)
+{
+	if (value[0] == '\0' || strlen(value) >= sizeof(daemon->path))
+		return vucctl_fail_usage(command, "path '%s' of a socket has not 1 to %zu bytes",
+			value, sizeof(daemon->path) - 1);
+	memcpy(daemon->path, value, strlen(value) + 1);
+	return 0;
+}
+
+static int
+take_timeout(struct vucctl_daemon *daemon, const char *command, const char *value)
+{
+	uint64_t timeout_ms;
+
+	if (vucctl_number_parse(value, 1, UINT32_MAX, &timeout_ms) != 0)
+		return vucctl_fail_usage(command,
+			"timeout '%s' is not a number of milliseconds, 1 to 4294967295", value);
+	daemon->timeout_ms = (uint32_t)timeout_ms;
+	return 0;
+}
+
+static int
+take_option(const struct vucctl_daemon_command *command, struct vucctl_daemon *daemon, void *arg,
+	int opt, const char *value)
+{
+	switch (opt) {
+	case 'm':
+		return take_path(daemon, command->name, value);
+	case 't':
+		return take_timeout(daemon, command->name, value);
+	case 'j':
+		daemon->json = true;
+		return 0;
+	default:
+		return command->take_option(arg, opt, value);
+	}
+}
+
+/* Sets help when that was asked for: nothing behind it counts. */
+static int
+parse_command_line(const struct vucctl_daemon_command *command, struct vucctl_daemon *daemon,
+	void *arg, int argc, char *argv[], bool *help)
+{
+	int opt, ret;
+
+	*help = false;
+	while ((opt = getopt_long(argc, argv, command->short_options, command->options, NULL)) !=
+		-1) {
+		if (opt == '?' || opt == ':')
+			return vucctl_fail_option(command->name, command->short_options, opt, argv);
+		*help = opt == 'h';
+		if (*help)
+			return 0;
+		ret = take_option(command, daemon, arg, opt, optarg);
+		if (ret != 0)
+			return ret;
+	}
+	return command->take_arguments(arg, argc - optind, argv + optind);
+}
+
+int
+vucctl_daemon_command_run(
+	const struct vucctl_daemon_command *command, void *arg, int argc, char *argv[])
+{
+	struct vucctl_daemon daemon = {.timeout_ms = command->timeout_ms, .rpc.fd = -1};
+	bool help;
+	int ret = parse_command_line(command, &daemon, arg, argc, argv, &help);
+
+	if (ret != 0)
+		return ret;
+	if (help) {
+		command->print_help();
+		return EXIT_SUCCESS;
+	}
+	if (daemon.path[0] == '\0')
+		vucctl_daemon_path(daemon.path);
+	if (vucctl_rpc_open(&daemon.rpc, daemon.path, daemon.timeout_ms) == 0)
+		ret = command->run(arg, &daemon);
+	else
+		ret = vucctl_fail("%s: %s", daemon.path, daemon.rpc.why);
+	vucctl_rpc_close(&daemon.rpc);
+	return ret;
+}
+
+int
+vucctl_daemon_call(struct vucctl_daemon *daemon, const char *method, struct vucctl_json *params,
+	struct json_object **result)
+{
+	int ret = vucctl_rpc_call(&daemon->rpc, method, params, result);
+
+	if (ret == 0)
+		return 0;
+	if (ret == -EINTR)
+		return EXIT_FAILURE;
+	return vucctl_fail("%s: %s", daemon->path, daemon->rpc.why);
+}
+
+int
+vucctl_daemon_do(struct vucctl_daemon *daemon, const char *method, struct vucctl_json *params)
+{
+	struct json_object *result;
+	int ret = vucctl_daemon_call(daemon, method, params, &result);
+
+	json_object_put(result);
+	return ret;
+}
+
+int
+vucctl_daemon_fail_answer(const struct vucctl_daemon *daemon, const char *method, const char *lacks)
+{
+	return vucctl_fail(
+		"%s: the answer to %s has no '%s' as it should be", daemon->path, method, lacks);
+}
+
+/* Returns the exit status for what a print of JSON has returned. */
+static int
+end_print(struct vucctl_json *json, int ret)
+{
+	vucctl_json_finish(json);
+	return ret != 0 ? vucctl_fail("%s", strerror(-ret)) : EXIT_SUCCESS;
+}
+
+int
+vucctl_daemon_print(struct vucctl_json *json)
+{
+	return end_print(json, vucctl_json_print(stdout, json));
+}
+
+int
+vucctl_daemon_print_line(struct vucctl_json *json)
+{
+	return end_print(json, vucctl_json_print_line(stdout, json));
+}
+
+int
+vucctl_daemon_print_done(const struct vucctl_daemon *daemon, const char *device, const char *what)
+{
+	struct vucctl_json json;
+
+	if (!daemon->json)
+		return EXIT_SUCCESS;
+	vucctl_json_init(&json);
+	vucctl_json_text(&json, json.root, "device", device);
+	vucctl_json_bool(&json, json.root, what, true);
+	return vucctl_daemon_print(&json);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUCCTL_RPC_H
+#define VUCCTL_RPC_H
+
+/*
+ * Calls of vucd's methods: JSON-RPC 2.0 over a UNIX socket, one call at a time, one line each way.
+ * Nothing that comes back is trusted.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <json-c/json.h>
+
+#include "json_build.h"
+
+#define VUCCTL_RPC_MAX_LINE (4u << 20) /* bytes of an answer */
+#define VUCCTL_RPC_DEPTH    16         /* arrays and objects within each other */
+#define VUCCTL_RPC_WHY_SIZE 512
+
+struct vucctl_rpc {
+	int fd;
+	uint32_t timeout_ms;
+	int64_t id; /* of the last call */
+	char *line; /* of the answer */
+	size_t size;
+	char why[VUCCTL_RPC_WHY_SIZE]; /* a call has failed, printable */
+};
+
+/* Connect. Returns 0 or a negative errno, with why set; vucctl_rpc_close() is due in any case. */
+int vucctl_rpc_open(struct vucctl_rpc *rpc, const char *path, uint32_t timeout_ms);
+void vucctl_rpc_close(struct vucctl_rpc *rpc);
+
+/*
+ * Call a method. params, an object or NULL, is finished by this.
+ *
+ * Sets result to an object, which json_object_put() frees. Returns 0; -EREMOTEIO when the daemon
+ * says no, and why is what it says; -EINTR when a signal of vucctl_interrupt_install() came;
+ * another negative errno. After all but 0 and -EREMOTEIO the connection is of no use.
+ */
+int vucctl_rpc_call(struct vucctl_rpc *rpc, const char *method, struct vucctl_json *params,
+	struct json_object **result);
+
+#endif /* VUCCTL_RPC_H */
