@@ -315,8 +315,8 @@ struct vuc_shm_state {
 	uint64_t writes;     /**< … writes, … */
 	uint64_t posted;     /**< … posted writes, … */
 	uint64_t errors;     /**< … and those that failed */
-	uint64_t
-		resets; /**< of the device that are due: more than before, and it has to be reset */
+	uint64_t resets; /**< counted: one more, and the guest's driver has to reset the device, as
+			    after VUC_SHM_BACK */
 };
 
 /** How a VMM wakes its poller: memory that both write. */

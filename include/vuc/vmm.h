@@ -287,7 +287,7 @@ int vuc_vmm_reset(struct vuc_vmm_device *dev, struct vuc_error *err);
 
 #define VUC_VMM_EVENT_LOST    (1u << 0) /**< the device's server is away: requests fail */
 #define VUC_VMM_EVENT_BACK    (1u << 1) /**< it is there again: detach, and attach anew */
-#define VUC_VMM_EVENT_RESET   (1u << 2) /**< the device has to be reset */
+#define VUC_VMM_EVENT_RESET   (1u << 2) /**< the guest's driver has to reset the device */
 #define VUC_VMM_EVENT_REMOVED (1u << 3) /**< the operator has taken the device away: detach */
 #define VUC_VMM_EVENT_GONE    (1u << 4) /**< the daemon ends or is dead: detach */
 

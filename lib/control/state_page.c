@@ -46,9 +46,15 @@ end(struct state_page *page)
 void
 state_page_set(struct state_page *page, enum vuc_shm_device_state state, uint64_t generation)
 {
+	uint64_t resets = atomic_load_explicit(&page->resets, memory_order_relaxed);
+
+	/* A device whose server was away is as new, and its driver does not know that. */
+	if (state == VUC_SHM_BACK)
+		resets++;
 	begin(page);
 	atomic_store_explicit(&page->state, (uint32_t)state, memory_order_release);
 	atomic_store_explicit(&page->generation, generation, memory_order_release);
+	atomic_store_explicit(&page->resets, resets, memory_order_release);
 	end(page);
 }
 
