@@ -4,6 +4,7 @@
 
 /* What a measurement is to the program: one file and one row in the table of main.c. */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <vuc/error.h>
@@ -26,6 +27,7 @@ struct bench_ops {
 	const char *summary; /* one line for --help */
 	const struct bench_option *options;
 	uint32_t rounds;   /* unless told otherwise; 0: BENCH_DEFAULT_ROUNDS */
+	bool plots;        /* --plot names a folder: there are several pictures */
 	size_t state_size; /* of the measurement's own struct, which its options go to */
 	void (*init)(void *state);
 	/* Look at the options as a whole; failing is wrong usage. */
@@ -42,6 +44,7 @@ extern const struct bench_ops bench_dma_message;
 extern const struct bench_ops bench_hop;
 extern const struct bench_ops bench_idle;
 extern const struct bench_ops bench_scale;
+extern const struct bench_ops bench_guest;
 extern const struct bench_ops bench_all;
 
 #endif /* BENCH_BENCH_H */

@@ -58,6 +58,16 @@ bench_cpus_parse(const char *text, struct bench_cpus *cpus, struct vuc_error *er
 	return 0;
 }
 
+unsigned int
+bench_cpus_count(void)
+{
+	cpu_set_t allowed;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
+		return 1;
+	return (unsigned int)CPU_COUNT(&allowed);
+}
+
 static int
 take_first(struct bench_cpus *cpus, unsigned int want, const char *too_few,
 	const cpu_set_t *allowed, struct vuc_error *err)

@@ -18,6 +18,9 @@ struct bench_cpus {
 /* "A", "A,B" or "A,B,C". Returns 0 or -EINVAL. */
 int bench_cpus_parse(const char *text, struct bench_cpus *cpus, struct vuc_error *err);
 
+/* CPUs that the process may use. */
+unsigned int bench_cpus_count(void);
+
 /*
  * Check that the process may use the CPUs, or take the first ones that it may use when cpus->nr is
  * 0; `want` of them are needed, and nr becomes that. What

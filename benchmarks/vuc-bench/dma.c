@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "dma_way.h"
+#include "eal.h"
 #include "error.h"
 #include "interrupt.h"
 #include "target.h"
@@ -34,10 +35,13 @@ struct dma {
 	struct bench_target target;
 	uint32_t maps;
 
-	char transport_text[16]; /* for the reports */
+	const char *transport; /* for the reports */
+	char transport_text[16];
 	struct bench_dma_memory memory;
 	struct bench_dma_floor floor;
-	struct bench_dma_subject subject;
+	struct bench_dma_subject subject; /* one of these */
+	struct bench_dma_poller poller;
+	struct bench_dma_shm shm;
 	struct bench_dma_way *ways[NR_WAYS];
 	const struct bench_clock *clock;
 	struct bench_result *result;
@@ -72,6 +76,10 @@ static const struct bench_option dma_options[] = {
 	{"socket", "PATH", "a server that listens there (a vuc-refdev is started)",
 		bench_target_parse_socket},
 	{"transport", "NAME", "uring or posix (what vuc chooses)", bench_target_parse_transport},
+	{"path", "NAME",
+		"inline: vuc is called in this thread; poller: in that of a poller; shm: by a daemon "
+		"(inline)",
+		bench_target_parse_path},
 	{"maps", "N", "mappings, each a page of a file (1024)", parse_maps},
 	{"layout", "NAME",
 		"how they lie: adjacent, or apart, so that none can be joined (adjacent)",
@@ -84,6 +92,7 @@ dma_init(void *state)
 {
 	struct dma *d = state;
 
+	d->target.waits = true;
 	d->maps = DEFAULT_MAPS;
 	d->memory.fd = -1;
 }
@@ -100,6 +109,28 @@ dma_check(const struct bench *bench, void *state, struct vuc_error *err)
 	return ret;
 }
 
+static bool
+has_poller(const struct dma *d)
+{
+	return d->target.path != BENCH_PATH_INLINE;
+}
+
+static void
+describe_path(const struct dma *d, const struct bench *bench, struct bench_result *result)
+{
+	size_t len = strlen(result->headline);
+
+	if (!has_poller(d))
+		return;
+	snprintf(result->headline + len, sizeof(result->headline) - len, "; %s on CPU %u",
+		d->target.path == BENCH_PATH_SHM ? "by a daemon's poller" : "called in a poller",
+		bench_target_poller_cpu(&d->target, bench));
+	if (d->target.shares_cpu)
+		snprintf(result->note, sizeof(result->note),
+			"the poller shares the CPU of the thread that calls it, and sleeps between "
+			"calls: with two CPUs there is none for it alone");
+}
+
 static void
 describe(struct dma *d, const struct bench *bench, struct bench_result *result)
 {
@@ -109,6 +140,7 @@ describe(struct dma *d, const struct bench *bench, struct bench_result *result)
 	result->unit = "mapping";
 	result->units = "mappings";
 	bench_target_describe(&d->target, bench, result);
+	describe_path(d, bench, result);
 	snprintf(result->floor, sizeof(result->floor),
 		"one message at a time, over a connection of its own");
 	snprintf(result->timed, sizeof(result->timed),
@@ -138,15 +170,78 @@ make_memory(struct dma *d, struct vuc_error *err)
 }
 
 static int
+set_up_inline(struct dma *d, struct vuc_error *err)
+{
+	int ret = bench_dma_subject_init(
+		&d->subject, &d->memory, d->target.server.path, d->target.transport, err);
+
+	if (ret != 0) {
+		bench_dma_subject_fini(&d->subject);
+		return ret;
+	}
+	/* The group's own is gone with it. */
+	snprintf(d->transport_text, sizeof(d->transport_text), "%s",
+		vuc_poll_group_transport(d->subject.group));
+	d->transport = d->transport_text;
+	d->ways[WAY_VUC] = &d->subject.way;
+	return 0;
+}
+
+static int
+set_up_poller(struct dma *d, const struct bench *bench, struct vuc_error *err)
+{
+	bench_dma_poller_init(&d->poller, &d->memory, d->target.server.path, d->target.transport);
+	bench_dma_place(
+		&d->poller.opts, bench_target_poller_cpu(&d->target, bench), d->target.shares_cpu);
+	d->transport = d->poller.transport;
+	d->ways[WAY_VUC] = &d->poller.way;
+	return bench_eal_init(err);
+}
+
+static int
+set_up_shm(struct dma *d, const struct bench *bench, struct vuc_error *err)
+{
+	struct bench_target *t = &d->target;
+
+	if (bench_dma_shm_init(&d->shm, &d->memory, &t->daemon, t->server.path, t->transport) != 0)
+		return bench_fail(err, -ENOMEM, "out of memory");
+	bench_dma_place(&d->shm.opts, bench_target_poller_cpu(t, bench), t->shares_cpu);
+	d->transport = d->shm.transport;
+	d->ways[WAY_VUC] = &d->shm.way;
+	return 0;
+}
+
+static int
 set_up_ways(struct dma *d, const struct bench *bench, struct vuc_error *err)
 {
-	const char *path = d->target.server.path;
-
 	d->clock = &bench->clock;
-	bench_dma_floor_init(&d->floor, d->clock, &d->memory, path);
+	bench_dma_floor_init(&d->floor, d->clock, &d->memory, d->target.server.path);
 	d->ways[WAY_FLOOR] = &d->floor.way;
-	d->ways[WAY_VUC] = &d->subject.way;
-	return bench_dma_subject_init(&d->subject, &d->memory, path, d->target.transport, err);
+	switch (d->target.path) {
+	case BENCH_PATH_INLINE:
+		return set_up_inline(d, err);
+	case BENCH_PATH_POLLER:
+		return set_up_poller(d, bench, err);
+	case BENCH_PATH_SHM:
+		return set_up_shm(d, bench, err);
+	}
+	return -EINVAL;
+}
+
+static void
+take_down_ways(struct dma *d)
+{
+	switch (d->target.path) {
+	case BENCH_PATH_INLINE:
+		bench_dma_subject_fini(&d->subject);
+		break;
+	case BENCH_PATH_POLLER:
+		bench_eal_fini();
+		break;
+	case BENCH_PATH_SHM:
+		bench_dma_shm_fini(&d->shm);
+		break;
+	}
 }
 
 static struct bench_series *
@@ -166,8 +261,6 @@ set_up_series(struct dma *d, uint32_t rounds, struct vuc_error *err)
 		.samples_per_round = CYCLES,
 	};
 
-	snprintf(d->transport_text, sizeof(d->transport_text), "%s",
-		vuc_poll_group_transport(d->subject.group));
 	d->result->nr_series = NR_ACTS * NR_WAYS;
 	for (unsigned int i = 0; i < d->result->nr_series; i++) {
 		struct bench_series *series = &d->result->series[i];
@@ -177,9 +270,15 @@ set_up_series(struct dma *d, uint32_t rounds, struct vuc_error *err)
 		if (ret != 0)
 			return bench_fail(err, ret, "no memory for the samples");
 		series->topic = topics[i / NR_WAYS];
-		series->transport = floor ? "socket" : d->transport_text;
+		series->transport = floor ? "socket" : d->transport;
 	}
 	return 0;
+}
+
+static int
+count_syscalls(struct bench_dma_way *way, struct vuc_error *err)
+{
+	return way->ops->count != NULL ? way->ops->count(way, err) : 0;
 }
 
 /* A series of NULL: nothing is recorded. */
@@ -187,11 +286,17 @@ static int
 run_act(const struct dma *d, struct bench_dma_way *way, enum act act, struct bench_series *series,
 	struct vuc_error *err)
 {
-	uint64_t syscalls = way->syscalls;
-	uint64_t start = bench_clock_ticks(d->clock);
-	int ret = act == ACT_MAP ? way->ops->map(way, err) : way->ops->unmap(way, err);
-	uint64_t ticks = bench_clock_ticks(d->clock) - start;
+	uint64_t syscalls, start, ticks;
+	int ret = count_syscalls(way, err);
 
+	if (ret != 0)
+		return ret;
+	syscalls = way->syscalls;
+	start = bench_clock_ticks(d->clock);
+	ret = act == ACT_MAP ? way->ops->map(way, err) : way->ops->unmap(way, err);
+	ticks = bench_clock_ticks(d->clock) - start;
+	if (ret == 0)
+		ret = count_syscalls(way, err);
 	if (ret == 0 && series != NULL) {
 		series->syscalls += way->syscalls - syscalls;
 		bench_samples_add(&series->samples, &ticks, 1);
@@ -234,7 +339,7 @@ run_turn(void *arg, unsigned int i, struct vuc_error *err)
 }
 
 static int
-measure(struct dma *d, const struct bench *bench, struct vuc_error *err)
+run_turns(struct dma *d, const struct bench *bench, struct vuc_error *err)
 {
 	const struct bench_turns turns = {
 		.name = d->result->measurement,
@@ -243,21 +348,30 @@ measure(struct dma *d, const struct bench *bench, struct vuc_error *err)
 		.turn = run_turn,
 		.arg = d,
 	};
+	int ret = set_up_series(d, bench->options.rounds, err);
+
+	if (ret != 0)
+		return ret;
+	describe(d, bench, d->result);
+	ret = bench_turns_run(&turns, err);
+	if (ret == 0 && bench_result_finish(d->result) != 0)
+		ret = bench_fail(err, -ENOMEM, "out of memory");
+	return ret;
+}
+
+static int
+measure(struct dma *d, const struct bench *bench, struct vuc_error *err)
+{
 	int ret = make_memory(d, err);
 
 	if (ret == 0)
 		ret = set_up_ways(d, bench, err);
-	if (ret == 0)
-		ret = set_up_series(d, bench->options.rounds, err);
 	if (ret == 0) {
-		describe(d, bench, d->result);
-		ret = bench_turns_run(&turns, err);
+		ret = run_turns(d, bench, err);
+		take_down_ways(d);
 	}
-	bench_dma_subject_fini(&d->subject);
 	if (d->memory.fd >= 0)
 		close(d->memory.fd);
-	if (ret == 0 && bench_result_finish(d->result) != 0)
-		ret = bench_fail(err, -ENOMEM, "out of memory");
 	return ret;
 }
 

@@ -9,13 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <vuc/dma.h>
-
 #include "bench.h"
-#include "dma_peer.h"
+#include "dma_answer.h"
+#include "eal.h"
 #include "error.h"
 #include "interrupt.h"
-#include "stream.h"
+#include "path.h"
 #include "turns.h"
 #include "way.h"
 
@@ -28,7 +27,6 @@
 #define DEFAULT_TRANSFERS 512
 #define MAX_TRANSFERS     100000
 #define MIN_BYTES_PER_MS  10000 /* slower than that is given up on */
-#define POLLS_PER_LOOK    8192u
 
 enum way {
 	WAY_FLOOR,
@@ -37,15 +35,11 @@ enum way {
 };
 
 struct dma_message {
-	const char *transport;
+	enum bench_path path;
 	uint32_t transfers;
 	struct bench_dma_plan plan;
 
-	char transport_text[16]; /* for the reports */
-	uint8_t *memory;
-	size_t memory_size;
-	struct vuc_poll_group *group;
-	struct vuc_device *dev;
+	struct bench_dma_answer answer;
 	struct bench_dma_peer peer;
 	const struct bench *bench;
 	struct bench_result *result;
@@ -59,8 +53,14 @@ parse_transport(void *state, const char *text, struct vuc_error *err)
 	int ret = bench_parse_word("transport", text, words, &i, err);
 
 	if (ret == 0)
-		((struct dma_message *)state)->transport = words[i];
+		((struct dma_message *)state)->answer.transport = words[i];
 	return ret;
+}
+
+static int
+parse_path(void *state, const char *text, struct vuc_error *err)
+{
+	return bench_path_parse(&((struct dma_message *)state)->path, text, err);
 }
 
 static int
@@ -105,6 +105,8 @@ parse_transfers(void *state, const char *text, struct vuc_error *err)
 
 static const struct bench_option dma_message_options[] = {
 	{"transport", "NAME", "uring or posix (what vuc chooses)", parse_transport},
+	{"path", "NAME", "inline: vuc answers in this thread; poller: in that of a poller (inline)",
+		parse_path},
 	{"op", "NAME", "what the device does to memory: read or write (read)", parse_op},
 	{"size", "N", "bytes of a transfer: 4096 to 1048576 (65536)", parse_size},
 	{"depth", "N", "transfers under way at once (1)", parse_depth},
@@ -132,12 +134,21 @@ dma_message_check(const struct bench *bench, void *state, struct vuc_error *err)
 	struct bench_dma_plan *plan = &d->plan;
 
 	(void)bench;
-	(void)err;
+	if (d->path == BENCH_PATH_SHM)
+		return bench_fail(err, -EINVAL,
+			"--path shm: the daemon's poller answers, and the VMM has no part in it: "
+			"that is --path poller");
 	plan->samples = (d->transfers - 1) / PER_SAMPLE + 1;
 	d->transfers = plan->samples * PER_SAMPLE;
 	plan->timeout_ms = BENCH_TIMEOUT_MS +
 		(unsigned int)((uint64_t)d->transfers * plan->size / MIN_BYTES_PER_MS);
 	return 0;
+}
+
+static bool
+has_poller(const struct dma_message *d)
+{
+	return d->path == BENCH_PATH_POLLER;
 }
 
 static void
@@ -151,6 +162,11 @@ describe(struct dma_message *d)
 		"DMA_%s of %" PRIu32 " bytes, %" PRIu32 " under way; %" PRIu32
 		" rounds of %" PRIu32,
 		plan->write ? "WRITE" : "READ", plan->size, plan->depth, rounds, d->transfers);
+	if (has_poller(d))
+		snprintf(result->note, sizeof(result->note),
+			"vuc's side is a poller on CPU %u; the thread that has set it up sleeps",
+			d->answer.cpu);
+	bench_result_add_text(result, "path", bench_path_name(d->path));
 	snprintf(result->server, sizeof(result->server), "a process of its own, polling on CPU %u",
 		d->bench->env.cpus.cpu[1]);
 	snprintf(result->floor, sizeof(result->floor),
@@ -171,17 +187,18 @@ describe(struct dma_message *d)
 static int
 set_up(struct dma_message *d, struct vuc_error *err)
 {
-	struct vuc_poll_group_opts opts;
+	struct bench_dma_answer *a = &d->answer;
 
-	d->memory_size = (size_t)d->plan.size * d->plan.depth;
-	d->memory = malloc(d->memory_size);
-	if (d->memory == NULL)
-		return bench_fail(err, -ENOMEM, "no memory for %zu bytes", d->memory_size);
-	memset(d->memory, BENCH_DMA_FILL, d->memory_size);
-	vuc_poll_group_opts_init(&opts);
-	opts.log = bench_log;
-	opts.transport = d->transport;
-	return vuc_poll_group_create(&opts, &d->group, err);
+	a->clock = &d->bench->clock;
+	a->plan = &d->plan;
+	a->peer = &d->peer;
+	a->cpu = d->bench->env.cpus.cpu[0];
+	a->memory_size = (size_t)d->plan.size * d->plan.depth;
+	a->memory = malloc(a->memory_size);
+	if (a->memory == NULL)
+		return bench_fail(err, -ENOMEM, "no memory for %zu bytes", a->memory_size);
+	memset(a->memory, BENCH_DMA_FILL, a->memory_size);
+	return 0;
 }
 
 static int
@@ -202,103 +219,10 @@ set_up_series(struct dma_message *d, struct vuc_error *err)
 		ret = bench_series_init(&series[WAY_VUC], "vuc", &shape);
 	if (ret != 0)
 		return bench_fail(err, ret, "no memory for the samples");
-	snprintf(d->transport_text, sizeof(d->transport_text), "%s",
-		vuc_poll_group_transport(d->group));
 	series[WAY_FLOOR].transport = "socket";
-	series[WAY_VUC].transport = d->transport_text;
+	series[WAY_VUC].transport = d->answer.transport_text;
 	series[WAY_VUC].by_rate = true;
 	return 0;
-}
-
-/* The floor: take a head, copy the data from or to where it belongs, answer. */
-static int
-serve_floor(struct dma_message *d, uint64_t *syscalls, struct vuc_error *err)
-{
-	const struct bench_dma_plan *plan = &d->plan;
-	struct bench_stream s;
-	int ret = 0;
-
-	bench_stream_init(&s, &d->bench->clock, d->peer.fd, plan->timeout_ms);
-	for (uint32_t i = 0; i < d->transfers && ret == 0; i++) {
-		uint8_t *memory = d->memory + (size_t)(i % plan->depth) * plan->size;
-		uint8_t head[BENCH_DMA_HEAD];
-
-		ret = bench_stream_receive(&s, head, sizeof(head));
-		if (ret == 0 && plan->write)
-			ret = bench_stream_receive(&s, memory, plan->size);
-		if (ret != 0)
-			break;
-		bench_dma_head_reply(head, plan);
-		ret = bench_stream_send(
-			&s, head, sizeof(head), memory, plan->write ? 0 : plan->size);
-	}
-	*syscalls = s.syscalls;
-	return ret != 0 ? bench_fail(err, ret, "floor: %s", strerror(-ret)) : 0;
-}
-
-static int
-explain(const struct dma_message *d, int ret, struct vuc_error *err)
-{
-	const char *reason = vuc_device_reason(d->dev);
-
-	return bench_fail(err, ret, "vuc: %s", reason[0] != '\0' ? reason : strerror(-ret));
-}
-
-/* Poll until the peer is done. */
-static int
-poll_device(struct dma_message *d, struct vuc_error *err)
-{
-	for (unsigned int polls = 1; bench_dma_peer_status(&d->peer) == 0; polls++) {
-		int ret = vuc_poll_group_poll(d->group);
-
-		if (ret < 0)
-			return explain(d, ret, err);
-		if (polls % POLLS_PER_LOOK != 0)
-			continue;
-		if (bench_interrupted())
-			return bench_fail(err, -EINTR, "interrupted");
-		if (!vuc_device_connected(d->dev) && bench_dma_peer_status(&d->peer) == 0)
-			return explain(d, -ECONNRESET, err);
-	}
-	return 0;
-}
-
-static int
-serve_mapped(struct dma_message *d, struct vuc_error *err)
-{
-	const struct vuc_dma_mapping mapping = {
-		.size = d->memory_size,
-		.flags = VUC_DMA_READ | VUC_DMA_WRITE,
-		.fd = -1,
-		.addr = d->memory,
-	};
-	int ret = vuc_dma_map(d->dev, &mapping);
-
-	if (ret == 0)
-		ret = vuc_dma_commit(d->dev);
-	return ret != 0 ? explain(d, ret, err) : poll_device(d, err);
-}
-
-static int
-serve_vuc(struct dma_message *d, uint64_t *syscalls, struct vuc_error *err)
-{
-	struct vuc_device_opts opts;
-	int ret;
-
-	vuc_device_opts_init(&opts);
-	opts.fd = d->peer.fd;
-	opts.group = d->group;
-	opts.timeout_ms = BENCH_TIMEOUT_MS;
-	opts.dma = VUC_DMA_MESSAGE;
-	ret = vuc_device_open(&opts, &d->dev, err);
-	if (ret != 0)
-		return ret;
-	*syscalls = vuc_poll_group_syscalls(d->group);
-	ret = serve_mapped(d, err);
-	*syscalls = vuc_poll_group_syscalls(d->group) - *syscalls;
-	vuc_device_close(d->dev);
-	d->dev = NULL;
-	return ret;
 }
 
 /* Replies may be on their way to the peer still. Returns its status. */
@@ -319,8 +243,7 @@ wait_for_peer(const struct dma_message *d)
 }
 
 static int
-finish_turn(const struct dma_message *d, struct bench_series *series, uint64_t syscalls,
-	struct vuc_error *err)
+finish_turn(const struct dma_message *d, struct bench_series *series, struct vuc_error *err)
 {
 	int status = wait_for_peer(d);
 
@@ -328,9 +251,17 @@ finish_turn(const struct dma_message *d, struct bench_series *series, uint64_t s
 		return bench_fail(err, status, "%s: the server of the measurement: %s",
 			series->name, strerror(-status));
 	bench_samples_add(&series->samples, d->peer.shared->ticks, d->plan.samples);
-	series->syscalls += syscalls;
+	series->syscalls += d->answer.syscalls;
 	bench_series_end_round(series);
 	return 0;
+}
+
+static bench_dma_answer_fn
+answer_of(const struct dma_message *d, unsigned int way)
+{
+	if (way == WAY_FLOOR)
+		return bench_dma_answer_floor;
+	return has_poller(d) ? bench_dma_answer_poller : bench_dma_answer_inline;
 }
 
 static int
@@ -338,22 +269,21 @@ run_turn(void *arg, unsigned int way, struct vuc_error *err)
 {
 	struct dma_message *d = arg;
 	const struct bench *bench = d->bench;
-	uint64_t syscalls = 0;
 	int ret;
 
 	d->plan.negotiate = way == WAY_VUC;
 	ret = bench_dma_peer_start(&d->peer, &d->plan, &bench->clock, bench->env.cpus.cpu[1], err);
 	if (ret != 0)
 		return ret;
-	ret = way == WAY_VUC ? serve_vuc(d, &syscalls, err) : serve_floor(d, &syscalls, err);
+	ret = answer_of(d, way)(&d->answer, err);
 	if (ret == 0)
-		ret = finish_turn(d, &d->result->series[way], syscalls, err);
+		ret = finish_turn(d, &d->result->series[way], err);
 	bench_dma_peer_stop(&d->peer);
 	return ret;
 }
 
 static int
-measure(struct dma_message *d, struct vuc_error *err)
+run_turns(struct dma_message *d, struct vuc_error *err)
 {
 	const struct bench_turns turns = {
 		.name = d->result->measurement,
@@ -366,12 +296,28 @@ measure(struct dma_message *d, struct vuc_error *err)
 
 	if (ret == 0)
 		ret = set_up_series(d, err);
-	if (ret == 0)
+	if (ret == 0) {
+		describe(d);
 		ret = bench_turns_run(&turns, err);
-	vuc_poll_group_destroy(d->group);
-	free(d->memory);
+	}
+	free(d->answer.memory);
 	if (ret == 0 && bench_result_finish(d->result) != 0)
 		ret = bench_fail(err, -ENOMEM, "out of memory");
+	return ret;
+}
+
+static int
+measure(struct dma_message *d, struct vuc_error *err)
+{
+	int ret;
+
+	if (!has_poller(d))
+		return run_turns(d, err);
+	ret = bench_eal_init(err);
+	if (ret != 0)
+		return ret;
+	ret = run_turns(d, err);
+	bench_eal_fini();
 	return ret;
 }
 
@@ -393,7 +339,6 @@ dma_message_run(
 		return ret;
 	latency = bench_cpu_hold_latency();
 	bench_env_set_latency(&bench->env, latency);
-	describe(d);
 	ret = measure(d, err);
 	if (latency >= 0)
 		close(latency);

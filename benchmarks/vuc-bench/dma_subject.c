@@ -98,15 +98,22 @@ static const struct bench_dma_way_ops subject_ops = {
 	.unmap = subject_unmap,
 };
 
+void
+bench_dma_subject_prepare(
+	struct bench_dma_subject *subject, const struct bench_dma_memory *memory, const char *path)
+{
+	*subject = (struct bench_dma_subject){
+		.way = {.ops = &subject_ops, .memory = memory, .path = path},
+	};
+}
+
 int
 bench_dma_subject_init(struct bench_dma_subject *subject, const struct bench_dma_memory *memory,
 	const char *path, const char *transport, struct vuc_error *err)
 {
 	struct vuc_poll_group_opts opts;
 
-	*subject = (struct bench_dma_subject){
-		.way = {.ops = &subject_ops, .memory = memory, .path = path},
-	};
+	bench_dma_subject_prepare(subject, memory, path);
 	vuc_poll_group_opts_init(&opts);
 	opts.log = bench_log;
 	opts.transport = transport;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "interrupt.h"
 #include "message.h"
 
 #define VERSION_REPLY_MIN (sizeof(struct vfio_user_header) + sizeof(struct vfio_user_version))
@@ -74,6 +75,8 @@ receive_all(int fd, uint8_t *buf, size_t len, struct vuc_error *err)
 		if (n == 0)
 			return bench_fail(err, -ECONNRESET,
 				"floor: the server closed the connection during VERSION");
+		if (n < 0 && errno == EINTR && !bench_interrupted())
+			continue;
 		if (n < 0) {
 			int ret = errno == EAGAIN ? -ETIMEDOUT : -errno;
 

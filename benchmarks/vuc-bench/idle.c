@@ -15,6 +15,7 @@
 #include "error.h"
 #include "interrupt.h"
 #include "queue_way.h"
+#include "shm.h"
 #include "target.h"
 #include "turns.h"
 
@@ -40,8 +41,9 @@ struct idle {
 	double seconds;    /* of each policy, over all rounds */
 	uint32_t accesses; /* of each policy in a round */
 	struct bench_access access;
-	struct bench_poller_subject subject; /* whose idle policy changes with the turn */
-	char subjects[NR_POLICIES][48];      /* of sentences */
+	struct bench_poller_subject poller; /* one of both; its idle policy changes with the turn */
+	struct bench_shm_subject shm;
+	char subjects[NR_POLICIES][48]; /* of sentences */
 	const struct bench *bench;
 	struct bench_result *result;
 };
@@ -71,6 +73,8 @@ static const struct bench_option idle_options[] = {
 	{"socket", "PATH", "a server that listens there (a vuc-refdev is started, which sleeps)",
 		bench_target_parse_socket},
 	{"transport", "NAME", "uring or posix (what vuc chooses)", bench_target_parse_transport},
+	{"path", "NAME", "poller: in this process; shm: in another one, by shared memory (poller)",
+		bench_target_parse_path},
 	{"seconds", "S", "how long each policy is idle, over all rounds (4)", parse_seconds},
 	{"accesses", "N", "accesses of each policy in a round, each after idling (10)",
 		parse_accesses},
@@ -85,7 +89,7 @@ idle_init(void *state)
 	d->seconds = DEFAULT_SECONDS;
 	d->accesses = DEFAULT_ACCESSES;
 	d->target.block = true;
-	d->target.poller = true;
+	d->target.path = BENCH_PATH_POLLER;
 	/* Of any server; it changes nothing. */
 	d->access = bench_settle_access;
 }
@@ -97,9 +101,19 @@ idle_check(const struct bench *bench, void *state, struct vuc_error *err)
 	int ret = bench_target_check(&d->target, err);
 
 	(void)bench;
+	if (d->target.path == BENCH_PATH_INLINE)
+		return bench_fail(err, -EINVAL,
+			"--path inline: what idles is a poller; inline nothing runs between two "
+			"accesses");
 	if (ret == 0 && d->target.kind == BENCH_SERVER_LOOPBACK)
 		return bench_fail(err, -EINVAL, "--transport: 'loopback' is not uring or posix");
 	return ret;
+}
+
+static bool
+is_shm(const struct idle *d)
+{
+	return d->target.path == BENCH_PATH_SHM;
 }
 
 static void
@@ -120,6 +134,9 @@ describe(struct idle *d, struct bench_result *result)
 	snprintf(result->timed, sizeof(result->timed),
 		"the first access after %u ms without any, by a thread that sleeps for its answer",
 		(unsigned int)(GAP_NS / 1000000));
+	if (is_shm(d))
+		snprintf(result->note, sizeof(result->note),
+			"the CPU time is that of all threads of the process that has the poller");
 	bench_result_add_number(result, "milliseconds", (uint64_t)(d->seconds * 1e3));
 	bench_result_add_number(result, "accesses", d->accesses);
 	bench_result_add_number(result, "rounds", rounds);
@@ -145,7 +162,7 @@ set_up_series(struct idle *d, struct bench_result *result, struct vuc_error *err
 		snprintf(d->subjects[i], sizeof(d->subjects[i]), "%s: the first access",
 			policies[i]);
 		series->subject = d->subjects[i];
-		series->transport = d->subject.transport;
+		series->transport = is_shm(d) ? d->shm.transport : d->poller.transport;
 	}
 	return 0;
 }
@@ -165,11 +182,35 @@ sleep_for(uint64_t ns, struct vuc_error *err)
 	return bench_interrupted() ? bench_fail(err, -EINTR, "interrupted") : 0;
 }
 
+static struct bench_queue_way *
+queue_of(struct idle *d)
+{
+	return is_shm(d) ? &d->shm.queue : &d->poller.queue;
+}
+
+static void
+set_policy(struct idle *d, enum vuc_idle idle)
+{
+	if (is_shm(d))
+		d->shm.poller_opts.idle = idle;
+	else
+		d->poller.poller_opts.idle = idle;
+}
+
 /* On the poller's thread. */
 static int
-get_cpu_clock(void *arg)
+get_own_clock(void *arg)
 {
 	return -pthread_getcpuclockid(pthread_self(), arg);
+}
+
+/* A thread of another process cannot be asked: then it is all of the daemon. */
+static int
+get_cpu_clock(struct idle *d, clockid_t *clock)
+{
+	if (is_shm(d))
+		return -clock_getcpuclockid(d->target.daemon.pid, clock);
+	return vuc_poller_call(d->poller.poller, get_own_clock, clock);
 }
 
 static uint64_t
@@ -188,7 +229,7 @@ run_idle(struct idle *d, struct bench_series *series, struct vuc_error *err)
 	uint64_t ns = (uint64_t)(d->seconds * 1e9 / d->bench->options.rounds);
 	uint64_t begin, cpu_begin;
 	clockid_t clock;
-	int ret = vuc_poller_call(d->subject.poller, get_cpu_clock, &clock);
+	int ret = get_cpu_clock(d, &clock);
 
 	if (ret != 0)
 		return bench_fail(err, ret, "the poller's CPU clock: %s", strerror(-ret));
@@ -206,7 +247,7 @@ run_idle(struct idle *d, struct bench_series *series, struct vuc_error *err)
 static int
 run_accesses(struct idle *d, struct bench_series *series, struct vuc_error *err)
 {
-	struct bench_way *way = &d->subject.queue.way;
+	struct bench_way *way = &queue_of(d)->way;
 	int ret = 0;
 
 	for (uint32_t i = 0; i < d->accesses && ret == 0; i++) {
@@ -228,17 +269,17 @@ static int
 run_turn(void *arg, unsigned int i, struct vuc_error *err)
 {
 	struct idle *d = arg;
-	struct bench_way *way = &d->subject.queue.way;
+	struct bench_way *way = &queue_of(d)->way;
 	struct bench_series *series = &d->result->series[i];
 	uint64_t ticks;
 	int ret;
 
-	d->subject.poller_opts.idle = (enum vuc_idle)i;
+	set_policy(d, (enum vuc_idle)i);
 	ret = way->ops->open(way, err);
 	if (ret != 0)
 		return ret;
 	/* The server may be on this thread's CPU, which is not to be kept from it. */
-	vuc_queue_set_spin(d->subject.queue.queue, 0);
+	vuc_queue_set_spin(queue_of(d)->queue, 0);
 	ret = way->ops->burst(way, 1, &ticks, err);
 	if (ret == 0)
 		ret = run_idle(d, series, err);
@@ -248,6 +289,24 @@ run_turn(void *arg, unsigned int i, struct vuc_error *err)
 		bench_series_end_round(series);
 	way->ops->close(way);
 	return ret;
+}
+
+static void
+set_up_way(struct idle *d)
+{
+	struct bench_target *t = &d->target;
+	unsigned int cpu = bench_target_poller_cpu(t, d->bench);
+
+	if (is_shm(d)) {
+		bench_shm_subject_init(
+			&d->shm, &d->bench->clock, &d->access, &t->daemon, t->transport, cpu);
+		d->shm.path = t->server.path;
+		/* The few system calls of an access are most of its time. */
+		d->shm.trace = false;
+		return;
+	}
+	bench_poller_subject_init(&d->poller, &d->bench->clock, &d->access, t->transport, cpu);
+	d->poller.device_opts.path = t->server.path;
 }
 
 static int
@@ -262,9 +321,7 @@ measure(struct idle *d, struct vuc_error *err)
 	};
 	int ret;
 
-	bench_poller_subject_init(&d->subject, &d->bench->clock, &d->access, d->target.transport,
-		bench_target_poller_cpu(&d->target, d->bench));
-	d->subject.device_opts.path = d->target.server.path;
+	set_up_way(d);
 	describe(d, d->result);
 	ret = set_up_series(d, d->result, err);
 	if (ret == 0)

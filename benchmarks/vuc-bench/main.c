@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "bench.h"
+#include "daemon.h"
 #include "error.h"
 #include "interrupt.h"
 #include "output.h"
@@ -22,6 +23,7 @@ static const struct bench_ops *const measurements[] = {
 	&bench_hop,
 	&bench_scale,
 	&bench_idle,
+	&bench_guest,
 	&bench_all,
 };
 
@@ -103,7 +105,7 @@ measure(struct bench *bench, const struct bench_ops *ops, void *state, struct vu
 	int ret;
 
 	bench_interrupt_install();
-	ret = bench_output_init(&output, &bench->options, err);
+	ret = bench_output_init(&output, &bench->options, ops->plots, err);
 	if (ret == 0) {
 		bench_clock_init(&bench->clock);
 		bench_env_init(&bench->env, &bench->clock);
@@ -148,6 +150,8 @@ main(int argc, char **argv)
 	void *state;
 	int ret;
 
+	if (argc > 1 && strcmp(argv[1], BENCH_DAEMON_WORD) == 0)
+		return bench_daemon_main(argc - 2, argv + 2);
 	setlocale(LC_CTYPE, "");
 	if (argc < 2) {
 		bench_fail(&err, -EINVAL, "which measurement?");

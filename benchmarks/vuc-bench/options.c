@@ -137,7 +137,9 @@ static const struct bench_option common[] = {
 		parse_cpus},
 	{"json", "FILE", "write the result as JSON; - is stdout, the table goes to stderr then",
 		parse_json},
-	{"plot", "FILE", "draw the percentiles with gnuplot; FILE ends in .svg or .png",
+	{"plot", "FILE",
+		"draw the percentiles with gnuplot; FILE ends in .svg or .png, or is a folder for "
+		"those of all",
 		parse_plot},
 	{"label", "TEXT", "a name for this run in the reports", parse_label},
 	{"help", NULL, "print this and exit", parse_help},

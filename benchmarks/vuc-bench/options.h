@@ -25,7 +25,7 @@ struct bench_options {
 	uint32_t rounds;
 	struct bench_cpus cpus;
 	const char *json; /* "-": stdout; NULL: none */
-	const char *plot; /* NULL: none */
+	const char *plot; /* a file, or a folder of `all`; NULL: none */
 	const char *label;
 	bool help;
 };

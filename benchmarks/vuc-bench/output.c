@@ -8,19 +8,16 @@
 #include "error.h"
 
 int
-bench_output_init(
-	struct bench_output *output, const struct bench_options *options, struct vuc_error *err)
+bench_output_init(struct bench_output *output, const struct bench_options *options, bool folder,
+	struct vuc_error *err)
 {
 	int ret = 0;
 
 	*output = (struct bench_output){0};
 	output->json_to_stdout = options->json != NULL && strcmp(options->json, "-") == 0;
 	bench_term_init(&output->term, output->json_to_stdout ? stderr : stdout);
-	if (options->plot != NULL) {
-		ret = bench_plot_init(&output->plot, options->plot, err);
-		if (ret == 0)
-			ret = bench_outfile_open(&output->picture, options->plot, err);
-	}
+	if (options->plot != NULL)
+		ret = bench_pictures_init(&output->pictures, options->plot, folder, err);
 	if (ret == 0 && options->json != NULL && !output->json_to_stdout)
 		ret = bench_outfile_open(&output->json, options->json, err);
 	return ret;
@@ -30,8 +27,7 @@ void
 bench_output_fini(struct bench_output *output)
 {
 	bench_outfile_abort(&output->json);
-	bench_outfile_abort(&output->picture);
-	bench_plot_fini(&output->plot);
+	bench_pictures_fini(&output->pictures);
 }
 
 static int
@@ -67,17 +63,6 @@ write_json(struct bench_output *output, const struct bench_env *env,
 	return output->json_to_stdout ? 0 : bench_outfile_commit(&output->json, err);
 }
 
-static int
-write_picture(struct bench_output *output, const struct bench_result *result, struct vuc_error *err)
-{
-	int ret;
-
-	if (output->picture.path == NULL)
-		return 0;
-	ret = bench_plot_draw(&output->plot, output->picture.fd, result, err);
-	return ret != 0 ? ret : bench_outfile_commit(&output->picture, err);
-}
-
 int
 bench_output_write(struct bench_output *output, const struct bench_env *env,
 	const struct bench_result *result, struct vuc_error *err)
@@ -87,6 +72,6 @@ bench_output_write(struct bench_output *output, const struct bench_env *env,
 	if (ret == 0)
 		ret = write_json(output, env, result, err);
 	if (ret == 0)
-		ret = write_picture(output, result, err);
+		ret = bench_pictures_draw(&output->pictures, result, err);
 	return ret;
 }

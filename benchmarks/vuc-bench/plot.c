@@ -21,7 +21,7 @@
 int
 bench_plot_init(struct bench_plot *plot, const char *path, struct vuc_error *err)
 {
-	const char *dot = strrchr(path, '.');
+	const char *dot = path != NULL ? strrchr(path, '.') : ".svg";
 
 	*plot = (struct bench_plot){0};
 	if (dot != NULL && strcmp(dot, ".svg") == 0)

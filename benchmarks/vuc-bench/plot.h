@@ -13,7 +13,8 @@ struct bench_plot {
 	const char *terminal; /* gnuplot's word for the format */
 };
 
-/* Look whether there is a gnuplot, and for the format by the end of the file's name. Returns 0;
+/* Look whether there is a gnuplot, and for the format by the end of the file's name; without a file
+ * it is SVG. Returns 0;
  * -EINVAL for an unknown one; -ENOENT without gnuplot; -ENOMEM. */
 int bench_plot_init(struct bench_plot *plot, const char *path, struct vuc_error *err);
 void bench_plot_fini(struct bench_plot *plot);

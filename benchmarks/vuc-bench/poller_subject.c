@@ -27,10 +27,7 @@ open_queue(struct bench_poller_subject *s, struct vuc_error *err)
 {
 	struct vuc_queue_opts opts;
 
-	vuc_queue_opts_init(&opts);
-	for (opts.depth = 1; opts.depth < s->queue.access->together;)
-		opts.depth *= 2;
-	opts.max_data = BENCH_QUEUE_DATA;
+	bench_queue_way_opts(&s->queue, &opts);
 	return vuc_poller_open_queue(s->poller, s->dev, &opts, &s->queue.queue, err);
 }
 
@@ -60,8 +57,10 @@ subject_open(struct bench_way *way, struct vuc_error *err)
 		ret = vuc_poller_open_device(s->poller, &s->device_opts, &s->dev, &why);
 	if (ret == 0)
 		ret = open_queue(s, &why);
-	if (ret == 0)
+	if (ret == 0) {
+		bench_queue_way_opened(&s->queue);
 		return 0;
+	}
 	subject_close(way);
 	return bench_fail(err, ret, "%s", why.text[0] != '\0' ? why.text : strerror(-ret));
 }

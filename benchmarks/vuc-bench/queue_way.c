@@ -163,6 +163,22 @@ bench_queue_way_settle(struct bench_way *way, struct vuc_error *err)
 }
 
 void
+bench_queue_way_opts(const struct bench_queue_way *q, struct vuc_queue_opts *opts)
+{
+	vuc_queue_opts_init(opts);
+	for (opts->depth = 1; opts->depth < q->access->together;)
+		opts->depth *= 2;
+	opts->max_data = BENCH_QUEUE_DATA;
+}
+
+void
+bench_queue_way_opened(struct bench_queue_way *q)
+{
+	if (q->spins != 0)
+		vuc_queue_set_spin(q->queue, q->spins);
+}
+
+void
 bench_queue_way_init(struct bench_queue_way *q, const struct bench_way_ops *ops,
 	const struct bench_clock *clock, const struct bench_access *access)
 {

@@ -22,6 +22,7 @@ struct bench_queue_way {
 	const struct bench_clock *clock;
 	const struct bench_access *access; /* together: as many are outstanding at a time */
 	struct vuc_queue *queue;
+	uint32_t spins; /* looks before it sleeps, if they are not to be the queue's own; else 0 */
 	uint8_t data[BENCH_ACCESS_MAX];
 	struct vuc_queue_request requests[BENCH_MAX_DEPTH]; /* all alike */
 };
@@ -29,6 +30,12 @@ struct bench_queue_way {
 /* The access must live as long as the way, which ops->burst() and settle() are these two of. */
 void bench_queue_way_init(struct bench_queue_way *queue, const struct bench_way_ops *ops,
 	const struct bench_clock *clock, const struct bench_access *access);
+
+/* How its open() opens the queue, for as many requests as are outstanding, and what it calls when
+ * the queue is open. */
+void bench_queue_way_opts(const struct bench_queue_way *queue, struct vuc_queue_opts *opts);
+void bench_queue_way_opened(struct bench_queue_way *queue);
+
 int bench_queue_way_burst(
 	struct bench_way *way, unsigned int nr, uint64_t *ticks, struct vuc_error *err);
 int bench_queue_way_settle(struct bench_way *way, struct vuc_error *err);

@@ -13,9 +13,8 @@
 #include "series.h"
 #include "term.h"
 
-#define BENCH_MAX_FACTS  16
-#define BENCH_MAX_SERIES 12
-
+#define BENCH_MAX_FACTS    16
+#define BENCH_MAX_SERIES   12
 #define BENCH_MAX_VERDICTS 12
 
 /* Something about how it was measured. */
@@ -64,7 +63,7 @@ struct bench_result {
 
 /* A measurement among several. */
 struct bench_part {
-	const char *measurement;
+	const char *name; /* different ones where a measurement is there more than once */
 	struct bench_result result;
 	void *state;                 /* which strings of the result point into; freed with it */
 	char skipped[VUC_ERROR_MAX]; /* why there is no result; "": there is one */

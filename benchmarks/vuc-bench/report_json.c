@@ -215,6 +215,12 @@ series_object(struct writer *w, const struct bench_env *env, const struct bench_
 	put_ns(w, object, "mean_ns", sum->mean);
 	put_rates(w, object, result, i);
 	put_number(w, object, "samples", series->samples.nr);
+	if (series->ticks)
+		put_number(w, object, "p50_ticks", bench_series_p50_ticks(series));
+	if (series->traced) {
+		put_number(w, object, "thread_syscalls", series->syscalls);
+		put_number(w, object, "thread_futexes", series->futexes);
+	}
 	put_versions(w, object, env);
 	put(w, object, "rounds", rounds_array(w, series));
 	put(w, object, "histogram", histogram_array(w, series));
@@ -278,11 +284,14 @@ part_object(struct writer *w, const struct bench_env *env, const struct bench_pa
 {
 	struct json_object *object;
 
-	if (part->skipped[0] == '\0')
-		return result_object(w, env, &part->result);
-	object = json_object_new_object();
-	put_text(w, object, "measurement", part->measurement);
-	put_text(w, object, "skipped", part->skipped);
+	if (part->skipped[0] == '\0') {
+		object = result_object(w, env, &part->result);
+	} else {
+		object = json_object_new_object();
+		put_text(w, object, "measurement", part->result.measurement);
+		put_text(w, object, "skipped", part->skipped);
+	}
+	put_text(w, object, "part", part->name);
 	return object;
 }
 

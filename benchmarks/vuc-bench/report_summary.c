@@ -27,7 +27,7 @@ bench_report_summary(const struct bench_term *term, const struct bench_env *env,
 		if (part->skipped[0] == '\0')
 			bench_report_part(term, &part->result);
 		else
-			fprintf(term->out, "%s: skipped: %s\n", part->measurement, part->skipped);
+			fprintf(term->out, "%s: skipped: %s\n", part->name, part->skipped);
 		fputc('\n', term->out);
 	}
 	fprintf(term->out, "%s%s%s: %s\n", bench_term_bold(term), result->measurement,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "report.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #define NAME_WIDTH  14
@@ -159,6 +160,28 @@ print_idle(const struct bench_term *term, const struct bench_series *series)
 }
 
 static void
+print_ticks(const struct bench_term *term, const struct bench_series *series)
+{
+	char number[BENCH_NUMBER_MAX];
+
+	fprintf(term->out, "%s: %s%s%s ticks of the guest's time stamp counter\n", series->name,
+		bench_term_bold(term),
+		bench_term_number((double)bench_series_p50_ticks(series), number),
+		bench_term_plain(term));
+}
+
+static void
+print_traced(const struct bench_term *term, const struct bench_result *result,
+	const struct bench_series *series)
+{
+	fprintf(term->out,
+		"%s: %s%" PRIu64 "%s system calls of this thread in %zu %s, %" PRIu64
+		" of them futex (counted by ptrace)\n",
+		series->name, bench_term_bold(term), series->syscalls, bench_term_plain(term),
+		series->samples.nr * series->per_sample, result->units, series->futexes);
+}
+
+static void
 print_figures(const struct bench_term *term, const struct bench_result *result)
 {
 	print_head(term, result);
@@ -169,6 +192,10 @@ print_figures(const struct bench_term *term, const struct bench_result *result)
 			print_verdict(term, result, i);
 		if (result->series[i].idle_ns > 0)
 			print_idle(term, &result->series[i]);
+		if (result->series[i].ticks)
+			print_ticks(term, &result->series[i]);
+		if (result->series[i].traced)
+			print_traced(term, result, &result->series[i]);
 	}
 }
 

@@ -10,33 +10,29 @@
 
 #define WARM_UP 1000u /* accesses */
 
-static void
-record(struct bench_series *series, const uint64_t *ticks, unsigned int nr, uint64_t syscalls)
-{
-	series->syscalls += syscalls;
-	bench_samples_add(&series->samples, ticks, nr);
-}
-
 /* A series of NULL: nothing is recorded. */
 static int
 run_group(const struct bench_rounds *r, struct bench_way *way, struct bench_series *series,
 	unsigned int nr, struct vuc_error *err)
 {
-	uint64_t syscalls = way->syscalls;
+	const struct bench_way before = *way;
 	uint64_t ticks[BENCH_MAX_GROUP];
 	uint64_t start = bench_clock_ticks(r->clock);
 	int ret = way->ops->burst(way, nr, ticks, err);
+	struct bench_way after;
 
 	if (ret != 0)
 		return ret;
-	syscalls = way->syscalls - syscalls;
+	after = *way;
 	if (r->settle)
 		ret = way->ops->settle(way, err);
 	if (ret != 0 || series == NULL)
 		return ret;
 	if (r->settle)
 		bench_series_add_end_to_end(series, bench_clock_ticks(r->clock) - start);
-	record(series, ticks, nr, syscalls);
+	series->syscalls += after.syscalls - before.syscalls;
+	series->futexes += after.futexes - before.futexes;
+	bench_samples_add(&series->samples, ticks, nr);
 	return 0;
 }
 

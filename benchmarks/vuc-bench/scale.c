@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "eal.h"
 #include "error.h"
 #include "interrupt.h"
 #include "refdev_regs.h"
@@ -37,7 +38,6 @@ struct scale {
 	unsigned int max;                /* of them */
 
 	char counts_text[48]; /* for the reports */
-	char transport_text[16];
 	char names[MAX_COUNTS][8];
 	char subjects[MAX_COUNTS * NR_ACTS][48];
 	struct bench_access access;
@@ -95,6 +95,10 @@ static const struct bench_option scale_options[] = {
 		"loopback; uring or posix, by which one device is busy and all others only there "
 		"(loopback)",
 		bench_target_parse_transport},
+	{"path", "NAME",
+		"inline: driven by this thread; poller: by queues, on a CPU of its own; shm: the "
+		"same in another process (inline)",
+		bench_target_parse_path},
 	{"devices", "N,N",
 		"numbers of devices that are held next to the first one "
 		"(1,4,16,64,256)",
@@ -145,6 +149,12 @@ is_loopback(const struct scale *s)
 	return s->target.kind == BENCH_SERVER_LOOPBACK;
 }
 
+static bool
+has_poller(const struct scale *s)
+{
+	return s->target.path != BENCH_PATH_INLINE;
+}
+
 /* By socket the server's core, not ours, would be what is measured with all busy. */
 static unsigned int
 acts_of(const struct scale *s)
@@ -167,9 +177,9 @@ describe(struct scale *s, struct bench_result *result)
 {
 	describe_counts(s);
 	snprintf(result->headline, sizeof(result->headline),
-		"reads of 4 bytes with %s devices in one poll group; %" PRIu32
-		" rounds of %" PRIu32,
-		s->counts_text, s->bench->options.rounds, s->ops);
+		"reads of 4 bytes with %s devices in one %s; %" PRIu32 " rounds of %" PRIu32,
+		s->counts_text, has_poller(s) ? "poller" : "poll group", s->bench->options.rounds,
+		s->ops);
 	result->unit = "access";
 	result->units = "accesses";
 	result->per_group = s->nr_counts;
@@ -184,8 +194,10 @@ describe(struct scale *s, struct bench_result *result)
 		s->counts[0] == 1 ? "" : "s");
 	if (is_loopback(s))
 		snprintf(result->timed, sizeof(result->timed),
-			"all busy: %d accesses, one outstanding at each device, divided by %d",
-			BENCH_SCALE_TOGETHER, BENCH_SCALE_TOGETHER);
+			"all busy: %d accesses, %s, divided by %d", BENCH_SCALE_TOGETHER,
+			has_poller(s) ? "as many outstanding at all devices together"
+				      : "one outstanding at each device",
+			BENCH_SCALE_TOGETHER);
 	bench_result_add_text(result, "devices", s->counts_text);
 	bench_result_add_number(result, "ops", s->ops);
 	bench_result_add_number(result, "rounds", s->bench->options.rounds);
@@ -220,7 +232,7 @@ set_up_one(struct scale *s, unsigned int act, unsigned int i, struct vuc_error *
 	series->subject = subject;
 	series->topic = topics[act];
 	series->by_rate = all;
-	series->transport = s->transport_text;
+	series->transport = s->devices.transport_text;
 	return 0;
 }
 
@@ -244,8 +256,8 @@ run_one_busy(struct scale *s, struct bench_series *series, struct vuc_error *err
 	uint64_t ticks[GROUP];
 
 	for (uint32_t n = 0; n < s->ops; n += GROUP) {
-		uint64_t syscalls = vuc_poll_group_syscalls(s->devices.group);
-		int ret = bench_scale_one_busy(&s->devices, GROUP, ticks, err);
+		uint64_t syscalls = s->devices.ops->syscalls(&s->devices);
+		int ret = s->devices.ops->one_busy(&s->devices, GROUP, ticks, err);
 
 		if (ret != 0)
 			return ret;
@@ -253,7 +265,7 @@ run_one_busy(struct scale *s, struct bench_series *series, struct vuc_error *err
 			return bench_fail(err, -EINTR, "interrupted");
 		if (series == NULL)
 			continue;
-		series->syscalls += vuc_poll_group_syscalls(s->devices.group) - syscalls;
+		series->syscalls += s->devices.ops->syscalls(&s->devices) - syscalls;
 		bench_samples_add(&series->samples, ticks, GROUP);
 	}
 	return 0;
@@ -263,10 +275,10 @@ static int
 run_all_busy(struct scale *s, struct bench_series *series, struct vuc_error *err)
 {
 	unsigned int samples = s->ops / BENCH_SCALE_TOGETHER;
-	int ret = bench_scale_all_busy(&s->devices, 1, s->ticks, err);
+	int ret = s->devices.ops->all_busy(&s->devices, 1, s->ticks, err);
 
 	if (ret == 0)
-		ret = bench_scale_all_busy(&s->devices, samples, s->ticks, err);
+		ret = s->devices.ops->all_busy(&s->devices, samples, s->ticks, err);
 	if (ret == 0)
 		bench_samples_add(&series->samples, s->ticks, samples);
 	return ret;
@@ -277,8 +289,6 @@ run_open(struct scale *s, unsigned int i, struct vuc_error *err)
 {
 	int ret = run_one_busy(s, NULL, err);
 
-	snprintf(s->transport_text, sizeof(s->transport_text), "%s",
-		vuc_poll_group_transport(s->devices.group));
 	if (ret == 0)
 		ret = run_one_busy(s, series_of(s, ACT_ONE_BUSY, i), err);
 	if (ret == 0 && acts_of(s) > ACT_ALL_BUSY)
@@ -292,12 +302,12 @@ static int
 run_turn(void *arg, unsigned int i, struct vuc_error *err)
 {
 	struct scale *s = arg;
-	int ret = bench_scale_devices_open(&s->devices, s->counts[i], err);
+	int ret = s->devices.ops->open(&s->devices, s->counts[i], err);
 
 	if (ret != 0)
 		return ret;
 	ret = run_open(s, i, err);
-	bench_scale_devices_close(&s->devices);
+	s->devices.ops->close(&s->devices);
 	return ret;
 }
 
@@ -322,22 +332,47 @@ run_rounds(struct scale *s, struct vuc_error *err)
 }
 
 static int
-measure(struct scale *s, struct vuc_error *err)
+run_devices(struct scale *s, struct vuc_error *err)
 {
+	struct bench_scale_devices *all = &s->devices;
 	int ret;
 
-	s->devices.clock = &s->bench->clock;
-	s->devices.access = &s->access;
-	s->devices.transport = s->target.transport;
+	all->clock = &s->bench->clock;
+	all->access = &s->access;
+	all->transport = s->target.transport;
 	ret = bench_scale_devices_init(
-		&s->devices, s->target.server.path, s->max, s->bench->env.cpus.cpu[0], err);
+		all, s->target.server.path, s->max, s->bench->env.cpus.cpu[0], err);
 	if (ret == 0)
 		ret = set_up_series(s, err);
 	if (ret == 0)
 		ret = run_rounds(s, err);
-	bench_scale_devices_fini(&s->devices);
+	bench_scale_devices_fini(all);
 	if (ret == 0 && bench_result_finish(s->result) != 0)
 		ret = bench_fail(err, -ENOMEM, "out of memory");
+	return ret;
+}
+
+static int
+measure(struct scale *s, struct vuc_error *err)
+{
+	static const struct bench_scale_ops *const ops[] = {
+		[BENCH_PATH_INLINE] = &bench_scale_inline,
+		[BENCH_PATH_POLLER] = &bench_scale_poller,
+		[BENCH_PATH_SHM] = &bench_scale_shm,
+	};
+	int ret;
+
+	s->devices.ops = ops[s->target.path];
+	s->devices.daemon = &s->target.daemon;
+	if (has_poller(s))
+		s->devices.cpu = bench_target_poller_cpu(&s->target, s->bench);
+	if (s->target.path != BENCH_PATH_POLLER)
+		return run_devices(s, err);
+	ret = bench_eal_init(err);
+	if (ret != 0)
+		return ret;
+	ret = run_devices(s, err);
+	bench_eal_fini();
 	return ret;
 }
 

@@ -38,6 +38,7 @@ struct bench_series {
 	const char *transport;
 	const char *subject; /* of the sentence that says how it compares; NULL: its name */
 	bool by_rate;        /* what counts is how many in a second, else how long one takes */
+	bool ticks;          /* of a guest, and told as such, too */
 	struct bench_samples samples; /* in ticks; by round, and sorted within, until finished */
 	double ns_per_tick;           /* of one access */
 	unsigned int per_sample;      /* accesses that a sample is the time of */
@@ -48,6 +49,8 @@ struct bench_series {
 	unsigned int rounds;
 	unsigned int max_rounds;
 	uint64_t syscalls;
+	uint64_t futexes;             /* of these, where they are told apart */
+	bool traced;                  /* they are all of the measuring thread's, whatever for */
 	uint64_t idle_ns;             /* that its thread was idle for on purpose; 0: it was not */
 	uint64_t idle_cpu_ns;         /* that it took meanwhile */
 	struct bench_summary summary; /* once finished */
@@ -106,6 +109,13 @@ static inline double
 bench_series_ns(const struct bench_series *series, size_t i)
 {
 	return (double)series->samples.values[i] * series->ns_per_tick;
+}
+
+/* p50 of a finished series, in ticks of a sample. */
+static inline uint64_t
+bench_series_p50_ticks(const struct bench_series *series)
+{
+	return bench_percentile(series->samples.values, series->samples.nr, 500);
 }
 
 #endif /* BENCH_SERIES_H */

@@ -30,6 +30,12 @@ bench_target_parse_transport(void *target, const char *text, struct vuc_error *e
 }
 
 int
+bench_target_parse_path(void *target, const char *text, struct vuc_error *err)
+{
+	return bench_path_parse(&((struct bench_target *)target)->path, text, err);
+}
+
+int
 bench_target_check(struct bench_target *t, struct vuc_error *err)
 {
 	if (t->transport == NULL || strcmp(t->transport, "loopback") != 0) {
@@ -42,19 +48,25 @@ bench_target_check(struct bench_target *t, struct vuc_error *err)
 	return 0;
 }
 
+static bool
+has_poller(const struct bench_target *t)
+{
+	return t->path != BENCH_PATH_INLINE;
+}
+
 /* A server elsewhere has what it has, but beside a poller a CPU is left to it. */
 static unsigned int
 server_cpus(const struct bench_target *t)
 {
 	if (t->block || t->kind == BENCH_SERVER_LOOPBACK)
 		return 0;
-	return t->kind == BENCH_SERVER_OWN || t->poller ? 1 : 0;
+	return t->kind == BENCH_SERVER_OWN || has_poller(t) ? 1 : 0;
 }
 
 static const char *
 too_few_cpus(const struct bench_target *t)
 {
-	if (!t->poller)
+	if (!has_poller(t) || t->waits)
 		return BENCH_SERVER_NEEDS_CPU;
 	if (server_cpus(t) == 0)
 		return "the poller needs one of its own";
@@ -62,30 +74,53 @@ too_few_cpus(const struct bench_target *t)
 	       "--transport loopback";
 }
 
+/* Take turns on one CPU where there is none for the poller alone. */
+static unsigned int
+poller_cpus(struct bench_target *t, const struct bench_cpus *given)
+{
+	unsigned int there = given->nr != 0 ? given->nr : bench_cpus_count();
+
+	if (!has_poller(t))
+		return 0;
+	t->shares_cpu = t->waits && there < 1 + server_cpus(t) + 1;
+	return t->shares_cpu ? 0 : 1;
+}
+
 unsigned int
 bench_target_poller_cpu(const struct bench_target *t, const struct bench *bench)
 {
-	return bench->env.cpus.cpu[1 + server_cpus(t)];
+	return bench->env.cpus.cpu[t->shares_cpu ? 0 : 1 + server_cpus(t)];
+}
+
+static int
+start_server(struct bench_target *t, const struct bench_cpus *cpus, struct vuc_error *err)
+{
+	struct bench_refdev_opts own = {.block = t->block, .sockets = 1};
+
+	own.cpu = cpus->cpu[t->block ? 0 : 1];
+	return bench_server_start(&t->server, t->kind, t->socket, &own, err);
 }
 
 int
 bench_target_start(struct bench_target *t, struct bench *bench, struct vuc_error *err)
 {
-	struct bench_refdev_opts own = {.block = t->block, .sockets = 1};
 	struct bench_cpus *cpus = &bench->env.cpus;
 	int ret;
 
+	t->latency = -1;
 	*cpus = bench->options.cpus;
-	ret = bench_cpus_settle(cpus, 1 + server_cpus(t) + t->poller, too_few_cpus(t), err);
-	if (ret != 0)
-		return ret;
-	own.cpu = cpus->cpu[t->block ? 0 : 1];
-	ret = bench_server_start(&t->server, t->kind, t->socket, &own, err);
+	ret = bench_cpus_settle(
+		cpus, 1 + server_cpus(t) + poller_cpus(t, cpus), too_few_cpus(t), err);
+	if (ret == 0)
+		ret = start_server(t, cpus, err);
 	if (ret != 0)
 		return ret;
 	ret = bench_cpu_pin(cpus->cpu[0], err);
+	/* On our CPU, too, but for its poller. */
+	if (ret == 0 && t->path == BENCH_PATH_SHM)
+		ret = bench_daemon_start(&t->daemon, err);
 	if (ret != 0) {
-		bench_server_stop(&t->server);
+		bench_target_stop(t);
 		return ret;
 	}
 	t->latency = bench_cpu_hold_latency();
@@ -98,6 +133,7 @@ bench_target_stop(struct bench_target *t)
 {
 	if (t->latency >= 0)
 		close(t->latency);
+	bench_daemon_stop(&t->daemon);
 	bench_server_stop(&t->server);
 }
 
@@ -117,7 +153,8 @@ describe_server(
 		snprintf(buf, size, "%s", t->socket_text);
 		break;
 	case BENCH_SERVER_LOOPBACK:
-		snprintf(buf, size, "the reference device inside this process");
+		snprintf(buf, size, "the reference device inside %s process",
+			t->path == BENCH_PATH_SHM ? "the daemon's" : "this");
 		break;
 	}
 }
@@ -131,4 +168,5 @@ bench_target_describe(
 	bench_text_clean(t->socket_text);
 	describe_server(t, bench, result);
 	bench_result_add_text(result, "server", t->socket_text);
+	bench_result_add_text(result, "path", bench_path_name(t->path));
 }

@@ -5,25 +5,31 @@
 /* Whom a measurement measures, and from where: the server, the transport and the CPUs. */
 
 #include "bench.h"
+#include "daemon.h"
+#include "path.h"
 #include "server.h"
 
-/* The struct of a measurement that uses the two options begins with it. */
+/* The struct of a measurement that uses the options begins with it. */
 struct bench_target {
 	const char *socket;    /* NULL: none was given */
 	const char *transport; /* NULL: vuc's choice */
-	bool block;            /* a server of ours sleeps while it has nothing to do, on our CPU */
-	bool poller;           /* there is a poller, which needs a CPU of its own */
+	enum bench_path path;
+	bool block;      /* a server of ours sleeps while it has nothing to do, on our CPU */
+	bool waits;      /* this thread sleeps while a poller has work, which may share its CPU */
+	bool shares_cpu; /* once started: so it does, for want of another one */
 	enum bench_server_kind kind;
 	char socket_text[128]; /* for the reports */
 	struct bench_server server;
-	int latency; /* descriptor that keeps the CPUs awake, or a negative errno */
+	struct bench_daemon daemon; /* of BENCH_PATH_SHM, once started */
+	int latency;                /* descriptor that keeps the CPUs awake, or a negative errno */
 };
 
-/* Parse --socket and --transport. Each returns 0 or -EINVAL. */
+/* Parse --socket, --transport and --path. Each returns 0 or -EINVAL. */
 int bench_target_parse_socket(void *target, const char *text, struct vuc_error *err);
 int bench_target_parse_transport(void *target, const char *text, struct vuc_error *err);
+int bench_target_parse_path(void *target, const char *text, struct vuc_error *err);
 
-/* Look at both options. Returns 0 or -EINVAL. */
+/* Look at all of them. Returns 0 or -EINVAL. */
 int bench_target_check(struct bench_target *target, struct vuc_error *err);
 
 /*
@@ -36,7 +42,7 @@ void bench_target_stop(struct bench_target *target);
 /* The CPU of the poller. Of a target that was started. */
 unsigned int bench_target_poller_cpu(const struct bench_target *target, const struct bench *bench);
 
-/* Tell a result who answers. Of a target that was started. */
+/* Tell a result who answers, and by which path. Of a target that was started. */
 void bench_target_describe(
 	struct bench_target *target, const struct bench *bench, struct bench_result *result);
 

@@ -42,6 +42,7 @@ int bench_access_parse_size(struct bench_access *access, const char *text, struc
 struct bench_way {
 	const struct bench_way_ops *ops;
 	uint64_t syscalls; /* made for accesses, up to the last burst */
+	uint64_t futexes;  /* of these, where they are told apart */
 };
 
 /* Each but close returns 0 or a negative errno with a line in err. */

@@ -129,7 +129,9 @@ check_syscalls(struct json_object *series, const struct bench_expected *expected
 	double syscalls = number_of(series, "syscalls_per_access");
 	bool posted = strcmp(expected->op, "posted") == 0;
 
-	if (strcmp(transport, "loopback") == 0 || strcmp(transport, "call") == 0) {
+	if (strcmp(transport, "loopback") == 0 && expected->may_sleep) {
+		CU_ASSERT_TRUE(syscalls < 10);
+	} else if (strcmp(transport, "loopback") == 0 || strcmp(transport, "call") == 0) {
 		CU_ASSERT_EQUAL(syscalls, 0);
 	} else if (strcmp(transport, "socket") == 0) {
 		CU_ASSERT_TRUE(syscalls >= (posted ? 1 : 2));
@@ -452,6 +454,9 @@ bench_json_check_option(const char *text, const char *key, const char *value)
 	json_object_put(root);
 }
 
+/* One of them is about system calls, which cannot be counted everywhere. */
+#define GOALS 10u
+
 /* What was measured says how it stands to its goal. Returns whether it was. */
 static bool
 check_goal(struct json_object *goal)
@@ -470,7 +475,8 @@ check_goal(struct json_object *goal)
 }
 
 void
-bench_json_check_all(const char *text, unsigned int measurements, unsigned int skipped)
+bench_json_check_all(
+	const char *text, unsigned int measurements, unsigned int skipped, bool all_goals)
 {
 	struct json_object *root = json_tokener_parse(text);
 	struct json_object *goals, *results;
@@ -485,15 +491,16 @@ bench_json_check_all(const char *text, unsigned int measurements, unsigned int s
 		struct json_object *value;
 
 		CU_ASSERT_STRING_NOT_EQUAL(text_of(result, "measurement"), "(missing)");
+		CU_ASSERT_STRING_NOT_EQUAL(text_of(result, "part"), "(missing)");
 		if (json_object_object_get_ex(result, "skipped", &value))
 			nr_skipped++;
 		else
 			CU_ASSERT_TRUE(json_object_array_length(array_of(result, "series", 0)) > 1);
 	}
 	CU_ASSERT_EQUAL(nr_skipped, skipped);
-	goals = array_of(root, "summary", 8);
-	for (size_t i = 0; i < 8; i++)
+	goals = array_of(root, "summary", GOALS);
+	for (size_t i = 0; i < GOALS; i++)
 		nr_measured += check_goal(json_object_array_get_idx(goals, i));
-	CU_ASSERT_TRUE(skipped > 0 ? nr_measured < 8 : nr_measured == 8);
+	CU_ASSERT_TRUE(all_goals ? nr_measured >= GOALS - 1 : nr_measured < GOALS - 1);
 	json_object_put(root);
 }

@@ -4,6 +4,8 @@
 
 /* The JSON of vuc-bench: is everything there, and does it fit together? */
 
+#include <stdbool.h>
+
 struct bench_expected {
 	const char *transport; /* NULL: vuc's choice */
 	const char *op;
@@ -11,6 +13,7 @@ struct bench_expected {
 	unsigned int ops;   /* whole bursts */
 	unsigned int burst; /* 1 unless op is "posted" */
 	unsigned int rounds;
+	bool may_sleep; /* system calls are those of a thread that may have to wait */
 };
 
 /* Assert that the text is the result of `vuc-bench mmio`. */
@@ -64,7 +67,8 @@ void bench_json_check_number(
 void bench_json_check_option(const char *text, const char *key, const char *value);
 
 /* Assert that the text is the result of `vuc-bench all`, of so many measurements, of which so many
- * could not be made here. */
-void bench_json_check_all(const char *text, unsigned int measurements, unsigned int skipped);
+ * could not be made here; all_goals: those with a goal were made. */
+void bench_json_check_all(
+	const char *text, unsigned int measurements, unsigned int skipped, bool all_goals);
 
 #endif /* VUC_TESTS_BENCH_JSON_H */

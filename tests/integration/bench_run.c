@@ -2,6 +2,7 @@
 #include "bench_run.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/io_uring.h>
 #include <sched.h>
 #include <stdio.h>
@@ -11,6 +12,8 @@
 #include <unistd.h>
 
 #include <CUnit/CUnit.h>
+
+#include "tap.h"
 
 #define PREFIX "vuc-bench: "
 
@@ -23,6 +26,30 @@ bench_has_two_cpus(void)
 }
 
 bool
+bench_has_guest(void)
+{
+	return getenv("VUC_VMM") != NULL && access("/dev/kvm", R_OK | W_OK) == 0;
+}
+
+bool
+bench_has_gnuplot(void)
+{
+	const char *path = getenv("PATH");
+	char file[PATH_MAX];
+
+	while (path != NULL && *path != '\0') {
+		size_t len = strcspn(path, ":");
+
+		snprintf(file, sizeof(file), "%.*s/gnuplot", (int)len, path);
+		if (access(file, X_OK) == 0)
+			return true;
+		path += len;
+		path += *path == ':';
+	}
+	return false;
+}
+
+bool
 bench_has_uring(void)
 {
 	struct io_uring_params params = {0};
@@ -31,6 +58,20 @@ bench_has_uring(void)
 	if (fd >= 0)
 		close((int)fd);
 	return fd >= 0;
+}
+
+bool
+bench_can_measure(const char *transport)
+{
+	if (!bench_has_two_cpus()) {
+		vuc_tap_skip("needs two CPUs");
+		return false;
+	}
+	if (strcmp(transport, "uring") == 0 && !bench_has_uring()) {
+		vuc_tap_skip("io_uring is not allowed here");
+		return false;
+	}
+	return true;
 }
 
 void

@@ -15,6 +15,15 @@ bool bench_has_two_cpus(void);
 /* Whether this process may make an io_uring. */
 bool bench_has_uring(void);
 
+/* Whether a transport can be measured here between two CPUs; what is missing is said as a skip. */
+bool bench_can_measure(const char *transport);
+
+/* Whether a guest can be run: there is $VUC_VMM, and /dev/kvm may be used. */
+bool bench_has_guest(void);
+
+/* Whether there is a gnuplot in $PATH. */
+bool bench_has_gnuplot(void);
+
 /* A bench_with: while it is on, the process may use one CPU. */
 void bench_on_one_cpu(bool begin);
 

@@ -37,12 +37,24 @@ open_files(struct vuc_spawn *s)
 	return s->output >= 0 && s->errors >= 0 ? 0 : -errno;
 }
 
+/* Who starts the tests in the background may have signals ignored, which programs inherit. */
+static void
+heed_signals(void)
+{
+	signal(SIGINT, SIG_DFL);
+	signal(SIGQUIT, SIG_DFL);
+	signal(SIGHUP, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGPIPE, SIG_DFL);
+}
+
 /* The child's half: nothing that could wait for a lock of the parent's. */
 static void
 become(const struct vuc_spawn *s, char *const *argv, int keep_fd, pid_t parent)
 {
 	int null = open("/dev/null", O_RDONLY);
 
+	heed_signals();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent || null < 0)
 		_exit(EXIT_NO_PROGRAM);

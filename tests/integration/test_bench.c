@@ -6,7 +6,6 @@
  */
 
 #include <json-c/json.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,21 +52,6 @@ check(const char *json, const char *transport, const char *op, const char *floor
 	bench_json_check(json, &expected);
 }
 
-/* Whether all that a run with a server of its own needs is there; what is not has been said. */
-static bool
-can_measure(const char *transport)
-{
-	if (!bench_has_two_cpus()) {
-		vuc_tap_skip("needs two CPUs");
-		return false;
-	}
-	if (strcmp(transport, "uring") == 0 && !bench_has_uring()) {
-		vuc_tap_skip("io_uring is not allowed here");
-		return false;
-	}
-	return true;
-}
-
 static void
 measure(const char *transport, const char *op)
 {
@@ -76,7 +60,7 @@ measure(const char *transport, const char *op)
 	bool loopback = strcmp(transport, "loopback") == 0;
 	struct bench_run run;
 
-	if (!loopback && !can_measure(transport))
+	if (!loopback && !bench_can_measure(transport))
 		return;
 	bench_run(&run, &place, args, NULL, 0);
 	check(run.out, transport, op, loopback ? "call" : "own");
@@ -179,7 +163,7 @@ measure_dma(const char *transport, const char *layout)
 	};
 	struct bench_run run;
 
-	if (!can_measure(transport))
+	if (!bench_can_measure(transport))
 		return;
 	bench_run(&run, &place, args, NULL, 0);
 	bench_json_check_dma(run.out, &expected);
@@ -332,59 +316,6 @@ test_json_file(void)
 	}
 }
 
-static bool
-has_gnuplot(void)
-{
-	const char *path = getenv("PATH");
-	char file[PATH_MAX];
-
-	while (path != NULL && *path != '\0') {
-		size_t len = strcspn(path, ":");
-
-		snprintf(file, sizeof(file), "%.*s/gnuplot", (int)len, path);
-		if (access(file, X_OK) == 0)
-			return true;
-		path += len;
-		path += *path == ':';
-	}
-	return false;
-}
-
-static void
-plot(const char *name, const char *magic)
-{
-	char path[BENCH_PATH_MAX];
-	const char *const args[] = {"mmio", FEW, "--transport", "loopback", "--label", "it's `x`",
-		"--plot", bench_place_file(&place, name, path), NULL};
-	char start[64] = "";
-	struct bench_run run;
-	FILE *f;
-
-	if (!has_gnuplot()) {
-		vuc_tap_skip("no gnuplot");
-		return;
-	}
-	bench_run(&run, &place, args, NULL, 0);
-	f = fopen(path, "re");
-	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
-	CU_ASSERT_TRUE(fread(start, 1, sizeof(start) - 1, f) > 0);
-	fclose(f);
-	CU_ASSERT_PTR_NOT_NULL(strstr(start, magic));
-	bench_run_free(&run);
-}
-
-static void
-test_plot_svg(void)
-{
-	plot("it's.svg", "<?xml");
-}
-
-static void
-test_plot_png(void)
-{
-	plot("$(x).png", "PNG");
-}
-
 static void
 test_help_and_version(void)
 {
@@ -469,7 +400,7 @@ measure_transfers(const char *transport, const char *op, const char *size, const
 	};
 	struct bench_run run;
 
-	if (!can_measure(transport))
+	if (!bench_can_measure(transport))
 		return;
 	bench_run(&run, &place, args, NULL, 0);
 	bench_json_check_transfers(run.out, &expected);
@@ -503,8 +434,6 @@ static CU_TestInfo dma_tests[] = {
 static CU_TestInfo report_tests[] = {
 	{"text", test_text_report},
 	{"JSON to a file", test_json_file},
-	{"plot as SVG", test_plot_svg},
-	{"plot as PNG", test_plot_png},
 	{"help and version", test_help_and_version},
 	CU_TEST_INFO_NULL,
 };

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * What vuc-bench, $VUC_BENCH, measures of polling cores: hop, scale, idle, a register by a poller,
- * and everything at once. What it reports is looked at, never how long something took.
+ * What vuc-bench, $VUC_BENCH, measures of polling cores: hop, scale, idle and everything at once.
+ * What it reports is looked at, never how long something took.
  */
 
-#include <sched.h>
 #include <string.h>
 
 #include "bench_json.h"
@@ -29,21 +28,6 @@ remove_place(void)
 {
 	bench_place_remove(&place);
 	return 0;
-}
-
-/* What is not there is said. */
-static bool
-can_measure(const char *transport)
-{
-	if (!bench_has_two_cpus()) {
-		vuc_tap_skip("needs two CPUs");
-		return false;
-	}
-	if (strcmp(transport, "uring") == 0 && !bench_has_uring()) {
-		vuc_tap_skip("io_uring is not allowed here");
-		return false;
-	}
-	return true;
 }
 
 static void
@@ -70,7 +54,7 @@ measure_hop(const char *op, const char *depth, unsigned int together, const char
 	};
 	struct bench_run run;
 
-	if (!can_measure("loopback"))
+	if (!bench_can_measure("loopback"))
 		return;
 	run_groups(args, &expected, &run);
 	bench_json_check_option(run.out, "op", op);
@@ -106,7 +90,7 @@ test_hop_ring_alone(void)
 	static const char *const args[] = {"hop", FEW, "--ops", "100", "--floor", "ring", NULL};
 	struct bench_run run;
 
-	if (!can_measure("loopback"))
+	if (!bench_can_measure("loopback"))
 		return;
 	bench_run(&run, &place, args, NULL, 0);
 	bench_json_check_option(run.out, "floor", "ring");
@@ -152,7 +136,7 @@ measure_scale(const char *transport)
 	};
 	struct bench_run run;
 
-	if (!can_measure(transport))
+	if (!bench_can_measure(transport))
 		return;
 	run_groups(args, &expected, &run);
 	bench_run_free(&run);
@@ -186,7 +170,7 @@ measure_idle(const char *transport)
 	};
 	struct bench_run run;
 
-	if (!can_measure(transport))
+	if (!bench_can_measure(transport))
 		return;
 	run_groups(args, &expected, &run);
 	/* A thread has one CPU at most; the two clocks are not read at once. */
@@ -208,73 +192,15 @@ test_idle_posix(void)
 }
 
 static void
-measure_poller(const char *op, const char *burst, unsigned int together)
-{
-	const char *const args[] = {"mmio", FEW, "--path", "poller", "--transport", "loopback",
-		"--ops", "192", "--op", op, "--burst", burst, NULL};
-	const struct bench_expected expected = {
-		.transport = "loopback",
-		.op = op,
-		.floor = "call",
-		.ops = 192,
-		.burst = together,
-		.rounds = ROUNDS,
-	};
-	struct bench_run run;
-
-	if (!can_measure("loopback"))
-		return;
-	bench_run(&run, &place, args, NULL, 0);
-	bench_json_check(run.out, &expected);
-	bench_json_check_option(run.out, "path", "poller");
-	CU_ASSERT_PTR_NOT_NULL(strstr(run.err, "the figure is of the loopback device"));
-	bench_run_free(&run);
-}
-
-static void
-test_mmio_by_poller(void)
-{
-	measure_poller("read", "1", 1);
-	measure_poller("write", "1", 1);
-	measure_poller("posted", "48", 48);
-}
-
-static unsigned int
-count_cpus(void)
-{
-	cpu_set_t set;
-
-	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned int)CPU_COUNT(&set) : 0;
-}
-
-/* A server beside the poller needs a third CPU. */
-static void
-test_mmio_by_poller_and_socket(void)
-{
-	static const char *const args[] = {
-		"mmio", FEW, "--path", "poller", "--ops", "64", "--transport", "posix", NULL};
-	struct bench_run run;
-
-	if (count_cpus() >= 3) {
-		bench_run(&run, &place, args, NULL, 0);
-		bench_json_check_option(run.out, "floor", "own");
-	} else {
-		bench_run(&run, &place, args, NULL, 1);
-		bench_run_assert_complaint(&run, "use vuc-bench hop, or --transport loopback");
-	}
-	bench_run_free(&run);
-}
-
-static void
 test_all(void)
 {
 	static const char *const args[] = {"all", "--rounds", "1", "--json", "-", NULL};
 	struct bench_run run;
 
-	if (!can_measure("loopback"))
+	if (!bench_can_measure("loopback"))
 		return;
 	bench_run(&run, &place, args, NULL, 0);
-	bench_json_check_all(run.out, 9, 0);
+	bench_json_check_all(run.out, 16, bench_has_guest() ? 0 : 1, true);
 	CU_ASSERT_PTR_NOT_NULL(strstr(run.err, "measured"));
 	bench_run_free(&run);
 }
@@ -287,7 +213,7 @@ test_all_on_one_cpu(void)
 	struct bench_run run;
 
 	bench_run(&run, &place, args, bench_on_one_cpu, 0);
-	bench_json_check_all(run.out, 9, 8);
+	bench_json_check_all(run.out, 16, 15, false);
 	CU_ASSERT_PTR_NOT_NULL(strstr(run.err, "hop: skipped: this process may use 1 CPU"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(run.err, "not measured"));
 	bench_run_free(&run);
@@ -303,8 +229,6 @@ static CU_TestInfo core_tests[] = {
 	{"scale, posix", test_scale_posix},
 	{"idle, uring", test_idle_uring},
 	{"idle, posix", test_idle_posix},
-	{"mmio by a poller", test_mmio_by_poller},
-	{"mmio by a poller and a socket", test_mmio_by_poller_and_socket},
 	{"all", test_all},
 	{"all, on one CPU", test_all_on_one_cpu},
 	CU_TEST_INFO_NULL,

@@ -62,7 +62,7 @@ test_wrong_usage(void)
 		{{"mmio", "--cpus", "0,0"}, "twice"},
 		{{"mmio", "--cpus", "0,1,2,3"}, "'0,1,2,3'"},
 		{{"mmio", "--cpus", "0,1,0"}, "twice"},
-		{{"mmio", "--path", "x"}, "inline or poller"},
+		{{"mmio", "--path", "x"}, "inline, poller or shm"},
 		{{"mmio", "--path", "poller", "--floor", "shared"}, "--path inline"},
 		{{"mmio", "--cpus", "-1,0"}, "'-1,0'"},
 		{{"mmio", "--cpus", "99999"}, "'99999'"},
@@ -101,7 +101,7 @@ test_wrong_usage(void)
 		{{"hop", "--depth", "512"}, "--depth: '512'"},
 		{{"hop", "--size", "16"}, "--size: '16'"},
 		{{"hop", "--op", "erase"}, "'erase'"},
-		{{"hop", "--floor", "call"}, "echo or ring"},
+		{{"hop", "--floor", "call"}, "echo, ring or poller"},
 		{{"hop", "--floor", "echo", "--depth", "2"}, "--floor echo"},
 		{{"hop", "--floor", "echo", "--op", "posted", "--depth", "1"}, "--floor echo"},
 		{{"hop", "--ops", "10000000", "--rounds", "1000"}, "10000000000"},
@@ -120,7 +120,13 @@ test_wrong_usage(void)
 		{{"idle", "--seconds", "0x10"}, "'0x10'"},
 		{{"idle", "--accesses", "1001"}, "--accesses: '1001'"},
 		{{"idle", "--transport", "loopback"}, "uring or posix"},
-		{{"all", "--plot", "x.svg"}, "--plot"},
+		{{"hop", "--path", "inline"}, "mmio --transport loopback"},
+		{{"dma-message", "--path", "shm"}, "that is --path poller"},
+		{{"hop", "--floor", "poller"}, "--floor poller is for --path shm"},
+		{{"hop", "--spin", "0"}, "--spin: '0'"},
+		{{"guest", "--ops", "65537"}, "--ops: '65537'"},
+		{{"guest", "--path", "shm"}, "--path"},
+		{{"idle", "--path", "inline"}, "what idles is a poller"},
 		{{"all", "--op", "read"}, "--op"},
 	};
 
@@ -236,6 +242,10 @@ test_unwritable_outputs(void)
 		NULL, 1, missing);
 	expect_failure(
 		(const char *[]){"mmio", "--plot", "result.pdf", NULL}, NULL, 1, "result.pdf");
+	expect_failure((const char *[]){"all", "--plot", "/dev/null", NULL}, NULL, 1,
+		"/dev/null is no folder");
+	bench_place_file(&place, "no/plots", missing);
+	expect_failure((const char *[]){"all", "--plot", missing, NULL}, NULL, 1, missing);
 }
 
 /* Arguments go on behind the shell's. */
