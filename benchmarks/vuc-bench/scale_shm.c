@@ -18,7 +18,7 @@ open_device(struct bench_scale_devices *all, unsigned int i, struct vuc_error *e
 	int ret;
 
 	*d = (struct bench_scale_device){.all = all};
-	snprintf(name, sizeof(name), "device%u", i);
+	snprintf(name, sizeof(name), "dev%u", i);
 	ret = bench_daemon_add(all->daemon, name, bench_scale_device_path(all, i, buf), err);
 	if (ret == 0)
 		ret = bench_shm_attach(all->daemon, name, &d->vmm, err);
