@@ -146,12 +146,12 @@ enum vuc_control_state {
 
 /** What there is to say of a device. */
 struct vuc_control_device {
-	char name[VUC_CONTROL_NAME_SIZE];
-	char socket[108]; /**< of its server */
-	char poller[16];  /**< name of its poller */
-	enum vuc_control_state state;
-	uint64_t generation;        /**< how often it was connected to */
-	char reason[VUC_ERROR_MAX]; /**< why it is away; else "" */
+	char name[VUC_CONTROL_NAME_SIZE]; /**< as it was added with */
+	char socket[108];                 /**< of its server */
+	char poller[16];                  /**< name of its poller */
+	enum vuc_control_state state;     /**< what it is doing */
+	uint64_t generation;              /**< how often it was connected to */
+	char reason[VUC_ERROR_MAX];       /**< why it is away; else "" */
 	/* of the VMM that has it, if one has: */
 	pid_t vmm_pid;                        /**< 0: none */
 	uid_t vmm_uid;                        /**< its user */
@@ -160,10 +160,10 @@ struct vuc_control_device {
 	unsigned int dma_maps;                /**< that it has */
 	uint64_t attached_ms;                 /**< how long it has had the device */
 	/* since the device was added: */
-	uint64_t reads;
-	uint64_t writes;
-	uint64_t posted;
-	uint64_t errors;
+	uint64_t reads;    /**< reads */
+	uint64_t writes;   /**< writes that were waited for */
+	uint64_t posted;   /**< posted writes */
+	uint64_t errors;   /**< accesses that failed */
 	uint64_t attaches; /**< VMMs that have had it */
 };
 

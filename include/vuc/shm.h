@@ -68,19 +68,19 @@ struct vuc_shm_header {
 
 /** A reply with a status that is not 0. No descriptors. */
 struct vuc_shm_failure {
-	struct vuc_shm_header header;
+	struct vuc_shm_header header;     /**< as in every packet */
 	char reason[VUC_SHM_REASON_SIZE]; /**< one line, with a NUL at its end */
 };
 
 /** A request that has nothing to say (RESET, DETACH), and a reply that has not (to CLOSE_QUEUE,
  * RESET, DETACH). */
 struct vuc_shm_plain {
-	struct vuc_shm_header header;
+	struct vuc_shm_header header; /**< as in every packet */
 };
 
 /** Request. No descriptors. */
 struct vuc_shm_hello {
-	struct vuc_shm_header header;
+	struct vuc_shm_header header; /**< as in every packet */
 	uint64_t magic;               /**< VUC_SHM_MAGIC */
 	uint16_t version_min;         /**< the lowest version that the VMM speaks, at least 1 */
 	uint16_t version_max;         /**< the highest one */
@@ -90,7 +90,7 @@ struct vuc_shm_hello {
 
 /** Reply: what the daemon allows. No descriptors. -EPROTONOSUPPORT when no version fits. */
 struct vuc_shm_hello_reply {
-	struct vuc_shm_header header;
+	struct vuc_shm_header header; /**< as in every packet */
 	uint16_t version;      /**< that is spoken from here on: the highest one of both sides */
 	uint16_t reserved;     /**< 0 */
 	uint32_t max_queues;   /**< of one VMM */
@@ -102,7 +102,7 @@ struct vuc_shm_hello_reply {
 
 /** Request. No descriptors. */
 struct vuc_shm_attach {
-	struct vuc_shm_header header;
+	struct vuc_shm_header header; /**< as in every packet */
 	char name[VUC_SHM_NAME_SIZE]; /**< of the device, with a NUL at its end */
 };
 
@@ -123,21 +123,21 @@ enum vuc_shm_attach_fd {
 /** Reply: the device. -ENOENT when there is none of the name, -EACCES when this user may not have
  * it, -EBUSY when another VMM has it, -ENOTCONN while its server is away. */
 struct vuc_shm_attach_reply {
-	struct vuc_shm_header header;
-	uint64_t generation;   /**< how often the device was connected to, from 1 */
-	uint64_t pgsizes;      /**< page sizes of DMA mappings, or'ed together */
-	uint32_t flags;        /**< VUC_SHM_DMA_MESSAGE */
-	uint32_t device_flags; /**< VFIO_DEVICE_FLAGS_* of <linux/vfio.h> */
-	uint32_t num_regions;  /**< regions 0 … num_regions - 1 can be asked about */
-	uint32_t num_irqs;     /**< IRQ indexes 0 … num_irqs - 1 can be asked about */
-	uint32_t max_dma_maps; /**< at a time */
-	uint32_t max_data;     /**< bytes of a request of a queue */
+	struct vuc_shm_header header; /**< as in every packet */
+	uint64_t generation;          /**< how often the device was connected to, from 1 */
+	uint64_t pgsizes;             /**< page sizes of DMA mappings, or'ed together */
+	uint32_t flags;               /**< VUC_SHM_DMA_MESSAGE */
+	uint32_t device_flags;        /**< VFIO_DEVICE_FLAGS_* of <linux/vfio.h> */
+	uint32_t num_regions;         /**< regions 0 … num_regions - 1 can be asked about */
+	uint32_t num_irqs;            /**< IRQ indexes 0 … num_irqs - 1 can be asked about */
+	uint32_t max_dma_maps;        /**< at a time */
+	uint32_t max_data;            /**< bytes of a request of a queue */
 };
 
 /** Request, for REGION_INFO, IRQ_INFO and IO_FDS: an index. For CLOSE_QUEUE: the queue. No
  * descriptors. */
 struct vuc_shm_index {
-	struct vuc_shm_header header;
+	struct vuc_shm_header header; /**< as in every packet */
 	uint32_t index;    /**< -EINVAL when there is no such region, IRQ index or queue */
 	uint32_t reserved; /**< 0 */
 };
@@ -153,44 +153,44 @@ struct vuc_shm_area {
 
 /** Reply to REGION_INFO. As many descriptors as nr_fds says, each of memory. */
 struct vuc_shm_region_reply {
-	struct vuc_shm_header header;
-	uint64_t size;     /**< bytes; 0: there is no such region */
-	uint32_t index;    /**< of the request */
-	uint32_t flags;    /**< VFIO_REGION_INFO_FLAG_* of <linux/vfio.h> */
-	uint32_t type;     /**< VFIO_REGION_INFO_CAP_TYPE, 0 without one */
-	uint32_t subtype;  /**< goes with type */
+	struct vuc_shm_header header; /**< as in every packet */
+	uint64_t size;                /**< bytes; 0: there is no such region */
+	uint32_t index;               /**< of the request */
+	uint32_t flags;               /**< VFIO_REGION_INFO_FLAG_* of <linux/vfio.h> */
+	uint32_t type;                /**< VFIO_REGION_INFO_CAP_TYPE, 0 without one */
+	uint32_t subtype;             /**< goes with type */
 	uint32_t nr_areas; /**< that follow, ascending and apart; the packet ends behind the last
 			      one */
 	uint32_t nr_fds;   /**< that come with the packet */
-	struct vuc_shm_area areas[];
+	struct vuc_shm_area areas[]; /**< nr_areas of them */
 };
 
 /** Reply to IRQ_INFO. No descriptors. */
 struct vuc_shm_irq_reply {
-	struct vuc_shm_header header;
-	uint32_t index;    /**< of the request */
-	uint32_t flags;    /**< VFIO_IRQ_INFO_* of <linux/vfio.h> */
-	uint32_t count;    /**< interrupts of this index; 0: there are none */
-	uint32_t reserved; /**< 0 */
+	struct vuc_shm_header header; /**< as in every packet */
+	uint32_t index;               /**< of the request */
+	uint32_t flags;               /**< VFIO_IRQ_INFO_* of <linux/vfio.h> */
+	uint32_t count;               /**< interrupts of this index; 0: there are none */
+	uint32_t reserved;            /**< 0 */
 };
 
 /** Request. No descriptors. */
 struct vuc_shm_open_queue {
-	struct vuc_shm_header header;
-	uint32_t depth;    /**< requests that can be outstanding; a power of two */
-	uint32_t max_data; /**< bytes of one request; a multiple of 64, at least 64 */
+	struct vuc_shm_header header; /**< as in every packet */
+	uint32_t depth;               /**< requests that can be outstanding; a power of two */
+	uint32_t max_data;            /**< bytes of one request; a multiple of 64, at least 64 */
 };
 
 /** Reply. Two descriptors, of the memory of requests and that of completions; the latter can be
  * mapped for reading only. */
 struct vuc_shm_queue_reply {
-	struct vuc_shm_header header;
-	uint32_t index;            /**< of the queue: the bit in the bell's word */
-	uint32_t depth;            /**< of the request */
-	uint32_t max_data;         /**< of the request, or less */
-	uint32_t reserved;         /**< 0 */
-	uint64_t requests_size;    /**< bytes of the memory of requests */
-	uint64_t completions_size; /**< bytes of the memory of completions */
+	struct vuc_shm_header header; /**< as in every packet */
+	uint32_t index;               /**< of the queue: the bit in the bell's word */
+	uint32_t depth;               /**< of the request */
+	uint32_t max_data;            /**< of the request, or less */
+	uint32_t reserved;            /**< 0 */
+	uint64_t requests_size;       /**< bytes of the memory of requests */
+	uint64_t completions_size;    /**< bytes of the memory of completions */
 };
 
 /** What an entry of a DMA message does. */
@@ -219,21 +219,21 @@ struct vuc_shm_dma_entry {
 
 /** Request: as many descriptors as nr_fds says. */
 struct vuc_shm_dma {
-	struct vuc_shm_header header;
+	struct vuc_shm_header header; /**< as in every packet */
 	uint32_t nr; /**< entries that follow, up to VUC_SHM_MAX_DMA; the packet ends behind them */
 	uint32_t nr_fds;   /**< that come with the packet; each is used by an entry */
 	uint32_t flags;    /**< VUC_SHM_DMA_COMMIT */
 	uint32_t reserved; /**< 0 */
-	struct vuc_shm_dma_entry entries[];
+	struct vuc_shm_dma_entry entries[]; /**< nr of them */
 };
 
 /** Reply to DMA. No descriptors. Entries are taken one by one; a failure's status is that of the
  * first entry that was refused, and those behind it were not looked at; or, when all were taken,
  * that of the commit. With VUC_SHM_DMA_COMMIT what was taken is committed in either case. */
 struct vuc_shm_dma_reply {
-	struct vuc_shm_header header;
-	uint32_t mappings; /**< that there are now */
-	uint32_t reserved; /**< 0 */
+	struct vuc_shm_header header; /**< as in every packet */
+	uint32_t mappings;            /**< that there are now */
+	uint32_t reserved;            /**< 0 */
 };
 
 /** What is done with interrupts, and what an eventfd can be told of. */
@@ -254,9 +254,9 @@ enum vuc_shm_irq_data {
 
 /** Request. As many descriptors as the bytes of VUC_SHM_IRQ_EVENT say, each an eventfd. */
 struct vuc_shm_set_irqs {
-	struct vuc_shm_header header;
-	uint32_t index;  /**< IRQ index */
-	uint32_t start;  /**< first interrupt */
+	struct vuc_shm_header header; /**< as in every packet */
+	uint32_t index;               /**< IRQ index */
+	uint32_t start;               /**< first interrupt */
 	uint32_t count;  /**< interrupts, 1 … VUC_SHM_MAX_IRQS; with bytes that follow, as many */
 	uint16_t action; /**< enum vuc_shm_irq_action */
 	uint16_t data;   /**< enum vuc_shm_irq_data */
@@ -265,7 +265,7 @@ struct vuc_shm_set_irqs {
 
 /** Reply to SET_IRQS. No descriptors. */
 struct vuc_shm_irqs_reply {
-	struct vuc_shm_header header;
+	struct vuc_shm_header header; /**< as in every packet */
 	uint32_t done;     /**< interrupts, from the first one on, at least 1 of them; the VMM asks
 			      again for the rest. 0 for VUC_SHM_IRQ_DISABLE */
 	uint32_t reserved; /**< 0 */
@@ -286,10 +286,10 @@ struct vuc_shm_io_sub_region {
 
 /** Reply to IO_FDS. As many descriptors as nr_fds says. */
 struct vuc_shm_io_reply {
-	struct vuc_shm_header header;
-	uint32_t nr;     /**< sub-regions that follow; the packet ends behind them */
-	uint32_t nr_fds; /**< that come with the packet */
-	struct vuc_shm_io_sub_region sub_regions[];
+	struct vuc_shm_header header; /**< as in every packet */
+	uint32_t nr;                  /**< sub-regions that follow; the packet ends behind them */
+	uint32_t nr_fds;              /**< that come with the packet */
+	struct vuc_shm_io_sub_region sub_regions[]; /**< nr of them */
 };
 
 /** What has become of the device. */
@@ -377,17 +377,17 @@ struct vuc_shm_completion {
 /** Begins the memory of requests. */
 struct vuc_shm_front {
 	uint32_t sleeps; /**< atomic: the VMM waits for `wakes` to change */
-	uint8_t pad[60];
+	uint8_t pad[60]; /**< 0 */
 };
 
 /** Begins the memory of completions. */
 struct vuc_shm_back {
-	uint32_t wakes; /**< atomic, counts; the futex that the VMM sleeps on */
-	uint32_t bell;  /**< atomic: not 0: ring after each request */
-	int32_t closed; /**< atomic: a negative errno: nothing more is taken */
-	uint8_t pad1[52];
-	uint32_t taken; /**< atomic: requests that were copied, counted modulo 2^32 */
-	uint8_t pad2[60];
+	uint32_t wakes;   /**< atomic, counts; the futex that the VMM sleeps on */
+	uint32_t bell;    /**< atomic: not 0: ring after each request */
+	int32_t closed;   /**< atomic: a negative errno: nothing more is taken */
+	uint8_t pad1[52]; /**< 0 */
+	uint32_t taken;   /**< atomic: requests that were copied, counted modulo 2^32 */
+	uint8_t pad2[60]; /**< 0 */
 };
 
 #ifdef __cplusplus

@@ -15,8 +15,8 @@
 
 #define SHORTAGE_MS 100 /* until it tries again, when there are no descriptors left */
 
-static struct control_vmm *
-alloc_vmm(struct vuc_control *c, int fd)
+struct control_vmm *
+vmm_alloc(struct vuc_control *c, int fd)
 {
 	struct control_vmm *v = calloc(1, sizeof(*v));
 
@@ -79,7 +79,7 @@ admit(struct control_vmm *v)
 static void
 welcome(struct vuc_control *c, int fd)
 {
-	struct control_vmm *v = alloc_vmm(c, fd);
+	struct control_vmm *v = vmm_alloc(c, fd);
 	const char *why;
 
 	if (v == NULL) {

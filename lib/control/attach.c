@@ -13,6 +13,10 @@
 #include "vmm.h"
 #include "watch.h"
 
+/* Bytes that all VMMs together may have mapped here. A file of any size costs nothing, so that one
+ * of them could take the address space for which threads and all other VMMs have a need, too. */
+#define ADDRESS_SPACE (UINT64_C(1) << 46)
+
 /* With the lock held: whether this VMM may have it now. */
 static int
 check_device(struct control_vmm *v, struct control_device *d, struct vuc_error *err)
@@ -70,6 +74,7 @@ create_fds(struct control_vmm *v)
 static int
 create_memory(struct control_vmm *v)
 {
+	const struct vuc_control_opts *opts = &v->control->opts;
 	int node = vuc_poller_node(v->device->poller);
 	int rc = memory_create(
 		&v->state_memory, memory_pages(sizeof(struct vuc_shm_state)), MEMORY_OURS, node);
@@ -78,7 +83,8 @@ create_memory(struct control_vmm *v)
 		rc = memory_create(
 			&v->bell, memory_pages(sizeof(struct vuc_shm_bell)), MEMORY_BOTH, node);
 	if (rc == 0 && v->device->opts.dma == VUC_DMA_MESSAGE)
-		rc = dma_maps_init(&v->maps, v->control->opts.max_dma_maps, v->wake_fd);
+		rc = dma_maps_init(
+			&v->maps, opts->max_dma_maps, ADDRESS_SPACE / opts->max_vmms, v->wake_fd);
 	return rc;
 }
 

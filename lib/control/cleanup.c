@@ -42,16 +42,22 @@ unmap_all(struct vuc_device *dev)
 	return rc == 0 && vuc_dma_count(dev) > 0 ? -EBUSY : rc;
 }
 
+struct leaving {
+	const struct control_vmm *v;
+	struct held_files held;
+};
+
 /* On the poller's thread. */
 static int
 clean(struct vuc_device *dev, void *arg)
 {
-	const struct control_vmm *v = arg;
+	struct leaving *leaving = arg;
 	int rc;
 
+	vmm_hold_files(dev, &leaving->held);
 	if (!vuc_device_connected(dev))
 		return -ENOTCONN;
-	rc = disable_irqs(dev, v);
+	rc = disable_irqs(dev, leaving->v);
 	if (rc == 0)
 		rc = unmap_all(dev);
 	if (rc == 0 && (vuc_device_info(dev)->flags & VFIO_DEVICE_FLAGS_RESET) != 0)
@@ -109,6 +115,7 @@ end(struct control_vmm *v)
 void
 vmm_release(struct control_vmm *v)
 {
+	struct leaving leaving = {.v = v};
 	struct control_link *link;
 	struct vuc_error err = {0};
 	int rc;
@@ -117,10 +124,11 @@ vmm_release(struct control_vmm *v)
 	vuc_poller_remove_remote(v->remote);
 	v->remote = NULL;
 	vmm_free_queues(v);
-	rc = vmm_call(v, clean, v, &err);
+	rc = vmm_call(v, clean, &leaving, &err);
 	link = give_up(v, rc, &err);
 	if (link != NULL)
 		control_link_close(link);
+	vmm_close_files(&leaving.held);
 	vmm_free_attachment(v);
 	atomic_store_explicit(&v->nr_dma_maps, 0, memory_order_relaxed);
 	end(v);

@@ -154,17 +154,21 @@ take_packet(struct control_vmm *v)
 	return rc == -EAGAIN && v->why.text[0] == '\0' ? 0 : rc;
 }
 
+int
+vmm_step(struct control_vmm *v, bool packet)
+{
+	int rc = packet ? take_packet(v) : 0;
+
+	return rc == 0 ? look_around(v) : rc;
+}
+
 static void
 serve(struct control_vmm *v)
 {
 	int rc = 0;
 
-	while (rc == 0 && v->state != VMM_DETACHED) {
-		if (wait_for_packet(v))
-			rc = take_packet(v);
-		if (rc == 0)
-			rc = look_around(v);
-	}
+	while (rc == 0 && v->state != VMM_DETACHED)
+		rc = vmm_step(v, wait_for_packet(v));
 	if (v->state == VMM_DETACHED)
 		return;
 	vmm_log(v, rc == -ECONNRESET || rc == -ECANCELED ? VUC_LOG_NOTICE : VUC_LOG_WARNING,

@@ -87,6 +87,7 @@ alloc_device(struct vuc_control *c, const struct vuc_control_device_opts *opts)
 		snprintf(d->path, sizeof(d->path), "%s", opts->device.path);
 		d->opts.path = d->path;
 	}
+	vuc_error_set(&d->reason, 0, "not connected to yet");
 	d->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (d->wake_fd >= 0 && control_permission_init(&d->permission, opts) == 0)
 		return d;

@@ -20,9 +20,6 @@
 
 #define KNOWN_FLAGS (VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE)
 
-/* Files behind the mappings of one VMM: of each, a descriptor is kept. */
-#define MAX_FILES 64u
-
 _Static_assert((unsigned int)VUC_SHM_DMA_READ == VUC_DMA_READ &&
 		(unsigned int)VUC_SHM_DMA_WRITE == VUC_DMA_WRITE,
 	"flags are given on as they are");
@@ -39,7 +36,22 @@ struct batch {
 	int status;           /* of the first entry that was refused */
 	struct vuc_error err; /* why */
 	size_t mappings;
+	struct held_files held;
 };
+
+void
+vmm_hold_files(const struct vuc_device *dev, struct held_files *held)
+{
+	held->nr = vuc_dma_hold_files(dev, held->fds, VMM_MAX_FILES);
+}
+
+void
+vmm_close_files(struct held_files *held)
+{
+	for (unsigned int i = 0; i < held->nr; i++)
+		close(held->fds[i]);
+	held->nr = 0;
+}
 
 static int
 check_unused(struct control_vmm *v, uint32_t i, const struct vuc_shm_dma_entry *e)
@@ -163,6 +175,8 @@ prepare_mapping(struct batch *b, uint32_t i)
 	rc = dma_maps_add(&b->v->maps, e, fd, page_of(fd), &b->addrs[i]);
 	if (rc == -ENOSPC)
 		return refuse(b, e, rc, "there are as many mappings as there can be");
+	if (rc == -EFBIG)
+		return refuse(b, e, rc, "one VMM may have no more than that mapped here");
 	return rc != 0 ? refuse(b, e, rc, strerror(-rc)) : 0;
 }
 
@@ -200,7 +214,7 @@ map(struct vuc_device *dev, struct batch *b, uint32_t i)
 	rc = vuc_dma_map(dev, &mapping);
 	if (rc != 0)
 		return vuc_error_set(&b->err, rc, "%s", vuc_device_reason(dev));
-	if (vuc_dma_files(dev) > MAX_FILES) {
+	if (vuc_dma_files(dev) > VMM_MAX_FILES) {
 		/* It was only queued, so it is forgotten. */
 		vuc_dma_unmap(dev, e->iova, e->size);
 		return refuse(b, e, -ENOSPC, "of more files than one VMM may have mapped");
@@ -239,6 +253,7 @@ apply(struct vuc_device *dev, void *arg)
 	struct batch *b = arg;
 	int rc = 0;
 
+	vmm_hold_files(dev, &b->held);
 	while (b->taken < b->nr && (rc = take(dev, b, b->taken)) == 0)
 		b->taken++;
 	if (rc != 0)
@@ -310,6 +325,7 @@ vmm_dma(struct control_vmm *v)
 		return rc;
 	prepare(&b);
 	vmm_call(v, apply, &b, NULL);
+	vmm_close_files(&b.held);
 	keep_maps(&b, before);
 	atomic_store_explicit(&v->nr_dma_maps, (unsigned int)b.mappings, memory_order_relaxed);
 	if (b.status != 0)

@@ -8,9 +8,9 @@
 #include "source.h"
 
 int
-dma_maps_init(struct dma_maps *m, size_t max, int wake_fd)
+dma_maps_init(struct dma_maps *m, size_t max, uint64_t max_bytes, int wake_fd)
 {
-	*m = (struct dma_maps){.max = max};
+	*m = (struct dma_maps){.max = max, .max_bytes = max_bytes};
 	m->at = calloc(max, sizeof(*m->at));
 	if (m->at == NULL)
 		return -ENOMEM;
@@ -27,6 +27,7 @@ unmap(struct dma_maps *m, const struct dma_map *map)
 {
 	guard_remove(m->guard, map->base);
 	munmap(map->base, map->size);
+	m->bytes -= map->size;
 }
 
 void
@@ -57,6 +58,8 @@ dma_maps_add(struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd, 
 	if (m->nr == m->max)
 		return -ENOSPC;
 	map.size = (skip + entry->size + page - 1) & ~(page - 1);
+	if (map.size > m->max_bytes - m->bytes)
+		return -EFBIG;
 	map.base = mmap(NULL, map.size, prot, MAP_SHARED | MAP_NORESERVE, fd,
 		(off_t)(entry->offset - skip));
 	if (map.base == MAP_FAILED)
@@ -71,6 +74,7 @@ dma_maps_add(struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd, 
 	(void)madvise(map.base, map.size, MADV_DONTFORK);
 	map.addr = (uint8_t *)map.base + skip;
 	m->at[m->nr++] = map;
+	m->bytes += map.size;
 	*addr = map.addr;
 	return 0;
 }

@@ -30,16 +30,19 @@ struct dma_maps {
 	struct dma_map *at;
 	size_t nr;
 	size_t max;
+	uint64_t bytes; /* of address space that they take */
+	uint64_t max_bytes;
 };
 
-/* Returns 0; -ENOMEM; -ENOSPC when there are more VMMs than can be guarded. */
-int dma_maps_init(struct dma_maps *m, size_t max, int wake_fd);
+/* Room for max of them, of max_bytes in all. Returns 0; -ENOMEM; -ENOSPC when there are more VMMs
+ * than can be guarded. */
+int dma_maps_init(struct dma_maps *m, size_t max, uint64_t max_bytes, int wake_fd);
 
 /* Unmap all of them; nobody accesses them any more. */
 void dma_maps_fini(struct dma_maps *m);
 
 /* Map what an entry says of a file, whose size has been checked, and which is mapped by pages of a
- * size. -ENOSPC when there are max of them; what mmap(2) says. */
+ * size. -ENOSPC when there are max of them, -EFBIG beyond max_bytes; what mmap(2) says. */
 int dma_maps_add(struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd, uint64_t page,
 	void **addr);
 

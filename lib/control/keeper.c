@@ -126,11 +126,30 @@ next_delay(const struct control_device *d, uint32_t delay)
 	return delay > d->retry_max_ms / 2 ? d->retry_max_ms : delay * 2;
 }
 
+/* Whatever wakes it meanwhile: a server that ends each connection does not keep its poller busy. */
+static void
+wait_for_next(const struct control_device *d, uint32_t delay)
+{
+	uint64_t end = control_now_ms() + delay;
+	uint64_t now;
+
+	while (!stops(d) && (now = control_now_ms()) < end)
+		control_wait(d->wake_fd, (int)(end - now));
+}
+
+/* Whether it was more than one that a server takes only to end it. */
+static bool
+has_lasted(const struct control_device *d, uint64_t connected_ms)
+{
+	return connected_ms != 0 && control_now_ms() - connected_ms >= d->retry_max_ms;
+}
+
 void *
 control_keep(void *arg)
 {
 	struct control_device *d = arg;
-	uint32_t delay = 0; /* until the next attempt */
+	uint64_t connected_ms = 0; /* when it was, with the last attempt; 0: not */
+	uint32_t delay = 0;        /* until the next attempt */
 	char name[16];
 
 	snprintf(name, sizeof(name), "vuc %.11s", d->name);
@@ -138,16 +157,17 @@ control_keep(void *arg)
 	while (!stops(d)) {
 		look(d);
 		if (!is_wanted(d)) {
-			delay = 0;
 			control_wait(d->wake_fd, -1);
 			continue;
 		}
-		if (delay > 0)
-			control_wait(d->wake_fd, (int)delay);
+		if (has_lasted(d, connected_ms))
+			delay = 0;
+		connected_ms = 0;
+		wait_for_next(d, delay);
 		if (stops(d) || !is_wanted(d))
 			continue;
-		if (connect_to(d) != 0)
-			delay = next_delay(d, delay);
+		connected_ms = connect_to(d) == 0 ? control_now_ms() : 0;
+		delay = next_delay(d, delay);
 	}
 	return NULL;
 }

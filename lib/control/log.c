@@ -59,10 +59,12 @@ static bool
 take_token(struct control_log *log)
 {
 	uint64_t now = control_now_ms();
-	uint64_t new = (now - log->filled_ms) / TOKEN_MS;
+	uint64_t more = (now - log->filled_ms) / TOKEN_MS;
 
-	log->filled_ms += new *TOKEN_MS;
-	log->tokens = new > MAX_TOKENS - log->tokens ? MAX_TOKENS : log->tokens + (unsigned int)new;
+	log->filled_ms += more * TOKEN_MS;
+	if (more > MAX_TOKENS - log->tokens)
+		more = MAX_TOKENS - log->tokens;
+	log->tokens += (unsigned int)more;
 	if (log->tokens == 0) {
 		log->left_out++;
 		return false;

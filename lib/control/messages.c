@@ -6,6 +6,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+
+#include <linux/sockios.h>
 
 #include "error.h"
 #include "vmm.h"
@@ -126,12 +129,27 @@ vmm_dispatch(struct control_vmm *v)
 	return rc == 0 ? m->handle(v) : rc;
 }
 
+/* Whether something lies in the socket that the VMM has not read. */
+static bool
+has_unread(const struct control_vmm *v)
+{
+	int bytes = 0;
+
+	return ioctl(v->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0;
+}
+
+/*
+ * Descriptors that nobody has read yet count for the user who has sent them, and the kernel refuses
+ * to send more when there are too many: for all devices and VMMs of the daemon.
+ */
 static int
 send_reply(struct control_vmm *v, struct vuc_shm_header *reply, size_t size, const int *fds,
 	unsigned int nr_fds)
 {
 	int rc;
 
+	if (nr_fds > 0 && has_unread(v))
+		return vmm_end(v, "it asks for descriptors before it has read its replies");
 	reply->type = v->packet.header.type;
 	reply->flags = VUC_SHM_REPLY;
 	reply->size = (uint32_t)size;

@@ -3,8 +3,8 @@
 #define VUC_LIB_CONTROL_VMM_H
 
 /*
- * A VMM's connection. It has a thread, which does all that the VMM asks for; whatever waits for a
- * poller or a server delays this VMM alone.
+ * A VMM's connection. It has a thread, which does all that the VMM asks for: while it waits, the
+ * control plane goes on. What a poller does for it, though, other VMMs of that poller wait for.
  */
 
 #include <stdatomic.h>
@@ -16,6 +16,9 @@
 #include "remote.h"
 #include "shared_memory.h"
 #include "state_page.h"
+
+/* Files behind the mappings of one VMM: of each, a descriptor is kept. */
+#define VMM_MAX_FILES 64u
 
 /* Where a connection is, and with bits or'ed together where a message may come. */
 enum vmm_state {
@@ -72,8 +75,15 @@ struct control_vmm {
 	struct packet packet; /* the request at hand */
 };
 
+/* accept.c: one that has connected by fd, which is its own then. NULL: no memory or descriptors. */
+struct control_vmm *vmm_alloc(struct vuc_control *c, int fd);
+
 /* connection.c: the thread, which puts itself among those that have finished */
 void *vmm_run(void *arg);
+
+/* connection.c: what it does again and again: carry out a packet, if there is one, and see what has
+ * happened elsewhere. Returns 0; or an error that ends the connection, with why. */
+int vmm_step(struct control_vmm *v, bool packet);
 
 /* connection.c: with the lock held: what has become of its device */
 void vmm_tell(struct control_vmm *v, enum vuc_shm_device_state state, uint64_t generation);
@@ -117,6 +127,15 @@ void vmm_free_attachment(struct control_vmm *v);
 
 /* queues.c: the memory of all queues, which nobody uses any more */
 void vmm_free_queues(struct control_vmm *v);
+
+/* dma.c: on the poller's thread, before the device lets go of memory: hold its files. Then, on
+ * another thread, let go of them. */
+struct held_files {
+	int fds[VMM_MAX_FILES];
+	unsigned int nr;
+};
+void vmm_hold_files(const struct vuc_device *dev, struct held_files *held);
+void vmm_close_files(struct held_files *held);
 
 /* The handlers; the packet has been checked as far as its row in messages.c says. */
 int vmm_hello(struct control_vmm *v);

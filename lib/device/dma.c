@@ -3,6 +3,7 @@
 /* Queueing what is to be mapped and unmapped; dma_commit.c makes it so. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -199,6 +200,19 @@ vuc_dma_files(const struct vuc_device *dev)
 
 	for (const struct dma_file *file = dev->dma.files; file != NULL; file = file->next)
 		n++;
+	return n;
+}
+
+unsigned int
+vuc_dma_hold_files(const struct vuc_device *dev, int *fds, unsigned int max)
+{
+	unsigned int n = 0;
+
+	for (const struct dma_file *file = dev->dma.files; file != NULL && n < max;
+		file = file->next) {
+		fds[n] = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+		n += fds[n] >= 0;
+	}
 	return n;
 }
 

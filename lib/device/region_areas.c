@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,16 +109,34 @@ refuse(const struct finder *m, const struct vuc_region_area *area, int rc, const
 	return device_area_refuse(m->dev, m->region->index, &refused, rc, why);
 }
 
-/* The unit in which a file can be mapped. */
+/*
+ * The unit in which a file can be mapped. Only memory knows seals, huge pages included. Any other
+ * file system is not asked: the server itself may be behind it (FUSE), and would be waited for.
+ */
 static int
 page_size(int fd, uint64_t *size)
 {
 	struct statfs fs;
 
+	*size = (uint64_t)sysconf(_SC_PAGESIZE);
+	if (fcntl(fd, F_GET_SEALS) < 0)
+		return errno == EBADF ? -EBADF : 0;
 	if (fstatfs(fd, &fs) != 0)
 		return -errno;
-	*size = fs.f_type == HUGETLBFS_MAGIC ? (uint64_t)fs.f_bsize
-					     : (uint64_t)sysconf(_SC_PAGESIZE);
+	if (fs.f_type == HUGETLBFS_MAGIC)
+		*size = (uint64_t)fs.f_bsize;
+	return 0;
+}
+
+/* As the kernel knows it, for the same reason. */
+static int
+file_size(int fd, uint64_t *size)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &stx) != 0)
+		return -errno;
+	*size = stx.stx_size;
 	return 0;
 }
 
@@ -127,16 +146,16 @@ static int
 check_area(const struct finder *m, const struct vuc_region_area *area, int fd, uint64_t *page)
 {
 	uint64_t start = m->region->offset + area->offset;
-	struct stat st;
+	uint64_t file = 0;
 	int rc = page_size(fd, page);
 
-	if (rc == 0 && fstat(fd, &st) != 0)
-		rc = -errno;
+	if (rc == 0)
+		rc = file_size(fd, &file);
 	if (rc != 0)
 		return refuse(m, area, rc, strerror(-rc));
 	if (((area->offset | start | area->size) & (*page - 1)) != 0)
 		return refuse(m, area, -EPROTO, "not aligned to pages");
-	if (st.st_size < 0 || start + area->size > (uint64_t)st.st_size)
+	if (start + area->size > file)
 		return refuse(m, area, -EPROTO, "beyond the end of the file");
 	return 0;
 }

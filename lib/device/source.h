@@ -53,6 +53,13 @@ bool vuc_dma_holds(const struct vuc_device *dev, uint64_t iova, const void *addr
 /* Files behind mappings, of each of which a descriptor is kept. */
 size_t vuc_dma_files(const struct vuc_device *dev);
 
+/*
+ * Duplicate these descriptors, up to max of them: returns how many, which are the caller's. Who has
+ * the last one of a guest's memory gives all of it back to the system by closing it, which takes
+ * time: that is not to be the thread that drives the device.
+ */
+unsigned int vuc_dma_hold_files(const struct vuc_device *dev, int *fds, unsigned int max);
+
 /* Whether opts are within bounds. */
 int device_check_opts(const struct vuc_device_opts *opts, struct vuc_error *err);
 

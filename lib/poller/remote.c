@@ -218,7 +218,9 @@ struct remote_closing {
 static void
 close_now(struct poller_queue *q)
 {
-	vuc_queue_back_close(&q->back, -ECONNRESET);
+	/* A front that broke the rules is to know that, whenever it looks. */
+	if (atomic_load_explicit(&q->back.header->closed, memory_order_relaxed) == 0)
+		vuc_queue_back_close(&q->back, -ECONNRESET);
 	poller_detach_queue(q);
 	q->remote->queues[q->index] = NULL;
 	poller_free_queue(q);

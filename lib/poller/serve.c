@@ -48,9 +48,11 @@ break_queue(struct poller_queue *q)
 		atomic_fetch_add_explicit(&q->remote->broken, 1, memory_order_relaxed);
 	/* Last: who sees that it is closed sees it counted. */
 	vuc_queue_back_close(&q->back, -EPROTO);
-	poller_log(q->poller, VUC_LOG_WARNING,
-		"%s: a queue was closed: request %u is none that a queue may carry",
-		q->device->name, q->back.head);
+	/* Another process could fill the log; whoever serves it says what is to be said. */
+	if (q->remote == NULL)
+		poller_log(q->poller, VUC_LOG_WARNING,
+			"%s: a queue was closed: request %u is none that a queue may carry",
+			q->device->name, q->back.head);
 }
 
 /* A request was taken; status says whether the device has got it. */
@@ -210,8 +212,8 @@ begin_with(struct poller_device *d, const struct poller_queue *q)
 
 /*
  * All queues of a device share one burst, so that a process with many of them gets no more of the
- * poller than one with a single one. Those that it did not suffice for, or for which the device has
- * no room now, come first in the next loop.
+ * poller than one with a single one. When it did not suffice, or the device has no room now,
+ * those that were not looked at come first in the next loop.
  */
 static void
 serve_device(struct vuc_poller *p, struct poller_device *d)

@@ -75,8 +75,8 @@ check(const struct vuc_vmm_device *dev, const struct vuc_vmm_dma *m, size_t i,
 			" of a file cannot be in pages of 0x%" PRIx64,
 			i, m->size, m->offset, mask + 1);
 	if (m->flags == 0 || (m->flags & ~(VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE)) != 0)
-		return vuc_error_set(
-			err, -EINVAL, "DMA mapping %zu: flags 0x%" PRIx32, i, m->flags);
+		return vuc_error_set(err, -EINVAL, "DMA mapping %zu: flags 0x%" PRIx32 " cannot be",
+			i, m->flags);
 	if (fcntl(m->fd, F_GETFD) < 0)
 		return vuc_error_set(
 			err, -EINVAL, "DMA mapping %zu: descriptor %d is not open", i, m->fd);
@@ -127,8 +127,9 @@ vuc_vmm_dma_unmap(struct vuc_vmm_device *dev, uint64_t iova, uint64_t size, stru
 
 	if (!is_range(dev, iova, size))
 		return vuc_error_set(err, -EINVAL,
-			"DMA unmapping: 0x%" PRIx64 " bytes at 0x%" PRIx64 " cannot be", size,
-			iova);
+			"DMA unmapping: 0x%" PRIx64 " bytes at 0x%" PRIx64
+			" cannot be in pages of 0x%" PRIx64,
+			size, iova, dev->info.pgsizes & -dev->info.pgsizes);
 	return enqueue(dev, &entry, err);
 }
 

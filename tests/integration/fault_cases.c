@@ -17,7 +17,7 @@
 /* clang-format off */
 static const struct fault_case opening[] = {
 	{"delay=60@version", call_read_id, 0, GOES_ON, .least_ms = 60},
-	{"delay=450@version", NULL, -ETIMEDOUT, ENDS,
+	{"delay=1500@version", NULL, -ETIMEDOUT, ENDS,
 		NO_ANSWER("VERSION")},
 	{"drop@version", NULL, -ETIMEDOUT, ENDS,
 		NO_ANSWER("VERSION")},
@@ -144,7 +144,7 @@ static const struct fault_case opening[] = {
 
 static const struct fault_case accesses[] = {
 	{"delay=60@region_read#2", call_read_id, 0, GOES_ON, .least_ms = 60},
-	{"delay=450@region_read#2", call_read_id, -ETIMEDOUT, GOES_ON,
+	{"delay=1500@region_read#2", call_read_id, -ETIMEDOUT, GOES_ON,
 		NO_ANSWER("REGION_READ")},
 	{"reorder=60@region_read#2", call_read_id, 0, GOES_ON, .least_ms = 60},
 	{"reorder=" NEVER "@region_read#2", call_read_at_once, 0, GOES_ON},

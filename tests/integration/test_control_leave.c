@@ -396,6 +396,32 @@ test_stubborn_server(void)
 	rig_stop(&rig);
 }
 
+/* One whose connections all end soon is connected to less and less often: it cannot keep the poller
+ * busy, nor fill the log. */
+static void
+test_flapping_server(void)
+{
+	static const char *const options[] = {"--fault=error=5@device_reset", NULL};
+	struct rig_opts opts;
+	uint64_t begun;
+
+	rig_opts_init(&opts);
+	opts.server = options;
+	opts.device.retry_min_ms = 50;
+	opts.device.retry_max_ms = 3600000;
+	rig_start(&rig, &opts);
+	begun = now_ms();
+	for (uint64_t generation = 1; generation <= 3; generation++) {
+		rig_attach(&rig, &client, RIG_NAME);
+		CU_ASSERT_EQUAL(client.reply.attach_reply.generation, generation);
+		CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
+		shm_close(&client);
+		CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+	}
+	CU_ASSERT_TRUE(now_ms() - begun >= 50 + 100 + 200);
+	rig_stop(&rig);
+}
+
 /* An eventfd that its VMM has filled, and made blocking, blocks nobody. */
 static void
 test_full_eventfd(void)
@@ -476,6 +502,7 @@ static CU_TestInfo tests[] = {
 	{"away", test_away},
 	{"late_server", test_late_server},
 	{"stubborn_server", test_stubborn_server},
+	{"flapping_server", test_flapping_server},
 	{"full_eventfd", test_full_eventfd},
 	{"hung_server", test_hung_server},
 	CU_TEST_INFO_NULL,

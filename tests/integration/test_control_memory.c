@@ -140,6 +140,31 @@ test_limit(void)
 	check_limit(VUC_DMA_MESSAGE);
 }
 
+/* A file of any size costs nothing, so what is mapped here of files is bounded by its size, too. */
+static void
+test_address_space(void)
+{
+	struct rig_opts opts;
+	int fd;
+
+	rig_opts_init(&opts);
+	opts.device.device.dma = VUC_DMA_MESSAGE;
+	opts.control.max_vmms = 1u << 22; /* each may have 16 MiB mapped */
+	rig_start(&rig, &opts);
+	rig_attach(&rig, &client, RIG_NAME);
+	fd = rig_memory(32 * MIB, true);
+	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, 32 * MIB, 0, READ_WRITE, fd), -EFBIG);
+	for (unsigned int round = 0; round < 3; round++) {
+		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, 12 * MIB, 0, READ_WRITE, fd), 0);
+		CU_ASSERT_EQUAL(
+			shm_dma_map(&client, 16 * MIB, 12 * MIB, 0, READ_WRITE, fd), -EFBIG);
+		CU_ASSERT_EQUAL(shm_dma_map(&client, 16 * MIB, 4 * MIB, 0, READ_WRITE, fd), 0);
+		CU_ASSERT_EQUAL(shm_dma_unmap(&client, 0, 32 * MIB), 0);
+	}
+	close(fd);
+	end();
+}
+
 /* Memory that the daemon is to access must not be able to shrink, if that can be said of it. */
 static void
 test_seals(void)
@@ -290,6 +315,7 @@ static CU_TestInfo tests[] = {
 	{"no_memory", test_no_memory},
 	{"bounds", test_bounds},
 	{"limit", test_limit},
+	{"address_space", test_address_space},
 	{"seals", test_seals},
 	{"truncated", test_truncated},
 	{"own_fault", test_own_fault},

@@ -373,6 +373,17 @@ never_reads(struct shm_client *c)
 	} while (shm_send(c, &index, sizeof(index), NULL, 0) == 0);
 }
 
+/* Descriptors that it does not take: they would count for the daemon. */
+static void
+leaves_fds(struct shm_client *c)
+{
+	struct vuc_shm_open_queue open = {.depth = 4, .max_data = 64};
+
+	do {
+		shm_header(c, &open.header, VUC_SHM_OPEN_QUEUE, sizeof(open));
+	} while (shm_send(c, &open, sizeof(open), NULL, 0) == 0);
+}
+
 static void
 breaks_queue(struct shm_client *c)
 {
@@ -398,6 +409,7 @@ static const struct breach breaches[] = {
 	{"DMA: nr_fds 1, but 0 descriptors came", missing_fd},
 	{"REGION_INFO: reserved is 0x1", reserved_field},
 	{"it does not read its replies", never_reads},
+	{"OPEN_QUEUE: it asks for descriptors before it has read its replies", leaves_fds},
 	{"a queue of it broke the rules", breaks_queue},
 };
 
