@@ -6,59 +6,59 @@
 #include "report.h"
 
 static void
-add_machine(struct vucctl_json *json, const struct machine *machine)
+add_machine(struct app_json *json, const struct machine *machine)
 {
 	struct json_object *root = json->root;
 	uint32_t ids = pci_ids(&machine->pci);
 
-	vucctl_json_text(json, root, "measurement", "guest");
-	vucctl_json_text(json, root, "device", machine->device->name);
-	vucctl_json_hex(json, root, "vendor_id", 4, ids & 0xffff);
-	vucctl_json_hex(json, root, "device_id", 4, ids >> 16);
-	vucctl_json_text(json, root, "result", report_result(machine->guest.result));
-	vucctl_json_number(json, root, "rounds", machine->guest.rounds);
-	vucctl_json_number(json, root, "exits", machine->guest.exits);
-	vucctl_json_number(json, root, "tsc_khz", machine->vcpu.tsc_khz);
-	vucctl_json_number(json, root, "mapped_areas", bus_count_mapped(&machine->bus));
-	vucctl_json_number(json, root, "eventfds", bus_count_eventfds(&machine->bus));
-	vucctl_json_number(json, root, "failed_accesses", machine->device->failed_accesses);
+	app_json_text(json, root, "measurement", "guest");
+	app_json_text(json, root, "device", machine->device->name);
+	app_json_hex(json, root, "vendor_id", 4, ids & 0xffff);
+	app_json_hex(json, root, "device_id", 4, ids >> 16);
+	app_json_text(json, root, "result", report_result(machine->guest.result));
+	app_json_number(json, root, "rounds", machine->guest.rounds);
+	app_json_number(json, root, "exits", machine->guest.exits);
+	app_json_number(json, root, "tsc_khz", machine->vcpu.tsc_khz);
+	app_json_number(json, root, "mapped_areas", bus_count_mapped(&machine->bus));
+	app_json_number(json, root, "eventfds", bus_count_eventfds(&machine->bus));
+	app_json_number(json, root, "failed_accesses", machine->device->failed_accesses);
 }
 
 static void
-add_steps(struct vucctl_json *json, const struct guest *guest)
+add_steps(struct app_json *json, const struct guest *guest)
 {
-	struct json_object *steps = vucctl_json_array(json, json->root, "steps");
+	struct json_object *steps = app_json_array(json, json->root, "steps");
 
 	for (uint32_t i = 0; i < guest->nr_steps; i++)
-		vucctl_json_text(json, steps, NULL, guest_step_name(guest->steps[i]));
+		app_json_text(json, steps, NULL, guest_step_name(guest->steps[i]));
 	if (guest->result == GUEST_FAIL) {
-		vucctl_json_number(json, json->root, "seen", guest->seen);
-		vucctl_json_number(json, json->root, "expected", guest->expected);
+		app_json_number(json, json->root, "seen", guest->seen);
+		app_json_number(json, json->root, "expected", guest->expected);
 	}
 }
 
 static int
-add_one_series(struct vucctl_json *json, struct json_object *parent, const struct machine *machine,
+add_one_series(struct app_json *json, struct json_object *parent, const struct machine *machine,
 	uint32_t index, const char *name)
 {
-	struct json_object *object = vucctl_json_object(json, parent, name);
+	struct json_object *object = app_json_object(json, parent, name);
 	uint32_t khz = machine->vcpu.tsc_khz;
 	struct series series = {0};
 	int rc = report_series(machine, index, &series);
 
 	if (rc != 0)
 		return rc;
-	vucctl_json_number(json, object, "min_ticks", series.min);
-	vucctl_json_number(json, object, "median_ticks", series.median);
-	vucctl_json_number(json, object, "p99_ticks", series.p99);
-	vucctl_json_number(json, object, "max_ticks", series.max);
+	app_json_number(json, object, "min_ticks", series.min);
+	app_json_number(json, object, "median_ticks", series.median);
+	app_json_number(json, object, "p99_ticks", series.p99);
+	app_json_number(json, object, "max_ticks", series.max);
 	if (khz != 0)
-		vucctl_json_number(json, object, "median_ns", series_ns(series.median, khz));
+		app_json_number(json, object, "median_ns", series_ns(series.median, khz));
 	return 0;
 }
 
 static int
-add_series(struct vucctl_json *json, const struct machine *machine)
+add_series(struct app_json *json, const struct machine *machine)
 {
 	static const char *const names[GUEST_NR_SERIES] = {
 		[GUEST_SERIES_EXIT] = "exit",
@@ -66,7 +66,7 @@ add_series(struct vucctl_json *json, const struct machine *machine)
 		[GUEST_SERIES_POST] = "post",
 		[GUEST_SERIES_MAPPED] = "mapped",
 	};
-	struct json_object *object = vucctl_json_object(json, json->root, "series");
+	struct json_object *object = app_json_object(json, json->root, "series");
 	int rc = 0;
 
 	for (uint32_t i = 0; rc == 0 && i < GUEST_NR_SERIES; i++) {
@@ -79,18 +79,18 @@ add_series(struct vucctl_json *json, const struct machine *machine)
 int
 report_json(const struct machine *machine)
 {
-	struct vucctl_json json;
+	struct app_json json;
 	int rc;
 
-	vucctl_json_init(&json);
+	app_json_init(&json);
 	add_machine(&json, machine);
 	add_steps(&json, &machine->guest);
 	rc = add_series(&json, machine);
 	if (rc == 0) {
-		rc = vucctl_json_print(stdout, &json);
+		rc = app_json_print(stdout, &json);
 		if (rc != 0)
 			fail(rc, "no memory for the report");
 	}
-	vucctl_json_finish(&json);
+	app_json_finish(&json);
 	return rc;
 }

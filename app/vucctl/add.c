@@ -19,7 +19,7 @@
 struct addition {
 	const char *name;
 	char socket[PATH_MAX];
-	struct vucctl_json params;
+	struct app_json params;
 };
 
 static void
@@ -61,7 +61,7 @@ enum {
 static int
 set_text(struct addition *addition, const char *key, const char *value)
 {
-	vucctl_json_text(&addition->params, addition->params.root, key, value);
+	app_json_text(&addition->params, addition->params.root, key, value);
 	return 0;
 }
 
@@ -82,7 +82,7 @@ take_posted_writes(struct addition *addition, const char *value)
 	if (!on && strcmp(value, "off") != 0)
 		return vucctl_fail_usage(
 			COMMAND, "posted writes '%s' are neither 'on' nor 'off'", value);
-	vucctl_json_bool(&addition->params, addition->params.root, "posted_writes", on);
+	app_json_bool(&addition->params, addition->params.root, "posted_writes", on);
 	return 0;
 }
 
@@ -94,7 +94,7 @@ take_ms(struct addition *addition, const char *key, const char *what, const char
 	if (vucctl_number_parse(value, 1, UINT32_MAX, &ms) != 0)
 		return vucctl_fail_usage(COMMAND,
 			"%s '%s' is not a number of milliseconds, 1 to 4294967295", what, value);
-	vucctl_json_number(&addition->params, addition->params.root, key, ms);
+	app_json_number(&addition->params, addition->params.root, key, ms);
 	return 0;
 }
 
@@ -102,15 +102,15 @@ take_ms(struct addition *addition, const char *key, const char *what, const char
 static int
 take_list(struct addition *addition, const char *key, const char *value)
 {
-	struct vucctl_json *params = &addition->params;
-	struct json_object *array = vucctl_json_array(params, params->root, key);
+	struct app_json *params = &addition->params;
+	struct json_object *array = app_json_array(params, params->root, key);
 	char *copy = strdup(value);
 	char *word, *rest = NULL;
 
 	if (copy == NULL)
 		return vucctl_fail("%s", strerror(ENOMEM));
 	for (word = strtok_r(copy, ", ", &rest); word != NULL; word = strtok_r(NULL, ", ", &rest))
-		vucctl_json_text(params, array, NULL, word);
+		app_json_text(params, array, NULL, word);
 	free(copy);
 	return 0;
 }
@@ -193,15 +193,15 @@ print_text(const struct vucctl_device_row *row)
 static int
 print_json(struct json_object *device)
 {
-	struct vucctl_json json;
+	struct app_json json;
 
-	vucctl_json_init_copy(&json, device);
+	app_json_init_copy(&json, device);
 	return vucctl_daemon_print(&json);
 }
 
 /* The device may have been removed since. */
 static int
-print_device(const struct vucctl_daemon *daemon, const struct vucctl_json *list, const char *name)
+print_device(const struct vucctl_daemon *daemon, const struct app_json *list, const char *name)
 {
 	struct vucctl_reply reply = {NULL};
 	struct vucctl_device_row row;
@@ -226,7 +226,7 @@ static int
 run(void *arg, struct vucctl_daemon *daemon)
 {
 	struct addition *addition = arg;
-	struct vucctl_json list;
+	struct app_json list;
 	int ret = vucctl_daemon_do(daemon, "devices.add", &addition->params);
 
 	if (ret != 0)
@@ -234,7 +234,7 @@ run(void *arg, struct vucctl_daemon *daemon)
 	ret = vucctl_device_list_get(daemon, &list);
 	if (ret == 0)
 		ret = print_device(daemon, &list, addition->name);
-	vucctl_json_finish(&list);
+	app_json_finish(&list);
 	return ret;
 }
 
@@ -267,8 +267,8 @@ vucctl_add_command(int argc, char *argv[])
 	struct addition addition = {.name = NULL};
 	int ret;
 
-	vucctl_json_init(&addition.params);
+	app_json_init(&addition.params);
 	ret = vucctl_daemon_command_run(&command, &addition, argc, argv);
-	vucctl_json_finish(&addition.params);
+	app_json_finish(&addition.params);
 	return ret;
 }

@@ -70,6 +70,18 @@ parse_command_line(const struct vucctl_daemon_command *command, struct vucctl_da
 	return command->take_arguments(arg, argc - optind, argv + optind);
 }
 
+/* Where the daemon is when the command line does not say so. */
+static int
+find_path(struct vucctl_daemon *daemon, const char *command)
+{
+	const char *value = getenv("VUCD_MANAGEMENT_SOCKET");
+
+	if (value != NULL && value[0] != '\0')
+		return take_path(daemon, command, value);
+	vucctl_daemon_path(daemon->path);
+	return 0;
+}
+
 int
 vucctl_daemon_command_run(
 	const struct vucctl_daemon_command *command, void *arg, int argc, char *argv[])
@@ -84,8 +96,11 @@ vucctl_daemon_command_run(
 		command->print_help();
 		return EXIT_SUCCESS;
 	}
-	if (daemon.path[0] == '\0')
-		vucctl_daemon_path(daemon.path);
+	if (daemon.path[0] == '\0') {
+		ret = find_path(&daemon, command->name);
+		if (ret != 0)
+			return ret;
+	}
 	if (vucctl_rpc_open(&daemon.rpc, daemon.path, daemon.timeout_ms) == 0)
 		ret = command->run(arg, &daemon);
 	else
@@ -95,7 +110,7 @@ vucctl_daemon_command_run(
 }
 
 int
-vucctl_daemon_call(struct vucctl_daemon *daemon, const char *method, struct vucctl_json *params,
+vucctl_daemon_call(struct vucctl_daemon *daemon, const char *method, struct app_json *params,
 	struct json_object **result)
 {
 	int ret = vucctl_rpc_call(&daemon->rpc, method, params, result);
@@ -108,7 +123,7 @@ vucctl_daemon_call(struct vucctl_daemon *daemon, const char *method, struct vucc
 }
 
 int
-vucctl_daemon_do(struct vucctl_daemon *daemon, const char *method, struct vucctl_json *params)
+vucctl_daemon_do(struct vucctl_daemon *daemon, const char *method, struct app_json *params)
 {
 	struct json_object *result;
 	int ret = vucctl_daemon_call(daemon, method, params, &result);
@@ -126,33 +141,33 @@ vucctl_daemon_fail_answer(const struct vucctl_daemon *daemon, const char *method
 
 /* Returns the exit status for what a print of JSON has returned. */
 static int
-end_print(struct vucctl_json *json, int ret)
+end_print(struct app_json *json, int ret)
 {
-	vucctl_json_finish(json);
+	app_json_finish(json);
 	return ret != 0 ? vucctl_fail("%s", strerror(-ret)) : EXIT_SUCCESS;
 }
 
 int
-vucctl_daemon_print(struct vucctl_json *json)
+vucctl_daemon_print(struct app_json *json)
 {
-	return end_print(json, vucctl_json_print(stdout, json));
+	return end_print(json, app_json_print(stdout, json));
 }
 
 int
-vucctl_daemon_print_line(struct vucctl_json *json)
+vucctl_daemon_print_line(struct app_json *json)
 {
-	return end_print(json, vucctl_json_print_line(stdout, json));
+	return end_print(json, app_json_print_line(stdout, json));
 }
 
 int
 vucctl_daemon_print_done(const struct vucctl_daemon *daemon, const char *device, const char *what)
 {
-	struct vucctl_json json;
+	struct app_json json;
 
 	if (!daemon->json)
 		return EXIT_SUCCESS;
-	vucctl_json_init(&json);
-	vucctl_json_text(&json, json.root, "device", device);
-	vucctl_json_bool(&json, json.root, what, true);
+	app_json_init(&json);
+	app_json_text(&json, json.root, "device", device);
+	app_json_bool(&json, json.root, what, true);
 	return vucctl_daemon_print(&json);
 }

@@ -22,10 +22,10 @@
 /* clang-format on */
 #define VUCCTL_DAEMON_HELP      VUCCTL_DAEMON_HELP_OF("5000")
 #define VUCCTL_DAEMON_LONG_HELP VUCCTL_DAEMON_HELP_OF("60000")
-#define VUCCTL_DAEMON_HELP_OF(ms)                                                                      \
-	"  -m, --management PATH  management socket of the daemon, by default management.sock where\n" \
-	"                         vucd has it\n"                                                       \
-	"  -t, --timeout MS       how long the daemon may take for each answer, " ms                   \
+#define VUCCTL_DAEMON_HELP_OF(ms)                                                            \
+	"  -m, --management PATH  management socket of the daemon; without it,\n"            \
+	"                         $VUCD_MANAGEMENT_SOCKET or where vucd has it by default\n" \
+	"  -t, --timeout MS       how long the daemon may take for each answer, " ms         \
 	" by default\n"
 
 /* What vucd does at once, and what it waits for servers for. */
@@ -62,11 +62,11 @@ int vucctl_daemon_command_run(
 
 /* As vucctl_rpc_call(), but the error is said, except that a signal came. Returns 0 or
  * EXIT_FAILURE. */
-int vucctl_daemon_call(struct vucctl_daemon *daemon, const char *method, struct vucctl_json *params,
+int vucctl_daemon_call(struct vucctl_daemon *daemon, const char *method, struct app_json *params,
 	struct json_object **result);
 
 /* The same for a method whose result is not looked at. */
-int vucctl_daemon_do(struct vucctl_daemon *daemon, const char *method, struct vucctl_json *params);
+int vucctl_daemon_do(struct vucctl_daemon *daemon, const char *method, struct app_json *params);
 
 /* Say that an answer lacks what it should have. Returns EXIT_FAILURE. */
 int vucctl_daemon_fail_answer(
@@ -77,7 +77,7 @@ int vucctl_daemon_print_done(
 	const struct vucctl_daemon *daemon, const char *device, const char *what);
 
 /* Print a JSON object, or a line of it, and finish it. Returns the exit status. */
-int vucctl_daemon_print(struct vucctl_json *json);
-int vucctl_daemon_print_line(struct vucctl_json *json);
+int vucctl_daemon_print(struct app_json *json);
+int vucctl_daemon_print_line(struct app_json *json);
 
 #endif /* VUCCTL_DAEMON_COMMAND_H */

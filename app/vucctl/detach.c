@@ -35,11 +35,11 @@ static int
 run(void *arg, struct vucctl_daemon *daemon)
 {
 	const char *const *device = arg;
-	struct vucctl_json params;
+	struct app_json params;
 	int ret;
 
-	vucctl_json_init(&params);
-	vucctl_json_text(&params, params.root, "device", *device);
+	app_json_init(&params);
+	app_json_text(&params, params.root, "device", *device);
 	ret = vucctl_daemon_do(daemon, "vmms.detach", &params);
 	return ret == 0 ? vucctl_daemon_print_done(daemon, *device, "detached") : ret;
 }

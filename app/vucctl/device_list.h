@@ -8,11 +8,11 @@
 #include "reply.h"
 
 /*
- * Ask the daemon for its devices, and the VMMs that have them. Begins json with the answer, an
+ * Ask the daemon for its devices and the VMMs that have them. Begins json with the answer, an
  * object with an array "devices", to be finished by the caller in any case. Returns 0;
  * EXIT_FAILURE, the error said.
  */
-int vucctl_device_list_get(struct vucctl_daemon *daemon, struct vucctl_json *json);
+int vucctl_device_list_get(struct vucctl_daemon *daemon, struct app_json *json);
 
 /* A device of the list. */
 struct vucctl_device_row {
@@ -25,7 +25,6 @@ struct vucctl_device_row {
 	uint64_t pid;
 	uint64_t uid;
 	const char *vmm_name;
-	bool has_queues;
 	uint64_t queues;
 };
 

@@ -56,13 +56,11 @@ add_row(struct vucctl_table *table, const struct vucctl_device_row *row)
 	if (row->vmm != NULL) {
 		find_user(row->uid, user);
 		vucctl_table_add(table, "%" PRIu64 " %s %s", row->pid, user, row->vmm_name);
+		vucctl_table_add(table, "%" PRIu64, row->queues);
 	} else {
 		vucctl_table_add(table, "%s", "");
-	}
-	if (row->has_queues)
-		vucctl_table_add(table, "%" PRIu64, row->queues);
-	else
 		vucctl_table_add(table, "%s", "");
+	}
 	vucctl_table_add(table, "%s", row->socket);
 }
 
@@ -88,7 +86,7 @@ print_reasons(struct vucctl_reply *reply, struct json_object *array, size_t n)
 }
 
 static int
-print_text(const struct vucctl_daemon *daemon, const struct vucctl_json *list)
+print_text(const struct vucctl_daemon *daemon, const struct app_json *list)
 {
 	static const struct vucctl_column columns[] = {
 		{"NAME", false},
@@ -124,7 +122,7 @@ print_text(const struct vucctl_daemon *daemon, const struct vucctl_json *list)
 static int
 run(void *arg, struct vucctl_daemon *daemon)
 {
-	struct vucctl_json list;
+	struct app_json list;
 	int ret = vucctl_device_list_get(daemon, &list);
 
 	(void)arg;
@@ -132,7 +130,7 @@ run(void *arg, struct vucctl_daemon *daemon)
 		return vucctl_daemon_print(&list);
 	if (ret == 0)
 		ret = print_text(daemon, &list);
-	vucctl_json_finish(&list);
+	app_json_finish(&list);
 	return ret;
 }
 

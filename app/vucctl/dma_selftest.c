@@ -23,7 +23,7 @@ struct command {
 	uint64_t size; /* 0: the default */
 	bool json;
 	struct vucctl_selftest test;
-	struct vucctl_json report;
+	struct app_json report;
 	struct json_object *steps;
 	unsigned int nr_steps, nr_failed;
 };
@@ -139,10 +139,10 @@ report_step(struct command *command, const char *name, enum vucctl_selftest_resu
 		printf("%s  %s%s%s\n", words[result], name, why[0] != '\0' ? ": " : "", why);
 		return;
 	}
-	step = vucctl_json_object(&command->report, command->steps, NULL);
-	vucctl_json_text(&command->report, step, "name", name);
-	vucctl_json_text(&command->report, step, "result", words[result]);
-	vucctl_json_text_or_null(&command->report, step, "reason", why);
+	step = app_json_object(&command->report, command->steps, NULL);
+	app_json_text(&command->report, step, "name", name);
+	app_json_text(&command->report, step, "result", words[result]);
+	app_json_text_or_null(&command->report, step, "reason", why);
 }
 
 /* A connection that has ended fails the step that sees it; those behind it are not tried. */
@@ -165,16 +165,16 @@ run_steps(struct command *command, const struct vucctl_selftest_step *steps)
 static void
 begin_report(struct command *command)
 {
-	struct vucctl_json *json = &command->report;
+	struct app_json *json = &command->report;
 
 	if (!command->json)
 		return;
-	vucctl_json_init(json);
-	vucctl_json_text(json, json->root, "socket", command->target.path);
-	vucctl_json_text(json, json->root, "policy", command->test.shared ? "shared" : "message");
-	vucctl_json_number(json, json->root, "size", command->test.size);
-	vucctl_json_bool(json, json->root, "refdev", command->test.refdev);
-	command->steps = vucctl_json_array(json, json->root, "steps");
+	app_json_init(json);
+	app_json_text(json, json->root, "socket", command->target.path);
+	app_json_text(json, json->root, "policy", command->test.shared ? "shared" : "message");
+	app_json_number(json, json->root, "size", command->test.size);
+	app_json_bool(json, json->root, "refdev", command->test.refdev);
+	command->steps = app_json_array(json, json->root, "steps");
 }
 
 static int
@@ -183,10 +183,10 @@ end_report(struct command *command)
 	int ret = 0;
 
 	if (command->json) {
-		vucctl_json_number(
+		app_json_number(
 			&command->report, command->report.root, "failed", command->nr_failed);
-		ret = vucctl_json_print(stdout, &command->report);
-		vucctl_json_finish(&command->report);
+		ret = app_json_print(stdout, &command->report);
+		app_json_finish(&command->report);
 	}
 	if (!vuc_device_connected(command->test.dev))
 		return vucctl_target_fail(&command->target, command->test.dev, -ECONNRESET,

@@ -84,17 +84,17 @@ static int
 print_json(const struct wait *wait, uint32_t vector, uint64_t count, uint64_t ns)
 {
 	uint32_t index = wait->watch.range.index;
-	struct vucctl_json json;
+	struct app_json json;
 	int ret;
 
-	vucctl_json_init(&json);
-	vucctl_json_number(&json, json.root, "index", index);
-	vucctl_json_text(&json, json.root, "name", vucctl_irq_name(index).text);
-	vucctl_json_number(&json, json.root, "vector", vector);
-	vucctl_json_number(&json, json.root, "count", count);
-	vucctl_json_number(&json, json.root, "time_ns", ns);
-	ret = vucctl_json_print_line(stdout, &json);
-	vucctl_json_finish(&json);
+	app_json_init(&json);
+	app_json_number(&json, json.root, "index", index);
+	app_json_text(&json, json.root, "name", vucctl_irq_name(index).text);
+	app_json_number(&json, json.root, "vector", vector);
+	app_json_number(&json, json.root, "count", count);
+	app_json_number(&json, json.root, "time_ns", ns);
+	ret = app_json_print_line(stdout, &json);
+	app_json_finish(&json);
 	return ret != 0 ? vucctl_fail("%s", strerror(-ret)) : 0;
 }
 

@@ -125,17 +125,17 @@ print_text(const struct load *load)
 static int
 print_json(const struct load *load)
 {
-	struct vucctl_json json;
+	struct app_json json;
 	int ret;
 
-	vucctl_json_init(&json);
-	vucctl_json_text(&json, json.root, "socket", load->target.path);
-	vucctl_json_text(&json, json.root, "file", load->path);
-	vucctl_json_number(&json, json.root, "bytes", load->bytes);
-	vucctl_json_number(&json, json.root, "time_ns", load->ns);
-	vucctl_json_bool(&json, json.root, "running", load->run);
-	ret = vucctl_json_print(stdout, &json);
-	vucctl_json_finish(&json);
+	app_json_init(&json);
+	app_json_text(&json, json.root, "socket", load->target.path);
+	app_json_text(&json, json.root, "file", load->path);
+	app_json_number(&json, json.root, "bytes", load->bytes);
+	app_json_number(&json, json.root, "time_ns", load->ns);
+	app_json_bool(&json, json.root, "running", load->run);
+	ret = app_json_print(stdout, &json);
+	app_json_finish(&json);
 	return ret != 0 ? vucctl_fail("%s", strerror(-ret)) : 0;
 }
 

@@ -123,21 +123,20 @@ static int
 print_json(const struct save *save)
 {
 	const struct vuc_migration_saved *saved = &save->saved;
-	struct vucctl_json json;
+	struct app_json json;
 	int ret;
 
-	vucctl_json_init(&json);
-	vucctl_json_text(&json, json.root, "socket", save->target.path);
-	vucctl_json_text(&json, json.root, "file", save->path);
-	vucctl_json_number(
-		&json, json.root, "bytes", saved->pre_copy_bytes + saved->stop_copy_bytes);
-	vucctl_json_number(&json, json.root, "pre_copy_rounds", saved->pre_copy_rounds);
-	vucctl_json_number(&json, json.root, "pre_copy_bytes", saved->pre_copy_bytes);
-	vucctl_json_number(&json, json.root, "stop_copy_bytes", saved->stop_copy_bytes);
-	vucctl_json_number(&json, json.root, "time_ns", save->ns);
-	vucctl_json_bool(&json, json.root, "running", save->run);
-	ret = vucctl_json_print(stdout, &json);
-	vucctl_json_finish(&json);
+	app_json_init(&json);
+	app_json_text(&json, json.root, "socket", save->target.path);
+	app_json_text(&json, json.root, "file", save->path);
+	app_json_number(&json, json.root, "bytes", saved->pre_copy_bytes + saved->stop_copy_bytes);
+	app_json_number(&json, json.root, "pre_copy_rounds", saved->pre_copy_rounds);
+	app_json_number(&json, json.root, "pre_copy_bytes", saved->pre_copy_bytes);
+	app_json_number(&json, json.root, "stop_copy_bytes", saved->stop_copy_bytes);
+	app_json_number(&json, json.root, "time_ns", save->ns);
+	app_json_bool(&json, json.root, "running", save->run);
+	ret = app_json_print(stdout, &json);
+	app_json_finish(&json);
 	return ret != 0 ? vucctl_fail("%s", strerror(-ret)) : 0;
 }
 

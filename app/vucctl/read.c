@@ -98,7 +98,7 @@ print_text(const struct read *read, const uint8_t *bytes)
 
 /* A reading as the text that print_text() has for a number, or else as digits. */
 static void
-add_value(struct vucctl_json *json, struct json_object *values, const uint8_t *bytes, size_t size)
+add_value(struct app_json *json, struct json_object *values, const uint8_t *bytes, size_t size)
 {
 	char *text = NULL;
 	size_t len, i;
@@ -113,28 +113,28 @@ add_value(struct vucctl_json *json, struct json_object *values, const uint8_t *b
 			fprintf(out, "%02x", bytes[i]);
 	}
 	if (fclose(out) == 0)
-		vucctl_json_text(json, values, NULL, text);
+		app_json_text(json, values, NULL, text);
 	else
 		json->failed = true;
 	free(text);
 }
 
 static struct json_object *
-begin_json(const struct read *read, struct vucctl_json *json)
+begin_json(const struct read *read, struct app_json *json)
 {
 	const struct vucctl_access *access = &read->access;
 
-	vucctl_json_init(json);
-	vucctl_json_text(json, json->root, "socket", read->target.path);
-	vucctl_json_number(json, json->root, "region", access->region);
-	vucctl_json_text(json, json->root, "name", vucctl_region_name(access->region).text);
-	vucctl_json_number(json, json->root, "offset", access->offset);
-	vucctl_json_number(json, json->root, "size", access->size);
-	return vucctl_json_array(json, json->root, "values");
+	app_json_init(json);
+	app_json_text(json, json->root, "socket", read->target.path);
+	app_json_number(json, json->root, "region", access->region);
+	app_json_text(json, json->root, "name", vucctl_region_name(access->region).text);
+	app_json_number(json, json->root, "offset", access->offset);
+	app_json_number(json, json->root, "size", access->size);
+	return app_json_array(json, json->root, "values");
 }
 
 static int
-read_all(const struct read *read, struct vuc_device *dev, struct vucctl_json *json,
+read_all(const struct read *read, struct vuc_device *dev, struct app_json *json,
 	struct json_object *values, uint8_t *bytes)
 {
 	const struct vucctl_access *access = &read->access;
@@ -150,7 +150,7 @@ read_all(const struct read *read, struct vuc_device *dev, struct vucctl_json *js
 		else
 			print_text(read, bytes);
 	}
-	if (read->json && vucctl_json_print(stdout, json) != 0)
+	if (read->json && app_json_print(stdout, json) != 0)
 		return vucctl_fail("%s", strerror(ENOMEM));
 	return EXIT_SUCCESS;
 }
@@ -159,7 +159,7 @@ static int
 run(void *arg, struct vuc_device *dev)
 {
 	const struct read *read = arg;
-	struct vucctl_json json = {.root = NULL};
+	struct app_json json = {.root = NULL};
 	struct json_object *values = NULL;
 	uint8_t *bytes;
 	int ret = vucctl_access_check(&read->access, &read->target, dev);
@@ -172,7 +172,7 @@ run(void *arg, struct vuc_device *dev)
 	if (read->json)
 		values = begin_json(read, &json);
 	ret = read_all(read, dev, &json, values, bytes);
-	vucctl_json_finish(&json);
+	app_json_finish(&json);
 	free(bytes);
 	return ret;
 }

@@ -51,12 +51,12 @@ static int
 run(void *arg, struct vucctl_daemon *daemon)
 {
 	const struct removal *removal = arg;
-	struct vucctl_json params;
+	struct app_json params;
 	int ret;
 
-	vucctl_json_init(&params);
-	vucctl_json_text(&params, params.root, "name", removal->device);
-	vucctl_json_bool(&params, params.root, "force", removal->force);
+	app_json_init(&params);
+	app_json_text(&params, params.root, "name", removal->device);
+	app_json_bool(&params, params.root, "force", removal->force);
 	ret = vucctl_daemon_do(daemon, "devices.remove", &params);
 	return ret == 0 ? vucctl_daemon_print_done(daemon, removal->device, "removed") : ret;
 }

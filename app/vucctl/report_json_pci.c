@@ -6,48 +6,48 @@
 #include "pci_fields.h"
 
 static void
-add_name(struct vucctl_json *json, struct json_object *object, const char *key, const char *name,
+add_name(struct app_json *json, struct json_object *object, const char *key, const char *name,
 	bool numeric)
 {
 	if (numeric)
-		vucctl_json_null(json, object, key);
+		app_json_null(json, object, key);
 	else
-		vucctl_json_text(json, object, key, name);
+		app_json_text(json, object, key, name);
 }
 
 static void
-add_ids(struct vucctl_json *json, struct json_object *pci, const struct vucctl_pci *from)
+add_ids(struct app_json *json, struct json_object *pci, const struct vucctl_pci *from)
 {
 	const struct vucctl_pci_header *header = &from->header;
 	const struct vucctl_pci_names *names = &from->names;
 	struct json_object *subsystem;
 
-	vucctl_json_hex(json, pci, "vendor", 4, header->vendor);
-	vucctl_json_hex(json, pci, "device", 4, header->device);
+	app_json_hex(json, pci, "vendor", 4, header->vendor);
+	app_json_hex(json, pci, "device", 4, header->device);
 	add_name(json, pci, "name", names->device, names->numeric);
-	vucctl_json_hex(json, pci, "class", 6, header->class_code);
+	app_json_hex(json, pci, "class", 6, header->class_code);
 	add_name(json, pci, "class_name", names->class_name, names->numeric);
-	vucctl_json_number(json, pci, "revision", header->revision);
+	app_json_number(json, pci, "revision", header->revision);
 	if (!header->has_subsystem) {
-		vucctl_json_null(json, pci, "subsystem");
+		app_json_null(json, pci, "subsystem");
 		return;
 	}
-	subsystem = vucctl_json_object(json, pci, "subsystem");
-	vucctl_json_hex(json, subsystem, "vendor", 4, header->subsystem_vendor);
-	vucctl_json_hex(json, subsystem, "device", 4, header->subsystem_device);
+	subsystem = app_json_object(json, pci, "subsystem");
+	app_json_hex(json, subsystem, "vendor", 4, header->subsystem_vendor);
+	app_json_hex(json, subsystem, "device", 4, header->subsystem_device);
 	add_name(json, subsystem, "name", names->subsystem, names->numeric);
 }
 
 static void
 add_registers(
-	struct vucctl_json *json, struct json_object *pci, const struct vucctl_pci_header *header)
+	struct app_json *json, struct json_object *pci, const struct vucctl_pci_header *header)
 {
-	vucctl_json_number(json, pci, "header_type", header->type);
-	vucctl_json_bool(json, pci, "multifunction", header->multifunction);
-	vucctl_json_hex(json, pci, "command", 4, header->command);
-	vucctl_json_hex(json, pci, "status", 4, header->status);
-	vucctl_json_number(json, pci, "interrupt_pin", header->interrupt_pin);
-	vucctl_json_number(json, pci, "interrupt_line", header->interrupt_line);
+	app_json_number(json, pci, "header_type", header->type);
+	app_json_bool(json, pci, "multifunction", header->multifunction);
+	app_json_hex(json, pci, "command", 4, header->command);
+	app_json_hex(json, pci, "status", 4, header->status);
+	app_json_number(json, pci, "interrupt_pin", header->interrupt_pin);
+	app_json_number(json, pci, "interrupt_line", header->interrupt_line);
 }
 
 static const char *
@@ -68,9 +68,9 @@ bar_kind_key(enum vucctl_pci_bar_kind kind)
 }
 
 static void
-add_bars(struct vucctl_json *json, struct json_object *pci, const struct vucctl_report *report)
+add_bars(struct app_json *json, struct json_object *pci, const struct vucctl_report *report)
 {
-	struct json_object *bars = vucctl_json_array(json, pci, "bars");
+	struct json_object *bars = app_json_array(json, pci, "bars");
 	unsigned int i;
 
 	for (i = 0; i < report->pci.header.nr_bars; i++) {
@@ -80,69 +80,69 @@ add_bars(struct vucctl_json *json, struct json_object *pci, const struct vucctl_
 
 		if (kind == VUCCTL_PCI_BAR_ZERO || kind == VUCCTL_PCI_BAR_UPPER)
 			continue;
-		object = vucctl_json_object(json, bars, NULL);
-		vucctl_json_number(json, object, "index", i);
-		vucctl_json_text(json, object, "type", bar_kind_key(kind));
-		vucctl_json_bool(json, object, "prefetchable", bar->prefetchable);
-		vucctl_json_number(json, object, "address", bar->address);
-		vucctl_json_number(json, object, "size", vucctl_report_region_size(report, i));
+		object = app_json_object(json, bars, NULL);
+		app_json_number(json, object, "index", i);
+		app_json_text(json, object, "type", bar_kind_key(kind));
+		app_json_bool(json, object, "prefetchable", bar->prefetchable);
+		app_json_number(json, object, "address", bar->address);
+		app_json_number(json, object, "size", vucctl_report_region_size(report, i));
 	}
 }
 
 static void
-add_rom(struct vucctl_json *json, struct json_object *pci, const struct vucctl_report *report)
+add_rom(struct app_json *json, struct json_object *pci, const struct vucctl_report *report)
 {
 	const struct vucctl_pci_header *header = &report->pci.header;
 	uint64_t size = vucctl_report_region_size(report, VFIO_PCI_ROM_REGION_INDEX);
 	struct json_object *object;
 
 	if (header->rom_address == 0 && size == 0) {
-		vucctl_json_null(json, pci, "rom");
+		app_json_null(json, pci, "rom");
 		return;
 	}
-	object = vucctl_json_object(json, pci, "rom");
-	vucctl_json_number(json, object, "address", header->rom_address);
-	vucctl_json_bool(json, object, "enabled", header->rom_enabled);
-	vucctl_json_number(json, object, "size", size);
+	object = app_json_object(json, pci, "rom");
+	app_json_number(json, object, "address", header->rom_address);
+	app_json_bool(json, object, "enabled", header->rom_enabled);
+	app_json_number(json, object, "size", size);
 }
 
 static void
-add_field(struct vucctl_json *json, struct json_object *fields,
-	const struct vucctl_pci_field *field, uint32_t value)
+add_field(struct app_json *json, struct json_object *fields, const struct vucctl_pci_field *field,
+	uint32_t value)
 {
 	switch (field->kind) {
 	case FIELD_ID:
-		vucctl_json_hex(json, fields, field->key, vucctl_pci_field_digits(field), value);
+		app_json_hex(json, fields, field->key, vucctl_pci_field_digits(field), value);
 		break;
 	case FIELD_FLAG:
-		vucctl_json_bool(json, fields, field->key, value != 0);
+		app_json_bool(json, fields, field->key, value != 0);
 		break;
 	case FIELD_NAME:
-		vucctl_json_text(json, fields, field->key, vucctl_pci_field_name(field, value));
+		app_json_text(json, fields, field->key, vucctl_pci_field_name(field, value));
 		break;
 	default:
-		vucctl_json_number(json, fields, field->key, value);
+		app_json_number(json, fields, field->key, value);
 		break;
 	}
 }
 
 static void
-add_cap(struct vucctl_json *json, struct json_object *caps, const struct vucctl_pci_image *image,
+add_cap(struct app_json *json, struct json_object *caps, const struct vucctl_pci_image *image,
 	const struct vucctl_pci_cap *cap)
 {
-	struct json_object *object = vucctl_json_object(json, caps, NULL);
+	struct json_object *object = app_json_object(json, caps, NULL);
 	const struct vucctl_pci_cap_kind *kind = vucctl_pci_cap_kind(cap);
 	const struct vucctl_pci_field *field;
 	struct json_object *fields;
 	uint32_t value;
 
-	vucctl_json_number(json, object, "offset", cap->offset);
-	vucctl_json_bool(json, object, "extended", cap->extended);
-	vucctl_json_hex(json, object, "id", cap->extended ? 4 : 2, cap->id);
+	app_json_number(json, object, "offset", cap->offset);
+	app_json_bool(json, object, "extended", cap->extended);
+	app_json_hex(json, object, "id", cap->extended ? 4 : 2, cap->id);
 	if (cap->extended)
-		vucctl_json_number(json, object, "version", cap->version);
-	vucctl_json_text(json, object, "type", kind != NULL ? kind->key : "unknown");
-	fields = vucctl_json_object(json, object, "fields");
+		app_json_number(json, object, "version", cap->version);
+	app_json_text(json, object, "type", kind != NULL ? kind->key : "unknown");
+	fields = app_json_object(json, object, "fields");
 	if (kind == NULL || kind->fields == NULL)
 		return;
 	for (field = kind->fields; field->key != NULL; field++) {
@@ -152,29 +152,29 @@ add_cap(struct vucctl_json *json, struct json_object *caps, const struct vucctl_
 }
 
 static void
-add_caps(struct vucctl_json *json, struct json_object *pci, const struct vucctl_report *report)
+add_caps(struct app_json *json, struct json_object *pci, const struct vucctl_report *report)
 {
 	const struct vucctl_pci_caps *caps = &report->pci.caps;
 	struct vucctl_pci_image image = vucctl_report_image(report);
-	struct json_object *array = vucctl_json_array(json, pci, "capabilities");
+	struct json_object *array = app_json_array(json, pci, "capabilities");
 	unsigned int i;
 
 	for (i = 0; i < caps->count; i++)
 		add_cap(json, array, &image, &caps->caps[i]);
-	vucctl_json_text_or_null(json, pci, "capabilities_problem", caps->problem);
-	vucctl_json_text_or_null(json, pci, "extended_capabilities_problem", caps->ext_problem);
+	app_json_text_or_null(json, pci, "capabilities_problem", caps->problem);
+	app_json_text_or_null(json, pci, "extended_capabilities_problem", caps->ext_problem);
 }
 
 void
-vucctl_report_add_pci(struct vucctl_json *json, const struct vucctl_report *report)
+vucctl_report_add_pci(struct app_json *json, const struct vucctl_report *report)
 {
 	struct json_object *pci;
 
 	if (!report->pci.valid) {
-		vucctl_json_null(json, json->root, "pci");
+		app_json_null(json, json->root, "pci");
 		return;
 	}
-	pci = vucctl_json_object(json, json->root, "pci");
+	pci = app_json_object(json, json->root, "pci");
 	add_ids(json, pci, &report->pci);
 	add_registers(json, pci, &report->pci.header);
 	add_bars(json, pci, report);

@@ -196,19 +196,19 @@ receive_line(struct vucctl_rpc *rpc, uint64_t deadline, size_t *len)
 
 /* The request, ready to be sent but for the newline. */
 static void
-build_request(struct vucctl_rpc *rpc, const char *method, struct vucctl_json *params,
-	struct vucctl_json *request)
+build_request(struct vucctl_rpc *rpc, const char *method, struct app_json *params,
+	struct app_json *request)
 {
-	vucctl_json_init(request);
-	vucctl_json_text(request, request->root, "jsonrpc", "2.0");
-	vucctl_json_text(request, request->root, "method", method);
+	app_json_init(request);
+	app_json_text(request, request->root, "jsonrpc", "2.0");
+	app_json_text(request, request->root, "method", method);
 	if (params != NULL)
-		vucctl_json_take(request, request->root, "params", params);
-	vucctl_json_number(request, request->root, "id", (uint64_t)++rpc->id);
+		app_json_take(request, request->root, "params", params);
+	app_json_number(request, request->root, "id", (uint64_t)++rpc->id);
 }
 
 static int
-send_request(struct vucctl_rpc *rpc, struct vucctl_json *request, uint64_t deadline)
+send_request(struct vucctl_rpc *rpc, struct app_json *request, uint64_t deadline)
 {
 	const char *text = NULL;
 	int ret;
@@ -223,19 +223,20 @@ send_request(struct vucctl_rpc *rpc, struct vucctl_json *request, uint64_t deadl
 }
 
 int
-vucctl_rpc_call(struct vucctl_rpc *rpc, const char *method, struct vucctl_json *params,
+vucctl_rpc_call(struct vucctl_rpc *rpc, const char *method, struct app_json *params,
 	struct json_object **result)
 {
 	uint64_t deadline = vucctl_clock_ns() + (uint64_t)rpc->timeout_ms * 1000000;
-	struct vucctl_json request;
+	struct app_json request;
 	size_t len = 0;
 	int ret;
 
 	*result = NULL;
 	build_request(rpc, method, params, &request);
 	ret = send_request(rpc, &request, deadline);
-	vucctl_json_finish(&request);
-	if (ret == 0)
+	app_json_finish(&request);
+	/* A daemon that has hung up may have said why. */
+	if (ret == 0 || ret == -ECONNRESET)
 		ret = receive_line(rpc, deadline, &len);
 	if (ret == 0)
 		ret = vucctl_rpc_answer(rpc->line, len, rpc->id, result, rpc->why);

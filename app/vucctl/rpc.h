@@ -15,7 +15,6 @@
 #include "json_build.h"
 
 #define VUCCTL_RPC_MAX_LINE (4u << 20) /* bytes of an answer */
-#define VUCCTL_RPC_DEPTH    16         /* arrays and objects within each other */
 #define VUCCTL_RPC_WHY_SIZE 512
 
 struct vucctl_rpc {
@@ -38,7 +37,7 @@ void vucctl_rpc_close(struct vucctl_rpc *rpc);
  * says no, and why is what it says; -EINTR when a signal of vucctl_interrupt_install() came;
  * another negative errno. After all but 0 and -EREMOTEIO the connection is of no use.
  */
-int vucctl_rpc_call(struct vucctl_rpc *rpc, const char *method, struct vucctl_json *params,
+int vucctl_rpc_call(struct vucctl_rpc *rpc, const char *method, struct app_json *params,
 	struct json_object **result);
 
 #endif /* VUCCTL_RPC_H */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "format.h"
+#include "json_text.h"
 
 static int
 refuse(char *why, const char *what, const char *detail)
@@ -15,32 +16,17 @@ refuse(char *why, const char *what, const char *detail)
 	return -EPROTO;
 }
 
-/* Parse all of a line. json-c stops at a NUL, and takes "null" for complete when something is
- * behind it. */
 static int
 parse(const char *line, size_t len, struct json_object **root, char *why)
 {
-	struct json_tokener *tok;
-	enum json_tokener_error error;
+	struct vuc_error err = {0};
+	int ret = app_json_parse(line, len, root, &err);
 
-	*root = NULL;
-	if (memchr(line, '\0', len) != NULL)
-		return refuse(why, "the answer is not JSON: ", "a NUL");
-	tok = json_tokener_new_ex(VUCCTL_RPC_DEPTH);
-	if (tok == NULL) {
-		refuse(why, strerror(ENOMEM), "");
-		return -ENOMEM;
-	}
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-	*root = json_tokener_parse_ex(tok, line, (int)len);
-	error = json_tokener_get_error(tok);
-	json_tokener_free(tok);
-	if (error == json_tokener_success)
-		return 0;
-	json_object_put(*root);
-	*root = NULL;
-	return refuse(why, "the answer is not JSON: ",
-		error == json_tokener_continue ? "it has no end" : json_tokener_error_desc(error));
+	if (ret == -EINVAL)
+		return refuse(why, "the answer is not JSON: ", err.text);
+	if (ret != 0)
+		refuse(why, strerror(-ret), "");
+	return ret;
 }
 
 static bool

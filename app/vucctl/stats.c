@@ -78,11 +78,11 @@ int
 vucctl_stats_get(
 	const struct vucctl_stats *stats, struct vucctl_daemon *daemon, struct json_object **result)
 {
-	struct vucctl_json params;
+	struct app_json params;
 
-	vucctl_json_init(&params);
+	app_json_init(&params);
 	if (stats->device != NULL)
-		vucctl_json_text(&params, params.root, "device", stats->device);
+		app_json_text(&params, params.root, "device", stats->device);
 	return vucctl_daemon_call(daemon, "stats.get", &params, result);
 }
 
@@ -211,9 +211,9 @@ print_text(const struct vucctl_daemon *daemon, struct json_object *result)
 static int
 print_json(struct json_object *result)
 {
-	struct vucctl_json json;
+	struct app_json json;
 
-	vucctl_json_init_copy(&json, result);
+	app_json_init_copy(&json, result);
 	return vucctl_daemon_print(&json);
 }
 

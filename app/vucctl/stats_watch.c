@@ -163,42 +163,42 @@ whole(double rate)
 
 static void
 add_device_json(
-	const struct watch *watch, struct vucctl_json *json, struct json_object *array, size_t i)
+	const struct watch *watch, struct app_json *json, struct json_object *array, size_t i)
 {
 	static const char *const keys[] = {
 		"reads_per_s", "writes_per_s", "posted_per_s", "errors_per_s"};
 	const struct vucctl_device_sample *device = &watch->now.devices[i];
-	struct json_object *obj = vucctl_json_object(json, array, NULL);
+	struct json_object *obj = app_json_object(json, array, NULL);
 	struct vucctl_rates rates;
 	bool known = get_rates(watch, i, &rates);
 	const double values[] = {rates.reads, rates.writes, rates.posted, rates.errors};
 	size_t k;
 
-	vucctl_json_text(json, obj, "name", device->name);
-	vucctl_json_text(json, obj, "state", device->state);
+	app_json_text(json, obj, "name", device->name);
+	app_json_text(json, obj, "state", device->state);
 	for (k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
 		if (known)
-			vucctl_json_number(json, obj, keys[k], whole(values[k]));
+			app_json_number(json, obj, keys[k], whole(values[k]));
 		else
-			vucctl_json_null(json, obj, keys[k]);
+			app_json_null(json, obj, keys[k]);
 	}
-	vucctl_json_number(json, obj, "queues", device->queues);
-	vucctl_json_number(json, obj, "dma_maps", device->dma_maps);
+	app_json_number(json, obj, "queues", device->queues);
+	app_json_number(json, obj, "dma_maps", device->dma_maps);
 }
 
 static int
 report_json(struct watch *watch)
 {
 	struct json_object *array;
-	struct vucctl_json json;
+	struct app_json json;
 	size_t i;
 	int ret;
 
-	vucctl_json_init(&json);
-	vucctl_json_number(&json, json.root, "time_ms", watch->now.time_ms - watch->first_ms);
-	vucctl_json_number(
+	app_json_init(&json);
+	app_json_number(&json, json.root, "time_ms", watch->now.time_ms - watch->first_ms);
+	app_json_number(
 		&json, json.root, "interval_ms", watch->now.time_ms - watch->before.time_ms);
-	array = vucctl_json_array(&json, json.root, "devices");
+	array = app_json_array(&json, json.root, "devices");
 	for (i = 0; i < watch->now.nr_devices; i++)
 		add_device_json(watch, &json, array, i);
 	ret = vucctl_daemon_print_line(&json);

@@ -112,9 +112,9 @@ print_text(const struct vucctl_daemon *daemon, struct json_object *result)
 static int
 print_json(struct json_object *result)
 {
-	struct vucctl_json json;
+	struct app_json json;
 
-	vucctl_json_init_copy(&json, result);
+	app_json_init_copy(&json, result);
 	return vucctl_daemon_print(&json);
 }
 

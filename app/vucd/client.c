@@ -120,8 +120,8 @@ refuse_long_line(struct vucd_client *client)
 {
 	client->last = true;
 	client->answering = true;
-	vucd_rpc_refuse(
-		VUCD_RPC_INVALID_REQUEST, "a line of more than 65536 bytes", take_answer, client);
+	vucd_rpc_refuse(VUCD_RPC_INVALID_REQUEST, 0, "a line of more than 65536 bytes", take_answer,
+		client);
 }
 
 /* Read once. Returns how many bytes came, 0 at the end, or a negative errno. */

@@ -125,8 +125,9 @@ read_device(struct vucd_config *config, struct reading *r)
 	read_name(r, device->name, sizeof(device->name));
 	read_entries(r);
 	if (!times_agree(device))
-		vucd_report(r->report, r->from->line, "[%s] retry-min-ms is more than retry-max-ms",
-			r->from->name);
+		vucd_report(r->report, r->from->line,
+			"[%s] retry-min-ms = %u is more than retry-max-ms = %u", r->from->name,
+			device->retry_min_ms, device->retry_max_ms);
 }
 
 static const struct vucd_ini_section *
@@ -327,7 +328,8 @@ vucd_device_config_check(const struct vucd_device_config *device, struct vucd_re
 	else if (device->socket[0] == '\0')
 		vucd_report(report, 0, "socket is missing");
 	else if (!times_agree(device))
-		vucd_report(report, 0, "retry-min-ms is more than retry-max-ms");
+		vucd_report(report, 0, "retry-min-ms = %u is more than retry-max-ms = %u",
+			device->retry_min_ms, device->retry_max_ms);
 	else
 		return 0;
 	return -EINVAL;

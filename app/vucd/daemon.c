@@ -228,8 +228,8 @@ device_added(void *arg, int rc, const char *why)
 {
 	struct daemon *d = arg;
 
-	if (rc != 0)
-		vucd_log(d->log, VUC_LOG_ERROR, "a device cannot be added: %s", why);
+	(void)rc;
+	(void)why; /* the log has it */
 	d->coming--;
 	if (d->coming == 0 && !d->loop.stopped)
 		tell_ready(d);
@@ -363,7 +363,7 @@ start_jobs(struct daemon *d, struct vuc_error *err)
 	int rc = vucd_jobs_init(&d->jobs, &d->loop);
 
 	d->devices = (struct vucd_devices){
-		.control = d->control, .pollers = &d->pollers, .jobs = &d->jobs};
+		.control = d->control, .pollers = &d->pollers, .jobs = &d->jobs, .log = d->log};
 	return rc != 0 ? fail(err, "jobs", rc) : 0;
 }
 

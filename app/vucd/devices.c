@@ -8,10 +8,18 @@
 
 #include "value.h"
 
+struct change;
+
+/* What can be done to a device. */
+struct kind {
+	const char *name; /* for the log */
+	int (*make)(struct change *change);
+};
+
 struct change {
 	struct vucd_job job; /* first: a job is turned back into the change it is part of */
-	int (*make)(struct change *change);
-	struct vuc_control *control;
+	const struct kind *kind;
+	struct vucd_devices *devices;
 	struct vucd_device_config config; /* of a removal, the name only */
 	bool force;
 	struct vucd_poller *poller; /* of a device to be added; else NULL */
@@ -41,21 +49,25 @@ add(struct change *change)
 	opts.nr_groups = config->groups.nr;
 	opts.retry_min_ms = config->retry_min_ms;
 	opts.retry_max_ms = config->retry_max_ms;
-	return vuc_control_add_device(change->control, &opts, &change->err);
+	return vuc_control_add_device(change->devices->control, &opts, &change->err);
 }
 
 static int
 take_away(struct change *change)
 {
 	return vuc_control_remove_device(
-		change->control, change->config.name, change->force, &change->err);
+		change->devices->control, change->config.name, change->force, &change->err);
 }
 
 static int
 detach(struct change *change)
 {
-	return vuc_control_detach(change->control, change->config.name, &change->err);
+	return vuc_control_detach(change->devices->control, change->config.name, &change->err);
 }
+
+static const struct kind addition = {"add", add};
+static const struct kind removal = {"remove", take_away};
+static const struct kind detachment = {"detach", detach};
 
 /* ---- as jobs ---- */
 
@@ -64,13 +76,31 @@ work(struct vucd_job *job)
 {
 	struct change *change = (struct change *)job;
 
-	change->rc = change->make(change);
+	change->rc = change->kind->make(change);
+}
+
+/* What is to be done, and to whom to tell how it went. */
+struct order {
+	const struct kind *kind;
+	const char *name; /* of the device */
+	vucd_done_fn done;
+	void *arg;
+};
+
+static void
+end(struct vucd_devices *devices, const struct order *order, int rc, const char *why)
+{
+	if (rc != 0)
+		vucd_log(devices->log, VUC_LOG_WARNING, "cannot %s device %.64s: %s",
+			order->kind->name, order->name, why);
+	order->done(order->arg, rc, rc != 0 ? why : "");
 }
 
 static void
 finish(struct vucd_job *job)
 {
 	struct change *change = (struct change *)job;
+	const struct order order = {change->kind, change->config.name, change->done, change->arg};
 	int rc = job->error != 0 ? job->error : change->rc;
 
 	if (change->poller != NULL)
@@ -78,31 +108,30 @@ finish(struct vucd_job *job)
 	if (rc != 0 && change->err.text[0] == '\0')
 		snprintf(change->err.text, sizeof(change->err.text), "%s: %s", change->config.name,
 			strerror(-rc));
-	change->done(change->arg, rc, rc != 0 ? change->err.text : "");
+	end(change->devices, &order, rc, change->err.text);
 	free(change);
 }
 
-/* A change that make is to make; NULL, with done called, when there can be none. */
+/* A change as it was ordered; NULL, with done called, when there can be none. */
 static struct change *
-new_change(struct vucd_devices *devices, int (*make)(struct change *change), vucd_done_fn done,
-	void *arg)
+new_change(struct vucd_devices *devices, const struct order *order)
 {
 	struct change *change;
 
 	if (devices->closed) {
-		done(arg, -ESHUTDOWN, "the daemon is stopping");
+		end(devices, order, -ESHUTDOWN, "the daemon is stopping");
 		return NULL;
 	}
 	change = calloc(1, sizeof(*change));
 	if (change == NULL) {
-		done(arg, -ENOMEM, "out of memory");
+		end(devices, order, -ENOMEM, "out of memory");
 		return NULL;
 	}
 	change->job = (struct vucd_job){.work = work, .done = finish};
-	change->make = make;
-	change->control = devices->control;
-	change->done = done;
-	change->arg = arg;
+	change->kind = order->kind;
+	change->devices = devices;
+	change->done = order->done;
+	change->arg = order->arg;
 	return change;
 }
 
@@ -110,6 +139,7 @@ void
 vucd_devices_add(struct vucd_devices *devices, const struct vucd_device_config *config,
 	vucd_done_fn done, void *arg)
 {
+	const struct order order = {&addition, config->name, done, arg};
 	struct vucd_poller *poller =
 		vucd_pollers_choose(devices->pollers, config->poller, devices->control);
 	struct change *change;
@@ -117,10 +147,10 @@ vucd_devices_add(struct vucd_devices *devices, const struct vucd_device_config *
 
 	if (poller == NULL) {
 		snprintf(why, sizeof(why), "there is no poller %s", config->poller);
-		done(arg, -ENOENT, why);
+		end(devices, &order, -ENOENT, why);
 		return;
 	}
-	change = new_change(devices, add, done, arg);
+	change = new_change(devices, &order);
 	if (change == NULL)
 		return;
 	change->config = *config;
@@ -131,19 +161,18 @@ vucd_devices_add(struct vucd_devices *devices, const struct vucd_device_config *
 
 /* A change to the device of this name. */
 static void
-start_named(struct vucd_devices *devices, int (*make)(struct change *change), const char *name,
-	bool force, vucd_done_fn done, void *arg)
+start_named(struct vucd_devices *devices, const struct order *order, bool force)
 {
 	struct change *change;
 
-	if (!vucd_value_is_name(name, VUC_CONTROL_NAME_SIZE)) {
-		done(arg, -ENOENT, "no device can have this name");
+	if (!vucd_value_is_name(order->name, VUC_CONTROL_NAME_SIZE)) {
+		end(devices, order, -ENOENT, "no device can have this name");
 		return;
 	}
-	change = new_change(devices, make, done, arg);
+	change = new_change(devices, order);
 	if (change == NULL)
 		return;
-	snprintf(change->config.name, sizeof(change->config.name), "%s", name);
+	snprintf(change->config.name, sizeof(change->config.name), "%s", order->name);
 	change->force = force;
 	vucd_job_start(devices->jobs, &change->job);
 }
@@ -152,11 +181,15 @@ void
 vucd_devices_remove(
 	struct vucd_devices *devices, const char *name, bool force, vucd_done_fn done, void *arg)
 {
-	start_named(devices, take_away, name, force, done, arg);
+	const struct order order = {&removal, name, done, arg};
+
+	start_named(devices, &order, force);
 }
 
 void
 vucd_devices_detach(struct vucd_devices *devices, const char *name, vucd_done_fn done, void *arg)
 {
-	start_named(devices, detach, name, false, done, arg);
+	const struct order order = {&detachment, name, done, arg};
+
+	start_named(devices, &order, false);
 }

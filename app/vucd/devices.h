@@ -11,6 +11,7 @@
 
 #include "config.h"
 #include "job.h"
+#include "log.h"
 #include "pollers.h"
 #include "service.h"
 
@@ -18,7 +19,8 @@ struct vucd_devices {
 	struct vuc_control *control;
 	struct vucd_pollers *pollers;
 	struct vucd_jobs *jobs;
-	bool closed; /* the daemon is stopping: nothing is begun any more */
+	struct vucd_log *log; /* is told of what fails */
+	bool closed;          /* the daemon is stopping: nothing is begun any more */
 };
 
 /* done is called once, at once or later. */

@@ -13,7 +13,7 @@
 
 /* A list that is being built. */
 struct list {
-	struct vucctl_json *json;
+	struct app_json *json;
 	struct json_object *array;
 };
 
@@ -71,7 +71,7 @@ static void
 call_status(struct vucd_rpc_call *call)
 {
 	const struct vucd_service *s = call->service;
-	struct vucctl_json *json = call->answer;
+	struct app_json *json = call->answer;
 	struct json_object *result = call->result, *devices;
 	unsigned int counts[VUC_CONTROL_CLEANING + 1] = {0};
 	struct vucd_status status;
@@ -79,18 +79,18 @@ call_status(struct vucd_rpc_call *call)
 
 	s->ops->status(s->arg, &status);
 	s->ops->list_devices(s->arg, count_device, counts);
-	vucctl_json_text(json, result, "version", status.version);
-	vucctl_json_number(json, result, "pid", (uint64_t)status.pid);
-	vucctl_json_number(json, result, "uptime_ms", status.uptime_ms);
-	vucctl_json_text(json, result, "state", status.starting ? "starting" : "running");
-	vucctl_json_text(json, result, "directory", status.directory);
-	vucctl_json_text(json, result, "vmm_socket", status.vmm_socket);
-	vucctl_json_text(json, result, "log_level", vucd_log_level_name(status.log_level));
-	vucctl_json_number(json, result, "connections", status.connections);
-	vucctl_json_number(json, result, "pollers", count_pollers(s));
-	devices = vucctl_json_object(json, result, "devices");
+	app_json_text(json, result, "version", status.version);
+	app_json_number(json, result, "pid", (uint64_t)status.pid);
+	app_json_number(json, result, "uptime_ms", status.uptime_ms);
+	app_json_text(json, result, "state", status.starting ? "starting" : "running");
+	app_json_text(json, result, "directory", status.directory);
+	app_json_text(json, result, "vmm_socket", status.vmm_socket);
+	app_json_text(json, result, "log_level", vucd_log_level_name(status.log_level));
+	app_json_number(json, result, "connections", status.connections);
+	app_json_number(json, result, "pollers", count_pollers(s));
+	devices = app_json_object(json, result, "devices");
 	for (state = VUC_CONTROL_AWAY; state <= VUC_CONTROL_CLEANING; state++)
-		vucctl_json_number(
+		app_json_number(
 			json, devices, state_name((enum vuc_control_state)state), counts[state]);
 	vucd_rpc_return(call);
 }
@@ -98,37 +98,40 @@ call_status(struct vucd_rpc_call *call)
 /* ---- devices ---- */
 
 static void
-add_vmm(struct vucctl_json *json, struct json_object *obj, const struct vuc_control_device *device)
+add_vmm(struct app_json *json, struct json_object *obj, const struct vuc_control_device *device)
 {
-	vucctl_json_number(json, obj, "pid", (uint64_t)device->vmm_pid);
-	vucctl_json_number(json, obj, "uid", device->vmm_uid);
-	vucctl_json_text(json, obj, "name", device->vmm_name);
+	app_json_number(json, obj, "pid", (uint64_t)device->vmm_pid);
+	app_json_number(json, obj, "uid", device->vmm_uid);
+	app_json_text(json, obj, "name", device->vmm_name);
+	app_json_number(json, obj, "queues", device->queues);
+	app_json_number(json, obj, "dma_maps", device->dma_maps);
+	app_json_number(json, obj, "attached_ms", device->attached_ms);
 }
 
 static void
 list_device(void *arg, const struct vuc_control_device *device)
 {
 	const struct list *list = arg;
-	struct vucctl_json *json = list->json;
-	struct json_object *obj = vucctl_json_object(json, list->array, NULL);
+	struct app_json *json = list->json;
+	struct json_object *obj = app_json_object(json, list->array, NULL);
 
-	vucctl_json_text(json, obj, "name", device->name);
-	vucctl_json_text(json, obj, "socket", device->socket);
-	vucctl_json_text(json, obj, "poller", device->poller);
-	vucctl_json_text(json, obj, "state", state_name(device->state));
-	vucctl_json_text_or_null(json, obj, "reason", device->reason);
-	vucctl_json_number(json, obj, "generation", device->generation);
+	app_json_text(json, obj, "name", device->name);
+	app_json_text(json, obj, "socket", device->socket);
+	app_json_text(json, obj, "poller", device->poller);
+	app_json_text(json, obj, "state", state_name(device->state));
+	app_json_text_or_null(json, obj, "reason", device->reason);
+	app_json_number(json, obj, "generation", device->generation);
 	if (device->vmm_pid != 0)
-		add_vmm(json, vucctl_json_object(json, obj, "vmm"), device);
+		add_vmm(json, app_json_object(json, obj, "vmm"), device);
 	else
-		vucctl_json_null(json, obj, "vmm");
+		app_json_null(json, obj, "vmm");
 }
 
 static void
 call_devices_list(struct vucd_rpc_call *call)
 {
 	const struct vucd_service *s = call->service;
-	struct list list = {call->answer, vucctl_json_array(call->answer, call->result, "devices")};
+	struct list list = {call->answer, app_json_array(call->answer, call->result, "devices")};
 
 	s->ops->list_devices(s->arg, list_device, &list);
 	vucd_rpc_return(call);
@@ -140,24 +143,21 @@ static void
 list_vmm(void *arg, const struct vuc_control_device *device)
 {
 	const struct list *list = arg;
-	struct vucctl_json *json = list->json;
+	struct app_json *json = list->json;
 	struct json_object *obj;
 
 	if (device->vmm_pid == 0)
 		return;
-	obj = vucctl_json_object(json, list->array, NULL);
-	vucctl_json_text(json, obj, "device", device->name);
+	obj = app_json_object(json, list->array, NULL);
+	app_json_text(json, obj, "device", device->name);
 	add_vmm(json, obj, device);
-	vucctl_json_number(json, obj, "queues", device->queues);
-	vucctl_json_number(json, obj, "dma_maps", device->dma_maps);
-	vucctl_json_number(json, obj, "attached_ms", device->attached_ms);
 }
 
 static void
 call_vmms_list(struct vucd_rpc_call *call)
 {
 	const struct vucd_service *s = call->service;
-	struct list list = {call->answer, vucctl_json_array(call->answer, call->result, "vmms")};
+	struct list list = {call->answer, app_json_array(call->answer, call->result, "vmms")};
 
 	s->ops->list_devices(s->arg, list_vmm, &list);
 	vucd_rpc_return(call);
@@ -166,47 +166,46 @@ call_vmms_list(struct vucd_rpc_call *call)
 /* ---- statistics ---- */
 
 static void
-add_accesses(
-	struct vucctl_json *json, struct json_object *obj, const struct vuc_access_stats *stats)
+add_accesses(struct app_json *json, struct json_object *obj, const struct vuc_access_stats *stats)
 {
 	struct json_object *sizes;
 	size_t i;
 
-	vucctl_json_number(json, obj, "reads", stats->reads);
-	vucctl_json_number(json, obj, "writes", stats->writes);
-	vucctl_json_number(json, obj, "posted", stats->posted);
-	vucctl_json_number(json, obj, "read_bytes", stats->read_bytes);
-	vucctl_json_number(json, obj, "written_bytes", stats->written_bytes);
-	vucctl_json_number(json, obj, "retries", stats->retries);
-	vucctl_json_number(json, obj, "errors", stats->errors);
-	vucctl_json_number(json, obj, "timeouts", stats->timeouts);
-	vucctl_json_number(json, obj, "broken_queues", stats->broken_queues);
-	vucctl_json_number(json, obj, "bursts", stats->bursts);
-	sizes = vucctl_json_array(json, obj, "burst_sizes");
+	app_json_number(json, obj, "reads", stats->reads);
+	app_json_number(json, obj, "writes", stats->writes);
+	app_json_number(json, obj, "posted", stats->posted);
+	app_json_number(json, obj, "read_bytes", stats->read_bytes);
+	app_json_number(json, obj, "written_bytes", stats->written_bytes);
+	app_json_number(json, obj, "retries", stats->retries);
+	app_json_number(json, obj, "errors", stats->errors);
+	app_json_number(json, obj, "timeouts", stats->timeouts);
+	app_json_number(json, obj, "broken_queues", stats->broken_queues);
+	app_json_number(json, obj, "bursts", stats->bursts);
+	sizes = app_json_array(json, obj, "burst_sizes");
 	for (i = 0; i < VUC_BURST_SIZES; i++)
-		vucctl_json_number(json, sizes, NULL, stats->burst_sizes[i]);
+		app_json_number(json, sizes, NULL, stats->burst_sizes[i]);
 }
 
 static void
 list_poller_stats(struct list *list, const struct vucd_poller_view *poller)
 {
-	struct vucctl_json *json = list->json;
-	struct json_object *obj = vucctl_json_object(json, list->array, NULL);
+	struct app_json *json = list->json;
+	struct json_object *obj = app_json_object(json, list->array, NULL);
 
-	vucctl_json_text(json, obj, "name", poller->name);
+	app_json_text(json, obj, "name", poller->name);
 	if (poller->cpu >= 0)
-		vucctl_json_number(json, obj, "cpu", (uint64_t)poller->cpu);
+		app_json_number(json, obj, "cpu", (uint64_t)poller->cpu);
 	else
-		vucctl_json_null(json, obj, "cpu");
-	vucctl_json_text(json, obj, "idle", idle_name(poller->idle));
-	vucctl_json_text(json, obj, "transport", poller->transport);
-	vucctl_json_text(json, obj, "placement", poller->placement);
-	vucctl_json_number(json, obj, "devices", poller->stats.devices);
-	vucctl_json_number(json, obj, "queues", poller->stats.queues);
-	vucctl_json_number(json, obj, "loops_busy", poller->stats.loops_busy);
-	vucctl_json_number(json, obj, "loops_empty", poller->stats.loops_empty);
-	vucctl_json_number(json, obj, "sleeps", poller->stats.sleeps);
-	vucctl_json_number(json, obj, "calls", poller->stats.calls);
+		app_json_null(json, obj, "cpu");
+	app_json_text(json, obj, "idle", idle_name(poller->idle));
+	app_json_text(json, obj, "transport", poller->transport);
+	app_json_text(json, obj, "placement", poller->placement);
+	app_json_number(json, obj, "devices", poller->stats.devices);
+	app_json_number(json, obj, "queues", poller->stats.queues);
+	app_json_number(json, obj, "loops_busy", poller->stats.loops_busy);
+	app_json_number(json, obj, "loops_empty", poller->stats.loops_empty);
+	app_json_number(json, obj, "sleeps", poller->stats.sleeps);
+	app_json_number(json, obj, "calls", poller->stats.calls);
 	add_accesses(json, obj, &poller->stats.accesses);
 }
 
@@ -214,19 +213,19 @@ static void
 list_device_stats(void *arg, const struct vuc_control_device *device)
 {
 	const struct list *list = arg;
-	struct vucctl_json *json = list->json;
-	struct json_object *obj = vucctl_json_object(json, list->array, NULL);
+	struct app_json *json = list->json;
+	struct json_object *obj = app_json_object(json, list->array, NULL);
 
-	vucctl_json_text(json, obj, "name", device->name);
-	vucctl_json_text(json, obj, "state", state_name(device->state));
-	vucctl_json_number(json, obj, "generation", device->generation);
-	vucctl_json_number(json, obj, "queues", device->queues);
-	vucctl_json_number(json, obj, "dma_maps", device->dma_maps);
-	vucctl_json_number(json, obj, "reads", device->reads);
-	vucctl_json_number(json, obj, "writes", device->writes);
-	vucctl_json_number(json, obj, "posted", device->posted);
-	vucctl_json_number(json, obj, "errors", device->errors);
-	vucctl_json_number(json, obj, "attaches", device->attaches);
+	app_json_text(json, obj, "name", device->name);
+	app_json_text(json, obj, "state", state_name(device->state));
+	app_json_number(json, obj, "generation", device->generation);
+	app_json_number(json, obj, "queues", device->queues);
+	app_json_number(json, obj, "dma_maps", device->dma_maps);
+	app_json_number(json, obj, "reads", device->reads);
+	app_json_number(json, obj, "writes", device->writes);
+	app_json_number(json, obj, "posted", device->posted);
+	app_json_number(json, obj, "errors", device->errors);
+	app_json_number(json, obj, "attaches", device->attaches);
 }
 
 /* Pollers of this name, or all; returns how many. */
@@ -251,7 +250,7 @@ add_time(struct vucd_rpc_call *call)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	vucctl_json_number(call->answer, call->result, "time_ms",
+	app_json_number(call->answer, call->result, "time_ms",
 		(uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
 }
 
@@ -278,7 +277,7 @@ call_stats_get(struct vucd_rpc_call *call)
 	struct list list = {.json = call->answer};
 
 	add_time(call);
-	list.array = vucctl_json_array(call->answer, call->result, "devices");
+	list.array = app_json_array(call->answer, call->result, "devices");
 	if (device != NULL && s->ops->look_at_device(s->arg, device, &found) != 0) {
 		vucd_rpc_fail(call, VUCD_RPC_FAILED, -ENOENT, "there is no device %.64s", device);
 		return;
@@ -287,7 +286,7 @@ call_stats_get(struct vucd_rpc_call *call)
 		list_device_stats(&list, &found);
 	else if (all)
 		s->ops->list_devices(s->arg, list_device_stats, &list);
-	list.array = vucctl_json_array(call->answer, call->result, "pollers");
+	list.array = app_json_array(call->answer, call->result, "pollers");
 	if ((poller != NULL || all) && list_pollers(s, poller, &list) == 0 && !all)
 		vucd_rpc_fail(call, VUCD_RPC_FAILED, -ENOENT, "there is no poller %.64s", poller);
 	else
@@ -318,8 +317,8 @@ call_log_set_level(struct vucd_rpc_call *call)
 		return;
 	}
 	before = s->ops->set_log_level(s->arg, (enum vuc_log_level)level);
-	vucctl_json_text(call->answer, call->result, "level", name);
-	vucctl_json_text(call->answer, call->result, "before", vucd_log_level_name(before));
+	app_json_text(call->answer, call->result, "level", name);
+	app_json_text(call->answer, call->result, "before", vucd_log_level_name(before));
 	vucd_rpc_return(call);
 }
 

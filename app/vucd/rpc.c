@@ -20,7 +20,7 @@ struct vucd_rpc_request {
 	struct json_object *root; /* what came */
 	bool batch;
 	size_t next;               /* request of the batch */
-	struct vucctl_json answer; /* an array of what goes out */
+	struct app_json answer;    /* an array of what goes out */
 	struct vucd_rpc_call call; /* the one under way */
 	struct json_object *id;    /* its id */
 	bool notification;         /* it has none */
@@ -54,16 +54,16 @@ code_text(int code)
 
 /* What every answer has, added to an array. id stays the caller's. */
 static struct json_object *
-begin_answer(struct vucctl_json *answer)
+begin_answer(struct app_json *answer)
 {
-	struct json_object *obj = vucctl_json_object(answer, answer->root, NULL);
+	struct json_object *obj = app_json_object(answer, answer->root, NULL);
 
-	vucctl_json_text(answer, obj, "jsonrpc", "2.0");
+	app_json_text(answer, obj, "jsonrpc", "2.0");
 	return obj;
 }
 
 static void
-end_answer(struct vucctl_json *answer, struct json_object *obj, struct json_object *id)
+end_answer(struct app_json *answer, struct json_object *obj, struct json_object *id)
 {
 	if (answer->failed)
 		return;
@@ -74,28 +74,28 @@ end_answer(struct vucctl_json *answer, struct json_object *obj, struct json_obje
 }
 
 static void
-add_error(struct vucctl_json *answer, struct json_object *id, int code, int error, const char *why)
+add_error(struct app_json *answer, struct json_object *id, int code, int error, const char *why)
 {
 	struct json_object *obj = begin_answer(answer);
-	struct json_object *fields = vucctl_json_object(answer, obj, "error");
+	struct json_object *fields = app_json_object(answer, obj, "error");
 	char text[VUC_ERROR_MAX + 64];
 
-	/* vucctl_json_number() has no sign. */
+	/* app_json_number() has no sign. */
 	if (!answer->failed && json_object_object_add(fields, "code", json_object_new_int(code)))
 		answer->failed = true;
 	snprintf(text, sizeof(text), "%s: %s", code_text(code), why);
-	vucctl_json_text(answer, fields, "message", text);
+	app_json_text(answer, fields, "message", text);
 	if (error != 0) {
 		const char *name = strerrorname_np(-error);
 
-		vucctl_json_text(answer, vucctl_json_object(answer, fields, "data"), "errno",
+		app_json_text(answer, app_json_object(answer, fields, "data"), "errno",
 			name != NULL ? name : "EIO");
 	}
 	end_answer(answer, obj, id);
 }
 
 static void
-init_answer(struct vucctl_json *answer)
+init_answer(struct app_json *answer)
 {
 	answer->root = json_object_new_array();
 	answer->failed = answer->root == NULL;
@@ -103,7 +103,7 @@ init_answer(struct vucctl_json *answer)
 
 /* Hand an array of answers on: all of it for a batch, else the only one in it. */
 static void
-give_answer(struct vucctl_json *answer, bool batch, vucd_rpc_answer_fn fn, void *arg)
+give_answer(struct app_json *answer, bool batch, vucd_rpc_answer_fn fn, void *arg)
 {
 	size_t n = answer->failed ? 0 : json_object_array_length(answer->root);
 	struct json_object *obj = answer->root;
@@ -125,14 +125,14 @@ give_answer(struct vucctl_json *answer, bool batch, vucd_rpc_answer_fn fn, void 
 }
 
 void
-vucd_rpc_refuse(int code, const char *why, vucd_rpc_answer_fn fn, void *arg)
+vucd_rpc_refuse(int code, int error, const char *why, vucd_rpc_answer_fn fn, void *arg)
 {
-	struct vucctl_json answer;
+	struct app_json answer;
 
 	init_answer(&answer);
-	add_error(&answer, NULL, code, 0, why);
+	add_error(&answer, NULL, code, error, why);
 	give_answer(&answer, false, fn, arg);
-	vucctl_json_finish(&answer);
+	app_json_finish(&answer);
 }
 
 /* ---- a call ---- */
@@ -219,7 +219,7 @@ end_request(struct vucd_rpc_request *request)
 	if (request->ended != NULL)
 		*request->ended = true;
 	json_object_put(request->root);
-	vucctl_json_finish(&request->answer);
+	app_json_finish(&request->answer);
 	free(request);
 }
 
@@ -266,7 +266,7 @@ start_request(
 
 	if (request == NULL) {
 		json_object_put(root);
-		vucd_rpc_refuse(VUCD_RPC_INTERNAL_ERROR, "out of memory", answer, arg);
+		vucd_rpc_refuse(VUCD_RPC_INTERNAL_ERROR, 0, "out of memory", answer, arg);
 		return NULL;
 	}
 	request->rpc = rpc;
@@ -290,17 +290,17 @@ vucd_rpc_line(const struct vucd_rpc *rpc, const char *line, size_t len, vucd_rpc
 	struct json_object *root;
 	struct vuc_error err = {""};
 	const char *why;
-	int rc = vucd_json_parse(line, len, &root, &err);
+	int rc = app_json_parse(line, len, &root, &err);
 
 	if (rc != 0) {
-		vucd_rpc_refuse(rc == -ENOMEM ? VUCD_RPC_INTERNAL_ERROR : VUCD_RPC_PARSE_ERROR,
+		vucd_rpc_refuse(rc == -ENOMEM ? VUCD_RPC_INTERNAL_ERROR : VUCD_RPC_PARSE_ERROR, 0,
 			err.text, answer, arg);
 		return NULL;
 	}
 	why = unfit(root);
 	if (why != NULL) {
 		json_object_put(root);
-		vucd_rpc_refuse(VUCD_RPC_INVALID_REQUEST, why, answer, arg);
+		vucd_rpc_refuse(VUCD_RPC_INVALID_REQUEST, 0, why, answer, arg);
 		return NULL;
 	}
 	return start_request(rpc, root, answer, arg);

@@ -51,7 +51,7 @@ struct vucd_rpc_call {
 	/* In the order of the method's table, and of its types; NULL: not given. */
 	struct json_object *params[VUCD_RPC_MAX_PARAMS];
 	/* The answer as it is being built. What is added to result, an object, is the result. */
-	struct vucctl_json *answer;
+	struct app_json *answer;
 	struct json_object *result;
 	struct vucd_rpc_request *request; /* rpc's own */
 };
@@ -84,8 +84,8 @@ struct vucd_rpc_request *vucd_rpc_line(const struct vucd_rpc *rpc, const char *l
 /* Nobody wants the answer any more: answer will not be called. What was begun is carried out. */
 void vucd_rpc_abandon(struct vucd_rpc_request *request);
 
-/* An answer to a line that could not be taken. */
-void vucd_rpc_refuse(int code, const char *why, vucd_rpc_answer_fn answer, void *arg);
+/* An answer to a line, or a connection, that is not taken. error is as in vucd_rpc_fail(). */
+void vucd_rpc_refuse(int code, int error, const char *why, vucd_rpc_answer_fn answer, void *arg);
 
 /* End a call. call->result is the result. */
 void vucd_rpc_return(struct vucd_rpc_call *call);

@@ -13,7 +13,8 @@
 
 #include "client.h"
 
-#define BACKLOG 128
+#define BACKLOG  128
+#define WHY_SIZE 96
 
 struct vucd_server {
 	struct vucd_log *log;
@@ -76,20 +77,41 @@ make_room(struct vucd_server *server)
 	return false;
 }
 
-/* Whether the peer is root or the daemon's own user. */
+/* Say a line on a new connection, whose buffer is empty; nobody is waited for. */
+static void
+say(void *arg, const char *text, size_t len)
+{
+	const int *fd = arg;
+
+	if (send(*fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)len)
+		send(*fd, "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* Hang up on a new connection, and say why. */
+static void
+turn_away(int fd, int error, const char *why)
+{
+	vucd_rpc_refuse(VUCD_RPC_FAILED, error, why, say, &fd);
+	close(fd);
+}
+
+/* Whether the peer is root or the daemon's own user; otherwise says why not. */
 static bool
-is_allowed(struct vucd_server *server, int fd)
+is_allowed(struct vucd_server *server, int fd, char why[WHY_SIZE])
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0) {
+		snprintf(why, WHY_SIZE, "the user is not known");
 		return false;
+	}
 	if (peer.uid == 0 || peer.uid == geteuid())
 		return true;
-	vucd_log(server->log, VUC_LOG_WARNING,
-		"management: process %d of user %u is refused: it is for root and user %u",
-		(int)peer.pid, peer.uid, geteuid());
+	snprintf(why, WHY_SIZE, "user %u is neither root nor the daemon's user, %u", peer.uid,
+		geteuid());
+	vucd_log(server->log, VUC_LOG_WARNING, "management: process %d is refused: %s",
+		(int)peer.pid, why);
 	return false;
 }
 
@@ -97,9 +119,10 @@ static void
 welcome(struct vucd_server *server, int fd)
 {
 	struct vucd_client *client;
+	char why[WHY_SIZE];
 
-	if (!is_allowed(server, fd)) {
-		close(fd);
+	if (!is_allowed(server, fd, why)) {
+		turn_away(fd, -EACCES, why);
 		return;
 	}
 	client = vucd_client_create(&server->owner, fd);
@@ -123,7 +146,7 @@ hang_up(struct vucd_server *server)
 		close(server->spare);
 	fd = accept4(server->listener.fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
-		close(fd);
+		turn_away(fd, -EMFILE, "the daemon has no descriptors left");
 	else
 		set_paused(server, true);
 	server->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -216,6 +216,13 @@ test_default_path(void)
 	unlink(path);
 	if (access("/run/vucd", F_OK) != 0)
 		vucctl_run_expect(args, 1, NULL, "/run/vucd/management.sock: cannot connect: ");
+	setenv("VUCD_MANAGEMENT_SOCKET", rig.management, 1);
+	vucctl_run(&result, args);
+	CU_ASSERT_EQUAL(result.exit, 0);
+	vucctl_run_free(&result);
+	setenv("VUCD_MANAGEMENT_SOCKET", "/nonexistent/s", 1);
+	vucctl_run_expect(args, 1, NULL, "/nonexistent/s: cannot connect: ");
+	unsetenv("VUCD_MANAGEMENT_SOCKET");
 	unsetenv("XDG_RUNTIME_DIR");
 	stop_all();
 }

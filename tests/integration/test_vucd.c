@@ -227,6 +227,8 @@ test_device(void)
 	fails(&rig, "devices.remove", "[\"disk0\"]", "ENOENT");
 	fails(&rig, "vmms.detach", "[\"disk0\"]", "ENOENT");
 	vucd_rig_end(&rig);
+	CU_ASSERT(vucd_rig_said(&rig, "cannot detach device disk0: no VMM has device disk0\n"));
+	CU_ASSERT(vucd_rig_said(&rig, "cannot remove device disk0: there is no device disk0\n"));
 	vucd_rig_stop(&rig);
 	refdev_server_stop(&server);
 }

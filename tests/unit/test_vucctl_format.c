@@ -134,7 +134,7 @@ test_utf8(void)
 	size_t i;
 
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		char *clean = vucctl_utf8_clean(cases[i][0]);
+		char *clean = app_utf8_clean(cases[i][0]);
 
 		CU_ASSERT_PTR_NOT_NULL_FATAL(clean);
 		CU_ASSERT_STRING_EQUAL(clean, cases[i][1]);

@@ -199,14 +199,14 @@ static void
 test_answer(void)
 {
 	static const struct step steps[] = {{READ, NULL},
-		{WRITE, "{\"jsonrpc\":\"2.0\",\"result\":{\"n\":18446744073709551615},\"id\":1}\n"},
+		{WRITE, "{\"jsonrpc\":\"2.0\",\"result\":{\"n\":999999999999999999},\"id\":1}\n"},
 		{WAIT, NULL}, {END, NULL}};
 	struct json_object *result;
 	struct vucctl_rpc rpc;
 
 	open_rpc(&rpc, steps, LONG_MS);
 	CU_ASSERT_EQUAL(vucctl_rpc_call(&rpc, "status", NULL, &result), 0);
-	CU_ASSERT_EQUAL(number(result, "n"), UINT64_MAX);
+	CU_ASSERT_EQUAL(number(result, "n"), UINT64_C(999999999999999999));
 	json_object_put(result);
 	close_rpc(&rpc);
 	CU_ASSERT_STRING_EQUAL(
@@ -222,14 +222,14 @@ test_calls(void)
 		{WRITE, "{\"id\":2,\"jsonrpc\":\"2.0\",\"result\":{\"a\":[]},\"more\":0}\n"},
 		{END, NULL}};
 	struct json_object *result;
-	struct vucctl_json params;
+	struct app_json params;
 	struct vucctl_rpc rpc;
 
 	open_rpc(&rpc, steps, LONG_MS);
 	CU_ASSERT_EQUAL(vucctl_rpc_call(&rpc, "one", NULL, &result), 0);
 	json_object_put(result);
-	vucctl_json_init(&params);
-	vucctl_json_text(&params, params.root, "name", "a/\n\"");
+	app_json_init(&params);
+	app_json_text(&params, params.root, "name", "a/\n\"");
 	CU_ASSERT_EQUAL(vucctl_rpc_call(&rpc, "two", &params, &result), 0);
 	CU_ASSERT_PTR_NULL(params.root);
 	CU_ASSERT(json_object_object_get_ex(result, "a", NULL));
@@ -265,6 +265,23 @@ test_refusal(void)
 #define ERROR(message, id) \
 	"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-1,\"message\":" message "},\"id\":" id "}"
 
+/* A daemon that does not serve this user says so and hangs up, before it is asked. */
+static void
+test_turned_away(void)
+{
+	static const struct step steps[] = {
+		{WRITE, ERROR("\"Failed: not for you\"", "null") "\n"}, {END, NULL}};
+	struct json_object *result;
+	struct vucctl_rpc rpc;
+
+	open_rpc(&rpc, steps, LONG_MS);
+	pthread_join(server.thread, NULL);
+	CU_ASSERT_EQUAL(vucctl_rpc_call(&rpc, "one", NULL, &result), -EREMOTEIO);
+	CU_ASSERT_PTR_NULL(result);
+	CU_ASSERT_STRING_EQUAL(rpc.why, "not for you");
+	vucctl_rpc_close(&rpc);
+}
+
 /* What errors say is printable, and of one line. */
 static void
 test_errors(void)
@@ -297,16 +314,18 @@ test_no_json(void)
 		{WRITE, "{\"jsonrpc\":\"2.0\",\"result\":{},\"id\":1}"}, {NUL, NULL}, {WRITE, "\n"},
 		{WAIT, NULL}, {END, NULL}};
 
-	CU_ASSERT(fails("", -EPROTO, "the answer is not JSON: it has no end"));
-	CU_ASSERT(fails("{\"jsonrpc\":", -EPROTO, "the answer is not JSON: it has no end"));
-	CU_ASSERT(fails("hello", -EPROTO, "the answer is not JSON: unexpected character"));
+	CU_ASSERT(fails("", -EPROTO, "the answer is not JSON: byte 1: expected a value"));
+	CU_ASSERT(fails(
+		"{\"jsonrpc\":", -EPROTO, "the answer is not JSON: byte 12: expected a value"));
+	CU_ASSERT(fails("hello", -EPROTO, "the answer is not JSON: byte 0: expected a value"));
 	CU_ASSERT(fails("{\"jsonrpc\":\"2.0\",\"result\":{},\"id\":1} x", -EPROTO,
-		"the answer is not JSON: unexpected character"));
+		"the answer is not JSON: byte 37: something behind the value"));
 	CU_ASSERT(fails("{\"jsonrpc\":\"2.0\",\"result\":{\"a\":\"\xff\"},\"id\":1}", -EPROTO,
-		"the answer is not JSON: invalid utf-8 string"));
-	CU_ASSERT(
-		fails_within(LONG_MS, nested, -EPROTO, "the answer is not JSON: nesting too deep"));
-	CU_ASSERT(fails_within(LONG_MS, nul, -EPROTO, "the answer is not JSON: a NUL"));
+		"the answer is not JSON: byte 32: not UTF-8"));
+	CU_ASSERT(fails_within(
+		LONG_MS, nested, -EPROTO, "the answer is not JSON: byte 17: nested too deeply"));
+	CU_ASSERT(fails_within(LONG_MS, nul, -EPROTO,
+		"the answer is not JSON: byte 36: something behind the value"));
 }
 
 static void
@@ -377,7 +396,7 @@ test_silence(void)
 static void
 test_reads_nothing(void)
 {
-	struct vucctl_json params;
+	struct app_json params;
 	struct json_object *result;
 	struct vucctl_rpc rpc;
 	char *text = malloc(1 << 20);
@@ -386,8 +405,8 @@ test_reads_nothing(void)
 	memset(text, 'x', (1 << 20) - 1);
 	text[(1 << 20) - 1] = '\0';
 	CU_ASSERT_EQUAL_FATAL(vucctl_rpc_open(&rpc, server.path, SHORT_MS), 0);
-	vucctl_json_init(&params);
-	vucctl_json_text(&params, params.root, "name", text);
+	app_json_init(&params);
+	app_json_text(&params, params.root, "name", text);
 	free(text);
 	CU_ASSERT_EQUAL(vucctl_rpc_call(&rpc, "status", &params, &result), -ETIMEDOUT);
 	vucctl_rpc_close(&rpc);
@@ -441,6 +460,7 @@ main(void)
 		{"an answer", test_answer},
 		{"several calls", test_calls},
 		{"a refusal", test_refusal},
+		{"a client that is turned away", test_turned_away},
 		{"what errors say", test_errors},
 		{"no JSON", test_no_json},
 		{"no answer", test_no_answer},

@@ -3,6 +3,7 @@
 /* The management socket: who is let in, and how many. */
 
 #include <stdbool.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -93,17 +94,27 @@ test_all_busy(void)
 	server_rig_stop();
 }
 
-/* In a process of its own: connect as another user. Exits with 0 when it is hung up on. */
+#define REFUSED                                                            \
+	"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32000,\"message\":"     \
+	"\"Failed: user 65534 is neither root nor the daemon's user, 0\"," \
+	"\"data\":{\"errno\":\"EACCES\"}},\"id\":null}\n"
+
+/* In a process of its own: connect as another user. Exits with 0 when it is told why it is hung up
+ * on. */
 static void
 connect_as_nobody(void)
 {
-	char byte;
+	char text[sizeof(REFUSED) + 1];
+	ssize_t n;
 	int fd;
 
 	if (setgid(65534) != 0 || setuid(65534) != 0)
 		_exit(2);
 	fd = server_rig_connect();
-	_exit(recv(fd, &byte, 1, 0) == 0 ? 0 : 1);
+	n = recv(fd, text, sizeof(text), MSG_WAITALL);
+	if (n != (ssize_t)strlen(REFUSED) || memcmp(text, REFUSED, strlen(REFUSED)) != 0)
+		_exit(1);
+	_exit(0);
 }
 
 static void

@@ -253,7 +253,7 @@ test_keys(void)
 	CU_ASSERT(says(POLLER "[device d]\nsocket = /s\npoller = q\n",
 		"4: [device d] poller = q: there is no such poller\n"));
 	CU_ASSERT(says(POLLER "[device d]\nsocket = /s\nretry-min-ms = 9000\n",
-		"2: [device d] retry-min-ms is more than retry-max-ms\n"));
+		"2: [device d] retry-min-ms = 9000 is more than retry-max-ms = 5000\n"));
 	CU_ASSERT(says(POLLER
 		"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklm = 1\n",
 		"2: abcdefghijklmnopqrst...: a key has at most 63 bytes\n"));

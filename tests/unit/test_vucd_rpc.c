@@ -270,7 +270,9 @@ test_lists(void)
 		ANSWER("{\"devices\":[{\"name\":\"disk0\",\"socket\":\"/run/disk0.sock\","
 		       "\"poller\":\"io0\",\"state\":\"attached\",\"reason\":null,"
 		       "\"generation\":3,\"vmm\":{\"pid\":4711,\"uid\":1000,"
-		       "\"name\":\"qemu\"}},{\"name\":\"net0\",\"socket\":\"/run/net0.sock\","
+		       "\"name\":\"qemu\",\"queues\":2,\"dma_maps\":5,"
+		       "\"attached_ms\":60000}},{\"name\":\"net0\","
+		       "\"socket\":\"/run/net0.sock\","
 		       "\"poller\":\"io0\",\"state\":\"away\","
 		       "\"reason\":\"Connection \\\"refused\\\" \xef\xbf\xbd\","
 		       "\"generation\":0,\"vmm\":null}]}")));
@@ -333,7 +335,8 @@ test_add_wrong(void)
 				"comma in a word")));
 	CU_ASSERT(gives(
 		CALL("devices.add", "{\"name\":\"a\",\"socket\":\"/s\",\"retry_min_ms\":60000}"),
-		ERROR_1("-32602", "Invalid params: retry-min-ms is more than retry-max-ms")));
+		ERROR_1("-32602",
+			"Invalid params: retry-min-ms = 60000 is more than retry-max-ms = 5000")));
 	CU_ASSERT_EQUAL(fake.changes, 0);
 }
 

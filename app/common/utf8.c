@@ -60,7 +60,7 @@ is_control(uint32_t code)
 }
 
 char *
-vucctl_utf8_clean(const char *text)
+app_utf8_clean(const char *text)
 {
 	const unsigned char *from = (const unsigned char *)text;
 	char *clean = malloc(strlen(text) * REPLACEMENT_LEN + 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef VUCD_JSON_TEXT_H
-#define VUCD_JSON_TEXT_H
+#ifndef APP_JSON_TEXT_H
+#define APP_JSON_TEXT_H
 
 #include <stddef.h>
 
@@ -8,8 +8,8 @@
 
 #include <vuc/error.h>
 
-#define VUCD_JSON_DEPTH  16 /* arrays and objects within each other */
-#define VUCD_JSON_DIGITS 18 /* of a number: what fits an int64_t, whatever they are */
+#define APP_JSON_DEPTH  16 /* arrays and objects within each other */
+#define APP_JSON_DIGITS 18 /* of a number: what fits an int64_t, whatever they are */
 
 /*
  * Parse one JSON text as RFC 8259 has it: nothing that json-c takes beside, and no U+0000 in a
@@ -19,6 +19,6 @@
  * Sets root, to NULL for "null"; json_object_put() frees it. Returns 0; -EINVAL or -ENOMEM, with
  * what is wrong and at which byte in err.
  */
-int vucd_json_parse(const char *text, size_t len, struct json_object **root, struct vuc_error *err);
+int app_json_parse(const char *text, size_t len, struct json_object **root, struct vuc_error *err);
 
-#endif /* VUCD_JSON_TEXT_H */
+#endif /* APP_JSON_TEXT_H */

@@ -15,7 +15,7 @@ parse(const char *text, size_t len, struct json_object **root, struct vuc_error 
 
 	memset(copy, '7', sizeof(copy));
 	memcpy(copy, text, len);
-	return vucd_json_parse(copy, len, root, err);
+	return app_json_parse(copy, len, root, err);
 }
 
 /* Whether text is taken and means the same as json-c's own text of it. */
@@ -169,7 +169,7 @@ main(void)
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {
-		{"vucd_json_text", NULL, NULL, NULL, NULL, tests},
+		{"app_json_text", NULL, NULL, NULL, NULL, tests},
 		CU_SUITE_INFO_NULL,
 	};
 

@@ -141,7 +141,7 @@ look_at_digits(struct cursor *c)
 		c->at++;
 	if (c->at == start)
 		return refuse(c, "expected a digit");
-	return c->at - start <= VUCD_JSON_DIGITS || refuse(c, "a number too long");
+	return c->at - start <= APP_JSON_DIGITS || refuse(c, "a number too long");
 }
 
 static bool
@@ -195,7 +195,7 @@ look_at_member(struct cursor *c)
 static bool
 look_at_list(struct cursor *c, char close)
 {
-	if (++c->depth > VUCD_JSON_DEPTH)
+	if (++c->depth > APP_JSON_DEPTH)
 		return refuse(c, "nested too deeply");
 	skip_blanks(c);
 	if (!accept(c, close)) {
@@ -244,7 +244,7 @@ check(const char *text, size_t len, struct vuc_error *err)
 }
 
 int
-vucd_json_parse(const char *text, size_t len, struct json_object **root, struct vuc_error *err)
+app_json_parse(const char *text, size_t len, struct json_object **root, struct vuc_error *err)
 {
 	/* A text that has been checked cannot fail for more than want of memory. */
 	struct json_tokener *tok;
@@ -253,7 +253,7 @@ vucd_json_parse(const char *text, size_t len, struct json_object **root, struct 
 	*root = NULL;
 	if (rc != 0)
 		return rc;
-	tok = json_tokener_new_ex(VUCD_JSON_DEPTH + 2);
+	tok = json_tokener_new_ex(APP_JSON_DEPTH + 2);
 	if (tok != NULL) {
 		*root = json_tokener_parse_ex(tok, text, (int)len);
 		/* It does not know that a number at the end is over. */

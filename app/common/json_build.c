@@ -8,21 +8,21 @@
 #include "utf8.h"
 
 void
-vucctl_json_init(struct vucctl_json *json)
+app_json_init(struct app_json *json)
 {
 	json->root = json_object_new_object();
 	json->failed = json->root == NULL;
 }
 
 void
-vucctl_json_finish(struct vucctl_json *json)
+app_json_finish(struct app_json *json)
 {
 	json_object_put(json->root);
 	json->root = NULL;
 }
 
 static int
-print(FILE *out, struct vucctl_json *json, int flags)
+print(FILE *out, struct app_json *json, int flags)
 {
 	const char *text;
 
@@ -36,13 +36,13 @@ print(FILE *out, struct vucctl_json *json, int flags)
 }
 
 int
-vucctl_json_print(FILE *out, struct vucctl_json *json)
+app_json_print(FILE *out, struct app_json *json)
 {
 	return print(out, json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED);
 }
 
 int
-vucctl_json_print_line(FILE *out, struct vucctl_json *json)
+app_json_print_line(FILE *out, struct app_json *json)
 {
 	return print(out, json, JSON_C_TO_STRING_PLAIN);
 }
@@ -64,8 +64,7 @@ attach(struct json_object *parent, const char *key, struct json_object *child)
 
 /* As attach(), but a child that is NULL could not be made. Returns it, NULL after a failure. */
 static struct json_object *
-add(struct vucctl_json *json, struct json_object *parent, const char *key,
-	struct json_object *child)
+add(struct app_json *json, struct json_object *parent, const char *key, struct json_object *child)
 {
 	if (!json->failed && child != NULL && attach(parent, key, child))
 		return child;
@@ -76,39 +75,38 @@ add(struct vucctl_json *json, struct json_object *parent, const char *key,
 }
 
 struct json_object *
-vucctl_json_object(struct vucctl_json *json, struct json_object *parent, const char *key)
+app_json_object(struct app_json *json, struct json_object *parent, const char *key)
 {
 	return add(json, parent, key, json_object_new_object());
 }
 
 struct json_object *
-vucctl_json_array(struct vucctl_json *json, struct json_object *parent, const char *key)
+app_json_array(struct app_json *json, struct json_object *parent, const char *key)
 {
 	return add(json, parent, key, json_object_new_array());
 }
 
 void
-vucctl_json_null(struct vucctl_json *json, struct json_object *parent, const char *key)
+app_json_null(struct app_json *json, struct json_object *parent, const char *key)
 {
 	if (!json->failed && !attach(parent, key, NULL))
 		json->failed = true;
 }
 
 void
-vucctl_json_bool(struct vucctl_json *json, struct json_object *parent, const char *key, bool value)
+app_json_bool(struct app_json *json, struct json_object *parent, const char *key, bool value)
 {
 	add(json, parent, key, json_object_new_boolean(value));
 }
 
 void
-vucctl_json_number(
-	struct vucctl_json *json, struct json_object *parent, const char *key, uint64_t value)
+app_json_number(struct app_json *json, struct json_object *parent, const char *key, uint64_t value)
 {
 	add(json, parent, key, json_object_new_uint64(value));
 }
 
 void
-vucctl_json_hex(struct vucctl_json *json, struct json_object *parent, const char *key, int digits,
+app_json_hex(struct app_json *json, struct json_object *parent, const char *key, int digits,
 	uint64_t value)
 {
 	char text[24];
@@ -118,74 +116,73 @@ vucctl_json_hex(struct vucctl_json *json, struct json_object *parent, const char
 }
 
 void
-vucctl_json_text(
-	struct vucctl_json *json, struct json_object *parent, const char *key, const char *text)
+app_json_text(struct app_json *json, struct json_object *parent, const char *key, const char *text)
 {
-	char *clean = vucctl_utf8_clean(text);
+	char *clean = app_utf8_clean(text);
 
 	add(json, parent, key, clean != NULL ? json_object_new_string(clean) : NULL);
 	free(clean);
 }
 
 void
-vucctl_json_text_or_null(
-	struct vucctl_json *json, struct json_object *parent, const char *key, const char *text)
+app_json_text_or_null(
+	struct app_json *json, struct json_object *parent, const char *key, const char *text)
 {
 	if (text[0] == '\0')
-		vucctl_json_null(json, parent, key);
+		app_json_null(json, parent, key);
 	else
-		vucctl_json_text(json, parent, key, text);
+		app_json_text(json, parent, key, text);
 }
 
 void
-vucctl_json_take(struct vucctl_json *json, struct json_object *parent, const char *key,
-	struct vucctl_json *other)
+app_json_take(
+	struct app_json *json, struct json_object *parent, const char *key, struct app_json *other)
 {
 	add(json, parent, key, other->failed ? NULL : json_object_get(other->root));
-	vucctl_json_finish(other);
+	app_json_finish(other);
 }
 
 static void
-copy_members(struct vucctl_json *json, struct json_object *to, struct json_object *from)
+copy_members(struct app_json *json, struct json_object *to, struct json_object *from)
 {
 	json_object_object_foreach(from, key, value)
 	{
-		char *clean = vucctl_utf8_clean(key);
+		char *clean = app_utf8_clean(key);
 
 		if (clean == NULL)
 			json->failed = true;
 		else
-			vucctl_json_copy(json, to, clean, value);
+			app_json_copy(json, to, clean, value);
 		free(clean);
 	}
 }
 
 static void
-copy_elements(struct vucctl_json *json, struct json_object *to, struct json_object *from)
+copy_elements(struct app_json *json, struct json_object *to, struct json_object *from)
 {
 	size_t n = json_object_array_length(from);
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		vucctl_json_copy(json, to, NULL, json_object_array_get_idx(from, i));
+		app_json_copy(json, to, NULL, json_object_array_get_idx(from, i));
 }
 
 void
-vucctl_json_copy(struct vucctl_json *json, struct json_object *parent, const char *key,
+app_json_copy(struct app_json *json, struct json_object *parent, const char *key,
 	struct json_object *value)
 {
 	switch (json_object_get_type(value)) {
 	case json_type_null:
-		vucctl_json_null(json, parent, key);
+		app_json_null(json, parent, key);
 		break;
 	case json_type_string:
-		vucctl_json_text(json, parent, key, json_object_get_string(value));
+		app_json_text(json, parent, key, json_object_get_string(value));
 		break;
 	case json_type_array:
-		copy_elements(json, vucctl_json_array(json, parent, key), value);
+		copy_elements(json, app_json_array(json, parent, key), value);
 		break;
 	case json_type_object:
-		copy_members(json, vucctl_json_object(json, parent, key), value);
+		copy_members(json, app_json_object(json, parent, key), value);
 		break;
 	default: /* a number or a boolean */
 		add(json, parent, key, json_object_get(value));
@@ -194,9 +191,9 @@ vucctl_json_copy(struct vucctl_json *json, struct json_object *parent, const cha
 }
 
 void
-vucctl_json_init_copy(struct vucctl_json *json, struct json_object *from)
+app_json_init_copy(struct app_json *json, struct json_object *from)
 {
-	vucctl_json_init(json);
+	app_json_init(json);
 	if (from != NULL)
 		copy_members(json, json->root, from);
 }
