@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* VMMs that come in crowds, or for what is not theirs. */
+
+#include <errno.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "hostile.h"
+
+#define CROWD   100u /* connections at a time, more than there may be */
+#define COMINGS 300u
+#define RACERS  6u
+#define RACES   60u
+
+static struct hostile hostile;
+
+/* All at once, more than may come in, and none of them says a word, or they say hello. */
+static void
+test_crowd(void)
+{
+	struct shm_client crowd[CROWD];
+	unsigned int greeted = 0;
+
+	hostile_start(&hostile, NULL);
+	for (unsigned int i = 0; i < CROWD; i++)
+		CU_ASSERT_EQUAL_FATAL(shm_connect(&crowd[i], hostile.rig.path), 0);
+	for (unsigned int i = 0; i < CROWD; i += 2) {
+		int rc = shm_hello(&crowd[i]);
+
+		CU_ASSERT_TRUE(rc == 0 || rc == SHM_GONE);
+		greeted += rc == 0;
+	}
+	CU_ASSERT_TRUE(greeted > 0 && greeted <= 32);
+	hostile_neighbour_goes_on(&hostile);
+	for (unsigned int i = 0; i < CROWD; i++)
+		shm_close(&crowd[i]);
+	hostile_survived(&hostile);
+	hostile_stop(&hostile);
+}
+
+/* One after the other, as fast as it goes; the next one does not wait until the last one is gone.
+ */
+static void
+test_comings(void)
+{
+	unsigned int attached = 0;
+
+	hostile_start(&hostile, NULL);
+	for (unsigned int i = 0; i < COMINGS; i++) {
+		struct shm_client c;
+		int rc = shm_start(&c, hostile.rig.path, RIG_NAME);
+
+		CU_ASSERT_TRUE(rc == 0 || rc == -EBUSY || rc == SHM_GONE);
+		attached += rc == 0;
+		shm_close(&c);
+	}
+	CU_ASSERT_TRUE(attached > 0);
+	hostile_survived(&hostile);
+	hostile_stop(&hostile);
+}
+
+/* A connection asks for what it may not have, or there is not, and for what is another's. */
+static void
+test_asking(void)
+{
+	static const char *const names[] = {"", "disk", "disk00", "../disk0", "DISK0", "%s%n"};
+	struct shm_client c;
+
+	hostile_start(&hostile, NULL);
+	CU_ASSERT_EQUAL_FATAL(shm_connect(&c, hostile.rig.path), 0);
+	CU_ASSERT_EQUAL(shm_hello(&c), 0);
+	for (unsigned int i = 0; i < COMINGS; i++) {
+		CU_ASSERT_EQUAL(shm_attach(&c, names[i % 6]), -ENOENT);
+		CU_ASSERT_EQUAL(shm_attach(&c, RIG_SECOND), -EBUSY);
+	}
+	CU_ASSERT_EQUAL(shm_attach(&c, RIG_NAME), 0);
+	shm_close(&c);
+	hostile_survived(&hostile);
+	hostile_stop(&hostile);
+}
+
+/* Returns how often this process had the device. */
+static int
+race(void)
+{
+	int won = 0;
+
+	for (unsigned int i = 0; i < RACES; i++) {
+		struct shm_client c;
+		int rc = shm_start(&c, hostile.rig.path, RIG_NAME);
+
+		if (rc != 0 && rc != -EBUSY)
+			return 255;
+		won += rc == 0;
+		shm_close(&c);
+	}
+	return won;
+}
+
+/* Many processes for one device: at any time one of them has it, and each attachment counts. */
+static void
+test_race(void)
+{
+	uint64_t before, won = 0;
+	pid_t pids[RACERS];
+
+	hostile_start(&hostile, NULL);
+	before = rig_look(&hostile.rig, RIG_NAME).attaches;
+	for (unsigned int i = 0; i < RACERS; i++) {
+		pids[i] = hostile_fork();
+		if (pids[i] == 0)
+			_exit(race());
+	}
+	for (unsigned int i = 0; i < RACERS; i++) {
+		int status = 0;
+
+		CU_ASSERT_EQUAL(waitpid(pids[i], &status, 0), pids[i]);
+		CU_ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) <= (int)RACES);
+		won += (uint64_t)WEXITSTATUS(status);
+	}
+	CU_ASSERT_TRUE(won > 0);
+	CU_ASSERT_EQUAL(rig_look(&hostile.rig, RIG_NAME).attaches - before, won);
+	hostile_survived(&hostile);
+	hostile_stop(&hostile);
+}
+
+static CU_TestInfo tests[] = {
+	{"crowd", test_crowd},
+	{"comings", test_comings},
+	{"asking", test_asking},
+	{"race", test_race},
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(int argc, char **argv)
+{
+	return rig_main(argc, argv, tests);
+}

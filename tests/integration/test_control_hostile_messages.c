@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* VMMs that say the wrong thing, at the wrong time, twice, in part, or anything at all. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <linux/vfio.h>
+
+#include "hostile.h"
+
+#define PAGE        4096u
+#define LAST_TYPE   VUC_SHM_DETACH
+#define PIPELINED   32u
+#define RANDOM      1000u
+#define SURPLUS_MAX 1000u
+
+static struct hostile hostile;
+
+/* The states of a connection, in their order. */
+enum stage {
+	CONNECTED,
+	GREETED,
+	ATTACHED,
+	NR_STAGES,
+};
+
+static void
+reach(struct shm_client *c, enum stage stage)
+{
+	CU_ASSERT_EQUAL_FATAL(shm_connect(c, hostile.rig.path), 0);
+	if (stage >= GREETED)
+		CU_ASSERT_EQUAL_FATAL(shm_hello(c), 0);
+	if (stage >= ATTACHED)
+		CU_ASSERT_EQUAL_FATAL(shm_attach(c, RIG_NAME), 0);
+}
+
+static enum stage
+stage_of(enum vuc_shm_type type)
+{
+	if (type == VUC_SHM_HELLO)
+		return CONNECTED;
+	return type == VUC_SHM_ATTACH ? GREETED : ATTACHED;
+}
+
+/* A packet, and what comes with it. */
+struct message {
+	size_t len;
+	int fd; /* or -1 */
+	union shm_packet packet;
+};
+
+static void
+fill_dma(struct message *m)
+{
+	m->packet.dma.nr = 1;
+	m->packet.dma.nr_fds = 1;
+	m->packet.dma.flags = VUC_SHM_DMA_COMMIT;
+	m->packet.dma.entries[0] = (struct vuc_shm_dma_entry){
+		.op = VUC_SHM_DMA_MAP, .flags = VUC_SHM_DMA_READ, .size = PAGE};
+	m->len = sizeof(m->packet.dma) + sizeof(m->packet.dma.entries[0]);
+	m->fd = rig_memory(PAGE, true);
+}
+
+static void
+fill_irqs(struct message *m)
+{
+	m->packet.set_irqs.index = VFIO_PCI_MSIX_IRQ_INDEX;
+	m->packet.set_irqs.count = 2;
+	m->packet.set_irqs.data = VUC_SHM_IRQ_EVENT;
+	m->packet.set_irqs.which[1] = 1;
+	m->len = sizeof(m->packet.set_irqs) + 2;
+	m->fd = eventfd(0, EFD_CLOEXEC);
+}
+
+/* Without its header; right in its stage, with a descriptor if it can have one. Unknown types are
+ * headers alone. */
+static void
+make(struct message *m, unsigned int type)
+{
+	*m = (struct message){.len = sizeof(m->packet.plain), .fd = -1};
+	switch (type) {
+	case VUC_SHM_HELLO:
+		m->packet.hello.magic = VUC_SHM_MAGIC;
+		m->packet.hello.version_min = VUC_SHM_VERSION;
+		m->packet.hello.version_max = VUC_SHM_VERSION;
+		m->len = sizeof(m->packet.hello);
+		break;
+	case VUC_SHM_ATTACH:
+		snprintf(m->packet.attach.name, sizeof(m->packet.attach.name), RIG_NAME);
+		m->len = sizeof(m->packet.attach);
+		break;
+	case VUC_SHM_OPEN_QUEUE:
+		m->packet.open_queue.depth = 4;
+		m->packet.open_queue.max_data = 64;
+		m->len = sizeof(m->packet.open_queue);
+		break;
+	case VUC_SHM_DMA:
+		fill_dma(m);
+		break;
+	case VUC_SHM_SET_IRQS:
+		fill_irqs(m);
+		break;
+	case VUC_SHM_REGION_INFO:
+	case VUC_SHM_IRQ_INFO:
+	case VUC_SHM_CLOSE_QUEUE:
+	case VUC_SHM_IO_FDS:
+		m->len = sizeof(m->packet.index);
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+discard(struct message *m)
+{
+	if (m->fd >= 0)
+		close(m->fd);
+}
+
+/* Send len bytes of it, as the next request, with a size in its header. */
+static void
+send_part(struct shm_client *c, struct message *m, unsigned int type, size_t len, size_t size)
+{
+	shm_header(c, &m->packet.header, type, size);
+	CU_ASSERT_EQUAL(shm_send(c, &m->packet, len, &m->fd, m->fd >= 0), 0);
+}
+
+/* The connection is ended, whatever was said before. */
+static void
+expect_end(struct shm_client *c)
+{
+	CU_ASSERT_TRUE(shm_is_ended(c, RIG_WAIT_MS));
+	shm_close(c);
+}
+
+/* ---- versions ---- */
+
+struct greeting {
+	uint64_t magic;
+	uint16_t min, max;
+	uint32_t reserved;
+	bool endless; /* a name without a NUL */
+	int result;
+};
+
+static const struct greeting greetings[] = {
+	{VUC_SHM_MAGIC, 1, UINT16_MAX, 0, false, 0},
+	{VUC_SHM_MAGIC, 2, 2, 0, false, -EPROTONOSUPPORT},
+	{VUC_SHM_MAGIC, UINT16_MAX, UINT16_MAX, 0, false, -EPROTONOSUPPORT},
+	{VUC_SHM_MAGIC, 0, 0, 0, false, SHM_GONE},
+	{VUC_SHM_MAGIC, 0, 1, 0, false, SHM_GONE},
+	{VUC_SHM_MAGIC, 2, 1, 0, false, SHM_GONE},
+	{VUC_SHM_MAGIC, 1, 1, 1, false, SHM_GONE},
+	{VUC_SHM_MAGIC, 1, 1, 0, true, SHM_GONE},
+	{VUC_SHM_MAGIC + 1, 1, 1, 0, false, SHM_GONE},
+	{0, 1, 1, 0, false, SHM_GONE},
+};
+
+static int
+greet(struct shm_client *c, const struct greeting *g)
+{
+	struct vuc_shm_hello hello = {
+		.magic = g->magic,
+		.version_min = g->min,
+		.version_max = g->max,
+		.reserved = g->reserved,
+		.name = "\x1b[2J\n\"%s%n",
+	};
+
+	if (g->endless)
+		memset(hello.name, 'x', sizeof(hello.name));
+	return shm_call(c, &hello, VUC_SHM_HELLO, sizeof(hello), NULL, 0);
+}
+
+static void
+test_versions(void)
+{
+	struct shm_client c;
+
+	hostile_start(&hostile, NULL);
+	for (size_t i = 0; i < sizeof(greetings) / sizeof(greetings[0]); i++) {
+		reach(&c, CONNECTED);
+		CU_ASSERT_EQUAL(greet(&c, &greetings[i]), greetings[i].result);
+		if (greetings[i].result == 0)
+			CU_ASSERT_EQUAL(c.reply.hello_reply.version, VUC_SHM_VERSION);
+		/* Who was refused may say it better. */
+		if (greetings[i].result < 0) {
+			CU_ASSERT_EQUAL(shm_attach(&c, RIG_NAME), SHM_GONE);
+			shm_close(&c);
+			reach(&c, CONNECTED);
+			CU_ASSERT_EQUAL(greet(&c, &greetings[i]), greetings[i].result);
+			CU_ASSERT_EQUAL(shm_hello(&c), 0);
+		}
+		shm_close(&c);
+	}
+	CU_ASSERT_FALSE(rig_has_logged("\x1b"));
+	hostile_survived(&hostile);
+	hostile_stop(&hostile);
+}
+
+/* ---- states ---- */
+
+/* Everything that may not come in a state, and what is no message at all. */
+static void
+test_states(void)
+{
+	static const unsigned int others[] = {0, LAST_TYPE + 1, 0x7fff, UINT16_MAX};
+	struct shm_client c;
+	struct message m;
+
+	hostile_start(&hostile, NULL);
+	for (enum stage stage = CONNECTED; stage < NR_STAGES; stage++) {
+		for (unsigned int i = 0; i < LAST_TYPE + 4; i++) {
+			unsigned int type = i < LAST_TYPE ? i + 1 : others[i - LAST_TYPE];
+
+			if (type >= 1 && type <= LAST_TYPE && stage_of(type) == stage)
+				continue;
+			reach(&c, stage);
+			make(&m, type);
+			send_part(&c, &m, type, m.len, m.len);
+			expect_end(&c);
+			discard(&m);
+		}
+	}
+	hostile_survived(&hostile);
+	hostile_stop(&hostile);
+}
+
+/*
+ * After DETACH there is nobody to talk to. A socket that is closed with something unread in it
+ * tells the other end so before anything else: the reply may not be seen.
+ */
+static void
+test_after_detach(void)
+{
+	struct shm_client c;
+
+	hostile_start(&hostile, NULL);
+	for (unsigned int type = 1; type <= LAST_TYPE; type++) {
+		struct message m;
+
+		reach(&c, ATTACHED);
+		make(&m, VUC_SHM_DETACH);
+		send_part(&c, &m, VUC_SHM_DETACH, m.len, m.len);
+		make(&m, type);
+		shm_header(&c, &m.packet.header, type, m.len);
+		(void)shm_send(&c, &m.packet, m.len, &m.fd, m.fd >= 0);
+		if (shm_receive(&c, RIG_WAIT_MS) == 0) {
+			CU_ASSERT_EQUAL(c.reply.header.type, VUC_SHM_DETACH);
+			CU_ASSERT_EQUAL(c.reply.header.status, 0);
+		}
+		expect_end(&c);
+		discard(&m);
+	}
+	hostile_survived(&hostile);
+	hostile_stop(&hostile);
+}
+
+/* ---- order ---- */
+
+/* Each message, and then the same packet once more; test_after_detach() has the last one. */
+static void
+test_repeated(void)
+{
+	struct shm_client c;
+
+	hostile_start(&hostile, NULL);
+	for (unsigned int type = 1; type < LAST_TYPE; type++) {
+		struct message m;
+
+		reach(&c, stage_of(type));
+		make(&m, type);
+		send_part(&c, &m, type, m.len, m.len);
+		(void)shm_send(&c, &m.packet, m.len, &m.fd, m.fd >= 0);
+		CU_ASSERT_EQUAL(shm_receive(&c, RIG_WAIT_MS), 0);
+		CU_ASSERT_EQUAL(c.reply.header.type, type);
+		CU_ASSERT_EQUAL(shm_receive(&c, RIG_WAIT_MS), SHM_GONE);
+		shm_close(&c);
+		discard(&m);
+	}
+	hostile_survived(&hostile);
+	hostile_stop(&hostile);
+}
+
+static void
+check_sequence(uint32_t first, uint32_t second, bool good)
+{
+	struct shm_client c;
+
+	reach(&c, CONNECTED);
+	c.sequence = first - 1;
+	CU_ASSERT_EQUAL(shm_hello(&c), 0);
+	CU_ASSERT_EQUAL(c.reply.header.sequence, first);
+	c.sequence = second - 1;
+	CU_ASSERT_EQUAL(shm_attach(&c, RIG_NAME), good ? 0 : SHM_GONE);
+	shm_close(&c);
+	CU_ASSERT_TRUE(rig_becomes(&hostile.rig, RIG_NAME, VUC_CONTROL_FREE));
+}
+
+/* Numbers begin anywhere, and go on one by one, beyond the largest one as well. */
+static void
+test_sequences(void)
+{
+	hostile_start(&hostile, NULL);
+	check_sequence(1000, 1001, true);
+	check_sequence(0, 1, true);
+	check_sequence(UINT32_MAX, 0, true);
+	check_sequence(1000, 1000, false);
+	check_sequence(1000, 999, false);
+	check_sequence(1000, 1002, false);
+	check_sequence(UINT32_MAX, 1, false);
+	check_sequence(5, 5 + (1u << 31), false);
+	hostile_survived(&hostile);
+	hostile_stop(&hostile);
+}
+
+/* Who does not wait for replies gets them all the same, in order. */
+static void
+test_pipelined(void)
+{
+	struct shm_client c;
+	uint32_t first;
+
+	hostile_start(&hostile, NULL);
+	reach(&c, ATTACHED);
+	first = c.sequence + 1;
+	for (unsigned int i = 0; i < PIPELINED; i++) {
+		struct message m;
+
+		make(&m, VUC_SHM_IRQ_INFO);
+		m.packet.index.index = i % 8;
+		send_part(&c, &m, VUC_SHM_IRQ_INFO, m.len, m.len);
+	}
+	for (unsigned int i = 0; i < PIPELINED; i++) {
+		CU_ASSERT_EQUAL_FATAL(shm_receive(&c, RIG_WAIT_MS), 0);
+		CU_ASSERT_EQUAL(c.reply.header.sequence, first + i);
+		if (c.reply.header.status == 0)
+			CU_ASSERT_EQUAL(c.reply.irq.index, i % 8);
+	}
+	shm_close(&c);
+	hostile_survived(&hostile);
+	hostile_stop(&hostile);
+}
+
+/* ---- sizes ---- */
+
+/* Every message, cut everywhere; its header says what is there, or what should be. */
+static void
+test_truncated(void)
+{
+	struct shm_client c;
+	struct message m;
+
+	hostile_start(&hostile, NULL);
+	for (unsigned int type = 1; type <= LAST_TYPE; type++) {
+		size_t whole;
+
+		make(&m, type);
+		whole = m.len;
+		for (size_t len = 0; len < whole; len++) {
+			reach(&c, stage_of(type));
+			send_part(&c, &m, type, len, len % 2 == 0 ? len : whole);
+			expect_end(&c);
+		}
+		discard(&m);
+	}
+	hostile_survived(&hostile);
+	hostile_stop(&hostile);
+}
+
+/* Every message with something behind it, and with a size that is not its own. */
+static void
+test_surplus(void)
+{
+	static const size_t surplus[] = {1, 4, 40, SURPLUS_MAX};
+	static const size_t sizes[] = {0, 15, 16, 4096, 4097, UINT32_MAX};
+	struct shm_client c;
+	struct message m;
+
+	hostile_start(&hostile, NULL);
+	for (unsigned int type = 1; type <= LAST_TYPE; type++) {
+		make(&m, type);
+		for (size_t i = 0; i < sizeof(surplus) / sizeof(surplus[0]); i++) {
+			reach(&c, stage_of(type));
+			send_part(&c, &m, type, m.len + surplus[i],
+				i % 2 == 0 ? m.len + surplus[i] : m.len);
+			expect_end(&c);
+		}
+		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+			if (sizes[i] == m.len)
+				continue;
+			reach(&c, stage_of(type));
+			send_part(&c, &m, type, m.len, sizes[i]);
+			expect_end(&c);
+		}
+		discard(&m);
+	}
+	hostile_survived(&hostile);
+	hostile_stop(&hostile);
+}
+
+/* ---- anything ---- */
+
+/* A good message of which some bytes are not. Returns whether the connection is still there. */
+static bool
+say_something(struct shm_client *c, uint64_t *state)
+{
+	unsigned int type = hostile_below(state, LAST_TYPE + 2);
+	struct message m;
+	int rc;
+
+	make(&m, type);
+	shm_header(c, &m.packet.header, type, m.len);
+	for (uint32_t n = hostile_below(state, 4); n > 0; n--)
+		m.packet.bytes[hostile_below(state, (uint32_t)m.len)] =
+			(uint8_t)hostile_random(state);
+	if (hostile_below(state, 16) == 0) {
+		m.len = hostile_below(state, VUC_SHM_MAX_PACKET + 32);
+		hostile_fill(state, &m.packet, m.len);
+	}
+	rc = shm_send(c, &m.packet, m.len, &m.fd, m.fd >= 0);
+	discard(&m);
+	if (rc == 0)
+		rc = shm_receive(c, RIG_WAIT_MS);
+	CU_ASSERT_NOT_EQUAL(rc, SHM_SILENT);
+	return rc == 0;
+}
+
+static void
+test_random(void)
+{
+	uint64_t state = 88172645463325252;
+	unsigned int said = 0;
+
+	hostile_start(&hostile, NULL);
+	while (said < RANDOM) {
+		struct shm_client c;
+
+		reach(&c, hostile_below(&state, NR_STAGES));
+		do {
+			said++;
+		} while (say_something(&c, &state));
+		shm_close(&c);
+		CU_ASSERT_TRUE_FATAL(rig_becomes(&hostile.rig, RIG_NAME, VUC_CONTROL_FREE));
+	}
+	hostile_survived(&hostile);
+	hostile_stop(&hostile);
+}
+
+static CU_TestInfo tests[] = {
+	{"versions", test_versions},
+	{"states", test_states},
+	{"after_detach", test_after_detach},
+	{"repeated", test_repeated},
+	{"sequences", test_sequences},
+	{"pipelined", test_pipelined},
+	{"truncated", test_truncated},
+	{"surplus", test_surplus},
+	{"random", test_random},
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(int argc, char **argv)
+{
+	return rig_main(argc, argv, tests);
+}

@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* VMMs that write what they like to the memory that they share with the daemon. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/vfio.h>
+
+#include "hostile.h"
+#include "refdev_regs.h"
+
+#define BAR0     VFIO_PCI_BAR0_REGION_INDEX
+#define DEPTH    64u
+#define CHUNK    256u
+#define REWRITES 3000u /* requests that are rewritten while they are read */
+#define SCRIBBLE 30u   /* connections that write at random */
+#define POSTS    20000u
+#define QUEUES   16u
+
+static struct hostile hostile;
+static struct shm_client client;
+
+static void
+begin(void)
+{
+	hostile_start(&hostile, NULL);
+	rig_attach(&hostile.rig, &client, RIG_NAME);
+}
+
+static void
+end(void)
+{
+	shm_close(&client);
+	hostile_survived(&hostile);
+	hostile_stop(&hostile);
+}
+
+static void
+open_queue(uint32_t depth, uint32_t max_data, struct shm_queue *q)
+{
+	CU_ASSERT_EQUAL_FATAL(shm_open_queue(&client, depth, max_data, q), 0);
+}
+
+static struct vuc_shm_request *
+slot_at(const struct shm_queue *q, uint32_t position)
+{
+	return (struct vuc_shm_request *)(q->requests + sizeof(struct vuc_shm_front) +
+		(size_t)(position % q->depth) * VUC_SHM_SLOT_SIZE);
+}
+
+static const struct vuc_shm_back *
+back_of(const struct shm_queue *q)
+{
+	return (const struct vuc_shm_back *)q->completions;
+}
+
+static void
+ring(struct shm_queue *q)
+{
+	const uint64_t one = 1;
+	ssize_t n;
+
+	__atomic_fetch_or(&client.bell->rung, UINT64_C(1) << q->index, __ATOMIC_SEQ_CST);
+	n = write(client.attach_fds[VUC_SHM_FD_KICK], &one, sizeof(one));
+	(void)n;
+}
+
+static bool
+is_closed(const struct shm_queue *q)
+{
+	return __atomic_load_n(&back_of(q)->closed, __ATOMIC_ACQUIRE) != 0;
+}
+
+/* Whether so many requests have been taken, or the queue is closed. */
+static bool
+becomes_taken(const struct shm_queue *q, uint32_t n)
+{
+	for (unsigned int i = 0; i < RIG_WAIT_MS; i++) {
+		if (is_closed(q) || __atomic_load_n(&back_of(q)->taken, __ATOMIC_ACQUIRE) == n)
+			return true;
+		hostile_pause();
+	}
+	return false;
+}
+
+/* ---- slots that are rewritten while they are read ---- */
+
+/* Fields of a slot as they may be, and as they may not be. */
+struct rewriter {
+	pthread_t thread;
+	struct vuc_shm_request *slot;
+	bool good; /* only values that may be there */
+	_Atomic bool stop;
+};
+
+static void
+rewrite(struct rewriter *r, uint64_t *state)
+{
+	static const uint32_t good_counts[] = {1, 4, 8, CHUNK};
+	struct vuc_shm_request *s = r->slot;
+	uint32_t count = good_counts[hostile_below(state, 4)];
+	uint16_t op = (uint16_t)(1 + hostile_below(state, 2));
+	uint16_t region = (uint16_t)hostile_below(state, 9);
+
+	if (!r->good && hostile_below(state, 4) == 0) {
+		count = (uint32_t)hostile_random(state);
+		op = (uint16_t)hostile_random(state);
+		region = (uint16_t)hostile_random(state);
+		__atomic_store_n(&s->id, (uint16_t)hostile_random(state), __ATOMIC_RELAXED);
+	}
+	__atomic_store_n(&s->count, count, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->op, op, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->region, region, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->offset, hostile_random(state) % 0x2000, __ATOMIC_RELAXED);
+}
+
+static void *
+rewrite_all_the_time(void *arg)
+{
+	struct rewriter *r = arg;
+	uint64_t state = 99;
+
+	while (!atomic_load(&r->stop))
+		rewrite(r, &state);
+	return NULL;
+}
+
+/* The daemon answers what it saw, whatever that was: a read of no more than may be read. */
+static void
+check_completion(const struct vuc_shm_completion *c)
+{
+	CU_ASSERT_TRUE(c->status <= 0);
+	CU_ASSERT_TRUE(c->count <= CHUNK);
+	if (c->status != 0)
+		CU_ASSERT_EQUAL(c->count, 0);
+}
+
+static void
+submit_rewritten(struct shm_queue *q, unsigned int requests)
+{
+	struct vuc_shm_completion completion;
+	int rc = 0;
+
+	for (unsigned int i = 0; rc == 0 && i < requests; i++) {
+		__atomic_store_n(&slot_at(q, 0)->tag, i + 1, __ATOMIC_SEQ_CST);
+		q->tail++;
+		ring(q);
+		rc = shm_complete(q, &completion, RIG_WAIT_MS);
+		if (rc == 0)
+			check_completion(&completion);
+	}
+	CU_ASSERT_TRUE(rc == 0 || rc == -EPROTO);
+}
+
+static void
+check_rewritten(bool good)
+{
+	struct rewriter r = {.good = good};
+	struct shm_queue q;
+
+	begin();
+	open_queue(1, CHUNK, &q);
+	r.slot = slot_at(&q, 0);
+	r.slot->op = VUC_SHM_READ;
+	r.slot->count = 4;
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&r.thread, NULL, rewrite_all_the_time, &r), 0);
+	submit_rewritten(&q, REWRITES);
+	atomic_store(&r.stop, true);
+	pthread_join(r.thread, NULL);
+	/* A queue of nothing but what is allowed is as good as any. */
+	if (good) {
+		CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
+	} else {
+		CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+	}
+	shm_forget_queue(&q);
+	end();
+}
+
+static void
+test_rewritten(void)
+{
+	check_rewritten(true);
+	check_rewritten(false);
+}
+
+/* A long write's bytes, which the daemon takes from where they lie. */
+static void
+test_payload_rewritten(void)
+{
+	struct vuc_shm_request request = {
+		.op = VUC_SHM_WRITE, .region = BAR0, .offset = REFDEV_RAM_OFFSET, .count = CHUNK};
+	struct vuc_shm_completion completion;
+	struct shm_queue q;
+	uint64_t state = 3;
+	uint8_t *chunk;
+
+	begin();
+	open_queue(2, CHUNK, &q);
+	for (unsigned int i = 0; i < REWRITES; i++) {
+		chunk = q.requests + sizeof(struct vuc_shm_front) + 2 * VUC_SHM_SLOT_SIZE +
+			(size_t)(q.tail % 2) * CHUNK;
+		shm_submit(&q, &request);
+		hostile_fill(&state, chunk, CHUNK);
+		CU_ASSERT_EQUAL_FATAL(shm_complete(&q, &completion, RIG_WAIT_MS), 0);
+		CU_ASSERT_EQUAL(completion.status, 0);
+	}
+	CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
+	end();
+}
+
+/* ---- anything, anywhere ---- */
+
+static void
+forge(struct shm_queue *q, uint32_t position, uint64_t *state)
+{
+	struct vuc_shm_request *s = slot_at(q, position);
+
+	s->offset = hostile_random(state);
+	s->count = 1 + hostile_below(state, q->max_data + 1);
+	s->op = (uint16_t)(1 + hostile_below(state, 3));
+	s->region = (uint16_t)hostile_below(state, 12);
+	s->id = (uint16_t)hostile_below(state, q->depth + 1);
+	__atomic_store_n(&s->tag,
+		hostile_below(state, 8) != 0 ? position / q->depth + 1
+					     : (uint32_t)hostile_random(state),
+		__ATOMIC_SEQ_CST);
+}
+
+static void
+scribble(struct shm_queue *q, uint64_t *state)
+{
+	uint32_t *words = (uint32_t *)(void *)q->requests;
+
+	for (uint32_t n = hostile_below(state, 32); n > 0; n--)
+		__atomic_store_n(&words[hostile_below(state, (uint32_t)(q->requests_size / 4))],
+			(uint32_t)hostile_random(state), __ATOMIC_RELAXED);
+	__atomic_store_n(&client.bell->rung, hostile_random(state), __ATOMIC_RELAXED);
+}
+
+/* Requests that are nearly right, and words that are nothing, until the daemon has enough of it. */
+static void
+test_random(void)
+{
+	uint64_t state = 2463534242;
+
+	hostile_start(&hostile, NULL);
+	for (unsigned int i = 0; i < SCRIBBLE; i++) {
+		uint32_t position = 0;
+		struct shm_queue q;
+
+		rig_attach(&hostile.rig, &client, RIG_NAME);
+		open_queue(1u << hostile_below(&state, 8), 64u << hostile_below(&state, 4), &q);
+		for (unsigned int n = 0; n < 300 && !is_closed(&q); n++) {
+			position = __atomic_load_n(&back_of(&q)->taken, __ATOMIC_ACQUIRE);
+			forge(&q, position, &state);
+			if (hostile_below(&state, 16) == 0)
+				scribble(&q, &state);
+			ring(&q);
+		}
+		shm_forget_queue(&q);
+		shm_close(&client);
+		CU_ASSERT_TRUE_FATAL(rig_becomes(&hostile.rig, RIG_NAME, VUC_CONTROL_FREE));
+	}
+	hostile_survived(&hostile);
+	hostile_stop(&hostile);
+}
+
+/* Each field that a request can have wrong, alone. */
+static void
+test_wrong_requests(void)
+{
+	static const struct vuc_shm_request wrong[] = {
+		{.op = 0, .count = 4},
+		{.op = 4, .count = 4},
+		{.op = UINT16_MAX, .count = 4},
+		{.op = VUC_SHM_READ, .count = 0},
+		{.op = VUC_SHM_READ, .count = CHUNK + 1},
+		{.op = VUC_SHM_WRITE, .count = UINT32_MAX},
+		{.op = VUC_SHM_WRITE_POSTED, .count = 0},
+		{.op = VUC_SHM_WRITE_POSTED, .count = CHUNK + 1},
+		{.op = VUC_SHM_READ, .count = 4, .id = DEPTH},
+		{.op = VUC_SHM_WRITE, .count = 4, .id = UINT16_MAX},
+	};
+	struct shm_queue q;
+
+	hostile_start(&hostile, NULL);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		rig_attach(&hostile.rig, &client, RIG_NAME);
+		open_queue(DEPTH, CHUNK, &q);
+		shm_submit(&q, &wrong[i]);
+		CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+		CU_ASSERT_EQUAL(back_of(&q)->closed, -EPROTO);
+		shm_forget_queue(&q);
+		shm_close(&client);
+	}
+	hostile_survived(&hostile);
+	hostile_stop(&hostile);
+}
+
+/* Regions and offsets that there are not are the device's to refuse; the queue goes on. */
+static void
+test_wrong_places(void)
+{
+	static const uint64_t offsets[] = {0, 0xfff, 0x1000, UINT32_MAX, INT64_MAX, UINT64_MAX - 3};
+	static const uint16_t regions[] = {BAR0, VFIO_PCI_BAR1_REGION_INDEX, 9, 255, UINT16_MAX};
+	uint32_t id = 0, value;
+	struct shm_queue q;
+	int rc;
+
+	begin();
+	open_queue(DEPTH, CHUNK, &q);
+	for (size_t r = 0; r < sizeof(regions) / sizeof(regions[0]); r++) {
+		for (size_t o = 0; o < sizeof(offsets) / sizeof(offsets[0]); o++) {
+			rc = shm_read(&q, regions[r], offsets[o], &value, 4);
+			CU_ASSERT_EQUAL(rc == 0, regions[r] == BAR0 && offsets[o] == 0);
+			CU_ASSERT_TRUE(rc == 0 || rc == -EINVAL);
+		}
+	}
+	CU_ASSERT_EQUAL(shm_read(&q, BAR0, REFDEV_REG_ID, &id, 4), 0);
+	CU_ASSERT_EQUAL(id, REFDEV_ID_VALUE);
+	CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
+	end();
+}
+
+/* ---- too much ---- */
+
+/* The same id twice at a time: the second request is there before the first one is seen. */
+static void
+test_id_twice(void)
+{
+	const struct vuc_shm_request request = {
+		.op = VUC_SHM_READ, .region = BAR0, .count = 4, .id = 3};
+	struct shm_queue q;
+
+	begin();
+	open_queue(DEPTH, CHUNK, &q);
+	*slot_at(&q, 1) = request;
+	*slot_at(&q, 0) = request;
+	__atomic_store_n(&slot_at(&q, 1)->tag, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&slot_at(&q, 0)->tag, 1, __ATOMIC_SEQ_CST);
+	ring(&q);
+	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+	CU_ASSERT_EQUAL(back_of(&q)->closed, -EPROTO);
+	shm_forget_queue(&q);
+	end();
+}
+
+/* More than the ring holds: slots are written again before they were taken. What is lost is the
+ * VMM's own. */
+static void
+test_overrun(void)
+{
+	struct vuc_shm_request request = {.op = VUC_SHM_WRITE_POSTED,
+		.region = BAR0,
+		.offset = REFDEV_REG_SCRATCH,
+		.count = 8};
+	struct shm_queue q;
+
+	begin();
+	open_queue(4, 64, &q);
+	for (unsigned int i = 0; i < POSTS; i++)
+		shm_submit(&q, &request);
+	hostile_neighbour_goes_on(&hostile);
+	CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
+	end();
+}
+
+/* As many reads as there can be, again and again, and no look at an answer. */
+static void
+test_never_polls(void)
+{
+	struct vuc_shm_request request = {
+		.op = VUC_SHM_READ, .region = BAR0, .offset = REFDEV_REG_ID, .count = 4};
+	struct shm_queue q;
+
+	begin();
+	open_queue(VUC_SHM_MAX_DEPTH, 64, &q);
+	for (unsigned int round = 0; round < 4 && !is_closed(&q); round++) {
+		for (uint32_t i = 0; i < VUC_SHM_MAX_DEPTH; i++) {
+			request.id = (uint16_t)i;
+			shm_submit(&q, &request);
+		}
+		CU_ASSERT_TRUE(becomes_taken(&q, (round + 1) * VUC_SHM_MAX_DEPTH));
+	}
+	hostile_neighbour_goes_on(&hostile);
+	/* An id that was still outstanding has ended the connection; or else it goes on. */
+	if (!is_closed(&q))
+		CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
+	shm_forget_queue(&q);
+	end();
+}
+
+/* Many queues that all break at once. */
+static void
+test_many_broken(void)
+{
+	const struct vuc_shm_request wrong = {.op = 99, .count = 1};
+	struct shm_queue queues[QUEUES];
+
+	begin();
+	for (unsigned int i = 0; i < QUEUES; i++)
+		open_queue(DEPTH, CHUNK, &queues[i]);
+	for (unsigned int i = 0; i < QUEUES; i++)
+		shm_submit(&queues[i], &wrong);
+	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+	for (unsigned int i = 0; i < QUEUES; i++)
+		shm_forget_queue(&queues[i]);
+	end();
+}
+
+/* Queues until there is no memory for more: what the budget allows, and not a byte beyond it. */
+static void
+test_queue_memory(void)
+{
+	struct shm_queue queues[VUC_SHM_MAX_QUEUES + 1];
+	uint64_t sum = 0;
+	unsigned int n = 0;
+	int rc;
+
+	begin();
+	while ((rc = shm_open_queue(&client, VUC_SHM_MAX_DEPTH, 4096, &queues[n])) == 0) {
+		sum += queues[n].requests_size + queues[n].completions_size;
+		n++;
+	}
+	CU_ASSERT_EQUAL(rc, -ENOSPC);
+	CU_ASSERT_TRUE(n > 0 && sum <= UINT64_C(64) << 20);
+	CU_ASSERT_EQUAL(shm_open_queue(&client, 3, 64, &queues[n]), -EINVAL);
+	CU_ASSERT_EQUAL(shm_open_queue(&client, 0, 64, &queues[n]), -EINVAL);
+	CU_ASSERT_EQUAL(shm_open_queue(&client, UINT32_MAX, 64, &queues[n]), -EINVAL);
+	CU_ASSERT_EQUAL(shm_open_queue(&client, 4, 0, &queues[n]), -EINVAL);
+	CU_ASSERT_EQUAL(shm_open_queue(&client, 4, UINT32_MAX, &queues[n]), -EINVAL);
+	for (unsigned int i = 0; i < n; i++)
+		shm_forget_queue(&queues[i]);
+	end();
+}
+
+/* It says that it sleeps, always, and rings all bells, all the time: that costs wake-ups. */
+static void
+test_noise(void)
+{
+	uint64_t full = UINT64_MAX - 1;
+	struct shm_queue q;
+	uint32_t value;
+	ssize_t n;
+
+	begin();
+	open_queue(DEPTH, CHUNK, &q);
+	((struct vuc_shm_front *)(void *)q.requests)->sleeps = UINT32_MAX;
+	n = write(client.attach_fds[VUC_SHM_FD_KICK], &full, sizeof(full));
+	(void)n;
+	CU_ASSERT_EQUAL(fcntl(client.attach_fds[VUC_SHM_FD_KICK], F_SETFL, O_NONBLOCK), 0);
+	for (unsigned int i = 0; i < 2000; i++) {
+		__atomic_store_n(&client.bell->rung, UINT64_MAX, __ATOMIC_SEQ_CST);
+		CU_ASSERT_EQUAL(shm_read(&q, BAR0, REFDEV_REG_ID, &value, 4), 0);
+	}
+	hostile_neighbour_goes_on(&hostile);
+	CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
+	end();
+}
+
+static CU_TestInfo tests[] = {
+	{"rewritten", test_rewritten},
+	{"payload_rewritten", test_payload_rewritten},
+	{"random", test_random},
+	{"wrong_requests", test_wrong_requests},
+	{"wrong_places", test_wrong_places},
+	{"id_twice", test_id_twice},
+	{"overrun", test_overrun},
+	{"never_polls", test_never_polls},
+	{"many_broken", test_many_broken},
+	{"queue_memory", test_queue_memory},
+	{"noise", test_noise},
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(int argc, char **argv)
+{
+	return rig_main(argc, argv, tests);
+}
