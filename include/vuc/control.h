@@ -109,8 +109,8 @@ struct vuc_control_device_opts {
 void vuc_control_device_opts_init(struct vuc_control_device_opts *opts);
 
 /**
- * Offer a device. Its server may be away: it is connected to when it is there. Returns after the
- * first attempt.
+ * Offer a device. Its server may be away: it is connected to when it is there, and the device is
+ * reset, for servers keep what clients have left in it. Returns after the first attempt.
  *
  * @return 0, also when the server is away; -EINVAL for options that cannot be; -EEXIST when there
  *         is a device of that name; -ENOMEM

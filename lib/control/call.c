@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <string.h>
 
+#include <linux/vfio.h>
+
 #include "error.h"
 #include "vmm.h"
 
 struct call {
 	struct vuc_device *dev;
-	vmm_device_fn fn;
+	control_device_fn fn;
 	void *arg;
 	struct vuc_error *err;
 };
@@ -25,9 +27,24 @@ run(void *arg)
 }
 
 int
-vmm_call(struct control_vmm *v, vmm_device_fn fn, void *arg, struct vuc_error *err)
+control_link_call(struct control_link *link, control_device_fn fn, void *arg, struct vuc_error *err)
 {
-	struct call c = {.dev = v->link->dev, .fn = fn, .arg = arg, .err = err};
+	struct call c = {.dev = link->dev, .fn = fn, .arg = arg, .err = err};
 
-	return vuc_poller_call(v->device->poller, run, &c);
+	return vuc_poller_call(link->device->poller, run, &c);
+}
+
+int
+vmm_call(struct control_vmm *v, control_device_fn fn, void *arg, struct vuc_error *err)
+{
+	return control_link_call(v->link, fn, arg, err);
+}
+
+int
+control_forget_state(struct vuc_device *dev, void *arg)
+{
+	(void)arg;
+	if ((vuc_device_info(dev)->flags & VFIO_DEVICE_FLAGS_RESET) == 0)
+		return 0;
+	return vuc_device_reset(dev);
 }

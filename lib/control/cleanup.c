@@ -12,8 +12,6 @@
 #include <vuc/dma.h>
 #include <vuc/irq.h>
 
-#include <linux/vfio.h>
-
 #include "error.h"
 #include "vmm.h"
 
@@ -60,9 +58,7 @@ clean(struct vuc_device *dev, void *arg)
 	rc = disable_irqs(dev, leaving->v);
 	if (rc == 0)
 		rc = unmap_all(dev);
-	if (rc == 0 && (vuc_device_info(dev)->flags & VFIO_DEVICE_FLAGS_RESET) != 0)
-		rc = vuc_device_reset(dev);
-	return rc;
+	return rc == 0 ? control_forget_state(dev, NULL) : rc;
 }
 
 static void

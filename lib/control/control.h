@@ -96,10 +96,19 @@ void control_remove_all(struct vuc_control *c);
 /* keeper.c: the keeper's thread */
 void *control_keep(void *arg);
 
-/* link.c: open one; with the lock held, keep what it has counted, once there are no queues any
- * more; close and free it */
+/* link.c: open one, the device reset; with the lock held, keep what it has counted, once there are
+ * no queues any more; close and free it */
 int control_link_open(struct control_device *d, struct control_link **link, struct vuc_error *err);
 void control_link_retire(const struct control_link *link);
 void control_link_close(struct control_link *link);
+
+/* call.c: call fn(dev, arg) on the poller's thread; err takes the device's reason when it fails.
+ * Returns what fn does. */
+typedef int (*control_device_fn)(struct vuc_device *dev, void *arg);
+int control_link_call(
+	struct control_link *link, control_device_fn fn, void *arg, struct vuc_error *err);
+
+/* call.c: a function to be called so: reset the device, if that can be done. */
+int control_forget_state(struct vuc_device *dev, void *arg);
 
 #endif /* VUC_LIB_CONTROL_H */

@@ -18,14 +18,15 @@ stops(const struct control_device *d)
 	return atomic_load_explicit(&d->stop, memory_order_acquire);
 }
 
-/* Not while the connection before is still being closed: a server may take one at a time only. */
+/* Not while the connection before is still being closed: a server may take one at a time only. Nor
+ * when it will soon not be wanted any more. */
 static bool
 is_wanted(struct control_device *d)
 {
 	bool wanted;
 
 	pthread_mutex_lock(&d->control->lock);
-	wanted = d->link == NULL && !d->cleaning;
+	wanted = d->link == NULL && !d->cleaning && !d->removing && !d->control->stop;
 	pthread_mutex_unlock(&d->control->lock);
 	return wanted;
 }

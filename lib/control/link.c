@@ -35,6 +35,13 @@ control_link_open(struct control_device *d, struct control_link **link, struct v
 		free(l);
 		return rc;
 	}
+	/* A server keeps the state of a device beyond the end of a connection (Client
+	 * Disconnection). */
+	rc = control_link_call(l, control_forget_state, NULL, err);
+	if (rc != 0) {
+		control_link_close(l);
+		return rc;
+	}
 	vuc_poller_watch_device(d->poller, l->dev, ended, l);
 	*link = l;
 	return 0;

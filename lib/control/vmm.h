@@ -114,10 +114,8 @@ int vmm_end(struct control_vmm *v, const char *fmt, ...)
 void vmm_log(struct control_vmm *v, enum vuc_log_level level, const char *fmt, ...)
 	__attribute__((cold, format(printf, 3, 4)));
 
-/* call.c: call fn(dev, arg) on the poller's thread, with the VMM's device; err takes the device's
- * reason when it fails. Returns what fn does. */
-typedef int (*vmm_device_fn)(struct vuc_device *dev, void *arg);
-int vmm_call(struct control_vmm *v, vmm_device_fn fn, void *arg, struct vuc_error *err);
+/* call.c: control_link_call() with the VMM's device */
+int vmm_call(struct control_vmm *v, control_device_fn fn, void *arg, struct vuc_error *err);
 
 /* cleanup.c: remove all traces of the VMM from its device, and let the next one have it */
 void vmm_release(struct control_vmm *v);

@@ -133,12 +133,16 @@ run_server(struct control_rig *r, const char *const *options)
 	refdev_server_run(&r->server, args);
 }
 
-static void
-add_device(struct control_rig *r, const struct rig_opts *o, const char *name, const char *path)
+void
+rig_add_device(struct control_rig *r, const struct rig_opts *o, const char *name, const char *path)
 {
-	struct vuc_control_device_opts opts = o->device;
+	struct vuc_control_device_opts opts;
 	struct vuc_error err = {0};
+	struct rig_opts defaults;
 	int rc;
+
+	rig_opts_init(&defaults);
+	opts = o != NULL ? o->device : defaults.device;
 
 	opts.name = name;
 	opts.poller = r->poller;
@@ -176,8 +180,8 @@ rig_start(struct control_rig *r, const struct rig_opts *opts)
 	if (vuc_control_create(&control_opts, &r->control, &err) != 0)
 		printf("# %s\n", err.text);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(r->control);
-	add_device(r, opts, RIG_NAME, r->server.socket);
-	add_device(r, opts, RIG_SECOND, r->server.second);
+	rig_add_device(r, opts, RIG_NAME, r->server.socket);
+	rig_add_device(r, opts, RIG_SECOND, r->server.second);
 }
 
 void

@@ -41,6 +41,10 @@ void rig_opts_init(struct rig_opts *opts);
 /* Server, poller, control plane and two devices. NULL takes the defaults. */
 void rig_start(struct control_rig *r, const struct rig_opts *opts);
 
+/* Another device, at the socket of a server. NULL takes the defaults. */
+void rig_add_device(
+	struct control_rig *r, const struct rig_opts *o, const char *name, const char *path);
+
 /* Stop all, and assert that there are as many descriptors and threads as before rig_start(). */
 void rig_stop(struct control_rig *r);
 

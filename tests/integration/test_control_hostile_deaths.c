@@ -299,8 +299,8 @@ test_every_step(void)
 static void
 test_hung(void)
 {
-	/* The first one is that of the VMM that hostile_start() lets attach. */
-	static const char *const options[] = {"--fault=drop@device_reset#2", NULL};
+	/* After that of the connection, and that of the VMM that hostile_start() lets attach. */
+	static const char *const options[] = {"--fault=drop@device_reset#3", NULL};
 	struct vuc_shm_plain reset;
 	struct rig_opts opts;
 	struct shm_client c;

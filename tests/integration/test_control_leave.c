@@ -378,7 +378,7 @@ test_late_server(void)
 static void
 test_stubborn_server(void)
 {
-	static const char *const options[] = {"--fault=error=5@device_reset#1", NULL};
+	static const char *const options[] = {"--fault=error=5@device_reset#2", NULL};
 	struct rig_opts opts;
 
 	rig_opts_init(&opts);
@@ -396,12 +396,71 @@ test_stubborn_server(void)
 	rig_stop(&rig);
 }
 
+/* Whatever another client has left in a device is gone, for the server keeps it. */
+static void
+test_strange_state(void)
+{
+	struct vuc_device_opts opts;
+	uint64_t mark = 0x1234;
+	struct vuc_device *dev;
+
+	rig_start(&rig, NULL);
+	CU_ASSERT_EQUAL_FATAL(vuc_control_remove_device(rig.control, RIG_NAME, false, NULL), 0);
+	vuc_device_opts_init(&opts);
+	opts.path = rig.server.socket;
+	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_device_write(dev, BAR0, REFDEV_REG_SCRATCH, &mark, sizeof(mark)), 0);
+	vuc_device_close(dev);
+	rig_add_device(&rig, NULL, RIG_NAME, rig.server.socket);
+	find_no_traces(-1);
+	rig_stop(&rig);
+}
+
+/* A device that cannot be reset is no VMM's, and nobody waits for it. */
+static void
+test_no_reset(void)
+{
+	static const char *const options[] = {
+		"--fault=error=5@device_reset#1", "--fault=error=5@device_reset#2", NULL};
+	struct rig_opts opts;
+
+	rig_opts_init(&opts);
+	opts.server = options;
+	rig_start(&rig, &opts);
+	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).generation, 1);
+	CU_ASSERT_TRUE(rig_has_logged("disk0: away: "));
+	CU_ASSERT_TRUE(rig_has_logged(
+		"the server answered VFIO_USER_DEVICE_RESET with error 5 (Input/output error)"));
+	rig_stop(&rig);
+}
+
+/* A server that does not go along with the end is not connected to again. */
+static void
+test_stubborn_at_the_end(void)
+{
+	static const char *const options[] = {"--fault=error=5@device_reset#2", NULL};
+	struct rig_opts opts;
+
+	rig_opts_init(&opts);
+	opts.server = options;
+	rig_start(&rig, &opts);
+	rig_attach(&rig, &client, RIG_NAME);
+	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_NAME, true, NULL), 0);
+	shm_close(&client);
+	CU_ASSERT_TRUE(rig_has_logged("the server does not let go"));
+	CU_ASSERT_FALSE(rig_has_logged("generation 2"));
+	rig_stop(&rig);
+}
+
 /* One whose connections all end soon is connected to less and less often: it cannot keep the poller
  * busy, nor fill the log. */
 static void
 test_flapping_server(void)
 {
-	static const char *const options[] = {"--fault=error=5@device_reset", NULL};
+	/* Each second reset is that of a VMM that leaves. */
+	static const char *const options[] = {"--fault=error=5@device_reset#2",
+		"--fault=error=5@device_reset#4", "--fault=error=5@device_reset#6", NULL};
 	struct rig_opts opts;
 	uint64_t begun;
 
@@ -453,7 +512,7 @@ reset(void *arg)
 static void
 test_hung_server(void)
 {
-	static const char *const options[] = {"--fault=drop@device_reset#1", NULL};
+	static const char *const options[] = {"--fault=drop@device_reset#3", NULL};
 	struct vuc_control_device_opts device;
 	struct vuc_poller *poller;
 	struct shm_client other;
@@ -475,6 +534,7 @@ test_hung_server(void)
 	device.device.path = rig.server.second;
 	CU_ASSERT_EQUAL_FATAL(vuc_control_add_device(rig.control, &device, NULL), 0);
 	rig_attach(&rig, &client, RIG_NAME);
+	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_RESET), 0);
 	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, reset, &result), 0);
 	rig_attach(&rig, &other, RIG_SECOND);
 	for (unsigned int i = 0; i < 50; i++) {
@@ -502,6 +562,9 @@ static CU_TestInfo tests[] = {
 	{"away", test_away},
 	{"late_server", test_late_server},
 	{"stubborn_server", test_stubborn_server},
+	{"strange_state", test_strange_state},
+	{"no_reset", test_no_reset},
+	{"stubborn_at_the_end", test_stubborn_at_the_end},
 	{"flapping_server", test_flapping_server},
 	{"full_eventfd", test_full_eventfd},
 	{"hung_server", test_hung_server},
