@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Transport to a server inside the process: poll() hands each message to the server's function
- * and its reply to the owner. No socket, no system call, no copy but the server's own.
+ * Transport to a server inside the process: poll() hands each message of a segment to the server's
+ * function, and the replies to the owner. No socket, no system call, no copy but the server's own.
  */
 
 #include <errno.h>
@@ -16,6 +16,7 @@
 #include "vfio_user.h"
 
 #define REPLY_SIZE (2u * 1024 * 1024)
+#define BATCH_SIZE (64u * 1024) /* of replies, before the one that makes it more */
 
 struct loopback_conn {
 	struct vuc_conn base;
@@ -30,7 +31,8 @@ struct loopback_conn {
 struct loopback_group {
 	struct vuc_transport_group base;
 	struct loopback_conn *first;
-	uint8_t *reply; /* to one message at a time */
+	uint8_t *replies; /* to messages of one segment */
+	size_t len;       /* of those that the owner has not got yet */
 };
 
 static int
@@ -38,16 +40,16 @@ loopback_group_create(
 	struct vuc_transport_group **group, vuc_log_fn log, void *log_arg, struct vuc_error *err)
 {
 	struct loopback_group *g = calloc(1, sizeof(*g));
-	uint8_t *reply = malloc(REPLY_SIZE);
+	uint8_t *replies = malloc(BATCH_SIZE + REPLY_SIZE);
 
 	(void)log;
 	(void)log_arg;
-	if (g == NULL || reply == NULL) {
+	if (g == NULL || replies == NULL) {
 		free(g);
-		free(reply);
+		free(replies);
 		return vuc_error_set(err, -ENOMEM, "no memory for a poll group");
 	}
-	g->reply = reply;
+	g->replies = replies;
 	g->base.ops = &vuc_transport_loopback;
 	*group = &g->base;
 	return 0;
@@ -58,7 +60,7 @@ loopback_group_destroy(struct vuc_transport_group *group)
 {
 	struct loopback_group *g = (struct loopback_group *)group;
 
-	free(g->reply);
+	free(g->replies);
 	free(g);
 }
 
@@ -136,23 +138,36 @@ init_message(struct vuc_loopback_msg *msg, uint8_t *bytes, size_t len, size_t si
 	msg->nr_fds = 0;
 }
 
+/* Hand over what has been answered; descriptors belong to the last message of it. */
+static void
+deliver(struct loopback_conn *c, int *fds, unsigned int nr_fds)
+{
+	size_t len = c->group->len;
+
+	c->group->len = 0;
+	if (len > 0)
+		c->base.events->received(&c->base, c->group->replies, len, fds, nr_fds);
+}
+
 static int
 handle_message(struct loopback_conn *c, const struct vuc_segment *segment, size_t len)
 {
+	struct loopback_group *g = c->group;
 	struct vuc_loopback_msg req;
 	struct vuc_loopback_msg reply;
 	int rc;
 
 	init_message(&req, (uint8_t *)(uintptr_t)segment->bytes, len, len);
-	init_message(&reply, c->group->reply, 0, REPLY_SIZE);
+	init_message(&reply, g->replies + g->len, 0, REPLY_SIZE);
 	rc = duplicate_fds(&req, segment);
 	if (rc == 0)
 		rc = c->server->handle(c->server->arg, &req, &reply);
 	close_fds(&req);
 	if (rc != 0)
 		return rc;
-	if (reply.len > 0)
-		c->base.events->received(&c->base, reply.bytes, reply.len, reply.fds, reply.nr_fds);
+	g->len += reply.len;
+	if (reply.nr_fds > 0 || g->len > BATCH_SIZE)
+		deliver(c, reply.fds, reply.nr_fds);
 	return 0;
 }
 
@@ -161,19 +176,22 @@ static void
 handle_segment(struct loopback_conn *c)
 {
 	struct vuc_segment rest = c->segment;
+	int rc = 0;
 
-	while (rest.len > 0) {
+	while (rc == 0 && rest.len > 0) {
 		struct vfio_user_header header;
 
 		memcpy(&header, rest.bytes, sizeof(header));
-		if (handle_message(c, &rest, header.msg_size) != 0) {
-			c->lost = true;
-			c->base.events->lost(&c->base, 0);
-			return;
-		}
+		rc = handle_message(c, &rest, header.msg_size);
 		rest.bytes += header.msg_size;
 		rest.len -= header.msg_size;
 		rest.nr_fds = 0;
+	}
+	deliver(c, NULL, 0);
+	if (rc != 0) {
+		c->lost = true;
+		c->base.events->lost(&c->base, 0);
+		return;
 	}
 	c->segment.len = 0;
 	c->base.events->sent(&c->base);
