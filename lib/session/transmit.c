@@ -134,21 +134,38 @@ take_slot(struct vuc_session *s, uint16_t cmd, vuc_session_fn done, void *arg)
 	return slot;
 }
 
+#define LITTLE_ENDIAN_HOST (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+
+/* Two fields as they lie beside each other. */
+static uint32_t
+pair16(uint16_t first, uint16_t second)
+{
+	return LITTLE_ENDIAN_HOST ? first | (uint32_t)second << 16 : (uint32_t)first << 16 | second;
+}
+
+static uint64_t
+pair32(uint32_t first, uint32_t second)
+{
+	return LITTLE_ENDIAN_HOST ? first | (uint64_t)second << 32 : (uint64_t)first << 32 | second;
+}
+
 /*
- * Field by field: a struct that is put together elsewhere and copied as a whole is read while its
- * parts are still being written, and the processor waits for longer than all the rest takes. That
- * the wire's structs are packed lets them lie anywhere.
+ * A struct is put together in registers and written as words, for whoever comes next reads words:
+ * one that lies in several stores still under way reaches him only when all of them are over, which
+ * takes longer than everything else here.
  */
+static void
+put_words(uint8_t *at, uint64_t first, uint64_t second)
+{
+	memcpy(at, &first, sizeof(first));
+	memcpy(at + sizeof(first), &second, sizeof(second));
+}
+
 static void
 put_header(uint8_t *at, uint16_t id, uint16_t cmd, uint32_t size, uint32_t flags, uint32_t error_no)
 {
-	struct vfio_user_header *header = (struct vfio_user_header *)at;
-
-	header->msg_id = id;
-	header->cmd = cmd;
-	header->msg_size = size;
-	header->flags = flags;
-	header->error_no = error_no;
+	_Static_assert(sizeof(struct vfio_user_header) == 16, "two words");
+	put_words(at, pair32(pair16(id, cmd), size), pair32(flags, error_no));
 }
 
 static uint32_t
@@ -311,15 +328,11 @@ vuc_session_refuse(struct vuc_session *s, const struct vuc_session_command *comm
 			VFIO_USER_F_TYPE_REPLY | VFIO_USER_F_ERROR, (uint32_t)error);
 }
 
-/* As put_header(). */
 static void
 put_access(uint8_t *at, uint32_t region, uint64_t offset, uint32_t count)
 {
-	struct vfio_user_region_access *access = (struct vfio_user_region_access *)at;
-
-	access->offset = offset;
-	access->region = region;
-	access->count = count;
+	_Static_assert(sizeof(struct vfio_user_region_access) == 16, "two words");
+	put_words(at, offset, pair32(region, count));
 }
 
 #define ACCESS_SIZE \
