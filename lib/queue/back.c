@@ -130,7 +130,7 @@ publish(struct vuc_queue_back *b, uint16_t id)
 	slot->status = answer->status;
 	slot->count = answer->count;
 	if (answer->count > 0 && answer->count <= QUEUE_ANSWER_MAX)
-		memcpy(slot->data, answer->data, answer->count);
+		queue_copy(slot->data, answer->data, answer->count);
 	/* Pairs with has_result() in front.c. */
 	atomic_store_explicit(&slot->tag, queue_tag(b->ring, b->tail), memory_order_release);
 	b->tail++;

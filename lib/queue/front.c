@@ -137,7 +137,7 @@ write_slot(struct vuc_queue *q, const struct vuc_queue_request *r, uint16_t id)
 	slot->id = id;
 	if (r->op != VUC_QUEUE_READ) {
 		if (r->count <= QUEUE_REQUEST_MAX)
-			memcpy(slot->data, r->data, r->count);
+			queue_copy(slot->data, r->data, r->count);
 		else
 			memcpy(q->request_chunks + i * q->geometry.chunk, r->data, r->count);
 	}
@@ -226,7 +226,7 @@ copy_answer(const struct vuc_queue *q, const struct queue_completion_slot *slot,
 	size_t id = (size_t)(p - q->pending);
 
 	if (p->count <= QUEUE_ANSWER_MAX)
-		memcpy(p->data, slot->data, p->count);
+		queue_copy(p->data, slot->data, p->count);
 	else
 		memcpy(p->data, q->answer_chunks + id * q->geometry.chunk, p->count);
 }

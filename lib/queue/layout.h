@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define QUEUE_SLOT_SIZE   64u
 #define QUEUE_REQUEST_MAX 32u /* bytes of payload in the slot itself */
@@ -123,6 +124,18 @@ static inline uint32_t
 queue_tag(struct queue_ring ring, uint32_t position)
 {
 	return (position >> ring.shift) + 1;
+}
+
+/* What a register has is copied in place, without a call. */
+static inline void
+queue_copy(void *to, const void *from, size_t size)
+{
+	if (size == sizeof(uint32_t))
+		memcpy(to, from, sizeof(uint32_t));
+	else if (size == sizeof(uint64_t))
+		memcpy(to, from, sizeof(uint64_t));
+	else
+		memcpy(to, from, size);
 }
 
 /* A look at memory that another core may change: give the sibling thread a turn. */
