@@ -134,11 +134,42 @@ reg_write(struct refdev *dev, uint32_t slot, uint64_t value)
 	return 0;
 }
 
+/* Whether an access lies inside of the register of a slot, as nearly all do. */
+static bool
+is_inside(uint32_t slot, uint32_t offset, uint32_t count)
+{
+	return regs[slot].access != WO && offset + count <= slot * 4 + regs[slot].size;
+}
+
+/* The low bytes of a value; count is that of a register access. */
+static void
+put_value(uint8_t *data, uint64_t value, uint32_t count)
+{
+	if (count == sizeof(uint32_t))
+		memcpy(data, &value, sizeof(uint32_t));
+	else if (count == sizeof(uint64_t))
+		memcpy(data, &value, sizeof(uint64_t));
+	else
+		memcpy(data, &value, count);
+}
+
 static int
-regs_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count)
+read_inside(struct refdev *dev, uint32_t slot, uint32_t offset, uint8_t *data, uint32_t count)
+{
+	uint64_t value;
+	int rc = reg_read(dev, slot, &value);
+
+	if (rc == 0)
+		put_value(data, value >> (offset - slot * 4) * 8, count);
+	return rc;
+}
+
+/* What lies in no register that can be read is 0. */
+static __attribute__((cold)) int
+read_across(struct refdev *dev, uint32_t slot, uint32_t offset, uint8_t *data, uint32_t count)
 {
 	memset(data, 0, count);
-	for (uint32_t slot = first_slot(offset); slot * 4 < offset + count; slot++) {
+	for (; slot * 4 < offset + count; slot++) {
 		struct overlap o;
 		uint64_t value;
 		int rc;
@@ -152,6 +183,16 @@ regs_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count)
 		memcpy(data + o.in_access, (const uint8_t *)&value + o.in_reg, o.count);
 	}
 	return 0;
+}
+
+static int
+regs_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count)
+{
+	uint32_t slot = first_slot(offset);
+
+	if (is_inside(slot, offset, count))
+		return read_inside(dev, slot, offset, data, count);
+	return read_across(dev, slot, offset, data, count);
 }
 
 static int
@@ -178,7 +219,7 @@ is_reg_access(uint32_t offset, uint32_t count)
 {
 	bool natural = count == 1 || count == 2 || count == 4 || count == 8;
 
-	return natural && offset % count == 0 && offset < REFDEV_REGS_SIZE;
+	return natural && (offset & (count - 1)) == 0 && offset < REFDEV_REGS_SIZE;
 }
 
 /* The RAM that an access is all inside of, or NULL. */
