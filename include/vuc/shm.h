@@ -359,7 +359,7 @@ struct vuc_shm_request {
 	uint16_t op;                       /**< enum vuc_shm_op */
 	uint16_t region;                   /**< index */
 	uint16_t id;                       /**< below depth, of no request that is outstanding */
-	uint16_t reserved[5];              /**< 0 */
+	uint16_t reserved[5];              /**< 0; version 1 does not look at it */
 	uint8_t data[VUC_SHM_REQUEST_MAX]; /**< of a write */
 	uint32_t tag;                      /**< atomic: position / depth + 1, stored last */
 };
