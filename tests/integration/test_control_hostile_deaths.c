@@ -307,6 +307,8 @@ test_hung(void)
 
 	rig_opts_init(&opts);
 	opts.server = options;
+	/* Who waits for the end of it is not sent away meanwhile. */
+	opts.control.handshake_timeout_ms = 20 * HANG_MS;
 	opts.device.device.timeout_ms = HANG_MS;
 	opts.device.device.long_timeout_ms = HANG_MS;
 	hostile_start(&hostile, &opts);
