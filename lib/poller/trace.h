@@ -9,10 +9,6 @@
  * opened.
  */
 
-#ifndef ALLOW_EXPERIMENTAL_API
-#define ALLOW_EXPERIMENTAL_API /* without it DPDK turns trace points into nothing */
-#endif
-
 #include <rte_trace.h>
 #include <rte_trace_point.h>
 

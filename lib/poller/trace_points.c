@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define ALLOW_EXPERIMENTAL_API
 
 /* Turns the trace points in trace.h into their descriptions; so nothing can be traced in here. */
 #include <rte_trace_point_register.h>

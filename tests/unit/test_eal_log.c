@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define ALLOW_EXPERIMENTAL_API /* rte_trace_save() is marked so */
 
 #include <ftw.h>
 #include <stdio.h>
