@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <linux/vfio.h>
 
@@ -430,11 +431,13 @@ user_thread(void *arg)
 	return NULL;
 }
 
-/* How often another device comes and goes meanwhile: for a minute or so when asked for. */
-static unsigned int
-churn_rounds(void)
+/* Another device comes and goes meanwhile: some times, and for a minute when asked for. */
+static bool
+goes_on(unsigned int round, time_t begun)
 {
-	return getenv("VUC_TEST_LONG") != NULL ? 2000 : 30;
+	if (round < 30)
+		return true;
+	return getenv("VUC_TEST_LONG") != NULL && time(NULL) - begun <= 60;
 }
 
 static void
@@ -444,6 +447,7 @@ test_churn(void)
 	struct vuc_poller *p = start_poller(VUC_IDLE_SLEEP);
 	struct vuc_device *dev = open_device(p, peer, 0);
 	struct user users[NR_THREADS];
+	time_t begun = time(NULL);
 
 	stop_users = false;
 	for (unsigned int i = 0; i < NR_THREADS; i++) {
@@ -451,7 +455,7 @@ test_churn(void)
 		CU_ASSERT_EQUAL_FATAL(
 			pthread_create(&users[i].thread, NULL, user_thread, &users[i]), 0);
 	}
-	for (unsigned int i = 0; i < churn_rounds(); i++) {
+	for (unsigned int i = 0; goes_on(i, begun); i++) {
 		struct vuc_device *second = open_device(p, peer, 1);
 		struct vuc_queue *q = open_queue(p, second, 8);
 		uint32_t id = 0;
