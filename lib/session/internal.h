@@ -67,14 +67,15 @@ struct tx {
 	struct tx_segment segments[MAX_SEGMENTS];
 };
 
-/* The message being received, while it has not come as a whole. */
+/* The message being received, while it has not come as a whole. What says whether there is one
+ * comes first: nothing else is looked at when messages come whole. */
 struct rx {
-	uint8_t *buf;
-	size_t size;
 	size_t len;
-	size_t total; /* of the message; 0 until its header is complete */
 	unsigned int nr_fds;
 	int fds[MAX_MSG_FDS];
+	uint8_t *buf;
+	size_t size;
+	size_t total; /* of the message; 0 until its header is complete */
 };
 
 /* The posted write that was last queued, which others may join; len 0: there is none. */
