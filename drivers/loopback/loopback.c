@@ -15,13 +15,15 @@
 #include "transport.h"
 #include "vfio_user.h"
 
+#define CACHE_LINE 64u
 #define REPLY_SIZE (2u * 1024 * 1024)
 #define BATCH_SIZE (64u * 1024) /* of replies, before the one that makes it more */
 
+/* In two cache lines: where many devices share a core, those of all of them compete. */
 struct loopback_conn {
-	struct vuc_conn base;
+	_Alignas(CACHE_LINE) struct vuc_conn base;
 	struct loopback_group *group;
-	const struct vuc_loopback_server *server;
+	struct vuc_loopback_server server;
 	struct loopback_conn *next; /* of those with something to handle */
 	bool queued;
 	bool lost;
@@ -69,15 +71,15 @@ loopback_open(struct vuc_transport_group *group, const struct vuc_transport_addr
 	const struct vuc_conn_events *events, void *owner, struct vuc_conn **conn,
 	struct vuc_error *err)
 {
-	struct loopback_conn *c = calloc(1, sizeof(*c));
+	struct loopback_conn *c = aligned_alloc(CACHE_LINE, sizeof(*c));
 
 	if (c == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a connection");
-	c->base.ops = &vuc_transport_loopback;
-	c->base.events = events;
-	c->base.owner = owner;
-	c->group = (struct loopback_group *)group;
-	c->server = address->loopback;
+	*c = (struct loopback_conn){
+		.base = {.ops = &vuc_transport_loopback, .events = events, .owner = owner},
+		.group = (struct loopback_group *)group,
+		.server = *address->loopback,
+	};
 	*conn = &c->base;
 	return 0;
 }
@@ -100,8 +102,8 @@ loopback_close(struct vuc_conn *conn)
 	struct loopback_conn *c = (struct loopback_conn *)conn;
 
 	unqueue(c);
-	if (!c->lost && c->server->disconnect != NULL)
-		c->server->disconnect(c->server->arg);
+	if (!c->lost && c->server.disconnect != NULL)
+		c->server.disconnect(c->server.arg);
 	free(c);
 }
 
@@ -161,7 +163,7 @@ handle_message(struct loopback_conn *c, const struct vuc_segment *segment, size_
 	init_message(&reply, g->replies + g->len, 0, REPLY_SIZE);
 	rc = duplicate_fds(&req, segment);
 	if (rc == 0)
-		rc = c->server->handle(c->server->arg, &req, &reply);
+		rc = c->server.handle(c->server.arg, &req, &reply);
 	close_fds(&req);
 	if (rc != 0)
 		return rc;
@@ -223,7 +225,7 @@ prefetch(const struct loopback_conn *c)
 {
 	__builtin_prefetch(c->base.owner);
 	__builtin_prefetch(c->segment.bytes);
-	__builtin_prefetch(c->server->arg);
+	__builtin_prefetch(c->server.arg);
 }
 
 static unsigned int
