@@ -41,7 +41,7 @@ struct slot {
 	vuc_session_fn done;
 	void *arg;
 	uint64_t deadline_ms; /* 0: no tick has seen it yet */
-	uint32_t timeout_ms;
+	uint32_t timeout_ms;  /* 0: that of the session */
 };
 
 struct tx_segment {
@@ -59,6 +59,7 @@ struct tx_segment {
  */
 struct tx {
 	uint8_t *buf;
+	uint32_t segment_max; /* bytes */
 	uint32_t tail;
 	uint32_t first; /* number of the first segment; counts on */
 	uint32_t place; /* of that one in the ring; 0 again when it has run empty, which keeps one
@@ -86,8 +87,9 @@ struct tail_write {
 };
 
 /*
- * What every access looks at comes first and lies together, up to the first of tx.segments: where
- * one core drives many devices, the lines and pages of all sessions compete for its caches.
+ * What every access looks at lies in two cache lines, that of the state and that of tx with the
+ * first of its segments: where one core drives many devices, the lines of all sessions compete for
+ * its caches.
  */
 struct vuc_session {
 	_Alignas(CACHE_LINE) enum vuc_session_state state;
@@ -99,9 +101,10 @@ struct vuc_session {
 	uint16_t first_free; /* a stack, so that a lone request keeps one warm slot; NO_SLOT */
 	struct slot *slots;
 	struct tail_write tail_write;
+	bool traced; /* config.trace is there */
 	struct rx rx;
 	struct vuc_session_config config;
-	struct tx tx;
+	_Alignas(CACHE_LINE) struct tx tx;
 	struct vuc_wire_version peer;
 	char *peer_json;
 	unsigned int timed_out;

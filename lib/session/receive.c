@@ -228,7 +228,7 @@ handle_message(struct vuc_session *s, struct message *m, const uint8_t *bytes)
 	m->len = m->header.msg_size - HEADER_SIZE;
 	if (s->received < WATCHED_MSGS)
 		s->received++;
-	if (s->config.trace != NULL)
+	if (s->traced)
 		s->config.trace(s->config.trace_arg, false, bytes, m->header.msg_size, m->nr_fds);
 	if (m->slot != NULL)
 		handle_reply(s, m);

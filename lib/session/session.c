@@ -48,9 +48,11 @@ vuc_session_create(const struct vuc_session_config *config)
 	if (s == NULL)
 		return NULL;
 	s->config = *config;
+	s->traced = config->trace != NULL;
 	/* A message that never fits must be refused, not put off. */
-	if (s->config.segment_max > TX_BUFFER_SIZE - KEPT_BYTES)
-		s->config.segment_max = TX_BUFFER_SIZE - KEPT_BYTES;
+	s->tx.segment_max = config->segment_max;
+	if (s->tx.segment_max > TX_BUFFER_SIZE - KEPT_BYTES)
+		s->tx.segment_max = TX_BUFFER_SIZE - KEPT_BYTES;
 	s->max_data = config->version.max_data_xfer_size;
 	s->twin_fd = -1;
 	vuc_wire_version_init(&s->peer);
@@ -82,9 +84,7 @@ void
 vuc_session_prefetch(const struct vuc_session *s)
 {
 	__builtin_prefetch(s);
-	__builtin_prefetch(&s->config.segment_max);
-	__builtin_prefetch(&s->tx.buf);
-	__builtin_prefetch(&s->tx.segments[0]);
+	__builtin_prefetch(&s->tx);
 	__builtin_prefetch(&s->slots[s->first_free & s->index_mask]);
 	__builtin_prefetch(s->tx.buf);
 }
@@ -226,6 +226,8 @@ vuc_session_tick(struct vuc_session *s, uint64_t now_ms)
 
 		if (slot->state != SLOT_WAITING)
 			continue;
+		if (slot->timeout_ms == 0)
+			slot->timeout_ms = s->config.timeout_ms;
 		if (slot->deadline_ms == 0)
 			slot->deadline_ms = now_ms + slot->timeout_ms;
 		else if (now_ms >= slot->deadline_ms)

@@ -45,7 +45,7 @@ can_extend(struct vuc_session *s, uint32_t len)
 		return false;
 	last = last_segment(&s->tx);
 	return !last->handed && last->own == NULL && last->nr_fds == 0 &&
-		last->start + last->len == s->tx.tail && last->len + len <= s->config.segment_max;
+		last->start + last->len == s->tx.tail && last->len + len <= s->tx.segment_max;
 }
 
 bool
@@ -65,8 +65,7 @@ session_grow_tail(struct vuc_session *s, uint32_t len)
 	uint32_t oldest = segment_at(tx, tx->first)->start;
 	uint32_t end = tx->tail < oldest ? oldest - 1 : TX_BUFFER_SIZE;
 
-	if (len + KEPT_BYTES > end - tx->tail ||
-		last_segment(tx)->len + len > s->config.segment_max)
+	if (len + KEPT_BYTES > end - tx->tail || last_segment(tx)->len + len > s->tx.segment_max)
 		return false;
 	last_segment(tx)->len += len;
 	tx->tail += len;
@@ -129,7 +128,7 @@ take_slot(struct vuc_session *s, uint16_t cmd, vuc_session_fn done, void *arg)
 	slot->done = done;
 	slot->arg = arg;
 	slot->deadline_ms = 0;
-	slot->timeout_ms = s->config.timeout_ms;
+	slot->timeout_ms = 0;
 	s->outstanding++;
 	return slot;
 }
@@ -192,7 +191,7 @@ check_request(const struct vuc_session *s, const struct vuc_wire_command *row,
 						: row->request_max;
 	if (len < row->request_min || len > max)
 		return -EMSGSIZE;
-	if (len + sizeof(struct vfio_user_header) > s->config.segment_max)
+	if (len + sizeof(struct vfio_user_header) > s->tx.segment_max)
 		return -EMSGSIZE;
 	return 0;
 }
@@ -244,8 +243,7 @@ session_queue(struct vuc_session *s, const struct vuc_session_request *req)
 		struct slot *slot = take_slot(s, req->cmd, req->done, req->arg);
 
 		s->commands++;
-		if (req->timeout_ms != 0)
-			slot->timeout_ms = req->timeout_ms;
+		slot->timeout_ms = req->timeout_ms;
 		slot->reply_min = row->reply_min;
 		slot->reply_max = req->reply_max != 0 ? req->reply_max : reply_bound(s, row);
 		id = slot->id;
@@ -381,7 +379,7 @@ vuc_session_region_read(struct vuc_session *s, uint32_t region, uint64_t offset,
 uint32_t
 vuc_session_max_write(const struct vuc_session *s)
 {
-	uint32_t room = s->config.segment_max - ACCESS_SIZE;
+	uint32_t room = s->tx.segment_max - ACCESS_SIZE;
 
 	return s->max_data < room ? s->max_data : room;
 }
@@ -470,7 +468,7 @@ vuc_session_next_segment(struct vuc_session *s, struct vuc_session_segment *segm
 
 	if (!vuc_session_has_segment(s))
 		return false;
-	if (s->config.trace != NULL && !first->handed)
+	if (s->traced && !first->handed)
 		trace_segment(s, first);
 	first->handed = true;
 	segment->bytes = segment_bytes(s, first);
