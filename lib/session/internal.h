@@ -21,10 +21,12 @@
 enum slot_state {
 	SLOT_FREE,
 	SLOT_WAITING,
+	SLOT_WATCHED,   /* waiting, with a deadline since a tick has seen it */
 	SLOT_TIMED_OUT, /* told to its owner; the id is free once the late reply has come */
 };
 
-/* A request that was sent, and what its reply must look like. */
+/* A request that was sent, and what its reply must look like. All but the deadline of the one that
+ * is used most lies in a cache line. */
 struct slot {
 	uint16_t id; /* generation above, index below */
 	uint16_t cmd;
@@ -36,12 +38,12 @@ struct slot {
 	uint32_t count;
 	uint32_t reply_min; /* of the body */
 	uint32_t reply_max;
+	uint32_t timeout_ms; /* 0: that of the session */
 	uint64_t offset;
 	void *data; /* where a region read goes */
 	vuc_session_fn done;
 	void *arg;
-	uint64_t deadline_ms; /* 0: no tick has seen it yet */
-	uint32_t timeout_ms;  /* 0: that of the session */
+	uint64_t deadline_ms; /* of one that is watched */
 };
 
 struct tx_segment {

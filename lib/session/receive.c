@@ -192,7 +192,7 @@ handle_reply(struct vuc_session *s, const struct message *m)
 	if (slot->access) {
 		if (!check_access(s, slot, m))
 			return;
-		if (slot->cmd == VFIO_USER_REGION_READ && slot->state == SLOT_WAITING)
+		if (slot->cmd == VFIO_USER_REGION_READ && slot->state != SLOT_TIMED_OUT)
 			memcpy(slot->data, m->body + sizeof(struct vfio_user_region_access),
 				slot->count);
 		reply.body = NULL;

@@ -218,19 +218,24 @@ expire(struct vuc_session *s, struct slot *slot)
 			s, -ETIMEDOUT, "the server has left %u requests unanswered", s->timed_out);
 }
 
+static void
+watch(const struct vuc_session *s, struct slot *slot, uint64_t now_ms)
+{
+	if (slot->timeout_ms == 0)
+		slot->timeout_ms = s->config.timeout_ms;
+	slot->deadline_ms = now_ms + slot->timeout_ms;
+	slot->state = SLOT_WATCHED;
+}
+
 void
 vuc_session_tick(struct vuc_session *s, uint64_t now_ms)
 {
 	for (unsigned int i = 0; s->outstanding > 0 && i <= s->index_mask; i++) {
 		struct slot *slot = &s->slots[i];
 
-		if (slot->state != SLOT_WAITING)
-			continue;
-		if (slot->timeout_ms == 0)
-			slot->timeout_ms = s->config.timeout_ms;
-		if (slot->deadline_ms == 0)
-			slot->deadline_ms = now_ms + slot->timeout_ms;
-		else if (now_ms >= slot->deadline_ms)
+		if (slot->state == SLOT_WAITING)
+			watch(s, slot, now_ms);
+		else if (slot->state == SLOT_WATCHED && now_ms >= slot->deadline_ms)
 			expire(s, slot);
 	}
 	session_settle(s);

@@ -127,7 +127,6 @@ take_slot(struct vuc_session *s, uint16_t cmd, vuc_session_fn done, void *arg)
 	slot->segment = s->tx.first + s->tx.count - 1;
 	slot->done = done;
 	slot->arg = arg;
-	slot->deadline_ms = 0;
 	slot->timeout_ms = 0;
 	s->outstanding++;
 	return slot;
