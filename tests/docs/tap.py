@@ -15,6 +15,10 @@ class Tap:
         for problem in problems:
             print(f'# {problem}')
 
+    def skip(self, name, reason):
+        self.count += 1
+        print(f'ok {self.count} - {name} # SKIP {reason}')
+
     def finish(self):
         """Print how many tests there were, and return an exit status."""
         print(f'1..{self.count}')

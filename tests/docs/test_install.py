@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Whether programs can be built with what is installed: by pkg-config alone, shared and static."""
+
+import argparse
+import os
+import pathlib
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from tap import Tap, differences
+
+# What runs, the library that it is linked with, and how its test is called.
+PROGRAMS = {
+    'inline_access': ('libvuc', ['a read of ERROR fails: Input/output error', '1']),
+    'one_poller': ('libvuc', ['socket2: 1000 writes read back', '2']),
+    'vmm_attach': ('libvuc-vmm', None),
+}
+
+
+def run(command, **more):
+    """Run a command; return what is wrong with it, a line each."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, timeout=100, check=False, **more)
+    if done.returncode == 0:
+        return []
+    return [f'{shlex.join(map(str, command))}: status {done.returncode}',
+            *done.stdout.splitlines()[:20]]
+
+
+class Installation:
+    def __init__(self, args, root):
+        self.args = args
+        self.root = root
+        self.prefix = root / args.prefix.lstrip('/')
+        self.libdir = self.prefix / args.libdir
+
+    def install(self):
+        return run(['meson', 'install', '-C', self.args.build, '--no-rebuild', '--quiet',
+                    '--destdir', self.root, '--tags', 'devel,runtime'])
+
+    def ask(self, *options):
+        """What pkg-config says, with no other .pc file than those installed here."""
+        env = dict(os.environ, PKG_CONFIG_LIBDIR=str(self.libdir / 'pkgconfig'),
+                   PKG_CONFIG_SYSROOT_DIR=str(self.root))
+        env.pop('PKG_CONFIG_PATH', None)
+        return shlex.split(subprocess.run(['pkg-config', *options], env=env, text=True, timeout=60,
+                                          stdout=subprocess.PIPE, check=True).stdout)
+
+    def build(self, compiler, name, *options):
+        """Build an example into the root folder."""
+        static = ['--static'] if options else []
+        flags = self.ask(*static, '--cflags', '--libs', PROGRAMS[name][0])
+        return run([compiler, self.args.examples / f'{name}.c', '-Wall', '-Werror', '-pthread',
+                    '-o', self.root / name, *[option for option in options if option], *flags])
+
+    def try_out(self, name):
+        if PROGRAMS[name][1] is None:
+            return []
+        return run([self.args.examples / 'test.sh', self.args.refdev, *PROGRAMS[name][1],
+                    self.root / name], env=dict(os.environ, LD_LIBRARY_PATH=str(self.libdir)))
+
+    def lacks_archives(self, compiler, library):
+        """Archives of other packages that this machine does not have."""
+        names = [f'lib{flag[2:]}.a' for flag in self.ask('--static', '--libs', library)
+                 if flag.startswith('-l')]
+        found = {name: subprocess.run([compiler, f'-print-file-name={name}'], text=True, timeout=60,
+                                      stdout=subprocess.PIPE, check=True).stdout.strip()
+                 for name in names}
+        return [name for name in names
+                if found[name] == name and not (self.libdir / name).exists()]
+
+
+def check_headers(tap, installation):
+    public = {path.name for path in installation.args.include.glob('*.h')} - {'export.h'}
+    found = {path.name for path in (installation.prefix / 'include' / 'vuc').iterdir()}
+    tap.check('the public headers are installed, and no others',
+              differences('include/vuc', public, found))
+    for library in ('libvuc', 'libvuc-vmm'):
+        flags = set(installation.ask('--cflags', library))
+        own = {f'-I{installation.prefix / "include"}'}
+        tap.check(f'{library}: its headers need no other options',
+                  [f'unexpected option {flag}' for flag in sorted(flags - own)])
+
+
+def check_links(tap, installation, kind, *options):
+    """kind: how; options: of the compiler, '' for none, without any for shared libraries."""
+    for compiler in filter(shutil.which, ('gcc', 'clang')):
+        for name, (library, _) in PROGRAMS.items():
+            title = f'{name}, {kind}, {compiler}'
+            lacks = installation.lacks_archives(compiler, library) if '-static' in options else []
+            if lacks:
+                tap.skip(title, f'no {", ".join(lacks)}')
+                continue
+            tap.check(title, installation.build(compiler, name, *options)
+                      or installation.try_out(name))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ('build', 'examples', 'include', 'refdev'):
+        parser.add_argument(f'--{name}', type=pathlib.Path, required=True)
+    for name in ('prefix', 'libdir'):
+        parser.add_argument(f'--{name}', required=True)
+    args = parser.parse_args()
+
+    tap = Tap()
+    with tempfile.TemporaryDirectory(prefix='vuc-install-') as root:
+        installation = Installation(args, pathlib.Path(root))
+        problems = installation.install()
+        tap.check('meson install', problems)
+        if problems:
+            return tap.finish()
+        check_headers(tap, installation)
+        check_links(tap, installation, 'shared libraries')
+        for library in installation.libdir.glob('libvuc*.so*'):
+            library.unlink()
+        check_links(tap, installation, 'archives of vuc', '')
+        check_links(tap, installation, 'only archives', '-static')
+    return tap.finish()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
