@@ -32,9 +32,23 @@ find_entry(const struct vucd_ini_section *section, const char *key, unsigned int
 	return NULL;
 }
 
+/* What goes before the words of what is expected. */
+static const char *
+why_not(const struct vucd_key *key, const char *value, struct vuc_error *why)
+{
+	char name[VUCD_WORD_SIZE];
+
+	if (vucd_value_unknown_name(key, value, name))
+		snprintf(why->text, sizeof(why->text), "there is no %s; expected ", name);
+	else
+		snprintf(why->text, sizeof(why->text), "expected ");
+	return why->text;
+}
+
 static void
 read_entry(const struct reading *r, unsigned int i)
 {
+	struct vuc_error why;
 	const struct vucd_ini_entry *entry = &r->from->entries[i];
 	const struct vucd_ini_entry *earlier = find_entry(r->from, entry->key, i);
 	const struct vucd_key *key = vucd_section_key(r->section, entry->key);
@@ -46,8 +60,9 @@ read_entry(const struct reading *r, unsigned int i)
 		vucd_report(r->report, entry->line, "[%s] %s: is in line %u already", r->from->name,
 			entry->key, earlier->line);
 	else if (!vucd_key_set(key, r->into, entry->value))
-		vucd_report(r->report, entry->line, "[%s] %s = %.*s: expected %s", r->from->name,
-			entry->key, MAX_SHOWN, entry->value, key->expected);
+		vucd_report(r->report, entry->line, "[%s] %s = %.*s: %s%s", r->from->name,
+			entry->key, MAX_SHOWN, entry->value, why_not(key, entry->value, &why),
+			key->expected);
 }
 
 static void
@@ -105,6 +120,7 @@ read_poller(struct vucd_config *config, struct reading *r)
 
 	r->section = &vucd_section_poller;
 	r->into = poller;
+	poller->line = r->from->line;
 	read_name(r, poller->name, sizeof(poller->name));
 	read_entries(r);
 }
@@ -122,6 +138,7 @@ read_device(struct vucd_config *config, struct reading *r)
 
 	r->section = &vucd_section_device;
 	r->into = device;
+	device->line = r->from->line;
 	read_name(r, device->name, sizeof(device->name));
 	read_entries(r);
 	if (!times_agree(device))
@@ -155,6 +172,7 @@ read_section(struct vucd_config *config, const struct vucd_ini *ini, unsigned in
 	} else if (name_in(r.from->name, &vucd_section_vucd) != NULL) {
 		r.section = &vucd_section_vucd;
 		r.into = &config->settings;
+		config->settings.line = r.from->line;
 		read_entries(&r);
 	} else if (name_in(r.from->name, &vucd_section_poller) != NULL) {
 		read_poller(config, &r);
@@ -204,6 +222,24 @@ check_pollers(
 		vucd_report(report, 0, "expected at least one [poller NAME]");
 }
 
+/* Servers have one client at a time. */
+static void
+check_sockets(const struct vucd_config *config, struct vucd_report *report)
+{
+	const struct vucd_device_config *a, *b, *end = config->devices + config->nr_devices;
+
+	for (b = config->devices; b < end; b++) {
+		for (a = config->devices; a < b; a++) {
+			if (b->socket[0] == '\0' || strcmp(a->socket, b->socket) != 0)
+				continue;
+			vucd_report(report, b->line,
+				"[device %s] socket = %s: [device %s] in line %u has it already",
+				b->name, b->socket, a->name, a->line);
+			break;
+		}
+	}
+}
+
 static int
 read_sections(struct vucd_config *config, const struct vucd_ini *ini, struct vucd_report *report)
 {
@@ -218,6 +254,7 @@ read_sections(struct vucd_config *config, const struct vucd_ini *ini, struct vuc
 	for (i = 0; i < ini->nr_sections; i++)
 		read_section(config, ini, i, report);
 	check_pollers(config, ini, report);
+	check_sockets(config, report);
 	return report->count == 0 ? 0 : -EINVAL;
 }
 
@@ -309,12 +346,13 @@ vucd_device_config_set(struct vucd_device_config *device, const char *name, cons
 	struct vucd_report *report)
 {
 	const struct vucd_key *key = vucd_section_key(&vucd_section_device, name);
+	struct vuc_error why;
 
 	if (key == NULL)
 		vucd_report(report, 0, "a device has no %s", name);
 	else if (!vucd_key_set(key, device, value))
-		vucd_report(
-			report, 0, "%s = %.*s: expected %s", name, MAX_SHOWN, value, key->expected);
+		vucd_report(report, 0, "%s = %.*s: %s%s", name, MAX_SHOWN, value,
+			why_not(key, value, &why), key->expected);
 	else
 		return 0;
 	return -EINVAL;

@@ -20,6 +20,7 @@
 
 /* [vucd] */
 struct vucd_settings {
+	unsigned int line;              /* of the section; 0: there is none */
 	char directory[VUCD_PATH_SIZE]; /* "": where vucd has it by default */
 	uint32_t directory_mode;
 	uint32_t socket_mode; /* of the VMMs' socket */
@@ -38,6 +39,7 @@ struct vucd_settings {
 
 /* [poller NAME] */
 struct vucd_poller_config {
+	unsigned int line; /* of the section */
 	char name[VUCD_POLLER_SIZE];
 	int cpu;
 	uint32_t idle; /* enum vuc_idle */
@@ -52,6 +54,7 @@ struct vucd_ids {
 
 /* [device NAME] */
 struct vucd_device_config {
+	unsigned int line; /* of the section; 0: the device is not of a file */
 	char name[VUC_CONTROL_NAME_SIZE];
 	char socket[VUCD_PATH_SIZE];
 	char poller[VUCD_POLLER_SIZE]; /* "": the one with the fewest devices */
@@ -83,6 +86,10 @@ int vucd_config_parse(
 /* The same of a file. */
 int vucd_config_load(struct vucd_config *config, const char *path, struct vucd_report *report);
 void vucd_config_free(struct vucd_config *config);
+
+/* Report what in a configuration without errors does not fit this machine, and may have to change
+ * before the daemon can do its work. Errors are those that keep it from starting. */
+void vucd_config_check_machine(const struct vucd_config *config, struct vucd_report *report);
 
 /* Print the sections and keys that there are, with what they take and their defaults. */
 void vucd_config_help(FILE *out);

@@ -65,6 +65,16 @@ allocate(struct vucd_ini *ini, const struct vucd_ini_lines *lines)
 	return 0;
 }
 
+/* The '#' of values, which the scan has hidden from rte_cfgfile. */
+static void
+restore_hashes(char *value)
+{
+	for (; *value != '\0'; value++) {
+		if (*value == VUCD_INI_HASH)
+			*value = '#';
+	}
+}
+
 /* Take section i out of rte_cfgfile; its entries begin at number first. Returns how many there
  * are, or a negative errno. */
 static int
@@ -84,12 +94,14 @@ take_section(struct vucd_ini *ini, unsigned int i, unsigned int first,
 		.nr_entries = (unsigned int)n,
 		.entries = &ini->entries[first],
 	};
-	for (k = first; k < first + (unsigned int)n; k++)
+	for (k = first; k < first + (unsigned int)n; k++) {
+		restore_hashes(ini->texts[k].value);
 		ini->entries[k] = (struct vucd_ini_entry){
 			.line = lines->entries[k],
 			.key = ini->texts[k].name,
 			.value = ini->texts[k].value,
 		};
+	}
 	return n;
 }
 

@@ -6,7 +6,7 @@
  * An INI file with line numbers. rte_cfgfile reads it; what that lets pass in silence or cuts off,
  * lines that are neither, long names and values, is found before.
  *
- *	# a comment, from '#' to the end of the line
+ *	# a comment, from a '#' at the beginning of a line or behind a blank to its end
  *	[section]
  *	key = value
  */

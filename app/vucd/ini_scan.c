@@ -90,7 +90,8 @@ write_section(FILE *out, struct span name)
 static bool
 check_section(const struct scan *s, struct span line, struct span name)
 {
-	if (line.text[line.len - 1] != ']' || memchr(name.text, ']', name.len) != NULL)
+	if (line.text[line.len - 1] != ']' || memchr(name.text, ']', name.len) != NULL ||
+		memchr(name.text, COMMENT, name.len) != NULL)
 		vucd_report(s->report, s->line, "expected [SECTION]");
 	else if (name.len == 0)
 		vucd_report(s->report, s->line, "[]: the section has no name");
@@ -124,6 +125,9 @@ check_entry(const struct scan *s, struct span key, struct span value)
 {
 	if (key.len == 0)
 		vucd_report(s->report, s->line, "expected a key before '='");
+	else if (memchr(key.text, COMMENT, key.len) != NULL)
+		vucd_report(s->report, s->line, "%.*s: a key has no '#'",
+			(int)(key.len < 20 ? key.len : 20), key.text);
 	else if (key.len >= CFG_NAME_LEN)
 		vucd_report(s->report, s->line, "%.*s...: a key has at most %d bytes", 20, key.text,
 			CFG_NAME_LEN - 1);
@@ -141,6 +145,17 @@ check_entry(const struct scan *s, struct span key, struct span value)
 	return false;
 }
 
+/* rte_cfgfile takes a '#' for a comment wherever it is. */
+static void
+write_value(FILE *out, struct span value)
+{
+	size_t i;
+
+	for (i = 0; i < value.len; i++)
+		fputc(value.text[i] == COMMENT ? VUCD_INI_HASH : value.text[i], out);
+	fputc('\n', out);
+}
+
 static int
 scan_entry(struct scan *s, struct span line)
 {
@@ -154,17 +169,30 @@ scan_entry(struct scan *s, struct span line)
 	key = trim(line.text, (size_t)(equals - line.text));
 	value = trim(equals + 1, line.len - (size_t)(equals + 1 - line.text));
 	if (!s->skipping && check_entry(s, key, value)) {
-		fprintf(s->out, "%.*s=%.*s\n", (int)key.len, key.text, (int)value.len, value.text);
+		fprintf(s->out, "%.*s=", (int)key.len, key.text);
+		write_value(s->out, value);
 		return append(&s->lines->entries, &s->lines->nr_entries, s->line);
 	}
 	return 0;
 }
 
+/* A comment begins where a line does, or behind a blank: paths may have a '#' in them. */
+static size_t
+find_comment(const char *text, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		if (text[i] == COMMENT && (i == 0 || is_blank(text[i - 1])))
+			break;
+	}
+	return i;
+}
+
 static int
 scan_line(struct scan *s, const char *text, size_t len)
 {
-	const char *comment = memchr(text, COMMENT, len);
-	struct span line = trim(text, comment != NULL ? (size_t)(comment - text) : len);
+	struct span line = trim(text, find_comment(text, len));
 
 	if (has_control(text, len)) {
 		vucd_report(s->report, s->line, "a control character, this is no text");

@@ -15,6 +15,10 @@ struct vucd_ini_lines {
 	unsigned int nr_entries;
 };
 
+#define VUCD_INI_HASH                                                              \
+	'\x01' /* stands for a '#' in a value; refused in a file, as it is no text \
+		*/
+
 /*
  * Look at each line of a text. What is wrong is reported, and what is right goes to out in the
  * plainest form: "[section]" and "key=value", without blanks and comments.

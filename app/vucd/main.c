@@ -78,6 +78,19 @@ finish_output(void)
 	return EXIT_FAILURE;
 }
 
+/* Errors have been printed by then. */
+static int
+check(const struct vucd_config *config, struct vucd_report *report)
+{
+	vucd_config_check_machine(config, report);
+	if (report->count > 0)
+		return EXIT_FAILURE;
+	printf("OK: %u poller%s, %u device%s\n", config->nr_pollers,
+		config->nr_pollers == 1 ? "" : "s", config->nr_devices,
+		config->nr_devices == 1 ? "" : "s");
+	return finish_output();
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -94,10 +107,10 @@ main(int argc, char *argv[])
 	if (result != VUCD_OPTIONS_RUN)
 		return result == VUCD_OPTIONS_DONE ? finish_output() : EXIT_USAGE;
 	report.arg = (void *)(uintptr_t)options.config;
-	status = vucd_config_load(&config, options.config, &report) == 0 ? EXIT_SUCCESS
-									 : EXIT_FAILURE;
-	if (status == EXIT_SUCCESS && !options.check)
-		status = run(&config);
+	if (vucd_config_load(&config, options.config, &report) != 0)
+		status = EXIT_FAILURE;
+	else
+		status = options.check ? check(&config, &report) : run(&config);
 	vucd_config_free(&config);
 	return status;
 }

@@ -11,7 +11,7 @@ static const char help[] =
 	"Serve vfio-user devices to VMMs through shared memory, in the foreground.\n"
 	"\n"
 	"  -c, --config FILE  configuration, by default " VUCD_DEFAULT_CONFIG "\n"
-	"      --check        say what is wrong with the configuration, and exit\n"
+	"      --check        say what is wrong with the configuration, or OK, and exit\n"
 	"      --help-config  print what the configuration may have, and exit\n"
 	"  -h, --help         print this and exit\n"
 	"  -V, --version      print the version and exit\n";

@@ -46,24 +46,78 @@ start(struct vucd_poller *poller, const struct vucd_poller_config *config, struc
 	return vuc_poller_call(poller->poller, learn_transport, poller);
 }
 
+/* Which come first: a CPU that is asked for is known before others are chosen, and those that spin
+ * choose before those that can share one. */
+static int
+rank_of(const struct vucd_poller_config *config)
+{
+	if (config->cpu >= 0)
+		return 0;
+	return config->idle == VUC_IDLE_SPIN ? 1 : 2;
+}
+
+#define NR_RANKS 3
+
+static int
+start_rank(struct vucd_pollers *pollers, const struct vucd_config *config, int rank,
+	struct vucd_log *log, struct vuc_error *err)
+{
+	unsigned int i;
+	int rc = 0;
+
+	for (i = 0; i < config->nr_pollers && rc == 0; i++) {
+		if (rank_of(&config->pollers[i]) == rank)
+			rc = start(&pollers->all[i], &config->pollers[i], log, err);
+	}
+	return rc;
+}
+
+static bool
+both_spin(const struct vucd_poller *a, const struct vucd_poller *b)
+{
+	int cpu = vuc_poller_cpu(a->poller);
+
+	return a->idle == VUC_IDLE_SPIN && b->idle == VUC_IDLE_SPIN && cpu >= 0 &&
+		cpu == vuc_poller_cpu(b->poller);
+}
+
+/* Wherever it was that they were put there. */
+static void
+warn_of_crowds(const struct vucd_pollers *pollers, struct vucd_log *log)
+{
+	unsigned int i, k;
+
+	for (i = 0; i < pollers->nr; i++) {
+		for (k = 0; k < i; k++) {
+			if (both_spin(&pollers->all[k], &pollers->all[i]))
+				vucd_log(log, VUC_LOG_WARNING,
+					"pollers %s and %s both spin on CPU %d, and stop each "
+					"other for milliseconds; see cpu and idle",
+					vuc_poller_name(pollers->all[k].poller),
+					vuc_poller_name(pollers->all[i].poller),
+					vuc_poller_cpu(pollers->all[i].poller));
+		}
+	}
+}
+
 int
 vucd_pollers_start(struct vucd_pollers *pollers, const struct vucd_config *config,
 	struct vucd_log *log, struct vuc_error *err)
 {
-	int rc = 0;
+	int rank, rc = 0;
 
 	*pollers = (struct vucd_pollers){.all = calloc(config->nr_pollers, sizeof(*pollers->all))};
 	if (pollers->all == NULL) {
 		snprintf(err->text, sizeof(err->text), "out of memory");
 		return -ENOMEM;
 	}
-	while (rc == 0 && pollers->nr < config->nr_pollers) {
-		rc = start(&pollers->all[pollers->nr], &config->pollers[pollers->nr], log, err);
-		if (rc == 0)
-			pollers->nr++;
-	}
+	pollers->nr = config->nr_pollers;
+	for (rank = 0; rank < NR_RANKS && rc == 0; rank++)
+		rc = start_rank(pollers, config, rank, log, err);
 	if (rc != 0)
 		vucd_pollers_stop(pollers);
+	else
+		warn_of_crowds(pollers, log);
 	return rc;
 }
 

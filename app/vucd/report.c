@@ -4,21 +4,40 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void
-vucd_report(struct vucd_report *report, unsigned int line, const char *fmt, ...)
+static void
+report_line(struct vucd_report *report, unsigned int line, const char *before, const char *fmt,
+	va_list args)
 {
 	char text[VUCD_REPORT_MAX];
-	va_list args;
+	int len = snprintf(text, sizeof(text), "%s", before);
 	char *c;
 
-	va_start(args, fmt);
-	if (vsnprintf(text, sizeof(text), fmt, args) < 0)
+	if (vsnprintf(text + len, sizeof(text) - (size_t)len, fmt, args) < 0)
 		text[0] = '\0';
-	va_end(args);
 	for (c = text; *c != '\0'; c++) {
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			*c = '?';
 	}
-	report->count++;
 	report->fn(report->arg, line, text);
+}
+
+void
+vucd_report(struct vucd_report *report, unsigned int line, const char *fmt, ...)
+{
+	va_list args;
+
+	report->count++;
+	va_start(args, fmt);
+	report_line(report, line, "", fmt, args);
+	va_end(args);
+}
+
+void
+vucd_report_warning(struct vucd_report *report, unsigned int line, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	report_line(report, line, "warning: ", fmt, args);
+	va_end(args);
 }

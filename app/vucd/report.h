@@ -17,4 +17,8 @@ struct vucd_report {
 void vucd_report(struct vucd_report *report, unsigned int line, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* The same of what is likely a mistake: it begins with "warning: ", and is not counted. */
+void vucd_report_warning(struct vucd_report *report, unsigned int line, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
 #endif /* VUCD_REPORT_H */

@@ -244,3 +244,23 @@ vucd_value_groups(const struct vucd_key *key, const char *text, void *field)
 	(void)key;
 	return parse_ids(text, find_group, field);
 }
+
+bool
+vucd_value_unknown_name(const struct vucd_key *key, const char *text, char name[VUCD_WORD_SIZE])
+{
+	bool is_user = key->parse == vucd_value_users;
+	id_fn find = is_user ? find_user : find_group;
+	char word[MAX_WORD];
+	uint32_t id;
+
+	if (!is_user && key->parse != vucd_value_groups && key->parse != vucd_value_group)
+		return false;
+	while (text != NULL && (text = next_word(text, word)) != NULL) {
+		if (!isdigit((unsigned char)word[0]) && !find(word, &id)) {
+			snprintf(name, VUCD_WORD_SIZE, "%s %s", is_user ? "user" : "group", word);
+			return true;
+		}
+		text = *text == ',' ? text + 1 : NULL;
+	}
+	return false;
+}

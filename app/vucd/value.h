@@ -49,6 +49,12 @@ bool vucd_value_group(const struct vucd_key *key, const char *text, void *field)
 bool vucd_value_users(const struct vucd_key *key, const char *text, void *field);
 bool vucd_value_groups(const struct vucd_key *key, const char *text, void *field);
 
+#define VUCD_WORD_SIZE 80
+
+/* Whether text names a user or a group that there is not; fills in which: "user NAME". */
+bool vucd_value_unknown_name(
+	const struct vucd_key *key, const char *text, char name[VUCD_WORD_SIZE]);
+
 /* Whether text is letters, digits and "._-", at least one and in less than size bytes. */
 bool vucd_value_is_name(const char *text, size_t size);
 

@@ -8,6 +8,7 @@
 
 #include "connect.h"
 #include "placement.h"
+#include "registry.h"
 #include "topology.h"
 
 #define CONNECT_MS 1000u
@@ -28,6 +29,24 @@ count_lcore(unsigned int lcore, void *arg)
 			cpu->pollers++;
 	}
 	return 0;
+}
+
+/* Which of them spin is known of vuc's own. */
+static void
+count_spinning(const struct vuc_topology *topology)
+{
+	const struct vuc_poller *p;
+
+	vuc_registry_lock();
+	TAILQ_FOREACH (p, vuc_registry_all(), registered) {
+		struct vuc_topology_cpu *cpu = p->cpu >= 0 && p->idle == VUC_IDLE_SPIN
+			? vuc_topology_find(topology, (unsigned int)p->cpu)
+			: NULL;
+
+		if (cpu != NULL)
+			cpu->spinning++;
+	}
+	vuc_registry_unlock();
 }
 
 /* Only who is at the other end is of interest. */
@@ -84,6 +103,7 @@ poller_choose_place(
 	if (rc != 0)
 		return rc;
 	rte_lcore_iterate(count_lcore, &topology);
+	count_spinning(&topology);
 	rc = choose(opts, &topology, &placement, err);
 	vuc_topology_free(&topology);
 	if (rc != 0)

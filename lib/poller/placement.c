@@ -39,8 +39,9 @@ static uint64_t
 cost_of(const struct vuc_topology *topology, const struct vuc_topology_cpu *cpu,
 	const struct vuc_placement_request *request)
 {
-	uint64_t cost = (uint64_t)cpu->pollers + has_server(cpu, request);
+	uint64_t cost = cpu->spinning;
 
+	cost = cost << 16 | (cpu->pollers + has_server(cpu, request));
 	cost = cost << 1 | !same_node(cpu, request->server_node);
 	cost = cost << 1 | !same_node(cpu, request->guest_node);
 	cost = cost << 1 | !cpu->isolated;
@@ -111,6 +112,8 @@ say_neighbours(const struct vuc_topology *topology, const struct vuc_topology_cp
 		say(placement, "no other poller");
 	else
 		say(placement, "%u other poller%s", cpu->pollers, cpu->pollers > 1 ? "s" : "");
+	if (cpu->spinning > 0)
+		say(placement, ", %u of them spinning", cpu->spinning);
 }
 
 static void

@@ -26,11 +26,12 @@ struct vuc_placement {
 };
 
 /*
- * Choose a CPU. By itself it takes, the first difference counting: the CPU with the fewest pollers,
- * where a server that is bound to it counts as one; on the server's node; on the guest's node;
- * isolated; on a core without another poller; not CPU 0, which has work of its own on most
- * machines; the lowest. So an idle CPU far away comes before a busy one nearby: two threads that
- * spin on one CPU stop each other for milliseconds, another node costs a part of a microsecond.
+ * Choose a CPU. By itself it takes, the first difference counting: the CPU with the fewest pollers
+ * that spin; with the fewest pollers, where a server that is bound to it counts as one; on the
+ * server's node; on the guest's node; isolated; on a core without another poller; not CPU 0, which
+ * has work of its own on most machines; the lowest. So an idle CPU far away comes before a busy one
+ * nearby: two threads that spin on one CPU stop each other for milliseconds, another node costs a
+ * part of a microsecond.
  *
  * It does not change the pollers of the topology: whoever starts a poller does.
  *

@@ -19,11 +19,12 @@ struct vuc_placement_request; /* placement.h */
 
 struct vuc_topology_cpu {
 	unsigned int id;
-	int node;             /* or PLACEMENT_UNKNOWN */
-	unsigned int core;    /* the same for SMT siblings: the lowest id of them */
-	bool allowed;         /* the process may use it */
-	bool isolated;        /* the kernel puts nothing on it by itself */
-	unsigned int pollers; /* that run on it */
+	int node;              /* or PLACEMENT_UNKNOWN */
+	unsigned int core;     /* the same for SMT siblings: the lowest id of them */
+	bool allowed;          /* the process may use it */
+	bool isolated;         /* the kernel puts nothing on it by itself */
+	unsigned int pollers;  /* that run on it */
+	unsigned int spinning; /* those of them that always take all of it */
 };
 
 /* The CPUs that are online, by ascending id. */

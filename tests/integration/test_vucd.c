@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,6 +129,65 @@ test_twice(void)
 	vucd_rig_stop(&rig);
 }
 
+/* ---- placement ---- */
+
+/* The CPU of a poller, by the answer to stats.get. */
+static int
+cpu_of(struct json_object *stats, unsigned int poller)
+{
+	struct json_object *all = json_object_object_get(stats, "pollers");
+
+	return json_object_get_int(
+		json_object_object_get(json_object_array_get_idx(all, poller), "cpu"));
+}
+
+/* A poller that may be put anywhere leaves a CPU to the one that spins there, wherever the file has
+ * that. */
+static void
+test_placement(void)
+{
+	struct json_object *answer, *result;
+	struct vucd_rig rig;
+	char more[256];
+	cpu_set_t set;
+	int last = CPU_SETSIZE - 1;
+
+	CU_ASSERT_EQUAL_FATAL(sched_getaffinity(0, sizeof(set), &set), 0);
+	while (!CPU_ISSET((unsigned int)last, &set))
+		last--;
+	snprintf(more, sizeof(more),
+		"[poller a]\nidle = sleep\n[poller b]\nidle = sleep\n[poller s]\ncpu = %d\n", last);
+	vucd_rig_start(&rig, more);
+	result = vucd_rig_ask(&rig, "stats.get", "[]", &answer);
+	CU_ASSERT_EQUAL(cpu_of(result, 3), last);
+	if (CPU_COUNT(&set) > 1) {
+		CU_ASSERT_NOT_EQUAL(cpu_of(result, 1), last);
+		CU_ASSERT_NOT_EQUAL(cpu_of(result, 2), last);
+	}
+	json_object_put(answer);
+	vucd_rig_end(&rig);
+	CU_ASSERT_FALSE(vucd_rig_said(&rig, "both spin"));
+	vucd_rig_stop(&rig);
+}
+
+static void
+test_crowd(void)
+{
+	struct vucd_rig rig;
+	char more[128];
+	cpu_set_t set;
+	int cpu = 0;
+
+	CU_ASSERT_EQUAL_FATAL(sched_getaffinity(0, sizeof(set), &set), 0);
+	while (!CPU_ISSET((unsigned int)cpu, &set))
+		cpu++;
+	snprintf(more, sizeof(more), "[poller s]\ncpu = %d\n[poller t]\ncpu = %d\n", cpu, cpu);
+	vucd_rig_start(&rig, more);
+	vucd_rig_end(&rig);
+	CU_ASSERT(vucd_rig_said(&rig, "warning pollers s and t both spin on CPU "));
+	vucd_rig_stop(&rig);
+}
+
 /* ---- the command line ---- */
 
 /* Run it to its end. Returns what it has printed, to be freed. */
@@ -154,9 +214,20 @@ test_check(void)
 	char wanted[256];
 	char *text;
 
-	vucd_rig_prepare(&rig, "");
+	vucd_rig_prepare(&rig, "[device d]\nsocket = /s\n[device e]\nsocket = /t\n");
 	text = run(args, 0, true);
 	CU_ASSERT_STRING_EQUAL(text, "");
+	free(text);
+	text = run(args, 0, false);
+	CU_ASSERT_STRING_EQUAL(text, "OK: 1 poller, 2 devices\n");
+	free(text);
+	vucd_rig_stop(&rig);
+	vucd_rig_prepare(&rig, "[device d]\nsocket = /no/such/s\n");
+	text = run(args, 0, true);
+	snprintf(wanted, sizeof(wanted),
+		"%s:7: warning: [device d] socket = /no/such/s: there is no folder /no/such\n",
+		rig.config);
+	CU_ASSERT_STRING_EQUAL(text, wanted);
 	free(text);
 	vucd_rig_stop(&rig);
 	vucd_rig_prepare(&rig, "[poller io1]\ncpu = 99x\n");
@@ -403,6 +474,8 @@ main(void)
 		{"start, serve, stop", test_life},
 		{"modes and group", test_modes},
 		{"a second one, and a killed one", test_twice},
+		{"placement", test_placement},
+		{"two pollers that spin on one CPU", test_crowd},
 		{"--check", test_check},
 		{"options", test_options},
 		CU_TEST_INFO_NULL,

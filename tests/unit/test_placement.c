@@ -74,6 +74,19 @@ test_one_cpu(void)
 	CU_ASSERT_EQUAL(placement.node, PLACEMENT_UNKNOWN);
 }
 
+/* One that spins leaves less than several that sleep. */
+static void
+test_spinning(void)
+{
+	describe(2, 1, false);
+	cpus[1].pollers = 1;
+	cpus[1].spinning = 1;
+	cpus[0].pollers = 3;
+	chosen(0, "CPU 0 of node 0: 3 other pollers");
+	cpus[0].spinning = 1;
+	chosen(1, "CPU 1 of node 0: 1 other poller, 1 of them spinning");
+}
+
 static void
 test_one_node(void)
 {
@@ -217,6 +230,7 @@ test_by_hand_refused(void)
 
 static CU_TestInfo tests[] = {
 	{"one CPU", test_one_cpu},
+	{"pollers that spin", test_spinning},
 	{"one node", test_one_node},
 	{"two nodes", test_two_nodes},
 	{"isolated", test_isolated},

@@ -4,6 +4,7 @@
  * line. */
 
 #include <errno.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,7 +89,7 @@ test_all_keys(void)
 		"telemetry = off\nhugepages = on\nmemory-mb = 3 # MiB\n"
 		"[poller  io0]\ncpu = 2\nidle = sleep\nidle-loops = 1\ntransport = posix\n"
 		"[poller io1]\ncpu = none\nidle = yield\ntransport = uring\n"
-		"[device\td.0-_]\nsocket = /s = t\npoller = io1\ndma = message\n"
+		"[device\td.0-_]\nsocket = /s#1 = \\#t## # c\npoller = io1\ndma = message\n"
 		"posted-writes = off\ntimeout-ms = 11\nlong-timeout-ms = 12\nretry-min-ms = 13\n"
 		"retry-max-ms = 14\nusers = root , 1000,1001\ngroups = 4294967294";
 	struct vucd_config config;
@@ -122,7 +123,7 @@ test_all_keys(void)
 	CU_ASSERT_EQUAL_FATAL(config.nr_devices, 1);
 	d = &config.devices[0];
 	CU_ASSERT_STRING_EQUAL(d->name, "d.0-_");
-	CU_ASSERT_STRING_EQUAL(d->socket, "/s = t");
+	CU_ASSERT_STRING_EQUAL(d->socket, "/s#1 = \\#t##");
 	CU_ASSERT_STRING_EQUAL(d->poller, "io1");
 	CU_ASSERT_EQUAL(d->dma, VUC_DMA_MESSAGE);
 	CU_ASSERT_FALSE(d->posted_writes);
@@ -209,6 +210,8 @@ test_lines(void)
 	CU_ASSERT(says(POLLER "= 1\n", "2: expected a key before '='\n"));
 	CU_ASSERT(says(POLLER "cpu =\n", "2: cpu: expected a value behind '='\n"));
 	CU_ASSERT(says(POLLER "cpu = # 1\n", "2: cpu: expected a value behind '='\n"));
+	CU_ASSERT(says(POLLER "c#pu = 1\n", "2: c#pu: a key has no '#'\n"));
+	CU_ASSERT(says(POLLER "[device d#]\n", "2: expected [SECTION]\n"));
 	CU_ASSERT(says(POLLER "cpu\x01 = 1\n", "2: a control character, this is no text\n"));
 }
 
@@ -254,6 +257,9 @@ test_keys(void)
 		"4: [device d] poller = q: there is no such poller\n"));
 	CU_ASSERT(says(POLLER "[device d]\nsocket = /s\nretry-min-ms = 9000\n",
 		"2: [device d] retry-min-ms = 9000 is more than retry-max-ms = 5000\n"));
+	CU_ASSERT(says(POLLER "[device d]\nsocket = /s\n[device e]\nsocket = /t\n"
+			      "[device f]\nsocket = /s\n",
+		"6: [device f] socket = /s: [device d] in line 2 has it already\n"));
 	CU_ASSERT(says(POLLER
 		"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklm = 1\n",
 		"2: abcdefghijklmnopqrst...: a key has at most 63 bytes\n"));
@@ -294,19 +300,33 @@ test_values(void)
 static void
 test_ids(void)
 {
-	static const char *const bad[] = {"no-such-user-here", "root,,root", ",root", "root,",
-		"root root", "4294967295", "-1"};
+	static const struct {
+		const char *list;
+		const char *unknown;
+	} bad[] = {
+		{"no-such-user-here", "there is no user no-such-user-here; "},
+		{"root, nosuch, 7", "there is no user nosuch; "},
+		{"-1", "there is no user -1; "},
+		{"root,,root", ""},
+		{",root", ""},
+		{"root,", ""},
+		{"root root", ""},
+		{"4294967295", ""},
+	};
 	char text[128], wanted[256];
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		snprintf(
-			text, sizeof(text), POLLER "[device d]\nsocket = /s\nusers = %s\n", bad[i]);
+		snprintf(text, sizeof(text), POLLER "[device d]\nsocket = /s\nusers = %s\n",
+			bad[i].list);
 		snprintf(wanted, sizeof(wanted),
-			"4: [device d] users = %s: expected names or numbers of at most 32 users "
+			"4: [device d] users = %s: %sexpected names or numbers of at most 32 users "
 			"that there are, with commas, or none\n",
-			bad[i]);
+			bad[i].list, bad[i].unknown);
 		CU_ASSERT(says(text, wanted));
 	}
+	CU_ASSERT(says(POLLER "[vucd]\ngroup = nosuch\n",
+		"3: [vucd] group = nosuch: there is no group nosuch; expected name or number of a "
+		"group that there is, or none\n"));
 }
 
 /* A list of n users. */
@@ -390,6 +410,74 @@ test_files(void)
 	vucd_config_free(&config);
 }
 
+/* What is right by itself, and does not go with the machine. */
+static void
+test_machine(void)
+{
+	static const struct {
+		const char *text;
+		const char *says;
+		unsigned int errors;
+	} rows[] = {
+		{"[vucd]\ndirectory = /v\n[poller p]\nidle = sleep\n[device d]\nsocket = /s\n", "",
+			0},
+		{"[poller p]\nidle = sleep\ncpu = 4095\n",
+			"1: [poller p] cpu = 4095: there is no such CPU, or the daemon may not use "
+			"it\n",
+			1},
+		{"[vucd]\ndirectory = /no/such/v\n[poller p]\nidle = sleep\n",
+			"1: [vucd] directory = /no/such/v: there is no folder /no/such\n", 1},
+		{"[poller p]\nidle = sleep\n[device d]\nsocket = /dev/null/s\n",
+			"3: warning: [device d] socket = /dev/null/s: there is no folder "
+			"/dev/null\n",
+			0},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct vucd_config config;
+		struct said said;
+		struct vucd_report report = {.fn = take_report, .arg = &said};
+
+		CU_ASSERT_EQUAL(parse(&config, rows[i].text, &said), 0);
+		vucd_config_check_machine(&config, &report);
+		CU_ASSERT_STRING_EQUAL(said.text, rows[i].says);
+		CU_ASSERT_EQUAL(report.count, rows[i].errors);
+		vucd_config_free(&config);
+	}
+}
+
+/* Two that spin on the only CPU that the process may use, asked for or not. */
+static void
+test_machine_spinning(void)
+{
+	struct vucd_config config;
+	struct said said;
+	struct vucd_report report = {.fn = take_report, .arg = &said};
+	cpu_set_t before, one;
+	char text[128], wanted[256];
+	int cpu = sched_getcpu();
+
+	CU_ASSERT_EQUAL_FATAL(sched_getaffinity(0, sizeof(before), &before), 0);
+	CPU_ZERO(&one);
+	CPU_SET((unsigned int)cpu, &one);
+	CU_ASSERT_EQUAL_FATAL(sched_setaffinity(0, sizeof(one), &one), 0);
+	snprintf(text, sizeof(text), "[poller p]\ncpu = %d\n[poller q]\ncpu = %d\n", cpu, cpu);
+	snprintf(wanted, sizeof(wanted),
+		"3: warning: [poller q] cpu = %d: [poller p] in line 1 spins on it as well\n"
+		"0: warning: 2 pollers spin, and there are 1 CPUs for them\n",
+		cpu);
+	CU_ASSERT_EQUAL(parse(&config, text, &said), 0);
+	vucd_config_check_machine(&config, &report);
+	CU_ASSERT_STRING_EQUAL(said.text, wanted);
+	CU_ASSERT_EQUAL(report.count, 0);
+	vucd_config_free(&config);
+	/* Trying out CPUs has moved nobody. */
+	CPU_ZERO(&one);
+	CU_ASSERT_EQUAL(sched_getaffinity(0, sizeof(one), &one), 0);
+	CU_ASSERT(CPU_COUNT(&one) == 1 && CPU_ISSET((unsigned int)cpu, &one));
+	sched_setaffinity(0, sizeof(before), &before);
+}
+
 /* A device that is not of a file. */
 static void
 test_device_alone(void)
@@ -451,6 +539,8 @@ main(void)
 		{"several mistakes", test_several},
 		{"limits", test_limits},
 		{"files", test_files},
+		{"the machine", test_machine},
+		{"the machine: pollers that spin", test_machine_spinning},
 		{"a device by itself", test_device_alone},
 		{"help", test_help},
 		CU_TEST_INFO_NULL,

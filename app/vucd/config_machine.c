@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Whether a configuration fits the machine: its CPUs and folders. */
+
+#include <sched.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <vuc/poller.h>
+
+#include "config.h"
+
+/* Whether a thread of this process may run on a CPU is for the kernel to say. */
+static bool
+may_run_on(int cpu)
+{
+	cpu_set_t before, set;
+	bool may;
+
+	if (cpu >= CPU_SETSIZE)
+		return false;
+	if (sched_getaffinity(0, sizeof(before), &before) != 0)
+		return true;
+	CPU_ZERO(&set);
+	CPU_SET((unsigned int)cpu, &set);
+	may = sched_setaffinity(0, sizeof(set), &set) == 0;
+	sched_setaffinity(0, sizeof(before), &before);
+	return may;
+}
+
+static bool
+both_spin(const struct vucd_poller_config *a, const struct vucd_poller_config *b)
+{
+	return a->cpu == b->cpu && a->idle == VUC_IDLE_SPIN && b->idle == VUC_IDLE_SPIN;
+}
+
+static void
+check_cpu(const struct vucd_config *config, const struct vucd_poller_config *poller,
+	struct vucd_report *report)
+{
+	const struct vucd_poller_config *other;
+
+	if (poller->cpu < 0)
+		return;
+	if (!may_run_on(poller->cpu)) {
+		vucd_report(report, poller->line,
+			"[poller %s] cpu = %d: there is no such CPU, or the daemon may not use it",
+			poller->name, poller->cpu);
+		return;
+	}
+	for (other = config->pollers; other < poller; other++) {
+		if (both_spin(other, poller))
+			vucd_report_warning(report, poller->line,
+				"[poller %s] cpu = %d: [poller %s] in line %u spins on it as well",
+				poller->name, poller->cpu, other->name, other->line);
+	}
+}
+
+/* More that spin than there are CPUs, wherever they are put. */
+static void
+check_nr_spinning(const struct vucd_config *config, struct vucd_report *report)
+{
+	unsigned int i, nr = 0;
+	cpu_set_t set;
+
+	for (i = 0; i < config->nr_pollers; i++)
+		nr += config->pollers[i].idle == VUC_IDLE_SPIN;
+	if (sched_getaffinity(0, sizeof(set), &set) == 0 && nr > (unsigned int)CPU_COUNT(&set))
+		vucd_report_warning(report, 0, "%u pollers spin, and there are %d CPUs for them",
+			nr, CPU_COUNT(&set));
+}
+
+/* The folder that a path is in. Returns whether there is one. */
+static bool
+has_folder(const char *path, char folder[VUCD_PATH_SIZE])
+{
+	const char *slash = strrchr(path, '/');
+	struct stat st;
+
+	snprintf(folder, VUCD_PATH_SIZE, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	return stat(folder, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Servers may make their folders when they start, which is not known now. */
+static void
+check_folders(const struct vucd_config *config, struct vucd_report *report)
+{
+	const char *directory = config->settings.directory;
+	char folder[VUCD_PATH_SIZE];
+	unsigned int i;
+
+	if (directory[0] != '\0' && !has_folder(directory, folder))
+		vucd_report(report, config->settings.line,
+			"[vucd] directory = %s: there is no folder %s", directory, folder);
+	for (i = 0; i < config->nr_devices; i++) {
+		const struct vucd_device_config *device = &config->devices[i];
+
+		if (!has_folder(device->socket, folder))
+			vucd_report_warning(report, device->line,
+				"[device %s] socket = %s: there is no folder %s", device->name,
+				device->socket, folder);
+	}
+}
+
+void
+vucd_config_check_machine(const struct vucd_config *config, struct vucd_report *report)
+{
+	unsigned int i;
+
+	for (i = 0; i < config->nr_pollers; i++)
+		check_cpu(config, &config->pollers[i], report);
+	check_nr_spinning(config, report);
+	check_folders(config, report);
+}
