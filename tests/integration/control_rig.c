@@ -252,6 +252,17 @@ rig_is_left(const struct control_rig *r)
 	return false;
 }
 
+bool
+rig_logs(const char *text)
+{
+	for (unsigned int i = 0; i < RIG_WAIT_MS; i++) {
+		if (rig_has_logged(text))
+			return true;
+		wait_a_little();
+	}
+	return false;
+}
+
 uint32_t
 rig_server_maps(const struct control_rig *r, const char *device)
 {

@@ -68,6 +68,9 @@ bool rig_is_left(const struct control_rig *r);
 /* Whether a line was logged that contains text. */
 bool rig_has_logged(const char *text);
 
+/* Wait until one is: whether that happens in time. */
+bool rig_logs(const char *text);
+
 /* DMA mappings that the server has, by its own register. */
 uint32_t rig_server_maps(const struct control_rig *r, const char *device);
 

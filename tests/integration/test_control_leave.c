@@ -339,14 +339,15 @@ test_away(void)
 	CU_ASSERT_STRING_NOT_EQUAL(rig_look(&rig, RIG_NAME).reason, "");
 	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_SECOND, VUC_CONTROL_AWAY));
 	CU_ASSERT_EQUAL(shm_start(&client, rig.path, RIG_NAME), -ENOTCONN);
+	/* An attempt to connect has failed before the server is there again. */
+	CU_ASSERT_TRUE(rig_logs("disk1: away: "));
 	rig_restart_server(&rig);
 	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
 	CU_ASSERT_EQUAL(shm_attach(&client, RIG_NAME), 0);
 	shm_close(&client);
 	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_SECOND, VUC_CONTROL_FREE));
 	CU_ASSERT_TRUE(rig_has_logged("disk1: lost: "));
-	CU_ASSERT_TRUE(rig_has_logged("disk1: away: "));
-	CU_ASSERT_TRUE(rig_has_logged("generation 2"));
+	CU_ASSERT_TRUE(rig_logs("generation 2"));
 	rig_stop(&rig);
 }
 
