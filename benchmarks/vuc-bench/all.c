@@ -145,6 +145,7 @@ judge(struct bench_verdict *v, size_t i, const struct bench_result *result)
 	const double limit = goals[i].limit;
 
 	v->known = true;
+	v->unsteady = bench_result_is_unsteady(result);
 	switch (goals[i].quantity) {
 	case TIMES_FLOOR:
 		v->value = ratios->p50.median;
@@ -239,7 +240,7 @@ run_part(struct bench *bench, struct bench_part *part, unsigned int i, struct vu
 		return 0;
 	}
 	if (ret == 0 && one.env.cpus.nr > bench->env.cpus.nr)
-		bench->env = one.env;
+		bench->env.cpus = one.env.cpus;
 	return ret;
 }
 

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "env.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 
 #include <rte_version.h>
@@ -72,6 +75,62 @@ bench_env_init(struct bench_env *env, const struct bench_clock *clock)
 			1e3 / clock->ns_per_tick);
 	else
 		snprintf(env->clock, sizeof(env->clock), "CLOCK_MONOTONIC");
+}
+
+static double
+get_load(void)
+{
+	double load;
+
+	return getloadavg(&load, 1) == 1 ? load : -1;
+}
+
+/* The first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal. */
+static struct bench_cpu_time
+get_cpu_time(void)
+{
+	struct bench_cpu_time time = {0};
+	FILE *f = fopen("/proc/stat", "re");
+	uint64_t part;
+
+	if (f == NULL)
+		return time;
+	if (fscanf(f, "cpu") == 0) {
+		for (unsigned int i = 0; i < 8 && fscanf(f, "%" SCNu64, &part) == 1; i++) {
+			time.all += part;
+			if (i == 7)
+				time.stolen = part;
+		}
+	}
+	fclose(f);
+	return time;
+}
+
+static uint64_t
+get_preemptions(void)
+{
+	struct rusage usage;
+
+	return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_nivcsw : 0;
+}
+
+void
+bench_env_begin(struct bench_env *env)
+{
+	env->load_before = get_load();
+	env->time_before = get_cpu_time();
+	env->preemptions = get_preemptions();
+}
+
+void
+bench_env_end(struct bench_env *env)
+{
+	struct bench_cpu_time now = get_cpu_time();
+	uint64_t all = now.all - env->time_before.all;
+
+	env->load_after = get_load();
+	env->preemptions = get_preemptions() - env->preemptions;
+	env->steal = all > 0 ? (double)(now.stolen - env->time_before.stolen) / (double)all : -1;
 }
 
 void

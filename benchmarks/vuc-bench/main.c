@@ -109,7 +109,9 @@ measure(struct bench *bench, const struct bench_ops *ops, void *state, struct vu
 	if (ret == 0) {
 		bench_clock_init(&bench->clock);
 		bench_env_init(&bench->env, &bench->clock);
+		bench_env_begin(&bench->env);
 		ret = ops->run(bench, state, &result, err);
+		bench_env_end(&bench->env);
 	}
 	if (ret == 0 && bench_interrupted())
 		ret = -EINTR;

@@ -31,6 +31,7 @@ struct bench_verdict {
 	const char *goal;
 	bool known; /* it was measured */
 	bool met;
+	bool unsteady; /* the rounds disagree */
 	double value;
 	char measured[40]; /* for people */
 };
@@ -78,6 +79,9 @@ bench_result_floor(const struct bench_result *result, unsigned int series)
 
 void bench_result_add_text(struct bench_result *result, const char *key, const char *text);
 void bench_result_add_number(struct bench_result *result, const char *key, uint64_t number);
+
+/* Whether the rounds disagree on a figure that the result is about. */
+bool bench_result_is_unsteady(const struct bench_result *result);
 
 /* Sum up all series. Returns 0 or -ENOMEM. */
 int bench_result_finish(struct bench_result *result);

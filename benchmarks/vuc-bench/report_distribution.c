@@ -30,7 +30,8 @@ axis_of(const struct bench_term *term, const struct bench_result *result)
 
 		if (i == 0 || sum->min < axis.low)
 			axis.low = sum->min;
-		axis.high = fmax(axis.high, fmin(sum->p999, sum->p50 * MAX_SPAN));
+		axis.high = fmax(axis.high,
+			fmin(isnan(sum->p999) ? sum->max : sum->p999, sum->p50 * MAX_SPAN));
 	}
 	/* A logarithm needs something positive, and a scale two ends. */
 	axis.low = fmax(axis.low, 1);

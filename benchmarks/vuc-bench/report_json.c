@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <json-c/json.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,10 +56,12 @@ new_double(double value, const char *format)
 	return o;
 }
 
+/* Nothing for a percentile that so few samples do not have. */
 static void
 put_ns(struct writer *w, struct json_object *object, const char *key, double ns)
 {
-	put(w, object, key, new_double(ns, "%.1f"));
+	if (!isnan(ns))
+		put(w, object, key, new_double(ns, "%.1f"));
 }
 
 static void
@@ -67,29 +70,27 @@ put_ratio(struct writer *w, struct json_object *object, const char *key, double 
 	put(w, object, key, new_double(ratio, "%.4f"));
 }
 
-/* The median ratio as `key`, the extremes behind it. */
+/* A key that is put together. */
 static void
-put_ratios(struct writer *w, struct json_object *object, const char *key,
-	const struct bench_ratio *ratio)
-{
-	char extreme[32];
-
-	put_ratio(w, object, key, ratio->median);
-	snprintf(extreme, sizeof(extreme), "%s_min", key);
-	put_ratio(w, object, extreme, ratio->min);
-	snprintf(extreme, sizeof(extreme), "%s_max", key);
-	put_ratio(w, object, extreme, ratio->max);
-}
-
-/* A key that has a unit in it. */
-static void
-put_per(struct writer *w, struct json_object *object, const char *before, const char *unit,
+put_per(struct writer *w, struct json_object *object, const char *before, const char *middle,
 	const char *after, struct json_object *value)
 {
 	char key[48];
 
-	snprintf(key, sizeof(key), "%s%s%s", before, unit, after);
+	snprintf(key, sizeof(key), "%s%s%s", before, middle, after);
 	put(w, object, key, value);
+}
+
+/* The median ratio as `key`, the extremes and the quartiles behind it. */
+static void
+put_ratios(struct writer *w, struct json_object *object, const char *key,
+	const struct bench_ratio *ratio)
+{
+	put_ratio(w, object, key, ratio->median);
+	put_per(w, object, key, "_min", "", new_double(ratio->min, "%.4f"));
+	put_per(w, object, key, "_max", "", new_double(ratio->max, "%.4f"));
+	put_per(w, object, key, "_q1", "", new_double(ratio->low, "%.4f"));
+	put_per(w, object, key, "_q3", "", new_double(ratio->high, "%.4f"));
 }
 
 static void
@@ -115,6 +116,10 @@ environment_object(struct writer *w, const struct bench_env *env)
 	put(w, object, "cpus", cpus);
 	put_text(w, object, "cpu_dma_latency", env->dma_latency);
 	put_text(w, object, "clock", env->clock);
+	put_ratio(w, object, "load_before", env->load_before);
+	put_ratio(w, object, "load_after", env->load_after);
+	put_ratio(w, object, "steal", env->steal);
+	put_number(w, object, "involuntary_context_switches", env->preemptions);
 	return object;
 }
 
@@ -272,6 +277,7 @@ result_object(struct writer *w, const struct bench_env *env, const struct bench_
 	for (unsigned int i = 0; i < result->nr_series; i++)
 		append(w, series, series_object(w, env, result, i));
 	put(w, root, "series", series);
+	put(w, root, "quiet", json_object_new_boolean(!bench_result_is_unsteady(result)));
 	for (unsigned int i = 0; i < result->nr_series; i++) {
 		if (i != bench_result_floor(result, i))
 			put_verdict(w, root, result, i);
@@ -308,6 +314,7 @@ verdict_object(struct writer *w, const struct bench_verdict *verdict)
 	put(w, object, "value", new_double(verdict->value, "%.6f"));
 	put_text(w, object, "measured", verdict->measured);
 	put(w, object, "met", json_object_new_boolean(verdict->met));
+	put(w, object, "quiet", json_object_new_boolean(!verdict->unsteady));
 	return object;
 }
 

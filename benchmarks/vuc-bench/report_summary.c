@@ -9,11 +9,12 @@ print_verdicts(const struct bench_term *term, const struct bench_result *result)
 	for (unsigned int i = 0; i < result->nr_verdicts; i++) {
 		const struct bench_verdict *v = &result->verdicts[i];
 
-		fprintf(term->out, "%-40s %-28s %-24s %-24s %s\n", v->figure, v->floor, v->goal,
+		fprintf(term->out, "%-40s %-28s %-24s %-24s %s%s\n", v->figure, v->floor, v->goal,
 			v->known ? v->measured : "not measured",
 			!v->known        ? "-"
 				: v->met ? "yes"
-					 : "no");
+					 : "no",
+			v->unsteady ? ", not quiet" : "");
 	}
 }
 

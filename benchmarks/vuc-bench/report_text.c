@@ -15,6 +15,21 @@ print_line(const struct bench_term *term, const char *name, const char *text)
 		text);
 }
 
+/* "load 0.10 before, 0.98 after; 0.0 % of CPU time stolen; 3 involuntary context switches" */
+static const char *
+machine_text(const struct bench_env *env, char *buf, size_t size)
+{
+	char steal[48] = "";
+
+	if (env->steal >= 0)
+		snprintf(
+			steal, sizeof(steal), " %.1f %% of the CPU time stolen;", 100 * env->steal);
+	snprintf(buf, size,
+		"load %.2f before, %.2f after;%s %" PRIu64 " involuntary context switches",
+		env->load_before, env->load_after, steal, env->preemptions);
+	return buf;
+}
+
 void
 bench_report_machine(const struct bench_term *term, const struct bench_env *env)
 {
@@ -27,6 +42,7 @@ bench_report_machine(const struct bench_term *term, const struct bench_env *env)
 	bench_env_versions(env, buf, sizeof(buf));
 	print_line(term, "versions", buf);
 	print_line(term, "clock", env->clock);
+	print_line(term, "machine", machine_text(env, buf, sizeof(buf)));
 }
 
 static void
@@ -181,6 +197,15 @@ print_traced(const struct bench_term *term, const struct bench_result *result,
 		series->samples.nr * series->per_sample, result->units, series->futexes);
 }
 
+/* When the rounds of any series disagree. */
+static void
+print_unsteady(const struct bench_term *term, const struct bench_result *result)
+{
+	if (bench_result_is_unsteady(result))
+		fprintf(term->out, "%sthe machine was not quiet: do not quote this%s\n",
+			bench_term_bold(term), bench_term_plain(term));
+}
+
 static void
 print_figures(const struct bench_term *term, const struct bench_result *result)
 {
@@ -197,6 +222,7 @@ print_figures(const struct bench_term *term, const struct bench_result *result)
 		if (result->series[i].traced)
 			print_traced(term, result, &result->series[i]);
 	}
+	print_unsteady(term, result);
 }
 
 void

@@ -23,6 +23,19 @@ bench_result_add_number(struct bench_result *result, const char *key, uint64_t n
 	*new_fact(result) = (struct bench_fact){.key = key, .number = number};
 }
 
+bool
+bench_result_is_unsteady(const struct bench_result *result)
+{
+	for (unsigned int i = 0; i < result->nr_series; i++) {
+		const struct bench_ratios *ratios = &result->ratios[i];
+
+		if (bench_ratio_is_unsteady(
+			    result->series[i].by_rate ? &ratios->rate : &ratios->p50))
+			return true;
+	}
+	return false;
+}
+
 int
 bench_result_finish(struct bench_result *result)
 {

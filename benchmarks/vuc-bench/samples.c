@@ -74,6 +74,12 @@ bench_percentile(const uint64_t *sorted, size_t nr, unsigned int permille)
 	return sorted[rank <= nr ? rank - 1 : nr - 1];
 }
 
+size_t
+bench_percentile_needs(unsigned int permille)
+{
+	return (1000 + 999 - permille) / (1000 - permille);
+}
+
 double
 bench_mean(const uint64_t *values, size_t nr)
 {
@@ -93,11 +99,19 @@ compare_double(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-double
-bench_median(double *values, size_t nr)
+void
+bench_sort(double *values, size_t nr)
 {
 	qsort(values, nr, sizeof(*values), compare_double);
-	if (nr % 2 == 1)
-		return values[nr / 2];
-	return (values[nr / 2 - 1] + values[nr / 2]) / 2;
+}
+
+double
+bench_quantile(const double *sorted, size_t nr, double part)
+{
+	double at = part * (double)(nr - 1);
+	size_t below = (size_t)at;
+
+	if (below + 1 >= nr)
+		return sorted[nr - 1];
+	return sorted[below] + (at - (double)below) * (sorted[below + 1] - sorted[below]);
 }

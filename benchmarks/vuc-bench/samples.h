@@ -29,11 +29,17 @@ void bench_samples_sort(struct bench_samples *samples, size_t from);
  */
 uint64_t bench_percentile(const uint64_t *sorted, size_t nr, unsigned int permille);
 
+/* The smallest number of samples that has one above this percentile. */
+size_t bench_percentile_needs(unsigned int permille);
+
 /* 0 when there are none. */
 double bench_mean(const uint64_t *values, size_t nr);
 
-/* The median of nr values, at least one; sorts them. The mean of the two in the middle when nr is
- * even. */
-double bench_median(double *values, size_t nr);
+/* Sort nr values. */
+void bench_sort(double *values, size_t nr);
+
+/* The value that a part (0 to 1) of nr sorted values, at least one, do not exceed; between two of
+ * them where it falls there: 0.5 is the median. */
+double bench_quantile(const double *sorted, size_t nr, double part);
 
 #endif /* BENCH_SAMPLES_H */

@@ -2,6 +2,7 @@
 #include "series.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,17 @@ divide(double a, double b)
 	return b > 0 ? a / b : 0;
 }
 
+static double
+percentile_ns(const struct bench_series *series, unsigned int permille)
+{
+	const struct bench_samples *samples = &series->samples;
+
+	if (samples->nr < bench_percentile_needs(permille))
+		return NAN;
+	return series->ns_per_tick *
+		(double)bench_percentile(samples->values, samples->nr, permille);
+}
+
 void
 bench_series_finish(struct bench_series *series)
 {
@@ -74,9 +86,9 @@ bench_series_finish(struct bench_series *series)
 	if (nr == 0)
 		return;
 	sum->p50 = ns * (double)bench_percentile(values, nr, 500);
-	sum->p90 = ns * (double)bench_percentile(values, nr, 900);
-	sum->p99 = ns * (double)bench_percentile(values, nr, 990);
-	sum->p999 = ns * (double)bench_percentile(values, nr, 999);
+	sum->p90 = percentile_ns(series, 900);
+	sum->p99 = percentile_ns(series, 990);
+	sum->p999 = percentile_ns(series, 999);
 	sum->min = ns * (double)values[0];
 	sum->max = ns * (double)values[nr - 1];
 	sum->mean = ns * bench_mean(values, nr);
@@ -107,49 +119,48 @@ pick_end_to_end(const struct bench_round *round)
 	return round->end_to_end;
 }
 
-static double
-median_of(const struct bench_series *series, pick_fn pick, double *copy)
-{
-	for (unsigned int i = 0; i < series->rounds; i++)
-		copy[i] = pick(&series->round[i]);
-	return bench_median(copy, series->rounds);
-}
-
 static struct bench_ratio
 compare(const struct bench_series *over, const struct bench_series *under, pick_fn pick,
-	double *copy)
+	double *ratios)
 {
-	double dividend = median_of(over, pick, copy);
-	struct bench_ratio ratio = {.median = divide(dividend, median_of(under, pick, copy))};
+	unsigned int nr = over->rounds;
 
-	for (unsigned int i = 0; i < over->rounds; i++) {
-		double r = divide(pick(&over->round[i]), pick(&under->round[i]));
+	for (unsigned int i = 0; i < nr; i++)
+		ratios[i] = divide(pick(&over->round[i]), pick(&under->round[i]));
+	bench_sort(ratios, nr);
+	return (struct bench_ratio){
+		.median = bench_quantile(ratios, nr, 0.5),
+		.min = ratios[0],
+		.max = ratios[nr - 1],
+		.low = bench_quantile(ratios, nr, 0.25),
+		.high = bench_quantile(ratios, nr, 0.75),
+		.rounds = nr,
+	};
+}
 
-		if (i == 0 || r < ratio.min)
-			ratio.min = r;
-		if (r > ratio.max)
-			ratio.max = r;
-	}
-	return ratio;
+bool
+bench_ratio_is_unsteady(const struct bench_ratio *ratio)
+{
+	return ratio->rounds >= 4 && ratio->high - ratio->low > 0.2 * ratio->median;
 }
 
 int
 bench_series_compare(const struct bench_series *floor, const struct bench_series *series,
 	struct bench_ratios *ratios)
 {
-	double *copy;
+	double *scratch;
 
 	*ratios = (struct bench_ratios){0};
 	if (series->rounds == 0 || floor->rounds != series->rounds)
 		return -EINVAL;
-	copy = calloc(series->rounds, sizeof(*copy));
-	if (copy == NULL)
+	scratch = calloc(series->rounds, sizeof(*scratch));
+	if (scratch == NULL)
 		return -ENOMEM;
-	ratios->p50 = compare(series, floor, pick_p50, copy);
+	ratios->p50 = compare(series, floor, pick_p50, scratch);
 	/* What takes half as long is done twice as often. */
-	ratios->rate = compare(floor, series, pick_mean, copy);
-	ratios->end_to_end = compare(floor, series, pick_end_to_end, copy);
-	free(copy);
+	ratios->rate = compare(floor, series, pick_mean, scratch);
+	ratios->end_to_end = compare(floor, series, pick_end_to_end, scratch);
+	free(scratch);
 	return 0;
 }
 

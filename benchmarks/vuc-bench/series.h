@@ -10,7 +10,10 @@
 #include "histogram.h"
 #include "samples.h"
 
-/* Of one access; in nanoseconds, but for the last three. */
+/*
+ * Of one access; in nanoseconds, but for the last three. A percentile is NAN unless at least one
+ * sample lies above it: 20 samples have no p99.
+ */
 struct bench_summary {
 	double p50;
 	double p90;
@@ -56,11 +59,14 @@ struct bench_series {
 	struct bench_summary summary; /* once finished */
 };
 
-/* Against the floor: of the medians over the rounds, and the extremes over rounds. */
+/* Against the floor: each round has a ratio of its own, and these are their order statistics. */
 struct bench_ratio {
 	double median;
 	double min;
 	double max;
+	double low;  /* the lower quartile */
+	double high; /* the upper one */
+	unsigned int rounds;
 };
 
 struct bench_ratios {
@@ -100,6 +106,10 @@ void bench_series_finish(struct bench_series *series);
  * -ENOMEM. */
 int bench_series_compare(const struct bench_series *floor, const struct bench_series *series,
 	struct bench_ratios *ratios);
+
+/* Whether the rounds differ so much that the median says little: their middle half spans more than
+ * a fifth of it. Fewer than four rounds cannot tell. */
+bool bench_ratio_is_unsteady(const struct bench_ratio *ratio);
 
 /* Of the samples of a finished series, in nanoseconds of an access. */
 void bench_series_histogram(const struct bench_series *series, struct bench_histogram *histogram);

@@ -2,6 +2,7 @@
 #include "term.h"
 
 #include <langinfo.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -68,6 +69,8 @@ bench_term_number(double value, char buf[BENCH_NUMBER_MAX])
 	char digits[BENCH_NUMBER_MAX];
 	size_t len, out = 0;
 
+	if (isnan(value))
+		return "-";
 	if (value < 99.95) {
 		snprintf(buf, BENCH_NUMBER_MAX, "%.1f", value);
 		return buf;

@@ -23,7 +23,8 @@ const char *bench_term_dim(const struct bench_term *term);
 const char *bench_term_series(const struct bench_term *term, unsigned int series);
 const char *bench_term_plain(const struct bench_term *term);
 
-/* A number with its thousands set off: "12,345"; one digit behind the point below 100. */
+/* A number with its thousands set off: "12,345"; one digit behind the point below 100,
+ * "-" for what is not a number. */
 #define BENCH_NUMBER_MAX 32
 const char *bench_term_number(double value, char buf[BENCH_NUMBER_MAX]);
 

@@ -3,6 +3,7 @@
 /* The arithmetic of vuc-bench: samples, histogram and series. */
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "histogram.h"
@@ -104,7 +105,7 @@ test_percentile_of_many(void)
 }
 
 static void
-test_mean_and_median(void)
+test_mean_and_quantiles(void)
 {
 	const uint64_t values[] = {1, 2, 3, 10};
 	double odd[] = {3, 1, 2};
@@ -113,9 +114,33 @@ test_mean_and_median(void)
 
 	NEAR(bench_mean(values, 4), 4);
 	NEAR(bench_mean(values, 0), 0);
-	NEAR(bench_median(odd, 3), 2);
-	NEAR(bench_median(even, 4), 2.5);
-	NEAR(bench_median(single, 1), 7);
+	bench_sort(odd, 3);
+	bench_sort(even, 4);
+	NEAR(bench_quantile(odd, 3, 0.5), 2);
+	NEAR(bench_quantile(odd, 3, 0.25), 1.5);
+	NEAR(bench_quantile(odd, 3, 1), 3);
+	NEAR(bench_quantile(even, 4, 0.5), 2.5);
+	NEAR(bench_quantile(single, 1, 0.5), 7);
+}
+
+/* A percentile exists where at least one sample lies above it. */
+static void
+test_percentile_needs_samples(void)
+{
+	static const unsigned int permilles[] = {500, 900, 990, 999};
+
+	for (size_t i = 0; i < sizeof(permilles) / sizeof(permilles[0]); i++) {
+		unsigned int permille = permilles[i];
+		size_t nr = bench_percentile_needs(permille);
+		uint64_t *values = calloc(nr, sizeof(*values));
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(values);
+		values[nr - 1] = 1;
+		CU_ASSERT_EQUAL(bench_percentile(values, nr, permille), 0);
+		values[nr - 2] = nr > 2;
+		CU_ASSERT_EQUAL(bench_percentile(values + 1, nr - 1, permille), 1);
+		free(values);
+	}
 }
 
 /* Every bucket begins where its predecessor ends, and its ends fall into it. */
@@ -186,7 +211,8 @@ test_series_sums_up(void)
 	bench_series_finish(&s);
 	NEAR(s.summary.min, 50);
 	NEAR(s.summary.p50, 150);
-	NEAR(s.summary.p90, 300);
+	CU_ASSERT_TRUE(isnan(s.summary.p90));
+	CU_ASSERT_TRUE(isnan(s.summary.p999));
 	NEAR(s.summary.max, 300);
 	NEAR(s.summary.mean, 175);
 	NEAR(s.summary.per_second, 1e9 / 175);
@@ -220,7 +246,7 @@ test_series_without_samples(void)
 }
 
 static void
-test_ratio_is_of_medians(void)
+test_ratio_is_median_of_rounds(void)
 {
 	struct bench_series floor, vuc;
 	struct bench_ratios ratios;
@@ -235,7 +261,9 @@ test_ratio_is_of_medians(void)
 	CU_ASSERT_EQUAL(bench_series_compare(&floor, &vuc, &ratios), -EINVAL);
 	add_round(&vuc, 1, 60, 900);
 	CU_ASSERT_EQUAL(bench_series_compare(&floor, &vuc, &ratios), 0);
-	NEAR(ratios.p50.median, 1.1);
+	NEAR(ratios.p50.median, 1.2);
+	NEAR(ratios.p50.low, 1.15);
+	NEAR(ratios.p50.high, 1.6);
 	NEAR(ratios.p50.min, 1.1);
 	NEAR(ratios.p50.max, 2);
 	/* The rounds stay in their order. */
@@ -302,6 +330,36 @@ test_ratio_of_rates(void)
 	bench_series_fini(&vuc);
 }
 
+/* Of eight rounds, the middle half lies between a and b times the floor. */
+static bool
+is_unsteady(unsigned int rounds, uint64_t a, uint64_t b)
+{
+	struct bench_series floor, vuc;
+	struct bench_ratios ratios;
+
+	CU_ASSERT_EQUAL_FATAL(init(&floor, 1, rounds, 3), 0);
+	CU_ASSERT_EQUAL_FATAL(init(&vuc, 1, rounds, 3), 0);
+	for (unsigned int i = 0; i < rounds; i++) {
+		add_round(&floor, 100, 100, 100);
+		add_round(&vuc, i % 2 == 0 ? a : b, i % 2 == 0 ? a : b, i % 2 == 0 ? a : b);
+	}
+	CU_ASSERT_EQUAL(bench_series_compare(&floor, &vuc, &ratios), 0);
+	bench_series_fini(&floor);
+	bench_series_fini(&vuc);
+	return bench_ratio_is_unsteady(&ratios.p50);
+}
+
+static void
+test_ratio_of_rounds_that_disagree(void)
+{
+	CU_ASSERT_FALSE(is_unsteady(8, 100, 100));
+	CU_ASSERT_FALSE(is_unsteady(8, 100, 120));
+	CU_ASSERT_TRUE(is_unsteady(8, 100, 130));
+	CU_ASSERT_TRUE(is_unsteady(4, 100, 130));
+	/* Too few to tell. */
+	CU_ASSERT_FALSE(is_unsteady(3, 100, 300));
+}
+
 static void
 test_ratio_without_end_to_end(void)
 {
@@ -342,7 +400,8 @@ static CU_TestInfo samples_tests[] = {
 	{"percentile is nearest rank", test_percentile_is_nearest_rank},
 	{"percentile of few", test_percentile_of_few},
 	{"percentile of many", test_percentile_of_many},
-	{"mean and median", test_mean_and_median},
+	{"percentile needs samples", test_percentile_needs_samples},
+	{"mean and quantiles", test_mean_and_quantiles},
 	CU_TEST_INFO_NULL,
 };
 
@@ -356,9 +415,10 @@ static CU_TestInfo series_tests[] = {
 	{"sums up", test_series_sums_up},
 	{"takes no more rounds than promised", test_series_takes_no_more_rounds},
 	{"without samples", test_series_without_samples},
-	{"ratio is of medians", test_ratio_is_of_medians},
+	{"ratio is the median of the rounds", test_ratio_is_median_of_rounds},
 	{"samples of several accesses", test_series_of_bundles},
 	{"ratio of rates", test_ratio_of_rates},
+	{"ratio of rounds that disagree", test_ratio_of_rounds_that_disagree},
 	{"ratio without end-to-end", test_ratio_without_end_to_end},
 	{"histogram", test_series_histogram},
 	CU_TEST_INFO_NULL,
