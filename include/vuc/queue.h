@@ -14,6 +14,10 @@
  * Requests reach the device in the order in which they were submitted, posted writes included;
  * there is no order between queues. Answers come in the order in which the device gives them.
  *
+ * Closing a queue (vuc_poller_close_queue(), vuc_vmm_close_queue(), vuc_vmm_detach()) carries out
+ * what was submitted before, unless the device's server does not take it within its timeout. The
+ * same holds for a queue of another process that ends.
+ *
  * Unless said otherwise, each function is called by the thread that uses the queue.
  */
 

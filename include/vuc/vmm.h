@@ -80,10 +80,10 @@ int vuc_vmm_attach(
 	const struct vuc_vmm_attach_opts *opts, struct vuc_vmm_device **dev, struct vuc_error *err);
 
 /**
- * Give the device back and free it: queues that are open are closed, their memory is gone. Waits
- * until the daemon has taken its memory away from the device, so that it can be freed or used
- * otherwise; a daemon that does not answer is waited for no longer than timeout_ms. NULL does
- * nothing.
+ * Give the device back and free it: queues that are open are closed as vuc_vmm_close_queue() does,
+ * before anything else is taken away; their memory is gone. Waits until the daemon has taken its
+ * memory away from the device, so that it can be freed or used otherwise; a daemon that does not
+ * answer is waited for no longer than timeout_ms. NULL does nothing.
  */
 void vuc_vmm_detach(struct vuc_vmm_device *dev);
 
@@ -160,8 +160,12 @@ int vuc_vmm_irq(
 int vuc_vmm_open_queue(struct vuc_vmm_device *dev, const struct vuc_queue_opts *opts,
 	struct vuc_queue **queue, struct vuc_error *err);
 
-/** Close a queue that no thread uses any more, and free it; what is outstanding is dropped. NULL
- * does nothing. */
+/**
+ * Close a queue that no thread uses any more, and free it. What was submitted before is carried
+ * out, posted writes included, unless the device's server does not take it within the timeout that
+ * the daemon has for it; results are dropped. A VMM that dies leaves its queues to the daemon,
+ * which does the same. NULL does nothing.
+ */
 void vuc_vmm_close_queue(struct vuc_vmm_device *dev, struct vuc_queue *queue);
 
 #define VUC_VMM_DMA_READ  (1u << 0) /**< the device may read the memory */

@@ -243,6 +243,12 @@ wake_of_message(void *arg, const struct vuc_session_reply *reply)
 }
 
 uint32_t
+vuc_device_timeout_ms(const struct vuc_device *dev)
+{
+	return dev->timeout_ms;
+}
+
+uint32_t
 vuc_device_access_max(const struct vuc_device *dev)
 {
 	uint32_t write = vuc_session_max_write(dev->session);

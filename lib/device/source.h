@@ -25,6 +25,9 @@ struct vuc_poll_source {
 /* Copied; NULL takes it away. */
 void vuc_poll_group_set_source(struct vuc_poll_group *group, const struct vuc_poll_source *source);
 
+/* Milliseconds that the server may take to answer a request. */
+uint32_t vuc_device_timeout_ms(const struct vuc_device *dev);
+
 /* Most bytes of one access: what fits one message either way. */
 uint32_t vuc_device_access_max(const struct vuc_device *dev);
 

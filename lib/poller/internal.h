@@ -46,7 +46,8 @@ struct poller_queue {
 	bool broken;                      /* nothing more is taken */
 	struct poller_request *requests;  /* by id */
 	struct vuc_poller_remote *remote; /* whose it is; NULL: front and memory are the poller's */
-	struct remote_closing *closing;   /* waits until nothing is outstanding */
+	struct remote_closing *closing;   /* waits until nothing is left and outstanding */
+	uint32_t last; /* requests that are still taken while it is being closed */
 	struct vuc_queue *front;
 	void *memory[2];
 	size_t size[2];
@@ -194,8 +195,8 @@ void poller_detach_queue(struct poller_queue *q);
 /* Most bytes of a request of a queue to that device: one request is one message. */
 uint32_t poller_max_chunk(const struct vuc_device *dev);
 
-/* remote.c: a queue that is being closed has nothing outstanding any more; it is gone then */
-void poller_remote_closed(struct poller_queue *q);
+/* remote.c: look whether a queue that is being closed has nothing left; it is gone then */
+void poller_remote_drained(struct poller_queue *q);
 
 /* device.c: NULL for a device that is not the poller's */
 struct poller_device *poller_find_device(struct vuc_poller *p, const struct vuc_device *dev);

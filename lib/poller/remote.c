@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "error.h"
 #include "internal.h"
 #include "lines.h"
 #include "registry.h"
+#include "source.h"
 
 #define ALL_QUEUES UINT64_MAX
 
@@ -205,14 +207,15 @@ vuc_poller_remote_open_queue(struct vuc_poller_remote *r, const struct vuc_queue
 /* ---- closing queues ---- */
 
 /*
- * The poller's thread stops taking from all of them at once, and closes each when its last answer
+ * The poller's thread takes what was submitted before, and closes each queue when its last answer
  * is there. The caller waits for that outside of the poller, which makes other calls meanwhile: a
  * server that hangs delays nobody else.
  */
 struct remote_closing {
 	struct vuc_poller_remote *remote;
-	uint64_t which;    /* queues, by the bits of their indexes */
-	unsigned int left; /* of them that are not closed; guarded by the poller's lock */
+	uint64_t which;       /* queues, by the bits of their indexes */
+	uint64_t deadline_ms; /* nothing more is taken then */
+	unsigned int left;    /* of them that are not closed; guarded by the poller's lock */
 };
 
 static void
@@ -226,12 +229,25 @@ close_now(struct poller_queue *q)
 	poller_free_queue(q);
 }
 
+static uint64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
 void
-poller_remote_closed(struct poller_queue *q)
+poller_remote_drained(struct poller_queue *q)
 {
 	struct remote_closing *c = q->closing;
 	struct vuc_poller *p = q->poller;
 
+	if (q->last == 0 || vuc_queue_back_is_empty(&q->back) || now_ms() >= c->deadline_ms)
+		q->broken = true;
+	if (!q->broken || q->back.outstanding > 0)
+		return;
 	close_now(q);
 	pthread_mutex_lock(&p->lock);
 	c->left--;
@@ -246,17 +262,19 @@ begin_closing(void *arg)
 	struct remote_closing *c = arg;
 	int nr = 0;
 
+	c->deadline_ms = now_ms() + vuc_device_timeout_ms(c->remote->device->dev);
 	for (uint64_t bits = c->which; bits != 0; bits &= bits - 1) {
 		struct poller_queue *q = c->remote->queues[__builtin_ctzll(bits)];
 
 		if (q == NULL)
 			continue;
 		nr++;
-		q->broken = true;
-		if (q->back.outstanding == 0) {
+		if (q->back.outstanding == 0 && (q->broken || vuc_queue_back_is_empty(&q->back))) {
 			close_now(q);
 			continue;
 		}
+		/* Whatever a front submits from now on: there were not more before. */
+		q->last = q->back.depth;
 		q->closing = c;
 		c->left++;
 		poller_activate(q);

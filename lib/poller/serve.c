@@ -171,14 +171,17 @@ serve_queue(struct poller_queue *q, unsigned int max, bool *full)
 	return n;
 }
 
-/* A queue that is closed, or about to be. */
-static void
-look_at_closed(struct poller_queue *q)
+/* A queue that is being closed: what was submitted before is taken, and nothing more. */
+static unsigned int
+look_at_closing(struct poller_queue *q, unsigned int max, bool *full)
 {
-	if (q->closing != NULL && q->back.outstanding == 0)
-		poller_remote_closed(q);
-	else if (q->closing == NULL && ++q->quiet > QUIET_LOOKS)
-		poller_leave_to_bell(q);
+	unsigned int n = 0;
+
+	if (!q->broken)
+		n = serve_queue(q, max < q->last ? max : q->last, full);
+	q->last -= n;
+	poller_remote_drained(q);
+	return n;
 }
 
 /* Returns how many requests were taken. */
@@ -187,11 +190,9 @@ look_at_queue(struct poller_queue *q, unsigned int max, bool *full)
 {
 	unsigned int n;
 
-	if (q->broken) {
-		look_at_closed(q);
-		return 0;
-	}
-	n = serve_queue(q, max, full);
+	if (q->closing != NULL)
+		return look_at_closing(q, max, full);
+	n = q->broken ? 0 : serve_queue(q, max, full);
 	if (n > 0)
 		q->quiet = 0;
 	else if (++q->quiet > QUIET_LOOKS)

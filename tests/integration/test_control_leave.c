@@ -96,6 +96,52 @@ test_traces(void)
 	rig_stop(&rig);
 }
 
+/* What was posted before a VMM leaves is carried out, and only then is the device cleaned. */
+static void
+test_posted(void)
+{
+	enum {
+		CLOSE_QUEUE,
+		DETACH,
+		HANG_UP,
+		NR_WAYS
+	};
+	enum {
+		NR_POSTED = 200
+	};
+	static const struct vuc_shm_set_irqs assign = {
+		.index = MSIX, .count = 1, .data = VUC_SHM_IRQ_EVENT};
+	static const struct vuc_shm_request trigger = {.op = VUC_SHM_WRITE_POSTED,
+		.region = BAR0,
+		.offset = REFDEV_REG_IRQ_TRIGGER,
+		.count = 4};
+	static const uint8_t which[] = {1};
+	struct shm_queue q;
+	uint64_t raised;
+
+	rig_start(&rig, NULL);
+	for (unsigned int way = CLOSE_QUEUE; way < NR_WAYS; way++) {
+		int irq = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+		rig_attach(&rig, &client, RIG_NAME);
+		CU_ASSERT_EQUAL(shm_set_irqs(&client, &assign, which, &irq, 1), 0);
+		CU_ASSERT_EQUAL_FATAL(shm_open_queue(&client, 256, 64, &q), 0);
+		for (unsigned int i = 0; i < NR_POSTED; i++)
+			shm_submit(&q, &trigger);
+		if (way == CLOSE_QUEUE)
+			CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
+		if (way == DETACH)
+			CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
+		shm_forget_queue(&q);
+		shm_close(&client);
+		CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+		CU_ASSERT_EQUAL(read(irq, &raised, sizeof(raised)), sizeof(raised));
+		CU_ASSERT_EQUAL(raised, NR_POSTED);
+		close(irq);
+	}
+	rig_stop(&rig);
+}
+
 /* A process with many requests under way, which tells when it has. */
 static void
 be_busy(const char *path, int ready)
@@ -554,6 +600,7 @@ test_hung_server(void)
 
 static CU_TestInfo tests[] = {
 	{"traces", test_traces},
+	{"posted", test_posted},
 	{"killed", test_killed},
 	{"detach", test_detach},
 	{"remove", test_remove},

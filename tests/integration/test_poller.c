@@ -104,6 +104,13 @@ access_with(enum vuc_idle idle)
 	CU_ASSERT_EQUAL(vuc_queue_write(q, BAR2, 4096, out, sizeof(out)), 0);
 	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR2, 4096, in, sizeof(in)), 0);
 	CU_ASSERT_EQUAL(memcmp(in, out, sizeof(in)), 0);
+	/* Posted when the queue is closed. */
+	for (size_t i = 0; i < sizeof(out); i++)
+		CU_ASSERT_EQUAL(vuc_queue_post(q, BAR2, i, &out[i], 1), 0);
+	vuc_poller_close_queue(p, q);
+	q = open_queue(p, dev, 16);
+	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR2, 0, in, sizeof(in)), 0);
+	CU_ASSERT_EQUAL(memcmp(in, out, sizeof(in)), 0);
 	stop(p, dev, q);
 	peer_stop(peer);
 }
