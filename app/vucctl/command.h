@@ -51,5 +51,6 @@ int vucctl_stats_command(int argc, char *argv[]);
 int vucctl_add_command(int argc, char *argv[]);
 int vucctl_remove_command(int argc, char *argv[]);
 int vucctl_detach_command(int argc, char *argv[]);
+int vucctl_reload_command(int argc, char *argv[]);
 
 #endif /* VUCCTL_COMMAND_H */

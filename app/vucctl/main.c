@@ -26,6 +26,7 @@ static const struct vucctl_command commands[] = {
 	{"add", "have the daemon offer a device", vucctl_add_command},
 	{"remove", "have it offer a device no more", vucctl_remove_command},
 	{"detach", "take a device away from a VMM", vucctl_detach_command},
+	{"reload", "have the daemon read its configuration again", vucctl_reload_command},
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -11,10 +11,13 @@
 #define TEXT(number)       TEXT_OF(number)
 #define TEXT_OF(number)    #number
 #define COUNT(array)       (sizeof(array) / sizeof((array)[0]))
-#define SETTING(field)     offsetof(struct vucd_settings, field)
-#define POLLER(field)      offsetof(struct vucd_poller_config, field)
-#define DEVICE(field)      offsetof(struct vucd_device_config, field)
 #define SIZE_OF(of, field) sizeof(((struct of *)NULL)->field)
+
+/* Offset and width of a key's field. */
+#define FIELD(of, field) offsetof(struct of, field), .width = SIZE_OF(of, field)
+#define SETTING(field)   FIELD(vucd_settings, field)
+#define POLLER(field)    FIELD(vucd_poller_config, field)
+#define DEVICE(field)    FIELD(vucd_device_config, field)
 
 #define ON_OFF       "on or off"
 #define MILLISECONDS "milliseconds, 1 to 3600000"
@@ -350,6 +353,26 @@ bool
 vucd_key_set(const struct vucd_key *key, void *config, const char *text)
 {
 	return key->parse(key, text, (char *)config + key->offset);
+}
+
+/* Sections are zeroed before they are read, so that equal values are equal bytes. */
+bool
+vucd_key_equal(const struct vucd_key *key, const void *a, const void *b)
+{
+	return memcmp((const char *)a + key->offset, (const char *)b + key->offset, key->width) ==
+		0;
+}
+
+bool
+vucd_section_equal(const struct vucd_section *section, const void *a, const void *b)
+{
+	size_t i;
+
+	for (i = 0; i < section->nr_keys; i++) {
+		if (!vucd_key_equal(&section->keys[i], a, b))
+			return false;
+	}
+	return true;
 }
 
 void

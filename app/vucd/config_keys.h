@@ -25,6 +25,10 @@ const struct vucd_key *vucd_section_key(const struct vucd_section *section, cons
 /* Set a key's field of a section's struct. Returns whether text is what is expected. */
 bool vucd_key_set(const struct vucd_key *key, void *config, const char *text);
 
+/* Whether the values of a key, or of all keys, are the same in two structs of a section. */
+bool vucd_key_equal(const struct vucd_key *key, const void *a, const void *b);
+bool vucd_section_equal(const struct vucd_section *section, const void *a, const void *b);
+
 /* Set all fields of a section's struct that have a default. */
 void vucd_section_init(const struct vucd_section *section, void *config);
 

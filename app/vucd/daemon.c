@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -19,6 +20,7 @@
 #include "methods.h"
 #include "notify.h"
 #include "pollers.h"
+#include "reload.h"
 #include "rpc.h"
 #include "run_dir.h"
 #include "server.h"
@@ -36,6 +38,7 @@ struct daemon {
 	struct vucd_pollers pollers;
 	struct vuc_control *control;
 	struct vucd_devices devices;
+	struct vucd_reload reload;
 	unsigned int coming; /* devices of the configuration that are still being added */
 	struct vucd_service service;
 	struct vucd_rpc rpc;
@@ -117,6 +120,14 @@ detach_vmm(void *arg, const char *device, vucd_done_fn done, void *done_arg)
 	vucd_devices_detach(&d->devices, device, done, done_arg);
 }
 
+static void
+reload(void *arg, vucd_reload_fn fn, vucd_done_fn done, void *done_arg)
+{
+	struct daemon *d = arg;
+
+	vucd_reload_start(&d->reload, fn, done, done_arg);
+}
+
 static enum vuc_log_level
 set_log_level(void *arg, enum vuc_log_level level)
 {
@@ -135,6 +146,7 @@ static const struct vucd_service_ops service_ops = {
 	.add_device = add_device,
 	.remove_device = remove_device,
 	.detach_vmm = detach_vmm,
+	.reload = reload,
 	.set_log_level = set_log_level,
 };
 
@@ -150,8 +162,7 @@ signalled(struct vucd_watch *watch, uint32_t events)
 	if (read(watch->fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	if (info.ssi_signo == SIGHUP) {
-		vucd_log(d->log, VUC_LOG_WARNING,
-			"SIGHUP does nothing: the configuration is read at the start only");
+		vucd_reload_request(&d->reload);
 		return;
 	}
 	vucd_log(d->log, VUC_LOG_NOTICE, "stopping, by %s of process %u",
@@ -223,6 +234,18 @@ tell_ready(struct daemon *d)
 			strerror(-rc));
 }
 
+/* All devices of the configuration have been added: from now on they may change. */
+static void
+end_start(struct daemon *d)
+{
+	d->reload.busy = false;
+	if (d->loop.stopped)
+		return;
+	tell_ready(d);
+	if (d->reload.again)
+		vucd_reload_request(&d->reload);
+}
+
 static void
 device_added(void *arg, int rc, const char *why)
 {
@@ -231,8 +254,8 @@ device_added(void *arg, int rc, const char *why)
 	(void)rc;
 	(void)why; /* the log has it */
 	d->coming--;
-	if (d->coming == 0 && !d->loop.stopped)
-		tell_ready(d);
+	if (d->coming == 0)
+		end_start(d);
 }
 
 static void
@@ -246,7 +269,7 @@ add_devices(struct daemon *d)
 		vucd_devices_add(&d->devices, &d->config->devices[i], device_added, d);
 	d->coming--;
 	if (d->coming == 0)
-		tell_ready(d);
+		end_start(d);
 }
 
 /* ---- start and stop ---- */
@@ -364,6 +387,7 @@ start_jobs(struct daemon *d, struct vuc_error *err)
 
 	d->devices = (struct vucd_devices){
 		.control = d->control, .pollers = &d->pollers, .jobs = &d->jobs, .log = d->log};
+	d->reload.devices = &d->devices;
 	return rc != 0 ? fail(err, "jobs", rc) : 0;
 }
 
@@ -372,6 +396,7 @@ stop_jobs(struct daemon *d)
 {
 	d->devices.closed = true;
 	vucd_jobs_fini(&d->jobs);
+	free(d->devices.known);
 }
 
 static void
@@ -441,9 +466,18 @@ serve(struct daemon *d, struct vuc_error *err)
 }
 
 int
-vucd_daemon_run(const struct vucd_config *config, struct vucd_log *log, struct vuc_error *err)
+vucd_daemon_run(const char *path, const struct vucd_config *config, struct vucd_log *log,
+	struct vuc_error *err)
 {
-	struct daemon d = {.config = config, .log = log};
+	struct daemon d = {
+		.config = config,
+		.log = log,
+		.reload = {.path = path,
+			.config = config,
+			.log = log,
+			.log_level = config->settings.log_level,
+			.busy = true},
+	};
 	size_t started = 0;
 	int rc = 0;
 

@@ -10,8 +10,9 @@
 /*
  * Run the daemon until SIGTERM or SIGINT; a SIGINT after that ends the process at once. Called by
  * the process's only thread. Returns 0, or a negative errno with err filled when it could not
- * start.
+ * start. The configuration is of the file at path, which SIGHUP and management have read again.
  */
-int vucd_daemon_run(const struct vucd_config *config, struct vucd_log *log, struct vuc_error *err);
+int vucd_daemon_run(const char *path, const struct vucd_config *config, struct vucd_log *log,
+	struct vuc_error *err);
 
 #endif /* VUCD_DAEMON_H */

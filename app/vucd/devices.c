@@ -87,6 +87,56 @@ struct order {
 	void *arg;
 };
 
+/* ---- what there is ---- */
+
+static struct vucd_device_config *
+find_known(const struct vucd_devices *devices, const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < devices->nr_known; i++) {
+		if (strcmp(devices->known[i].name, name) == 0)
+			return &devices->known[i];
+	}
+	return NULL;
+}
+
+const struct vucd_device_config *
+vucd_devices_find(const struct vucd_devices *devices, const char *name)
+{
+	return find_known(devices, name);
+}
+
+/* Room for one more, before it is added. */
+static int
+reserve_known(struct vucd_devices *devices)
+{
+	unsigned int i, coming = 1;
+	struct vucd_device_config *known;
+
+	for (i = 0; i < devices->pollers->nr; i++)
+		coming += devices->pollers->all[i].coming;
+	known = realloc(devices->known, (devices->nr_known + coming) * sizeof(*known));
+	if (known == NULL)
+		return -ENOMEM;
+	devices->known = known;
+	return 0;
+}
+
+/* A change that was made. */
+static void
+update_known(struct vucd_devices *devices, const struct change *change)
+{
+	struct vucd_device_config *known = find_known(devices, change->config.name);
+
+	if (change->kind == &addition)
+		devices->known[devices->nr_known++] = change->config;
+	else if (change->kind == &removal && known != NULL)
+		*known = devices->known[--devices->nr_known];
+}
+
+/* ---- changes ---- */
+
 static void
 end(struct vucd_devices *devices, const struct order *order, int rc, const char *why)
 {
@@ -105,6 +155,8 @@ finish(struct vucd_job *job)
 
 	if (change->poller != NULL)
 		change->poller->coming--;
+	if (rc == 0)
+		update_known(change->devices, change);
 	if (rc != 0 && change->err.text[0] == '\0')
 		snprintf(change->err.text, sizeof(change->err.text), "%s: %s", change->config.name,
 			strerror(-rc));
@@ -148,6 +200,10 @@ vucd_devices_add(struct vucd_devices *devices, const struct vucd_device_config *
 	if (poller == NULL) {
 		snprintf(why, sizeof(why), "there is no poller %s", config->poller);
 		end(devices, &order, -ENOENT, why);
+		return;
+	}
+	if (reserve_known(devices) != 0) {
+		end(devices, &order, -ENOMEM, "out of memory");
 		return;
 	}
 	change = new_change(devices, &order);

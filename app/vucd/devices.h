@@ -21,6 +21,9 @@ struct vucd_devices {
 	struct vucd_jobs *jobs;
 	struct vucd_log *log; /* is told of what fails */
 	bool closed;          /* the daemon is stopping: nothing is begun any more */
+	/* Those that there are, as they were added. */
+	struct vucd_device_config *known;
+	unsigned int nr_known;
 };
 
 /* done is called once, at once or later. */
@@ -30,5 +33,9 @@ void vucd_devices_remove(
 	struct vucd_devices *devices, const char *name, bool force, vucd_done_fn done, void *arg);
 void vucd_devices_detach(
 	struct vucd_devices *devices, const char *name, vucd_done_fn done, void *arg);
+
+/* How a device was added; NULL when there is none of this name. Valid until the next change. */
+const struct vucd_device_config *vucd_devices_find(
+	const struct vucd_devices *devices, const char *name);
 
 #endif /* VUCD_DEVICES_H */

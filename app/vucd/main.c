@@ -40,7 +40,7 @@ raise_fd_limit(void)
 }
 
 static int
-run(const struct vucd_config *config)
+run(const char *path, const struct vucd_config *config)
 {
 	struct vuc_error err = {""};
 	struct vucd_log log;
@@ -48,7 +48,7 @@ run(const struct vucd_config *config)
 
 	raise_fd_limit();
 	vucd_log_init(&log, STDERR_FILENO);
-	rc = vucd_daemon_run(config, &log, &err);
+	rc = vucd_daemon_run(path, config, &log, &err);
 	if (rc != 0)
 		vucd_log(&log, VUC_LOG_ERROR, "%s", err.text);
 	vucd_log_fini(&log);
@@ -110,7 +110,7 @@ main(int argc, char *argv[])
 	if (vucd_config_load(&config, options.config, &report) != 0)
 		status = EXIT_FAILURE;
 	else
-		status = options.check ? check(&config, &report) : run(&config);
+		status = options.check ? check(&config, &report) : run(options.config, &config);
 	vucd_config_free(&config);
 	return status;
 }

@@ -293,6 +293,63 @@ call_stats_get(struct vucd_rpc_call *call)
 		vucd_rpc_return(call);
 }
 
+/* ---- reload ---- */
+
+#define NR_RELOAD_KINDS (VUCD_RELOAD_FAILED + 1)
+
+/* The arrays of an answer, by what has happened to those in them. */
+struct reloading {
+	struct vucd_rpc_call *call;
+	struct json_object *arrays[NR_RELOAD_KINDS];
+};
+
+static void
+list_reload(void *arg, enum vucd_reload_kind kind, const char *what, const char *why)
+{
+	const struct reloading *reloading = arg;
+	struct app_json *json = reloading->call->answer;
+	struct json_object *array = reloading->arrays[kind], *obj;
+
+	if (kind != VUCD_RELOAD_RESTART && kind != VUCD_RELOAD_FAILED) {
+		app_json_text(json, array, NULL, what);
+		return;
+	}
+	obj = app_json_object(json, array, NULL);
+	app_json_text(json, obj, "what", what);
+	app_json_text_or_null(json, obj, "reason", why);
+}
+
+static void
+end_reload(void *arg, int rc, const char *why)
+{
+	struct reloading *reloading = arg;
+
+	if (rc == 0)
+		vucd_rpc_return(reloading->call);
+	else
+		vucd_rpc_fail(reloading->call, VUCD_RPC_FAILED, rc, "%s", why);
+	free(reloading);
+}
+
+static void
+call_reload(struct vucd_rpc_call *call)
+{
+	static const char *const names[NR_RELOAD_KINDS] = {
+		"added", "removed", "changed", "restart", "failed"};
+	const struct vucd_service *s = call->service;
+	struct reloading *reloading = calloc(1, sizeof(*reloading));
+	size_t i;
+
+	if (reloading == NULL) {
+		vucd_rpc_fail(call, VUCD_RPC_INTERNAL_ERROR, 0, "out of memory");
+		return;
+	}
+	reloading->call = call;
+	for (i = 0; i < NR_RELOAD_KINDS; i++)
+		reloading->arrays[i] = app_json_array(call->answer, call->result, names[i]);
+	s->ops->reload(s->arg, list_reload, end_reload, reloading);
+}
+
 /* ---- log ---- */
 
 static const struct vucd_rpc_param log_params[] = {
@@ -330,6 +387,7 @@ const struct vucd_rpc_method vucd_methods[] = {
 	{"vmms.list", call_vmms_list, NULL},
 	{"vmms.detach", vucd_call_vmms_detach, vucd_vmms_detach_params},
 	{"stats.get", call_stats_get, stats_params},
+	{"reload", call_reload, NULL},
 	{"log.set_level", call_log_set_level, log_params},
 	{NULL, NULL, NULL},
 };

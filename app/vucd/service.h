@@ -35,6 +35,19 @@ struct vucd_poller_view {
 /* The end of what takes time. why is valid during the call, and "" with 0. */
 typedef void (*vucd_done_fn)(void *arg, int rc, const char *why);
 
+/* What the configuration, read again, means for a device (by its name), a poller or a setting (as
+ * the file has them, in brackets). */
+enum vucd_reload_kind {
+	VUCD_RELOAD_ADDED,
+	VUCD_RELOAD_REMOVED,
+	VUCD_RELOAD_CHANGED,
+	VUCD_RELOAD_RESTART, /* it stays as it is until the daemon is started again */
+	VUCD_RELOAD_FAILED,  /* why says so; else it is "" or explains */
+};
+
+typedef void (*vucd_reload_fn)(
+	void *arg, enum vucd_reload_kind kind, const char *what, const char *why);
+
 struct vucd_service_ops {
 	void (*status)(void *service, struct vucd_status *status);
 	void (*list_devices)(void *service, vuc_control_device_fn fn, void *arg);
@@ -48,6 +61,8 @@ struct vucd_service_ops {
 	void (*remove_device)(
 		void *service, const char *name, bool force, vucd_done_fn done, void *arg);
 	void (*detach_vmm)(void *service, const char *device, vucd_done_fn done, void *arg);
+	/* Read the configuration again, and call fn for each difference before done. */
+	void (*reload)(void *service, vucd_reload_fn fn, vucd_done_fn done, void *arg);
 	/* Returns the level before. */
 	enum vuc_log_level (*set_log_level)(void *service, enum vuc_log_level level);
 };

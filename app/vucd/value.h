@@ -24,6 +24,7 @@ struct vucd_key {
 	const char *name;
 	vucd_value_fn parse;
 	size_t offset; /* of its field */
+	size_t width;
 	union {
 		struct {
 			uint32_t min, max;

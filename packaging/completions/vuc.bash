@@ -13,7 +13,7 @@ _vuc_commands() {
 	"vuc-bench") echo mmio dma dma-message hop scale idle guest all ;;
 	"vucctl")
 		echo probe read write reset irq dma-selftest migrate status devices stats add remove \
-			detach
+			detach reload
 		;;
 	"vucctl irq") echo wait mask unmask trigger ;;
 	"vucctl migrate") echo save load ;;
@@ -63,7 +63,7 @@ _vuc_options() {
 	"vucctl dma-selftest") echo "$device" -s,--size= -p,--policy= -j,--json ;;
 	"vucctl migrate save") echo "$device" "$migrate" -p,--precopy ;;
 	"vucctl migrate load") echo "$device" "$migrate" ;;
-	"vucctl status" | "vucctl devices" | "vucctl detach") echo "$daemon" ;;
+	"vucctl status" | "vucctl devices" | "vucctl detach" | "vucctl reload") echo "$daemon" ;;
 	"vucctl stats") echo "$daemon" -w,--watch -i,--interval= -c,--count= ;;
 	"vucctl add")
 		echo "$daemon" -p,--poller= -d,--dma= --posted-writes= --server-timeout= \
@@ -119,7 +119,7 @@ _vuc_arguments() {
 	"vucctl read 1" | "vucctl write 1") echo bar0 bar1 bar2 bar3 bar4 bar5 rom config vga ;;
 	"vucctl migrate "*" 1" | "vucctl add 1") echo FILE ;;
 	"vucctl stats 0" | "vucctl remove 0" | "vucctl detach 0") _vuc_devices ;;
-	"vucctl status 0" | "vucctl devices 0" | "vucctl add 0") ;;
+	"vucctl status 0" | "vucctl devices 0" | "vucctl add 0" | "vucctl reload 0") ;;
 	"vucctl "*" 0") echo FILE ;;
 	esac
 }

@@ -17,7 +17,7 @@ LINES = [
     ('vucctl pro', {'probe'}),
     ('vucctl migrate l', {'load'}),
     ('vucctl --version pro', {'probe'}),
-    ('/opt/vuc/bin/vucctl re', {'read', 'remove', 'reset'}),
+    ('/opt/vuc/bin/vucctl re', {'read', 'reload', 'remove', 'reset'}),
     ('vucctl probe ', {FILES}),
     ('vucctl probe --ti', {'--timeout'}),
     ('vucctl probe dev.sock ', set()),

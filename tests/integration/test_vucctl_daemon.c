@@ -313,6 +313,29 @@ test_add_and_remove(void)
 }
 
 static void
+test_reload(void)
+{
+	static const char same[] = "[device a]\nsocket = /no/a\n";
+	struct json_object *root;
+	char text_of[512];
+
+	start_all();
+	snprintf(text_of, sizeof(text_of),
+		"max-vmms = 7\n%s[device disk0]\nsocket = %s\npoller = io0\n", same, server.socket);
+	vucd_rig_configure(&rig, text_of);
+	expect(ARGS("reload"), 0, "added a\nneeds a restart: [vucd] max-vmms\n", NULL);
+	vucd_rig_configure(&rig, same);
+	root = run_json(ARGS("reload", "--json"));
+	CU_ASSERT_STRING_EQUAL(
+		json_object_get_string(json_object_array_get_idx(get(root, "removed"), 0)),
+		"disk0");
+	json_object_put(root);
+	vucd_rig_configure(&rig, "x\n");
+	expect(ARGS("reload"), 1, NULL, "vucd.conf:7: expected [SECTION] or KEY = VALUE");
+	stop_all();
+}
+
+static void
 test_add_and_remove_json(void)
 {
 	struct json_object *root;
@@ -652,6 +675,7 @@ main(void)
 		{"devices", test_devices},
 		{"devices as JSON", test_devices_json},
 		{"add and remove", test_add_and_remove},
+		{"reload", test_reload},
 		{"add and remove as JSON", test_add_and_remove_json},
 		{"taken away by force", test_force},
 		{"detach as JSON", test_detach_json},

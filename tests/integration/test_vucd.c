@@ -74,11 +74,8 @@ test_life(void)
 	CU_ASSERT_EQUAL(
 		json_object_get_int(json_object_object_get(result, "pid")), rig.process.pid);
 	json_object_put(answer);
-	kill(rig.process.pid, SIGHUP);
-	works(&rig, "status", "[]");
 	vucd_rig_end(&rig);
 	CU_ASSERT(vucd_rig_notified(&rig, "STOPPING=1"));
-	CU_ASSERT(vucd_rig_said(&rig, "SIGHUP does nothing"));
 	CU_ASSERT(vucd_rig_said(&rig, "notice  stopping, by SIGTERM of process"));
 	CU_ASSERT(vucd_rig_said(&rig, "notice  stopped\n"));
 	CU_ASSERT_NOT_EQUAL(access(rig.directory, F_OK), 0);
@@ -467,6 +464,130 @@ test_end_with_vmm(void)
 	refdev_server_stop(&server);
 }
 
+/* ---- reload ---- */
+
+/* Reload, and compare the answer. */
+static void
+reloads(struct vucd_rig *rig, const char *wanted)
+{
+	struct json_object *answer;
+	struct json_object *result = vucd_rig_ask(rig, "reload", "[]", &answer);
+
+	CU_ASSERT_STRING_EQUAL(
+		json_object_to_json_string_ext(result, JSON_C_TO_STRING_PLAIN), wanted);
+	json_object_put(answer);
+}
+
+#define RELOADED(added, removed, changed, restart, failed)                       \
+	"{\"added\":[" added "],\"removed\":[" removed "],\"changed\":[" changed \
+	"],\"restart\":[" restart "],\"failed\":[" failed "]}"
+
+/* A device that has to stay: its section, and that of others. */
+static void
+configure(const struct vucd_rig *rig, const struct refdev_server *server, const char *more)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "%s[device disk0]\nsocket = %s\n", more, server->socket);
+	vucd_rig_configure(rig, text);
+}
+
+static void
+test_reload(void)
+{
+	struct vuc_vmm_device *dev;
+	struct refdev_server server;
+	struct vucd_rig rig;
+
+	refdev_server_start_with(&server, NULL);
+	vucd_rig_prepare(&rig, "");
+	configure(&rig, &server, "[device a]\nsocket = /no/a\n[device b]\nsocket = /no/b\n");
+	vucd_rig_run(&rig);
+	works(&rig, "devices.add", "{\"name\":\"c\",\"socket\":\"/no/c\"}");
+	vucd_rig_await(&rig, "disk0", "free");
+	dev = attach(&rig, 0);
+	reloads(&rig, RELOADED("", "", "", "", ""));
+	/* b is gone, a is another one now, and d is at the socket of b; c is not the file's. */
+	configure(&rig, &server,
+		"log-level = debug\nmax-vmms = 7\n[poller io1]\nidle = sleep\n"
+		"[device a]\nsocket = /no/a\ntimeout-ms = 77\n[device d]\nsocket = /no/b\n"
+		"[device e]\nsocket = /no/e\npoller = io1\n");
+	reloads(&rig,
+		RELOADED("\"d\"", "\"b\"", "\"[vucd] log-level\",\"a\"",
+			"{\"what\":\"[vucd] max-vmms\",\"reason\":null},"
+			"{\"what\":\"[poller io1]\",\"reason\":\"it is new\"},"
+			"{\"what\":\"[device e]\",\"reason\":\"its poller io1 does not run "
+			"yet\"}",
+			""));
+	fails(&rig, "devices.remove", "[\"b\"]", "ENOENT");
+	works(&rig, "devices.remove", "[\"c\"]");
+	vucd_rig_await(&rig, "disk0", "attached");
+	CU_ASSERT_EQUAL(vuc_vmm_events(dev), 0);
+	vuc_vmm_detach(dev);
+	vucd_rig_end(&rig);
+	vucd_rig_stop(&rig);
+	refdev_server_stop(&server);
+}
+
+/* What a VMM has is not taken away from it, and what a broken file says is not done. */
+static void
+test_reload_refused(void)
+{
+	struct vuc_vmm_device *dev;
+	struct json_object *answer;
+	struct refdev_server server;
+	struct vucd_rig rig;
+	char wanted[512];
+
+	refdev_server_start_with(&server, NULL);
+	vucd_rig_prepare(&rig, "");
+	configure(&rig, &server, "");
+	vucd_rig_run(&rig);
+	vucd_rig_await(&rig, "disk0", "free");
+	dev = attach(&rig, 0);
+	vucd_rig_configure(&rig, "");
+	snprintf(wanted, sizeof(wanted),
+		RELOADED("", "", "", "",
+			"{\"what\":\"disk0\",\"reason\":\"VMM a test (pid %d) has device disk0\"}"),
+		(int)getpid());
+	reloads(&rig, wanted);
+	vuc_vmm_detach(dev);
+	vucd_rig_await(&rig, "disk0", "free");
+	vucd_rig_configure(&rig, "x\n[device d]\nsocket = y\n");
+	CU_ASSERT_PTR_NULL(vucd_rig_ask(&rig, "reload", "[]", &answer));
+	CU_ASSERT_STRING_EQUAL(vucd_rig_errno(answer), "EINVAL");
+	snprintf(wanted, sizeof(wanted), "Failed: %s:7: expected [SECTION] or KEY = VALUE",
+		rig.config);
+	CU_ASSERT_STRING_EQUAL(
+		string_in(json_object_object_get(answer, "error"), "message"), wanted);
+	json_object_put(answer);
+	works(&rig, "stats.get", "{\"device\":\"disk0\"}");
+	vucd_rig_configure(&rig, "");
+	reloads(&rig, RELOADED("", "\"disk0\"", "", "", ""));
+	vucd_rig_end(&rig);
+	CU_ASSERT(vucd_rig_said(&rig, ":9: [device d] socket = y: expected an absolute path"));
+	CU_ASSERT(vucd_rig_said(&rig, "reload: nothing has been changed\n"));
+	vucd_rig_stop(&rig);
+	refdev_server_stop(&server);
+}
+
+static void
+test_reload_signal(void)
+{
+	struct refdev_server server;
+	struct vucd_rig rig;
+
+	refdev_server_start_with(&server, NULL);
+	vucd_rig_start(&rig, "[device a]\nsocket = /no/a\n");
+	configure(&rig, &server, "[device a]\nsocket = /no/a\n");
+	kill(rig.process.pid, SIGHUP);
+	vucd_rig_await(&rig, "disk0", "free");
+	vucd_rig_end(&rig);
+	CU_ASSERT(vucd_rig_said(&rig, "notice  reload: disk0 added\n"));
+	vucd_rig_stop(&rig);
+	refdev_server_stop(&server);
+}
+
 int
 main(void)
 {
@@ -486,6 +607,9 @@ main(void)
 		{"a hung server", test_hung_server},
 		{"a VMM", test_vmm},
 		{"the end with a VMM", test_end_with_vmm},
+		{"reload", test_reload},
+		{"reload: what is refused", test_reload_refused},
+		{"reload by SIGHUP", test_reload_signal},
 		CU_TEST_INFO_NULL,
 	};
 	static CU_SuiteInfo suites[] = {

@@ -34,10 +34,21 @@ open_notify(struct vucd_rig *rig)
 }
 
 void
+vucd_rig_configure(const struct vucd_rig *rig, const char *more)
+{
+	FILE *file = fopen(rig->config, "we");
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+	fprintf(file,
+		"[poller io0]\ncpu = none\nidle = sleep\n[vucd]\ndirectory = %s\ntelemetry = off\n"
+		"%s",
+		rig->directory, more);
+	CU_ASSERT_EQUAL_FATAL(fclose(file), 0);
+}
+
+void
 vucd_rig_prepare(struct vucd_rig *rig, const char *more)
 {
-	FILE *file;
-
 	*rig = (struct vucd_rig){
 		.client = -1,
 		.notify = -1,
@@ -49,13 +60,7 @@ vucd_rig_prepare(struct vucd_rig *rig, const char *more)
 	snprintf(rig->vmm_socket, sizeof(rig->vmm_socket), "%s/run/vmm.sock", rig->folder);
 	snprintf(rig->management, sizeof(rig->management), "%s/run/management.sock", rig->folder);
 	open_notify(rig);
-	file = fopen(rig->config, "we");
-	CU_ASSERT_PTR_NOT_NULL_FATAL(file);
-	fprintf(file,
-		"[poller io0]\ncpu = none\nidle = sleep\n[vucd]\ndirectory = %s\ntelemetry = off\n"
-		"%s",
-		rig->directory, more);
-	CU_ASSERT_EQUAL_FATAL(fclose(file), 0);
+	vucd_rig_configure(rig, more);
 }
 
 void

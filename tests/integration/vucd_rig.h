@@ -30,6 +30,9 @@ struct vucd_rig {
 /* Make the folder, and a configuration with more behind what all have. */
 void vucd_rig_prepare(struct vucd_rig *rig, const char *more);
 
+/* Write the configuration again, likewise. */
+void vucd_rig_configure(const struct vucd_rig *rig, const char *more);
+
 /* Start the daemon of a prepared folder, wait until it is ready, and connect to it. */
 void vucd_rig_run(struct vucd_rig *rig);
 

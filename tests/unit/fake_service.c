@@ -129,6 +129,16 @@ detach_vmm(void *arg, const char *device, vucd_done_fn done, void *done_arg)
 	remove_device(arg, device, false, done, done_arg);
 }
 
+static void
+reload(void *arg, vucd_reload_fn fn, vucd_done_fn done, void *done_arg)
+{
+	fn(done_arg, VUCD_RELOAD_ADDED, "a", "");
+	fn(done_arg, VUCD_RELOAD_CHANGED, "b", "");
+	fn(done_arg, VUCD_RELOAD_RESTART, "[vucd] group", "");
+	fn(done_arg, VUCD_RELOAD_FAILED, "c", "it has a VMM");
+	change(arg, done, done_arg);
+}
+
 static enum vuc_log_level
 set_log_level(void *arg, enum vuc_log_level level)
 {
@@ -150,6 +160,7 @@ fake_service_init(struct fake_service *fake)
 		.add_device = add_device,
 		.remove_device = remove_device,
 		.detach_vmm = detach_vmm,
+		.reload = reload,
 		.set_log_level = set_log_level,
 	};
 

@@ -341,6 +341,21 @@ test_add_wrong(void)
 }
 
 static void
+test_reload(void)
+{
+	setup();
+	CU_ASSERT(gives(CALL("reload", "{}"),
+		ANSWER("{\"added\":[\"a\"],\"removed\":[],\"changed\":[\"b\"],"
+		       "\"restart\":[{\"what\":\"[vucd] group\",\"reason\":null}],"
+		       "\"failed\":[{\"what\":\"c\",\"reason\":\"it has a VMM\"}]}")));
+	fake.rc = -EINVAL;
+	fake.why = "/etc/vucd.conf:1: expected [SECTION]";
+	CU_ASSERT(gives(
+		CALL("reload", "{}"), FAILED("/etc/vucd.conf:1: expected [SECTION]", "EINVAL")));
+	setup();
+}
+
+static void
 test_remove(void)
 {
 	setup();
@@ -425,6 +440,7 @@ main(void)
 		{"devices.add with wrong params", test_add_wrong},
 		{"devices.remove and vmms.detach", test_remove},
 		{"stats.get", test_stats},
+		{"reload", test_reload},
 		{"log.set_level", test_log},
 		CU_TEST_INFO_NULL,
 	};

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUCD_RELOAD_H
+#define VUCD_RELOAD_H
+
+/*
+ * Reading the configuration again while the daemon runs. Devices are added, removed and changed,
+ * and so is log-level; other settings and pollers stay as they are until a restart. Devices that
+ * management has added stay, unless the file has one of their name.
+ *
+ * Used on the main thread.
+ */
+
+#include <stdbool.h>
+
+#include "config.h"
+#include "devices.h"
+#include "log.h"
+#include "service.h"
+
+struct vucd_reload {
+	const char *path;                 /* of the file */
+	const struct vucd_config *config; /* that the daemon has started with */
+	struct vucd_devices *devices;
+	struct vucd_log *log;
+	uint32_t log_level; /* in the file, as it was read last */
+	bool again;         /* once more, when the one under way is over */
+	/* The one under way. */
+	bool busy;
+	bool failed; /* at something */
+	struct vucd_config wanted;
+	bool *changed;        /* by the number of a device of wanted: it was taken away first */
+	unsigned int pending; /* changes that have not ended */
+	vucd_reload_fn fn;
+	vucd_done_fn done;
+	void *arg;
+};
+
+/*
+ * Begin; fn (or NULL) and done are called as struct vucd_service_ops says. A file with errors
+ * changes nothing: -EINVAL, with the first of them, and all in the log. -EBUSY while another one is
+ * under way.
+ */
+void vucd_reload_start(struct vucd_reload *reload, vucd_reload_fn fn, vucd_done_fn done, void *arg);
+
+/* The same, after the one that may be under way, for nobody who waits. */
+void vucd_reload_request(struct vucd_reload *reload);
+
+#endif /* VUCD_RELOAD_H */
