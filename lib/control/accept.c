@@ -83,7 +83,8 @@ welcome(struct vuc_control *c, int fd)
 	const char *why;
 
 	if (v == NULL) {
-		control_log_limited(&c->log, VUC_LOG_ERROR, "no memory for a connection");
+		control_log_limited(
+			&c->log, &c->log.own, VUC_LOG_ERROR, "no memory for a connection");
 		close(fd);
 		return;
 	}
@@ -105,8 +106,8 @@ accept_one(struct vuc_control *c)
 	}
 	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
 		return;
-	control_log_limited(
-		&c->log, VUC_LOG_ERROR, "no connection can be accepted: %s", strerror(errno));
+	control_log_limited(&c->log, &c->log.own, VUC_LOG_ERROR,
+		"no connection can be accepted: %s", strerror(errno));
 	/* It is still there to be accepted, and would be at once. */
 	control_wait(c->wake_fd, SHORTAGE_MS);
 }

@@ -24,10 +24,10 @@ vmm_log(struct control_vmm *v, enum vuc_log_level level, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	control_log_limited(&v->control->log, level, "%s%sVMM %s (pid %d, user %u): %s",
-		v->device != NULL ? v->device->name : "", v->device != NULL ? ": " : "",
-		v->name[0] != '\0' ? v->name : "?", (int)v->user.pid, (unsigned int)v->user.uid,
-		text);
+	control_log_vmm(&v->control->log, &v->log_limit, v->user.uid, level,
+		"%s%sVMM %s (pid %d, user %u): %s", v->device != NULL ? v->device->name : "",
+		v->device != NULL ? ": " : "", v->name[0] != '\0' ? v->name : "?", (int)v->user.pid,
+		(unsigned int)v->user.uid, text);
 }
 
 void
@@ -204,6 +204,7 @@ vmm_run(void *arg)
 		vmm_release(v);
 	close(v->fd);
 	v->fd = -1;
+	control_log_forget(&v->control->log, &v->log_limit, v->user.uid);
 	finish(v);
 	return NULL;
 }

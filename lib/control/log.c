@@ -3,12 +3,18 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "control.h"
 
-#define MAX_TOKENS 100u /* lines at once */
-#define TOKEN_MS   100u /* for another one */
+/* Lines at once, and the time after which there may be another one. */
+#define SOURCE_LINES     30u
+#define SOURCE_REFILL_MS 1000u
+#define USER_LINES       200u
+#define USER_REFILL_MS   100u
+
 #define LINE_SIZE  512u
+#define COUNT_SIZE 64u /* of what is added to a line */
 
 void
 control_log_init(struct control_log *log, vuc_log_fn fn, void *arg)
@@ -16,8 +22,6 @@ control_log_init(struct control_log *log, vuc_log_fn fn, void *arg)
 	*log = (struct control_log){
 		.fn = fn,
 		.arg = arg,
-		.tokens = MAX_TOKENS,
-		.filled_ms = control_now_ms(),
 	};
 	pthread_mutex_init(&log->lock, NULL);
 }
@@ -56,27 +60,72 @@ control_log(struct control_log *log, enum vuc_log_level level, const char *fmt, 
 }
 
 static bool
-take_token(struct control_log *log)
+take_line(struct control_log_limit *limit, unsigned int at_once, unsigned int refill_ms)
 {
 	uint64_t now = control_now_ms();
-	uint64_t more = (now - log->filled_ms) / TOKEN_MS;
+	uint64_t back = (now - limit->filled_ms) / refill_ms;
 
-	log->filled_ms += more * TOKEN_MS;
-	if (more > MAX_TOKENS - log->tokens)
-		more = MAX_TOKENS - log->tokens;
-	log->tokens += (unsigned int)more;
-	if (log->tokens == 0) {
-		log->left_out++;
+	limit->filled_ms += back * refill_ms;
+	limit->spent -= back < limit->spent ? (unsigned int)back : limit->spent;
+	if (limit->spent == at_once) {
+		limit->left_out++;
 		return false;
 	}
-	log->tokens--;
+	limit->spent++;
 	return true;
 }
 
-void
-control_log_limited(struct control_log *log, enum vuc_log_level level, const char *fmt, ...)
+/* Of users that are too many, those who have logged nothing for the longest time are forgotten. */
+static struct control_log_limit *
+limit_of_user(struct control_log *log, uid_t uid)
 {
-	char line[LINE_SIZE], before[64];
+	struct control_log_user *user = &log->users[0];
+
+	for (unsigned int i = 0; i < LOG_USERS; i++) {
+		struct control_log_user *u = &log->users[i];
+
+		if (u->used_ms != 0 && u->uid == uid) {
+			user = u;
+			break;
+		}
+		if (u->used_ms < user->used_ms)
+			user = u;
+	}
+	if (user->used_ms == 0 || user->uid != uid)
+		*user = (struct control_log_user){.uid = uid};
+	user->used_ms = control_now_ms();
+	return &user->limit;
+}
+
+/* Returns how many lines were left out before this one. */
+static unsigned int
+take_left_out(struct control_log_limit *limit)
+{
+	unsigned int n = limit->left_out;
+
+	limit->left_out = 0;
+	return n;
+}
+
+static void
+write_with_count(struct control_log *log, enum vuc_log_level level, char line[LINE_SIZE],
+	unsigned int left_out)
+{
+	size_t len = strlen(line);
+
+	if (left_out > 0 && len > LINE_SIZE - COUNT_SIZE)
+		len = LINE_SIZE - COUNT_SIZE;
+	if (left_out > 0)
+		snprintf(line + len, COUNT_SIZE, " (%u lines before this one were left out)",
+			left_out);
+	write_line(log, level, line);
+}
+
+void
+control_log_limited(struct control_log *log, struct control_log_limit *limit,
+	enum vuc_log_level level, const char *fmt, ...)
+{
+	char line[LINE_SIZE];
 	va_list args;
 
 	if (log->fn == NULL)
@@ -85,14 +134,37 @@ control_log_limited(struct control_log *log, enum vuc_log_level level, const cha
 	vsnprintf(line, sizeof(line), fmt, args);
 	va_end(args);
 	pthread_mutex_lock(&log->lock);
-	if (take_token(log)) {
-		if (log->left_out > 0) {
-			snprintf(before, sizeof(before), "%u lines about VMMs were left out",
-				log->left_out);
-			log->left_out = 0;
-			write_line(log, VUC_LOG_WARNING, before);
-		}
-		write_line(log, level, line);
-	}
+	if (take_line(limit, SOURCE_LINES, SOURCE_REFILL_MS))
+		write_with_count(log, level, line, take_left_out(limit));
+	pthread_mutex_unlock(&log->lock);
+}
+
+void
+control_log_vmm(struct control_log *log, struct control_log_limit *limit, uid_t uid,
+	enum vuc_log_level level, const char *fmt, ...)
+{
+	struct control_log_limit *user;
+	char line[LINE_SIZE];
+	va_list args;
+
+	if (log->fn == NULL)
+		return;
+	va_start(args, fmt);
+	vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	pthread_mutex_lock(&log->lock);
+	user = limit_of_user(log, uid);
+	if (take_line(limit, SOURCE_LINES, SOURCE_REFILL_MS) &&
+		take_line(user, USER_LINES, USER_REFILL_MS))
+		write_with_count(log, level, line, take_left_out(limit) + take_left_out(user));
+	pthread_mutex_unlock(&log->lock);
+}
+
+void
+control_log_forget(struct control_log *log, struct control_log_limit *limit, uid_t uid)
+{
+	pthread_mutex_lock(&log->lock);
+	if (limit->left_out > 0)
+		limit_of_user(log, uid)->left_out += take_left_out(limit);
 	pthread_mutex_unlock(&log->lock);
 }

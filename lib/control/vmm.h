@@ -41,6 +41,7 @@ struct control_vmm {
 	int fd;
 	int wake_fd; /* an eventfd: look at what is below */
 	struct control_user user;
+	struct control_log_limit log_limit;
 	uint64_t deadline_ms; /* to be attached */
 
 	/* Guarded by the control's lock. */

@@ -80,6 +80,29 @@ test_asking(void)
 	hostile_stop(&hostile);
 }
 
+/* One that fills the log takes no line of another one, and the log tells what it left out. */
+static void
+test_noise(void)
+{
+	struct shm_client noisy, other;
+
+	hostile_start(&hostile, NULL);
+	CU_ASSERT_EQUAL_FATAL(shm_connect(&noisy, hostile.rig.path), 0);
+	CU_ASSERT_EQUAL(shm_hello(&noisy), 0);
+	for (unsigned int i = 0; i < COMINGS; i++)
+		CU_ASSERT_EQUAL(shm_attach(&noisy, "nothing"), -ENOENT);
+	CU_ASSERT_EQUAL_FATAL(shm_start(&other, hostile.rig.path, RIG_NAME), 0);
+	CU_ASSERT_TRUE(rig_has_logged(RIG_NAME ": VMM "));
+	shm_close(&noisy);
+	shm_close(&other);
+	hostile_wait_until_gone(&hostile);
+	CU_ASSERT_EQUAL_FATAL(shm_start(&other, hostile.rig.path, RIG_NAME), 0);
+	CU_ASSERT_TRUE(rig_has_logged(" lines before this one were left out)"));
+	shm_close(&other);
+	hostile_survived(&hostile);
+	hostile_stop(&hostile);
+}
+
 /* Returns how often this process had the device. */
 static int
 race(void)
@@ -128,6 +151,7 @@ test_race(void)
 static CU_TestInfo tests[] = {
 	{"crowd", test_crowd},
 	{"comings", test_comings},
+	{"noise", test_noise},
 	{"asking", test_asking},
 	{"race", test_race},
 	CU_TEST_INFO_NULL,
