@@ -30,6 +30,8 @@ vucctl_device_list_read(struct vucctl_reply *reply, struct json_object *array, s
 		.state = vucctl_reply_text(reply, device, "state"),
 		.poller = vucctl_reply_text(reply, device, "poller"),
 		.socket = vucctl_reply_text(reply, device, "socket"),
+		.generation = vucctl_reply_number(reply, device, "generation"),
+		.since_ms = vucctl_reply_number(reply, device, "since_ms"),
 		.reason = vucctl_reply_text_or_null(reply, device, "reason"),
 		.vmm = vucctl_reply_object_or_null(reply, device, "vmm"),
 	};

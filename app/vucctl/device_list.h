@@ -20,7 +20,9 @@ struct vucctl_device_row {
 	const char *state;
 	const char *poller;
 	const char *socket;
-	const char *reason;      /* why it is away, or NULL */
+	uint64_t generation;     /* connections to its server so far */
+	uint64_t since_ms;       /* how long it has been in its state */
+	const char *reason;      /* why it is in this state, or NULL */
 	struct json_object *vmm; /* or NULL; those below are of it */
 	uint64_t pid;
 	uint64_t uid;

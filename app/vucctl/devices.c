@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "command.h"
 #include "daemon_command.h"
@@ -45,6 +46,22 @@ find_user(uint64_t uid, char name[USER_SIZE])
 		snprintf(name, USER_SIZE, "%" PRIu64, uid);
 }
 
+/* The daemon says how long ago it was, so that its clock does not matter. */
+static void
+add_since(struct vucctl_table *table, uint64_t since_ms)
+{
+	time_t since = time(NULL);
+	char text[32] = "";
+	struct tm tm;
+
+	if (since_ms / 1000 < (uint64_t)since) {
+		since -= (time_t)(since_ms / 1000);
+		localtime_r(&since, &tm);
+		strftime(text, sizeof(text), "%F %T", &tm);
+	}
+	vucctl_table_add(table, "%s", text);
+}
+
 static void
 add_row(struct vucctl_table *table, const struct vucctl_device_row *row)
 {
@@ -52,6 +69,8 @@ add_row(struct vucctl_table *table, const struct vucctl_device_row *row)
 
 	vucctl_table_add(table, "%s", row->name);
 	vucctl_table_add(table, "%s", row->state);
+	add_since(table, row->since_ms);
+	vucctl_table_add(table, "%" PRIu64, row->generation);
 	vucctl_table_add(table, "%s", row->poller);
 	if (row->vmm != NULL) {
 		find_user(row->uid, user);
@@ -91,6 +110,8 @@ print_text(const struct vucctl_daemon *daemon, const struct app_json *list)
 	static const struct vucctl_column columns[] = {
 		{"NAME", false},
 		{"STATE", false},
+		{"SINCE", false},
+		{"CONNECTION", true},
 		{"POLLER", false},
 		{"VMM", false},
 		{"QUEUES", true},

@@ -92,7 +92,7 @@ static void
 add_device(struct vucctl_table *table, const struct vucctl_device_sample *device)
 {
 	const uint64_t numbers[] = {device->reads, device->writes, device->posted, device->errors,
-		device->queues, device->dma_maps, device->attaches};
+		device->timeouts, device->queues, device->dma_maps, device->attaches};
 	size_t i;
 
 	vucctl_table_add(table, "%s", device->name);
@@ -106,7 +106,7 @@ fill_devices(struct vucctl_table *table, struct vucctl_reply *reply, struct json
 {
 	static const struct vucctl_column columns[] = {{"DEVICE", false}, {"STATE", false},
 		{"READS", true}, {"WRITES", true}, {"POSTED", true}, {"ERRORS", true},
-		{"QUEUES", true}, {"DMA MAPS", true}, {"ATTACHES", true}};
+		{"TIMEOUTS", true}, {"QUEUES", true}, {"DMA MAPS", true}, {"ATTACHES", true}};
 	struct vucctl_stats_sample sample;
 	int ret = vucctl_stats_sample_read(&sample, reply, result);
 	size_t i;

@@ -19,6 +19,7 @@ read_device(
 	device->writes = vucctl_reply_number(reply, obj, "writes");
 	device->posted = vucctl_reply_number(reply, obj, "posted");
 	device->errors = vucctl_reply_number(reply, obj, "errors");
+	device->timeouts = vucctl_reply_number(reply, obj, "timeouts");
 	device->attaches = vucctl_reply_number(reply, obj, "attaches");
 	device->queues = vucctl_reply_number(reply, obj, "queues");
 	device->dma_maps = vucctl_reply_number(reply, obj, "dma_maps");

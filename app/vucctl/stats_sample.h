@@ -17,6 +17,7 @@ struct vucctl_device_sample {
 	uint64_t writes;
 	uint64_t posted;
 	uint64_t errors;
+	uint64_t timeouts;
 	uint64_t attaches;
 	uint64_t queues;
 	uint64_t dma_maps;

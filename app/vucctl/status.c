@@ -32,7 +32,7 @@ struct status {
 	uint64_t uptime_ms;
 	uint64_t connections;
 	uint64_t pollers;
-	uint64_t away, free, attached, cleaning; /* devices */
+	uint64_t away, free, attached, cleaning, not_answering, stale; /* devices */
 };
 
 static void
@@ -54,6 +54,8 @@ read_status(struct status *status, struct vucctl_reply *reply, struct json_objec
 		.free = vucctl_reply_number(reply, devices, "free"),
 		.attached = vucctl_reply_number(reply, devices, "attached"),
 		.cleaning = vucctl_reply_number(reply, devices, "cleaning"),
+		.not_answering = vucctl_reply_number(reply, devices, "not-answering"),
+		.stale = vucctl_reply_number(reply, devices, "stale"),
 	};
 }
 
@@ -76,8 +78,13 @@ static void
 print_devices(const struct status *status)
 {
 	vucctl_label_print(stdout, "devices");
-	printf("%" PRIu64 " attached, %" PRIu64 " free, %" PRIu64 " away, %" PRIu64 " cleaning\n",
+	printf("%" PRIu64 " attached, %" PRIu64 " free, %" PRIu64 " away, %" PRIu64 " cleaning",
 		status->attached, status->free, status->away, status->cleaning);
+	if (status->not_answering > 0)
+		printf(", %" PRIu64 " not answering", status->not_answering);
+	if (status->stale > 0)
+		printf(", %" PRIu64 " stale", status->stale);
+	putchar('\n');
 }
 
 static void

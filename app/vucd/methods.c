@@ -27,6 +27,10 @@ state_name(enum vuc_control_state state)
 		return "free";
 	case VUC_CONTROL_ATTACHED:
 		return "attached";
+	case VUC_CONTROL_NOT_ANSWERING:
+		return "not-answering";
+	case VUC_CONTROL_STALE:
+		return "stale";
 	default:
 		return "cleaning";
 	}
@@ -73,7 +77,7 @@ call_status(struct vucd_rpc_call *call)
 	const struct vucd_service *s = call->service;
 	struct app_json *json = call->answer;
 	struct json_object *result = call->result, *devices;
-	unsigned int counts[VUC_CONTROL_CLEANING + 1] = {0};
+	unsigned int counts[VUC_CONTROL_STATES] = {0};
 	struct vucd_status status;
 	int state;
 
@@ -89,7 +93,7 @@ call_status(struct vucd_rpc_call *call)
 	app_json_number(json, result, "connections", status.connections);
 	app_json_number(json, result, "pollers", count_pollers(s));
 	devices = app_json_object(json, result, "devices");
-	for (state = VUC_CONTROL_AWAY; state <= VUC_CONTROL_CLEANING; state++)
+	for (state = 0; state < VUC_CONTROL_STATES; state++)
 		app_json_number(
 			json, devices, state_name((enum vuc_control_state)state), counts[state]);
 	vucd_rpc_return(call);
@@ -119,6 +123,7 @@ list_device(void *arg, const struct vuc_control_device *device)
 	app_json_text(json, obj, "socket", device->socket);
 	app_json_text(json, obj, "poller", device->poller);
 	app_json_text(json, obj, "state", state_name(device->state));
+	app_json_number(json, obj, "since_ms", device->since_ms);
 	app_json_text_or_null(json, obj, "reason", device->reason);
 	app_json_number(json, obj, "generation", device->generation);
 	if (device->vmm_pid != 0)
@@ -225,6 +230,7 @@ list_device_stats(void *arg, const struct vuc_control_device *device)
 	app_json_number(json, obj, "writes", device->writes);
 	app_json_number(json, obj, "posted", device->posted);
 	app_json_number(json, obj, "errors", device->errors);
+	app_json_number(json, obj, "timeouts", device->timeouts);
 	app_json_number(json, obj, "attaches", device->attaches);
 }
 

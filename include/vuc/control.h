@@ -49,7 +49,8 @@ struct vuc_control_opts {
 	/** Milliseconds until a connection has to have attached to a device. */
 	uint32_t handshake_timeout_ms;
 	/** Takes log lines, on any thread, one at a time; NULL drops them. Calls no function of the
-	 * control plane. Of lines that VMMs cause, those beyond some tens a second are left out. */
+	 * control plane. Of lines that a connection or a user causes, too many are left out, and
+	 * counted. */
 	vuc_log_fn log;
 	/** First argument of log. */
 	void *log_arg;
@@ -140,7 +141,14 @@ enum vuc_control_state {
 	VUC_CONTROL_FREE,     /**< a VMM may attach */
 	VUC_CONTROL_ATTACHED, /**< a VMM has it */
 	VUC_CONTROL_CLEANING, /**< its last VMM's traces are being removed */
+	/** Its server has stopped answering: requests time out, and nothing comes. */
+	VUC_CONTROL_NOT_ANSWERING,
+	/** Its server was connected to again, and its VMM has the connection before: it has to
+	 * detach and to attach again. */
+	VUC_CONTROL_STALE,
 };
+
+#define VUC_CONTROL_STATES (VUC_CONTROL_STALE + 1) /**< how many states there are */
 
 #define VUC_CONTROL_NAME_SIZE 64 /**< of a name, with the NUL at its end */
 
@@ -151,7 +159,8 @@ struct vuc_control_device {
 	char poller[16];                  /**< name of its poller */
 	enum vuc_control_state state;     /**< what it is doing */
 	uint64_t generation;              /**< how often it was connected to */
-	char reason[VUC_ERROR_MAX];       /**< why it is away; else "" */
+	uint64_t since_ms;          /**< how long it has been in this state, in milliseconds */
+	char reason[VUC_ERROR_MAX]; /**< why it is away, not answering or stale; else "" */
 	/* of the VMM that has it, if one has: */
 	pid_t vmm_pid;                        /**< 0: none */
 	uid_t vmm_uid;                        /**< its user */
@@ -164,6 +173,7 @@ struct vuc_control_device {
 	uint64_t writes;   /**< writes that were waited for */
 	uint64_t posted;   /**< posted writes */
 	uint64_t errors;   /**< accesses that failed */
+	uint64_t timeouts; /**< of these, the ones that the server has not answered in time */
 	uint64_t attaches; /**< VMMs that have had it */
 };
 

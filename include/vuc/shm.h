@@ -300,6 +300,8 @@ enum vuc_shm_device_state {
 			     attach to it anew */
 	VUC_SHM_REMOVED = 4,  /**< the operator has taken it away: detach */
 	VUC_SHM_STOPPING = 5, /**< the daemon ends: detach */
+	VUC_SHM_SILENT = 6,   /**< its server has stopped answering: requests time out;
+				 VUC_SHM_ATTACHED once more when it answers again */
 };
 
 /**

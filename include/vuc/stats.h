@@ -63,9 +63,12 @@ struct vuc_device_stats {
 	/** Names it in telemetry and in log lines: the path of its socket, with '?' for what is not
 	 * printable ASCII; followed by '#' and its id when that name was taken. */
 	char name[VUC_DEVICE_NAME_SIZE];
-	uint32_t id;     /**< names it in traces; never used again in this process */
-	bool connected;  /**< as vuc_device_connected() was some milliseconds ago */
-	uint32_t queues; /**< that are open */
+	uint32_t id;    /**< names it in traces; never used again in this process */
+	bool connected; /**< as vuc_device_connected() was some milliseconds ago */
+	/** How long the server has been silent while requests timed out, in milliseconds; 0 while
+	 * it answers. Anything that it sends ends it. */
+	uint64_t silent_ms;
+	uint32_t queues;                  /**< that are open */
 	struct vuc_access_stats accesses; /**< by queues */
 	struct vuc_latency latency;       /**< see vuc_poller_set_latency() */
 };

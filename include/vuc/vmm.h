@@ -294,6 +294,8 @@ int vuc_vmm_reset(struct vuc_vmm_device *dev, struct vuc_error *err);
 #define VUC_VMM_EVENT_RESET   (1u << 2) /**< the guest's driver has to reset the device */
 #define VUC_VMM_EVENT_REMOVED (1u << 3) /**< the operator has taken the device away: detach */
 #define VUC_VMM_EVENT_GONE    (1u << 4) /**< the daemon ends or is dead: detach */
+#define VUC_VMM_EVENT_SILENT  (1u << 5) /**< the server has stopped answering: requests time out */
+#define VUC_VMM_EVENT_ANSWERS (1u << 6) /**< it answers again */
 
 /** A descriptor that can be read (poll(2), epoll(7)) while there are events; the device's, and only
  * vuc_vmm_events() may read it. Any thread. */

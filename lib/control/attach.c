@@ -56,8 +56,9 @@ claim(struct control_vmm *v, struct vuc_error *err)
 		d->attaches++;
 		v->device = d;
 		v->link = d->link;
-		v->told = VUC_SHM_ATTACHED;
+		v->told = d->silent_ms != 0 ? VUC_SHM_SILENT : VUC_SHM_ATTACHED;
 		v->attached_ms = control_now_ms();
+		d->since_ms = v->attached_ms;
 	}
 	pthread_mutex_unlock(&c->lock);
 	return rc;

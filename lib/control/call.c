@@ -11,18 +11,20 @@ struct call {
 	control_device_fn fn;
 	void *arg;
 	struct vuc_error *err;
+	bool lost; /* the connection has ended */
 };
 
 /* The reason is there only until the next call on the device. */
 static int
 run(void *arg)
 {
-	const struct call *c = arg;
+	struct call *c = arg;
 	int rc = c->fn(c->dev, c->arg);
 	const char *reason = rc < 0 ? vuc_device_reason(c->dev) : "";
 
 	if (rc < 0)
 		vuc_error_set(c->err, rc, "%s", *reason != '\0' ? reason : strerror(-rc));
+	c->lost = !vuc_device_connected(c->dev);
 	return rc;
 }
 
@@ -37,7 +39,17 @@ control_link_call(struct control_link *link, control_device_fn fn, void *arg, st
 int
 vmm_call(struct control_vmm *v, control_device_fn fn, void *arg, struct vuc_error *err)
 {
-	return control_link_call(v->link, fn, arg, err);
+	struct call c = {.dev = v->link->dev, .fn = fn, .arg = arg, .err = err};
+	int rc = vuc_poller_call(v->device->poller, run, &c);
+	struct vuc_error why;
+
+	if (rc >= 0 || !c.lost)
+		return rc;
+	/* The connection that took its place, or will, is of no use to this VMM. */
+	why = *err;
+	return vuc_error_set(err, rc,
+		"the connection to the server has ended (%.120s): detach, and attach again",
+		why.text);
 }
 
 int

@@ -66,6 +66,7 @@ begin(struct control_vmm *v)
 {
 	pthread_mutex_lock(&v->control->lock);
 	v->device->cleaning = true;
+	v->device->since_ms = control_now_ms();
 	pthread_mutex_unlock(&v->control->lock);
 }
 
@@ -81,6 +82,7 @@ give_up(struct control_vmm *v, int rc, const struct vuc_error *err)
 	current = d->link == link;
 	if (current && rc != 0) {
 		d->link = NULL;
+		d->silent_ms = 0;
 		d->reason = *err;
 	}
 	v->link = NULL;
@@ -102,6 +104,7 @@ end(struct control_vmm *v)
 	pthread_mutex_lock(&v->control->lock);
 	d->vmm = NULL;
 	d->cleaning = false;
+	d->since_ms = control_now_ms();
 	v->device = NULL;
 	pthread_cond_broadcast(&v->control->changed);
 	control_wake(d->wake_fd);

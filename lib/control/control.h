@@ -50,6 +50,8 @@ struct control_link {
 	uint64_t generation;
 	_Atomic bool ended;      /* set on the poller's thread, behind reason */
 	struct vuc_error reason; /* why */
+	_Atomic uint64_t
+		silent_ms; /* since when its server is silent; 0: it is not; set likewise */
 };
 
 struct control_device {
@@ -75,7 +77,10 @@ struct control_device {
 	unsigned int waiting;      /* threads that wait for something of it */
 	uint64_t generation;
 	uint64_t attaches;
-	struct vuc_error reason;        /* why it is away */
+	struct vuc_error reason; /* why it is away */
+	uint64_t since_ms;       /* when link or vmm came or went */
+	uint64_t silent_ms;      /* of link, as it was told and logged; 0: it answers */
+	struct control_log_limit silent_lines;
 	struct vuc_access_stats closed; /* counters of connections that were closed */
 };
 

@@ -88,6 +88,7 @@ alloc_device(struct vuc_control *c, const struct vuc_control_device_opts *opts)
 		d->opts.path = d->path;
 	}
 	vuc_error_set(&d->reason, 0, "not connected to yet");
+	d->since_ms = control_now_ms();
 	d->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (d->wake_fd >= 0 && control_permission_init(&d->permission, opts) == 0)
 		return d;

@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -40,6 +41,7 @@ connected(struct control_device *d, struct control_link *link)
 	link->generation = ++d->generation;
 	d->link = link;
 	d->tried = true;
+	d->since_ms = control_now_ms();
 	d->reason.text[0] = '\0';
 	/* It has the connection before, which is of no use any more. */
 	if (d->vmm != NULL)
@@ -99,6 +101,8 @@ take_lost(struct control_device *d, struct vuc_error *why)
 	if (d->vmm != NULL)
 		vmm_tell(d->vmm, VUC_SHM_LOST, link->generation);
 	d->link = NULL;
+	d->silent_ms = 0;
+	d->since_ms = control_now_ms();
 	d->reason = link->reason;
 	*why = link->reason;
 	if (!theirs)
@@ -110,6 +114,49 @@ take_lost(struct control_device *d, struct vuc_error *why)
 }
 
 static void
+log_silence(struct control_device *d, uint64_t before, uint64_t now)
+{
+	struct control_log *log = &d->control->log;
+
+	if (now != 0 && before == 0)
+		control_log_limited(log, &d->silent_lines, VUC_LOG_WARNING,
+			"%s: the server is not answering: requests time out, and it has sent "
+			"nothing for %" PRIu64 " ms",
+			d->name, control_now_ms() - now);
+	else if (now == 0)
+		control_log_limited(log, &d->silent_lines, VUC_LOG_NOTICE,
+			"%s: the server answers again, after %" PRIu64 " ms", d->name,
+			control_now_ms() - before);
+}
+
+/* Whoever sees the state, or is told, finds the line in the log. */
+static void
+look_at_silence(struct control_device *d)
+{
+	struct vuc_control *c = d->control;
+	struct control_link *link;
+	uint64_t before, now = 0;
+
+	pthread_mutex_lock(&c->lock);
+	link = d->link;
+	before = d->silent_ms;
+	if (link != NULL)
+		now = atomic_load_explicit(&link->silent_ms, memory_order_relaxed);
+	pthread_mutex_unlock(&c->lock);
+	if (now == before)
+		return;
+	log_silence(d, before, now);
+	pthread_mutex_lock(&c->lock);
+	if (d->link == link) {
+		d->silent_ms = now;
+		if (d->vmm != NULL && d->vmm->link == link)
+			vmm_tell(d->vmm, now != 0 ? VUC_SHM_SILENT : VUC_SHM_ATTACHED,
+				link->generation);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void
 look(struct control_device *d)
 {
 	struct vuc_error why = {0};
@@ -117,6 +164,7 @@ look(struct control_device *d)
 
 	if (link != NULL)
 		control_link_close(link);
+	look_at_silence(d);
 }
 
 static uint32_t

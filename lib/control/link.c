@@ -11,13 +11,16 @@
 
 /* On the poller's thread. */
 static void
-ended(void *arg)
+changed(void *arg, bool connected, uint64_t silent_ms)
 {
 	struct control_link *link = arg;
 
-	vuc_error_set(&link->reason, 0, "%s", vuc_device_reason(link->dev));
-	/* Pairs with the keeper's look. */
-	atomic_store_explicit(&link->ended, true, memory_order_release);
+	atomic_store_explicit(&link->silent_ms, silent_ms, memory_order_relaxed);
+	if (!connected) {
+		vuc_error_set(&link->reason, 0, "%s", vuc_device_reason(link->dev));
+		/* Pairs with the keeper's look. */
+		atomic_store_explicit(&link->ended, true, memory_order_release);
+	}
 	control_wake(link->device->wake_fd);
 }
 
@@ -42,7 +45,7 @@ control_link_open(struct control_device *d, struct control_link **link, struct v
 		control_link_close(l);
 		return rc;
 	}
-	vuc_poller_watch_device(d->poller, l->dev, ended, l);
+	vuc_poller_watch_device(d->poller, l->dev, changed, l);
 	*link = l;
 	return 0;
 }
@@ -54,6 +57,7 @@ add(struct vuc_access_stats *sum, const struct vuc_access_stats *n)
 	sum->writes += n->writes;
 	sum->posted += n->posted;
 	sum->errors += n->errors;
+	sum->timeouts += n->timeouts;
 }
 
 void

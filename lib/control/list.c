@@ -3,6 +3,7 @@
 /* What there is to say of devices. */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,37 @@ state_of(const struct control_device *d)
 		return VUC_CONTROL_CLEANING;
 	if (d->link == NULL)
 		return VUC_CONTROL_AWAY;
+	if (d->vmm != NULL && d->vmm->link != d->link)
+		return VUC_CONTROL_STALE;
+	if (d->silent_ms != 0)
+		return VUC_CONTROL_NOT_ANSWERING;
 	return d->vmm != NULL ? VUC_CONTROL_ATTACHED : VUC_CONTROL_FREE;
+}
+
+static void
+explain(const struct control_device *d, struct vuc_control_device *to)
+{
+	to->since_ms = control_now_ms() - d->since_ms;
+	switch (to->state) {
+	case VUC_CONTROL_AWAY:
+		snprintf(to->reason, sizeof(to->reason), "%s", d->reason.text);
+		break;
+	case VUC_CONTROL_NOT_ANSWERING:
+		to->since_ms = control_now_ms() - d->silent_ms;
+		snprintf(to->reason, sizeof(to->reason),
+			"requests time out: the server has sent nothing for %" PRIu64 " ms",
+			to->since_ms);
+		break;
+	case VUC_CONTROL_STALE:
+		snprintf(to->reason, sizeof(to->reason),
+			"the server was connected to again, and the VMM has the connection before: "
+			"the VMM has to detach and to attach again");
+		break;
+	case VUC_CONTROL_FREE:
+	case VUC_CONTROL_ATTACHED:
+	case VUC_CONTROL_CLEANING:
+		break;
+	}
 }
 
 static void
@@ -34,6 +65,7 @@ add_counters(const struct control_device *d, const struct control_link *link,
 	to->writes += stats.accesses.writes;
 	to->posted += stats.accesses.posted;
 	to->errors += stats.accesses.errors;
+	to->timeouts += stats.accesses.timeouts;
 }
 
 static void
@@ -58,13 +90,13 @@ look(const struct control_device *d, struct vuc_control_device *to)
 		.writes = d->closed.writes,
 		.posted = d->closed.posted,
 		.errors = d->closed.errors,
+		.timeouts = d->closed.timeouts,
 		.attaches = d->attaches,
 	};
 	snprintf(to->name, sizeof(to->name), "%s", d->name);
 	snprintf(to->socket, sizeof(to->socket), "%s", d->path);
 	snprintf(to->poller, sizeof(to->poller), "%s", vuc_poller_name(d->poller));
-	if (d->link == NULL)
-		snprintf(to->reason, sizeof(to->reason), "%s", d->reason.text);
+	explain(d, to);
 	add_counters(d, d->link, to);
 	if (d->vmm != NULL && d->vmm->link != d->link)
 		add_counters(d, d->vmm->link, to);

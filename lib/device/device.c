@@ -363,6 +363,12 @@ vuc_device_reason(const struct vuc_device *dev)
 	return dev->reason.text;
 }
 
+bool
+device_is_silent(const struct vuc_device *dev, uint64_t *since_ms)
+{
+	return vuc_session_silent(dev->session, since_ms);
+}
+
 VUC_EXPORT bool
 vuc_device_connected(const struct vuc_device *dev)
 {

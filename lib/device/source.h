@@ -63,6 +63,10 @@ size_t vuc_dma_files(const struct vuc_device *dev);
  */
 unsigned int vuc_dma_hold_files(const struct vuc_device *dev, int *fds, unsigned int max);
 
+/* Whether the server has stopped answering, and since when (CLOCK_MONOTONIC); see
+ * vuc_session_silent(). */
+bool device_is_silent(const struct vuc_device *dev, uint64_t *since_ms);
+
 /* Whether opts are within bounds. */
 int device_check_opts(const struct vuc_device_opts *opts, struct vuc_error *err);
 

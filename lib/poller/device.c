@@ -37,6 +37,23 @@ struct opening {
 	struct vuc_error *err;
 };
 
+static void
+watch_device_now(struct vuc_poller *p, struct poller_device *d)
+{
+	bool connected = vuc_device_connected(d->dev);
+	uint64_t since_ms;
+	uint64_t silent_ms = device_is_silent(d->dev, &since_ms) ? since_ms : 0;
+
+	if (connected && silent_ms == atomic_load_explicit(&d->silent_ms, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&d->silent_ms, silent_ms, memory_order_relaxed);
+	atomic_store_explicit(&d->connected, connected, memory_order_relaxed);
+	if (!connected)
+		poller_log(p, VUC_LOG_WARNING, "%s: the connection has ended", d->name);
+	if (d->watcher != NULL)
+		d->watcher(d->watcher_arg, connected, silent_ms);
+}
+
 void
 poller_watch_devices(struct vuc_poller *p)
 {
@@ -44,13 +61,8 @@ poller_watch_devices(struct vuc_poller *p)
 
 	p->unwatched = 0;
 	TAILQ_FOREACH (d, &p->devices, link) {
-		if (!atomic_load_explicit(&d->connected, memory_order_relaxed) ||
-			vuc_device_connected(d->dev))
-			continue;
-		atomic_store_explicit(&d->connected, false, memory_order_relaxed);
-		poller_log(p, VUC_LOG_WARNING, "%s: the connection has ended", d->name);
-		if (d->ended != NULL)
-			d->ended(d->ended_arg);
+		if (atomic_load_explicit(&d->connected, memory_order_relaxed))
+			watch_device_now(p, d);
 	}
 }
 
@@ -136,7 +148,7 @@ vuc_poller_open_device(struct vuc_poller *p, const struct vuc_device_opts *opts,
 struct watching {
 	struct vuc_poller *poller;
 	struct vuc_device *dev;
-	void (*fn)(void *arg);
+	poller_watch_fn fn;
 	void *arg;
 };
 
@@ -148,17 +160,16 @@ watch_device(void *arg)
 
 	if (d == NULL)
 		return -EINVAL;
-	d->ended = w->fn;
-	d->ended_arg = w->arg;
+	d->watcher = w->fn;
+	d->watcher_arg = w->arg;
 	/* Else it is told when it is seen next. */
 	if (!atomic_load_explicit(&d->connected, memory_order_relaxed))
-		d->ended(d->ended_arg);
+		d->watcher(d->watcher_arg, false, 0);
 	return 0;
 }
 
 int
-vuc_poller_watch_device(
-	struct vuc_poller *p, struct vuc_device *dev, void (*fn)(void *arg), void *arg)
+vuc_poller_watch_device(struct vuc_poller *p, struct vuc_device *dev, poller_watch_fn fn, void *arg)
 {
 	struct watching w = {.poller = p, .dev = dev, .fn = fn, .arg = arg};
 

@@ -13,6 +13,7 @@
 #include "front.h"
 #include "histogram.h"
 #include "stats.h"
+#include "watch.h"
 
 #define MAX_QUEUES  4096u
 #define BELL_BITS   64u
@@ -64,8 +65,9 @@ struct poller_device {
 	uint32_t id;                     /* in traces */
 	char name[VUC_DEVICE_NAME_SIZE]; /* from its socket, and unique in the process */
 	_Atomic bool connected;          /* as it was seen last */
-	void (*ended)(void *arg);        /* told when it is not any more; NULL: nobody */
-	void *ended_arg;
+	_Atomic uint64_t silent_ms;      /* since when the server is silent; 0: it is not */
+	poller_watch_fn watcher;         /* told when one of them changes; NULL: nobody */
+	void *watcher_arg;
 	vuc_trace_fn trace; /* what the device's opener wants, when messages go to */
 	void *trace_arg;    /* rte_trace as well */
 	struct access_counters counters;

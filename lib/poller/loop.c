@@ -7,8 +7,7 @@
 
 #include "internal.h"
 
-#define SLEEP_MS    1000u  /* at most; nothing depends on it */
-#define WATCH_LOOPS 16384u /* until connections are looked at again: a millisecond or more */
+#define SLEEP_MS 1000u /* at most; nothing depends on it */
 
 static struct poller_call *
 next_call(struct vuc_poller *p)
@@ -93,8 +92,6 @@ poller_loop(struct vuc_poller *p)
 {
 	/* Pairs with vuc_poller_destroy(): nobody looks at the poller's group any more. */
 	while (!atomic_load_explicit(&p->stop, memory_order_acquire)) {
-		if (++p->unwatched > WATCH_LOOPS)
-			poller_watch_devices(p);
 		p->taken = 0;
 		p->answered = 0;
 		if (atomic_load_explicit(&p->called, memory_order_relaxed)) {

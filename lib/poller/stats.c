@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include <rte_cycles.h>
 
@@ -101,6 +102,18 @@ read_latency(const struct histogram *h, struct vuc_latency *latency)
 	latency->max_ns = to_ns(max);
 }
 
+static uint64_t
+silent_for(const struct poller_device *d)
+{
+	uint64_t since_ms = stats_get(&d->silent_ms);
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return since_ms != 0
+		? (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 - since_ms
+		: 0;
+}
+
 void
 vuc_stats_read_device(const struct poller_device *d, struct vuc_device_stats *stats)
 {
@@ -108,6 +121,7 @@ vuc_stats_read_device(const struct poller_device *d, struct vuc_device_stats *st
 		.id = d->id,
 		.connected = atomic_load_explicit(&d->connected, memory_order_relaxed),
 		.queues = atomic_load_explicit(&d->nr_queues, memory_order_relaxed),
+		.silent_ms = silent_for(d),
 	};
 	memcpy(stats->name, d->name, sizeof(stats->name));
 	vuc_stats_sum_device(&stats->accesses, d);

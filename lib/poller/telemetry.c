@@ -159,7 +159,11 @@ show_device(const char *cmd, const char *params, struct rte_tel_data *data)
 	rte_tel_data_add_dict_string(data, "name", stats.name);
 	rte_tel_data_add_dict_uint(data, "id", stats.id);
 	rte_tel_data_add_dict_string(data, "poller", poller);
-	rte_tel_data_add_dict_string(data, "state", stats.connected ? "connected" : "lost");
+	rte_tel_data_add_dict_string(data, "state",
+		stats.silent_ms > 0       ? "silent"
+			: stats.connected ? "connected"
+					  : "lost");
+	rte_tel_data_add_dict_uint(data, "silent_ms", stats.silent_ms);
 	rte_tel_data_add_dict_uint(data, "queues", stats.queues);
 	rc = add_accesses(data, &stats.accesses);
 	return rc == 0 ? add_latency(data, &stats.latency) : rc;

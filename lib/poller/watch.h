@@ -4,16 +4,23 @@
 
 /* What the control plane wants to know of a poller, beside what everybody does. */
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include <vuc/poller.h>
 
+/* A connection has ended; or its server is silent since then (CLOCK_MONOTONIC), or with 0 is not
+ * any more. */
+typedef void (*poller_watch_fn)(void *arg, bool connected, uint64_t silent_ms);
+
 /*
- * Call fn(arg) once, on the poller's thread, when the connection of a device has ended; now, when
- * it has already. fn does not block, and calls nothing of the device or the poller. It is not
- * called any more once vuc_poller_close_device() has returned. Returns 0; -EINVAL for a device of
- * others.
+ * Call fn on the poller's thread when the connection of a device has ended, and when its server
+ * stops answering or answers again; now, when it has ended already. fn does not block, and calls
+ * nothing of the device or the poller. It is not called any more once vuc_poller_close_device() has
+ * returned. Returns 0; -EINVAL for a device of others.
  */
 int vuc_poller_watch_device(
-	struct vuc_poller *p, struct vuc_device *dev, void (*fn)(void *arg), void *arg);
+	struct vuc_poller *p, struct vuc_device *dev, poller_watch_fn fn, void *arg);
 
 /* The NUMA node of the poller's CPU, or -1. */
 int vuc_poller_node(const struct vuc_poller *p);

@@ -97,7 +97,7 @@ struct vuc_session {
 	_Alignas(CACHE_LINE) enum vuc_session_state state;
 	unsigned int outstanding;
 	unsigned int commands; /* those of them that are no region accesses */
-	unsigned int received; /* messages, counted up to WATCHED_MSGS */
+	unsigned int received; /* messages, modulo 2^32 */
 	uint32_t max_data;
 	uint16_t index_mask;
 	uint16_t first_free; /* a stack, so that a lone request keeps one warm slot; NO_SLOT */
@@ -110,6 +110,10 @@ struct vuc_session {
 	struct vuc_wire_version peer;
 	char *peer_json;
 	unsigned int timed_out;
+	bool silent;        /* see vuc_session_silent() */
+	unsigned int heard; /* received, as the last tick saw it */
+	uint64_t heard_ms;  /* the tick that saw it change */
+	uint64_t silent_ms; /* since when, if silent */
 	int twin_fd;
 	int error;
 	struct vuc_error reason;

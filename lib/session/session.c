@@ -197,6 +197,25 @@ vuc_session_drain(struct vuc_session *s)
 	session_settle(s);
 }
 
+/* A server that has lost one reply of many is not silent. */
+static void
+note_silence(struct vuc_session *s, const struct slot *slot)
+{
+	uint64_t sent_ms = slot->deadline_ms - slot->timeout_ms;
+
+	if (s->silent || s->heard_ms + slot->timeout_ms / 2 > slot->deadline_ms)
+		return;
+	s->silent = true;
+	s->silent_ms = sent_ms > s->heard_ms ? sent_ms : s->heard_ms;
+}
+
+bool
+vuc_session_silent(const struct vuc_session *s, uint64_t *since_ms)
+{
+	*since_ms = s->silent_ms;
+	return s->silent && s->received == s->heard && s->error == 0;
+}
+
 static void
 expire(struct vuc_session *s, struct slot *slot)
 {
@@ -209,6 +228,7 @@ expire(struct vuc_session *s, struct slot *slot)
 		vuc_session_end(s, -ETIMEDOUT, "%s", line.text);
 		return;
 	}
+	note_silence(s, slot);
 	slot->state = SLOT_TIMED_OUT;
 	settle_slot(s, slot);
 	s->timed_out++;
@@ -227,9 +247,20 @@ watch(const struct vuc_session *s, struct slot *slot, uint64_t now_ms)
 	slot->state = SLOT_WATCHED;
 }
 
+static void
+listen_for_server(struct vuc_session *s, uint64_t now_ms)
+{
+	if (s->heard == s->received)
+		return;
+	s->heard = s->received;
+	s->heard_ms = now_ms;
+	s->silent = false;
+}
+
 void
 vuc_session_tick(struct vuc_session *s, uint64_t now_ms)
 {
+	listen_for_server(s, now_ms);
 	for (unsigned int i = 0; s->outstanding > 0 && i <= s->index_mask; i++) {
 		struct slot *slot = &s->slots[i];
 

@@ -180,6 +180,13 @@ void vuc_session_drain(struct vuc_session *s);
  */
 void vuc_session_tick(struct vuc_session *s, uint64_t now_ms);
 
+/*
+ * Whether the server has stopped answering: a request has timed out, and nothing has come from the
+ * server for at least half of that time. The next message of the server ends it. since_ms: the last
+ * sign of the server, or when the request was sent if that was later; by the clock of the ticks.
+ */
+bool vuc_session_silent(const struct vuc_session *s, uint64_t *since_ms);
+
 /* End the session for a reason from outside, completing every request with error (a negative
  * errno). Nothing happens when it has ended already. */
 void vuc_session_end(struct vuc_session *s, int error, const char *fmt, ...)

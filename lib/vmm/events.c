@@ -27,7 +27,7 @@ vmm_events_open(struct vuc_vmm_device *dev, struct vuc_error *err)
 
 	vmm_state_read(&dev->pages, &state);
 	e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	e->state = VUC_SHM_ATTACHED;
+	e->state = VUC_SHM_ATTACHED; /* so that whatever else it is already is an event */
 	e->generation = dev->info.generation;
 	e->resets = state.resets;
 	if (e->epoll_fd < 0)
@@ -102,6 +102,10 @@ compare(struct vmm_events *e, const struct vuc_shm_state *now)
 	if (now->state == VUC_SHM_BACK &&
 		(e->state != VUC_SHM_BACK || now->generation != e->generation))
 		events |= VUC_VMM_EVENT_BACK;
+	if (now->state == VUC_SHM_SILENT && e->state != VUC_SHM_SILENT)
+		events |= VUC_VMM_EVENT_SILENT;
+	if (now->state == VUC_SHM_ATTACHED && e->state == VUC_SHM_SILENT)
+		events |= VUC_VMM_EVENT_ANSWERS;
 	if (now->state == VUC_SHM_REMOVED && e->state != VUC_SHM_REMOVED)
 		events |= VUC_VMM_EVENT_REMOVED;
 	e->state = now->state;

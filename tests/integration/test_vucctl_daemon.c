@@ -25,16 +25,23 @@
 static struct refdev_server server;
 static struct vucd_rig rig;
 
+/* more: keys of the device */
 static void
-start_all(void)
+start_with(const char *more)
 {
 	char section[256];
 
 	refdev_server_start_with(&server, NULL);
-	snprintf(section, sizeof(section), "[device disk0]\nsocket = %s\npoller = io0\n",
-		server.socket);
+	snprintf(section, sizeof(section), "[device disk0]\nsocket = %s\npoller = io0\n%s",
+		server.socket, more);
 	vucd_rig_start(&rig, section);
 	vucd_rig_await(&rig, "disk0", "free");
+}
+
+static void
+start_all(void)
+{
+	start_with("");
 }
 
 static void
@@ -149,16 +156,22 @@ attach(void)
 	return dev;
 }
 
-/* Wait until the VMM has been told that its device is gone. */
 static void
-expect_removed(struct vuc_vmm_device *dev)
+expect_event(struct vuc_vmm_device *dev, uint32_t event)
 {
 	struct pollfd pfd = {.fd = vuc_vmm_event_fd(dev), .events = POLLIN};
 	uint32_t seen = 0;
 
-	while ((seen & VUC_VMM_EVENT_REMOVED) == 0 && poll(&pfd, 1, 20000) == 1)
+	while ((seen & event) == 0 && poll(&pfd, 1, 20000) == 1)
 		seen |= vuc_vmm_events(dev);
-	CU_ASSERT_NOT_EQUAL(seen & VUC_VMM_EVENT_REMOVED, 0);
+	CU_ASSERT_NOT_EQUAL(seen & event, 0);
+}
+
+/* Wait until the VMM has been told that its device is gone. */
+static void
+expect_removed(struct vuc_vmm_device *dev)
+{
+	expect_event(dev, VUC_VMM_EVENT_REMOVED);
 	vuc_vmm_detach(dev);
 	vucd_rig_await(&rig, "disk0", "free");
 }
@@ -239,14 +252,14 @@ test_devices(void)
 	start_all();
 	run(&result, ARGS("devices"));
 	snprintf(wanted, sizeof(wanted),
-		"NAME   STATE  POLLER  VMM  QUEUES  SOCKET\n"
-		"disk0  free   io0     -         -  %s\n",
-		server.socket);
+		"NAME   STATE  SINCE                CONNECTION  POLLER  VMM  QUEUES  SOCKET\n"
+		"disk0  free   %.19s           1  io0     -         -  %s\n",
+		strchr(result.out, '\n') + sizeof("disk0  free   "), server.socket);
 	CU_ASSERT_STRING_EQUAL(result.out, wanted);
 	vucctl_run_free(&result);
 	dev = attach();
 	run(&result, ARGS("devices"));
-	snprintf(wanted, sizeof(wanted), "\ndisk0  attached  io0     %d ", (int)getpid());
+	snprintf(wanted, sizeof(wanted), "           1  io0     %d ", (int)getpid());
 	CU_ASSERT_PTR_NOT_NULL(strstr(result.out, wanted));
 	snprintf(wanted, sizeof(wanted), " a test       0  %s\n", server.socket);
 	CU_ASSERT_PTR_NOT_NULL(strstr(result.out, wanted));
@@ -279,6 +292,94 @@ test_devices_json(void)
 	number(device, "dma_maps");
 	number(device, "attached_ms");
 	json_object_put(root);
+	vuc_vmm_detach(dev);
+	vucd_rig_await(&rig, "disk0", "free");
+	stop_all();
+}
+
+/* What the list of devices says of the only one, to be freed by json_object_put(*root). */
+static struct json_object *
+list_device(struct json_object **root)
+{
+	*root = run_json(ARGS("devices", "--json"));
+	return only(*root, "devices");
+}
+
+/* A server that hangs and goes on is seen everywhere: state, log, statistics, the VMM's events. */
+static void
+test_not_answering(void)
+{
+	struct json_object *root, *device;
+	struct vuc_vmm_device *dev;
+	struct vucctl_run result;
+	struct vuc_queue *queue;
+	struct vuc_error err;
+	uint32_t ids;
+
+	start_with("timeout-ms = 50\n");
+	dev = attach();
+	CU_ASSERT_EQUAL_FATAL(vuc_vmm_open_queue(dev, NULL, &queue, &err), 0);
+	kill(server.process.pid, SIGSTOP);
+	CU_ASSERT_EQUAL(vuc_queue_read(queue, VFIO_PCI_CONFIG_REGION_INDEX, 0, &ids, sizeof(ids)),
+		-ETIMEDOUT);
+	expect_event(dev, VUC_VMM_EVENT_SILENT);
+	CU_ASSERT_TRUE(vucd_rig_said(&rig, "disk0: the server is not answering: "));
+	device = list_device(&root);
+	CU_ASSERT_STRING_EQUAL(text(device, "state"), "not-answering");
+	CU_ASSERT(number(device, "since_ms") >= 40);
+	CU_ASSERT_EQUAL(number(device, "generation"), 1);
+	CU_ASSERT_EQUAL(strncmp(text(device, "reason"),
+				"requests time out: the server has sent nothing", 46),
+		0);
+	json_object_put(root);
+	run(&result, ARGS("devices"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(result.out, "\ndisk0  not-answering  "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(result.out, "\n\ndisk0: requests time out: the server "));
+	vucctl_run_free(&result);
+	run(&result, ARGS("status"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(result.out, ", 0 cleaning, 1 not answering\n"));
+	vucctl_run_free(&result);
+	root = run_json(ARGS("stats", "--json", "disk0"));
+	CU_ASSERT_EQUAL(number(only(root, "devices"), "timeouts"), 1);
+	json_object_put(root);
+	kill(server.process.pid, SIGCONT);
+	expect_event(dev, VUC_VMM_EVENT_ANSWERS);
+	vucd_rig_await(&rig, "disk0", "attached");
+	CU_ASSERT_TRUE(vucd_rig_said(&rig, "disk0: the server answers again, after "));
+	vuc_vmm_close_queue(dev, queue);
+	vuc_vmm_detach(dev);
+	vucd_rig_await(&rig, "disk0", "free");
+	stop_all();
+}
+
+/* A VMM that goes on with a device whose server was restarted is told what to do. */
+static void
+test_stale(void)
+{
+	static const char todo[] = "has to detach and to attach again";
+	struct json_object *root, *device;
+	struct vuc_vmm_device *dev;
+	struct vucctl_run result;
+	struct vuc_error err;
+
+	start_with("retry-max-ms = 100\n");
+	dev = attach();
+	vuc_spawn_kill(&server.process);
+	vuc_spawn_free(&server.process);
+	vucd_rig_await(&rig, "disk0", "away");
+	refdev_server_run(&server, (const char *const[]){NULL});
+	vucd_rig_await(&rig, "disk0", "stale");
+	device = list_device(&root);
+	CU_ASSERT_EQUAL(number(device, "generation"), 2);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text(device, "reason"), todo));
+	json_object_put(root);
+	run(&result, ARGS("devices"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(result.out, "\ndisk0  stale  "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(result.out, todo));
+	vucctl_run_free(&result);
+	CU_ASSERT_NOT_EQUAL(vuc_vmm_reset(dev, &err), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "has ended ("));
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "): detach, and attach again"));
 	vuc_vmm_detach(dev);
 	vucd_rig_await(&rig, "disk0", "free");
 	stop_all();
@@ -404,6 +505,7 @@ test_stats(void)
 	start_all();
 	run(&result, ARGS("stats"));
 	CU_ASSERT_EQUAL(strncmp(result.out, "DEVICE  STATE  READS  ", 22), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(result.out, "  ERRORS  TIMEOUTS  QUEUES  "));
 	CU_ASSERT_PTR_NOT_NULL(strstr(result.out, "\ndisk0   free  "));
 	CU_ASSERT_PTR_NOT_NULL(strstr(result.out, "\n\nPOLLER  CPU  IDLE   TRANSPORT  "));
 	CU_ASSERT_PTR_NOT_NULL(strstr(result.out, "\nio0       -  sleep  "));
@@ -674,6 +776,8 @@ main(void)
 		{"where the socket is by default", test_default_path},
 		{"devices", test_devices},
 		{"devices as JSON", test_devices_json},
+		{"not answering", test_not_answering},
+		{"stale", test_stale},
 		{"add and remove", test_add_and_remove},
 		{"reload", test_reload},
 		{"add and remove as JSON", test_add_and_remove_json},

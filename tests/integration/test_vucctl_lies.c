@@ -108,7 +108,7 @@ complains(const char *const *words, const char *const *results, const char *text
 
 #define DEVICE(name, state, vmm)                                                             \
 	"{\"name\":\"" name "\",\"socket\":\"/s\",\"poller\":\"p\",\"state\":\"" state "\"," \
-	"\"reason\":null,\"generation\":1,\"vmm\":" vmm "}"
+	"\"reason\":null,\"since_ms\":999999999999999999,\"generation\":1,\"vmm\":" vmm "}"
 #define VMM "{\"pid\":7,\"uid\":4294967294,\"name\":\"v\",\"queues\":3}"
 
 static void
@@ -160,8 +160,8 @@ test_vmm(void)
 	run(&result, ARGS("devices"), ARGS("{\"devices\":[" DEVICE("a", "attached", VMM) "]}"));
 	CU_ASSERT_EQUAL(result.exit, 0);
 	CU_ASSERT_STRING_EQUAL(result.out,
-		"NAME  STATE     POLLER  VMM             QUEUES  SOCKET\n"
-		"a     attached  p       7 4294967294 v       3  /s\n");
+		"NAME  STATE     SINCE  CONNECTION  POLLER  VMM             QUEUES  SOCKET\n"
+		"a     attached  -               1  p       7 4294967294 v       3  /s\n");
 	vucctl_run_free(&result);
 }
 
@@ -180,7 +180,8 @@ test_escapes(void)
 
 	run(&result, ARGS("devices"), results);
 	CU_ASSERT_EQUAL(result.exit, 0);
-	CU_ASSERT_PTR_NOT_NULL(strstr(result.out, "\n\\x1b[2J\\x0d  \\xef\\xbf\\xbd  p "));
+	CU_ASSERT_PTR_NOT_NULL(
+		strstr(result.out, "\n\\x1b[2J\\x0d  \\xef\\xbf\\xbd  -               1  p "));
 	for (c = result.out; *c != '\0'; c++)
 		CU_ASSERT(*c == '\n' || (*c >= ' ' && *c <= '~'));
 	vucctl_run_free(&result);

@@ -14,6 +14,7 @@ static const struct vuc_control_device devices[] = {
 		.poller = "io0",
 		.state = VUC_CONTROL_ATTACHED,
 		.generation = 3,
+		.since_ms = 60000,
 		.vmm_pid = 4711,
 		.vmm_uid = 1000,
 		.vmm_name = "qemu",

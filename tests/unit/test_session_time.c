@@ -370,6 +370,71 @@ test_end_inside(void)
 	fixture_close(&f);
 }
 
+/* A silent server, and what ends that: any message of it. */
+static void
+test_silent(void)
+{
+	struct outcome o[3] = {0};
+	struct vfio_user_header late;
+	struct message reply;
+	uint64_t since = 0;
+	struct fixture f;
+
+	fixture_open(&f, NULL);
+	CU_ASSERT_EQUAL(fixture_reset(&f, &o[0]), 0);
+	fixture_send(&f);
+	late = fixture_sent(&f, 0);
+	vuc_session_tick(f.s, START);
+	vuc_session_tick(f.s, START + TIMEOUT - 1);
+	CU_ASSERT_FALSE(vuc_session_silent(f.s, &since));
+	vuc_session_tick(f.s, START + TIMEOUT);
+	CU_ASSERT_TRUE(vuc_session_silent(f.s, &since));
+	CU_ASSERT_EQUAL(since, START);
+	/* Another one that times out changes nothing. */
+	CU_ASSERT_EQUAL(fixture_reset(&f, &o[1]), 0);
+	vuc_session_tick(f.s, START + TIMEOUT);
+	vuc_session_tick(f.s, START + 2 * TIMEOUT);
+	CU_ASSERT_TRUE(vuc_session_silent(f.s, &since));
+	CU_ASSERT_EQUAL(since, START);
+	reply = message_reply(&late, NULL, 0);
+	fixture_feed_message(&f, &reply);
+	CU_ASSERT_FALSE(vuc_session_silent(f.s, &since));
+	/* From now on it is silent anew. */
+	CU_ASSERT_EQUAL(fixture_reset(&f, &o[2]), 0);
+	vuc_session_tick(f.s, START + 3 * TIMEOUT);
+	vuc_session_tick(f.s, START + 4 * TIMEOUT);
+	CU_ASSERT_TRUE(vuc_session_silent(f.s, &since));
+	CU_ASSERT_EQUAL(since, START + 3 * TIMEOUT);
+	vuc_session_end(f.s, -EIO, "an end");
+	CU_ASSERT_FALSE(vuc_session_silent(f.s, &since));
+	fixture_close(&f);
+}
+
+/* One reply of many is missing: the server answers. */
+static void
+test_lost_reply(void)
+{
+	struct outcome o[2] = {0};
+	struct message reply;
+	struct vfio_user_header h;
+	uint64_t since;
+	struct fixture f;
+
+	fixture_open(&f, NULL);
+	CU_ASSERT_EQUAL(fixture_reset(&f, &o[0]), 0);
+	CU_ASSERT_EQUAL(fixture_reset(&f, &o[1]), 0);
+	fixture_send(&f);
+	vuc_session_tick(f.s, START);
+	h = fixture_sent(&f, 1);
+	reply = message_reply(&h, NULL, 0);
+	fixture_feed_message(&f, &reply);
+	vuc_session_tick(f.s, START + TIMEOUT - 1);
+	vuc_session_tick(f.s, START + TIMEOUT);
+	CU_ASSERT_EQUAL(o[0].status, -ETIMEDOUT);
+	CU_ASSERT_FALSE(vuc_session_silent(f.s, &since));
+	fixture_close(&f);
+}
+
 static CU_TestInfo tests[] = {
 	{"the exact boundary", test_boundary},
 	{"from time 0 on", test_zero},
@@ -385,6 +450,8 @@ static CU_TestInfo tests[] = {
 	{"VERSION timed out", test_version},
 	{"requests made by callbacks", test_callback_requests},
 	{"a callback ends the session", test_end_inside},
+	{"silent", test_silent},
+	{"a lost reply", test_lost_reply},
 	CU_TEST_INFO_NULL,
 };
 

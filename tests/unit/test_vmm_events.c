@@ -85,6 +85,19 @@ test_lost_and_back(void)
 }
 
 static void
+test_silent(void)
+{
+	publish(VUC_SHM_SILENT, 1, 0);
+	expect(VUC_VMM_EVENT_SILENT);
+	publish(VUC_SHM_ATTACHED, 1, 0);
+	expect(VUC_VMM_EVENT_ANSWERS);
+	publish(VUC_SHM_SILENT, 1, 0);
+	expect(VUC_VMM_EVENT_SILENT);
+	publish(VUC_SHM_LOST, 1, 0);
+	expect(VUC_VMM_EVENT_LOST);
+}
+
+static void
 test_reset_due(void)
 {
 	publish(VUC_SHM_ATTACHED, 1, 1);
@@ -238,6 +251,7 @@ main(void)
 	CU_TestInfo tests[] = {
 		{"none", test_none},
 		{"lost and back", test_lost_and_back},
+		{"silent", test_silent},
 		{"reset is due", test_reset_due},
 		{"removed", test_removed},
 		{"stopping", test_stopping},

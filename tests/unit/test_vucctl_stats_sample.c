@@ -6,7 +6,8 @@
 
 #define DEVICE(name, reads)                                                                       \
 	"{\"name\":\"" name "\",\"state\":\"free\",\"generation\":1,\"queues\":2,\"dma_maps\":3," \
-	"\"reads\":" reads ",\"writes\":20,\"posted\":30,\"errors\":40,\"attaches\":5}"
+	"\"reads\":" reads ",\"writes\":20,\"posted\":30,\"errors\":40,\"timeouts\":6,"           \
+	"\"attaches\":5}"
 
 /* Read a text. Returns what it lacks, NULL for nothing. */
 static const char *
@@ -38,6 +39,7 @@ test_read(void)
 	CU_ASSERT_EQUAL(sample.devices[1].writes, 20);
 	CU_ASSERT_EQUAL(sample.devices[1].posted, 30);
 	CU_ASSERT_EQUAL(sample.devices[1].errors, 40);
+	CU_ASSERT_EQUAL(sample.devices[1].timeouts, 6);
 	CU_ASSERT_EQUAL(sample.devices[1].attaches, 5);
 	CU_ASSERT_EQUAL(sample.devices[1].queues, 2);
 	CU_ASSERT_EQUAL(sample.devices[1].dma_maps, 3);

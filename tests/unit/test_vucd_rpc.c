@@ -260,7 +260,8 @@ test_status(void)
 		       "\"state\":\"running\",\"directory\":\"/run/vucd\","
 		       "\"vmm_socket\":\"/run/vucd/vmm.sock\",\"log_level\":\"notice\","
 		       "\"connections\":2,\"pollers\":1,\"devices\":{\"away\":1,\"free\":0,"
-		       "\"attached\":1,\"cleaning\":0}}")));
+		       "\"attached\":1,\"cleaning\":0,\"not-answering\":0,"
+		       "\"stale\":0}}")));
 }
 
 static void
@@ -268,12 +269,13 @@ test_lists(void)
 {
 	CU_ASSERT(gives(CALL("devices.list", "[]"),
 		ANSWER("{\"devices\":[{\"name\":\"disk0\",\"socket\":\"/run/disk0.sock\","
-		       "\"poller\":\"io0\",\"state\":\"attached\",\"reason\":null,"
+		       "\"poller\":\"io0\",\"state\":\"attached\",\"since_ms\":60000,"
+		       "\"reason\":null,"
 		       "\"generation\":3,\"vmm\":{\"pid\":4711,\"uid\":1000,"
 		       "\"name\":\"qemu\",\"queues\":2,\"dma_maps\":5,"
 		       "\"attached_ms\":60000}},{\"name\":\"net0\","
 		       "\"socket\":\"/run/net0.sock\","
-		       "\"poller\":\"io0\",\"state\":\"away\","
+		       "\"poller\":\"io0\",\"state\":\"away\",\"since_ms\":0,"
 		       "\"reason\":\"Connection \\\"refused\\\" \xef\xbf\xbd\","
 		       "\"generation\":0,\"vmm\":null}]}")));
 	CU_ASSERT(gives(CALL("vmms.list", "{}"),
@@ -396,7 +398,7 @@ test_stats(void)
 	CU_ASSERT(contains(CALL("stats.get", "{\"device\":\"net0\"}"),
 		"\"devices\":[{\"name\":\"net0\",\"state\":\"away\",\"generation\":0,"
 		"\"queues\":0,\"dma_maps\":0,\"reads\":0,\"writes\":0,\"posted\":0,\"errors\":0,"
-		"\"attaches\":0}],\"pollers\":[]},\"id\":1}"));
+		"\"timeouts\":0,\"attaches\":0}],\"pollers\":[]},\"id\":1}"));
 	CU_ASSERT(contains(CALL("stats.get", "{\"poller\":\"io0\"}"),
 		"\"devices\":[],\"pollers\":[{\"name\":\"io0\""));
 	CU_ASSERT(gives(CALL("stats.get", "[\"x\"]"), FAILED("there is no device x", "ENOENT")));
