@@ -22,6 +22,7 @@ static const struct bench_ops *const measurements[] = {
 	&bench_dma_message,
 	&bench_hop,
 	&bench_scale,
+	&bench_transports,
 	&bench_idle,
 	&bench_guest,
 	&bench_all,

@@ -14,7 +14,7 @@
 #include "term.h"
 
 #define BENCH_MAX_FACTS    16
-#define BENCH_MAX_SERIES   12
+#define BENCH_MAX_SERIES   20
 #define BENCH_MAX_VERDICTS 12
 
 /* Something about how it was measured. */

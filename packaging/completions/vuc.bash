@@ -10,7 +10,7 @@
 # The commands of a command.
 _vuc_commands() {
 	case $1 in
-	"vuc-bench") echo mmio dma dma-message hop scale idle guest all ;;
+	"vuc-bench") echo mmio dma dma-message hop scale transports idle guest all ;;
 	"vucctl")
 		echo probe read write reset irq dma-selftest migrate status devices stats add remove \
 			detach reload
@@ -41,7 +41,7 @@ _vuc_options() {
 	"vuc-bench scale") echo "$bench" --transport= --path= --devices= --ops= ;;
 	"vuc-bench idle") echo "$bench" --socket= --transport= --path= --seconds= --accesses= ;;
 	"vuc-bench guest") echo "$bench" --ops= ;;
-	"vuc-bench all") echo "$bench" ;;
+	"vuc-bench all" | "vuc-bench transports") echo "$bench" ;;
 	"vuc-refdev")
 		echo --socket-path= --fd= --mode= --cpu= --once --ready-fd= --max-data-xfer-size= \
 			--max-msg-fds= --max-dma-maps= --pgsizes= --minor= --no-twin-socket \

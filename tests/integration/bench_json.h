@@ -41,7 +41,7 @@ struct bench_expected_transfers {
 /* Assert that the text is the result of `vuc-bench dma-message`. */
 void bench_json_check_transfers(const char *text, const struct bench_expected_transfers *expected);
 
-#define BENCH_MAX_TOPICS 2
+#define BENCH_MAX_TOPICS 10
 #define BENCH_MAX_NAMES  5
 
 /* Of a measurement of the polling cores. */

@@ -325,6 +325,7 @@ test_help_and_version(void)
 	} cases[] = {
 		{{"--help"}, "mmio"},
 		{{"--help"}, "dma-message"},
+		{{"transports", "--help"}, "rounds (50)"},
 		{{"mmio", "--help"}, "--burst"},
 		{{"dma", "--help"}, "--maps"},
 		{{"dma-message", "--help"}, "--depth"},
@@ -431,6 +432,38 @@ static CU_TestInfo dma_tests[] = {
 	CU_TEST_INFO_NULL,
 };
 
+static void
+test_transports(void)
+{
+	const char *const args[] = {"transports", "--rounds", "1", "--json", "-", NULL};
+	const struct bench_expected_groups expected = {
+		.measurement = "transports",
+		.transport = "uring",
+		.units = "operations",
+		.topics = {"lone read", "posted bursts", "maps apart", "unmaps apart",
+			"device reads 64 KiB", "device writes 64 KiB", "4 devices busy",
+			"16 devices busy", "64 devices busy", "1 of 64 devices busy"},
+		.names = {"floor", "vuc"},
+		.samples = {2000, 100, 4, 4, 32, 32, 16, 16, 16, 2048},
+		.per_sample = {1, 32, 1024, 1024, 16, 16, 256, 256, 256, 1},
+		.rounds = 1,
+	};
+	struct bench_run run;
+
+	if (!bench_can_measure("uring"))
+		return;
+	bench_run(&run, &place, args, NULL, 0);
+	bench_json_check_groups(run.out, &expected);
+	bench_json_check_number(run.out, NULL, "syscalls_per_operation", 1e-3, 1e6);
+	CU_ASSERT_PTR_NOT_NULL(strstr(run.err, "64 devices busy: uring takes"));
+	bench_run_free(&run);
+}
+
+static CU_TestInfo transports_tests[] = {
+	{"all rows", test_transports},
+	CU_TEST_INFO_NULL,
+};
+
 static CU_TestInfo report_tests[] = {
 	{"text", test_text_report},
 	{"JSON to a file", test_json_file},
@@ -447,6 +480,10 @@ static CU_SuiteInfo suites[] = {
 		.pInitFunc = make_place,
 		.pCleanupFunc = remove_place,
 		.pTests = dma_tests},
+	{.pName = "transports",
+		.pInitFunc = make_place,
+		.pCleanupFunc = remove_place,
+		.pTests = transports_tests},
 	{.pName = "report",
 		.pInitFunc = make_place,
 		.pCleanupFunc = remove_place,
