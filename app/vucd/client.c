@@ -2,6 +2,7 @@
 #include "client.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -109,7 +110,7 @@ take_line(struct vucd_client *client)
 	if (is_blank_line(line, len))
 		return true;
 	client->answering = true;
-	request = vucd_rpc_line(client->owner->rpc, line, len, take_answer, client);
+	request = vucd_rpc_line(client->owner->rpc, client->who, line, len, take_answer, client);
 	if (client->answering)
 		client->request = request;
 	return true;
@@ -209,6 +210,19 @@ ready(struct vucd_watch *watch, uint32_t events)
 	serve(client);
 }
 
+static void
+identify(struct vucd_client *client, int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
+		snprintf(client->who, sizeof(client->who), "user %u, pid %d", peer.uid,
+			(int)peer.pid);
+	else
+		snprintf(client->who, sizeof(client->who), "unknown user");
+}
+
 struct vucd_client *
 vucd_client_create(const struct vucd_client_owner *owner, int fd)
 {
@@ -220,6 +234,7 @@ vucd_client_create(const struct vucd_client_owner *owner, int fd)
 	}
 	memset(client, 0, offsetof(struct vucd_client, in));
 	client->owner = owner;
+	identify(client, fd);
 	client->watch = (struct vucd_watch){.fd = fd, .ready = ready, .arg = client};
 	if (vucd_loop_add(owner->loop, &client->watch, EPOLLIN) == 0)
 		return client;

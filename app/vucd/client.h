@@ -28,6 +28,7 @@ struct vucd_client {
 	const struct vucd_client_owner *owner;
 	struct vucd_watch watch;
 	TAILQ_ENTRY(vucd_client) next;    /* the owner's */
+	char who[48];                     /* its user and process, for the log */
 	struct vucd_rpc_request *request; /* under way */
 	bool answering;                   /* a line has been taken, its answer has not come yet */
 	bool last;                        /* nothing is read any more; closed after the answer */

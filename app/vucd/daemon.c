@@ -92,48 +92,54 @@ look_at_poller(void *arg, unsigned int i, struct vucd_poller_view *poller)
 }
 
 static void
-add_device(void *arg, const struct vucd_device_config *config, vucd_done_fn done, void *done_arg)
+add_device(void *arg, const char *who, const struct vucd_device_config *config, vucd_done_fn done,
+	void *done_arg)
 {
 	struct daemon *d = arg;
 
-	vucd_log(d->log, VUC_LOG_NOTICE, "management: add device %s, %s", config->name,
+	vucd_log(d->log, VUC_LOG_NOTICE, "management (%s): add device %s, %s", who, config->name,
 		config->socket);
 	vucd_devices_add(&d->devices, config, done, done_arg);
 }
 
 static void
-remove_device(void *arg, const char *name, bool force, vucd_done_fn done, void *done_arg)
+remove_device(
+	void *arg, const char *who, const char *name, bool force, vucd_done_fn done, void *done_arg)
 {
 	struct daemon *d = arg;
 
-	vucd_log(d->log, VUC_LOG_NOTICE, "management: remove device %s%s", name,
+	vucd_log(d->log, VUC_LOG_NOTICE, "management (%s): remove device %s%s", who, name,
 		force ? ", by force" : "");
 	vucd_devices_remove(&d->devices, name, force, done, done_arg);
 }
 
 static void
-detach_vmm(void *arg, const char *device, vucd_done_fn done, void *done_arg)
+detach_vmm(void *arg, const char *who, const char *device, vucd_done_fn done, void *done_arg)
 {
 	struct daemon *d = arg;
 
-	vucd_log(d->log, VUC_LOG_NOTICE, "management: detach device %s from its VMM", device);
+	vucd_log(d->log, VUC_LOG_NOTICE, "management (%s): detach device %s from its VMM", who,
+		device);
 	vucd_devices_detach(&d->devices, device, done, done_arg);
 }
 
 static void
-reload(void *arg, vucd_reload_fn fn, vucd_done_fn done, void *done_arg)
+reload(void *arg, const char *who, vucd_reload_fn fn, vucd_done_fn done, void *done_arg)
 {
 	struct daemon *d = arg;
 
+	vucd_log(d->log, VUC_LOG_NOTICE, "management (%s): reload", who);
 	vucd_reload_start(&d->reload, fn, done, done_arg);
 }
 
 static enum vuc_log_level
-set_log_level(void *arg, enum vuc_log_level level)
+set_log_level(void *arg, const char *who, enum vuc_log_level level)
 {
 	struct daemon *d = arg;
 	enum vuc_log_level before = vucd_log_level(d->log);
 
+	vucd_log(d->log, VUC_LOG_NOTICE, "management (%s): log level %s", who,
+		vucd_log_level_name(level));
 	vucd_log_set_level(d->log, level);
 	return before;
 }

@@ -147,7 +147,7 @@ vucd_call_devices_add(struct vucd_rpc_call *call)
 	if (report.count > 0)
 		vucd_rpc_fail(call, VUCD_RPC_INVALID_PARAMS, 0, "%s", err.text);
 	else
-		s->ops->add_device(s->arg, &config, done, call);
+		s->ops->add_device(s->arg, call->who, &config, done, call);
 }
 
 /* ---- devices.remove ---- */
@@ -169,8 +169,8 @@ vucd_call_devices_remove(struct vucd_rpc_call *call)
 	const struct vucd_service *s = call->service;
 	bool force = json_object_get_boolean(call->params[REMOVE_FORCE]);
 
-	s->ops->remove_device(
-		s->arg, json_object_get_string(call->params[REMOVE_NAME]), force, done, call);
+	s->ops->remove_device(s->arg, call->who, json_object_get_string(call->params[REMOVE_NAME]),
+		force, done, call);
 }
 
 /* ---- vmms.detach ---- */
@@ -185,5 +185,5 @@ vucd_call_vmms_detach(struct vucd_rpc_call *call)
 {
 	const struct vucd_service *s = call->service;
 
-	s->ops->detach_vmm(s->arg, json_object_get_string(call->params[0]), done, call);
+	s->ops->detach_vmm(s->arg, call->who, json_object_get_string(call->params[0]), done, call);
 }

@@ -353,7 +353,7 @@ call_reload(struct vucd_rpc_call *call)
 	reloading->call = call;
 	for (i = 0; i < NR_RELOAD_KINDS; i++)
 		reloading->arrays[i] = app_json_array(call->answer, call->result, names[i]);
-	s->ops->reload(s->arg, list_reload, end_reload, reloading);
+	s->ops->reload(s->arg, call->who, list_reload, end_reload, reloading);
 }
 
 /* ---- log ---- */
@@ -379,7 +379,7 @@ call_log_set_level(struct vucd_rpc_call *call)
 			"level = %.64s: expected error, warning, notice or debug", name);
 		return;
 	}
-	before = s->ops->set_log_level(s->arg, (enum vuc_log_level)level);
+	before = s->ops->set_log_level(s->arg, call->who, (enum vuc_log_level)level);
 	app_json_text(call->answer, call->result, "level", name);
 	app_json_text(call->answer, call->result, "before", vucd_log_level_name(before));
 	vucd_rpc_return(call);

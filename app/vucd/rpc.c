@@ -17,6 +17,7 @@
 
 struct vucd_rpc_request {
 	const struct vucd_rpc *rpc;
+	const char *who;
 	struct json_object *root; /* what came */
 	bool batch;
 	size_t next;               /* request of the batch */
@@ -191,8 +192,10 @@ start_call(struct vucd_rpc_request *request, struct json_object *item)
 	struct vuc_error err = {""};
 	int code;
 
-	*call = (struct vucd_rpc_call){
-		.service = request->rpc->service, .answer = &request->answer, .request = request};
+	*call = (struct vucd_rpc_call){.service = request->rpc->service,
+		.who = request->who,
+		.answer = &request->answer,
+		.request = request};
 	code = vucd_rpc_check_request(item, &request->id, &request->notification, &err);
 	if (code == 0)
 		code = vucd_rpc_find_method(request->rpc, item, &call->method, &err);
@@ -258,8 +261,8 @@ unfit(struct json_object *root)
 }
 
 static struct vucd_rpc_request *
-start_request(
-	const struct vucd_rpc *rpc, struct json_object *root, vucd_rpc_answer_fn answer, void *arg)
+start_request(const struct vucd_rpc *rpc, const char *who, struct json_object *root,
+	vucd_rpc_answer_fn answer, void *arg)
 {
 	struct vucd_rpc_request *request = calloc(1, sizeof(*request));
 	bool ended = false;
@@ -270,6 +273,7 @@ start_request(
 		return NULL;
 	}
 	request->rpc = rpc;
+	request->who = who;
 	request->root = root;
 	request->batch = json_object_is_type(root, json_type_array);
 	request->fn = answer;
@@ -284,8 +288,8 @@ start_request(
 }
 
 struct vucd_rpc_request *
-vucd_rpc_line(const struct vucd_rpc *rpc, const char *line, size_t len, vucd_rpc_answer_fn answer,
-	void *arg)
+vucd_rpc_line(const struct vucd_rpc *rpc, const char *who, const char *line, size_t len,
+	vucd_rpc_answer_fn answer, void *arg)
 {
 	struct json_object *root;
 	struct vuc_error err = {""};
@@ -303,7 +307,7 @@ vucd_rpc_line(const struct vucd_rpc *rpc, const char *line, size_t len, vucd_rpc
 		vucd_rpc_refuse(VUCD_RPC_INVALID_REQUEST, 0, why, answer, arg);
 		return NULL;
 	}
-	return start_request(rpc, root, answer, arg);
+	return start_request(rpc, who, root, answer, arg);
 }
 
 void

@@ -47,7 +47,8 @@ struct vucd_rpc_method;
 /* A method being called. */
 struct vucd_rpc_call {
 	const struct vucd_rpc_method *method;
-	void *service; /* of the struct vucd_rpc */
+	void *service;   /* of the struct vucd_rpc */
+	const char *who; /* as given to vucd_rpc_line() */
 	/* In the order of the method's table, and of its types; NULL: not given. */
 	struct json_object *params[VUCD_RPC_MAX_PARAMS];
 	/* The answer as it is being built. What is added to result, an object, is the result. */
@@ -75,11 +76,12 @@ struct vucd_rpc {
 typedef void (*vucd_rpc_answer_fn)(void *arg, const char *text, size_t len);
 
 /*
- * Carry out a line, without its newline. answer is called once, perhaps before this returns.
+ * Carry out a line, without its newline. answer is called once, perhaps before this returns. who
+ * asks is for the log, and valid as long as the answer is wanted.
  * Returns the request while it is under way, else NULL.
  */
-struct vucd_rpc_request *vucd_rpc_line(const struct vucd_rpc *rpc, const char *line, size_t len,
-	vucd_rpc_answer_fn answer, void *arg);
+struct vucd_rpc_request *vucd_rpc_line(const struct vucd_rpc *rpc, const char *who,
+	const char *line, size_t len, vucd_rpc_answer_fn answer, void *arg);
 
 /* Nobody wants the answer any more: answer will not be called. What was begun is carried out. */
 void vucd_rpc_abandon(struct vucd_rpc_request *request);

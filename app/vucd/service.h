@@ -55,16 +55,19 @@ struct vucd_service_ops {
 	int (*look_at_device)(void *service, const char *name, struct vuc_control_device *device);
 	/* Poller number i. Returns 0 or -ENOENT. */
 	int (*look_at_poller)(void *service, unsigned int i, struct vucd_poller_view *poller);
-	/* These call done once, at once or later. */
-	void (*add_device)(void *service, const struct vucd_device_config *config,
+	/* These call done once, at once or later. who asks is for the log. */
+	void (*add_device)(void *service, const char *who, const struct vucd_device_config *config,
 		vucd_done_fn done, void *arg);
-	void (*remove_device)(
-		void *service, const char *name, bool force, vucd_done_fn done, void *arg);
-	void (*detach_vmm)(void *service, const char *device, vucd_done_fn done, void *arg);
+	void (*remove_device)(void *service, const char *who, const char *name, bool force,
+		vucd_done_fn done, void *arg);
+	void (*detach_vmm)(
+		void *service, const char *who, const char *device, vucd_done_fn done, void *arg);
 	/* Read the configuration again, and call fn for each difference before done. */
-	void (*reload)(void *service, vucd_reload_fn fn, vucd_done_fn done, void *arg);
+	void (*reload)(
+		void *service, const char *who, vucd_reload_fn fn, vucd_done_fn done, void *arg);
 	/* Returns the level before. */
-	enum vuc_log_level (*set_log_level)(void *service, enum vuc_log_level level);
+	enum vuc_log_level (*set_log_level)(
+		void *service, const char *who, enum vuc_log_level level);
 };
 
 struct vucd_service {

@@ -71,8 +71,8 @@ run_lines(struct fake_service *fake, struct line lines[MAX_LINES], struct input 
 		const uint8_t *end = memchr(in->data, '\n', in->size);
 		size_t len = end != NULL ? (size_t)(end - in->data) : in->size;
 
-		lines[n].request = vucd_rpc_line(
-			&fake->rpc, (const char *)in->data, len, take_answer, &lines[n]);
+		lines[n].request = vucd_rpc_line(&fake->rpc, "user 0, pid 1",
+			(const char *)in->data, len, take_answer, &lines[n]);
 		REQUIRE((lines[n].request == NULL) == (lines[n].answers == 1));
 		n++;
 		in->data += len;

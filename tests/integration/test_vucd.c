@@ -283,7 +283,7 @@ test_device(void)
 {
 	struct refdev_server server;
 	struct vucd_rig rig;
-	char section[256];
+	char section[256], line[128];
 
 	refdev_server_start_with(&server, NULL);
 	device_section(section, sizeof(section), server.socket);
@@ -296,6 +296,9 @@ test_device(void)
 	fails(&rig, "vmms.detach", "[\"disk0\"]", "ENOENT");
 	vucd_rig_end(&rig);
 	CU_ASSERT(vucd_rig_said(&rig, "cannot detach device disk0: no VMM has device disk0\n"));
+	snprintf(line, sizeof(line), "management (user %u, pid %d): remove device disk0",
+		(unsigned int)getuid(), (int)getpid());
+	CU_ASSERT(vucd_rig_said(&rig, line));
 	CU_ASSERT(vucd_rig_said(&rig, "cannot remove device disk0: there is no device disk0\n"));
 	vucd_rig_stop(&rig);
 	refdev_server_stop(&server);

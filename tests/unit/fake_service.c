@@ -106,33 +106,38 @@ change(struct fake_service *fake, vucd_done_fn done, void *arg)
 }
 
 static void
-add_device(void *arg, const struct vucd_device_config *config, vucd_done_fn done, void *done_arg)
+add_device(void *arg, const char *who, const struct vucd_device_config *config, vucd_done_fn done,
+	void *done_arg)
 {
 	struct fake_service *fake = arg;
 
+	snprintf(fake->who, sizeof(fake->who), "%s", who);
 	fake->added = *config;
 	change(fake, done, done_arg);
 }
 
 static void
-remove_device(void *arg, const char *name, bool force, vucd_done_fn done, void *done_arg)
+remove_device(
+	void *arg, const char *who, const char *name, bool force, vucd_done_fn done, void *done_arg)
 {
 	struct fake_service *fake = arg;
 
+	snprintf(fake->who, sizeof(fake->who), "%s", who);
 	snprintf(fake->name, sizeof(fake->name), "%s", name);
 	fake->force = force;
 	change(fake, done, done_arg);
 }
 
 static void
-detach_vmm(void *arg, const char *device, vucd_done_fn done, void *done_arg)
+detach_vmm(void *arg, const char *who, const char *device, vucd_done_fn done, void *done_arg)
 {
-	remove_device(arg, device, false, done, done_arg);
+	remove_device(arg, who, device, false, done, done_arg);
 }
 
 static void
-reload(void *arg, vucd_reload_fn fn, vucd_done_fn done, void *done_arg)
+reload(void *arg, const char *who, vucd_reload_fn fn, vucd_done_fn done, void *done_arg)
 {
+	(void)who;
 	fn(done_arg, VUCD_RELOAD_ADDED, "a", "");
 	fn(done_arg, VUCD_RELOAD_CHANGED, "b", "");
 	fn(done_arg, VUCD_RELOAD_RESTART, "[vucd] group", "");
@@ -141,11 +146,12 @@ reload(void *arg, vucd_reload_fn fn, vucd_done_fn done, void *done_arg)
 }
 
 static enum vuc_log_level
-set_log_level(void *arg, enum vuc_log_level level)
+set_log_level(void *arg, const char *who, enum vuc_log_level level)
 {
 	struct fake_service *fake = arg;
 	enum vuc_log_level before = fake->log_level;
 
+	snprintf(fake->who, sizeof(fake->who), "%s", who);
 	fake->log_level = level;
 	return before;
 }

@@ -17,6 +17,7 @@ struct fake_service {
 	char name[80];
 	bool force;
 	/* Whether changes end when they are asked for, or by fake_service_finish(). */
+	char who[48]; /* asked for the last change */
 	bool later;
 	unsigned int waiting; /* changes that have not ended */
 	struct {

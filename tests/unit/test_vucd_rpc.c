@@ -45,7 +45,7 @@ static struct vucd_rpc_request *
 send_line(const char *line)
 {
 	answers.n = 0;
-	return vucd_rpc_line(&fake.rpc, line, strlen(line), take_answer, &fake);
+	return vucd_rpc_line(&fake.rpc, "user 5, pid 6", line, strlen(line), take_answer, &fake);
 }
 
 /* A line is answered at once. */
@@ -412,6 +412,7 @@ test_log(void)
 	setup();
 	CU_ASSERT(gives(CALL("log.set_level", "[\"debug\"]"),
 		ANSWER("{\"level\":\"debug\",\"before\":\"notice\"}")));
+	CU_ASSERT_STRING_EQUAL(fake.who, "user 5, pid 6");
 	CU_ASSERT_EQUAL(fake.log_level, VUC_LOG_DEBUG);
 	CU_ASSERT(gives(CALL("log.set_level", "[\"info\"]"),
 		ERROR_1("-32602",
