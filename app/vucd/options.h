@@ -4,8 +4,6 @@
 
 #include <stdbool.h>
 
-#define VUCD_DEFAULT_CONFIG "/etc/vucd.conf"
-
 /* The command line. */
 struct vucd_options {
 	const char *config; /* of argv */

@@ -5,6 +5,7 @@
 import argparse
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -40,7 +41,7 @@ class Installation:
 
     def install(self):
         return run(['meson', 'install', '-C', self.args.build, '--no-rebuild', '--quiet',
-                    '--destdir', self.root, '--tags', 'devel,runtime'])
+                    '--destdir', self.root])
 
     def ask(self, *options):
         """What pkg-config says, with no other .pc file than those installed here."""
@@ -86,6 +87,24 @@ def check_headers(tap, installation):
                   [f'unexpected option {flag}' for flag in sorted(flags - own)])
 
 
+def check_unit(tap, installation):
+    """systemd looks at the programs that the unit starts, so they are those just installed."""
+    title = 'the unit, by systemd-analyze'
+    units = list(installation.root.glob('**/vucd.service'))
+    tap.check('the unit is installed', [] if len(units) == 1 else [f'units: {units}'])
+    text = units[0].read_text()
+    config = re.findall(r'--config (\S+)$', text, re.MULTILINE)
+    told = subprocess.run([installation.prefix / 'sbin/vucd', '--help'], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=60, check=True).stdout
+    tap.check('unit and program have the same configuration',
+              [f'{config}'] if len(set(config)) != 1 or config[0] not in told else [])
+    units[0].write_text(re.sub(r'^(Exec\w+=)', rf'\1{installation.root}', text, flags=re.MULTILINE))
+    if shutil.which('systemd-analyze') is None:
+        tap.skip(title, 'no systemd-analyze')
+    else:
+        tap.check(title, run(['systemd-analyze', 'verify', '--man=no', units[0]]))
+
+
 def check_links(tap, installation, kind, *options):
     """kind: how; options: of the compiler, '' for none, without any for shared libraries."""
     for compiler in filter(shutil.which, ('gcc', 'clang')):
@@ -114,6 +133,7 @@ def main():
         tap.check('meson install', problems)
         if problems:
             return tap.finish()
+        check_unit(tap, installation)
         check_headers(tap, installation)
         check_links(tap, installation, 'shared libraries')
         for library in installation.libdir.glob('libvuc*.so*'):
