@@ -59,6 +59,15 @@ rig_has_logged(const char *text)
 	return found;
 }
 
+void
+rig_forget_log(void)
+{
+	pthread_mutex_lock(&lines.lock);
+	lines.len = 0;
+	lines.text[0] = '\0';
+	pthread_mutex_unlock(&lines.lock);
+}
+
 static unsigned int
 count_threads(void)
 {
@@ -164,10 +173,7 @@ rig_start(struct control_rig *r, const struct rig_opts *opts)
 		rig_opts_init(&defaults);
 		opts = &defaults;
 	}
-	pthread_mutex_lock(&lines.lock);
-	lines.len = 0;
-	lines.text[0] = '\0';
-	pthread_mutex_unlock(&lines.lock);
+	rig_forget_log();
 	fds_before = fd_count();
 	threads_before = count_threads();
 	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(r->folder), 0);

@@ -68,6 +68,9 @@ bool rig_is_left(const struct control_rig *r);
 /* Whether a line was logged that contains text. */
 bool rig_has_logged(const char *text);
 
+/* Lines from here on. */
+void rig_forget_log(void);
+
 /* Wait until one is: whether that happens in time. */
 bool rig_logs(const char *text);
 

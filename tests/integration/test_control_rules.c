@@ -258,55 +258,12 @@ test_deadline(void)
 	rig_stop(&rig);
 }
 
-/* One breach of the rules each: it ends the connection, and the log says why. */
+/* One breach of the rules each, beside those of single packets (test_control_packets.c): it ends
+ * the connection, and the log says why. */
 struct breach {
 	const char *line;
 	void (*commit)(struct shm_client *c);
 };
-
-static void
-send_header(struct shm_client *c, struct vuc_shm_header h)
-{
-	CU_ASSERT_EQUAL(shm_send(c, &h, sizeof(h), NULL, 0), 0);
-}
-
-static void
-unknown_type(struct shm_client *c)
-{
-	send_header(c, (struct vuc_shm_header){.type = 99, .size = 16, .sequence = 3});
-}
-
-static void
-short_packet(struct shm_client *c)
-{
-	CU_ASSERT_EQUAL(shm_send(c, "abc", 3, NULL, 0), 0);
-}
-
-static void
-wrong_size(struct shm_client *c)
-{
-	send_header(c,
-		(struct vuc_shm_header){
-			.type = VUC_SHM_RESET, .size = 17, .sequence = c->sequence + 1});
-}
-
-static void
-wrong_flags(struct shm_client *c)
-{
-	send_header(c,
-		(struct vuc_shm_header){.type = VUC_SHM_RESET,
-			.flags = VUC_SHM_REPLY,
-			.size = 16,
-			.sequence = c->sequence + 1});
-}
-
-static void
-wrong_sequence(struct shm_client *c)
-{
-	send_header(c,
-		(struct vuc_shm_header){
-			.type = VUC_SHM_RESET, .size = 16, .sequence = c->sequence + 2});
-}
 
 static void
 hello_again(struct shm_client *c)
@@ -315,51 +272,11 @@ hello_again(struct shm_client *c)
 }
 
 static void
-surplus_fd(struct shm_client *c)
-{
-	struct vuc_shm_plain plain = {0};
-	int fd = 0;
-
-	CU_ASSERT_EQUAL(shm_call(c, &plain, VUC_SHM_RESET, sizeof(plain), &fd, 1), SHM_GONE);
-}
-
-static void
-too_many_fds(struct shm_client *c)
-{
-	struct vuc_shm_plain plain = {0};
-	int fds[VUC_SHM_MAX_FDS + 1] = {0};
-
-	CU_ASSERT_EQUAL(shm_call(c, &plain, VUC_SHM_RESET, sizeof(plain), fds, VUC_SHM_MAX_FDS + 1),
-		SHM_GONE);
-}
-
-static void
 too_long(struct shm_client *c)
 {
 	static const uint8_t bytes[VUC_SHM_MAX_PACKET + 1];
 
 	CU_ASSERT_EQUAL(shm_send(c, bytes, sizeof(bytes), NULL, 0), 0);
-}
-
-static void
-missing_fd(struct shm_client *c)
-{
-	union shm_packet p = {.bytes = {0}};
-
-	p.dma.nr = 1;
-	p.dma.nr_fds = 1;
-	p.dma.entries[0].op = VUC_SHM_DMA_MAP;
-	CU_ASSERT_EQUAL(
-		shm_call(c, &p, VUC_SHM_DMA, sizeof(p.dma) + sizeof(p.dma.entries[0]), NULL, 0),
-		SHM_GONE);
-}
-
-static void
-reserved_field(struct shm_client *c)
-{
-	struct vuc_shm_index index = {.reserved = 1};
-
-	CU_ASSERT_EQUAL(shm_call(c, &index, VUC_SHM_REGION_INFO, sizeof(index), NULL, 0), SHM_GONE);
 }
 
 /* It reads no replies: its socket is full some time. */
@@ -397,17 +314,8 @@ breaks_queue(struct shm_client *c)
 }
 
 static const struct breach breaches[] = {
-	{"a packet of unknown type 99", unknown_type},
-	{"a packet of 3 bytes", short_packet},
-	{"RESET: size 17, but 16 bytes came", wrong_size},
-	{"RESET: flags 0x1 instead of 0", wrong_flags},
-	{"RESET: sequence 4 after 2", wrong_sequence},
 	{"HELLO: may not come after ATTACH", hello_again},
-	{"RESET: 1 descriptors, it has none", surplus_fd},
-	{"a packet with more than 16 descriptors", too_many_fds},
 	{"a packet of more than 4096 bytes", too_long},
-	{"DMA: nr_fds 1, but 0 descriptors came", missing_fd},
-	{"REGION_INFO: reserved is 0x1", reserved_field},
 	{"it does not read its replies", never_reads},
 	{"OPEN_QUEUE: it asks for descriptors before it has read its replies", leaves_fds},
 	{"a queue of it broke the rules", breaks_queue},
