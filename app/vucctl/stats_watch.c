@@ -30,7 +30,6 @@ struct watch {
 	struct vucctl_table table;
 	struct vucctl_stats_sample before, now;
 	uint64_t first_ms; /* time of the first sample */
-	uint64_t next_ns;  /* when the next one is due */
 	uint64_t reports;
 };
 
@@ -208,20 +207,20 @@ report_json(struct watch *watch)
 
 /* ---- the loop ---- */
 
-/* Wait until the next sample is due; one that is overdue is taken at once. */
+/* Wait for an interval from here on, however late the last answer was: the next sample is never of
+ * the same moment. */
 static void
-await_time(struct watch *watch)
+await_time(const struct watch *watch)
 {
 	uint32_t interval_ms = watch->stats->interval_ms;
 	uint64_t now = vucctl_clock_ns();
+	uint64_t next;
 
 	if (interval_ms == 0)
 		interval_ms = DEFAULT_INTERVAL_MS;
-	watch->next_ns += (uint64_t)interval_ms * 1000000;
-	if (watch->next_ns < now)
-		watch->next_ns = now;
-	while (now < watch->next_ns && !vucctl_interrupted()) {
-		vucctl_interrupt_poll(NULL, 0, (int)((watch->next_ns - now + 999999) / 1000000));
+	next = now + (uint64_t)interval_ms * 1000000;
+	while (now < next && !vucctl_interrupted()) {
+		vucctl_interrupt_poll(NULL, 0, (int)((next - now + 999999) / 1000000));
 		now = vucctl_clock_ns();
 	}
 }
@@ -240,7 +239,6 @@ run(struct watch *watch)
 	int ret = take_sample(watch);
 
 	watch->first_ms = watch->now.time_ms;
-	watch->next_ns = vucctl_clock_ns();
 	while (ret == 0 && !is_done(watch)) {
 		await_time(watch);
 		if (vucctl_interrupted())

@@ -3,11 +3,13 @@
 /* vucctl's commands for the daemon, on one that answers what it likes. */
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <json-c/json.h>
@@ -15,13 +17,18 @@
 #include "tap.h"
 #include "vucctl_run.h"
 
-#define MAX_ANSWERS 2
+#define MAX_ANSWERS 3
 
 /* Results, in the order of the calls; the connection ends behind the last. */
 static const char *const *answers;
 static char folder[VUC_TEMPDIR_SIZE];
 static char path[VUC_TEMPDIR_SIZE + 8];
 static int listener;
+
+/* Each answer takes so long. */
+static unsigned int late_ms;
+/* The shortest time between an answer and the next call. */
+static uint64_t shortest_ms;
 
 static void
 start_listener(void)
@@ -55,14 +62,29 @@ read_line(int fd)
 	return byte == '\n';
 }
 
+static uint64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
 static void *
 serve(void *arg)
 {
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	uint64_t before = 0;
 	size_t i;
 
 	(void)arg;
+	shortest_ms = UINT64_MAX;
 	for (i = 0; i < MAX_ANSWERS && answers[i] != NULL && read_line(fd); i++) {
+		if (i > 0 && now_ms() - before < shortest_ms)
+			shortest_ms = now_ms() - before;
+		poll(NULL, 0, (int)late_ms);
+		before = now_ms();
 		if (dprintf(fd, "{\"jsonrpc\":\"2.0\",\"result\":%s,\"id\":%zu}\n", answers[i],
 			    i + 1) < 0)
 			break;
@@ -151,6 +173,23 @@ test_contradictions(void)
 		"the daemon's clock stands still"));
 }
 
+/* Samples of a daemon that answers late are an interval apart as well: those of one moment would be
+ * of no use. */
+static void
+test_late(void)
+{
+	struct vucctl_run result;
+
+	late_ms = 200;
+	run(&result, ARGS("stats", "-wc2", "-i0.1"),
+		ARGS("{\"time_ms\":1,\"devices\":[]}", "{\"time_ms\":2,\"devices\":[]}",
+			"{\"time_ms\":3,\"devices\":[]}"));
+	late_ms = 0;
+	CU_ASSERT_EQUAL(result.exit, 0);
+	CU_ASSERT_TRUE(shortest_ms >= 99);
+	vucctl_run_free(&result);
+}
+
 /* A user that there is not. */
 static void
 test_vmm(void)
@@ -204,6 +243,7 @@ main(void)
 		{"answers that lack something", test_lacks},
 		{"the daemon hangs up", test_hangs_up},
 		{"answers that contradict each other", test_contradictions},
+		{"answers that are late", test_late},
 		{"a VMM of an unknown user", test_vmm},
 		{"escape codes", test_escapes},
 		CU_TEST_INFO_NULL,
