@@ -29,6 +29,7 @@ struct vucd_settings {
 	uint32_t max_vmms_per_user;
 	uint32_t max_queues;
 	uint32_t max_queue_memory_mb;
+	uint32_t max_dma_message_mb;
 	uint32_t max_dma_maps;
 	uint32_t handshake_timeout_ms;
 	uint32_t log_level; /* enum vuc_log_level */

@@ -135,6 +135,16 @@ static const struct vucd_key vucd_keys[] = {
 		.help = "DMA mappings of one VMM, if the device allows for more",
 	},
 	{
+		.name = "max-dma-message-mb",
+		.parse = vucd_value_number,
+		.offset = SETTING(max_dma_message_mb),
+		.min = 0,
+		.max = 1048576,
+		.expected = "MiB, 0 to 1048576",
+		.fallback = "1024",
+		.help = "memory that DMA by message may cost vucd for one VMM",
+	},
+	{
 		.name = "handshake-timeout-ms",
 		.parse = vucd_value_number,
 		.offset = SETTING(handshake_timeout_ms),

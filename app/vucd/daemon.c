@@ -331,6 +331,7 @@ start_control(struct daemon *d, struct vuc_error *err)
 	opts.max_queues = settings->max_queues;
 	opts.max_queue_memory = (uint64_t)settings->max_queue_memory_mb << 20;
 	opts.max_dma_maps = settings->max_dma_maps;
+	opts.max_dma_message = (uint64_t)settings->max_dma_message_mb << 20;
 	opts.handshake_timeout_ms = settings->handshake_timeout_ms;
 	opts.log = vucd_log_line;
 	opts.log_arg = d->log;

@@ -46,6 +46,10 @@ struct vuc_control_opts {
 	uint64_t max_queue_memory;
 	/** DMA mappings of one VMM, if the device allows for more. */
 	unsigned int max_dma_maps;
+	/** Bytes of memory that accesses of its device by message may cost this process for one
+	 * VMM: pages that they are the first to touch, and page tables. A VMM whose device needs
+	 * more loses its connection. */
+	uint64_t max_dma_message;
 	/** Milliseconds until a connection has to have attached to a device. */
 	uint32_t handshake_timeout_ms;
 	/** Takes log lines, on any thread, one at a time; NULL drops them. Calls no function of the

@@ -205,8 +205,9 @@ int vuc_vmm_dma_unmap_all(struct vuc_vmm_device *dev, struct vuc_error *err);
  * forgotten, and those before it were done.
  *
  * @return 0; -EINVAL, -EEXIST for mappings that overlap, -ENOENT for an unmapping without a
- *         mapping, -ENOSPC when there are too many, -EPERM for memory that could shrink, what the
- *         device's server has answered, -ETIMEDOUT
+ *         mapping, -ENOSPC when there are too many, -EPERM for memory that could shrink, -EDQUOT
+ *         for more than the daemon's max-dma-message-mb allows, what the device's server has
+ *         answered, -ETIMEDOUT
  */
 int vuc_vmm_dma_commit(struct vuc_vmm_device *dev, struct vuc_error *err);
 

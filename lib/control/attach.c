@@ -17,6 +17,10 @@
  * of them could take the address space for which threads and all other VMMs have a need, too. */
 #define ADDRESS_SPACE (UINT64_C(1) << 46)
 
+/* Mappings of one VMM that are mapped here though the server has them, too: few servers ask for
+ * them by message, and the kernel has a limit for all VMMs. */
+#define SHARED_MAPS 256u
+
 /* With the lock held: whether this VMM may have it now. */
 static int
 check_device(struct control_vmm *v, struct control_device *d, struct vuc_error *err)
@@ -76,6 +80,14 @@ static int
 create_memory(struct control_vmm *v)
 {
 	const struct vuc_control_opts *opts = &v->control->opts;
+	const bool shared = v->device->opts.dma == VUC_DMA_SHARED;
+	const struct dma_maps_opts maps = {
+		.max = shared && opts->max_dma_maps > SHARED_MAPS ? SHARED_MAPS
+								  : opts->max_dma_maps,
+		.max_bytes = ADDRESS_SPACE / opts->max_vmms,
+		.budget = opts->max_dma_message,
+		.wake_fd = v->wake_fd,
+	};
 	int node = vuc_poller_node(v->device->poller);
 	int rc = memory_create(
 		&v->state_memory, memory_pages(sizeof(struct vuc_shm_state)), MEMORY_OURS, node);
@@ -83,9 +95,8 @@ create_memory(struct control_vmm *v)
 	if (rc == 0)
 		rc = memory_create(
 			&v->bell, memory_pages(sizeof(struct vuc_shm_bell)), MEMORY_BOTH, node);
-	if (rc == 0 && v->device->opts.dma == VUC_DMA_MESSAGE)
-		rc = dma_maps_init(
-			&v->maps, opts->max_dma_maps, ADDRESS_SPACE / opts->max_vmms, v->wake_fd);
+	if (rc == 0)
+		rc = dma_maps_init(&v->maps, &maps);
 	return rc;
 }
 

@@ -13,6 +13,7 @@
 #include <vuc/irq.h>
 
 #include "error.h"
+#include "source.h"
 #include "vmm.h"
 
 static int
@@ -58,6 +59,8 @@ clean(struct vuc_device *dev, void *arg)
 	rc = disable_irqs(dev, leaving->v);
 	if (rc == 0)
 		rc = unmap_all(dev);
+	if (rc == 0)
+		vuc_dma_set_revoked(dev, NULL);
 	return rc == 0 ? control_forget_state(dev, NULL) : rc;
 }
 

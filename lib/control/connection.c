@@ -88,6 +88,7 @@ look_around(struct control_vmm *v)
 {
 	uint64_t now = control_now_ms();
 	int rc = check_leaving(v, now);
+	const char *problem;
 
 	if (rc != 0 || v->state == VMM_DETACHED)
 		return rc;
@@ -96,9 +97,9 @@ look_around(struct control_vmm *v)
 			v->control->opts.handshake_timeout_ms);
 	if (v->state != VMM_ATTACHED)
 		return 0;
-	if (dma_maps_broken(&v->maps))
-		return vuc_error_set(&v->why, -EFAULT,
-			"memory that it has mapped for the device has lost pages");
+	problem = dma_maps_problem(&v->maps);
+	if (problem != NULL)
+		return vuc_error_set(&v->why, -EFAULT, "%s", problem);
 	if (vuc_poller_remote_broken(v->remote) > 0)
 		return vuc_error_set(&v->why, -EPROTO, "a queue of it broke the rules");
 	publish(v, now);

@@ -63,6 +63,7 @@ vuc_control_opts_init(struct vuc_control_opts *opts)
 		.max_queues = VUC_SHM_MAX_QUEUES,
 		.max_queue_memory = UINT64_C(64) << 20,
 		.max_dma_maps = 4096,
+		.max_dma_message = UINT64_C(1024) << 20,
 		.handshake_timeout_ms = 5000,
 	};
 }

@@ -168,11 +168,19 @@ prepare_mapping(struct batch *b, uint32_t i)
 	int rc = check_memory(b, e, fd);
 
 	b->addrs[i] = NULL;
-	if (rc != 0 || b->shared)
+	if (rc != 0)
 		return rc;
 	if (e->size == 0)
 		return refuse(b, e, -EINVAL, "empty");
 	rc = dma_maps_add(&b->v->maps, e, fd, page_of(fd), &b->addrs[i]);
+	/* The server has the file; it need not ask for what is in it. */
+	if (b->shared)
+		return 0;
+	if (rc == 0)
+		dma_maps_populate(&b->v->maps, e, fd);
+	if (rc == -EDQUOT)
+		return refuse(
+			b, e, rc, "mapped here, it takes more than max-dma-message-mb allows");
 	if (rc == -ENOSPC)
 		return refuse(b, e, rc, "there are as many mappings as there can be");
 	if (rc == -EFBIG)
@@ -254,6 +262,7 @@ apply(struct vuc_device *dev, void *arg)
 	int rc = 0;
 
 	vmm_hold_files(dev, &b->held);
+	vuc_dma_set_revoked(dev, guard_broken(b->v->maps.guard));
 	while (b->taken < b->nr && (rc = take(dev, b, b->taken)) == 0)
 		b->taken++;
 	if (rc != 0)
@@ -286,7 +295,7 @@ follow(struct batch *b, size_t before)
 		const struct vuc_shm_dma_entry *e = &b->request->entries[i];
 
 		if (e->op == VUC_SHM_DMA_MAP)
-			nr++;
+			nr += b->addrs[i] != NULL;
 		else if (e->op == VUC_SHM_DMA_UNMAP)
 			dma_maps_leave(maps, nr, e->iova, e->size);
 		else
@@ -299,8 +308,6 @@ follow(struct batch *b, size_t before)
 static void
 keep_maps(struct batch *b, size_t before)
 {
-	if (b->shared)
-		return;
 	follow(b, before);
 	if ((b->request->flags & VUC_SHM_DMA_COMMIT) == 0)
 		return;

@@ -2,19 +2,33 @@
 #include "dma_maps.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "source.h"
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ  22 /* Linux 5.14 */
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* Page tables take eight bytes a page. */
+#define TABLES(size) ((size) / 512)
+
+/* Populated at once: other threads that change mappings wait meanwhile. */
+#define POPULATE_BYTES (UINT64_C(64) << 20)
+
 int
-dma_maps_init(struct dma_maps *m, size_t max, uint64_t max_bytes, int wake_fd)
+dma_maps_init(struct dma_maps *m, const struct dma_maps_opts *opts)
 {
-	*m = (struct dma_maps){.max = max, .max_bytes = max_bytes};
-	m->at = calloc(max, sizeof(*m->at));
+	*m = (struct dma_maps){.max = opts->max, .max_bytes = opts->max_bytes};
+	m->at = calloc(m->max, sizeof(*m->at));
 	if (m->at == NULL)
 		return -ENOMEM;
-	m->guard = guard_create(max, wake_fd);
+	m->guard = guard_create(m->max, opts->budget, opts->wake_fd);
 	if (m->guard != NULL)
 		return 0;
 	free(m->at);
@@ -27,6 +41,7 @@ unmap(struct dma_maps *m, const struct dma_map *map)
 {
 	guard_remove(m->guard, map->base);
 	munmap(map->base, map->size);
+	guard_give(m->guard, map->cost);
 	m->bytes -= map->size;
 }
 
@@ -44,6 +59,22 @@ dma_maps_fini(struct dma_maps *m)
 	guard_destroy(m->guard);
 	free(m->at);
 	*m = (struct dma_maps){0};
+}
+
+/*
+ * What accesses may cost the daemon: page tables, and the pages that they make in holes of the
+ * file. These are counted as they come; where they cannot be watched, as if the file had nothing
+ * else. Huge pages come out of a pool of their own. Returns 0 or -EDQUOT.
+ */
+static int
+take_cost(struct dma_maps *m, struct dma_map *map, uint64_t page)
+{
+	if (page != (uint64_t)sysconf(_SC_PAGESIZE))
+		return 0;
+	map->cost = TABLES(map->size);
+	if (!guard_watch(m->guard, map->base, map->size))
+		map->cost += map->size;
+	return guard_take(m->guard, map->cost) ? 0 : -EDQUOT;
 }
 
 int
@@ -64,7 +95,9 @@ dma_maps_add(struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd, 
 		(off_t)(entry->offset - skip));
 	if (map.base == MAP_FAILED)
 		return -errno;
-	rc = guard_add(m->guard, map.base, map.size);
+	rc = take_cost(m, &map, page);
+	if (rc == 0 && (rc = guard_add(m->guard, map.base, map.size)) != 0)
+		guard_give(m->guard, map.cost);
 	if (rc != 0) {
 		munmap(map.base, map.size);
 		return rc;
@@ -77,6 +110,51 @@ dma_maps_add(struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd, 
 	m->bytes += map.size;
 	*addr = map.addr;
 	return 0;
+}
+
+/* The kernel stops where the file has lost a page by now, which is all right. */
+static void
+populate(uint8_t *from, uint64_t size, bool writable)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t part;
+
+	for (uint64_t done = 0; done < size; done += part) {
+		part = size - done < POPULATE_BYTES ? size - done : POPULATE_BYTES;
+		if (madvise(from + done, part,
+			    writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) == 0 ||
+			errno != EINVAL)
+			continue;
+		for (uint64_t at = done; at < done + part; at += page)
+			(void)*(volatile uint8_t *)(from + at);
+	}
+}
+
+void
+dma_maps_populate(const struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd)
+{
+	const struct dma_map *map = &m->at[m->nr - 1];
+	off_t start = (off_t)entry->offset - (map->addr - (uint8_t *)map->base);
+	off_t end = start + (off_t)map->size;
+	char path[32];
+	off_t hole;
+	int own;
+
+	/* Looking for holes moves the offset of an open file: not of the VMM's. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	own = open(path, O_RDONLY | O_CLOEXEC);
+	if (own < 0)
+		return;
+	for (off_t data = start; (data = lseek(own, data, SEEK_DATA)) >= 0 && data < end;
+		data = hole) {
+		hole = lseek(own, data, SEEK_HOLE);
+		if (hole <= data)
+			break;
+		populate((uint8_t *)map->base + (data - start),
+			(uint64_t)((hole < end ? hole : end) - data),
+			(entry->flags & VUC_SHM_DMA_WRITE) != 0);
+	}
+	close(own);
 }
 
 void
@@ -109,8 +187,15 @@ dma_maps_sweep(struct dma_maps *m)
 	m->nr = kept;
 }
 
-bool
-dma_maps_broken(const struct dma_maps *m)
+const char *
+dma_maps_problem(const struct dma_maps *m)
 {
-	return m->guard != NULL && guard_is_broken(m->guard);
+	if (m->guard == NULL)
+		return NULL;
+	if (guard_is_spent(m->guard))
+		return "its device has accessed more memory that was not allocated before than "
+		       "max-dma-message-mb allows";
+	if (guard_is_broken(m->guard))
+		return "memory that it has mapped for the device has lost pages";
+	return NULL;
 }

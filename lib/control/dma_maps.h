@@ -3,8 +3,8 @@
 #define VUC_LIB_CONTROL_DMA_MAPS_H
 
 /*
- * Memory of a VMM that is mapped here, for a device whose server never gets it. It stays mapped
- * until the device has let go of it.
+ * Memory of a VMM that is mapped here, for accesses of its device by message. It stays mapped until
+ * the device has let go of it.
  */
 
 #include <stdbool.h>
@@ -21,7 +21,8 @@ struct dma_map {
 	uint8_t *addr; /* of the memory; in what is mapped of its file: whole pages */
 	void *base;
 	size_t size;
-	bool leaves; /* it is unmapped with the next commit */
+	uint64_t cost; /* taken off the budget while it is mapped */
+	bool leaves;   /* it is unmapped with the next commit */
 };
 
 /* All zero: there are none, and never are. */
@@ -34,17 +35,29 @@ struct dma_maps {
 	uint64_t max_bytes;
 };
 
-/* Room for max of them, of max_bytes in all. Returns 0; -ENOMEM; -ENOSPC when there are more VMMs
- * than can be guarded. */
-int dma_maps_init(struct dma_maps *m, size_t max, uint64_t max_bytes, int wake_fd);
+struct dma_maps_opts {
+	size_t max;         /* of them */
+	uint64_t max_bytes; /* of address space that they take */
+	uint64_t budget;    /* bytes of memory that they may cost the daemon */
+	int wake_fd;        /* as for guard_create() */
+};
+
+/* Returns 0; -ENOMEM; -ENOSPC when there are more VMMs than can be guarded. */
+int dma_maps_init(struct dma_maps *m, const struct dma_maps_opts *opts);
 
 /* Unmap all of them; nobody accesses them any more. */
 void dma_maps_fini(struct dma_maps *m);
 
-/* Map what an entry says of a file, whose size has been checked, and which is mapped by pages of a
- * size. -ENOSPC when there are max of them, -EFBIG beyond max_bytes; what mmap(2) says. */
+/*
+ * Map what an entry says of a file, whose size has been checked, and which is mapped by pages of a
+ * size. -ENOSPC when there are max of them, -EFBIG beyond max_bytes, -EDQUOT beyond the budget;
+ * what mmap(2) says.
+ */
 int dma_maps_add(struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd, uint64_t page,
 	void **addr);
+
+/* Let the pages that there are of what was added last be found without a fault. Takes its time. */
+void dma_maps_populate(const struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd);
 
 /* Unmap those that were added last, all but nr of them; the device has never had them. */
 void dma_maps_undo(struct dma_maps *m, size_t nr);
@@ -59,6 +72,7 @@ void dma_maps_find_unused(struct dma_maps *m, const struct vuc_device *dev);
 /* After a commit: unmap those that have left. */
 void dma_maps_sweep(struct dma_maps *m);
 
-bool dma_maps_broken(const struct dma_maps *m);
+/* Why the VMM cannot go on, or NULL. */
+const char *dma_maps_problem(const struct dma_maps *m);
 
 #endif /* VUC_LIB_CONTROL_DMA_MAPS_H */

@@ -2,16 +2,24 @@
 #include "guard.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define MAX_GUARDS 4096u
+
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1 /* Linux 5.11 */
+#endif
 
 struct range {
 	_Atomic uintptr_t start; /* 0: not in use */
@@ -20,9 +28,12 @@ struct range {
 
 struct guard {
 	int wake_fd;
+	int watcher;        /* a userfaultfd; -1 where there is none */
 	unsigned int place; /* in guards */
 	size_t max;
+	_Atomic uint64_t left; /* of the budget */
 	_Atomic bool broken;
+	_Atomic bool spent;
 	_Atomic size_t used; /* ranges that have been in use */
 	struct range ranges[];
 };
@@ -35,6 +46,7 @@ static _Atomic unsigned int looking;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of changes to guards, and of: */
 static bool installed;
 static struct sigaction before;
+static size_t page_size;
 
 /*
  * The range of a guard that holds an address. A range that is being replaced by another one must
@@ -60,6 +72,47 @@ find_range(const struct guard *g, uintptr_t addr, uintptr_t *start, size_t *size
 	return false;
 }
 
+bool
+guard_take(struct guard *g, uint64_t bytes)
+{
+	uint64_t left = atomic_load_explicit(&g->left, memory_order_relaxed);
+
+	do {
+		if (left < bytes)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&g->left, &left, left - bytes, memory_order_relaxed, memory_order_relaxed));
+	return true;
+}
+
+void
+guard_give(struct guard *g, uint64_t bytes)
+{
+	atomic_fetch_add_explicit(&g->left, bytes, memory_order_relaxed);
+}
+
+/* Make the page at an address where the file has a hole. Returns false when that is not what is
+ * missing, or must not be. */
+static bool
+fill_hole(struct guard *g, uintptr_t addr)
+{
+	struct uffdio_zeropage zero = {
+		.range = {.start = addr & ~(uintptr_t)(page_size - 1), .len = page_size},
+	};
+
+	if (g->watcher < 0)
+		return false;
+	if (!guard_take(g, page_size)) {
+		atomic_store_explicit(&g->spent, true, memory_order_release);
+		return false;
+	}
+	if (ioctl(g->watcher, UFFDIO_ZEROPAGE, &zero) == 0)
+		return true;
+	guard_give(g, page_size);
+	/* Somebody was faster; or other memory is being unmapped right now: access it again. */
+	return errno == EEXIST || errno == EAGAIN;
+}
+
 /* The access that has failed is being made by this thread, so the range stays where it is. */
 static bool
 mend(struct guard *g, uintptr_t addr)
@@ -71,6 +124,8 @@ mend(struct guard *g, uintptr_t addr)
 
 	if (!find_range(g, addr, &start, &size))
 		return false;
+	if (fill_hole(g, addr))
+		return true;
 	if (mmap((void *)start, size, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
 		return false;
@@ -133,6 +188,7 @@ guard_install(void)
 
 	sigemptyset(&action.sa_mask);
 	pthread_mutex_lock(&lock);
+	page_size = (size_t)sysconf(_SC_PAGESIZE);
 	/* First who is asked afterwards: the handler may run at once. */
 	if (!installed && sigaction(SIGBUS, NULL, &before) != 0)
 		rc = -errno;
@@ -160,8 +216,22 @@ enter(struct guard *g)
 	return rc;
 }
 
+static int
+open_watcher(void)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API, .features = UFFD_FEATURE_SIGBUS | UFFD_FEATURE_MISSING_SHMEM};
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+
+	if (fd >= 0 && ioctl(fd, UFFDIO_API, &api) != 0) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
 struct guard *
-guard_create(size_t max, int wake_fd)
+guard_create(size_t max, uint64_t budget, int wake_fd)
 {
 	struct guard *g = calloc(1, sizeof(*g) + max * sizeof(g->ranges[0]));
 
@@ -169,7 +239,11 @@ guard_create(size_t max, int wake_fd)
 		return NULL;
 	g->wake_fd = wake_fd;
 	g->max = max;
+	g->watcher = open_watcher();
+	atomic_init(&g->left, budget);
 	if (enter(g) != 0) {
+		if (g->watcher >= 0)
+			close(g->watcher);
 		free(g);
 		errno = ENOSPC;
 		return NULL;
@@ -187,6 +261,8 @@ guard_destroy(struct guard *g)
 	pthread_mutex_unlock(&lock);
 	while (atomic_load_explicit(&looking, memory_order_seq_cst) > 0)
 		sched_yield();
+	if (g->watcher >= 0)
+		close(g->watcher);
 	free(g);
 }
 
@@ -224,7 +300,30 @@ guard_remove(struct guard *g, void *start)
 }
 
 bool
+guard_watch(const struct guard *g, void *start, size_t size)
+{
+	struct uffdio_register range = {
+		.range = {.start = (uintptr_t)start, .len = size},
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	return g->watcher >= 0 && ioctl(g->watcher, UFFDIO_REGISTER, &range) == 0;
+}
+
+bool
 guard_is_broken(const struct guard *g)
 {
 	return atomic_load_explicit(&g->broken, memory_order_acquire);
+}
+
+const _Atomic bool *
+guard_broken(const struct guard *g)
+{
+	return &g->broken;
+}
+
+bool
+guard_is_spent(const struct guard *g)
+{
+	return atomic_load_explicit(&g->spent, memory_order_acquire);
 }

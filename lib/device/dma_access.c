@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "dma.h"
@@ -15,6 +16,12 @@
 
 #include <vuc/dma.h>
 
+void
+vuc_dma_set_revoked(struct vuc_device *dev, const _Atomic bool *revoked)
+{
+	dev->dma_revoked = revoked;
+}
+
 /* Whether all of it may be accessed like that. Returns an errno, 0 for yes. */
 static int
 check_access(const struct vuc_device *dev, const struct vuc_wire_dma_access *access, uint32_t flags)
@@ -22,6 +29,9 @@ check_access(const struct vuc_device *dev, const struct vuc_wire_dma_access *acc
 	uint64_t len;
 	int error = 0;
 
+	if (dev->dma_revoked != NULL &&
+		atomic_load_explicit(dev->dma_revoked, memory_order_relaxed))
+		return EFAULT;
 	for (uint64_t done = 0; done < access->count; done += len) {
 		len = access->count - done;
 		if (dma_table_translate(&dev->dma, access->addr + done, &len, flags, &error) ==

@@ -178,10 +178,12 @@ dma_file_get(struct dma_table *t, int fd)
 bool
 dma_entry_runs_on(const struct dma_entry *a, const struct dma_entry *b)
 {
-	bool same_memory = a->addr == NULL ? b->addr == NULL : b->addr == a->addr + a->size;
-
-	return a->iova + a->size == b->iova && a->file == b->file && a->flags == b->flags &&
-		(a->file == NULL || a->offset + a->size == b->offset) && same_memory;
+	if (a->iova + a->size != b->iova || a->file != b->file || a->flags != b->flags)
+		return false;
+	/* A server that has the file does not see the client's addresses. */
+	if (a->file != NULL)
+		return a->offset + a->size == b->offset;
+	return a->addr == NULL ? b->addr == NULL : b->addr == a->addr + a->size;
 }
 
 /* Memory that is being unmapped is the device's until the server says otherwise. */

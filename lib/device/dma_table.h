@@ -75,7 +75,8 @@ void dma_entries_compact(struct dma_entries *list);
 struct dma_file *dma_file_get(struct dma_table *t, int fd);
 void dma_entry_release(struct dma_table *t, struct dma_entry *entry);
 
-/* Whether b goes on where a ends: addresses, file, offset, memory and permissions. */
+/* Whether b goes on where a ends: addresses, permissions, and offsets of a file or, without one,
+ * memory. */
 bool dma_entry_runs_on(const struct dma_entry *a, const struct dma_entry *b);
 
 /* The entry that holds iova, or NULL; one that is being unmapped comes first. */

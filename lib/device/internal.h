@@ -67,6 +67,7 @@ struct vuc_device {
 	bool dirty;
 	bool twin_ended; /* and the main link has not, so far */
 	bool posted_writes;
+	const _Atomic bool *dma_revoked; /* or NULL; see vuc_dma_set_revoked() */
 	bool own_group;
 	struct device_link twin; /* for the server's commands, when negotiated */
 	TAILQ_ENTRY(vuc_device) link;

@@ -53,6 +53,10 @@ int vuc_device_access_begin(struct vuc_device *dev, const struct vuc_device_acce
  * device's, or leaves with the next commit. */
 bool vuc_dma_holds(const struct vuc_device *dev, uint64_t iova, const void *addr);
 
+/* Refuse the server's accesses by message once a flag, which any thread may set, is set. NULL takes
+ * it away. */
+void vuc_dma_set_revoked(struct vuc_device *dev, const _Atomic bool *revoked);
+
 /* Files behind mappings, of each of which a descriptor is kept. */
 size_t vuc_dma_files(const struct vuc_device *dev);
 

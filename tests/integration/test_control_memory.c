@@ -5,13 +5,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <linux/userfaultfd.h>
 #include <linux/vfio.h>
 
 #include "control_rig.h"
@@ -61,6 +65,179 @@ access_by_device(struct shm_queue *q, uint32_t len)
 			return UINT32_MAX;
 	}
 	return status;
+}
+
+static const enum vuc_dma_policy policies[] = {VUC_DMA_SHARED, VUC_DMA_MESSAGE};
+
+/* By message, the device finds what is in the memory, and what it writes is there: also when its
+ * server has the memory and asks nevertheless. */
+static void
+test_by_message(void)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		uint64_t pattern = 0x1122334455667788;
+		struct shm_queue q;
+		uint64_t *memory;
+		int fd;
+
+		begin(policies[i]);
+		fd = rig_memory(MIB, true);
+		memory = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		CU_ASSERT_EQUAL_FATAL(shm_open_queue(&client, 4, 64, &q), 0);
+		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, fd), 0);
+		CU_ASSERT_EQUAL(shm_write(&q, BAR0, REFDEV_REG_DMA_PATTERN, &pattern, 8), 0);
+		CU_ASSERT_EQUAL(access_by_device(&q, MIB), REFDEV_DMA_STATUS_DONE);
+		CU_ASSERT_EQUAL(memory[0], pattern);
+		CU_ASSERT_EQUAL(memory[MIB / 8 - 1], pattern);
+		CU_ASSERT_EQUAL(shm_dma_unmap(&client, 0, MIB), 0);
+		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, VUC_SHM_DMA_READ, fd), 0);
+		CU_ASSERT_EQUAL(access_by_device(&q, MIB), REFDEV_DMA_STATUS_ERROR);
+		munmap(memory, MIB);
+		shm_forget_queue(&q);
+		close(fd);
+		end();
+	}
+}
+
+/* Whether holes of memory can be watched here. The running test is skipped if not. */
+static bool
+can_watch(void)
+{
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+
+	if (fd < 0) {
+		vuc_tap_skip("no userfaultfd here");
+		return false;
+	}
+	close(fd);
+	return true;
+}
+
+/* What the daemon pays for of a VMM's memory: pages that an access is the first to touch. */
+static void
+test_holes(void)
+{
+	static const struct {
+		enum vuc_dma_policy policy;
+		bool allocated; /* by the VMM */
+		bool punched;   /* and given back, once it is mapped */
+		uint32_t len;   /* that the device accesses, with a budget of 256 KiB */
+		bool ends;
+	} cases[] = {
+		{VUC_DMA_MESSAGE, false, false, 128 * 1024, false},
+		{VUC_DMA_MESSAGE, false, false, MIB, true},
+		{VUC_DMA_SHARED, false, false, 128 * 1024, false},
+		{VUC_DMA_SHARED, false, false, MIB, true},
+		{VUC_DMA_MESSAGE, true, false, MIB, false},
+		{VUC_DMA_SHARED, true, false, MIB, false},
+		{VUC_DMA_MESSAGE, true, true, 128 * 1024, false},
+		{VUC_DMA_MESSAGE, true, true, MIB, true},
+	};
+	const int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	struct rig_opts opts;
+	struct shm_queue q;
+	struct stat st;
+
+	if (!can_watch())
+		return;
+	rig_opts_init(&opts);
+	opts.control.max_dma_message = 256 * 1024;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int fd;
+
+		opts.device.device.dma = cases[i].policy;
+		rig_start(&rig, &opts);
+		fd = rig_memory(MIB, true);
+		rig_attach(&rig, &client, RIG_NAME);
+		CU_ASSERT_EQUAL_FATAL(shm_open_queue(&client, 4, 64, &q), 0);
+		if (cases[i].allocated)
+			CU_ASSERT_EQUAL(fallocate(fd, 0, 0, MIB), 0);
+		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, fd), 0);
+		if (cases[i].punched)
+			CU_ASSERT_EQUAL(fallocate(fd, punch, 0, MIB), 0);
+		if (access_by_device(&q, cases[i].len) != REFDEV_DMA_STATUS_DONE)
+			CU_ASSERT_TRUE(cases[i].ends);
+		CU_ASSERT_EQUAL(fstat(fd, &st), 0);
+		if (!cases[i].allocated || cases[i].punched)
+			CU_ASSERT_TRUE((uint64_t)st.st_blocks * 512 <= 256 * 1024);
+		if (cases[i].ends) {
+			CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+			CU_ASSERT_TRUE(rig_has_logged("than max-dma-message-mb allows"));
+		} else {
+			CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).state, VUC_CONTROL_ATTACHED);
+		}
+		shm_forget_queue(&q);
+		close(fd);
+		end();
+	}
+}
+
+/* Without a budget there is no mapping here, which only devices need whose server has none. */
+static void
+test_no_budget(void)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		bool shared = policies[i] == VUC_DMA_SHARED;
+		struct rig_opts opts;
+		struct shm_queue q;
+		int fd;
+
+		rig_opts_init(&opts);
+		opts.device.device.dma = policies[i];
+		opts.control.max_dma_message = 0;
+		rig_start(&rig, &opts);
+		fd = rig_memory(MIB, true);
+		rig_attach(&rig, &client, RIG_NAME);
+		CU_ASSERT_EQUAL_FATAL(shm_open_queue(&client, 4, 64, &q), 0);
+		CU_ASSERT_EQUAL(
+			shm_dma_map(&client, 0, MIB, 0, READ_WRITE, fd), shared ? 0 : -EDQUOT);
+		CU_ASSERT_EQUAL(access_by_device(&q, MIB), REFDEV_DMA_STATUS_ERROR);
+		CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).state, VUC_CONTROL_ATTACHED);
+		shm_forget_queue(&q);
+		close(fd);
+		end();
+	}
+}
+
+/* Bytes of files of that name that this process finds without a fault. */
+static uint64_t
+resident_bytes(const char *name)
+{
+	FILE *maps = fopen("/proc/self/smaps", "re");
+	unsigned long long kib, sum = 0;
+	bool counts = false;
+	char line[256];
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(maps);
+	while (fgets(line, sizeof(line), maps) != NULL) {
+		if (line[0] < 'A' || line[0] > 'Z')
+			counts = strstr(line, name) != NULL;
+		else if (counts && sscanf(line, "Rss: %llu", &kib) == 1)
+			sum += kib;
+	}
+	fclose(maps);
+	return sum * 1024;
+}
+
+/* Pages that there are when memory is mapped are not looked for by the poller; holes stay holes. */
+static void
+test_populated(void)
+{
+	static const uint8_t page[4096] = {1};
+	struct stat st;
+	int fd;
+
+	begin(VUC_DMA_MESSAGE);
+	fd = rig_memory(4 * MIB, true);
+	for (off_t i = 0; i < 2 * MIB; i += 4096)
+		CU_ASSERT_EQUAL(pwrite(fd, page, sizeof(page), i), sizeof(page));
+	CU_ASSERT_EQUAL(pwrite(fd, page, sizeof(page), 3 * MIB), sizeof(page));
+	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, 3 * MIB, MIB, READ_WRITE, fd), 0);
+	CU_ASSERT_EQUAL(resident_bytes("memfd:guest"), MIB + sizeof(page));
+	CU_ASSERT_EQUAL(fstat(fd, &st), 0);
+	CU_ASSERT_EQUAL((size_t)st.st_blocks * 512, 2 * MIB + sizeof(page));
+	close(fd);
+	end();
 }
 
 /* Whatever is no memory, in either way of DMA. */
@@ -312,6 +489,10 @@ test_refused(void)
 }
 
 static CU_TestInfo tests[] = {
+	{"by_message", test_by_message},
+	{"holes", test_holes},
+	{"no_budget", test_no_budget},
+	{"populated", test_populated},
 	{"no_memory", test_no_memory},
 	{"bounds", test_bounds},
 	{"limit", test_limit},

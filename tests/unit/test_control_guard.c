@@ -38,8 +38,8 @@ test_truncated(void)
 
 	CU_ASSERT_EQUAL_FATAL(guard_install(), 0);
 	CU_ASSERT_EQUAL(guard_install(), 0);
-	g = guard_create(2, wake);
-	other = guard_create(2, wake);
+	g = guard_create(2, 0, wake);
+	other = guard_create(2, 0, wake);
 	CU_ASSERT_FATAL(g != NULL && other != NULL);
 	addr = map_file(fd);
 	CU_ASSERT_EQUAL(guard_add(g, (void *)(uintptr_t)addr, PAGES * PAGE), 0);
@@ -66,7 +66,7 @@ static void
 test_room(void)
 {
 	static char memory[3 * PAGE];
-	struct guard *g = guard_create(2, -1);
+	struct guard *g = guard_create(2, 0, -1);
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(g);
 	CU_ASSERT_EQUAL(guard_add(g, memory, PAGE), 0);
@@ -89,7 +89,7 @@ churn(void *arg)
 	char *near = arg;
 
 	while (!atomic_load(&stop)) {
-		struct guard *g = guard_create(4, -1);
+		struct guard *g = guard_create(4, 0, -1);
 
 		if (g == NULL)
 			return arg;
@@ -115,7 +115,7 @@ test_churn(void)
 	CU_ASSERT_FATAL(space != MAP_FAILED);
 	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, churn, space), 0);
 	for (unsigned int i = 0; i < ROUNDS; i++) {
-		struct guard *g = guard_create(1, wake);
+		struct guard *g = guard_create(1, 0, wake);
 		volatile char *addr = map_file(fd);
 
 		guard_add(g, (void *)(uintptr_t)addr, PAGES * PAGE);

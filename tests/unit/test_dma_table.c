@@ -119,7 +119,7 @@ test_runs_on(void)
 		.file = &file,
 		.addr = memory + 0x1000,
 		.flags = READ};
-	struct dma_entry c;
+	struct dma_entry c, d;
 
 	CU_ASSERT_TRUE(dma_entry_runs_on(&a, &b));
 	c = b;
@@ -134,12 +134,18 @@ test_runs_on(void)
 	c = b;
 	c.flags = READ | WRITE;
 	CU_ASSERT_FALSE(dma_entry_runs_on(&a, &c));
+	/* Where it is mapped here matters only for memory without a file. */
 	c = b;
 	c.addr++;
-	CU_ASSERT_FALSE(dma_entry_runs_on(&a, &c));
-	c = b;
+	CU_ASSERT_TRUE(dma_entry_runs_on(&a, &c));
+	d = a;
+	d.file = NULL;
+	c.file = NULL;
+	CU_ASSERT_FALSE(dma_entry_runs_on(&d, &c));
 	c.addr = NULL;
-	CU_ASSERT_FALSE(dma_entry_runs_on(&a, &c));
+	CU_ASSERT_FALSE(dma_entry_runs_on(&d, &c));
+	c.addr = b.addr;
+	CU_ASSERT_TRUE(dma_entry_runs_on(&d, &c));
 }
 
 /* One descriptor a file, however many mappings there are, and none when they are gone. */

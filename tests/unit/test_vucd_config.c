@@ -85,7 +85,7 @@ test_all_keys(void)
 		"  [ vucd ]  # another\r\n"
 		"directory=/run/v\n\tdirectory-mode\t=\t0750\nsocket-mode = 0660\ngroup = 7\n"
 		"max-vmms = 9\nmax-vmms-per-user = 8\nmax-queues = 7\nmax-queue-memory-mb = 6\n"
-		"max-dma-maps = 5\nhandshake-timeout-ms = 4\nlog-level = debug\n"
+		"max-dma-maps = 5\nmax-dma-message-mb = 2\nhandshake-timeout-ms = 4\nlog-level = debug\n"
 		"telemetry = off\nhugepages = on\nmemory-mb = 3 # MiB\n"
 		"[poller  io0]\ncpu = 2\nidle = sleep\nidle-loops = 1\ntransport = posix\n"
 		"[poller io1]\ncpu = none\nidle = yield\ntransport = uring\n"
@@ -107,6 +107,7 @@ test_all_keys(void)
 	CU_ASSERT_EQUAL(s->max_queues, 7);
 	CU_ASSERT_EQUAL(s->max_queue_memory_mb, 6);
 	CU_ASSERT_EQUAL(s->max_dma_maps, 5);
+	CU_ASSERT_EQUAL(s->max_dma_message_mb, 2);
 	CU_ASSERT_EQUAL(s->handshake_timeout_ms, 4);
 	CU_ASSERT_EQUAL(s->log_level, VUC_LOG_DEBUG);
 	CU_ASSERT_FALSE(s->telemetry);
@@ -163,6 +164,7 @@ test_defaults(void)
 	CU_ASSERT_EQUAL(config.settings.max_vmms_per_user, control.max_vmms_per_user);
 	CU_ASSERT_EQUAL(config.settings.max_queues, control.max_queues);
 	CU_ASSERT_EQUAL(config.settings.max_queue_memory_mb, control.max_queue_memory >> 20);
+	CU_ASSERT_EQUAL(config.settings.max_dma_message_mb, control.max_dma_message >> 20);
 	CU_ASSERT_EQUAL(config.settings.max_dma_maps, control.max_dma_maps);
 	CU_ASSERT_EQUAL(config.settings.handshake_timeout_ms, control.handshake_timeout_ms);
 	CU_ASSERT_EQUAL(config.settings.log_level, VUC_LOG_NOTICE);
