@@ -83,9 +83,10 @@ void vuc_eal_opts_init(struct vuc_eal_opts *opts);
  * @param opts  options; NULL takes the defaults; not used after the call but for log and log_arg,
  *              which are until vuc_eal_fini()
  * @param err   filled on failure; may be NULL
- * @return 0; -EINVAL for options out of bounds; -EALREADY when EAL cannot be initialised a second
- *         time, after vuc_eal_fini() or a failure of EAL; -ENOTSUP for an EAL of the application
- *         that cannot be used; -ENOMEM; else what EAL says
+ * @return 0; -EINVAL for options out of bounds; -ENODEV where sysfs, by which EAL finds CPUs, is
+ * not mounted at /sys; -ENOMEM without the memory or hugepages that are asked for; -EALREADY when
+ * EAL cannot be initialised a second time, after vuc_eal_fini() or a failure of EAL; -ENOTSUP for
+ * an EAL of the application that cannot be used; -ENOMEM; else what EAL says
  */
 int vuc_eal_init(const struct vuc_eal_opts *opts, struct vuc_error *err);
 

@@ -19,6 +19,7 @@
 #include "eal.h"
 #include "eal_args.h"
 #include "eal_log.h"
+#include "eal_machine.h"
 #include "eal_runtime_dir.h"
 #include "error.h"
 
@@ -134,6 +135,8 @@ start_eal(const struct vuc_eal_opts *opts, struct vuc_error *err)
 		return vuc_error_set(
 			err, -errno, "the CPUs that the process may use: %s", strerror(errno));
 	rc = vuc_eal_args_check(opts, &affinity, err);
+	if (rc == 0)
+		rc = vuc_eal_machine_check("/sys", "/proc", opts, &affinity, err);
 	if (rc != 0)
 		return rc;
 	rc = prepare(opts, &affinity, err);
