@@ -17,6 +17,7 @@
 #define VUCD_POLLER_SIZE 16  /* of a poller's name, with its NUL */
 #define VUCD_MAX_IDS     32  /* users, or groups, of a device */
 #define VUCD_NO_ID       UINT32_MAX
+#define VUCD_PREFIX_SIZE 48 /* of EAL's file prefix, with its NUL */
 
 /* [vucd] */
 struct vucd_settings {
@@ -34,6 +35,8 @@ struct vucd_settings {
 	uint32_t handshake_timeout_ms;
 	uint32_t log_level; /* enum vuc_log_level */
 	bool telemetry;
+	char file_prefix[VUCD_PREFIX_SIZE];
+	char trace_directory[VUCD_PATH_SIZE]; /* "": nothing is traced */
 	bool hugepages;
 	uint32_t memory_mb; /* 0: EAL's default */
 };

@@ -172,6 +172,25 @@ static const struct vucd_key vucd_keys[] = {
 		.help = "serve DPDK's telemetry",
 	},
 	{
+		.name = "file-prefix",
+		.parse = vucd_value_prefix,
+		.offset = SETTING(file_prefix),
+		.size = SIZE_OF(vucd_settings, file_prefix),
+		.expected = "1 to 47 letters, digits and \"._-\", the first of them no dot",
+		.fallback = "vucd",
+		.help = "name of the daemon in DPDK's telemetry: dpdk-telemetry.py -f NAME",
+	},
+	{
+		.name = "trace-directory",
+		.parse = vucd_value_optional_path,
+		.offset = SETTING(trace_directory),
+		.size = SIZE_OF(vucd_settings, trace_directory),
+		.expected = "an absolute path of at most 107 bytes, or none",
+		.fallback = "none",
+		.help = "where a trace of each request is written when the daemon stops; none: "
+			"nothing is traced",
+	},
+	{
 		.name = "hugepages",
 		.parse = vucd_value_switch,
 		.offset = SETTING(hugepages),

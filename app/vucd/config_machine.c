@@ -86,9 +86,14 @@ static void
 check_folders(const struct vucd_config *config, struct vucd_report *report)
 {
 	const char *directory = config->settings.directory;
+	const char *traces = config->settings.trace_directory;
 	char folder[VUCD_PATH_SIZE];
+	struct stat st;
 	unsigned int i;
 
+	if (traces[0] != '\0' && (stat(traces, &st) != 0 || !S_ISDIR(st.st_mode)))
+		vucd_report(report, config->settings.line,
+			"[vucd] trace-directory = %s: there is no such folder", traces);
 	if (directory[0] != '\0' && !has_folder(directory, folder))
 		vucd_report(report, config->settings.line,
 			"[vucd] directory = %s: there is no folder %s", directory, folder);

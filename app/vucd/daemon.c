@@ -290,12 +290,27 @@ fail(struct vuc_error *err, const char *what, int rc)
 static int
 start_eal(struct daemon *d, struct vuc_error *err)
 {
+	const struct vucd_settings *settings = &d->config->settings;
+	char trace_dir[VUCD_PATH_SIZE + sizeof("--trace-dir=")];
+	const char *const traces[] = {"--trace=vuc.*", trace_dir};
 	struct vuc_eal_opts opts;
 
+	/* EAL would find out when it is to write them. */
+	if (settings->trace_directory[0] != '\0' &&
+		access(settings->trace_directory, W_OK | X_OK) != 0)
+		return fail(err, settings->trace_directory, -errno);
+	snprintf(trace_dir, sizeof(trace_dir), "--trace-dir=%s", settings->trace_directory);
 	vuc_eal_opts_init(&opts);
-	opts.hugepages = d->config->settings.hugepages;
-	opts.memory_mb = d->config->settings.memory_mb;
-	opts.telemetry = d->config->settings.telemetry;
+	opts.hugepages = settings->hugepages;
+	opts.memory_mb = settings->memory_mb;
+	opts.telemetry = settings->telemetry;
+	/* Without telemetry nobody looks for the name, and no two daemons need to differ in it. */
+	if (settings->telemetry)
+		opts.file_prefix = settings->file_prefix;
+	if (settings->trace_directory[0] != '\0') {
+		opts.args = traces;
+		opts.nr_args = sizeof(traces) / sizeof(traces[0]);
+	}
 	opts.log = vucd_log_line;
 	opts.log_arg = d->log;
 	return vuc_eal_init(&opts, err);

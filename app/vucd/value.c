@@ -108,6 +108,15 @@ vucd_value_directory(const struct vucd_key *key, const char *text, void *field)
 }
 
 bool
+vucd_value_optional_path(const struct vucd_key *key, const char *text, void *field)
+{
+	if (strcmp(text, "none") != 0)
+		return vucd_value_path(key, text, field);
+	*(char *)field = '\0';
+	return true;
+}
+
+bool
 vucd_value_transport(const struct vucd_key *key, const char *text, void *field)
 {
 	static const char *const transports[] = {"uring", "posix"};
@@ -144,6 +153,15 @@ vucd_value_poller(const struct vucd_key *key, const char *text, void *field)
 	if (!vucd_value_is_name(text, key->size))
 		return false;
 	snprintf(field, key->size, "%s", strcmp(text, "auto") == 0 ? "" : text);
+	return true;
+}
+
+bool
+vucd_value_prefix(const struct vucd_key *key, const char *text, void *field)
+{
+	if (!vucd_value_is_name(text, key->size) || text[0] == '.')
+		return false;
+	snprintf(field, key->size, "%s", text);
 	return true;
 }
 

@@ -45,6 +45,8 @@ bool vucd_value_cpu(const struct vucd_key *key, const char *text, void *field); 
 bool vucd_value_transport(const struct vucd_key *key, const char *text, void *field);
 bool vucd_value_path(const struct vucd_key *key, const char *text, void *field); /* char[size] */
 bool vucd_value_directory(const struct vucd_key *key, const char *text, void *field);
+bool vucd_value_optional_path(const struct vucd_key *key, const char *text, void *field);
+bool vucd_value_prefix(const struct vucd_key *key, const char *text, void *field);
 bool vucd_value_poller(const struct vucd_key *key, const char *text, void *field);
 bool vucd_value_group(const struct vucd_key *key, const char *text, void *field); /* uint32_t */
 bool vucd_value_users(const struct vucd_key *key, const char *text, void *field);

@@ -46,8 +46,9 @@ struct vuc_eal_opts {
 	 */
 	const char *lcores;
 	/** At most 47 bytes. Names EAL's runtime folder, and with it the telemetry socket, so that
-	 * dpdk-telemetry.py -f finds it. NULL, the default: a new name that begins with "vuc-" and
-	 * the process's id. */
+	 * dpdk-telemetry.py -f finds it. One that another process has is refused while telemetry is
+	 * on; what a killed one has left is taken over. NULL, the default: a new name that begins
+	 * with "vuc-" and the process's id. */
 	const char *file_prefix;
 	/** Serve rte_telemetry on a socket; on by default. Where there can be no such socket, a
 	 * warning says why and EAL does without. */

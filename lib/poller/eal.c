@@ -38,7 +38,7 @@ static struct {
 	unsigned int users;
 	struct eal_log log;
 	struct eal_args args;
-	char runtime_dir[PATH_MAX]; /* to be removed; empty if it is not ours */
+	struct eal_runtime_dir runtime_dir;
 } eal = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 VUC_EXPORT void
@@ -105,7 +105,7 @@ fail_eal(int rc, struct vuc_error *err)
 	const char *why = eal.log.first_error;
 
 	vuc_eal_log_mute(&eal.log);
-	vuc_eal_runtime_dir_remove(eal.runtime_dir);
+	vuc_eal_runtime_dir_remove(&eal.runtime_dir);
 	eal.state = EAL_FAILED;
 	return vuc_error_set(err, rc, "DPDK's EAL cannot be initialised: %s%s%s", strerror(-rc),
 		why[0] != '\0' ? ": " : "", why);
@@ -116,12 +116,14 @@ static int
 prepare(const struct vuc_eal_opts *opts, const cpu_set_t *affinity, struct vuc_error *err)
 {
 	char prefix[EAL_PREFIX_MAX];
-	bool telemetry;
+	bool usable;
 	int rc;
 
 	name_process(opts, prefix);
-	telemetry = vuc_eal_runtime_dir_make(opts, prefix, eal.runtime_dir) && opts->telemetry;
-	rc = vuc_eal_args_make(&eal.args, opts, prefix, telemetry, affinity, err);
+	rc = vuc_eal_runtime_dir_make(opts, prefix, &eal.runtime_dir, &usable, err);
+	if (rc == 0)
+		rc = vuc_eal_args_make(
+			&eal.args, opts, prefix, usable && opts->telemetry, affinity, err);
 	return rc == 0 ? vuc_eal_log_open(&eal.log, opts, err) : rc;
 }
 
@@ -141,7 +143,7 @@ start_eal(const struct vuc_eal_opts *opts, struct vuc_error *err)
 		return rc;
 	rc = prepare(opts, &affinity, err);
 	if (rc != 0) {
-		vuc_eal_runtime_dir_remove(eal.runtime_dir);
+		vuc_eal_runtime_dir_remove(&eal.runtime_dir);
 		vuc_eal_args_free(&eal.args);
 		return rc;
 	}
@@ -230,7 +232,7 @@ leave(void)
 	}
 	vuc_eal_log_mute(&eal.log);
 	rte_eal_cleanup();
-	vuc_eal_runtime_dir_remove(eal.runtime_dir);
+	vuc_eal_runtime_dir_remove(&eal.runtime_dir);
 	vuc_eal_args_free(&eal.args);
 	eal.state = EAL_OVER;
 }

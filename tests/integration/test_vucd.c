@@ -82,6 +82,54 @@ test_life(void)
 	vucd_rig_stop(&rig);
 }
 
+/* The name in telemetry is one daemon's at a time, and what a killed one has left is taken over. */
+static void
+test_file_prefix(void)
+{
+	const char *args[] = {"--config", NULL, NULL};
+	char config[VUCD_RIG_PATH], path[VUCD_RIG_PATH + 32], traces[VUC_TEMPDIR_SIZE], more[256];
+	struct vuc_spawn second;
+	struct vucd_rig rig;
+	char *errors;
+	FILE *file;
+
+	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(traces), 0);
+	snprintf(more, sizeof(more), "telemetry = on\nfile-prefix = blue\ntrace-directory = %s\n",
+		traces);
+	vucd_rig_start(&rig, more);
+	snprintf(path, sizeof(path), "%s/dpdk/blue/dpdk_telemetry.v2", rig.folder);
+	CU_ASSERT_EQUAL(access(path, F_OK), 0);
+	snprintf(config, sizeof(config), "%s/second.conf", rig.folder);
+	file = fopen(config, "we");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+	fprintf(file, "[poller a]\nidle = sleep\n[vucd]\ndirectory = %s2\nfile-prefix = blue\n",
+		rig.directory);
+	CU_ASSERT_EQUAL_FATAL(fclose(file), 0);
+	args[1] = config;
+	CU_ASSERT_EQUAL_FATAL(vuc_spawn_start(&second, getenv("VUCD"), args), 0);
+	CU_ASSERT_EQUAL(vuc_spawn_wait(&second), 0);
+	CU_ASSERT_EQUAL(vuc_spawn_status(&second), 1);
+	errors = vuc_spawn_errors(&second);
+	CU_ASSERT_PTR_NOT_NULL(strstr(errors,
+		"dpdk/blue: choose another file prefix than blue, or switch telemetry off\n"));
+	free(errors);
+	vuc_spawn_free(&second);
+	/* That one has taken nothing away. */
+	CU_ASSERT_EQUAL(access(path, F_OK), 0);
+	vuc_spawn_free(&rig.process);
+	CU_ASSERT_EQUAL(access(path, F_OK), 0);
+	close(rig.client);
+	vucd_rig_run(&rig);
+	CU_ASSERT_EQUAL(access(path, F_OK), 0);
+	CU_ASSERT_EQUAL(vuc_tempdir_count(traces), 0);
+	vucd_rig_end(&rig);
+	CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
+	CU_ASSERT_EQUAL(vuc_tempdir_count(traces), 1);
+	vucd_rig_stop(&rig);
+	snprintf(more, sizeof(more), "rm -r %s", traces);
+	CU_ASSERT_EQUAL(system(more), 0);
+}
+
 static void
 test_modes(void)
 {
@@ -596,6 +644,7 @@ main(void)
 {
 	static CU_TestInfo daemon_tests[] = {
 		{"start, serve, stop", test_life},
+		{"file prefix", test_file_prefix},
 		{"modes and group", test_modes},
 		{"a second one, and a killed one", test_twice},
 		{"placement", test_placement},

@@ -39,10 +39,9 @@ vucd_rig_configure(const struct vucd_rig *rig, const char *more)
 	FILE *file = fopen(rig->config, "we");
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(file);
-	fprintf(file,
-		"[poller io0]\ncpu = none\nidle = sleep\n[vucd]\ndirectory = %s\ntelemetry = off\n"
-		"%s",
-		rig->directory, more);
+	fprintf(file, "[poller io0]\ncpu = none\nidle = sleep\n[vucd]\ndirectory = %s\n%s%s",
+		rig->directory, strstr(more, "telemetry = ") == NULL ? "telemetry = off\n" : "",
+		more);
 	CU_ASSERT_EQUAL_FATAL(fclose(file), 0);
 }
 

@@ -4,7 +4,8 @@
 
 /*
  * A vucd, named by $VUCD, in a folder of its own, and its management socket. It has a poller io0
- * that sleeps, on no CPU in particular. All of this asserts that it works.
+ * that sleeps, on no CPU in particular, and no telemetry unless that is asked for. All of this
+ * asserts that it works.
  */
 
 #include <stdbool.h>

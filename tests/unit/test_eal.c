@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -129,6 +131,80 @@ named(void)
 	CHECK(telemetry_greets());
 	vuc_eal_fini();
 	child_nothing_left();
+	child_no_lines();
+}
+
+/* A folder below DIR/dpdk; returns a descriptor of it. */
+static int
+make_folder(const char *name)
+{
+	char path[sizeof(child_folder) + 48];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/dpdk/%.40s", child_folder, name);
+	CHECK(mkdir(path, 0700) == 0);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK(fd >= 0);
+	return fd;
+}
+
+/* Telemetry's socket in such a folder, which nobody serves any more, or somebody does. */
+static void
+make_socket(const char *name, bool served)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%.60s/dpdk/%.16s/dpdk_telemetry.v2",
+		child_folder, name);
+	CHECK(bind(sock, (struct sockaddr *)&addr, sizeof(addr)) == 0);
+	if (served)
+		CHECK(listen(sock, 1) == 0);
+	else
+		close(sock);
+}
+
+static bool
+is_there(const char *name)
+{
+	char path[sizeof(child_folder) + 48];
+
+	snprintf(path, sizeof(path), "%s/dpdk/%.40s", child_folder, name);
+	return access(path, F_OK) == 0;
+}
+
+/* What killed processes have left is removed, and nothing else. */
+static void
+leftovers(void)
+{
+	static const char killed[] = "vuc-1-0123abcd", locked[] = "vuc-2-0123abcd",
+			  served[] = "vuc-3-0123abcd", other[] = "vuc-4-blue";
+	struct vuc_eal_opts opts = child_logged_opts();
+	struct vuc_error err = {0};
+	int fd;
+
+	make_folder("");
+	close(make_folder(killed));
+	make_socket(killed, false);
+	CHECK(flock(make_folder(locked), LOCK_EX) == 0);
+	make_socket(locked, false);
+	make_folder(served);
+	make_socket(served, true);
+	make_folder(other);
+	opts.file_prefix = "a-name";
+	fd = make_folder("a-name");
+	make_socket("a-name", false);
+	CHECK(flock(fd, LOCK_EX) == 0);
+	CHECK(vuc_eal_init(&opts, &err) == -EBUSY);
+	CHECK(strstr(err.text,
+		      "/dpdk/a-name: choose another file prefix than a-name, or switch "
+		      "telemetry off") != NULL);
+	close(fd);
+	child_init(&opts);
+	CHECK(telemetry_greets());
+	CHECK(!is_there(killed) && is_there(locked) && is_there(served) && is_there(other));
+	vuc_eal_fini();
+	CHECK(!is_there("a-name"));
 	child_no_lines();
 }
 
@@ -262,6 +338,18 @@ test_named(void)
 }
 
 static void
+test_leftovers(void)
+{
+	char command[sizeof(child_folder) + 16];
+
+	child_make_folder();
+	child_run_in_folder(leftovers, false, false);
+	snprintf(command, sizeof(command), "rm -r %s/*", child_folder);
+	CU_ASSERT_EQUAL(system(command), 0);
+	child_remove_folder();
+}
+
+static void
 test_no_telemetry(void)
 {
 	child_run(no_telemetry);
@@ -312,6 +400,7 @@ static CU_TestInfo tests[] = {
 	{"twice", test_twice},
 	{"in a process with one CPU", test_one_cpu},
 	{"named", test_named},
+	{"what killed processes have left", test_leftovers},
 	{"without telemetry", test_no_telemetry},
 	{"as a user", test_user},
 	{"as the second user of a folder", test_second_user},
