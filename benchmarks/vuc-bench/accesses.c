@@ -5,7 +5,6 @@
 #include <inttypes.h>
 
 #include "error.h"
-#include "rounds.h"
 
 #define DEFAULT_BURST 32 /* of posted writes */
 #define MAX_OPS       10000000
@@ -62,6 +61,14 @@ bench_accesses_describe(
 	bench_result_add_number(result, "rounds", bench->options.rounds);
 }
 
+static const char *
+series_name(const struct bench_pair *pair, unsigned int i)
+{
+	if (i < 2)
+		return i == 0 ? "floor" : "vuc";
+	return pair->others[i - 2].name;
+}
+
 static int
 set_up_series(const struct bench_accesses *s, const struct bench *bench,
 	const struct bench_pair *pair, struct bench_result *result, struct vuc_error *err)
@@ -72,18 +79,20 @@ set_up_series(const struct bench_accesses *s, const struct bench *bench,
 		.rounds = bench->options.rounds,
 		.samples_per_round = s->samples,
 	};
-	int ret;
+	int ret = 0;
 
-	result->nr_series = 2;
-	ret = bench_series_init(&result->series[0], "floor", &shape);
-	if (ret == 0)
-		ret = bench_series_init(&result->series[1], "vuc", &shape);
+	result->per_group = 2 + pair->nr_others;
+	result->nr_series = result->per_group;
+	for (unsigned int i = 0; i < result->nr_series && ret == 0; i++) {
+		struct bench_series *series = &result->series[i];
+
+		ret = bench_series_init(series, series_name(pair, i), &shape);
+		series->transport = i == 1 ? pair->subject_name : pair->floor_name;
+		series->by_rate = i > 0 && pair->by_rate;
+	}
 	if (ret != 0)
 		return bench_fail(err, ret, "no memory for %" PRIu32 " times %" PRIu32 " samples",
 			shape.rounds, s->samples);
-	result->series[0].transport = pair->floor_name;
-	result->series[1].transport = pair->subject_name;
-	result->series[1].by_rate = pair->by_rate;
 	return 0;
 }
 
@@ -107,11 +116,10 @@ int
 bench_accesses_run(struct bench_accesses *s, const struct bench *bench,
 	const struct bench_pair *pair, struct bench_result *result, struct vuc_error *err)
 {
-	const struct bench_rounds rounds = {
+	struct bench_rounds rounds = {
 		.clock = &bench->clock,
 		.ways = {pair->floor, pair->subject},
-		.series = {&result->series[0], &result->series[1]},
-		.nr_ways = 2,
+		.nr_ways = 2 + pair->nr_others,
 		.rounds = bench->options.rounds,
 		.samples = s->samples,
 		.group = pair->apart ? 1 : BENCH_MAX_GROUP,
@@ -121,6 +129,10 @@ bench_accesses_run(struct bench_accesses *s, const struct bench *bench,
 	};
 	int ret = set_up_series(s, bench, pair, result, err);
 
+	for (unsigned int i = 0; i < pair->nr_others; i++)
+		rounds.ways[2 + i] = pair->others[i].way;
+	for (unsigned int i = 0; i < rounds.nr_ways; i++)
+		rounds.series[i] = &result->series[i];
 	if (ret == 0)
 		ret = run_rounds(&rounds, pair->subject, err);
 	if (ret == 0 && bench_result_finish(result) != 0)

@@ -4,6 +4,7 @@
 
 /* What measurements of one access have in common: a floor and vuc, access by access. */
 
+#include "rounds.h"
 #include "target.h"
 #include "way.h"
 
@@ -15,12 +16,19 @@ struct bench_accesses {
 	uint32_t samples; /* that they make */
 };
 
+#define BENCH_MAX_OTHERS (BENCH_MAX_WAYS - 2)
+
 /* What is measured, and how it is told. */
 struct bench_pair {
 	struct bench_way *floor;
 	struct bench_way *subject;
 	const char *floor_name;
 	const char *subject_name;
+	struct {
+		struct bench_way *way;
+		const char *name;
+	} others[BENCH_MAX_OTHERS]; /* that are held next to the floor, too */
+	unsigned int nr_others;
 	bool by_rate;   /* what counts is how many in a second */
 	bool apart;     /* each sample is settled, so that nothing of it is in the next one's way */
 	bool keep_open; /* one connection is both ways', for the whole run */
@@ -42,7 +50,8 @@ void bench_accesses_describe(const struct bench_accesses *accesses, const struct
 /* "posted write", "read" or "write" */
 const char *bench_accesses_what(const struct bench_accesses *accesses);
 
-/* Run all rounds into a result of two series, and finish it. Returns 0 or a negative errno. */
+/* Run all rounds into a result of a series for each way, and finish it. Returns 0 or a negative
+ * errno. */
 int bench_accesses_run(struct bench_accesses *accesses, const struct bench *bench,
 	const struct bench_pair *pair, struct bench_result *result, struct vuc_error *err);
 

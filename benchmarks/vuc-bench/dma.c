@@ -23,6 +23,7 @@
 enum way {
 	WAY_FLOOR,
 	WAY_VUC,
+	WAY_ONE_BY_ONE, /* what a client that waits for each reply takes */
 	NR_WAYS
 };
 enum act {
@@ -39,6 +40,7 @@ struct dma {
 	char transport_text[16];
 	struct bench_dma_memory memory;
 	struct bench_dma_floor floor;
+	struct bench_dma_floor one_by_one;
 	struct bench_dma_subject subject; /* one of these */
 	struct bench_dma_poller poller;
 	struct bench_dma_shm shm;
@@ -142,7 +144,9 @@ describe(struct dma *d, const struct bench *bench, struct bench_result *result)
 	bench_target_describe(&d->target, bench, result);
 	describe_path(d, bench, result);
 	snprintf(result->floor, sizeof(result->floor),
-		"one message at a time, over a connection of its own");
+		"a message for each mapping, up to %d before their replies, over a connection of "
+		"its own",
+		BENCH_DMA_WINDOW);
 	snprintf(result->timed, sizeof(result->timed),
 		"from the first call until the server has done all %" PRIu32
 		", divided by %" PRIu32,
@@ -215,8 +219,11 @@ static int
 set_up_ways(struct dma *d, const struct bench *bench, struct vuc_error *err)
 {
 	d->clock = &bench->clock;
-	bench_dma_floor_init(&d->floor, d->clock, &d->memory, d->target.server.path);
+	bench_dma_floor_init(
+		&d->floor, BENCH_DMA_WINDOW, d->clock, &d->memory, d->target.server.path);
+	bench_dma_floor_init(&d->one_by_one, 1, d->clock, &d->memory, d->target.server.path);
 	d->ways[WAY_FLOOR] = &d->floor.way;
+	d->ways[WAY_ONE_BY_ONE] = &d->one_by_one.way;
 	switch (d->target.path) {
 	case BENCH_PATH_INLINE:
 		return set_up_inline(d, err);
@@ -254,6 +261,8 @@ static int
 set_up_series(struct dma *d, uint32_t rounds, struct vuc_error *err)
 {
 	static const char *const topics[] = {[ACT_MAP] = "map", [ACT_UNMAP] = "unmap"};
+	static const char *const names[] = {
+		[WAY_FLOOR] = "floor", [WAY_VUC] = "vuc", [WAY_ONE_BY_ONE] = "one by one"};
 	const struct bench_series_shape shape = {
 		.ns_per_tick = d->clock->ns_per_tick,
 		.per_sample = d->maps,
@@ -261,16 +270,18 @@ set_up_series(struct dma *d, uint32_t rounds, struct vuc_error *err)
 		.samples_per_round = CYCLES,
 	};
 
+	d->result->per_group = NR_WAYS;
 	d->result->nr_series = NR_ACTS * NR_WAYS;
 	for (unsigned int i = 0; i < d->result->nr_series; i++) {
 		struct bench_series *series = &d->result->series[i];
-		bool floor = i % NR_WAYS == WAY_FLOOR;
-		int ret = bench_series_init(series, floor ? "floor" : "vuc", &shape);
+		enum way way = i % NR_WAYS;
+		int ret = bench_series_init(series, names[way], &shape);
 
 		if (ret != 0)
 			return bench_fail(err, ret, "no memory for the samples");
 		series->topic = topics[i / NR_WAYS];
-		series->transport = floor ? "socket" : d->transport;
+		series->transport = way == WAY_VUC ? d->transport : "socket";
+		series->by_rate = true;
 	}
 	return 0;
 }
@@ -391,7 +402,7 @@ dma_run(struct bench *bench, void *state, struct bench_result *result, struct vu
 
 const struct bench_ops bench_dma = {
 	.name = "dma",
-	.summary = "How long mapping memory takes next to one synchronous map at a time",
+	.summary = "How long mapping memory takes next to a message for each mapping",
 	.options = dma_options,
 	.state_size = sizeof(struct dma),
 	.init = dma_init,

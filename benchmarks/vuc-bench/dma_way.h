@@ -52,17 +52,22 @@ struct bench_dma_way_ops {
 	int (*count)(struct bench_dma_way *way, struct vuc_error *err);
 };
 
-/* Written by hand: a message, its reply, the next message. */
+#define BENCH_DMA_WINDOW 64
+
+/* Written by hand: a message for each mapping, up to a window of them before their replies. */
 struct bench_dma_floor {
 	struct bench_dma_way way;
-	uint16_t id; /* of the last message */
+	unsigned int window; /* at most BENCH_DMA_WINDOW; 1: each waits for the reply before it */
+	uint16_t id;         /* of the last message that was sent */
 	struct bench_message map;
 	struct bench_message unmap;
 	struct bench_spin spin;
+	size_t received; /* bytes of replies that were not looked at */
+	uint8_t replies[BENCH_DMA_WINDOW * BENCH_MESSAGE_MAX];
 };
 
-void bench_dma_floor_init(struct bench_dma_floor *floor, const struct bench_clock *clock,
-	const struct bench_dma_memory *memory, const char *path);
+void bench_dma_floor_init(struct bench_dma_floor *floor, unsigned int window,
+	const struct bench_clock *clock, const struct bench_dma_memory *memory, const char *path);
 
 /* vuc_dma_map() or vuc_dma_unmap() for each mapping, and one vuc_dma_commit(). */
 struct bench_dma_subject {

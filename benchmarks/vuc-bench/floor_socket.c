@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "floor.h"
 
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "handshake.h"
@@ -11,15 +14,56 @@ floor_of(struct bench_way *way)
 	return (struct bench_floor_socket *)way;
 }
 
-/* As many messages as go together; then the reply of the last one, where one is asked for. */
 static ssize_t
-exchange(struct bench_floor_socket *f)
+receive_blocking(struct bench_floor_socket *f)
+{
+	size_t got = 0;
+
+	while (!bench_message_is_whole(f->spin.reply, got)) {
+		ssize_t n = recv(f->spin.fd, f->spin.reply + got, sizeof(f->spin.reply) - got, 0);
+
+		f->spin.syscalls++;
+		if (n == 0)
+			return -ECONNRESET;
+		/* SO_RCVTIMEO has passed: EAGAIN. */
+		if (n < 0)
+			return errno == EAGAIN ? -ETIMEDOUT : -errno;
+		got += (size_t)n;
+	}
+	return (ssize_t)got;
+}
+
+static int
+send_each(struct bench_floor_socket *f)
 {
 	int ret = 0;
 
 	for (uint32_t i = 0; i < f->together && ret == 0; i++)
 		ret = bench_spin_send(&f->spin, &f->access);
-	return ret != 0 ? ret : bench_spin_receive(&f->spin, &f->access);
+	return ret;
+}
+
+/* What is posted has no reply. */
+static ssize_t
+exchange(struct bench_floor_socket *f)
+{
+	int ret;
+
+	switch (f->how) {
+	case BENCH_FLOOR_SPIN:
+		ret = f->together == 1
+			? bench_spin_send(&f->spin, &f->access)
+			: bench_spin_send_bytes(&f->spin, f->burst, f->together * f->access.len);
+		return ret != 0 ? ret : bench_spin_receive(&f->spin, &f->access);
+	case BENCH_FLOOR_EACH:
+		return send_each(f);
+	case BENCH_FLOOR_BLOCKING:
+		ret = bench_spin_send(&f->spin, &f->access);
+		return ret != 0 ? ret : receive_blocking(f);
+	case BENCH_FLOOR_HANDOVER:
+		return bench_handover_exchange(&f->handover, &f->access, &f->spin.syscalls);
+	}
+	return -EINVAL;
 }
 
 static int
@@ -62,6 +106,13 @@ floor_settle(struct bench_way *way, struct vuc_error *err)
 	return bench_spin_check(&f->spin, &f->settle, len, err);
 }
 
+static void
+close_socket(struct bench_floor_socket *f)
+{
+	close(f->spin.fd);
+	f->spin.fd = -1;
+}
+
 static int
 floor_open(struct bench_way *way, struct vuc_error *err)
 {
@@ -75,8 +126,12 @@ floor_open(struct bench_way *way, struct vuc_error *err)
 		return ret;
 	f->spin.fd = ret;
 	ret = bench_negotiate(f->spin.fd, err);
+	if (ret == 0 && f->how == BENCH_FLOOR_BLOCKING)
+		ret = bench_limit_waiting(f->spin.fd, BENCH_TIMEOUT_MS, err);
+	if (ret == 0 && f->how == BENCH_FLOOR_HANDOVER)
+		ret = bench_handover_start(&f->handover, f->spin.fd, f->spin.reply, err);
 	if (ret != 0)
-		way->ops->close(way);
+		close_socket(f);
 	return ret;
 }
 
@@ -87,8 +142,9 @@ floor_close(struct bench_way *way)
 
 	if (f->path == NULL || f->spin.fd < 0)
 		return;
-	close(f->spin.fd);
-	f->spin.fd = -1;
+	if (f->how == BENCH_FLOOR_HANDOVER)
+		bench_handover_stop(&f->handover);
+	close_socket(f);
 }
 
 static const struct bench_way_ops floor_socket_ops = {
@@ -99,15 +155,20 @@ static const struct bench_way_ops floor_socket_ops = {
 };
 
 void
-bench_floor_socket_init(struct bench_floor_socket *floor, const struct bench_clock *clock,
-	const struct bench_access *access, const char *path, int fd)
+bench_floor_socket_init(struct bench_floor_socket *floor, enum bench_floor_how how,
+	const struct bench_clock *clock, const struct bench_access *access, const char *path,
+	int fd)
 {
 	*floor = (struct bench_floor_socket){
 		.way.ops = &floor_socket_ops,
+		.how = how,
 		.path = path,
 		.together = access->together,
 	};
 	bench_spin_init(&floor->spin, clock, fd);
 	bench_message_access(&floor->access, access);
 	bench_message_access(&floor->settle, &bench_settle_access);
+	for (uint32_t i = 0; i < access->together; i++)
+		memcpy(floor->burst + i * floor->access.len, floor->access.bytes,
+			floor->access.len);
 }

@@ -16,9 +16,8 @@
 #define VERSION_REPLY_MIN (sizeof(struct vfio_user_header) + sizeof(struct vfio_user_version))
 #define VERSION_REPLY_MAX 8192u
 
-/* 0 ms: no limit. */
-static int
-limit_waiting(int fd, unsigned int ms, struct vuc_error *err)
+int
+bench_limit_waiting(int fd, unsigned int ms, struct vuc_error *err)
 {
 	struct timeval tv = {.tv_sec = (time_t)(ms / 1000)};
 
@@ -39,7 +38,7 @@ connect_to(int fd, const char *path, struct vuc_error *err)
 		return bench_fail(err, -ENAMETOOLONG, "socket path of %zu bytes, at most %zu: %s",
 			len, sizeof(addr.sun_path) - 1, path);
 	memcpy(addr.sun_path, path, len);
-	ret = limit_waiting(fd, BENCH_TIMEOUT_MS, err);
+	ret = bench_limit_waiting(fd, BENCH_TIMEOUT_MS, err);
 	if (ret != 0)
 		return ret;
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
@@ -47,7 +46,7 @@ connect_to(int fd, const char *path, struct vuc_error *err)
 		ret = errno == EAGAIN ? -ETIMEDOUT : -errno;
 		return bench_fail(err, ret, "%s: connect: %s", path, strerror(-ret));
 	}
-	return limit_waiting(fd, 0, err);
+	return bench_limit_waiting(fd, 0, err);
 }
 
 int
@@ -126,7 +125,7 @@ bench_negotiate(int fd, struct vuc_error *err)
 	ssize_t n;
 	int ret;
 
-	ret = limit_waiting(fd, BENCH_TIMEOUT_MS, err);
+	ret = bench_limit_waiting(fd, BENCH_TIMEOUT_MS, err);
 	if (ret != 0)
 		return ret;
 	bench_message_version(&msg);
@@ -138,5 +137,5 @@ bench_negotiate(int fd, struct vuc_error *err)
 	ret = receive_version(fd, &msg, err);
 	if (ret != 0)
 		return ret;
-	return limit_waiting(fd, 0, err);
+	return bench_limit_waiting(fd, 0, err);
 }

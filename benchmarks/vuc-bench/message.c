@@ -106,6 +106,17 @@ bench_message_number(struct bench_message *msg, uint16_t id)
 	memcpy(msg->bytes + offsetof(struct vfio_user_header, msg_id), &id, sizeof(id));
 }
 
+bool
+bench_message_is_whole(const uint8_t *reply, size_t len)
+{
+	struct vfio_user_header header;
+
+	if (len < sizeof(header))
+		return false;
+	memcpy(&header, reply, sizeof(header));
+	return header.msg_size <= len;
+}
+
 static int
 check_header(const struct vfio_user_header *sent, const struct vfio_user_header *got, size_t len,
 	struct vuc_error *err)

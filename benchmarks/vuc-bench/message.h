@@ -7,6 +7,7 @@
  * protocol's structs.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,11 @@
 #include "way.h"
 
 #define BENCH_MESSAGE_MAX 256
+
+/* The longest one of an access. */
+#define BENCH_ACCESS_MESSAGE_MAX                                                    \
+	(sizeof(struct vfio_user_header) + sizeof(struct vfio_user_region_access) + \
+		BENCH_ACCESS_MAX)
 
 /* A command that is ready to be sent, and what its reply looks like. */
 struct bench_message {
@@ -42,6 +48,9 @@ void bench_message_dma_unmap_set(struct bench_message *msg, uint64_t addr);
 
 /* Give the message its id. */
 void bench_message_number(struct bench_message *msg, uint16_t id);
+
+/* Whether all bytes of a reply are there, as its header says. */
+bool bench_message_is_whole(const uint8_t *reply, size_t len);
 
 /*
  * Check a whole reply against its message. Returns 0; the server's error, negative; -EPROTO for

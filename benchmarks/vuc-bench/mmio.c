@@ -22,9 +22,6 @@
 #define DEFAULT_OPS  2000
 #define DEFAULT_SIZE 4
 
-/* So few that a send buffer of the default size takes them all, one by one, from either way. */
-#define MAX_BURST 256
-
 /* Where the floor gets its connection from. */
 enum floor_kind {
 	FLOOR_DEFAULT,
@@ -32,11 +29,19 @@ enum floor_kind {
 	FLOOR_SHARED, /* vuc's, which is one for the whole run */
 };
 
+/* Ways of other clients of the protocol. */
+#define NR_CLIENTS 2
+static const char *const client_names[] = {"blocking", "handover", NULL};
+static const enum bench_floor_how client_hows[NR_CLIENTS] = {
+	BENCH_FLOOR_BLOCKING, BENCH_FLOOR_HANDOVER};
+
 struct mmio {
 	struct bench_accesses all;
 	bool has_region;
 	bool has_offset;
 	enum floor_kind floor_kind;
+
+	bool compare[NR_CLIENTS]; /* with the ways of other clients */
 
 	char transport_text[16]; /* for the reports */
 	int shared_fd;
@@ -46,6 +51,8 @@ struct mmio {
 		struct bench_floor_socket socket;
 		struct bench_floor_call call;
 	} floor;
+	struct bench_floor_socket each; /* posted writes, a send for each */
+	struct bench_floor_socket clients[NR_CLIENTS];
 	struct bench_subject subject; /* one of these */
 	struct bench_poller_subject poller;
 	struct bench_shm_subject shm;
@@ -55,7 +62,7 @@ static int
 parse_burst(void *state, const char *text, struct vuc_error *err)
 {
 	return bench_parse_count(
-		"burst", text, MAX_BURST, &((struct mmio *)state)->all.access.together, err);
+		"burst", text, BENCH_MAX_BURST, &((struct mmio *)state)->all.access.together, err);
 }
 
 static int
@@ -95,6 +102,24 @@ parse_floor(void *state, const char *text, struct vuc_error *err)
 	return ret;
 }
 
+static int
+parse_compare(void *state, const char *text, struct vuc_error *err)
+{
+	struct mmio *m = state;
+	char words[64], *rest = words, *word;
+	int ret = 0;
+
+	if (snprintf(words, sizeof(words), "%s", text) >= (int)sizeof(words))
+		return bench_fail(err, -EINVAL, "--compare: '%s' is too long", text);
+	while (ret == 0 && (word = strsep(&rest, ",")) != NULL) {
+		unsigned int i = 0;
+
+		ret = bench_parse_word("compare", word, client_names, &i, err);
+		m->compare[i] |= ret == 0;
+	}
+	return ret;
+}
+
 static bool
 has_poller(const struct mmio *m)
 {
@@ -124,6 +149,10 @@ static const struct bench_option mmio_options[] = {
 	{"offset", "N", "offset in it (vuc-refdev's scratch register; with --socket 0)",
 		parse_offset},
 	{"size", "N", "bytes of an access: 1, 2, 4 or 8 (4)", bench_accesses_parse_size},
+	{"compare", "NAME,NAME",
+		"the ways of other clients in the same run: blocking sleeps in recv, handover "
+		"receives on an I/O thread",
+		parse_compare},
 	{"floor", "NAME", "own: a connection of its own each round; shared: vuc's, one for the run",
 		parse_floor},
 	{0},
@@ -172,6 +201,22 @@ check_burst(const struct mmio *m, struct vuc_error *err)
 }
 
 static int
+check_compare(const struct mmio *m, struct vuc_error *err)
+{
+	if (!m->compare[0] && !m->compare[1])
+		return 0;
+	if (m->all.access.op == BENCH_POSTED)
+		return bench_fail(err, -EINVAL, "--compare is for --op read and write");
+	if (m->all.target.kind == BENCH_SERVER_LOOPBACK)
+		return bench_fail(err, -EINVAL, "--compare is for servers on a socket");
+	if (m->floor_kind == FLOOR_SHARED)
+		return bench_fail(err, -EINVAL,
+			"--compare needs connections of its own; with --socket that takes "
+			"--floor own");
+	return 0;
+}
+
+static int
 mmio_check(const struct bench *bench, void *state, struct vuc_error *err)
 {
 	struct mmio *m = state;
@@ -190,6 +235,8 @@ mmio_check(const struct bench *bench, void *state, struct vuc_error *err)
 		return bench_fail(err, -EINVAL, "--floor shared is for --path inline");
 	}
 	ret = check_burst(m, err);
+	if (ret == 0)
+		ret = check_compare(m, err);
 	if (ret == 0)
 		ret = bench_accesses_settle(&m->all, bench, err);
 	return ret != 0 ? ret : choose_register(m, err);
@@ -213,7 +260,7 @@ describe_floor(const struct mmio *m, struct bench_result *result)
 		snprintf(buf, size, "a call of the server's message handler, no socket");
 	else
 		snprintf(buf, size, "%s, over %s",
-			m->all.access.op == BENCH_POSTED ? "one send for each write"
+			m->all.access.op == BENCH_POSTED ? "one send of the whole burst"
 							 : "send and spin on recv",
 			m->floor_kind == FLOOR_SHARED ? "vuc's connection"
 						      : "a connection of its own");
@@ -283,6 +330,7 @@ set_up_floor(struct mmio *m, const struct bench *bench, struct vuc_error *err)
 {
 	const struct bench_server *server = &m->all.target.server;
 	const struct bench_access *a = &m->all.access;
+	const char *path;
 
 	if (is_loopback(m)) {
 		bench_floor_call_init(&m->floor.call, &bench->clock, a, &server->loopback);
@@ -293,8 +341,13 @@ set_up_floor(struct mmio *m, const struct bench *bench, struct vuc_error *err)
 		if (m->shared_fd < 0)
 			return m->shared_fd;
 	}
-	bench_floor_socket_init(&m->floor.socket, &bench->clock, a,
-		m->shared_fd >= 0 ? NULL : server->path, m->shared_fd);
+	path = m->shared_fd >= 0 ? NULL : server->path;
+	bench_floor_socket_init(
+		&m->floor.socket, BENCH_FLOOR_SPIN, &bench->clock, a, path, m->shared_fd);
+	bench_floor_socket_init(&m->each, BENCH_FLOOR_EACH, &bench->clock, a, path, m->shared_fd);
+	for (unsigned int i = 0; i < NR_CLIENTS; i++)
+		bench_floor_socket_init(
+			&m->clients[i], client_hows[i], &bench->clock, a, path, m->shared_fd);
 	return 0;
 }
 
@@ -386,12 +439,30 @@ vuc_transport(const struct mmio *m)
 	}
 }
 
+/* What else is held next to the floor. */
+static void
+add_others(struct mmio *m, struct bench_pair *pair)
+{
+	if (is_loopback(m))
+		return;
+	if (m->all.access.together > 1) {
+		pair->others[pair->nr_others].way = &m->each.way;
+		pair->others[pair->nr_others++].name = "each";
+	}
+	for (unsigned int i = 0; i < NR_CLIENTS; i++) {
+		if (!m->compare[i])
+			continue;
+		pair->others[pair->nr_others].way = &m->clients[i].way;
+		pair->others[pair->nr_others++].name = client_names[i];
+	}
+}
+
 static int
 run_ways(struct mmio *m, const struct bench *bench, struct bench_result *result,
 	struct vuc_error *err)
 {
 	const struct bench_access *a = &m->all.access;
-	const struct bench_pair pair = {
+	struct bench_pair pair = {
 		.floor = &m->floor.way,
 		.subject = vuc_way(m),
 		.floor_name = is_loopback(m) ? "call" : "socket",
@@ -400,8 +471,10 @@ run_ways(struct mmio *m, const struct bench *bench, struct bench_result *result,
 		.apart = a->together > 1,
 		.keep_open = m->floor_kind == FLOOR_SHARED,
 	};
-	int ret = bench_accesses_run(&m->all, bench, &pair, result, err);
+	int ret;
 
+	add_others(m, &pair);
+	ret = bench_accesses_run(&m->all, bench, &pair, result, err);
 	if (is_shm(m))
 		bench_shm_tell(m->shm.untraced, result, &result->series[1]);
 	return ret;

@@ -72,6 +72,6 @@ bench_output_write(struct bench_output *output, const struct bench_env *env,
 	if (ret == 0)
 		ret = write_json(output, env, result, err);
 	if (ret == 0)
-		ret = bench_pictures_draw(&output->pictures, result, err);
+		ret = bench_pictures_draw(&output->pictures, env, result, err);
 	return ret;
 }

@@ -49,15 +49,17 @@ bench_pictures_fini(struct bench_pictures *p)
 }
 
 static int
-draw(struct bench_pictures *p, const struct bench_result *result, struct vuc_error *err)
+draw(struct bench_pictures *p, const struct bench_env *env, const struct bench_result *result,
+	struct vuc_error *err)
 {
-	int ret = bench_plot_draw(&p->plot, p->file.fd, result, err);
+	int ret = bench_plot_draw(&p->plot, p->file.fd, env, result, err);
 
 	return ret != 0 ? ret : bench_outfile_commit(&p->file, err);
 }
 
 static int
-draw_part(struct bench_pictures *p, const struct bench_part *part, struct vuc_error *err)
+draw_part(struct bench_pictures *p, const struct bench_env *env, const struct bench_part *part,
+	struct vuc_error *err)
 {
 	char path[PATH_MAX];
 	int n = snprintf(path, sizeof(path), "%s/%s.svg", p->folder, part->name);
@@ -68,23 +70,23 @@ draw_part(struct bench_pictures *p, const struct bench_part *part, struct vuc_er
 			err, -ENAMETOOLONG, "--plot: %s: %s", p->folder, strerror(ENAMETOOLONG));
 	ret = bench_outfile_open(&p->file, path, err);
 	if (ret == 0)
-		ret = draw(p, &part->result, err);
+		ret = draw(p, env, &part->result, err);
 	/* It is about to lose its name. */
 	bench_outfile_abort(&p->file);
 	return ret;
 }
 
 int
-bench_pictures_draw(
-	struct bench_pictures *p, const struct bench_result *result, struct vuc_error *err)
+bench_pictures_draw(struct bench_pictures *p, const struct bench_env *env,
+	const struct bench_result *result, struct vuc_error *err)
 {
 	int ret = 0;
 
 	if (p->folder == NULL)
-		return p->file.path != NULL ? draw(p, result, err) : 0;
+		return p->file.path != NULL ? draw(p, env, result, err) : 0;
 	for (unsigned int i = 0; i < result->nr_parts && ret == 0; i++) {
 		if (result->parts[i].skipped[0] == '\0')
-			ret = draw_part(p, &result->parts[i], err);
+			ret = draw_part(p, env, &result->parts[i], err);
 	}
 	return ret;
 }

@@ -25,7 +25,7 @@ int bench_pictures_init(
 void bench_pictures_fini(struct bench_pictures *pictures);
 
 /* Draw what there is to be drawn; nothing when they were not initialised. */
-int bench_pictures_draw(
-	struct bench_pictures *pictures, const struct bench_result *result, struct vuc_error *err);
+int bench_pictures_draw(struct bench_pictures *pictures, const struct bench_env *env,
+	const struct bench_result *result, struct vuc_error *err);
 
 #endif /* BENCH_PICTURES_H */

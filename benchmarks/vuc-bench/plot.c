@@ -50,12 +50,14 @@ write_data(FILE *out, const struct bench_series *series, unsigned int i)
 	size_t nr = series->samples.nr;
 
 	fprintf(out, "$series%u << EOD\n", i);
-	for (double x = 1; x <= (double)nr; x *= STEP) {
+	for (double x = 1; x < (double)nr; x *= STEP) {
 		double rank = ceil((1 - 1 / x) * (double)nr);
 
 		fprintf(out, "%.6g %.6g\n", x,
 			bench_series_ns(series, rank >= 1 ? (size_t)rank - 1 : 0));
 	}
+	/* The greatest, where a percentile would need one sample more. */
+	fprintf(out, "%zu %.6g\n", nr, bench_series_ns(series, nr - 1));
 	fputs("EOD\n", out);
 }
 
@@ -72,29 +74,70 @@ write_quoted(FILE *out, const char *text)
 	fputc('\'', out);
 }
 
+/* Marks of the time axis, two a decade, each with its unit. */
 static void
-write_settings(FILE *out, const struct bench_plot *plot, const struct bench_result *result)
+write_time_tics(FILE *out)
+{
+	static const char *const units[] = {"ns", "us", "ms", "s"};
+
+	fputs("set ytics (", out);
+	for (unsigned int decade = 0; decade < 12; decade++) {
+		double ns = pow(10, decade);
+		const char *unit = units[decade / 3];
+		int shown = (int)pow(10, decade % 3);
+
+		fprintf(out, "%s'%d %s' %.0f, '%d %s' %.0f", decade > 0 ? ", " : "", shown, unit,
+			ns, 3 * shown, unit, 3 * ns);
+	}
+	fputs(")\n", out);
+}
+
+/* Below the picture: without it, the figures belong to no machine and no code. */
+static void
+write_origin(FILE *out, const struct bench_env *env, const struct bench_result *result)
+{
+	char versions[320], line[800];
+
+	bench_env_versions(env, versions, sizeof(versions));
+	snprintf(line, sizeof(line), "%s; %s; %s%s", env->cpu, env->kernel, versions,
+		bench_result_is_unsteady(result) ? "; THE MACHINE WAS NOT QUIET" : "");
+	fputs("set bmargin 5\nset label ", out);
+	write_quoted(out, line);
+	fputs(" at screen 0.01, 0.02 font ',9'\n", out);
+}
+
+static void
+write_settings(FILE *out, const struct bench_plot *plot, const struct bench_env *env,
+	const struct bench_result *result)
 {
 	fprintf(out, "set terminal %s noenhanced size 960,540\n", plot->terminal);
 	fputs("set title ", out);
 	write_quoted(out, result->label != NULL ? result->label : result->headline);
-	fputs("\nset key top left\n"
+	fputc('\n', out);
+	write_time_tics(out);
+	write_origin(out, env, result);
+	fputs("set key top left\n"
 	      "set grid\n"
 	      "set logscale xy\n"
 	      "set xlabel 'percentile'\n"
-	      "set ylabel 'nanoseconds'\n"
-	      "set format y '%.0f'\n"
+	      "set ylabel 'time'\n"
 	      "set xtics ('0' 1, '50' 2, '90' 10, '99' 100, '99.9' 1e3, '99.99' 1e4, "
 	      "'99.999' 1e5, '99.9999' 1e6, '99.99999' 1e7)\n",
 		out);
 }
 
 static void
-write_script(FILE *out, const struct bench_plot *plot, const struct bench_result *result)
+write_script(FILE *out, const struct bench_plot *plot, const struct bench_env *env,
+	const struct bench_result *result)
 {
+	/* As many as a measurement has series; each can be told from the others. */
+	static const char *const colours[BENCH_MAX_SERIES] = {"#1f77b4", "#d62728", "#2ca02c",
+		"#ff7f0e", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf",
+		"#000000", "#00008b"};
+
 	for (unsigned int i = 0; i < result->nr_series; i++)
 		write_data(out, &result->series[i], i);
-	write_settings(out, plot, result);
+	write_settings(out, plot, env, result);
 	for (unsigned int i = 0; i < result->nr_series; i++) {
 		const struct bench_series *series = &result->series[i];
 		char title[64];
@@ -102,7 +145,8 @@ write_script(FILE *out, const struct bench_plot *plot, const struct bench_result
 		snprintf(title, sizeof(title), "%s%s%s (%s)",
 			series->topic != NULL ? series->topic : "",
 			series->topic != NULL ? ": " : "", series->name, series->transport);
-		fprintf(out, "%s $series%u with lines lw 2 title ", i == 0 ? "plot" : ",", i);
+		fprintf(out, "%s $series%u with lines lw 2 lc rgb '%s' title ",
+			i == 0 ? "plot" : ",", i, colours[i]);
 		write_quoted(out, title);
 	}
 	fputc('\n', out);
@@ -141,7 +185,8 @@ wait_for(pid_t pid, struct vuc_error *err)
 
 /* Takes the descriptor. Returns whether gnuplot took all of the script. */
 static bool
-feed(int fd, const struct bench_plot *plot, const struct bench_result *result)
+feed(int fd, const struct bench_plot *plot, const struct bench_env *env,
+	const struct bench_result *result)
 {
 	FILE *out = fdopen(fd, "w");
 	bool failed;
@@ -150,14 +195,14 @@ feed(int fd, const struct bench_plot *plot, const struct bench_result *result)
 		close(fd);
 		return false;
 	}
-	write_script(out, plot, result);
+	write_script(out, plot, env, result);
 	failed = ferror(out) != 0;
 	return fclose(out) == 0 && !failed;
 }
 
 int
-bench_plot_draw(const struct bench_plot *plot, int fd, const struct bench_result *result,
-	struct vuc_error *err)
+bench_plot_draw(const struct bench_plot *plot, int fd, const struct bench_env *env,
+	const struct bench_result *result, struct vuc_error *err)
 {
 	int script[2];
 	bool fed;
@@ -175,7 +220,7 @@ bench_plot_draw(const struct bench_plot *plot, int fd, const struct bench_result
 		close(script[1]);
 		return bench_fail(err, -EAGAIN, "fork: no process for gnuplot");
 	}
-	fed = feed(script[1], plot, result);
+	fed = feed(script[1], plot, env, result);
 	ret = wait_for(pid, err);
 	if (ret == 0 && !fed)
 		ret = bench_fail(err, -EIO, "gnuplot: ended before it had read everything");

@@ -21,7 +21,7 @@ void bench_plot_fini(struct bench_plot *plot);
 
 /* Draw to a descriptor, which stays open. Returns 0; -EIO when gnuplot failed; what the system
  * calls say. */
-int bench_plot_draw(const struct bench_plot *plot, int fd, const struct bench_result *result,
-	struct vuc_error *err);
+int bench_plot_draw(const struct bench_plot *plot, int fd, const struct bench_env *env,
+	const struct bench_result *result, struct vuc_error *err);
 
 #endif /* BENCH_PLOT_H */

@@ -245,8 +245,8 @@ member(struct writer *w, struct json_object *object, const char *key)
 	return w->failed ? NULL : inner;
 }
 
-/* What the run is about: vuc against the floor. In an object by topic where there are some, and in
- * one by name where a floor has several next to it. */
+/* Against the floor. In an object by topic where there are some, and all but vuc in one by name
+ * where a floor has several next to it. */
 static void
 put_verdict(struct writer *w, struct json_object *root, const struct bench_result *result,
 	unsigned int i)
@@ -257,7 +257,7 @@ put_verdict(struct writer *w, struct json_object *root, const struct bench_resul
 
 	if (series->topic != NULL)
 		object = member(w, object, series->topic);
-	if (result->per_group > 2)
+	if (result->per_group > 2 && strcmp(series->name, "vuc") != 0)
 		object = member(w, object, series->name);
 	put_ratios(w, object, "ratio_p50", &ratios->p50);
 	put_ratios(w, object, "ratio_rate", &ratios->rate);

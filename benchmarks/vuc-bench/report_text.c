@@ -105,7 +105,8 @@ print_row(const struct bench_term *term, const struct bench_result *result, unsi
 	if (series->topic != NULL && i == bench_result_floor(result, i))
 		fprintf(term->out, "%s%s%s\n", bench_term_bold(term), series->topic,
 			bench_term_plain(term));
-	snprintf(name, sizeof(name), "%s (%s)", series->name, series->transport);
+	if (snprintf(name, sizeof(name), "%s (%s)", series->name, series->transport) > NAME_WIDTH)
+		snprintf(name, sizeof(name), "%s", series->name);
 	fprintf(term->out, "%s%-*s%s", bench_term_series(term, i), NAME_WIDTH, name,
 		bench_term_plain(term));
 	for (size_t t = 0; t < sizeof(times) / sizeof(times[0]); t++)

@@ -11,7 +11,7 @@
 #include "series.h"
 #include "way.h"
 
-#define BENCH_MAX_WAYS  2
+#define BENCH_MAX_WAYS  4
 #define BENCH_MAX_GROUP 64
 
 struct bench_rounds {

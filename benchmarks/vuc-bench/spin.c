@@ -2,7 +2,6 @@
 #include "spin.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -36,10 +35,10 @@ look_up(const struct bench_spin *s, unsigned int spins)
 
 /* What a send has come to. Returns 0 when it is to be tried again, 1 when the message has gone. */
 static int
-judge_send(struct bench_spin *s, const struct bench_message *msg, ssize_t n)
+judge_send(struct bench_spin *s, size_t len, ssize_t n)
 {
 	s->syscalls++;
-	if (n == (ssize_t)msg->len)
+	if (n == (ssize_t)len)
 		return 1;
 	/* The kernel takes so few bytes whole or not at all. */
 	if (n >= 0)
@@ -48,17 +47,22 @@ judge_send(struct bench_spin *s, const struct bench_message *msg, ssize_t n)
 }
 
 int
-bench_spin_send(struct bench_spin *s, const struct bench_message *msg)
+bench_spin_send_bytes(struct bench_spin *s, const void *bytes, size_t len)
 {
 	int ret = 0;
 
 	for (unsigned int spins = 1; ret == 0; spins++) {
-		ret = judge_send(
-			s, msg, send(s->fd, msg->bytes, msg->len, MSG_DONTWAIT | MSG_NOSIGNAL));
+		ret = judge_send(s, len, send(s->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL));
 		if (ret == 0)
 			ret = look_up(s, spins);
 	}
 	return ret < 0 ? ret : 0;
+}
+
+int
+bench_spin_send(struct bench_spin *s, const struct bench_message *msg)
+{
+	return bench_spin_send_bytes(s, msg->bytes, msg->len);
 }
 
 int
@@ -81,23 +85,31 @@ bench_spin_send_fd(struct bench_spin *s, const struct bench_message *msg, int fd
 
 	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
 	for (unsigned int spins = 1; ret == 0; spins++) {
-		ret = judge_send(s, msg, sendmsg(s->fd, &hdr, MSG_DONTWAIT | MSG_NOSIGNAL));
+		ret = judge_send(s, msg->len, sendmsg(s->fd, &hdr, MSG_DONTWAIT | MSG_NOSIGNAL));
 		if (ret == 0)
 			ret = look_up(s, spins);
 	}
 	return ret < 0 ? ret : 0;
 }
 
-/* Whether this is all that will come although it is less than was expected: an error's reply. */
-static bool
-is_whole(const uint8_t *reply, size_t len)
+ssize_t
+bench_spin_receive_some(struct bench_spin *s, void *buf, size_t size)
 {
-	struct vfio_user_header header;
+	int ret = 0;
 
-	if (len < sizeof(header))
-		return false;
-	memcpy(&header, reply, sizeof(header));
-	return header.msg_size <= len;
+	for (unsigned int spins = 1; ret == 0; spins++) {
+		ssize_t n = recv(s->fd, buf, size, MSG_DONTWAIT);
+
+		s->syscalls++;
+		if (n > 0)
+			return n;
+		if (n == 0)
+			return -ECONNRESET;
+		if (errno != EAGAIN && errno != EINTR)
+			return -errno;
+		ret = look_up(s, spins);
+	}
+	return ret;
 }
 
 ssize_t
@@ -105,24 +117,15 @@ bench_spin_receive(struct bench_spin *s, const struct bench_message *msg)
 {
 	size_t got = 0;
 
-	for (unsigned int spins = 1; got < msg->reply_len; spins++) {
-		ssize_t n = recv(s->fd, s->reply + got, sizeof(s->reply) - got, MSG_DONTWAIT);
-		int ret;
+	while (got < msg->reply_len) {
+		ssize_t n = bench_spin_receive_some(s, s->reply + got, sizeof(s->reply) - got);
 
-		s->syscalls++;
-		if (n > 0) {
-			got += (size_t)n;
-			if (got < msg->reply_len && is_whole(s->reply, got))
-				break;
-			continue;
-		}
-		if (n == 0)
-			return -ECONNRESET;
-		if (errno != EAGAIN && errno != EINTR)
-			return -errno;
-		ret = look_up(s, spins);
-		if (ret != 0)
-			return ret;
+		if (n < 0)
+			return n;
+		got += (size_t)n;
+		/* An error's reply is all that will come. */
+		if (bench_message_is_whole(s->reply, got))
+			break;
 	}
 	return (ssize_t)got;
 }

@@ -32,7 +32,7 @@ _vuc_options() {
 	case $1 in
 	"vuc-bench") echo --help --version ;;
 	"vuc-bench mmio")
-		echo "$bench" --socket= --transport= --path= --op= --burst= --ops= --region= --offset= \
+		echo "$bench" --socket= --transport= --path= --op= --burst= --compare= --ops= --region= --offset= \
 			--size= --floor=
 		;;
 	"vuc-bench dma") echo "$bench" --socket= --transport= --path= --maps= --layout= ;;
@@ -82,6 +82,7 @@ _vuc_values() {
 	"vuc-bench dma-message --op") echo read write ;;
 	"vuc-bench hop --floor") echo echo ring poller ;;
 	"vuc-bench mmio --floor") echo own shared ;;
+	"vuc-bench mmio --compare") echo blocking handover blocking,handover ;;
 	"vuc-bench dma-message --path") echo inline poller ;;
 	"vuc-bench hop --path" | "vuc-bench idle --path") echo poller shm ;;
 	"vuc-bench "*" --path") echo inline poller shm ;;

@@ -128,7 +128,8 @@ check_series(struct json_object *series, const struct bench_expected *expected)
 	CU_ASSERT_EQUAL(number_of(series, "accesses_per_sample"), expected->burst);
 }
 
-/* The floor takes a send and at least one receive, or a send alone; vuc bundles what is posted. */
+/* The floor takes a send and at least one receive, or a send for all that is posted together; vuc
+ * bundles that, too. */
 static void
 check_syscalls(struct json_object *series, const struct bench_expected *expected)
 {
@@ -140,6 +141,8 @@ check_syscalls(struct json_object *series, const struct bench_expected *expected
 		CU_ASSERT_TRUE(syscalls < 10);
 	} else if (strcmp(transport, "loopback") == 0 || strcmp(transport, "call") == 0) {
 		CU_ASSERT_EQUAL(syscalls, 0);
+	} else if (posted && strcmp(text_of(series, "name"), "floor") == 0) {
+		CU_ASSERT_DOUBLE_EQUAL(syscalls, 1.0 / expected->burst, 1e-3);
 	} else if (strcmp(transport, "socket") == 0) {
 		CU_ASSERT_TRUE(syscalls >= (posted ? 1 : 2));
 	} else {
@@ -216,6 +219,39 @@ check_names(struct json_object *floor, struct json_object *vuc, const char *tran
 		CU_ASSERT_STRING_EQUAL(text_of(vuc, "transport"), transport);
 }
 
+static struct json_object *
+object_of(struct json_object *object, const char *key)
+{
+	struct json_object *value = NULL;
+
+	CU_ASSERT_TRUE_FATAL(json_object_object_get_ex(object, key, &value));
+	CU_ASSERT_TRUE_FATAL(json_object_is_type(value, json_type_object));
+	return value;
+}
+
+static unsigned int
+count_names(const char *const *names, unsigned int max)
+{
+	unsigned int nr = 0;
+
+	while (nr < max && names[nr] != NULL)
+		nr++;
+	return nr;
+}
+
+/* What else is held next to the floor has its ratios in an object by its name. */
+static void
+check_other(struct json_object *root, struct json_object *series,
+	const struct bench_expected *expected, unsigned int i)
+{
+	struct json_object *floor = json_object_array_get_idx(array_of(root, "series", 0), 0);
+
+	CU_ASSERT_STRING_EQUAL(text_of(series, "name"), expected->others[i]);
+	check_series(series, expected);
+	check_syscalls(series, expected);
+	check_ratios(object_of(root, expected->others[i]), floor, series);
+}
+
 void
 bench_json_check(const char *text, const struct bench_expected *expected)
 {
@@ -226,9 +262,11 @@ bench_json_check(const char *text, const struct bench_expected *expected)
 	CU_ASSERT_STRING_EQUAL(text_of(root, "measurement"), "mmio");
 	check_environment(root);
 	check_options(root, expected);
-	series = array_of(root, "series", 2);
+	series = array_of(root, "series", 2 + count_names(expected->others, 2));
 	floor = json_object_array_get_idx(series, 0);
 	vuc = json_object_array_get_idx(series, 1);
+	for (unsigned int i = 0; i < count_names(expected->others, 2); i++)
+		check_other(root, json_object_array_get_idx(series, 2 + i), expected, i);
 	check_names(floor, vuc, expected->transport);
 	check_series(floor, expected);
 	check_series(vuc, expected);
@@ -267,14 +305,15 @@ check_dma_series(struct json_object *root, struct json_object *series,
 	CU_ASSERT_EQUAL(number_of(series, "mappings_per_sample"), expected->maps);
 }
 
-/* Series `first` and the next one, of which the root has a verdict by the same name. */
+/* Three series from `first` on, of which the root has a verdict by the same name. */
 static void
 check_dma_topic(struct json_object *root, size_t first, const char *topic,
 	const struct bench_expected_dma *expected)
 {
-	struct json_object *series = array_of(root, "series", 4);
+	struct json_object *series = array_of(root, "series", 6);
 	struct json_object *floor = json_object_array_get_idx(series, first);
 	struct json_object *vuc = json_object_array_get_idx(series, first + 1);
+	struct json_object *slow = json_object_array_get_idx(series, first + 2);
 	struct json_object *verdict = NULL;
 
 	CU_ASSERT_STRING_EQUAL(text_of(floor, "topic"), topic);
@@ -282,10 +321,13 @@ check_dma_topic(struct json_object *root, size_t first, const char *topic,
 	check_names(floor, vuc, expected->transport);
 	check_dma_series(root, floor, expected);
 	check_dma_series(root, vuc, expected);
+	check_dma_series(root, slow, expected);
 	/* A send, and a receive at least. */
-	CU_ASSERT_TRUE(number_of(floor, "syscalls_per_mapping") >= 2);
+	CU_ASSERT_TRUE(number_of(slow, "syscalls_per_mapping") >= 2);
+	CU_ASSERT_STRING_EQUAL(text_of(slow, "name"), "one by one");
 	CU_ASSERT_TRUE_FATAL(json_object_object_get_ex(root, topic, &verdict));
 	check_ratios(verdict, floor, vuc);
+	check_ratios(object_of(verdict, "one by one"), floor, slow);
 }
 
 void
@@ -298,7 +340,7 @@ bench_json_check_dma(const char *text, const struct bench_expected_dma *expected
 	check_environment(root);
 	check_dma_options(root, expected);
 	check_dma_topic(root, 0, "map", expected);
-	check_dma_topic(root, 2, "unmap", expected);
+	check_dma_topic(root, 3, "unmap", expected);
 	json_object_put(root);
 }
 
@@ -348,26 +390,6 @@ bench_json_check_transfers(const char *text, const struct bench_expected_transfe
 	CU_ASSERT_TRUE(number_of(floor, "syscalls_per_transfer") >= 2);
 	check_ratios(root, floor, vuc);
 	json_object_put(root);
-}
-
-static unsigned int
-count_names(const char *const *names, unsigned int max)
-{
-	unsigned int nr = 0;
-
-	while (nr < max && names[nr] != NULL)
-		nr++;
-	return nr;
-}
-
-static struct json_object *
-object_of(struct json_object *object, const char *key)
-{
-	struct json_object *value = NULL;
-
-	CU_ASSERT_TRUE_FATAL(json_object_object_get_ex(object, key, &value));
-	CU_ASSERT_TRUE_FATAL(json_object_is_type(value, json_type_object));
-	return value;
 }
 
 /* Where a series is held next to its floor: by topic, and by name where there are several. */

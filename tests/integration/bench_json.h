@@ -14,6 +14,7 @@ struct bench_expected {
 	unsigned int burst; /* 1 unless op is "posted" */
 	unsigned int rounds;
 	bool may_sleep; /* system calls are those of a thread that may have to wait */
+	const char *others[2]; /* series behind that of vuc */
 };
 
 /* Assert that the text is the result of `vuc-bench mmio`. */

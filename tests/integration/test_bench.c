@@ -47,6 +47,7 @@ check(const char *json, const char *transport, const char *op, const char *floor
 		.ops = (OPS + burst - 1) / burst * burst,
 		.burst = burst,
 		.rounds = ROUNDS,
+		.others = {burst > 1 && strcmp(floor, "call") != 0 ? "each" : NULL},
 	};
 
 	bench_json_check(json, &expected);
@@ -123,6 +124,31 @@ test_loopback_posted(void)
 }
 
 static void
+test_compare(void)
+{
+	const char *const args[] = {
+		"mmio", FEW, "--json", "-", "--compare", "handover,blocking", NULL};
+	const struct bench_expected expected = {
+		.op = "read",
+		.floor = "own",
+		.ops = OPS,
+		.burst = 1,
+		.rounds = ROUNDS,
+		.others = {"blocking", "handover"},
+	};
+	struct bench_run run;
+
+	if (!bench_has_two_cpus()) {
+		vuc_tap_skip("needs two CPUs");
+		return;
+	}
+	bench_run(&run, &place, args, NULL, 0);
+	bench_json_check(run.out, &expected);
+	CU_ASSERT_PTR_NOT_NULL(strstr(run.err, "handover takes "));
+	bench_run_free(&run);
+}
+
+static void
 measure_bursts(const char *burst, unsigned int size, unsigned int ops)
 {
 	const char *const args[] = {"mmio", FEW, "--json", "-", "--op", "posted", "--burst", burst,
@@ -167,7 +193,7 @@ measure_dma(const char *transport, const char *layout)
 		return;
 	bench_run(&run, &place, args, NULL, 0);
 	bench_json_check_dma(run.out, &expected);
-	CU_ASSERT_PTR_NOT_NULL(strstr(run.err, "unmap: vuc takes"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(run.err, "unmap: vuc makes"));
 	bench_run_free(&run);
 }
 
@@ -357,6 +383,7 @@ static CU_TestInfo mmio_tests[] = {
 	{"loopback, write", test_loopback_write},
 	{"loopback, posted", test_loopback_posted},
 	{"posted in bursts", test_bursts},
+	{"next to the ways of other clients", test_compare},
 	{"foreign server, shared, read", test_shared_read},
 	{"foreign server, shared, posted", test_shared_posted},
 	{"foreign server, own, write", test_own_write},
