@@ -108,6 +108,8 @@ refdev_disconnect(struct refdev *dev)
 	refdev_events_release(dev);
 	release_twin(dev);
 	dev->negotiated = false;
+	if (dev->config.pretend_reset)
+		refdev_reset(dev);
 }
 
 /* Interrupts first: what was pending must not be delivered because a reset unmasks it. */
@@ -131,6 +133,9 @@ refdev_reset_handle(struct refdev *dev, const struct refdev_body *in, struct ref
 {
 	(void)in;
 	(void)out;
-	refdev_reset(dev);
+	if (dev->config.pretend_reset)
+		REFDEV_REG(dev, RESETS)++;
+	else
+		refdev_reset(dev);
 	return 0;
 }

@@ -24,6 +24,7 @@ enum option_key {
 	OPT_MAX_DMA_MAPS,
 	OPT_PGSIZES,
 	OPT_MINOR,
+	OPT_PRETEND,
 	OPT_FAULT,
 	OPT_NO_TWIN_SOCKET,
 	OPT_NO_WRITE_MULTI,
@@ -52,6 +53,7 @@ static const struct option long_options[] = {
 	{"no-migration", no_argument, NULL, OPT_NO_MIGRATION},
 	{"no-dirty-log", no_argument, NULL, OPT_NO_DIRTY_LOG},
 	{"no-io-fds", no_argument, NULL, OPT_NO_IO_FDS},
+	{"pretend", required_argument, NULL, OPT_PRETEND},
 	{"fault", required_argument, NULL, OPT_FAULT},
 	{"verbose", no_argument, NULL, OPT_VERBOSE},
 	{"help", no_argument, NULL, OPT_HELP},
@@ -80,6 +82,7 @@ static const char help[] =
 	"  --no-migration           nor of migration\n"
 	"  --no-dirty-log           nor of logging what the device writes\n"
 	"  --no-io-fds              nor of DEVICE_GET_REGION_IO_FDS\n"
+	"  --pretend=COMMAND        answer reset or unmap-all and do nothing\n"
 	"  --fault=SPEC             misbehave: KIND[=VALUE][@COMMAND][#N]\n"
 	"  --verbose                one line a message on stderr\n"
 	"  --help                   print this and exit\n"
@@ -135,6 +138,19 @@ read_mode(const char *text, bool *poll)
 		return true;
 	refdev_report("--mode: block or poll, not '%s'", text);
 	return false;
+}
+
+static bool
+read_pretend(const char *text, struct refdev_config *device)
+{
+	bool reset = strcmp(text, "reset") == 0;
+	bool unmap_all = strcmp(text, "unmap-all") == 0;
+
+	device->pretend_reset |= reset;
+	device->pretend_unmap_all |= unmap_all;
+	if (!reset && !unmap_all)
+		refdev_report("--pretend: reset or unmap-all, not '%s'", text);
+	return reset || unmap_all;
 }
 
 static bool
@@ -228,6 +244,8 @@ set_option(struct refdev_options *options, int key, const char *text)
 	case OPT_VERBOSE:
 		options->verbose = true;
 		return true;
+	case OPT_PRETEND:
+		return read_pretend(text, &options->device);
 	case OPT_FAULT:
 		return read_fault(text, &options->faults);
 	default:

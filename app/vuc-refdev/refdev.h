@@ -37,6 +37,8 @@ struct refdev_config {
 	bool migration;
 	bool dirty_log;
 	bool io_fds;
+	bool pretend_reset;     /* a reset is only answered; the state goes with the client */
+	bool pretend_unmap_all; /* likewise UNMAP_ALL; the mappings go with the client */
 };
 
 void refdev_config_init(struct refdev_config *config);
@@ -54,8 +56,8 @@ void refdev_destroy(struct refdev *dev);
  */
 int refdev_handle(struct refdev *dev, struct vuc_loopback_msg *req, struct vuc_loopback_msg *reply);
 
-/* The client has gone: its DMA maps and interrupt eventfds are dropped, the device stays as it is,
- * and the next message must be VFIO_USER_VERSION. */
+/* The client has gone: its DMA maps and interrupt eventfds are dropped, the device stays as it is
+ * unless it pretends resets, and the next message must be VFIO_USER_VERSION. */
 void refdev_disconnect(struct refdev *dev);
 
 /* Why a message made its sender lose the connection: one line, valid until the next call. */
