@@ -72,6 +72,7 @@ struct vuc_conn {
 struct vuc_transport_group {
 	const struct vuc_transport_ops *ops;
 	uint64_t syscalls; /* made so far */
+	bool several;      /* set by the owner: some connections are about to send together */
 };
 
 /* Where a connection comes from. */

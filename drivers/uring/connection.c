@@ -111,10 +111,9 @@ await_room(struct uring_conn *c)
 	c->awaits_room = true;
 }
 
-/* Descriptors go out at once: as an entry of the ring, each segment would wait for the next poll,
- * and many mappings with a descriptor each make many segments. */
+/* Returns as the transport's send(). */
 static int
-send_with_fds(struct uring_conn *c)
+send_at_once(struct uring_conn *c)
 {
 	ssize_t n = vuc_socket_send(c->fd, &c->segment);
 
@@ -137,25 +136,25 @@ send_with_fds(struct uring_conn *c)
 	return 0;
 }
 
+/* Descriptors go out at once in any case: as an entry of the ring, each segment would wait for the
+ * next poll, and many mappings with a descriptor each make many segments. */
 int
 uring_send(struct vuc_conn *conn, const struct vuc_segment *segment)
 {
 	struct uring_conn *c = (struct uring_conn *)conn;
-	int rc;
+	int rc = 0;
 
 	if (c->segment.len > 0)
 		return -EAGAIN;
 	c->segment = *segment;
-	if (segment->nr_fds > 0) {
-		rc = send_with_fds(c);
-		/* To stop an armed receive at each attempt would end each sleep in between. */
-		if (rc >= 0)
-			uring_activate(c);
-		return rc;
-	}
-	uring_activate(c);
-	submit_segment(c);
-	return 0;
+	if (segment->nr_fds > 0 || !c->group->base.several)
+		rc = send_at_once(c);
+	else
+		submit_segment(c);
+	/* To stop an armed receive at each attempt would end each sleep in between. */
+	if (rc >= 0)
+		uring_activate(c);
+	return rc;
 }
 
 void

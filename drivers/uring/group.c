@@ -147,9 +147,13 @@ uring_poll(struct vuc_transport_group *group)
 {
 	struct uring_group *g = (struct uring_group *)group;
 
+	unsigned int nr_events = 0;
+
 	if (io_uring_sq_ready(&g->ring) > 0 || kernel_has_work(g))
 		uring_submit(g);
-	return reap(g) + uring_receive(g);
+	if (io_uring_cq_ready(&g->ring) > 0)
+		nr_events = reap(g);
+	return nr_events + uring_receive(g);
 }
 
 static void

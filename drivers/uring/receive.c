@@ -70,23 +70,6 @@ disarm(struct uring_conn *c)
 	c->disarming = true;
 }
 
-void
-uring_activate(struct uring_conn *c)
-{
-	struct uring_group *g = c->group;
-
-	c->quiet = 0;
-	if (c->active || c->lost)
-		return;
-	/* On a busy core those that are armed stay so. */
-	if (c->armed && g->nr_active >= EAGER_MAX)
-		return;
-	if (c->armed && !c->disarming)
-		disarm(c);
-	c->active = true;
-	g->active[g->nr_active++] = c;
-}
-
 static void
 arm(struct uring_conn *c)
 {
@@ -103,6 +86,25 @@ arm(struct uring_conn *c)
 	c->armed = true;
 }
 
+void
+uring_activate(struct uring_conn *c)
+{
+	struct uring_group *g = c->group;
+
+	c->quiet = 0;
+	c->used = true;
+	if (c->active || c->lost)
+		return;
+	if (g->nr_active == EAGER_MAX) {
+		arm(c);
+		return;
+	}
+	if (c->armed && !c->disarming)
+		disarm(c);
+	c->active = true;
+	g->active[g->nr_active++] = c;
+}
+
 /* Tell the owner, or drop what came when it no longer listens. */
 static void
 deliver(struct uring_conn *c, const uint8_t *bytes, size_t len, int *fds, unsigned int nr_fds)
@@ -113,6 +115,7 @@ deliver(struct uring_conn *c, const uint8_t *bytes, size_t len, int *fds, unsign
 		return;
 	}
 	c->quiet = 0;
+	c->used = true;
 	c->base.events->received(&c->base, bytes, len, fds, nr_fds);
 }
 
@@ -148,14 +151,17 @@ uring_receive(struct uring_group *g)
 	for (unsigned int i = 0; i < g->nr_active; i++) {
 		struct uring_conn *c = g->active[i];
 
-		if (g->nr_active > EAGER_MAX || (!c->base.owed && ++c->quiet > QUIET_POLLS))
-			arm(c);
-		else if (c->base.owed && !c->armed && receive_eagerly(c))
+		if (c->armed)
+			continue; /* and being cancelled */
+		if (receive_eagerly(c))
 			nr_events++;
+		else if (++c->quiet > QUIET_POLLS)
+			arm(c);
 	}
 	return nr_events;
 }
 
+/* However few polls there have been. */
 void
 uring_settle(struct vuc_transport_group *group)
 {
@@ -164,8 +170,9 @@ uring_settle(struct vuc_transport_group *group)
 	for (unsigned int i = g->nr_active; i-- > 0;) {
 		struct uring_conn *c = g->active[i];
 
-		if (!c->base.owed)
+		if (!c->base.owed && !c->used)
 			arm(c);
+		c->used = false;
 	}
 }
 

@@ -7,18 +7,21 @@
  *
  * Two ways to receive, chosen per connection:
  *
- * - *eager*, while an answer is owed and few connections are busy: each poll asks the socket by a
- *   recv(2) that does not wait. That costs half of what the same question costs as an entry of the
- *   ring, and how often one can ask is how soon one knows.
+ * - *eager*: each poll asks the socket by a recv(2) that does not wait. That costs half of what the
+ *   same question costs as an entry of the ring, how often one can ask is how soon one knows, and
+ *   the peer pays for no notification with what it sends.
  * - *armed*: one multishot RECVMSG with a ring of buffers waits in the kernel and costs nothing
- *   until something comes, which the kernel then says in a flag of the shared ring. For idle
- *   connections, and when many share the core.
+ *   until something comes, which the kernel then says in a flag of the shared ring.
  *
  * Never both: bytes that a multishot has taken come before those that are still in the socket, so
- * its last completion is awaited before the socket is asked.
+ * its last completion is awaited before the socket is asked. One of the two is always on, whether
+ * an answer is owed or not: the server's commands come when it likes.
  *
- * A connection is eager when it is new and when it sends, and armed when it has been quiet for a
- * while or the thread is about to sleep.
+ * A connection is eager when it is new and when it sends or receives, up to EAGER_MAX of them, and
+ * armed when nothing has come for a while or the thread is about to sleep.
+ *
+ * And two ways to send: by a system call at once, which is what a lone message costs least by, and
+ * by the ring, where all that several connections have to send is one system call.
  */
 
 #include <liburing.h>
@@ -28,8 +31,8 @@
 #define SQ_ENTRIES   256u
 #define CQ_ENTRIES   4096u
 #define MAX_CONNS    1024u
-#define EAGER_MAX    4u           /* connections; with more of them busy, all are armed */
-#define QUIET_POLLS  1024u        /* without an answer owed, until a connection is armed */
+#define EAGER_MAX    64u          /* connections; what is busy beside them is armed */
+#define QUIET_POLLS  1024u        /* that find nothing, until a connection is armed */
 #define RX_SIZE      (64u * 1024) /* of one eager receive */
 #define NR_BUFFERS   128u         /* for multishot receives, a power of two */
 #define BUFFER_SIZE  8192u
@@ -53,6 +56,7 @@ struct uring_conn {
 	unsigned int inflight;
 	unsigned int quiet;
 	bool active;      /* on the list of those that receive eagerly */
+	bool used;        /* has sent or received since the last uring_settle() */
 	bool armed;       /* a multishot receive is in the kernel */
 	bool disarming;   /* and is being cancelled */
 	bool awaits_room; /* an OP_ROOM is in the kernel */
@@ -74,7 +78,7 @@ struct uring_group {
 	uint64_t wake_data;  /* user_data of the OP_WAKE in the kernel; 0: there is none */
 	uint64_t wake_count; /* of all OP_WAKE so far: each has a user_data of its own */
 	uint16_t free_slots[MAX_CONNS];
-	struct uring_conn *active[MAX_CONNS];
+	struct uring_conn *active[EAGER_MAX];
 	uint8_t rx[RX_SIZE];
 };
 

@@ -150,6 +150,19 @@ prefetch(const struct vuc_device *dev)
 	__builtin_prefetch(dev->main.conn);
 }
 
+/* From so many on, what they send together costs less than what each sends for itself. */
+#define SEVERAL 4u
+
+static bool
+are_several(const struct vuc_device *dev)
+{
+	unsigned int nr = 0;
+
+	for (; dev != NULL && nr < SEVERAL; dev = TAILQ_NEXT(dev, dirty_link))
+		nr++;
+	return nr == SEVERAL;
+}
+
 /* Devices that become dirty meanwhile go to the end of the list and wait for the next poll. */
 static void
 flush(struct vuc_poll_group *group)
@@ -157,6 +170,7 @@ flush(struct vuc_poll_group *group)
 	struct vuc_device *last = TAILQ_LAST(&group->dirty, vuc_device_list);
 	struct vuc_device *dev = TAILQ_FIRST(&group->dirty);
 
+	group->transport->several = are_several(dev);
 	while (dev != NULL) {
 		struct vuc_device *next = dev == last ? NULL : TAILQ_NEXT(dev, dirty_link);
 
@@ -167,6 +181,7 @@ flush(struct vuc_poll_group *group)
 		device_flush(dev);
 		dev = next;
 	}
+	group->transport->several = false;
 }
 
 VUC_EXPORT int

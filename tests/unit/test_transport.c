@@ -18,9 +18,12 @@
 #include "transport.h"
 
 #define MAX_FDS     32
-#define MANY        40    /* connections, more than are received from eagerly */
-#define QUIET_POLLS 3000  /* enough for any driver to take a connection for idle */
-#define WAIT_POLLS  20000 /* an event that has not come by then does not come */
+#define MANY        80   /* connections, more than are received from eagerly */
+#define QUIET_POLLS 3000 /* enough for any driver to take a connection for idle */
+#define SOON_POLLS                                                                    \
+	70 /* a driver that looks at idle connections now and then has looked by then \
+	    */
+#define WAIT_POLLS 20000 /* an event that has not come by then does not come */
 
 /* One connection, with the test as its owner and as its peer. */
 struct end {
@@ -196,6 +199,29 @@ test_receive_first(void)
 	poll_until_len(e, 5);
 	CU_ASSERT_EQUAL(memcmp(e->bytes, "hello", 5), 0);
 	close_end(e);
+}
+
+/* Commands of the peer are taken at once though nothing is owed and another connection is busy:
+ * right behind a send, and after a silence. */
+static void
+test_commands_while_nothing_is_owed(void)
+{
+	static const unsigned int silences[] = {0, 1, 10, QUIET_POLLS};
+	struct end *quiet = open_end();
+	struct end *busy = open_end();
+	size_t len = 0;
+
+	for (size_t i = 0; i < sizeof(silences) / sizeof(silences[0]); i++) {
+		busy->conn->owed = true;
+		send_bytes(busy, "x", 1, NULL, 0);
+		send_bytes(quiet, "x", 1, NULL, 0);
+		poll_times(silences[i]);
+		send_to(quiet, "command", 7);
+		poll_times(SOON_POLLS);
+		CU_ASSERT_EQUAL(quiet->len, len += 7);
+	}
+	close_end(quiet);
+	close_end(busy);
 }
 
 /* An application that polls rarely hears of a peer that has gone, as soon as it is told that time
@@ -503,17 +529,22 @@ test_large_stream(void)
 	close_end(e);
 }
 
+/* Neither does a peer that owes an answer and hangs. */
 static void
 test_idle_costs_no_syscall(void)
 {
 	struct end *e = open_end();
-	uint64_t before;
 
-	send_bytes(e, "x", 1, NULL, 0);
-	poll_times(QUIET_POLLS);
-	before = group->syscalls;
-	poll_times(QUIET_POLLS);
-	CU_ASSERT_EQUAL(group->syscalls, before);
+	for (unsigned int owed = 0; owed < 2; owed++) {
+		uint64_t before;
+
+		e->conn->owed = owed;
+		send_bytes(e, "x", 1, NULL, 0);
+		poll_times(QUIET_POLLS);
+		before = group->syscalls;
+		poll_times(QUIET_POLLS);
+		CU_ASSERT_EQUAL(group->syscalls, before);
+	}
 	close_end(e);
 }
 
@@ -546,6 +577,15 @@ set_up_uring(void)
 	set_up();
 }
 
+/* The owner says that more is to be sent than by one connection. */
+static void
+set_up_uring_several(void)
+{
+	set_up_uring();
+	if (group != NULL)
+		group->several = true;
+}
+
 static void
 set_up_posix(void)
 {
@@ -563,21 +603,22 @@ set_up_posix(void)
 			test();                                       \
 	}
 
-#define TESTS(X)                      \
-	X(test_send_and_receive)      \
-	X(test_receive_when_idle)     \
-	X(test_receive_first)         \
-	X(test_settle)                \
-	X(test_idle_and_busy_in_turn) \
-	X(test_receive_fds)           \
-	X(test_unwatched_fds)         \
-	X(test_send_fds)              \
-	X(test_peer_closes)           \
-	X(test_last_words)            \
-	X(test_full_socket)           \
-	X(test_close_in_flight)       \
-	X(test_close_from_event)      \
-	X(test_many_connections)      \
+#define TESTS(X)                               \
+	X(test_send_and_receive)               \
+	X(test_receive_when_idle)              \
+	X(test_receive_first)                  \
+	X(test_commands_while_nothing_is_owed) \
+	X(test_settle)                         \
+	X(test_idle_and_busy_in_turn)          \
+	X(test_receive_fds)                    \
+	X(test_unwatched_fds)                  \
+	X(test_send_fds)                       \
+	X(test_peer_closes)                    \
+	X(test_last_words)                     \
+	X(test_full_socket)                    \
+	X(test_close_in_flight)                \
+	X(test_close_from_event)               \
+	X(test_many_connections)               \
 	X(test_large_stream)
 
 TESTS(WHERE_ALLOWED)
@@ -594,6 +635,7 @@ main(void)
 	CU_SuiteInfo suites[] = {
 		{"posix", NULL, NULL, set_up_posix, tear_down, tests},
 		{"uring", NULL, NULL, set_up_uring, tear_down, tests},
+		{"uring, several", NULL, NULL, set_up_uring_several, tear_down, tests},
 		{"uring alone", NULL, NULL, set_up_uring, tear_down, idle_tests},
 		CU_SUITE_INFO_NULL,
 	};
