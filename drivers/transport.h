@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include <vuc/error.h>
 #include <vuc/log.h>
@@ -111,6 +112,14 @@ struct vuc_transport_ops {
 	 * ended the connection (lost() does not follow).
 	 */
 	int (*send)(struct vuc_conn *conn, const struct vuc_segment *segment);
+
+	/*
+	 * Send a message from where its parts lie, as far as it goes now, and keep nothing of it.
+	 * Nothing else is under way. Returns how many bytes are out, or a negative errno when none
+	 * is: send() then says what that means. NULL where there is no such way.
+	 */
+	int64_t (*send_parts)(
+		struct vuc_conn *conn, const struct iovec *parts, unsigned int nr_parts);
 
 	/* Make progress on all connections; never blocks. Returns how many events were told. */
 	unsigned int (*poll)(struct vuc_transport_group *group);

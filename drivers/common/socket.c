@@ -27,6 +27,18 @@ vuc_socket_send(int fd, const struct vuc_segment *s)
 }
 
 ssize_t
+vuc_socket_send_parts(int fd, const struct iovec *parts, unsigned int nr_parts)
+{
+	struct msghdr msg = {
+		.msg_iov = (struct iovec *)(uintptr_t)parts,
+		.msg_iovlen = nr_parts,
+	};
+	ssize_t n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	return n < 0 ? -errno : n;
+}
+
+ssize_t
 vuc_socket_receive_fds(int fd, void *buf, size_t size, int *fds, unsigned int *nr_fds)
 {
 	struct vuc_fds_control control;

@@ -14,6 +14,9 @@
  */
 ssize_t vuc_socket_send(int fd, const struct vuc_segment *segment);
 
+/* The same for bytes that lie in several places; memory that is not there is -EFAULT. */
+ssize_t vuc_socket_send_parts(int fd, const struct iovec *parts, unsigned int nr_parts);
+
 /*
  * Receive into buf, and take the descriptors that come into fds, which has room for VUC_FDS_MAX.
  * Returns how many bytes came, 0 when the peer has closed, or a negative errno.

@@ -221,6 +221,16 @@ posix_send(struct vuc_conn *conn, const struct vuc_segment *segment)
 	return rc;
 }
 
+static int64_t
+posix_send_parts(struct vuc_conn *conn, const struct iovec *parts, unsigned int nr_parts)
+{
+	struct posix_conn *c = (struct posix_conn *)conn;
+
+	c->group->base.syscalls++;
+	activate(c);
+	return vuc_socket_send_parts(c->fd, parts, nr_parts);
+}
+
 static void
 lose(struct posix_conn *c, int error)
 {
@@ -364,6 +374,7 @@ const struct vuc_transport_ops vuc_transport_posix = {
 	.open = posix_open,
 	.close = posix_close,
 	.send = posix_send,
+	.send_parts = posix_send_parts,
 	.poll = posix_poll,
 	.wait = posix_wait,
 	.settle = posix_settle,

@@ -157,6 +157,16 @@ uring_send(struct vuc_conn *conn, const struct vuc_segment *segment)
 	return rc;
 }
 
+int64_t
+uring_send_parts(struct vuc_conn *conn, const struct iovec *parts, unsigned int nr_parts)
+{
+	struct uring_conn *c = (struct uring_conn *)conn;
+
+	c->group->base.syscalls++;
+	uring_activate(c);
+	return vuc_socket_send_parts(c->fd, parts, nr_parts);
+}
+
 void
 uring_lose(struct uring_conn *c, int error)
 {

@@ -179,6 +179,7 @@ const struct vuc_transport_ops vuc_transport_uring = {
 	.open = uring_open,
 	.close = uring_close,
 	.send = uring_send,
+	.send_parts = uring_send_parts,
 	.poll = uring_poll,
 	.wait = uring_wait,
 	.settle = uring_settle,

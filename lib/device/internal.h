@@ -110,6 +110,10 @@ void device_link_free(struct device_link *link);
 void device_mark_dirty(struct vuc_device *dev);
 void device_flush(struct vuc_device *dev);
 void device_disconnect(struct vuc_device *dev);
+/* A message of a session from where its parts lie, if nothing has to go out before it. Returns how
+ * many bytes are out, and nothing is kept of the others. */
+size_t device_send_parts(struct vuc_device *dev, const struct vuc_session *s,
+	const struct iovec *parts, unsigned int nr_parts);
 
 /* dma_access.c: a command of the server */
 void device_command(void *arg, struct vuc_session *s, const struct vuc_session_command *command);

@@ -151,6 +151,23 @@ send_segments(struct device_link *link)
 	set_expectations(link);
 }
 
+size_t
+device_send_parts(struct vuc_device *dev, const struct vuc_session *s, const struct iovec *parts,
+	unsigned int nr_parts)
+{
+	struct device_link *link = s == dev->session ? &dev->main : &dev->twin;
+	const struct vuc_transport_ops *ops = link->conn->ops;
+	int64_t n;
+
+	if (ops->send_parts == NULL)
+		return 0;
+	send_segments(link);
+	if (link->sending || vuc_session_has_segment(s) || has_ended(link))
+		return 0;
+	n = ops->send_parts(link->conn, parts, nr_parts);
+	return n > 0 ? (size_t)n : 0;
+}
+
 /*
  * A device whose server's commands cannot come any more is as lost as one without a server. When
  * both sockets go, the main one has more to tell: it has one more poll to do so.

@@ -162,6 +162,16 @@ uint32_t vuc_session_max_write(const struct vuc_session *s);
 uint8_t *vuc_session_answer(struct vuc_session *s, const struct vuc_session_command *command,
 	const void *body, size_t len, size_t data_len);
 
+/*
+ * For one who sends a reply himself, from where its data lies, while nothing waits to be sent and
+ * nobody traces: its header, of VUC_SESSION_HEADER bytes, with len bytes behind it; and room for
+ * what did not go out of it, as vuc_session_answer() has it for data.
+ */
+#define VUC_SESSION_HEADER 16
+void vuc_session_reply_header(
+	const struct vuc_session_command *command, size_t len, uint8_t header[VUC_SESSION_HEADER]);
+uint8_t *vuc_session_answer_rest(struct vuc_session *s, size_t len);
+
 /* Answer a command of the server with an error, an errno value. */
 void vuc_session_refuse(
 	struct vuc_session *s, const struct vuc_session_command *command, int error);

@@ -309,10 +309,26 @@ vuc_session_answer(struct vuc_session *s, const struct vuc_session_command *comm
 
 	if (at == NULL)
 		return NULL;
-	put_header(at, command->id, command->cmd, size, VFIO_USER_F_TYPE_REPLY, 0);
+	vuc_session_reply_header(command, len + data_len, at);
 	at += sizeof(struct vfio_user_header);
 	memcpy(at, body, len);
 	return at + len;
+}
+
+void
+vuc_session_reply_header(
+	const struct vuc_session_command *command, size_t len, uint8_t header[VUC_SESSION_HEADER])
+{
+	_Static_assert(
+		sizeof(struct vfio_user_header) == VUC_SESSION_HEADER, "as the interface says");
+	put_header(header, command->id, command->cmd,
+		(uint32_t)(sizeof(struct vfio_user_header) + len), VFIO_USER_F_TYPE_REPLY, 0);
+}
+
+uint8_t *
+vuc_session_answer_rest(struct vuc_session *s, size_t len)
+{
+	return reserve_reply(s, (uint32_t)len);
 }
 
 void

@@ -22,6 +22,8 @@
 #define ACCESS   sizeof(struct vfio_user_dma_region_access)
 #define MIB      (1024u * 1024u)
 #define MAX_BODY (2u * MIB)
+#define PAGE     4096u
+#define PAGES    100u /* more than a reply is sent from at once */
 
 struct server {
 	int fd;       /* the main socket */
@@ -263,6 +265,44 @@ script_no_reply(struct server *s)
 	EXPECT(s, s->body[ACCESS] == byte);
 }
 
+/* Replies that nobody takes for a while, more than a socket holds: a part of one is out when the
+ * next command comes. What is small and what is large stays in order. */
+static void
+script_slow(struct server *s)
+{
+	static const char text[] = "written by the device";
+
+	for (unsigned int i = 0; i < 4; i++) {
+		send_access(s, VFIO_USER_DMA_WRITE, 0, 0x100000 + i * 0x1000, sizeof(text), text,
+			sizeof(text));
+		send_access(s, VFIO_USER_DMA_READ, 0, 0x100000 + i * 0x1000, MIB, NULL, 0);
+	}
+	for (unsigned int i = 0; i < 4; i++) {
+		EXPECT(s, answer(s, VFIO_USER_DMA_WRITE) == 0);
+		EXPECT(s, answer(s, VFIO_USER_DMA_READ) == 0);
+		EXPECT(s, s->len == ACCESS + MIB);
+		EXPECT(s, memcmp(s->body + ACCESS, text, sizeof(text)) == 0);
+		EXPECT(s,
+			memcmp(s->body + ACCESS + 0x8000, pattern + i * 0x1000 + 0x8000,
+				MIB - 0x8000) == 0);
+	}
+}
+
+/* 0x1000000: pages that lie in memory from the last to the first. */
+static void
+script_scattered(struct server *s)
+{
+	static const unsigned int pages[] = {2, 5, 63, 64, 65, PAGES};
+
+	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+		EXPECT(s, dma_read(s, 0x1000000, pages[i] * PAGE) == 0);
+		for (unsigned int p = 0; p < pages[i]; p++)
+			EXPECT(s,
+				memcmp(s->body + ACCESS + p * PAGE,
+					pattern + (PAGES - 1 - p) * PAGE, PAGE) == 0);
+	}
+}
+
 /* Replies that nobody takes, until the client has had enough. */
 static void
 script_flood(struct server *s)
@@ -292,6 +332,12 @@ map_memory(struct vuc_device *dev)
 
 	for (unsigned int i = 0; i < 3; i++)
 		CU_ASSERT_EQUAL(vuc_dma_map(dev, &maps[i]), 0);
+	for (unsigned int i = 0; i < PAGES; i++) {
+		const struct vuc_dma_mapping page = {0x1000000 + (uint64_t)i * PAGE, PAGE,
+			VUC_DMA_READ, -1, 0, memory + (size_t)(PAGES - 1 - i) * PAGE};
+
+		CU_ASSERT_EQUAL(vuc_dma_map(dev, &page), 0);
+	}
 	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
 }
 
@@ -341,6 +387,22 @@ test_good(void)
 }
 
 static void
+test_slow(void)
+{
+	for (unsigned int twin = 0; twin < 2; twin++) {
+		memcpy(memory, pattern, 3 * MIB);
+		CU_ASSERT_EQUAL(run_script(script_slow, twin), 0);
+	}
+}
+
+static void
+test_scattered(void)
+{
+	CU_ASSERT_EQUAL(run_script(script_scattered, false), 0);
+	CU_ASSERT_EQUAL(run_script(script_scattered, true), 0);
+}
+
+static void
 test_bad(void)
 {
 	CU_ASSERT_EQUAL(run_script(script_bad, false), 0);
@@ -382,6 +444,8 @@ tear_down(void)
 
 static CU_TestInfo tests[] = {
 	{"within bounds and permissions", test_good},
+	{"replies that are taken late", test_slow},
+	{"scattered memory", test_scattered},
 	{"refused, and the session goes on", test_bad},
 	{"no reply", test_no_reply},
 	{"flood", test_flood},

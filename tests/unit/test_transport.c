@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -426,6 +427,34 @@ test_full_socket(void)
 	close_end(e);
 }
 
+/* From several places, as much as there is room for; memory that is not there does no harm. */
+static void
+test_send_parts(void)
+{
+	static uint8_t block[1024 * 1024], got[sizeof(block)];
+	const struct iovec parts[] = {{block, 1}, {block + 1, 2}, {block + 3, sizeof(block) - 3}};
+	const struct iovec nowhere = {
+		mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 4096};
+	struct end *e = open_end();
+	int64_t n;
+
+	for (size_t i = 0; i < sizeof(block); i++)
+		block[i] = (uint8_t)(i * 7 + i / 251);
+	CU_ASSERT_FATAL(nowhere.iov_base != MAP_FAILED);
+	CU_ASSERT_EQUAL(ops->send_parts(e->conn, &nowhere, 1), -EFAULT);
+	munmap(nowhere.iov_base, nowhere.iov_len);
+	CU_ASSERT_EQUAL(ops->send_parts(e->conn, parts, 2), 3);
+	n = ops->send_parts(e->conn, parts, 3);
+	CU_ASSERT_FATAL(n > 0 && n < (int64_t)sizeof(block));
+	CU_ASSERT_EQUAL(ops->send_parts(e->conn, parts, 1), -EAGAIN);
+	CU_ASSERT_EQUAL(recv(e->peer, got, sizeof(got), MSG_DONTWAIT), 3 + n);
+	CU_ASSERT_EQUAL(memcmp(got, block, 3), 0);
+	CU_ASSERT_EQUAL(memcmp(got + 3, block, (size_t)n), 0);
+	send_to(e, "reply", 5);
+	poll_until_len(e, 5);
+	close_end(e);
+}
+
 /* Closed while the kernel holds a segment and a receive: neither is touched afterwards. */
 static void
 test_close_in_flight(void)
@@ -616,6 +645,7 @@ set_up_posix(void)
 	X(test_peer_closes)                    \
 	X(test_last_words)                     \
 	X(test_full_socket)                    \
+	X(test_send_parts)                     \
 	X(test_close_in_flight)                \
 	X(test_close_from_event)               \
 	X(test_many_connections)               \
