@@ -91,11 +91,12 @@ exchange_all(struct bench_dma_floor *f, struct bench_message *msg, struct vuc_er
 	uint32_t sent = 0, done = 0;
 	uint16_t base = f->id;
 
-	bench_spin_begin(&f->spin);
 	while (done < nr) {
 		uint32_t to = done + f->window < nr ? done + f->window : nr;
-		int ret = send_messages(f, msg, base, sent, to);
+		int ret;
 
+		bench_spin_begin(&f->spin);
+		ret = send_messages(f, msg, base, sent, to);
 		if (ret != 0)
 			return bench_spin_check(&f->spin, msg, ret, err);
 		sent = to;

@@ -71,12 +71,12 @@ floor_burst(struct bench_way *way, unsigned int nr, uint64_t *ticks, struct vuc_
 {
 	struct bench_floor_socket *f = floor_of(way);
 
-	bench_spin_begin(&f->spin);
 	for (unsigned int i = 0; i < nr; i++) {
 		uint64_t start;
 		ssize_t len;
 		int ret;
 
+		bench_spin_begin(&f->spin);
 		bench_message_number(&f->access, ++f->id);
 		start = bench_clock_ticks(f->spin.clock);
 		len = exchange(f);
