@@ -35,6 +35,7 @@ print_help(void)
 	       "  -d, --dma POLICY       'shared' or 'message'\n"
 	       "      --posted-writes WORD\n"
 	       "                         'on' or 'off'\n"
+	       "      --reset WORD       'on', 'trust' or 'never'\n"
 	       "      --server-timeout MS\n"
 	       "                         how long the server may take\n"
 	       "      --server-long-timeout MS\n"
@@ -51,6 +52,7 @@ print_help(void)
 
 enum {
 	OPT_POSTED_WRITES = 256,
+	OPT_RESET,
 	OPT_SERVER_TIMEOUT,
 	OPT_SERVER_LONG_TIMEOUT,
 	OPT_RETRY_MIN,
@@ -84,6 +86,15 @@ take_posted_writes(struct addition *addition, const char *value)
 			COMMAND, "posted writes '%s' are neither 'on' nor 'off'", value);
 	app_json_bool(&addition->params, addition->params.root, "posted_writes", on);
 	return 0;
+}
+
+static int
+take_reset(struct addition *addition, const char *value)
+{
+	if (strcmp(value, "on") != 0 && strcmp(value, "trust") != 0 && strcmp(value, "never") != 0)
+		return vucctl_fail_usage(
+			COMMAND, "reset '%s' is none of 'on', 'trust' and 'never'", value);
+	return set_text(addition, "reset", value);
 }
 
 static int
@@ -131,6 +142,8 @@ take_option(void *arg, int opt, const char *value)
 		return take_list(addition, "groups", value);
 	case OPT_POSTED_WRITES:
 		return take_posted_writes(addition, value);
+	case OPT_RESET:
+		return take_reset(addition, value);
 	case OPT_SERVER_TIMEOUT:
 		return take_ms(addition, "timeout_ms", "server timeout", value);
 	case OPT_SERVER_LONG_TIMEOUT:
@@ -246,6 +259,7 @@ vucctl_add_command(int argc, char *argv[])
 		{"poller", required_argument, NULL, 'p'},
 		{"dma", required_argument, NULL, 'd'},
 		{"posted-writes", required_argument, NULL, OPT_POSTED_WRITES},
+		{"reset", required_argument, NULL, OPT_RESET},
 		{"server-timeout", required_argument, NULL, OPT_SERVER_TIMEOUT},
 		{"server-long-timeout", required_argument, NULL, OPT_SERVER_LONG_TIMEOUT},
 		{"retry-min", required_argument, NULL, OPT_RETRY_MIN},

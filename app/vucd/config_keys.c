@@ -44,6 +44,13 @@ static const struct vucd_word dmas[] = {
 	{NULL, 0},
 };
 
+static const struct vucd_word resets[] = {
+	{"on", VUC_CONTROL_RESET_ON},
+	{"trust", VUC_CONTROL_RESET_TRUST},
+	{"never", VUC_CONTROL_RESET_NEVER},
+	{NULL, 0},
+};
+
 static const struct vucd_key vucd_keys[] = {
 	{
 		.name = "directory",
@@ -282,6 +289,16 @@ static const struct vucd_key device_keys[] = {
 		.expected = ON_OFF,
 		.fallback = "on",
 		.help = "whether writes to memory BARs are posted, as PCI does",
+	},
+	{
+		.name = "reset",
+		.parse = vucd_value_word,
+		.offset = DEVICE(reset),
+		.words = resets,
+		.expected = "on, trust or never",
+		.fallback = "on",
+		.help = "how it is made clean for the next VMM: a new connection and a reset, a "
+			"reset, or a new connection",
 	},
 	{
 		.name = "timeout-ms",

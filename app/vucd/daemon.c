@@ -350,6 +350,7 @@ start_control(struct daemon *d, struct vuc_error *err)
 	opts.handshake_timeout_ms = settings->handshake_timeout_ms;
 	opts.log = vucd_log_line;
 	opts.log_arg = d->log;
+	opts.deferred = true;
 	rc = vuc_control_create(&opts, &d->control, err);
 	if (rc != 0)
 		return rc;
@@ -481,6 +482,9 @@ serve(struct daemon *d, struct vuc_error *err)
 	int rc;
 
 	add_devices(d);
+	rc = vuc_control_listen(d->control, err);
+	if (rc != 0)
+		return rc;
 	rc = vucd_loop_run(&d->loop);
 	vucd_notify("STOPPING=1");
 	close_signals(d);

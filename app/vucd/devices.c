@@ -22,27 +22,29 @@ struct change {
 	struct vucd_devices *devices;
 	struct vucd_device_config config; /* of a removal, the name only */
 	bool force;
-	struct vucd_poller *poller; /* of a device to be added; else NULL */
 	int rc;
 	struct vuc_error err;
 	vucd_done_fn done;
 	void *arg;
 };
 
+/* It is there from now on; the job waits for the first attempt to connect. */
 static int
-add(struct change *change)
+add(struct change *change, const struct vucd_poller *poller)
 {
 	const struct vucd_device_config *config = &change->config;
 	struct vuc_control_device_opts opts;
 
 	vuc_control_device_opts_init(&opts);
 	opts.name = config->name;
-	opts.poller = change->poller->poller;
+	opts.poller = poller->poller;
+	opts.in_background = true;
 	opts.device.path = config->socket;
 	opts.device.dma = (enum vuc_dma_policy)config->dma;
 	opts.device.posted_writes = config->posted_writes;
 	opts.device.timeout_ms = config->timeout_ms;
 	opts.device.long_timeout_ms = config->long_timeout_ms;
+	opts.reset = (enum vuc_control_reset)config->reset;
 	opts.users = config->users.ids;
 	opts.nr_users = config->users.nr;
 	opts.groups = config->groups.ids;
@@ -50,6 +52,14 @@ add(struct change *change)
 	opts.retry_min_ms = config->retry_min_ms;
 	opts.retry_max_ms = config->retry_max_ms;
 	return vuc_control_add_device(change->devices->control, &opts, &change->err);
+}
+
+static int
+await(struct change *change)
+{
+	/* It may have been removed meanwhile. */
+	(void)vuc_control_await_device(change->devices->control, change->config.name, NULL);
+	return 0;
 }
 
 static int
@@ -65,7 +75,7 @@ detach(struct change *change)
 	return vuc_control_detach(change->devices->control, change->config.name, &change->err);
 }
 
-static const struct kind addition = {"add", add};
+static const struct kind addition = {"add", await};
 static const struct kind removal = {"remove", take_away};
 static const struct kind detachment = {"detach", detach};
 
@@ -111,27 +121,21 @@ vucd_devices_find(const struct vucd_devices *devices, const char *name)
 static int
 reserve_known(struct vucd_devices *devices)
 {
-	unsigned int i, coming = 1;
-	struct vucd_device_config *known;
+	struct vucd_device_config *known =
+		realloc(devices->known, (devices->nr_known + 1) * sizeof(*known));
 
-	for (i = 0; i < devices->pollers->nr; i++)
-		coming += devices->pollers->all[i].coming;
-	known = realloc(devices->known, (devices->nr_known + coming) * sizeof(*known));
 	if (known == NULL)
 		return -ENOMEM;
 	devices->known = known;
 	return 0;
 }
 
-/* A change that was made. */
 static void
-update_known(struct vucd_devices *devices, const struct change *change)
+forget_known(struct vucd_devices *devices, const char *name)
 {
-	struct vucd_device_config *known = find_known(devices, change->config.name);
+	struct vucd_device_config *known = find_known(devices, name);
 
-	if (change->kind == &addition)
-		devices->known[devices->nr_known++] = change->config;
-	else if (change->kind == &removal && known != NULL)
+	if (known != NULL)
 		*known = devices->known[--devices->nr_known];
 }
 
@@ -153,10 +157,8 @@ finish(struct vucd_job *job)
 	const struct order order = {change->kind, change->config.name, change->done, change->arg};
 	int rc = job->error != 0 ? job->error : change->rc;
 
-	if (change->poller != NULL)
-		change->poller->coming--;
-	if (rc == 0)
-		update_known(change->devices, change);
+	if (rc == 0 && change->kind == &removal)
+		forget_known(change->devices, change->config.name);
 	if (rc != 0 && change->err.text[0] == '\0')
 		snprintf(change->err.text, sizeof(change->err.text), "%s: %s", change->config.name,
 			strerror(-rc));
@@ -196,6 +198,7 @@ vucd_devices_add(struct vucd_devices *devices, const struct vucd_device_config *
 		vucd_pollers_choose(devices->pollers, config->poller, devices->control);
 	struct change *change;
 	char why[64];
+	int rc;
 
 	if (poller == NULL) {
 		snprintf(why, sizeof(why), "there is no poller %s", config->poller);
@@ -210,9 +213,14 @@ vucd_devices_add(struct vucd_devices *devices, const struct vucd_device_config *
 	if (change == NULL)
 		return;
 	change->config = *config;
-	change->poller = poller;
-	poller->coming++;
-	vucd_job_start(devices->jobs, &change->job);
+	rc = add(change, poller);
+	if (rc == 0) {
+		devices->known[devices->nr_known++] = *config;
+		vucd_job_start(devices->jobs, &change->job);
+		return;
+	}
+	end(devices, &order, rc, change->err.text);
+	free(change);
 }
 
 /* A change to the device of this name. */

@@ -39,6 +39,7 @@ const struct vucd_rpc_param vucd_devices_add_params[] = {
 	{"retry_max_ms", VUCD_RPC_NUMBER, false},
 	{"users", VUCD_RPC_STRINGS, false},
 	{"groups", VUCD_RPC_STRINGS, false},
+	{"reset", VUCD_RPC_STRING, false},
 	{NULL, VUCD_RPC_STRING, false},
 };
 

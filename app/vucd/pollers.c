@@ -151,7 +151,7 @@ count_devices(const struct vucd_poller *poller, struct vuc_control *control)
 	struct count count = {.poller = vuc_poller_name(poller->poller)};
 
 	vuc_control_list(control, count_device, &count);
-	return count.devices + poller->coming;
+	return count.devices;
 }
 
 static struct vucd_poller *

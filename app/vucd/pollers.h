@@ -15,7 +15,6 @@ struct vucd_poller {
 	struct vuc_poller *poller;
 	enum vuc_idle idle;
 	char transport[16];
-	unsigned int coming; /* devices that are being added to it */
 };
 
 struct vucd_pollers {

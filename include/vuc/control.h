@@ -36,6 +36,9 @@ struct vuc_control_opts {
 	const char *path;
 	/** Its mode; 0600 by default. */
 	mode_t mode;
+	/** Nobody can connect until vuc_control_listen(): devices may be added before, so that no
+	 * VMM is told that one is unknown. */
+	bool deferred;
 	/** Connections at a time. */
 	unsigned int max_vmms;
 	/** Of these, connections of one user: one user cannot take them all. */
@@ -64,7 +67,7 @@ struct vuc_control_opts {
 void vuc_control_opts_init(struct vuc_control_opts *opts);
 
 /**
- * Create a control plane, and listen.
+ * Create a control plane, and listen, unless that is deferred.
  *
  * The first one in a process sets a handler for SIGBUS, which stays: a VMM that truncates memory
  * that is mapped here loses its connection. Other faults go to the handler that was set before;
@@ -79,11 +82,28 @@ void vuc_control_opts_init(struct vuc_control_opts *opts);
 int vuc_control_create(
 	const struct vuc_control_opts *opts, struct vuc_control **control, struct vuc_error *err);
 
+/** Let VMMs connect, where that was deferred. @return 0; what listen(2) says; -EAGAIN when there
+ * can be no more threads */
+int vuc_control_listen(struct vuc_control *control, struct vuc_error *err);
+
 /**
  * Tell all VMMs that the end has come, take their devices away, close all devices, remove the
  * socket and free everything. NULL does nothing.
  */
 void vuc_control_destroy(struct vuc_control *control);
+
+/** How a device is made clean for the next VMM. */
+enum vuc_control_reset {
+	/** By a new connection and a DEVICE_RESET on it, if the device has one: for servers that
+	 * answer a reset without doing all of it. */
+	VUC_CONTROL_RESET_ON,
+	/** By a DEVICE_RESET on the same connection: for servers that are known to do it, and for
+	 * those that end with their first client. */
+	VUC_CONTROL_RESET_TRUST,
+	/** By a new connection only: for servers that a reset ends. VMMs cannot reset the device
+	 * either. */
+	VUC_CONTROL_RESET_NEVER,
+};
 
 /** How to offer a device. Fill it with vuc_control_device_opts_init() first. */
 struct vuc_control_device_opts {
@@ -103,8 +123,14 @@ struct vuc_control_device_opts {
 	const gid_t *groups;
 	/** How many of them. */
 	unsigned int nr_groups;
+	/** Return before the first attempt to connect has ended: vuc_control_await_device() waits
+	 * for that. */
+	bool in_background;
+	/** How it is made clean when it is connected to, and when a VMM has left. */
+	enum vuc_control_reset reset;
 	/** Milliseconds between attempts to connect to a server that is away: the first and the
-	 * longest one, which each attempt doubles up to. */
+	 * longest one, which each attempt doubles up to. Once three connections in a row have ended
+	 * on DEVICE_RESET, the server is tried every 12 * retry_max_ms only. */
 	uint32_t retry_min_ms;
 	/** The longest one. */
 	uint32_t retry_max_ms;
@@ -115,13 +141,19 @@ void vuc_control_device_opts_init(struct vuc_control_device_opts *opts);
 
 /**
  * Offer a device. Its server may be away: it is connected to when it is there, and the device is
- * reset, for servers keep what clients have left in it. Returns after the first attempt.
+ * reset, unless reset says otherwise, for servers keep what clients have left in it. Returns after
+ * the first attempt, or before with in_background. A VMM that attaches meanwhile waits for it, for
+ * half of handshake_timeout_ms at most.
  *
  * @return 0, also when the server is away; -EINVAL for options that cannot be; -EEXIST when there
  *         is a device of that name; -ENOMEM
  */
 int vuc_control_add_device(struct vuc_control *control, const struct vuc_control_device_opts *opts,
 	struct vuc_error *err);
+
+/** Wait until the first attempt to connect to the server of a device has ended. @return 0, whether
+ * it has succeeded or not; -ENOENT for a device that there is not, any more */
+int vuc_control_await_device(struct vuc_control *control, const char *name, struct vuc_error *err);
 
 /**
  * Take a device away and close it.
@@ -144,7 +176,7 @@ enum vuc_control_state {
 	VUC_CONTROL_AWAY,     /**< its server is not there, or broke the protocol; tried again */
 	VUC_CONTROL_FREE,     /**< a VMM may attach */
 	VUC_CONTROL_ATTACHED, /**< a VMM has it */
-	VUC_CONTROL_CLEANING, /**< its last VMM's traces are being removed */
+	VUC_CONTROL_CLEANING, /**< it is being made clean after its last VMM */
 	/** Its server has stopped answering: requests time out, and nothing comes. */
 	VUC_CONTROL_NOT_ANSWERING,
 	/** Its server was connected to again, and its VMM has the connection before: it has to

@@ -11,7 +11,7 @@
  * those of <vuc/queue.h>.
  *
  * A VMM attaches to a device and has it for itself until it detaches or dies: then the daemon takes
- * its interrupts and its memory away from the device, resets it, and gives it to the next one.
+ * its interrupts and its memory away from the device, makes it clean, and gives it to the next one.
  *
  * - Register accesses go through queues, one for each thread, without a system call while both
  *   sides are awake.

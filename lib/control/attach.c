@@ -8,6 +8,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <linux/vfio.h>
+
 #include "error.h"
 #include "source.h"
 #include "vmm.h"
@@ -32,29 +34,44 @@ check_device(struct control_vmm *v, struct control_device *d, struct vuc_error *
 	if (!control_may(&d->permission, &v->user))
 		return vuc_error_set(err, -EACCES, "user %u may not have device %s",
 			(unsigned int)v->user.uid, name);
-	if (d->vmm != NULL && !d->cleaning)
+	if (d->cleaning)
+		return vuc_error_set(err, -EBUSY,
+			"device %s is still being made clean after its last VMM", name);
+	if (d->vmm != NULL)
 		return vuc_error_set(err, -EBUSY, "VMM %s (pid %d) has device %s", d->vmm->name,
 			(int)d->vmm->user.pid, name);
-	if (d->vmm != NULL)
-		return vuc_error_set(err, -EBUSY,
-			"the traces of the last VMM are being removed from device %s", name);
+	if (!d->tried)
+		return vuc_error_set(err, -ENOTCONN,
+			"the server of device %s is still being connected to", name);
 	if (d->link == NULL)
 		return vuc_error_set(err, -ENOTCONN, "the server of device %s is away: %.150s",
 			name, d->reason.text);
 	return 0;
 }
 
-/* From here on it is this VMM's. */
+/* With the lock held: whether it may soon be had: its server is being connected to, for the first
+ * time or after the last VMM. */
+static bool
+is_coming(const struct control_device *d)
+{
+	return d != NULL && !d->control->stop && (d->cleaning || !d->tried);
+}
+
+/* From here on it is this VMM's. One that is coming is waited for, but not to the end of the
+ * handshake: the answer has to come before. */
 static int
 claim(struct control_vmm *v, struct vuc_error *err)
 {
 	struct vuc_control *c = v->control;
+	uint64_t end_ms = control_now_ms() + c->opts.handshake_timeout_ms / 2;
 	struct control_device *d;
 	int rc;
 
 	pthread_mutex_lock(&c->lock);
-	d = control_find(c, v->packet.attach.name);
-	rc = check_device(v, d, err);
+	do {
+		d = control_find(c, v->packet.attach.name);
+		rc = check_device(v, d, err);
+	} while (rc != 0 && is_coming(d) && v->leave_ms == 0 && control_await(c, end_ms));
 	if (rc == 0) {
 		d->vmm = v;
 		d->attaches++;
@@ -162,6 +179,17 @@ max_data(const struct vuc_device *dev)
 	return max < VUC_SHM_MAX_DATA ? max : VUC_SHM_MAX_DATA;
 }
 
+/* What VMMs may not use is not there. */
+static uint32_t
+device_flags(const struct control_vmm *v)
+{
+	uint32_t flags = vuc_device_info(v->link->dev)->flags;
+
+	if (v->device->reset == VUC_CONTROL_RESET_NEVER)
+		flags &= ~(uint32_t)VFIO_DEVICE_FLAGS_RESET;
+	return flags;
+}
+
 static int
 reply(struct control_vmm *v)
 {
@@ -172,7 +200,7 @@ reply(struct control_vmm *v)
 		.generation = v->link->generation,
 		.pgsizes = version->pgsizes,
 		.flags = v->device->opts.dma == VUC_DMA_MESSAGE ? VUC_SHM_DMA_MESSAGE : 0,
-		.device_flags = info->flags,
+		.device_flags = device_flags(v),
 		.num_regions = info->num_regions,
 		.num_irqs = info->num_irqs,
 		.max_dma_maps = version->max_dma_maps < max_maps ? version->max_dma_maps : max_maps,

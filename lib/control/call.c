@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
 #include <string.h>
 
 #include <linux/vfio.h>
@@ -55,8 +56,13 @@ vmm_call(struct control_vmm *v, control_device_fn fn, void *arg, struct vuc_erro
 int
 control_forget_state(struct vuc_device *dev, void *arg)
 {
+	int rc;
+
 	(void)arg;
 	if ((vuc_device_info(dev)->flags & VFIO_DEVICE_FLAGS_RESET) == 0)
 		return 0;
-	return vuc_device_reset(dev);
+	rc = vuc_device_reset(dev);
+	if (rc == -EOPNOTSUPP)
+		return 0;
+	return rc == 0 || vuc_device_connected(dev) ? rc : -EPIPE;
 }

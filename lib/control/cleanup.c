@@ -2,9 +2,9 @@
 
 /*
  * When a VMM leaves, however it does, the device forgets it: its queues first, so that nobody
- * touches its memory any more, then its interrupts, its mappings, and whatever it has done to the
- * device. A server that does not go along with that loses its connection, and with it all that
- * there was.
+ * touches its memory any more, then its interrupts and its mappings. Then the connection is closed
+ * and made anew, for servers answer a reset without doing it; or, where the operator trusts the
+ * reset, the device is reset.
  */
 
 #include <errno.h>
@@ -31,18 +31,9 @@ disable_irqs(struct vuc_device *dev, const struct control_vmm *v)
 	return rc;
 }
 
-static int
-unmap_all(struct vuc_device *dev)
-{
-	int rc = vuc_dma_unmap_all(dev);
-
-	if (rc == 0)
-		rc = vuc_dma_commit(dev);
-	return rc == 0 && vuc_dma_count(dev) > 0 ? -EBUSY : rc;
-}
-
 struct leaving {
 	const struct control_vmm *v;
+	bool asks; /* the server is asked to let go, before its connection is closed */
 	struct held_files held;
 };
 
@@ -56,12 +47,30 @@ clean(struct vuc_device *dev, void *arg)
 	vmm_hold_files(dev, &leaving->held);
 	if (!vuc_device_connected(dev))
 		return -ENOTCONN;
+	if (!leaving->asks)
+		return 0;
 	rc = disable_irqs(dev, leaving->v);
 	if (rc == 0)
-		rc = unmap_all(dev);
+		rc = vmm_unmap_each(dev);
+	if (rc == 0)
+		rc = vuc_dma_commit(dev);
+	if (rc == 0 && vuc_dma_count(dev) > 0)
+		rc = -EBUSY;
 	if (rc == 0)
 		vuc_dma_set_revoked(dev, NULL);
-	return rc == 0 ? control_forget_state(dev, NULL) : rc;
+	if (rc == 0 && leaving->v->device->reset == VUC_CONTROL_RESET_TRUST)
+		rc = control_forget_state(dev, NULL);
+	return rc;
+}
+
+/* A VMM that has detached is told when the server has let go of its memory. One that has hung up
+ * waits for nothing, and a server that a reset ends may end of an unmapping, too: closing the
+ * connection is all that other clients do. */
+static bool
+asks_server(const struct control_vmm *v)
+{
+	return v->device->reset == VUC_CONTROL_RESET_TRUST ||
+		(v->device->reset == VUC_CONTROL_RESET_ON && !v->hung_up);
 }
 
 static void
@@ -73,29 +82,34 @@ begin(struct control_vmm *v)
 	pthread_mutex_unlock(&v->control->lock);
 }
 
-/* Returns the connection that is to be closed, if it is: one that was lost, or is no good. */
+/* Returns the connection that is to be closed, if it is: all but one that is trusted. */
 static struct control_link *
 give_up(struct control_vmm *v, int rc, const struct vuc_error *err)
 {
 	struct control_device *d = v->device;
 	struct control_link *link = v->link;
-	bool current;
+	bool current, kept;
 
 	pthread_mutex_lock(&v->control->lock);
 	current = d->link == link;
-	if (current && rc != 0) {
+	kept = current && rc == 0 && d->reset == VUC_CONTROL_RESET_TRUST;
+	if (current && !kept) {
 		d->link = NULL;
 		d->silent_ms = 0;
-		d->reason = *err;
 	}
-	v->link = NULL;
-	if (!current || rc != 0)
-		control_link_retire(link);
-	pthread_mutex_unlock(&v->control->lock);
 	if (current && rc != 0)
+		d->reason = *err;
+	v->link = NULL;
+	if (!kept)
+		control_link_retire(link);
+	d->renewing = current && !kept && rc == 0;
+	pthread_mutex_unlock(&v->control->lock);
+	/* The keeper may have seen first that the reset has ended it. */
+	if ((current && rc != 0) || rc == -EPIPE)
 		vmm_log(v, VUC_LOG_WARNING,
-			"the server does not let go, so its connection is closed: %s", err->text);
-	return current && rc == 0 ? NULL : link;
+			"the server does not let go, so its connection is closed: %s%s",
+			rc == -EPIPE ? "it ended on DEVICE_RESET: " : "", err->text);
+	return kept ? NULL : link;
 }
 
 /* The next one may have it; or its keeper connects to it again. */
@@ -106,7 +120,7 @@ end(struct control_vmm *v)
 
 	pthread_mutex_lock(&v->control->lock);
 	d->vmm = NULL;
-	d->cleaning = false;
+	d->cleaning = d->renewing;
 	d->since_ms = control_now_ms();
 	v->device = NULL;
 	pthread_cond_broadcast(&v->control->changed);
@@ -117,7 +131,7 @@ end(struct control_vmm *v)
 void
 vmm_release(struct control_vmm *v)
 {
-	struct leaving leaving = {.v = v};
+	struct leaving leaving = {.v = v, .asks = asks_server(v)};
 	struct control_link *link;
 	struct vuc_error err = {0};
 	int rc;

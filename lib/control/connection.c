@@ -170,6 +170,7 @@ serve(struct control_vmm *v)
 
 	while (rc == 0 && v->state != VMM_DETACHED)
 		rc = vmm_step(v, wait_for_packet(v));
+	v->hung_up = rc == -ECONNRESET;
 	if (v->state == VMM_DETACHED)
 		return;
 	vmm_log(v, rc == -ECONNRESET || rc == -ECANCELED ? VUC_LOG_NOTICE : VUC_LOG_WARNING,

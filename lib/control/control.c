@@ -30,6 +30,17 @@ control_now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+bool
+control_await(struct vuc_control *c, uint64_t end_ms)
+{
+	const struct timespec end = {
+		.tv_sec = (time_t)(end_ms / 1000),
+		.tv_nsec = (long)(end_ms % 1000) * 1000000,
+	};
+
+	return pthread_cond_timedwait(&c->changed, &c->lock, &end) != ETIMEDOUT;
+}
+
 void
 control_wake(int fd)
 {
@@ -92,6 +103,7 @@ static struct vuc_control *
 alloc_control(const struct vuc_control_opts *opts)
 {
 	struct vuc_control *c = calloc(1, sizeof(*c));
+	pthread_condattr_t attr;
 
 	if (c == NULL)
 		return NULL;
@@ -104,7 +116,10 @@ alloc_control(const struct vuc_control_opts *opts)
 	TAILQ_INIT(&c->vmms);
 	TAILQ_INIT(&c->finished);
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_cond_init(&c->changed, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->changed, &attr);
+	pthread_condattr_destroy(&attr);
 	control_log_init(&c->log, opts->log, opts->log_arg);
 	return c;
 }
@@ -123,6 +138,20 @@ free_control(struct vuc_control *c)
 	free(c);
 }
 
+VUC_EXPORT int
+vuc_control_listen(struct vuc_control *c, struct vuc_error *err)
+{
+	int rc = control_listen(&c->listener, err);
+
+	if (rc != 0)
+		return rc;
+	rc = vuc_thread_create(&c->acceptor, THREAD_STACK, control_accept, c);
+	if (rc != 0)
+		return vuc_error_set(err, rc, "no thread: %s", strerror(-rc));
+	c->listens = true;
+	return 0;
+}
+
 static int
 set_up(struct vuc_control *c, const char *path, struct vuc_error *err)
 {
@@ -134,11 +163,10 @@ set_up(struct vuc_control *c, const char *path, struct vuc_error *err)
 		rc = -errno;
 	if (rc != 0)
 		return vuc_error_set(err, rc, "a control plane: %s", strerror(-rc));
-	rc = control_listen(&c->listener, path, c->opts.mode, err);
-	if (rc != 0)
-		return rc;
-	rc = vuc_thread_create(&c->acceptor, THREAD_STACK, control_accept, c);
-	return rc != 0 ? vuc_error_set(err, rc, "no thread: %s", strerror(-rc)) : 0;
+	rc = control_bind(&c->listener, path, c->opts.mode, err);
+	if (rc == 0 && !c->opts.deferred)
+		rc = vuc_control_listen(c, err);
+	return rc;
 }
 
 /* What is missing here, and what that means. */
@@ -199,9 +227,11 @@ vuc_control_destroy(struct vuc_control *c)
 		return;
 	pthread_mutex_lock(&c->lock);
 	c->stop = true;
+	pthread_cond_broadcast(&c->changed);
 	control_wake(c->wake_fd);
 	pthread_mutex_unlock(&c->lock);
-	pthread_join(c->acceptor, NULL);
+	if (c->listens)
+		pthread_join(c->acceptor, NULL);
 	control_listener_close(&c->listener);
 	pthread_mutex_lock(&c->lock);
 	send_away(c);

@@ -30,7 +30,8 @@ struct vuc_control {
 	struct control_log log;
 	struct control_listener listener;
 	struct control_signaller signaller; /* guarded by lock */
-	pthread_t acceptor;
+	pthread_t acceptor;                 /* if it listens */
+	bool listens;
 	int wake_fd; /* an eventfd: somebody has finished, or it is the end */
 
 	pthread_mutex_t lock;
@@ -62,6 +63,7 @@ struct control_device {
 	struct vuc_poller *poller;
 	struct vuc_device_opts opts; /* path is that above */
 	struct control_permission permission;
+	enum vuc_control_reset reset;
 	uint32_t retry_min_ms;
 	uint32_t retry_max_ms;
 	pthread_t keeper; /* connects, sees connections end, connects again */
@@ -71,12 +73,14 @@ struct control_device {
 	/* Guarded by the control's lock. */
 	struct control_link *link; /* NULL while the server is away */
 	struct control_vmm *vmm;   /* that has it, or whose traces are being removed */
-	bool cleaning;             /* the latter */
+	bool cleaning;             /* the latter, or `renewing` */
+	bool renewing;             /* the connection was closed to be made anew */
 	bool removing;             /* nobody finds it any more */
 	bool tried;                /* to connect, once at least */
 	unsigned int waiting;      /* threads that wait for something of it */
 	uint64_t generation;
 	uint64_t attaches;
+	unsigned int reset_ends; /* connections in a row that ended on DEVICE_RESET */
 	struct vuc_error reason; /* why it is away */
 	uint64_t since_ms;       /* when link or vmm came or went */
 	uint64_t silent_ms;      /* of link, as it was told and logged; 0: it answers */
@@ -85,6 +89,10 @@ struct control_device {
 };
 
 uint64_t control_now_ms(void);
+
+/* With the lock held, but for the time in which it waits: for `changed`. Returns false when the
+ * time is over. */
+bool control_await(struct vuc_control *c, uint64_t end_ms);
 
 /* An eventfd of the daemon's own. */
 void control_wake(int fd);
@@ -101,8 +109,9 @@ void control_remove_all(struct vuc_control *c);
 /* keeper.c: the keeper's thread */
 void *control_keep(void *arg);
 
-/* link.c: open one, the device reset; with the lock held, keep what it has counted, once there are
- * no queues any more; close and free it */
+/* link.c: open one, the device reset, if it has to be: -EPIPE for a server that has ended the
+ * connection on that; with the lock held, keep what it has counted, once there are no queues any
+ * more; close and free it */
 int control_link_open(struct control_device *d, struct control_link **link, struct vuc_error *err);
 void control_link_retire(const struct control_link *link);
 void control_link_close(struct control_link *link);
@@ -113,7 +122,8 @@ typedef int (*control_device_fn)(struct vuc_device *dev, void *arg);
 int control_link_call(
 	struct control_link *link, control_device_fn fn, void *arg, struct vuc_error *err);
 
-/* call.c: a function to be called so: reset the device, if that can be done. */
+/* call.c: a function to be called so: reset the device, if it has a reset. -EPIPE: the connection
+ * has ended on it. */
 int control_forget_state(struct vuc_device *dev, void *arg);
 
 #endif /* VUC_LIB_CONTROL_H */

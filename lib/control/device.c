@@ -20,7 +20,11 @@
 VUC_EXPORT void
 vuc_control_device_opts_init(struct vuc_control_device_opts *opts)
 {
-	*opts = (struct vuc_control_device_opts){.retry_min_ms = 100, .retry_max_ms = 5000};
+	*opts = (struct vuc_control_device_opts){
+		.reset = VUC_CONTROL_RESET_ON,
+		.retry_min_ms = 100,
+		.retry_max_ms = 5000,
+	};
 	vuc_device_opts_init(&opts->device);
 	/* What servers tell of ioeventfds takes as many. */
 	opts->device.max_msg_fds = VUC_MAX_MSG_FDS;
@@ -52,6 +56,9 @@ check_opts(const struct vuc_control_device_opts *o, struct vuc_error *err)
 		strlen(o->device.path) >= sizeof(((struct control_device *)NULL)->path))
 		return vuc_error_set(
 			err, -EINVAL, "device %s: the path of the socket is too long", o->name);
+	if (o->reset > VUC_CONTROL_RESET_NEVER)
+		return vuc_error_set(
+			err, -EINVAL, "device %s: unknown reset %d", o->name, (int)o->reset);
 	if (o->retry_min_ms == 0 || o->retry_min_ms > o->retry_max_ms ||
 		o->retry_max_ms > INT32_MAX)
 		return vuc_error_set(err, -EINVAL, "device %s: retries between %u and %u ms",
@@ -77,6 +84,7 @@ alloc_device(struct vuc_control *c, const struct vuc_control_device_opts *opts)
 		return NULL;
 	d->control = c;
 	d->poller = opts->poller;
+	d->reset = opts->reset;
 	d->retry_min_ms = opts->retry_min_ms;
 	d->retry_max_ms = opts->retry_max_ms;
 	snprintf(d->name, sizeof(d->name), "%s", opts->name);
@@ -121,7 +129,21 @@ control_find(struct vuc_control *c, const char *name)
 	return NULL;
 }
 
-/* With the lock held, until it has been tried to connect. */
+/* With the lock held, until it has been tried to connect; or never will be, since it is being
+ * removed or the control plane ends. */
+static void
+await(struct control_device *d)
+{
+	struct vuc_control *c = d->control;
+
+	d->waiting++;
+	while (!d->tried && !d->removing && !c->stop)
+		pthread_cond_wait(&c->changed, &c->lock);
+	d->waiting--;
+	pthread_cond_broadcast(&c->changed);
+}
+
+/* With the lock held. */
 static int
 start(struct control_device *d, struct vuc_error *err)
 {
@@ -134,11 +156,6 @@ start(struct control_device *d, struct vuc_error *err)
 	if (rc != 0)
 		return vuc_error_set(err, rc, "device %s: no thread: %s", d->name, strerror(-rc));
 	TAILQ_INSERT_TAIL(&c->devices, d, entry);
-	d->waiting++;
-	while (!d->tried)
-		pthread_cond_wait(&c->changed, &c->lock);
-	d->waiting--;
-	pthread_cond_broadcast(&c->changed);
 	return 0;
 }
 
@@ -156,9 +173,27 @@ vuc_control_add_device(
 		return vuc_error_set(err, -ENOMEM, "no memory for device %s", opts->name);
 	pthread_mutex_lock(&c->lock);
 	rc = start(d, err);
+	if (rc == 0 && !opts->in_background)
+		await(d);
 	pthread_mutex_unlock(&c->lock);
 	if (rc != 0)
 		free_device(d);
+	return rc;
+}
+
+VUC_EXPORT int
+vuc_control_await_device(struct vuc_control *c, const char *name, struct vuc_error *err)
+{
+	struct control_device *d;
+	int rc = 0;
+
+	pthread_mutex_lock(&c->lock);
+	d = control_find(c, name);
+	if (d != NULL)
+		await(d);
+	else
+		rc = vuc_error_set(err, -ENOENT, "there is no device %.64s", name);
+	pthread_mutex_unlock(&c->lock);
 	return rc;
 }
 
@@ -194,6 +229,7 @@ remove_device(struct control_device *d)
 	struct vuc_control *c = d->control;
 
 	d->removing = true;
+	pthread_cond_broadcast(&c->changed);
 	if (has_vmm(d))
 		take_away(d);
 	while (d->vmm != NULL || d->waiting > 0)

@@ -215,8 +215,11 @@ vmm_reset(struct control_vmm *v)
 {
 	struct vuc_shm_plain reply = {0};
 	struct vuc_error err = {0};
-	int rc = vmm_call(v, reset, NULL, &err);
+	int rc;
 
+	if (v->device->reset == VUC_CONTROL_RESET_NEVER)
+		return vmm_refuse(v, -EOPNOTSUPP, "the device cannot be reset");
+	rc = vmm_call(v, reset, NULL, &err);
 	if (rc != 0)
 		return vmm_refuse(v, rc, "%s", err.text);
 	return vmm_reply(v, &reply.header, sizeof(reply), NULL, 0);

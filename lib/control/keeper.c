@@ -11,7 +11,11 @@
 #include <string.h>
 
 #include "control.h"
+#include "error.h"
 #include "vmm.h"
+
+#define MAX_RESET_ENDS     3u  /* in a row, until it is tried seldom */
+#define RESET_RETRY_FACTOR 12u /* how much more seldom */
 
 static bool
 stops(const struct control_device *d)
@@ -19,17 +23,40 @@ stops(const struct control_device *d)
 	return atomic_load_explicit(&d->stop, memory_order_acquire);
 }
 
-/* Not while the connection before is still being closed: a server may take one at a time only. Nor
- * when it will soon not be wanted any more. */
+/* Not while a VMM still has the connection before, or it is being closed: a server may take one at
+ * a time only. Nor when it will soon not be wanted any more. */
 static bool
 is_wanted(struct control_device *d)
 {
 	bool wanted;
 
 	pthread_mutex_lock(&d->control->lock);
-	wanted = d->link == NULL && !d->cleaning && !d->removing && !d->control->stop;
+	wanted = d->link == NULL && (!d->cleaning || d->vmm == NULL) && !d->removing &&
+		!d->control->stop;
 	pthread_mutex_unlock(&d->control->lock);
 	return wanted;
+}
+
+/* Whether a VMM has left, and the connection is only made anew. */
+static bool
+is_renewing(struct control_device *d)
+{
+	bool renewing;
+
+	pthread_mutex_lock(&d->control->lock);
+	renewing = d->renewing;
+	pthread_mutex_unlock(&d->control->lock);
+	return renewing;
+}
+
+/* With the lock held. */
+static void
+attempted(struct control_device *d)
+{
+	d->tried = true;
+	d->cleaning = d->cleaning && !d->renewing;
+	d->renewing = false;
+	pthread_cond_broadcast(&d->control->changed);
 }
 
 static void
@@ -40,30 +67,44 @@ connected(struct control_device *d, struct control_link *link)
 	pthread_mutex_lock(&c->lock);
 	link->generation = ++d->generation;
 	d->link = link;
-	d->tried = true;
 	d->since_ms = control_now_ms();
+	d->reset_ends = 0;
 	d->reason.text[0] = '\0';
 	/* It has the connection before, which is of no use any more. */
 	if (d->vmm != NULL)
 		vmm_tell(d->vmm, VUC_SHM_BACK, d->generation);
-	pthread_cond_broadcast(&c->changed);
+	attempted(d);
 	pthread_mutex_unlock(&c->lock);
 	control_log(&c->log, VUC_LOG_NOTICE, "%s: connected to %s, generation %llu", d->name,
 		d->path, (unsigned long long)link->generation);
 }
 
+/* A reset that has ended the server is why it is away, whatever is seen afterwards. */
+static void
+explain(struct control_device *d, int rc, struct vuc_error *err)
+{
+	struct vuc_error seen = *err;
+
+	d->reset_ends += rc == -EPIPE;
+	if (d->reset_ends > 0)
+		vuc_error_set(err, rc,
+			"DEVICE_RESET has ended the last %u connections (\"reset = never\" does "
+			"without): %.120s",
+			d->reset_ends, seen.text);
+}
+
 /* The same reason again is no news. */
 static void
-failed(struct control_device *d, const struct vuc_error *err)
+failed(struct control_device *d, int rc, struct vuc_error *err)
 {
 	struct vuc_control *c = d->control;
 	bool news;
 
 	pthread_mutex_lock(&c->lock);
+	explain(d, rc, err);
 	news = strcmp(d->reason.text, err->text) != 0;
 	d->reason = *err;
-	d->tried = true;
-	pthread_cond_broadcast(&c->changed);
+	attempted(d);
 	pthread_mutex_unlock(&c->lock);
 	if (news)
 		control_log(&c->log, VUC_LOG_WARNING, "%s: away: %s", d->name, err->text);
@@ -79,7 +120,7 @@ connect_to(struct control_device *d)
 	if (rc == 0)
 		connected(d, link);
 	else
-		failed(d, &err);
+		failed(d, rc, &err);
 	return rc;
 }
 
@@ -167,9 +208,14 @@ look(struct control_device *d)
 	look_at_silence(d);
 }
 
+/* A server that a reset ends may be started again by somebody each time, to no avail. */
 static uint32_t
 next_delay(const struct control_device *d, uint32_t delay)
 {
+	if (d->reset_ends >= MAX_RESET_ENDS)
+		return d->retry_max_ms < UINT32_MAX / RESET_RETRY_FACTOR
+			? d->retry_max_ms * RESET_RETRY_FACTOR
+			: UINT32_MAX;
 	if (delay == 0)
 		return d->retry_min_ms;
 	return delay > d->retry_max_ms / 2 ? d->retry_max_ms : delay * 2;
@@ -193,30 +239,52 @@ has_lasted(const struct control_device *d, uint64_t connected_ms)
 	return connected_ms != 0 && control_now_ms() - connected_ms >= d->retry_max_ms;
 }
 
+/* When to connect, and how long the next attempt is waited with. */
+struct pace {
+	uint64_t connected_ms; /* when it was, with the last attempt; 0: not */
+	uint32_t delay;
+};
+
+/* One that was closed to be made anew has not failed. */
+static void
+renew(struct control_device *d, struct pace *pace)
+{
+	if (connect_to(d) == 0)
+		return;
+	pace->connected_ms = 0;
+	pace->delay = next_delay(d, pace->delay);
+}
+
+static void
+retry(struct control_device *d, struct pace *pace)
+{
+	if (has_lasted(d, pace->connected_ms))
+		pace->delay = 0;
+	pace->connected_ms = 0;
+	wait_for_next(d, pace->delay);
+	if (stops(d) || !is_wanted(d))
+		return;
+	pace->connected_ms = connect_to(d) == 0 ? control_now_ms() : 0;
+	pace->delay = next_delay(d, pace->delay);
+}
+
 void *
 control_keep(void *arg)
 {
 	struct control_device *d = arg;
-	uint64_t connected_ms = 0; /* when it was, with the last attempt; 0: not */
-	uint32_t delay = 0;        /* until the next attempt */
+	struct pace pace = {0};
 	char name[16];
 
 	snprintf(name, sizeof(name), "vuc %.11s", d->name);
 	pthread_setname_np(pthread_self(), name);
 	while (!stops(d)) {
 		look(d);
-		if (!is_wanted(d)) {
+		if (!is_wanted(d))
 			control_wait(d->wake_fd, -1);
-			continue;
-		}
-		if (has_lasted(d, connected_ms))
-			delay = 0;
-		connected_ms = 0;
-		wait_for_next(d, delay);
-		if (stops(d) || !is_wanted(d))
-			continue;
-		connected_ms = connect_to(d) == 0 ? control_now_ms() : 0;
-		delay = next_delay(d, delay);
+		else if (is_renewing(d))
+			renew(d, &pace);
+		else
+			retry(d, &pace);
 	}
 	return NULL;
 }

@@ -40,7 +40,8 @@ control_link_open(struct control_device *d, struct control_link **link, struct v
 	}
 	/* A server keeps the state of a device beyond the end of a connection (Client
 	 * Disconnection). */
-	rc = control_link_call(l, control_forget_state, NULL, err);
+	if (d->reset != VUC_CONTROL_RESET_NEVER)
+		rc = control_link_call(l, control_forget_state, NULL, err);
 	if (rc != 0) {
 		control_link_close(l);
 		return rc;

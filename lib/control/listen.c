@@ -10,7 +10,9 @@
 
 #include "error.h"
 
-#define BACKLOG 64
+/* Whoever does not wait to connect is refused when there are as many already: a crowd of one user
+ * should not be it. */
+#define BACKLOG 1024
 
 static int
 fail(const struct control_listener *l, int error, const char *what, struct vuc_error *err)
@@ -81,13 +83,17 @@ bind_it(struct control_listener *l, mode_t mode, struct vuc_error *err)
 	l->ino = st.st_ino;
 	if (chmod(l->path, mode) != 0)
 		return fail(l, errno, "chmod", err);
-	if (listen(l->fd, BACKLOG) != 0)
-		return fail(l, errno, "listen", err);
 	return 0;
 }
 
 int
-control_listen(struct control_listener *l, const char *path, mode_t mode, struct vuc_error *err)
+control_listen(struct control_listener *l, struct vuc_error *err)
+{
+	return listen(l->fd, BACKLOG) != 0 ? fail(l, errno, "listen", err) : 0;
+}
+
+int
+control_bind(struct control_listener *l, const char *path, mode_t mode, struct vuc_error *err)
 {
 	int rc;
 

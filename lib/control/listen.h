@@ -7,7 +7,7 @@
 
 #include <vuc/error.h>
 
-/* A listening socket in the file system. */
+/* A socket in the file system. */
 struct control_listener {
 	int fd;
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
@@ -17,8 +17,10 @@ struct control_listener {
 
 /* Take the place of a socket that nobody listens on. Returns 0; -EADDRINUSE; -EEXIST for what is
  * no socket; what the system says. */
-int control_listen(
-	struct control_listener *l, const char *path, mode_t mode, struct vuc_error *err);
+int control_bind(struct control_listener *l, const char *path, mode_t mode, struct vuc_error *err);
+
+/* From here on, others can connect. */
+int control_listen(struct control_listener *l, struct vuc_error *err);
 
 /* Close it, and remove the path if it is still this socket's. */
 void control_listener_close(struct control_listener *l);

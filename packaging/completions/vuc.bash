@@ -45,8 +45,8 @@ _vuc_options() {
 	"vuc-refdev")
 		echo --socket-path= --fd= --mode= --cpu= --once --ready-fd= --max-data-xfer-size= \
 			--max-msg-fds= --max-dma-maps= --pgsizes= --minor= --no-twin-socket \
-			--no-write-multi --no-migration --no-dirty-log --no-io-fds --fault= --verbose \
-			--help --version
+			--no-write-multi --no-migration --no-dirty-log --no-io-fds --pretend= --fault= \
+			--verbose --help --version
 		;;
 	"vuc-vmm")
 		echo -s,--socket= -d,--device= -g,--guest= -r,--rounds= -t,--timeout= -j,--json \
@@ -66,8 +66,8 @@ _vuc_options() {
 	"vucctl status" | "vucctl devices" | "vucctl detach" | "vucctl reload") echo "$daemon" ;;
 	"vucctl stats") echo "$daemon" -w,--watch -i,--interval= -c,--count= ;;
 	"vucctl add")
-		echo "$daemon" -p,--poller= -d,--dma= --posted-writes= --server-timeout= \
-			--server-long-timeout= --retry-min= --retry-max= -u,--users= -g,--groups=
+		echo "$daemon" -p,--poller= -d,--dma= --posted-writes= --reset= \
+			--server-timeout= --server-long-timeout= --retry-min= --retry-max= -u,--users= -g,--groups=
 		;;
 	"vucctl remove") echo "$daemon" -f,--force ;;
 	"vucd") echo -c,--config= --check --help-config -h,--help -V,--version ;;
@@ -95,6 +95,7 @@ _vuc_values() {
 			wrong-id wrong-size= wrong-type wrong-version
 		;;
 	"vuc-refdev --mode") echo block poll ;;
+	"vuc-refdev --pretend") echo reset unmap-all ;;
 	"vuc-refdev --socket-path") echo FILE ;;
 	"vuc-vmm --device") _vuc_devices ;;
 	"vuc-vmm --guest") echo drive torment ;;
@@ -102,6 +103,7 @@ _vuc_values() {
 	"vucctl "*" --management") echo FILE ;;
 	"vucctl add --dma" | "vucctl dma-selftest --policy") echo shared message ;;
 	"vucctl add --posted-writes") echo on off ;;
+	"vucctl add --reset") echo on trust never ;;
 	"vucctl irq "*" --index") echo intx msi msix err req ;;
 	"vucctl write --file") echo FILE ;;
 	*" --transport") echo uring posix ;;

@@ -143,6 +143,19 @@ run_server(struct control_rig *r, const char *const *options)
 }
 
 void
+rig_device_opts(const struct control_rig *r, struct vuc_control_device_opts *opts, const char *name,
+	const char *path)
+{
+	struct rig_opts defaults;
+
+	rig_opts_init(&defaults);
+	*opts = defaults.device;
+	opts->name = name;
+	opts->poller = r->poller;
+	opts->device.path = path;
+}
+
+void
 rig_add_device(struct control_rig *r, const struct rig_opts *o, const char *name, const char *path)
 {
 	struct vuc_control_device_opts opts;

@@ -41,6 +41,10 @@ void rig_opts_init(struct rig_opts *opts);
 /* Server, poller, control plane and two devices. NULL takes the defaults. */
 void rig_start(struct control_rig *r, const struct rig_opts *opts);
 
+/* How the rig adds a device by default, at the socket of a server. */
+void rig_device_opts(const struct control_rig *r, struct vuc_control_device_opts *opts,
+	const char *name, const char *path);
+
 /* Another device, at the socket of a server. NULL takes the defaults. */
 void rig_add_device(
 	struct control_rig *r, const struct rig_opts *o, const char *name, const char *path);

@@ -260,8 +260,15 @@ hostile_survived(struct hostile *h)
 void
 hostile_start(struct hostile *h, const struct rig_opts *opts)
 {
+	struct rig_opts trusting;
+
 	*h = (struct hostile){.neighbour_pid = -1};
-	rig_start(&h->rig, opts);
+	rig_opts_init(&trusting);
+	if (opts != NULL)
+		trusting = *opts;
+	/* The server's connection stays: an attack that ends it shows. */
+	trusting.device.reset = VUC_CONTROL_RESET_TRUST;
+	rig_start(&h->rig, &trusting);
 	start_neighbour(h);
 	h->generation = rig_look(&h->rig, RIG_NAME).generation;
 	h->fds = fd_count();

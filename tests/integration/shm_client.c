@@ -355,6 +355,14 @@ shm_dma_unmap(struct shm_client *c, uint64_t iova, uint64_t size)
 	return change_dma(c, &entry, NULL);
 }
 
+int
+shm_dma_unmap_all(struct shm_client *c)
+{
+	const struct vuc_shm_dma_entry entry = {.op = VUC_SHM_DMA_UNMAP_ALL, .fd_index = -1};
+
+	return change_dma(c, &entry, NULL);
+}
+
 /* Every store here is followed by a load of what the daemon has written, in the one order of such
  * operations; docs/shm-abi.md has the argument. */
 static void

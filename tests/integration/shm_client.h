@@ -121,6 +121,7 @@ int shm_set_irqs(struct shm_client *c, const struct vuc_shm_set_irqs *what, cons
 int shm_dma_map(struct shm_client *c, uint64_t iova, uint64_t size, uint64_t offset, uint32_t flags,
 	int fd);
 int shm_dma_unmap(struct shm_client *c, uint64_t iova, uint64_t size);
+int shm_dma_unmap_all(struct shm_client *c);
 
 /* Hello and attach, on a new connection. */
 int shm_start(struct shm_client *c, const char *path, const char *device);

@@ -111,7 +111,7 @@ test_attach(void)
 	CU_ASSERT_EQUAL(d.attaches, 1);
 	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
 	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
-	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).state, VUC_CONTROL_FREE);
+	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
 	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).vmm_pid, 0);
 	end();
 }

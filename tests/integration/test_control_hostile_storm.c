@@ -170,19 +170,15 @@ static void
 test_remove(void)
 {
 	struct vuc_control_device_opts opts;
-	struct rig_opts defaults;
 
-	rig_opts_init(&defaults);
 	hostile_start(&hostile, NULL);
 	begin_storm();
 	for (unsigned int i = 0; i < ROUNDS; i++) {
 		let_it_rage();
 		CU_ASSERT_EQUAL_FATAL(
 			vuc_control_remove_device(hostile.rig.control, RIG_NAME, true, NULL), 0);
-		opts = defaults.device;
-		opts.name = RIG_NAME;
-		opts.poller = hostile.rig.poller;
-		opts.device.path = hostile.rig.server.socket;
+		rig_device_opts(&hostile.rig, &opts, RIG_NAME, hostile.rig.server.socket);
+		opts.reset = VUC_CONTROL_RESET_TRUST;
 		CU_ASSERT_EQUAL_FATAL(vuc_control_add_device(hostile.rig.control, &opts, NULL), 0);
 	}
 	end_storm();

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,30 +73,6 @@ find_no_traces(int irq)
 	shm_close(&c);
 }
 
-/* By word, and by hanging up. */
-static void
-test_traces(void)
-{
-	int memory, irq;
-
-	rig_start(&rig, NULL);
-	memory = rig_memory(MIB, true);
-	irq = eventfd(0, EFD_CLOEXEC);
-	for (unsigned int i = 0; i < 2; i++) {
-		rig_attach(&rig, &client, RIG_NAME);
-		make_traces(&client, memory, irq);
-		if (i == 0)
-			CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
-		shm_close(&client);
-		find_no_traces(irq);
-	}
-	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).attaches, 4);
-	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).generation, 1);
-	close(memory);
-	close(irq);
-	rig_stop(&rig);
-}
-
 /* What was posted before a VMM leaves is carried out, and only then is the device cleaned. */
 static void
 test_posted(void)
@@ -150,14 +127,16 @@ be_busy(const char *path, int ready)
 		.op = VUC_SHM_READ, .region = BAR0, .offset = REFDEV_REG_ID, .count = 4};
 	struct vuc_shm_completion completion;
 	struct shm_client c;
+	uint32_t n = 1;
 	struct shm_queue q;
 	int memory = memfd_create("guest", MFD_CLOEXEC);
 
 	if (memory < 0 || ftruncate(memory, MIB) != 0 || shm_start(&c, path, RIG_NAME) != 0 ||
 		shm_open_queue(&c, 1024, 64, &q) != 0 ||
-		shm_dma_map(&c, 0, MIB, 0, VUC_SHM_DMA_READ, memory) != 0)
+		shm_dma_map(&c, 0, MIB, 0, VUC_SHM_DMA_READ, memory) != 0 ||
+		shm_write(&q, BAR0, REFDEV_REG_SCRATCH, &n, sizeof(n)) != 0)
 		_exit(1);
-	for (uint32_t n = 0;; n++) {
+	for (n = 0;; n++) {
 		if (n == 1000 && write(ready, "x", 1) != 1)
 			_exit(1);
 		if (n >= 1000 && shm_complete(&q, &completion, SHM_TIMEOUT_MS) != 0)
@@ -212,10 +191,87 @@ test_killed(void)
 		CU_ASSERT_EQUAL(rig_server_maps(&rig, RIG_NAME), 0);
 	}
 	printf("# the device was free again within %u ms\n", (unsigned int)longest);
-	CU_ASSERT_TRUE(rig_is_left(&rig));
+	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
 	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).attaches, 2 * rounds);
-	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).generation, 1);
+	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).generation, 1 + 2 * rounds);
 	rig_stop(&rig);
+}
+
+static void
+leave_by_word(int memory, int irq)
+{
+	rig_attach(&rig, &client, RIG_NAME);
+	make_traces(&client, memory, irq);
+	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
+	shm_close(&client);
+}
+
+static void
+leave_by_hanging_up(int memory, int irq)
+{
+	rig_attach(&rig, &client, RIG_NAME);
+	make_traces(&client, memory, irq);
+	shm_close(&client);
+}
+
+static void
+leave_by_force(int memory, int irq)
+{
+	rig_attach(&rig, &client, RIG_NAME);
+	make_traces(&client, memory, irq);
+	CU_ASSERT_EQUAL(vuc_control_detach(rig.control, RIG_NAME, NULL), 0);
+	shm_close(&client);
+}
+
+static void
+leave_by_death(int memory, int irq)
+{
+	(void)memory;
+	(void)irq;
+	kill_busy_vmm();
+}
+
+/* Whichever way a VMM leaves, and whatever the server does of a reset: its next VMM, which leaves
+ * by word, finds nothing. */
+static void
+test_traces(void)
+{
+	static void (*const leave[])(int memory, int irq) = {
+		leave_by_word, leave_by_hanging_up, leave_by_force, leave_by_death};
+	static const unsigned int ways = sizeof(leave) / sizeof(leave[0]);
+	static const struct {
+		enum vuc_control_reset reset;
+		const char *server; /* option of it */
+		bool stays;         /* its connection does */
+	} rows[] = {
+		{VUC_CONTROL_RESET_ON, "--verbose", false},
+		{VUC_CONTROL_RESET_ON, "--pretend=reset", false},
+		{VUC_CONTROL_RESET_TRUST, "--verbose", true},
+		{VUC_CONTROL_RESET_TRUST, "--once", true},
+		{VUC_CONTROL_RESET_NEVER, "--pretend=reset", false},
+	};
+	int memory = rig_memory(MIB, true), irq = eventfd(0, EFD_CLOEXEC);
+
+	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *const options[] = {rows[i].server, NULL};
+		struct rig_opts opts;
+
+		rig_opts_init(&opts);
+		opts.server = options;
+		opts.device.reset = rows[i].reset;
+		rig_start(&rig, &opts);
+		for (unsigned int k = 0; k < ways; k++) {
+			leave[k](memory, irq);
+			find_no_traces(irq);
+		}
+		CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+		CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).attaches, 2 * ways);
+		CU_ASSERT_EQUAL(
+			rig_look(&rig, RIG_NAME).generation, rows[i].stays ? 1 : 1 + 2 * ways);
+		rig_stop(&rig);
+	}
+	close(memory);
+	close(irq);
 }
 
 struct remover {
@@ -421,25 +477,205 @@ test_late_server(void)
 }
 
 /* A server that does not go along with the cleaning loses its connection; the next VMM gets a new
- * one. */
+ * one, on which there is nothing of the last VMM. */
 static void
 test_stubborn_server(void)
 {
-	static const char *const options[] = {"--fault=error=5@device_reset#2", NULL};
+	static const struct {
+		const char *fault, *line;
+	} rows[] = {
+		{"--fault=error=5@device_reset#2", "error 5"},
+		{"--fault=close@device_reset#2", "it ended on DEVICE_RESET: "},
+		{"--fault=error=22@dma_unmap#1", "DMA unmapping of 0x0"},
+		{"--fault=error=5@device_set_irqs#2", "error 5"},
+	};
+	int memory = rig_memory(MIB, true), irq = eventfd(0, EFD_CLOEXEC);
+
+	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *const options[] = {rows[i].fault, NULL};
+		struct rig_opts opts;
+
+		rig_opts_init(&opts);
+		opts.server = options;
+		opts.device.reset = VUC_CONTROL_RESET_TRUST;
+		rig_start(&rig, &opts);
+		leave_by_word(memory, irq);
+		CU_ASSERT_TRUE(rig_has_logged("the server does not let go"));
+		CU_ASSERT_TRUE(rig_has_logged(rows[i].line));
+		find_no_traces(irq);
+		CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).generation, 2);
+		rig_stop(&rig);
+	}
+	close(memory);
+	close(irq);
+}
+
+/* A server that answers UNMAP_ALL and keeps the mappings, where the connection stays. */
+static void
+test_pretended_unmap(void)
+{
+	static const char *const options[] = {"--pretend=unmap-all", NULL};
+	int memory = rig_memory(MIB, true);
 	struct rig_opts opts;
 
 	rig_opts_init(&opts);
 	opts.server = options;
+	opts.device.reset = VUC_CONTROL_RESET_TRUST;
 	rig_start(&rig, &opts);
 	rig_attach(&rig, &client, RIG_NAME);
+	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB / 4, 0, VUC_SHM_DMA_READ, memory), 0);
+	CU_ASSERT_EQUAL(shm_dma_map(&client, MIB, MIB / 4, 0, VUC_SHM_DMA_READ, memory), 0);
+	CU_ASSERT_EQUAL(shm_dma_unmap_all(&client), 0);
 	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
 	shm_close(&client);
-	CU_ASSERT_TRUE(rig_has_logged("the server does not let go"));
+	CU_ASSERT_EQUAL(rig_server_maps(&rig, RIG_NAME), 0);
+	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).generation, 1);
+	rig_stop(&rig);
+	close(memory);
+}
+
+/* A server that a reset ends: the device is away, the reason says why, and it is tried seldom. One
+ * that is never reset is there, and its VMM cannot reset it. */
+static void
+test_fatal_reset(void)
+{
+	static const char *const options[] = {"--fault=close@device_reset#1",
+		"--fault=close@device_reset#2", "--fault=close@device_reset#3", NULL};
+	struct rig_opts opts;
+	uint64_t begun;
+
+	rig_opts_init(&opts);
+	opts.server = options;
+	rig_start(&rig, &opts);
+	CU_ASSERT_PTR_NOT_NULL(strstr(rig_look(&rig, RIG_NAME).reason,
+		"DEVICE_RESET has ended the last 1 connections (\"reset = never\""));
+	begun = now_ms();
 	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
-	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).generation, 2);
-	rig_attach(&rig, &client, RIG_NAME);
-	CU_ASSERT_EQUAL(client.reply.attach_reply.generation, 2);
-	shm_close(&client);
+	CU_ASSERT_TRUE(now_ms() - begun >= 12 * opts.device.retry_max_ms);
+	CU_ASSERT_TRUE(rig_has_logged("DEVICE_RESET has ended the last 3 connections"));
+	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).generation, 1);
+	rig_stop(&rig);
+
+	opts.device.reset = VUC_CONTROL_RESET_NEVER;
+	rig_start(&rig, &opts);
+	for (uint64_t generation = 1; generation <= 2; generation++) {
+		rig_attach(&rig, &client, RIG_NAME);
+		CU_ASSERT_EQUAL(client.reply.attach_reply.generation, generation);
+		CU_ASSERT_EQUAL(
+			client.reply.attach_reply.device_flags & VFIO_DEVICE_FLAGS_RESET, 0);
+		CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_RESET), -EOPNOTSUPP);
+		CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
+		shm_close(&client);
+	}
+	rig_stop(&rig);
+}
+
+/* A VMM that attaches while the server is being connected to for the first time waits for that; and
+ * is told, when it takes too long. */
+static void
+test_coming(void)
+{
+	static const char *const options[] = {
+		"--fault=delay=200@version#2", "--fault=never@version#3", NULL};
+	struct vuc_control_device_opts device;
+	struct rig_opts opts;
+
+	rig_opts_init(&opts);
+	opts.server = options;
+	opts.control.handshake_timeout_ms = 2000;
+	rig_start(&rig, &opts);
+	rig_device_opts(&rig, &device, RIG_NAME, rig.server.socket);
+	device.device.timeout_ms = 3000;
+	device.in_background = true;
+	for (unsigned int i = 0; i < 2; i++) {
+		CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_NAME, true, NULL), 0);
+		CU_ASSERT_EQUAL_FATAL(vuc_control_add_device(rig.control, &device, NULL), 0);
+		CU_ASSERT_EQUAL(shm_start(&client, rig.path, RIG_NAME), i == 0 ? 0 : -ENOTCONN);
+		if (i == 1)
+			CU_ASSERT_STRING_EQUAL(client.reply.failure.reason,
+				"the server of device disk0 is still being connected to");
+		shm_close(&client);
+	}
+	CU_ASSERT_EQUAL(vuc_control_await_device(rig.control, RIG_NAME, NULL), 0);
+	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+	CU_ASSERT_EQUAL(vuc_control_await_device(rig.control, "no", NULL), -ENOENT);
+	rig_stop(&rig);
+}
+
+/* Devices that come and go while others wait for them: nobody waits for ever. */
+#define CHURN_ROUNDS 100u
+#define CHURN_NAME   "churn"
+
+static void *
+churn_add(void *arg)
+{
+	struct vuc_control_device_opts opts;
+
+	rig_device_opts(&rig, &opts, CHURN_NAME, arg);
+	for (unsigned int i = 0; i < CHURN_ROUNDS; i++) {
+		int rc = vuc_control_add_device(rig.control, &opts, NULL);
+
+		CU_ASSERT_TRUE(rc == 0 || rc == -EEXIST);
+	}
+	return NULL;
+}
+
+static void *
+churn_remove(void *arg)
+{
+	(void)arg;
+	for (unsigned int i = 0; i < CHURN_ROUNDS; i++) {
+		int rc = vuc_control_remove_device(rig.control, CHURN_NAME, true, NULL);
+
+		CU_ASSERT_TRUE(rc == 0 || rc == -ENOENT);
+		sched_yield();
+	}
+	return NULL;
+}
+
+static void *
+churn_detach(void *arg)
+{
+	(void)arg;
+	for (unsigned int i = 0; i < CHURN_ROUNDS; i++) {
+		int rc = vuc_control_detach(rig.control, CHURN_NAME, NULL);
+
+		CU_ASSERT_TRUE(rc == 0 || rc == -ENOENT || rc == -ENOTCONN);
+		sched_yield();
+	}
+	return NULL;
+}
+
+static void *
+churn_attach(void *arg)
+{
+	(void)arg;
+	for (unsigned int i = 0; i < CHURN_ROUNDS; i++) {
+		struct shm_client c;
+
+		(void)shm_start(&c, rig.path, CHURN_NAME);
+		shm_close(&c);
+	}
+	return NULL;
+}
+
+static void
+test_churn(void)
+{
+	static void *(*const churn[])(void *arg) = {churn_add, churn_add, churn_remove,
+		churn_remove, churn_detach, churn_attach, churn_attach};
+	pthread_t threads[sizeof(churn) / sizeof(churn[0])];
+	struct timespec end;
+
+	rig_start(&rig, NULL);
+	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_SECOND, true, NULL), 0);
+	for (size_t i = 0; i < sizeof(churn) / sizeof(churn[0]); i++)
+		CU_ASSERT_EQUAL_FATAL(
+			pthread_create(&threads[i], NULL, churn[i], rig.server.second), 0);
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += 60;
+	for (size_t i = 0; i < sizeof(churn) / sizeof(churn[0]); i++)
+		CU_ASSERT_EQUAL_FATAL(pthread_timedjoin_np(threads[i], NULL, &end), 0);
 	rig_stop(&rig);
 }
 
@@ -491,6 +727,7 @@ test_stubborn_at_the_end(void)
 
 	rig_opts_init(&opts);
 	opts.server = options;
+	opts.device.reset = VUC_CONTROL_RESET_TRUST;
 	rig_start(&rig, &opts);
 	rig_attach(&rig, &client, RIG_NAME);
 	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_NAME, true, NULL), 0);
@@ -513,6 +750,7 @@ test_flapping_server(void)
 
 	rig_opts_init(&opts);
 	opts.server = options;
+	opts.device.reset = VUC_CONTROL_RESET_TRUST;
 	opts.device.retry_min_ms = 50;
 	opts.device.retry_max_ms = 3600000;
 	rig_start(&rig, &opts);
@@ -610,6 +848,10 @@ static CU_TestInfo tests[] = {
 	{"away", test_away},
 	{"late_server", test_late_server},
 	{"stubborn_server", test_stubborn_server},
+	{"pretended_unmap", test_pretended_unmap},
+	{"fatal_reset", test_fatal_reset},
+	{"coming", test_coming},
+	{"churn", test_churn},
 	{"strange_state", test_strange_state},
 	{"no_reset", test_no_reset},
 	{"stubborn_at_the_end", test_stubborn_at_the_end},

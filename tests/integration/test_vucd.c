@@ -515,6 +515,37 @@ test_end_with_vmm(void)
 	refdev_server_stop(&server);
 }
 
+/* Whoever can connect while it starts can have a device of the configuration: it waits for the
+ * server, which takes its time here. */
+static void
+test_attach_while_starting(void)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	const char *args[] = {"--config", NULL, NULL};
+	struct refdev_server server;
+	struct vucd_rig rig;
+	char more[256];
+	int fd;
+
+	refdev_server_start_with(&server, "--fault=delay=300@version");
+	snprintf(more, sizeof(more), "[device disk0]\nsocket = %s\n", server.socket);
+	vucd_rig_prepare(&rig, more);
+	args[1] = rig.config;
+	CU_ASSERT_EQUAL_FATAL(vuc_spawn_start(&rig.process, getenv("VUCD"), args), 0);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%.107s", rig.vmm_socket);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	for (unsigned int i = 0; connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0; i++) {
+		CU_ASSERT_FATAL(i < 20000);
+		poll(NULL, 0, 1);
+	}
+	close(fd);
+	vuc_vmm_detach(attach(&rig, 0));
+	CU_ASSERT(vucd_rig_notified(&rig, "READY=1\n"));
+	vucd_rig_end(&rig);
+	vucd_rig_stop(&rig);
+	refdev_server_stop(&server);
+}
+
 /* ---- reload ---- */
 
 /* Reload, and compare the answer. */
@@ -659,6 +690,7 @@ main(void)
 		{"a hung server", test_hung_server},
 		{"a VMM", test_vmm},
 		{"the end with a VMM", test_end_with_vmm},
+		{"a VMM that attaches while it starts", test_attach_while_starting},
 		{"reload", test_reload},
 		{"reload: what is refused", test_reload_refused},
 		{"reload by SIGHUP", test_reload_signal},
