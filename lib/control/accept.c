@@ -13,7 +13,8 @@
 #include "thread.h"
 #include "vmm.h"
 
-#define SHORTAGE_MS 100 /* until it tries again, when there are no descriptors left */
+#define SHORTAGE_MS  100 /* until it tries again, when there are no descriptors left */
+#define ACCEPT_BURST 64  /* connections that are accepted before it looks at anything else */
 
 struct control_vmm *
 vmm_alloc(struct vuc_control *c, int fd)
@@ -38,78 +39,115 @@ vmm_alloc(struct vuc_control *c, int fd)
 	return NULL;
 }
 
-/* With the lock held. NULL: it may come in. */
+/* NULL: it may come in. */
 static const char *
-keep_out(const struct vuc_control *c, uid_t uid)
+keep_out(struct vuc_control *c, uid_t uid)
 {
 	const struct control_vmm *v;
+	const char *why = NULL;
 	unsigned int n = 0;
 
-	if (c->nr_vmms >= c->opts.max_vmms)
-		return "there are as many connections as there may be";
+	pthread_mutex_lock(&c->lock);
 	TAILQ_FOREACH (v, &c->vmms, entry)
 		n += v->user.uid == uid;
-	return n >= c->opts.max_vmms_per_user
-		? "this user has as many connections as one user may have"
-		: NULL;
+	if (c->nr_vmms >= c->opts.max_vmms)
+		why = "there are as many connections as there may be";
+	else if (n >= c->opts.max_vmms_per_user)
+		why = "this user has as many connections as one user may have";
+	pthread_mutex_unlock(&c->lock);
+	return why;
+}
+
+/* Before anything is made for it: a crowd that is kept out costs next to nothing. */
+static bool
+is_kept_out(struct vuc_control *c, int fd)
+{
+	struct control_log_limit limit = {0};
+	struct ucred peer = {.pid = -1, .uid = (uid_t)-1};
+	socklen_t size = sizeof(peer);
+	const char *why;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+		return false;
+	why = keep_out(c, peer.uid);
+	if (why == NULL)
+		return false;
+	control_log_vmm(&c->log, &limit, peer.uid, VUC_LOG_WARNING,
+		"process %d of user %u: its connection is not taken: %s", (int)peer.pid,
+		(unsigned int)peer.uid, why);
+	control_log_forget(&c->log, &limit, peer.uid);
+	return true;
 }
 
 /* In the list before it runs, out of it again when it cannot. */
-static const char *
+static int
 admit(struct control_vmm *v)
 {
 	struct vuc_control *c = v->control;
-	const char *why;
+	int rc;
 
 	pthread_mutex_lock(&c->lock);
-	why = keep_out(c, v->user.uid);
-	if (why == NULL) {
-		TAILQ_INSERT_TAIL(&c->vmms, v, entry);
-		c->nr_vmms++;
-		if (vuc_thread_create(&v->thread, THREAD_STACK, vmm_run, v) != 0) {
-			TAILQ_REMOVE(&c->vmms, v, entry);
-			c->nr_vmms--;
-			why = "there can be no more threads";
-		}
+	TAILQ_INSERT_TAIL(&c->vmms, v, entry);
+	c->nr_vmms++;
+	rc = vuc_thread_create(&v->thread, THREAD_STACK, vmm_run, v);
+	if (rc != 0) {
+		TAILQ_REMOVE(&c->vmms, v, entry);
+		c->nr_vmms--;
 	}
 	pthread_mutex_unlock(&c->lock);
-	return why;
+	return rc;
 }
 
 static void
 welcome(struct vuc_control *c, int fd)
 {
-	struct control_vmm *v = vmm_alloc(c, fd);
-	const char *why;
+	struct control_vmm *v;
+	int rc;
 
+	if (is_kept_out(c, fd)) {
+		close(fd);
+		return;
+	}
+	v = vmm_alloc(c, fd);
 	if (v == NULL) {
 		control_log_limited(
 			&c->log, &c->log.own, VUC_LOG_ERROR, "no memory for a connection");
 		close(fd);
 		return;
 	}
-	why = admit(v);
-	if (why == NULL)
+	rc = admit(v);
+	if (rc == 0)
 		return;
-	vmm_log(v, VUC_LOG_WARNING, "its connection is not taken: %s", why);
+	vmm_log(v, VUC_LOG_WARNING, "its connection is not taken: no thread: %s", strerror(-rc));
 	vmm_free(v);
 }
 
-static void
+/* Returns whether there may be another one. */
+static bool
 accept_one(struct vuc_control *c)
 {
 	int fd = accept4(c->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd >= 0) {
 		welcome(c, fd);
-		return;
+		return true;
 	}
 	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
-		return;
+		return errno != EAGAIN;
 	control_log_limited(&c->log, &c->log.own, VUC_LOG_ERROR,
 		"no connection can be accepted: %s", strerror(errno));
 	/* It is still there to be accepted, and would be at once. */
 	control_wait(c->wake_fd, SHORTAGE_MS);
+	return false;
+}
+
+static void
+accept_burst(struct vuc_control *c)
+{
+	unsigned int n = 0;
+
+	while (n < ACCEPT_BURST && accept_one(c))
+		n++;
 }
 
 void
@@ -156,7 +194,7 @@ control_accept(void *arg)
 			control_wait(c->wake_fd, 0);
 		control_reap(c);
 		if (fds[0].revents != 0)
-			accept_one(c);
+			accept_burst(c);
 	}
 	return NULL;
 }

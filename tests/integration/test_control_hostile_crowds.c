@@ -3,15 +3,21 @@
 /* VMMs that come in crowds, or for what is not theirs. */
 
 #include <errno.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "hostile.h"
 
-#define CROWD   100u /* connections at a time, more than there may be */
-#define COMINGS 300u
-#define RACERS  6u
-#define RACES   60u
+#define CROWD      100u /* connections at a time, more than there may be */
+#define COMINGS    300u
+#define UNACCEPTED 500u /* connections */
+#define RACERS     6u
+#define RACES      60u
 
 static struct hostile hostile;
 
@@ -37,6 +43,59 @@ test_crowd(void)
 		shm_close(&crowd[i]);
 	hostile_survived(&hostile);
 	hostile_stop(&hostile);
+}
+
+/* The accepting thread stands still in the first line that says that a connection is not taken. */
+static struct {
+	sem_t stands, goes_on;
+	atomic_flag used;
+} gate = {.used = ATOMIC_FLAG_INIT};
+
+static void
+stand_still(void *arg, enum vuc_log_level level, const char *line)
+{
+	(void)arg;
+	(void)level;
+	if (strstr(line, "its connection is not taken") == NULL ||
+		atomic_flag_test_and_set(&gate.used))
+		return;
+	sem_post(&gate.stands);
+	sem_wait(&gate.goes_on);
+}
+
+/* Many connections that have not been accepted yet are no reason to refuse another one, which does
+ * not wait to connect; and those of a user who has as many as one may have are only closed. */
+static void
+test_unaccepted(void)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct control_rig *rig = &hostile.rig;
+	struct shm_client first, second;
+	struct rig_opts opts;
+
+	rig_opts_init(&opts);
+	opts.control.max_vmms_per_user = 1;
+	opts.control.log = stand_still;
+	CU_ASSERT_EQUAL(sem_init(&gate.stands, 0, 0), 0);
+	CU_ASSERT_EQUAL(sem_init(&gate.goes_on, 0, 0), 0);
+	rig_start(rig, &opts);
+	CU_ASSERT_EQUAL_FATAL(shm_connect(&first, rig->path), 0);
+	CU_ASSERT_EQUAL(shm_hello(&first), 0);
+	CU_ASSERT_EQUAL_FATAL(shm_connect(&second, rig->path), 0);
+	CU_ASSERT_EQUAL(sem_wait(&gate.stands), 0);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", rig->path);
+	for (unsigned int i = 0; i < UNACCEPTED; i++) {
+		int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+		CU_ASSERT_EQUAL(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+		close(fd);
+	}
+	sem_post(&gate.goes_on);
+	CU_ASSERT_TRUE(shm_is_ended(&second, RIG_WAIT_MS));
+	CU_ASSERT_EQUAL(shm_attach(&first, RIG_NAME), 0);
+	shm_close(&first);
+	shm_close(&second);
+	rig_stop(rig);
 }
 
 /* One after the other, as fast as it goes; the next one does not wait until the last one is gone.
@@ -150,6 +209,7 @@ test_race(void)
 
 static CU_TestInfo tests[] = {
 	{"crowd", test_crowd},
+	{"unaccepted", test_unaccepted},
 	{"comings", test_comings},
 	{"noise", test_noise},
 	{"asking", test_asking},
