@@ -132,6 +132,9 @@ access_registers(struct vuc_vmm_device *dev, struct vuc_error *err)
 		pthread_join(vcpu.thread, NULL);
 		rc = vcpu.result;
 	}
+	if (rc == -ENODEV)
+		snprintf(err->text, sizeof(err->text),
+			"the device is no vuc-refdev, whose registers this example uses");
 	vuc_vmm_close_queue(dev, vcpu.queue);
 	return rc;
 }

@@ -162,6 +162,17 @@ run_steps(struct command *command, const struct vucctl_selftest_step *steps)
 	}
 }
 
+/* Only a vuc-refdev can be told to perform DMA. That mappings are taken does not say that the
+ * device reaches the memory. */
+static void
+skip_steps(struct command *command, const struct vucctl_selftest_step *steps)
+{
+	for (; steps->name != NULL && vuc_device_connected(command->test.dev); steps++)
+		report_step(command, steps->name,
+			vucctl_selftest_skip(&command->test,
+				"the device is no vuc-refdev, and cannot be told to move a byte"));
+}
+
 static void
 begin_report(struct command *command)
 {
@@ -218,6 +229,8 @@ run(void *arg, struct vuc_device *dev)
 	run_steps(command, vucctl_selftest_map_steps);
 	if (test->refdev)
 		run_steps(command, vucctl_selftest_refdev_steps);
+	else
+		skip_steps(command, vucctl_selftest_refdev_steps);
 	if (vuc_device_connected(dev))
 		vucctl_selftest_unmap_all(test);
 	return end_report(command);

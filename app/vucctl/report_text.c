@@ -97,6 +97,8 @@ print_region(FILE *out, const struct vuc_region *region, bool verbose)
 	if (region->nr_fds > 0)
 		fprintf(out, "    %" PRIu32 " fd%s, offset 0x%" PRIx64, region->nr_fds,
 			region->nr_fds == 1 ? "" : "s", region->offset);
+	else if ((region->flags & VFIO_REGION_INFO_FLAG_MMAP) != 0)
+		fputs("    no fd, cannot be mapped", out);
 	if (region->type != 0)
 		fprintf(out, "    type 0x%" PRIx32 ".0x%" PRIx32, region->type, region->subtype);
 	putc('\n', out);

@@ -173,8 +173,10 @@ choose_register(struct mmio *m, struct vuc_error *err)
 {
 	if (m->has_region != m->has_offset)
 		return bench_fail(err, -EINVAL, "--region and --offset go together");
-	if (m->has_region)
+	if (m->has_region) {
+		m->all.access.server = m->all.target.socket;
 		return 0;
+	}
 	if (m->all.target.kind != BENCH_SERVER_FOREIGN) {
 		m->all.access.region = VFIO_PCI_BAR0_REGION_INDEX;
 		m->all.access.offset = REFDEV_REG_SCRATCH;
@@ -457,6 +459,25 @@ add_others(struct mmio *m, struct bench_pair *pair)
 	}
 }
 
+/* A server of others may not have the register. Where both ways have one connection that shows when
+ * vuc opens the device; else it has to be before the floor's turn. */
+static int
+try_register(struct mmio *m, const struct bench *bench, struct vuc_error *err)
+{
+	struct bench_way *way = &m->subject.way;
+	int ret = 0;
+
+	if (m->all.access.server == NULL || m->floor_kind == FLOOR_SHARED)
+		return 0;
+	if (has_poller(m))
+		ret = set_up_inline(m, bench, err);
+	if (ret == 0)
+		ret = way->ops->open(way, err);
+	if (ret == 0)
+		way->ops->close(way);
+	return ret;
+}
+
 static int
 run_ways(struct mmio *m, const struct bench *bench, struct bench_result *result,
 	struct vuc_error *err)
@@ -471,10 +492,11 @@ run_ways(struct mmio *m, const struct bench *bench, struct bench_result *result,
 		.apart = a->together > 1,
 		.keep_open = m->floor_kind == FLOOR_SHARED,
 	};
-	int ret;
+	int ret = try_register(m, bench, err);
 
 	add_others(m, &pair);
-	ret = bench_accesses_run(&m->all, bench, &pair, result, err);
+	if (ret == 0)
+		ret = bench_accesses_run(&m->all, bench, &pair, result, err);
 	if (is_shm(m))
 		bench_shm_tell(m->shm.untraced, result, &result->series[1]);
 	return ret;

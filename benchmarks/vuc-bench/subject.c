@@ -89,11 +89,18 @@ subject_open(struct bench_way *way, struct vuc_error *err)
 {
 	struct bench_subject *s = subject_of(way);
 	struct vuc_error why = {0};
+	const struct vuc_region *region;
 	int ret = vuc_device_open(&s->opts, &s->dev, &why);
 
 	if (ret != 0)
 		return bench_fail(err, ret, "%s", why.text[0] != '\0' ? why.text : strerror(-ret));
-	return 0;
+	region = vuc_device_region(s->dev, s->access->region);
+	ret = bench_access_check(s->access, region != NULL ? region->size : 0, err);
+	if (ret != 0) {
+		vuc_device_close(s->dev);
+		s->dev = NULL;
+	}
+	return ret;
 }
 
 static void

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "way.h"
 
+#include <errno.h>
+#include <inttypes.h>
+
 #include <linux/vfio.h>
 
+#include "error.h"
 #include "options.h"
 
 const struct bench_access bench_settle_access = {
@@ -46,4 +50,15 @@ bench_access_parse_size(struct bench_access *access, const char *text, struct vu
 	if (ret == 0)
 		access->size = 1u << i;
 	return ret;
+}
+
+int
+bench_access_check(const struct bench_access *a, uint64_t size, struct vuc_error *err)
+{
+	if (a->server == NULL || (a->size <= size && a->offset <= size - a->size))
+		return 0;
+	return bench_fail(err, -EINVAL,
+		"%s: %" PRIu32 " bytes at offset 0x%" PRIx64 " are not within region %" PRIu32
+		", which has 0x%" PRIx64 " bytes",
+		a->server, a->size, a->offset, a->region, size);
 }

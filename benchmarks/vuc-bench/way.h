@@ -21,7 +21,12 @@ struct bench_access {
 	uint64_t offset;
 	uint32_t size;     /* at most BENCH_ACCESS_MAX */
 	uint32_t together; /* made in one go, which is a sample; more than 1 only of BENCH_POSTED */
+	const char *server; /* named where its region is too small; NULL: it is known to be right */
 };
+
+/* Whether an access is within its region, of that size, which is 0 for one that there is not.
+ * Returns 0 or -EINVAL. */
+int bench_access_check(const struct bench_access *access, uint64_t size, struct vuc_error *err);
 
 #define BENCH_ACCESS_MAX 8
 

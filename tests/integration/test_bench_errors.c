@@ -350,6 +350,33 @@ expect_dma_fault(const char *fault, const char *text)
 	run_against_fault(fault, path, args, text);
 }
 
+/* A register that the server does not have is found before the first access. */
+static void
+test_missing_register(void)
+{
+	static const char *const ways[][2] = {{"--floor", "shared"}, {"--floor", "own"}};
+	char path[BENCH_PATH_MAX], text[BENCH_PATH_MAX + 128];
+
+	if (!bench_has_two_cpus()) {
+		vuc_tap_skip("needs two CPUs");
+		return;
+	}
+	bench_place_file(&place, "socket", path);
+	snprintf(text, sizeof(text),
+		"vuc-bench: %s: 4 bytes at offset 0xffe are not within region 0, which has 0x1000 "
+		"bytes",
+		path);
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		const char *const args[] = {"mmio", FEW, "--region", "0", "--offset", "0xffe",
+			"--socket", path, ways[i][0], ways[i][1], NULL};
+		const char *const none[] = {"mmio", FEW, "--region", "3", "--offset", "0",
+			"--socket", path, ways[i][0], ways[i][1], NULL};
+
+		run_against_fault("--mode=block", path, args, text);
+		run_against_fault("--mode=block", path, none, "region 3, which has 0x0 bytes");
+	}
+}
+
 static void
 test_faulty_server(void)
 {
@@ -398,6 +425,7 @@ static CU_TestInfo error_tests[] = {
 	{"unwritable outputs", test_unwritable_outputs},
 	{"full disk", test_full_disk},
 	{"faulty server", test_faulty_server},
+	{"a register that there is not", test_missing_register},
 	{"server that maps nothing", test_server_that_maps_nothing},
 	{"interrupted", test_interrupted},
 	CU_TEST_INFO_NULL,

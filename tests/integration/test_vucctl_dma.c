@@ -64,6 +64,27 @@ test_passes(void)
 	expect("--size=0x1000000", "--policy=message", 12, 2);
 }
 
+/* One that cannot be told to perform DMA, for its ids cannot be read. */
+static void
+test_foreign(void)
+{
+	struct vucctl_device foreign;
+	const char *args[] = {"dma-selftest", foreign.socket, NULL};
+	struct vucctl_run run;
+
+	vucctl_device_start(&foreign, "error=5@region_read");
+	vucctl_run(&run, args);
+	CU_ASSERT_EQUAL(run.exit, 0);
+	CU_ASSERT_EQUAL(count(run.out, "PASS  "), 8);
+	CU_ASSERT_EQUAL(count(run.out, "SKIP  DMA "), 6);
+	CU_ASSERT_EQUAL(
+		count(run.out,
+			": the device is no vuc-refdev, and cannot be told to move a byte\n"),
+		6);
+	vucctl_run_free(&run);
+	vucctl_device_stop(&foreign);
+}
+
 static void
 test_json(void)
 {
@@ -136,6 +157,7 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{"passes", test_passes},
+		{"a device that cannot be told to", test_foreign},
 		{"JSON", test_json},
 		{"servers that fail", test_failures},
 		{"usage", test_usage},

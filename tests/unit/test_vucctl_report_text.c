@@ -213,6 +213,18 @@ test_no_caps(void)
 	free(text);
 }
 
+/* It is offered, and there is nothing to map. */
+static void
+test_no_fd(void)
+{
+	struct vucctl_report *report = sample();
+
+	report->regions[2].nr_fds = 0;
+	print(report, false);
+	CU_ASSERT(has(" rwm    no fd, cannot be mapped\n"));
+	free(text);
+}
+
 static void
 test_many_areas(void)
 {
@@ -315,6 +327,7 @@ main(void)
 		{"config space unreadable", test_config_unreadable},
 		{"broken lists", test_broken_lists},
 		{"no capabilities", test_no_caps},
+		{"a region without a descriptor", test_no_fd},
 		{"many areas", test_many_areas},
 		{"page sizes", test_page_sizes},
 		{"text from outside", test_foreign_text},
