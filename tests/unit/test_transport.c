@@ -455,6 +455,53 @@ test_send_parts(void)
 	close_end(e);
 }
 
+/* What send(2) does, call by call: a number of bytes that it takes, or a negative errno. */
+static const int *script;
+
+ssize_t __wrap_send(int fd, const void *bytes, size_t len, int flags);
+ssize_t __real_send(int fd, const void *bytes, size_t len, int flags);
+
+ssize_t
+__wrap_send(int fd, const void *bytes, size_t len, int flags)
+{
+	int step;
+
+	if (script == NULL || *script == 0)
+		return __real_send(fd, bytes, len, flags);
+	step = *script++;
+	if (step > 0)
+		return __real_send(fd, bytes, (size_t)step, flags);
+	errno = -step;
+	return -1;
+}
+
+/* A segment that the kernel takes in pieces, until it refuses the rest. */
+static void
+test_continued_send(void)
+{
+	static const int pieces[] = {3, -EAGAIN, 1, -EINTR, 3, 0};
+	static const int broken[] = {3, -EAGAIN, -ECONNRESET, 0};
+	const struct vuc_segment segment = {.bytes = (const uint8_t *)"segment", .len = 7};
+	struct end *e = open_end();
+	char got[16];
+
+	script = pieces;
+	CU_ASSERT_EQUAL(ops->send(e->conn, &segment), 0);
+	poll_times(10);
+	CU_ASSERT_EQUAL(e->sent, 1);
+	CU_ASSERT_EQUAL(recv(e->peer, got, sizeof(got), MSG_DONTWAIT), 7);
+	CU_ASSERT_EQUAL(memcmp(got, "segment", 7), 0);
+	script = broken;
+	CU_ASSERT_EQUAL(ops->send(e->conn, &segment), 0);
+	poll_times(10);
+	script = NULL;
+	CU_ASSERT_EQUAL(e->sent, 1);
+	CU_ASSERT_EQUAL(e->lost, 1);
+	CU_ASSERT_EQUAL(e->error, -ECONNRESET);
+	CU_ASSERT_EQUAL(recv(e->peer, got, sizeof(got), MSG_DONTWAIT), 3);
+	close_end(e);
+}
+
 /* Closed while the kernel holds a segment and a receive: neither is touched afterwards. */
 static void
 test_close_in_flight(void)
@@ -502,6 +549,34 @@ test_close_from_event(void)
 	poll_times(100);
 	CU_ASSERT_EQUAL(a->len + b->len, 4);
 	CU_ASSERT((a->conn == NULL) != (b->conn == NULL));
+	close_end(a);
+	close_end(b);
+}
+
+/* One is closed while a message with a descriptor has come for it already. */
+static void
+test_close_with_fds(void)
+{
+	struct end *a = open_end();
+	struct end *b = open_end();
+	unsigned int before;
+
+	a->conn->watch_fds = true;
+	b->conn->watch_fds = true;
+	send_bytes(a, "x", 1, NULL, 0);
+	send_bytes(b, "x", 1, NULL, 0);
+	poll_times(QUIET_POLLS);
+	a->close_on_data = b;
+	b->close_on_data = a;
+	before = fd_count();
+	send_fds_to(a, "data", &a->peer, 1);
+	send_fds_to(b, "data", &b->peer, 1);
+	for (unsigned int n = 0; n < WAIT_POLLS && a->nr_fds + b->nr_fds == 0; n++)
+		ops->poll(group);
+	poll_times(100);
+	CU_ASSERT_EQUAL(a->nr_fds + b->nr_fds, 1);
+	/* One more descriptor has come, and one connection is closed. */
+	CU_ASSERT_EQUAL(fd_count(), before);
 	close_end(a);
 	close_end(b);
 }
@@ -648,15 +723,18 @@ set_up_posix(void)
 	X(test_send_parts)                     \
 	X(test_close_in_flight)                \
 	X(test_close_from_event)               \
+	X(test_close_with_fds)                 \
 	X(test_many_connections)               \
 	X(test_large_stream)
 
 TESTS(WHERE_ALLOWED)
 WHERE_ALLOWED(test_idle_costs_no_syscall)
+WHERE_ALLOWED(test_continued_send)
 
 #define ROW(test) {#test, allowed_##test},
 
 static CU_TestInfo tests[] = {TESTS(ROW) CU_TEST_INFO_NULL};
+static CU_TestInfo send_tests[] = {ROW(test_continued_send) CU_TEST_INFO_NULL};
 static CU_TestInfo idle_tests[] = {ROW(test_idle_costs_no_syscall) CU_TEST_INFO_NULL};
 
 int
@@ -664,6 +742,7 @@ main(void)
 {
 	CU_SuiteInfo suites[] = {
 		{"posix", NULL, NULL, set_up_posix, tear_down, tests},
+		{"posix alone", NULL, NULL, set_up_posix, tear_down, send_tests},
 		{"uring", NULL, NULL, set_up_uring, tear_down, tests},
 		{"uring, several", NULL, NULL, set_up_uring_several, tear_down, tests},
 		{"uring alone", NULL, NULL, set_up_uring, tear_down, idle_tests},
