@@ -67,6 +67,8 @@ struct vuc_conn {
 	bool watch_fds; /* set by the owner: descriptors may come, and none may be missed. Without
 			 * it a driver may receive in a way by which the kernel drops them, which
 			 * is faster */
+	bool sent_part; /* set by a driver when a part of the segment went out; cleared by the owner
+			 */
 };
 
 /* A thread's share of a driver; a driver's own struct begins with it. */

@@ -191,6 +191,7 @@ uring_sent(struct uring_conn *c, int res)
 	}
 	c->segment.bytes += res;
 	c->segment.len -= (size_t)res;
+	c->base.sent_part = c->segment.len > 0;
 	if (c->segment.len > 0)
 		submit_segment(c);
 	else

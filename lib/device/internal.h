@@ -107,6 +107,7 @@ void group_remove(struct vuc_device *dev);
 int device_link_open(struct device_link *link, int fd, const struct vuc_loopback_server *loopback,
 	struct vuc_error *err);
 void device_link_free(struct device_link *link);
+void device_link_tick(struct device_link *link, uint64_t now_ms);
 void device_mark_dirty(struct vuc_device *dev);
 void device_flush(struct vuc_device *dev);
 void device_disconnect(struct vuc_device *dev);

@@ -40,6 +40,19 @@ follow_up(struct device_link *link)
 		device_mark_dirty(link->dev);
 }
 
+void
+device_link_tick(struct device_link *link, uint64_t now_ms)
+{
+	if (link->conn == NULL || !vuc_session_has_deadline(link->session))
+		return;
+	if (link->conn->sent_part)
+		vuc_session_sent_part(link->session);
+	link->conn->sent_part = false;
+	vuc_session_tick(link->session, now_ms);
+	/* The last request may be over, or the session. */
+	follow_up(link);
+}
+
 static void
 on_sent(struct vuc_conn *conn)
 {

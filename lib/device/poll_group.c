@@ -133,11 +133,8 @@ tick(struct vuc_poll_group *group)
 	if (group->transport->ops->settle != NULL)
 		group->transport->ops->settle(group->transport);
 	TAILQ_FOREACH (dev, &group->devices, link) {
-		if (dev->session != NULL && vuc_session_outstanding(dev->session) > 0) {
-			vuc_session_tick(dev->session, now);
-			if (dev->first != NULL)
-				device_mark_dirty(dev);
-		}
+		device_link_tick(&dev->main, now);
+		device_link_tick(&dev->twin, now);
 	}
 }
 
@@ -253,12 +250,18 @@ flush_before_wait(struct vuc_poll_group *group)
 }
 
 static bool
-awaits_answers(const struct vuc_poll_group *group)
+link_has_deadline(const struct device_link *link)
+{
+	return link->conn != NULL && vuc_session_has_deadline(link->session);
+}
+
+static bool
+has_deadline(const struct vuc_poll_group *group)
 {
 	const struct vuc_device *dev;
 
 	TAILQ_FOREACH (dev, &group->devices, link) {
-		if (dev->session != NULL && vuc_session_outstanding(dev->session) > 0)
+		if (link_has_deadline(&dev->main) || link_has_deadline(&dev->twin))
 			return true;
 	}
 	return false;
@@ -271,7 +274,7 @@ limit_sleep(const struct vuc_poll_group *group, unsigned int timeout_ms)
 	uint64_t since = group_now_ms() - group->ticked_ms;
 	unsigned int due = since < TICK_MS ? TICK_MS - (unsigned int)since : 0;
 
-	if (timeout_ms > due && awaits_answers(group))
+	if (timeout_ms > due && has_deadline(group))
 		return due;
 	return timeout_ms < INT_MAX ? timeout_ms : INT_MAX;
 }

@@ -114,6 +114,9 @@ struct vuc_session {
 	unsigned int heard; /* received, as the last tick saw it */
 	uint64_t heard_ms;  /* the tick that saw it change */
 	uint64_t silent_ms; /* since when, if silent */
+	bool send_watched;         /* a tick has seen segment send_first wait ... */
+	uint32_t send_first;       /* ... which is that of tx.first, unless it is out by now */
+	uint64_t send_deadline_ms; /* when it has to be out, or a part of it */
 	int twin_fd;
 	int error;
 	struct vuc_error reason;

@@ -132,6 +132,12 @@ vuc_session_outstanding(const struct vuc_session *s)
 }
 
 bool
+vuc_session_has_deadline(const struct vuc_session *s)
+{
+	return s->outstanding > 0 || vuc_session_has_segment(s);
+}
+
+bool
 vuc_session_watches_fds(const struct vuc_session *s)
 {
 	return s->commands > 0 || s->received < WATCHED_MSGS;
@@ -224,7 +230,7 @@ expire(struct vuc_session *s, struct slot *slot)
 
 	vuc_error_set(&line, 0, "no answer to %s within %u ms", vuc_wire_command_name(slot->cmd),
 		slot->timeout_ms);
-	if (s->state == VUC_SESSION_NEGOTIATING) {
+	if (s->state == VUC_SESSION_NEGOTIATING || vuc_wire_command(slot->cmd)->answer_is_vital) {
 		vuc_session_end(s, -ETIMEDOUT, "%s", line.text);
 		return;
 	}
@@ -257,18 +263,48 @@ listen_for_server(struct vuc_session *s, uint64_t now_ms)
 	s->silent = false;
 }
 
+/* Nobody notes when something is queued: the first tick that sees it wait does. */
+static void
+check_sending(struct vuc_session *s, uint64_t now_ms)
+{
+	if (!vuc_session_has_segment(s)) {
+		s->send_watched = false;
+	} else if (!s->send_watched || s->send_first != s->tx.first) {
+		s->send_watched = true;
+		s->send_first = s->tx.first;
+		s->send_deadline_ms = now_ms + s->config.timeout_ms;
+	} else if (now_ms >= s->send_deadline_ms) {
+		vuc_session_end(s, -ETIMEDOUT, "the server has read nothing for %u ms",
+			s->config.timeout_ms);
+	}
+}
+
+/* Slots are taken from a stack, so those in use lie near the beginning: the look at them ends
+ * behind the last one. */
+static void
+check_requests(struct vuc_session *s, uint64_t now_ms)
+{
+	unsigned int left = s->outstanding;
+
+	for (unsigned int i = 0; left > 0 && s->outstanding > 0 && i <= s->index_mask; i++) {
+		struct slot *slot = &s->slots[i];
+
+		if (slot->state == SLOT_FREE || slot->state == SLOT_TIMED_OUT)
+			continue;
+		left--;
+		if (slot->state == SLOT_WAITING)
+			watch(s, slot, now_ms);
+		else if (now_ms >= slot->deadline_ms)
+			expire(s, slot);
+	}
+}
+
 void
 vuc_session_tick(struct vuc_session *s, uint64_t now_ms)
 {
 	listen_for_server(s, now_ms);
-	for (unsigned int i = 0; s->outstanding > 0 && i <= s->index_mask; i++) {
-		struct slot *slot = &s->slots[i];
-
-		if (slot->state == SLOT_WAITING)
-			watch(s, slot, now_ms);
-		else if (slot->state == SLOT_WATCHED && now_ms >= slot->deadline_ms)
-			expire(s, slot);
-	}
+	check_sending(s, now_ms);
+	check_requests(s, now_ms);
 	session_settle(s);
 }
 

@@ -57,7 +57,7 @@ typedef void (*vuc_session_trace_fn)(
 struct vuc_session_config {
 	struct vuc_wire_version version; /* what to propose; also the bounds of what is accepted */
 	uint16_t max_requests;           /* a power of two, 1 … 4096 */
-	uint32_t timeout_ms;             /* of a request */
+	uint32_t timeout_ms;             /* of a request, and of sending */
 	uint32_t segment_max;            /* longest segment, and so longest request */
 	bool twin; /* the server's command channel: ready at once, no requests */
 	vuc_session_command_fn command; /* NULL: commands of the server are refused */
@@ -183,10 +183,16 @@ int vuc_session_take_twin(struct vuc_session *s);
 /* Take no more requests; CLOSED once all are sent and answered. */
 void vuc_session_drain(struct vuc_session *s);
 
+/* Whether anything here depends on time: a request is outstanding, or something is unsent. */
+bool vuc_session_has_deadline(const struct vuc_session *s);
+
 /*
  * Time passes: requests older than the timeout complete with -ETIMEDOUT. A request's time begins
  * with the first tick after it was queued, so that none expires early and none needs a clock. Its
- * id stays taken until the late reply comes, which is then dropped.
+ * id stays taken until the late reply comes, which is then dropped. Two things end the session
+ * with -ETIMEDOUT: a request that the server may still carry out to somebody's harm (a row of the
+ * command table says so), and a server that has read nothing for the timeout while something waits
+ * to be sent.
  */
 void vuc_session_tick(struct vuc_session *s, uint64_t now_ms);
 
@@ -218,6 +224,9 @@ struct vuc_session_segment {
  */
 bool vuc_session_next_segment(struct vuc_session *s, struct vuc_session_segment *segment);
 void vuc_session_sent(struct vuc_session *s);
+
+/* A part of it is out: the server reads. */
+void vuc_session_sent_part(struct vuc_session *s);
 
 /* Whether there is something to send. */
 bool vuc_session_has_segment(const struct vuc_session *s);

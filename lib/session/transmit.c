@@ -520,3 +520,9 @@ vuc_session_sent(struct vuc_session *s)
 	drop_segment(s);
 	session_settle(s);
 }
+
+void
+vuc_session_sent_part(struct vuc_session *s)
+{
+	s->send_watched = false;
+}

@@ -29,12 +29,14 @@ static const struct vuc_wire_command commands[VFIO_USER_MAX] = {
 		.name = "VFIO_USER_DMA_MAP",
 		.no_reply = true,
 		.request_fds = true,
+		.answer_is_vital = true,
 		.request_min = sizeof(struct vfio_user_dma_map),
 		.request_max = sizeof(struct vfio_user_dma_map),
 	},
 	[VFIO_USER_DMA_UNMAP] = {
 		.name = "VFIO_USER_DMA_UNMAP",
 		.no_reply = true,
+		.answer_is_vital = true,
 		.request_min = UNMAP_MIN,
 		.request_max = UNMAP_MAX,
 		.reply_min = 0, /* libvfio-user for a device that does no DMA */

@@ -20,6 +20,8 @@ struct vuc_wire_command {
 	bool no_reply;        /* may carry VFIO_USER_F_NO_REPLY */
 	bool request_fds;     /* the command may carry fds */
 	bool reply_fds;       /* the reply may carry fds */
+	bool answer_is_vital; /* without one the connection ends: only that makes sure that the
+				 server holds nothing that it should not */
 	uint32_t request_min; /* fixed part of the command */
 	uint32_t request_max; /* or VUC_WIRE_DATA: request_min and data */
 	uint32_t reply_min;   /* fixed part of the reply */

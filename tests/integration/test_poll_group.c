@@ -411,6 +411,158 @@ test_long_writes(void)
 	free(bytes);
 }
 
+#define STOPPED_MS 300u
+
+/* A server that hangs while nothing but posted writes is sent. */
+static void
+expect_stopped(int status)
+{
+	CU_ASSERT_EQUAL(status, -ETIMEDOUT);
+	CU_ASSERT(!vuc_device_connected(dev));
+	CU_ASSERT_STRING_EQUAL(vuc_device_reason(dev), "the server has read nothing for 300 ms");
+	/* It hears of that without another call. */
+	settle(wake_fd);
+	wait_server_join(&server);
+}
+
+static void
+open_stopped(void)
+{
+	opts.timeout_ms = STOPPED_MS;
+	open_group();
+	tell_server(WAIT_STOP);
+}
+
+static void
+test_stopped_posting(void)
+{
+	const uint64_t value = 0;
+	int rc;
+
+	open_stopped();
+	do
+		rc = vuc_device_write_posted(dev, WAIT_REGION, WAIT_DATA, &value, sizeof(value));
+	while (rc == 0);
+	expect_stopped(rc);
+	close_group();
+}
+
+static void
+test_stopped_asleep(void)
+{
+	uint8_t *bytes = calloc(1, MIB);
+	struct job job;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+	open_stopped();
+	job = (struct job){.req = {.op = VUC_OP_WRITE_POSTED, .region = WAIT_REGION}};
+	job.req.offset = WAIT_DATA;
+	job.req.data = bytes;
+	job.req.count = MIB;
+	job.req.done = on_done;
+	job.req.arg = &job;
+	CU_ASSERT_EQUAL(vuc_device_submit(dev, &job.req), 0);
+	finish(&job);
+	expect_stopped(job.status);
+	close_group();
+	free(bytes);
+}
+
+/* Each mapping is a message; the requests' own timeout is longer. */
+static void
+test_stopped_commit(void)
+{
+	uint8_t page[4096];
+	struct vuc_dma_mapping map = {0, sizeof(page), VUC_DMA_READ, -1, 0, page};
+
+	opts.max_requests = VUC_MAX_REQUESTS;
+	open_stopped();
+	for (unsigned int i = 0; i < 10000; i++) {
+		map.iova += 2 * sizeof(page);
+		CU_ASSERT_EQUAL(vuc_dma_map(dev, &map), 0);
+	}
+	CU_ASSERT_EQUAL(vuc_dma_commit(dev), -ETIMEDOUT);
+	CU_ASSERT(!vuc_device_connected(dev));
+	settle(wake_fd);
+	wait_server_join(&server);
+	close_group();
+}
+
+static void
+test_stopped_closing(void)
+{
+	uint8_t *bytes = calloc(1, MIB);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+	open_stopped();
+	CU_ASSERT_EQUAL(vuc_device_write_posted(dev, WAIT_REGION, WAIT_DATA, bytes, 4096), 0);
+	close_group();
+	free(bytes);
+}
+
+/* The server takes none of the answers to its own commands. */
+static void
+test_stopped_twin(void)
+{
+	uint8_t *memory = calloc(1, WAIT_SIZE);
+	const struct vuc_dma_mapping map = {WAIT_SIZE, WAIT_SIZE, VUC_DMA_READ, -1, 0, memory};
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(memory);
+	opts.timeout_ms = STOPPED_MS;
+	open_group();
+	CU_ASSERT_EQUAL(vuc_dma_map(dev, &map), 0);
+	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
+	tell_server(WAIT_STOP_TWIN);
+	while (vuc_device_connected(dev))
+		wait_and_poll(wake_fd);
+	CU_ASSERT_STRING_EQUAL(
+		vuc_device_reason(dev), "twin socket: the server has read nothing for 300 ms");
+	settle(wake_fd);
+	wait_server_join(&server);
+	close_group();
+	free(memory);
+}
+
+/* The only request times out, which is one too many: the server hears of the end at once. */
+static void
+test_unanswered(void)
+{
+	struct job job;
+
+	opts.timeout_ms = STOPPED_MS;
+	opts.max_requests = 1;
+	open_group();
+	submit(&job, VUC_OP_READ, WAIT_READ_NEVER);
+	finish(&job);
+	CU_ASSERT_EQUAL(job.status, -ETIMEDOUT);
+	CU_ASSERT(!vuc_device_connected(dev));
+	settle(wake_fd);
+	wait_server_join(&server);
+	close_group();
+}
+
+/* Once its only request has timed out, a connection is as idle as any other. */
+static void
+test_idle_after_timeout(void)
+{
+	struct job job;
+	uint64_t before;
+
+	opts.timeout_ms = STOPPED_MS;
+	open_group();
+	submit(&job, VUC_OP_READ, WAIT_READ_NEVER);
+	while (!job.done)
+		vuc_poll_group_poll(group);
+	CU_ASSERT_EQUAL(job.status, -ETIMEDOUT);
+	before = vuc_poll_group_syscalls(group);
+	for (unsigned int i = 0; i < ROUNDS; i++)
+		vuc_poll_group_poll(group);
+	/* posix looks at epoll in each poll; uring at nothing. */
+	if (strcmp(transport, "posix") != 0)
+		CU_ASSERT(vuc_poll_group_syscalls(group) - before < ROUNDS / 2);
+	close_group();
+}
+
 static void
 set_up(void)
 {
@@ -436,6 +588,7 @@ static CU_TestInfo tests[] = {
 	{"sleeps though full", test_sleeps_though_full},
 	{"bad wake_fd", test_bad_wake_fd},
 	{"no kick is lost", test_no_kick_is_lost},
+	{"idle after a timeout", test_idle_after_timeout},
 	CU_TEST_INFO_NULL,
 };
 
@@ -445,6 +598,12 @@ static CU_TestInfo socket_tests[] = {
 	{"command", test_command},
 	{"command on twin socket", test_command_on_twin},
 	{"long writes", test_long_writes},
+	{"stopped server: posting", test_stopped_posting},
+	{"stopped server: asleep", test_stopped_asleep},
+	{"stopped server: commit", test_stopped_commit},
+	{"stopped server: closing", test_stopped_closing},
+	{"stopped server: twin socket", test_stopped_twin},
+	{"all requests unanswered", test_unanswered},
 	CU_TEST_INFO_NULL,
 };
 

@@ -546,6 +546,61 @@ test_attach_while_starting(void)
 	refdev_server_stop(&server);
 }
 
+#define NR_POSTS 20000u /* more than all buffers hold */
+
+/* Post until one has to be waited for; or all of them, for which there is no room. */
+static void
+post_many(struct vuc_queue *q, bool all)
+{
+	uint64_t value = 0;
+	const struct vuc_queue_request r = {
+		.op = VUC_QUEUE_WRITE_POSTED, .count = sizeof(value), .data = &value};
+	unsigned int n = 0;
+
+	while (n < NR_POSTS && vuc_queue_submit(q, &r, 1) == 1)
+		n++;
+	for (; all && n < NR_POSTS; n++)
+		CU_ASSERT_EQUAL_FATAL(vuc_queue_post(q, 0, 0, &value, sizeof(value)), 0);
+}
+
+/* A server stops reading while its VMM does nothing but post; the daemon ends all the same. */
+static void
+end_with_stopped_server(bool all)
+{
+	struct refdev_server server;
+	struct vuc_vmm_device *dev;
+	struct vuc_queue *q;
+	struct vucd_rig rig;
+	char section[256];
+
+	refdev_server_start_with(&server, NULL);
+	device_section(section, sizeof(section), server.socket);
+	strcat(section, "timeout-ms = 500\nlong-timeout-ms = 500\n");
+	vucd_rig_start(&rig, section);
+	vucd_rig_await(&rig, "disk0", "free");
+	dev = attach(&rig, 0);
+	CU_ASSERT_EQUAL_FATAL(vuc_vmm_open_queue(dev, NULL, &q, NULL), 0);
+	kill(server.process.pid, SIGSTOP);
+	post_many(q, all);
+	if (all) {
+		CU_ASSERT_TRUE(told(dev, VUC_VMM_EVENT_LOST));
+		CU_ASSERT_TRUE(vucd_rig_said(&rig, "the server has read nothing for 500 ms"));
+	}
+	vucd_rig_end(&rig);
+	kill(server.process.pid, SIGCONT);
+	vuc_vmm_close_queue(dev, q);
+	vuc_vmm_detach(dev);
+	vucd_rig_stop(&rig);
+	refdev_server_stop(&server);
+}
+
+static void
+test_stopped_server(void)
+{
+	end_with_stopped_server(true);
+	end_with_stopped_server(false);
+}
+
 /* ---- reload ---- */
 
 /* Reload, and compare the answer. */
@@ -689,6 +744,7 @@ main(void)
 		{"a server that comes late", test_late_server},
 		{"a hung server", test_hung_server},
 		{"a VMM", test_vmm},
+		{"a stopped server", test_stopped_server},
 		{"the end with a VMM", test_end_with_vmm},
 		{"a VMM that attaches while it starts", test_attach_while_starting},
 		{"reload", test_reload},

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,6 +197,31 @@ read_memory(struct wait_server *s, int fd)
 		abort();
 }
 
+static void
+await_hang_up(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+
+	while (poll(&p, 1, -1) <= 0)
+		;
+}
+
+/* Commands whose answers are more than what a socket holds. */
+static void
+ask_without_reading(struct wait_server *s)
+{
+	struct {
+		struct vfio_user_header header;
+		struct vfio_user_dma_region_access access;
+	} command = {
+		.header = {.msg_id = 7, .cmd = VFIO_USER_DMA_READ, .msg_size = sizeof(command)},
+		.access = {.addr = WAIT_SIZE, .count = DMA_MAX},
+	};
+
+	if (send(s->twin, &command, sizeof(command), MSG_NOSIGNAL) > 0)
+		await_hang_up(s->twin);
+}
+
 /* What an access means beside its answer. */
 static void
 act(struct wait_server *s, uint64_t offset)
@@ -207,6 +233,10 @@ act(struct wait_server *s, uint64_t offset)
 		shutdown(s->fd, SHUT_RDWR);
 	else if (offset == WAIT_HANG_UP_TWIN)
 		shutdown(s->twin, SHUT_RDWR);
+	else if (offset == WAIT_STOP)
+		await_hang_up(s->fd);
+	else if (offset == WAIT_STOP_TWIN)
+		ask_without_reading(s);
 	else if (offset == WAIT_COMMAND)
 		read_memory(s, s->fd);
 	else if (offset == WAIT_COMMAND_ON_TWIN)
@@ -228,6 +258,8 @@ run(void *arg)
 		uint64_t offset = answer(s, s->message, &r, pair[1] >= 0);
 
 		act(s, offset);
+		if (offset == WAIT_STOP)
+			break;
 		if (r.len > 0)
 			send_reply(s, &r, pair[1]);
 		if (pair[1] >= 0)
@@ -278,11 +310,18 @@ wait_server_open(
 }
 
 void
+wait_server_join(struct wait_server *s)
+{
+	if (s->running)
+		pthread_join(s->thread, NULL);
+	s->running = false;
+}
+
+void
 wait_server_close(struct wait_server *s, struct vuc_device *dev)
 {
 	vuc_device_close(dev);
-	if (s->running)
-		pthread_join(s->thread, NULL);
+	wait_server_join(s);
 	free(s->message);
 	close(s->done_fd);
 }

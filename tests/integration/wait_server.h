@@ -29,6 +29,9 @@ enum {
 	WAIT_COMMAND = 0x50,         /* read all of the memory for DMA over the main socket */
 	WAIT_COMMAND_ON_TWIN = 0x60, /* and over the twin socket */
 	WAIT_HANG_UP_TWIN = 0x70,    /* close the twin socket alone */
+	WAIT_STOP = 0x80,            /* read nothing until the client has closed the socket */
+	WAIT_STOP_TWIN = 0x90,       /* read the memory for DMA over the twin socket, but none of
+				      * the answers */
 	WAIT_DATA = 0x1000,
 };
 
@@ -55,6 +58,9 @@ wait_server_pattern(size_t i)
 /* Start a server of the calling thread, and open its device in group, whose transport decides. */
 struct vuc_device *wait_server_open(
 	struct wait_server *s, struct vuc_poll_group *group, const struct vuc_device_opts *opts);
+
+/* Returns when the client has closed its socket. */
+void wait_server_join(struct wait_server *s);
 
 /* Close the device, if it is still there, and the server. */
 void wait_server_close(struct wait_server *s, struct vuc_device *dev);

@@ -47,6 +47,7 @@ test_zero(void)
 
 	fixture_open(&f, NULL);
 	CU_ASSERT_EQUAL(fixture_reset(&f, &o), 0);
+	fixture_send(&f);
 	vuc_session_tick(f.s, 0);
 	vuc_session_tick(f.s, TIMEOUT - 1);
 	CU_ASSERT_EQUAL(o.calls, 0);
@@ -64,8 +65,10 @@ test_own_deadlines(void)
 
 	fixture_open(&f, NULL);
 	CU_ASSERT_EQUAL(fixture_reset(&f, &first), 0);
+	fixture_send(&f);
 	vuc_session_tick(f.s, START);
 	CU_ASSERT_EQUAL(fixture_reset(&f, &second), 0);
+	fixture_send(&f);
 	vuc_session_tick(f.s, START + 600);
 	vuc_session_tick(f.s, START + 1000);
 	CU_ASSERT_EQUAL(first.calls, 1);
@@ -328,10 +331,12 @@ test_callback_requests(void)
 
 	fixture_open(&f, NULL);
 	CU_ASSERT_EQUAL(fixture_reset(&f, &o), 0);
+	fixture_send(&f);
 	vuc_session_tick(f.s, START);
 	for (unsigned int i = 1; i <= 3; i++) {
 		vuc_session_tick(f.s, START + 10 * i * TIMEOUT);
 		CU_ASSERT_EQUAL(o.calls, i);
+		fixture_send(&f);
 		vuc_session_tick(f.s, START + 10 * i * TIMEOUT + 1);
 		CU_ASSERT_EQUAL(o.calls, i);
 	}
@@ -359,6 +364,7 @@ test_end_inside(void)
 		o[i].arg = f.s;
 		CU_ASSERT_EQUAL(fixture_reset(&f, &o[i]), 0);
 	}
+	fixture_send(&f);
 	vuc_session_tick(f.s, START);
 	vuc_session_tick(f.s, START + TIMEOUT);
 	CU_ASSERT_TRUE(fixture_lost(&f, -ECANCELED, "a callback says so"));
@@ -392,6 +398,7 @@ test_silent(void)
 	CU_ASSERT_EQUAL(since, START);
 	/* Another one that times out changes nothing. */
 	CU_ASSERT_EQUAL(fixture_reset(&f, &o[1]), 0);
+	fixture_send(&f);
 	vuc_session_tick(f.s, START + TIMEOUT);
 	vuc_session_tick(f.s, START + 2 * TIMEOUT);
 	CU_ASSERT_TRUE(vuc_session_silent(f.s, &since));
@@ -401,6 +408,7 @@ test_silent(void)
 	CU_ASSERT_FALSE(vuc_session_silent(f.s, &since));
 	/* From now on it is silent anew. */
 	CU_ASSERT_EQUAL(fixture_reset(&f, &o[2]), 0);
+	fixture_send(&f);
 	vuc_session_tick(f.s, START + 3 * TIMEOUT);
 	vuc_session_tick(f.s, START + 4 * TIMEOUT);
 	CU_ASSERT_TRUE(vuc_session_silent(f.s, &since));
@@ -435,6 +443,81 @@ test_lost_reply(void)
 	fixture_close(&f);
 }
 
+#define STOPPED "the server has read nothing for 1000 ms"
+
+/* A command that nobody awaits has a deadline all the same: it has to go out. */
+static void
+test_unsent(void)
+{
+	const uint32_t value = 1;
+	struct fixture f;
+
+	fixture_open(&f, NULL);
+	CU_ASSERT_FALSE(vuc_session_has_deadline(f.s));
+	CU_ASSERT_EQUAL(fixture_post(&f, 0, &value, sizeof(value)), 0);
+	CU_ASSERT_TRUE(vuc_session_has_deadline(f.s));
+	vuc_session_tick(f.s, START);
+	vuc_session_tick(f.s, START + TIMEOUT - 1);
+	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_READY);
+	vuc_session_tick(f.s, START + TIMEOUT);
+	CU_ASSERT_TRUE(fixture_lost(&f, -ETIMEDOUT, STOPPED));
+	CU_ASSERT_FALSE(vuc_session_has_deadline(f.s));
+	CU_ASSERT_EQUAL(fixture_post(&f, 0, &value, sizeof(value)), -ETIMEDOUT);
+	fixture_close(&f);
+}
+
+/* However slow the server is, it reads: each segment, and each part of one, gives it more time. */
+static void
+test_sent_slowly(void)
+{
+	struct vuc_session_segment segment;
+	const uint32_t value = 1;
+	uint64_t now = START;
+	struct fixture f;
+
+	fixture_open(&f, NULL);
+	CU_ASSERT_EQUAL(fixture_post(&f, 0, &value, sizeof(value)), 0);
+	CU_ASSERT_TRUE(vuc_session_next_segment(f.s, &segment));
+	/* What is on its way cannot change any more, so this is another segment. */
+	CU_ASSERT_EQUAL(fixture_post(&f, 0, &value, sizeof(value)), 0);
+	vuc_session_tick(f.s, now);
+	now += TIMEOUT - 1;
+	vuc_session_sent(f.s);
+	vuc_session_tick(f.s, now);
+	now += TIMEOUT - 1;
+	vuc_session_sent_part(f.s);
+	vuc_session_tick(f.s, now);
+	vuc_session_tick(f.s, now + TIMEOUT - 1);
+	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_READY);
+	vuc_session_tick(f.s, now + TIMEOUT);
+	CU_ASSERT_TRUE(fixture_lost(&f, -ETIMEDOUT, STOPPED));
+	fixture_close(&f);
+}
+
+/* Whether the server has mapped the memory is not known, and only the end of the connection makes
+ * sure that it has not. */
+static void
+test_vital(void)
+{
+	struct outcome map = {0}, reset = {0};
+	struct fixture f;
+
+	fixture_open(&f, NULL);
+	CU_ASSERT_EQUAL(fixture_dma_map(&f, NULL, 0, &map), 0);
+	fixture_send(&f);
+	vuc_session_tick(f.s, START);
+	CU_ASSERT_EQUAL(fixture_reset(&f, &reset), 0);
+	fixture_send(&f);
+	vuc_session_tick(f.s, START + TIMEOUT);
+	CU_ASSERT_TRUE(
+		fixture_lost(&f, -ETIMEDOUT, "no answer to VFIO_USER_DMA_MAP within 1000 ms"));
+	CU_ASSERT_EQUAL(map.calls, 1);
+	CU_ASSERT_EQUAL(map.status, -ETIMEDOUT);
+	CU_ASSERT_EQUAL(reset.calls, 1);
+	CU_ASSERT_EQUAL(reset.status, -ETIMEDOUT);
+	fixture_close(&f);
+}
+
 static CU_TestInfo tests[] = {
 	{"the exact boundary", test_boundary},
 	{"from time 0 on", test_zero},
@@ -452,6 +535,9 @@ static CU_TestInfo tests[] = {
 	{"a callback ends the session", test_end_inside},
 	{"silent", test_silent},
 	{"a lost reply", test_lost_reply},
+	{"nothing is read", test_unsent},
+	{"little is read", test_sent_slowly},
+	{"DMA_MAP timed out", test_vital},
 	CU_TEST_INFO_NULL,
 };
 
