@@ -65,11 +65,12 @@ struct vuc_device_opts {
 	vuc_log_fn log;
 	/** First argument of log. */
 	void *log_arg;
-	/** Milliseconds that the server may take to accept the connection and to answer a request.
+	/** Milliseconds that the server may take to accept the connection and to answer a request,
+	 * and that it may read nothing while there is something to send: then the connection ends.
 	 * At least 1. */
 	uint32_t timeout_ms;
-	/** The same for commands that may take long: reset, and what sets a feature, as a change of
-	 * the migration state does. */
+	/** The same for commands that may take long: reset, DMA mappings, and what sets a feature,
+	 * as a change of the migration state does. */
 	uint32_t long_timeout_ms;
 	/** Most bytes of data that one message may carry, announced in VERSION; 1 to
 	 * VUC_DEFAULT_MAX_DATA_XFER_SIZE. */
@@ -277,7 +278,8 @@ int vuc_device_write_posted(
 int vuc_device_write_pci(
 	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count);
 
-/** Reset the device and wait for it. Specification: VFIO_USER_DEVICE_RESET.
+/** Reset the device and wait for it. One that takes too long ends the connection, since it could
+ * undo what is set up later. Specification: VFIO_USER_DEVICE_RESET.
  * @return as vuc_device_read(); -EOPNOTSUPP when the device has no VFIO_DEVICE_FLAGS_RESET */
 int vuc_device_reset(struct vuc_device *dev);
 

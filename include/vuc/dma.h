@@ -65,18 +65,20 @@ int vuc_dma_map(struct vuc_device *dev, const struct vuc_dma_mapping *mapping);
  */
 int vuc_dma_unmap(struct vuc_device *dev, uint64_t iova, uint64_t size);
 
-/** Queue the unmapping of everything. The commit says it in one message where the server knows that
- * (VFIO_DMA_UNMAP_FLAG_ALL of <linux/vfio.h>), else in one for each mapping. @return 0, -ENOMEM,
- * -EDEADLK */
+/** Queue the unmapping of everything. The commit unmaps each mapping and then tells the server to
+ * forget all there may be (VFIO_DMA_UNMAP_FLAG_ALL of <linux/vfio.h>), which it may refuse.
+ * @return 0, -ENOMEM, -EDEADLK */
 int vuc_dma_unmap_all(struct vuc_device *dev);
 
 /**
- * Make what is queued so, and wait for it. When 0 is returned, the server has let go of all that
- * was unmapped. After an error the rest was done all the same: a mapping that the server refused
- * is gone, one whose unmapping it refused is still there.
+ * Make what is queued so, and wait for it: each message has long_timeout_ms. When 0 is returned,
+ * the server has let go of all that was unmapped. After an error the rest was done all the same: a
+ * mapping that the server refused is gone, one whose unmapping it refused is still there. A server
+ * that does not answer in time may hold the memory, so the connection ends.
  *
  * @return 0, or the first error: what the server answered, -ETIMEDOUT, what ended the connection;
- *         vuc_device_reason() names the mapping
+ *         vuc_device_reason() names the mapping, and each that was there before, was unmapped in
+ * part and could not be mapped again
  */
 int vuc_dma_commit(struct vuc_device *dev);
 

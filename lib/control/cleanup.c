@@ -51,7 +51,7 @@ clean(struct vuc_device *dev, void *arg)
 		return 0;
 	rc = disable_irqs(dev, leaving->v);
 	if (rc == 0)
-		rc = vmm_unmap_each(dev);
+		rc = vuc_dma_unmap_all(dev);
 	if (rc == 0)
 		rc = vuc_dma_commit(dev);
 	if (rc == 0 && vuc_dma_count(dev) > 0)

@@ -230,21 +230,6 @@ map(struct vuc_device *dev, struct batch *b, uint32_t i)
 	return 0;
 }
 
-int
-vmm_unmap_each(struct vuc_device *dev)
-{
-	return vuc_dma_count(dev) > 0 ? vuc_dma_unmap(dev, 0, UINT64_MAX) : 0;
-}
-
-/* What a server keeps in spite of an unmapping of all would be there for the next VMM, where the
- * connection stays. */
-static int
-unmap_all(struct vuc_device *dev, const struct batch *b)
-{
-	return b->v->device->reset == VUC_CONTROL_RESET_TRUST ? vmm_unmap_each(dev)
-							      : vuc_dma_unmap_all(dev);
-}
-
 static int
 take(struct vuc_device *dev, struct batch *b, uint32_t i)
 {
@@ -253,7 +238,7 @@ take(struct vuc_device *dev, struct batch *b, uint32_t i)
 
 	if (e->op == VUC_SHM_DMA_MAP)
 		return map(dev, b, i);
-	rc = e->op == VUC_SHM_DMA_UNMAP ? vuc_dma_unmap(dev, e->iova, e->size) : unmap_all(dev, b);
+	rc = e->op == VUC_SHM_DMA_UNMAP ? vuc_dma_unmap(dev, e->iova, e->size) : vuc_dma_unmap_all(dev);
 	return rc != 0 ? vuc_error_set(&b->err, rc, "%s", vuc_device_reason(dev)) : 0;
 }
 

@@ -125,10 +125,6 @@ void vmm_release(struct control_vmm *v);
 /* attach.c: what attaching has made, without the device */
 void vmm_free_attachment(struct control_vmm *v);
 
-/* dma.c: on the poller's thread: queue the unmapping of everything, one message for each mapping:
- * servers take the one for all as done without doing it. */
-int vmm_unmap_each(struct vuc_device *dev);
-
 /* queues.c: the memory of all queues, which nobody uses any more */
 void vmm_free_queues(struct control_vmm *v);
 

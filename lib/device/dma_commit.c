@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * A commit: first the server's mappings that are to go, then those that are new, one message each,
- * all sent before the first answer is waited for. The server works in order, so a new mapping may
- * lie where an old one was.
+ * A commit: first the server's mappings that are to go, then what stays of them, then those that
+ * are new, one message each, all sent before the first answer is waited for. The server works in
+ * order, so a new mapping may lie where an old one was; and if it has no room for all of them, it
+ * is the new ones that it refuses.
+ *
+ * An answer that does not come in time ends the connection, since the server may hold the memory.
+ * Servers pin it, and let requests drain before they let go of it: both take their time.
  */
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +36,7 @@ struct operation {
 	struct commit *commit;
 	struct vuc_wire_dma_range range;
 	bool map;
+	bool rest; /* of a mapping that was there before */
 };
 
 struct commit {
@@ -43,7 +49,7 @@ struct commit {
 };
 
 static int
-add_operation(struct commit *c, bool map, uint64_t iova, uint64_t size)
+add_operation(struct commit *c, const struct operation *op)
 {
 	struct operation *operations;
 
@@ -57,10 +63,7 @@ add_operation(struct commit *c, bool map, uint64_t iova, uint64_t size)
 		c->operations = operations;
 		c->room = room;
 	}
-	c->operations[c->nr++] = (struct operation){
-		.map = map,
-		.range = {.addr = iova, .size = size},
-	};
+	c->operations[c->nr++] = *op;
 	return 0;
 }
 
@@ -114,34 +117,46 @@ plan_unmaps(struct commit *c)
 		qsort(leaving->at, leaving->nr, sizeof(leaving->at[0]), compare_leaving);
 	for (size_t i = 0; rc == 0 && i < leaving->nr; i++) {
 		const struct dma_entry *e = &leaving->at[i];
+		const struct operation op = {
+			.range = {.addr = e->window_iova, .size = e->window_size}};
 
 		if (i > 0 && leaving->at[i - 1].window_iova == e->window_iova)
 			continue;
-		rc = add_operation(c, false, e->window_iova, e->window_size);
+		rc = add_operation(c, &op);
 		if (rc == 0)
-			queue_rest(t, &c->operations[c->nr - 1].range);
+			queue_rest(t, &op.range);
 	}
 	return rc;
 }
 
+static bool
+is_planned(const struct dma_entry *e, bool rest)
+{
+	return e->queued && e->on_server == rest;
+}
+
 /* Neighbours that run on become one mapping of the server. */
 static int
-plan_maps(struct commit *c)
+plan_maps(struct commit *c, bool rest)
 {
 	const struct dma_entries *list = &c->dev->dma.entries;
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < list->nr;) {
 		const struct dma_entry *first = &list->at[i];
-		uint64_t size = first->size;
+		struct operation op = {
+			.map = true,
+			.rest = rest,
+			.range = {.addr = first->iova, .size = first->size},
+		};
 
 		i++;
-		if (!first->queued)
+		if (!is_planned(first, rest))
 			continue;
-		while (i < list->nr && list->at[i].queued &&
+		while (i < list->nr && is_planned(&list->at[i], rest) &&
 			dma_entry_runs_on(&list->at[i - 1], &list->at[i]))
-			size += list->at[i++].size;
-		rc = add_operation(c, true, first->iova, size);
+			op.range.size += list->at[i++].size;
+		rc = add_operation(c, &op);
 	}
 	return rc;
 }
@@ -234,16 +249,28 @@ settle(struct operation *op, int status)
 		(status == 0 ? unmapped : not_unmapped)(t, &op->range);
 }
 
+/* Whoever unmaps a part of a mapping does not expect to lose the rest of it: each is named. */
+static void
+add_lost(struct vuc_error *reason, const struct vuc_wire_dma_range *range)
+{
+	size_t len = strlen(reason->text);
+
+	snprintf(reason->text + len, sizeof(reason->text) - len,
+		"; lost, too: 0x%" PRIx64 " + 0x%" PRIx64, range->addr, range->size);
+}
+
 static void
 fail(struct operation *op, int status, const char *reason)
 {
 	struct commit *c = op->commit;
 
-	if (c->status != 0)
-		return;
-	c->status = vuc_error_set(&c->dev->reason, status,
-		"DMA %smapping of 0x%" PRIx64 " + 0x%" PRIx64 ": %s", op->map ? "" : "un",
-		op->range.addr, op->range.size, reason);
+	if (c->status == 0)
+		c->status = vuc_error_set(&c->dev->reason, status,
+			"DMA %smapping of 0x%" PRIx64 " + 0x%" PRIx64 "%s: %s", op->map ? "" : "un",
+			op->range.addr, op->range.size,
+			op->rest ? ", which was mapped before and is lost" : "", reason);
+	else if (op->rest)
+		add_lost(&c->dev->reason, &op->range);
 }
 
 static void
@@ -255,7 +282,10 @@ operation_done(void *arg, const struct vuc_session_reply *reply)
 	int status = reply->status;
 
 	op->commit->answered++;
-	if (status == 0 && !op->map) {
+	/* It is not there any more, as when an earlier answer was lost. */
+	if (status == -ENOENT && !op->map)
+		status = 0;
+	else if (status == 0 && !op->map) {
 		status = vuc_wire_dma_unmap_decode(reply->body, reply->len, &op->range, &err);
 		reason = err.text;
 	}
@@ -289,6 +319,7 @@ send_map(struct operation *op)
 		.len = vuc_wire_dma_map_encode(body, &op->range, e->flags, e->offset),
 		.fds = e->file != NULL ? &e->file->fd : NULL,
 		.nr_fds = e->file != NULL,
+		.timeout_ms = op->commit->dev->long_timeout_ms,
 		.done = operation_done,
 		.arg = op,
 	};
@@ -304,6 +335,7 @@ send_unmap(struct operation *op)
 		.cmd = VFIO_USER_DMA_UNMAP,
 		.body = body,
 		.len = vuc_wire_dma_unmap_encode(body, &op->range),
+		.timeout_ms = op->commit->dev->long_timeout_ms,
 		.done = operation_done,
 		.arg = op,
 	};
@@ -334,41 +366,13 @@ run(struct commit *c)
 		device_poll_once(c->dev, &empty);
 }
 
-static bool
-nothing_stays(const struct dma_table *t)
-{
-	for (size_t i = 0; i < t->entries.nr; i++) {
-		if (t->entries.at[i].on_server)
-			return false;
-	}
-	return true;
-}
-
-/* Whether one message for each would be more than one. */
-static bool
-several_leave(const struct dma_table *t)
-{
-	for (size_t i = 1; i < t->leaving.nr; i++) {
-		if (t->leaving.at[i].window_iova != t->leaving.at[0].window_iova)
-			return true;
-	}
-	return false;
-}
-
-static void
-forget_leaving(struct dma_table *t)
-{
-	for (size_t i = 0; i < t->leaving.nr; i++)
-		dma_entry_release(t, &t->leaving.at[i]);
-	t->leaving.nr = 0;
-}
-
 /*
- * When all is to go, one message says so. The specification does not have it, so a server that
- * refuses it is told of each mapping in turn.
+ * The server forgets also what nobody here knows of. The specification does not have this, and
+ * there are servers that refuse it, or say that they did it and have not: so each mapping was
+ * unmapped before by a message of its own, and the answer to this one means nothing.
  */
 static int
-unmap_all(struct vuc_device *dev)
+unmap_unknown(struct vuc_device *dev)
 {
 	uint8_t body[sizeof(struct vfio_user_dma_unmap)], answer[sizeof(body)];
 	struct vuc_session_request req = {
@@ -376,18 +380,23 @@ unmap_all(struct vuc_device *dev)
 		.body = body,
 		.len = vuc_wire_dma_unmap_all_encode(body),
 		.reply_max = sizeof(answer),
+		.timeout_ms = dev->long_timeout_ms,
 	};
 	struct device_reply reply = {.body = answer, .size = sizeof(answer)};
-	int rc;
+	int rc = device_call(dev, &req, &reply);
 
-	if (!dev->unmap_all || !several_leave(&dev->dma) || !nothing_stays(&dev->dma))
-		return 0;
-	rc = device_ask(dev, &req, &reply);
-	if (rc == 0)
-		rc = vuc_wire_dma_unmap_decode(answer, reply.len, NULL, &dev->reason);
-	if (rc == 0)
-		forget_leaving(&dev->dma);
-	return rc == -EINVAL || rc == -EOPNOTSUPP ? 0 : rc;
+	return vuc_device_connected(dev) ? 0 : rc;
+}
+
+/* Before anything is mapped again. */
+static int
+unmap_all(struct commit *c)
+{
+	c->dev->unmap_all = false;
+	run(c);
+	c->nr = 0;
+	c->answered = 0;
+	return unmap_unknown(c->dev);
 }
 
 VUC_EXPORT int
@@ -399,12 +408,13 @@ vuc_dma_commit(struct vuc_device *dev)
 	if (dev->group->polling)
 		return vuc_error_set(
 			&dev->reason, -EDEADLK, "a synchronous call from a completion callback");
-	rc = unmap_all(dev);
-	dev->unmap_all = false;
+	rc = plan_unmaps(&c);
+	if (rc == 0 && dev->unmap_all)
+		rc = unmap_all(&c);
 	if (rc == 0)
-		rc = plan_unmaps(&c);
+		rc = plan_maps(&c, true);
 	if (rc == 0)
-		rc = plan_maps(&c);
+		rc = plan_maps(&c, false);
 	if (rc == 0)
 		run(&c);
 	dma_entries_compact(&dev->dma.leaving);

@@ -124,7 +124,11 @@ ask_server(struct vuc_device *dev, const struct vuc_wire_dma_range *r, uint64_t 
 {
 	uint8_t body[sizeof(struct vfio_user_dma_unmap) + sizeof(struct vfio_user_bitmap)];
 	int len = vuc_wire_dma_unmap_dirty_encode(body, r, pgsize);
-	struct vuc_session_request req = {.cmd = VFIO_USER_DMA_UNMAP, .body = body};
+	struct vuc_session_request req = {
+		.cmd = VFIO_USER_DMA_UNMAP,
+		.body = body,
+		.timeout_ms = dev->long_timeout_ms,
+	};
 	struct device_reply reply = {.size = sizeof(body) + map_size};
 	const uint8_t *map;
 	int rc;

@@ -37,6 +37,9 @@ message_done(void *arg, const struct vuc_session_reply *reply)
 	req->priv.outstanding--;
 	if (reply->status != 0)
 		fail(req, reply->status, reply->reason);
+	/* It may still come, and undo what is set up from now on. */
+	if (reply->status == -ETIMEDOUT && req->op == VUC_OP_RESET)
+		vuc_session_end(req->priv.dev->session, -ETIMEDOUT, "%s", reply->reason);
 	/* One that still waits to be sent as a whole is completed by device_pump(). */
 	if (req->priv.outstanding == 0 && !is_waiting(req))
 		complete(req);

@@ -24,6 +24,7 @@
 #define TRANSFER (PAGE / 2)
 
 static uint8_t memory[2][PAGE] __attribute__((aligned(PAGE)));
+static uint8_t three_pages[3 * PAGE] __attribute__((aligned(PAGE)));
 
 int
 call_read_id(struct vuc_device *dev)
@@ -162,6 +163,37 @@ call_unmap(struct vuc_device *dev)
 {
 	CU_ASSERT_EQUAL(call_map(dev), 0);
 	CU_ASSERT_EQUAL(vuc_dma_unmap(dev, IOVA, PAGE), 0);
+	return vuc_dma_commit(dev);
+}
+
+int
+call_unmap_middle(struct vuc_device *dev)
+{
+	struct vuc_dma_mapping mapping = {
+		.size = PAGE, .flags = VUC_DMA_READ | VUC_DMA_WRITE, .fd = -1};
+	int rc;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		mapping.iova = IOVA + i * PAGE;
+		mapping.addr = three_pages + i * PAGE;
+		CU_ASSERT_EQUAL(vuc_dma_map(dev, &mapping), 0);
+	}
+	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
+	CU_ASSERT_EQUAL(vuc_dma_server_count(dev), 1);
+	CU_ASSERT_EQUAL(vuc_dma_unmap(dev, IOVA + PAGE, PAGE), 0);
+	mapping.iova = IOVA / 2;
+	mapping.addr = memory[0];
+	CU_ASSERT_EQUAL(vuc_dma_map(dev, &mapping), 0);
+	rc = vuc_dma_commit(dev);
+	CU_ASSERT_EQUAL(vuc_dma_server_count(dev), 2);
+	return rc;
+}
+
+int
+call_unmap_all(struct vuc_device *dev)
+{
+	CU_ASSERT_EQUAL(call_map(dev), 0);
+	CU_ASSERT_EQUAL(vuc_dma_unmap_all(dev), 0);
 	return vuc_dma_commit(dev);
 }
 

@@ -30,6 +30,13 @@ int call_map(struct vuc_device *dev);
 int call_unmap(struct vuc_device *dev);
 int call_unmap_dirty(struct vuc_device *dev);
 
+/* Unmap the middle one of three pages that are one mapping of the server, and map another page:
+ * after one mapping the server gets three, of which what stays comes first. */
+int call_unmap_middle(struct vuc_device *dev);
+
+/* Two mappings, one by one, and then all there may be. */
+int call_unmap_all(struct vuc_device *dev);
+
 /* Have the device read memory by message. Returns the first error after the start of it. */
 int call_transfer(struct vuc_device *dev);
 

@@ -234,7 +234,7 @@ be_next(const struct hostile *h)
 	struct shm_queue q;
 
 	rig_attach(&h->rig, &c, RIG_NAME);
-	CU_ASSERT_EQUAL(c.reply.attach_reply.generation, h->generation);
+	CU_ASSERT(c.reply.attach_reply.generation >= h->generation);
 	CU_ASSERT_EQUAL_FATAL(shm_open_queue(&c, 4, 64, &q), 0);
 	CU_ASSERT_EQUAL(shm_read(&q, BAR0, REFDEV_REG_SCRATCH, &scratch, sizeof(scratch)), 0);
 	CU_ASSERT_EQUAL(scratch, 0);
@@ -251,7 +251,7 @@ void
 hostile_survived(struct hostile *h)
 {
 	hostile_wait_until_gone(h);
-	CU_ASSERT_EQUAL(rig_look(&h->rig, RIG_NAME).state, VUC_CONTROL_FREE);
+	CU_ASSERT_TRUE(rig_becomes(&h->rig, RIG_NAME, VUC_CONTROL_FREE));
 	be_next(h);
 	hostile_neighbour_goes_on(h);
 	CU_ASSERT_TRUE(is_as_before(h));
