@@ -111,8 +111,8 @@ run_vcpu(void *arg)
 	rc = vuc_queue_read(vcpu->queue, VFIO_PCI_CONFIG_REGION_INDEX, 0, &ids, sizeof(ids));
 	if (rc == 0 && le32toh(ids) != REFDEV_IDS)
 		rc = -ENODEV;
-	if (rc == 0) /* the guest's store to a memory BAR: on its way, and not waited for */
-		rc = vuc_queue_post(vcpu->queue, 0, SCRATCH, &value, sizeof(value));
+	if (rc == 0) /* the guest's store to a memory BAR: posted if the daemon posts it */
+		rc = vuc_queue_write_pci(vcpu->queue, 0, SCRATCH, &value, sizeof(value));
 	if (rc == 0) /* ordered behind it */
 		rc = vuc_queue_read(vcpu->queue, 0, SCRATCH, &back, sizeof(back));
 	vcpu->result = rc != 0 ? rc : back == value ? 0 : -EIO;

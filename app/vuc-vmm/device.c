@@ -242,7 +242,7 @@ int
 device_post(
 	struct device *device, uint32_t region, uint64_t offset, const void *data, uint32_t count)
 {
-	return account(device, vuc_queue_post(device->queue, region, offset, data, count));
+	return account(device, vuc_queue_write_pci(device->queue, region, offset, data, count));
 }
 
 /* A device may have fewer interrupts than its capability says. */

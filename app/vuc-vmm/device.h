@@ -58,7 +58,8 @@ int device_read(
 int device_write(
 	struct device *device, uint32_t region, uint64_t offset, const void *data, uint32_t count);
 
-/* Write, and don't wait: as PCI has it for memory. */
+/* Write as PCI has it for memory: without waiting for the device, if the daemon posts such writes.
+ */
 int device_post(
 	struct device *device, uint32_t region, uint64_t offset, const void *data, uint32_t count);
 

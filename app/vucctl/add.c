@@ -79,13 +79,10 @@ take_dma(struct addition *addition, const char *value)
 static int
 take_posted_writes(struct addition *addition, const char *value)
 {
-	bool on = strcmp(value, "on") == 0;
-
-	if (!on && strcmp(value, "off") != 0)
+	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0 && strcmp(value, "auto") != 0)
 		return vucctl_fail_usage(
-			COMMAND, "posted writes '%s' are neither 'on' nor 'off'", value);
-	app_json_bool(&addition->params, addition->params.root, "posted_writes", on);
-	return 0;
+			COMMAND, "posted writes '%s' are none of 'on', 'off' and 'auto'", value);
+	return set_text(addition, "posted_writes", value);
 }
 
 static int

@@ -63,8 +63,8 @@ struct vucd_device_config {
 	char socket[VUCD_PATH_SIZE];
 	char poller[VUCD_POLLER_SIZE]; /* "": the one with the fewest devices */
 	uint32_t dma;                  /* enum vuc_dma_policy */
-	bool posted_writes;
-	uint32_t reset; /* enum vuc_control_reset */
+	uint32_t posted_writes;        /* enum vuc_posted_writes */
+	uint32_t reset;                /* enum vuc_control_reset */
 	uint32_t timeout_ms;
 	uint32_t long_timeout_ms;
 	uint32_t retry_min_ms;

@@ -51,6 +51,13 @@ static const struct vucd_word resets[] = {
 	{NULL, 0},
 };
 
+static const struct vucd_word posted_writes[] = {
+	{"off", VUC_POSTED_WRITES_OFF},
+	{"on", VUC_POSTED_WRITES_ON},
+	{"auto", VUC_POSTED_WRITES_AUTO},
+	{NULL, 0},
+};
+
 static const struct vucd_key vucd_keys[] = {
 	{
 		.name = "directory",
@@ -284,11 +291,12 @@ static const struct vucd_key device_keys[] = {
 	},
 	{
 		.name = "posted-writes",
-		.parse = vucd_value_switch,
+		.parse = vucd_value_word,
 		.offset = DEVICE(posted_writes),
-		.expected = ON_OFF,
-		.fallback = "on",
-		.help = "whether writes to memory BARs are posted, as PCI does",
+		.words = posted_writes,
+		.expected = "on, off or auto",
+		.fallback = "auto",
+		.help = "whether writes to memory BARs are posted; auto: until the VMM can map regions",
 	},
 	{
 		.name = "reset",

@@ -41,7 +41,7 @@ add(struct change *change, const struct vucd_poller *poller)
 	opts.in_background = true;
 	opts.device.path = config->socket;
 	opts.device.dma = (enum vuc_dma_policy)config->dma;
-	opts.device.posted_writes = config->posted_writes;
+	opts.device.posted_writes = (enum vuc_posted_writes)config->posted_writes;
 	opts.device.timeout_ms = config->timeout_ms;
 	opts.device.long_timeout_ms = config->long_timeout_ms;
 	opts.reset = (enum vuc_control_reset)config->reset;

@@ -32,7 +32,7 @@ const struct vucd_rpc_param vucd_devices_add_params[] = {
 	{"socket", VUCD_RPC_STRING, true},
 	{"poller", VUCD_RPC_STRING, false},
 	{"dma", VUCD_RPC_STRING, false},
-	{"posted_writes", VUCD_RPC_BOOL, false},
+	{"posted_writes", VUCD_RPC_STRING, false},
 	{"timeout_ms", VUCD_RPC_NUMBER, false},
 	{"long_timeout_ms", VUCD_RPC_NUMBER, false},
 	{"retry_min_ms", VUCD_RPC_NUMBER, false},

@@ -47,6 +47,15 @@ enum vuc_dma_policy {
 	VUC_DMA_MESSAGE, /**< they never do: the server asks for each access */
 };
 
+/** When writes are posted: sent without asking for an answer. */
+enum vuc_posted_writes {
+	VUC_POSTED_WRITES_OFF,  /**< never: VUC_OP_WRITE_POSTED is as VUC_OP_WRITE */
+	VUC_POSTED_WRITES_ON,   /**< whenever they may be */
+	VUC_POSTED_WRITES_AUTO, /**< as ON; but VUC_OP_WRITE_PCI posts only until parts of a region
+				   can be accessed without the socket, which a posted write could
+				   come after */
+};
+
 /** How to open a device. Fill it with vuc_device_opts_init() first. */
 struct vuc_device_opts {
 	/** Path of the server's socket, at most 107 bytes. Not used with fd or loopback. */
@@ -87,8 +96,8 @@ struct vuc_device_opts {
 	/** Let posted writes of up to 8 bytes that leave together share a message, if the server
 	 * takes those. A server may leave out what lies behind one that fails. */
 	bool write_multiple;
-	/** Whether VUC_OP_WRITE_PCI posts writes to memory BARs. */
-	bool posted_writes;
+	/** Whether writes are posted; VUC_POSTED_WRITES_AUTO by default. */
+	enum vuc_posted_writes posted_writes;
 	/** Sees each message; NULL: nobody does, which costs nothing. */
 	vuc_trace_fn trace;
 	/** First argument of trace. */
@@ -199,8 +208,8 @@ enum vuc_op {
 	VUC_OP_WRITE_POSTED, /**< write to a region; complete when on its way, no answer asked for
 			      */
 	VUC_OP_RESET,        /**< reset the device */
-	VUC_OP_WRITE_PCI,    /**< write as PCI does: posted to memory BARs unless posted_writes is
-			      off, awaited elsewhere (config space, I/O BARs, other regions) */
+	VUC_OP_WRITE_PCI,    /**< write as PCI does: posted to memory BARs if posted_writes allows
+			      for it, awaited elsewhere (config space, I/O BARs, other regions) */
 };
 
 struct vuc_request;

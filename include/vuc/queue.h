@@ -51,6 +51,9 @@ enum vuc_queue_op {
 	VUC_QUEUE_READ = 1,         /**< read from a region */
 	VUC_QUEUE_WRITE = 2,        /**< write to a region, and be told when it is done */
 	VUC_QUEUE_WRITE_POSTED = 3, /**< write to a region, and never be told */
+	VUC_QUEUE_WRITE_PCI = 4,    /**< write as PCI does, see VUC_OP_WRITE_PCI: posted if the
+				       device's posted_writes allows for it, and complete when it is
+				       on its way; else complete when it is done */
 };
 
 /** A request, copied by vuc_queue_submit(). */
@@ -103,16 +106,25 @@ int vuc_queue_wait(struct vuc_queue *queue, int timeout_ms);
 
 /**
  * Read count bytes at offset of a region, and wait for them. Spins, then sleeps. A posted write is
- * on its way before it.
+ * on its way before it. What one request does not hold (vuc_queue_max_data()) is read in pieces, up
+ * to the first one that fails.
  *
  * @return 0; the result's status; -EBUSY when other requests are outstanding; as
- *         vuc_queue_submit()
+ *         vuc_queue_submit(). vuc_queue_reason() has it in words
  */
 int vuc_queue_read(
 	struct vuc_queue *queue, uint32_t region, uint64_t offset, void *data, uint32_t count);
 
 /** Write count bytes at offset of a region, and wait until that is done; as vuc_queue_read(). */
 int vuc_queue_write(struct vuc_queue *queue, uint32_t region, uint64_t offset, const void *data,
+	uint32_t count);
+
+/**
+ * Write count bytes at offset of a region as PCI does (VUC_QUEUE_WRITE_PCI), and wait until that is
+ * on its way, or done where it is not posted; as vuc_queue_read(). Who accesses parts of the device
+ * that are mapped, too, gets PCI's order with it.
+ */
+int vuc_queue_write_pci(struct vuc_queue *queue, uint32_t region, uint64_t offset, const void *data,
 	uint32_t count);
 
 /**
@@ -124,6 +136,10 @@ int vuc_queue_write(struct vuc_queue *queue, uint32_t region, uint64_t offset, c
  */
 int vuc_queue_post(struct vuc_queue *queue, uint32_t region, uint64_t offset, const void *data,
 	uint32_t count);
+
+/** @return which access by the four functions above has failed last, and why, in one line; empty
+ * when none has. Valid until the next call for this queue */
+const char *vuc_queue_reason(struct vuc_queue *queue);
 
 /** @return most bytes of one request */
 uint32_t vuc_queue_max_data(const struct vuc_queue *queue);

@@ -346,6 +346,8 @@ enum vuc_shm_op {
 	VUC_SHM_READ = 1,         /**< read from a region */
 	VUC_SHM_WRITE = 2,        /**< write to it */
 	VUC_SHM_WRITE_POSTED = 3, /**< write to it; there is no completion */
+	VUC_SHM_WRITE_PCI = 4,    /**< write to it, posted if the daemon posts such writes: then the
+				     completion says that it is on its way, else that it is done */
 };
 
 #define VUC_SHM_SLOT_SIZE   64   /**< bytes of a slot */

@@ -56,8 +56,10 @@ clean(struct vuc_device *dev, void *arg)
 		rc = vuc_dma_commit(dev);
 	if (rc == 0 && vuc_dma_count(dev) > 0)
 		rc = -EBUSY;
-	if (rc == 0)
+	if (rc == 0) {
 		vuc_dma_set_revoked(dev, NULL);
+		vuc_device_forget_bypasses(dev);
+	}
 	if (rc == 0 && leaving->v->device->reset == VUC_CONTROL_RESET_TRUST)
 		rc = control_forget_state(dev, NULL);
 	return rc;

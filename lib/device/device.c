@@ -23,7 +23,7 @@ vuc_device_opts_init(struct vuc_device_opts *opts)
 		.dma = VUC_DMA_SHARED,
 		.twin_socket = true,
 		.write_multiple = true,
-		.posted_writes = true,
+		.posted_writes = VUC_POSTED_WRITES_AUTO,
 	};
 }
 

@@ -66,7 +66,8 @@ struct vuc_device {
 	uint32_t memory_bars; /* bit n: BAR n is memory, as its register says */
 	bool dirty;
 	bool twin_ended; /* and the main link has not, so far */
-	bool posted_writes;
+	enum vuc_posted_writes posted_writes;
+	bool bypassed;                   /* parts of regions are accessed without the socket */
 	const _Atomic bool *dma_revoked; /* or NULL; see vuc_dma_set_revoked() */
 	bool own_group;
 	struct device_link twin; /* for the server's commands, when negotiated */

@@ -51,13 +51,22 @@ chunk(size_t left, uint32_t max)
 	return left < max ? (uint32_t)left : max;
 }
 
-static bool
-is_posted(const struct vuc_device *dev, const struct vuc_request *req)
+bool
+vuc_device_posts(const struct vuc_device *dev, enum vuc_op op, uint32_t region)
 {
-	if (req->op != VUC_OP_WRITE_PCI)
-		return req->op == VUC_OP_WRITE_POSTED;
-	return dev->posted_writes && req->region < PCI_STD_NUM_BARS &&
-		(dev->memory_bars & (1u << req->region)) != 0;
+	if (dev->posted_writes == VUC_POSTED_WRITES_OFF)
+		return false;
+	if (op != VUC_OP_WRITE_PCI)
+		return op == VUC_OP_WRITE_POSTED;
+	if (dev->posted_writes == VUC_POSTED_WRITES_AUTO && dev->bypassed)
+		return false;
+	return region < PCI_STD_NUM_BARS && (dev->memory_bars & (1u << region)) != 0;
+}
+
+void
+vuc_device_forget_bypasses(struct vuc_device *dev)
+{
+	dev->bypassed = false;
 }
 
 /* Queue one message of a request. Returns 0, -EAGAIN, or what ended the session. */
@@ -68,7 +77,7 @@ queue_message(struct vuc_device *dev, struct vuc_request *req)
 	uint64_t offset = req->offset + req->priv.submitted;
 	uint8_t *data = (uint8_t *)req->data + req->priv.submitted;
 	size_t left = req->count - req->priv.submitted;
-	bool posted = is_posted(dev, req);
+	bool posted = vuc_device_posts(dev, req->op, req->region);
 	uint32_t n;
 	int rc;
 
@@ -373,6 +382,8 @@ vuc_device_write_posted(
 
 	if (rc != 0)
 		return rc;
+	if (!vuc_device_posts(dev, VUC_OP_WRITE_POSTED, region))
+		return vuc_device_write(dev, region, offset, data, count);
 	if (dev->first == NULL && count <= vuc_session_max_write(dev->session)) {
 		rc = vuc_session_region_write(
 			dev->session, region, offset, data, (uint32_t)count, true, NULL, NULL);
@@ -389,9 +400,7 @@ VUC_EXPORT int
 vuc_device_write_pci(
 	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count)
 {
-	const struct vuc_request req = {.op = VUC_OP_WRITE_PCI, .region = region};
-
-	if (is_posted(dev, &req))
+	if (vuc_device_posts(dev, VUC_OP_WRITE_PCI, region))
 		return vuc_device_write_posted(dev, region, offset, data, count);
 	return vuc_device_write(dev, region, offset, data, count);
 }

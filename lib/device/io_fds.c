@@ -170,6 +170,8 @@ vuc_io_fds_get(struct vuc_device *dev, uint32_t region, struct vuc_io_fds **io_f
 				region, n, argsz);
 		rc = ask(dev, region, &argsz, io_fds);
 	}
+	if (rc == 0 && (*io_fds)->nr_fds > 0)
+		dev->bypassed = true;
 	return rc;
 }
 

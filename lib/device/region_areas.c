@@ -258,5 +258,6 @@ device_region_areas(struct vuc_device *dev, uint32_t region, struct device_area 
 		return rc;
 	}
 	*areas = m.areas;
+	dev->bypassed = dev->bypassed || m.nr > 0;
 	return (int)m.nr;
 }

@@ -31,6 +31,12 @@ uint32_t vuc_device_timeout_ms(const struct vuc_device *dev);
 /* Most bytes of one access: what fits one message either way. */
 uint32_t vuc_device_access_max(const struct vuc_device *dev);
 
+/* Whether a write by op to a region is posted. Called on the thread that polls the device. */
+bool vuc_device_posts(const struct vuc_device *dev, enum vuc_op op, uint32_t region);
+
+/* Whoever accessed parts of regions without the socket does so no more. */
+void vuc_device_forget_bypasses(struct vuc_device *dev);
+
 /* An access of one message. */
 struct vuc_device_access {
 	enum vuc_op op; /* VUC_OP_READ, VUC_OP_WRITE or VUC_OP_WRITE_POSTED */

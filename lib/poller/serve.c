@@ -80,18 +80,39 @@ count(struct poller_queue *q, const struct vuc_device_access *access, int status
 		stats_add(&counters->written_bytes, access->count);
 }
 
+/* What the device does: whether it posts a write is not for the front to say. */
 static enum vuc_op
-op_of(const struct queue_request_slot *slot)
+op_of(const struct poller_queue *q, const struct queue_request_slot *slot)
 {
+	enum vuc_op op = VUC_OP_WRITE;
+
 	switch ((enum vuc_queue_op)slot->op) {
 	case VUC_QUEUE_READ:
 		return VUC_OP_READ;
-	case VUC_QUEUE_WRITE_POSTED:
-		return VUC_OP_WRITE_POSTED;
 	case VUC_QUEUE_WRITE:
+		return VUC_OP_WRITE;
+	case VUC_QUEUE_WRITE_POSTED:
+		op = VUC_OP_WRITE_POSTED;
+		break;
+	case VUC_QUEUE_WRITE_PCI:
+		op = VUC_OP_WRITE_PCI;
 		break;
 	}
-	return VUC_OP_WRITE;
+	return vuc_device_posts(q->device->dev, op, slot->region) ? VUC_OP_WRITE_POSTED
+								  : VUC_OP_WRITE;
+}
+
+/* A write that the front wants to hear nothing of, and the device does not post. The queue may be
+ * gone by now. */
+static void
+answered_nobody(void *arg, const struct vuc_session_reply *reply)
+{
+	struct poller_device *d = arg;
+
+	if (reply->status != 0)
+		stats_add(&d->counters.errors, 1);
+	if (reply->status == -ETIMEDOUT)
+		stats_add(&d->counters.timeouts, 1);
 }
 
 static bool
@@ -100,8 +121,9 @@ times(const struct vuc_poller *p)
 	return atomic_load_explicit(&p->times, memory_order_relaxed);
 }
 
+/* What the device owes no answer. */
 static void
-refuse(struct poller_queue *q, uint16_t id, int status)
+answer(struct poller_queue *q, uint16_t id, int status)
 {
 	vuc_trace_complete(q->device->id, q->index, id, status);
 	vuc_queue_back_complete(&q->back, id, status, 0);
@@ -113,16 +135,20 @@ serve_request(struct poller_queue *q, const struct vuc_queue_taken *taken)
 {
 	const struct queue_request_slot *slot = &taken->slot;
 	struct vuc_device_access access = {
-		.op = op_of(slot),
+		.op = op_of(q, slot),
 		.region = slot->region,
 		.offset = slot->offset,
 		.data = (void *)(uintptr_t)taken->payload,
 		.count = slot->count,
 		.done = answered,
 	};
+	bool owed = slot->op != VUC_QUEUE_WRITE_POSTED;
 	int rc;
 
-	if (access.op != VUC_OP_WRITE_POSTED) {
+	if (!owed) {
+		access.done = answered_nobody;
+		access.arg = q->device;
+	} else if (access.op != VUC_OP_WRITE_POSTED) {
 		struct poller_request *r = &q->requests[slot->id];
 
 		r->count = 0;
@@ -140,10 +166,8 @@ serve_request(struct poller_queue *q, const struct vuc_queue_taken *taken)
 	count(q, &access, rc);
 	vuc_trace_submit(q->device->id, q->index, slot->id, slot->op, slot->region, slot->offset,
 		slot->count);
-	if (rc == 0)
-		return true;
-	if (access.op != VUC_OP_WRITE_POSTED)
-		refuse(q, slot->id, rc);
+	if (owed && (rc != 0 || access.op == VUC_OP_WRITE_POSTED))
+		answer(q, slot->id, rc);
 	return true;
 }
 

@@ -74,8 +74,9 @@ is_valid(const struct vuc_queue_back *b, const struct queue_request_slot *slot)
 		return false;
 	if (slot->op == VUC_QUEUE_WRITE_POSTED)
 		return true;
-	return (slot->op == VUC_QUEUE_READ || slot->op == VUC_QUEUE_WRITE) && slot->id < b->depth &&
-		!is_busy(b, slot->id);
+	return (slot->op == VUC_QUEUE_READ || slot->op == VUC_QUEUE_WRITE ||
+		       slot->op == VUC_QUEUE_WRITE_PCI) &&
+		slot->id < b->depth && !is_busy(b, slot->id);
 }
 
 int

@@ -2,6 +2,8 @@
 #include "front_state.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -103,8 +105,8 @@ has_credit(struct vuc_queue *q)
 static bool
 is_valid(const struct vuc_queue *q, const struct vuc_queue_request *r)
 {
-	return r->op >= VUC_QUEUE_READ && r->op <= VUC_QUEUE_WRITE_POSTED &&
-		r->region <= UINT16_MAX && r->count > 0 && r->count <= q->geometry.chunk;
+	return r->op >= VUC_QUEUE_READ && r->op <= VUC_QUEUE_WRITE_PCI && r->region <= UINT16_MAX &&
+		r->count > 0 && r->count <= q->geometry.chunk;
 }
 
 static uint16_t
@@ -394,12 +396,15 @@ submit_one(struct vuc_queue *q, const struct vuc_queue_request *r)
 	return rc < 0 ? rc : 0;
 }
 
+/* Submit one that fits the queue, and wait for it if it is not posted. */
 static int
-perform(struct vuc_queue *q, const struct vuc_queue_request *r)
+perform_piece(struct vuc_queue *q, const struct vuc_queue_request *r)
 {
 	struct vuc_queue_result result;
 	int rc;
 
+	if (r->op == VUC_QUEUE_WRITE_POSTED)
+		return submit_one(q, r);
 	if (q->error != 0)
 		return q->error;
 	if (vuc_queue_outstanding(q) > 0)
@@ -417,48 +422,82 @@ perform(struct vuc_queue *q, const struct vuc_queue_request *r)
 	return q->error;
 }
 
+static int
+perform(struct vuc_queue *q, enum vuc_queue_op op, uint32_t region, uint64_t offset,
+	const void *data, uint32_t count)
+{
+	struct vuc_queue_request r = {.op = op, .region = region};
+	uint32_t done = 0;
+	int rc;
+
+	do {
+		r.offset = offset + done;
+		r.data = (uint8_t *)(uintptr_t)data + done;
+		r.count = count - done < q->geometry.chunk ? count - done : q->geometry.chunk;
+		rc = perform_piece(q, &r);
+		done += r.count;
+	} while (rc == 0 && done < count);
+	if (rc != 0) {
+		q->failed = r;
+		q->failure = rc;
+	}
+	return rc;
+}
+
 VUC_EXPORT int
 vuc_queue_read(struct vuc_queue *q, uint32_t region, uint64_t offset, void *data, uint32_t count)
 {
-	const struct vuc_queue_request r = {
-		.op = VUC_QUEUE_READ,
-		.region = region,
-		.offset = offset,
-		.count = count,
-		.data = data,
-	};
-
-	return perform(q, &r);
+	return perform(q, VUC_QUEUE_READ, region, offset, data, count);
 }
 
 VUC_EXPORT int
 vuc_queue_write(
 	struct vuc_queue *q, uint32_t region, uint64_t offset, const void *data, uint32_t count)
 {
-	const struct vuc_queue_request r = {
-		.op = VUC_QUEUE_WRITE,
-		.region = region,
-		.offset = offset,
-		.count = count,
-		.data = (void *)(uintptr_t)data,
-	};
+	return perform(q, VUC_QUEUE_WRITE, region, offset, data, count);
+}
 
-	return perform(q, &r);
+VUC_EXPORT int
+vuc_queue_write_pci(
+	struct vuc_queue *q, uint32_t region, uint64_t offset, const void *data, uint32_t count)
+{
+	return perform(q, VUC_QUEUE_WRITE_PCI, region, offset, data, count);
 }
 
 VUC_EXPORT int
 vuc_queue_post(
 	struct vuc_queue *q, uint32_t region, uint64_t offset, const void *data, uint32_t count)
 {
-	const struct vuc_queue_request r = {
-		.op = VUC_QUEUE_WRITE_POSTED,
-		.region = region,
-		.offset = offset,
-		.count = count,
-		.data = (void *)(uintptr_t)data,
-	};
+	return perform(q, VUC_QUEUE_WRITE_POSTED, region, offset, data, count);
+}
 
-	return submit_one(q, &r);
+static const char *
+failure_text(int failure)
+{
+	switch (failure) {
+	case -EINVAL:
+		return "there is no such region, or it has no such bytes";
+	case -EBUSY:
+		return "other requests of the queue are outstanding";
+	case -ECONNRESET:
+		return "the connection to the device, or the daemon, has ended";
+	case -EPROTO:
+		return "the other end of the queue, or the device's server, broke the rules";
+	default:
+		return strerror(-failure);
+	}
+}
+
+VUC_EXPORT const char *
+vuc_queue_reason(struct vuc_queue *q)
+{
+	if (q->failure == 0)
+		return "";
+	snprintf(q->reason, sizeof(q->reason),
+		"a %s of %" PRIu32 " bytes at 0x%" PRIx64 " of region %" PRIu32 ": %s",
+		q->failed.op == VUC_QUEUE_READ ? "read" : "write", q->failed.count,
+		q->failed.offset, q->failed.region, failure_text(q->failure));
+	return q->reason;
 }
 
 VUC_EXPORT uint32_t

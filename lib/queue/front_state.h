@@ -42,6 +42,9 @@ struct vuc_queue {
 	struct vuc_queue_bell bell;
 	struct queue_pending *pending; /* by id */
 	uint16_t *free_ids;
+	struct vuc_queue_request failed; /* the last one that was waited for and failed, */
+	int failure;                     /* and why; 0: none has */
+	char reason[256];
 };
 
 #endif /* VUC_QUEUE_FRONT_STATE_H */

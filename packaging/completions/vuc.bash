@@ -102,7 +102,7 @@ _vuc_values() {
 	"vuc-vmm --socket" | "vucd --config") echo FILE ;;
 	"vucctl "*" --management") echo FILE ;;
 	"vucctl add --dma" | "vucctl dma-selftest --policy") echo shared message ;;
-	"vucctl add --posted-writes") echo on off ;;
+	"vucctl add --posted-writes") echo on off auto ;;
 	"vucctl add --reset") echo on trust never ;;
 	"vucctl irq "*" --index") echo intx msi msix err req ;;
 	"vucctl write --file") echo FILE ;;

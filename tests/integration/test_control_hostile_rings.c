@@ -223,7 +223,7 @@ forge(struct shm_queue *q, uint32_t position, uint64_t *state)
 
 	s->offset = hostile_random(state);
 	s->count = 1 + hostile_below(state, q->max_data + 1);
-	s->op = (uint16_t)(1 + hostile_below(state, 3));
+	s->op = (uint16_t)(1 + hostile_below(state, 4));
 	s->region = (uint16_t)hostile_below(state, 12);
 	s->id = (uint16_t)hostile_below(state, q->depth + 1);
 	__atomic_store_n(&s->tag,
@@ -277,7 +277,7 @@ test_wrong_requests(void)
 {
 	static const struct vuc_shm_request wrong[] = {
 		{.op = 0, .count = 4},
-		{.op = 4, .count = 4},
+		{.op = 5, .count = 4},
 		{.op = UINT16_MAX, .count = 4},
 		{.op = VUC_SHM_READ, .count = 0},
 		{.op = VUC_SHM_READ, .count = CHUNK + 1},

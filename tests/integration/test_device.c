@@ -374,7 +374,7 @@ test_pci_writes(void)
 	vuc_device_close(dev);
 
 	peer_opts(p, 0, &opts);
-	opts.posted_writes = false;
+	opts.posted_writes = VUC_POSTED_WRITES_OFF;
 	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_device_write_pci(dev, BAR0, REFDEV_REG_ERROR, &value, 4), -EIO);
 	vuc_device_close(dev);

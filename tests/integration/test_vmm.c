@@ -17,6 +17,7 @@
 
 #include "control_rig.h"
 #include "refdev_regs.h"
+#include "vfio_user.h"
 
 #define BAR0       VFIO_PCI_BAR0_REGION_INDEX
 #define BAR2       VFIO_PCI_BAR2_REGION_INDEX
@@ -124,6 +125,81 @@ test_refused(void)
 	CU_ASSERT_EQUAL(attach(RIG_SECOND, &second, &err), 0);
 	vuc_vmm_detach(second);
 	end();
+}
+
+/* Writes to regions that ask the server for no answer, as they go over the wire. */
+static void
+count_posted(void *arg, const struct vuc_trace_message *message)
+{
+	struct vfio_user_header header;
+
+	memcpy(&header, message->bytes, sizeof(header));
+	if (message->sent && header.cmd == VFIO_USER_REGION_WRITE &&
+		(header.flags & VFIO_USER_F_NO_REPLY) != 0)
+		atomic_fetch_add((_Atomic unsigned int *)arg, 1);
+}
+
+/* The operator says what is posted; on a PCI bus no access that goes past the socket may overtake
+ * a write. */
+static void
+test_posted_writes(void)
+{
+	enum {
+		NONE,
+		AREA,
+		IO_FDS
+	}; /* what the VMM has been given of the device */
+	static const struct {
+		enum vuc_posted_writes policy;
+		int given;
+		bool post; /* vuc_queue_post(), else vuc_queue_write_pci() */
+		uint32_t region;
+		unsigned int posted;
+	} cases[] = {
+		{VUC_POSTED_WRITES_AUTO, NONE, false, BAR0, 1},
+		{VUC_POSTED_WRITES_AUTO, NONE, true, BAR0, 1},
+		{VUC_POSTED_WRITES_AUTO, NONE, false, VFIO_PCI_CONFIG_REGION_INDEX, 0},
+		{VUC_POSTED_WRITES_AUTO, AREA, false, BAR0, 0},
+		{VUC_POSTED_WRITES_AUTO, AREA, true, BAR0, 1},
+		{VUC_POSTED_WRITES_AUTO, IO_FDS, false, BAR0, 0},
+		{VUC_POSTED_WRITES_ON, NONE, false, BAR0, 1},
+		{VUC_POSTED_WRITES_ON, AREA, false, BAR0, 1},
+		{VUC_POSTED_WRITES_ON, AREA, true, BAR0, 1},
+		{VUC_POSTED_WRITES_ON, NONE, false, VFIO_PCI_CONFIG_REGION_INDEX, 0},
+		{VUC_POSTED_WRITES_OFF, NONE, false, BAR0, 0},
+		{VUC_POSTED_WRITES_OFF, NONE, true, BAR0, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t offset = cases[i].region == BAR0 ? REFDEV_REG_SCRATCH : 0x3c;
+		const struct vuc_vmm_region *region;
+		_Atomic unsigned int posted = 0;
+		struct vuc_vmm_io_fds *fds;
+		struct vuc_queue *queue;
+		struct rig_opts opts;
+		uint8_t value = 7, seen = 0;
+
+		rig_opts_init(&opts);
+		opts.device.device.posted_writes = cases[i].policy;
+		opts.device.device.trace = count_posted;
+		opts.device.device.trace_arg = &posted;
+		begin(&opts);
+		queue = open_queue();
+		CU_ASSERT_EQUAL(vuc_vmm_region(dev, BAR0, &region, NULL), 0);
+		if (cases[i].given == AREA)
+			CU_ASSERT_EQUAL(vuc_vmm_region(dev, BAR2, &region, NULL), 0);
+		if (cases[i].given == IO_FDS) {
+			CU_ASSERT_EQUAL_FATAL(vuc_vmm_io_fds(dev, BAR0, &fds, NULL), 0);
+			vuc_vmm_io_fds_free(fds);
+		}
+		CU_ASSERT_EQUAL((cases[i].post ? vuc_queue_post : vuc_queue_write_pci)(
+					queue, cases[i].region, offset, &value, 1),
+			0);
+		CU_ASSERT_EQUAL(vuc_queue_read(queue, cases[i].region, offset, &seen, 1), 0);
+		CU_ASSERT_EQUAL(seen, value);
+		CU_ASSERT_EQUAL(atomic_load(&posted), cases[i].posted);
+		end();
+	}
 }
 
 /* What is mapped is what the device has; the pages of MSI-X are not. */
@@ -514,6 +590,7 @@ main(int argc, char **argv)
 	CU_TestInfo tests[] = {
 		{"info", test_info},
 		{"refused", test_refused},
+		{"posted_writes", test_posted_writes},
 		{"regions", test_regions},
 		{"four vCPUs", test_vcpus},
 		{"errors of accesses", test_queue_errors},

@@ -80,8 +80,9 @@ is_good_request(const struct queue_pair *pair, const struct queue_request_slot *
 		return false;
 	if (slot->op == VUC_QUEUE_WRITE_POSTED)
 		return true;
-	return (slot->op == VUC_QUEUE_READ || slot->op == VUC_QUEUE_WRITE) && slot->id < DEPTH &&
-		!s->busy[slot->id] && !is_staged(pair, slot->id);
+	return (slot->op == VUC_QUEUE_READ || slot->op == VUC_QUEUE_WRITE ||
+		       slot->op == VUC_QUEUE_WRITE_PCI) &&
+		slot->id < DEPTH && !s->busy[slot->id] && !is_staged(pair, slot->id);
 }
 
 static void
@@ -158,11 +159,12 @@ test_front_fields(void)
 		int rc;
 	} cases[] = {
 		{1, VUC_QUEUE_READ, DEPTH - 1, 1}, {CHUNK, VUC_QUEUE_WRITE, 0, 1},
+		{CHUNK, VUC_QUEUE_WRITE_PCI, 0, 1}, {1, VUC_QUEUE_WRITE_PCI, 3, -EPROTO},
 		{CHUNK, VUC_QUEUE_WRITE_POSTED, UINT16_MAX, 1}, {0, VUC_QUEUE_READ, 0, -EPROTO},
 		{0, VUC_QUEUE_WRITE_POSTED, 0, -EPROTO}, {CHUNK + 1, VUC_QUEUE_READ, 0, -EPROTO},
 		{CHUNK + 1, VUC_QUEUE_WRITE_POSTED, 0, -EPROTO},
 		{UINT32_MAX, VUC_QUEUE_WRITE, 0, -EPROTO}, {1, 0, 0, -EPROTO},
-		{1, VUC_QUEUE_WRITE_POSTED + 1, 0, -EPROTO}, {1, UINT16_MAX, 0, -EPROTO},
+		{1, VUC_QUEUE_WRITE_PCI + 1, 0, -EPROTO}, {1, UINT16_MAX, 0, -EPROTO},
 		{1, VUC_QUEUE_READ, DEPTH, -EPROTO}, {1, VUC_QUEUE_WRITE, UINT16_MAX, -EPROTO},
 		{1, VUC_QUEUE_READ, 3, -EPROTO}, /* outstanding */
 	};

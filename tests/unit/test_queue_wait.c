@@ -177,7 +177,7 @@ test_busy(void)
 	CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, &result, 1), 1);
 	CU_ASSERT_PTR_EQUAL(result.arg, &pair);
 	CU_ASSERT_EQUAL(result.status, -EPERM);
-	CU_ASSERT_EQUAL(vuc_queue_read(pair.front, 0, 0, data, CHUNK + 1), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(vuc_queue_reason(pair.front), "are outstanding"));
 	pair_close(&pair);
 }
 

@@ -127,7 +127,7 @@ test_all_keys(void)
 	CU_ASSERT_STRING_EQUAL(d->socket, "/s#1 = \\#t##");
 	CU_ASSERT_STRING_EQUAL(d->poller, "io1");
 	CU_ASSERT_EQUAL(d->dma, VUC_DMA_MESSAGE);
-	CU_ASSERT_FALSE(d->posted_writes);
+	CU_ASSERT_EQUAL(d->posted_writes, VUC_POSTED_WRITES_OFF);
 	CU_ASSERT_EQUAL(d->reset, VUC_CONTROL_RESET_NEVER);
 	CU_ASSERT_EQUAL(d->timeout_ms, 11);
 	CU_ASSERT_EQUAL(d->long_timeout_ms, 12);

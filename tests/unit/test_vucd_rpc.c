@@ -292,7 +292,7 @@ test_add(void)
 	setup();
 	CU_ASSERT(gives(CALL("devices.add",
 				"{\"name\":\"a\",\"socket\":\"/a b\",\"poller\":\"io0\","
-				"\"dma\":\"message\",\"posted_writes\":false,\"timeout_ms\":7,"
+				"\"dma\":\"message\",\"posted_writes\":\"off\",\"timeout_ms\":7,"
 				"\"long_timeout_ms\":8,\"retry_min_ms\":9,\"retry_max_ms\":10,"
 				"\"users\":[\"root\",\"5\"],\"groups\":[],\"reset\":\"trust\"}"),
 		ANSWER("{}")));
@@ -301,7 +301,7 @@ test_add(void)
 	CU_ASSERT_STRING_EQUAL(d->socket, "/a b");
 	CU_ASSERT_STRING_EQUAL(d->poller, "io0");
 	CU_ASSERT_EQUAL(d->dma, VUC_DMA_MESSAGE);
-	CU_ASSERT_FALSE(d->posted_writes);
+	CU_ASSERT_EQUAL(d->posted_writes, VUC_POSTED_WRITES_OFF);
 	CU_ASSERT_EQUAL(d->reset, VUC_CONTROL_RESET_TRUST);
 	CU_ASSERT_EQUAL(d->timeout_ms, 7);
 	CU_ASSERT_EQUAL(d->long_timeout_ms, 8);
@@ -314,7 +314,7 @@ test_add(void)
 	CU_ASSERT(gives(CALL("devices.add", "[\"b\",\"/s\"]"), ANSWER("{}")));
 	CU_ASSERT_STRING_EQUAL(d->name, "b");
 	CU_ASSERT_EQUAL(d->timeout_ms, VUC_DEFAULT_TIMEOUT_MS);
-	CU_ASSERT_TRUE(d->posted_writes);
+	CU_ASSERT_EQUAL(d->posted_writes, VUC_POSTED_WRITES_AUTO);
 	CU_ASSERT_EQUAL(d->reset, VUC_CONTROL_RESET_ON);
 }
 
