@@ -58,12 +58,13 @@ struct vuc_latency {
 	uint64_t max_ns;  /**< the longest, exactly */
 };
 
-/** A device since it was opened. */
+/** A device since it was opened; of a control plane, since it was added, over all connections. */
 struct vuc_device_stats {
-	/** Names it in telemetry and in log lines: the path of its socket, with '?' for what is not
-	 * printable ASCII; followed by '#' and its id when that name was taken. */
+	/** Names it in telemetry and in log lines: its name in a control plane, else the path of
+	 * its socket, with '?' for what is not printable ASCII; followed by '#' and a number when
+	 * that name was taken. */
 	char name[VUC_DEVICE_NAME_SIZE];
-	uint32_t id;    /**< names it in traces; never used again in this process */
+	uint32_t id; /**< names its last connection in traces; never used again in this process */
 	bool connected; /**< as vuc_device_connected() was some milliseconds ago */
 	/** How long the server has been silent while requests timed out, in milliseconds; 0 while
 	 * it answers. Anything that it sends ends it. */

@@ -102,8 +102,6 @@ give_up(struct control_vmm *v, int rc, const struct vuc_error *err)
 	if (current && rc != 0)
 		d->reason = *err;
 	v->link = NULL;
-	if (!kept)
-		control_link_retire(link);
 	d->renewing = current && !kept && rc == 0;
 	pthread_mutex_unlock(&v->control->lock);
 	/* The keeper may have seen first that the reset has ended it. */

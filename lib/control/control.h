@@ -61,7 +61,8 @@ struct control_device {
 	char name[VUC_CONTROL_NAME_SIZE];
 	char path[108];
 	struct vuc_poller *poller;
-	struct vuc_device_opts opts; /* path is that above */
+	struct poller_account *account; /* of all its connections */
+	struct vuc_device_opts opts;    /* path is that above */
 	struct control_permission permission;
 	enum vuc_control_reset reset;
 	uint32_t retry_min_ms;
@@ -85,7 +86,6 @@ struct control_device {
 	uint64_t since_ms;       /* when link or vmm came or went */
 	uint64_t silent_ms;      /* of link, as it was told and logged; 0: it answers */
 	struct control_log_limit silent_lines;
-	struct vuc_access_stats closed; /* counters of connections that were closed */
 };
 
 uint64_t control_now_ms(void);
@@ -110,10 +110,8 @@ void control_remove_all(struct vuc_control *c);
 void *control_keep(void *arg);
 
 /* link.c: open one, the device reset, if it has to be: -EPIPE for a server that has ended the
- * connection on that; with the lock held, keep what it has counted, once there are no queues any
- * more; close and free it */
+ * connection on that; close and free it */
 int control_link_open(struct control_device *d, struct control_link **link, struct vuc_error *err);
-void control_link_retire(const struct control_link *link);
 void control_link_close(struct control_link *link);
 
 /* call.c: call fn(dev, arg) on the poller's thread; err takes the device's reason when it fails.

@@ -16,6 +16,7 @@
 #include "source.h"
 #include "thread.h"
 #include "vmm.h"
+#include "watch.h"
 
 VUC_EXPORT void
 vuc_control_device_opts_init(struct vuc_control_device_opts *opts)
@@ -72,6 +73,7 @@ free_device(struct control_device *d)
 	if (d->wake_fd >= 0)
 		close(d->wake_fd);
 	control_permission_fini(&d->permission);
+	vuc_poller_close_account(d->poller, d->account);
 	free(d);
 }
 
@@ -98,7 +100,9 @@ alloc_device(struct vuc_control *c, const struct vuc_control_device_opts *opts)
 	vuc_error_set(&d->reason, 0, "not connected to yet");
 	d->since_ms = control_now_ms();
 	d->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (d->wake_fd >= 0 && control_permission_init(&d->permission, opts) == 0)
+	d->account = vuc_poller_open_account(d->poller, d->name);
+	if (d->account != NULL && d->wake_fd >= 0 &&
+		control_permission_init(&d->permission, opts) == 0)
 		return d;
 	free_device(d);
 	return NULL;

@@ -146,8 +146,6 @@ take_lost(struct control_device *d, struct vuc_error *why)
 	d->since_ms = control_now_ms();
 	d->reason = link->reason;
 	*why = link->reason;
-	if (!theirs)
-		control_link_retire(link);
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->lock);
 	control_log(&c->log, VUC_LOG_WARNING, "%s: lost: %s", d->name, why->text);

@@ -33,7 +33,7 @@ control_link_open(struct control_device *d, struct control_link **link, struct v
 	if (l == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a device");
 	l->device = d;
-	rc = vuc_poller_open_device(d->poller, &d->opts, &l->dev, err);
+	rc = vuc_poller_open_named(d->poller, d->account, &d->opts, &l->dev, err);
 	if (rc != 0) {
 		free(l);
 		return rc;
@@ -49,26 +49,6 @@ control_link_open(struct control_device *d, struct control_link **link, struct v
 	vuc_poller_watch_device(d->poller, l->dev, changed, l);
 	*link = l;
 	return 0;
-}
-
-static void
-add(struct vuc_access_stats *sum, const struct vuc_access_stats *n)
-{
-	sum->reads += n->reads;
-	sum->writes += n->writes;
-	sum->posted += n->posted;
-	sum->errors += n->errors;
-	sum->timeouts += n->timeouts;
-}
-
-void
-control_link_retire(const struct control_link *link)
-{
-	struct control_device *d = link->device;
-	struct vuc_device_stats stats;
-
-	if (vuc_poller_get_device_stats(d->poller, link->dev, &stats) == 0)
-		add(&d->closed, &stats.accesses);
 }
 
 void

@@ -12,6 +12,7 @@
 
 #include "control.h"
 #include "vmm.h"
+#include "watch.h"
 
 static enum vuc_control_state
 state_of(const struct control_device *d)
@@ -54,18 +55,16 @@ explain(const struct control_device *d, struct vuc_control_device *to)
 }
 
 static void
-add_counters(const struct control_device *d, const struct control_link *link,
-	struct vuc_control_device *to)
+look_at_counters(const struct control_device *d, struct vuc_control_device *to)
 {
 	struct vuc_device_stats stats;
 
-	if (link == NULL || vuc_poller_get_device_stats(d->poller, link->dev, &stats) != 0)
-		return;
-	to->reads += stats.accesses.reads;
-	to->writes += stats.accesses.writes;
-	to->posted += stats.accesses.posted;
-	to->errors += stats.accesses.errors;
-	to->timeouts += stats.accesses.timeouts;
+	vuc_poller_account_stats(d->poller, d->account, &stats);
+	to->reads = stats.accesses.reads;
+	to->writes = stats.accesses.writes;
+	to->posted = stats.accesses.posted;
+	to->errors = stats.accesses.errors;
+	to->timeouts = stats.accesses.timeouts;
 }
 
 static void
@@ -86,20 +85,13 @@ look(const struct control_device *d, struct vuc_control_device *to)
 	*to = (struct vuc_control_device){
 		.state = state_of(d),
 		.generation = d->generation,
-		.reads = d->closed.reads,
-		.writes = d->closed.writes,
-		.posted = d->closed.posted,
-		.errors = d->closed.errors,
-		.timeouts = d->closed.timeouts,
 		.attaches = d->attaches,
 	};
 	snprintf(to->name, sizeof(to->name), "%s", d->name);
 	snprintf(to->socket, sizeof(to->socket), "%s", d->path);
 	snprintf(to->poller, sizeof(to->poller), "%s", vuc_poller_name(d->poller));
 	explain(d, to);
-	add_counters(d, d->link, to);
-	if (d->vmm != NULL && d->vmm->link != d->link)
-		add_counters(d, d->vmm->link, to);
+	look_at_counters(d, to);
 	if (d->vmm != NULL && !d->cleaning)
 		look_at_vmm(d->vmm, to);
 }

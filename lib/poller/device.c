@@ -12,6 +12,7 @@
 #include "connect.h"
 #include "error.h"
 #include "internal.h"
+#include "lines.h"
 #include "registry.h"
 #include "source.h"
 #include "trace.h"
@@ -32,7 +33,8 @@ poller_find_device(struct vuc_poller *p, const struct vuc_device *dev)
 struct opening {
 	struct vuc_poller *poller;
 	struct vuc_device_opts opts;
-	int fd; /* connected to opts.path; -1 */
+	struct poller_account *account; /* NULL: one of its own */
+	int fd;                         /* connected to opts.path; -1 */
 	struct vuc_device *dev;
 	struct vuc_error *err;
 };
@@ -49,7 +51,7 @@ watch_device_now(struct vuc_poller *p, struct poller_device *d)
 	atomic_store_explicit(&d->silent_ms, silent_ms, memory_order_relaxed);
 	atomic_store_explicit(&d->connected, connected, memory_order_relaxed);
 	if (!connected)
-		poller_log(p, VUC_LOG_WARNING, "%s: the connection has ended", d->name);
+		poller_log(p, VUC_LOG_WARNING, "%s: the connection has ended", d->account->name);
 	if (d->watcher != NULL)
 		d->watcher(d->watcher_arg, connected, silent_ms);
 }
@@ -76,25 +78,63 @@ clean_name(char *name)
 	}
 }
 
-static struct poller_device *
-alloc_device(const struct vuc_device_opts *opts)
+struct poller_account *
+vuc_poller_open_account(struct vuc_poller *p, const char *name)
 {
-	struct poller_device *d = aligned_alloc(64, (sizeof(*d) + 63) / 64 * 64);
+	struct poller_account *a = queue_alloc_lines(sizeof(*a));
+
+	if (a == NULL)
+		return NULL;
+	snprintf(a->name, sizeof(a->name), "%s", name);
+	clean_name(a->name);
+	vuc_registry_add_account(p, a);
+	return a;
+}
+
+void
+vuc_poller_close_account(struct vuc_poller *p, struct poller_account *account)
+{
+	if (account == NULL)
+		return;
+	vuc_registry_remove_account(p, account);
+	free(account);
+}
+
+static struct poller_account *
+open_own_account(struct vuc_poller *p, const struct vuc_device_opts *opts)
+{
+	char name[32];
+
+	if (opts->path != NULL)
+		return vuc_poller_open_account(p, opts->path);
+	snprintf(name, sizeof(name), opts->fd >= 0 ? "descriptor %d" : "loopback", opts->fd);
+	return vuc_poller_open_account(p, name);
+}
+
+static void
+free_device(struct vuc_poller *p, struct poller_device *d)
+{
+	if (!d->named)
+		vuc_poller_close_account(p, d->account);
+	free(d);
+}
+
+static struct poller_device *
+alloc_device(struct opening *o)
+{
+	struct poller_device *d = queue_alloc_lines(sizeof(*d));
 
 	if (d == NULL)
 		return NULL;
-	*d = (struct poller_device){0};
 	TAILQ_INIT(&d->active);
 	TAILQ_INIT(&d->remotes);
-	if (opts->path != NULL)
-		snprintf(d->name, sizeof(d->name), "%s", opts->path);
-	else if (opts->fd >= 0)
-		snprintf(d->name, sizeof(d->name), "descriptor %d", opts->fd);
-	else
-		snprintf(d->name, sizeof(d->name), "loopback");
-	clean_name(d->name);
+	d->named = o->account != NULL;
+	d->account = d->named ? o->account : open_own_account(o->poller, &o->opts);
 	d->id = vuc_registry_new_id();
-	return d;
+	if (d->account != NULL)
+		return d;
+	free(d);
+	return NULL;
 }
 
 static int
@@ -102,7 +142,7 @@ open_device(void *arg)
 {
 	struct opening *o = arg;
 	struct vuc_poller *p = o->poller;
-	struct poller_device *d = alloc_device(&o->opts);
+	struct poller_device *d = alloc_device(o);
 	int rc;
 
 	o->opts.group = p->group;
@@ -114,7 +154,7 @@ open_device(void *arg)
 	vuc_trace_messages(d, &o->opts);
 	rc = device_open(&o->opts, o->fd, &d->dev, o->err);
 	if (rc != 0) {
-		free(d);
+		free_device(p, d);
 		return rc;
 	}
 	d->connected = true;
@@ -124,11 +164,11 @@ open_device(void *arg)
 	return 0;
 }
 
-VUC_EXPORT int
-vuc_poller_open_device(struct vuc_poller *p, const struct vuc_device_opts *opts,
-	struct vuc_device **dev, struct vuc_error *err)
+int
+vuc_poller_open_named(struct vuc_poller *p, struct poller_account *account,
+	const struct vuc_device_opts *opts, struct vuc_device **dev, struct vuc_error *err)
 {
-	struct opening o = {.poller = p, .opts = *opts, .fd = -1, .err = err};
+	struct opening o = {.poller = p, .opts = *opts, .account = account, .fd = -1, .err = err};
 	struct vuc_error why = {0};
 	int rc = device_check_opts(opts, err);
 
@@ -143,6 +183,13 @@ vuc_poller_open_device(struct vuc_poller *p, const struct vuc_device_opts *opts,
 	rc = vuc_poller_call(p, open_device, &o);
 	*dev = o.dev;
 	return rc;
+}
+
+VUC_EXPORT int
+vuc_poller_open_device(struct vuc_poller *p, const struct vuc_device_opts *opts,
+	struct vuc_device **dev, struct vuc_error *err)
+{
+	return vuc_poller_open_named(p, NULL, opts, dev, err);
 }
 
 struct watching {
@@ -196,7 +243,7 @@ close_device(void *arg)
 	vuc_registry_remove_device(p, d);
 	vuc_device_close(d->dev);
 	vuc_trace_close(d->id);
-	free(d);
+	free_device(p, d);
 	return 0;
 }
 

@@ -54,6 +54,15 @@ struct poller_queue {
 	size_t size[2];
 };
 
+/* What was counted of a device, over all its connections, of which it has one or more; of one that
+ * is not named, over the only one. The poller's thread counts. */
+struct poller_account {
+	TAILQ_ENTRY(poller_account) link;
+	char name[VUC_DEVICE_NAME_SIZE]; /* unique in the process */
+	struct access_counters counters;
+	struct histogram latency;
+};
+
 /* What the poller keeps of a device. */
 struct poller_device {
 	struct vuc_device *dev;
@@ -62,16 +71,15 @@ struct poller_device {
 	TAILQ_ENTRY(poller_device) link;
 	TAILQ_HEAD(, vuc_poller_remote) remotes; /* the poller's thread; see registry.h */
 	_Atomic unsigned int nr_queues;
-	uint32_t id;                     /* in traces */
-	char name[VUC_DEVICE_NAME_SIZE]; /* from its socket, and unique in the process */
-	_Atomic bool connected;          /* as it was seen last */
-	_Atomic uint64_t silent_ms;      /* since when the server is silent; 0: it is not */
-	poller_watch_fn watcher;         /* told when one of them changes; NULL: nobody */
+	uint32_t id;                /* in traces */
+	_Atomic bool connected;     /* as it was seen last */
+	_Atomic uint64_t silent_ms; /* since when the server is silent; 0: it is not */
+	poller_watch_fn watcher;    /* told when one of them changes; NULL: nobody */
 	void *watcher_arg;
 	vuc_trace_fn trace; /* what the device's opener wants, when messages go to */
 	void *trace_arg;    /* rte_trace as well */
-	struct access_counters counters;
-	struct histogram latency;
+	struct poller_account *account;
+	bool named; /* the account is not the device's own */
 };
 
 /* Another process with queues to a device; see remote.h. */
@@ -149,7 +157,8 @@ struct vuc_poller {
 	/* Guarded by the registry's lock. */
 	TAILQ_ENTRY(vuc_poller) registered;
 	uint32_t number;
-	struct vuc_access_stats closed; /* counters of devices that are closed */
+	TAILQ_HEAD(, poller_account) accounts;
+	struct vuc_access_stats closed; /* counters of accounts that are closed */
 };
 
 /* loop.c: what the thread runs */

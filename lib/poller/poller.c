@@ -187,6 +187,7 @@ alloc_poller(const struct vuc_poller_opts *opts)
 	pthread_cond_init(&p->returned, NULL);
 	STAILQ_INIT(&p->calls);
 	TAILQ_INIT(&p->devices);
+	TAILQ_INIT(&p->accounts);
 	TAILQ_INIT(&p->active);
 	snprintf(p->name, sizeof(p->name), "%s", opts->name);
 	p->idle = opts->idle;

@@ -177,7 +177,7 @@ open_queue(void *arg)
 	rc = alloc_queue(p, index, &o->geometry, &q);
 	if (rc != 0)
 		return vuc_error_set(o->err, rc, "no memory for a queue");
-	q->counters = &d->counters;
+	q->counters = &d->account->counters;
 	p->queues[index] = q;
 	if (p->nr_words <= q->index / BELL_BITS)
 		p->nr_words = q->index / BELL_BITS + 1;

@@ -62,34 +62,51 @@ vuc_registry_all(void)
 	return &registry.pollers;
 }
 
-const struct poller_device *
-vuc_registry_find_device(const char *name, const struct vuc_poller **poller)
+const struct poller_account *
+vuc_registry_find_account(const char *name, const struct vuc_poller **poller)
 {
-	const struct poller_device *d;
+	const struct poller_account *a;
 	const struct vuc_poller *p;
 
 	TAILQ_FOREACH (p, &registry.pollers, registered) {
-		TAILQ_FOREACH (d, &p->devices, link) {
-			if (strcmp(d->name, name) != 0)
+		TAILQ_FOREACH (a, &p->accounts, link) {
+			if (strcmp(a->name, name) != 0)
 				continue;
 			*poller = p;
-			return d;
+			return a;
 		}
 	}
 	return NULL;
 }
 
-/* An id is never used again, but a path may end as such a name does. */
 static void
-make_unique(struct poller_device *d)
+make_unique(struct poller_account *a)
 {
 	const struct vuc_poller *p;
-	char base[sizeof(d->name)];
-	uint32_t n = d->id;
+	char base[sizeof(a->name)];
+	uint32_t n = 2;
 
-	memcpy(base, d->name, sizeof(base));
-	while (vuc_registry_find_device(d->name, &p) != NULL)
-		snprintf(d->name, sizeof(d->name), "%.107s#%u", base, n++);
+	memcpy(base, a->name, sizeof(base));
+	while (vuc_registry_find_account(a->name, &p) != NULL)
+		snprintf(a->name, sizeof(a->name), "%.107s#%u", base, n++);
+}
+
+void
+vuc_registry_add_account(struct vuc_poller *p, struct poller_account *a)
+{
+	vuc_registry_lock();
+	make_unique(a);
+	TAILQ_INSERT_TAIL(&p->accounts, a, link);
+	vuc_registry_unlock();
+}
+
+void
+vuc_registry_remove_account(struct vuc_poller *p, struct poller_account *a)
+{
+	vuc_registry_lock();
+	TAILQ_REMOVE(&p->accounts, a, link);
+	vuc_stats_sum(&p->closed, &a->counters);
+	vuc_registry_unlock();
 }
 
 uint32_t
@@ -107,7 +124,6 @@ void
 vuc_registry_add_device(struct vuc_poller *p, struct poller_device *d)
 {
 	vuc_registry_lock();
-	make_unique(d);
 	TAILQ_INSERT_TAIL(&p->devices, d, link);
 	p->nr_devices++;
 	vuc_registry_unlock();
@@ -119,7 +135,6 @@ vuc_registry_remove_device(struct vuc_poller *p, struct poller_device *d)
 	vuc_registry_lock();
 	TAILQ_REMOVE(&p->devices, d, link);
 	p->nr_devices--;
-	vuc_stats_sum(&p->closed, &d->counters);
 	vuc_registry_unlock();
 }
 
@@ -136,6 +151,6 @@ vuc_registry_remove_remote(struct vuc_poller_remote *r)
 {
 	vuc_registry_lock();
 	TAILQ_REMOVE(&r->device->remotes, r, link);
-	vuc_stats_merge(&r->device->counters, &r->counters);
+	vuc_stats_merge(&r->device->account->counters, &r->counters);
 	vuc_registry_unlock();
 }

@@ -24,7 +24,11 @@ void vuc_registry_remove(struct vuc_poller *p);
 /* For a device; counts from 1. */
 uint32_t vuc_registry_new_id(void);
 
-/* On the poller's thread: a device with a name, which may become another one to be unique. */
+/* The name may become another one, to be unique. */
+void vuc_registry_add_account(struct vuc_poller *p, struct poller_account *a);
+void vuc_registry_remove_account(struct vuc_poller *p, struct poller_account *a);
+
+/* On the poller's thread. */
 void vuc_registry_add_device(struct vuc_poller *p, struct poller_device *d);
 void vuc_registry_remove_device(struct vuc_poller *p, struct poller_device *d);
 
@@ -32,8 +36,9 @@ void vuc_registry_remove_device(struct vuc_poller *p, struct poller_device *d);
 void vuc_registry_add_remote(struct vuc_poller_remote *r);
 void vuc_registry_remove_remote(struct vuc_poller_remote *r);
 
-/* Both with the lock held: the pollers by number; the device of that name, or NULL. */
+/* Both with the lock held: the pollers by number; the account of that name, or NULL. */
 const struct registry_pollers *vuc_registry_all(void);
-const struct poller_device *vuc_registry_find_device(const char *name, const struct vuc_poller **p);
+const struct poller_account *vuc_registry_find_account(
+	const char *name, const struct vuc_poller **p);
 
 #endif /* VUC_POLLER_REGISTRY_H */

@@ -35,7 +35,7 @@ answered(void *arg, const struct vuc_session_reply *reply)
 			stats_add(&stats_of(q)->timeouts, 1);
 	}
 	if (r->begun != 0)
-		histogram_add(&q->device->latency, rte_rdtsc() - r->begun);
+		histogram_add(&q->device->account->latency, rte_rdtsc() - r->begun);
 	vuc_trace_complete(q->device->id, q->index, r->id, reply->status);
 	vuc_queue_back_complete(&q->back, r->id, reply->status, reply->status == 0 ? r->count : 0);
 }
@@ -54,7 +54,7 @@ break_queue(struct poller_queue *q)
 	if (q->remote == NULL)
 		poller_log(q->poller, VUC_LOG_WARNING,
 			"%s: a queue was closed: request %u is none that a queue may carry",
-			q->device->name, q->back.head);
+			q->device->account->name, q->back.head);
 }
 
 /* A request was taken; status says whether the device has got it. */

@@ -47,12 +47,11 @@ vuc_stats_merge(struct access_counters *to, const struct access_counters *from)
 	stats_add(&to->broken_queues, stats_get(&from->broken_queues));
 }
 
-void
-vuc_stats_sum_device(struct vuc_access_stats *sum, const struct poller_device *d)
+static void
+sum_remotes(struct vuc_access_stats *sum, const struct poller_device *d)
 {
 	const struct vuc_poller_remote *r;
 
-	vuc_stats_sum(sum, &d->counters);
 	TAILQ_FOREACH (r, &d->remotes, link)
 		vuc_stats_sum(sum, &r->counters);
 }
@@ -114,23 +113,37 @@ silent_for(const struct poller_device *d)
 		: 0;
 }
 
-void
-vuc_stats_read_device(const struct poller_device *d, struct vuc_device_stats *stats)
+/* The last connection counts; queues of a VMM may be to the one before. */
+static void
+add_connection(struct vuc_device_stats *stats, const struct poller_device *d)
 {
-	*stats = (struct vuc_device_stats){
-		.id = d->id,
-		.connected = atomic_load_explicit(&d->connected, memory_order_relaxed),
-		.queues = atomic_load_explicit(&d->nr_queues, memory_order_relaxed),
-		.silent_ms = silent_for(d),
-	};
-	memcpy(stats->name, d->name, sizeof(stats->name));
-	vuc_stats_sum_device(&stats->accesses, d);
-	read_latency(&d->latency, &stats->latency);
+	stats->id = d->id;
+	stats->connected = atomic_load_explicit(&d->connected, memory_order_relaxed);
+	stats->silent_ms = silent_for(d);
+	stats->queues += atomic_load_explicit(&d->nr_queues, memory_order_relaxed);
+	sum_remotes(&stats->accesses, d);
+}
+
+void
+vuc_stats_read_account(
+	const struct vuc_poller *p, const struct poller_account *a, struct vuc_device_stats *stats)
+{
+	const struct poller_device *d;
+
+	*stats = (struct vuc_device_stats){0};
+	memcpy(stats->name, a->name, sizeof(stats->name));
+	vuc_stats_sum(&stats->accesses, &a->counters);
+	read_latency(&a->latency, &stats->latency);
+	TAILQ_FOREACH (d, &p->devices, link) {
+		if (d->account == a)
+			add_connection(stats, d);
+	}
 }
 
 void
 vuc_stats_read_poller(const struct vuc_poller *p, struct vuc_poller_stats *stats)
 {
+	const struct poller_account *a;
 	const struct poller_device *d;
 
 	*stats = (struct vuc_poller_stats){
@@ -141,9 +154,11 @@ vuc_stats_read_poller(const struct vuc_poller *p, struct vuc_poller_stats *stats
 		.sleeps = stats_get(&p->stats.sleeps),
 		.calls = stats_get(&p->stats.calls),
 	};
+	TAILQ_FOREACH (a, &p->accounts, link)
+		vuc_stats_sum(&stats->accesses, &a->counters);
 	TAILQ_FOREACH (d, &p->devices, link) {
 		stats->devices++;
-		vuc_stats_sum_device(&stats->accesses, d);
+		sum_remotes(&stats->accesses, d);
 	}
 }
 
@@ -165,9 +180,18 @@ vuc_poller_get_device_stats(
 	vuc_registry_lock();
 	d = poller_find_device(p, dev);
 	if (d != NULL)
-		vuc_stats_read_device(d, stats);
+		vuc_stats_read_account(p, d->account, stats);
 	vuc_registry_unlock();
 	return d != NULL ? 0 : -ENODEV;
+}
+
+void
+vuc_poller_account_stats(
+	struct vuc_poller *p, const struct poller_account *account, struct vuc_device_stats *stats)
+{
+	vuc_registry_lock();
+	vuc_stats_read_account(p, account, stats);
+	vuc_registry_unlock();
 }
 
 VUC_EXPORT void

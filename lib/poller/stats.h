@@ -64,13 +64,11 @@ void vuc_stats_sum(struct vuc_access_stats *sum, const struct access_counters *c
 /* On the thread that counts both: add what `from` has counted, at its end. */
 void vuc_stats_merge(struct access_counters *to, const struct access_counters *from);
 
-struct poller_device;
-
-/* With the registry locked: those of a device and of its remotes, added to a sum. */
-void vuc_stats_sum_device(struct vuc_access_stats *sum, const struct poller_device *d);
+struct poller_account;
 
 /* Both with the registry locked, from any thread. */
-void vuc_stats_read_device(const struct poller_device *d, struct vuc_device_stats *stats);
+void vuc_stats_read_account(
+	const struct vuc_poller *p, const struct poller_account *a, struct vuc_device_stats *stats);
 void vuc_stats_read_poller(const struct vuc_poller *p, struct vuc_poller_stats *stats);
 
 #endif /* VUC_POLLER_STATS_H */

@@ -112,7 +112,7 @@ add_name(struct rte_tel_data *array, const char *name, size_t *bytes)
 static int
 list_devices(const char *cmd, const char *params, struct rte_tel_data *data)
 {
-	const struct poller_device *d;
+	const struct poller_account *a;
 	const struct vuc_poller *p;
 	unsigned long skip;
 	size_t bytes = 0;
@@ -123,10 +123,10 @@ list_devices(const char *cmd, const char *params, struct rte_tel_data *data)
 	rte_tel_data_start_array(data, RTE_TEL_STRING_VAL);
 	vuc_registry_lock();
 	TAILQ_FOREACH (p, vuc_registry_all(), registered) {
-		TAILQ_FOREACH (d, &p->devices, link) {
+		TAILQ_FOREACH (a, &p->accounts, link) {
 			if (skip > 0)
 				skip--;
-			else if (!add_name(data, d->name, &bytes))
+			else if (!add_name(data, a->name, &bytes))
 				break;
 		}
 	}
@@ -134,10 +134,20 @@ list_devices(const char *cmd, const char *params, struct rte_tel_data *data)
 	return 0;
 }
 
+static const char *
+state_name(const struct vuc_device_stats *stats)
+{
+	if (stats->id == 0)
+		return "away";
+	if (stats->silent_ms > 0)
+		return "silent";
+	return stats->connected ? "connected" : "lost";
+}
+
 static int
 show_device(const char *cmd, const char *params, struct rte_tel_data *data)
 {
-	const struct poller_device *d;
+	const struct poller_account *a;
 	const struct vuc_poller *p;
 	struct vuc_device_stats stats;
 	char poller[sizeof(p->name)];
@@ -147,22 +157,19 @@ show_device(const char *cmd, const char *params, struct rte_tel_data *data)
 	if (params == NULL)
 		return -EINVAL;
 	vuc_registry_lock();
-	d = vuc_registry_find_device(params, &p);
-	if (d != NULL) {
-		vuc_stats_read_device(d, &stats);
+	a = vuc_registry_find_account(params, &p);
+	if (a != NULL) {
+		vuc_stats_read_account(p, a, &stats);
 		memcpy(poller, p->name, sizeof(poller));
 	}
 	vuc_registry_unlock();
-	if (d == NULL)
+	if (a == NULL)
 		return -ENODEV;
 	rte_tel_data_start_dict(data);
 	rte_tel_data_add_dict_string(data, "name", stats.name);
 	rte_tel_data_add_dict_uint(data, "id", stats.id);
 	rte_tel_data_add_dict_string(data, "poller", poller);
-	rte_tel_data_add_dict_string(data, "state",
-		stats.silent_ms > 0       ? "silent"
-			: stats.connected ? "connected"
-					  : "lost");
+	rte_tel_data_add_dict_string(data, "state", state_name(&stats));
 	rte_tel_data_add_dict_uint(data, "silent_ms", stats.silent_ms);
 	rte_tel_data_add_dict_uint(data, "queues", stats.queues);
 	rc = add_accesses(data, &stats.accesses);

@@ -42,9 +42,10 @@ vuc_trace_messages(struct poller_device *d, struct vuc_device_opts *opts)
 void
 vuc_trace_opened(const struct poller_device *d)
 {
-	size_t len = strlen(d->name);
+	const char *name = d->account->name;
+	size_t len = strlen(name);
 
-	vuc_trace_open(d->id, d->name + (len > NAME_MAX_TRACED ? len - NAME_MAX_TRACED : 0));
+	vuc_trace_open(d->id, name + (len > NAME_MAX_TRACED ? len - NAME_MAX_TRACED : 0));
 }
 
 void

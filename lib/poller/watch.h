@@ -8,6 +8,9 @@
 #include <stdint.h>
 
 #include <vuc/poller.h>
+#include <vuc/stats.h>
+
+struct poller_account;
 
 /* A connection has ended; or its server is silent since then (CLOCK_MONOTONIC), or with 0 is not
  * any more. */
@@ -21,6 +24,21 @@ typedef void (*poller_watch_fn)(void *arg, bool connected, uint64_t silent_ms);
  */
 int vuc_poller_watch_device(
 	struct vuc_poller *p, struct vuc_device *dev, poller_watch_fn fn, void *arg);
+
+/*
+ * A device that is connected to again and again: its name in logs and telemetry, and counters that
+ * go on. NULL: no memory. It is closed after its connections.
+ */
+struct poller_account *vuc_poller_open_account(struct vuc_poller *p, const char *name);
+void vuc_poller_close_account(struct vuc_poller *p, struct poller_account *account);
+
+/* vuc_poller_open_device() for a connection of it. */
+int vuc_poller_open_named(struct vuc_poller *p, struct poller_account *account,
+	const struct vuc_device_opts *opts, struct vuc_device **dev, struct vuc_error *err);
+
+/* What was counted so far; queues and latency as well. */
+void vuc_poller_account_stats(
+	struct vuc_poller *p, const struct poller_account *account, struct vuc_device_stats *stats);
 
 /* The NUMA node of the poller's CPU, or -1. */
 int vuc_poller_node(const struct vuc_poller *p);

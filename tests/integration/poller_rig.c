@@ -9,6 +9,8 @@
 
 #include <linux/vfio.h>
 
+#include <rte_eal.h>
+
 #include <vuc/eal.h>
 
 #include "refdev_regs.h"
@@ -219,7 +221,7 @@ start_eal(void)
 		printf("# %s\n", err.text);
 		return rc;
 	}
-	rig_sock = telemetry_connect();
+	rig_sock = telemetry_connect(rte_eal_get_runtime_dir());
 	return rig_sock >= 0 ? 0 : -ENOTCONN;
 }
 

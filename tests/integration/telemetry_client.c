@@ -7,8 +7,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <rte_eal.h>
-
 #include "tap.h"
 
 #define ANSWER_SIZE (32 * 1024)
@@ -23,14 +21,13 @@ receive(int sock, char *answer)
 }
 
 int
-telemetry_connect(void)
+telemetry_connect(const char *folder)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	char greeting[ANSWER_SIZE];
 	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%.80s/dpdk_telemetry.v2",
-		rte_eal_get_runtime_dir());
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%.80s/dpdk_telemetry.v2", folder);
 	if (connect(sock, (struct sockaddr *)&addr, sizeof(addr)) == 0 &&
 		recv(sock, greeting, sizeof(greeting), 0) > 0)
 		return sock;

@@ -2,14 +2,15 @@
 #ifndef VUC_TESTS_TELEMETRY_CLIENT_H
 #define VUC_TESTS_TELEMETRY_CLIENT_H
 
-/* Who asks rte_telemetry of this process. All but the first asserts that it works. */
+/* Who asks rte_telemetry. All but the first asserts that it works. */
 
 #include <stdint.h>
 
 #include <json-c/json.h>
 
-/* Connect to EAL's socket, and take the greeting. Returns the socket, the caller's to close; -1. */
-int telemetry_connect(void);
+/* Connect to the socket in EAL's runtime folder, and take the greeting. Returns the socket, the
+ * caller's to close; -1. */
+int telemetry_connect(const char *folder);
 
 /*
  * Ask a command, with its parameters after a comma. Returns what is under the command's own name in

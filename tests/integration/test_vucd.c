@@ -14,10 +14,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <linux/vfio.h>
+
 #include <vuc/vmm.h>
 
 #include "refdev_server.h"
 #include "tap.h"
+#include "telemetry_client.h"
 #include "vucd_rig.h"
 
 static unsigned int
@@ -494,6 +497,73 @@ test_vmm(void)
 	refdev_server_stop(&server);
 }
 
+/* A VMM comes, reads once, and leaves. */
+static void
+read_once(struct vucd_rig *rig)
+{
+	struct vuc_vmm_device *dev;
+	struct vuc_queue *queue;
+	struct vuc_error err;
+	uint32_t ids;
+
+	vucd_rig_await(rig, "disk0", "free");
+	dev = attach(rig, 0);
+	CU_ASSERT_EQUAL_FATAL(vuc_vmm_open_queue(dev, NULL, &queue, &err), 0);
+	CU_ASSERT_EQUAL(
+		vuc_queue_read(queue, VFIO_PCI_CONFIG_REGION_INDEX, 0, &ids, sizeof(ids)), 0);
+	vuc_vmm_detach(dev);
+	vucd_rig_await(rig, "disk0", "free");
+}
+
+static void
+expect_telemetry(int sock, const char *state, uint64_t reads)
+{
+	struct json_object *answer, *device;
+
+	device = telemetry_ask(sock, "/vuc/device,disk0", &answer);
+	CU_ASSERT_STRING_EQUAL(telemetry_string(device, "name"), "disk0");
+	CU_ASSERT_STRING_EQUAL(telemetry_string(device, "state"), state);
+	CU_ASSERT_EQUAL(telemetry_number(device, "reads"), reads);
+	json_object_put(answer);
+}
+
+/* Devices have the names of the configuration, and their counters go on over connections. */
+static void
+test_telemetry(void)
+{
+	const char *const no_options[] = {NULL};
+	struct json_object *answer, *names;
+	struct refdev_server server;
+	char section[256], folder[VUCD_RIG_PATH];
+	struct vucd_rig rig;
+	int sock;
+
+	refdev_server_prepare(&server);
+	snprintf(section, sizeof(section),
+		"telemetry = on\n[device disk0]\nsocket = %s\nretry-max-ms = 100\n", server.socket);
+	vucd_rig_start(&rig, section);
+	snprintf(folder, sizeof(folder), "%s/dpdk/vucd", rig.folder);
+	sock = telemetry_connect(folder);
+	CU_ASSERT_FATAL(sock >= 0);
+	names = telemetry_ask(sock, "/vuc/devices", &answer);
+	CU_ASSERT_EQUAL(json_object_array_length(names), 1);
+	json_object_put(answer);
+	expect_telemetry(sock, "away", 0);
+	refdev_server_run(&server, no_options);
+	read_once(&rig);
+	expect_telemetry(sock, "connected", 1);
+	vuc_spawn_kill(&server.process);
+	vuc_spawn_free(&server.process);
+	vucd_rig_await(&rig, "disk0", "away");
+	refdev_server_run(&server, no_options);
+	read_once(&rig);
+	expect_telemetry(sock, "connected", 2);
+	close(sock);
+	vucd_rig_end(&rig);
+	vucd_rig_stop(&rig);
+	refdev_server_stop(&server);
+}
+
 /* A daemon that ends tells its VMMs. */
 static void
 test_end_with_vmm(void)
@@ -745,6 +815,7 @@ main(void)
 		{"a hung server", test_hung_server},
 		{"a VMM", test_vmm},
 		{"a stopped server", test_stopped_server},
+		{"telemetry", test_telemetry},
 		{"the end with a VMM", test_end_with_vmm},
 		{"a VMM that attaches while it starts", test_attach_while_starting},
 		{"reload", test_reload},
