@@ -110,9 +110,9 @@ answered_nobody(void *arg, const struct vuc_session_reply *reply)
 	struct poller_device *d = arg;
 
 	if (reply->status != 0)
-		stats_add(&d->counters.errors, 1);
+		stats_add(&d->account->counters.errors, 1);
 	if (reply->status == -ETIMEDOUT)
-		stats_add(&d->counters.timeouts, 1);
+		stats_add(&d->account->counters.timeouts, 1);
 }
 
 static bool
