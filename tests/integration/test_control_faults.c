@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The control plane without descriptors, memory or threads: calls of the system that fail, one at a
+ * time, by the linker's --wrap. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "connect.h"
+#include "control_rig.h"
+#include "fd_count.h"
+#include "listen.h"
+
+enum call {
+	ACCEPT,
+	BIND,
+	CHMOD,
+	EVENTFD,
+	FALLOCATE,
+	FCHMOD,
+	LISTEN,
+	LSTAT,
+	MEMFD,
+	SOCKET,
+	THREAD,
+	UNLINK,
+	NR_CALLS,
+};
+
+/* The how manieth call from now on fails; 0: none. */
+static _Atomic unsigned int count_down[NR_CALLS];
+static _Atomic int with[NR_CALLS];
+
+static void
+let_fail(enum call call, unsigned int which, int error)
+{
+	atomic_store(&with[call], error);
+	atomic_store(&count_down[call], which);
+}
+
+/* Whether it was the time of the one that fails. */
+static bool
+has_failed(enum call call)
+{
+	return atomic_load(&count_down[call]) == 0;
+}
+
+static bool
+fails(enum call call)
+{
+	unsigned int n = atomic_load(&count_down[call]);
+
+	while (n > 0 && !atomic_compare_exchange_weak(&count_down[call], &n, n - 1))
+		;
+	if (n == 1)
+		errno = atomic_load(&with[call]);
+	return n == 1;
+}
+
+/* Of files, by the names that they have with offsets of 64 bits. */
+#define WRAP(call, name, params, args)                        \
+	int __real_##name params;                             \
+	int __wrap_##name params;                             \
+	int __wrap_##name params                              \
+	{                                                     \
+		return fails(call) ? -1 : __real_##name args; \
+	}
+
+WRAP(ACCEPT, accept4, (int fd, struct sockaddr *addr, socklen_t *len, int flags),
+	(fd, addr, len, flags))
+WRAP(BIND, bind, (int fd, const struct sockaddr *addr, socklen_t len), (fd, addr, len))
+WRAP(CHMOD, chmod, (const char *path, mode_t mode), (path, mode))
+WRAP(EVENTFD, eventfd, (unsigned int count, int flags), (count, flags))
+WRAP(FALLOCATE, fallocate64, (int fd, int mode, off_t offset, off_t len), (fd, mode, offset, len))
+WRAP(FCHMOD, fchmod, (int fd, mode_t mode), (fd, mode))
+WRAP(LISTEN, listen, (int fd, int backlog), (fd, backlog))
+WRAP(LSTAT, lstat64, (const char *path, struct stat *st), (path, st))
+WRAP(MEMFD, memfd_create, (const char *name, unsigned int flags), (name, flags))
+WRAP(SOCKET, socket, (int domain, int type, int protocol), (domain, type, protocol))
+WRAP(UNLINK, unlink, (const char *path), (path))
+
+int __real_pthread_create(
+	pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg);
+int __wrap_pthread_create(
+	pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg);
+
+int
+__wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+{
+	return fails(THREAD) ? errno : __real_pthread_create(thread, attr, fn, arg);
+}
+
+static struct control_rig rig;
+
+/* ---- the socket of VMMs ---- */
+
+struct listen_row {
+	bool stale; /* a socket lies there on which nobody listens */
+	enum call call;
+	unsigned int which;
+	const char *what;
+};
+
+static const struct listen_row listen_rows[] = {
+	{false, LSTAT, 1, "lstat"},
+	{false, SOCKET, 1, "socket"},
+	{false, FCHMOD, 1, "fchmod"},
+	{false, BIND, 1, "bind"},
+	{false, LSTAT, 2, "lstat"},
+	{false, CHMOD, 1, "chmod"},
+	{false, LISTEN, 1, "listen"},
+	{true, SOCKET, 1, "socket"},
+	{true, UNLINK, 1, "unlink"},
+	{true, SOCKET, 2, "socket"},
+};
+
+static struct sockaddr_un
+address(const char *path)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	return addr;
+}
+
+static int
+bind_to(const char *path, int type)
+{
+	struct sockaddr_un addr = address(path);
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	CU_ASSERT_EQUAL_FATAL(bind(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+/* As a control plane does it. */
+static int
+place(struct control_listener *l, const char *path, struct vuc_error *err)
+{
+	int rc = control_bind(l, path, 0600, err);
+
+	if (rc == 0)
+		rc = control_listen(l, err);
+	if (rc != 0)
+		control_listener_close(l);
+	return rc;
+}
+
+static void
+check_listen(const struct listen_row *row, const char *path)
+{
+	struct control_listener l;
+	struct vuc_error err = {0};
+	unsigned int fds = fd_count();
+	char wanted[256];
+
+	if (row->stale)
+		close(bind_to(path, SOCK_SEQPACKET));
+	let_fail(row->call, row->which, EMFILE);
+	CU_ASSERT_EQUAL(place(&l, path, &err), -EMFILE);
+	CU_ASSERT_TRUE(has_failed(row->call));
+	snprintf(wanted, sizeof(wanted), "%s: %s: %s", path, row->what, strerror(EMFILE));
+	CU_ASSERT_STRING_EQUAL(err.text, wanted);
+	CU_ASSERT_EQUAL(fd_count(), fds);
+	/* The next one finds nothing in its way. */
+	CU_ASSERT_EQUAL(place(&l, path, &err), 0);
+	control_listener_close(&l);
+	CU_ASSERT_EQUAL(access(path, F_OK), -1);
+}
+
+static void
+test_listen(void)
+{
+	char folder[VUC_TEMPDIR_SIZE], path[VUC_TEMPDIR_SIZE + 8];
+
+	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(folder), 0);
+	snprintf(path, sizeof(path), "%s/s", folder);
+	for (size_t i = 0; i < sizeof(listen_rows) / sizeof(listen_rows[0]); i++)
+		check_listen(&listen_rows[i], path);
+	vuc_tempdir_remove(folder);
+}
+
+/* Whoever has no room in its backlog is there all the same: for a control plane that wants the
+ * place, and for a client, which waits for its time. */
+static void
+test_full_backlog(void)
+{
+	char folder[VUC_TEMPDIR_SIZE], path[VUC_TEMPDIR_SIZE + 8];
+	static const int types[] = {SOCK_SEQPACKET, SOCK_STREAM};
+	struct control_listener l;
+	struct vuc_error err = {0};
+
+	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(folder), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		struct sockaddr_un addr;
+		int listener, first;
+
+		snprintf(path, sizeof(path), "%s/%u", folder, i);
+		listener = bind_to(path, types[i]);
+		CU_ASSERT_EQUAL_FATAL(listen(listener, 0), 0);
+		addr = address(path);
+		first = socket(AF_UNIX, types[i] | SOCK_CLOEXEC, 0);
+		CU_ASSERT_EQUAL(connect(first, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+		if (types[i] == SOCK_SEQPACKET) {
+			CU_ASSERT_EQUAL(place(&l, path, &err), -EADDRINUSE);
+			CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "somebody listens there"));
+		} else {
+			CU_ASSERT_EQUAL(device_connect(path, 50, &err), -ETIMEDOUT);
+			CU_ASSERT_STRING_EQUAL(err.text,
+				"connect: the server has not accepted the connection within 50 ms");
+		}
+		CU_ASSERT_EQUAL(access(path, F_OK), 0);
+		close(first);
+		close(listener);
+	}
+	vuc_tempdir_remove(folder);
+}
+
+/* ---- connections ---- */
+
+/* The daemon goes on, and takes the next connection. */
+static void
+check_connection(enum call call, int error, const char *line, bool taken)
+{
+	struct shm_client c;
+
+	rig_start(&rig, NULL);
+	let_fail(call, 1, error);
+	CU_ASSERT_EQUAL_FATAL(shm_connect(&c, rig.path), 0);
+	CU_ASSERT_EQUAL(shm_hello(&c), taken ? 0 : SHM_GONE);
+	CU_ASSERT_TRUE(has_failed(call));
+	CU_ASSERT_TRUE(rig_logs(line));
+	shm_close(&c);
+	CU_ASSERT_TRUE(rig_is_left(&rig));
+	rig_attach(&rig, &c, RIG_NAME);
+	shm_close(&c);
+	rig_stop(&rig);
+}
+
+static void
+test_accept(void)
+{
+	check_connection(
+		ACCEPT, EMFILE, "no connection can be accepted: Too many open files", true);
+	check_connection(EVENTFD, EMFILE, "no memory for a connection", false);
+	check_connection(THREAD, EAGAIN, "Resource temporarily unavailable", false);
+}
+
+struct attach_row {
+	enum call call;
+	unsigned int which;
+	int error;
+};
+
+/* kick, event; state page, bell: each file and its pages */
+static const struct attach_row attach_rows[] = {
+	{EVENTFD, 1, EMFILE},
+	{EVENTFD, 2, EMFILE},
+	{MEMFD, 1, ENFILE},
+	{MEMFD, 2, ENFILE},
+	{FALLOCATE, 1, ENOSPC},
+	{FALLOCATE, 2, ENOSPC},
+};
+
+/* It is refused with the reason, and may try again. */
+static void
+test_attach(void)
+{
+	struct shm_client c;
+	char wanted[64];
+
+	rig_start(&rig, NULL);
+	for (size_t i = 0; i < sizeof(attach_rows) / sizeof(attach_rows[0]); i++) {
+		const struct attach_row *row = &attach_rows[i];
+
+		CU_ASSERT_EQUAL_FATAL(shm_connect(&c, rig.path), 0);
+		CU_ASSERT_EQUAL(shm_hello(&c), 0);
+		let_fail(row->call, row->which, row->error);
+		CU_ASSERT_EQUAL(shm_attach(&c, RIG_NAME), -row->error);
+		CU_ASSERT_TRUE(has_failed(row->call));
+		snprintf(wanted, sizeof(wanted), "no memory to share: %s", strerror(row->error));
+		CU_ASSERT_STRING_EQUAL(c.reply.failure.reason, wanted);
+		CU_ASSERT_TRUE_FATAL(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+		CU_ASSERT_EQUAL_FATAL(shm_attach(&c, RIG_NAME), 0);
+		shm_close(&c);
+		CU_ASSERT_TRUE_FATAL(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+	}
+	rig_stop(&rig);
+}
+
+static const struct attach_row queue_rows[] = {
+	{MEMFD, 1, ENFILE},
+	{MEMFD, 2, ENFILE},
+	{FALLOCATE, 1, ENOSPC},
+	{FALLOCATE, 2, ENOSPC},
+};
+
+/* Nothing of a queue that could not be made counts for its VMM. */
+static void
+test_open_queue(void)
+{
+	struct rig_opts opts;
+	struct shm_client c;
+	struct shm_queue q;
+
+	rig_opts_init(&opts);
+	opts.control.max_queues = 1;
+	rig_start(&rig, &opts);
+	rig_attach(&rig, &c, RIG_NAME);
+	for (size_t i = 0; i < sizeof(queue_rows) / sizeof(queue_rows[0]); i++) {
+		let_fail(queue_rows[i].call, queue_rows[i].which, queue_rows[i].error);
+		CU_ASSERT_EQUAL(shm_open_queue(&c, 4, 64, &q), -queue_rows[i].error);
+		CU_ASSERT_TRUE(has_failed(queue_rows[i].call));
+		CU_ASSERT_EQUAL_FATAL(shm_open_queue(&c, 4, 64, &q), 0);
+		CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
+	}
+	shm_close(&c);
+	rig_stop(&rig);
+}
+
+static CU_TestInfo tests[] = {
+	{"listen", test_listen},
+	{"full backlog", test_full_backlog},
+	{"accept", test_accept},
+	{"attach", test_attach},
+	{"open queue", test_open_queue},
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(int argc, char **argv)
+{
+	return rig_main(argc, argv, tests);
+}
