@@ -117,6 +117,20 @@ vucd_devices_find(const struct vucd_devices *devices, const char *name)
 	return find_known(devices, name);
 }
 
+/* The device that has a socket already; NULL when there is none. Servers have one client at a time.
+ */
+static const struct vucd_device_config *
+find_socket(const struct vucd_devices *devices, const char *socket)
+{
+	unsigned int i;
+
+	for (i = 0; i < devices->nr_known; i++) {
+		if (strcmp(devices->known[i].socket, socket) == 0)
+			return &devices->known[i];
+	}
+	return NULL;
+}
+
 /* Room for one more, before it is added. */
 static int
 reserve_known(struct vucd_devices *devices)
@@ -196,13 +210,20 @@ vucd_devices_add(struct vucd_devices *devices, const struct vucd_device_config *
 	const struct order order = {&addition, config->name, done, arg};
 	struct vucd_poller *poller =
 		vucd_pollers_choose(devices->pollers, config->poller, devices->control);
+	const struct vucd_device_config *other;
 	struct change *change;
-	char why[64];
+	char why[128];
 	int rc;
 
 	if (poller == NULL) {
 		snprintf(why, sizeof(why), "there is no poller %s", config->poller);
 		end(devices, &order, -ENOENT, why);
+		return;
+	}
+	other = find_socket(devices, config->socket);
+	if (other != NULL && strcmp(other->name, config->name) != 0) {
+		snprintf(why, sizeof(why), "device %s has its socket already", other->name);
+		end(devices, &order, -EADDRINUSE, why);
 		return;
 	}
 	if (reserve_known(devices) != 0) {

@@ -370,6 +370,8 @@ test_late_server(void)
 		"{\"name\":\"late\",\"socket\":\"%s\",\"retry_max_ms\":100}", server.socket);
 	works(&rig, "devices.add", params);
 	fails(&rig, "devices.add", params, "EEXIST");
+	snprintf(params, sizeof(params), "{\"name\":\"later\",\"socket\":\"%s\"}", server.socket);
+	fails(&rig, "devices.add", params, "EADDRINUSE");
 	vucd_rig_await(&rig, "late", "away");
 	refdev_server_run(&server, no_options);
 	vucd_rig_await(&rig, "late", "free");
