@@ -35,14 +35,19 @@ dma_dirty_mark(struct dma_table *t, uint64_t iova, uint64_t len)
 		vuc_bitmap_set_range(e->dirty, e->iova, DMA_DIRTY_PAGE, iova, len);
 }
 
+/* Whether a page was written. It is forgotten if all of it is reported now. */
 static bool
-take_bit(uint64_t *map, uint64_t bit)
+take_page(struct dma_entry *e, uint64_t page, bool whole)
 {
-	uint64_t mask = 1ull << (bit % 64);
-	bool set = (map[bit / 64] & mask) != 0;
+	uint64_t mask = 1ull << (page % 64);
 
-	map[bit / 64] &= ~mask;
-	return set;
+	if (e->all_dirty)
+		return true;
+	if ((e->dirty[page / 64] & mask) == 0)
+		return false;
+	if (whole)
+		e->dirty[page / 64] &= ~mask;
+	return true;
 }
 
 /* The part of [iova, iova + size) that lies in the entry, page by page. */
@@ -56,9 +61,15 @@ collect_entry(struct dma_entry *e, uint64_t iova, uint64_t size, uint64_t pgsize
 		return;
 	if (iova + (size - 1) < e->iova + (e->size - 1))
 		end = iova + size - e->iova;
-	for (uint64_t at = start; at < end; at += DMA_DIRTY_PAGE) {
-		if (e->all_dirty || take_bit(e->dirty, at / DMA_DIRTY_PAGE))
-			vuc_bitmap_set_range(bitmap, iova, pgsize, e->iova + at, 1);
+	for (uint64_t page = start / DMA_DIRTY_PAGE; page * DMA_DIRTY_PAGE < end; page++) {
+		uint64_t first = page * DMA_DIRTY_PAGE;
+		uint64_t behind =
+			e->size - first > DMA_DIRTY_PAGE ? first + DMA_DIRTY_PAGE : e->size;
+		uint64_t from = first > start ? first : start;
+		uint64_t to = behind < end ? behind : end;
+
+		if (take_page(e, page, from == first && to == behind))
+			vuc_bitmap_set_range(bitmap, iova, pgsize, e->iova + from, to - from);
 	}
 }
 

@@ -33,6 +33,7 @@ struct setup {
 	struct peer *peer;
 	struct vuc_device *dev;
 	int fd;
+	uint8_t *memory; /* for accesses by message */
 };
 
 static const struct vuc_dirty_range all = {IOVA, PAGES *PAGE};
@@ -50,7 +51,10 @@ set_up_device(struct setup *s, const char *option)
 	s->dev = peer_open(s->peer, 0);
 	s->fd = memfd_create("guest", MFD_CLOEXEC);
 	CU_ASSERT_FATAL(s->fd >= 0 && ftruncate(s->fd, (off_t)mapping.size) == 0);
+	s->memory = mmap(NULL, mapping.size, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+	CU_ASSERT_FATAL(s->memory != MAP_FAILED);
 	mapping.fd = s->fd;
+	mapping.addr = s->memory;
 	CU_ASSERT_EQUAL_FATAL(vuc_dma_map(s->dev, &mapping), 0);
 	CU_ASSERT_EQUAL_FATAL(vuc_dma_commit(s->dev), 0);
 }
@@ -60,6 +64,7 @@ tear_down_device(struct setup *s)
 {
 	close(s->fd);
 	vuc_device_close(s->dev);
+	munmap(s->memory, PAGES * PAGE);
 	peer_stop(s->peer);
 }
 
@@ -84,6 +89,13 @@ dma_write(struct setup *s, uint32_t how, uint64_t offset, uint32_t len)
 					      sizeof(status)),
 			0);
 	CU_ASSERT_EQUAL(status, REFDEV_DMA_STATUS_DONE);
+}
+
+/* The loopback's server sends no commands. */
+static bool
+has_messages(void)
+{
+	return strcmp(peer_transport(), "loopback") != 0;
 }
 
 /* Whether the device says that exactly these n pages were written. */
@@ -133,6 +145,9 @@ test_report(void)
 {
 	check_report(REFDEV_DMA_BY_FILE, NULL);
 	check_report(REFDEV_DMA_BY_MMAP, NULL);
+	/* The device does not count these: they are the client's to know. */
+	if (has_messages())
+		check_report(REFDEV_DMA_BY_MESSAGE, NULL);
 }
 
 /* So that each message has room for 64 pages. */
@@ -160,20 +175,81 @@ test_merge(void)
 }
 
 static void
-test_page_sizes(void)
+check_page_sizes(uint32_t how)
 {
+	const struct vuc_dirty_range first = {IOVA, 5 * PAGE + PAGE / 2};
+	const struct vuc_dirty_range second = {IOVA + 5 * PAGE + PAGE / 2, PAGE};
 	uint64_t bitmap[PAGES / 32] = {0};
 	struct setup s;
 
 	set_up_device(&s, NULL);
 	start(&s, &all, 1);
-	dma_write(&s, REFDEV_DMA_BY_FILE, 5 * PAGE, 1);
+	dma_write(&s, how, 5 * PAGE, 1);
 	CU_ASSERT_EQUAL(vuc_dirty_report(s.dev, &all, 4 * PAGE, bitmap, 2), 0);
 	CU_ASSERT_EQUAL(bitmap[0], 2);
 	bitmap[0] = 0;
-	dma_write(&s, REFDEV_DMA_BY_FILE, 5 * PAGE, 1);
+	dma_write(&s, how, 5 * PAGE, 1);
 	CU_ASSERT_EQUAL(vuc_dirty_report(s.dev, &all, PAGE / 2, bitmap, PAGES / 32), 0);
 	CU_ASSERT_EQUAL(bitmap[0], 0xc00);
+	/* Half a page at a time. */
+	bitmap[0] = 0;
+	dma_write(&s, how, 5 * PAGE, 1);
+	CU_ASSERT_EQUAL(vuc_dirty_report(s.dev, &first, PAGE / 2, bitmap, 1), 0);
+	CU_ASSERT_EQUAL(bitmap[0], 0x400);
+	CU_ASSERT_EQUAL(vuc_dirty_report(s.dev, &second, PAGE / 2, bitmap, 1), 0);
+	CU_ASSERT_EQUAL(bitmap[0], 0x401);
+	tear_down_device(&s);
+}
+
+static void
+test_page_sizes(void)
+{
+	check_page_sizes(REFDEV_DMA_BY_FILE);
+	if (has_messages())
+		check_page_sizes(REFDEV_DMA_BY_MESSAGE);
+}
+
+/* What was written before logging, and after it, is nobody's to know; and what was written while
+ * it was on is forgotten when it ends. */
+static void
+test_message_off(void)
+{
+	struct setup s;
+
+	if (!has_messages()) {
+		vuc_tap_skip("the loopback's server sends no commands");
+		return;
+	}
+	set_up_device(&s, NULL);
+	dma_write(&s, REFDEV_DMA_BY_MESSAGE, PAGE, 1);
+	start(&s, &all, 1);
+	dma_write(&s, REFDEV_DMA_BY_MESSAGE, 2 * PAGE, 1);
+	CU_ASSERT_EQUAL(vuc_dirty_stop(s.dev), 0);
+	dma_write(&s, REFDEV_DMA_BY_MESSAGE, 3 * PAGE, 1);
+	start(&s, &all, 1);
+	CU_ASSERT(reports(&s, NULL, 0));
+	tear_down_device(&s);
+}
+
+/* Pages of a mapping that goes, written either way; the memory is nobody's any more. */
+static void
+test_unmap(void)
+{
+	uint64_t bitmap[WORDS] = {0};
+	struct setup s;
+
+	set_up_device(&s, NULL);
+	start(&s, &all, 1);
+	dma_write(&s, REFDEV_DMA_BY_FILE, 3 * PAGE, 1);
+	dma_write(&s, has_messages() ? REFDEV_DMA_BY_MESSAGE : REFDEV_DMA_BY_FILE, 65 * PAGE,
+		(uint32_t)(2 * PAGE));
+	CU_ASSERT_EQUAL(vuc_dma_unmap_dirty(s.dev, IOVA, PAGE, PAGE, bitmap, WORDS), -ENOENT);
+	CU_ASSERT_EQUAL(vuc_dma_unmap_dirty(s.dev, IOVA, PAGES * PAGE, 3, bitmap, WORDS), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_dma_unmap_dirty(s.dev, IOVA, PAGES * PAGE, PAGE, bitmap, 1), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_dma_unmap_dirty(s.dev, IOVA, PAGES * PAGE, PAGE, bitmap, WORDS), 0);
+	CU_ASSERT_EQUAL(bitmap[0], 1u << 3);
+	CU_ASSERT_EQUAL(bitmap[1], 6);
+	CU_ASSERT_EQUAL(vuc_dma_count(s.dev), 0);
 	tear_down_device(&s);
 }
 
@@ -236,6 +312,8 @@ static CU_TestInfo tests[] = {
 	{"report in parts", test_report_in_parts},
 	{"merge", test_merge},
 	{"page sizes", test_page_sizes},
+	{"message, off", test_message_off},
+	{"unmap", test_unmap},
 	{"ranges", test_ranges},
 	{"wrong order", test_wrong_order},
 	CU_TEST_INFO_NULL,
