@@ -430,6 +430,14 @@ test_queue_memory(void)
 	}
 	CU_ASSERT_EQUAL(rc, -ENOSPC);
 	CU_ASSERT_TRUE(n > 0 && sum <= UINT64_C(64) << 20);
+	/* What is closed makes room for as much. */
+	for (unsigned int i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL(shm_close_queue(&queues[0]), 0);
+		CU_ASSERT_EQUAL_FATAL(
+			shm_open_queue(&client, VUC_SHM_MAX_DEPTH, 4096, &queues[0]), 0);
+		CU_ASSERT_EQUAL(
+			shm_open_queue(&client, VUC_SHM_MAX_DEPTH, 4096, &queues[n]), -ENOSPC);
+	}
 	CU_ASSERT_EQUAL(shm_open_queue(&client, 3, 64, &queues[n]), -EINVAL);
 	CU_ASSERT_EQUAL(shm_open_queue(&client, 0, 64, &queues[n]), -EINVAL);
 	CU_ASSERT_EQUAL(shm_open_queue(&client, UINT32_MAX, 64, &queues[n]), -EINVAL);
