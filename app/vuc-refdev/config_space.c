@@ -51,7 +51,7 @@ static const struct field header_fields[] = {
 static const struct field capability_fields[] = {
 	{REFDEV_CAP_PCIE, 2, REFDEV_CAP_MSIX << 8 | PCI_CAP_ID_EXP, 0},
 	{REFDEV_CAP_PCIE + PCI_EXP_FLAGS, 2, PCI_EXP_TYPE_ENDPOINT << 4 | 2, 0},
-	{REFDEV_CAP_PCIE + PCI_EXP_DEVCAP, 4, PCI_EXP_DEVCAP_RBER, 0},
+	{REFDEV_CAP_PCIE + PCI_EXP_DEVCAP, 4, PCI_EXP_DEVCAP_RBER | PCI_EXP_DEVCAP_FLR, 0},
 	{REFDEV_CAP_PCIE + PCI_EXP_DEVCTL, 2,
 		PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_NOSNOOP_EN | PCI_EXP_DEVCTL_READRQ_512B,
 		DEVCTL_WRITABLE},
@@ -99,6 +99,16 @@ refdev_config_space_read(struct refdev *dev, uint32_t offset, uint8_t *data, uin
 	return 0;
 }
 
+/* Whether a write sets the bit that resets the function, which always reads as 0. */
+static bool
+sets_flr(uint32_t offset, const uint8_t *data, uint32_t count)
+{
+	uint32_t at = REFDEV_CAP_PCIE + PCI_EXP_DEVCTL + 1;
+
+	return offset <= at && at - offset < count &&
+		(data[at - offset] & PCI_EXP_DEVCTL_BCR_FLR >> 8) != 0;
+}
+
 int
 refdev_config_space_write(struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t count)
 {
@@ -107,6 +117,10 @@ refdev_config_space_write(struct refdev *dev, uint32_t offset, const uint8_t *da
 
 	for (uint32_t i = 0; i < count; i++)
 		bytes[i] = (uint8_t)((bytes[i] & ~writable[i]) | (data[i] & writable[i]));
+	if (sets_flr(offset, data, count)) {
+		refdev_reset(dev);
+		return 0;
+	}
 	refdev_irq_refresh(dev);
 	return 0;
 }

@@ -14,7 +14,7 @@
 struct command {
 	refdev_command_fn handle;
 	uint32_t min; /* body of the request */
-	uint32_t max; /* 0: min */
+	uint32_t max; /* 0: min; what begins with argsz may be longer, and the rest is not read */
 	bool takes_fds;
 };
 
@@ -43,21 +43,25 @@ static const struct command commands[VFIO_USER_MAX] = {
 		{
 			.handle = refdev_device_info_handle,
 			.min = sizeof(struct vfio_user_device_info),
+			.max = MAX_BODY,
 		},
 	[VFIO_USER_DEVICE_GET_REGION_INFO] =
 		{
 			.handle = refdev_region_info_handle,
 			.min = sizeof(struct vfio_user_region_info),
+			.max = MAX_BODY,
 		},
 	[VFIO_USER_DEVICE_GET_REGION_IO_FDS] =
 		{
 			.handle = refdev_io_fds_handle,
 			.min = sizeof(struct vfio_user_region_io_fds),
+			.max = MAX_BODY,
 		},
 	[VFIO_USER_DEVICE_GET_IRQ_INFO] =
 		{
 			.handle = refdev_irq_info_handle,
 			.min = sizeof(struct vfio_user_irq_info),
+			.max = MAX_BODY,
 		},
 	[VFIO_USER_DEVICE_SET_IRQS] =
 		{

@@ -77,9 +77,11 @@ test_bar_address(void)
 static uint32_t
 writable_bits(struct refdev_peer *p, uint32_t offset)
 {
+	/* But for the bit that would reset the rest. */
+	uint32_t flr = offset == REFDEV_CAP_PCIE + PCI_EXP_DEVCTL ? PCI_EXP_DEVCTL_BCR_FLR : 0;
 	uint32_t ones;
 
-	set(p, offset, 4, 0xffffffff);
+	set(p, offset, 4, ~flr);
 	ones = get(p, offset, 4);
 	set(p, offset, 4, 0);
 	return ones ^ get(p, offset, 4);
@@ -152,6 +154,35 @@ test_pcie(void)
 	refdev_peer_open(&p);
 	CU_ASSERT_EQUAL(get(&p, REFDEV_CAP_PCIE + PCI_EXP_FLAGS, 2), 0x0002);
 	CU_ASSERT_EQUAL(get(&p, REFDEV_CAP_PCIE + PCI_EXP_LNKSTA, 2), 0x0011);
+	refdev_peer_close(&p);
+}
+
+/* By the whole register and by its upper byte, as guests write it. */
+static void
+test_flr(void)
+{
+	const uint32_t devctl = REFDEV_CAP_PCIE + PCI_EXP_DEVCTL;
+	struct refdev_peer p;
+
+	refdev_peer_open(&p);
+	CU_ASSERT_NOT_EQUAL(get(&p, REFDEV_CAP_PCIE + PCI_EXP_DEVCAP, 4) & PCI_EXP_DEVCAP_FLR, 0);
+	for (uint32_t upper = 0; upper < 2; upper++) {
+		uint64_t before = refdev_peer_read(&p, 0, REFDEV_REG_RESETS, 4);
+
+		set(&p, REFDEV_VENDOR_SCRATCH, 4, 0xdeadbeef);
+		set(&p, PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+		if (upper)
+			set(&p, devctl + 1, 1, 0x80);
+		else
+			set(&p, devctl, 2, 0xffff);
+		CU_ASSERT_EQUAL(refdev_peer_read(&p, 0, REFDEV_REG_RESETS, 4), before + 1);
+		CU_ASSERT_EQUAL(get(&p, REFDEV_VENDOR_SCRATCH, 4), 0);
+		CU_ASSERT_EQUAL(get(&p, PCI_COMMAND, 2), 0);
+		CU_ASSERT_EQUAL(get(&p, devctl, 2) & PCI_EXP_DEVCTL_BCR_FLR, 0);
+		set(&p, devctl, 2, 0x7fff);
+		set(&p, devctl - 1, 1, 0x80);
+		CU_ASSERT_EQUAL(refdev_peer_read(&p, 0, REFDEV_REG_RESETS, 4), before + 1);
+	}
 	refdev_peer_close(&p);
 }
 
@@ -239,6 +270,7 @@ main(void)
 		{"read-only bits", test_read_only_bits},
 		{"capability list", test_capabilities},
 		{"PCI Express", test_pcie},
+		{"function-level reset", test_flr},
 		{"MSI-X", test_msix},
 		{"vendor-specific", test_vendor},
 		{"serial number", test_serial},
