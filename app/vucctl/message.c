@@ -75,7 +75,6 @@ void
 vucctl_log(void *arg, enum vuc_log_level level, const char *line)
 {
 	(void)arg;
-	(void)level;
-	if (isatty(STDERR_FILENO))
+	if (level <= VUC_LOG_WARNING || isatty(STDERR_FILENO))
 		vucctl_fail("%s", line);
 }

@@ -13,7 +13,7 @@
  */
 int vucctl_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* The library's log lines in the same form, for a person: only to a terminal. A vuc_log_fn. */
+/* The library's log lines in the same form: warnings, and to a terminal the rest. A vuc_log_fn. */
 void vucctl_log(void *arg, enum vuc_log_level level, const char *line);
 
 /*

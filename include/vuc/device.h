@@ -40,6 +40,8 @@ struct vuc_device;
 #define VUC_MAX_MSG_FDS                16      /**< maximum of max_msg_fds */
 #define VUC_DEFAULT_MAX_REQUESTS       256     /**< default of max_requests */
 #define VUC_MAX_REQUESTS               4096    /**< maximum of max_requests */
+#define VUC_MIN_DATA_XFER_SIZE         8       /**< minimum of max_data_xfer_size: a register */
+#define VUC_DEFAULT_MAX_DMA_MAPS       65535   /**< default of max_dma_maps */
 
 /** How a device may access the memory that is mapped for it, see <vuc/dma.h>. */
 enum vuc_dma_policy {
@@ -81,8 +83,8 @@ struct vuc_device_opts {
 	/** The same for commands that may take long: reset, DMA mappings, and what sets a feature,
 	 * as a change of the migration state does. */
 	uint32_t long_timeout_ms;
-	/** Most bytes of data that one message may carry, announced in VERSION; 1 to
-	 * VUC_DEFAULT_MAX_DATA_XFER_SIZE. */
+	/** Most bytes of data that one message may carry, announced in VERSION;
+	 * VUC_MIN_DATA_XFER_SIZE to VUC_DEFAULT_MAX_DATA_XFER_SIZE. */
 	uint32_t max_data_xfer_size;
 	/** Most fds that one message of the server may carry, announced in VERSION; at most
 	 * VUC_MAX_MSG_FDS. */
@@ -91,6 +93,12 @@ struct vuc_device_opts {
 	uint16_t max_requests;
 	/** How the server accesses memory. */
 	enum vuc_dma_policy dma;
+	/** Most DMA mappings at a time, at least 1, for servers that take fewer than they announce.
+	 * The server's own limit counts when it is lower. */
+	uint32_t max_dma_maps;
+	/** Whether vuc_io_fds_get() asks the server. Some servers break the connection when they
+	 * are asked. */
+	bool io_fds;
 	/** Let the server send its commands over a socket of their own, if it can. */
 	bool twin_socket;
 	/** Let posted writes of up to 8 bytes that leave together share a message, if the server
@@ -114,7 +122,8 @@ struct vuc_device_version {
 	uint32_t max_msg_fds;        /**< most fds in one message to the server */
 	uint32_t max_data_xfer_size; /**< most bytes in one data message, the smaller of both sides
 				      */
-	uint32_t max_dma_maps;       /**< most DMA mappings at a time */
+	uint32_t max_dma_maps;       /**< most DMA mappings at a time, the smaller of the server's
+				      limit and max_dma_maps of the options */
 	uint64_t pgsizes;            /**< page sizes for DMA mappings, or'ed together */
 	bool write_multiple;         /**< the server takes VFIO_USER_REGION_WRITE_MULTI */
 	bool twin_socket;            /**< the server's commands come over a socket of their own */
@@ -134,7 +143,8 @@ struct vuc_region_area {
 	uint64_t size;   /**< bytes, never 0 */
 };
 
-/** Specification: VFIO_USER_DEVICE_GET_REGION_INFO. Cached by the device when it is opened. */
+/** Specification: VFIO_USER_DEVICE_GET_REGION_INFO. Cached by the device when it is opened. A
+ * region other than a BAR or config space that the server refuses to tell of has size 0. */
 struct vuc_region {
 	uint32_t index;    /**< VFIO_PCI_*_REGION_INDEX of <linux/vfio.h>, or higher */
 	uint32_t flags;    /**< VFIO_REGION_INFO_FLAG_* of <linux/vfio.h> */
@@ -148,7 +158,8 @@ struct vuc_region {
 	const int *fds;                      /**< nr_fds of them; they stay the device's */
 };
 
-/** Specification: VFIO_USER_DEVICE_GET_IRQ_INFO. Cached by the device when it is opened. */
+/** Specification: VFIO_USER_DEVICE_GET_IRQ_INFO. Cached by the device when it is opened. An index
+ * that the server refuses to tell of has count 0. */
 struct vuc_irq {
 	uint32_t index; /**< VFIO_PCI_*_IRQ_INDEX of <linux/vfio.h>, or higher */
 	uint32_t flags; /**< VFIO_IRQ_INFO_* of <linux/vfio.h> */
@@ -276,7 +287,9 @@ int vuc_device_write(
 /**
  * Queue a posted write: no answer is asked for, and an error of the device stays unknown. The data
  * is copied. It leaves with the next poll or synchronous call; waits only when the send buffer is
- * full. Specification: VFIO_USER_REGION_WRITE with the No_reply flag.
+ * full. Specification: VFIO_USER_REGION_WRITE with the No_reply flag. Once a server has answered a
+ * posted write, later ones ask for an answer, which is dropped, and the call waits as well when
+ * max_requests are outstanding.
  *
  * @return as vuc_device_write(), but success says nothing of the device
  */
@@ -289,7 +302,8 @@ int vuc_device_write_pci(
 
 /** Reset the device and wait for it. One that takes too long ends the connection, since it could
  * undo what is set up later. Specification: VFIO_USER_DEVICE_RESET.
- * @return as vuc_device_read(); -EOPNOTSUPP when the device has no VFIO_DEVICE_FLAGS_RESET */
+ * @return as vuc_device_read(); -EOPNOTSUPP when the device has no VFIO_DEVICE_FLAGS_RESET. When
+ * the server answers that it has no reset (error 0, ENOSYS or EOPNOTSUPP), the flag is cleared. */
 int vuc_device_reset(struct vuc_device *dev);
 
 #ifdef __cplusplus

@@ -68,11 +68,12 @@ struct vuc_io_fds {
  * @param region  index of the region
  * @param io_fds  set to the answer, the caller's, to be freed by vuc_io_fds_free(); to NULL after
  *                an error
- * @return 0; -EINVAL for a region that does not exist; what the server answers when it does not
- *         know the message, most often -EINVAL, -EOPNOTSUPP or -ENOSYS; -EPROTO for an answer that
- *         breaks the protocol, that has flags which are not known, or that has grown each time it
- *         was asked for; -ETIMEDOUT; what ended the connection; -EDEADLK from a completion
- *         callback; -ENOMEM. vuc_device_reason() says why
+ * @return 0; -EINVAL for a region that does not exist; -EOPNOTSUPP when the server does not know
+ * the message (it answers error 0, EINVAL, ENOSYS or EOPNOTSUPP), when io_fds of the options is
+ *         off, or in vucd when the question has ended a connection before; what else the server
+ *         answers; -EPROTO for an answer that breaks the protocol, that has flags which are not
+ * known, or that has grown each time it was asked for; -ETIMEDOUT; what ended the connection;
+ * -EDEADLK from a completion callback; -ENOMEM. vuc_device_reason() says why
  */
 int vuc_io_fds_get(struct vuc_device *dev, uint32_t region, struct vuc_io_fds **io_fds);
 

@@ -17,8 +17,10 @@
  *
  * - -EINVAL for an index without interrupts, a range that is empty or outside of the index, or an
  *   action that there is not;
- * - -EOPNOTSUPP for what the flags of the index rule out;
- * - what the server answered; -ETIMEDOUT; what ended the connection;
+ * - -EOPNOTSUPP for eventfds to a server that takes no descriptors;
+ * - what the server answered, also about what the flags of the index rule out: servers forget
+ * flags, so that is tried, with one warning to the log of the poll group;
+ * - -ETIMEDOUT; what ended the connection;
  * - -EDEADLK from a completion callback.
  *
  * Specification: VFIO_USER_DEVICE_SET_IRQS.
@@ -43,8 +45,8 @@ struct vuc_irq_range {
 /** What can be done with an interrupt, and what an eventfd can be told of. */
 enum vuc_irq_action {
 	VUC_IRQ_TRIGGER, /**< it is raised */
-	VUC_IRQ_MASK,    /**< it is masked; needs VFIO_IRQ_INFO_MASKABLE */
-	VUC_IRQ_UNMASK,  /**< it is unmasked; needs VFIO_IRQ_INFO_MASKABLE */
+	VUC_IRQ_MASK,    /**< it is masked */
+	VUC_IRQ_UNMASK,  /**< it is unmasked */
 };
 
 /**

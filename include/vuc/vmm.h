@@ -221,8 +221,8 @@ struct vuc_vmm_irq_range {
 /** What can be done with an interrupt, and what an eventfd can be told of. */
 enum vuc_vmm_irq_action {
 	VUC_VMM_IRQ_TRIGGER = 0, /**< it is raised */
-	VUC_VMM_IRQ_MASK = 1,    /**< it is masked; needs VFIO_IRQ_INFO_MASKABLE */
-	VUC_VMM_IRQ_UNMASK = 2,  /**< it is unmasked; needs VFIO_IRQ_INFO_MASKABLE */
+	VUC_VMM_IRQ_MASK = 1,    /**< it is masked */
+	VUC_VMM_IRQ_UNMASK = 2,  /**< it is unmasked */
 };
 
 /**
@@ -236,7 +236,8 @@ enum vuc_vmm_irq_action {
  *                  caller's and may be closed after the call
  * @param err       filled on failure; may be NULL
  * @return 0; -EINVAL for interrupts that there are not, or a descriptor that is no eventfd;
- *         -EOPNOTSUPP for what the flags of the index rule out; what the server has answered
+ *         -EOPNOTSUPP when the server takes no descriptors; what the server has answered, also
+ * about what the flags of the index rule out
  */
 int vuc_vmm_irq_assign(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
 	enum vuc_vmm_irq_action action, const int *eventfds, struct vuc_error *err);

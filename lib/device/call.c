@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "error.h"
 #include "internal.h"
 
@@ -37,6 +38,7 @@ call_done(void *arg, const struct vuc_session_reply *reply)
 
 	r->done = true;
 	r->status = reply->status;
+	r->refused = reply->refused;
 	if (reply->status != 0) {
 		vuc_error_set(r->err, reply->status, "%s", reply->reason);
 		return;
@@ -77,6 +79,14 @@ device_call(struct vuc_device *dev, struct vuc_session_request *req, struct devi
 	return reply->status;
 }
 
+bool
+device_lacks_command(const struct device_reply *reply)
+{
+	return reply->refused &&
+		(reply->status == -EINVAL || reply->status == -ENOSYS ||
+			reply->status == -EOPNOTSUPP);
+}
+
 int
 device_ask(struct vuc_device *dev, struct vuc_session_request *req, struct device_reply *reply)
 {
@@ -87,5 +97,9 @@ device_ask(struct vuc_device *dev, struct vuc_session_request *req, struct devic
 	if (!vuc_device_connected(dev))
 		return vuc_error_set(&dev->reason, vuc_session_error(dev->session), "%s",
 			vuc_session_reason(dev->session));
+	if ((dev->faults->broke_on & UINT32_C(1) << req->cmd) != 0)
+		return vuc_error_set(&dev->reason, -EOPNOTSUPP,
+			"%s is not sent: it has broken a connection to this server",
+			vuc_wire_command_name(req->cmd));
 	return device_call(dev, req, reply);
 }

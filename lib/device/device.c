@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@ vuc_device_opts_init(struct vuc_device_opts *opts)
 		.max_msg_fds = VUC_DEFAULT_MAX_MSG_FDS,
 		.max_requests = VUC_DEFAULT_MAX_REQUESTS,
 		.dma = VUC_DMA_SHARED,
+		.max_dma_maps = VUC_DEFAULT_MAX_DMA_MAPS,
+		.io_fds = true,
 		.twin_socket = true,
 		.write_multiple = true,
 		.posted_writes = VUC_POSTED_WRITES_AUTO,
@@ -37,9 +40,13 @@ device_check_opts(const struct vuc_device_opts *o, struct vuc_error *err)
 		return vuc_error_set(err, -EINVAL, "timeout_ms is 0");
 	if (o->long_timeout_ms == 0)
 		return vuc_error_set(err, -EINVAL, "long_timeout_ms is 0");
-	if (o->max_data_xfer_size == 0 || o->max_data_xfer_size > VUC_DEFAULT_MAX_DATA_XFER_SIZE)
-		return vuc_error_set(err, -EINVAL, "max_data_xfer_size %u is not in 1 to %d",
-			o->max_data_xfer_size, VUC_DEFAULT_MAX_DATA_XFER_SIZE);
+	if (o->max_data_xfer_size < VUC_MIN_DATA_XFER_SIZE ||
+		o->max_data_xfer_size > VUC_DEFAULT_MAX_DATA_XFER_SIZE)
+		return vuc_error_set(err, -EINVAL, "max_data_xfer_size %u is not in %d to %d",
+			o->max_data_xfer_size, VUC_MIN_DATA_XFER_SIZE,
+			VUC_DEFAULT_MAX_DATA_XFER_SIZE);
+	if (o->max_dma_maps == 0)
+		return vuc_error_set(err, -EINVAL, "max_dma_maps is 0");
 	if (o->max_msg_fds > VUC_MAX_MSG_FDS)
 		return vuc_error_set(
 			err, -EINVAL, "max_msg_fds %u is over %d", o->max_msg_fds, VUC_MAX_MSG_FDS);
@@ -96,6 +103,17 @@ open_connection(
 	return device_link_open(&dev->main, fd, opts->loopback, err);
 }
 
+/* A vuc_session_warn_fn. */
+static void
+log_warning(void *arg, const char *line)
+{
+	const struct vuc_device *dev = arg;
+	char text[VUC_PLACE_SIZE + VUC_ERROR_MAX];
+
+	snprintf(text, sizeof(text), "%s: %s", dev->place, line);
+	group_log(dev->group, VUC_LOG_WARNING, text);
+}
+
 static void
 trace_message(void *arg, bool sent, const uint8_t *message, size_t len, unsigned int nr_fds)
 {
@@ -111,6 +129,22 @@ trace_message(void *arg, bool sent, const uint8_t *message, size_t len, unsigned
 	link->dev->trace(link->dev->trace_arg, &traced);
 }
 
+void
+device_warn(struct vuc_device *dev, enum device_fault fault, const char *fmt, ...)
+{
+	uint32_t bit = UINT32_C(1) << fault;
+	char line[VUC_ERROR_MAX];
+	va_list args;
+
+	if ((dev->faults->warned & bit) != 0)
+		return;
+	dev->faults->warned |= bit;
+	va_start(args, fmt);
+	vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	log_warning(dev, line);
+}
+
 static void
 configure(struct device_link *link, const struct vuc_device_opts *opts,
 	struct vuc_session_config *config)
@@ -123,6 +157,9 @@ configure(struct device_link *link, const struct vuc_device_opts *opts,
 		.command_arg = link->dev,
 		.trace = opts->trace != NULL ? trace_message : NULL,
 		.trace_arg = link,
+		.faults = link->dev->faults,
+		.warn = log_warning,
+		.warn_arg = link->dev,
 	};
 	vuc_wire_version_init(&config->version);
 	config->version.max_data_xfer_size = opts->max_data_xfer_size;
@@ -171,7 +208,7 @@ open_twin(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vuc
 }
 
 static void
-keep_version(struct vuc_device *dev)
+keep_version(struct vuc_device *dev, const struct vuc_device_opts *opts)
 {
 	const struct vuc_wire_version *peer = vuc_session_peer(dev->session);
 
@@ -179,7 +216,8 @@ keep_version(struct vuc_device *dev)
 	dev->version.minor = peer->minor;
 	dev->version.max_msg_fds = peer->max_msg_fds;
 	dev->version.max_data_xfer_size = vuc_session_max_data(dev->session);
-	dev->version.max_dma_maps = peer->max_dma_maps;
+	dev->version.max_dma_maps =
+		peer->max_dma_maps < opts->max_dma_maps ? peer->max_dma_maps : opts->max_dma_maps;
 	dev->version.pgsizes = peer->pgsizes;
 	dev->version.write_multiple = peer->write_multiple;
 	dev->version.twin_socket = peer->twin_socket.supported;
@@ -187,7 +225,7 @@ keep_version(struct vuc_device *dev)
 }
 
 static int
-negotiate(struct vuc_device *dev, struct vuc_error *err)
+negotiate(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vuc_error *err)
 {
 	device_mark_dirty(dev);
 	while (vuc_session_state(dev->session) == VUC_SESSION_NEGOTIATING) {
@@ -197,7 +235,7 @@ negotiate(struct vuc_device *dev, struct vuc_error *err)
 	if (!vuc_device_connected(dev))
 		return vuc_error_set(err, vuc_session_error(dev->session), "%s",
 			vuc_session_reason(dev->session));
-	keep_version(dev);
+	keep_version(dev, opts);
 	return 0;
 }
 
@@ -230,7 +268,7 @@ open_steps(
 	else if (fd >= 0)
 		close(fd);
 	if (rc == 0)
-		rc = negotiate(dev, err);
+		rc = negotiate(dev, opts, err);
 	if (rc == 0)
 		rc = open_twin(dev, opts, err);
 	if (rc == 0)
@@ -238,22 +276,28 @@ open_steps(
 	return rc;
 }
 
-/* Say on which socket it was. */
+/* On which socket its server is. */
 static void
-add_place(const struct vuc_device_opts *opts, int rc, struct vuc_error *err)
+keep_place(struct vuc_device *dev, const struct vuc_device_opts *opts)
+{
+	if (opts->path != NULL)
+		snprintf(dev->place, sizeof(dev->place), "%.100s%s", opts->path,
+			strlen(opts->path) > 100 ? "..." : "");
+	else if (opts->fd >= 0)
+		snprintf(dev->place, sizeof(dev->place), "socket on descriptor %d", opts->fd);
+	else
+		snprintf(dev->place, sizeof(dev->place), "loopback");
+}
+
+static void
+add_place(const struct vuc_device *dev, int rc, struct vuc_error *err)
 {
 	struct vuc_error why;
 
 	if (err == NULL)
 		return;
 	why = *err;
-	if (opts->path != NULL)
-		vuc_error_set(err, rc, "%.100s%s: %s", opts->path,
-			strlen(opts->path) > 100 ? "..." : "", why.text);
-	else if (opts->fd >= 0)
-		vuc_error_set(err, rc, "socket on descriptor %d: %s", opts->fd, why.text);
-	else
-		vuc_error_set(err, rc, "loopback: %s", why.text);
+	vuc_error_set(err, rc, "%s: %s", dev->place, why.text);
 }
 
 VUC_EXPORT int
@@ -262,12 +306,12 @@ vuc_device_open(const struct vuc_device_opts *opts, struct vuc_device **dev, str
 	int rc = device_check_opts(opts, err);
 
 	*dev = NULL;
-	return rc == 0 ? device_open(opts, -1, dev, err) : rc;
+	return rc == 0 ? device_open(opts, -1, NULL, dev, err) : rc;
 }
 
 int
-device_open(
-	const struct vuc_device_opts *opts, int fd, struct vuc_device **dev, struct vuc_error *err)
+device_open(const struct vuc_device_opts *opts, int fd, struct vuc_server_faults *faults,
+	struct vuc_device **dev, struct vuc_error *err)
 {
 	struct vuc_device *d = aligned_alloc(_Alignof(struct vuc_device), sizeof(*d));
 	int rc;
@@ -286,13 +330,16 @@ device_open(
 		.long_timeout_ms = opts->long_timeout_ms,
 		.max_data_xfer_size = opts->max_data_xfer_size,
 		.dma_policy = opts->dma,
+		.io_fds = opts->io_fds,
+		.faults = faults != NULL ? faults : &d->own_faults,
 		.posted_writes = opts->posted_writes,
 		.trace = opts->trace,
 		.trace_arg = opts->trace_arg,
 	};
+	keep_place(d, opts);
 	rc = open_steps(d, opts, fd, err);
 	if (rc != 0) {
-		add_place(opts, rc, err);
+		add_place(d, rc, err);
 		destroy(d);
 		return rc;
 	}

@@ -81,6 +81,31 @@ check_mapping(struct vuc_device *dev, const struct vuc_dma_mapping *m)
 	return 0;
 }
 
+/* Whether the server gets the descriptor. One that takes none can still ask for each access. */
+static bool
+is_shared(struct vuc_device *dev, const struct vuc_dma_mapping *m)
+{
+	if (m->fd < 0 || dev->dma_policy != VUC_DMA_SHARED)
+		return false;
+	if (dev->version.max_msg_fds > 0)
+		return true;
+	if (m->addr != NULL)
+		device_warn(dev, DEVICE_FAULT_NO_FDS,
+			"max_msg_fds is 0: the server gets no memory, and has to ask for each "
+			"access");
+	return false;
+}
+
+/* Why memory that is not shared cannot be accessed at all. */
+static const char *
+no_address(const struct vuc_device *dev)
+{
+	if (dev->dma_policy == VUC_DMA_SHARED)
+		return "no address to access it by, and the server takes no descriptors "
+		       "(max_msg_fds 0)";
+	return "no address to access it by, and descriptors are not shared";
+}
+
 VUC_EXPORT int
 vuc_dma_map(struct vuc_device *dev, const struct vuc_dma_mapping *m)
 {
@@ -97,14 +122,13 @@ vuc_dma_map(struct vuc_device *dev, const struct vuc_dma_mapping *m)
 		rc = check_mapping(dev, m);
 	if (rc != 0)
 		return rc;
-	if (m->fd >= 0 && dev->dma_policy == VUC_DMA_SHARED) {
+	if (is_shared(dev, m)) {
 		entry.file = dma_file_get(&dev->dma, m->fd);
 		entry.offset = m->offset;
 		if (entry.file == NULL)
 			return refuse(dev, m->iova, m->size, -errno, strerror(errno));
 	} else if (m->addr == NULL) {
-		return refuse(dev, m->iova, m->size, -EINVAL,
-			"no address to access it by, and descriptors are not shared");
+		return refuse(dev, m->iova, m->size, -EINVAL, no_address(dev));
 	} else {
 		entry.flags &= ~FILE_FLAGS;
 	}

@@ -3,6 +3,7 @@
 /* What a device has: asked once when it is opened, checked, and kept. */
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,6 +35,14 @@ learn_device(struct vuc_device *dev, struct vuc_error *err)
 		rc = vuc_wire_device_info_decode(body, reply.len, &info, err);
 	if (rc != 0)
 		return rc;
+	if (info.argsz < sizeof(info))
+		device_warn(dev, DEVICE_FAULT_INFO,
+			"VFIO_USER_DEVICE_GET_INFO: argsz %u, expected at least %zu", info.argsz,
+			sizeof(info));
+	if ((info.flags & VFIO_DEVICE_FLAGS_PCI) == 0)
+		device_warn(dev, DEVICE_FAULT_INFO,
+			"VFIO_USER_DEVICE_GET_INFO: flags 0x%x lack VFIO_DEVICE_FLAGS_PCI",
+			info.flags);
 	dev->info.flags = info.flags;
 	dev->info.num_regions = info.num_regions;
 	dev->info.num_irqs = info.num_irqs;
@@ -116,10 +125,74 @@ keep_region(struct region *region, const struct vuc_wire_region_info *info,
 	return 0;
 }
 
+/* Regions and IRQ indexes that a server refused to tell of. */
+struct refusals {
+	uint32_t first; /* index */
+	unsigned int nr;
+	struct vuc_error why; /* of the first */
+};
+
+static void
+add_refusal(struct refusals *refusals, uint32_t index, const struct vuc_error *why)
+{
+	if (refusals->nr++ > 0)
+		return;
+	refusals->first = index;
+	refusals->why = *why;
+}
+
+static void
+warn_of_refusals(struct vuc_device *dev, const struct refusals *refusals, enum device_fault fault,
+	const char *what)
+{
+	char more[32] = "";
+
+	if (refusals->nr == 0)
+		return;
+	if (refusals->nr > 1)
+		snprintf(more, sizeof(more), " and %u more", refusals->nr - 1);
+	device_warn(dev, fault, "%s %u%s: %s: taken for not there", what, refusals->first, more,
+		refusals->why.text);
+}
+
+/* What else can be told by whoever asked for argsz bytes and got len. */
+static void
+warn_of_region(struct vuc_device *dev, const struct vuc_wire_region_info *info, size_t len)
+{
+	const struct vfio_user_region_info *r = &info->info;
+
+	if (r->argsz != len && !info->truncated)
+		device_warn(dev, DEVICE_FAULT_INFO,
+			"VFIO_USER_DEVICE_GET_REGION_INFO: region %u: argsz %u, and a body of %zu "
+			"bytes",
+			r->index, r->argsz, len);
+	if ((r->flags & VFIO_REGION_INFO_FLAG_CAPS) != 0 && r->cap_offset == 0)
+		device_warn(dev, DEVICE_FAULT_INFO,
+			"VFIO_USER_DEVICE_GET_REGION_INFO: region %u: "
+			"VFIO_REGION_INFO_FLAG_CAPS with cap_offset 0",
+			r->index);
+}
+
+/* Say which one it was that the server did not tell of. */
+static int
+refuse_index(struct vuc_error *err, const char *what, uint32_t index, int rc)
+{
+	struct vuc_error why = *err;
+
+	return vuc_error_set(err, rc, "%s %u: %s", what, index, why.text);
+}
+
+/* QEMU and Cloud Hypervisor do without all but BARs and config space. */
+static bool
+is_optional_region(uint32_t index)
+{
+	return index == VFIO_PCI_ROM_REGION_INDEX || index >= VFIO_PCI_VGA_REGION_INDEX;
+}
+
 /* Ask with room for argsz bytes. *needed is set when the server has more to say than that. */
 static int
 ask_region(struct vuc_device *dev, uint32_t index, uint32_t argsz, uint32_t *needed,
-	struct vuc_error *err)
+	struct refusals *refusals, struct vuc_error *err)
 {
 	uint8_t request[sizeof(struct vfio_user_region_info)];
 	struct device_reply reply = {.body = malloc(argsz), .size = argsz, .err = err};
@@ -137,24 +210,33 @@ ask_region(struct vuc_device *dev, uint32_t index, uint32_t argsz, uint32_t *nee
 	rc = device_call(dev, &req, &reply);
 	if (rc == 0)
 		rc = vuc_wire_region_info_decode(reply.body, reply.len, index, argsz, &info, err);
+	if (rc == 0)
+		warn_of_region(dev, &info, reply.len);
 	*needed = rc == 0 && info.truncated ? info.info.argsz : 0;
 	if (rc == 0 && *needed == 0)
 		rc = keep_region(&dev->regions[index], &info, &reply, err);
 	device_close_fds(&reply);
 	free(reply.body);
-	return rc;
+	if (!reply.refused)
+		return rc;
+	if (!is_optional_region(index))
+		return refuse_index(err, "region", index, rc);
+	dev->regions[index].info.index = index;
+	add_refusal(refusals, index, err);
+	return 0;
 }
 
 static int
-learn_region(struct vuc_device *dev, uint32_t index, struct vuc_error *err)
+learn_region(
+	struct vuc_device *dev, uint32_t index, struct refusals *refusals, struct vuc_error *err)
 {
 	uint32_t needed = 0;
-	int rc = ask_region(dev, index, FIRST_ARGSZ, &needed, err);
+	int rc = ask_region(dev, index, FIRST_ARGSZ, &needed, refusals, err);
 
 	if (rc == 0 && needed != 0) {
 		uint32_t argsz = needed;
 
-		rc = ask_region(dev, index, argsz, &needed, err);
+		rc = ask_region(dev, index, argsz, &needed, refusals, err);
 		if (rc == 0 && needed != 0)
 			return vuc_error_set(err, -EPROTO,
 				"VFIO_USER_DEVICE_GET_REGION_INFO: region %u asked for an argsz of "
@@ -165,7 +247,7 @@ learn_region(struct vuc_device *dev, uint32_t index, struct vuc_error *err)
 }
 
 static int
-learn_irq(struct vuc_device *dev, uint32_t index, struct vuc_error *err)
+learn_irq(struct vuc_device *dev, uint32_t index, struct refusals *refusals, struct vuc_error *err)
 {
 	uint8_t request[sizeof(struct vfio_user_irq_info)];
 	uint8_t body[64];
@@ -179,11 +261,19 @@ learn_irq(struct vuc_device *dev, uint32_t index, struct vuc_error *err)
 	};
 	int rc = device_call(dev, &req, &reply);
 
+	dev->irqs[index].index = index;
+	if (reply.refused) {
+		add_refusal(refusals, index, err);
+		return 0;
+	}
 	if (rc == 0)
 		rc = vuc_wire_irq_info_decode(body, reply.len, index, &info, err);
 	if (rc != 0)
 		return rc;
-	dev->irqs[index].index = index;
+	if (info.argsz < sizeof(info))
+		device_warn(dev, DEVICE_FAULT_INFO,
+			"VFIO_USER_DEVICE_GET_IRQ_INFO: index %u: argsz %u, expected at least %zu",
+			index, info.argsz, sizeof(info));
 	dev->irqs[index].flags = info.flags;
 	dev->irqs[index].count = info.count;
 	return 0;
@@ -214,14 +304,17 @@ learn_bars(struct vuc_device *dev)
 int
 device_learn(struct vuc_device *dev, struct vuc_error *err)
 {
+	struct refusals regions = {0}, irqs = {0};
 	int rc = learn_device(dev, err);
 
 	for (uint32_t i = 0; rc == 0 && i < dev->info.num_regions; i++)
-		rc = learn_region(dev, i, err);
+		rc = learn_region(dev, i, &regions, err);
 	for (uint32_t i = 0; rc == 0 && i < dev->info.num_irqs; i++)
-		rc = learn_irq(dev, i, err);
+		rc = learn_irq(dev, i, &irqs, err);
 	if (rc != 0)
 		return rc;
+	warn_of_refusals(dev, &regions, DEVICE_FAULT_REGION_REFUSED, "region");
+	warn_of_refusals(dev, &irqs, DEVICE_FAULT_IRQ_REFUSED, "IRQ index");
 	learn_bars(dev);
 	if (!vuc_device_connected(dev))
 		return vuc_error_set(err, vuc_session_error(dev->session), "%s",

@@ -14,6 +14,8 @@
 #include "source.h"
 #include "transport.h"
 
+#define VUC_PLACE_SIZE 112 /* a path of at most 100 bytes, or a few words */
+
 TAILQ_HEAD(vuc_device_list, vuc_device);
 
 struct vuc_poll_group {
@@ -27,6 +29,16 @@ struct vuc_poll_group {
 	struct vuc_poll_source source; /* begin and end are NULL without one */
 	struct vuc_device_list devices;
 	struct vuc_device_list dirty; /* those that may have something to send */
+};
+
+/* What a server does wrong and can be lived with, beyond what the session sees. */
+enum device_fault {
+	DEVICE_FAULT_INFO = VUC_FAULT_DEVICE, /* in a reply about the device or a part of it */
+	DEVICE_FAULT_REGION_REFUSED,
+	DEVICE_FAULT_IRQ_REFUSED,
+	DEVICE_FAULT_IRQ_FLAGS, /* an index without a flag that an operation on it needs */
+	DEVICE_FAULT_NO_FDS,    /* no descriptors are taken, so memory is accessed by message */
+	DEVICE_FAULT_RESET,     /* the flag for a reset, and none */
 };
 
 /* A region as it is kept: what the public view points to is allocated here. */
@@ -79,6 +91,10 @@ struct vuc_device {
 	uint32_t long_timeout_ms;
 	uint32_t max_data_xfer_size; /* as announced */
 	enum vuc_dma_policy dma_policy;
+	bool io_fds;
+	struct vuc_server_faults *faults;
+	struct vuc_server_faults own_faults; /* where faults points unless somebody keeps them */
+	char place[VUC_PLACE_SIZE];          /* where the server is, for messages */
 	vuc_trace_fn trace;
 	void *trace_arg;
 	struct dma_table dma;
@@ -91,8 +107,9 @@ struct vuc_device {
 struct device_reply {
 	int status;
 	bool done;
-	size_t size; /* of body */
-	size_t len;  /* of what came, at most size */
+	bool refused; /* the server answered with an error */
+	size_t size;  /* of body */
+	size_t len;   /* of what came, at most size */
 	void *body;
 	unsigned int nr_fds;
 	int fds[VUC_MAX_MSG_FDS]; /* the caller's; -1 when given on */
@@ -101,8 +118,13 @@ struct device_reply {
 
 /* poll_group.c */
 uint64_t group_now_ms(void);
+void group_log(const struct vuc_poll_group *group, enum vuc_log_level level, const char *line);
 void group_add(struct vuc_poll_group *group, struct vuc_device *dev);
 void group_remove(struct vuc_device *dev);
+
+/* device.c: warn of a fault of the server, once for each kind */
+void device_warn(struct vuc_device *dev, enum device_fault fault, const char *fmt, ...)
+	__attribute__((cold, format(printf, 3, 4)));
 
 /* link.c: between session and connection */
 int device_link_open(struct device_link *link, int fd, const struct vuc_loopback_server *loopback,
@@ -143,6 +165,9 @@ int device_call(
 	struct vuc_device *dev, struct vuc_session_request *req, struct device_reply *reply);
 int device_ask(struct vuc_device *dev, struct vuc_session_request *req, struct device_reply *reply);
 void device_close_fds(struct device_reply *reply);
+
+/* call.c: whether an error of the server says that it does not have an optional command. */
+bool device_lacks_command(const struct device_reply *reply);
 
 /* call.c: poll, and let others have the CPU after many polls without a completion. */
 void device_poll_once(struct vuc_device *dev, unsigned int *empty);

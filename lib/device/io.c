@@ -69,6 +69,29 @@ vuc_device_forget_bypasses(struct vuc_device *dev)
 	dev->bypassed = false;
 }
 
+/* Config space is made of registers of at most 4 bytes, and some servers die of any other access to
+ * it. What the caller asks for as one register goes as it is. */
+static bool
+goes_by_dwords(const struct vuc_request *req)
+{
+	return req->region == VFIO_PCI_CONFIG_REGION_INDEX && req->count != 1 && req->count != 2 &&
+		req->count != 4 && req->count != 8;
+}
+
+/* Of one access, so that a slow server has the time for each of them. */
+#define MAX_DWORDS 32u
+
+/* Up to the next dword, and aligned. */
+static uint32_t
+dword_chunk(uint64_t offset, size_t left)
+{
+	uint32_t n = chunk(left, 4 - (uint32_t)(offset & 3));
+
+	if (n > 1 && (offset & 1) != 0)
+		return 1;
+	return n == 3 ? 2 : n;
+}
+
 /* Queue one message of a request. Returns 0, -EAGAIN, or what ended the session. */
 static int
 queue_message(struct vuc_device *dev, struct vuc_request *req)
@@ -78,14 +101,17 @@ queue_message(struct vuc_device *dev, struct vuc_request *req)
 	uint8_t *data = (uint8_t *)req->data + req->priv.submitted;
 	size_t left = req->count - req->priv.submitted;
 	bool posted = vuc_device_posts(dev, req->op, req->region);
+	bool by_dwords = goes_by_dwords(req);
 	uint32_t n;
 	int rc;
 
+	if (by_dwords && req->priv.outstanding >= MAX_DWORDS)
+		return -EAGAIN;
 	if (req->op == VUC_OP_READ) {
-		n = chunk(left, vuc_session_max_data(s));
+		n = by_dwords ? dword_chunk(offset, left) : chunk(left, vuc_session_max_data(s));
 		rc = vuc_session_region_read(s, req->region, offset, data, n, message_done, req);
 	} else {
-		n = chunk(left, vuc_session_max_write(s));
+		n = by_dwords ? dword_chunk(offset, left) : chunk(left, vuc_session_max_write(s));
 		rc = vuc_session_region_write(
 			s, req->region, offset, data, n, posted, message_done, req);
 	}
@@ -97,13 +123,34 @@ queue_message(struct vuc_device *dev, struct vuc_request *req)
 	return 0;
 }
 
+/* Some servers have the flag but no reset. */
+static void
+reset_done(void *arg, const struct vuc_session_reply *reply)
+{
+	struct vuc_request *req = arg;
+	struct vuc_device *dev = req->priv.dev;
+	struct vuc_session_reply none = *reply;
+
+	if (!reply->refused || (reply->status != -EOPNOTSUPP && reply->status != -ENOSYS)) {
+		message_done(req, reply);
+		return;
+	}
+	none.status = -EOPNOTSUPP;
+	dev->info.flags &= ~(uint32_t)VFIO_DEVICE_FLAGS_RESET;
+	device_warn(dev, DEVICE_FAULT_RESET,
+		"flags have VFIO_DEVICE_FLAGS_RESET, but %s: the device is taken for one without "
+		"reset",
+		reply->reason);
+	message_done(req, &none);
+}
+
 static int
 queue_reset(struct vuc_device *dev, struct vuc_request *req)
 {
 	const struct vuc_session_request reset = {
 		.cmd = VFIO_USER_DEVICE_RESET,
 		.timeout_ms = dev->long_timeout_ms,
-		.done = message_done,
+		.done = reset_done,
 		.arg = req,
 	};
 	int rc = vuc_session_request(dev->session, &reset);
@@ -312,6 +359,8 @@ queue_alone(struct waiter *w, const struct vuc_request *req)
 		.arg = w,
 	};
 
+	if (goes_by_dwords(req))
+		return -EAGAIN;
 	if ((req->op == VUC_OP_READ && req->count <= vuc_session_max_data(s)) ||
 		(req->op == VUC_OP_WRITE && req->count <= vuc_session_max_write(s)))
 		return begin_access(w->dev, &access);

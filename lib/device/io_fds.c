@@ -140,6 +140,8 @@ ask(struct vuc_device *dev, uint32_t region, uint32_t *argsz, struct vuc_io_fds 
 		return vuc_error_set(&dev->reason, -ENOMEM,
 			"no memory for %u bytes about sub-regions of region %u", *argsz, region);
 	rc = device_ask(dev, &req, &reply);
+	if (device_lacks_command(&reply))
+		rc = -EOPNOTSUPP;
 	asked.nr_fds = reply.nr_fds;
 	if (rc == 0)
 		rc = vuc_wire_io_fds_decode(reply.body, reply.len, &asked, &wire, &dev->reason);
@@ -162,6 +164,10 @@ vuc_io_fds_get(struct vuc_device *dev, uint32_t region, struct vuc_io_fds **io_f
 	*io_fds = NULL;
 	if (r == NULL || r->size == 0)
 		return vuc_error_set(&dev->reason, -EINVAL, "there is no region %u", region);
+	if (!dev->io_fds)
+		return vuc_error_set(&dev->reason, -EOPNOTSUPP,
+			"region %u: the server is not asked for its sub-regions (io_fds is off)",
+			region);
 	for (unsigned int n = 0; rc == 0 && *io_fds == NULL; n++) {
 		if (n == MAX_QUESTIONS)
 			return vuc_error_set(&dev->reason, -EPROTO,

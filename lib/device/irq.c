@@ -58,17 +58,6 @@ check_range(struct vuc_device *dev, const struct vuc_irq_range *range)
 }
 
 static int
-check_flag(struct vuc_device *dev, uint32_t index, uint32_t flag, const char *name)
-{
-	uint32_t flags = dev->irqs[index].flags;
-
-	if ((flags & flag) != 0)
-		return 0;
-	return vuc_error_set(&dev->reason, -EOPNOTSUPP, "IRQ index %u: its flags 0x%x lack %s",
-		index, flags, name);
-}
-
-static int
 check_action(struct vuc_device *dev, const struct vuc_irq_range *range, enum vuc_irq_action action)
 {
 	int rc = check_range(dev, range);
@@ -77,11 +66,9 @@ check_action(struct vuc_device *dev, const struct vuc_irq_range *range, enum vuc
 		return rc;
 	switch (action) {
 	case VUC_IRQ_TRIGGER:
-		return 0;
 	case VUC_IRQ_MASK:
 	case VUC_IRQ_UNMASK:
-		return check_flag(
-			dev, range->index, VFIO_IRQ_INFO_MASKABLE, "VFIO_IRQ_INFO_MASKABLE");
+		return 0;
 	}
 	return vuc_error_set(&dev->reason, -EINVAL, "IRQ index %u: there is no action %d",
 		range->index, (int)action);
@@ -171,8 +158,6 @@ check_assign(struct vuc_device *dev, const struct vuc_irq_range *range, enum vuc
 {
 	int rc = check_action(dev, range, action);
 
-	if (rc == 0)
-		rc = check_flag(dev, range->index, VFIO_IRQ_INFO_EVENTFD, "VFIO_IRQ_INFO_EVENTFD");
 	if (rc != 0 || eventfds == NULL)
 		return rc;
 	rc = check_eventfds(dev, range, eventfds);
@@ -209,6 +194,25 @@ set_irqs(struct vuc_device *dev, const struct vuc_irq_range *range, const void *
 		range->index, range->start, range->start + range->count - 1, dev->reason.text);
 }
 
+/* Servers forget flags, and other clients try all the same: what was done says that it can be. */
+static void
+warn_of_flags(struct vuc_device *dev, uint32_t index, uint32_t flag, const char *name)
+{
+	uint32_t flags = dev->irqs[index].flags;
+
+	if ((flags & flag) == 0)
+		device_warn(dev, DEVICE_FAULT_IRQ_FLAGS,
+			"IRQ index %u: its flags 0x%x lack %s, but the server does it", index,
+			flags, name);
+}
+
+static void
+warn_of_action(struct vuc_device *dev, uint32_t index, enum vuc_irq_action action)
+{
+	if (action != VUC_IRQ_TRIGGER)
+		warn_of_flags(dev, index, VFIO_IRQ_INFO_MASKABLE, "VFIO_IRQ_INFO_MASKABLE");
+}
+
 /* A run of eventfds, or with none of them their absence. */
 static int
 assign_run(struct vuc_device *dev, const struct vuc_irq_range *run, enum vuc_irq_action action,
@@ -220,6 +224,10 @@ assign_run(struct vuc_device *dev, const struct vuc_irq_range *run, enum vuc_irq
 	size_t len = vuc_wire_irq_eventfd_encode(body, &wire, wire_actions[action]);
 	int rc = set_irqs(dev, run, body, len, eventfds, eventfds != NULL ? run->count : 0);
 
+	if (rc == 0 && eventfds != NULL) {
+		warn_of_flags(dev, run->index, VFIO_IRQ_INFO_EVENTFD, "VFIO_IRQ_INFO_EVENTFD");
+		warn_of_action(dev, run->index, action);
+	}
 	if (rc == 0 && eventfds != NULL && action == VUC_IRQ_TRIGGER && set->start == set->end) {
 		set->start = run->start;
 		set->end = run->start + run->count;
@@ -264,10 +272,12 @@ vuc_irq_act(struct vuc_device *dev, const struct vuc_irq_range *range, enum vuc_
 	uint8_t body[sizeof(struct vfio_user_irq_set)];
 	int rc = check_action(dev, range, action);
 
-	if (rc != 0)
-		return rc;
-	return set_irqs(dev, range, body,
-		vuc_wire_irq_act_encode(body, &wire, wire_actions[action]), NULL, 0);
+	if (rc == 0)
+		rc = set_irqs(dev, range, body,
+			vuc_wire_irq_act_encode(body, &wire, wire_actions[action]), NULL, 0);
+	if (rc == 0)
+		warn_of_action(dev, range->index, action);
+	return rc;
 }
 
 static int
@@ -295,8 +305,10 @@ vuc_irq_select(struct vuc_device *dev, const struct vuc_irq_range *range,
 		run.start += n;
 		run.count = range->count - n < MAX_SELECT ? range->count - n : MAX_SELECT;
 		rc = select_run(dev, &run, action, which + n);
-		if (rc == 0)
+		if (rc == 0) {
+			warn_of_action(dev, range->index, action);
 			n += run.count;
+		}
 	}
 	if (done != NULL)
 		*done = n;

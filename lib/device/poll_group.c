@@ -26,7 +26,7 @@ vuc_poll_group_opts_init(struct vuc_poll_group_opts *opts)
 	*opts = (struct vuc_poll_group_opts){0};
 }
 
-static void
+void
 group_log(const struct vuc_poll_group *group, enum vuc_log_level level, const char *line)
 {
 	if (group->log != NULL)

@@ -82,9 +82,10 @@ int device_check_opts(const struct vuc_device_opts *opts, struct vuc_error *err)
 
 /*
  * As vuc_device_open(), with opts that were checked, and a socket that is connected to opts->path
- * already, or -1. The socket is closed on failure.
+ * already, or -1. The socket is closed on failure. faults: what is known of the server, which must
+ * outlive the device; NULL: nothing.
  */
-int device_open(
-	const struct vuc_device_opts *opts, int fd, struct vuc_device **dev, struct vuc_error *err);
+int device_open(const struct vuc_device_opts *opts, int fd, struct vuc_server_faults *faults,
+	struct vuc_device **dev, struct vuc_error *err);
 
 #endif /* VUC_DEVICE_SOURCE_H */

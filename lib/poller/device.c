@@ -152,7 +152,7 @@ open_device(void *arg)
 		return vuc_error_set(o->err, -ENOMEM, "no memory for a device");
 	}
 	vuc_trace_messages(d, &o->opts);
-	rc = device_open(&o->opts, o->fd, &d->dev, o->err);
+	rc = device_open(&o->opts, o->fd, &d->account->faults, &d->dev, o->err);
 	if (rc != 0) {
 		free_device(p, d);
 		return rc;

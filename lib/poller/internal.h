@@ -12,6 +12,7 @@
 #include "back.h"
 #include "front.h"
 #include "histogram.h"
+#include "source.h"
 #include "stats.h"
 #include "watch.h"
 
@@ -61,6 +62,7 @@ struct poller_account {
 	char name[VUC_DEVICE_NAME_SIZE]; /* unique in the process */
 	struct access_counters counters;
 	struct histogram latency;
+	struct vuc_server_faults faults;
 };
 
 /* What the poller keeps of a device. */

@@ -103,20 +103,24 @@ struct vuc_session {
 	uint16_t first_free; /* a stack, so that a lone request keeps one warm slot; NO_SLOT */
 	struct slot *slots;
 	struct tail_write tail_write;
-	bool traced; /* config.trace is there */
+	bool traced;        /* config.trace is there */
+	bool posted;        /* commands were sent that asked for no reply */
+	bool awaits_posted; /* the server answers those all the same: none is sent any more */
+	uint8_t suspect;    /* command that was refused, while no other reply has come; 0: none */
 	struct rx rx;
 	struct vuc_session_config config;
 	_Alignas(CACHE_LINE) struct tx tx;
 	struct vuc_wire_version peer;
 	char *peer_json;
 	unsigned int timed_out;
-	bool silent;        /* see vuc_session_silent() */
-	unsigned int heard; /* received, as the last tick saw it */
-	uint64_t heard_ms;  /* the tick that saw it change */
-	uint64_t silent_ms; /* since when, if silent */
+	bool silent;               /* see vuc_session_silent() */
+	unsigned int heard;        /* received, as the last tick saw it */
+	uint64_t heard_ms;         /* the tick that saw it change */
+	uint64_t silent_ms;        /* since when, if silent */
 	bool send_watched;         /* a tick has seen segment send_first wait ... */
 	uint32_t send_first;       /* ... which is that of tx.first, unless it is out by now */
 	uint64_t send_deadline_ms; /* when it has to be out, or a part of it */
+	struct vuc_server_faults own_faults; /* where config.faults points unless it is set */
 	int twin_fd;
 	int error;
 	struct vuc_error reason;
@@ -166,6 +170,11 @@ session_settle(struct vuc_session *s)
 	if (s->state == VUC_SESSION_DRAINING && s->outstanding == 0 && s->tx.count == 0)
 		s->state = VUC_SESSION_CLOSED;
 }
+
+/* session.c: whether this is the first time that the server has this fault; and the warning. */
+bool session_is_new_fault(struct vuc_session *s, enum vuc_server_fault fault);
+void session_warn(struct vuc_session *s, const char *fmt, ...)
+	__attribute__((cold, format(printf, 2, 3)));
 
 /* session.c: close descriptors; those that are -1 have been taken. */
 void session_close_fds(int *fds, unsigned int nr_fds);

@@ -60,7 +60,7 @@ check_fds(const struct vuc_session *s, const struct vuc_session_reply *reply, st
 	if (reply->nr_fds == expected)
 		return 0;
 	return vuc_error_set(err, -EPROTO,
-		"VFIO_USER_VERSION reply: came with %u file descriptors that nobody asked for",
+		"VFIO_USER_VERSION reply: carried %u unexpected file descriptors",
 		reply->nr_fds - expected);
 }
 

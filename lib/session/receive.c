@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,12 +13,17 @@
 /* Errors of a server are errno values; anything else is a plain I/O error. */
 #define MAX_ERRNO 4095u
 
-/* A message; a reply has the slot of its request. */
+/* Most bytes of what is of no use and skipped: the body of an error, or of a reply that nobody
+ * waits for. */
+#define MAX_SKIPPED 4096u
+
+/* A message; a reply has the slot of its request, unless that asked for none. */
 struct message {
 	struct vfio_user_header header;
 	struct slot *slot;
 	const uint8_t *body;
 	size_t len;
+	bool surplus; /* a reply to a command that asked for none */
 	int *fds;
 	unsigned int nr_fds;
 };
@@ -48,11 +54,34 @@ broken_size(struct vuc_session *s, const struct vfio_user_header *h, uint64_t mi
 		HEADER_SIZE + max);
 }
 
+/* Some servers answer commands that asked for no reply, with their id, which no slot has. */
+static bool
+is_surplus(const struct vuc_session *s, const struct vfio_user_header *h)
+{
+	const struct vuc_wire_command *row = vuc_wire_command(h->cmd);
+
+	return s->posted && h->msg_id == POSTED_ID && row != NULL && row->no_reply;
+}
+
+static bool
+check_reply_size(
+	struct vuc_session *s, const struct vfio_user_header *h, uint32_t min, uint32_t max)
+{
+	if (h->msg_size >= HEADER_SIZE + min && h->msg_size - HEADER_SIZE <= max)
+		return true;
+	broken_size(s, h, min, max);
+	return false;
+}
+
+static uint32_t
+max_u32(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
 static bool
 check_reply_header(struct vuc_session *s, const struct vfio_user_header *h, const struct slot *slot)
 {
-	uint32_t min;
-
 	if (slot == NULL) {
 		broken(s, h, "no request has this message id");
 		return false;
@@ -67,12 +96,12 @@ check_reply_header(struct vuc_session *s, const struct vfio_user_header *h, cons
 		return false;
 	}
 	/* The specification wants the header alone behind an error; the rest is skipped. */
-	min = h->flags & VFIO_USER_F_ERROR ? 0 : slot->reply_min;
-	if (h->msg_size < HEADER_SIZE + min || h->msg_size - HEADER_SIZE > slot->reply_max) {
-		broken_size(s, h, min, slot->reply_max);
-		return false;
-	}
-	return true;
+	if (h->flags & VFIO_USER_F_ERROR)
+		return check_reply_size(s, h, 0, max_u32(slot->reply_max, MAX_SKIPPED));
+	/* An access can do without a body; see check_access(). */
+	if (slot->access && h->msg_size == HEADER_SIZE)
+		return true;
+	return check_reply_size(s, h, slot->reply_min, slot->reply_max);
 }
 
 static bool
@@ -103,6 +132,19 @@ check_command_header(struct vuc_session *s, const struct vfio_user_header *h)
 	return true;
 }
 
+/* Whether it is an error reply of a server that leaves out the type of those. */
+static bool
+lacks_type(const struct vfio_user_header *h)
+{
+	const struct vuc_wire_command *row;
+
+	if ((h->flags & VFIO_USER_F_TYPE_MASK) != VFIO_USER_F_TYPE_COMMAND ||
+		(h->flags & VFIO_USER_F_ERROR) == 0)
+		return false;
+	row = vuc_wire_command(h->cmd);
+	return row != NULL && !row->from_server;
+}
+
 /*
  * Take a message's header and check all that it can tell; from here on msg_size is a bound that can
  * be trusted.
@@ -114,10 +156,15 @@ take_header(struct vuc_session *s, struct message *m, const uint8_t *bytes)
 	uint32_t type;
 
 	memcpy(&m->header, bytes, HEADER_SIZE);
+	m->surplus = false;
 	type = h->flags & VFIO_USER_F_TYPE_MASK;
+	if (lacks_type(h))
+		type = VFIO_USER_F_TYPE_REPLY;
 	if (type == VFIO_USER_F_TYPE_REPLY && (h->flags & ~VFIO_USER_F_KNOWN) == 0) {
 		m->slot = find_slot(s, h->msg_id);
-		return check_reply_header(s, h, m->slot);
+		m->surplus = m->slot == NULL && is_surplus(s, h);
+		return m->surplus ? check_reply_size(s, h, 0, MAX_SKIPPED)
+				  : check_reply_header(s, h, m->slot);
 	}
 	m->slot = NULL;
 	if (type == VFIO_USER_F_TYPE_COMMAND && (h->flags & ~VFIO_USER_F_KNOWN) == 0)
@@ -127,12 +174,41 @@ take_header(struct vuc_session *s, struct message *m, const uint8_t *bytes)
 	return false;
 }
 
+/* The reply is no good, but the next message begins behind it. */
+static void fail_access(struct vuc_session *s, struct slot *slot, const struct message *m,
+	const char *fmt, ...) __attribute__((cold, format(printf, 4, 5)));
+
+static void
+fail_access(struct vuc_session *s, struct slot *slot, const struct message *m, const char *fmt, ...)
+{
+	struct vuc_error line = {0};
+	struct vuc_session_reply reply = {.status = -EPROTO, .reason = line.text};
+	va_list args;
+	int n = snprintf(line.text, sizeof(line.text), "message 0x%04x (%s): ", m->header.msg_id,
+		vuc_wire_command_name(slot->cmd));
+
+	va_start(args, fmt);
+	vsnprintf(line.text + n, sizeof(line.text) - (size_t)n, fmt, args);
+	va_end(args);
+	if (session_is_new_fault(s, VUC_FAULT_ACCESS_REPLY))
+		session_warn(s, "%s", line.text);
+	session_complete(s, slot, &reply);
+}
+
 /* A reply of a region access repeats the request, and a read has its data behind it. */
 static bool
-check_access(struct vuc_session *s, const struct slot *slot, const struct message *m)
+check_access(struct vuc_session *s, struct slot *slot, const struct message *m)
 {
 	struct vfio_user_region_access got;
+	bool right_size = m->len == slot->reply_max;
 
+	if (m->len == 0 && slot->cmd == VFIO_USER_REGION_READ) {
+		fail_access(
+			s, slot, m, "a reply without data, asked was a count of %u", slot->count);
+		return false;
+	}
+	if (m->len == 0)
+		return true;
 	memcpy(&got, m->body, sizeof(got));
 	if (got.offset != slot->offset || got.region != slot->region) {
 		vuc_session_end(s, -EPROTO,
@@ -142,29 +218,71 @@ check_access(struct vuc_session *s, const struct slot *slot, const struct messag
 			slot->region, slot->offset);
 		return false;
 	}
-	if (got.count != slot->count || m->len != slot->reply_max) {
-		vuc_session_end(s, -EPROTO,
-			"message 0x%04x (%s): count %u and %zu bytes of data, asked was a count of %u",
-			m->header.msg_id, vuc_wire_command_name(slot->cmd), got.count,
-			m->len - sizeof(got), slot->count);
-		return false;
-	}
-	return true;
+	if (!right_size)
+		fail_access(s, slot, m, "count %u and %zu bytes of data, asked was a count of %u",
+			got.count, m->len - sizeof(got), slot->count);
+	return right_size;
+}
+
+/* What is wrong with a reply that was taken. */
+static void
+warn_of_access(struct vuc_session *s, const struct slot *slot, const struct message *m)
+{
+	struct vfio_user_region_access got = {0};
+
+	if (m->len >= sizeof(got))
+		memcpy(&got, m->body, sizeof(got));
+	if (got.count != slot->count && session_is_new_fault(s, VUC_FAULT_ACCESS_REPLY))
+		session_warn(s,
+			"message 0x%04x (%s): a reply of %zu bytes with count %u, asked was %u",
+			m->header.msg_id, vuc_wire_command_name(slot->cmd), m->len, got.count,
+			slot->count);
+}
+
+static void
+warn_of_error(struct vuc_session *s, const struct slot *slot, const struct message *m)
+{
+	const char *name = vuc_wire_command_name(slot->cmd);
+
+	if ((m->header.flags & VFIO_USER_F_TYPE_MASK) != VFIO_USER_F_TYPE_REPLY &&
+		session_is_new_fault(s, VUC_FAULT_ERROR_TYPE))
+		session_warn(s, "an error reply to %s has the type of a command", name);
+	if (m->len > slot->reply_max && session_is_new_fault(s, VUC_FAULT_ERROR_BODY))
+		session_warn(s, "an error reply to %s has a body of %zu bytes", name, m->len);
 }
 
 static void
 handle_error_reply(struct vuc_session *s, struct slot *slot, const struct message *m)
 {
+	const struct vuc_wire_command *row = vuc_wire_command(slot->cmd);
 	uint32_t error_no = m->header.error_no;
 	struct vuc_error line = {0};
-	struct vuc_session_reply reply = {.reason = line.text};
+	struct vuc_session_reply reply = {.refused = true, .reason = line.text};
 
+	/* How some say that they do not have a command. */
+	if (error_no == 0 && row->optional)
+		error_no = EOPNOTSUPP;
 	if (error_no == 0 || error_no > MAX_ERRNO)
 		error_no = EIO;
+	if (row->optional && row->request_min > 0)
+		s->suspect = (uint8_t)slot->cmd;
+	warn_of_error(s, slot, m);
 	reply.status = -(int)error_no;
 	snprintf(line.text, sizeof(line.text), "the server answered %s with error %u (%s)",
 		vuc_wire_command_name(slot->cmd), m->header.error_no, strerror((int)error_no));
 	session_complete(s, slot, &reply);
+}
+
+static bool
+check_reply_fds(struct vuc_session *s, const struct message *m)
+{
+	if (m->nr_fds == 0 ||
+		(!m->surplus && vuc_wire_command(m->header.cmd)->reply_fds &&
+			(m->header.flags & VFIO_USER_F_ERROR) == 0))
+		return true;
+	vuc_session_end(s, -EPROTO, "message 0x%04x (%s): carried %u unexpected file descriptors",
+		m->header.msg_id, vuc_wire_command_name(m->header.cmd), m->nr_fds);
+	return false;
 }
 
 static void
@@ -178,13 +296,9 @@ handle_reply(struct vuc_session *s, const struct message *m)
 		.nr_fds = m->nr_fds,
 	};
 
-	if (m->nr_fds > 0 &&
-		(!vuc_wire_command(slot->cmd)->reply_fds || m->header.flags & VFIO_USER_F_ERROR)) {
-		vuc_session_end(s, -EPROTO,
-			"message 0x%04x (%s): came with %u file descriptors that nobody asked for",
-			m->header.msg_id, vuc_wire_command_name(slot->cmd), m->nr_fds);
+	if (!check_reply_fds(s, m))
 		return;
-	}
+	s->suspect = 0;
 	if (m->header.flags & VFIO_USER_F_ERROR) {
 		handle_error_reply(s, slot, m);
 		return;
@@ -192,6 +306,7 @@ handle_reply(struct vuc_session *s, const struct message *m)
 	if (slot->access) {
 		if (!check_access(s, slot, m))
 			return;
+		warn_of_access(s, slot, m);
 		if (slot->cmd == VFIO_USER_REGION_READ && slot->state != SLOT_TIMED_OUT)
 			memcpy(slot->data, m->body + sizeof(struct vfio_user_region_access),
 				slot->count);
@@ -199,6 +314,21 @@ handle_reply(struct vuc_session *s, const struct message *m)
 		reply.len = 0;
 	}
 	session_complete(s, slot, &reply);
+}
+
+/* Nobody waits for it. From now on all writes are awaited, so that its order is known again. */
+static void
+drop_surplus(struct vuc_session *s, const struct message *m)
+{
+	bool error = (m->header.flags & VFIO_USER_F_ERROR) != 0;
+
+	if (!check_reply_fds(s, m))
+		return;
+	s->awaits_posted = true;
+	s->config.faults->answers_posted = true;
+	if (session_is_new_fault(s, VUC_FAULT_ANSWERS_POSTED))
+		session_warn(s, "the server answered a posted %s%s: writes are awaited from now on",
+			vuc_wire_command_name(m->header.cmd), error ? " with an error" : "");
 }
 
 static void
@@ -231,6 +361,8 @@ handle_message(struct vuc_session *s, struct message *m, const uint8_t *bytes)
 		s->config.trace(s->config.trace_arg, false, bytes, m->header.msg_size, m->nr_fds);
 	if (m->slot != NULL)
 		handle_reply(s, m);
+	else if (m->surplus)
+		drop_surplus(s, m);
 	else
 		handle_command(s, m);
 	if (m->nr_fds > 0)

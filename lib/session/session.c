@@ -49,6 +49,9 @@ vuc_session_create(const struct vuc_session_config *config)
 		return NULL;
 	s->config = *config;
 	s->traced = config->trace != NULL;
+	if (s->config.faults == NULL)
+		s->config.faults = &s->own_faults;
+	s->awaits_posted = s->config.faults->answers_posted;
 	/* A message that never fits must be refused, not put off. */
 	s->tx.segment_max = config->segment_max;
 	if (s->tx.segment_max > TX_BUFFER_SIZE - KEPT_BYTES)
@@ -141,6 +144,30 @@ bool
 vuc_session_watches_fds(const struct vuc_session *s)
 {
 	return s->commands > 0 || s->received < WATCHED_MSGS;
+}
+
+bool
+session_is_new_fault(struct vuc_session *s, enum vuc_server_fault fault)
+{
+	uint32_t bit = UINT32_C(1) << fault;
+	bool is_new = (s->config.faults->warned & bit) == 0;
+
+	s->config.faults->warned |= bit;
+	return is_new;
+}
+
+void
+session_warn(struct vuc_session *s, const char *fmt, ...)
+{
+	char line[VUC_ERROR_MAX];
+	va_list args;
+
+	if (s->config.warn == NULL)
+		return;
+	va_start(args, fmt);
+	vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	s->config.warn(s->config.warn_arg, line);
 }
 
 void
@@ -308,6 +335,17 @@ vuc_session_tick(struct vuc_session *s, uint64_t now_ms)
 	session_settle(s);
 }
 
+/* A server that refuses a command without having read all of it takes the rest for commands. */
+static void
+blame_refused(struct vuc_session *s, char *text, size_t size)
+{
+	size_t len = strlen(text);
+
+	s->config.faults->broke_on |= UINT32_C(1) << s->suspect;
+	snprintf(text + len, size - len, ", after the server had refused %s",
+		vuc_wire_command_name(s->suspect));
+}
+
 void
 vuc_session_end(struct vuc_session *s, int error, const char *fmt, ...)
 {
@@ -320,6 +358,8 @@ vuc_session_end(struct vuc_session *s, int error, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
+	if (s->suspect != 0 && error != -ECANCELED)
+		blame_refused(s, text, sizeof(text));
 	s->error = vuc_error_set(&s->reason, error, "%s", text);
 	s->state = VUC_SESSION_LOST;
 	session_close_fds(s->rx.fds, s->rx.nr_fds);
@@ -331,6 +371,39 @@ vuc_session_end(struct vuc_session *s, int error, const char *fmt, ...)
 	}
 }
 
+/* The request that has waited longest; NULL when there is none. */
+static const struct slot *
+oldest_request(const struct vuc_session *s)
+{
+	const struct slot *oldest = NULL;
+
+	for (unsigned int i = 0; i <= s->index_mask; i++) {
+		const struct slot *slot = &s->slots[i];
+
+		if ((slot->state == SLOT_WAITING || slot->state == SLOT_WATCHED) &&
+			!session_is_queued(s, slot) &&
+			(oldest == NULL || (int32_t)(slot->segment - oldest->segment) < 0))
+			oldest = slot;
+	}
+	return oldest;
+}
+
+static void
+end_closed(struct vuc_session *s)
+{
+	const struct slot *slot = oldest_request(s);
+
+	if (slot == NULL) {
+		vuc_session_end(s, -ECONNRESET, "the server closed the connection");
+		return;
+	}
+	/* It may be what the server died of, and the device does without. */
+	if (slot->cmd == VFIO_USER_DEVICE_GET_REGION_IO_FDS)
+		s->config.faults->broke_on |= UINT32_C(1) << slot->cmd;
+	vuc_session_end(s, -ECONNRESET, "the server closed the connection instead of answering %s",
+		vuc_wire_command_name(slot->cmd));
+}
+
 void
 vuc_session_lost(struct vuc_session *s, int error)
 {
@@ -339,10 +412,6 @@ vuc_session_lost(struct vuc_session *s, int error)
 	else if (s->rx.len > 0)
 		vuc_session_end(s, -ECONNRESET,
 			"the server closed the connection %zu bytes into a message", s->rx.len);
-	else if (s->state == VUC_SESSION_NEGOTIATING)
-		vuc_session_end(s, -ECONNRESET,
-			"the server closed the connection instead of "
-			"answering VFIO_USER_VERSION");
 	else
-		vuc_session_end(s, -ECONNRESET, "the server closed the connection");
+		end_closed(s);
 }

@@ -34,6 +34,25 @@ enum vuc_session_state {
 	VUC_SESSION_CLOSED,
 };
 
+/* What a server does wrong and can be lived with; each draws one warning. */
+enum vuc_server_fault {
+	VUC_FAULT_ANSWERS_POSTED, /* replies to commands that asked for none */
+	VUC_FAULT_ERROR_TYPE,     /* error replies that have the type of a command */
+	VUC_FAULT_ERROR_BODY,     /* error replies that are longer than the reply itself */
+	VUC_FAULT_ACCESS_REPLY,   /* replies to accesses with a wrong count or size */
+	VUC_FAULT_DEVICE,         /* the first of those that lib/device knows */
+};
+
+/* What is known of a server, also from connections before. */
+struct vuc_server_faults {
+	uint32_t warned;   /* a bit for each enum vuc_server_fault */
+	uint32_t broke_on; /* a bit for each command that broke a connection */
+	bool answers_posted;
+};
+
+/* Takes the warning of a fault, one line. */
+typedef void (*vuc_session_warn_fn)(void *arg, const char *line);
+
 /* A command of the server; valid during the call. */
 struct vuc_session_command {
 	uint16_t id;
@@ -64,11 +83,15 @@ struct vuc_session_config {
 	void *command_arg;
 	vuc_session_trace_fn trace; /* NULL: none */
 	void *trace_arg;
+	struct vuc_server_faults *faults; /* must outlive the session; NULL: nothing is known */
+	vuc_session_warn_fn warn;         /* NULL: no warnings */
+	void *warn_arg;
 };
 
 /* What a request got. */
 struct vuc_session_reply {
 	int status;          /* 0; what the server answered; or what ended session or request */
+	bool refused;        /* the server answered with an error */
 	const char *reason;  /* one line unless status is 0; valid during the callback */
 	const uint8_t *body; /* valid during the callback; NULL unless status is 0 */
 	size_t len;
@@ -146,6 +169,7 @@ int vuc_session_request(struct vuc_session *s, const struct vuc_session_request 
  * bytes into data, or one REGION_WRITE of count bytes from data. done gets no body: a read has its
  * bytes in data when status is 0. Count is at most vuc_session_max_data() and, for a write,
  * vuc_session_max_write(). data of a read must live until done; data of a write is copied.
+ * A write with no_reply is awaited inside the session when the server answers those, too.
  * Returns as vuc_session_request().
  */
 int vuc_session_region_read(struct vuc_session *s, uint32_t region, uint64_t offset, void *data,

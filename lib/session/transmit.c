@@ -237,6 +237,7 @@ session_queue(struct vuc_session *s, const struct vuc_session_request *req)
 	}
 
 	if (req->no_reply) {
+		s->posted = true;
 		flags |= VFIO_USER_F_NO_REPLY;
 	} else {
 		struct slot *slot = take_slot(s, req->cmd, req->done, req->arg);
@@ -421,9 +422,18 @@ post_write(
 		return -EAGAIN;
 	put_write(at, POSTED_ID, VFIO_USER_F_TYPE_COMMAND | VFIO_USER_F_NO_REPLY, region, offset,
 		data, count);
+	s->posted = true;
 	s->tail_write = (struct tail_write){
 		.start = (uint32_t)(at - s->tx.buf), .len = ACCESS_SIZE + count};
 	return 0;
+}
+
+/* Nobody waits for a write that was to be posted. */
+static void
+ignore_reply(void *arg, const struct vuc_session_reply *reply)
+{
+	(void)arg;
+	(void)reply;
 }
 
 int
@@ -437,8 +447,10 @@ vuc_session_region_write(struct vuc_session *s, uint32_t region, uint64_t offset
 		return not_ready(s);
 	if (count > vuc_session_max_write(s))
 		return -EMSGSIZE;
-	if (no_reply)
+	if (no_reply && !s->awaits_posted)
 		return post_write(s, region, offset, data, count);
+	if (no_reply)
+		done = ignore_reply;
 	if (s->first_free == NO_SLOT)
 		return -EAGAIN;
 	at = reserve(s, ACCESS_SIZE + count, NULL, 0, false);

@@ -64,6 +64,7 @@ static const struct vuc_wire_command commands[VFIO_USER_MAX] = {
 		.request_max = sizeof(struct vfio_user_region_io_fds),
 		.reply_min = sizeof(struct vfio_user_region_io_fds),
 		.reply_max = VUC_WIRE_MAX_ARGSZ,
+		.optional = true,
 	},
 	[VFIO_USER_DEVICE_GET_IRQ_INFO] = {
 		.name = "VFIO_USER_DEVICE_GET_IRQ_INFO",
@@ -114,6 +115,7 @@ static const struct vuc_wire_command commands[VFIO_USER_MAX] = {
 	[VFIO_USER_DEVICE_RESET] = {
 		.name = "VFIO_USER_DEVICE_RESET",
 		.no_reply = true,
+		.optional = true,
 	},
 	[VFIO_USER_REGION_WRITE_MULTI] = {
 		.name = "VFIO_USER_REGION_WRITE_MULTI",
@@ -122,6 +124,7 @@ static const struct vuc_wire_command commands[VFIO_USER_MAX] = {
 		.request_max = VUC_WIRE_DATA,
 		.reply_min = MULTI_MIN,
 		.reply_max = MULTI_MIN,
+		.optional = true,
 	},
 	[VFIO_USER_DEVICE_FEATURE] = {
 		.name = "VFIO_USER_DEVICE_FEATURE",
@@ -129,6 +132,7 @@ static const struct vuc_wire_command commands[VFIO_USER_MAX] = {
 		.request_max = VUC_WIRE_DATA,
 		.reply_min = FEATURE_MIN,
 		.reply_max = VUC_WIRE_DATA,
+		.optional = true,
 	},
 	[VFIO_USER_MIG_DATA_READ] = {
 		.name = "VFIO_USER_MIG_DATA_READ",
@@ -136,12 +140,14 @@ static const struct vuc_wire_command commands[VFIO_USER_MAX] = {
 		.request_max = MIG_DATA_MIN,
 		.reply_min = MIG_DATA_MIN,
 		.reply_max = VUC_WIRE_DATA,
+		.optional = true,
 	},
 	[VFIO_USER_MIG_DATA_WRITE] = {
 		.name = "VFIO_USER_MIG_DATA_WRITE",
 		.no_reply = true,
 		.request_min = MIG_DATA_MIN,
 		.request_max = VUC_WIRE_DATA,
+		.optional = true,
 	},
 };
 /* clang-format on */

@@ -20,12 +20,13 @@ struct vuc_wire_command {
 	bool no_reply;        /* may carry VFIO_USER_F_NO_REPLY */
 	bool request_fds;     /* the command may carry fds */
 	bool reply_fds;       /* the reply may carry fds */
-	bool answer_is_vital; /* without one the connection ends: only that makes sure that the
-				 server holds nothing that it should not */
 	uint32_t request_min; /* fixed part of the command */
 	uint32_t request_max; /* or VUC_WIRE_DATA: request_min and data */
 	uint32_t reply_min;   /* fixed part of the reply */
 	uint32_t reply_max;   /* or VUC_WIRE_DATA: reply_min and data */
+	bool optional;        /* servers may not have it */
+	bool answer_is_vital; /* without one the connection ends: only that makes sure that the
+				 server holds nothing that it should not */
 };
 
 /* The row of a command; NULL for numbers that the specification does not assign. */

@@ -35,13 +35,6 @@ vuc_wire_device_info_decode(
 	if (rc != 0)
 		return rc;
 	memcpy(info, body, sizeof(*info));
-	rc = vuc_wire_check_least(DEVICE_INFO, "argsz", info->argsz, sizeof(*info), err);
-	if (rc != 0)
-		return rc;
-	if ((info->flags & VFIO_DEVICE_FLAGS_PCI) == 0)
-		return vuc_wire_refuse(err, DEVICE_INFO,
-			"flags 0x%" PRIx32 ", expected VFIO_DEVICE_FLAGS_PCI among them",
-			info->flags);
 	rc = vuc_wire_check_most(
 		DEVICE_INFO, "num_regions", info->num_regions, VUC_WIRE_MAX_REGIONS, err);
 	if (rc != 0)
@@ -58,9 +51,6 @@ vuc_wire_irq_info_decode(const void *body, size_t len, uint32_t index,
 	if (rc != 0)
 		return rc;
 	memcpy(info, body, sizeof(*info));
-	rc = vuc_wire_check_least(IRQ_INFO, "argsz", info->argsz, sizeof(*info), err);
-	if (rc != 0)
-		return rc;
 	rc = vuc_wire_check_number(IRQ_INFO, "index", info->index, index, err);
 	if (rc != 0)
 		return rc;

@@ -160,9 +160,6 @@ check_region_fixed(const struct vfio_user_region_info *info, uint32_t index, str
 
 	if (rc != 0)
 		return rc;
-	rc = vuc_wire_check_least(REGION_INFO, "argsz", info->argsz, sizeof(*info), err);
-	if (rc != 0)
-		return rc;
 	rc = vuc_wire_check_most(REGION_INFO, "argsz", info->argsz, VUC_WIRE_MAX_ARGSZ, err);
 	if (rc != 0)
 		return rc;
@@ -193,8 +190,7 @@ vuc_wire_region_info_decode(const void *body, size_t len, uint32_t index, uint32
 				"body of %zu bytes, asked for at most %" PRIu32, len, argsz);
 		return 0;
 	}
-	rc = vuc_wire_check_size(REGION_INFO, len, out->info.argsz, err);
-	if (rc != 0 || (out->info.flags & VFIO_REGION_INFO_FLAG_CAPS) == 0)
-		return rc;
+	if ((out->info.flags & VFIO_REGION_INFO_FLAG_CAPS) == 0 || out->info.cap_offset == 0)
+		return 0;
 	return decode_capabilities(body, len, out, err);
 }

@@ -11,7 +11,9 @@
 #include "version.h"
 #include "vfio_user.h"
 
-#define MAX_FDS 65535u
+#define MAX_FDS  65535u
+#define MIN_DATA 8u    /* a register in one message */
+#define MIN_PAGE 4096u /* no host has smaller ones */
 
 void
 vuc_wire_version_init(struct vuc_wire_version *v)
@@ -195,12 +197,16 @@ read_capabilities(const struct object *caps, struct vuc_wire_version *v, struct 
 	int rc = read_u32(caps, "max_msg_fds", 0, MAX_FDS, &v->max_msg_fds, err);
 
 	if (rc == 0)
-		rc = read_u32(
-			caps, "max_data_xfer_size", 1, UINT32_MAX, &v->max_data_xfer_size, err);
+		rc = read_u32(caps, "max_data_xfer_size", MIN_DATA, UINT32_MAX,
+			&v->max_data_xfer_size, err);
 	if (rc == 0)
 		rc = read_u32(caps, "max_dma_maps", 1, UINT32_MAX, &v->max_dma_maps, err);
 	if (rc == 0)
-		rc = read_u64(caps, "pgsizes", 1, INT64_MAX, &v->pgsizes, err);
+		rc = read_u64(caps, "pgsizes", MIN_PAGE, INT64_MAX, &v->pgsizes, err);
+	if (rc == 0 && v->pgsizes % MIN_PAGE != 0)
+		rc = vuc_wire_refuse(err, VFIO_USER_VERSION,
+			"capability pgsizes is %" PRIu64 ", expected a multiple of %u", v->pgsizes,
+			MIN_PAGE);
 	if (rc == 0)
 		rc = read_bool(caps, "write_multiple", &v->write_multiple, err);
 	if (rc == 0)

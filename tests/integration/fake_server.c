@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "fake_server.h"
@@ -28,20 +29,23 @@ static int
 version(const struct fake_server *s, struct fake_reply *reply)
 {
 	const struct vfio_user_version v = {.major = 0, .minor = 1};
-	char json[64];
+	const char *json = s->json;
+	char text[64];
 
-	snprintf(json, sizeof(json), "{\"capabilities\":{\"max_msg_fds\":%u}}", s->max_msg_fds);
+	snprintf(text, sizeof(text), "{\"capabilities\":{\"max_msg_fds\":%u}}", s->max_msg_fds);
+	if (json == NULL)
+		json = text;
 	put(reply, &v, sizeof(v));
 	put(reply, json, strlen(json) + 1);
 	return 0;
 }
 
 static int
-device_info(struct fake_reply *reply)
+device_info(const struct fake_server *s, struct fake_reply *reply)
 {
 	const struct vfio_user_device_info info = {
 		.argsz = sizeof(info),
-		.flags = VFIO_DEVICE_FLAGS_PCI,
+		.flags = VFIO_DEVICE_FLAGS_PCI | s->flags,
 		.num_regions = FAKE_NR_REGIONS,
 		.num_irqs = FAKE_NR_IRQS,
 	};
@@ -124,7 +128,7 @@ answer(struct fake_server *s, const struct vuc_loopback_msg *request,
 	case VFIO_USER_VERSION:
 		return version(s, reply);
 	case VFIO_USER_DEVICE_GET_INFO:
-		return device_info(reply);
+		return device_info(s, reply);
 	case VFIO_USER_DEVICE_GET_REGION_INFO:
 		return region_info(s, request, reply);
 	case VFIO_USER_DEVICE_GET_IRQ_INFO:
@@ -146,20 +150,156 @@ handle(void *arg, struct vuc_loopback_msg *request, struct vuc_loopback_msg *mes
 		.size = message->size - HEADER_SIZE,
 		.fds = message->fds,
 	};
+	struct fake_server *s = arg;
 	struct vfio_user_header header;
+	bool silent;
 	int error;
 
 	memcpy(&header, request->bytes, HEADER_SIZE);
-	error = answer(arg, request, &header, &reply);
+	silent = (header.flags & VFIO_USER_F_NO_REPLY) != 0;
+	error = answer(s, request, &header, &reply);
 	if (error != 0)
 		reply.len = 0;
 	header.flags = VFIO_USER_F_TYPE_REPLY | (error != 0 ? VFIO_USER_F_ERROR : 0);
 	header.error_no = (uint32_t)error;
 	header.msg_size = (uint32_t)(HEADER_SIZE + reply.len);
 	memcpy(message->bytes, &header, HEADER_SIZE);
-	message->len = header.msg_size;
+	message->len = silent ? 0 : header.msg_size;
 	message->nr_fds = reply.nr_fds;
-	return 0;
+	return s->deviate != NULL ? s->deviate(s->arg, request, message) : 0;
+}
+
+#define MESSAGE_MAX 65536u
+
+/* Receive len bytes, and the descriptors that ride on them. */
+static bool
+receive(int fd, struct vuc_loopback_msg *m, size_t len)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(m->fds))];
+	size_t end = m->len + len;
+
+	while (m->len < end) {
+		struct iovec iov = {.iov_base = m->bytes + m->len, .iov_len = end - m->len};
+		struct msghdr msg = {.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = control,
+			.msg_controllen = sizeof(control)};
+		ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+		const struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+
+		if (n <= 0)
+			return false;
+		if (c != NULL && m->nr_fds == 0) {
+			m->nr_fds = (unsigned int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+			memcpy(m->fds, CMSG_DATA(c), m->nr_fds * sizeof(int));
+		}
+		m->len += (size_t)n;
+	}
+	return true;
+}
+
+static bool
+transmit(int fd, const struct vuc_loopback_msg *m)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(m->fds))] = {0};
+	struct iovec iov = {.iov_base = m->bytes, .iov_len = m->len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (m->nr_fds > 0) {
+		struct cmsghdr *c;
+
+		msg.msg_control = control;
+		msg.msg_controllen = CMSG_SPACE(m->nr_fds * sizeof(int));
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(m->nr_fds * sizeof(int));
+		memcpy(CMSG_DATA(c), m->fds, m->nr_fds * sizeof(int));
+	}
+	return m->len == 0 || sendmsg(fd, &msg, MSG_NOSIGNAL) == (ssize_t)m->len;
+}
+
+static void
+close_fds(struct vuc_loopback_msg *m)
+{
+	for (unsigned int i = 0; i < m->nr_fds; i++) {
+		if (m->fds[i] >= 0)
+			close(m->fds[i]);
+	}
+	m->nr_fds = 0;
+}
+
+/* Refuse a command whose body is still in the socket. */
+static bool
+refuse_unread(struct fake_server *s, struct vfio_user_header *header)
+{
+	struct vuc_loopback_msg m = {.bytes = (uint8_t *)header, .len = HEADER_SIZE};
+
+	header->msg_size = HEADER_SIZE;
+	header->flags = VFIO_USER_F_TYPE_REPLY | VFIO_USER_F_ERROR;
+	header->error_no = 0;
+	return transmit(s->fd, &m);
+}
+
+static bool
+is_unread(const struct fake_server *s, const struct vfio_user_header *header)
+{
+	return s->unread != 0 &&
+		(header->cmd == 0 || header->cmd >= VFIO_USER_MAX ||
+			(s->unread & 1u << header->cmd) != 0);
+}
+
+/* Returns false when the connection is to end. */
+static bool
+serve_message(struct fake_server *s, struct vuc_loopback_msg *in, struct vuc_loopback_msg *out)
+{
+	struct vfio_user_header header;
+	bool goes_on;
+
+	if (!receive(s->fd, in, HEADER_SIZE))
+		return false;
+	memcpy(&header, in->bytes, HEADER_SIZE);
+	if (is_unread(s, &header))
+		return refuse_unread(s, &header);
+	if (header.msg_size < HEADER_SIZE || header.msg_size > MESSAGE_MAX ||
+		!receive(s->fd, in, header.msg_size - HEADER_SIZE))
+		return false;
+	goes_on = handle(s, in, out) == 0 && transmit(s->fd, out);
+	close_fds(in);
+	close_fds(out);
+	return goes_on;
+}
+
+static void *
+serve(void *arg)
+{
+	static uint8_t bytes[2][MESSAGE_MAX];
+	struct vuc_loopback_msg in, out;
+
+	do {
+		in = (struct vuc_loopback_msg){.bytes = bytes[0], .size = MESSAGE_MAX};
+		out = (struct vuc_loopback_msg){.bytes = bytes[1], .size = MESSAGE_MAX};
+	} while (serve_message(arg, &in, &out));
+	shutdown(((struct fake_server *)arg)->fd, SHUT_RDWR);
+	return NULL;
+}
+
+int
+fake_server_start(struct fake_server *s)
+{
+	int pair[2];
+
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	s->fd = pair[1];
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&s->thread, NULL, serve, s), 0);
+	return pair[0];
+}
+
+void
+fake_server_stop(struct fake_server *s)
+{
+	pthread_join(s->thread, NULL);
+	close(s->fd);
 }
 
 struct vuc_device *

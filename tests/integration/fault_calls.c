@@ -43,6 +43,13 @@ call_read_id_again(struct vuc_device *dev)
 	return call_read_id(dev);
 }
 
+int
+call_read_id_twice(struct vuc_device *dev)
+{
+	CU_ASSERT_EQUAL(call_read_id(dev), -EPROTO);
+	return call_read_id(dev);
+}
+
 static int
 write_register(struct vuc_device *dev, uint64_t offset, uint64_t value, size_t size)
 {

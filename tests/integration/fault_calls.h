@@ -13,6 +13,7 @@
 /* A register of BAR0. Opening reads config space: this is the device's second region_read. */
 int call_read_id(struct vuc_device *dev);
 int call_read_id_again(struct vuc_device *dev);
+int call_read_id_twice(struct vuc_device *dev);
 
 int call_write_scratch(struct vuc_device *dev);
 

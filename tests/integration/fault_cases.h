@@ -25,7 +25,9 @@ struct fault_case {
 	int (*call)(struct vuc_device *dev);
 	int status;
 	enum fault_fate fate;
-	const char *reason; /* '#' stands for a digit of a message id; NULL: none */
+	const char
+		*reason; /* '#' stands for a digit of a message id, '*' for any end; NULL: none */
+	const char *warning; /* the only one in the log, without the socket's path; NULL: none */
 	unsigned int least_ms;
 	bool twin; /* the server's commands have a socket of their own */
 };

@@ -37,10 +37,10 @@ elapsed_ms(const struct timespec *since)
 static bool
 reads_like(const char *text, const char *pattern)
 {
-	for (; *text != '\0' && *pattern != '\0'; text++, pattern++)
+	for (; *text != '\0' && *pattern != '\0' && *pattern != '*'; text++, pattern++)
 		if (*pattern == '#' ? !isxdigit((unsigned char)*text) : *pattern != *text)
 			return false;
-	return *text == *pattern;
+	return *pattern == '*' || *text == *pattern;
 }
 
 /* What a call has returned and why. */
@@ -131,9 +131,39 @@ check_time(const struct fault_case *c, unsigned int ms)
 		printf("# %s: took %u ms\n", c->fault, ms);
 }
 
+/* Warnings of one case. */
+struct warnings {
+	char first[VUC_ERROR_MAX + 128];
+	unsigned int nr;
+};
+
+static void
+count_warning(void *arg, enum vuc_log_level level, const char *line)
+{
+	struct warnings *w = arg;
+
+	if (level == VUC_LOG_WARNING && w->nr++ == 0)
+		snprintf(w->first, sizeof(w->first), "%s", line);
+}
+
+static void
+check_warnings(const struct fault_case *c, const char *path, const struct warnings *w)
+{
+	const char *text = strstr(w->first, path) == w->first ? w->first + strlen(path) : "";
+	bool right = c->warning == NULL
+		? w->nr == 0
+		: w->nr == 1 && strncmp(text, ": ", 2) == 0 && reads_like(text + 2, c->warning);
+
+	CU_ASSERT(right);
+	if (!right)
+		printf("# %s: %u warnings, first '%s', expected was '%s'\n", c->fault, w->nr,
+			w->first, c->warning != NULL ? c->warning : "none");
+}
+
 static void
 run_case(const struct fault_case *c)
 {
+	struct warnings warnings = {.nr = 0};
 	const unsigned int fds = fd_count();
 	struct peer *p = peer_start(1, "--fault", c->fault, NULL);
 	struct vuc_device_opts opts;
@@ -142,6 +172,8 @@ run_case(const struct fault_case *c)
 
 	peer_opts(p, 0, &opts);
 	opts.twin_socket = c->twin;
+	opts.log = count_warning;
+	opts.log_arg = &warnings;
 	if (c->status == -ETIMEDOUT) {
 		opts.timeout_ms = FAULT_TIMEOUT_MS;
 		opts.long_timeout_ms = FAULT_TIMEOUT_MS;
@@ -150,6 +182,7 @@ run_case(const struct fault_case *c)
 	open_and_call(c, &opts);
 	ms = elapsed_ms(&begin);
 	check_time(c, ms);
+	check_warnings(c, opts.path, &warnings);
 	peer_stop(p);
 	CU_ASSERT_EQUAL(fd_count(), fds);
 	if (fd_count() != fds)

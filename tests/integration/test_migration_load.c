@@ -193,8 +193,9 @@ test_load_faults(void)
 		"device)",
 		"STOP RESUMING w10 STOP ");
 	fault.wrong = MIG_CLOSE;
-	check_load_fault(
-		&fault, -ECONNRESET, "the server closed the connection", "STOP RESUMING w10 w10 ");
+	check_load_fault(&fault, -ECONNRESET,
+		"the server closed the connection instead of answering VFIO_USER_MIG_DATA_WRITE",
+		"STOP RESUMING w10 w10 ");
 
 	/* A server that finds the data wrong says so at its end. */
 	fault.nth = 3;

@@ -306,7 +306,9 @@ test_save_not_brought_back(void)
 		"reset the device",
 		"PRE_COPY ");
 	fault.wrong = MIG_CLOSE;
-	check_save_fault(&fault, -ECONNRESET, "the server closed the connection", "PRE_COPY r20 ");
+	check_save_fault(&fault, -ECONNRESET,
+		"the server closed the connection instead of answering VFIO_USER_MIG_DATA_READ",
+		"PRE_COPY r20 ");
 	fault.wrong = MIG_SILENT;
 	check_save_fault(&fault, -ETIMEDOUT, "no answer to VFIO_USER_MIG_DATA_READ within 30 ms",
 		"PRE_COPY r20 RUNNING ");

@@ -382,7 +382,7 @@ hang_and_go_on(void)
 {
 	struct peer *good = peer_start(1, NULL);
 	struct peer *bad =
-		peer_start(1, "--fault=drop@region_read#2", "--fault=drop@device_reset", NULL);
+		peer_start(1, "--fault=drop@region_read#7", "--fault=drop@device_reset", NULL);
 	struct vuc_poller *p = start_poller(VUC_IDLE_YIELD);
 	struct vuc_device *good_dev = open_device(p, good, 0), *bad_dev = open_device(p, bad, 0);
 	struct vuc_queue *good_queue = open_queue(p, good_dev, 4);

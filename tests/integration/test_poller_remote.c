@@ -196,7 +196,7 @@ sees_closing(void *arg)
 static void
 close_while_it_hangs(void)
 {
-	struct remote_rig rig = remote_rig_start("--fault=drop@region_read#2", HANG_MS);
+	struct remote_rig rig = remote_rig_start("--fault=drop@region_read#7", HANG_MS);
 	struct vuc_queue_request r = {.op = VUC_QUEUE_READ, .region = BAR0, .count = 4};
 	struct vuc_queue_result result;
 	struct closer closer = {0};

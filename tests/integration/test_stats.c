@@ -138,7 +138,7 @@ test_timeout(void)
 		return;
 	}
 	/* The first read is for opening the device. */
-	b = rig_start(0, LATE_MS, "--fault=drop@region_read#2");
+	b = rig_start(0, LATE_MS, "--fault=drop@region_read#7");
 	vuc_poller_set_latency(b.poller, true);
 	CU_ASSERT_EQUAL(vuc_queue_read(b.queue, BAR0, REFDEV_REG_ID, &value, 4), -ETIMEDOUT);
 	a = rig_stats(&b).accesses;

@@ -272,7 +272,7 @@ test_lspci_reads_it(void)
 static void
 test_slow_servers(void)
 {
-	static const char *const faults[] = {"split", "delay=20"};
+	static const char *const faults[] = {"split", "delay=2"};
 	struct vucctl_device slow;
 	struct vucctl_run run, well;
 	size_t i;

@@ -272,7 +272,6 @@ test_faults(void)
 	} cases[] = {
 		{"close@region_read", "read", "closed the connection"},
 		{"never@region_read", "read", "within 200 ms"},
-		{"wrong-count@region_read", "read", "count"},
 		{"error=5@device_reset", "reset", "cannot reset the device"},
 		{"never@device_reset", "reset", "within 200 ms"},
 	};

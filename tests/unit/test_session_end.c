@@ -145,7 +145,8 @@ test_drain_lost(void)
 	open_with_reset(&f, &o);
 	vuc_session_drain(f.s);
 	vuc_session_lost(f.s, 0);
-	CU_ASSERT_TRUE(fixture_lost(&f, -ECONNRESET, "the server closed the connection"));
+	CU_ASSERT_TRUE(fixture_lost(&f, -ECONNRESET,
+		"the server closed the connection instead of answering VFIO_USER_DEVICE_RESET"));
 	CU_ASSERT_EQUAL(o.calls, 1);
 	CU_ASSERT_EQUAL(o.status, -ECONNRESET);
 	vuc_session_drain(f.s);
@@ -303,7 +304,8 @@ test_lost(void)
 
 	open_crowded(&f, &c);
 	vuc_session_lost(f.s, 0);
-	check_crowd(&f, &c, -ECONNRESET, "the server closed the connection");
+	check_crowd(&f, &c, -ECONNRESET,
+		"the server closed the connection instead of answering VFIO_USER_DEVICE_RESET");
 	fixture_close(&f);
 }
 

@@ -232,8 +232,7 @@ test_not_asked_for(void)
 	new_fds(fds, 2);
 	fixture_feed(&f, reply.bytes, reply.len, fds, 2);
 	CU_ASSERT_TRUE(fixture_lost(&f, -EPROTO,
-		"message 0x0004 (VFIO_USER_DEVICE_RESET): came with 2 file descriptors that "
-		"nobody asked for"));
+		"message 0x0004 (VFIO_USER_DEVICE_RESET): carried 2 unexpected file descriptors"));
 	CU_ASSERT_EQUAL(o.calls, 1);
 	CU_ASSERT_EQUAL(o.nr_fds, 0);
 	CU_ASSERT_EQUAL(fixture_count_fds(), f.nr_fds);
@@ -255,8 +254,7 @@ test_with_error(void)
 	fd = fixture_new_fd();
 	fixture_feed(&f, reply.bytes, reply.len, &fd, 1);
 	CU_ASSERT_TRUE(fixture_lost(&f, -EPROTO,
-		"message 0x0004 (VFIO_USER_DEVICE_GET_REGION_INFO): came with 1 file descriptors "
-		"that nobody asked for"));
+		"message 0x0004 (VFIO_USER_DEVICE_GET_REGION_INFO): carried 1 unexpected file descriptors"));
 	CU_ASSERT_EQUAL(fixture_count_fds(), f.nr_fds);
 	fixture_close(&f);
 }

@@ -123,7 +123,7 @@ test_version_refused(void)
 			"VFIO_USER_VERSION reply: capability max_msg_fds is -1, expected 0 to "
 			"65535"},
 		{0, 2, CAPS("\"max_data_xfer_size\":0"),
-			"VFIO_USER_VERSION reply: capability max_data_xfer_size is 0, expected 1 "
+			"VFIO_USER_VERSION reply: capability max_data_xfer_size is 0, expected 8 "
 			"to 4294967295"},
 		{0, 2, CAPS("\"pgsizes\":\"4k\""),
 			"VFIO_USER_VERSION reply: capability pgsizes is of type string, expected "
@@ -307,8 +307,8 @@ test_fds(void)
 
 	fixture_create(&f, NULL);
 	feed_with_fds(&f, fixture_json, FIXTURE_MAX_FDS);
-	CU_ASSERT_TRUE(fixture_lost(&f, -EPROTO,
-		"VFIO_USER_VERSION reply: came with 4 file descriptors that nobody asked for"));
+	CU_ASSERT_TRUE(fixture_lost(
+		&f, -EPROTO, "VFIO_USER_VERSION reply: carried 4 unexpected file descriptors"));
 	CU_ASSERT_EQUAL(fixture_count_fds(), f.nr_fds);
 	fixture_close(&f);
 
@@ -355,8 +355,8 @@ test_twin_socket(void)
 	/* What the other one is for, nobody says. */
 	fixture_create(&f, &config);
 	feed_with_fds(&f, second, 2);
-	CU_ASSERT_TRUE(fixture_lost(&f, -EPROTO,
-		"VFIO_USER_VERSION reply: came with 1 file descriptors that nobody asked for"));
+	CU_ASSERT_TRUE(fixture_lost(
+		&f, -EPROTO, "VFIO_USER_VERSION reply: carried 1 unexpected file descriptors"));
 	CU_ASSERT_EQUAL(fixture_count_fds(), f.nr_fds);
 	fixture_close(&f);
 }

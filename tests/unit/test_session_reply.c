@@ -145,10 +145,63 @@ test_error_with_body(void)
 
 	ask_read(&a);
 	h.msg_id = a.h.msg_id;
-	h.msg_size = HEADER_SIZE + 21;
+	h.msg_size = HEADER_SIZE + 4097;
 	reply = message_build(h, NULL, 0);
 	CU_ASSERT_TRUE(breaks(&a, &reply,
-		"message 0x0004 (VFIO_USER_REGION_READ 9): msg_size 37, expected 16 to 36"));
+		"message 0x0004 (VFIO_USER_REGION_READ 9): msg_size 4113, expected 16 to 4112"));
+
+	ask_reset(&a);
+	h = a.h;
+	h.flags = REPLY | VFIO_USER_F_ERROR;
+	h.error_no = EINVAL;
+	h.msg_size = HEADER_SIZE + 32;
+	reply = message_build(h, "01234567890123456789012345678901", 32);
+	CU_ASSERT_TRUE(fails(&a, &reply, -EINVAL,
+		"the server answered VFIO_USER_DEVICE_RESET with error 22 (Invalid argument)"));
+}
+
+/* The type of old rust-vmm servers' errors is that of a command. */
+static void
+test_error_without_type(void)
+{
+	struct vfio_user_header h;
+	struct message reply;
+	struct asked a;
+
+	ask_read(&a);
+	h = a.h;
+	h.flags = VFIO_USER_F_ERROR;
+	h.error_no = EACCES;
+	h.msg_size = HEADER_SIZE;
+	reply = message_build(h, NULL, 0);
+	CU_ASSERT_TRUE(fails(&a, &reply, -EACCES,
+		"the server answered VFIO_USER_REGION_READ with error 13 (Permission denied)"));
+	ask_read(&a);
+	h.msg_id = (uint16_t)(a.h.msg_id + 1);
+	reply = message_build(h, NULL, 0);
+	CU_ASSERT_TRUE(breaks(&a, &reply,
+		"message 0x0005 (VFIO_USER_REGION_READ 9, command): no request has this message "
+		"id"));
+	ask_read(&a);
+	h.msg_id = a.h.msg_id;
+	h.cmd = VFIO_USER_REGION_WRITE;
+	reply = message_build(h, NULL, 0);
+	CU_ASSERT_TRUE(breaks(&a, &reply,
+		"message 0x0004: a reply to command 10, sent was VFIO_USER_REGION_READ 9"));
+}
+
+/* How a server says that it does not have a command. */
+static void
+test_error_of_optional_command(void)
+{
+	struct message reply;
+	struct asked a;
+
+	ask_reset(&a);
+	reply = message_error(&a.h, 0);
+	CU_ASSERT_TRUE(fails(&a, &reply, -EOPNOTSUPP,
+		"the server answered VFIO_USER_DEVICE_RESET with error 0 (Operation not "
+		"supported)"));
 }
 
 /* A number that is no error unless the flag is there. */
@@ -332,24 +385,67 @@ test_access(void)
 	CU_ASSERT_TRUE(access_breaks(&got, 4,
 		"message 0x0004 (VFIO_USER_REGION_READ): a reply for region 2 offset "
 		"0xffffffffffffffff, asked was region 2 offset 0x100"));
-	got = good;
-	got.count = 3;
-	CU_ASSERT_TRUE(access_breaks(&got, 3,
-		"message 0x0004 (VFIO_USER_REGION_READ): count 3 and 3 bytes of data, asked was a "
-		"count of 4"));
-	got.count = 0xffffffff;
-	CU_ASSERT_TRUE(access_breaks(&got, 4,
-		"message 0x0004 (VFIO_USER_REGION_READ): count 4294967295 and 4 bytes of data, "
-		"asked was a count of 4"));
-	for (size_t len = 0; len < 4; len++) {
-		char reason[VUC_ERROR_MAX];
+}
 
+/* The bytes are all there, but they are not the right ones: the access fails, the session goes on.
+ */
+static void
+test_short_access(void)
+{
+	for (uint32_t len = 0; len < 4; len++) {
+		char reason[VUC_ERROR_MAX];
+		struct message reply;
+		struct asked a;
+
+		ask_read(&a);
 		snprintf(reason, sizeof(reason),
-			"message 0x0004 (VFIO_USER_REGION_READ): count 4 and %zu bytes of data, "
+			"message 0x0004 (VFIO_USER_REGION_READ): count 3 and %u bytes of data, "
 			"asked was a count of 4",
 			len);
-		CU_ASSERT_TRUE(access_breaks(&good, len, reason));
+		reply = message_access(&a.h, 0x100, 3, "\1\2\3", len);
+		CU_ASSERT_TRUE(fails(&a, &reply, -EPROTO, reason));
 	}
+}
+
+static void
+test_access_without_body(void)
+{
+	struct message reply;
+	struct asked a;
+
+	ask_read(&a);
+	reply = message_reply(&a.h, NULL, 0);
+	CU_ASSERT_TRUE(fails(&a, &reply, -EPROTO,
+		"message 0x0004 (VFIO_USER_REGION_READ): a reply without data, asked was a count "
+		"of 4"));
+	ask_write(&a);
+	reply = message_reply(&a.h, NULL, 0);
+	fixture_feed_message(&a.f, &reply);
+	CU_ASSERT_EQUAL(a.o.calls, 1);
+	CU_ASSERT_EQUAL(a.o.status, 0);
+	fixture_close(&a.f);
+}
+
+/* Other clients do not look at it. */
+static void
+test_wrong_count(void)
+{
+	struct message reply;
+	struct asked a;
+
+	ask_read(&a);
+	reply = message_access(&a.h, 0x100, 0, "abcd", 4);
+	fixture_feed_message(&a.f, &reply);
+	CU_ASSERT_EQUAL(a.o.calls, 1);
+	CU_ASSERT_EQUAL(a.o.status, 0);
+	CU_ASSERT_EQUAL(memcmp(a.data, "abcd", 4), 0);
+	fixture_close(&a.f);
+	ask_write(&a);
+	reply = message_access(&a.h, 0x100, 0xffffffff, NULL, 0);
+	fixture_feed_message(&a.f, &reply);
+	CU_ASSERT_EQUAL(a.o.calls, 1);
+	CU_ASSERT_EQUAL(a.o.status, 0);
+	fixture_close(&a.f);
 }
 
 static void
@@ -363,11 +459,96 @@ test_write_access(void)
 	CU_ASSERT_TRUE(breaks(&a, &reply,
 		"message 0x0004 (VFIO_USER_REGION_WRITE): a reply for region 2 offset 0x101, asked "
 		"was region 2 offset 0x100"));
-	ask_write(&a);
-	reply = message_access(&a.h, 0x100, 2, NULL, 0);
-	CU_ASSERT_TRUE(breaks(&a, &reply,
-		"message 0x0004 (VFIO_USER_REGION_WRITE): count 2 and 0 bytes of data, asked was a "
-		"count of 4"));
+}
+
+/* A session to which warnings are counted, and the write that it has posted. */
+struct posting {
+	struct fixture f;
+	struct vfio_user_header h;
+	unsigned int warnings;
+};
+
+static void
+count_warning(void *arg, const char *line)
+{
+	struct posting *p = arg;
+
+	CU_ASSERT_PTR_NOT_NULL(strstr(line, "answered a posted VFIO_USER_REGION_WRITE"));
+	p->warnings++;
+}
+
+static void
+post(struct posting *p)
+{
+	struct vuc_session_config config = fixture_config();
+
+	memset(p, 0, sizeof(*p));
+	config.warn = count_warning;
+	config.warn_arg = p;
+	fixture_open(&p->f, &config);
+	CU_ASSERT_EQUAL(fixture_post(&p->f, 0x100, "abcd", 4), 0);
+	fixture_send(&p->f);
+	p->h = fixture_sent(&p->f, 0);
+	CU_ASSERT_EQUAL(p->h.flags, COMMAND | VFIO_USER_F_NO_REPLY);
+}
+
+/* What nobody asked for is dropped, and later writes ask for it. */
+static void
+test_answered_post(void)
+{
+	struct message replies[2];
+	struct posting p;
+
+	post(&p);
+	replies[0] = message_access(&p.h, 0x100, 4, NULL, 0);
+	replies[1] = message_error(&p.h, EINVAL);
+	for (unsigned int i = 0; i < 20; i++)
+		fixture_feed_message(&p.f, &replies[i % 2]);
+	CU_ASSERT_EQUAL(vuc_session_state(p.f.s), VUC_SESSION_READY);
+	CU_ASSERT_EQUAL(p.warnings, 1);
+
+	CU_ASSERT_EQUAL(fixture_post(&p.f, 0x104, "efgh", 4), 0);
+	CU_ASSERT_EQUAL(vuc_session_outstanding(p.f.s), 1);
+	fixture_send(&p.f);
+	p.h = fixture_sent(&p.f, 0);
+	CU_ASSERT_EQUAL(p.h.flags, COMMAND);
+	replies[0] = message_access(&p.h, 0x104, 4, NULL, 0);
+	fixture_feed_message(&p.f, &replies[0]);
+	CU_ASSERT_EQUAL(vuc_session_outstanding(p.f.s), 0);
+	CU_ASSERT_EQUAL(vuc_session_state(p.f.s), VUC_SESSION_READY);
+	fixture_close(&p.f);
+}
+
+/* Bounded, without descriptors, of a command that can be posted, and not before one was. */
+static void
+test_bad_answer_to_post(void)
+{
+	static const char *const reasons[] = {
+		"message 0xffff (VFIO_USER_REGION_WRITE 10): msg_size 4113, expected 16 to 4112",
+		"message 0xffff (VFIO_USER_REGION_READ 9, reply): no request has this message id",
+		"message 0xffff (VFIO_USER_REGION_WRITE): carried 1 unexpected file descriptors",
+		"message 0xffff (VFIO_USER_REGION_WRITE 10, reply): no request has this message "
+		"id",
+	};
+
+	for (unsigned int i = 0; i < 4; i++) {
+		struct vfio_user_header h = {.msg_id = 0xffff,
+			.cmd = i == 1 ? VFIO_USER_REGION_READ : VFIO_USER_REGION_WRITE,
+			.msg_size = i == 0 ? HEADER_SIZE + 4097 : HEADER_SIZE,
+			.flags = REPLY};
+		struct message reply = message_build(h, NULL, 0);
+		struct posting p;
+		int fd;
+
+		if (i == 3)
+			fixture_open(&p.f, NULL);
+		else
+			post(&p);
+		fd = i == 2 ? fixture_new_fd() : -1;
+		fixture_feed(&p.f, reply.bytes, reply.len, &fd, i == 2 ? 1 : 0);
+		CU_ASSERT_TRUE(fixture_lost(&p.f, -EPROTO, reasons[i]));
+		fixture_close(&p.f);
+	}
 }
 
 /*
@@ -445,13 +626,20 @@ test_others_wait(void)
 static CU_TestInfo tests[] = {
 	{"errors", test_errors},
 	{"errors with a body", test_error_with_body},
+	{"errors without a type", test_error_without_type},
+	{"an optional command", test_error_of_optional_command},
 	{"an error number without the flag", test_error_number_without_flag},
 	{"replies to another request", test_other_request},
 	{"flags", test_flags},
 	{"sizes", test_sizes},
 	{"reply_max", test_reply_max},
 	{"reads that were not asked for", test_access},
+	{"reads that are too short", test_short_access},
+	{"accesses without a body", test_access_without_body},
+	{"accesses with a wrong count", test_wrong_count},
 	{"writes that were not asked for", test_write_access},
+	{"an answer to a posted write", test_answered_post},
+	{"an answer to a posted write that is none", test_bad_answer_to_post},
 	{"a reply before its command", test_not_sent_yet},
 	{"a reply before its command, another being sent", test_behind_handed_out},
 	{"a reply while other commands wait", test_others_wait},

@@ -10,25 +10,27 @@
 static const struct {
 	uint16_t cmd;
 	struct vuc_wire_command
-		row; /* name, from_server, no_reply, request_fds, reply_fds, sizes */
+		row; /* name, from_server, no_reply, request_fds, reply_fds, sizes, optional */
 } expected[] = {
 	{1, {"VFIO_USER_VERSION", false, false, false, true, 4, 4100, 4, 4100}},
 	{2, {"VFIO_USER_DMA_MAP", false, true, true, false, 32, 32, 0, 0}},
 	{3, {"VFIO_USER_DMA_UNMAP", false, true, false, false, 24, 40, 0, DATA}},
 	{4, {"VFIO_USER_DEVICE_GET_INFO", false, false, false, false, 16, 16, 16, 65536}},
 	{5, {"VFIO_USER_DEVICE_GET_REGION_INFO", false, false, false, true, 32, 32, 32, 65536}},
-	{6, {"VFIO_USER_DEVICE_GET_REGION_IO_FDS", false, false, false, true, 16, 16, 16, 65536}},
+	{6,
+		{"VFIO_USER_DEVICE_GET_REGION_IO_FDS", false, false, false, true, 16, 16, 16, 65536,
+			true}},
 	{7, {"VFIO_USER_DEVICE_GET_IRQ_INFO", false, false, false, false, 16, 16, 16, 65536}},
 	{8, {"VFIO_USER_DEVICE_SET_IRQS", false, true, true, false, 20, 65556, 0, 0}},
 	{9, {"VFIO_USER_REGION_READ", false, false, false, false, 16, 16, 16, DATA}},
 	{10, {"VFIO_USER_REGION_WRITE", false, true, false, false, 16, DATA, 16, 16}},
 	{11, {"VFIO_USER_DMA_READ", true, false, false, false, 16, 16, 16, DATA}},
 	{12, {"VFIO_USER_DMA_WRITE", true, true, false, false, 16, DATA, 16, 16}},
-	{13, {"VFIO_USER_DEVICE_RESET", false, true, false, false, 0, 0, 0, 0}},
-	{15, {"VFIO_USER_REGION_WRITE_MULTI", false, true, false, false, 8, DATA, 8, 8}},
-	{16, {"VFIO_USER_DEVICE_FEATURE", false, false, false, false, 8, DATA, 8, DATA}},
-	{17, {"VFIO_USER_MIG_DATA_READ", false, false, false, false, 8, 8, 8, DATA}},
-	{18, {"VFIO_USER_MIG_DATA_WRITE", false, true, false, false, 8, DATA, 0, 0}},
+	{13, {"VFIO_USER_DEVICE_RESET", false, true, false, false, 0, 0, 0, 0, true}},
+	{15, {"VFIO_USER_REGION_WRITE_MULTI", false, true, false, false, 8, DATA, 8, 8, true}},
+	{16, {"VFIO_USER_DEVICE_FEATURE", false, false, false, false, 8, DATA, 8, DATA, true}},
+	{17, {"VFIO_USER_MIG_DATA_READ", false, false, false, false, 8, 8, 8, DATA, true}},
+	{18, {"VFIO_USER_MIG_DATA_WRITE", false, true, false, false, 8, DATA, 0, 0, true}},
 };
 
 #define NR_EXPECTED (sizeof(expected) / sizeof(expected[0]))
@@ -51,6 +53,7 @@ test_rows(void)
 		CU_ASSERT_EQUAL(row->request_max, want->request_max);
 		CU_ASSERT_EQUAL(row->reply_min, want->reply_min);
 		CU_ASSERT_EQUAL(row->reply_max, want->reply_max);
+		CU_ASSERT_EQUAL(row->optional, want->optional);
 	}
 }
 

@@ -61,14 +61,10 @@ test_device_bounds(void)
 
 	CU_ASSERT(refused(decode_device, NULL, &r, 15,
 		"VFIO_USER_DEVICE_GET_INFO reply: body of 15 bytes, expected at least 16"));
+	/* What other clients do not look at. */
 	r.argsz = 15;
-	CU_ASSERT(refused(decode_device, NULL, &r, sizeof(r),
-		"VFIO_USER_DEVICE_GET_INFO reply: argsz 15, expected at least 16"));
-	r = device_info;
 	r.flags = VFIO_DEVICE_FLAGS_RESET;
-	CU_ASSERT(refused(decode_device, NULL, &r, sizeof(r),
-		"VFIO_USER_DEVICE_GET_INFO reply: flags 0x1, expected VFIO_DEVICE_FLAGS_PCI among "
-		"them"));
+	CU_ASSERT(taken(decode_device, NULL, &r, sizeof(r)));
 	r = device_info;
 	r.num_regions = VUC_WIRE_MAX_REGIONS + 1;
 	CU_ASSERT(refused(decode_device, NULL, &r, sizeof(r),
@@ -108,9 +104,9 @@ test_irq(void)
 	r.index = 3;
 	CU_ASSERT(refused(decode_irq, NULL, &r, sizeof(r),
 		"VFIO_USER_DEVICE_GET_IRQ_INFO reply: index 3, expected 2"));
+	r.index = 2;
 	r.argsz = 0;
-	CU_ASSERT(refused(decode_irq, NULL, &r, sizeof(r),
-		"VFIO_USER_DEVICE_GET_IRQ_INFO reply: argsz 0, expected at least 16"));
+	CU_ASSERT(taken(decode_irq, NULL, &r, sizeof(r)));
 }
 
 int

@@ -147,7 +147,7 @@ test_round_trip(void)
 		.max_msg_fds = 65535,
 		.max_data_xfer_size = UINT32_MAX,
 		.max_dma_maps = UINT32_MAX,
-		.pgsizes = INT64_MAX,
+		.pgsizes = INT64_MAX - 4095,
 		.write_multiple = true,
 		.twin_socket = {.supported = true, .has_fd_index = true, .fd_index = 65535},
 		.migration = {.present = true, .pgsize = INT64_MAX},
@@ -164,7 +164,7 @@ test_round_trip(void)
 	CU_ASSERT_EQUAL(got.max_msg_fds, 65535);
 	CU_ASSERT_EQUAL(got.max_data_xfer_size, UINT32_MAX);
 	CU_ASSERT_EQUAL(got.max_dma_maps, UINT32_MAX);
-	CU_ASSERT_EQUAL(got.pgsizes, INT64_MAX);
+	CU_ASSERT_EQUAL(got.pgsizes, INT64_MAX - 4095);
 	CU_ASSERT_TRUE(got.write_multiple);
 	CU_ASSERT_TRUE(got.twin_socket.supported);
 	CU_ASSERT_TRUE(got.twin_socket.has_fd_index);
@@ -334,21 +334,28 @@ test_lower_bounds(void)
 {
 	struct vuc_wire_version v;
 
-	CU_ASSERT(cap_taken("\"max_msg_fds\":0,\"max_data_xfer_size\":1,\"max_dma_maps\":1,"
-			    "\"pgsizes\":1,\"twin_socket\":{\"fd_index\":0},"
+	CU_ASSERT(cap_taken("\"max_msg_fds\":0,\"max_data_xfer_size\":8,\"max_dma_maps\":1,"
+			    "\"pgsizes\":4096,\"twin_socket\":{\"fd_index\":0},"
 			    "\"migration\":{\"pgsize\":0}",
 		&v));
 	CU_ASSERT_EQUAL(v.max_msg_fds, 0);
-	CU_ASSERT_EQUAL(v.max_data_xfer_size, 1);
+	CU_ASSERT_EQUAL(v.max_data_xfer_size, 8);
 	CU_ASSERT_EQUAL(v.max_dma_maps, 1);
-	CU_ASSERT_EQUAL(v.pgsizes, 1);
+	CU_ASSERT_EQUAL(v.pgsizes, 4096);
 	CU_ASSERT(cap_refused("\"max_msg_fds\":-1", "max_msg_fds is -1, expected 0 to 65535"));
 	CU_ASSERT(cap_refused(
-		"\"max_data_xfer_size\":0", "max_data_xfer_size is 0, expected 1 to 4294967295"));
+		"\"max_data_xfer_size\":0", "max_data_xfer_size is 0, expected 8 to 4294967295"));
 	CU_ASSERT(cap_refused("\"max_dma_maps\":0", "max_dma_maps is 0, expected 1 to 4294967295"));
-	CU_ASSERT(cap_refused("\"pgsizes\":0", "pgsizes is 0, expected 1 to 9223372036854775807"));
+	CU_ASSERT(cap_refused(
+		"\"max_data_xfer_size\":7", "max_data_xfer_size is 7, expected 8 to 4294967295"));
+	CU_ASSERT(cap_refused(
+		"\"pgsizes\":3000", "pgsizes is 3000, expected 4096 to 9223372036854775807"));
+	CU_ASSERT(
+		cap_refused("\"pgsizes\":12289", "pgsizes is 12289, expected a multiple of 4096"));
+	CU_ASSERT(
+		cap_refused("\"pgsizes\":0", "pgsizes is 0, expected 4096 to 9223372036854775807"));
 	CU_ASSERT(cap_refused("\"pgsizes\":-9223372036854775808",
-		"pgsizes is -9223372036854775808, expected 1 to 9223372036854775807"));
+		"pgsizes is -9223372036854775808, expected 4096 to 9223372036854775807"));
 	CU_ASSERT(cap_refused("\"twin_socket\":{\"fd_index\":-1}",
 		"twin_socket.fd_index is -1, expected 0 to 65535"));
 	CU_ASSERT(cap_refused("\"migration\":{\"pgsize\":-1}",
@@ -361,11 +368,11 @@ test_upper_bounds(void)
 	CU_ASSERT(
 		cap_refused("\"max_msg_fds\":65536", "max_msg_fds is 65536, expected 0 to 65535"));
 	CU_ASSERT(cap_refused("\"max_data_xfer_size\":4294967296",
-		"max_data_xfer_size is 4294967296, expected 1 to 4294967295"));
+		"max_data_xfer_size is 4294967296, expected 8 to 4294967295"));
 	CU_ASSERT(cap_refused("\"max_dma_maps\":4294967296",
 		"max_dma_maps is 4294967296, expected 1 to 4294967295"));
 	CU_ASSERT(cap_refused("\"pgsizes\":9223372036854775808",
-		"pgsizes is above 9223372036854775807, expected 1 to 9223372036854775807"));
+		"pgsizes is above 9223372036854775807, expected 4096 to 9223372036854775807"));
 	CU_ASSERT(cap_refused("\"twin_socket\":{\"fd_index\":65536}",
 		"twin_socket.fd_index is 65536, expected 0 to 65535"));
 }
