@@ -36,6 +36,8 @@ print_help(void)
 	       "      --posted-writes WORD\n"
 	       "                         'on' or 'off'\n"
 	       "      --reset WORD       'on', 'trust' or 'never'\n"
+	       "      --io-fds WORD      'on' or 'off'\n"
+	       "      --max-dma-maps N   DMA mappings at a time\n"
 	       "      --server-timeout MS\n"
 	       "                         how long the server may take\n"
 	       "      --server-long-timeout MS\n"
@@ -53,6 +55,8 @@ print_help(void)
 enum {
 	OPT_POSTED_WRITES = 256,
 	OPT_RESET,
+	OPT_IO_FDS,
+	OPT_MAX_DMA_MAPS,
 	OPT_SERVER_TIMEOUT,
 	OPT_SERVER_LONG_TIMEOUT,
 	OPT_RETRY_MIN,
@@ -92,6 +96,30 @@ take_reset(struct addition *addition, const char *value)
 		return vucctl_fail_usage(
 			COMMAND, "reset '%s' is none of 'on', 'trust' and 'never'", value);
 	return set_text(addition, "reset", value);
+}
+
+static int
+take_io_fds(struct addition *addition, const char *value)
+{
+	bool on = strcmp(value, "on") == 0;
+
+	if (!on && strcmp(value, "off") != 0)
+		return vucctl_fail_usage(
+			COMMAND, "ioeventfds '%s' are neither 'on' nor 'off'", value);
+	app_json_bool(&addition->params, addition->params.root, "io_fds", on);
+	return 0;
+}
+
+static int
+take_max_dma_maps(struct addition *addition, const char *value)
+{
+	uint64_t max;
+
+	if (vucctl_number_parse(value, 1, UINT32_MAX, &max) != 0)
+		return vucctl_fail_usage(
+			COMMAND, "DMA mappings '%s' are not a number, 1 to 4294967295", value);
+	app_json_number(&addition->params, addition->params.root, "max_dma_maps", max);
+	return 0;
 }
 
 static int
@@ -141,6 +169,10 @@ take_option(void *arg, int opt, const char *value)
 		return take_posted_writes(addition, value);
 	case OPT_RESET:
 		return take_reset(addition, value);
+	case OPT_IO_FDS:
+		return take_io_fds(addition, value);
+	case OPT_MAX_DMA_MAPS:
+		return take_max_dma_maps(addition, value);
 	case OPT_SERVER_TIMEOUT:
 		return take_ms(addition, "timeout_ms", "server timeout", value);
 	case OPT_SERVER_LONG_TIMEOUT:
@@ -257,6 +289,8 @@ vucctl_add_command(int argc, char *argv[])
 		{"dma", required_argument, NULL, 'd'},
 		{"posted-writes", required_argument, NULL, OPT_POSTED_WRITES},
 		{"reset", required_argument, NULL, OPT_RESET},
+		{"io-fds", required_argument, NULL, OPT_IO_FDS},
+		{"max-dma-maps", required_argument, NULL, OPT_MAX_DMA_MAPS},
 		{"server-timeout", required_argument, NULL, OPT_SERVER_TIMEOUT},
 		{"server-long-timeout", required_argument, NULL, OPT_SERVER_LONG_TIMEOUT},
 		{"retry-min", required_argument, NULL, OPT_RETRY_MIN},

@@ -65,6 +65,8 @@ struct vucd_device_config {
 	uint32_t dma;                  /* enum vuc_dma_policy */
 	uint32_t posted_writes;        /* enum vuc_posted_writes */
 	uint32_t reset;                /* enum vuc_control_reset */
+	uint32_t max_dma_maps;
+	bool io_fds;
 	uint32_t timeout_ms;
 	uint32_t long_timeout_ms;
 	uint32_t retry_min_ms;

@@ -42,6 +42,8 @@ add(struct change *change, const struct vucd_poller *poller)
 	opts.device.path = config->socket;
 	opts.device.dma = (enum vuc_dma_policy)config->dma;
 	opts.device.posted_writes = (enum vuc_posted_writes)config->posted_writes;
+	opts.device.io_fds = config->io_fds;
+	opts.device.max_dma_maps = config->max_dma_maps;
 	opts.device.timeout_ms = config->timeout_ms;
 	opts.device.long_timeout_ms = config->long_timeout_ms;
 	opts.reset = (enum vuc_control_reset)config->reset;

@@ -33,6 +33,8 @@ const struct vucd_rpc_param vucd_devices_add_params[] = {
 	{"poller", VUCD_RPC_STRING, false},
 	{"dma", VUCD_RPC_STRING, false},
 	{"posted_writes", VUCD_RPC_STRING, false},
+	{"io_fds", VUCD_RPC_BOOL, false},
+	{"max_dma_maps", VUCD_RPC_NUMBER, false},
 	{"timeout_ms", VUCD_RPC_NUMBER, false},
 	{"long_timeout_ms", VUCD_RPC_NUMBER, false},
 	{"retry_min_ms", VUCD_RPC_NUMBER, false},

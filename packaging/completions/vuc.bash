@@ -66,8 +66,9 @@ _vuc_options() {
 	"vucctl status" | "vucctl devices" | "vucctl detach" | "vucctl reload") echo "$daemon" ;;
 	"vucctl stats") echo "$daemon" -w,--watch -i,--interval= -c,--count= ;;
 	"vucctl add")
-		echo "$daemon" -p,--poller= -d,--dma= --posted-writes= --reset= \
-			--server-timeout= --server-long-timeout= --retry-min= --retry-max= -u,--users= -g,--groups=
+		echo "$daemon" -p,--poller= -d,--dma= --posted-writes= --reset= --io-fds= \
+			--max-dma-maps= --server-timeout= --server-long-timeout= --retry-min= --retry-max= \
+			-u,--users= -g,--groups=
 		;;
 	"vucctl remove") echo "$daemon" -f,--force ;;
 	"vucd") echo -c,--config= --check --help-config -h,--help -V,--version ;;
@@ -104,6 +105,7 @@ _vuc_values() {
 	"vucctl add --dma" | "vucctl dma-selftest --policy") echo shared message ;;
 	"vucctl add --posted-writes") echo on off auto ;;
 	"vucctl add --reset") echo on trust never ;;
+	"vucctl add --io-fds") echo on off ;;
 	"vucctl irq "*" --index") echo intx msi msix err req ;;
 	"vucctl write --file") echo FILE ;;
 	*" --transport") echo uring posix ;;

@@ -37,6 +37,7 @@ LINES = [
     ('vucctl add disk0 ', {FILES}),
     ('vucctl add --dma=m disk0 /disk0.sock ', set()),
     ('vucctl add --posted-writes o', {'on', 'off'}),
+    ('vucctl add --io-fds=o', {'on', 'off'}),
     ('vucctl remove -m ', {FILES}),
     ('vucctl remove ', DEVICES),
     ('vucctl stats --watch d', {'disk0'}),

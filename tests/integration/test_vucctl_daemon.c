@@ -396,7 +396,8 @@ test_add_and_remove(void)
 	snprintf(socket, sizeof(socket), "%s/late", rig.folder);
 	run(&result,
 		ARGS("add", "late", socket, "--poller=io0", "--retry-max", "100", "-u", "root, 7",
-			"-g0", "--dma=message", "--posted-writes=off", "--reset=trust"));
+			"-g0", "--dma=message", "--posted-writes=off", "--reset=trust",
+			"--io-fds=off", "--max-dma-maps=64"));
 	CU_ASSERT_EQUAL(strncmp(result.out, "added late, which is away: ", 27), 0);
 	vucctl_run_free(&result);
 	expect(ARGS("add", "late", socket), 1, NULL, ".sock: there is a device late");
@@ -747,6 +748,8 @@ test_errors(void)
 		{{"add", "-d", "no", "a", "/s"}, 2, "dma 'no' is neither 'shared' nor 'message'"},
 		{{"add", "--posted-writes=1", "a", "/s"}, 2, "posted writes '1'"},
 		{{"add", "--reset=off", "a", "/s"}, 2, "reset 'off' is none of 'on'"},
+		{{"add", "--io-fds=1", "a", "/s"}, 2, "ioeventfds '1'"},
+		{{"add", "--max-dma-maps=0", "a", "/s"}, 2, "DMA mappings '0'"},
 		{{"add", "--retry-min=0", "a", "/s"}, 2, "first retry '0'"},
 		{{"add", "--server-timeout=x", "a", "/s"}, 2, "server timeout 'x'"},
 		{{"add", "a/b", "/s"}, 1, ".sock: name = a/b: expected at most "},

@@ -90,7 +90,8 @@ test_all_keys(void)
 		"[poller  io0]\ncpu = 2\nidle = sleep\nidle-loops = 1\ntransport = posix\n"
 		"[poller io1]\ncpu = none\nidle = yield\ntransport = uring\n"
 		"[device\td.0-_]\nsocket = /s#1 = \\#t## # c\npoller = io1\ndma = message\n"
-		"posted-writes = off\ntimeout-ms = 11\nlong-timeout-ms = 12\nretry-min-ms = 13\n"
+		"posted-writes = off\nio-fds = off\nmax-dma-maps = 64\ntimeout-ms = 11\n"
+		"long-timeout-ms = 12\nretry-min-ms = 13\n"
 		"retry-max-ms = 14\nreset = never\nusers = root , 1000,1001\ngroups = 4294967294";
 	struct vucd_config config;
 	const struct vucd_settings *s = &config.settings;
@@ -129,6 +130,8 @@ test_all_keys(void)
 	CU_ASSERT_EQUAL(d->dma, VUC_DMA_MESSAGE);
 	CU_ASSERT_EQUAL(d->posted_writes, VUC_POSTED_WRITES_OFF);
 	CU_ASSERT_EQUAL(d->reset, VUC_CONTROL_RESET_NEVER);
+	CU_ASSERT_FALSE(d->io_fds);
+	CU_ASSERT_EQUAL(d->max_dma_maps, 64);
 	CU_ASSERT_EQUAL(d->timeout_ms, 11);
 	CU_ASSERT_EQUAL(d->long_timeout_ms, 12);
 	CU_ASSERT_EQUAL(d->retry_min_ms, 13);
@@ -177,6 +180,8 @@ test_defaults(void)
 	CU_ASSERT_EQUAL(config.devices[0].dma, device.dma);
 	CU_ASSERT_EQUAL(config.devices[0].posted_writes, device.posted_writes);
 	CU_ASSERT_EQUAL(config.devices[0].reset, VUC_CONTROL_RESET_ON);
+	CU_ASSERT_EQUAL(config.devices[0].io_fds, device.io_fds);
+	CU_ASSERT_EQUAL(config.devices[0].max_dma_maps, device.max_dma_maps);
 	CU_ASSERT_EQUAL(config.devices[0].timeout_ms, device.timeout_ms);
 	CU_ASSERT_EQUAL(config.devices[0].long_timeout_ms, device.long_timeout_ms);
 	CU_ASSERT_EQUAL(config.devices[0].retry_min_ms, offer.retry_min_ms);

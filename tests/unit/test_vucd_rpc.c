@@ -292,7 +292,8 @@ test_add(void)
 	setup();
 	CU_ASSERT(gives(CALL("devices.add",
 				"{\"name\":\"a\",\"socket\":\"/a b\",\"poller\":\"io0\","
-				"\"dma\":\"message\",\"posted_writes\":\"off\",\"timeout_ms\":7,"
+				"\"dma\":\"message\",\"posted_writes\":\"off\",\"io_fds\":false,"
+				"\"max_dma_maps\":6,\"timeout_ms\":7,"
 				"\"long_timeout_ms\":8,\"retry_min_ms\":9,\"retry_max_ms\":10,"
 				"\"users\":[\"root\",\"5\"],\"groups\":[],\"reset\":\"trust\"}"),
 		ANSWER("{}")));
@@ -303,6 +304,8 @@ test_add(void)
 	CU_ASSERT_EQUAL(d->dma, VUC_DMA_MESSAGE);
 	CU_ASSERT_EQUAL(d->posted_writes, VUC_POSTED_WRITES_OFF);
 	CU_ASSERT_EQUAL(d->reset, VUC_CONTROL_RESET_TRUST);
+	CU_ASSERT_FALSE(d->io_fds);
+	CU_ASSERT_EQUAL(d->max_dma_maps, 6);
 	CU_ASSERT_EQUAL(d->timeout_ms, 7);
 	CU_ASSERT_EQUAL(d->long_timeout_ms, 8);
 	CU_ASSERT_EQUAL(d->retry_min_ms, 9);
@@ -316,6 +319,8 @@ test_add(void)
 	CU_ASSERT_EQUAL(d->timeout_ms, VUC_DEFAULT_TIMEOUT_MS);
 	CU_ASSERT_EQUAL(d->posted_writes, VUC_POSTED_WRITES_AUTO);
 	CU_ASSERT_EQUAL(d->reset, VUC_CONTROL_RESET_ON);
+	CU_ASSERT_TRUE(d->io_fds);
+	CU_ASSERT_EQUAL(d->max_dma_maps, VUC_DEFAULT_MAX_DMA_MAPS);
 }
 
 static void
