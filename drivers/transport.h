@@ -69,6 +69,8 @@ struct vuc_conn {
 			 * is faster */
 	bool sent_part; /* set by a driver when a part of the segment went out; cleared by the owner
 			 */
+	uint8_t *into;  /* set by the owner: where the next bytes are best received, or NULL */
+	size_t into_len;
 };
 
 /* A thread's share of a driver; a driver's own struct begins with it. */

@@ -38,20 +38,38 @@ vuc_socket_send_parts(int fd, const struct iovec *parts, unsigned int nr_parts)
 	return n < 0 ? -errno : n;
 }
 
+/* Without fds they are dropped by the kernel. */
+static ssize_t
+receive_parts(int fd, struct iovec *parts, unsigned int nr_parts, int *fds, unsigned int *nr_fds)
+{
+	struct vuc_fds_control control;
+	struct msghdr msg = {.msg_iov = parts, .msg_iovlen = nr_parts};
+	ssize_t n;
+
+	if (fds != NULL) {
+		msg.msg_control = control.space;
+		msg.msg_controllen = sizeof(control.space);
+	}
+	n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n > 0 && fds != NULL && msg.msg_controllen > 0)
+		*nr_fds = vuc_fds_take(&msg, fds);
+	return n < 0 ? -errno : n;
+}
+
 ssize_t
 vuc_socket_receive_fds(int fd, void *buf, size_t size, int *fds, unsigned int *nr_fds)
 {
-	struct vuc_fds_control control;
-	struct iovec iov = {.iov_base = buf, .iov_len = size};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.space,
-		.msg_controllen = sizeof(control.space),
-	};
-	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct iovec part = {.iov_base = buf, .iov_len = size};
 
-	if (n > 0 && msg.msg_controllen > 0)
-		*nr_fds = vuc_fds_take(&msg, fds);
-	return n < 0 ? -errno : n;
+	return receive_parts(fd, &part, 1, fds, nr_fds);
+}
+
+ssize_t
+vuc_socket_receive_into(
+	const struct vuc_conn *conn, int fd, void *buf, size_t size, int *fds, unsigned int *nr_fds)
+{
+	struct iovec parts[2] = {{.iov_base = conn->into, .iov_len = conn->into_len},
+		{.iov_base = buf, .iov_len = size}};
+
+	return receive_parts(fd, parts, 2, fds, nr_fds);
 }

@@ -5,6 +5,7 @@
 /* One send or receive by a system call that never waits. */
 
 #include <errno.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 
 #include "fds.h"
@@ -30,6 +31,30 @@ vuc_socket_receive(int fd, void *buf, size_t size)
 	ssize_t n = recv(fd, buf, size, MSG_DONTWAIT);
 
 	return n < 0 ? -errno : n;
+}
+
+/*
+ * Receive to where the owner of a connection wants the next bytes, and what goes beyond that into
+ * buf. Without fds, descriptors are dropped by the kernel.
+ */
+ssize_t vuc_socket_receive_into(const struct vuc_conn *conn, int fd, void *buf, size_t size,
+	int *fds, unsigned int *nr_fds);
+
+/* Tell the owner of n bytes that came so. Descriptors belong to the last message of all of them. */
+static inline void
+vuc_socket_received(
+	struct vuc_conn *conn, const uint8_t *buf, size_t n, const int *fds, unsigned int nr_fds)
+{
+	if (conn->into != NULL) {
+		bool beyond = n > conn->into_len;
+		size_t len = beyond ? conn->into_len : n;
+
+		n -= len;
+		conn->events->received(
+			conn, conn->into, len, beyond ? NULL : fds, beyond ? 0 : nr_fds);
+	}
+	if (n > 0)
+		conn->events->received(conn, buf, n, fds, nr_fds);
 }
 
 #endif /* VUC_DRIVERS_SOCKET_H */

@@ -263,7 +263,10 @@ receive(struct posix_conn *c)
 	ssize_t n;
 
 	g->base.syscalls++;
-	if (c->base.watch_fds)
+	if (c->base.into != NULL)
+		n = vuc_socket_receive_into(
+			&c->base, c->fd, g->rx, RX_SIZE, c->base.watch_fds ? fds : NULL, &nr_fds);
+	else if (c->base.watch_fds)
 		n = vuc_socket_receive_fds(c->fd, g->rx, RX_SIZE, fds, &nr_fds);
 	else
 		n = vuc_socket_receive(c->fd, g->rx, RX_SIZE);
@@ -274,7 +277,7 @@ receive(struct posix_conn *c)
 		return true;
 	}
 	c->quiet = 0;
-	c->base.events->received(&c->base, g->rx, (size_t)n, fds, nr_fds);
+	vuc_socket_received(&c->base, g->rx, (size_t)n, fds, nr_fds);
 	return true;
 }
 

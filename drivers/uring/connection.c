@@ -132,6 +132,7 @@ send_at_once(struct uring_conn *c)
 	c->segment.len -= (size_t)n;
 	if (c->segment.len == 0)
 		return 1;
+	c->base.sent_part = true;
 	submit_segment(c);
 	return 0;
 }

@@ -129,16 +129,22 @@ receive_eagerly(struct uring_conn *c)
 	ssize_t n;
 
 	g->base.syscalls++;
-	if (c->base.watch_fds)
+	if (c->base.into != NULL)
+		n = vuc_socket_receive_into(
+			&c->base, c->fd, g->rx, RX_SIZE, c->base.watch_fds ? fds : NULL, &nr_fds);
+	else if (c->base.watch_fds)
 		n = vuc_socket_receive_fds(c->fd, g->rx, RX_SIZE, fds, &nr_fds);
 	else
 		n = vuc_socket_receive(c->fd, g->rx, RX_SIZE);
 	if (n == -EAGAIN || n == -EINTR)
 		return false;
-	if (n > 0)
-		deliver(c, g->rx, (size_t)n, fds, nr_fds);
-	else
+	if (n <= 0) {
 		uring_lose(c, (int)n);
+		return true;
+	}
+	c->quiet = 0;
+	c->used = true;
+	vuc_socket_received(&c->base, g->rx, (size_t)n, fds, nr_fds);
 	return true;
 }
 

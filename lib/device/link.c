@@ -28,6 +28,7 @@ set_expectations(struct device_link *link)
 {
 	link->conn->owed = vuc_session_outstanding(link->session) > 0;
 	link->conn->watch_fds = vuc_session_watches_fds(link->session);
+	link->conn->into = vuc_session_receive_into(link->session, &link->conn->into_len);
 }
 
 /* After anything that may have changed what there is to send and to wait for. */

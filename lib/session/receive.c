@@ -413,7 +413,9 @@ append(struct vuc_session *s, const uint8_t *bytes, size_t avail, size_t len)
 
 	if (n > avail)
 		n = avail;
-	memcpy(s->rx.buf + s->rx.len, bytes, n);
+	/* Else they were received where they belong. */
+	if (bytes != s->rx.buf + s->rx.len)
+		memcpy(s->rx.buf + s->rx.len, bytes, n);
 	s->rx.len += n;
 	return n;
 }
@@ -501,6 +503,15 @@ reaches_end(const struct vuc_session *s, const uint8_t *bytes, size_t avail)
 		memcpy(&header, s->rx.buf, have);
 	memcpy((uint8_t *)&header + have, bytes, HEADER_SIZE - have);
 	return header.msg_size >= s->rx.len + avail;
+}
+
+uint8_t *
+vuc_session_receive_into(const struct vuc_session *s, size_t *len)
+{
+	if (s->rx.len == 0 || s->rx.total <= s->rx.len)
+		return NULL;
+	*len = s->rx.total - s->rx.len;
+	return s->rx.buf + s->rx.len;
 }
 
 void

@@ -263,6 +263,12 @@ bool vuc_session_has_segment(const struct vuc_session *s);
 void vuc_session_received(struct vuc_session *s, const uint8_t *bytes, size_t len, const int *fds,
 	unsigned int nr_fds);
 
+/*
+ * Where the rest of a message that has come in part is best received, so that it is not copied, and
+ * in *len how long that is. NULL when there is no such message. What comes otherwise is right, too.
+ */
+uint8_t *vuc_session_receive_into(const struct vuc_session *s, size_t *len);
+
 /* The connection below ended: 0 for the peer's close, else a negative errno. */
 void vuc_session_lost(struct vuc_session *s, int error);
 

@@ -288,6 +288,35 @@ script_slow(struct server *s)
 	}
 }
 
+/* More than one receive brings, and the next command right behind it. */
+static void
+script_long_write(struct server *s)
+{
+	for (unsigned int i = 1; i < 5; i++) {
+		const struct vfio_user_header h = {.msg_id = 0x1234,
+			.cmd = VFIO_USER_DMA_WRITE,
+			.msg_size = (uint32_t)(HEADER + ACCESS + MIB / i)};
+		const struct vfio_user_dma_region_access access = {
+			.addr = 0x100000, .count = MIB / i};
+		uint8_t *message = malloc(h.msg_size + HEADER + ACCESS);
+		struct vfio_user_header next = {
+			.msg_id = 0x1234, .cmd = VFIO_USER_DMA_READ, .msg_size = HEADER + ACCESS};
+		size_t len = h.msg_size + HEADER + ACCESS;
+
+		memcpy(message, &h, HEADER);
+		memcpy(message + HEADER, &access, ACCESS);
+		memcpy(message + HEADER + ACCESS, pattern + i, MIB / i);
+		memcpy(message + h.msg_size, &next, HEADER);
+		memcpy(message + h.msg_size + HEADER, &access, ACCESS);
+		EXPECT(s, send(s->commands, message, len, MSG_NOSIGNAL) == (ssize_t)len);
+		EXPECT(s, answer(s, VFIO_USER_DMA_WRITE) == 0);
+		EXPECT(s, answer(s, VFIO_USER_DMA_READ) == 0);
+		EXPECT(s, s->len == ACCESS + MIB / i);
+		EXPECT(s, memcmp(s->body + ACCESS, pattern + i, MIB / i) == 0);
+		free(message);
+	}
+}
+
 /* 0x1000000: pages that lie in memory from the last to the first. */
 static void
 script_scattered(struct server *s)
@@ -396,6 +425,15 @@ test_slow(void)
 }
 
 static void
+test_long_write(void)
+{
+	for (unsigned int twin = 0; twin < 2; twin++) {
+		CU_ASSERT_EQUAL(run_script(script_long_write, twin), 0);
+		memcpy(memory, pattern, 3 * MIB);
+	}
+}
+
+static void
 test_scattered(void)
 {
 	CU_ASSERT_EQUAL(run_script(script_scattered, false), 0);
@@ -445,6 +483,7 @@ tear_down(void)
 static CU_TestInfo tests[] = {
 	{"within bounds and permissions", test_good},
 	{"replies that are taken late", test_slow},
+	{"long writes", test_long_write},
 	{"scattered memory", test_scattered},
 	{"refused, and the session goes on", test_bad},
 	{"no reply", test_no_reply},

@@ -56,8 +56,10 @@ on_received(struct vuc_conn *conn, const uint8_t *bytes, size_t len, const int *
 	struct end *e = conn->owner;
 
 	CU_ASSERT_FATAL(e->len + len <= sizeof(e->bytes));
+	CU_ASSERT(e->conn->into == NULL || bytes == e->conn->into);
 	memcpy(e->bytes + e->len, bytes, len);
 	e->len += len;
+	e->conn->into = NULL;
 	for (unsigned int i = 0; i < nr_fds; i++) {
 		CU_ASSERT_FATAL(e->nr_fds < MAX_FDS);
 		e->fds[e->nr_fds++] = fds[i];
@@ -313,6 +315,42 @@ test_receive_fds(void)
 {
 	receive_fds(false);
 	receive_fds(true);
+}
+
+/* The owner says where the next bytes go; descriptors come with the last ones. */
+static void
+test_receive_into(void)
+{
+	static const struct {
+		const char *text;
+		unsigned int nr_fds;
+		bool watch;
+	} cases[] = {
+		{"ab", 0, false}, {"abcd", 1, true}, {"abcdefgh", 2, true}, {"abcde", 0, false}};
+	struct end *e = open_end();
+	char into[4];
+	size_t len = 0;
+
+	send_bytes(e, "x", 1, NULL, 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const int fds[2] = {e->peer, e->peer};
+		unsigned int before = e->nr_fds;
+		size_t size = strlen(cases[i].text);
+
+		e->conn->watch_fds = cases[i].watch;
+		e->conn->into = (uint8_t *)into;
+		e->conn->into_len = sizeof(into);
+		if (cases[i].nr_fds > 0)
+			send_fds_to(e, cases[i].text, fds, cases[i].nr_fds);
+		else
+			send_to(e, cases[i].text, size);
+		poll_until_len(e, len + size);
+		CU_ASSERT_EQUAL(memcmp(e->bytes + len, cases[i].text, size), 0);
+		CU_ASSERT_EQUAL(memcmp(into, cases[i].text, size < 4 ? size : 4), 0);
+		CU_ASSERT_EQUAL(e->nr_fds, before + cases[i].nr_fds);
+		len += size;
+	}
+	close_end(e);
 }
 
 /* Descriptors that are not watched for are dropped, but never leaked. */
@@ -715,6 +753,7 @@ set_up_posix(void)
 	X(test_settle)                         \
 	X(test_idle_and_busy_in_turn)          \
 	X(test_receive_fds)                    \
+	X(test_receive_into)                   \
 	X(test_unwatched_fds)                  \
 	X(test_send_fds)                       \
 	X(test_peer_closes)                    \
