@@ -559,6 +559,37 @@ clean_up(void)
 	return 0;
 }
 
+/* Near a server: its socket is asked, and closed again. */
+static void
+test_near_socket(void)
+{
+	struct vuc_poller_opts opts;
+	struct vuc_device_opts device;
+	struct vuc_error err = {0};
+	struct vuc_poller *p;
+	struct peer *peer;
+
+	if (strcmp(peer_transport(), "loopback") == 0) {
+		vuc_tap_skip("there is no socket");
+		return;
+	}
+	peer = peer_start(1, NULL);
+	peer_opts(peer, 0, &device);
+	vuc_poller_opts_init(&opts);
+	opts.transport = peer_transport();
+	opts.idle = VUC_IDLE_SLEEP;
+	opts.near_socket = device.path;
+	CU_ASSERT_EQUAL_FATAL(vuc_poller_create(&opts, &p, &err), 0);
+	CU_ASSERT_TRUE(vuc_poller_cpu(p) >= 0);
+	/* Its only client may be another one now. */
+	vuc_device_close(peer_open(peer, 0));
+	CU_ASSERT_EQUAL(vuc_poller_destroy(p), 0);
+	peer_stop(peer);
+	opts.near_socket = "/nonexistent/socket";
+	CU_ASSERT_EQUAL(vuc_poller_create(&opts, &p, &err), -ENOENT);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "connect: No such file or directory"));
+}
+
 static CU_TestInfo tests[] = {
 	{"spin", test_spin},
 	{"yield", test_yield},
@@ -567,6 +598,7 @@ static CU_TestInfo tests[] = {
 	{"pieces", test_pieces},
 	{"bad_accesses", test_bad_accesses},
 	{"bad_opts", test_bad_opts},
+	{"near_socket", test_near_socket},
 	{"call", test_call},
 	{"wake_ups", test_wake_ups},
 	{"device_dies", test_device_dies},

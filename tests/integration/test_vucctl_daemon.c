@@ -2,6 +2,7 @@
 
 /* vucctl's commands for the daemon, on a vucd with a vuc-refdev behind it. */
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -684,10 +685,20 @@ test_watch_terminal(void)
 	struct vucctl_run result;
 	const char *const args[] = {"-qec", command, "/dev/null", NULL};
 
+	int terminal;
+
 	if (access("/usr/bin/script", X_OK) != 0) {
 		vuc_tap_skip("script(1) is not installed");
 		return;
 	}
+	terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (terminal < 0 || ptsname(terminal) == NULL || access(ptsname(terminal), R_OK) != 0) {
+		vuc_tap_skip("there are no terminals here: /dev/pts is not mounted");
+		if (terminal >= 0)
+			close(terminal);
+		return;
+	}
+	close(terminal);
 	start_all();
 	snprintf(command, sizeof(command),
 		"TERM=xterm exec '%s' stats --watch --interval 0.1 --count 2 --management '%s'",

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "sample.h"
@@ -74,12 +75,33 @@ sample_open(struct sample *s)
 	return dev;
 }
 
+/* What a program said last, if it ends its lines. */
+static const char *
+last_line(char *text)
+{
+	char *end = strrchr(text, '\n'), *line;
+
+	if (end == NULL)
+		return text;
+	*end = '\0';
+	line = strrchr(text, '\n');
+	return line != NULL ? line + 1 : text;
+}
+
 bool
 sample_skip_if_ended(struct sample *s, const char *reason)
 {
+	char text[256], *errors;
+	const char *last;
+
 	if (vuc_spawn_wait(&s->process) != 0)
 		return false;
-	vuc_tap_skip(reason);
+	errors = vuc_spawn_errors(&s->process);
+	last = errors != NULL ? last_line(errors) : "";
+	snprintf(text, sizeof(text), "%s: it ended with status %d%s%.100s", reason,
+		vuc_spawn_status(&s->process), *last != '\0' ? ", " : "", last);
+	free(errors);
+	vuc_tap_skip(text);
 	return true;
 }
 

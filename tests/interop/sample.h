@@ -29,7 +29,8 @@ void sample_stop(struct sample *s);
 /* Open its device. Returns NULL when the sample has ended instead of listening. */
 struct vuc_device *sample_open(struct sample *s);
 
-/* Whether the sample has ended by itself; the test is marked as skipped for that reason then. */
+/* Whether the sample has ended by itself; the test is marked as skipped for that reason then, with
+ * the exit status and the last line of what it said. */
 bool sample_skip_if_ended(struct sample *s, const char *reason);
 
 /* main() of a test program whose argument is the transport: skips all without a build folder. */

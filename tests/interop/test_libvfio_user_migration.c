@@ -22,8 +22,8 @@
 #define BAR1 VFIO_PCI_BAR1_REGION_INDEX
 #define BAR2 VFIO_PCI_BAR2_REGION_INDEX
 
-#define BAR1_SIZE 0x3000u
-#define PAGE      4096u
+#define BAR1_MAX 0x10000u
+#define PAGE     4096u
 
 #define BAR1_REFUSED "this version of the sample refuses its own BAR1 and ends"
 
@@ -220,10 +220,22 @@ test_dirty(void)
 	close(mapping.fd);
 }
 
+/* Versions of the sample differ in the size of BAR1. */
+static size_t bar1_size;
+
+static void
+learn_size(const struct vuc_device *dev)
+{
+	const struct vuc_region *r = vuc_device_region(dev, BAR1);
+
+	CU_ASSERT_FATAL(r != NULL && r->size > 0 && r->size <= BAR1_MAX);
+	bar1_size = (size_t)r->size;
+}
+
 static void
 fill(uint8_t *bytes, unsigned int seed)
 {
-	for (size_t i = 0; i < BAR1_SIZE; i++)
+	for (size_t i = 0; i < bar1_size; i++)
 		bytes[i] = (uint8_t)(i * 13 + i / 256 + seed);
 }
 
@@ -232,22 +244,22 @@ static int
 write_in_pre_copy(void *arg, const struct vuc_migration_progress *progress)
 {
 	struct vuc_device *dev = arg;
-	uint8_t bytes[BAR1_SIZE];
+	uint8_t bytes[BAR1_MAX];
 
 	if (progress->state != VUC_MIGRATION_PRE_COPY || progress->round != 1)
 		return 0;
 	fill(bytes, 2);
-	return vuc_device_write(dev, BAR1, 0, bytes, sizeof(bytes));
+	return vuc_device_write(dev, BAR1, 0, bytes, bar1_size);
 }
 
 static bool
 file_has(int fd, off_t at, unsigned int seed)
 {
-	uint8_t expected[BAR1_SIZE], got[BAR1_SIZE] = {0};
+	uint8_t expected[BAR1_MAX], got[BAR1_MAX] = {0};
 
 	fill(expected, seed);
-	return pread(fd, got, sizeof(got), at) == (ssize_t)sizeof(got) &&
-		memcmp(got, expected, sizeof(got)) == 0;
+	return pread(fd, got, bar1_size, at) == (ssize_t)bar1_size &&
+		memcmp(got, expected, bar1_size) == 0;
 }
 
 static void
@@ -255,11 +267,12 @@ save_server(struct vuc_device *dev, int fd)
 {
 	struct vuc_migration_save_opts opts;
 	struct vuc_migration_saved saved;
-	uint8_t bytes[BAR1_SIZE];
+	uint8_t bytes[BAR1_MAX];
 	time_t alarm = time(NULL) + 1000;
 
+	learn_size(dev);
 	fill(bytes, 1);
-	CU_ASSERT_EQUAL(vuc_device_write(dev, BAR1, 0, bytes, sizeof(bytes)), 0);
+	CU_ASSERT_EQUAL(vuc_device_write(dev, BAR1, 0, bytes, bar1_size), 0);
 	CU_ASSERT_EQUAL(vuc_device_write(dev, BAR0, 0, &alarm, sizeof(alarm)), 0);
 	vuc_migration_save_opts_init(&opts);
 	opts.pre_copy_rounds = 5;
@@ -267,10 +280,10 @@ save_server(struct vuc_device *dev, int fd)
 	opts.arg = dev;
 	CU_ASSERT_EQUAL(vuc_migration_save(dev, fd, &opts, &saved), 0);
 	CU_ASSERT_EQUAL(saved.pre_copy_rounds, 2);
-	CU_ASSERT_EQUAL(saved.pre_copy_bytes, BAR1_SIZE);
-	CU_ASSERT_EQUAL(saved.stop_copy_bytes, BAR1_SIZE + sizeof(time_t));
+	CU_ASSERT_EQUAL(saved.pre_copy_bytes, bar1_size);
+	CU_ASSERT_EQUAL(saved.stop_copy_bytes, bar1_size + sizeof(time_t));
 	CU_ASSERT(file_has(fd, 0, 1));
-	CU_ASSERT(file_has(fd, BAR1_SIZE, 2));
+	CU_ASSERT(file_has(fd, (off_t)bar1_size, 2));
 }
 
 /* The sample begins anew in STOP_COPY and wants nothing else; so what came before is left out. */
@@ -278,19 +291,19 @@ static void
 load_server(struct vuc_device *dev, int fd, uint32_t chunk_size)
 {
 	struct vuc_migration_load_opts opts;
-	uint8_t expected[BAR1_SIZE], got[BAR1_SIZE] = {0};
+	uint8_t expected[BAR1_MAX], got[BAR1_MAX] = {0};
 	uint64_t bytes = 0;
 	time_t since_alarm = 0;
 
-	CU_ASSERT_EQUAL(lseek(fd, BAR1_SIZE, SEEK_SET), BAR1_SIZE);
+	CU_ASSERT_EQUAL(lseek(fd, (off_t)bar1_size, SEEK_SET), (off_t)bar1_size);
 	vuc_migration_load_opts_init(&opts);
 	opts.chunk_size = chunk_size;
 	opts.run = true;
 	CU_ASSERT_EQUAL(vuc_migration_load(dev, fd, &opts, &bytes), 0);
-	CU_ASSERT_EQUAL(bytes, BAR1_SIZE + sizeof(time_t));
+	CU_ASSERT_EQUAL(bytes, bar1_size + sizeof(time_t));
 	fill(expected, 2);
-	CU_ASSERT_EQUAL(vuc_device_read(dev, BAR1, 0, got, sizeof(got)), 0);
-	CU_ASSERT_EQUAL(memcmp(got, expected, sizeof(got)), 0);
+	CU_ASSERT_EQUAL(vuc_device_read(dev, BAR1, 0, got, bar1_size), 0);
+	CU_ASSERT_EQUAL(memcmp(got, expected, bar1_size), 0);
 	CU_ASSERT_EQUAL(vuc_device_read(dev, BAR0, 0, &since_alarm, sizeof(since_alarm)), 0);
 	CU_ASSERT(since_alarm < -900 && since_alarm >= -1000);
 }
