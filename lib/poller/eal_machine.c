@@ -39,7 +39,7 @@ read_number(const char *folder, const char *file)
 	FILE *stream;
 	int n;
 
-	snprintf(path, sizeof(path), "%s/%s", folder, file);
+	snprintf(path, sizeof(path), "%.512s/%s", folder, file);
 	stream = fopen(path, "re");
 	if (stream == NULL)
 		return 0;
