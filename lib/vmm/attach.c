@@ -106,7 +106,7 @@ attach(struct vuc_vmm_device *dev, const struct vuc_vmm_attach_opts *opts, struc
 	rc = vmm_link_open(
 		&dev->link, opts->socket != NULL ? opts->socket : path, opts->timeout_ms, err);
 	if (rc == 0)
-		rc = vmm_hello(dev, opts->name, err);
+		rc = vmm_say_hello(dev, opts->name, err);
 	if (rc == 0)
 		rc = ask_for(dev, opts->device, err);
 	if (rc == 0)

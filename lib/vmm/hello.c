@@ -24,7 +24,7 @@ check(struct vuc_vmm_device *dev, const union vmm_packet *packet, struct vuc_err
 }
 
 int
-vmm_hello(struct vuc_vmm_device *dev, const char *name, struct vuc_error *err)
+vmm_say_hello(struct vuc_vmm_device *dev, const char *name, struct vuc_error *err)
 {
 	union vmm_packet packet = {.hello = {
 					   .magic = VUC_SHM_MAGIC,

@@ -5,6 +5,6 @@
 #include "device.h"
 
 /* Agree on a version, and learn what the daemon allows. */
-int vmm_hello(struct vuc_vmm_device *dev, const char *name, struct vuc_error *err);
+int vmm_say_hello(struct vuc_vmm_device *dev, const char *name, struct vuc_error *err);
 
 #endif /* VUC_VMM_HELLO_H */

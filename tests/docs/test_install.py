@@ -14,12 +14,20 @@ import tempfile
 
 from tap import Tap, differences
 
-# What runs, the library that it is linked with, and how its test is called.
-PROGRAMS = {
-    'inline_access': ('libvuc', ['a read of ERROR fails: Input/output error', '1']),
-    'one_poller': ('libvuc', ['socket2: 1000 writes read back', '2']),
-    'vmm_attach': ('libvuc-vmm', None),
-}
+# What runs, the libraries that it is linked with, in that order, and how its test is called. The
+# queues of a poller work by the functions of either library.
+ONE_POLLER = ['socket2: 1000 writes read back', '2']
+PROGRAMS = [
+    ('inline_access', ['libvuc'], ['a read of ERROR fails: Input/output error', '1']),
+    ('one_poller', ['libvuc'], ONE_POLLER),
+    ('one_poller', ['libvuc', 'libvuc-vmm'], ONE_POLLER),
+    ('one_poller', ['libvuc-vmm', 'libvuc'], ONE_POLLER),
+    ('vmm_attach', ['libvuc-vmm'], None),
+    ('vmm_attach', ['libvuc', 'libvuc-vmm'], None),
+]
+
+# What both libraries are built from.
+IN_BOTH = re.compile('(vuc_queue|queue_futex|vuc_error)_')
 
 
 def run(command, **more):
@@ -51,22 +59,28 @@ class Installation:
         return shlex.split(subprocess.run(['pkg-config', *options], env=env, text=True, timeout=60,
                                           stdout=subprocess.PIPE, check=True).stdout)
 
-    def build(self, compiler, name, *options):
+    def build(self, compiler, name, libraries, *options):
         """Build an example into the root folder."""
         static = ['--static'] if options else []
-        flags = self.ask(*static, '--cflags', '--libs', PROGRAMS[name][0])
+        flags = self.ask(*static, '--cflags', '--libs', *libraries)
         return run([compiler, self.args.examples / f'{name}.c', '-Wall', '-Werror', '-pthread',
                     '-o', self.root / name, *[option for option in options if option], *flags])
 
-    def try_out(self, name):
-        if PROGRAMS[name][1] is None:
+    def try_out(self, name, how):
+        if how is None:
             return []
-        return run([self.args.examples / 'test.sh', self.args.refdev, *PROGRAMS[name][1],
-                    self.root / name], env=dict(os.environ, LD_LIBRARY_PATH=str(self.libdir)))
+        return run([self.args.examples / 'test.sh', self.args.refdev, *how, self.root / name],
+                   env=dict(os.environ, LD_LIBRARY_PATH=str(self.libdir)))
 
-    def lacks_archives(self, compiler, library):
+    def globals_of(self, library):
+        """Names that an archive defines for whoever links it."""
+        lines = subprocess.run(['nm', '-g', '--defined-only', self.libdir / f'{library}.a'],
+                               stdout=subprocess.PIPE, text=True, timeout=60, check=True).stdout
+        return set(re.findall(r'^[0-9a-f]+ [A-Z] (\w+)$', lines, re.MULTILINE))
+
+    def lacks_archives(self, compiler, libraries):
         """Archives of other packages that this machine does not have."""
-        names = [f'lib{flag[2:]}.a' for flag in self.ask('--static', '--libs', library)
+        names = [f'lib{flag[2:]}.a' for flag in self.ask('--static', '--libs', *libraries)
                  if flag.startswith('-l')]
         found = {name: subprocess.run([compiler, f'-print-file-name={name}'], text=True, timeout=60,
                                       stdout=subprocess.PIPE, check=True).stdout.strip()
@@ -108,14 +122,14 @@ def check_unit(tap, installation):
 def check_links(tap, installation, kind, *options):
     """kind: how; options: of the compiler, '' for none, without any for shared libraries."""
     for compiler in filter(shutil.which, ('gcc', 'clang')):
-        for name, (library, _) in PROGRAMS.items():
-            title = f'{name}, {kind}, {compiler}'
-            lacks = installation.lacks_archives(compiler, library) if '-static' in options else []
+        for name, libraries, how in PROGRAMS:
+            title = f'{name} with {" and ".join(libraries)}, {kind}, {compiler}'
+            lacks = installation.lacks_archives(compiler, libraries) if '-static' in options else []
             if lacks:
                 tap.skip(title, f'no {", ".join(lacks)}')
                 continue
-            tap.check(title, installation.build(compiler, name, *options)
-                      or installation.try_out(name))
+            tap.check(title, installation.build(compiler, name, libraries, *options)
+                      or installation.try_out(name, how))
 
 
 def main():
@@ -135,6 +149,9 @@ def main():
             return tap.finish()
         check_unit(tap, installation)
         check_headers(tap, installation)
+        both = installation.globals_of('libvuc') & installation.globals_of('libvuc-vmm')
+        tap.check('the archives have no names in common but those of the same code',
+                  sorted(name for name in both if IN_BOTH.match(name) is None))
         check_links(tap, installation, 'shared libraries')
         for library in installation.libdir.glob('libvuc*.so*'):
             library.unlink()
