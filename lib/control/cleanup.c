@@ -31,6 +31,15 @@ disable_irqs(struct vuc_device *dev, const struct control_vmm *v)
 	return rc;
 }
 
+/* Where the connection stays, the server also forgets what nobody here knows of. */
+static int
+unmap(struct vuc_device *dev, enum vuc_control_reset reset)
+{
+	if (reset == VUC_CONTROL_RESET_TRUST)
+		return vuc_dma_unmap_all(dev);
+	return vuc_dma_count(dev) > 0 ? vuc_dma_unmap(dev, 0, UINT64_MAX) : 0;
+}
+
 struct leaving {
 	const struct control_vmm *v;
 	bool asks; /* the server is asked to let go, before its connection is closed */
@@ -51,7 +60,7 @@ clean(struct vuc_device *dev, void *arg)
 		return 0;
 	rc = disable_irqs(dev, leaving->v);
 	if (rc == 0)
-		rc = vuc_dma_unmap_all(dev);
+		rc = unmap(dev, leaving->v->device->reset);
 	if (rc == 0)
 		rc = vuc_dma_commit(dev);
 	if (rc == 0 && vuc_dma_count(dev) > 0)
@@ -102,7 +111,8 @@ give_up(struct control_vmm *v, int rc, const struct vuc_error *err)
 	if (current && rc != 0)
 		d->reason = *err;
 	v->link = NULL;
-	d->renewing = current && !kept && rc == 0;
+	/* One that is closed in any case need not have let go before. */
+	d->renewing = current && !kept && (rc == 0 || d->reset != VUC_CONTROL_RESET_TRUST);
 	pthread_mutex_unlock(&v->control->lock);
 	/* The keeper may have seen first that the reset has ended it. */
 	if ((current && rc != 0) || rc == -EPIPE)

@@ -482,12 +482,16 @@ static void
 test_stubborn_server(void)
 {
 	static const struct {
+		enum vuc_control_reset reset;
 		const char *fault, *line;
 	} rows[] = {
-		{"--fault=error=5@device_reset#2", "error 5"},
-		{"--fault=close@device_reset#2", "it ended on DEVICE_RESET: "},
-		{"--fault=error=22@dma_unmap#1", "DMA unmapping of 0x0"},
-		{"--fault=error=5@device_set_irqs#2", "error 5"},
+		{VUC_CONTROL_RESET_TRUST, "--fault=error=5@device_reset#2", "error 5"},
+		{VUC_CONTROL_RESET_TRUST, "--fault=close@device_reset#2",
+			"it ended on DEVICE_RESET: "},
+		{VUC_CONTROL_RESET_TRUST, "--fault=error=22@dma_unmap#1", "DMA unmapping of 0x0"},
+		{VUC_CONTROL_RESET_TRUST, "--fault=error=5@device_set_irqs#2", "error 5"},
+		{VUC_CONTROL_RESET_ON, "--fault=error=22@dma_unmap#1", "DMA unmapping of 0x0"},
+		{VUC_CONTROL_RESET_ON, "--fault=error=5@device_set_irqs#2", "error 5"},
 	};
 	int memory = rig_memory(MIB, true), irq = eventfd(0, EFD_CLOEXEC);
 
@@ -497,13 +501,16 @@ test_stubborn_server(void)
 
 		rig_opts_init(&opts);
 		opts.server = options;
-		opts.device.reset = VUC_CONTROL_RESET_TRUST;
+		opts.device.reset = rows[i].reset;
+		/* One that is closed in any case is made anew at once, and not retried. */
+		if (rows[i].reset == VUC_CONTROL_RESET_ON)
+			opts.device.retry_min_ms = opts.device.retry_max_ms = 3600000;
 		rig_start(&rig, &opts);
 		leave_by_word(memory, irq);
 		CU_ASSERT_TRUE(rig_has_logged("the server does not let go"));
 		CU_ASSERT_TRUE(rig_has_logged(rows[i].line));
 		find_no_traces(irq);
-		CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).generation, 2);
+		CU_ASSERT_TRUE(rig_look(&rig, RIG_NAME).generation >= 2);
 		rig_stop(&rig);
 	}
 	close(memory);
