@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fds.h"
 
@@ -19,7 +21,7 @@ vuc_fds_put(
 	memcpy(CMSG_DATA(cmsg), fds, size);
 }
 
-unsigned int
+int
 vuc_fds_take(struct msghdr *msg, int *fds)
 {
 	unsigned int nr_fds = 0;
@@ -35,5 +37,9 @@ vuc_fds_take(struct msghdr *msg, int *fds)
 		memcpy(fds + nr_fds, CMSG_DATA(c), n * sizeof(int));
 		nr_fds += (unsigned int)n;
 	}
-	return nr_fds;
+	if ((msg->msg_flags & MSG_CTRUNC) == 0)
+		return (int)nr_fds;
+	while (nr_fds > 0)
+		close(fds[--nr_fds]);
+	return -EMFILE;
 }

@@ -20,8 +20,9 @@ void vuc_fds_put(
 
 /*
  * Take the descriptors out of a received message. They are the caller's; fds has room for
- * VUC_FDS_MAX. Returns how many.
+ * VUC_FDS_MAX. Returns how many; or -EMFILE when this process had no room for all of them, of which
+ * none is left then.
  */
-unsigned int vuc_fds_take(struct msghdr *msg, int *fds);
+int vuc_fds_take(struct msghdr *msg, int *fds);
 
 #endif /* VUC_DRIVERS_FDS_H */

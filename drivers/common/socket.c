@@ -45,15 +45,22 @@ receive_parts(int fd, struct iovec *parts, unsigned int nr_parts, int *fds, unsi
 	struct vuc_fds_control control;
 	struct msghdr msg = {.msg_iov = parts, .msg_iovlen = nr_parts};
 	ssize_t n;
+	int nr;
 
 	if (fds != NULL) {
 		msg.msg_control = control.space;
 		msg.msg_controllen = sizeof(control.space);
 	}
 	n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (n > 0 && fds != NULL && msg.msg_controllen > 0)
-		*nr_fds = vuc_fds_take(&msg, fds);
-	return n < 0 ? -errno : n;
+	if (n < 0)
+		return -errno;
+	if (n == 0 || fds == NULL || (msg.msg_controllen == 0 && (msg.msg_flags & MSG_CTRUNC) == 0))
+		return n;
+	nr = vuc_fds_take(&msg, fds);
+	if (nr < 0)
+		return nr;
+	*nr_fds = (unsigned int)nr;
+	return n;
 }
 
 ssize_t

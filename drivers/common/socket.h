@@ -20,7 +20,8 @@ ssize_t vuc_socket_send_parts(int fd, const struct iovec *parts, unsigned int nr
 
 /*
  * Receive into buf, and take the descriptors that come into fds, which has room for VUC_FDS_MAX.
- * Returns how many bytes came, 0 when the peer has closed, or a negative errno.
+ * Returns how many bytes came, 0 when the peer has closed, or a negative errno; -EMFILE when
+ * descriptors that came with bytes found no room in this process.
  */
 ssize_t vuc_socket_receive_fds(int fd, void *buf, size_t size, int *fds, unsigned int *nr_fds);
 

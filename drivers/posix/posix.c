@@ -200,8 +200,10 @@ send_some(struct posix_conn *c)
 	c->segment.bytes += n;
 	c->segment.len -= (size_t)n;
 	c->segment.nr_fds = 0;
-	c->base.sent_part = c->segment.len > 0;
-	return c->segment.len == 0 ? 1 : 0;
+	if (c->segment.len == 0)
+		return 1;
+	c->base.sent_part = true;
+	return 0;
 }
 
 static int

@@ -192,9 +192,10 @@ uring_sent(struct uring_conn *c, int res)
 	}
 	c->segment.bytes += res;
 	c->segment.len -= (size_t)res;
-	c->base.sent_part = c->segment.len > 0;
-	if (c->segment.len > 0)
-		submit_segment(c);
-	else
+	if (c->segment.len == 0) {
 		c->base.events->sent(&c->base);
+		return;
+	}
+	c->base.sent_part = true;
+	submit_segment(c);
 }

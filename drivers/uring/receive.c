@@ -202,14 +202,17 @@ take_buffer(struct uring_conn *c, const struct io_uring_cqe *cqe)
 		struct msghdr msg = {
 			.msg_control = (uint8_t *)(out + 1) + c->multishot_msg.msg_namelen,
 			.msg_controllen = out->controllen,
+			.msg_flags = (int)out->flags,
 		};
 		size_t len = io_uring_recvmsg_payload_length(out, cqe->res, &c->multishot_msg);
 
-		if (len > 0)
+		int nr_fds = vuc_fds_take(&msg, fds);
+
+		if (len > 0 && nr_fds >= 0)
 			deliver(c, io_uring_recvmsg_payload(out, &c->multishot_msg), len, fds,
-				vuc_fds_take(&msg, fds));
+				(unsigned int)nr_fds);
 		else
-			uring_lose(c, 0);
+			uring_lose(c, len > 0 ? nr_fds : 0);
 	}
 	recycle(c->group, id);
 }

@@ -146,6 +146,9 @@ take_packet(struct control_vmm *v)
 		vuc_error_set(&v->why, rc, "it has hung up");
 	else if (rc == -EMSGSIZE)
 		vuc_error_set(&v->why, rc, "a packet of more than %u bytes", VUC_SHM_MAX_PACKET);
+	else if (rc == -EMFILE)
+		vuc_error_set(&v->why, rc,
+			"no room for its descriptors: the daemon has reached RLIMIT_NOFILE");
 	else if (rc == -E2BIG)
 		vuc_error_set(
 			&v->why, rc, "a packet with more than %u descriptors", VUC_SHM_MAX_FDS);

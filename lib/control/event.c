@@ -4,18 +4,19 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdint.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "memfd.h"
 
 #define NR_EVENTS 4
 
 int
 control_signaller_init(struct control_signaller *s)
 {
-	*s = (struct control_signaller){.file = memfd_create("vuc-signal", MFD_CLOEXEC)};
+	*s = (struct control_signaller){.file = vuc_memfd_create("vuc-signal")};
 	if (s->file < 0)
-		return -errno;
+		return s->file;
 	/* Where it is missing, or not allowed. */
 	if (syscall(SYS_io_setup, NR_EVENTS, &s->context) != 0)
 		s->context = 0;

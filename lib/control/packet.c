@@ -50,7 +50,7 @@ packet_receive(int fd, struct packet *p)
 	if ((msg.msg_flags & MSG_TRUNC) != 0)
 		return -EMSGSIZE;
 	if ((msg.msg_flags & MSG_CTRUNC) != 0)
-		return -E2BIG;
+		return p->nr_fds < VUC_SHM_MAX_FDS ? -EMFILE : -E2BIG;
 	/* A packet without a byte looks the same, and is none. */
 	return n == 0 ? -ECONNRESET : 0;
 }

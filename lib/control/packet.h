@@ -29,7 +29,8 @@ struct packet {
 /*
  * Take a packet without waiting; packet_close() is due whatever the result. Returns 0; -EAGAIN when
  * there is none; -ECONNRESET when the other end has hung up; -EMSGSIZE for too many bytes, and
- * -E2BIG for too many descriptors; what recvmsg(2) says.
+ * -E2BIG for too many descriptors; -EMFILE when this process has no room for them; what recvmsg(2)
+ * says.
  */
 int packet_receive(int fd, struct packet *p);
 void packet_close(struct packet *p);

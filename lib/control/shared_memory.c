@@ -8,6 +8,8 @@
 
 #include <numaif.h>
 
+#include "memfd.h"
+
 #define NODE_BITS (8 * sizeof(unsigned long))
 
 static int
@@ -62,9 +64,9 @@ memory_create(struct memory *m, size_t size, enum memory_writer writer, int node
 	int rc;
 
 	*m = (struct memory){.size = size};
-	m->fd = memfd_create("vuc", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	m->fd = vuc_memfd_create("vuc");
 	if (m->fd < 0)
-		return -errno;
+		return m->fd;
 	rc = ftruncate(m->fd, (off_t)size) == 0 ? 0 : -errno;
 	if (rc == 0)
 		rc = map(m, prot);

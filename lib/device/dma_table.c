@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#include <linux/kcmp.h>
 
 #include "dma_table.h"
 
@@ -145,6 +148,19 @@ dma_entries_compact(struct dma_entries *list)
 	list->nr = kept;
 }
 
+/*
+ * Whether two descriptors with the same inode are of one file: true of memory (memfd, tmpfs,
+ * hugetlbfs). Files behind anonymous inodes share one, and a file system may number its files as it
+ * likes: of all these only the open file itself tells.
+ */
+static bool
+is_same_file(int a, int b)
+{
+	if (fcntl(a, F_GET_SEALS) >= 0 && fcntl(b, F_GET_SEALS) >= 0)
+		return true;
+	return syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, a, b) == 0;
+}
+
 struct dma_file *
 dma_file_get(struct dma_table *t, int fd)
 {
@@ -156,7 +172,8 @@ dma_file_get(struct dma_table *t, int fd)
 		return NULL;
 	mode &= O_ACCMODE;
 	for (file = t->files; file != NULL; file = file->next) {
-		if (file->dev == st.st_dev && file->ino == st.st_ino && file->mode == mode) {
+		if (file->dev == st.st_dev && file->ino == st.st_ino && file->mode == mode &&
+			is_same_file(file->fd, fd)) {
 			file->refs++;
 			return file;
 		}

@@ -195,28 +195,37 @@ device_pump(struct vuc_device *dev)
 	}
 }
 
+/* Whether an access is one of the device. Says nothing: whoever serves others is asked for
+ * anything, and text takes longer than the access. */
 static int
 check_access(
 	struct vuc_device *dev, enum vuc_op op, uint32_t index, uint64_t offset, uint64_t count)
 {
-	bool read = op == VUC_OP_READ;
-	uint32_t flag = read ? VFIO_REGION_INFO_FLAG_READ : VFIO_REGION_INFO_FLAG_WRITE;
+	uint32_t flag =
+		op == VUC_OP_READ ? VFIO_REGION_INFO_FLAG_READ : VFIO_REGION_INFO_FLAG_WRITE;
 	const struct vuc_region *region = vuc_device_region(dev, index);
+
+	if (region == NULL || count == 0 || count > region->size || offset > region->size - count)
+		return -EINVAL;
+	return (region->flags & flag) != 0 ? 0 : -EACCES;
+}
+
+static int
+explain_access(struct vuc_device *dev, const struct vuc_request *req, int rc)
+{
+	const struct vuc_region *region = vuc_device_region(dev, req->region);
 	struct vuc_error *err = &dev->reason;
 
 	if (region == NULL || region->size == 0)
-		return vuc_error_set(err, -EINVAL, "there is no region %u", index);
-	if (count == 0)
-		return vuc_error_set(err, -EINVAL, "region %u: an access of 0 bytes", index);
-	if (count > region->size || offset > region->size - count)
-		return vuc_error_set(err, -EINVAL,
-			"region %u: %llu bytes at offset 0x%llx are outside of its %llu bytes",
-			index, (unsigned long long)count, (unsigned long long)offset,
-			(unsigned long long)region->size);
-	if ((region->flags & flag) == 0)
-		return vuc_error_set(
-			err, -EACCES, "region %u cannot be %s", index, read ? "read" : "written");
-	return 0;
+		return vuc_error_set(err, rc, "there is no region %u", req->region);
+	if (rc == -EACCES)
+		return vuc_error_set(err, rc, "region %u cannot be %s", req->region,
+			req->op == VUC_OP_READ ? "read" : "written");
+	if (req->count == 0)
+		return vuc_error_set(err, rc, "region %u: an access of 0 bytes", req->region);
+	return vuc_error_set(err, rc,
+		"region %u: %zu bytes at offset 0x%llx are outside of its %llu bytes", req->region,
+		req->count, (unsigned long long)req->offset, (unsigned long long)region->size);
 }
 
 static int
@@ -240,7 +249,8 @@ device_check_request(struct vuc_device *dev, const struct vuc_request *req)
 	case VUC_OP_WRITE:
 	case VUC_OP_WRITE_POSTED:
 	case VUC_OP_WRITE_PCI:
-		return check_access(dev, req->op, req->region, req->offset, req->count);
+		rc = check_access(dev, req->op, req->region, req->offset, req->count);
+		return rc == 0 ? 0 : explain_access(dev, req, rc);
 	case VUC_OP_RESET:
 		if ((dev->info.flags & VFIO_DEVICE_FLAGS_RESET) == 0)
 			return vuc_error_set(
@@ -334,7 +344,7 @@ begin_access(struct vuc_device *dev, const struct vuc_device_access *a)
 int
 vuc_device_access_begin(struct vuc_device *dev, const struct vuc_device_access *a)
 {
-	int rc = check_connected(dev);
+	int rc = vuc_device_connected(dev) ? 0 : vuc_session_error(dev->session);
 
 	if (rc == 0)
 		rc = check_access(dev, a->op, a->region, a->offset, a->count);

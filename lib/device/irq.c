@@ -132,10 +132,11 @@ check_set(struct vuc_device *dev, const struct vuc_irq_range *range, const int *
 	const struct irq_set *set = &dev->irq_sets[range->index];
 	struct vuc_irq_range span = span_of(range, eventfds);
 	uint32_t end = span.start + span.count;
-	const int *first = eventfds + (span.start - range->start);
+	const int *first;
 
 	if (span.count == 0)
 		return 0;
+	first = eventfds + (span.start - range->start);
 	if (set->start < set->end) {
 		if (span.start >= set->start && end <= set->end)
 			return 0;

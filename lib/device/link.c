@@ -3,6 +3,7 @@
 /* Where a device's sessions and their connections meet. */
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -74,6 +75,19 @@ on_received(struct vuc_conn *conn, const uint8_t *bytes, size_t len, const int *
 	follow_up(link);
 }
 
+/* Which of the descriptors are missing is not known. */
+static void
+end_without_fds(struct vuc_session *s)
+{
+	struct rlimit limit = {0};
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	vuc_session_end(s, -EMFILE,
+		"file descriptors of the server were dropped: this process may have no more than "
+		"%llu (RLIMIT_NOFILE)",
+		(unsigned long long)limit.rlim_cur);
+}
+
 static void
 on_lost(struct vuc_conn *conn, int error)
 {
@@ -81,6 +95,8 @@ on_lost(struct vuc_conn *conn, int error)
 
 	/* A peer that closes with bytes of ours unread resets the connection: a close all the same.
 	 */
+	if (error == -EMFILE)
+		end_without_fds(link->session);
 	vuc_session_lost(link->session, error == -ECONNRESET ? 0 : error);
 	follow_up(link);
 }

@@ -22,15 +22,13 @@
 
 #include "error.h"
 #include "internal.h"
+#include "memfd.h"
 #include "remote.h"
 
 #define EVENTS 64 /* taken after a sleep; more of them end the next one at once */
 
 _Static_assert(sizeof(struct vuc_shm_poller) == sizeof(_Atomic uint32_t), "it is the word alone");
 
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008u /* Linux 6.3 */
-#endif
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010 /* Linux 5.1 */
 #endif
@@ -38,13 +36,10 @@ _Static_assert(sizeof(struct vuc_shm_poller) == sizeof(_Atomic uint32_t), "it is
 static int
 create_page(size_t size)
 {
-	const unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-	int fd = memfd_create("vuc-poller", flags | MFD_NOEXEC_SEAL);
+	int fd = vuc_memfd_create("vuc-poller");
 
-	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create("vuc-poller", flags);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (ftruncate(fd, (off_t)size) != 0) {
 		int rc = -errno;
 

@@ -338,7 +338,10 @@ sleep_until(struct vuc_queue *q, bool (*ready)(struct vuc_queue *), int64_t dead
 		if (rc == 0 && deadline_ms >= 0 && now >= deadline_ms)
 			rc = 1;
 		if (rc == 0)
-			queue_futex_wait(&q->back->wakes, wakes, slice_ms(q, now, deadline_ms));
+			rc = queue_futex_wait(
+				&q->back->wakes, wakes, slice_ms(q, now, deadline_ms));
+		if (rc == -ETIMEDOUT)
+			rc = 0;
 	}
 	atomic_store_explicit(&q->header->sleeps, 0, memory_order_relaxed);
 	return rc;

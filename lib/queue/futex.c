@@ -18,7 +18,7 @@ queue_futex_wait(const _Atomic uint32_t *word, uint32_t value, int timeout_ms)
 	long rc = syscall(
 		SYS_futex, word, FUTEX_WAIT, value, timeout_ms < 0 ? NULL : &timeout, NULL, 0);
 
-	return rc < 0 && errno == ETIMEDOUT ? -ETIMEDOUT : 0;
+	return rc == 0 || errno == EAGAIN || errno == EINTR ? 0 : -errno;
 }
 
 void

@@ -5,6 +5,7 @@
  * happens, the next VMM finds the device as new.
  */
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -843,8 +844,66 @@ test_hung_server(void)
 	rig_stop(&rig);
 }
 
+/* Whether a process has a file mapped or open, by the name that /proc shows of it. */
+static bool
+holds_file(pid_t pid, const char *name)
+{
+	char path[64], line[512];
+	struct dirent *entry;
+	bool held = false;
+	FILE *maps;
+	DIR *fds;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+	maps = fopen(path, "re");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(maps);
+	while (!held && fgets(line, sizeof(line), maps) != NULL)
+		held = strstr(line, name) != NULL;
+	fclose(maps);
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	fds = opendir(path);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(fds);
+	while (!held && (entry = readdir(fds)) != NULL) {
+		ssize_t n = readlinkat(dirfd(fds), entry->d_name, line, sizeof(line) - 1);
+
+		line[n > 0 ? n : 0] = '\0';
+		held = strstr(line, name) != NULL;
+	}
+	closedir(fds);
+	return held;
+}
+
+/* The server maps the memory though its answer comes too late: it loses the connection, and holds
+ * nothing of it when the device is free. */
+static void
+test_late_map(void)
+{
+	static const char *const options[] = {"--fault=delay=1500@dma_map#1", NULL};
+	int memory = memfd_create("late-guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct rig_opts opts;
+	pid_t server;
+
+	CU_ASSERT_EQUAL_FATAL(ftruncate(memory, MIB), 0);
+	CU_ASSERT_EQUAL_FATAL(fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	rig_opts_init(&opts);
+	opts.server = options;
+	opts.device.device.long_timeout_ms = 500;
+	rig_start(&rig, &opts);
+	server = rig.server.process.pid;
+	rig_attach(&rig, &client, RIG_NAME);
+	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, VUC_SHM_DMA_READ, memory), -ETIMEDOUT);
+	CU_ASSERT_TRUE(holds_file(server, "memfd:late-guest"));
+	shm_close(&client);
+	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+	CU_ASSERT_FALSE(holds_file(server, "memfd:late-guest"));
+	CU_ASSERT_EQUAL(rig_server_maps(&rig, RIG_NAME), 0);
+	rig_stop(&rig);
+	close(memory);
+}
+
 static CU_TestInfo tests[] = {
 	{"traces", test_traces},
+	{"late_map", test_late_map},
 	{"posted", test_posted},
 	{"killed", test_killed},
 	{"detach", test_detach},

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <linux/vfio.h>
 
@@ -17,6 +19,7 @@
 #include "peer.h"
 #include "refdev_regs.h"
 #include "tap.h"
+#include "vfio_user.h"
 
 #define BAR0   VFIO_PCI_BAR0_REGION_INDEX
 #define BAR2   VFIO_PCI_BAR2_REGION_INDEX
@@ -576,6 +579,48 @@ test_reason_of_end(void)
 	peer_stop(p);
 }
 
+static struct rlimit nofile;
+
+/* From the first question about a region on there is no room for a descriptor. */
+static void
+leave_no_room(void *arg, const struct vuc_trace_message *m)
+{
+	struct vfio_user_header header;
+	struct rlimit limit = nofile;
+	int next;
+
+	(void)arg;
+	memcpy(&header, m->bytes, sizeof(header));
+	if (!m->sent || header.cmd != VFIO_USER_DEVICE_GET_REGION_INFO)
+		return;
+	next = dup(0);
+	close(next);
+	limit.rlim_cur = next < 0 ? 0 : (rlim_t)next;
+	if (next >= 0)
+		setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void
+test_no_descriptors(void)
+{
+	struct peer *p = peer_start(1, NULL);
+	struct vuc_error err = {0};
+	struct vuc_device_opts opts;
+	struct vuc_device *dev;
+	int rc;
+
+	peer_opts(p, 0, &opts);
+	opts.trace = leave_no_room;
+	CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &nofile), 0);
+	rc = strcmp(peer_transport(), "loopback") == 0 ? -EMFILE
+						       : vuc_device_open(&opts, &dev, &err);
+	setrlimit(RLIMIT_NOFILE, &nofile);
+	CU_ASSERT_EQUAL(rc, -EMFILE);
+	if (err.text[0] != '\0')
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "(RLIMIT_NOFILE)"));
+	peer_stop(p);
+}
+
 static void
 test_bad_opts(void)
 {
@@ -680,6 +725,7 @@ static CU_TestInfo tests[] = {
 	TEST(server_dies),
 	TEST(server_goes_at_last),
 	TEST(reason_of_end),
+	TEST(no_descriptors),
 	TEST(bad_opts),
 	TEST(least_room),
 	CU_TEST_INFO_NULL,

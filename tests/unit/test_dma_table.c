@@ -2,8 +2,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#include <linux/kcmp.h>
 
 #include "dma_table.h"
 #include "tap.h"
@@ -182,6 +186,31 @@ test_files(void)
 	close(other);
 }
 
+/* Whatever has no inode of its own is known by the open file alone. */
+static void
+test_anonymous_files(void)
+{
+	int fds[] = {eventfd(0, EFD_CLOEXEC), eventfd(0, EFD_CLOEXEC), -1};
+	struct dma_table t = {0};
+	struct dma_entry e[3] = {{0}};
+
+	fds[2] = dup(fds[0]);
+	for (unsigned int i = 0; i < 3; i++) {
+		e[i].file = dma_file_get(&t, fds[i]);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(e[i].file);
+	}
+	CU_ASSERT_PTR_NOT_EQUAL(e[0].file, e[1].file);
+	/* Where kcmp(2) is not allowed, each has a descriptor of its own. */
+	if (syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, fds[0], fds[2]) == 0)
+		CU_ASSERT_PTR_EQUAL(e[0].file, e[2].file);
+	for (unsigned int i = 0; i < 3; i++) {
+		dma_entry_release(&t, &e[i]);
+		close(fds[i]);
+	}
+	CU_ASSERT_PTR_NULL(t.files);
+	dma_table_free(&t);
+}
+
 static CU_TestInfo tests[] = {
 	{"sorted", test_sorted},
 	{"overlap", test_overlap},
@@ -189,6 +218,7 @@ static CU_TestInfo tests[] = {
 	{"translate what is being unmapped", test_translate_leaving},
 	{"what runs on", test_runs_on},
 	{"files", test_files},
+	{"files without an inode of their own", test_anonymous_files},
 	CU_TEST_INFO_NULL,
 };
 

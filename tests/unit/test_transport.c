@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -351,6 +352,45 @@ test_receive_into(void)
 		len += size;
 	}
 	close_end(e);
+}
+
+/* With room for fewer than come, nobody knows which are missing: the connection ends, and none is
+ * left. */
+static void
+receive_fds_without_room(bool idle, unsigned int room)
+{
+	struct end *e = open_end();
+	const int fds[3] = {e->peer, e->peer, e->peer};
+	struct rlimit before, limit;
+	int next;
+
+	e->conn->owed = !idle;
+	e->conn->watch_fds = true;
+	send_bytes(e, "x", 1, NULL, 0);
+	if (idle)
+		poll_times(QUIET_POLLS);
+	next = dup(e->peer);
+	close(next);
+	CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit = before;
+	limit.rlim_cur = (rlim_t)next + room;
+	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	send_fds_to(e, "three", fds, 3);
+	poll_until_lost(e);
+	setrlimit(RLIMIT_NOFILE, &before);
+	CU_ASSERT_EQUAL(e->error, -EMFILE);
+	CU_ASSERT_EQUAL(e->len, 0);
+	CU_ASSERT_EQUAL(e->nr_fds, 0);
+	close_end(e);
+}
+
+static void
+test_fds_without_room(void)
+{
+	for (unsigned int room = 0; room < 3; room++) {
+		receive_fds_without_room(false, room);
+		receive_fds_without_room(true, room);
+	}
 }
 
 /* Descriptors that are not watched for are dropped, but never leaked. */
@@ -754,6 +794,7 @@ set_up_posix(void)
 	X(test_idle_and_busy_in_turn)          \
 	X(test_receive_fds)                    \
 	X(test_receive_into)                   \
+	X(test_fds_without_room)               \
 	X(test_unwatched_fds)                  \
 	X(test_send_fds)                       \
 	X(test_peer_closes)                    \
