@@ -109,6 +109,7 @@ def check_unit(tap, installation):
     text = units[0].read_text()
     config = re.findall(r'--config (\S+)$', text, re.MULTILINE)
     told = subprocess.run([installation.prefix / 'sbin/vucd', '--help'], stdin=subprocess.DEVNULL,
+                          env=dict(os.environ, LD_LIBRARY_PATH=str(installation.libdir)),
                           capture_output=True, text=True, timeout=60, check=True).stdout
     tap.check('unit and program have the same configuration',
               [f'{config}'] if len(set(config)) != 1 or config[0] not in told else [])
