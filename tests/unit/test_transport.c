@@ -553,6 +553,53 @@ __wrap_send(int fd, const void *bytes, size_t len, int flags)
 	return -1;
 }
 
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags);
+ssize_t __real_sendmsg(int fd, const struct msghdr *msg, int flags);
+
+/* Of one piece, as much as the script says. */
+ssize_t
+__wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	if (script != NULL && *script > 0)
+		msg->msg_iov->iov_len = (size_t)*script++;
+	return __real_sendmsg(fd, msg, flags);
+}
+
+/* Descriptors go out with the first piece, once. */
+static void
+test_continued_fds(void)
+{
+	static const int pieces[] = {3, 0};
+	struct end *e = open_end();
+	const struct vuc_segment segment = {
+		.bytes = (const uint8_t *)"segment", .len = 7, .fds = &e->peer, .nr_fds = 1};
+	struct vuc_fds_control control;
+	unsigned int nr_fds = 0;
+	size_t len = 0;
+
+	script = pieces;
+	CU_ASSERT_EQUAL(ops->send(e->conn, &segment), 0);
+	poll_times(10);
+	script = NULL;
+	while (len < 7) {
+		char got[16];
+		struct iovec iov = {.iov_base = got, .iov_len = sizeof(got)};
+		struct msghdr msg = {.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = control.space,
+			.msg_controllen = sizeof(control.space)};
+		int taken[VUC_FDS_MAX];
+		ssize_t n = recvmsg(e->peer, &msg, MSG_DONTWAIT);
+
+		CU_ASSERT_FATAL(n > 0);
+		len += (size_t)n;
+		for (unsigned int i = vuc_fds_take(&msg, taken); i > 0; i--, nr_fds++)
+			close(taken[i - 1]);
+	}
+	CU_ASSERT_EQUAL(nr_fds, 1);
+	close_end(e);
+}
+
 /* A segment that the kernel takes in pieces, until it refuses the rest. */
 static void
 test_continued_send(void)
@@ -810,11 +857,13 @@ set_up_posix(void)
 TESTS(WHERE_ALLOWED)
 WHERE_ALLOWED(test_idle_costs_no_syscall)
 WHERE_ALLOWED(test_continued_send)
+WHERE_ALLOWED(test_continued_fds)
 
 #define ROW(test) {#test, allowed_##test},
 
 static CU_TestInfo tests[] = {TESTS(ROW) CU_TEST_INFO_NULL};
-static CU_TestInfo send_tests[] = {ROW(test_continued_send) CU_TEST_INFO_NULL};
+static CU_TestInfo send_tests[] = {
+	ROW(test_continued_send) ROW(test_continued_fds) CU_TEST_INFO_NULL};
 static CU_TestInfo idle_tests[] = {ROW(test_idle_costs_no_syscall) CU_TEST_INFO_NULL};
 
 int
