@@ -593,7 +593,7 @@ test_continued_fds(void)
 
 		CU_ASSERT_FATAL(n > 0);
 		len += (size_t)n;
-		for (unsigned int i = vuc_fds_take(&msg, taken); i > 0; i--, nr_fds++)
+		for (int i = vuc_fds_take(&msg, taken); i > 0; i--, nr_fds++)
 			close(taken[i - 1]);
 	}
 	CU_ASSERT_EQUAL(nr_fds, 1);
