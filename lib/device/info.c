@@ -16,18 +16,21 @@
 
 #define FIRST_ARGSZ 1024u /* enough for most regions' capabilities */
 
+/* Most bytes of other replies: what lies behind the struct is of no use, but may be there. */
+#define INFO_MAX FIRST_ARGSZ
+
 static int
 learn_device(struct vuc_device *dev, struct vuc_error *err)
 {
 	uint8_t request[sizeof(struct vfio_user_device_info)];
-	uint8_t body[64];
+	uint8_t body[sizeof(struct vfio_user_device_info)];
 	struct device_reply reply = {.body = body, .size = sizeof(body), .err = err};
 	struct vfio_user_device_info info;
 	struct vuc_session_request req = {
 		.cmd = VFIO_USER_DEVICE_GET_INFO,
 		.body = request,
 		.len = vuc_wire_device_info_encode(request),
-		.reply_max = sizeof(body),
+		.reply_max = INFO_MAX,
 	};
 	int rc = device_call(dev, &req, &reply);
 
@@ -250,14 +253,14 @@ static int
 learn_irq(struct vuc_device *dev, uint32_t index, struct refusals *refusals, struct vuc_error *err)
 {
 	uint8_t request[sizeof(struct vfio_user_irq_info)];
-	uint8_t body[64];
+	uint8_t body[sizeof(struct vfio_user_irq_info)];
 	struct device_reply reply = {.body = body, .size = sizeof(body), .err = err};
 	struct vfio_user_irq_info info;
 	struct vuc_session_request req = {
 		.cmd = VFIO_USER_DEVICE_GET_IRQ_INFO,
 		.body = request,
 		.len = vuc_wire_irq_info_encode(request, index),
-		.reply_max = sizeof(body),
+		.reply_max = INFO_MAX,
 	};
 	int rc = device_call(dev, &req, &reply);
 

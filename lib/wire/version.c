@@ -139,6 +139,21 @@ read_u32(const struct object *o, const char *name, uint32_t min, uint32_t max, u
 	return rc;
 }
 
+/* How much the peer takes. A number above max says "no limit", and is taken for max. */
+static int
+read_limit(const struct object *o, const char *name, uint32_t min, uint32_t max, uint32_t *limit,
+	struct vuc_error *err)
+{
+	struct json_object *value;
+
+	if (json_object_object_get_ex(o->json, name, &value) &&
+		json_object_is_type(value, json_type_int) && json_object_get_uint64(value) > max) {
+		*limit = max;
+		return 0;
+	}
+	return read_u32(o, name, min, max, limit, err);
+}
+
 static int
 read_bool(const struct object *o, const char *name, bool *flag, struct vuc_error *err)
 {
@@ -194,13 +209,13 @@ read_migration(const struct object *caps, struct vuc_wire_version *v, struct vuc
 static int
 read_capabilities(const struct object *caps, struct vuc_wire_version *v, struct vuc_error *err)
 {
-	int rc = read_u32(caps, "max_msg_fds", 0, MAX_FDS, &v->max_msg_fds, err);
+	int rc = read_limit(caps, "max_msg_fds", 0, MAX_FDS, &v->max_msg_fds, err);
 
 	if (rc == 0)
-		rc = read_u32(caps, "max_data_xfer_size", MIN_DATA, UINT32_MAX,
+		rc = read_limit(caps, "max_data_xfer_size", MIN_DATA, UINT32_MAX,
 			&v->max_data_xfer_size, err);
 	if (rc == 0)
-		rc = read_u32(caps, "max_dma_maps", 1, UINT32_MAX, &v->max_dma_maps, err);
+		rc = read_limit(caps, "max_dma_maps", 1, UINT32_MAX, &v->max_dma_maps, err);
 	if (rc == 0)
 		rc = read_u64(caps, "pgsizes", MIN_PAGE, INT64_MAX, &v->pgsizes, err);
 	if (rc == 0 && v->pgsizes % MIN_PAGE != 0)
@@ -225,6 +240,9 @@ read_json(struct json_object *root, struct vuc_wire_version *v, struct vuc_error
 
 	if (!json_object_is_type(root, json_type_object))
 		return refuse_type(&top, "version data", root, "an object", err);
+	/* As good as an object without members. */
+	if (json_object_object_get_ex(root, "capabilities", &caps.json) && caps.json == NULL)
+		return 0;
 	rc = read_object(&top, "capabilities", &caps, err);
 	if (rc != 0 || caps.json == NULL)
 		return rc;

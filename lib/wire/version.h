@@ -51,9 +51,10 @@ int vuc_wire_version_encode(void *buf, size_t size, const struct vuc_wire_versio
  * their default, and so do all when there is no version data. Refused with a line that names the
  * field and the value: a body that is too short or too long, data without a NUL at its end or with
  * one before, text that is not JSON or goes on after it, a top level or capabilities that is not an
- * object, a member given twice, a value of the wrong type (numbers must be integers), negative or
- * out of range (max_msg_fds 0 … 65535, max_data_xfer_size 1 … 2^32-1, max_dma_maps 1 … 2^32-1,
- * pgsizes not 0, fd_index 0 … 65535).
+ * object (capabilities may be null), a member given twice, a value of the wrong type (numbers must
+ * be integers), negative or out of range (max_data_xfer_size from 8 on, max_dma_maps from 1 on,
+ * pgsizes a multiple of 4096, fd_index 0 … 65535). Above 65535 max_msg_fds is taken for that, and
+ * so are max_data_xfer_size and max_dma_maps for 2^32-1: some say "no limit" so.
  *
  * Returns 0; -EPROTO; -ENOMEM.
  */

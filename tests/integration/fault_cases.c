@@ -57,17 +57,17 @@ static const struct fault_case opening[] = {
 		"message 0x#### (VFIO_USER_VERSION 1): msg_size 16, expected 20 to 4116"},
 	{"length=28@device_get_info", NULL, -EPROTO, ENDS,
 		"message 0x#### (VFIO_USER_DEVICE_GET_INFO 4): msg_size 28, expected 32 to "
-		"80"},
+		"1040"},
 	{"length=8192@device_get_info", NULL, -EPROTO, ENDS,
 		"message 0x#### (VFIO_USER_DEVICE_GET_INFO 4): msg_size 8192, expected 32 "
-		"to 80"},
+		"to 1040"},
 	{"length=40@device_get_region_info#3", NULL, -EPROTO, ENDS,
 		"message 0x#### (VFIO_USER_DEVICE_GET_REGION_INFO 5): msg_size 40, "
 		"expected 48 to 1040"},
 	{"length=36@device_get_irq_info", call_read_id, 0, GOES_ON},
 	{"length=28@device_get_irq_info", NULL, -EPROTO, ENDS,
 		"message 0x#### (VFIO_USER_DEVICE_GET_IRQ_INFO 7): msg_size 28, expected "
-		"32 to 80"},
+		"32 to 1040"},
 	{"wrong-type", NULL, -EPROTO, ENDS,
 		"message 0x#### (VFIO_USER_VERSION 1, command): not a command that a "
 		"server may send"},

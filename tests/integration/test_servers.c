@@ -39,7 +39,7 @@ enum kind {
 	REFUSE,           /* with error `value` */
 	REFUSE_AS_CMD,    /* the same without the type of a reply */
 	REFUSE_WITH_BODY, /* with what was asked behind it */
-	CUT,              /* to `value` bytes of body */
+	CUT,              /* to `value` bytes of body, or with more behind it */
 	SET_ARGSZ,
 	SET_COUNT,
 	SET_FLAGS,
@@ -596,6 +596,11 @@ static const struct row rows[] = {
 		.warnings = {"region 0: argsz 0, and a body of 32 bytes"}},
 	{"region: capabilities at 0", {REGION, SET_FLAGS, 2, VFIO_REGION_INFO_FLAG_CAPS},
 		.call = read_4, .warnings = {"region 2: VFIO_REGION_INFO_FLAG_CAPS with"}},
+	{"device: 81 bytes", {INFO, CUT, ANY, 81 - HEADER}, .call = read_4},
+	{"device: 144 bytes", {INFO, CUT, ANY, 144 - HEADER}, .call = read_4},
+	{"IRQ index: 144 bytes", {IRQ, CUT, ANY, 144 - HEADER}, .call = read_4},
+	{"device: 1041 bytes", {INFO, CUT, ANY, 1041 - HEADER}, .status = -EPROTO,
+		.reason = "msg_size 1041, expected 32 to 1040"},
 	{"device: argsz 0", {INFO, SET_ARGSZ, ANY, 0}, .call = read_4,
 		.warnings = {"GET_INFO: argsz 0"}},
 	{"device: not PCI", {INFO, CLEAR_FLAGS, ANY, VFIO_DEVICE_FLAGS_PCI}, .call = read_4,
@@ -631,6 +636,12 @@ static const struct row rows[] = {
 	{"7 bytes a message", .json = JSON("\"max_data_xfer_size\":7"), .status = -EPROTO,
 		.reason = "max_data_xfer_size is 7, expected 8"},
 	{"8 bytes a message", .json = JSON("\"max_data_xfer_size\":8"), .call = read_config},
+	{"limits that are none",
+		.json = JSON("\"max_msg_fds\":100000,\"max_data_xfer_size\":4294967296,"
+			"\"max_dma_maps\":1099511627776"), .call = map_one},
+	{"most bytes a message", .json = JSON("\"max_data_xfer_size\":4294967295"),
+		.call = read_config},
+	{"capabilities are null", .json = "{\"capabilities\":null}", .call = map_one},
 	{"pages of 1 byte", .json = JSON("\"pgsizes\":1"), .status = -EPROTO,
 		.reason = "pgsizes is 1, expected 4096"},
 	{"pages of odd sizes", .json = JSON("\"pgsizes\":12344"), .status = -EPROTO,

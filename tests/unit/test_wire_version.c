@@ -279,13 +279,15 @@ test_not_json(void)
 static void
 test_objects(void)
 {
+	struct vuc_wire_version v;
+
 	CU_ASSERT(json_refused("[]", "version data is of type array, expected an object"));
 	CU_ASSERT(json_refused("null", "version data is of type null, expected an object"));
 	CU_ASSERT(json_refused("7", "version data is of type int, expected an object"));
 	CU_ASSERT(json_refused(
 		"{\"capabilities\":[]}", "capabilities is of type array, expected an object"));
-	CU_ASSERT(json_refused(
-		"{\"capabilities\":null}", "capabilities is of type null, expected an object"));
+	CU_ASSERT(json_taken("{\"capabilities\":null}", &v));
+	check_defaults(&v);
 	CU_ASSERT(cap_refused(
 		"\"twin_socket\":true", "twin_socket is of type boolean, expected an object"));
 	CU_ASSERT(cap_refused(
@@ -365,12 +367,21 @@ test_lower_bounds(void)
 static void
 test_upper_bounds(void)
 {
-	CU_ASSERT(
-		cap_refused("\"max_msg_fds\":65536", "max_msg_fds is 65536, expected 0 to 65535"));
-	CU_ASSERT(cap_refused("\"max_data_xfer_size\":4294967296",
-		"max_data_xfer_size is 4294967296, expected 8 to 4294967295"));
-	CU_ASSERT(cap_refused("\"max_dma_maps\":4294967296",
-		"max_dma_maps is 4294967296, expected 1 to 4294967295"));
+	static const char *const numbers[] = {"65535", "65536", "4294967295", "4294967296",
+		"1099511627776", "9223372036854775807", "9223372036854775808",
+		"18446744073709551615"};
+	struct vuc_wire_version v;
+	char member[128];
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		snprintf(member, sizeof(member),
+			"\"max_msg_fds\":%s,\"max_data_xfer_size\":%s,\"max_dma_maps\":%s",
+			numbers[i], numbers[i], numbers[i]);
+		CU_ASSERT(cap_taken(member, &v));
+		CU_ASSERT_EQUAL(v.max_msg_fds, 65535);
+		CU_ASSERT_EQUAL(v.max_data_xfer_size, i < 2 ? 65535 + i : UINT32_MAX);
+		CU_ASSERT_EQUAL(v.max_dma_maps, i < 2 ? 65535 + i : UINT32_MAX);
+	}
 	CU_ASSERT(cap_refused("\"pgsizes\":9223372036854775808",
 		"pgsizes is above 9223372036854775807, expected 4096 to 9223372036854775807"));
 	CU_ASSERT(cap_refused("\"twin_socket\":{\"fd_index\":65536}",
@@ -381,13 +392,12 @@ test_upper_bounds(void)
 static void
 test_beyond_64_bits(void)
 {
-	static const char json[] =
-		"\0\0\0\0{\"capabilities\":{\"max_msg_fds\":99999999999999999999}}";
+	static const char json[] = "\0\0\0\0{\"capabilities\":{\"pgsizes\":99999999999999999999}}";
 	struct vuc_error err = {""};
 	struct vuc_wire_version v;
 
 	CU_ASSERT_EQUAL(vuc_wire_version_decode(json, sizeof(json), &v, &err), -EPROTO);
-	CU_ASSERT(strstr(err.text, "max_msg_fds is above 9223372036854775807") != NULL ||
+	CU_ASSERT(strstr(err.text, "pgsizes is above 9223372036854775807") != NULL ||
 		strstr(err.text, "is not JSON at byte") != NULL);
 }
 
