@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <linux/pci_regs.h>
 
@@ -69,21 +71,23 @@ vuc_device_forget_bypasses(struct vuc_device *dev)
 	dev->bypassed = false;
 }
 
-/* Config space is made of registers of at most 4 bytes, and some servers die of any other access to
- * it. What the caller asks for as one register goes as it is. */
+/* Config space is made of aligned registers of at most 4 bytes, and some servers die of any other
+ * access to it. What the caller asks for as one register goes as it is. */
 static bool
-goes_by_dwords(const struct vuc_request *req)
+goes_by_registers(uint32_t region, uint64_t offset, size_t count)
 {
-	return req->region == VFIO_PCI_CONFIG_REGION_INDEX && req->count != 1 && req->count != 2 &&
-		req->count != 4 && req->count != 8;
+	bool is_register = (count == 1 || count == 2 || count == 4 || count == 8) &&
+		(offset & (count - 1)) == 0;
+
+	return region == VFIO_PCI_CONFIG_REGION_INDEX && !is_register;
 }
 
 /* Of one access, so that a slow server has the time for each of them. */
-#define MAX_DWORDS 32u
+#define MAX_REGISTERS 32u
 
 /* Up to the next dword, and aligned. */
 static uint32_t
-dword_chunk(uint64_t offset, size_t left)
+register_chunk(uint64_t offset, size_t left)
 {
 	uint32_t n = chunk(left, 4 - (uint32_t)(offset & 3));
 
@@ -101,17 +105,19 @@ queue_message(struct vuc_device *dev, struct vuc_request *req)
 	uint8_t *data = (uint8_t *)req->data + req->priv.submitted;
 	size_t left = req->count - req->priv.submitted;
 	bool posted = vuc_device_posts(dev, req->op, req->region);
-	bool by_dwords = goes_by_dwords(req);
+	bool by_registers = goes_by_registers(req->region, req->offset, req->count);
 	uint32_t n;
 	int rc;
 
-	if (by_dwords && req->priv.outstanding >= MAX_DWORDS)
+	if (by_registers && req->priv.outstanding >= MAX_REGISTERS)
 		return -EAGAIN;
 	if (req->op == VUC_OP_READ) {
-		n = by_dwords ? dword_chunk(offset, left) : chunk(left, vuc_session_max_data(s));
+		n = by_registers ? register_chunk(offset, left)
+				 : chunk(left, vuc_session_max_data(s));
 		rc = vuc_session_region_read(s, req->region, offset, data, n, message_done, req);
 	} else {
-		n = by_dwords ? dword_chunk(offset, left) : chunk(left, vuc_session_max_write(s));
+		n = by_registers ? register_chunk(offset, left)
+				 : chunk(left, vuc_session_max_write(s));
 		rc = vuc_session_region_write(
 			s, req->region, offset, data, n, posted, message_done, req);
 	}
@@ -326,6 +332,49 @@ vuc_device_access_max(const struct vuc_device *dev)
 	return read < write ? read : write;
 }
 
+/* An access that takes several messages. */
+struct split_access {
+	struct vuc_request req;
+	vuc_session_fn done; /* NULL: a posted write */
+	void *arg;
+	uint8_t data[]; /* to be written */
+};
+
+static void
+split_access_done(struct vuc_request *req, int status)
+{
+	struct split_access *split = req->arg;
+	const struct vuc_session_reply reply = {
+		.status = status, .reason = req->priv.dev->reason.text};
+
+	if (split->done != NULL)
+		split->done(split->arg, &reply);
+	free(split);
+}
+
+static int
+begin_split_access(struct vuc_device *dev, const struct vuc_device_access *a)
+{
+	size_t len = a->op == VUC_OP_READ ? 0 : a->count;
+	struct split_access *split = malloc(sizeof(*split) + len);
+
+	if (split == NULL)
+		return -ENOMEM;
+	split->done = a->op == VUC_OP_WRITE_POSTED ? NULL : a->done;
+	split->arg = a->arg;
+	if (len > 0)
+		memcpy(split->data, a->data, len);
+	split->req.op = a->op;
+	split->req.region = a->region;
+	split->req.offset = a->offset;
+	split->req.data = len > 0 ? split->data : a->data;
+	split->req.count = a->count;
+	split->req.done = split_access_done;
+	split->req.arg = split;
+	enqueue(dev, &split->req);
+	return 0;
+}
+
 /* With none waiting before it, an access that is one message needs no place in the list. */
 static int
 begin_access(struct vuc_device *dev, const struct vuc_device_access *a)
@@ -334,6 +383,8 @@ begin_access(struct vuc_device *dev, const struct vuc_device_access *a)
 
 	if (dev->first != NULL)
 		return -EAGAIN;
+	if (goes_by_registers(a->region, a->offset, a->count))
+		return begin_split_access(dev, a);
 	if (a->op == VUC_OP_READ)
 		return vuc_session_region_read(
 			s, a->region, a->offset, a->data, a->count, a->done, a->arg);
@@ -369,7 +420,7 @@ queue_alone(struct waiter *w, const struct vuc_request *req)
 		.arg = w,
 	};
 
-	if (goes_by_dwords(req))
+	if (goes_by_registers(req->region, req->offset, req->count))
 		return -EAGAIN;
 	if ((req->op == VUC_OP_READ && req->count <= vuc_session_max_data(s)) ||
 		(req->op == VUC_OP_WRITE && req->count <= vuc_session_max_write(s)))
@@ -443,7 +494,8 @@ vuc_device_write_posted(
 		return rc;
 	if (!vuc_device_posts(dev, VUC_OP_WRITE_POSTED, region))
 		return vuc_device_write(dev, region, offset, data, count);
-	if (dev->first == NULL && count <= vuc_session_max_write(dev->session)) {
+	if (dev->first == NULL && count <= vuc_session_max_write(dev->session) &&
+		!goes_by_registers(region, offset, count)) {
 		rc = vuc_session_region_write(
 			dev->session, region, offset, data, (uint32_t)count, true, NULL, NULL);
 		if (rc == 0)

@@ -37,7 +37,8 @@ bool vuc_device_posts(const struct vuc_device *dev, enum vuc_op op, uint32_t reg
 /* Whoever accessed parts of regions without the socket does so no more. */
 void vuc_device_forget_bypasses(struct vuc_device *dev);
 
-/* An access of one message. */
+/* An access of at most vuc_device_access_max() bytes: one message, or of config space as many as it
+ * takes for servers that know registers only. */
 struct vuc_device_access {
 	enum vuc_op op; /* VUC_OP_READ, VUC_OP_WRITE or VUC_OP_WRITE_POSTED */
 	uint32_t region;

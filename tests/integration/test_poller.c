@@ -22,6 +22,7 @@
 #include "refdev_regs.h"
 
 #define BAR0       VFIO_PCI_BAR0_REGION_INDEX
+#define CONFIG     VFIO_PCI_CONFIG_REGION_INDEX
 #define BAR2       VFIO_PCI_BAR2_REGION_INDEX
 #define TIMEOUT    60000 /* of a hung device: longer than any test */
 #define NR_THREADS 8
@@ -104,6 +105,11 @@ access_with(enum vuc_idle idle)
 	CU_ASSERT_EQUAL(vuc_queue_write(q, BAR2, 4096, out, sizeof(out)), 0);
 	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR2, 4096, in, sizeof(in)), 0);
 	CU_ASSERT_EQUAL(memcmp(in, out, sizeof(in)), 0);
+	/* Configuration space is accessed by registers. */
+	CU_ASSERT_EQUAL(vuc_queue_read(q, CONFIG, 0, out, 64), 0);
+	CU_ASSERT_EQUAL(vuc_queue_read(q, CONFIG, 3, in, 59), 0);
+	CU_ASSERT_EQUAL(memcmp(in, out + 3, 59), 0);
+	CU_ASSERT_EQUAL(vuc_queue_read(q, CONFIG, REFDEV_CONFIG_SIZE - 8, in, 9), -EINVAL);
 	/* Posted when the queue is closed. */
 	for (size_t i = 0; i < sizeof(out); i++)
 		CU_ASSERT_EQUAL(vuc_queue_post(q, BAR2, i, &out[i], 1), 0);

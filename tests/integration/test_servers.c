@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -80,7 +81,7 @@ struct scene {
 	uint8_t bar2[BAR_SIZE];
 	_Atomic unsigned int asked[VFIO_USER_MAX]; /* messages by command */
 	_Atomic unsigned int posted;
-	_Atomic unsigned int odd; /* accesses to config space that are no registers */
+	_Atomic unsigned int odd; /* accesses to config space that are no aligned registers */
 	struct vuc_device_opts opts;
 	struct vuc_server_faults faults;
 	struct vuc_device *dev;
@@ -122,7 +123,8 @@ is_odd_size(const struct vuc_loopback_msg *request)
 	struct vfio_user_region_access access;
 
 	fake_server_body(request, &access, sizeof(access));
-	return access.count != 1 && access.count != 2 && access.count != 4 && access.count != 8;
+	return (access.count != 1 && access.count != 2 && access.count != 4 && access.count != 8) ||
+		access.offset % access.count != 0;
 }
 
 /* A field of the body, in words from its beginning. */
@@ -212,7 +214,8 @@ deviate(void *arg, const struct vuc_loopback_msg *request, struct vuc_loopback_m
 	index = index_of(request, header.cmd);
 	s->asked[header.cmd]++;
 	s->posted += (header.flags & VFIO_USER_F_NO_REPLY) != 0;
-	if (index == CONFIG && header.cmd == VFIO_USER_REGION_READ)
+	if (index == CONFIG &&
+		(header.cmd == VFIO_USER_REGION_READ || header.cmd == VFIO_USER_REGION_WRITE))
 		s->odd += is_odd_size(request);
 	if (header.cmd != d->cmd || (d->index != ANY && d->index != index))
 		return 0;
@@ -473,25 +476,79 @@ probe_feature(struct scene *s)
 	return rc != 0 && vuc_device_connected(s->dev) ? read_bar(s, 2, 4) : rc;
 }
 
-/* By registers, however much of it is wanted. */
-static int
-read_config(struct scene *s)
+/* What a poller does for a queue; of a write that is posted the next access tells. */
+static void
+access_done(void *arg, const struct vuc_session_reply *reply)
 {
-	uint8_t bytes[CONFIG_SIZE] = {0};
+	*(int *)arg = reply->status;
+}
+
+static int
+access_of_queue(struct scene *s, enum vuc_op op, uint64_t offset, uint8_t *data, uint32_t count)
+{
+	int status = op == VUC_OP_WRITE_POSTED ? 0 : INT_MAX;
+	const struct vuc_device_access access = {
+		.op = op,
+		.region = CONFIG,
+		.offset = offset,
+		.data = data,
+		.count = count,
+		.done = access_done,
+		.arg = &status,
+	};
+	int rc;
+
+	while ((rc = vuc_device_access_begin(s->dev, &access)) == -EAGAIN)
+		vuc_poll_group_poll(vuc_device_poll_group(s->dev));
+	while (rc == 0 && status == INT_MAX)
+		vuc_poll_group_poll(vuc_device_poll_group(s->dev));
+	return rc != 0 ? rc : status;
+}
+
+static int
+access_of_caller(struct scene *s, enum vuc_op op, uint64_t offset, uint8_t *data, uint32_t count)
+{
+	switch (op) {
+	case VUC_OP_READ:
+		return vuc_device_read(s->dev, CONFIG, offset, data, count);
+	case VUC_OP_WRITE_POSTED:
+		return vuc_device_write_posted(s->dev, CONFIG, offset, data, count);
+	default:
+		return vuc_device_write(s->dev, CONFIG, offset, data, count);
+	}
+}
+
+/* By registers, however much of it is accessed, and by whom. */
+static int
+access_config_at(struct scene *s, uint64_t offset, uint32_t count)
+{
+	static int (*const ways[])(struct scene *, enum vuc_op, uint64_t, uint8_t *, uint32_t) = {
+		access_of_caller, access_of_queue};
+	static const enum vuc_op writes[] = {VUC_OP_WRITE, VUC_OP_WRITE_POSTED};
+	uint8_t bytes[CONFIG_SIZE], got[CONFIG_SIZE];
 	int rc = 0;
 
-	for (unsigned int i = 0; i < CONFIG_SIZE; i++)
-		s->config[i] = (uint8_t)(i * 7);
-	for (size_t offset = 0; offset < 8; offset++) {
-		for (size_t n = 1; rc == 0 && n < 32; n++) {
-			rc = vuc_device_read(s->dev, CONFIG, offset, bytes, n);
-			CU_ASSERT_EQUAL(memcmp(bytes, s->config + offset, n), 0);
-		}
+	for (size_t n = 0; rc == 0 && n < 4; n++) {
+		for (size_t i = 0; i < count; i++)
+			bytes[i] = (uint8_t)(n * 50 + offset + i);
+		rc = ways[n / 2](s, writes[n % 2], offset, bytes, count);
+		if (rc == 0)
+			rc = ways[n % 2](s, VUC_OP_READ, offset, got, count);
+		CU_ASSERT_EQUAL(memcmp(got, bytes, count), 0);
 	}
-	if (rc == 0)
-		rc = vuc_device_read(s->dev, CONFIG, 0, bytes, sizeof(bytes));
-	CU_ASSERT_EQUAL(memcmp(bytes, s->config, sizeof(bytes)), 0);
 	return rc;
+}
+
+static int
+access_config(struct scene *s)
+{
+	int rc = 0;
+
+	for (uint64_t offset = 0; offset < 8; offset++) {
+		for (uint32_t n = 1; rc == 0 && n < 24; n++)
+			rc = access_config_at(s, offset, n);
+	}
+	return rc == 0 ? access_config_at(s, 0, CONFIG_SIZE) : rc;
 }
 
 static int
@@ -622,7 +679,8 @@ static const struct row rows[] = {
 		.reason = "msg_size 20, expected 32 to 36"},
 	{"read: count 0", {READ, SET_COUNT, 0, 0}, .call = read_4,
 		.warnings = {"a reply of 20 bytes with count 0, asked was 4"}},
-	{"config space by registers only", {READ, CLOSE_ON_ODD_SIZE, CONFIG}, .call = read_config},
+	{"config space by registers only", {READ, CLOSE_ON_ODD_SIZE, CONFIG},
+		.call = access_config},
 	{"read closes", {READ, CLOSE, 0}, .call = read_4, .status = -ECONNRESET, .ends = true,
 		.reason = "closed the connection instead of answering VFIO_USER_REGION_READ"},
 	{"write", .call = write_bar},
@@ -635,12 +693,12 @@ static const struct row rows[] = {
 		.reason = "the server takes no descriptors (max_msg_fds 0)"},
 	{"7 bytes a message", .json = JSON("\"max_data_xfer_size\":7"), .status = -EPROTO,
 		.reason = "max_data_xfer_size is 7, expected 8"},
-	{"8 bytes a message", .json = JSON("\"max_data_xfer_size\":8"), .call = read_config},
+	{"8 bytes a message", .json = JSON("\"max_data_xfer_size\":8"), .call = access_config},
 	{"limits that are none",
 		.json = JSON("\"max_msg_fds\":100000,\"max_data_xfer_size\":4294967296,"
 			"\"max_dma_maps\":1099511627776"), .call = map_one},
 	{"most bytes a message", .json = JSON("\"max_data_xfer_size\":4294967295"),
-		.call = read_config},
+		.call = access_config},
 	{"capabilities are null", .json = "{\"capabilities\":null}", .call = map_one},
 	{"pages of 1 byte", .json = JSON("\"pgsizes\":1"), .status = -EPROTO,
 		.reason = "pgsizes is 1, expected 4096"},
