@@ -35,7 +35,7 @@ uring_open(struct vuc_transport_group *group, const struct vuc_transport_address
 		return vuc_error_set(err, rc, "io_uring file table: %s", strerror(-rc));
 	}
 	g->nr_free_slots--;
-	g->nr_conns++;
+	LIST_INSERT_HEAD(&g->conns, c, link);
 	c->multishot_msg.msg_controllen = CMSG_SPACE(VUC_FDS_MAX * sizeof(int));
 	uring_activate(c);
 	*conn = &c->base;
@@ -47,7 +47,7 @@ uring_free_if_done(struct uring_conn *c)
 {
 	if (!c->closed || c->inflight > 0)
 		return;
-	c->group->nr_conns--;
+	LIST_REMOVE(c, link);
 	free(c);
 }
 
@@ -65,6 +65,22 @@ cancel_all(struct uring_conn *c)
 	io_uring_register_sync_cancel(&c->group->ring, &cancel);
 }
 
+/* What the kernel has not taken must not be there when it does. */
+static void
+withdraw_entries(struct uring_conn *c)
+{
+	const struct io_uring_sq *sq = &c->group->ring.sq;
+
+	for (unsigned int n = io_uring_sq_ready(&c->group->ring); n > 0; n--) {
+		struct io_uring_sqe *sqe = &sq->sqes[(sq->sqe_tail - n) & sq->ring_mask];
+
+		if ((sqe->user_data & ~(uint64_t)OP_MASK) != (uint64_t)(uintptr_t)c)
+			continue;
+		io_uring_prep_nop(sqe);
+		io_uring_sqe_set_data64(sqe, (uint64_t)(uintptr_t)c | OP_IGNORE);
+	}
+}
+
 void
 uring_close(struct vuc_conn *conn)
 {
@@ -79,6 +95,7 @@ uring_close(struct vuc_conn *conn)
 		/* Entries not yet submitted point to the connection, too. */
 		if (io_uring_sq_ready(&g->ring) > 0)
 			uring_submit(g);
+		withdraw_entries(c);
 		shutdown(c->fd, SHUT_RDWR);
 		cancel_all(c);
 	}
@@ -88,13 +105,17 @@ uring_close(struct vuc_conn *conn)
 	uring_free_if_done(c);
 }
 
-static void
+/* Returns 0, or -ENOBUFS when the ring is full. */
+static int
 submit_segment(struct uring_conn *c)
 {
 	struct io_uring_sqe *sqe = uring_get_sqe(c->group);
 
+	if (sqe == NULL)
+		return -ENOBUFS;
 	io_uring_prep_send(sqe, (int)c->slot, c->segment.bytes, c->segment.len, MSG_NOSIGNAL);
 	uring_set_data(sqe, c, OP_SEND);
+	return 0;
 }
 
 /* The owner tries again at each poll: this is for one who sleeps in between. */
@@ -106,6 +127,8 @@ await_room(struct uring_conn *c)
 	if (c->awaits_room)
 		return;
 	sqe = uring_get_sqe(c->group);
+	if (sqe == NULL)
+		return;
 	io_uring_prep_poll_add(sqe, (int)c->slot, POLLOUT);
 	uring_set_data(sqe, c, OP_ROOM);
 	c->awaits_room = true;
@@ -133,8 +156,7 @@ send_at_once(struct uring_conn *c)
 	if (c->segment.len == 0)
 		return 1;
 	c->base.sent_part = true;
-	submit_segment(c);
-	return 0;
+	return submit_segment(c);
 }
 
 /* Descriptors go out at once in any case: as an entry of the ring, each segment would wait for the
@@ -148,10 +170,8 @@ uring_send(struct vuc_conn *conn, const struct vuc_segment *segment)
 	if (c->segment.len > 0)
 		return -EAGAIN;
 	c->segment = *segment;
-	if (segment->nr_fds > 0 || !c->group->base.several)
+	if (segment->nr_fds > 0 || !c->group->base.several || submit_segment(c) != 0)
 		rc = send_at_once(c);
-	else
-		submit_segment(c);
 	/* To stop an armed receive at each attempt would end each sleep in between. */
 	if (rc >= 0)
 		uring_activate(c);
@@ -197,5 +217,6 @@ uring_sent(struct uring_conn *c, int res)
 		return;
 	}
 	c->base.sent_part = true;
-	submit_segment(c);
+	if (submit_segment(c) != 0)
+		uring_lose(c, -ENOBUFS);
 }

@@ -72,11 +72,12 @@ uring_group_create(
 	return 0;
 }
 
-void
+/* Returns a negative errno when the kernel took nothing. */
+int
 uring_submit(struct uring_group *g)
 {
 	g->base.syscalls++;
-	io_uring_submit_and_get_events(&g->ring);
+	return io_uring_submit_and_get_events(&g->ring);
 }
 
 struct io_uring_sqe *
@@ -84,11 +85,10 @@ uring_get_sqe(struct uring_group *g)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&g->ring);
 
-	while (sqe == NULL) {
-		uring_submit(g);
-		sqe = io_uring_get_sqe(&g->ring);
-	}
-	return sqe;
+	if (sqe != NULL)
+		return sqe;
+	uring_submit(g);
+	return io_uring_get_sqe(&g->ring);
 }
 
 static void
@@ -160,13 +160,19 @@ static void
 uring_group_destroy(struct vuc_transport_group *group)
 {
 	struct uring_group *g = (struct uring_group *)group;
+	struct uring_conn *c;
+	int rc = 0;
 
 	/* Closed connections are cancelled already: their last completions are on the way. */
-	while (g->nr_conns > 0) {
-		uring_submit(g);
+	while (!LIST_EMPTY(&g->conns) && (rc >= 0 || rc == -EINTR)) {
+		rc = uring_submit(g);
 		reap(g);
 	}
 	io_uring_queue_exit(&g->ring);
+	while ((c = LIST_FIRST(&g->conns)) != NULL) {
+		LIST_REMOVE(c, link);
+		free(c);
+	}
 	uring_free_buffers(g);
 	free(g);
 }

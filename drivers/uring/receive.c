@@ -59,31 +59,41 @@ uring_deactivate(struct uring_conn *c)
 	}
 }
 
-static void
+/* Returns false when the ring is full: it stays armed. */
+static bool
 disarm(struct uring_conn *c)
 {
 	struct io_uring_sqe *sqe = uring_get_sqe(c->group);
 
+	if (sqe == NULL)
+		return false;
 	io_uring_prep_cancel64(sqe, (uint64_t)(uintptr_t)c | OP_MULTISHOT, 0);
 	uring_set_data(sqe, c, OP_IGNORE);
 	sqe->flags &= (uint8_t)~IOSQE_FIXED_FILE;
 	c->disarming = true;
+	return true;
 }
 
-static void
+/* Returns false when the ring is full: nothing has changed. */
+static bool
 arm(struct uring_conn *c)
 {
 	struct io_uring_sqe *sqe;
 
-	uring_deactivate(c);
-	if (c->armed)
-		return;
+	if (c->armed) {
+		uring_deactivate(c);
+		return true;
+	}
 	sqe = uring_get_sqe(c->group);
+	if (sqe == NULL)
+		return false;
+	uring_deactivate(c);
 	io_uring_prep_recvmsg_multishot(sqe, (int)c->slot, &c->multishot_msg, MSG_CMSG_CLOEXEC);
 	uring_set_data(sqe, c, OP_MULTISHOT);
 	sqe->flags |= IOSQE_BUFFER_SELECT;
 	sqe->buf_group = BUFFER_GROUP;
 	c->armed = true;
+	return true;
 }
 
 void
@@ -95,12 +105,10 @@ uring_activate(struct uring_conn *c)
 	c->used = true;
 	if (c->active || c->lost)
 		return;
-	if (g->nr_active == EAGER_MAX) {
-		arm(c);
+	if (g->nr_active >= EAGER_MAX && arm(c))
 		return;
-	}
-	if (c->armed && !c->disarming)
-		disarm(c);
+	if (c->armed && !c->disarming && !disarm(c))
+		return;
 	c->active = true;
 	g->active[g->nr_active++] = c;
 }
@@ -182,11 +190,14 @@ uring_settle(struct vuc_transport_group *group)
 	}
 }
 
-void
+bool
 uring_arm_all(struct uring_group *g)
 {
-	while (g->nr_active > 0)
-		arm(g->active[g->nr_active - 1]);
+	while (g->nr_active > 0) {
+		if (!arm(g->active[g->nr_active - 1]))
+			return false;
+	}
+	return true;
 }
 
 static void
@@ -230,6 +241,6 @@ uring_received_multishot(struct uring_conn *c, const struct io_uring_cqe *cqe)
 		uring_lose(c, cqe->res);
 
 	/* The kernel ends a multishot when it likes, as when the buffers have run out. */
-	if (!c->armed && !c->active && !c->lost)
-		arm(c);
+	if (!c->armed && !c->active && !c->lost && !arm(c))
+		uring_activate(c);
 }

@@ -24,6 +24,8 @@
  * by the ring, where all that several connections have to send is one system call.
  */
 
+#include <sys/queue.h>
+
 #include <liburing.h>
 
 #include "socket.h"
@@ -51,6 +53,7 @@ enum uring_op {
 struct uring_conn {
 	struct vuc_conn base;
 	struct uring_group *group;
+	LIST_ENTRY(uring_conn) link;
 	int fd;
 	unsigned int slot; /* in the ring's file table */
 	unsigned int inflight;
@@ -71,20 +74,21 @@ struct uring_group {
 	struct io_uring ring;
 	struct io_uring_buf_ring *buf_ring;
 	uint8_t *buffers;
-	unsigned int nr_conns; /* closed ones with completions to come included */
+	LIST_HEAD(, uring_conn) conns; /* closed ones with completions to come included */
 	unsigned int nr_active;
 	unsigned int nr_free_slots;
 	int wake_fd;         /* of the last wait; -1: none */
 	uint64_t wake_data;  /* user_data of the OP_WAKE in the kernel; 0: there is none */
 	uint64_t wake_count; /* of all OP_WAKE so far: each has a user_data of its own */
 	uint16_t free_slots[MAX_CONNS];
-	struct uring_conn *active[EAGER_MAX];
+	struct uring_conn *active[MAX_CONNS]; /* over EAGER_MAX only while none can be armed */
 	uint8_t rx[RX_SIZE];
 };
 
-/* group.c: a submission entry; submits what is there when the queue is full. Never NULL. */
+/* group.c: a submission entry; submits what is there when the queue is full. NULL when it still is:
+ * the kernel takes nothing now. */
 struct io_uring_sqe *uring_get_sqe(struct uring_group *g);
-void uring_submit(struct uring_group *g);
+int uring_submit(struct uring_group *g);
 
 static inline void
 uring_set_data(struct io_uring_sqe *sqe, struct uring_conn *c, enum uring_op op)
@@ -111,7 +115,7 @@ void uring_deactivate(struct uring_conn *c);
 unsigned int uring_receive(struct uring_group *g);
 void uring_settle(struct vuc_transport_group *group);
 void uring_received_multishot(struct uring_conn *c, const struct io_uring_cqe *cqe);
-void uring_arm_all(struct uring_group *g);
+bool uring_arm_all(struct uring_group *g);
 int uring_setup_buffers(struct uring_group *g);
 void uring_free_buffers(struct uring_group *g);
 

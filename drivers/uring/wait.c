@@ -16,41 +16,49 @@
 #include "uring.h"
 
 /* A poll is told by its number from those before it, whose completions are still to come. */
-static void
+static int
 poll_wake_fd(struct uring_group *g)
 {
 	struct io_uring_sqe *sqe = uring_get_sqe(g);
 
+	if (sqe == NULL)
+		return -ENOBUFS;
 	g->wake_data = ++g->wake_count * (OP_MASK + 1) | OP_WAKE;
 	io_uring_prep_poll_add(sqe, g->wake_fd, POLLIN);
 	io_uring_sqe_set_data64(sqe, g->wake_data);
+	return 0;
 }
 
-static void
+static int
 cancel_wake(struct uring_group *g)
 {
 	struct io_uring_sqe *sqe;
 
 	if (g->wake_data == 0)
-		return;
+		return 0;
 	sqe = uring_get_sqe(g);
+	if (sqe == NULL)
+		return -ENOBUFS;
 	io_uring_prep_cancel64(sqe, g->wake_data, 0);
 	io_uring_sqe_set_data64(sqe, OP_WAKE);
 	g->wake_data = 0;
+	return 0;
 }
 
 static int
 watch_wake_fd(struct uring_group *g, int fd)
 {
+	int rc;
+
 	if (fd != g->wake_fd) {
 		if (fd >= 0 && fcntl(fd, F_GETFD) < 0)
 			return -errno;
-		cancel_wake(g);
+		rc = cancel_wake(g);
+		if (rc != 0)
+			return rc;
 		g->wake_fd = fd;
 	}
-	if (fd >= 0 && g->wake_data == 0)
-		poll_wake_fd(g);
-	return 0;
+	return fd >= 0 && g->wake_data == 0 ? poll_wake_fd(g) : 0;
 }
 
 void
@@ -73,7 +81,8 @@ uring_wait(struct vuc_transport_group *group, int wake_fd, unsigned int timeout_
 
 	if (rc != 0)
 		return rc;
-	uring_arm_all(g);
+	if (!uring_arm_all(g))
+		return -ENOBUFS;
 	if (io_uring_cq_ready(&g->ring) > 0)
 		return 1;
 	group->syscalls++;

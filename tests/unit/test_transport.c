@@ -627,6 +627,74 @@ test_continued_send(void)
 	close_end(e);
 }
 
+/* The kernel takes nothing from the ring. */
+static bool stuck;
+
+struct io_uring;
+int __wrap_io_uring_submit_and_get_events(struct io_uring *ring);
+int __real_io_uring_submit_and_get_events(struct io_uring *ring);
+
+int
+__wrap_io_uring_submit_and_get_events(struct io_uring *ring)
+{
+	return stuck ? -EAGAIN : __real_io_uring_submit_and_get_events(ring);
+}
+
+static void set_up(void);
+static void tear_down(void);
+
+#define CROWD 160 /* of which each puts two entries into a ring of 256 */
+
+/* A ring that is full for a while holds nobody up, and none of what waits in it is lost. */
+static void
+test_stuck_ring(void)
+{
+	const struct vuc_segment segment = {.bytes = (const uint8_t *)"request", .len = 7};
+	struct end *ends[CROWD];
+	char got[16];
+
+	stuck = true;
+	for (unsigned int i = 0; i < CROWD; i++) {
+		int rc;
+
+		ends[i] = open_end();
+		rc = ops->send(ends[i]->conn, &segment);
+		CU_ASSERT(rc == 0 || rc == 1);
+	}
+	poll_times(QUIET_POLLS);
+	stuck = false;
+	poll_times(SOON_POLLS);
+	for (unsigned int i = 0; i < CROWD; i++) {
+		CU_ASSERT_EQUAL(recv(ends[i]->peer, got, sizeof(got), MSG_DONTWAIT), 7);
+		send_to(ends[i], "reply", 5);
+		poll_until_len(ends[i], 5);
+	}
+	/* What is still in it is not sent after the end of its connection. */
+	stuck = true;
+	for (unsigned int i = 0; i < CROWD; i++)
+		(void)ops->send(ends[i]->conn, &segment);
+	for (unsigned int i = 0; i < CROWD / 2; i++) {
+		close_end(ends[i]);
+		ends[i] = open_end();
+	}
+	stuck = false;
+	poll_times(SOON_POLLS);
+	for (unsigned int i = 0; i < CROWD; i++) {
+		ssize_t n = recv(ends[i]->peer, got, sizeof(got), MSG_DONTWAIT);
+
+		CU_ASSERT_EQUAL(n, i < CROWD / 2 ? -1 : 7);
+		close_end(ends[i]);
+	}
+	/* Nor does its end hold anybody up. */
+	stuck = true;
+	ends[0] = open_end();
+	(void)ops->send(ends[0]->conn, &segment);
+	close_end(ends[0]);
+	tear_down();
+	stuck = false;
+	set_up();
+}
+
 /* Closed while the kernel holds a segment and a receive: neither is touched afterwards. */
 static void
 test_close_in_flight(void)
@@ -848,6 +916,7 @@ set_up_posix(void)
 	X(test_last_words)                     \
 	X(test_full_socket)                    \
 	X(test_send_parts)                     \
+	X(test_stuck_ring)                     \
 	X(test_close_in_flight)                \
 	X(test_close_from_event)               \
 	X(test_close_with_fds)                 \
