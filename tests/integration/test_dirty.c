@@ -237,8 +237,11 @@ test_unmap(void)
 {
 	uint64_t bitmap[WORDS] = {0};
 	struct setup s;
+	struct vuc_dma_mapping other = {
+		.iova = 2 * IOVA + PAGES * PAGE, .size = PAGE, .flags = VUC_DMA_READ, .fd = -1};
 
 	set_up_device(&s, NULL);
+	other.addr = s.memory;
 	start(&s, &all, 1);
 	dma_write(&s, REFDEV_DMA_BY_FILE, 3 * PAGE, 1);
 	dma_write(&s, has_messages() ? REFDEV_DMA_BY_MESSAGE : REFDEV_DMA_BY_FILE, 65 * PAGE,
@@ -246,6 +249,13 @@ test_unmap(void)
 	CU_ASSERT_EQUAL(vuc_dma_unmap_dirty(s.dev, IOVA, PAGE, PAGE, bitmap, WORDS), -ENOENT);
 	CU_ASSERT_EQUAL(vuc_dma_unmap_dirty(s.dev, IOVA, PAGES * PAGE, 3, bitmap, WORDS), -EINVAL);
 	CU_ASSERT_EQUAL(vuc_dma_unmap_dirty(s.dev, IOVA, PAGES * PAGE, PAGE, bitmap, 1), -EINVAL);
+	/* The order of both would be unknown. */
+	CU_ASSERT_EQUAL(vuc_dma_map(s.dev, &other), 0);
+	CU_ASSERT_EQUAL(vuc_dma_commit(s.dev), 0);
+	CU_ASSERT_EQUAL(vuc_dma_unmap(s.dev, other.iova, other.size), 0);
+	CU_ASSERT_EQUAL(
+		vuc_dma_unmap_dirty(s.dev, IOVA, PAGES * PAGE, PAGE, bitmap, WORDS), -EBUSY);
+	CU_ASSERT_EQUAL(vuc_dma_commit(s.dev), 0);
 	CU_ASSERT_EQUAL(vuc_dma_unmap_dirty(s.dev, IOVA, PAGES * PAGE, PAGE, bitmap, WORDS), 0);
 	CU_ASSERT_EQUAL(bitmap[0], 1u << 3);
 	CU_ASSERT_EQUAL(bitmap[1], 6);

@@ -39,6 +39,7 @@ struct witness {
 	struct seen seen[MAX_SEEN];
 	uint64_t refuse_iova; /* the messages about this address are answered by an error */
 	uint32_t refuse_errno;
+	bool refuse_maps;
 };
 
 static uint8_t memory[16 * PAGE];
@@ -85,7 +86,7 @@ watch(void *arg, struct vuc_loopback_msg *req, struct vuc_loopback_msg *reply)
 	}
 	CU_ASSERT_FATAL(w->nr < MAX_SEEN);
 	w->seen[w->nr++] = s;
-	if (s.iova == w->refuse_iova)
+	if (s.iova == w->refuse_iova || (w->refuse_maps && s.cmd == VFIO_USER_DMA_MAP))
 		return refuse(req, reply, w->refuse_errno);
 	return w->inner.handle(w->inner.arg, req, reply);
 }
@@ -383,6 +384,35 @@ test_refused_there(void)
 	end(w);
 }
 
+/* What stays of a mapping that goes is mapped anew. Where the server refuses that, each piece is
+ * named, and may be mapped again. */
+static void
+test_refused_rest(void)
+{
+	struct witness *w = begin(VUC_DMA_SHARED, 64);
+	int fd = new_file();
+
+	for (unsigned int n = 0; n < 8; n++)
+		map_page(w, n, fd);
+	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
+	CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, 2 * PAGE, PAGE), 0);
+	CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, 5 * PAGE, PAGE), 0);
+	w->refuse_maps = true;
+	refused(w, vuc_dma_commit(w->dev), -ENOMEM,
+		"DMA mapping of 0x0 + 0x2000, which was mapped before and is lost");
+	CU_ASSERT_PTR_NOT_NULL(strstr(vuc_device_reason(w->dev),
+		"; lost, too: 0x3000 + 0x2000; lost, too: 0x6000 + 0x2000"));
+	CU_ASSERT_EQUAL(vuc_dma_count(w->dev), 0);
+	w->refuse_maps = false;
+	w->nr = 0;
+	map_page(w, 3, fd);
+	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
+	CU_ASSERT_EQUAL(w->nr, 1);
+	check_seen(w, 0, VFIO_USER_DMA_MAP, 3, 1);
+	close(fd);
+	end(w);
+}
+
 /* What the server has not let go of cannot be replaced, and is unmapped by the next commit. */
 static void
 test_refused_replacement(void)
@@ -488,6 +518,7 @@ static CU_TestInfo tests[] = {
 	{"no descriptor leaves", test_message_policy},
 	{"refused before sending", test_refused_here},
 	{"refused by the server", test_refused_there},
+	{"refused rest", test_refused_rest},
 	{"refused, with a replacement", test_refused_replacement},
 	{"unmap all", test_unmap_all},
 	{"a thousand", test_many},

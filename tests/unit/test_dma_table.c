@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -186,6 +188,30 @@ test_files(void)
 	close(other);
 }
 
+/* Whoever gives a file for reading alone does not give it for writing by what came before. */
+static void
+test_files_by_mode(void)
+{
+	struct dma_table t = {0};
+	int fds[] = {memfd_create("a", MFD_CLOEXEC), -1};
+	struct dma_entry e[2] = {{0}};
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[0]);
+	fds[1] = open(path, O_RDONLY | O_CLOEXEC);
+	for (unsigned int i = 0; i < 2; i++) {
+		e[i].file = dma_file_get(&t, fds[i]);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(e[i].file);
+		CU_ASSERT_EQUAL(
+			fcntl(e[i].file->fd, F_GETFL) & O_ACCMODE, i == 0 ? O_RDWR : O_RDONLY);
+	}
+	for (unsigned int i = 0; i < 2; i++) {
+		dma_entry_release(&t, &e[i]);
+		close(fds[i]);
+	}
+	dma_table_free(&t);
+}
+
 /* Whatever has no inode of its own is known by the open file alone. */
 static void
 test_anonymous_files(void)
@@ -218,6 +244,7 @@ static CU_TestInfo tests[] = {
 	{"translate what is being unmapped", test_translate_leaving},
 	{"what runs on", test_runs_on},
 	{"files", test_files},
+	{"files by mode", test_files_by_mode},
 	{"files without an inode of their own", test_anonymous_files},
 	CU_TEST_INFO_NULL,
 };
