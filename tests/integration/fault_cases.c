@@ -10,6 +10,8 @@
 
 #define NO_ANSWER(command) \
 	"no answer to VFIO_USER_" command " within " STRING(FAULT_TIMEOUT_MS) " ms"
+#define NO_LONG_ANSWER(command) \
+	"no answer to VFIO_USER_" command " within " STRING(FAULT_LONG_TIMEOUT_MS) " ms"
 
 /* Longer than any test takes: what waits for it waits for the next reply alone. */
 #define NEVER "3600000"
@@ -163,7 +165,7 @@ static const struct fault_case accesses[] = {
 	{"drop@region_write", call_write_scratch, -ETIMEDOUT, GOES_ON,
 		NO_ANSWER("REGION_WRITE")},
 	{"drop@device_reset", vuc_device_reset, -ETIMEDOUT, ENDS,
-		NO_ANSWER("DEVICE_RESET")},
+		NO_LONG_ANSWER("DEVICE_RESET")},
 	{"never@region_read#7", call_read_id, -ETIMEDOUT, MUTE,
 		NO_ANSWER("REGION_READ")},
 	{"duplicate@region_read#7", call_read_id_again, -EPROTO, ENDS,
@@ -255,13 +257,13 @@ static const struct fault_case dma[] = {
 	{"reorder=" NEVER "@dma_map#1", call_map, 0, GOES_ON},
 	{"reorder=60@dma_unmap", call_unmap, 0, GOES_ON, .least_ms = 60},
 	{"drop@dma_map#2", call_map, -ETIMEDOUT, ENDS,
-		NO_ANSWER("DMA_MAP")},
+		NO_LONG_ANSWER("DMA_MAP")},
 	{"delay=1500@dma_map#1", call_map, -ETIMEDOUT, ENDS,
-		NO_ANSWER("DMA_MAP")},
+		NO_LONG_ANSWER("DMA_MAP")},
 	{"drop@dma_unmap", call_unmap, -ETIMEDOUT, ENDS,
-		NO_ANSWER("DMA_UNMAP")},
+		NO_LONG_ANSWER("DMA_UNMAP")},
 	{"drop@dma_unmap", call_unmap_dirty, -ETIMEDOUT, ENDS,
-		NO_ANSWER("DMA_UNMAP")},
+		NO_LONG_ANSWER("DMA_UNMAP")},
 	{"error=28@dma_map#3", call_unmap_middle, -ENOSPC, GOES_ON,
 		"DMA mapping of 0x102000 + 0x1000, which was mapped before and is lost: the "
 		"server answered VFIO_USER_DMA_MAP with error 28 (No space left on device)"},
@@ -273,7 +275,7 @@ static const struct fault_case dma[] = {
 		"VFIO_USER_DMA_UNMAP with error 22 (Invalid argument)"},
 	{"error=38@dma_unmap#3", call_unmap_all, 0, GOES_ON},
 	{"drop@dma_unmap#3", call_unmap_all, -ETIMEDOUT, ENDS,
-		NO_ANSWER("DMA_UNMAP")},
+		NO_LONG_ANSWER("DMA_UNMAP")},
 	{"duplicate@dma_map", call_map, -EPROTO, ENDS,
 		"message 0x#### (VFIO_USER_DMA_MAP 2, reply): no request has this message "
 		"id"},

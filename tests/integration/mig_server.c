@@ -360,7 +360,7 @@ mig_server_open_timeout(struct mig_server *f, uint32_t timeout_ms)
 	vuc_device_opts_init(&opts);
 	opts.loopback = &f->server;
 	opts.timeout_ms = timeout_ms;
-	opts.long_timeout_ms = timeout_ms;
+	opts.long_timeout_ms = timeout_ms + 1; /* the reason tells it from the other */
 	rc = vuc_device_open(&opts, &dev, &err);
 	if (rc != 0)
 		printf("# %s\n", err.text);

@@ -176,7 +176,7 @@ run_case(const struct fault_case *c)
 	opts.log_arg = &warnings;
 	if (c->status == -ETIMEDOUT) {
 		opts.timeout_ms = FAULT_TIMEOUT_MS;
-		opts.long_timeout_ms = FAULT_TIMEOUT_MS;
+		opts.long_timeout_ms = FAULT_LONG_TIMEOUT_MS;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	open_and_call(c, &opts);

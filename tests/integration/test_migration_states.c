@@ -262,10 +262,14 @@ test_no_reply(void)
 		.nth = 1, .cmd = VFIO_USER_DEVICE_FEATURE, .flags = GET_STATE, .wrong = MIG_SILENT};
 	dev = mig_server_open_timeout(&f, 30);
 	CU_ASSERT_EQUAL(vuc_migration_set_state(dev, VUC_MIGRATION_STOP), -ETIMEDOUT);
+	CU_ASSERT(mig_reason_is(dev, "no answer to VFIO_USER_DEVICE_FEATURE within 30 ms"));
 	CU_ASSERT_EQUAL(vuc_migration_get_state(dev, &state), 0);
 	f.fault.flags = SET_STATE;
 	f.matched = 0;
 	CU_ASSERT_EQUAL(vuc_migration_set_state(dev, VUC_MIGRATION_STOP), -ETIMEDOUT);
+	CU_ASSERT(mig_reason_is(dev,
+		"from migration state RUNNING to STOP: no answer to VFIO_USER_DEVICE_FEATURE "
+		"within 31 ms"));
 	f.fault.flags = GET_MIGRATION;
 	f.fault.wrong = MIG_CLOSE;
 	f.matched = 0;
