@@ -63,19 +63,21 @@ region_info(const struct fake_server *s, const struct vuc_loopback_msg *request,
 	};
 	struct vfio_user_region_info info;
 	const struct fake_region *r;
+	bool sparse;
 
 	fake_server_body(request, &info, sizeof(info));
 	r = &s->regions[info.index];
+	sparse = r->sparse || r->nr_areas > 0;
 	caps.nr_areas = r->nr_areas;
-	info.flags = r->flags | (r->nr_areas > 0 ? VFIO_REGION_INFO_FLAG_CAPS : 0u);
+	info.flags = r->flags | (sparse ? VFIO_REGION_INFO_FLAG_CAPS : 0u);
 	info.argsz = (uint32_t)sizeof(info);
-	if (r->nr_areas > 0)
+	if (sparse)
 		info.argsz += (uint32_t)(sizeof(caps) + r->nr_areas * sizeof(r->areas[0]));
-	info.cap_offset = r->nr_areas > 0 ? sizeof(info) : 0;
+	info.cap_offset = sparse ? sizeof(info) : 0;
 	info.size = r->size;
 	info.offset = r->offset;
 	put(reply, &info, sizeof(info));
-	if (r->nr_areas > 0) {
+	if (sparse) {
 		put(reply, &caps, sizeof(caps));
 		put(reply, r->areas, r->nr_areas * sizeof(r->areas[0]));
 	}

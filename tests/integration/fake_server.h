@@ -22,6 +22,7 @@ struct fake_region {
 	uint64_t size;
 	uint64_t offset;
 	uint32_t flags;
+	bool sparse; /* has the capability also without areas */
 	uint32_t nr_areas;
 	struct vfio_user_sparse_area areas[FAKE_MAX_AREAS];
 	uint32_t nr_fds;

@@ -15,6 +15,9 @@
 
 #include <linux/vfio.h>
 
+#include <vuc/io_fds.h>
+#include <vuc/region_map.h>
+
 #include "fd_count.h"
 #include "peer.h"
 #include "refdev_regs.h"
@@ -358,30 +361,49 @@ test_device_error(void)
 	peer_stop(p);
 }
 
-/* Writes as PCI does them: nobody waits for those to memory BARs, so nobody hears of an error. */
+/* Writes as PCI does them: nobody waits for those to memory BARs, so nobody hears of an error; by
+ * default only while the device has no other way past which a write could be late. */
 static void
 test_pci_writes(void)
 {
-	struct peer *p = peer_start(1, NULL);
-	struct vuc_device_opts opts;
-	struct vuc_device *dev = peer_open(p, 0);
+	static const struct {
+		enum vuc_posted_writes posted;
+		bool maps, takes_fds;
+		int result;
+	} rows[] = {
+		{VUC_POSTED_WRITES_AUTO, false, false, 0},
+		{VUC_POSTED_WRITES_AUTO, true, false, -EIO},
+		{VUC_POSTED_WRITES_AUTO, false, true, -EIO},
+		{VUC_POSTED_WRITES_ON, true, true, 0},
+		{VUC_POSTED_WRITES_OFF, false, false, -EIO},
+	};
 	const uint32_t value = 7;
-	uint32_t id = 0;
 
-	CU_ASSERT_EQUAL(vuc_device_write_pci(dev, BAR0, REFDEV_REG_SCRATCH, &value, 4), 0);
-	CU_ASSERT_EQUAL(vuc_device_write_pci(dev, BAR0, REFDEV_REG_ERROR, &value, 4), 0);
-	CU_ASSERT_EQUAL(read_reg(dev, REFDEV_REG_SCRATCH, 4), value);
-	CU_ASSERT_EQUAL(vuc_device_write_pci(dev, CONFIG, 0, &value, 4), 0);
-	CU_ASSERT_EQUAL(vuc_device_read(dev, CONFIG, 0, &id, 4), 0);
-	CU_ASSERT_EQUAL(id, REFDEV_DEVICE_ID << 16 | REFDEV_VENDOR_ID);
-	vuc_device_close(dev);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct peer *p = peer_start(1, NULL);
+		struct vuc_io_fds *io = NULL;
+		struct vuc_device_opts opts;
+		struct vuc_device *dev;
+		uint32_t id = 0;
 
-	peer_opts(p, 0, &opts);
-	opts.posted_writes = VUC_POSTED_WRITES_OFF;
-	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
-	CU_ASSERT_EQUAL(vuc_device_write_pci(dev, BAR0, REFDEV_REG_ERROR, &value, 4), -EIO);
-	vuc_device_close(dev);
-	peer_stop(p);
+		peer_opts(p, 0, &opts);
+		opts.posted_writes = rows[i].posted;
+		CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
+		if (rows[i].maps)
+			CU_ASSERT_EQUAL(vuc_region_map(dev, BAR2, NULL), 1);
+		if (rows[i].takes_fds)
+			CU_ASSERT_EQUAL(vuc_io_fds_get(dev, BAR0, &io), 0);
+		CU_ASSERT_EQUAL(vuc_device_write_pci(dev, BAR0, REFDEV_REG_SCRATCH, &value, 4), 0);
+		CU_ASSERT_EQUAL(vuc_device_write_pci(dev, BAR0, REFDEV_REG_ERROR, &value, 4),
+			rows[i].result);
+		CU_ASSERT_EQUAL(read_reg(dev, REFDEV_REG_SCRATCH, 4), value);
+		CU_ASSERT_EQUAL(vuc_device_write_pci(dev, CONFIG, 0, &value, 4), 0);
+		CU_ASSERT_EQUAL(vuc_device_read(dev, CONFIG, 0, &id, 4), 0);
+		CU_ASSERT_EQUAL(id, REFDEV_DEVICE_ID << 16 | REFDEV_VENDOR_ID);
+		vuc_io_fds_free(io);
+		vuc_device_close(dev);
+		peer_stop(p);
+	}
 }
 
 static void

@@ -423,6 +423,41 @@ tear_down(void)
 	CU_ASSERT_EQUAL(fd_count(), fds_before);
 }
 
+/* A capability that lists nothing: the descriptor is closed, and nothing can be mapped. */
+static void
+test_sparse_without_areas(void)
+{
+	struct setup s;
+
+	prepare(&s);
+	s.bar->sparse = true;
+	refused(&s, -EOPNOTSUPP,
+		"region 0 cannot be mapped: its flags are 0xb, and it came with 0 descriptors");
+}
+
+/* A write to an I/O BAR is answered: the server's refusal is heard. */
+static void
+test_io_bar(void)
+{
+	static const struct {
+		uint32_t type;
+		int result;
+	} rows[] = {
+		{PCI_BASE_ADDRESS_SPACE_MEMORY, 0},
+		{PCI_BASE_ADDRESS_SPACE_IO, -EIO},
+	};
+	struct setup s;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		prepare(&s);
+		put_long(&s, PCI_BASE_ADDRESS_0, rows[i].type);
+		s.bar->bytes = NULL;
+		s.dev = fake_server_open(&s.server);
+		CU_ASSERT_EQUAL(vuc_device_write_pci(s.dev, BAR0, 0, "x", 1), rows[i].result);
+		finish(&s);
+	}
+}
+
 static CU_TestInfo tests[] = {
 	{"short file", test_short_file},
 	{"short area", test_short_area},
@@ -436,6 +471,8 @@ static CU_TestInfo tests[] = {
 	{"MSI-X in two places", test_msix_two_places},
 	{"MSI-X and areas", test_msix_and_areas},
 	{"MSI-X elsewhere", test_msix_elsewhere},
+	{"sparse without areas", test_sparse_without_areas},
+	{"I/O BAR", test_io_bar},
 	{"bad config space", test_bad_config_space},
 	CU_TEST_INFO_NULL,
 };
