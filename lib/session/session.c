@@ -249,6 +249,20 @@ vuc_session_silent(const struct vuc_session *s, uint64_t *since_ms)
 	return s->silent && s->received == s->heard && s->error == 0;
 }
 
+/* A server that refuses a command without having read all of it takes the rest for commands. */
+static void
+add_suspect(const struct vuc_session *s, char *text, size_t size)
+{
+	size_t len = strlen(text);
+	char suffix[96];
+
+	snprintf(suffix, sizeof(suffix), ", after the server had refused %s",
+		vuc_wire_command_name(s->suspect));
+	/* The text may be that of a request which has said so already. */
+	if (strstr(text, suffix) == NULL)
+		snprintf(text + len, size - len, "%s", suffix);
+}
+
 static void
 expire(struct vuc_session *s, struct slot *slot)
 {
@@ -257,6 +271,8 @@ expire(struct vuc_session *s, struct slot *slot)
 
 	vuc_error_set(&line, 0, "no answer to %s within %u ms", vuc_wire_command_name(slot->cmd),
 		slot->timeout_ms);
+	if (s->suspect != 0)
+		add_suspect(s, line.text, sizeof(line.text));
 	if (s->state == VUC_SESSION_NEGOTIATING || vuc_wire_command(slot->cmd)->answer_is_vital) {
 		vuc_session_end(s, -ETIMEDOUT, "%s", line.text);
 		return;
@@ -335,17 +351,6 @@ vuc_session_tick(struct vuc_session *s, uint64_t now_ms)
 	session_settle(s);
 }
 
-/* A server that refuses a command without having read all of it takes the rest for commands. */
-static void
-blame_refused(struct vuc_session *s, char *text, size_t size)
-{
-	size_t len = strlen(text);
-
-	s->config.faults->broke_on |= UINT32_C(1) << s->suspect;
-	snprintf(text + len, size - len, ", after the server had refused %s",
-		vuc_wire_command_name(s->suspect));
-}
-
 void
 vuc_session_end(struct vuc_session *s, int error, const char *fmt, ...)
 {
@@ -358,8 +363,10 @@ vuc_session_end(struct vuc_session *s, int error, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	if (s->suspect != 0 && error != -ECANCELED)
-		blame_refused(s, text, sizeof(text));
+	if (s->suspect != 0 && error != -ECANCELED) {
+		s->config.faults->broke_on |= UINT32_C(1) << s->suspect;
+		add_suspect(s, text, sizeof(text));
+	}
 	s->error = vuc_error_set(&s->reason, error, "%s", text);
 	s->state = VUC_SESSION_LOST;
 	session_close_fds(s->rx.fds, s->rx.nr_fds);

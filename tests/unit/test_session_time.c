@@ -518,6 +518,48 @@ test_vital(void)
 	fixture_close(&f);
 }
 
+/* A server that says nothing more once it has refused a command, whose body it may have left. */
+static void
+test_after_refusal(void)
+{
+#define AFTER ", after the server had refused VFIO_USER_DEVICE_GET_REGION_IO_FDS"
+	const struct vfio_user_region_io_fds body = {.argsz = sizeof(body)};
+	struct outcome refused = {0}, read = {0}, map = {0};
+	const struct vuc_session_request req = {
+		.cmd = VFIO_USER_DEVICE_GET_REGION_IO_FDS,
+		.body = &body,
+		.len = sizeof(body),
+		.done = fixture_record,
+		.arg = &refused,
+	};
+	struct vfio_user_header h;
+	struct message reply;
+	uint8_t data[4];
+	struct fixture f;
+
+	fixture_open(&f, NULL);
+	CU_ASSERT_EQUAL(vuc_session_request(f.s, &req), 0);
+	fixture_send(&f);
+	h = fixture_sent(&f, 0);
+	reply = message_error(&h, 0);
+	fixture_feed_message(&f, &reply);
+	CU_ASSERT_EQUAL(refused.status, -EOPNOTSUPP);
+	CU_ASSERT_EQUAL(fixture_read(&f, 0, data, 4, &read), 0);
+	fixture_send(&f);
+	vuc_session_tick(f.s, START);
+	vuc_session_tick(f.s, START + TIMEOUT);
+	check_expired(&read, "no answer to VFIO_USER_REGION_READ within 1000 ms" AFTER);
+	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_READY);
+	CU_ASSERT_EQUAL(fixture_dma_map(&f, NULL, 0, &map), 0);
+	fixture_send(&f);
+	vuc_session_tick(f.s, START + TIMEOUT);
+	vuc_session_tick(f.s, START + 2 * TIMEOUT);
+	CU_ASSERT_TRUE(fixture_lost(
+		&f, -ETIMEDOUT, "no answer to VFIO_USER_DMA_MAP within 1000 ms" AFTER));
+	fixture_close(&f);
+#undef AFTER
+}
+
 static CU_TestInfo tests[] = {
 	{"the exact boundary", test_boundary},
 	{"from time 0 on", test_zero},
@@ -538,6 +580,7 @@ static CU_TestInfo tests[] = {
 	{"nothing is read", test_unsent},
 	{"little is read", test_sent_slowly},
 	{"DMA_MAP timed out", test_vital},
+	{"no answer after a refusal", test_after_refusal},
 	CU_TEST_INFO_NULL,
 };
 
