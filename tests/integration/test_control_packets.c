@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <linux/vfio.h>
@@ -481,8 +482,53 @@ test_fields(void)
 	close(event);
 }
 
+static int
+lowest_free_fd(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	close(fd);
+	return fd;
+}
+
+/* A message whose descriptors find no room in the daemon ends its connection, and no other one. */
+static void
+test_no_room(void)
+{
+	static const struct row row = {DMA_MAP, .verdict = SHM_GONE,
+		.text = "no room for its descriptors: the daemon has reached RLIMIT_NOFILE"};
+	int memory = rig_memory(2 * PAGE, true);
+	struct shm_client c, other;
+	struct rlimit before, limit;
+	struct request r;
+
+	rig_start(&rig, NULL);
+	reach(&other, ATTACH, memory);
+	reach(&c, row.base, memory);
+	/* Answered once the daemon is done with whatever came before. */
+	fill(&r, REGION_INFO);
+	CU_ASSERT_EQUAL(ask(&c, &r, &row), 0);
+	fill(&r, row.base);
+	r.fds[0] = memory;
+	/* The daemon is in this process; all descriptors below the lowest free one are in use. */
+	CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit = before;
+	limit.rlim_cur = (rlim_t)lowest_free_fd();
+	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	CU_ASSERT_EQUAL(ask(&c, &r, &row), SHM_GONE);
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
+	CU_ASSERT_TRUE(rig_has_logged(row.text));
+	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+	CU_ASSERT_EQUAL(shm_attach(&other, RIG_NAME), 0);
+	shm_close(&other);
+	shm_close(&c);
+	rig_stop(&rig);
+	close(memory);
+}
+
 static CU_TestInfo tests[] = {
 	{"every field", test_fields},
+	{"no room for descriptors", test_no_room},
 	CU_TEST_INFO_NULL,
 };
 
