@@ -351,6 +351,13 @@ vuc_session_tick(struct vuc_session *s, uint64_t now_ms)
 	session_settle(s);
 }
 
+/* A server that leaves while nothing is asked of it is stopped by somebody, as to be replaced. */
+static bool
+left_alone(const struct vuc_session *s, int error)
+{
+	return error == -ECONNRESET && s->outstanding == 0 && s->rx.len == 0;
+}
+
 void
 vuc_session_end(struct vuc_session *s, int error, const char *fmt, ...)
 {
@@ -363,7 +370,7 @@ vuc_session_end(struct vuc_session *s, int error, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	if (s->suspect != 0 && error != -ECANCELED) {
+	if (s->suspect != 0 && error != -ECANCELED && !left_alone(s, error)) {
 		s->config.faults->broke_on |= UINT32_C(1) << s->suspect;
 		add_suspect(s, text, sizeof(text));
 	}

@@ -322,6 +322,48 @@ test_broken(void)
 	fixture_close(&f);
 }
 
+/* A refused command is blamed for what goes wrong next, but not for a server that is stopped while
+ * nothing is asked of it. */
+static void
+test_blame(void)
+{
+	const uint32_t feature[2] = {sizeof(feature), 0};
+	const uint32_t bit = UINT32_C(1) << VFIO_USER_DEVICE_FEATURE;
+
+	for (unsigned int asked = 0; asked < 2; asked++) {
+		struct vuc_server_faults faults = {0};
+		struct vuc_session_config config = fixture_config();
+		struct outcome o = {0}, reset = {0};
+		struct vfio_user_header h;
+		struct message refused;
+		struct fixture f;
+		struct vuc_session_request req = {
+			.cmd = VFIO_USER_DEVICE_FEATURE,
+			.body = feature,
+			.len = sizeof(feature),
+			.done = fixture_record,
+			.arg = &o,
+		};
+
+		config.faults = &faults;
+		fixture_open(&f, &config);
+		CU_ASSERT_EQUAL_FATAL(vuc_session_request(f.s, &req), 0);
+		fixture_send(&f);
+		h = fixture_sent(&f, 0);
+		refused = message_error(&h, EINVAL);
+		fixture_feed_message(&f, &refused);
+		CU_ASSERT_EQUAL(o.status, -EINVAL);
+		if (asked) {
+			CU_ASSERT_EQUAL(fixture_reset(&f, &reset), 0);
+			fixture_send(&f);
+		}
+		vuc_session_lost(f.s, 0);
+		CU_ASSERT_EQUAL(faults.broke_on, asked ? bit : 0);
+		CU_ASSERT_EQUAL(strstr(vuc_session_reason(f.s), "refused") != NULL, asked);
+		fixture_close(&f);
+	}
+}
+
 /* A line that is too long is cut, and what is not printable is replaced. */
 static void
 test_reason(void)
@@ -426,6 +468,7 @@ static CU_TestInfo tests[] = {
 	{"ended with requests of all kinds", test_end},
 	{"lost with requests of all kinds", test_lost},
 	{"broken with requests of all kinds", test_broken},
+	{"blame of a refused command", test_blame},
 	{"the reason is one line", test_reason},
 	{"callbacks of an ended session", test_end_callback},
 	{"whether descriptors are watched for", test_watching},
