@@ -207,7 +207,7 @@ vuc_dma_unmap_all(struct vuc_device *dev)
 
 	if (rc == 0)
 		rc = take_leave(dev, 0, dev->dma.entries.nr);
-	dev->unmap_all = rc == 0;
+	dev->unmap_all = dev->unmap_all || rc == 0;
 	return rc;
 }
 

@@ -434,11 +434,20 @@ test_refused_replacement(void)
 	end(w);
 }
 
+static void
+unmap_all_inside(struct vuc_request *req, int status)
+{
+	CU_ASSERT_EQUAL(status, 0);
+	CU_ASSERT_EQUAL(vuc_dma_unmap_all(req->arg), -EDEADLK);
+	req->arg = NULL;
+}
+
 /* One message for each mapping, and one for what nobody knows of, whatever comes of that. */
 static void
 test_unmap_all(void)
 {
 	struct witness *w = begin(VUC_DMA_SHARED, 64);
+	struct vuc_request reset = {.op = VUC_OP_RESET, .done = unmap_all_inside, .arg = w->dev};
 
 	for (unsigned int n = 1; n < 10; n += 2)
 		map_page(w, n, -1);
@@ -471,6 +480,10 @@ test_unmap_all(void)
 
 	w->nr = 0;
 	CU_ASSERT_EQUAL(vuc_dma_unmap_all(w->dev), 0);
+	/* One that is refused takes nothing back. */
+	CU_ASSERT_EQUAL_FATAL(vuc_device_submit(w->dev, &reset), 0);
+	while (reset.arg != NULL)
+		vuc_poll_group_poll(vuc_device_poll_group(w->dev));
 	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
 	CU_ASSERT_EQUAL(w->nr, 1);
 	check_seen(w, 0, VFIO_USER_DMA_UNMAP, 0, 0);
