@@ -10,8 +10,8 @@
 #include <vuc/device.h>
 
 /* Of the cases that are to time out. All others have the default, and must not wait for it. */
-#define FAULT_TIMEOUT_MS      300
-#define FAULT_LONG_TIMEOUT_MS 301 /* the reason tells it from the other */
+#define FAULT_TIMEOUT_MS      1000
+#define FAULT_LONG_TIMEOUT_MS 1001 /* the reason tells it from the other */
 
 /* What becomes of the connection. */
 enum fault_fate {
