@@ -418,6 +418,8 @@ static void
 stop_jobs(struct daemon *d)
 {
 	d->devices.closed = true;
+	/* Jobs would wait for each hung server. */
+	vuc_control_stop(d->control);
 	vucd_jobs_fini(&d->jobs);
 	free(d->devices.known);
 }

@@ -87,6 +87,14 @@ int vuc_control_create(
 int vuc_control_listen(struct vuc_control *control, struct vuc_error *err);
 
 /**
+ * Begin the end: servers are not connected to any more, and vuc_control_await_device() and
+ * vuc_control_add_device() do not wait for them. To be called by programs whose threads may be in
+ * these calls, before they are joined; all that is left to do afterwards is
+ * vuc_control_destroy().
+ */
+void vuc_control_stop(struct vuc_control *control);
+
+/**
  * Tell all VMMs that the end has come, take their devices away, close all devices, remove the
  * socket and free everything. NULL does nothing.
  */

@@ -76,26 +76,34 @@ clean(struct vuc_device *dev, void *arg)
 
 /* A VMM that has detached is told when the server has let go of its memory. One that has hung up
  * waits for nothing, and a server that a reset ends may end of an unmapping, too: closing the
- * connection is all that other clients do. */
+ * connection is all that other clients do. When the daemon ends, all connections are closed, and
+ * no VMM waits for the timeouts of other servers. */
 static bool
-asks_server(const struct control_vmm *v)
+asks_server(const struct control_vmm *v, bool stopping)
 {
+	if (stopping)
+		return false;
 	return v->device->reset == VUC_CONTROL_RESET_TRUST ||
 		(v->device->reset == VUC_CONTROL_RESET_ON && !v->hung_up);
 }
 
 static void
-begin(struct control_vmm *v)
+begin(struct leaving *leaving)
 {
-	pthread_mutex_lock(&v->control->lock);
+	const struct control_vmm *v = leaving->v;
+	struct vuc_control *c = v->control;
+
+	pthread_mutex_lock(&c->lock);
+	leaving->asks = asks_server(v, c->stop);
 	v->device->cleaning = true;
 	v->device->since_ms = control_now_ms();
-	pthread_mutex_unlock(&v->control->lock);
+	pthread_mutex_unlock(&c->lock);
 }
 
-/* Returns the connection that is to be closed, if it is: all but one that is trusted. */
+/* Returns the connection that is to be closed, if it is: all but one whose server was trusted, and
+ * asked. */
 static struct control_link *
-give_up(struct control_vmm *v, int rc, const struct vuc_error *err)
+give_up(struct control_vmm *v, const struct leaving *leaving, int rc, const struct vuc_error *err)
 {
 	struct control_device *d = v->device;
 	struct control_link *link = v->link;
@@ -103,7 +111,7 @@ give_up(struct control_vmm *v, int rc, const struct vuc_error *err)
 
 	pthread_mutex_lock(&v->control->lock);
 	current = d->link == link;
-	kept = current && rc == 0 && d->reset == VUC_CONTROL_RESET_TRUST;
+	kept = current && rc == 0 && leaving->asks && d->reset == VUC_CONTROL_RESET_TRUST;
 	if (current && !kept) {
 		d->link = NULL;
 		d->silent_ms = 0;
@@ -141,17 +149,17 @@ end(struct control_vmm *v)
 void
 vmm_release(struct control_vmm *v)
 {
-	struct leaving leaving = {.v = v, .asks = asks_server(v)};
+	struct leaving leaving = {.v = v};
 	struct control_link *link;
 	struct vuc_error err = {0};
 	int rc;
 
-	begin(v);
+	begin(&leaving);
 	vuc_poller_remove_remote(v->remote);
 	v->remote = NULL;
 	vmm_free_queues(v);
 	rc = vmm_call(v, clean, &leaving, &err);
-	link = give_up(v, rc, &err);
+	link = give_up(v, &leaving, rc, &err);
 	if (link != NULL)
 		control_link_close(link);
 	vmm_close_files(&leaving.held);

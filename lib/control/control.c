@@ -220,16 +220,27 @@ send_away(struct vuc_control *c)
 	}
 }
 
+/* Attempts to connect that have not begun on their poller do not begin: each may take a timeout. */
+VUC_EXPORT void
+vuc_control_stop(struct vuc_control *c)
+{
+	struct control_device *d;
+
+	pthread_mutex_lock(&c->lock);
+	c->stop = true;
+	TAILQ_FOREACH (d, &c->devices, entry)
+		control_stop_keeper(d);
+	pthread_cond_broadcast(&c->changed);
+	control_wake(c->wake_fd);
+	pthread_mutex_unlock(&c->lock);
+}
+
 VUC_EXPORT void
 vuc_control_destroy(struct vuc_control *c)
 {
 	if (c == NULL)
 		return;
-	pthread_mutex_lock(&c->lock);
-	c->stop = true;
-	pthread_cond_broadcast(&c->changed);
-	control_wake(c->wake_fd);
-	pthread_mutex_unlock(&c->lock);
+	vuc_control_stop(c);
 	if (c->listens)
 		pthread_join(c->acceptor, NULL);
 	control_listener_close(&c->listener);

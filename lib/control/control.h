@@ -106,6 +106,9 @@ void control_reap(struct vuc_control *c);
 struct control_device *control_find(struct vuc_control *c, const char *name);
 void control_remove_all(struct vuc_control *c);
 
+/* device.c: the keeper's thread ends as soon as it can */
+void control_stop_keeper(struct control_device *d);
+
 /* keeper.c: the keeper's thread */
 void *control_keep(void *arg);
 

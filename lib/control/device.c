@@ -215,11 +215,17 @@ take_away(struct control_device *d)
 	vmm_leave(d->vmm, control_now_ms() + LEAVE_GRACE_MS, "the device was taken away from it");
 }
 
-static void
-close_down(struct control_device *d)
+void
+control_stop_keeper(struct control_device *d)
 {
 	atomic_store_explicit(&d->stop, true, memory_order_release);
 	control_wake(d->wake_fd);
+}
+
+static void
+close_down(struct control_device *d)
+{
+	control_stop_keeper(d);
 	pthread_join(d->keeper, NULL);
 	if (d->link != NULL)
 		control_link_close(d->link);

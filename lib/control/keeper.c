@@ -119,7 +119,7 @@ connect_to(struct control_device *d)
 
 	if (rc == 0)
 		connected(d, link);
-	else
+	else if (!stops(d))
 		failed(d, rc, &err);
 	return rc;
 }

@@ -33,7 +33,7 @@ control_link_open(struct control_device *d, struct control_link **link, struct v
 	if (l == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a device");
 	l->device = d;
-	rc = vuc_poller_open_named(d->poller, d->account, &d->opts, &l->dev, err);
+	rc = vuc_poller_open_named(d->poller, d->account, &d->opts, &d->stop, &l->dev, err);
 	if (rc != 0) {
 		free(l);
 		return rc;

@@ -34,6 +34,7 @@ struct opening {
 	struct vuc_poller *poller;
 	struct vuc_device_opts opts;
 	struct poller_account *account; /* NULL: one of its own */
+	const _Atomic bool *stop;       /* true: it is not wanted any more; or NULL */
 	int fd;                         /* connected to opts.path; -1 */
 	struct vuc_device *dev;
 	struct vuc_error *err;
@@ -137,20 +138,29 @@ alloc_device(struct opening *o)
 	return NULL;
 }
 
+/* It takes what is connected. */
+static int
+refuse_opening(const struct opening *o, int rc, const char *why)
+{
+	if (o->fd >= 0)
+		close(o->fd);
+	return vuc_error_set(o->err, rc, "%s", why);
+}
+
 static int
 open_device(void *arg)
 {
 	struct opening *o = arg;
 	struct vuc_poller *p = o->poller;
-	struct poller_device *d = alloc_device(o);
+	struct poller_device *d;
 	int rc;
 
+	if (o->stop != NULL && atomic_load_explicit(o->stop, memory_order_acquire))
+		return refuse_opening(o, -ECANCELED, "the device is being closed");
+	d = alloc_device(o);
+	if (d == NULL)
+		return refuse_opening(o, -ENOMEM, "no memory for a device");
 	o->opts.group = p->group;
-	if (d == NULL) {
-		if (o->fd >= 0)
-			close(o->fd);
-		return vuc_error_set(o->err, -ENOMEM, "no memory for a device");
-	}
 	vuc_trace_messages(d, &o->opts);
 	rc = device_open(&o->opts, o->fd, &d->account->faults, &d->dev, o->err);
 	if (rc != 0) {
@@ -166,9 +176,17 @@ open_device(void *arg)
 
 int
 vuc_poller_open_named(struct vuc_poller *p, struct poller_account *account,
-	const struct vuc_device_opts *opts, struct vuc_device **dev, struct vuc_error *err)
+	const struct vuc_device_opts *opts, const _Atomic bool *stop, struct vuc_device **dev,
+	struct vuc_error *err)
 {
-	struct opening o = {.poller = p, .opts = *opts, .account = account, .fd = -1, .err = err};
+	struct opening o = {
+		.poller = p,
+		.opts = *opts,
+		.account = account,
+		.stop = stop,
+		.fd = -1,
+		.err = err,
+	};
 	struct vuc_error why = {0};
 	int rc = device_check_opts(opts, err);
 
@@ -189,7 +207,7 @@ VUC_EXPORT int
 vuc_poller_open_device(struct vuc_poller *p, const struct vuc_device_opts *opts,
 	struct vuc_device **dev, struct vuc_error *err)
 {
-	return vuc_poller_open_named(p, NULL, opts, dev, err);
+	return vuc_poller_open_named(p, NULL, opts, NULL, dev, err);
 }
 
 struct watching {

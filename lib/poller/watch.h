@@ -32,9 +32,11 @@ int vuc_poller_watch_device(
 struct poller_account *vuc_poller_open_account(struct vuc_poller *p, const char *name);
 void vuc_poller_close_account(struct vuc_poller *p, struct poller_account *account);
 
-/* vuc_poller_open_device() for a connection of it. */
+/* vuc_poller_open_device() for a connection of it: -ECANCELED when the poller gets to it and *stop
+ * is true. stop may be NULL. */
 int vuc_poller_open_named(struct vuc_poller *p, struct poller_account *account,
-	const struct vuc_device_opts *opts, struct vuc_device **dev, struct vuc_error *err);
+	const struct vuc_device_opts *opts, const _Atomic bool *stop, struct vuc_device **dev,
+	struct vuc_error *err);
 
 /* What was counted so far; queues and latency as well. */
 void vuc_poller_account_stats(

@@ -17,6 +17,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -388,6 +390,89 @@ test_stop(void)
 	CU_ASSERT_EQUAL(access(rig.path, F_OK), -1);
 	shm_close(&client);
 	shm_close(&idle);
+	rig.control = NULL;
+	rig_stop(&rig);
+}
+
+#define HUNG 8u
+
+/* Listens at a path, and never answers. */
+static int
+listen_at(const char *path)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	CU_ASSERT_TRUE_FATAL(fd >= 0 && strlen(path) < sizeof(addr.sun_path));
+	strcpy(addr.sun_path, path);
+	CU_ASSERT_EQUAL_FATAL(bind(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+	CU_ASSERT_EQUAL_FATAL(listen(fd, 4), 0);
+	return fd;
+}
+
+/* Whether a connection has come, and something by it. */
+static bool
+was_asked(int listener, int timeout_ms)
+{
+	struct pollfd pfd = {.fd = listener, .events = POLLIN};
+	bool asked = false;
+	char byte;
+	int fd;
+
+	if (poll(&pfd, 1, timeout_ms) != 1)
+		return false;
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	pfd.fd = fd;
+	if (fd >= 0 && poll(&pfd, 1, timeout_ms) == 1)
+		asked = recv(fd, &byte, 1, MSG_PEEK) == 1;
+	if (fd >= 0)
+		close(fd);
+	return asked;
+}
+
+static void *
+await_device(void *arg)
+{
+	(void)vuc_control_await_device(rig.control, arg, NULL);
+	return NULL;
+}
+
+/* Servers that hang do not add up at the end: the poller begins with none of them any more. */
+static void
+test_stop_beside_hung_servers(void)
+{
+	struct vuc_control_device_opts opts;
+	int listeners[HUNG];
+	unsigned int asked = 0;
+	char path[128], name[16];
+	pthread_t thread;
+
+	rig_start(&rig, NULL);
+	for (unsigned int i = 0; i < HUNG; i++) {
+		snprintf(path, sizeof(path), "%s.hung%u", rig.path, i);
+		snprintf(name, sizeof(name), "hung%u", i);
+		listeners[i] = listen_at(path);
+		rig_device_opts(&rig, &opts, name, path);
+		opts.device.timeout_ms = 1000;
+		opts.in_background = true;
+		CU_ASSERT_EQUAL_FATAL(vuc_control_add_device(rig.control, &opts, NULL), 0);
+		if (i == 0)
+			CU_ASSERT_TRUE_FATAL(was_asked(listeners[0], RIG_WAIT_MS));
+	}
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, await_device, name), 0);
+	vuc_control_stop(rig.control);
+	pthread_join(thread, NULL);
+	vuc_control_destroy(rig.control);
+	for (unsigned int i = 1; i < HUNG; i++) {
+		asked += was_asked(listeners[i], 0);
+		close(listeners[i]);
+		snprintf(path, sizeof(path), "%s.hung%u", rig.path, i);
+		unlink(path);
+	}
+	close(listeners[0]);
+	snprintf(path, sizeof(path), "%s.hung0", rig.path);
+	unlink(path);
+	CU_ASSERT_TRUE(asked <= HUNG / 2);
 	rig.control = NULL;
 	rig_stop(&rig);
 }
@@ -910,6 +995,7 @@ static CU_TestInfo tests[] = {
 	{"remove", test_remove},
 	{"remove_errors", test_remove_errors},
 	{"stop", test_stop},
+	{"stop_beside_hung_servers", test_stop_beside_hung_servers},
 	{"loss", test_loss},
 	{"away", test_away},
 	{"late_server", test_late_server},
