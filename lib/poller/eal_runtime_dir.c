@@ -151,12 +151,16 @@ remove_dead(const char *base)
 		closedir(dir);
 }
 
+/* chosen: no other process has this name, but one may be looking whether its folder is of a dead
+ * one. */
 static int
-make_and_lock(const char *path)
+make_and_lock(const char *path, bool chosen)
 {
 	int rc = -ENOENT;
 
-	for (unsigned int i = 0; rc == -ENOENT && i < TRIES; i++) {
+	for (unsigned int i = 0; (rc == -ENOENT || (chosen && rc == -EBUSY)) && i < TRIES; i++) {
+		if (rc == -EBUSY)
+			usleep(1000);
 		rc = make_folder(path);
 		if (rc == 0)
 			rc = lock_folder(path);
@@ -181,7 +185,7 @@ make_runtime_dir(const char *prefix, struct eal_runtime_dir *dir)
 		return rc;
 	remove_dead(dir->path);
 	snprintf(dir->path + len, sizeof(dir->path) - (size_t)len, "/%s", prefix);
-	dir->lock = make_and_lock(dir->path);
+	dir->lock = make_and_lock(dir->path, is_chosen_name(prefix));
 	if (dir->lock < 0)
 		return dir->lock;
 	remove_sockets(dir->path);
