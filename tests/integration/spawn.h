@@ -20,7 +20,7 @@
 #include <sys/types.h>
 
 /* How long a program may take to be ready, or to end, before it counts as hung. */
-#define VUC_SPAWN_TIMEOUT_MS 20000
+#define VUC_SPAWN_TIMEOUT_MS 60000
 
 struct vuc_spawn {
 	pid_t pid; /* 0: not running */

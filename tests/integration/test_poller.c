@@ -467,13 +467,14 @@ user_thread(void *arg)
 {
 	struct user *u = arg;
 
-	while (!stop_users) {
+	/* Once at least: the others may be done before this thread has had a CPU. */
+	do {
 		struct vuc_queue *q = open_queue(u->poller, u->dev, 1u << u->number % 5);
 
 		use_queue(q, u);
 		vuc_poller_close_queue(u->poller, q);
 		u->rounds++;
-	}
+	} while (!stop_users);
 	return NULL;
 }
 

@@ -147,7 +147,7 @@ test_server_ends(void)
 	struct vmm_run run;
 	struct vmm_rig rig;
 
-	vmm_rig_start(&rig, "shared", "--fault=close@region_read#200");
+	vmm_rig_start(&rig, "shared", "--fault=close@region_read#450");
 	vmm_run_device(&run, &rig.vucd, args);
 	if (!vmm_run_skipped(&run)) {
 		CU_ASSERT_EQUAL(run.exit, 1);
