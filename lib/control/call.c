@@ -37,20 +37,24 @@ control_link_call(struct control_link *link, control_device_fn fn, void *arg, st
 	return vuc_poller_call(link->device->poller, run, &c);
 }
 
+/* The connection that took its place, or will, is of no use to this VMM. */
+int
+vmm_error_lost(struct vuc_error *err, int rc)
+{
+	const struct vuc_error why = *err;
+
+	return vuc_error_set(err, rc,
+		"the connection to the server has ended (%.120s): detach, and attach again",
+		why.text);
+}
+
 int
 vmm_call(struct control_vmm *v, control_device_fn fn, void *arg, struct vuc_error *err)
 {
 	struct call c = {.dev = v->link->dev, .fn = fn, .arg = arg, .err = err};
 	int rc = vuc_poller_call(v->device->poller, run, &c);
-	struct vuc_error why;
 
-	if (rc >= 0 || !c.lost)
-		return rc;
-	/* The connection that took its place, or will, is of no use to this VMM. */
-	why = *err;
-	return vuc_error_set(err, rc,
-		"the connection to the server has ended (%.120s): detach, and attach again",
-		why.text);
+	return rc < 0 && c.lost ? vmm_error_lost(err, rc) : rc;
 }
 
 int

@@ -33,6 +33,7 @@ struct batch {
 	uint32_t nr;                  /* entries that can be taken; then the refused one follows */
 	uint32_t taken;
 	bool committed;
+	bool lost;            /* the connection has ended */
 	int status;           /* of the first entry that was refused */
 	struct vuc_error err; /* why */
 	size_t mappings;
@@ -238,7 +239,8 @@ take(struct vuc_device *dev, struct batch *b, uint32_t i)
 
 	if (e->op == VUC_SHM_DMA_MAP)
 		return map(dev, b, i);
-	rc = e->op == VUC_SHM_DMA_UNMAP ? vuc_dma_unmap(dev, e->iova, e->size) : vuc_dma_unmap_all(dev);
+	rc = e->op == VUC_SHM_DMA_UNMAP ? vuc_dma_unmap(dev, e->iova, e->size)
+					: vuc_dma_unmap_all(dev);
 	return rc != 0 ? vuc_error_set(&b->err, rc, "%s", vuc_device_reason(dev)) : 0;
 }
 
@@ -269,6 +271,7 @@ apply(struct vuc_device *dev, void *arg)
 	if ((b->request->flags & VUC_SHM_DMA_COMMIT) != 0)
 		commit(dev, b);
 	b->mappings = vuc_dma_count(dev);
+	b->lost = !vuc_device_connected(dev);
 	return 0;
 }
 
@@ -334,6 +337,8 @@ vmm_dma(struct control_vmm *v)
 	vmm_close_files(&b.held);
 	keep_maps(&b, before);
 	atomic_store_explicit(&v->nr_dma_maps, (unsigned int)b.mappings, memory_order_relaxed);
+	if (b.status != 0 && b.lost)
+		vmm_error_lost(&b.err, b.status);
 	if (b.status != 0)
 		return vmm_refuse(v, b.status, "%s", b.err.text);
 	reply.mappings = (uint32_t)b.mappings;

@@ -119,6 +119,9 @@ void vmm_log(struct control_vmm *v, enum vuc_log_level level, const char *fmt, .
 /* call.c: control_link_call() with the VMM's device */
 int vmm_call(struct control_vmm *v, control_device_fn fn, void *arg, struct vuc_error *err);
 
+/* call.c: add to an error that the VMM has to attach again. @return rc */
+int vmm_error_lost(struct vuc_error *err, int rc);
+
 /* cleanup.c: remove all traces of the VMM from its device, and let the next one have it */
 void vmm_release(struct control_vmm *v);
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <linux/vfio.h>
@@ -353,6 +354,21 @@ test_not_answering(void)
 	stop_all();
 }
 
+static int
+commit_memory(struct vuc_vmm_device *dev, struct vuc_error *err)
+{
+	struct vuc_vmm_dma mapping = {.size = 0x1000, .flags = VUC_VMM_DMA_READ};
+	int rc;
+
+	mapping.fd = memfd_create("memory", MFD_CLOEXEC);
+	CU_ASSERT_EQUAL_FATAL(ftruncate(mapping.fd, (off_t)mapping.size), 0);
+	rc = vuc_vmm_dma_map(dev, &mapping, 1, err);
+	if (rc == 0)
+		rc = vuc_vmm_dma_commit(dev, err);
+	close(mapping.fd);
+	return rc;
+}
+
 /* A VMM that goes on with a device whose server was restarted is told what to do. */
 static void
 test_stale(void)
@@ -379,6 +395,9 @@ test_stale(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(result.out, todo));
 	vucctl_run_free(&result);
 	CU_ASSERT_NOT_EQUAL(vuc_vmm_reset(dev, &err), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "has ended ("));
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "): detach, and attach again"));
+	CU_ASSERT_NOT_EQUAL(commit_memory(dev, &err), 0);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "has ended ("));
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "): detach, and attach again"));
 	vuc_vmm_detach(dev);
