@@ -50,12 +50,17 @@ find_user(uint64_t uid, char name[USER_SIZE])
 static void
 add_since(struct vucctl_table *table, uint64_t since_ms)
 {
-	time_t since = time(NULL);
+	struct timespec now;
+	uint64_t now_ms;
 	char text[32] = "";
 	struct tm tm;
+	time_t since;
 
-	if (since_ms / 1000 < (uint64_t)since) {
-		since -= (time_t)(since_ms / 1000);
+	/* In milliseconds: the same state has the same second each time. */
+	clock_gettime(CLOCK_REALTIME, &now);
+	now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	if (since_ms < now_ms) {
+		since = (time_t)((now_ms - since_ms) / 1000);
 		localtime_r(&since, &tm);
 		strftime(text, sizeof(text), "%F %T", &tm);
 	}
