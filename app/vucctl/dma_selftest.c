@@ -169,8 +169,8 @@ skip_steps(struct command *command, const struct vucctl_selftest_step *steps)
 {
 	for (; steps->name != NULL && vuc_device_connected(command->test.dev); steps++)
 		report_step(command, steps->name,
-			vucctl_selftest_skip(&command->test,
-				"the device is no vuc-refdev, and cannot be told to move a byte"));
+			vucctl_selftest_skip(
+				&command->test, "only vuc-refdev can be told to perform DMA"));
 }
 
 static void

@@ -94,7 +94,7 @@ static const struct vucd_key vucd_keys[] = {
 		.name = "group",
 		.parse = vucd_value_group,
 		.offset = SETTING(group),
-		.expected = "name or number of a group that there is, or none",
+		.expected = "name or number of an existing group, or none",
 		.fallback = "none",
 		.help = "group that is given directory and VMMs' socket",
 	},
@@ -175,7 +175,7 @@ static const struct vucd_key vucd_keys[] = {
 		.words = log_levels,
 		.expected = "error, warning, notice or debug",
 		.fallback = "notice",
-		.help = "what is logged, and what is worse",
+		.help = "log messages of this severity and above",
 	},
 	{
 		.name = "telemetry",
@@ -370,8 +370,7 @@ static const struct vucd_key device_keys[] = {
 		.name = "users",
 		.parse = vucd_value_users,
 		.offset = DEVICE(users),
-		.expected =
-			"names or numbers of at most 32 users that there are, with commas, or none",
+		.expected = "names or numbers of at most 32 existing users, with commas, or none",
 		.fallback = "none",
 		.help = "who may have it, beside root and the daemon's own user",
 	},
@@ -379,8 +378,7 @@ static const struct vucd_key device_keys[] = {
 		.name = "groups",
 		.parse = vucd_value_groups,
 		.offset = DEVICE(groups),
-		.expected = "names or numbers of at most 32 groups that there are, with commas, or "
-			    "none",
+		.expected = "names or numbers of at most 32 existing groups, with commas, or none",
 		.fallback = "none",
 		.help = "groups whose members may have it",
 	},

@@ -143,7 +143,7 @@ take_packet(struct control_vmm *v)
 	if (rc == 0)
 		rc = vmm_dispatch(v);
 	else if (rc == -ECONNRESET)
-		vuc_error_set(&v->why, rc, "it has hung up");
+		vuc_error_set(&v->why, rc, "it has disconnected");
 	else if (rc == -EMSGSIZE)
 		vuc_error_set(&v->why, rc, "a packet of more than %u bytes", VUC_SHM_MAX_PACKET);
 	else if (rc == -EMFILE)

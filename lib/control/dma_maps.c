@@ -193,8 +193,8 @@ dma_maps_problem(const struct dma_maps *m)
 	if (m->guard == NULL)
 		return NULL;
 	if (guard_is_spent(m->guard))
-		return "its device has accessed more memory that was not allocated before than "
-		       "max-dma-message-mb allows";
+		return "its device has accessed more unallocated memory than max-dma-message-mb "
+		       "allows";
 	if (guard_is_broken(m->guard))
 		return "memory that it has mapped for the device has lost pages";
 	return NULL;

@@ -158,7 +158,7 @@ send_reply(struct control_vmm *v, struct vuc_shm_header *reply, size_t size, con
 	if (rc == -EAGAIN)
 		return vuc_error_set(&v->why, rc, "it does not read its replies");
 	if (rc == -EPIPE || rc == -ECONNRESET)
-		return vuc_error_set(&v->why, rc, "it has hung up");
+		return vuc_error_set(&v->why, rc, "it has disconnected");
 	if (rc != 0)
 		return vuc_error_set(&v->why, rc, "a reply cannot be sent: %s", strerror(-rc));
 	return 0;

@@ -328,14 +328,14 @@ test_ids(void)
 		snprintf(text, sizeof(text), POLLER "[device d]\nsocket = /s\nusers = %s\n",
 			bad[i].list);
 		snprintf(wanted, sizeof(wanted),
-			"4: [device d] users = %s: %sexpected names or numbers of at most 32 users "
-			"that there are, with commas, or none\n",
+			"4: [device d] users = %s: %sexpected names or numbers of at most 32 "
+			"existing users, with commas, or none\n",
 			bad[i].list, bad[i].unknown);
 		CU_ASSERT(says(text, wanted));
 	}
 	CU_ASSERT(says(POLLER "[vucd]\ngroup = nosuch\n",
-		"3: [vucd] group = nosuch: there is no group nosuch; expected name or number of a "
-		"group that there is, or none\n"));
+		"3: [vucd] group = nosuch: there is no group nosuch; expected name or number of an "
+		"existing group, or none\n"));
 }
 
 /* A list of n users. */
