@@ -115,7 +115,7 @@ fill_hole(struct guard *g, uintptr_t addr)
 
 /* The access that has failed is being made by this thread, so the range stays where it is. */
 static bool
-mend(struct guard *g, uintptr_t addr)
+mend(struct guard *g, uintptr_t addr, bool missing)
 {
 	const uint64_t one = 1;
 	uintptr_t start;
@@ -124,7 +124,7 @@ mend(struct guard *g, uintptr_t addr)
 
 	if (!find_range(g, addr, &start, &size))
 		return false;
-	if (fill_hole(g, addr))
+	if (missing && fill_hole(g, addr))
 		return true;
 	if (mmap((void *)start, size, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
@@ -136,7 +136,7 @@ mend(struct guard *g, uintptr_t addr)
 }
 
 static bool
-mend_any(uintptr_t addr)
+mend_any(uintptr_t addr, bool missing)
 {
 	bool done = false;
 
@@ -145,7 +145,7 @@ mend_any(uintptr_t addr)
 	for (unsigned int i = 0; !done && i < MAX_GUARDS; i++) {
 		struct guard *g = atomic_load_explicit(&guards[i], memory_order_seq_cst);
 
-		done = g != NULL && mend(g, addr);
+		done = g != NULL && mend(g, addr, missing);
 	}
 	atomic_fetch_sub_explicit(&looking, 1, memory_order_release);
 	return done;
@@ -174,8 +174,8 @@ handle(int signal, siginfo_t *info, void *context)
 {
 	int error = errno;
 
-	/* Only a fault has an address. */
-	if (info->si_code <= 0 || !mend_any((uintptr_t)info->si_addr))
+	/* Only a fault has an address; and a page with a memory error is there: it is no hole. */
+	if (info->si_code <= 0 || !mend_any((uintptr_t)info->si_addr, info->si_code == BUS_ADRERR))
 		pass_on(signal, info, context);
 	errno = error;
 }
