@@ -23,8 +23,8 @@ print_help(void)
 	       "  -h, --help             print this help and exit\n");
 }
 
-/* The devices of an array, a line each. */
-static void
+/* The devices of an array, a line each. Returns how many there are. */
+static size_t
 print_devices(struct vucctl_reply *reply, struct json_object *result, const char *key)
 {
 	struct json_object *array;
@@ -38,6 +38,7 @@ print_devices(struct vucctl_reply *reply, struct json_object *result, const char
 		vucctl_foreign_print(stdout, name != NULL ? name : "");
 		putchar('\n');
 	}
+	return n;
 }
 
 /* What was not done, to file, a line each. Returns how many there are. */
@@ -68,15 +69,17 @@ static int
 print_text(const struct vucctl_daemon *daemon, struct json_object *result)
 {
 	struct vucctl_reply reply = {NULL};
-	size_t failed;
+	size_t done, failed;
 
-	print_devices(&reply, result, "added");
-	print_devices(&reply, result, "removed");
-	print_devices(&reply, result, "changed");
-	print_rest(stdout, &reply, result, "restart", "needs a restart: ");
+	done = print_devices(&reply, result, "added");
+	done += print_devices(&reply, result, "removed");
+	done += print_devices(&reply, result, "changed");
+	done += print_rest(stdout, &reply, result, "restart", "needs a restart: ");
 	failed = print_rest(stderr, &reply, result, "failed", "vucctl: ");
 	if (reply.lacks != NULL)
 		return vucctl_daemon_fail_answer(daemon, COMMAND, reply.lacks);
+	if (done == 0 && failed == 0)
+		puts("no changes");
 	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

@@ -452,6 +452,7 @@ test_reload(void)
 		json_object_get_string(json_object_array_get_idx(get(root, "removed"), 0)),
 		"disk0");
 	json_object_put(root);
+	expect(ARGS("reload"), 0, "no changes\n", NULL);
 	vucd_rig_configure(&rig, "x\n");
 	expect(ARGS("reload"), 1, NULL, "vucd.conf:7: expected [SECTION] or KEY = VALUE");
 	stop_all();
