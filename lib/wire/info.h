@@ -23,8 +23,8 @@ size_t vuc_wire_region_info_encode(void *buf, uint32_t index, uint32_t argsz);
 size_t vuc_wire_irq_info_encode(void *buf, uint32_t index);
 
 /*
- * Reply of VFIO_USER_DEVICE_GET_INFO. Returns 0; -EPROTO for a short body, an argsz below the
- * struct, no VFIO_DEVICE_FLAGS_PCI, or counts over the bounds above.
+ * Reply of VFIO_USER_DEVICE_GET_INFO. Returns 0; -EPROTO for a short body, or counts over the
+ * bounds above. argsz and flags are not looked at.
  */
 int vuc_wire_device_info_decode(
 	const void *body, size_t len, struct vfio_user_device_info *info, struct vuc_error *err);
@@ -43,10 +43,10 @@ struct vuc_wire_region_info {
 
 /*
  * argsz is the one that was sent. Returns 0; -EPROTO for a short body, another index than the one
- * asked for, an argsz below the struct or over VUC_WIRE_MAX_ARGSZ, an argsz that is not truncated
- * but differs from len, a truncated body of more than was asked for, a capability out of bounds,
- * before the end of its predecessor (so that no loop can be), too many of them, one of a kind
- * twice, sparse areas that are too many, empty, outside the region, not ascending or overlapping.
+ * asked for, an argsz over VUC_WIRE_MAX_ARGSZ, a truncated body of more than was asked for, a
+ * capability out of the bounds of len bytes, before the end of its predecessor (so that no loop can
+ * be), too many of them, one of a kind twice, sparse areas that are too many, empty, outside the
+ * region, not ascending or overlapping. An argsz that is not truncated may differ from len.
  * Unknown capabilities are skipped, and the version of known ones is not looked at, as in other
  * clients. Nothing says that a capability must be aligned. A size and offset whose sum overflows
  * are refused. When truncated, capabilities are not looked at: ask again with info.argsz. On
@@ -61,7 +61,7 @@ void vuc_wire_region_area(
 
 /*
  * Reply of VFIO_USER_DEVICE_GET_IRQ_INFO. Returns 0; -EPROTO for a short body, another index than
- * the one asked for, an argsz below the struct, or a count over VUC_WIRE_MAX_IRQ_COUNT.
+ * the one asked for, or a count over VUC_WIRE_MAX_IRQ_COUNT. argsz is not looked at.
  */
 int vuc_wire_irq_info_decode(const void *body, size_t len, uint32_t index,
 	struct vfio_user_irq_info *info, struct vuc_error *err);
