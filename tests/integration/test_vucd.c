@@ -86,6 +86,18 @@ test_life(void)
 }
 
 /* The name in telemetry is one daemon's at a time, and what a killed one has left is taken over. */
+/* DPDK keeps its traces under locks that ThreadSanitizer does not see. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
+#define TRACES false
+#else
+#define TRACES true
+#endif
+
 static void
 test_file_prefix(void)
 {
@@ -97,8 +109,8 @@ test_file_prefix(void)
 	FILE *file;
 
 	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(traces), 0);
-	snprintf(more, sizeof(more), "telemetry = on\nfile-prefix = blue\ntrace-directory = %s\n",
-		traces);
+	snprintf(more, sizeof(more), "telemetry = on\nfile-prefix = blue\n%s%s\n",
+		TRACES ? "trace-directory = " : "# no traces: ", traces);
 	vucd_rig_start(&rig, more);
 	snprintf(path, sizeof(path), "%s/dpdk/blue/dpdk_telemetry.v2", rig.folder);
 	CU_ASSERT_EQUAL(access(path, F_OK), 0);
@@ -127,7 +139,7 @@ test_file_prefix(void)
 	CU_ASSERT_EQUAL(vuc_tempdir_count(traces), 0);
 	vucd_rig_end(&rig);
 	CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
-	CU_ASSERT_EQUAL(vuc_tempdir_count(traces), 1);
+	CU_ASSERT_EQUAL(vuc_tempdir_count(traces), TRACES);
 	vucd_rig_stop(&rig);
 	snprintf(more, sizeof(more), "rm -r %s", traces);
 	CU_ASSERT_EQUAL(system(more), 0);
