@@ -62,6 +62,18 @@ vucd_rig_prepare(struct vucd_rig *rig, const char *more)
 	vucd_rig_configure(rig, more);
 }
 
+/* Each line is a comment of TAP. */
+static void
+print_errors(const char *errors)
+{
+	for (const char *line = errors; line != NULL && *line != '\0';) {
+		size_t len = strcspn(line, "\n");
+
+		printf("# %.*s\n", (int)len, line);
+		line += len + (line[len] == '\n');
+	}
+}
+
 void
 vucd_rig_run(struct vucd_rig *rig)
 {
@@ -71,7 +83,7 @@ vucd_rig_run(struct vucd_rig *rig)
 	if (!vucd_rig_notified(rig, "READY=1\n")) {
 		char *errors = vuc_spawn_errors(&rig->process);
 
-		printf("# %s", errors);
+		print_errors(errors);
 		free(errors);
 		CU_FAIL_FATAL("vucd is not ready");
 	}
@@ -129,7 +141,7 @@ vucd_rig_said(const struct vucd_rig *rig, const char *text)
 	bool said = errors != NULL && strstr(errors, text) != NULL;
 
 	if (!said)
-		printf("# %s", errors != NULL ? errors : "");
+		print_errors(errors);
 	free(errors);
 	return said;
 }
