@@ -239,8 +239,11 @@ run_part(struct bench *bench, struct bench_part *part, unsigned int i, struct vu
 		snprintf(part->skipped, sizeof(part->skipped), "%s", err->text);
 		return 0;
 	}
-	if (ret == 0 && one.env.cpus.nr > bench->env.cpus.nr)
+	/* Its copy of what else the machine did is of no use: that is of the whole run. */
+	if (ret == 0 && one.env.cpus.nr > bench->env.cpus.nr) {
 		bench->env.cpus = one.env.cpus;
+		memcpy(bench->env.dma_latency, one.env.dma_latency, sizeof(one.env.dma_latency));
+	}
 	return ret;
 }
 

@@ -29,7 +29,7 @@ int bench_spin_send(struct bench_spin *spin, const struct bench_message *msg);
 int bench_spin_send_fd(struct bench_spin *spin, const struct bench_message *msg, int fd);
 
 /* Receive what there is, at least a byte. Returns its length or a negative errno as above,
- * -ECONNRESET when the server hung up. */
+ * -ECONNRESET when the server disconnected. */
 ssize_t bench_spin_receive_some(struct bench_spin *spin, void *buf, size_t size);
 
 /* Receive the reply of a message that was sent. Returns its length, 0 for a message that asks for

@@ -175,6 +175,7 @@ check_environment(struct json_object *root)
 	CU_ASSERT_TRUE_FATAL(json_object_object_get_ex(root, "environment", &environment));
 	check_versions(environment);
 	CU_ASSERT_STRING_NOT_EQUAL(text_of(environment, "cpu_dma_latency"), "(missing)");
+	CU_ASSERT_STRING_NOT_EQUAL(text_of(environment, "cpu_dma_latency"), "");
 	CU_ASSERT_STRING_NOT_EQUAL(text_of(environment, "clock"), "(missing)");
 	CU_ASSERT_TRUE(number_of(environment, "load_before") >= 0);
 	CU_ASSERT_TRUE(number_of(environment, "load_after") >= 0);
