@@ -21,7 +21,7 @@ struct vucd_devices {
 	struct vucd_jobs *jobs;
 	struct vucd_log *log; /* is told of what fails */
 	bool closed;          /* the daemon is stopping: nothing is begun any more */
-	/* Those that there are, as they were added. */
+	/* Devices, as they were added. */
 	struct vucd_device_config *known;
 	unsigned int nr_known;
 };

@@ -158,7 +158,7 @@ remove_device(struct vucd_reload *r, const char *name, const struct vucd_device_
 	vucd_devices_remove(r->devices, step->name, false, device_removed, step);
 }
 
-/* Take away those that the file has no more, and those that it has otherwise. A VMM keeps its
+/* Remove the devices that are not in the file any longer or differ there. A VMM keeps its
  * device. */
 static void
 remove_devices(struct vucd_reload *r)

@@ -54,7 +54,7 @@ bool vucd_value_groups(const struct vucd_key *key, const char *text, void *field
 
 #define VUCD_WORD_SIZE 80
 
-/* Whether text names a user or a group that there is not; fills in which: "user NAME". */
+/* Whether text names an unknown user or group; fills in which: "user NAME". */
 bool vucd_value_unknown_name(
 	const struct vucd_key *key, const char *text, char name[VUCD_WORD_SIZE]);
 
