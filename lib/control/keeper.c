@@ -59,24 +59,27 @@ attempted(struct control_device *d)
 	pthread_cond_broadcast(&d->control->changed);
 }
 
+/* A VMM may attach, leave and have the connection closed as soon as the lock is let go. */
 static void
 connected(struct control_device *d, struct control_link *link)
 {
 	struct vuc_control *c = d->control;
+	uint64_t generation;
 
 	pthread_mutex_lock(&c->lock);
-	link->generation = ++d->generation;
+	generation = ++d->generation;
+	link->generation = generation;
 	d->link = link;
 	d->since_ms = control_now_ms();
 	d->reset_ends = 0;
 	d->reason.text[0] = '\0';
 	/* It has the connection before, which is of no use any more. */
 	if (d->vmm != NULL)
-		vmm_tell(d->vmm, VUC_SHM_BACK, d->generation);
+		vmm_tell(d->vmm, VUC_SHM_BACK, generation);
 	attempted(d);
 	pthread_mutex_unlock(&c->lock);
 	control_log(&c->log, VUC_LOG_NOTICE, "%s: connected to %s, generation %llu", d->name,
-		d->path, (unsigned long long)link->generation);
+		d->path, (unsigned long long)generation);
 }
 
 /* A reset that has ended the server is why it is away, whatever is seen afterwards. */
@@ -174,11 +177,12 @@ look_at_silence(struct control_device *d)
 {
 	struct vuc_control *c = d->control;
 	struct control_link *link;
-	uint64_t before, now = 0;
+	uint64_t before, generation, now = 0;
 
 	pthread_mutex_lock(&c->lock);
 	link = d->link;
 	before = d->silent_ms;
+	generation = d->generation;
 	if (link != NULL)
 		now = atomic_load_explicit(&link->silent_ms, memory_order_relaxed);
 	pthread_mutex_unlock(&c->lock);
@@ -186,11 +190,11 @@ look_at_silence(struct control_device *d)
 		return;
 	log_silence(d, before, now);
 	pthread_mutex_lock(&c->lock);
-	if (d->link == link) {
+	/* Another connection may lie where this one lay. */
+	if (d->link == link && d->generation == generation) {
 		d->silent_ms = now;
 		if (d->vmm != NULL && d->vmm->link == link)
-			vmm_tell(d->vmm, now != 0 ? VUC_SHM_SILENT : VUC_SHM_ATTACHED,
-				link->generation);
+			vmm_tell(d->vmm, now != 0 ? VUC_SHM_SILENT : VUC_SHM_ATTACHED, generation);
 	}
 	pthread_mutex_unlock(&c->lock);
 }
