@@ -12,6 +12,7 @@
 #include "back.h"
 #include "front.h"
 #include "histogram.h"
+#include "post.h"
 #include "source.h"
 #include "stats.h"
 #include "watch.h"
@@ -100,15 +101,6 @@ struct remote_bell {
 	struct vuc_poller_remote *remote;
 };
 
-/* A function to be called on the poller's thread. */
-struct poller_call {
-	STAILQ_ENTRY(poller_call) link;
-	vuc_poller_fn fn;
-	void *arg;
-	int result;
-	bool done;
-};
-
 struct vuc_poller {
 	/* What the poller's thread writes and reads all the time. */
 	struct vuc_poll_group *group;
@@ -129,7 +121,7 @@ struct vuc_poller {
 
 	/* What other threads write. */
 	_Alignas(64) _Atomic uint64_t bells[MAX_QUEUES / BELL_BITS];
-	_Alignas(64) _Atomic bool called; /* there is something in calls */
+	_Alignas(64) _Atomic bool posted; /* there is something in posts */
 	_Atomic bool stop;
 
 	/* What the thread sleeps on: wake.c. */
@@ -141,7 +133,7 @@ struct vuc_poller {
 	/* Guarded by lock. */
 	pthread_mutex_t lock;
 	pthread_cond_t returned;
-	STAILQ_HEAD(, poller_call) calls;
+	struct vuc_post_list posts;
 
 	/* Set before the thread runs. */
 	pthread_t thread;
@@ -173,7 +165,7 @@ int poller_wake_add(struct vuc_poller *p, int kick_fd);
 void poller_wake_remove(struct vuc_poller *p, int kick_fd);
 void poller_kick(struct vuc_poller *p);
 
-/* After a sleep, and before bells, calls and stop are looked at. */
+/* After a sleep, and before bells, posts and stop are looked at. */
 void poller_wake_take(struct vuc_poller *p);
 
 /* serve.c: what happens in each poll of the group; see source.h */

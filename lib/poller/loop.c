@@ -9,46 +9,27 @@
 
 #define SLEEP_MS 1000u /* at most; nothing depends on it */
 
-static struct poller_call *
-next_call(struct vuc_poller *p)
+/* What is posted meanwhile waits for the next loop. */
+static void
+run_posts(struct vuc_poller *p)
 {
-	struct poller_call *call;
+	struct vuc_post_list posts = STAILQ_HEAD_INITIALIZER(posts);
+	struct vuc_post *post;
 
 	pthread_mutex_lock(&p->lock);
-	call = STAILQ_FIRST(&p->calls);
-	if (call != NULL)
-		STAILQ_REMOVE_HEAD(&p->calls, link);
-	else
-		atomic_store_explicit(&p->called, false, memory_order_relaxed);
+	STAILQ_CONCAT(&posts, &p->posts);
+	atomic_store_explicit(&p->posted, false, memory_order_relaxed);
 	pthread_mutex_unlock(&p->lock);
-	return call;
-}
-
-/* The caller's memory is gone once it is told. */
-static void
-return_call(struct vuc_poller *p, struct poller_call *call, int result)
-{
-	pthread_mutex_lock(&p->lock);
-	call->result = result;
-	call->done = true;
-	pthread_cond_broadcast(&p->returned);
-	pthread_mutex_unlock(&p->lock);
-}
-
-static void
-make_calls(struct vuc_poller *p)
-{
-	struct poller_call *call;
-
-	while ((call = next_call(p)) != NULL) {
+	while ((post = STAILQ_FIRST(&posts)) != NULL) {
+		STAILQ_REMOVE_HEAD(&posts, link);
 		stats_add(&p->stats.calls, 1);
-		return_call(p, call, call->fn(call->arg));
+		post->fn(post->arg);
 	}
 }
 
 /*
- * Here: store `sleeps`, then look at bells, calls and stop. There: store one of these, then look at
- * `sleeps`, and write to the eventfd if it is set (ring() in front.c, vuc_poller_call(),
+ * Here: store `sleeps`, then look at bells, posts and stop. There: store one of these, then look at
+ * `sleeps`, and write to the eventfd if it is set (ring() in front.c, vuc_poller_post(),
  * vuc_poller_destroy()). All of that is in the one order of sequentially consistent operations, so
  * either it is seen here, or the eventfd ends the wait. For queues that have not been told to ring
  * yet poller_set_bells() has the fence. A process that does none of this loses its own wake-ups.
@@ -60,7 +41,7 @@ sleep_until_kicked(struct vuc_poller *p)
 
 	atomic_store_explicit(p->sleeps, 1, memory_order_seq_cst);
 	if (poller_set_bells(p) && !poller_hears_bell(p) &&
-		!atomic_load_explicit(&p->called, memory_order_seq_cst) &&
+		!atomic_load_explicit(&p->posted, memory_order_seq_cst) &&
 		!atomic_load_explicit(&p->stop, memory_order_seq_cst)) {
 		stats_add(&p->stats.sleeps, 1);
 		poller_watch_devices(p);
@@ -94,8 +75,8 @@ poller_loop(struct vuc_poller *p)
 	while (!atomic_load_explicit(&p->stop, memory_order_acquire)) {
 		p->taken = 0;
 		p->answered = 0;
-		if (atomic_load_explicit(&p->called, memory_order_relaxed)) {
-			make_calls(p);
+		if (atomic_load_explicit(&p->posted, memory_order_relaxed)) {
+			run_posts(p);
 			p->empty = 0;
 		}
 		if (vuc_poll_group_poll(p->group) > 0 || p->taken > 0 || p->answered > 0) {
@@ -105,5 +86,6 @@ poller_loop(struct vuc_poller *p)
 			idle(p);
 		}
 	}
-	make_calls(p);
+	while (atomic_load_explicit(&p->posted, memory_order_relaxed))
+		run_posts(p);
 }

@@ -185,7 +185,7 @@ alloc_poller(const struct vuc_poller_opts *opts)
 	memset(p, 0, sizeof(*p));
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->returned, NULL);
-	STAILQ_INIT(&p->calls);
+	STAILQ_INIT(&p->posts);
 	TAILQ_INIT(&p->devices);
 	TAILQ_INIT(&p->accounts);
 	TAILQ_INIT(&p->active);
@@ -240,20 +240,58 @@ is_own_thread(const struct vuc_poller *p)
 	return pthread_equal(pthread_self(), p->thread);
 }
 
+void
+vuc_poller_post(struct vuc_poller *p, struct vuc_post *post)
+{
+	pthread_mutex_lock(&p->lock);
+	STAILQ_INSERT_TAIL(&p->posts, post, link);
+	/* sleep_until_kicked() stores `sleeps` and then looks at this: one of both sees the other.
+	 */
+	atomic_store_explicit(&p->posted, true, memory_order_seq_cst);
+	if (atomic_load_explicit(p->sleeps, memory_order_seq_cst) != 0)
+		poller_kick(p);
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* A function whose caller waits. */
+struct poller_call {
+	struct vuc_post post;
+	struct vuc_poller *poller;
+	vuc_poller_fn fn;
+	void *arg;
+	int result;
+	bool done; /* guarded by the poller's lock */
+};
+
+/* The caller's memory is gone once it is told. */
+static void
+run_call(void *arg)
+{
+	struct poller_call *call = arg;
+	struct vuc_poller *p = call->poller;
+	int result = call->fn(call->arg);
+
+	pthread_mutex_lock(&p->lock);
+	call->result = result;
+	call->done = true;
+	pthread_cond_broadcast(&p->returned);
+	pthread_mutex_unlock(&p->lock);
+}
+
 VUC_EXPORT int
 vuc_poller_call(struct vuc_poller *p, vuc_poller_fn fn, void *arg)
 {
-	struct poller_call call = {.fn = fn, .arg = arg};
+	struct poller_call call = {
+		.post = {.fn = run_call, .arg = &call},
+		.poller = p,
+		.fn = fn,
+		.arg = arg,
+	};
 
 	if (is_own_thread(p))
 		return fn(arg);
+	vuc_poller_post(p, &call.post);
 	pthread_mutex_lock(&p->lock);
-	STAILQ_INSERT_TAIL(&p->calls, &call, link);
-	/* sleep_until_kicked() stores `sleeps` and then looks at this: one of both sees the other.
-	 */
-	atomic_store_explicit(&p->called, true, memory_order_seq_cst);
-	if (atomic_load_explicit(p->sleeps, memory_order_seq_cst) != 0)
-		poller_kick(p);
 	while (!call.done)
 		pthread_cond_wait(&p->returned, &p->lock);
 	pthread_mutex_unlock(&p->lock);

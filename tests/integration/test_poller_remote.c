@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -459,7 +460,89 @@ test_refused(void)
 	remote_rig_stop(&rig);
 }
 
+#define POSTS 1000u
+
+/* Posts itself again and again, and at the end to a mailbox. */
+struct poster {
+	struct vuc_post post, last;
+	struct vuc_poller *poller;
+	struct vuc_mailbox *mailbox;
+	unsigned int left;
+	unsigned int *started; /* posters that have run */
+	unsigned int place;    /* among them */
+	pid_t thread, receiver;
+};
+
+static void
+receive_poster(void *arg)
+{
+	struct poster *p = arg;
+
+	p->receiver = thread_id(NULL);
+}
+
+static void
+run_poster(void *arg)
+{
+	struct poster *p = arg;
+
+	p->thread = thread_id(NULL);
+	if (p->left == POSTS)
+		p->place = (*p->started)++;
+	if (--p->left > 0)
+		vuc_poller_post(p->poller, &p->post);
+	else
+		vuc_mailbox_post(p->mailbox, &p->last);
+}
+
+/* What is posted to a poller runs on its thread, in order, in loop after loop; what it posts to a
+ * mailbox runs on that of the mailbox's owner, who is woken by it. */
+static void
+test_post(void)
+{
+	struct remote_rig rig = remote_rig_start(NULL, 0);
+	pid_t poller = vuc_poller_call(rig.poller, thread_id, NULL);
+	struct poster posters[3];
+	struct vuc_mailbox mailbox;
+	struct pollfd pfd = {.events = POLLIN};
+	unsigned int started = 0, received = 0;
+
+	CU_ASSERT_EQUAL_FATAL(vuc_mailbox_init(&mailbox), 0);
+	pfd.fd = mailbox.fd;
+	CU_ASSERT_EQUAL(poll(&pfd, 1, 0), 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		posters[i] = (struct poster){
+			.post = {.fn = run_poster, .arg = &posters[i]},
+			.last = {.fn = receive_poster, .arg = &posters[i]},
+			.poller = rig.poller,
+			.mailbox = &mailbox,
+			.left = POSTS,
+			.started = &started,
+		};
+		vuc_poller_post(rig.poller, &posters[i].post);
+	}
+	while (received < 3) {
+		CU_ASSERT_EQUAL_FATAL(poll(&pfd, 1, 20000), 1);
+		received += vuc_mailbox_run(&mailbox);
+	}
+	CU_ASSERT_EQUAL(poll(&pfd, 1, 0), 0);
+	CU_ASSERT_EQUAL(vuc_mailbox_run(&mailbox), 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL(posters[i].place, i);
+		CU_ASSERT_EQUAL(posters[i].thread, poller);
+		CU_ASSERT_EQUAL(posters[i].receiver, thread_id(NULL));
+	}
+	/* What nobody waits for is run before the poller ends. */
+	posters[0].left = POSTS;
+	vuc_poller_post(rig.poller, &posters[0].post);
+	remote_rig_stop(&rig);
+	CU_ASSERT_EQUAL(posters[0].left, 0);
+	CU_ASSERT_EQUAL(vuc_mailbox_run(&mailbox), 1);
+	vuc_mailbox_fini(&mailbox);
+}
+
 static CU_TestInfo tests[] = {
+	{"post", test_post},
 	{"access", test_access},
 	{"wake_ups", test_wake_ups},
 	{"sleeps_again", test_sleeps_again},
