@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef VUC_WIRE_ERROR_H
-#define VUC_WIRE_ERROR_H
+#ifndef VUC_BASE_ERROR_H
+#define VUC_BASE_ERROR_H
 
 #include <stddef.h>
 
@@ -14,4 +14,4 @@
 int vuc_error_set(struct vuc_error *err, int code, const char *fmt, ...)
 	__attribute__((cold, format(printf, 3, 4)));
 
-#endif /* VUC_WIRE_ERROR_H */
+#endif /* VUC_BASE_ERROR_H */
