@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "clock.h"
 #include "endpoint.h"
 #include "report.h"
 #include "trace.h"
@@ -159,7 +160,7 @@ refdev_commands_wait(const struct refdev_endpoint *ep, struct pollfd *pfd)
 		return 0;
 	if (!has_twin(ep) || !refdev_output_pending(&ep->twin_out))
 		return -1;
-	now = refdev_now();
+	now = vuc_clock_ns();
 	if (now < ep->twin_out.not_before)
 		return (int64_t)(ep->twin_out.not_before - now);
 	pfd->events = POLLIN | POLLOUT;

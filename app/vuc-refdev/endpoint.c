@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "commands.h"
 #include "endpoint.h"
 #include "report.h"
@@ -290,7 +291,7 @@ wait_for_client(const struct refdev_endpoint *ep, struct pollfd *pfd)
 		*pfd = (struct pollfd){.fd = ep->conn.fd, .events = POLLIN};
 		return ep->more ? 0 : refdev_output_held_for(&ep->out);
 	}
-	now = refdev_now();
+	now = vuc_clock_ns();
 	if (now < ep->out.not_before)
 		return (int64_t)(ep->out.not_before - now);
 	*pfd = (struct pollfd){.fd = ep->conn.fd, .events = POLLOUT};

@@ -8,16 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "output.h"
-
-uint64_t
-refdev_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 /* Nothing is pending any more. */
 static void
@@ -85,7 +77,7 @@ send_chunk(struct refdev_output *out, int fd)
 static int
 flush_pending(struct refdev_output *out, int fd)
 {
-	if (out->not_before > 0 && refdev_now() < out->not_before)
+	if (out->not_before > 0 && vuc_clock_ns() < out->not_before)
 		return -EAGAIN;
 	for (;;) {
 		while (out->sent < out->len) {
@@ -141,7 +133,7 @@ hold(struct refdev_output *out, struct vuc_loopback_msg *reply, const struct ref
 	held->msg = *reply;
 	held->msg.bytes = bytes;
 	held->plan = *plan;
-	held->not_after = refdev_now() + plan->reorder_ms * 1000000u;
+	held->not_after = vuc_clock_ns() + plan->reorder_ms * 1000000u;
 	reply->nr_fds = 0;
 	return 0;
 }
@@ -165,7 +157,7 @@ send_planned(struct refdev_output *out, int fd, struct vuc_loopback_msg *reply,
 	out->chunk = plan->split ? 1 : len;
 	out->repeats = plan->repeats;
 	out->hang_up = plan->limited;
-	out->not_before = plan->delay_ms > 0 ? refdev_now() + plan->delay_ms * 1000000u : 0;
+	out->not_before = plan->delay_ms > 0 ? vuc_clock_ns() + plan->delay_ms * 1000000u : 0;
 	return flush_pending(out, fd);
 }
 
@@ -186,7 +178,7 @@ refdev_output_held_for(const struct refdev_output *out)
 
 	if (!refdev_output_holds(out))
 		return -1;
-	now = refdev_now();
+	now = vuc_clock_ns();
 	return now < out->held.not_after ? (int64_t)(out->held.not_after - now) : 0;
 }
 

@@ -18,7 +18,7 @@
 struct refdev_held {
 	struct vuc_loopback_msg msg; /* len 0: none; the bytes stay allocated for another one */
 	struct refdev_plan plan;
-	uint64_t not_after; /* in the time of refdev_now() */
+	uint64_t not_after; /* in the time of vuc_clock_ns() */
 };
 
 struct refdev_output {
@@ -28,7 +28,7 @@ struct refdev_output {
 	size_t chunk; /* most bytes of one send */
 	unsigned int repeats;
 	bool hang_up;        /* close when all is out */
-	uint64_t not_before; /* in the time of refdev_now() */
+	uint64_t not_before; /* in the time of vuc_clock_ns() */
 	struct refdev_held held;
 	unsigned int nr_fds; /* they ride on the first byte */
 	int fds[REFDEV_OUTPUT_MAX_FDS];

@@ -102,7 +102,7 @@ print_json(const struct wait *wait, uint32_t vector, uint64_t count, uint64_t ns
 static int
 print_interrupt(const struct wait *wait, uint32_t vector, uint64_t count)
 {
-	uint64_t ns = vucctl_clock_ns() - wait->start_ns;
+	uint64_t ns = vuc_clock_ns() - wait->start_ns;
 	int ret = 0;
 
 	if (wait->json)
@@ -171,7 +171,7 @@ take_interrupts(struct wait *wait)
 static int
 step_ms(const struct wait *wait)
 {
-	uint64_t passed_ms = (vucctl_clock_ns() - wait->start_ns) / 1000000;
+	uint64_t passed_ms = (vuc_clock_ns() - wait->start_ns) / 1000000;
 
 	if (wait->wait_ms == 0 || wait->wait_ms >= passed_ms + POLL_MS)
 		return POLL_MS;
@@ -246,7 +246,7 @@ watch(struct wait *wait)
 	if (ret != 0)
 		return vucctl_target_fail(&wait->target, wait->dev, ret,
 			"cannot assign eventfds to %s", vucctl_irq_name(index).text);
-	wait->start_ns = vucctl_clock_ns();
+	wait->start_ns = vuc_clock_ns();
 	ret = trigger_and_wait(wait);
 	if (!vuc_device_connected(wait->dev))
 		return ret;

@@ -18,7 +18,7 @@ vucctl_progress_start(struct vucctl_progress *progress, uint64_t total, bool lin
 	*progress = (struct vucctl_progress){
 		.out = !lines && isatty(STDERR_FILENO) ? stderr : NULL,
 		.total = total,
-		.start_ns = vucctl_clock_ns(),
+		.start_ns = vuc_clock_ns(),
 	};
 }
 
@@ -59,7 +59,7 @@ int
 vucctl_progress_migration(void *arg, const struct vuc_migration_progress *migration)
 {
 	struct vucctl_progress *progress = arg;
-	uint64_t now = vucctl_clock_ns();
+	uint64_t now = vuc_clock_ns();
 
 	if (vucctl_interrupted())
 		return -EINTR;
@@ -77,5 +77,5 @@ vucctl_progress_end(struct vucctl_progress *progress)
 {
 	if (progress->shown_ns != 0)
 		fputs("\r\033[K", progress->out);
-	return vucctl_clock_ns() - progress->start_ns;
+	return vuc_clock_ns() - progress->start_ns;
 }

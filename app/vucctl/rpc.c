@@ -93,7 +93,7 @@ wait_for(struct vucctl_rpc *rpc, short events, uint64_t deadline)
 	int n;
 
 	do {
-		now = vucctl_clock_ns();
+		now = vuc_clock_ns();
 		left_ms = deadline > now ? (deadline - now + 999999) / 1000000 : 0;
 		n = vucctl_interrupt_poll(&pfd, 1, left_ms < INT_MAX ? (int)left_ms : INT_MAX);
 	} while (n == -EINTR && !vucctl_interrupted());
@@ -226,7 +226,7 @@ int
 vucctl_rpc_call(struct vucctl_rpc *rpc, const char *method, struct app_json *params,
 	struct json_object **result)
 {
-	uint64_t deadline = vucctl_clock_ns() + (uint64_t)rpc->timeout_ms * 1000000;
+	uint64_t deadline = vuc_clock_ns() + (uint64_t)rpc->timeout_ms * 1000000;
 	struct app_json request;
 	size_t len = 0;
 	int ret;

@@ -62,13 +62,13 @@ start(struct vucctl_selftest *test, const struct transfer *transfer)
 static int
 perform(struct vucctl_selftest *test, const struct transfer *transfer, uint32_t *error)
 {
-	uint64_t deadline_ns = vucctl_clock_ns() + (uint64_t)test->timeout_ms * 1000000;
+	uint64_t deadline_ns = vuc_clock_ns() + (uint64_t)test->timeout_ms * 1000000;
 	uint32_t status = REFDEV_DMA_STATUS_BUSY;
 	int ret = start(test, transfer);
 
 	/* Asking for the status polls the device, so that its own requests are answered. */
 	while (ret == 0 && status == REFDEV_DMA_STATUS_BUSY) {
-		if (vucctl_clock_ns() > deadline_ns)
+		if (vuc_clock_ns() > deadline_ns)
 			return -ETIMEDOUT;
 		sched_yield();
 		ret = get32(test, REFDEV_REG_DMA_STATUS, &status);

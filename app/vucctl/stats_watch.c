@@ -213,7 +213,7 @@ static void
 await_time(const struct watch *watch)
 {
 	uint32_t interval_ms = watch->stats->interval_ms;
-	uint64_t now = vucctl_clock_ns();
+	uint64_t now = vuc_clock_ns();
 	uint64_t next;
 
 	if (interval_ms == 0)
@@ -221,7 +221,7 @@ await_time(const struct watch *watch)
 	next = now + (uint64_t)interval_ms * 1000000;
 	while (now < next && !vucctl_interrupted()) {
 		vucctl_interrupt_poll(NULL, 0, (int)((next - now + 999999) / 1000000));
-		now = vucctl_clock_ns();
+		now = vuc_clock_ns();
 	}
 }
 

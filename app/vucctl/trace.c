@@ -11,14 +11,14 @@
 void
 vucctl_trace_start(struct vucctl_trace *trace, FILE *out)
 {
-	*trace = (struct vucctl_trace){.out = out, .start_ns = vucctl_clock_ns()};
+	*trace = (struct vucctl_trace){.out = out, .start_ns = vuc_clock_ns()};
 }
 
 void
 vucctl_trace_message(void *arg, const struct vuc_trace_message *message)
 {
 	const struct vucctl_trace *trace = arg;
-	uint64_t ns = vucctl_clock_ns() - trace->start_ns;
+	uint64_t ns = vuc_clock_ns() - trace->start_ns;
 
 	fprintf(trace->out, "%5" PRIu64 ".%06" PRIu64 " ", ns / 1000000000, ns / 1000 % 1000000);
 	vucctl_trace_line_print(trace->out, message);

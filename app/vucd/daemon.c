@@ -14,6 +14,7 @@
 #include <vuc/control.h>
 #include <vuc/eal.h>
 
+#include "clock.h"
 #include "devices.h"
 #include "job.h"
 #include "loop.h"
@@ -29,7 +30,7 @@
 struct daemon {
 	const struct vucd_config *config;
 	struct vucd_log *log;
-	struct timespec started;
+	uint64_t started_ms;
 	struct vucd_loop loop;
 	struct vucd_jobs jobs;
 	struct vucd_watch signals;
@@ -51,14 +52,11 @@ static void
 get_status(void *arg, struct vucd_status *status)
 {
 	const struct daemon *d = arg;
-	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	*status = (struct vucd_status){
 		.version = VUC_VERSION,
 		.pid = (int)getpid(),
-		.uptime_ms = (uint64_t)((now.tv_sec - d->started.tv_sec) * 1000 +
-			(now.tv_nsec - d->started.tv_nsec) / 1000000),
+		.uptime_ms = vuc_clock_ms() - d->started_ms,
 		.directory = d->dir.path,
 		.vmm_socket = d->vmm_socket,
 		.log_level = vucd_log_level(d->log),
@@ -509,7 +507,7 @@ vucd_daemon_run(const char *path, const struct vucd_config *config, struct vucd_
 	size_t started = 0;
 	int rc = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &d.started);
+	d.started_ms = vuc_clock_ms();
 	vucd_log_set_level(log, (enum vuc_log_level)config->settings.log_level);
 	while (rc == 0 && started < NR_STAGES) {
 		rc = stages[started].start(&d, err);

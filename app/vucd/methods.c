@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "clock.h"
 #include "log.h"
 #include "method_device.h"
 #include "service.h"
@@ -253,11 +254,7 @@ list_pollers(const struct vucd_service *s, const char *name, struct list *list)
 static void
 add_time(struct vucd_rpc_call *call)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	app_json_number(call->answer, call->result, "time_ms",
-		(uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+	app_json_number(call->answer, call->result, "time_ms", vuc_clock_ms());
 }
 
 enum {

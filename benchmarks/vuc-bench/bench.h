@@ -9,10 +9,10 @@
 
 #include <vuc/error.h>
 
-#include "clock.h"
 #include "env.h"
 #include "options.h"
 #include "report.h"
+#include "ticks.h"
 
 /* What a measurement gets. */
 struct bench {

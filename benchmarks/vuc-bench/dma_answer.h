@@ -6,8 +6,8 @@
 
 #include <vuc/poller.h>
 
-#include "clock.h"
 #include "dma_peer.h"
+#include "ticks.h"
 
 struct bench_dma_answer {
 	const struct bench_clock *clock;

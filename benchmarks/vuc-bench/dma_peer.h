@@ -14,7 +14,7 @@
 
 #include <vuc/error.h>
 
-#include "clock.h"
+#include "ticks.h"
 
 /* Bytes of memory have this value on either side. */
 #define BENCH_DMA_FILL 0x5a

@@ -8,8 +8,8 @@
 
 #include <stdint.h>
 
-#include "clock.h"
 #include "cpu.h"
+#include "ticks.h"
 
 /* CPU time of the whole machine, in ticks of the kernel. */
 struct bench_cpu_time {

@@ -11,9 +11,9 @@
 
 #include <vuc/loopback.h>
 
-#include "clock.h"
 #include "message.h"
 #include "spin.h"
+#include "ticks.h"
 #include "way.h"
 
 #define BENCH_MAX_BURST 256

@@ -236,11 +236,11 @@ run_idle(struct idle *d, struct bench_series *series, struct vuc_error *err)
 	ret = sleep_for(GAP_NS, err);
 	if (ret != 0)
 		return ret;
-	begin = bench_clock_monotonic();
+	begin = vuc_clock_ns();
 	cpu_begin = now_of(clock);
 	ret = sleep_for(ns, err);
 	series->idle_cpu_ns += now_of(clock) - cpu_begin;
-	series->idle_ns += bench_clock_monotonic() - begin;
+	series->idle_ns += vuc_clock_ns() - begin;
 	return ret;
 }
 

@@ -8,7 +8,7 @@
 #include <vuc/poller.h>
 #include <vuc/queue.h>
 
-#include "clock.h"
+#include "ticks.h"
 #include "way.h"
 
 #define BENCH_MAX_DEPTH 256

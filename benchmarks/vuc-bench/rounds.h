@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "clock.h"
 #include "series.h"
+#include "ticks.h"
 #include "way.h"
 
 #define BENCH_MAX_WAYS  4

@@ -8,9 +8,9 @@
 #include <vuc/poller.h>
 #include <vuc/vmm.h>
 
-#include "clock.h"
 #include "daemon.h"
 #include "server.h"
+#include "ticks.h"
 #include "way.h"
 
 #define BENCH_MAX_DEVICES BENCH_REFDEV_MAX_SOCKETS

@@ -6,8 +6,8 @@
 
 #include <sys/types.h>
 
-#include "clock.h"
 #include "message.h"
+#include "ticks.h"
 
 struct bench_spin {
 	const struct bench_clock *clock;

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "clock.h"
+#include "ticks.h"
 
 struct bench_stream {
 	const struct bench_clock *clock;

@@ -6,7 +6,7 @@
 
 #include <vuc/device.h>
 
-#include "clock.h"
+#include "ticks.h"
 #include "way.h"
 
 struct bench_subject {

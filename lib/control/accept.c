@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "thread.h"
 #include "vmm.h"
 
@@ -30,7 +31,7 @@ vmm_alloc(struct vuc_control *c, int fd)
 	v->event_fd = -1;
 	v->state_memory.fd = -1;
 	v->bell.fd = -1;
-	v->deadline_ms = control_now_ms() + c->opts.handshake_timeout_ms;
+	v->deadline_ms = vuc_clock_ms() + c->opts.handshake_timeout_ms;
 	v->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (v->wake_fd >= 0 && control_user_of(fd, &v->user) == 0)
 		return v;

@@ -10,6 +10,7 @@
 
 #include <linux/vfio.h>
 
+#include "clock.h"
 #include "error.h"
 #include "source.h"
 #include "vmm.h"
@@ -63,7 +64,7 @@ static int
 claim(struct control_vmm *v, struct vuc_error *err)
 {
 	struct vuc_control *c = v->control;
-	uint64_t end_ms = control_now_ms() + c->opts.handshake_timeout_ms / 2;
+	uint64_t end_ms = vuc_clock_ms() + c->opts.handshake_timeout_ms / 2;
 	struct control_device *d;
 	int rc;
 
@@ -78,7 +79,7 @@ claim(struct control_vmm *v, struct vuc_error *err)
 		v->device = d;
 		v->link = d->link;
 		v->told = d->silent_ms != 0 ? VUC_SHM_SILENT : VUC_SHM_ATTACHED;
-		v->attached_ms = control_now_ms();
+		v->attached_ms = vuc_clock_ms();
 		d->since_ms = v->attached_ms;
 	}
 	pthread_mutex_unlock(&c->lock);

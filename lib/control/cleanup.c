@@ -12,6 +12,7 @@
 #include <vuc/dma.h>
 #include <vuc/irq.h>
 
+#include "clock.h"
 #include "error.h"
 #include "source.h"
 #include "vmm.h"
@@ -96,7 +97,7 @@ begin(struct leaving *leaving)
 	pthread_mutex_lock(&c->lock);
 	leaving->asks = asks_server(v, c->stop);
 	v->device->cleaning = true;
-	v->device->since_ms = control_now_ms();
+	v->device->since_ms = vuc_clock_ms();
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -139,7 +140,7 @@ end(struct control_vmm *v)
 	pthread_mutex_lock(&v->control->lock);
 	d->vmm = NULL;
 	d->cleaning = d->renewing;
-	d->since_ms = control_now_ms();
+	d->since_ms = vuc_clock_ms();
 	v->device = NULL;
 	pthread_cond_broadcast(&v->control->changed);
 	control_wake(d->wake_fd);

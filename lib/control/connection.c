@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "error.h"
 #include "vmm.h"
 
@@ -86,7 +87,7 @@ publish(struct control_vmm *v, uint64_t now)
 static int
 look_around(struct control_vmm *v)
 {
-	uint64_t now = control_now_ms();
+	uint64_t now = vuc_clock_ms();
 	int rc = check_leaving(v, now);
 	const char *problem;
 
@@ -110,7 +111,7 @@ static int
 until_next(struct control_vmm *v)
 {
 	uint64_t next = v->state == VMM_ATTACHED ? v->publish_ms : v->deadline_ms;
-	uint64_t now = control_now_ms();
+	uint64_t now = vuc_clock_ms();
 
 	pthread_mutex_lock(&v->control->lock);
 	if (v->leave_ms != 0 && v->leave_ms < next)

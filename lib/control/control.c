@@ -13,6 +13,7 @@
 #include <vuc/export.h>
 #include <vuc/shm.h>
 
+#include "clock.h"
 #include "control.h"
 #include "error.h"
 #include "guard.h"
@@ -20,15 +21,6 @@
 #include "vmm.h"
 
 #define MAX_DMA_MAPS 65535u /* more is not to be had of the kernel */
-
-uint64_t
-control_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 bool
 control_await(struct vuc_control *c, uint64_t end_ms)
@@ -210,7 +202,7 @@ vuc_control_create(
 static void
 send_away(struct vuc_control *c)
 {
-	uint64_t now = control_now_ms();
+	uint64_t now = vuc_clock_ms();
 	struct control_vmm *v;
 
 	TAILQ_FOREACH (v, &c->vmms, entry) {

@@ -88,8 +88,6 @@ struct control_device {
 	struct control_log_limit silent_lines;
 };
 
-uint64_t control_now_ms(void);
-
 /* With the lock held, but for the time in which it waits: for `changed`. Returns false when the
  * time is over. */
 bool control_await(struct vuc_control *c, uint64_t end_ms);

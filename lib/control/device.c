@@ -11,6 +11,7 @@
 
 #include <vuc/export.h>
 
+#include "clock.h"
 #include "control.h"
 #include "error.h"
 #include "source.h"
@@ -98,7 +99,7 @@ alloc_device(struct vuc_control *c, const struct vuc_control_device_opts *opts)
 		d->opts.path = d->path;
 	}
 	vuc_error_set(&d->reason, 0, "not connected to yet");
-	d->since_ms = control_now_ms();
+	d->since_ms = vuc_clock_ms();
 	d->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	d->account = vuc_poller_open_account(d->poller, d->name);
 	if (d->account != NULL && d->wake_fd >= 0 &&
@@ -212,7 +213,7 @@ static void
 take_away(struct control_device *d)
 {
 	vmm_tell(d->vmm, VUC_SHM_REMOVED, d->generation);
-	vmm_leave(d->vmm, control_now_ms() + LEAVE_GRACE_MS, "the device was taken away from it");
+	vmm_leave(d->vmm, vuc_clock_ms() + LEAVE_GRACE_MS, "the device was taken away from it");
 }
 
 void

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clock.h"
 #include "control.h"
 #include "error.h"
 #include "vmm.h"
@@ -70,7 +71,7 @@ connected(struct control_device *d, struct control_link *link)
 	generation = ++d->generation;
 	link->generation = generation;
 	d->link = link;
-	d->since_ms = control_now_ms();
+	d->since_ms = vuc_clock_ms();
 	d->reset_ends = 0;
 	d->reason.text[0] = '\0';
 	/* It has the connection before, which is of no use any more. */
@@ -146,7 +147,7 @@ take_lost(struct control_device *d, struct vuc_error *why)
 		vmm_tell(d->vmm, VUC_SHM_LOST, link->generation);
 	d->link = NULL;
 	d->silent_ms = 0;
-	d->since_ms = control_now_ms();
+	d->since_ms = vuc_clock_ms();
 	d->reason = link->reason;
 	*why = link->reason;
 	pthread_cond_broadcast(&c->changed);
@@ -164,11 +165,11 @@ log_silence(struct control_device *d, uint64_t before, uint64_t now)
 		control_log_limited(log, &d->silent_lines, VUC_LOG_WARNING,
 			"%s: the server is not answering: requests time out, and it has sent "
 			"nothing for %" PRIu64 " ms",
-			d->name, control_now_ms() - now);
+			d->name, vuc_clock_ms() - now);
 	else if (now == 0)
 		control_log_limited(log, &d->silent_lines, VUC_LOG_NOTICE,
 			"%s: the server answers again, after %" PRIu64 " ms", d->name,
-			control_now_ms() - before);
+			vuc_clock_ms() - before);
 }
 
 /* Whoever sees the state, or is told, finds the line in the log. */
@@ -227,10 +228,10 @@ next_delay(const struct control_device *d, uint32_t delay)
 static void
 wait_for_next(const struct control_device *d, uint32_t delay)
 {
-	uint64_t end = control_now_ms() + delay;
+	uint64_t end = vuc_clock_ms() + delay;
 	uint64_t now;
 
-	while (!stops(d) && (now = control_now_ms()) < end)
+	while (!stops(d) && (now = vuc_clock_ms()) < end)
 		control_wait(d->wake_fd, (int)(end - now));
 }
 
@@ -238,7 +239,7 @@ wait_for_next(const struct control_device *d, uint32_t delay)
 static bool
 has_lasted(const struct control_device *d, uint64_t connected_ms)
 {
-	return connected_ms != 0 && control_now_ms() - connected_ms >= d->retry_max_ms;
+	return connected_ms != 0 && vuc_clock_ms() - connected_ms >= d->retry_max_ms;
 }
 
 /* When to connect, and how long the next attempt is waited with. */
@@ -266,7 +267,7 @@ retry(struct control_device *d, struct pace *pace)
 	wait_for_next(d, pace->delay);
 	if (stops(d) || !is_wanted(d))
 		return;
-	pace->connected_ms = connect_to(d) == 0 ? control_now_ms() : 0;
+	pace->connected_ms = connect_to(d) == 0 ? vuc_clock_ms() : 0;
 	pace->delay = next_delay(d, pace->delay);
 }
 

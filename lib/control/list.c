@@ -10,6 +10,7 @@
 
 #include <vuc/export.h>
 
+#include "clock.h"
 #include "control.h"
 #include "vmm.h"
 #include "watch.h"
@@ -31,13 +32,13 @@ state_of(const struct control_device *d)
 static void
 explain(const struct control_device *d, struct vuc_control_device *to)
 {
-	to->since_ms = control_now_ms() - d->since_ms;
+	to->since_ms = vuc_clock_ms() - d->since_ms;
 	switch (to->state) {
 	case VUC_CONTROL_AWAY:
 		snprintf(to->reason, sizeof(to->reason), "%s", d->reason.text);
 		break;
 	case VUC_CONTROL_NOT_ANSWERING:
-		to->since_ms = control_now_ms() - d->silent_ms;
+		to->since_ms = vuc_clock_ms() - d->silent_ms;
 		snprintf(to->reason, sizeof(to->reason),
 			"requests time out: the server has sent nothing for %" PRIu64 " ms",
 			to->since_ms);
@@ -75,7 +76,7 @@ look_at_vmm(const struct control_vmm *v, struct vuc_control_device *to)
 	snprintf(to->vmm_name, sizeof(to->vmm_name), "%s", v->name);
 	to->queues = atomic_load_explicit(&v->nr_queues, memory_order_relaxed);
 	to->dma_maps = atomic_load_explicit(&v->nr_dma_maps, memory_order_relaxed);
-	to->attached_ms = control_now_ms() - v->attached_ms;
+	to->attached_ms = vuc_clock_ms() - v->attached_ms;
 }
 
 /* With the lock held. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clock.h"
 #include "control.h"
 
 /* Lines at once, and the time after which there may be another one. */
@@ -62,7 +63,7 @@ control_log(struct control_log *log, enum vuc_log_level level, const char *fmt, 
 static bool
 take_line(struct control_log_limit *limit, unsigned int at_once, unsigned int refill_ms)
 {
-	uint64_t now = control_now_ms();
+	uint64_t now = vuc_clock_ms();
 	uint64_t back = (now - limit->filled_ms) / refill_ms;
 
 	limit->filled_ms += back * refill_ms;
@@ -93,7 +94,7 @@ limit_of_user(struct control_log *log, uid_t uid)
 	}
 	if (user->used_ms == 0 || user->uid != uid)
 		*user = (struct control_log_user){.uid = uid};
-	user->used_ms = control_now_ms();
+	user->used_ms = vuc_clock_ms();
 	return &user->limit;
 }
 

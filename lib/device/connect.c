@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "error.h"
 #include "internal.h"
 
@@ -25,14 +26,14 @@ wait_a_little(void)
 static int
 connect_in_time(int fd, const struct sockaddr_un *addr, uint32_t timeout_ms, struct vuc_error *err)
 {
-	uint64_t deadline = group_now_ms() + timeout_ms;
+	uint64_t deadline = vuc_clock_coarse_ms() + timeout_ms;
 
 	for (;;) {
 		if (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0)
 			return 0;
 		if (errno != EAGAIN && errno != EINTR)
 			return vuc_error_set(err, -errno, "connect: %s", strerror(errno));
-		if (group_now_ms() >= deadline)
+		if (vuc_clock_coarse_ms() >= deadline)
 			return vuc_error_set(err, -ETIMEDOUT,
 				"connect: the server has not accepted the connection within %u ms",
 				timeout_ms);

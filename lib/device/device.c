@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "error.h"
 #include "internal.h"
 #include "vfio_user.h"
@@ -350,13 +351,14 @@ device_open(const struct vuc_device_opts *opts, int fd, struct vuc_server_faults
 static void
 drain(struct vuc_device *dev)
 {
-	uint64_t deadline = group_now_ms() + dev->timeout_ms;
+	uint64_t deadline = vuc_clock_coarse_ms() + dev->timeout_ms;
 
 	/* Requests wait for room in the session only while it is ready. */
-	while (dev->first != NULL && group_now_ms() < deadline)
+	while (dev->first != NULL && vuc_clock_coarse_ms() < deadline)
 		vuc_poll_group_poll(dev->group);
 	vuc_session_drain(dev->session);
-	while (vuc_session_state(dev->session) == VUC_SESSION_DRAINING && group_now_ms() < deadline)
+	while (vuc_session_state(dev->session) == VUC_SESSION_DRAINING &&
+		vuc_clock_coarse_ms() < deadline)
 		vuc_poll_group_poll(dev->group);
 }
 

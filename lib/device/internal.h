@@ -117,7 +117,6 @@ struct device_reply {
 };
 
 /* poll_group.c */
-uint64_t group_now_ms(void);
 void group_log(const struct vuc_poll_group *group, enum vuc_log_level level, const char *line);
 void group_add(struct vuc_poll_group *group, struct vuc_device *dev);
 void group_remove(struct vuc_device *dev);

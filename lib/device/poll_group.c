@@ -5,20 +5,12 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "clock.h"
 #include "error.h"
 #include "internal.h"
 
 #define TICK_INTERVAL 16u /* polls between looks at the clock */
 #define TICK_MS       10u /* between looks at all devices' requests */
-
-uint64_t
-group_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 VUC_EXPORT void
 vuc_poll_group_opts_init(struct vuc_poll_group_opts *opts)
@@ -124,7 +116,7 @@ group_remove(struct vuc_device *dev)
 static void
 tick(struct vuc_poll_group *group)
 {
-	uint64_t now = group_now_ms();
+	uint64_t now = vuc_clock_coarse_ms();
 	struct vuc_device *dev;
 
 	if (now - group->ticked_ms < TICK_MS)
@@ -271,7 +263,7 @@ has_deadline(const struct vuc_poll_group *group)
 static unsigned int
 limit_sleep(const struct vuc_poll_group *group, unsigned int timeout_ms)
 {
-	uint64_t since = group_now_ms() - group->ticked_ms;
+	uint64_t since = vuc_clock_coarse_ms() - group->ticked_ms;
 	unsigned int due = since < TICK_MS ? TICK_MS - (unsigned int)since : 0;
 
 	if (timeout_ms > due && has_deadline(group))

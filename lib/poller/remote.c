@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "clock.h"
 #include "error.h"
 #include "internal.h"
 #include "lines.h"
@@ -229,22 +230,13 @@ close_now(struct poller_queue *q)
 	poller_free_queue(q);
 }
 
-static uint64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 void
 poller_remote_drained(struct poller_queue *q)
 {
 	struct remote_closing *c = q->closing;
 	struct vuc_poller *p = q->poller;
 
-	if (q->last == 0 || vuc_queue_back_is_empty(&q->back) || now_ms() >= c->deadline_ms)
+	if (q->last == 0 || vuc_queue_back_is_empty(&q->back) || vuc_clock_ms() >= c->deadline_ms)
 		q->broken = true;
 	if (!q->broken || q->back.outstanding > 0)
 		return;
@@ -262,7 +254,7 @@ begin_closing(void *arg)
 	struct remote_closing *c = arg;
 	int nr = 0;
 
-	c->deadline_ms = now_ms() + vuc_device_timeout_ms(c->remote->device->dev);
+	c->deadline_ms = vuc_clock_ms() + vuc_device_timeout_ms(c->remote->device->dev);
 	for (uint64_t bits = c->which; bits != 0; bits &= bits - 1) {
 		struct poller_queue *q = c->remote->queues[__builtin_ctzll(bits)];
 

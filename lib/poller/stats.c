@@ -10,6 +10,7 @@
 
 #include <vuc/export.h>
 
+#include "clock.h"
 #include "internal.h"
 #include "registry.h"
 
@@ -105,12 +106,8 @@ static uint64_t
 silent_for(const struct poller_device *d)
 {
 	uint64_t since_ms = stats_get(&d->silent_ms);
-	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return since_ms != 0
-		? (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 - since_ms
-		: 0;
+	return since_ms != 0 ? vuc_clock_ms() - since_ms : 0;
 }
 
 /* The last connection counts; queues of a VMM may be to the one before. */

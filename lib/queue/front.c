@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "clock.h"
 #include "front_state.h"
 
 #include <errno.h>
@@ -279,15 +280,6 @@ vuc_queue_poll(struct vuc_queue *q, struct vuc_queue_result *results, unsigned i
 	return n;
 }
 
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Who waits in vain looks from time to time whether anybody is left to wait for. */
 static void
 check_back(struct vuc_queue *q, int64_t now)
@@ -318,7 +310,7 @@ sleep_until(struct vuc_queue *q, bool (*ready)(struct vuc_queue *), int64_t dead
 	atomic_store_explicit(&q->header->sleeps, 1, memory_order_relaxed);
 	while (rc == 0) {
 		uint32_t wakes = atomic_load_explicit(&q->back->wakes, memory_order_relaxed);
-		int64_t now = now_ms();
+		int64_t now = (int64_t)vuc_clock_ms();
 
 		check_back(q, now);
 		/*
@@ -356,13 +348,14 @@ wait_until(struct vuc_queue *q, bool (*ready)(struct vuc_queue *), int timeout_m
 	if (ready(q))
 		return 0;
 	if (timeout_ms >= 0)
-		deadline_ms = now_ms() + timeout_ms;
+		deadline_ms = (int64_t)vuc_clock_ms() + timeout_ms;
 	for (unsigned int spins = q->spins; spins > 0; spins--) {
 		queue_pause();
 		if (ready(q))
 			return 0;
 		if (spins % LOOKS == 0 &&
-			(closed(q) != 0 || (deadline_ms >= 0 && now_ms() >= deadline_ms)))
+			(closed(q) != 0 ||
+				(deadline_ms >= 0 && (int64_t)vuc_clock_ms() >= deadline_ms)))
 			break;
 	}
 	return sleep_until(q, ready, deadline_ms);

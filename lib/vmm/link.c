@@ -12,26 +12,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "error.h"
 
 /* The kernel passes on no more at once, so that MSG_CTRUNC means that this process has too many. */
 #define KERNEL_MAX_FDS 253u
 
-int64_t
-vmm_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* A socket's backlog may be full: connect(2) then waits as long as sending may. */
 static int
-connect_within(int fd, const struct sockaddr_un *addr, int64_t deadline_ms)
+connect_within(int fd, const struct sockaddr_un *addr, uint64_t deadline_ms)
 {
 	for (;;) {
-		int64_t left = deadline_ms - vmm_now_ms();
+		int64_t left = (int64_t)(deadline_ms - vuc_clock_ms());
 		const struct timeval timeout = {
 			.tv_sec = left / 1000,
 			.tv_usec = left % 1000 * 1000,
@@ -64,7 +56,7 @@ vmm_link_open(struct vmm_link *link, const char *path, uint32_t timeout_ms, stru
 	link->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (link->fd < 0)
 		return vuc_error_set(err, -errno, "no socket: %s", strerror(errno));
-	rc = connect_within(link->fd, &addr, vmm_now_ms() + timeout_ms);
+	rc = connect_within(link->fd, &addr, vuc_clock_ms() + timeout_ms);
 	if (rc != 0)
 		vuc_error_set(
 			err, rc, "cannot connect to the daemon at %s: %s", path, strerror(-rc));
@@ -104,10 +96,10 @@ vmm_link_is_gone(const struct vmm_link *link)
 
 /* Returns 0 when the socket may be ready, -ETIMEDOUT. */
 static int
-wait_for(const struct vmm_link *link, short events, int64_t deadline_ms)
+wait_for(const struct vmm_link *link, short events, uint64_t deadline_ms)
 {
 	struct pollfd poller = {.fd = link->fd, .events = events};
-	int64_t left = deadline_ms - vmm_now_ms();
+	int64_t left = (int64_t)(deadline_ms - vuc_clock_ms());
 
 	if (left <= 0)
 		return -ETIMEDOUT;
@@ -141,7 +133,7 @@ put_fds(struct msghdr *msg, union control *control, const struct vmm_fds *fds)
 
 int
 vmm_link_send(const struct vmm_link *link, const union vmm_packet *packet,
-	const struct vmm_fds *fds, int64_t deadline_ms)
+	const struct vmm_fds *fds, uint64_t deadline_ms)
 {
 	struct iovec iov = {
 		.iov_base = (void *)(uintptr_t)packet,
@@ -204,7 +196,7 @@ accept_packet(struct msghdr *msg, struct vmm_fds *fds, ssize_t n)
 
 int
 vmm_link_receive(const struct vmm_link *link, union vmm_packet *packet, struct vmm_fds *fds,
-	int64_t deadline_ms)
+	uint64_t deadline_ms)
 {
 	struct iovec iov = {.iov_base = packet, .iov_len = sizeof(*packet)};
 	union control control;

@@ -19,9 +19,6 @@ struct vmm_link {
 	struct vuc_error reason; /* why it has ended */
 };
 
-/* Milliseconds of a clock that only goes forward. */
-int64_t vmm_now_ms(void);
-
 /* Connect. Returns 0, what connect(2) says, -ETIMEDOUT or -EINVAL for a path that is too long. */
 int vmm_link_open(
 	struct vmm_link *link, const char *path, uint32_t timeout_ms, struct vuc_error *err);
@@ -42,13 +39,13 @@ bool vmm_link_is_gone(const struct vmm_link *link);
  * gone; another negative errno when nothing was sent for a reason of this side, such as -EBADF.
  */
 int vmm_link_send(const struct vmm_link *link, const union vmm_packet *packet,
-	const struct vmm_fds *fds, int64_t deadline_ms);
+	const struct vmm_fds *fds, uint64_t deadline_ms);
 
 /*
  * Receive a packet, and descriptors for the caller to close. Returns its size; -EPIPE when the
  * daemon has gone; -ETIMEDOUT; -EMSGSIZE for more bytes or descriptors than a packet can have.
  */
 int vmm_link_receive(const struct vmm_link *link, union vmm_packet *packet, struct vmm_fds *fds,
-	int64_t deadline_ms);
+	uint64_t deadline_ms);
 
 #endif /* VUC_VMM_LINK_H */

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "clock.h"
 #include "error.h"
 
 #define ERRNO_MAX 4095
@@ -140,7 +141,7 @@ check(struct vuc_vmm_device *dev, unsigned int type, const union vmm_packet *rep
 
 static int
 receive(struct vuc_vmm_device *dev, unsigned int type, union vmm_packet *reply, struct vmm_fds *fds,
-	int64_t deadline_ms, struct vuc_error *err)
+	uint64_t deadline_ms, struct vuc_error *err)
 {
 	int rc = vmm_link_receive(&dev->link, reply, fds, deadline_ms);
 
@@ -157,7 +158,7 @@ vmm_ask_with(struct vuc_vmm_device *dev, enum vuc_shm_type type, union vmm_packe
 	size_t size, struct vmm_fds *fds, struct vuc_error *err)
 {
 	struct vmm_link *link = &dev->link;
-	int64_t deadline_ms = vmm_now_ms() + link->timeout_ms;
+	uint64_t deadline_ms = vuc_clock_ms() + link->timeout_ms;
 	int rc;
 
 	packet->header = (struct vuc_shm_header){

@@ -35,15 +35,6 @@ hostile_pause(void)
 }
 
 uint64_t
-hostile_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-uint64_t
 hostile_random(uint64_t *state)
 {
 	*state ^= *state << 13;

@@ -59,6 +59,4 @@ void hostile_fill(uint64_t *state, void *bytes, size_t len);
 /* Wait a millisecond: between looks at something that has to happen. */
 void hostile_pause(void);
 
-uint64_t hostile_now_ms(void);
-
 #endif /* VUC_TESTS_HOSTILE_H */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "clock.h"
 #include "shm_client.h"
 
 #include <errno.h>
@@ -18,15 +19,6 @@ union control_data {
 	struct cmsghdr align;
 	uint8_t bytes[CMSG_SPACE(253 * sizeof(int))]; /* as many as the kernel takes */
 };
-
-static uint64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 int
 shm_connect(struct shm_client *c, const char *path)
@@ -400,7 +392,7 @@ shm_complete(struct shm_queue *q, struct vuc_shm_completion *completion, int tim
 	const struct vuc_shm_back *back = (const struct vuc_shm_back *)q->completions;
 	const struct vuc_shm_completion *slot = (const struct vuc_shm_completion *)(q->completions +
 		sizeof(*back) + (size_t)(q->head % q->depth) * VUC_SHM_SLOT_SIZE);
-	uint64_t deadline = now_ms() + (uint64_t)timeout_ms;
+	uint64_t deadline = vuc_clock_ms() + (uint64_t)timeout_ms;
 	int closed;
 
 	for (;;) {
@@ -409,7 +401,7 @@ shm_complete(struct shm_queue *q, struct vuc_shm_completion *completion, int tim
 			break;
 		if (closed != 0)
 			return closed;
-		if (now_ms() >= deadline)
+		if (vuc_clock_ms() >= deadline)
 			return -ETIMEDOUT;
 		sched_yield();
 	}
@@ -483,11 +475,11 @@ shm_state(const struct shm_client *c)
 bool
 shm_becomes(const struct shm_client *c, enum vuc_shm_device_state state, int timeout_ms)
 {
-	uint64_t deadline = now_ms() + (uint64_t)timeout_ms, now, count;
+	uint64_t deadline = vuc_clock_ms() + (uint64_t)timeout_ms, now, count;
 	int fd = c->attach_fds[VUC_SHM_FD_EVENT];
 
 	while (shm_state(c).state != (uint32_t)state) {
-		now = now_ms();
+		now = vuc_clock_ms();
 		if (now >= deadline || !wait_readable(fd, (int)(deadline - now)))
 			return false;
 		if (read(fd, &count, sizeof(count)) < 0)

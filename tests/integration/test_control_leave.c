@@ -25,6 +25,7 @@
 
 #include <linux/vfio.h>
 
+#include "clock.h"
 #include "control_rig.h"
 #include "refdev_regs.h"
 
@@ -149,15 +150,6 @@ be_busy(const char *path, int ready)
 	}
 }
 
-static uint64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static void
 kill_busy_vmm(void)
 {
@@ -187,10 +179,10 @@ test_killed(void)
 	rig_start(&rig, NULL);
 	for (unsigned int i = 0; i < rounds; i++) {
 		kill_busy_vmm();
-		begun = now_ms();
+		begun = vuc_clock_ms();
 		CU_ASSERT_TRUE_FATAL(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
-		if (now_ms() - begun > longest)
-			longest = now_ms() - begun;
+		if (vuc_clock_ms() - begun > longest)
+			longest = vuc_clock_ms() - begun;
 		CU_ASSERT_EQUAL(rig_server_maps(&rig, RIG_NAME), 0);
 	}
 	printf("# the device was free again within %u ms\n", (unsigned int)longest);
@@ -639,12 +631,12 @@ test_fatal_reset(void)
 
 	rig_opts_init(&opts);
 	opts.server = options;
-	begun = now_ms();
+	begun = vuc_clock_ms();
 	rig_start(&rig, &opts);
 	CU_ASSERT_PTR_NOT_NULL(
 		strstr(rig_look(&rig, RIG_NAME).reason, "DEVICE_RESET has ended the last "));
 	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
-	CU_ASSERT_TRUE(now_ms() - begun >= 12 * opts.device.retry_max_ms);
+	CU_ASSERT_TRUE(vuc_clock_ms() - begun >= 12 * opts.device.retry_max_ms);
 	CU_ASSERT_TRUE(rig_has_logged("DEVICE_RESET has ended the last 3 connections"));
 	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).generation, 1);
 	rig_stop(&rig);
@@ -847,7 +839,7 @@ test_flapping_server(void)
 	opts.device.retry_min_ms = 50;
 	opts.device.retry_max_ms = 3600000;
 	rig_start(&rig, &opts);
-	begun = now_ms();
+	begun = vuc_clock_ms();
 	for (uint64_t generation = 1; generation <= 3; generation++) {
 		rig_attach(&rig, &client, RIG_NAME);
 		CU_ASSERT_EQUAL(client.reply.attach_reply.generation, generation);
@@ -855,7 +847,7 @@ test_flapping_server(void)
 		shm_close(&client);
 		CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
 	}
-	CU_ASSERT_TRUE(now_ms() - begun >= 50 + 100 + 200);
+	CU_ASSERT_TRUE(vuc_clock_ms() - begun >= 50 + 100 + 200);
 	rig_stop(&rig);
 }
 

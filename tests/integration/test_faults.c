@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "clock.h"
 #include "fault.h"
 #include "fault_calls.h"
 #include "fault_cases.h"
@@ -23,16 +24,6 @@
 
 /* The client's clock goes by ticks of the kernel. */
 #define CLOCK_MS 10u
-
-static unsigned int
-elapsed_ms(const struct timespec *since)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (unsigned int)((now.tv_sec - since->tv_sec) * 1000 +
-		(now.tv_nsec - since->tv_nsec) / 1000000);
-}
 
 static bool
 reads_like(const char *text, const char *pattern)
@@ -167,8 +158,7 @@ run_case(const struct fault_case *c)
 	const unsigned int fds = fd_count();
 	struct peer *p = peer_start(1, "--fault", c->fault, NULL);
 	struct vuc_device_opts opts;
-	struct timespec begin;
-	unsigned int ms;
+	uint64_t begin_ms;
 
 	peer_opts(p, 0, &opts);
 	opts.twin_socket = c->twin;
@@ -178,10 +168,9 @@ run_case(const struct fault_case *c)
 		opts.timeout_ms = FAULT_TIMEOUT_MS;
 		opts.long_timeout_ms = FAULT_LONG_TIMEOUT_MS;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &begin);
+	begin_ms = vuc_clock_ms();
 	open_and_call(c, &opts);
-	ms = elapsed_ms(&begin);
-	check_time(c, ms);
+	check_time(c, (unsigned int)(vuc_clock_ms() - begin_ms));
 	check_warnings(c, opts.path, &warnings);
 	peer_stop(p);
 	CU_ASSERT_EQUAL(fd_count(), fds);

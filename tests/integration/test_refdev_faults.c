@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "raw_client.h"
 #include "refdev_regs.h"
 #include "refdev_server.h"
@@ -262,15 +263,6 @@ test_never(void)
 	stop(&f);
 }
 
-static double
-now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 /* Only the delayed reply takes its time, and nothing overtakes it. */
 static void
 check_delay(const char *mode)
@@ -278,15 +270,15 @@ check_delay(const char *mode)
 	const char *const options[] = {mode, "--fault=delay=60@region_read#1", NULL};
 	struct raw_message reply;
 	struct faulty f;
-	double begin;
+	uint64_t begin_ns;
 
 	refdev_server_start(&f.server, options);
 	f.fd = raw_open(f.server.socket);
-	begin = now();
+	begin_ns = vuc_clock_ns();
 	ask(&f, 1);
 	ask(&f, 2);
 	CU_ASSERT_EQUAL(raw_receive(f.fd, &reply), 36);
-	CU_ASSERT(now() - begin >= 0.060);
+	CU_ASSERT(vuc_clock_ns() - begin_ns >= 60000000);
 	CU_ASSERT_EQUAL(reply.header.msg_id, 1);
 	CU_ASSERT_EQUAL(raw_receive(f.fd, &reply), 36);
 	CU_ASSERT_EQUAL(reply.header.msg_id, 2);

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "raw_client.h"
 #include "refdev_regs.h"
 #include "refdev_server.h"
@@ -455,34 +456,25 @@ next_id(int fd)
 	return reply.header.msg_id;
 }
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* Each second reply overtakes the one before it; the last one, which none follows, is late. */
 static void
 check_reorder(const char *mode)
 {
 	const char *const options[] = {mode, "--fault=reorder=60@region_read", NULL};
 	struct refdev_server s;
-	int64_t begin;
+	uint64_t begin;
 	int fd;
 
 	refdev_server_start(&s, options);
 	fd = raw_open(s.socket);
-	begin = now_ms();
+	begin = vuc_clock_ms();
 	ask_at_once(fd, 5);
 	CU_ASSERT_EQUAL(next_id(fd), 2);
 	CU_ASSERT_EQUAL(next_id(fd), 1);
 	CU_ASSERT_EQUAL(next_id(fd), 4);
 	CU_ASSERT_EQUAL(next_id(fd), 3);
 	CU_ASSERT_EQUAL(next_id(fd), 5);
-	CU_ASSERT(now_ms() - begin >= 60);
+	CU_ASSERT(vuc_clock_ms() - begin >= 60);
 	close(fd);
 	refdev_server_stop(&s);
 }

@@ -14,6 +14,7 @@
 
 #include <json-c/json.h>
 
+#include "clock.h"
 #include "tap.h"
 #include "vucctl_run.h"
 
@@ -62,15 +63,6 @@ read_line(int fd)
 	return byte == '\n';
 }
 
-static uint64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static void *
 serve(void *arg)
 {
@@ -81,10 +73,10 @@ serve(void *arg)
 	(void)arg;
 	shortest_ms = UINT64_MAX;
 	for (i = 0; i < MAX_ANSWERS && answers[i] != NULL && read_line(fd); i++) {
-		if (i > 0 && now_ms() - before < shortest_ms)
-			shortest_ms = now_ms() - before;
+		if (i > 0 && vuc_clock_ms() - before < shortest_ms)
+			shortest_ms = vuc_clock_ms() - before;
 		poll(NULL, 0, (int)late_ms);
-		before = now_ms();
+		before = vuc_clock_ms();
 		if (dprintf(fd, "{\"jsonrpc\":\"2.0\",\"result\":%s,\"id\":%zu}\n", answers[i],
 			    i + 1) < 0)
 			break;

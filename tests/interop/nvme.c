@@ -14,6 +14,7 @@
 #include <vuc/irq.h>
 #include <vuc/region_map.h>
 
+#include "clock.h"
 #include "nvme.h"
 #include "tap.h"
 
@@ -198,25 +199,16 @@ init_queue(
 	};
 }
 
-static uint64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* As long as CAP.TO allows. Each look is a round trip to the server, which paces them. */
 static void
 wait_for_ready(const struct nvme *n, uint32_t ready)
 {
-	uint64_t deadline = now_ms() + 500 * ((n->cap >> 24 & 0xff) + 1);
+	uint64_t deadline = vuc_clock_ms() + 500 * ((n->cap >> 24 & 0xff) + 1);
 	uint32_t csts;
 
 	do {
 		csts = nvme_get32(n, BAR0, NVME_CSTS) & (NVME_CSTS_RDY | CSTS_CFS);
-	} while (csts != ready && now_ms() < deadline);
+	} while (csts != ready && vuc_clock_ms() < deadline);
 	CU_ASSERT_EQUAL_FATAL(csts, ready);
 }
 
@@ -255,11 +247,11 @@ static bool
 wait_for_completion(const struct nvme *n, const struct nvme_queue *q)
 {
 	struct nvme_completion *c = &q->cq[q->head];
-	uint64_t deadline = now_ms() + TIMEOUT_MS;
+	uint64_t deadline = vuc_clock_ms() + TIMEOUT_MS;
 	struct pollfd p = {.fd = n->interrupt, .events = POLLIN};
 	uint64_t count;
 
-	for (uint64_t now = now_ms(); now < deadline; now = now_ms()) {
+	for (uint64_t now = vuc_clock_ms(); now < deadline; now = vuc_clock_ms()) {
 		if (poll(&p, 1, (int)(deadline - now)) != 1)
 			return false;
 		CU_ASSERT_EQUAL(read(n->interrupt, &count, sizeof(count)), sizeof(count));

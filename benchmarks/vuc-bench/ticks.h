@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef BENCH_CLOCK_H
-#define BENCH_CLOCK_H
+#ifndef BENCH_TICKS_H
+#define BENCH_TICKS_H
 
 /* The clock that all series of a run are measured with. */
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <time.h>
 
 #include <rte_cycles.h>
+
+#include "clock.h"
 
 struct bench_clock {
 	bool tsc; /* ticks are those of the CPU's time stamp counter, else nanoseconds */
@@ -20,18 +21,9 @@ struct bench_clock {
 void bench_clock_init(struct bench_clock *clock);
 
 static inline uint64_t
-bench_clock_monotonic(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-static inline uint64_t
 bench_clock_ticks(const struct bench_clock *clock)
 {
-	return clock->tsc ? rte_rdtsc() : bench_clock_monotonic();
+	return clock->tsc ? rte_rdtsc() : vuc_clock_ns();
 }
 
 static inline uint64_t
@@ -40,4 +32,4 @@ bench_clock_from_ms(const struct bench_clock *clock, unsigned int ms)
 	return (uint64_t)((double)ms * 1e6 / clock->ns_per_tick);
 }
 
-#endif /* BENCH_CLOCK_H */
+#endif /* BENCH_TICKS_H */

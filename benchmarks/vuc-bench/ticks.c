@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "clock.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
+
+#include "ticks.h"
 #endif
 
 #define CALIBRATION_NS 20000000
@@ -45,7 +46,7 @@ read_both(void)
 
 	for (int i = 0; i < READINGS; i++) {
 		uint64_t before = rte_rdtsc();
-		uint64_t ns = bench_clock_monotonic();
+		uint64_t ns = vuc_clock_ns();
 		uint64_t after = rte_rdtsc();
 
 		if (after - before < shortest) {
