@@ -138,6 +138,28 @@ alloc_device(struct opening *o)
 	return NULL;
 }
 
+static void
+trace_message(void *arg, const struct vuc_trace_message *message)
+{
+	const struct poller_device *d = arg;
+
+	vuc_trace_message(d->id, message);
+	if (d->trace != NULL)
+		d->trace(d->trace_arg, message);
+}
+
+/* A device whose messages nobody traces when it is opened does not spend a look at each of them. */
+static void
+trace_device(struct poller_device *d, struct vuc_device_opts *opts)
+{
+	if (!vuc_trace_messages())
+		return;
+	d->trace = opts->trace;
+	d->trace_arg = opts->trace_arg;
+	opts->trace = trace_message;
+	opts->trace_arg = d;
+}
+
 /* It takes what is connected. */
 static int
 refuse_opening(const struct opening *o, int rc, const char *why)
@@ -161,7 +183,7 @@ open_device(void *arg)
 	if (d == NULL)
 		return refuse_opening(o, -ENOMEM, "no memory for a device");
 	o->opts.group = p->group;
-	vuc_trace_messages(d, &o->opts);
+	trace_device(d, &o->opts);
 	rc = device_open(&o->opts, o->fd, &d->account->faults, &d->dev, o->err);
 	if (rc != 0) {
 		free_device(p, d);
@@ -169,7 +191,7 @@ open_device(void *arg)
 	}
 	d->connected = true;
 	vuc_registry_add_device(p, d);
-	vuc_trace_opened(d);
+	vuc_trace_open(d->id, d->account->name);
 	o->dev = d->dev;
 	return 0;
 }

@@ -7,8 +7,6 @@
  * counter, which readers turn into nanoseconds. One thread adds, others read.
  */
 
-#include <rte_cycles.h>
-
 #include "stats.h"
 
 #define HISTOGRAM_BITS    4u

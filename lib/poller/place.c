@@ -4,9 +4,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include <rte_lcore.h>
-
 #include "connect.h"
+#include "eal.h"
 #include "placement.h"
 #include "registry.h"
 #include "topology.h"
@@ -14,21 +13,13 @@
 #define CONNECT_MS 1000u
 
 /* Other pollers are lcores that were registered, each bound to one CPU. */
-static int
-count_lcore(unsigned int lcore, void *arg)
+static void
+count_poller(void *arg, unsigned int id)
 {
-	struct vuc_topology *topology = arg;
-	rte_cpuset_t set = rte_lcore_cpuset(lcore);
+	struct vuc_topology_cpu *cpu = vuc_topology_find(arg, id);
 
-	if (lcore == rte_get_main_lcore() || CPU_COUNT(&set) != 1)
-		return 0;
-	for (size_t i = 0; i < topology->nr_cpus; i++) {
-		struct vuc_topology_cpu *cpu = &topology->cpus[i];
-
-		if (cpu->id < CPU_SETSIZE && CPU_ISSET(cpu->id, &set))
-			cpu->pollers++;
-	}
-	return 0;
+	if (cpu != NULL)
+		cpu->pollers++;
 }
 
 /* Which of them spin is known of vuc's own. */
@@ -102,7 +93,7 @@ poller_choose_place(
 	rc = vuc_topology_read("/sys", NULL, &topology, err);
 	if (rc != 0)
 		return rc;
-	rte_lcore_iterate(count_lcore, &topology);
+	vuc_eal_each_bound_cpu(count_poller, &topology);
 	count_spinning(&topology);
 	rc = choose(opts, &topology, &placement, err);
 	vuc_topology_free(&topology);

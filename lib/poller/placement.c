@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cpulist.h"
 #include "error.h"
 #include "placement.h"
 

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <rte_lcore.h>
-
 #include <vuc/export.h>
 
 #include "eal.h"
@@ -103,7 +101,7 @@ set_up(const struct start *start)
 	group_opts.log = p->log;
 	group_opts.log_arg = p->log == vuc_log_to_rte ? vuc_log_part(LOG_PART_DEVICE) : p->log_arg;
 	rc = vuc_poll_group_create(&group_opts, &p->group, start->err);
-	p->node = (int)rte_socket_id();
+	p->node = vuc_eal_thread_node();
 	if (rc != 0)
 		return rc;
 	vuc_poll_group_set_source(p->group, &source);
@@ -230,6 +228,10 @@ vuc_poller_create(
 		return rc;
 	}
 	vuc_registry_add(p);
+	rc = vuc_stats_publish();
+	if (rc != 0)
+		poller_log(
+			p, VUC_LOG_WARNING, "poller %s: no telemetry: %s", p->name, strerror(-rc));
 	*poller = p;
 	return 0;
 }

@@ -4,15 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "telemetry.h"
-
-/* Telemetry's callbacks have no argument, so this is one for the process. */
+/* One for the process: telemetry tells of all pollers. */
 static struct {
 	pthread_mutex_t lock;
 	struct registry_pollers pollers;
 	uint32_t next_poller;
 	uint32_t next_device;
-	bool has_commands;
 } registry = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.pollers = TAILQ_HEAD_INITIALIZER(registry.pollers),
@@ -33,19 +30,10 @@ vuc_registry_unlock(void)
 void
 vuc_registry_add(struct vuc_poller *p)
 {
-	int rc = 0;
-
 	vuc_registry_lock();
 	p->number = registry.next_poller++;
 	TAILQ_INSERT_TAIL(&registry.pollers, p, registered);
-	/* They cannot be taken away again, and so stay for those who come later. */
-	if (!registry.has_commands)
-		rc = vuc_telemetry_register();
-	registry.has_commands = true;
 	vuc_registry_unlock();
-	if (rc != 0)
-		poller_log(
-			p, VUC_LOG_WARNING, "poller %s: no telemetry: %s", p->name, strerror(-rc));
 }
 
 void

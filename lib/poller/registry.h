@@ -17,7 +17,7 @@ TAILQ_HEAD(registry_pollers, vuc_poller);
 void vuc_registry_lock(void);
 void vuc_registry_unlock(void);
 
-/* A poller that runs. The first one brings the telemetry commands. */
+/* A poller that runs. */
 void vuc_registry_add(struct vuc_poller *p);
 void vuc_registry_remove(struct vuc_poller *p);
 

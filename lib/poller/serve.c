@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "eal.h"
 #include "internal.h"
 #include "source.h"
 #include "trace.h"
@@ -35,7 +36,7 @@ answered(void *arg, const struct vuc_session_reply *reply)
 			stats_add(&stats_of(q)->timeouts, 1);
 	}
 	if (r->begun != 0)
-		histogram_add(&q->device->account->latency, rte_rdtsc() - r->begun);
+		histogram_add(&q->device->account->latency, vuc_eal_ticks() - r->begun);
 	vuc_trace_complete(q->device->id, q->index, r->id, reply->status);
 	vuc_queue_back_complete(&q->back, r->id, reply->status, reply->status == 0 ? r->count : 0);
 }
@@ -152,7 +153,7 @@ serve_request(struct poller_queue *q, const struct vuc_queue_taken *taken)
 		struct poller_request *r = &q->requests[slot->id];
 
 		r->count = 0;
-		r->begun = times(q->poller) ? rte_rdtsc() : 0;
+		r->begun = times(q->poller) ? vuc_eal_ticks() : 0;
 		if (access.op == VUC_OP_READ) {
 			access.data = vuc_queue_back_room(&q->back, slot->id, slot->count);
 			r->count = slot->count;

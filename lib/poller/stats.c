@@ -6,13 +6,13 @@
 #include <string.h>
 #include <time.h>
 
-#include <rte_cycles.h>
-
 #include <vuc/export.h>
 
 #include "clock.h"
+#include "eal.h"
 #include "internal.h"
 #include "registry.h"
+#include "telemetry.h"
 
 void
 vuc_stats_sum(struct vuc_access_stats *sum, const struct access_counters *c)
@@ -61,7 +61,7 @@ static uint64_t
 to_ns(uint64_t ticks)
 {
 	const uint64_t second = 1000000000;
-	uint64_t hz = rte_get_tsc_hz();
+	uint64_t hz = vuc_eal_tick_hz();
 
 	return ticks / hz * second + ticks % hz * second / hz;
 }
@@ -195,4 +195,116 @@ VUC_EXPORT void
 vuc_poller_set_latency(struct vuc_poller *p, bool on)
 {
 	atomic_store_explicit(&p->times, on, memory_order_relaxed);
+}
+
+/* ---- what telemetry tells ---- */
+
+_Static_assert(sizeof(((struct vuc_poller *)NULL)->name) == TELEMETRY_NAME_MAX, "names of pollers");
+
+static void
+tell_names(unsigned long skip, bool (*add)(void *arg, const char *name), void *arg)
+{
+	const struct poller_account *a;
+	const struct vuc_poller *p;
+	bool room = true;
+
+	vuc_registry_lock();
+	TAILQ_FOREACH (p, vuc_registry_all(), registered) {
+		TAILQ_FOREACH (a, &p->accounts, link) {
+			if (skip > 0)
+				skip--;
+			else
+				room = room && add(arg, a->name);
+		}
+	}
+	vuc_registry_unlock();
+}
+
+static int
+tell_device(const char *name, struct vuc_device_stats *stats, char poller[TELEMETRY_NAME_MAX])
+{
+	const struct poller_account *a;
+	const struct vuc_poller *p;
+
+	vuc_registry_lock();
+	a = vuc_registry_find_account(name, &p);
+	if (a != NULL) {
+		vuc_stats_read_account(p, a, stats);
+		memcpy(poller, p->name, sizeof(p->name));
+	}
+	vuc_registry_unlock();
+	return a != NULL ? 0 : -ENODEV;
+}
+
+static void
+tell_poller(const struct vuc_poller *p, struct vuc_telemetry_poller *told)
+{
+	static const char *const idle_names[] = {
+		[VUC_IDLE_SPIN] = "spin",
+		[VUC_IDLE_YIELD] = "yield",
+		[VUC_IDLE_SLEEP] = "sleep",
+	};
+
+	*told = (struct vuc_telemetry_poller){
+		.number = p->number,
+		.cpu = p->cpu == VUC_POLLER_CPU_NONE ? -1 : p->cpu,
+		.node = p->node,
+		.idle = idle_names[p->idle],
+		.transport = vuc_poll_group_transport(p->group),
+		.latency = atomic_load_explicit(&p->times, memory_order_relaxed),
+	};
+	memcpy(told->name, p->name, sizeof(told->name));
+	vuc_stats_read_poller(p, &told->stats);
+}
+
+static unsigned int
+tell_pollers(struct vuc_telemetry_poller *pollers, unsigned int max, unsigned long skip)
+{
+	const struct vuc_poller *p;
+	unsigned int n = 0;
+
+	vuc_registry_lock();
+	TAILQ_FOREACH (p, vuc_registry_all(), registered) {
+		if (skip > 0)
+			skip--;
+		else if (n < max)
+			tell_poller(p, &pollers[n++]);
+	}
+	vuc_registry_unlock();
+	return n;
+}
+
+static void
+set_all_latencies(bool on)
+{
+	struct vuc_poller *p;
+
+	vuc_registry_lock();
+	TAILQ_FOREACH (p, vuc_registry_all(), registered)
+		vuc_poller_set_latency(p, on);
+	vuc_registry_unlock();
+}
+
+static int published;
+
+static void
+publish(void)
+{
+	static const struct vuc_telemetry_source source = {
+		.names = tell_names,
+		.device = tell_device,
+		.pollers = tell_pollers,
+		.set_latency = set_all_latencies,
+	};
+
+	published = vuc_telemetry_register(&source);
+}
+
+int
+vuc_stats_publish(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, publish);
+	return published;
 }

@@ -71,4 +71,8 @@ void vuc_stats_read_account(
 	const struct vuc_poller *p, const struct poller_account *a, struct vuc_device_stats *stats);
 void vuc_stats_read_poller(const struct vuc_poller *p, struct vuc_poller_stats *stats);
 
+/* Let telemetry tell of all pollers and devices, from the first call on. Returns 0 or a negative
+ * errno. */
+int vuc_stats_publish(void);
+
 #endif /* VUC_POLLER_STATS_H */

@@ -13,6 +13,7 @@
 
 #include <numaif.h>
 
+#include "cpulist.h"
 #include "error.h"
 #include "placement.h"
 #include "topology.h"
@@ -20,91 +21,6 @@
 #define FILE_MAX  16384 /* of sysfs and procfs; lists of 1024 CPUs are shorter */
 #define NODES_MAX CPU_SETSIZE
 
-/* ---- lists of CPUs ---- */
-
-static int
-parse_number(const char **list, unsigned int *number)
-{
-	unsigned int value = 0;
-
-	if (!isdigit((unsigned char)**list))
-		return -EINVAL;
-	for (; isdigit((unsigned char)**list); (*list)++) {
-		value = value * 10 + (unsigned int)(**list - '0');
-		if (value >= CPU_SETSIZE)
-			return -EINVAL;
-	}
-	*number = value;
-	return 0;
-}
-
-static int
-parse_range(const char **list, cpu_set_t *set)
-{
-	unsigned int first;
-	unsigned int last;
-
-	if (parse_number(list, &first) != 0)
-		return -EINVAL;
-	last = first;
-	if (**list == '-') {
-		(*list)++;
-		if (parse_number(list, &last) != 0 || last < first)
-			return -EINVAL;
-	}
-	for (unsigned int cpu = first; cpu <= last; cpu++)
-		CPU_SET(cpu, set);
-	return 0;
-}
-
-int
-vuc_cpulist_parse(const char *list, cpu_set_t *set)
-{
-	CPU_ZERO(set);
-	while (parse_range(&list, set) == 0) {
-		if (*list == '\0')
-			return 0;
-		if (*list++ != ',')
-			return -EINVAL;
-	}
-	return -EINVAL;
-}
-
-/* The last of the CPUs in a row that begins with first. */
-static unsigned int
-end_of_row(const cpu_set_t *set, unsigned int first)
-{
-	while (first + 1 < CPU_SETSIZE && CPU_ISSET(first + 1, set))
-		first++;
-	return first;
-}
-
-void
-vuc_cpulist_format(const cpu_set_t *set, char *list, size_t size)
-{
-	static const char more[] = "...";
-	size_t used = 0;
-
-	snprintf(list, size, "%s", "");
-	for (unsigned int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		char row[32];
-		unsigned int last;
-		int len;
-
-		if (!CPU_ISSET(cpu, set))
-			continue;
-		last = end_of_row(set, cpu);
-		len = snprintf(row, sizeof(row), last > cpu ? "%s%u-%u" : "%s%u",
-			used > 0 ? "," : "", cpu, last);
-		if (used + (size_t)len + sizeof(more) > size) {
-			snprintf(list + used, size - used, "%s", more);
-			return;
-		}
-		memcpy(list + used, row, (size_t)len + 1);
-		used += (size_t)len;
-		cpu = last;
-	}
-}
 /* ---- files of sysfs and procfs ---- */
 
 /* A whole file as a string without the newline at its end; to be freed. NULL if there is none. */
@@ -311,14 +227,18 @@ static int
 last_cpu_of(const char *stat)
 {
 	const char *field = strrchr(stat, ')');
-	unsigned int cpu;
+	unsigned long cpu;
+	char *end;
 
 	for (int n = 2; field != NULL && n < 39; n++) {
 		field = strchr(field, ' ');
 		if (field != NULL)
 			field++;
 	}
-	return field != NULL && parse_number(&field, &cpu) == 0 ? (int)cpu : PLACEMENT_UNKNOWN;
+	if (field == NULL)
+		return PLACEMENT_UNKNOWN;
+	cpu = strtoul(field, &end, 10);
+	return end != field && cpu < CPU_SETSIZE ? (int)cpu : PLACEMENT_UNKNOWN;
 }
 
 static int

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cpulist.h"
 #include "placement.h"
 #include "tap.h"
 #include "topology.h"

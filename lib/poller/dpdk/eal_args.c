@@ -8,9 +8,9 @@
 
 #include <rte_config.h>
 
+#include "cpulist.h"
 #include "eal_args.h"
 #include "error.h"
-#include "topology.h"
 
 /* ---- checks: EAL prints its usage when it refuses an argument ---- */
 

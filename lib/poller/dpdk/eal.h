@@ -4,6 +4,11 @@
 
 #include <vuc/eal.h>
 
+/*
+ * What the rest of vuc needs of EAL. No header of this folder includes one of DPDK's but
+ * trace_points.h, which is for the files of this folder.
+ */
+
 #define EAL_ANY_CPU (-1)
 
 /*
@@ -17,5 +22,15 @@ int vuc_eal_thread_enter(int cpu, struct vuc_error *err);
 
 /* The calling thread is an lcore no more: before it ends. It stays bound. */
 void vuc_eal_thread_leave(void);
+
+/* The node of an lcore's CPUs, by the lcore's thread; -1 when they are on several. */
+int vuc_eal_thread_node(void);
+
+/* Call fn with the CPU of each lcore that is bound to a single one, but the main lcore. */
+void vuc_eal_each_bound_cpu(void (*fn)(void *arg, unsigned int cpu), void *arg);
+
+/* The time stamp counter, and its ticks in a second. */
+uint64_t vuc_eal_ticks(void);
+uint64_t vuc_eal_tick_hz(void);
 
 #endif /* VUC_POLLER_EAL_H */

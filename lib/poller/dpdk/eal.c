@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <rte_config.h>
+#include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
@@ -299,4 +300,50 @@ void
 vuc_eal_thread_leave(void)
 {
 	rte_thread_unregister();
+}
+
+int
+vuc_eal_thread_node(void)
+{
+	return (int)rte_socket_id();
+}
+
+struct each_cpu {
+	void (*fn)(void *arg, unsigned int cpu);
+	void *arg;
+};
+
+static int
+tell_bound_cpu(unsigned int lcore, void *arg)
+{
+	const struct each_cpu *each = arg;
+	rte_cpuset_t set = rte_lcore_cpuset(lcore);
+
+	if (lcore == rte_get_main_lcore() || CPU_COUNT(&set) != 1)
+		return 0;
+	for (unsigned int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (CPU_ISSET(cpu, &set))
+			each->fn(each->arg, cpu);
+	}
+	return 0;
+}
+
+void
+vuc_eal_each_bound_cpu(void (*fn)(void *arg, unsigned int cpu), void *arg)
+{
+	struct each_cpu each = {.fn = fn, .arg = arg};
+
+	rte_lcore_iterate(tell_bound_cpu, &each);
+}
+
+uint64_t
+vuc_eal_ticks(void)
+{
+	return rte_rdtsc();
+}
+
+uint64_t
+vuc_eal_tick_hz(void)
+{
+	return rte_get_tsc_hz();
 }

@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/*
- * What rte_telemetry can be asked. Each command runs on a thread of telemetry, copies what it needs
- * with the registry locked, and gives it to telemetry afterwards; so a device can close meanwhile.
- */
+/* What rte_telemetry can be asked. */
 
 #include "telemetry.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <rte_telemetry.h>
 #include <rte_version.h>
-
-#include "registry.h"
 
 #if RTE_VERSION < RTE_VERSION_NUM(23, 3, 0, 0)
 #define RTE_TEL_UINT_VAL            RTE_TEL_U64_VAL
@@ -25,6 +21,9 @@
 /* Telemetry leaves out what makes an answer longer than 16 KiB, so long lists come in pages. */
 #define NAMES_BYTES    15000u
 #define POLLERS_A_PAGE 12u
+
+/* Callbacks of telemetry have no argument, and no command is ever taken away. */
+static const struct vuc_telemetry_source *source;
 
 struct field {
 	const char *name;
@@ -101,36 +100,33 @@ parse_start(const char *params, unsigned long *start)
 	return params[0] >= '0' && params[0] <= '9' && *end == '\0' && errno == 0 ? 0 : -EINVAL;
 }
 
+struct name_list {
+	struct rte_tel_data *array;
+	size_t bytes;
+};
+
 /* Returns whether there was room for the name. */
 static bool
-add_name(struct rte_tel_data *array, const char *name, size_t *bytes)
+add_name(void *arg, const char *name)
 {
-	*bytes += strlen(name) + sizeof("\"\",") - 1;
-	return *bytes <= NAMES_BYTES && rte_tel_data_add_array_string(array, name) == 0;
+	struct name_list *names = arg;
+
+	names->bytes += strlen(name) + sizeof("\"\",") - 1;
+	return names->bytes <= NAMES_BYTES &&
+		rte_tel_data_add_array_string(names->array, name) == 0;
 }
 
 static int
 list_devices(const char *cmd, const char *params, struct rte_tel_data *data)
 {
-	const struct poller_account *a;
-	const struct vuc_poller *p;
+	struct name_list names = {.array = data};
 	unsigned long skip;
-	size_t bytes = 0;
 
 	(void)cmd;
 	if (parse_start(params, &skip) != 0)
 		return -EINVAL;
 	rte_tel_data_start_array(data, RTE_TEL_STRING_VAL);
-	vuc_registry_lock();
-	TAILQ_FOREACH (p, vuc_registry_all(), registered) {
-		TAILQ_FOREACH (a, &p->accounts, link) {
-			if (skip > 0)
-				skip--;
-			else if (!add_name(data, a->name, &bytes))
-				break;
-		}
-	}
-	vuc_registry_unlock();
+	source->names(skip, add_name, &names);
 	return 0;
 }
 
@@ -147,24 +143,16 @@ state_name(const struct vuc_device_stats *stats)
 static int
 show_device(const char *cmd, const char *params, struct rte_tel_data *data)
 {
-	const struct poller_account *a;
-	const struct vuc_poller *p;
 	struct vuc_device_stats stats;
-	char poller[sizeof(p->name)];
+	char poller[TELEMETRY_NAME_MAX];
 	int rc;
 
 	(void)cmd;
 	if (params == NULL)
 		return -EINVAL;
-	vuc_registry_lock();
-	a = vuc_registry_find_account(params, &p);
-	if (a != NULL) {
-		vuc_stats_read_account(p, a, &stats);
-		memcpy(poller, p->name, sizeof(poller));
-	}
-	vuc_registry_unlock();
-	if (a == NULL)
-		return -ENODEV;
+	rc = source->device(params, &stats, poller);
+	if (rc != 0)
+		return rc;
 	rte_tel_data_start_dict(data);
 	rte_tel_data_add_dict_string(data, "name", stats.name);
 	rte_tel_data_add_dict_uint(data, "id", stats.id);
@@ -176,59 +164,8 @@ show_device(const char *cmd, const char *params, struct rte_tel_data *data)
 	return rc == 0 ? add_latency(data, &stats.latency) : rc;
 }
 
-/* What is shown of a poller. */
-struct shown_poller {
-	uint32_t number;
-	char name[sizeof(((struct vuc_poller *)NULL)->name)];
-	int cpu;
-	int node;
-	const char *idle;
-	const char *transport;
-	const char *latency;
-	struct vuc_poller_stats stats;
-};
-
-static void
-copy_poller(const struct vuc_poller *p, struct shown_poller *shown)
-{
-	static const char *const idle_names[] = {
-		[VUC_IDLE_SPIN] = "spin",
-		[VUC_IDLE_YIELD] = "yield",
-		[VUC_IDLE_SLEEP] = "sleep",
-	};
-	bool times = atomic_load_explicit(&p->times, memory_order_relaxed);
-
-	*shown = (struct shown_poller){
-		.number = p->number,
-		.cpu = p->cpu == VUC_POLLER_CPU_NONE ? -1 : p->cpu,
-		.node = p->node,
-		.idle = idle_names[p->idle],
-		.transport = vuc_poll_group_transport(p->group),
-		.latency = times ? "on" : "off",
-	};
-	memcpy(shown->name, p->name, sizeof(shown->name));
-	vuc_stats_read_poller(p, &shown->stats);
-}
-
-static unsigned int
-copy_pollers(struct shown_poller *shown, unsigned int max, unsigned long skip)
-{
-	const struct vuc_poller *p;
-	unsigned int n = 0;
-
-	vuc_registry_lock();
-	TAILQ_FOREACH (p, vuc_registry_all(), registered) {
-		if (skip > 0)
-			skip--;
-		else if (n < max)
-			copy_poller(p, &shown[n++]);
-	}
-	vuc_registry_unlock();
-	return n;
-}
-
 static int
-add_poller(struct rte_tel_data *pollers, const struct shown_poller *p)
+add_poller(struct rte_tel_data *pollers, const struct vuc_telemetry_poller *p)
 {
 	const struct field fields[] = {
 		{"devices", p->stats.devices},
@@ -249,7 +186,7 @@ add_poller(struct rte_tel_data *pollers, const struct shown_poller *p)
 	rte_tel_data_add_dict_int(dict, "node", p->node);
 	rte_tel_data_add_dict_string(dict, "idle", p->idle);
 	rte_tel_data_add_dict_string(dict, "transport", p->transport);
-	rte_tel_data_add_dict_string(dict, "latency", p->latency);
+	rte_tel_data_add_dict_string(dict, "latency", p->latency ? "on" : "off");
 	ADD_FIELDS(dict, fields);
 	snprintf(key, sizeof(key), "%u", p->number);
 	rte_tel_data_add_dict_container(pollers, key, dict, 0);
@@ -259,7 +196,7 @@ add_poller(struct rte_tel_data *pollers, const struct shown_poller *p)
 static int
 list_pollers(const char *cmd, const char *params, struct rte_tel_data *data)
 {
-	struct shown_poller shown[POLLERS_A_PAGE];
+	struct vuc_telemetry_poller shown[POLLERS_A_PAGE];
 	unsigned long skip;
 	unsigned int n;
 	int rc = parse_start(params, &skip);
@@ -267,7 +204,7 @@ list_pollers(const char *cmd, const char *params, struct rte_tel_data *data)
 	(void)cmd;
 	if (rc != 0)
 		return rc;
-	n = copy_pollers(shown, POLLERS_A_PAGE, skip);
+	n = source->pollers(shown, POLLERS_A_PAGE, skip);
 	rte_tel_data_start_dict(data);
 	for (unsigned int i = 0; i < n && rc == 0; i++)
 		rc = add_poller(data, &shown[i]);
@@ -277,21 +214,17 @@ list_pollers(const char *cmd, const char *params, struct rte_tel_data *data)
 static int
 switch_latency(const char *cmd, const char *params, struct rte_tel_data *data)
 {
-	struct vuc_poller *p;
 	bool on = params != NULL && strcmp(params, "on") == 0;
 
 	(void)cmd;
 	if (!on && (params == NULL || strcmp(params, "off") != 0))
 		return -EINVAL;
-	vuc_registry_lock();
-	TAILQ_FOREACH (p, vuc_registry_all(), registered)
-		vuc_poller_set_latency(p, on);
-	vuc_registry_unlock();
+	source->set_latency(on);
 	return rte_tel_data_string(data, params);
 }
 
 int
-vuc_telemetry_register(void)
+vuc_telemetry_register(const struct vuc_telemetry_source *from)
 {
 	static const struct {
 		const char *name;
@@ -309,6 +242,7 @@ vuc_telemetry_register(void)
 	};
 	int rc = 0;
 
+	source = from;
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]) && rc == 0; i++)
 		rc = rte_telemetry_register_cmd(commands[i].name, commands[i].fn, commands[i].help);
 	return rc;
