@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <vuc/dma.h>
 
 #include "fd_count.h"
+#include "source.h"
 #include "tap.h"
 #include "vfio_user.h"
 
@@ -253,6 +255,24 @@ script_bad(struct server *s)
 	EXPECT(s, answer(s, VFIO_USER_DMA_WRITE) == EINVAL);
 }
 
+static _Atomic bool revoked;
+
+/* Memory that is mapped, and whose owner takes it back. */
+static void
+script_revoked(struct server *s)
+{
+	static const uint8_t byte = 0x77;
+
+	EXPECT(s, dma_read(s, 0x100000, MIB) == 0);
+	atomic_store(&revoked, true);
+	EXPECT(s, dma_read(s, 0x100000, 1) == EFAULT);
+	EXPECT(s, dma_read(s, 0x100000, MIB) == EFAULT);
+	EXPECT(s, dma_write(s, 0x100000, &byte, 1) == EFAULT);
+	atomic_store(&revoked, false);
+	EXPECT(s, dma_read(s, 0x100000, 1) == 0);
+	EXPECT(s, s->body[ACCESS] == pattern[0]);
+}
+
 static void
 script_no_reply(struct server *s)
 {
@@ -389,6 +409,7 @@ run_script(void (*script)(struct server *s), bool twin)
 	close(pair[0]);
 	CU_ASSERT_EQUAL(vuc_device_version(dev)->twin_socket, twin);
 	map_memory(dev);
+	vuc_dma_set_revoked(dev, &revoked);
 	rc = vuc_device_reset(dev);
 	if (rc == 0) {
 		CU_ASSERT_EQUAL(vuc_dma_unmap_all(dev), 0);
@@ -448,6 +469,13 @@ test_bad(void)
 }
 
 static void
+test_revoked(void)
+{
+	CU_ASSERT_EQUAL(run_script(script_revoked, false), 0);
+	CU_ASSERT_EQUAL(run_script(script_revoked, true), 0);
+}
+
+static void
 test_no_reply(void)
 {
 	CU_ASSERT_EQUAL(run_script(script_no_reply, false), 0);
@@ -486,6 +514,7 @@ static CU_TestInfo tests[] = {
 	{"long writes", test_long_write},
 	{"scattered memory", test_scattered},
 	{"refused, and the session goes on", test_bad},
+	{"revoked", test_revoked},
 	{"no reply", test_no_reply},
 	{"flood", test_flood},
 	CU_TEST_INFO_NULL,

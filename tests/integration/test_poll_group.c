@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <vuc/dma.h>
@@ -32,6 +35,38 @@ static struct wait_server server;
 static struct vuc_device *dev;
 static int wake_fd;
 static unsigned int fds_before;
+
+static time_t clock_ahead;            /* seconds, of the real time */
+static _Thread_local bool send_fails; /* of this thread */
+
+/* The library's clock, and the calls that it sends by. */
+int
+clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int rc = (int)syscall(SYS_clock_gettime, clock, now);
+
+	now->tv_sec += clock_ahead;
+	return rc;
+}
+
+ssize_t
+sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	if (send_fails) {
+		errno = ENOBUFS;
+		return -1;
+	}
+	return syscall(SYS_sendmsg, fd, msg, flags);
+}
+
+ssize_t
+send(int fd, const void *bytes, size_t len, int flags)
+{
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
+	const struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	return sendmsg(fd, &msg, flags);
+}
 
 static void
 open_group(void)
@@ -529,6 +564,106 @@ test_stopped_twin(void)
 	free(memory);
 }
 
+#define DRAIN_ROUNDS 12u
+#define DRAIN_STEP   40 /* seconds, of the 60 that the server has */
+
+/* Take what has come, as a slow server does. Returns how much it was. */
+static size_t
+drain_socket(void)
+{
+	uint8_t bytes[4096];
+	size_t len = 0;
+	ssize_t n;
+
+	while ((n = recv(server.fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0)
+		len += (size_t)n;
+	return len;
+}
+
+/* A server that takes a part of a segment now and then reads all the same. */
+static void
+test_slow_reader(void)
+{
+	uint8_t *bytes = calloc(1, MIB);
+	struct job job;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+	opts.timeout_ms = 60000;
+	server.send_buffer = 1; /* the least there is */
+	open_group();
+	tell_server(WAIT_STOP);
+	submit_much(&job, bytes);
+	settle(wake_fd);
+	for (unsigned int i = 0; i < DRAIN_ROUNDS; i++) {
+		while (drain_socket() == 0 && vuc_device_connected(dev))
+			wait_and_poll(wake_fd);
+		clock_ahead += DRAIN_STEP;
+		settle(wake_fd);
+	}
+	CU_ASSERT(vuc_device_connected(dev));
+	CU_ASSERT(!job.done);
+	/* And one that takes nothing does not. */
+	for (unsigned int i = 0; i < DRAIN_ROUNDS; i++) {
+		clock_ahead += DRAIN_STEP;
+		settle(wake_fd);
+		vuc_poll_group_poll(group);
+	}
+	CU_ASSERT(job.done && job.status == -ETIMEDOUT);
+	settle(wake_fd);
+	close_group();
+	server.send_buffer = 0;
+	free(bytes);
+}
+
+/* More requests than there are slots: those that were not sent end with the others. */
+static void
+expect_all_end(uint64_t how)
+{
+	struct job jobs[3 * NR_SLOTS];
+
+	opts.max_requests = NR_SLOTS;
+	open_group();
+	tell_server(how);
+	for (unsigned int i = 0; i < 3 * NR_SLOTS; i++)
+		submit(&jobs[i], VUC_OP_READ, WAIT_READ_NEVER);
+	for (unsigned int i = 0; i < 3 * NR_SLOTS; i++) {
+		finish(&jobs[i]);
+		CU_ASSERT_EQUAL(jobs[i].status, -ECONNRESET);
+	}
+	CU_ASSERT(!vuc_device_connected(dev));
+	close_group();
+}
+
+static void
+test_goes_though_full(void)
+{
+	expect_all_end(WAIT_HANG_UP);
+	expect_all_end(WAIT_HANG_UP_TWIN);
+}
+
+/* What is found out before a sleep is told before it. */
+static void
+test_breaks_before_sleep(void)
+{
+	uint8_t *memory = calloc(1, WAIT_SIZE);
+	const struct vuc_dma_mapping map = {WAIT_SIZE, WAIT_SIZE, VUC_DMA_READ, -1, 0, memory};
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(memory);
+	open_group();
+	CU_ASSERT_EQUAL(vuc_dma_map(dev, &map), 0);
+	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
+	tell_server(WAIT_COMMAND_ON_TWIN);
+	settle(wake_fd);
+	send_fails = true;
+	while (vuc_device_connected(dev))
+		wait_and_poll(wake_fd);
+	send_fails = false;
+	CU_ASSERT_STRING_EQUAL(vuc_device_reason(dev),
+		"twin socket: the connection broke: No buffer space available");
+	close_group();
+	free(memory);
+}
+
 /* The only request times out, which is one too many: the server hears of the end at once. */
 static void
 test_unanswered(void)
@@ -609,6 +744,9 @@ static CU_TestInfo socket_tests[] = {
 	{"stopped server: commit", test_stopped_commit},
 	{"stopped server: closing", test_stopped_closing},
 	{"stopped server: twin socket", test_stopped_twin},
+	{"slow reader", test_slow_reader},
+	{"server goes though full", test_goes_though_full},
+	{"twin socket breaks before a sleep", test_breaks_before_sleep},
 	{"all requests unanswered", test_unanswered},
 	CU_TEST_INFO_NULL,
 };

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -29,6 +30,7 @@
 #define ANY          UINT32_MAX /* index */
 #define CONFIG       VFIO_PCI_CONFIG_REGION_INDEX
 #define CONFIG_SIZE  256u
+#define MAX_AT_ONCE  32u /* reads of config space */
 #define BAR_SIZE     4096u
 #define MAX_WARNINGS 4u
 
@@ -81,7 +83,8 @@ struct scene {
 	uint8_t bar2[BAR_SIZE];
 	_Atomic unsigned int asked[VFIO_USER_MAX]; /* messages by command */
 	_Atomic unsigned int posted;
-	_Atomic unsigned int odd; /* accesses to config space that are no aligned registers */
+	_Atomic unsigned int odd;     /* accesses to config space that are no aligned registers */
+	_Atomic unsigned int at_once; /* the most of them that waited for an answer */
 	struct vuc_device_opts opts;
 	struct vuc_server_faults faults;
 	struct vuc_device *dev;
@@ -202,6 +205,19 @@ apply(const struct deviation *d, const struct vuc_loopback_msg *request,
 	return 0;
 }
 
+/* A read of config space, with as many behind it as lie in the socket. */
+static void
+note_config_read(struct scene *s, const struct vuc_loopback_msg *request)
+{
+	unsigned int at_once;
+	int unread = 0;
+
+	CU_ASSERT_EQUAL_FATAL(ioctl(s->server.fd, FIONREAD, &unread), 0);
+	at_once = 1 + (unsigned int)((size_t)unread / request->len);
+	if (at_once > s->at_once)
+		s->at_once = at_once;
+}
+
 static int
 deviate(void *arg, const struct vuc_loopback_msg *request, struct vuc_loopback_msg *message)
 {
@@ -217,6 +233,8 @@ deviate(void *arg, const struct vuc_loopback_msg *request, struct vuc_loopback_m
 	if (index == CONFIG &&
 		(header.cmd == VFIO_USER_REGION_READ || header.cmd == VFIO_USER_REGION_WRITE))
 		s->odd += is_odd_size(request);
+	if (index == CONFIG && header.cmd == VFIO_USER_REGION_READ)
+		note_config_read(s, request);
 	if (header.cmd != d->cmd || (d->index != ANY && d->index != index))
 		return 0;
 	/* Those that a posted write alone gets: others are good. */
@@ -778,6 +796,7 @@ run_row(const struct row *row)
 		CU_ASSERT_EQUAL(read_bar(&s, 2, 4), row->ends ? status : 0);
 	}
 	CU_ASSERT_EQUAL(s.odd, 0);
+	CU_ASSERT(s.at_once <= MAX_AT_ONCE);
 	close_scene(&s);
 	CU_ASSERT_EQUAL(fd_count(), s.fds);
 }

@@ -277,6 +277,10 @@ start_thread(struct wait_server *s)
 	int pair[2];
 
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	if (s->send_buffer != 0)
+		CU_ASSERT_EQUAL(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &s->send_buffer,
+					sizeof(s->send_buffer)),
+			0);
 	s->fd = pair[1];
 	s->message = malloc(MESSAGE_MAX);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(s->message);
@@ -293,7 +297,7 @@ wait_server_open(
 	struct vuc_error err = {0};
 	struct vuc_device *dev;
 
-	*s = (struct wait_server){.client = gettid()};
+	*s = (struct wait_server){.client = gettid(), .send_buffer = s->send_buffer};
 	s->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->loopback = (struct vuc_loopback_server){.handle = handle, .arg = s};
 	o.group = group;

@@ -43,6 +43,7 @@ struct wait_server {
 	pthread_t thread;
 	struct vuc_loopback_server loopback;
 	uint8_t *message; /* a whole one */
+	int send_buffer;  /* bytes of the client's socket; 0: as many as the system gives */
 	uint64_t written;
 	bool running;
 	atomic_uint good; /* DMA reads with the right answer */
@@ -55,7 +56,8 @@ wait_server_pattern(size_t i)
 	return (uint8_t)(i * 31 + i / 4096);
 }
 
-/* Start a server of the calling thread, and open its device in group, whose transport decides. */
+/* Start a server of the calling thread, and open its device in group, whose transport decides. Of
+ * *s, send_buffer is heeded. */
 struct vuc_device *wait_server_open(
 	struct wait_server *s, struct vuc_poll_group *group, const struct vuc_device_opts *opts);
 
