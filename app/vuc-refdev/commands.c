@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "clock.h"
 #include "endpoint.h"
+#include "fds.h"
 #include "report.h"
 #include "trace.h"
 
@@ -106,8 +107,7 @@ take_answers(struct refdev_endpoint *ep)
 		if (ep->verbose)
 			refdev_trace_command(ep->name, &msg);
 		rc = refdev_handle_twin(ep->dev, &msg);
-		for (unsigned int i = 0; i < msg.nr_fds; i++)
-			close(msg.fds[i]);
+		vuc_fds_close(msg.fds, msg.nr_fds);
 		if (rc != 0)
 			return blame(ep);
 	}

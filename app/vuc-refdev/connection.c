@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "connection.h"
+#include "fds.h"
 
 /* Room for many small messages even where the longest one is short. */
 #define MIN_BUFFER (64u * 1024u)
@@ -40,13 +41,6 @@ refdev_connection_open(struct refdev_connection *conn, int fd)
 	conn->nr_fds = 0;
 }
 
-static void
-close_all(const int *fds, unsigned int nr)
-{
-	for (unsigned int i = 0; i < nr; i++)
-		close(fds[i]);
-}
-
 void
 refdev_connection_close(struct refdev_connection *conn)
 {
@@ -55,7 +49,7 @@ refdev_connection_close(struct refdev_connection *conn)
 	close(conn->fd);
 	conn->fd = -1;
 	for (unsigned int i = 0; i < conn->nr_fds; i++)
-		close_all(conn->fds[i].fds, conn->fds[i].nr);
+		vuc_fds_close(conn->fds[i].fds, conn->fds[i].nr);
 	conn->nr_fds = 0;
 }
 
@@ -117,62 +111,12 @@ keep_fds(struct refdev_connection *conn, struct refdev *dev, size_t old_end, con
 	struct refdev_fds *kept = fds_of(conn, conn->taken + (owner - conn->start));
 
 	if (kept == NULL || nr > VUC_LOOPBACK_MAX_FDS - kept->nr) {
-		close_all(fds, nr);
+		vuc_fds_close(fds, nr);
 		return -EPROTO;
 	}
 	memcpy(kept->fds + kept->nr, fds, nr * sizeof(fds[0]));
 	kept->nr += nr;
 	return 0;
-}
-
-/* Room for one more than a message may carry, so that too many are seen as such. */
-#define CONTROL_FDS (VUC_LOOPBACK_MAX_FDS + 1)
-
-struct received_fds {
-	int fds[CONTROL_FDS + 1]; /* alignment may make room for one more */
-	unsigned int nr;
-	bool truncated;
-};
-
-static void
-collect_fds(struct msghdr *msg, struct received_fds *out)
-{
-	out->truncated = (msg->msg_flags & MSG_CTRUNC) != 0;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
-		size_t bytes = c->cmsg_len - CMSG_LEN(0);
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		if (bytes > sizeof(out->fds) - out->nr * sizeof(int))
-			continue;
-		memcpy(out->fds + out->nr, CMSG_DATA(c), bytes);
-		out->nr += (unsigned int)(bytes / sizeof(int));
-	}
-}
-
-static ssize_t
-receive_into(int fd, void *bytes, size_t size, struct received_fds *fds)
-{
-	union {
-		char bytes[CMSG_SPACE(sizeof(int) * CONTROL_FDS)];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = {.iov_base = bytes, .iov_len = size};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
-	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-
-	fds->nr = 0;
-	fds->truncated = false;
-	if (n < 0)
-		return -errno;
-	if (msg.msg_controllen > 0 || (msg.msg_flags & MSG_CTRUNC) != 0)
-		collect_fds(&msg, fds);
-	return n;
 }
 
 /* What is left of the last receive goes to the front, so that the message that it begins fits. */
@@ -189,24 +133,23 @@ make_room(struct refdev_connection *conn)
 ssize_t
 refdev_connection_receive(struct refdev_connection *conn, struct refdev *dev)
 {
-	struct received_fds fds;
+	int fds[VUC_LOOPBACK_MAX_FDS];
+	struct iovec part;
 	size_t old_end;
 	ssize_t n;
-	int rc;
+	int nr_fds, rc = 0;
 
 	make_room(conn);
 	old_end = conn->end;
-	n = receive_into(conn->fd, conn->buffer + old_end, conn->size - old_end, &fds);
+	part = (struct iovec){.iov_base = conn->buffer + old_end, .iov_len = conn->size - old_end};
+	n = vuc_fds_receive(conn->fd, &part, 1, fds, VUC_LOOPBACK_MAX_FDS, &nr_fds, MSG_DONTWAIT);
 	if (n < 0)
 		return n;
 	conn->end += (size_t)n;
-	if (fds.nr == 0 && !fds.truncated)
-		return n;
-	if (fds.truncated) {
-		close_all(fds.fds, fds.nr);
+	if (nr_fds < 0)
 		return -EPROTO;
-	}
-	rc = keep_fds(conn, dev, old_end, fds.fds, fds.nr);
+	if (nr_fds > 0)
+		rc = keep_fds(conn, dev, old_end, fds, (unsigned int)nr_fds);
 	return rc != 0 ? rc : n;
 }
 

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "commands.h"
 #include "endpoint.h"
+#include "fds.h"
 #include "report.h"
 #include "trace.h"
 
@@ -170,9 +171,7 @@ after_send(struct refdev_endpoint *ep, int rc)
 static void
 close_fds(struct vuc_loopback_msg *msg)
 {
-	for (unsigned int i = 0; i < msg->nr_fds; i++)
-		if (msg->fds[i] >= 0)
-			close(msg->fds[i]);
+	vuc_fds_close(msg->fds, msg->nr_fds);
 	msg->nr_fds = 0;
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "fds.h"
 
 /* Longest message that carries no data of a region: a version with its JSON. */
 #define MAX_CONTROL_MESSAGE 8192u
@@ -235,8 +236,7 @@ dispatch(struct refdev *dev, const struct vfio_user_header *header, const struct
 static void
 drop_reply_fds(struct refdev_body *out)
 {
-	for (unsigned int i = 0; i < out->nr_fds; i++)
-		close(out->fds[i]);
+	vuc_fds_close(out->fds, out->nr_fds);
 	out->nr_fds = 0;
 }
 

@@ -9,14 +9,14 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "fds.h"
 #include "output.h"
 
 /* Nothing is pending any more. */
 static void
 finish(struct refdev_output *out)
 {
-	for (unsigned int i = 0; i < out->nr_fds; i++)
-		close(out->fds[i]);
+	vuc_fds_close(out->fds, out->nr_fds);
 	out->nr_fds = 0;
 	out->len = 0;
 }
@@ -27,33 +27,9 @@ refdev_output_drop(struct refdev_output *out)
 	struct vuc_loopback_msg *held = &out->held.msg;
 
 	finish(out);
-	for (unsigned int i = 0; i < held->nr_fds; i++)
-		close(held->fds[i]);
+	vuc_fds_close(held->fds, held->nr_fds);
 	free(held->bytes);
 	*held = (struct vuc_loopback_msg){0};
-}
-
-static ssize_t
-send_with_fds(const struct refdev_output *out, int fd, size_t len)
-{
-	union {
-		char bytes[CMSG_SPACE(sizeof(int) * REFDEV_OUTPUT_MAX_FDS)];
-		struct cmsghdr align;
-	} control = {0};
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)out->bytes, .iov_len = len};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = CMSG_SPACE(sizeof(int) * out->nr_fds),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int) * out->nr_fds);
-	memcpy(CMSG_DATA(cmsg), out->fds, sizeof(int) * out->nr_fds);
-	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* One send; 0 or a negative errno. */
@@ -62,14 +38,14 @@ send_chunk(struct refdev_output *out, int fd)
 {
 	size_t left = out->len - out->sent;
 	size_t len = left < out->chunk ? left : out->chunk;
+	unsigned int nr_fds = 0;
 	ssize_t n;
 
-	if (out->sent == 0 && out->nr_fds > 0)
-		n = send_with_fds(out, fd, len);
-	else
-		n = send(fd, out->bytes + out->sent, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (out->sent == 0)
+		nr_fds = out->nr_fds;
+	n = vuc_fds_send(fd, out->bytes + out->sent, len, out->fds, nr_fds, MSG_DONTWAIT);
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	out->sent += (size_t)n;
 	return 0;
 }
@@ -101,7 +77,7 @@ take_fds(struct refdev_output *out, struct vuc_loopback_msg *reply, unsigned int
 	memcpy(out->fds, reply->fds, reply->nr_fds * sizeof(reply->fds[0]));
 	out->nr_fds = reply->nr_fds;
 	reply->nr_fds = 0;
-	for (unsigned int i = 0; i < extra && out->nr_fds < REFDEV_OUTPUT_MAX_FDS; i++) {
+	for (unsigned int i = 0; i < extra && out->nr_fds < VUC_FDS_MAX; i++) {
 		int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 		if (fd < 0)

@@ -11,8 +11,7 @@
 #include <vuc/loopback.h>
 
 #include "fault.h"
-
-#define REFDEV_OUTPUT_MAX_FDS 253 /* the kernel's SCM_MAX_FD */
+#include "fds.h"
 
 /* A reply that the next one is to overtake. */
 struct refdev_held {
@@ -31,7 +30,7 @@ struct refdev_output {
 	uint64_t not_before; /* in the time of vuc_clock_ns() */
 	struct refdev_held held;
 	unsigned int nr_fds; /* they ride on the first byte */
-	int fds[REFDEV_OUTPUT_MAX_FDS];
+	int fds[VUC_FDS_MAX];
 };
 
 /* Nanoseconds of CLOCK_MONOTONIC. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "fds.h"
 #include "floor.h"
 
 #include <errno.h>
@@ -34,8 +35,7 @@ check(const struct bench_message *msg, int ret, struct vuc_loopback_msg *reply,
 	struct vuc_error *err)
 {
 	/* No message of the floor asks for any. */
-	for (unsigned int i = 0; i < reply->nr_fds; i++)
-		close(reply->fds[i]);
+	vuc_fds_close(reply->fds, reply->nr_fds);
 	if (ret != 0)
 		return bench_fail(err, ret, "floor: the server gave up: %s", strerror(-ret));
 	if (reply->len == 0 && msg->reply_len == 0)

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "error.h"
+#include "fds.h"
 #include "interrupt.h"
 
 /* How often a spinning loop looks at the clock: some milliseconds apart. */
@@ -43,7 +44,7 @@ judge_send(struct bench_spin *s, size_t len, ssize_t n)
 	/* The kernel takes so few bytes whole or not at all. */
 	if (n >= 0)
 		return -EIO;
-	return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	return n == -EAGAIN || n == -EINTR ? 0 : (int)n;
 }
 
 int
@@ -52,7 +53,9 @@ bench_spin_send_bytes(struct bench_spin *s, const void *bytes, size_t len)
 	int ret = 0;
 
 	for (unsigned int spins = 1; ret == 0; spins++) {
-		ret = judge_send(s, len, send(s->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL));
+		ssize_t n = send(s->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		ret = judge_send(s, len, n < 0 ? -errno : n);
 		if (ret == 0)
 			ret = look_up(s, spins);
 	}
@@ -68,24 +71,11 @@ bench_spin_send(struct bench_spin *s, const struct bench_message *msg)
 int
 bench_spin_send_fd(struct bench_spin *s, const struct bench_message *msg, int fd)
 {
-	union {
-		struct cmsghdr header;
-		uint8_t bytes[CMSG_SPACE(sizeof(fd))];
-	} control = {.header = {.cmsg_len = CMSG_LEN(sizeof(fd)),
-			     .cmsg_level = SOL_SOCKET,
-			     .cmsg_type = SCM_RIGHTS}};
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)msg->bytes, .iov_len = msg->len};
-	const struct msghdr hdr = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control.bytes),
-	};
 	int ret = 0;
 
-	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
 	for (unsigned int spins = 1; ret == 0; spins++) {
-		ret = judge_send(s, msg->len, sendmsg(s->fd, &hdr, MSG_DONTWAIT | MSG_NOSIGNAL));
+		ret = judge_send(s, msg->len,
+			vuc_fds_send(s->fd, msg->bytes, msg->len, &fd, 1, MSG_DONTWAIT));
 		if (ret == 0)
 			ret = look_up(s, spins);
 	}

@@ -3,26 +3,14 @@
 
 #include "socket.h"
 
-static ssize_t
-send_with_fds(int fd, const struct vuc_segment *s)
-{
-	struct vuc_fds_control control = {0};
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)s->bytes, .iov_len = s->len};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	vuc_fds_put(&msg, &control, s->fds, s->nr_fds);
-	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 ssize_t
 vuc_socket_send(int fd, const struct vuc_segment *s)
 {
 	ssize_t n;
 
 	if (s->nr_fds > 0)
-		n = send_with_fds(fd, s);
-	else
-		n = send(fd, s->bytes, s->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		return vuc_fds_send(fd, s->bytes, s->len, s->fds, s->nr_fds, MSG_DONTWAIT);
+	n = send(fd, s->bytes, s->len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	return n < 0 ? -errno : n;
 }
 
@@ -42,21 +30,17 @@ vuc_socket_send_parts(int fd, const struct iovec *parts, unsigned int nr_parts)
 static ssize_t
 receive_parts(int fd, struct iovec *parts, unsigned int nr_parts, int *fds, unsigned int *nr_fds)
 {
-	struct vuc_fds_control control;
 	struct msghdr msg = {.msg_iov = parts, .msg_iovlen = nr_parts};
 	ssize_t n;
 	int nr;
 
-	if (fds != NULL) {
-		msg.msg_control = control.space;
-		msg.msg_controllen = sizeof(control.space);
+	if (fds == NULL) {
+		n = recvmsg(fd, &msg, MSG_DONTWAIT);
+		return n < 0 ? -errno : n;
 	}
-	n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (n < 0)
-		return -errno;
-	if (n == 0 || fds == NULL || (msg.msg_controllen == 0 && (msg.msg_flags & MSG_CTRUNC) == 0))
+	n = vuc_fds_receive(fd, parts, nr_parts, fds, VUC_FDS_MAX, &nr, MSG_DONTWAIT);
+	if (n <= 0)
 		return n;
-	nr = vuc_fds_take(&msg, fds);
 	if (nr < 0)
 		return nr;
 	*nr_fds = (unsigned int)nr;

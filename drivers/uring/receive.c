@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fds.h"
 #include "uring.h"
 
 int
@@ -118,8 +119,7 @@ static void
 deliver(struct uring_conn *c, const uint8_t *bytes, size_t len, int *fds, unsigned int nr_fds)
 {
 	if (c->lost) {
-		for (unsigned int i = 0; i < nr_fds; i++)
-			close(fds[i]);
+		vuc_fds_close(fds, nr_fds);
 		return;
 	}
 	c->quiet = 0;
@@ -217,7 +217,7 @@ take_buffer(struct uring_conn *c, const struct io_uring_cqe *cqe)
 		};
 		size_t len = io_uring_recvmsg_payload_length(out, cqe->res, &c->multishot_msg);
 
-		int nr_fds = vuc_fds_take(&msg, fds);
+		int nr_fds = vuc_fds_take(&msg, fds, VUC_FDS_MAX);
 
 		if (len > 0 && nr_fds >= 0)
 			deliver(c, io_uring_recvmsg_payload(out, &c->multishot_msg), len, fds,

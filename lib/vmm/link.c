@@ -14,9 +14,7 @@
 
 #include "clock.h"
 #include "error.h"
-
-/* The kernel passes on no more at once, so that MSG_CTRUNC means that this process has too many. */
-#define KERNEL_MAX_FDS 253u
+#include "fds.h"
 
 /* A socket's backlog may be full: connect(2) then waits as long as sending may. */
 static int
@@ -107,119 +105,65 @@ wait_for(const struct vmm_link *link, short events, uint64_t deadline_ms)
 	return 0;
 }
 
-/* Space for descriptors, aligned as a control message has to be. */
-union control {
-	struct cmsghdr header;
-	char bytes[CMSG_SPACE(KERNEL_MAX_FDS * sizeof(int))];
-};
-
-static void
-put_fds(struct msghdr *msg, union control *control, const struct vmm_fds *fds)
-{
-	size_t size = fds->nr * sizeof(fds->fd[0]);
-
-	if (fds->nr == 0)
-		return;
-	memset(control, 0, CMSG_SPACE(size));
-	control->header = (struct cmsghdr){
-		.cmsg_level = SOL_SOCKET,
-		.cmsg_type = SCM_RIGHTS,
-		.cmsg_len = CMSG_LEN(size),
-	};
-	memcpy(CMSG_DATA(&control->header), fds->fd, size);
-	msg->msg_control = control;
-	msg->msg_controllen = CMSG_SPACE(size);
-}
-
 int
 vmm_link_send(const struct vmm_link *link, const union vmm_packet *packet,
 	const struct vmm_fds *fds, uint64_t deadline_ms)
 {
-	struct iovec iov = {
-		.iov_base = (void *)(uintptr_t)packet,
-		.iov_len = packet->header.size,
-	};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	union control control;
+	ssize_t n;
 	int rc = 0;
 
-	put_fds(&msg, &control, fds);
 	while (rc == 0) {
-		if (sendmsg(link->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		n = vuc_fds_send(
+			link->fd, packet, packet->header.size, fds->fd, fds->nr, MSG_DONTWAIT);
+		if (n >= 0)
 			return 0;
-		if (errno == EAGAIN)
+		if (n == -EAGAIN)
 			rc = wait_for(link, POLLOUT, deadline_ms);
-		else if (errno != EINTR)
-			rc = errno == ECONNRESET ? -EPIPE : -errno;
+		else
+			rc = n == -ECONNRESET ? -EPIPE : (int)n;
 	}
 	return rc;
 }
 
-/* Take the descriptors of a message; those that are too many are closed, and counted. */
-static unsigned int
-take_fds(struct msghdr *msg, struct vmm_fds *fds)
+void
+vmm_fds_close(struct vmm_fds *fds)
 {
-	unsigned int nr = 0;
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len; at += sizeof(int)) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
-			if (++nr <= VUC_SHM_MAX_FDS)
-				fds->fd[fds->nr++] = fd;
-			else
-				close(fd);
-		}
-	}
-	return nr;
+	vuc_fds_close(fds->fd, fds->nr);
+	fds->nr = 0;
 }
 
 /* Returns what is left of a receive that has brought n bytes. */
 static int
-accept_packet(struct msghdr *msg, struct vmm_fds *fds, ssize_t n)
+accept_packet(struct vmm_fds *fds, ssize_t n, int nr_fds)
 {
-	unsigned int nr = take_fds(msg, fds);
-	int rc = (int)n;
-
-	if (n == 0)
-		rc = -EPIPE;
-	else if ((msg->msg_flags & MSG_TRUNC) != 0 || nr > VUC_SHM_MAX_FDS)
-		rc = -EMSGSIZE;
-	fds->lost = (msg->msg_flags & MSG_CTRUNC) != 0;
-	if (rc < 0 || fds->lost)
-		vmm_fds_close(fds);
-	return rc;
+	fds->nr = nr_fds > 0 ? (unsigned int)nr_fds : 0;
+	fds->lost = nr_fds == -EMFILE;
+	if (n > 0 && nr_fds != -E2BIG)
+		return (int)n;
+	vmm_fds_close(fds);
+	return n == 0 ? -EPIPE : -EMSGSIZE;
 }
 
 int
 vmm_link_receive(const struct vmm_link *link, union vmm_packet *packet, struct vmm_fds *fds,
 	uint64_t deadline_ms)
 {
-	struct iovec iov = {.iov_base = packet, .iov_len = sizeof(*packet)};
-	union control control;
-	int rc = 0;
+	struct iovec part = {.iov_base = packet, .iov_len = sizeof(*packet)};
+	ssize_t n;
+	int nr_fds, rc = 0;
 
 	/* Fields of a packet that is too short for them are 0. */
 	memset(packet, 0, sizeof(*packet));
 	*fds = (struct vmm_fds){.nr = 0};
 	while (rc == 0) {
-		struct msghdr msg = {
-			.msg_iov = &iov,
-			.msg_iovlen = 1,
-			.msg_control = &control,
-			.msg_controllen = sizeof(control),
-		};
-		ssize_t n = recvmsg(link->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-
+		n = vuc_fds_receive(
+			link->fd, &part, 1, fds->fd, VUC_SHM_MAX_FDS, &nr_fds, MSG_DONTWAIT);
 		if (n >= 0)
-			return accept_packet(&msg, fds, n);
-		if (errno == EAGAIN)
+			return accept_packet(fds, n, nr_fds);
+		if (n == -EAGAIN)
 			rc = wait_for(link, POLLIN, deadline_ms);
-		else if (errno != EINTR)
-			rc = errno == ECONNRESET ? -EPIPE : -errno;
+		else
+			rc = n == -ECONNRESET ? -EPIPE : (int)n;
 	}
 	return rc;
 }

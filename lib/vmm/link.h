@@ -34,6 +34,9 @@ int vmm_link_end(struct vmm_link *link, struct vuc_error *err, int rc, const cha
 /* Whether the other end has gone, or this one was shut down. Any thread. */
 bool vmm_link_is_gone(const struct vmm_link *link);
 
+/* Close all of them; there are none then. */
+void vmm_fds_close(struct vmm_fds *fds);
+
 /*
  * Send header.size bytes and the descriptors. Returns 0; -ETIMEDOUT; -EPIPE when the daemon has
  * gone; another negative errno when nothing was sent for a reason of this side, such as -EBADF.

@@ -35,7 +35,4 @@ struct vmm_fds {
 	int fd[VUC_SHM_MAX_FDS];
 };
 
-/* Close all of them; there are none then. */
-void vmm_fds_close(struct vmm_fds *fds);
-
 #endif /* VUC_VMM_PACKET_H */

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fds.h"
 #include "fuzz_control.h"
 
 #define MAX_STEPS 300u
@@ -57,13 +58,6 @@ union packet_bytes {
 };
 
 /* ---- replies ---- */
-
-static void
-close_all(const int *fds, unsigned int nr)
-{
-	for (unsigned int i = 0; i < nr; i++)
-		REQUIRE(close(fds[i]) == 0);
-}
 
 static void *
 map(int fd, size_t size, int prot)
@@ -132,30 +126,16 @@ check_reply(
 static bool
 take_reply(struct vmm *m)
 {
-	union {
-		struct cmsghdr align;
-		uint8_t bytes[CMSG_SPACE(VUC_SHM_MAX_FDS * sizeof(int))];
-	} control;
 	union packet_bytes p;
-	struct iovec iov = {.iov_base = p.bytes, .iov_len = sizeof(p.bytes)};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	int fds[VUC_SHM_MAX_FDS] = {0};
-	unsigned int nr_fds = 0;
-	ssize_t n = recvmsg(m->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct iovec part = {.iov_base = p.bytes, .iov_len = sizeof(p.bytes)};
+	int fds[VUC_SHM_MAX_FDS], nr_fds;
+	ssize_t n = vuc_fds_receive(m->fd, &part, 1, fds, VUC_SHM_MAX_FDS, &nr_fds, MSG_DONTWAIT);
 
 	if (n <= 0)
 		return false;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c)) {
-		nr_fds = (unsigned int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(fds, CMSG_DATA(c), nr_fds * sizeof(int));
-	}
-	check_reply(m, &p, (size_t)n, fds, nr_fds);
-	close_all(fds, nr_fds);
+	REQUIRE(nr_fds >= 0);
+	check_reply(m, &p, (size_t)n, fds, (unsigned int)nr_fds);
+	vuc_fds_close(fds, (unsigned int)nr_fds);
 	return true;
 }
 
@@ -178,26 +158,12 @@ choose_fds(struct vmm *m, uint8_t choice, int *fds)
 static void
 send_bytes(struct vmm *m, const void *bytes, size_t len, uint8_t choice)
 {
-	union {
-		struct cmsghdr align;
-		uint8_t bytes[CMSG_SPACE((VUC_SHM_MAX_FDS + 1) * sizeof(int))];
-	} control = {.bytes = {0}};
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	int fds[VUC_SHM_MAX_FDS + 1];
 	unsigned int nr = choose_fds(m, choice, fds);
 
 	if (m->fd < 0)
 		return;
-	if (nr > 0) {
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(nr * sizeof(int));
-		control.align.cmsg_level = SOL_SOCKET;
-		control.align.cmsg_type = SCM_RIGHTS;
-		control.align.cmsg_len = CMSG_LEN(nr * sizeof(int));
-		memcpy(CMSG_DATA(&control.align), fds, nr * sizeof(int));
-	}
-	(void)!sendmsg(m->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)vuc_fds_send(m->fd, bytes, len, fds, nr, MSG_DONTWAIT);
 	daemon_step(&m->end);
 	while (take_reply(m))
 		continue;

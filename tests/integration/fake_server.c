@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "fake_server.h"
+#include "fds.h"
 #include "tap.h"
 
 #define HEADER_SIZE sizeof(struct vfio_user_header)
@@ -177,24 +178,17 @@ handle(void *arg, struct vuc_loopback_msg *request, struct vuc_loopback_msg *mes
 static bool
 receive(int fd, struct vuc_loopback_msg *m, size_t len)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(m->fds))];
 	size_t end = m->len + len;
 
 	while (m->len < end) {
-		struct iovec iov = {.iov_base = m->bytes + m->len, .iov_len = end - m->len};
-		struct msghdr msg = {.msg_iov = &iov,
-			.msg_iovlen = 1,
-			.msg_control = control,
-			.msg_controllen = sizeof(control)};
-		ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-		const struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+		struct iovec part = {.iov_base = m->bytes + m->len, .iov_len = end - m->len};
+		int nr_fds;
+		ssize_t n = vuc_fds_receive(fd, &part, 1, m->fds + m->nr_fds,
+			VUC_LOOPBACK_MAX_FDS - m->nr_fds, &nr_fds, 0);
 
-		if (n <= 0)
+		if (n <= 0 || nr_fds < 0)
 			return false;
-		if (c != NULL && m->nr_fds == 0) {
-			m->nr_fds = (unsigned int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-			memcpy(m->fds, CMSG_DATA(c), m->nr_fds * sizeof(int));
-		}
+		m->nr_fds += (unsigned int)nr_fds;
 		m->len += (size_t)n;
 	}
 	return true;
@@ -203,31 +197,14 @@ receive(int fd, struct vuc_loopback_msg *m, size_t len)
 static bool
 transmit(int fd, const struct vuc_loopback_msg *m)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(m->fds))] = {0};
-	struct iovec iov = {.iov_base = m->bytes, .iov_len = m->len};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (m->nr_fds > 0) {
-		struct cmsghdr *c;
-
-		msg.msg_control = control;
-		msg.msg_controllen = CMSG_SPACE(m->nr_fds * sizeof(int));
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(m->nr_fds * sizeof(int));
-		memcpy(CMSG_DATA(c), m->fds, m->nr_fds * sizeof(int));
-	}
-	return m->len == 0 || sendmsg(fd, &msg, MSG_NOSIGNAL) == (ssize_t)m->len;
+	return m->len == 0 ||
+		vuc_fds_send(fd, m->bytes, m->len, m->fds, m->nr_fds, 0) == (ssize_t)m->len;
 }
 
 static void
 close_fds(struct vuc_loopback_msg *m)
 {
-	for (unsigned int i = 0; i < m->nr_fds; i++) {
-		if (m->fds[i] >= 0)
-			close(m->fds[i]);
-	}
+	vuc_fds_close(m->fds, m->nr_fds);
 	m->nr_fds = 0;
 }
 

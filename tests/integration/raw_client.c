@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "fds.h"
 #include "raw_client.h"
 #include "tap.h"
 
@@ -83,58 +84,14 @@ raw_write_command(uint8_t *buf, uint16_t id, uint32_t flags, uint32_t region, ui
 		offsetof(struct access, value) + count);
 }
 
-/* Returns the bytes that went. */
-static size_t
-send_with_fds(int fd, const uint8_t *bytes, size_t len, const int *fds, unsigned int nr_fds)
-{
-	union {
-		char bytes[CMSG_SPACE(sizeof(int) * RAW_MAX_FDS)];
-		struct cmsghdr align;
-	} control = {0};
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = CMSG_SPACE(sizeof(int) * nr_fds),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-	ssize_t n;
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int) * nr_fds);
-	memcpy(CMSG_DATA(cmsg), fds, sizeof(int) * nr_fds);
-	n = sendmsg(fd, &msg, MSG_NOSIGNAL);
-	CU_ASSERT_FATAL(n > 0);
-	return (size_t)n;
-}
-
 void
 raw_send(int fd, const uint8_t *bytes, size_t len, const int *fds, unsigned int nr_fds)
 {
-	size_t sent = nr_fds > 0 ? send_with_fds(fd, bytes, len, fds, nr_fds) : 0;
-
-	while (sent < len) {
-		ssize_t n = send(fd, bytes + sent, len - sent, MSG_NOSIGNAL);
+	for (size_t sent = 0; sent < len; nr_fds = 0) {
+		ssize_t n = vuc_fds_send(fd, bytes + sent, len - sent, fds, nr_fds, 0);
 
 		CU_ASSERT_FATAL(n > 0);
 		sent += (size_t)n;
-	}
-}
-
-static void
-keep_fds(struct raw_message *m, struct msghdr *msg)
-{
-	CU_ASSERT_EQUAL(msg->msg_flags & MSG_CTRUNC, 0);
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
-		size_t nr = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		CU_ASSERT_FATAL(nr <= RAW_MAX_FDS - m->nr_fds);
-		memcpy(m->fds + m->nr_fds, CMSG_DATA(c), nr * sizeof(int));
-		m->nr_fds += (unsigned int)nr;
 	}
 }
 
@@ -142,23 +99,16 @@ keep_fds(struct raw_message *m, struct msghdr *msg)
 static size_t
 receive_some(int fd, struct raw_message *m, size_t len)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int) * RAW_MAX_FDS)];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = {.iov_base = m->bytes + m->len, .iov_len = len};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
-	ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+	struct iovec part = {.iov_base = m->bytes + m->len, .iov_len = len};
+	int nr_fds;
+	ssize_t n = vuc_fds_receive(
+		fd, &part, 1, m->fds + m->nr_fds, RAW_MAX_FDS - m->nr_fds, &nr_fds, 0);
 
-	if (n < 0 && errno == ECONNRESET)
+	if (n == -ECONNRESET)
 		return 0;
 	CU_ASSERT_FATAL(n >= 0);
-	keep_fds(m, &msg);
+	CU_ASSERT_FATAL(nr_fds >= 0);
+	m->nr_fds += (unsigned int)nr_fds;
 	m->len += (size_t)n;
 	return (size_t)n;
 }
@@ -192,8 +142,7 @@ raw_receive(int fd, struct raw_message *m)
 void
 raw_close_fds(struct raw_message *m)
 {
-	for (unsigned int i = 0; i < m->nr_fds; i++)
-		close(m->fds[i]);
+	vuc_fds_close(m->fds, m->nr_fds);
 	m->nr_fds = 0;
 }
 

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "clock.h"
 #include "shm_client.h"
 
 #include <errno.h>
@@ -13,12 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE 4096u
+#include "clock.h"
+#include "fds.h"
 
-union control_data {
-	struct cmsghdr align;
-	uint8_t bytes[CMSG_SPACE(253 * sizeof(int))]; /* as many as the kernel takes */
-};
+#define PAGE 4096u
 
 int
 shm_connect(struct shm_client *c, const char *path)
@@ -40,16 +37,6 @@ shm_connect(struct shm_client *c, const char *path)
 	return rc;
 }
 
-static void
-close_fds(int *fds, unsigned int nr)
-{
-	for (unsigned int i = 0; i < nr; i++) {
-		if (fds[i] >= 0)
-			close(fds[i]);
-		fds[i] = -1;
-	}
-}
-
 void
 shm_close(struct shm_client *c)
 {
@@ -59,8 +46,8 @@ shm_close(struct shm_client *c)
 		munmap(c->bell, PAGE);
 	if (c->poller != NULL)
 		munmap((void *)(uintptr_t)c->poller, PAGE);
-	close_fds(c->attach_fds, VUC_SHM_ATTACH_FDS);
-	close_fds(c->fds, c->nr_fds);
+	vuc_fds_close(c->attach_fds, VUC_SHM_ATTACH_FDS);
+	vuc_fds_close(c->fds, c->nr_fds);
 	if (c->fd >= 0)
 		close(c->fd);
 	*c = (struct shm_client){.fd = -1};
@@ -69,22 +56,9 @@ shm_close(struct shm_client *c)
 int
 shm_send(struct shm_client *c, const void *bytes, size_t len, const int *fds, unsigned int nr_fds)
 {
-	union control_data control = {.bytes = {0}};
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t n = vuc_fds_send(c->fd, bytes, len, fds, nr_fds, 0);
 
-	if (nr_fds > 0) {
-		struct cmsghdr *h;
-
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = CMSG_SPACE(nr_fds * sizeof(int));
-		h = CMSG_FIRSTHDR(&msg);
-		h->cmsg_level = SOL_SOCKET;
-		h->cmsg_type = SCM_RIGHTS;
-		h->cmsg_len = CMSG_LEN(nr_fds * sizeof(int));
-		memcpy(CMSG_DATA(h), fds, nr_fds * sizeof(int));
-	}
-	return sendmsg(c->fd, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return n < 0 ? (int)n : 0;
 }
 
 static bool
@@ -95,39 +69,22 @@ wait_readable(int fd, int timeout_ms)
 	return poll(&pfd, 1, timeout_ms) > 0;
 }
 
-static void
-take_fds(struct shm_client *c, struct msghdr *msg)
-{
-	for (struct cmsghdr *h = CMSG_FIRSTHDR(msg); h != NULL; h = CMSG_NXTHDR(msg, h)) {
-		size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		for (size_t i = 0; i < n && c->nr_fds < VUC_SHM_MAX_FDS; i++)
-			memcpy(&c->fds[c->nr_fds++], CMSG_DATA(h) + i * sizeof(int), sizeof(int));
-	}
-}
-
 int
 shm_receive(struct shm_client *c, int timeout_ms)
 {
-	union control_data control;
-	struct iovec iov = {.iov_base = c->reply.bytes, .iov_len = sizeof(c->reply.bytes)};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
+	struct iovec part = {.iov_base = c->reply.bytes, .iov_len = sizeof(c->reply.bytes)};
 	ssize_t n;
+	int nr_fds;
 
-	close_fds(c->fds, c->nr_fds);
+	vuc_fds_close(c->fds, c->nr_fds);
 	c->nr_fds = 0;
 	c->len = 0;
 	if (!wait_readable(c->fd, timeout_ms))
 		return SHM_SILENT;
-	n = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC);
+	n = vuc_fds_receive(c->fd, &part, 1, c->fds, VUC_SHM_MAX_FDS, &nr_fds, 0);
 	if (n <= 0)
 		return SHM_GONE;
-	take_fds(c, &msg);
+	c->nr_fds = nr_fds > 0 ? (unsigned int)nr_fds : 0;
 	c->len = (size_t)n;
 	return 0;
 }
@@ -278,8 +235,9 @@ shm_forget_queue(struct shm_queue *q)
 		munmap(q->requests, q->requests_size);
 	if (q->completions != NULL)
 		munmap((void *)(uintptr_t)q->completions, q->completions_size);
-	close_fds(&q->requests_fd, 1);
-	close_fds(&q->completions_fd, 1);
+	vuc_fds_close((const int[]){q->requests_fd, q->completions_fd}, 2);
+	q->requests_fd = -1;
+	q->completions_fd = -1;
 	q->requests = NULL;
 	q->completions = NULL;
 }

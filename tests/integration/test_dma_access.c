@@ -16,6 +16,7 @@
 #include <vuc/dma.h>
 
 #include "fd_count.h"
+#include "fds.h"
 #include "source.h"
 #include "tap.h"
 #include "vfio_user.h"
@@ -72,24 +73,10 @@ static void
 send_message(int fd, const struct vfio_user_header *header, const void *body, size_t len, int pass)
 {
 	struct vfio_user_header h = *header;
-	struct iovec iov[2] = {{.iov_base = &h, .iov_len = HEADER},
-		{.iov_base = (void *)(uintptr_t)body, .iov_len = len}};
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
-	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
 
 	h.msg_size = (uint32_t)(HEADER + len);
-	if (pass >= 0) {
-		struct cmsghdr *c;
-
-		msg.msg_control = control;
-		msg.msg_controllen = sizeof(control);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &pass, sizeof(int));
-	}
-	if (sendmsg(fd, &msg, MSG_NOSIGNAL) < 0)
+	if (vuc_fds_send(fd, &h, HEADER, &pass, pass >= 0, 0) < 0 ||
+		vuc_fds_send(fd, body, len, NULL, 0, 0) < 0)
 		printf("# the client has closed\n");
 }
 

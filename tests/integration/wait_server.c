@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "asleep.h"
+#include "fds.h"
 #include "tap.h"
 #include "wait_server.h"
 
@@ -139,22 +140,7 @@ receive(struct wait_server *s, int fd)
 static void
 send_reply(struct wait_server *s, const struct reply *r, int pass)
 {
-	struct iovec iov = {.iov_base = r->bytes, .iov_len = r->len};
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (pass >= 0) {
-		struct cmsghdr *c;
-
-		msg.msg_control = control;
-		msg.msg_controllen = sizeof(control);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &pass, sizeof(int));
-	}
-	if (sendmsg(s->fd, &msg, MSG_NOSIGNAL) != (ssize_t)r->len)
+	if (vuc_fds_send(s->fd, r->bytes, r->len, &pass, pass >= 0, 0) != (ssize_t)r->len)
 		printf("# server: the client has closed\n");
 }
 

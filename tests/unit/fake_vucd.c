@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "fake_vucd.h"
+#include "fds.h"
 #include "tap.h"
 
 int
@@ -30,42 +31,10 @@ map(int fd, size_t size)
 	return p;
 }
 
-/* Take what came with a message, and close it: only how many there were counts. */
-static unsigned int
-close_fds(struct msghdr *msg)
-{
-	unsigned int nr = 0;
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
-		for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len; at += sizeof(int)) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
-			close(fd);
-			nr++;
-		}
-	}
-	return nr;
-}
-
 static void
 send_reply(int conn, const struct fake_reply *reply)
 {
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(FAKE_MAX_FDS * sizeof(int))];
-	} control = {.bytes = {0}};
-	struct iovec iov = {.iov_base = reply->packet, .iov_len = reply->size};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	size_t size = reply->nr_fds * sizeof(int);
-
-	if (size > 0) {
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(size);
-		control.header = (struct cmsghdr){CMSG_LEN(size), SOL_SOCKET, SCM_RIGHTS};
-		memcpy(CMSG_DATA(&control.header), reply->fds, size);
-	}
-	(void)!sendmsg(conn, &msg, MSG_NOSIGNAL);
+	(void)vuc_fds_send(conn, reply->packet, reply->size, reply->fds, reply->nr_fds, 0);
 }
 
 static void
@@ -91,26 +60,21 @@ static struct fake_request *
 receive(struct fake_vucd *d, int conn)
 {
 	struct fake_request *r = &d->log[d->nr_log];
-	char control[CMSG_SPACE(FAKE_MAX_FDS * sizeof(int))]
-		__attribute__((aligned(__alignof__(struct cmsghdr))));
-	struct iovec iov;
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
+	int fds[FAKE_MAX_FDS], nr_fds;
+	struct iovec part;
 	ssize_t n;
 
 	if (r->packet == NULL)
 		r->packet = malloc(sizeof(*r->packet));
 	CU_ASSERT_PTR_NOT_NULL_FATAL(r->packet);
-	iov = (struct iovec){.iov_base = r->packet, .iov_len = sizeof(*r->packet)};
-	n = recvmsg(conn, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	part = (struct iovec){.iov_base = r->packet, .iov_len = sizeof(*r->packet)};
+	n = vuc_fds_receive(conn, &part, 1, fds, FAKE_MAX_FDS, &nr_fds, MSG_DONTWAIT);
 	if (n <= 0)
 		return NULL;
+	CU_ASSERT_FATAL(nr_fds >= 0);
 	r->size = (size_t)n;
-	r->nr_fds = close_fds(&msg);
+	r->nr_fds = (unsigned int)nr_fds;
+	vuc_fds_close(fds, r->nr_fds);
 	if (d->nr_log + 1 < FAKE_MAX_LOG)
 		d->nr_log++;
 	return r;
@@ -130,8 +94,7 @@ serve_one(struct fake_vucd *d, int conn)
 	answer(d, request, &reply);
 	for (unsigned int i = 0; i < reply.copies; i++)
 		send_reply(conn, &reply);
-	while (reply.nr_fds > 0)
-		close(reply.fds[--reply.nr_fds]);
+	vuc_fds_close(reply.fds, reply.nr_fds);
 	return !reply.hang_up;
 }
 

@@ -283,12 +283,9 @@ test_idle_and_busy_in_turn(void)
 static void
 send_fds_to(struct end *e, const char *text, const int *fds, unsigned int nr_fds)
 {
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	struct vuc_fds_control control = {0};
+	ssize_t len = (ssize_t)strlen(text);
 
-	vuc_fds_put(&msg, &control, fds, nr_fds);
-	CU_ASSERT_EQUAL(sendmsg(e->peer, &msg, MSG_NOSIGNAL), (ssize_t)iov.iov_len);
+	CU_ASSERT_EQUAL(vuc_fds_send(e->peer, text, (size_t)len, fds, nr_fds, 0), len);
 }
 
 static void
@@ -414,18 +411,12 @@ test_send_fds(void)
 	int fds[2] = {fd, fd};
 	char got[16];
 	struct iovec iov = {.iov_base = got, .iov_len = sizeof(got)};
-	struct vuc_fds_control control;
-	struct msghdr msg = {.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.space,
-		.msg_controllen = sizeof(control.space)};
-	int taken[VUC_FDS_MAX];
+	int taken[2], nr_taken;
 
 	send_bytes(e, "two fds", 7, fds, 2);
-	CU_ASSERT_EQUAL(recvmsg(e->peer, &msg, MSG_DONTWAIT), 7);
-	CU_ASSERT_EQUAL_FATAL(vuc_fds_take(&msg, taken), 2);
-	close(taken[0]);
-	close(taken[1]);
+	CU_ASSERT_EQUAL(vuc_fds_receive(e->peer, &iov, 1, taken, 2, &nr_taken, MSG_DONTWAIT), 7);
+	CU_ASSERT_EQUAL_FATAL(nr_taken, 2);
+	vuc_fds_close(taken, 2);
 	close(fd);
 	close_end(e);
 }
@@ -573,8 +564,7 @@ test_continued_fds(void)
 	struct end *e = open_end();
 	const struct vuc_segment segment = {
 		.bytes = (const uint8_t *)"segment", .len = 7, .fds = &e->peer, .nr_fds = 1};
-	struct vuc_fds_control control;
-	unsigned int nr_fds = 0;
+	int nr_fds = 0;
 	size_t len = 0;
 
 	script = pieces;
@@ -584,17 +574,14 @@ test_continued_fds(void)
 	while (len < 7) {
 		char got[16];
 		struct iovec iov = {.iov_base = got, .iov_len = sizeof(got)};
-		struct msghdr msg = {.msg_iov = &iov,
-			.msg_iovlen = 1,
-			.msg_control = control.space,
-			.msg_controllen = sizeof(control.space)};
-		int taken[VUC_FDS_MAX];
-		ssize_t n = recvmsg(e->peer, &msg, MSG_DONTWAIT);
+		int taken[2], nr_taken;
+		ssize_t n = vuc_fds_receive(e->peer, &iov, 1, taken, 2, &nr_taken, MSG_DONTWAIT);
 
 		CU_ASSERT_FATAL(n > 0);
 		len += (size_t)n;
-		for (int i = vuc_fds_take(&msg, taken); i > 0; i--, nr_fds++)
-			close(taken[i - 1]);
+		CU_ASSERT_FATAL(nr_taken >= 0);
+		vuc_fds_close(taken, (unsigned int)nr_taken);
+		nr_fds += nr_taken;
 	}
 	CU_ASSERT_EQUAL(nr_fds, 1);
 	close_end(e);

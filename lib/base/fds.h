@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_BASE_FDS_H
+#define VUC_BASE_FDS_H
+
+/* Descriptors that go with a message over a UNIX socket (SCM_RIGHTS). */
+
+#include <sys/socket.h>
+
+/* The kernel's own limit for one message (SCM_MAX_FD): with room for it, none is cut off. */
+#define VUC_FDS_MAX 253
+
+/* Room for the descriptors of one message. */
+struct vuc_fds_control {
+	_Alignas(struct cmsghdr) char space[CMSG_SPACE(VUC_FDS_MAX * sizeof(int))];
+};
+
+/* Close them; those below 0 are none. */
+void vuc_fds_close(const int *fds, unsigned int nr_fds);
+
+/*
+ * Send bytes and descriptors, at most VUC_FDS_MAX and maybe none, which stay the caller's. flags
+ * are those of sendmsg(2); MSG_NOSIGNAL is added. Returns how many bytes went out, the descriptors
+ * with the first of them, or a negative errno.
+ */
+ssize_t vuc_fds_send(
+	int sock, const void *bytes, size_t len, const int *fds, unsigned int nr_fds, int flags);
+
+/*
+ * Receive bytes into parts and descriptors into fds, which has room for max. flags are those of
+ * recvmsg(2); MSG_CMSG_CLOEXEC is added. Returns how many bytes came, 0 when the peer has closed;
+ * -EMSGSIZE for a packet that the parts are too small for; another negative errno. nr_fds is set as
+ * vuc_fds_take() says, and to 0 with an error.
+ */
+ssize_t vuc_fds_receive(int sock, const struct iovec *parts, unsigned int nr_parts, int *fds,
+	unsigned int max, int *nr_fds, int flags);
+
+/*
+ * Take the descriptors out of a message that was received with a whole struct vuc_fds_control.
+ * Returns how many they are: they are the caller's; or, and none is left then, -E2BIG when there
+ * are more than max, and -EMFILE when this process had no room for all of them.
+ */
+int vuc_fds_take(struct msghdr *msg, int *fds, unsigned int max);
+
+#endif /* VUC_BASE_FDS_H */
