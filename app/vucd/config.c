@@ -32,6 +32,15 @@ find_entry(const struct vucd_ini_section *section, const char *key, unsigned int
 	return NULL;
 }
 
+/* Where a key of the section is; the section itself, if it has none. */
+static unsigned int
+key_line(const struct reading *r, const char *key)
+{
+	const struct vucd_ini_entry *entry = find_entry(r->from, key, r->from->nr_entries);
+
+	return entry != NULL ? entry->line : r->from->line;
+}
+
 /* What goes before the words of what is expected. */
 static const char *
 why_not(const struct vucd_key *key, const char *value, struct vuc_error *why)
@@ -120,9 +129,9 @@ read_poller(struct vucd_config *config, struct reading *r)
 
 	r->section = &vucd_section_poller;
 	r->into = poller;
-	poller->line = r->from->line;
 	read_name(r, poller->name, sizeof(poller->name));
 	read_entries(r);
+	poller->cpu_line = key_line(r, "cpu");
 }
 
 static bool
@@ -135,14 +144,16 @@ static void
 read_device(struct vucd_config *config, struct reading *r)
 {
 	struct vucd_device_config *device = &config->devices[config->nr_devices++];
+	bool has_min = find_entry(r->from, "retry-min-ms", r->from->nr_entries) != NULL;
 
 	r->section = &vucd_section_device;
 	r->into = device;
 	device->line = r->from->line;
 	read_name(r, device->name, sizeof(device->name));
 	read_entries(r);
+	device->socket_line = key_line(r, "socket");
 	if (!times_agree(device))
-		vucd_report(r->report, r->from->line,
+		vucd_report(r->report, key_line(r, has_min ? "retry-min-ms" : "retry-max-ms"),
 			"[%s] retry-min-ms = %u is more than retry-max-ms = %u", r->from->name,
 			device->retry_min_ms, device->retry_max_ms);
 }
@@ -172,8 +183,9 @@ read_section(struct vucd_config *config, const struct vucd_ini *ini, unsigned in
 	} else if (name_in(r.from->name, &vucd_section_vucd) != NULL) {
 		r.section = &vucd_section_vucd;
 		r.into = &config->settings;
-		config->settings.line = r.from->line;
 		read_entries(&r);
+		config->settings.directory_line = key_line(&r, "directory");
+		config->settings.trace_directory_line = key_line(&r, "trace-directory");
 	} else if (name_in(r.from->name, &vucd_section_poller) != NULL) {
 		read_poller(config, &r);
 	} else if (name_in(r.from->name, &vucd_section_device) != NULL) {
@@ -232,9 +244,9 @@ check_sockets(const struct vucd_config *config, struct vucd_report *report)
 		for (a = config->devices; a < b; a++) {
 			if (b->socket[0] == '\0' || strcmp(a->socket, b->socket) != 0)
 				continue;
-			vucd_report(report, b->line,
+			vucd_report(report, b->socket_line,
 				"[device %s] socket = %s: [device %s] in line %u has it already",
-				b->name, b->socket, a->name, a->line);
+				b->name, b->socket, a->name, a->socket_line);
 			break;
 		}
 	}

@@ -21,7 +21,8 @@
 
 /* [vucd] */
 struct vucd_settings {
-	unsigned int line;              /* of the section; 0: there is none */
+	unsigned int directory_line;
+	unsigned int trace_directory_line;
 	char directory[VUCD_PATH_SIZE]; /* "": where vucd has it by default */
 	uint32_t directory_mode;
 	uint32_t socket_mode; /* of the VMMs' socket */
@@ -43,7 +44,7 @@ struct vucd_settings {
 
 /* [poller NAME] */
 struct vucd_poller_config {
-	unsigned int line; /* of the section */
+	unsigned int cpu_line;
 	char name[VUCD_POLLER_SIZE];
 	int cpu;
 	uint32_t idle; /* enum vuc_idle */
@@ -59,6 +60,7 @@ struct vucd_ids {
 /* [device NAME] */
 struct vucd_device_config {
 	unsigned int line; /* of the section; 0: the device is not of a file */
+	unsigned int socket_line;
 	char name[VUC_CONTROL_NAME_SIZE];
 	char socket[VUCD_PATH_SIZE];
 	char poller[VUCD_POLLER_SIZE]; /* "": the one with the fewest devices */

@@ -43,16 +43,16 @@ check_cpu(const struct vucd_config *config, const struct vucd_poller_config *pol
 	if (poller->cpu < 0)
 		return;
 	if (!may_run_on(poller->cpu)) {
-		vucd_report(report, poller->line,
+		vucd_report(report, poller->cpu_line,
 			"[poller %s] cpu = %d: there is no such CPU, or the daemon may not use it",
 			poller->name, poller->cpu);
 		return;
 	}
 	for (other = config->pollers; other < poller; other++) {
 		if (both_spin(other, poller))
-			vucd_report_warning(report, poller->line,
+			vucd_report_warning(report, poller->cpu_line,
 				"[poller %s] cpu = %d: [poller %s] in line %u spins on it as well",
-				poller->name, poller->cpu, other->name, other->line);
+				poller->name, poller->cpu, other->name, other->cpu_line);
 	}
 }
 
@@ -92,16 +92,16 @@ check_folders(const struct vucd_config *config, struct vucd_report *report)
 	unsigned int i;
 
 	if (traces[0] != '\0' && (stat(traces, &st) != 0 || !S_ISDIR(st.st_mode)))
-		vucd_report(report, config->settings.line,
+		vucd_report(report, config->settings.trace_directory_line,
 			"[vucd] trace-directory = %s: there is no such folder", traces);
 	if (directory[0] != '\0' && !has_folder(directory, folder))
-		vucd_report(report, config->settings.line,
+		vucd_report(report, config->settings.directory_line,
 			"[vucd] directory = %s: there is no folder %s", directory, folder);
 	for (i = 0; i < config->nr_devices; i++) {
 		const struct vucd_device_config *device = &config->devices[i];
 
 		if (!has_folder(device->socket, folder))
-			vucd_report_warning(report, device->line,
+			vucd_report_warning(report, device->socket_line,
 				"[device %s] socket = %s: there is no folder %s", device->name,
 				device->socket, folder);
 	}

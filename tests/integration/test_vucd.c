@@ -285,7 +285,7 @@ test_check(void)
 	vucd_rig_prepare(&rig, "[device d]\nsocket = /no/such/s\n");
 	text = run(args, 0, true);
 	snprintf(wanted, sizeof(wanted),
-		"%s:7: warning: [device d] socket = /no/such/s: there is no folder /no/such\n",
+		"%s:8: warning: [device d] socket = /no/such/s: there is no folder /no/such\n",
 		rig.config);
 	CU_ASSERT_STRING_EQUAL(text, wanted);
 	free(text);

@@ -265,10 +265,12 @@ test_keys(void)
 	CU_ASSERT(says(POLLER "[device d]\nsocket = /s\npoller = q\n",
 		"4: [device d] poller = q: there is no such poller\n"));
 	CU_ASSERT(says(POLLER "[device d]\nsocket = /s\nretry-min-ms = 9000\n",
-		"2: [device d] retry-min-ms = 9000 is more than retry-max-ms = 5000\n"));
+		"4: [device d] retry-min-ms = 9000 is more than retry-max-ms = 5000\n"));
+	CU_ASSERT(says(POLLER "[device d]\nretry-max-ms = 9\nsocket = /s\n",
+		"3: [device d] retry-min-ms = 100 is more than retry-max-ms = 9\n"));
 	CU_ASSERT(says(POLLER "[device d]\nsocket = /s\n[device e]\nsocket = /t\n"
 			      "[device f]\nsocket = /s\n",
-		"6: [device f] socket = /s: [device d] in line 2 has it already\n"));
+		"7: [device f] socket = /s: [device d] in line 3 has it already\n"));
 	CU_ASSERT(says(POLLER
 		"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklm = 1\n",
 		"2: abcdefghijklmnopqrst...: a key has at most 63 bytes\n"));
@@ -431,13 +433,13 @@ test_machine(void)
 		{"[vucd]\ndirectory = /v\n[poller p]\nidle = sleep\n[device d]\nsocket = /s\n", "",
 			0},
 		{"[poller p]\nidle = sleep\ncpu = 4095\n",
-			"1: [poller p] cpu = 4095: there is no such CPU, or the daemon may not use "
+			"3: [poller p] cpu = 4095: there is no such CPU, or the daemon may not use "
 			"it\n",
 			1},
 		{"[vucd]\ndirectory = /no/such/v\n[poller p]\nidle = sleep\n",
-			"1: [vucd] directory = /no/such/v: there is no folder /no/such\n", 1},
+			"2: [vucd] directory = /no/such/v: there is no folder /no/such\n", 1},
 		{"[poller p]\nidle = sleep\n[device d]\nsocket = /dev/null/s\n",
-			"3: warning: [device d] socket = /dev/null/s: there is no folder "
+			"4: warning: [device d] socket = /dev/null/s: there is no folder "
 			"/dev/null\n",
 			0},
 	};
@@ -472,7 +474,7 @@ test_machine_spinning(void)
 	CU_ASSERT_EQUAL_FATAL(sched_setaffinity(0, sizeof(one), &one), 0);
 	snprintf(text, sizeof(text), "[poller p]\ncpu = %d\n[poller q]\ncpu = %d\n", cpu, cpu);
 	snprintf(wanted, sizeof(wanted),
-		"3: warning: [poller q] cpu = %d: [poller p] in line 1 spins on it as well\n"
+		"4: warning: [poller q] cpu = %d: [poller p] in line 2 spins on it as well\n"
 		"0: warning: 2 pollers spin, and there are 1 CPUs for them\n",
 		cpu);
 	CU_ASSERT_EQUAL(parse(&config, text, &said), 0);
