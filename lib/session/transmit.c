@@ -278,8 +278,13 @@ reserve_own(struct vuc_session *s, uint32_t len)
 	struct tx_segment *segment;
 	uint8_t *own;
 
-	if (s->tx.count == MAX_SEGMENTS || (own = malloc(len)) == NULL)
+	if (s->tx.count == MAX_SEGMENTS)
 		return NULL;
+	own = malloc(len);
+	if (own == NULL) {
+		vuc_session_end(s, -ENOMEM, "no memory for a reply of %u bytes", len);
+		return NULL;
+	}
 	begin_segment(&s->tx, NULL, 0);
 	segment = last_segment(&s->tx);
 	segment->own = own;

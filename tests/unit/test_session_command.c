@@ -6,6 +6,17 @@
 
 #include "session_fixture.h"
 
+static bool malloc_fails;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+
+void *
+__wrap_malloc(size_t size)
+{
+	return malloc_fails ? NULL : __real_malloc(size);
+}
+
 /* Whether the nth message that was sent refuses the command with this id. */
 static bool
 refuses(const struct fixture *f, unsigned int n, uint16_t id, uint16_t cmd)
@@ -243,6 +254,22 @@ test_flood_around(void)
 	fixture_close(&f);
 }
 
+/* What this process lacks is not the server's fault. */
+static void
+test_no_memory(void)
+{
+	const struct message m = message_dma_read(1, 0);
+	struct fixture f;
+
+	fixture_open(&f, NULL);
+	fixture_feed_message(&f, &m);
+	malloc_fails = true;
+	CU_ASSERT_PTR_NULL(vuc_session_answer_rest(f.s, 8192));
+	malloc_fails = false;
+	CU_ASSERT_TRUE(fixture_lost(&f, -ENOMEM, "no memory for a reply of 8192 bytes"));
+	fixture_close(&f);
+}
+
 /* The client's own requests leave room for the answers that it owes. */
 static void
 test_busy_client(void)
@@ -323,6 +350,7 @@ static CU_TestInfo tests[] = {
 	{"commands between a request and its reply", test_between},
 	{"a flood of commands", test_flood},
 	{"a flood that goes round the buffer", test_flood_around},
+	{"no_memory", test_no_memory},
 	{"commands while the client is busy", test_busy_client},
 	{"commands while requests have all segments", test_no_segment_for_requests},
 	{"answers that overlap", test_answers_overlap},
