@@ -6,38 +6,27 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "memfd.h"
 #include "memory.h"
-
-static int
-memory_map(struct refdev_memory *mem, size_t size)
-{
-	void *bytes;
-
-	if (ftruncate(mem->fd, (off_t)size) != 0)
-		return -errno;
-	if (fcntl(mem->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
-		return -errno;
-	bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, mem->fd, 0);
-	if (bytes == MAP_FAILED)
-		return -errno;
-	mem->bytes = bytes;
-	mem->size = size;
-	return 0;
-}
 
 int
 refdev_memory_open(struct refdev_memory *mem, const char *name, size_t size)
 {
+	int fd = vuc_memfd_create(name, size, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	void *bytes;
 	int rc;
 
-	*mem = (struct refdev_memory){.fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING)};
-	if (mem->fd < 0)
-		return -errno;
-	rc = memory_map(mem, size);
-	if (rc != 0) {
-		close(mem->fd);
-		mem->fd = -1;
+	*mem = (struct refdev_memory){.fd = fd, .size = size};
+	if (fd < 0)
+		return fd;
+	bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (bytes != MAP_FAILED) {
+		mem->bytes = bytes;
+		return 0;
 	}
+	rc = -errno;
+	close(fd);
+	mem->fd = -1;
 	return rc;
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fail.h"
+#include "memfd.h"
 
 /* Whoever maps the file needs to know that it never shrinks beneath them. */
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
@@ -15,14 +16,10 @@
 static int
 create_file(struct memory *memory)
 {
-	memory->fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	memory->fd = vuc_memfd_create("guest", memory->size, SEALS);
 	if (memory->fd < 0)
-		return fail(-errno, "guest memory: memfd_create: %s", strerror(errno));
-	if (ftruncate(memory->fd, (off_t)memory->size) < 0)
-		return fail(-errno, "guest memory: ftruncate to %llu bytes: %s",
-			(unsigned long long)memory->size, strerror(errno));
-	if (fcntl(memory->fd, F_ADD_SEALS, SEALS) < 0)
-		return fail(-errno, "guest memory: F_ADD_SEALS: %s", strerror(errno));
+		return fail(memory->fd, "guest memory: a memfd of %zu bytes: %s", memory->size,
+			strerror(-memory->fd));
 	return 0;
 }
 

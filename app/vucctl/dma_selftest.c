@@ -9,6 +9,7 @@
 #include "command.h"
 #include "device_command.h"
 #include "json_build.h"
+#include "memfd.h"
 #include "message.h"
 #include "number.h"
 #include "selftest.h"
@@ -104,12 +105,11 @@ make_memory(struct vucctl_selftest *test)
 {
 	void *memory;
 
-	test->fd = memfd_create("vucctl", MFD_CLOEXEC);
+	test->fd = vuc_memfd_create("vucctl", test->size, 0);
 	if (test->fd < 0)
-		return vucctl_fail("cannot make memory: %s", strerror(errno));
-	memory = MAP_FAILED;
-	if (ftruncate(test->fd, (off_t)test->size) == 0)
-		memory = mmap(NULL, test->size, PROT_READ | PROT_WRITE, MAP_SHARED, test->fd, 0);
+		return vucctl_fail(
+			"cannot make %zu bytes of memory: %s", test->size, strerror(-test->fd));
+	memory = mmap(NULL, test->size, PROT_READ | PROT_WRITE, MAP_SHARED, test->fd, 0);
 	if (memory == MAP_FAILED)
 		return vucctl_fail(
 			"cannot make %zu bytes of memory: %s", test->size, strerror(errno));

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "ini_scan.h"
+#include "memfd.h"
 
 /* Scan the text into a memory file, and let rte_cfgfile load that. */
 static int
@@ -33,12 +33,12 @@ static int
 scan_and_load(struct vucd_ini *ini, const char *text, size_t len, struct vucd_ini_lines *lines,
 	struct vucd_report *report)
 {
-	int fd = memfd_create("configuration", MFD_CLOEXEC);
+	int fd = vuc_memfd_create("configuration", 0, 0);
 	FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
 	int rc;
 
 	if (out == NULL) {
-		rc = -errno;
+		rc = fd < 0 ? fd : -errno;
 		if (fd >= 0)
 			close(fd);
 		return rc;

@@ -6,13 +6,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "dma_way.h"
 #include "eal.h"
 #include "error.h"
 #include "interrupt.h"
+#include "memfd.h"
 #include "target.h"
 #include "turns.h"
 
@@ -165,11 +165,9 @@ make_memory(struct dma *d, struct vuc_error *err)
 
 	memory->nr = d->maps;
 	memory->size = (uint64_t)sysconf(_SC_PAGESIZE);
-	memory->fd = memfd_create("vuc-bench", MFD_CLOEXEC);
+	memory->fd = vuc_memfd_create("vuc-bench", memory->nr * memory->size, 0);
 	if (memory->fd < 0)
-		return bench_fail(err, -errno, "memfd_create: %s", strerror(errno));
-	if (ftruncate(memory->fd, (off_t)(memory->nr * memory->size)) != 0)
-		return bench_fail(err, -errno, "ftruncate: %s", strerror(errno));
+		return bench_fail(err, memory->fd, "memfd: %s", strerror(-memory->fd));
 	return 0;
 }
 

@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "error.h"
 #include "find_program.h"
+#include "memfd.h"
 
 #define KVM        "/dev/kvm"
 #define NAME       "vuc-vmm"
@@ -43,11 +43,12 @@ struct output {
 static int
 open_output(struct output *output, struct vuc_error *err)
 {
-	output->out = memfd_create("vuc-vmm-out", MFD_CLOEXEC);
-	output->err = memfd_create("vuc-vmm-err", MFD_CLOEXEC);
-	if (output->out >= 0 && output->err >= 0)
-		return 0;
-	return bench_fail(err, -errno, "memfd_create: %s", strerror(errno));
+	int ret;
+
+	output->out = vuc_memfd_create("vuc-vmm-out", 0, 0);
+	output->err = vuc_memfd_create("vuc-vmm-err", 0, 0);
+	ret = output->out < 0 ? output->out : output->err;
+	return ret < 0 ? bench_fail(err, ret, "memfd: %s", strerror(-ret)) : 0;
 }
 
 static void

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -16,6 +15,7 @@
 #include "dma_way.h"
 #include "error.h"
 #include "interrupt.h"
+#include "memfd.h"
 #include "refdev_regs.h"
 #include "rounds.h"
 #include "scale_devices.h"
@@ -167,13 +167,10 @@ run_maps(struct transports *t, struct vuc_error *err)
 
 	t->memory = (struct bench_dma_memory){
 		.apart = true, .nr = MAPS, .size = (uint64_t)sysconf(_SC_PAGESIZE)};
-	t->memory.fd = memfd_create("vuc-bench", MFD_CLOEXEC);
+	t->memory.fd = vuc_memfd_create("vuc-bench", MAPS * t->memory.size, 0);
 	if (t->memory.fd < 0)
-		return bench_fail(err, -errno, "memfd_create: %s", strerror(errno));
-	if (ftruncate(t->memory.fd, (off_t)(MAPS * t->memory.size)) != 0)
-		ret = bench_fail(err, -errno, "ftruncate: %s", strerror(errno));
-	else
-		ret = run_turns(t, maps_turn, err);
+		return bench_fail(err, t->memory.fd, "memfd: %s", strerror(-t->memory.fd));
+	ret = run_turns(t, maps_turn, err);
 	close(t->memory.fd);
 	return ret;
 }

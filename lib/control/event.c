@@ -14,7 +14,7 @@
 int
 control_signaller_init(struct control_signaller *s)
 {
-	*s = (struct control_signaller){.file = vuc_memfd_create("vuc-signal")};
+	*s = (struct control_signaller){.file = vuc_memfd_create("vuc-signal", 0, 0)};
 	if (s->file < 0)
 		return s->file;
 	/* Where it is missing, or not allowed. */

@@ -54,7 +54,7 @@ seal(const struct memory *m, enum memory_writer writer)
 
 	if (writer == MEMORY_OURS)
 		seals |= F_SEAL_FUTURE_WRITE;
-	return fcntl(m->fd, F_ADD_SEALS, seals) == 0 ? 0 : -errno;
+	return vuc_memfd_seal(m->fd, seals);
 }
 
 int
@@ -64,12 +64,10 @@ memory_create(struct memory *m, size_t size, enum memory_writer writer, int node
 	int rc;
 
 	*m = (struct memory){.size = size};
-	m->fd = vuc_memfd_create("vuc");
+	m->fd = vuc_memfd_create("vuc", size, 0);
 	if (m->fd < 0)
 		return m->fd;
-	rc = ftruncate(m->fd, (off_t)size) == 0 ? 0 : -errno;
-	if (rc == 0)
-		rc = map(m, prot);
+	rc = map(m, prot);
 	if (rc == 0) {
 		prefer(m, node);
 		rc = fill(m, prot);

@@ -29,26 +29,6 @@
 
 _Static_assert(sizeof(struct vuc_shm_poller) == sizeof(_Atomic uint32_t), "it is the word alone");
 
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x0010 /* Linux 5.1 */
-#endif
-
-static int
-create_page(size_t size)
-{
-	int fd = vuc_memfd_create("vuc-poller");
-
-	if (fd < 0)
-		return fd;
-	if (ftruncate(fd, (off_t)size) != 0) {
-		int rc = -errno;
-
-		close(fd);
-		return rc;
-	}
-	return fd;
-}
-
 /* The word `sleeps`, in a page that others may map, too: but only for reading. */
 static int
 open_page(struct vuc_poller *p)
@@ -57,7 +37,7 @@ open_page(struct vuc_poller *p)
 	size_t size = (size_t)sysconf(_SC_PAGESIZE);
 	void *page;
 
-	p->sleeps_fd = create_page(size);
+	p->sleeps_fd = vuc_memfd_create("vuc-poller", size, 0);
 	if (p->sleeps_fd < 0)
 		return p->sleeps_fd;
 	page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, p->sleeps_fd, 0);
@@ -65,7 +45,7 @@ open_page(struct vuc_poller *p)
 		return -errno;
 	p->sleeps = page;
 	/* The seal leaves this mapping as it is. A page without it is not for others. */
-	if (fcntl(p->sleeps_fd, F_ADD_SEALS, seals) != 0) {
+	if (vuc_memfd_seal(p->sleeps_fd, seals) != 0) {
 		close(p->sleeps_fd);
 		p->sleeps_fd = -ENOTSUP;
 	}

@@ -14,6 +14,7 @@
 
 #include "fuzz_control.h"
 #include "internal.h"
+#include "memfd.h"
 #include "refdev.h"
 #include "vmm.h"
 
@@ -55,9 +56,7 @@ make_fds(void)
 {
 	int pipes[2];
 
-	kept[SEALED_MEMORY] = memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	REQUIRE(ftruncate(kept[SEALED_MEMORY], MEMORY_SIZE) == 0);
-	REQUIRE(fcntl(kept[SEALED_MEMORY], F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+	kept[SEALED_MEMORY] = vuc_memfd_create("sealed", MEMORY_SIZE, F_SEAL_SHRINK);
 	kept[MEMORY] = memfd_create("memory", MFD_CLOEXEC);
 	kept[EVENTFD] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	REQUIRE(pipe2(pipes, O_CLOEXEC) == 0);

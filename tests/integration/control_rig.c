@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include <vuc/eal.h>
 
 #include "fd_count.h"
+#include "memfd.h"
 #include "peer.h"
 #include "refdev_regs.h"
 
@@ -303,11 +303,9 @@ rig_server_maps(const struct control_rig *r, const char *device)
 int
 rig_memory(size_t size, bool sealed)
 {
-	int fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = vuc_memfd_create("guest", size, sealed ? F_SEAL_SHRINK : 0);
 
-	CU_ASSERT_FATAL(fd >= 0 && ftruncate(fd, (off_t)size) == 0);
-	if (sealed)
-		CU_ASSERT_EQUAL(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	CU_ASSERT_FATAL(fd >= 0);
 	return fd;
 }
 

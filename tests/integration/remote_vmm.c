@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "memfd.h"
 #include "tap.h"
 
 /* ---- the poller's side ---- */
@@ -22,8 +23,8 @@ make_memory(size_t size)
 {
 	struct vmm_memory m = {.size = size};
 
-	m.fd = memfd_create("vmm", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	CU_ASSERT_FATAL(m.fd >= 0 && ftruncate(m.fd, (off_t)size) == 0);
+	m.fd = vuc_memfd_create("vmm", size, 0);
+	CU_ASSERT_FATAL(m.fd >= 0);
 	m.addr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, m.fd, 0);
 	CU_ASSERT_FATAL(m.addr != MAP_FAILED);
 	return m;

@@ -4,13 +4,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <linux/vfio.h>
 
 #include "fd_count.h"
 #include "hostile.h"
+#include "memfd.h"
 #include "refdev_regs.h"
 
 #define BAR0       VFIO_PCI_BAR0_REGION_INDEX
@@ -124,8 +124,7 @@ check_truncated(uint32_t mode, off_t left)
 
 	begin(VUC_DMA_MESSAGE);
 	attach();
-	fd = memfd_create("guest", MFD_CLOEXEC);
-	CU_ASSERT_EQUAL(ftruncate(fd, MIB), 0);
+	fd = vuc_memfd_create("guest", MIB, F_SEAL_SEAL);
 	CU_ASSERT_EQUAL_FATAL(shm_open_queue(&client, 4, 64, &q), 0);
 	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, fd), 0);
 	CU_ASSERT_EQUAL(transfer(&q, mode, MIB), REFDEV_DMA_STATUS_DONE);

@@ -17,6 +17,7 @@
 #include <linux/vfio.h>
 
 #include "hostile.h"
+#include "memfd.h"
 #include "refdev_regs.h"
 
 #define BAR0     VFIO_PCI_BAR0_REGION_INDEX
@@ -83,8 +84,8 @@ visit_all_the_time(unsigned int which)
 	int memory;
 
 	close_range(3, ~0u, 0);
-	memory = memfd_create("guest", MFD_CLOEXEC);
-	if (memory < 0 || ftruncate(memory, PAGE) != 0)
+	memory = vuc_memfd_create("guest", PAGE, F_SEAL_SEAL);
+	if (memory < 0)
 		_exit(1);
 	for (;;) {
 		struct shm_client c;

@@ -27,6 +27,7 @@
 
 #include "clock.h"
 #include "control_rig.h"
+#include "memfd.h"
 #include "refdev_regs.h"
 
 #define BAR0 VFIO_PCI_BAR0_REGION_INDEX
@@ -133,9 +134,9 @@ be_busy(const char *path, int ready)
 	struct shm_client c;
 	uint32_t n = 1;
 	struct shm_queue q;
-	int memory = memfd_create("guest", MFD_CLOEXEC);
+	int memory = vuc_memfd_create("guest", MIB, F_SEAL_SEAL);
 
-	if (memory < 0 || ftruncate(memory, MIB) != 0 || shm_start(&c, path, RIG_NAME) != 0 ||
+	if (memory < 0 || shm_start(&c, path, RIG_NAME) != 0 ||
 		shm_open_queue(&c, 1024, 64, &q) != 0 ||
 		shm_dma_map(&c, 0, MIB, 0, VUC_SHM_DMA_READ, memory) != 0 ||
 		shm_write(&q, BAR0, REFDEV_REG_SCRATCH, &n, sizeof(n)) != 0)
@@ -956,12 +957,10 @@ static void
 test_late_map(void)
 {
 	static const char *const options[] = {"--fault=delay=1500@dma_map#1", NULL};
-	int memory = memfd_create("late-guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int memory = vuc_memfd_create("late-guest", MIB, F_SEAL_SHRINK);
 	struct rig_opts opts;
 	pid_t server;
 
-	CU_ASSERT_EQUAL_FATAL(ftruncate(memory, MIB), 0);
-	CU_ASSERT_EQUAL_FATAL(fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK), 0);
 	rig_opts_init(&opts);
 	opts.server = options;
 	opts.device.device.long_timeout_ms = 500;

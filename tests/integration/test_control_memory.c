@@ -19,6 +19,7 @@
 #include <linux/vfio.h>
 
 #include "control_rig.h"
+#include "memfd.h"
 #include "refdev_regs.h"
 
 #define BAR0       VFIO_PCI_BAR0_REGION_INDEX
@@ -351,8 +352,7 @@ test_seals(void)
 	begin(VUC_DMA_MESSAGE);
 	unsealed = rig_memory(MIB, false);
 	sealed = rig_memory(MIB, true);
-	never = memfd_create("guest", MFD_CLOEXEC);
-	CU_ASSERT_EQUAL(ftruncate(never, MIB), 0);
+	never = vuc_memfd_create("guest", MIB, F_SEAL_SEAL);
 	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, unsealed), -EPERM);
 	CU_ASSERT_PTR_NOT_NULL(strstr(
 		client.reply.failure.reason, "seal it with fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK)"));
@@ -376,9 +376,8 @@ test_truncated(void)
 
 	begin(VUC_DMA_MESSAGE);
 	rig_attach(&rig, &other, RIG_SECOND);
-	fd = memfd_create("guest", MFD_CLOEXEC);
+	fd = vuc_memfd_create("guest", MIB, F_SEAL_SEAL);
 	second = rig_memory(MIB, true);
-	CU_ASSERT_EQUAL(ftruncate(fd, MIB), 0);
 	CU_ASSERT_EQUAL_FATAL(shm_open_queue(&client, 4, 64, &q), 0);
 	CU_ASSERT_EQUAL_FATAL(shm_open_queue(&other, 4, 64, &others), 0);
 	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, fd), 0);

@@ -17,6 +17,7 @@
 #include <vuc/dma.h>
 
 #include "fd_count.h"
+#include "memfd.h"
 #include "peer.h"
 #include "refdev_regs.h"
 
@@ -49,8 +50,8 @@ set_up_device(struct setup *s, const char *option)
 
 	s->peer = peer_start(1, option, NULL);
 	s->dev = peer_open(s->peer, 0);
-	s->fd = memfd_create("guest", MFD_CLOEXEC);
-	CU_ASSERT_FATAL(s->fd >= 0 && ftruncate(s->fd, (off_t)mapping.size) == 0);
+	s->fd = vuc_memfd_create("guest", mapping.size, 0);
+	CU_ASSERT_FATAL(s->fd >= 0);
 	s->memory = mmap(NULL, mapping.size, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
 	CU_ASSERT_FATAL(s->memory != MAP_FAILED);
 	mapping.fd = s->fd;

@@ -12,6 +12,7 @@
 #include <vuc/dma.h>
 
 #include "fd_count.h"
+#include "memfd.h"
 #include "refdev.h"
 #include "tap.h"
 #include "vfio_user.h"
@@ -171,10 +172,9 @@ check_seen(const struct witness *w, unsigned int i, uint16_t cmd, unsigned int p
 static int
 new_file(void)
 {
-	int fd = memfd_create("guest", MFD_CLOEXEC);
+	int fd = vuc_memfd_create("guest", 1024 * PAGE, 0);
 
 	CU_ASSERT_FATAL(fd >= 0);
-	CU_ASSERT_EQUAL(ftruncate(fd, 1024 * PAGE), 0);
 	return fd;
 }
 

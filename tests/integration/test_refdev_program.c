@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "memfd.h"
 #include "raw_client.h"
 #include "refdev_regs.h"
 #include "refdev_server.h"
@@ -415,10 +415,9 @@ test_many_maps(void)
 	struct refdev_server s;
 	struct raw_message reply;
 	uint8_t bytes[64];
-	int mem = memfd_create("dma", MFD_CLOEXEC);
+	int mem = vuc_memfd_create("dma", 4096, 0);
 	int fd;
 
-	CU_ASSERT_EQUAL_FATAL(ftruncate(mem, 4096), 0);
 	refdev_server_start_with(&s, NULL);
 	fd = raw_open(s.socket);
 	for (uint16_t i = 0; i < 1100; i++) {

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <vuc/dma.h>
@@ -22,6 +21,7 @@
 
 #include "fake_server.h"
 #include "fd_count.h"
+#include "memfd.h"
 #include "source.h"
 #include "tap.h"
 
@@ -439,8 +439,7 @@ map(struct scene *s, uint64_t iova, bool with_addr)
 		.addr = with_addr ? s->bar0 : NULL};
 	int rc;
 
-	mapping.fd = memfd_create("memory", MFD_CLOEXEC);
-	CU_ASSERT_EQUAL(ftruncate(mapping.fd, BAR_SIZE), 0);
+	mapping.fd = vuc_memfd_create("memory", BAR_SIZE, 0);
 	rc = vuc_dma_map(s->dev, &mapping);
 	close(mapping.fd);
 	return rc;

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <linux/vfio.h>
@@ -17,6 +16,7 @@
 
 #include <json-c/json.h>
 
+#include "memfd.h"
 #include "refdev_server.h"
 #include "tap.h"
 #include "vucctl_run.h"
@@ -360,8 +360,8 @@ commit_memory(struct vuc_vmm_device *dev, struct vuc_error *err)
 	struct vuc_vmm_dma mapping = {.size = 0x1000, .flags = VUC_VMM_DMA_READ};
 	int rc;
 
-	mapping.fd = memfd_create("memory", MFD_CLOEXEC);
-	CU_ASSERT_EQUAL_FATAL(ftruncate(mapping.fd, (off_t)mapping.size), 0);
+	mapping.fd = vuc_memfd_create("memory", mapping.size, F_SEAL_SHRINK);
+	CU_ASSERT_FATAL(mapping.fd >= 0);
 	rc = vuc_vmm_dma_map(dev, &mapping, 1, err);
 	if (rc == 0)
 		rc = vuc_vmm_dma_commit(dev, err);

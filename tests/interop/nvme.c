@@ -15,6 +15,7 @@
 #include <vuc/region_map.h>
 
 #include "clock.h"
+#include "memfd.h"
 #include "nvme.h"
 #include "tap.h"
 
@@ -158,9 +159,8 @@ set_up_memory(struct nvme *n)
 		.flags = VUC_DMA_READ | VUC_DMA_WRITE,
 	};
 
-	n->fd = memfd_create("guest", MFD_CLOEXEC);
+	n->fd = vuc_memfd_create("guest", MEMORY_SIZE, 0);
 	CU_ASSERT_FATAL(n->fd >= 0);
-	CU_ASSERT_EQUAL_FATAL(ftruncate(n->fd, MEMORY_SIZE), 0);
 	n->memory = mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, n->fd, 0);
 	CU_ASSERT_FATAL(n->memory != MAP_FAILED);
 	m.fd = n->fd;

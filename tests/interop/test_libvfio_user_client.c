@@ -20,6 +20,7 @@
 #include <vuc/dma.h>
 #include <vuc/irq.h>
 
+#include "memfd.h"
 #include "sample.h"
 
 #define PAGE    4096u
@@ -37,9 +38,8 @@ struct guest {
 static void
 make_guest(struct guest *g)
 {
-	g->fd = memfd_create("guest", MFD_CLOEXEC);
+	g->fd = vuc_memfd_create("guest", NR_MAPS * PAGE, 0);
 	CU_ASSERT_FATAL(g->fd >= 0);
-	CU_ASSERT_EQUAL_FATAL(ftruncate(g->fd, NR_MAPS * PAGE), 0);
 	g->memory = mmap(NULL, NR_MAPS * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, g->fd, 0);
 	CU_ASSERT_FATAL(g->memory != MAP_FAILED);
 }

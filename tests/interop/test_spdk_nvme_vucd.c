@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +15,7 @@
 
 #include <vuc/vmm.h>
 
+#include "memfd.h"
 #include "nvme.h"
 #include "tap.h"
 #include "vucd_rig.h"
@@ -75,10 +75,9 @@ enable(const struct vmm *v)
 	struct vuc_vmm_dma memory = {
 		.size = MEMORY_SIZE,
 		.flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE,
-		.fd = memfd_create("guest", MFD_CLOEXEC),
+		.fd = vuc_memfd_create("guest", MEMORY_SIZE, F_SEAL_SHRINK),
 	};
-	bool well = ftruncate(memory.fd, MEMORY_SIZE) == 0 &&
-		vuc_vmm_dma_map(v->dev, &memory, 1, NULL) == 0 &&
+	bool well = vuc_vmm_dma_map(v->dev, &memory, 1, NULL) == 0 &&
 		vuc_vmm_dma_commit(v->dev, NULL) == 0;
 
 	close(memory.fd);

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "memfd.h"
 #include "refdev_peer.h"
 #include "tap.h"
 
@@ -244,10 +244,9 @@ refdev_peer_set_reg(struct refdev_peer *p, enum refdev_reg reg, uint64_t value)
 int
 refdev_peer_file(size_t size)
 {
-	int fd = memfd_create("memory", MFD_CLOEXEC);
+	int fd = vuc_memfd_create("memory", size, 0);
 
 	CU_ASSERT_FATAL(fd >= 0);
-	CU_ASSERT_EQUAL_FATAL(ftruncate(fd, (off_t)size), 0);
 	return fd;
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "futex.h"
+#include "memfd.h"
 #include "queue_pair.h"
 #include "tap.h"
 
@@ -407,8 +408,8 @@ static void
 areas_map(struct areas *a, const char *name, size_t size)
 {
 	a->size = size;
-	a->fd = memfd_create(name, MFD_CLOEXEC);
-	CU_ASSERT_FATAL(a->fd >= 0 && ftruncate(a->fd, (off_t)size) == 0);
+	a->fd = vuc_memfd_create(name, size, 0);
+	CU_ASSERT_FATAL(a->fd >= 0);
 	a->writable = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd, 0);
 	a->readable = mmap(NULL, size, PROT_READ, MAP_SHARED, a->fd, 0);
 	CU_ASSERT_FATAL(a->writable != MAP_FAILED && a->readable != MAP_FAILED);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "memfd.h"
 #include "refdev_peer.h"
 #include "tap.h"
 
@@ -31,10 +31,9 @@ unmap(struct refdev_peer *p, uint64_t addr, uint64_t size)
 static int
 make_file(size_t pages)
 {
-	int fd = memfd_create("dma", MFD_CLOEXEC);
+	int fd = vuc_memfd_create("dma", pages * PAGE, 0);
 
 	CU_ASSERT_FATAL(fd >= 0);
-	CU_ASSERT_EQUAL_FATAL(ftruncate(fd, (off_t)(pages * PAGE)), 0);
 	return fd;
 }
 
