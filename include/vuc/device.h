@@ -33,6 +33,26 @@ extern "C" {
 
 struct vuc_device;
 
+/**
+ * An operation has ended: the completion of the functions whose names end with _start. They return
+ * 0 or a negative errno: with 0, this is called exactly once, on the thread that owns the device's
+ * poll group, from vuc_poll_group_poll(), vuc_poll_group_wait() or vuc_device_close(), and never
+ * before the function has returned; with an errno, it is not called at all.
+ *
+ * Operations of one device run one after the other, in the order in which they were started, each
+ * behind all requests that were submitted before it. The time that an operation has runs from its
+ * start, also while it waits for its turn. What it needs of its arguments is copied and its
+ * descriptors are duplicated by the start, except for memory that results go to, which has to live
+ * until this is called.
+ *
+ * May submit requests and start operations; may not call what waits: that returns -EDEADLK.
+ *
+ * @param arg     what was given with it
+ * @param status  0, or a negative errno; -ECANCELED when the device was closed
+ * @param err     one line about what went wrong; empty with status 0; valid during the call
+ */
+typedef void (*vuc_done_fn)(void *arg, int status, const struct vuc_error *err);
+
 #define VUC_DEFAULT_TIMEOUT_MS         5000    /**< default of timeout_ms */
 #define VUC_DEFAULT_LONG_TIMEOUT_MS    60000   /**< default of long_timeout_ms */
 #define VUC_DEFAULT_MAX_DATA_XFER_SIZE 1048576 /**< default and maximum of max_data_xfer_size */

@@ -324,6 +324,7 @@ device_open(const struct vuc_device_opts *opts, int fd, struct vuc_server_faults
 		return vuc_error_set(err, -ENOMEM, "no memory for a device");
 	}
 	*d = (struct vuc_device){
+		.operations = TAILQ_HEAD_INITIALIZER(d->operations),
 		.main.dev = d,
 		.twin.dev = d,
 		.last = &d->first,
@@ -356,6 +357,7 @@ drain(struct vuc_device *dev)
 	/* Requests wait for room in the session only while it is ready. */
 	while (dev->first != NULL && vuc_clock_coarse_ms() < deadline)
 		vuc_poll_group_poll(dev->group);
+	device_cancel_operations(dev, -ECANCELED, "the device was closed");
 	vuc_session_drain(dev->session);
 	while (vuc_session_state(dev->session) == VUC_SESSION_DRAINING &&
 		vuc_clock_coarse_ms() < deadline)

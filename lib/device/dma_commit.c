@@ -32,7 +32,7 @@ _Static_assert(VUC_DMA_READ == VFIO_USER_F_DMA_REGION_READ &&
 struct commit;
 
 /* One message. */
-struct operation {
+struct commit_message {
 	struct commit *commit;
 	struct vuc_wire_dma_range range;
 	bool map;
@@ -41,7 +41,7 @@ struct operation {
 
 struct commit {
 	struct vuc_device *dev;
-	struct operation *operations;
+	struct commit_message *operations;
 	size_t nr;
 	size_t room;
 	size_t answered;
@@ -49,9 +49,9 @@ struct commit {
 };
 
 static int
-add_operation(struct commit *c, const struct operation *op)
+add_operation(struct commit *c, const struct commit_message *op)
 {
-	struct operation *operations;
+	struct commit_message *operations;
 
 	if (c->nr == c->room) {
 		size_t room = c->room == 0 ? 64 : c->room * 2;
@@ -117,7 +117,7 @@ plan_unmaps(struct commit *c)
 		qsort(leaving->at, leaving->nr, sizeof(leaving->at[0]), compare_leaving);
 	for (size_t i = 0; rc == 0 && i < leaving->nr; i++) {
 		const struct dma_entry *e = &leaving->at[i];
-		const struct operation op = {
+		const struct commit_message op = {
 			.range = {.addr = e->window_iova, .size = e->window_size}};
 
 		if (i > 0 && leaving->at[i - 1].window_iova == e->window_iova)
@@ -144,7 +144,7 @@ plan_maps(struct commit *c, bool rest)
 
 	for (size_t i = 0; rc == 0 && i < list->nr;) {
 		const struct dma_entry *first = &list->at[i];
-		struct operation op = {
+		struct commit_message op = {
 			.map = true,
 			.rest = rest,
 			.range = {.addr = first->iova, .size = first->size},
@@ -239,7 +239,7 @@ not_mapped(struct dma_table *t, const struct vuc_wire_dma_range *window)
 }
 
 static void
-settle(struct operation *op, int status)
+settle(struct commit_message *op, int status)
 {
 	struct dma_table *t = &op->commit->dev->dma;
 
@@ -260,7 +260,7 @@ add_lost(struct vuc_error *reason, const struct vuc_wire_dma_range *range)
 }
 
 static void
-fail(struct operation *op, int status, const char *reason)
+fail(struct commit_message *op, int status, const char *reason)
 {
 	struct commit *c = op->commit;
 
@@ -276,7 +276,7 @@ fail(struct operation *op, int status, const char *reason)
 static void
 operation_done(void *arg, const struct vuc_session_reply *reply)
 {
-	struct operation *op = arg;
+	struct commit_message *op = arg;
 	struct vuc_error err = {0};
 	const char *reason = reply->reason;
 	int status = reply->status;
@@ -298,17 +298,16 @@ operation_done(void *arg, const struct vuc_session_reply *reply)
 static int
 request(struct commit *c, const struct vuc_session_request *req)
 {
-	unsigned int empty = 0;
 	int rc;
 
 	while ((rc = vuc_session_request(c->dev->session, req)) == -EAGAIN)
-		device_poll_once(c->dev, &empty);
+		vuc_poll_group_poll(c->dev->group);
 	device_mark_dirty(c->dev);
 	return rc;
 }
 
 static int
-send_map(struct operation *op)
+send_map(struct commit_message *op)
 {
 	const struct dma_table *t = &op->commit->dev->dma;
 	const struct dma_entry *e = &t->entries.at[dma_table_lower_bound(t, op->range.addr)];
@@ -328,7 +327,7 @@ send_map(struct operation *op)
 }
 
 static int
-send_unmap(struct operation *op)
+send_unmap(struct commit_message *op)
 {
 	uint8_t body[sizeof(struct vfio_user_dma_unmap)];
 	const struct vuc_session_request req = {
@@ -346,10 +345,8 @@ send_unmap(struct operation *op)
 static void
 run(struct commit *c)
 {
-	unsigned int empty = 0;
-
 	for (size_t i = 0; i < c->nr; i++) {
-		struct operation *op = &c->operations[i];
+		struct commit_message *op = &c->operations[i];
 		int rc;
 
 		op->commit = c;
@@ -363,7 +360,7 @@ run(struct commit *c)
 		}
 	}
 	while (c->answered < c->nr)
-		device_poll_once(c->dev, &empty);
+		vuc_poll_group_poll(c->dev->group);
 }
 
 /*
@@ -375,7 +372,7 @@ static int
 unmap_unknown(struct vuc_device *dev)
 {
 	uint8_t body[sizeof(struct vfio_user_dma_unmap)], answer[sizeof(body)];
-	struct vuc_session_request req = {
+	const struct vuc_session_request req = {
 		.cmd = VFIO_USER_DMA_UNMAP,
 		.body = body,
 		.len = vuc_wire_dma_unmap_all_encode(body),
@@ -383,9 +380,13 @@ unmap_unknown(struct vuc_device *dev)
 		.timeout_ms = dev->long_timeout_ms,
 	};
 	struct device_reply reply = {.body = answer, .size = sizeof(answer)};
-	int rc = device_call(dev, &req, &reply);
+	struct vuc_error reason = dev->reason;
+	int rc = device_ask(dev, &req, &reply);
 
-	return vuc_device_connected(dev) ? 0 : rc;
+	if (!vuc_device_connected(dev))
+		return rc;
+	dev->reason = reason;
+	return 0;
 }
 
 /* Before anything is mapped again. */

@@ -20,11 +20,20 @@
 #define INFO_MAX FIRST_ARGSZ
 
 static int
+info_ask(struct vuc_device *dev, const struct vuc_session_request *req, struct device_reply *reply,
+	struct vuc_error *err)
+{
+	int rc = device_ask(dev, req, reply);
+
+	return rc != 0 ? vuc_error_set(err, rc, "%s", vuc_device_reason(dev)) : 0;
+}
+
+static int
 learn_device(struct vuc_device *dev, struct vuc_error *err)
 {
 	uint8_t request[sizeof(struct vfio_user_device_info)];
 	uint8_t body[sizeof(struct vfio_user_device_info)];
-	struct device_reply reply = {.body = body, .size = sizeof(body), .err = err};
+	struct device_reply reply = {.body = body, .size = sizeof(body)};
 	struct vfio_user_device_info info;
 	struct vuc_session_request req = {
 		.cmd = VFIO_USER_DEVICE_GET_INFO,
@@ -32,7 +41,7 @@ learn_device(struct vuc_device *dev, struct vuc_error *err)
 		.len = vuc_wire_device_info_encode(request),
 		.reply_max = INFO_MAX,
 	};
-	int rc = device_call(dev, &req, &reply);
+	int rc = info_ask(dev, &req, &reply, err);
 
 	if (rc == 0)
 		rc = vuc_wire_device_info_decode(body, reply.len, &info, err);
@@ -198,7 +207,7 @@ ask_region(struct vuc_device *dev, uint32_t index, uint32_t argsz, uint32_t *nee
 	struct refusals *refusals, struct vuc_error *err)
 {
 	uint8_t request[sizeof(struct vfio_user_region_info)];
-	struct device_reply reply = {.body = malloc(argsz), .size = argsz, .err = err};
+	struct device_reply reply = {.body = malloc(argsz), .size = argsz};
 	struct vuc_session_request req = {
 		.cmd = VFIO_USER_DEVICE_GET_REGION_INFO,
 		.body = request,
@@ -210,7 +219,7 @@ ask_region(struct vuc_device *dev, uint32_t index, uint32_t argsz, uint32_t *nee
 
 	if (reply.body == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for the info of region %u", index);
-	rc = device_call(dev, &req, &reply);
+	rc = info_ask(dev, &req, &reply, err);
 	if (rc == 0)
 		rc = vuc_wire_region_info_decode(reply.body, reply.len, index, argsz, &info, err);
 	if (rc == 0)
@@ -254,7 +263,7 @@ learn_irq(struct vuc_device *dev, uint32_t index, struct refusals *refusals, str
 {
 	uint8_t request[sizeof(struct vfio_user_irq_info)];
 	uint8_t body[sizeof(struct vfio_user_irq_info)];
-	struct device_reply reply = {.body = body, .size = sizeof(body), .err = err};
+	struct device_reply reply = {.body = body, .size = sizeof(body)};
 	struct vfio_user_irq_info info;
 	struct vuc_session_request req = {
 		.cmd = VFIO_USER_DEVICE_GET_IRQ_INFO,
@@ -262,7 +271,7 @@ learn_irq(struct vuc_device *dev, uint32_t index, struct refusals *refusals, str
 		.len = vuc_wire_irq_info_encode(request, index),
 		.reply_max = INFO_MAX,
 	};
-	int rc = device_call(dev, &req, &reply);
+	int rc = info_ask(dev, &req, &reply, err);
 
 	dev->irqs[index].index = index;
 	if (reply.refused) {

@@ -10,6 +10,7 @@
 
 #include "connect.h"
 #include "dma_table.h"
+#include "operation.h"
 #include "session.h"
 #include "source.h"
 #include "transport.h"
@@ -77,12 +78,14 @@ struct vuc_device {
 	struct vuc_device_info info;
 	uint32_t memory_bars; /* bit n: BAR n is memory, as its register says */
 	bool dirty;
+	bool operating;  /* an operation has more to send */
 	bool twin_ended; /* and the main link has not, so far */
 	enum vuc_posted_writes posted_writes;
 	bool bypassed;                   /* parts of regions are accessed without the socket */
 	const _Atomic bool *dma_revoked; /* or NULL; see vuc_dma_set_revoked() */
 	bool own_group;
-	struct device_link twin; /* for the server's commands, when negotiated */
+	struct operation_list operations; /* that have not ended, in order */
+	struct device_link twin;          /* for the server's commands, when negotiated */
 	TAILQ_ENTRY(vuc_device) link;
 	struct vuc_irq *irqs;
 	struct irq_set *irq_sets; /* one per IRQ index */
@@ -103,17 +106,15 @@ struct vuc_device {
 	struct vuc_error reason;
 };
 
-/* What a synchronous command got; see device_call(). */
+/* What a synchronous command got; see device_ask(). */
 struct device_reply {
 	int status;
-	bool done;
 	bool refused; /* the server answered with an error */
 	size_t size;  /* of body */
 	size_t len;   /* of what came, at most size */
 	void *body;
 	unsigned int nr_fds;
 	int fds[VUC_MAX_MSG_FDS]; /* the caller's; -1 when given on */
-	struct vuc_error *err;
 };
 
 /* poll_group.c */
@@ -141,8 +142,15 @@ size_t device_send_parts(struct vuc_device *dev, const struct vuc_session *s,
 /* dma_access.c: a command of the server */
 void device_command(void *arg, struct vuc_session *s, const struct vuc_session_command *command);
 
-/* io.c: give waiting requests to the session; fail all that wait when it has ended */
+/* io.c: give waiting requests to the session, and let operations run; fail all that wait when it
+ * has ended */
 void device_pump(struct vuc_device *dev);
+
+/* io.c: returns 0, or what ended the connection, which is the reason then */
+int device_check_connected(struct vuc_device *dev);
+
+/* io.c: put a request behind those that wait */
+void device_enqueue(struct vuc_device *dev, struct vuc_request *req);
 
 /* io.c: whether a request can be made now; says why not */
 int device_check_request(struct vuc_device *dev, const struct vuc_request *req);
@@ -155,20 +163,19 @@ void device_forget(struct vuc_device *dev);
 void device_unmap_region(struct region *region);
 
 /*
- * call.c: a command of the control path, awaited. The caller sets all of req but done and arg, and
- * of reply body, size and err; descriptors that came are the caller's. Returns the status.
- * device_ask() is the same with the error kept for vuc_device_reason(), for public functions; it
- * also refuses to be called from a completion callback.
+ * call.c: a command of the control path, awaited. The caller sets of reply body and size;
+ * descriptors that came are the caller's. Returns the status; vuc_device_reason() says why. Refuses
+ * to be called from a completion callback.
  */
-int device_call(
-	struct vuc_device *dev, struct vuc_session_request *req, struct device_reply *reply);
-int device_ask(struct vuc_device *dev, struct vuc_session_request *req, struct device_reply *reply);
+int device_ask(
+	struct vuc_device *dev, const struct vuc_session_request *req, struct device_reply *reply);
 void device_close_fds(struct device_reply *reply);
 
 /* call.c: whether an error of the server says that it does not have an optional command. */
 bool device_lacks_command(const struct device_reply *reply);
 
-/* call.c: poll, and let others have the CPU after many polls without a completion. */
-void device_poll_once(struct vuc_device *dev, unsigned int *empty);
+/* call.c: for synchronous functions, outside of any poll: poll until it is done, and let others
+ * have the CPU after many polls without a completion. */
+void device_poll_until(struct vuc_device *dev, const bool *done);
 
 #endif /* VUC_DEVICE_INTERNAL_H */

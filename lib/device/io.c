@@ -185,12 +185,17 @@ queue_request(struct vuc_device *dev, struct vuc_request *req)
 	return 0;
 }
 
-void
-device_pump(struct vuc_device *dev)
+static void
+queue_requests(struct vuc_device *dev)
 {
 	while (dev->first != NULL) {
 		struct vuc_request *req = dev->first;
 
+		if (req->op == OPERATION_PLACE) {
+			if (!operation_take_turn(req))
+				return;
+			continue;
+		}
 		if (queue_request(dev, req) != 0)
 			return;
 		dev->first = req->priv.next;
@@ -199,6 +204,15 @@ device_pump(struct vuc_device *dev)
 		if (req->priv.outstanding == 0)
 			complete(req);
 	}
+}
+
+void
+device_pump(struct vuc_device *dev)
+{
+	queue_requests(dev);
+	/* On a connection that stands, those behind a barrier go on with the next poll. */
+	while (device_run_operations(dev) && dev->first != NULL && !vuc_device_connected(dev))
+		queue_requests(dev);
 }
 
 /* Whether an access is one of the device. Says nothing: whoever serves others is asked for
@@ -234,19 +248,22 @@ explain_access(struct vuc_device *dev, const struct vuc_request *req, int rc)
 		req->count, (unsigned long long)req->offset, (unsigned long long)region->size);
 }
 
-static int
-check_connected(struct vuc_device *dev)
+int
+device_check_connected(struct vuc_device *dev)
 {
+	int error = vuc_session_error(dev->session);
+
 	if (vuc_device_connected(dev))
 		return 0;
-	return vuc_error_set(&dev->reason, vuc_session_error(dev->session), "%s",
-		vuc_session_reason(dev->session));
+	if (error == 0)
+		return vuc_error_set(&dev->reason, -ENOTCONN, "the device is not connected");
+	return vuc_error_set(&dev->reason, error, "%s", vuc_session_reason(dev->session));
 }
 
 int
 device_check_request(struct vuc_device *dev, const struct vuc_request *req)
 {
-	int rc = check_connected(dev);
+	int rc = device_check_connected(dev);
 
 	if (rc != 0)
 		return rc;
@@ -266,8 +283,8 @@ device_check_request(struct vuc_device *dev, const struct vuc_request *req)
 	return vuc_error_set(&dev->reason, -EINVAL, "there is no request %d", (int)req->op);
 }
 
-static void
-enqueue(struct vuc_device *dev, struct vuc_request *req)
+void
+device_enqueue(struct vuc_device *dev, struct vuc_request *req)
 {
 	req->priv.next = NULL;
 	req->priv.dev = dev;
@@ -285,7 +302,7 @@ vuc_device_submit(struct vuc_device *dev, struct vuc_request *req)
 
 	if (rc != 0)
 		return rc;
-	enqueue(dev, req);
+	device_enqueue(dev, req);
 	device_mark_dirty(dev);
 	return 0;
 }
@@ -371,7 +388,7 @@ begin_split_access(struct vuc_device *dev, const struct vuc_device_access *a)
 	split->req.count = a->count;
 	split->req.done = split_access_done;
 	split->req.arg = split;
-	enqueue(dev, &split->req);
+	device_enqueue(dev, &split->req);
 	return 0;
 }
 
@@ -432,26 +449,23 @@ static int
 perform(struct vuc_device *dev, struct vuc_request *req)
 {
 	struct waiter w = {.dev = dev};
-	unsigned int empty = 0;
 	int rc;
 
-	if (dev->group->polling)
-		return vuc_error_set(
-			&dev->reason, -EDEADLK, "a synchronous call from a completion callback");
-	rc = device_check_request(dev, req);
+	rc = operation_may_wait(dev);
+	if (rc == 0)
+		rc = device_check_request(dev, req);
 	if (rc != 0)
 		return rc;
 	rc = queue_alone(&w, req);
 	if (rc == -EAGAIN) {
 		req->done = wake_of_request;
 		req->arg = &w;
-		enqueue(dev, req);
+		device_enqueue(dev, req);
 	} else if (rc != 0) {
 		return vuc_error_set(&dev->reason, rc, "%s", vuc_session_reason(dev->session));
 	}
 	device_mark_dirty(dev);
-	while (!w.done)
-		device_poll_once(dev, &empty);
+	device_poll_until(dev, &w.done);
 	return w.status;
 }
 

@@ -37,7 +37,7 @@ static void
 follow_up(struct device_link *link)
 {
 	set_expectations(link);
-	if (link->dev->first != NULL || has_ended(link) ||
+	if (link->dev->first != NULL || link->dev->operating || has_ended(link) ||
 		(!link->sending && vuc_session_has_segment(link->session)))
 		device_mark_dirty(link->dev);
 }
@@ -220,7 +220,7 @@ flush_twin(struct vuc_device *dev)
 void
 device_flush(struct vuc_device *dev)
 {
-	if (dev->first != NULL)
+	if (dev->first != NULL || !TAILQ_EMPTY(&dev->operations))
 		device_pump(dev);
 	if (dev->main.conn == NULL)
 		return;

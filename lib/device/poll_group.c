@@ -127,6 +127,7 @@ tick(struct vuc_poll_group *group)
 	TAILQ_FOREACH (dev, &group->devices, link) {
 		device_link_tick(&dev->main, now);
 		device_link_tick(&dev->twin, now);
+		device_tick_operations(dev, now);
 	}
 }
 
@@ -253,7 +254,8 @@ has_deadline(const struct vuc_poll_group *group)
 	const struct vuc_device *dev;
 
 	TAILQ_FOREACH (dev, &group->devices, link) {
-		if (link_has_deadline(&dev->main) || link_has_deadline(&dev->twin))
+		if (link_has_deadline(&dev->main) || link_has_deadline(&dev->twin) ||
+			!TAILQ_EMPTY(&dev->operations))
 			return true;
 	}
 	return false;

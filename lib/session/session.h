@@ -113,8 +113,10 @@ struct vuc_session_request {
 	const void *data; /* copied, behind body */
 	size_t data_len;
 	uint32_t reply_max; /* most bytes of body that are accepted; 0: as the command table says */
-	uint32_t timeout_ms; /* 0: that of the session */
-	vuc_session_fn done; /* not called with no_reply */
+	uint32_t timeout_ms;  /* 0: that of the session */
+	uint64_t deadline_ms; /* by the clock of the ticks, for one whose time runs already; its
+				 timeout_ms is for the text then. 0: the time begins with a tick */
+	vuc_session_fn done;  /* not called with no_reply */
 	void *arg;
 };
 

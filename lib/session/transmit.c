@@ -244,6 +244,10 @@ session_queue(struct vuc_session *s, const struct vuc_session_request *req)
 
 		s->commands++;
 		slot->timeout_ms = req->timeout_ms;
+		if (req->deadline_ms != 0) {
+			slot->deadline_ms = req->deadline_ms;
+			slot->state = SLOT_WATCHED;
+		}
 		slot->reply_min = row->reply_min;
 		slot->reply_max = req->reply_max != 0 ? req->reply_max : reply_bound(s, row);
 		id = slot->id;

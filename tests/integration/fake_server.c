@@ -281,6 +281,15 @@ fake_server_stop(struct fake_server *s)
 	close(s->fd);
 }
 
+void
+fake_server_opts(struct fake_server *s, struct vuc_device_opts *opts)
+{
+	s->loopback = (struct vuc_loopback_server){.handle = handle, .arg = s};
+	vuc_device_opts_init(opts);
+	opts->loopback = &s->loopback;
+	opts->max_msg_fds = VUC_MAX_MSG_FDS;
+}
+
 struct vuc_device *
 fake_server_open(struct fake_server *s)
 {
@@ -288,10 +297,7 @@ fake_server_open(struct fake_server *s)
 	struct vuc_error err = {0};
 	struct vuc_device *dev;
 
-	s->loopback = (struct vuc_loopback_server){.handle = handle, .arg = s};
-	vuc_device_opts_init(&opts);
-	opts.loopback = &s->loopback;
-	opts.max_msg_fds = VUC_MAX_MSG_FDS;
+	fake_server_opts(s, &opts);
 	if (vuc_device_open(&opts, &dev, &err) != 0)
 		printf("# %s\n", err.text);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(dev);

@@ -73,6 +73,9 @@ struct fake_server {
 	struct vuc_loopback_server loopback;
 };
 
+/* Options to connect to it within this process. */
+void fake_server_opts(struct fake_server *s, struct vuc_device_opts *opts);
+
 /* Connect to it and assert that it works. */
 struct vuc_device *fake_server_open(struct fake_server *s);
 

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "message.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "error.h"
+
+static int
+message_run(struct operation *op)
+{
+	struct message_operation *m = (struct message_operation *)op;
+	int rc = m->sent ? 0 : operation_send(op, &m->message, &m->req);
+
+	m->sent = m->sent || rc == 0;
+	return rc;
+}
+
+static void
+message_replied(struct operation_message *message, const struct vuc_session_reply *reply)
+{
+	struct message_operation *m = (struct message_operation *)message->op;
+	struct vuc_error err = {0};
+	int rc;
+
+	if (reply->status != 0)
+		operation_fail(&m->op, reply->status, "%s", reply->reason);
+	rc = m->take != NULL ? m->take(m, reply, &err) : 0;
+	if (rc != 0)
+		operation_fail(&m->op, rc, "%s", err.text);
+}
+
+static void
+message_free(struct operation *op)
+{
+	struct message_operation *m = (struct message_operation *)op;
+
+	for (unsigned int i = 0; i < m->req.nr_fds; i++)
+		close(m->fds[i]);
+	free(m);
+}
+
+static const struct operation_ops message_ops = {
+	.name = "message",
+	.run = message_run,
+	.free = message_free,
+};
+
+static const struct operation_ops vital_message_ops = {
+	.name = "message",
+	.vital = true,
+	.run = message_run,
+	.free = message_free,
+};
+
+static int
+message_copy(struct message_operation *m, const struct vuc_session_request *req, uint8_t *bytes)
+{
+	m->req = *req;
+	m->req.nr_fds = 0;
+	m->req.fds = m->fds;
+	m->req.body = memcpy(bytes, req->body, req->len);
+	if (req->data_len > 0)
+		m->req.data = memcpy(bytes + req->len, req->data, req->data_len);
+	for (; m->req.nr_fds < req->nr_fds; m->req.nr_fds++) {
+		int fd = fcntl(req->fds[m->req.nr_fds], F_DUPFD_CLOEXEC, 0);
+
+		if (fd < 0)
+			return vuc_error_set(&m->op.dev->reason, -errno, "descriptor %d: %s",
+				req->fds[m->req.nr_fds], strerror(errno));
+		m->fds[m->req.nr_fds] = fd;
+	}
+	return 0;
+}
+
+static int
+check_command(struct vuc_device *dev, uint16_t cmd)
+{
+	int rc = device_check_connected(dev);
+
+	if (rc != 0 || (dev->faults->broke_on & UINT32_C(1) << cmd) == 0)
+		return rc;
+	return vuc_error_set(&dev->reason, -EOPNOTSUPP,
+		"%s is not sent: it has broken a connection to this server",
+		vuc_wire_command_name(cmd));
+}
+
+struct message_operation *
+message_operation_create(struct vuc_device *dev, size_t size, const struct vuc_session_request *req,
+	message_take_fn take, int *rc)
+{
+	bool vital = vuc_wire_command(req->cmd)->answer_is_vital;
+	struct message_operation *m;
+
+	*rc = check_command(dev, req->cmd);
+	if (*rc != 0)
+		return NULL;
+	m = calloc(1, size + req->len + req->data_len);
+	if (m == NULL) {
+		*rc = vuc_error_set(
+			&dev->reason, -ENOMEM, "no memory for %s", vuc_wire_command_name(req->cmd));
+		return NULL;
+	}
+	operation_init(&m->op, vital ? &vital_message_ops : &message_ops, dev,
+		req->timeout_ms != 0 ? req->timeout_ms : dev->timeout_ms);
+	m->message.replied = message_replied;
+	m->take = take;
+	*rc = message_copy(m, req, (uint8_t *)m + size);
+	if (*rc == 0)
+		return m;
+	operation_free(&m->op);
+	return NULL;
+}

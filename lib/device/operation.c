@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "operation.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "error.h"
+#include "internal.h"
+
+void
+operation_init(struct operation *op, const struct operation_ops *ops, struct vuc_device *dev,
+	uint32_t timeout_ms)
+{
+	op->ops = ops;
+	op->dev = dev;
+	op->timeout_ms = timeout_ms;
+}
+
+void
+operation_free(struct operation *op)
+{
+	if (op->ops->free != NULL)
+		op->ops->free(op);
+	else
+		free(op);
+}
+
+int
+operation_fail(struct operation *op, int status, const char *fmt, ...)
+{
+	char text[VUC_ERROR_MAX];
+	va_list args;
+
+	if (op->status != 0)
+		return status;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	op->status = vuc_error_set(&op->err, status, "%s", text);
+	return status;
+}
+
+static int
+operation_fail_by_session(struct operation *op, int status)
+{
+	const char *reason = vuc_session_reason(op->dev->session);
+
+	if (*reason)
+		return operation_fail(op, status, "%s", reason);
+	return operation_fail(op, status, "cannot ask the server: %s", strerror(-status));
+}
+
+int
+operation_start(struct operation *op, vuc_done_fn done, void *arg)
+{
+	struct vuc_device *dev = op->dev;
+	int rc = device_check_connected(dev);
+
+	if (rc != 0) {
+		operation_free(op);
+		return rc;
+	}
+	op->done = done;
+	op->arg = arg;
+	op->state = OPERATION_PLACED;
+	op->deadline_ms = vuc_clock_coarse_ms() + op->timeout_ms;
+	op->place.op = OPERATION_PLACE;
+	op->placed = true;
+	TAILQ_INSERT_TAIL(&dev->operations, op, link);
+	device_enqueue(dev, &op->place);
+	device_mark_dirty(dev);
+	return 0;
+}
+
+/* Requests behind it may go on. */
+static void
+operation_leave_place(struct operation *op)
+{
+	struct vuc_device *dev = op->dev;
+	struct vuc_request **p = &dev->first;
+
+	if (!op->placed)
+		return;
+	while (*p != &op->place)
+		p = &(*p)->priv.next;
+	*p = op->place.priv.next;
+	if (*p == NULL)
+		dev->last = p;
+	op->placed = false;
+}
+
+bool
+operation_take_turn(struct vuc_request *place)
+{
+	struct operation *op =
+		(struct operation *)(void *)((char *)place - offsetof(struct operation, place));
+
+	if (op->state == OPERATION_PLACED)
+		op->state = OPERATION_READY;
+	if (op->ops->barrier)
+		return false;
+	operation_leave_place(op);
+	/* Before the requests behind it, if it can. */
+	device_run_operations(op->dev);
+	return true;
+}
+
+/* The callback may do anything but poll; the memory is kept for replies that are still to come. */
+static void
+operation_end(struct operation *op)
+{
+	struct vuc_device *dev = op->dev;
+
+	operation_leave_place(op);
+	TAILQ_REMOVE(&dev->operations, op, link);
+	op->state = OPERATION_ENDED;
+	dev->operating = false;
+	if (dev->first != NULL || !TAILQ_EMPTY(&dev->operations))
+		device_mark_dirty(dev);
+	dev->group->completed++;
+	if (op->ops->end != NULL)
+		op->ops->end(op);
+	op->done(op->arg, op->status, &op->err);
+	if (op->outstanding == 0)
+		operation_free(op);
+}
+
+/* It has failed, and ends now. */
+static void
+operation_stop(struct operation *op)
+{
+	struct vuc_device *dev = op->dev;
+
+	op->state = OPERATION_OVER;
+	device_mark_dirty(dev);
+	/* This completes its messages, and so ends it. */
+	if (op->outstanding > 0 && op->ops->vital)
+		vuc_session_end(dev->session, op->status, "%s", op->err.text);
+	else
+		operation_end(op);
+}
+
+/* Returns whether it has ended. */
+static bool
+operation_advance(struct operation *op)
+{
+	int rc = 0;
+
+	if (op->state == OPERATION_READY) {
+		op->state = OPERATION_RUNNING;
+		if (!vuc_device_connected(op->dev)) {
+			operation_fail_by_session(op, vuc_session_error(op->dev->session));
+			op->state = OPERATION_OVER;
+		}
+	}
+	if (op->state == OPERATION_RUNNING) {
+		rc = op->ops->run(op);
+		if (rc != 0 && rc != -EAGAIN)
+			operation_fail_by_session(op, rc);
+		if (rc != -EAGAIN)
+			op->state = OPERATION_OVER;
+	}
+	op->dev->operating = op->state == OPERATION_RUNNING;
+	if (op->state != OPERATION_OVER || op->outstanding > 0)
+		return false;
+	operation_end(op);
+	return true;
+}
+
+static void
+operation_replied(void *arg, const struct vuc_session_reply *reply)
+{
+	struct operation_message *m = arg;
+	struct operation *op = m->op;
+
+	op->outstanding--;
+	if (op->state == OPERATION_ENDED) {
+		if (op->outstanding == 0)
+			operation_free(op);
+		return;
+	}
+	m->replied(m, reply);
+	operation_advance(op);
+}
+
+int
+operation_send(
+	struct operation *op, struct operation_message *m, const struct vuc_session_request *req)
+{
+	struct vuc_session_request sent = *req;
+	int rc;
+
+	if (op->dev->group->ticked_ms >= op->deadline_ms)
+		return operation_fail(op, -ETIMEDOUT, "%s: not all of it was sent within %u ms",
+			op->ops->name, op->timeout_ms);
+	m->op = op;
+	sent.timeout_ms = op->timeout_ms;
+	sent.deadline_ms = op->deadline_ms;
+	sent.done = operation_replied;
+	sent.arg = m;
+	rc = vuc_session_request(op->dev->session, &sent);
+	if (rc != 0)
+		return rc;
+	op->outstanding++;
+	device_mark_dirty(op->dev);
+	return 0;
+}
+
+/* Those that callbacks start meanwhile wait for the next time. */
+bool
+device_run_operations(struct vuc_device *dev)
+{
+	struct operation *last = TAILQ_LAST(&dev->operations, operation_list);
+	struct operation *op = TAILQ_FIRST(&dev->operations);
+	bool ended = false, is_last = false;
+
+	while (!is_last && op != NULL && op->state != OPERATION_PLACED) {
+		is_last = op == last;
+		if (!operation_advance(op))
+			break;
+		ended = true;
+		op = TAILQ_FIRST(&dev->operations);
+	}
+	return ended;
+}
+
+static struct operation *
+find_expired(const struct vuc_device *dev, uint64_t now_ms)
+{
+	struct operation *op;
+
+	TAILQ_FOREACH (op, &dev->operations, link) {
+		if (now_ms >= op->deadline_ms)
+			return op;
+	}
+	return NULL;
+}
+
+/* What it has sent timed out with the session's tick, just before. */
+void
+device_tick_operations(struct vuc_device *dev, uint64_t now_ms)
+{
+	struct operation *op;
+
+	while ((op = find_expired(dev, now_ms)) != NULL) {
+		operation_fail(op, -ETIMEDOUT, "%s: %s within %u ms", op->ops->name,
+			op->state < OPERATION_RUNNING ? "its turn did not come"
+						      : "not all of it was sent",
+			op->timeout_ms);
+		operation_stop(op);
+	}
+}
+
+void
+device_cancel_operations(struct vuc_device *dev, int error, const char *why)
+{
+	struct operation *last = TAILQ_LAST(&dev->operations, operation_list);
+
+	while (last != NULL) {
+		struct operation *op = TAILQ_FIRST(&dev->operations);
+		bool is_last = op == last;
+
+		operation_fail(op, error, "%s: %s", op->ops->name, why);
+		operation_stop(op);
+		if (is_last)
+			return;
+	}
+}
+
+int
+operation_may_wait(struct vuc_device *dev)
+{
+	if (!dev->group->polling)
+		return 0;
+	return vuc_error_set(
+		&dev->reason, -EDEADLK, "a synchronous call from a completion callback");
+}
+
+void
+operation_wake(void *arg, int status, const struct vuc_error *err)
+{
+	struct operation_waiter *w = arg;
+
+	w->status = status;
+	w->done = true;
+	if (status != 0)
+		w->dev->reason = *err;
+}
+
+int
+operation_wait(struct operation_waiter *w, int started)
+{
+	if (started != 0)
+		return started;
+	device_poll_until(w->dev, &w->done);
+	return w->status;
+}

@@ -1,0 +1,780 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * The rules that all operations follow: lib/device/operation.h. The server is within the process
+ * and keeps a log of what reaches it; answers that it withholds come when the test says so.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <vuc/feature.h>
+
+#include "fake_server.h"
+#include "fd_count.h"
+#include "message.h"
+#include "tap.h"
+
+#define NR_POLLS   200u /* more than any rule would need to be broken */
+#define LONG_MS    60000u
+#define SHORT_MS   30u
+#define MAX_SEEN   64u
+#define STASH_SIZE 4096u
+
+struct setup {
+	struct fake_server server;
+	struct vuc_device *dev;
+	uint16_t seen[MAX_SEEN]; /* commands, in order */
+	unsigned int nr_seen;
+	uint32_t withheld; /* a bit for each command whose answer is kept back */
+	bool hang_up;      /* with the next command */
+	uint8_t stash[STASH_SIZE];
+	size_t stash_len;
+	bool release;         /* the stash, inside the next poll */
+	uint32_t last_vector; /* of SET_IRQS */
+	uint8_t region[64];
+};
+
+/* An operation and what became of it. */
+struct job {
+	unsigned int calls;
+	int status;
+	unsigned int order; /* of the callbacks, from 1 on */
+	struct vuc_error err;
+	struct vuc_device *dev;
+	int inside; /* what a synchronous call got within the callback */
+};
+
+static struct vuc_poll_group *group;
+static unsigned int nr_done, nr_freed;
+static unsigned int fds_before;
+
+static int
+answer(void *arg, const struct vuc_loopback_msg *request, const struct vfio_user_header *header,
+	struct fake_reply *reply)
+{
+	struct setup *s = arg;
+	struct vfio_user_irq_set set;
+
+	if (header->cmd == VFIO_USER_DEVICE_SET_IRQS) {
+		const uint64_t one = 1;
+
+		fake_server_body(request, &set, sizeof(set));
+		s->last_vector = set.start;
+		if (request->nr_fds == 1)
+			CU_ASSERT_EQUAL(write(request->fds[0], &one, sizeof(one)), sizeof(one));
+	} else if (header->cmd == VFIO_USER_DEVICE_FEATURE) {
+		reply->len = request->len - sizeof(*header);
+		memcpy(reply->body, request->bytes + sizeof(*header), reply->len);
+	} else if (header->cmd == VFIO_USER_DMA_UNMAP) {
+		reply->len = sizeof(struct vfio_user_dma_unmap);
+		memcpy(reply->body, request->bytes + sizeof(*header), reply->len);
+	}
+	return 0;
+}
+
+static int
+watch(void *arg, const struct vuc_loopback_msg *request, struct vuc_loopback_msg *message)
+{
+	struct setup *s = arg;
+	struct vfio_user_header header;
+
+	memcpy(&header, request->bytes, sizeof(header));
+	if (s->hang_up)
+		return -ECONNRESET;
+	CU_ASSERT_FATAL(s->nr_seen < MAX_SEEN);
+	s->seen[s->nr_seen++] = header.cmd;
+	if ((s->withheld & 1u << header.cmd) != 0) {
+		CU_ASSERT_FATAL(message->len <= STASH_SIZE - s->stash_len);
+		memcpy(s->stash + s->stash_len, message->bytes, message->len);
+		s->stash_len += message->len;
+		message->len = 0;
+	}
+	return 0;
+}
+
+/* Within a poll, as everything that comes. */
+static void
+deliver(void *arg)
+{
+	struct setup *s = arg;
+	struct vuc_conn *conn = s->dev->main.conn;
+
+	if (!s->release)
+		return;
+	s->release = false;
+	conn->events->received(conn, s->stash, s->stash_len, NULL, 0);
+	s->stash_len = 0;
+}
+
+static void
+open_setup(struct setup *s, uint16_t max_requests)
+{
+	const struct vuc_poll_source source = {.begin = deliver, .arg = s};
+	struct vuc_device_opts opts;
+
+	*s = (struct setup){
+		.server = {.max_msg_fds = 8, .command = answer, .deviate = watch, .arg = s}};
+	s->server.irqs[VFIO_PCI_MSIX_IRQ_INDEX].count = 8;
+	s->server.irqs[VFIO_PCI_MSIX_IRQ_INDEX].flags = VFIO_IRQ_INFO_EVENTFD;
+	s->server.regions[0] = (struct fake_region){.size = sizeof(s->region),
+		.flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE,
+		.bytes = s->region};
+	fake_server_opts(&s->server, &opts);
+	opts.group = group;
+	opts.max_requests = max_requests;
+	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &s->dev, NULL), 0);
+	vuc_poll_group_set_source(group, &source);
+	s->nr_seen = 0;
+}
+
+static void
+close_setup(struct setup *s)
+{
+	vuc_poll_group_set_source(group, NULL);
+	vuc_device_close(s->dev);
+}
+
+static void
+open_group(void)
+{
+	struct vuc_poll_group_opts opts;
+
+	vuc_poll_group_opts_init(&opts);
+	opts.transport = "loopback";
+	fds_before = fd_count();
+	nr_done = 0;
+	nr_freed = 0;
+	CU_ASSERT_EQUAL_FATAL(vuc_poll_group_create(&opts, &group, NULL), 0);
+}
+
+static void
+close_group(void)
+{
+	CU_ASSERT_EQUAL(vuc_poll_group_destroy(group), 0);
+	CU_ASSERT_EQUAL(fd_count(), fds_before);
+}
+
+static void
+poll_often(void)
+{
+	for (unsigned int i = 0; i < NR_POLLS; i++)
+		vuc_poll_group_poll(group);
+}
+
+static void
+release(struct setup *s)
+{
+	s->withheld = 0;
+	s->release = true;
+}
+
+static void
+poll_until_done(const struct job *job)
+{
+	while (job->calls == 0)
+		vuc_poll_group_poll(group);
+}
+
+static struct operation *
+make_message(struct setup *s, uint16_t cmd, uint32_t timeout_ms)
+{
+	struct vfio_user_device_feature feature = {.argsz = sizeof(feature)};
+	struct vfio_user_dma_unmap unmap = {.argsz = sizeof(unmap), .size = 4096};
+	const struct vuc_session_request req = {
+		.cmd = cmd,
+		.body = cmd == VFIO_USER_DMA_UNMAP ? (void *)&unmap : (void *)&feature,
+		.len = cmd == VFIO_USER_DMA_UNMAP ? sizeof(unmap) : sizeof(feature),
+		.timeout_ms = timeout_ms,
+	};
+	struct message_operation *m;
+	int rc;
+
+	m = message_operation_create(s->dev, sizeof(*m), &req, NULL, &rc);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	return &m->op;
+}
+
+static void
+on_done(void *arg, int status, const struct vuc_error *err)
+{
+	struct job *job = arg;
+
+	job->calls++;
+	job->status = status;
+	job->err = *err;
+	job->order = ++nr_done;
+	if (job->dev != NULL)
+		job->inside = vuc_feature_probe(job->dev, 1, 0);
+}
+
+static void
+start_message(struct setup *s, struct job *job, uint16_t cmd, uint32_t timeout_ms)
+{
+	CU_ASSERT_EQUAL_FATAL(operation_start(make_message(s, cmd, timeout_ms), on_done, job), 0);
+	CU_ASSERT_EQUAL(job->calls, 0);
+}
+
+static void
+start_feature(struct setup *s, struct job *job)
+{
+	start_message(s, job, VFIO_USER_DEVICE_FEATURE, LONG_MS);
+}
+
+/* ---- an operation of the test's own, which counts ---- */
+
+struct own {
+	struct operation op;
+	struct operation_message message;
+	unsigned int left; /* messages, one after the other */
+	bool sent;
+};
+
+static int
+own_run(struct operation *op)
+{
+	struct own *o = (struct own *)op;
+	struct vfio_user_device_feature feature = {.argsz = sizeof(feature)};
+	const struct vuc_session_request req = {
+		.cmd = VFIO_USER_DEVICE_FEATURE, .body = &feature, .len = sizeof(feature)};
+	int rc;
+
+	if (op->status != 0 || o->left == 0)
+		return 0;
+	if (o->sent)
+		return -EAGAIN;
+	rc = operation_send(op, &o->message, &req);
+	if (rc != 0)
+		return rc;
+	o->sent = true;
+	return -EAGAIN;
+}
+
+static void
+own_replied(struct operation_message *message, const struct vuc_session_reply *reply)
+{
+	struct own *o = (struct own *)message->op;
+
+	o->sent = false;
+	o->left--;
+	if (reply->status != 0)
+		operation_fail(&o->op, reply->status, "%s", reply->reason);
+}
+
+static void
+own_free(struct operation *op)
+{
+	nr_freed++;
+	free(op);
+}
+
+static const struct operation_ops own_ops = {.name = "own", .run = own_run, .free = own_free};
+static const struct operation_ops own_barrier = {
+	.name = "own", .barrier = true, .run = own_run, .free = own_free};
+
+static struct operation *
+make_own(struct setup *s, const struct operation_ops *ops, unsigned int messages)
+{
+	struct own *o = calloc(1, sizeof(*o));
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(o);
+	operation_init(&o->op, ops, s->dev, LONG_MS);
+	o->message.replied = own_replied;
+	o->left = messages;
+	return &o->op;
+}
+
+static void
+start_own(struct setup *s, struct job *job, const struct operation_ops *ops, unsigned int messages)
+{
+	CU_ASSERT_EQUAL_FATAL(operation_start(make_own(s, ops, messages), on_done, job), 0);
+	CU_ASSERT_EQUAL(job->calls, 0);
+}
+
+/* ---- order ---- */
+
+static void
+test_order(void)
+{
+	struct job jobs[3] = {{0}};
+	struct setup s;
+
+	open_setup(&s, 16);
+	s.withheld = 1u << VFIO_USER_DEVICE_FEATURE;
+	start_feature(&s, &jobs[0]);
+	start_own(&s, &jobs[1], &own_ops, 2);
+	start_message(&s, &jobs[2], VFIO_USER_DMA_UNMAP, LONG_MS);
+	poll_often();
+	CU_ASSERT_EQUAL(s.nr_seen, 1);
+	release(&s);
+	poll_until_done(&jobs[2]);
+	CU_ASSERT_EQUAL(s.nr_seen, 4);
+	CU_ASSERT_EQUAL(s.seen[3], VFIO_USER_DMA_UNMAP);
+	for (unsigned int i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL(jobs[i].calls, 1);
+		CU_ASSERT_EQUAL(jobs[i].status, 0);
+		CU_ASSERT_EQUAL(jobs[i].order, i + 1);
+	}
+	CU_ASSERT_EQUAL(nr_freed, 1);
+	close_setup(&s);
+}
+
+static void
+test_devices_apart(void)
+{
+	struct setup hung, other;
+	struct job jobs[2] = {{0}};
+
+	open_setup(&hung, 16);
+	open_setup(&other, 16);
+	hung.withheld = UINT32_MAX;
+	start_feature(&hung, &jobs[0]);
+	start_own(&other, &jobs[1], &own_ops, 3);
+	poll_until_done(&jobs[1]);
+	CU_ASSERT_EQUAL(jobs[1].status, 0);
+	CU_ASSERT_EQUAL(jobs[0].calls, 0);
+	close_setup(&hung);
+	CU_ASSERT_EQUAL(jobs[0].calls, 1);
+	CU_ASSERT_EQUAL(jobs[0].status, -ECANCELED);
+	close_setup(&other);
+}
+
+#define NR_WRITES 5u
+
+struct writes {
+	struct vuc_request req[NR_WRITES];
+	uint32_t value;
+	unsigned int done;
+};
+
+static void
+write_done(struct vuc_request *req, int status)
+{
+	struct writes *w = req->arg;
+
+	(void)status;
+	w->done++;
+}
+
+static void
+submit_writes(struct setup *s, struct writes *w, enum vuc_op op)
+{
+	*w = (struct writes){.value = 1};
+	for (unsigned int i = 0; i < NR_WRITES; i++) {
+		w->req[i] = (struct vuc_request){.op = op,
+			.data = &w->value,
+			.count = sizeof(w->value),
+			.done = write_done,
+			.arg = w};
+		CU_ASSERT_EQUAL_FATAL(vuc_device_submit(s->dev, &w->req[i]), 0);
+	}
+}
+
+/* Whatever was submitted before goes out before, also where it has to wait for room. */
+static void
+test_behind_requests(void)
+{
+	struct job job = {0};
+	struct writes w;
+	struct setup s;
+
+	open_setup(&s, 2);
+	submit_writes(&s, &w, VUC_OP_WRITE);
+	start_feature(&s, &job);
+	poll_until_done(&job);
+	CU_ASSERT_EQUAL_FATAL(s.nr_seen, NR_WRITES + 1);
+	CU_ASSERT_EQUAL(s.seen[NR_WRITES], VFIO_USER_DEVICE_FEATURE);
+	CU_ASSERT_EQUAL(w.done, NR_WRITES);
+	close_setup(&s);
+}
+
+/* What is submitted behind a barrier waits for its end, behind others it does not. */
+static void
+test_barrier(void)
+{
+	const struct operation_ops *ops[] = {&own_ops, &own_barrier};
+
+	for (unsigned int barrier = 0; barrier < 2; barrier++) {
+		struct job job = {0};
+		struct writes w;
+		struct setup s;
+
+		open_setup(&s, 16);
+		s.withheld = 1u << VFIO_USER_DEVICE_FEATURE;
+		start_own(&s, &job, ops[barrier], 1);
+		submit_writes(&s, &w, VUC_OP_WRITE_POSTED);
+		poll_often();
+		CU_ASSERT_EQUAL(s.nr_seen, barrier ? 1 : 1 + NR_WRITES);
+		CU_ASSERT_EQUAL(job.calls, 0);
+		release(&s);
+		poll_until_done(&job);
+		while (w.done < NR_WRITES)
+			vuc_poll_group_poll(group);
+		poll_often();
+		CU_ASSERT_EQUAL(s.nr_seen, 1 + NR_WRITES);
+		CU_ASSERT_EQUAL(s.seen[0], VFIO_USER_DEVICE_FEATURE);
+		close_setup(&s);
+	}
+}
+
+/* A barrier waits for operations before it, and one behind it for the barrier. */
+static void
+test_barrier_between_operations(void)
+{
+	struct job jobs[3] = {{0}};
+	struct setup s;
+
+	open_setup(&s, 16);
+	s.withheld = 1u << VFIO_USER_DEVICE_FEATURE;
+	start_feature(&s, &jobs[0]);
+	start_own(&s, &jobs[1], &own_barrier, 1);
+	start_message(&s, &jobs[2], VFIO_USER_DMA_UNMAP, LONG_MS);
+	poll_often();
+	CU_ASSERT_EQUAL(s.nr_seen, 1);
+	s.release = true;
+	poll_until_done(&jobs[0]);
+	poll_often();
+	CU_ASSERT_EQUAL(s.nr_seen, 2);
+	CU_ASSERT_EQUAL(jobs[1].calls, 0);
+	release(&s);
+	poll_until_done(&jobs[2]);
+	CU_ASSERT_EQUAL(jobs[1].order, 2);
+	CU_ASSERT_EQUAL(jobs[2].order, 3);
+	close_setup(&s);
+}
+
+/* ---- the end ---- */
+
+/* One that runs, one whose turn has come but for that, a barrier, and one behind that. */
+static void
+start_four(struct setup *s, struct job jobs[4], uint16_t first)
+{
+	s->withheld = UINT32_MAX;
+	start_message(s, &jobs[0], first, LONG_MS);
+	start_own(s, &jobs[1], &own_ops, 1);
+	start_own(s, &jobs[2], &own_barrier, 1);
+	start_own(s, &jobs[3], &own_ops, 1);
+	poll_often();
+	CU_ASSERT_EQUAL(s->nr_seen, 1);
+}
+
+static void
+check_four(const struct job jobs[4], int status)
+{
+	for (unsigned int i = 0; i < 4; i++) {
+		CU_ASSERT_EQUAL(jobs[i].calls, 1);
+		CU_ASSERT_EQUAL(jobs[i].status, status);
+		CU_ASSERT_NOT_EQUAL(jobs[i].err.text[0], '\0');
+		CU_ASSERT_EQUAL(jobs[i].order, i + 1);
+	}
+	CU_ASSERT_EQUAL(nr_freed, 3);
+}
+
+static void
+test_close(void)
+{
+	struct job jobs[4] = {{0}};
+	struct setup s;
+
+	open_setup(&s, 16);
+	start_four(&s, jobs, VFIO_USER_DEVICE_FEATURE);
+	close_setup(&s);
+	check_four(jobs, -ECANCELED);
+}
+
+static void
+test_loss(void)
+{
+	const uint32_t value = 1;
+	struct job jobs[4] = {{0}};
+	struct setup s;
+
+	open_setup(&s, 16);
+	start_four(&s, jobs, VFIO_USER_DEVICE_FEATURE);
+	s.hang_up = true;
+	/* Behind the barrier nothing goes out; a posted write past the list does. */
+	CU_ASSERT_EQUAL(
+		vuc_session_region_write(s.dev->session, 0, 0, &value, 4, true, NULL, NULL), 0);
+	device_mark_dirty(s.dev);
+	poll_until_done(&jobs[3]);
+	check_four(jobs, -ECONNRESET);
+	CU_ASSERT_EQUAL(vuc_feature_probe(s.dev, 1, 0), -ECONNRESET);
+	CU_ASSERT_EQUAL(operation_start(make_own(&s, &own_ops, 1), on_done, jobs), -ECONNRESET);
+	CU_ASSERT_EQUAL(nr_freed, 4);
+	nr_freed--;
+	close_setup(&s);
+	check_four(jobs, -ECONNRESET);
+}
+
+/* Cancelled at once, and what the server answers later is dropped; but if it may do harm later, the
+ * connection ends. */
+static void
+test_cancel(void)
+{
+	static const uint16_t commands[] = {VFIO_USER_DEVICE_FEATURE, VFIO_USER_DMA_UNMAP};
+
+	for (unsigned int vital = 0; vital < 2; vital++) {
+		struct job jobs[4] = {{0}}, later = {0};
+		struct setup s;
+
+		nr_done = 0;
+		nr_freed = 0;
+		open_setup(&s, 16);
+		start_four(&s, jobs, commands[vital]);
+		device_cancel_operations(s.dev, -ECANCELED, "the test gives up");
+		check_four(jobs, -ECANCELED);
+		CU_ASSERT_EQUAL(vuc_device_connected(s.dev), vital == 0);
+		if (vital == 0) {
+			start_feature(&s, &later);
+			release(&s);
+			poll_until_done(&later);
+			CU_ASSERT_EQUAL(later.status, 0);
+		}
+		check_four(jobs, -ECANCELED);
+		close_setup(&s);
+	}
+}
+
+/* One that has a reply outstanding when it is cancelled is freed with that, or with the session. */
+static void
+test_cancelled_memory(void)
+{
+	for (unsigned int answered = 0; answered < 2; answered++) {
+		struct job job = {0};
+		struct setup s;
+
+		nr_freed = 0;
+		open_setup(&s, 16);
+		s.withheld = UINT32_MAX;
+		start_own(&s, &job, &own_ops, 1);
+		poll_often();
+		device_cancel_operations(s.dev, -ECANCELED, "the test gives up");
+		CU_ASSERT_EQUAL(job.calls, 1);
+		CU_ASSERT_EQUAL(nr_freed, 0);
+		if (answered) {
+			release(&s);
+			vuc_poll_group_poll(group);
+			CU_ASSERT_EQUAL(nr_freed, 1);
+		}
+		close_setup(&s);
+		CU_ASSERT_EQUAL(nr_freed, 1);
+		CU_ASSERT_EQUAL(job.calls, 1);
+	}
+}
+
+/* ---- the deadline ---- */
+
+/* It runs while another operation does, and of two it is one and the same time. */
+static void
+test_deadline_from_start(void)
+{
+	struct job first = {0}, second = {0};
+	struct setup s;
+
+	open_setup(&s, 16);
+	s.withheld = UINT32_MAX;
+	start_feature(&s, &first);
+	start_message(&s, &second, VFIO_USER_DEVICE_FEATURE, SHORT_MS);
+	poll_until_done(&second);
+	CU_ASSERT_EQUAL(second.status, -ETIMEDOUT);
+	CU_ASSERT_PTR_NOT_NULL(strstr(second.err.text, "within 30 ms"));
+	CU_ASSERT_EQUAL(first.calls, 0);
+	CU_ASSERT_EQUAL(s.nr_seen, 1);
+	release(&s);
+	poll_until_done(&first);
+	CU_ASSERT_EQUAL(first.status, 0);
+	CU_ASSERT_EQUAL(s.nr_seen, 1);
+	close_setup(&s);
+}
+
+/* Those that hang together time out together: no second one is sent. */
+static void
+test_deadlines_do_not_add_up(void)
+{
+	struct job jobs[8] = {{0}};
+	struct setup s;
+
+	open_setup(&s, 16);
+	s.withheld = UINT32_MAX;
+	for (unsigned int i = 0; i < 8; i++)
+		start_message(&s, &jobs[i], VFIO_USER_DEVICE_FEATURE, SHORT_MS);
+	poll_until_done(&jobs[7]);
+	for (unsigned int i = 0; i < 8; i++) {
+		CU_ASSERT_EQUAL(jobs[i].calls, 1);
+		CU_ASSERT_EQUAL(jobs[i].status, -ETIMEDOUT);
+	}
+	CU_ASSERT_PTR_NOT_NULL(strstr(jobs[0].err.text, "no answer to VFIO_USER_DEVICE_FEATURE"));
+	CU_ASSERT_EQUAL(s.nr_seen, 1);
+	CU_ASSERT(vuc_device_connected(s.dev));
+	close_setup(&s);
+}
+
+static void
+test_vital_deadline(void)
+{
+	struct job job = {0};
+	struct setup s;
+
+	open_setup(&s, 16);
+	s.withheld = UINT32_MAX;
+	start_message(&s, &job, VFIO_USER_DMA_UNMAP, SHORT_MS);
+	poll_until_done(&job);
+	CU_ASSERT_EQUAL(job.status, -ETIMEDOUT);
+	CU_ASSERT(!vuc_device_connected(s.dev));
+	close_setup(&s);
+	CU_ASSERT_EQUAL(job.calls, 1);
+}
+
+/* A sleeping group looks at deadlines, too. */
+static void
+test_deadline_asleep(void)
+{
+	struct job jobs[2] = {{0}};
+	struct setup s;
+
+	open_setup(&s, 16);
+	s.withheld = UINT32_MAX;
+	start_own(&s, &jobs[0], &own_barrier, 1);
+	start_message(&s, &jobs[1], VFIO_USER_DEVICE_FEATURE, SHORT_MS);
+	while (jobs[1].calls == 0) {
+		CU_ASSERT_FATAL(vuc_poll_group_wait(group, -1, LONG_MS) >= 0);
+		vuc_poll_group_poll(group);
+	}
+	CU_ASSERT_EQUAL(jobs[1].status, -ETIMEDOUT);
+	close_setup(&s);
+}
+
+/* ---- callbacks and ownership ---- */
+
+static void
+test_callback(void)
+{
+	struct job job = {0}, nothing = {0};
+	struct setup s;
+
+	open_setup(&s, 16);
+	job.dev = s.dev;
+	start_feature(&s, &job);
+	/* One without any message does not end within its start either. */
+	start_own(&s, &nothing, &own_ops, 0);
+	poll_until_done(&nothing);
+	CU_ASSERT_EQUAL(job.calls, 1);
+	CU_ASSERT_EQUAL(job.inside, -EDEADLK);
+	CU_ASSERT_EQUAL(nothing.calls, 1);
+	CU_ASSERT_EQUAL(nothing.status, 0);
+	CU_ASSERT_STRING_EQUAL(nothing.err.text, "");
+	close_setup(&s);
+}
+
+static unsigned int nr_chained;
+
+/* Starts another one each time. */
+static void
+chain(void *arg, int status, const struct vuc_error *err)
+{
+	struct setup *s = arg;
+
+	(void)err;
+	if (status == 0 && ++nr_chained < 10)
+		CU_ASSERT_EQUAL(operation_start(make_message(s, VFIO_USER_DEVICE_FEATURE, LONG_MS),
+					chain, s),
+			0);
+}
+
+static void
+test_started_in_callback(void)
+{
+	struct setup s;
+
+	nr_chained = 0;
+	open_setup(&s, 16);
+	chain(&s, 0, NULL);
+	while (nr_chained < 10)
+		vuc_poll_group_poll(group);
+	CU_ASSERT_EQUAL(s.nr_seen, 9);
+	close_setup(&s);
+}
+
+/* Who started it may be gone, and its memory and descriptors, before anything is sent. */
+static void
+test_copies(void)
+{
+	struct vfio_user_irq_set set = {.argsz = sizeof(set),
+		.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+		.index = VFIO_PCI_MSIX_IRQ_INDEX,
+		.start = 5,
+		.count = 1};
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), copy = dup(fd);
+	struct vuc_session_request req = {
+		.cmd = VFIO_USER_DEVICE_SET_IRQS,
+		.body = &set,
+		.len = sizeof(set),
+		.fds = &fd,
+		.nr_fds = 1,
+	};
+	struct message_operation *m;
+	struct job job = {0};
+	uint64_t count = 0;
+	struct setup s;
+	int rc;
+
+	open_setup(&s, 16);
+	m = message_operation_create(s.dev, sizeof(*m), &req, NULL, &rc);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT_EQUAL_FATAL(operation_start(&m->op, on_done, &job), 0);
+	close(fd);
+	memset(&set, 0xff, sizeof(set));
+	memset(&req, 0xff, sizeof(req));
+	poll_until_done(&job);
+	CU_ASSERT_EQUAL(job.status, 0);
+	CU_ASSERT_EQUAL(s.last_vector, 5);
+	CU_ASSERT_EQUAL(read(copy, &count, sizeof(count)), sizeof(count));
+	CU_ASSERT_EQUAL(count, 1);
+	close(copy);
+	close_setup(&s);
+}
+
+static CU_TestInfo order_tests[] = {
+	{"one after the other", test_order},
+	{"devices apart", test_devices_apart},
+	{"behind requests that came before", test_behind_requests},
+	{"a barrier, and none", test_barrier},
+	{"a barrier between operations", test_barrier_between_operations},
+	CU_TEST_INFO_NULL,
+};
+
+static CU_TestInfo end_tests[] = {
+	{"the device is closed", test_close},
+	{"the connection ends", test_loss},
+	{"cancelled", test_cancel},
+	{"memory of a cancelled one", test_cancelled_memory},
+	{"the deadline runs from the start", test_deadline_from_start},
+	{"deadlines do not add up", test_deadlines_do_not_add_up},
+	{"the deadline of an unmapping", test_vital_deadline},
+	{"the deadline in a sleeping group", test_deadline_asleep},
+	CU_TEST_INFO_NULL,
+};
+
+static CU_TestInfo ownership_tests[] = {
+	{"a synchronous call in a callback", test_callback},
+	{"started in callbacks", test_started_in_callback},
+	{"copies of all", test_copies},
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(void)
+{
+	CU_SuiteInfo suites[] = {
+		{"order", NULL, NULL, open_group, close_group, order_tests},
+		{"end", NULL, NULL, open_group, close_group, end_tests},
+		{"callbacks and ownership", NULL, NULL, open_group, close_group, ownership_tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	return vuc_tap_run(suites);
+}
