@@ -7,7 +7,7 @@
 
 #include "command.h"
 #include "fault.h"
-#include "parse.h"
+#include "number.h"
 
 struct why {
 	char *text;
@@ -67,7 +67,7 @@ is_number(const char *text)
 {
 	uint64_t number;
 
-	return refdev_parse_number(text, 0, UINT64_MAX, &number) == 0;
+	return vuc_number_parse(text, 0, 0, UINT64_MAX, &number) == 0;
 }
 
 static bool
@@ -105,7 +105,7 @@ read_number(const struct parts *parts, struct refdev_fault *fault, const struct 
 
 	if (parts->value == NULL)
 		return refuse(why, "%s needs a number: %s=N", kind->name, kind->name);
-	if (refdev_parse_number(parts->value, kind->min, kind->max, &fault->number) != 0)
+	if (vuc_number_parse(parts->value, 0, kind->min, kind->max, &fault->number) != 0)
 		return refuse(why, "%s takes a number from %llu to %llu, not '%s'", kind->name,
 			(unsigned long long)kind->min, (unsigned long long)kind->max, parts->value);
 	return 0;
@@ -176,7 +176,7 @@ read_nth(const struct parts *parts, struct refdev_fault *fault, const struct why
 {
 	if (parts->nth == NULL)
 		return 0;
-	if (refdev_parse_number(parts->nth, 1, UINT64_MAX, &fault->nth) != 0)
+	if (vuc_number_parse(parts->nth, 0, 1, UINT64_MAX, &fault->nth) != 0)
 		return refuse(why, "'#' takes a number from 1, not '%s'", parts->nth);
 	return 0;
 }

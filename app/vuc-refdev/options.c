@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "number.h"
 #include "options.h"
-#include "parse.h"
 #include "report.h"
 
 #define MAX_CPU 4095
@@ -98,7 +98,7 @@ static const char help[] =
 static bool
 read_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *value)
 {
-	int rc = refdev_parse_number(text, min, max, value);
+	int rc = vuc_number_parse(text, 0, min, max, value);
 
 	if (rc == -EINVAL)
 		refdev_report("--%s: '%s' is no number", option, text);

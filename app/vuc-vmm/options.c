@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "options.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "fail.h"
 #include "guest/abi.h"
+#include "number.h"
 
 #define DEFAULT_ROUNDS    1000
 #define DEFAULT_TIMEOUT_S 60
@@ -42,17 +40,12 @@ print_help(void)
 		GUEST_MAX_ROUNDS, DEFAULT_ROUNDS, DEFAULT_TIMEOUT_S);
 }
 
-/* A decimal number without sign or blanks, which strtoul() would take. */
 static bool
 parse_number(const char *option, const char *text, uint32_t max, uint32_t *value)
 {
-	unsigned long number;
-	char *end;
+	uint64_t number;
 
-	errno = 0;
-	number = strtoul(text, &end, 10);
-	if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno != 0 || number == 0 ||
-		number > max) {
+	if (vuc_number_parse(text, 10, 1, max, &number) != 0) {
 		fail(0, "--%s %s: expected a number from 1 to %u", option, text, max);
 		return false;
 	}

@@ -15,7 +15,7 @@ vucctl_access_take(struct vucctl_access *access, const char *command, char *cons
 		return vucctl_fail_usage(command,
 			"region '%s' is neither a number nor bar0 to bar5, rom, config or vga",
 			argv[0]);
-	if (vucctl_number_parse(argv[1], 0, UINT64_MAX, &access->offset) != 0)
+	if (vuc_number_parse(argv[1], 0, 0, UINT64_MAX, &access->offset) != 0)
 		return vucctl_fail_usage(command, "offset '%s' is not a number", argv[1]);
 	return 0;
 }

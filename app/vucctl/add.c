@@ -115,7 +115,7 @@ take_max_dma_maps(struct addition *addition, const char *value)
 {
 	uint64_t max;
 
-	if (vucctl_number_parse(value, 1, UINT32_MAX, &max) != 0)
+	if (vuc_number_parse(value, 0, 1, UINT32_MAX, &max) != 0)
 		return vucctl_fail_usage(
 			COMMAND, "DMA mappings '%s' are not a number, 1 to 4294967295", value);
 	app_json_number(&addition->params, addition->params.root, "max_dma_maps", max);
@@ -127,7 +127,7 @@ take_ms(struct addition *addition, const char *key, const char *what, const char
 {
 	uint64_t ms;
 
-	if (vucctl_number_parse(value, 1, UINT32_MAX, &ms) != 0)
+	if (vuc_number_parse(value, 0, 1, UINT32_MAX, &ms) != 0)
 		return vucctl_fail_usage(COMMAND,
 			"%s '%s' is not a number of milliseconds, 1 to 4294967295", what, value);
 	app_json_number(&addition->params, addition->params.root, key, ms);

@@ -52,7 +52,7 @@ take_option(void *arg, int opt, const char *value)
 
 	switch (opt) {
 	case 's':
-		if (vucctl_number_parse(value, 1, MAX_SIZE, &command->size) == 0)
+		if (vuc_number_parse(value, 0, 1, MAX_SIZE, &command->size) == 0)
 			return 0;
 		return vucctl_fail_usage(
 			COMMAND, "size '%s' is not a number of bytes, at most 4294967296", value);

@@ -5,8 +5,8 @@
 
 #include <linux/vfio.h>
 
+#include "argument.h"
 #include "message.h"
-#include "number.h"
 #include "vfio_names.h"
 
 int

@@ -61,11 +61,11 @@ take_option(void *arg, int opt, const char *value)
 
 	switch (opt) {
 	case 'c':
-		if (vucctl_number_parse(value, 0, UINT64_MAX, &wait->count) == 0)
+		if (vuc_number_parse(value, 0, 0, UINT64_MAX, &wait->count) == 0)
 			return 0;
 		return vucctl_fail_usage(COMMAND, "count '%s' is not a number", value);
 	case 'w':
-		if (vucctl_number_parse(value, 1, UINT32_MAX, &wait->wait_ms) == 0)
+		if (vuc_number_parse(value, 0, 1, UINT32_MAX, &wait->wait_ms) == 0)
 			return 0;
 		return vucctl_fail_usage(COMMAND,
 			"wait '%s' is not a number of milliseconds, 1 to 4294967295", value);

@@ -58,7 +58,7 @@ take_chunk(struct save *save, const char *value)
 {
 	uint64_t chunk_size;
 
-	if (vucctl_number_parse(value, 1, UINT32_MAX, &chunk_size) != 0)
+	if (vuc_number_parse(value, 0, 1, UINT32_MAX, &chunk_size) != 0)
 		return vucctl_fail_usage(
 			COMMAND, "chunk '%s' is not a number of bytes, at least 1", value);
 	save->chunk_size = (uint32_t)chunk_size;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "argument.h"
 #include "message.h"
 #include "number.h"
 
@@ -25,11 +26,11 @@ vucctl_payload_number(
 {
 	uint64_t len, number, i;
 
-	if (vucctl_number_parse(size, 1, sizeof(number), &len) != 0)
+	if (vuc_number_parse(size, 0, 1, sizeof(number), &len) != 0)
 		return vucctl_fail_usage(command,
 			"size '%s' of a value is not a number of bytes, 1 to %zu", size,
 			sizeof(number));
-	if (vucctl_number_parse(value, 0, UINT64_MAX >> (64 - 8 * len), &number) != 0)
+	if (vuc_number_parse(value, 0, 0, UINT64_MAX >> (64 - 8 * len), &number) != 0)
 		return vucctl_fail_usage(command, "value '%s' is not a number of %s byte%s", value,
 			size, len == 1 ? "" : "s");
 	payload->bytes = malloc(len);

@@ -50,7 +50,7 @@ take_option(void *arg, int opt, const char *value)
 
 	switch (opt) {
 	case 'c':
-		if (vucctl_number_parse(value, 1, MAX_COUNT, &read->count) == 0)
+		if (vuc_number_parse(value, 0, 1, MAX_COUNT, &read->count) == 0)
 			return 0;
 		return vucctl_fail_usage(
 			COMMAND, "count '%s' is not a number, 1 to %d", value, MAX_COUNT);
@@ -76,7 +76,7 @@ take_arguments(void *arg, int argc, char *const argv[])
 		ret = vucctl_access_take(&read->access, COMMAND, argv);
 	if (ret != 0)
 		return ret;
-	if (vucctl_number_parse(argv[2], 1, SIZE_MAX, &size) != 0)
+	if (vuc_number_parse(argv[2], 0, 1, SIZE_MAX, &size) != 0)
 		return vucctl_fail_usage(
 			COMMAND, "size '%s' is not a number of bytes, at least 1", argv[2]);
 	read->access.size = size;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "argument.h"
 #include "command.h"
 #include "device_command.h"
 #include "message.h"
@@ -53,7 +54,7 @@ take_option(void *arg, int opt, const char *value)
 		return vucctl_fail_usage(
 			COMMAND, "interval '%s' is not a number of seconds, 0.1 to 3600", value);
 	default:
-		if (vucctl_number_parse(value, 0, UINT64_MAX, &stats->count) == 0)
+		if (vuc_number_parse(value, 0, 0, UINT64_MAX, &stats->count) == 0)
 			return 0;
 		return vucctl_fail_usage(COMMAND, "count '%s' is not a number", value);
 	}

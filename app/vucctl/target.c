@@ -20,7 +20,7 @@ take_timeout(struct vucctl_target *target, const char *command, const char *valu
 {
 	uint64_t timeout_ms;
 
-	if (vucctl_number_parse(value, 1, UINT32_MAX, &timeout_ms) != 0)
+	if (vuc_number_parse(value, 0, 1, UINT32_MAX, &timeout_ms) != 0)
 		return vucctl_fail_usage(command,
 			"timeout '%s' is not a number of milliseconds, 1 to 4294967295", value);
 	target->timeout_ms = (uint32_t)timeout_ms;

@@ -89,7 +89,7 @@ parse_index(const char *text, const char *const *names, uint32_t n, uint32_t *in
 		*index = i;
 		return 0;
 	}
-	if (vucctl_number_parse(text, 0, UINT32_MAX, &number) != 0)
+	if (vuc_number_parse(text, 0, 0, UINT32_MAX, &number) != 0)
 		return -EINVAL;
 	*index = (uint32_t)number;
 	return 0;

@@ -2,33 +2,26 @@
 #include "value.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <vuc/poller.h>
 
 #include "config.h"
+#include "number.h"
 
 #define MAX_CPU   4095
 #define MAX_WORD  64    /* of a list, with its NUL */
 #define DB_BUFFER 16384 /* of an entry of the users' or groups' database */
 
-/* A whole text as a number, without sign or blanks. */
 static bool
 parse_number(const char *text, int base, uint32_t min, uint32_t max, uint32_t *value)
 {
-	unsigned long number;
-	char *end;
+	uint64_t number;
 
-	if (!isdigit((unsigned char)text[0]))
-		return false;
-	errno = 0;
-	number = strtoul(text, &end, base);
-	if (errno != 0 || *end != '\0' || number < min || number > max)
+	if (vuc_number_parse(text, base, min, max, &number) != 0)
 		return false;
 	*value = (uint32_t)number;
 	return true;

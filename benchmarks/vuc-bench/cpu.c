@@ -7,26 +7,20 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "error.h"
+#include "number.h"
 
 static int
 parse_one(const char *text, const char **end, unsigned int *cpu)
 {
-	char *stop;
-	unsigned long value;
+	uint64_t value;
 
-	if (*text < '0' || *text > '9')
-		return -EINVAL;
-	errno = 0;
-	value = strtoul(text, &stop, 10);
-	if (errno != 0 || value >= CPU_SETSIZE)
+	if (vuc_number_scan(text, 10, &value, end) != 0 || value >= CPU_SETSIZE)
 		return -EINVAL;
 	*cpu = (unsigned int)value;
-	*end = stop;
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "number.h"
 
 #define MAX_ROUNDS 1000
 #define MAX_LABEL  80
@@ -17,14 +18,7 @@ int
 bench_parse_number(const char *option, const char *text, uint64_t min, uint64_t max,
 	uint64_t *value, struct vuc_error *err)
 {
-	bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
-	char *end;
-
-	errno = 0;
-	*value = strtoull(text, &end, hex ? 16 : 10);
-	/* strtoull() would take blanks and signs. */
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || *value < min ||
-		*value > max)
+	if (vuc_number_parse(text, 0, min, max, value) != 0)
 		return bench_fail(err, -EINVAL, "--%s: '%s' is no number from %llu to %llu", option,
 			text, (unsigned long long)min, (unsigned long long)max);
 	return 0;

@@ -1,25 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "cpulist.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "number.h"
+
 static int
 parse_number(const char **list, unsigned int *number)
 {
-	unsigned int value = 0;
+	uint64_t value;
 
-	if (!isdigit((unsigned char)**list))
+	if (vuc_number_scan(*list, 10, &value, list) != 0 || value >= CPU_SETSIZE)
 		return -EINVAL;
-	for (; isdigit((unsigned char)**list); (*list)++) {
-		value = value * 10 + (unsigned int)(**list - '0');
-		if (value >= CPU_SETSIZE)
-			return -EINVAL;
-	}
-	*number = value;
+	*number = (unsigned int)value;
 	return 0;
 }
 

@@ -6,11 +6,12 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <rte_telemetry.h>
 #include <rte_version.h>
+
+#include "number.h"
 
 #if RTE_VERSION < RTE_VERSION_NUM(23, 3, 0, 0)
 #define RTE_TEL_UINT_VAL            RTE_TEL_U64_VAL
@@ -88,16 +89,12 @@ add_latency(struct rte_tel_data *dict, const struct vuc_latency *l)
 
 /* How many entries of a list to skip: a decimal number, or none. */
 static int
-parse_start(const char *params, unsigned long *start)
+parse_start(const char *params, uint64_t *start)
 {
-	char *end;
-
 	*start = 0;
 	if (params == NULL || params[0] == '\0')
 		return 0;
-	errno = 0;
-	*start = strtoul(params, &end, 10);
-	return params[0] >= '0' && params[0] <= '9' && *end == '\0' && errno == 0 ? 0 : -EINVAL;
+	return vuc_number_parse(params, 10, 0, UINT64_MAX, start) == 0 ? 0 : -EINVAL;
 }
 
 struct name_list {
@@ -120,7 +117,7 @@ static int
 list_devices(const char *cmd, const char *params, struct rte_tel_data *data)
 {
 	struct name_list names = {.array = data};
-	unsigned long skip;
+	uint64_t skip;
 
 	(void)cmd;
 	if (parse_start(params, &skip) != 0)
@@ -197,7 +194,7 @@ static int
 list_pollers(const char *cmd, const char *params, struct rte_tel_data *data)
 {
 	struct vuc_telemetry_poller shown[POLLERS_A_PAGE];
-	unsigned long skip;
+	uint64_t skip;
 	unsigned int n;
 	int rc = parse_start(params, &skip);
 

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef VUCCTL_NUMBER_H
-#define VUCCTL_NUMBER_H
+#ifndef VUCCTL_ARGUMENT_H
+#define VUCCTL_ARGUMENT_H
 
 /* Numbers and bytes on the command line. */
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* A whole text as a number, decimal or hexadecimal with 0x, without sign or blanks. Returns 0;
- * -EINVAL for another text; -ERANGE for a number that is not within min ... max. */
-int vucctl_number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *value);
-
-/* A whole text as numbers, "A" or "A-B" with A <= B <= max. "A" alone sets both. Returns as above.
- */
+/* A whole text as numbers, "A" or "A-B" with A <= B <= max. "A" alone sets both. Returns as
+ * vuc_number_parse(). */
 int vucctl_number_parse_range(const char *text, uint64_t max, uint64_t *first, uint64_t *last);
 
 /* A whole text as seconds with at most three decimals, "1.5"; ms is set to milliseconds. Returns 0;
@@ -23,4 +19,4 @@ int vucctl_seconds_parse(const char *text, uint32_t min, uint32_t max, uint32_t 
  * wanted. bytes has room for half of the text's length. Returns 0; -EINVAL, also for no bytes. */
 int vucctl_bytes_parse(const char *text, uint8_t *bytes, size_t *len);
 
-#endif /* VUCCTL_NUMBER_H */
+#endif /* VUCCTL_ARGUMENT_H */

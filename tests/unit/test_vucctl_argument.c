@@ -2,55 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "number.h"
+#include "argument.h"
 #include "tap.h"
-
-static void
-test_numbers(void)
-{
-	static const struct {
-		const char *text;
-		uint64_t min, max;
-		int ret;
-		uint64_t value;
-	} cases[] = {
-		{"0", 0, UINT64_MAX, 0, 0},
-		{"10", 0, UINT64_MAX, 0, 10},
-		{"010", 0, UINT64_MAX, 0, 10},
-		{"0x10", 0, UINT64_MAX, 0, 16},
-		{"0xAbC", 0, UINT64_MAX, 0, 0xabc},
-		{"18446744073709551615", 0, UINT64_MAX, 0, UINT64_MAX},
-		{"0xffffffffffffffff", 0, UINT64_MAX, 0, UINT64_MAX},
-		{"18446744073709551616", 0, UINT64_MAX, -ERANGE, 0},
-		{"0x10000000000000000", 0, UINT64_MAX, -ERANGE, 0},
-		{"4", 5, 7, -ERANGE, 0},
-		{"5", 5, 7, 0, 5},
-		{"7", 5, 7, 0, 7},
-		{"8", 5, 7, -ERANGE, 0},
-		{"", 0, UINT64_MAX, -EINVAL, 0},
-		{"-1", 0, UINT64_MAX, -EINVAL, 0},
-		{"+1", 0, UINT64_MAX, -EINVAL, 0},
-		{" 1", 0, UINT64_MAX, -EINVAL, 0},
-		{"1 ", 0, UINT64_MAX, -EINVAL, 0},
-		{"1k", 0, UINT64_MAX, -EINVAL, 0},
-		{"ff", 0, UINT64_MAX, -EINVAL, 0},
-		{"0x", 0, UINT64_MAX, -EINVAL, 0},
-		{"0xg", 0, UINT64_MAX, -EINVAL, 0},
-		{"0x-1", 0, UINT64_MAX, -EINVAL, 0},
-		{"0X10", 0, UINT64_MAX, -EINVAL, 0},
-		{"99999999999999999999x", 0, UINT64_MAX, -EINVAL, 0},
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		uint64_t value = 0;
-
-		CU_ASSERT_EQUAL(
-			vucctl_number_parse(cases[i].text, cases[i].min, cases[i].max, &value),
-			cases[i].ret);
-		CU_ASSERT_EQUAL(value, cases[i].value);
-	}
-}
 
 static void
 test_ranges(void)
@@ -153,7 +106,6 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = {
-		{"numbers", test_numbers},
 		{"ranges", test_ranges},
 		{"seconds", test_seconds},
 		{"bytes", test_bytes},

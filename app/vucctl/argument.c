@@ -1,53 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "number.h"
+#include "argument.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* The number that text begins with; end is set behind it. Returns 0; -EINVAL; -ERANGE. */
-static int
-parse_start(const char *text, uint64_t *value, char **end)
-{
-	int base = strncmp(text, "0x", 2) == 0 ? 16 : 10;
-
-	/* strtoull() would take a sign and blanks, and "0x" alone as a 0. */
-	if (!isdigit((unsigned char)text[0]) || (base == 16 && !isxdigit((unsigned char)text[2])))
-		return -EINVAL;
-	errno = 0;
-	*value = strtoull(text, end, base);
-	return -errno;
-}
-
-int
-vucctl_number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *value)
-{
-	uint64_t number;
-	char *end;
-	int ret = parse_start(text, &number, &end);
-
-	if (ret == -EINVAL || *end != '\0')
-		return -EINVAL;
-	if (ret != 0 || number < min || number > max)
-		return -ERANGE;
-	*value = number;
-	return 0;
-}
+#include "number.h"
 
 int
 vucctl_number_parse_range(const char *text, uint64_t max, uint64_t *first, uint64_t *last)
 {
 	uint64_t number;
-	char *end;
-	int ret = parse_start(text, &number, &end);
+	const char *end;
+	int ret = vuc_number_scan(text, 0, &number, &end);
 
 	if (ret != 0)
 		return ret;
 	if (*end == '\0')
-		ret = vucctl_number_parse(text, 0, max, last);
+		ret = vuc_number_parse(text, 0, 0, max, last);
 	else if (*end == '-')
-		ret = vucctl_number_parse(end + 1, number, max, last);
+		ret = vuc_number_parse(end + 1, 0, number, max, last);
 	else
 		ret = -EINVAL;
 	if (ret == 0)
@@ -59,8 +31,8 @@ int
 vucctl_seconds_parse(const char *text, uint32_t min, uint32_t max, uint32_t *ms)
 {
 	uint64_t seconds, parts = 0, unit = 1000;
-	char *end;
-	int ret = parse_start(text, &seconds, &end);
+	const char *end;
+	int ret = vuc_number_scan(text, 0, &seconds, &end);
 
 	if (ret == -EINVAL || strncmp(text, "0x", 2) == 0)
 		return -EINVAL;
