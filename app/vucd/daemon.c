@@ -16,7 +16,6 @@
 
 #include "clock.h"
 #include "devices.h"
-#include "job.h"
 #include "loop.h"
 #include "methods.h"
 #include "notify.h"
@@ -32,7 +31,6 @@ struct daemon {
 	struct vucd_log *log;
 	uint64_t started_ms;
 	struct vucd_loop loop;
-	struct vucd_jobs jobs;
 	struct vucd_watch signals;
 	struct vucd_run_dir dir;
 	char vmm_socket[VUCD_PATH_SIZE];
@@ -40,7 +38,8 @@ struct daemon {
 	struct vuc_control *control;
 	struct vucd_devices devices;
 	struct vucd_reload reload;
-	unsigned int coming; /* devices of the configuration that are still being added */
+	unsigned int
+		coming; /* devices of the configuration whose first attempt to connect goes on */
 	struct vucd_service service;
 	struct vucd_rpc rpc;
 	struct vucd_server *server;
@@ -221,7 +220,8 @@ close_signals(struct daemon *d)
 
 /* ---- the configuration's devices ---- */
 
-/* Tell the service manager and the log that all devices have been added. */
+/* Tell the service manager and the log that all devices have been added. Their servers may take
+ * their time, and no other device or VMM waits for that. */
 static void
 tell_ready(struct daemon *d)
 {
@@ -238,28 +238,14 @@ tell_ready(struct daemon *d)
 			strerror(-rc));
 }
 
-/* All devices of the configuration have been added: from now on they may change. */
 static void
-end_start(struct daemon *d)
-{
-	d->reload.busy = false;
-	if (d->loop.stopped)
-		return;
-	tell_ready(d);
-	if (d->reload.again)
-		vucd_reload_request(&d->reload);
-}
-
-static void
-device_added(void *arg, int rc, const char *why)
+device_tried(void *arg, int rc, const char *why)
 {
 	struct daemon *d = arg;
 
 	(void)rc;
 	(void)why; /* the log has it */
 	d->coming--;
-	if (d->coming == 0)
-		end_start(d);
 }
 
 static void
@@ -267,13 +253,9 @@ add_devices(struct daemon *d)
 {
 	unsigned int i;
 
-	/* One more, for those that are added at once. */
-	d->coming = d->config->nr_devices + 1;
+	d->coming = d->config->nr_devices;
 	for (i = 0; i < d->config->nr_devices; i++)
-		vucd_devices_add(&d->devices, &d->config->devices[i], device_added, d);
-	d->coming--;
-	if (d->coming == 0)
-		end_start(d);
+		vucd_devices_add(&d->devices, &d->config->devices[i], device_tried, d);
 }
 
 /* ---- start and stop ---- */
@@ -352,6 +334,7 @@ start_control(struct daemon *d, struct vuc_error *err)
 	rc = vuc_control_create(&opts, &d->control, err);
 	if (rc != 0)
 		return rc;
+	d->devices.control = d->control;
 	rc = give_socket(d, err);
 	if (rc != 0)
 		vuc_control_destroy(d->control);
@@ -402,24 +385,20 @@ start_pollers(struct daemon *d, struct vuc_error *err)
 }
 
 static int
-start_jobs(struct daemon *d, struct vuc_error *err)
+start_devices(struct daemon *d, struct vuc_error *err)
 {
-	int rc = vucd_jobs_init(&d->jobs, &d->loop);
+	int rc;
 
-	d->devices = (struct vucd_devices){
-		.control = d->control, .pollers = &d->pollers, .jobs = &d->jobs, .log = d->log};
+	d->devices = (struct vucd_devices){.pollers = &d->pollers, .loop = &d->loop, .log = d->log};
 	d->reload.devices = &d->devices;
-	return rc != 0 ? fail(err, "jobs", rc) : 0;
+	rc = vucd_devices_init(&d->devices);
+	return rc != 0 ? fail(err, "devices", rc) : 0;
 }
 
 static void
-stop_jobs(struct daemon *d)
+stop_devices(struct daemon *d)
 {
-	d->devices.closed = true;
-	/* Jobs would wait for each hung server. */
-	vuc_control_stop(d->control);
-	vucd_jobs_fini(&d->jobs);
-	free(d->devices.known);
+	vucd_devices_fini(&d->devices);
 }
 
 static void
@@ -431,6 +410,7 @@ stop_server(struct daemon *d)
 static void
 stop_control(struct daemon *d)
 {
+	d->devices.closed = true;
 	vuc_control_destroy(d->control);
 }
 
@@ -469,9 +449,9 @@ static const struct stage {
 	{start_dir, stop_dir},
 	{start_eal, stop_eal},
 	{start_pollers, stop_pollers},
+	{start_devices, stop_devices},
 	{start_control, stop_control},
 	{start_server, stop_server},
-	{start_jobs, stop_jobs},
 };
 
 #define NR_STAGES (sizeof(stages) / sizeof(stages[0]))
@@ -485,6 +465,7 @@ serve(struct daemon *d, struct vuc_error *err)
 	rc = vuc_control_listen(d->control, err);
 	if (rc != 0)
 		return rc;
+	tell_ready(d);
 	rc = vucd_loop_run(&d->loop);
 	vucd_notify("STOPPING=1");
 	close_signals(d);
@@ -501,8 +482,7 @@ vucd_daemon_run(const char *path, const struct vucd_config *config, struct vucd_
 		.reload = {.path = path,
 			.config = config,
 			.log = log,
-			.log_level = config->settings.log_level,
-			.busy = true},
+			.log_level = config->settings.log_level},
 	};
 	size_t started = 0;
 	int rc = 0;

@@ -8,92 +8,40 @@
 
 #include "value.h"
 
-struct change;
-
 /* What can be done to a device. */
-struct kind {
-	const char *name; /* for the log */
-	int (*make)(struct change *change);
+enum kind {
+	ADD,
+	REMOVE,
+	DETACH,
 };
 
+static const char *const kind_names[] = {"add", "remove", "detach"};
+
 struct change {
-	struct vucd_job job; /* first: a job is turned back into the change it is part of */
-	const struct kind *kind;
+	struct vuc_post post; /* to the main thread, when it has ended */
+	enum kind kind;
 	struct vucd_devices *devices;
-	struct vucd_device_config config; /* of a removal, the name only */
-	bool force;
+	char name[VUC_CONTROL_NAME_SIZE];
 	int rc;
 	struct vuc_error err;
 	vucd_done_fn done;
 	void *arg;
 };
 
-/* It is there from now on; the job waits for the first attempt to connect. */
-static int
-add(struct change *change, const struct vucd_poller *poller)
-{
-	const struct vucd_device_config *config = &change->config;
-	struct vuc_control_device_opts opts;
-
-	vuc_control_device_opts_init(&opts);
-	opts.name = config->name;
-	opts.poller = poller->poller;
-	opts.in_background = true;
-	opts.device.path = config->socket;
-	opts.device.dma = (enum vuc_dma_policy)config->dma;
-	opts.device.posted_writes = (enum vuc_posted_writes)config->posted_writes;
-	opts.device.io_fds = config->io_fds;
-	opts.device.max_dma_maps = config->max_dma_maps;
-	opts.device.timeout_ms = config->timeout_ms;
-	opts.device.long_timeout_ms = config->long_timeout_ms;
-	opts.reset = (enum vuc_control_reset)config->reset;
-	opts.users = config->users.ids;
-	opts.nr_users = config->users.nr;
-	opts.groups = config->groups.ids;
-	opts.nr_groups = config->groups.nr;
-	opts.retry_min_ms = config->retry_min_ms;
-	opts.retry_max_ms = config->retry_max_ms;
-	return vuc_control_add_device(change->devices->control, &opts, &change->err);
-}
-
-static int
-await(struct change *change)
-{
-	/* It may have been removed meanwhile. */
-	(void)vuc_control_await_device(change->devices->control, change->config.name, NULL);
-	return 0;
-}
-
-static int
-take_away(struct change *change)
-{
-	return vuc_control_remove_device(
-		change->devices->control, change->config.name, change->force, &change->err);
-}
-
-static int
-detach(struct change *change)
-{
-	return vuc_control_detach(change->devices->control, change->config.name, &change->err);
-}
-
-static const struct kind addition = {"add", await};
-static const struct kind removal = {"remove", take_away};
-static const struct kind detachment = {"detach", detach};
-
-/* ---- as jobs ---- */
-
+/* A vuc_done_fn, on the control thread. */
 static void
-work(struct vucd_job *job)
+change_ended(void *arg, int rc, const struct vuc_error *err)
 {
-	struct change *change = (struct change *)job;
+	struct change *change = arg;
 
-	change->rc = change->kind->make(change);
+	change->rc = rc;
+	change->err = *err;
+	vuc_mailbox_post(&change->devices->mailbox, &change->post);
 }
 
 /* What is to be done, and to whom to tell how it went. */
 struct order {
-	const struct kind *kind;
+	enum kind kind;
 	const char *name; /* of the device */
 	vucd_done_fn done;
 	void *arg;
@@ -162,23 +110,20 @@ end(struct vucd_devices *devices, const struct order *order, int rc, const char 
 {
 	if (rc != 0)
 		vucd_log(devices->log, VUC_LOG_WARNING, "cannot %s device %.64s: %s",
-			order->kind->name, order->name, why);
+			kind_names[order->kind], order->name, why);
 	order->done(order->arg, rc, rc != 0 ? why : "");
 }
 
+/* A post, on the main thread. */
 static void
-finish(struct vucd_job *job)
+finish(void *arg)
 {
-	struct change *change = (struct change *)job;
-	const struct order order = {change->kind, change->config.name, change->done, change->arg};
-	int rc = job->error != 0 ? job->error : change->rc;
+	struct change *change = arg;
+	const struct order order = {change->kind, change->name, change->done, change->arg};
 
-	if (rc == 0 && change->kind == &removal)
-		forget_known(change->devices, change->config.name);
-	if (rc != 0 && change->err.text[0] == '\0')
-		snprintf(change->err.text, sizeof(change->err.text), "%s: %s", change->config.name,
-			strerror(-rc));
-	end(change->devices, &order, rc, change->err.text);
+	if (change->rc == 0 && change->kind == REMOVE)
+		forget_known(change->devices, change->name);
+	end(change->devices, &order, change->rc, change->err.text);
 	free(change);
 }
 
@@ -197,86 +142,158 @@ new_change(struct vucd_devices *devices, const struct order *order)
 		end(devices, order, -ENOMEM, "out of memory");
 		return NULL;
 	}
-	change->job = (struct vucd_job){.work = work, .done = finish};
+	change->post = (struct vuc_post){.fn = finish, .arg = change};
 	change->kind = order->kind;
 	change->devices = devices;
+	snprintf(change->name, sizeof(change->name), "%s", order->name);
 	change->done = order->done;
 	change->arg = order->arg;
 	return change;
+}
+
+/* Ends a change that could not be begun. */
+static void
+begun(struct change *change, const struct order *order, int rc)
+{
+	if (rc == 0)
+		return;
+	end(change->devices, order, rc, change->err.text);
+	free(change);
+}
+
+static void
+mail_ready(struct vucd_watch *watch, uint32_t events)
+{
+	struct vucd_devices *devices = watch->arg;
+
+	(void)events;
+	vuc_mailbox_run(&devices->mailbox);
+}
+
+int
+vucd_devices_init(struct vucd_devices *devices)
+{
+	int rc = vuc_mailbox_init(&devices->mailbox);
+
+	if (rc != 0)
+		return rc;
+	devices->watch =
+		(struct vucd_watch){.fd = devices->mailbox.fd, .ready = mail_ready, .arg = devices};
+	rc = vucd_loop_add(devices->loop, &devices->watch, EPOLLIN);
+	if (rc != 0)
+		vuc_mailbox_fini(&devices->mailbox);
+	return rc;
+}
+
+void
+vucd_devices_fini(struct vucd_devices *devices)
+{
+	while (vuc_mailbox_run(&devices->mailbox) > 0)
+		continue;
+	vucd_loop_remove(devices->loop, &devices->watch);
+	vuc_mailbox_fini(&devices->mailbox);
+	free(devices->known);
+}
+
+static int
+start_adding(struct change *change, const struct vucd_device_config *config,
+	const struct vucd_poller *poller)
+{
+	struct vuc_control_device_opts opts;
+
+	vuc_control_device_opts_init(&opts);
+	opts.name = config->name;
+	opts.poller = poller->poller;
+	opts.device.path = config->socket;
+	opts.device.dma = (enum vuc_dma_policy)config->dma;
+	opts.device.posted_writes = (enum vuc_posted_writes)config->posted_writes;
+	opts.device.io_fds = config->io_fds;
+	opts.device.max_dma_maps = config->max_dma_maps;
+	opts.device.timeout_ms = config->timeout_ms;
+	opts.device.long_timeout_ms = config->long_timeout_ms;
+	opts.reset = (enum vuc_control_reset)config->reset;
+	opts.users = config->users.ids;
+	opts.nr_users = config->users.nr;
+	opts.groups = config->groups.ids;
+	opts.nr_groups = config->groups.nr;
+	opts.retry_min_ms = config->retry_min_ms;
+	opts.retry_max_ms = config->retry_max_ms;
+	return vuc_control_add_device_start(
+		change->devices->control, &opts, change_ended, change, &change->err);
+}
+
+static int
+add(struct change *change, const struct vucd_device_config *config)
+{
+	struct vucd_devices *devices = change->devices;
+	const struct vucd_poller *poller =
+		vucd_pollers_choose(devices->pollers, config->poller, devices->control);
+	const struct vucd_device_config *other = find_socket(devices, config->socket);
+	struct vuc_error *err = &change->err;
+
+	if (poller == NULL) {
+		snprintf(err->text, sizeof(err->text), "there is no poller %s", config->poller);
+		return -ENOENT;
+	}
+	if (other != NULL && strcmp(other->name, config->name) != 0) {
+		snprintf(err->text, sizeof(err->text), "device %s has its socket already",
+			other->name);
+		return -EADDRINUSE;
+	}
+	if (reserve_known(devices) != 0) {
+		snprintf(err->text, sizeof(err->text), "out of memory");
+		return -ENOMEM;
+	}
+	return start_adding(change, config, poller);
 }
 
 void
 vucd_devices_add(struct vucd_devices *devices, const struct vucd_device_config *config,
 	vucd_done_fn done, void *arg)
 {
-	const struct order order = {&addition, config->name, done, arg};
-	struct vucd_poller *poller =
-		vucd_pollers_choose(devices->pollers, config->poller, devices->control);
-	const struct vucd_device_config *other;
-	struct change *change;
-	char why[128];
+	const struct order order = {ADD, config->name, done, arg};
+	struct change *change = new_change(devices, &order);
 	int rc;
 
-	if (poller == NULL) {
-		snprintf(why, sizeof(why), "there is no poller %s", config->poller);
-		end(devices, &order, -ENOENT, why);
-		return;
-	}
-	other = find_socket(devices, config->socket);
-	if (other != NULL && strcmp(other->name, config->name) != 0) {
-		snprintf(why, sizeof(why), "device %s has its socket already", other->name);
-		end(devices, &order, -EADDRINUSE, why);
-		return;
-	}
-	if (reserve_known(devices) != 0) {
-		end(devices, &order, -ENOMEM, "out of memory");
-		return;
-	}
-	change = new_change(devices, &order);
 	if (change == NULL)
 		return;
-	change->config = *config;
-	rc = add(change, poller);
-	if (rc == 0) {
+	rc = add(change, config);
+	if (rc == 0)
 		devices->known[devices->nr_known++] = *config;
-		vucd_job_start(devices->jobs, &change->job);
-		return;
-	}
-	end(devices, &order, rc, change->err.text);
-	free(change);
+	begun(change, &order, rc);
 }
 
-/* A change to the device of this name. */
-static void
-start_named(struct vucd_devices *devices, const struct order *order, bool force)
+/* A change to the device of this name; NULL, with done called, when there can be none. */
+static struct change *
+new_named_change(struct vucd_devices *devices, const struct order *order)
 {
-	struct change *change;
-
-	if (!vucd_value_is_name(order->name, VUC_CONTROL_NAME_SIZE)) {
-		end(devices, order, -ENOENT, "no device can have this name");
-		return;
-	}
-	change = new_change(devices, order);
-	if (change == NULL)
-		return;
-	snprintf(change->config.name, sizeof(change->config.name), "%s", order->name);
-	change->force = force;
-	vucd_job_start(devices->jobs, &change->job);
+	if (vucd_value_is_name(order->name, VUC_CONTROL_NAME_SIZE))
+		return new_change(devices, order);
+	end(devices, order, -ENOENT, "no device can have this name");
+	return NULL;
 }
 
 void
 vucd_devices_remove(
 	struct vucd_devices *devices, const char *name, bool force, vucd_done_fn done, void *arg)
 {
-	const struct order order = {&removal, name, done, arg};
+	const struct order order = {REMOVE, name, done, arg};
+	struct change *change = new_named_change(devices, &order);
 
-	start_named(devices, &order, force);
+	if (change != NULL)
+		begun(change, &order,
+			vuc_control_remove_device_start(
+				devices->control, name, force, change_ended, change, &change->err));
 }
 
 void
 vucd_devices_detach(struct vucd_devices *devices, const char *name, vucd_done_fn done, void *arg)
 {
-	const struct order order = {&detachment, name, done, arg};
+	const struct order order = {DETACH, name, done, arg};
+	struct change *change = new_named_change(devices, &order);
 
-	start_named(devices, &order, false);
+	if (change != NULL)
+		begun(change, &order,
+			vuc_control_detach_start(
+				devices->control, name, change_ended, change, &change->err));
 }

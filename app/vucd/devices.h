@@ -2,29 +2,37 @@
 #ifndef VUCD_DEVICES_H
 #define VUCD_DEVICES_H
 
-/* Adding, removing and detaching devices, which waits for servers and therefore goes by jobs. Used
- * on the main thread. */
+/* Adding, removing and detaching devices. Used on the main thread, where each of it ends, too. */
 
 #include <stdbool.h>
 
 #include <vuc/control.h>
 
 #include "config.h"
-#include "job.h"
 #include "log.h"
+#include "loop.h"
+#include "mailbox.h"
 #include "pollers.h"
 #include "service.h"
 
 struct vucd_devices {
 	struct vuc_control *control;
 	struct vucd_pollers *pollers;
-	struct vucd_jobs *jobs;
 	struct vucd_log *log; /* is told of what fails */
 	bool closed;          /* the daemon is stopping: nothing is begun any more */
+	struct vucd_loop *loop;
+	struct vuc_mailbox mailbox; /* for changes that have ended */
+	struct vucd_watch watch;    /* of the mailbox */
 	/* Devices, as they were added. */
 	struct vucd_device_config *known;
 	unsigned int nr_known;
 };
+
+/* control, pollers, log and loop are set. Returns 0 or a negative errno. */
+int vucd_devices_init(struct vucd_devices *devices);
+
+/* Behind the end of the control plane, which has ended all changes. */
+void vucd_devices_fini(struct vucd_devices *devices);
 
 /* done is called once, at once or later. */
 void vucd_devices_add(struct vucd_devices *devices, const struct vucd_device_config *config,

@@ -20,7 +20,7 @@ struct vucd_status {
 	const char *vmm_socket;
 	enum vuc_log_level log_level;
 	unsigned int connections; /* of VMMs, attached or not */
-	bool starting;            /* the configuration's devices are still being added */
+	bool starting;            /* servers of the configuration are still being connected to */
 };
 
 struct vucd_poller_view {

@@ -87,16 +87,9 @@ int vuc_control_create(
 int vuc_control_listen(struct vuc_control *control, struct vuc_error *err);
 
 /**
- * Begin the end: servers are not connected to any more, and vuc_control_await_device() and
- * vuc_control_add_device() do not wait for them. To be called by programs whose threads may be in
- * these calls, before they are joined; all that is left to do afterwards is
- * vuc_control_destroy().
- */
-void vuc_control_stop(struct vuc_control *control);
-
-/**
  * Tell all VMMs that the end has come, take their devices away, close all devices, remove the
- * socket and free everything. NULL does nothing.
+ * socket and free everything. What was started and has not ended ends before this returns. Devices
+ * end side by side, and what is waited for is logged. NULL does nothing.
  */
 void vuc_control_destroy(struct vuc_control *control);
 
@@ -131,9 +124,6 @@ struct vuc_control_device_opts {
 	const gid_t *groups;
 	/** How many of them. */
 	unsigned int nr_groups;
-	/** Return before the first attempt to connect has ended: vuc_control_await_device() waits
-	 * for that. */
-	bool in_background;
 	/** How it is made clean when it is connected to, and when a VMM has left. */
 	enum vuc_control_reset reset;
 	/** Milliseconds between attempts to connect to a server that is away: the first and the
@@ -149,34 +139,58 @@ void vuc_control_device_opts_init(struct vuc_control_device_opts *opts);
 
 /**
  * Offer a device. Its server may be away: it is connected to when it is there, and the device is
- * reset, unless reset says otherwise, for servers keep what clients have left in it. Returns after
- * the first attempt, or before with in_background. A VMM that attaches meanwhile waits for it, for
- * half of handshake_timeout_ms at most.
+ * reset, unless reset says otherwise, for servers keep what clients have left in it. The device is
+ * there when this returns; a VMM that attaches before it is connected to waits for that, for half
+ * of handshake_timeout_ms at most.
  *
- * @return 0, also when the server is away; -EINVAL for options that cannot be; -EEXIST when there
- *         is a device of that name; -ENOMEM
+ * @param control  the control plane
+ * @param opts     how; not used after the call
+ * @param done     called when the first attempt to connect has ended, with 0 whether it has succeeded
+ *                 or not; or when the device is removed before
+ * @param arg      goes to done
+ * @param err      filled on failure; may be NULL
+ * @return 0, and done will be called; else it will not: -EINVAL for options that cannot be; -EEXIST
+ *         when there is a device of that name; -ESHUTDOWN while the control plane is being
+ *         destroyed; -ENOMEM
  */
+int vuc_control_add_device_start(struct vuc_control *control,
+	const struct vuc_control_device_opts *opts, vuc_done_fn done, void *arg,
+	struct vuc_error *err);
+
+/** vuc_control_add_device_start(), and wait for its end. */
 int vuc_control_add_device(struct vuc_control *control, const struct vuc_control_device_opts *opts,
 	struct vuc_error *err);
 
-/** Wait until the first attempt to connect to the server of a device has ended. @return 0, whether
- * it has succeeded or not; -ENOENT for a device that there is not, any more */
-int vuc_control_await_device(struct vuc_control *control, const char *name, struct vuc_error *err);
-
 /**
- * Take a device away and close it.
+ * Take a device away and close it. Nobody finds it any more when this returns; its name is free when
+ * done is called.
  *
  * @param control  the control plane
  * @param name     the device's
  * @param force    take it away from the VMM that has it, which is told
+ * @param done     called with 0 when it is closed
+ * @param arg      goes to done
  * @param err      filled on failure; may be NULL
- * @return 0; -ENOENT; -EBUSY when a VMM has it and force is false
+ * @return 0, and done will be called; else it will not: -ENOENT; -EBUSY when a VMM has it and force
+ *         is false; -ENOMEM
  */
+int vuc_control_remove_device_start(struct vuc_control *control, const char *name, bool force,
+	vuc_done_fn done, void *arg, struct vuc_error *err);
+
+/** vuc_control_remove_device_start(), and wait for its end. */
 int vuc_control_remove_device(
 	struct vuc_control *control, const char *name, bool force, struct vuc_error *err);
 
-/** Take a device away from the VMM that has it, so that another one may attach. @return 0; -ENOENT
- * for a device that there is not, -ENOTCONN for one that no VMM has */
+/**
+ * Take a device away from the VMM that has it, so that another one may attach.
+ *
+ * @return 0, and done will be called with 0 when the VMM has left; else it will not: -ENOENT for a
+ *         device that there is not; -ENOTCONN for one that no VMM has; -ENOMEM
+ */
+int vuc_control_detach_start(struct vuc_control *control, const char *name, vuc_done_fn done,
+	void *arg, struct vuc_error *err);
+
+/** vuc_control_detach_start(), and wait for its end. */
 int vuc_control_detach(struct vuc_control *control, const char *name, struct vuc_error *err);
 
 /** How a device is. */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The accepting thread. */
+/* Connections of VMMs: who is let in, and gets a thread. */
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -138,12 +137,12 @@ accept_one(struct vuc_control *c)
 	control_log_limited(&c->log, &c->log.own, VUC_LOG_ERROR,
 		"no connection can be accepted: %s", strerror(errno));
 	/* It is still there to be accepted, and would be at once. */
-	control_wait(c->wake_fd, SHORTAGE_MS);
+	c->accept_ms = vuc_clock_ms() + SHORTAGE_MS;
 	return false;
 }
 
-static void
-accept_burst(struct vuc_control *c)
+void
+control_accept(struct vuc_control *c)
 {
 	unsigned int n = 0;
 
@@ -165,37 +164,4 @@ control_reap(struct vuc_control *c)
 		pthread_join(v->thread, NULL);
 		vmm_free(v);
 	}
-}
-
-static bool
-stops(struct vuc_control *c)
-{
-	bool stop;
-
-	pthread_mutex_lock(&c->lock);
-	stop = c->stop;
-	pthread_mutex_unlock(&c->lock);
-	return stop;
-}
-
-void *
-control_accept(void *arg)
-{
-	struct vuc_control *c = arg;
-	struct pollfd fds[] = {
-		{.fd = c->listener.fd, .events = POLLIN},
-		{.fd = c->wake_fd, .events = POLLIN},
-	};
-
-	pthread_setname_np(pthread_self(), "vuc-accept");
-	while (!stops(c)) {
-		if (poll(fds, 2, -1) < 0)
-			continue;
-		if (fds[1].revents != 0)
-			control_wait(c->wake_fd, 0);
-		control_reap(c);
-		if (fds[0].revents != 0)
-			accept_burst(c);
-	}
-	return NULL;
 }

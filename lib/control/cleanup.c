@@ -123,7 +123,7 @@ give_up(struct control_vmm *v, const struct leaving *leaving, int rc, const stru
 	/* One that is closed in any case need not have let go before. */
 	d->renewing = current && !kept && (rc == 0 || d->reset != VUC_CONTROL_RESET_TRUST);
 	pthread_mutex_unlock(&v->control->lock);
-	/* The keeper may have seen first that the reset has ended it. */
+	/* The control thread may have seen first that the reset has ended it. */
 	if ((current && rc != 0) || rc == -EPIPE)
 		vmm_log(v, VUC_LOG_WARNING,
 			"the server does not let go, so its connection is closed: %s%s",
@@ -131,7 +131,7 @@ give_up(struct control_vmm *v, const struct leaving *leaving, int rc, const stru
 	return kept ? NULL : link;
 }
 
-/* The next one may have it; or its keeper connects to it again. */
+/* The next one may have it; or it is connected to again. */
 static void
 end(struct control_vmm *v)
 {
@@ -143,7 +143,7 @@ end(struct control_vmm *v)
 	d->since_ms = vuc_clock_ms();
 	v->device = NULL;
 	pthread_cond_broadcast(&v->control->changed);
-	control_wake(d->wake_fd);
+	control_poke(d);
 	pthread_mutex_unlock(&v->control->lock);
 }
 

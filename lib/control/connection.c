@@ -181,7 +181,7 @@ serve(struct control_vmm *v)
 		"its connection ends: %s", v->why.text);
 }
 
-/* From here on it is the accepting thread's. */
+/* From here on it is the control thread's. */
 static void
 finish(struct control_vmm *v)
 {
@@ -192,7 +192,7 @@ finish(struct control_vmm *v)
 	TAILQ_INSERT_TAIL(&c->finished, v, entry);
 	c->nr_vmms--;
 	pthread_cond_broadcast(&c->changed);
-	control_wake(c->wake_fd);
+	vuc_mailbox_wake(&c->mailbox);
 	pthread_mutex_unlock(&c->lock);
 }
 

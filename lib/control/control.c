@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -102,7 +101,7 @@ alloc_control(const struct vuc_control_opts *opts)
 	c->opts = *opts;
 	c->opts.path = NULL;
 	c->listener.fd = -1;
-	c->wake_fd = -1;
+	c->mailbox.fd = -1;
 	c->signaller.file = -1;
 	TAILQ_INIT(&c->devices);
 	TAILQ_INIT(&c->vmms);
@@ -122,8 +121,8 @@ free_control(struct vuc_control *c)
 	control_listener_close(&c->listener);
 	if (c->signaller.file >= 0)
 		control_signaller_fini(&c->signaller);
-	if (c->wake_fd >= 0)
-		close(c->wake_fd);
+	if (c->mailbox.fd >= 0)
+		vuc_mailbox_fini(&c->mailbox);
 	control_log_fini(&c->log);
 	pthread_cond_destroy(&c->changed);
 	pthread_mutex_destroy(&c->lock);
@@ -137,10 +136,10 @@ vuc_control_listen(struct vuc_control *c, struct vuc_error *err)
 
 	if (rc != 0)
 		return rc;
-	rc = vuc_thread_create(&c->acceptor, THREAD_STACK, control_accept, c);
-	if (rc != 0)
-		return vuc_error_set(err, rc, "no thread: %s", strerror(-rc));
+	pthread_mutex_lock(&c->lock);
 	c->listens = true;
+	vuc_mailbox_wake(&c->mailbox);
+	pthread_mutex_unlock(&c->lock);
 	return 0;
 }
 
@@ -151,14 +150,17 @@ set_up(struct vuc_control *c, const char *path, struct vuc_error *err)
 
 	if (rc == 0)
 		rc = control_signaller_init(&c->signaller);
-	if (rc == 0 && (c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
-		rc = -errno;
+	if (rc == 0)
+		rc = vuc_mailbox_init(&c->mailbox);
 	if (rc != 0)
 		return vuc_error_set(err, rc, "a control plane: %s", strerror(-rc));
 	rc = control_bind(&c->listener, path, c->opts.mode, err);
 	if (rc == 0 && !c->opts.deferred)
 		rc = vuc_control_listen(c, err);
-	return rc;
+	if (rc != 0)
+		return rc;
+	rc = vuc_thread_create(&c->thread, THREAD_STACK, control_run, c);
+	return rc != 0 ? vuc_error_set(err, rc, "no thread: %s", strerror(-rc)) : 0;
 }
 
 /* What is missing here, and what that means. */
@@ -198,51 +200,17 @@ vuc_control_create(
 	return 0;
 }
 
-/* Those who have a device are given the time to detach. */
-static void
-send_away(struct vuc_control *c)
-{
-	uint64_t now = vuc_clock_ms();
-	struct control_vmm *v;
-
-	TAILQ_FOREACH (v, &c->vmms, entry) {
-		if (v->device != NULL)
-			vmm_tell(v, VUC_SHM_STOPPING, v->device->generation);
-		vmm_leave(v, v->device != NULL ? now + LEAVE_GRACE_MS : now, "the daemon ends");
-	}
-}
-
-/* Attempts to connect that have not begun on their poller do not begin: each may take a timeout. */
-VUC_EXPORT void
-vuc_control_stop(struct vuc_control *c)
-{
-	struct control_device *d;
-
-	pthread_mutex_lock(&c->lock);
-	c->stop = true;
-	TAILQ_FOREACH (d, &c->devices, entry)
-		control_stop_keeper(d);
-	pthread_cond_broadcast(&c->changed);
-	control_wake(c->wake_fd);
-	pthread_mutex_unlock(&c->lock);
-}
-
 VUC_EXPORT void
 vuc_control_destroy(struct vuc_control *c)
 {
 	if (c == NULL)
 		return;
-	vuc_control_stop(c);
-	if (c->listens)
-		pthread_join(c->acceptor, NULL);
-	control_listener_close(&c->listener);
 	pthread_mutex_lock(&c->lock);
-	send_away(c);
-	while (c->nr_vmms > 0)
-		pthread_cond_wait(&c->changed, &c->lock);
+	c->stop = true;
+	pthread_cond_broadcast(&c->changed);
+	vuc_mailbox_wake(&c->mailbox);
 	pthread_mutex_unlock(&c->lock);
-	control_reap(c);
-	control_remove_all(c);
+	pthread_join(c->thread, NULL);
 	free_control(c);
 }
 

@@ -17,6 +17,7 @@
 #include "event.h"
 #include "listen.h"
 #include "log.h"
+#include "mailbox.h"
 #include "permission.h"
 
 #define THREAD_STACK   (256u * 1024u)
@@ -28,16 +29,20 @@ struct control_vmm;
 struct vuc_control {
 	struct vuc_control_opts opts; /* without path and log */
 	struct control_log log;
-	struct control_listener listener;
 	struct control_signaller signaller; /* guarded by lock */
-	pthread_t acceptor;                 /* if it listens */
-	bool listens;
-	int wake_fd; /* an eventfd: somebody has finished, or it is the end */
+	pthread_t thread;                   /* the control thread */
+	struct vuc_mailbox mailbox;         /* of the control thread */
+
+	/* The control thread's own. */
+	struct control_listener listener;
+	uint64_t accept_ms;   /* connections are accepted from then on */
+	uint64_t stopping_ms; /* when what is waited for at the end is logged next */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
+	bool listens; /* the listener is looked at */
 	bool stop;
-	TAILQ_HEAD(, control_device) devices;
+	TAILQ_HEAD(control_devices, control_device) devices;
 	TAILQ_HEAD(control_vmms, control_vmm) vmms;
 	struct control_vmms finished; /* their threads have nothing left to do */
 	unsigned int nr_vmms;
@@ -53,7 +58,30 @@ struct control_link {
 	struct vuc_error reason; /* why */
 	_Atomic uint64_t
 		silent_ms; /* since when its server is silent; 0: it is not; set likewise */
+
+	/* Of the operation in progress: opening or closing it. */
+	vuc_done_fn done;
+	int status;
+	struct vuc_error err;
+	struct vuc_post post;
 };
+
+/* Somebody waits for something of a device. */
+enum control_request_kind {
+	CONTROL_TRIED,    /* the first attempt to connect has ended */
+	CONTROL_DETACHED, /* its VMM has left */
+	CONTROL_REMOVED,  /* it is closed */
+};
+
+struct control_request {
+	STAILQ_ENTRY(control_request) link;
+	enum control_request_kind kind;
+	uint64_t attaches; /* of the device, when its VMM was told to leave */
+	vuc_done_fn done;
+	void *arg;
+};
+
+STAILQ_HEAD(control_requests, control_request);
 
 struct control_device {
 	TAILQ_ENTRY(control_device) entry;
@@ -67,9 +95,18 @@ struct control_device {
 	enum vuc_control_reset reset;
 	uint32_t retry_min_ms;
 	uint32_t retry_max_ms;
-	pthread_t keeper; /* connects, sees connections end, connects again */
-	int wake_fd;      /* an eventfd: wakes the keeper */
-	_Atomic bool stop;
+	_Atomic bool poked; /* the control thread is going to look at it */
+	struct vuc_post poke;
+	_Atomic bool stop; /* it is not to be connected to any more */
+
+	/* The control thread's own. */
+	struct control_link *coming; /* is being opened */
+	struct control_link *going;  /* is being closed */
+	uint64_t due_ms;             /* when it is looked at again; 0: when it is poked */
+	bool paced;                  /* the next attempt has its time, */
+	uint64_t next_ms;            /* which is this one */
+	uint64_t connected_ms;       /* when it was, with the last attempt; 0: not */
+	uint32_t delay;              /* before the next attempt */
 
 	/* Guarded by the control's lock. */
 	struct control_link *link; /* NULL while the server is away */
@@ -78,7 +115,7 @@ struct control_device {
 	bool renewing;             /* the connection was closed to be made anew */
 	bool removing;             /* nobody finds it any more */
 	bool tried;                /* to connect, once at least */
-	unsigned int waiting;      /* threads that wait for something of it */
+	struct control_requests requests;
 	uint64_t generation;
 	uint64_t attaches;
 	unsigned int reset_ends; /* connections in a row that ended on DEVICE_RESET */
@@ -96,23 +133,44 @@ bool control_await(struct vuc_control *c, uint64_t end_ms);
 void control_wake(int fd);
 void control_wait(int fd, int timeout_ms);
 
-/* accept.c: the accepting thread; and what it does for those who have finished */
-void *control_accept(void *arg);
+/* loop.c: what the control thread runs */
+void *control_run(void *arg);
+
+/* accept.c: take connections that have come; forget those of VMMs that have finished */
+void control_accept(struct vuc_control *c);
 void control_reap(struct vuc_control *c);
 
 /* device.c: by name, with the lock held; NULL for none, or one that is being removed */
 struct control_device *control_find(struct vuc_control *c, const char *name);
-void control_remove_all(struct vuc_control *c);
 
-/* device.c: the keeper's thread ends as soon as it can */
-void control_stop_keeper(struct control_device *d);
+/* device.c: have the control thread look at a device. Any thread, while the device is sure to be
+ * there: the lock is held, or it has a connection. */
+void control_poke(struct control_device *d);
 
-/* keeper.c: the keeper's thread */
-void *control_keep(void *arg);
+/* device.c: with the lock held: not to be connected to any more; and its VMM, if it has one, has to
+ * leave */
+void control_stop_device(struct control_device *d);
 
-/* link.c: open one, the device reset, if it has to be: -EPIPE for a server that has ended the
- * connection on that; close and free it */
-int control_link_open(struct control_device *d, struct control_link **link, struct vuc_error *err);
+/* device.c: on the control thread: free a device that nobody has and that has no connection */
+void control_free_device(struct control_device *d);
+
+/* device.c: on the control thread: call what waits for them, and free them */
+void control_answer(struct control_requests *requests);
+
+/* server.c: on the control thread: do what is due with a device. It may be freed. */
+void control_look_at(struct control_device *d);
+
+/*
+ * link.c: on the control thread: connect, and reset the device, if it has to be: -EPIPE for a
+ * server that has ended the connection on that. done is called on the control thread with the link
+ * as arg, which is freed behind it when that has failed. Returns 0 or -ENOMEM.
+ */
+int control_link_open_start(struct control_device *d, struct control_link **link, vuc_done_fn done);
+
+/* link.c: on the control thread: close it; freed behind done */
+void control_link_close_start(struct control_link *link, vuc_done_fn done);
+
+/* link.c: close and free it. Any thread but control's and the poller's. */
 void control_link_close(struct control_link *link);
 
 /* call.c: call fn(dev, arg) on the poller's thread; err takes the device's reason when it fails.

@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <vuc/export.h>
 
@@ -15,7 +13,6 @@
 #include "control.h"
 #include "error.h"
 #include "source.h"
-#include "thread.h"
 #include "vmm.h"
 #include "watch.h"
 
@@ -69,10 +66,26 @@ check_opts(const struct vuc_control_device_opts *o, struct vuc_error *err)
 }
 
 static void
+look_at_poked(void *arg)
+{
+	struct control_device *d = arg;
+
+	/* Pairs with control_poke(): what was changed before is seen now. */
+	atomic_exchange_explicit(&d->poked, false, memory_order_acq_rel);
+	control_look_at(d);
+}
+
+void
+control_poke(struct control_device *d)
+{
+	/* Pairs with look_at_poked(). */
+	if (!atomic_exchange_explicit(&d->poked, true, memory_order_acq_rel))
+		vuc_mailbox_post(&d->control->mailbox, &d->poke);
+}
+
+static void
 free_device(struct control_device *d)
 {
-	if (d->wake_fd >= 0)
-		close(d->wake_fd);
 	control_permission_fini(&d->permission);
 	vuc_poller_close_account(d->poller, d->account);
 	free(d);
@@ -100,10 +113,10 @@ alloc_device(struct vuc_control *c, const struct vuc_control_device_opts *opts)
 	}
 	vuc_error_set(&d->reason, 0, "not connected to yet");
 	d->since_ms = vuc_clock_ms();
-	d->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	d->poke = (struct vuc_post){.fn = look_at_poked, .arg = d};
+	STAILQ_INIT(&d->requests);
 	d->account = vuc_poller_open_account(d->poller, d->name);
-	if (d->account != NULL && d->wake_fd >= 0 &&
-		control_permission_init(&d->permission, opts) == 0)
+	if (d->account != NULL && control_permission_init(&d->permission, opts) == 0)
 		return d;
 	free_device(d);
 	return NULL;
@@ -134,71 +147,72 @@ control_find(struct vuc_control *c, const char *name)
 	return NULL;
 }
 
-/* With the lock held, until it has been tried to connect; or never will be, since it is being
- * removed or the control plane ends. */
-static void
-await(struct control_device *d)
-{
-	struct vuc_control *c = d->control;
+/* ---- requests, which the control thread answers ---- */
 
-	d->waiting++;
-	while (!d->tried && !d->removing && !c->stop)
-		pthread_cond_wait(&c->changed, &c->lock);
-	d->waiting--;
-	pthread_cond_broadcast(&c->changed);
+static struct control_request *
+new_request(enum control_request_kind kind, vuc_done_fn done, void *arg)
+{
+	struct control_request *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	r->kind = kind;
+	r->done = done;
+	r->arg = arg;
+	return r;
+}
+
+/* With the lock held. */
+static void
+insert_request(struct control_device *d, struct control_request *r)
+{
+	r->attaches = d->attaches;
+	STAILQ_INSERT_TAIL(&d->requests, r, link);
+	control_poke(d);
 }
 
 /* With the lock held. */
 static int
-start(struct control_device *d, struct vuc_error *err)
+insert_device(struct control_device *d, struct vuc_error *err)
 {
 	struct vuc_control *c = d->control;
-	int rc;
 
+	if (c->stop)
+		return vuc_error_set(err, -ESHUTDOWN, "the daemon is stopping");
 	if (name_is_taken(c, d->name))
 		return vuc_error_set(err, -EEXIST, "there is a device %s", d->name);
-	rc = vuc_thread_create(&d->keeper, THREAD_STACK, control_keep, d);
-	if (rc != 0)
-		return vuc_error_set(err, rc, "device %s: no thread: %s", d->name, strerror(-rc));
 	TAILQ_INSERT_TAIL(&c->devices, d, entry);
+	control_poke(d);
 	return 0;
 }
 
 VUC_EXPORT int
-vuc_control_add_device(
-	struct vuc_control *c, const struct vuc_control_device_opts *opts, struct vuc_error *err)
+vuc_control_add_device_start(struct vuc_control *c, const struct vuc_control_device_opts *opts,
+	vuc_done_fn done, void *arg, struct vuc_error *err)
 {
+	struct control_request *r;
 	struct control_device *d;
 	int rc = check_opts(opts, err);
 
 	if (rc != 0)
 		return rc;
 	d = alloc_device(c, opts);
-	if (d == NULL)
+	r = new_request(CONTROL_TRIED, done, arg);
+	if (d == NULL || r == NULL) {
+		if (d != NULL)
+			free_device(d);
+		free(r);
 		return vuc_error_set(err, -ENOMEM, "no memory for device %s", opts->name);
+	}
 	pthread_mutex_lock(&c->lock);
-	rc = start(d, err);
-	if (rc == 0 && !opts->in_background)
-		await(d);
+	rc = insert_device(d, err);
+	if (rc == 0)
+		insert_request(d, r);
 	pthread_mutex_unlock(&c->lock);
-	if (rc != 0)
+	if (rc != 0) {
 		free_device(d);
-	return rc;
-}
-
-VUC_EXPORT int
-vuc_control_await_device(struct vuc_control *c, const char *name, struct vuc_error *err)
-{
-	struct control_device *d;
-	int rc = 0;
-
-	pthread_mutex_lock(&c->lock);
-	d = control_find(c, name);
-	if (d != NULL)
-		await(d);
-	else
-		rc = vuc_error_set(err, -ENOENT, "there is no device %.64s", name);
-	pthread_mutex_unlock(&c->lock);
+		free(r);
+	}
 	return rc;
 }
 
@@ -217,101 +231,208 @@ take_away(struct control_device *d)
 }
 
 void
-control_stop_keeper(struct control_device *d)
+control_stop_device(struct control_device *d)
 {
-	atomic_store_explicit(&d->stop, true, memory_order_release);
-	control_wake(d->wake_fd);
-}
-
-static void
-close_down(struct control_device *d)
-{
-	control_stop_keeper(d);
-	pthread_join(d->keeper, NULL);
-	if (d->link != NULL)
-		control_link_close(d->link);
-	control_log(&d->control->log, VUC_LOG_NOTICE, "%s: removed", d->name);
-}
-
-/* With the lock held, but for the time in which it waits. */
-static void
-remove_device(struct control_device *d)
-{
-	struct vuc_control *c = d->control;
-
 	d->removing = true;
-	pthread_cond_broadcast(&c->changed);
+	atomic_store_explicit(&d->stop, true, memory_order_release);
 	if (has_vmm(d))
 		take_away(d);
-	while (d->vmm != NULL || d->waiting > 0)
-		pthread_cond_wait(&c->changed, &c->lock);
+	pthread_cond_broadcast(&d->control->changed);
+	control_poke(d);
+}
+
+/* With the lock held. */
+static int
+start_removal(struct vuc_control *c, const char *name, bool force, struct control_request *r,
+	struct vuc_error *err)
+{
+	struct control_device *d = control_find(c, name);
+
+	if (d == NULL)
+		return vuc_error_set(err, -ENOENT, "there is no device %.64s", name);
+	if (has_vmm(d) && !force)
+		return vuc_error_set(err, -EBUSY, "VMM %s (pid %d) has device %s", d->vmm->name,
+			(int)d->vmm->user.pid, name);
+	insert_request(d, r);
+	control_stop_device(d);
+	return 0;
+}
+
+VUC_EXPORT int
+vuc_control_remove_device_start(struct vuc_control *c, const char *name, bool force,
+	vuc_done_fn done, void *arg, struct vuc_error *err)
+{
+	struct control_request *r = new_request(CONTROL_REMOVED, done, arg);
+	int rc;
+
+	if (r == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory to remove device %.64s", name);
+	pthread_mutex_lock(&c->lock);
+	rc = start_removal(c, name, force, r, err);
 	pthread_mutex_unlock(&c->lock);
-	close_down(d);
+	if (rc != 0)
+		free(r);
+	return rc;
+}
+
+/* With the lock held. */
+static int
+start_detaching(
+	struct vuc_control *c, const char *name, struct control_request *r, struct vuc_error *err)
+{
+	struct control_device *d = control_find(c, name);
+
+	if (d == NULL)
+		return vuc_error_set(err, -ENOENT, "there is no device %.64s", name);
+	if (!has_vmm(d))
+		return vuc_error_set(err, -ENOTCONN, "no VMM has device %s", name);
+	insert_request(d, r);
+	take_away(d);
+	return 0;
+}
+
+VUC_EXPORT int
+vuc_control_detach_start(
+	struct vuc_control *c, const char *name, vuc_done_fn done, void *arg, struct vuc_error *err)
+{
+	struct control_request *r = new_request(CONTROL_DETACHED, done, arg);
+	int rc;
+
+	if (r == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory to detach device %.64s", name);
+	pthread_mutex_lock(&c->lock);
+	rc = start_detaching(c, name, r, err);
+	pthread_mutex_unlock(&c->lock);
+	if (rc != 0)
+		free(r);
+	return rc;
+}
+
+void
+control_answer(struct control_requests *requests)
+{
+	static const struct vuc_error none = {0};
+	struct control_request *r;
+
+	while ((r = STAILQ_FIRST(requests)) != NULL) {
+		STAILQ_REMOVE_HEAD(requests, link);
+		r->done(r->arg, 0, &none);
+		free(r);
+	}
+}
+
+void
+control_free_device(struct control_device *d)
+{
+	struct control_requests requests = STAILQ_HEAD_INITIALIZER(requests);
+	struct vuc_control *c = d->control;
+	bool poked;
+
+	/* What was poked is looked at once more. Nobody pokes it from now on: it is not found. */
+	pthread_mutex_lock(&c->lock);
+	poked = atomic_load_explicit(&d->poked, memory_order_relaxed);
+	pthread_mutex_unlock(&c->lock);
+	if (poked)
+		return;
+	control_log(&c->log, VUC_LOG_NOTICE, "%s: removed", d->name);
 	pthread_mutex_lock(&c->lock);
 	TAILQ_REMOVE(&c->devices, d, entry);
+	STAILQ_CONCAT(&requests, &d->requests);
 	free_device(d);
+	pthread_mutex_unlock(&c->lock);
+	control_answer(&requests);
+}
+
+/* ---- the same for those who wait ---- */
+
+struct waiter {
+	pthread_mutex_t lock;
+	pthread_cond_t ended;
+	bool done;
+	int status;
+	struct vuc_error *err;
+};
+
+static void
+waiter_init(struct waiter *w, struct vuc_error *err)
+{
+	*w = (struct waiter){.err = err};
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->ended, NULL);
+}
+
+/* A vuc_done_fn. */
+static void
+end_waiting(void *arg, int status, const struct vuc_error *err)
+{
+	struct waiter *w = arg;
+
+	pthread_mutex_lock(&w->lock);
+	w->done = true;
+	w->status = status;
+	if (status != 0)
+		vuc_error_set(w->err, status, "%s", err->text);
+	pthread_cond_signal(&w->ended);
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* rc: of what has started it. */
+static int
+wait_until_done(struct waiter *w, int rc)
+{
+	pthread_mutex_lock(&w->lock);
+	while (rc == 0 && !w->done)
+		pthread_cond_wait(&w->ended, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+	pthread_cond_destroy(&w->ended);
+	pthread_mutex_destroy(&w->lock);
+	return rc != 0 ? rc : w->status;
+}
+
+static int
+check_thread(const struct vuc_control *c, struct vuc_error *err)
+{
+	if (pthread_equal(pthread_self(), c->thread))
+		return vuc_error_set(
+			err, -EDEADLK, "a synchronous call from a completion callback");
+	return 0;
+}
+
+VUC_EXPORT int
+vuc_control_add_device(
+	struct vuc_control *c, const struct vuc_control_device_opts *opts, struct vuc_error *err)
+{
+	int rc = check_thread(c, err);
+	struct waiter w;
+
+	if (rc != 0)
+		return rc;
+	waiter_init(&w, err);
+	return wait_until_done(&w, vuc_control_add_device_start(c, opts, end_waiting, &w, err));
 }
 
 VUC_EXPORT int
 vuc_control_remove_device(
 	struct vuc_control *c, const char *name, bool force, struct vuc_error *err)
 {
-	struct control_device *d;
-	int rc = 0;
+	int rc = check_thread(c, err);
+	struct waiter w;
 
-	pthread_mutex_lock(&c->lock);
-	d = control_find(c, name);
-	if (d == NULL)
-		rc = vuc_error_set(err, -ENOENT, "there is no device %.64s", name);
-	else if (has_vmm(d) && !force)
-		rc = vuc_error_set(err, -EBUSY, "VMM %s (pid %d) has device %s", d->vmm->name,
-			(int)d->vmm->user.pid, name);
-	else
-		remove_device(d);
-	pthread_mutex_unlock(&c->lock);
-	return rc;
-}
-
-void
-control_remove_all(struct vuc_control *c)
-{
-	struct control_device *d;
-
-	pthread_mutex_lock(&c->lock);
-	while ((d = TAILQ_FIRST(&c->devices)) != NULL)
-		remove_device(d);
-	pthread_mutex_unlock(&c->lock);
-}
-
-/* With the lock held, but for the time in which it waits. */
-static void
-detach(struct control_device *d)
-{
-	struct vuc_control *c = d->control;
-	uint64_t which = d->attaches;
-
-	take_away(d);
-	d->waiting++;
-	while (d->vmm != NULL && d->attaches == which)
-		pthread_cond_wait(&c->changed, &c->lock);
-	d->waiting--;
-	pthread_cond_broadcast(&c->changed);
+	if (rc != 0)
+		return rc;
+	waiter_init(&w, err);
+	return wait_until_done(
+		&w, vuc_control_remove_device_start(c, name, force, end_waiting, &w, err));
 }
 
 VUC_EXPORT int
 vuc_control_detach(struct vuc_control *c, const char *name, struct vuc_error *err)
 {
-	struct control_device *d;
-	int rc = 0;
+	int rc = check_thread(c, err);
+	struct waiter w;
 
-	pthread_mutex_lock(&c->lock);
-	d = control_find(c, name);
-	if (d == NULL)
-		rc = vuc_error_set(err, -ENOENT, "there is no device %.64s", name);
-	else if (!has_vmm(d))
-		rc = vuc_error_set(err, -ENOTCONN, "no VMM has device %s", name);
-	else
-		detach(d);
-	pthread_mutex_unlock(&c->lock);
-	return rc;
+	if (rc != 0)
+		return rc;
+	waiter_init(&w, err);
+	return wait_until_done(&w, vuc_control_detach_start(c, name, end_waiting, &w, err));
 }

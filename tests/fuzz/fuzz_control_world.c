@@ -95,7 +95,7 @@ make_device(unsigned int i)
 	opts.poller = world.poller;
 	opts.device.loopback = &world.servers[i];
 	opts.device.dma = i == 0 ? VUC_DMA_SHARED : VUC_DMA_MESSAGE;
-	/* The keeper would make a new connection after each execution, in a time of its own. */
+	/* The control thread would make a new connection after each execution, in a time of its own. */
 	opts.reset = VUC_CONTROL_RESET_TRUST;
 	REQUIRE(vuc_control_add_device(world.control, &opts, &err) == 0);
 	vuc_poller_call(

@@ -45,7 +45,7 @@ test_crowd(void)
 	hostile_stop(&hostile);
 }
 
-/* The accepting thread stands still in the first line that says that a connection is not taken. */
+/* The control thread, which accepts, stands still in the first line that says that a connection is not taken. */
 static struct {
 	sem_t stands, goes_on;
 	atomic_flag used;

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -423,11 +424,13 @@ was_asked(int listener, int timeout_ms)
 	return asked;
 }
 
-static void *
-await_device(void *arg)
+/* A vuc_done_fn. */
+static void
+count_end(void *arg, int status, const struct vuc_error *err)
 {
-	(void)vuc_control_await_device(rig.control, arg, NULL);
-	return NULL;
+	(void)err;
+	CU_ASSERT_EQUAL(status, 0);
+	atomic_fetch_add((atomic_uint *)arg, 1);
 }
 
 /* Servers that hang do not add up at the end: the poller begins with none of them any more. */
@@ -438,7 +441,7 @@ test_stop_beside_hung_servers(void)
 	int listeners[HUNG];
 	unsigned int asked = 0;
 	char path[128], name[16];
-	pthread_t thread;
+	atomic_uint ended = 0;
 
 	rig_start(&rig, NULL);
 	for (unsigned int i = 0; i < HUNG; i++) {
@@ -447,15 +450,14 @@ test_stop_beside_hung_servers(void)
 		listeners[i] = listen_at(path);
 		rig_device_opts(&rig, &opts, name, path);
 		opts.device.timeout_ms = 1000;
-		opts.in_background = true;
-		CU_ASSERT_EQUAL_FATAL(vuc_control_add_device(rig.control, &opts, NULL), 0);
+		CU_ASSERT_EQUAL_FATAL(
+			vuc_control_add_device_start(rig.control, &opts, count_end, &ended, NULL),
+			0);
 		if (i == 0)
 			CU_ASSERT_TRUE_FATAL(was_asked(listeners[0], RIG_WAIT_MS));
 	}
-	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, await_device, name), 0);
-	vuc_control_stop(rig.control);
-	pthread_join(thread, NULL);
 	vuc_control_destroy(rig.control);
+	CU_ASSERT_EQUAL(ended, HUNG);
 	for (unsigned int i = 1; i < HUNG; i++) {
 		asked += was_asked(listeners[i], 0);
 		close(listeners[i]);
@@ -664,6 +666,7 @@ test_coming(void)
 	static const char *const options[] = {
 		"--fault=delay=200@version#2", "--fault=never@version#3", NULL};
 	struct vuc_control_device_opts device;
+	atomic_uint tried = 0;
 	struct rig_opts opts;
 
 	rig_opts_init(&opts);
@@ -672,19 +675,19 @@ test_coming(void)
 	rig_start(&rig, &opts);
 	rig_device_opts(&rig, &device, RIG_NAME, rig.server.socket);
 	device.device.timeout_ms = 3000;
-	device.in_background = true;
 	for (unsigned int i = 0; i < 2; i++) {
 		CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_NAME, true, NULL), 0);
-		CU_ASSERT_EQUAL_FATAL(vuc_control_add_device(rig.control, &device, NULL), 0);
+		CU_ASSERT_EQUAL_FATAL(
+			vuc_control_add_device_start(rig.control, &device, count_end, &tried, NULL),
+			0);
 		CU_ASSERT_EQUAL(shm_start(&client, rig.path, RIG_NAME), i == 0 ? 0 : -ENOTCONN);
 		if (i == 1)
 			CU_ASSERT_STRING_EQUAL(client.reply.failure.reason,
 				"the server of device disk0 is still being connected to");
 		shm_close(&client);
 	}
-	CU_ASSERT_EQUAL(vuc_control_await_device(rig.control, RIG_NAME, NULL), 0);
 	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
-	CU_ASSERT_EQUAL(vuc_control_await_device(rig.control, "no", NULL), -ENOENT);
+	CU_ASSERT_EQUAL(tried, 2);
 	rig_stop(&rig);
 }
 

@@ -792,6 +792,48 @@ test_reload_refused(void)
 	refdev_server_stop(&server);
 }
 
+static bool
+daemon_is(struct vucd_rig *rig, const char *state)
+{
+	struct json_object *answer, *value;
+	struct json_object *result = vucd_rig_ask(rig, "status", "[]", &answer);
+	bool is = json_object_object_get_ex(result, "state", &value) &&
+		strcmp(json_object_get_string(value), state) == 0;
+
+	json_object_put(answer);
+	return is;
+}
+
+/* It is ready though a server answers nothing: the first attempt at it goes on, for an hour if the
+ * server did not end before, and nobody waits for that. */
+static void
+test_ready_beside_hung_server(void)
+{
+	struct refdev_server server, hung;
+	struct vucd_rig rig;
+	char more[512];
+
+	refdev_server_start_with(&server, NULL);
+	refdev_server_start_with(&hung, "--fault=never@version");
+	snprintf(more, sizeof(more),
+		"[poller io1]\ncpu = none\nidle = sleep\n"
+		"[device hung]\nsocket = %s\ntimeout-ms = 3600000\npoller = io1\n"
+		"[device disk0]\nsocket = %s\npoller = io0\n",
+		hung.socket, server.socket);
+	vucd_rig_start(&rig, more);
+	vucd_rig_await(&rig, "disk0", "free");
+	vuc_vmm_detach(attach(&rig, 0));
+	CU_ASSERT_TRUE(daemon_is(&rig, "starting"));
+	refdev_server_stop(&hung);
+	for (unsigned int i = 0; !daemon_is(&rig, "running"); i++) {
+		CU_ASSERT_FATAL(i < 20000);
+		poll(NULL, 0, 1);
+	}
+	vucd_rig_end(&rig);
+	vucd_rig_stop(&rig);
+	refdev_server_stop(&server);
+}
+
 static void
 test_reload_signal(void)
 {
@@ -832,6 +874,7 @@ main(void)
 		{"telemetry", test_telemetry},
 		{"the end with a VMM", test_end_with_vmm},
 		{"a VMM that attaches while it starts", test_attach_while_starting},
+		{"ready beside a hung server", test_ready_beside_hung_server},
 		{"reload", test_reload},
 		{"reload: what is refused", test_reload_refused},
 		{"reload by SIGHUP", test_reload_signal},

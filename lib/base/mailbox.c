@@ -4,7 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "post.h"
+#include "mailbox.h"
 
 int
 vuc_mailbox_init(struct vuc_mailbox *m)
@@ -31,6 +31,14 @@ vuc_mailbox_post(struct vuc_mailbox *m, struct vuc_post *post)
 	STAILQ_INSERT_TAIL(&m->posts, post, link);
 	/* With the lock held: the post may be the last one, which has the receiver free the
 	 * mailbox. */
+	eventfd_write(m->fd, 1);
+	pthread_mutex_unlock(&m->lock);
+}
+
+void
+vuc_mailbox_wake(struct vuc_mailbox *m)
+{
+	pthread_mutex_lock(&m->lock);
 	eventfd_write(m->fd, 1);
 	pthread_mutex_unlock(&m->lock);
 }

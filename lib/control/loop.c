@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * The control thread: it accepts connections, and looks at devices when something of theirs has
+ * ended or their time has come. It waits for nobody.
+ */
+
+#include <poll.h>
+#include <stdio.h>
+
+#include "clock.h"
+#include "control.h"
+#include "vmm.h"
+
+#define STOPPING_MS 1000u /* until it is logged again what is waited for at the end */
+
+static void
+look_at_due(struct vuc_control *c)
+{
+	uint64_t now = vuc_clock_ms();
+	struct control_device *d, *next;
+
+	/* Only this thread takes devices out; others put them behind the last one. */
+	pthread_mutex_lock(&c->lock);
+	d = TAILQ_FIRST(&c->devices);
+	pthread_mutex_unlock(&c->lock);
+	for (; d != NULL; d = next) {
+		pthread_mutex_lock(&c->lock);
+		next = TAILQ_NEXT(d, entry);
+		pthread_mutex_unlock(&c->lock);
+		if (d->due_ms != 0 && d->due_ms <= now)
+			control_look_at(d);
+	}
+}
+
+/* Those who have a device are given the time to detach. */
+static void
+send_vmms_away(struct vuc_control *c)
+{
+	uint64_t now = vuc_clock_ms();
+	struct control_vmm *v;
+
+	TAILQ_FOREACH (v, &c->vmms, entry) {
+		if (v->device != NULL)
+			vmm_tell(v, VUC_SHM_STOPPING, v->device->generation);
+		vmm_leave(v, v->device != NULL ? now + LEAVE_GRACE_MS : now, "the daemon ends");
+	}
+}
+
+/* It may come once more, and does nothing then. */
+static void
+begin_to_stop(struct vuc_control *c)
+{
+	struct control_device *d;
+
+	pthread_mutex_lock(&c->lock);
+	c->listens = false;
+	send_vmms_away(c);
+	TAILQ_FOREACH (d, &c->devices, entry)
+		control_stop_device(d);
+	pthread_mutex_unlock(&c->lock);
+	control_listener_close(&c->listener);
+	c->stopping_ms = vuc_clock_ms() + STOPPING_MS;
+}
+
+static void
+log_vmms(struct vuc_control *c)
+{
+	struct control_vmm *v;
+
+	TAILQ_FOREACH (v, &c->vmms, entry)
+		control_log(&c->log, VUC_LOG_NOTICE,
+			"stopping: waiting for VMM %s (pid %d, user %u)%s%s",
+			v->name[0] != '\0' ? v->name : "?", (int)v->user.pid,
+			(unsigned int)v->user.uid, v->device != NULL ? " to leave device " : "",
+			v->device != NULL ? v->device->name : "");
+}
+
+static void
+log_devices(struct vuc_control *c)
+{
+	const struct control_device *d;
+
+	TAILQ_FOREACH (d, &c->devices, entry) {
+		if (d->vmm == NULL)
+			control_log(&c->log, VUC_LOG_NOTICE,
+				"stopping: waiting for the server of device %s, at %s", d->name,
+				d->path);
+	}
+}
+
+static void
+log_stopping(struct vuc_control *c)
+{
+	pthread_mutex_lock(&c->lock);
+	log_vmms(c);
+	log_devices(c);
+	pthread_mutex_unlock(&c->lock);
+	c->stopping_ms = vuc_clock_ms() + STOPPING_MS;
+}
+
+/* Returns whether nothing is left. */
+static bool
+stop_step(struct vuc_control *c)
+{
+	bool empty;
+
+	if (c->stopping_ms == 0)
+		begin_to_stop(c);
+	if (vuc_clock_ms() >= c->stopping_ms)
+		log_stopping(c);
+	pthread_mutex_lock(&c->lock);
+	empty = TAILQ_EMPTY(&c->devices) && c->nr_vmms == 0;
+	pthread_mutex_unlock(&c->lock);
+	return empty;
+}
+
+static uint64_t
+earlier(uint64_t a, uint64_t b)
+{
+	return b != 0 && (a == 0 || b < a) ? b : a;
+}
+
+/* With the lock held: the milliseconds until something is due; -1: for ever. */
+static int
+until_due(const struct vuc_control *c)
+{
+	uint64_t due = c->stopping_ms, now = vuc_clock_ms();
+	const struct control_device *d;
+
+	TAILQ_FOREACH (d, &c->devices, entry)
+		due = earlier(due, d->due_ms);
+	if (c->listens)
+		due = earlier(due, c->accept_ms);
+	if (due == 0)
+		return -1;
+	if (due <= now)
+		return 0;
+	return due - now < INT32_MAX ? (int)(due - now) : INT32_MAX;
+}
+
+static void
+wait_for_events(struct vuc_control *c)
+{
+	struct pollfd fds[] = {
+		{.fd = c->mailbox.fd, .events = POLLIN},
+		{.fd = -1, .events = POLLIN},
+	};
+	bool listens;
+	int timeout;
+
+	pthread_mutex_lock(&c->lock);
+	timeout = until_due(c);
+	listens = c->listens;
+	pthread_mutex_unlock(&c->lock);
+	if (c->accept_ms != 0 && vuc_clock_ms() >= c->accept_ms)
+		c->accept_ms = 0;
+	if (listens && c->accept_ms == 0)
+		fds[1].fd = c->listener.fd;
+	if (poll(fds, 2, timeout) > 0 && fds[1].revents != 0)
+		control_accept(c);
+}
+
+static bool
+stops(struct vuc_control *c)
+{
+	bool stop;
+
+	pthread_mutex_lock(&c->lock);
+	stop = c->stop;
+	pthread_mutex_unlock(&c->lock);
+	return stop;
+}
+
+void *
+control_run(void *arg)
+{
+	struct vuc_control *c = arg;
+
+	pthread_setname_np(pthread_self(), "vuc-control");
+	while (!stops(c) || !stop_step(c)) {
+		wait_for_events(c);
+		vuc_mailbox_run(&c->mailbox);
+		look_at_due(c);
+		control_reap(c);
+	}
+	control_reap(c);
+	return NULL;
+}

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * A device's server: connected to, lost, connected to again. Each device is a state machine, all of
+ * them on the control thread, which waits for no server: what is started here says when it is done,
+ * and is followed by a look at the device. A device has no more than one operation in progress.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "clock.h"
+#include "control.h"
+#include "error.h"
+#include "vmm.h"
+
+#define MAX_RESET_ENDS     3u  /* in a row, until it is tried seldom */
+#define RESET_RETRY_FACTOR 12u /* how much more seldom */
+
+/* ---- attempts to connect ---- */
+
+/* A server that a reset ends may be started again by somebody each time, to no avail. */
+static uint32_t
+next_delay(const struct control_device *d)
+{
+	if (d->reset_ends >= MAX_RESET_ENDS)
+		return d->retry_max_ms < UINT32_MAX / RESET_RETRY_FACTOR
+			? d->retry_max_ms * RESET_RETRY_FACTOR
+			: UINT32_MAX;
+	if (d->delay == 0)
+		return d->retry_min_ms;
+	return d->delay > d->retry_max_ms / 2 ? d->retry_max_ms : d->delay * 2;
+}
+
+/* Whether the last connection was more than one that a server takes only to end it. */
+static bool
+has_lasted(const struct control_device *d)
+{
+	return d->connected_ms != 0 && vuc_clock_ms() - d->connected_ms >= d->retry_max_ms;
+}
+
+/* A server that ends each connection does not keep its poller busy. */
+static void
+pace_attempt(struct control_device *d)
+{
+	if (d->paced)
+		return;
+	if (has_lasted(d))
+		d->delay = 0;
+	d->connected_ms = 0;
+	d->next_ms = vuc_clock_ms() + d->delay;
+	d->paced = true;
+}
+
+/* With the lock held. */
+static void
+end_attempt(struct control_device *d)
+{
+	d->tried = true;
+	d->cleaning = d->cleaning && !d->renewing;
+	d->renewing = false;
+	pthread_cond_broadcast(&d->control->changed);
+}
+
+/* A VMM may attach, leave and have the connection closed as soon as the lock is let go. */
+static void
+device_connected(struct control_device *d, struct control_link *link)
+{
+	struct vuc_control *c = d->control;
+	uint64_t generation;
+
+	pthread_mutex_lock(&c->lock);
+	/* One that was closed to be made anew has not failed. */
+	if (!d->renewing) {
+		d->connected_ms = vuc_clock_ms();
+		d->delay = next_delay(d);
+	}
+	generation = ++d->generation;
+	link->generation = generation;
+	d->link = link;
+	d->since_ms = vuc_clock_ms();
+	d->reset_ends = 0;
+	d->reason.text[0] = '\0';
+	/* It has the connection before, which is of no use any more. */
+	if (d->vmm != NULL)
+		vmm_tell(d->vmm, VUC_SHM_BACK, generation);
+	end_attempt(d);
+	pthread_mutex_unlock(&c->lock);
+	control_log(&c->log, VUC_LOG_NOTICE, "%s: connected to %s, generation %" PRIu64, d->name,
+		d->path, generation);
+}
+
+/* A reset that has ended the server is why it is away, whatever is seen afterwards. */
+static void
+explain_failure(struct control_device *d, int rc, struct vuc_error *err)
+{
+	struct vuc_error seen = *err;
+
+	d->reset_ends += rc == -EPIPE;
+	if (d->reset_ends > 0)
+		vuc_error_set(err, rc,
+			"DEVICE_RESET has ended the last %u connections (\"reset = never\" does "
+			"without): %.120s",
+			d->reset_ends, seen.text);
+}
+
+/* The same reason again is no news. */
+static void
+device_not_connected(struct control_device *d, int rc, struct vuc_error *err)
+{
+	struct vuc_control *c = d->control;
+	bool news;
+
+	pthread_mutex_lock(&c->lock);
+	explain_failure(d, rc, err);
+	d->connected_ms = 0;
+	d->delay = next_delay(d);
+	news = strcmp(d->reason.text, err->text) != 0;
+	d->reason = *err;
+	end_attempt(d);
+	pthread_mutex_unlock(&c->lock);
+	if (news)
+		control_log(&c->log, VUC_LOG_WARNING, "%s: away: %s", d->name, err->text);
+}
+
+/* A vuc_done_fn. */
+static void
+link_opened(void *arg, int status, const struct vuc_error *err)
+{
+	struct control_link *link = arg;
+	struct control_device *d = link->device;
+	struct vuc_error why = *err;
+
+	d->coming = NULL;
+	if (status == 0)
+		device_connected(d, link);
+	else if (!atomic_load_explicit(&d->stop, memory_order_relaxed))
+		device_not_connected(d, status, &why);
+	control_look_at(d);
+}
+
+static void
+start_attempt(struct control_device *d)
+{
+	struct vuc_error err = {0};
+	int rc = control_link_open_start(d, &d->coming, link_opened);
+
+	d->paced = false;
+	if (rc == 0)
+		return;
+	vuc_error_set(&err, rc, "no memory for a connection");
+	device_not_connected(d, rc, &err);
+	control_poke(d);
+}
+
+/* ---- connections that end ---- */
+
+/* Returns the connection that is to be closed here: a VMM that has one closes it when it leaves. */
+static struct control_link *
+take_lost_link(struct control_device *d)
+{
+	struct vuc_control *c = d->control;
+	struct vuc_error why = {0};
+	struct control_link *link;
+	bool theirs;
+
+	pthread_mutex_lock(&c->lock);
+	link = d->link;
+	if (link == NULL || !atomic_load_explicit(&link->ended, memory_order_acquire)) {
+		pthread_mutex_unlock(&c->lock);
+		return NULL;
+	}
+	theirs = d->vmm != NULL && d->vmm->link == link;
+	if (d->vmm != NULL)
+		vmm_tell(d->vmm, VUC_SHM_LOST, link->generation);
+	d->link = NULL;
+	d->silent_ms = 0;
+	d->since_ms = vuc_clock_ms();
+	d->reason = link->reason;
+	why = link->reason;
+	pthread_cond_broadcast(&c->changed);
+	pthread_mutex_unlock(&c->lock);
+	control_log(&c->log, VUC_LOG_WARNING, "%s: lost: %s", d->name, why.text);
+	return theirs ? NULL : link;
+}
+
+/* That of a device that is being removed, and that no VMM has. */
+static struct control_link *
+take_last_link(struct control_device *d)
+{
+	struct vuc_control *c = d->control;
+	struct control_link *link = NULL;
+
+	pthread_mutex_lock(&c->lock);
+	if (d->removing && d->vmm == NULL) {
+		link = d->link;
+		d->link = NULL;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return link;
+}
+
+/* A vuc_done_fn. */
+static void
+link_closed(void *arg, int status, const struct vuc_error *err)
+{
+	struct control_link *link = arg;
+	struct control_device *d = link->device;
+
+	(void)status;
+	(void)err;
+	d->going = NULL;
+	control_look_at(d);
+}
+
+static void
+close_link(struct control_device *d, struct control_link *link)
+{
+	d->going = link;
+	control_link_close_start(link, link_closed);
+}
+
+/* ---- silence ---- */
+
+static void
+log_silence(struct control_device *d, uint64_t before, uint64_t now)
+{
+	struct control_log *log = &d->control->log;
+
+	if (now != 0 && before == 0)
+		control_log_limited(log, &d->silent_lines, VUC_LOG_WARNING,
+			"%s: the server is not answering: requests time out, and it has sent "
+			"nothing for %" PRIu64 " ms",
+			d->name, vuc_clock_ms() - now);
+	else if (now == 0)
+		control_log_limited(log, &d->silent_lines, VUC_LOG_NOTICE,
+			"%s: the server answers again, after %" PRIu64 " ms", d->name,
+			vuc_clock_ms() - before);
+}
+
+/* Whoever sees the state, or is told, finds the line in the log. */
+static void
+look_at_silence(struct control_device *d)
+{
+	struct vuc_control *c = d->control;
+	struct control_link *link;
+	uint64_t before, generation, now = 0;
+
+	pthread_mutex_lock(&c->lock);
+	link = d->link;
+	before = d->silent_ms;
+	generation = d->generation;
+	if (link != NULL)
+		now = atomic_load_explicit(&link->silent_ms, memory_order_relaxed);
+	pthread_mutex_unlock(&c->lock);
+	if (now == before)
+		return;
+	log_silence(d, before, now);
+	pthread_mutex_lock(&c->lock);
+	/* Another connection may lie where this one lay. */
+	if (d->link == link && d->generation == generation) {
+		d->silent_ms = now;
+		if (d->vmm != NULL && d->vmm->link == link)
+			vmm_tell(d->vmm, now != 0 ? VUC_SHM_SILENT : VUC_SHM_ATTACHED, generation);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* ---- what is due ---- */
+
+static bool
+is_fulfilled(const struct control_device *d, const struct control_request *r)
+{
+	switch (r->kind) {
+	case CONTROL_TRIED:
+		return d->tried || d->removing;
+	case CONTROL_DETACHED:
+		return d->vmm == NULL || d->attaches != r->attaches;
+	case CONTROL_REMOVED:
+		break; /* when the device is freed */
+	}
+	return false;
+}
+
+static void
+take_fulfilled(struct control_device *d, struct control_requests *fulfilled)
+{
+	struct control_requests left = STAILQ_HEAD_INITIALIZER(left);
+	struct control_request *r;
+
+	pthread_mutex_lock(&d->control->lock);
+	while ((r = STAILQ_FIRST(&d->requests)) != NULL) {
+		STAILQ_REMOVE_HEAD(&d->requests, link);
+		if (is_fulfilled(d, r))
+			STAILQ_INSERT_TAIL(fulfilled, r, link);
+		else
+			STAILQ_INSERT_TAIL(&left, r, link);
+	}
+	STAILQ_CONCAT(&d->requests, &left);
+	pthread_mutex_unlock(&d->control->lock);
+}
+
+static void
+answer_requests(struct control_device *d)
+{
+	struct control_requests fulfilled = STAILQ_HEAD_INITIALIZER(fulfilled);
+
+	take_fulfilled(d, &fulfilled);
+	control_answer(&fulfilled);
+}
+
+enum want {
+	WANT_NOTHING,
+	WANT_ATTEMPT,
+	WANT_RENEWAL, /* at once: a VMM has left, and the connection is only made anew */
+	WANT_END,
+};
+
+/* No connection while a VMM still has the one before and leaves: a server may take one at a time
+ * only. */
+static enum want
+what_is_wanted(struct control_device *d)
+{
+	enum want want = WANT_NOTHING;
+
+	pthread_mutex_lock(&d->control->lock);
+	if (d->removing)
+		want = d->vmm == NULL ? WANT_END : WANT_NOTHING;
+	else if (d->link == NULL && !(d->cleaning && d->vmm != NULL) && !d->control->stop)
+		want = d->renewing ? WANT_RENEWAL : WANT_ATTEMPT;
+	pthread_mutex_unlock(&d->control->lock);
+	return want;
+}
+
+static void
+do_what_is_wanted(struct control_device *d)
+{
+	switch (what_is_wanted(d)) {
+	case WANT_NOTHING:
+		break;
+	case WANT_ATTEMPT:
+		pace_attempt(d);
+		if (vuc_clock_ms() >= d->next_ms)
+			start_attempt(d);
+		else
+			d->due_ms = d->next_ms;
+		break;
+	case WANT_RENEWAL:
+		start_attempt(d);
+		break;
+	case WANT_END:
+		control_free_device(d);
+		break;
+	}
+}
+
+void
+control_look_at(struct control_device *d)
+{
+	struct control_link *link;
+
+	d->due_ms = 0;
+	answer_requests(d);
+	look_at_silence(d);
+	if (d->coming != NULL || d->going != NULL)
+		return;
+	link = take_lost_link(d);
+	if (link == NULL)
+		link = take_last_link(d);
+	if (link != NULL)
+		close_link(d, link);
+	else
+		do_what_is_wanted(d);
+}
