@@ -62,7 +62,7 @@ check_opts(const struct vuc_control_device_opts *o, struct vuc_error *err)
 		o->retry_max_ms > INT32_MAX)
 		return vuc_error_set(err, -EINVAL, "device %s: retries between %u and %u ms",
 			o->name, o->retry_min_ms, o->retry_max_ms);
-	return device_check_opts(&o->device, err);
+	return vuc_device_check_opts(&o->device, err);
 }
 
 static void

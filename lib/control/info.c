@@ -56,7 +56,7 @@ find_areas(struct vuc_device *dev, void *arg)
 {
 	struct finding *f = arg;
 
-	return device_region_areas(dev, f->region, &f->areas);
+	return vuc_device_region_areas(dev, f->region, &f->areas);
 }
 
 /* How many there are. What the server offers wrongly is not offered: the region can still be

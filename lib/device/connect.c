@@ -52,8 +52,8 @@ make_blocking(int fd)
 	return 0;
 }
 
-int
-device_connect(const char *path, uint32_t timeout_ms, struct vuc_error *err)
+VUC_PRIVATE int
+vuc_device_connect(const char *path, uint32_t timeout_ms, struct vuc_error *err)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	size_t len = strlen(path);

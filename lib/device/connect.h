@@ -8,7 +8,7 @@
 
 /* A socket connected to the server at path, the caller's, or a negative errno. Waits at most
  * timeout_ms for a server that does not accept; any thread may call it. */
-int device_connect(const char *path, uint32_t timeout_ms, struct vuc_error *err);
+int vuc_device_connect(const char *path, uint32_t timeout_ms, struct vuc_error *err);
 
 /* A duplicate of a connected socket, or a negative errno. */
 int device_adopt(int fd, struct vuc_error *err);

@@ -31,8 +31,8 @@ vuc_device_opts_init(struct vuc_device_opts *opts)
 	};
 }
 
-int
-device_check_opts(const struct vuc_device_opts *o, struct vuc_error *err)
+VUC_PRIVATE int
+vuc_device_check_opts(const struct vuc_device_opts *o, struct vuc_error *err)
 {
 	if ((o->path != NULL) + (o->fd >= 0) + (o->loopback != NULL) != 1)
 		return vuc_error_set(
@@ -96,7 +96,7 @@ open_connection(
 	if (fd >= 0)
 		return device_link_open(&dev->main, fd, NULL, err);
 	if (opts->path != NULL)
-		fd = device_connect(opts->path, opts->timeout_ms, err);
+		fd = vuc_device_connect(opts->path, opts->timeout_ms, err);
 	else if (opts->fd >= 0)
 		fd = device_adopt(opts->fd, err);
 	if (fd < 0 && opts->loopback == NULL)
@@ -304,14 +304,14 @@ add_place(const struct vuc_device *dev, int rc, struct vuc_error *err)
 VUC_EXPORT int
 vuc_device_open(const struct vuc_device_opts *opts, struct vuc_device **dev, struct vuc_error *err)
 {
-	int rc = device_check_opts(opts, err);
+	int rc = vuc_device_check_opts(opts, err);
 
 	*dev = NULL;
-	return rc == 0 ? device_open(opts, -1, NULL, dev, err) : rc;
+	return rc == 0 ? vuc_device_open_fd(opts, -1, NULL, dev, err) : rc;
 }
 
-int
-device_open(const struct vuc_device_opts *opts, int fd, struct vuc_server_faults *faults,
+VUC_PRIVATE int
+vuc_device_open_fd(const struct vuc_device_opts *opts, int fd, struct vuc_server_faults *faults,
 	struct vuc_device **dev, struct vuc_error *err)
 {
 	struct vuc_device *d = aligned_alloc(_Alignof(struct vuc_device), sizeof(*d));
@@ -414,8 +414,8 @@ vuc_device_reason(const struct vuc_device *dev)
 	return dev->reason.text;
 }
 
-bool
-device_is_silent(const struct vuc_device *dev, uint64_t *since_ms)
+VUC_PRIVATE bool
+vuc_device_is_silent(const struct vuc_device *dev, uint64_t *since_ms)
 {
 	return vuc_session_silent(dev->session, since_ms);
 }

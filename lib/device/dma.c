@@ -217,7 +217,7 @@ vuc_dma_count(const struct vuc_device *dev)
 	return dev->dma.entries.nr;
 }
 
-size_t
+VUC_PRIVATE size_t
 vuc_dma_files(const struct vuc_device *dev)
 {
 	size_t n = 0;
@@ -227,7 +227,7 @@ vuc_dma_files(const struct vuc_device *dev)
 	return n;
 }
 
-unsigned int
+VUC_PRIVATE unsigned int
 vuc_dma_hold_files(const struct vuc_device *dev, int *fds, unsigned int max)
 {
 	unsigned int n = 0;
@@ -240,7 +240,7 @@ vuc_dma_hold_files(const struct vuc_device *dev, int *fds, unsigned int max)
 	return n;
 }
 
-bool
+VUC_PRIVATE bool
 vuc_dma_holds(const struct vuc_device *dev, uint64_t iova, const void *addr)
 {
 	const struct dma_table *t = &dev->dma;

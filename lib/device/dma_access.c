@@ -16,7 +16,7 @@
 
 #include <vuc/dma.h>
 
-void
+VUC_PRIVATE void
 vuc_dma_set_revoked(struct vuc_device *dev, const _Atomic bool *revoked)
 {
 	dev->dma_revoked = revoked;

@@ -53,7 +53,7 @@ chunk(size_t left, uint32_t max)
 	return left < max ? (uint32_t)left : max;
 }
 
-bool
+VUC_PRIVATE bool
 vuc_device_posts(const struct vuc_device *dev, enum vuc_op op, uint32_t region)
 {
 	if (dev->posted_writes == VUC_POSTED_WRITES_OFF)
@@ -65,7 +65,7 @@ vuc_device_posts(const struct vuc_device *dev, enum vuc_op op, uint32_t region)
 	return region < PCI_STD_NUM_BARS && (dev->memory_bars & (1u << region)) != 0;
 }
 
-void
+VUC_PRIVATE void
 vuc_device_forget_bypasses(struct vuc_device *dev)
 {
 	dev->bypassed = false;
@@ -334,13 +334,13 @@ wake_of_message(void *arg, const struct vuc_session_reply *reply)
 		vuc_error_set(&w->dev->reason, reply->status, "%s", reply->reason);
 }
 
-uint32_t
+VUC_PRIVATE uint32_t
 vuc_device_timeout_ms(const struct vuc_device *dev)
 {
 	return dev->timeout_ms;
 }
 
-uint32_t
+VUC_PRIVATE uint32_t
 vuc_device_access_max(const struct vuc_device *dev)
 {
 	uint32_t write = vuc_session_max_write(dev->session);
@@ -409,7 +409,7 @@ begin_access(struct vuc_device *dev, const struct vuc_device_access *a)
 		a->op == VUC_OP_WRITE_POSTED, a->done, a->arg);
 }
 
-int
+VUC_PRIVATE int
 vuc_device_access_begin(struct vuc_device *dev, const struct vuc_device_access *a)
 {
 	int rc = vuc_device_connected(dev) ? 0 : vuc_session_error(dev->session);

@@ -91,7 +91,7 @@ vuc_poll_group_destroy(struct vuc_poll_group *group)
 	return 0;
 }
 
-void
+VUC_PRIVATE void
 vuc_poll_group_set_source(struct vuc_poll_group *group, const struct vuc_poll_source *source)
 {
 	group->source = source != NULL ? *source : (struct vuc_poll_source){0};

@@ -242,8 +242,8 @@ find_areas(struct finder *m)
 	return rc;
 }
 
-int
-device_region_areas(struct vuc_device *dev, uint32_t region, struct device_area **areas)
+VUC_PRIVATE int
+vuc_device_region_areas(struct vuc_device *dev, uint32_t region, struct device_area **areas)
 {
 	struct finder m = {.dev = dev};
 	int rc = device_check_mappable(dev, region);

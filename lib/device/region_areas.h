@@ -20,7 +20,7 @@ struct device_area {
  * Find the areas of a region, ascending and apart, and reads config space for that. *areas is the
  * caller's, to be freed. Returns how many there are, or what vuc_region_map() says.
  */
-int device_region_areas(struct vuc_device *dev, uint32_t region, struct device_area **areas);
+int vuc_device_region_areas(struct vuc_device *dev, uint32_t region, struct device_area **areas);
 
 /* Whether a region is there and offered to be mapped: 0, -EINVAL or -EOPNOTSUPP. */
 int device_check_mappable(struct vuc_device *dev, uint32_t region);

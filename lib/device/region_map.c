@@ -47,7 +47,7 @@ static int
 map_areas(struct vuc_device *dev, struct region *r)
 {
 	struct device_area *areas;
-	int n = device_region_areas(dev, r->info.index, &areas);
+	int n = vuc_device_region_areas(dev, r->info.index, &areas);
 	int rc = 0;
 
 	if (n < 0)

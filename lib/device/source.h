@@ -76,17 +76,17 @@ unsigned int vuc_dma_hold_files(const struct vuc_device *dev, int *fds, unsigned
 
 /* Whether the server has stopped answering, and since when (CLOCK_MONOTONIC); see
  * vuc_session_silent(). */
-bool device_is_silent(const struct vuc_device *dev, uint64_t *since_ms);
+bool vuc_device_is_silent(const struct vuc_device *dev, uint64_t *since_ms);
 
 /* Whether opts are within bounds. */
-int device_check_opts(const struct vuc_device_opts *opts, struct vuc_error *err);
+int vuc_device_check_opts(const struct vuc_device_opts *opts, struct vuc_error *err);
 
 /*
  * As vuc_device_open(), with opts that were checked, and a socket that is connected to opts->path
  * already, or -1. The socket is closed on failure. faults: what is known of the server, which must
  * outlive the device; NULL: nothing.
  */
-int device_open(const struct vuc_device_opts *opts, int fd, struct vuc_server_faults *faults,
+int vuc_device_open_fd(const struct vuc_device_opts *opts, int fd, struct vuc_server_faults *faults,
 	struct vuc_device **dev, struct vuc_error *err);
 
 #endif /* VUC_DEVICE_SOURCE_H */

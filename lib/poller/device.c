@@ -45,7 +45,7 @@ watch_device_now(struct vuc_poller *p, struct poller_device *d)
 {
 	bool connected = vuc_device_connected(d->dev);
 	uint64_t since_ms;
-	uint64_t silent_ms = device_is_silent(d->dev, &since_ms) ? since_ms : 0;
+	uint64_t silent_ms = vuc_device_is_silent(d->dev, &since_ms) ? since_ms : 0;
 
 	if (connected && silent_ms == atomic_load_explicit(&d->silent_ms, memory_order_relaxed))
 		return;
@@ -184,7 +184,7 @@ open_device(void *arg)
 		return refuse_opening(o, -ENOMEM, "no memory for a device");
 	o->opts.group = p->group;
 	trace_device(d, &o->opts);
-	rc = device_open(&o->opts, o->fd, &d->account->faults, &d->dev, o->err);
+	rc = vuc_device_open_fd(&o->opts, o->fd, &d->account->faults, &d->dev, o->err);
 	if (rc != 0) {
 		free_device(p, d);
 		return rc;
@@ -210,13 +210,13 @@ vuc_poller_open_named(struct vuc_poller *p, struct poller_account *account,
 		.err = err,
 	};
 	struct vuc_error why = {0};
-	int rc = device_check_opts(opts, err);
+	int rc = vuc_device_check_opts(opts, err);
 
 	*dev = NULL;
 	if (rc != 0)
 		return rc;
 	if (opts->path != NULL) {
-		o.fd = device_connect(opts->path, opts->timeout_ms, &why);
+		o.fd = vuc_device_connect(opts->path, opts->timeout_ms, &why);
 		if (o.fd < 0)
 			return vuc_error_set(err, o.fd, "%.100s: %s", opts->path, why.text);
 	}

@@ -45,7 +45,7 @@ static int
 ask_socket(const struct vuc_topology *topology, const char *path,
 	struct vuc_placement_request *request, struct vuc_error *err)
 {
-	int fd = device_connect(path, CONNECT_MS, err);
+	int fd = vuc_device_connect(path, CONNECT_MS, err);
 
 	if (fd < 0)
 		return fd;

@@ -24,7 +24,7 @@
 /* Between two looks whether the back's process is still there. */
 #define CHECK_MS 100
 
-struct vuc_queue *
+VUC_PRIVATE struct vuc_queue *
 vuc_queue_create(const struct vuc_queue_front_opts *opts)
 {
 	struct vuc_queue *q = queue_alloc_lines(sizeof(*q));
@@ -56,7 +56,7 @@ vuc_queue_create(const struct vuc_queue_front_opts *opts)
 	return q;
 }
 
-void
+VUC_PRIVATE void
 vuc_queue_destroy(struct vuc_queue *q)
 {
 	if (q == NULL)

@@ -3,6 +3,7 @@
 """Whether programs can be built with what is installed: by pkg-config alone, shared and static."""
 
 import argparse
+import itertools
 import os
 import pathlib
 import re
@@ -14,20 +15,22 @@ import tempfile
 
 from tap import Tap, differences
 
-# What runs, the libraries that it is linked with, in that order, and how its test is called. The
-# queues of a poller work by the functions of either library.
+# Which libraries there are, and which others of them the program of each one gets by pkg-config.
+LIBRARIES = {'libvuc': [], 'libvuc-vmm': [], 'libvuc-poller': ['libvuc', 'libvuc-vmm']}
+
+# What runs, the libraries that it is linked with, in that order, and how its test is called.
+INLINE = ['a read of ERROR fails: Input/output error', '1']
 ONE_POLLER = ['socket2: 1000 writes read back', '2']
 PROGRAMS = [
-    ('inline_access', ['libvuc'], ['a read of ERROR fails: Input/output error', '1']),
-    ('one_poller', ['libvuc'], ONE_POLLER),
-    ('one_poller', ['libvuc', 'libvuc-vmm'], ONE_POLLER),
-    ('one_poller', ['libvuc-vmm', 'libvuc'], ONE_POLLER),
+    ('inline_access', ['libvuc'], INLINE),
+    ('inline_access', ['libvuc-vmm', 'libvuc'], INLINE),
+    ('one_poller', ['libvuc-poller'], ONE_POLLER),
+    ('one_poller', ['libvuc', 'libvuc-vmm', 'libvuc-poller'], ONE_POLLER),
+    ('one_poller', ['libvuc-vmm', 'libvuc-poller', 'libvuc'], ONE_POLLER),
     ('vmm_attach', ['libvuc-vmm'], None),
     ('vmm_attach', ['libvuc', 'libvuc-vmm'], None),
+    ('vmm_attach', ['libvuc-poller', 'libvuc-vmm'], None),
 ]
-
-# What both libraries are built from.
-IN_BOTH = re.compile('(vuc_queue|queue_futex|vuc_error)_')
 
 
 def run(command, **more):
@@ -72,11 +75,20 @@ class Installation:
         return run([self.args.examples / 'test.sh', self.args.refdev, *how, self.root / name],
                    env=dict(os.environ, LD_LIBRARY_PATH=str(self.libdir)))
 
-    def globals_of(self, library):
-        """Names that an archive defines for whoever links it."""
-        lines = subprocess.run(['nm', '-g', '--defined-only', self.libdir / f'{library}.a'],
+    def members_of(self, library):
+        """The member of an archive that defines a name, and all that it defines, by that name."""
+        lines = subprocess.run(['nm', '-gA', '--defined-only', self.libdir / f'{library}.a'],
                                stdout=subprocess.PIPE, text=True, timeout=60, check=True).stdout
-        return set(re.findall(r'^[0-9a-f]+ [A-Z] (\w+)$', lines, re.MULTILINE))
+        found = re.findall(r'^[^:]+:([^:]+):[0-9a-f]+ [A-Z] (\w+)$', lines, re.MULTILINE)
+        return {name: (member, frozenset(other for owner, other in found if owner == member))
+                for member, name in found}
+
+    def exports_of(self, library):
+        """Names that a shared library defines for whoever links it."""
+        lines = subprocess.run(
+            ['nm', '-D', '--defined-only', self.libdir / f'{library}.so'],
+            stdout=subprocess.PIPE, text=True, timeout=60, check=True).stdout
+        return set(re.findall(r'^[0-9a-f]+ [B-Z] (\w+)@', lines, re.MULTILINE))
 
     def lacks_archives(self, compiler, libraries):
         """Archives of other packages that this machine does not have."""
@@ -94,7 +106,7 @@ def check_headers(tap, installation):
     found = {path.name for path in (installation.prefix / 'include' / 'vuc').iterdir()}
     tap.check('the public headers are installed, and no others',
               differences('include/vuc', public, found))
-    for library in ('libvuc', 'libvuc-vmm'):
+    for library in LIBRARIES:
         flags = set(installation.ask('--cflags', library))
         own = {f'-I{installation.prefix / "include"}'}
         tap.check(f'{library}: its headers need no other options',
@@ -118,6 +130,36 @@ def check_unit(tap, installation):
         tap.skip(title, 'no systemd-analyze')
     else:
         tap.check(title, run(['systemd-analyze', 'verify', '--man=no', units[0]]))
+
+
+def check_owners(tap, installation):
+    """A program that links several libraries finds each name once, in whatever order."""
+    for one, other in itertools.combinations(LIBRARIES, 2):
+        tap.check(f'{one} and {other}: shared, no name in common',
+                  sorted(installation.exports_of(one) & installation.exports_of(other)))
+        ours, theirs = installation.members_of(one), installation.members_of(other)
+        tap.check(f'{one} and {other}: archives, none but those of the same members of lib/base',
+                  sorted(name for name in ours.keys() & theirs.keys()
+                         if ours[name] != theirs[name] or not ours[name][0].startswith('lib_base_')))
+
+
+def check_needs(tap, installation):
+    """Only what needs polling cores loads DPDK."""
+    libraries = [installation.libdir / f'{name}.so' for name in LIBRARIES]
+    for path in [*libraries, *(installation.prefix / 'bin').iterdir()]:
+        needed = subprocess.run(['ldd', path], stdout=subprocess.PIPE, text=True, timeout=60,
+                                env=dict(os.environ, LD_LIBRARY_PATH=str(installation.libdir)),
+                                check=True).stdout
+        loads = re.findall(r'^\s*(lib(?:rte_|numa|vuc-poller)\S*)', needed, re.MULTILINE)
+        if path.name in ('libvuc-poller.so', 'vuc-bench'):
+            tap.check(f'{path.name} loads DPDK', [] if loads else needed.splitlines())
+        else:
+            tap.check(f'{path.name} does not load DPDK', loads)
+    for library, others in LIBRARIES.items():
+        given = {f'lib{flag[2:]}' for flag in installation.ask('--libs', library)
+                 if flag.startswith('-l')}
+        tap.check(f'{library}: pkg-config gives what its headers need',
+                  differences('-l', {library, *others}, given))
 
 
 def check_links(tap, installation, kind, *options):
@@ -150,9 +192,8 @@ def main():
             return tap.finish()
         check_unit(tap, installation)
         check_headers(tap, installation)
-        both = installation.globals_of('libvuc') & installation.globals_of('libvuc-vmm')
-        tap.check('the archives have no names in common but those of the same code',
-                  sorted(name for name in both if IN_BOTH.match(name) is None))
+        check_owners(tap, installation)
+        check_needs(tap, installation)
         check_links(tap, installation, 'shared libraries')
         for library in installation.libdir.glob('libvuc*.so*'):
             library.unlink()

@@ -215,7 +215,7 @@ test_full_backlog(void)
 			CU_ASSERT_EQUAL(place(&l, path, &err), -EADDRINUSE);
 			CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "somebody listens there"));
 		} else {
-			CU_ASSERT_EQUAL(device_connect(path, 50, &err), -ETIMEDOUT);
+			CU_ASSERT_EQUAL(vuc_device_connect(path, 50, &err), -ETIMEDOUT);
 			CU_ASSERT_STRING_EQUAL(err.text,
 				"connect: the server has not accepted the connection within 50 ms");
 		}
