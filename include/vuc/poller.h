@@ -148,11 +148,15 @@ int vuc_poller_open_queue(struct vuc_poller *poller, struct vuc_device *dev,
 	const struct vuc_queue_opts *opts, struct vuc_queue **queue, struct vuc_error *err);
 
 /**
- * Close a queue that no thread uses any more. What was submitted is carried out; results are
- * dropped, and what is read goes nowhere. Waits until the device has answered, or the requests'
- * timeouts are over. NULL does nothing.
+ * Close a queue that no thread uses any more. What was submitted is carried out, as far as the
+ * device takes it within its timeout; results are dropped, and what is read goes nowhere. Waits
+ * until the device has answered, or the requests' timeouts are over, while the poller serves all
+ * others. NULL does nothing.
+ *
+ * @return 0; -EINVAL for a queue of others; -EDEADLK on the poller's own thread, and the queue is
+ *         as it was
  */
-void vuc_poller_close_queue(struct vuc_poller *poller, struct vuc_queue *queue);
+int vuc_poller_close_queue(struct vuc_poller *poller, struct vuc_queue *queue);
 
 #ifdef __cplusplus
 }

@@ -26,7 +26,7 @@ _Static_assert(BURST < 1u << VUC_BURST_SIZES, "each burst is of a size that is c
 
 struct poller_queue;
 struct poller_device;
-struct remote_closing;
+struct queue_closing;
 
 /* A request that a device works on. */
 struct poller_request {
@@ -49,7 +49,7 @@ struct poller_queue {
 	bool broken;                      /* nothing more is taken */
 	struct poller_request *requests;  /* by id */
 	struct vuc_poller_remote *remote; /* whose it is; NULL: front and memory are the poller's */
-	struct remote_closing *closing;   /* waits until nothing is left and outstanding */
+	struct queue_closing *closing;    /* who waits until nothing is left and outstanding */
 	uint32_t last; /* requests that are still taken while it is being closed */
 	struct vuc_queue *front;
 	void *memory[2];
@@ -200,8 +200,20 @@ void poller_detach_queue(struct poller_queue *q);
 /* Most bytes of a request of a queue to that device: one request is one message. */
 uint32_t poller_max_chunk(const struct vuc_device *dev);
 
-/* remote.c: look whether a queue that is being closed has nothing left; it is gone then */
-void poller_remote_drained(struct poller_queue *q);
+/* queue.c: queues that are being closed, on the poller's thread, beside all that it does for
+ * others: what was submitted before is taken, and each is gone with its last answer. */
+struct queue_closing {
+	struct vuc_poller *poller;
+	uint64_t deadline_ms; /* nothing more is taken then */
+	unsigned int left;    /* of them that are not closed; guarded by the poller's lock */
+};
+void poller_begin_closing(struct poller_queue *q, struct queue_closing *c);
+
+/* queue.c: look whether a queue that is being closed has nothing left; it is gone then */
+void poller_queue_drained(struct poller_queue *q);
+
+/* queue.c: on another thread: wait until all of them are gone */
+void poller_await_closing(struct queue_closing *c);
 
 /* device.c: NULL for a device that is not the poller's */
 struct poller_device *poller_find_device(struct vuc_poller *p, const struct vuc_device *dev);

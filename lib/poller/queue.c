@@ -3,13 +3,13 @@
 /* Opening and closing the queues of a poller. */
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include <vuc/export.h>
 
+#include "clock.h"
 #include "error.h"
 #include "internal.h"
 #include "lines.h"
@@ -212,8 +212,71 @@ vuc_poller_open_queue(struct vuc_poller *p, struct vuc_device *dev,
 	return rc;
 }
 
+/* ---- closing queues ---- */
+
+static void
+close_now(struct poller_queue *q)
+{
+	struct poller_queue **place =
+		q->remote != NULL ? &q->remote->queues[q->index] : &q->poller->queues[q->index];
+
+	/* A front of another process that broke the rules is to know that, whenever it looks. */
+	if (q->remote != NULL &&
+		atomic_load_explicit(&q->back.header->closed, memory_order_relaxed) == 0)
+		vuc_queue_back_close(&q->back, -ECONNRESET);
+	poller_detach_queue(q);
+	*place = NULL;
+	poller_free_queue(q);
+}
+
+static bool
+has_nothing_left(const struct poller_queue *q)
+{
+	return q->back.outstanding == 0 && (q->broken || vuc_queue_back_is_empty(&q->back));
+}
+
+void
+poller_begin_closing(struct poller_queue *q, struct queue_closing *c)
+{
+	if (has_nothing_left(q)) {
+		close_now(q);
+		return;
+	}
+	/* Whatever a front submits from now on: there were not more before. */
+	q->last = q->back.depth;
+	q->closing = c;
+	c->left++;
+	poller_activate(q);
+}
+
+void
+poller_queue_drained(struct poller_queue *q)
+{
+	struct queue_closing *c = q->closing;
+	struct vuc_poller *p = q->poller;
+
+	if (q->last == 0 || vuc_queue_back_is_empty(&q->back) || vuc_clock_ms() >= c->deadline_ms)
+		q->broken = true;
+	if (!q->broken || q->back.outstanding > 0)
+		return;
+	close_now(q);
+	pthread_mutex_lock(&p->lock);
+	c->left--;
+	pthread_cond_broadcast(&p->returned);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void
+poller_await_closing(struct queue_closing *c)
+{
+	pthread_mutex_lock(&c->poller->lock);
+	while (c->left > 0)
+		pthread_cond_wait(&c->poller->returned, &c->poller->lock);
+	pthread_mutex_unlock(&c->poller->lock);
+}
+
 struct closing {
-	struct vuc_poller *poller;
+	struct queue_closing closing;
 	struct vuc_queue *front;
 };
 
@@ -227,38 +290,30 @@ find_queue(const struct vuc_poller *p, const struct vuc_queue *front)
 	return NULL;
 }
 
-/* What was submitted is carried out; each poll serves the queue. */
-static void
-drain(struct poller_queue *q)
-{
-	poller_activate(q);
-	while (q->back.outstanding > 0 || (!q->broken && !vuc_queue_back_is_empty(&q->back))) {
-		vuc_poll_group_poll(q->poller->group);
-		sched_yield();
-	}
-}
-
 static int
 close_queue(void *arg)
 {
-	const struct closing *c = arg;
-	struct vuc_poller *p = c->poller;
-	struct poller_queue *q = find_queue(p, c->front);
+	struct closing *c = arg;
+	struct poller_queue *q = find_queue(c->closing.poller, c->front);
 
 	if (q == NULL)
 		return -EINVAL;
-	drain(q);
-	poller_detach_queue(q);
-	p->queues[q->index] = NULL;
-	poller_free_queue(q);
+	c->closing.deadline_ms = vuc_clock_ms() + vuc_device_timeout_ms(q->device->dev);
+	poller_begin_closing(q, &c->closing);
 	return 0;
 }
 
-VUC_EXPORT void
+VUC_EXPORT int
 vuc_poller_close_queue(struct vuc_poller *p, struct vuc_queue *queue)
 {
-	struct closing c = {.poller = p, .front = queue};
+	struct closing c = {.closing.poller = p, .front = queue};
+	int rc;
 
-	if (queue != NULL)
-		vuc_poller_call(p, close_queue, &c);
+	if (queue == NULL)
+		return 0;
+	if (pthread_equal(pthread_self(), p->thread))
+		return -EDEADLK;
+	rc = vuc_poller_call(p, close_queue, &c);
+	poller_await_closing(&c.closing);
+	return rc;
 }

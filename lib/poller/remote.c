@@ -207,45 +207,12 @@ vuc_poller_remote_open_queue(struct vuc_poller_remote *r, const struct vuc_queue
 
 /* ---- closing queues ---- */
 
-/*
- * The poller's thread takes what was submitted before, and closes each queue when its last answer
- * is there. The caller waits for that outside of the poller, which makes other calls meanwhile: a
- * server that hangs delays nobody else.
- */
+/* The caller waits outside of the poller, which serves all others meanwhile. */
 struct remote_closing {
+	struct queue_closing closing;
 	struct vuc_poller_remote *remote;
-	uint64_t which;       /* queues, by the bits of their indexes */
-	uint64_t deadline_ms; /* nothing more is taken then */
-	unsigned int left;    /* of them that are not closed; guarded by the poller's lock */
+	uint64_t which; /* queues, by the bits of their indexes */
 };
-
-static void
-close_now(struct poller_queue *q)
-{
-	/* A front that broke the rules is to know that, whenever it looks. */
-	if (atomic_load_explicit(&q->back.header->closed, memory_order_relaxed) == 0)
-		vuc_queue_back_close(&q->back, -ECONNRESET);
-	poller_detach_queue(q);
-	q->remote->queues[q->index] = NULL;
-	poller_free_queue(q);
-}
-
-void
-poller_remote_drained(struct poller_queue *q)
-{
-	struct remote_closing *c = q->closing;
-	struct vuc_poller *p = q->poller;
-
-	if (q->last == 0 || vuc_queue_back_is_empty(&q->back) || vuc_clock_ms() >= c->deadline_ms)
-		q->broken = true;
-	if (!q->broken || q->back.outstanding > 0)
-		return;
-	close_now(q);
-	pthread_mutex_lock(&p->lock);
-	c->left--;
-	pthread_cond_broadcast(&p->returned);
-	pthread_mutex_unlock(&p->lock);
-}
 
 /* Returns how many queues there are to be closed. */
 static int
@@ -254,22 +221,14 @@ begin_closing(void *arg)
 	struct remote_closing *c = arg;
 	int nr = 0;
 
-	c->deadline_ms = vuc_clock_ms() + vuc_device_timeout_ms(c->remote->device->dev);
+	c->closing.deadline_ms = vuc_clock_ms() + vuc_device_timeout_ms(c->remote->device->dev);
 	for (uint64_t bits = c->which; bits != 0; bits &= bits - 1) {
 		struct poller_queue *q = c->remote->queues[__builtin_ctzll(bits)];
 
 		if (q == NULL)
 			continue;
 		nr++;
-		if (q->back.outstanding == 0 && (q->broken || vuc_queue_back_is_empty(&q->back))) {
-			close_now(q);
-			continue;
-		}
-		/* Whatever a front submits from now on: there were not more before. */
-		q->last = q->back.depth;
-		q->closing = c;
-		c->left++;
-		poller_activate(q);
+		poller_begin_closing(q, &c->closing);
 	}
 	return nr;
 }
@@ -277,14 +236,10 @@ begin_closing(void *arg)
 static int
 close_queues(struct vuc_poller_remote *r, uint64_t which)
 {
-	struct remote_closing c = {.remote = r, .which = which};
-	struct vuc_poller *p = r->poller;
-	int nr = vuc_poller_call(p, begin_closing, &c);
+	struct remote_closing c = {.closing.poller = r->poller, .remote = r, .which = which};
+	int nr = vuc_poller_call(r->poller, begin_closing, &c);
 
-	pthread_mutex_lock(&p->lock);
-	while (c.left > 0)
-		pthread_cond_wait(&p->returned, &p->lock);
-	pthread_mutex_unlock(&p->lock);
+	poller_await_closing(&c.closing);
 	return nr;
 }
 

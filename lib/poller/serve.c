@@ -207,7 +207,7 @@ look_at_closing(struct poller_queue *q, unsigned int max, bool *full)
 	if (!q->broken)
 		n = serve_queue(q, max < q->last ? max : q->last, full);
 	q->last -= n;
-	poller_remote_drained(q);
+	poller_queue_drained(q);
 	return n;
 }
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 
 #include <vuc/eal.h>
 #include <vuc/poller.h>
+#include <vuc/stats.h>
 
 #include "peer.h"
 #include "refdev_regs.h"
@@ -431,6 +433,74 @@ test_hung_device(void)
 		hang_and_go_on();
 }
 
+struct closer {
+	struct vuc_poller *poller;
+	struct vuc_queue *queue;
+	_Atomic int result; /* 1: it still waits */
+};
+
+static void *
+closer_thread(void *arg)
+{
+	struct closer *c = arg;
+
+	c->result = vuc_poller_close_queue(c->poller, c->queue);
+	return NULL;
+}
+
+static uint64_t
+count_calls(struct vuc_poller *p)
+{
+	struct vuc_poller_stats stats;
+
+	CU_ASSERT_EQUAL(vuc_poller_get_stats(p, &stats), 0);
+	return stats.calls;
+}
+
+/* Whoever closes a queue of a hung device waits for it, and nobody else does: the poller is called,
+ * and opens and closes devices meanwhile. */
+static void
+close_while_it_hangs(void)
+{
+	struct peer *bad = peer_start(1, "--fault=drop@region_read#7", NULL);
+	struct peer *good = peer_start(1, NULL);
+	struct vuc_poller *p = start_poller(VUC_IDLE_SLEEP);
+	struct vuc_device *dev = open_device(p, bad, 0), *other;
+	struct closer closer = {.poller = p, .queue = open_queue(p, dev, 4), .result = 1};
+	uint64_t calls = count_calls(p);
+	uint32_t lost;
+	struct vuc_queue_request hangs = {
+		.op = VUC_QUEUE_READ, .region = BAR0, .count = 4, .data = &lost};
+	struct caller c = {.poller = p};
+	pthread_t thread;
+
+	CU_ASSERT_EQUAL(vuc_queue_submit(closer.queue, &hangs, 1), 1);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, closer_thread, &closer), 0);
+	while (count_calls(p) == calls)
+		sched_yield();
+	CU_ASSERT_EQUAL(vuc_poller_call(p, note_thread, &c), 7);
+	other = open_device(p, good, 0);
+	CU_ASSERT_EQUAL(vuc_poller_close_device(p, other), 0);
+	CU_ASSERT_EQUAL(vuc_poller_close_device(p, dev), -EBUSY);
+	CU_ASSERT_EQUAL(closer.result, 1);
+	peer_kill(bad);
+	pthread_join(thread, NULL);
+	CU_ASSERT_EQUAL(closer.result, 0);
+	CU_ASSERT_EQUAL(vuc_poller_close_device(p, dev), 0);
+	CU_ASSERT_EQUAL(vuc_poller_destroy(p), 0);
+	peer_stop(bad);
+	peer_stop(good);
+}
+
+static void
+test_close_while_it_hangs(void)
+{
+	if (strcmp(peer_transport(), "loopback") == 0)
+		vuc_tap_skip("the loopback's server cannot hang");
+	else
+		close_while_it_hangs();
+}
+
 /* A thread that opens a queue, uses it, and closes it, until it is told to stop. */
 struct user {
 	struct vuc_poller *poller;
@@ -610,6 +680,7 @@ static CU_TestInfo tests[] = {
 	{"wake_ups", test_wake_ups},
 	{"device_dies", test_device_dies},
 	{"hung_device", test_hung_device},
+	{"close_while_it_hangs", test_close_while_it_hangs},
 	{"churn", test_churn},
 	CU_TEST_INFO_NULL,
 };
