@@ -291,7 +291,7 @@ all_run(struct bench *bench, void *state, struct bench_result *result, struct vu
 
 const struct bench_ops bench_all = {
 	.name = "all",
-	.summary = "All of these but transports, shortly, and how they stand to their goals",
+	.summary = "All of these but transports and hung, shortly, and how they stand to their goals",
 	.options = all_options,
 	.rounds = DEFAULT_ROUNDS,
 	.plots = true,

@@ -24,6 +24,7 @@ static const struct bench_ops *const measurements[] = {
 	&bench_scale,
 	&bench_transports,
 	&bench_idle,
+	&bench_hung,
 	&bench_guest,
 	&bench_all,
 };

@@ -130,10 +130,9 @@ static void
 write_script(FILE *out, const struct bench_plot *plot, const struct bench_env *env,
 	const struct bench_result *result)
 {
-	/* As many as a measurement has series; each can be told from the others. */
-	static const char *const colours[BENCH_MAX_SERIES] = {"#1f77b4", "#d62728", "#2ca02c",
-		"#ff7f0e", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf",
-		"#000000", "#00008b"};
+	/* More than can be told apart are hard to read in any case. */
+	static const char *const colours[] = {"#1f77b4", "#d62728", "#2ca02c", "#ff7f0e", "#9467bd",
+		"#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf", "#000000", "#00008b"};
 
 	for (unsigned int i = 0; i < result->nr_series; i++)
 		write_data(out, &result->series[i], i);
@@ -146,7 +145,8 @@ write_script(FILE *out, const struct bench_plot *plot, const struct bench_env *e
 			series->topic != NULL ? series->topic : "",
 			series->topic != NULL ? ": " : "", series->name, series->transport);
 		fprintf(out, "%s $series%u with lines lw 2 lc rgb '%s' title ",
-			i == 0 ? "plot" : ",", i, colours[i]);
+			i == 0 ? "plot" : ",", i,
+			colours[i % (sizeof(colours) / sizeof(colours[0]))]);
 		write_quoted(out, title);
 	}
 	fputc('\n', out);

@@ -13,7 +13,7 @@
 #include "find_program.h"
 #include "process.h"
 
-#define MAX_ARGS (8 + BENCH_REFDEV_MAX_SOCKETS)
+#define MAX_ARGS (9 + BENCH_REFDEV_MAX_SOCKETS)
 #define LONGEST  "/refdev.sock.255"
 #define PATH_ARG "--socket-path="
 
@@ -51,7 +51,7 @@ spawn(const struct bench_refdev_proc *proc, const char *program,
 	const struct bench_refdev_opts *opts, int ready_fd)
 {
 	path_arg *paths = calloc(proc->sockets, sizeof(*paths));
-	char cpu_arg[32], ready_arg[32];
+	char cpu_arg[32], ready_arg[32], fault_arg[64];
 	char name[] = "vuc-refdev", poll_arg[] = "--mode=poll", block_arg[] = "--mode=block";
 	char *args[MAX_ARGS] = {name, opts->block ? block_arg : poll_arg, cpu_arg, ready_arg};
 	pid_t pid;
@@ -59,6 +59,10 @@ spawn(const struct bench_refdev_proc *proc, const char *program,
 	if (paths == NULL)
 		return -ENOMEM;
 	fill_paths(proc, paths, &args[4]);
+	if (opts->fault != NULL) {
+		snprintf(fault_arg, sizeof(fault_arg), "--fault=%s", opts->fault);
+		args[4 + proc->sockets] = fault_arg;
+	}
 	snprintf(cpu_arg, sizeof(cpu_arg), "--cpu=%u", opts->cpu);
 	snprintf(ready_arg, sizeof(ready_arg), "--ready-fd=%d", ready_fd);
 	pid = bench_process_start(program, args, ready_fd);
@@ -131,6 +135,8 @@ bench_refdev_stop(struct bench_refdev_proc *proc)
 
 	if (proc->pid > 0) {
 		kill(proc->pid, SIGTERM);
+		/* It may be stopped. */
+		kill(proc->pid, SIGCONT);
 		bench_process_wait(proc->pid);
 		proc->pid = 0;
 	}

@@ -16,6 +16,7 @@ struct bench_refdev_opts {
 	unsigned int cpu;     /* that it runs on */
 	bool block;           /* it sleeps while there is nothing to do, else it polls */
 	unsigned int sockets; /* at least 1 */
+	const char *fault;    /* as its option says; NULL: none */
 };
 
 struct bench_refdev_proc {

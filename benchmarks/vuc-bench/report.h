@@ -14,7 +14,7 @@
 #include "term.h"
 
 #define BENCH_MAX_FACTS    16
-#define BENCH_MAX_SERIES   20
+#define BENCH_MAX_SERIES   40
 #define BENCH_MAX_VERDICTS 12
 
 /* Something about how it was measured. */
@@ -56,6 +56,7 @@ struct bench_result {
 	struct bench_ratios ratios[BENCH_MAX_SERIES]; /* of each to its floor */
 	unsigned int nr_series;
 	unsigned int per_group;   /* of series; 0: 2, a floor and vuc */
+	bool shows_more;          /* what each takes more than its floor, beside the ratio */
 	struct bench_part *parts; /* of a result that is nothing but its parts and their summary */
 	unsigned int nr_parts;
 	struct bench_verdict verdicts[BENCH_MAX_VERDICTS];

@@ -260,6 +260,10 @@ put_verdict(struct writer *w, struct json_object *root, const struct bench_resul
 	if (result->per_group > 2 && strcmp(series->name, "vuc") != 0)
 		object = member(w, object, series->name);
 	put_ratios(w, object, "ratio_p50", &ratios->p50);
+	if (result->shows_more)
+		put_ns(w, object, "more_ns",
+			series->summary.p50 -
+				result->series[bench_result_floor(result, i)].summary.p50);
 	put_ratios(w, object, "ratio_rate", &ratios->rate);
 	if (series->summary.end_to_end_per_second > 0)
 		put_ratios(w, object, "ratio_end_to_end", &ratios->end_to_end);

@@ -207,9 +207,38 @@ print_unsteady(const struct bench_term *term, const struct bench_result *result)
 			bench_term_bold(term), bench_term_plain(term));
 }
 
+/* A row for each topic: its floor, and next to it the others with what they take more. */
+static void
+print_differences(const struct bench_term *term, const struct bench_result *result)
+{
+	fprintf(term->out, "\n%s%-*s%10s", bench_term_bold(term), NAME_WIDTH, "ms at p50",
+		result->series[0].name);
+	for (unsigned int i = 1; i < result->per_group; i++)
+		fprintf(term->out, "%11s    ratio", result->series[i].name);
+	fputs(bench_term_plain(term), term->out);
+	for (unsigned int i = 0; i < result->nr_series; i++) {
+		double floor = result->series[bench_result_floor(result, i)].summary.p50;
+		double p50 = result->series[i].summary.p50;
+
+		if (i % result->per_group == 0)
+			fprintf(term->out, "\n%-*s%10.1f", NAME_WIDTH, result->series[i].topic,
+				p50 / 1e6);
+		else
+			fprintf(term->out, "%s%+11.1f%9.2f%s", bench_term_series(term, i),
+				(p50 - floor) / 1e6, result->ratios[i].p50.median,
+				bench_term_plain(term));
+	}
+	fputc('\n', term->out);
+}
+
 static void
 print_figures(const struct bench_term *term, const struct bench_result *result)
 {
+	if (result->shows_more) {
+		print_differences(term, result);
+		print_unsteady(term, result);
+		return;
+	}
 	print_head(term, result);
 	for (unsigned int i = 0; i < result->nr_series; i++)
 		print_row(term, result, i);

@@ -10,7 +10,7 @@
 # The commands of a command.
 _vuc_commands() {
 	case $1 in
-	"vuc-bench") echo mmio dma dma-message hop scale transports idle guest all ;;
+	"vuc-bench") echo mmio dma dma-message hop scale transports idle hung guest all ;;
 	"vucctl")
 		echo probe read write reset irq dma-selftest migrate status devices stats add remove \
 			detach reload
@@ -40,6 +40,7 @@ _vuc_options() {
 	"vuc-bench hop") echo "$bench" --path= --op= --depth= --size= --ops= --spin= --floor= ;;
 	"vuc-bench scale") echo "$bench" --transport= --path= --devices= --ops= ;;
 	"vuc-bench idle") echo "$bench" --socket= --transport= --path= --seconds= --accesses= ;;
+	"vuc-bench hung") echo "$bench" --hung= --timeout-ms= ;;
 	"vuc-bench guest") echo "$bench" --ops= ;;
 	"vuc-bench all" | "vuc-bench transports") echo "$bench" ;;
 	"vuc-refdev")

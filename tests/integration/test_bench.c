@@ -358,6 +358,7 @@ test_help_and_version(void)
 		{{"hop", "--help"}, "--depth"},
 		{{"scale", "--help"}, "rounds (50)"},
 		{{"idle", "--help"}, "--seconds"},
+		{{"hung", "--help"}, "--timeout-ms"},
 		{{"all", "--help"}, "--json"},
 		{{"--version"}, "DPDK"},
 	};
@@ -491,6 +492,40 @@ static CU_TestInfo transports_tests[] = {
 	CU_TEST_INFO_NULL,
 };
 
+/* Figures are not looked at. */
+static void
+test_hung(void)
+{
+	const char *const args[] = {
+		"hung", "--rounds", "1", "--hung", "1", "--timeout-ms", "100", "--json", "-", NULL};
+	const struct bench_expected_groups expected = {
+		.measurement = "hung",
+		.transport = "vucd",
+		.units = "actions",
+		.topics = {"ready", "attach", "map 1,024", "reset", "detach", "add", "remove",
+			"end"},
+		.names = {"none", "stopped", "reset", "full", "maps"},
+		.samples = {1, 1, 1, 1, 1, 1, 1, 1},
+		.per_sample = {1, 1, 1, 1, 1, 1, 1, 1},
+		.rounds = 1,
+	};
+	struct bench_run run;
+
+	if (!bench_can_measure("posix"))
+		return;
+	bench_run(&run, &place, args, NULL, 0);
+	bench_json_check_groups(run.out, &expected);
+	bench_json_check_number(run.out, "options", "hung", 1, 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(run.out, "\"more_ns\":"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(run.err, "ms at p50"));
+	bench_run_free(&run);
+}
+
+static CU_TestInfo hung_tests[] = {
+	{"all kinds", test_hung},
+	CU_TEST_INFO_NULL,
+};
+
 static CU_TestInfo report_tests[] = {
 	{"text", test_text_report},
 	{"JSON to a file", test_json_file},
@@ -511,6 +546,10 @@ static CU_SuiteInfo suites[] = {
 		.pInitFunc = make_place,
 		.pCleanupFunc = remove_place,
 		.pTests = transports_tests},
+	{.pName = "hung",
+		.pInitFunc = make_place,
+		.pCleanupFunc = remove_place,
+		.pTests = hung_tests},
 	{.pName = "report",
 		.pInitFunc = make_place,
 		.pCleanupFunc = remove_place,

@@ -225,6 +225,7 @@ test_one_cpu(void)
 	expect_failure((const char *[]){"dma", NULL}, bench_on_one_cpu, 1, "1 CPU");
 	expect_failure((const char *[]){"dma-message", NULL}, bench_on_one_cpu, 1, "1 CPU");
 	expect_failure((const char *[]){"transports", NULL}, bench_on_one_cpu, 1, "1 CPU");
+	expect_failure((const char *[]){"hung", NULL}, bench_on_one_cpu, 1, "1 CPU");
 	expect_failure((const char *[]){"hop", NULL}, bench_on_one_cpu, 1, "1 CPU");
 	expect_failure((const char *[]){"idle", NULL}, bench_on_one_cpu, 1, "1 CPU");
 	expect_failure((const char *[]){"scale", "--transport", "posix", NULL}, bench_on_one_cpu, 1,
