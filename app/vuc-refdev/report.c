@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "report.h"
+#include "text.h"
 
 void
 refdev_report(const char *fmt, ...)
@@ -13,5 +14,6 @@ refdev_report(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
+	vuc_text_clean_controls(line);
 	fprintf(stderr, "vuc-refdev: %s\n", line);
 }

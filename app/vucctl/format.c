@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "text.h"
+
 #define ROW 16
 
 void
@@ -77,7 +79,7 @@ vucctl_foreign_bytes_print(FILE *out, const uint8_t *text, size_t len)
 	size_t i;
 
 	for (i = 0; i < len; i++) {
-		if (text[i] >= ' ' && text[i] <= '~')
+		if (vuc_text_is_printable((char)text[i]))
 			putc(text[i], out);
 		else
 			fprintf(out, "\\x%02x", text[i]);
@@ -95,7 +97,7 @@ vucctl_foreign_copy(char *to, size_t size, const char *text)
 {
 	for (; *text != '\0'; text++) {
 		unsigned char c = (unsigned char)*text;
-		bool plain = c >= ' ' && c <= '~';
+		bool plain = vuc_text_is_printable(*text);
 		int n = snprintf(to, size, plain ? "%c" : "\\x%02x", c);
 
 		if ((size_t)n >= size)

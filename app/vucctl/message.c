@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "message.h"
 
-#include <ctype.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "text.h"
 
 #define MESSAGE_MAX 1024
 
@@ -18,14 +19,10 @@ static void
 format_line(char line[MESSAGE_MAX], const char *fmt, va_list args)
 {
 	int len = vsnprintf(line, MESSAGE_MAX, fmt, args);
-	char *c;
 
 	if (len < 0)
 		line[0] = '\0';
-	for (c = line; *c != '\0'; c++) {
-		if (iscntrl((unsigned char)*c))
-			*c = '?';
-	}
+	vuc_text_clean_controls(line);
 }
 
 int

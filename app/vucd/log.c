@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "text.h"
+
 #define LINE_MAX_BYTES 1024 /* with the newline; below PIPE_BUF, so that lines do not mix */
 
 static const struct {
@@ -88,20 +90,6 @@ format_prefix(const struct vucd_log *log, enum vuc_log_level level, char *line, 
 			levels[level].name);
 }
 
-/* Copy text, up to the room that there is, without what a terminal would act on. */
-static size_t
-append_text(char *line, size_t size, const char *text)
-{
-	size_t len;
-
-	for (len = 0; len < size && text[len] != '\0'; len++) {
-		unsigned char c = (unsigned char)text[len];
-
-		line[len] = c < ' ' || c == 0x7f ? '?' : (char)c;
-	}
-	return len;
-}
-
 /* Write a line unless that would block. The lock is held. */
 static bool
 write_line(struct vucd_log *log, enum vuc_log_level level, const char *text)
@@ -110,7 +98,9 @@ write_line(struct vucd_log *log, enum vuc_log_level level, const char *text)
 	char line[LINE_MAX_BYTES];
 	size_t len = format_prefix(log, level, line, sizeof(line));
 
-	len += append_text(line + len, sizeof(line) - 1 - len, text);
+	snprintf(line + len, sizeof(line) - len, "%s", text);
+	vuc_text_clean_controls(line + len);
+	len += strlen(line + len);
 	line[len++] = '\n';
 	/* A pipe that can be written to has room for PIPE_BUF bytes. */
 	return poll(&pfd, 1, 0) == 1 && (pfd.revents & POLLOUT) != 0 &&

@@ -4,20 +4,18 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "text.h"
+
 static void
 report_line(struct vucd_report *report, unsigned int line, const char *before, const char *fmt,
 	va_list args)
 {
 	char text[VUCD_REPORT_MAX];
 	int len = snprintf(text, sizeof(text), "%s", before);
-	char *c;
 
 	if (vsnprintf(text + len, sizeof(text) - (size_t)len, fmt, args) < 0)
 		text[0] = '\0';
-	for (c = text; *c != '\0'; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	}
+	vuc_text_clean_controls(text);
 	report->fn(report->arg, line, text);
 }
 

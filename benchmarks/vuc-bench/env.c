@@ -12,6 +12,7 @@
 
 #include "error.h"
 #include "revision.h"
+#include "text.h"
 
 static void
 get_dpdk(char *buf, size_t size)
@@ -56,7 +57,7 @@ get_cpu(char *buf, size_t size)
 		break;
 	}
 	fclose(f);
-	bench_text_clean(buf);
+	vuc_text_clean(buf);
 }
 
 void

@@ -1,19 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "error.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
-void
-bench_text_clean(char *text)
-{
-	for (; *text != '\0'; text++) {
-		if (*text < ' ' || *text > '~')
-			*text = '?';
-	}
-}
+#include "text.h"
 
 int
 bench_fail(struct vuc_error *err, int code, const char *fmt, ...)
@@ -23,10 +15,7 @@ bench_fail(struct vuc_error *err, int code, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(err->text, sizeof(err->text), fmt, args);
 	va_end(args);
-	for (char *c = err->text; *c != '\0'; c++) {
-		if (iscntrl((unsigned char)*c))
-			*c = '?';
-	}
+	vuc_text_clean_controls(err->text);
 	return code;
 }
 

@@ -9,9 +9,6 @@
 int bench_fail(struct vuc_error *err, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Replace what is not printable ASCII by '?', in place. */
-void bench_text_clean(char *text);
-
 /* A line of the library's log, for a person: only to a terminal. A vuc_log_fn. */
 void bench_log(void *arg, enum vuc_log_level level, const char *line);
 

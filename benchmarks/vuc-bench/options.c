@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "number.h"
+#include "text.h"
 
 #define MAX_ROUNDS 1000
 #define MAX_LABEL  80
@@ -109,7 +110,7 @@ parse_label(void *options, const char *text, struct vuc_error *err)
 	if (strlen(text) > MAX_LABEL)
 		return bench_fail(err, -EINVAL, "--label: longer than %d characters", MAX_LABEL);
 	for (const char *c = text; *c != '\0'; c++) {
-		if (*c < ' ' || *c > '~')
+		if (!vuc_text_is_printable(*c))
 			return bench_fail(err, -EINVAL, "--label: more than printable ASCII");
 	}
 	o->label = text;

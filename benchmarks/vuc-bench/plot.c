@@ -14,6 +14,7 @@
 
 #include "error.h"
 #include "find_program.h"
+#include "text.h"
 
 /* From one point of a curve to the next, in 1/(1-p). */
 #define STEP 1.05
@@ -69,7 +70,7 @@ write_quoted(FILE *out, const char *text)
 	for (; *text != '\0'; text++) {
 		if (*text == '\'')
 			fputc('\'', out);
-		fputc(*text >= ' ' && *text <= '~' ? *text : '?', out);
+		fputc(vuc_text_is_printable(*text) ? *text : '?', out);
 	}
 	fputc('\'', out);
 }

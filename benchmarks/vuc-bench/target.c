@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "text.h"
 
 int
 bench_target_parse_socket(void *target, const char *text, struct vuc_error *err)
@@ -165,7 +166,7 @@ bench_target_describe(
 {
 	snprintf(t->socket_text, sizeof(t->socket_text), "%s",
 		t->socket != NULL ? t->socket : "vuc-refdev");
-	bench_text_clean(t->socket_text);
+	vuc_text_clean(t->socket_text);
 	describe_server(t, bench, result);
 	bench_result_add_text(result, "server", t->socket_text);
 	bench_result_add_text(result, "path", bench_path_name(t->path));

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "text.h"
 
 int
 vuc_error_set(struct vuc_error *err, int code, const char *fmt, ...)
@@ -16,10 +17,7 @@ vuc_error_set(struct vuc_error *err, int code, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(line, sizeof(line), fmt, args);
 	va_end(args);
-	for (char *c = line; *c != '\0'; c++) {
-		if (*c < ' ' || *c > '~')
-			*c = '?';
-	}
+	vuc_text_clean(line);
 	memcpy(err->text, line, sizeof(line));
 	return code;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "text.h"
 #include "vmm.h"
 
 static void
@@ -14,10 +15,7 @@ keep_name(struct control_vmm *v, const char *name)
 {
 	pthread_mutex_lock(&v->control->lock);
 	snprintf(v->name, sizeof(v->name), "%s", name);
-	for (char *c = v->name; *c != '\0'; c++) {
-		if (*c < ' ' || *c > '~' || *c == '"' || *c == '\\')
-			*c = '?';
-	}
+	vuc_text_clean_name(v->name);
 	pthread_mutex_unlock(&v->control->lock);
 }
 

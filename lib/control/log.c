@@ -7,6 +7,7 @@
 
 #include "clock.h"
 #include "control.h"
+#include "text.h"
 
 /* Lines at once, and the time after which there may be another one. */
 #define SOURCE_LINES     30u
@@ -37,10 +38,7 @@ control_log_fini(struct control_log *log)
 static void
 write_line(struct control_log *log, enum vuc_log_level level, char *line)
 {
-	for (char *c = line; *c != '\0'; c++) {
-		if (*c < ' ' || *c > '~')
-			*c = '?';
-	}
+	vuc_text_clean(line);
 	log->fn(log->arg, level, line);
 }
 

@@ -15,6 +15,7 @@
 #include "lines.h"
 #include "registry.h"
 #include "source.h"
+#include "text.h"
 #include "trace.h"
 #include "watch.h"
 
@@ -69,16 +70,6 @@ poller_watch_devices(struct vuc_poller *p)
 	}
 }
 
-/* What would not be legible in telemetry's JSON, and in a log line. */
-static void
-clean_name(char *name)
-{
-	for (; *name != '\0'; name++) {
-		if (*name < ' ' || *name > '~' || *name == '"' || *name == '\\')
-			*name = '?';
-	}
-}
-
 struct poller_account *
 vuc_poller_open_account(struct vuc_poller *p, const char *name)
 {
@@ -87,7 +78,7 @@ vuc_poller_open_account(struct vuc_poller *p, const char *name)
 	if (a == NULL)
 		return NULL;
 	snprintf(a->name, sizeof(a->name), "%s", name);
-	clean_name(a->name);
+	vuc_text_clean_name(a->name);
 	vuc_registry_add_account(p, a);
 	return a;
 }

@@ -27,10 +27,8 @@ test_replaces_unprintable(void)
 {
 	struct vuc_error err;
 
-	vuc_error_set(&err, -EPROTO, "%s", "a\nb\x1b[0m\tc\x7f\xc3\xa9 ~");
-	CU_ASSERT_STRING_EQUAL(err.text, "a?b?[0m?c??? ~");
-	vuc_error_set(&err, -EPROTO, "%c%c", 1, 255);
-	CU_ASSERT_STRING_EQUAL(err.text, "??");
+	vuc_error_set(&err, -EPROTO, "%s%c", "a\nb\xc3\xa9", 255);
+	CU_ASSERT_STRING_EQUAL(err.text, "a?b???");
 }
 
 static void

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdio.h>
+
+#include "tap.h"
+#include "text.h"
+
+static void
+test_clean(void)
+{
+	static const struct {
+		void (*clean)(char *text);
+		const char *text, *cleaned;
+	} rows[] = {
+		{vuc_text_clean, "a\nb\x1b[0m\tc\x7f\xc3\xa9 ~", "a?b?[0m?c??? ~"},
+		{vuc_text_clean, "\"\\", "\"\\"},
+		{vuc_text_clean, "\x80\xff", "??"},
+		{vuc_text_clean_name, "a\"b\\c\nd", "a?b?c?d"},
+		{vuc_text_clean_name, "disk0 ~", "disk0 ~"},
+		{vuc_text_clean_controls, "\x01\r\n\x1b[2J\x7f", "????[2J?"},
+		{vuc_text_clean_controls, "/tmp/\xc3\xa9\xe2\x82\xac", "/tmp/\xc3\xa9\xe2\x82\xac"},
+		{vuc_text_clean_controls,
+			"\xc2\x9b"
+			"2J\xc2\x80\xc2\xa0",
+			"??2J??\xc2\xa0"},
+		{vuc_text_clean_controls, "\xc2", "\xc2"},
+		{vuc_text_clean_controls, "", ""},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "%s", rows[i].text);
+		rows[i].clean(text);
+		CU_ASSERT_STRING_EQUAL(text, rows[i].cleaned);
+	}
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{"what would act on a terminal, or break a line or a name, is replaced",
+			test_clean},
+		CU_TEST_INFO_NULL,
+	};
+	CU_SuiteInfo suites[] = {
+		{"text", NULL, NULL, NULL, NULL, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	return vuc_tap_run(suites);
+}
