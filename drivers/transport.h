@@ -19,18 +19,7 @@
 #include <vuc/log.h>
 #include <vuc/loopback.h>
 
-#define VUC_MAX_SEGMENT_FDS 16
-
-/*
- * Whole messages that leave in one send. Bytes and descriptors stay as they are until sent()
- * says that they are out.
- */
-struct vuc_segment {
-	const uint8_t *bytes;
-	size_t len;
-	const int *fds; /* they ride on the first byte */
-	unsigned int nr_fds;
-};
+#include "view.h"
 
 /*
  * A stream socket delivers a send in pieces when it is long or the buffer is short, and real
@@ -63,14 +52,12 @@ struct vuc_conn {
 	const struct vuc_transport_ops *ops;
 	const struct vuc_conn_events *events;
 	void *owner;
-	bool owed;      /* set by the owner: the peer owes an answer, so receive eagerly */
-	bool watch_fds; /* set by the owner: descriptors may come, and none may be missed. Without
-			 * it a driver may receive in a way by which the kernel drops them, which
-			 * is faster */
+	const struct vuc_session_view *view; /* what to look for; set by the owner before it polls.
+					      * While it watches no descriptors, a driver may
+					      * receive in a way by which the kernel drops them,
+					      * which is faster */
 	bool sent_part; /* set by a driver when a part of the segment went out; cleared by the owner
 			 */
-	uint8_t *into;  /* set by the owner: where the next bytes are best received, or NULL */
-	size_t into_len;
 };
 
 /* A thread's share of a driver; a driver's own struct begins with it. */
@@ -110,7 +97,8 @@ struct vuc_transport_ops {
 	void (*close)(struct vuc_conn *conn);
 
 	/*
-	 * Begin to send a segment; at most one per connection at a time.
+	 * Begin to send a segment; at most one per connection at a time. Its bytes and descriptors
+	 * stay as they are until it is out.
 	 * Returns 1 when it is out already (sent() does not follow), 0 when sent() will follow,
 	 * -EAGAIN when there is no room now (nothing was sent; try at the next poll), or what
 	 * ended the connection (lost() does not follow).
@@ -125,8 +113,11 @@ struct vuc_transport_ops {
 	int64_t (*send_parts)(
 		struct vuc_conn *conn, const struct iovec *parts, unsigned int nr_parts);
 
-	/* Make progress on all connections; never blocks. Returns how many events were told. */
-	unsigned int (*poll)(struct vuc_transport_group *group);
+	/*
+	 * Make progress on all connections, and look at them again, up to so many times in all,
+	 * while there is no event; never blocks. Returns how many events were told.
+	 */
+	unsigned int (*poll)(struct vuc_transport_group *group, unsigned int looks);
 
 	/*
 	 * Sleep until there may be something for poll(): a connection has received, has room to

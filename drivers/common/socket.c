@@ -28,7 +28,7 @@ vuc_socket_send_parts(int fd, const struct iovec *parts, unsigned int nr_parts)
 
 /* Without fds they are dropped by the kernel. */
 static ssize_t
-receive_parts(int fd, struct iovec *parts, unsigned int nr_parts, int *fds, unsigned int *nr_fds)
+receive_message(int fd, struct iovec *parts, unsigned int nr_parts, int *fds, unsigned int *nr_fds)
 {
 	struct msghdr msg = {.msg_iov = parts, .msg_iovlen = nr_parts};
 	ssize_t n;
@@ -47,20 +47,40 @@ receive_parts(int fd, struct iovec *parts, unsigned int nr_parts, int *fds, unsi
 	return n;
 }
 
-ssize_t
-vuc_socket_receive_fds(int fd, void *buf, size_t size, int *fds, unsigned int *nr_fds)
+/* What came first, and what goes beyond it. Descriptors belong to the last message of all. */
+static void
+tell_received(struct vuc_conn *conn, const struct iovec *parts, size_t len, const int *fds,
+	unsigned int nr_fds)
 {
-	struct iovec part = {.iov_base = buf, .iov_len = size};
+	size_t first = parts[0].iov_len < len ? parts[0].iov_len : len;
 
-	return receive_parts(fd, &part, 1, fds, nr_fds);
+	if (first == len) {
+		conn->events->received(conn, parts[0].iov_base, len, fds, nr_fds);
+		return;
+	}
+	conn->events->received(conn, parts[0].iov_base, first, NULL, 0);
+	conn->events->received(conn, parts[1].iov_base, len - first, fds, nr_fds);
 }
 
 ssize_t
-vuc_socket_receive_into(
-	const struct vuc_conn *conn, int fd, void *buf, size_t size, int *fds, unsigned int *nr_fds)
+vuc_socket_receive_parts(struct vuc_conn *conn, int fd, uint8_t *buf, size_t size)
 {
-	struct iovec parts[2] = {{.iov_base = conn->into, .iov_len = conn->into_len},
-		{.iov_base = buf, .iov_len = size}};
+	bool watched = vuc_view_watches_fds(conn->view);
+	struct iovec parts[2] = {{.iov_base = buf, .iov_len = size}};
+	unsigned int nr_parts = 1;
+	unsigned int nr_fds = 0;
+	int fds[VUC_FDS_MAX];
+	size_t into_len;
+	uint8_t *into = vuc_view_receive_into(conn->view, &into_len);
+	ssize_t n;
 
-	return receive_parts(fd, parts, 2, fds, nr_fds);
+	if (into != NULL) {
+		parts[1] = parts[0];
+		parts[0] = (struct iovec){.iov_base = into, .iov_len = into_len};
+		nr_parts = 2;
+	}
+	n = receive_message(fd, parts, nr_parts, watched ? fds : NULL, &nr_fds);
+	if (n > 0)
+		tell_received(conn, parts, (size_t)n, fds, nr_fds);
+	return n;
 }

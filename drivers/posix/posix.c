@@ -108,6 +108,13 @@ take_off_list(struct posix_conn *c)
 	}
 }
 
+/* Whether a connection is to be looked at in each poll, however quiet it is. */
+static inline bool
+is_busy(const struct posix_conn *c)
+{
+	return vuc_view_is_owed(c->base.view) || c->segment.len > 0;
+}
+
 /* Leave a connection to epoll. Where that fails, it stays active, which costs but works. */
 static void
 deactivate(struct posix_conn *c)
@@ -185,24 +192,38 @@ posix_close(struct vuc_conn *conn)
 	free(c);
 }
 
-/* Returns 1 when the segment is out, 0 when a part of it is, or a negative errno. */
-static int
-send_some(struct posix_conn *c)
+/* Returns how many bytes went out, or a negative errno. */
+static ssize_t
+send_some(struct posix_conn *c, const struct vuc_segment *segment)
 {
-	ssize_t n = vuc_socket_send(c->fd, &c->segment);
+	ssize_t n = vuc_socket_send(c->fd, segment);
 
 	c->group->base.syscalls++;
 	/* The peer has closed: what it sent before is still to be received, so that finds out. */
 	if (n == -EPIPE)
-		n = (ssize_t)c->segment.len;
-	if (n < 0)
-		return n == -EINTR ? -EAGAIN : (int)n;
-	c->segment.bytes += n;
-	c->segment.len -= (size_t)n;
-	c->segment.nr_fds = 0;
-	if (c->segment.len == 0)
-		return 1;
+		return (ssize_t)segment->len;
+	return n == -EINTR ? -EAGAIN : n;
+}
+
+/* Keep what is left of a segment of which n bytes are out. Returns as the transport's send(). */
+static int
+keep_rest(struct posix_conn *c, const struct vuc_segment *segment, ssize_t n)
+{
+	c->full = n == -EAGAIN;
+	if (n < 0) {
+		c->segment.len = 0;
+		if (n == -EAGAIN)
+			activate(c);
+		else
+			forget(c);
+		return (int)n;
+	}
+	c->segment = (struct vuc_segment){
+		.bytes = segment->bytes + n,
+		.len = segment->len - (size_t)n,
+	};
 	c->base.sent_part = true;
+	activate(c);
 	return 0;
 }
 
@@ -210,18 +231,13 @@ static int
 posix_send(struct vuc_conn *conn, const struct vuc_segment *segment)
 {
 	struct posix_conn *c = (struct posix_conn *)conn;
-	int rc;
+	ssize_t n = send_some(c, segment);
 
-	c->segment = *segment;
-	rc = send_some(c);
-	c->full = rc == -EAGAIN;
-	if (rc < 0)
-		c->segment.len = 0;
-	if (rc >= 0 || rc == -EAGAIN)
-		activate(c);
-	else
-		forget(c);
-	return rc;
+	if (n != (ssize_t)segment->len)
+		return keep_rest(c, segment, n);
+	c->full = false;
+	activate(c);
+	return 1;
 }
 
 static int64_t
@@ -245,41 +261,20 @@ lose(struct posix_conn *c, int error)
 static bool
 continue_send(struct posix_conn *c)
 {
-	int rc = send_some(c);
+	ssize_t n = send_some(c, &c->segment);
 
-	if (rc == 1)
-		c->base.events->sent(&c->base);
-	if (rc >= 0 || rc == -EAGAIN)
+	if (n == -EAGAIN)
 		return true;
-	lose(c, rc);
-	return false;
-}
-
-/* Returns whether there was an event. */
-static bool
-receive(struct posix_conn *c)
-{
-	struct posix_group *g = c->group;
-	unsigned int nr_fds = 0;
-	int fds[VUC_FDS_MAX];
-	ssize_t n;
-
-	g->base.syscalls++;
-	if (c->base.into != NULL)
-		n = vuc_socket_receive_into(
-			&c->base, c->fd, g->rx, RX_SIZE, c->base.watch_fds ? fds : NULL, &nr_fds);
-	else if (c->base.watch_fds)
-		n = vuc_socket_receive_fds(c->fd, g->rx, RX_SIZE, fds, &nr_fds);
-	else
-		n = vuc_socket_receive(c->fd, g->rx, RX_SIZE);
-	if (n == -EAGAIN || n == -EINTR)
-		return false;
-	if (n <= 0) {
+	if (n < 0) {
 		lose(c, (int)n);
-		return true;
+		return false;
 	}
-	c->quiet = 0;
-	vuc_socket_received(&c->base, g->rx, (size_t)n, fds, nr_fds);
+	c->segment.bytes += n;
+	c->segment.len -= (size_t)n;
+	if (c->segment.len == 0)
+		c->base.events->sent(&c->base);
+	else
+		c->base.sent_part = true;
 	return true;
 }
 
@@ -301,26 +296,53 @@ look_at_epoll(struct posix_group *g, int timeout_ms)
 	return n;
 }
 
-static unsigned int
-posix_poll(struct vuc_transport_group *group)
+/* Returns whether there was an event. */
+static inline bool
+look_at_conn(struct posix_group *g, struct posix_conn *c)
 {
-	struct posix_group *g = (struct posix_group *)group;
+	ssize_t n;
+
+	if (c->segment.len > 0 && !continue_send(c))
+		return true;
+	g->base.syscalls++;
+	n = vuc_socket_receive(&c->base, c->fd, g->rx, RX_SIZE);
+	if (n > 0) {
+		c->quiet = 0;
+		return true;
+	}
+	if (n != -EAGAIN && n != -EINTR) {
+		lose(c, (int)n);
+		return true;
+	}
+	if (!is_busy(c) && ++c->quiet > QUIET_POLLS)
+		deactivate(c);
+	return false;
+}
+
+/* Returns how many events there were. */
+static unsigned int
+look_at_all(struct posix_group *g)
+{
 	unsigned int nr_events = 0;
 
 	if (g->nr_conns > g->nr_active && (g->nr_active == 0 || ++g->polls % EPOLL_INTERVAL == 0))
 		look_at_epoll(g, 0);
 
 	/* An event may take this or another connection off the list: at worst one is skipped. */
-	for (unsigned int i = 0; i < g->nr_active; i++) {
-		struct posix_conn *c = g->active[i];
+	for (unsigned int i = 0; i < g->nr_active; i++)
+		nr_events += look_at_conn(g, g->active[i]);
+	return nr_events;
+}
 
-		if (c->segment.len > 0 && !continue_send(c))
-			nr_events++;
-		else if (receive(c))
-			nr_events++;
-		else if (!c->base.owed && c->segment.len == 0 && ++c->quiet > QUIET_POLLS)
-			deactivate(c);
-	}
+static unsigned int
+posix_poll(struct vuc_transport_group *group, unsigned int looks)
+{
+	struct posix_group *g = (struct posix_group *)group;
+	unsigned int nr_events;
+
+	do {
+		nr_events = look_at_all(g);
+	} while (nr_events == 0 && --looks > 0);
 	return nr_events;
 }
 
@@ -367,7 +389,7 @@ posix_settle(struct vuc_transport_group *group)
 	for (unsigned int i = g->nr_active; i-- > 0;) {
 		struct posix_conn *c = g->active[i];
 
-		if (!c->base.owed && c->segment.len == 0)
+		if (!is_busy(c))
 			deactivate(c);
 	}
 }

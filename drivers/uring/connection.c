@@ -134,29 +134,45 @@ await_room(struct uring_conn *c)
 	c->awaits_room = true;
 }
 
-/* Returns as the transport's send(). */
+/* Keep what is left of a segment of which n bytes are out. Returns as the transport's send(). */
 static int
-send_at_once(struct uring_conn *c)
+keep_rest(struct uring_conn *c, const struct vuc_segment *segment, ssize_t n)
 {
-	ssize_t n = vuc_socket_send(c->fd, &c->segment);
-
-	c->group->base.syscalls++;
-	/* The peer has closed: what it sent before is still to be received, so that finds out. */
-	if (n == -EPIPE)
-		n = (ssize_t)c->segment.len;
-	if (n < 0) {
-		c->segment.len = 0;
-		if (n != -EAGAIN && n != -EINTR)
-			return (int)n;
+	if (n == -EAGAIN || n == -EINTR) {
 		await_room(c);
 		return -EAGAIN;
 	}
-	c->segment.bytes += n;
-	c->segment.len -= (size_t)n;
-	if (c->segment.len == 0)
-		return 1;
+	if (n < 0)
+		return (int)n;
+	c->segment = (struct vuc_segment){
+		.bytes = segment->bytes + n,
+		.len = segment->len - (size_t)n,
+	};
 	c->base.sent_part = true;
 	return submit_segment(c);
+}
+
+static int
+send_at_once(struct uring_conn *c, const struct vuc_segment *segment)
+{
+	ssize_t n = vuc_socket_send(c->fd, segment);
+
+	c->group->base.syscalls++;
+	/* The peer has closed: what it sent before is still to be received, so that finds out. */
+	if (n == (ssize_t)segment->len || n == -EPIPE)
+		return 1;
+	return keep_rest(c, segment, n);
+}
+
+/* Leave a segment to the ring. */
+static int
+send_by_ring(struct uring_conn *c, const struct vuc_segment *segment)
+{
+	c->segment = *segment;
+	if (submit_segment(c) == 0)
+		return 0;
+	c->segment.len = 0;
+	return send_at_once(c, segment);
 }
 
 /* Descriptors go out at once in any case: as an entry of the ring, each segment would wait for the
@@ -165,13 +181,14 @@ int
 uring_send(struct vuc_conn *conn, const struct vuc_segment *segment)
 {
 	struct uring_conn *c = (struct uring_conn *)conn;
-	int rc = 0;
+	int rc;
 
 	if (c->segment.len > 0)
 		return -EAGAIN;
-	c->segment = *segment;
-	if (segment->nr_fds > 0 || !c->group->base.several || submit_segment(c) != 0)
-		rc = send_at_once(c);
+	if (segment->nr_fds == 0 && c->group->base.several)
+		rc = send_by_ring(c, segment);
+	else
+		rc = send_at_once(c, segment);
 	/* To stop an armed receive at each attempt would end each sleep in between. */
 	if (rc >= 0)
 		uring_activate(c);
@@ -186,16 +203,6 @@ uring_send_parts(struct vuc_conn *conn, const struct iovec *parts, unsigned int 
 	c->group->base.syscalls++;
 	uring_activate(c);
 	return vuc_socket_send_parts(c->fd, parts, nr_parts);
-}
-
-void
-uring_lose(struct uring_conn *c, int error)
-{
-	uring_deactivate(c);
-	if (c->lost)
-		return;
-	c->lost = true;
-	c->base.events->lost(&c->base, error);
 }
 
 void

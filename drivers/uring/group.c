@@ -72,25 +72,6 @@ uring_group_create(
 	return 0;
 }
 
-/* Returns a negative errno when the kernel took nothing. */
-int
-uring_submit(struct uring_group *g)
-{
-	g->base.syscalls++;
-	return io_uring_submit_and_get_events(&g->ring);
-}
-
-struct io_uring_sqe *
-uring_get_sqe(struct uring_group *g)
-{
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&g->ring);
-
-	if (sqe != NULL)
-		return sqe;
-	uring_submit(g);
-	return io_uring_get_sqe(&g->ring);
-}
-
 static void
 dispatch(const struct io_uring_cqe *cqe)
 {
@@ -143,10 +124,8 @@ kernel_has_work(struct uring_group *g)
 }
 
 static unsigned int
-uring_poll(struct vuc_transport_group *group)
+look_at_all(struct uring_group *g)
 {
-	struct uring_group *g = (struct uring_group *)group;
-
 	unsigned int nr_events = 0;
 
 	if (io_uring_sq_ready(&g->ring) > 0 || kernel_has_work(g))
@@ -154,6 +133,18 @@ uring_poll(struct vuc_transport_group *group)
 	if (io_uring_cq_ready(&g->ring) > 0)
 		nr_events = reap(g);
 	return nr_events + uring_receive(g);
+}
+
+static unsigned int
+uring_poll(struct vuc_transport_group *group, unsigned int looks)
+{
+	struct uring_group *g = (struct uring_group *)group;
+	unsigned int nr_events;
+
+	do {
+		nr_events = look_at_all(g);
+	} while (nr_events == 0 && --looks > 0);
+	return nr_events;
 }
 
 static void

@@ -98,13 +98,11 @@ arm(struct uring_conn *c)
 }
 
 void
-uring_activate(struct uring_conn *c)
+uring_start_eager(struct uring_conn *c)
 {
 	struct uring_group *g = c->group;
 
-	c->quiet = 0;
-	c->used = true;
-	if (c->active || c->lost)
+	if (c->lost)
 		return;
 	if (g->nr_active >= EAGER_MAX && arm(c))
 		return;
@@ -112,6 +110,16 @@ uring_activate(struct uring_conn *c)
 		return;
 	c->active = true;
 	g->active[g->nr_active++] = c;
+}
+
+void
+uring_lose(struct uring_conn *c, int error)
+{
+	uring_deactivate(c);
+	if (c->lost)
+		return;
+	c->lost = true;
+	c->base.events->lost(&c->base, error);
 }
 
 /* Tell the owner, or drop what came when it no longer listens. */
@@ -128,32 +136,25 @@ deliver(struct uring_conn *c, const uint8_t *bytes, size_t len, int *fds, unsign
 }
 
 /* Returns whether there was an event. */
-static bool
-receive_eagerly(struct uring_conn *c)
+static inline bool
+receive_eagerly(struct uring_group *g, struct uring_conn *c)
 {
-	struct uring_group *g = c->group;
-	unsigned int nr_fds = 0;
-	int fds[VUC_FDS_MAX];
 	ssize_t n;
 
 	g->base.syscalls++;
-	if (c->base.into != NULL)
-		n = vuc_socket_receive_into(
-			&c->base, c->fd, g->rx, RX_SIZE, c->base.watch_fds ? fds : NULL, &nr_fds);
-	else if (c->base.watch_fds)
-		n = vuc_socket_receive_fds(c->fd, g->rx, RX_SIZE, fds, &nr_fds);
-	else
-		n = vuc_socket_receive(c->fd, g->rx, RX_SIZE);
-	if (n == -EAGAIN || n == -EINTR)
-		return false;
-	if (n <= 0) {
+	n = vuc_socket_receive(&c->base, c->fd, g->rx, RX_SIZE);
+	if (n > 0) {
+		c->quiet = 0;
+		c->used = true;
+		return true;
+	}
+	if (n != -EAGAIN && n != -EINTR) {
 		uring_lose(c, (int)n);
 		return true;
 	}
-	c->quiet = 0;
-	c->used = true;
-	vuc_socket_received(&c->base, g->rx, (size_t)n, fds, nr_fds);
-	return true;
+	if (++c->quiet > QUIET_POLLS)
+		arm(c);
+	return false;
 }
 
 unsigned int
@@ -167,10 +168,7 @@ uring_receive(struct uring_group *g)
 
 		if (c->armed)
 			continue; /* and being cancelled */
-		if (receive_eagerly(c))
-			nr_events++;
-		else if (++c->quiet > QUIET_POLLS)
-			arm(c);
+		nr_events += receive_eagerly(g, c);
 	}
 	return nr_events;
 }
@@ -184,7 +182,7 @@ uring_settle(struct vuc_transport_group *group)
 	for (unsigned int i = g->nr_active; i-- > 0;) {
 		struct uring_conn *c = g->active[i];
 
-		if (!c->base.owed && !c->used)
+		if (!vuc_view_is_owed(c->base.view) && !c->used)
 			arm(c);
 		c->used = false;
 	}

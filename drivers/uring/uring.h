@@ -85,10 +85,26 @@ struct uring_group {
 	uint8_t rx[RX_SIZE];
 };
 
-/* group.c: a submission entry; submits what is there when the queue is full. NULL when it still is:
- * the kernel takes nothing now. */
-struct io_uring_sqe *uring_get_sqe(struct uring_group *g);
-int uring_submit(struct uring_group *g);
+/* Returns a negative errno when the kernel took nothing. */
+static inline int
+uring_submit(struct uring_group *g)
+{
+	g->base.syscalls++;
+	return io_uring_submit_and_get_events(&g->ring);
+}
+
+/* A submission entry; submits what is there when the queue is full. NULL when it still is: the
+ * kernel takes nothing now. */
+static inline struct io_uring_sqe *
+uring_get_sqe(struct uring_group *g)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&g->ring);
+
+	if (sqe != NULL)
+		return sqe;
+	uring_submit(g);
+	return io_uring_get_sqe(&g->ring);
+}
 
 static inline void
 uring_set_data(struct io_uring_sqe *sqe, struct uring_conn *c, enum uring_op op)
@@ -106,12 +122,23 @@ void uring_close(struct vuc_conn *conn);
 int uring_send(struct vuc_conn *conn, const struct vuc_segment *segment);
 int64_t uring_send_parts(struct vuc_conn *conn, const struct iovec *parts, unsigned int nr_parts);
 void uring_sent(struct uring_conn *c, int res);
-void uring_lose(struct uring_conn *c, int error);
 void uring_free_if_done(struct uring_conn *c);
 
 /* receive.c */
-void uring_activate(struct uring_conn *c);
+void uring_start_eager(struct uring_conn *c);
 void uring_deactivate(struct uring_conn *c);
+void uring_lose(struct uring_conn *c, int error);
+
+/* Receive eagerly: something was sent or has come. */
+static inline void
+uring_activate(struct uring_conn *c)
+{
+	c->quiet = 0;
+	c->used = true;
+	if (!c->active)
+		uring_start_eager(c);
+}
+
 unsigned int uring_receive(struct uring_group *g);
 void uring_settle(struct vuc_transport_group *group);
 void uring_received_multishot(struct uring_conn *c, const struct io_uring_cqe *cqe);

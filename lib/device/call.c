@@ -8,9 +8,12 @@
 #include "internal.h"
 #include "message.h"
 
-/* Polls without a completion after which a waiting thread lets others have its CPU in between: a
- * server that shares the core would otherwise wait for the scheduler. */
-#define SPIN_POLLS 20000u
+/* Looks at the sockets without a completion after which a waiting thread lets others have its CPU
+ * in between: a server that shares the core would otherwise wait for the scheduler. */
+#define SPIN_LOOKS 20000u
+
+/* Looks of one poll, until then: what else a poll does is of no use as often. */
+#define POLL_LOOKS 16u
 
 void
 device_poll_until(struct vuc_device *dev, const bool *done)
@@ -18,9 +21,11 @@ device_poll_until(struct vuc_device *dev, const bool *done)
 	unsigned int empty = 0;
 
 	while (!*done) {
-		if (vuc_poll_group_poll(dev->group) > 0)
+		unsigned int looks = empty < SPIN_LOOKS ? POLL_LOOKS : 1;
+
+		if (group_poll(dev->group, looks) > 0)
 			empty = 0;
-		else if (++empty > SPIN_POLLS)
+		else if ((empty += looks) > SPIN_LOOKS)
 			sched_yield();
 	}
 }

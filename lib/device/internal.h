@@ -118,6 +118,9 @@ struct device_reply {
 };
 
 /* poll_group.c */
+/* As vuc_poll_group_poll(), for one who has nothing else to do: with so many looks at the sockets
+ * while nothing comes. */
+int group_poll(struct vuc_poll_group *group, unsigned int looks);
 void group_log(const struct vuc_poll_group *group, enum vuc_log_level level, const char *line);
 void group_add(struct vuc_poll_group *group, struct vuc_device *dev);
 void group_remove(struct vuc_device *dev);

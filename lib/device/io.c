@@ -5,6 +5,7 @@
 
 #include <linux/pci_regs.h>
 
+#include "access_check.h"
 #include "error.h"
 #include "internal.h"
 #include "vfio_user.h"
@@ -71,17 +72,6 @@ vuc_device_forget_bypasses(struct vuc_device *dev)
 	dev->bypassed = false;
 }
 
-/* Config space is made of aligned registers of at most 4 bytes, and some servers die of any other
- * access to it. What the caller asks for as one register goes as it is. */
-static bool
-goes_by_registers(uint32_t region, uint64_t offset, size_t count)
-{
-	bool is_register = (count == 1 || count == 2 || count == 4 || count == 8) &&
-		(offset & (count - 1)) == 0;
-
-	return region == VFIO_PCI_CONFIG_REGION_INDEX && !is_register;
-}
-
 /* Of one access, so that a slow server has the time for each of them. */
 #define MAX_REGISTERS 32u
 
@@ -101,29 +91,29 @@ static int
 queue_message(struct vuc_device *dev, struct vuc_request *req)
 {
 	struct vuc_session *s = dev->session;
-	uint64_t offset = req->offset + req->priv.submitted;
-	uint8_t *data = (uint8_t *)req->data + req->priv.submitted;
+	struct vuc_session_access access = {
+		.region = req->region,
+		.offset = req->offset + req->priv.submitted,
+		.data = (uint8_t *)req->data + req->priv.submitted,
+		.done = message_done,
+		.arg = req,
+	};
 	size_t left = req->count - req->priv.submitted;
 	bool posted = vuc_device_posts(dev, req->op, req->region);
-	bool by_registers = goes_by_registers(req->region, req->offset, req->count);
-	uint32_t n;
+	bool by_registers = device_goes_by_registers(req->region, req->offset, req->count);
+	uint32_t max = req->op == VUC_OP_READ ? vuc_session_max_data(s) : vuc_session_max_write(s);
 	int rc;
 
 	if (by_registers && req->priv.outstanding >= MAX_REGISTERS)
 		return -EAGAIN;
-	if (req->op == VUC_OP_READ) {
-		n = by_registers ? register_chunk(offset, left)
-				 : chunk(left, vuc_session_max_data(s));
-		rc = vuc_session_region_read(s, req->region, offset, data, n, message_done, req);
-	} else {
-		n = by_registers ? register_chunk(offset, left)
-				 : chunk(left, vuc_session_max_write(s));
-		rc = vuc_session_region_write(
-			s, req->region, offset, data, n, posted, message_done, req);
-	}
+	access.count = by_registers ? register_chunk(access.offset, left) : chunk(left, max);
+	if (req->op == VUC_OP_READ)
+		rc = vuc_session_region_read(s, &access);
+	else
+		rc = vuc_session_region_write(s, &access, posted);
 	if (rc != 0)
 		return rc;
-	req->priv.submitted += n;
+	req->priv.submitted += access.count;
 	if (!posted)
 		req->priv.outstanding++;
 	return 0;
@@ -215,21 +205,6 @@ device_pump(struct vuc_device *dev)
 		queue_requests(dev);
 }
 
-/* Whether an access is one of the device. Says nothing: whoever serves others is asked for
- * anything, and text takes longer than the access. */
-static int
-check_access(
-	struct vuc_device *dev, enum vuc_op op, uint32_t index, uint64_t offset, uint64_t count)
-{
-	uint32_t flag =
-		op == VUC_OP_READ ? VFIO_REGION_INFO_FLAG_READ : VFIO_REGION_INFO_FLAG_WRITE;
-	const struct vuc_region *region = vuc_device_region(dev, index);
-
-	if (region == NULL || count == 0 || count > region->size || offset > region->size - count)
-		return -EINVAL;
-	return (region->flags & flag) != 0 ? 0 : -EACCES;
-}
-
 static int
 explain_access(struct vuc_device *dev, const struct vuc_request *req, int rc)
 {
@@ -272,7 +247,7 @@ device_check_request(struct vuc_device *dev, const struct vuc_request *req)
 	case VUC_OP_WRITE:
 	case VUC_OP_WRITE_POSTED:
 	case VUC_OP_WRITE_PCI:
-		rc = check_access(dev, req->op, req->region, req->offset, req->count);
+		rc = device_check_access(dev, req->op, req->region, req->offset, req->count);
 		return rc == 0 ? 0 : explain_access(dev, req, rc);
 	case VUC_OP_RESET:
 		if ((dev->info.flags & VFIO_DEVICE_FLAGS_RESET) == 0)
@@ -305,233 +280,4 @@ vuc_device_submit(struct vuc_device *dev, struct vuc_request *req)
 	device_enqueue(dev, req);
 	device_mark_dirty(dev);
 	return 0;
-}
-
-struct waiter {
-	struct vuc_device *dev;
-	int status;
-	bool done;
-};
-
-static void
-wake_of_request(struct vuc_request *req, int status)
-{
-	struct waiter *w = req->arg;
-
-	w->status = status;
-	w->done = true;
-}
-
-static void
-wake_of_message(void *arg, const struct vuc_session_reply *reply)
-{
-	struct waiter *w = arg;
-
-	w->status = reply->status;
-	w->done = true;
-	w->dev->group->completed++;
-	if (reply->status != 0)
-		vuc_error_set(&w->dev->reason, reply->status, "%s", reply->reason);
-}
-
-VUC_PRIVATE uint32_t
-vuc_device_timeout_ms(const struct vuc_device *dev)
-{
-	return dev->timeout_ms;
-}
-
-VUC_PRIVATE uint32_t
-vuc_device_access_max(const struct vuc_device *dev)
-{
-	uint32_t write = vuc_session_max_write(dev->session);
-	uint32_t read = vuc_session_max_data(dev->session);
-
-	return read < write ? read : write;
-}
-
-/* An access that takes several messages. */
-struct split_access {
-	struct vuc_request req;
-	vuc_session_fn done; /* NULL: a posted write */
-	void *arg;
-	uint8_t data[]; /* to be written */
-};
-
-static void
-split_access_done(struct vuc_request *req, int status)
-{
-	struct split_access *split = req->arg;
-	const struct vuc_session_reply reply = {
-		.status = status, .reason = req->priv.dev->reason.text};
-
-	if (split->done != NULL)
-		split->done(split->arg, &reply);
-	free(split);
-}
-
-static int
-begin_split_access(struct vuc_device *dev, const struct vuc_device_access *a)
-{
-	size_t len = a->op == VUC_OP_READ ? 0 : a->count;
-	struct split_access *split = malloc(sizeof(*split) + len);
-
-	if (split == NULL)
-		return -ENOMEM;
-	split->done = a->op == VUC_OP_WRITE_POSTED ? NULL : a->done;
-	split->arg = a->arg;
-	if (len > 0)
-		memcpy(split->data, a->data, len);
-	split->req.op = a->op;
-	split->req.region = a->region;
-	split->req.offset = a->offset;
-	split->req.data = len > 0 ? split->data : a->data;
-	split->req.count = a->count;
-	split->req.done = split_access_done;
-	split->req.arg = split;
-	device_enqueue(dev, &split->req);
-	return 0;
-}
-
-/* With none waiting before it, an access that is one message needs no place in the list. */
-static int
-begin_access(struct vuc_device *dev, const struct vuc_device_access *a)
-{
-	struct vuc_session *s = dev->session;
-
-	if (dev->first != NULL)
-		return -EAGAIN;
-	if (goes_by_registers(a->region, a->offset, a->count))
-		return begin_split_access(dev, a);
-	if (a->op == VUC_OP_READ)
-		return vuc_session_region_read(
-			s, a->region, a->offset, a->data, a->count, a->done, a->arg);
-	return vuc_session_region_write(s, a->region, a->offset, a->data, a->count,
-		a->op == VUC_OP_WRITE_POSTED, a->done, a->arg);
-}
-
-VUC_PRIVATE int
-vuc_device_access_begin(struct vuc_device *dev, const struct vuc_device_access *a)
-{
-	int rc = vuc_device_connected(dev) ? 0 : vuc_session_error(dev->session);
-
-	if (rc == 0)
-		rc = check_access(dev, a->op, a->region, a->offset, a->count);
-	if (rc == 0)
-		rc = begin_access(dev, a);
-	if (rc == 0)
-		device_mark_dirty(dev);
-	return rc;
-}
-
-static int
-queue_alone(struct waiter *w, const struct vuc_request *req)
-{
-	struct vuc_session *s = w->dev->session;
-	const struct vuc_device_access access = {
-		.op = req->op,
-		.region = req->region,
-		.offset = req->offset,
-		.data = req->data,
-		.count = (uint32_t)req->count,
-		.done = wake_of_message,
-		.arg = w,
-	};
-
-	if (goes_by_registers(req->region, req->offset, req->count))
-		return -EAGAIN;
-	if ((req->op == VUC_OP_READ && req->count <= vuc_session_max_data(s)) ||
-		(req->op == VUC_OP_WRITE && req->count <= vuc_session_max_write(s)))
-		return begin_access(w->dev, &access);
-	return -EAGAIN;
-}
-
-static int
-perform(struct vuc_device *dev, struct vuc_request *req)
-{
-	struct waiter w = {.dev = dev};
-	int rc;
-
-	rc = operation_may_wait(dev);
-	if (rc == 0)
-		rc = device_check_request(dev, req);
-	if (rc != 0)
-		return rc;
-	rc = queue_alone(&w, req);
-	if (rc == -EAGAIN) {
-		req->done = wake_of_request;
-		req->arg = &w;
-		device_enqueue(dev, req);
-	} else if (rc != 0) {
-		return vuc_error_set(&dev->reason, rc, "%s", vuc_session_reason(dev->session));
-	}
-	device_mark_dirty(dev);
-	device_poll_until(dev, &w.done);
-	return w.status;
-}
-
-static int
-access_and_wait(struct vuc_device *dev, enum vuc_op op, uint32_t region, uint64_t offset,
-	void *data, size_t count)
-{
-	struct vuc_request req;
-
-	req.op = op;
-	req.region = region;
-	req.offset = offset;
-	req.data = data;
-	req.count = count;
-	return perform(dev, &req);
-}
-
-VUC_EXPORT int
-vuc_device_read(struct vuc_device *dev, uint32_t region, uint64_t offset, void *data, size_t count)
-{
-	return access_and_wait(dev, VUC_OP_READ, region, offset, data, count);
-}
-
-VUC_EXPORT int
-vuc_device_write(
-	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count)
-{
-	return access_and_wait(dev, VUC_OP_WRITE, region, offset, (void *)(uintptr_t)data, count);
-}
-
-VUC_EXPORT int
-vuc_device_write_posted(
-	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count)
-{
-	const struct vuc_request req = {
-		.op = VUC_OP_WRITE_POSTED, .region = region, .offset = offset, .count = count};
-	int rc = device_check_request(dev, &req);
-
-	if (rc != 0)
-		return rc;
-	if (!vuc_device_posts(dev, VUC_OP_WRITE_POSTED, region))
-		return vuc_device_write(dev, region, offset, data, count);
-	if (dev->first == NULL && count <= vuc_session_max_write(dev->session) &&
-		!goes_by_registers(region, offset, count)) {
-		rc = vuc_session_region_write(
-			dev->session, region, offset, data, (uint32_t)count, true, NULL, NULL);
-		if (rc == 0)
-			device_mark_dirty(dev);
-		if (rc != -EAGAIN)
-			return rc;
-	}
-	return access_and_wait(
-		dev, VUC_OP_WRITE_POSTED, region, offset, (void *)(uintptr_t)data, count);
-}
-
-VUC_EXPORT int
-vuc_device_write_pci(
-	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count)
-{
-	if (vuc_device_posts(dev, VUC_OP_WRITE_PCI, region))
-		return vuc_device_write_posted(dev, region, offset, data, count);
-	return vuc_device_write(dev, region, offset, data, count);
-}
-
-VUC_EXPORT int
-vuc_device_reset(struct vuc_device *dev)
-{
-	return access_and_wait(dev, VUC_OP_RESET, 0, 0, NULL, 0);
 }

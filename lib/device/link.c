@@ -23,20 +23,10 @@ has_ended(const struct device_link *link)
 	return vuc_session_state(link->session) == VUC_SESSION_LOST;
 }
 
-/* What the transport should look for. */
-static void
-set_expectations(struct device_link *link)
-{
-	link->conn->owed = vuc_session_outstanding(link->session) > 0;
-	link->conn->watch_fds = vuc_session_watches_fds(link->session);
-	link->conn->into = vuc_session_receive_into(link->session, &link->conn->into_len);
-}
-
-/* After anything that may have changed what there is to send and to wait for. */
+/* After anything that may have changed what there is to send. */
 static void
 follow_up(struct device_link *link)
 {
-	set_expectations(link);
 	if (link->dev->first != NULL || link->dev->operating || has_ended(link) ||
 		(!link->sending && vuc_session_has_segment(link->session)))
 		device_mark_dirty(link->dev);
@@ -116,7 +106,9 @@ device_link_open(struct device_link *link, int fd, const struct vuc_loopback_ser
 	int rc;
 
 	rc = transport->ops->open(transport, &address, &link_events, link, &link->conn, err);
-	if (rc != 0 && fd >= 0)
+	if (rc == 0)
+		link->conn->view = vuc_session_view(link->session);
+	else if (fd >= 0)
 		close(fd);
 	return rc;
 }
@@ -146,15 +138,9 @@ device_link_free(struct device_link *link)
 
 /* Returns whether the next segment can follow at once. */
 static bool
-send_segment(struct device_link *link, const struct vuc_session_segment *next)
+send_segment(struct device_link *link, const struct vuc_segment *segment)
 {
-	const struct vuc_segment segment = {
-		.bytes = next->bytes,
-		.len = next->len,
-		.fds = next->fds,
-		.nr_fds = next->nr_fds,
-	};
-	int rc = link->conn->ops->send(link->conn, &segment);
+	int rc = link->conn->ops->send(link->conn, segment);
 
 	if (rc == 1) {
 		vuc_session_sent(link->session);
@@ -172,13 +158,12 @@ send_segment(struct device_link *link, const struct vuc_session_segment *next)
 static void
 send_segments(struct device_link *link)
 {
-	struct vuc_session_segment next;
+	struct vuc_segment next;
 
 	while (!link->sending && vuc_session_next_segment(link->session, &next)) {
 		if (!send_segment(link, &next))
 			break;
 	}
-	set_expectations(link);
 }
 
 size_t

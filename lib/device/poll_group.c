@@ -174,8 +174,8 @@ flush(struct vuc_poll_group *group)
 	group->transport->several = false;
 }
 
-VUC_EXPORT int
-vuc_poll_group_poll(struct vuc_poll_group *group)
+int
+group_poll(struct vuc_poll_group *group, unsigned int looks)
 {
 	if (group->polling)
 		return -EDEADLK;
@@ -185,13 +185,20 @@ vuc_poll_group_poll(struct vuc_poll_group *group)
 		group->source.begin(group->source.arg);
 	if (!TAILQ_EMPTY(&group->dirty))
 		flush(group);
-	group->transport->ops->poll(group->transport);
+	/* A source has more to do than to look at sockets. */
+	group->transport->ops->poll(group->transport, group->source.end != NULL ? 1 : looks);
 	if (++group->polls % TICK_INTERVAL == 0)
 		tick(group);
 	if (group->source.end != NULL)
 		group->source.end(group->source.arg);
 	group->polling = false;
 	return (int)group->completed;
+}
+
+VUC_EXPORT int
+vuc_poll_group_poll(struct vuc_poll_group *group)
+{
+	return group_poll(group, 1);
 }
 
 /* What becomes of such a device takes polls, not flushes alone: device_flush(). */

@@ -37,24 +37,15 @@ bool vuc_device_posts(const struct vuc_device *dev, enum vuc_op op, uint32_t reg
 /* Whoever accessed parts of regions without the socket does so no more. */
 void vuc_device_forget_bypasses(struct vuc_device *dev);
 
-/* An access of at most vuc_device_access_max() bytes: one message, or of config space as many as it
- * takes for servers that know registers only. */
-struct vuc_device_access {
-	enum vuc_op op; /* VUC_OP_READ, VUC_OP_WRITE or VUC_OP_WRITE_POSTED */
-	uint32_t region;
-	uint64_t offset;
-	void *data; /* read into, so it lives until done; or written from, at once */
-	uint32_t count;
-	vuc_session_fn done; /* not called for a posted write */
-	void *arg;
-};
-
 /*
- * Begin an access; done comes from a later poll.
+ * Begin an access of at most vuc_device_access_max() bytes: one message, or of config space as many
+ * as it takes for servers that know registers only. op is VUC_OP_READ, VUC_OP_WRITE or
+ * VUC_OP_WRITE_POSTED. done comes from a later poll, and for a posted write not at all.
  * Returns 0; -EAGAIN when there is no room now, or requests are waiting that came first; what
  * vuc_device_submit() says, -EMSGSIZE for more than one message holds.
  */
-int vuc_device_access_begin(struct vuc_device *dev, const struct vuc_device_access *access);
+int vuc_device_access_begin(
+	struct vuc_device *dev, enum vuc_op op, const struct vuc_session_access *access);
 
 /* Whether the mapping that begins at iova and was made with addr is still accessed there: it is the
  * device's, or leaves with the next commit. */

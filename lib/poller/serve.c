@@ -60,11 +60,11 @@ break_queue(struct poller_queue *q)
 
 /* A request was taken; status says whether the device has got it. */
 static void
-count(struct poller_queue *q, const struct vuc_device_access *access, int status)
+count(struct poller_queue *q, enum vuc_op op, uint32_t bytes, int status)
 {
 	struct access_counters *counters = stats_of(q);
 
-	switch (access->op) {
+	switch (op) {
 	case VUC_OP_READ:
 		stats_add(&counters->reads, 1);
 		break;
@@ -77,8 +77,8 @@ count(struct poller_queue *q, const struct vuc_device_access *access, int status
 	}
 	if (status != 0)
 		stats_add(&counters->errors, 1);
-	else if (access->op != VUC_OP_READ)
-		stats_add(&counters->written_bytes, access->count);
+	else if (op != VUC_OP_READ)
+		stats_add(&counters->written_bytes, bytes);
 }
 
 /* What the device does: whether it posts a write is not for the front to say. */
@@ -135,8 +135,8 @@ static bool
 serve_request(struct poller_queue *q, const struct vuc_queue_taken *taken)
 {
 	const struct queue_request_slot *slot = &taken->slot;
-	struct vuc_device_access access = {
-		.op = op_of(q, slot),
+	enum vuc_op op = op_of(q, slot);
+	struct vuc_session_access access = {
 		.region = slot->region,
 		.offset = slot->offset,
 		.data = (void *)(uintptr_t)taken->payload,
@@ -149,25 +149,25 @@ serve_request(struct poller_queue *q, const struct vuc_queue_taken *taken)
 	if (!owed) {
 		access.done = answered_nobody;
 		access.arg = q->device;
-	} else if (access.op != VUC_OP_WRITE_POSTED) {
+	} else if (op != VUC_OP_WRITE_POSTED) {
 		struct poller_request *r = &q->requests[slot->id];
 
 		r->count = 0;
 		r->begun = times(q->poller) ? vuc_eal_ticks() : 0;
-		if (access.op == VUC_OP_READ) {
+		if (op == VUC_OP_READ) {
 			access.data = vuc_queue_back_room(&q->back, slot->id, slot->count);
 			r->count = slot->count;
 		}
 		access.arg = r;
 	}
-	rc = vuc_device_access_begin(q->device->dev, &access);
+	rc = vuc_device_access_begin(q->device->dev, op, &access);
 	if (rc == -EAGAIN)
 		return false;
 	vuc_queue_back_take(&q->back, taken);
-	count(q, &access, rc);
+	count(q, op, slot->count, rc);
 	vuc_trace_submit(q->device->id, q->index, slot->id, slot->op, slot->region, slot->offset,
 		slot->count);
-	if (owed && (rc != 0 || access.op == VUC_OP_WRITE_POSTED))
+	if (owed && (rc != 0 || op == VUC_OP_WRITE_POSTED))
 		answer(q, slot->id, rc);
 	return true;
 }

@@ -2,14 +2,15 @@
 #ifndef VUC_SESSION_INTERNAL_H
 #define VUC_SESSION_INTERNAL_H
 
+#include <errno.h>
+
 #include "command.h"
 #include "session.h"
 #include "vfio_user.h"
 
-#define MAX_MSG_FDS    16u
+#define MAX_MSG_FDS    (unsigned int)VUC_MAX_SEGMENT_FDS
 #define MAX_SEGMENTS   64u /* a power of two */
 #define TX_BUFFER_SIZE (128u * 1024u)
-#define WATCHED_MSGS   1000u   /* the first messages are looked at for descriptors in any case */
 #define POSTED_ID      0xffffu /* of commands without a reply; no slot ever has it */
 #define CACHE_LINE     64u
 #define NO_SLOT        0xffffu /* index of none */
@@ -66,25 +67,13 @@ struct tx {
 	uint32_t first; /* number of the first segment; counts on */
 	uint32_t place; /* of that one in the ring; 0 again when it has run empty, which keeps one
 			   warm */
-	uint32_t count;
-	struct tx_segment segments[MAX_SEGMENTS];
-};
-
-/* The message being received, while it has not come as a whole. What says whether there is one
- * comes first: nothing else is looked at when messages come whole. */
-struct rx {
-	size_t len;
-	unsigned int nr_fds;
-	int fds[MAX_MSG_FDS];
-	uint8_t *buf;
-	size_t size;
-	size_t total; /* of the message; 0 until its header is complete */
+	struct tx_segment segments[MAX_SEGMENTS]; /* view.nr_segments of them */
 };
 
 /* The posted write that was last queued, which others may join; len 0: there is none. */
 struct tail_write {
-	uint32_t start; /* in the send buffer */
 	uint32_t len;
+	uint32_t start; /* in the send buffer */
 	bool multi;
 };
 
@@ -94,20 +83,18 @@ struct tail_write {
  * its caches.
  */
 struct vuc_session {
-	_Alignas(CACHE_LINE) enum vuc_session_state state;
-	unsigned int outstanding;
-	unsigned int commands; /* those of them that are no region accesses */
-	unsigned int received; /* messages, modulo 2^32 */
-	uint32_t max_data;
+	_Alignas(CACHE_LINE) struct vuc_session_view view;
 	uint16_t index_mask;
 	uint16_t first_free; /* a stack, so that a lone request keeps one warm slot; NO_SLOT */
+	bool traced;         /* config.trace is there */
+	bool posted;         /* commands were sent that asked for no reply */
+	bool awaits_posted;  /* the server answers those all the same: none is sent any more */
+	uint8_t suspect;     /* command that was refused, while no other reply has come; 0: none */
 	struct slot *slots;
 	struct tail_write tail_write;
-	bool traced;        /* config.trace is there */
-	bool posted;        /* commands were sent that asked for no reply */
-	bool awaits_posted; /* the server answers those all the same: none is sent any more */
-	uint8_t suspect;    /* command that was refused, while no other reply has come; 0: none */
-	struct rx rx;
+	size_t part_size;         /* of view.part */
+	unsigned int nr_part_fds; /* that came with the part of a message ... */
+	int part_fds[MAX_MSG_FDS];
 	struct vuc_session_config config;
 	_Alignas(CACHE_LINE) struct tx tx;
 	struct vuc_wire_version peer;
@@ -126,8 +113,18 @@ struct vuc_session {
 	struct vuc_error reason;
 };
 
-/* transmit.c: as vuc_session_request(), in any state. */
+/* request.c: as vuc_session_request(), in any state. */
 int session_queue(struct vuc_session *s, const struct vuc_session_request *req);
+
+/*
+ * transmit.c: room for a message of len bytes at the end of the last segment; NULL when there is
+ * none. Descriptors begin a segment of their own, so that they ride on the first byte of their
+ * message; they are the segment's from then on. A reply that is too long for the buffer has one of
+ * its own.
+ */
+uint8_t *session_reserve(
+	struct vuc_session *s, uint32_t len, const int *fds, uint16_t nr_fds, bool reply);
+uint8_t *session_reserve_own(struct vuc_session *s, uint32_t len);
 
 /* transmit.c: forget what was to be sent; nobody below may have it any more. */
 void session_drop_segments(struct vuc_session *s);
@@ -143,9 +140,8 @@ session_segment(const struct vuc_session *s, uint32_t n)
 static inline bool
 session_is_queued(const struct vuc_session *s, const struct slot *slot)
 {
-	const struct tx *tx = &s->tx;
-
-	return slot->segment - tx->first < tx->count && !session_segment(s, slot->segment)->handed;
+	return slot->segment - s->tx.first < s->view.nr_segments &&
+		!session_segment(s, slot->segment)->handed;
 }
 
 /* transmit.c: whether the last message ends at this place of the send buffer and can still change;
@@ -154,11 +150,37 @@ bool session_tail_is(const struct vuc_session *s, uint32_t end);
 bool session_grow_tail(struct vuc_session *s, uint32_t len);
 
 /* write_multi.c: let a posted write join the one before it. Returns false when it cannot. */
-bool session_join_write(
-	struct vuc_session *s, uint32_t region, uint64_t offset, const void *data, uint32_t count);
+bool session_join_write(struct vuc_session *s, const struct vuc_session_access *access);
 
 /* negotiate.c: queue VERSION. */
 int session_negotiate(struct vuc_session *s);
+
+/* Why no request is taken while the session is not ready. */
+static inline int
+session_not_ready(const struct vuc_session *s)
+{
+	return s->view.state == VUC_SESSION_LOST ? s->error : -ENOTCONN;
+}
+
+/* A slot can be used again, with the next id. */
+static inline void
+session_free_slot(struct vuc_session *s, struct slot *slot)
+{
+	uint16_t step = (uint16_t)(s->index_mask + 1);
+
+	slot->state = SLOT_FREE;
+	slot->id = (uint16_t)(slot->id + step);
+	if (slot->id == POSTED_ID)
+		slot->id = s->index_mask;
+	slot->next_free = s->first_free;
+	s->first_free = slot->id & s->index_mask;
+}
+
+/*
+ * access.c: take a reply to an access that repeats its request, as it must, and lies in these bytes
+ * as a whole. Returns its size; 0 for anything else, which is still to be looked at.
+ */
+size_t session_take_expected(struct vuc_session *s, const uint8_t *bytes, size_t avail);
 
 /* session.c: a slot's request is over; the slot can be used again before done is called. */
 void session_complete(struct vuc_session *s, struct slot *slot, struct vuc_session_reply *reply);
@@ -167,8 +189,9 @@ void session_complete(struct vuc_session *s, struct slot *slot, struct vuc_sessi
 static inline void
 session_settle(struct vuc_session *s)
 {
-	if (s->state == VUC_SESSION_DRAINING && s->outstanding == 0 && s->tx.count == 0)
-		s->state = VUC_SESSION_CLOSED;
+	if (s->view.state == VUC_SESSION_DRAINING && s->view.outstanding == 0 &&
+		s->view.nr_segments == 0)
+		s->view.state = VUC_SESSION_CLOSED;
 }
 
 /* session.c: whether this is the first time that the server has this fault; and the warning. */

@@ -71,7 +71,7 @@ version_done(void *arg, const struct vuc_session_reply *reply)
 	struct vuc_error err = {0};
 	int rc;
 
-	if (s->state != VUC_SESSION_NEGOTIATING)
+	if (s->view.state != VUC_SESSION_NEGOTIATING)
 		return;
 	if (reply->status != 0) {
 		vuc_session_end(s, reply->status, "%s", reply->reason);
@@ -88,9 +88,10 @@ version_done(void *arg, const struct vuc_session_reply *reply)
 		vuc_session_end(s, rc, "%s", err.text[0] != '\0' ? err.text : strerror(-rc));
 		return;
 	}
-	s->max_data = min_u32(s->config.version.max_data_xfer_size, s->peer.max_data_xfer_size);
+	s->view.max_data =
+		min_u32(s->config.version.max_data_xfer_size, s->peer.max_data_xfer_size);
 	keep_twin(s, reply);
-	s->state = VUC_SESSION_READY;
+	s->view.state = VUC_SESSION_READY;
 }
 
 int

@@ -114,7 +114,7 @@ check_command_header(struct vuc_session *s, const struct vfio_user_header *h)
 		broken(s, h, "not a command that a server may send");
 		return false;
 	}
-	if (s->state == VUC_SESSION_NEGOTIATING) {
+	if (s->view.state == VUC_SESSION_NEGOTIATING) {
 		broken(s, h, "a command before the reply to VFIO_USER_VERSION");
 		return false;
 	}
@@ -356,7 +356,7 @@ handle_message(struct vuc_session *s, struct message *m, const uint8_t *bytes)
 {
 	m->body = bytes + HEADER_SIZE;
 	m->len = m->header.msg_size - HEADER_SIZE;
-	s->received++;
+	s->view.received++;
 	if (s->traced)
 		s->config.trace(s->config.trace_arg, false, bytes, m->header.msg_size, m->nr_fds);
 	if (m->slot != NULL)
@@ -375,15 +375,15 @@ static void
 handle_assembled(struct vuc_session *s)
 {
 	int fds[MAX_MSG_FDS];
-	struct message m = {.fds = fds, .nr_fds = s->rx.nr_fds};
+	struct message m = {.fds = fds, .nr_fds = s->nr_part_fds};
 
-	memcpy(fds, s->rx.fds, sizeof(fds));
-	s->rx.nr_fds = 0;
-	s->rx.len = 0;
-	s->rx.total = 0;
+	memcpy(fds, s->part_fds, sizeof(fds));
+	s->nr_part_fds = 0;
+	s->view.part_len = 0;
+	s->view.part_total = 0;
 	/* Again: its request may be over, if not its slot. */
-	if (take_header(s, &m, s->rx.buf))
-		handle_message(s, &m, s->rx.buf);
+	if (take_header(s, &m, s->view.part))
+		handle_message(s, &m, s->view.part);
 	else
 		session_close_fds(fds, m.nr_fds);
 }
@@ -393,15 +393,15 @@ grow_buffer(struct vuc_session *s, size_t size)
 {
 	uint8_t *buf;
 
-	if (size <= s->rx.size)
+	if (size <= s->part_size)
 		return true;
-	buf = realloc(s->rx.buf, size);
+	buf = realloc(s->view.part, size);
 	if (buf == NULL) {
 		vuc_session_end(s, -ENOMEM, "no memory for a message of %zu bytes", size);
 		return false;
 	}
-	s->rx.buf = buf;
-	s->rx.size = size;
+	s->view.part = buf;
+	s->part_size = size;
 	return true;
 }
 
@@ -409,14 +409,14 @@ grow_buffer(struct vuc_session *s, size_t size)
 static size_t
 append(struct vuc_session *s, const uint8_t *bytes, size_t avail, size_t len)
 {
-	size_t n = len - s->rx.len;
+	size_t n = len - s->view.part_len;
 
 	if (n > avail)
 		n = avail;
 	/* Else they were received where they belong. */
-	if (bytes != s->rx.buf + s->rx.len)
-		memcpy(s->rx.buf + s->rx.len, bytes, n);
-	s->rx.len += n;
+	if (bytes != s->view.part + s->view.part_len)
+		memcpy(s->view.part + s->view.part_len, bytes, n);
+	s->view.part_len += (uint32_t)n;
 	return n;
 }
 
@@ -427,17 +427,17 @@ assemble(struct vuc_session *s, const uint8_t *bytes, size_t avail)
 	struct message m;
 	size_t n = 0;
 
-	if (s->rx.total == 0) {
+	if (s->view.part_total == 0) {
 		if (!grow_buffer(s, HEADER_SIZE))
 			return 0;
 		n = append(s, bytes, avail, HEADER_SIZE);
-		if (s->rx.len < HEADER_SIZE)
+		if (s->view.part_len < HEADER_SIZE)
 			return n;
-		if (!take_header(s, &m, s->rx.buf) || !grow_buffer(s, m.header.msg_size))
+		if (!take_header(s, &m, s->view.part) || !grow_buffer(s, m.header.msg_size))
 			return n;
-		s->rx.total = m.header.msg_size;
+		s->view.part_total = m.header.msg_size;
 	}
-	return n + append(s, bytes + n, avail - n, s->rx.total);
+	return n + append(s, bytes + n, avail - n, s->view.part_total);
 }
 
 /* Keep descriptors for the message in parts. Those that are one too many are closed. */
@@ -451,8 +451,8 @@ keep_fds(struct vuc_session *s, const int *fds, unsigned int nr_fds)
 	for (unsigned int i = 0; i < nr_fds; i++) {
 		int fd = fds[i];
 
-		if (s->state != VUC_SESSION_LOST && s->rx.nr_fds < max) {
-			s->rx.fds[s->rx.nr_fds++] = fd;
+		if (s->view.state != VUC_SESSION_LOST && s->nr_part_fds < max) {
+			s->part_fds[s->nr_part_fds++] = fd;
 			continue;
 		}
 		session_close_fds(&fd, 1);
@@ -470,7 +470,7 @@ handle_in_place(struct vuc_session *s, const uint8_t *bytes, size_t avail)
 {
 	struct message m;
 
-	if (s->rx.len > 0 || s->rx.nr_fds > 0 || avail < HEADER_SIZE)
+	if (s->view.part_len > 0 || s->nr_part_fds > 0 || avail < HEADER_SIZE)
 		return 0;
 	if (!take_header(s, &m, bytes) || avail < m.header.msg_size)
 		return 0;
@@ -483,7 +483,7 @@ handle_in_place(struct vuc_session *s, const uint8_t *bytes, size_t avail)
 static bool
 ended(const struct vuc_session *s)
 {
-	return s->state == VUC_SESSION_LOST || s->state == VUC_SESSION_CLOSED;
+	return s->view.state == VUC_SESSION_LOST || s->view.state == VUC_SESSION_CLOSED;
 }
 
 /* Whether the message that begins with these bytes, or goes on with them, reaches to their end. */
@@ -491,27 +491,18 @@ static bool
 reaches_end(const struct vuc_session *s, const uint8_t *bytes, size_t avail)
 {
 	struct vfio_user_header header = {0};
-	size_t have = s->rx.len;
+	size_t have = s->view.part_len;
 
 	if (have + avail <= HEADER_SIZE)
 		return true;
-	if (s->rx.total != 0)
-		return s->rx.total - have >= avail;
+	if (s->view.part_total != 0)
+		return s->view.part_total - have >= avail;
 	if (have > HEADER_SIZE)
 		have = HEADER_SIZE;
 	if (have > 0)
-		memcpy(&header, s->rx.buf, have);
+		memcpy(&header, s->view.part, have);
 	memcpy((uint8_t *)&header + have, bytes, HEADER_SIZE - have);
-	return header.msg_size >= s->rx.len + avail;
-}
-
-uint8_t *
-vuc_session_receive_into(const struct vuc_session *s, size_t *len)
-{
-	if (s->rx.len == 0 || s->rx.total <= s->rx.len)
-		return NULL;
-	*len = s->rx.total - s->rx.len;
-	return s->rx.buf + s->rx.len;
+	return header.msg_size >= s->view.part_len + avail;
 }
 
 void
@@ -529,10 +520,13 @@ vuc_session_received(struct vuc_session *s, const uint8_t *bytes, size_t len, co
 			if (ended(s))
 				break;
 		}
-		n = handle_in_place(s, bytes + pos, len - pos);
+		n = session_take_expected(s, bytes + pos, len - pos);
+		if (n == 0)
+			n = handle_in_place(s, bytes + pos, len - pos);
 		if (n == 0 && !ended(s)) {
 			n = assemble(s, bytes + pos, len - pos);
-			if (!ended(s) && s->rx.total != 0 && s->rx.len == s->rx.total)
+			if (!ended(s) && s->view.part_total != 0 &&
+				s->view.part_len == s->view.part_total)
 				handle_assembled(s);
 		}
 		pos += n;
@@ -541,7 +535,7 @@ vuc_session_received(struct vuc_session *s, const uint8_t *bytes, size_t len, co
 	if (nr_fds > 0)
 		keep_fds(s, fds, nr_fds);
 	if (ended(s)) {
-		session_close_fds(s->rx.fds, s->rx.nr_fds);
-		s->rx.nr_fds = 0;
+		session_close_fds(s->part_fds, s->nr_part_fds);
+		s->nr_part_fds = 0;
 	}
 }

@@ -56,7 +56,7 @@ vuc_session_create(const struct vuc_session_config *config)
 	s->tx.segment_max = config->segment_max;
 	if (s->tx.segment_max > TX_BUFFER_SIZE - KEPT_BYTES)
 		s->tx.segment_max = TX_BUFFER_SIZE - KEPT_BYTES;
-	s->max_data = config->version.max_data_xfer_size;
+	s->view.max_data = config->version.max_data_xfer_size;
 	s->twin_fd = -1;
 	vuc_wire_version_init(&s->peer);
 	if (alloc_tables(s) != 0 || (!config->twin && session_negotiate(s) != 0)) {
@@ -64,7 +64,7 @@ vuc_session_create(const struct vuc_session_config *config)
 		return NULL;
 	}
 	if (config->twin)
-		s->state = VUC_SESSION_READY;
+		s->view.state = VUC_SESSION_READY;
 	return s;
 }
 
@@ -74,9 +74,9 @@ vuc_session_destroy(struct vuc_session *s)
 	if (s == NULL)
 		return;
 	session_drop_segments(s);
-	session_close_fds(s->rx.fds, s->rx.nr_fds);
+	session_close_fds(s->part_fds, s->nr_part_fds);
 	session_close_fds(&s->twin_fd, 1);
-	free(s->rx.buf);
+	free(s->view.part);
 	free(s->tx.buf);
 	free(s->slots);
 	free(s->peer_json);
@@ -90,12 +90,6 @@ vuc_session_prefetch(const struct vuc_session *s)
 	__builtin_prefetch(&s->tx);
 	__builtin_prefetch(&s->slots[s->first_free & s->index_mask]);
 	__builtin_prefetch(s->tx.buf);
-}
-
-enum vuc_session_state
-vuc_session_state(const struct vuc_session *s)
-{
-	return s->state;
 }
 
 const char *
@@ -122,28 +116,10 @@ vuc_session_peer_json(const struct vuc_session *s)
 	return s->peer_json;
 }
 
-uint32_t
-vuc_session_max_data(const struct vuc_session *s)
-{
-	return s->max_data;
-}
-
-unsigned int
-vuc_session_outstanding(const struct vuc_session *s)
-{
-	return s->outstanding;
-}
-
 bool
 vuc_session_has_deadline(const struct vuc_session *s)
 {
-	return s->outstanding > 0 || vuc_session_has_segment(s);
-}
-
-bool
-vuc_session_watches_fds(const struct vuc_session *s)
-{
-	return s->commands > 0 || s->received < WATCHED_MSGS;
+	return s->view.outstanding > 0 || vuc_session_has_segment(s);
 }
 
 bool
@@ -180,26 +156,13 @@ session_close_fds(int *fds, unsigned int nr_fds)
 	}
 }
 
-static void
-free_slot(struct vuc_session *s, struct slot *slot)
-{
-	uint16_t step = (uint16_t)(s->index_mask + 1);
-
-	slot->state = SLOT_FREE;
-	slot->id = (uint16_t)(slot->id + step);
-	if (slot->id == POSTED_ID)
-		slot->id = s->index_mask;
-	slot->next_free = s->first_free;
-	s->first_free = slot->id & s->index_mask;
-}
-
 /* The request no longer counts as outstanding. */
 static void
 settle_slot(struct vuc_session *s, const struct slot *slot)
 {
-	s->outstanding--;
+	s->view.outstanding--;
 	if (!slot->access)
-		s->commands--;
+		s->view.commands--;
 }
 
 void
@@ -210,23 +173,23 @@ session_complete(struct vuc_session *s, struct slot *slot, struct vuc_session_re
 
 	if (slot->state == SLOT_TIMED_OUT) {
 		s->timed_out--;
-		free_slot(s, slot);
+		session_free_slot(s, slot);
 		return;
 	}
 	settle_slot(s, slot);
-	free_slot(s, slot);
+	session_free_slot(s, slot);
 	done(arg, reply);
 }
 
 void
 vuc_session_drain(struct vuc_session *s)
 {
-	if (s->state == VUC_SESSION_NEGOTIATING) {
+	if (s->view.state == VUC_SESSION_NEGOTIATING) {
 		vuc_session_end(s, -ECANCELED, "closed while negotiating");
 		return;
 	}
-	if (s->state == VUC_SESSION_READY)
-		s->state = VUC_SESSION_DRAINING;
+	if (s->view.state == VUC_SESSION_READY)
+		s->view.state = VUC_SESSION_DRAINING;
 	session_settle(s);
 }
 
@@ -246,7 +209,7 @@ bool
 vuc_session_silent(const struct vuc_session *s, uint64_t *since_ms)
 {
 	*since_ms = s->silent_ms;
-	return s->silent && s->received == s->heard && s->error == 0;
+	return s->silent && s->view.received == s->heard && s->error == 0;
 }
 
 /* A server that refuses a command without having read all of it takes the rest for commands. */
@@ -273,7 +236,8 @@ expire(struct vuc_session *s, struct slot *slot)
 		slot->timeout_ms);
 	if (s->suspect != 0)
 		add_suspect(s, line.text, sizeof(line.text));
-	if (s->state == VUC_SESSION_NEGOTIATING || vuc_wire_command(slot->cmd)->answer_is_vital) {
+	if (s->view.state == VUC_SESSION_NEGOTIATING ||
+		vuc_wire_command(slot->cmd)->answer_is_vital) {
 		vuc_session_end(s, -ETIMEDOUT, "%s", line.text);
 		return;
 	}
@@ -299,9 +263,9 @@ watch(const struct vuc_session *s, struct slot *slot, uint64_t now_ms)
 static void
 listen_for_server(struct vuc_session *s, uint64_t now_ms)
 {
-	if (s->heard == s->received)
+	if (s->heard == s->view.received)
 		return;
-	s->heard = s->received;
+	s->heard = s->view.received;
 	s->heard_ms = now_ms;
 	s->silent = false;
 }
@@ -327,9 +291,9 @@ check_sending(struct vuc_session *s, uint64_t now_ms)
 static void
 check_requests(struct vuc_session *s, uint64_t now_ms)
 {
-	unsigned int left = s->outstanding;
+	unsigned int left = s->view.outstanding;
 
-	for (unsigned int i = 0; left > 0 && s->outstanding > 0 && i <= s->index_mask; i++) {
+	for (unsigned int i = 0; left > 0 && s->view.outstanding > 0 && i <= s->index_mask; i++) {
 		struct slot *slot = &s->slots[i];
 
 		if (slot->state == SLOT_FREE || slot->state == SLOT_TIMED_OUT)
@@ -355,7 +319,7 @@ vuc_session_tick(struct vuc_session *s, uint64_t now_ms)
 static bool
 left_alone(const struct vuc_session *s, int error)
 {
-	return error == -ECONNRESET && s->outstanding == 0 && s->rx.len == 0;
+	return error == -ECONNRESET && s->view.outstanding == 0 && s->view.part_len == 0;
 }
 
 void
@@ -365,7 +329,7 @@ vuc_session_end(struct vuc_session *s, int error, const char *fmt, ...)
 	char text[VUC_ERROR_MAX];
 	va_list args;
 
-	if (s->state == VUC_SESSION_LOST || s->state == VUC_SESSION_CLOSED)
+	if (s->view.state == VUC_SESSION_LOST || s->view.state == VUC_SESSION_CLOSED)
 		return;
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
@@ -375,9 +339,9 @@ vuc_session_end(struct vuc_session *s, int error, const char *fmt, ...)
 		add_suspect(s, text, sizeof(text));
 	}
 	s->error = vuc_error_set(&s->reason, error, "%s", text);
-	s->state = VUC_SESSION_LOST;
-	session_close_fds(s->rx.fds, s->rx.nr_fds);
-	s->rx.nr_fds = 0;
+	s->view.state = VUC_SESSION_LOST;
+	session_close_fds(s->part_fds, s->nr_part_fds);
+	s->nr_part_fds = 0;
 
 	for (unsigned int i = 0; i <= s->index_mask; i++) {
 		if (s->slots[i].state != SLOT_FREE)
@@ -423,9 +387,10 @@ vuc_session_lost(struct vuc_session *s, int error)
 {
 	if (error != 0)
 		vuc_session_end(s, error, "the connection broke: %s", strerror(-error));
-	else if (s->rx.len > 0)
+	else if (s->view.part_len > 0)
 		vuc_session_end(s, -ECONNRESET,
-			"the server closed the connection %zu bytes into a message", s->rx.len);
+			"the server closed the connection %u bytes into a message",
+			s->view.part_len);
 	else
 		end_closed(s);
 }

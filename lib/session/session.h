@@ -23,16 +23,9 @@
 #include <vuc/error.h>
 
 #include "version.h"
+#include "view.h"
 
 struct vuc_session;
-
-enum vuc_session_state {
-	VUC_SESSION_NEGOTIATING,
-	VUC_SESSION_READY,
-	VUC_SESSION_DRAINING,
-	VUC_SESSION_LOST,
-	VUC_SESSION_CLOSED,
-};
 
 /* What a server does wrong and can be lived with; each draws one warning. */
 enum vuc_server_fault {
@@ -129,7 +122,18 @@ void vuc_session_prefetch(const struct vuc_session *s);
 /* Requests still outstanding are not told: end the session first. NULL does nothing. */
 void vuc_session_destroy(struct vuc_session *s);
 
-enum vuc_session_state vuc_session_state(const struct vuc_session *s);
+/* What can be looked at without a call; valid as long as the session. */
+static inline const struct vuc_session_view *
+vuc_session_view(const struct vuc_session *s)
+{
+	return (const struct vuc_session_view *)s;
+}
+
+static inline enum vuc_session_state
+vuc_session_state(const struct vuc_session *s)
+{
+	return vuc_session_view(s)->state;
+}
 
 /* Why the session ended, one line; "" while it has not. */
 const char *vuc_session_reason(const struct vuc_session *s);
@@ -144,17 +148,25 @@ const struct vuc_wire_version *vuc_session_peer(const struct vuc_session *s);
 const char *vuc_session_peer_json(const struct vuc_session *s);
 
 /* Most bytes of data in one message to or from the server: the smaller of both sides' limits. */
-uint32_t vuc_session_max_data(const struct vuc_session *s);
+static inline uint32_t
+vuc_session_max_data(const struct vuc_session *s)
+{
+	return vuc_session_view(s)->max_data;
+}
 
 /* Requests awaiting a reply; those timed out are not counted. */
-unsigned int vuc_session_outstanding(const struct vuc_session *s);
+static inline unsigned int
+vuc_session_outstanding(const struct vuc_session *s)
+{
+	return vuc_session_view(s)->outstanding;
+}
 
-/*
- * Whether descriptors that come have to be seen: true at first, and whenever a request other than a
- * region access is outstanding. A reply to an access has none, and looking for them costs time;
- * so after many messages without any, those that a server sends all the same may be dropped.
- */
-bool vuc_session_watches_fds(const struct vuc_session *s);
+/* Whether descriptors that come have to be seen; see vuc_view_watches_fds(). */
+static inline bool
+vuc_session_watches_fds(const struct vuc_session *s)
+{
+	return vuc_view_watches_fds(vuc_session_view(s));
+}
 
 /* ---- the top: requests ---- */
 
@@ -166,18 +178,25 @@ bool vuc_session_watches_fds(const struct vuc_session *s);
  */
 int vuc_session_request(struct vuc_session *s, const struct vuc_session_request *req);
 
+/* A region access that is one message. */
+struct vuc_session_access {
+	uint32_t region;
+	uint32_t count;
+	uint64_t offset;
+	void *data; /* read into, so it lives until done; or written from, at once */
+	vuc_session_fn done;
+	void *arg;
+};
+
 /*
- * The two that MMIO is made of, without the detour of the general form: one REGION_READ of count
- * bytes into data, or one REGION_WRITE of count bytes from data. done gets no body: a read has its
- * bytes in data when status is 0. Count is at most vuc_session_max_data() and, for a write,
- * vuc_session_max_write(). data of a read must live until done; data of a write is copied.
- * A write with no_reply is awaited inside the session when the server answers those, too.
- * Returns as vuc_session_request().
+ * The two that MMIO is made of, without the detour of the general form. done gets no body: a read
+ * has its bytes in data when status is 0. Count is at most vuc_session_max_data() and, for a write,
+ * vuc_session_max_write(). With no_reply done is not called; the write is awaited inside the
+ * session when the server answers those, too. Returns as vuc_session_request().
  */
-int vuc_session_region_read(struct vuc_session *s, uint32_t region, uint64_t offset, void *data,
-	uint32_t count, vuc_session_fn done, void *arg);
-int vuc_session_region_write(struct vuc_session *s, uint32_t region, uint64_t offset,
-	const void *data, uint32_t count, bool no_reply, vuc_session_fn done, void *arg);
+int vuc_session_region_read(struct vuc_session *s, const struct vuc_session_access *access);
+int vuc_session_region_write(
+	struct vuc_session *s, const struct vuc_session_access *access, bool no_reply);
 uint32_t vuc_session_max_write(const struct vuc_session *s);
 
 /*
@@ -236,26 +255,22 @@ void vuc_session_end(struct vuc_session *s, int error, const char *fmt, ...)
 
 /* ---- the bottom: bytes ---- */
 
-/* A run of whole messages to be sent at once. */
-struct vuc_session_segment {
-	const uint8_t *bytes;
-	size_t len;
-	const int *fds;
-	unsigned int nr_fds;
-};
-
 /*
  * The next segment to send; false when there is none. It stays the next one, unchanged, until
  * vuc_session_sent() says that it is out.
  */
-bool vuc_session_next_segment(struct vuc_session *s, struct vuc_session_segment *segment);
+bool vuc_session_next_segment(struct vuc_session *s, struct vuc_segment *segment);
 void vuc_session_sent(struct vuc_session *s);
 
 /* A part of it is out: the server reads. */
 void vuc_session_sent_part(struct vuc_session *s);
 
 /* Whether there is something to send. */
-bool vuc_session_has_segment(const struct vuc_session *s);
+static inline bool
+vuc_session_has_segment(const struct vuc_session *s)
+{
+	return vuc_view_has_segment(vuc_session_view(s));
+}
 
 /*
  * Bytes came, with the descriptors that came in the same receive: they belong to the last message
@@ -265,11 +280,12 @@ bool vuc_session_has_segment(const struct vuc_session *s);
 void vuc_session_received(struct vuc_session *s, const uint8_t *bytes, size_t len, const int *fds,
 	unsigned int nr_fds);
 
-/*
- * Where the rest of a message that has come in part is best received, so that it is not copied, and
- * in *len how long that is. NULL when there is no such message. What comes otherwise is right, too.
- */
-uint8_t *vuc_session_receive_into(const struct vuc_session *s, size_t *len);
+/* Where the rest of a message is best received; see vuc_view_receive_into(). */
+static inline uint8_t *
+vuc_session_receive_into(const struct vuc_session *s, size_t *len)
+{
+	return vuc_view_receive_into(vuc_session_view(s), len);
+}
 
 /* The connection below ended: 0 for the peer's close, else a negative errno. */
 void vuc_session_lost(struct vuc_session *s, int error);

@@ -27,11 +27,12 @@ is_last(const struct vuc_session *s)
 }
 
 static void
-put_entry(uint8_t *at, uint32_t region, uint64_t offset, const void *data, uint32_t count)
+put_entry(uint8_t *at, const struct vuc_session_access *a)
 {
-	struct vfio_user_write_multi_entry e = {.offset = offset, .region = region, .count = count};
+	struct vfio_user_write_multi_entry e = {
+		.offset = a->offset, .region = a->region, .count = a->count};
 
-	memcpy(e.data, data, count);
+	memcpy(e.data, a->data, a->count);
 	memcpy(at, &e, sizeof(e));
 }
 
@@ -41,6 +42,7 @@ convert(uint8_t *message)
 {
 	struct vfio_user_header header;
 	struct vfio_user_region_access access;
+	struct vuc_session_access first;
 	const uint64_t one = 1;
 	uint8_t data[MAX_COUNT];
 
@@ -51,18 +53,24 @@ convert(uint8_t *message)
 	header.msg_size = HEADER + MULTI + ENTRY;
 	memcpy(message, &header, HEADER);
 	memcpy(message + HEADER, &one, sizeof(one));
-	put_entry(message + HEADER + MULTI, access.region, access.offset, data, access.count);
+	first = (struct vuc_session_access){
+		.region = access.region,
+		.offset = access.offset,
+		.data = data,
+		.count = access.count,
+	};
+	put_entry(message + HEADER + MULTI, &first);
 }
 
 static void
-add_entry(uint8_t *message, uint32_t region, uint64_t offset, const void *data, uint32_t count)
+add_entry(uint8_t *message, const struct vuc_session_access *a)
 {
 	struct vfio_user_header header;
 	uint64_t wr_cnt;
 
 	memcpy(&header, message, HEADER);
 	memcpy(&wr_cnt, message + HEADER, sizeof(wr_cnt));
-	put_entry(message + header.msg_size, region, offset, data, count);
+	put_entry(message + header.msg_size, a);
 	wr_cnt++;
 	header.msg_size += (uint32_t)ENTRY;
 	memcpy(message, &header, HEADER);
@@ -70,20 +78,19 @@ add_entry(uint8_t *message, uint32_t region, uint64_t offset, const void *data, 
 }
 
 bool
-session_join_write(
-	struct vuc_session *s, uint32_t region, uint64_t offset, const void *data, uint32_t count)
+session_join_write(struct vuc_session *s, const struct vuc_session_access *a)
 {
 	struct tail_write *t = &s->tail_write;
 	uint32_t len = t->multi ? t->len + (uint32_t)ENTRY : (uint32_t)(HEADER + MULTI + 2 * ENTRY);
 	uint8_t *message = s->tx.buf + t->start;
 
-	if (count > MAX_COUNT || !is_last(s) ||
+	if (a->count > MAX_COUNT || !is_last(s) ||
 		(!t->multi && t->len > HEADER + ACCESS + MAX_COUNT) ||
-		len - HEADER - MULTI > s->max_data || !session_grow_tail(s, len - t->len))
+		len - HEADER - MULTI > s->view.max_data || !session_grow_tail(s, len - t->len))
 		return false;
 	if (!t->multi)
 		convert(message);
-	add_entry(message, region, offset, data, count);
+	add_entry(message, a);
 	t->multi = true;
 	t->len = len;
 	return true;

@@ -50,7 +50,7 @@ struct world {
 	struct vuc_session_config config;
 	uint64_t now;
 	bool handed;
-	struct vuc_session_segment segment; /* that was handed out, and what was in it */
+	struct vuc_segment segment; /* that was handed out, and what was in it */
 	uint8_t *copy;
 	unsigned int outstanding; /* requests that were accepted and not completed */
 	unsigned int nr_requests;
@@ -112,22 +112,27 @@ request_done(void *arg, const struct vuc_session_reply *reply)
 static int
 request_read(struct world *w, struct request *r)
 {
-	uint32_t count = take_u8(&w->in);
+	struct vuc_session_access access = {.done = request_done, .arg = r};
 
-	r->data = malloc(count + 1);
+	access.count = take_u8(&w->in);
+	access.offset = take_u8(&w->in);
+	access.region = take_u8(&w->in);
+	r->data = malloc(access.count + 1);
 	REQUIRE(r->data != NULL);
-	return vuc_session_region_read(
-		w->s, take_u8(&w->in), take_u8(&w->in), r->data, count, request_done, r);
+	access.data = r->data;
+	return vuc_session_region_read(w->s, &access);
 }
 
 static int
 request_write(struct world *w, struct request *r, bool posted)
 {
-	static const uint8_t data[MAX_DATA];
-	uint32_t count = take_u8(&w->in);
+	static uint8_t data[MAX_DATA];
+	struct vuc_session_access access = {.data = data, .done = request_done, .arg = r};
 
-	return vuc_session_region_write(
-		w->s, take_u8(&w->in), take_u8(&w->in), data, count, posted, request_done, r);
+	access.count = take_u8(&w->in);
+	access.offset = take_u8(&w->in);
+	access.region = take_u8(&w->in);
+	return vuc_session_region_write(w->s, &access, posted);
 }
 
 /* Any command, with the smallest body that it may have and some bytes more. */
@@ -189,11 +194,12 @@ make_request(struct world *w)
 static void
 post_many(struct world *w)
 {
-	static const uint8_t data[MAX_DATA];
+	static uint8_t data[MAX_DATA];
+	const struct vuc_session_access access = {.data = data, .count = MAX_DATA};
 	unsigned int n = take_u8(&w->in);
 
 	while (n-- > 0)
-		vuc_session_region_write(w->s, 0, 0, data, MAX_DATA, true, NULL, NULL);
+		vuc_session_region_write(w->s, &access, true);
 }
 
 static void
@@ -221,7 +227,7 @@ end(struct world *w)
 static void
 read_segment(struct world *w)
 {
-	const struct vuc_session_segment *segment = &w->segment;
+	const struct vuc_segment *segment = &w->segment;
 	size_t pos = 0;
 
 	while (pos < segment->len) {
@@ -243,7 +249,7 @@ read_segment(struct world *w)
 static void
 hand_out(struct world *w)
 {
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 
 	if (!vuc_session_next_segment(w->s, &segment))
 		return;
@@ -262,7 +268,7 @@ hand_out(struct world *w)
 static void
 check_handed(struct world *w)
 {
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 
 	if (!w->handed)
 		return;

@@ -489,7 +489,8 @@ test_close(void)
 static void
 test_loss(void)
 {
-	const uint32_t value = 1;
+	uint32_t value = 1;
+	const struct vuc_session_access access = {.data = &value, .count = sizeof(value)};
 	struct job jobs[4] = {{0}};
 	struct setup s;
 
@@ -497,8 +498,7 @@ test_loss(void)
 	start_four(&s, jobs, VFIO_USER_DEVICE_FEATURE);
 	s.hang_up = true;
 	/* Behind the barrier nothing goes out; a posted write past the list does. */
-	CU_ASSERT_EQUAL(
-		vuc_session_region_write(s.dev->session, 0, 0, &value, 4, true, NULL, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_session_region_write(s.dev->session, &access, true), 0);
 	device_mark_dirty(s.dev);
 	poll_until_done(&jobs[3]);
 	check_four(jobs, -ECONNRESET);

@@ -507,8 +507,7 @@ static int
 access_of_queue(struct scene *s, enum vuc_op op, uint64_t offset, uint8_t *data, uint32_t count)
 {
 	int status = op == VUC_OP_WRITE_POSTED ? 0 : INT_MAX;
-	const struct vuc_device_access access = {
-		.op = op,
+	const struct vuc_session_access access = {
 		.region = CONFIG,
 		.offset = offset,
 		.data = data,
@@ -518,7 +517,7 @@ access_of_queue(struct scene *s, enum vuc_op op, uint64_t offset, uint8_t *data,
 	};
 	int rc;
 
-	while ((rc = vuc_device_access_begin(s->dev, &access)) == -EAGAIN)
+	while ((rc = vuc_device_access_begin(s->dev, op, &access)) == -EAGAIN)
 		vuc_poll_group_poll(vuc_device_poll_group(s->dev));
 	while (rc == 0 && status == INT_MAX)
 		vuc_poll_group_poll(vuc_device_poll_group(s->dev));

@@ -123,23 +123,45 @@ fixture_record(void *arg, const struct vuc_session_reply *reply)
 int
 fixture_read(struct fixture *f, uint64_t offset, void *data, uint32_t count, struct outcome *o)
 {
-	return vuc_session_region_read(
-		f->s, FIXTURE_REGION, offset, data, count, fixture_record, o);
+	const struct vuc_session_access access = {
+		.region = FIXTURE_REGION,
+		.offset = offset,
+		.data = data,
+		.count = count,
+		.done = fixture_record,
+		.arg = o,
+	};
+
+	return vuc_session_region_read(f->s, &access);
 }
 
 int
 fixture_write(
 	struct fixture *f, uint64_t offset, const void *data, uint32_t count, struct outcome *o)
 {
-	return vuc_session_region_write(
-		f->s, FIXTURE_REGION, offset, data, count, false, fixture_record, o);
+	const struct vuc_session_access access = {
+		.region = FIXTURE_REGION,
+		.offset = offset,
+		.data = (void *)(uintptr_t)data,
+		.count = count,
+		.done = fixture_record,
+		.arg = o,
+	};
+
+	return vuc_session_region_write(f->s, &access, false);
 }
 
 int
 fixture_post(struct fixture *f, uint64_t offset, const void *data, uint32_t count)
 {
-	return vuc_session_region_write(
-		f->s, FIXTURE_REGION, offset, data, count, true, NULL, NULL);
+	const struct vuc_session_access access = {
+		.region = FIXTURE_REGION,
+		.offset = offset,
+		.data = (void *)(uintptr_t)data,
+		.count = count,
+	};
+
+	return vuc_session_region_write(f->s, &access, true);
 }
 
 int
@@ -187,7 +209,7 @@ fixture_dma_map(struct fixture *f, const int *fds, unsigned int nr_fds, struct o
 }
 
 static void
-keep_sent(struct fixture *f, const struct vuc_session_segment *segment)
+keep_sent(struct fixture *f, const struct vuc_segment *segment)
 {
 	uint8_t *sent = realloc(f->sent, f->sent_len + segment->len);
 
@@ -201,7 +223,7 @@ keep_sent(struct fixture *f, const struct vuc_session_segment *segment)
 unsigned int
 fixture_send(struct fixture *f)
 {
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 	unsigned int n = 0;
 
 	f->sent_len = 0;

@@ -235,7 +235,7 @@ test_flood_around(void)
 {
 	static const uint8_t data[1000];
 	const struct message m = message_dma_read(1, 0);
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 	struct fixture f;
 	unsigned int n = 0;
 
@@ -323,7 +323,7 @@ static void
 test_answers_overlap(void)
 {
 	const struct message m = message_dma_read(1, 0);
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 	struct fixture f;
 	unsigned int n = 0;
 

@@ -55,7 +55,7 @@ test_drain_answered(void)
 static void
 test_drain_sent(void)
 {
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 	struct fixture f;
 
 	fixture_open(&f, NULL);
@@ -78,7 +78,7 @@ test_drain_answered_first(void)
 {
 	const struct vfio_user_header to = {.msg_id = 4, .cmd = VFIO_USER_DEVICE_RESET};
 	const struct message reply = message_reply(&to, NULL, 0);
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 	struct outcome o = {0};
 	struct fixture f;
 
@@ -229,7 +229,7 @@ static void
 open_crowded(struct fixture *f, struct crowd *c)
 {
 	struct vuc_session_config config = fixture_config();
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 	struct vfio_user_header h;
 	struct message reply;
 

@@ -36,7 +36,7 @@ test_version(void)
 	static const char json[] = "{\"capabilities\":{\"max_msg_fds\":4,"
 				   "\"max_data_xfer_size\":4096,\"max_dma_maps\":65535,"
 				   "\"pgsizes\":4096}}";
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 	struct vfio_user_version fixed;
 	struct vfio_user_header h;
 	struct fixture f;

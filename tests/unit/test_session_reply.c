@@ -560,7 +560,7 @@ test_not_sent_yet(void)
 {
 	const struct vfio_user_header guess = {.msg_id = 4, .cmd = VFIO_USER_DEVICE_RESET};
 	const struct message reply = message_reply(&guess, NULL, 0);
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 	struct asked a = {0};
 
 	fixture_open(&a.f, NULL);
@@ -586,7 +586,7 @@ test_behind_handed_out(void)
 {
 	const struct vfio_user_header guess = {.msg_id = 4, .cmd = VFIO_USER_DEVICE_RESET};
 	const struct message reply = message_reply(&guess, NULL, 0);
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 	struct asked a = {0};
 
 	fixture_open(&a.f, NULL);
@@ -601,7 +601,7 @@ test_behind_handed_out(void)
 static void
 test_others_wait(void)
 {
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 	struct message reply;
 
 	for (unsigned int nr_segments = 0; nr_segments < 200; nr_segments++) {

@@ -9,7 +9,7 @@ static void
 test_coalesce(void)
 {
 	static const uint8_t data[FIXTURE_MAX_DATA];
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 	struct fixture f;
 	uint32_t rest = FIXTURE_SEGMENT_MAX - (ACCESS_SIZE + FIXTURE_MAX_DATA) - ACCESS_SIZE;
 
@@ -37,7 +37,7 @@ test_coalesce(void)
 static void
 test_handed_out(void)
 {
-	struct vuc_session_segment before, again, next;
+	struct vuc_segment before, again, next;
 	uint8_t bytes[64];
 	struct fixture f;
 
@@ -68,7 +68,7 @@ static void
 test_fds_isolate(void)
 {
 	int fds[2] = {fixture_new_fd(), fixture_new_fd()};
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 	struct outcome o = {0};
 	struct fixture f;
 
@@ -105,7 +105,7 @@ test_fds_isolate(void)
 static bool
 carries(struct fixture *f, ino_t inode)
 {
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 
 	return vuc_session_next_segment(f->s, &segment) && segment.nr_fds == 1 &&
 		fixture_inode(segment.fds[0]) == inode;
@@ -306,7 +306,7 @@ post_numbered(struct sender *sender, unsigned int n)
 static void
 send_numbered(struct sender *sender)
 {
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 	unsigned int bad = 0;
 
 	CU_ASSERT_TRUE_FATAL(vuc_session_next_segment(sender->f->s, &segment));
@@ -331,7 +331,7 @@ send_numbered(struct sender *sender)
 static void
 test_never_empty(void)
 {
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 	struct fixture f;
 	struct sender sender = {.f = &f};
 	unsigned int rounds = 0;

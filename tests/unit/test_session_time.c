@@ -470,7 +470,7 @@ test_unsent(void)
 static void
 test_sent_slowly(void)
 {
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 	const uint32_t value = 1;
 	uint64_t now = START;
 	struct fixture f;

@@ -11,7 +11,7 @@
 
 /* What was sent, message by message. */
 struct sent {
-	struct vuc_session_segment segment;
+	struct vuc_segment segment;
 	size_t at;
 	struct vfio_user_header header;
 	const uint8_t *body;
@@ -35,8 +35,7 @@ create(struct fixture *f, bool write_multiple)
 static void
 post(struct fixture *f, uint64_t offset, const void *data, uint32_t count)
 {
-	CU_ASSERT_EQUAL(
-		vuc_session_region_write(f->s, 2, offset, data, count, true, NULL, NULL), 0);
+	CU_ASSERT_EQUAL(fixture_post(f, offset, data, count), 0);
 }
 
 static bool
@@ -138,8 +137,7 @@ test_order(void)
 	create(&f, true);
 	post(&f, 0x10, "a", 1);
 	post(&f, 0x11, "b", 1);
-	CU_ASSERT_EQUAL(
-		vuc_session_region_read(f.s, 2, 0, &data, sizeof(data), fixture_record, &o), 0);
+	CU_ASSERT_EQUAL(fixture_read(&f, 0, &data, sizeof(data), &o), 0);
 	post(&f, 0x12, "c", 1);
 	post(&f, 0x13, "123456789", 9);
 	post(&f, 0x14, "d", 1);
@@ -226,7 +224,7 @@ test_many(void)
 
 	create(&f, true);
 	for (uint64_t n = 0; n < 20000; n++) {
-		while (vuc_session_region_write(f.s, 2, n, &n, sizeof(n), true, NULL, NULL) != 0)
+		while (fixture_post(&f, n, &n, sizeof(n)) != 0)
 			take_writes(&f, &expected);
 		if (n % 777 == 0)
 			take_writes(&f, &expected);

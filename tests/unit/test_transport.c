@@ -30,6 +30,7 @@
 /* One connection, with the test as its owner and as its peer. */
 struct end {
 	struct vuc_conn *conn;
+	struct vuc_session_view view;
 	int peer;
 	unsigned int sent;
 	unsigned int lost;
@@ -55,12 +56,14 @@ on_received(struct vuc_conn *conn, const uint8_t *bytes, size_t len, const int *
 	unsigned int nr_fds)
 {
 	struct end *e = conn->owner;
+	size_t room;
+	const uint8_t *into = vuc_view_receive_into(conn->view, &room);
 
 	CU_ASSERT_FATAL(e->len + len <= sizeof(e->bytes));
-	CU_ASSERT(e->conn->into == NULL || bytes == e->conn->into);
+	CU_ASSERT(into == NULL || bytes == into);
 	memcpy(e->bytes + e->len, bytes, len);
 	e->len += len;
-	e->conn->into = NULL;
+	e->view.part_len = 0;
 	for (unsigned int i = 0; i < nr_fds; i++) {
 		CU_ASSERT_FATAL(e->nr_fds < MAX_FDS);
 		e->fds[e->nr_fds++] = fds[i];
@@ -98,6 +101,8 @@ open_end(void)
 	address.fd = pair[0];
 	e->peer = pair[1];
 	CU_ASSERT_EQUAL_FATAL(ops->open(group, &address, &events, e, &e->conn, NULL), 0);
+	e->view.received = VUC_VIEW_WATCHED_MSGS;
+	e->conn->view = &e->view;
 	return e;
 }
 
@@ -117,14 +122,14 @@ static void
 poll_times(unsigned int n)
 {
 	while (n-- > 0)
-		ops->poll(group);
+		ops->poll(group, 1);
 }
 
 static void
 poll_until_len(const struct end *e, size_t len)
 {
 	for (unsigned int n = 0; n < WAIT_POLLS && e->len < len; n++)
-		ops->poll(group);
+		ops->poll(group, 1);
 	CU_ASSERT_EQUAL(e->len, len);
 }
 
@@ -132,7 +137,7 @@ static void
 poll_until_lost(const struct end *e)
 {
 	for (unsigned int n = 0; n < WAIT_POLLS && e->lost == 0; n++)
-		ops->poll(group);
+		ops->poll(group, 1);
 	CU_ASSERT_EQUAL(e->lost, 1);
 }
 
@@ -147,7 +152,7 @@ send_bytes(struct end *e, const void *bytes, size_t len, const int *fds, unsigne
 
 	CU_ASSERT_FATAL(rc == 0 || rc == 1);
 	for (unsigned int n = 0; rc == 0 && n < WAIT_POLLS && e->sent == before; n++)
-		ops->poll(group);
+		ops->poll(group, 1);
 	CU_ASSERT_EQUAL(e->sent, before + (rc == 0));
 }
 
@@ -163,7 +168,7 @@ test_send_and_receive(void)
 	struct end *e = open_end();
 	char got[16];
 
-	e->conn->owed = true;
+	e->view.outstanding = true;
 	send_bytes(e, "request", 7, NULL, 0);
 	CU_ASSERT_EQUAL(recv(e->peer, got, sizeof(got), MSG_DONTWAIT), 7);
 	CU_ASSERT_EQUAL(memcmp(got, "request", 7), 0);
@@ -216,7 +221,7 @@ test_commands_while_nothing_is_owed(void)
 	size_t len = 0;
 
 	for (size_t i = 0; i < sizeof(silences) / sizeof(silences[0]); i++) {
-		busy->conn->owed = true;
+		busy->view.outstanding = true;
 		send_bytes(busy, "x", 1, NULL, 0);
 		send_bytes(quiet, "x", 1, NULL, 0);
 		poll_times(silences[i]);
@@ -237,7 +242,7 @@ test_settle(void)
 	struct end *busy = open_end();
 
 	send_bytes(quiet, "x", 1, NULL, 0);
-	busy->conn->owed = true;
+	busy->view.outstanding = true;
 	send_bytes(busy, "x", 1, NULL, 0);
 	ops->settle(group);
 	shutdown(quiet->peer, SHUT_WR);
@@ -245,7 +250,7 @@ test_settle(void)
 	poll_times(200);
 	CU_ASSERT_EQUAL(quiet->lost, 1);
 	CU_ASSERT_EQUAL(busy->len, 5);
-	busy->conn->owed = false;
+	busy->view.outstanding = false;
 	for (unsigned int i = 0; i < 10; i++) {
 		ops->settle(group);
 		send_bytes(busy, "x", 1, NULL, 0);
@@ -268,11 +273,11 @@ test_idle_and_busy_in_turn(void)
 		for (unsigned int i = 0; i < 5; i++) {
 			uint8_t byte = (uint8_t)n;
 
-			e->conn->owed = true;
+			e->view.outstanding = true;
 			send_bytes(e, "x", 1, NULL, 0);
 			send_to(e, &byte, 1);
 			poll_until_len(e, ++n);
-			e->conn->owed = false;
+			e->view.outstanding = false;
 		}
 	}
 	for (size_t i = 0; i < n; i++)
@@ -294,8 +299,8 @@ receive_fds(bool idle)
 	struct end *e = open_end();
 	int fds[3] = {open("/dev/null", O_RDONLY | O_CLOEXEC), e->peer, e->peer};
 
-	e->conn->owed = !idle;
-	e->conn->watch_fds = true;
+	e->view.outstanding = !idle;
+	e->view.commands = true;
 	send_bytes(e, "x", 1, NULL, 0);
 	if (idle)
 		poll_times(QUIET_POLLS);
@@ -326,7 +331,8 @@ test_receive_into(void)
 	} cases[] = {
 		{"ab", 0, false}, {"abcd", 1, true}, {"abcdefgh", 2, true}, {"abcde", 0, false}};
 	struct end *e = open_end();
-	char into[4];
+	char part[5]; /* of which the first byte has come */
+	const char *into = part + 1;
 	size_t len = 0;
 
 	send_bytes(e, "x", 1, NULL, 0);
@@ -335,9 +341,10 @@ test_receive_into(void)
 		unsigned int before = e->nr_fds;
 		size_t size = strlen(cases[i].text);
 
-		e->conn->watch_fds = cases[i].watch;
-		e->conn->into = (uint8_t *)into;
-		e->conn->into_len = sizeof(into);
+		e->view.commands = cases[i].watch;
+		e->view.part = (uint8_t *)part;
+		e->view.part_len = 1;
+		e->view.part_total = sizeof(part);
 		if (cases[i].nr_fds > 0)
 			send_fds_to(e, cases[i].text, fds, cases[i].nr_fds);
 		else
@@ -361,8 +368,8 @@ receive_fds_without_room(bool idle, unsigned int room)
 	struct rlimit before, limit;
 	int next;
 
-	e->conn->owed = !idle;
-	e->conn->watch_fds = true;
+	e->view.outstanding = !idle;
+	e->view.commands = true;
 	send_bytes(e, "x", 1, NULL, 0);
 	if (idle)
 		poll_times(QUIET_POLLS);
@@ -396,7 +403,7 @@ test_unwatched_fds(void)
 {
 	struct end *e = open_end();
 
-	e->conn->owed = true;
+	e->view.outstanding = true;
 	send_bytes(e, "x", 1, NULL, 0);
 	send_fds_to(e, "one", &e->peer, 1);
 	poll_until_len(e, 3);
@@ -427,7 +434,7 @@ test_peer_closes(void)
 	struct end *busy = open_end();
 	struct end *idle = open_end();
 
-	busy->conn->owed = true;
+	busy->view.outstanding = true;
 	send_bytes(busy, "x", 1, NULL, 0);
 	send_bytes(idle, "x", 1, NULL, 0);
 	shutdown(busy->peer, SHUT_WR);
@@ -451,7 +458,7 @@ test_last_words(void)
 {
 	struct end *e = open_end();
 
-	e->conn->owed = true;
+	e->view.outstanding = true;
 	send_to(e, "bye", 3);
 	close(e->peer);
 	e->peer = -1;
@@ -694,14 +701,14 @@ test_close_in_flight(void)
 
 		CU_ASSERT_PTR_NOT_NULL_FATAL(block);
 		memset(block, 0x5a, VUC_SEGMENT_MAX);
-		e->conn->owed = true;
+		e->view.outstanding = true;
 		for (n = 0; n < 200; n++) {
 			int rc = ops->send(e->conn, &segment);
 
 			if (rc == -EAGAIN)
 				break;
 			if (round % 2 == 0)
-				ops->poll(group);
+				ops->poll(group, 1);
 		}
 		CU_ASSERT(n < 200);
 		if (round % 3 == 0)
@@ -718,8 +725,8 @@ test_close_from_event(void)
 	struct end *a = open_end();
 	struct end *b = open_end();
 
-	a->conn->owed = true;
-	b->conn->owed = true;
+	a->view.outstanding = true;
+	b->view.outstanding = true;
 	send_bytes(a, "x", 1, NULL, 0);
 	send_bytes(b, "x", 1, NULL, 0);
 	a->close_on_data = b;
@@ -741,8 +748,8 @@ test_close_with_fds(void)
 	struct end *b = open_end();
 	unsigned int before;
 
-	a->conn->watch_fds = true;
-	b->conn->watch_fds = true;
+	a->view.commands = true;
+	b->view.commands = true;
 	send_bytes(a, "x", 1, NULL, 0);
 	send_bytes(b, "x", 1, NULL, 0);
 	poll_times(QUIET_POLLS);
@@ -752,7 +759,7 @@ test_close_with_fds(void)
 	send_fds_to(a, "data", &a->peer, 1);
 	send_fds_to(b, "data", &b->peer, 1);
 	for (unsigned int n = 0; n < WAIT_POLLS && a->nr_fds + b->nr_fds == 0; n++)
-		ops->poll(group);
+		ops->poll(group, 1);
 	poll_times(100);
 	CU_ASSERT_EQUAL(a->nr_fds + b->nr_fds, 1);
 	/* One more descriptor has come, and one connection is closed. */
@@ -771,14 +778,14 @@ test_many_connections(void)
 		ends[i] = open_end();
 	for (unsigned int round = 1; round <= 6; round++) {
 		for (unsigned int i = 0; i < MANY; i++) {
-			ends[i]->conn->owed = true;
+			ends[i]->view.outstanding = true;
 			send_bytes(ends[i], "x", 1, NULL, 0);
 		}
 		for (unsigned int i = 0; i < MANY; i++)
 			send_to(ends[i], "reply", 5);
 		for (unsigned int i = 0; i < MANY; i++) {
 			poll_until_len(ends[i], 5 * (size_t)round);
-			ends[i]->conn->owed = false;
+			ends[i]->view.outstanding = false;
 		}
 		if (round % 2 == 0)
 			poll_times(QUIET_POLLS);
@@ -797,7 +804,7 @@ test_large_stream(void)
 
 	for (size_t i = 0; i < sizeof(block); i++)
 		block[i] = (uint8_t)(i * 7 + i / 251);
-	e->conn->owed = true;
+	e->view.outstanding = true;
 	send_bytes(e, "x", 1, NULL, 0);
 	while (e->len < sizeof(block)) {
 		ssize_t n = 0;
@@ -806,8 +813,8 @@ test_large_stream(void)
 			n = send(e->peer, block + sent, sizeof(block) - sent,
 				MSG_DONTWAIT | MSG_NOSIGNAL);
 		sent += n > 0 ? (size_t)n : 0;
-		e->conn->owed = sent < sizeof(block) / 2;
-		ops->poll(group);
+		e->view.outstanding = sent < sizeof(block) / 2;
+		ops->poll(group, 1);
 	}
 	CU_ASSERT_EQUAL(memcmp(e->bytes, block, sizeof(block)), 0);
 	close_end(e);
@@ -822,7 +829,7 @@ test_idle_costs_no_syscall(void)
 	for (unsigned int owed = 0; owed < 2; owed++) {
 		uint64_t before;
 
-		e->conn->owed = owed;
+		e->view.outstanding = owed;
 		send_bytes(e, "x", 1, NULL, 0);
 		poll_times(QUIET_POLLS);
 		before = group->syscalls;

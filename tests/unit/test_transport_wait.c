@@ -30,6 +30,7 @@
 /* One connection, with the test as its owner and as its peer. */
 struct end {
 	struct vuc_conn *conn;
+	struct vuc_session_view view;
 	int peer;
 	unsigned int sent;
 	unsigned int lost;
@@ -82,6 +83,8 @@ open_end(void)
 	address.fd = pair[0];
 	e->peer = pair[1];
 	CU_ASSERT_EQUAL_FATAL(ops->open(group, &address, &events, e, &e->conn, NULL), 0);
+	e->view.received = VUC_VIEW_WATCHED_MSGS;
+	e->conn->view = &e->view;
 	return e;
 }
 
@@ -97,7 +100,7 @@ static void
 wait_and_poll(void)
 {
 	CU_ASSERT_FATAL(ops->wait(group, wake_fd, FOREVER) >= 0);
-	ops->poll(group);
+	ops->poll(group, 1);
 }
 
 /* Until a wait finds nothing that is left of what was before. */
@@ -105,7 +108,7 @@ static void
 settle(int fd)
 {
 	while (ops->wait(group, fd, 0) > 0)
-		ops->poll(group);
+		ops->poll(group, 1);
 }
 
 static void
@@ -139,7 +142,7 @@ test_time(void)
 
 	settle(wake_fd);
 	CU_ASSERT_EQUAL(ops->wait(group, wake_fd, 10), 0);
-	e->conn->owed = true;
+	e->view.outstanding = true;
 	settle(-1);
 	CU_ASSERT_EQUAL(ops->wait(group, -1, 10), 0);
 	close_end(e);
@@ -172,10 +175,10 @@ test_kick_not_read(void)
 	settle(wake_fd);
 	kick(wake_fd);
 	for (unsigned int i = 0; i < 5; i++) {
-		ops->poll(group);
+		ops->poll(group, 1);
 		CU_ASSERT_EQUAL(ops->wait(group, wake_fd, FOREVER), 1);
 		CU_ASSERT_EQUAL(ops->wait(group, wake_fd, FOREVER), 1);
-		ops->poll(group);
+		ops->poll(group, 1);
 	}
 	CU_ASSERT_EQUAL(take_kicks(wake_fd), 1);
 	settle(wake_fd);
@@ -194,7 +197,7 @@ test_other_wake_fd(void)
 	CU_ASSERT_EQUAL(ops->wait(group, other, 1), 0);
 	kick(other);
 	CU_ASSERT_EQUAL(ops->wait(group, other, FOREVER), 1);
-	ops->poll(group);
+	ops->poll(group, 1);
 	settle(-1);
 	CU_ASSERT_EQUAL(ops->wait(group, -1, 1), 0);
 	CU_ASSERT_EQUAL(ops->wait(group, wake_fd, FOREVER), 1);
@@ -234,7 +237,7 @@ test_bytes(void)
 
 	wait_for_bytes(e);
 	for (unsigned int round = 0; round < 20; round++) {
-		e->conn->owed = round % 2 == 0;
+		e->view.outstanding = round % 2 == 0;
 		wait_for_bytes(e);
 		CU_ASSERT(ops->send(e->conn, &segment) >= 0);
 		wait_for_bytes(e);
@@ -249,7 +252,7 @@ test_many_connections(void)
 
 	for (unsigned int i = 0; i < MANY; i++) {
 		ends[i] = open_end();
-		ends[i]->conn->owed = i % 2 == 0;
+		ends[i]->view.outstanding = i % 2 == 0;
 	}
 	for (unsigned int i = 0; i < MANY; i++)
 		wait_for_bytes(ends[i]);
@@ -456,9 +459,9 @@ test_nothing_is_lost(void)
 	while (e->lost == 0) {
 		CU_ASSERT_FATAL(ops->wait(group, wake_fd, FOREVER) >= 0);
 		atomic_fetch_add(&n.kicks, (unsigned int)take_kicks(wake_fd));
-		ops->poll(group);
+		ops->poll(group, 1);
 		atomic_store(&n.bytes, (unsigned int)e->len);
-		e->conn->owed = ++turn % 3 == 0;
+		e->view.outstanding = ++turn % 3 == 0;
 		if (turn % 5 == 0)
 			CU_ASSERT(ops->send(e->conn, &segment) >= -EAGAIN);
 		while (recv(e->peer, got, sizeof(got), MSG_DONTWAIT) > 0)
