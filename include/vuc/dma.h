@@ -7,7 +7,8 @@
  * The memory that a device may access.
  *
  * Mappings and unmappings are queued, and vuc_dma_commit() makes them so: it coalesces mappings
- * that run on, sends everything without waiting in between, and waits for all answers at the end.
+ * that run on, sends many messages without waiting in between, and waits for all answers at the
+ * end. vuc_dma_commit_start() does the same without waiting.
  *
  * A mapping reaches the server in one of two ways. With a descriptor the server can map the memory
  * and access it by itself. Without one, or when the device was opened with VUC_DMA_MESSAGE, it has
@@ -50,8 +51,7 @@ struct vuc_dma_mapping {
  *
  * @return 0; -EINVAL for addresses, sizes, flags or descriptors that cannot be, -EEXIST when it
  *         overlaps another one, -ENOSPC when the server takes no more (max_dma_maps), -ENOMEM, what
- *         fstat(2) says of fd, -EDEADLK from a completion callback; vuc_device_reason() names the
- *         mapping and the value
+ *         fstat(2) says of fd; vuc_device_reason() names the mapping and the value
  */
 int vuc_dma_map(struct vuc_device *dev, const struct vuc_dma_mapping *mapping);
 
@@ -61,26 +61,35 @@ int vuc_dma_map(struct vuc_device *dev, const struct vuc_dma_mapping *mapping);
  * it is mapped again in the same commit: the device must not access it meanwhile.
  *
  * @return 0; -ENOENT when there is no mapping in the range, -EINVAL when the range cuts one,
- *         -ENOMEM, -EDEADLK
+ *         -EBUSY for one that a commit under way maps, -ENOMEM
  */
 int vuc_dma_unmap(struct vuc_device *dev, uint64_t iova, uint64_t size);
 
 /** Queue the unmapping of everything. The commit unmaps each mapping and then tells the server to
  * forget all there may be (VFIO_DMA_UNMAP_FLAG_ALL of <linux/vfio.h>), which it may refuse.
- * @return 0, -ENOMEM, -EDEADLK */
+ * @return 0, -EBUSY as vuc_dma_unmap(), -ENOMEM */
 int vuc_dma_unmap_all(struct vuc_device *dev);
 
 /**
- * Make what is queued so, and wait for it: each message has long_timeout_ms. When 0 is returned,
- * the server has let go of all that was unmapped. After an error the rest was done all the same: a
- * mapping that the server refused is gone, one whose unmapping it refused is still there. A server
- * that does not answer in time may hold the memory, so the connection ends.
+ * Make what is queued so, and wait for it. All of it has long_timeout_ms. When 0 is returned, the
+ * server has let go of all that was unmapped. After an error the rest was done all the same: a
+ * mapping that the server refused is gone, one whose unmapping it refused is still there, and
+ * nothing is mapped over that. A server that does not answer in time may hold the memory, so the
+ * connection ends.
  *
  * @return 0, or the first error: what the server answered, -ETIMEDOUT, what ended the connection;
- *         vuc_device_reason() names the mapping, and each that was there before, was unmapped in
- * part and could not be mapped again
+ *         -ENOMEM; -EDEADLK from a completion callback; vuc_device_reason() names the mapping, and
+ *         each that was there before, was unmapped in part and could not be mapped again
  */
 int vuc_dma_commit(struct vuc_device *dev);
+
+/**
+ * The same without waiting: see vuc_done_fn. What is mapped and unmapped after this call is for the
+ * next commit. Memory that is unmapped stays in use until done is called.
+ *
+ * @return 0; -ENOMEM; what ended the connection
+ */
+int vuc_dma_commit_start(struct vuc_device *dev, vuc_done_fn done, void *arg);
 
 /**
  * Unmap one mapping at once and get the pages that the device has written since they were last
@@ -94,7 +103,7 @@ int vuc_dma_commit(struct vuc_device *dev);
  * @param bitmap  bit n: page n from iova on
  * @param words   64-bit words in bitmap, enough for all pages
  * @return 0; -ENOENT unless [iova, iova + size) is exactly one mapping of the server; -EINVAL;
- *         -EBUSY while something is queued; what the server answered
+ *         -EBUSY while something is queued or a commit is under way; what the server answered
  */
 int vuc_dma_unmap_dirty(struct vuc_device *dev, uint64_t iova, uint64_t size, uint64_t pgsize,
 	uint64_t *bitmap, size_t words);

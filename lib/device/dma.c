@@ -22,15 +22,6 @@ refuse(struct vuc_device *dev, uint64_t iova, uint64_t size, int rc, const char 
 		&dev->reason, rc, "DMA memory 0x%" PRIx64 " + 0x%" PRIx64 ": %s", iova, size, why);
 }
 
-static int
-check_caller(struct vuc_device *dev)
-{
-	if (!dev->group->polling)
-		return 0;
-	return vuc_error_set(
-		&dev->reason, -EDEADLK, "DMA mappings are changed from a completion callback");
-}
-
 static const char *
 check_flags(const struct vuc_dma_mapping *m)
 {
@@ -114,12 +105,11 @@ vuc_dma_map(struct vuc_device *dev, const struct vuc_dma_mapping *m)
 		.size = m->size,
 		.flags = m->flags,
 		.addr = m->addr,
+		.commit = dev->dma.next_commit,
 		.queued = true,
 	};
-	int rc = check_caller(dev);
+	int rc = check_mapping(dev, m);
 
-	if (rc == 0)
-		rc = check_mapping(dev, m);
 	if (rc != 0)
 		return rc;
 	if (is_shared(dev, m)) {
@@ -161,6 +151,13 @@ check_unmap(struct vuc_device *dev, uint64_t iova, uint64_t size)
 	return 0;
 }
 
+/* By the commit that runs. */
+static bool
+is_being_mapped(const struct dma_table *t, const struct dma_entry *e)
+{
+	return t->commits_run && e->queued && dma_entry_is_due(e, t->running_commit);
+}
+
 /* What the server does not know of is forgotten, the rest waits for the commit. */
 static int
 take_leave(struct vuc_device *dev, size_t i, size_t n)
@@ -171,11 +168,19 @@ take_leave(struct vuc_device *dev, size_t i, size_t n)
 	for (size_t k = i; k < i + n; k++) {
 		struct dma_entry *e = &t->entries.at[k];
 
+		if (is_being_mapped(t, e))
+			return refuse(dev, e->iova, e->size, -EBUSY, "it is being mapped");
+	}
+	for (size_t k = i; k < i + n; k++) {
+		struct dma_entry *e = &t->entries.at[k];
+
 		if (e->on_server && dma_entries_push(&t->leaving, e) != 0) {
 			t->leaving.nr = before;
 			return refuse(dev, e->iova, e->size, -ENOMEM, "no memory to unmap it");
 		}
 	}
+	for (size_t k = before; k < t->leaving.nr; k++)
+		t->leaving.at[k].commit = t->next_commit;
 	for (size_t k = i; k < i + n; k++) {
 		if (!t->entries.at[k].on_server)
 			dma_entry_release(t, &t->entries.at[k]);
@@ -189,10 +194,8 @@ vuc_dma_unmap(struct vuc_device *dev, uint64_t iova, uint64_t size)
 {
 	const struct dma_entries *list = &dev->dma.entries;
 	size_t i = dma_table_lower_bound(&dev->dma, iova), end = i;
-	int rc = check_caller(dev);
+	int rc = check_unmap(dev, iova, size);
 
-	if (rc == 0)
-		rc = check_unmap(dev, iova, size);
 	if (rc != 0)
 		return rc;
 	while (end < list->nr && list->at[end].iova - iova < size)
@@ -203,10 +206,8 @@ vuc_dma_unmap(struct vuc_device *dev, uint64_t iova, uint64_t size)
 VUC_EXPORT int
 vuc_dma_unmap_all(struct vuc_device *dev)
 {
-	int rc = check_caller(dev);
+	int rc = take_leave(dev, 0, dev->dma.entries.nr);
 
-	if (rc == 0)
-		rc = take_leave(dev, 0, dev->dma.entries.nr);
 	dev->unmap_all = dev->unmap_all || rc == 0;
 	return rc;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * A commit: first the server's mappings that are to go, then what stays of them, then those that
- * are new, one message each, all sent before the first answer is waited for. The server works in
- * order, so a new mapping may lie where an old one was; and if it has no room for all of them, it
- * is the new ones that it refuses.
+ * A commit: first the server's mappings that are to go, and when all of them are answered, what
+ * stays of them, then those that are new, one message each. If the server has no room for all of
+ * them, it is the new ones that it refuses. Only so many messages are sent ahead of the answers, so
+ * that other devices of the poll group are served in between.
  *
  * An answer that does not come in time ends the connection, since the server may hold the memory.
  * Servers pin it, and let requests drain before they let go of it: both take their time.
@@ -29,43 +29,57 @@ _Static_assert(VUC_DMA_READ == VFIO_USER_F_DMA_REGION_READ &&
 		VUC_DMA_FILE_IO == VFIO_USER_F_DMA_REGION_FILE_IO,
 	"flags go to the server as they are");
 
+#define WINDOW 32u /* messages without an answer */
+
 struct commit;
 
-/* One message. */
 struct commit_message {
-	struct commit *commit;
+	struct operation_message message;
 	struct vuc_wire_dma_range range;
+	size_t leaving; /* of an unmapping: the first of those that leave with it */
+	size_t nr_leaving;
 	bool map;
 	bool rest; /* of a mapping that was there before */
+	bool kept; /* the server has not unmapped it */
+};
+
+enum commit_phase {
+	COMMIT_PLAN,
+	COMMIT_UNMAPS,
+	COMMIT_FORGET,
+	COMMIT_MAPS,
 };
 
 struct commit {
-	struct vuc_device *dev;
-	struct commit_message *operations;
+	struct operation op;
+	uint32_t number; /* as in struct dma_entry */
+	bool forget;     /* the server has to forget also what nobody knows of */
+	enum commit_phase phase;
+	struct commit_message *messages; /* of the phase */
 	size_t nr;
 	size_t room;
-	size_t answered;
-	int status; /* the first error */
+	size_t next;                     /* to be sent */
+	struct vuc_wire_dma_range *kept; /* mappings that the server has not unmapped, sorted */
+	size_t nr_kept;
 };
 
 static int
-add_operation(struct commit *c, const struct commit_message *op)
+add_message(struct commit *c, const struct commit_message *m)
 {
-	struct commit_message *operations;
-
 	if (c->nr == c->room) {
 		size_t room = c->room == 0 ? 64 : c->room * 2;
+		struct commit_message *messages = realloc(c->messages, room * sizeof(*messages));
 
-		operations = realloc(c->operations, room * sizeof(*operations));
-		if (operations == NULL)
-			return vuc_error_set(
-				&c->dev->reason, -ENOMEM, "no memory for a DMA commit");
-		c->operations = operations;
+		if (messages == NULL)
+			return operation_fail(&c->op, -ENOMEM, "no memory for a DMA commit");
+		c->messages = messages;
 		c->room = room;
 	}
-	c->operations[c->nr++] = *op;
+	c->messages[c->nr++] = *m;
 	return 0;
 }
+
+/* ---- unmapping ---- */
 
 /* The first entry that begins in a mapping of the server. */
 static size_t
@@ -90,11 +104,18 @@ in_window(const struct dma_entry *e, const struct vuc_wire_dma_range *window)
 
 /* What stays of a mapping of the server that goes has to be mapped anew. */
 static void
-queue_rest(struct dma_table *t, const struct vuc_wire_dma_range *window)
+queue_rest(struct commit *c, const struct vuc_wire_dma_range *window)
 {
+	struct dma_table *t = &c->op.dev->dma;
+
 	for (size_t i = first_in(t, window); lies_in(t, i, window); i++) {
-		if (in_window(&t->entries.at[i], window))
-			t->entries.at[i].queued = true;
+		struct dma_entry *e = &t->entries.at[i];
+
+		if (in_window(e, window)) {
+			e->queued = true;
+			e->rest = true;
+			e->commit = c->number;
+		}
 	}
 }
 
@@ -106,108 +127,129 @@ compare_leaving(const void *a, const void *b)
 	return x->window_iova < y->window_iova ? -1 : x->window_iova > y->window_iova;
 }
 
+/* Those that leave a mapping of the server, sorted, are i to the result. */
+static size_t
+window_end(const struct dma_entries *leaving, size_t i)
+{
+	size_t end = i + 1;
+
+	while (end < leaving->nr && leaving->at[end].window_iova == leaving->at[i].window_iova)
+		end++;
+	return end;
+}
+
+/* What was unmapped later, but is a part of the same mapping of the server, leaves with it. */
 static int
 plan_unmaps(struct commit *c)
 {
-	struct dma_table *t = &c->dev->dma;
-	struct dma_entries *leaving = &t->leaving;
+	struct dma_entries *leaving = &c->op.dev->dma.leaving;
 	int rc = 0;
 
 	if (leaving->nr > 1)
 		qsort(leaving->at, leaving->nr, sizeof(leaving->at[0]), compare_leaving);
-	for (size_t i = 0; rc == 0 && i < leaving->nr; i++) {
+	for (size_t i = 0, end; rc == 0 && i < leaving->nr; i = end) {
 		const struct dma_entry *e = &leaving->at[i];
-		const struct commit_message op = {
-			.range = {.addr = e->window_iova, .size = e->window_size}};
+		struct commit_message m = {
+			.range = {.addr = e->window_iova, .size = e->window_size},
+			.leaving = i,
+		};
+		bool is_due = false;
 
-		if (i > 0 && leaving->at[i - 1].window_iova == e->window_iova)
+		end = window_end(leaving, i);
+		for (size_t k = i; k < end; k++)
+			is_due = is_due || dma_entry_is_due(&leaving->at[k], c->number);
+		if (!is_due)
 			continue;
-		rc = add_operation(c, &op);
+		m.nr_leaving = end - i;
+		rc = add_message(c, &m);
 		if (rc == 0)
-			queue_rest(t, &op.range);
+			queue_rest(c, &m.range);
 	}
 	return rc;
 }
 
-static bool
-is_planned(const struct dma_entry *e, bool rest)
+static void
+unmapped(struct dma_table *t, const struct commit_message *m)
 {
-	return e->queued && e->on_server == rest;
+	for (size_t i = first_in(t, &m->range); lies_in(t, i, &m->range); i++) {
+		if (in_window(&t->entries.at[i], &m->range))
+			t->entries.at[i].on_server = false;
+	}
+	for (size_t i = m->leaving; i < m->leaving + m->nr_leaving; i++) {
+		dma_entry_release(t, &t->leaving.at[i]);
+		t->leaving.at[i].left = true;
+	}
+}
+
+/* ---- mapping ---- */
+
+static int
+keep_refused(struct commit *c)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < c->nr; i++)
+		nr += c->messages[i].kept;
+	if (nr == 0)
+		return 0;
+	c->kept = malloc(nr * sizeof(*c->kept));
+	if (c->kept == NULL)
+		return operation_fail(&c->op, -ENOMEM, "no memory for a DMA commit");
+	for (size_t i = 0; i < c->nr; i++) {
+		if (c->messages[i].kept)
+			c->kept[c->nr_kept++] = c->messages[i].range;
+	}
+	return 0;
+}
+
+/* Whether a mapping that the server has kept is in the way of this one. */
+static bool
+is_in_the_way(const struct commit *c, const struct dma_entry *e)
+{
+	size_t low = 0, high = c->nr_kept;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (c->kept[mid].addr + (c->kept[mid].size - 1) < e->iova)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < c->nr_kept && c->kept[low].addr <= e->iova + (e->size - 1);
+}
+
+static bool
+is_planned(const struct commit *c, const struct dma_entry *e, bool rest)
+{
+	return e->queued && !e->on_server && e->rest == rest && dma_entry_is_due(e, c->number) &&
+		!is_in_the_way(c, e);
 }
 
 /* Neighbours that run on become one mapping of the server. */
 static int
 plan_maps(struct commit *c, bool rest)
 {
-	const struct dma_entries *list = &c->dev->dma.entries;
+	const struct dma_entries *list = &c->op.dev->dma.entries;
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < list->nr;) {
 		const struct dma_entry *first = &list->at[i];
-		struct commit_message op = {
+		struct commit_message m = {
 			.map = true,
 			.rest = rest,
 			.range = {.addr = first->iova, .size = first->size},
 		};
 
 		i++;
-		if (!is_planned(first, rest))
+		if (!is_planned(c, first, rest))
 			continue;
-		while (i < list->nr && is_planned(&list->at[i], rest) &&
+		while (i < list->nr && is_planned(c, &list->at[i], rest) &&
 			dma_entry_runs_on(&list->at[i - 1], &list->at[i]))
-			op.range.size += list->at[i++].size;
-		rc = add_operation(c, &op);
+			m.range.size += list->at[i++].size;
+		rc = add_message(c, &m);
 	}
 	return rc;
-}
-
-/* The first of those leaving that was a part of this mapping of the server; they are sorted. */
-static size_t
-first_leaving(const struct dma_table *t, const struct vuc_wire_dma_range *window)
-{
-	size_t low = 0, high = t->leaving.nr;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (t->leaving.at[mid].window_iova < window->addr)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-static bool
-leaves(const struct dma_table *t, size_t i, const struct vuc_wire_dma_range *window)
-{
-	return i < t->leaving.nr && in_window(&t->leaving.at[i], window);
-}
-
-static void
-unmapped(struct dma_table *t, const struct vuc_wire_dma_range *window)
-{
-	for (size_t i = first_in(t, window); lies_in(t, i, window); i++) {
-		if (in_window(&t->entries.at[i], window))
-			t->entries.at[i].on_server = false;
-	}
-	for (size_t i = first_leaving(t, window); leaves(t, i, window); i++) {
-		dma_entry_release(t, &t->leaving.at[i]);
-		t->leaving.at[i].left = true;
-	}
-}
-
-/* The server has kept it, so it is back; or, where something else was to take its place, it is to
- * be unmapped by the next commit. */
-static void
-not_unmapped(struct dma_table *t, const struct vuc_wire_dma_range *window)
-{
-	for (size_t i = first_leaving(t, window); leaves(t, i, window); i++) {
-		struct dma_entry *e = &t->leaving.at[i];
-
-		if (dma_table_overlap(t, e->iova, e->size) == NULL && dma_table_insert(t, e) == 0)
-			e->left = true;
-	}
 }
 
 static void
@@ -217,37 +259,14 @@ mapped(struct dma_table *t, const struct vuc_wire_dma_range *window)
 		struct dma_entry *e = &t->entries.at[i];
 
 		e->queued = false;
+		e->rest = false;
 		e->on_server = true;
 		e->window_iova = window->addr;
 		e->window_size = window->size;
 	}
 }
 
-/* What was a part of a mapping that the server has kept is still that, the rest is gone. */
-static void
-not_mapped(struct dma_table *t, const struct vuc_wire_dma_range *window)
-{
-	size_t i = first_in(t, window);
-
-	while (lies_in(t, i, window)) {
-		t->entries.at[i].queued = false;
-		if (t->entries.at[i].on_server)
-			i++;
-		else
-			dma_table_remove(t, i);
-	}
-}
-
-static void
-settle(struct commit_message *op, int status)
-{
-	struct dma_table *t = &op->commit->dev->dma;
-
-	if (op->map)
-		(status == 0 ? mapped : not_mapped)(t, &op->range);
-	else
-		(status == 0 ? unmapped : not_unmapped)(t, &op->range);
-}
+/* ---- messages ---- */
 
 /* Whoever unmaps a part of a mapping does not expect to lose the rest of it: each is named. */
 static void
@@ -260,107 +279,70 @@ add_lost(struct vuc_error *reason, const struct vuc_wire_dma_range *range)
 }
 
 static void
-fail(struct commit_message *op, int status, const char *reason)
+message_failed(struct commit *c, struct commit_message *m, int status, const char *reason)
 {
-	struct commit *c = op->commit;
-
-	if (c->status == 0)
-		c->status = vuc_error_set(&c->dev->reason, status,
-			"DMA %smapping of 0x%" PRIx64 " + 0x%" PRIx64 "%s: %s", op->map ? "" : "un",
-			op->range.addr, op->range.size,
-			op->rest ? ", which was mapped before and is lost" : "", reason);
-	else if (op->rest)
-		add_lost(&c->dev->reason, &op->range);
+	m->kept = !m->map;
+	if (c->op.status == 0)
+		operation_fail(&c->op, status,
+			"DMA %smapping of 0x%" PRIx64 " + 0x%" PRIx64 "%s: %s", m->map ? "" : "un",
+			m->range.addr, m->range.size,
+			m->rest ? ", which was mapped before and is lost" : "", reason);
+	else if (m->rest)
+		add_lost(&c->op.err, &m->range);
 }
 
 static void
-operation_done(void *arg, const struct vuc_session_reply *reply)
+message_replied(struct operation_message *message, const struct vuc_session_reply *reply)
 {
-	struct commit_message *op = arg;
+	struct commit_message *m = (struct commit_message *)message;
+	struct commit *c = (struct commit *)message->op;
 	struct vuc_error err = {0};
 	const char *reason = reply->reason;
 	int status = reply->status;
 
-	op->commit->answered++;
 	/* It is not there any more, as when an earlier answer was lost. */
-	if (status == -ENOENT && !op->map)
+	if (status == -ENOENT && !m->map)
 		status = 0;
-	else if (status == 0 && !op->map) {
-		status = vuc_wire_dma_unmap_decode(reply->body, reply->len, &op->range, &err);
+	else if (status == 0 && !m->map) {
+		status = vuc_wire_dma_unmap_decode(reply->body, reply->len, &m->range, &err);
 		reason = err.text;
 	}
 	if (status != 0)
-		fail(op, status, reason);
-	settle(op, status);
-}
-
-/* Sends what there is room for, and polls where there is none. */
-static int
-request(struct commit *c, const struct vuc_session_request *req)
-{
-	int rc;
-
-	while ((rc = vuc_session_request(c->dev->session, req)) == -EAGAIN)
-		vuc_poll_group_poll(c->dev->group);
-	device_mark_dirty(c->dev);
-	return rc;
+		message_failed(c, m, status, reason);
+	else if (m->map)
+		mapped(&c->op.dev->dma, &m->range);
+	else
+		unmapped(&c->op.dev->dma, m);
 }
 
 static int
-send_map(struct commit_message *op)
+send_map(struct commit *c, struct commit_message *m)
 {
-	const struct dma_table *t = &op->commit->dev->dma;
-	const struct dma_entry *e = &t->entries.at[dma_table_lower_bound(t, op->range.addr)];
+	const struct dma_table *t = &c->op.dev->dma;
+	const struct dma_entry *e = &t->entries.at[dma_table_lower_bound(t, m->range.addr)];
 	uint8_t body[sizeof(struct vfio_user_dma_map)];
 	const struct vuc_session_request req = {
 		.cmd = VFIO_USER_DMA_MAP,
 		.body = body,
-		.len = vuc_wire_dma_map_encode(body, &op->range, e->flags, e->offset),
+		.len = vuc_wire_dma_map_encode(body, &m->range, e->flags, e->offset),
 		.fds = e->file != NULL ? &e->file->fd : NULL,
 		.nr_fds = e->file != NULL,
-		.timeout_ms = op->commit->dev->long_timeout_ms,
-		.done = operation_done,
-		.arg = op,
 	};
 
-	return request(op->commit, &req);
+	return operation_send(&c->op, &m->message, &req);
 }
 
 static int
-send_unmap(struct commit_message *op)
+send_unmap(struct commit *c, struct commit_message *m)
 {
 	uint8_t body[sizeof(struct vfio_user_dma_unmap)];
 	const struct vuc_session_request req = {
 		.cmd = VFIO_USER_DMA_UNMAP,
 		.body = body,
-		.len = vuc_wire_dma_unmap_encode(body, &op->range),
-		.timeout_ms = op->commit->dev->long_timeout_ms,
-		.done = operation_done,
-		.arg = op,
+		.len = vuc_wire_dma_unmap_encode(body, &m->range),
 	};
 
-	return request(op->commit, &req);
-}
-
-static void
-run(struct commit *c)
-{
-	for (size_t i = 0; i < c->nr; i++) {
-		struct commit_message *op = &c->operations[i];
-		int rc;
-
-		op->commit = c;
-		rc = op->map ? send_map(op) : send_unmap(op);
-		if (rc != 0) {
-			const char *reason = vuc_session_reason(c->dev->session);
-
-			c->answered++;
-			fail(op, rc, *reason ? reason : strerror(-rc));
-			settle(op, rc);
-		}
-	}
-	while (c->answered < c->nr)
-		vuc_poll_group_poll(c->dev->group);
+	return operation_send(&c->op, &m->message, &req);
 }
 
 /*
@@ -369,56 +351,201 @@ run(struct commit *c)
  * unmapped before by a message of its own, and the answer to this one means nothing.
  */
 static int
-unmap_unknown(struct vuc_device *dev)
+send_forget(struct commit *c, struct commit_message *m)
 {
-	uint8_t body[sizeof(struct vfio_user_dma_unmap)], answer[sizeof(body)];
+	uint8_t body[sizeof(struct vfio_user_dma_unmap)];
 	const struct vuc_session_request req = {
 		.cmd = VFIO_USER_DMA_UNMAP,
 		.body = body,
 		.len = vuc_wire_dma_unmap_all_encode(body),
-		.reply_max = sizeof(answer),
-		.timeout_ms = dev->long_timeout_ms,
 	};
-	struct device_reply reply = {.body = answer, .size = sizeof(answer)};
-	struct vuc_error reason = dev->reason;
-	int rc = device_ask(dev, &req, &reply);
 
-	if (!vuc_device_connected(dev))
-		return rc;
-	dev->reason = reason;
+	return operation_send(&c->op, &m->message, &req);
+}
+
+static void
+forget_replied(struct operation_message *message, const struct vuc_session_reply *reply)
+{
+	struct operation *op = message->op;
+
+	if (!vuc_device_connected(op->dev))
+		operation_fail(op, reply->status, "%s", reply->reason);
+}
+
+static int
+send_message(struct commit *c, struct commit_message *m)
+{
+	if (c->phase == COMMIT_FORGET) {
+		m->message.replied = forget_replied;
+		return send_forget(c, m);
+	}
+	m->message.replied = message_replied;
+	return m->map ? send_map(c, m) : send_unmap(c, m);
+}
+
+static int
+send_messages(struct commit *c)
+{
+	for (; c->next < c->nr; c->next++) {
+		struct commit_message *m = &c->messages[c->next];
+		const char *reason;
+		int rc;
+
+		if (c->op.outstanding == WINDOW)
+			return -EAGAIN;
+		rc = send_message(c, m);
+		if (rc == -EAGAIN)
+			return rc;
+		reason = vuc_session_reason(c->op.dev->session);
+		if (rc != 0)
+			message_failed(c, m, rc, *reason ? reason : strerror(-rc));
+	}
 	return 0;
 }
 
-/* Before anything is mapped again. */
+/* ---- the operation ---- */
+
+/* All of the phase before is answered. */
 static int
-unmap_all(struct commit *c)
+begin_phase(struct commit *c)
 {
-	c->dev->unmap_all = false;
-	run(c);
+	struct dma_table *t = &c->op.dev->dma;
+	int rc;
+
+	if (c->phase == COMMIT_PLAN) {
+		c->phase = COMMIT_UNMAPS;
+		t->commits_run = true;
+		t->running_commit = c->number;
+		return plan_unmaps(c);
+	}
+	rc = c->phase == COMMIT_UNMAPS ? keep_refused(c) : 0;
 	c->nr = 0;
-	c->answered = 0;
-	return unmap_unknown(c->dev);
+	c->next = 0;
+	if (rc == 0 && c->phase == COMMIT_UNMAPS && c->forget) {
+		c->phase = COMMIT_FORGET;
+		return add_message(c, &(struct commit_message){.map = false});
+	}
+	c->phase = COMMIT_MAPS;
+	if (rc == 0)
+		rc = plan_maps(c, true);
+	return rc == 0 ? plan_maps(c, false) : rc;
+}
+
+static int
+commit_run(struct operation *op)
+{
+	struct commit *c = (struct commit *)op;
+	int rc = 0;
+
+	if (c->phase == COMMIT_PLAN)
+		rc = begin_phase(c);
+	while (rc == 0) {
+		rc = send_messages(c);
+		if (rc != 0 || c->phase == COMMIT_MAPS)
+			return rc;
+		if (op->outstanding > 0)
+			return -EAGAIN;
+		rc = begin_phase(c);
+	}
+	return rc;
+}
+
+/* The server has kept it, so it is back; or, where something else was to take its place, it is to
+ * be unmapped by the next commit. */
+static void
+put_back(struct dma_table *t, uint32_t number)
+{
+	for (size_t i = 0; i < t->leaving.nr; i++) {
+		struct dma_entry *e = &t->leaving.at[i];
+
+		if (!e->left && dma_entry_is_due(e, number) &&
+			dma_table_overlap(t, e->iova, e->size) == NULL &&
+			dma_table_insert(t, e) == 0)
+			e->left = true;
+	}
+	dma_entries_compact(&t->leaving);
+}
+
+/* What was a part of a mapping that the server has kept is still that, the rest is gone. */
+static void
+drop_unmapped(struct dma_table *t, uint32_t number)
+{
+	struct dma_entries *list = &t->entries;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->nr; i++) {
+		struct dma_entry *e = &list->at[i];
+
+		if (e->queued && dma_entry_is_due(e, number)) {
+			e->queued = false;
+			e->rest = false;
+			if (!e->on_server) {
+				dma_entry_release(t, e);
+				continue;
+			}
+		}
+		list->at[kept++] = *e;
+	}
+	list->nr = kept;
+}
+
+static void
+commit_end(struct operation *op)
+{
+	struct commit *c = (struct commit *)op;
+	struct dma_table *t = &op->dev->dma;
+
+	put_back(t, c->number);
+	if (op->status != 0)
+		drop_unmapped(t, c->number);
+	t->commits_run = false;
+	t->commits_left--;
+}
+
+static void
+commit_free(struct operation *op)
+{
+	struct commit *c = (struct commit *)op;
+
+	free(c->messages);
+	free(c->kept);
+	free(c);
+}
+
+static const struct operation_ops commit_ops = {
+	.name = "DMA commit",
+	.vital = true,
+	.run = commit_run,
+	.end = commit_end,
+	.free = commit_free,
+};
+
+VUC_EXPORT int
+vuc_dma_commit_start(struct vuc_device *dev, vuc_done_fn done, void *arg)
+{
+	struct commit *c = calloc(1, sizeof(*c));
+	bool forget = dev->unmap_all;
+	int rc;
+
+	if (c == NULL)
+		return vuc_error_set(&dev->reason, -ENOMEM, "no memory for a DMA commit");
+	c->number = dev->dma.next_commit;
+	c->forget = forget;
+	operation_init(&c->op, &commit_ops, dev, dev->long_timeout_ms);
+	rc = operation_start(&c->op, done, arg);
+	if (rc != 0)
+		return rc;
+	dev->dma.next_commit++;
+	dev->dma.commits_left++;
+	dev->unmap_all = false;
+	return 0;
 }
 
 VUC_EXPORT int
 vuc_dma_commit(struct vuc_device *dev)
 {
-	struct commit c = {.dev = dev};
-	int rc;
+	struct operation_waiter w = {.dev = dev};
+	int rc = operation_may_wait(dev);
 
-	if (dev->group->polling)
-		return vuc_error_set(
-			&dev->reason, -EDEADLK, "a synchronous call from a completion callback");
-	rc = plan_unmaps(&c);
-	if (rc == 0 && dev->unmap_all)
-		rc = unmap_all(&c);
-	if (rc == 0)
-		rc = plan_maps(&c, true);
-	if (rc == 0)
-		rc = plan_maps(&c, false);
-	if (rc == 0)
-		run(&c);
-	dma_entries_compact(&dev->dma.leaving);
-	free(c.operations);
-	return rc != 0 ? rc : c.status;
+	return rc != 0 ? rc : operation_wait(&w, vuc_dma_commit_start(dev, operation_wake, &w));
 }

@@ -112,7 +112,7 @@ check_unmap(struct vuc_device *dev, const struct vuc_wire_dma_range *r)
 	const struct dma_table *t = &dev->dma;
 	size_t i = dma_table_lower_bound(t, r->addr);
 
-	if (t->leaving.nr > 0)
+	if (t->leaving.nr > 0 || t->commits_left > 0)
 		return refuse(dev, r, -EBUSY, "there are changes to be committed");
 	if (i == t->entries.nr || !t->entries.at[i].on_server ||
 		t->entries.at[i].window_iova != r->addr || t->entries.at[i].window_size != r->size)

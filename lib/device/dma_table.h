@@ -29,7 +29,9 @@ struct dma_entry {
 	uint8_t *addr;
 	struct dma_file *file; /* NULL: not shared */
 	uint32_t flags;
-	bool queued;    /* to be mapped at the next commit */
+	uint32_t commit; /* number of the commit that is to map it or, of those leaving, unmap it */
+	bool queued;     /* to be mapped by that */
+	bool rest;      /* was a part of a mapping of the server of which another one is unmapped */
 	bool on_server; /* as a part of the following; it stays so while a commit is under way */
 	uint64_t window_iova; /* the server's mapping */
 	uint64_t window_size;
@@ -46,9 +48,20 @@ struct dma_entries {
 
 struct dma_table {
 	struct dma_entries entries; /* sorted, apart */
-	struct dma_entries leaving; /* to be unmapped at the next commit, in no order */
+	struct dma_entries leaving; /* to be unmapped by a commit, in no order */
 	struct dma_file *files;
+	uint32_t next_commit;    /* number of the next one that is started */
+	uint32_t running_commit; /* number of the one that runs ... */
+	bool commits_run;        /* ... if there is one */
+	uint32_t commits_left;   /* that have not ended */
 };
+
+/* Whether a commit deals with what was queued for this one. Numbers go round. */
+static inline bool
+dma_entry_is_due(const struct dma_entry *e, uint32_t commit)
+{
+	return (int32_t)(commit - e->commit) >= 0;
+}
 
 void dma_table_free(struct dma_table *t);
 
