@@ -242,7 +242,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: %s [-m] SOCKET\n", argv[0]);
 		return 2;
 	}
-	vuc_device_opts_init(&opts);
+	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.path = argv[argc - 1];
 	opts.dma = by_message ? VUC_DMA_MESSAGE : VUC_DMA_SHARED;
 	rc = make_guest(&guest);

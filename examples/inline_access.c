@@ -144,7 +144,7 @@ main(int argc, char **argv)
 		return 2;
 	}
 	/* Always first: what a later version adds gets its default, too. */
-	vuc_device_opts_init(&opts);
+	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.path = argv[1];
 	/* Without opts.group the device gets a poll group of its own, driven by this thread. */
 	if (vuc_device_open(&opts, &dev, &err) != 0) {

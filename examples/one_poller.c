@@ -87,7 +87,7 @@ start_worker(struct vuc_poller *poller, struct worker *w)
 	struct vuc_error err = {0};
 	int rc;
 
-	vuc_device_opts_init(&opts);
+	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.path = w->path;
 	rc = vuc_poller_open_device(poller, &opts, &w->dev, &err);
 	/* Whatever is not a register access of a queue goes this way: DMA, interrupts, reset. */
@@ -180,7 +180,7 @@ main(int argc, char **argv)
 	int rc;
 
 	/* Always first: what a later version adds gets its default, too. */
-	vuc_poller_opts_init(&opts);
+	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.name = "example";
 	opts.idle = VUC_IDLE_SLEEP;
 	if (parse(argc, argv, &opts) != 0)

@@ -152,7 +152,7 @@ run(void *arg, struct vuc_device *dev)
 	if (ret != 0)
 		return vucctl_fail("cannot prepare for signals: %s", strerror(-ret));
 	vucctl_progress_start(&progress, file_size(load->fd), load->target.trace);
-	vuc_migration_load_opts_init(&opts);
+	vuc_migration_load_opts_init(&opts, sizeof(opts));
 	opts.run = load->run;
 	opts.chunk_size = load->chunk_size;
 	opts.progress = vucctl_progress_migration;

@@ -160,7 +160,7 @@ save_state(struct save *save, struct vuc_device *dev)
 	if (ret != 0)
 		return vucctl_fail("cannot prepare for signals: %s", strerror(-ret));
 	vucctl_progress_start(&progress, 0, save->target.trace);
-	vuc_migration_save_opts_init(&opts);
+	vuc_migration_save_opts_init(&opts, sizeof(opts));
 	opts.pre_copy_rounds = save->precopy ? PRE_COPY_ROUNDS : 0;
 	opts.chunk_size = save->chunk_size;
 	opts.progress = vucctl_progress_migration;

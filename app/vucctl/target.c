@@ -67,7 +67,7 @@ vucctl_target_arguments(
 static void
 fill_opts(struct vucctl_target *target, struct vuc_device_opts *opts)
 {
-	vuc_device_opts_init(opts);
+	vuc_device_opts_init(opts, sizeof(*opts));
 	opts->path = target->path;
 	opts->transport = target->transport;
 	opts->log = vucctl_log;

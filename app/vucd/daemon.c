@@ -280,7 +280,7 @@ start_eal(struct daemon *d, struct vuc_error *err)
 		access(settings->trace_directory, W_OK | X_OK) != 0)
 		return fail(err, settings->trace_directory, -errno);
 	snprintf(trace_dir, sizeof(trace_dir), "--trace-dir=%s", settings->trace_directory);
-	vuc_eal_opts_init(&opts);
+	vuc_eal_opts_init(&opts, sizeof(opts));
 	opts.hugepages = settings->hugepages;
 	opts.memory_mb = settings->memory_mb;
 	opts.telemetry = settings->telemetry;
@@ -318,7 +318,7 @@ start_control(struct daemon *d, struct vuc_error *err)
 	struct vuc_control_opts opts;
 	int rc;
 
-	vuc_control_opts_init(&opts);
+	vuc_control_opts_init(&opts, sizeof(opts));
 	opts.path = d->vmm_socket;
 	opts.mode = (mode_t)settings->socket_mode;
 	opts.max_vmms = settings->max_vmms;

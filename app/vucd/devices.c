@@ -200,17 +200,20 @@ start_adding(struct change *change, const struct vucd_device_config *config,
 	const struct vucd_poller *poller)
 {
 	struct vuc_control_device_opts opts;
+	struct vuc_device_opts device;
 
-	vuc_control_device_opts_init(&opts);
+	vuc_device_opts_init(&device, sizeof(device));
+	vuc_control_device_opts_init(&opts, sizeof(opts));
 	opts.name = config->name;
 	opts.poller = poller->poller;
-	opts.device.path = config->socket;
-	opts.device.dma = (enum vuc_dma_policy)config->dma;
-	opts.device.posted_writes = (enum vuc_posted_writes)config->posted_writes;
-	opts.device.io_fds = config->io_fds;
-	opts.device.max_dma_maps = config->max_dma_maps;
-	opts.device.timeout_ms = config->timeout_ms;
-	opts.device.long_timeout_ms = config->long_timeout_ms;
+	opts.device = &device;
+	device.path = config->socket;
+	device.dma = (enum vuc_dma_policy)config->dma;
+	device.posted_writes = (enum vuc_posted_writes)config->posted_writes;
+	device.io_fds = config->io_fds;
+	device.max_dma_maps = config->max_dma_maps;
+	device.timeout_ms = config->timeout_ms;
+	device.long_timeout_ms = config->long_timeout_ms;
 	opts.reset = (enum vuc_control_reset)config->reset;
 	opts.users = config->users.ids;
 	opts.nr_users = config->users.nr;

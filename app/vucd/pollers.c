@@ -28,7 +28,7 @@ start(struct vucd_poller *poller, const struct vucd_poller_config *config, struc
 	struct vuc_error why = {""};
 	int rc;
 
-	vuc_poller_opts_init(&opts);
+	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.name = config->name;
 	opts.cpu = config->cpu;
 	opts.idle = (enum vuc_idle)config->idle;

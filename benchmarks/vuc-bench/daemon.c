@@ -41,7 +41,7 @@ begin(struct daemon *d, const struct bench_daemon_request *request,
 	struct vuc_poller_opts opts;
 	int ret;
 
-	vuc_poller_opts_init(&opts);
+	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.name = "bench";
 	opts.cpu = request->cpu;
 	opts.idle = request->idle;
@@ -81,18 +81,21 @@ static int
 add(struct daemon *d, const struct bench_daemon_request *request, struct vuc_error *err)
 {
 	struct vuc_control_device_opts opts;
+	struct vuc_device_opts device;
 	int ret = 0;
 
 	if (d->nr_devices == MAX_DEVICES)
 		return bench_fail(err, -ENOSPC, "more than %d devices", MAX_DEVICES);
-	vuc_control_device_opts_init(&opts);
+	vuc_control_device_opts_init(&opts, sizeof(opts));
 	opts.name = request->name;
 	opts.poller = d->poller;
-	opts.device.timeout_ms = BENCH_TIMEOUT_MS;
+	opts.device = &device;
+	vuc_device_opts_init(&device, sizeof(device));
+	device.timeout_ms = BENCH_TIMEOUT_MS;
 	if (request->path[0] != '\0')
-		opts.device.path = request->path;
+		device.path = request->path;
 	else
-		ret = take_server(d, &opts.device.loopback, err);
+		ret = take_server(d, &device.loopback, err);
 	if (ret == 0)
 		ret = vuc_control_add_device(d->control, &opts, err);
 	if (ret == 0)
@@ -176,7 +179,7 @@ listen_for_vmms(struct daemon *d, const char *path, struct vuc_error *err)
 
 	if (ret != 0)
 		return ret;
-	vuc_control_opts_init(&opts);
+	vuc_control_opts_init(&opts, sizeof(opts));
 	opts.path = path;
 	opts.max_vmms = MAX_DEVICES + 1;
 	opts.max_vmms_per_user = MAX_DEVICES + 1;

@@ -105,7 +105,7 @@ device_opts(const struct bench_dma_answer *a)
 {
 	struct vuc_device_opts opts;
 
-	vuc_device_opts_init(&opts);
+	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.fd = a->peer->fd;
 	opts.group = a->group;
 	opts.timeout_ms = BENCH_TIMEOUT_MS;
@@ -167,7 +167,7 @@ bench_dma_answer_inline(struct bench_dma_answer *a, struct vuc_error *err)
 	struct vuc_poll_group *group;
 	int ret;
 
-	vuc_poll_group_opts_init(&opts);
+	vuc_poll_group_opts_init(&opts, sizeof(opts));
 	opts.log = bench_log;
 	opts.transport = a->transport;
 	ret = vuc_poll_group_create(&opts, &group, err);
@@ -223,7 +223,7 @@ bench_dma_answer_poller(struct bench_dma_answer *a, struct vuc_error *err)
 	struct vuc_poller_opts opts;
 	int ret;
 
-	vuc_poller_opts_init(&opts);
+	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.name = "bench";
 	opts.cpu = (int)a->cpu;
 	opts.transport = a->transport;

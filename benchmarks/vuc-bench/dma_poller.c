@@ -77,7 +77,7 @@ open_device(struct bench_dma_poller *p, struct vuc_error *err)
 	p->there.group = vuc_poller_poll_group(p->poller);
 	snprintf(
 		p->transport, sizeof(p->transport), "%s", vuc_poll_group_transport(p->there.group));
-	vuc_device_opts_init(&opts);
+	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.path = p->way.path;
 	opts.timeout_ms = BENCH_TIMEOUT_MS;
 	return vuc_poller_open_device(p->poller, &opts, &p->there.dev, err);
@@ -113,7 +113,7 @@ bench_dma_poller_init(struct bench_dma_poller *poller, const struct bench_dma_me
 		.way = {.ops = &poller_ops, .memory = memory, .path = path},
 	};
 	bench_dma_subject_prepare(&poller->there, memory, path);
-	vuc_poller_opts_init(&poller->opts);
+	vuc_poller_opts_init(&poller->opts, sizeof(poller->opts));
 	poller->opts.name = "bench";
 	poller->opts.transport = transport;
 }

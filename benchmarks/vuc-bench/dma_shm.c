@@ -84,7 +84,7 @@ bench_dma_shm_init(struct bench_dma_shm *shm, const struct bench_dma_memory *mem
 		.way = {.ops = &shm_ops, .memory = memory, .path = path},
 		.daemon = daemon,
 	};
-	vuc_poller_opts_init(&shm->opts);
+	vuc_poller_opts_init(&shm->opts, sizeof(shm->opts));
 	shm->opts.transport = transport;
 	shm->mappings = calloc(memory->nr, sizeof(*shm->mappings));
 	if (shm->mappings == NULL)

@@ -70,7 +70,7 @@ subject_open(struct bench_dma_way *way, struct vuc_error *err)
 	struct vuc_error why = {0};
 	int ret;
 
-	vuc_device_opts_init(&opts);
+	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.path = way->path;
 	opts.group = s->group;
 	opts.timeout_ms = BENCH_TIMEOUT_MS;
@@ -114,7 +114,7 @@ bench_dma_subject_init(struct bench_dma_subject *subject, const struct bench_dma
 	struct vuc_poll_group_opts opts;
 
 	bench_dma_subject_prepare(subject, memory, path);
-	vuc_poll_group_opts_init(&opts);
+	vuc_poll_group_opts_init(&opts, sizeof(opts));
 	opts.log = bench_log;
 	opts.transport = transport;
 	return vuc_poll_group_create(&opts, &subject->group, err);

@@ -14,7 +14,7 @@ bench_eal_init(struct vuc_error *err)
 	struct vuc_error why = {0};
 	int ret;
 
-	vuc_eal_opts_init(&opts);
+	vuc_eal_opts_init(&opts, sizeof(opts));
 	opts.telemetry = false;
 	ret = vuc_eal_init(&opts, &why);
 	if (ret != 0)

@@ -179,7 +179,7 @@ offer_device(struct guest *g, struct vuc_error *err)
 	struct vuc_poller_opts opts;
 	int ret;
 
-	vuc_poller_opts_init(&opts);
+	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.cpu = (int)poller_cpu(g);
 	opts.idle = g->shares_cpu ? VUC_IDLE_SLEEP : VUC_IDLE_SPIN;
 	ret = bench_daemon_begin(&g->daemon, &opts, g->transport, err);

@@ -102,10 +102,10 @@ bench_poller_subject_init(struct bench_poller_subject *s, const struct bench_clo
 	/* Asking the poller behind posted writes would be in the way of their end. */
 	s->counts = access->op != BENCH_POSTED &&
 		(transport == NULL || strcmp(transport, "loopback") != 0);
-	vuc_poller_opts_init(&s->poller_opts);
+	vuc_poller_opts_init(&s->poller_opts, sizeof(s->poller_opts));
 	s->poller_opts.name = "bench";
 	s->poller_opts.cpu = (int)cpu;
 	s->poller_opts.transport = transport;
-	vuc_device_opts_init(&s->device_opts);
+	vuc_device_opts_init(&s->device_opts, sizeof(s->device_opts));
 	s->device_opts.timeout_ms = BENCH_TIMEOUT_MS;
 }

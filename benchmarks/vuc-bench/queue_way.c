@@ -165,7 +165,7 @@ bench_queue_way_settle(struct bench_way *way, struct vuc_error *err)
 void
 bench_queue_way_opts(const struct bench_queue_way *q, struct vuc_queue_opts *opts)
 {
-	vuc_queue_opts_init(opts);
+	vuc_queue_opts_init(opts, sizeof(*opts));
 	for (opts->depth = 1; opts->depth < q->access->together;)
 		opts->depth *= 2;
 	opts->max_data = BENCH_QUEUE_DATA;

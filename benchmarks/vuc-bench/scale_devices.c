@@ -61,7 +61,7 @@ bench_scale_device_opts(
 {
 	struct vuc_device_opts opts;
 
-	vuc_device_opts_init(&opts);
+	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.group = all->group;
 	opts.timeout_ms = BENCH_TIMEOUT_MS;
 	if (all->busy_path == NULL)

@@ -14,7 +14,7 @@ open_group(struct bench_scale_devices *all, struct vuc_error *err)
 	struct vuc_poll_group_opts opts;
 	int ret;
 
-	vuc_poll_group_opts_init(&opts);
+	vuc_poll_group_opts_init(&opts, sizeof(opts));
 	opts.log = bench_log;
 	opts.transport = all->transport;
 	ret = vuc_poll_group_create(&opts, &all->group, err);

@@ -14,7 +14,7 @@ open_poller(struct bench_scale_devices *all, struct vuc_error *err)
 	struct vuc_poller_opts opts;
 	int ret;
 
-	vuc_poller_opts_init(&opts);
+	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.name = "bench";
 	opts.cpu = (int)all->cpu;
 	opts.transport = all->transport;

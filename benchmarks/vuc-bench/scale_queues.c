@@ -20,7 +20,7 @@ bench_scale_share_depth(struct bench_scale_devices *all, unsigned int nr)
 void
 bench_scale_queue_opts(const struct bench_scale_devices *all, struct vuc_queue_opts *opts)
 {
-	vuc_queue_opts_init(opts);
+	vuc_queue_opts_init(opts, sizeof(*opts));
 	opts->depth = all->depth;
 	opts->max_data = BENCH_QUEUE_DATA;
 }

@@ -52,7 +52,7 @@ shm_open(struct bench_scale_devices *all, unsigned int nr, struct vuc_error *err
 	struct vuc_error why = {0};
 	int ret;
 
-	vuc_poller_opts_init(&opts);
+	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.cpu = (int)all->cpu;
 	opts.transport = all->transport;
 	ret = bench_daemon_begin(all->daemon, &opts, all->transport_text, err);

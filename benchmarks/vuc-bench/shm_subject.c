@@ -133,7 +133,7 @@ bench_shm_subject_init(struct bench_shm_subject *s, const struct bench_clock *cl
 {
 	*s = (struct bench_shm_subject){.daemon = daemon, .trace = true};
 	bench_queue_way_init(&s->queue, &subject_ops, clock, access);
-	vuc_poller_opts_init(&s->poller_opts);
+	vuc_poller_opts_init(&s->poller_opts, sizeof(s->poller_opts));
 	s->poller_opts.cpu = (int)cpu;
 	s->poller_opts.transport = transport;
 }

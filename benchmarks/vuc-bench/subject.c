@@ -131,10 +131,10 @@ bench_subject_init(struct bench_subject *subject, const struct bench_clock *cloc
 		.clock = clock,
 		.access = access,
 	};
-	vuc_poll_group_opts_init(&opts);
+	vuc_poll_group_opts_init(&opts, sizeof(opts));
 	opts.log = bench_log;
 	opts.transport = transport;
-	vuc_device_opts_init(&subject->opts);
+	vuc_device_opts_init(&subject->opts, sizeof(subject->opts));
 	subject->opts.timeout_ms = BENCH_TIMEOUT_MS;
 	ret = vuc_poll_group_create(&opts, &subject->group, err);
 	subject->opts.group = subject->group;

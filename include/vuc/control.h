@@ -15,6 +15,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -31,6 +32,8 @@ struct vuc_control;
 
 /** How to create a control plane. Fill it with vuc_control_opts_init() first. */
 struct vuc_control_opts {
+	/** Bytes of this struct, as the caller knows it; set by vuc_control_opts_init(). */
+	size_t size;
 	/** Path of the socket for VMMs, at most 107 bytes. Must not exist, or be a socket that
 	 * nobody listens on, which is replaced. */
 	const char *path;
@@ -63,8 +66,9 @@ struct vuc_control_opts {
 	void *log_arg;
 };
 
-/** Set every field of opts to its default; path to NULL. */
-void vuc_control_opts_init(struct vuc_control_opts *opts);
+/** Set every field of opts to its default; path to NULL. Size is sizeof(*opts): a library that
+ * knows more fields, or fewer, heeds it. */
+void vuc_control_opts_init(struct vuc_control_opts *opts, size_t size);
 
 /**
  * Create a control plane, and listen, unless that is deferred.
@@ -108,13 +112,15 @@ enum vuc_control_reset {
 
 /** How to offer a device. Fill it with vuc_control_device_opts_init() first. */
 struct vuc_control_device_opts {
+	/** Bytes of this struct, as the caller knows it; set by vuc_control_device_opts_init(). */
+	size_t size;
 	/** Its name: 1 to 63 bytes of letters, digits and "._-". Copied. */
 	const char *name;
 	/** The poller that drives it, which lives until the device is removed. */
 	struct vuc_poller *poller;
 	/** How to open it, by path (or loopback): a descriptor could not be connected to again.
-	 * group and transport are not used, and strings are copied. */
-	struct vuc_device_opts device;
+	 * group, transport and max_msg_fds are not used. Copied, with path. */
+	const struct vuc_device_opts *device;
 	/** Users who may have it. Root and the daemon's own user always may. Copied. */
 	const uid_t *users;
 	/** How many of them. */
@@ -134,8 +140,9 @@ struct vuc_control_device_opts {
 	uint32_t retry_max_ms;
 };
 
-/** Set every field of opts to its default; name and poller to NULL. */
-void vuc_control_device_opts_init(struct vuc_control_device_opts *opts);
+/** Set every field of opts to its default; name, poller and device to NULL. Size is
+ * sizeof(*opts): a library that knows more fields, or fewer, heeds it. */
+void vuc_control_device_opts_init(struct vuc_control_device_opts *opts, size_t size);
 
 /**
  * Offer a device. Its server may be away: it is connected to when it is there, and the device is
@@ -145,8 +152,8 @@ void vuc_control_device_opts_init(struct vuc_control_device_opts *opts);
  *
  * @param control  the control plane
  * @param opts     how; not used after the call
- * @param done     called when the first attempt to connect has ended, with 0 whether it has succeeded
- *                 or not; or when the device is removed before
+ * @param done     called when the first attempt to connect has ended, with 0 whether it has
+ * succeeded or not; or when the device is removed before
  * @param arg      goes to done
  * @param err      filled on failure; may be NULL
  * @return 0, and done will be called; else it will not: -EINVAL for options that cannot be; -EEXIST
@@ -162,8 +169,8 @@ int vuc_control_add_device(struct vuc_control *control, const struct vuc_control
 	struct vuc_error *err);
 
 /**
- * Take a device away and close it. Nobody finds it any more when this returns; its name is free when
- * done is called.
+ * Take a device away and close it. Nobody finds it any more when this returns; its name is free
+ * when done is called.
  *
  * @param control  the control plane
  * @param name     the device's

@@ -80,6 +80,8 @@ enum vuc_posted_writes {
 
 /** How to open a device. Fill it with vuc_device_opts_init() first. */
 struct vuc_device_opts {
+	/** Bytes of this struct, as the caller knows it; set by vuc_device_opts_init(). */
+	size_t size;
 	/** Path of the server's socket, at most 107 bytes. Not used with fd or loopback. */
 	const char *path;
 	/** A connected UNIX stream socket to use instead of path, or -1. Stays the caller's: the
@@ -132,8 +134,9 @@ struct vuc_device_opts {
 	void *trace_arg;
 };
 
-/** Set every field of opts to its default. */
-void vuc_device_opts_init(struct vuc_device_opts *opts);
+/** Set every field of opts to its default. Size is sizeof(*opts): a library that
+ * knows more fields, or fewer, heeds it. */
+void vuc_device_opts_init(struct vuc_device_opts *opts, size_t size);
 
 /** What client and server agreed on. Specification: VFIO_USER_VERSION. */
 struct vuc_device_version {

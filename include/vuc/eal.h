@@ -21,6 +21,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <vuc/error.h>
@@ -34,6 +35,8 @@ extern "C" {
 
 /** How to initialise EAL. Fill it with vuc_eal_opts_init() first. */
 struct vuc_eal_opts {
+	/** Bytes of this struct, as the caller knows it; set by vuc_eal_opts_init(). */
+	size_t size;
 	/** Take memory from hugepages instead of pages of the usual size. */
 	bool hugepages;
 	/** Most memory without hugepages, or memory to take at once with them, in MiB. 0 is the
@@ -66,8 +69,9 @@ struct vuc_eal_opts {
 	void *log_arg;
 };
 
-/** Set every field of opts to its default. */
-void vuc_eal_opts_init(struct vuc_eal_opts *opts);
+/** Set every field of opts to its default. Size is sizeof(*opts): a library that
+ * knows more fields, or fewer, heeds it. */
+void vuc_eal_opts_init(struct vuc_eal_opts *opts, size_t size);
 
 /**
  * Initialise EAL, or use what there is of it. May be called by any thread.

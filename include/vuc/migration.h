@@ -113,6 +113,8 @@ typedef int (*vuc_migration_progress_fn)(void *arg, const struct vuc_migration_p
 
 /** How to save. Fill it with vuc_migration_save_opts_init() first. */
 struct vuc_migration_save_opts {
+	/** Bytes of this struct, as the caller knows it; set by vuc_migration_save_opts_init(). */
+	size_t size;
 	/** Most rounds of pre-copy, 0 for none. A round ends when the server has no more data for
 	 * now; a round without any data is the last. Not used when the device does not support
 	 * pre-copy or does not run. */
@@ -128,8 +130,9 @@ struct vuc_migration_save_opts {
 	void *arg;
 };
 
-/** Set every field of opts to its default: no pre-copy, and no bounds. */
-void vuc_migration_save_opts_init(struct vuc_migration_save_opts *opts);
+/** Set every field of opts to its default: no pre-copy, and no bounds. Size is
+ * sizeof(*opts): a library that knows more fields, or fewer, heeds it. */
+void vuc_migration_save_opts_init(struct vuc_migration_save_opts *opts, size_t size);
 
 /** What a save has done. */
 struct vuc_migration_saved {
@@ -163,21 +166,24 @@ int vuc_migration_save(struct vuc_device *dev, int fd, const struct vuc_migratio
 
 /** How to load. Fill it with vuc_migration_load_opts_init() first. */
 struct vuc_migration_load_opts {
+	/** Bytes of this struct, as the caller knows it; set by vuc_migration_load_opts_init(). */
+	size_t size;
 	/** Whether the device runs afterwards; else it is in STOP. */
 	bool run;
 	/** Most bytes of one message; 0: as many as it may carry. All messages but the last have
 	 * exactly as many. */
 	uint32_t chunk_size;
 	/** Bytes of the stream; UINT64_MAX: all up to the end of the file. */
-	uint64_t size;
+	uint64_t bytes;
 	/** Told of the progress; may be NULL. */
 	vuc_migration_progress_fn progress;
 	/** First argument of progress. */
 	void *arg;
 };
 
-/** Set every field of opts to its default: up to the end of the file, the device stays in STOP. */
-void vuc_migration_load_opts_init(struct vuc_migration_load_opts *opts);
+/** Set every field of opts to its default: up to the end of the file, the device stays in STOP.
+ * Size is sizeof(*opts): a library that knows more fields, or fewer, heeds it. */
+void vuc_migration_load_opts_init(struct vuc_migration_load_opts *opts, size_t size);
 
 /**
  * Load a saved state into a device. Whatever it did before, it is stopped and gets the new state.
@@ -191,8 +197,8 @@ void vuc_migration_load_opts_init(struct vuc_migration_load_opts *opts);
  * @param opts   options; NULL takes the defaults
  * @param bytes  set to the bytes that the device has taken, also on failure; may be NULL
  * @return 0; -EOPNOTSUPP for a device that cannot be migrated; -EINVAL for one in ERROR; -ENODATA
- *         when the file ends before size bytes; what read(2) says; what progress returned; what the
- *         server says of the data, which can be as late as when it is stopped
+ *         when the file ends before opts->bytes; what read(2) says; what progress returned; what
+ * the server says of the data, which can be as late as when it is stopped
  */
 int vuc_migration_load(struct vuc_device *dev, int fd, const struct vuc_migration_load_opts *opts,
 	uint64_t *bytes);

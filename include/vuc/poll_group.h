@@ -13,6 +13,7 @@
  * that takes one of them may be called from another thread, and none of them locks.
  */
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <vuc/error.h>
@@ -26,6 +27,8 @@ struct vuc_poll_group;
 
 /** How to create a poll group. Fill it with vuc_poll_group_opts_init() first. */
 struct vuc_poll_group_opts {
+	/** Bytes of this struct, as the caller knows it; set by vuc_poll_group_opts_init(). */
+	size_t size;
 	/**
 	 * Transport by name: "uring", "posix" or "loopback". NULL takes "uring", and "posix" with
 	 * one line to the log where the kernel, a sysctl or seccomp does not allow io_uring.
@@ -37,8 +40,9 @@ struct vuc_poll_group_opts {
 	void *log_arg;
 };
 
-/** Set every field of opts to its default. */
-void vuc_poll_group_opts_init(struct vuc_poll_group_opts *opts);
+/** Set every field of opts to its default. Size is sizeof(*opts): a library that
+ * knows more fields, or fewer, heeds it. */
+void vuc_poll_group_opts_init(struct vuc_poll_group_opts *opts, size_t size);
 
 /**
  * Create a poll group for the calling thread.

@@ -20,6 +20,7 @@
  * Functions here may be called by any thread unless said otherwise. vuc_eal_init() comes first.
  */
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <vuc/device.h>
@@ -48,6 +49,8 @@ enum vuc_idle {
 
 /** How to create a poller. Fill it with vuc_poller_opts_init() first. */
 struct vuc_poller_opts {
+	/** Bytes of this struct, as the caller knows it; set by vuc_poller_opts_init(). */
+	size_t size;
 	/** Names the thread, and the poller in log lines and telemetry; at most 15 bytes, copied.
 	 */
 	const char *name;
@@ -72,8 +75,9 @@ struct vuc_poller_opts {
 	void *log_arg;
 };
 
-/** Set every field of opts to its default: CPU chosen, spinning. */
-void vuc_poller_opts_init(struct vuc_poller_opts *opts);
+/** Set every field of opts to its default: CPU chosen, spinning. Size is sizeof(*opts): a
+ * library that knows more fields, or fewer, heeds it. */
+void vuc_poller_opts_init(struct vuc_poller_opts *opts, size_t size);
 
 /**
  * Create a poller and start its thread, which takes no signals but those of faults.

@@ -33,6 +33,8 @@ struct vuc_queue;
 
 /** How to open a queue. Fill it with vuc_queue_opts_init() first. */
 struct vuc_queue_opts {
+	/** Bytes of this struct, as the caller knows it; set by vuc_queue_opts_init(). */
+	size_t size;
 	/** Requests that can be outstanding; a power of two, 1 to 4096. */
 	uint32_t depth;
 	/** Most bytes of one request: a multiple of 64, 64 to 1048576. The queue's own maximum is
@@ -43,8 +45,9 @@ struct vuc_queue_opts {
 #define VUC_DEFAULT_QUEUE_DEPTH    64   /**< default of depth */
 #define VUC_DEFAULT_QUEUE_MAX_DATA 4096 /**< default of max_data */
 
-/** Set every field of opts to its default. */
-void vuc_queue_opts_init(struct vuc_queue_opts *opts);
+/** Set every field of opts to its default. Size is sizeof(*opts): a library that
+ * knows more fields, or fewer, heeds it. */
+void vuc_queue_opts_init(struct vuc_queue_opts *opts, size_t size);
 
 /** What a request does. */
 enum vuc_queue_op {

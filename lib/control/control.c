@@ -16,6 +16,7 @@
 #include "control.h"
 #include "error.h"
 #include "guard.h"
+#include "opts.h"
 #include "thread.h"
 #include "vmm.h"
 
@@ -56,9 +57,9 @@ control_wait(int fd, int timeout_ms)
 }
 
 VUC_EXPORT void
-vuc_control_opts_init(struct vuc_control_opts *opts)
+vuc_control_opts_init(struct vuc_control_opts *opts, size_t size)
 {
-	*opts = (struct vuc_control_opts){
+	const struct vuc_control_opts defaults = {
 		.mode = 0600,
 		.max_vmms = 64,
 		.max_vmms_per_user = 32,
@@ -68,6 +69,8 @@ vuc_control_opts_init(struct vuc_control_opts *opts)
 		.max_dma_message = UINT64_C(1024) << 20,
 		.handshake_timeout_ms = 5000,
 	};
+
+	vuc_opts_init(opts, size, &defaults, sizeof(defaults));
 }
 
 static int
@@ -181,16 +184,21 @@ VUC_EXPORT int
 vuc_control_create(
 	const struct vuc_control_opts *opts, struct vuc_control **control, struct vuc_error *err)
 {
+	struct vuc_control_opts known;
 	struct vuc_control *c;
-	int rc = check_opts(opts, err);
+	int rc;
 
 	*control = NULL;
+	vuc_control_opts_init(&known, sizeof(known));
+	rc = vuc_opts_read(&known, sizeof(known), opts, sizeof(known), "vuc_control_opts", err);
+	if (rc == 0)
+		rc = check_opts(&known, err);
 	if (rc != 0)
 		return rc;
-	c = alloc_control(opts);
+	c = alloc_control(&known);
 	if (c == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a control plane");
-	rc = set_up(c, opts->path, err);
+	rc = set_up(c, known.path, err);
 	if (rc != 0) {
 		free_control(c);
 		return rc;

@@ -12,21 +12,21 @@
 #include "clock.h"
 #include "control.h"
 #include "error.h"
+#include "opts.h"
 #include "source.h"
 #include "vmm.h"
 #include "watch.h"
 
 VUC_EXPORT void
-vuc_control_device_opts_init(struct vuc_control_device_opts *opts)
+vuc_control_device_opts_init(struct vuc_control_device_opts *opts, size_t size)
 {
-	*opts = (struct vuc_control_device_opts){
+	const struct vuc_control_device_opts defaults = {
 		.reset = VUC_CONTROL_RESET_ON,
 		.retry_min_ms = 100,
 		.retry_max_ms = 5000,
 	};
-	vuc_device_opts_init(&opts->device);
-	/* What servers tell of ioeventfds takes as many. */
-	opts->device.max_msg_fds = VUC_MAX_MSG_FDS;
+
+	vuc_opts_init(opts, size, &defaults, sizeof(defaults));
 }
 
 static bool
@@ -48,13 +48,8 @@ check_opts(const struct vuc_control_device_opts *o, struct vuc_error *err)
 			VUC_CONTROL_NAME_SIZE - 1, o->name != NULL ? o->name : "NULL");
 	if (o->poller == NULL)
 		return vuc_error_set(err, -EINVAL, "device %s has no poller", o->name);
-	if (o->device.fd >= 0)
-		return vuc_error_set(err, -EINVAL,
-			"device %s: a descriptor cannot be connected to again", o->name);
-	if (o->device.path != NULL &&
-		strlen(o->device.path) >= sizeof(((struct control_device *)NULL)->path))
-		return vuc_error_set(
-			err, -EINVAL, "device %s: the path of the socket is too long", o->name);
+	if (o->device == NULL)
+		return vuc_error_set(err, -EINVAL, "device %s has no server", o->name);
 	if (o->reset > VUC_CONTROL_RESET_NEVER)
 		return vuc_error_set(
 			err, -EINVAL, "device %s: unknown reset %d", o->name, (int)o->reset);
@@ -62,7 +57,41 @@ check_opts(const struct vuc_control_device_opts *o, struct vuc_error *err)
 		o->retry_max_ms > INT32_MAX)
 		return vuc_error_set(err, -EINVAL, "device %s: retries between %u and %u ms",
 			o->name, o->retry_min_ms, o->retry_max_ms);
-	return vuc_device_check_opts(&o->device, err);
+	return 0;
+}
+
+static int
+read_device_opts(const char *name, struct vuc_device_opts *known,
+	const struct vuc_device_opts *opts, struct vuc_error *err)
+{
+	int rc = vuc_device_read_opts(known, opts, err);
+
+	if (rc != 0)
+		return rc;
+	if (known->fd >= 0)
+		return vuc_error_set(
+			err, -EINVAL, "device %s: a descriptor cannot be connected to again", name);
+	if (known->path != NULL &&
+		strlen(known->path) >= sizeof(((struct control_device *)NULL)->path))
+		return vuc_error_set(
+			err, -EINVAL, "device %s: the path of the socket is too long", name);
+	known->group = NULL;
+	known->transport = NULL;
+	/* What servers tell of ioeventfds takes as many. */
+	known->max_msg_fds = VUC_MAX_MSG_FDS;
+	return 0;
+}
+
+static int
+read_opts(struct vuc_control_device_opts *known, const struct vuc_control_device_opts *opts,
+	struct vuc_error *err)
+{
+	int rc;
+
+	vuc_control_device_opts_init(known, sizeof(*known));
+	rc = vuc_opts_read(
+		known, sizeof(*known), opts, sizeof(*known), "vuc_control_device_opts", err);
+	return rc == 0 ? check_opts(known, err) : rc;
 }
 
 static void
@@ -92,7 +121,8 @@ free_device(struct control_device *d)
 }
 
 static struct control_device *
-alloc_device(struct vuc_control *c, const struct vuc_control_device_opts *opts)
+alloc_device(struct vuc_control *c, const struct vuc_control_device_opts *opts,
+	const struct vuc_device_opts *device)
 {
 	struct control_device *d = calloc(1, sizeof(*d));
 
@@ -104,11 +134,9 @@ alloc_device(struct vuc_control *c, const struct vuc_control_device_opts *opts)
 	d->retry_min_ms = opts->retry_min_ms;
 	d->retry_max_ms = opts->retry_max_ms;
 	snprintf(d->name, sizeof(d->name), "%s", opts->name);
-	d->opts = opts->device;
-	d->opts.group = NULL;
-	d->opts.transport = NULL;
-	if (opts->device.path != NULL) {
-		snprintf(d->path, sizeof(d->path), "%s", opts->device.path);
+	d->opts = *device;
+	if (device->path != NULL) {
+		snprintf(d->path, sizeof(d->path), "%s", device->path);
 		d->opts.path = d->path;
 	}
 	vuc_error_set(&d->reason, 0, "not connected to yet");
@@ -190,19 +218,23 @@ VUC_EXPORT int
 vuc_control_add_device_start(struct vuc_control *c, const struct vuc_control_device_opts *opts,
 	vuc_done_fn done, void *arg, struct vuc_error *err)
 {
+	struct vuc_control_device_opts known;
+	struct vuc_device_opts device;
 	struct control_request *r;
 	struct control_device *d;
-	int rc = check_opts(opts, err);
+	int rc = read_opts(&known, opts, err);
 
+	if (rc == 0)
+		rc = read_device_opts(known.name, &device, known.device, err);
 	if (rc != 0)
 		return rc;
-	d = alloc_device(c, opts);
+	d = alloc_device(c, &known, &device);
 	r = new_request(CONTROL_TRIED, done, arg);
 	if (d == NULL || r == NULL) {
 		if (d != NULL)
 			free_device(d);
 		free(r);
-		return vuc_error_set(err, -ENOMEM, "no memory for device %s", opts->name);
+		return vuc_error_set(err, -ENOMEM, "no memory for device %s", known.name);
 	}
 	pthread_mutex_lock(&c->lock);
 	rc = insert_device(d, err);

@@ -10,12 +10,13 @@
 #include "clock.h"
 #include "error.h"
 #include "internal.h"
+#include "opts.h"
 #include "vfio_user.h"
 
 VUC_EXPORT void
-vuc_device_opts_init(struct vuc_device_opts *opts)
+vuc_device_opts_init(struct vuc_device_opts *opts, size_t size)
 {
-	*opts = (struct vuc_device_opts){
+	const struct vuc_device_opts defaults = {
 		.fd = -1,
 		.timeout_ms = VUC_DEFAULT_TIMEOUT_MS,
 		.long_timeout_ms = VUC_DEFAULT_LONG_TIMEOUT_MS,
@@ -29,10 +30,12 @@ vuc_device_opts_init(struct vuc_device_opts *opts)
 		.write_multiple = true,
 		.posted_writes = VUC_POSTED_WRITES_AUTO,
 	};
+
+	vuc_opts_init(opts, size, &defaults, sizeof(defaults));
 }
 
-VUC_PRIVATE int
-vuc_device_check_opts(const struct vuc_device_opts *o, struct vuc_error *err)
+static int
+check_opts(const struct vuc_device_opts *o, struct vuc_error *err)
 {
 	if ((o->path != NULL) + (o->fd >= 0) + (o->loopback != NULL) != 1)
 		return vuc_error_set(
@@ -59,18 +62,29 @@ vuc_device_check_opts(const struct vuc_device_opts *o, struct vuc_error *err)
 	return 0;
 }
 
+VUC_PRIVATE int
+vuc_device_read_opts(
+	struct vuc_device_opts *known, const struct vuc_device_opts *opts, struct vuc_error *err)
+{
+	int rc;
+
+	vuc_device_opts_init(known, sizeof(*known));
+	rc = vuc_opts_read(known, sizeof(*known), opts, sizeof(*known), "vuc_device_opts", err);
+	return rc == 0 ? check_opts(known, err) : rc;
+}
+
 static int
 join_group(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vuc_error *err)
 {
-	struct vuc_poll_group_opts group_opts = {
-		.transport = opts->transport,
-		.log = opts->log,
-		.log_arg = opts->log_arg,
-	};
 	struct vuc_poll_group *group = opts->group;
+	struct vuc_poll_group_opts group_opts;
 	int rc;
 
 	if (group == NULL) {
+		vuc_poll_group_opts_init(&group_opts, sizeof(group_opts));
+		group_opts.transport = opts->transport;
+		group_opts.log = opts->log;
+		group_opts.log_arg = opts->log_arg;
 		if (opts->loopback != NULL && opts->transport == NULL)
 			group_opts.transport = vuc_transport_loopback.name;
 		rc = vuc_poll_group_create(&group_opts, &group, err);
@@ -304,10 +318,11 @@ add_place(const struct vuc_device *dev, int rc, struct vuc_error *err)
 VUC_EXPORT int
 vuc_device_open(const struct vuc_device_opts *opts, struct vuc_device **dev, struct vuc_error *err)
 {
-	int rc = vuc_device_check_opts(opts, err);
+	struct vuc_device_opts known;
+	int rc = vuc_device_read_opts(&known, opts, err);
 
 	*dev = NULL;
-	return rc == 0 ? vuc_device_open_fd(opts, -1, NULL, dev, err) : rc;
+	return rc == 0 ? vuc_device_open_fd(&known, -1, NULL, dev, err) : rc;
 }
 
 VUC_PRIVATE int

@@ -12,6 +12,7 @@
 #include "error.h"
 #include "fd_stream.h"
 #include "migration_chunk.h"
+#include "opts.h"
 
 /* A save or a load under way. */
 struct stream {
@@ -90,9 +91,11 @@ bring_back(struct vuc_device *dev, enum vuc_migration_state state, int error)
 }
 
 VUC_EXPORT void
-vuc_migration_save_opts_init(struct vuc_migration_save_opts *opts)
+vuc_migration_save_opts_init(struct vuc_migration_save_opts *opts, size_t size)
 {
-	*opts = (struct vuc_migration_save_opts){.max_bytes = UINT64_MAX};
+	const struct vuc_migration_save_opts defaults = {.max_bytes = UINT64_MAX};
+
+	vuc_opts_init(opts, size, &defaults, sizeof(defaults));
 }
 
 static int
@@ -211,23 +214,25 @@ VUC_EXPORT int
 vuc_migration_save(struct vuc_device *dev, int fd, const struct vuc_migration_save_opts *opts,
 	struct vuc_migration_saved *saved)
 {
-	struct vuc_migration_save_opts defaults;
+	struct vuc_migration_save_opts known;
 	struct vuc_migration_saved unwanted;
+	int rc;
 
-	if (opts == NULL) {
-		vuc_migration_save_opts_init(&defaults);
-		opts = &defaults;
-	}
 	if (saved == NULL)
 		saved = &unwanted;
 	memset(saved, 0, sizeof(*saved));
-	return save(dev, fd, opts, saved);
+	vuc_migration_save_opts_init(&known, sizeof(known));
+	rc = vuc_opts_read(&known, sizeof(known), opts, sizeof(known), "vuc_migration_save_opts",
+		&dev->reason);
+	return rc == 0 ? save(dev, fd, &known, saved) : rc;
 }
 
 VUC_EXPORT void
-vuc_migration_load_opts_init(struct vuc_migration_load_opts *opts)
+vuc_migration_load_opts_init(struct vuc_migration_load_opts *opts, size_t size)
 {
-	*opts = (struct vuc_migration_load_opts){.size = UINT64_MAX};
+	const struct vuc_migration_load_opts defaults = {.bytes = UINT64_MAX};
+
+	vuc_opts_init(opts, size, &defaults, sizeof(defaults));
 }
 
 /* Returns 1 while there may be more, 0 at the end, or a negative errno. */
@@ -260,7 +265,7 @@ load_steps(struct stream *s, const struct vuc_migration_load_opts *opts)
 
 	if (rc == 0) {
 		do {
-			rc = load_chunk(s, opts->size);
+			rc = load_chunk(s, opts->bytes);
 		} while (rc > 0);
 	}
 	if (rc == 0)
@@ -296,15 +301,15 @@ VUC_EXPORT int
 vuc_migration_load(
 	struct vuc_device *dev, int fd, const struct vuc_migration_load_opts *opts, uint64_t *bytes)
 {
-	struct vuc_migration_load_opts defaults;
+	struct vuc_migration_load_opts known;
 	uint64_t unwanted;
+	int rc;
 
-	if (opts == NULL) {
-		vuc_migration_load_opts_init(&defaults);
-		opts = &defaults;
-	}
 	if (bytes == NULL)
 		bytes = &unwanted;
 	*bytes = 0;
-	return load(dev, fd, opts, bytes);
+	vuc_migration_load_opts_init(&known, sizeof(known));
+	rc = vuc_opts_read(&known, sizeof(known), opts, sizeof(known), "vuc_migration_load_opts",
+		&dev->reason);
+	return rc == 0 ? load(dev, fd, &known, bytes) : rc;
 }

@@ -8,14 +8,17 @@
 #include "clock.h"
 #include "error.h"
 #include "internal.h"
+#include "opts.h"
 
 #define TICK_INTERVAL 16u /* polls between looks at the clock */
 #define TICK_MS       10u /* between looks at all devices' requests */
 
 VUC_EXPORT void
-vuc_poll_group_opts_init(struct vuc_poll_group_opts *opts)
+vuc_poll_group_opts_init(struct vuc_poll_group_opts *opts, size_t size)
 {
-	*opts = (struct vuc_poll_group_opts){0};
+	const struct vuc_poll_group_opts defaults = {.size = sizeof(defaults)};
+
+	vuc_opts_init(opts, size, &defaults, sizeof(defaults));
 }
 
 void
@@ -58,19 +61,23 @@ VUC_EXPORT int
 vuc_poll_group_create(const struct vuc_poll_group_opts *opts, struct vuc_poll_group **group,
 	struct vuc_error *err)
 {
-	struct vuc_poll_group *g = calloc(1, sizeof(*g));
+	struct vuc_poll_group_opts known;
+	struct vuc_poll_group *g;
 	int rc;
 
 	*group = NULL;
+	vuc_poll_group_opts_init(&known, sizeof(known));
+	rc = vuc_opts_read(&known, sizeof(known), opts, sizeof(known), "vuc_poll_group_opts", err);
+	if (rc != 0)
+		return rc;
+	g = calloc(1, sizeof(*g));
 	if (g == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a poll group");
 	TAILQ_INIT(&g->devices);
 	TAILQ_INIT(&g->dirty);
-	if (opts != NULL) {
-		g->log = opts->log;
-		g->log_arg = opts->log_arg;
-	}
-	rc = create_transport(g, opts != NULL ? opts->transport : NULL, err);
+	g->log = known.log;
+	g->log_arg = known.log_arg;
+	rc = create_transport(g, known.transport, err);
 	if (rc != 0) {
 		free(g);
 		return rc;

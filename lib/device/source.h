@@ -70,7 +70,8 @@ unsigned int vuc_dma_hold_files(const struct vuc_device *dev, int *fds, unsigned
 bool vuc_device_is_silent(const struct vuc_device *dev, uint64_t *since_ms);
 
 /* Whether opts are within bounds. */
-int vuc_device_check_opts(const struct vuc_device_opts *opts, struct vuc_error *err);
+int vuc_device_read_opts(
+	struct vuc_device_opts *known, const struct vuc_device_opts *opts, struct vuc_error *err);
 
 /*
  * As vuc_device_open(), with opts that were checked, and a socket that is connected to opts->path

@@ -194,22 +194,21 @@ vuc_poller_open_named(struct vuc_poller *p, struct poller_account *account,
 {
 	struct opening o = {
 		.poller = p,
-		.opts = *opts,
 		.account = account,
 		.stop = stop,
 		.fd = -1,
 		.err = err,
 	};
 	struct vuc_error why = {0};
-	int rc = vuc_device_check_opts(opts, err);
+	int rc = vuc_device_read_opts(&o.opts, opts, err);
 
 	*dev = NULL;
 	if (rc != 0)
 		return rc;
-	if (opts->path != NULL) {
-		o.fd = vuc_device_connect(opts->path, opts->timeout_ms, &why);
+	if (o.opts.path != NULL) {
+		o.fd = vuc_device_connect(o.opts.path, o.opts.timeout_ms, &why);
 		if (o.fd < 0)
-			return vuc_error_set(err, o.fd, "%.100s: %s", opts->path, why.text);
+			return vuc_error_set(err, o.fd, "%.100s: %s", o.opts.path, why.text);
 	}
 	rc = vuc_poller_call(p, open_device, &o);
 	*dev = o.dev;

@@ -14,6 +14,7 @@
 #include "error.h"
 #include "internal.h"
 #include "log.h"
+#include "opts.h"
 #include "place.h"
 #include "registry.h"
 #include "source.h"
@@ -22,14 +23,16 @@
 #include "watch.h"
 
 VUC_EXPORT void
-vuc_poller_opts_init(struct vuc_poller_opts *opts)
+vuc_poller_opts_init(struct vuc_poller_opts *opts, size_t size)
 {
-	*opts = (struct vuc_poller_opts){
+	const struct vuc_poller_opts defaults = {
 		.name = "vuc-poller",
 		.cpu = VUC_POLLER_CPU_AUTO,
 		.idle = VUC_IDLE_SPIN,
 		.idle_loops = VUC_DEFAULT_IDLE_LOOPS,
 	};
+
+	vuc_opts_init(opts, size, &defaults, sizeof(defaults));
 }
 
 void
@@ -96,7 +99,7 @@ set_up(const struct start *start)
 	struct vuc_poll_group_opts group_opts;
 	int rc;
 
-	vuc_poll_group_opts_init(&group_opts);
+	vuc_poll_group_opts_init(&group_opts, sizeof(group_opts));
 	group_opts.transport = start->opts->transport;
 	group_opts.log = p->log;
 	group_opts.log_arg = p->log == vuc_log_to_rte ? vuc_log_part(LOG_PART_DEVICE) : p->log_arg;
@@ -203,26 +206,25 @@ VUC_EXPORT int
 vuc_poller_create(
 	const struct vuc_poller_opts *opts, struct vuc_poller **poller, struct vuc_error *err)
 {
-	struct vuc_poller_opts defaults;
+	struct vuc_poller_opts known;
 	struct vuc_poller *p;
 	int rc;
 
 	*poller = NULL;
-	if (opts == NULL) {
-		vuc_poller_opts_init(&defaults);
-		opts = &defaults;
-	}
-	rc = check_opts(opts, err);
+	vuc_poller_opts_init(&known, sizeof(known));
+	rc = vuc_opts_read(&known, sizeof(known), opts, sizeof(known), "vuc_poller_opts", err);
+	if (rc == 0)
+		rc = check_opts(&known, err);
 	if (rc != 0)
 		return rc;
-	p = alloc_poller(opts);
+	p = alloc_poller(&known);
 	if (p == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a poller");
 	rc = poller_wake_open(p, err);
 	if (rc == 0)
-		rc = poller_choose_place(opts, &p->cpu, p->placement, sizeof(p->placement), err);
+		rc = poller_choose_place(&known, &p->cpu, p->placement, sizeof(p->placement), err);
 	if (rc == 0)
-		rc = start_thread(p, opts, err);
+		rc = start_thread(p, &known, err);
 	if (rc != 0) {
 		free_poller(p);
 		return rc;

@@ -191,21 +191,20 @@ vuc_poller_open_queue(struct vuc_poller *p, struct vuc_device *dev,
 	const struct vuc_queue_opts *opts, struct vuc_queue **queue, struct vuc_error *err)
 {
 	struct opening o = {.poller = p, .dev = dev, .err = err};
-	struct vuc_queue_opts defaults;
+	struct vuc_queue_opts known;
 	int rc;
 
 	*queue = NULL;
-	if (opts == NULL) {
-		vuc_queue_opts_init(&defaults);
-		opts = &defaults;
-	}
-	o.geometry.depth = opts->depth;
-	o.geometry.chunk = opts->max_data;
+	rc = vuc_queue_read_opts(&known, opts, err);
+	if (rc != 0)
+		return rc;
+	o.geometry.depth = known.depth;
+	o.geometry.chunk = known.max_data;
 	if (!vuc_queue_geometry_valid(&o.geometry))
 		return vuc_error_set(err, -EINVAL,
 			"a queue of depth %u with %u bytes a request: the depth is a power of two up "
 			"to %u, the bytes are a multiple of %u up to %u",
-			opts->depth, opts->max_data, QUEUE_DEPTH_MAX, QUEUE_SLOT_SIZE,
+			known.depth, known.max_data, QUEUE_DEPTH_MAX, QUEUE_SLOT_SIZE,
 			QUEUE_CHUNK_MAX);
 	rc = vuc_poller_call(p, open_queue, &o);
 	*queue = o.front;

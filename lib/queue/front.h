@@ -4,6 +4,7 @@
 
 /* Making the submitting end of a queue; <vuc/queue.h> has what it does then. */
 
+#include <vuc/error.h>
 #include <vuc/queue.h>
 
 #include "layout.h"
@@ -33,6 +34,13 @@ struct vuc_queue_front_opts {
 
 /* The memory stays the caller's and lives as long as the queue. Returns NULL when out of memory. */
 struct vuc_queue *vuc_queue_create(const struct vuc_queue_front_opts *opts);
+
+/*
+ * Options of a program that was built with another version of the header; NULL: the defaults.
+ * Returns 0, or -EINVAL for a size that is none, or bytes that are not known here.
+ */
+int vuc_queue_read_opts(
+	struct vuc_queue_opts *known, const struct vuc_queue_opts *opts, struct vuc_error *err);
 
 /* Requests outstanding are forgotten: results of reads go nowhere any more. NULL does nothing. */
 void vuc_queue_destroy(struct vuc_queue *queue);

@@ -212,22 +212,21 @@ VUC_EXPORT int
 vuc_vmm_open_queue(struct vuc_vmm_device *dev, const struct vuc_queue_opts *opts,
 	struct vuc_queue **queue, struct vuc_error *err)
 {
-	struct vuc_queue_opts defaults;
+	struct vuc_queue_opts known;
 	struct vuc_error own;
 	uint32_t index;
 	int rc;
 
 	*queue = NULL;
-	vuc_queue_opts_init(&defaults);
-	if (opts == NULL)
-		opts = &defaults;
 	if (err == NULL)
 		err = &own;
-	rc = check_opts(dev, opts, err);
+	rc = vuc_queue_read_opts(&known, opts, err);
+	if (rc == 0)
+		rc = check_opts(dev, &known, err);
 	if (rc != 0)
 		return rc;
 	pthread_mutex_lock(&dev->lock);
-	rc = open_queue(dev, opts, &index, err);
+	rc = open_queue(dev, &known, &index, err);
 	if (rc == 0)
 		*queue = dev->queues[index]->front;
 	pthread_mutex_unlock(&dev->lock);

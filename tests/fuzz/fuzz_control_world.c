@@ -83,6 +83,7 @@ static void
 make_device(unsigned int i)
 {
 	struct vuc_control_device_opts opts;
+	struct vuc_device_opts device;
 	struct refdev_config config;
 	struct vuc_error err = {0};
 
@@ -90,12 +91,15 @@ make_device(unsigned int i)
 	world.devices[i] = refdev_create(&config);
 	REQUIRE(world.devices[i] != NULL);
 	refdev_loopback(world.devices[i], &world.servers[i]);
-	vuc_control_device_opts_init(&opts);
+	vuc_control_device_opts_init(&opts, sizeof(opts));
 	opts.name = names[i];
 	opts.poller = world.poller;
-	opts.device.loopback = &world.servers[i];
-	opts.device.dma = i == 0 ? VUC_DMA_SHARED : VUC_DMA_MESSAGE;
-	/* The control thread would make a new connection after each execution, in a time of its own. */
+	opts.device = &device;
+	vuc_device_opts_init(&device, sizeof(device));
+	device.loopback = &world.servers[i];
+	device.dma = i == 0 ? VUC_DMA_SHARED : VUC_DMA_MESSAGE;
+	/* The control thread would make a new connection after each execution, in a time of its
+	 * own. */
 	opts.reset = VUC_CONTROL_RESET_TRUST;
 	REQUIRE(vuc_control_add_device(world.control, &opts, &err) == 0);
 	vuc_poller_call(
@@ -109,10 +113,10 @@ make_poller(void)
 	struct vuc_poller_opts opts;
 	struct vuc_error err = {0};
 
-	vuc_eal_opts_init(&eal_opts);
+	vuc_eal_opts_init(&eal_opts, sizeof(eal_opts));
 	eal_opts.telemetry = false;
 	REQUIRE(vuc_eal_init(&eal_opts, &err) == 0);
-	vuc_poller_opts_init(&opts);
+	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.transport = "loopback";
 	opts.cpu = VUC_POLLER_CPU_NONE;
 	opts.idle = VUC_IDLE_YIELD;
@@ -149,7 +153,7 @@ make_world(void)
 	REQUIRE(mkdtemp(world.folder) != NULL);
 	setenv("RUNTIME_DIRECTORY", world.folder, 1);
 	make_poller();
-	vuc_control_opts_init(&opts);
+	vuc_control_opts_init(&opts, sizeof(opts));
 	snprintf(path, sizeof(path), "%s/vmm.sock", world.folder);
 	opts.path = path;
 	opts.max_queues = 4;

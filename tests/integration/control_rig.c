@@ -105,11 +105,12 @@ void
 rig_opts_init(struct rig_opts *opts)
 {
 	*opts = (struct rig_opts){.server = NULL};
-	vuc_control_opts_init(&opts->control);
+	vuc_control_opts_init(&opts->control, sizeof(opts->control));
 	opts->control.log = keep_line;
-	vuc_control_device_opts_init(&opts->device);
+	vuc_control_device_opts_init(&opts->device, sizeof(opts->device));
 	opts->device.retry_min_ms = 5;
 	opts->device.retry_max_ms = 50;
+	vuc_device_opts_init(&opts->open, sizeof(opts->open));
 }
 
 struct vuc_poller *
@@ -119,7 +120,7 @@ rig_start_poller(void)
 	struct vuc_error err = {0};
 	struct vuc_poller *p;
 
-	vuc_poller_opts_init(&opts);
+	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.name = "rig";
 	opts.transport = peer_transport();
 	opts.cpu = VUC_POLLER_CPU_NONE;
@@ -142,34 +143,35 @@ run_server(struct control_rig *r, const char *const *options)
 	refdev_server_run(&r->server, args);
 }
 
-void
-rig_device_opts(const struct control_rig *r, struct vuc_control_device_opts *opts, const char *name,
-	const char *path)
+static void
+name_device(const struct control_rig *r, struct rig_opts *opts, const char *name, const char *path)
 {
-	struct rig_opts defaults;
+	opts->device.name = name;
+	opts->device.poller = r->poller;
+	opts->device.device = &opts->open;
+	opts->open.path = path;
+}
 
-	rig_opts_init(&defaults);
-	*opts = defaults.device;
-	opts->name = name;
-	opts->poller = r->poller;
-	opts->device.path = path;
+void
+rig_device_opts(
+	const struct control_rig *r, struct rig_opts *opts, const char *name, const char *path)
+{
+	rig_opts_init(opts);
+	name_device(r, opts, name, path);
 }
 
 void
 rig_add_device(struct control_rig *r, const struct rig_opts *o, const char *name, const char *path)
 {
-	struct vuc_control_device_opts opts;
 	struct vuc_error err = {0};
-	struct rig_opts defaults;
+	struct rig_opts opts;
 	int rc;
 
-	rig_opts_init(&defaults);
-	opts = o != NULL ? o->device : defaults.device;
-
-	opts.name = name;
-	opts.poller = r->poller;
-	opts.device.path = path;
-	rc = vuc_control_add_device(r->control, &opts, &err);
+	rig_opts_init(&opts);
+	if (o != NULL)
+		opts = *o;
+	name_device(r, &opts, name, path);
+	rc = vuc_control_add_device(r->control, &opts.device, &err);
 	if (rc != 0)
 		printf("# %s\n", err.text);
 	CU_ASSERT_EQUAL_FATAL(rc, 0);
@@ -319,7 +321,7 @@ start_eal(void)
 	if (rc != 0)
 		return rc;
 	setenv("RUNTIME_DIRECTORY", folder, 1);
-	vuc_eal_opts_init(&opts);
+	vuc_eal_opts_init(&opts, sizeof(opts));
 	rc = vuc_eal_init(&opts, &err);
 	if (rc != 0)
 		printf("# %s\n", err.text);

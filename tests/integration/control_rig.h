@@ -33,6 +33,7 @@ int rig_main(int argc, char **argv, CU_TestInfo *tests);
 struct rig_opts {
 	struct vuc_control_opts control;
 	struct vuc_control_device_opts device; /* of both */
+	struct vuc_device_opts open;           /* of both */
 	const char *const *server;             /* options of it, up to a NULL; or NULL */
 };
 
@@ -41,9 +42,10 @@ void rig_opts_init(struct rig_opts *opts);
 /* Server, poller, control plane and two devices. NULL takes the defaults. */
 void rig_start(struct control_rig *r, const struct rig_opts *opts);
 
-/* How the rig adds a device by default, at the socket of a server. */
-void rig_device_opts(const struct control_rig *r, struct vuc_control_device_opts *opts,
-	const char *name, const char *path);
+/* How the rig adds a device by default, at the socket of a server: by opts->device, which has a
+ * pointer to opts->open. */
+void rig_device_opts(
+	const struct control_rig *r, struct rig_opts *opts, const char *name, const char *path);
 
 /* Another device, at the socket of a server. NULL takes the defaults. */
 void rig_add_device(

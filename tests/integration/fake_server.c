@@ -285,7 +285,7 @@ void
 fake_server_opts(struct fake_server *s, struct vuc_device_opts *opts)
 {
 	s->loopback = (struct vuc_loopback_server){.handle = handle, .arg = s};
-	vuc_device_opts_init(opts);
+	vuc_device_opts_init(opts, sizeof(*opts));
 	opts->loopback = &s->loopback;
 	opts->max_msg_fds = VUC_MAX_MSG_FDS;
 }

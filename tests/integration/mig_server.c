@@ -357,7 +357,7 @@ mig_server_open_timeout(struct mig_server *f, uint32_t timeout_ms)
 	struct vuc_device *dev;
 	int rc;
 
-	vuc_device_opts_init(&opts);
+	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.loopback = &f->server;
 	opts.timeout_ms = timeout_ms;
 	opts.long_timeout_ms = timeout_ms + 1; /* the reason tells it from the other */

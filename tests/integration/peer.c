@@ -55,7 +55,7 @@ peer_transport_works(char *why, size_t size)
 	struct vuc_poll_group *group;
 	struct vuc_error err = {0};
 
-	vuc_poll_group_opts_init(&opts);
+	vuc_poll_group_opts_init(&opts, sizeof(opts));
 	opts.transport = transport;
 	if (vuc_poll_group_create(&opts, &group, &err) != 0) {
 		snprintf(why, size, "%s", err.text);
@@ -190,7 +190,7 @@ peer_stop(struct peer *p)
 void
 peer_opts(struct peer *p, unsigned int device, struct vuc_device_opts *opts)
 {
-	vuc_device_opts_init(opts);
+	vuc_device_opts_init(opts, sizeof(*opts));
 	opts->transport = transport;
 	if (is_loopback())
 		opts->loopback = &p->servers[device];

@@ -45,7 +45,7 @@ rig_poller(const char *name)
 	struct vuc_error err = {0};
 	struct vuc_poller *p;
 
-	vuc_poller_opts_init(&opts);
+	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.name = name;
 	opts.transport = peer_transport();
 	opts.cpu = VUC_POLLER_CPU_NONE;
@@ -73,7 +73,7 @@ rig_queue(struct vuc_poller *p, struct vuc_device *dev)
 	struct vuc_queue_opts opts;
 	struct vuc_queue *q;
 
-	vuc_queue_opts_init(&opts);
+	vuc_queue_opts_init(&opts, sizeof(opts));
 	opts.depth = RIG_DEPTH;
 	CU_ASSERT_EQUAL_FATAL(vuc_poller_open_queue(p, dev, &opts, &q, NULL), 0);
 	return q;
@@ -214,7 +214,7 @@ start_eal(void)
 	if (rc != 0)
 		return rc;
 	setenv("RUNTIME_DIRECTORY", folder, 1);
-	vuc_eal_opts_init(&opts);
+	vuc_eal_opts_init(&opts, sizeof(opts));
 	opts.log = count_line;
 	rc = vuc_eal_init(&opts, &err);
 	if (rc != 0) {

@@ -17,7 +17,7 @@ remote_rig_start(const char *option, uint32_t timeout_ms)
 	struct remote_rig rig = {.peer = peer_start(2, option, NULL)};
 	struct vuc_poller_opts opts;
 
-	vuc_poller_opts_init(&opts);
+	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.transport = peer_transport();
 	opts.cpu = VUC_POLLER_CPU_NONE;
 	opts.idle = VUC_IDLE_SLEEP;

@@ -443,7 +443,7 @@ test_dma_message(void)
 	struct rig_opts opts;
 
 	rig_opts_init(&opts);
-	opts.device.device.dma = VUC_DMA_MESSAGE;
+	opts.open.dma = VUC_DMA_MESSAGE;
 	rig_start(&rig, &opts);
 	check_dma(REFDEV_DMA_BY_MESSAGE);
 }

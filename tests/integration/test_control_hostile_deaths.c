@@ -272,7 +272,7 @@ check_every_step(enum vuc_dma_policy policy)
 	struct rig_opts opts;
 
 	rig_opts_init(&opts);
-	opts.device.device.dma = policy;
+	opts.open.dma = policy;
 	hostile_start(&hostile, &opts);
 	make_traces(&traces);
 	for (size_t nr = 1; nr <= NR_STEPS; nr++) {
@@ -310,8 +310,8 @@ test_hung(void)
 	opts.server = options;
 	/* Who waits for the end of it is not sent away meanwhile. */
 	opts.control.handshake_timeout_ms = 20 * HANG_MS;
-	opts.device.device.timeout_ms = HANG_MS;
-	opts.device.device.long_timeout_ms = HANG_MS;
+	opts.open.timeout_ms = HANG_MS;
+	opts.open.long_timeout_ms = HANG_MS;
 	hostile_start(&hostile, &opts);
 	rig_attach(&hostile.rig, &c, RIG_NAME);
 	shm_header(&c, &reset.header, VUC_SHM_RESET, sizeof(reset));
@@ -405,7 +405,7 @@ check_killed(enum vuc_dma_policy policy)
 	struct rig_opts opts;
 
 	rig_opts_init(&opts);
-	opts.device.device.dma = policy;
+	opts.open.dma = policy;
 	hostile_start(&hostile, &opts);
 	make_traces(&traces);
 	for (unsigned int i = 0; i < KILLS; i++) {

@@ -33,7 +33,7 @@ begin(enum vuc_dma_policy policy)
 	struct rig_opts opts;
 
 	rig_opts_init(&opts);
-	opts.device.device.dma = policy;
+	opts.open.dma = policy;
 	hostile_start(&hostile, &opts);
 }
 

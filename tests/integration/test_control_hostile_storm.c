@@ -170,7 +170,7 @@ test_detach(void)
 static void
 test_remove(void)
 {
-	struct vuc_control_device_opts opts;
+	struct rig_opts opts;
 
 	hostile_start(&hostile, NULL);
 	begin_storm();
@@ -179,8 +179,9 @@ test_remove(void)
 		CU_ASSERT_EQUAL_FATAL(
 			vuc_control_remove_device(hostile.rig.control, RIG_NAME, true, NULL), 0);
 		rig_device_opts(&hostile.rig, &opts, RIG_NAME, hostile.rig.server.socket);
-		opts.reset = VUC_CONTROL_RESET_TRUST;
-		CU_ASSERT_EQUAL_FATAL(vuc_control_add_device(hostile.rig.control, &opts, NULL), 0);
+		opts.device.reset = VUC_CONTROL_RESET_TRUST;
+		CU_ASSERT_EQUAL_FATAL(
+			vuc_control_add_device(hostile.rig.control, &opts.device, NULL), 0);
 	}
 	end_storm();
 	hostile_survived(&hostile);

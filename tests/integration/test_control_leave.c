@@ -332,7 +332,7 @@ test_remove(void)
 static void
 test_remove_errors(void)
 {
-	struct vuc_control_device_opts opts;
+	struct rig_opts opts;
 	struct vuc_error err = {0};
 
 	rig_start(&rig, NULL);
@@ -346,13 +346,10 @@ test_remove_errors(void)
 	shm_close(&client);
 	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_NAME, false, NULL), 0);
 	/* Its name is free again. */
-	vuc_control_device_opts_init(&opts);
-	opts.name = RIG_SECOND;
-	opts.poller = rig.poller;
-	opts.device.path = rig.server.socket;
-	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, &err), -EEXIST);
-	opts.name = RIG_NAME;
-	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, NULL), 0);
+	rig_device_opts(&rig, &opts, RIG_SECOND, rig.server.socket);
+	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts.device, &err), -EEXIST);
+	opts.device.name = RIG_NAME;
+	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts.device, NULL), 0);
 	rig_attach(&rig, &client, RIG_NAME);
 	shm_close(&client);
 	rig_stop(&rig);
@@ -437,7 +434,7 @@ count_end(void *arg, int status, const struct vuc_error *err)
 static void
 test_stop_beside_hung_servers(void)
 {
-	struct vuc_control_device_opts opts;
+	struct rig_opts opts;
 	int listeners[HUNG];
 	unsigned int asked = 0;
 	char path[128], name[16];
@@ -449,9 +446,9 @@ test_stop_beside_hung_servers(void)
 		snprintf(name, sizeof(name), "hung%u", i);
 		listeners[i] = listen_at(path);
 		rig_device_opts(&rig, &opts, name, path);
-		opts.device.timeout_ms = 1000;
-		CU_ASSERT_EQUAL_FATAL(
-			vuc_control_add_device_start(rig.control, &opts, count_end, &ended, NULL),
+		opts.open.timeout_ms = 1000;
+		CU_ASSERT_EQUAL_FATAL(vuc_control_add_device_start(
+					      rig.control, &opts.device, count_end, &ended, NULL),
 			0);
 		if (i == 0)
 			CU_ASSERT_TRUE_FATAL(was_asked(listeners[0], RIG_WAIT_MS));
@@ -538,16 +535,13 @@ test_away(void)
 static void
 test_late_server(void)
 {
-	struct vuc_control_device_opts opts;
+	struct rig_opts opts;
 	char path[sizeof(rig.path) + 8];
 
 	rig_start(&rig, NULL);
 	snprintf(path, sizeof(path), "%s.late", rig.path);
-	vuc_control_device_opts_init(&opts);
-	opts.name = "late";
-	opts.poller = rig.poller;
-	opts.device.path = path;
-	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, NULL), 0);
+	rig_device_opts(&rig, &opts, "late", path);
+	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts.device, NULL), 0);
 	CU_ASSERT_EQUAL(rig_look(&rig, "late").state, VUC_CONTROL_AWAY);
 	CU_ASSERT_EQUAL(rig_look(&rig, "late").generation, 0);
 	CU_ASSERT_PTR_NOT_NULL(strstr(rig_look(&rig, "late").reason, "No such file"));
@@ -665,20 +659,19 @@ test_coming(void)
 {
 	static const char *const options[] = {
 		"--fault=delay=200@version#2", "--fault=never@version#3", NULL};
-	struct vuc_control_device_opts device;
 	atomic_uint tried = 0;
-	struct rig_opts opts;
+	struct rig_opts opts, again;
 
 	rig_opts_init(&opts);
 	opts.server = options;
 	opts.control.handshake_timeout_ms = 2000;
 	rig_start(&rig, &opts);
-	rig_device_opts(&rig, &device, RIG_NAME, rig.server.socket);
-	device.device.timeout_ms = 3000;
+	rig_device_opts(&rig, &again, RIG_NAME, rig.server.socket);
+	again.open.timeout_ms = 3000;
 	for (unsigned int i = 0; i < 2; i++) {
 		CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_NAME, true, NULL), 0);
-		CU_ASSERT_EQUAL_FATAL(
-			vuc_control_add_device_start(rig.control, &device, count_end, &tried, NULL),
+		CU_ASSERT_EQUAL_FATAL(vuc_control_add_device_start(
+					      rig.control, &again.device, count_end, &tried, NULL),
 			0);
 		CU_ASSERT_EQUAL(shm_start(&client, rig.path, RIG_NAME), i == 0 ? 0 : -ENOTCONN);
 		if (i == 1)
@@ -698,11 +691,11 @@ test_coming(void)
 static void *
 churn_add(void *arg)
 {
-	struct vuc_control_device_opts opts;
+	struct rig_opts opts;
 
 	rig_device_opts(&rig, &opts, CHURN_NAME, arg);
 	for (unsigned int i = 0; i < CHURN_ROUNDS; i++) {
-		int rc = vuc_control_add_device(rig.control, &opts, NULL);
+		int rc = vuc_control_add_device(rig.control, &opts.device, NULL);
 
 		CU_ASSERT_TRUE(rc == 0 || rc == -EEXIST);
 	}
@@ -778,7 +771,7 @@ test_strange_state(void)
 
 	rig_start(&rig, NULL);
 	CU_ASSERT_EQUAL_FATAL(vuc_control_remove_device(rig.control, RIG_NAME, false, NULL), 0);
-	vuc_device_opts_init(&opts);
+	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.path = rig.server.socket;
 	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_device_write(dev, BAR0, REFDEV_REG_SCRATCH, &mark, sizeof(mark)), 0);
@@ -897,15 +890,16 @@ test_hung_server(void)
 
 	rig_opts_init(&opts);
 	opts.server = options;
-	opts.device.device.timeout_ms = 3000;
-	opts.device.device.long_timeout_ms = 3000;
+	opts.open.timeout_ms = 3000;
+	opts.open.long_timeout_ms = 3000;
 	rig_start(&rig, &opts);
 	poller = rig_start_poller();
 	CU_ASSERT_EQUAL_FATAL(vuc_control_remove_device(rig.control, RIG_SECOND, false, NULL), 0);
 	device = opts.device;
 	device.name = RIG_SECOND;
 	device.poller = poller;
-	device.device.path = rig.server.second;
+	device.device = &opts.open;
+	opts.open.path = rig.server.second;
 	CU_ASSERT_EQUAL_FATAL(vuc_control_add_device(rig.control, &device, NULL), 0);
 	rig_attach(&rig, &client, RIG_NAME);
 	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_RESET), 0);
@@ -966,7 +960,7 @@ test_late_map(void)
 
 	rig_opts_init(&opts);
 	opts.server = options;
-	opts.device.device.long_timeout_ms = 500;
+	opts.open.long_timeout_ms = 500;
 	rig_start(&rig, &opts);
 	server = rig.server.process.pid;
 	rig_attach(&rig, &client, RIG_NAME);

@@ -35,7 +35,7 @@ begin(enum vuc_dma_policy policy)
 	struct rig_opts opts;
 
 	rig_opts_init(&opts);
-	opts.device.device.dma = policy;
+	opts.open.dma = policy;
 	opts.control.max_dma_maps = 8;
 	rig_start(&rig, &opts);
 	rig_attach(&rig, &client, RIG_NAME);
@@ -146,7 +146,7 @@ test_holes(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		int fd;
 
-		opts.device.device.dma = cases[i].policy;
+		opts.open.dma = cases[i].policy;
 		rig_start(&rig, &opts);
 		fd = rig_memory(MIB, true);
 		rig_attach(&rig, &client, RIG_NAME);
@@ -184,7 +184,7 @@ test_no_budget(void)
 		int fd;
 
 		rig_opts_init(&opts);
-		opts.device.device.dma = policies[i];
+		opts.open.dma = policies[i];
 		opts.control.max_dma_message = 0;
 		rig_start(&rig, &opts);
 		fd = rig_memory(MIB, true);
@@ -326,7 +326,7 @@ test_address_space(void)
 	int fd;
 
 	rig_opts_init(&opts);
-	opts.device.device.dma = VUC_DMA_MESSAGE;
+	opts.open.dma = VUC_DMA_MESSAGE;
 	opts.control.max_vmms = 1u << 22; /* each may have 16 MiB mapped */
 	rig_start(&rig, &opts);
 	rig_attach(&rig, &client, RIG_NAME);
@@ -467,7 +467,7 @@ test_refused(void)
 
 	rig_opts_init(&opts);
 	opts.server = options;
-	opts.device.device.dma = VUC_DMA_MESSAGE;
+	opts.open.dma = VUC_DMA_MESSAGE;
 	opts.control.max_dma_maps = 8;
 	rig_start(&rig, &opts);
 	rig_attach(&rig, &client, RIG_NAME);

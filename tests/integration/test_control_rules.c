@@ -108,7 +108,7 @@ test_socket(void)
 	int fd;
 
 	rig_start(&rig, NULL);
-	vuc_control_opts_init(&opts);
+	vuc_control_opts_init(&opts, sizeof(opts));
 	opts.path = rig.path;
 	CU_ASSERT_EQUAL(vuc_control_create(&opts, &second, &err), -EADDRINUSE);
 	CU_ASSERT_PTR_NULL(second);
@@ -137,7 +137,7 @@ test_opts(void)
 	char path[200];
 
 	rig_start(&rig, NULL);
-	vuc_control_opts_init(&good);
+	vuc_control_opts_init(&good, sizeof(good));
 	opts = good;
 	CU_ASSERT_EQUAL(vuc_control_create(&opts, &c, NULL), -EINVAL);
 	memset(path, 'x', sizeof(path));
@@ -171,27 +171,32 @@ test_device_opts(void)
 	static const char *const names[] = {"", "a b", "a/b", "\xff",
 		"0123456789012345678901234567890123456789012345678901234567890123"};
 	struct vuc_control_device_opts opts;
+	struct vuc_device_opts device;
 	struct vuc_error err = {0};
 
 	rig_start(&rig, NULL);
-	vuc_control_device_opts_init(&opts);
+	vuc_control_device_opts_init(&opts, sizeof(opts));
 	opts.poller = rig.poller;
-	opts.device.path = rig.server.socket;
+	vuc_device_opts_init(&device, sizeof(device));
+	device.path = rig.server.socket;
 	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, &err), -EINVAL);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		opts.name = names[i];
 		CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, &err), -EINVAL);
 	}
 	opts.name = "good";
+	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, &err), -EINVAL);
+	CU_ASSERT_STRING_EQUAL(err.text, "device good has no server");
+	opts.device = &device;
 	opts.poller = NULL;
 	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, &err), -EINVAL);
 	opts.poller = rig.poller;
 	opts.retry_min_ms = 0;
 	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, &err), -EINVAL);
 	opts.retry_min_ms = 100;
-	opts.device.path = NULL;
+	device.path = NULL;
 	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, &err), -EINVAL);
-	opts.device.fd = 0;
+	device.fd = 0;
 	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, &err), -EINVAL);
 	CU_ASSERT_STRING_EQUAL(err.text, "device good: a descriptor cannot be connected to again");
 	rig_stop(&rig);

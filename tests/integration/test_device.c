@@ -495,7 +495,7 @@ test_two_devices_one_group(void)
 	struct vuc_device *devs[2];
 	struct peer *p = peer_start(2, NULL);
 
-	vuc_poll_group_opts_init(&group_opts);
+	vuc_poll_group_opts_init(&group_opts, sizeof(group_opts));
 	group_opts.transport = peer_transport();
 	CU_ASSERT_EQUAL_FATAL(vuc_poll_group_create(&group_opts, &group, NULL), 0);
 	for (unsigned int i = 0; i < 2; i++) {
@@ -648,7 +648,7 @@ test_bad_opts(void)
 {
 	struct vuc_device_opts good, opts;
 
-	vuc_device_opts_init(&good);
+	vuc_device_opts_init(&good, sizeof(good));
 	bad_opts(&good, "a device is opened by one of path, fd and loopback");
 	good.path = "/nonexistent";
 	opts = good;

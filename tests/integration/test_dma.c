@@ -117,7 +117,7 @@ begin(enum vuc_dma_policy policy, uint32_t max_dma_maps)
 		.handle = watch, .disconnect = forward_disconnect, .arg = w};
 	w->refuse_iova = UINT64_MAX;
 	w->refuse_errno = ENOMEM;
-	vuc_device_opts_init(&opts);
+	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.loopback = &w->outer;
 	opts.dma = policy;
 	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &w->dev, NULL), 0);

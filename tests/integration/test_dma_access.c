@@ -388,7 +388,7 @@ run_script(void (*script)(struct server *s), bool twin)
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	s.fd = pair[1];
 	CU_ASSERT_EQUAL_FATAL(pthread_create(&s.thread, NULL, run_server, &s), 0);
-	vuc_device_opts_init(&opts);
+	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.fd = pair[0];
 	opts.transport = transport;
 	opts.twin_socket = twin;
@@ -514,7 +514,7 @@ works(const char *name, char *why, size_t size)
 	struct vuc_poll_group *group;
 	struct vuc_error err = {0};
 
-	vuc_poll_group_opts_init(&opts);
+	vuc_poll_group_opts_init(&opts, sizeof(opts));
 	opts.transport = name;
 	if (vuc_poll_group_create(&opts, &group, &err) != 0) {
 		snprintf(why, size, "%s", err.text);

@@ -38,7 +38,7 @@ test_falls_back(void)
 	struct peer *p = peer_start(1, NULL);
 	uint32_t id = 0;
 
-	vuc_poll_group_opts_init(&group_opts);
+	vuc_poll_group_opts_init(&group_opts, sizeof(group_opts));
 	group_opts.log = take_line;
 	group_opts.log_arg = &nr_lines;
 	CU_ASSERT_EQUAL_FATAL(vuc_poll_group_create(&group_opts, &group, NULL), 0);
@@ -66,7 +66,7 @@ test_refused_by_name(void)
 	struct vuc_poll_group *group;
 	struct vuc_error err = {0};
 
-	vuc_poll_group_opts_init(&opts);
+	vuc_poll_group_opts_init(&opts, sizeof(opts));
 	opts.transport = "uring";
 	CU_ASSERT_EQUAL(vuc_poll_group_create(&opts, &group, &err), -EPERM);
 	CU_ASSERT_PTR_NULL(group);

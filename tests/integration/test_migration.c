@@ -126,7 +126,10 @@ migrate(uint32_t save_chunk, uint32_t load_chunk, const char *option)
 
 	set_up_devices(&s, option);
 	fill_device(s.from, 1);
-	vuc_migration_save_opts_init(&save);
+	vuc_migration_save_opts_init(&save, sizeof(save));
+	save.size = 0;
+	CU_ASSERT_EQUAL(vuc_migration_save(s.from, s.fd, &save, &saved), -EINVAL);
+	save.size = sizeof(save);
 	save.chunk_size = save_chunk;
 	CU_ASSERT_EQUAL(vuc_migration_save(s.from, s.fd, &save, &saved), 0);
 	CU_ASSERT(saved.stop_copy_bytes > REFDEV_BAR2_SIZE);
@@ -134,7 +137,10 @@ migrate(uint32_t save_chunk, uint32_t load_chunk, const char *option)
 	CU_ASSERT(is_in(s.from, VUC_MIGRATION_STOP));
 
 	rewind_file(&s);
-	vuc_migration_load_opts_init(&load);
+	vuc_migration_load_opts_init(&load, sizeof(load));
+	load.size = 0;
+	CU_ASSERT_EQUAL(vuc_migration_load(s.to, s.fd, &load, &bytes), -EINVAL);
+	load.size = sizeof(load);
 	load.chunk_size = load_chunk;
 	load.run = true;
 	CU_ASSERT_EQUAL(vuc_migration_load(s.to, s.fd, &load, &bytes), 0);
@@ -202,7 +208,7 @@ test_pre_copy(void)
 	set_up_devices(&s, NULL);
 	guest.s = &s;
 	fill_device(s.from, 1);
-	vuc_migration_save_opts_init(&opts);
+	vuc_migration_save_opts_init(&opts, sizeof(opts));
 	opts.pre_copy_rounds = 10;
 	opts.progress = guest_goes_on;
 	opts.arg = &guest;
@@ -235,7 +241,7 @@ test_given_up(void)
 
 	set_up_devices(&s, NULL);
 	fill_device(s.from, 7);
-	vuc_migration_save_opts_init(&opts);
+	vuc_migration_save_opts_init(&opts, sizeof(opts));
 	opts.chunk_size = 1000;
 	opts.progress = give_up;
 	CU_ASSERT_EQUAL(vuc_migration_save(s.from, s.fd, &opts, NULL), -ECANCELED);
@@ -262,7 +268,7 @@ check_refused(struct setup *s)
 	struct vuc_migration_load_opts opts;
 
 	rewind_file(s);
-	vuc_migration_load_opts_init(&opts);
+	vuc_migration_load_opts_init(&opts, sizeof(opts));
 	opts.run = true;
 	CU_ASSERT_EQUAL(vuc_migration_load(s->to, s->fd, &opts, NULL), -EINVAL);
 	CU_ASSERT_STRING_NOT_EQUAL(vuc_device_reason(s->to), "");
@@ -319,8 +325,8 @@ test_part_of_a_file(void)
 	CU_ASSERT_EQUAL(vuc_migration_save(s.from, s.fd, NULL, &saved), 0);
 	CU_ASSERT_EQUAL(write(s.fd, "tail", 4), 4);
 	CU_ASSERT_EQUAL(lseek(s.fd, 4, SEEK_SET), 4);
-	vuc_migration_load_opts_init(&opts);
-	opts.size = saved.stop_copy_bytes;
+	vuc_migration_load_opts_init(&opts, sizeof(opts));
+	opts.bytes = saved.stop_copy_bytes;
 	opts.run = true;
 	CU_ASSERT_EQUAL(vuc_migration_load(s.to, s.fd, &opts, NULL), 0);
 	CU_ASSERT_EQUAL(read(s.fd, tail, 4), 4);
@@ -338,7 +344,7 @@ test_server_dies(void)
 
 	set_up_devices(&s, NULL);
 	guest.s = &s;
-	vuc_migration_save_opts_init(&opts);
+	vuc_migration_save_opts_init(&opts, sizeof(opts));
 	opts.pre_copy_rounds = 3;
 	opts.chunk_size = 1000;
 	opts.progress = guest_goes_on;

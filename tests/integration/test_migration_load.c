@@ -95,13 +95,13 @@ test_load(void)
 	struct mig_server f;
 	int fd = mig_data_file(70000);
 
-	vuc_migration_load_opts_init(&opts);
+	vuc_migration_load_opts_init(&opts, sizeof(opts));
 	mig_server_init(&f);
 	check_load(&f, fd, NULL, 70000, "STOP RESUMING w32768 w32768 w4464 STOP ");
 	check_load(&f, fd, NULL, 0, "RESUMING STOP ");
 	lseek(fd, 0, SEEK_SET);
 	opts.chunk_size = 10000;
-	opts.size = 20000;
+	opts.bytes = 20000;
 	opts.run = true;
 	opts.progress = mig_record_progress;
 	opts.arg = &r;
@@ -111,12 +111,12 @@ test_load(void)
 	CU_ASSERT_EQUAL(r.last.state, VUC_MIGRATION_RESUMING);
 	CU_ASSERT_EQUAL(r.last.bytes, 20000);
 	lseek(fd, 0, SEEK_SET);
-	opts.size = 10001;
+	opts.bytes = 10001;
 	check_load(&f, fd, &opts, 10001, "STOP RESUMING w10000 w1 STOP RUNNING ");
 	/* What somebody else has begun to load is dropped. */
 	lseek(fd, 0, SEEK_SET);
 	f.state = VUC_MIGRATION_RESUMING;
-	opts.size = 1;
+	opts.bytes = 1;
 	check_load(&f, fd, &opts, 1, "STOP RESUMING w1 STOP RUNNING ");
 	close(fd);
 }
@@ -144,15 +144,15 @@ test_load_fails(void)
 	struct mig_server f;
 	int fd = mig_data_file(100);
 
-	vuc_migration_load_opts_init(&opts);
-	opts.size = 101;
+	vuc_migration_load_opts_init(&opts, sizeof(opts));
+	opts.bytes = 101;
 	mig_server_init(&f);
 	check_load_fails(&f, fd, &opts, -ENODATA, "the migration data ends after 100 of 101 bytes",
 		"STOP RESUMING STOP ");
 	check_load_fails(&f, -1, NULL, -EBADF, "reading migration data: Bad file descriptor",
 		"RESUMING STOP ");
 	lseek(fd, 0, SEEK_SET);
-	opts.size = 50;
+	opts.bytes = 50;
 	opts.progress = mig_record_progress;
 	opts.arg = &r;
 	check_load_fails(&f, fd, &opts, -EINTR,
@@ -173,7 +173,7 @@ check_load_fault(const struct mig_fault *fault, int expected, const char *reason
 	struct mig_server f;
 	int fd = mig_data_file(20);
 
-	vuc_migration_load_opts_init(&opts);
+	vuc_migration_load_opts_init(&opts, sizeof(opts));
 	opts.chunk_size = 10;
 	opts.run = true;
 	mig_server_init(&f);
@@ -231,7 +231,7 @@ check_load_pipe(int flags)
 	CU_ASSERT_EQUAL_FATAL(fcntl(fds[0], F_SETFL, flags), 0);
 	pid = mig_start_mover(in, fds[1], fds[0]);
 	close(fds[1]);
-	vuc_migration_load_opts_init(&opts);
+	vuc_migration_load_opts_init(&opts, sizeof(opts));
 	opts.chunk_size = 30000;
 	mig_server_init(&f);
 	check_load(&f, fds[0], &opts, size, "STOP RESUMING w30000 w30000 w30000 w10000 STOP ");

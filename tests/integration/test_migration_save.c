@@ -42,7 +42,7 @@ test_save(void)
 	struct vuc_migration_save_opts opts;
 	struct mig_server f;
 
-	vuc_migration_save_opts_init(&opts);
+	vuc_migration_save_opts_init(&opts, sizeof(opts));
 	mig_server_init(&f);
 	f.stop_copy = 1000;
 	check_save(&f, NULL, 1000, "STOP_COPY r1000 STOP ");
@@ -75,7 +75,7 @@ test_save_pre_copy(void)
 	struct vuc_migration_save_opts opts;
 	struct mig_server f;
 
-	vuc_migration_save_opts_init(&opts);
+	vuc_migration_save_opts_init(&opts, sizeof(opts));
 	opts.chunk_size = 100;
 	opts.pre_copy_rounds = 10;
 	mig_server_init(&f);
@@ -102,7 +102,7 @@ test_save_progress(void)
 	struct vuc_migration_save_opts opts;
 	struct mig_server f;
 
-	vuc_migration_save_opts_init(&opts);
+	vuc_migration_save_opts_init(&opts, sizeof(opts));
 	opts.chunk_size = 100;
 	opts.pre_copy_rounds = 10;
 	opts.progress = mig_record_progress;
@@ -144,7 +144,7 @@ test_save_given_up(void)
 	struct mig_server f;
 	int fd = mig_memory_file();
 
-	vuc_migration_save_opts_init(&opts);
+	vuc_migration_save_opts_init(&opts, sizeof(opts));
 	opts.chunk_size = 100;
 	opts.pre_copy_rounds = 1;
 	opts.progress = mig_record_progress;
@@ -176,7 +176,7 @@ test_save_bounded(void)
 	struct mig_server f;
 	int fd = mig_memory_file();
 
-	vuc_migration_save_opts_init(&opts);
+	vuc_migration_save_opts_init(&opts, sizeof(opts));
 	opts.chunk_size = 100;
 	opts.max_bytes = 250;
 	mig_server_init(&f);
@@ -229,7 +229,7 @@ check_save_fault(const struct mig_fault *fault, int expected, const char *reason
 	struct mig_server f;
 	int fd = mig_memory_file();
 
-	vuc_migration_save_opts_init(&opts);
+	vuc_migration_save_opts_init(&opts, sizeof(opts));
 	opts.pre_copy_rounds = 1;
 	mig_server_init(&f);
 	f.pre_copy[0] = 20;

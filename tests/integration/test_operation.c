@@ -144,7 +144,7 @@ open_group(void)
 {
 	struct vuc_poll_group_opts opts;
 
-	vuc_poll_group_opts_init(&opts);
+	vuc_poll_group_opts_init(&opts, sizeof(opts));
 	opts.transport = "loopback";
 	fds_before = fd_count();
 	nr_done = 0;

@@ -73,7 +73,7 @@ open_group(void)
 {
 	struct vuc_poll_group_opts group_opts;
 
-	vuc_poll_group_opts_init(&group_opts);
+	vuc_poll_group_opts_init(&group_opts, sizeof(group_opts));
 	group_opts.transport = transport;
 	CU_ASSERT_EQUAL_FATAL(vuc_poll_group_create(&group_opts, &group, NULL), 0);
 	dev = wait_server_open(&server, group, &opts);
@@ -709,7 +709,7 @@ set_up(void)
 {
 	fds_before = fd_count();
 	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	vuc_device_opts_init(&opts);
+	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.dma = VUC_DMA_MESSAGE;
 }
 
@@ -757,7 +757,7 @@ works(const char *name, char *why, size_t size)
 	struct vuc_poll_group_opts group_opts;
 	struct vuc_error err = {0};
 
-	vuc_poll_group_opts_init(&group_opts);
+	vuc_poll_group_opts_init(&group_opts, sizeof(group_opts));
 	group_opts.transport = name;
 	if (vuc_poll_group_create(&group_opts, &group, &err) != 0) {
 		snprintf(why, size, "%s", err.text);

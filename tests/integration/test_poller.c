@@ -36,7 +36,7 @@ start_poller(enum vuc_idle idle)
 	struct vuc_error err = {0};
 	struct vuc_poller *p;
 
-	vuc_poller_opts_init(&opts);
+	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.transport = peer_transport();
 	opts.cpu = VUC_POLLER_CPU_NONE; /* there may be fewer CPUs than threads that want one */
 	opts.idle = idle;
@@ -68,7 +68,7 @@ open_queue(struct vuc_poller *p, struct vuc_device *dev, uint32_t depth)
 	struct vuc_error err = {0};
 	struct vuc_queue *q;
 
-	vuc_queue_opts_init(&opts);
+	vuc_queue_opts_init(&opts, sizeof(opts));
 	opts.depth = depth;
 	CU_ASSERT_EQUAL_FATAL(vuc_poller_open_queue(p, dev, &opts, &q, &err), 0);
 	return q;
@@ -274,21 +274,21 @@ test_bad_opts(void)
 	struct vuc_error err = {0};
 	struct vuc_queue *q;
 
-	vuc_poller_opts_init(&opts);
+	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.name = "0123456789abcdef";
 	CU_ASSERT_EQUAL(vuc_poller_create(&opts, &none, &err), -EINVAL);
 	CU_ASSERT_PTR_NULL(none);
 	CU_ASSERT_STRING_EQUAL(err.text, "a poller's name has 1 to 15 bytes");
-	vuc_poller_opts_init(&opts);
+	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.cpu = 100000;
 	CU_ASSERT_EQUAL(vuc_poller_create(&opts, &none, &err), -EINVAL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "100000"));
-	vuc_poller_opts_init(&opts);
+	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.transport = "tcp";
 	opts.cpu = VUC_POLLER_CPU_NONE;
 	CU_ASSERT_EQUAL(vuc_poller_create(&opts, &none, &err), -EINVAL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "'tcp'"));
-	vuc_queue_opts_init(&queue_opts);
+	vuc_queue_opts_init(&queue_opts, sizeof(queue_opts));
 	queue_opts.depth = 3;
 	CU_ASSERT_EQUAL(vuc_poller_open_queue(p, dev, &queue_opts, &q, &err), -EINVAL);
 	CU_ASSERT_PTR_NULL(q);
@@ -603,7 +603,7 @@ test_wake_ups(void)
 	struct vuc_queue *q;
 	uint32_t value;
 
-	vuc_poller_opts_init(&opts);
+	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.transport = peer_transport();
 	opts.cpu = VUC_POLLER_CPU_NONE;
 	opts.idle = VUC_IDLE_SLEEP;
@@ -652,7 +652,7 @@ test_near_socket(void)
 	}
 	peer = peer_start(1, NULL);
 	peer_opts(peer, 0, &device);
-	vuc_poller_opts_init(&opts);
+	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.transport = peer_transport();
 	opts.idle = VUC_IDLE_SLEEP;
 	opts.near_socket = device.path;

@@ -98,7 +98,7 @@ use_poller(const char *name, struct peer *peer, unsigned int device, struct vuc_
 	struct vuc_queue *q;
 	uint32_t value = 0;
 
-	vuc_poller_opts_init(&opts);
+	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.name = name;
 	opts.cpu = VUC_POLLER_CPU_NONE;
 	opts.transport = peer_transport();
@@ -129,7 +129,7 @@ trace_into(const char *folder)
 	struct vuc_eal_opts opts;
 
 	snprintf(dir, sizeof(dir), "--trace-dir=%s", folder);
-	vuc_eal_opts_init(&opts);
+	vuc_eal_opts_init(&opts, sizeof(opts));
 	opts.args = args;
 	opts.nr_args = 2;
 	CU_ASSERT_EQUAL_FATAL(vuc_eal_init(&opts, NULL), 0);

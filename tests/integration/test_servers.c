@@ -333,7 +333,7 @@ start(struct scene *s, const struct row *row)
 	memset(s, 0, sizeof(*s));
 	s->fds = fd_count();
 	set_up_server(s, row);
-	vuc_device_opts_init(&s->opts);
+	vuc_device_opts_init(&s->opts, sizeof(s->opts));
 	s->opts.transport = transport;
 	s->opts.twin_socket = false;
 	s->opts.log = keep_warning;

@@ -180,9 +180,9 @@ test_posted_writes(void)
 		uint8_t value = 7, seen = 0;
 
 		rig_opts_init(&opts);
-		opts.device.device.posted_writes = cases[i].policy;
-		opts.device.device.trace = count_posted;
-		opts.device.device.trace_arg = &posted;
+		opts.open.posted_writes = cases[i].policy;
+		opts.open.trace = count_posted;
+		opts.open.trace_arg = &posted;
 		begin(&opts);
 		queue = open_queue();
 		CU_ASSERT_EQUAL(vuc_vmm_region(dev, BAR0, &region, NULL), 0);
@@ -386,7 +386,7 @@ test_dma_message(void)
 	struct rig_opts opts;
 
 	rig_opts_init(&opts);
-	opts.device.device.dma = VUC_DMA_MESSAGE;
+	opts.open.dma = VUC_DMA_MESSAGE;
 	begin(&opts);
 	CU_ASSERT(vuc_vmm_info(dev)->dma_message);
 	run_dma(REFDEV_DMA_BY_MESSAGE);

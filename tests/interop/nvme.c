@@ -52,7 +52,7 @@ nvme_open(struct nvme *n, const char *path, const char *transport)
 	struct vuc_error err = {0};
 
 	*n = (struct nvme){.fd = -1, .memory = MAP_FAILED, .interrupt = -1};
-	vuc_device_opts_init(&opts);
+	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.path = path;
 	opts.transport = transport;
 	if (vuc_device_open(&opts, &n->dev, &err) != 0)

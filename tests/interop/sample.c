@@ -61,7 +61,7 @@ sample_open(struct sample *s)
 	struct vuc_device *dev = NULL;
 	int rc = -ENOENT;
 
-	vuc_device_opts_init(&opts);
+	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.path = s->path;
 	opts.transport = transport;
 	for (unsigned int ms = 0; ms < READY_TIMEOUT_MS; ms++) {

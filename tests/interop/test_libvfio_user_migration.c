@@ -82,7 +82,7 @@ save_gpio(struct vuc_device *dev, int fd)
 	int pins[GPIO_PINS] = {0};
 
 	set_pins(dev, 0x0f, 0x80);
-	vuc_migration_save_opts_init(&opts);
+	vuc_migration_save_opts_init(&opts, sizeof(opts));
 	opts.chunk_size = GPIO_STATE;
 	CU_ASSERT_EQUAL(vuc_migration_save(dev, fd, &opts, &saved), 0);
 	CU_ASSERT_EQUAL(saved.stop_copy_bytes, GPIO_STATE);
@@ -103,7 +103,7 @@ load_gpio(struct vuc_device *dev, int fd)
 	uint64_t bytes;
 	int rc;
 
-	vuc_migration_load_opts_init(&opts);
+	vuc_migration_load_opts_init(&opts, sizeof(opts));
 	opts.chunk_size = GPIO_STATE;
 	rc = vuc_migration_load(dev, fd, &opts, &bytes);
 	if (rc != 0)
@@ -274,7 +274,7 @@ save_server(struct vuc_device *dev, int fd)
 	fill(bytes, 1);
 	CU_ASSERT_EQUAL(vuc_device_write(dev, BAR1, 0, bytes, bar1_size), 0);
 	CU_ASSERT_EQUAL(vuc_device_write(dev, BAR0, 0, &alarm, sizeof(alarm)), 0);
-	vuc_migration_save_opts_init(&opts);
+	vuc_migration_save_opts_init(&opts, sizeof(opts));
 	opts.pre_copy_rounds = 5;
 	opts.progress = write_in_pre_copy;
 	opts.arg = dev;
@@ -296,7 +296,7 @@ load_server(struct vuc_device *dev, int fd, uint32_t chunk_size)
 	time_t since_alarm = 0;
 
 	CU_ASSERT_EQUAL(lseek(fd, (off_t)bar1_size, SEEK_SET), (off_t)bar1_size);
-	vuc_migration_load_opts_init(&opts);
+	vuc_migration_load_opts_init(&opts, sizeof(opts));
 	opts.chunk_size = chunk_size;
 	opts.run = true;
 	CU_ASSERT_EQUAL(vuc_migration_load(dev, fd, &opts, &bytes), 0);

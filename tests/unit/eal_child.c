@@ -61,7 +61,7 @@ child_logged_opts(void)
 {
 	struct vuc_eal_opts opts;
 
-	vuc_eal_opts_init(&opts);
+	vuc_eal_opts_init(&opts, sizeof(opts));
 	opts.log = take_line;
 	opts.log_arg = &child_lines;
 	return opts;

@@ -152,7 +152,7 @@ test_options_size(void)
 	CU_ASSERT(says(&err, "is set, this library knows"));
 	newer.opts.size = 0;
 	CU_ASSERT_EQUAL(vuc_vmm_attach(&newer.opts, &dev, &err), -EINVAL);
-	CU_ASSERT(says(&err, "the size of options to attach is 0"));
+	CU_ASSERT(says(&err, "struct vuc_vmm_attach_opts has a size of 0"));
 	newer.opts.size = SIZE_MAX;
 	CU_ASSERT_EQUAL(vuc_vmm_attach(&newer.opts, &dev, &err), -EINVAL);
 	newer.opts.size = sizeof(newer.opts);

@@ -36,7 +36,8 @@ tear_down(void)
 static struct vuc_queue *
 open_queue(uint32_t depth, uint32_t max_data)
 {
-	const struct vuc_queue_opts opts = {.depth = depth, .max_data = max_data};
+	const struct vuc_queue_opts opts = {
+		.size = sizeof(opts), .depth = depth, .max_data = max_data};
 	struct vuc_queue *queue;
 
 	CU_ASSERT_EQUAL_FATAL(vuc_vmm_open_queue(dev, &opts, &queue, NULL), 0);
@@ -171,8 +172,10 @@ test_many(void)
 static void
 test_options(void)
 {
-	const struct vuc_queue_opts cases[] = {{0, 64}, {3, 64}, {512, 64}, {1, 0}, {1, 65},
-		{1, 1048576 + 64}, {UINT32_MAX, UINT32_MAX}};
+	const size_t size = sizeof(struct vuc_queue_opts);
+	const struct vuc_queue_opts cases[] = {{size, 0, 64}, {size, 3, 64}, {size, 512, 64},
+		{size, 1, 0}, {size, 1, 65}, {size, 1, 1048576 + 64},
+		{size, UINT32_MAX, UINT32_MAX}, {0, 4, 64}};
 	struct vuc_queue *queue;
 	struct vuc_error err;
 

@@ -53,7 +53,7 @@ use_memory(uint64_t iova)
 static unsigned int
 use_queue(void)
 {
-	const struct vuc_queue_opts opts = {.depth = 4, .max_data = 64};
+	const struct vuc_queue_opts opts = {.size = sizeof(opts), .depth = 4, .max_data = 64};
 	struct vuc_queue *queue;
 	uint32_t value = 7;
 	unsigned int wrong = 0;

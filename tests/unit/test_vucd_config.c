@@ -155,10 +155,10 @@ test_defaults(void)
 	struct vucd_config config;
 	struct said said;
 
-	vuc_poller_opts_init(&poller);
-	vuc_device_opts_init(&device);
-	vuc_control_opts_init(&control);
-	vuc_control_device_opts_init(&offer);
+	vuc_poller_opts_init(&poller, sizeof(poller));
+	vuc_device_opts_init(&device, sizeof(device));
+	vuc_control_opts_init(&control, sizeof(control));
+	vuc_control_device_opts_init(&offer, sizeof(offer));
 	CU_ASSERT_EQUAL_FATAL(parse(&config, "[poller p]\n[device d]\nsocket = /s\n", &said), 0);
 	CU_ASSERT_STRING_EQUAL(config.settings.directory, "");
 	CU_ASSERT_EQUAL(config.settings.directory_mode, 0700);

@@ -23,6 +23,7 @@
 #include "eal_machine.h"
 #include "eal_runtime_dir.h"
 #include "error.h"
+#include "opts.h"
 
 enum eal_state {
 	EAL_NONE,
@@ -43,9 +44,11 @@ static struct {
 } eal = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 VUC_EXPORT void
-vuc_eal_opts_init(struct vuc_eal_opts *opts)
+vuc_eal_opts_init(struct vuc_eal_opts *opts, size_t size)
 {
-	*opts = (struct vuc_eal_opts){.telemetry = true};
+	const struct vuc_eal_opts defaults = {.telemetry = true};
+
+	vuc_opts_init(opts, size, &defaults, sizeof(defaults));
 }
 
 /* ---- set-up ---- */
@@ -212,12 +215,15 @@ enter(const struct vuc_eal_opts *opts, struct vuc_error *err)
 VUC_EXPORT int
 vuc_eal_init(const struct vuc_eal_opts *opts, struct vuc_error *err)
 {
-	struct vuc_eal_opts defaults;
+	struct vuc_eal_opts known;
 	int rc;
 
-	vuc_eal_opts_init(&defaults);
+	vuc_eal_opts_init(&known, sizeof(known));
+	rc = vuc_opts_read(&known, sizeof(known), opts, sizeof(known), "vuc_eal_opts", err);
+	if (rc != 0)
+		return rc;
 	pthread_mutex_lock(&eal.lock);
-	rc = enter(opts != NULL ? opts : &defaults, err);
+	rc = enter(&known, err);
 	if (rc == 0)
 		eal.users++;
 	pthread_mutex_unlock(&eal.lock);

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Options of programs that know another version of a header, at each public function. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <vuc/control.h>
+#include <vuc/eal.h>
+#include <vuc/poller.h>
+
+#include "tap.h"
+
+#define ROOM 1024u /* more than any of the structs has */
+
+/* Options are read before anything else is looked at, so that there need not be anything. */
+
+static int
+open_device(const void *opts, struct vuc_error *err)
+{
+	struct vuc_device *dev;
+
+	return vuc_device_open(opts, &dev, err);
+}
+
+static int
+open_poller_device(const void *opts, struct vuc_error *err)
+{
+	struct vuc_device *dev;
+
+	return vuc_poller_open_device(NULL, opts, &dev, err);
+}
+
+static int
+create_group(const void *opts, struct vuc_error *err)
+{
+	struct vuc_poll_group *group;
+
+	return vuc_poll_group_create(opts, &group, err);
+}
+
+static int
+create_poller(const void *opts, struct vuc_error *err)
+{
+	struct vuc_poller *poller;
+
+	return vuc_poller_create(opts, &poller, err);
+}
+
+static int
+open_queue(const void *opts, struct vuc_error *err)
+{
+	struct vuc_queue *queue;
+
+	return vuc_poller_open_queue(NULL, NULL, opts, &queue, err);
+}
+
+static int
+init_eal(const void *opts, struct vuc_error *err)
+{
+	return vuc_eal_init(opts, err);
+}
+
+static int
+create_control(const void *opts, struct vuc_error *err)
+{
+	struct vuc_control *control;
+
+	return vuc_control_create(opts, &control, err);
+}
+
+static int
+add_device(const void *opts, struct vuc_error *err)
+{
+	return vuc_control_add_device_start(NULL, opts, NULL, NULL, err);
+}
+
+static void
+check(const char *name, size_t size, int (*call)(const void *opts, struct vuc_error *err))
+{
+	union {
+		size_t size;
+		unsigned char bytes[ROOM];
+	} opts = {.size = 0};
+	struct vuc_error err = {0};
+	char text[VUC_ERROR_MAX];
+
+	CU_ASSERT_EQUAL(call(&opts, &err), -EINVAL);
+	snprintf(text, sizeof(text), "struct %s has a size of 0: %s_init() sets it", name, name);
+	CU_ASSERT_STRING_EQUAL(err.text, text);
+	CU_ASSERT_TRUE_FATAL(size < ROOM);
+	opts.size = size + 1;
+	opts.bytes[size] = 1;
+	CU_ASSERT_EQUAL(call(&opts, &err), -EINVAL);
+	snprintf(text, sizeof(text), "struct %s: byte %zu is set, this library knows %zu", name,
+		size, size);
+	CU_ASSERT_STRING_EQUAL(err.text, text);
+}
+
+static void
+test_all(void)
+{
+	check("vuc_device_opts", sizeof(struct vuc_device_opts), open_device);
+	check("vuc_device_opts", sizeof(struct vuc_device_opts), open_poller_device);
+	check("vuc_poll_group_opts", sizeof(struct vuc_poll_group_opts), create_group);
+	check("vuc_poller_opts", sizeof(struct vuc_poller_opts), create_poller);
+	check("vuc_queue_opts", sizeof(struct vuc_queue_opts), open_queue);
+	check("vuc_eal_opts", sizeof(struct vuc_eal_opts), init_eal);
+	check("vuc_control_opts", sizeof(struct vuc_control_opts), create_control);
+	check("vuc_control_device_opts", sizeof(struct vuc_control_device_opts), add_device);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{"a size that was not set, and a byte that is not known", test_all},
+		CU_TEST_INFO_NULL,
+	};
+	CU_SuiteInfo suites[] = {
+		{"opts", NULL, NULL, NULL, NULL, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	return vuc_tap_run(suites);
+}

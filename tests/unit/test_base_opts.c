@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "opts.h"
+#include "tap.h"
+
+/* Two versions of a header. */
+struct old_opts {
+	size_t size;
+	uint64_t depth;
+};
+
+struct new_opts {
+	size_t size;
+	uint64_t depth;
+	uint64_t width;
+};
+
+static const struct new_opts defaults = {.depth = 64, .width = 8};
+
+static int
+read_new(struct new_opts *known, const void *opts, struct vuc_error *err)
+{
+	vuc_opts_init(known, sizeof(*known), &defaults, sizeof(defaults));
+	return vuc_opts_read(
+		known, sizeof(*known), opts, sizeof(struct old_opts), "some_opts", err);
+}
+
+static void
+test_init(void)
+{
+	struct {
+		struct new_opts opts;
+		uint64_t unknown;
+		uint64_t behind;
+	} later = {.unknown = 1, .behind = 2};
+	struct {
+		struct old_opts opts;
+		uint64_t behind;
+	} earlier = {.behind = 3};
+
+	vuc_opts_init(
+		&later, sizeof(later.opts) + sizeof(later.unknown), &defaults, sizeof(defaults));
+	CU_ASSERT_EQUAL(later.opts.size, sizeof(later.opts) + sizeof(later.unknown));
+	CU_ASSERT_EQUAL(later.opts.width, 8);
+	CU_ASSERT_EQUAL(later.unknown, 0);
+	CU_ASSERT_EQUAL(later.behind, 2);
+	vuc_opts_init(&earlier, sizeof(earlier.opts), &defaults, sizeof(defaults));
+	CU_ASSERT_EQUAL(earlier.opts.size, sizeof(earlier.opts));
+	CU_ASSERT_EQUAL(earlier.opts.depth, 64);
+	CU_ASSERT_EQUAL(earlier.behind, 3);
+}
+
+/* A program that does not know the last field gets its default; one that passes nothing, all. */
+static void
+test_older(void)
+{
+	const struct old_opts opts = {.size = sizeof(opts), .depth = 5};
+	struct new_opts known;
+
+	CU_ASSERT_EQUAL(read_new(&known, &opts, NULL), 0);
+	CU_ASSERT_EQUAL(known.size, sizeof(known));
+	CU_ASSERT_EQUAL(known.depth, 5);
+	CU_ASSERT_EQUAL(known.width, 8);
+	CU_ASSERT_EQUAL(read_new(&known, NULL, NULL), 0);
+	CU_ASSERT_EQUAL(known.depth, 64);
+}
+
+/* What is not known here must not be set; read once more, it is not looked for again. */
+static void
+test_newer(void)
+{
+	struct {
+		struct new_opts opts;
+		uint8_t unknown[8];
+	} opts = {.opts = {.size = sizeof(opts), .depth = 5, .width = 6}};
+	struct vuc_error err = {0};
+	struct new_opts known, again;
+
+	CU_ASSERT_EQUAL(read_new(&known, &opts, NULL), 0);
+	CU_ASSERT_EQUAL(known.size, sizeof(known));
+	CU_ASSERT_EQUAL(known.width, 6);
+	CU_ASSERT_EQUAL(read_new(&again, &known, NULL), 0);
+	CU_ASSERT_EQUAL(again.width, 6);
+	opts.unknown[7] = 1;
+	CU_ASSERT_EQUAL(read_new(&known, &opts, &err), -EINVAL);
+	CU_ASSERT_STRING_EQUAL(err.text, "struct some_opts: byte 31 is set, this library knows 24");
+}
+
+static void
+test_sizes(void)
+{
+	static const size_t wrong[] = {0, 1, sizeof(struct old_opts) - 1, 4097, SIZE_MAX};
+	struct vuc_error err = {0};
+	struct new_opts opts = defaults;
+	struct new_opts known;
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		opts.size = wrong[i];
+		CU_ASSERT_EQUAL(read_new(&known, &opts, &err), -EINVAL);
+	}
+	opts.size = 0;
+	CU_ASSERT_EQUAL(read_new(&known, &opts, &err), -EINVAL);
+	CU_ASSERT_STRING_EQUAL(
+		err.text, "struct some_opts has a size of 0: some_opts_init() sets it");
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{"set to defaults, of any size", test_init},
+		{"of an older program", test_older},
+		{"of a newer program", test_newer},
+		{"sizes that are none", test_sizes},
+		CU_TEST_INFO_NULL,
+	};
+	CU_SuiteInfo suites[] = {
+		{"base_opts", NULL, NULL, NULL, NULL, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	return vuc_tap_run(suites);
+}
