@@ -117,7 +117,7 @@ reg_write(struct refdev *dev, uint32_t slot, uint64_t value)
 	case REFDEV_REG_ERROR:
 		return -(int)REFDEV_REG(dev, ERRNO);
 	case REFDEV_REG_DMA_START:
-		return refdev_engine_start(dev);
+		return refdev_migration_is_stopped(dev) ? -EBUSY : refdev_engine_start(dev);
 	case REFDEV_REG_RAW_SEND:
 		return refdev_outgoing_raw(dev, (uint32_t)value);
 	case REFDEV_REG_TIMER:

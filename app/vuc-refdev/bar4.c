@@ -7,8 +7,6 @@
 static const uint8_t entry_writable[REFDEV_MSIX_ENTRY_SIZE] = {
 	0xfc, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01};
 
-#define VECTOR_CONTROL 12u
-
 /*
  * Vectors begin unmasked, other than PCI has it: clients that keep the table to themselves, as VMMs
  * do, would never see an interrupt otherwise.
@@ -18,12 +16,6 @@ refdev_bar4_reset(struct refdev *dev)
 {
 	memset(dev->bar4.table, 0, sizeof(dev->bar4.table));
 	memset(dev->bar4.memory.bytes, 0, dev->bar4.memory.size);
-}
-
-bool
-refdev_bar4_vector_masked(const struct refdev *dev, uint32_t vector)
-{
-	return (dev->bar4.table[vector * REFDEV_MSIX_ENTRY_SIZE + VECTOR_CONTROL] & 1) != 0;
 }
 
 /* Read from a page that begins with len bytes of src and is 0 behind them. */

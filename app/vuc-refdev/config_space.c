@@ -117,39 +117,8 @@ refdev_config_space_write(struct refdev *dev, uint32_t offset, const uint8_t *da
 
 	for (uint32_t i = 0; i < count; i++)
 		bytes[i] = (uint8_t)((bytes[i] & ~writable[i]) | (data[i] & writable[i]));
-	if (sets_flr(offset, data, count)) {
-		refdev_reset(dev);
-		return 0;
-	}
-	refdev_irq_refresh(dev);
+	dev->reset_due = sets_flr(offset, data, count);
+	if (!dev->reset_due)
+		refdev_irq_refresh(dev);
 	return 0;
-}
-
-static uint16_t
-get_word(const struct refdev *dev, uint32_t offset)
-{
-	uint16_t word;
-
-	memcpy(&word, dev->config_space.bytes + offset, sizeof(word));
-	return word;
-}
-
-bool
-refdev_config_space_intx_disabled(const struct refdev *dev)
-{
-	return (get_word(dev, PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE) != 0;
-}
-
-bool
-refdev_config_space_msix_masked(const struct refdev *dev)
-{
-	return (get_word(dev, REFDEV_CAP_MSIX + PCI_MSIX_FLAGS) & PCI_MSIX_FLAGS_MASKALL) != 0;
-}
-
-void
-refdev_config_space_set_intx_status(struct refdev *dev, bool level)
-{
-	uint16_t status = PCI_STATUS_CAP_LIST | (level ? PCI_STATUS_INTERRUPT : 0);
-
-	memcpy(dev->config_space.bytes + PCI_STATUS, &status, sizeof(status));
 }

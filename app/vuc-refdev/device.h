@@ -31,9 +31,6 @@ void refdev_config_space_reset(struct refdev *dev);
 int refdev_config_space_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count);
 int refdev_config_space_write(
 	struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t count);
-bool refdev_config_space_intx_disabled(const struct refdev *dev);
-bool refdev_config_space_msix_masked(const struct refdev *dev);
-void refdev_config_space_set_intx_status(struct refdev *dev, bool level);
 
 /* ---- bar0.c ---- */
 
@@ -68,7 +65,6 @@ struct refdev_bar4 {
 void refdev_bar4_reset(struct refdev *dev);
 int refdev_bar4_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count);
 int refdev_bar4_write(struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t count);
-bool refdev_bar4_vector_masked(const struct refdev *dev, uint32_t vector);
 
 /* ---- region.c ---- */
 
@@ -171,6 +167,7 @@ struct refdev {
 	struct refdev_bar4 bar4;
 	struct refdev_irq irq[REFDEV_NR_IRQS];
 	bool intx_level;
+	bool reset_due; /* by the write of configuration space that is carried out */
 	struct refdev_dma dma;
 	struct refdev_engine engine;
 	struct refdev_outgoing outgoing;
@@ -182,7 +179,7 @@ struct refdev {
 
 void refdev_reset(struct refdev *dev);
 
-/* ---- message.c and the commands ---- */
+/* ---- body.c and the commands ---- */
 
 /* The part of a message behind its header. */
 struct refdev_body {

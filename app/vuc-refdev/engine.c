@@ -180,7 +180,7 @@ refdev_engine_start(struct refdev *dev)
 	struct refdev_engine *engine = &dev->engine;
 	int rc;
 
-	if (refdev_engine_is_busy(dev) || refdev_migration_is_stopped(dev))
+	if (refdev_engine_is_busy(dev))
 		return -EBUSY;
 	rc = open_buffer(engine);
 	if (rc != 0)

@@ -30,7 +30,7 @@ void refdev_events_init(struct refdev *dev);
 /* The client has gone, and what it was given means nothing any more. */
 void refdev_events_release(struct refdev *dev);
 
-/* TIMER was written. Returns 0 or a negative errno. */
+/* timer.c: TIMER was written. Returns 0 or a negative errno. */
 int refdev_timer_set(struct refdev *dev, uint32_t ms);
 
 #endif /* REFDEV_EVENTS_H */

@@ -67,26 +67,6 @@ supports(const struct feature *feature, uint32_t methods)
 		((methods & SET) == 0 || feature->set != NULL);
 }
 
-int
-refdev_feature_reply(
-	struct refdev_body *out, const struct refdev_body *in, const void *data, size_t data_len)
-{
-	struct vfio_user_device_feature fixed;
-	size_t len = sizeof(fixed) + data_len;
-
-	memcpy(&fixed, in->bytes, sizeof(fixed));
-	if (fixed.argsz < len)
-		return -EINVAL;
-	if (out->size < len)
-		return -EMSGSIZE;
-	fixed.argsz = (uint32_t)len;
-	memcpy(out->bytes, &fixed, sizeof(fixed));
-	if (data_len > 0)
-		memcpy(out->bytes + sizeof(fixed), data, data_len);
-	out->len = len;
-	return 0;
-}
-
 /* The answer has what the request has; so it is checked for room before anything is done. */
 static int
 set_feature(struct refdev *dev, const struct feature *feature, const struct refdev_body *in,

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <poll.h>
 #include <stdbool.h>
+#include <string.h>
 #include <unistd.h>
 
+#include <linux/pci_regs.h>
+
 #include "device.h"
+
+#define VECTOR_CONTROL 12u /* of an entry of the MSI-X table */
 
 #define INTX_FLAGS (VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED)
 
@@ -60,6 +65,33 @@ signal_event(const struct refdev_irq *irq, enum refdev_irq_event event)
 	(void)n;
 }
 
+static uint16_t
+get_word(const struct refdev *dev, uint32_t offset)
+{
+	uint16_t word;
+
+	memcpy(&word, dev->config_space.bytes + offset, sizeof(word));
+	return word;
+}
+
+static bool
+is_intx_disabled(const struct refdev *dev)
+{
+	return (get_word(dev, PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE) != 0;
+}
+
+static bool
+is_msix_masked(const struct refdev *dev)
+{
+	return (get_word(dev, REFDEV_CAP_MSIX + PCI_MSIX_FLAGS) & PCI_MSIX_FLAGS_MASKALL) != 0;
+}
+
+static bool
+is_vector_masked(const struct refdev *dev, uint32_t vector)
+{
+	return (dev->bar4.table[vector * REFDEV_MSIX_ENTRY_SIZE + VECTOR_CONTROL] & 1) != 0;
+}
+
 static bool
 is_masked(struct refdev *dev, uint32_t index, uint32_t n)
 {
@@ -67,9 +99,9 @@ is_masked(struct refdev *dev, uint32_t index, uint32_t n)
 		return true;
 	switch (index) {
 	case VFIO_PCI_INTX_IRQ_INDEX:
-		return refdev_config_space_intx_disabled(dev);
+		return is_intx_disabled(dev);
 	case VFIO_PCI_MSIX_IRQ_INDEX:
-		return refdev_config_space_msix_masked(dev) || refdev_bar4_vector_masked(dev, n);
+		return is_msix_masked(dev) || is_vector_masked(dev, n);
 	default:
 		return false;
 	}
@@ -179,13 +211,21 @@ refdev_irq_set_client_mask(struct refdev *dev, uint32_t index, uint32_t n, bool 
 	refresh(dev, index, n);
 }
 
+static void
+set_intx_status(struct refdev *dev, bool level)
+{
+	uint16_t status = PCI_STATUS_CAP_LIST | (level ? PCI_STATUS_INTERRUPT : 0);
+
+	memcpy(dev->config_space.bytes + PCI_STATUS, &status, sizeof(status));
+}
+
 void
 refdev_irq_set_intx(struct refdev *dev, bool level)
 {
 	if (dev->intx_level == level)
 		return;
 	dev->intx_level = level;
-	refdev_config_space_set_intx_status(dev, level);
+	set_intx_status(dev, level);
 	if (level)
 		refdev_irq_raise(dev, VFIO_PCI_INTX_IRQ_INDEX, 0);
 	else

@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "device.h"
 #include "fds.h"
-
-/* Longest message that carries no data of a region: a version with its JSON. */
-#define MAX_CONTROL_MESSAGE 8192u
 
 /* What one command may look like, and who answers it. */
 struct command {
@@ -130,32 +125,6 @@ is_unsupported(const struct refdev *dev, uint16_t cmd)
 	}
 }
 
-const char *
-refdev_reason(const struct refdev *dev)
-{
-	return dev->reason;
-}
-
-int
-refdev_hang_up(struct refdev *dev, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(dev->reason, sizeof(dev->reason), fmt, ap);
-	va_end(ap);
-	return REFDEV_HANG_UP;
-}
-
-size_t
-refdev_max_message(const struct refdev *dev)
-{
-	size_t data = sizeof(struct vfio_user_header) + sizeof(struct vfio_user_region_access) +
-		dev->config.max_data_xfer_size;
-
-	return data > MAX_CONTROL_MESSAGE ? data : MAX_CONTROL_MESSAGE;
-}
-
 /* Replies make sense as long as some are to come. */
 static bool
 is_reply(const struct refdev *dev, const struct vfio_user_header *header)
@@ -193,20 +162,6 @@ refdev_message_takes_fds(const uint8_t *bytes)
 
 	memcpy(&header, bytes, sizeof(header));
 	return header.cmd < VFIO_USER_MAX && commands[header.cmd].takes_fds;
-}
-
-int
-refdev_body_put(struct refdev_body *out, const void *bytes, size_t len, size_t min, uint32_t argsz)
-{
-	if (argsz < min)
-		return -EINVAL;
-	if (len > argsz)
-		len = argsz;
-	if (len > out->size)
-		return -EMSGSIZE;
-	memcpy(out->bytes, bytes, len);
-	out->len = len;
-	return 0;
 }
 
 /* Returns what a handler returns. */

@@ -93,9 +93,15 @@ refdev_region_write(
 	struct refdev *dev, const struct vfio_user_region_access *access, const uint8_t *data)
 {
 	const struct refdev_region *region = find_region(dev, access);
+	int rc;
 
-	return region != NULL ? region->write(dev, (uint32_t)access->offset, data, access->count)
-			      : -EINVAL;
+	if (region == NULL)
+		return -EINVAL;
+	rc = region->write(dev, (uint32_t)access->offset, data, access->count);
+	if (dev->reset_due)
+		refdev_reset(dev);
+	dev->reset_due = false;
+	return rc;
 }
 
 int
