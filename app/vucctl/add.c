@@ -8,7 +8,6 @@
 
 #include "command.h"
 #include "daemon_command.h"
-#include "device_command.h"
 #include "device_list.h"
 #include "format.h"
 #include "message.h"

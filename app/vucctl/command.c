@@ -83,3 +83,19 @@ vucctl_group_run(const struct vucctl_group *group, int argc, char *argv[])
 		return vucctl_fail_option(group->name, short_options, opt, argv);
 	}
 }
+
+int
+vucctl_arguments_check(const char *command, const char *names, int argc, char *const argv[])
+{
+	int i;
+
+	for (i = 0; i < argc && names[0] != '\0'; i++) {
+		names += strcspn(names, " ");
+		names += names[0] == ' ';
+	}
+	if (names[0] != '\0')
+		return vucctl_fail_usage(command, "no %.*s given", (int)strcspn(names, " "), names);
+	if (i < argc)
+		return vucctl_fail_usage(command, "'%s' is too many", argv[i]);
+	return 0;
+}

@@ -32,6 +32,10 @@ struct vucctl_group {
 /* Run a group: argv[0] is its name. Returns the exit status. */
 int vucctl_group_run(const struct vucctl_group *group, int argc, char *argv[]);
 
+/* For take_arguments: check that there are exactly those that names names, separated by blanks.
+ * Returns 0; VUCCTL_EXIT_USAGE, the error said. */
+int vucctl_arguments_check(const char *command, const char *names, int argc, char *const argv[]);
+
 int vucctl_probe_command(int argc, char *argv[]);
 int vucctl_read_command(int argc, char *argv[]);
 int vucctl_write_command(int argc, char *argv[]);

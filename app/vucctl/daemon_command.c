@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "command.h"
 #include "message.h"
 #include "number.h"
 
@@ -53,13 +54,22 @@ static int
 parse_command_line(const struct vucctl_daemon_command *command, struct vucctl_daemon *daemon,
 	void *arg, int argc, char *argv[], bool *help)
 {
+	static const struct option none_of_its_own[] = {
+		VUCCTL_DAEMON_LONG_OPTIONS,
+		{NULL, 0, NULL, 0},
+	};
+	const struct option *options = command->options;
+	const char *letters = command->short_options;
 	int opt, ret;
 
+	if (options == NULL) {
+		options = none_of_its_own;
+		letters = ":" VUCCTL_DAEMON_SHORT_OPTIONS;
+	}
 	*help = false;
-	while ((opt = getopt_long(argc, argv, command->short_options, command->options, NULL)) !=
-		-1) {
+	while ((opt = getopt_long(argc, argv, letters, options, NULL)) != -1) {
 		if (opt == '?' || opt == ':')
-			return vucctl_fail_option(command->name, command->short_options, opt, argv);
+			return vucctl_fail_option(command->name, letters, opt, argv);
 		*help = opt == 'h';
 		if (*help)
 			return 0;
@@ -67,7 +77,11 @@ parse_command_line(const struct vucctl_daemon_command *command, struct vucctl_da
 		if (ret != 0)
 			return ret;
 	}
-	return command->take_arguments(arg, argc - optind, argv + optind);
+	argc -= optind;
+	argv += optind;
+	return command->take_arguments != NULL
+		? command->take_arguments(arg, argc, argv)
+		: vucctl_arguments_check(command->name, "", argc, argv);
 }
 
 /* Where the daemon is when the command line does not say so. */
@@ -86,7 +100,10 @@ int
 vucctl_daemon_command_run(
 	const struct vucctl_daemon_command *command, void *arg, int argc, char *argv[])
 {
-	struct vucctl_daemon daemon = {.timeout_ms = command->timeout_ms, .rpc.fd = -1};
+	struct vucctl_daemon daemon = {.timeout_ms = command->timeout_ms > 0
+			? command->timeout_ms
+			: VUCCTL_DAEMON_TIMEOUT_MS,
+		.rpc.fd = -1};
 	bool help;
 	int ret = parse_command_line(command, &daemon, arg, argc, argv, &help);
 

@@ -41,16 +41,18 @@ struct vucctl_daemon {
 };
 
 struct vucctl_daemon_command {
-	const char *name; /* as it is typed */
-	uint32_t timeout_ms;
-	/* For getopt_long(), those above included. An option that takes no value has a letter. */
+	const char *name;    /* as it is typed */
+	uint32_t timeout_ms; /* 0: VUCCTL_DAEMON_TIMEOUT_MS */
+	/* For getopt_long(), those above included. An option that takes no value has a letter.
+	 * NULL: there are none but those above. */
 	const char *short_options;
 	const struct option *options;
 	void (*print_help)(void);
 	/* Take an option of the command's own; NULL: there are none. Returns 0; the exit status,
 	 * the error said. */
 	int (*take_option)(void *arg, int opt, const char *value);
-	/* Take the arguments, and check what the options are together. Returns likewise. */
+	/* Take the arguments, and check what the options are together; NULL: there are none.
+	 * Returns likewise. */
 	int (*take_arguments)(void *arg, int argc, char *const argv[]);
 	/* Do it, connected. Returns the exit status. */
 	int (*run)(void *arg, struct vucctl_daemon *daemon);

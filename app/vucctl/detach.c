@@ -3,7 +3,6 @@
 
 #include "command.h"
 #include "daemon_command.h"
-#include "device_command.h"
 
 #define COMMAND "detach"
 
@@ -47,15 +46,9 @@ run(void *arg, struct vucctl_daemon *daemon)
 int
 vucctl_detach_command(int argc, char *argv[])
 {
-	static const struct option options[] = {
-		VUCCTL_DAEMON_LONG_OPTIONS,
-		{NULL, 0, NULL, 0},
-	};
 	static const struct vucctl_daemon_command command = {
 		.name = COMMAND,
 		.timeout_ms = VUCCTL_DAEMON_LONG_TIMEOUT_MS,
-		.short_options = ":" VUCCTL_DAEMON_SHORT_OPTIONS,
-		.options = options,
 		.print_help = print_help,
 		.take_arguments = take_arguments,
 		.run = run,

@@ -2,7 +2,6 @@
 #include "device_command.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "message.h"
 
@@ -69,20 +68,4 @@ vucctl_device_command_run(const struct vucctl_device_command *command, struct vu
 	ret = command->run(arg, dev);
 	vuc_device_close(dev);
 	return ret;
-}
-
-int
-vucctl_arguments_check(const char *command, const char *names, int argc, char *const argv[])
-{
-	int i;
-
-	for (i = 0; i < argc && names[0] != '\0'; i++) {
-		names += strcspn(names, " ");
-		names += names[0] == ' ';
-	}
-	if (names[0] != '\0')
-		return vucctl_fail_usage(command, "no %.*s given", (int)strcspn(names, " "), names);
-	if (i < argc)
-		return vucctl_fail_usage(command, "'%s' is too many", argv[i]);
-	return 0;
 }

@@ -29,8 +29,4 @@ struct vucctl_device_command {
 int vucctl_device_command_run(const struct vucctl_device_command *command,
 	struct vucctl_target *target, void *arg, int argc, char *argv[]);
 
-/* For take_arguments: check that there are exactly those that names names, separated by blanks.
- * Returns 0; VUCCTL_EXIT_USAGE, the error said. */
-int vucctl_arguments_check(const char *command, const char *names, int argc, char *const argv[]);
-
 #endif /* VUCCTL_DEVICE_COMMAND_H */

@@ -9,7 +9,6 @@
 
 #include "command.h"
 #include "daemon_command.h"
-#include "device_command.h"
 #include "device_list.h"
 #include "format.h"
 #include "message.h"
@@ -160,27 +159,12 @@ run(void *arg, struct vucctl_daemon *daemon)
 	return ret;
 }
 
-static int
-take_arguments(void *arg, int argc, char *const argv[])
-{
-	(void)arg;
-	return vucctl_arguments_check(COMMAND, "", argc, argv);
-}
-
 int
 vucctl_devices_command(int argc, char *argv[])
 {
-	static const struct option options[] = {
-		VUCCTL_DAEMON_LONG_OPTIONS,
-		{NULL, 0, NULL, 0},
-	};
 	static const struct vucctl_daemon_command command = {
 		.name = COMMAND,
-		.timeout_ms = VUCCTL_DAEMON_TIMEOUT_MS,
-		.short_options = ":" VUCCTL_DAEMON_SHORT_OPTIONS,
-		.options = options,
 		.print_help = print_help,
-		.take_arguments = take_arguments,
 		.run = run,
 	};
 

@@ -3,7 +3,6 @@
 
 #include "command.h"
 #include "daemon_command.h"
-#include "device_command.h"
 
 #define COMMAND "remove"
 

@@ -9,7 +9,6 @@
 
 #include "argument.h"
 #include "command.h"
-#include "device_command.h"
 #include "message.h"
 #include "number.h"
 #include "stats_sample.h"
@@ -73,18 +72,6 @@ take_arguments(void *arg, int argc, char *const argv[])
 			COMMAND, "--interval and --count are of use with --watch only");
 	stats->device = argc > 0 ? argv[0] : NULL;
 	return 0;
-}
-
-int
-vucctl_stats_get(
-	const struct vucctl_stats *stats, struct vucctl_daemon *daemon, struct json_object **result)
-{
-	struct app_json params;
-
-	app_json_init(&params);
-	if (stats->device != NULL)
-		app_json_text(&params, params.root, "device", stats->device);
-	return vucctl_daemon_call(daemon, "stats.get", &params, result);
 }
 
 /* ---- devices ---- */
@@ -246,7 +233,6 @@ vucctl_stats_command(int argc, char *argv[])
 	};
 	static const struct vucctl_daemon_command command = {
 		.name = COMMAND,
-		.timeout_ms = VUCCTL_DAEMON_TIMEOUT_MS,
 		.short_options = ":" VUCCTL_DAEMON_SHORT_OPTIONS "wi:c:",
 		.options = options,
 		.print_help = print_help,

@@ -50,6 +50,18 @@ read_sample(struct watch *watch, struct json_object *result)
 	return 0;
 }
 
+int
+vucctl_stats_get(
+	const struct vucctl_stats *stats, struct vucctl_daemon *daemon, struct json_object **result)
+{
+	struct app_json params;
+
+	app_json_init(&params);
+	if (stats->device != NULL)
+		app_json_text(&params, params.root, "device", stats->device);
+	return vucctl_daemon_call(daemon, "stats.get", &params, result);
+}
+
 static int
 take_sample(struct watch *watch)
 {
