@@ -241,7 +241,7 @@ enum vuc_op {
 	VUC_OP_WRITE,        /**< write to a region and wait for the device's answer */
 	VUC_OP_WRITE_POSTED, /**< write to a region; complete when on its way, no answer asked for
 			      */
-	VUC_OP_RESET,        /**< reset the device */
+	VUC_OP_RESET,        /**< reset the device: no request passes it, before or behind */
 	VUC_OP_WRITE_PCI,    /**< write as PCI does: posted to memory BARs if posted_writes allows
 			      for it, awaited elsewhere (config space, I/O BARs, other regions) */
 };
@@ -287,8 +287,8 @@ struct vuc_request {
  * @return 0: done() will be called exactly once, always from vuc_poll_group_poll(),
  *         vuc_poll_group_wait() or vuc_device_close(); -EINVAL for a region that does not exist,
  *         an access outside of it or a count of 0; -EACCES for a region that can't be read or
- *         written; -EOPNOTSUPP for a reset that the device does not support; otherwise what ended
- *         the connection
+ *         written; -EOPNOTSUPP for a reset that the device does not support, -ENOMEM for one
+ *         without memory; otherwise what ended the connection
  */
 int vuc_device_submit(struct vuc_device *dev, struct vuc_request *req);
 
@@ -323,11 +323,24 @@ int vuc_device_write_posted(
 int vuc_device_write_pci(
 	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count);
 
-/** Reset the device and wait for it. One that takes too long ends the connection, since it could
- * undo what is set up later. Specification: VFIO_USER_DEVICE_RESET.
+/**
+ * Reset the device and wait for it. Nothing passes a reset: what was submitted before goes out
+ * before, what is submitted afterwards when it is answered. One that takes longer than
+ * long_timeout_ms ends the connection, since it could undo what is set up later.
+ * Specification: VFIO_USER_DEVICE_RESET.
+ *
  * @return as vuc_device_read(); -EOPNOTSUPP when the device has no VFIO_DEVICE_FLAGS_RESET. When
- * the server answers that it has no reset (error 0, ENOSYS or EOPNOTSUPP), the flag is cleared. */
+ *         the server answers that it has no reset (error 0, ENOSYS or EOPNOTSUPP), the flag is
+ *         cleared
+ */
 int vuc_device_reset(struct vuc_device *dev);
+
+/**
+ * The same without waiting: see vuc_done_fn. VUC_OP_RESET is another way to it.
+ *
+ * @return 0; -EOPNOTSUPP as above; -ENOMEM; what ended the connection
+ */
+int vuc_device_reset_start(struct vuc_device *dev, vuc_done_fn done, void *arg);
 
 #ifdef __cplusplus
 }

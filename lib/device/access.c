@@ -238,9 +238,3 @@ vuc_device_write_pci(
 		return vuc_device_write_posted(dev, region, offset, data, count);
 	return vuc_device_write(dev, region, offset, data, count);
 }
-
-VUC_EXPORT int
-vuc_device_reset(struct vuc_device *dev)
-{
-	return perform_long_access(dev, VUC_OP_RESET, 0, 0, NULL, 0);
-}

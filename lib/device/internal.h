@@ -155,6 +155,9 @@ int device_check_connected(struct vuc_device *dev);
 /* io.c: put a request behind those that wait */
 void device_enqueue(struct vuc_device *dev, struct vuc_request *req);
 
+/* reset.c: a reset that was submitted as a request */
+int device_submit_reset(struct vuc_device *dev, struct vuc_request *req);
+
 /* io.c: whether a request can be made now; says why not */
 int device_check_request(struct vuc_device *dev, const struct vuc_request *req);
 

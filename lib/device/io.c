@@ -40,9 +40,6 @@ message_done(void *arg, const struct vuc_session_reply *reply)
 	req->priv.outstanding--;
 	if (reply->status != 0)
 		fail(req, reply->status, reply->reason);
-	/* It may still come, and undo what is set up from now on. */
-	if (reply->status == -ETIMEDOUT && req->op == VUC_OP_RESET)
-		vuc_session_end(req->priv.dev->session, -ETIMEDOUT, "%s", reply->reason);
 	/* One that still waits to be sent as a whole is completed by device_pump(). */
 	if (req->priv.outstanding == 0 && !is_waiting(req))
 		complete(req);
@@ -119,55 +116,14 @@ queue_message(struct vuc_device *dev, struct vuc_request *req)
 	return 0;
 }
 
-/* Some servers have the flag but no reset. */
-static void
-reset_done(void *arg, const struct vuc_session_reply *reply)
-{
-	struct vuc_request *req = arg;
-	struct vuc_device *dev = req->priv.dev;
-	struct vuc_session_reply none = *reply;
-
-	if (!reply->refused || (reply->status != -EOPNOTSUPP && reply->status != -ENOSYS)) {
-		message_done(req, reply);
-		return;
-	}
-	none.status = -EOPNOTSUPP;
-	dev->info.flags &= ~(uint32_t)VFIO_DEVICE_FLAGS_RESET;
-	device_warn(dev, DEVICE_FAULT_RESET,
-		"flags have VFIO_DEVICE_FLAGS_RESET, but %s: the device is taken for one without "
-		"reset",
-		reply->reason);
-	message_done(req, &none);
-}
-
-static int
-queue_reset(struct vuc_device *dev, struct vuc_request *req)
-{
-	const struct vuc_session_request reset = {
-		.cmd = VFIO_USER_DEVICE_RESET,
-		.timeout_ms = dev->long_timeout_ms,
-		.done = reset_done,
-		.arg = req,
-	};
-	int rc = vuc_session_request(dev->session, &reset);
-
-	if (rc == 0)
-		req->priv.outstanding++;
-	return rc;
-}
-
 /* Queue all of a request. Returns 0, also when it has failed, or -EAGAIN when some is left. */
 static int
 queue_request(struct vuc_device *dev, struct vuc_request *req)
 {
 	int rc = 0;
 
-	if (req->op == VUC_OP_RESET) {
-		rc = req->priv.status == 0 ? queue_reset(dev, req) : 0;
-	} else {
-		while (rc == 0 && req->priv.status == 0 && req->priv.submitted < req->count)
-			rc = queue_message(dev, req);
-	}
+	while (rc == 0 && req->priv.status == 0 && req->priv.submitted < req->count)
+		rc = queue_message(dev, req);
 	if (rc == -EAGAIN)
 		return rc;
 	if (rc != 0)
@@ -277,6 +233,8 @@ vuc_device_submit(struct vuc_device *dev, struct vuc_request *req)
 
 	if (rc != 0)
 		return rc;
+	if (req->op == VUC_OP_RESET)
+		return device_submit_reset(dev, req);
 	device_enqueue(dev, req);
 	device_mark_dirty(dev);
 	return 0;

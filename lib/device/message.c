@@ -9,6 +9,7 @@
 
 #include "command.h"
 #include "error.h"
+#include "vfio_user.h"
 
 static int
 message_run(struct operation *op)
@@ -57,13 +58,30 @@ static const struct operation_ops vital_message_ops = {
 	.free = message_free,
 };
 
+static const struct operation_ops reset_ops = {
+	.name = "reset",
+	.barrier = true,
+	.vital = true,
+	.run = message_run,
+	.free = message_free,
+};
+
+static const struct operation_ops *
+ops_of(uint16_t cmd)
+{
+	if (cmd == VFIO_USER_DEVICE_RESET)
+		return &reset_ops;
+	return vuc_wire_command(cmd)->answer_is_vital ? &vital_message_ops : &message_ops;
+}
+
 static int
 message_copy(struct message_operation *m, const struct vuc_session_request *req, uint8_t *bytes)
 {
 	m->req = *req;
 	m->req.nr_fds = 0;
 	m->req.fds = m->fds;
-	m->req.body = memcpy(bytes, req->body, req->len);
+	if (req->len > 0)
+		m->req.body = memcpy(bytes, req->body, req->len);
 	if (req->data_len > 0)
 		m->req.data = memcpy(bytes + req->len, req->data, req->data_len);
 	for (; m->req.nr_fds < req->nr_fds; m->req.nr_fds++) {
@@ -93,7 +111,6 @@ struct message_operation *
 message_operation_create(struct vuc_device *dev, size_t size, const struct vuc_session_request *req,
 	message_take_fn take, int *rc)
 {
-	bool vital = vuc_wire_command(req->cmd)->answer_is_vital;
 	struct message_operation *m;
 
 	*rc = check_command(dev, req->cmd);
@@ -105,7 +122,7 @@ message_operation_create(struct vuc_device *dev, size_t size, const struct vuc_s
 			&dev->reason, -ENOMEM, "no memory for %s", vuc_wire_command_name(req->cmd));
 		return NULL;
 	}
-	operation_init(&m->op, vital ? &vital_message_ops : &message_ops, dev,
+	operation_init(&m->op, ops_of(req->cmd), dev,
 		req->timeout_ms != 0 ? req->timeout_ms : dev->timeout_ms);
 	m->message.replied = message_replied;
 	m->take = take;

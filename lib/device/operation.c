@@ -178,14 +178,17 @@ operation_replied(void *arg, const struct vuc_session_reply *reply)
 	struct operation_message *m = arg;
 	struct operation *op = m->op;
 
-	op->outstanding--;
-	if (op->state == OPERATION_ENDED) {
-		if (op->outstanding == 0)
-			operation_free(op);
-		return;
+	if (op->state != OPERATION_ENDED) {
+		m->replied(m, reply);
+		if (op->ops->vital && reply->status == -ETIMEDOUT && !reply->refused)
+			vuc_session_end(op->dev->session, -ETIMEDOUT, "%s", reply->reason);
 	}
-	m->replied(m, reply);
-	operation_advance(op);
+	/* Until here it could not be freed. */
+	op->outstanding--;
+	if (op->state != OPERATION_ENDED)
+		operation_advance(op);
+	else if (op->outstanding == 0)
+		operation_free(op);
 }
 
 int

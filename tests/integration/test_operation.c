@@ -12,7 +12,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <vuc/dma.h>
 #include <vuc/feature.h>
+#include <vuc/irq.h>
 
 #include "fake_server.h"
 #include "fd_count.h"
@@ -22,7 +24,9 @@
 #define NR_POLLS   200u /* more than any rule would need to be broken */
 #define LONG_MS    60000u
 #define SHORT_MS   30u
-#define MAX_SEEN   64u
+#define MAX_SEEN   1024u
+#define NR_PAGES   1000u
+#define PAGE       4096u
 #define STASH_SIZE 4096u
 
 struct setup {
@@ -31,6 +35,7 @@ struct setup {
 	uint16_t seen[MAX_SEEN]; /* commands, in order */
 	unsigned int nr_seen;
 	uint32_t withheld; /* a bit for each command whose answer is kept back */
+	uint32_t refused;  /* the same for those that are answered by EIO */
 	bool hang_up;      /* with the next command */
 	uint8_t stash[STASH_SIZE];
 	size_t stash_len;
@@ -60,6 +65,8 @@ answer(void *arg, const struct vuc_loopback_msg *request, const struct vfio_user
 	struct setup *s = arg;
 	struct vfio_user_irq_set set;
 
+	if ((s->refused & 1u << header->cmd) != 0)
+		return EIO;
 	if (header->cmd == VFIO_USER_DEVICE_SET_IRQS) {
 		const uint64_t one = 1;
 
@@ -117,8 +124,11 @@ open_setup(struct setup *s, uint16_t max_requests)
 	const struct vuc_poll_source source = {.begin = deliver, .arg = s};
 	struct vuc_device_opts opts;
 
-	*s = (struct setup){
-		.server = {.max_msg_fds = 8, .command = answer, .deviate = watch, .arg = s}};
+	*s = (struct setup){.server = {.max_msg_fds = 8,
+				    .flags = VFIO_DEVICE_FLAGS_RESET,
+				    .command = answer,
+				    .deviate = watch,
+				    .arg = s}};
 	s->server.irqs[VFIO_PCI_MSIX_IRQ_INDEX].count = 8;
 	s->server.irqs[VFIO_PCI_MSIX_IRQ_INDEX].flags = VFIO_IRQ_INFO_EVENTFD;
 	s->server.regions[0] = (struct fake_region){.size = sizeof(s->region),
@@ -185,15 +195,17 @@ make_message(struct setup *s, uint16_t cmd, uint32_t timeout_ms)
 {
 	struct vfio_user_device_feature feature = {.argsz = sizeof(feature)};
 	struct vfio_user_dma_unmap unmap = {.argsz = sizeof(unmap), .size = 4096};
-	const struct vuc_session_request req = {
-		.cmd = cmd,
-		.body = cmd == VFIO_USER_DMA_UNMAP ? (void *)&unmap : (void *)&feature,
-		.len = cmd == VFIO_USER_DMA_UNMAP ? sizeof(unmap) : sizeof(feature),
-		.timeout_ms = timeout_ms,
-	};
+	struct vuc_session_request req = {.cmd = cmd, .timeout_ms = timeout_ms};
 	struct message_operation *m;
 	int rc;
 
+	if (cmd == VFIO_USER_DMA_UNMAP) {
+		req.body = &unmap;
+		req.len = sizeof(unmap);
+	} else if (cmd == VFIO_USER_DEVICE_FEATURE) {
+		req.body = &feature;
+		req.len = sizeof(feature);
+	}
 	m = message_operation_create(s->dev, sizeof(*m), &req, NULL, &rc);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
 	return &m->op;
@@ -390,6 +402,128 @@ test_behind_requests(void)
 	CU_ASSERT_EQUAL(s.seen[NR_WRITES], VFIO_USER_DEVICE_FEATURE);
 	CU_ASSERT_EQUAL(w.done, NR_WRITES);
 	close_setup(&s);
+}
+
+static uint8_t memory[2 * NR_PAGES * PAGE] __attribute__((aligned(PAGE)));
+
+static void
+map_page(struct setup *s, uint64_t n, uint32_t flags)
+{
+	const struct vuc_dma_mapping mapping = {.iova = n * PAGE,
+		.size = PAGE,
+		.flags = flags,
+		.fd = -1,
+		.addr = memory + n * PAGE};
+
+	CU_ASSERT_EQUAL_FATAL(vuc_dma_map(s->dev, &mapping), 0);
+}
+
+static int
+call_map(struct setup *s)
+{
+	map_page(s, 1, VUC_DMA_READ);
+	return vuc_dma_commit(s->dev);
+}
+
+static int
+call_unmap(struct setup *s)
+{
+	CU_ASSERT_EQUAL(vuc_dma_unmap(s->dev, PAGE, PAGE), 0);
+	return vuc_dma_commit(s->dev);
+}
+
+static int
+call_irqs(struct setup *s)
+{
+	const struct vuc_irq_range range = {.index = VFIO_PCI_MSIX_IRQ_INDEX, .count = 1};
+
+	return vuc_irq_act(s->dev, &range, VUC_IRQ_TRIGGER);
+}
+
+static int
+call_feature(struct setup *s)
+{
+	return vuc_feature_probe(s->dev, 1, 0);
+}
+
+static int
+call_reset(struct setup *s)
+{
+	return vuc_device_reset(s->dev);
+}
+
+/* The public functions follow that rule. */
+static void
+test_behind_posted_writes(void)
+{
+	static const struct {
+		int (*call)(struct setup *s);
+		uint16_t cmd;
+	} rows[] = {
+		{call_map, VFIO_USER_DMA_MAP},
+		{call_unmap, VFIO_USER_DMA_UNMAP},
+		{call_irqs, VFIO_USER_DEVICE_SET_IRQS},
+		{call_feature, VFIO_USER_DEVICE_FEATURE},
+		{call_reset, VFIO_USER_DEVICE_RESET},
+	};
+	struct writes w;
+	struct setup s;
+
+	open_setup(&s, 16);
+	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		s.nr_seen = 0;
+		submit_writes(&s, &w, VUC_OP_WRITE_POSTED);
+		CU_ASSERT_EQUAL(rows[i].call(&s), 0);
+		CU_ASSERT_EQUAL_FATAL(s.nr_seen, NR_WRITES + 1);
+		CU_ASSERT_EQUAL(s.seen[NR_WRITES], rows[i].cmd);
+	}
+	close_setup(&s);
+}
+
+struct reset_request {
+	struct vuc_request req;
+	struct job job;
+};
+
+static void
+reset_done(struct vuc_request *req, int status)
+{
+	on_done(&((struct reset_request *)req)->job, status, &(struct vuc_error){.text = ""});
+}
+
+/* Nothing passes a reset, however it is asked for. */
+static void
+test_reset(void)
+{
+	for (unsigned int by_request = 0; by_request < 2; by_request++) {
+		struct reset_request r = {.req = {.op = VUC_OP_RESET, .done = reset_done}};
+		struct job later = {0};
+		struct writes before, behind;
+		struct setup s;
+		int rc;
+
+		open_setup(&s, 16);
+		s.withheld = 1u << VFIO_USER_DEVICE_RESET;
+		submit_writes(&s, &before, VUC_OP_WRITE_POSTED);
+		rc = by_request ? vuc_device_submit(s.dev, &r.req)
+				: vuc_device_reset_start(s.dev, on_done, &r.job);
+		CU_ASSERT_EQUAL(rc, 0);
+		submit_writes(&s, &behind, VUC_OP_WRITE_POSTED);
+		map_page(&s, 1, VUC_DMA_READ);
+		CU_ASSERT_EQUAL(vuc_dma_commit_start(s.dev, on_done, &later), 0);
+		poll_often();
+		CU_ASSERT_EQUAL(s.nr_seen, NR_WRITES + 1);
+		CU_ASSERT_EQUAL(s.seen[NR_WRITES], VFIO_USER_DEVICE_RESET);
+		CU_ASSERT_EQUAL(before.done, NR_WRITES);
+		CU_ASSERT_EQUAL(behind.done, 0);
+		release(&s);
+		poll_until_done(&later);
+		CU_ASSERT_EQUAL(r.job.calls, 1);
+		CU_ASSERT_EQUAL(r.job.status, 0);
+		CU_ASSERT_EQUAL(s.nr_seen, 2 * NR_WRITES + 2);
+		CU_ASSERT_EQUAL(s.seen[2 * NR_WRITES + 1], VFIO_USER_DMA_MAP);
+		close_setup(&s);
+	}
 }
 
 /* What is submitted behind a barrier waits for its end, behind others it does not. */
@@ -616,17 +750,22 @@ test_deadlines_do_not_add_up(void)
 static void
 test_vital_deadline(void)
 {
-	struct job job = {0};
-	struct setup s;
+	static const uint16_t commands[] = {VFIO_USER_DMA_UNMAP, VFIO_USER_DEVICE_RESET};
 
-	open_setup(&s, 16);
-	s.withheld = UINT32_MAX;
-	start_message(&s, &job, VFIO_USER_DMA_UNMAP, SHORT_MS);
-	poll_until_done(&job);
-	CU_ASSERT_EQUAL(job.status, -ETIMEDOUT);
-	CU_ASSERT(!vuc_device_connected(s.dev));
-	close_setup(&s);
-	CU_ASSERT_EQUAL(job.calls, 1);
+	for (unsigned int i = 0; i < 2; i++) {
+		struct job job = {0};
+		struct setup s;
+
+		open_setup(&s, 16);
+		s.withheld = UINT32_MAX;
+		start_message(&s, &job, commands[i], SHORT_MS);
+		poll_until_done(&job);
+		CU_ASSERT_EQUAL(job.status, -ETIMEDOUT);
+		CU_ASSERT_PTR_NOT_NULL(strstr(job.err.text, "no answer to VFIO_USER_D"));
+		CU_ASSERT(!vuc_device_connected(s.dev));
+		close_setup(&s);
+		CU_ASSERT_EQUAL(job.calls, 1);
+	}
 }
 
 /* A sleeping group looks at deadlines, too. */
@@ -646,6 +785,152 @@ test_deadline_asleep(void)
 	}
 	CU_ASSERT_EQUAL(jobs[1].status, -ETIMEDOUT);
 	close_setup(&s);
+}
+
+/* ---- commits ---- */
+
+/* Nothing is mapped where the server may still have something else. */
+static void
+test_map_over_unmap(void)
+{
+	static const struct {
+		uint32_t refused;
+		int status;
+		unsigned int seen;
+	} rows[] = {{0, 0, 3}, {1u << VFIO_USER_DMA_UNMAP, -EIO, 2}};
+
+	for (unsigned int i = 0; i < 2; i++) {
+		struct job job = {0};
+		struct setup s;
+
+		open_setup(&s, 16);
+		map_page(&s, 1, VUC_DMA_READ);
+		CU_ASSERT_EQUAL(vuc_dma_commit(s.dev), 0);
+		s.withheld = 1u << VFIO_USER_DMA_UNMAP;
+		s.refused = rows[i].refused;
+		CU_ASSERT_EQUAL(vuc_dma_unmap(s.dev, PAGE, PAGE), 0);
+		map_page(&s, 1, VUC_DMA_READ | VUC_DMA_WRITE);
+		CU_ASSERT_EQUAL(vuc_dma_commit_start(s.dev, on_done, &job), 0);
+		poll_often();
+		CU_ASSERT_EQUAL(s.nr_seen, 2);
+		release(&s);
+		poll_until_done(&job);
+		CU_ASSERT_EQUAL(job.status, rows[i].status);
+		CU_ASSERT_EQUAL(s.nr_seen, rows[i].seen);
+		/* The next one unmaps what was refused. */
+		s.refused = 0;
+		CU_ASSERT_EQUAL(vuc_dma_unmap_all(s.dev), 0);
+		CU_ASSERT_EQUAL(vuc_dma_commit(s.dev), 0);
+		CU_ASSERT_EQUAL(s.nr_seen, rows[i].seen + 2);
+		CU_ASSERT_EQUAL(vuc_dma_count(s.dev), 0);
+		close_setup(&s);
+	}
+}
+
+/* Each commit does what was queued before it was started, and says what came of that. */
+static void
+test_two_commits(void)
+{
+	struct job jobs[2] = {{0}};
+	struct setup s;
+
+	open_setup(&s, 16);
+	s.withheld = 1u << VFIO_USER_DMA_MAP;
+	map_page(&s, 1, VUC_DMA_READ);
+	CU_ASSERT_EQUAL(vuc_dma_commit_start(s.dev, on_done, &jobs[0]), 0);
+	map_page(&s, 3, VUC_DMA_READ);
+	CU_ASSERT_EQUAL(vuc_dma_commit_start(s.dev, on_done, &jobs[1]), 0);
+	poll_often();
+	CU_ASSERT_EQUAL(s.nr_seen, 1);
+	CU_ASSERT_EQUAL(vuc_dma_unmap(s.dev, PAGE, PAGE), -EBUSY);
+	CU_ASSERT_EQUAL(vuc_dma_unmap_all(s.dev), -EBUSY);
+	s.refused = 1u << VFIO_USER_DMA_MAP;
+	release(&s);
+	poll_until_done(&jobs[1]);
+	CU_ASSERT_EQUAL(jobs[0].status, 0);
+	CU_ASSERT_EQUAL(jobs[1].status, -EIO);
+	CU_ASSERT_EQUAL(vuc_dma_count(s.dev), 1);
+	CU_ASSERT_EQUAL(vuc_dma_unmap(s.dev, PAGE, PAGE), 0);
+	close_setup(&s);
+}
+
+/* One that never had its turn has done nothing. */
+static void
+test_commit_without_turn(void)
+{
+	struct job jobs[2] = {{0}};
+	struct setup s;
+
+	open_setup(&s, 16);
+	map_page(&s, 1, VUC_DMA_READ);
+	CU_ASSERT_EQUAL(vuc_dma_commit(s.dev), 0);
+	s.withheld = UINT32_MAX;
+	start_feature(&s, &jobs[0]);
+	CU_ASSERT_EQUAL(vuc_dma_unmap(s.dev, PAGE, PAGE), 0);
+	map_page(&s, 3, VUC_DMA_READ);
+	CU_ASSERT_EQUAL(vuc_dma_commit_start(s.dev, on_done, &jobs[1]), 0);
+	CU_ASSERT_EQUAL(vuc_dma_count(s.dev), 1);
+	device_cancel_operations(s.dev, -ECANCELED, "the test gives up");
+	CU_ASSERT_EQUAL(jobs[1].status, -ECANCELED);
+	CU_ASSERT(vuc_device_connected(s.dev));
+	CU_ASSERT_EQUAL(vuc_dma_count(s.dev), 1);
+	CU_ASSERT_EQUAL(vuc_dma_unmap(s.dev, 3 * PAGE, PAGE), -ENOENT);
+	CU_ASSERT_EQUAL(vuc_dma_unmap(s.dev, PAGE, PAGE), 0);
+	close_setup(&s);
+}
+
+struct neighbour {
+	struct setup *busy; /* the device that commits */
+	struct vuc_request req;
+	uint32_t value;
+	unsigned int seen; /* of the messages of that, by the last read */
+	unsigned int most; /* between two reads */
+	bool stopped;
+};
+
+static void
+neighbour_read(struct vuc_request *req, int status)
+{
+	struct neighbour *n = req->arg;
+
+	CU_ASSERT_EQUAL(status, 0);
+	if (n->busy->nr_seen - n->seen > n->most)
+		n->most = n->busy->nr_seen - n->seen;
+	n->seen = n->busy->nr_seen;
+	n->stopped = n->busy->nr_seen == NR_PAGES;
+	if (!n->stopped)
+		CU_ASSERT_EQUAL(vuc_device_submit(req->priv.dev, req), 0);
+}
+
+/* However much a device has to map, its neighbours are served in between. */
+static void
+test_commit_storm(void)
+{
+	struct setup busy, other;
+	struct neighbour n = {.busy = &busy};
+	struct job job = {0};
+
+	open_setup(&busy, 1024);
+	open_setup(&other, 16);
+	n.req = (struct vuc_request){.op = VUC_OP_READ,
+		.data = &n.value,
+		.count = sizeof(n.value),
+		.done = neighbour_read,
+		.arg = &n};
+	CU_ASSERT_EQUAL_FATAL(vuc_device_submit(other.dev, &n.req), 0);
+	for (unsigned int i = 0; i < NR_PAGES; i++)
+		map_page(&busy, 2 * i, VUC_DMA_READ);
+	CU_ASSERT_EQUAL(vuc_dma_commit_start(busy.dev, on_done, &job), 0);
+	poll_until_done(&job);
+	while (!n.stopped)
+		vuc_poll_group_poll(group);
+	CU_ASSERT_EQUAL(job.status, 0);
+	CU_ASSERT_EQUAL(busy.nr_seen, NR_PAGES);
+	printf("# at most %u mappings between two reads of a neighbour\n", n.most);
+	/* A window, and one more when the poll serves the two in another order. */
+	CU_ASSERT(n.most > 0 && n.most <= 64);
+	close_setup(&busy);
+	close_setup(&other);
 }
 
 /* ---- callbacks and ownership ---- */
@@ -742,6 +1027,8 @@ static CU_TestInfo order_tests[] = {
 	{"one after the other", test_order},
 	{"devices apart", test_devices_apart},
 	{"behind requests that came before", test_behind_requests},
+	{"behind posted writes", test_behind_posted_writes},
+	{"a reset", test_reset},
 	{"a barrier, and none", test_barrier},
 	{"a barrier between operations", test_barrier_between_operations},
 	CU_TEST_INFO_NULL,
@@ -754,8 +1041,16 @@ static CU_TestInfo end_tests[] = {
 	{"memory of a cancelled one", test_cancelled_memory},
 	{"the deadline runs from the start", test_deadline_from_start},
 	{"deadlines do not add up", test_deadlines_do_not_add_up},
-	{"the deadline of an unmapping", test_vital_deadline},
+	{"the deadline of an unmapping and a reset", test_vital_deadline},
 	{"the deadline in a sleeping group", test_deadline_asleep},
+	CU_TEST_INFO_NULL,
+};
+
+static CU_TestInfo commit_tests[] = {
+	{"mapping over what is unmapped", test_map_over_unmap},
+	{"two commits", test_two_commits},
+	{"one without its turn", test_commit_without_turn},
+	{"a storm", test_commit_storm},
 	CU_TEST_INFO_NULL,
 };
 
@@ -772,6 +1067,7 @@ main(void)
 	CU_SuiteInfo suites[] = {
 		{"order", NULL, NULL, open_group, close_group, order_tests},
 		{"end", NULL, NULL, open_group, close_group, end_tests},
+		{"commits", NULL, NULL, open_group, close_group, commit_tests},
 		{"callbacks and ownership", NULL, NULL, open_group, close_group, ownership_tests},
 		CU_SUITE_INFO_NULL,
 	};
