@@ -22,7 +22,7 @@ app_json_finish(struct app_json *json)
 }
 
 static int
-print(FILE *out, struct app_json *json, int flags)
+json_print(FILE *out, struct app_json *json, int flags)
 {
 	const char *text;
 
@@ -38,13 +38,13 @@ print(FILE *out, struct app_json *json, int flags)
 int
 app_json_print(FILE *out, struct app_json *json)
 {
-	return print(out, json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED);
+	return json_print(out, json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED);
 }
 
 int
 app_json_print_line(FILE *out, struct app_json *json)
 {
-	return print(out, json, JSON_C_TO_STRING_PLAIN);
+	return json_print(out, json, JSON_C_TO_STRING_PLAIN);
 }
 
 /* Takes child, which may be NULL for null. Returns whether it is in its place. */
@@ -64,7 +64,8 @@ attach(struct json_object *parent, const char *key, struct json_object *child)
 
 /* As attach(), but a child that is NULL could not be made. Returns it, NULL after a failure. */
 static struct json_object *
-add(struct app_json *json, struct json_object *parent, const char *key, struct json_object *child)
+json_add(struct app_json *json, struct json_object *parent, const char *key,
+	struct json_object *child)
 {
 	if (!json->failed && child != NULL && attach(parent, key, child))
 		return child;
@@ -77,13 +78,13 @@ add(struct app_json *json, struct json_object *parent, const char *key, struct j
 struct json_object *
 app_json_object(struct app_json *json, struct json_object *parent, const char *key)
 {
-	return add(json, parent, key, json_object_new_object());
+	return json_add(json, parent, key, json_object_new_object());
 }
 
 struct json_object *
 app_json_array(struct app_json *json, struct json_object *parent, const char *key)
 {
-	return add(json, parent, key, json_object_new_array());
+	return json_add(json, parent, key, json_object_new_array());
 }
 
 void
@@ -96,13 +97,13 @@ app_json_null(struct app_json *json, struct json_object *parent, const char *key
 void
 app_json_bool(struct app_json *json, struct json_object *parent, const char *key, bool value)
 {
-	add(json, parent, key, json_object_new_boolean(value));
+	json_add(json, parent, key, json_object_new_boolean(value));
 }
 
 void
 app_json_number(struct app_json *json, struct json_object *parent, const char *key, uint64_t value)
 {
-	add(json, parent, key, json_object_new_uint64(value));
+	json_add(json, parent, key, json_object_new_uint64(value));
 }
 
 void
@@ -112,7 +113,7 @@ app_json_hex(struct app_json *json, struct json_object *parent, const char *key,
 	char text[24];
 
 	snprintf(text, sizeof(text), "0x%0*" PRIx64, digits, value);
-	add(json, parent, key, json_object_new_string(text));
+	json_add(json, parent, key, json_object_new_string(text));
 }
 
 void
@@ -120,7 +121,7 @@ app_json_text(struct app_json *json, struct json_object *parent, const char *key
 {
 	char *clean = app_utf8_clean(text);
 
-	add(json, parent, key, clean != NULL ? json_object_new_string(clean) : NULL);
+	json_add(json, parent, key, clean != NULL ? json_object_new_string(clean) : NULL);
 	free(clean);
 }
 
@@ -138,7 +139,7 @@ void
 app_json_take(
 	struct app_json *json, struct json_object *parent, const char *key, struct app_json *other)
 {
-	add(json, parent, key, other->failed ? NULL : json_object_get(other->root));
+	json_add(json, parent, key, other->failed ? NULL : json_object_get(other->root));
 	app_json_finish(other);
 }
 
@@ -185,7 +186,7 @@ app_json_copy(struct app_json *json, struct json_object *parent, const char *key
 		copy_members(json, app_json_object(json, parent, key), value);
 		break;
 	default: /* a number or a boolean */
-		add(json, parent, key, json_object_get(value));
+		json_add(json, parent, key, json_object_get(value));
 		break;
 	}
 }

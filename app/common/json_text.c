@@ -19,7 +19,7 @@ struct cursor {
 static bool look_at_value(struct cursor *c);
 
 static bool
-refuse(struct cursor *c, const char *why)
+cursor_refuse(struct cursor *c, const char *why)
 {
 	c->why = why;
 	return false;
@@ -33,7 +33,7 @@ peek(const struct cursor *c)
 }
 
 static bool
-accept(struct cursor *c, char wanted)
+cursor_accept(struct cursor *c, char wanted)
 {
 	if (peek(c) != wanted)
 		return false;
@@ -69,10 +69,10 @@ look_at_unicode_escape(struct cursor *c)
 
 	for (i = 0; i < 4; i++, c->at++) {
 		if (!is_hex(peek(c)))
-			return refuse(c, "\\u wants four hexadecimal digits");
+			return cursor_refuse(c, "\\u wants four hexadecimal digits");
 		zeros += *c->at == '0';
 	}
-	return zeros < 4 || refuse(c, "U+0000 in a string");
+	return zeros < 4 || cursor_refuse(c, "U+0000 in a string");
 }
 
 static bool
@@ -81,7 +81,7 @@ look_at_escape(struct cursor *c)
 	int kind = peek(c);
 
 	if (kind <= 0 || strchr("\"\\/bfnrtu", kind) == NULL)
-		return refuse(c, "an unknown escape");
+		return cursor_refuse(c, "an unknown escape");
 	c->at++;
 	return kind != 'u' || look_at_unicode_escape(c);
 }
@@ -98,10 +98,10 @@ look_at_utf8(struct cursor *c)
 
 	if (p[0] < 0xc2 || p[0] > 0xf4 || (size_t)(c->end - c->at) < len || p[1] < low ||
 		p[1] > high)
-		return refuse(c, "not UTF-8");
+		return cursor_refuse(c, "not UTF-8");
 	for (i = 2; i < len; i++) {
 		if ((p[i] & 0xc0) != 0x80)
-			return refuse(c, "not UTF-8");
+			return cursor_refuse(c, "not UTF-8");
 	}
 	c->at += len;
 	return true;
@@ -113,13 +113,13 @@ look_at_string(struct cursor *c)
 {
 	bool ok = true;
 
-	while (ok && !accept(c, '"')) {
+	while (ok && !cursor_accept(c, '"')) {
 		int byte = peek(c);
 
 		if (byte < 0)
-			return refuse(c, "a string without an end");
+			return cursor_refuse(c, "a string without an end");
 		if (byte < ' ')
-			return refuse(c, "a control character in a string");
+			return cursor_refuse(c, "a control character in a string");
 		if (byte >= 0x80) {
 			ok = look_at_utf8(c);
 		} else {
@@ -140,21 +140,21 @@ look_at_digits(struct cursor *c)
 	while (is_digit(peek(c)))
 		c->at++;
 	if (c->at == start)
-		return refuse(c, "expected a digit");
-	return c->at - start <= APP_JSON_DIGITS || refuse(c, "a number too long");
+		return cursor_refuse(c, "expected a digit");
+	return c->at - start <= APP_JSON_DIGITS || cursor_refuse(c, "a number too long");
 }
 
 static bool
 look_at_number(struct cursor *c)
 {
-	accept(c, '-');
-	if (!accept(c, '0') && !look_at_digits(c))
+	cursor_accept(c, '-');
+	if (!cursor_accept(c, '0') && !look_at_digits(c))
 		return false;
-	if (accept(c, '.') && !look_at_digits(c))
+	if (cursor_accept(c, '.') && !look_at_digits(c))
 		return false;
-	if (accept(c, 'e') || accept(c, 'E')) {
-		if (!accept(c, '+'))
-			accept(c, '-');
+	if (cursor_accept(c, 'e') || cursor_accept(c, 'E')) {
+		if (!cursor_accept(c, '+'))
+			cursor_accept(c, '-');
 		return look_at_digits(c);
 	}
 	return true;
@@ -176,19 +176,19 @@ look_at_word(struct cursor *c)
 			return true;
 		}
 	}
-	return refuse(c, "expected a value");
+	return cursor_refuse(c, "expected a value");
 }
 
 static bool
 look_at_member(struct cursor *c)
 {
 	skip_blanks(c);
-	if (!accept(c, '"'))
-		return refuse(c, "expected a name in quotes");
+	if (!cursor_accept(c, '"'))
+		return cursor_refuse(c, "expected a name in quotes");
 	if (!look_at_string(c))
 		return false;
 	skip_blanks(c);
-	return accept(c, ':') ? look_at_value(c) : refuse(c, "expected ':'");
+	return cursor_accept(c, ':') ? look_at_value(c) : cursor_refuse(c, "expected ':'");
 }
 
 /* Behind the bracket that opens it; close is the one that closes it. */
@@ -196,16 +196,16 @@ static bool
 look_at_list(struct cursor *c, char close)
 {
 	if (++c->depth > APP_JSON_DEPTH)
-		return refuse(c, "nested too deeply");
+		return cursor_refuse(c, "nested too deeply");
 	skip_blanks(c);
-	if (!accept(c, close)) {
+	if (!cursor_accept(c, close)) {
 		do {
 			if (close == '}' ? !look_at_member(c) : !look_at_value(c))
 				return false;
 			skip_blanks(c);
-		} while (accept(c, ','));
-		if (!accept(c, close))
-			return refuse(
+		} while (cursor_accept(c, ','));
+		if (!cursor_accept(c, close))
+			return cursor_refuse(
 				c, close == '}' ? "expected ',' or '}'" : "expected ',' or ']'");
 	}
 	c->depth--;
@@ -216,11 +216,11 @@ static bool
 look_at_value(struct cursor *c)
 {
 	skip_blanks(c);
-	if (accept(c, '{'))
+	if (cursor_accept(c, '{'))
 		return look_at_list(c, '}');
-	if (accept(c, '['))
+	if (cursor_accept(c, '['))
 		return look_at_list(c, ']');
-	if (accept(c, '"'))
+	if (cursor_accept(c, '"'))
 		return look_at_string(c);
 	if (peek(c) == '-' || is_digit(peek(c)))
 		return look_at_number(c);
@@ -228,7 +228,7 @@ look_at_value(struct cursor *c)
 }
 
 static int
-check(const char *text, size_t len, struct vuc_error *err)
+json_check(const char *text, size_t len, struct vuc_error *err)
 {
 	struct cursor c = {.start = text, .at = text, .end = text + len};
 	bool ok = look_at_value(&c);
@@ -237,7 +237,7 @@ check(const char *text, size_t len, struct vuc_error *err)
 		skip_blanks(&c);
 		if (c.at == c.end)
 			return 0;
-		refuse(&c, "something behind the value");
+		cursor_refuse(&c, "something behind the value");
 	}
 	snprintf(err->text, sizeof(err->text), "byte %zu: %s", (size_t)(c.at - c.start), c.why);
 	return -EINVAL;
@@ -248,7 +248,7 @@ app_json_parse(const char *text, size_t len, struct json_object **root, struct v
 {
 	/* A text that has been checked cannot fail for more than want of memory. */
 	struct json_tokener *tok;
-	int rc = check(text, len, err);
+	int rc = json_check(text, len, err);
 
 	*root = NULL;
 	if (rc != 0)

@@ -25,7 +25,7 @@ sequence_len(unsigned char first)
 
 /* Whether a code point is one, and can't be written in fewer bytes. */
 static bool
-valid(uint32_t code, size_t len)
+is_code_point(uint32_t code, size_t len)
 {
 	if (len == 3)
 		return code >= 0x800 && (code < 0xd800 || code > 0xdfff);
@@ -49,7 +49,7 @@ decode(const unsigned char *text, uint32_t *code)
 			return 0;
 		*code = *code << 6 | (text[i] & 0x3f);
 	}
-	return valid(*code, len) ? len : 0;
+	return is_code_point(*code, len) ? len : 0;
 }
 
 /* Control characters that JSON leaves as they are. */

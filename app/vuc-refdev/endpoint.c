@@ -102,7 +102,7 @@ refdev_endpoint_adopt(struct refdev_endpoint *ep, int fd)
 
 /* The client has gone or must go. */
 static void
-disconnect(struct refdev_endpoint *ep)
+endpoint_disconnect(struct refdev_endpoint *ep)
 {
 	refdev_output_drop(&ep->out);
 	refdev_commands_close(ep);
@@ -130,7 +130,7 @@ refdev_endpoint_accept(struct refdev_endpoint *ep)
 	}
 	refdev_connection_open(&ep->conn, fd);
 	if (refdev_faults_refuse(ep->faults, ep->faults_seen))
-		disconnect(ep);
+		endpoint_disconnect(ep);
 }
 
 /* What receiving said. Returns whether there is something new to look at. */
@@ -149,7 +149,7 @@ after_receive(struct refdev_endpoint *ep, ssize_t rc)
 			"%s: the client sent more descriptors than a message may carry", ep->name);
 	else if (rc < 0 && rc != -ECONNRESET)
 		refdev_report("%s: connection lost: %s", ep->name, strerror((int)-rc));
-	disconnect(ep);
+	endpoint_disconnect(ep);
 	return false;
 }
 
@@ -164,7 +164,7 @@ after_send(struct refdev_endpoint *ep, int rc)
 	} else if (rc != 0 && rc != -EAGAIN && rc != -EINTR) {
 		if (rc != -ESHUTDOWN)
 			refdev_report("%s: connection lost: %s", ep->name, strerror(-rc));
-		disconnect(ep);
+		endpoint_disconnect(ep);
 	}
 }
 
@@ -230,7 +230,7 @@ serve_burst(struct refdev_endpoint *ep)
 		if (rc < 0) {
 			refdev_report(
 				"%s: client disconnected: %s", ep->name, refdev_reason(ep->dev));
-			disconnect(ep);
+			endpoint_disconnect(ep);
 			return false;
 		}
 		rc = serve_message(ep);

@@ -68,7 +68,7 @@ check_transfer(const struct refdev *dev)
 
 /* The transfer has ended; done bytes were written. */
 static void
-finish(struct refdev *dev, uint32_t done, int error)
+transfer_finish(struct refdev *dev, uint32_t done, int error)
 {
 	struct refdev_engine *engine = &dev->engine;
 
@@ -163,7 +163,7 @@ write_destination(struct refdev *dev)
 		rc = access_client(dev, t->dst, true, &done);
 	}
 	if (rc != UNDER_WAY)
-		finish(dev, done, rc);
+		transfer_finish(dev, done, rc);
 }
 
 static int
@@ -194,7 +194,7 @@ refdev_engine_start(struct refdev *dev)
 	if (rc == 0)
 		write_destination(dev);
 	else if (rc != UNDER_WAY)
-		finish(dev, 0, rc);
+		transfer_finish(dev, 0, rc);
 	return 0;
 }
 
@@ -240,9 +240,9 @@ refdev_engine_answer(
 		engine->error = error;
 	}
 	if (engine->error != 0 && engine->in_flight == 0)
-		finish(dev, writing ? engine->answered : 0, engine->error);
+		transfer_finish(dev, writing ? engine->answered : 0, engine->error);
 	else if (engine->answered == engine->transfer.len && writing)
-		finish(dev, engine->answered, 0);
+		transfer_finish(dev, engine->answered, 0);
 	else if (engine->answered == engine->transfer.len)
 		write_destination(dev);
 }
@@ -262,5 +262,5 @@ refdev_engine_cancel(struct refdev *dev, int error)
 
 	engine->in_flight = 0;
 	if (refdev_engine_is_busy(dev))
-		finish(dev, writing ? engine->answered : 0, error);
+		transfer_finish(dev, writing ? engine->answered : 0, error);
 }

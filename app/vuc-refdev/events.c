@@ -30,7 +30,7 @@ refdev_events_release(struct refdev *dev)
 }
 
 static void
-ring(struct refdev *dev, uint32_t offset, uint32_t value)
+doorbell_ring(struct refdev *dev, uint32_t offset, uint32_t value)
 {
 	refdev_bar0_write(dev, offset, (const uint8_t *)&value, sizeof(value));
 }
@@ -43,11 +43,11 @@ take_event(struct refdev *dev, enum refdev_event event)
 
 	switch (event) {
 	case REFDEV_EVENT_DOORBELL:
-		ring(dev, REFDEV_REG_DOORBELL, REFDEV_DOORBELL_MATCH);
+		doorbell_ring(dev, REFDEV_REG_DOORBELL, REFDEV_DOORBELL_MATCH);
 		break;
 	case REFDEV_EVENT_DOORBELL2:
 		memcpy(&value, dev->events.shadow.bytes, sizeof(value));
-		ring(dev, REFDEV_REG_DOORBELL2, value);
+		doorbell_ring(dev, REFDEV_REG_DOORBELL2, value);
 		break;
 	case REFDEV_EVENT_TIMER:
 		refdev_irq_raise(dev, VFIO_PCI_MSIX_IRQ_INDEX,

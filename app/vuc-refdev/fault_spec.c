@@ -14,11 +14,11 @@ struct why {
 	size_t size;
 };
 
-static int refuse(const struct why *why, const char *fmt, ...)
+static int spec_refuse(const struct why *why, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 static int
-refuse(const struct why *why, const char *fmt, ...)
+spec_refuse(const struct why *why, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -104,9 +104,9 @@ read_number(const struct parts *parts, struct refdev_fault *fault, const struct 
 	const struct refdev_fault_kind *kind = fault->kind;
 
 	if (parts->value == NULL)
-		return refuse(why, "%s needs a number: %s=N", kind->name, kind->name);
+		return spec_refuse(why, "%s needs a number: %s=N", kind->name, kind->name);
 	if (vuc_number_parse(parts->value, 0, kind->min, kind->max, &fault->number) != 0)
-		return refuse(why, "%s takes a number from %llu to %llu, not '%s'", kind->name,
+		return spec_refuse(why, "%s takes a number from %llu to %llu, not '%s'", kind->name,
 			(unsigned long long)kind->min, (unsigned long long)kind->max, parts->value);
 	return 0;
 }
@@ -117,10 +117,10 @@ read_text(const struct parts *parts, struct refdev_fault *fault, const struct wh
 	const struct refdev_fault_kind *kind = fault->kind;
 
 	if (parts->value == NULL)
-		return refuse(why, "%s needs a text: %s=TEXT", kind->name, kind->name);
+		return spec_refuse(why, "%s needs a text: %s=TEXT", kind->name, kind->name);
 	if (strlen(parts->value) > kind->max)
-		return refuse(why, "%s takes a text of at most %llu bytes, not %zu", kind->name,
-			(unsigned long long)kind->max, strlen(parts->value));
+		return spec_refuse(why, "%s takes a text of at most %llu bytes, not %zu",
+			kind->name, (unsigned long long)kind->max, strlen(parts->value));
 	fault->text = strdup(parts->value);
 	return fault->text != NULL ? 0 : -ENOMEM;
 }
@@ -131,7 +131,7 @@ read_version(const struct parts *parts, struct refdev_fault *fault, const struct
 	if (parts->value == NULL || strcmp(parts->value, "major") == 0)
 		return 0;
 	if (strcmp(parts->value, "minor") != 0)
-		return refuse(
+		return spec_refuse(
 			why, "%s takes major or minor, not '%s'", fault->kind->name, parts->value);
 	fault->number = 1;
 	return 0;
@@ -151,7 +151,8 @@ read_value(const struct parts *parts, struct refdev_fault *fault, const struct w
 		break;
 	}
 	if (parts->value != NULL)
-		return refuse(why, "%s takes no value, not '%s'", fault->kind->name, parts->value);
+		return spec_refuse(
+			why, "%s takes no value, not '%s'", fault->kind->name, parts->value);
 	return 0;
 }
 
@@ -164,10 +165,10 @@ read_command(const struct parts *parts, struct refdev_fault *fault, const struct
 		return 0;
 	fault->command = refdev_command_find(parts->command);
 	if (fault->command == 0)
-		return refuse(why, "there is no command '%s'", parts->command);
+		return spec_refuse(why, "there is no command '%s'", parts->command);
 	if (kind->on_accept ||
 		(kind->commands != 0 && (kind->commands & 1u << fault->command) == 0))
-		return refuse(why, "%s can't be done to %s", kind->name, parts->command);
+		return spec_refuse(why, "%s can't be done to %s", kind->name, parts->command);
 	return 0;
 }
 
@@ -177,7 +178,7 @@ read_nth(const struct parts *parts, struct refdev_fault *fault, const struct why
 	if (parts->nth == NULL)
 		return 0;
 	if (vuc_number_parse(parts->nth, 0, 1, UINT64_MAX, &fault->nth) != 0)
-		return refuse(why, "'#' takes a number from 1, not '%s'", parts->nth);
+		return spec_refuse(why, "'#' takes a number from 1, not '%s'", parts->nth);
 	return 0;
 }
 
@@ -190,7 +191,7 @@ read_fault(char *copy, struct refdev_fault *fault, const struct why *why)
 	cut_parts(copy, &parts);
 	fault->kind = refdev_fault_kind_find(parts.kind);
 	if (fault->kind == NULL)
-		return refuse(why, "there is no kind of fault '%s'", parts.kind);
+		return spec_refuse(why, "there is no kind of fault '%s'", parts.kind);
 	rc = read_command(&parts, fault, why);
 	if (rc == 0)
 		rc = read_nth(&parts, fault, why);

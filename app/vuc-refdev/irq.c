@@ -118,7 +118,7 @@ set_masked(struct refdev_irq *irq, bool masked)
 
 /* INTx is a level: without an eventfd it waits for one. Messages to nobody are lost. */
 static void
-deliver(struct refdev *dev, uint32_t index, uint32_t n)
+irq_deliver(struct refdev *dev, uint32_t index, uint32_t n)
 {
 	struct refdev_irq *irq = irq_at(dev, index, n);
 
@@ -141,11 +141,11 @@ deliver_if_due(struct refdev *dev, uint32_t index, uint32_t n)
 	bool level = index == VFIO_PCI_INTX_IRQ_INDEX && dev->intx_level;
 
 	if (!irq->masked && (irq->pending || level))
-		deliver(dev, index, n);
+		irq_deliver(dev, index, n);
 }
 
 static void
-refresh(struct refdev *dev, uint32_t index, uint32_t n)
+irq_refresh(struct refdev *dev, uint32_t index, uint32_t n)
 {
 	set_masked(irq_at(dev, index, n), is_masked(dev, index, n));
 	deliver_if_due(dev, index, n);
@@ -156,7 +156,7 @@ refdev_irq_refresh(struct refdev *dev)
 {
 	for (uint32_t index = 0; index < REFDEV_NR_IRQ_INDEXES; index++)
 		for (uint32_t n = 0; n < refdev_irq_indexes[index].count; n++)
-			refresh(dev, index, n);
+			irq_refresh(dev, index, n);
 }
 
 /* The eventfds are the client's affair and stay, and so does what it has masked. */
@@ -176,7 +176,7 @@ refdev_irq_release(struct refdev *dev, uint32_t index)
 		for (int event = 0; event < REFDEV_IRQ_NR_EVENTS; event++)
 			refdev_irq_assign(dev, index, n, (enum refdev_irq_event)event, -1);
 		irq_at(dev, index, n)->client_masked = false;
-		refresh(dev, index, n);
+		irq_refresh(dev, index, n);
 	}
 }
 
@@ -201,14 +201,14 @@ refdev_irq_raise(struct refdev *dev, uint32_t index, uint32_t n)
 	if (irq->masked)
 		irq->pending = true;
 	else
-		deliver(dev, index, n);
+		irq_deliver(dev, index, n);
 }
 
 void
 refdev_irq_set_client_mask(struct refdev *dev, uint32_t index, uint32_t n, bool masked)
 {
 	irq_at(dev, index, n)->client_masked = masked;
-	refresh(dev, index, n);
+	irq_refresh(dev, index, n);
 }
 
 static void

@@ -51,7 +51,7 @@ wait_for_work(struct pollfd *pfds, nfds_t nr_pfds, int64_t ns)
 }
 
 static void
-serve(struct refdev_endpoint *ep)
+endpoint_serve(struct refdev_endpoint *ep)
 {
 	if (ep->finished)
 		return;
@@ -78,7 +78,7 @@ refdev_loop_block(struct refdev_endpoint *eps, unsigned int nr_eps, int signal_f
 		if (pfds[nr_pfds].revents != 0)
 			break;
 		for (unsigned int i = 0; i < nr_eps; i++)
-			serve(&eps[i]);
+			endpoint_serve(&eps[i]);
 	}
 	free(pfds);
 	return rc;
@@ -100,7 +100,7 @@ refdev_loop_poll(struct refdev_endpoint *eps, unsigned int nr_eps, int signal_fd
 			if (refdev_endpoint_has_client(&eps[i]))
 				refdev_endpoint_turn(&eps[i], look);
 			else if (look)
-				serve(&eps[i]);
+				endpoint_serve(&eps[i]);
 		}
 	}
 	return 0;

@@ -117,7 +117,7 @@ open_endpoints(
 }
 
 static int
-serve(const struct refdev_options *options, int signal_fd)
+endpoints_serve(const struct refdev_options *options, int signal_fd)
 {
 	refdev_loop_fn loop = options->poll ? refdev_loop_poll : refdev_loop_block;
 	unsigned int wanted = options->fd >= 0 ? 1 : options->nr_paths;
@@ -141,7 +141,7 @@ serve(const struct refdev_options *options, int signal_fd)
 }
 
 static int
-run(const struct refdev_options *options)
+refdev_run(const struct refdev_options *options)
 {
 	int signal_fd = open_signals();
 	int rc;
@@ -151,7 +151,7 @@ run(const struct refdev_options *options)
 	raise_fd_limit();
 	rc = pin(options->cpu);
 	if (rc == 0)
-		rc = serve(options, signal_fd);
+		rc = endpoints_serve(options, signal_fd);
 	close(signal_fd);
 	return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
@@ -164,7 +164,7 @@ main(int argc, char *argv[])
 
 	switch (refdev_options_parse(&options, argc, argv)) {
 	case REFDEV_OPTIONS_RUN:
-		status = run(&options);
+		status = refdev_run(&options);
 		break;
 	case REFDEV_OPTIONS_DONE:
 		status = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

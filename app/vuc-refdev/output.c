@@ -14,7 +14,7 @@
 
 /* Nothing is pending any more. */
 static void
-finish(struct refdev_output *out)
+output_finish(struct refdev_output *out)
 {
 	vuc_fds_close(out->fds, out->nr_fds);
 	out->nr_fds = 0;
@@ -26,7 +26,7 @@ refdev_output_drop(struct refdev_output *out)
 {
 	struct vuc_loopback_msg *held = &out->held.msg;
 
-	finish(out);
+	output_finish(out);
 	vuc_fds_close(held->fds, held->nr_fds);
 	free(held->bytes);
 	*held = (struct vuc_loopback_msg){0};
@@ -67,7 +67,7 @@ flush_pending(struct refdev_output *out, int fd)
 		out->repeats--;
 		out->sent = 0;
 	}
-	finish(out);
+	output_finish(out);
 	return out->hang_up ? -ESHUTDOWN : 0;
 }
 
@@ -95,14 +95,15 @@ sends_nothing(const struct refdev_plan *plan)
 
 /* Keep a copy of a reply, and its descriptors. */
 static int
-hold(struct refdev_output *out, struct vuc_loopback_msg *reply, const struct refdev_plan *plan)
+reply_hold(
+	struct refdev_output *out, struct vuc_loopback_msg *reply, const struct refdev_plan *plan)
 {
 	struct refdev_held *held = &out->held;
 	uint8_t *bytes = realloc(held->msg.bytes, reply->len);
 
 	if (bytes == NULL) {
 		take_fds(out, reply, 0);
-		finish(out);
+		output_finish(out);
 		return -ENOMEM;
 	}
 	memcpy(bytes, reply->bytes, reply->len);
@@ -122,7 +123,7 @@ send_planned(struct refdev_output *out, int fd, struct vuc_loopback_msg *reply,
 
 	take_fds(out, reply, plan->extra_fds);
 	if (sends_nothing(plan)) {
-		finish(out);
+		output_finish(out);
 		return plan->hang_up || plan->limited ? -ESHUTDOWN : 0;
 	}
 	if (plan->limited && plan->limit < len)
@@ -178,7 +179,7 @@ send_or_hold(struct refdev_output *out, int fd, struct vuc_loopback_msg *reply,
 	int rc;
 
 	if (leaves && plan->reorder_ms > 0 && !refdev_output_holds(out))
-		return hold(out, reply, plan);
+		return reply_hold(out, reply, plan);
 	rc = send_planned(out, fd, reply, plan);
 	if (rc == 0 && leaves && refdev_output_holds(out))
 		rc = send_held(out, fd);

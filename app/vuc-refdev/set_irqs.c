@@ -47,7 +47,7 @@ is_disable(const struct irq_set *set)
 }
 
 static int
-check(const struct irq_set *set)
+irq_set_check(const struct irq_set *set)
 {
 	const struct refdev_irq_index *index;
 
@@ -84,7 +84,7 @@ decode(const struct refdev_body *in, struct irq_set *set)
 		.bools = in->bytes + sizeof(wire),
 		.fds = in->nr_fds > 0 ? in->fds : NULL,
 	};
-	rc = check(set);
+	rc = irq_set_check(set);
 	if (rc != 0)
 		return rc;
 	return payload_fits(set, in->len - sizeof(wire), in->nr_fds) ? 0 : -EINVAL;

@@ -31,7 +31,7 @@ deadline_set(uint32_t seconds, volatile uint8_t *stop)
 	passed = 0;
 	stop_byte = stop;
 	if (sigaction(SIGALRM, &action, NULL) < 0)
-		return fail(-errno, "sigaction: %s", strerror(errno));
+		return vmm_fail(-errno, "sigaction: %s", strerror(errno));
 	alarm(seconds);
 	return 0;
 }

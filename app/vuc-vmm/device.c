@@ -18,7 +18,7 @@
 static int
 fail_device(const struct device *device, int rc, const struct vuc_error *err)
 {
-	return fail(rc, "device %s: %s", device->name,
+	return vmm_fail(rc, "device %s: %s", device->name,
 		err->text[0] != '\0' ? err->text : strerror(-rc));
 }
 
@@ -48,7 +48,7 @@ open_queue(struct device *device)
 
 /* Begin with a device that nobody has used. One that cannot be reset has to be taken as it is. */
 static int
-reset(struct device *device)
+device_reset(struct device *device)
 {
 	struct vuc_error err = {0};
 	int rc;
@@ -82,7 +82,7 @@ map_area(
 		MAP_SHARED, area->fd, (off_t)area->file_offset);
 
 	if (bytes == MAP_FAILED)
-		return fail(-errno, "device %s: mmap of BAR%u at 0x%llx: %s", device->name,
+		return vmm_fail(-errno, "device %s: mmap of BAR%u at 0x%llx: %s", device->name,
 			region->index, (unsigned long long)area->offset, strerror(errno));
 	device->areas[device->nr_areas++] = (struct device_area){
 		.bar = region->index,
@@ -106,7 +106,7 @@ map_bar(struct device *device, uint32_t bar)
 	areas = realloc(
 		device->areas, (device->nr_areas + region->nr_areas) * sizeof(*device->areas));
 	if (areas == NULL)
-		return fail(-ENOMEM, "device %s: no memory for its mappings", device->name);
+		return vmm_fail(-ENOMEM, "device %s: no memory for its mappings", device->name);
 	device->areas = areas;
 	for (uint32_t i = 0; rc == 0 && i < region->nr_areas; i++)
 		rc = map_area(device, region, &region->areas[i]);
@@ -123,7 +123,7 @@ device_attach(struct device *device, const char *socket, const char *name)
 	if (rc == 0)
 		rc = open_queue(device);
 	if (rc == 0)
-		rc = reset(device);
+		rc = device_reset(device);
 	for (uint32_t bar = 0; rc == 0 && bar < PCI_NR_BARS; bar++)
 		rc = map_bar(device, bar);
 	if (rc != 0)
@@ -199,7 +199,7 @@ device_check(struct device *device)
 	if (reason == NULL || device->gone)
 		return;
 	device->gone = true;
-	fail(-ECONNRESET, "device %s: %s", device->name, reason);
+	vmm_fail(-ECONNRESET, "device %s: %s", device->name, reason);
 }
 
 /* An access fails as soon as the connection does; the news of it may take a little longer. */

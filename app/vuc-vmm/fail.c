@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 int
-fail(int error, const char *format, ...)
+vmm_fail(int error, const char *format, ...)
 {
 	va_list args;
 

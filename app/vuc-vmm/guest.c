@@ -56,7 +56,7 @@ finish_series(struct guest *guest, uint32_t series)
 }
 
 static void
-finish(struct guest *guest, uint32_t result)
+guest_finish(struct guest *guest, uint32_t result)
 {
 	bool known = result == GUEST_PASS || result == GUEST_NO_DRIVER;
 
@@ -85,7 +85,7 @@ guest_port_write(struct guest *guest, uint16_t port, const void *data, uint32_t 
 		finish_series(guest, value);
 		return true;
 	case GUEST_PORT_RESULT:
-		finish(guest, value);
+		guest_finish(guest, value);
 		return true;
 	default:
 		return false;

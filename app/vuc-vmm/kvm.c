@@ -51,11 +51,11 @@ create_machine(struct vm *vm)
 {
 	vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, 0);
 	if (vm->fd < 0)
-		return fail(-errno, "KVM_CREATE_VM: %s", strerror(errno));
+		return vmm_fail(-errno, "KVM_CREATE_VM: %s", strerror(errno));
 	if (ioctl(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
-		return fail(-errno, "KVM_SET_TSS_ADDR: %s", strerror(errno));
+		return vmm_fail(-errno, "KVM_SET_TSS_ADDR: %s", strerror(errno));
 	if (ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0) < 0)
-		return fail(-errno, "KVM_CREATE_IRQCHIP: %s", strerror(errno));
+		return vmm_fail(-errno, "KVM_CREATE_IRQCHIP: %s", strerror(errno));
 	return 0;
 }
 
@@ -67,7 +67,7 @@ vm_create(struct vm *vm, const char **reason)
 	*vm = (struct vm){.kvm = -1, .fd = -1};
 	vm->routes = calloc(1, sizeof(*vm->routes) + VM_MAX_MSIS * sizeof(vm->routes->entries[0]));
 	if (vm->routes == NULL)
-		return fail(-ENOMEM, "no memory for %u interrupt routes", VM_MAX_MSIS);
+		return vmm_fail(-ENOMEM, "no memory for %u interrupt routes", VM_MAX_MSIS);
 	rc = open_kvm(vm, reason);
 	if (rc == 0)
 		rc = check_capabilities(vm, reason);
@@ -185,10 +185,10 @@ map_run(struct vcpu *vcpu, struct vm *vm)
 	void *run;
 
 	if (size < (int)sizeof(*vcpu->run))
-		return fail(-EPROTO, "KVM_GET_VCPU_MMAP_SIZE: %d bytes", size);
+		return vmm_fail(-EPROTO, "KVM_GET_VCPU_MMAP_SIZE: %d bytes", size);
 	run = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	if (run == MAP_FAILED)
-		return fail(-errno, "mmap of a virtual CPU: %s", strerror(errno));
+		return vmm_fail(-errno, "mmap of a virtual CPU: %s", strerror(errno));
 	vcpu->run = run;
 	vcpu->run_size = (size_t)size;
 	return 0;
@@ -203,11 +203,11 @@ set_cpuid(struct vcpu *vcpu, struct vm *vm)
 	int rc = 0;
 
 	if (cpuid == NULL)
-		return fail(-ENOMEM, "no memory for CPUID");
+		return vmm_fail(-ENOMEM, "no memory for CPUID");
 	cpuid->nent = MAX_CPUID_ENTRIES;
 	if (ioctl(vm->kvm, KVM_GET_SUPPORTED_CPUID, cpuid) < 0 ||
 		ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0)
-		rc = fail(-errno, "KVM_SET_CPUID2: %s", strerror(errno));
+		rc = vmm_fail(-errno, "KVM_SET_CPUID2: %s", strerror(errno));
 	free(cpuid);
 	return rc;
 }
@@ -223,7 +223,7 @@ set_flat_segments(struct vcpu *vcpu)
 	struct kvm_sregs sregs;
 
 	if (ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0)
-		return fail(-errno, "KVM_GET_SREGS: %s", strerror(errno));
+		return vmm_fail(-errno, "KVM_GET_SREGS: %s", strerror(errno));
 	code.type = 11; /* execute and read, accessed */
 	code.selector = 8;
 	data.type = 3; /* read and write, accessed */
@@ -232,7 +232,7 @@ set_flat_segments(struct vcpu *vcpu)
 	sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data;
 	sregs.cr0 |= 1; /* protected mode */
 	if (ioctl(vcpu->fd, KVM_SET_SREGS, &sregs) < 0)
-		return fail(-errno, "KVM_SET_SREGS: %s", strerror(errno));
+		return vmm_fail(-errno, "KVM_SET_SREGS: %s", strerror(errno));
 	return 0;
 }
 
@@ -242,7 +242,7 @@ set_entry(struct vcpu *vcpu, uint32_t entry)
 	struct kvm_regs regs = {.rip = entry, .rflags = 2}; /* 2: a bit that is always 1 */
 
 	if (ioctl(vcpu->fd, KVM_SET_REGS, &regs) < 0)
-		return fail(-errno, "KVM_SET_REGS: %s", strerror(errno));
+		return vmm_fail(-errno, "KVM_SET_REGS: %s", strerror(errno));
 	return 0;
 }
 
@@ -254,7 +254,7 @@ vcpu_create(struct vcpu *vcpu, struct vm *vm, uint32_t entry)
 
 	*vcpu = (struct vcpu){.fd = ioctl(vm->fd, KVM_CREATE_VCPU, 0)};
 	if (vcpu->fd < 0)
-		return fail(-errno, "KVM_CREATE_VCPU: %s", strerror(errno));
+		return vmm_fail(-errno, "KVM_CREATE_VCPU: %s", strerror(errno));
 	rc = map_run(vcpu, vm);
 	if (rc == 0)
 		rc = set_cpuid(vcpu, vm);
@@ -288,5 +288,5 @@ vcpu_run(struct vcpu *vcpu)
 		return 0;
 	if (errno == EINTR)
 		return -EINTR;
-	return fail(-errno, "KVM_RUN: %s", strerror(errno));
+	return vmm_fail(-errno, "KVM_RUN: %s", strerror(errno));
 }

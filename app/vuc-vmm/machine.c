@@ -96,7 +96,7 @@ init_memory(struct machine *machine)
 		return rc;
 	rc = vm_add_memory(machine->vm, MEMORY_SLOT, 0, memory->bytes, memory->size, false);
 	if (rc != 0)
-		return fail(rc, "KVM_SET_USER_MEMORY_REGION: %s", strerror(-rc));
+		return vmm_fail(rc, "KVM_SET_USER_MEMORY_REGION: %s", strerror(-rc));
 	guest_load(memory);
 	return device_share_memory(machine->device, memory);
 }

@@ -38,11 +38,11 @@ judge(const struct machine *machine)
 	case GUEST_PASS:
 		return EXIT_SUCCESS;
 	case GUEST_NO_DRIVER:
-		return fail(EXIT_SKIPPED,
+		return vmm_fail(EXIT_SKIPPED,
 			"device %s: the guest has no driver for %04x:%04x; nothing was tested",
 			machine->device->name, ids & 0xffff, ids >> 16);
 	default:
-		return fail(EXIT_FAILURE,
+		return vmm_fail(EXIT_FAILURE,
 			"device %s: the guest was to %s, saw 0x%x and expected 0x%x",
 			machine->device->name,
 			guest_step_name(
@@ -89,7 +89,7 @@ run_vm(struct vm *vm, const struct options *options)
 }
 
 static int
-run(const struct options *options)
+vmm_run(const struct options *options)
 {
 	const char *reason = NULL;
 	struct vm vm;
@@ -97,7 +97,7 @@ run(const struct options *options)
 	int rc = vm_create(&vm, &reason);
 
 	if (rc == -ENODEV && reason != NULL)
-		return fail(EXIT_SKIPPED, "skipped: no use of /dev/kvm here: %s", reason);
+		return vmm_fail(EXIT_SKIPPED, "skipped: no use of /dev/kvm here: %s", reason);
 	if (rc != 0)
 		return EXIT_FAILURE;
 	status = run_vm(&vm, options);
@@ -112,7 +112,7 @@ main(int argc, char *argv[])
 
 	switch (options_parse(&options, argc, argv)) {
 	case OPTIONS_RUN:
-		return run(&options);
+		return vmm_run(&options);
 	case OPTIONS_SHOWN:
 		return EXIT_SUCCESS;
 	default:

@@ -18,7 +18,7 @@ create_file(struct memory *memory)
 {
 	memory->fd = vuc_memfd_create("guest", memory->size, SEALS);
 	if (memory->fd < 0)
-		return fail(memory->fd, "guest memory: a memfd of %zu bytes: %s", memory->size,
+		return vmm_fail(memory->fd, "guest memory: a memfd of %zu bytes: %s", memory->size,
 			strerror(-memory->fd));
 	return 0;
 }
@@ -29,7 +29,7 @@ map_file(struct memory *memory)
 	void *bytes = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_SHARED, memory->fd, 0);
 
 	if (bytes == MAP_FAILED)
-		return fail(-errno, "guest memory: mmap: %s", strerror(errno));
+		return vmm_fail(-errno, "guest memory: mmap: %s", strerror(errno));
 	memory->bytes = bytes;
 	return 0;
 }

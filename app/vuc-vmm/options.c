@@ -46,7 +46,7 @@ parse_number(const char *option, const char *text, uint32_t max, uint32_t *value
 	uint64_t number;
 
 	if (vuc_number_parse(text, 10, 1, max, &number) != 0) {
-		fail(0, "--%s %s: expected a number from 1 to %u", option, text, max);
+		vmm_fail(0, "--%s %s: expected a number from 1 to %u", option, text, max);
 		return false;
 	}
 	*value = (uint32_t)number;
@@ -61,7 +61,7 @@ parse_program(const char *text, uint32_t *program)
 	} else if (strcmp(text, "torment") == 0) {
 		*program = GUEST_TORMENT;
 	} else {
-		fail(0, "--guest %s: expected drive or torment", text);
+		vmm_fail(0, "--guest %s: expected drive or torment", text);
 		return false;
 	}
 	return true;
@@ -73,7 +73,7 @@ fail_option(int opt, const char *argument)
 {
 	char letter[] = {'-', (char)optopt, '\0'};
 
-	fail(0, "%s: %s; see --help", optopt != 0 ? letter : argument,
+	vmm_fail(0, "%s: %s; see --help", optopt != 0 ? letter : argument,
 		opt == ':' ? "an argument is missing" : "unknown option");
 }
 
@@ -103,14 +103,14 @@ parse_option(struct options *options, int opt, const char *argument)
 }
 
 static enum options_result
-check(const struct options *options, int argc, char *argv[])
+options_check(const struct options *options, int argc, char *argv[])
 {
 	if (optind < argc) {
-		fail(0, "%s: unexpected argument", argv[optind]);
+		vmm_fail(0, "%s: unexpected argument", argv[optind]);
 		return OPTIONS_WRONG;
 	}
 	if (options->device == NULL) {
-		fail(0, "--device is missing; see --help");
+		vmm_fail(0, "--device is missing; see --help");
 		return OPTIONS_WRONG;
 	}
 	return OPTIONS_RUN;
@@ -146,5 +146,5 @@ options_parse(struct options *options, int argc, char *argv[])
 		if (!parse_option(options, opt, argv[optind - 1]))
 			return OPTIONS_WRONG;
 	}
-	return check(options, argc, argv);
+	return options_check(options, argc, argv);
 }

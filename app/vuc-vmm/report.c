@@ -29,7 +29,7 @@ report_series(const struct machine *machine, uint32_t index, struct series *seri
 	uint32_t *copy = calloc(nr, sizeof(*copy));
 
 	if (copy == NULL)
-		return fail(-ENOMEM, "no memory for %zu times", nr);
+		return vmm_fail(-ENOMEM, "no memory for %zu times", nr);
 	memcpy(copy, guest_ticks(&machine->memory, index), nr * sizeof(*copy));
 	series_compute(series, copy, nr);
 	free(copy);

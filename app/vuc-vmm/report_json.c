@@ -89,7 +89,7 @@ report_json(const struct machine *machine)
 	if (rc == 0) {
 		rc = app_json_print(stdout, &json);
 		if (rc != 0)
-			fail(rc, "no memory for the report");
+			vmm_fail(rc, "no memory for the report");
 	}
 	app_json_finish(&json);
 	return rc;

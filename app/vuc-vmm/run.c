@@ -111,15 +111,15 @@ handle_exit(struct machine *machine)
 		handle_mmio(machine);
 		return 0;
 	case KVM_EXIT_SHUTDOWN:
-		return fail(-EFAULT, "the guest has crashed: a triple fault");
+		return vmm_fail(-EFAULT, "the guest has crashed: a triple fault");
 	case KVM_EXIT_FAIL_ENTRY:
-		return fail(-EIO, "KVM cannot run the guest: hardware says 0x%llx",
+		return vmm_fail(-EIO, "KVM cannot run the guest: hardware says 0x%llx",
 			(unsigned long long)run->fail_entry.hardware_entry_failure_reason);
 	case KVM_EXIT_INTERNAL_ERROR:
-		return fail(-EIO, "KVM cannot run the guest: internal error %u",
+		return vmm_fail(-EIO, "KVM cannot run the guest: internal error %u",
 			run->internal.suberror);
 	default:
-		return fail(-EIO, "KVM has left the guest for reason %u, which is not expected",
+		return vmm_fail(-EIO, "KVM has left the guest for reason %u, which is not expected",
 			run->exit_reason);
 	}
 }
@@ -136,8 +136,8 @@ interrupted(const struct machine *machine, uint32_t timeout_s)
 {
 	if (!deadline_passed())
 		return 0;
-	return fail(-ETIMEDOUT, "the guest has not finished within %u s; it was to %s", timeout_s,
-		current_step(&machine->guest));
+	return vmm_fail(-ETIMEDOUT, "the guest has not finished within %u s; it was to %s",
+		timeout_s, current_step(&machine->guest));
 }
 
 static int
@@ -167,7 +167,7 @@ check_accesses(struct machine *machine)
 	if (machine->guest.program != GUEST_DRIVE || failed == 0)
 		return 0;
 	machine->guest.result = 0;
-	return fail(-EIO, "device %s: %llu accesses have failed", machine->device->name,
+	return vmm_fail(-EIO, "device %s: %llu accesses have failed", machine->device->name,
 		(unsigned long long)failed);
 }
 

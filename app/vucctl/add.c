@@ -264,7 +264,7 @@ print_device(const struct vucctl_daemon *daemon, const struct app_json *list, co
 }
 
 static int
-run(void *arg, struct vucctl_daemon *daemon)
+add_command_run(void *arg, struct vucctl_daemon *daemon)
 {
 	struct addition *addition = arg;
 	struct app_json list;
@@ -306,7 +306,7 @@ vucctl_add_command(int argc, char *argv[])
 		.print_help = print_help,
 		.take_option = take_option,
 		.take_arguments = take_arguments,
-		.run = run,
+		.run = add_command_run,
 	};
 	struct addition addition = {.name = NULL};
 	int ret;

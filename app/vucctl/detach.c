@@ -31,7 +31,7 @@ take_arguments(void *arg, int argc, char *const argv[])
 }
 
 static int
-run(void *arg, struct vucctl_daemon *daemon)
+detach_command_run(void *arg, struct vucctl_daemon *daemon)
 {
 	const char *const *device = arg;
 	struct app_json params;
@@ -51,7 +51,7 @@ vucctl_detach_command(int argc, char *argv[])
 		.timeout_ms = VUCCTL_DAEMON_LONG_TIMEOUT_MS,
 		.print_help = print_help,
 		.take_arguments = take_arguments,
-		.run = run,
+		.run = detach_command_run,
 	};
 	const char *device = NULL;
 

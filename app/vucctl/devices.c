@@ -145,7 +145,7 @@ print_text(const struct vucctl_daemon *daemon, const struct app_json *list)
 }
 
 static int
-run(void *arg, struct vucctl_daemon *daemon)
+devices_command_run(void *arg, struct vucctl_daemon *daemon)
 {
 	struct app_json list;
 	int ret = vucctl_device_list_get(daemon, &list);
@@ -165,7 +165,7 @@ vucctl_devices_command(int argc, char *argv[])
 	static const struct vucctl_daemon_command command = {
 		.name = COMMAND,
 		.print_help = print_help,
-		.run = run,
+		.run = devices_command_run,
 	};
 
 	return vucctl_daemon_command_run(&command, NULL, argc, argv);

@@ -209,7 +209,7 @@ end_report(struct command *command)
 }
 
 static int
-run(void *arg, struct vuc_device *dev)
+dma_selftest_command_run(void *arg, struct vuc_device *dev)
 {
 	struct command *command = arg;
 	struct vucctl_selftest *test = &command->test;
@@ -253,7 +253,7 @@ vucctl_dma_selftest_command(int argc, char *argv[])
 		.options = options,
 		.print_help = print_help,
 		.take_option = take_option,
-		.run = run,
+		.run = dma_selftest_command_run,
 	};
 	struct command command = {.test.fd = -1};
 	int ret;

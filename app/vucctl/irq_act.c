@@ -66,7 +66,7 @@ take_option(void *arg, int opt, const char *value)
 }
 
 static int
-run(void *arg, struct vuc_device *dev)
+irq_act_command_run(void *arg, struct vuc_device *dev)
 {
 	const struct act *act = arg;
 	struct vuc_irq_range range;
@@ -97,7 +97,7 @@ act_command(enum vuc_irq_action action, void (*help)(void), int argc, char *argv
 		.options = options,
 		.print_help = help,
 		.take_option = take_option,
-		.run = run,
+		.run = irq_act_command_run,
 	};
 	struct act act = {.action = action};
 

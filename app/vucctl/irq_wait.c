@@ -180,7 +180,7 @@ step_ms(const struct wait *wait)
 
 /* The end came before all interrupts did. Without a count that is what was asked for. */
 static int
-end(const struct wait *wait, const char *why)
+irq_wait_end(const struct wait *wait, const char *why)
 {
 	if (wait->count == 0)
 		return EXIT_SUCCESS;
@@ -214,9 +214,9 @@ wait_for_all(struct wait *wait)
 		if (!connected && n == 0)
 			return fail_lost(wait);
 		if (vucctl_interrupted())
-			return end(wait, "the signal to stop");
+			return irq_wait_end(wait, "the signal to stop");
 		if (timeout_ms == 0)
-			return end(wait, "the time was over");
+			return irq_wait_end(wait, "the time was over");
 		poll_device(wait);
 	}
 }
@@ -258,7 +258,7 @@ watch(struct wait *wait)
 }
 
 static int
-run(void *arg, struct vuc_device *dev)
+irq_wait_command_run(void *arg, struct vuc_device *dev)
 {
 	struct wait *wait = arg;
 	struct vuc_irq_range range;
@@ -297,7 +297,7 @@ vucctl_irq_wait_command(int argc, char *argv[])
 		.options = options,
 		.print_help = print_help,
 		.take_option = take_option,
-		.run = run,
+		.run = irq_wait_command_run,
 	};
 	struct wait wait = {.count = 1};
 	int ret;

@@ -49,7 +49,7 @@ print_help(void)
 }
 
 static int
-run(int argc, char *argv[])
+vucctl_run(int argc, char *argv[])
 {
 	static const struct option options[] = {
 		{"help", no_argument, NULL, 'h'},
@@ -114,5 +114,5 @@ main(int argc, char *argv[])
 	/* A reader that goes away shows as an error of the write, like a full disk. */
 	signal(SIGPIPE, SIG_IGN);
 	opterr = 0;
-	return finish_output(run(argc, argv));
+	return finish_output(vucctl_run(argc, argv));
 }

@@ -140,7 +140,7 @@ print_json(const struct load *load)
 }
 
 static int
-run(void *arg, struct vuc_device *dev)
+migrate_load_command_run(void *arg, struct vuc_device *dev)
 {
 	struct load *load = arg;
 	struct vuc_migration_load_opts opts;
@@ -188,7 +188,7 @@ vucctl_migrate_load_command(int argc, char *argv[])
 		.print_help = print_help,
 		.take_option = take_option,
 		.take_arguments = take_arguments,
-		.run = run,
+		.run = migrate_load_command_run,
 	};
 	struct load load = {.run = true, .fd = -1};
 	int ret;

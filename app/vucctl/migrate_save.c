@@ -141,7 +141,7 @@ print_json(const struct save *save)
 }
 
 static int
-report(const struct save *save)
+save_report(const struct save *save)
 {
 	if (save->json)
 		return print_json(save);
@@ -185,7 +185,7 @@ commit(struct save *save)
 
 /* A device whose state did not get into the file goes on. */
 static int
-finish(struct save *save, struct vuc_device *dev)
+save_finish(struct save *save, struct vuc_device *dev)
 {
 	int ret = commit(save);
 	bool run = save->run || ret != 0;
@@ -194,11 +194,11 @@ finish(struct save *save, struct vuc_device *dev)
 	if (ret == 0 && rc != 0)
 		return vucctl_target_fail(&save->target, dev, rc,
 			"the state is saved, but the device cannot be run again");
-	return ret == 0 ? report(save) : ret;
+	return ret == 0 ? save_report(save) : ret;
 }
 
 static int
-run(void *arg, struct vuc_device *dev)
+migrate_save_command_run(void *arg, struct vuc_device *dev)
 {
 	struct save *save = arg;
 	int ret = vucctl_outfile_open(&save->file, save->path);
@@ -208,7 +208,7 @@ run(void *arg, struct vuc_device *dev)
 	vucctl_interrupt_install();
 	ret = save_state(save, dev);
 	if (ret == 0)
-		ret = finish(save, dev);
+		ret = save_finish(save, dev);
 	vucctl_outfile_abort(&save->file);
 	return ret;
 }
@@ -233,7 +233,7 @@ vucctl_migrate_save_command(int argc, char *argv[])
 		.print_help = print_help,
 		.take_option = take_option,
 		.take_arguments = take_arguments,
-		.run = run,
+		.run = migrate_save_command_run,
 	};
 	struct save save = {.file.fd = -1};
 

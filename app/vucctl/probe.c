@@ -104,7 +104,7 @@ print_report(const struct probe *probe, const struct vucctl_report *report)
 }
 
 static int
-run(void *arg, struct vuc_device *dev)
+probe_command_run(void *arg, struct vuc_device *dev)
 {
 	const struct probe *probe = arg;
 	struct vucctl_report *report;
@@ -135,7 +135,7 @@ vucctl_probe_command(int argc, char *argv[])
 		.options = options,
 		.print_help = print_help,
 		.take_option = take_option,
-		.run = run,
+		.run = probe_command_run,
 	};
 	struct probe probe = {.output = OUTPUT_TEXT};
 

@@ -156,7 +156,7 @@ read_all(const struct read *read, struct vuc_device *dev, struct app_json *json,
 }
 
 static int
-run(void *arg, struct vuc_device *dev)
+read_command_run(void *arg, struct vuc_device *dev)
 {
 	const struct read *read = arg;
 	struct app_json json = {.root = NULL};
@@ -195,7 +195,7 @@ vucctl_read_command(int argc, char *argv[])
 		.print_help = print_help,
 		.take_option = take_option,
 		.take_arguments = take_arguments,
-		.run = run,
+		.run = read_command_run,
 	};
 	struct read read = {.count = 1};
 

@@ -97,7 +97,7 @@ print_json(struct json_object *result)
 }
 
 static int
-run(void *arg, struct vucctl_daemon *daemon)
+reload_command_run(void *arg, struct vucctl_daemon *daemon)
 {
 	struct json_object *result;
 	int ret = vucctl_daemon_call(daemon, "reload", NULL, &result);
@@ -116,7 +116,7 @@ vucctl_reload_command(int argc, char *argv[])
 		.name = COMMAND,
 		.timeout_ms = VUCCTL_DAEMON_LONG_TIMEOUT_MS,
 		.print_help = print_help,
-		.run = run,
+		.run = reload_command_run,
 	};
 
 	return vucctl_daemon_command_run(&command, NULL, argc, argv);

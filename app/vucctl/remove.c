@@ -47,7 +47,7 @@ take_arguments(void *arg, int argc, char *const argv[])
 }
 
 static int
-run(void *arg, struct vucctl_daemon *daemon)
+remove_command_run(void *arg, struct vucctl_daemon *daemon)
 {
 	const struct removal *removal = arg;
 	struct app_json params;
@@ -76,7 +76,7 @@ vucctl_remove_command(int argc, char *argv[])
 		.print_help = print_help,
 		.take_option = take_option,
 		.take_arguments = take_arguments,
-		.run = run,
+		.run = remove_command_run,
 	};
 	struct removal removal = {NULL, false};
 

@@ -12,7 +12,7 @@ lack(struct vucctl_reply *reply, const char *key)
 
 /* Returns the member, NULL for null, and for one that is not there or of another type. */
 static struct json_object *
-get(struct vucctl_reply *reply, struct json_object *obj, const char *key, enum json_type type,
+reply_get(struct vucctl_reply *reply, struct json_object *obj, const char *key, enum json_type type,
 	bool null)
 {
 	struct json_object *value = NULL;
@@ -29,7 +29,7 @@ get(struct vucctl_reply *reply, struct json_object *obj, const char *key, enum j
 const char *
 vucctl_reply_text(struct vucctl_reply *reply, struct json_object *obj, const char *key)
 {
-	struct json_object *value = get(reply, obj, key, json_type_string, false);
+	struct json_object *value = reply_get(reply, obj, key, json_type_string, false);
 
 	return value != NULL ? json_object_get_string(value) : "";
 }
@@ -37,7 +37,7 @@ vucctl_reply_text(struct vucctl_reply *reply, struct json_object *obj, const cha
 const char *
 vucctl_reply_text_or_null(struct vucctl_reply *reply, struct json_object *obj, const char *key)
 {
-	struct json_object *value = get(reply, obj, key, json_type_string, true);
+	struct json_object *value = reply_get(reply, obj, key, json_type_string, true);
 
 	return value != NULL ? json_object_get_string(value) : NULL;
 }
@@ -45,7 +45,7 @@ vucctl_reply_text_or_null(struct vucctl_reply *reply, struct json_object *obj, c
 uint64_t
 vucctl_reply_number(struct vucctl_reply *reply, struct json_object *obj, const char *key)
 {
-	struct json_object *value = get(reply, obj, key, json_type_int, false);
+	struct json_object *value = reply_get(reply, obj, key, json_type_int, false);
 
 	if (value == NULL)
 		return 0;
@@ -57,19 +57,19 @@ vucctl_reply_number(struct vucctl_reply *reply, struct json_object *obj, const c
 struct json_object *
 vucctl_reply_object(struct vucctl_reply *reply, struct json_object *obj, const char *key)
 {
-	return get(reply, obj, key, json_type_object, false);
+	return reply_get(reply, obj, key, json_type_object, false);
 }
 
 struct json_object *
 vucctl_reply_object_or_null(struct vucctl_reply *reply, struct json_object *obj, const char *key)
 {
-	return get(reply, obj, key, json_type_object, true);
+	return reply_get(reply, obj, key, json_type_object, true);
 }
 
 struct json_object *
 vucctl_reply_array(struct vucctl_reply *reply, struct json_object *obj, const char *key, size_t *n)
 {
-	struct json_object *value = get(reply, obj, key, json_type_array, false);
+	struct json_object *value = reply_get(reply, obj, key, json_type_array, false);
 
 	*n = value != NULL ? json_object_array_length(value) : 0;
 	return value;

@@ -17,7 +17,7 @@ print_help(void)
 }
 
 static int
-run(void *arg, struct vuc_device *dev)
+reset_command_run(void *arg, struct vuc_device *dev)
 {
 	const struct vucctl_target *target = arg;
 	int ret = vuc_device_reset(dev);
@@ -40,7 +40,7 @@ vucctl_reset_command(int argc, char *argv[])
 		.short_options = ":" VUCCTL_TARGET_SHORT_OPTIONS "h",
 		.options = options,
 		.print_help = print_help,
-		.run = run,
+		.run = reset_command_run,
 	};
 	struct vucctl_target target;
 

@@ -18,12 +18,12 @@
 
 #define FIRST_SIZE 4096u
 
-static int fail(struct vucctl_rpc *rpc, int error, const char *fmt, ...)
+static int rpc_fail(struct vucctl_rpc *rpc, int error, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* Set why. Returns error. */
 static int
-fail(struct vucctl_rpc *rpc, int error, const char *fmt, ...)
+rpc_fail(struct vucctl_rpc *rpc, int error, const char *fmt, ...)
 {
 	va_list args;
 
@@ -36,7 +36,8 @@ fail(struct vucctl_rpc *rpc, int error, const char *fmt, ...)
 static int
 fail_timeout(struct vucctl_rpc *rpc)
 {
-	return fail(rpc, -ETIMEDOUT, "the daemon has not answered within %u ms", rpc->timeout_ms);
+	return rpc_fail(
+		rpc, -ETIMEDOUT, "the daemon has not answered within %u ms", rpc->timeout_ms);
 }
 
 /* ---- connection ---- */
@@ -69,7 +70,7 @@ vucctl_rpc_open(struct vucctl_rpc *rpc, const char *path, uint32_t timeout_ms)
 
 	*rpc = (struct vucctl_rpc){.fd = -1, .timeout_ms = timeout_ms};
 	ret = connect_to(rpc, path);
-	return ret == 0 ? 0 : fail(rpc, ret, "cannot connect: %s", strerror(-ret));
+	return ret == 0 ? 0 : rpc_fail(rpc, ret, "cannot connect: %s", strerror(-ret));
 }
 
 void
@@ -99,7 +100,7 @@ wait_for(struct vucctl_rpc *rpc, short events, uint64_t deadline)
 	} while (n == -EINTR && !vucctl_interrupted());
 	if (n == 0)
 		return fail_timeout(rpc);
-	return n < 0 ? fail(rpc, n, "waiting: %s", strerror(-n)) : 0;
+	return n < 0 ? rpc_fail(rpc, n, "waiting: %s", strerror(-n)) : 0;
 }
 
 /* What is left to say of a call on the socket that has failed. Returns 0 when it can be tried
@@ -110,8 +111,8 @@ get_over(struct vucctl_rpc *rpc, short events, uint64_t deadline)
 	if (errno == EAGAIN || errno == EINTR)
 		return wait_for(rpc, events, deadline);
 	if (errno == EPIPE || errno == ECONNRESET)
-		return fail(rpc, -ECONNRESET, "the daemon has closed the connection");
-	return fail(rpc, -errno, "the connection: %s", strerror(errno));
+		return rpc_fail(rpc, -ECONNRESET, "the daemon has closed the connection");
+	return rpc_fail(rpc, -errno, "the connection: %s", strerror(errno));
 }
 
 static int
@@ -140,11 +141,11 @@ grow(struct vucctl_rpc *rpc, size_t len)
 	if (len < rpc->size)
 		return 0;
 	if (rpc->size >= VUCCTL_RPC_MAX_LINE)
-		return fail(
+		return rpc_fail(
 			rpc, -EMSGSIZE, "the answer has more than %u bytes", VUCCTL_RPC_MAX_LINE);
 	line = realloc(rpc->line, size);
 	if (line == NULL)
-		return fail(rpc, -ENOMEM, "%s", strerror(ENOMEM));
+		return rpc_fail(rpc, -ENOMEM, "%s", strerror(ENOMEM));
 	rpc->line = line;
 	rpc->size = size;
 	return 0;
@@ -161,7 +162,7 @@ receive_some(struct vucctl_rpc *rpc, size_t len, uint64_t deadline, size_t *n)
 		ssize_t got = recv(rpc->fd, rpc->line + len, rpc->size - len, MSG_DONTWAIT);
 
 		if (got == 0)
-			return fail(rpc, -ECONNRESET, "the daemon has closed the connection%s",
+			return rpc_fail(rpc, -ECONNRESET, "the daemon has closed the connection%s",
 				len > 0 ? " in the middle of an answer" : "");
 		if (got > 0)
 			*n = (size_t)got;
@@ -188,7 +189,7 @@ receive_line(struct vucctl_rpc *rpc, uint64_t deadline, size_t *len)
 	}
 	*len = (size_t)(end - rpc->line) + 1;
 	if (*len < all)
-		return fail(rpc, -EPROTO, "the daemon has sent more than an answer");
+		return rpc_fail(rpc, -EPROTO, "the daemon has sent more than an answer");
 	return 0;
 }
 
@@ -217,7 +218,7 @@ send_request(struct vucctl_rpc *rpc, struct app_json *request, uint64_t deadline
 		text = json_object_to_json_string_ext(
 			request->root, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (text == NULL)
-		return fail(rpc, -ENOMEM, "%s", strerror(ENOMEM));
+		return rpc_fail(rpc, -ENOMEM, "%s", strerror(ENOMEM));
 	ret = send_all(rpc, text, strlen(text), deadline);
 	return ret == 0 ? send_all(rpc, "\n", 1, deadline) : ret;
 }

@@ -10,22 +10,22 @@
 #include "json_text.h"
 
 static int
-refuse(char *why, const char *what, const char *detail)
+answer_refuse(char *why, const char *what, const char *detail)
 {
 	snprintf(why, VUCCTL_RPC_WHY_SIZE, "%s%s", what, detail);
 	return -EPROTO;
 }
 
 static int
-parse(const char *line, size_t len, struct json_object **root, char *why)
+answer_parse(const char *line, size_t len, struct json_object **root, char *why)
 {
 	struct vuc_error err = {0};
 	int ret = app_json_parse(line, len, root, &err);
 
 	if (ret == -EINVAL)
-		return refuse(why, "the answer is not JSON: ", err.text);
+		return answer_refuse(why, "the answer is not JSON: ", err.text);
 	if (ret != 0)
-		refuse(why, strerror(-ret), "");
+		answer_refuse(why, strerror(-ret), "");
 	return ret;
 }
 
@@ -61,7 +61,7 @@ take_error(struct json_object *error, char *why)
 	const char *message = NULL;
 
 	if (!json_object_is_type(error, json_type_object) || !has_text(error, "message", &message))
-		return refuse(why, "the daemon answers with an error without a message", "");
+		return answer_refuse(why, "the daemon answers with an error without a message", "");
 	vucctl_foreign_copy(why, VUCCTL_RPC_WHY_SIZE, skip_kind(message));
 	return -EREMOTEIO;
 }
@@ -88,18 +88,18 @@ take_apart(struct json_object *root, int64_t id, struct json_object **result, ch
 
 	if (!json_object_is_type(root, json_type_object) || !has_text(root, "jsonrpc", &version) ||
 		strcmp(version, "2.0") != 0)
-		return refuse(why, "the answer is not JSON-RPC 2.0", "");
+		return answer_refuse(why, "the answer is not JSON-RPC 2.0", "");
 	failed = json_object_object_get_ex(root, "error", &error);
 	worked = json_object_object_get_ex(root, "result", &value);
 	if (failed == worked)
-		return refuse(why, "the answer has ",
+		return answer_refuse(why, "the answer has ",
 			failed ? "a result and an error" : "neither a result nor an error");
 	if (!is_id(root, id, failed))
-		return refuse(why, "the answer is not to the question that was asked", "");
+		return answer_refuse(why, "the answer is not to the question that was asked", "");
 	if (failed)
 		return take_error(error, why);
 	if (!json_object_is_type(value, json_type_object))
-		return refuse(why, "the answer's result is not an object", "");
+		return answer_refuse(why, "the answer's result is not an object", "");
 	*result = json_object_get(value);
 	return 0;
 }
@@ -109,7 +109,7 @@ vucctl_rpc_answer(const char *line, size_t len, int64_t id, struct json_object *
 	char why[VUCCTL_RPC_WHY_SIZE])
 {
 	struct json_object *root;
-	int ret = parse(line, len, &root, why);
+	int ret = answer_parse(line, len, &root, why);
 
 	*result = NULL;
 	if (ret == 0)

@@ -21,7 +21,7 @@ vucctl_screen_init(struct vucctl_screen *screen, FILE *out)
 
 /* It may have changed since. */
 static void
-measure(struct vucctl_screen *screen)
+screen_measure(struct vucctl_screen *screen)
 {
 	struct winsize size;
 
@@ -37,7 +37,7 @@ vucctl_screen_show(struct vucctl_screen *screen, const char *text)
 {
 	size_t lines = 0;
 
-	measure(screen);
+	screen_measure(screen);
 	if (screen->shown > 0)
 		fprintf(screen->out, "\033[%zuA\r", screen->shown);
 	while (*text != '\0' && lines + 1 < screen->rows) {

@@ -43,7 +43,7 @@ get32(struct vucctl_selftest *test, enum refdev_reg reg, uint32_t *value)
 }
 
 static int
-start(struct vucctl_selftest *test, const struct transfer *transfer)
+transfer_start(struct vucctl_selftest *test, const struct transfer *transfer)
 {
 	int ret = set64(test, REFDEV_REG_DMA_SRC, transfer->src);
 
@@ -64,7 +64,7 @@ perform(struct vucctl_selftest *test, const struct transfer *transfer, uint32_t 
 {
 	uint64_t deadline_ns = vuc_clock_ns() + (uint64_t)test->timeout_ms * 1000000;
 	uint32_t status = REFDEV_DMA_STATUS_BUSY;
-	int ret = start(test, transfer);
+	int ret = transfer_start(test, transfer);
 
 	/* Asking for the status polls the device, so that its own requests are answered. */
 	while (ret == 0 && status == REFDEV_DMA_STATUS_BUSY) {
@@ -89,7 +89,7 @@ transfer_len(size_t wanted)
 
 /* Bytes that differ from those of other places. */
 static void
-fill(struct vucctl_selftest *test)
+memory_fill(struct vucctl_selftest *test)
 {
 	uint32_t state = 1;
 	size_t i;
@@ -141,7 +141,7 @@ fail_transfer(struct vucctl_selftest *test, uint32_t error)
 
 /* From the middle of the first half to another place in the second, over borders of pieces. */
 static enum vucctl_selftest_result
-copy(struct vucctl_selftest *test, uint32_t mode)
+memory_copy(struct vucctl_selftest *test, uint32_t mode)
 {
 	const size_t from = test->piece / 2 + 3, to = test->piece / 2 + 8;
 	const struct transfer transfer = {
@@ -153,7 +153,7 @@ copy(struct vucctl_selftest *test, uint32_t mode)
 	uint32_t error;
 	int ret;
 
-	fill(test);
+	memory_fill(test);
 	ret = vucctl_selftest_map_all(test, false);
 	if (ret == 0)
 		ret = perform(test, &transfer, &error);
@@ -167,7 +167,7 @@ copy(struct vucctl_selftest *test, uint32_t mode)
 static enum vucctl_selftest_result
 copy_by_message(struct vucctl_selftest *test)
 {
-	return copy(test, REFDEV_DMA_BY_MESSAGE);
+	return memory_copy(test, REFDEV_DMA_BY_MESSAGE);
 }
 
 static enum vucctl_selftest_result
@@ -175,7 +175,7 @@ copy_by_file(struct vucctl_selftest *test)
 {
 	if (!test->shared)
 		return vucctl_selftest_skip(test, "the server gets no descriptors");
-	return copy(test, REFDEV_DMA_BY_FILE);
+	return memory_copy(test, REFDEV_DMA_BY_FILE);
 }
 
 static enum vucctl_selftest_result
@@ -183,7 +183,7 @@ copy_by_mmap(struct vucctl_selftest *test)
 {
 	if (!test->shared)
 		return vucctl_selftest_skip(test, "the server gets no descriptors");
-	return copy(test, REFDEV_DMA_BY_MMAP);
+	return memory_copy(test, REFDEV_DMA_BY_MMAP);
 }
 
 /* Adjacent addresses of memory that is not: what is read runs backwards, piece by piece. */
@@ -202,7 +202,7 @@ copy_scattered(struct vucctl_selftest *test)
 	uint32_t error = 0;
 	int ret;
 
-	fill(test);
+	memory_fill(test);
 	ret = vucctl_selftest_map_all(test, true);
 	if (ret == 0)
 		ret = perform(test, &transfer, &error);
@@ -243,7 +243,7 @@ refuse_unmapped(struct vucctl_selftest *test)
 	};
 	int ret;
 
-	fill(test);
+	memory_fill(test);
 	ret = vucctl_selftest_map(test, 0, 0, VUC_DMA_READ | VUC_DMA_WRITE);
 	if (ret == 0)
 		ret = vuc_dma_commit(test->dev);
@@ -264,7 +264,7 @@ refuse_read_only(struct vucctl_selftest *test)
 	};
 	int ret;
 
-	fill(test);
+	memory_fill(test);
 	ret = vucctl_selftest_map(test, 0, 0, VUC_DMA_READ | VUC_DMA_WRITE);
 	if (ret == 0)
 		ret = vucctl_selftest_map(test, middle, middle, VUC_DMA_READ);

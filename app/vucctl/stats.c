@@ -206,7 +206,7 @@ print_json(struct json_object *result)
 }
 
 static int
-run(void *arg, struct vucctl_daemon *daemon)
+stats_command_run(void *arg, struct vucctl_daemon *daemon)
 {
 	const struct vucctl_stats *stats = arg;
 	struct json_object *result;
@@ -238,7 +238,7 @@ vucctl_stats_command(int argc, char *argv[])
 		.print_help = print_help,
 		.take_option = take_option,
 		.take_arguments = take_arguments,
-		.run = run,
+		.run = stats_command_run,
 	};
 	struct vucctl_stats stats = {.device = NULL};
 

@@ -246,7 +246,7 @@ is_done(const struct watch *watch)
 }
 
 static int
-run(struct watch *watch)
+stats_watch_run(struct watch *watch)
 {
 	int ret = take_sample(watch);
 
@@ -273,7 +273,7 @@ vucctl_stats_watch(const struct vucctl_stats *stats, struct vucctl_daemon *daemo
 	watch.in_place = vucctl_screen_init(&watch.screen, stdout) && !daemon->json;
 	vucctl_table_init(&watch.table, columns + watch.in_place, NR_COLUMNS - watch.in_place);
 	vucctl_interrupt_install();
-	ret = run(&watch);
+	ret = stats_watch_run(&watch);
 	vucctl_table_free(&watch.table);
 	vucctl_stats_sample_free(&watch.before);
 	vucctl_stats_sample_free(&watch.now);

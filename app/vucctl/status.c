@@ -125,7 +125,7 @@ print_json(struct json_object *result)
 }
 
 static int
-run(void *arg, struct vucctl_daemon *daemon)
+status_command_run(void *arg, struct vucctl_daemon *daemon)
 {
 	struct json_object *result;
 	int ret = vucctl_daemon_call(daemon, "status", NULL, &result);
@@ -143,7 +143,7 @@ vucctl_status_command(int argc, char *argv[])
 	static const struct vucctl_daemon_command command = {
 		.name = COMMAND,
 		.print_help = print_help,
-		.run = run,
+		.run = status_command_run,
 	};
 
 	return vucctl_daemon_command_run(&command, NULL, argc, argv);

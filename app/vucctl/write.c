@@ -87,7 +87,7 @@ take_arguments(void *arg, int argc, char *const argv[])
 }
 
 static int
-run(void *arg, struct vuc_device *dev)
+write_command_run(void *arg, struct vuc_device *dev)
 {
 	const struct write *write = arg;
 	const struct vucctl_access *access = &write->access;
@@ -124,7 +124,7 @@ vucctl_write_command(int argc, char *argv[])
 		.print_help = print_help,
 		.take_option = take_option,
 		.take_arguments = take_arguments,
-		.run = run,
+		.run = write_command_run,
 	};
 	struct write write = {.posted = false};
 	int ret;

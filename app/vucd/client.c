@@ -10,7 +10,7 @@
 
 #define LINES_PER_TURN 16 /* then others have theirs */
 
-static void serve(struct vucd_client *client);
+static void client_serve_line(struct vucd_client *client);
 
 bool
 vucd_client_busy(const struct vucd_client *client)
@@ -59,7 +59,7 @@ take_answer(void *arg, const char *text, size_t len)
 		}
 	}
 	if (!client->serving)
-		serve(client);
+		client_serve_line(client);
 }
 
 /* Send what there is to send. Returns 0, also when the client takes no more for now; -errno when
@@ -127,7 +127,7 @@ refuse_long_line(struct vucd_client *client)
 
 /* Read once. Returns how many bytes came, 0 at the end, or a negative errno. */
 static ssize_t
-receive(struct vucd_client *client)
+client_receive(struct vucd_client *client)
 {
 	ssize_t n;
 
@@ -178,7 +178,7 @@ answer_lines(struct vucd_client *client)
 
 /* May destroy the client. */
 static void
-serve(struct vucd_client *client)
+client_serve_line(struct vucd_client *client)
 {
 	int rc;
 
@@ -197,7 +197,7 @@ ready(struct vucd_watch *watch, uint32_t events)
 	struct vucd_client *client = watch->arg;
 
 	if ((events & EPOLLIN) != 0) {
-		ssize_t n = receive(client);
+		ssize_t n = client_receive(client);
 
 		if (n == 0 || (n < 0 && n != -EAGAIN)) {
 			client->owner->gone(client->owner->arg, client);
@@ -207,7 +207,7 @@ ready(struct vucd_watch *watch, uint32_t events)
 		client->owner->gone(client->owner->arg, client);
 		return;
 	}
-	serve(client);
+	client_serve_line(client);
 }
 
 static void

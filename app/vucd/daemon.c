@@ -261,7 +261,7 @@ add_devices(struct daemon *d)
 /* ---- start and stop ---- */
 
 static int
-fail(struct vuc_error *err, const char *what, int rc)
+daemon_fail(struct vuc_error *err, const char *what, int rc)
 {
 	snprintf(err->text, sizeof(err->text), "%s: %s", what, strerror(-rc));
 	return rc;
@@ -278,7 +278,7 @@ start_eal(struct daemon *d, struct vuc_error *err)
 	/* EAL would find out when it is to write them. */
 	if (settings->trace_directory[0] != '\0' &&
 		access(settings->trace_directory, W_OK | X_OK) != 0)
-		return fail(err, settings->trace_directory, -errno);
+		return daemon_fail(err, settings->trace_directory, -errno);
 	snprintf(trace_dir, sizeof(trace_dir), "--trace-dir=%s", settings->trace_directory);
 	vuc_eal_opts_init(&opts, sizeof(opts));
 	opts.hugepages = settings->hugepages;
@@ -357,7 +357,7 @@ start_loop(struct daemon *d, struct vuc_error *err)
 {
 	int rc = vucd_loop_init(&d->loop);
 
-	return rc != 0 ? fail(err, "the main loop", rc) : 0;
+	return rc != 0 ? daemon_fail(err, "the main loop", rc) : 0;
 }
 
 static int
@@ -365,7 +365,7 @@ start_signals(struct daemon *d, struct vuc_error *err)
 {
 	int rc = open_signals(d);
 
-	return rc != 0 ? fail(err, "signals", rc) : 0;
+	return rc != 0 ? daemon_fail(err, "signals", rc) : 0;
 }
 
 static int
@@ -392,7 +392,7 @@ start_devices(struct daemon *d, struct vuc_error *err)
 	d->devices = (struct vucd_devices){.pollers = &d->pollers, .loop = &d->loop, .log = d->log};
 	d->reload.devices = &d->devices;
 	rc = vucd_devices_init(&d->devices);
-	return rc != 0 ? fail(err, "devices", rc) : 0;
+	return rc != 0 ? daemon_fail(err, "devices", rc) : 0;
 }
 
 static void
@@ -457,7 +457,7 @@ static const struct stage {
 #define NR_STAGES (sizeof(stages) / sizeof(stages[0]))
 
 static int
-serve(struct daemon *d, struct vuc_error *err)
+daemon_serve(struct daemon *d, struct vuc_error *err)
 {
 	int rc;
 
@@ -469,7 +469,7 @@ serve(struct daemon *d, struct vuc_error *err)
 	rc = vucd_loop_run(&d->loop);
 	vucd_notify("STOPPING=1");
 	close_signals(d);
-	return rc != 0 ? fail(err, "the main loop", rc) : 0;
+	return rc != 0 ? daemon_fail(err, "the main loop", rc) : 0;
 }
 
 int
@@ -495,7 +495,7 @@ vucd_daemon_run(const char *path, const struct vucd_config *config, struct vucd_
 			started++;
 	}
 	if (rc == 0)
-		rc = serve(&d, err);
+		rc = daemon_serve(&d, err);
 	while (started > 0)
 		stages[--started].stop(&d);
 	if (rc == 0)

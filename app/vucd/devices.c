@@ -106,7 +106,7 @@ forget_known(struct vucd_devices *devices, const char *name)
 /* ---- changes ---- */
 
 static void
-end(struct vucd_devices *devices, const struct order *order, int rc, const char *why)
+device_end(struct vucd_devices *devices, const struct order *order, int rc, const char *why)
 {
 	if (rc != 0)
 		vucd_log(devices->log, VUC_LOG_WARNING, "cannot %s device %.64s: %s",
@@ -116,14 +116,14 @@ end(struct vucd_devices *devices, const struct order *order, int rc, const char 
 
 /* A post, on the main thread. */
 static void
-finish(void *arg)
+job_finish(void *arg)
 {
 	struct change *change = arg;
 	const struct order order = {change->kind, change->name, change->done, change->arg};
 
 	if (change->rc == 0 && change->kind == REMOVE)
 		forget_known(change->devices, change->name);
-	end(change->devices, &order, change->rc, change->err.text);
+	device_end(change->devices, &order, change->rc, change->err.text);
 	free(change);
 }
 
@@ -134,15 +134,15 @@ new_change(struct vucd_devices *devices, const struct order *order)
 	struct change *change;
 
 	if (devices->closed) {
-		end(devices, order, -ESHUTDOWN, "the daemon is stopping");
+		device_end(devices, order, -ESHUTDOWN, "the daemon is stopping");
 		return NULL;
 	}
 	change = calloc(1, sizeof(*change));
 	if (change == NULL) {
-		end(devices, order, -ENOMEM, "out of memory");
+		device_end(devices, order, -ENOMEM, "out of memory");
 		return NULL;
 	}
-	change->post = (struct vuc_post){.fn = finish, .arg = change};
+	change->post = (struct vuc_post){.fn = job_finish, .arg = change};
 	change->kind = order->kind;
 	change->devices = devices;
 	snprintf(change->name, sizeof(change->name), "%s", order->name);
@@ -157,7 +157,7 @@ begun(struct change *change, const struct order *order, int rc)
 {
 	if (rc == 0)
 		return;
-	end(change->devices, order, rc, change->err.text);
+	device_end(change->devices, order, rc, change->err.text);
 	free(change);
 }
 
@@ -226,7 +226,7 @@ start_adding(struct change *change, const struct vucd_device_config *config,
 }
 
 static int
-add(struct change *change, const struct vucd_device_config *config)
+device_add(struct change *change, const struct vucd_device_config *config)
 {
 	struct vucd_devices *devices = change->devices;
 	const struct vucd_poller *poller =
@@ -260,7 +260,7 @@ vucd_devices_add(struct vucd_devices *devices, const struct vucd_device_config *
 
 	if (change == NULL)
 		return;
-	rc = add(change, config);
+	rc = device_add(change, config);
 	if (rc == 0)
 		devices->known[devices->nr_known++] = *config;
 	begun(change, &order, rc);
@@ -272,7 +272,7 @@ new_named_change(struct vucd_devices *devices, const struct order *order)
 {
 	if (vucd_value_is_name(order->name, VUC_CONTROL_NAME_SIZE))
 		return new_change(devices, order);
-	end(devices, order, -ENOENT, "no device can have this name");
+	device_end(devices, order, -ENOENT, "no device can have this name");
 	return NULL;
 }
 

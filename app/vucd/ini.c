@@ -12,7 +12,7 @@
 
 /* Scan the text into a memory file, and let rte_cfgfile load that. */
 static int
-load(struct vucd_ini *ini, int fd, FILE *out, const char *text, size_t len,
+ini_load(struct vucd_ini *ini, int fd, FILE *out, const char *text, size_t len,
 	struct vucd_ini_lines *lines, struct vucd_report *report)
 {
 	/* The scan has left no comments; with the default, "\\;" would lose a character. */
@@ -43,7 +43,7 @@ scan_and_load(struct vucd_ini *ini, const char *text, size_t len, struct vucd_in
 			close(fd);
 		return rc;
 	}
-	rc = load(ini, fd, out, text, len, lines, report);
+	rc = ini_load(ini, fd, out, text, len, lines, report);
 	fclose(out);
 	return rc;
 }

@@ -40,7 +40,7 @@ raise_fd_limit(void)
 }
 
 static int
-run(const char *path, const struct vucd_config *config)
+vucd_run(const char *path, const struct vucd_config *config)
 {
 	struct vuc_error err = {""};
 	struct vucd_log log;
@@ -80,7 +80,7 @@ finish_output(void)
 
 /* Errors have been printed by then. */
 static int
-check(const struct vucd_config *config, struct vucd_report *report)
+config_check(const struct vucd_config *config, struct vucd_report *report)
 {
 	vucd_config_check_machine(config, report);
 	if (report->count > 0)
@@ -110,7 +110,8 @@ main(int argc, char *argv[])
 	if (vucd_config_load(&config, options.config, &report) != 0)
 		status = EXIT_FAILURE;
 	else
-		status = options.check ? check(&config, &report) : run(options.config, &config);
+		status = options.check ? config_check(&config, &report)
+				       : vucd_run(options.config, &config);
 	vucd_config_free(&config);
 	return status;
 }

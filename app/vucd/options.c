@@ -31,7 +31,7 @@ static const struct option long_options[] = {
 };
 
 static enum vucd_options_result
-refuse(const char *what, const char *arg)
+option_refuse(const char *what, const char *arg)
 {
 	fprintf(stderr, "vucd: %s '%s'; see 'vucd --help'\n", what, arg);
 	return VUCD_OPTIONS_WRONG;
@@ -39,7 +39,7 @@ refuse(const char *what, const char *arg)
 
 /* Take one option. */
 static enum vucd_options_result
-take(struct vucd_options *options, int key, char *const argv[])
+option_take(struct vucd_options *options, int key, char *const argv[])
 {
 	switch (key) {
 	case 'c':
@@ -58,9 +58,9 @@ take(struct vucd_options *options, int key, char *const argv[])
 		puts("vucd " VUC_VERSION);
 		return VUCD_OPTIONS_DONE;
 	case ':':
-		return refuse("there is no value behind", argv[optind - 1]);
+		return option_refuse("there is no value behind", argv[optind - 1]);
 	default:
-		return refuse("cannot make sense of", argv[optind - 1]);
+		return option_refuse("cannot make sense of", argv[optind - 1]);
 	}
 }
 
@@ -73,11 +73,11 @@ vucd_options_parse(struct vucd_options *options, int argc, char *argv[])
 	*options = (struct vucd_options){.config = VUCD_DEFAULT_CONFIG};
 	opterr = 0;
 	while ((key = getopt_long(argc, argv, ":c:hV", long_options, NULL)) != -1) {
-		result = take(options, key, argv);
+		result = option_take(options, key, argv);
 		if (result != VUCD_OPTIONS_RUN)
 			return result;
 	}
 	if (optind < argc)
-		return refuse("cannot make sense of", argv[optind]);
+		return option_refuse("cannot make sense of", argv[optind]);
 	return VUCD_OPTIONS_RUN;
 }

@@ -21,8 +21,8 @@ learn_transport(void *arg)
 }
 
 static int
-start(struct vucd_poller *poller, const struct vucd_poller_config *config, struct vucd_log *log,
-	struct vuc_error *err)
+poller_start(struct vucd_poller *poller, const struct vucd_poller_config *config,
+	struct vucd_log *log, struct vuc_error *err)
 {
 	struct vuc_poller_opts opts;
 	struct vuc_error why = {""};
@@ -67,7 +67,7 @@ start_rank(struct vucd_pollers *pollers, const struct vucd_config *config, int r
 
 	for (i = 0; i < config->nr_pollers && rc == 0; i++) {
 		if (rank_of(&config->pollers[i]) == rank)
-			rc = start(&pollers->all[i], &config->pollers[i], log, err);
+			rc = poller_start(&pollers->all[i], &config->pollers[i], log, err);
 	}
 	return rc;
 }
@@ -155,7 +155,7 @@ count_devices(const struct vucd_poller *poller, struct vuc_control *control)
 }
 
 static struct vucd_poller *
-find(struct vucd_pollers *pollers, const char *name)
+poller_find(struct vucd_pollers *pollers, const char *name)
 {
 	unsigned int i;
 
@@ -174,7 +174,7 @@ vucd_pollers_choose(struct vucd_pollers *pollers, const char *name, struct vuc_c
 	unsigned int i;
 
 	if (name[0] != '\0')
-		return find(pollers, name);
+		return poller_find(pollers, name);
 	for (i = 0; i < pollers->nr; i++) {
 		unsigned int n = count_devices(&pollers->all[i], control);
 

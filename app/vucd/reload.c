@@ -17,7 +17,7 @@ struct step {
 };
 
 static void
-tell(struct vucd_reload *r, enum vucd_reload_kind kind, const char *what, const char *why)
+reload_tell(struct vucd_reload *r, enum vucd_reload_kind kind, const char *what, const char *why)
 {
 	static const char *const words[] = {
 		[VUCD_RELOAD_ADDED] = "added",
@@ -36,7 +36,7 @@ tell(struct vucd_reload *r, enum vucd_reload_kind kind, const char *what, const 
 }
 
 static void
-finish(struct vucd_reload *r)
+reload_finish(struct vucd_reload *r)
 {
 	vucd_config_free(&r->wanted);
 	free(r->changed);
@@ -56,7 +56,7 @@ new_step(struct vucd_reload *r, const char *name)
 	struct step *step = calloc(1, sizeof(*step));
 
 	if (step == NULL) {
-		tell(r, VUCD_RELOAD_FAILED, name, "out of memory");
+		reload_tell(r, VUCD_RELOAD_FAILED, name, "out of memory");
 		return NULL;
 	}
 	step->reload = r;
@@ -96,12 +96,13 @@ device_added(void *arg, int rc, const char *why)
 	struct vucd_reload *r = step->reload;
 
 	if (rc != 0)
-		tell(r, VUCD_RELOAD_FAILED, step->name, why);
+		reload_tell(r, VUCD_RELOAD_FAILED, step->name, why);
 	else
-		tell(r, step->change ? VUCD_RELOAD_CHANGED : VUCD_RELOAD_ADDED, step->name, "");
+		reload_tell(
+			r, step->change ? VUCD_RELOAD_CHANGED : VUCD_RELOAD_ADDED, step->name, "");
 	free(step);
 	if (--r->pending == 0)
-		finish(r);
+		reload_finish(r);
 }
 
 /* What is still there by now is as it should be, or could not be taken away, which was told. */
@@ -125,7 +126,7 @@ add_devices(struct vucd_reload *r)
 		vucd_devices_add(r->devices, device, device_added, step);
 	}
 	if (--r->pending == 0)
-		finish(r);
+		reload_finish(r);
 }
 
 static void
@@ -135,11 +136,11 @@ device_removed(void *arg, int rc, const char *why)
 	struct vucd_reload *r = step->reload;
 
 	if (rc != 0)
-		tell(r, VUCD_RELOAD_FAILED, step->name, why);
+		reload_tell(r, VUCD_RELOAD_FAILED, step->name, why);
 	else if (step->change)
 		r->changed[step->i] = true;
 	else
-		tell(r, VUCD_RELOAD_REMOVED, step->name, "");
+		reload_tell(r, VUCD_RELOAD_REMOVED, step->name, "");
 	free(step);
 	if (--r->pending == 0)
 		add_devices(r);
@@ -196,12 +197,12 @@ compare_settings(struct vucd_reload *r)
 
 		snprintf(what, sizeof(what), "[vucd] %s", key->name);
 		if (strcmp(key->name, "log-level") != 0 && !vucd_key_equal(key, now, wanted))
-			tell(r, VUCD_RELOAD_RESTART, what, "");
+			reload_tell(r, VUCD_RELOAD_RESTART, what, "");
 	}
 	if (wanted->log_level != r->log_level) {
 		r->log_level = wanted->log_level;
 		vucd_log_set_level(r->log, (enum vuc_log_level)wanted->log_level);
-		tell(r, VUCD_RELOAD_CHANGED, "[vucd] log-level", "");
+		reload_tell(r, VUCD_RELOAD_CHANGED, "[vucd] log-level", "");
 	}
 }
 
@@ -226,7 +227,7 @@ compare_pollers(struct vucd_reload *r, const struct vucd_config *a, const struct
 		}
 		snprintf(what, sizeof(what), "[poller %s]", a->pollers[i].name);
 		if (why != NULL)
-			tell(r, VUCD_RELOAD_RESTART, what, why);
+			reload_tell(r, VUCD_RELOAD_RESTART, what, why);
 	}
 }
 
@@ -243,7 +244,7 @@ compare_devices(struct vucd_reload *r)
 			continue;
 		snprintf(what, sizeof(what), "[device %s]", device->name);
 		snprintf(why, sizeof(why), "its poller %s does not run yet", device->poller);
-		tell(r, VUCD_RELOAD_RESTART, what, why);
+		reload_tell(r, VUCD_RELOAD_RESTART, what, why);
 	}
 }
 

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static int refuse(struct vuc_error *err, int code, const char *fmt, ...)
+static int message_refuse(struct vuc_error *err, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 static int
-refuse(struct vuc_error *err, int code, const char *fmt, ...)
+message_refuse(struct vuc_error *err, int code, const char *fmt, ...)
 {
 	va_list args;
 
@@ -46,10 +46,10 @@ vucd_rpc_check_request(struct json_object *item, struct json_object **id, bool *
 	*id = NULL;
 	*notification = false;
 	if (!json_object_is_type(item, json_type_object))
-		return refuse(err, code, "expected an object");
+		return message_refuse(err, code, "expected an object");
 	if (json_object_object_get_ex(item, "id", &value)) {
 		if (!is_id(value))
-			return refuse(err, code,
+			return message_refuse(err, code,
 				"expected an id that is an integer, null or a string of at most %d "
 				"bytes",
 				VUCD_RPC_MAX_ID);
@@ -58,12 +58,12 @@ vucd_rpc_check_request(struct json_object *item, struct json_object **id, bool *
 	if (!json_object_object_get_ex(item, "jsonrpc", &value) ||
 		!json_object_is_type(value, json_type_string) ||
 		strcmp(json_object_get_string(value), "2.0") != 0)
-		return refuse(err, code, "expected \"jsonrpc\":\"2.0\"");
+		return message_refuse(err, code, "expected \"jsonrpc\":\"2.0\"");
 	if (!json_object_object_get_ex(item, "method", &value) ||
 		!json_object_is_type(value, json_type_string))
-		return refuse(err, code, "expected a method that is a string");
+		return message_refuse(err, code, "expected a method that is a string");
 	if (json_object_object_get_ex(item, "params", &value) && !is_params(value))
-		return refuse(err, code, "expected params that are an object or an array");
+		return message_refuse(err, code, "expected params that are an object or an array");
 	*notification = !json_object_object_get_ex(item, "id", NULL);
 	return 0;
 }
@@ -81,7 +81,7 @@ vucd_rpc_find_method(const struct vucd_rpc *rpc, struct json_object *item,
 			return 0;
 		}
 	}
-	return refuse(err, VUCD_RPC_METHOD_NOT_FOUND, "%.64s", name);
+	return message_refuse(err, VUCD_RPC_METHOD_NOT_FOUND, "%.64s", name);
 }
 
 /* ---- params ---- */
@@ -171,7 +171,7 @@ refuse_unknown(const struct vucd_rpc_method *method, size_t nr_params, struct js
 
 	if (json_object_is_type(params, json_type_array)) {
 		if (json_object_array_length(params) > nr_params)
-			return refuse(err, VUCD_RPC_INVALID_PARAMS, "%s takes at most %zu",
+			return message_refuse(err, VUCD_RPC_INVALID_PARAMS, "%s takes at most %zu",
 				method->name, nr_params);
 		return 0;
 	}
@@ -181,8 +181,8 @@ refuse_unknown(const struct vucd_rpc_method *method, size_t nr_params, struct js
 		const char *name = json_object_iter_peek_name(&it);
 
 		if (param_named(method, nr_params, name) == NULL)
-			return refuse(err, VUCD_RPC_INVALID_PARAMS, "%s has no parameter %.64s",
-				method->name, name);
+			return message_refuse(err, VUCD_RPC_INVALID_PARAMS,
+				"%s has no parameter %.64s", method->name, name);
 	}
 	return 0;
 }
@@ -202,11 +202,11 @@ vucd_rpc_take_params(struct vucd_rpc_call *call, struct json_object *item, struc
 			params != NULL ? find_param(params, call->method, i) : NULL;
 
 		if (value == NULL && param->required)
-			return refuse(err, VUCD_RPC_INVALID_PARAMS,
+			return message_refuse(err, VUCD_RPC_INVALID_PARAMS,
 				"%s: %s is missing: expected %s", call->method->name, param->name,
 				expected(param->type));
 		if (value != NULL && !is_of_type(value, param->type))
-			return refuse(err, VUCD_RPC_INVALID_PARAMS, "%s: %s: expected %s",
+			return message_refuse(err, VUCD_RPC_INVALID_PARAMS, "%s: %s: expected %s",
 				call->method->name, param->name, expected(param->type));
 		call->params[i] = value;
 	}

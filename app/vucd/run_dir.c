@@ -12,7 +12,7 @@
 
 /* Fill err from "PATH: what: errno" and return -errno. */
 static int
-fail(const char *path, const char *what, struct vuc_error *err)
+run_dir_fail(const char *path, const char *what, struct vuc_error *err)
 {
 	int rc = -errno;
 
@@ -21,7 +21,7 @@ fail(const char *path, const char *what, struct vuc_error *err)
 }
 
 static int
-refuse(const char *path, const char *why, int rc, struct vuc_error *err)
+run_dir_refuse(const char *path, const char *why, int rc, struct vuc_error *err)
 {
 	snprintf(err->text, sizeof(err->text), "%s: %s", path, why);
 	return rc;
@@ -50,10 +50,10 @@ choose(char path[VUCD_PATH_SIZE], const struct vucd_settings *settings, struct v
 	else if (geteuid() == 0)
 		len = snprintf(path, VUCD_PATH_SIZE, "/run/vucd");
 	else
-		return refuse("no directory for the sockets",
+		return run_dir_refuse("no directory for the sockets",
 			"set directory in [vucd] or $XDG_RUNTIME_DIR", -ENOENT, err);
 	if (len + (int)sizeof("/" VUCD_MANAGEMENT_SOCKET) > VUCD_PATH_SIZE)
-		return refuse(path, "too long for the sockets in it", -ENAMETOOLONG, err);
+		return run_dir_refuse(path, "too long for the sockets in it", -ENAMETOOLONG, err);
 	return 0;
 }
 
@@ -65,26 +65,26 @@ set_access(
 	struct stat st;
 
 	if (fstat(dir->fd, &st) != 0)
-		return fail(dir->path, "cannot be looked at", err);
+		return run_dir_fail(dir->path, "cannot be looked at", err);
 	if (st.st_uid != geteuid())
-		return refuse(dir->path, "belongs to another user", -EPERM, err);
+		return run_dir_refuse(dir->path, "belongs to another user", -EPERM, err);
 	if (settings->group != VUCD_NO_ID && fchown(dir->fd, (uid_t)-1, settings->group) != 0)
-		return fail(dir->path, "cannot be given to the group", err);
+		return run_dir_fail(dir->path, "cannot be given to the group", err);
 	if (fchmod(dir->fd, (mode_t)settings->directory_mode) != 0)
-		return fail(dir->path, "its mode cannot be set", err);
+		return run_dir_fail(dir->path, "its mode cannot be set", err);
 	return 0;
 }
 
 static int
-take(struct vucd_run_dir *dir, const struct vucd_settings *settings, struct vuc_error *err)
+run_dir_take(struct vucd_run_dir *dir, const struct vucd_settings *settings, struct vuc_error *err)
 {
 	dir->fd = open(dir->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir->fd < 0)
-		return fail(dir->path, "cannot be opened", err);
+		return run_dir_fail(dir->path, "cannot be opened", err);
 	if (flock(dir->fd, LOCK_EX | LOCK_NB) != 0) {
 		if (errno == EWOULDBLOCK)
-			return refuse(dir->path, "another vucd has it", -EBUSY, err);
-		return fail(dir->path, "cannot be locked", err);
+			return run_dir_refuse(dir->path, "another vucd has it", -EBUSY, err);
+		return run_dir_fail(dir->path, "cannot be locked", err);
 	}
 	return set_access(dir, settings, err);
 }
@@ -101,8 +101,8 @@ vucd_run_dir_open(
 		return rc;
 	dir->made = mkdir(dir->path, 0700) == 0;
 	if (!dir->made && errno != EEXIST)
-		return fail(dir->path, "cannot be made", err);
-	rc = take(dir, settings, err);
+		return run_dir_fail(dir->path, "cannot be made", err);
+	rc = run_dir_take(dir, settings, err);
 	if (rc != 0)
 		vucd_run_dir_close(dir);
 	return rc;

@@ -79,7 +79,7 @@ make_room(struct vucd_server *server)
 
 /* Say a line on a new connection, whose buffer is empty; nobody is waited for. */
 static void
-say(void *arg, const char *text, size_t len)
+refusal_send(void *arg, const char *text, size_t len)
 {
 	const int *fd = arg;
 
@@ -91,7 +91,7 @@ say(void *arg, const char *text, size_t len)
 static void
 turn_away(int fd, int error, const char *why)
 {
-	vucd_rpc_refuse(VUCD_RPC_FAILED, error, why, say, &fd);
+	vucd_rpc_refuse(VUCD_RPC_FAILED, error, why, refusal_send, &fd);
 	close(fd);
 }
 

@@ -197,7 +197,7 @@ judge_all(struct bench_result *all)
 
 /* The options are those of the user and, of its own, those of the table. */
 static int
-prepare(const struct bench *bench, unsigned int i, struct bench *one, void *state,
+part_prepare(const struct bench *bench, unsigned int i, struct bench *one, void *state,
 	struct vuc_error *err)
 {
 	const struct bench_ops *ops = parts[i].ops;
@@ -232,7 +232,7 @@ run_part(struct bench *bench, struct bench_part *part, unsigned int i, struct vu
 	part->state = calloc(1, ops->state_size);
 	if (part->state == NULL)
 		return bench_fail(err, -ENOMEM, "out of memory");
-	ret = prepare(bench, i, &one, part->state, err);
+	ret = part_prepare(bench, i, &one, part->state, err);
 	if (ret == 0)
 		ret = ops->run(&one, part->state, &part->result, err);
 	if (ret == -ENODEV) {

@@ -35,7 +35,7 @@ struct daemon {
 };
 
 static int
-begin(struct daemon *d, const struct bench_daemon_request *request,
+work_begin(struct daemon *d, const struct bench_daemon_request *request,
 	struct bench_daemon_reply *reply, struct vuc_error *err)
 {
 	struct vuc_poller_opts opts;
@@ -78,7 +78,7 @@ take_server(struct daemon *d, const struct vuc_loopback_server **loopback, struc
 }
 
 static int
-add(struct daemon *d, const struct bench_daemon_request *request, struct vuc_error *err)
+work_add(struct daemon *d, const struct bench_daemon_request *request, struct vuc_error *err)
 {
 	struct vuc_control_device_opts opts;
 	struct vuc_device_opts device;
@@ -104,7 +104,7 @@ add(struct daemon *d, const struct bench_daemon_request *request, struct vuc_err
 }
 
 static int
-end(struct daemon *d, struct vuc_error *err)
+work_end(struct daemon *d, struct vuc_error *err)
 {
 	int ret = 0;
 
@@ -140,11 +140,11 @@ carry_out(struct daemon *d, const struct bench_daemon_request *request,
 	case BENCH_DAEMON_HELLO:
 		return 0;
 	case BENCH_DAEMON_BEGIN:
-		return begin(d, request, reply, err);
+		return work_begin(d, request, reply, err);
 	case BENCH_DAEMON_ADD:
-		return add(d, request, err);
+		return work_add(d, request, err);
 	case BENCH_DAEMON_END:
-		return end(d, err);
+		return work_end(d, err);
 	case BENCH_DAEMON_SYSCALLS:
 		vuc_poller_call(d->poller, read_syscalls, d);
 		reply->number = d->syscalls;
@@ -154,7 +154,7 @@ carry_out(struct daemon *d, const struct bench_daemon_request *request,
 }
 
 static void
-serve(struct daemon *d)
+daemon_serve(struct daemon *d)
 {
 	struct bench_daemon_request request;
 
@@ -191,7 +191,7 @@ listen_for_vmms(struct daemon *d, const char *path, struct vuc_error *err)
 
 /* The first request hears of it. */
 static void
-fail(int fd, int status, const struct vuc_error *err)
+daemon_fail(int fd, int status, const struct vuc_error *err)
 {
 	struct bench_daemon_reply reply = {.status = status};
 
@@ -226,10 +226,10 @@ bench_daemon_main(int argc, char **argv)
 	d.fd = atoi(argv[0]);
 	ret = listen_for_vmms(&d, argv[1], &err);
 	if (ret != 0) {
-		fail(d.fd, ret, &err);
+		daemon_fail(d.fd, ret, &err);
 		return EXIT_FAILURE;
 	}
-	serve(&d);
+	daemon_serve(&d);
 	take_down(&d);
 	return EXIT_SUCCESS;
 }

@@ -19,7 +19,7 @@
 #define SOCKET  "/vmm.sock"
 
 static int
-receive(struct bench_daemon *d, struct bench_daemon_reply *reply, struct vuc_error *err)
+reply_receive(struct bench_daemon *d, struct bench_daemon_reply *reply, struct vuc_error *err)
 {
 	int ret = bench_process_wait_ready(NAME, d->fd, err);
 	ssize_t n;
@@ -35,14 +35,14 @@ receive(struct bench_daemon *d, struct bench_daemon_reply *reply, struct vuc_err
 }
 
 static int
-ask(struct bench_daemon *d, const struct bench_daemon_request *request,
+daemon_ask(struct bench_daemon *d, const struct bench_daemon_request *request,
 	struct bench_daemon_reply *reply, struct vuc_error *err)
 {
 	int ret;
 
 	if (send(d->fd, request, sizeof(*request), MSG_NOSIGNAL) < 0)
 		return bench_fail(err, -errno, NAME ": %s", strerror(errno));
-	ret = receive(d, reply, err);
+	ret = reply_receive(d, reply, err);
 	if (ret == 0 && reply->status != 0)
 		ret = bench_fail(err, reply->status, "%s", reply->text);
 	return ret;
@@ -63,7 +63,7 @@ bench_daemon_begin(struct bench_daemon *d, const struct vuc_poller_opts *poller,
 
 	if (poller->transport != NULL)
 		snprintf(request.transport, sizeof(request.transport), "%s", poller->transport);
-	ret = ask(d, &request, &reply, err);
+	ret = daemon_ask(d, &request, &reply, err);
 	if (ret == 0)
 		snprintf(transport, BENCH_DAEMON_NAME_MAX, "%.*s", BENCH_DAEMON_NAME_MAX - 1,
 			reply.text);
@@ -78,7 +78,7 @@ bench_daemon_add(struct bench_daemon *d, const char *name, const char *path, str
 
 	snprintf(request.name, sizeof(request.name), "%s", name);
 	snprintf(request.path, sizeof(request.path), "%s", path != NULL ? path : "");
-	return ask(d, &request, &reply, err);
+	return daemon_ask(d, &request, &reply, err);
 }
 
 int
@@ -87,7 +87,7 @@ bench_daemon_end(struct bench_daemon *d, struct vuc_error *err)
 	const struct bench_daemon_request request = {.op = BENCH_DAEMON_END};
 	struct bench_daemon_reply reply;
 
-	return ask(d, &request, &reply, err);
+	return daemon_ask(d, &request, &reply, err);
 }
 
 int
@@ -95,7 +95,7 @@ bench_daemon_syscalls(struct bench_daemon *d, uint64_t *syscalls, struct vuc_err
 {
 	const struct bench_daemon_request request = {.op = BENCH_DAEMON_SYSCALLS};
 	struct bench_daemon_reply reply;
-	int ret = ask(d, &request, &reply, err);
+	int ret = daemon_ask(d, &request, &reply, err);
 
 	*syscalls = ret == 0 ? reply.number : 0;
 	return ret;
@@ -120,7 +120,7 @@ start_program(struct bench_daemon *d, struct vuc_error *err)
 	if (ret < 0)
 		return bench_fail(err, ret, "fork: %s", strerror(-ret));
 	d->pid = ret;
-	return ask(d, &hello, &reply, err);
+	return daemon_ask(d, &hello, &reply, err);
 }
 
 int

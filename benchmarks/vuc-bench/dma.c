@@ -369,7 +369,7 @@ run_turns(struct dma *d, const struct bench *bench, struct vuc_error *err)
 }
 
 static int
-measure(struct dma *d, const struct bench *bench, struct vuc_error *err)
+dma_measure(struct dma *d, const struct bench *bench, struct vuc_error *err)
 {
 	int ret = make_memory(d, err);
 
@@ -393,7 +393,7 @@ dma_run(struct bench *bench, void *state, struct bench_result *result, struct vu
 	if (ret != 0)
 		return ret;
 	d->result = result;
-	ret = measure(d, bench, err);
+	ret = dma_measure(d, bench, err);
 	bench_target_stop(&d->target);
 	return ret;
 }

@@ -307,7 +307,7 @@ run_turns(struct dma_message *d, struct vuc_error *err)
 }
 
 static int
-measure(struct dma_message *d, struct vuc_error *err)
+dma_message_measure(struct dma_message *d, struct vuc_error *err)
 {
 	int ret;
 
@@ -339,7 +339,7 @@ dma_message_run(
 		return ret;
 	latency = bench_cpu_hold_latency();
 	bench_env_set_latency(&bench->env, latency);
-	ret = measure(d, err);
+	ret = dma_message_measure(d, err);
 	if (latency >= 0)
 		close(latency);
 	return ret;

@@ -38,7 +38,7 @@ struct head {
 };
 
 static int
-answer(struct peer *p, const struct vfio_user_header *command, const void *body, size_t len)
+peer_answer(struct peer *p, const struct vfio_user_header *command, const void *body, size_t len)
 {
 	const struct vfio_user_header header = {
 		.msg_id = command->msg_id,
@@ -60,7 +60,7 @@ answer_version(struct peer *p, const struct vfio_user_header *command)
 
 	memcpy(body, &version, sizeof(version));
 	memcpy(body + sizeof(version), json, sizeof(json));
-	return answer(p, command, body, sizeof(body));
+	return peer_answer(p, command, body, sizeof(body));
 }
 
 /* A device without regions and interrupts. */
@@ -70,7 +70,7 @@ answer_info(struct peer *p, const struct vfio_user_header *command)
 	const struct vfio_user_device_info info = {
 		.argsz = sizeof(info), .flags = VFIO_DEVICE_FLAGS_PCI};
 
-	return answer(p, command, &info, sizeof(info));
+	return peer_answer(p, command, &info, sizeof(info));
 }
 
 /* Answer commands until memory has been mapped. */
@@ -97,7 +97,7 @@ negotiate(struct peer *p)
 		else if (command.cmd == VFIO_USER_DEVICE_GET_INFO)
 			ret = answer_info(p, &command);
 		else if (command.cmd == VFIO_USER_DMA_MAP)
-			ret = answer(p, &command, NULL, 0);
+			ret = peer_answer(p, &command, NULL, 0);
 		else
 			ret = -ENOTSUP;
 	}

@@ -31,7 +31,7 @@ call(struct bench_floor_call *f, struct bench_message *msg, struct vuc_loopback_
 }
 
 static int
-check(const struct bench_message *msg, int ret, struct vuc_loopback_msg *reply,
+reply_check(const struct bench_message *msg, int ret, struct vuc_loopback_msg *reply,
 	struct vuc_error *err)
 {
 	/* No message of the floor asks for any. */
@@ -49,7 +49,7 @@ call_once(struct bench_floor_call *f, struct bench_message *msg, struct vuc_erro
 	struct vuc_loopback_msg reply;
 
 	bench_message_number(msg, ++f->id);
-	return check(msg, call(f, msg, &reply), &reply, err);
+	return reply_check(msg, call(f, msg, &reply), &reply, err);
 }
 
 static int
@@ -67,7 +67,7 @@ floor_burst(struct bench_way *way, unsigned int nr, uint64_t *ticks, struct vuc_
 		for (uint32_t n = 0; n < f->together && ret == 0; n++)
 			ret = call(f, &f->access, &reply);
 		ticks[i] = bench_clock_ticks(f->clock) - start;
-		ret = check(&f->access, ret, &reply, err);
+		ret = reply_check(&f->access, ret, &reply, err);
 		if (ret != 0)
 			return ret;
 	}

@@ -16,7 +16,7 @@ floor_of(struct bench_way *way)
 }
 
 static void *
-answer(void *arg)
+echo_answer(void *arg)
 {
 	struct bench_echo_lines *lines = arg;
 	uint32_t last = 0;
@@ -39,7 +39,7 @@ answer(void *arg)
 static void
 send_word(struct bench_echo_lines *lines, uint32_t word)
 {
-	/* Pairs with answer(). */
+	/* Pairs with echo_answer(). */
 	atomic_store_explicit(&lines->there, word, memory_order_release);
 }
 
@@ -55,7 +55,7 @@ floor_burst(struct bench_way *way, unsigned int nr, uint64_t *ticks, struct vuc_
 		uint32_t word = ++f->count;
 
 		send_word(lines, word);
-		/* Pairs with answer(). */
+		/* Pairs with echo_answer(). */
 		while (atomic_load_explicit(&lines->back, memory_order_acquire) != word)
 			queue_pause();
 		ticks[i] = bench_clock_ticks(f->clock) - start;
@@ -84,7 +84,7 @@ floor_open(struct bench_way *way, struct vuc_error *err)
 	memset(lines, 0, sizeof(*f->lines));
 	f->count = 0;
 	f->lines = lines;
-	ret = bench_cpu_thread(&f->thread, f->cpu, answer, lines, err);
+	ret = bench_cpu_thread(&f->thread, f->cpu, echo_answer, lines, err);
 	if (ret != 0)
 		free(lines);
 	return ret;

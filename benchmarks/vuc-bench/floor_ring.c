@@ -17,7 +17,7 @@ floor_of(struct bench_way *way)
 }
 
 static void
-answer(struct vuc_queue_back *back, const struct vuc_queue_taken *taken)
+ring_answer(struct vuc_queue_back *back, const struct vuc_queue_taken *taken)
 {
 	const struct queue_request_slot *slot = &taken->slot;
 
@@ -28,7 +28,7 @@ answer(struct vuc_queue_back *back, const struct vuc_queue_taken *taken)
 }
 
 static void *
-serve(void *arg)
+ring_serve(void *arg)
 {
 	struct bench_floor_ring *f = arg;
 	struct vuc_queue_taken taken;
@@ -37,7 +37,7 @@ serve(void *arg)
 		unsigned int n = 0;
 
 		for (; n < BURST && vuc_queue_back_peek(&f->back, &taken) > 0; n++)
-			answer(&f->back, &taken);
+			ring_answer(&f->back, &taken);
 		if (n > 0)
 			vuc_queue_back_flush(&f->back);
 		else
@@ -105,7 +105,7 @@ floor_open(struct bench_way *way, struct vuc_error *err)
 		bench_fail(err, ret, "no memory for a queue");
 	} else {
 		atomic_store_explicit(&f->stop, false, memory_order_relaxed);
-		ret = bench_cpu_thread(&f->thread, f->cpu, serve, f, err);
+		ret = bench_cpu_thread(&f->thread, f->cpu, ring_serve, f, err);
 	}
 	if (ret != 0)
 		free_queue(f);

@@ -187,7 +187,7 @@ offer_device(struct guest *g, struct vuc_error *err)
 }
 
 static int
-start(struct guest *g, struct vuc_error *err)
+guest_start(struct guest *g, struct vuc_error *err)
 {
 	struct bench_refdev_opts own = {.block = g->shares_cpu, .sockets = 1};
 	int ret;
@@ -202,10 +202,10 @@ start(struct guest *g, struct vuc_error *err)
 }
 
 static int
-measure(struct guest *g, struct bench *bench, struct vuc_error *err)
+guest_measure(struct guest *g, struct bench *bench, struct vuc_error *err)
 {
 	int latency = bench_cpu_hold_latency();
-	int ret = start(g, err);
+	int ret = guest_start(g, err);
 
 	bench_env_set_latency(&bench->env, latency);
 	if (ret == 0) {
@@ -243,7 +243,7 @@ guest_run(struct bench *bench, void *state, struct bench_result *result, struct 
 	if (ret == 0)
 		ret = settle_cpus(g, bench, err);
 	if (ret == 0)
-		ret = measure(g, bench, err);
+		ret = guest_measure(g, bench, err);
 	free(g->program);
 	g->program = NULL;
 	return ret;

@@ -128,7 +128,7 @@ number_of(struct json_object *root, const char *outer, const char *inner, const 
 }
 
 static int
-parse(const char *text, struct bench_guest_report *report, struct vuc_error *err)
+output_parse(const char *text, struct bench_guest_report *report, struct vuc_error *err)
 {
 	static const char *const names[BENCH_GUEST_ACCESSES] = {
 		[BENCH_GUEST_EXIT] = "exit",
@@ -158,7 +158,7 @@ take_report(const struct output *output, struct bench_guest_report *report, stru
 
 	if (text == NULL)
 		return bench_fail(err, -ENOMEM, "out of memory");
-	ret = parse(text, report, err);
+	ret = output_parse(text, report, err);
 	free(text);
 	return ret;
 }

@@ -235,7 +235,7 @@ set_up_ways(struct hop *h, const struct bench *bench)
 }
 
 static int
-measure(struct hop *h, const struct bench *bench, struct bench_result *result,
+hop_measure(struct hop *h, const struct bench *bench, struct bench_result *result,
 	struct vuc_error *err)
 {
 	const struct bench_pair pair = {
@@ -268,7 +268,7 @@ hop_run(struct bench *bench, void *state, struct bench_result *result, struct vu
 
 	if (ret != 0)
 		return ret;
-	ret = measure(h, bench, result, err);
+	ret = hop_measure(h, bench, result, err);
 	bench_target_stop(&h->all.target);
 	return ret;
 }

@@ -310,7 +310,7 @@ set_up_way(struct idle *d)
 }
 
 static int
-measure(struct idle *d, struct vuc_error *err)
+idle_measure(struct idle *d, struct vuc_error *err)
 {
 	const struct bench_turns turns = {
 		.name = d->result->measurement,
@@ -343,7 +343,7 @@ idle_run(struct bench *bench, void *state, struct bench_result *result, struct v
 	d->result = result;
 	ret = bench_eal_init(err);
 	if (ret == 0) {
-		ret = measure(d, err);
+		ret = idle_measure(d, err);
 		bench_eal_fini();
 	}
 	bench_target_stop(&d->target);

@@ -7,7 +7,7 @@
 static volatile sig_atomic_t interrupted;
 
 static void
-handle(int signo)
+signal_handle(int signo)
 {
 	interrupted = signo;
 }
@@ -16,7 +16,7 @@ void
 bench_interrupt_install(void)
 {
 	/* No SA_RESTART: what blocks is to return. */
-	struct sigaction ask = {.sa_handler = handle};
+	struct sigaction ask = {.sa_handler = signal_handle};
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 
 	sigemptyset(&ask.sa_mask);

@@ -90,7 +90,7 @@ print_version(void)
 }
 
 static const struct bench_ops *
-find(const char *name)
+command_find(const char *name)
 {
 	for (size_t i = 0; i < NR_MEASUREMENTS; i++) {
 		if (strcmp(measurements[i]->name, name) == 0)
@@ -100,7 +100,8 @@ find(const char *name)
 }
 
 static int
-measure(struct bench *bench, const struct bench_ops *ops, void *state, struct vuc_error *err)
+command_measure(
+	struct bench *bench, const struct bench_ops *ops, void *state, struct vuc_error *err)
 {
 	struct bench_result result = {.measurement = ops->name, .label = bench->options.label};
 	struct bench_output output;
@@ -125,7 +126,7 @@ measure(struct bench *bench, const struct bench_ops *ops, void *state, struct vu
 }
 
 static int
-run(const struct bench_ops *ops, void *state, int argc, char **argv)
+bench_run(const struct bench_ops *ops, void *state, int argc, char **argv)
 {
 	struct vuc_error err = {0};
 	struct bench bench = {0};
@@ -140,7 +141,7 @@ run(const struct bench_ops *ops, void *state, int argc, char **argv)
 		ret = ops->check(&bench, state, &err);
 	if (ret != 0)
 		return usage(&err, ops);
-	ret = measure(&bench, ops, state, &err);
+	ret = command_measure(&bench, ops, state, &err);
 	/* A failure may be of the signal's making. */
 	bench_interrupt_raise();
 	return ret != 0 ? complain(&err) : EXIT_SUCCESS;
@@ -165,7 +166,7 @@ main(int argc, char **argv)
 		return print_help();
 	if (strcmp(argv[1], "--version") == 0)
 		return print_version();
-	ops = find(argv[1]);
+	ops = command_find(argv[1]);
 	if (ops == NULL) {
 		bench_fail(&err, -EINVAL, "no such measurement: %s", argv[1]);
 		return usage(&err, NULL);
@@ -175,7 +176,7 @@ main(int argc, char **argv)
 		bench_fail(&err, -ENOMEM, "out of memory");
 		return complain(&err);
 	}
-	ret = run(ops, state, argc - 1, argv + 1);
+	ret = bench_run(ops, state, argc - 1, argv + 1);
 	free(state);
 	return ret;
 }

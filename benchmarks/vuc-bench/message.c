@@ -11,7 +11,7 @@
 #define ACCESS_LEN sizeof(struct vfio_user_region_access)
 
 static void
-begin(struct bench_message *msg, enum vfio_user_command cmd, uint32_t flags, size_t body)
+message_begin(struct bench_message *msg, enum vfio_user_command cmd, uint32_t flags, size_t body)
 {
 	struct vfio_user_header header = {
 		.cmd = (uint16_t)cmd,
@@ -31,7 +31,7 @@ bench_message_version(struct bench_message *msg)
 		"{\"capabilities\":{\"max_msg_fds\":8,\"max_data_xfer_size\":1048576}}";
 	struct vfio_user_version version = {.major = VFIO_USER_MAJOR, .minor = VFIO_USER_MINOR};
 
-	begin(msg, VFIO_USER_VERSION, 0, sizeof(version) + sizeof(json));
+	message_begin(msg, VFIO_USER_VERSION, 0, sizeof(version) + sizeof(json));
 	memcpy(msg->bytes + HEADER_LEN, &version, sizeof(version));
 	memcpy(msg->bytes + HEADER_LEN + sizeof(version), json, sizeof(json));
 }
@@ -46,12 +46,12 @@ bench_message_access(struct bench_message *msg, const struct bench_access *acces
 	};
 
 	if (access->op == BENCH_READ) {
-		begin(msg, VFIO_USER_REGION_READ, 0, ACCESS_LEN);
+		message_begin(msg, VFIO_USER_REGION_READ, 0, ACCESS_LEN);
 		msg->reply_len = HEADER_LEN + ACCESS_LEN + access->size;
 	} else {
 		uint32_t flags = access->op == BENCH_POSTED ? VFIO_USER_F_NO_REPLY : 0;
 
-		begin(msg, VFIO_USER_REGION_WRITE, flags, ACCESS_LEN + access->size);
+		message_begin(msg, VFIO_USER_REGION_WRITE, flags, ACCESS_LEN + access->size);
 		msg->reply_len = access->op == BENCH_POSTED ? 0 : HEADER_LEN + ACCESS_LEN;
 	}
 	msg->echo_len = sizeof(body);
@@ -67,7 +67,7 @@ bench_message_dma_map(struct bench_message *msg, uint64_t size)
 		.size = size,
 	};
 
-	begin(msg, VFIO_USER_DMA_MAP, 0, sizeof(body));
+	message_begin(msg, VFIO_USER_DMA_MAP, 0, sizeof(body));
 	msg->reply_len = HEADER_LEN;
 	memcpy(msg->bytes + HEADER_LEN, &body, sizeof(body));
 }
@@ -77,7 +77,7 @@ bench_message_dma_unmap(struct bench_message *msg, uint64_t size)
 {
 	const struct vfio_user_dma_unmap body = {.argsz = sizeof(body), .size = size};
 
-	begin(msg, VFIO_USER_DMA_UNMAP, 0, sizeof(body));
+	message_begin(msg, VFIO_USER_DMA_UNMAP, 0, sizeof(body));
 	msg->reply_len = HEADER_LEN + sizeof(body);
 	msg->echo_len = sizeof(body);
 	memcpy(msg->bytes + HEADER_LEN, &body, sizeof(body));

@@ -503,7 +503,7 @@ run_ways(struct mmio *m, const struct bench *bench, struct bench_result *result,
 }
 
 static int
-measure(struct mmio *m, const struct bench *bench, struct bench_result *result,
+mmio_measure(struct mmio *m, const struct bench *bench, struct bench_result *result,
 	struct vuc_error *err)
 {
 	int ret = set_up_ways(m, bench, err);
@@ -527,7 +527,7 @@ mmio_run(struct bench *bench, void *state, struct bench_result *result, struct v
 	if (ret != 0)
 		return ret;
 	describe(m, bench, result);
-	ret = measure(m, bench, result, err);
+	ret = mmio_measure(m, bench, result, err);
 	bench_target_stop(&m->all.target);
 	return ret;
 }

@@ -150,7 +150,7 @@ bench_options_init(struct bench_options *options, uint32_t rounds)
 }
 
 static size_t
-count(const struct bench_option *table)
+options_count(const struct bench_option *table)
 {
 	size_t nr = 0;
 
@@ -161,7 +161,7 @@ count(const struct bench_option *table)
 
 /* For getopt_long(): common options are 1, 2, …, own ones go on behind them. */
 static void
-fill(struct option *out, const struct bench_option *table, size_t first)
+options_fill(struct option *out, const struct bench_option *table, size_t first)
 {
 	for (size_t i = 0; table[i].name != NULL; i++) {
 		out[first + i].name = table[i].name;
@@ -172,7 +172,7 @@ fill(struct option *out, const struct bench_option *table, size_t first)
 
 /* What getopt_long() did not like; `before` is where it had been looking. */
 static int
-refuse(int c, char **argv, int before, struct vuc_error *err)
+option_refuse(int c, char **argv, int before, struct vuc_error *err)
 {
 	const char *what = argv[before];
 
@@ -185,7 +185,7 @@ static int
 parse_all(struct bench_options *options, const struct bench_option *own, void *own_options,
 	const struct option *table, int argc, char **argv, struct vuc_error *err)
 {
-	size_t nr_common = count(common);
+	size_t nr_common = options_count(common);
 
 	optind = 1;
 	for (;;) {
@@ -198,7 +198,7 @@ parse_all(struct bench_options *options, const struct bench_option *own, void *o
 		if (c == -1)
 			break;
 		if (c == '?' || c == ':')
-			return refuse(c, argv, before, err);
+			return option_refuse(c, argv, before, err);
 		if (i < nr_common)
 			ret = common[i].parse(options, optarg, err);
 		else
@@ -215,14 +215,14 @@ int
 bench_options_parse(struct bench_options *options, const struct bench_option *own,
 	void *own_options, int argc, char **argv, struct vuc_error *err)
 {
-	size_t nr_common = count(common);
-	struct option *table = calloc(nr_common + count(own) + 1, sizeof(*table));
+	size_t nr_common = options_count(common);
+	struct option *table = calloc(nr_common + options_count(own) + 1, sizeof(*table));
 	int ret;
 
 	if (table == NULL)
 		return bench_fail(err, -ENOMEM, "out of memory");
-	fill(table, common, 0);
-	fill(table, own, nr_common);
+	options_fill(table, common, 0);
+	options_fill(table, own, nr_common);
 	ret = parse_all(options, own, own_options, table, argc, argv, err);
 	free(table);
 	return ret;

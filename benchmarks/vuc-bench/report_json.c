@@ -15,7 +15,7 @@ struct writer {
 };
 
 static void
-put(struct writer *w, struct json_object *object, const char *key, struct json_object *value)
+json_put(struct writer *w, struct json_object *object, const char *key, struct json_object *value)
 {
 	if (value == NULL || object == NULL || json_object_object_add(object, key, value) != 0) {
 		json_object_put(value);
@@ -35,13 +35,13 @@ append(struct writer *w, struct json_object *array, struct json_object *value)
 static void
 put_text(struct writer *w, struct json_object *object, const char *key, const char *text)
 {
-	put(w, object, key, json_object_new_string(text));
+	json_put(w, object, key, json_object_new_string(text));
 }
 
 static void
 put_number(struct writer *w, struct json_object *object, const char *key, uint64_t number)
 {
-	put(w, object, key, json_object_new_uint64(number));
+	json_put(w, object, key, json_object_new_uint64(number));
 }
 
 /* With the digits that mean something. */
@@ -61,13 +61,13 @@ static void
 put_ns(struct writer *w, struct json_object *object, const char *key, double ns)
 {
 	if (!isnan(ns))
-		put(w, object, key, new_double(ns, "%.1f"));
+		json_put(w, object, key, new_double(ns, "%.1f"));
 }
 
 static void
 put_ratio(struct writer *w, struct json_object *object, const char *key, double ratio)
 {
-	put(w, object, key, new_double(ratio, "%.4f"));
+	json_put(w, object, key, new_double(ratio, "%.4f"));
 }
 
 /* A key that is put together. */
@@ -78,7 +78,7 @@ put_per(struct writer *w, struct json_object *object, const char *before, const 
 	char key[48];
 
 	snprintf(key, sizeof(key), "%s%s%s", before, middle, after);
-	put(w, object, key, value);
+	json_put(w, object, key, value);
 }
 
 /* The median ratio as `key`, the extremes and the quartiles behind it. */
@@ -113,7 +113,7 @@ environment_object(struct writer *w, const struct bench_env *env)
 	put_versions(w, object, env);
 	for (unsigned int i = 0; i < env->cpus.nr; i++)
 		append(w, cpus, json_object_new_int64(env->cpus.cpu[i]));
-	put(w, object, "cpus", cpus);
+	json_put(w, object, "cpus", cpus);
 	put_text(w, object, "cpu_dma_latency", env->dma_latency);
 	put_text(w, object, "clock", env->clock);
 	put_ratio(w, object, "load_before", env->load_before);
@@ -192,10 +192,11 @@ put_rates(struct writer *w, struct json_object *object, const struct bench_resul
 	put_ratio(w, object, "ratio_p50", ratios->p50.median);
 	put_ratio(w, object, "ratio_rate", ratios->rate.median);
 	if (series->idle_ns > 0)
-		put(w, object, "cpu_share", new_double(sum->cpu_share, "%.6f"));
+		json_put(w, object, "cpu_share", new_double(sum->cpu_share, "%.6f"));
 	if (sum->end_to_end_per_second <= 0)
 		return;
-	put(w, object, "end_to_end_per_second", new_double(sum->end_to_end_per_second, "%.0f"));
+	json_put(
+		w, object, "end_to_end_per_second", new_double(sum->end_to_end_per_second, "%.0f"));
 	put_ratio(w, object, "ratio_end_to_end", ratios->end_to_end.median);
 }
 
@@ -227,8 +228,8 @@ series_object(struct writer *w, const struct bench_env *env, const struct bench_
 		put_number(w, object, "thread_futexes", series->futexes);
 	}
 	put_versions(w, object, env);
-	put(w, object, "rounds", rounds_array(w, series));
-	put(w, object, "histogram", histogram_array(w, series));
+	json_put(w, object, "rounds", rounds_array(w, series));
+	json_put(w, object, "histogram", histogram_array(w, series));
 	return object;
 }
 
@@ -241,7 +242,7 @@ member(struct writer *w, struct json_object *object, const char *key)
 	if (object == NULL || json_object_object_get_ex(object, key, &inner))
 		return inner;
 	inner = json_object_new_object();
-	put(w, object, key, inner);
+	json_put(w, object, key, inner);
 	return w->failed ? NULL : inner;
 }
 
@@ -276,12 +277,12 @@ result_object(struct writer *w, const struct bench_env *env, const struct bench_
 	struct json_object *series = json_object_new_array();
 
 	put_text(w, root, "measurement", result->measurement);
-	put(w, root, "environment", environment_object(w, env));
-	put(w, root, "options", options_object(w, result));
+	json_put(w, root, "environment", environment_object(w, env));
+	json_put(w, root, "options", options_object(w, result));
 	for (unsigned int i = 0; i < result->nr_series; i++)
 		append(w, series, series_object(w, env, result, i));
-	put(w, root, "series", series);
-	put(w, root, "quiet", json_object_new_boolean(!bench_result_is_unsteady(result)));
+	json_put(w, root, "series", series);
+	json_put(w, root, "quiet", json_object_new_boolean(!bench_result_is_unsteady(result)));
 	for (unsigned int i = 0; i < result->nr_series; i++) {
 		if (i != bench_result_floor(result, i))
 			put_verdict(w, root, result, i);
@@ -315,10 +316,10 @@ verdict_object(struct writer *w, const struct bench_verdict *verdict)
 	put_text(w, object, "goal", verdict->goal);
 	if (!verdict->known)
 		return object;
-	put(w, object, "value", new_double(verdict->value, "%.6f"));
+	json_put(w, object, "value", new_double(verdict->value, "%.6f"));
 	put_text(w, object, "measured", verdict->measured);
-	put(w, object, "met", json_object_new_boolean(verdict->met));
-	put(w, object, "quiet", json_object_new_boolean(!verdict->unsteady));
+	json_put(w, object, "met", json_object_new_boolean(verdict->met));
+	json_put(w, object, "quiet", json_object_new_boolean(!verdict->unsteady));
 	return object;
 }
 
@@ -330,14 +331,14 @@ summary_object(struct writer *w, const struct bench_env *env, const struct bench
 	struct json_object *verdicts = json_object_new_array();
 
 	put_text(w, root, "measurement", result->measurement);
-	put(w, root, "environment", environment_object(w, env));
-	put(w, root, "options", options_object(w, result));
+	json_put(w, root, "environment", environment_object(w, env));
+	json_put(w, root, "options", options_object(w, result));
 	for (unsigned int i = 0; i < result->nr_verdicts; i++)
 		append(w, verdicts, verdict_object(w, &result->verdicts[i]));
-	put(w, root, "summary", verdicts);
+	json_put(w, root, "summary", verdicts);
 	for (unsigned int i = 0; i < result->nr_parts; i++)
 		append(w, parts, part_object(w, env, &result->parts[i]));
-	put(w, root, "results", parts);
+	json_put(w, root, "results", parts);
 	return root;
 }
 

@@ -353,7 +353,7 @@ run_devices(struct scale *s, struct vuc_error *err)
 }
 
 static int
-measure(struct scale *s, struct vuc_error *err)
+scale_measure(struct scale *s, struct vuc_error *err)
 {
 	static const struct bench_scale_ops *const ops[] = {
 		[BENCH_PATH_INLINE] = &bench_scale_inline,
@@ -387,7 +387,7 @@ scale_run(struct bench *bench, void *state, struct bench_result *result, struct 
 	s->bench = bench;
 	s->result = result;
 	describe(s, result);
-	ret = measure(s, err);
+	ret = scale_measure(s, err);
 	bench_target_stop(&s->target);
 	return ret;
 }

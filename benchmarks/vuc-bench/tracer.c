@@ -18,7 +18,7 @@
 #define LOOK_NS 100000
 
 static void
-tell(struct bench_tracer_shared *shared, int status)
+tracer_tell(struct bench_tracer_shared *shared, int status)
 {
 	atomic_store_explicit(&shared->status, status, memory_order_release);
 }
@@ -72,7 +72,7 @@ count_entry(struct bench_tracer_shared *shared, pid_t thread)
 }
 
 static void
-count(struct bench_tracer_shared *shared, pid_t thread)
+syscall_count(struct bench_tracer_shared *shared, pid_t thread)
 {
 	int signo = 0;
 
@@ -89,7 +89,7 @@ count(struct bench_tracer_shared *shared, pid_t thread)
 
 /* The process. Its parent is what it watches. */
 static void
-run(struct bench_tracer_shared *shared, pid_t thread, pid_t parent)
+tracer_run(struct bench_tracer_shared *shared, pid_t thread, pid_t parent)
 {
 	int ret;
 
@@ -98,9 +98,9 @@ run(struct bench_tracer_shared *shared, pid_t thread, pid_t parent)
 	if (getppid() != parent)
 		_exit(EXIT_FAILURE);
 	ret = seize(thread);
-	tell(shared, ret != 0 ? ret : 1);
+	tracer_tell(shared, ret != 0 ? ret : 1);
 	if (ret == 0)
-		count(shared, thread);
+		syscall_count(shared, thread);
 	_exit(EXIT_SUCCESS);
 }
 
@@ -146,7 +146,7 @@ bench_tracer_begin(struct bench_tracer *t)
 	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
 	t->pid = fork();
 	if (t->pid == 0)
-		run(t->shared, thread, parent);
+		tracer_run(t->shared, thread, parent);
 	ret = t->pid < 0 ? -errno : wait_for_tracer(t);
 	prctl(PR_SET_PTRACER, 0);
 	if (ret == -ECHILD)

@@ -412,7 +412,7 @@ run_row(struct transports *t, const struct row *row, struct vuc_error *err)
 }
 
 static int
-measure(struct transports *t, struct vuc_error *err)
+transports_measure(struct transports *t, struct vuc_error *err)
 {
 	int ret = 0;
 
@@ -441,7 +441,7 @@ transports_run(struct bench *bench, void *state, struct bench_result *result, st
 	latency = bench_cpu_hold_latency();
 	bench_env_set_latency(&bench->env, latency);
 	describe(t);
-	ret = measure(t, err);
+	ret = transports_measure(t, err);
 	if (latency >= 0)
 		close(latency);
 	return ret;

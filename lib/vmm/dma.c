@@ -59,7 +59,7 @@ is_range(const struct vuc_vmm_device *dev, uint64_t iova, uint64_t size)
 }
 
 static int
-check(const struct vuc_vmm_device *dev, const struct vuc_vmm_dma *m, size_t i,
+dma_check(const struct vuc_vmm_device *dev, const struct vuc_vmm_dma *m, size_t i,
 	struct vuc_error *err)
 {
 	uint64_t mask = (dev->info.pgsizes & -dev->info.pgsizes) - 1;
@@ -103,7 +103,7 @@ vuc_vmm_dma_map(struct vuc_vmm_device *dev, const struct vuc_vmm_dma *mappings, 
 	int rc;
 
 	for (size_t i = 0; i < nr; i++) {
-		rc = check(dev, &mappings[i], i, err);
+		rc = dma_check(dev, &mappings[i], i, err);
 		if (rc != 0)
 			return rc;
 	}
@@ -179,7 +179,7 @@ put_entries(
 }
 
 static int
-ask(struct vuc_vmm_device *dev, union vmm_packet *packet, struct vmm_fds *fds,
+dma_ask(struct vuc_vmm_device *dev, union vmm_packet *packet, struct vmm_fds *fds,
 	struct vuc_error *err)
 {
 	const struct vuc_shm_dma *r = &packet->dma;
@@ -212,7 +212,7 @@ send_queue(struct vuc_vmm_device *dev, struct vuc_error *err)
 		done += packet.dma.nr;
 		if (done == q->nr)
 			packet.dma.flags = VUC_SHM_DMA_COMMIT;
-		rc = ask(dev, &packet, &fds, err);
+		rc = dma_ask(dev, &packet, &fds, err);
 		if (rc != 0)
 			return rc;
 	}
@@ -226,7 +226,7 @@ commit_rest(struct vuc_vmm_device *dev)
 	union vmm_packet packet = {.dma = {.flags = VUC_SHM_DMA_COMMIT}};
 	struct vmm_fds fds = {.nr = 0};
 
-	ask(dev, &packet, &fds, NULL);
+	dma_ask(dev, &packet, &fds, NULL);
 }
 
 VUC_EXPORT int

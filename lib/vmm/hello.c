@@ -6,7 +6,7 @@
 #include "message.h"
 
 static int
-check(struct vuc_vmm_device *dev, const union vmm_packet *packet, struct vuc_error *err)
+hello_check(struct vuc_vmm_device *dev, const union vmm_packet *packet, struct vuc_error *err)
 {
 	const struct vuc_shm_hello_reply *r = &packet->hello_reply;
 
@@ -38,7 +38,7 @@ vmm_say_hello(struct vuc_vmm_device *dev, const char *name, struct vuc_error *er
 	rc = vmm_ask(
 		dev, VUC_SHM_HELLO, &packet, sizeof(packet.hello), sizeof(packet.hello_reply), err);
 	if (rc == 0)
-		rc = check(dev, &packet, err);
+		rc = hello_check(dev, &packet, err);
 	if (rc != 0)
 		return rc;
 	dev->info.max_queues = packet.hello_reply.max_queues;

@@ -45,7 +45,7 @@ check_sub_region(struct vuc_vmm_device *dev, const union vmm_packet *packet, uin
 }
 
 static int
-check(struct vuc_vmm_device *dev, const union vmm_packet *packet, struct vmm_fds *fds,
+io_reply_check(struct vuc_vmm_device *dev, const union vmm_packet *packet, struct vmm_fds *fds,
 	struct vuc_error *err)
 {
 	const struct vuc_shm_io_reply *r = &packet->io_reply;
@@ -83,8 +83,8 @@ convert(struct vuc_vmm_io *io, const struct vuc_shm_io_sub_region *s, const stru
 }
 
 static int
-keep(struct vuc_vmm_io_fds **to, const struct vuc_shm_io_reply *r, const struct vmm_fds *fds,
-	struct vuc_error *err)
+io_reply_keep(struct vuc_vmm_io_fds **to, const struct vuc_shm_io_reply *r,
+	const struct vmm_fds *fds, struct vuc_error *err)
 {
 	struct io_fds *kept = calloc(1, sizeof(*kept) + r->nr * sizeof(kept->io[0]));
 
@@ -107,9 +107,9 @@ ask_for(struct vuc_vmm_device *dev, uint32_t region, struct vuc_vmm_io_fds **to,
 	int rc = vmm_ask_with(dev, VUC_SHM_IO_FDS, &packet, sizeof(packet.index), &fds, err);
 
 	if (rc == 0)
-		rc = check(dev, &packet, &fds, err);
+		rc = io_reply_check(dev, &packet, &fds, err);
 	if (rc == 0)
-		rc = keep(to, &packet.io_reply, &fds, err);
+		rc = io_reply_keep(to, &packet.io_reply, &fds, err);
 	if (rc != 0)
 		vmm_fds_close(&fds);
 	return rc;

@@ -75,7 +75,7 @@ check_range(const struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *ra
 
 /* Send one message, with r->count bytes behind it if it has any. Returns how many are done. */
 static int
-ask(struct vuc_vmm_device *dev, union vmm_packet *packet, struct vmm_fds *fds,
+irqs_ask(struct vuc_vmm_device *dev, union vmm_packet *packet, struct vmm_fds *fds,
 	struct vuc_error *err)
 {
 	const struct vuc_shm_set_irqs *r = &packet->set_irqs;
@@ -131,7 +131,7 @@ send_some(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
 		r->data = VUC_SHM_IRQ_ALL;
 		r->count = range->count < VUC_SHM_MAX_IRQS ? range->count : VUC_SHM_MAX_IRQS;
 	}
-	return ask(dev, &packet, &fds, err);
+	return irqs_ask(dev, &packet, &fds, err);
 }
 
 /* A message has room for some of the interrupts. */
@@ -201,7 +201,7 @@ vuc_vmm_irq_disable(struct vuc_vmm_device *dev, uint32_t index, struct vuc_error
 	if (rc != 0)
 		return rc;
 	pthread_mutex_lock(&dev->lock);
-	rc = ask(dev, &packet, &fds, err);
+	rc = irqs_ask(dev, &packet, &fds, err);
 	pthread_mutex_unlock(&dev->lock);
 	return rc;
 }

@@ -121,8 +121,8 @@ refused(struct vuc_vmm_device *dev, unsigned int type, const struct vuc_shm_fail
 }
 
 static int
-check(struct vuc_vmm_device *dev, unsigned int type, const union vmm_packet *reply, size_t size,
-	const struct vmm_fds *fds, struct vuc_error *err)
+reply_check(struct vuc_vmm_device *dev, unsigned int type, const union vmm_packet *reply,
+	size_t size, const struct vmm_fds *fds, struct vuc_error *err)
 {
 	const struct vuc_shm_header *h = &reply->header;
 
@@ -140,14 +140,14 @@ check(struct vuc_vmm_device *dev, unsigned int type, const union vmm_packet *rep
 }
 
 static int
-receive(struct vuc_vmm_device *dev, unsigned int type, union vmm_packet *reply, struct vmm_fds *fds,
-	uint64_t deadline_ms, struct vuc_error *err)
+reply_receive(struct vuc_vmm_device *dev, unsigned int type, union vmm_packet *reply,
+	struct vmm_fds *fds, uint64_t deadline_ms, struct vuc_error *err)
 {
 	int rc = vmm_link_receive(&dev->link, reply, fds, deadline_ms);
 
 	if (rc < 0)
 		return not_received(dev, type, rc, err);
-	rc = check(dev, type, reply, (size_t)rc, fds, err);
+	rc = reply_check(dev, type, reply, (size_t)rc, fds, err);
 	if (rc != 0)
 		vmm_fds_close(fds);
 	return rc;
@@ -176,7 +176,7 @@ vmm_ask_with(struct vuc_vmm_device *dev, enum vuc_shm_type type, union vmm_packe
 	if (rc != 0)
 		return not_sent(dev, type, rc, err);
 	link->sequence++;
-	return receive(dev, type, packet, fds, deadline_ms, err);
+	return reply_receive(dev, type, packet, fds, deadline_ms, err);
 }
 
 int

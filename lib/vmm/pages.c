@@ -55,7 +55,7 @@ vmm_pages_unmap(struct vmm_pages *pages)
  * stored before it, or a later one, is seen there.
  */
 static void
-copy(const struct vuc_shm_state *from, struct vuc_shm_state *to)
+page_copy(const struct vuc_shm_state *from, struct vuc_shm_state *to)
 {
 	to->state = __atomic_load_n(&from->state, __ATOMIC_ACQUIRE);
 	to->generation = __atomic_load_n(&from->generation, __ATOMIC_ACQUIRE);
@@ -78,7 +78,7 @@ vmm_state_read(const struct vmm_pages *pages, struct vuc_shm_state *state)
 		if (i >= STATE_SPINS)
 			nanosleep(&pause, NULL);
 		state->sequence = __atomic_load_n(&page->sequence, __ATOMIC_ACQUIRE);
-		copy(page, state);
+		page_copy(page, state);
 		if (state->sequence % 2 == 0 &&
 			__atomic_load_n(&page->sequence, __ATOMIC_RELAXED) == state->sequence)
 			return;

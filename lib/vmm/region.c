@@ -80,7 +80,7 @@ check_area(struct vuc_vmm_device *dev, const union vmm_packet *packet, uint32_t 
 }
 
 static int
-check(struct vuc_vmm_device *dev, uint32_t index, const union vmm_packet *packet,
+region_reply_check(struct vuc_vmm_device *dev, uint32_t index, const union vmm_packet *packet,
 	const struct vmm_fds *fds, struct vuc_error *err)
 {
 	const struct vuc_shm_region_reply *r = &packet->region_reply;
@@ -112,8 +112,8 @@ check_shape(struct vuc_vmm_device *dev, const union vmm_packet *packet, struct v
 }
 
 static int
-keep(struct vuc_vmm_device *dev, const struct vuc_shm_region_reply *r, const struct vmm_fds *fds,
-	struct vuc_error *err)
+region_reply_keep(struct vuc_vmm_device *dev, const struct vuc_shm_region_reply *r,
+	const struct vmm_fds *fds, struct vuc_error *err)
 {
 	struct vmm_region *kept =
 		calloc(1, sizeof(*kept) + r->nr_areas * sizeof(struct vuc_vmm_area));
@@ -154,9 +154,9 @@ ask_for(struct vuc_vmm_device *dev, uint32_t index, struct vuc_error *err)
 	if (rc == 0)
 		rc = check_shape(dev, &packet, &fds, err);
 	if (rc == 0)
-		rc = check(dev, index, &packet, &fds, err);
+		rc = region_reply_check(dev, index, &packet, &fds, err);
 	if (rc == 0)
-		rc = keep(dev, &packet.region_reply, &fds, err);
+		rc = region_reply_keep(dev, &packet.region_reply, &fds, err);
 	if (rc != 0)
 		vmm_fds_close(&fds);
 	return rc;
