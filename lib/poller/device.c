@@ -19,18 +19,6 @@
 #include "trace.h"
 #include "watch.h"
 
-struct poller_device *
-poller_find_device(struct vuc_poller *p, const struct vuc_device *dev)
-{
-	struct poller_device *d;
-
-	TAILQ_FOREACH (d, &p->devices, link) {
-		if (d->dev == dev)
-			return d;
-	}
-	return NULL;
-}
-
 struct opening {
 	struct vuc_poller *poller;
 	struct vuc_device_opts opts;
@@ -233,7 +221,7 @@ static int
 watch_device(void *arg)
 {
 	const struct watching *w = arg;
-	struct poller_device *d = poller_find_device(w->poller, w->dev);
+	struct poller_device *d = vuc_registry_find_device(w->poller, w->dev);
 
 	if (d == NULL)
 		return -EINVAL;
@@ -263,7 +251,7 @@ close_device(void *arg)
 {
 	const struct closing *c = arg;
 	struct vuc_poller *p = c->poller;
-	struct poller_device *d = poller_find_device(p, c->dev);
+	struct poller_device *d = vuc_registry_find_device(p, c->dev);
 
 	if (d == NULL)
 		return -EINVAL;

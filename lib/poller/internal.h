@@ -215,13 +215,11 @@ void poller_queue_drained(struct poller_queue *q);
 /* queue.c: on another thread: wait until all of them are gone */
 void poller_await_closing(struct queue_closing *c);
 
-/* device.c: NULL for a device that is not the poller's */
-struct poller_device *poller_find_device(struct vuc_poller *p, const struct vuc_device *dev);
-
 /* device.c: see which connections have ended */
 void poller_watch_devices(struct vuc_poller *p);
 
-/* poller.c */
+/* post.c */
+bool poller_is_own_thread(const struct vuc_poller *p);
 void poller_log(const struct vuc_poller *p, enum vuc_log_level level, const char *fmt, ...)
 	__attribute__((cold, format(printf, 3, 4)));
 

@@ -3,7 +3,6 @@
 /* A poller's life: create, call, destroy. */
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,18 +32,6 @@ vuc_poller_opts_init(struct vuc_poller_opts *opts, size_t size)
 	};
 
 	vuc_opts_init(opts, size, &defaults, sizeof(defaults));
-}
-
-void
-poller_log(const struct vuc_poller *p, enum vuc_log_level level, const char *fmt, ...)
-{
-	char line[VUC_ERROR_MAX];
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(line, sizeof(line), fmt, args);
-	va_end(args);
-	p->log(p->log_arg, level, line);
 }
 
 static int
@@ -238,70 +225,6 @@ vuc_poller_create(
 	return 0;
 }
 
-static bool
-is_own_thread(const struct vuc_poller *p)
-{
-	return pthread_equal(pthread_self(), p->thread);
-}
-
-void
-vuc_poller_post(struct vuc_poller *p, struct vuc_post *post)
-{
-	pthread_mutex_lock(&p->lock);
-	STAILQ_INSERT_TAIL(&p->posts, post, link);
-	/* sleep_until_kicked() stores `sleeps` and then looks at this: one of both sees the other.
-	 */
-	atomic_store_explicit(&p->posted, true, memory_order_seq_cst);
-	if (atomic_load_explicit(p->sleeps, memory_order_seq_cst) != 0)
-		poller_kick(p);
-	pthread_mutex_unlock(&p->lock);
-}
-
-/* A function whose caller waits. */
-struct poller_call {
-	struct vuc_post post;
-	struct vuc_poller *poller;
-	vuc_poller_fn fn;
-	void *arg;
-	int result;
-	bool done; /* guarded by the poller's lock */
-};
-
-/* The caller's memory is gone once it is told. */
-static void
-run_call(void *arg)
-{
-	struct poller_call *call = arg;
-	struct vuc_poller *p = call->poller;
-	int result = call->fn(call->arg);
-
-	pthread_mutex_lock(&p->lock);
-	call->result = result;
-	call->done = true;
-	pthread_cond_broadcast(&p->returned);
-	pthread_mutex_unlock(&p->lock);
-}
-
-VUC_EXPORT int
-vuc_poller_call(struct vuc_poller *p, vuc_poller_fn fn, void *arg)
-{
-	struct poller_call call = {
-		.post = {.fn = run_call, .arg = &call},
-		.poller = p,
-		.fn = fn,
-		.arg = arg,
-	};
-
-	if (is_own_thread(p))
-		return fn(arg);
-	vuc_poller_post(p, &call.post);
-	pthread_mutex_lock(&p->lock);
-	while (!call.done)
-		pthread_cond_wait(&p->returned, &p->lock);
-	pthread_mutex_unlock(&p->lock);
-	return call.result;
-}
-
 static int
 check_unused(void *arg)
 {
@@ -317,7 +240,7 @@ vuc_poller_destroy(struct vuc_poller *p)
 
 	if (p == NULL)
 		return 0;
-	if (is_own_thread(p))
+	if (poller_is_own_thread(p))
 		return -EDEADLK;
 	rc = vuc_poller_call(p, check_unused, p);
 	if (rc != 0)

@@ -13,6 +13,7 @@
 #include "error.h"
 #include "internal.h"
 #include "lines.h"
+#include "registry.h"
 #include "source.h"
 
 enum area {
@@ -161,7 +162,7 @@ open_queue(void *arg)
 {
 	struct opening *o = arg;
 	struct vuc_poller *p = o->poller;
-	struct poller_device *d = poller_find_device(p, o->dev);
+	struct poller_device *d = vuc_registry_find_device(p, o->dev);
 	struct poller_queue *q;
 	int rc, index;
 

@@ -142,3 +142,15 @@ vuc_registry_remove_remote(struct vuc_poller_remote *r)
 	vuc_stats_merge(&r->device->account->counters, &r->counters);
 	vuc_registry_unlock();
 }
+
+struct poller_device *
+vuc_registry_find_device(struct vuc_poller *p, const struct vuc_device *dev)
+{
+	struct poller_device *d;
+
+	TAILQ_FOREACH (d, &p->devices, link) {
+		if (d->dev == dev)
+			return d;
+	}
+	return NULL;
+}

@@ -32,6 +32,9 @@ void vuc_registry_remove_account(struct vuc_poller *p, struct poller_account *a)
 void vuc_registry_add_device(struct vuc_poller *p, struct poller_device *d);
 void vuc_registry_remove_device(struct vuc_poller *p, struct poller_device *d);
 
+/* On the poller's thread or with the lock held; NULL for a device that is not the poller's. */
+struct poller_device *vuc_registry_find_device(struct vuc_poller *p, const struct vuc_device *dev);
+
 /* On the poller's thread: a remote of a device, which inherits its counters. */
 void vuc_registry_add_remote(struct vuc_poller_remote *r);
 void vuc_registry_remove_remote(struct vuc_poller_remote *r);

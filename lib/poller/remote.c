@@ -74,7 +74,7 @@ add_remote(void *arg)
 	struct vuc_poller_remote *r = a->remote;
 	int rc;
 
-	r->device = poller_find_device(a->poller, a->opts->dev);
+	r->device = vuc_registry_find_device(a->poller, a->opts->dev);
 	if (r->device == NULL)
 		return vuc_error_set(
 			a->err, -EINVAL, "the device is not one of poller %s", a->poller->name);

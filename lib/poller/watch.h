@@ -26,8 +26,8 @@ int vuc_poller_watch_device(
 	struct vuc_poller *p, struct vuc_device *dev, poller_watch_fn fn, void *arg);
 
 /*
- * A device that is connected to again and again: its name in logs and telemetry, counters that go on,
- * and what is known of its server. NULL: no memory. It is closed after its connections.
+ * A device that is connected to again and again: its name in logs and telemetry, counters that go
+ * on, and what is known of its server. NULL: no memory. It is closed after its connections.
  */
 struct poller_account *vuc_poller_open_account(struct vuc_poller *p, const char *name);
 void vuc_poller_close_account(struct vuc_poller *p, struct poller_account *account);
