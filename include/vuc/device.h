@@ -206,10 +206,48 @@ int vuc_device_open(
 /**
  * Close a device. Requests that were submitted, posted writes included, are sent and awaited for at
  * most the timeout; what is left then completes with -ECANCELED before the call returns. Polls the
- * group, so callbacks of other devices in it may run. NULL does nothing. Must not be called from a
- * completion callback, and does nothing there.
+ * group, so callbacks of other devices in it may run. NULL does nothing.
+ *
+ * Called from a completion callback, also of the device itself, it does not wait: requests complete
+ * with -ECANCELED before it returns, what was posted goes out with the polls that follow, or as far
+ * as it can when there is none. Nothing of device and group is freed before that poll ends.
  */
 void vuc_device_close(struct vuc_device *dev);
+
+/**
+ * What was begun by a function whose name ends in _start has ended. Called exactly once, on the
+ * thread that owns the poll group and from a poll, never before that function has returned; may do
+ * what a vuc_request_fn may.
+ *
+ * @param arg     the caller's own
+ * @param status  0 or a negative errno; -ECANCELED when the device was closed meanwhile
+ * @param err     says what failed, when status is not 0; valid during the call
+ */
+typedef void (*vuc_done_fn)(void *arg, int status, const struct vuc_error *err);
+
+/**
+ * Begin what vuc_device_open() does. The polls of the group do the rest, within timeout_ms, while
+ * other devices of the group are served; may be called from a completion callback.
+ *
+ * @param dev   set to the device on success: until done has been called with status 0, closing it
+ *              is all that can be done with it. Whatever becomes of it, the caller closes it
+ * @param done  called when the device is open, or has failed to
+ * @param arg   first argument of done
+ * @param err   filled on failure; may be NULL
+ * @return 0; as vuc_device_open() when nothing was begun: dev is NULL, and done is not called
+ */
+int vuc_device_open_start(const struct vuc_device_opts *opts, struct vuc_device **dev,
+	vuc_done_fn done, void *arg, struct vuc_error *err);
+
+/**
+ * Begin to close a device. All that was begun with it ends with -ECANCELED before the call returns;
+ * done is the only callback that follows. What was posted and is complete is sent while the group
+ * is polled, for at most the timeout; then done is called, and the device freed, with its group if
+ * that is its own. May be called from a completion callback, also of the device itself.
+ *
+ * @return 0
+ */
+int vuc_device_close_start(struct vuc_device *dev, vuc_done_fn done, void *arg);
 
 /** The version and capabilities agreed on; valid until the device is closed. */
 const struct vuc_device_version *vuc_device_version(const struct vuc_device *dev);
@@ -250,7 +288,8 @@ struct vuc_request;
 
 /**
  * A request is complete. Runs inside vuc_poll_group_poll() or vuc_poll_group_wait(); may submit
- * requests, this one again included; may not poll, wait, open or close.
+ * requests, this one again included, begin what has a function with a name in _start, close devices
+ * and destroy the group; may not poll or wait, and the synchronous functions return -EDEADLK.
  *
  * @param req     the request; the caller's again
  * @param status  0, or a negative errno: what the server answered, -ETIMEDOUT, -ECANCELED when

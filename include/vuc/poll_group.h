@@ -57,7 +57,9 @@ int vuc_poll_group_create(const struct vuc_poll_group_opts *opts, struct vuc_pol
 	struct vuc_error *err);
 
 /**
- * Destroy a poll group. All of its devices must have been closed.
+ * Destroy a poll group. All of its devices must have been closed: what those that were closed in a
+ * completion callback have posted is sent before, for at most their timeouts. In such a callback
+ * the call does not wait, and the group is freed at the end of the poll.
  *
  * @return 0, also for a NULL group; -EBUSY when a device is still open (nothing is destroyed then)
  */

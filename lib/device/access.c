@@ -81,7 +81,7 @@ begin_message(struct vuc_device *dev, enum vuc_op op, const struct vuc_session_a
 VUC_PRIVATE int
 vuc_device_access_begin(struct vuc_device *dev, enum vuc_op op, const struct vuc_session_access *a)
 {
-	int rc = vuc_device_connected(dev) ? 0 : vuc_session_error(dev->session);
+	int rc = vuc_device_connected(dev) ? 0 : device_check_connected(dev);
 
 	if (rc == 0)
 		rc = device_check_access(dev, op, a->region, a->offset, a->count);

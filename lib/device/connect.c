@@ -1,45 +1,46 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "connect.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <vuc/export.h>
+
 #include "clock.h"
 #include "error.h"
-#include "internal.h"
+#include "thread.h"
 
-static void
-wait_a_little(void)
-{
-	const struct timespec ms = {.tv_nsec = 1000000};
+#define RETRY_MIN_MS 1u
+#define RETRY_MAX_MS 50u
+#define STACK_SIZE   (256u * 1024)
 
-	nanosleep(&ms, NULL);
-}
+/* Who has the connector, beside each other: the last one frees it. */
+enum connector_state {
+	CONNECTOR_LOOKING_UP, /* the thread has it */
+	CONNECTOR_FOUND,      /* the thread has ended */
+	CONNECTOR_GIVEN_UP,   /* the owner wants it no more */
+};
 
-/*
- * A UNIX socket whose server does not accept right now gives -EAGAIN and no way to wait for it, so
- * this asks again and again.
- */
-static int
-connect_in_time(int fd, const struct sockaddr_un *addr, uint32_t timeout_ms, struct vuc_error *err)
-{
-	uint64_t deadline = vuc_clock_coarse_ms() + timeout_ms;
-
-	for (;;) {
-		if (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0)
-			return 0;
-		if (errno != EAGAIN && errno != EINTR)
-			return vuc_error_set(err, -errno, "connect: %s", strerror(errno));
-		if (vuc_clock_coarse_ms() >= deadline)
-			return vuc_error_set(err, -ETIMEDOUT,
-				"connect: the server has not accepted the connection within %u ms",
-				timeout_ms);
-		wait_a_little();
-	}
-}
+struct device_connector {
+	_Atomic int state;
+	struct sockaddr_un addr;  /* as the caller gave it */
+	struct sockaddr_un found; /* of what was found there: its look-up does not block */
+	int path_fd;              /* what was found; -1 */
+	int fd;                   /* the socket; -1: it was given to the caller */
+	int result;               /* of the thread's attempt: 0 or a negative errno */
+	uint64_t begun_ms;
+	uint64_t retry_ms; /* when to try next */
+};
 
 /* The transports wait in the kernel where they have to, and say so per call where they must not. */
 static int
@@ -52,31 +53,182 @@ make_blocking(int fd)
 	return 0;
 }
 
-VUC_PRIVATE int
-vuc_device_connect(const char *path, uint32_t timeout_ms, struct vuc_error *err)
+static int
+connect_once(int fd, const struct sockaddr_un *addr)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int rc;
+
+	do {
+		rc = connect(fd, (const struct sockaddr *)addr, sizeof(*addr));
+	} while (rc != 0 && errno == EINTR);
+	return rc == 0 ? 0 : -errno;
+}
+
+/* Where there is no /proc, what was found cannot be named, and each attempt looks it up. */
+static void
+look_up(struct device_connector *c)
+{
+	c->path_fd = open(c->addr.sun_path, O_PATH | O_CLOEXEC);
+	if (c->path_fd < 0) {
+		c->result = -errno;
+		return;
+	}
+	snprintf(c->found.sun_path, sizeof(c->found.sun_path), "/proc/self/fd/%d", c->path_fd);
+	c->result = connect_once(c->fd, &c->found);
+	if (c->result != -ENOENT)
+		return;
+	c->found = c->addr;
+	c->result = connect_once(c->fd, &c->found);
+}
+
+static void
+destroy_connector(struct device_connector *c)
+{
+	if (c->path_fd >= 0)
+		close(c->path_fd);
+	if (c->fd >= 0)
+		close(c->fd);
+	free(c);
+}
+
+static void *
+run_look_up(void *arg)
+{
+	struct device_connector *c = arg;
+
+	look_up(c);
+	/* Pairs with device_connector_step() and device_connector_free(). */
+	if (atomic_exchange_explicit(&c->state, CONNECTOR_FOUND, memory_order_acq_rel) ==
+		CONNECTOR_GIVEN_UP)
+		destroy_connector(c);
+	return NULL;
+}
+
+static int
+check_path(const char *path, struct vuc_error *err)
+{
+	size_t max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
 	size_t len = strlen(path);
-	int fd, rc;
 
 	if (len == 0)
 		return vuc_error_set(err, -EINVAL, "the path of the socket is empty");
-	if (len >= sizeof(addr.sun_path))
+	if (len > max)
 		return vuc_error_set(err, -ENAMETOOLONG,
-			"a socket's path has at most %zu bytes, this one has %zu",
-			sizeof(addr.sun_path) - 1, len);
-	memcpy(addr.sun_path, path, len);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return vuc_error_set(err, -errno, "socket: %s", strerror(errno));
-	rc = connect_in_time(fd, &addr, timeout_ms, err);
-	if (rc == 0 && (rc = make_blocking(fd)) != 0)
-		vuc_error_set(err, rc, "fcntl: %s", strerror(-rc));
-	if (rc != 0) {
-		close(fd);
+			"a socket's path has at most %zu bytes, this one has %zu", max, len);
+	return 0;
+}
+
+static int
+alloc_connector(const char *path, struct device_connector **connector, struct vuc_error *err)
+{
+	int rc = check_path(path, err);
+	struct device_connector *c;
+
+	if (rc != 0)
+		return rc;
+	c = calloc(1, sizeof(*c));
+	if (c == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for a connection");
+	c->addr.sun_family = c->found.sun_family = AF_UNIX;
+	memcpy(c->addr.sun_path, path, strlen(path));
+	c->path_fd = -1;
+	c->begun_ms = vuc_clock_coarse_ms();
+	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (c->fd < 0) {
+		rc = vuc_error_set(err, -errno, "socket: %s", strerror(errno));
+		destroy_connector(c);
 		return rc;
 	}
+	*connector = c;
+	return 0;
+}
+
+int
+device_connector_start(const char *path, struct device_connector **connector, struct vuc_error *err)
+{
+	struct device_connector *c;
+	pthread_t thread;
+	int rc = alloc_connector(path, &c, err);
+
+	if (rc != 0)
+		return rc;
+	rc = vuc_thread_create(&thread, STACK_SIZE, run_look_up, c);
+	if (rc != 0) {
+		destroy_connector(c);
+		return vuc_error_set(err, rc, "no thread to connect by: %s", strerror(-rc));
+	}
+	pthread_detach(thread);
+	*connector = c;
+	return 0;
+}
+
+/* A UNIX socket whose server does not accept right now gives -EAGAIN and no way to wait for it. */
+static int
+retry_connect(struct device_connector *c, uint64_t now_ms)
+{
+	uint64_t delay = (now_ms - c->begun_ms) / 8;
+
+	if (c->retry_ms != 0) {
+		if (now_ms < c->retry_ms)
+			return -EAGAIN;
+		c->result = connect_once(c->fd, &c->found);
+	}
+	delay = delay < RETRY_MIN_MS ? RETRY_MIN_MS : delay;
+	c->retry_ms = now_ms + (delay > RETRY_MAX_MS ? RETRY_MAX_MS : delay);
+	return c->result;
+}
+
+int
+device_connector_step(struct device_connector *c, uint64_t now_ms, struct vuc_error *err)
+{
+	int rc, fd = c->fd;
+
+	/* Pairs with run_look_up(). */
+	if (atomic_load_explicit(&c->state, memory_order_acquire) == CONNECTOR_LOOKING_UP)
+		return -EAGAIN;
+	rc = c->result == -EAGAIN ? retry_connect(c, now_ms) : c->result;
+	if (rc == -EAGAIN)
+		return rc;
+	if (rc != 0)
+		return vuc_error_set(err, rc, "connect: %s", strerror(-rc));
+	rc = make_blocking(fd);
+	if (rc != 0)
+		return vuc_error_set(err, rc, "fcntl: %s", strerror(-rc));
+	c->fd = -1;
 	return fd;
+}
+
+void
+device_connector_free(struct device_connector *c)
+{
+	/* Pairs with run_look_up(). */
+	if (c != NULL &&
+		atomic_exchange_explicit(&c->state, CONNECTOR_GIVEN_UP, memory_order_acq_rel) ==
+			CONNECTOR_FOUND)
+		destroy_connector(c);
+}
+
+VUC_PRIVATE int
+vuc_device_connect(const char *path, uint32_t timeout_ms, struct vuc_error *err)
+{
+	const struct timespec ms = {.tv_nsec = 1000000};
+	struct device_connector *c;
+	int rc = alloc_connector(path, &c, err);
+
+	if (rc != 0)
+		return rc;
+	run_look_up(c);
+	while ((rc = device_connector_step(c, vuc_clock_coarse_ms(), err)) == -EAGAIN) {
+		if (vuc_clock_coarse_ms() - c->begun_ms >= timeout_ms) {
+			rc = vuc_error_set(err, -ETIMEDOUT,
+				"connect: the server has not accepted the connection within %u ms",
+				timeout_ms);
+			break;
+		}
+		nanosleep(&ms, NULL);
+	}
+	device_connector_free(c);
+	return rc;
 }
 
 static bool

@@ -6,8 +6,23 @@
 
 #include <vuc/error.h>
 
+/* A connection that is being made to a server's socket, by one who must not wait. */
+struct device_connector;
+
+/* Begin to connect to path. Looking it up may block, as where a file system hangs, so that is done
+ * on a thread of its own, which ends with it. Returns 0 or a negative errno. */
+int device_connector_start(
+	const char *path, struct device_connector **connector, struct vuc_error *err);
+
+/* Returns a connected socket, the caller's, which is blocking; -EAGAIN when it is to be asked again
+ * later; or another negative errno. Either ends nothing: device_connector_free() is due. */
+int device_connector_step(struct device_connector *c, uint64_t now_ms, struct vuc_error *err);
+
+/* May be called at any time; NULL does nothing. */
+void device_connector_free(struct device_connector *c);
+
 /* A socket connected to the server at path, the caller's, or a negative errno. Waits at most
- * timeout_ms for a server that does not accept; any thread may call it. */
+ * timeout_ms for a server that does not accept, and for what the look-up takes. Any thread. */
 int vuc_device_connect(const char *path, uint32_t timeout_ms, struct vuc_error *err);
 
 /* A duplicate of a connected socket, or a negative errno. */

@@ -197,7 +197,10 @@ device_command(void *arg, struct vuc_session *s, const struct vuc_session_comman
 	struct vuc_device *dev = arg;
 	int error = EOPNOTSUPP;
 
-	if (command->cmd == VFIO_USER_DMA_READ)
+	/* The memory is its owner's again. */
+	if (dev->closed)
+		error = EFAULT;
+	else if (command->cmd == VFIO_USER_DMA_READ)
 		error = answer_read(dev, s, command);
 	else if (command->cmd == VFIO_USER_DMA_WRITE)
 		error = answer_write(dev, s, command);

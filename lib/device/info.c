@@ -10,41 +10,72 @@
 
 #include <linux/pci_regs.h>
 
+#include "command.h"
 #include "error.h"
 #include "info.h"
 #include "internal.h"
+#include "learn.h"
 
 #define FIRST_ARGSZ 1024u /* enough for most regions' capabilities */
 
 /* Most bytes of other replies: what lies behind the struct is of no use, but may be there. */
 #define INFO_MAX FIRST_ARGSZ
 
-static int
-info_ask(struct vuc_device *dev, const struct vuc_session_request *req, struct device_reply *reply,
-	struct vuc_error *err)
+static void
+finish_learning(struct device_learn *l, int status, const struct vuc_error *err)
 {
-	int rc = device_ask(dev, req, reply);
+	device_learn_fn done = l->done;
 
-	return rc != 0 ? vuc_error_set(err, rc, "%s", vuc_device_reason(dev)) : 0;
+	l->done = NULL;
+	l->asks = false;
+	if (done != NULL)
+		done(l, status, err);
+}
+
+static void
+send_question(struct device_learn *l, const struct vuc_session_request *req)
+{
+	struct vuc_session *s = l->dev->session;
+	struct vuc_error err = {0};
+	int rc = vuc_session_request(s, req);
+
+	l->cmd = req->cmd;
+	l->asks = rc == -EAGAIN;
+	device_mark_dirty(l->dev);
+	if (rc == 0 || rc == -EAGAIN)
+		return;
+	if (vuc_session_error(s) != 0)
+		vuc_error_set(&err, rc, "%s", vuc_session_reason(s));
+	else
+		vuc_error_set(&err, rc, "%s: %s", vuc_wire_command_name(req->cmd), strerror(-rc));
+	finish_learning(l, rc, &err);
+}
+
+static void
+ask_next(struct device_learn *l, void (*ask)(struct device_learn *l), uint32_t index)
+{
+	l->ask = ask;
+	l->index = index;
+	l->argsz = FIRST_ARGSZ;
+	l->asked_again = false;
+	ask(l);
+}
+
+/* The error of an answer that is none. */
+static int
+reply_error(const struct vuc_session_reply *reply, struct vuc_error *err)
+{
+	return reply->status == 0 ? 0 : vuc_error_set(err, reply->status, "%s", reply->reason);
 }
 
 static int
-learn_device(struct vuc_device *dev, struct vuc_error *err)
+keep_device(struct vuc_device *dev, const struct vuc_session_reply *reply, struct vuc_error *err)
 {
-	uint8_t request[sizeof(struct vfio_user_device_info)];
-	uint8_t body[sizeof(struct vfio_user_device_info)];
-	struct device_reply reply = {.body = body, .size = sizeof(body)};
 	struct vfio_user_device_info info;
-	struct vuc_session_request req = {
-		.cmd = VFIO_USER_DEVICE_GET_INFO,
-		.body = request,
-		.len = vuc_wire_device_info_encode(request),
-		.reply_max = INFO_MAX,
-	};
-	int rc = info_ask(dev, &req, &reply, err);
+	int rc = reply_error(reply, err);
 
 	if (rc == 0)
-		rc = vuc_wire_device_info_decode(body, reply.len, &info, err);
+		rc = vuc_wire_device_info_decode(reply->body, reply->len, &info, err);
 	if (rc != 0)
 		return rc;
 	if (info.argsz < sizeof(info))
@@ -55,15 +86,15 @@ learn_device(struct vuc_device *dev, struct vuc_error *err)
 		device_warn(dev, DEVICE_FAULT_INFO,
 			"VFIO_USER_DEVICE_GET_INFO: flags 0x%x lack VFIO_DEVICE_FLAGS_PCI",
 			info.flags);
-	dev->info.flags = info.flags;
-	dev->info.num_regions = info.num_regions;
-	dev->info.num_irqs = info.num_irqs;
 	dev->regions = calloc(info.num_regions + 1, sizeof(*dev->regions));
 	dev->irqs = calloc(info.num_irqs + 1, sizeof(*dev->irqs));
 	dev->irq_sets = calloc(info.num_irqs + 1, sizeof(*dev->irq_sets));
 	if (dev->regions == NULL || dev->irqs == NULL || dev->irq_sets == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for %u regions and %u IRQ indexes",
 			info.num_regions, info.num_irqs);
+	dev->info.flags = info.flags;
+	dev->info.num_regions = info.num_regions;
+	dev->info.num_irqs = info.num_irqs;
 	return 0;
 }
 
@@ -101,22 +132,26 @@ keep_areas(struct region *region, const struct vuc_wire_region_info *info)
 }
 
 static int
-keep_region_fds(struct region *region, struct device_reply *reply)
+keep_region_fds(struct region *region, const struct vuc_session_reply *reply)
 {
 	region->fds = calloc(reply->nr_fds + 1, sizeof(*region->fds));
 	if (region->fds == NULL)
 		return -ENOMEM;
-	memcpy(region->fds, reply->fds, reply->nr_fds * sizeof(*region->fds));
+	for (unsigned int i = 0; i < reply->nr_fds; i++) {
+		region->fds[i] = reply->fds[i];
+		reply->fds[i] = -1;
+	}
 	region->info.fds = region->fds;
 	region->info.nr_fds = reply->nr_fds;
-	reply->nr_fds = 0;
 	return 0;
 }
 
 static int
 keep_region(struct region *region, const struct vuc_wire_region_info *info,
-	struct device_reply *reply, struct vuc_error *err)
+	const struct vuc_session_reply *reply, struct vuc_error *err)
 {
+	/* Sparse without an area: nothing of it can be mapped. */
+	bool none = info->has_sparse && info->nr_areas == 0;
 	int rc = check_region_fds(info, reply->nr_fds, err);
 
 	if (rc != 0)
@@ -127,22 +162,12 @@ keep_region(struct region *region, const struct vuc_wire_region_info *info,
 	region->info.offset = info->info.offset;
 	region->info.type = info->has_type ? info->type : 0;
 	region->info.subtype = info->has_type ? info->subtype : 0;
-	/* Sparse without an area: nothing of it can be mapped. */
-	if (info->has_sparse && info->nr_areas == 0) {
+	if (none)
 		region->info.flags &= ~(uint32_t)VFIO_REGION_INFO_FLAG_MMAP;
-		device_close_fds(reply);
-	}
-	if (keep_areas(region, info) != 0 || keep_region_fds(region, reply) != 0)
+	if (keep_areas(region, info) != 0 || (!none && keep_region_fds(region, reply) != 0))
 		return vuc_error_set(err, -ENOMEM, "no memory for region %u", info->info.index);
 	return 0;
 }
-
-/* Regions and IRQ indexes that a server refused to tell of. */
-struct refusals {
-	uint32_t first; /* index */
-	unsigned int nr;
-	struct vuc_error why; /* of the first */
-};
 
 static void
 add_refusal(struct refusals *refusals, uint32_t index, const struct vuc_error *why)
@@ -201,109 +226,122 @@ is_optional_region(uint32_t index)
 	return index == VFIO_PCI_ROM_REGION_INDEX || index >= VFIO_PCI_VGA_REGION_INDEX;
 }
 
-/* Ask with room for argsz bytes. *needed is set when the server has more to say than that. */
+/* The server has more to say than there was room for. Returns 0 when it is asked again. */
 static int
-ask_region(struct vuc_device *dev, uint32_t index, uint32_t argsz, uint32_t *needed,
-	struct refusals *refusals, struct vuc_error *err)
+ask_for_more(struct device_learn *l, uint32_t argsz, struct vuc_error *err)
 {
-	uint8_t request[sizeof(struct vfio_user_region_info)];
-	struct device_reply reply = {.body = malloc(argsz), .size = argsz};
-	struct vuc_session_request req = {
-		.cmd = VFIO_USER_DEVICE_GET_REGION_INFO,
-		.body = request,
-		.len = vuc_wire_region_info_encode(request, index, argsz),
-		.reply_max = argsz,
-	};
-	struct vuc_wire_region_info info;
-	int rc;
-
-	if (reply.body == NULL)
-		return vuc_error_set(err, -ENOMEM, "no memory for the info of region %u", index);
-	rc = info_ask(dev, &req, &reply, err);
-	if (rc == 0)
-		rc = vuc_wire_region_info_decode(reply.body, reply.len, index, argsz, &info, err);
-	if (rc == 0)
-		warn_of_region(dev, &info, reply.len);
-	*needed = rc == 0 && info.truncated ? info.info.argsz : 0;
-	if (rc == 0 && *needed == 0)
-		rc = keep_region(&dev->regions[index], &info, &reply, err);
-	device_close_fds(&reply);
-	free(reply.body);
-	if (!reply.refused)
-		return rc;
-	if (!is_optional_region(index))
-		return refuse_index(err, "region", index, rc);
-	dev->regions[index].info.index = index;
-	add_refusal(refusals, index, err);
+	if (l->asked_again)
+		return vuc_error_set(err, -EPROTO,
+			"VFIO_USER_DEVICE_GET_REGION_INFO: region %u asked for an argsz of %u, and "
+			"given that for %u",
+			l->index, l->argsz, argsz);
+	l->asked_again = true;
+	l->argsz = argsz;
+	l->ask(l);
 	return 0;
 }
 
-static int
-learn_region(
-	struct vuc_device *dev, uint32_t index, struct refusals *refusals, struct vuc_error *err)
-{
-	uint32_t needed = 0;
-	int rc = ask_region(dev, index, FIRST_ARGSZ, &needed, refusals, err);
+static void learn_next_region(struct device_learn *l);
 
-	if (rc == 0 && needed != 0) {
-		uint32_t argsz = needed;
-
-		rc = ask_region(dev, index, argsz, &needed, refusals, err);
-		if (rc == 0 && needed != 0)
-			return vuc_error_set(err, -EPROTO,
-				"VFIO_USER_DEVICE_GET_REGION_INFO: region %u asked for an argsz of "
-				"%u, and given that for %u",
-				index, argsz, needed);
-	}
-	return rc;
-}
-
-static int
-learn_irq(struct vuc_device *dev, uint32_t index, struct refusals *refusals, struct vuc_error *err)
-{
-	uint8_t request[sizeof(struct vfio_user_irq_info)];
-	uint8_t body[sizeof(struct vfio_user_irq_info)];
-	struct device_reply reply = {.body = body, .size = sizeof(body)};
-	struct vfio_user_irq_info info;
-	struct vuc_session_request req = {
-		.cmd = VFIO_USER_DEVICE_GET_IRQ_INFO,
-		.body = request,
-		.len = vuc_wire_irq_info_encode(request, index),
-		.reply_max = INFO_MAX,
-	};
-	int rc = info_ask(dev, &req, &reply, err);
-
-	dev->irqs[index].index = index;
-	if (reply.refused) {
-		add_refusal(refusals, index, err);
-		return 0;
-	}
-	if (rc == 0)
-		rc = vuc_wire_irq_info_decode(body, reply.len, index, &info, err);
-	if (rc != 0)
-		return rc;
-	if (info.argsz < sizeof(info))
-		device_warn(dev, DEVICE_FAULT_INFO,
-			"VFIO_USER_DEVICE_GET_IRQ_INFO: index %u: argsz %u, expected at least %zu",
-			index, info.argsz, sizeof(info));
-	dev->irqs[index].flags = info.flags;
-	dev->irqs[index].count = info.count;
-	return 0;
-}
-
-/*
- * Which BARs are memory: writes to them are posted, writes to I/O BARs are not. A device whose
- * config space does not say has none, and every write to it is awaited.
- */
 static void
-learn_bars(struct vuc_device *dev)
+region_answered(void *arg, const struct vuc_session_reply *reply)
 {
-	uint32_t bars[PCI_STD_NUM_BARS];
-	const struct vuc_region *config = vuc_device_region(dev, VFIO_PCI_CONFIG_REGION_INDEX);
+	struct device_learn *l = arg;
+	struct vuc_device *dev = l->dev;
+	struct vuc_wire_region_info info = {0};
+	struct vuc_error err = {0};
+	int rc = reply_error(reply, &err);
 
-	if (config == NULL || config->size < PCI_BASE_ADDRESS_0 + sizeof(bars) ||
-		vuc_device_read(dev, config->index, PCI_BASE_ADDRESS_0, bars, sizeof(bars)) != 0)
+	if (reply->refused && is_optional_region(l->index)) {
+		dev->regions[l->index].info.index = l->index;
+		add_refusal(&l->regions, l->index, &err);
+		learn_next_region(l);
 		return;
+	}
+	if (reply->refused)
+		refuse_index(&err, "region", l->index, rc);
+	if (rc == 0)
+		rc = vuc_wire_region_info_decode(
+			reply->body, reply->len, l->index, l->argsz, &info, &err);
+	if (rc == 0)
+		warn_of_region(dev, &info, reply->len);
+	if (rc == 0 && info.truncated)
+		rc = ask_for_more(l, info.info.argsz, &err);
+	else if (rc == 0)
+		rc = keep_region(&dev->regions[l->index], &info, reply, &err);
+	if (rc != 0)
+		finish_learning(l, rc, &err);
+	else if (!info.truncated)
+		learn_next_region(l);
+}
+
+static void
+ask_region(struct device_learn *l)
+{
+	uint8_t body[sizeof(struct vfio_user_region_info)];
+	const struct vuc_session_request req = {
+		.cmd = VFIO_USER_DEVICE_GET_REGION_INFO,
+		.body = body,
+		.len = vuc_wire_region_info_encode(body, l->index, l->argsz),
+		.reply_max = l->argsz,
+		.done = region_answered,
+		.arg = l,
+	};
+
+	send_question(l, &req);
+}
+
+static void learn_next_irq(struct device_learn *l);
+
+static void
+irq_answered(void *arg, const struct vuc_session_reply *reply)
+{
+	struct device_learn *l = arg;
+	struct vuc_irq *irq = &l->dev->irqs[l->index];
+	struct vfio_user_irq_info info;
+	struct vuc_error err = {0};
+	int rc = reply_error(reply, &err);
+
+	irq->index = l->index;
+	if (reply->refused) {
+		add_refusal(&l->irqs, l->index, &err);
+		learn_next_irq(l);
+		return;
+	}
+	if (rc == 0)
+		rc = vuc_wire_irq_info_decode(reply->body, reply->len, l->index, &info, &err);
+	if (rc != 0) {
+		finish_learning(l, rc, &err);
+		return;
+	}
+	if (info.argsz < sizeof(info))
+		device_warn(l->dev, DEVICE_FAULT_INFO,
+			"VFIO_USER_DEVICE_GET_IRQ_INFO: index %u: argsz %u, expected at least %zu",
+			l->index, info.argsz, sizeof(info));
+	irq->flags = info.flags;
+	irq->count = info.count;
+	learn_next_irq(l);
+}
+
+static void
+ask_irq(struct device_learn *l)
+{
+	uint8_t body[sizeof(struct vfio_user_irq_info)];
+	const struct vuc_session_request req = {
+		.cmd = VFIO_USER_DEVICE_GET_IRQ_INFO,
+		.body = body,
+		.len = vuc_wire_irq_info_encode(body, l->index),
+		.reply_max = INFO_MAX,
+		.done = irq_answered,
+		.arg = l,
+	};
+
+	send_question(l, &req);
+}
+
+static void
+keep_bars(struct vuc_device *dev, const uint32_t *bars)
+{
 	for (uint32_t i = 0; i < PCI_STD_NUM_BARS; i++) {
 		const struct vuc_region *region = vuc_device_region(dev, i);
 
@@ -313,26 +351,130 @@ learn_bars(struct vuc_device *dev)
 	}
 }
 
-int
-device_learn(struct vuc_device *dev, struct vuc_error *err)
+static void
+bars_answered(struct vuc_request *req, int status)
 {
-	struct refusals regions = {0}, irqs = {0};
-	int rc = learn_device(dev, err);
+	struct device_learn *l = req->arg;
+	struct vuc_session *s = l->dev->session;
+	struct vuc_error err = {0};
 
-	for (uint32_t i = 0; rc == 0 && i < dev->info.num_regions; i++)
-		rc = learn_region(dev, i, &regions, err);
-	for (uint32_t i = 0; rc == 0 && i < dev->info.num_irqs; i++)
-		rc = learn_irq(dev, i, &irqs, err);
+	if (status == 0)
+		keep_bars(l->dev, l->bars);
+	vuc_error_set(&err, vuc_session_error(s), "%s", vuc_session_reason(s));
+	finish_learning(l, vuc_session_error(s), &err);
+}
+
+/*
+ * Which BARs are memory: writes to them are posted, writes to I/O BARs are not. A device whose
+ * config space does not say has none, and every write to it is awaited.
+ */
+static void
+learn_bars(struct device_learn *l)
+{
+	const struct vuc_region *config = vuc_device_region(l->dev, VFIO_PCI_CONFIG_REGION_INDEX);
+
+	l->cmd = VFIO_USER_REGION_READ;
+	if (config == NULL || config->size < PCI_BASE_ADDRESS_0 + sizeof(l->bars) ||
+		(config->flags & VFIO_REGION_INFO_FLAG_READ) == 0) {
+		finish_learning(l, 0, NULL);
+		return;
+	}
+	l->read = (struct vuc_request){
+		.op = VUC_OP_READ,
+		.region = config->index,
+		.offset = PCI_BASE_ADDRESS_0,
+		.data = l->bars,
+		.count = sizeof(l->bars),
+		.done = bars_answered,
+		.arg = l,
+	};
+	device_enqueue(l->dev, &l->read);
+	device_mark_dirty(l->dev);
+}
+
+static void
+learn_next_irq(struct device_learn *l)
+{
+	uint32_t index = l->ask == ask_irq ? l->index + 1 : 0;
+
+	if (index < l->dev->info.num_irqs) {
+		ask_next(l, ask_irq, index);
+		return;
+	}
+	warn_of_refusals(l->dev, &l->regions, DEVICE_FAULT_REGION_REFUSED, "region");
+	warn_of_refusals(l->dev, &l->irqs, DEVICE_FAULT_IRQ_REFUSED, "IRQ index");
+	learn_bars(l);
+}
+
+static void
+learn_next_region(struct device_learn *l)
+{
+	uint32_t index = l->ask == ask_region ? l->index + 1 : 0;
+
+	if (index < l->dev->info.num_regions)
+		ask_next(l, ask_region, index);
+	else
+		learn_next_irq(l);
+}
+
+static void
+device_answered(void *arg, const struct vuc_session_reply *reply)
+{
+	struct device_learn *l = arg;
+	struct vuc_error err = {0};
+	int rc = keep_device(l->dev, reply, &err);
+
 	if (rc != 0)
-		return rc;
-	warn_of_refusals(dev, &regions, DEVICE_FAULT_REGION_REFUSED, "region");
-	warn_of_refusals(dev, &irqs, DEVICE_FAULT_IRQ_REFUSED, "IRQ index");
-	learn_bars(dev);
-	if (!vuc_device_connected(dev))
-		return vuc_error_set(err, vuc_session_error(dev->session), "%s",
-			vuc_session_reason(dev->session));
-	dev->reason.text[0] = '\0';
-	return 0;
+		finish_learning(l, rc, &err);
+	else
+		learn_next_region(l);
+}
+
+static void
+ask_device(struct device_learn *l)
+{
+	uint8_t body[sizeof(struct vfio_user_device_info)];
+	const struct vuc_session_request req = {
+		.cmd = VFIO_USER_DEVICE_GET_INFO,
+		.body = body,
+		.len = vuc_wire_device_info_encode(body),
+		.reply_max = INFO_MAX,
+		.done = device_answered,
+		.arg = l,
+	};
+
+	send_question(l, &req);
+}
+
+void
+device_learn_start(struct device_learn *l, struct vuc_device *dev, device_learn_fn done)
+{
+	*l = (struct device_learn){.dev = dev, .done = done};
+	ask_next(l, ask_device, 0);
+}
+
+bool
+device_learn_give_up(struct device_learn *l)
+{
+	if (l->cmd != VFIO_USER_REGION_READ)
+		return false;
+	vuc_session_cancel(l->dev->session, -ETIMEDOUT, "config space was not read in time");
+	device_pump(l->dev);
+	return true;
+}
+
+void
+device_learn_stop(struct device_learn *l)
+{
+	l->done = NULL;
+	l->asks = false;
+}
+
+void
+device_learn_go_on(struct device_learn *l)
+{
+	if (l->asks)
+		l->ask(l);
 }
 
 static void

@@ -29,7 +29,9 @@ struct vuc_poll_group {
 	uint64_t ticked_ms;
 	struct vuc_poll_source source; /* begin and end are NULL without one */
 	struct vuc_device_list devices;
-	struct vuc_device_list dirty; /* those that may have something to send */
+	struct vuc_device_list dirty;  /* those that may have something to send */
+	struct vuc_device_list closed; /* to be freed at the end of the poll */
+	bool doomed;                   /* and the group with its last device */
 };
 
 /* What a server does wrong and can be lived with, beyond what the session sees. */
@@ -78,8 +80,11 @@ struct vuc_device {
 	struct vuc_device_info info;
 	uint32_t memory_bars; /* bit n: BAR n is memory, as its register says */
 	bool dirty;
-	bool operating;  /* an operation has more to send */
-	bool twin_ended; /* and the main link has not, so far */
+	bool operating;                       /* an operation has more to send */
+	bool closed;                          /* nobody has it any more: nobody is called back */
+	void (*step)(struct vuc_device *dev); /* taken in each poll while it is opened or closed,
+						 or NULL; of one in group->closed: frees it */
+	bool twin_ended;                      /* and the main link has not, so far */
 	enum vuc_posted_writes posted_writes;
 	bool bypassed;                   /* parts of regions are accessed without the socket */
 	const _Atomic bool *dma_revoked; /* or NULL; see vuc_dma_set_revoked() */
@@ -101,8 +106,14 @@ struct vuc_device {
 	vuc_trace_fn trace;
 	void *trace_arg;
 	struct dma_table dma;
-	bool unmap_all; /* was called since the last commit */
-	bool logging;   /* the pages that the server writes */
+	bool unmap_all;                 /* was called since the last commit */
+	bool logging;                   /* the pages that the server writes */
+	struct device_opening *opening; /* or NULL */
+	struct {
+		uint64_t deadline_ms;
+		vuc_done_fn done; /* NULL: nobody is told */
+		void *arg;
+	} closing;
 	struct vuc_error reason;
 };
 
@@ -124,6 +135,15 @@ int group_poll(struct vuc_poll_group *group, unsigned int looks);
 void group_log(const struct vuc_poll_group *group, enum vuc_log_level level, const char *line);
 void group_add(struct vuc_poll_group *group, struct vuc_device *dev);
 void group_remove(struct vuc_device *dev);
+
+/* Take a device that is closed out of the group; its step frees it at the end of the poll. */
+void group_retire(struct vuc_device *dev);
+
+/* device.c: whether it is there to be used; says why not */
+int device_check_connected(struct vuc_device *dev);
+
+/* device.c: a vuc_session_warn_fn of a device */
+void device_log_warning(void *arg, const char *line);
 
 /* device.c: warn of a fault of the server, once for each kind */
 void device_warn(struct vuc_device *dev, enum device_fault fault, const char *fmt, ...)
@@ -149,20 +169,25 @@ void device_command(void *arg, struct vuc_session *s, const struct vuc_session_c
  * has ended */
 void device_pump(struct vuc_device *dev);
 
-/* io.c: returns 0, or what ended the connection, which is the reason then */
-int device_check_connected(struct vuc_device *dev);
-
 /* io.c: put a request behind those that wait */
 void device_enqueue(struct vuc_device *dev, struct vuc_request *req);
 
 /* reset.c: a reset that was submitted as a request */
 int device_submit_reset(struct vuc_device *dev, struct vuc_request *req);
 
+/* io.c: complete those that wait, after their messages */
+void device_cancel_requests(struct vuc_device *dev, int error, const char *reason);
+
 /* io.c: whether a request can be made now; says why not */
 int device_check_request(struct vuc_device *dev, const struct vuc_request *req);
 
-/* info.c: learn and forget what the device has */
-int device_learn(struct vuc_device *dev, struct vuc_error *err);
+/* opening.c: does nothing for a device that is open */
+void device_cancel_opening(struct vuc_device *dev);
+
+/* closing.c: free a device that no group has, whose requests are all complete */
+void device_destroy(struct vuc_device *dev);
+
+/* info.c: forget what was learned of the device */
 void device_forget(struct vuc_device *dev);
 
 /* region_map.c: does nothing for a region that is not mapped */

@@ -161,6 +161,19 @@ device_pump(struct vuc_device *dev)
 		queue_requests(dev);
 }
 
+void
+device_cancel_requests(struct vuc_device *dev, int error, const char *reason)
+{
+	while (dev->first != NULL) {
+		struct vuc_request *req = dev->first;
+
+		dev->first = req->priv.next;
+		fail(req, error, reason);
+		complete(req);
+	}
+	dev->last = &dev->first;
+}
+
 static int
 explain_access(struct vuc_device *dev, const struct vuc_request *req, int rc)
 {
@@ -177,18 +190,6 @@ explain_access(struct vuc_device *dev, const struct vuc_request *req, int rc)
 	return vuc_error_set(err, rc,
 		"region %u: %zu bytes at offset 0x%llx are outside of its %llu bytes", req->region,
 		req->count, (unsigned long long)req->offset, (unsigned long long)region->size);
-}
-
-int
-device_check_connected(struct vuc_device *dev)
-{
-	int error = vuc_session_error(dev->session);
-
-	if (vuc_device_connected(dev))
-		return 0;
-	if (error == 0)
-		return vuc_error_set(&dev->reason, -ENOTCONN, "the device is not connected");
-	return vuc_error_set(&dev->reason, error, "%s", vuc_session_reason(dev->session));
 }
 
 int

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -75,6 +76,7 @@ vuc_poll_group_create(const struct vuc_poll_group_opts *opts, struct vuc_poll_gr
 		return vuc_error_set(err, -ENOMEM, "no memory for a poll group");
 	TAILQ_INIT(&g->devices);
 	TAILQ_INIT(&g->dirty);
+	TAILQ_INIT(&g->closed);
 	g->log = known.log;
 	g->log_arg = known.log_arg;
 	rc = create_transport(g, known.transport, err);
@@ -86,15 +88,40 @@ vuc_poll_group_create(const struct vuc_poll_group_opts *opts, struct vuc_poll_gr
 	return 0;
 }
 
+/* Whether a device is closed, and only what was posted is still to be sent. */
+static bool
+lingers(const struct vuc_device *dev)
+{
+	return dev->closed && dev->closing.done == NULL;
+}
+
+static void
+free_group(struct vuc_poll_group *group)
+{
+	group->transport->ops->group_destroy(group->transport);
+	free(group);
+}
+
 VUC_EXPORT int
 vuc_poll_group_destroy(struct vuc_poll_group *group)
 {
+	const struct vuc_device *dev;
+
 	if (group == NULL)
 		return 0;
-	if (!TAILQ_EMPTY(&group->devices))
-		return -EBUSY;
-	group->transport->ops->group_destroy(group->transport);
-	free(group);
+	TAILQ_FOREACH (dev, &group->devices, link) {
+		if (!lingers(dev))
+			return -EBUSY;
+	}
+	if (group->polling) {
+		group->doomed = true;
+		return 0;
+	}
+	while (!TAILQ_EMPTY(&group->devices)) {
+		vuc_poll_group_poll(group);
+		sched_yield();
+	}
+	free_group(group);
 	return 0;
 }
 
@@ -118,6 +145,57 @@ group_remove(struct vuc_device *dev)
 	if (dev->dirty)
 		TAILQ_REMOVE(&dev->group->dirty, dev, dirty_link);
 	dev->dirty = false;
+}
+
+void
+group_retire(struct vuc_device *dev)
+{
+	struct vuc_poll_group *group = dev->group;
+
+	group_remove(dev);
+	TAILQ_INSERT_TAIL(&group->closed, dev, link);
+	group->doomed = group->doomed || dev->own_group;
+}
+
+/* Nobody polls the group any more, so these have had their last chance. */
+static void
+end_lingering(struct vuc_poll_group *group)
+{
+	struct vuc_device *dev, *next;
+
+	for (dev = TAILQ_FIRST(&group->devices); dev != NULL; dev = next) {
+		next = TAILQ_NEXT(dev, link);
+		if (!lingers(dev))
+			continue;
+		device_flush(dev);
+		dev->closing.deadline_ms = 0;
+		dev->step(dev);
+	}
+}
+
+/* At the end of a poll, when nothing refers to what was closed in it. Returns whether the group is
+ * gone as well. */
+static bool
+free_closed(struct vuc_poll_group *group)
+{
+	struct vuc_device *dev;
+
+	if (group->doomed)
+		end_lingering(group);
+	while ((dev = TAILQ_FIRST(&group->closed)) != NULL) {
+		TAILQ_REMOVE(&group->closed, dev, link);
+		dev->step(dev);
+	}
+	if (!group->doomed || !TAILQ_EMPTY(&group->devices))
+		return false;
+	free_group(group);
+	return true;
+}
+
+static bool
+has_closed(const struct vuc_poll_group *group)
+{
+	return !TAILQ_EMPTY(&group->closed) || group->doomed;
 }
 
 static void
@@ -175,6 +253,8 @@ flush(struct vuc_poll_group *group)
 			prefetch(next);
 		TAILQ_REMOVE(&group->dirty, dev, dirty_link);
 		dev->dirty = false;
+		if (dev->step != NULL)
+			dev->step(dev);
 		device_flush(dev);
 		dev = next;
 	}
@@ -184,6 +264,8 @@ flush(struct vuc_poll_group *group)
 int
 group_poll(struct vuc_poll_group *group, unsigned int looks)
 {
+	unsigned int completed;
+
 	if (group->polling)
 		return -EDEADLK;
 	group->polling = true;
@@ -199,7 +281,10 @@ group_poll(struct vuc_poll_group *group, unsigned int looks)
 	if (group->source.end != NULL)
 		group->source.end(group->source.arg);
 	group->polling = false;
-	return (int)group->completed;
+	completed = group->completed;
+	if (has_closed(group))
+		free_closed(group);
+	return (int)completed;
 }
 
 VUC_EXPORT int
@@ -253,7 +338,8 @@ flush_before_wait(struct vuc_poll_group *group)
 		group->source.end(group->source.arg);
 	group->polling = false;
 	/* A callback may have submitted anything. */
-	return more || group->completed > 0;
+	more |= group->completed > 0;
+	return (has_closed(group) && free_closed(group)) || more;
 }
 
 static bool
@@ -268,8 +354,8 @@ has_deadline(const struct vuc_poll_group *group)
 	const struct vuc_device *dev;
 
 	TAILQ_FOREACH (dev, &group->devices, link) {
-		if (link_has_deadline(&dev->main) || link_has_deadline(&dev->twin) ||
-			!TAILQ_EMPTY(&dev->operations))
+		if (dev->step != NULL || link_has_deadline(&dev->main) ||
+			link_has_deadline(&dev->twin) || !TAILQ_EMPTY(&dev->operations))
 			return true;
 	}
 	return false;

@@ -73,12 +73,16 @@ bool vuc_device_is_silent(const struct vuc_device *dev, uint64_t *since_ms);
 int vuc_device_read_opts(
 	struct vuc_device_opts *known, const struct vuc_device_opts *opts, struct vuc_error *err);
 
-/*
- * As vuc_device_open(), with opts that were checked, and a socket that is connected to opts->path
- * already, or -1. The socket is closed on failure. faults: what is known of the server, which must
- * outlive the device; NULL: nothing.
- */
-int vuc_device_open_fd(const struct vuc_device_opts *opts, int fd, struct vuc_server_faults *faults,
+/* As vuc_device_open_start() and vuc_device_open(), with opts that were checked. faults: what is
+ * known of the server, which must outlive the device; NULL: nothing. */
+int vuc_device_open_known_start(const struct vuc_device_opts *opts,
+	struct vuc_server_faults *faults, struct vuc_device **dev, vuc_done_fn done, void *arg,
+	struct vuc_error *err);
+int vuc_device_open_known(const struct vuc_device_opts *opts, struct vuc_server_faults *faults,
 	struct vuc_device **dev, struct vuc_error *err);
+
+/* As vuc_device_close_start(), but requests are not cancelled: they are sent and awaited for at
+ * most the timeout. */
+void vuc_device_drain_start(struct vuc_device *dev, vuc_done_fn done, void *arg);
 
 #endif /* VUC_DEVICE_SOURCE_H */

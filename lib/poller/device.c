@@ -5,11 +5,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <vuc/export.h>
 
-#include "connect.h"
 #include "error.h"
 #include "internal.h"
 #include "lines.h"
@@ -24,7 +22,6 @@ struct opening {
 	struct vuc_device_opts opts;
 	struct poller_account *account; /* NULL: one of its own */
 	const _Atomic bool *stop;       /* true: it is not wanted any more; or NULL */
-	int fd;                         /* connected to opts.path; -1 */
 	struct vuc_device *dev;
 	struct vuc_error *err;
 };
@@ -139,15 +136,6 @@ trace_device(struct poller_device *d, struct vuc_device_opts *opts)
 	opts->trace_arg = d;
 }
 
-/* It takes what is connected. */
-static int
-refuse_opening(const struct opening *o, int rc, const char *why)
-{
-	if (o->fd >= 0)
-		close(o->fd);
-	return vuc_error_set(o->err, rc, "%s", why);
-}
-
 static int
 open_device(void *arg)
 {
@@ -157,13 +145,13 @@ open_device(void *arg)
 	int rc;
 
 	if (o->stop != NULL && atomic_load_explicit(o->stop, memory_order_acquire))
-		return refuse_opening(o, -ECANCELED, "the device is being closed");
+		return vuc_error_set(o->err, -ECANCELED, "the device is being closed");
 	d = alloc_device(o);
 	if (d == NULL)
-		return refuse_opening(o, -ENOMEM, "no memory for a device");
+		return vuc_error_set(o->err, -ENOMEM, "no memory for a device");
 	o->opts.group = p->group;
 	trace_device(d, &o->opts);
-	rc = vuc_device_open_fd(&o->opts, o->fd, &d->account->faults, &d->dev, o->err);
+	rc = vuc_device_open_known(&o->opts, &d->account->faults, &d->dev, o->err);
 	if (rc != 0) {
 		free_device(p, d);
 		return rc;
@@ -184,20 +172,13 @@ vuc_poller_open_named(struct vuc_poller *p, struct poller_account *account,
 		.poller = p,
 		.account = account,
 		.stop = stop,
-		.fd = -1,
 		.err = err,
 	};
-	struct vuc_error why = {0};
 	int rc = vuc_device_read_opts(&o.opts, opts, err);
 
 	*dev = NULL;
 	if (rc != 0)
 		return rc;
-	if (o.opts.path != NULL) {
-		o.fd = vuc_device_connect(o.opts.path, o.opts.timeout_ms, &why);
-		if (o.fd < 0)
-			return vuc_error_set(err, o.fd, "%.100s: %s", o.opts.path, why.text);
-	}
 	rc = vuc_poller_call(p, open_device, &o);
 	*dev = o.dev;
 	return rc;

@@ -226,6 +226,33 @@ add_suspect(const struct vuc_session *s, char *text, size_t size)
 		snprintf(text + len, size - len, "%s", suffix);
 }
 
+/* Its owner is told, and its id stays taken until the late reply has come. */
+static void
+give_up_slot(struct vuc_session *s, struct slot *slot, struct vuc_session_reply *reply)
+{
+	slot->state = SLOT_TIMED_OUT;
+	settle_slot(s, slot);
+	s->timed_out++;
+	slot->done(slot->arg, reply);
+}
+
+void
+vuc_session_cancel(struct vuc_session *s, int error, const char *reason)
+{
+	struct vuc_session_reply reply = {.status = error, .reason = reason};
+	unsigned int left = s->view.outstanding;
+
+	for (unsigned int i = 0; left > 0 && i <= s->index_mask; i++) {
+		struct slot *slot = &s->slots[i];
+
+		if (slot->state != SLOT_WAITING && slot->state != SLOT_WATCHED)
+			continue;
+		left--;
+		give_up_slot(s, slot, &reply);
+	}
+	session_settle(s);
+}
+
 static void
 expire(struct vuc_session *s, struct slot *slot)
 {
@@ -242,10 +269,7 @@ expire(struct vuc_session *s, struct slot *slot)
 		return;
 	}
 	note_silence(s, slot);
-	slot->state = SLOT_TIMED_OUT;
-	settle_slot(s, slot);
-	s->timed_out++;
-	slot->done(slot->arg, &reply);
+	give_up_slot(s, slot, &reply);
 	if (s->timed_out == s->config.max_requests)
 		vuc_session_end(
 			s, -ETIMEDOUT, "the server has left %u requests unanswered", s->timed_out);

@@ -320,7 +320,6 @@ call_from_callback(struct vuc_request *req, int status)
 	r->status = status;
 	CU_ASSERT_EQUAL(vuc_device_read(r->dev, BAR0, 0, &value, sizeof(value)), -EDEADLK);
 	CU_ASSERT_EQUAL(vuc_poll_group_poll(vuc_device_poll_group(r->dev)), -EDEADLK);
-	vuc_device_close(r->dev);
 	completions++;
 }
 

@@ -314,7 +314,7 @@ open_scene(struct scene *s)
 	int rc;
 
 	s->opts.fd = fd;
-	rc = vuc_device_open_fd(&s->opts, -1, &s->faults, &s->dev, &s->err);
+	rc = vuc_device_open_known(&s->opts, &s->faults, &s->dev, &s->err);
 	close(fd);
 	return rc;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef VUC_POLLER_THREAD_H
-#define VUC_POLLER_THREAD_H
+#ifndef VUC_BASE_THREAD_H
+#define VUC_BASE_THREAD_H
 
 #include <pthread.h>
 #include <stddef.h>
@@ -12,4 +12,4 @@
  */
 int vuc_thread_create(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg);
 
-#endif /* VUC_POLLER_THREAD_H */
+#endif /* VUC_BASE_THREAD_H */
