@@ -77,6 +77,18 @@ struct vuc_io_fds {
  */
 int vuc_io_fds_get(struct vuc_device *dev, uint32_t region, struct vuc_io_fds **io_fds);
 
+/**
+ * Begin what vuc_io_fds_get() does.
+ *
+ * @param io_fds  set to NULL now, and to the answer before done is called with status 0; the
+ *                caller's, which keeps it until then
+ * @param done    called when the server has answered; see vuc_done_fn
+ * @param arg     first argument of done
+ * @return 0; as vuc_io_fds_get(), and done is not called
+ */
+int vuc_io_fds_get_start(struct vuc_device *dev, uint32_t region, struct vuc_io_fds **io_fds,
+	vuc_done_fn done, void *arg);
+
 /** Free an answer and close the descriptors that are left in it. NULL does nothing. */
 void vuc_io_fds_free(struct vuc_io_fds *io_fds);
 

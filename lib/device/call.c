@@ -65,14 +65,6 @@ call_take(struct message_operation *m, const struct vuc_session_reply *reply, st
 	return 0;
 }
 
-bool
-device_lacks_command(const struct device_reply *reply)
-{
-	return reply->refused &&
-		(reply->status == -EINVAL || reply->status == -ENOSYS ||
-			reply->status == -EOPNOTSUPP);
-}
-
 int
 device_ask(
 	struct vuc_device *dev, const struct vuc_session_request *req, struct device_reply *reply)

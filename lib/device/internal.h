@@ -202,9 +202,6 @@ int device_ask(
 	struct vuc_device *dev, const struct vuc_session_request *req, struct device_reply *reply);
 void device_close_fds(struct device_reply *reply);
 
-/* call.c: whether an error of the server says that it does not have an optional command. */
-bool device_lacks_command(const struct device_reply *reply);
-
 /* call.c: for synchronous functions, outside of any poll: poll until it is done, and let others
  * have the CPU after many polls without a completion. */
 void device_poll_until(struct vuc_device *dev, const bool *done);

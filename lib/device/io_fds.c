@@ -11,6 +11,7 @@
 #include "error.h"
 #include "internal.h"
 #include "io_fds.h"
+#include "message.h"
 
 /* A server may add sub-regions between two questions, but not for ever. */
 #define MAX_QUESTIONS 4u
@@ -30,19 +31,30 @@ static const enum vuc_io_fd_type types[] = {
 	[VFIO_USER_IO_FD_TYPE_IOEVENTFD_SHADOW] = VUC_IO_FD_IOEVENTFD_SHADOW,
 };
 
+/* What is being asked. */
+struct io_fds_operation {
+	struct operation op;
+	struct operation_message message;
+	uint32_t region;
+	uint32_t argsz;
+	unsigned int asked; /* questions so far */
+	bool awaited;       /* the answer to the last one */
+	struct vuc_io_fds *answer;
+	struct vuc_io_fds **io_fds; /* the caller's */
+};
+
 static int
-check_flags(
-	struct vuc_device *dev, uint32_t region, uint32_t i, const struct vuc_wire_sub_region *sub)
+check_flags(struct io_fds_operation *a, uint32_t i, const struct vuc_wire_sub_region *sub)
 {
 	uint32_t known =
 		sub->type == VFIO_USER_IO_FD_TYPE_IOREGIONFD ? IOREGION_FLAGS : IOEVENTFD_FLAGS;
 
 	if ((sub->flags & ~known) == 0)
 		return 0;
-	return vuc_error_set(&dev->reason, -EPROTO,
+	return operation_fail(&a->op, -EPROTO,
 		"VFIO_USER_DEVICE_GET_REGION_IO_FDS reply: region %u: sub-region %u: flags 0x%x, "
 		"known are 0x%x",
-		region, i, sub->flags, known);
+		a->region, i, sub->flags, known);
 }
 
 static int
@@ -80,105 +92,184 @@ allocate(uint32_t count)
 }
 
 static void
-take_fds(struct vuc_io_fds *io_fds, struct device_reply *reply)
+take_fds(struct vuc_io_fds *io_fds, const struct vuc_session_reply *reply)
 {
-	memcpy(io_fds->fds, reply->fds, reply->nr_fds * sizeof(*reply->fds));
-	io_fds->nr_fds = reply->nr_fds;
-	reply->nr_fds = 0;
+	for (; io_fds->nr_fds < reply->nr_fds; io_fds->nr_fds++) {
+		io_fds->fds[io_fds->nr_fds] = reply->fds[io_fds->nr_fds];
+		reply->fds[io_fds->nr_fds] = -1;
+	}
 }
 
-static int
-keep(struct vuc_device *dev, uint32_t region, const struct vuc_wire_io_fds *wire,
-	struct device_reply *reply, struct vuc_io_fds **io_fds)
+static void
+keep_answer(struct io_fds_operation *a, const struct vuc_wire_io_fds *wire,
+	const struct vuc_session_reply *reply)
 {
 	struct vuc_io_fds *kept = allocate(wire->count);
 	struct vuc_io_sub_region *subs;
 
-	if (kept == NULL)
-		return vuc_error_set(&dev->reason, -ENOMEM,
-			"no memory for %u sub-regions of region %u", wire->count, region);
+	if (kept == NULL) {
+		operation_fail(&a->op, -ENOMEM, "no memory for %u sub-regions of region %u",
+			wire->count, a->region);
+		return;
+	}
 	subs = (struct vuc_io_sub_region *)(kept + 1);
 	for (uint32_t i = 0; i < wire->count; i++) {
 		struct vuc_wire_sub_region sub;
-		int rc;
 
 		vuc_wire_io_fds_get(wire, i, &sub);
-		rc = check_flags(dev, region, i, &sub);
-		if (rc != 0) {
+		if (check_flags(a, i, &sub) != 0) {
 			free(kept);
-			return rc;
+			return;
 		}
 		convert(&subs[i], &sub);
 	}
 	kept->nr_sub_regions = wire->count;
 	take_fds(kept, reply);
-	*io_fds = kept;
-	return 0;
+	a->answer = kept;
 }
 
-/* Ask with room for *argsz bytes. It becomes what is needed when the server has more to say. */
-static int
-ask(struct vuc_device *dev, uint32_t region, uint32_t *argsz, struct vuc_io_fds **io_fds)
+/* Whether an error of the server says that it does not have the command, which is optional. */
+static bool
+lacks_command(const struct vuc_session_reply *reply)
 {
-	uint8_t request[sizeof(struct vfio_user_region_io_fds)];
-	struct device_reply reply = {.body = malloc(*argsz), .size = *argsz};
-	struct vuc_session_request req = {
-		.cmd = VFIO_USER_DEVICE_GET_REGION_IO_FDS,
-		.body = request,
-		.len = vuc_wire_io_fds_encode(request, region, *argsz),
-		.reply_max = *argsz,
-	};
-	struct vuc_wire_io_fds_request asked = {
-		.index = region,
-		.argsz = *argsz,
-		.region_size = dev->regions[region].info.size,
+	return reply->refused &&
+		(reply->status == -EINVAL || reply->status == -ENOSYS ||
+			reply->status == -EOPNOTSUPP);
+}
+
+static void
+io_fds_replied(struct operation_message *m, const struct vuc_session_reply *reply)
+{
+	struct io_fds_operation *a = (struct io_fds_operation *)m->op;
+	const struct vuc_wire_io_fds_request asked = {
+		.index = a->region,
+		.argsz = a->argsz,
+		.region_size = a->op.dev->regions[a->region].info.size,
+		.nr_fds = reply->nr_fds,
 	};
 	struct vuc_wire_io_fds wire;
-	int rc;
+	struct vuc_error err = {0};
+	int rc = reply->status;
 
-	if (reply.body == NULL)
-		return vuc_error_set(&dev->reason, -ENOMEM,
-			"no memory for %u bytes about sub-regions of region %u", *argsz, region);
-	rc = device_ask(dev, &req, &reply);
-	if (device_lacks_command(&reply))
-		rc = -EOPNOTSUPP;
-	asked.nr_fds = reply.nr_fds;
-	if (rc == 0)
-		rc = vuc_wire_io_fds_decode(reply.body, reply.len, &asked, &wire, &dev->reason);
-	if (rc == 0 && wire.truncated)
-		*argsz = wire.argsz;
-	else if (rc == 0)
-		rc = keep(dev, region, &wire, &reply, io_fds);
-	device_close_fds(&reply);
-	free(reply.body);
-	return rc;
+	a->awaited = false;
+	if (rc != 0) {
+		operation_fail(
+			&a->op, lacks_command(reply) ? -EOPNOTSUPP : rc, "%s", reply->reason);
+		return;
+	}
+	rc = vuc_wire_io_fds_decode(reply->body, reply->len, &asked, &wire, &err);
+	if (rc != 0)
+		operation_fail(&a->op, rc, "%s", err.text);
+	else if (wire.truncated)
+		a->argsz = wire.argsz;
+	else
+		keep_answer(a, &wire, reply);
 }
 
-VUC_EXPORT int
-vuc_io_fds_get(struct vuc_device *dev, uint32_t region, struct vuc_io_fds **io_fds)
+/* The server may have more to say than there was room for, so it is asked again. */
+static int
+io_fds_run(struct operation *op)
+{
+	struct io_fds_operation *a = (struct io_fds_operation *)op;
+	uint8_t body[sizeof(struct vfio_user_region_io_fds)];
+	const struct vuc_session_request req = {
+		.cmd = VFIO_USER_DEVICE_GET_REGION_IO_FDS,
+		.body = body,
+		.len = vuc_wire_io_fds_encode(body, a->region, a->argsz),
+		.reply_max = a->argsz,
+	};
+	int rc;
+
+	if (a->awaited)
+		return -EAGAIN;
+	if (a->answer != NULL || op->status != 0)
+		return 0;
+	if (a->asked == MAX_QUESTIONS)
+		return operation_fail(op, -EPROTO,
+			"VFIO_USER_DEVICE_GET_REGION_IO_FDS: region %u: asked %u times, and the "
+			"server wants an argsz of %u now",
+			a->region, a->asked, a->argsz);
+	rc = operation_send(op, &a->message, &req);
+	if (rc != 0)
+		return rc;
+	a->asked++;
+	a->awaited = true;
+	return -EAGAIN;
+}
+
+static void
+io_fds_end(struct operation *op)
+{
+	struct io_fds_operation *a = (struct io_fds_operation *)op;
+
+	if (op->status != 0)
+		return;
+	op->dev->bypassed = op->dev->bypassed || a->answer->nr_fds > 0;
+	*a->io_fds = a->answer;
+	a->answer = NULL;
+}
+
+static void
+io_fds_release(struct operation *op)
+{
+	vuc_io_fds_free(((struct io_fds_operation *)op)->answer);
+	free(op);
+}
+
+static const struct operation_ops io_fds_ops = {
+	.name = "VFIO_USER_DEVICE_GET_REGION_IO_FDS",
+	.run = io_fds_run,
+	.end = io_fds_end,
+	.free = io_fds_release,
+};
+
+static int
+check_region(struct vuc_device *dev, uint32_t region)
 {
 	const struct vuc_region *r = vuc_device_region(dev, region);
-	uint32_t argsz = sizeof(struct vfio_user_region_io_fds);
-	int rc = 0;
 
-	*io_fds = NULL;
 	if (r == NULL || r->size == 0)
 		return vuc_error_set(&dev->reason, -EINVAL, "there is no region %u", region);
 	if (!dev->io_fds)
 		return vuc_error_set(&dev->reason, -EOPNOTSUPP,
 			"region %u: the server is not asked for its sub-regions (io_fds is off)",
 			region);
-	for (unsigned int n = 0; rc == 0 && *io_fds == NULL; n++) {
-		if (n == MAX_QUESTIONS)
-			return vuc_error_set(&dev->reason, -EPROTO,
-				"VFIO_USER_DEVICE_GET_REGION_IO_FDS: region %u: asked %u times, "
-				"and the server wants an argsz of %u now",
-				region, n, argsz);
-		rc = ask(dev, region, &argsz, io_fds);
-	}
-	if (rc == 0 && (*io_fds)->nr_fds > 0)
-		dev->bypassed = true;
-	return rc;
+	return device_check_command(dev, VFIO_USER_DEVICE_GET_REGION_IO_FDS);
+}
+
+VUC_EXPORT int
+vuc_io_fds_get_start(struct vuc_device *dev, uint32_t region, struct vuc_io_fds **io_fds,
+	vuc_done_fn done, void *arg)
+{
+	struct io_fds_operation *a;
+	int rc = check_region(dev, region);
+
+	*io_fds = NULL;
+	if (rc != 0)
+		return rc;
+	a = calloc(1, sizeof(*a));
+	if (a == NULL)
+		return vuc_error_set(&dev->reason, -ENOMEM,
+			"no memory to ask about sub-regions of region %u", region);
+	operation_init(&a->op, &io_fds_ops, dev, dev->timeout_ms);
+	a->message.replied = io_fds_replied;
+	a->region = region;
+	a->argsz = sizeof(struct vfio_user_region_io_fds);
+	a->io_fds = io_fds;
+	return operation_start(&a->op, done, arg);
+}
+
+VUC_EXPORT int
+vuc_io_fds_get(struct vuc_device *dev, uint32_t region, struct vuc_io_fds **io_fds)
+{
+	struct operation_waiter w = {.dev = dev};
+	int rc = operation_may_wait(dev);
+
+	*io_fds = NULL;
+	if (rc != 0)
+		return rc;
+	rc = vuc_io_fds_get_start(dev, region, io_fds, operation_wake, &w);
+	return operation_wait(&w, rc);
 }
 
 VUC_EXPORT void

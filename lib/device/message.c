@@ -95,8 +95,8 @@ message_copy(struct message_operation *m, const struct vuc_session_request *req,
 	return 0;
 }
 
-static int
-check_command(struct vuc_device *dev, uint16_t cmd)
+int
+device_check_command(struct vuc_device *dev, uint16_t cmd)
 {
 	int rc = device_check_connected(dev);
 
@@ -113,7 +113,7 @@ message_operation_create(struct vuc_device *dev, size_t size, const struct vuc_s
 {
 	struct message_operation *m;
 
-	*rc = check_command(dev, req->cmd);
+	*rc = device_check_command(dev, req->cmd);
 	if (*rc != 0)
 		return NULL;
 	m = calloc(1, size + req->len + req->data_len);

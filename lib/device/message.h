@@ -34,4 +34,7 @@ struct message_operation {
 struct message_operation *message_operation_create(struct vuc_device *dev, size_t size,
 	const struct vuc_session_request *req, message_take_fn take, int *rc);
 
+/* Whether the server can be asked this, of which it may have died before; says why not. */
+int device_check_command(struct vuc_device *dev, uint16_t cmd);
+
 #endif /* VUC_DEVICE_MESSAGE_H */
