@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "utf8.h"
+
 /* The text that is being looked at; its end stands behind the last byte. */
 struct cursor {
 	const char *start;
@@ -86,23 +88,14 @@ look_at_escape(struct cursor *c)
 	return kind != 'u' || look_at_unicode_escape(c);
 }
 
-/* A character of several bytes, neither overlong nor half of a surrogate pair. */
 static bool
 look_at_utf8(struct cursor *c)
 {
-	const unsigned char *p = (const unsigned char *)c->at;
-	size_t len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-	unsigned char low = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
-	unsigned char high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
-	size_t i;
+	uint32_t code;
+	size_t len = app_utf8_decode(c->at, (size_t)(c->end - c->at), &code);
 
-	if (p[0] < 0xc2 || p[0] > 0xf4 || (size_t)(c->end - c->at) < len || p[1] < low ||
-		p[1] > high)
+	if (len == 0)
 		return cursor_refuse(c, "not UTF-8");
-	for (i = 2; i < len; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return cursor_refuse(c, "not UTF-8");
-	}
 	c->at += len;
 	return true;
 }

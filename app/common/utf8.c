@@ -34,20 +34,21 @@ is_code_point(uint32_t code, size_t len)
 	return true;
 }
 
-/* Bytes of the character at text, and its code point; 0 when there is none. */
-static size_t
-decode(const unsigned char *text, uint32_t *code)
+size_t
+app_utf8_decode(const char *text, size_t size, uint32_t *code)
 {
 	static const unsigned char first_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-	size_t len = sequence_len(text[0]);
+	const unsigned char *bytes = (const unsigned char *)text;
+	size_t len = size > 0 ? sequence_len(bytes[0]) : 0;
 	size_t i;
 
-	*code = text[0] & first_bits[len];
+	if (len == 0 || len > size)
+		return 0;
+	*code = bytes[0] & first_bits[len];
 	for (i = 1; i < len; i++) {
-		/* The terminating NUL is no continuation either. */
-		if ((text[i] & 0xc0) != 0x80)
+		if ((bytes[i] & 0xc0) != 0x80)
 			return 0;
-		*code = *code << 6 | (text[i] & 0x3f);
+		*code = *code << 6 | (bytes[i] & 0x3f);
 	}
 	return is_code_point(*code, len) ? len : 0;
 }
@@ -62,24 +63,26 @@ is_control(uint32_t code)
 char *
 app_utf8_clean(const char *text)
 {
-	const unsigned char *from = (const unsigned char *)text;
-	char *clean = malloc(strlen(text) * REPLACEMENT_LEN + 1);
+	size_t left = strlen(text);
+	char *clean = malloc(left * REPLACEMENT_LEN + 1);
 	char *to = clean;
 
 	if (clean == NULL)
 		return NULL;
-	while (*from != '\0') {
+	while (left > 0) {
 		uint32_t code;
-		size_t len = decode(from, &code);
+		size_t len = app_utf8_decode(text, left, &code);
 
 		if (len > 0 && !is_control(code)) {
-			memcpy(to, from, len);
+			memcpy(to, text, len);
 			to += len;
 		} else {
 			memcpy(to, REPLACEMENT, REPLACEMENT_LEN);
 			to += REPLACEMENT_LEN;
 		}
-		from += len > 0 ? len : 1;
+		len = len > 0 ? len : 1;
+		text += len;
+		left -= len;
 	}
 	*to = '\0';
 	return clean;
