@@ -8,13 +8,14 @@
 
 #include <vuc/dma.h>
 
+#include "clock.h"
 #include "error.h"
 #include "interrupt.h"
 #include "stream.h"
 #include "way.h"
 
 #define POLLS_PER_LOOK 8192u
-#define LOOK_NS        5000000 /* between two looks of a thread that sleeps */
+#define LOOK_MS        5 /* between two looks of a thread that sleeps */
 
 int
 bench_dma_answer_floor(struct bench_dma_answer *a, struct vuc_error *err)
@@ -184,12 +185,11 @@ static int
 wait_for_poller(struct call *call)
 {
 	const struct bench_dma_answer *a = call->answer;
-	const struct timespec pause = {.tv_nsec = LOOK_NS};
 
 	while (bench_dma_peer_status(a->peer) == 0) {
 		int ret;
 
-		nanosleep(&pause, NULL);
+		vuc_clock_sleep_ms(LOOK_MS);
 		if (bench_interrupted())
 			return bench_fail(call->err, -EINTR, "interrupted");
 		ret = vuc_poller_call(a->poller, look_at_device, call);

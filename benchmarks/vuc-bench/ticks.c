@@ -6,7 +6,7 @@
 #include "ticks.h"
 #endif
 
-#define CALIBRATION_NS 20000000
+#define CALIBRATION_MS 20
 #define READINGS       16
 
 /* Both clocks at the same moment. */
@@ -61,7 +61,6 @@ read_both(void)
 void
 bench_clock_init(struct bench_clock *clock)
 {
-	const struct timespec pause = {.tv_nsec = CALIBRATION_NS};
 	struct reading first, last;
 
 	clock->tsc = false;
@@ -69,7 +68,7 @@ bench_clock_init(struct bench_clock *clock)
 	if (!tsc_is_constant())
 		return;
 	first = read_both();
-	nanosleep(&pause, NULL);
+	vuc_clock_sleep_ms(CALIBRATION_MS);
 	last = read_both();
 	if (last.ticks <= first.ticks || last.ns <= first.ns)
 		return;

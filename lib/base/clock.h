@@ -32,4 +32,13 @@ vuc_clock_coarse_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* Between looks at something that nobody tells of: at most this long, less when a signal comes. */
+static inline void
+vuc_clock_sleep_ms(unsigned int ms)
+{
+	const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+
+	nanosleep(&time, NULL);
+}
+
 #endif /* VUC_BASE_CLOCK_H */

@@ -15,6 +15,7 @@
 
 #include <vuc/eal.h>
 
+#include "clock.h"
 #include "fd_count.h"
 #include "memfd.h"
 #include "peer.h"
@@ -81,14 +82,6 @@ count_threads(void)
 	return n;
 }
 
-static void
-wait_a_little(void)
-{
-	const struct timespec ms = {.tv_nsec = 1000000};
-
-	nanosleep(&ms, NULL);
-}
-
 /* A thread that has been joined may be seen for a moment. */
 static bool
 threads_are_gone(void)
@@ -96,7 +89,7 @@ threads_are_gone(void)
 	for (unsigned int i = 0; i < RIG_WAIT_MS; i++) {
 		if (count_threads() == threads_before)
 			return true;
-		wait_a_little();
+		vuc_clock_sleep_ms(1);
 	}
 	return false;
 }
@@ -257,7 +250,7 @@ rig_becomes(const struct control_rig *r, const char *device, enum vuc_control_st
 	for (unsigned int i = 0; i < RIG_WAIT_MS; i++) {
 		if (rig_look(r, device).state == state)
 			return true;
-		wait_a_little();
+		vuc_clock_sleep_ms(1);
 	}
 	return false;
 }
@@ -268,7 +261,7 @@ rig_is_left(const struct control_rig *r)
 	for (unsigned int i = 0; i < RIG_WAIT_MS; i++) {
 		if (vuc_control_connections(r->control) == 0)
 			return true;
-		wait_a_little();
+		vuc_clock_sleep_ms(1);
 	}
 	return false;
 }
@@ -279,7 +272,7 @@ rig_logs(const char *text)
 	for (unsigned int i = 0; i < RIG_WAIT_MS; i++) {
 		if (rig_has_logged(text))
 			return true;
-		wait_a_little();
+		vuc_clock_sleep_ms(1);
 	}
 	return false;
 }

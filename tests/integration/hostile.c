@@ -13,6 +13,7 @@
 
 #include <linux/vfio.h>
 
+#include "clock.h"
 #include "fd_count.h"
 #include "refdev_regs.h"
 
@@ -25,14 +26,6 @@ struct neighbour {
 	_Atomic unsigned int errors;
 	_Atomic bool stop;
 };
-
-void
-hostile_pause(void)
-{
-	const struct timespec ms = {.tv_nsec = 1000000};
-
-	nanosleep(&ms, NULL);
-}
 
 uint64_t
 hostile_random(uint64_t *state)
@@ -121,7 +114,7 @@ hostile_neighbour_goes_on(const struct hostile *h)
 	uint64_t until = hostile_neighbour_rounds(h) + ROUNDS;
 
 	for (unsigned int i = 0; i < RIG_WAIT_MS && hostile_neighbour_rounds(h) < until; i++)
-		hostile_pause();
+		vuc_clock_sleep_ms(1);
 	CU_ASSERT_TRUE(hostile_neighbour_rounds(h) >= until);
 	CU_ASSERT_EQUAL(atomic_load(&h->neighbour->errors), 0);
 }
@@ -175,7 +168,7 @@ is_as_before(const struct hostile *h)
 		if (vuc_control_connections(h->rig.control) == 1 && fd_count() == h->fds &&
 			count_shared_mappings() == h->mappings)
 			return true;
-		hostile_pause();
+		vuc_clock_sleep_ms(1);
 	}
 	printf("# %u connections; %u descriptors, %u before; %u mappings, %u before\n",
 		vuc_control_connections(h->rig.control), fd_count(), h->fds,
@@ -189,7 +182,7 @@ connections_become(const struct hostile *h, unsigned int nr)
 	for (unsigned int i = 0; i < RIG_WAIT_MS; i++) {
 		if (vuc_control_connections(h->rig.control) == nr)
 			return true;
-		hostile_pause();
+		vuc_clock_sleep_ms(1);
 	}
 	return false;
 }
@@ -207,7 +200,7 @@ hostile_wait_until_gone(const struct hostile *h)
 		rc = shm_hello(&c);
 		if (rc != 0) {
 			shm_close(&c);
-			hostile_pause();
+			vuc_clock_sleep_ms(1);
 		}
 	}
 	CU_ASSERT_EQUAL_FATAL(rc, 0);

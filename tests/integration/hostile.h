@@ -56,7 +56,4 @@ uint64_t hostile_random(uint64_t *state);
 uint32_t hostile_below(uint64_t *state, uint32_t n);
 void hostile_fill(uint64_t *state, void *bytes, size_t len);
 
-/* Wait a millisecond: between looks at something that has to happen. */
-void hostile_pause(void);
-
 #endif /* VUC_TESTS_HOSTILE_H */

@@ -14,6 +14,7 @@
 
 #include <linux/vfio.h>
 
+#include "clock.h"
 #include "control_rig.h"
 #include "refdev_regs.h"
 
@@ -532,7 +533,7 @@ test_counters(void)
 		CU_ASSERT_EQUAL(shm_read(&q, BAR0, REFDEV_REG_ID, &id, 4), 0);
 	CU_ASSERT_EQUAL(shm_read(&q, BAR0, REFDEV_BAR0_SIZE, &id, 4), -EINVAL);
 	for (unsigned int i = 0; shm_state(&client).reads < 4 && i < RIG_WAIT_MS; i++)
-		usleep(1000);
+		vuc_clock_sleep_ms(1);
 	CU_ASSERT_EQUAL(shm_state(&client).reads, 4);
 	CU_ASSERT_EQUAL(shm_state(&client).errors, 1);
 	CU_ASSERT_EQUAL(shm_state(&client).sequence % 2, 0);

@@ -11,6 +11,7 @@
 
 #include <linux/vfio.h>
 
+#include "clock.h"
 #include "hostile.h"
 #include "refdev_regs.h"
 
@@ -83,7 +84,7 @@ becomes_taken(const struct shm_queue *q, uint32_t n)
 	for (unsigned int i = 0; i < RIG_WAIT_MS; i++) {
 		if (is_closed(q) || __atomic_load_n(&back_of(q)->taken, __ATOMIC_ACQUIRE) == n)
 			return true;
-		hostile_pause();
+		vuc_clock_sleep_ms(1);
 	}
 	return false;
 }

@@ -16,6 +16,7 @@
 
 #include <linux/vfio.h>
 
+#include "clock.h"
 #include "hostile.h"
 #include "memfd.h"
 #include "refdev_regs.h"
@@ -96,7 +97,7 @@ visit_all_the_time(unsigned int which)
 		}
 		shm_close(&c);
 		/* Who has no daemon waits for one, and leaves the CPU to the others. */
-		hostile_pause();
+		vuc_clock_sleep_ms(1);
 	}
 }
 
@@ -132,7 +133,7 @@ let_it_rage(void)
 	uint64_t until = atomic_load(&storm->visits) + VISITS;
 
 	for (unsigned int i = 0; i < RIG_WAIT_MS && atomic_load(&storm->visits) < until; i++)
-		hostile_pause();
+		vuc_clock_sleep_ms(1);
 	CU_ASSERT_TRUE(atomic_load(&storm->visits) >= until);
 }
 

@@ -8,6 +8,7 @@
 
 #include <linux/vfio.h>
 
+#include "clock.h"
 #include "poller_rig.h"
 #include "refdev_regs.h"
 
@@ -166,7 +167,7 @@ test_lost(void)
 	if (strcmp(peer_transport(), "loopback") == 0)
 		CU_ASSERT_EQUAL(vuc_queue_read(b.queue, BAR0, 0, &value, 4), -ECONNRESET);
 	while (rig_stats(&b).connected)
-		usleep(1000);
+		vuc_clock_sleep_ms(1);
 	rig_agrees(&b);
 	rig_stop(&b);
 	CU_ASSERT_EQUAL(rig_ended, before + 1);

@@ -11,6 +11,7 @@
 
 #include <CUnit/CUnit.h>
 
+#include "clock.h"
 #include "refdev_regs.h"
 #include "tap.h"
 #include "vucctl_run.h"
@@ -135,7 +136,6 @@ test_time_is_over(void)
 static void
 await_line(const struct vuc_spawn *spawn)
 {
-	const struct timespec pause = {.tv_nsec = 5000000};
 	int i;
 
 	for (i = 0; i < VUC_SPAWN_TIMEOUT_MS / 5; i++) {
@@ -145,7 +145,7 @@ await_line(const struct vuc_spawn *spawn)
 		free(out);
 		if (n > 0)
 			return;
-		nanosleep(&pause, NULL);
+		vuc_clock_sleep_ms(5);
 	}
 	CU_FAIL("nothing was printed");
 }

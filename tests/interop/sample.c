@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "sample.h"
 
 /* The samples cannot say when they are ready, so connecting is tried for as long. */
@@ -68,7 +69,7 @@ sample_open(struct sample *s)
 		rc = vuc_device_open(&opts, &dev, &err);
 		if ((rc != -ENOENT && rc != -ECONNREFUSED) || has_ended(s))
 			break;
-		usleep(1000);
+		vuc_clock_sleep_ms(1);
 	}
 	if (rc != 0)
 		printf("# %s\n", err.text);

@@ -20,6 +20,7 @@
 #include <vuc/dma.h>
 #include <vuc/irq.h>
 
+#include "clock.h"
 #include "memfd.h"
 #include "sample.h"
 
@@ -131,7 +132,7 @@ wait_for_dma(struct vuc_device *dev, const struct guest *g)
 	for (unsigned int n = 0; n < 5000 && !(is_written(page(g, 0)) && is_written(page(g, 1)));
 		n++) {
 		vuc_poll_group_poll(vuc_device_poll_group(dev));
-		usleep(1000);
+		vuc_clock_sleep_ms(1);
 	}
 	CU_ASSERT_TRUE(is_written(page(g, 0)));
 	CU_ASSERT_TRUE(is_written(page(g, 1)));

@@ -15,6 +15,7 @@
 
 #include <vuc/vmm.h>
 
+#include "clock.h"
 #include "memfd.h"
 #include "nvme.h"
 #include "tap.h"
@@ -86,7 +87,7 @@ enable(const struct vmm *v)
 		set(v, NVME_CC, ENABLE);
 	for (unsigned int i = 0; well && (get(v, NVME_CSTS) & NVME_CSTS_RDY) == 0; i++) {
 		well = i < 10000;
-		usleep(1000);
+		vuc_clock_sleep_ms(1);
 	}
 	return well;
 }

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "eal_log.h"
 #include "eal_runtime_dir.h"
 #include "error.h"
@@ -160,7 +161,7 @@ make_and_lock(const char *path, bool chosen)
 
 	for (unsigned int i = 0; (rc == -ENOENT || (chosen && rc == -EBUSY)) && i < TRIES; i++) {
 		if (rc == -EBUSY)
-			usleep(1000);
+			vuc_clock_sleep_ms(1);
 		rc = make_folder(path);
 		if (rc == 0)
 			rc = lock_folder(path);
