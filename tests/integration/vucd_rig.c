@@ -194,7 +194,7 @@ vucd_rig_say(int client, const char *method, const char *params)
 struct json_object *
 vucd_rig_hear(int client)
 {
-	static char line[65536];
+	static char line[1 << 20];
 	struct json_object *answer;
 	size_t len = 0;
 
