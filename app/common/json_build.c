@@ -49,7 +49,7 @@ app_json_print_line(FILE *out, struct app_json *json)
 
 /* Takes child, which may be NULL for null. Returns whether it is in its place. */
 static bool
-attach(struct json_object *parent, const char *key, struct json_object *child)
+json_attach(struct json_object *parent, const char *key, struct json_object *child)
 {
 	int ret;
 
@@ -62,12 +62,13 @@ attach(struct json_object *parent, const char *key, struct json_object *child)
 	return ret == 0;
 }
 
-/* As attach(), but a child that is NULL could not be made. Returns it, NULL after a failure. */
+/* As json_attach(), but a child that is NULL could not be made. Returns it, NULL after a failure.
+ */
 static struct json_object *
 json_add(struct app_json *json, struct json_object *parent, const char *key,
 	struct json_object *child)
 {
-	if (!json->failed && child != NULL && attach(parent, key, child))
+	if (!json->failed && child != NULL && json_attach(parent, key, child))
 		return child;
 	if (json->failed)
 		json_object_put(child);
@@ -90,7 +91,7 @@ app_json_array(struct app_json *json, struct json_object *parent, const char *ke
 void
 app_json_null(struct app_json *json, struct json_object *parent, const char *key)
 {
-	if (!json->failed && !attach(parent, key, NULL))
+	if (!json->failed && !json_attach(parent, key, NULL))
 		json->failed = true;
 }
 

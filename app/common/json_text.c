@@ -29,7 +29,7 @@ cursor_refuse(struct cursor *c, const char *why)
 
 /* The byte at the cursor, -1 at the end. */
 static int
-peek(const struct cursor *c)
+cursor_peek(const struct cursor *c)
 {
 	return c->at < c->end ? (unsigned char)*c->at : -1;
 }
@@ -37,7 +37,7 @@ peek(const struct cursor *c)
 static bool
 cursor_accept(struct cursor *c, char wanted)
 {
-	if (peek(c) != wanted)
+	if (cursor_peek(c) != wanted)
 		return false;
 	c->at++;
 	return true;
@@ -70,7 +70,7 @@ look_at_unicode_escape(struct cursor *c)
 	unsigned int i, zeros = 0;
 
 	for (i = 0; i < 4; i++, c->at++) {
-		if (!is_hex(peek(c)))
+		if (!is_hex(cursor_peek(c)))
 			return cursor_refuse(c, "\\u wants four hexadecimal digits");
 		zeros += *c->at == '0';
 	}
@@ -80,7 +80,7 @@ look_at_unicode_escape(struct cursor *c)
 static bool
 look_at_escape(struct cursor *c)
 {
-	int kind = peek(c);
+	int kind = cursor_peek(c);
 
 	if (kind <= 0 || strchr("\"\\/bfnrtu", kind) == NULL)
 		return cursor_refuse(c, "an unknown escape");
@@ -107,7 +107,7 @@ look_at_string(struct cursor *c)
 	bool ok = true;
 
 	while (ok && !cursor_accept(c, '"')) {
-		int byte = peek(c);
+		int byte = cursor_peek(c);
 
 		if (byte < 0)
 			return cursor_refuse(c, "a string without an end");
@@ -130,7 +130,7 @@ look_at_digits(struct cursor *c)
 {
 	const char *start = c->at;
 
-	while (is_digit(peek(c)))
+	while (is_digit(cursor_peek(c)))
 		c->at++;
 	if (c->at == start)
 		return cursor_refuse(c, "expected a digit");
@@ -215,7 +215,7 @@ look_at_value(struct cursor *c)
 		return look_at_list(c, ']');
 	if (cursor_accept(c, '"'))
 		return look_at_string(c);
-	if (peek(c) == '-' || is_digit(peek(c)))
+	if (cursor_peek(c) == '-' || is_digit(cursor_peek(c)))
 		return look_at_number(c);
 	return look_at_word(c);
 }

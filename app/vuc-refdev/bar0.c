@@ -40,7 +40,7 @@ struct overlap {
 };
 
 static struct overlap
-overlap(uint32_t slot, uint32_t offset, uint32_t count)
+ranges_overlap(uint32_t slot, uint32_t offset, uint32_t count)
 {
 	uint32_t base = slot * 4;
 	uint32_t begin = offset > base ? offset : base;
@@ -179,7 +179,7 @@ read_across(struct refdev *dev, uint32_t slot, uint32_t offset, uint8_t *data, u
 		rc = reg_read(dev, slot, &value);
 		if (rc != 0)
 			return rc;
-		o = overlap(slot, offset, count);
+		o = ranges_overlap(slot, offset, count);
 		memcpy(data + o.in_access, (const uint8_t *)&value + o.in_reg, o.count);
 	}
 	return 0;
@@ -205,7 +205,7 @@ regs_write(struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t co
 
 		if (regs[slot].size == 0 || regs[slot].access == RO)
 			continue;
-		o = overlap(slot, offset, count);
+		o = ranges_overlap(slot, offset, count);
 		memcpy((uint8_t *)&value + o.in_reg, data + o.in_access, o.count);
 		rc = reg_write(dev, slot, value);
 		if (rc != 0)

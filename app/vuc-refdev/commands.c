@@ -90,7 +90,7 @@ send_due(struct refdev_endpoint *ep)
 }
 
 static int
-blame(const struct refdev_endpoint *ep)
+client_blame(const struct refdev_endpoint *ep)
 {
 	refdev_report("%s: client disconnected: %s", ep->name, refdev_reason(ep->dev));
 	return -ESHUTDOWN;
@@ -109,9 +109,9 @@ take_answers(struct refdev_endpoint *ep)
 		rc = refdev_handle_twin(ep->dev, &msg);
 		vuc_fds_close(msg.fds, msg.nr_fds);
 		if (rc != 0)
-			return blame(ep);
+			return client_blame(ep);
 	}
-	return rc < 0 ? blame(ep) : 0;
+	return rc < 0 ? client_blame(ep) : 0;
 }
 
 static int

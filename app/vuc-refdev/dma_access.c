@@ -63,7 +63,7 @@ check_file(const struct piece *piece)
 
 /* Move bytes between memory and a file; returns how many, or a negative errno. */
 static ssize_t
-move(int fd, uint8_t *bytes, uint32_t len, uint64_t offset, bool to_file)
+bytes_move(int fd, uint8_t *bytes, uint32_t len, uint64_t offset, bool to_file)
 {
 	ssize_t n = to_file ? pwrite(fd, bytes, len, (off_t)offset)
 			    : pread(fd, bytes, len, (off_t)offset);
@@ -77,7 +77,7 @@ static int
 move_all(int fd, uint8_t *bytes, uint32_t len, uint64_t offset, bool to_file)
 {
 	for (uint32_t done = 0; done < len;) {
-		ssize_t n = move(fd, bytes + done, len - done, offset + done, to_file);
+		ssize_t n = bytes_move(fd, bytes + done, len - done, offset + done, to_file);
 
 		if (n < 0 && n != -EINTR)
 			return (int)n;
@@ -114,7 +114,7 @@ copy_by_mmap(struct refdev *dev, const struct piece *piece)
 
 /* Mappings that say neither may be accessed both ways. */
 static bool
-allows(const struct refdev_dma_map *map, uint32_t how)
+map_allows(const struct refdev_dma_map *map, uint32_t how)
 {
 	uint32_t both = VFIO_USER_F_DMA_REGION_MMAP | VFIO_USER_F_DMA_REGION_FILE_IO;
 	uint32_t flag = how == REFDEV_DMA_BY_MMAP ? VFIO_USER_F_DMA_REGION_MMAP
@@ -130,7 +130,7 @@ copy_piece(struct refdev *dev, const struct piece *piece, uint32_t how)
 
 	if (rc != 0)
 		return rc;
-	if (!allows(piece->map, how))
+	if (!map_allows(piece->map, how))
 		return -EACCES;
 	rc = how == REFDEV_DMA_BY_MMAP ? copy_by_mmap(dev, piece) : copy_by_file(dev, piece);
 	if (piece->write)

@@ -298,7 +298,7 @@ wait_for_client(const struct refdev_endpoint *ep, struct pollfd *pfd)
 }
 
 static int64_t
-shorter(int64_t a, int64_t b)
+shorter_timeout(int64_t a, int64_t b)
 {
 	if (a < 0 || b < 0)
 		return a < 0 ? b : a;
@@ -316,7 +316,7 @@ refdev_endpoint_wait(const struct refdev_endpoint *ep, struct pollfd *pfds)
 		pfds[i] = (struct pollfd){.fd = -1};
 	if (!refdev_endpoint_has_client(ep))
 		return ns;
-	ns = shorter(ns, refdev_commands_wait(ep, &pfds[1]));
+	ns = shorter_timeout(ns, refdev_commands_wait(ep, &pfds[1]));
 	events = refdev_event_fds(ep->dev, fds) > 0;
 	for (unsigned int i = 0; events && i < REFDEV_MAX_EVENT_FDS; i++)
 		pfds[2 + i] = (struct pollfd){.fd = fds[i], .events = POLLIN};

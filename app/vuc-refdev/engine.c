@@ -29,7 +29,7 @@ how_of(const struct refdev_transfer *t)
 }
 
 static uint32_t
-smallest(uint32_t a, uint32_t b)
+smallest_of(uint32_t a, uint32_t b)
 {
 	return a < b ? a : b;
 }
@@ -38,7 +38,7 @@ static void
 load_registers(struct refdev *dev)
 {
 	struct refdev_transfer *t = &dev->engine.transfer;
-	uint32_t most = smallest(dev->client_max_data_xfer_size, dev->config.max_data_xfer_size);
+	uint32_t most = smallest_of(dev->client_max_data_xfer_size, dev->config.max_data_xfer_size);
 	uint32_t chunk = (uint32_t)REFDEV_REG(dev, DMA_CHUNK);
 	uint32_t window = (uint32_t)REFDEV_REG(dev, DMA_WINDOW);
 
@@ -48,8 +48,8 @@ load_registers(struct refdev *dev)
 		.pattern = REFDEV_REG(dev, DMA_PATTERN),
 		.len = (uint32_t)REFDEV_REG(dev, DMA_LEN),
 		.mode = (uint32_t)REFDEV_REG(dev, DMA_MODE),
-		.chunk = chunk > 0 ? smallest(chunk, most) : most,
-		.window = window > 0 ? smallest(window, REFDEV_DMA_MAX_WINDOW) : 1,
+		.chunk = chunk > 0 ? smallest_of(chunk, most) : most,
+		.window = window > 0 ? smallest_of(window, REFDEV_DMA_MAX_WINDOW) : 1,
 		.vector = (uint32_t)REFDEV_REG(dev, DMA_VECTOR),
 	};
 }
@@ -102,7 +102,7 @@ fill_buffer(struct refdev *dev)
 
 	for (uint32_t at = 0; at < t->len; at += sizeof(t->pattern))
 		memcpy(buffer + at, &t->pattern,
-			smallest(t->len - at, (uint32_t)sizeof(t->pattern)));
+			smallest_of(t->len - at, (uint32_t)sizeof(t->pattern)));
 }
 
 static int
@@ -208,7 +208,7 @@ refdev_engine_due(const struct refdev *dev, struct vfio_user_dma_region_access *
 		engine->in_flight >= t->window)
 		return false;
 	access->addr = engine->asked + (engine->phase == REFDEV_ENGINE_WRITING ? t->dst : t->src);
-	access->count = smallest(t->chunk, t->len - engine->asked);
+	access->count = smallest_of(t->chunk, t->len - engine->asked);
 	return true;
 }
 

@@ -373,7 +373,7 @@ refdev_fault_kind_find(const char *name)
 
 /* What the device itself commands is spoiled by its name only. */
 static bool
-matches(const struct refdev_fault *fault, uint16_t cmd)
+fault_matches(const struct refdev_fault *fault, uint16_t cmd)
 {
 	if (fault->kind->on_accept)
 		return false;
@@ -401,7 +401,7 @@ refdev_faults_apply(const struct refdev_faults *faults, uint64_t *seen,
 	for (unsigned int i = 0; i < faults->nr; i++) {
 		const struct refdev_fault *fault = &faults->list[i];
 
-		if (matches(fault, cmd) && is_turn(fault, &seen[i]))
+		if (fault_matches(fault, cmd) && is_turn(fault, &seen[i]))
 			fault->kind->apply(fault, reply, plan);
 	}
 }

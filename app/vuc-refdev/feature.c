@@ -61,7 +61,7 @@ find_feature(const struct refdev *dev, uint32_t index)
 }
 
 static bool
-supports(const struct feature *feature, uint32_t methods)
+feature_supports(const struct feature *feature, uint32_t methods)
 {
 	return ((methods & GET) == 0 || feature->get != NULL) &&
 		((methods & SET) == 0 || feature->set != NULL);
@@ -91,7 +91,8 @@ refdev_feature_handle(struct refdev *dev, const struct refdev_body *in, struct r
 	feature = find_feature(dev, fixed.flags & INDEX);
 	if (feature == NULL)
 		return -ENOTTY;
-	if ((fixed.flags & ~(INDEX | METHODS | PROBE)) != 0 || !supports(feature, fixed.flags))
+	if ((fixed.flags & ~(INDEX | METHODS | PROBE)) != 0 ||
+		!feature_supports(feature, fixed.flags))
 		return -EINVAL;
 	if (fixed.flags & PROBE)
 		return refdev_feature_reply(out, in, NULL, 0);

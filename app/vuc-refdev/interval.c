@@ -40,8 +40,8 @@ make_room(struct refdev_intervals *set)
 
 /* Put nr intervals where those from first to end (not included) are; there is room. */
 static void
-replace(struct refdev_intervals *set, size_t first, size_t end, const struct refdev_interval *with,
-	size_t nr)
+intervals_replace(struct refdev_intervals *set, size_t first, size_t end,
+	const struct refdev_interval *with, size_t nr)
 {
 	memmove(&set->list[first + nr], &set->list[end], (set->nr - end) * sizeof(*with));
 	memcpy(&set->list[first], with, nr * sizeof(*with));
@@ -65,7 +65,7 @@ refdev_intervals_add(struct refdev_intervals *set, struct refdev_interval added)
 			added.last = set->list[end].last;
 		end++;
 	}
-	replace(set, first, end, &added, 1);
+	intervals_replace(set, first, end, &added, 1);
 	return 0;
 }
 
@@ -89,7 +89,7 @@ refdev_intervals_remove(struct refdev_intervals *set, struct refdev_interval rem
 			rest[nr++] = (struct refdev_interval){removed.last + 1, old.last};
 	}
 	if (end > first)
-		replace(set, first, end, rest, nr);
+		intervals_replace(set, first, end, rest, nr);
 	return 0;
 }
 

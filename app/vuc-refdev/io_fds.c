@@ -97,7 +97,7 @@ open_all(struct refdev *dev)
 }
 
 static int
-attach(const struct refdev *dev, struct refdev_body *out)
+io_fd_attach(const struct refdev *dev, struct refdev_body *out)
 {
 	const struct refdev_events *events = &dev->events;
 	const int own[NR_FDS] = {
@@ -150,5 +150,5 @@ refdev_io_fds_handle(struct refdev *dev, const struct refdev_body *in, struct re
 	if (rc != 0 || !offered || ask.argsz < reply.fixed.argsz)
 		return rc;
 	rc = open_all(dev);
-	return rc != 0 ? rc : attach(dev, out);
+	return rc != 0 ? rc : io_fd_attach(dev, out);
 }

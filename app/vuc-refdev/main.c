@@ -49,7 +49,7 @@ raise_fd_limit(void)
 }
 
 static int
-pin(int cpu)
+cpu_pin(int cpu)
 {
 	cpu_set_t *set;
 	size_t size;
@@ -149,7 +149,7 @@ refdev_run(const struct refdev_options *options)
 	if (signal_fd < 0)
 		return EXIT_FAILURE;
 	raise_fd_limit();
-	rc = pin(options->cpu);
+	rc = cpu_pin(options->cpu);
 	if (rc == 0)
 		rc = endpoints_serve(options, signal_fd);
 	close(signal_fd);

@@ -166,8 +166,8 @@ refdev_message_takes_fds(const uint8_t *bytes)
 
 /* Returns what a handler returns. */
 static int
-dispatch(struct refdev *dev, const struct vfio_user_header *header, const struct refdev_body *in,
-	struct refdev_body *out)
+command_dispatch(struct refdev *dev, const struct vfio_user_header *header,
+	const struct refdev_body *in, struct refdev_body *out)
 {
 	const struct command *command;
 
@@ -275,7 +275,7 @@ refdev_handle(struct refdev *dev, struct vuc_loopback_msg *req, struct vuc_loopb
 		.size = reply->size - sizeof(header),
 		.fds = reply->fds,
 	};
-	rc = dispatch(dev, &header, &in, &out);
+	rc = command_dispatch(dev, &header, &in, &out);
 	if (rc == REFDEV_HANG_UP)
 		return -EPROTO;
 	if (rc != 0 || (header.flags & VFIO_USER_F_NO_REPLY) != 0)

@@ -72,7 +72,7 @@ take_record(struct refdev_load *load, const struct refdev_record *record)
 
 /* Take as many bytes as the record at hand lacks, or fewer; returns how many. */
 static size_t
-collect(struct refdev_load *load, size_t wanted, const uint8_t *data, size_t size)
+load_collect(struct refdev_load *load, size_t wanted, const uint8_t *data, size_t size)
 {
 	size_t n = wanted - load->len;
 
@@ -91,14 +91,14 @@ take_some(struct refdev_load *load, const uint8_t *data, size_t size)
 	size_t n = 0;
 
 	if (load->len < sizeof(record)) {
-		n = collect(load, sizeof(record), data, size);
+		n = load_collect(load, sizeof(record), data, size);
 		if (load->len < sizeof(record))
 			return (ssize_t)n;
 	}
 	memcpy(&record, load->bytes, sizeof(record));
 	if (!is_valid(load, &record))
 		return -EINVAL;
-	n += collect(load, size_of(&record), data + n, size - n);
+	n += load_collect(load, size_of(&record), data + n, size - n);
 	if (load->len == size_of(&record) && take_record(load, &record) != 0)
 		return -EINVAL;
 	return (ssize_t)n;

@@ -168,8 +168,8 @@ answer_raw(struct refdev *dev, const struct vfio_user_header *header,
 /* Whether a good answer repeats what was asked and has the data. The specification gives the count
  * in the answer to a write 4 bytes: whoever keeps to that is understood, too. */
 static bool
-fits(const struct refdev_outgoing_command *command, const struct vfio_user_dma_region_access *got,
-	size_t len)
+answer_fits(const struct refdev_outgoing_command *command,
+	const struct vfio_user_dma_region_access *got, size_t len)
 {
 	if (got->addr != command->addr || got->count != command->count)
 		return false;
@@ -195,7 +195,7 @@ answer_engine(struct refdev *dev, const struct refdev_outgoing_command *command,
 	int error = error_of(header);
 
 	memcpy(&got, body, len < sizeof(got) ? len : sizeof(got));
-	if (error == 0 && !fits(command, &got, len))
+	if (error == 0 && !answer_fits(command, &got, len))
 		return refdev_hang_up(dev,
 			"answer to command %u, message %u, is not of %llu bytes at 0x%llx",
 			command->cmd, command->id, (unsigned long long)command->count,

@@ -67,7 +67,7 @@ irq_set_check(const struct irq_set *set)
 }
 
 static int
-decode(const struct refdev_body *in, struct irq_set *set)
+irq_set_decode(const struct refdev_body *in, struct irq_set *set)
 {
 	struct vfio_user_irq_set wire;
 	int rc;
@@ -91,7 +91,7 @@ decode(const struct refdev_body *in, struct irq_set *set)
 }
 
 static void
-act(struct refdev *dev, const struct irq_set *set, uint32_t n)
+irq_set_act(struct refdev *dev, const struct irq_set *set, uint32_t n)
 {
 	if (set->action == VFIO_IRQ_SET_ACTION_TRIGGER)
 		refdev_irq_raise(dev, set->index, n);
@@ -115,7 +115,7 @@ event_of(uint32_t action)
 
 /* Takes the i-th descriptor. */
 static void
-assign(struct refdev *dev, const struct irq_set *set, uint32_t i)
+irq_set_assign(struct refdev *dev, const struct irq_set *set, uint32_t i)
 {
 	int fd = -1;
 
@@ -133,16 +133,16 @@ refdev_set_irqs_handle(struct refdev *dev, const struct refdev_body *in, struct 
 	int rc;
 
 	(void)out;
-	rc = decode(in, &set);
+	rc = irq_set_decode(in, &set);
 	if (rc != 0)
 		return rc;
 	if (is_disable(&set))
 		refdev_irq_release(dev, set.index);
 	for (uint32_t i = 0; i < set.count; i++) {
 		if (set.data == VFIO_IRQ_SET_DATA_EVENTFD)
-			assign(dev, &set, i);
+			irq_set_assign(dev, &set, i);
 		else if (set.data == VFIO_IRQ_SET_DATA_NONE || set.bools[i] != 0)
-			act(dev, &set, set.start + i);
+			irq_set_act(dev, &set, set.start + i);
 	}
 	return 0;
 }

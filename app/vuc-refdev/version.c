@@ -126,7 +126,7 @@ decode_data(const char *data, size_t len, struct capabilities *caps)
 }
 
 static int
-encode(const struct refdev *dev, uint16_t minor, struct refdev_body *out)
+version_encode(const struct refdev *dev, uint16_t minor, struct refdev_body *out)
 {
 	const struct vfio_user_version version = {.major = REFDEV_MAJOR, .minor = minor};
 	size_t room;
@@ -178,7 +178,7 @@ at_most_u32(uint64_t number)
 }
 
 static void
-agree(struct refdev *dev, const struct capabilities *caps)
+version_agree(struct refdev *dev, const struct capabilities *caps)
 {
 	dev->client_max_msg_fds = at_most_u32(caps->max_msg_fds);
 	dev->client_max_data_xfer_size = at_most_u32(caps->max_data_xfer_size);
@@ -204,9 +204,9 @@ refdev_version_handle(struct refdev *dev, const struct refdev_body *in, struct r
 	rc = decode_data((const char *)in->bytes + sizeof(theirs), in->len - sizeof(theirs), &caps);
 	if (rc != 0)
 		return rc;
-	agree(dev, &caps);
+	version_agree(dev, &caps);
 	minor = theirs.minor < dev->config.minor ? theirs.minor : dev->config.minor;
-	rc = encode(dev, minor, out);
+	rc = version_encode(dev, minor, out);
 	if (rc == 0 && dev->twin)
 		rc = open_twin(dev, out);
 	if (rc != 0)

@@ -214,7 +214,7 @@ await_event(struct device *device)
 }
 
 static int
-account(struct device *device, int rc)
+access_account(struct device *device, int rc)
 {
 	if (rc == 0)
 		return 0;
@@ -228,21 +228,22 @@ account(struct device *device, int rc)
 int
 device_read(struct device *device, uint32_t region, uint64_t offset, void *data, uint32_t count)
 {
-	return account(device, vuc_queue_read(device->queue, region, offset, data, count));
+	return access_account(device, vuc_queue_read(device->queue, region, offset, data, count));
 }
 
 int
 device_write(
 	struct device *device, uint32_t region, uint64_t offset, const void *data, uint32_t count)
 {
-	return account(device, vuc_queue_write(device->queue, region, offset, data, count));
+	return access_account(device, vuc_queue_write(device->queue, region, offset, data, count));
 }
 
 int
 device_post(
 	struct device *device, uint32_t region, uint64_t offset, const void *data, uint32_t count)
 {
-	return account(device, vuc_queue_write_pci(device->queue, region, offset, data, count));
+	return access_account(
+		device, vuc_queue_write_pci(device->queue, region, offset, data, count));
 }
 
 /* A device may have fewer interrupts than its capability says. */

@@ -29,7 +29,7 @@
 
 /* What the guest has found out, as an exit status. */
 static int
-judge(const struct machine *machine)
+result_judge(const struct machine *machine)
 {
 	const struct guest *guest = &machine->guest;
 	uint32_t ids = pci_ids(&machine->pci);
@@ -58,7 +58,7 @@ run_machine(struct machine *machine, const struct options *options)
 	int rc = options->json ? report_json(machine) : report_text(machine);
 
 	fflush(stdout);
-	return ran != 0 || rc != 0 ? EXIT_FAILURE : judge(machine);
+	return ran != 0 || rc != 0 ? EXIT_FAILURE : result_judge(machine);
 }
 
 static int

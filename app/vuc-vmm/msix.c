@@ -42,7 +42,7 @@ place_of(const uint8_t *reg, uint32_t size)
 }
 
 static int
-allocate(struct msix *msix)
+routes_allocate(struct msix *msix)
 {
 	msix->entries = calloc(msix->nr_vectors, MSIX_ENTRY_BYTES);
 	msix->eventfds = calloc(msix->nr_vectors, sizeof(*msix->eventfds));
@@ -82,7 +82,7 @@ msix_init(struct msix *msix, const uint8_t *capability, const struct msix_ops *o
 		.table = place_of(capability + PCI_MSIX_TABLE, nr * MSIX_ENTRY_BYTES),
 		.pending = place_of(capability + PCI_MSIX_PBA, (nr + 63) / 64 * 8),
 	};
-	rc = allocate(msix);
+	rc = routes_allocate(msix);
 	if (rc == 0)
 		rc = init_vectors(msix);
 	if (rc != 0)
@@ -160,7 +160,7 @@ enum overlap {
 };
 
 static enum overlap
-compare(const struct msix_place *place, uint32_t bar, uint64_t offset, uint32_t count)
+place_compare(const struct msix_place *place, uint32_t bar, uint64_t offset, uint32_t count)
 {
 	uint64_t place_end = (uint64_t)place->offset + place->size;
 
@@ -195,8 +195,8 @@ pending_byte(const struct msix *msix, uint32_t index)
 bool
 msix_read(struct msix *msix, uint32_t bar, uint64_t offset, void *data, uint32_t count)
 {
-	enum overlap table = compare(&msix->table, bar, offset, count);
-	enum overlap pending = compare(&msix->pending, bar, offset, count);
+	enum overlap table = place_compare(&msix->table, bar, offset, count);
+	enum overlap pending = place_compare(&msix->pending, bar, offset, count);
 	uint8_t *bytes = data;
 
 	if (table == OUTSIDE && pending == OUTSIDE)
@@ -228,9 +228,9 @@ write_table(struct msix *msix, uint32_t at, const uint8_t *bytes, uint32_t count
 bool
 msix_write(struct msix *msix, uint32_t bar, uint64_t offset, const void *data, uint32_t count)
 {
-	enum overlap table = compare(&msix->table, bar, offset, count);
+	enum overlap table = place_compare(&msix->table, bar, offset, count);
 
 	if (table == WITHIN)
 		write_table(msix, (uint32_t)(offset - msix->table.offset), data, count);
-	return table != OUTSIDE || compare(&msix->pending, bar, offset, count) != OUTSIDE;
+	return table != OUTSIDE || place_compare(&msix->pending, bar, offset, count) != OUTSIDE;
 }

@@ -132,7 +132,7 @@ current_step(const struct guest *guest)
 }
 
 static int
-interrupted(const struct machine *machine, uint32_t timeout_s)
+run_interrupted(const struct machine *machine, uint32_t timeout_s)
 {
 	if (!deadline_passed())
 		return 0;
@@ -150,7 +150,7 @@ run_loop(struct machine *machine, uint32_t timeout_s)
 		if (rc == 0)
 			rc = handle_exit(machine);
 		else if (rc == -EINTR)
-			rc = interrupted(machine, timeout_s);
+			rc = run_interrupted(machine, timeout_s);
 		if (rc == 0 && machine->device->gone)
 			rc = -ECONNRESET;
 	}

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 static int
-compare(const void *a, const void *b)
+number_compare(const void *a, const void *b)
 {
 	const uint32_t *x = a;
 	const uint32_t *y = b;
@@ -15,7 +15,7 @@ compare(const void *a, const void *b)
 void
 series_compute(struct series *series, uint32_t *ticks, size_t nr)
 {
-	qsort(ticks, nr, sizeof(*ticks), compare);
+	qsort(ticks, nr, sizeof(*ticks), number_compare);
 	*series = (struct series){
 		.min = ticks[0],
 		.median = ticks[nr / 2],

@@ -52,7 +52,7 @@ vucctl_seconds_parse(const char *text, uint32_t min, uint32_t max, uint32_t *ms)
 }
 
 static int
-digit(char c)
+hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -69,8 +69,8 @@ vucctl_bytes_parse(const char *text, uint8_t *bytes, size_t *len)
 	size_t n = 0;
 
 	for (;;) {
-		int high = digit(text[0]);
-		int low = high < 0 ? -1 : digit(text[1]);
+		int high = hex_digit(text[0]);
+		int low = high < 0 ? -1 : hex_digit(text[1]);
 
 		if (low < 0)
 			return -EINVAL;

@@ -53,7 +53,7 @@ vucctl_interrupted(void)
 
 /* Keep the signals away; before is set to what there was. */
 static void
-block(sigset_t *before)
+signals_block(sigset_t *before)
 {
 	sigset_t set;
 	size_t i;
@@ -71,7 +71,7 @@ vucctl_interrupt_poll(struct pollfd *fds, nfds_t nr_fds, int timeout_ms)
 	sigset_t before;
 	int n;
 
-	block(&before);
+	signals_block(&before);
 	if (interrupted)
 		n = -EINTR;
 	else
@@ -91,7 +91,7 @@ vucctl_interrupt_cut(int fd)
 
 	if (end < 0)
 		return -errno;
-	block(&before);
+	signals_block(&before);
 	cut_end = end;
 	cut_fd = fd;
 	if (interrupted)
@@ -107,7 +107,7 @@ vucctl_interrupt_spare(void)
 
 	if (cut_fd < 0)
 		return;
-	block(&before);
+	signals_block(&before);
 	cut_fd = -1;
 	close(cut_end);
 	cut_end = -1;

@@ -132,7 +132,7 @@ is_done(const struct wait *wait)
 
 /* What the server masked by raising it has to be unmasked before it can come again. */
 static int
-rearm(const struct wait *wait, uint32_t vector)
+irq_rearm(const struct wait *wait, uint32_t vector)
 {
 	struct vuc_irq_range range = {wait->watch.range.index, vector, 1};
 	int ret;
@@ -162,7 +162,7 @@ take_interrupts(struct wait *wait)
 		wait->seen += count;
 		ret = print_interrupt(wait, vector, count);
 		if (ret == 0)
-			ret = rearm(wait, vector);
+			ret = irq_rearm(wait, vector);
 	}
 	return ret;
 }
@@ -236,7 +236,7 @@ trigger_and_wait(struct wait *wait)
 }
 
 static int
-watch(struct wait *wait)
+irqs_watch(struct wait *wait)
 {
 	uint32_t index = wait->watch.range.index;
 	int ret = vuc_irq_assign(
@@ -270,7 +270,7 @@ irq_wait_command_run(void *arg, struct vuc_device *dev)
 	vucctl_interrupt_install();
 	ret = vucctl_irq_watch_open(&wait->watch, &range);
 	if (ret == 0)
-		ret = watch(wait);
+		ret = irqs_watch(wait);
 	else
 		ret = vucctl_fail(
 			"cannot make %" PRIu32 " eventfds: %s", range.count, strerror(-ret));

@@ -176,7 +176,7 @@ save_state(struct save *save, struct vuc_device *dev)
 
 /* A signal may have taken the file away when all of the state had just been written. */
 static int
-commit(struct save *save)
+file_commit(struct save *save)
 {
 	if (vucctl_interrupted())
 		return vucctl_fail("%s: the state is not saved after a signal", save->target.path);
@@ -187,7 +187,7 @@ commit(struct save *save)
 static int
 save_finish(struct save *save, struct vuc_device *dev)
 {
-	int ret = commit(save);
+	int ret = file_commit(save);
 	bool run = save->run || ret != 0;
 	int rc = run ? vuc_migration_set_state(dev, VUC_MIGRATION_RUNNING) : 0;
 

@@ -59,7 +59,7 @@ vucctl_payload_digits(struct vucctl_payload *payload, const char *command, const
 
 /* Make room for more. Returns 0; the exit status. */
 static int
-grow(struct vucctl_payload *payload, size_t *size)
+payload_grow(struct vucctl_payload *payload, size_t *size)
 {
 	size_t wanted = *size == 0 ? FIRST_SIZE : *size * 2;
 	uint8_t *bytes;
@@ -81,7 +81,7 @@ read_all(struct vucctl_payload *payload, int fd, const char *path)
 	ssize_t n;
 
 	do {
-		int ret = grow(payload, &size);
+		int ret = payload_grow(payload, &size);
 
 		if (ret != 0)
 			return ret;

@@ -19,7 +19,7 @@ struct visited {
 
 /* Returns whether a place was visited before. */
 static bool
-visit(struct visited *visited, uint32_t offset)
+capability_visit(struct visited *visited, uint32_t offset)
 {
 	uint32_t *word = &visited->bits[offset / 4 / 32];
 	uint32_t bit = UINT32_C(1) << (offset / 4 % 32);
@@ -81,7 +81,7 @@ walk_standard(const struct vucctl_pci_image *image, struct vucctl_pci_caps *caps
 			tell_problem(caps->problem, "link to 0x%02x, behind what was read", offset);
 			return;
 		}
-		if (visit(&visited, offset)) {
+		if (capability_visit(&visited, offset)) {
 			tell_problem(caps->problem, "loop, back to 0x%02x", offset);
 			return;
 		}
@@ -129,7 +129,7 @@ walk_extended(const struct vucctl_pci_image *image, struct vucctl_pci_caps *caps
 				caps->ext_problem, "link to 0x%03x, behind what was read", offset);
 			return;
 		}
-		if (visit(&visited, offset)) {
+		if (capability_visit(&visited, offset)) {
 			tell_problem(caps->ext_problem, "loop, back to 0x%03x", offset);
 			return;
 		}

@@ -23,7 +23,7 @@ vucctl_progress_start(struct vucctl_progress *progress, uint64_t total, bool lin
 }
 
 static uint64_t
-rate(uint64_t bytes, uint64_t ns)
+progress_rate(uint64_t bytes, uint64_t ns)
 {
 	double per_second = ns > 0 ? (double)bytes * 1e9 / (double)ns : 0;
 
@@ -52,7 +52,7 @@ vucctl_progress_print(
 	if (migration->round > 0)
 		fprintf(out, " round %" PRIu32, migration->round);
 	fprintf(out, "  %s  %s/s", vucctl_size_format(migration->bytes).text,
-		vucctl_size_format(rate(migration->bytes, ns)).text);
+		vucctl_size_format(progress_rate(migration->bytes, ns)).text);
 }
 
 int

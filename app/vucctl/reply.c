@@ -4,7 +4,7 @@
 #include <stdbool.h>
 
 static void
-lack(struct vucctl_reply *reply, const char *key)
+reply_lack(struct vucctl_reply *reply, const char *key)
 {
 	if (reply->lacks == NULL)
 		reply->lacks = key;
@@ -22,7 +22,7 @@ reply_get(struct vucctl_reply *reply, struct json_object *obj, const char *key, 
 	if (there && json_object_is_type(value, type))
 		return value;
 	if (!there || value != NULL || !null)
-		lack(reply, key);
+		reply_lack(reply, key);
 	return NULL;
 }
 
@@ -50,7 +50,7 @@ vucctl_reply_number(struct vucctl_reply *reply, struct json_object *obj, const c
 	if (value == NULL)
 		return 0;
 	if (json_object_get_int64(value) < 0)
-		lack(reply, key);
+		reply_lack(reply, key);
 	return json_object_get_uint64(value);
 }
 

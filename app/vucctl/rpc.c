@@ -133,7 +133,7 @@ send_all(struct vucctl_rpc *rpc, const char *text, size_t len, uint64_t deadline
 
 /* Make room behind len bytes. */
 static int
-grow(struct vucctl_rpc *rpc, size_t len)
+line_grow(struct vucctl_rpc *rpc, size_t len)
 {
 	size_t size = rpc->size == 0 ? FIRST_SIZE : rpc->size * 2;
 	char *line;
@@ -155,7 +155,7 @@ grow(struct vucctl_rpc *rpc, size_t len)
 static int
 receive_some(struct vucctl_rpc *rpc, size_t len, uint64_t deadline, size_t *n)
 {
-	int ret = grow(rpc, len);
+	int ret = line_grow(rpc, len);
 
 	*n = 0;
 	while (ret == 0 && *n == 0) {

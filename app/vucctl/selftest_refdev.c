@@ -60,7 +60,7 @@ transfer_start(struct vucctl_selftest *test, const struct transfer *transfer)
 
 /* Perform a transfer. Sets error to the errno that it ended with, 0 if well. Returns 0; -errno. */
 static int
-perform(struct vucctl_selftest *test, const struct transfer *transfer, uint32_t *error)
+transfer_perform(struct vucctl_selftest *test, const struct transfer *transfer, uint32_t *error)
 {
 	uint64_t deadline_ns = vuc_clock_ns() + (uint64_t)test->timeout_ms * 1000000;
 	uint32_t status = REFDEV_DMA_STATUS_BUSY;
@@ -156,7 +156,7 @@ memory_copy(struct vucctl_selftest *test, uint32_t mode)
 	memory_fill(test);
 	ret = vucctl_selftest_map_all(test, false);
 	if (ret == 0)
-		ret = perform(test, &transfer, &error);
+		ret = transfer_perform(test, &transfer, &error);
 	if (ret != 0)
 		return vucctl_selftest_fail_call(test, "cannot have it copied", ret);
 	if (error != 0)
@@ -205,7 +205,7 @@ copy_scattered(struct vucctl_selftest *test)
 	memory_fill(test);
 	ret = vucctl_selftest_map_all(test, true);
 	if (ret == 0)
-		ret = perform(test, &transfer, &error);
+		ret = transfer_perform(test, &transfer, &error);
 	if (ret != 0)
 		return vucctl_selftest_fail_call(test, "cannot have it copied", ret);
 	if (error != 0)
@@ -221,7 +221,7 @@ static enum vucctl_selftest_result
 expect_refusal(struct vucctl_selftest *test, const struct transfer *transfer)
 {
 	uint32_t error;
-	int ret = perform(test, transfer, &error);
+	int ret = transfer_perform(test, transfer, &error);
 
 	if (ret != 0)
 		return vucctl_selftest_fail_call(test, "cannot have it tried", ret);

@@ -67,7 +67,7 @@ vucctl_stats_sample_find(const struct vucctl_stats_sample *sample, size_t i, con
 }
 
 static double
-rate(uint64_t before, uint64_t now, uint64_t ms)
+rate_between(uint64_t before, uint64_t now, uint64_t ms)
 {
 	return (double)(now - before) * 1000 / (double)ms;
 }
@@ -81,10 +81,10 @@ vucctl_rates_between(struct vucctl_rates *rates, const struct vucctl_device_samp
 		now->attaches < before->attaches)
 		return false;
 	*rates = (struct vucctl_rates){
-		.reads = rate(before->reads, now->reads, ms),
-		.writes = rate(before->writes, now->writes, ms),
-		.posted = rate(before->posted, now->posted, ms),
-		.errors = rate(before->errors, now->errors, ms),
+		.reads = rate_between(before->reads, now->reads, ms),
+		.writes = rate_between(before->writes, now->writes, ms),
+		.posted = rate_between(before->posted, now->posted, ms),
+		.errors = rate_between(before->errors, now->errors, ms),
 	};
 	return true;
 }

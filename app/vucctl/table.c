@@ -25,7 +25,7 @@ vucctl_table_init(
 }
 
 static bool
-grow(struct vucctl_table *table)
+table_grow(struct vucctl_table *table)
 {
 	size_t size = table->size == 0 ? FIRST_SIZE : table->size * 2;
 	char **cells;
@@ -48,7 +48,7 @@ add_text(struct vucctl_table *table, const char *text)
 	char *cell;
 
 	vucctl_foreign_copy(clean, sizeof(clean), text[0] != '\0' ? text : "-");
-	cell = grow(table) ? strdup(clean) : NULL;
+	cell = table_grow(table) ? strdup(clean) : NULL;
 	if (cell == NULL) {
 		table->failed = true;
 		return;

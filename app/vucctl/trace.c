@@ -26,7 +26,7 @@ vucctl_trace_message(void *arg, const struct vuc_trace_message *message)
 
 /* Messages of the socket for the server's commands have a double line. */
 static const char *
-arrow(const struct vuc_trace_message *message)
+direction_arrow(const struct vuc_trace_message *message)
 {
 	if (message->twin)
 		return message->sent ? "=>" : "<=";
@@ -80,7 +80,7 @@ vucctl_trace_line_print(FILE *out, const struct vuc_trace_message *message)
 {
 	struct vfio_user_header header;
 
-	fprintf(out, "%s ", arrow(message));
+	fprintf(out, "%s ", direction_arrow(message));
 	if (message->len < sizeof(header)) {
 		fprintf(out, "%zu bytes: too short for a header\n", message->len);
 		return;

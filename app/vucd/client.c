@@ -192,7 +192,7 @@ client_serve_line(struct vucd_client *client)
 }
 
 static void
-ready(struct vucd_watch *watch, uint32_t events)
+client_ready(struct vucd_watch *watch, uint32_t events)
 {
 	struct vucd_client *client = watch->arg;
 
@@ -211,7 +211,7 @@ ready(struct vucd_watch *watch, uint32_t events)
 }
 
 static void
-identify(struct vucd_client *client, int fd)
+client_identify(struct vucd_client *client, int fd)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
@@ -234,8 +234,8 @@ vucd_client_create(const struct vucd_client_owner *owner, int fd)
 	}
 	memset(client, 0, offsetof(struct vucd_client, in));
 	client->owner = owner;
-	identify(client, fd);
-	client->watch = (struct vucd_watch){.fd = fd, .ready = ready, .arg = client};
+	client_identify(client, fd);
+	client->watch = (struct vucd_watch){.fd = fd, .ready = client_ready, .arg = client};
 	if (vucd_loop_add(owner->loop, &client->watch, EPOLLIN) == 0)
 		return client;
 	close(fd);

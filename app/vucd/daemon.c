@@ -121,7 +121,7 @@ detach_vmm(void *arg, const char *who, const char *device, vucd_done_fn done, vo
 }
 
 static void
-reload(void *arg, const char *who, vucd_reload_fn fn, vucd_done_fn done, void *done_arg)
+daemon_reload(void *arg, const char *who, vucd_reload_fn fn, vucd_done_fn done, void *done_arg)
 {
 	struct daemon *d = arg;
 
@@ -149,7 +149,7 @@ static const struct vucd_service_ops service_ops = {
 	.add_device = add_device,
 	.remove_device = remove_device,
 	.detach_vmm = detach_vmm,
-	.reload = reload,
+	.reload = daemon_reload,
 	.set_log_level = set_log_level,
 };
 

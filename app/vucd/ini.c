@@ -49,7 +49,7 @@ scan_and_load(struct vucd_ini *ini, const char *text, size_t len, struct vucd_in
 }
 
 static int
-allocate(struct vucd_ini *ini, const struct vucd_ini_lines *lines)
+ini_allocate(struct vucd_ini *ini, const struct vucd_ini_lines *lines)
 {
 	size_t nr_sections = lines->nr_sections;
 	size_t nr_entries = lines->nr_entries;
@@ -111,7 +111,7 @@ static int
 take_all(struct vucd_ini *ini, const struct vucd_ini_lines *lines)
 {
 	unsigned int first = 0, i;
-	int rc = allocate(ini, lines);
+	int rc = ini_allocate(ini, lines);
 
 	if (rc != 0)
 		return rc;

@@ -32,7 +32,7 @@ is_blank(char c)
 }
 
 static struct span
-trim(const char *text, size_t len)
+text_trim(const char *text, size_t len)
 {
 	while (len > 0 && is_blank(text[len - 1]))
 		len--;
@@ -57,7 +57,7 @@ has_control(const char *text, size_t len)
 
 /* One more number behind n others; the array grows by doubling. */
 static int
-append(unsigned int **array, unsigned int *n, unsigned int value)
+line_append(unsigned int **array, unsigned int *n, unsigned int value)
 {
 	if ((*n & (*n - 1)) == 0) {
 		size_t room = *n == 0 ? 1 : (size_t)*n * 2;
@@ -109,15 +109,15 @@ check_section(const struct scan *s, struct span line, struct span name)
 static int
 scan_section(struct scan *s, struct span line)
 {
-	struct span name = trim(line.text + 1, line.len - 1);
+	struct span name = text_trim(line.text + 1, line.len - 1);
 
 	if (name.len > 0 && name.text[name.len - 1] == ']')
-		name = trim(name.text, name.len - 1);
+		name = text_trim(name.text, name.len - 1);
 	s->skipping = !check_section(s, line, name);
 	if (s->skipping)
 		return 0;
 	write_section(s->out, name);
-	return append(&s->lines->sections, &s->lines->nr_sections, s->line);
+	return line_append(&s->lines->sections, &s->lines->nr_sections, s->line);
 }
 
 static bool
@@ -166,12 +166,12 @@ scan_entry(struct scan *s, struct span line)
 		vucd_report(s->report, s->line, "expected [SECTION] or KEY = VALUE");
 		return 0;
 	}
-	key = trim(line.text, (size_t)(equals - line.text));
-	value = trim(equals + 1, line.len - (size_t)(equals + 1 - line.text));
+	key = text_trim(line.text, (size_t)(equals - line.text));
+	value = text_trim(equals + 1, line.len - (size_t)(equals + 1 - line.text));
 	if (!s->skipping && check_entry(s, key, value)) {
 		fprintf(s->out, "%.*s=", (int)key.len, key.text);
 		write_value(s->out, value);
-		return append(&s->lines->entries, &s->lines->nr_entries, s->line);
+		return line_append(&s->lines->entries, &s->lines->nr_entries, s->line);
 	}
 	return 0;
 }
@@ -192,7 +192,7 @@ find_comment(const char *text, size_t len)
 static int
 scan_line(struct scan *s, const char *text, size_t len)
 {
-	struct span line = trim(text, find_comment(text, len));
+	struct span line = text_trim(text, find_comment(text, len));
 
 	if (has_control(text, len)) {
 		vucd_report(s->report, s->line, "a control character, this is no text");

@@ -21,7 +21,7 @@ vucd_loop_fini(struct vucd_loop *loop)
 }
 
 static int
-control(struct vucd_loop *loop, int op, struct vucd_watch *watch, uint32_t events)
+epoll_control(struct vucd_loop *loop, int op, struct vucd_watch *watch, uint32_t events)
 {
 	struct epoll_event event = {.events = events, .data.ptr = watch};
 
@@ -31,19 +31,19 @@ control(struct vucd_loop *loop, int op, struct vucd_watch *watch, uint32_t event
 int
 vucd_loop_add(struct vucd_loop *loop, struct vucd_watch *watch, uint32_t events)
 {
-	return control(loop, EPOLL_CTL_ADD, watch, events);
+	return epoll_control(loop, EPOLL_CTL_ADD, watch, events);
 }
 
 int
 vucd_loop_change(struct vucd_loop *loop, struct vucd_watch *watch, uint32_t events)
 {
-	return control(loop, EPOLL_CTL_MOD, watch, events);
+	return epoll_control(loop, EPOLL_CTL_MOD, watch, events);
 }
 
 void
 vucd_loop_remove(struct vucd_loop *loop, struct vucd_watch *watch)
 {
-	control(loop, EPOLL_CTL_DEL, watch, 0);
+	epoll_control(loop, EPOLL_CTL_DEL, watch, 0);
 }
 
 int

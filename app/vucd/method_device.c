@@ -52,7 +52,7 @@ struct text {
 };
 
 static bool
-append(struct text *text, const char *more)
+text_append(struct text *text, const char *more)
 {
 	size_t len = strlen(more);
 
@@ -71,12 +71,12 @@ append_strings(struct text *text, struct json_object *array)
 	size_t i;
 
 	if (n == 0)
-		return append(text, "none");
+		return text_append(text, "none");
 	for (i = 0; i < n; i++) {
 		const char *word = json_object_get_string(json_object_array_get_idx(array, i));
 
-		if (strchr(word, ',') != NULL || !append(text, i > 0 ? "," : "") ||
-			!append(text, word))
+		if (strchr(word, ',') != NULL || !text_append(text, i > 0 ? "," : "") ||
+			!text_append(text, word))
 			return false;
 	}
 	return true;
@@ -91,9 +91,9 @@ make_text(struct text *text, enum vucd_rpc_type type, struct json_object *value)
 	case VUCD_RPC_STRINGS:
 		return append_strings(text, value);
 	case VUCD_RPC_BOOL:
-		return append(text, json_object_get_boolean(value) ? "on" : "off");
+		return text_append(text, json_object_get_boolean(value) ? "on" : "off");
 	default: /* strings are themselves, and so are integers */
-		return append(text, json_object_get_string(value));
+		return text_append(text, json_object_get_string(value));
 	}
 }
 

@@ -101,7 +101,7 @@ is_strings(struct json_object *value)
 }
 
 static const char *
-expected(enum vucd_rpc_type type)
+type_expected(enum vucd_rpc_type type)
 {
 	switch (type) {
 	case VUCD_RPC_STRING:
@@ -204,10 +204,10 @@ vucd_rpc_take_params(struct vucd_rpc_call *call, struct json_object *item, struc
 		if (value == NULL && param->required)
 			return message_refuse(err, VUCD_RPC_INVALID_PARAMS,
 				"%s: %s is missing: expected %s", call->method->name, param->name,
-				expected(param->type));
+				type_expected(param->type));
 		if (value != NULL && !is_of_type(value, param->type))
 			return message_refuse(err, VUCD_RPC_INVALID_PARAMS, "%s: %s: expected %s",
-				call->method->name, param->name, expected(param->type));
+				call->method->name, param->name, type_expected(param->type));
 		call->params[i] = value;
 	}
 	return 0;

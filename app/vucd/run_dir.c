@@ -35,7 +35,8 @@ from_runtime_directory(char path[VUCD_PATH_SIZE], const char *list)
 }
 
 static int
-choose(char path[VUCD_PATH_SIZE], const struct vucd_settings *settings, struct vuc_error *err)
+run_dir_choose(
+	char path[VUCD_PATH_SIZE], const struct vucd_settings *settings, struct vuc_error *err)
 {
 	const char *runtime = getenv("RUNTIME_DIRECTORY");
 	const char *xdg = getenv("XDG_RUNTIME_DIR");
@@ -96,7 +97,7 @@ vucd_run_dir_open(
 	int rc;
 
 	*dir = (struct vucd_run_dir){.fd = -1};
-	rc = choose(dir->path, settings, err);
+	rc = run_dir_choose(dir->path, settings, err);
 	if (rc != 0)
 		return rc;
 	dir->made = mkdir(dir->path, 0700) == 0;

@@ -116,7 +116,7 @@ is_allowed(struct vucd_server *server, int fd, char why[WHY_SIZE])
 }
 
 static void
-welcome(struct vucd_server *server, int fd)
+client_welcome(struct vucd_server *server, int fd)
 {
 	struct vucd_client *client;
 	char why[WHY_SIZE];
@@ -165,7 +165,7 @@ accept_client(struct vucd_watch *watch, uint32_t events)
 	}
 	fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
-		welcome(server, fd);
+		client_welcome(server, fd);
 	else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
 		hang_up(server);
 }
@@ -232,7 +232,8 @@ open_listener(struct vucd_server *server)
 }
 
 static struct vucd_server *
-allocate(struct vucd_loop *loop, const char *path, const struct vucd_rpc *rpc, struct vucd_log *log)
+server_allocate(
+	struct vucd_loop *loop, const char *path, const struct vucd_rpc *rpc, struct vucd_log *log)
 {
 	struct vucd_server *server = calloc(1, sizeof(*server));
 
@@ -262,7 +263,7 @@ vucd_server_create(struct vucd_loop *loop, const char *path, const struct vucd_r
 		snprintf(err->text, sizeof(err->text), "%.120s: too long for a socket", path);
 		return -ENAMETOOLONG;
 	}
-	s = allocate(loop, path, rpc, log);
+	s = server_allocate(loop, path, rpc, log);
 	rc = s != NULL ? open_listener(s) : -ENOMEM;
 	if (rc != 0) {
 		snprintf(err->text, sizeof(err->text), "%s: %s", path, strerror(-rc));

@@ -137,7 +137,7 @@ all_check(const struct bench *bench, void *state, struct vuc_error *err)
 }
 
 static void
-judge(struct bench_verdict *v, size_t i, const struct bench_result *result)
+part_judge(struct bench_verdict *v, size_t i, const struct bench_result *result)
 {
 	const struct bench_series *series = &result->series[goals[i].series];
 	const struct bench_ratios *ratios = &result->ratios[goals[i].series];
@@ -191,7 +191,7 @@ judge_all(struct bench_result *all)
 			.goal = goals[i].goal,
 		};
 		if (part->skipped[0] == '\0')
-			judge(v, i, &part->result);
+			part_judge(v, i, &part->result);
 	}
 }
 
@@ -291,7 +291,8 @@ all_run(struct bench *bench, void *state, struct bench_result *result, struct vu
 
 const struct bench_ops bench_all = {
 	.name = "all",
-	.summary = "All of these but transports and hung, shortly, and how they stand to their goals",
+	.summary =
+		"All of these but transports and hung, shortly, and how they stand to their goals",
 	.options = all_options,
 	.rounds = DEFAULT_ROUNDS,
 	.plots = true,

@@ -134,7 +134,7 @@ describe_path(const struct dma *d, const struct bench *bench, struct bench_resul
 }
 
 static void
-describe(struct dma *d, const struct bench *bench, struct bench_result *result)
+dma_describe(struct dma *d, const struct bench *bench, struct bench_result *result)
 {
 	snprintf(result->headline, sizeof(result->headline),
 		"%" PRIu32 " %s mappings with a descriptor each; %" PRIu32 " rounds of %d", d->maps,
@@ -361,7 +361,7 @@ run_turns(struct dma *d, const struct bench *bench, struct vuc_error *err)
 
 	if (ret != 0)
 		return ret;
-	describe(d, bench, d->result);
+	dma_describe(d, bench, d->result);
 	ret = bench_turns_run(&turns, err);
 	if (ret == 0 && bench_result_finish(d->result) != 0)
 		ret = bench_fail(err, -ENOMEM, "out of memory");

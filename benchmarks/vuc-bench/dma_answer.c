@@ -44,7 +44,7 @@ bench_dma_answer_floor(struct bench_dma_answer *a, struct vuc_error *err)
 }
 
 static int
-explain(const struct bench_dma_answer *a, int ret, struct vuc_error *err)
+poller_explain(const struct bench_dma_answer *a, int ret, struct vuc_error *err)
 {
 	const char *reason = vuc_device_reason(a->dev);
 
@@ -76,7 +76,7 @@ map_memory(void *arg)
 	ret = vuc_dma_map(a->dev, &mapping);
 	if (ret == 0)
 		ret = vuc_dma_commit(a->dev);
-	return ret != 0 ? explain(a, ret, call->err) : 0;
+	return ret != 0 ? poller_explain(a, ret, call->err) : 0;
 }
 
 /* A peer that is done has every right to go. */
@@ -87,7 +87,7 @@ look_at_device(void *arg)
 	struct bench_dma_answer *a = call->answer;
 
 	if (!vuc_device_connected(a->dev) && bench_dma_peer_status(a->peer) == 0)
-		return explain(a, -ECONNRESET, call->err);
+		return poller_explain(a, -ECONNRESET, call->err);
 	return 0;
 }
 
@@ -131,7 +131,7 @@ poll_device(struct call *call)
 		int ret = vuc_poll_group_poll(a->group);
 
 		if (ret < 0)
-			return explain(a, ret, call->err);
+			return poller_explain(a, ret, call->err);
 		if (polls % POLLS_PER_LOOK != 0)
 			continue;
 		if (bench_interrupted())

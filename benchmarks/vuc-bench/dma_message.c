@@ -152,7 +152,7 @@ has_poller(const struct dma_message *d)
 }
 
 static void
-describe(struct dma_message *d)
+dma_message_describe(struct dma_message *d)
 {
 	const struct bench_dma_plan *plan = &d->plan;
 	uint32_t rounds = d->bench->options.rounds;
@@ -297,7 +297,7 @@ run_turns(struct dma_message *d, struct vuc_error *err)
 	if (ret == 0)
 		ret = set_up_series(d, err);
 	if (ret == 0) {
-		describe(d);
+		dma_message_describe(d);
 		ret = bench_turns_run(&turns, err);
 	}
 	free(d->answer.memory);

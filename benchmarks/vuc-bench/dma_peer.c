@@ -75,7 +75,7 @@ answer_info(struct peer *p, const struct vfio_user_header *command)
 
 /* Answer commands until memory has been mapped. */
 static int
-negotiate(struct peer *p)
+peer_negotiate(struct peer *p)
 {
 	struct vfio_user_header command = {0};
 	int ret = 0;
@@ -163,7 +163,7 @@ receive_reply(struct peer *p, uint32_t i)
 }
 
 static void
-record(struct peer *p, uint32_t done)
+peer_record(struct peer *p, uint32_t done)
 {
 	const struct bench_dma_plan *plan = p->plan;
 	uint64_t now;
@@ -191,7 +191,7 @@ access_memory(struct peer *p)
 		}
 		ret = receive_reply(p, done++);
 		if (ret == 0)
-			record(p, done);
+			peer_record(p, done);
 	}
 	return ret;
 }
@@ -215,7 +215,7 @@ run_peer(struct peer *p, unsigned int cpu, pid_t parent)
 	else
 		memset(p->data, BENCH_DMA_FILL, p->plan->size);
 	if (ret == 0 && p->plan->negotiate)
-		ret = negotiate(p);
+		ret = peer_negotiate(p);
 	if (ret == 0)
 		ret = access_memory(p);
 	/* Pairs with the acquire in bench_dma_peer_status(). */

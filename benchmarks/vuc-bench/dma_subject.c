@@ -13,7 +13,7 @@ subject_of(struct bench_dma_way *way)
 }
 
 static int
-explain(const struct bench_dma_subject *s, int ret, struct vuc_error *err)
+device_explain(const struct bench_dma_subject *s, int ret, struct vuc_error *err)
 {
 	const char *reason = vuc_device_reason(s->dev);
 
@@ -21,12 +21,12 @@ explain(const struct bench_dma_subject *s, int ret, struct vuc_error *err)
 }
 
 static int
-commit(struct bench_dma_subject *s, int ret, struct vuc_error *err)
+maps_commit(struct bench_dma_subject *s, int ret, struct vuc_error *err)
 {
 	if (ret == 0)
 		ret = vuc_dma_commit(s->dev);
 	s->way.syscalls = vuc_poll_group_syscalls(s->group);
-	return ret != 0 ? explain(s, ret, err) : 0;
+	return ret != 0 ? device_explain(s, ret, err) : 0;
 }
 
 static int
@@ -47,7 +47,7 @@ subject_map(struct bench_dma_way *way, struct vuc_error *err)
 
 		ret = vuc_dma_map(s->dev, &mapping);
 	}
-	return commit(s, ret, err);
+	return maps_commit(s, ret, err);
 }
 
 static int
@@ -59,7 +59,7 @@ subject_unmap(struct bench_dma_way *way, struct vuc_error *err)
 
 	for (uint32_t i = 0; i < memory->nr && ret == 0; i++)
 		ret = vuc_dma_unmap(s->dev, bench_dma_iova(memory, i), memory->size);
-	return commit(s, ret, err);
+	return maps_commit(s, ret, err);
 }
 
 static int

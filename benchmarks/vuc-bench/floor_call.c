@@ -15,7 +15,7 @@ floor_of(struct bench_way *way)
 }
 
 static int
-call(struct bench_floor_call *f, struct bench_message *msg, struct vuc_loopback_msg *reply)
+floor_call(struct bench_floor_call *f, struct bench_message *msg, struct vuc_loopback_msg *reply)
 {
 	struct vuc_loopback_msg req = {
 		.bytes = msg->bytes,
@@ -49,7 +49,7 @@ call_once(struct bench_floor_call *f, struct bench_message *msg, struct vuc_erro
 	struct vuc_loopback_msg reply;
 
 	bench_message_number(msg, ++f->id);
-	return reply_check(msg, call(f, msg, &reply), &reply, err);
+	return reply_check(msg, floor_call(f, msg, &reply), &reply, err);
 }
 
 static int
@@ -65,7 +65,7 @@ floor_burst(struct bench_way *way, unsigned int nr, uint64_t *ticks, struct vuc_
 		bench_message_number(&f->access, ++f->id);
 		start = bench_clock_ticks(f->clock);
 		for (uint32_t n = 0; n < f->together && ret == 0; n++)
-			ret = call(f, &f->access, &reply);
+			ret = floor_call(f, &f->access, &reply);
 		ticks[i] = bench_clock_ticks(f->clock) - start;
 		ret = reply_check(&f->access, ret, &reply, err);
 		if (ret != 0)

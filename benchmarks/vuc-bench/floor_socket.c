@@ -45,7 +45,7 @@ send_each(struct bench_floor_socket *f)
 
 /* What is posted has no reply. */
 static ssize_t
-exchange(struct bench_floor_socket *f)
+socket_exchange(struct bench_floor_socket *f)
 {
 	int ret;
 
@@ -79,7 +79,7 @@ floor_burst(struct bench_way *way, unsigned int nr, uint64_t *ticks, struct vuc_
 		bench_spin_begin(&f->spin);
 		bench_message_number(&f->access, ++f->id);
 		start = bench_clock_ticks(f->spin.clock);
-		len = exchange(f);
+		len = socket_exchange(f);
 		ticks[i] = bench_clock_ticks(f->spin.clock) - start;
 		ret = bench_spin_check(&f->spin, &f->access, len, err);
 		if (ret != 0)

@@ -71,7 +71,7 @@ poller_cpu(const struct guest *g)
 }
 
 static void
-describe(struct guest *g, struct bench_result *result)
+guest_describe(struct guest *g, struct bench_result *result)
 {
 	const struct bench *bench = g->bench;
 	unsigned int server_cpu = bench->env.cpus.cpu[1];
@@ -209,7 +209,7 @@ guest_measure(struct guest *g, struct bench *bench, struct vuc_error *err)
 
 	bench_env_set_latency(&bench->env, latency);
 	if (ret == 0) {
-		describe(g, g->result);
+		guest_describe(g, g->result);
 		ret = run_rounds(g, err);
 	}
 	bench_daemon_stop(&g->daemon);

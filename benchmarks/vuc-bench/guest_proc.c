@@ -72,7 +72,7 @@ read_output(int fd)
 }
 
 static int
-spawn(const struct bench_guest_opts *opts, const struct output *output, pid_t *pid)
+guest_spawn(const struct bench_guest_opts *opts, const struct output *output, pid_t *pid)
 {
 	char name[] = NAME, json[] = "--json", timeout[] = TIMEOUT, rounds[32];
 	char socket[] = "--socket", device[] = "--device";
@@ -95,7 +95,7 @@ spawn(const struct bench_guest_opts *opts, const struct output *output, pid_t *p
 
 /* It has said why in one line. */
 static int
-explain(const struct output *output, int status, struct vuc_error *err)
+exit_explain(const struct output *output, int status, struct vuc_error *err)
 {
 	char *text = read_output(output->err);
 	int ret = WIFEXITED(status) && WEXITSTATUS(status) == NOT_TESTED ? -ENODEV : -EIO;
@@ -173,14 +173,14 @@ bench_guest_run(const struct bench_guest_opts *opts, struct bench_guest_report *
 	pid_t pid = 0;
 
 	if (ret == 0) {
-		ret = spawn(opts, &output, &pid);
+		ret = guest_spawn(opts, &output, &pid);
 		if (ret != 0)
 			bench_fail(err, ret, "%s: %s", opts->program, strerror(-ret));
 	}
 	while (ret == 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (ret == 0)
-		ret = status != 0 ? explain(&output, status, err)
+		ret = status != 0 ? exit_explain(&output, status, err)
 				  : take_report(&output, report, err);
 	close_output(&output);
 	return ret;

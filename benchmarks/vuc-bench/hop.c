@@ -182,7 +182,7 @@ describe_floor(const struct hop *h, unsigned int cpu, struct bench_result *resul
 }
 
 static void
-describe(struct hop *h, const struct bench *bench, struct bench_result *result)
+hop_describe(struct hop *h, const struct bench *bench, struct bench_result *result)
 {
 	const struct bench_access *a = &h->all.access;
 	unsigned int cpu = bench_target_poller_cpu(&h->all.target, bench);
@@ -251,7 +251,7 @@ hop_measure(struct hop *h, const struct bench *bench, struct bench_result *resul
 
 	if (ret != 0)
 		return ret;
-	describe(h, bench, result);
+	hop_describe(h, bench, result);
 	set_up_ways(h, bench);
 	ret = bench_accesses_run(&h->all, bench, &pair, result, err);
 	if (is_shm(h))

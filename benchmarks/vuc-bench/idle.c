@@ -117,7 +117,7 @@ is_shm(const struct idle *d)
 }
 
 static void
-describe(struct idle *d, struct bench_result *result)
+idle_describe(struct idle *d, struct bench_result *result)
 {
 	const struct bench *bench = d->bench;
 	uint32_t rounds = bench->options.rounds;
@@ -322,7 +322,7 @@ idle_measure(struct idle *d, struct vuc_error *err)
 	int ret;
 
 	set_up_way(d);
-	describe(d, d->result);
+	idle_describe(d, d->result);
 	ret = set_up_series(d, d->result, err);
 	if (ret == 0)
 		ret = bench_turns_run(&turns, err);

@@ -32,7 +32,7 @@ static const struct bench_ops *const measurements[] = {
 #define NR_MEASUREMENTS (sizeof(measurements) / sizeof(measurements[0]))
 
 static int
-complain(const struct vuc_error *err)
+error_print(const struct vuc_error *err)
 {
 	fprintf(stderr, "vuc-bench: %s\n", err->text);
 	return EXIT_FAILURE;
@@ -40,7 +40,7 @@ complain(const struct vuc_error *err)
 
 /* ops is NULL when not even the measurement is clear. */
 static int
-usage(const struct vuc_error *err, const struct bench_ops *ops)
+usage_print(const struct vuc_error *err, const struct bench_ops *ops)
 {
 	fprintf(stderr, "vuc-bench: %s (see vuc-bench %s%s--help)\n", err->text,
 		ops != NULL ? ops->name : "", ops != NULL ? " " : "");
@@ -140,11 +140,11 @@ bench_run(const struct bench_ops *ops, void *state, int argc, char **argv)
 	if (ret == 0)
 		ret = ops->check(&bench, state, &err);
 	if (ret != 0)
-		return usage(&err, ops);
+		return usage_print(&err, ops);
 	ret = command_measure(&bench, ops, state, &err);
 	/* A failure may be of the signal's making. */
 	bench_interrupt_raise();
-	return ret != 0 ? complain(&err) : EXIT_SUCCESS;
+	return ret != 0 ? error_print(&err) : EXIT_SUCCESS;
 }
 
 int
@@ -160,7 +160,7 @@ main(int argc, char **argv)
 	setlocale(LC_CTYPE, "");
 	if (argc < 2) {
 		bench_fail(&err, -EINVAL, "which measurement?");
-		return usage(&err, NULL);
+		return usage_print(&err, NULL);
 	}
 	if (strcmp(argv[1], "--help") == 0)
 		return print_help();
@@ -169,12 +169,12 @@ main(int argc, char **argv)
 	ops = command_find(argv[1]);
 	if (ops == NULL) {
 		bench_fail(&err, -EINVAL, "no such measurement: %s", argv[1]);
-		return usage(&err, NULL);
+		return usage_print(&err, NULL);
 	}
 	state = calloc(1, ops->state_size);
 	if (state == NULL) {
 		bench_fail(&err, -ENOMEM, "out of memory");
-		return complain(&err);
+		return error_print(&err);
 	}
 	ret = bench_run(ops, state, argc - 1, argv + 1);
 	free(state);

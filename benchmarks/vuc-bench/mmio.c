@@ -299,7 +299,7 @@ describe_path(const struct mmio *m, const struct bench *bench, struct bench_resu
 }
 
 static void
-describe(struct mmio *m, const struct bench *bench, struct bench_result *result)
+mmio_describe(struct mmio *m, const struct bench *bench, struct bench_result *result)
 {
 	const struct bench_access *a = &m->all.access;
 
@@ -526,7 +526,7 @@ mmio_run(struct bench *bench, void *state, struct bench_result *result, struct v
 
 	if (ret != 0)
 		return ret;
-	describe(m, bench, result);
+	mmio_describe(m, bench, result);
 	ret = mmio_measure(m, bench, result, err);
 	bench_target_stop(&m->all.target);
 	return ret;

@@ -49,7 +49,7 @@ bench_outfile_open(struct bench_outfile *file, const char *path, struct vuc_erro
 }
 
 static void
-forget(struct bench_outfile *file)
+outfile_forget(struct bench_outfile *file)
 {
 	*file = (struct bench_outfile){.fd = -1};
 }
@@ -69,7 +69,7 @@ bench_outfile_commit(struct bench_outfile *file, struct vuc_error *err)
 	}
 	if (ret != 0)
 		bench_fail(err, ret, "%s: %s", file->path, strerror(-ret));
-	forget(file);
+	outfile_forget(file);
 	return ret;
 }
 
@@ -81,5 +81,5 @@ bench_outfile_abort(struct bench_outfile *file)
 	close(file->fd);
 	if (file->temporary[0] != '\0')
 		unlink(file->temporary);
-	forget(file);
+	outfile_forget(file);
 }

@@ -49,8 +49,8 @@ bench_pictures_fini(struct bench_pictures *p)
 }
 
 static int
-draw(struct bench_pictures *p, const struct bench_env *env, const struct bench_result *result,
-	struct vuc_error *err)
+picture_draw(struct bench_pictures *p, const struct bench_env *env,
+	const struct bench_result *result, struct vuc_error *err)
 {
 	int ret = bench_plot_draw(&p->plot, p->file.fd, env, result, err);
 
@@ -70,7 +70,7 @@ draw_part(struct bench_pictures *p, const struct bench_env *env, const struct be
 			err, -ENAMETOOLONG, "--plot: %s: %s", p->folder, strerror(ENAMETOOLONG));
 	ret = bench_outfile_open(&p->file, path, err);
 	if (ret == 0)
-		ret = draw(p, env, &part->result, err);
+		ret = picture_draw(p, env, &part->result, err);
 	/* It is about to lose its name. */
 	bench_outfile_abort(&p->file);
 	return ret;
@@ -83,7 +83,7 @@ bench_pictures_draw(struct bench_pictures *p, const struct bench_env *env,
 	int ret = 0;
 
 	if (p->folder == NULL)
-		return p->file.path != NULL ? draw(p, env, result, err) : 0;
+		return p->file.path != NULL ? picture_draw(p, env, result, err) : 0;
 	for (unsigned int i = 0; i < result->nr_parts && ret == 0; i++) {
 		if (result->parts[i].skipped[0] == '\0')
 			ret = draw_part(p, env, &result->parts[i], err);

@@ -155,7 +155,7 @@ write_script(FILE *out, const struct bench_plot *plot, const struct bench_env *e
 
 /* In the child; uses nothing but system calls. */
 static void
-become(const char *program, int in, int out)
+gnuplot_exec(const char *program, int in, int out)
 {
 	char name[] = "gnuplot", no_defaults[] = "-d", from_stdin[] = "-";
 	char *const args[] = {name, no_defaults, from_stdin, NULL};
@@ -186,7 +186,7 @@ wait_for(pid_t pid, struct vuc_error *err)
 
 /* Takes the descriptor. Returns whether gnuplot took all of the script. */
 static bool
-feed(int fd, const struct bench_plot *plot, const struct bench_env *env,
+gnuplot_feed(int fd, const struct bench_plot *plot, const struct bench_env *env,
 	const struct bench_result *result)
 {
 	FILE *out = fdopen(fd, "w");
@@ -215,13 +215,13 @@ bench_plot_draw(const struct bench_plot *plot, int fd, const struct bench_env *e
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0)
-		become(plot->program, script[0], fd);
+		gnuplot_exec(plot->program, script[0], fd);
 	close(script[0]);
 	if (pid < 0) {
 		close(script[1]);
 		return bench_fail(err, -EAGAIN, "fork: no process for gnuplot");
 	}
-	fed = feed(script[1], plot, env, result);
+	fed = gnuplot_feed(script[1], plot, env, result);
 	ret = wait_for(pid, err);
 	if (ret == 0 && !fed)
 		ret = bench_fail(err, -EIO, "gnuplot: ended before it had read everything");

@@ -45,7 +45,7 @@ bench_folder_make(char *dir, size_t size, size_t room, struct vuc_error *err)
 
 /* In the child; uses nothing but system calls. */
 static void
-become(const char *program, char *const args[], int fd, pid_t parent)
+program_exec(const char *program, char *const args[], int fd, pid_t parent)
 {
 	struct sigaction dfl = {.sa_handler = SIG_DFL};
 
@@ -66,7 +66,7 @@ bench_process_start(const char *program, char *const args[], int fd)
 	pid_t pid = fork();
 
 	if (pid == 0)
-		become(program, args, fd, parent);
+		program_exec(program, args, fd, parent);
 	return pid < 0 ? -errno : pid;
 }
 

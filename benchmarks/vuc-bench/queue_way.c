@@ -106,7 +106,7 @@ keep_outstanding(struct bench_queue_way *q, unsigned int nr, uint64_t *ticks)
 
 /* Nobody answers; only room has to be waited for. */
 static int
-post(struct bench_queue_way *q)
+write_post(struct bench_queue_way *q)
 {
 	unsigned int left = q->access->together;
 
@@ -130,7 +130,7 @@ post_bursts(struct bench_queue_way *q, unsigned int nr, uint64_t *ticks)
 	for (unsigned int i = 0; i < nr && ret == 0; i++) {
 		uint64_t start = bench_clock_ticks(q->clock);
 
-		ret = post(q);
+		ret = write_post(q);
 		ticks[i] = bench_clock_ticks(q->clock) - start;
 	}
 	return ret;

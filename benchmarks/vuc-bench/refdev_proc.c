@@ -47,7 +47,7 @@ fill_paths(const struct bench_refdev_proc *proc, path_arg *paths, char **args)
 }
 
 static pid_t
-spawn(const struct bench_refdev_proc *proc, const char *program,
+refdev_spawn(const struct bench_refdev_proc *proc, const char *program,
 	const struct bench_refdev_opts *opts, int ready_fd)
 {
 	path_arg *paths = calloc(proc->sockets, sizeof(*paths));
@@ -93,7 +93,7 @@ start_program(struct bench_refdev_proc *proc, const char *program,
 
 	if (pipe2(ready, O_CLOEXEC) != 0)
 		return bench_fail(err, -errno, "pipe: %s", strerror(errno));
-	ret = spawn(proc, program, opts, ready[1]);
+	ret = refdev_spawn(proc, program, opts, ready[1]);
 	close(ready[1]);
 	if (ret > 0) {
 		proc->pid = ret;

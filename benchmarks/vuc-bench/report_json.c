@@ -24,7 +24,7 @@ json_put(struct writer *w, struct json_object *object, const char *key, struct j
 }
 
 static void
-append(struct writer *w, struct json_object *array, struct json_object *value)
+array_append(struct writer *w, struct json_object *array, struct json_object *value)
 {
 	if (value == NULL || array == NULL || json_object_array_add(array, value) != 0) {
 		json_object_put(value);
@@ -112,7 +112,7 @@ environment_object(struct writer *w, const struct bench_env *env)
 
 	put_versions(w, object, env);
 	for (unsigned int i = 0; i < env->cpus.nr; i++)
-		append(w, cpus, json_object_new_int64(env->cpus.cpu[i]));
+		array_append(w, cpus, json_object_new_int64(env->cpus.cpu[i]));
 	json_put(w, object, "cpus", cpus);
 	put_text(w, object, "cpu_dma_latency", env->dma_latency);
 	put_text(w, object, "clock", env->clock);
@@ -149,7 +149,7 @@ rounds_array(struct writer *w, const struct bench_series *series)
 	struct json_object *array = json_object_new_array();
 
 	for (unsigned int i = 0; i < series->rounds; i++)
-		append(w, array, new_double(series->round[i].p50, "%.1f"));
+		array_append(w, array, new_double(series->round[i].p50, "%.1f"));
 	return array;
 }
 
@@ -170,7 +170,7 @@ histogram_array(struct writer *w, const struct bench_series *series)
 		put_number(w, bucket, "from_ns", bench_histogram_low(i));
 		put_number(w, bucket, "to_ns", bench_histogram_high(i));
 		put_number(w, bucket, "count", histogram.counts[i]);
-		append(w, array, bucket);
+		array_append(w, array, bucket);
 	}
 	return array;
 }
@@ -280,7 +280,7 @@ result_object(struct writer *w, const struct bench_env *env, const struct bench_
 	json_put(w, root, "environment", environment_object(w, env));
 	json_put(w, root, "options", options_object(w, result));
 	for (unsigned int i = 0; i < result->nr_series; i++)
-		append(w, series, series_object(w, env, result, i));
+		array_append(w, series, series_object(w, env, result, i));
 	json_put(w, root, "series", series);
 	json_put(w, root, "quiet", json_object_new_boolean(!bench_result_is_unsteady(result)));
 	for (unsigned int i = 0; i < result->nr_series; i++) {
@@ -334,10 +334,10 @@ summary_object(struct writer *w, const struct bench_env *env, const struct bench
 	json_put(w, root, "environment", environment_object(w, env));
 	json_put(w, root, "options", options_object(w, result));
 	for (unsigned int i = 0; i < result->nr_verdicts; i++)
-		append(w, verdicts, verdict_object(w, &result->verdicts[i]));
+		array_append(w, verdicts, verdict_object(w, &result->verdicts[i]));
 	json_put(w, root, "summary", verdicts);
 	for (unsigned int i = 0; i < result->nr_parts; i++)
-		append(w, parts, part_object(w, env, &result->parts[i]));
+		array_append(w, parts, part_object(w, env, &result->parts[i]));
 	json_put(w, root, "results", parts);
 	return root;
 }

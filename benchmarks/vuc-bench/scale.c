@@ -173,7 +173,7 @@ describe_counts(struct scale *s)
 }
 
 static void
-describe(struct scale *s, struct bench_result *result)
+scale_describe(struct scale *s, struct bench_result *result)
 {
 	describe_counts(s);
 	snprintf(result->headline, sizeof(result->headline),
@@ -386,7 +386,7 @@ scale_run(struct bench *bench, void *state, struct bench_result *result, struct 
 		return ret;
 	s->bench = bench;
 	s->result = result;
-	describe(s, result);
+	scale_describe(s, result);
 	ret = scale_measure(s, err);
 	bench_target_stop(&s->target);
 	return ret;

@@ -88,7 +88,7 @@ inline_one_busy(
 }
 
 static void
-submit(struct bench_scale_device *d)
+read_submit(struct bench_scale_device *d)
 {
 	struct bench_scale_devices *all = d->all;
 	int ret = vuc_device_submit(d->dev, &d->request);
@@ -100,7 +100,7 @@ submit(struct bench_scale_device *d)
 }
 
 static void
-done(struct vuc_request *request, int status)
+read_done(struct vuc_request *request, int status)
 {
 	struct bench_scale_device *d = request->arg;
 	struct bench_scale_devices *all = d->all;
@@ -109,7 +109,7 @@ done(struct vuc_request *request, int status)
 	if (status != 0)
 		all->error = status;
 	if (all->error == 0 && all->submitted < all->total)
-		submit(d);
+		read_submit(d);
 }
 
 static void
@@ -121,7 +121,7 @@ make_request(struct bench_scale_device *d, const struct bench_access *a)
 		.offset = a->offset,
 		.data = d->data,
 		.count = a->size,
-		.done = done,
+		.done = read_done,
 		.arg = d,
 	};
 }
@@ -134,7 +134,7 @@ inline_all_busy(struct bench_scale_devices *all, unsigned int samples, uint64_t 
 		make_request(&all->devices[i], all->access);
 	bench_scale_begin(all, samples, ticks);
 	for (unsigned int i = 0; i < all->nr && all->error == 0; i++)
-		submit(&all->devices[i]);
+		read_submit(&all->devices[i]);
 	while (all->completed < all->submitted) {
 		int n = vuc_poll_group_poll(all->group);
 

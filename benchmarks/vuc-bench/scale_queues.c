@@ -50,7 +50,7 @@ bench_scale_queues_one_busy(
 }
 
 static void
-submit(struct bench_scale_device *d, unsigned int nr)
+read_submit(struct bench_scale_device *d, unsigned int nr)
 {
 	struct bench_scale_devices *all = d->all;
 	int n;
@@ -77,7 +77,7 @@ take_answers(struct bench_scale_device *d)
 		if (results[i].status != 0)
 			d->all->error = results[i].status;
 	}
-	submit(d, n);
+	read_submit(d, n);
 	return n;
 }
 
@@ -107,7 +107,7 @@ bench_scale_queues_all_busy(struct bench_scale_devices *all, unsigned int sample
 	make_requests(all);
 	bench_scale_begin(all, samples, ticks);
 	for (unsigned int i = 0; i < all->nr; i++)
-		submit(&all->devices[i], all->depth);
+		read_submit(&all->devices[i], all->depth);
 	while (all->completed < all->submitted && all->error == 0) {
 		unsigned int n = 0;
 

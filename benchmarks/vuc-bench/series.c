@@ -120,7 +120,7 @@ pick_end_to_end(const struct bench_round *round)
 }
 
 static struct bench_ratio
-compare(const struct bench_series *over, const struct bench_series *under, pick_fn pick,
+series_compare(const struct bench_series *over, const struct bench_series *under, pick_fn pick,
 	double *ratios)
 {
 	unsigned int nr = over->rounds;
@@ -156,10 +156,10 @@ bench_series_compare(const struct bench_series *floor, const struct bench_series
 	scratch = calloc(series->rounds, sizeof(*scratch));
 	if (scratch == NULL)
 		return -ENOMEM;
-	ratios->p50 = compare(series, floor, pick_p50, scratch);
+	ratios->p50 = series_compare(series, floor, pick_p50, scratch);
 	/* What takes half as long is done twice as often. */
-	ratios->rate = compare(floor, series, pick_mean, scratch);
-	ratios->end_to_end = compare(floor, series, pick_end_to_end, scratch);
+	ratios->rate = series_compare(floor, series, pick_mean, scratch);
+	ratios->end_to_end = series_compare(floor, series, pick_end_to_end, scratch);
 	free(scratch);
 	return 0;
 }

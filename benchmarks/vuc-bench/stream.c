@@ -35,7 +35,7 @@ try_again(const struct bench_stream *s, unsigned int *spins)
 }
 
 static void
-advance(struct msghdr *msg, size_t len)
+stream_advance(struct msghdr *msg, size_t len)
 {
 	while (msg->msg_iovlen > 0 && len >= msg->msg_iov->iov_len) {
 		len -= msg->msg_iov->iov_len;
@@ -65,7 +65,7 @@ bench_stream_send(struct bench_stream *s, const void *head, size_t head_len, con
 
 		s->syscalls++;
 		if (n >= 0)
-			advance(&msg, (size_t)n);
+			stream_advance(&msg, (size_t)n);
 		else
 			ret = try_again(s, &spins);
 	}

@@ -13,7 +13,7 @@ subject_of(struct bench_way *way)
 }
 
 static int
-posted(struct bench_subject *s, const struct bench_access *a, const void *data)
+write_posted(struct bench_subject *s, const struct bench_access *a, const void *data)
 {
 	int ret = 0;
 
@@ -36,7 +36,7 @@ take_sample(struct bench_subject *s, uint8_t *data)
 	case BENCH_WRITE:
 		return vuc_device_write(s->dev, a->region, a->offset, data, a->size);
 	case BENCH_POSTED:
-		return posted(s, a, data);
+		return write_posted(s, a, data);
 	}
 	return 0;
 }

@@ -24,7 +24,7 @@ tracer_tell(struct bench_tracer_shared *shared, int status)
 }
 
 static int
-seize(pid_t thread)
+thread_seize(pid_t thread)
 {
 	int status;
 
@@ -97,7 +97,7 @@ tracer_run(struct bench_tracer_shared *shared, pid_t thread, pid_t parent)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(EXIT_FAILURE);
-	ret = seize(thread);
+	ret = thread_seize(thread);
 	tracer_tell(shared, ret != 0 ? ret : 1);
 	if (ret == 0)
 		syscall_count(shared, thread);

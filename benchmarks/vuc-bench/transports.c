@@ -352,7 +352,7 @@ transports_check(const struct bench *bench, void *state, struct vuc_error *err)
 }
 
 static void
-describe(const struct transports *t)
+transports_describe(const struct transports *t)
 {
 	uint32_t rounds = t->bench->options.rounds;
 	struct bench_result *result = t->result;
@@ -440,7 +440,7 @@ transports_run(struct bench *bench, void *state, struct bench_result *result, st
 		return ret;
 	latency = bench_cpu_hold_latency();
 	bench_env_set_latency(&bench->env, latency);
-	describe(t);
+	transports_describe(t);
 	ret = transports_measure(t, err);
 	if (latency >= 0)
 		close(latency);

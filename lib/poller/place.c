@@ -55,7 +55,7 @@ ask_socket(const struct vuc_topology *topology, const char *path,
 }
 
 static int
-choose(const struct vuc_poller_opts *opts, const struct vuc_topology *topology,
+place_choose(const struct vuc_poller_opts *opts, const struct vuc_topology *topology,
 	struct vuc_placement *placement, struct vuc_error *err)
 {
 	struct vuc_placement_request request = {
@@ -95,7 +95,7 @@ poller_choose_place(
 		return rc;
 	vuc_eal_each_bound_cpu(count_poller, &topology);
 	count_spinning(&topology);
-	rc = choose(opts, &topology, &placement, err);
+	rc = place_choose(opts, &topology, &placement, err);
 	vuc_topology_free(&topology);
 	if (rc != 0)
 		return rc;

@@ -70,7 +70,7 @@ best_of(const struct vuc_topology *topology, const struct vuc_placement_request 
 }
 
 __attribute__((format(printf, 2, 3))) static void
-say(struct vuc_placement *placement, const char *fmt, ...)
+reason_add(struct vuc_placement *placement, const char *fmt, ...)
 {
 	size_t used = strlen(placement->reason);
 	va_list args;
@@ -88,15 +88,15 @@ say_node(const struct vuc_topology_cpu *cpu, const struct vuc_placement_request 
 	bool guest = same_node(cpu, request->guest_node);
 
 	if (server && guest)
-		say(placement, "the server's and the guest's node, ");
+		reason_add(placement, "the server's and the guest's node, ");
 	else if (server)
-		say(placement, "the server's node, ");
+		reason_add(placement, "the server's node, ");
 	else if (guest)
-		say(placement, "the guest's node, ");
+		reason_add(placement, "the guest's node, ");
 	if (!server && request->server_node != PLACEMENT_UNKNOWN)
-		say(placement, "not the server's node %d, ", request->server_node);
+		reason_add(placement, "not the server's node %d, ", request->server_node);
 	if (!guest && request->guest_node != PLACEMENT_UNKNOWN)
-		say(placement, "not the guest's node %d, ", request->guest_node);
+		reason_add(placement, "not the guest's node %d, ", request->guest_node);
 }
 
 static void
@@ -104,30 +104,31 @@ say_neighbours(const struct vuc_topology *topology, const struct vuc_topology_cp
 	const struct vuc_placement_request *request, struct vuc_placement *placement)
 {
 	if (cpu->isolated)
-		say(placement, "isolated, ");
+		reason_add(placement, "isolated, ");
 	if (has_server(cpu, request))
-		say(placement, "the server is bound to it, ");
+		reason_add(placement, "the server is bound to it, ");
 	if (has_busy_sibling(topology, cpu))
-		say(placement, "another poller on its core, ");
+		reason_add(placement, "another poller on its core, ");
 	if (cpu->pollers == 0)
-		say(placement, "no other poller");
+		reason_add(placement, "no other poller");
 	else
-		say(placement, "%u other poller%s", cpu->pollers, cpu->pollers > 1 ? "s" : "");
+		reason_add(
+			placement, "%u other poller%s", cpu->pollers, cpu->pollers > 1 ? "s" : "");
 	if (cpu->spinning > 0)
-		say(placement, ", %u of them spinning", cpu->spinning);
+		reason_add(placement, ", %u of them spinning", cpu->spinning);
 }
 
 static void
-explain(const struct vuc_topology *topology, const struct vuc_topology_cpu *cpu,
+placement_explain(const struct vuc_topology *topology, const struct vuc_topology_cpu *cpu,
 	const struct vuc_placement_request *request, struct vuc_placement *placement)
 {
 	placement->reason[0] = '\0';
-	say(placement, "CPU %u", cpu->id);
+	reason_add(placement, "CPU %u", cpu->id);
 	if (cpu->node != PLACEMENT_UNKNOWN)
-		say(placement, " of node %d", cpu->node);
-	say(placement, ": ");
+		reason_add(placement, " of node %d", cpu->node);
+	reason_add(placement, ": ");
 	if (request->cpu != PLACEMENT_AUTO)
-		say(placement, "asked for, ");
+		reason_add(placement, "asked for, ");
 	say_node(cpu, request, placement);
 	say_neighbours(topology, cpu, request, placement);
 }
@@ -172,6 +173,6 @@ vuc_placement_choose(const struct vuc_topology *topology,
 	}
 	placement->cpu = cpu->id;
 	placement->node = cpu->node;
-	explain(topology, cpu, request, placement);
+	placement_explain(topology, cpu, request, placement);
 	return 0;
 }

@@ -102,7 +102,7 @@ set_up(const struct start *start)
 }
 
 static void *
-run(void *arg)
+poller_run(void *arg)
 {
 	struct start *start = arg;
 	struct vuc_poller *p = start->poller;
@@ -140,7 +140,7 @@ start_thread(struct vuc_poller *p, const struct vuc_poller_opts *opts, struct vu
 	struct start start = {.poller = p, .opts = opts, .err = err};
 	int rc;
 
-	rc = vuc_thread_create(&p->thread, 0, run, &start);
+	rc = vuc_thread_create(&p->thread, 0, poller_run, &start);
 	if (rc != 0)
 		return vuc_error_set(
 			err, rc, "poller %s: pthread_create: %s", p->name, strerror(-rc));

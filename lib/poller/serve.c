@@ -22,7 +22,7 @@ stats_of(struct poller_queue *q)
 }
 
 static void
-answered(void *arg, const struct vuc_session_reply *reply)
+request_answered(void *arg, const struct vuc_session_reply *reply)
 {
 	struct poller_request *r = arg;
 	struct poller_queue *q = r->queue;
@@ -60,7 +60,7 @@ break_queue(struct poller_queue *q)
 
 /* A request was taken; status says whether the device has got it. */
 static void
-count(struct poller_queue *q, enum vuc_op op, uint32_t bytes, int status)
+request_count(struct poller_queue *q, enum vuc_op op, uint32_t bytes, int status)
 {
 	struct access_counters *counters = stats_of(q);
 
@@ -124,7 +124,7 @@ times(const struct vuc_poller *p)
 
 /* What the device owes no answer. */
 static void
-answer(struct poller_queue *q, uint16_t id, int status)
+request_answer(struct poller_queue *q, uint16_t id, int status)
 {
 	vuc_trace_complete(q->device->id, q->index, id, status);
 	vuc_queue_back_complete(&q->back, id, status, 0);
@@ -141,7 +141,7 @@ serve_request(struct poller_queue *q, const struct vuc_queue_taken *taken)
 		.offset = slot->offset,
 		.data = (void *)(uintptr_t)taken->payload,
 		.count = slot->count,
-		.done = answered,
+		.done = request_answered,
 	};
 	bool owed = slot->op != VUC_QUEUE_WRITE_POSTED;
 	int rc;
@@ -164,11 +164,11 @@ serve_request(struct poller_queue *q, const struct vuc_queue_taken *taken)
 	if (rc == -EAGAIN)
 		return false;
 	vuc_queue_back_take(&q->back, taken);
-	count(q, op, slot->count, rc);
+	request_count(q, op, slot->count, rc);
 	vuc_trace_submit(q->device->id, q->index, slot->id, slot->op, slot->region, slot->offset,
 		slot->count);
 	if (owed && (rc != 0 || op == VUC_OP_WRITE_POSTED))
-		answer(q, slot->id, rc);
+		request_answer(q, slot->id, rc);
 	return true;
 }
 

@@ -254,7 +254,7 @@ set_all_latencies(bool on)
 static int published;
 
 static void
-publish(void)
+stats_publish(void)
 {
 	static const struct vuc_telemetry_source source = {
 		.names = tell_names,
@@ -271,6 +271,6 @@ vuc_stats_publish(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-	pthread_once(&once, publish);
+	pthread_once(&once, stats_publish);
 	return published;
 }

@@ -151,7 +151,7 @@ write_slot(struct vuc_queue *q, const struct vuc_queue_request *r, uint16_t id)
 
 /* Let the back know, if it wants to be told. */
 static void
-ring(struct vuc_queue *q)
+bell_ring(struct vuc_queue *q)
 {
 	const struct vuc_queue_bell *bell = &q->bell;
 
@@ -203,7 +203,7 @@ vuc_queue_submit(struct vuc_queue *q, const struct vuc_queue_request *requests, 
 		write_slot(q, r, posted ? 0 : take_id(q, r));
 	}
 	if (n > 0)
-		ring(q);
+		bell_ring(q);
 	return n > 0 ? (int)n : error;
 }
 
@@ -419,7 +419,7 @@ perform_piece(struct vuc_queue *q, const struct vuc_queue_request *r)
 }
 
 static int
-perform(struct vuc_queue *q, enum vuc_queue_op op, uint32_t region, uint64_t offset,
+access_perform(struct vuc_queue *q, enum vuc_queue_op op, uint32_t region, uint64_t offset,
 	const void *data, uint32_t count)
 {
 	struct vuc_queue_request r = {.op = op, .region = region};
@@ -443,28 +443,28 @@ perform(struct vuc_queue *q, enum vuc_queue_op op, uint32_t region, uint64_t off
 VUC_EXPORT int
 vuc_queue_read(struct vuc_queue *q, uint32_t region, uint64_t offset, void *data, uint32_t count)
 {
-	return perform(q, VUC_QUEUE_READ, region, offset, data, count);
+	return access_perform(q, VUC_QUEUE_READ, region, offset, data, count);
 }
 
 VUC_EXPORT int
 vuc_queue_write(
 	struct vuc_queue *q, uint32_t region, uint64_t offset, const void *data, uint32_t count)
 {
-	return perform(q, VUC_QUEUE_WRITE, region, offset, data, count);
+	return access_perform(q, VUC_QUEUE_WRITE, region, offset, data, count);
 }
 
 VUC_EXPORT int
 vuc_queue_write_pci(
 	struct vuc_queue *q, uint32_t region, uint64_t offset, const void *data, uint32_t count)
 {
-	return perform(q, VUC_QUEUE_WRITE_PCI, region, offset, data, count);
+	return access_perform(q, VUC_QUEUE_WRITE_PCI, region, offset, data, count);
 }
 
 VUC_EXPORT int
 vuc_queue_post(
 	struct vuc_queue *q, uint32_t region, uint64_t offset, const void *data, uint32_t count)
 {
-	return perform(q, VUC_QUEUE_WRITE_POSTED, region, offset, data, count);
+	return access_perform(q, VUC_QUEUE_WRITE_POSTED, region, offset, data, count);
 }
 
 static const char *

@@ -20,7 +20,7 @@
 #include "region.h"
 
 static uint32_t
-least(uint32_t a, uint32_t b)
+smaller_of(uint32_t a, uint32_t b)
 {
 	return a < b ? a : b;
 }
@@ -51,8 +51,8 @@ keep_info(struct vuc_vmm_info *info, const struct vuc_shm_attach_reply *r)
 	info->flags = r->device_flags;
 	info->num_regions = r->num_regions;
 	info->num_irqs = r->num_irqs;
-	info->max_dma_maps = least(info->max_dma_maps, r->max_dma_maps);
-	info->max_data = least(info->max_data, r->max_data);
+	info->max_dma_maps = smaller_of(info->max_dma_maps, r->max_dma_maps);
+	info->max_data = smaller_of(info->max_data, r->max_data);
 	info->dma_message = (r->flags & VUC_SHM_DMA_MESSAGE) != 0;
 }
 
@@ -96,7 +96,8 @@ ask_for(struct vuc_vmm_device *dev, const char *name, struct vuc_error *err)
 }
 
 static int
-attach(struct vuc_vmm_device *dev, const struct vuc_vmm_attach_opts *opts, struct vuc_error *err)
+device_attach(
+	struct vuc_vmm_device *dev, const struct vuc_vmm_attach_opts *opts, struct vuc_error *err)
 {
 	char path[VMM_PATH_SIZE];
 	int rc;
@@ -159,7 +160,7 @@ vuc_vmm_attach(
 	*dev = new_device();
 	if (*dev == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a device");
-	rc = attach(*dev, &known, err);
+	rc = device_attach(*dev, &known, err);
 	if (rc != 0) {
 		free_device(*dev);
 		*dev = NULL;

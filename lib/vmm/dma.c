@@ -16,7 +16,7 @@ _Static_assert(
 
 /* Make room for nr more entries. */
 static int
-reserve(struct vmm_dma_queue *q, size_t nr, struct vuc_error *err)
+table_reserve(struct vmm_dma_queue *q, size_t nr, struct vuc_error *err)
 {
 	struct vmm_dma_entry *entries;
 	size_t need, room = q->room > 0 ? q->room : 16;
@@ -36,13 +36,13 @@ reserve(struct vmm_dma_queue *q, size_t nr, struct vuc_error *err)
 }
 
 static int
-enqueue(struct vuc_vmm_device *dev, const struct vmm_dma_entry *entry, struct vuc_error *err)
+entry_enqueue(struct vuc_vmm_device *dev, const struct vmm_dma_entry *entry, struct vuc_error *err)
 {
 	struct vmm_dma_queue *q = &dev->dma;
 	int rc;
 
 	pthread_mutex_lock(&dev->lock);
-	rc = reserve(q, 1, err);
+	rc = table_reserve(q, 1, err);
 	if (rc == 0)
 		q->entries[q->nr++] = *entry;
 	pthread_mutex_unlock(&dev->lock);
@@ -84,7 +84,7 @@ dma_check(const struct vuc_vmm_device *dev, const struct vuc_vmm_dma *m, size_t 
 }
 
 static void
-append(struct vmm_dma_queue *q, const struct vuc_vmm_dma *m)
+entries_append(struct vmm_dma_queue *q, const struct vuc_vmm_dma *m)
 {
 	q->entries[q->nr++] = (struct vmm_dma_entry){
 		.op = VUC_SHM_DMA_MAP,
@@ -108,9 +108,9 @@ vuc_vmm_dma_map(struct vuc_vmm_device *dev, const struct vuc_vmm_dma *mappings, 
 			return rc;
 	}
 	pthread_mutex_lock(&dev->lock);
-	rc = reserve(&dev->dma, nr, err);
+	rc = table_reserve(&dev->dma, nr, err);
 	for (size_t i = 0; rc == 0 && i < nr; i++)
-		append(&dev->dma, &mappings[i]);
+		entries_append(&dev->dma, &mappings[i]);
 	pthread_mutex_unlock(&dev->lock);
 	return rc;
 }
@@ -130,7 +130,7 @@ vuc_vmm_dma_unmap(struct vuc_vmm_device *dev, uint64_t iova, uint64_t size, stru
 			"DMA unmapping: 0x%" PRIx64 " bytes at 0x%" PRIx64
 			" cannot be in pages of 0x%" PRIx64,
 			size, iova, dev->info.pgsizes & -dev->info.pgsizes);
-	return enqueue(dev, &entry, err);
+	return entry_enqueue(dev, &entry, err);
 }
 
 VUC_EXPORT int
@@ -138,7 +138,7 @@ vuc_vmm_dma_unmap_all(struct vuc_vmm_device *dev, struct vuc_error *err)
 {
 	const struct vmm_dma_entry entry = {.op = VUC_SHM_DMA_UNMAP_ALL, .fd = -1};
 
-	return enqueue(dev, &entry, err);
+	return entry_enqueue(dev, &entry, err);
 }
 
 /* The index of a descriptor in a message, where it goes once; -1 when there is no room. */

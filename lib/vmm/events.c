@@ -61,14 +61,14 @@ vuc_vmm_event_fd(const struct vuc_vmm_device *dev)
 
 /* What is not told any more: the daemon's death stays true, but is said once. */
 static void
-forget(struct vmm_events *e, int fd)
+events_forget(struct vmm_events *e, int fd)
 {
 	epoll_ctl(e->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
 /* Returns whether the daemon has gone. The eventfd cannot be read any more when this is done. */
 static bool
-drain(struct vuc_vmm_device *dev)
+event_drain(struct vuc_vmm_device *dev)
 {
 	struct vmm_events *e = &dev->events;
 	struct epoll_event ready[2];
@@ -79,10 +79,10 @@ drain(struct vuc_vmm_device *dev)
 		uint64_t count;
 
 		if (ready[i].data.fd == dev->link.fd) {
-			forget(e, dev->link.fd);
+			events_forget(e, dev->link.fd);
 			gone = true;
 		} else if (read(e->event_fd, &count, sizeof(count)) != sizeof(count)) {
-			forget(e, e->event_fd);
+			events_forget(e, e->event_fd);
 		}
 	}
 	return gone;
@@ -90,7 +90,7 @@ drain(struct vuc_vmm_device *dev)
 
 /* What of the device's state has changed. */
 static uint32_t
-compare(struct vmm_events *e, const struct vuc_shm_state *now)
+state_compare(struct vmm_events *e, const struct vuc_shm_state *now)
 {
 	uint32_t events = 0;
 
@@ -118,13 +118,13 @@ VUC_EXPORT uint32_t
 vuc_vmm_events(struct vuc_vmm_device *dev)
 {
 	struct vmm_events *e = &dev->events;
-	bool gone = drain(dev);
+	bool gone = event_drain(dev);
 	struct vuc_shm_state now;
 	uint32_t events;
 
 	/* After draining: what changes from here on signals once more. */
 	vmm_state_read(&dev->pages, &now);
-	events = compare(e, &now);
+	events = state_compare(e, &now);
 	if ((gone || now.state == VUC_SHM_STOPPING) && !e->gone) {
 		e->gone = true;
 		events |= VUC_VMM_EVENT_GONE;

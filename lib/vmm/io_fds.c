@@ -67,7 +67,8 @@ fd_at(const struct vmm_fds *fds, int32_t index)
 }
 
 static void
-convert(struct vuc_vmm_io *io, const struct vuc_shm_io_sub_region *s, const struct vmm_fds *fds)
+sub_region_convert(
+	struct vuc_vmm_io *io, const struct vuc_shm_io_sub_region *s, const struct vmm_fds *fds)
 {
 	*io = (struct vuc_vmm_io){
 		.type = (enum vuc_vmm_io_type)s->type,
@@ -91,7 +92,7 @@ io_reply_keep(struct vuc_vmm_io_fds **to, const struct vuc_shm_io_reply *r,
 	if (kept == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for %" PRIu32 " sub-regions", r->nr);
 	for (uint32_t i = 0; i < r->nr; i++)
-		convert(&kept->io[i], &r->sub_regions[i], fds);
+		sub_region_convert(&kept->io[i], &r->sub_regions[i], fds);
 	kept->fds = *fds;
 	kept->public = (struct vuc_vmm_io_fds){.nr = r->nr, .io = kept->io};
 	*to = &kept->public;

@@ -50,7 +50,7 @@ vmm_reply_wrong(struct vuc_vmm_device *dev, const union vmm_packet *reply, struc
 
 /* The daemon has hung up; its last words may be in the state page. */
 static int
-gone(struct vuc_vmm_device *dev, struct vuc_error *err)
+daemon_gone(struct vuc_vmm_device *dev, struct vuc_error *err)
 {
 	static const char text[] = "the daemon has ended the connection";
 	uint32_t state = dev->pages.state != NULL ? vmm_state_now(&dev->pages) : 0;
@@ -69,7 +69,7 @@ not_received(struct vuc_vmm_device *dev, unsigned int type, int rc, struct vuc_e
 {
 	switch (rc) {
 	case -EPIPE:
-		return gone(dev, err);
+		return daemon_gone(dev, err);
 	case -ETIMEDOUT:
 		return vmm_link_end(&dev->link, err, rc,
 			"no reply of the daemon to %s within %" PRIu32 " ms", name_of(type),
@@ -89,7 +89,7 @@ static int
 not_sent(struct vuc_vmm_device *dev, unsigned int type, int rc, struct vuc_error *err)
 {
 	if (rc == -EPIPE)
-		return gone(dev, err);
+		return daemon_gone(dev, err);
 	if (rc == -ETIMEDOUT)
 		return vmm_link_end(&dev->link, err, rc,
 			"the daemon did not take %s within %" PRIu32 " ms", name_of(type),
@@ -100,8 +100,8 @@ not_sent(struct vuc_vmm_device *dev, unsigned int type, int rc, struct vuc_error
 
 /* Returns the status, with the reason that the daemon gives. */
 static int
-refused(struct vuc_vmm_device *dev, unsigned int type, const struct vuc_shm_failure *failure,
-	const struct vmm_fds *fds, struct vuc_error *err)
+request_refused(struct vuc_vmm_device *dev, unsigned int type,
+	const struct vuc_shm_failure *failure, const struct vmm_fds *fds, struct vuc_error *err)
 {
 	const struct vuc_shm_header *h = &failure->header;
 
@@ -136,7 +136,7 @@ reply_check(struct vuc_vmm_device *dev, unsigned int type, const union vmm_packe
 		return header_wrong(dev, type, err, "flags", h->flags, VUC_SHM_REPLY);
 	if (h->sequence != dev->link.sequence)
 		return header_wrong(dev, type, err, "sequence", h->sequence, dev->link.sequence);
-	return h->status == 0 ? 0 : refused(dev, type, &reply->failure, fds, err);
+	return h->status == 0 ? 0 : request_refused(dev, type, &reply->failure, fds, err);
 }
 
 static int

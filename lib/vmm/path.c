@@ -7,7 +7,7 @@
 
 /* What a program with privileges of its own finds in the environment is not its own. */
 static const char *
-variable(const char *name)
+environment_path(const char *name)
 {
 	const char *value = secure_getenv(name);
 
@@ -17,8 +17,8 @@ variable(const char *name)
 void
 vmm_path_default(char path[VMM_PATH_SIZE])
 {
-	const char *socket = variable("VUCD_SOCKET");
-	const char *runtime = variable("XDG_RUNTIME_DIR");
+	const char *socket = environment_path("VUCD_SOCKET");
+	const char *runtime = environment_path("XDG_RUNTIME_DIR");
 
 	if (socket != NULL) {
 		snprintf(path, VMM_PATH_SIZE, "%s", socket);

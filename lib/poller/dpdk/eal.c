@@ -117,7 +117,7 @@ fail_eal(int rc, struct vuc_error *err)
 
 /* All that EAL takes; what was made of it stays when it fails. */
 static int
-prepare(const struct vuc_eal_opts *opts, const cpu_set_t *affinity, struct vuc_error *err)
+eal_prepare(const struct vuc_eal_opts *opts, const cpu_set_t *affinity, struct vuc_error *err)
 {
 	char prefix[EAL_PREFIX_MAX];
 	bool usable;
@@ -145,7 +145,7 @@ start_eal(const struct vuc_eal_opts *opts, struct vuc_error *err)
 		rc = vuc_eal_machine_check("/sys", "/proc", opts, &affinity, err);
 	if (rc != 0)
 		return rc;
-	rc = prepare(opts, &affinity, err);
+	rc = eal_prepare(opts, &affinity, err);
 	if (rc != 0) {
 		vuc_eal_runtime_dir_remove(&eal.runtime_dir);
 		vuc_eal_args_free(&eal.args);
@@ -191,7 +191,7 @@ attach_eal(const struct vuc_eal_opts *opts, struct vuc_error *err)
 }
 
 static int
-enter(const struct vuc_eal_opts *opts, struct vuc_error *err)
+eal_enter(const struct vuc_eal_opts *opts, struct vuc_error *err)
 {
 	switch (eal.state) {
 	case EAL_OURS:
@@ -223,7 +223,7 @@ vuc_eal_init(const struct vuc_eal_opts *opts, struct vuc_error *err)
 	if (rc != 0)
 		return rc;
 	pthread_mutex_lock(&eal.lock);
-	rc = enter(&known, err);
+	rc = eal_enter(&known, err);
 	if (rc == 0)
 		eal.users++;
 	pthread_mutex_unlock(&eal.lock);
@@ -231,7 +231,7 @@ vuc_eal_init(const struct vuc_eal_opts *opts, struct vuc_error *err)
 }
 
 static void
-leave(void)
+eal_leave(void)
 {
 	if (eal.state == EAL_APPLICATIONS) {
 		eal.state = EAL_NONE;
@@ -249,7 +249,7 @@ vuc_eal_fini(void)
 {
 	pthread_mutex_lock(&eal.lock);
 	if (eal.users > 0 && --eal.users == 0)
-		leave();
+		eal_leave();
 	pthread_mutex_unlock(&eal.lock);
 }
 
