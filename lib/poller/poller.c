@@ -12,7 +12,7 @@
 #include "eal.h"
 #include "error.h"
 #include "internal.h"
-#include "log.h"
+#include "log_to_rte.h"
 #include "opts.h"
 #include "place.h"
 #include "registry.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "log.h"
+#include "log_to_rte.h"
 
 #include <pthread.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef VUC_POLLER_LOG_H
-#define VUC_POLLER_LOG_H
+#ifndef VUC_POLLER_LOG_TO_RTE_H
+#define VUC_POLLER_LOG_TO_RTE_H
 
 #include <vuc/log.h>
 
@@ -21,4 +21,4 @@ void *vuc_log_part(enum log_part part);
 /* A vuc_log_fn. */
 void vuc_log_to_rte(void *part, enum vuc_log_level level, const char *line);
 
-#endif /* VUC_POLLER_LOG_H */
+#endif /* VUC_POLLER_LOG_TO_RTE_H */
