@@ -125,7 +125,7 @@ const char *vuc_poller_placement(const struct vuc_poller *poller);
 
 /**
  * Open a device in the poller's poll group; as vuc_device_open(), with opts->group not used. The
- * connection is made on the calling thread.
+ * caller waits; the poller goes on with all else. -EDEADLK on the poller's own thread.
  */
 int vuc_poller_open_device(struct vuc_poller *poller, const struct vuc_device_opts *opts,
 	struct vuc_device **dev, struct vuc_error *err);
@@ -133,7 +133,8 @@ int vuc_poller_open_device(struct vuc_poller *poller, const struct vuc_device_op
 /**
  * Close a device of the poller; as vuc_device_close().
  *
- * @return 0, also for NULL; -EBUSY while one of its queues is open; -EINVAL for a device of others
+ * @return 0, also for NULL; -EBUSY while one of its queues is open; -EINVAL for a device of others;
+ *         -EDEADLK on the poller's own thread
  */
 int vuc_poller_close_device(struct vuc_poller *poller, struct vuc_device *dev);
 

@@ -64,6 +64,12 @@ struct control_link {
 	int status;
 	struct vuc_error err;
 	struct vuc_post post;
+	struct vuc_post cancel;
+	struct vuc_request reset;
+	bool cancelled; /* the control thread's: cancel is, or was, on its way to the poller */
+	bool flushed;   /* likewise: it has been there */
+	bool refused;   /* the poller's thread's: it is being closed, for it cannot be opened */
+	bool opened;    /* likewise: it can be */
 };
 
 /* Somebody waits for something of a device. */
@@ -166,6 +172,9 @@ void control_look_at(struct control_device *d);
  * as arg, which is freed behind it when that has failed. Returns 0 or -ENOMEM.
  */
 int control_link_open_start(struct control_device *d, struct control_link **link, vuc_done_fn done);
+
+/* link.c: on the control thread: end what control_link_open_start() has started, at once */
+void control_link_cancel(struct control_link *link);
 
 /* link.c: on the control thread: close it; freed behind done */
 void control_link_close_start(struct control_link *link, vuc_done_fn done);

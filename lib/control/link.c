@@ -1,17 +1,66 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Connections to servers. */
+/*
+ * Connections to servers. What is done with one is done on its poller's thread, and then posted to
+ * the control thread.
+ */
 
 #include <errno.h>
 #include <stdlib.h>
 
+#include <linux/vfio.h>
+
 #include "control.h"
 #include "error.h"
 #include "post.h"
-#include "thread.h"
 #include "watch.h"
 
-/* On the poller's thread. */
+/* ---- on the control thread ---- */
+
+static void end_opening(void *arg);
+
+static void
+post_to_control(struct control_link *l, void (*fn)(void *arg))
+{
+	l->post.fn = fn;
+	vuc_mailbox_post(&l->device->control->mailbox, &l->post);
+}
+
+/* Everything that was posted to the poller before has been run. */
+static void
+come_back(void *arg)
+{
+	post_to_control(arg, end_opening);
+}
+
+static void
+end_opening(void *arg)
+{
+	struct control_link *l = arg;
+	int status = l->status;
+
+	if (l->cancelled && !l->flushed) {
+		l->flushed = true;
+		l->post.fn = come_back;
+		vuc_poller_post(l->device->poller, &l->post);
+		return;
+	}
+	l->done(l, status, &l->err);
+	if (status != 0)
+		free(l);
+}
+
+static void
+end_closing(void *arg)
+{
+	struct control_link *l = arg;
+
+	l->done(l, 0, &l->err);
+	free(l);
+}
+
+/* ---- on the poller's thread: opening ---- */
+
 static void
 link_changed(void *arg, bool connected, uint64_t silent_ms)
 {
@@ -26,89 +75,151 @@ link_changed(void *arg, bool connected, uint64_t silent_ms)
 	control_poke(link->device);
 }
 
-/* On the control thread, with what another one has done. */
+/* A vuc_done_fn. */
 static void
-end_opening(void *arg)
+refused_closed(void *arg, int status, const struct vuc_error *err)
 {
-	struct control_link *link = arg;
-	int status = link->status;
-
-	link->done(link, status, &link->err);
-	if (status != 0)
-		free(link);
+	(void)status;
+	(void)err;
+	post_to_control(arg, end_opening);
 }
 
-static void *
+/* The first reason counts: it ends whatever is under way, which then comes here as well. */
+static void
+refuse_link(struct control_link *l, int status, const struct vuc_error *err)
+{
+	if (l->refused)
+		return;
+	l->refused = true;
+	l->status = status;
+	vuc_error_set(&l->err, status, "%s", err->text);
+	vuc_poller_close_start(l->device->poller, l->dev, false, refused_closed, l);
+}
+
+static void
+accept_link(struct control_link *l)
+{
+	l->opened = true;
+	vuc_poller_watch_device(l->device->poller, l->dev, link_changed, l);
+	post_to_control(l, end_opening);
+}
+
+static void
+refuse_for_reason(struct control_link *l, int status)
+{
+	struct vuc_error why = {0};
+
+	vuc_error_set(&why, status, "%s", vuc_device_reason(l->dev));
+	refuse_link(l, status, &why);
+}
+
+/* A vuc_request_fn. */
+static void
+link_reset(struct vuc_request *req, int status)
+{
+	struct control_link *l = req->arg;
+
+	if (status == 0 || status == -EOPNOTSUPP)
+		accept_link(l);
+	else
+		refuse_for_reason(l, vuc_device_connected(l->dev) ? status : -EPIPE);
+}
+
+/* A vuc_done_fn. A server keeps the state of a device beyond the end of a connection (Client
+ * Disconnection). */
+static void
+link_opened(void *arg, int status, const struct vuc_error *err)
+{
+	struct control_link *l = arg;
+
+	if (status != 0) {
+		refuse_link(l, status, err);
+		return;
+	}
+	if (l->device->reset == VUC_CONTROL_RESET_NEVER ||
+		(vuc_device_info(l->dev)->flags & VFIO_DEVICE_FLAGS_RESET) == 0) {
+		accept_link(l);
+		return;
+	}
+	l->reset = (struct vuc_request){.op = VUC_OP_RESET, .done = link_reset, .arg = l};
+	status = vuc_device_submit(l->dev, &l->reset);
+	if (status != 0)
+		refuse_for_reason(l, status);
+}
+
+static void
 open_link(void *arg)
 {
 	struct control_link *l = arg;
 	struct control_device *d = l->device;
 
-	l->status =
-		vuc_poller_open_named(d->poller, d->account, &d->opts, &d->stop, &l->dev, &l->err);
-	/* A server keeps the state of a device beyond the end of a connection (Client
-	 * Disconnection). */
-	if (l->status == 0 && d->reset != VUC_CONTROL_RESET_NEVER) {
-		l->status = control_link_call(l, control_forget_state, NULL, &l->err);
-		if (l->status != 0)
-			vuc_poller_close_device(d->poller, l->dev);
-	}
-	if (l->status == 0)
-		vuc_poller_watch_device(d->poller, l->dev, link_changed, l);
-	vuc_mailbox_post(&d->control->mailbox, &l->post);
-	return NULL;
+	l->status = vuc_poller_open_start(
+		d->poller, d->account, &d->opts, &l->dev, link_opened, l, &l->err);
+	if (l->status != 0)
+		post_to_control(l, end_opening);
 }
 
 int
 control_link_open_start(struct control_device *d, struct control_link **link, vuc_done_fn done)
 {
 	struct control_link *l = calloc(1, sizeof(*l));
-	pthread_t thread;
-	int rc;
 
-	*link = NULL;
+	*link = l;
 	if (l == NULL)
 		return -ENOMEM;
 	l->device = d;
 	l->done = done;
-	l->post = (struct vuc_post){.fn = end_opening, .arg = l};
-	rc = vuc_thread_create(&thread, THREAD_STACK, open_link, l);
-	if (rc != 0) {
-		free(l);
-		return rc;
-	}
-	pthread_detach(thread);
-	*link = l;
+	l->post = (struct vuc_post){.fn = open_link, .arg = l};
+	vuc_poller_post(d->poller, &l->post);
 	return 0;
 }
 
 static void
-end_closing(void *arg)
+cancel_link(void *arg)
 {
-	struct control_link *link = arg;
+	static const struct vuc_error why = {"the device is being removed"};
+	struct control_link *l = arg;
 
-	link->done(link, 0, &link->err);
-	free(link);
-}
-
-/* On the poller's thread. */
-static void
-close_link(void *arg)
-{
-	struct control_link *link = arg;
-
-	vuc_poller_close_device(link->device->poller, link->dev);
-	link->post.fn = end_closing;
-	vuc_mailbox_post(&link->device->control->mailbox, &link->post);
+	if (l->dev != NULL && !l->opened)
+		refuse_link(l, -ECANCELED, &why);
 }
 
 void
-control_link_close_start(struct control_link *link, vuc_done_fn done)
+control_link_cancel(struct control_link *l)
 {
-	link->done = done;
-	link->err.text[0] = '\0';
-	link->post = (struct vuc_post){.fn = close_link, .arg = link};
-	vuc_poller_post(link->device->poller, &link->post);
+	if (l->cancelled)
+		return;
+	l->cancelled = true;
+	l->cancel = (struct vuc_post){.fn = cancel_link, .arg = l};
+	vuc_poller_post(l->device->poller, &l->cancel);
+}
+
+/* ---- closing ---- */
+
+/* A vuc_done_fn. */
+static void
+link_closed(void *arg, int status, const struct vuc_error *err)
+{
+	(void)status;
+	(void)err;
+	post_to_control(arg, end_closing);
+}
+
+static void
+close_link(void *arg)
+{
+	struct control_link *l = arg;
+
+	vuc_poller_close_start(l->device->poller, l->dev, false, link_closed, l);
+}
+
+void
+control_link_close_start(struct control_link *l, vuc_done_fn done)
+{
+	l->done = done;
+	l->err.text[0] = '\0';
+	l->post = (struct vuc_post){.fn = close_link, .arg = l};
+	vuc_poller_post(l->device->poller, &l->post);
 }
 
 void

@@ -363,6 +363,8 @@ control_look_at(struct control_device *d)
 	d->due_ms = 0;
 	answer_requests(d);
 	look_at_silence(d);
+	if (d->coming != NULL && atomic_load_explicit(&d->stop, memory_order_acquire))
+		control_link_cancel(d->coming);
 	if (d->coming != NULL || d->going != NULL)
 		return;
 	link = take_lost_link(d);

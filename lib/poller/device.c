@@ -11,20 +11,12 @@
 #include "error.h"
 #include "internal.h"
 #include "lines.h"
+#include "post.h"
 #include "registry.h"
 #include "source.h"
 #include "text.h"
 #include "trace.h"
 #include "watch.h"
-
-struct opening {
-	struct vuc_poller *poller;
-	struct vuc_device_opts opts;
-	struct poller_account *account; /* NULL: one of its own */
-	const _Atomic bool *stop;       /* true: it is not wanted any more; or NULL */
-	struct vuc_device *dev;
-	struct vuc_error *err;
-};
 
 static void
 watch_device_now(struct vuc_poller *p, struct poller_device *d)
@@ -97,7 +89,8 @@ free_device(struct vuc_poller *p, struct poller_device *d)
 }
 
 static struct poller_device *
-alloc_device(struct opening *o)
+alloc_device(
+	struct vuc_poller *p, struct poller_account *account, const struct vuc_device_opts *opts)
 {
 	struct poller_device *d = queue_alloc_lines(sizeof(*d));
 
@@ -105,8 +98,9 @@ alloc_device(struct opening *o)
 		return NULL;
 	TAILQ_INIT(&d->active);
 	TAILQ_INIT(&d->remotes);
-	d->named = o->account != NULL;
-	d->account = d->named ? o->account : open_own_account(o->poller, &o->opts);
+	d->poller = p;
+	d->named = account != NULL;
+	d->account = d->named ? account : open_own_account(p, opts);
 	d->id = vuc_registry_new_id();
 	if (d->account != NULL)
 		return d;
@@ -136,120 +130,206 @@ trace_device(struct poller_device *d, struct vuc_device_opts *opts)
 	opts->trace_arg = d;
 }
 
-static int
-open_device(void *arg)
+/* A vuc_done_fn. */
+static void
+device_opened(void *arg, int status, const struct vuc_error *err)
 {
-	struct opening *o = arg;
-	struct vuc_poller *p = o->poller;
-	struct poller_device *d;
-	int rc;
+	struct poller_device *d = arg;
 
-	if (o->stop != NULL && atomic_load_explicit(o->stop, memory_order_acquire))
-		return vuc_error_set(o->err, -ECANCELED, "the device is being closed");
-	d = alloc_device(o);
-	if (d == NULL)
-		return vuc_error_set(o->err, -ENOMEM, "no memory for a device");
-	o->opts.group = p->group;
-	trace_device(d, &o->opts);
-	rc = vuc_device_open_known(&o->opts, &d->account->faults, &d->dev, o->err);
-	if (rc != 0) {
-		free_device(p, d);
-		return rc;
+	if (status == 0) {
+		atomic_store_explicit(&d->connected, true, memory_order_relaxed);
+		atomic_store_explicit(&d->open, true, memory_order_relaxed);
+		vuc_trace_open(d->id, d->account->name);
 	}
-	d->connected = true;
-	vuc_registry_add_device(p, d);
-	vuc_trace_open(d->id, d->account->name);
-	o->dev = d->dev;
-	return 0;
+	d->opened(d->opened_arg, status, err);
 }
 
 int
-vuc_poller_open_named(struct vuc_poller *p, struct poller_account *account,
-	const struct vuc_device_opts *opts, const _Atomic bool *stop, struct vuc_device **dev,
+vuc_poller_open_start(struct vuc_poller *p, struct poller_account *account,
+	const struct vuc_device_opts *opts, struct vuc_device **dev, vuc_done_fn done, void *arg,
 	struct vuc_error *err)
 {
-	struct opening o = {
-		.poller = p,
-		.account = account,
-		.stop = stop,
-		.err = err,
-	};
-	int rc = vuc_device_read_opts(&o.opts, opts, err);
+	struct vuc_device_opts own;
+	int rc = vuc_device_read_opts(&own, opts, err);
+	struct poller_device *d;
 
 	*dev = NULL;
 	if (rc != 0)
 		return rc;
-	rc = vuc_poller_call(p, open_device, &o);
-	*dev = o.dev;
-	return rc;
+	d = alloc_device(p, account, &own);
+	if (d == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for a device");
+	d->opened = done;
+	d->opened_arg = arg;
+	own.group = p->group;
+	trace_device(d, &own);
+	rc = vuc_device_open_known_start(&own, &d->account->faults, &d->dev, device_opened, d, err);
+	if (rc != 0) {
+		free_device(p, d);
+		return rc;
+	}
+	vuc_registry_add_device(p, d);
+	*dev = d->dev;
+	return 0;
 }
 
-VUC_EXPORT int
-vuc_poller_open_device(struct vuc_poller *p, const struct vuc_device_opts *opts,
-	struct vuc_device **dev, struct vuc_error *err)
+/* A vuc_done_fn. */
+static void
+device_closed(void *arg, int status, const struct vuc_error *err)
 {
-	return vuc_poller_open_named(p, NULL, opts, NULL, dev, err);
+	static const struct vuc_error none = {0};
+	struct poller_device *d = arg;
+	vuc_done_fn done = d->closed;
+	void *done_arg = d->closed_arg;
+
+	(void)status;
+	(void)err;
+	/* First: those who ask from other threads look at nothing that is gone. */
+	vuc_registry_remove_device(d->poller, d);
+	if (atomic_load_explicit(&d->open, memory_order_relaxed))
+		vuc_trace_close(d->id);
+	free_device(d->poller, d);
+	done(done_arg, 0, &none);
 }
 
-struct watching {
-	struct vuc_poller *poller;
-	struct vuc_device *dev;
-	poller_watch_fn fn;
-	void *arg;
-};
-
-static int
-watch_device(void *arg)
+int
+vuc_poller_close_start(
+	struct vuc_poller *p, struct vuc_device *dev, bool drain, vuc_done_fn done, void *arg)
 {
-	const struct watching *w = arg;
-	struct poller_device *d = vuc_registry_find_device(w->poller, w->dev);
+	struct poller_device *d = vuc_registry_find_device(p, dev);
 
 	if (d == NULL)
 		return -EINVAL;
-	d->watcher = w->fn;
-	d->watcher_arg = w->arg;
-	/* Else it is told when it is seen next. */
-	if (!atomic_load_explicit(&d->connected, memory_order_relaxed))
-		d->watcher(d->watcher_arg, false, 0);
+	if (d->nr_queues > 0 || !TAILQ_EMPTY(&d->remotes))
+		return -EBUSY;
+	d->closing = true;
+	d->watcher = NULL;
+	atomic_store_explicit(&d->connected, false, memory_order_relaxed);
+	d->closed = done;
+	d->closed_arg = arg;
+	if (drain)
+		vuc_device_drain_start(dev, device_closed, d);
+	else
+		vuc_device_close_start(dev, device_closed, d);
 	return 0;
 }
 
 int
 vuc_poller_watch_device(struct vuc_poller *p, struct vuc_device *dev, poller_watch_fn fn, void *arg)
 {
-	struct watching w = {.poller = p, .dev = dev, .fn = fn, .arg = arg};
-
-	return vuc_poller_call(p, watch_device, &w);
-}
-
-struct closing {
-	struct vuc_poller *poller;
-	struct vuc_device *dev;
-};
-
-static int
-close_device(void *arg)
-{
-	const struct closing *c = arg;
-	struct vuc_poller *p = c->poller;
-	struct poller_device *d = vuc_registry_find_device(p, c->dev);
+	struct poller_device *d = vuc_registry_find_device(p, dev);
 
 	if (d == NULL)
 		return -EINVAL;
-	if (d->nr_queues > 0 || !TAILQ_EMPTY(&d->remotes))
-		return -EBUSY;
-	/* First: those who ask from other threads look at nothing that is being closed. */
-	vuc_registry_remove_device(p, d);
-	vuc_device_close(d->dev);
-	vuc_trace_close(d->id);
-	free_device(p, d);
+	d->watcher = fn;
+	d->watcher_arg = arg;
+	/* Else it is told when it is seen next. */
+	if (!atomic_load_explicit(&d->connected, memory_order_relaxed))
+		d->watcher(d->watcher_arg, false, 0);
 	return 0;
+}
+
+/* ---- the same for those who wait ---- */
+
+struct waiter {
+	struct vuc_poller *poller;
+	const struct vuc_device_opts *opts;
+	struct vuc_device *dev;
+	struct vuc_post post;
+	int status;
+	bool done; /* guarded by the poller's lock */
+	struct vuc_error *err;
+};
+
+static void
+end_waiting(struct waiter *w)
+{
+	struct vuc_poller *p = w->poller;
+
+	pthread_mutex_lock(&p->lock);
+	w->done = true;
+	pthread_cond_broadcast(&p->returned);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static int
+wait_until_done(struct waiter *w)
+{
+	struct vuc_poller *p = w->poller;
+
+	if (pthread_equal(pthread_self(), p->thread))
+		return vuc_error_set(w->err, -EDEADLK, "a poller's thread would wait for itself");
+	vuc_poller_post(p, &w->post);
+	pthread_mutex_lock(&p->lock);
+	while (!w->done)
+		pthread_cond_wait(&p->returned, &p->lock);
+	pthread_mutex_unlock(&p->lock);
+	return w->status;
+}
+
+/* A vuc_done_fn. */
+static void
+waited_for_closing(void *arg, int status, const struct vuc_error *err)
+{
+	(void)status;
+	(void)err;
+	end_waiting(arg);
+}
+
+/* A vuc_done_fn. */
+static void
+waited_for_opening(void *arg, int status, const struct vuc_error *err)
+{
+	struct waiter *w = arg;
+
+	w->status = status;
+	if (status != 0) {
+		vuc_error_set(w->err, status, "%s", err->text);
+		vuc_poller_close_start(w->poller, w->dev, false, waited_for_closing, w);
+	} else {
+		end_waiting(w);
+	}
+}
+
+static void
+open_for_waiter(void *arg)
+{
+	struct waiter *w = arg;
+
+	w->status = vuc_poller_open_start(
+		w->poller, NULL, w->opts, &w->dev, waited_for_opening, w, w->err);
+	if (w->status != 0)
+		end_waiting(w);
+}
+
+VUC_EXPORT int
+vuc_poller_open_device(struct vuc_poller *p, const struct vuc_device_opts *opts,
+	struct vuc_device **dev, struct vuc_error *err)
+{
+	struct waiter w = {.poller = p, .opts = opts, .err = err};
+	int rc;
+
+	w.post = (struct vuc_post){.fn = open_for_waiter, .arg = &w};
+	rc = wait_until_done(&w);
+	*dev = rc == 0 ? w.dev : NULL;
+	return rc;
+}
+
+static void
+close_for_waiter(void *arg)
+{
+	struct waiter *w = arg;
+
+	w->status = vuc_poller_close_start(w->poller, w->dev, true, waited_for_closing, w);
+	if (w->status != 0)
+		end_waiting(w);
 }
 
 VUC_EXPORT int
 vuc_poller_close_device(struct vuc_poller *p, struct vuc_device *dev)
 {
-	struct closing c = {.poller = p, .dev = dev};
+	struct waiter w = {.poller = p, .dev = dev};
 
-	return dev != NULL ? vuc_poller_call(p, close_device, &c) : 0;
+	w.post = (struct vuc_post){.fn = close_for_waiter, .arg = &w};
+	return dev != NULL ? wait_until_done(&w) : 0;
 }

@@ -69,12 +69,14 @@ struct poller_account {
 /* What the poller keeps of a device. */
 struct poller_device {
 	struct vuc_device *dev;
+	struct vuc_poller *poller;
 	TAILQ_ENTRY(poller_device) active_link;
 	TAILQ_HEAD(poller_queue_list, poller_queue) active; /* the next one to be served first */
 	TAILQ_ENTRY(poller_device) link;
 	TAILQ_HEAD(, vuc_poller_remote) remotes; /* the poller's thread; see registry.h */
 	_Atomic unsigned int nr_queues;
 	uint32_t id;                /* in traces */
+	_Atomic bool open;          /* it was connected to, and has not been closed */
 	_Atomic bool connected;     /* as it was seen last */
 	_Atomic uint64_t silent_ms; /* since when the server is silent; 0: it is not */
 	poller_watch_fn watcher;    /* told when one of them changes; NULL: nobody */
@@ -83,6 +85,9 @@ struct poller_device {
 	void *trace_arg;    /* rte_trace as well */
 	struct poller_account *account;
 	bool named; /* the account is not the device's own */
+	bool closing;
+	vuc_done_fn opened, closed; /* whom to tell */
+	void *opened_arg, *closed_arg;
 };
 
 /* Another process with queues to a device; see remote.h. */

@@ -149,7 +149,7 @@ vuc_registry_find_device(struct vuc_poller *p, const struct vuc_device *dev)
 	struct poller_device *d;
 
 	TAILQ_FOREACH (d, &p->devices, link) {
-		if (d->dev == dev)
+		if (d->dev == dev && !d->closing)
 			return d;
 	}
 	return NULL;

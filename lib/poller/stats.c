@@ -120,7 +120,7 @@ vuc_stats_read_poller(const struct vuc_poller *p, struct vuc_poller_stats *stats
 	TAILQ_FOREACH (a, &p->accounts, link)
 		vuc_stats_sum(&stats->accesses, &a->counters);
 	TAILQ_FOREACH (d, &p->devices, link) {
-		stats->devices++;
+		stats->devices += atomic_load_explicit(&d->open, memory_order_relaxed);
 		sum_remotes(&stats->accesses, d);
 	}
 }

@@ -17,10 +17,10 @@ struct poller_account;
 typedef void (*poller_watch_fn)(void *arg, bool connected, uint64_t silent_ms);
 
 /*
- * Call fn on the poller's thread when the connection of a device has ended, and when its server
- * stops answering or answers again; now, when it has ended already. fn does not block, and calls
- * nothing of the device or the poller. It is not called any more once vuc_poller_close_device() has
- * returned. Returns 0; -EINVAL for a device of others.
+ * On the poller's thread: call fn there when the connection of a device has ended, and when its
+ * server stops answering or answers again; now, when it has ended already. fn does not block, and
+ * calls nothing of the device or the poller. It is not called any more once the device is being
+ * closed. Returns 0; -EINVAL for a device of others.
  */
 int vuc_poller_watch_device(
 	struct vuc_poller *p, struct vuc_device *dev, poller_watch_fn fn, void *arg);
@@ -32,11 +32,24 @@ int vuc_poller_watch_device(
 struct poller_account *vuc_poller_open_account(struct vuc_poller *p, const char *name);
 void vuc_poller_close_account(struct vuc_poller *p, struct poller_account *account);
 
-/* vuc_poller_open_device() for a connection of it: -ECANCELED when the poller gets to it and *stop
- * is true. stop may be NULL. */
-int vuc_poller_open_named(struct vuc_poller *p, struct poller_account *account,
-	const struct vuc_device_opts *opts, const _Atomic bool *stop, struct vuc_device **dev,
+/*
+ * On the poller's thread: begin to open a connection of it, or of a device that has no other one
+ * with account NULL. done is called there, behind this; until then, *dev can only be closed.
+ * Whatever becomes of it, it is to be closed. Returns 0; or a negative errno, and there is nothing
+ * to close.
+ */
+int vuc_poller_open_start(struct vuc_poller *p, struct poller_account *account,
+	const struct vuc_device_opts *opts, struct vuc_device **dev, vuc_done_fn done, void *arg,
 	struct vuc_error *err);
+
+/*
+ * On the poller's thread: begin to close a device; it cannot be used any more. What it has under
+ * way is cancelled, and ends before this returns; or with drain, requests are sent and awaited for
+ * at most the timeout. done is called when it is closed. Returns 0; -EINVAL for a device of others;
+ * -EBUSY while it has queues.
+ */
+int vuc_poller_close_start(
+	struct vuc_poller *p, struct vuc_device *dev, bool drain, vuc_done_fn done, void *arg);
 
 /* What was counted so far; queues and latency as well. */
 void vuc_poller_account_stats(
