@@ -2,6 +2,7 @@
 
 /* The daemon as its operator sees it: start, stop, what it says, and its management socket. */
 
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
@@ -402,7 +403,7 @@ listen_at(const char *path)
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%.107s", path);
 	CU_ASSERT_FATAL(fd >= 0);
 	CU_ASSERT_EQUAL_FATAL(bind(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
-	CU_ASSERT_EQUAL_FATAL(listen(fd, 1), 0);
+	CU_ASSERT_EQUAL_FATAL(listen(fd, 4), 0);
 	return fd;
 }
 
@@ -829,6 +830,68 @@ test_ready_beside_hung_server(void)
 	refdev_server_stop(&server);
 }
 
+#define MANY      300u
+#define MANY_HUNG 100u /* of them */
+
+static unsigned int
+count_threads(pid_t pid)
+{
+	char path[64];
+	unsigned int n = 0;
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
+	while ((entry = readdir(dir)) != NULL)
+		n += entry->d_name[0] != '.';
+	closedir(dir);
+	return n;
+}
+
+/* However many devices there are, and servers that hang: it has a thread for each poller and VMM,
+ * and four more. Those that look up the path of a socket come and go. */
+static void
+test_threads(void)
+{
+	static char more[MANY * 160];
+	int listeners[MANY_HUNG];
+	struct refdev_server server;
+	struct vuc_vmm_device *dev;
+	struct vucd_rig rig;
+	size_t len;
+
+	refdev_server_start_with(&server, NULL);
+	len = (size_t)snprintf(more, sizeof(more),
+		"telemetry = on\n[poller io1]\ncpu = none\nidle = sleep\n"
+		"[device disk0]\nsocket = %s\n",
+		server.socket);
+	vucd_rig_prepare(&rig, "");
+	for (unsigned int i = 0; i < MANY; i++) {
+		char path[VUC_TEMPDIR_SIZE + 16];
+
+		snprintf(path, sizeof(path), "%s/%u.sock", rig.folder, i);
+		len += (size_t)snprintf(
+			more + len, sizeof(more) - len, "[device d%u]\nsocket = %s\n", i, path);
+		if (i < MANY_HUNG)
+			listeners[i] = listen_at(path);
+	}
+	vucd_rig_configure(&rig, more);
+	vucd_rig_run(&rig);
+	dev = attach(&rig, 0);
+	for (unsigned int i = 0; count_threads(rig.process.pid) > 2 + 1 + 4; i++) {
+		CU_ASSERT_FATAL(i < 20000);
+		poll(NULL, 0, 1);
+	}
+	vuc_vmm_detach(dev);
+	vucd_rig_end(&rig);
+	for (unsigned int i = 0; i < MANY_HUNG; i++)
+		close(listeners[i]);
+	vucd_rig_stop(&rig);
+	refdev_server_stop(&server);
+}
+
 static void
 test_reload_signal(void)
 {
@@ -870,6 +933,7 @@ main(void)
 		{"the end with a VMM", test_end_with_vmm},
 		{"a VMM that attaches while it starts", test_attach_while_starting},
 		{"ready beside a hung server", test_ready_beside_hung_server},
+		{"threads", test_threads},
 		{"reload", test_reload},
 		{"reload: what is refused", test_reload_refused},
 		{"reload by SIGHUP", test_reload_signal},
