@@ -2,9 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include <linux/vfio.h>
-
 #include "error.h"
+#include "post.h"
 #include "vmm.h"
 
 struct call {
@@ -29,14 +28,6 @@ run(void *arg)
 	return rc;
 }
 
-int
-control_link_call(struct control_link *link, control_device_fn fn, void *arg, struct vuc_error *err)
-{
-	struct call c = {.dev = link->dev, .fn = fn, .arg = arg, .err = err};
-
-	return vuc_poller_call(link->device->poller, run, &c);
-}
-
 /* The connection that took its place, or will, is of no use to this VMM. */
 int
 vmm_error_lost(struct vuc_error *err, int rc)
@@ -57,16 +48,100 @@ vmm_call(struct control_vmm *v, control_device_fn fn, void *arg, struct vuc_erro
 	return rc < 0 && c.lost ? vmm_error_lost(err, rc) : rc;
 }
 
-int
-control_forget_state(struct vuc_device *dev, void *arg)
+/* A vuc_request_fn. */
+static void
+reset_ended(struct vuc_request *req, int status)
 {
-	int rc;
+	struct control_reset *r = req->arg;
+	struct vuc_error err = {0};
 
-	(void)arg;
-	if ((vuc_device_info(dev)->flags & VFIO_DEVICE_FLAGS_RESET) == 0)
+	if (status != 0)
+		vuc_error_set(&err, status, "%s", vuc_device_reason(r->dev));
+	r->done(r->done_arg, status, &err);
+}
+
+int
+control_reset_start(
+	struct vuc_device *dev, struct control_reset *r, vuc_done_fn done, void *done_arg)
+{
+	*r = (struct control_reset){
+		.req = {.op = VUC_OP_RESET, .done = reset_ended, .arg = r},
+		.dev = dev,
+		.done = done,
+		.done_arg = done_arg,
+	};
+	return vuc_device_submit(dev, &r->req);
+}
+
+/* What takes its time at the server: it is started on the poller's thread, and waited for here. */
+struct operation {
+	struct vuc_device *dev;
+	control_start_fn start;
+	void *arg;
+	struct vuc_post post;
+	pthread_mutex_t lock;
+	pthread_cond_t ended;
+	bool done; /* guarded by lock */
+	int status;
+	struct vuc_error why;
+	bool lost; /* the connection has ended */
+};
+
+/* A vuc_done_fn. The caller's memory is gone once it is told. */
+static void
+operation_ended(void *arg, int status, const struct vuc_error *err)
+{
+	struct operation *op = arg;
+
+	pthread_mutex_lock(&op->lock);
+	op->status = status;
+	if (status < 0)
+		op->why = *err;
+	op->lost = !vuc_device_connected(op->dev);
+	op->done = true;
+	pthread_cond_signal(&op->ended);
+	pthread_mutex_unlock(&op->lock);
+}
+
+/* The reason is there only until the next call on the device. */
+static void
+start_operation(void *arg)
+{
+	struct operation *op = arg;
+	int rc = op->start(op->dev, op->arg, operation_ended, op);
+	const char *reason = rc < 0 ? vuc_device_reason(op->dev) : "";
+	struct vuc_error why = {0};
+
+	if (rc == 0)
+		return;
+	if (rc < 0)
+		vuc_error_set(&why, rc, "%s", *reason != '\0' ? reason : strerror(-rc));
+	operation_ended(op, rc < 0 ? rc : 0, &why);
+}
+
+static void
+wait_for_operation(struct operation *op)
+{
+	pthread_mutex_lock(&op->lock);
+	while (!op->done)
+		pthread_cond_wait(&op->ended, &op->lock);
+	pthread_mutex_unlock(&op->lock);
+	pthread_cond_destroy(&op->ended);
+	pthread_mutex_destroy(&op->lock);
+}
+
+int
+vmm_operate(struct control_vmm *v, control_start_fn start, void *arg, struct vuc_error *err)
+{
+	struct operation op = {.dev = v->link->dev, .start = start, .arg = arg};
+
+	op.post = (struct vuc_post){.fn = start_operation, .arg = &op};
+	pthread_mutex_init(&op.lock, NULL);
+	pthread_cond_init(&op.ended, NULL);
+	vuc_poller_post(v->device->poller, &op.post);
+	wait_for_operation(&op);
+	if (op.status == 0)
 		return 0;
-	rc = vuc_device_reset(dev);
-	if (rc == -EOPNOTSUPP)
-		return 0;
-	return rc == 0 || vuc_device_connected(dev) ? rc : -EPIPE;
+	vuc_error_set(err, op.status, "%s", op.why.text);
+	return op.lost ? vmm_error_lost(err, op.status) : op.status;
 }

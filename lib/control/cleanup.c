@@ -9,6 +9,8 @@
 
 #include <errno.h>
 
+#include <linux/vfio.h>
+
 #include <vuc/dma.h>
 #include <vuc/irq.h>
 
@@ -17,62 +19,139 @@
 #include "source.h"
 #include "vmm.h"
 
-static int
-disable_irqs(struct vuc_device *dev, const struct control_vmm *v)
-{
-	uint32_t nr = vuc_device_info(dev)->num_irqs;
-	int rc = 0;
-
-	for (uint32_t i = 0; rc == 0 && i < nr; i++) {
-		const struct vuc_irq *irq = vuc_device_irq(dev, i);
-
-		if (v->irqs != NULL && v->irqs[i] && irq->count > 0)
-			rc = vuc_irq_disable(dev, i);
-	}
-	return rc;
-}
-
-/* Where the connection stays, the server also forgets what nobody here knows of. */
-static int
-unmap(struct vuc_device *dev, enum vuc_control_reset reset)
-{
-	if (reset == VUC_CONTROL_RESET_TRUST)
-		return vuc_dma_unmap_all(dev);
-	return vuc_dma_count(dev) > 0 ? vuc_dma_unmap(dev, 0, UINT64_MAX) : 0;
-}
-
 struct leaving {
 	const struct control_vmm *v;
 	bool asks; /* the server is asked to let go, before its connection is closed */
 	struct held_files held;
+
+	/* On the poller's thread. */
+	struct vuc_device *dev;
+	unsigned int left; /* operations that have not ended, and one while they are started */
+	int status;        /* the first error */
+	struct vuc_error err;
+	struct control_reset reset;
+	vuc_done_fn done;
+	void *done_arg;
 };
 
-/* On the poller's thread. */
-static int
-clean(struct vuc_device *dev, void *arg)
+static void
+note_failure(struct leaving *l, int status, const char *why)
 {
-	struct leaving *leaving = arg;
-	int rc;
+	if (l->status == 0)
+		l->status = vuc_error_set(&l->err, status, "%s", why);
+}
 
-	vmm_hold_files(dev, &leaving->held);
+/* The device is as it was before the VMM came, as far as that can be seen from here. */
+static void
+end_cleaning(struct leaving *l)
+{
+	if (l->status == 0 && vuc_dma_count(l->dev) > 0)
+		note_failure(l, -EBUSY, "mappings are left");
+	if (l->status != 0)
+		return;
+	vuc_dma_set_revoked(l->dev, NULL);
+	vuc_device_forget_bypasses(l->dev);
+}
+
+/* A vuc_done_fn. */
+static void
+step_ended(void *arg, int status, const struct vuc_error *err)
+{
+	struct leaving *l = arg;
+
+	if (status != 0)
+		note_failure(l, status, err->text);
+	if (--l->left > 0)
+		return;
+	end_cleaning(l);
+	l->done(l->done_arg, l->status, &l->err);
+}
+
+/* A vuc_done_fn. Some servers have the flag but no reset, and some end on it. */
+static void
+reset_ended(void *arg, int status, const struct vuc_error *err)
+{
+	struct leaving *l = arg;
+
+	if (status == -EOPNOTSUPP)
+		status = 0;
+	else if (status != 0 && !vuc_device_connected(l->dev))
+		status = -EPIPE;
+	step_ended(l, status, err);
+}
+
+static void
+note_result(struct leaving *l, int rc)
+{
+	if (rc != 0)
+		note_failure(l, rc, vuc_device_reason(l->dev));
+}
+
+/* rc: of what has started it. */
+static void
+step_started(struct leaving *l, int rc)
+{
+	l->left += rc == 0;
+	note_result(l, rc);
+}
+
+static void
+disable_irqs(struct leaving *l)
+{
+	uint32_t nr = vuc_device_info(l->dev)->num_irqs;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		const struct vuc_irq *irq = vuc_device_irq(l->dev, i);
+
+		if (l->v->irqs != NULL && l->v->irqs[i] && irq->count > 0)
+			note_result(l, vuc_irq_disable(l->dev, i));
+	}
+}
+
+/* Where the connection stays, the server also forgets what nobody here knows of. */
+static void
+unmap(struct leaving *l)
+{
+	int rc = 0;
+
+	if (l->v->device->reset == VUC_CONTROL_RESET_TRUST)
+		rc = vuc_dma_unmap_all(l->dev);
+	else if (vuc_dma_count(l->dev) > 0)
+		rc = vuc_dma_unmap(l->dev, 0, UINT64_MAX);
+	step_started(l, rc != 0 ? rc : vuc_dma_commit_start(l->dev, step_ended, l));
+}
+
+static void
+reset(struct leaving *l)
+{
+	if ((vuc_device_info(l->dev)->flags & VFIO_DEVICE_FLAGS_RESET) != 0)
+		step_started(l, control_reset_start(l->dev, &l->reset, reset_ended, l));
+}
+
+/* A control_start_fn. The device carries its operations out in this order, and their time runs from
+ * here on, so that a server that hangs in all of them has no more than that of one. */
+static int
+clean(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
+{
+	struct leaving *l = arg;
+
+	vmm_hold_files(dev, &l->held);
 	if (!vuc_device_connected(dev))
 		return -ENOTCONN;
-	if (!leaving->asks)
+	if (!l->asks)
+		return OPERATION_DONE;
+	l->dev = dev;
+	l->done = done;
+	l->done_arg = done_arg;
+	l->left = 1;
+	disable_irqs(l);
+	unmap(l);
+	if (l->v->device->reset == VUC_CONTROL_RESET_TRUST)
+		reset(l);
+	if (--l->left > 0)
 		return 0;
-	rc = disable_irqs(dev, leaving->v);
-	if (rc == 0)
-		rc = unmap(dev, leaving->v->device->reset);
-	if (rc == 0)
-		rc = vuc_dma_commit(dev);
-	if (rc == 0 && vuc_dma_count(dev) > 0)
-		rc = -EBUSY;
-	if (rc == 0) {
-		vuc_dma_set_revoked(dev, NULL);
-		vuc_device_forget_bypasses(dev);
-	}
-	if (rc == 0 && leaving->v->device->reset == VUC_CONTROL_RESET_TRUST)
-		rc = control_forget_state(dev, NULL);
-	return rc;
+	end_cleaning(l);
+	return l->status != 0 ? l->status : OPERATION_DONE;
 }
 
 /* A VMM that has detached is told when the server has let go of its memory. One that has hung up
@@ -159,7 +238,7 @@ vmm_release(struct control_vmm *v)
 	vuc_poller_remove_remote(v->remote);
 	v->remote = NULL;
 	vmm_free_queues(v);
-	rc = vmm_call(v, clean, &leaving, &err);
+	rc = vmm_operate(v, clean, &leaving, &err);
 	link = give_up(v, &leaving, rc, &err);
 	if (link != NULL)
 		control_link_close(link);

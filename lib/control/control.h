@@ -48,6 +48,18 @@ struct vuc_control {
 	unsigned int nr_vmms;
 };
 
+/* A reset that is under way. */
+struct control_reset {
+	struct vuc_request req;
+	struct vuc_device *dev;
+	vuc_done_fn done;
+	void *done_arg;
+};
+
+/* call.c: on the poller's thread: as functions of the device's whose names end on _start */
+int control_reset_start(
+	struct vuc_device *dev, struct control_reset *r, vuc_done_fn done, void *done_arg);
+
 /* A connection to the server of a device. When it ends, a new one takes its place; the old one is
  * kept for a VMM that has queues to it. */
 struct control_link {
@@ -65,11 +77,12 @@ struct control_link {
 	struct vuc_error err;
 	struct vuc_post post;
 	struct vuc_post cancel;
-	struct vuc_request reset;
+	struct control_reset reset;
 	bool cancelled; /* the control thread's: cancel is, or was, on its way to the poller */
 	bool flushed;   /* likewise: it has been there */
 	bool refused;   /* the poller's thread's: it is being closed, for it cannot be opened */
 	bool opened;    /* likewise: it can be */
+	bool cut;       /* guarded by the control's lock: control_link_end() */
 };
 
 /* Somebody waits for something of a device. */
@@ -176,20 +189,14 @@ int control_link_open_start(struct control_device *d, struct control_link **link
 /* link.c: on the control thread: end what control_link_open_start() has started, at once */
 void control_link_cancel(struct control_link *link);
 
+/* link.c: with the lock held: end the connection of a VMM that has not left yet: what is under way
+ * ends at once */
+void control_link_end(struct control_link *link);
+
 /* link.c: on the control thread: close it; freed behind done */
 void control_link_close_start(struct control_link *link, vuc_done_fn done);
 
 /* link.c: close and free it. Any thread but control's and the poller's. */
 void control_link_close(struct control_link *link);
-
-/* call.c: call fn(dev, arg) on the poller's thread; err takes the device's reason when it fails.
- * Returns what fn does. */
-typedef int (*control_device_fn)(struct vuc_device *dev, void *arg);
-int control_link_call(
-	struct control_link *link, control_device_fn fn, void *arg, struct vuc_error *err);
-
-/* call.c: a function to be called so: reset the device, if it has a reset. -EPIPE: the connection
- * has ended on it. */
-int control_forget_state(struct vuc_device *dev, void *arg);
 
 #endif /* VUC_LIB_CONTROL_H */

@@ -38,6 +38,8 @@ struct batch {
 	struct vuc_error err; /* why */
 	size_t mappings;
 	struct held_files held;
+	vuc_done_fn done; /* of the commit */
+	void *done_arg;
 };
 
 void
@@ -244,20 +246,30 @@ take(struct vuc_device *dev, struct batch *b, uint32_t i)
 	return rc != 0 ? vuc_error_set(&b->err, rc, "%s", vuc_device_reason(dev)) : 0;
 }
 
-/* All that came so far; also behind an entry that was refused. */
 static void
-commit(struct vuc_device *dev, struct batch *b)
+look_at_device(const struct vuc_device *dev, struct batch *b)
 {
-	int rc = vuc_dma_commit(dev);
-
-	b->committed = rc == 0;
-	if (rc != 0 && b->status == 0)
-		b->status = vuc_error_set(&b->err, rc, "%s", vuc_device_reason(dev));
+	b->mappings = vuc_dma_count(dev);
+	b->lost = !vuc_device_connected(dev);
 }
 
-/* On the poller's thread. */
+/* A vuc_done_fn. */
+static void
+batch_committed(void *arg, int status, const struct vuc_error *err)
+{
+	static const struct vuc_error none = {0};
+	struct batch *b = arg;
+
+	b->committed = status == 0;
+	if (status != 0 && b->status == 0)
+		b->status = vuc_error_set(&b->err, status, "%s", err->text);
+	look_at_device(b->v->link->dev, b);
+	b->done(b->done_arg, 0, &none);
+}
+
+/* A control_start_fn. All that came so far is committed, also behind an entry that was refused. */
 static int
-apply(struct vuc_device *dev, void *arg)
+apply(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 {
 	struct batch *b = arg;
 	int rc = 0;
@@ -268,11 +280,15 @@ apply(struct vuc_device *dev, void *arg)
 		b->taken++;
 	if (rc != 0)
 		b->status = rc;
+	b->done = done;
+	b->done_arg = done_arg;
+	rc = OPERATION_DONE;
 	if ((b->request->flags & VUC_SHM_DMA_COMMIT) != 0)
-		commit(dev, b);
-	b->mappings = vuc_dma_count(dev);
-	b->lost = !vuc_device_connected(dev);
-	return 0;
+		rc = vuc_dma_commit_start(dev, batch_committed, b);
+	if (rc < 0 && b->status == 0)
+		b->status = vuc_error_set(&b->err, rc, "%s", vuc_device_reason(dev));
+	look_at_device(dev, b);
+	return rc == 0 ? 0 : OPERATION_DONE;
 }
 
 /* On the poller's thread. */
@@ -333,7 +349,7 @@ vmm_dma(struct control_vmm *v)
 	if (rc != 0)
 		return rc;
 	prepare(&b);
-	vmm_call(v, apply, &b, NULL);
+	vmm_operate(v, apply, &b, NULL);
 	vmm_close_files(&b.held);
 	keep_maps(&b, before);
 	atomic_store_explicit(&v->nr_dma_maps, (unsigned int)b.mappings, memory_order_relaxed);

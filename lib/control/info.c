@@ -145,12 +145,13 @@ struct asking {
 	struct vuc_io_fds *io_fds;
 };
 
+/* A control_start_fn. */
 static int
-ask(struct vuc_device *dev, void *arg)
+ask(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 {
 	struct asking *a = arg;
 
-	return vuc_io_fds_get(dev, a->region, &a->io_fds);
+	return vuc_io_fds_get_start(dev, a->region, &a->io_fds, done, done_arg);
 }
 
 static uint32_t
@@ -193,7 +194,7 @@ vmm_io_fds(struct control_vmm *v)
 
 	if (r->reserved != 0)
 		return vmm_end(v, "reserved is 0x%x", r->reserved);
-	rc = vmm_call(v, ask, &a, &err);
+	rc = vmm_operate(v, ask, &a, &err);
 	if (rc != 0)
 		return vmm_refuse(v, rc, "%s", err.text);
 	n = fill_io(&reply.io, a.io_fds);
@@ -203,23 +204,24 @@ vmm_io_fds(struct control_vmm *v)
 	return rc;
 }
 
+/* A control_start_fn. */
 static int
-reset(struct vuc_device *dev, void *arg)
+reset(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 {
-	(void)arg;
-	return vuc_device_reset(dev);
+	return control_reset_start(dev, arg, done, done_arg);
 }
 
 int
 vmm_reset(struct control_vmm *v)
 {
 	struct vuc_shm_plain reply = {0};
+	struct control_reset request;
 	struct vuc_error err = {0};
 	int rc;
 
 	if (v->device->reset == VUC_CONTROL_RESET_NEVER)
 		return vmm_refuse(v, -EOPNOTSUPP, "the device cannot be reset");
-	rc = vmm_call(v, reset, NULL, &err);
+	rc = vmm_operate(v, reset, &request, &err);
 	if (rc != 0)
 		return vmm_refuse(v, rc, "%s", err.text);
 	return vmm_reply(v, &reply.header, sizeof(reply), NULL, 0);

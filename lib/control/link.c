@@ -13,6 +13,7 @@
 #include "control.h"
 #include "error.h"
 #include "post.h"
+#include "source.h"
 #include "watch.h"
 
 /* ---- on the control thread ---- */
@@ -104,25 +105,16 @@ accept_link(struct control_link *l)
 	post_to_control(l, end_opening);
 }
 
+/* A vuc_done_fn. */
 static void
-refuse_for_reason(struct control_link *l, int status)
+link_reset(void *arg, int status, const struct vuc_error *err)
 {
-	struct vuc_error why = {0};
-
-	vuc_error_set(&why, status, "%s", vuc_device_reason(l->dev));
-	refuse_link(l, status, &why);
-}
-
-/* A vuc_request_fn. */
-static void
-link_reset(struct vuc_request *req, int status)
-{
-	struct control_link *l = req->arg;
+	struct control_link *l = arg;
 
 	if (status == 0 || status == -EOPNOTSUPP)
 		accept_link(l);
 	else
-		refuse_for_reason(l, vuc_device_connected(l->dev) ? status : -EPIPE);
+		refuse_link(l, vuc_device_connected(l->dev) ? status : -EPIPE, err);
 }
 
 /* A vuc_done_fn. A server keeps the state of a device beyond the end of a connection (Client
@@ -131,6 +123,7 @@ static void
 link_opened(void *arg, int status, const struct vuc_error *err)
 {
 	struct control_link *l = arg;
+	struct vuc_error why = {0};
 
 	if (status != 0) {
 		refuse_link(l, status, err);
@@ -141,10 +134,11 @@ link_opened(void *arg, int status, const struct vuc_error *err)
 		accept_link(l);
 		return;
 	}
-	l->reset = (struct vuc_request){.op = VUC_OP_RESET, .done = link_reset, .arg = l};
-	status = vuc_device_submit(l->dev, &l->reset);
-	if (status != 0)
-		refuse_for_reason(l, status);
+	status = control_reset_start(l->dev, &l->reset, link_reset, l);
+	if (status == 0)
+		return;
+	vuc_error_set(&why, status, "%s", vuc_device_reason(l->dev));
+	refuse_link(l, status, &why);
 }
 
 static void
@@ -194,7 +188,26 @@ control_link_cancel(struct control_link *l)
 	vuc_poller_post(l->device->poller, &l->cancel);
 }
 
-/* ---- closing ---- */
+/* ---- ending and closing ---- */
+
+static void
+cut_link(void *arg)
+{
+	struct control_link *l = arg;
+
+	vuc_device_end(l->dev, "the daemon ends");
+}
+
+/* Who has it closes it on the poller's thread as well, behind this. */
+void
+control_link_end(struct control_link *l)
+{
+	if (l->cut)
+		return;
+	l->cut = true;
+	l->cancel = (struct vuc_post){.fn = cut_link, .arg = l};
+	vuc_poller_post(l->device->poller, &l->cancel);
+}
 
 /* A vuc_done_fn. */
 static void

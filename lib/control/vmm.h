@@ -116,8 +116,21 @@ int vmm_end(struct control_vmm *v, const char *fmt, ...)
 void vmm_log(struct control_vmm *v, enum vuc_log_level level, const char *fmt, ...)
 	__attribute__((cold, format(printf, 3, 4)));
 
-/* call.c: control_link_call() with the VMM's device */
+/* call.c: call fn(dev, arg) on the poller's thread: what asks the server nothing. err takes the
+ * device's reason when it fails. Returns what fn does. */
+typedef int (*control_device_fn)(struct vuc_device *dev, void *arg);
 int vmm_call(struct control_vmm *v, control_device_fn fn, void *arg, struct vuc_error *err);
+
+/*
+ * call.c: what asks the server. start(dev, arg, done, done_arg) is called on the poller's thread,
+ * and returns 0 when it has begun: done is going to be called with done_arg; a negative errno when
+ * it has not, with the device's reason; OPERATION_DONE when there is nothing to wait for. Waits for
+ * the end, for which the operation has a deadline. Returns 0 or a negative errno.
+ */
+#define OPERATION_DONE 1
+typedef int (*control_start_fn)(
+	struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg);
+int vmm_operate(struct control_vmm *v, control_start_fn start, void *arg, struct vuc_error *err);
 
 /* call.c: add to an error that the VMM has to attach again. @return rc */
 int vmm_error_lost(struct vuc_error *err, int rc);

@@ -145,6 +145,13 @@ vuc_device_poll_group(const struct vuc_device *dev)
 	return dev->group;
 }
 
+VUC_PRIVATE void
+vuc_device_end(struct vuc_device *dev, const char *why)
+{
+	vuc_session_end(dev->session, -ECANCELED, "%s", why);
+	device_mark_dirty(dev);
+}
+
 VUC_EXPORT const char *
 vuc_device_reason(const struct vuc_device *dev)
 {

@@ -81,6 +81,9 @@ int vuc_device_open_known_start(const struct vuc_device_opts *opts,
 int vuc_device_open_known(const struct vuc_device_opts *opts, struct vuc_server_faults *faults,
 	struct vuc_device **dev, struct vuc_error *err);
 
+/* End the connection: what is under way ends with -ECANCELED. The device stays, to be closed. */
+void vuc_device_end(struct vuc_device *dev, const char *why);
+
 /* As vuc_device_close_start(), but requests are not cancelled: they are sent and awaited for at
  * most the timeout. */
 void vuc_device_drain_start(struct vuc_device *dev, vuc_done_fn done, void *arg);

@@ -202,7 +202,7 @@ vuc_poller_close_start(
 		return -EINVAL;
 	if (d->nr_queues > 0 || !TAILQ_EMPTY(&d->remotes))
 		return -EBUSY;
-	d->closing = true;
+	atomic_store_explicit(&d->closing, true, memory_order_relaxed);
 	d->watcher = NULL;
 	atomic_store_explicit(&d->connected, false, memory_order_relaxed);
 	d->closed = done;

@@ -85,7 +85,7 @@ struct poller_device {
 	void *trace_arg;    /* rte_trace as well */
 	struct poller_account *account;
 	bool named; /* the account is not the device's own */
-	bool closing;
+	_Atomic bool closing;
 	vuc_done_fn opened, closed; /* whom to tell */
 	void *opened_arg, *closed_arg;
 };

@@ -149,7 +149,7 @@ vuc_registry_find_device(struct vuc_poller *p, const struct vuc_device *dev)
 	struct poller_device *d;
 
 	TAILQ_FOREACH (d, &p->devices, link) {
-		if (d->dev == dev && !d->closing)
+		if (d->dev == dev && !atomic_load_explicit(&d->closing, memory_order_relaxed))
 			return d;
 	}
 	return NULL;

@@ -372,22 +372,14 @@ leave(struct vmm *m)
 	daemon_check_fds(&m->end);
 }
 
-static void
-run(void *arg)
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct vmm m = {.in = *(const struct input *)arg};
+	struct vmm m = {.in = {.data = data, .size = size}};
 
 	m.fd = daemon_begin(&m.end);
 	for (unsigned int i = 0; i < MAX_STEPS && m.in.size > 0; i++)
 		operations[take_u8(&m.in) % NR_OPERATIONS](&m);
 	leave(&m);
-}
-
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	struct input in = {.data = data, .size = size};
-
-	daemon_call(run, &in);
 	return 0;
 }

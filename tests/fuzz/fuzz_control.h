@@ -3,9 +3,9 @@
 #define VUC_TESTS_FUZZ_CONTROL_H
 
 /*
- * A daemon with two devices, which are reference devices inside this process. It has no threads of
- * its own while an input runs: all is done on the poller's thread, one thing after the other, so
- * that the same input does the same each time, and thousands of them run in a second.
+ * A daemon with two devices, which are reference devices inside this process. It has its poller's
+ * thread and its control thread; the thread of the VMM's connection is the caller's, and waits for
+ * the others after each step, so that the same input does the same each time.
  */
 
 #include <stdbool.h>
@@ -27,10 +27,7 @@ struct daemon_end {
 	int peer;                /* the VMM's end */
 };
 
-/* Call fn(arg) where the daemon is, which is made by the first call. */
-void daemon_call(void (*fn)(void *arg), void *arg);
-
-/* The rest is called by fn. A connection; returns the VMM's end of it. */
+/* A connection, of which the first one makes the daemon; returns the VMM's end of it. */
 int daemon_begin(struct daemon_end *e);
 
 /* Carry out what the VMM has sent. */

@@ -10,7 +10,6 @@
 #include <vuc/dma.h>
 #include <vuc/eal.h>
 #include <vuc/io_fds.h>
-#include <vuc/poll_group.h>
 
 #include "fuzz_control.h"
 #include "internal.h"
@@ -167,30 +166,6 @@ make_world(void)
 	world.made = true;
 }
 
-struct call {
-	void (*fn)(void *arg);
-	void *arg;
-};
-
-static int
-make_call(void *arg)
-{
-	const struct call *c = arg;
-
-	c->fn(c->arg);
-	return 0;
-}
-
-void
-daemon_call(void (*fn)(void *arg), void *arg)
-{
-	struct call c = {.fn = fn, .arg = arg};
-
-	if (!world.made)
-		make_world();
-	vuc_poller_call(world.poller, make_call, &c);
-}
-
 /* ---- a connection ---- */
 
 static unsigned int
@@ -211,6 +186,8 @@ daemon_begin(struct daemon_end *e)
 {
 	int ends[2];
 
+	if (!world.made)
+		make_world();
 	daemon_truncate(MEMORY_SIZE);
 	e->fds = count_fds();
 	REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
@@ -220,24 +197,27 @@ daemon_begin(struct daemon_end *e)
 	return ends[1];
 }
 
-static bool
-is_busy(const struct control_vmm *v)
+/* On the poller's thread. */
+static int
+is_busy(void *arg)
 {
+	const struct control_vmm *v = arg;
+
 	for (unsigned int i = 0; v->remote != NULL && i < VUC_SHM_MAX_QUEUES; i++) {
 		if (v->remote->queues[i] != NULL && v->remote->queues[i]->back.outstanding > 0)
-			return true;
+			return 1;
 	}
-	return false;
+	return 0;
 }
 
+/* Between two calls the poller looks at all that has rung. */
 void
 daemon_poll(struct daemon_end *e)
 {
-	struct vuc_poll_group *group = vuc_poller_poll_group(world.poller);
 	unsigned int n = 0;
 
-	while (e->vmm != NULL && (vuc_poll_group_poll(group) > 0 || is_busy(e->vmm)))
-		REQUIRE(n++ < MAX_POLLS || !is_busy(e->vmm));
+	while (e->vmm != NULL && (vuc_poller_call(world.poller, is_busy, e->vmm) != 0 || n == 0))
+		REQUIRE(n++ < MAX_POLLS);
 }
 
 static void
@@ -252,7 +232,6 @@ end_connection(struct daemon_end *e)
 	e->vmm = NULL;
 }
 
-/* Nothing is under way when a queue is closed: this thread could not wait for it. */
 void
 daemon_step(struct daemon_end *e)
 {
@@ -267,16 +246,24 @@ daemon_step(struct daemon_end *e)
 		end_connection(e);
 }
 
+static int
+count_maps(void *arg)
+{
+	return (int)vuc_dma_count(arg);
+}
+
 static void
 check_device(const char *name)
 {
 	const struct control_device *d;
+	struct vuc_device *dev;
 
 	pthread_mutex_lock(&world.control->lock);
 	d = control_find(world.control, name);
 	REQUIRE(d != NULL && d->vmm == NULL && !d->cleaning);
-	REQUIRE(d->link == NULL || vuc_dma_count(d->link->dev) == 0);
+	dev = d->link != NULL ? d->link->dev : NULL;
 	pthread_mutex_unlock(&world.control->lock);
+	REQUIRE(dev == NULL || vuc_poller_call(world.poller, count_maps, dev) == 0);
 }
 
 void
