@@ -11,7 +11,9 @@
  * are and what can be done with them; what cannot be is refused here, before the server is asked.
  *
  * Like all functions that take a device, these are called by the thread that owns its poll group.
- * They poll the group until the server has answered, so callbacks of other devices in it may run.
+ * They poll the group until the server has answered, so callbacks of other devices in it may run;
+ * those whose names end with _start do not wait: see vuc_done_fn. All messages of a call together
+ * have timeout_ms.
  *
  * All return 0 or a negative errno, and vuc_device_reason() says why:
  *
@@ -20,8 +22,8 @@
  * - -EOPNOTSUPP for eventfds to a server that takes no descriptors;
  * - what the server answered, also about what the flags of the index rule out: servers forget
  * flags, so that is tried, with one warning to the log of the poll group;
- * - -ETIMEDOUT; what ended the connection;
- * - -EDEADLK from a completion callback.
+ * - -ETIMEDOUT; -ENOMEM; what ended the connection;
+ * - -EDEADLK from a completion callback, unless it does not wait.
  *
  * Specification: VFIO_USER_DEVICE_SET_IRQS.
  */
@@ -76,6 +78,10 @@ enum vuc_irq_action {
 int vuc_irq_assign(struct vuc_device *dev, const struct vuc_irq_range *range,
 	enum vuc_irq_action action, const int *eventfds, uint32_t *done);
 
+/** The same without waiting. What dup(2) says of a descriptor is an error, too. */
+int vuc_irq_assign_start(struct vuc_device *dev, const struct vuc_irq_range *range,
+	enum vuc_irq_action action, const int *eventfds, vuc_done_fn done, void *arg);
+
 /**
  * Take away the eventfds of interrupts, in one message.
  *
@@ -84,9 +90,17 @@ int vuc_irq_assign(struct vuc_device *dev, const struct vuc_irq_range *range,
 int vuc_irq_deassign(
 	struct vuc_device *dev, const struct vuc_irq_range *range, enum vuc_irq_action action);
 
+/** The same without waiting. */
+int vuc_irq_deassign_start(struct vuc_device *dev, const struct vuc_irq_range *range,
+	enum vuc_irq_action action, vuc_done_fn done, void *arg);
+
 /** Trigger, mask or unmask all interrupts of a range. */
 int vuc_irq_act(
 	struct vuc_device *dev, const struct vuc_irq_range *range, enum vuc_irq_action action);
+
+/** The same without waiting. */
+int vuc_irq_act_start(struct vuc_device *dev, const struct vuc_irq_range *range,
+	enum vuc_irq_action action, vuc_done_fn done, void *arg);
 
 /**
  * Trigger, mask or unmask some interrupts of a range.
@@ -102,8 +116,15 @@ int vuc_irq_act(
 int vuc_irq_select(struct vuc_device *dev, const struct vuc_irq_range *range,
 	enum vuc_irq_action action, const bool *which, uint32_t *done);
 
+/** The same without waiting. */
+int vuc_irq_select_start(struct vuc_device *dev, const struct vuc_irq_range *range,
+	enum vuc_irq_action action, const bool *which, vuc_done_fn done, void *arg);
+
 /** Disable all interrupts of an index and take away their eventfds. */
 int vuc_irq_disable(struct vuc_device *dev, uint32_t index);
+
+/** The same without waiting. */
+int vuc_irq_disable_start(struct vuc_device *dev, uint32_t index, vuc_done_fn done, void *arg);
 
 #ifdef __cplusplus
 }

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <vuc/irq.h>
 
 #include "error.h"
 #include "internal.h"
 #include "irq.h"
+#include "message.h"
 
 /* Interrupts that one message selects from: no index of PCI has more than 2048. */
 #define MAX_SELECT 4096u
@@ -174,27 +177,6 @@ check_assign(struct vuc_device *dev, const struct vuc_irq_range *range, enum vuc
 	return 0;
 }
 
-/* Send what was encoded for a range, and say of an error which interrupts it meets. */
-static int
-set_irqs(struct vuc_device *dev, const struct vuc_irq_range *range, const void *body, size_t len,
-	const int *eventfds, uint32_t nr_eventfds)
-{
-	struct device_reply reply = {.status = 0};
-	struct vuc_session_request req = {
-		.cmd = VFIO_USER_DEVICE_SET_IRQS,
-		.nr_fds = (uint16_t)nr_eventfds,
-		.fds = eventfds,
-		.body = body,
-		.len = len,
-	};
-	int rc = device_ask(dev, &req, &reply);
-
-	if (rc == 0)
-		return 0;
-	return vuc_error_set(&dev->reason, rc, "IRQ index %u, interrupts %u to %u: %s",
-		range->index, range->start, range->start + range->count - 1, dev->reason.text);
-}
-
 /* Servers forget flags, and other clients try all the same: what was done says that it can be. */
 static void
 warn_of_flags(struct vuc_device *dev, uint32_t index, uint32_t flag, const char *name)
@@ -207,127 +189,396 @@ warn_of_flags(struct vuc_device *dev, uint32_t index, uint32_t flag, const char 
 			flags, name);
 }
 
-static void
-warn_of_action(struct vuc_device *dev, uint32_t index, enum vuc_irq_action action)
+enum irq_kind {
+	IRQ_ASSIGN,
+	IRQ_DEASSIGN,
+	IRQ_ACT,
+	IRQ_SELECT,
+	IRQ_DISABLE,
+};
+
+/* SET_IRQS in as many pieces as it takes, one after the other. */
+struct irq_operation {
+	struct operation op;
+	struct operation_message message;
+	enum irq_kind kind;
+	enum vuc_irq_action action;
+	struct vuc_irq_range range;
+	struct vuc_irq_range piece; /* count 0: none is under way */
+	uint32_t n;                 /* interrupts, from the first one on, that are dealt with */
+	uint32_t *told;             /* where the caller wants that; or NULL */
+	int *eventfds;              /* range.count of each that is there */
+	bool *which;
+	uint32_t nr_owned; /* of eventfds, from the first one on, that are duplicates */
+};
+
+static bool
+irq_has_eventfds(const struct irq_operation *o)
 {
-	if (action != VUC_IRQ_TRIGGER)
-		warn_of_flags(dev, index, VFIO_IRQ_INFO_MASKABLE, "VFIO_IRQ_INFO_MASKABLE");
+	return o->kind == IRQ_ASSIGN && o->eventfds[o->n] >= 0;
 }
 
-/* A run of eventfds, or with none of them their absence. */
-static int
-assign_run(struct vuc_device *dev, const struct vuc_irq_range *run, enum vuc_irq_action action,
-	const int *eventfds)
+static uint32_t
+irq_piece_length(const struct irq_operation *o)
 {
-	struct irq_set *set = &dev->irq_sets[run->index];
-	struct vuc_wire_irq_range wire = to_wire(run);
-	uint8_t body[sizeof(struct vfio_user_irq_set)];
-	size_t len = vuc_wire_irq_eventfd_encode(body, &wire, wire_actions[action]);
-	int rc = set_irqs(dev, run, body, len, eventfds, eventfds != NULL ? run->count : 0);
+	uint32_t left = o->range.count - o->n;
 
-	if (rc == 0 && eventfds != NULL) {
-		warn_of_flags(dev, run->index, VFIO_IRQ_INFO_EVENTFD, "VFIO_IRQ_INFO_EVENTFD");
-		warn_of_action(dev, run->index, action);
+	if (o->kind == IRQ_ASSIGN)
+		return run_length(o->eventfds + o->n, left, max_eventfds(o->op.dev));
+	return o->kind == IRQ_SELECT && left > MAX_SELECT ? MAX_SELECT : left;
+}
+
+/* The body of the message for a piece. Returns its length. */
+static int
+irq_encode(const struct irq_operation *o, const struct vuc_irq_range *piece, uint8_t *body,
+	size_t size)
+{
+	enum vuc_wire_irq_action action = wire_actions[o->action];
+	struct vuc_wire_irq_range wire = to_wire(piece);
+
+	switch (o->kind) {
+	case IRQ_ASSIGN:
+	case IRQ_DEASSIGN:
+		return (int)vuc_wire_irq_eventfd_encode(body, &wire, action);
+	case IRQ_ACT:
+		return (int)vuc_wire_irq_act_encode(body, &wire, action);
+	case IRQ_SELECT:
+		return vuc_wire_irq_select_encode(body, size, &wire, action, o->which + o->n);
+	case IRQ_DISABLE:
+		break;
 	}
-	if (rc == 0 && eventfds != NULL && action == VUC_IRQ_TRIGGER && set->start == set->end) {
-		set->start = run->start;
-		set->end = run->start + run->count;
+	return (int)vuc_wire_irq_disable_encode(body, piece->index);
+}
+
+static int
+irq_send_piece(struct irq_operation *o)
+{
+	uint8_t body[sizeof(struct vfio_user_irq_set) + MAX_SELECT];
+	struct vuc_session_request req = {.cmd = VFIO_USER_DEVICE_SET_IRQS, .body = body};
+	struct vuc_irq_range piece = {
+		.index = o->range.index,
+		.start = o->range.start + o->n,
+		.count = irq_piece_length(o),
+	};
+	int len = irq_encode(o, &piece, body, sizeof(body));
+	int rc;
+
+	if (len < 0)
+		return len;
+	req.len = (size_t)len;
+	if (irq_has_eventfds(o)) {
+		req.fds = o->eventfds + o->n;
+		req.nr_fds = (uint16_t)piece.count;
 	}
+	rc = operation_send(&o->op, &o->message, &req);
+	if (rc == 0)
+		o->piece = piece;
 	return rc;
+}
+
+static int
+irq_run(struct operation *op)
+{
+	struct irq_operation *o = (struct irq_operation *)op;
+	int rc;
+
+	if (op->status != 0 || o->n == o->range.count)
+		return 0;
+	if (o->piece.count > 0)
+		return -EAGAIN;
+	rc = irq_send_piece(o);
+	return rc != 0 ? rc : -EAGAIN;
+}
+
+/* Interrupts that VFIO_IRQ_INFO_NORESIZE binds are those of the first assignment. */
+static void
+irq_keep_set(const struct irq_operation *o)
+{
+	struct irq_set *set = &o->op.dev->irq_sets[o->piece.index];
+
+	if (o->kind == IRQ_DISABLE) {
+		*set = (struct irq_set){0};
+	} else if (irq_has_eventfds(o) && o->action == VUC_IRQ_TRIGGER && set->start == set->end) {
+		set->start = o->piece.start;
+		set->end = o->piece.start + o->piece.count;
+	}
+}
+
+static void
+irq_warn(const struct irq_operation *o)
+{
+	bool assigned = irq_has_eventfds(o);
+
+	if (assigned)
+		warn_of_flags(
+			o->op.dev, o->range.index, VFIO_IRQ_INFO_EVENTFD, "VFIO_IRQ_INFO_EVENTFD");
+	if (o->action != VUC_IRQ_TRIGGER &&
+		(assigned || o->kind == IRQ_ACT || o->kind == IRQ_SELECT))
+		warn_of_flags(o->op.dev, o->range.index, VFIO_IRQ_INFO_MASKABLE,
+			"VFIO_IRQ_INFO_MASKABLE");
+}
+
+static void
+irq_replied(struct operation_message *message, const struct vuc_session_reply *reply)
+{
+	struct irq_operation *o = (struct irq_operation *)message->op;
+	const struct vuc_irq_range *piece = &o->piece;
+
+	if (reply->status != 0) {
+		operation_fail(&o->op, reply->status, "IRQ index %u, interrupts %u to %u: %s",
+			piece->index, piece->start, piece->start + piece->count - 1, reply->reason);
+		return;
+	}
+	irq_keep_set(o);
+	irq_warn(o);
+	o->n += piece->count;
+	o->piece.count = 0;
+}
+
+static void
+irq_end(struct operation *op)
+{
+	struct irq_operation *o = (struct irq_operation *)op;
+
+	if (o->told != NULL)
+		*o->told = o->n;
+}
+
+static void
+irq_free(struct operation *op)
+{
+	struct irq_operation *o = (struct irq_operation *)op;
+
+	for (uint32_t i = 0; i < o->nr_owned; i++) {
+		if (o->eventfds[i] >= 0)
+			close(o->eventfds[i]);
+	}
+	free(o->eventfds);
+	free(o->which);
+	free(o);
+}
+
+static const struct operation_ops irq_ops = {
+	.name = "SET_IRQS",
+	.run = irq_run,
+	.end = irq_end,
+	.free = irq_free,
+};
+
+static int
+irq_duplicate(struct irq_operation *o)
+{
+	for (; o->nr_owned < o->range.count; o->nr_owned++) {
+		int *fd = &o->eventfds[o->nr_owned];
+		int copy = *fd;
+
+		if (copy >= 0 && (copy = fcntl(*fd, F_DUPFD_CLOEXEC, 0)) < 0)
+			return vuc_error_set(&o->op.dev->reason, -errno,
+				"IRQ index %u: descriptor %d for interrupt %u: %s", o->range.index,
+				*fd, o->range.start + o->nr_owned, strerror(errno));
+		*fd = copy;
+	}
+	return 0;
+}
+
+/* What an operation is made of. Arrays are the caller's. */
+struct irq_change {
+	enum irq_kind kind;
+	enum vuc_irq_action action;
+	struct vuc_irq_range range;
+	const int *eventfds;
+	const bool *which;
+	uint32_t *told;
+	bool waits; /* the caller's descriptors stay open until the end */
+};
+
+static int
+irq_copy(struct irq_operation *o, const struct irq_change *c)
+{
+	size_t n = c->range.count;
+
+	if (c->eventfds != NULL) {
+		o->eventfds = malloc(n * sizeof(*o->eventfds));
+		if (o->eventfds == NULL)
+			return -ENOMEM;
+		memcpy(o->eventfds, c->eventfds, n * sizeof(*o->eventfds));
+	}
+	if (c->which != NULL) {
+		o->which = malloc(n * sizeof(*o->which));
+		if (o->which == NULL)
+			return -ENOMEM;
+		memcpy(o->which, c->which, n * sizeof(*o->which));
+	}
+	return 0;
+}
+
+static int
+irq_start(struct vuc_device *dev, const struct irq_change *c, vuc_done_fn done, void *arg)
+{
+	struct irq_operation *o = calloc(1, sizeof(*o));
+	int rc;
+
+	if (o == NULL)
+		return vuc_error_set(&dev->reason, -ENOMEM, "no memory for SET_IRQS");
+	operation_init(&o->op, &irq_ops, dev, dev->timeout_ms);
+	o->message.replied = irq_replied;
+	o->kind = c->kind;
+	o->action = c->action;
+	o->range = c->range;
+	o->told = c->told;
+	rc = irq_copy(o, c);
+	if (rc != 0)
+		vuc_error_set(&dev->reason, rc, "no memory for SET_IRQS");
+	else
+		rc = device_check_command(dev, VFIO_USER_DEVICE_SET_IRQS);
+	if (rc == 0 && c->eventfds != NULL && !c->waits)
+		rc = irq_duplicate(o);
+	if (rc == 0)
+		return operation_start(&o->op, done, arg);
+	operation_free(&o->op);
+	return rc;
+}
+
+static int
+irq_change_and_wait(struct vuc_device *dev, struct irq_change *c)
+{
+	struct operation_waiter w = {.dev = dev};
+	int rc = operation_may_wait(dev);
+
+	c->waits = true;
+	return rc != 0 ? rc : operation_wait(&w, irq_start(dev, c, operation_wake, &w));
+}
+
+/* ---- what there is to be done ---- */
+
+static int
+prepare_assign(struct vuc_device *dev, const struct irq_change *c)
+{
+	if (c->told != NULL)
+		*c->told = 0;
+	return check_assign(dev, &c->range, c->action, c->eventfds);
 }
 
 VUC_EXPORT int
 vuc_irq_assign(struct vuc_device *dev, const struct vuc_irq_range *range,
 	enum vuc_irq_action action, const int *eventfds, uint32_t *done)
 {
-	int rc = check_assign(dev, range, action, eventfds);
-	uint32_t n = 0;
+	struct irq_change c = {.kind = IRQ_ASSIGN,
+		.action = action,
+		.range = *range,
+		.eventfds = eventfds,
+		.told = done};
+	int rc = prepare_assign(dev, &c);
 
-	while (rc == 0 && n < range->count) {
-		struct vuc_irq_range run = {.index = range->index, .start = range->start + n};
-		const int *fds = eventfds + n;
+	return rc != 0 ? rc : irq_change_and_wait(dev, &c);
+}
 
-		run.count = run_length(fds, range->count - n, max_eventfds(dev));
-		rc = assign_run(dev, &run, action, fds[0] >= 0 ? fds : NULL);
-		if (rc == 0)
-			n += run.count;
-	}
-	if (done != NULL)
-		*done = n;
-	return rc;
+VUC_EXPORT int
+vuc_irq_assign_start(struct vuc_device *dev, const struct vuc_irq_range *range,
+	enum vuc_irq_action action, const int *eventfds, vuc_done_fn done, void *arg)
+{
+	const struct irq_change c = {
+		.kind = IRQ_ASSIGN, .action = action, .range = *range, .eventfds = eventfds};
+	int rc = prepare_assign(dev, &c);
+
+	return rc != 0 ? rc : irq_start(dev, &c, done, arg);
 }
 
 VUC_EXPORT int
 vuc_irq_deassign(
 	struct vuc_device *dev, const struct vuc_irq_range *range, enum vuc_irq_action action)
 {
-	int rc = check_assign(dev, range, action, NULL);
+	struct irq_change c = {.kind = IRQ_DEASSIGN, .action = action, .range = *range};
+	int rc = prepare_assign(dev, &c);
 
-	return rc != 0 ? rc : assign_run(dev, range, action, NULL);
+	return rc != 0 ? rc : irq_change_and_wait(dev, &c);
+}
+
+VUC_EXPORT int
+vuc_irq_deassign_start(struct vuc_device *dev, const struct vuc_irq_range *range,
+	enum vuc_irq_action action, vuc_done_fn done, void *arg)
+{
+	const struct irq_change c = {.kind = IRQ_DEASSIGN, .action = action, .range = *range};
+	int rc = prepare_assign(dev, &c);
+
+	return rc != 0 ? rc : irq_start(dev, &c, done, arg);
 }
 
 VUC_EXPORT int
 vuc_irq_act(struct vuc_device *dev, const struct vuc_irq_range *range, enum vuc_irq_action action)
 {
-	struct vuc_wire_irq_range wire = to_wire(range);
-	uint8_t body[sizeof(struct vfio_user_irq_set)];
+	struct irq_change c = {.kind = IRQ_ACT, .action = action, .range = *range};
 	int rc = check_action(dev, range, action);
 
-	if (rc == 0)
-		rc = set_irqs(dev, range, body,
-			vuc_wire_irq_act_encode(body, &wire, wire_actions[action]), NULL, 0);
-	if (rc == 0)
-		warn_of_action(dev, range->index, action);
-	return rc;
+	return rc != 0 ? rc : irq_change_and_wait(dev, &c);
 }
 
-static int
-select_run(struct vuc_device *dev, const struct vuc_irq_range *run, enum vuc_irq_action action,
-	const bool *which)
+VUC_EXPORT int
+vuc_irq_act_start(struct vuc_device *dev, const struct vuc_irq_range *range,
+	enum vuc_irq_action action, vuc_done_fn done, void *arg)
 {
-	struct vuc_wire_irq_range wire = to_wire(run);
-	uint8_t body[sizeof(struct vfio_user_irq_set) + MAX_SELECT];
-	int len =
-		vuc_wire_irq_select_encode(body, sizeof(body), &wire, wire_actions[action], which);
+	const struct irq_change c = {.kind = IRQ_ACT, .action = action, .range = *range};
+	int rc = check_action(dev, range, action);
 
-	return len < 0 ? len : set_irqs(dev, run, body, (size_t)len, NULL, 0);
+	return rc != 0 ? rc : irq_start(dev, &c, done, arg);
 }
 
 VUC_EXPORT int
 vuc_irq_select(struct vuc_device *dev, const struct vuc_irq_range *range,
 	enum vuc_irq_action action, const bool *which, uint32_t *done)
 {
+	struct irq_change c = {.kind = IRQ_SELECT,
+		.action = action,
+		.range = *range,
+		.which = which,
+		.told = done};
 	int rc = check_action(dev, range, action);
-	uint32_t n = 0;
 
-	while (rc == 0 && n < range->count) {
-		struct vuc_irq_range run = *range;
-
-		run.start += n;
-		run.count = range->count - n < MAX_SELECT ? range->count - n : MAX_SELECT;
-		rc = select_run(dev, &run, action, which + n);
-		if (rc == 0) {
-			warn_of_action(dev, range->index, action);
-			n += run.count;
-		}
-	}
 	if (done != NULL)
-		*done = n;
-	return rc;
+		*done = 0;
+	return rc != 0 ? rc : irq_change_and_wait(dev, &c);
+}
+
+VUC_EXPORT int
+vuc_irq_select_start(struct vuc_device *dev, const struct vuc_irq_range *range,
+	enum vuc_irq_action action, const bool *which, vuc_done_fn done, void *arg)
+{
+	const struct irq_change c = {
+		.kind = IRQ_SELECT, .action = action, .range = *range, .which = which};
+	int rc = check_action(dev, range, action);
+
+	return rc != 0 ? rc : irq_start(dev, &c, done, arg);
+}
+
+static struct irq_change
+disable_all(const struct vuc_device *dev, uint32_t index)
+{
+	return (struct irq_change){
+		.kind = IRQ_DISABLE,
+		.range = {.index = index, .count = dev->irqs[index].count},
+	};
 }
 
 VUC_EXPORT int
 vuc_irq_disable(struct vuc_device *dev, uint32_t index)
 {
-	uint8_t body[sizeof(struct vfio_user_irq_set)];
 	int rc = check_index(dev, index);
-	struct vuc_irq_range all = {.index = index};
+	struct irq_change c;
 
 	if (rc != 0)
 		return rc;
-	all.count = dev->irqs[index].count;
-	rc = set_irqs(dev, &all, body, vuc_wire_irq_disable_encode(body, index), NULL, 0);
-	if (rc == 0)
-		dev->irq_sets[index] = (struct irq_set){0};
-	return rc;
+	c = disable_all(dev, index);
+	return irq_change_and_wait(dev, &c);
+}
+
+VUC_EXPORT int
+vuc_irq_disable_start(struct vuc_device *dev, uint32_t index, vuc_done_fn done, void *arg)
+{
+	int rc = check_index(dev, index);
+	struct irq_change c;
+
+	if (rc != 0)
+		return rc;
+	c = disable_all(dev, index);
+	return irq_start(dev, &c, done, arg);
 }
