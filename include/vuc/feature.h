@@ -9,7 +9,8 @@
  * features that a server has beyond that.
  *
  * Like all functions that take a device, they are called by the thread that owns its poll group.
- * They poll the group until the device has answered, so callbacks of other devices in it may run.
+ * They poll the group until the device has answered, so callbacks of other devices in it may run;
+ * those whose names end with _start do not wait: see vuc_done_fn.
  *
  * Specification: VFIO_USER_DEVICE_FEATURE.
  */
@@ -41,6 +42,10 @@ extern "C" {
  */
 int vuc_feature_probe(struct vuc_device *dev, uint16_t feature, uint32_t methods);
 
+/** The same without waiting. @return 0; -EINVAL; -ENOMEM; what ended the connection */
+int vuc_feature_probe_start(
+	struct vuc_device *dev, uint16_t feature, uint32_t methods, vuc_done_fn done, void *arg);
+
 /**
  * Get the data of a feature.
  *
@@ -54,6 +59,11 @@ int vuc_feature_probe(struct vuc_device *dev, uint16_t feature, uint32_t methods
  */
 int vuc_feature_get(struct vuc_device *dev, uint16_t feature, void *data, size_t size, size_t *len);
 
+/** The same without waiting: data and len have to live until done is called.
+ * @return 0; -EMSGSIZE; -ENOMEM; what ended the connection */
+int vuc_feature_get_start(struct vuc_device *dev, uint16_t feature, void *data, size_t size,
+	size_t *len, vuc_done_fn done, void *arg);
+
 /**
  * Set the data of a feature. The server may take as long as long_timeout_ms.
  *
@@ -64,6 +74,10 @@ int vuc_feature_get(struct vuc_device *dev, uint16_t feature, void *data, size_t
  * @return as vuc_feature_get()
  */
 int vuc_feature_set(struct vuc_device *dev, uint16_t feature, const void *data, size_t len);
+
+/** The same without waiting. @return as vuc_feature_get_start() */
+int vuc_feature_set_start(struct vuc_device *dev, uint16_t feature, const void *data, size_t len,
+	vuc_done_fn done, void *arg);
 
 #ifdef __cplusplus
 }

@@ -89,8 +89,18 @@ int vuc_migration_set_state(struct vuc_device *dev, enum vuc_migration_state sta
  */
 int vuc_migration_read(struct vuc_device *dev, void *data, size_t size, size_t *count);
 
-/** Write size bytes of migration data, in RESUMING, by as many messages as it takes. @return 0 */
+/** The same without waiting, see vuc_done_fn: data and count have to live until done is called.
+ * @return 0; -ENOMEM; what ended the connection */
+int vuc_migration_read_start(struct vuc_device *dev, void *data, size_t size, size_t *count,
+	vuc_done_fn done, void *arg);
+
+/** Write size bytes of migration data, in RESUMING, by as many messages as it takes: all of them
+ * together have timeout_ms, as those of a read. @return 0 */
 int vuc_migration_write(struct vuc_device *dev, const void *data, size_t size);
+
+/** The same without waiting. @return as vuc_migration_read_start() */
+int vuc_migration_write_start(
+	struct vuc_device *dev, const void *data, size_t size, vuc_done_fn done, void *arg);
 
 /** How far a save or load is. */
 struct vuc_migration_progress {

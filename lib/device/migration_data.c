@@ -6,11 +6,15 @@
 #include <vuc/migration.h>
 
 #include "error.h"
+#include "message.h"
 #include "migdata.h"
 #include "migration_chunk.h"
+#include "vfio_user.h"
 
 /* A message must fit into a segment, which has room for a bit more than this. */
 #define WRITE_MAX (32u * 1024)
+
+#define FIXED_LEN sizeof(struct vfio_user_mig_data)
 
 uint32_t
 migration_read_max(const struct vuc_device *dev)
@@ -26,92 +30,193 @@ migration_write_max(const struct vuc_device *dev)
 	return max < WRITE_MAX ? max : WRITE_MAX;
 }
 
-int
-migration_read_chunk(
-	struct vuc_device *dev, uint8_t *body, uint32_t size, const uint8_t **data, uint32_t *count)
+/* A run of migration data, one message after the other. */
+struct data_operation {
+	struct operation op;
+	struct operation_message message;
+	uint16_t cmd;
+	uint32_t max;        /* bytes of one message */
+	uint8_t *to;         /* of a read */
+	const uint8_t *from; /* of a write */
+	uint8_t *copy;       /* where from is; or NULL */
+	size_t size;
+	size_t moved;
+	size_t *count;  /* where the caller wants that; or NULL */
+	uint32_t piece; /* under way; 0: none */
+	bool at_end;    /* the server has no more */
+};
+
+static int
+data_send_piece(struct data_operation *d)
 {
-	uint8_t request[MIGRATION_CHUNK_FIXED];
-	struct device_reply reply = {.body = body, .size = MIGRATION_CHUNK_FIXED + size};
-	struct vuc_session_request req = {
-		.cmd = VFIO_USER_MIG_DATA_READ,
-		.body = request,
-		.len = sizeof(request),
-		.reply_max = (uint32_t)reply.size,
-	};
-	int rc = vuc_wire_mig_data_encode(request, size);
+	size_t left = d->size - d->moved;
+	uint32_t piece = left < d->max ? (uint32_t)left : d->max;
+	uint8_t body[FIXED_LEN];
+	struct vuc_session_request req = {.cmd = d->cmd, .body = body, .len = sizeof(body)};
+	int rc = vuc_wire_mig_data_encode(body, piece);
 
 	if (rc < 0)
-		return vuc_error_set(
-			&dev->reason, rc, "a read of %u bytes of migration data", size);
-	rc = device_ask(dev, &req, &reply);
-	if (rc != 0)
 		return rc;
-	return vuc_wire_mig_data_decode(body, reply.len, size, data, count, &dev->reason);
+	if (d->cmd == VFIO_USER_MIG_DATA_READ) {
+		req.reply_max = (uint32_t)FIXED_LEN + piece;
+	} else {
+		req.data = d->from + d->moved;
+		req.data_len = piece;
+	}
+	rc = operation_send(&d->op, &d->message, &req);
+	if (rc == 0)
+		d->piece = piece;
+	return rc;
 }
 
-int
-migration_write_chunk(struct vuc_device *dev, const void *data, uint32_t size)
+static int
+data_run(struct operation *op)
 {
-	uint8_t request[MIGRATION_CHUNK_FIXED];
-	struct device_reply reply = {0};
-	struct vuc_session_request req = {
-		.cmd = VFIO_USER_MIG_DATA_WRITE,
-		.body = request,
-		.len = sizeof(request),
-		.data = data,
-		.data_len = size,
-	};
-	int rc = vuc_wire_mig_data_encode(request, size);
+	struct data_operation *d = (struct data_operation *)op;
+	int rc;
 
-	if (rc < 0)
-		return vuc_error_set(
-			&dev->reason, rc, "a write of %u bytes of migration data", size);
-	return device_ask(dev, &req, &reply);
+	if (op->status != 0 || d->at_end || d->moved == d->size)
+		return 0;
+	if (d->piece > 0)
+		return -EAGAIN;
+	rc = data_send_piece(d);
+	return rc != 0 ? rc : -EAGAIN;
 }
 
-static uint32_t
-smaller(size_t left, uint32_t max)
+static void
+data_replied(struct operation_message *message, const struct vuc_session_reply *reply)
 {
-	return left < max ? (uint32_t)left : max;
+	struct data_operation *d = (struct data_operation *)message->op;
+	struct vuc_error err = {0};
+	uint32_t count = d->piece;
+	const uint8_t *bytes;
+	int rc = 0;
+
+	if (reply->status != 0) {
+		operation_fail(&d->op, reply->status, "%s", reply->reason);
+		return;
+	}
+	if (d->cmd == VFIO_USER_MIG_DATA_READ)
+		rc = vuc_wire_mig_data_decode(
+			reply->body, reply->len, d->piece, &bytes, &count, &err);
+	if (rc != 0) {
+		operation_fail(&d->op, rc, "%s", err.text);
+		return;
+	}
+	if (d->cmd == VFIO_USER_MIG_DATA_READ && count > 0)
+		memcpy(d->to + d->moved, bytes, count);
+	d->at_end = count < d->piece;
+	d->moved += count;
+	d->piece = 0;
+}
+
+static void
+data_end(struct operation *op)
+{
+	struct data_operation *d = (struct data_operation *)op;
+
+	if (d->count != NULL)
+		*d->count = d->moved;
+}
+
+static void
+data_free(struct operation *op)
+{
+	free(((struct data_operation *)op)->copy);
+	free(op);
+}
+
+static const struct operation_ops data_ops = {
+	.name = "migration data",
+	.run = data_run,
+	.end = data_end,
+	.free = data_free,
+};
+
+static struct data_operation *
+data_create(struct vuc_device *dev, uint16_t cmd, uint32_t max, size_t size, int *rc)
+{
+	struct data_operation *d;
+
+	*rc = device_check_command(dev, cmd);
+	if (*rc != 0)
+		return NULL;
+	d = calloc(1, sizeof(*d));
+	if (d == NULL) {
+		*rc = vuc_error_set(&dev->reason, -ENOMEM, "no memory for migration data");
+		return NULL;
+	}
+	operation_init(&d->op, &data_ops, dev, dev->timeout_ms);
+	d->message.replied = data_replied;
+	d->cmd = cmd;
+	d->max = max;
+	d->size = size;
+	return d;
+}
+
+VUC_EXPORT int
+vuc_migration_read_start(
+	struct vuc_device *dev, void *data, size_t size, size_t *count, vuc_done_fn done, void *arg)
+{
+	struct data_operation *d;
+	int rc;
+
+	*count = 0;
+	d = data_create(dev, VFIO_USER_MIG_DATA_READ, migration_read_max(dev), size, &rc);
+	if (d == NULL)
+		return rc;
+	d->to = data;
+	d->count = count;
+	return operation_start(&d->op, done, arg);
 }
 
 VUC_EXPORT int
 vuc_migration_read(struct vuc_device *dev, void *data, size_t size, size_t *count)
 {
-	uint32_t max = smaller(size, migration_read_max(dev));
-	uint8_t *body = malloc(MIGRATION_CHUNK_FIXED + max);
-	uint32_t n = 0, got = 0;
-	int rc = 0;
+	struct operation_waiter w = {.dev = dev};
+	int rc = operation_may_wait(dev);
 
 	*count = 0;
-	if (body == NULL)
-		return vuc_error_set(&dev->reason, -ENOMEM, "no memory for migration data");
-	while (rc == 0 && got == n && *count < size) {
-		const uint8_t *bytes;
-
-		n = smaller(size - *count, max);
-		rc = migration_read_chunk(dev, body, n, &bytes, &got);
-		if (rc == 0 && got > 0) {
-			memcpy((uint8_t *)data + *count, bytes, got);
-			*count += got;
-		}
-	}
-	free(body);
-	return rc;
+	if (rc != 0)
+		return rc;
+	return operation_wait(
+		&w, vuc_migration_read_start(dev, data, size, count, operation_wake, &w));
 }
 
 VUC_EXPORT int
+vuc_migration_write_start(
+	struct vuc_device *dev, const void *data, size_t size, vuc_done_fn done, void *arg)
+{
+	struct data_operation *d;
+	int rc;
+
+	d = data_create(dev, VFIO_USER_MIG_DATA_WRITE, migration_write_max(dev), size, &rc);
+	if (d == NULL)
+		return rc;
+	d->copy = malloc(size > 0 ? size : 1);
+	if (d->copy == NULL) {
+		operation_free(&d->op);
+		return vuc_error_set(&dev->reason, -ENOMEM, "no memory for migration data");
+	}
+	if (size > 0)
+		memcpy(d->copy, data, size);
+	d->from = d->copy;
+	return operation_start(&d->op, done, arg);
+}
+
+/* Whoever waits keeps the data. */
+VUC_EXPORT int
 vuc_migration_write(struct vuc_device *dev, const void *data, size_t size)
 {
-	const uint8_t *bytes = data;
-	int rc = 0;
+	struct operation_waiter w = {.dev = dev};
+	struct data_operation *d;
+	int rc = operation_may_wait(dev);
 
-	while (rc == 0 && size > 0) {
-		uint32_t n = smaller(size, migration_write_max(dev));
-
-		rc = migration_write_chunk(dev, bytes, n);
-		bytes += n;
-		size -= n;
-	}
-	return rc;
+	if (rc != 0)
+		return rc;
+	d = data_create(dev, VFIO_USER_MIG_DATA_WRITE, migration_write_max(dev), size, &rc);
+	if (d == NULL)
+		return rc;
+	d->from = data;
+	return operation_wait(&w, operation_start(&d->op, operation_wake, &w));
 }

@@ -11,6 +11,7 @@
 
 #include "error.h"
 #include "fd_stream.h"
+#include "internal.h"
 #include "migration_chunk.h"
 #include "opts.h"
 
@@ -30,7 +31,7 @@ static int
 open_stream(struct stream *s, uint32_t chunk_size, uint32_t max)
 {
 	s->chunk = chunk_size != 0 && chunk_size < max ? chunk_size : max;
-	s->buf = malloc(MIGRATION_CHUNK_FIXED + s->chunk);
+	s->buf = malloc(s->chunk);
 	if (s->buf == NULL)
 		return vuc_error_set(&s->dev->reason, -ENOMEM, "no memory for migration data");
 	return 0;
@@ -101,15 +102,16 @@ vuc_migration_save_opts_init(struct vuc_migration_save_opts *opts, size_t size)
 static int
 save_chunk(struct stream *s, uint64_t max_bytes, uint32_t *count)
 {
-	const uint8_t *data;
-	int rc = migration_read_chunk(s->dev, s->buf, s->chunk, &data, count);
+	size_t got;
+	int rc = vuc_migration_read(s->dev, s->buf, s->chunk, &got);
 
 	if (rc != 0)
 		return rc;
+	*count = (uint32_t)got;
 	if (*count > max_bytes - s->now.bytes)
 		return vuc_error_set(&s->dev->reason, -EFBIG,
 			"the server has more than %" PRIu64 " bytes of migration data", max_bytes);
-	rc = fd_write_full(s->fd, data, *count);
+	rc = fd_write_full(s->fd, s->buf, *count);
 	if (rc != 0)
 		return vuc_error_set(
 			&s->dev->reason, rc, "writing migration data: %s", strerror(-rc));
@@ -252,7 +254,7 @@ load_chunk(struct stream *s, uint64_t size)
 			"the migration data ends after %" PRIu64 " of %" PRIu64 " bytes",
 			s->now.bytes + got, size);
 	if (got > 0)
-		rc = migration_write_chunk(s->dev, s->buf, (uint32_t)got);
+		rc = vuc_migration_write(s->dev, s->buf, got);
 	if (rc == 0 && got > 0)
 		rc = tell(s, (uint32_t)got);
 	return rc == 0 ? got == s->chunk : rc;

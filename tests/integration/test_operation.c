@@ -15,6 +15,7 @@
 #include <vuc/dma.h>
 #include <vuc/feature.h>
 #include <vuc/irq.h>
+#include <vuc/migration.h>
 
 #include "fake_server.h"
 #include "fd_count.h"
@@ -28,6 +29,7 @@
 #define NR_PAGES   1000u
 #define PAGE       4096u
 #define STASH_SIZE 4096u
+#define DATA_SIZE  1500000u /* of migration data: more than a message holds */
 
 struct setup {
 	struct fake_server server;
@@ -42,6 +44,8 @@ struct setup {
 	bool release;         /* the stash, inside the next poll */
 	uint32_t last_vector; /* of SET_IRQS */
 	uint8_t region[64];
+	size_t data;  /* bytes of migration data so far, read or written */
+	size_t wrong; /* of those that were written */
 };
 
 /* An operation and what became of it. */
@@ -57,6 +61,62 @@ struct job {
 static struct vuc_poll_group *group;
 static unsigned int nr_done, nr_freed;
 static unsigned int fds_before;
+
+/* What is got is the number of the feature. */
+static void
+answer_feature(const struct vuc_loopback_msg *request, const struct vfio_user_header *header,
+	struct fake_reply *reply)
+{
+	struct vfio_user_device_feature feature;
+	uint32_t value;
+
+	reply->len = request->len - sizeof(*header);
+	memcpy(reply->body, request->bytes + sizeof(*header), reply->len);
+	fake_server_body(request, &feature, sizeof(feature));
+	if ((feature.flags & (VUC_FEATURE_GET | VFIO_DEVICE_FEATURE_PROBE)) != VUC_FEATURE_GET)
+		return;
+	value = feature.flags & 0xffff;
+	feature.argsz = sizeof(feature) + sizeof(value);
+	memcpy(reply->body, &feature, sizeof(feature));
+	memcpy(reply->body + sizeof(feature), &value, sizeof(value));
+	reply->len = feature.argsz;
+}
+
+/* A byte of migration data. */
+static uint8_t
+data_byte(size_t i)
+{
+	return (uint8_t)(i * 7 + i / 256);
+}
+
+static void
+answer_data(struct setup *s, const struct vuc_loopback_msg *request, struct fake_reply *reply)
+{
+	struct vfio_user_mig_data data;
+
+	fake_server_body(request, &data, sizeof(data));
+	if (data.size > DATA_SIZE - s->data)
+		data.size = (uint32_t)(DATA_SIZE - s->data);
+	data.argsz = (uint32_t)sizeof(data) + data.size;
+	memcpy(reply->body, &data, sizeof(data));
+	for (size_t i = 0; i < data.size; i++)
+		reply->body[sizeof(data) + i] = data_byte(s->data + i);
+	s->data += data.size;
+	reply->len = data.argsz;
+}
+
+static void
+take_data(struct setup *s, const struct vuc_loopback_msg *request)
+{
+	const uint8_t *bytes = request->bytes + sizeof(struct vfio_user_header) +
+		sizeof(struct vfio_user_mig_data);
+	struct vfio_user_mig_data data;
+
+	fake_server_body(request, &data, sizeof(data));
+	for (size_t i = 0; i < data.size; i++)
+		s->wrong += bytes[i] != data_byte(s->data + i);
+	s->data += data.size;
+}
 
 static int
 answer(void *arg, const struct vuc_loopback_msg *request, const struct vfio_user_header *header,
@@ -75,8 +135,11 @@ answer(void *arg, const struct vuc_loopback_msg *request, const struct vfio_user
 		if (request->nr_fds == 1)
 			CU_ASSERT_EQUAL(write(request->fds[0], &one, sizeof(one)), sizeof(one));
 	} else if (header->cmd == VFIO_USER_DEVICE_FEATURE) {
-		reply->len = request->len - sizeof(*header);
-		memcpy(reply->body, request->bytes + sizeof(*header), reply->len);
+		answer_feature(request, header, reply);
+	} else if (header->cmd == VFIO_USER_MIG_DATA_READ) {
+		answer_data(s, request, reply);
+	} else if (header->cmd == VFIO_USER_MIG_DATA_WRITE) {
+		take_data(s, request);
 	} else if (header->cmd == VFIO_USER_DMA_UNMAP) {
 		reply->len = sizeof(struct vfio_user_dma_unmap);
 		memcpy(reply->body, request->bytes + sizeof(*header), reply->len);
@@ -1023,6 +1086,117 @@ test_copies(void)
 	close_setup(&s);
 }
 
+/* ---- public functions that do not wait ---- */
+
+static void
+test_start_irqs(void)
+{
+	const struct vuc_irq_range range = {
+		.index = VFIO_PCI_MSIX_IRQ_INDEX, .start = 1, .count = 3};
+	bool which[] = {true, false, true};
+	struct job jobs[6] = {{0}};
+	int fds[3], copies[3];
+	uint64_t count;
+	struct setup s;
+
+	open_setup(&s, 16);
+	for (unsigned int i = 0; i < 3; i++) {
+		fds[i] = i == 1 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		copies[i] = i == 1 ? -1 : dup(fds[i]);
+	}
+	CU_ASSERT_EQUAL(
+		vuc_irq_assign_start(s.dev, &range, VUC_IRQ_TRIGGER, fds, on_done, &jobs[0]), 0);
+	CU_ASSERT_EQUAL(vuc_irq_act_start(s.dev, &range, VUC_IRQ_MASK, on_done, &jobs[1]), 0);
+	CU_ASSERT_EQUAL(
+		vuc_irq_select_start(s.dev, &range, VUC_IRQ_UNMASK, which, on_done, &jobs[2]), 0);
+	CU_ASSERT_EQUAL(
+		vuc_irq_deassign_start(s.dev, &range, VUC_IRQ_TRIGGER, on_done, &jobs[3]), 0);
+	CU_ASSERT_EQUAL(vuc_irq_disable_start(s.dev, range.index, on_done, &jobs[4]), 0);
+	CU_ASSERT_EQUAL(vuc_irq_disable_start(s.dev, 99, on_done, &jobs[5]), -EINVAL);
+	close(fds[0]);
+	close(fds[2]);
+	memset(fds, 0xff, sizeof(fds));
+	memset(which, 0, sizeof(which));
+	poll_until_done(&jobs[4]);
+	for (unsigned int i = 0; i < 5; i++) {
+		CU_ASSERT_EQUAL(jobs[i].status, 0);
+		CU_ASSERT_EQUAL(jobs[i].order, i + 1);
+	}
+	CU_ASSERT_EQUAL(jobs[5].calls, 0);
+	CU_ASSERT_EQUAL(s.nr_seen, 3 + 4);
+	for (unsigned int i = 0; i < 3; i += 2) {
+		CU_ASSERT_EQUAL(read(copies[i], &count, sizeof(count)), sizeof(count));
+		CU_ASSERT_EQUAL(count, 1);
+		close(copies[i]);
+	}
+	close_setup(&s);
+}
+
+static void
+test_start_features(void)
+{
+	uint32_t got = 0, set = 0x1234;
+	struct job jobs[4] = {{0}};
+	size_t len = 0;
+	struct setup s;
+
+	open_setup(&s, 16);
+	CU_ASSERT_EQUAL(vuc_feature_probe_start(s.dev, 4, VUC_FEATURE_GET, on_done, &jobs[0]), 0);
+	CU_ASSERT_EQUAL(
+		vuc_feature_get_start(s.dev, 5, &got, sizeof(got), &len, on_done, &jobs[1]), 0);
+	CU_ASSERT_EQUAL(vuc_feature_set_start(s.dev, 6, &set, sizeof(set), on_done, &jobs[2]), 0);
+	CU_ASSERT_EQUAL(vuc_feature_get_start(
+				s.dev, 5, &got, VUC_FEATURE_MAX_DATA + 1, &len, on_done, &jobs[3]),
+		-EMSGSIZE);
+	poll_until_done(&jobs[2]);
+	for (unsigned int i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(jobs[i].status, 0);
+	CU_ASSERT_EQUAL(got, 5);
+	CU_ASSERT_EQUAL(len, sizeof(got));
+	CU_ASSERT_EQUAL(s.nr_seen, 3);
+	CU_ASSERT_EQUAL(jobs[3].calls, 0);
+	close_setup(&s);
+}
+
+static void
+test_start_migration_data(void)
+{
+	uint8_t *bytes = malloc(DATA_SIZE + 1);
+	struct job written = {0}, read = {0};
+	size_t count = 0, wrong = 0;
+	struct setup s;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+	for (size_t i = 0; i < DATA_SIZE; i++)
+		bytes[i] = data_byte(i);
+	open_setup(&s, 16);
+	CU_ASSERT_EQUAL(vuc_migration_write_start(s.dev, bytes, DATA_SIZE, on_done, &written), 0);
+	memset(bytes, 0, DATA_SIZE);
+	poll_until_done(&written);
+	CU_ASSERT_EQUAL(written.status, 0);
+	CU_ASSERT_EQUAL(s.data, DATA_SIZE);
+	CU_ASSERT_EQUAL(s.wrong, 0);
+
+	s.data = 0;
+	CU_ASSERT_EQUAL(
+		vuc_migration_read_start(s.dev, bytes, DATA_SIZE + 1, &count, on_done, &read), 0);
+	poll_until_done(&read);
+	CU_ASSERT_EQUAL(read.status, 0);
+	CU_ASSERT_EQUAL(count, DATA_SIZE);
+	for (size_t i = 0; i < DATA_SIZE; i++)
+		wrong += bytes[i] != data_byte(i);
+	CU_ASSERT_EQUAL(wrong, 0);
+	free(bytes);
+	close_setup(&s);
+}
+
+static CU_TestInfo start_tests[] = {
+	{"interrupts", test_start_irqs},
+	{"features", test_start_features},
+	{"migration data", test_start_migration_data},
+	CU_TEST_INFO_NULL,
+};
+
 static CU_TestInfo order_tests[] = {
 	{"one after the other", test_order},
 	{"devices apart", test_devices_apart},
@@ -1068,6 +1242,7 @@ main(void)
 		{"order", NULL, NULL, open_group, close_group, order_tests},
 		{"end", NULL, NULL, open_group, close_group, end_tests},
 		{"commits", NULL, NULL, open_group, close_group, commit_tests},
+		{"without waiting", NULL, NULL, open_group, close_group, start_tests},
 		{"callbacks and ownership", NULL, NULL, open_group, close_group, ownership_tests},
 		CU_SUITE_INFO_NULL,
 	};
