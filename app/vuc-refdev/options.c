@@ -78,10 +78,10 @@ static const char help[] =
 	"  --pgsizes=N              page sizes for DMA mappings, or'ed together (default 4096)\n"
 	"  --minor=N                highest minor version of the protocol (default 2)\n"
 	"  --no-twin-socket         send the device's commands over the client's socket\n"
-	"  --no-write-multi         know nothing of REGION_WRITE_MULTI\n"
-	"  --no-migration           nor of migration\n"
-	"  --no-dirty-log           nor of logging what the device writes\n"
-	"  --no-io-fds              nor of DEVICE_GET_REGION_IO_FDS\n"
+	"  --no-write-multi         do not support REGION_WRITE_MULTI\n"
+	"  --no-migration           do not support migration\n"
+	"  --no-dirty-log           do not log what the device writes\n"
+	"  --no-io-fds              do not support DEVICE_GET_REGION_IO_FDS\n"
 	"  --pretend=COMMAND        answer reset or unmap-all and do nothing\n"
 	"  --fault=SPEC             misbehave: KIND[=VALUE][@COMMAND][#N]\n"
 	"  --verbose                one line a message on stderr\n"
@@ -101,7 +101,7 @@ read_number(const char *option, const char *text, uint64_t min, uint64_t max, ui
 	int rc = vuc_number_parse(text, 0, min, max, value);
 
 	if (rc == -EINVAL)
-		refdev_report("--%s: '%s' is no number", option, text);
+		refdev_report("--%s: '%s' is not a number", option, text);
 	else if (rc != 0)
 		refdev_report("--%s: %s is not within %llu ... %llu", option, text,
 			(unsigned long long)min, (unsigned long long)max);
@@ -282,9 +282,9 @@ refdev_options_parse(struct refdev_options *options, int argc, char *argv[])
 	opterr = 0;
 	while ((key = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
 		if (key == '?' || key == ':') {
-			refdev_report("%s %s, try --help",
-				key == ':' ? "no value for" : "can't make sense of",
-				argv[optind - 1]);
+			refdev_report("%s '%s'%s, try --help",
+				key == ':' ? "option" : "unknown option", argv[optind - 1],
+				key == ':' ? " requires an argument" : "");
 			return REFDEV_OPTIONS_WRONG;
 		}
 		if (key == OPT_HELP || key == OPT_VERSION) {

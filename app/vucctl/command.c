@@ -58,7 +58,7 @@ print_group_help(const struct vucctl_group *group)
 	       "Options:\n"
 	       "  -h, --help  print this help and exit\n"
 	       "\n"
-	       "'vucctl %s COMMAND --help' tells about a command.\n",
+	       "'vucctl %s COMMAND --help' describes a command.\n",
 		group->name);
 }
 
@@ -96,6 +96,6 @@ vucctl_arguments_check(const char *command, const char *names, int argc, char *c
 	if (names[0] != '\0')
 		return vucctl_fail_usage(command, "no %.*s given", (int)strcspn(names, " "), names);
 	if (i < argc)
-		return vucctl_fail_usage(command, "'%s' is too many", argv[i]);
+		return vucctl_fail_usage(command, "unexpected argument '%s'", argv[i]);
 	return 0;
 }

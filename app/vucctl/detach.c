@@ -11,8 +11,7 @@ print_help(void)
 {
 	printf("Usage: vucctl detach [OPTION...] DEVICE\n"
 	       "\n"
-	       "Has the daemon take a device away from the VMM that has it, so that another one may\n"
-	       "have it.\n"
+	       "Takes a device away from the VMM that has it, so that another VMM can attach to it.\n"
 	       "\n"
 	       "Options:\n" VUCCTL_DAEMON_LONG_HELP
 	       "  -j, --json             print one JSON object\n"

@@ -13,20 +13,20 @@
 #include "message.h"
 
 static const struct vucctl_command commands[] = {
-	{"probe", "show what a vfio-user device is", vucctl_probe_command},
+	{"probe", "show what a vfio-user server offers", vucctl_probe_command},
 	{"read", "read from a region", vucctl_read_command},
 	{"write", "write to a region", vucctl_write_command},
 	{"reset", "reset a device", vucctl_reset_command},
-	{"irq", "wait for interrupts, mask, unmask or trigger them", vucctl_irq_command},
-	{"dma-selftest", "try out mappings of memory", vucctl_dma_selftest_command},
+	{"irq", "wait for, mask, unmask or trigger interrupts", vucctl_irq_command},
+	{"dma-selftest", "test DMA with mappings of memory", vucctl_dma_selftest_command},
 	{"migrate", "save or load the state of a device", vucctl_migrate_command},
-	{"status", "show how the daemon vucd is", vucctl_status_command},
+	{"status", "show the status of the daemon vucd", vucctl_status_command},
 	{"devices", "list the daemon's devices", vucctl_devices_command},
-	{"stats", "show what the daemon has counted", vucctl_stats_command},
-	{"add", "have the daemon offer a device", vucctl_add_command},
-	{"remove", "have it offer a device no more", vucctl_remove_command},
+	{"stats", "show the daemon's statistics", vucctl_stats_command},
+	{"add", "add a device to the daemon", vucctl_add_command},
+	{"remove", "remove a device from the daemon", vucctl_remove_command},
 	{"detach", "take a device away from a VMM", vucctl_detach_command},
-	{"reload", "have the daemon read its configuration again", vucctl_reload_command},
+	{"reload", "reload the daemon's configuration", vucctl_reload_command},
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -36,7 +36,7 @@ print_help(void)
 {
 	printf("Usage: vucctl [--help|--version] COMMAND [ARGUMENT...]\n"
 	       "\n"
-	       "Looks after vfio-user devices, and the daemon vucd that offers them to VMMs.\n"
+	       "Inspects vfio-user devices, and controls the daemon vucd, which offers them to VMMs.\n"
 	       "\n"
 	       "Commands:\n");
 	vucctl_commands_print(commands, NR_COMMANDS);
@@ -45,7 +45,7 @@ print_help(void)
 	       "  -h, --help     print this help and exit\n"
 	       "  -V, --version  print the version and exit\n"
 	       "\n"
-	       "'vucctl COMMAND --help' tells about a command.\n");
+	       "'vucctl COMMAND --help' describes a command.\n");
 }
 
 static int

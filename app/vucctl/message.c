@@ -58,13 +58,13 @@ vucctl_fail_option(const char *command, const char *short_options, int result, c
 	const char *arg = argv[optind - 1];
 
 	if (result == ':')
-		return vucctl_fail_usage(command, "option '%s' needs a value", arg);
+		return vucctl_fail_usage(command, "option '%s' requires an argument", arg);
 	/* getopt_long() leaves 0 for a long option that is unknown or ambiguous, and the letter of
 	 * a long option that was given a value but takes none. */
 	if (optopt == 0)
 		return vucctl_fail_usage(command, "unknown option '%s'", arg);
 	if (strchr(short_options, optopt) != NULL)
-		return vucctl_fail_usage(command, "option '%s' takes no value", arg);
+		return vucctl_fail_usage(command, "option '%s' takes no argument", arg);
 	return vucctl_fail_usage(command, "unknown option '-%c'", optopt);
 }
 

@@ -15,7 +15,7 @@ print_help(void)
 {
 	printf("Usage: vucctl reload [OPTION...]\n"
 	       "\n"
-	       "Have the daemon read its configuration again: add, remove and change devices.\n"
+	       "Reloads the configuration: the daemon adds, removes and changes devices accordingly.\n"
 	       "\n"
 	       "Options:\n" VUCCTL_DAEMON_LONG_HELP
 	       "  -j, --json             print one JSON object\n"

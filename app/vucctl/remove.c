@@ -16,7 +16,7 @@ print_help(void)
 {
 	printf("Usage: vucctl remove [OPTION...] DEVICE\n"
 	       "\n"
-	       "Has the daemon close a device and offer it to VMMs no more.\n"
+	       "Removes a device from the daemon, which closes its connection to the server.\n"
 	       "\n"
 	       "Options:\n" VUCCTL_DAEMON_LONG_HELP
 	       "  -f, --force            take it away from the VMM that has it\n"

@@ -15,7 +15,7 @@ print_help(void)
 {
 	printf("Usage: vucctl status [OPTION...]\n"
 	       "\n"
-	       "Shows how the daemon vucd is.\n"
+	       "Shows the status of the daemon vucd.\n"
 	       "\n"
 	       "Options:\n" VUCCTL_DAEMON_HELP "  -j, --json             print one JSON object\n"
 	       "  -h, --help             print this help and exit\n");

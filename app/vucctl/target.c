@@ -58,8 +58,7 @@ vucctl_target_arguments(
 	if (argc == 0 || argv[0][0] == '\0')
 		return vucctl_fail_usage(command, "no socket given");
 	if (argc > 1)
-		return vucctl_fail_usage(
-			command, "one socket is enough, '%s' is too many", argv[1]);
+		return vucctl_fail_usage(command, "unexpected argument '%s'", argv[1]);
 	target->path = argv[0];
 	return 0;
 }

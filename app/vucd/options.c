@@ -31,9 +31,9 @@ static const struct option long_options[] = {
 };
 
 static enum vucd_options_result
-option_refuse(const char *what, const char *arg)
+option_refuse(const char *before, const char *arg, const char *after)
 {
-	fprintf(stderr, "vucd: %s '%s'; see 'vucd --help'\n", what, arg);
+	fprintf(stderr, "vucd: %s '%s'%s; see 'vucd --help'\n", before, arg, after);
 	return VUCD_OPTIONS_WRONG;
 }
 
@@ -58,9 +58,9 @@ option_take(struct vucd_options *options, int key, char *const argv[])
 		puts("vucd " VUC_VERSION);
 		return VUCD_OPTIONS_DONE;
 	case ':':
-		return option_refuse("there is no value behind", argv[optind - 1]);
+		return option_refuse("option", argv[optind - 1], " requires an argument");
 	default:
-		return option_refuse("cannot make sense of", argv[optind - 1]);
+		return option_refuse("unknown option", argv[optind - 1], "");
 	}
 }
 
@@ -78,6 +78,6 @@ vucd_options_parse(struct vucd_options *options, int argc, char *argv[])
 			return result;
 	}
 	if (optind < argc)
-		return option_refuse("cannot make sense of", argv[optind]);
+		return option_refuse("unexpected argument", argv[optind], "");
 	return VUCD_OPTIONS_RUN;
 }

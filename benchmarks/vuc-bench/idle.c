@@ -57,7 +57,7 @@ parse_seconds(void *state, const char *text, struct vuc_error *err)
 	*seconds = strtod(text, &end);
 	if (text[0] < '0' || text[0] > '9' || strpbrk(text, "xX") != NULL || *end != '\0' ||
 		!(*seconds >= 0.01 && *seconds <= MAX_SECONDS))
-		return bench_fail(err, -EINVAL, "--seconds: '%s' is no number from 0.01 to %d",
+		return bench_fail(err, -EINVAL, "--seconds: '%s' is not a number from 0.01 to %d",
 			text, MAX_SECONDS);
 	return 0;
 }

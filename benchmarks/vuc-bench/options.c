@@ -20,8 +20,8 @@ bench_parse_number(const char *option, const char *text, uint64_t min, uint64_t 
 	uint64_t *value, struct vuc_error *err)
 {
 	if (vuc_number_parse(text, 0, min, max, value) != 0)
-		return bench_fail(err, -EINVAL, "--%s: '%s' is no number from %llu to %llu", option,
-			text, (unsigned long long)min, (unsigned long long)max);
+		return bench_fail(err, -EINVAL, "--%s: '%s' is not a number from %llu to %llu",
+			option, text, (unsigned long long)min, (unsigned long long)max);
 	return 0;
 }
 

@@ -237,7 +237,7 @@ test_wrong_options(void)
 	} wrong[] = {
 		{"--bogus", "--bogus"},
 		{"--mode=fast", "'fast'"},
-		{"--mode", "no value for --mode"},
+		{"--mode", "option '--mode' requires an argument"},
 		{"--cpu=x", "'x'"},
 		{"--cpu=-1", "'-1'"},
 		{"--minor=65536", "65536"},

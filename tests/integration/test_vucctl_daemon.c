@@ -765,17 +765,17 @@ test_errors(void)
 		int status;
 		const char *text;
 	} cases[] = {
-		{{"status", "x"}, 2, "'x' is too many; see 'vucctl status --help'"},
+		{{"status", "x"}, 2, "unexpected argument 'x'; see 'vucctl status --help'"},
 		{{"status", "--frob"}, 2, "unknown option '--frob'"},
 		{{"status", "--timeout=0"}, 2, "timeout '0' is not a number of milliseconds"},
-		{{"devices", "x"}, 2, "'x' is too many; see 'vucctl devices --help'"},
-		{{"stats", "a", "b"}, 2, "'b' is too many"},
+		{{"devices", "x"}, 2, "unexpected argument 'x'; see 'vucctl devices --help'"},
+		{{"stats", "a", "b"}, 2, "unexpected argument 'b'"},
 		{{"stats", "--interval=1"}, 2, "are of use with --watch only"},
 		{{"stats", "-w", "--interval=0.01"}, 2, "interval '0.01'"},
 		{{"stats", "-w", "--count=x"}, 2, "count 'x'"},
 		{{"add"}, 2, "no name given; see 'vucctl add --help'"},
 		{{"add", "a"}, 2, "no socket given"},
-		{{"add", "a", "/s", "x"}, 2, "'x' is too many"},
+		{{"add", "a", "/s", "x"}, 2, "unexpected argument 'x'"},
 		{{"add", "-d", "no", "a", "/s"}, 2, "dma 'no' is neither 'shared' nor 'message'"},
 		{{"add", "--posted-writes=1", "a", "/s"}, 2, "posted writes '1'"},
 		{{"add", "--reset=off", "a", "/s"}, 2, "reset 'off' is none of 'on'"},
@@ -787,7 +787,7 @@ test_errors(void)
 		{{"add", "-p", "io9", "a", "/s"}, 1, "io9"},
 		{{"add", "-u", "no such user", "a", "/s"}, 1, ".sock: users = no,such,user: "},
 		{{"remove"}, 2, "no device given; see 'vucctl remove --help'"},
-		{{"remove", "a", "b"}, 2, "'b' is too many"},
+		{{"remove", "a", "b"}, 2, "unexpected argument 'b'"},
 		{{"detach"}, 2, "no device given; see 'vucctl detach --help'"},
 		{{"detach", "a"}, 1, ".sock: there is no device a"},
 	};

@@ -48,15 +48,15 @@ test_usage(void)
 		{{"prove"}, "unknown command 'prove'; see 'vucctl --help'"},
 		{{"--prove"}, "unknown option '--prove'"},
 		{{"-p"}, "unknown option '-p'"},
-		{{"--version=1"}, "option '--version=1' takes no value"},
+		{{"--version=1"}, "option '--version=1' takes no argument"},
 		{{"probe"}, "no socket given; see 'vucctl probe --help'"},
 		{{"probe", ""}, "no socket given"},
-		{{"probe", "a", "b"}, "'b' is too many"},
+		{{"probe", "a", "b"}, "unexpected argument 'b'"},
 		{{"probe", "--frob", "a"}, "unknown option '--frob'; see 'vucctl probe --help'"},
 		{{"probe", "--json", "-qv", "a"}, "unknown option '-q'"},
-		{{"probe", "--json=1", "a"}, "option '--json=1' takes no value"},
+		{{"probe", "--json=1", "a"}, "option '--json=1' takes no argument"},
 		{{"probe", "--json", "--lspci", "a"}, "exclude each other"},
-		{{"probe", "a", "--timeout"}, "option '--timeout' needs a value"},
+		{{"probe", "a", "--timeout"}, "option '--timeout' requires an argument"},
 		{{"probe", "--timeout=0", "a"}, "timeout '0'"},
 		{{"probe", "--timeout=-1", "a"}, "timeout '-1'"},
 		{{"probe", "--timeout= 1", "a"}, "timeout ' 1'"},
@@ -66,7 +66,7 @@ test_usage(void)
 		{{"probe", "--timeout=99999999999999999999", "a"},
 			"timeout '99999999999999999999'"},
 		{{"probe", "--transport=loopback", "a"}, "transport 'loopback'"},
-		{{"probe", "a", "b\nc"}, "'b?c' is too many"},
+		{{"probe", "a", "b\nc"}, "unexpected argument 'b?c'"},
 	};
 	size_t i;
 

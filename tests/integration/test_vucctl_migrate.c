@@ -343,7 +343,7 @@ test_errors(void)
 		{{"migrate"}, 2, "no command given; see 'vucctl migrate --help'"},
 		{{"migrate", "copy"}, 2, "unknown command 'copy'"},
 		{{"migrate", "save", "S"}, 2, "no file given; see 'vucctl migrate save --help'"},
-		{{"migrate", "save", "S", "f", "g"}, 2, "'g' is too many"},
+		{{"migrate", "save", "S", "f", "g"}, 2, "unexpected argument 'g'"},
 		{{"migrate", "save", "-j", "S", "-"}, 2, "exclude each other"},
 		{{"migrate", "save", "-c0", "S", "f"}, 2, "chunk '0'"},
 		{{"migrate", "load", "-p", "S", "f"}, 2, "unknown option '-p'"},

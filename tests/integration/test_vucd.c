@@ -308,11 +308,10 @@ test_options(void)
 		int status;
 		const char *says;
 	} runs[] = {
-		{{"--nonsense", NULL}, 2,
-			"vucd: cannot make sense of '--nonsense'; see 'vucd --help'\n"},
+		{{"--nonsense", NULL}, 2, "vucd: unknown option '--nonsense'; see 'vucd --help'\n"},
 		{{"--config", NULL}, 2,
-			"vucd: there is no value behind '--config'; see 'vucd --help'\n"},
-		{{"x", NULL}, 2, "vucd: cannot make sense of 'x'; see 'vucd --help'\n"},
+			"vucd: option '--config' requires an argument; see 'vucd --help'\n"},
+		{{"x", NULL}, 2, "vucd: unexpected argument 'x'; see 'vucd --help'\n"},
 		{{"--config", "/nowhere", NULL}, 1,
 			"/nowhere: cannot be read: No such file or directory\n"},
 	};
