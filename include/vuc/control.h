@@ -5,7 +5,8 @@
 /**
  * @file
  * The control plane, daemon's side: devices of pollers, offered to VMM processes through shared
- * memory. vucd is made of it; a program that has pollers of its own can offer its devices, too.
+ * memory. vucd is made of it; a program that has pollers of its own can offer its devices, too. It is in
+ * libvuc-poller.
  *
  * VMMs are not trusted: whatever one sends or writes ends its own connection at most. The library
  * has a thread that accepts, and one for each connection, of which there are at most max_vmms.

@@ -4,7 +4,7 @@
 
 /**
  * @file
- * DPDK's environment (EAL), which pollers need.
+ * DPDK's environment (EAL), which pollers need: libvuc-poller.
  *
  * EAL can be initialised once in the life of a process. Either vuc does it, in vuc_eal_init(), or
  * the application has done it by rte_eal_init() before; vuc_eal_init() then recognises that and

@@ -4,7 +4,7 @@
 
 /**
  * @file
- * Log lines of the library. libvuc never prints by itself: whoever creates a poll group gives it
+ * Log lines. The libraries never print: whoever creates a poll group or a poller gives it
  * a function that takes the lines.
  */
 

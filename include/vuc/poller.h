@@ -4,7 +4,8 @@
 
 /**
  * @file
- * A poller: a thread on a CPU of its own that drives devices for other threads.
+ * A poller: a thread on a CPU of its own that drives devices for other threads. Link with
+ * -lvuc-poller -lvuc -lvuc-vmm; pkg-config knows them all as libvuc-poller.
  *
  * The devices of a poller are in its poll group, so all that is said in <vuc/device.h>,
  * <vuc/dma.h>, <vuc/irq.h> and so on of "the thread that owns the poll group" means the poller's

@@ -18,7 +18,8 @@
  * what was submitted before, unless the device's server does not take it within its timeout. The
  * same holds for a queue of another process that ends.
  *
- * Unless said otherwise, each function is called by the thread that uses the queue.
+ * Unless said otherwise, each function is called by the thread that uses the queue. All of them are
+ * in libvuc-vmm, also for queues of this process.
  */
 
 #include <stddef.h>
