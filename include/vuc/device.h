@@ -12,10 +12,11 @@
  * <vuc/poll_group.h>. Two ways of use, which may be mixed:
  *
  * - the synchronous calls (vuc_device_read() and the like) return when the device has answered;
- * - vuc_device_submit() queues a request and vuc_poll_group_poll() completes it by its callback.
+ * - vuc_device_submit() queues a request, a function whose name ends with _start begins an
+ *   operation, and vuc_poll_group_poll() completes either by its callback.
  *
  * Requests of one device reach it in the order in which they were submitted, posted writes
- * included.
+ * included. An operation goes out behind the requests that were submitted before it.
  */
 
 #include <stdbool.h>
@@ -36,8 +37,8 @@ struct vuc_device;
 /**
  * An operation has ended: the completion of the functions whose names end with _start. They return
  * 0 or a negative errno: with 0, this is called exactly once, on the thread that owns the device's
- * poll group, from vuc_poll_group_poll(), vuc_poll_group_wait() or vuc_device_close(), and never
- * before the function has returned; with an errno, it is not called at all.
+ * poll group, from vuc_poll_group_poll(), vuc_poll_group_wait() or where the device is closed, and
+ * never before the function has returned; with an errno, it is not called at all.
  *
  * Operations of one device run one after the other, in the order in which they were started, each
  * behind all requests that were submitted before it. The time that an operation has runs from its
@@ -45,7 +46,7 @@ struct vuc_device;
  * descriptors are duplicated by the start, except for memory that results go to, which has to live
  * until this is called.
  *
- * May submit requests and start operations; may not call what waits: that returns -EDEADLK.
+ * May do what a vuc_request_fn may.
  *
  * @param arg     what was given with it
  * @param status  0, or a negative errno; -ECANCELED when the device was closed
@@ -213,17 +214,6 @@ int vuc_device_open(
  * as it can when there is none. Nothing of device and group is freed before that poll ends.
  */
 void vuc_device_close(struct vuc_device *dev);
-
-/**
- * What was begun by a function whose name ends in _start has ended. Called exactly once, on the
- * thread that owns the poll group and from a poll, never before that function has returned; may do
- * what a vuc_request_fn may.
- *
- * @param arg     the caller's own
- * @param status  0 or a negative errno; -ECANCELED when the device was closed meanwhile
- * @param err     says what failed, when status is not 0; valid during the call
- */
-typedef void (*vuc_done_fn)(void *arg, int status, const struct vuc_error *err);
 
 /**
  * Begin what vuc_device_open() does. The polls of the group do the rest, within timeout_ms, while
