@@ -33,9 +33,6 @@ struct refdev_output {
 	int fds[VUC_FDS_MAX];
 };
 
-/* Nanoseconds of CLOCK_MONOTONIC. */
-uint64_t refdev_now(void);
-
 /*
  * Send a reply without waiting: all at once in a single send, or by the plan when there is one.
  * Takes the reply's descriptors. Returns 0 when it is out or held; -EAGAIN when the rest is

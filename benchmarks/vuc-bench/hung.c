@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +18,7 @@
 #include "bench.h"
 #include "error.h"
 #include "interrupt.h"
+#include "memfd.h"
 #include "refdev_proc.h"
 #include "turns.h"
 #include "vucd_proc.h"
@@ -467,9 +467,9 @@ start_healthy(struct hung *h, struct vuc_error *err)
 	const struct bench_refdev_opts opts = {
 		.cpu = h->bench->env.cpus.cpu[1], .block = true, .sockets = 2};
 
-	h->memory = memfd_create("vuc-bench", MFD_CLOEXEC);
-	if (h->memory < 0 || ftruncate(h->memory, MAPS * PAGE) != 0)
-		return bench_fail(err, -errno, "memfd_create: %s", strerror(errno));
+	h->memory = vuc_memfd_create("vuc-bench", MAPS * PAGE, 0);
+	if (h->memory < 0)
+		return bench_fail(err, h->memory, "memfd: %s", strerror(-h->memory));
 	return bench_refdev_start(&h->healthy, &opts, err);
 }
 

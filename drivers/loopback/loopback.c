@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "fds.h"
 #include "transport.h"
 #include "vfio_user.h"
 
@@ -121,15 +122,6 @@ duplicate_fds(struct vuc_loopback_msg *msg, const struct vuc_segment *segment)
 	return 0;
 }
 
-static void
-close_fds(const struct vuc_loopback_msg *msg)
-{
-	for (unsigned int i = 0; i < msg->nr_fds; i++) {
-		if (msg->fds[i] >= 0)
-			close(msg->fds[i]);
-	}
-}
-
 /* Without its descriptors, which lie in the midst of it: clearing them costs more than the rest. */
 static void
 init_message(struct vuc_loopback_msg *msg, uint8_t *bytes, size_t len, size_t size)
@@ -164,7 +156,8 @@ handle_message(struct loopback_conn *c, const struct vuc_segment *segment, size_
 	rc = duplicate_fds(&req, segment);
 	if (rc == 0)
 		rc = c->server.handle(c->server.arg, &req, &reply);
-	close_fds(&req);
+	if (req.nr_fds > 0)
+		vuc_fds_close(req.fds, req.nr_fds);
 	if (rc != 0)
 		return rc;
 	g->len += reply.len;

@@ -15,6 +15,7 @@
 #include <vuc/dma.h>
 
 #include "error.h"
+#include "fds.h"
 #include "source.h"
 #include "vmm.h"
 
@@ -51,8 +52,7 @@ vmm_hold_files(const struct vuc_device *dev, struct held_files *held)
 void
 vmm_close_files(struct held_files *held)
 {
-	for (unsigned int i = 0; i < held->nr; i++)
-		close(held->fds[i]);
+	vuc_fds_close(held->fds, held->nr);
 	held->nr = 0;
 }
 

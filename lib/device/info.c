@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <linux/pci_regs.h>
 
 #include "command.h"
 #include "error.h"
+#include "fds.h"
 #include "info.h"
 #include "internal.h"
 #include "learn.h"
@@ -481,8 +481,7 @@ static void
 forget_region(struct region *region)
 {
 	device_unmap_region(region);
-	for (uint32_t i = 0; i < region->info.nr_fds; i++)
-		close(region->fds[i]);
+	vuc_fds_close(region->fds, region->info.nr_fds);
 	free(region->fds);
 	free(region->areas);
 }

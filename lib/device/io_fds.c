@@ -2,13 +2,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <linux/kvm.h>
 
 #include <vuc/io_fds.h>
 
 #include "error.h"
+#include "fds.h"
 #include "internal.h"
 #include "io_fds.h"
 #include "message.h"
@@ -277,9 +277,6 @@ vuc_io_fds_free(struct vuc_io_fds *io_fds)
 {
 	if (io_fds == NULL)
 		return;
-	for (uint32_t i = 0; i < io_fds->nr_fds; i++) {
-		if (io_fds->fds[i] >= 0)
-			close(io_fds->fds[i]);
-	}
+	vuc_fds_close(io_fds->fds, io_fds->nr_fds);
 	free(io_fds);
 }

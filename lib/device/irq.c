@@ -3,11 +3,11 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <vuc/irq.h>
 
 #include "error.h"
+#include "fds.h"
 #include "internal.h"
 #include "irq.h"
 #include "message.h"
@@ -349,10 +349,7 @@ irq_free(struct operation *op)
 {
 	struct irq_operation *o = (struct irq_operation *)op;
 
-	for (uint32_t i = 0; i < o->nr_owned; i++) {
-		if (o->eventfds[i] >= 0)
-			close(o->eventfds[i]);
-	}
+	vuc_fds_close(o->eventfds, o->nr_owned);
 	free(o->eventfds);
 	free(o->which);
 	free(o);

@@ -5,10 +5,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "command.h"
 #include "error.h"
+#include "fds.h"
 #include "vfio_user.h"
 
 static int
@@ -40,8 +40,7 @@ message_free(struct operation *op)
 {
 	struct message_operation *m = (struct message_operation *)op;
 
-	for (unsigned int i = 0; i < m->req.nr_fds; i++)
-		close(m->fds[i]);
+	vuc_fds_close(m->fds, m->req.nr_fds);
 	free(m);
 }
 

@@ -15,6 +15,7 @@
 
 #include "cpulist.h"
 #include "error.h"
+#include "number.h"
 #include "placement.h"
 #include "topology.h"
 
@@ -227,8 +228,7 @@ static int
 last_cpu_of(const char *stat)
 {
 	const char *field = strrchr(stat, ')');
-	unsigned long cpu;
-	char *end;
+	uint64_t cpu;
 
 	for (int n = 2; field != NULL && n < 39; n++) {
 		field = strchr(field, ' ');
@@ -237,8 +237,9 @@ last_cpu_of(const char *stat)
 	}
 	if (field == NULL)
 		return PLACEMENT_UNKNOWN;
-	cpu = strtoul(field, &end, 10);
-	return end != field && cpu < CPU_SETSIZE ? (int)cpu : PLACEMENT_UNKNOWN;
+	return vuc_number_scan(field, 10, &cpu, &field) == 0 && cpu < CPU_SETSIZE
+		? (int)cpu
+		: PLACEMENT_UNKNOWN;
 }
 
 static int
