@@ -158,10 +158,10 @@ send_segment(struct device_link *link, const struct vuc_segment *segment)
 static void
 send_segments(struct device_link *link)
 {
-	struct vuc_segment next;
+	const struct vuc_segment *next;
 
-	while (!link->sending && vuc_session_next_segment(link->session, &next)) {
-		if (!send_segment(link, &next))
+	while (!link->sending && (next = vuc_session_next_segment(link->session)) != NULL) {
+		if (!send_segment(link, next))
 			break;
 	}
 }
@@ -190,7 +190,8 @@ device_send_parts(struct vuc_device *dev, const struct vuc_session *s, const str
 static void
 flush_twin(struct vuc_device *dev)
 {
-	send_segments(&dev->twin);
+	if (vuc_session_has_segment(dev->twin.session))
+		send_segments(&dev->twin);
 	if (!has_ended(&dev->twin))
 		return;
 	if (!dev->twin_ended) {

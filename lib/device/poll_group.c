@@ -238,9 +238,19 @@ are_several(const struct vuc_device *dev)
 	return nr == SEVERAL;
 }
 
+static inline void
+flush_device(struct vuc_device *dev)
+{
+	TAILQ_REMOVE(&dev->group->dirty, dev, dirty_link);
+	dev->dirty = false;
+	if (dev->step != NULL)
+		dev->step(dev);
+	device_flush(dev);
+}
+
 /* Devices that become dirty meanwhile go to the end of the list and wait for the next poll. */
 static void
-flush(struct vuc_poll_group *group)
+flush_all(struct vuc_poll_group *group)
 {
 	struct vuc_device *last = TAILQ_LAST(&group->dirty, vuc_device_list);
 	struct vuc_device *dev = TAILQ_FIRST(&group->dirty);
@@ -251,14 +261,24 @@ flush(struct vuc_poll_group *group)
 
 		if (next != NULL)
 			prefetch(next);
-		TAILQ_REMOVE(&group->dirty, dev, dirty_link);
-		dev->dirty = false;
-		if (dev->step != NULL)
-			dev->step(dev);
-		device_flush(dev);
+		flush_device(dev);
 		dev = next;
 	}
 	group->transport->several = false;
+}
+
+static inline void
+flush(struct vuc_poll_group *group)
+{
+	struct vuc_device *dev = TAILQ_FIRST(&group->dirty);
+
+	if (dev == NULL)
+		return;
+	if (TAILQ_NEXT(dev, dirty_link) != NULL) {
+		flush_all(group);
+		return;
+	}
+	flush_device(dev);
 }
 
 int
@@ -272,8 +292,7 @@ group_poll(struct vuc_poll_group *group, unsigned int looks)
 	group->completed = 0;
 	if (group->source.begin != NULL)
 		group->source.begin(group->source.arg);
-	if (!TAILQ_EMPTY(&group->dirty))
-		flush(group);
+	flush(group);
 	/* A source has more to do than to look at sockets. */
 	group->transport->ops->poll(group->transport, group->source.end != NULL ? 1 : looks);
 	if (++group->polls % TICK_INTERVAL == 0)

@@ -29,17 +29,20 @@ put_access(uint8_t *at, const struct vuc_session_access *a)
 	put_words(at, a->offset, pair32(a->region, a->count));
 }
 
-static struct slot *
-take_access_slot(struct vuc_session *s, uint16_t cmd, const struct vuc_session_access *a)
+/* data: bytes of it that come with the reply. */
+static inline struct slot *
+take_access_slot(
+	struct vuc_session *s, uint16_t cmd, const struct vuc_session_access *a, uint32_t data)
 {
 	struct slot *slot = session_take_slot(s, cmd, a->done, a->arg);
 
 	slot->access = true;
-	slot->region = a->region;
-	slot->offset = a->offset;
-	slot->count = a->count;
-	slot->reply_min = sizeof(struct vfio_user_region_access);
-	slot->reply_max = slot->reply_min;
+	slot->asked.offset = a->offset;
+	slot->asked.region = a->region;
+	slot->asked.count = a->count;
+	slot->reply_max = sizeof(struct vfio_user_region_access) + data;
+	slot->reply = pair32(
+		pair16(slot->id, cmd), (uint32_t)sizeof(struct vfio_user_header) + slot->reply_max);
 	return slot;
 }
 
@@ -59,8 +62,7 @@ vuc_session_region_read(struct vuc_session *s, const struct vuc_session_access *
 	if (at == NULL)
 		return -EAGAIN;
 
-	slot = take_access_slot(s, VFIO_USER_REGION_READ, a);
-	slot->reply_max += a->count;
+	slot = take_access_slot(s, VFIO_USER_REGION_READ, a, a->count);
 	slot->data = a->data;
 	put_header(at, slot->id, VFIO_USER_REGION_READ, ACCESS_SIZE, VFIO_USER_F_TYPE_COMMAND, 0);
 	put_access(at + sizeof(struct vfio_user_header), a);
@@ -125,27 +127,24 @@ vuc_session_region_write(struct vuc_session *s, const struct vuc_session_access 
 	at = session_reserve(s, ACCESS_SIZE + a->count, NULL, 0, false);
 	if (at == NULL)
 		return -EAGAIN;
-	slot = take_access_slot(s, VFIO_USER_REGION_WRITE, a);
+	slot = take_access_slot(s, VFIO_USER_REGION_WRITE, a, 0);
 	if (no_reply)
 		slot->done = ignore_reply;
 	put_write(at, slot->id, VFIO_USER_F_TYPE_COMMAND, a);
 	return 0;
 }
 
-/* What is right needs no error, no trace and no second look: all its checks are here. */
-static bool
+/* What is right needs no error, no trace and no second look: all its checks are here. The header
+ * may say no error number. */
+static inline bool
 is_expected(const struct vuc_session *s, const struct slot *slot, const uint8_t *bytes)
 {
-	struct vfio_user_header header;
-	struct vfio_user_region_access access;
+	uint64_t words[2];
 
-	memcpy(&header, bytes, sizeof(header));
-	memcpy(&access, bytes + sizeof(header), sizeof(access));
+	memcpy(words, bytes, sizeof(words));
 	return slot->access && (slot->state == SLOT_WAITING || slot->state == SLOT_WATCHED) &&
-		header.msg_id == slot->id && header.cmd == slot->cmd &&
-		header.msg_size == sizeof(header) + slot->reply_max &&
-		header.flags == VFIO_USER_F_TYPE_REPLY && access.offset == slot->offset &&
-		access.region == slot->region && access.count == slot->count &&
+		words[0] == slot->reply && words[1] == pair32(VFIO_USER_F_TYPE_REPLY, 0) &&
+		memcmp(bytes + sizeof(words), &slot->asked, sizeof(slot->asked)) == 0 &&
 		!session_is_queued(s, slot);
 }
 
@@ -166,13 +165,13 @@ session_take_expected(struct vuc_session *s, const uint8_t *bytes, size_t avail)
 	size = sizeof(struct vfio_user_header) + slot->reply_max;
 	if (avail < size || !is_expected(s, slot, bytes))
 		return 0;
-	s->view.received++;
-	s->suspect = 0;
-	if (slot->cmd == VFIO_USER_REGION_READ)
-		copy_data(slot->data, bytes + ACCESS_SIZE, slot->count);
 	done = slot->done;
 	arg = slot->arg;
+	if (slot->cmd == VFIO_USER_REGION_READ)
+		copy_data(slot->data, bytes + ACCESS_SIZE, slot->asked.count);
+	s->view.received++;
 	s->view.outstanding--;
+	s->suspect = 0;
 	session_free_slot(s, slot);
 	done(arg, &good);
 	session_settle(s);

@@ -26,33 +26,36 @@ enum slot_state {
 	SLOT_TIMED_OUT, /* told to its owner; the id is free once the late reply has come */
 };
 
-/* A request that was sent, and what its reply must look like. All but the deadline of the one that
- * is used most lies in a cache line. */
+/* A request that was sent, and what its reply must look like: a cache line. */
 struct slot {
 	uint16_t id; /* generation above, index below */
 	uint16_t cmd;
 	uint16_t next_free; /* index of another one; of a free slot */
 	uint8_t state;
-	bool access;      /* a region access: echoed fields are checked here */
-	uint32_t segment; /* that it went into, as tx.first counts them */
-	uint32_t region;
-	uint32_t count;
-	uint32_t reply_min; /* of the body */
-	uint32_t reply_max;
-	uint32_t timeout_ms; /* 0: that of the session */
-	uint64_t offset;
-	void *data; /* where a region read goes */
+	bool access;        /* a region access: echoed fields are checked here */
+	uint32_t segment;   /* that it went into, as tx.first counts them */
+	uint32_t reply_max; /* of the body */
+	uint64_t reply;     /* of an access: how the header of a right reply begins, */
+	struct vfio_user_region_access asked; /* and what its body repeats */
+	void *data;                           /* where a region read goes */
 	vuc_session_fn done;
 	void *arg;
+};
+
+_Static_assert(sizeof(struct slot) == CACHE_LINE, "it has no neighbour to share it with");
+
+/* What else there is of a request, by the index of its slot. */
+struct slot_rest {
 	uint64_t deadline_ms; /* of one that is watched */
+	uint32_t timeout_ms;  /* 0: that of the session, as always for an access */
+	uint32_t reply_min;   /* of the body of no access */
 };
 
 struct tx_segment {
-	uint32_t start;
-	uint32_t len;
-	uint16_t nr_fds;
-	uint8_t *own; /* a reply too long for the buffer; NULL: the bytes are there */
-	bool handed;  /* given out by vuc_session_next_segment(), so nothing may be added */
+	struct vuc_segment out; /* as it is given out */
+	uint32_t start;         /* in the buffer */
+	uint8_t *own;           /* a reply too long for the buffer; NULL: the bytes are there */
+	bool handed;            /* it was given out, so nothing may be added */
 	int fds[MAX_MSG_FDS];
 };
 
@@ -92,6 +95,7 @@ struct vuc_session {
 	uint8_t suspect;     /* command that was refused, while no other reply has come; 0: none */
 	struct slot *slots;
 	struct tail_write tail_write;
+	struct slot_rest *rests;
 	size_t part_size;         /* of view.part */
 	unsigned int nr_part_fds; /* that came with the part of a message ... */
 	int part_fds[MAX_MSG_FDS];
@@ -154,6 +158,12 @@ bool session_join_write(struct vuc_session *s, const struct vuc_session_access *
 
 /* negotiate.c: queue VERSION. */
 int session_negotiate(struct vuc_session *s);
+
+static inline struct slot_rest *
+session_rest(const struct vuc_session *s, const struct slot *slot)
+{
+	return &s->rests[slot - s->slots];
+}
 
 /* Why no request is taken while the session is not ready. */
 static inline int

@@ -21,7 +21,6 @@ session_take_slot(struct vuc_session *s, uint16_t cmd, vuc_session_fn done, void
 	slot->segment = s->tx.first + s->view.nr_segments - 1;
 	slot->done = done;
 	slot->arg = arg;
-	slot->timeout_ms = 0;
 	s->view.outstanding++;
 	return slot;
 }

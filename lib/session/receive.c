@@ -79,6 +79,14 @@ max_u32(uint32_t a, uint32_t b)
 	return a > b ? a : b;
 }
 
+static uint32_t
+reply_min(const struct vuc_session *s, const struct slot *slot)
+{
+	if (slot->access)
+		return sizeof(struct vfio_user_region_access);
+	return session_rest(s, slot)->reply_min;
+}
+
 static bool
 check_reply_header(struct vuc_session *s, const struct vfio_user_header *h, const struct slot *slot)
 {
@@ -101,7 +109,7 @@ check_reply_header(struct vuc_session *s, const struct vfio_user_header *h, cons
 	/* An access can do without a body; see check_access(). */
 	if (slot->access && h->msg_size == HEADER_SIZE)
 		return true;
-	return check_reply_size(s, h, slot->reply_min, slot->reply_max);
+	return check_reply_size(s, h, reply_min(s, slot), slot->reply_max);
 }
 
 static bool
@@ -203,24 +211,24 @@ check_access(struct vuc_session *s, struct slot *slot, const struct message *m)
 	bool right_size = m->len == slot->reply_max;
 
 	if (m->len == 0 && slot->cmd == VFIO_USER_REGION_READ) {
-		fail_access(
-			s, slot, m, "a reply without data, asked was a count of %u", slot->count);
+		fail_access(s, slot, m, "a reply without data, asked was a count of %u",
+			slot->asked.count);
 		return false;
 	}
 	if (m->len == 0)
 		return true;
 	memcpy(&got, m->body, sizeof(got));
-	if (got.offset != slot->offset || got.region != slot->region) {
+	if (got.offset != slot->asked.offset || got.region != slot->asked.region) {
 		vuc_session_end(s, -EPROTO,
 			"message 0x%04x (%s): a reply for region %u offset 0x%" PRIx64
 			", asked was region %u offset 0x%" PRIx64,
 			m->header.msg_id, vuc_wire_command_name(slot->cmd), got.region, got.offset,
-			slot->region, slot->offset);
+			slot->asked.region, slot->asked.offset);
 		return false;
 	}
 	if (!right_size)
 		fail_access(s, slot, m, "count %u and %zu bytes of data, asked was a count of %u",
-			got.count, m->len - sizeof(got), slot->count);
+			got.count, m->len - sizeof(got), slot->asked.count);
 	return right_size;
 }
 
@@ -232,11 +240,11 @@ warn_of_access(struct vuc_session *s, const struct slot *slot, const struct mess
 
 	if (m->len >= sizeof(got))
 		memcpy(&got, m->body, sizeof(got));
-	if (got.count != slot->count && session_is_new_fault(s, VUC_FAULT_ACCESS_REPLY))
+	if (got.count != slot->asked.count && session_is_new_fault(s, VUC_FAULT_ACCESS_REPLY))
 		session_warn(s,
 			"message 0x%04x (%s): a reply of %zu bytes with count %u, asked was %u",
 			m->header.msg_id, vuc_wire_command_name(slot->cmd), m->len, got.count,
-			slot->count);
+			slot->asked.count);
 }
 
 static void
@@ -309,7 +317,7 @@ handle_reply(struct vuc_session *s, const struct message *m)
 		warn_of_access(s, slot, m);
 		if (slot->cmd == VFIO_USER_REGION_READ && slot->state != SLOT_TIMED_OUT)
 			memcpy(slot->data, m->body + sizeof(struct vfio_user_region_access),
-				slot->count);
+				slot->asked.count);
 		reply.body = NULL;
 		reply.len = 0;
 	}
@@ -505,8 +513,8 @@ reaches_end(const struct vuc_session *s, const uint8_t *bytes, size_t avail)
 	return header.msg_size >= s->view.part_len + avail;
 }
 
-void
-vuc_session_received(struct vuc_session *s, const uint8_t *bytes, size_t len, const int *fds,
+static __attribute__((noinline)) void
+receive_any(struct vuc_session *s, const uint8_t *bytes, size_t len, const int *fds,
 	unsigned int nr_fds)
 {
 	size_t pos = 0;
@@ -538,4 +546,14 @@ vuc_session_received(struct vuc_session *s, const uint8_t *bytes, size_t len, co
 		session_close_fds(s->part_fds, s->nr_part_fds);
 		s->nr_part_fds = 0;
 	}
+}
+
+void
+vuc_session_received(struct vuc_session *s, const uint8_t *bytes, size_t len, const int *fds,
+	unsigned int nr_fds)
+{
+	size_t n = nr_fds == 0 ? session_take_expected(s, bytes, len) : 0;
+
+	if (n != len || nr_fds > 0)
+		receive_any(s, bytes + n, len - n, fds, nr_fds);
 }

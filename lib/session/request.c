@@ -86,13 +86,14 @@ session_queue(struct vuc_session *s, const struct vuc_session_request *req)
 	} else {
 		struct slot *slot = session_take_slot(s, req->cmd, req->done, req->arg);
 
+		struct slot_rest *rest = session_rest(s, slot);
+
 		s->view.commands++;
-		slot->timeout_ms = req->timeout_ms;
-		if (req->deadline_ms != 0) {
-			slot->deadline_ms = req->deadline_ms;
+		rest->timeout_ms = req->timeout_ms;
+		rest->deadline_ms = req->deadline_ms;
+		if (req->deadline_ms != 0)
 			slot->state = SLOT_WATCHED;
-		}
-		slot->reply_min = row->reply_min;
+		rest->reply_min = row->reply_min;
 		slot->reply_max = req->reply_max != 0 ? req->reply_max : reply_bound(s, row);
 		id = slot->id;
 	}

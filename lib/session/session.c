@@ -26,9 +26,10 @@ alloc_tables(struct vuc_session *s)
 	unsigned int n = s->config.max_requests;
 
 	s->slots = alloc_lines(n * sizeof(*s->slots));
+	s->rests = calloc(n, sizeof(*s->rests));
 	s->tx.buf = malloc(TX_BUFFER_SIZE);
 	s->peer_json = strdup("");
-	if (s->slots == NULL || s->tx.buf == NULL || s->peer_json == NULL)
+	if (s->slots == NULL || s->rests == NULL || s->tx.buf == NULL || s->peer_json == NULL)
 		return -ENOMEM;
 
 	for (unsigned int i = 0; i < n; i++) {
@@ -79,6 +80,7 @@ vuc_session_destroy(struct vuc_session *s)
 	free(s->view.part);
 	free(s->tx.buf);
 	free(s->slots);
+	free(s->rests);
 	free(s->peer_json);
 	free(s);
 }
@@ -195,11 +197,11 @@ vuc_session_drain(struct vuc_session *s)
 
 /* A server that has lost one reply of many is not silent. */
 static void
-note_silence(struct vuc_session *s, const struct slot *slot)
+note_silence(struct vuc_session *s, const struct slot_rest *rest)
 {
-	uint64_t sent_ms = slot->deadline_ms - slot->timeout_ms;
+	uint64_t sent_ms = rest->deadline_ms - rest->timeout_ms;
 
-	if (s->silent || s->heard_ms + slot->timeout_ms / 2 > slot->deadline_ms)
+	if (s->silent || s->heard_ms + rest->timeout_ms / 2 > rest->deadline_ms)
 		return;
 	s->silent = true;
 	s->silent_ms = sent_ms > s->heard_ms ? sent_ms : s->heard_ms;
@@ -258,9 +260,10 @@ expire(struct vuc_session *s, struct slot *slot)
 {
 	struct vuc_error line = {0};
 	struct vuc_session_reply reply = {.status = -ETIMEDOUT, .reason = line.text};
+	const struct slot_rest *rest = session_rest(s, slot);
 
 	vuc_error_set(&line, 0, "no answer to %s within %u ms", vuc_wire_command_name(slot->cmd),
-		slot->timeout_ms);
+		rest->timeout_ms);
 	if (s->suspect != 0)
 		add_suspect(s, line.text, sizeof(line.text));
 	if (s->view.state == VUC_SESSION_NEGOTIATING ||
@@ -268,7 +271,7 @@ expire(struct vuc_session *s, struct slot *slot)
 		vuc_session_end(s, -ETIMEDOUT, "%s", line.text);
 		return;
 	}
-	note_silence(s, slot);
+	note_silence(s, rest);
 	give_up_slot(s, slot, &reply);
 	if (s->timed_out == s->config.max_requests)
 		vuc_session_end(
@@ -278,9 +281,11 @@ expire(struct vuc_session *s, struct slot *slot)
 static void
 watch(const struct vuc_session *s, struct slot *slot, uint64_t now_ms)
 {
-	if (slot->timeout_ms == 0)
-		slot->timeout_ms = s->config.timeout_ms;
-	slot->deadline_ms = now_ms + slot->timeout_ms;
+	struct slot_rest *rest = session_rest(s, slot);
+
+	if (slot->access || rest->timeout_ms == 0)
+		rest->timeout_ms = s->config.timeout_ms;
+	rest->deadline_ms = now_ms + rest->timeout_ms;
 	slot->state = SLOT_WATCHED;
 }
 
@@ -325,7 +330,7 @@ check_requests(struct vuc_session *s, uint64_t now_ms)
 		left--;
 		if (slot->state == SLOT_WAITING)
 			watch(s, slot, now_ms);
-		else if (now_ms >= slot->deadline_ms)
+		else if (now_ms >= session_rest(s, slot)->deadline_ms)
 			expire(s, slot);
 	}
 }

@@ -260,10 +260,10 @@ void vuc_session_end(struct vuc_session *s, int error, const char *fmt, ...)
 /* ---- the bottom: bytes ---- */
 
 /*
- * The next segment to send; false when there is none. It stays the next one, unchanged, until
+ * The next segment to send; NULL when there is none. It stays the next one, unchanged, until
  * vuc_session_sent() says that it is out.
  */
-bool vuc_session_next_segment(struct vuc_session *s, struct vuc_segment *segment);
+const struct vuc_segment *vuc_session_next_segment(struct vuc_session *s);
 void vuc_session_sent(struct vuc_session *s);
 
 /* A part of it is out: the server reads. */

@@ -41,16 +41,20 @@ find_room(struct vuc_session *s, uint32_t len)
 	return true;
 }
 
-static bool
-can_extend(struct vuc_session *s, uint32_t len)
+/* The last segment, if so many bytes can be added to it; or NULL. */
+static struct tx_segment *
+extensible_segment(struct vuc_session *s, uint32_t len)
 {
-	const struct tx_segment *last;
+	struct tx_segment *last;
 
 	if (s->view.nr_segments == 0)
-		return false;
+		return NULL;
 	last = last_segment(s);
-	return !last->handed && last->own == NULL && last->nr_fds == 0 &&
-		last->start + last->len == s->tx.tail && last->len + len <= s->tx.segment_max;
+	if (last->handed || last->own != NULL || last->out.nr_fds > 0 ||
+		last->start + last->out.len != s->tx.tail ||
+		last->out.len + len > s->tx.segment_max)
+		return NULL;
+	return last;
 }
 
 bool
@@ -60,7 +64,7 @@ session_tail_is(const struct vuc_session *s, uint32_t end)
 	const struct tx_segment *last = session_segment(s, tx->first + s->view.nr_segments - 1);
 
 	return s->view.nr_segments > 0 && !last->handed && last->own == NULL && tx->tail == end &&
-		last->start + last->len == end;
+		last->start + last->out.len == end;
 }
 
 bool
@@ -70,14 +74,14 @@ session_grow_tail(struct vuc_session *s, uint32_t len)
 	uint32_t oldest = segment_at(tx, tx->first)->start;
 	uint32_t end = tx->tail < oldest ? oldest - 1 : TX_BUFFER_SIZE;
 
-	if (len + KEPT_BYTES > end - tx->tail || last_segment(s)->len + len > s->tx.segment_max)
+	if (len + KEPT_BYTES > end - tx->tail || last_segment(s)->out.len + len > s->tx.segment_max)
 		return false;
-	last_segment(s)->len += len;
+	last_segment(s)->out.len += len;
 	tx->tail += len;
 	return true;
 }
 
-static void
+static struct tx_segment *
 begin_segment(struct vuc_session *s, const int *fds, uint16_t nr_fds)
 {
 	struct tx_segment *segment;
@@ -85,29 +89,35 @@ begin_segment(struct vuc_session *s, const int *fds, uint16_t nr_fds)
 	s->view.nr_segments++;
 	segment = last_segment(s);
 	segment->start = s->tx.tail;
-	segment->len = 0;
+	segment->out.bytes = s->tx.buf + s->tx.tail;
+	segment->out.fds = segment->fds;
+	segment->out.len = 0;
 	segment->own = NULL;
 	segment->handed = false;
-	segment->nr_fds = nr_fds;
+	segment->out.nr_fds = nr_fds;
 	if (nr_fds > 0)
 		memcpy(segment->fds, fds, nr_fds * sizeof(*fds));
+	return segment;
 }
 
 uint8_t *
 session_reserve(struct vuc_session *s, uint32_t len, const int *fds, uint16_t nr_fds, bool reply)
 {
 	uint32_t max_segments = reply ? MAX_SEGMENTS : MAX_SEGMENTS - KEPT_SEGMENTS;
+	struct tx_segment *segment = NULL;
 	struct tx *tx = &s->tx;
 	uint8_t *at;
 
 	if (!find_room(s, reply ? len : len + KEPT_BYTES))
 		return NULL;
-	if (nr_fds > 0 || !can_extend(s, len)) {
+	if (nr_fds == 0)
+		segment = extensible_segment(s, len);
+	if (segment == NULL) {
 		if (s->view.nr_segments >= max_segments)
 			return NULL;
-		begin_segment(s, fds, nr_fds);
+		segment = begin_segment(s, fds, nr_fds);
 	}
-	last_segment(s)->len += len;
+	segment->out.len += len;
 	s->tail_write.len = 0;
 	at = tx->buf + tx->tail;
 	tx->tail += len;
@@ -127,27 +137,21 @@ session_reserve_own(struct vuc_session *s, uint32_t len)
 		vuc_session_end(s, -ENOMEM, "no memory for a reply of %u bytes", len);
 		return NULL;
 	}
-	begin_segment(s, NULL, 0);
-	segment = last_segment(s);
+	segment = begin_segment(s, NULL, 0);
 	segment->own = own;
-	segment->len = len;
+	segment->out.bytes = own;
+	segment->out.len = len;
 	return own;
-}
-
-static const uint8_t *
-segment_bytes(const struct vuc_session *s, const struct tx_segment *segment)
-{
-	return segment->own != NULL ? segment->own : s->tx.buf + segment->start;
 }
 
 static void
 trace_segment(const struct vuc_session *s, const struct tx_segment *segment)
 {
-	const uint8_t *at = segment_bytes(s, segment);
-	unsigned int nr_fds = segment->nr_fds;
+	const uint8_t *at = segment->out.bytes;
+	unsigned int nr_fds = segment->out.nr_fds;
 	struct vfio_user_header header;
 
-	for (uint32_t left = segment->len; left > 0; left -= header.msg_size) {
+	for (size_t left = segment->out.len; left > 0; left -= header.msg_size) {
 		memcpy(&header, at, sizeof(header));
 		s->config.trace(s->config.trace_arg, true, at, header.msg_size, nr_fds);
 		at += header.msg_size;
@@ -155,27 +159,24 @@ trace_segment(const struct vuc_session *s, const struct tx_segment *segment)
 	}
 }
 
-bool
-vuc_session_next_segment(struct vuc_session *s, struct vuc_segment *segment)
+const struct vuc_segment *
+vuc_session_next_segment(struct vuc_session *s)
 {
-	struct tx_segment *first = segment_at(&s->tx, s->tx.first);
+	struct tx_segment *first;
 
 	if (!vuc_session_has_segment(s))
-		return false;
+		return NULL;
+	first = segment_at(&s->tx, s->tx.first);
 	if (s->traced && !first->handed)
 		trace_segment(s, first);
 	first->handed = true;
-	segment->bytes = segment_bytes(s, first);
-	segment->len = first->len;
-	segment->fds = first->fds;
-	segment->nr_fds = first->nr_fds;
-	return true;
+	return &first->out;
 }
 
 static __attribute__((cold, noinline)) void
 release_segment(struct tx_segment *segment)
 {
-	session_close_fds(segment->fds, segment->nr_fds);
+	session_close_fds(segment->fds, segment->out.nr_fds);
 	free(segment->own);
 }
 
@@ -184,7 +185,7 @@ drop_segment(struct vuc_session *s)
 {
 	struct tx_segment *first = segment_at(&s->tx, s->tx.first);
 
-	if (first->nr_fds > 0 || first->own != NULL)
+	if (first->out.nr_fds > 0 || first->own != NULL)
 		release_segment(first);
 	s->tx.first++;
 	s->tx.place = s->view.nr_segments == 1 ? 0 : s->tx.place + 1;

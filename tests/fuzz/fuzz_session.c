@@ -249,18 +249,16 @@ read_segment(struct world *w)
 static void
 hand_out(struct world *w)
 {
-	struct vuc_segment segment;
+	const struct vuc_segment *segment = vuc_session_next_segment(w->s);
 
-	if (!vuc_session_next_segment(w->s, &segment))
+	if (segment == NULL || w->handed)
 		return;
-	if (w->handed)
-		return;
-	REQUIRE(segment.len > 0);
-	REQUIRE(segment.len <= w->config.segment_max || segment.len <= HEADER_SIZE + MAX_BODY);
-	w->segment = segment;
-	w->copy = malloc(segment.len);
+	REQUIRE(segment->len > 0);
+	REQUIRE(segment->len <= w->config.segment_max || segment->len <= HEADER_SIZE + MAX_BODY);
+	w->segment = *segment;
+	w->copy = malloc(segment->len);
 	REQUIRE(w->copy != NULL);
-	memcpy(w->copy, segment.bytes, segment.len);
+	memcpy(w->copy, segment->bytes, segment->len);
 	w->handed = true;
 	read_segment(w);
 }
@@ -268,15 +266,16 @@ hand_out(struct world *w)
 static void
 check_handed(struct world *w)
 {
-	struct vuc_segment segment;
+	const struct vuc_segment *segment;
 
 	if (!w->handed)
 		return;
 	REQUIRE(memcmp(w->copy, w->segment.bytes, w->segment.len) == 0);
-	if (!vuc_session_next_segment(w->s, &segment))
+	segment = vuc_session_next_segment(w->s);
+	if (segment == NULL)
 		return;
-	REQUIRE(segment.bytes == w->segment.bytes && segment.len == w->segment.len);
-	REQUIRE(segment.fds == w->segment.fds && segment.nr_fds == w->segment.nr_fds);
+	REQUIRE(segment->bytes == w->segment.bytes && segment->len == w->segment.len);
+	REQUIRE(segment->fds == w->segment.fds && segment->nr_fds == w->segment.nr_fds);
 }
 
 static void

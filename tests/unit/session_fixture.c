@@ -223,11 +223,11 @@ keep_sent(struct fixture *f, const struct vuc_segment *segment)
 unsigned int
 fixture_send(struct fixture *f)
 {
-	struct vuc_segment segment;
+	struct vuc_segment segment = {0};
 	unsigned int n = 0;
 
 	f->sent_len = 0;
-	while (vuc_session_next_segment(f->s, &segment)) {
+	while (fixture_next_segment(f->s, &segment)) {
 		keep_sent(f, &segment);
 		vuc_session_sent(f->s);
 		n++;

@@ -97,6 +97,17 @@ bool fixture_lost(const struct fixture *f, int error, const char *reason);
 /* A vuc_session_fn with a struct outcome as its arg. */
 void fixture_record(void *arg, const struct vuc_session_reply *reply);
 
+/* A copy of the next segment to send; false when there is none. */
+static inline bool
+fixture_next_segment(struct vuc_session *s, struct vuc_segment *segment)
+{
+	const struct vuc_segment *next = vuc_session_next_segment(s);
+
+	if (next != NULL)
+		*segment = *next;
+	return next != NULL;
+}
+
 int fixture_read(struct fixture *f, uint64_t offset, void *data, uint32_t count, struct outcome *o);
 int fixture_write(
 	struct fixture *f, uint64_t offset, const void *data, uint32_t count, struct outcome *o);

@@ -55,18 +55,18 @@ test_drain_answered(void)
 static void
 test_drain_sent(void)
 {
-	struct vuc_segment segment;
+	struct vuc_segment segment = {0};
 	struct fixture f;
 
 	fixture_open(&f, NULL);
 	CU_ASSERT_EQUAL(fixture_post(&f, 0, "x", 1), 0);
-	CU_ASSERT_TRUE(vuc_session_next_segment(f.s, &segment));
+	CU_ASSERT_TRUE(fixture_next_segment(f.s, &segment));
 	CU_ASSERT_EQUAL(fixture_post(&f, 1, "x", 1), 0);
 	vuc_session_drain(f.s);
 	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_DRAINING);
 	vuc_session_sent(f.s);
 	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_DRAINING);
-	CU_ASSERT_TRUE(vuc_session_next_segment(f.s, &segment));
+	CU_ASSERT_TRUE(fixture_next_segment(f.s, &segment));
 	vuc_session_sent(f.s);
 	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_CLOSED);
 	fixture_close(&f);
@@ -78,13 +78,13 @@ test_drain_answered_first(void)
 {
 	const struct vfio_user_header to = {.msg_id = 4, .cmd = VFIO_USER_DEVICE_RESET};
 	const struct message reply = message_reply(&to, NULL, 0);
-	struct vuc_segment segment;
+	struct vuc_segment segment = {0};
 	struct outcome o = {0};
 	struct fixture f;
 
 	fixture_open(&f, NULL);
 	CU_ASSERT_EQUAL(fixture_reset(&f, &o), 0);
-	CU_ASSERT_TRUE(vuc_session_next_segment(f.s, &segment));
+	CU_ASSERT_TRUE(fixture_next_segment(f.s, &segment));
 	vuc_session_drain(f.s);
 	fixture_feed_message(&f, &reply);
 	CU_ASSERT_EQUAL(o.calls, 1);
@@ -229,7 +229,7 @@ static void
 open_crowded(struct fixture *f, struct crowd *c)
 {
 	struct vuc_session_config config = fixture_config();
-	struct vuc_segment segment;
+	struct vuc_segment segment = {0};
 	struct vfio_user_header h;
 	struct message reply;
 
@@ -248,7 +248,7 @@ open_crowded(struct fixture *f, struct crowd *c)
 	CU_ASSERT_EQUAL(fixture_reset(f, &c->sent), 0);
 	fixture_send(f);
 	CU_ASSERT_EQUAL(fixture_reset(f, &c->handed), 0);
-	CU_ASSERT_TRUE(vuc_session_next_segment(f->s, &segment));
+	CU_ASSERT_TRUE(fixture_next_segment(f->s, &segment));
 	CU_ASSERT_EQUAL(fixture_reset(f, &c->queued), 0);
 	CU_ASSERT_EQUAL(vuc_session_outstanding(f->s), 3);
 }

@@ -36,7 +36,7 @@ test_version(void)
 	static const char json[] = "{\"capabilities\":{\"max_msg_fds\":4,"
 				   "\"max_data_xfer_size\":4096,\"max_dma_maps\":65535,"
 				   "\"pgsizes\":4096}}";
-	struct vuc_segment segment;
+	struct vuc_segment segment = {0};
 	struct vfio_user_version fixed;
 	struct vfio_user_header h;
 	struct fixture f;
@@ -46,7 +46,7 @@ test_version(void)
 	CU_ASSERT_STRING_EQUAL(vuc_session_reason(f.s), "");
 	CU_ASSERT_EQUAL(vuc_session_error(f.s), 0);
 	CU_ASSERT_TRUE(vuc_session_has_segment(f.s));
-	CU_ASSERT_TRUE_FATAL(vuc_session_next_segment(f.s, &segment));
+	CU_ASSERT_TRUE_FATAL(fixture_next_segment(f.s, &segment));
 	CU_ASSERT_EQUAL(segment.nr_fds, 0);
 
 	CU_ASSERT_EQUAL(fixture_send(&f), 1);

@@ -560,7 +560,7 @@ test_not_sent_yet(void)
 {
 	const struct vfio_user_header guess = {.msg_id = 4, .cmd = VFIO_USER_DEVICE_RESET};
 	const struct message reply = message_reply(&guess, NULL, 0);
-	struct vuc_segment segment;
+	struct vuc_segment segment = {0};
 	struct asked a = {0};
 
 	fixture_open(&a.f, NULL);
@@ -572,7 +572,7 @@ test_not_sent_yet(void)
 	memset(&a, 0, sizeof(a));
 	fixture_open(&a.f, NULL);
 	CU_ASSERT_EQUAL(fixture_reset(&a.f, &a.o), 0);
-	CU_ASSERT_TRUE(vuc_session_next_segment(a.f.s, &segment));
+	CU_ASSERT_TRUE(fixture_next_segment(a.f.s, &segment));
 	fixture_feed_message(&a.f, &reply);
 	CU_ASSERT_EQUAL(a.o.calls, 1);
 	CU_ASSERT_EQUAL(a.o.status, 0);
@@ -586,12 +586,12 @@ test_behind_handed_out(void)
 {
 	const struct vfio_user_header guess = {.msg_id = 4, .cmd = VFIO_USER_DEVICE_RESET};
 	const struct message reply = message_reply(&guess, NULL, 0);
-	struct vuc_segment segment;
+	struct vuc_segment segment = {0};
 	struct asked a = {0};
 
 	fixture_open(&a.f, NULL);
 	CU_ASSERT_EQUAL(fixture_post(&a.f, 0, "x", 1), 0);
-	CU_ASSERT_TRUE(vuc_session_next_segment(a.f.s, &segment));
+	CU_ASSERT_TRUE(fixture_next_segment(a.f.s, &segment));
 	CU_ASSERT_EQUAL(fixture_reset(&a.f, &a.o), 0);
 	CU_ASSERT_TRUE(breaks(&a, &reply,
 		"message 0x0004 (VFIO_USER_DEVICE_RESET 13, reply): its command was not sent yet"));
@@ -601,7 +601,7 @@ test_behind_handed_out(void)
 static void
 test_others_wait(void)
 {
-	struct vuc_segment segment;
+	struct vuc_segment segment = {0};
 	struct message reply;
 
 	for (unsigned int nr_segments = 0; nr_segments < 200; nr_segments++) {
@@ -610,7 +610,7 @@ test_others_wait(void)
 		ask_reset(&a);
 		for (unsigned int i = 0; i < nr_segments; i++) {
 			CU_ASSERT_EQUAL(fixture_post(&a.f, 0, "x", 1), 0);
-			CU_ASSERT_TRUE(vuc_session_next_segment(a.f.s, &segment));
+			CU_ASSERT_TRUE(fixture_next_segment(a.f.s, &segment));
 			vuc_session_sent(a.f.s);
 		}
 		CU_ASSERT_EQUAL(fixture_post(&a.f, 0, "x", 1), 0);

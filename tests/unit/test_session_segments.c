@@ -9,17 +9,17 @@ static void
 test_coalesce(void)
 {
 	static const uint8_t data[FIXTURE_MAX_DATA];
-	struct vuc_segment segment;
+	struct vuc_segment segment = {0};
 	struct fixture f;
 	uint32_t rest = FIXTURE_SEGMENT_MAX - (ACCESS_SIZE + FIXTURE_MAX_DATA) - ACCESS_SIZE;
 
 	fixture_open(&f, NULL);
-	CU_ASSERT_FALSE(vuc_session_next_segment(f.s, &segment));
+	CU_ASSERT_FALSE(fixture_next_segment(f.s, &segment));
 	/* Exactly as long as a segment may be. */
 	CU_ASSERT_EQUAL(fixture_post(&f, 0, data, FIXTURE_MAX_DATA), 0);
 	CU_ASSERT_EQUAL(fixture_post(&f, 1, data, rest), 0);
 	CU_ASSERT_EQUAL(fixture_post(&f, 2, data, 0), 0);
-	CU_ASSERT_TRUE_FATAL(vuc_session_next_segment(f.s, &segment));
+	CU_ASSERT_TRUE_FATAL(fixture_next_segment(f.s, &segment));
 	CU_ASSERT_EQUAL(segment.len, FIXTURE_SEGMENT_MAX);
 	CU_ASSERT_EQUAL(segment.nr_fds, 0);
 	CU_ASSERT_EQUAL(fixture_send(&f), 2);
@@ -27,7 +27,7 @@ test_coalesce(void)
 
 	CU_ASSERT_EQUAL(fixture_post(&f, 0, data, FIXTURE_MAX_DATA), 0);
 	CU_ASSERT_EQUAL(fixture_post(&f, 1, data, rest + 1), 0);
-	CU_ASSERT_TRUE_FATAL(vuc_session_next_segment(f.s, &segment));
+	CU_ASSERT_TRUE_FATAL(fixture_next_segment(f.s, &segment));
 	CU_ASSERT_EQUAL(segment.len, ACCESS_SIZE + FIXTURE_MAX_DATA);
 	CU_ASSERT_EQUAL(fixture_send(&f), 2);
 	CU_ASSERT_FALSE(vuc_session_has_segment(f.s));
@@ -37,30 +37,30 @@ test_coalesce(void)
 static void
 test_handed_out(void)
 {
-	struct vuc_segment before, again, next;
+	struct vuc_segment before = {0}, again = {0}, next = {0};
 	uint8_t bytes[64];
 	struct fixture f;
 
 	fixture_open(&f, NULL);
 	CU_ASSERT_EQUAL(fixture_post(&f, 7, "abcd", 4), 0);
-	CU_ASSERT_TRUE_FATAL(vuc_session_next_segment(f.s, &before));
+	CU_ASSERT_TRUE_FATAL(fixture_next_segment(f.s, &before));
 	CU_ASSERT_EQUAL_FATAL(before.len, ACCESS_SIZE + 4);
 	memcpy(bytes, before.bytes, before.len);
 	CU_ASSERT_EQUAL(fixture_post(&f, 8, "efgh", 4), 0);
 	CU_ASSERT_EQUAL(fixture_post(&f, 9, "ijkl", 4), 0);
 
-	CU_ASSERT_TRUE_FATAL(vuc_session_next_segment(f.s, &again));
+	CU_ASSERT_TRUE_FATAL(fixture_next_segment(f.s, &again));
 	CU_ASSERT_PTR_EQUAL(again.bytes, before.bytes);
 	CU_ASSERT_EQUAL(again.len, before.len);
 	CU_ASSERT_EQUAL(memcmp(again.bytes, bytes, before.len), 0);
 
 	vuc_session_sent(f.s);
-	CU_ASSERT_TRUE_FATAL(vuc_session_next_segment(f.s, &next));
+	CU_ASSERT_TRUE_FATAL(fixture_next_segment(f.s, &next));
 	CU_ASSERT_EQUAL(next.len, 2 * (ACCESS_SIZE + 4));
 	vuc_session_sent(f.s);
 	CU_ASSERT_FALSE(vuc_session_has_segment(f.s));
 	vuc_session_sent(f.s);
-	CU_ASSERT_FALSE(vuc_session_next_segment(f.s, &next));
+	CU_ASSERT_FALSE(fixture_next_segment(f.s, &next));
 	fixture_close(&f);
 }
 
@@ -68,7 +68,7 @@ static void
 test_fds_isolate(void)
 {
 	int fds[2] = {fixture_new_fd(), fixture_new_fd()};
-	struct vuc_segment segment;
+	struct vuc_segment segment = {0};
 	struct outcome o = {0};
 	struct fixture f;
 
@@ -78,17 +78,17 @@ test_fds_isolate(void)
 	CU_ASSERT_EQUAL(fixture_dma_map(&f, NULL, 0, &o), 0);
 	CU_ASSERT_EQUAL(fixture_post(&f, 0, "x", 1), 0);
 
-	CU_ASSERT_TRUE_FATAL(vuc_session_next_segment(f.s, &segment));
+	CU_ASSERT_TRUE_FATAL(fixture_next_segment(f.s, &segment));
 	CU_ASSERT_EQUAL(segment.nr_fds, 0);
 	CU_ASSERT_EQUAL(segment.len, ACCESS_SIZE + 1);
 	vuc_session_sent(f.s);
-	CU_ASSERT_TRUE_FATAL(vuc_session_next_segment(f.s, &segment));
+	CU_ASSERT_TRUE_FATAL(fixture_next_segment(f.s, &segment));
 	CU_ASSERT_EQUAL_FATAL(segment.nr_fds, 2);
 	CU_ASSERT_EQUAL(fixture_inode(segment.fds[0]), fixture_inode(fds[0]));
 	CU_ASSERT_EQUAL(fixture_inode(segment.fds[1]), fixture_inode(fds[1]));
 	CU_ASSERT_EQUAL(segment.len, HEADER_SIZE + sizeof(struct vfio_user_dma_map));
 	vuc_session_sent(f.s);
-	CU_ASSERT_TRUE_FATAL(vuc_session_next_segment(f.s, &segment));
+	CU_ASSERT_TRUE_FATAL(fixture_next_segment(f.s, &segment));
 	CU_ASSERT_EQUAL(segment.nr_fds, 0);
 	CU_ASSERT_EQUAL(
 		segment.len, HEADER_SIZE + sizeof(struct vfio_user_dma_map) + ACCESS_SIZE + 1);
@@ -105,9 +105,9 @@ test_fds_isolate(void)
 static bool
 carries(struct fixture *f, ino_t inode)
 {
-	struct vuc_segment segment;
+	struct vuc_segment segment = {0};
 
-	return vuc_session_next_segment(f->s, &segment) && segment.nr_fds == 1 &&
+	return fixture_next_segment(f->s, &segment) && segment.nr_fds == 1 &&
 		fixture_inode(segment.fds[0]) == inode;
 }
 
@@ -306,10 +306,10 @@ post_numbered(struct sender *sender, unsigned int n)
 static void
 send_numbered(struct sender *sender)
 {
-	struct vuc_segment segment;
+	struct vuc_segment segment = {0};
 	unsigned int bad = 0;
 
-	CU_ASSERT_TRUE_FATAL(vuc_session_next_segment(sender->f->s, &segment));
+	CU_ASSERT_TRUE_FATAL(fixture_next_segment(sender->f->s, &segment));
 	for (size_t pos = 0; pos < segment.len; sender->sent++) {
 		struct vfio_user_region_access access;
 		uint32_t first, last;
@@ -331,7 +331,7 @@ send_numbered(struct sender *sender)
 static void
 test_never_empty(void)
 {
-	struct vuc_segment segment;
+	struct vuc_segment segment = {0};
 	struct fixture f;
 	struct sender sender = {.f = &f};
 	unsigned int rounds = 0;
@@ -339,7 +339,7 @@ test_never_empty(void)
 	fixture_open(&f, NULL);
 	post_numbered(&sender, 8);
 	while (sender.posted < 100000 && rounds++ < 100000) {
-		CU_ASSERT_TRUE(vuc_session_next_segment(f.s, &segment));
+		CU_ASSERT_TRUE(fixture_next_segment(f.s, &segment));
 		post_numbered(&sender, 1 + rounds % 13);
 		send_numbered(&sender);
 		CU_ASSERT_TRUE_FATAL(vuc_session_has_segment(f.s));

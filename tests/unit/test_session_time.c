@@ -470,14 +470,14 @@ test_unsent(void)
 static void
 test_sent_slowly(void)
 {
-	struct vuc_segment segment;
+	struct vuc_segment segment = {0};
 	const uint32_t value = 1;
 	uint64_t now = START;
 	struct fixture f;
 
 	fixture_open(&f, NULL);
 	CU_ASSERT_EQUAL(fixture_post(&f, 0, &value, sizeof(value)), 0);
-	CU_ASSERT_TRUE(vuc_session_next_segment(f.s, &segment));
+	CU_ASSERT_TRUE(fixture_next_segment(f.s, &segment));
 	/* What is on its way cannot change any more, so this is another segment. */
 	CU_ASSERT_EQUAL(fixture_post(&f, 0, &value, sizeof(value)), 0);
 	vuc_session_tick(f.s, now);

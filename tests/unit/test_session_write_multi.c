@@ -55,7 +55,7 @@ take(struct fixture *f)
 {
 	struct sent s = {0};
 
-	CU_ASSERT_TRUE_FATAL(vuc_session_next_segment(f->s, &s.segment));
+	CU_ASSERT_TRUE_FATAL(fixture_next_segment(f->s, &s.segment));
 	return s;
 }
 
