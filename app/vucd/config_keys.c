@@ -334,7 +334,7 @@ static const struct vucd_key device_keys[] = {
 		.max = MAX_MS,
 		.expected = MILLISECONDS,
 		.fallback = TEXT(VUC_DEFAULT_TIMEOUT_MS),
-		.help = "that the server may take to accept and to answer",
+		.help = "that connecting may take, all of it, and each answer",
 	},
 	{
 		.name = "long-timeout-ms",

@@ -99,9 +99,9 @@ struct vuc_device_opts {
 	vuc_log_fn log;
 	/** First argument of log. */
 	void *log_arg;
-	/** Milliseconds that the server may take to accept the connection and to answer a request,
-	 * and that it may read nothing while there is something to send: then the connection ends.
-	 * At least 1. */
+	/** Milliseconds that opening the device may take, all of it; that the server may take to
+	 * answer a request; and that it may read nothing while there is something to send: then
+	 * the connection ends. At least 1. */
 	uint32_t timeout_ms;
 	/** The same for commands that may take long: reset, DMA mappings, and what sets a feature,
 	 * as a change of the migration state does. */
@@ -199,7 +199,8 @@ struct vuc_irq {
  * @param err   filled on failure with what failed, on which socket, and the value seen; may be NULL
  * @return 0; -EINVAL for options out of bounds; -ENAMETOOLONG; what connect(2) says;
  *         -ETIMEDOUT; -EPROTO when the server breaks the protocol; -ECONNRESET when it hangs up;
- *         -EDEADLK from a completion callback; -ENOMEM
+ *         -EDEADLK from a completion callback; -ENOMEM; -EAGAIN when there can be no thread that
+ *         looks up path
  */
 int vuc_device_open(
 	const struct vuc_device_opts *opts, struct vuc_device **dev, struct vuc_error *err);
@@ -235,7 +236,7 @@ int vuc_device_open_start(const struct vuc_device_opts *opts, struct vuc_device 
  * is polled, for at most the timeout; then done is called, and the device freed, with its group if
  * that is its own. May be called from a completion callback, also of the device itself.
  *
- * @return 0
+ * @return 0; -EALREADY when it is being closed: done is not called
  */
 int vuc_device_close_start(struct vuc_device *dev, vuc_done_fn done, void *arg);
 

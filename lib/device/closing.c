@@ -56,13 +56,20 @@ closing_step(struct vuc_device *dev)
 	finish_closing(dev);
 }
 
+/* A callback that is told of the end may close the device again. */
+static bool
+is_closing(const struct vuc_device *dev)
+{
+	return dev->closed || dev->step == closing_step;
+}
+
 /* Everybody is told now, and nobody called back any more. What was posted is left. */
 static void
 cancel_requests(struct vuc_device *dev)
 {
 	device_pump(dev);
 	vuc_session_drain(dev->session);
-	vuc_session_cancel(dev->session, -ECANCELED, closed);
+	vuc_session_cancel(dev->session, NULL, -ECANCELED, closed);
 	device_cancel_requests(dev, -ECANCELED, closed);
 }
 
@@ -87,6 +94,8 @@ vuc_device_drain_start(struct vuc_device *dev, vuc_done_fn done, void *arg)
 VUC_EXPORT int
 vuc_device_close_start(struct vuc_device *dev, vuc_done_fn done, void *arg)
 {
+	if (is_closing(dev))
+		return -EALREADY;
 	dev->closed = true;
 	begin_closing(dev, done, arg);
 	cancel_requests(dev);
@@ -106,8 +115,7 @@ vuc_device_close(struct vuc_device *dev)
 {
 	bool done = false;
 
-	/* A callback may close it again. */
-	if (dev == NULL || dev->closed || dev->step == closing_step)
+	if (dev == NULL || is_closing(dev))
 		return;
 	if (dev->group->polling) {
 		vuc_device_close_start(dev, NULL, NULL);

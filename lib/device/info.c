@@ -458,7 +458,7 @@ device_learn_give_up(struct device_learn *l)
 {
 	if (l->cmd != VFIO_USER_REGION_READ)
 		return false;
-	vuc_session_cancel(l->dev->session, -ETIMEDOUT, "config space was not read in time");
+	vuc_session_cancel(l->dev->session, NULL, -ETIMEDOUT, "config space was not read in time");
 	device_pump(l->dev);
 	return true;
 }

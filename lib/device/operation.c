@@ -263,16 +263,16 @@ void
 device_cancel_operations(struct vuc_device *dev, int error, const char *why)
 {
 	struct operation *last = TAILQ_LAST(&dev->operations, operation_list);
+	struct operation *op;
+	bool is_last = false;
 
-	while (last != NULL) {
-		struct operation *op = TAILQ_FIRST(&dev->operations);
-		bool is_last = op == last;
-
+	while (!is_last && (op = TAILQ_FIRST(&dev->operations)) != NULL) {
+		is_last = op == last;
 		operation_fail(op, error, "%s: %s", op->ops->name, why);
 		operation_stop(op);
-		if (is_last)
-			return;
 	}
+	/* Nobody waits for replies to what they have sent. */
+	vuc_session_cancel(dev->session, operation_replied, error, why);
 }
 
 int

@@ -239,7 +239,7 @@ give_up_slot(struct vuc_session *s, struct slot *slot, struct vuc_session_reply 
 }
 
 void
-vuc_session_cancel(struct vuc_session *s, int error, const char *reason)
+vuc_session_cancel(struct vuc_session *s, vuc_session_fn done, int error, const char *reason)
 {
 	struct vuc_session_reply reply = {.status = error, .reason = reason};
 	unsigned int left = s->view.outstanding;
@@ -250,7 +250,8 @@ vuc_session_cancel(struct vuc_session *s, int error, const char *reason)
 		if (slot->state != SLOT_WAITING && slot->state != SLOT_WATCHED)
 			continue;
 		left--;
-		give_up_slot(s, slot, &reply);
+		if (done == NULL || slot->done == done)
+			give_up_slot(s, slot, &reply);
 	}
 	session_settle(s);
 }

@@ -228,9 +228,10 @@ int vuc_session_take_twin(struct vuc_session *s);
 /* Take no more requests; CLOSED once all are sent and answered. */
 void vuc_session_drain(struct vuc_session *s);
 
-/* Complete all requests with error (a negative errno) now. What is queued is sent all the same, and
- * late replies are dropped. Only the last one's callback may make another one. */
-void vuc_session_cancel(struct vuc_session *s, int error, const char *reason);
+/* Complete all requests, or unless done is NULL those that call it, with error (a negative errno)
+ * now. What is queued is sent all the same, and late replies are dropped. Only the last one's
+ * callback may make another one. */
+void vuc_session_cancel(struct vuc_session *s, vuc_session_fn done, int error, const char *reason);
 
 /* Whether anything here depends on time: a request is outstanding, or something is unsent. */
 bool vuc_session_has_deadline(const struct vuc_session *s);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <stdarg.h>
@@ -16,6 +17,9 @@
 #include <unistd.h>
 
 #include <linux/vfio.h>
+
+#include <vuc/dma.h>
+#include <vuc/io_fds.h>
 
 #include "fd_count.h"
 #include "peer.h"
@@ -33,8 +37,28 @@
 static struct vuc_poll_group *group;
 static unsigned int fds_before;
 
+static pthread_mutex_t blocked_lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *blocked_path; /* opening it waits; NULL: none */
 static sem_t blocked;
+
+static void
+block_path(const char *path)
+{
+	pthread_mutex_lock(&blocked_lock);
+	blocked_path = path;
+	pthread_mutex_unlock(&blocked_lock);
+}
+
+static bool
+is_blocked(const char *path)
+{
+	bool is;
+
+	pthread_mutex_lock(&blocked_lock);
+	is = blocked_path != NULL && strcmp(path, blocked_path) == 0;
+	pthread_mutex_unlock(&blocked_lock);
+	return is;
+}
 
 /* The library looks paths up by this. */
 int
@@ -47,7 +71,7 @@ open(const char *path, int flags, ...)
 	if ((flags & O_CREAT) != 0)
 		mode = va_arg(args, mode_t);
 	va_end(args);
-	if (blocked_path != NULL && strcmp(path, blocked_path) == 0) {
+	if (is_blocked(path)) {
 		while (sem_wait(&blocked) != 0)
 			;
 	}
@@ -101,7 +125,7 @@ poll_until_called(const struct outcome *o)
 /* A device that is being opened, and what is seen of it. */
 struct opening {
 	struct vuc_device *dev;
-	struct outcome opened, closed;
+	struct outcome opened, queued, closed;
 	uint16_t cmd;      /* commands of this kind ... */
 	unsigned int sent; /* ... that went out */
 	unsigned int traced_late;
@@ -125,6 +149,7 @@ start(struct opening *o, const struct vuc_device_opts *from)
 
 	opts.group = group;
 	opts.timeout_ms = NO_TIMEOUT;
+	opts.long_timeout_ms = NO_TIMEOUT;
 	opts.trace = trace;
 	opts.trace_arg = o;
 	CU_ASSERT_EQUAL_FATAL(vuc_device_open_start(&opts, &o->dev, note, &o->opened, NULL), 0);
@@ -139,6 +164,17 @@ read_id(struct vuc_device *dev)
 
 	CU_ASSERT_EQUAL(vuc_device_read(dev, BAR0, REFDEV_REG_ID, &id, sizeof(id)), 0);
 	CU_ASSERT_EQUAL(id, REFDEV_ID_VALUE);
+}
+
+static void
+open_neighbour(struct peer *good, struct vuc_device **neighbour)
+{
+	struct vuc_device_opts opts;
+
+	create_group();
+	peer_opts(good, 0, &opts);
+	opts.group = group;
+	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, neighbour, NULL), 0);
 }
 
 /* How a device is closed. */
@@ -158,8 +194,9 @@ close_as(struct opening *o, bool starts)
 	o->dev = NULL;
 	if (!starts)
 		vuc_device_close(dev);
-	else if (vuc_device_close_start(dev, note, &o->closed) != 0)
-		CU_FAIL("a device is not closed");
+	else if (vuc_device_close_start(dev, note, &o->closed) != 0 ||
+		vuc_device_close_start(dev, note, &o->closed) != -EALREADY)
+		CU_FAIL("a device is not closed once");
 	CU_ASSERT_EQUAL(o->closed.calls, 0);
 	CU_ASSERT_EQUAL(o->opened.calls, 1);
 	CU_ASSERT_EQUAL(o->opened.status, -ECANCELED);
@@ -276,10 +313,7 @@ test_hung_server(void)
 			struct opening o = {.cmd = rows[i].cmd}, other = {.dev = NULL};
 			struct vuc_device *neighbour;
 
-			create_group();
-			peer_opts(good, 0, &opts);
-			opts.group = group;
-			CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &neighbour, NULL), 0);
+			open_neighbour(good, &neighbour);
 			peer_opts(hung, 0, &opts);
 			start(&o, &opts);
 			while (o.sent < rows[i].nr)
@@ -297,6 +331,136 @@ test_hung_server(void)
 		}
 		peer_stop(good);
 	}
+}
+
+/* What takes more than one message, or is waited for. */
+static void
+map_memory(struct vuc_device *dev)
+{
+	static uint8_t memory[0x1000];
+	const struct vuc_dma_mapping map = {0, sizeof(memory), VUC_DMA_READ, -1, 0, memory};
+
+	CU_ASSERT_EQUAL(vuc_dma_map(dev, &map), 0);
+}
+
+static int
+start_commit(struct vuc_device *dev, vuc_done_fn done, void *arg)
+{
+	map_memory(dev);
+	return vuc_dma_commit_start(dev, done, arg);
+}
+
+static int
+commit(struct vuc_device *dev)
+{
+	map_memory(dev);
+	return vuc_dma_commit(dev);
+}
+
+static struct vuc_io_fds *io_fds;
+
+static int
+start_io_fds(struct vuc_device *dev, vuc_done_fn done, void *arg)
+{
+	return vuc_io_fds_get_start(dev, BAR0, &io_fds, done, arg);
+}
+
+static int
+get_io_fds(struct vuc_device *dev)
+{
+	return vuc_io_fds_get(dev, BAR0, &io_fds);
+}
+
+struct operation_row {
+	const char *fault;
+	uint16_t cmd;
+	int (*start)(struct vuc_device *dev, vuc_done_fn done, void *arg);
+	int (*call)(struct vuc_device *dev);
+};
+
+static const struct operation_row operation_rows[] = {
+	{"drop@dma_map", VFIO_USER_DMA_MAP, start_commit, commit},
+	{"drop@device_reset", VFIO_USER_DEVICE_RESET, vuc_device_reset_start, vuc_device_reset},
+	{"drop@device_get_region_io_fds", VFIO_USER_DEVICE_GET_REGION_IO_FDS, start_io_fds,
+		get_io_fds},
+};
+
+static void
+open_hung(struct peer *hung, struct opening *o)
+{
+	struct vuc_device_opts opts;
+
+	peer_opts(hung, 0, &opts);
+	start(o, &opts);
+	poll_until_called(&o->opened);
+	CU_ASSERT_EQUAL_FATAL(o->opened.status, 0);
+	o->opened = (struct outcome){0};
+}
+
+static void
+run_hung_operation(const struct operation_row *row, struct peer *good, enum closing how)
+{
+	struct peer *hung = peer_start(1, "--fault", row->fault, NULL);
+	struct opening o = {.cmd = row->cmd};
+	struct vuc_device *neighbour;
+
+	open_neighbour(good, &neighbour);
+	open_hung(hung, &o);
+	CU_ASSERT_EQUAL_FATAL(row->start(o.dev, note, &o.opened), 0);
+	CU_ASSERT_EQUAL_FATAL(vuc_device_reset_start(o.dev, note, &o.queued), 0);
+	while (o.sent == 0)
+		read_id(neighbour);
+	read_id(neighbour);
+	CU_ASSERT_EQUAL(o.opened.calls, 0);
+	close_opening(&o, how, neighbour);
+	CU_ASSERT_EQUAL(o.queued.calls, 1);
+	CU_ASSERT_EQUAL(o.queued.status, -ECANCELED);
+	vuc_device_close(neighbour);
+	CU_ASSERT_EQUAL(vuc_poll_group_destroy(group), 0);
+	peer_stop(hung);
+}
+
+/* A callback closes the device that a synchronous function waits for. */
+static void
+run_hung_call(const struct operation_row *row, struct peer *good)
+{
+	struct peer *hung = peer_start(1, "--fault", row->fault, NULL);
+	struct opening o = {.cmd = row->cmd};
+	uint32_t id;
+	struct vuc_request req = {
+		.op = VUC_OP_READ,
+		.region = BAR0,
+		.offset = REFDEV_REG_ID,
+		.data = &id,
+		.count = sizeof(id),
+		.done = close_in_callback,
+		.arg = &o,
+	};
+	struct vuc_device *neighbour;
+
+	open_neighbour(good, &neighbour);
+	open_hung(hung, &o);
+	o.opened = (struct outcome){.calls = 1, .status = -ECANCELED};
+	CU_ASSERT_EQUAL_FATAL(vuc_device_submit(neighbour, &req), 0);
+	CU_ASSERT_EQUAL(row->call(o.dev), -ECANCELED);
+	CU_ASSERT_PTR_NULL(o.dev);
+	read_id(neighbour);
+	vuc_device_close(neighbour);
+	CU_ASSERT_EQUAL(vuc_poll_group_destroy(group), 0);
+	peer_stop(hung);
+}
+
+static void
+test_hung_operation(void)
+{
+	struct peer *good = peer_start(1, NULL);
+
+	for (size_t i = 0; i < sizeof(operation_rows) / sizeof(operation_rows[0]); i++) {
+		for (enum closing how = 0; how < NR_CLOSINGS; how++)
+			run_hung_operation(&operation_rows[i], good, how);
+		run_hung_call(&operation_rows[i], good);
+	}
+	peer_stop(good);
 }
 
 /* A socket whose server accepts nothing. */
@@ -353,10 +517,7 @@ test_full_backlog(void)
 		struct opening o = {.cmd = VFIO_USER_VERSION};
 		int fd;
 
-		create_group();
-		peer_opts(good, 0, &opts);
-		opts.group = group;
-		CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &neighbour, NULL), 0);
+		open_neighbour(good, &neighbour);
 		vuc_device_opts_init(&opts, sizeof(opts));
 		opts.path = deaf.path;
 		start(&o, &opts);
@@ -395,12 +556,9 @@ test_blocked_path(void)
 		unsigned int fds = fd_count();
 		struct opening o = {.dev = NULL};
 
-		create_group();
-		peer_opts(good, 0, &opts);
-		opts.group = group;
-		CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &neighbour, NULL), 0);
+		open_neighbour(good, &neighbour);
 		peer_opts(good, 1, &opts);
-		blocked_path = opts.path;
+		block_path(opts.path);
 		start(&o, &opts);
 		for (unsigned int i = 0; i < 100; i++)
 			read_id(neighbour);
@@ -420,7 +578,7 @@ test_blocked_path(void)
 		/* The look-up that nobody waits for any more ends as well. */
 		while (fd_count() > fds)
 			sched_yield();
-		blocked_path = NULL;
+		block_path(NULL);
 	}
 	sem_destroy(&blocked);
 	peer_stop(good);
@@ -696,6 +854,7 @@ check_no_fd_leaked(void)
 static CU_TestInfo socket_tests[] = {
 	{"open fails", test_open_fails},
 	{"a hung server", test_hung_server},
+	{"a hung operation", test_hung_operation},
 	{"a full backlog", test_full_backlog},
 	{"a path that blocks", test_blocked_path},
 	CU_TEST_INFO_NULL,

@@ -94,6 +94,43 @@ test_drain_answered_first(void)
 	fixture_close(&f);
 }
 
+/* A vuc_session_fn of no request. */
+static void
+never_called(void *arg, const struct vuc_session_reply *reply)
+{
+	(void)arg;
+	(void)reply;
+	CU_FAIL("a request of nobody is complete");
+}
+
+/* Everybody is told at once, what waits to be sent is sent, and late replies are dropped. */
+static void
+test_cancel(void)
+{
+	struct outcome sent = {0}, unsent = {0};
+	struct message reply;
+	struct fixture f;
+
+	reply = open_with_reset(&f, &sent);
+	CU_ASSERT_EQUAL(fixture_reset(&f, &unsent), 0);
+	vuc_session_cancel(f.s, never_called, -ECANCELED, "gone");
+	CU_ASSERT_EQUAL(sent.calls + unsent.calls, 0);
+	vuc_session_cancel(f.s, NULL, -ECANCELED, "gone");
+	CU_ASSERT_EQUAL(sent.calls, 1);
+	CU_ASSERT_EQUAL(sent.status, -ECANCELED);
+	CU_ASSERT_STRING_EQUAL(sent.reason, "gone");
+	CU_ASSERT_EQUAL(unsent.calls, 1);
+	CU_ASSERT_EQUAL(unsent.status, -ECANCELED);
+	fixture_feed_message(&f, &reply);
+	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_READY);
+	vuc_session_drain(f.s);
+	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_DRAINING);
+	CU_ASSERT_EQUAL(fixture_send(&f), 1);
+	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_CLOSED);
+	CU_ASSERT_EQUAL(sent.calls + unsent.calls, 2);
+	fixture_close(&f);
+}
+
 static void
 test_drain_timed_out(void)
 {
@@ -459,6 +496,7 @@ static CU_TestInfo tests[] = {
 	{"drained, then answered", test_drain_answered},
 	{"drained, then sent", test_drain_sent},
 	{"drained, answered, then sent", test_drain_answered_first},
+	{"cancel", test_cancel},
 	{"drained, then timed out", test_drain_timed_out},
 	{"drained, then commanded", test_drain_command},
 	{"drained, then lost", test_drain_lost},

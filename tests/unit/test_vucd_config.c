@@ -528,7 +528,7 @@ test_help(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "[poller NAME] "));
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\n  idle-loops\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(text,
-		"\n  timeout-ms\n      that the server may take to accept and to answer\n"
+		"\n  timeout-ms\n      that connecting may take, all of it, and each answer\n"
 		"      milliseconds, 1 to 3600000; default 5000\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "has to be given"));
 	free(text);
