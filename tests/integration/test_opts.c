@@ -25,14 +25,6 @@ open_device(const void *opts, struct vuc_error *err)
 }
 
 static int
-open_poller_device(const void *opts, struct vuc_error *err)
-{
-	struct vuc_device *dev;
-
-	return vuc_poller_open_device(NULL, opts, &dev, err);
-}
-
-static int
 create_group(const void *opts, struct vuc_error *err)
 {
 	struct vuc_poll_group *group;
@@ -102,7 +94,6 @@ static void
 test_all(void)
 {
 	check("vuc_device_opts", sizeof(struct vuc_device_opts), open_device);
-	check("vuc_device_opts", sizeof(struct vuc_device_opts), open_poller_device);
 	check("vuc_poll_group_opts", sizeof(struct vuc_poll_group_opts), create_group);
 	check("vuc_poller_opts", sizeof(struct vuc_poller_opts), create_poller);
 	check("vuc_queue_opts", sizeof(struct vuc_queue_opts), open_queue);

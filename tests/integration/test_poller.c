@@ -271,6 +271,8 @@ test_bad_opts(void)
 	struct vuc_device *dev = open_device(p, peer, 0);
 	struct vuc_poller_opts opts;
 	struct vuc_queue_opts queue_opts;
+	struct vuc_device_opts device_opts;
+	struct vuc_device *none_dev;
 	struct vuc_error err = {0};
 	struct vuc_queue *q;
 
@@ -293,6 +295,10 @@ test_bad_opts(void)
 	CU_ASSERT_EQUAL(vuc_poller_open_queue(p, dev, &queue_opts, &q, &err), -EINVAL);
 	CU_ASSERT_PTR_NULL(q);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "a queue of depth 3"));
+	device_opts.size = 0;
+	CU_ASSERT_EQUAL(vuc_poller_open_device(p, &device_opts, &none_dev, &err), -EINVAL);
+	CU_ASSERT_PTR_NULL(none_dev);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "vuc_device_opts has a size of 0"));
 	CU_ASSERT_EQUAL(vuc_poller_destroy(p), -EBUSY);
 	q = open_queue(p, dev, 1);
 	CU_ASSERT_EQUAL(vuc_poller_close_device(p, dev), -EBUSY);
