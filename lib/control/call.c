@@ -48,31 +48,6 @@ vmm_call(struct control_vmm *v, control_device_fn fn, void *arg, struct vuc_erro
 	return rc < 0 && c.lost ? vmm_error_lost(err, rc) : rc;
 }
 
-/* A vuc_request_fn. */
-static void
-reset_ended(struct vuc_request *req, int status)
-{
-	struct control_reset *r = req->arg;
-	struct vuc_error err = {0};
-
-	if (status != 0)
-		vuc_error_set(&err, status, "%s", vuc_device_reason(r->dev));
-	r->done(r->done_arg, status, &err);
-}
-
-int
-control_reset_start(
-	struct vuc_device *dev, struct control_reset *r, vuc_done_fn done, void *done_arg)
-{
-	*r = (struct control_reset){
-		.req = {.op = VUC_OP_RESET, .done = reset_ended, .arg = r},
-		.dev = dev,
-		.done = done,
-		.done_arg = done_arg,
-	};
-	return vuc_device_submit(dev, &r->req);
-}
-
 /* What takes its time at the server: it is started on the poller's thread, and waited for here. */
 struct operation {
 	struct vuc_device *dev;

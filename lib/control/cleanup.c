@@ -29,7 +29,6 @@ struct leaving {
 	unsigned int left; /* operations that have not ended, and one while they are started */
 	int status;        /* the first error */
 	struct vuc_error err;
-	struct control_reset reset;
 	vuc_done_fn done;
 	void *done_arg;
 };
@@ -80,19 +79,14 @@ reset_ended(void *arg, int status, const struct vuc_error *err)
 	step_ended(l, status, err);
 }
 
-static void
-note_result(struct leaving *l, int rc)
-{
-	if (rc != 0)
-		note_failure(l, rc, vuc_device_reason(l->dev));
-}
-
 /* rc: of what has started it. */
 static void
 step_started(struct leaving *l, int rc)
 {
-	l->left += rc == 0;
-	note_result(l, rc);
+	if (rc == 0)
+		l->left++;
+	else
+		note_failure(l, rc, vuc_device_reason(l->dev));
 }
 
 static void
@@ -104,7 +98,7 @@ disable_irqs(struct leaving *l)
 		const struct vuc_irq *irq = vuc_device_irq(l->dev, i);
 
 		if (l->v->irqs != NULL && l->v->irqs[i] && irq->count > 0)
-			note_result(l, vuc_irq_disable(l->dev, i));
+			step_started(l, vuc_irq_disable_start(l->dev, i, step_ended, l));
 	}
 }
 
@@ -125,7 +119,7 @@ static void
 reset(struct leaving *l)
 {
 	if ((vuc_device_info(l->dev)->flags & VFIO_DEVICE_FLAGS_RESET) != 0)
-		step_started(l, control_reset_start(l->dev, &l->reset, reset_ended, l));
+		step_started(l, vuc_device_reset_start(l->dev, reset_ended, l));
 }
 
 /* A control_start_fn. The device carries its operations out in this order, and their time runs from

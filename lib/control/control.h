@@ -21,7 +21,8 @@
 #include "permission.h"
 
 #define THREAD_STACK   (256u * 1024u)
-#define LEAVE_GRACE_MS 100u /* for a VMM that is told to detach */
+#define LEAVE_GRACE_MS 100u  /* for a VMM that is told to detach */
+#define CUT_MS         1000u /* until nothing of a device that is removed waits for its server */
 
 struct control_device;
 struct control_vmm;
@@ -48,18 +49,6 @@ struct vuc_control {
 	unsigned int nr_vmms;
 };
 
-/* A reset that is under way. */
-struct control_reset {
-	struct vuc_request req;
-	struct vuc_device *dev;
-	vuc_done_fn done;
-	void *done_arg;
-};
-
-/* call.c: on the poller's thread: as functions of the device's whose names end on _start */
-int control_reset_start(
-	struct vuc_device *dev, struct control_reset *r, vuc_done_fn done, void *done_arg);
-
 /* A connection to the server of a device. When it ends, a new one takes its place; the old one is
  * kept for a VMM that has queues to it. */
 struct control_link {
@@ -77,7 +66,6 @@ struct control_link {
 	struct vuc_error err;
 	struct vuc_post post;
 	struct vuc_post cancel;
-	struct control_reset reset;
 	bool cancelled; /* the control thread's: cancel is, or was, on its way to the poller */
 	bool flushed;   /* likewise: it has been there */
 	bool refused;   /* the poller's thread's: it is being closed, for it cannot be opened */
@@ -132,7 +120,8 @@ struct control_device {
 	struct control_vmm *vmm;   /* that has it, or whose traces are being removed */
 	bool cleaning;             /* the latter, or `renewing` */
 	bool renewing;             /* the connection was closed to be made anew */
-	bool removing;             /* nobody finds it any more */
+	bool removing;             /* nobody finds it any more, */
+	uint64_t cut_ms;           /* and its VMM has until then to leave */
 	bool tried;                /* to connect, once at least */
 	struct control_requests requests;
 	uint64_t generation;

@@ -265,6 +265,8 @@ take_away(struct control_device *d)
 void
 control_stop_device(struct control_device *d)
 {
+	if (!d->removing)
+		d->cut_ms = vuc_clock_ms() + CUT_MS;
 	d->removing = true;
 	atomic_store_explicit(&d->stop, true, memory_order_release);
 	if (has_vmm(d))

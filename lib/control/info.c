@@ -208,20 +208,20 @@ vmm_io_fds(struct control_vmm *v)
 static int
 reset(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 {
-	return control_reset_start(dev, arg, done, done_arg);
+	(void)arg;
+	return vuc_device_reset_start(dev, done, done_arg);
 }
 
 int
 vmm_reset(struct control_vmm *v)
 {
 	struct vuc_shm_plain reply = {0};
-	struct control_reset request;
 	struct vuc_error err = {0};
 	int rc;
 
 	if (v->device->reset == VUC_CONTROL_RESET_NEVER)
 		return vmm_refuse(v, -EOPNOTSUPP, "the device cannot be reset");
-	rc = vmm_operate(v, reset, &request, &err);
+	rc = vmm_operate(v, reset, NULL, &err);
 	if (rc != 0)
 		return vmm_refuse(v, rc, "%s", err.text);
 	return vmm_reply(v, &reply.header, sizeof(reply), NULL, 0);

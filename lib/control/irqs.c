@@ -94,45 +94,59 @@ are_eventfds(const struct packet *p)
 	return true;
 }
 
+struct setting {
+	const struct packet *packet;
+	struct vuc_irq_range range;
+	vuc_done_fn done;
+	void *done_arg;
+};
+
 static int
-assign(struct vuc_device *dev, const struct packet *p, const struct vuc_irq_range *range)
+assign(struct vuc_device *dev, const struct setting *s)
 {
+	const struct packet *p = s->packet;
 	const struct vuc_shm_set_irqs *r = &p->set_irqs;
 	int eventfds[VUC_SHM_MAX_IRQS];
 	unsigned int next = 0;
 
 	for (uint32_t i = 0; i < r->count; i++)
 		eventfds[i] = r->which[i] == 1 ? p->fds[next++] : -1;
-	return vuc_irq_assign(dev, range, (enum vuc_irq_action)r->action, eventfds, NULL);
+	return vuc_irq_assign_start(
+		dev, &s->range, (enum vuc_irq_action)r->action, eventfds, s->done, s->done_arg);
 }
 
 static int
-select_some(
-	struct vuc_device *dev, const struct vuc_shm_set_irqs *r, const struct vuc_irq_range *range)
+select_some(struct vuc_device *dev, const struct setting *s)
 {
+	const struct vuc_shm_set_irqs *r = &s->packet->set_irqs;
 	bool which[VUC_SHM_MAX_IRQS];
 
 	for (uint32_t i = 0; i < r->count; i++)
 		which[i] = r->which[i] == 1;
-	return vuc_irq_select(dev, range, (enum vuc_irq_action)r->action, which, NULL);
+	return vuc_irq_select_start(
+		dev, &s->range, (enum vuc_irq_action)r->action, which, s->done, s->done_arg);
 }
 
-/* On the poller's thread. */
+/* A control_start_fn. */
 static int
-apply(struct vuc_device *dev, void *arg)
+apply(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 {
 	const struct packet *p = arg;
 	const struct vuc_shm_set_irqs *r = &p->set_irqs;
-	const struct vuc_irq_range range = {
-		.index = r->index, .start = r->start, .count = r->count};
+	const struct setting s = {
+		.packet = p,
+		.range = {.index = r->index, .start = r->start, .count = r->count},
+		.done = done,
+		.done_arg = done_arg,
+	};
 
 	if (r->action == VUC_SHM_IRQ_DISABLE)
-		return vuc_irq_disable(dev, r->index);
+		return vuc_irq_disable_start(dev, r->index, done, done_arg);
 	if (r->data == VUC_SHM_IRQ_EVENT)
-		return assign(dev, p, &range);
+		return assign(dev, &s);
 	if (r->data == VUC_SHM_IRQ_SOME)
-		return select_some(dev, r, &range);
-	return vuc_irq_act(dev, &range, (enum vuc_irq_action)r->action);
+		return select_some(dev, &s);
+	return vuc_irq_act_start(dev, &s.range, (enum vuc_irq_action)r->action, done, done_arg);
 }
 
 int
@@ -152,7 +166,7 @@ vmm_set_irqs(struct control_vmm *v)
 			v, -EINVAL, "IRQ index %u: a descriptor that is no eventfd", r->index);
 	/* Also when it fails: the server may have done some of it. */
 	v->irqs[r->index] = true;
-	rc = vmm_call(v, apply, &v->packet, &err);
+	rc = vmm_operate(v, apply, &v->packet, &err);
 	if (rc != 0)
 		return vmm_refuse(v, rc, "%s", err.text);
 	v->irqs[r->index] = r->action != VUC_SHM_IRQ_DISABLE;

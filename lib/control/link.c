@@ -134,7 +134,7 @@ link_opened(void *arg, int status, const struct vuc_error *err)
 		accept_link(l);
 		return;
 	}
-	status = control_reset_start(l->dev, &l->reset, link_reset, l);
+	status = vuc_device_reset_start(l->dev, link_reset, l);
 	if (status == 0)
 		return;
 	vuc_error_set(&why, status, "%s", vuc_device_reason(l->dev));
@@ -195,7 +195,7 @@ cut_link(void *arg)
 {
 	struct control_link *l = arg;
 
-	vuc_device_end(l->dev, "the daemon ends");
+	vuc_device_end(l->dev, "the device is being removed");
 }
 
 /* Who has it closes it on the poller's thread as well, behind this. */

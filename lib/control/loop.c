@@ -63,18 +63,6 @@ begin_to_stop(struct vuc_control *c)
 	c->stopping_ms = vuc_clock_ms() + STOPPING_MS;
 }
 
-/* Who still waits for a server has waited long enough. */
-static void
-end_links(struct vuc_control *c)
-{
-	struct control_vmm *v;
-
-	TAILQ_FOREACH (v, &c->vmms, entry) {
-		if (v->link != NULL)
-			control_link_end(v->link);
-	}
-}
-
 static void
 log_vmms(struct vuc_control *c)
 {
@@ -107,7 +95,6 @@ log_stopping(struct vuc_control *c)
 	pthread_mutex_lock(&c->lock);
 	log_vmms(c);
 	log_devices(c);
-	end_links(c);
 	pthread_mutex_unlock(&c->lock);
 	c->stopping_ms = vuc_clock_ms() + STOPPING_MS;
 }
