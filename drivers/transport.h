@@ -120,6 +120,13 @@ struct vuc_transport_ops {
 	unsigned int (*poll)(struct vuc_transport_group *group, unsigned int looks);
 
 	/*
+	 * One look at a socket that is received from in each poll, for bytes that need no more than
+	 * a recv(2). Returns how many came, and in *bytes where they lie until the next call. 0:
+	 * nothing, or something that only poll() can tell. NULL where there is no such way.
+	 */
+	size_t (*look)(struct vuc_conn *conn, const uint8_t **bytes);
+
+	/*
 	 * Sleep until there may be something for poll(): a connection has received, has room to
 	 * send again or has ended, or wake_fd, an eventfd, can be read (-1: there is none), or
 	 * until timeout_ms, at most INT_MAX, have passed. All connections are left to the kernel

@@ -346,6 +346,24 @@ posix_poll(struct vuc_transport_group *group, unsigned int looks)
 	return nr_events;
 }
 
+static size_t
+posix_look(struct vuc_conn *conn, const uint8_t **bytes)
+{
+	struct posix_conn *c = (struct posix_conn *)conn;
+	struct posix_group *g = c->group;
+	ssize_t n;
+
+	if (!c->active || c->segment.len > 0 || !vuc_view_receives_plainly(conn->view))
+		return 0;
+	g->base.syscalls++;
+	n = recv(c->fd, g->rx, RX_SIZE, MSG_DONTWAIT);
+	if (n <= 0)
+		return 0;
+	c->quiet = 0;
+	*bytes = g->rx;
+	return (size_t)n;
+}
+
 static int
 watch_wake_fd(struct posix_group *g, int fd)
 {
@@ -404,6 +422,7 @@ const struct vuc_transport_ops vuc_transport_posix = {
 	.send = posix_send,
 	.send_parts = posix_send_parts,
 	.poll = posix_poll,
+	.look = posix_look,
 	.wait = posix_wait,
 	.settle = posix_settle,
 };

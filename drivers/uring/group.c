@@ -178,6 +178,7 @@ const struct vuc_transport_ops vuc_transport_uring = {
 	.send = uring_send,
 	.send_parts = uring_send_parts,
 	.poll = uring_poll,
+	.look = uring_look,
 	.wait = uring_wait,
 	.settle = uring_settle,
 };

@@ -140,6 +140,7 @@ uring_activate(struct uring_conn *c)
 }
 
 unsigned int uring_receive(struct uring_group *g);
+size_t uring_look(struct vuc_conn *conn, const uint8_t **bytes);
 void uring_settle(struct vuc_transport_group *group);
 void uring_received_multishot(struct uring_conn *c, const struct io_uring_cqe *cqe);
 bool uring_arm_all(struct uring_group *g);

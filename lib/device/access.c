@@ -126,11 +126,14 @@ wake_of_message(void *arg, const struct vuc_session_reply *reply)
 		vuc_error_set(&w->dev->reason, reply->status, "%s", reply->reason);
 }
 
+/* Looks at the socket for an answer, before all that a poll does is worth its while. */
+#define ANSWER_LOOKS 16u
+
 static int
 wait_until_done(struct waiter *w)
 {
-	device_mark_dirty(w->dev);
-	device_poll_until(w->dev, &w->done);
+	if (!group_exchange(w->dev, ANSWER_LOOKS, &w->done))
+		device_poll_until(w->dev, &w->done);
 	return w->status;
 }
 

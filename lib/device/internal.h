@@ -132,6 +132,9 @@ struct device_reply {
 /* As vuc_poll_group_poll(), for one who has nothing else to do: with so many looks at the sockets
  * while nothing comes. */
 int group_poll(struct vuc_poll_group *group, unsigned int looks);
+/* Let a device that has something to send do so, and look at its socket alone, so many times, until
+ * *done. Returns that; the rest is for polls. */
+bool group_exchange(struct vuc_device *dev, unsigned int looks, const bool *done);
 void group_log(const struct vuc_poll_group *group, enum vuc_log_level level, const char *line);
 void group_add(struct vuc_poll_group *group, struct vuc_device *dev);
 void group_remove(struct vuc_device *dev);
@@ -154,6 +157,8 @@ int device_link_open(struct device_link *link, int fd, const struct vuc_loopback
 	struct vuc_error *err);
 void device_link_free(struct device_link *link);
 void device_link_tick(struct device_link *link, uint64_t now_ms);
+/* One look at the socket, of a transport that has it. */
+void device_link_look(struct device_link *link);
 void device_mark_dirty(struct vuc_device *dev);
 void device_flush(struct vuc_device *dev);
 void device_disconnect(struct vuc_device *dev);

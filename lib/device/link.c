@@ -65,6 +65,18 @@ on_received(struct vuc_conn *conn, const uint8_t *bytes, size_t len, const int *
 	follow_up(link);
 }
 
+void
+device_link_look(struct device_link *link)
+{
+	const uint8_t *bytes;
+	size_t len = link->conn->ops->look(link->conn, &bytes);
+
+	if (len == 0)
+		return;
+	vuc_session_received(link->session, bytes, len, NULL, 0);
+	follow_up(link);
+}
+
 /* Which of the descriptors are missing is not known. */
 static void
 end_without_fds(struct vuc_session *s)
