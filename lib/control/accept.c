@@ -13,8 +13,10 @@
 #include "thread.h"
 #include "vmm.h"
 
-#define SHORTAGE_MS  100 /* until it tries again, when there are no descriptors left */
-#define ACCEPT_BURST 64  /* connections that are accepted before it looks at anything else */
+#define SHORTAGE_MS  100  /* until it tries again, when there are no descriptors left */
+#define MAX_CLOSERS  8    /* threads that close connections */
+#define CLOSERS_MS   1000 /* that they have at the end */
+#define ACCEPT_BURST 64   /* connections that are accepted before it looks at anything else */
 
 struct control_vmm *
 vmm_alloc(struct vuc_control *c, int fd)
@@ -38,6 +40,127 @@ vmm_alloc(struct vuc_control *c, int fd)
 	vmm_free(v);
 	return NULL;
 }
+
+/* ---- closing ---- */
+
+/*
+ * Closing a socket closes the descriptors that lie unread in it, and one of a file system that its
+ * sender serves may take for ever. So connections that are not taken are closed by threads of their
+ * own, of which there are few: while all are held up, no connection is accepted.
+ */
+struct control_closers {
+	pthread_mutex_t lock;
+	pthread_cond_t ended;
+	unsigned int busy;
+	bool abandoned; /* the last one frees it */
+};
+
+struct closing {
+	struct control_closers *closers;
+	int fd;
+};
+
+static void
+free_closers(struct control_closers *closers)
+{
+	pthread_cond_destroy(&closers->ended);
+	pthread_mutex_destroy(&closers->lock);
+	free(closers);
+}
+
+static void *
+run_closer(void *arg)
+{
+	struct closing *closing = arg;
+	struct control_closers *closers = closing->closers;
+	bool last;
+
+	close(closing->fd);
+	free(closing);
+	pthread_mutex_lock(&closers->lock);
+	closers->busy--;
+	last = closers->abandoned && closers->busy == 0;
+	pthread_cond_signal(&closers->ended);
+	pthread_mutex_unlock(&closers->lock);
+	if (last)
+		free_closers(closers);
+	return NULL;
+}
+
+static bool
+are_closers_busy(struct control_closers *closers)
+{
+	bool busy;
+
+	pthread_mutex_lock(&closers->lock);
+	busy = closers->busy >= MAX_CLOSERS;
+	pthread_mutex_unlock(&closers->lock);
+	return busy;
+}
+
+/* Without memory or a thread it is closed here. */
+static void
+close_aside(struct vuc_control *c, int fd)
+{
+	struct closing *closing = malloc(sizeof(*closing));
+	pthread_t thread;
+
+	if (closing == NULL) {
+		close(fd);
+		return;
+	}
+	*closing = (struct closing){.closers = c->closers, .fd = fd};
+	pthread_mutex_lock(&c->closers->lock);
+	c->closers->busy++;
+	pthread_mutex_unlock(&c->closers->lock);
+	if (vuc_thread_create(&thread, THREAD_STACK, run_closer, closing) == 0)
+		pthread_detach(thread);
+	else
+		run_closer(closing);
+}
+
+int
+control_accept_init(struct vuc_control *c)
+{
+	pthread_condattr_t attr;
+
+	c->closers = calloc(1, sizeof(*c->closers));
+	if (c->closers == NULL)
+		return -ENOMEM;
+	pthread_mutex_init(&c->closers->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->closers->ended, &attr);
+	pthread_condattr_destroy(&attr);
+	return 0;
+}
+
+/* Those who are held up are left to themselves. */
+void
+control_accept_fini(struct vuc_control *c)
+{
+	struct control_closers *closers = c->closers;
+	uint64_t end_ms = vuc_clock_ms() + CLOSERS_MS;
+	const struct timespec end = {
+		.tv_sec = (time_t)(end_ms / 1000),
+		.tv_nsec = (long)(end_ms % 1000) * 1000000,
+	};
+	bool last;
+
+	if (closers == NULL)
+		return;
+	pthread_mutex_lock(&closers->lock);
+	while (closers->busy > 0 &&
+		pthread_cond_timedwait(&closers->ended, &closers->lock, &end) == 0)
+		continue;
+	closers->abandoned = true;
+	last = closers->busy == 0;
+	pthread_mutex_unlock(&closers->lock);
+	if (last)
+		free_closers(closers);
+}
+
+/* ---- accepting ---- */
 
 /* NULL: it may come in. */
 static const char *
@@ -105,14 +228,14 @@ welcome(struct vuc_control *c, int fd)
 	int rc;
 
 	if (is_kept_out(c, fd)) {
-		close(fd);
+		close_aside(c, fd);
 		return;
 	}
 	v = vmm_alloc(c, fd);
 	if (v == NULL) {
 		control_log_limited(
 			&c->log, &c->log.own, VUC_LOG_ERROR, "no memory for a connection");
-		close(fd);
+		close_aside(c, fd);
 		return;
 	}
 	rc = admit(v);
@@ -126,8 +249,13 @@ welcome(struct vuc_control *c, int fd)
 static bool
 accept_one(struct vuc_control *c)
 {
-	int fd = accept4(c->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd;
 
+	if (are_closers_busy(c->closers)) {
+		c->accept_ms = vuc_clock_ms() + SHORTAGE_MS;
+		return false;
+	}
+	fd = accept4(c->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0) {
 		welcome(c, fd);
 		return true;

@@ -124,6 +124,7 @@ free_control(struct vuc_control *c)
 	control_listener_close(&c->listener);
 	if (c->signaller.file >= 0)
 		control_signaller_fini(&c->signaller);
+	control_accept_fini(c);
 	if (c->mailbox.fd >= 0)
 		vuc_mailbox_fini(&c->mailbox);
 	control_log_fini(&c->log);
@@ -155,6 +156,8 @@ set_up(struct vuc_control *c, const char *path, struct vuc_error *err)
 		rc = control_signaller_init(&c->signaller);
 	if (rc == 0)
 		rc = vuc_mailbox_init(&c->mailbox);
+	if (rc == 0)
+		rc = control_accept_init(c);
 	if (rc != 0)
 		return vuc_error_set(err, rc, "a control plane: %s", strerror(-rc));
 	rc = control_bind(&c->listener, path, c->opts.mode, err);

@@ -76,6 +76,34 @@ fails(enum call call)
 		return fails(call) ? -1 : __real_##name args; \
 	}
 
+/* Of the next connection of a VMM that a thread of the library closes: it is held up until there is
+ * something to read. */
+static _Atomic int hold_up_by = -1;
+static pthread_t main_thread;
+
+static bool
+is_packet_socket(int fd)
+{
+	socklen_t len = sizeof(int);
+	int type = 0;
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET;
+}
+
+int __real_close(int fd);
+int __wrap_close(int fd);
+int
+__wrap_close(int fd)
+{
+	int by = atomic_load(&hold_up_by);
+	eventfd_t count;
+
+	if (by >= 0 && !pthread_equal(pthread_self(), main_thread) && is_packet_socket(fd) &&
+		atomic_compare_exchange_strong(&hold_up_by, &by, -1))
+		eventfd_read(by, &count);
+	return __real_close(fd);
+}
+
 WRAP(ACCEPT, accept4, (int fd, struct sockaddr *addr, socklen_t *len, int flags),
 	(fd, addr, len, flags))
 WRAP(BIND, bind, (int fd, const struct sockaddr *addr, socklen_t len), (fd, addr, len))
@@ -328,7 +356,41 @@ test_open_queue(void)
 	rig_stop(&rig);
 }
 
+/* A connection that is not taken may have descriptors in it that take for ever to be closed:
+ * devices are looked after all the same, and VMMs are let in. */
+static void
+test_held_up_closing(void)
+{
+	struct shm_client first, more, next;
+	struct rig_opts opts;
+	int release;
+
+	rig_opts_init(&opts);
+	opts.control.max_vmms = 1;
+	rig_start(&rig, &opts);
+	release = eventfd(0, EFD_CLOEXEC);
+	main_thread = pthread_self();
+	rig_attach(&rig, &first, RIG_NAME);
+	atomic_store(&hold_up_by, release);
+	CU_ASSERT_EQUAL_FATAL(shm_connect(&more, rig.path), 0);
+	for (unsigned int i = 0; atomic_load(&hold_up_by) >= 0 && i < RIG_WAIT_MS; i++)
+		usleep(1000);
+	CU_ASSERT_EQUAL_FATAL(atomic_load(&hold_up_by), -1);
+	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_SECOND, false, NULL), 0);
+	shm_close(&first);
+	CU_ASSERT_TRUE(rig_is_left(&rig));
+	rig_attach(&rig, &next, RIG_NAME);
+	CU_ASSERT_FALSE(shm_is_ended(&more, 0));
+	CU_ASSERT_EQUAL(eventfd_write(release, 1), 0);
+	CU_ASSERT_TRUE(shm_is_ended(&more, RIG_WAIT_MS));
+	shm_close(&next);
+	shm_close(&more);
+	close(release);
+	rig_stop(&rig);
+}
+
 static CU_TestInfo tests[] = {
+	{"held up closing", test_held_up_closing},
 	{"listen", test_listen},
 	{"full backlog", test_full_backlog},
 	{"accept", test_accept},
