@@ -456,10 +456,13 @@ device_learn_start(struct device_learn *l, struct vuc_device *dev, device_learn_
 bool
 device_learn_give_up(struct device_learn *l)
 {
+	struct vuc_device *dev = l->dev;
+
 	if (l->cmd != VFIO_USER_REGION_READ)
 		return false;
-	vuc_session_cancel(l->dev->session, NULL, -ETIMEDOUT, "config space was not read in time");
-	device_pump(l->dev);
+	/* done is called by one of these, and then there is no l any more. */
+	vuc_session_cancel(dev->session, NULL, -ETIMEDOUT, "config space was not read in time");
+	device_pump(dev);
 	return true;
 }
 

@@ -177,6 +177,29 @@ open_neighbour(struct peer *good, struct vuc_device **neighbour)
 	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, neighbour, NULL), 0);
 }
 
+/* A device whose config space is never answered is opened at the deadline. */
+static void
+test_mute_config_space(void)
+{
+	struct peer *p = peer_start(1, "--fault", "drop@region_read#2", NULL);
+	struct outcome opened = {.calls = 0};
+	struct vuc_device_opts opts;
+	struct vuc_device *dev;
+
+	create_group();
+	peer_opts(p, 0, &opts);
+	opts.group = group;
+	opts.timeout_ms = 2000;
+	CU_ASSERT_EQUAL_FATAL(vuc_device_open_start(&opts, &dev, note, &opened, NULL), 0);
+	poll_until_called(&opened);
+	CU_ASSERT_EQUAL(opened.calls, 1);
+	CU_ASSERT_EQUAL(opened.status, 0);
+	read_id(dev);
+	vuc_device_close(dev);
+	CU_ASSERT_EQUAL(vuc_poll_group_destroy(group), 0);
+	peer_stop(p);
+}
+
 /* How a device is closed. */
 enum closing {
 	CLOSE,
@@ -853,6 +876,7 @@ check_no_fd_leaked(void)
 /* clang-format off */
 static CU_TestInfo socket_tests[] = {
 	{"open fails", test_open_fails},
+	{"mute config space", test_mute_config_space},
 	{"a hung server", test_hung_server},
 	{"a hung operation", test_hung_operation},
 	{"a full backlog", test_full_backlog},

@@ -271,16 +271,16 @@ test_faults(void)
 		const char *fault, *command, *text;
 	} cases[] = {
 		{"close@region_read", "read", "closed the connection"},
-		{"never@region_read", "read", "within 200 ms"},
+		{"never@region_read", "read", "within 2000 ms"},
 		{"error=5@device_reset", "reset", "cannot reset the device"},
-		{"never@device_reset", "reset", "within 200 ms"},
+		{"never@device_reset", "reset", "within 2000 ms"},
 	};
 	size_t i;
 
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		bool read = strcmp(cases[i].command, "read") == 0;
 		struct vucctl_device bad;
-		const char *args[] = {cases[i].command, "--timeout=200", bad.socket,
+		const char *args[] = {cases[i].command, "--timeout=2000", bad.socket,
 			read ? "bar0" : NULL, "0", "4", NULL};
 
 		vucctl_device_start(&bad, cases[i].fault);

@@ -318,7 +318,7 @@ test_not_answering(void)
 	struct vuc_error err;
 	uint32_t ids;
 
-	start_with("timeout-ms = 50\n");
+	start_with("timeout-ms = 500\n");
 	dev = attach();
 	CU_ASSERT_EQUAL_FATAL(vuc_vmm_open_queue(dev, NULL, &queue, &err), 0);
 	kill(server.process.pid, SIGSTOP);

@@ -107,7 +107,7 @@ static void
 expect_failure(const char *fault, size_t failed, const char *text)
 {
 	struct vucctl_device bad;
-	const char *args[] = {"dma-selftest", "--timeout=200", bad.socket, NULL};
+	const char *args[] = {"dma-selftest", "--timeout=2000", bad.socket, NULL};
 	struct vucctl_run run;
 
 	vucctl_device_start(&bad, fault);

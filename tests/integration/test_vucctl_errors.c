@@ -77,7 +77,7 @@ test_usage(void)
 static void
 expect_probe_failure(const char *socket, const char *text)
 {
-	const char *args[] = {"probe", "--timeout=200", socket, NULL};
+	const char *args[] = {"probe", "--timeout=2000", socket, NULL};
 
 	expect_failure(args, 1, text);
 }
@@ -114,7 +114,7 @@ test_sockets(void)
 	fd = open_socket(path);
 	expect_probe_failure(path, strerror(ECONNREFUSED)); /* nobody listens */
 	CU_ASSERT_EQUAL(listen(fd, 1), 0);
-	expect_probe_failure(path, "within 200 ms"); /* nobody answers */
+	expect_probe_failure(path, "within 2000 ms"); /* nobody answers */
 	close(fd);
 
 	expect_probe_failure(folder, folder);
@@ -136,7 +136,7 @@ test_servers(void)
 		{"close@version", "closed the connection"},
 		{"close@region_read", "closed the connection"},
 		{"truncate=20", "closed the connection"},
-		{"never", "within 200 ms"},
+		{"never", "within 2000 ms"},
 		{"wrong-version", "major"},
 		{"wrong-version=minor", "minor"},
 		{"wrong-id", "message id"},
@@ -166,7 +166,7 @@ static void
 expect_output(const char *fault, const char *option, const char *text)
 {
 	struct vucctl_device device;
-	const char *args[] = {"probe", "--timeout=200", device.socket, option, NULL};
+	const char *args[] = {"probe", "--timeout=2000", device.socket, option, NULL};
 	struct vucctl_run run;
 
 	vucctl_device_start(&device, fault);
@@ -207,7 +207,7 @@ test_config_unreadable(void)
 	expect_output("error=13@region_read", NULL,
 		"Config space, 0 of 4096 bytes\n  unreadable from 0x0 on: ");
 	expect_output("error=13@region_read", NULL, "\n      2  MSI-X          8  ");
-	expect_output("never@region_read", NULL, "within 200 ms");
+	expect_output("never@region_read", NULL, "within 2000 ms");
 	expect_output("error=13@region_read", "--json", "\"pci\": null");
 	vucctl_device_start(&device, "error=13@region_read");
 	expect_failure(args, 1, "cannot read config space");

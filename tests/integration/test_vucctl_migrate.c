@@ -181,7 +181,7 @@ static void
 test_failed_save_keeps_file(void)
 {
 	struct vucctl_device bad;
-	const char *args[] = {"migrate", "save", "--timeout=200", bad.socket, path, NULL};
+	const char *args[] = {"migrate", "save", "--timeout=2000", bad.socket, path, NULL};
 	FILE *file = fopen(path, "w");
 	char text[16] = "";
 
