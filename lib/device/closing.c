@@ -35,7 +35,7 @@ finish_closing(struct vuc_device *dev)
 	group_retire(dev);
 	dev->group->completed++;
 	if (dev->closing.done != NULL)
-		dev->closing.done(dev->closing.arg, 0, NULL);
+		dev->closing.done(dev->closing.arg, 0, &(struct vuc_error){.text = ""});
 }
 
 /* Requests wait for room in the session only while it is ready. */

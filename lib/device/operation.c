@@ -153,8 +153,9 @@ operation_advance(struct operation *op)
 
 	if (op->state == OPERATION_READY) {
 		op->state = OPERATION_RUNNING;
-		if (!vuc_device_connected(op->dev)) {
-			operation_fail_by_session(op, vuc_session_error(op->dev->session));
+		rc = device_check_connected(op->dev);
+		if (rc != 0) {
+			operation_fail(op, rc, "%s", op->dev->reason.text);
 			op->state = OPERATION_OVER;
 		}
 	}

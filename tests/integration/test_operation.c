@@ -209,6 +209,8 @@ static void
 close_setup(struct setup *s)
 {
 	vuc_poll_group_set_source(group, NULL);
+	/* What is withheld is not waited for. */
+	s->dev->timeout_ms = SHORT_MS;
 	vuc_device_close(s->dev);
 }
 
