@@ -738,7 +738,8 @@ test_cancel(void)
 	}
 }
 
-/* One that has a reply outstanding when it is cancelled is freed with that, or with the session. */
+/* One that has a reply outstanding when it is cancelled is freed then; the late reply, if there is
+ * one, finds nothing. */
 static void
 test_cancelled_memory(void)
 {
@@ -753,11 +754,11 @@ test_cancelled_memory(void)
 		poll_often();
 		device_cancel_operations(s.dev, -ECANCELED, "the test gives up");
 		CU_ASSERT_EQUAL(job.calls, 1);
-		CU_ASSERT_EQUAL(nr_freed, 0);
+		CU_ASSERT_EQUAL(nr_freed, 1);
 		if (answered) {
 			release(&s);
 			vuc_poll_group_poll(group);
-			CU_ASSERT_EQUAL(nr_freed, 1);
+			CU_ASSERT(vuc_device_connected(s.dev));
 		}
 		close_setup(&s);
 		CU_ASSERT_EQUAL(nr_freed, 1);
