@@ -86,7 +86,7 @@ loopback_open(struct vuc_transport_group *group, const struct vuc_transport_addr
 }
 
 static void
-unqueue(struct loopback_conn *c)
+unqueue_conn(struct loopback_conn *c)
 {
 	for (struct loopback_conn **p = &c->group->first; *p != NULL; p = &(*p)->next) {
 		if (*p == c) {
@@ -102,7 +102,7 @@ loopback_close(struct vuc_conn *conn)
 {
 	struct loopback_conn *c = (struct loopback_conn *)conn;
 
-	unqueue(c);
+	unqueue_conn(c);
 	if (!c->lost && c->server.disconnect != NULL)
 		c->server.disconnect(c->server.arg);
 	free(c);
@@ -134,7 +134,7 @@ init_message(struct vuc_loopback_msg *msg, uint8_t *bytes, size_t len, size_t si
 
 /* Hand over what has been answered; descriptors belong to the last message of it. */
 static void
-deliver(struct loopback_conn *c, int *fds, unsigned int nr_fds)
+deliver_replies(struct loopback_conn *c, int *fds, unsigned int nr_fds)
 {
 	size_t len = c->group->len;
 
@@ -162,7 +162,7 @@ handle_message(struct loopback_conn *c, const struct vuc_segment *segment, size_
 		return rc;
 	g->len += reply.len;
 	if (reply.nr_fds > 0 || g->len > BATCH_SIZE)
-		deliver(c, reply.fds, reply.nr_fds);
+		deliver_replies(c, reply.fds, reply.nr_fds);
 	return 0;
 }
 
@@ -182,7 +182,7 @@ handle_segment(struct loopback_conn *c)
 		rest.len -= header.msg_size;
 		rest.nr_fds = 0;
 	}
-	deliver(c, NULL, 0);
+	deliver_replies(c, NULL, 0);
 	if (rc != 0) {
 		c->lost = true;
 		c->base.events->lost(&c->base, 0);
@@ -214,7 +214,7 @@ loopback_send(struct vuc_conn *conn, const struct vuc_segment *segment)
 
 /* What handling a connection's segment begins with, while another one's is handled. */
 static void
-prefetch(const struct loopback_conn *c)
+prefetch_conn(const struct loopback_conn *c)
 {
 	__builtin_prefetch(c->base.owner);
 	__builtin_prefetch(c->segment.bytes);
@@ -236,7 +236,7 @@ loopback_poll(struct vuc_transport_group *group, unsigned int looks)
 
 		g->first = c->next;
 		if (g->first != NULL)
-			prefetch(g->first);
+			prefetch_conn(g->first);
 		c->queued = false;
 		handle_segment(c);
 		nr_events++;

@@ -80,7 +80,7 @@ posix_group_destroy(struct vuc_transport_group *group)
 }
 
 static void
-activate(struct posix_conn *c)
+activate_conn(struct posix_conn *c)
 {
 	struct posix_group *g = c->group;
 
@@ -95,7 +95,7 @@ activate(struct posix_conn *c)
 }
 
 static void
-take_off_list(struct posix_conn *c)
+unlist_conn(struct posix_conn *c)
 {
 	struct posix_group *g = c->group;
 
@@ -110,14 +110,14 @@ take_off_list(struct posix_conn *c)
 
 /* Whether a connection is to be looked at in each poll, however quiet it is. */
 static inline bool
-is_busy(const struct posix_conn *c)
+is_conn_busy(const struct posix_conn *c)
 {
 	return vuc_view_is_owed(c->base.view) || c->segment.len > 0;
 }
 
 /* Leave a connection to epoll. Where that fails, it stays active, which costs but works. */
 static void
-deactivate(struct posix_conn *c)
+deactivate_conn(struct posix_conn *c)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
 
@@ -127,15 +127,15 @@ deactivate(struct posix_conn *c)
 	if (epoll_ctl(c->group->epoll_fd, EPOLL_CTL_ADD, c->fd, &event) != 0)
 		return;
 	c->watched = true;
-	take_off_list(c);
+	unlist_conn(c);
 }
 
 /* Nothing more is received. */
 static void
-forget(struct posix_conn *c)
+forget_conn(struct posix_conn *c)
 {
 	if (c->active)
-		take_off_list(c);
+		unlist_conn(c);
 	if (c->watched)
 		epoll_ctl(c->group->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
 	c->watched = false;
@@ -176,7 +176,7 @@ posix_open(struct vuc_transport_group *group, const struct vuc_transport_address
 	c->group = g;
 	c->fd = address->fd;
 	g->nr_conns++;
-	activate(c);
+	activate_conn(c);
 	*conn = &c->base;
 	return 0;
 }
@@ -186,7 +186,7 @@ posix_close(struct vuc_conn *conn)
 {
 	struct posix_conn *c = (struct posix_conn *)conn;
 
-	forget(c);
+	forget_conn(c);
 	close(c->fd);
 	c->group->nr_conns--;
 	free(c);
@@ -194,7 +194,7 @@ posix_close(struct vuc_conn *conn)
 
 /* Returns how many bytes went out, or a negative errno. */
 static ssize_t
-send_some(struct posix_conn *c, const struct vuc_segment *segment)
+send_segment(struct posix_conn *c, const struct vuc_segment *segment)
 {
 	ssize_t n = vuc_socket_send(c->fd, segment);
 
@@ -207,15 +207,15 @@ send_some(struct posix_conn *c, const struct vuc_segment *segment)
 
 /* Keep what is left of a segment of which n bytes are out. Returns as the transport's send(). */
 static int
-keep_rest(struct posix_conn *c, const struct vuc_segment *segment, ssize_t n)
+keep_segment_rest(struct posix_conn *c, const struct vuc_segment *segment, ssize_t n)
 {
 	c->full = n == -EAGAIN;
 	if (n < 0) {
 		c->segment.len = 0;
 		if (n == -EAGAIN)
-			activate(c);
+			activate_conn(c);
 		else
-			forget(c);
+			forget_conn(c);
 		return (int)n;
 	}
 	c->segment = (struct vuc_segment){
@@ -223,7 +223,7 @@ keep_rest(struct posix_conn *c, const struct vuc_segment *segment, ssize_t n)
 		.len = segment->len - (size_t)n,
 	};
 	c->base.sent_part = true;
-	activate(c);
+	activate_conn(c);
 	return 0;
 }
 
@@ -231,12 +231,12 @@ static int
 posix_send(struct vuc_conn *conn, const struct vuc_segment *segment)
 {
 	struct posix_conn *c = (struct posix_conn *)conn;
-	ssize_t n = send_some(c, segment);
+	ssize_t n = send_segment(c, segment);
 
 	if (n != (ssize_t)segment->len)
-		return keep_rest(c, segment, n);
+		return keep_segment_rest(c, segment, n);
 	c->full = false;
-	activate(c);
+	activate_conn(c);
 	return 1;
 }
 
@@ -246,14 +246,14 @@ posix_send_parts(struct vuc_conn *conn, const struct iovec *parts, unsigned int 
 	struct posix_conn *c = (struct posix_conn *)conn;
 
 	c->group->base.syscalls++;
-	activate(c);
+	activate_conn(c);
 	return vuc_socket_send_parts(c->fd, parts, nr_parts);
 }
 
 static void
-lose(struct posix_conn *c, int error)
+lose_conn(struct posix_conn *c, int error)
 {
-	forget(c);
+	forget_conn(c);
 	c->base.events->lost(&c->base, error);
 }
 
@@ -261,12 +261,12 @@ lose(struct posix_conn *c, int error)
 static bool
 continue_send(struct posix_conn *c)
 {
-	ssize_t n = send_some(c, &c->segment);
+	ssize_t n = send_segment(c, &c->segment);
 
 	if (n == -EAGAIN)
 		return true;
 	if (n < 0) {
-		lose(c, (int)n);
+		lose_conn(c, (int)n);
 		return false;
 	}
 	c->segment.bytes += n;
@@ -291,7 +291,7 @@ look_at_epoll(struct posix_group *g, int timeout_ms)
 		return -errno;
 	for (int i = 0; i < n; i++) {
 		if (events[i].data.ptr != NULL)
-			activate(events[i].data.ptr);
+			activate_conn(events[i].data.ptr);
 	}
 	return n;
 }
@@ -311,17 +311,17 @@ look_at_conn(struct posix_group *g, struct posix_conn *c)
 		return true;
 	}
 	if (n != -EAGAIN && n != -EINTR) {
-		lose(c, (int)n);
+		lose_conn(c, (int)n);
 		return true;
 	}
-	if (!is_busy(c) && ++c->quiet > QUIET_POLLS)
-		deactivate(c);
+	if (!is_conn_busy(c) && ++c->quiet > QUIET_POLLS)
+		deactivate_conn(c);
 	return false;
 }
 
 /* Returns how many events there were. */
 static unsigned int
-look_at_all(struct posix_group *g)
+look_at_conns(struct posix_group *g)
 {
 	unsigned int nr_events = 0;
 
@@ -341,7 +341,7 @@ posix_poll(struct vuc_transport_group *group, unsigned int looks)
 	unsigned int nr_events;
 
 	do {
-		nr_events = look_at_all(g);
+		nr_events = look_at_conns(g);
 	} while (nr_events == 0 && --looks > 0);
 	return nr_events;
 }
@@ -389,7 +389,7 @@ posix_wait(struct vuc_transport_group *group, int wake_fd, unsigned int timeout_
 	if (rc != 0)
 		return rc;
 	for (unsigned int i = g->nr_active; i-- > 0;)
-		deactivate(g->active[i]);
+		deactivate_conn(g->active[i]);
 	/* What epoll does not take can only be found by asking. */
 	if (g->nr_active > 0)
 		return 1;
@@ -407,8 +407,8 @@ posix_settle(struct vuc_transport_group *group)
 	for (unsigned int i = g->nr_active; i-- > 0;) {
 		struct posix_conn *c = g->active[i];
 
-		if (!is_busy(c))
-			deactivate(c);
+		if (!is_conn_busy(c))
+			deactivate_conn(c);
 	}
 }
 

@@ -53,7 +53,7 @@ uring_free_if_done(struct uring_conn *c)
 
 /* Returns when the kernel has let go of everything that was submitted for the connection. */
 static void
-cancel_all(struct uring_conn *c)
+cancel_requests(struct uring_conn *c)
 {
 	struct io_uring_sync_cancel_reg cancel = {
 		.fd = (int)c->slot,
@@ -97,7 +97,7 @@ uring_close(struct vuc_conn *conn)
 			uring_submit(g);
 		withdraw_entries(c);
 		shutdown(c->fd, SHUT_RDWR);
-		cancel_all(c);
+		cancel_requests(c);
 	}
 	io_uring_register_files_update(&g->ring, c->slot, &none, 1);
 	g->free_slots[g->nr_free_slots++] = (uint16_t)c->slot;
@@ -120,7 +120,7 @@ submit_segment(struct uring_conn *c)
 
 /* The owner tries again at each poll: this is for one who sleeps in between. */
 static void
-await_room(struct uring_conn *c)
+await_socket_room(struct uring_conn *c)
 {
 	struct io_uring_sqe *sqe;
 
@@ -136,10 +136,10 @@ await_room(struct uring_conn *c)
 
 /* Keep what is left of a segment of which n bytes are out. Returns as the transport's send(). */
 static int
-keep_rest(struct uring_conn *c, const struct vuc_segment *segment, ssize_t n)
+keep_segment_rest(struct uring_conn *c, const struct vuc_segment *segment, ssize_t n)
 {
 	if (n == -EAGAIN || n == -EINTR) {
-		await_room(c);
+		await_socket_room(c);
 		return -EAGAIN;
 	}
 	if (n < 0)
@@ -161,7 +161,7 @@ send_at_once(struct uring_conn *c, const struct vuc_segment *segment)
 	/* The peer has closed: what it sent before is still to be received, so that finds out. */
 	if (n == (ssize_t)segment->len || n == -EPIPE)
 		return 1;
-	return keep_rest(c, segment, n);
+	return keep_segment_rest(c, segment, n);
 }
 
 /* Leave a segment to the ring. */

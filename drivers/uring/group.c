@@ -73,7 +73,7 @@ uring_group_create(
 }
 
 static void
-dispatch(const struct io_uring_cqe *cqe)
+dispatch_completion(const struct io_uring_cqe *cqe)
 {
 	struct uring_conn *c =
 		(struct uring_conn *)(uintptr_t)(cqe->user_data & ~(uint64_t)OP_MASK);
@@ -99,7 +99,7 @@ dispatch(const struct io_uring_cqe *cqe)
 
 /* Completions are taken one by one: an event may lead to a nested submission. */
 static unsigned int
-reap(struct uring_group *g)
+reap_completions(struct uring_group *g)
 {
 	struct io_uring_cqe *cqe;
 	unsigned int n = 0;
@@ -111,7 +111,7 @@ reap(struct uring_group *g)
 		if ((copy.user_data & OP_MASK) == OP_WAKE)
 			uring_woken(g, &copy);
 		else
-			dispatch(&copy);
+			dispatch_completion(&copy);
 		n++;
 	}
 	return n;
@@ -124,14 +124,14 @@ kernel_has_work(struct uring_group *g)
 }
 
 static unsigned int
-look_at_all(struct uring_group *g)
+look_at_conns(struct uring_group *g)
 {
 	unsigned int nr_events = 0;
 
 	if (io_uring_sq_ready(&g->ring) > 0 || kernel_has_work(g))
 		uring_submit(g);
 	if (io_uring_cq_ready(&g->ring) > 0)
-		nr_events = reap(g);
+		nr_events = reap_completions(g);
 	return nr_events + uring_receive(g);
 }
 
@@ -142,7 +142,7 @@ uring_poll(struct vuc_transport_group *group, unsigned int looks)
 	unsigned int nr_events;
 
 	do {
-		nr_events = look_at_all(g);
+		nr_events = look_at_conns(g);
 	} while (nr_events == 0 && --looks > 0);
 	return nr_events;
 }
@@ -157,7 +157,7 @@ uring_group_destroy(struct vuc_transport_group *group)
 	/* Closed connections are cancelled already: their last completions are on the way. */
 	while (!LIST_EMPTY(&g->conns) && (rc >= 0 || rc == -EINTR)) {
 		rc = uring_submit(g);
-		reap(g);
+		reap_completions(g);
 	}
 	io_uring_queue_exit(&g->ring);
 	while ((c = LIST_FIRST(&g->conns)) != NULL) {

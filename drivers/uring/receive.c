@@ -37,7 +37,7 @@ uring_free_buffers(struct uring_group *g)
 }
 
 static void
-recycle(struct uring_group *g, unsigned int id)
+recycle_buffer(struct uring_group *g, unsigned int id)
 {
 	io_uring_buf_ring_add(g->buf_ring, g->buffers + (size_t)id * BUFFER_SIZE, BUFFER_SIZE,
 		(unsigned short)id, io_uring_buf_ring_mask(NR_BUFFERS), 0);
@@ -62,7 +62,7 @@ uring_deactivate(struct uring_conn *c)
 
 /* Returns false when the ring is full: it stays armed. */
 static bool
-disarm(struct uring_conn *c)
+disarm_conn(struct uring_conn *c)
 {
 	struct io_uring_sqe *sqe = uring_get_sqe(c->group);
 
@@ -77,7 +77,7 @@ disarm(struct uring_conn *c)
 
 /* Returns false when the ring is full: nothing has changed. */
 static bool
-arm(struct uring_conn *c)
+arm_conn(struct uring_conn *c)
 {
 	struct io_uring_sqe *sqe;
 
@@ -104,9 +104,9 @@ uring_start_eager(struct uring_conn *c)
 
 	if (c->lost)
 		return;
-	if (g->nr_active >= EAGER_MAX && arm(c))
+	if (g->nr_active >= EAGER_MAX && arm_conn(c))
 		return;
-	if (c->armed && !c->disarming && !disarm(c))
+	if (c->armed && !c->disarming && !disarm_conn(c))
 		return;
 	c->active = true;
 	g->active[g->nr_active++] = c;
@@ -124,7 +124,7 @@ uring_lose(struct uring_conn *c, int error)
 
 /* Tell the owner, or drop what came when it no longer listens. */
 static void
-deliver(struct uring_conn *c, const uint8_t *bytes, size_t len, int *fds, unsigned int nr_fds)
+deliver_bytes(struct uring_conn *c, const uint8_t *bytes, size_t len, int *fds, unsigned int nr_fds)
 {
 	if (c->lost) {
 		vuc_fds_close(fds, nr_fds);
@@ -153,7 +153,7 @@ receive_eagerly(struct uring_group *g, struct uring_conn *c)
 		return true;
 	}
 	if (++c->quiet > QUIET_POLLS)
-		arm(c);
+		arm_conn(c);
 	return false;
 }
 
@@ -202,7 +202,7 @@ uring_settle(struct vuc_transport_group *group)
 		struct uring_conn *c = g->active[i];
 
 		if (!vuc_view_is_owed(c->base.view) && !c->used)
-			arm(c);
+			arm_conn(c);
 		c->used = false;
 	}
 }
@@ -211,7 +211,7 @@ bool
 uring_arm_all(struct uring_group *g)
 {
 	while (g->nr_active > 0) {
-		if (!arm(g->active[g->nr_active - 1]))
+		if (!arm_conn(g->active[g->nr_active - 1]))
 			return false;
 	}
 	return true;
@@ -237,12 +237,12 @@ take_buffer(struct uring_conn *c, const struct io_uring_cqe *cqe)
 		int nr_fds = vuc_fds_take(&msg, fds, VUC_FDS_MAX);
 
 		if (len > 0 && nr_fds >= 0)
-			deliver(c, io_uring_recvmsg_payload(out, &c->multishot_msg), len, fds,
+			deliver_bytes(c, io_uring_recvmsg_payload(out, &c->multishot_msg), len, fds,
 				(unsigned int)nr_fds);
 		else
 			uring_lose(c, len > 0 ? nr_fds : 0);
 	}
-	recycle(c->group, id);
+	recycle_buffer(c->group, id);
 }
 
 void
@@ -258,6 +258,6 @@ uring_received_multishot(struct uring_conn *c, const struct io_uring_cqe *cqe)
 		uring_lose(c, cqe->res);
 
 	/* The kernel ends a multishot when it likes, as when the buffers have run out. */
-	if (!c->armed && !c->active && !c->lost && !arm(c))
+	if (!c->armed && !c->active && !c->lost && !arm_conn(c))
 		uring_activate(c);
 }

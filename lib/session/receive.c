@@ -37,7 +37,7 @@ find_slot(struct vuc_session *s, uint16_t id)
 }
 
 static void
-broken(struct vuc_session *s, const struct vfio_user_header *h, const char *what)
+end_broken(struct vuc_session *s, const struct vfio_user_header *h, const char *what)
 {
 	vuc_session_end(s, -EPROTO, "message 0x%04x (%s %u, %s): %s", h->msg_id,
 		vuc_wire_command_name(h->cmd), h->cmd,
@@ -46,7 +46,7 @@ broken(struct vuc_session *s, const struct vfio_user_header *h, const char *what
 }
 
 static void
-broken_size(struct vuc_session *s, const struct vfio_user_header *h, uint64_t min, uint64_t max)
+end_broken_size(struct vuc_session *s, const struct vfio_user_header *h, uint64_t min, uint64_t max)
 {
 	vuc_session_end(s, -EPROTO,
 		"message 0x%04x (%s %u): msg_size %u, expected %" PRIu64 " to %" PRIu64, h->msg_id,
@@ -69,7 +69,7 @@ check_reply_size(
 {
 	if (h->msg_size >= HEADER_SIZE + min && h->msg_size - HEADER_SIZE <= max)
 		return true;
-	broken_size(s, h, min, max);
+	end_broken_size(s, h, min, max);
 	return false;
 }
 
@@ -91,7 +91,7 @@ static bool
 check_reply_header(struct vuc_session *s, const struct vfio_user_header *h, const struct slot *slot)
 {
 	if (slot == NULL) {
-		broken(s, h, "no request has this message id");
+		end_broken(s, h, "no request has this message id");
 		return false;
 	}
 	if (slot->cmd != h->cmd) {
@@ -100,7 +100,7 @@ check_reply_header(struct vuc_session *s, const struct vfio_user_header *h, cons
 		return false;
 	}
 	if (session_is_queued(s, slot)) {
-		broken(s, h, "its command was not sent yet");
+		end_broken(s, h, "its command was not sent yet");
 		return false;
 	}
 	/* The specification wants the header alone behind an error; the rest is skipped. */
@@ -119,22 +119,22 @@ check_command_header(struct vuc_session *s, const struct vfio_user_header *h)
 	uint64_t max;
 
 	if (row == NULL || !row->from_server) {
-		broken(s, h, "not a command that a server may send");
+		end_broken(s, h, "not a command that a server may send");
 		return false;
 	}
 	if (s->view.state == VUC_SESSION_NEGOTIATING) {
-		broken(s, h, "a command before the reply to VFIO_USER_VERSION");
+		end_broken(s, h, "a command before the reply to VFIO_USER_VERSION");
 		return false;
 	}
 	if (h->flags & VFIO_USER_F_ERROR) {
-		broken(s, h, "a command with the error flag");
+		end_broken(s, h, "a command with the error flag");
 		return false;
 	}
 	max = row->request_max;
 	if (row->request_max == VUC_WIRE_DATA)
 		max = (uint64_t)row->request_min + s->config.version.max_data_xfer_size;
 	if (h->msg_size < HEADER_SIZE + row->request_min || h->msg_size - HEADER_SIZE > max) {
-		broken_size(s, h, row->request_min, max);
+		end_broken_size(s, h, row->request_min, max);
 		return false;
 	}
 	return true;
@@ -351,7 +351,7 @@ handle_command(struct vuc_session *s, const struct message *m)
 	};
 
 	if (m->nr_fds > 0)
-		broken(s, &m->header, "came with file descriptors");
+		end_broken(s, &m->header, "came with file descriptors");
 	else if (s->config.command != NULL)
 		s->config.command(s->config.command_arg, s, &command);
 	else if (!command.no_reply)
@@ -415,7 +415,7 @@ grow_buffer(struct vuc_session *s, size_t size)
 
 /* Add what is there of the message in parts, up to len bytes of it in all. Returns bytes taken. */
 static size_t
-append(struct vuc_session *s, const uint8_t *bytes, size_t avail, size_t len)
+append_part(struct vuc_session *s, const uint8_t *bytes, size_t avail, size_t len)
 {
 	size_t n = len - s->view.part_len;
 
@@ -430,7 +430,7 @@ append(struct vuc_session *s, const uint8_t *bytes, size_t avail, size_t len)
 
 /* Returns how many bytes belong to the message in parts, which may be complete then. */
 static size_t
-assemble(struct vuc_session *s, const uint8_t *bytes, size_t avail)
+assemble_message(struct vuc_session *s, const uint8_t *bytes, size_t avail)
 {
 	struct message m;
 	size_t n = 0;
@@ -438,14 +438,14 @@ assemble(struct vuc_session *s, const uint8_t *bytes, size_t avail)
 	if (s->view.part_total == 0) {
 		if (!grow_buffer(s, HEADER_SIZE))
 			return 0;
-		n = append(s, bytes, avail, HEADER_SIZE);
+		n = append_part(s, bytes, avail, HEADER_SIZE);
 		if (s->view.part_len < HEADER_SIZE)
 			return n;
 		if (!take_header(s, &m, s->view.part) || !grow_buffer(s, m.header.msg_size))
 			return n;
 		s->view.part_total = m.header.msg_size;
 	}
-	return n + append(s, bytes + n, avail - n, s->view.part_total);
+	return n + append_part(s, bytes + n, avail - n, s->view.part_total);
 }
 
 /* Keep descriptors for the message in parts. Those that are one too many are closed. */
@@ -489,7 +489,7 @@ handle_in_place(struct vuc_session *s, const uint8_t *bytes, size_t avail)
 }
 
 static bool
-ended(const struct vuc_session *s)
+has_ended(const struct vuc_session *s)
 {
 	return s->view.state == VUC_SESSION_LOST || s->view.state == VUC_SESSION_CLOSED;
 }
@@ -519,21 +519,21 @@ receive_any(struct vuc_session *s, const uint8_t *bytes, size_t len, const int *
 {
 	size_t pos = 0;
 
-	while (pos < len && !ended(s)) {
+	while (pos < len && !has_ended(s)) {
 		size_t n = 0;
 
 		if (nr_fds > 0 && reaches_end(s, bytes + pos, len - pos)) {
 			keep_fds(s, fds, nr_fds);
 			nr_fds = 0;
-			if (ended(s))
+			if (has_ended(s))
 				break;
 		}
 		n = session_take_expected(s, bytes + pos, len - pos);
 		if (n == 0)
 			n = handle_in_place(s, bytes + pos, len - pos);
-		if (n == 0 && !ended(s)) {
-			n = assemble(s, bytes + pos, len - pos);
-			if (!ended(s) && s->view.part_total != 0 &&
+		if (n == 0 && !has_ended(s)) {
+			n = assemble_message(s, bytes + pos, len - pos);
+			if (!has_ended(s) && s->view.part_total != 0 &&
 				s->view.part_len == s->view.part_total)
 				handle_assembled(s);
 		}
@@ -542,7 +542,7 @@ receive_any(struct vuc_session *s, const uint8_t *bytes, size_t len, const int *
 	/* The session has ended, or no message was there to carry them. */
 	if (nr_fds > 0)
 		keep_fds(s, fds, nr_fds);
-	if (ended(s)) {
+	if (has_ended(s)) {
 		session_close_fds(s->part_fds, s->nr_part_fds);
 		s->nr_part_fds = 0;
 	}

@@ -257,7 +257,7 @@ vuc_session_cancel(struct vuc_session *s, vuc_session_fn done, int error, const 
 }
 
 static void
-expire(struct vuc_session *s, struct slot *slot)
+expire_request(struct vuc_session *s, struct slot *slot)
 {
 	struct vuc_error line = {0};
 	struct vuc_session_reply reply = {.status = -ETIMEDOUT, .reason = line.text};
@@ -280,7 +280,7 @@ expire(struct vuc_session *s, struct slot *slot)
 }
 
 static void
-watch(const struct vuc_session *s, struct slot *slot, uint64_t now_ms)
+watch_request(const struct vuc_session *s, struct slot *slot, uint64_t now_ms)
 {
 	struct slot_rest *rest = session_rest(s, slot);
 
@@ -330,9 +330,9 @@ check_requests(struct vuc_session *s, uint64_t now_ms)
 			continue;
 		left--;
 		if (slot->state == SLOT_WAITING)
-			watch(s, slot, now_ms);
+			watch_request(s, slot, now_ms);
 		else if (now_ms >= session_rest(s, slot)->deadline_ms)
-			expire(s, slot);
+			expire_request(s, slot);
 	}
 }
 
