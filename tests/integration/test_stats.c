@@ -13,8 +13,8 @@
 #include "refdev_regs.h"
 
 #define BAR0    VFIO_PCI_BAR0_REGION_INDEX
-#define NOWHERE 77  /* a region that there is not */
-#define LATE_MS 300 /* a timeout that the server keeps to unless it is told not to answer */
+#define NOWHERE 77   /* a region that there is not */
+#define LATE_MS 1000 /* a timeout that the server keeps to unless it is told not to answer */
 
 static void
 test_counters(void)
