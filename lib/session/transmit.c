@@ -82,7 +82,7 @@ session_grow_tail(struct vuc_session *s, uint32_t len)
 }
 
 static struct tx_segment *
-begin_segment(struct vuc_session *s, const int *fds, uint16_t nr_fds)
+begin_segment(struct vuc_session *s, uint32_t len, const int *fds, uint16_t nr_fds)
 {
 	struct tx_segment *segment;
 
@@ -91,7 +91,7 @@ begin_segment(struct vuc_session *s, const int *fds, uint16_t nr_fds)
 	segment->start = s->tx.tail;
 	segment->out.bytes = s->tx.buf + s->tx.tail;
 	segment->out.fds = segment->fds;
-	segment->out.len = 0;
+	segment->out.len = len;
 	segment->own = NULL;
 	segment->handed = false;
 	segment->out.nr_fds = nr_fds;
@@ -115,9 +115,10 @@ session_reserve(struct vuc_session *s, uint32_t len, const int *fds, uint16_t nr
 	if (segment == NULL) {
 		if (s->view.nr_segments >= max_segments)
 			return NULL;
-		segment = begin_segment(s, fds, nr_fds);
+		begin_segment(s, len, fds, nr_fds);
+	} else {
+		segment->out.len += len;
 	}
-	segment->out.len += len;
 	s->tail_write.len = 0;
 	at = tx->buf + tx->tail;
 	tx->tail += len;
@@ -137,10 +138,9 @@ session_reserve_own(struct vuc_session *s, uint32_t len)
 		vuc_session_end(s, -ENOMEM, "no memory for a reply of %u bytes", len);
 		return NULL;
 	}
-	segment = begin_segment(s, NULL, 0);
+	segment = begin_segment(s, len, NULL, 0);
 	segment->own = own;
 	segment->out.bytes = own;
-	segment->out.len = len;
 	return own;
 }
 
