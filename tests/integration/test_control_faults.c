@@ -362,13 +362,12 @@ static void
 test_held_up_closing(void)
 {
 	struct shm_client first, more, next;
+	int release = eventfd(0, EFD_CLOEXEC);
 	struct rig_opts opts;
-	int release;
 
 	rig_opts_init(&opts);
 	opts.control.max_vmms = 1;
 	rig_start(&rig, &opts);
-	release = eventfd(0, EFD_CLOEXEC);
 	main_thread = pthread_self();
 	rig_attach(&rig, &first, RIG_NAME);
 	atomic_store(&hold_up_by, release);
@@ -385,8 +384,8 @@ test_held_up_closing(void)
 	CU_ASSERT_TRUE(shm_is_ended(&more, RIG_WAIT_MS));
 	shm_close(&next);
 	shm_close(&more);
-	close(release);
 	rig_stop(&rig);
+	close(release);
 }
 
 static CU_TestInfo tests[] = {
