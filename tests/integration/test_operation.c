@@ -17,6 +17,7 @@
 #include <vuc/irq.h>
 #include <vuc/migration.h>
 
+#include "clock.h"
 #include "fake_server.h"
 #include "fd_count.h"
 #include "message.h"
@@ -791,6 +792,36 @@ test_deadline_from_start(void)
 	close_setup(&s);
 }
 
+/* It does not begin anew with its turn: one of another device, started later, ends later. */
+static void
+test_deadline_after_turn(void)
+{
+	struct job first = {0}, second = {0}, later = {0};
+	struct setup s, other;
+	uint64_t started_ms;
+
+	open_setup(&other, 16);
+	open_setup(&s, 16);
+	s.withheld = UINT32_MAX;
+	other.withheld = UINT32_MAX;
+	start_feature(&s, &first);
+	start_message(&s, &second, VFIO_USER_DEVICE_FEATURE, 10 * SHORT_MS);
+	started_ms = vuc_clock_coarse_ms();
+	while (vuc_clock_coarse_ms() < started_ms + SHORT_MS)
+		vuc_poll_group_poll(group);
+	start_message(&other, &later, VFIO_USER_DEVICE_FEATURE, 10 * SHORT_MS);
+	while (vuc_clock_coarse_ms() < started_ms + 2 * SHORT_MS)
+		vuc_poll_group_poll(group);
+	s.release = true;
+	poll_until_done(&second);
+	CU_ASSERT_EQUAL(first.calls, 1);
+	CU_ASSERT_EQUAL(second.status, -ETIMEDOUT);
+	poll_until_done(&later);
+	CU_ASSERT(second.order < later.order);
+	close_setup(&s);
+	close_setup(&other);
+}
+
 /* Those that hang together time out together: no second one is sent. */
 static void
 test_deadlines_do_not_add_up(void)
@@ -1217,6 +1248,7 @@ static CU_TestInfo end_tests[] = {
 	{"cancelled", test_cancel},
 	{"memory of a cancelled one", test_cancelled_memory},
 	{"the deadline runs from the start", test_deadline_from_start},
+	{"the deadline goes on with the turn", test_deadline_after_turn},
 	{"deadlines do not add up", test_deadlines_do_not_add_up},
 	{"the deadline of an unmapping and a reset", test_vital_deadline},
 	{"the deadline in a sleeping group", test_deadline_asleep},
