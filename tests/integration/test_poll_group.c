@@ -602,6 +602,7 @@ test_slow_reader(void)
 	}
 	CU_ASSERT(vuc_device_connected(dev));
 	CU_ASSERT(!job.done);
+	atomic_store(&server.lent, true);
 	/* And one that takes nothing does not. */
 	for (unsigned int i = 0; i < DRAIN_ROUNDS; i++) {
 		clock_ahead += DRAIN_STEP;
