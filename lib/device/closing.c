@@ -88,17 +88,26 @@ begin_closing(struct vuc_device *dev, vuc_done_fn done, void *arg)
 VUC_PRIVATE void
 vuc_device_drain_start(struct vuc_device *dev, vuc_done_fn done, void *arg)
 {
+	struct vuc_poll_group *group = dev->group;
+	bool outermost = group_begin_callbacks(group);
+
 	begin_closing(dev, done, arg);
+	group_end_callbacks(group, outermost);
 }
 
 VUC_EXPORT int
 vuc_device_close_start(struct vuc_device *dev, vuc_done_fn done, void *arg)
 {
+	struct vuc_poll_group *group = dev->group;
+	bool outermost;
+
 	if (is_closing(dev))
 		return -EALREADY;
+	outermost = group_begin_callbacks(group);
 	dev->closed = true;
 	begin_closing(dev, done, arg);
 	cancel_requests(dev);
+	group_end_callbacks(group, outermost);
 	return 0;
 }
 

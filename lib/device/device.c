@@ -148,8 +148,12 @@ vuc_device_poll_group(const struct vuc_device *dev)
 VUC_PRIVATE void
 vuc_device_end(struct vuc_device *dev, const char *why)
 {
+	struct vuc_poll_group *group = dev->group;
+	bool outermost = group_begin_callbacks(group);
+
 	vuc_session_end(dev->session, -ECANCELED, "%s", why);
 	device_mark_dirty(dev);
+	group_end_callbacks(group, outermost);
 }
 
 VUC_EXPORT const char *

@@ -135,6 +135,10 @@ int group_poll(struct vuc_poll_group *group, unsigned int looks);
 /* Let a device that has something to send do so, and look at its socket alone, so many times, until
  * *done. Returns that; the rest is for polls. */
 bool group_exchange(struct vuc_device *dev, unsigned int looks, const bool *done);
+/* Around whatever may call back outside of polls: callbacks are the same there. The end is that of
+ * a poll, for what was closed meanwhile. */
+bool group_begin_callbacks(struct vuc_poll_group *group);
+void group_end_callbacks(struct vuc_poll_group *group, bool outermost);
 void group_log(const struct vuc_poll_group *group, enum vuc_log_level level, const char *line);
 void group_add(struct vuc_poll_group *group, struct vuc_device *dev);
 void group_remove(struct vuc_device *dev);

@@ -125,8 +125,10 @@ operation_end(struct operation *op)
 	dev->group->completed++;
 	if (op->ops->end != NULL)
 		op->ops->end(op);
+	/* Until the callback has returned it cannot be freed. */
+	op->outstanding++;
 	op->done(op->arg, op->status, &op->err);
-	if (op->outstanding == 0)
+	if (--op->outstanding == 0)
 		operation_free(op);
 }
 
@@ -138,8 +140,9 @@ operation_stop(struct operation *op)
 
 	op->state = OPERATION_OVER;
 	device_mark_dirty(dev);
-	/* This completes its messages, and so ends it. */
-	if (op->outstanding > 0 && op->ops->vital)
+	/* This completes its messages, and so ends it; unless the session is about to do so. */
+	if (op->outstanding > 0 && op->ops->vital &&
+		vuc_session_state(dev->session) != VUC_SESSION_LOST)
 		vuc_session_end(dev->session, op->status, "%s", op->err.text);
 	else
 		operation_end(op);

@@ -198,6 +198,25 @@ has_closed(const struct vuc_poll_group *group)
 	return !TAILQ_EMPTY(&group->closed) || group->doomed;
 }
 
+bool
+group_begin_callbacks(struct vuc_poll_group *group)
+{
+	bool outermost = !group->polling;
+
+	group->polling = true;
+	return outermost;
+}
+
+void
+group_end_callbacks(struct vuc_poll_group *group, bool outermost)
+{
+	if (!outermost)
+		return;
+	group->polling = false;
+	if (has_closed(group))
+		free_closed(group);
+}
+
 static void
 tick(struct vuc_poll_group *group)
 {

@@ -56,7 +56,8 @@ struct job {
 	unsigned int order; /* of the callbacks, from 1 on */
 	struct vuc_error err;
 	struct vuc_device *dev;
-	int inside; /* what a synchronous call got within the callback */
+	int inside; /* what a synchronous call got within the callback ... */
+	int polled; /* ... and a poll */
 };
 
 static struct vuc_poll_group *group;
@@ -286,8 +287,10 @@ on_done(void *arg, int status, const struct vuc_error *err)
 	job->status = status;
 	job->err = *err;
 	job->order = ++nr_done;
-	if (job->dev != NULL)
+	if (job->dev != NULL) {
 		job->inside = vuc_feature_probe(job->dev, 1, 0);
+		job->polled = vuc_poll_group_poll(vuc_device_poll_group(job->dev));
+	}
 }
 
 static void
@@ -1052,6 +1055,156 @@ test_callback(void)
 	close_setup(&s);
 }
 
+static void
+drain(struct vuc_device *dev, struct job *closed)
+{
+	vuc_device_drain_start(dev, on_done, closed);
+}
+
+static void
+close_start(struct vuc_device *dev, struct job *closed)
+{
+	CU_ASSERT_EQUAL(vuc_device_close_start(dev, on_done, closed), 0);
+}
+
+static void
+close_and_wait(struct vuc_device *dev, struct job *closed)
+{
+	closed->calls++;
+	vuc_device_close(dev);
+}
+
+static void
+end_and_close(struct vuc_device *dev, struct job *closed)
+{
+	vuc_device_end(dev, "the test gives up");
+	close_start(dev, closed);
+}
+
+/* Those that are called outside of polls have the same rules. */
+static void
+test_callback_of_closing(void)
+{
+	static void (*const rows[])(struct vuc_device * dev, struct job * closed) = {
+		drain, close_start, close_and_wait, end_and_close};
+
+	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct job jobs[2] = {{0}}, closed = {0};
+		struct setup s;
+
+		open_setup(&s, 16);
+		vuc_poll_group_set_source(group, NULL);
+		s.withheld = UINT32_MAX;
+		for (unsigned int j = 0; j < 2; j++) {
+			jobs[j].dev = s.dev;
+			start_feature(&s, &jobs[j]);
+		}
+		poll_often();
+		rows[i](s.dev, &closed);
+		poll_until_done(&closed);
+		CU_ASSERT_EQUAL(closed.calls, 1);
+		for (unsigned int j = 0; j < 2; j++) {
+			CU_ASSERT_EQUAL(jobs[j].calls, 1);
+			CU_ASSERT_EQUAL(jobs[j].status, -ECANCELED);
+			CU_ASSERT_EQUAL(jobs[j].inside, -EDEADLK);
+			CU_ASSERT_EQUAL(jobs[j].polled, -EDEADLK);
+		}
+	}
+}
+
+struct closer {
+	struct vuc_request req;
+	struct vuc_device *dev; /* that its end closes */
+	uint32_t value;
+	unsigned int calls;
+	int status;
+};
+
+static void
+close_on_request(struct vuc_request *req, int status)
+{
+	struct closer *c = req->arg;
+
+	c->calls++;
+	c->status = status;
+	vuc_device_close(c->dev);
+}
+
+static void
+submit_closer(struct closer *c, struct vuc_device *dev, enum vuc_op op)
+{
+	c->req = (struct vuc_request){.op = op,
+		.data = &c->value,
+		.count = sizeof(c->value),
+		.done = close_on_request,
+		.arg = c};
+	CU_ASSERT_EQUAL_FATAL(vuc_device_submit(dev, &c->req), 0);
+}
+
+/* Its connection has ended, and those that wait are being told one after the other. */
+static void
+test_closed_while_lost(void)
+{
+	struct closer c = {.calls = 0};
+	struct job jobs[2] = {{0}};
+	struct writes w;
+	struct setup s;
+
+	open_setup(&s, 16);
+	vuc_poll_group_set_source(group, NULL);
+	c.dev = s.dev;
+	s.withheld = UINT32_MAX;
+	submit_closer(&c, s.dev, VUC_OP_READ);
+	poll_often();
+	for (unsigned int i = 0; i < 2; i++) {
+		map_page(&s, 2 * i, VUC_DMA_READ);
+		CU_ASSERT_EQUAL(vuc_dma_commit_start(s.dev, on_done, &jobs[i]), 0);
+	}
+	poll_often();
+	s.hang_up = true;
+	submit_writes(&s, &w, VUC_OP_WRITE);
+	poll_until_done(&jobs[1]);
+	poll_often();
+	CU_ASSERT_EQUAL(c.calls, 1);
+	CU_ASSERT_EQUAL(c.status, -ECONNRESET);
+	CU_ASSERT_EQUAL(w.done, NR_WRITES);
+	for (unsigned int i = 0; i < 2; i++) {
+		CU_ASSERT_EQUAL(jobs[i].calls, 1);
+		CU_ASSERT_EQUAL(jobs[i].status, -ECANCELED);
+	}
+}
+
+static void
+close_on_done(void *arg, int status, const struct vuc_error *err)
+{
+	struct closer *c = arg;
+
+	(void)err;
+	c->calls++;
+	c->status = status;
+	vuc_device_close_start(c->dev, NULL, NULL);
+}
+
+/* Its last reply comes, as it were, from within its own callback. */
+static void
+test_freed_in_callback(void)
+{
+	struct closer c = {.calls = 0};
+	struct setup s;
+
+	open_setup(&s, 16);
+	vuc_poll_group_set_source(group, NULL);
+	c.dev = s.dev;
+	s.withheld = UINT32_MAX;
+	CU_ASSERT_EQUAL_FATAL(operation_start(make_own(&s, &own_ops, 1), close_on_done, &c), 0);
+	poll_often();
+	device_cancel_operations(s.dev, -ECANCELED, "the test gives up");
+	poll_often();
+	CU_ASSERT_EQUAL(c.calls, 1);
+	CU_ASSERT_EQUAL(c.status, -ECANCELED);
+	CU_ASSERT_EQUAL(nr_freed, 1);
+}
+
 static unsigned int nr_chained;
 
 /* Starts another one each time. */
@@ -1265,6 +1418,9 @@ static CU_TestInfo commit_tests[] = {
 
 static CU_TestInfo ownership_tests[] = {
 	{"a synchronous call in a callback", test_callback},
+	{"callbacks of closing", test_callback_of_closing},
+	{"closed while its connection ends", test_closed_while_lost},
+	{"freed in its own callback", test_freed_in_callback},
 	{"started in callbacks", test_started_in_callback},
 	{"copies of all", test_copies},
 	CU_TEST_INFO_NULL,
