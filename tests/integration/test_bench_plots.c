@@ -54,7 +54,7 @@ plot(const char *name, const char *magic)
 	/* A picture says what it is of, and its axis has units. */
 	if (strcmp(magic, "PNG") != 0) {
 		CU_ASSERT_PTR_NOT_NULL(strstr(start, "liburing "));
-		CU_ASSERT_PTR_NOT_NULL(strstr(start, "300 ns"));
+		CU_ASSERT_PTR_NOT_NULL(strstr(start, "100 ns"));
 	}
 	bench_run_free(&run);
 }

@@ -592,6 +592,9 @@ test_slow_reader(void)
 	server.send_buffer = 1; /* the least there is */
 	open_group();
 	tell_server(WAIT_STOP);
+	/* Not what the server is still to read. */
+	while (!atomic_load(&server.stopped))
+		settle(wake_fd);
 	submit_much(&job, bytes);
 	settle(wake_fd);
 	for (unsigned int i = 0; i < DRAIN_ROUNDS; i++) {

@@ -219,9 +219,10 @@ act(struct wait_server *s, uint64_t offset)
 		shutdown(s->fd, SHUT_RDWR);
 	else if (offset == WAIT_HANG_UP_TWIN)
 		shutdown(s->twin, SHUT_RDWR);
-	else if (offset == WAIT_STOP)
+	else if (offset == WAIT_STOP) {
+		atomic_store(&s->stopped, true);
 		await_hang_up(s->fd);
-	else if (offset == WAIT_STOP_TWIN)
+	} else if (offset == WAIT_STOP_TWIN)
 		ask_without_reading(s);
 	else if (offset == WAIT_COMMAND)
 		read_memory(s, s->fd);

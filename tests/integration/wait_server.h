@@ -46,8 +46,9 @@ struct wait_server {
 	int send_buffer;  /* bytes of the client's socket; 0: as many as the system gives */
 	uint64_t written;
 	bool running;
-	atomic_bool lent; /* another thread has used fd, which the server's closes */
-	atomic_uint good; /* DMA reads with the right answer */
+	atomic_bool stopped; /* it has read WAIT_STOP, and reads nothing any more */
+	atomic_bool lent;    /* another thread has used fd, which the server's closes */
+	atomic_uint good;    /* DMA reads with the right answer */
 };
 
 /* A byte of the memory for DMA, which begins at WAIT_SIZE. */
