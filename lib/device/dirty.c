@@ -66,6 +66,7 @@ probe(struct vuc_device *dev, uint16_t feature, uint32_t method)
 VUC_EXPORT int
 vuc_dirty_supported(struct vuc_device *dev, bool *supported)
 {
+	struct vuc_device *held DEVICE_HELD = device_hold(dev);
 	int rc = probe(dev, VFIO_DEVICE_FEATURE_DMA_LOGGING_START, VUC_FEATURE_SET);
 
 	if (rc == 1)
@@ -128,6 +129,7 @@ VUC_EXPORT int
 vuc_dirty_start(struct vuc_device *dev, uint64_t *page_size, const struct vuc_dirty_range *ranges,
 	uint32_t nr_ranges)
 {
+	struct vuc_device *held DEVICE_HELD = device_hold(dev);
 	size_t len = START_LEN + nr_ranges * RANGE_LEN;
 	struct device_reply reply = {.size = len};
 	uint8_t *buf;
@@ -155,6 +157,7 @@ vuc_dirty_start(struct vuc_device *dev, uint64_t *page_size, const struct vuc_di
 VUC_EXPORT int
 vuc_dirty_stop(struct vuc_device *dev)
 {
+	struct vuc_device *held DEVICE_HELD = device_hold(dev);
 	uint8_t request[FIXED_LEN], body[FIXED_LEN];
 	struct device_reply reply = {.body = body, .size = sizeof(body)};
 	size_t len = vuc_wire_dma_logging_stop_encode(request);
@@ -245,6 +248,7 @@ VUC_EXPORT int
 vuc_dirty_report(struct vuc_device *dev, const struct vuc_dirty_range *range, uint64_t page_size,
 	uint64_t *bitmap, size_t words)
 {
+	struct vuc_device *held DEVICE_HELD = device_hold(dev);
 	uint32_t max_data = vuc_session_max_data(dev->session);
 	struct report r = {.page_size = page_size, .bitmap = bitmap};
 	uint64_t max_words, pages;

@@ -165,6 +165,7 @@ VUC_EXPORT int
 vuc_dma_unmap_dirty(struct vuc_device *dev, uint64_t iova, uint64_t size, uint64_t pgsize,
 	uint64_t *bitmap, size_t words)
 {
+	struct vuc_device *held DEVICE_HELD = device_hold(dev);
 	const struct vuc_wire_dma_range range = {.addr = iova, .size = size};
 	uint32_t map_size;
 	int rc = vuc_wire_bitmap_size(size, pgsize, &map_size);

@@ -89,6 +89,7 @@ struct vuc_device {
 	bool bypassed;                   /* parts of regions are accessed without the socket */
 	const _Atomic bool *dma_revoked; /* or NULL; see vuc_dma_set_revoked() */
 	bool own_group;
+	unsigned int holds;               /* see device_hold() */
 	struct operation_list operations; /* that have not ended, in order */
 	struct device_link twin;          /* for the server's commands, when negotiated */
 	TAILQ_ENTRY(vuc_device) link;
@@ -145,6 +146,15 @@ void group_remove(struct vuc_device *dev);
 
 /* Take a device that is closed out of the group; its step frees it at the end of the poll. */
 void group_retire(struct vuc_device *dev);
+
+/*
+ * For functions that look at a device after they have waited: one that a callback has closed
+ * meanwhile is freed when they are left. Until then it is one that is not connected.
+ *	struct vuc_device *held DEVICE_HELD = device_hold(dev);
+ */
+#define DEVICE_HELD __attribute__((cleanup(device_let_go), unused))
+struct vuc_device *device_hold(struct vuc_device *dev);
+void device_let_go(struct vuc_device **held);
 
 /* device.c: whether it is there to be used; says why not */
 int device_check_connected(struct vuc_device *dev);

@@ -41,6 +41,7 @@ vuc_migration_state_name(enum vuc_migration_state state)
 VUC_EXPORT int
 vuc_migration_supported(struct vuc_device *dev, uint64_t *flags)
 {
+	struct vuc_device *held DEVICE_HELD = device_hold(dev);
 	uint8_t request[MAX_FEATURE_LEN], body[MAX_FEATURE_LEN];
 	struct device_reply reply = {.body = body, .size = sizeof(body)};
 	size_t len = vuc_wire_migration_encode(request);
@@ -58,6 +59,7 @@ vuc_migration_supported(struct vuc_device *dev, uint64_t *flags)
 VUC_EXPORT int
 vuc_migration_get_state(struct vuc_device *dev, enum vuc_migration_state *state)
 {
+	struct vuc_device *held DEVICE_HELD = device_hold(dev);
 	uint8_t request[MAX_FEATURE_LEN], body[MAX_FEATURE_LEN];
 	struct device_reply reply = {.body = body, .size = sizeof(body)};
 	enum vfio_user_device_mig_state got;
@@ -147,6 +149,7 @@ send_state(struct vuc_device *dev, enum vuc_migration_state state)
 VUC_EXPORT int
 vuc_migration_set_state(struct vuc_device *dev, enum vuc_migration_state state)
 {
+	struct vuc_device *held DEVICE_HELD = device_hold(dev);
 	enum vuc_migration_state from;
 	int rc = vuc_migration_get_state(dev, &from);
 

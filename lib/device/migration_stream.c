@@ -216,6 +216,7 @@ VUC_EXPORT int
 vuc_migration_save(struct vuc_device *dev, int fd, const struct vuc_migration_save_opts *opts,
 	struct vuc_migration_saved *saved)
 {
+	struct vuc_device *held DEVICE_HELD = device_hold(dev);
 	struct vuc_migration_save_opts known;
 	struct vuc_migration_saved unwanted;
 	int rc;
@@ -303,6 +304,7 @@ VUC_EXPORT int
 vuc_migration_load(
 	struct vuc_device *dev, int fd, const struct vuc_migration_load_opts *opts, uint64_t *bytes)
 {
+	struct vuc_device *held DEVICE_HELD = device_hold(dev);
 	struct vuc_migration_load_opts known;
 	uint64_t unwanted;
 	int rc;

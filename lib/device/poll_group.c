@@ -178,15 +178,18 @@ end_lingering(struct vuc_poll_group *group)
 static bool
 free_closed(struct vuc_poll_group *group)
 {
-	struct vuc_device *dev;
+	struct vuc_device *dev, *next;
 
 	if (group->doomed)
 		end_lingering(group);
-	while ((dev = TAILQ_FIRST(&group->closed)) != NULL) {
+	for (dev = TAILQ_FIRST(&group->closed); dev != NULL; dev = next) {
+		next = TAILQ_NEXT(dev, link);
+		if (dev->holds > 0)
+			continue;
 		TAILQ_REMOVE(&group->closed, dev, link);
 		dev->step(dev);
 	}
-	if (!group->doomed || !TAILQ_EMPTY(&group->devices))
+	if (!group->doomed || !TAILQ_EMPTY(&group->devices) || !TAILQ_EMPTY(&group->closed))
 		return false;
 	free_group(group);
 	return true;
@@ -196,6 +199,22 @@ static bool
 has_closed(const struct vuc_poll_group *group)
 {
 	return !TAILQ_EMPTY(&group->closed) || group->doomed;
+}
+
+struct vuc_device *
+device_hold(struct vuc_device *dev)
+{
+	dev->holds++;
+	return dev;
+}
+
+void
+device_let_go(struct vuc_device **held)
+{
+	struct vuc_poll_group *group = (*held)->group;
+
+	if (--(*held)->holds == 0 && !group->polling && has_closed(group))
+		free_closed(group);
 }
 
 bool

@@ -100,6 +100,7 @@ locate(const struct region *r, uint64_t offset, size_t *count)
 VUC_EXPORT int
 vuc_region_load(struct vuc_device *dev, uint32_t region, uint64_t offset, void *data, size_t count)
 {
+	struct vuc_device *held DEVICE_HELD = device_hold(dev);
 	const struct vuc_request whole = {
 		.op = VUC_OP_READ, .region = region, .offset = offset, .count = count};
 	int rc = device_check_request(dev, &whole);
@@ -124,6 +125,7 @@ VUC_EXPORT int
 vuc_region_store(
 	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count)
 {
+	struct vuc_device *held DEVICE_HELD = device_hold(dev);
 	const struct vuc_request whole = {
 		.op = VUC_OP_WRITE, .region = region, .offset = offset, .count = count};
 	int rc = device_check_request(dev, &whole);

@@ -245,6 +245,7 @@ find_areas(struct finder *m)
 VUC_PRIVATE int
 vuc_device_region_areas(struct vuc_device *dev, uint32_t region, struct device_area **areas)
 {
+	struct vuc_device *held DEVICE_HELD = device_hold(dev);
 	struct finder m = {.dev = dev};
 	int rc = device_check_mappable(dev, region);
 

@@ -74,6 +74,7 @@ device_unmap_region(struct region *region)
 VUC_EXPORT int
 vuc_region_map(struct vuc_device *dev, uint32_t region, const struct vuc_region_mapping **mappings)
 {
+	struct vuc_device *held DEVICE_HELD = device_hold(dev);
 	struct region *r;
 	int rc = device_check_mappable(dev, region);
 

@@ -10,12 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <vuc/dirty.h>
 #include <vuc/dma.h>
 #include <vuc/feature.h>
 #include <vuc/irq.h>
 #include <vuc/migration.h>
+#include <vuc/region_map.h>
 
 #include "clock.h"
 #include "fake_server.h"
@@ -45,6 +48,7 @@ struct setup {
 	bool release;         /* the stash, inside the next poll */
 	uint32_t last_vector; /* of SET_IRQS */
 	uint8_t region[64];
+	uint8_t config[256];
 	size_t data;  /* bytes of migration data so far, read or written */
 	size_t wrong; /* of those that were written */
 };
@@ -63,6 +67,7 @@ struct job {
 static struct vuc_poll_group *group;
 static unsigned int nr_done, nr_freed;
 static unsigned int fds_before;
+static int region_fd; /* a file that can be mapped */
 
 /* What is got is the number of the feature. */
 static void
@@ -184,11 +189,8 @@ deliver(void *arg)
 }
 
 static void
-open_setup(struct setup *s, uint16_t max_requests)
+init_server(struct setup *s)
 {
-	const struct vuc_poll_source source = {.begin = deliver, .arg = s};
-	struct vuc_device_opts opts;
-
 	*s = (struct setup){.server = {.max_msg_fds = 8,
 				    .flags = VFIO_DEVICE_FLAGS_RESET,
 				    .command = answer,
@@ -197,8 +199,22 @@ open_setup(struct setup *s, uint16_t max_requests)
 	s->server.irqs[VFIO_PCI_MSIX_IRQ_INDEX].count = 8;
 	s->server.irqs[VFIO_PCI_MSIX_IRQ_INDEX].flags = VFIO_IRQ_INFO_EVENTFD;
 	s->server.regions[0] = (struct fake_region){.size = sizeof(s->region),
-		.flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE,
+		.flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE |
+			VFIO_REGION_INFO_FLAG_MMAP,
+		.nr_fds = 1,
+		.fds = {region_fd},
 		.bytes = s->region};
+	s->server.regions[VFIO_PCI_CONFIG_REGION_INDEX] = (struct fake_region){
+		.size = sizeof(s->config), .flags = VFIO_REGION_INFO_FLAG_READ, .bytes = s->config};
+}
+
+static void
+open_setup(struct setup *s, uint16_t max_requests)
+{
+	const struct vuc_poll_source source = {.begin = deliver, .arg = s};
+	struct vuc_device_opts opts;
+
+	init_server(s);
 	fake_server_opts(&s->server, &opts);
 	opts.group = group;
 	opts.max_requests = max_requests;
@@ -224,6 +240,8 @@ open_group(void)
 	vuc_poll_group_opts_init(&opts, sizeof(opts));
 	opts.transport = "loopback";
 	fds_before = fd_count();
+	region_fd = memfd_create("region", MFD_CLOEXEC);
+	CU_ASSERT_FATAL(region_fd >= 0);
 	nr_done = 0;
 	nr_freed = 0;
 	CU_ASSERT_EQUAL_FATAL(vuc_poll_group_create(&opts, &group, NULL), 0);
@@ -233,6 +251,7 @@ static void
 close_group(void)
 {
 	CU_ASSERT_EQUAL(vuc_poll_group_destroy(group), 0);
+	close(region_fd);
 	CU_ASSERT_EQUAL(fd_count(), fds_before);
 }
 
@@ -1145,28 +1164,31 @@ submit_closer(struct closer *c, struct vuc_device *dev, enum vuc_op op)
 static void
 test_closed_while_lost(void)
 {
-	struct closer c = {.calls = 0};
+	struct closer c[2] = {{.calls = 0}};
 	struct job jobs[2] = {{0}};
 	struct writes w;
 	struct setup s;
 
 	open_setup(&s, 16);
 	vuc_poll_group_set_source(group, NULL);
-	c.dev = s.dev;
 	s.withheld = UINT32_MAX;
-	submit_closer(&c, s.dev, VUC_OP_READ);
+	c[0].dev = c[1].dev = s.dev;
+	submit_closer(&c[0], s.dev, VUC_OP_READ);
 	poll_often();
 	for (unsigned int i = 0; i < 2; i++) {
 		map_page(&s, 2 * i, VUC_DMA_READ);
 		CU_ASSERT_EQUAL(vuc_dma_commit_start(s.dev, on_done, &jobs[i]), 0);
 	}
 	poll_often();
+	/* In whichever order they are told, one of the two is before the commits. */
+	submit_closer(&c[1], s.dev, VUC_OP_READ);
+	poll_often();
 	s.hang_up = true;
 	submit_writes(&s, &w, VUC_OP_WRITE);
 	poll_until_done(&jobs[1]);
 	poll_often();
-	CU_ASSERT_EQUAL(c.calls, 1);
-	CU_ASSERT_EQUAL(c.status, -ECONNRESET);
+	CU_ASSERT_EQUAL(c[0].calls, 1);
+	CU_ASSERT_EQUAL(c[1].calls, 1);
 	CU_ASSERT_EQUAL(w.done, NR_WRITES);
 	for (unsigned int i = 0; i < 2; i++) {
 		CU_ASSERT_EQUAL(jobs[i].calls, 1);
@@ -1203,6 +1225,162 @@ test_freed_in_callback(void)
 	CU_ASSERT_EQUAL(c.calls, 1);
 	CU_ASSERT_EQUAL(c.status, -ECANCELED);
 	CU_ASSERT_EQUAL(nr_freed, 1);
+}
+
+static int
+get_flags(struct vuc_device *dev)
+{
+	uint64_t flags;
+
+	return vuc_migration_supported(dev, &flags);
+}
+
+static int
+get_state(struct vuc_device *dev)
+{
+	enum vuc_migration_state state;
+
+	return vuc_migration_get_state(dev, &state);
+}
+
+static int
+set_state(struct vuc_device *dev)
+{
+	return vuc_migration_set_state(dev, VUC_MIGRATION_STOP);
+}
+
+static int
+save(struct vuc_device *dev)
+{
+	return vuc_migration_save(dev, -1, NULL, NULL);
+}
+
+static int
+load(struct vuc_device *dev)
+{
+	return vuc_migration_load(dev, -1, NULL, NULL);
+}
+
+static int
+dirty_supported(struct vuc_device *dev)
+{
+	bool supported;
+
+	return vuc_dirty_supported(dev, &supported);
+}
+
+static int
+dirty_start(struct vuc_device *dev)
+{
+	uint64_t page_size = PAGE;
+
+	return vuc_dirty_start(dev, &page_size, NULL, 0);
+}
+
+static int
+dirty_report(struct vuc_device *dev)
+{
+	const struct vuc_dirty_range range = {.iova = PAGE, .size = PAGE};
+	uint64_t bitmap = 0;
+
+	return vuc_dirty_report(dev, &range, PAGE, &bitmap, 1);
+}
+
+static int
+unmap_dirty(struct vuc_device *dev)
+{
+	uint64_t bitmap = 0;
+
+	return vuc_dma_unmap_dirty(dev, PAGE, PAGE, PAGE, &bitmap, 1);
+}
+
+static int
+load_region(struct vuc_device *dev)
+{
+	uint32_t value;
+
+	return vuc_region_load(dev, 0, 0, &value, sizeof(value));
+}
+
+static int
+store_region(struct vuc_device *dev)
+{
+	const uint32_t value = 0;
+
+	return vuc_region_store(dev, 0, 0, &value, sizeof(value));
+}
+
+static int
+map_region(struct vuc_device *dev)
+{
+	return vuc_region_map(dev, 0, NULL);
+}
+
+static int (*const waiting_calls[])(struct vuc_device *dev) = {
+	get_flags,
+	get_state,
+	set_state,
+	save,
+	load,
+	dirty_supported,
+	dirty_start,
+	vuc_dirty_stop,
+	dirty_report,
+	unmap_dirty,
+	load_region,
+	store_region,
+	map_region,
+	vuc_device_reset,
+};
+
+/* Whatever is waited for, a callback may close the device, be it by the last poll of it. */
+static void
+test_closed_while_waiting(void)
+{
+	struct setup *s = calloc(1, sizeof(*s)), *other = calloc(1, sizeof(*other));
+
+	for (size_t i = 0; i < sizeof(waiting_calls) / sizeof(waiting_calls[0]); i++) {
+		struct closer c = {.calls = 0};
+
+		open_setup(other, 16);
+		open_setup(s, 16);
+		vuc_poll_group_set_source(group, NULL);
+		map_page(s, 1, VUC_DMA_READ);
+		CU_ASSERT_EQUAL(vuc_dma_commit(s->dev), 0);
+		c.dev = s->dev;
+		submit_closer(&c, other->dev, VUC_OP_WRITE_POSTED);
+		s->withheld = UINT32_MAX;
+		CU_ASSERT(waiting_calls[i](s->dev) < 0);
+		CU_ASSERT_EQUAL(c.calls, 1);
+		vuc_device_close(other->dev);
+	}
+	free(s);
+	free(other);
+}
+
+/* Its group goes with it. */
+static void
+test_alone_closed_while_waiting(void)
+{
+	struct setup *s = calloc(1, sizeof(*s));
+
+	for (size_t i = 0; i < sizeof(waiting_calls) / sizeof(waiting_calls[0]); i++) {
+		struct closer c = {.calls = 0};
+		struct vuc_device_opts opts;
+
+		init_server(s);
+		fake_server_opts(&s->server, &opts);
+		CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &s->dev, NULL), 0);
+		s->nr_seen = 0;
+		map_page(s, 1, VUC_DMA_READ);
+		CU_ASSERT_EQUAL(vuc_dma_commit(s->dev), 0);
+		c.dev = s->dev;
+		submit_closer(&c, s->dev, VUC_OP_WRITE_POSTED);
+		s->withheld = UINT32_MAX;
+		CU_ASSERT(waiting_calls[i](s->dev) < 0);
+		CU_ASSERT_EQUAL(c.calls, 1);
+	}
+	free(s);
 }
 
 static unsigned int nr_chained;
@@ -1421,6 +1599,8 @@ static CU_TestInfo ownership_tests[] = {
 	{"callbacks of closing", test_callback_of_closing},
 	{"closed while its connection ends", test_closed_while_lost},
 	{"freed in its own callback", test_freed_in_callback},
+	{"closed while it is waited for", test_closed_while_waiting},
+	{"alone, and closed while it is waited for", test_alone_closed_while_waiting},
 	{"started in callbacks", test_started_in_callback},
 	{"copies of all", test_copies},
 	CU_TEST_INFO_NULL,
