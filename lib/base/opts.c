@@ -27,6 +27,11 @@ vuc_opts_read(void *known, size_t known_size, const void *opts, size_t least, co
 	if (opts == NULL)
 		return 0;
 	memcpy(&size, opts, sizeof(size));
+	if (size >= sizeof(size) && size < least)
+		return vuc_error_set(err, -EINVAL,
+			"struct %s has a size of %zu, less than that of any version (%zu): "
+			"give %s_init() its sizeof",
+			name, size, least, name);
 	if (size < least || size > MOST_SIZE)
 		return vuc_error_set(err, -EINVAL, "struct %s has a size of %zu: %s_init() sets it",
 			name, size, name);

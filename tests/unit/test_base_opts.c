@@ -106,6 +106,11 @@ test_sizes(void)
 	CU_ASSERT_EQUAL(read_new(&known, &opts, &err), -EINVAL);
 	CU_ASSERT_STRING_EQUAL(
 		err.text, "struct some_opts has a size of 0: some_opts_init() sets it");
+	opts.size = sizeof(struct old_opts) - 1;
+	CU_ASSERT_EQUAL(read_new(&known, &opts, &err), -EINVAL);
+	CU_ASSERT_STRING_EQUAL(err.text,
+		"struct some_opts has a size of 15, less than that of any version (16): give "
+		"some_opts_init() its sizeof");
 }
 
 int
