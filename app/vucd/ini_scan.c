@@ -87,6 +87,23 @@ write_section(FILE *out, struct span name)
 	fputs("]\n", out);
 }
 
+/* Kind and name of a section have a bound together. */
+static void
+report_long_section(const struct scan *s, struct span name)
+{
+	int kind = 0;
+
+	while (kind < 20 && !is_blank(name.text[kind]))
+		kind++;
+	if (kind < 20)
+		vucd_report(s->report, s->line,
+			"[%.*s...]: a name behind \"%.*s\" has at most %d bytes", 20, name.text,
+			kind, name.text, CFG_NAME_LEN - 2 - kind);
+	else
+		vucd_report(s->report, s->line, "[%.*s...]: a section's name has at most %d bytes",
+			20, name.text, CFG_NAME_LEN - 1);
+}
+
 static bool
 check_section(const struct scan *s, struct span line, struct span name)
 {
@@ -96,8 +113,7 @@ check_section(const struct scan *s, struct span line, struct span name)
 	else if (name.len == 0)
 		vucd_report(s->report, s->line, "[]: the section has no name");
 	else if (name.len >= CFG_NAME_LEN)
-		vucd_report(s->report, s->line, "[%.*s...]: a section's name has at most %d bytes",
-			20, name.text, CFG_NAME_LEN - 1);
+		report_long_section(s, name);
 	else if (s->lines->nr_sections >= VUCD_INI_MAX_SECTIONS)
 		vucd_report(s->report, s->line, "more than %d sections", VUCD_INI_MAX_SECTIONS);
 	else

@@ -249,7 +249,7 @@ test_sections(void)
 	/* Their keys go with a section that cannot be read. */
 	CU_ASSERT(says(POLLER "[device aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]\n"
 			      "cpu = 1\n",
-		"2: [device aaaaaaaaaaaaa...]: a section's name has at most 63 bytes\n"));
+		"2: [device aaaaaaaaaaaaa...]: a name behind \"device\" has at most 56 bytes\n"));
 }
 
 static void
