@@ -297,7 +297,7 @@ vucd_reload_start(struct vucd_reload *r, vucd_reload_fn fn, vucd_done_fn done, v
 	int rc;
 
 	if (r->busy) {
-		done(arg, -EBUSY, "devices of the configuration are still being added or changed");
+		done(arg, -EBUSY, "another reload is still adding, removing or changing devices");
 		return;
 	}
 	vucd_log(r->log, VUC_LOG_NOTICE, "reload: reading %s", r->path);
