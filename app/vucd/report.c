@@ -6,9 +6,8 @@
 
 #include "text.h"
 
-static void
-report_line(struct vucd_report *report, unsigned int line, const char *before, const char *fmt,
-	va_list args)
+static void __attribute__((format(printf, 4, 0))) report_line(struct vucd_report *report,
+	unsigned int line, const char *before, const char *fmt, va_list args)
 {
 	char text[VUCD_REPORT_MAX];
 	int len = snprintf(text, sizeof(text), "%s", before);
