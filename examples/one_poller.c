@@ -5,7 +5,7 @@
  * device each through a queue, without a lock. This is how the vCPUs of a VMM share devices: a
  * queue for each pair of vCPU thread and device.
  *
- *	cc one_poller.c $(pkg-config --cflags --libs libvuc) -pthread -o one_poller
+ *	cc one_poller.c $(pkg-config --cflags --libs libvuc-poller) -pthread -o one_poller
  *	vuc-refdev /tmp/a.sock /tmp/b.sock &
  *	./one_poller /tmp/a.sock /tmp/b.sock
  */
@@ -65,7 +65,12 @@ work(void *arg)
 	return NULL;
 }
 
-/* Called on the poller's thread, the only one that may use a device itself. */
+/*
+ * Called on the poller's thread, the only one that may use a device itself. vuc_device_read() waits
+ * for the server, and no other call is made meanwhile, though queues are served. A program whose
+ * servers may hang uses vuc_device_submit() and the functions whose names end with _start here, as
+ * event_loop.c does.
+ */
 static int
 check_device(void *arg)
 {

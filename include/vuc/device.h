@@ -35,7 +35,8 @@ extern "C" {
 struct vuc_device;
 
 /**
- * An operation has ended: the completion of the functions whose names end with _start. They return
+ * An operation has ended: the completion of the functions whose names end with _start, except for
+ * vuc_dirty_start(), which waits. They return
  * 0 or a negative errno: with 0, this is called exactly once, on the thread that owns the device's
  * poll group, from vuc_poll_group_poll(), vuc_poll_group_wait() or where the device is closed, and
  * never before the function has returned; with an errno, it is not called at all.
@@ -81,7 +82,8 @@ enum vuc_posted_writes {
 
 /** How to open a device. Fill it with vuc_device_opts_init() first. */
 struct vuc_device_opts {
-	/** Bytes of this struct, as the caller knows it; set by vuc_device_opts_init(). */
+	/** Bytes of this struct, as the caller knows it; set by vuc_device_opts_init(). -EINVAL
+	 * when it is less than the first version of the struct had, or above 4096. */
 	size_t size;
 	/** Path of the server's socket, at most 107 bytes. Not used with fd or loopback. */
 	const char *path;
@@ -220,6 +222,7 @@ void vuc_device_close(struct vuc_device *dev);
  * Begin what vuc_device_open() does. The polls of the group do the rest, within timeout_ms, while
  * other devices of the group are served; may be called from a completion callback.
  *
+ * @param opts  options; not used after the call
  * @param dev   set to the device on success: until done has been called with status 0, closing it
  *              is all that can be done with it. Whatever becomes of it, the caller closes it
  * @param done  called when the device is open, or has failed to

@@ -11,8 +11,9 @@
  * Reports are or'ed into what is there.
  *
  * All functions are called by the thread that owns the device's poll group, and poll the group
- * until the device has answered, so callbacks of other devices in it may run. After a failure
- * vuc_device_reason() says why.
+ * until the device has answered, so callbacks of other devices in it may run. None has a twin that
+ * does not wait: vuc_dirty_start() starts the log, and is not one of the functions that vuc_done_fn
+ * tells of. After a failure vuc_device_reason() says why.
  *
  * Specification: VFIO_DEVICE_FEATURE_DMA_LOGGING_START, VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP,
  * VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT.

@@ -56,7 +56,9 @@ struct vuc_dma_mapping {
 int vuc_dma_map(struct vuc_device *dev, const struct vuc_dma_mapping *mapping);
 
 /**
- * Queue the unmapping of all mappings in [iova, iova + size). What was only queued is forgotten.
+ * Queue the unmapping of all mappings in [iova, iova + size). What was only queued is forgotten;
+ * so is what belongs to a commit that was started and has not had its turn yet, which then does not
+ * map it.
  * Where mappings had been coalesced, the server's one is taken away as a whole and what remains of
  * it is mapped again in the same commit: the device must not access it meanwhile.
  *
@@ -85,16 +87,18 @@ int vuc_dma_commit(struct vuc_device *dev);
 
 /**
  * The same without waiting: see vuc_done_fn. What is mapped and unmapped after this call is for the
- * next commit. Memory that is unmapped stays in use until done is called.
+ * next commit, but an unmapping takes out of this one what it has not begun to map. Memory that is
+ * unmapped stays in use until done is called.
  *
  * @return 0; -ENOMEM; what ended the connection
  */
 int vuc_dma_commit_start(struct vuc_device *dev, vuc_done_fn done, void *arg);
 
 /**
- * Unmap one mapping at once and get the pages that the device has written since they were last
- * asked for: those that the server knows of, by mapping or otherwise, are or'ed into bitmap.
- * Specification: VFIO_USER_DMA_UNMAP with the dirty bitmap of <linux/vfio.h>.
+ * Unmap one mapping at once, wait for it (there is no function that does not), and get the pages
+ * that the device has written since they were last asked for: those that the server knows of, by
+ * mapping or otherwise, are or'ed into bitmap. Specification: VFIO_USER_DMA_UNMAP with the dirty
+ * bitmap of <linux/vfio.h>.
  *
  * @param dev     the device
  * @param iova    where the mapping begins

@@ -80,6 +80,8 @@ int vuc_io_fds_get(struct vuc_device *dev, uint32_t region, struct vuc_io_fds **
 /**
  * Begin what vuc_io_fds_get() does.
  *
+ * @param dev     the device
+ * @param region  index of the region
  * @param io_fds  set to NULL now, and to the answer before done is called with status 0; the
  *                caller's, which keeps it until then
  * @param done    called when the server has answered; see vuc_done_fn

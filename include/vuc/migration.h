@@ -10,10 +10,11 @@
  * functions before them are their parts, for those who want to do something in between.
  *
  * All functions are called by the thread that owns the device's poll group, and poll the group
- * until the device has answered, so callbacks of other devices in it may run. Besides the errors
- * that they name, all of them return what the server answered; -EPROTO for a reply that breaks the
- * protocol; -ETIMEDOUT; what ended the connection; -ENOMEM; -EDEADLK from a completion callback.
- * After a failure vuc_device_reason() says why.
+ * until the device has answered, so callbacks of other devices in it may run; except for
+ * vuc_migration_read_start() and vuc_migration_write_start(), the only two that do not wait.
+ * Besides the errors that they name, all of them return what the server answered; -EPROTO for a
+ * reply that breaks the protocol; -ETIMEDOUT; what ended the connection; -ENOMEM; -EDEADLK from a
+ * completion callback. After a failure vuc_device_reason() says why.
  *
  * Specification: VFIO_DEVICE_FEATURE_MIGRATION, VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
  * VFIO_USER_MIG_DATA_READ, VFIO_USER_MIG_DATA_WRITE.

@@ -61,7 +61,8 @@ int vuc_poll_group_create(const struct vuc_poll_group_opts *opts, struct vuc_pol
  * completion callback have posted is sent before, for at most their timeouts. In such a callback
  * the call does not wait, and the group is freed at the end of the poll.
  *
- * @return 0, also for a NULL group; -EBUSY when a device is still open (nothing is destroyed then)
+ * @return 0, also for a NULL group; -EBUSY when a device is still open, or its
+ *         vuc_device_close_start() has not called done (nothing is destroyed then)
  */
 int vuc_poll_group_destroy(struct vuc_poll_group *group);
 

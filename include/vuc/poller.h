@@ -15,8 +15,13 @@
  *   or a system call;
  * - everything else is called on the poller's thread by vuc_poller_call().
  *
- * While a call waits for a server, the queues of all devices are served: a server that hangs
- * delays only what is asked of it. Calls, however, are made one after the other.
+ * Calls are made one after the other. A function that waits for a server, called inside of
+ * vuc_poller_call(), polls the group until the server has answered or the timeout is over: the
+ * queues of all devices are served meanwhile, but no other call is made, whichever device it is
+ * for, and the poller's loop does nothing else. Where a server that hangs must not hold up calls
+ * for other devices, use the functions whose names end with _start inside of vuc_poller_call():
+ * they return at once, and their callback runs on the poller's thread. vuc_poller_open_device(),
+ * vuc_poller_close_device() and vuc_poller_close_queue() hold up their caller only.
  *
  * Functions here may be called by any thread unless said otherwise. vuc_eal_init() comes first.
  */
@@ -105,8 +110,9 @@ int vuc_poller_destroy(struct vuc_poller *poller);
 typedef int (*vuc_poller_fn)(void *arg);
 
 /**
- * Call fn(arg) on the poller's thread, and wait until it has returned. There it may use the poll
- * group and its devices as it likes, and vuc_poller_call() again, which then calls at once.
+ * Call fn(arg) on the poller's thread, and wait until it has returned: no other call is made
+ * before. There it may use the poll group and its devices as it likes, and vuc_poller_call() again,
+ * which then calls at once.
  *
  * @return what fn returned
  */

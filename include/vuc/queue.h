@@ -75,7 +75,9 @@ struct vuc_queue_request {
 struct vuc_queue_result {
 	void *arg;  /**< of the request */
 	int status; /**< 0, or a negative errno: what the server answered, -EINVAL for an access
-		     * outside of the region, -ETIMEDOUT, or what ended the connection */
+		     * outside of the region, -ETIMEDOUT, or what ended the connection. Where that
+		     * is vucd, which stops or takes the device away: -ECANCELED when it has cut
+		     * what was under way, -ECONNRESET when it has closed the queue before */
 };
 
 /**
