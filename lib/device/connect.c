@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -64,6 +66,34 @@ connect_once(int fd, const struct sockaddr_un *addr)
 	return rc == 0 ? 0 : -errno;
 }
 
+static int
+connect_to_found(struct device_connector *c)
+{
+	snprintf(c->found.sun_path, sizeof(c->found.sun_path), "/proc/self/fd/%d", c->path_fd);
+	return connect_once(c->fd, &c->found);
+}
+
+/*
+ * What the kernel has cached is found without waiting for a file system. That saves a thread, and
+ * a process that never had a second one makes its calls of the C library faster. Returns false
+ * where it takes a look-up that may block, or there is no /proc.
+ */
+static bool
+look_up_cached(struct device_connector *c)
+{
+	const struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_CACHED};
+
+	c->path_fd = (int)syscall(SYS_openat2, AT_FDCWD, c->addr.sun_path, &how, sizeof(how));
+	c->result = c->path_fd >= 0 ? connect_to_found(c) : -errno;
+	if (c->path_fd < 0)
+		return c->result == -ENOENT;
+	if (c->result != -ENOENT)
+		return true;
+	close(c->path_fd);
+	c->path_fd = -1;
+	return false;
+}
+
 /* Where there is no /proc, what was found cannot be named, and each attempt looks it up. */
 static void
 look_up(struct device_connector *c)
@@ -73,8 +103,7 @@ look_up(struct device_connector *c)
 		c->result = -errno;
 		return;
 	}
-	snprintf(c->found.sun_path, sizeof(c->found.sun_path), "/proc/self/fd/%d", c->path_fd);
-	c->result = connect_once(c->fd, &c->found);
+	c->result = connect_to_found(c);
 	if (c->result != -ENOENT)
 		return;
 	c->found = c->addr;
@@ -152,13 +181,18 @@ device_connector_start(const char *path, struct device_connector **connector, st
 
 	if (rc != 0)
 		return rc;
+	*connector = c;
+	if (look_up_cached(c)) {
+		atomic_init(&c->state, CONNECTOR_FOUND);
+		return 0;
+	}
 	rc = vuc_thread_create(&thread, STACK_SIZE, run_look_up, c);
 	if (rc != 0) {
+		*connector = NULL;
 		destroy_connector(c);
 		return vuc_error_set(err, rc, "no thread to connect by: %s", strerror(-rc));
 	}
 	pthread_detach(thread);
-	*connector = c;
 	return 0;
 }
 

@@ -9,8 +9,9 @@
 /* A connection that is being made to a server's socket, by one who must not wait. */
 struct device_connector;
 
-/* Begin to connect to path. Looking it up may block, as where a file system hangs, so that is done
- * on a thread of its own, which ends with it. Returns 0 or a negative errno. */
+/* Begin to connect to path. Looking it up may block, as where a file system hangs: what the kernel
+ * has not cached of it is looked up on a thread of its own, which ends with it. Returns 0 or a
+ * negative errno. */
 int device_connector_start(
 	const char *path, struct device_connector **connector, struct vuc_error *err);
 

@@ -2,8 +2,10 @@
 
 /* Devices that are opened and closed while their group serves others, also from callbacks. */
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -12,7 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/single_threaded.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -58,6 +62,27 @@ is_blocked(const char *path)
 	is = blocked_path != NULL && strcmp(path, blocked_path) == 0;
 	pthread_mutex_unlock(&blocked_lock);
 	return is;
+}
+
+/* The library looks in the kernel's cache of paths by this: nothing is there of one that blocks. */
+long
+syscall(long number, ...)
+{
+	static long (*next)(long, ...);
+	long a[6];
+	va_list args;
+
+	va_start(args, number);
+	for (unsigned int i = 0; i < 6; i++)
+		a[i] = va_arg(args, long);
+	va_end(args);
+	if (number == SYS_openat2 && is_blocked((const char *)a[1])) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if (next == NULL)
+		*(void **)&next = dlsym(RTLD_NEXT, "syscall");
+	return next(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 /* The library looks paths up by this. */
@@ -567,6 +592,38 @@ test_full_backlog(void)
 }
 
 /* The file system of a socket hangs. */
+static bool
+is_cached(const char *path)
+{
+	const struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_CACHED};
+	long fd = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+	if (fd >= 0)
+		close((int)fd);
+	return fd >= 0;
+}
+
+/* A second thread makes all that the process does slower, for good. */
+static void
+test_no_thread(void)
+{
+	struct peer *p = peer_start(1, NULL);
+	char alone = __libc_single_threaded;
+	struct vuc_device_opts opts;
+	struct vuc_error err = {0};
+	struct vuc_device *dev;
+
+	peer_opts(p, 0, &opts);
+	if (opts.path == NULL || !is_cached(opts.path)) {
+		vuc_tap_skip("nothing is found in a cache of paths");
+	} else {
+		CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, &err), 0);
+		CU_ASSERT_EQUAL(__libc_single_threaded, alone);
+		vuc_device_close(dev);
+	}
+	peer_stop(p);
+}
+
 static void
 test_blocked_path(void)
 {
@@ -885,6 +942,7 @@ static CU_TestInfo socket_tests[] = {
 };
 
 static CU_TestInfo tests[] = {
+	{"no thread", test_no_thread}, /* before another one makes one */
 	{"open", test_open},
 	{"close in a callback", test_close_in_callback},
 	{"destroy the group in a callback", test_destroy_in_callback},
