@@ -567,12 +567,15 @@ test_telemetry(void)
 	expect_telemetry(sock, "away", 0);
 	refdev_server_run(&server, no_options);
 	read_once(&rig);
+	/* Its connection is made anew for the next VMM. */
+	vucd_rig_await(&rig, "disk0", "free");
 	expect_telemetry(sock, "connected", 1);
 	vuc_spawn_kill(&server.process);
 	vuc_spawn_free(&server.process);
 	vucd_rig_await(&rig, "disk0", "away");
 	refdev_server_run(&server, no_options);
 	read_once(&rig);
+	vucd_rig_await(&rig, "disk0", "free");
 	expect_telemetry(sock, "connected", 2);
 	close(sock);
 	vucd_rig_end(&rig);
