@@ -45,20 +45,17 @@ message_free(struct operation *op)
 }
 
 static const struct operation_ops message_ops = {
-	.name = "message",
 	.run = message_run,
 	.free = message_free,
 };
 
 static const struct operation_ops vital_message_ops = {
-	.name = "message",
 	.vital = true,
 	.run = message_run,
 	.free = message_free,
 };
 
 static const struct operation_ops reset_ops = {
-	.name = "reset",
 	.barrier = true,
 	.vital = true,
 	.run = message_run,
@@ -123,6 +120,7 @@ message_operation_create(struct vuc_device *dev, size_t size, const struct vuc_s
 	}
 	operation_init(&m->op, ops_of(req->cmd), dev,
 		req->timeout_ms != 0 ? req->timeout_ms : dev->timeout_ms);
+	m->op.name = vuc_wire_command_name(req->cmd);
 	m->message.replied = message_replied;
 	m->take = take;
 	*rc = message_copy(m, req, (uint8_t *)m + size);

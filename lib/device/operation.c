@@ -17,6 +17,7 @@ operation_init(struct operation *op, const struct operation_ops *ops, struct vuc
 	uint32_t timeout_ms)
 {
 	op->ops = ops;
+	op->name = ops->name;
 	op->dev = dev;
 	op->timeout_ms = timeout_ms;
 }
@@ -158,7 +159,7 @@ operation_advance(struct operation *op)
 		op->state = OPERATION_RUNNING;
 		rc = device_check_connected(op->dev);
 		if (rc != 0) {
-			operation_fail(op, rc, "%s", op->dev->reason.text);
+			operation_fail(op, rc, "%s: %s", op->name, op->dev->reason.text);
 			op->state = OPERATION_OVER;
 		}
 	}
@@ -204,7 +205,7 @@ operation_send(
 
 	if (op->dev->group->ticked_ms >= op->deadline_ms)
 		return operation_fail(op, -ETIMEDOUT, "%s: not all of it was sent within %u ms",
-			op->ops->name, op->timeout_ms);
+			op->name, op->timeout_ms);
 	m->op = op;
 	sent.timeout_ms = op->timeout_ms;
 	sent.deadline_ms = op->deadline_ms;
@@ -255,7 +256,7 @@ device_tick_operations(struct vuc_device *dev, uint64_t now_ms)
 	struct operation *op;
 
 	while ((op = find_expired(dev, now_ms)) != NULL) {
-		operation_fail(op, -ETIMEDOUT, "%s: %s within %u ms", op->ops->name,
+		operation_fail(op, -ETIMEDOUT, "%s: %s within %u ms", op->name,
 			op->state < OPERATION_RUNNING ? "its turn did not come"
 						      : "not all of it was sent",
 			op->timeout_ms);
@@ -272,7 +273,7 @@ device_cancel_operations(struct vuc_device *dev, int error, const char *why)
 
 	while (!is_last && (op = TAILQ_FIRST(&dev->operations)) != NULL) {
 		is_last = op == last;
-		operation_fail(op, error, "%s: %s", op->ops->name, why);
+		operation_fail(op, error, "%s: %s", op->name, why);
 		operation_stop(op);
 	}
 	/* Nobody waits for replies to what they have sent. */

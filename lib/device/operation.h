@@ -28,7 +28,7 @@ struct operation;
 
 /* A kind of operation. */
 struct operation_ops {
-	const char *name; /* for error texts, as "DMA commit" */
+	const char *name; /* for error texts, as "DMA commit"; NULL: operation.name is set */
 	bool barrier;
 	/* What the server does with a message after the end would do harm: an operation that ends
 	 * while one is unanswered ends the connection. */
@@ -59,6 +59,7 @@ TAILQ_HEAD(operation_list, operation);
 
 struct operation {
 	const struct operation_ops *ops;
+	const char *name; /* that of ops, unless set after operation_init() */
 	struct vuc_device *dev;
 	TAILQ_ENTRY(operation) link;
 	struct vuc_request place; /* among the requests of the device */
