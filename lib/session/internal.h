@@ -36,8 +36,12 @@ struct slot {
 	uint32_t segment;   /* that it went into, as tx.first counts them */
 	uint32_t reply_max; /* of the body */
 	uint64_t reply;     /* of an access: how the header of a right reply begins, */
-	struct vfio_user_region_access asked; /* and what its body repeats */
-	void *data;                           /* where a region read goes */
+	struct {
+		uint64_t offset;
+		uint32_t region;
+		uint32_t count;
+	} asked;    /* and what its body repeats: struct vfio_user_region_access without data */
+	void *data; /* where a region read goes */
 	vuc_session_fn done;
 	void *arg;
 };
