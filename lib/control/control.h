@@ -105,7 +105,8 @@ struct control_device {
 	uint32_t retry_max_ms;
 	_Atomic bool poked; /* the control thread is going to look at it */
 	struct vuc_post poke;
-	_Atomic bool stop; /* it is not to be connected to any more */
+	_Atomic bool stop;      /* it is not to be connected to any more */
+	_Atomic bool resetting; /* while it is connected to: DEVICE_RESET is not answered yet */
 
 	/* The control thread's own. */
 	struct control_link *coming; /* is being opened */
@@ -127,7 +128,8 @@ struct control_device {
 	struct control_requests requests;
 	uint64_t generation;
 	uint64_t attaches;
-	unsigned int reset_ends; /* connections in a row that ended on DEVICE_RESET */
+	unsigned int reset_ends; /* connections in a row that ended on DEVICE_RESET, */
+	bool reset_unanswered;   /* the last of them since that was not answered */
 	struct vuc_error reason; /* why it is away */
 	uint64_t since_ms;       /* when link or vmm came or went */
 	uint64_t silent_ms;      /* of link, as it was told and logged; 0: it answers */
@@ -173,8 +175,9 @@ void control_look_at(struct control_device *d);
 
 /*
  * link.c: on the control thread: connect, and reset the device, if it has to be: -EPIPE for a
- * server that has ended the connection on that. done is called on the control thread with the link
- * as arg, which is freed behind it when that has failed. Returns 0 or -ENOMEM.
+ * server that has ended the connection on that, -ETIME for one that has not answered it. done is
+ * called on the control thread with the link as arg, which is freed behind it when that has failed.
+ * Returns 0 or -ENOMEM.
  */
 int control_link_open_start(struct control_device *d, struct control_link **link, vuc_done_fn done);
 

@@ -275,6 +275,23 @@ control_stop_device(struct control_device *d)
 	control_poke(d);
 }
 
+/* With the lock held: why the caller may have to wait. */
+static void
+log_leaving(struct control_device *d)
+{
+	struct control_log *log = &d->control->log;
+
+	if (has_vmm(d))
+		control_log(log, VUC_LOG_NOTICE,
+			"%s: waiting for VMM %s (pid %d) to leave, and for what it waits for at "
+			"the server",
+			d->name, d->vmm->name, (int)d->vmm->user.pid);
+	else
+		control_log(log, VUC_LOG_NOTICE,
+			"%s: waiting for the server to take what was posted, at most %u ms",
+			d->name, d->opts.timeout_ms);
+}
+
 /* With the lock held. */
 static int
 start_removal(struct vuc_control *c, const char *name, bool force, struct control_request *r,
@@ -288,6 +305,7 @@ start_removal(struct vuc_control *c, const char *name, bool force, struct contro
 		return vuc_error_set(err, -EBUSY, "VMM %s (pid %d) has device %s", d->vmm->name,
 			(int)d->vmm->user.pid, name);
 	insert_request(d, r);
+	log_leaving(d);
 	control_stop_device(d);
 	return 0;
 }
@@ -321,6 +339,7 @@ start_detaching(
 	if (!has_vmm(d))
 		return vuc_error_set(err, -ENOTCONN, "no VMM has device %s", name);
 	insert_request(d, r);
+	log_leaving(d);
 	take_away(d);
 	return 0;
 }

@@ -105,6 +105,15 @@ accept_link(struct control_link *l)
 	post_to_control(l, end_opening);
 }
 
+/* A reset that is not answered in time ends the connection as well. */
+static int
+reset_failure(const struct control_link *l, int status)
+{
+	if (vuc_device_connected(l->dev))
+		return status;
+	return status == -ETIMEDOUT ? -ETIME : -EPIPE;
+}
+
 /* A vuc_done_fn. */
 static void
 link_reset(void *arg, int status, const struct vuc_error *err)
@@ -114,7 +123,7 @@ link_reset(void *arg, int status, const struct vuc_error *err)
 	if (status == 0 || status == -EOPNOTSUPP)
 		accept_link(l);
 	else
-		refuse_link(l, vuc_device_connected(l->dev) ? status : -EPIPE, err);
+		refuse_link(l, reset_failure(l, status), err);
 }
 
 /* A vuc_done_fn. A server keeps the state of a device beyond the end of a connection (Client
@@ -135,8 +144,10 @@ link_opened(void *arg, int status, const struct vuc_error *err)
 		return;
 	}
 	status = vuc_device_reset_start(l->dev, link_reset, l);
-	if (status == 0)
+	if (status == 0) {
+		atomic_store_explicit(&l->device->resetting, true, memory_order_relaxed);
 		return;
+	}
 	vuc_error_set(&why, status, "%s", vuc_device_reason(l->dev));
 	refuse_link(l, status, &why);
 }

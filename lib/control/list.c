@@ -35,7 +35,10 @@ explain(const struct control_device *d, struct vuc_control_device *to)
 	to->since_ms = vuc_clock_ms() - d->since_ms;
 	switch (to->state) {
 	case VUC_CONTROL_AWAY:
-		snprintf(to->reason, sizeof(to->reason), "%s", d->reason.text);
+		snprintf(to->reason, sizeof(to->reason), "%s",
+			atomic_load_explicit(&d->resetting, memory_order_relaxed)
+				? "connected to, and waiting for the answer to DEVICE_RESET"
+				: d->reason.text);
 		break;
 	case VUC_CONTROL_NOT_ANSWERING:
 		to->since_ms = vuc_clock_ms() - d->silent_ms;

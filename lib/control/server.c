@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "clock.h"
@@ -96,13 +97,23 @@ static void
 explain_failure(struct control_device *d, int rc, struct vuc_error *err)
 {
 	struct vuc_error seen = *err;
+	char what[64];
 
-	d->reset_ends += rc == -EPIPE;
-	if (d->reset_ends > 0)
-		vuc_error_set(err, rc,
-			"DEVICE_RESET has ended the last %u connections (\"reset = never\" does "
-			"without): %.120s",
-			d->reset_ends, seen.text);
+	if (rc == -EPIPE || rc == -ETIME) {
+		d->reset_ends++;
+		d->reset_unanswered = rc == -ETIME;
+	}
+	if (d->reset_ends == 0)
+		return;
+	if (d->reset_unanswered)
+		snprintf(
+			what, sizeof(what), "DEVICE_RESET was not answered on the last connection");
+	else if (d->reset_ends == 1)
+		snprintf(what, sizeof(what), "DEVICE_RESET has ended the last connection");
+	else
+		snprintf(what, sizeof(what), "DEVICE_RESET has ended the last %u connections",
+			d->reset_ends);
+	vuc_error_set(err, rc, "%s (\"reset = never\" does without): %.120s", what, seen.text);
 }
 
 /* The same reason again is no news. */
@@ -133,6 +144,7 @@ link_opened(void *arg, int status, const struct vuc_error *err)
 	struct vuc_error why = *err;
 
 	d->coming = NULL;
+	atomic_store_explicit(&d->resetting, false, memory_order_relaxed);
 	if (status == 0)
 		device_connected(d, link);
 	else if (!atomic_load_explicit(&d->stop, memory_order_relaxed))

@@ -298,6 +298,7 @@ check_taking_away(bool detach, bool obedient)
 	rig_attach(&rig, &client, RIG_NAME);
 	CU_ASSERT_EQUAL_FATAL(pthread_create(&r.thread, NULL, take_away, &r), 0);
 	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_REMOVED, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(rig_has_logged("disk0: waiting for VMM shm-client (pid "));
 	if (obedient)
 		CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
 	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
@@ -438,6 +439,32 @@ count_end(void *arg, int status, const struct vuc_error *err)
 }
 
 #define AN_HOUR 3600000u /* longer than any test waits */
+
+/* What is waited for is told meanwhile, and what it was afterwards: no server has ended anything.
+ */
+static void
+test_unanswered_reset(void)
+{
+	static const char *const options[] = {"--fault=drop@device_reset", NULL};
+	struct rig_opts opts;
+	bool told = false;
+
+	rig_opts_init(&opts);
+	opts.server = options;
+	opts.open.long_timeout_ms = 200;
+	rig_start(&rig, &opts);
+	CU_ASSERT_TRUE(rig_has_logged(
+		"disk0: away: DEVICE_RESET was not answered on the last connection (\"reset = "
+		"never\" does without): "));
+	CU_ASSERT_FALSE(rig_has_logged("has ended the last"));
+	for (unsigned int i = 0; !told && i < RIG_WAIT_MS; i++) {
+		told = strstr(rig_look(&rig, RIG_NAME).reason,
+			       "waiting for the answer to DEVICE_RESET") != NULL;
+		vuc_clock_sleep_ms(1);
+	}
+	CU_ASSERT_TRUE(told);
+	rig_stop(&rig);
+}
 
 /* Servers that hang in VERSION, and one that hangs in a reset: all are asked at the same time, by
  * one poller, and none holds up the others, those who add devices, or the end. */
@@ -653,6 +680,7 @@ test_fatal_reset(void)
 		strstr(rig_look(&rig, RIG_NAME).reason, "DEVICE_RESET has ended the last "));
 	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
 	CU_ASSERT_TRUE(vuc_clock_ms() - begun >= 12 * opts.device.retry_max_ms);
+	CU_ASSERT_TRUE(rig_has_logged("DEVICE_RESET has ended the last connection ("));
 	CU_ASSERT_TRUE(rig_has_logged("DEVICE_RESET has ended the last 3 connections"));
 	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).generation, 1);
 	rig_stop(&rig);
@@ -1004,6 +1032,7 @@ static CU_TestInfo tests[] = {
 	{"stubborn_server", test_stubborn_server},
 	{"pretended_unmap", test_pretended_unmap},
 	{"fatal_reset", test_fatal_reset},
+	{"unanswered_reset", test_unanswered_reset},
 	{"coming", test_coming},
 	{"churn", test_churn},
 	{"strange_state", test_strange_state},
