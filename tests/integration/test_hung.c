@@ -56,8 +56,8 @@ struct scene {
 	struct vucd_rig rig;
 	struct shm_client vmms[NR_HUNG]; /* of the devices that hang */
 	struct shm_queue queues[NR_HUNG];
-	struct shm_client vmm; /* of the healthy device */
 	int memory;
+	struct shm_client vmm; /* of the healthy device */
 };
 
 /* ---- hanging ---- */
@@ -203,14 +203,14 @@ attach_vmms(struct scene *s)
 static void
 send_map(struct scene *s, struct shm_client *vmm)
 {
-	struct {
+	const struct vuc_shm_dma_entry entry = {
+		.op = VUC_SHM_DMA_MAP, .flags = VUC_SHM_DMA_READ, .size = PAGE};
+	union {
 		struct vuc_shm_dma dma;
-		struct vuc_shm_dma_entry entry;
-	} request = {
-		.dma = {.nr = 1, .nr_fds = 1, .flags = VUC_SHM_DMA_COMMIT},
-		.entry = {.op = VUC_SHM_DMA_MAP, .flags = VUC_SHM_DMA_READ, .size = PAGE},
-	};
+		uint8_t bytes[sizeof(struct vuc_shm_dma) + sizeof(entry)];
+	} request = {.dma = {.nr = 1, .nr_fds = 1, .flags = VUC_SHM_DMA_COMMIT}};
 
+	memcpy(request.bytes + sizeof(request.dma), &entry, sizeof(entry));
 	shm_header(vmm, &request.dma.header, VUC_SHM_DMA, sizeof(request));
 	CU_ASSERT_EQUAL_FATAL(shm_send(vmm, &request, sizeof(request), &s->memory, 1), 0);
 }

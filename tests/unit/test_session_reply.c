@@ -527,8 +527,8 @@ test_bad_answer_to_post(void)
 		"message 0xffff (VFIO_USER_REGION_WRITE 10): msg_size 4113, expected 16 to 4112",
 		"message 0xffff (VFIO_USER_REGION_READ 9, reply): no request has this message id",
 		"message 0xffff (VFIO_USER_REGION_WRITE): carried 1 unexpected file descriptors",
-		"message 0xffff (VFIO_USER_REGION_WRITE 10, reply): no request has this message "
-		"id",
+		("message 0xffff (VFIO_USER_REGION_WRITE 10, reply): no request has this message "
+		 "id"),
 	};
 
 	for (unsigned int i = 0; i < 4; i++) {
