@@ -11,6 +11,10 @@
 
 #include <vuc/error.h>
 
+/* The size of a struct of options in the first version of its header, whose last field was this:
+ * whatever is added later, programs built with that one are served. */
+#define VUC_OPTS_LEAST(type, last) (offsetof(type, last) + sizeof(((type *)NULL)->last))
+
 /* Set options of a size to their defaults, of which this library knows some bytes. */
 void vuc_opts_init(void *opts, size_t size, const void *defaults, size_t known_size);
 

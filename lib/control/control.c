@@ -193,7 +193,8 @@ vuc_control_create(
 
 	*control = NULL;
 	vuc_control_opts_init(&known, sizeof(known));
-	rc = vuc_opts_read(&known, sizeof(known), opts, sizeof(known), "vuc_control_opts", err);
+	rc = vuc_opts_read(&known, sizeof(known), opts,
+		VUC_OPTS_LEAST(struct vuc_control_opts, log_arg), "vuc_control_opts", err);
 	if (rc == 0)
 		rc = check_opts(&known, err);
 	if (rc != 0)

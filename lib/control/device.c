@@ -89,8 +89,9 @@ read_opts(struct vuc_control_device_opts *known, const struct vuc_control_device
 	int rc;
 
 	vuc_control_device_opts_init(known, sizeof(*known));
-	rc = vuc_opts_read(
-		known, sizeof(*known), opts, sizeof(*known), "vuc_control_device_opts", err);
+	rc = vuc_opts_read(known, sizeof(*known), opts,
+		VUC_OPTS_LEAST(struct vuc_control_device_opts, retry_max_ms),
+		"vuc_control_device_opts", err);
 	return rc == 0 ? check_opts(known, err) : rc;
 }
 

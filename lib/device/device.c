@@ -69,7 +69,8 @@ vuc_device_read_opts(
 	int rc;
 
 	vuc_device_opts_init(known, sizeof(*known));
-	rc = vuc_opts_read(known, sizeof(*known), opts, sizeof(*known), "vuc_device_opts", err);
+	rc = vuc_opts_read(known, sizeof(*known), opts,
+		VUC_OPTS_LEAST(struct vuc_device_opts, trace_arg), "vuc_device_opts", err);
 	return rc == 0 ? check_opts(known, err) : rc;
 }
 

@@ -225,7 +225,8 @@ vuc_migration_save(struct vuc_device *dev, int fd, const struct vuc_migration_sa
 		saved = &unwanted;
 	memset(saved, 0, sizeof(*saved));
 	vuc_migration_save_opts_init(&known, sizeof(known));
-	rc = vuc_opts_read(&known, sizeof(known), opts, sizeof(known), "vuc_migration_save_opts",
+	rc = vuc_opts_read(&known, sizeof(known), opts,
+		VUC_OPTS_LEAST(struct vuc_migration_save_opts, arg), "vuc_migration_save_opts",
 		&dev->reason);
 	return rc == 0 ? save(dev, fd, &known, saved) : rc;
 }
@@ -313,7 +314,8 @@ vuc_migration_load(
 		bytes = &unwanted;
 	*bytes = 0;
 	vuc_migration_load_opts_init(&known, sizeof(known));
-	rc = vuc_opts_read(&known, sizeof(known), opts, sizeof(known), "vuc_migration_load_opts",
+	rc = vuc_opts_read(&known, sizeof(known), opts,
+		VUC_OPTS_LEAST(struct vuc_migration_load_opts, arg), "vuc_migration_load_opts",
 		&dev->reason);
 	return rc == 0 ? load(dev, fd, &known, bytes) : rc;
 }

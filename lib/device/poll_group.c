@@ -68,7 +68,8 @@ vuc_poll_group_create(const struct vuc_poll_group_opts *opts, struct vuc_poll_gr
 
 	*group = NULL;
 	vuc_poll_group_opts_init(&known, sizeof(known));
-	rc = vuc_opts_read(&known, sizeof(known), opts, sizeof(known), "vuc_poll_group_opts", err);
+	rc = vuc_opts_read(&known, sizeof(known), opts,
+		VUC_OPTS_LEAST(struct vuc_poll_group_opts, log_arg), "vuc_poll_group_opts", err);
 	if (rc != 0)
 		return rc;
 	g = calloc(1, sizeof(*g));

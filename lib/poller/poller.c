@@ -199,7 +199,8 @@ vuc_poller_create(
 
 	*poller = NULL;
 	vuc_poller_opts_init(&known, sizeof(known));
-	rc = vuc_opts_read(&known, sizeof(known), opts, sizeof(known), "vuc_poller_opts", err);
+	rc = vuc_opts_read(&known, sizeof(known), opts,
+		VUC_OPTS_LEAST(struct vuc_poller_opts, log_arg), "vuc_poller_opts", err);
 	if (rc == 0)
 		rc = check_opts(&known, err);
 	if (rc != 0)

@@ -22,5 +22,6 @@ vuc_queue_read_opts(
 	struct vuc_queue_opts *known, const struct vuc_queue_opts *opts, struct vuc_error *err)
 {
 	vuc_queue_opts_init(known, sizeof(*known));
-	return vuc_opts_read(known, sizeof(*known), opts, sizeof(*known), "vuc_queue_opts", err);
+	return vuc_opts_read(known, sizeof(*known), opts,
+		VUC_OPTS_LEAST(struct vuc_queue_opts, max_data), "vuc_queue_opts", err);
 }

@@ -10,9 +10,6 @@
 #include "error.h"
 #include "opts.h"
 
-/* Of the first version of the header. */
-#define LEAST_SIZE (offsetof(struct vuc_vmm_attach_opts, timeout_ms) + sizeof(uint32_t))
-
 VUC_EXPORT void
 vuc_vmm_attach_opts_init(struct vuc_vmm_attach_opts *opts, size_t size)
 {
@@ -28,7 +25,8 @@ vmm_options_read(struct vuc_vmm_attach_opts *known, const struct vuc_vmm_attach_
 	int rc;
 
 	vuc_vmm_attach_opts_init(known, sizeof(*known));
-	rc = vuc_opts_read(known, sizeof(*known), opts, LEAST_SIZE, "vuc_vmm_attach_opts", err);
+	rc = vuc_opts_read(known, sizeof(*known), opts,
+		VUC_OPTS_LEAST(struct vuc_vmm_attach_opts, timeout_ms), "vuc_vmm_attach_opts", err);
 	if (rc != 0)
 		return rc;
 	if (known->device == NULL || known->device[0] == '\0')

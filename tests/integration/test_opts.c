@@ -14,6 +14,9 @@
 
 #define ROOM 1024u /* more than any of the structs has */
 
+/* Up to the last field of the first version. Never to be changed. */
+#define LEAST(type, last) (offsetof(type, last) + sizeof(((type *)NULL)->last))
+
 /* Options are read before anything else is looked at, so that there need not be anything. */
 
 static int
@@ -69,7 +72,8 @@ add_device(const void *opts, struct vuc_error *err)
 }
 
 static void
-check(const char *name, size_t size, int (*call)(const void *opts, struct vuc_error *err))
+check(const char *name, size_t size, size_t least,
+	int (*call)(const void *opts, struct vuc_error *err))
 {
 	union {
 		size_t size;
@@ -82,6 +86,13 @@ check(const char *name, size_t size, int (*call)(const void *opts, struct vuc_er
 	snprintf(text, sizeof(text), "struct %s has a size of 0: %s_init() sets it", name, name);
 	CU_ASSERT_STRING_EQUAL(err.text, text);
 	CU_ASSERT_TRUE_FATAL(size < ROOM);
+	opts.size = least - 1;
+	CU_ASSERT_EQUAL(call(&opts, &err), -EINVAL);
+	snprintf(text, sizeof(text),
+		"struct %s has a size of %zu, less than that of any version (%zu): give %s_init() "
+		"its sizeof",
+		name, least - 1, least, name);
+	CU_ASSERT_STRING_EQUAL(err.text, text);
 	opts.size = size + 1;
 	opts.bytes[size] = 1;
 	CU_ASSERT_EQUAL(call(&opts, &err), -EINVAL);
@@ -93,13 +104,20 @@ check(const char *name, size_t size, int (*call)(const void *opts, struct vuc_er
 static void
 test_all(void)
 {
-	check("vuc_device_opts", sizeof(struct vuc_device_opts), open_device);
-	check("vuc_poll_group_opts", sizeof(struct vuc_poll_group_opts), create_group);
-	check("vuc_poller_opts", sizeof(struct vuc_poller_opts), create_poller);
-	check("vuc_queue_opts", sizeof(struct vuc_queue_opts), open_queue);
-	check("vuc_eal_opts", sizeof(struct vuc_eal_opts), init_eal);
-	check("vuc_control_opts", sizeof(struct vuc_control_opts), create_control);
-	check("vuc_control_device_opts", sizeof(struct vuc_control_device_opts), add_device);
+	check("vuc_device_opts", sizeof(struct vuc_device_opts),
+		LEAST(struct vuc_device_opts, trace_arg), open_device);
+	check("vuc_poll_group_opts", sizeof(struct vuc_poll_group_opts),
+		LEAST(struct vuc_poll_group_opts, log_arg), create_group);
+	check("vuc_poller_opts", sizeof(struct vuc_poller_opts),
+		LEAST(struct vuc_poller_opts, log_arg), create_poller);
+	check("vuc_queue_opts", sizeof(struct vuc_queue_opts),
+		LEAST(struct vuc_queue_opts, max_data), open_queue);
+	check("vuc_eal_opts", sizeof(struct vuc_eal_opts), LEAST(struct vuc_eal_opts, log_arg),
+		init_eal);
+	check("vuc_control_opts", sizeof(struct vuc_control_opts),
+		LEAST(struct vuc_control_opts, log_arg), create_control);
+	check("vuc_control_device_opts", sizeof(struct vuc_control_device_opts),
+		LEAST(struct vuc_control_device_opts, retry_max_ms), add_device);
 }
 
 int

@@ -219,7 +219,8 @@ vuc_eal_init(const struct vuc_eal_opts *opts, struct vuc_error *err)
 	int rc;
 
 	vuc_eal_opts_init(&known, sizeof(known));
-	rc = vuc_opts_read(&known, sizeof(known), opts, sizeof(known), "vuc_eal_opts", err);
+	rc = vuc_opts_read(&known, sizeof(known), opts,
+		VUC_OPTS_LEAST(struct vuc_eal_opts, log_arg), "vuc_eal_opts", err);
 	if (rc != 0)
 		return rc;
 	pthread_mutex_lock(&eal.lock);
