@@ -343,11 +343,13 @@ int vuc_device_write(
 /**
  * Queue a posted write: no answer is asked for, and an error of the device stays unknown. The data
  * is copied. It leaves with the next poll or synchronous call; waits only when the send buffer is
- * full. Specification: VFIO_USER_REGION_WRITE with the No_reply flag. Once a server has answered a
- * posted write, later ones ask for an answer, which is dropped, and the call waits as well when
- * max_requests are outstanding.
+ * full, and behind what was submitted or started before and has to go out first: a request, an
+ * operation before its turn, a reset that has not ended. Specification: VFIO_USER_REGION_WRITE with
+ * the No_reply flag. Once a server has answered a posted write, later ones ask for an answer, which
+ * is dropped, and the call waits as well when max_requests are outstanding.
  *
- * @return as vuc_device_write(), but success says nothing of the device
+ * @return as vuc_device_write(), but success says nothing of the device; -EDEADLK in a completion
+ *         callback only where it would wait: VUC_OP_WRITE_POSTED never does
  */
 int vuc_device_write_posted(
 	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count);

@@ -579,6 +579,44 @@ reset_done(struct vuc_request *req, int status)
 	on_done(&((struct reset_request *)req)->job, status, &(struct vuc_error){.text = ""});
 }
 
+static void
+post_in_callback(struct vuc_request *req, int status)
+{
+	const uint32_t value = 1;
+	int *rc = req->arg;
+
+	CU_ASSERT_EQUAL(status, 0);
+	*rc = vuc_device_write_posted(req->priv.dev, 0, 0, &value, sizeof(value));
+}
+
+/* A posted write waits behind a reset, as nobody can in a callback. */
+static void
+test_post_in_callback(void)
+{
+	for (unsigned int reset = 0; reset < 2; reset++) {
+		struct job job = {0};
+		struct setup s;
+		uint32_t value;
+		int rc = 1;
+		struct vuc_request req = {.op = VUC_OP_READ,
+			.data = &value,
+			.count = sizeof(value),
+			.done = post_in_callback,
+			.arg = &rc};
+
+		open_setup(&s, 16);
+		s.withheld = 1u << VFIO_USER_DEVICE_RESET;
+		CU_ASSERT_EQUAL_FATAL(vuc_device_submit(s.dev, &req), 0);
+		if (reset)
+			CU_ASSERT_EQUAL(vuc_device_reset_start(s.dev, on_done, &job), 0);
+		poll_often();
+		CU_ASSERT_EQUAL(rc, reset ? -EDEADLK : 0);
+		CU_ASSERT_EQUAL(s.region[0], reset ? 0 : 1);
+		close_setup(&s);
+		CU_ASSERT_EQUAL(job.calls, reset);
+	}
+}
+
 /* Nothing passes a reset, however it is asked for. */
 static void
 test_reset(void)
@@ -1571,6 +1609,7 @@ static CU_TestInfo order_tests[] = {
 	{"behind requests that came before", test_behind_requests},
 	{"behind posted writes", test_behind_posted_writes},
 	{"a reset", test_reset},
+	{"a posted write in a callback", test_post_in_callback},
 	{"a barrier, and none", test_barrier},
 	{"a barrier between operations", test_barrier_between_operations},
 	CU_TEST_INFO_NULL,
