@@ -287,7 +287,8 @@ int vuc_vmm_io_fds(struct vuc_vmm_device *dev, uint32_t region, struct vuc_vmm_i
 /** Free them and close their descriptors. NULL does nothing. */
 void vuc_vmm_io_fds_free(struct vuc_vmm_io_fds *fds);
 
-/** Reset the device and wait for it. @return 0; -EOPNOTSUPP when it has no
+/** Reset the device and wait for it. What was submitted to its queues before, posted writes
+ * included, reaches the device before the reset. @return 0; -EOPNOTSUPP when it has no
  * VFIO_DEVICE_FLAGS_RESET; what the server has answered; -ETIMEDOUT */
 int vuc_vmm_reset(struct vuc_vmm_device *dev, struct vuc_error *err);
 

@@ -18,6 +18,12 @@ vuc_device_timeout_ms(const struct vuc_device *dev)
 }
 
 VUC_PRIVATE uint32_t
+vuc_device_long_timeout_ms(const struct vuc_device *dev)
+{
+	return dev->long_timeout_ms;
+}
+
+VUC_PRIVATE uint32_t
 vuc_device_access_max(const struct vuc_device *dev)
 {
 	uint32_t write = vuc_session_max_write(dev->session);

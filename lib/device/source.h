@@ -27,6 +27,11 @@ void vuc_poll_group_set_source(struct vuc_poll_group *group, const struct vuc_po
 
 /* Milliseconds that the server may take to answer a request. */
 uint32_t vuc_device_timeout_ms(const struct vuc_device *dev);
+uint32_t vuc_device_long_timeout_ms(const struct vuc_device *dev);
+
+/* As vuc_device_reset_start(), with less time than the device's long timeout. */
+int vuc_device_reset_within_start(
+	struct vuc_device *dev, uint32_t timeout_ms, vuc_done_fn done, void *arg);
 
 /* Most bytes of one access: what fits one message either way. */
 uint32_t vuc_device_access_max(const struct vuc_device *dev);

@@ -13,6 +13,7 @@
 #include "front.h"
 #include "histogram.h"
 #include "post.h"
+#include "remote.h"
 #include "source.h"
 #include "stats.h"
 #include "watch.h"
@@ -27,6 +28,7 @@ _Static_assert(BURST < 1u << VUC_BURST_SIZES, "each burst is of a size that is c
 struct poller_queue;
 struct poller_device;
 struct queue_closing;
+struct vuc_poller_drain;
 
 /* A request that a device works on. */
 struct poller_request {
@@ -50,7 +52,9 @@ struct poller_queue {
 	struct poller_request *requests;  /* by id */
 	struct vuc_poller_remote *remote; /* whose it is; NULL: front and memory are the poller's */
 	struct queue_closing *closing;    /* who waits until nothing is left and outstanding */
-	uint32_t last; /* requests that are still taken while it is being closed */
+	struct vuc_poller_drain *drain;   /* who waits until what is in it now is taken */
+	uint32_t last; /* requests that may still belong to that; or, while it is being closed, that
+			  are still taken */
 	struct vuc_queue *front;
 	void *memory[2];
 	size_t size[2];
@@ -216,6 +220,9 @@ void poller_begin_closing(struct poller_queue *q, struct queue_closing *c);
 
 /* queue.c: look whether a queue that is being closed has nothing left; it is gone then */
 void poller_queue_drained(struct poller_queue *q);
+
+/* queue.c: that many were taken from a queue that is being drained */
+void poller_queue_taken(struct poller_queue *q, unsigned int n);
 
 /* queue.c: on another thread: wait until all of them are gone */
 void poller_await_closing(struct queue_closing *c);

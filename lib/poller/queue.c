@@ -212,6 +212,55 @@ vuc_poller_open_queue(struct vuc_poller *p, struct vuc_device *dev,
 	return rc;
 }
 
+/* ---- draining queues ---- */
+
+static void
+end_drain(struct vuc_poller_drain *drain)
+{
+	if (--drain->left == 0)
+		drain->done(drain->arg, drain->status, &drain->err);
+}
+
+static void
+begin_drain(struct poller_queue *q, struct vuc_poller_drain *drain)
+{
+	if (q->broken || vuc_queue_back_is_empty(&q->back))
+		return;
+	/* There were not more before. */
+	q->last = q->back.depth;
+	q->drain = drain;
+	drain->left++;
+	poller_activate(q);
+}
+
+void
+poller_queue_taken(struct poller_queue *q, unsigned int n)
+{
+	struct vuc_poller_drain *drain = q->drain;
+
+	q->last -= n < q->last ? n : q->last;
+	if (q->last > 0 && !q->broken && !vuc_queue_back_is_empty(&q->back)) {
+		if (vuc_clock_ms() < drain->deadline_ms)
+			return;
+		drain->status = vuc_error_set(&drain->err, -ETIMEDOUT,
+			"the server did not take in time what was submitted before");
+	}
+	q->drain = NULL;
+	end_drain(drain);
+}
+
+void
+vuc_poller_remote_drain_start(struct vuc_poller_remote *r, struct vuc_poller_drain *drain)
+{
+	drain->left = 1;
+	drain->status = 0;
+	for (unsigned int i = 0; i < VUC_SHM_MAX_QUEUES; i++) {
+		if (r->queues[i] != NULL)
+			begin_drain(r->queues[i], drain);
+	}
+	end_drain(drain);
+}
+
 /* ---- closing queues ---- */
 
 static void

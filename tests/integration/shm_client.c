@@ -344,6 +344,14 @@ shm_submit(struct shm_queue *q, const struct vuc_shm_request *request)
 	ring(q);
 }
 
+uint32_t
+shm_taken(const struct shm_queue *q)
+{
+	const struct vuc_shm_back *back = (const struct vuc_shm_back *)q->completions;
+
+	return __atomic_load_n(&back->taken, __ATOMIC_ACQUIRE);
+}
+
 int
 shm_complete(struct shm_queue *q, struct vuc_shm_completion *completion, int timeout_ms)
 {

@@ -132,6 +132,9 @@ void shm_forget_queue(struct shm_queue *q);
 /* Put a request into the ring and ring the bell; there has to be room. */
 void shm_submit(struct shm_queue *q, const struct vuc_shm_request *request);
 
+/* How many requests the daemon has taken out of the ring. */
+uint32_t shm_taken(const struct shm_queue *q);
+
 /* Wait for the next completion: 0; -ETIMEDOUT; the error that closed the queue. */
 int shm_complete(struct shm_queue *q, struct vuc_shm_completion *completion, int timeout_ms);
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -518,6 +519,85 @@ test_reset(void)
 	end();
 }
 
+/* A server that does not read, so that posted writes stay in their queue: a reset that is asked for
+ * behind them reaches the device behind them. */
+static void
+test_reset_behind_posted_writes(void)
+{
+	enum {
+		DEPTH = 256
+	};
+	const struct vuc_shm_request fill = {
+		.op = VUC_SHM_WRITE_POSTED, .region = BAR2, .count = 4096};
+	const struct vuc_shm_request last = {.op = VUC_SHM_WRITE_POSTED,
+		.region = BAR0,
+		.offset = REFDEV_REG_SCRATCH,
+		.count = 8};
+	struct vuc_shm_plain reset;
+	struct shm_client other;
+	struct shm_queue q, another;
+	uint64_t writes = 1;
+	struct rig_opts opts;
+
+	rig_opts_init(&opts);
+	opts.open.posted_writes = VUC_POSTED_WRITES_ON;
+	rig_start(&rig, &opts);
+	rig_attach(&rig, &client, RIG_NAME);
+	rig_attach(&rig, &other, RIG_SECOND);
+	CU_ASSERT_EQUAL_FATAL(shm_open_queue(&client, DEPTH, fill.count, &q), 0);
+	CU_ASSERT_EQUAL(kill(rig.server.process.pid, SIGSTOP), 0);
+	for (unsigned int i = 1; i < DEPTH; i++)
+		shm_submit(&q, &fill);
+	shm_submit(&q, &last);
+	shm_header(&client, &reset.header, VUC_SHM_RESET, sizeof(reset));
+	CU_ASSERT_EQUAL(shm_send(&client, &reset, sizeof(reset), NULL, 0), 0);
+	/* Time in which it could go out. */
+	for (unsigned int i = 0; i < 20; i++) {
+		CU_ASSERT_EQUAL_FATAL(shm_open_queue(&other, 4, 64, &another), 0);
+		CU_ASSERT_EQUAL(shm_close_queue(&another), 0);
+	}
+	CU_ASSERT_NOT_EQUAL(shm_taken(&q), DEPTH);
+	CU_ASSERT_EQUAL(kill(rig.server.process.pid, SIGCONT), 0);
+	CU_ASSERT_EQUAL(shm_receive(&client, SHM_TIMEOUT_MS), 0);
+	CU_ASSERT_EQUAL(client.reply.header.status, 0);
+	CU_ASSERT_EQUAL(shm_read(&q, BAR0, REFDEV_REG_WRITES, &writes, 8), 0);
+	CU_ASSERT_EQUAL(writes, 0);
+	shm_forget_queue(&q);
+	shm_close(&other);
+	end();
+}
+
+/* And one that goes on not reading: the reset ends with the connection, or at its deadline. */
+static void
+test_reset_of_stopped_server(void)
+{
+	enum {
+		DEPTH = 256
+	};
+	const struct vuc_shm_request fill = {
+		.op = VUC_SHM_WRITE_POSTED, .region = BAR2, .count = 4096};
+	static const uint32_t rows[][2] = {{200, 60000}, {60000, 200}};
+	struct rig_opts opts;
+	struct shm_queue q;
+
+	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		rig_opts_init(&opts);
+		opts.open.posted_writes = VUC_POSTED_WRITES_ON;
+		opts.open.timeout_ms = rows[i][0];
+		opts.open.long_timeout_ms = rows[i][1];
+		rig_start(&rig, &opts);
+		rig_attach(&rig, &client, RIG_NAME);
+		CU_ASSERT_EQUAL_FATAL(shm_open_queue(&client, DEPTH, fill.count, &q), 0);
+		CU_ASSERT_EQUAL(kill(rig.server.process.pid, SIGSTOP), 0);
+		for (unsigned int n = 0; n < DEPTH; n++)
+			shm_submit(&q, &fill);
+		CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_RESET), -ETIMEDOUT);
+		CU_ASSERT_EQUAL(kill(rig.server.process.pid, SIGCONT), 0);
+		shm_forget_queue(&q);
+		end();
+	}
+}
+
 /* The page shows what the VMM has done, and not what others have. */
 static void
 test_counters(void)
@@ -596,6 +676,8 @@ static CU_TestInfo tests[] = {
 	{"dma_batch", test_dma_batch},
 	{"io_fds", test_io_fds},
 	{"reset", test_reset},
+	{"reset_behind_posted_writes", test_reset_behind_posted_writes},
+	{"reset_of_stopped_server", test_reset_of_stopped_server},
 	{"counters", test_counters},
 	{"list", test_list},
 	CU_TEST_INFO_NULL,

@@ -225,20 +225,12 @@ fill_socket(struct shm_queue *q)
 		shm_submit(q, &post);
 }
 
-static uint32_t
-posts_taken(const struct shm_queue *q)
-{
-	const struct vuc_shm_back *back = (const struct vuc_shm_back *)q->completions;
-
-	return __atomic_load_n(&back->taken, __ATOMIC_ACQUIRE);
-}
-
 /* Whether no socket takes all that is to be written, if that is how servers hang. */
 static bool
 is_full(const struct scene *s)
 {
 	for (unsigned int i = 0; s->kind == HANGS_FULL && i < s->nr_hung; i++) {
-		if (posts_taken(&s->queues[i]) == DEPTH)
+		if (shm_taken(&s->queues[i]) == DEPTH)
 			return false;
 	}
 	return true;
@@ -271,7 +263,7 @@ hang(struct scene *s)
 	if (s->kind == HANGS_AT_MAP)
 		await_commands(s, "dma_map (");
 	for (unsigned int i = 0; s->kind == HANGS_FULL && i < s->nr_hung; i++) {
-		for (unsigned int ms = 0; posts_taken(&s->queues[i]) == 0 && ms < SHM_TIMEOUT_MS;
+		for (unsigned int ms = 0; shm_taken(&s->queues[i]) == 0 && ms < SHM_TIMEOUT_MS;
 			ms++)
 			poll(NULL, 0, 1);
 	}
