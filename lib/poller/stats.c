@@ -76,10 +76,13 @@ silent_for(const struct poller_device *d)
 	return since_ms != 0 ? vuc_clock_ms() - since_ms : 0;
 }
 
-/* The last connection counts; queues of a VMM may be to the one before. */
+/* The last connection counts; queues of a VMM may be to the one before. One that is being made is
+ * none yet. */
 static void
 add_connection(struct vuc_device_stats *stats, const struct poller_device *d)
 {
+	if (!atomic_load_explicit(&d->open, memory_order_relaxed))
+		return;
 	stats->id = d->id;
 	stats->connected = atomic_load_explicit(&d->connected, memory_order_relaxed);
 	stats->silent_ms = silent_for(d);
