@@ -230,6 +230,6 @@ device_flush(struct vuc_device *dev)
 		device_pump(dev);
 		return;
 	}
-	if (dev->first != NULL && !dev->main.sending)
+	if ((dev->first != NULL || dev->operating) && !dev->main.sending)
 		device_mark_dirty(dev);
 }

@@ -402,7 +402,7 @@ can_go_on(struct vuc_device *dev)
 {
 	if (has_lost_link(dev))
 		return true;
-	if (dev->first == NULL || vuc_session_has_segment(dev->session))
+	if ((dev->first == NULL && !dev->operating) || vuc_session_has_segment(dev->session))
 		return false;
 	device_pump(dev);
 	return vuc_session_has_segment(dev->session);

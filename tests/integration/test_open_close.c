@@ -38,6 +38,9 @@
 #define NR_FILLERS 64
 #define NR_WRITES  10u
 
+/* What it has for requests. */
+#define SEND_BUFFER (128u * 1024 - 4096)
+
 static struct vuc_poll_group *group;
 static unsigned int fds_before;
 
@@ -890,6 +893,31 @@ close_alone(struct vuc_request *req, int status)
 	vuc_device_close(o->dev);
 }
 
+/* What is posted has no answers, and may go out all at once when it is flushed: whatever room it
+ * has left in the send buffer, an operation behind it goes on. */
+static void
+test_behind_posted_writes(void)
+{
+	static uint8_t memory[4096] __attribute__((aligned(4096)));
+	const struct vuc_dma_mapping map = {0, sizeof(memory), VUC_DMA_READ, -1, 0, memory};
+	const uint8_t bytes[64] = {0};
+
+	for (unsigned int size = 32; size <= 64; size += 4) {
+		struct peer *p = peer_start(1, NULL);
+		struct vuc_device *dev = peer_open(p, 0);
+		unsigned int n = SEND_BUFFER / (32 + size);
+
+		for (unsigned int i = 0; i < n; i++)
+			CU_ASSERT_EQUAL(
+				vuc_device_write_posted(dev, BAR0, REFDEV_RAM_OFFSET, bytes, size),
+				0);
+		CU_ASSERT_EQUAL(vuc_dma_map(dev, &map), 0);
+		CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
+		vuc_device_close(dev);
+		peer_stop(p);
+	}
+}
+
 static void
 test_own_group(void)
 {
@@ -950,6 +978,7 @@ static CU_TestInfo tests[] = {
 	{"close during a call", test_close_during_call},
 	{"posted before close", test_posted_before_close},
 	{"own group", test_own_group},
+	{"behind posted writes", test_behind_posted_writes},
 	CU_TEST_INFO_NULL,
 };
 /* clang-format on */
