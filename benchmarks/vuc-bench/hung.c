@@ -474,7 +474,7 @@ start_healthy(struct hung *h, struct vuc_error *err)
 }
 
 static int
-measure(struct hung *h, struct vuc_error *err)
+measure_hung(struct hung *h, struct vuc_error *err)
 {
 	const struct bench_turns turns = {
 		.name = h->result->measurement,
@@ -513,7 +513,7 @@ hung_run(struct bench *bench, void *state, struct bench_result *result, struct v
 	latency = bench_cpu_hold_latency();
 	bench_env_set_latency(&bench->env, latency);
 	describe(h);
-	ret = measure(h, err);
+	ret = measure_hung(h, err);
 	if (latency >= 0)
 		close(latency);
 	return ret;

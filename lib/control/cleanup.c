@@ -162,7 +162,7 @@ asks_server(const struct control_vmm *v, bool stopping)
 }
 
 static void
-begin(struct leaving *leaving)
+begin_leaving(struct leaving *leaving)
 {
 	const struct control_vmm *v = leaving->v;
 	struct vuc_control *c = v->control;
@@ -206,7 +206,7 @@ give_up(struct control_vmm *v, const struct leaving *leaving, int rc, const stru
 
 /* The next one may have it; or it is connected to again. */
 static void
-end(struct control_vmm *v)
+end_leaving(struct control_vmm *v)
 {
 	struct control_device *d = v->device;
 
@@ -228,7 +228,7 @@ vmm_release(struct control_vmm *v)
 	struct vuc_error err = {0};
 	int rc;
 
-	begin(&leaving);
+	begin_leaving(&leaving);
 	vuc_poller_remove_remote(v->remote);
 	v->remote = NULL;
 	vmm_free_queues(v);
@@ -239,5 +239,5 @@ vmm_release(struct control_vmm *v)
 	vmm_close_files(&leaving.held);
 	vmm_free_attachment(v);
 	atomic_store_explicit(&v->nr_dma_maps, 0, memory_order_relaxed);
-	end(v);
+	end_leaving(v);
 }

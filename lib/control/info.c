@@ -150,7 +150,7 @@ struct asking {
 
 /* A control_start_fn. */
 static int
-ask(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
+ask_io_fds(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 {
 	struct asking *a = arg;
 
@@ -197,7 +197,7 @@ vmm_io_fds(struct control_vmm *v)
 
 	if (r->reserved != 0)
 		return vmm_end(v, "reserved is 0x%x", r->reserved);
-	rc = vmm_operate(v, ask, &a, &err);
+	rc = vmm_operate(v, ask_io_fds, &a, &err);
 	if (rc != 0)
 		return vmm_refuse(v, rc, "%s", err.text);
 	n = fill_io(&reply.io, a.io_fds);

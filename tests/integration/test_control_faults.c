@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "connect.h"
 #include "control_rig.h"
 #include "fd_count.h"
@@ -373,7 +374,7 @@ test_held_up_closing(void)
 	atomic_store(&hold_up_by, release);
 	CU_ASSERT_EQUAL_FATAL(shm_connect(&more, rig.path), 0);
 	for (unsigned int i = 0; atomic_load(&hold_up_by) >= 0 && i < RIG_WAIT_MS; i++)
-		usleep(1000);
+		vuc_clock_sleep_ms(1);
 	CU_ASSERT_EQUAL_FATAL(atomic_load(&hold_up_by), -1);
 	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_SECOND, false, NULL), 0);
 	shm_close(&first);
