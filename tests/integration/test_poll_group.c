@@ -19,6 +19,7 @@
 #include "asleep.h"
 #include "fd_count.h"
 #include "tap.h"
+#include "vfio_user.h"
 #include "wait_server.h"
 
 #define FOREVER  UINT_MAX /* milliseconds; the watchdog is sooner */
@@ -37,7 +38,7 @@ static int wake_fd;
 static unsigned int fds_before;
 
 static time_t clock_ahead;            /* seconds, of the real time */
-static _Thread_local bool send_fails; /* of this thread */
+static _Thread_local bool replies_fail; /* to send, on this thread */
 
 /* The library's clock, and the calls that it sends by. */
 int
@@ -52,7 +53,9 @@ clock_gettime(clockid_t clock, struct timespec *now)
 ssize_t
 sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	if (send_fails) {
+	const struct vfio_user_header *header = msg->msg_iov[0].iov_base;
+
+	if (replies_fail && (header->flags & VFIO_USER_F_TYPE_REPLY) != 0) {
 		errno = ENOBUFS;
 		return -1;
 	}
@@ -656,12 +659,11 @@ test_breaks_before_sleep(void)
 	open_group();
 	CU_ASSERT_EQUAL(vuc_dma_map(dev, &map), 0);
 	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
+	replies_fail = true;
 	tell_server(WAIT_COMMAND_ON_TWIN);
-	settle(wake_fd);
-	send_fails = true;
 	while (vuc_device_connected(dev))
 		wait_and_poll(wake_fd);
-	send_fails = false;
+	replies_fail = false;
 	CU_ASSERT_STRING_EQUAL(vuc_device_reason(dev),
 		"twin socket: the connection broke: No buffer space available");
 	close_group();
