@@ -14,22 +14,31 @@
 
 #define STOPPING_MS 1000u /* until it is logged again what is waited for at the end */
 
+/* The first one that is due, behind this one or of all. */
+static struct control_device *
+find_due(struct vuc_control *c, struct control_device *behind, uint64_t now)
+{
+	struct control_device *d;
+
+	pthread_mutex_lock(&c->lock);
+	d = behind != NULL ? TAILQ_NEXT(behind, entry) : TAILQ_FIRST(&c->devices);
+	while (d != NULL && (d->due_ms == 0 || d->due_ms > now))
+		d = TAILQ_NEXT(d, entry);
+	pthread_mutex_unlock(&c->lock);
+	return d;
+}
+
+/* Only this thread takes devices out, and a look at one leaves the others; other threads put them
+ * behind the last one. */
 static void
 look_at_due(struct vuc_control *c)
 {
 	uint64_t now = vuc_clock_ms();
 	struct control_device *d, *next;
 
-	/* Only this thread takes devices out; others put them behind the last one. */
-	pthread_mutex_lock(&c->lock);
-	d = TAILQ_FIRST(&c->devices);
-	pthread_mutex_unlock(&c->lock);
-	for (; d != NULL; d = next) {
-		pthread_mutex_lock(&c->lock);
-		next = TAILQ_NEXT(d, entry);
-		pthread_mutex_unlock(&c->lock);
-		if (d->due_ms != 0 && d->due_ms <= now)
-			control_look_at(d);
+	for (d = find_due(c, NULL, now); d != NULL; d = next) {
+		next = find_due(c, d, now);
+		control_look_at(d);
 	}
 }
 
