@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pytest that prints TAP, and what the tests of programs share. Each test is one line, and so is
+each row of its table; one that has asserted nothing fails, as in the C programs."""
+
+import tempfile
+
+import pytest
+
+pytest.register_assert_rewrite('rig')
+
+# pylint: disable=wrong-import-position
+import rig  # noqa: E402
+
+
+class Tap:
+    def __init__(self):
+        self.count = 0
+        self.failed = False
+        self.asserts = 0
+        self.reports = []
+
+    def start(self):
+        self.asserts = 0
+        self.reports = []
+
+    def finish(self, name):
+        """Print the running test, whose set-up, call and tear-down are reported."""
+        self.count += 1
+        problems = [str(report.longrepr) for report in self.reports if report.failed]
+        skips = [report.longrepr[2].removeprefix('Skipped: ')
+                 for report in self.reports if report.skipped]
+        if not problems and not skips and self.asserts == 0:
+            problems = ['the test has asserted nothing']
+        self.failed |= bool(problems)
+        print(f'{"not ok" if problems else "ok"} {self.count} - {name}'
+              f'{" # SKIP " + skips[0] if skips and not problems else ""}', flush=True)
+        for problem in problems:
+            print_comment(problem)
+
+
+def print_comment(text):
+    print('#', '\n# '.join(text.splitlines()), flush=True)
+
+
+TAP = Tap()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    config.pluginmanager.unregister(name='terminalreporter')
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session):
+    print(f'1..{len(session.items)}', flush=True)
+
+
+def pytest_collectreport(report):
+    if report.failed:
+        print_comment(str(report.longrepr))
+        print('Bail out! the tests cannot be collected', flush=True)
+
+
+def pytest_assertion_pass():
+    TAP.asserts += 1
+
+
+def pytest_runtest_logstart():
+    TAP.start()
+
+
+def pytest_runtest_logreport(report):
+    TAP.reports.append(report)
+
+
+def pytest_runtest_logfinish(nodeid):
+    name = nodeid.split('::', 1)[-1].removeprefix('test_')
+    TAP.finish(name.replace('#', r'\#'))
+
+
+def pytest_sessionfinish(session):
+    if TAP.failed:
+        session.exitstatus = 1
+
+
+@pytest.fixture(name='folder')
+def fixture_folder():
+    """A private folder whose path is short enough for sockets, removed in the end."""
+    with tempfile.TemporaryDirectory(prefix='vuc-') as path:
+        yield path
+
+
+@pytest.fixture(name='start')
+def fixture_start():
+    """Start programs that end with the test: start(arguments, ...) as rig.Process."""
+    yield from rig.starter(rig.Process)
+
+
+@pytest.fixture(name='refdev')
+def fixture_refdev():
+    """Start reference devices: refdev('--fault=split', ...) has a socket; see rig.Refdev."""
+    yield from rig.starter(rig.Refdev)
+
+
+@pytest.fixture(name='vucd')
+def fixture_vucd():
+    """Start daemons: vucd('[device d0]\\nsocket = ...'); see rig.Vucd."""
+    yield from rig.starter(rig.Vucd)

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Programs under test: started by path, waited for by event, and gone when the test is, however
+that ends. The environment names them: VUCCTL, VUCD, VUC_REFDEV, VUC_BENCH."""
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import termios
+import time
+
+TIMEOUT_S = 60  # a program that has not done by then what it should hangs
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent():
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Hung(AssertionError):
+    pass
+
+
+class Process:
+    """A program that runs. Its output is read whenever the test waits for something.
+
+    tty: its standard input, output and error are a terminal of so many (rows, columns)."""
+
+    def __init__(self, *args, env=None, tty=None, stdin=subprocess.DEVNULL, **popen):
+        self.out, self.err = b'', b''
+        self.terminal = None
+        self.sinks = {}  # descriptors that are read, and the name of what they fill
+        with contextlib.ExitStack() as stack:
+            if tty:
+                self.terminal, slave = pty.openpty()
+                stack.callback(os.close, slave)
+                fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('HHHH', *tty, 0, 0))
+                popen |= {'stdout': slave, 'stderr': slave, 'start_new_session': True}
+                stdin = slave
+            self.process = subprocess.Popen(
+                [str(arg) for arg in args], stdin=stdin, env=os.environ | (env or {}),
+                preexec_fn=die_with_parent,  # pylint: disable=subprocess-popen-preexec-fn
+                **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE} | popen)
+        self.pid = self.process.pid
+        self.pidfd = os.pidfd_open(self.pid)
+        for name, pipe in (('out', self.process.stdout), ('err', self.process.stderr)):
+            if pipe:
+                self.sinks[pipe.fileno()] = name
+        if tty:
+            self.sinks[self.terminal] = 'out'
+        for fd in self.sinks:
+            os.set_blocking(fd, False)
+
+    def _read(self, fd):
+        try:
+            data = os.read(fd, 1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:  # EIO: a terminal without a program
+            data = b''
+        if data:
+            setattr(self, self.sinks[fd], getattr(self, self.sinks[fd]) + data)
+        else:
+            del self.sinks[fd]
+
+    def await_event(self, happened, *fds):
+        """Read output until happened() or the program's end, which counts when it has ended
+        before. fds wake the wait as well. Returns whether it has happened."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while not happened():
+            ready = select.select([*self.sinks, self.pidfd, *fds], [], [],
+                                  max(0, deadline - time.monotonic()))[0]
+            if not ready:
+                raise Hung(f'{self.process.args}: nothing happened in {TIMEOUT_S} s; '
+                           f'stdout {self.out}, stderr {self.err}')
+            for fd in self.sinks.keys() & ready:
+                self._read(fd)
+            if self.pidfd in ready and not self.sinks.keys() & ready:
+                return happened()
+        return True
+
+    def await_output(self, text, where='out'):
+        """Wait until the program has printed text to stdout or, where='err', to stderr."""
+        assert self.await_event(lambda: text.encode() in getattr(self, where)), \
+            f'ended with {self.process.wait()} without {text!r}: {self.out} {self.err}'
+
+    def wait(self):
+        """Wait for the end. Returns the exit status, negative for a signal."""
+        self.await_event(lambda: False)
+        for fd in list(self.sinks):
+            self._read(fd)
+        return self.process.wait()
+
+    def stop(self, number=signal.SIGTERM):
+        """End it by a signal, and wait likewise."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    @contextlib.contextmanager
+    def closed_on_failure(self):
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.pidfd)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe:
+                pipe.close()
+        if self.terminal is not None:
+            os.close(self.terminal)
+
+
+class Refdev(Process):
+    """A vuc-refdev that listens on .socket, in a folder of its own."""
+
+    def __init__(self, *options):
+        self.folder = tempfile.TemporaryDirectory(prefix='vuc-')
+        self.socket = f'{self.folder.name}/s'
+        ready, told = os.pipe()
+        super().__init__(os.environ['VUC_REFDEV'], self.socket, f'--ready-fd={told}', *options,
+                         pass_fds=[told])
+        os.close(told)
+        with self.closed_on_failure(), open(ready, 'rb') as pipe:
+            self.await_event(lambda: select.select([pipe], [], [], 0)[0], pipe)
+            assert pipe.read() == b'\n', self.err.decode()
+
+    def close(self):
+        super().close()
+        self.folder.cleanup()
+
+
+class Vucd(Process):
+    """A vucd that is ready, in a folder of its own. It has a poller io0 that sleeps, on no CPU in
+    particular, and no telemetry; config goes behind that."""
+
+    def __init__(self, config=''):
+        self.folder = tempfile.TemporaryDirectory(prefix='vuc-')
+        self.config = f'{self.folder.name}/vucd.conf'
+        self.management = f'{self.folder.name}/run/management.sock'
+        self.vmm_socket = f'{self.folder.name}/run/vmm.sock'
+        self.configure(config)
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind(f'{self.folder.name}/notify')
+        super().__init__(os.environ['VUCD'], '--config', self.config, env={
+            'NOTIFY_SOCKET': f'{self.folder.name}/notify',
+            'RUNTIME_DIRECTORY': self.folder.name,  # what EAL leaves behind goes with the folder
+        })
+        with self.closed_on_failure():
+            assert self.next_notification().startswith('READY=1\n')
+
+    def configure(self, config):
+        """Write the configuration again."""
+        with open(self.config, 'w', encoding='utf-8') as file:
+            file.write(f'[poller io0]\ncpu = none\nidle = sleep\n[vucd]\n'
+                       f'directory = {self.folder.name}/run\ntelemetry = off\n{config}')
+
+    def next_notification(self):
+        """What the daemon tells the service manager next."""
+        there = self.await_event(lambda: select.select([self.notify], [], [], 0)[0], self.notify)
+        assert there, f'vucd has ended: {self.err.decode()}'
+        return self.notify.recv(4096).decode()
+
+    def ask(self, method, **params):
+        """Ask by the management socket. Returns the whole answer."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(TIMEOUT_S)
+            client.connect(self.management)
+            client.sendall(json.dumps({'jsonrpc': '2.0', 'method': method, 'params': params,
+                                       'id': 1}).encode() + b'\n')
+            with client.makefile() as answers:
+                return json.loads(answers.readline())
+
+    def await_state(self, device, state):
+        """Ask until a device is in a state."""
+        deadline = time.monotonic() + TIMEOUT_S
+        states = {}
+        while states.get(device) != state:
+            assert time.monotonic() < deadline, f'{device} is not {state}: {states}'
+            select.select([], [], [], 0.005)  # leaves the CPU to those who are waited for
+            devices = self.ask('devices.list')['result']['devices']
+            states = {row['name']: row['state'] for row in devices}
+
+    def close(self):
+        super().close()
+        self.notify.close()
+        self.folder.cleanup()
+
+
+def starter(kind):
+    """The inside of a fixture: a function that makes objects, which are closed in the end."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *args, **options: stack.enter_context(kind(*args, **options))
+
+
+class Run:
+    """A program that has run to its end: .status, .out and .err."""
+
+    def __init__(self, *args, **popen):
+        with Process(*args, **popen) as process:
+            self.status = process.wait()
+            self.out, self.err = process.out.decode(), process.err.decode()
+
+    def json(self):
+        return json.loads(self.out)
+
+
+def vucctl(*args, status=0, **popen):
+    """Run vucctl, which ends with status. When that is not 0 it has complained in one line."""
+    run = Run(os.environ['VUCCTL'], *args, **popen)
+    assert run.status == status, f'{args}: {run.out}{run.err}'
+    if status != 0:
+        assert run.err.startswith('vucctl: ') and run.err.count('\n') == 1
+    return run
