@@ -5,25 +5,24 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
+
+#include "socket.h"
 
 /* Returns the length of the address, or a negative errno. */
 static int
 make_address(const char *path, struct sockaddr_un *addr)
 {
-	size_t len = strlen(path);
+	int rc;
 
 	if (path[0] != '/' && path[0] != '@')
 		return -EINVAL;
-	if (len >= sizeof(addr->sun_path))
-		return -ENAMETOOLONG;
-	*addr = (struct sockaddr_un){.sun_family = AF_UNIX};
-	memcpy(addr->sun_path, path, len);
+	rc = vuc_socket_address(path, addr, NULL);
+	if (rc != 0)
+		return rc;
 	if (path[0] == '@') /* an abstract name */
 		addr->sun_path[0] = '\0';
-	return (int)(offsetof(struct sockaddr_un, sun_path) + len);
+	return (int)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
 }
 
 int

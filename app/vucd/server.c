@@ -6,12 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "client.h"
+#include "socket.h"
 
 #define BACKLOG  128
 #define WHY_SIZE 96
@@ -24,7 +23,7 @@ struct vucd_server {
 	int spare;   /* given up to accept and hang up when there are no descriptors */
 	unsigned int nr_clients;
 	TAILQ_HEAD(, vucd_client) clients; /* quiet for longest first */
-	char path[108];
+	struct sockaddr_un address;
 };
 
 /* ---- clients come and go ---- */
@@ -213,18 +212,16 @@ listen_at(int fd, const struct sockaddr_un *addr)
 static int
 open_listener(struct vucd_server *server)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int rc;
 
-	memcpy(addr.sun_path, server->path, sizeof(addr.sun_path));
 	server->listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (server->listener.fd < 0)
 		return -errno;
-	rc = listen_at(server->listener.fd, &addr);
+	rc = listen_at(server->listener.fd, &server->address);
 	if (rc == 0) {
 		rc = vucd_loop_add(server->owner.loop, &server->listener, EPOLLIN);
 		if (rc != 0)
-			unlink(server->path);
+			unlink(server->address.sun_path);
 	}
 	if (rc != 0)
 		close(server->listener.fd);
@@ -232,14 +229,14 @@ open_listener(struct vucd_server *server)
 }
 
 static struct vucd_server *
-server_allocate(
-	struct vucd_loop *loop, const char *path, const struct vucd_rpc *rpc, struct vucd_log *log)
+server_allocate(struct vucd_loop *loop, const struct sockaddr_un *address,
+	const struct vucd_rpc *rpc, struct vucd_log *log)
 {
 	struct vucd_server *server = calloc(1, sizeof(*server));
 
 	if (server == NULL)
 		return NULL;
-	snprintf(server->path, sizeof(server->path), "%s", path);
+	server->address = *address;
 	server->log = log;
 	server->listener = (struct vucd_watch){.ready = accept_client, .arg = server};
 	server->owner = (struct vucd_client_owner){.loop = loop,
@@ -256,14 +253,13 @@ vucd_server_create(struct vucd_loop *loop, const char *path, const struct vucd_r
 	struct vucd_log *log, struct vucd_server **server, struct vuc_error *err)
 {
 	struct vucd_server *s;
-	int rc;
+	struct sockaddr_un address;
+	int rc = vuc_socket_address(path, &address, err);
 
 	*server = NULL;
-	if (strlen(path) >= sizeof(s->path)) {
-		snprintf(err->text, sizeof(err->text), "%.120s: too long for a socket", path);
-		return -ENAMETOOLONG;
-	}
-	s = server_allocate(loop, path, rpc, log);
+	if (rc != 0)
+		return rc;
+	s = server_allocate(loop, &address, rpc, log);
 	rc = s != NULL ? open_listener(s) : -ENOMEM;
 	if (rc != 0) {
 		snprintf(err->text, sizeof(err->text), "%s: %s", path, strerror(-rc));
@@ -283,7 +279,7 @@ vucd_server_destroy(struct vucd_server *server)
 	while (!TAILQ_EMPTY(&server->clients))
 		client_gone(server, TAILQ_FIRST(&server->clients));
 	vucd_loop_remove(server->owner.loop, &server->listener);
-	unlink(server->path);
+	unlink(server->address.sun_path);
 	close(server->listener.fd);
 	if (server->spare >= 0)
 		close(server->spare);

@@ -5,8 +5,8 @@
 /**
  * @file
  * The control plane, daemon's side: devices of pollers, offered to VMM processes through shared
- * memory. vucd is made of it; a program that has pollers of its own can offer its devices, too. It is in
- * libvuc-poller.
+ * memory. vucd is made of it; a program that has pollers of its own can offer its devices, too. It
+ * is in libvuc-poller.
  *
  * VMMs are not trusted: whatever one sends or writes ends its own connection at most. The library
  * has a thread that accepts, and one for each connection, of which there are at most max_vmms.
@@ -81,7 +81,8 @@ void vuc_control_opts_init(struct vuc_control_opts *opts, size_t size);
  * @param opts     options; not used after the call
  * @param control  set to it on success, to NULL on failure
  * @param err      filled on failure; may be NULL
- * @return 0; -EINVAL for options that cannot be; -EADDRINUSE when somebody listens on the socket;
+ * @return 0; -EINVAL for options that cannot be; -ENAMETOOLONG for the path of the socket;
+ *         -EADDRINUSE when somebody listens on it;
  *         what socket(2), bind(2) and the like say; -ENOMEM
  */
 int vuc_control_create(

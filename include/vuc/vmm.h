@@ -74,7 +74,7 @@ void vuc_vmm_attach_opts_init(struct vuc_vmm_attach_opts *opts, size_t size);
  * @return 0; what connect(2) says; -EPROTONOSUPPORT when daemon and library have no version of the
  *         protocol in common; -ENOENT when the daemon has no device of this name; -EACCES when it
  *         is not for this user; -EBUSY when another VMM has it; -ENOTCONN while its server is away;
- *         -ETIMEDOUT; -EINVAL for options that cannot be
+ *         -ETIMEDOUT; -EINVAL for options that cannot be; -ENAMETOOLONG for the path of the socket
  */
 int vuc_vmm_attach(
 	const struct vuc_vmm_attach_opts *opts, struct vuc_vmm_device **dev, struct vuc_error *err);

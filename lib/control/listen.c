@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "socket.h"
 
 /* Whoever does not wait to connect is refused when there are as many already: a crowd of one user
  * should not be it. */
@@ -17,16 +18,7 @@
 static int
 fail(const struct control_listener *l, int error, const char *what, struct vuc_error *err)
 {
-	return vuc_error_set(err, -error, "%s: %s: %s", l->path, what, strerror(error));
-}
-
-static struct sockaddr_un
-address_of(const struct control_listener *l)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-
-	memcpy(addr.sun_path, l->path, sizeof(addr.sun_path));
-	return addr;
+	return vuc_error_set(err, -error, "%s: %s: %s", l->address.sun_path, what, strerror(error));
 }
 
 /* Whoever refuses is nobody; one who does not accept right now, or expects another kind of socket,
@@ -34,17 +26,17 @@ address_of(const struct control_listener *l)
 static int
 check_nobody_listens(const struct control_listener *l, struct vuc_error *err)
 {
-	struct sockaddr_un addr = address_of(l);
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int rc;
 
 	if (fd < 0)
 		return fail(l, errno, "socket", err);
-	rc = connect(fd, (const struct sockaddr *)&addr, sizeof(addr));
+	rc = connect(fd, (const struct sockaddr *)&l->address, sizeof(l->address));
 	if (rc != 0 && (errno == ECONNREFUSED || errno == ENOENT))
 		rc = 0;
 	else
-		rc = vuc_error_set(err, -EADDRINUSE, "%s: somebody listens there", l->path);
+		rc = vuc_error_set(
+			err, -EADDRINUSE, "%s: somebody listens there", l->address.sun_path);
 	close(fd);
 	return rc;
 }
@@ -55,12 +47,13 @@ take_place(const struct control_listener *l, struct vuc_error *err)
 	struct stat st;
 	int rc;
 
-	if (lstat(l->path, &st) != 0)
+	if (lstat(l->address.sun_path, &st) != 0)
 		return errno == ENOENT ? 0 : fail(l, errno, "lstat", err);
 	if (!S_ISSOCK(st.st_mode))
-		return vuc_error_set(err, -EEXIST, "%s is there, and is no socket", l->path);
+		return vuc_error_set(
+			err, -EEXIST, "%s is there, and is no socket", l->address.sun_path);
 	rc = check_nobody_listens(l, err);
-	if (rc == 0 && unlink(l->path) != 0 && errno != ENOENT)
+	if (rc == 0 && unlink(l->address.sun_path) != 0 && errno != ENOENT)
 		rc = fail(l, errno, "unlink", err);
 	return rc;
 }
@@ -70,18 +63,17 @@ take_place(const struct control_listener *l, struct vuc_error *err)
 static int
 bind_it(struct control_listener *l, mode_t mode, struct vuc_error *err)
 {
-	struct sockaddr_un addr = address_of(l);
 	struct stat st;
 
 	if (fchmod(l->fd, mode) != 0)
 		return fail(l, errno, "fchmod", err);
-	if (bind(l->fd, (const struct sockaddr *)&addr, sizeof(addr)) != 0)
+	if (bind(l->fd, (const struct sockaddr *)&l->address, sizeof(l->address)) != 0)
 		return fail(l, errno, "bind", err);
-	if (lstat(l->path, &st) != 0)
+	if (lstat(l->address.sun_path, &st) != 0)
 		return fail(l, errno, "lstat", err);
 	l->dev = st.st_dev;
 	l->ino = st.st_ino;
-	if (chmod(l->path, mode) != 0)
+	if (chmod(l->address.sun_path, mode) != 0)
 		return fail(l, errno, "chmod", err);
 	return 0;
 }
@@ -98,10 +90,9 @@ control_bind(struct control_listener *l, const char *path, mode_t mode, struct v
 	int rc;
 
 	*l = (struct control_listener){.fd = -1};
-	if (path == NULL || path[0] == '\0' || strlen(path) >= sizeof(l->path))
-		return vuc_error_set(err, -EINVAL, "the path of the socket has 1 to %zu bytes",
-			sizeof(l->path) - 1);
-	snprintf(l->path, sizeof(l->path), "%s", path);
+	rc = vuc_socket_address(path, &l->address, err);
+	if (rc != 0)
+		return rc;
 	rc = take_place(l, err);
 	if (rc != 0)
 		return rc;
@@ -121,8 +112,9 @@ control_listener_close(struct control_listener *l)
 
 	if (l->fd < 0)
 		return;
-	if (l->ino != 0 && lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino)
-		unlink(l->path);
+	if (l->ino != 0 && lstat(l->address.sun_path, &st) == 0 && st.st_dev == l->dev &&
+		st.st_ino == l->ino)
+		unlink(l->address.sun_path);
 	close(l->fd);
 	l->fd = -1;
 }

@@ -10,7 +10,7 @@
 /* A socket in the file system. */
 struct control_listener {
 	int fd;
-	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	struct sockaddr_un address;
 	dev_t dev; /* of the path, while it is ours */
 	ino_t ino;
 };

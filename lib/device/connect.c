@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 
 #include "clock.h"
 #include "error.h"
+#include "socket.h"
 #include "thread.h"
 
 #define RETRY_MIN_MS 1u
@@ -134,32 +134,19 @@ run_look_up(void *arg)
 }
 
 static int
-check_path(const char *path, struct vuc_error *err)
-{
-	size_t max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
-	size_t len = strlen(path);
-
-	if (len == 0)
-		return vuc_error_set(err, -EINVAL, "the path of the socket is empty");
-	if (len > max)
-		return vuc_error_set(err, -ENAMETOOLONG,
-			"a socket's path has at most %zu bytes, this one has %zu", max, len);
-	return 0;
-}
-
-static int
 alloc_connector(const char *path, struct device_connector **connector, struct vuc_error *err)
 {
-	int rc = check_path(path, err);
 	struct device_connector *c;
+	struct sockaddr_un addr;
+	int rc = vuc_socket_address(path, &addr, err);
 
 	if (rc != 0)
 		return rc;
 	c = calloc(1, sizeof(*c));
 	if (c == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a connection");
-	c->addr.sun_family = c->found.sun_family = AF_UNIX;
-	memcpy(c->addr.sun_path, path, strlen(path));
+	c->addr = addr;
+	c->found.sun_family = AF_UNIX;
 	c->path_fd = -1;
 	c->begun_ms = vuc_clock_coarse_ms();
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -8,13 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "error.h"
 #include "fds.h"
+#include "socket.h"
 
 /* A socket's backlog may be full: connect(2) then waits as long as sending may. */
 static int
@@ -41,16 +41,12 @@ connect_within(int fd, const struct sockaddr_un *addr, uint64_t deadline_ms)
 int
 vmm_link_open(struct vmm_link *link, const char *path, uint32_t timeout_ms, struct vuc_error *err)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	size_t len = strlen(path);
-	int rc;
+	struct sockaddr_un addr;
+	int rc = vuc_socket_address(path, &addr, err);
 
 	*link = (struct vmm_link){.fd = -1, .timeout_ms = timeout_ms};
-	if (len == 0 || len >= sizeof(addr.sun_path))
-		return vuc_error_set(err, -EINVAL,
-			"the path of the daemon's socket has %zu bytes, not 1 to %zu: %s", len,
-			sizeof(addr.sun_path) - 1, path);
-	memcpy(addr.sun_path, path, len);
+	if (rc != 0)
+		return rc;
 	link->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (link->fd < 0)
 		return vuc_error_set(err, -errno, "no socket: %s", strerror(errno));

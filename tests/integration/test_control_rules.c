@@ -143,7 +143,7 @@ test_opts(void)
 	memset(path, 'x', sizeof(path));
 	path[sizeof(path) - 1] = '\0';
 	opts.path = path;
-	CU_ASSERT_EQUAL(vuc_control_create(&opts, &c, NULL), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_control_create(&opts, &c, NULL), -ENAMETOOLONG);
 	snprintf(path, sizeof(path), "%s.2", rig.path);
 	good.path = path;
 	opts = good;

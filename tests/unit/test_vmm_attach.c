@@ -120,8 +120,8 @@ test_options(void)
 	CU_ASSERT_EQUAL(attach_to("/", "", &err), -EINVAL);
 	CU_ASSERT_EQUAL(attach_to("/", device, &err), -EINVAL);
 	CU_ASSERT(says(&err, "has 64 bytes, 63 are the most"));
-	CU_ASSERT_EQUAL(attach_to(path, "disk", &err), -EINVAL);
-	CU_ASSERT(says(&err, "has 108 bytes, not 1 to 107"));
+	CU_ASSERT_EQUAL(attach_to(path, "disk", &err), -ENAMETOOLONG);
+	CU_ASSERT(says(&err, "socket path of 108 bytes, at most 107"));
 	CU_ASSERT_EQUAL(attach_to("", "disk", &err), -EINVAL);
 	CU_ASSERT_EQUAL(attach_to("", "disk", NULL), -EINVAL);
 	vuc_vmm_detach(NULL);

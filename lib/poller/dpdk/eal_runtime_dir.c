@@ -8,13 +8,13 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "eal_log.h"
 #include "eal_runtime_dir.h"
 #include "error.h"
+#include "socket.h"
 
 #define SOCKET "dpdk_telemetry.v2"
 #define TRIES  100u /* a folder may be removed by its last owner just now */
@@ -80,11 +80,12 @@ lock_folder(const char *path)
 static bool
 is_served(const char *folder)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int len = snprintf(addr.sun_path, sizeof(addr.sun_path), "%.80s/%s", folder, SOCKET);
+	struct sockaddr_un addr;
+	char path[PATH_MAX + sizeof("/" SOCKET)];
 	int fd, rc;
 
-	if (len < 0 || (size_t)len >= sizeof(addr.sun_path) || strlen(folder) > 80)
+	snprintf(path, sizeof(path), "%s/%s", folder, SOCKET);
+	if (vuc_socket_address(path, &addr, NULL) != 0)
 		return true;
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -175,11 +176,10 @@ make_and_lock(const char *path, bool chosen)
 static int
 make_runtime_dir(const char *prefix, struct eal_runtime_dir *dir)
 {
-	const size_t room = sizeof(((struct sockaddr_un *)NULL)->sun_path);
 	int len = snprintf(dir->path, sizeof(dir->path), "%s/dpdk", runtime_base());
 	int rc;
 
-	if (len < 0 || (size_t)len + strlen(prefix) + sizeof("//" SOCKET) > room)
+	if (len < 0 || (size_t)len + strlen(prefix) + strlen("//" SOCKET) > VUC_SOCKET_PATH_MAX)
 		return -ENAMETOOLONG;
 	rc = make_folder(dir->path);
 	if (rc != 0)
