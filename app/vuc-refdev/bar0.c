@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <string.h>
+#include <sys/timerfd.h>
 
 #include "device.h"
 
@@ -32,26 +32,10 @@ refdev_bar0_reset(struct refdev *dev)
 	REFDEV_REG(dev, ERRNO) = REFDEV_ERRNO_DEFAULT;
 }
 
-/* The part of an access that one register has. */
-struct overlap {
-	uint32_t in_access;
-	uint32_t in_reg;
-	uint32_t count;
-};
-
-static struct overlap
-ranges_overlap(uint32_t slot, uint32_t offset, uint32_t count)
+static struct refdev_overlap
+reg_overlap(uint32_t slot, uint32_t offset, uint32_t count)
 {
-	uint32_t base = slot * 4;
-	uint32_t begin = offset > base ? offset : base;
-	uint32_t reg_end = base + regs[slot].size;
-	uint32_t end = offset + count < reg_end ? offset + count : reg_end;
-
-	return (struct overlap){
-		.in_access = begin - offset,
-		.in_reg = begin - base,
-		.count = end - begin,
-	};
+	return refdev_overlap(offset, count, slot * 4, regs[slot].size);
 }
 
 /* An access may begin in the upper half of a register of 8 bytes. */
@@ -100,6 +84,26 @@ trigger_irq(struct refdev *dev, uint32_t value)
 	return 0;
 }
 
+/* TIMER was written. */
+static int
+timer_set(struct refdev *dev, uint32_t ms)
+{
+	const struct itimerspec spec = {
+		.it_value = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000},
+	};
+	int *fd = &dev->events.fds[REFDEV_EVENT_TIMER];
+
+	if (!dev->config.commands)
+		return -EOPNOTSUPP;
+	if (*fd < 0 && ms > 0) {
+		*fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+		if (*fd < 0)
+			return -errno;
+		dev->events.nr++;
+	}
+	return *fd < 0 || timerfd_settime(*fd, 0, &spec, NULL) == 0 ? 0 : -errno;
+}
+
 static int
 reg_write(struct refdev *dev, uint32_t slot, uint64_t value)
 {
@@ -117,12 +121,12 @@ reg_write(struct refdev *dev, uint32_t slot, uint64_t value)
 	case REFDEV_REG_ERROR:
 		return -(int)REFDEV_REG(dev, ERRNO);
 	case REFDEV_REG_DMA_START:
-		return refdev_migration_is_stopped(dev) ? -EBUSY : refdev_engine_start(dev);
+		return refdev_is_stopped(dev) ? -EBUSY : refdev_engine_start(dev);
 	case REFDEV_REG_RAW_SEND:
-		return refdev_outgoing_raw(dev, (uint32_t)value);
+		return refdev_engine_send_raw(dev, (uint32_t)value);
 	case REFDEV_REG_TIMER:
 		dev->bar0.value[slot] = value;
-		return refdev_timer_set(dev, (uint32_t)value);
+		return timer_set(dev, (uint32_t)value);
 	case REFDEV_REG_ERRNO:
 		if (value < 1 || value > 4095)
 			return -EINVAL;
@@ -170,7 +174,7 @@ read_across(struct refdev *dev, uint32_t slot, uint32_t offset, uint8_t *data, u
 {
 	memset(data, 0, count);
 	for (; slot * 4 < offset + count; slot++) {
-		struct overlap o;
+		struct refdev_overlap o;
 		uint64_t value;
 		int rc;
 
@@ -179,8 +183,8 @@ read_across(struct refdev *dev, uint32_t slot, uint32_t offset, uint8_t *data, u
 		rc = reg_read(dev, slot, &value);
 		if (rc != 0)
 			return rc;
-		o = ranges_overlap(slot, offset, count);
-		memcpy(data + o.in_access, (const uint8_t *)&value + o.in_reg, o.count);
+		o = reg_overlap(slot, offset, count);
+		memcpy(data + o.in_access, (const uint8_t *)&value + o.in_range, o.count);
 	}
 	return 0;
 }
@@ -200,13 +204,13 @@ regs_write(struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t co
 {
 	for (uint32_t slot = first_slot(offset); slot * 4 < offset + count; slot++) {
 		uint64_t value = regs[slot].access == WO ? 0 : dev->bar0.value[slot];
-		struct overlap o;
+		struct refdev_overlap o;
 		int rc;
 
 		if (regs[slot].size == 0 || regs[slot].access == RO)
 			continue;
-		o = ranges_overlap(slot, offset, count);
-		memcpy((uint8_t *)&value + o.in_reg, data + o.in_access, o.count);
+		o = reg_overlap(slot, offset, count);
+		memcpy((uint8_t *)&value + o.in_range, data + o.in_access, o.count);
 		rc = reg_write(dev, slot, value);
 		if (rc != 0)
 			return rc;

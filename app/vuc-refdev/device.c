@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "device.h"
@@ -33,15 +32,6 @@ config_is_valid(const struct refdev_config *config)
 		(config->pgsizes & (REFDEV_PAGE_SIZE - 1)) == 0;
 }
 
-static void
-device_free(struct refdev *dev)
-{
-	refdev_memory_close(&dev->bar2);
-	refdev_memory_close(&dev->bar4.memory);
-	refdev_memory_close(&dev->engine.buffer);
-	free(dev);
-}
-
 struct refdev *
 refdev_create(const struct refdev_config *config)
 {
@@ -55,25 +45,18 @@ refdev_create(const struct refdev_config *config)
 	dev = calloc(1, sizeof(*dev));
 	if (dev == NULL)
 		return NULL;
+	dev->model = &refdev_reference;
 	dev->config = *config;
-	refdev_irq_init(dev);
-	refdev_events_init(dev);
-	refdev_migration_reset(dev);
 	dev->twin_fd = -1;
-	dev->engine.buffer.fd = -1;
-	dev->bar2.fd = -1;
-	dev->bar4.memory.fd = -1;
-	rc = refdev_memory_open(&dev->bar2, "refdev-bar2", REFDEV_BAR2_SIZE);
+	refdev_irq_init(dev);
+	refdev_migration_reset(dev);
+	rc = dev->model->open(dev);
 	if (rc == 0)
-		rc = refdev_memory_open(&dev->bar4.memory, "refdev-bar4", REFDEV_BAR4_SIZE);
-	if (rc != 0) {
-		device_free(dev);
-		errno = -rc;
-		return NULL;
-	}
-	refdev_config_space_reset(dev);
-	refdev_bar0_reset(dev);
-	return dev;
+		return dev;
+	dev->model->close(dev);
+	free(dev);
+	errno = -rc;
+	return NULL;
 }
 
 void
@@ -83,16 +66,8 @@ refdev_destroy(struct refdev *dev)
 		return;
 	refdev_disconnect(dev);
 	free(dev->dma.maps);
-	device_free(dev);
-}
-
-static void
-release_twin(struct refdev *dev)
-{
-	if (dev->twin_fd >= 0)
-		close(dev->twin_fd);
-	dev->twin_fd = -1;
-	dev->twin = false;
+	dev->model->close(dev);
+	free(dev);
 }
 
 void
@@ -101,12 +76,13 @@ refdev_disconnect(struct refdev *dev)
 	for (uint32_t index = 0; index < REFDEV_NR_IRQ_INDEXES; index++)
 		refdev_irq_release(dev, index);
 	refdev_dma_release(dev);
-	refdev_outgoing_release(dev);
-	refdev_engine_cancel(dev, -ENOTCONN);
+	dev->model->disconnect(dev);
 	refdev_dirty_stop(dev);
 	refdev_migration_release(dev);
-	refdev_events_release(dev);
-	release_twin(dev);
+	if (dev->twin_fd >= 0)
+		close(dev->twin_fd);
+	dev->twin_fd = -1;
+	dev->twin = false;
 	dev->negotiated = false;
 	if (dev->config.pretend_reset)
 		refdev_reset(dev);
@@ -117,15 +93,9 @@ void
 refdev_reset(struct refdev *dev)
 {
 	refdev_irq_reset(dev);
-	refdev_outgoing_abandon(dev);
-	refdev_engine_reset(dev);
 	refdev_migration_reset(dev);
-	refdev_config_space_reset(dev);
-	refdev_bar0_reset(dev);
-	memset(dev->bar2.bytes, 0, dev->bar2.size);
-	refdev_bar4_reset(dev);
+	dev->model->reset(dev, false);
 	refdev_irq_refresh(dev);
-	dev->bar0.value[REFDEV_REG_RESETS / 4]++;
 }
 
 int
@@ -134,7 +104,7 @@ refdev_reset_handle(struct refdev *dev, const struct refdev_body *in, struct ref
 	(void)in;
 	(void)out;
 	if (dev->config.pretend_reset)
-		REFDEV_REG(dev, RESETS)++;
+		dev->model->reset(dev, true);
 	else
 		refdev_reset(dev);
 	return 0;

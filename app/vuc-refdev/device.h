@@ -2,17 +2,17 @@
 #ifndef REFDEV_DEVICE_H
 #define REFDEV_DEVICE_H
 
-/* The inside of the reference device; refdev.h is what others see. */
+/*
+ * The inside of the server; refdev.h is what others see. A kind of device is a const struct
+ * refdev_model (reference.c is the one that there is); the rest serves any kind: messages, regions,
+ * interrupts, the DMA table, the log of writes, migration.
+ */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
-#include "dirty.h"
-#include "engine.h"
-#include "events.h"
-#include "memory.h"
-#include "migration.h"
 #include "refdev.h"
 #include "refdev_regs.h"
 #include "vfio_user.h"
@@ -20,71 +20,92 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 	"registers and config space are kept in host order, and PCI is little-endian");
 
-/* ---- config_space.c ---- */
+/* ---- message.c, reply.c: messages ---- */
 
-struct refdev_config_space {
-	uint8_t bytes[REFDEV_CONFIG_SIZE];
-	uint8_t writable[REFDEV_CONFIG_SIZE]; /* bits that a write changes */
+/* The part of a message behind its header. */
+struct refdev_body {
+	uint8_t *bytes;
+	size_t len;
+	size_t size; /* bytes that there is room for */
+	int *fds;
+	unsigned int nr_fds;
 };
 
-void refdev_config_space_reset(struct refdev *dev);
-int refdev_config_space_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count);
-int refdev_config_space_write(
+/* What a handler returns when the client must be disconnected. */
+#define REFDEV_HANG_UP 1
+
+/*
+ * A command's handler: the body of the request has a size within the bounds of the command's row.
+ * Returns 0, a negative errno for an error reply, or REFDEV_HANG_UP.
+ */
+typedef int refdev_handler(
+	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
+
+refdev_handler refdev_version_handle, refdev_device_info_handle, refdev_region_info_handle,
+	refdev_irq_info_handle, refdev_set_irqs_handle, refdev_region_read_handle,
+	refdev_region_write_handle, refdev_dma_map_handle, refdev_dma_unmap_handle,
+	refdev_io_fds_handle, refdev_write_multi_handle, refdev_feature_handle,
+	refdev_mig_data_read_handle, refdev_mig_data_write_handle, refdev_reset_handle;
+
+/* A reply of the client. Returns 0 or REFDEV_HANG_UP. */
+int refdev_answer_handle(struct refdev *dev, const struct vuc_loopback_msg *msg);
+
+/* Note why a client is disconnected; returns REFDEV_HANG_UP. */
+int refdev_hang_up(struct refdev *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Put a reply body of len bytes, of which the client takes at most argsz. -EINVAL when that is
+ * less than min, the part without which there is no reply. */
+int refdev_body_put(
+	struct refdev_body *out, const void *bytes, size_t len, size_t min, uint32_t argsz);
+
+/* Answer a feature's request by its fixed part and data; argsz becomes the bytes of both. */
+int refdev_feature_reply(
+	struct refdev_body *out, const struct refdev_body *in, const void *data, size_t data_len);
+
+/* ---- memory.c: memory with a descriptor ---- */
+
+struct refdev_memory {
+	int fd; /* sealed against resizing, so that no client can make an access to it fault */
+	uint8_t *bytes;
+	size_t size;
+};
+
+int refdev_memory_open(struct refdev_memory *mem, const char *name, size_t size);
+void refdev_memory_close(struct refdev_memory *mem);
+
+/* ---- region.c, info.c: regions and accesses to them ---- */
+
+typedef int refdev_read_fn(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count);
+typedef int refdev_write_fn(
 	struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t count);
 
-/* ---- bar0.c ---- */
-
-#define REFDEV_NR_SLOTS (REFDEV_REGS_SIZE / 4u)
-
-struct refdev_bar0 {
-	uint64_t value[REFDEV_NR_SLOTS]; /* of the register at offset 4 * slot */
-	uint8_t ram[REFDEV_RAM_SIZE];
-};
-
-void refdev_bar0_reset(struct refdev *dev);
-int refdev_bar0_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count);
-int refdev_bar0_write(struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t count);
-
-/* A register of BAR0 by its name. */
-#define REFDEV_REG(dev, name) ((dev)->bar0.value[REFDEV_REG_##name / 4])
-
-/* ---- memory.c ---- */
-
-int refdev_bar2_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count);
-int refdev_bar2_write(struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t count);
-
-/* ---- bar4.c ---- */
-
-#define REFDEV_MSIX_ENTRY_SIZE 16u
-
-struct refdev_bar4 {
-	struct refdev_memory memory;
-	uint8_t table[REFDEV_MSIX_VECTORS * REFDEV_MSIX_ENTRY_SIZE];
-};
-
-void refdev_bar4_reset(struct refdev *dev);
-int refdev_bar4_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count);
-int refdev_bar4_write(struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t count);
-
-/* ---- region.c ---- */
-
+/* Accesses are within the size. */
 struct refdev_region {
 	uint32_t size; /* 0: there is no such region */
 	uint32_t flags;
-	int (*read)(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count);
-	int (*write)(struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t count);
+	refdev_read_fn *read;
+	refdev_write_fn *write;
 };
 
 #define REFDEV_NR_REGIONS 9u
 
-extern const struct refdev_region refdev_regions[REFDEV_NR_REGIONS];
+/* The part of an access that lies in a range; count is 0 when there is none. */
+struct refdev_overlap {
+	uint32_t in_access;
+	uint32_t in_range;
+	uint32_t count;
+};
 
-/* Write to a region, within its bounds or not: 0 or a negative errno. */
-int refdev_region_write(
-	struct refdev *dev, const struct vfio_user_region_access *access, const uint8_t *data);
+static inline struct refdev_overlap
+refdev_overlap(uint32_t offset, uint32_t count, uint32_t base, uint32_t size)
+{
+	uint32_t begin = offset > base ? offset : base;
+	uint32_t end = offset + count < base + size ? offset + count : base + size;
 
-/* The memory behind a mappable region, or NULL. */
-const struct refdev_memory *refdev_region_memory(const struct refdev *dev, uint32_t index);
+	if (begin >= end)
+		return (struct refdev_overlap){0};
+	return (struct refdev_overlap){begin - offset, begin - base, end - begin};
+}
 
 /* ---- irq.c ---- */
 
@@ -97,8 +118,6 @@ struct refdev_irq_index {
 	uint32_t count;
 	uint32_t first;
 };
-
-extern const struct refdev_irq_index refdev_irq_indexes[REFDEV_NR_IRQ_INDEXES];
 
 enum refdev_irq_event {
 	REFDEV_IRQ_TRIGGERED,
@@ -115,21 +134,19 @@ struct refdev_irq {
 };
 
 void refdev_irq_init(struct refdev *dev);
+/* Drop what is pending. */
 void refdev_irq_reset(struct refdev *dev);
 /* Forget the client of one index. */
 void refdev_irq_release(struct refdev *dev, uint32_t index);
-/* Takes fd, which may be -1. */
-void refdev_irq_assign(
-	struct refdev *dev, uint32_t index, uint32_t n, enum refdev_irq_event event, int fd);
 void refdev_irq_raise(struct refdev *dev, uint32_t index, uint32_t n);
-void refdev_irq_set_client_mask(struct refdev *dev, uint32_t index, uint32_t n, bool masked);
 /* Something that masks interrupts may have changed. */
 void refdev_irq_refresh(struct refdev *dev);
+/* The level of INTx. */
 void refdev_irq_set_intx(struct refdev *dev, bool level);
 /* The pending bit array of MSI-X. */
 uint64_t refdev_irq_pending_bits(const struct refdev *dev);
 
-/* ---- dma.c ---- */
+/* ---- dma.c: the DMA table, and the client's memory through the descriptors in it ---- */
 
 struct refdev_dma_map {
 	uint64_t addr;
@@ -146,28 +163,247 @@ struct refdev_dma {
 	size_t capacity;
 };
 
+/* Remove all maps. */
 void refdev_dma_release(struct refdev *dev);
-/* The map that an address lies in, or NULL; valid until the table changes. */
-const struct refdev_dma_map *refdev_dma_find(const struct refdev *dev, uint64_t addr);
-void refdev_dma_remove(struct refdev *dev, const struct refdev_dma_map *map);
+/* Whether all of a range may be accessed so: 0, -EFAULT or -EACCES. */
+int refdev_dma_check(const struct refdev *dev, uint64_t addr, uint64_t len, bool write);
+/*
+ * Copy between a buffer and the client's memory, through its mappings; how is REFDEV_DMA_BY_FILE or
+ * REFDEV_DMA_BY_MMAP. done is set to the bytes that were copied.
+ */
+int refdev_dma_copy(struct refdev *dev, const struct refdev_memory *buffer, uint64_t addr,
+	uint32_t len, bool write, uint32_t how, uint32_t *done);
+
+/* ---- dirty.c: the log of what was written through mappings ---- */
+
+/* Addresses from first to last, both included. */
+struct refdev_interval {
+	uint64_t first;
+	uint64_t last;
+};
+
+/* A set of addresses: ascending intervals that neither overlap nor touch. All zero: empty. */
+struct refdev_intervals {
+	struct refdev_interval *list;
+	size_t nr;
+	size_t capacity;
+};
+
+/* Returns 0 or -ENOMEM, after which the set is as it was. */
+int refdev_intervals_add(struct refdev_intervals *set, struct refdev_interval added);
+int refdev_intervals_remove(struct refdev_intervals *set, struct refdev_interval removed);
+/* Whether all of it, or any of it, is in the set. */
+bool refdev_intervals_contain(const struct refdev_intervals *set, struct refdev_interval interval);
+bool refdev_intervals_touch(const struct refdev_intervals *set, struct refdev_interval interval);
+/* Empty it and free its memory. */
+void refdev_intervals_clear(struct refdev_intervals *set);
+
+struct refdev_dirty {
+	bool started;
+	bool everything; /* no ranges were given */
+	bool incomplete; /* memory ran out: all that is logged counts as written */
+	uint64_t page_size;
+	struct refdev_intervals ranges;
+	struct refdev_intervals written;
+};
+
+/* This much was written; len is not 0. */
+void refdev_dirty_mark(struct refdev *dev, uint64_t addr, uint64_t len);
+
+/* Bytes of a bitmap for size bytes at a bit for each page_size; 0 for what can't be: a page size
+ * that is no power of two, or more than 4 GiB of bitmap. */
+uint64_t refdev_dirty_bitmap_size(uint64_t size, uint64_t page_size);
+
+/* Write the bitmap of an interval, as many bytes as it takes, and forget what it says. Returns 0,
+ * -EINVAL when that is not logged, or -ENOMEM. */
+int refdev_dirty_take(
+	struct refdev *dev, struct refdev_interval interval, uint64_t page_size, uint8_t *bitmap);
+
+/* Stop logging and forget everything. */
+void refdev_dirty_stop(struct refdev *dev);
+
+/* ---- feature.c: what DEVICE_FEATURE gets and sets ---- */
+
+refdev_handler refdev_dirty_report_get, refdev_migration_flags_get, refdev_migration_state_get;
+
+/* data is what comes behind the fixed part, and becomes what the answer says. */
+typedef int refdev_feature_set(struct refdev *dev, uint8_t *data, size_t len);
+refdev_feature_set refdev_dirty_start_set, refdev_dirty_stop_set, refdev_migration_state_set;
+
+/* ---- migration.c ---- */
+
+struct refdev_migration {
+	enum vfio_user_device_mig_state state;
+	struct refdev_save *save; /* in PRE_COPY and STOP_COPY */
+	struct refdev_load *load; /* in RESUMING */
+};
+
+void refdev_migration_reset(struct refdev *dev);
+/* The client has gone: transfers end, the device stays as it is. */
+void refdev_migration_release(struct refdev *dev);
+
+/* ---- engine.c: the DMA engine, and the commands that the device sends to its client ---- */
+
+/* The registers of a transfer as they were when it began. */
+struct refdev_transfer {
+	uint64_t src;
+	uint64_t dst;
+	uint64_t pattern;
+	uint32_t len;
+	uint32_t mode;
+	uint32_t chunk;  /* most bytes of a message */
+	uint32_t window; /* most messages without an answer */
+	uint32_t vector; /* 0: none, else 1 + its number */
+};
+
+/* All that is read is kept in the buffer until it is written. */
+struct refdev_engine {
+	enum {
+		REFDEV_ENGINE_IDLE,
+		REFDEV_ENGINE_READING,
+		REFDEV_ENGINE_WRITING,
+	} phase;
+	struct refdev_transfer transfer;
+	struct refdev_memory buffer; /* of REFDEV_DMA_MAX_LEN bytes, once there was a transfer */
+	uint32_t asked;              /* bytes of this phase that messages were sent for */
+	uint32_t answered;           /* bytes of this phase that were answered */
+	unsigned int in_flight;      /* messages without an answer */
+	int error;                   /* the first one of this transfer, negative */
+};
+
+/* Start a transfer by the registers. Returns 0 or, when none can begin, -EBUSY or -ENOMEM. */
+int refdev_engine_start(struct refdev *dev);
+/* RAW_SEND was written. */
+int refdev_engine_send_raw(struct refdev *dev, uint32_t cmd);
+/* Forget what is under way; answers may still come. */
+void refdev_engine_reset(struct refdev *dev);
+/* The client has gone. */
+void refdev_engine_release(struct refdev *dev);
+
+/* A power of two; the low bits of a message id are its place in the table. */
+#define REFDEV_MAX_COMMANDS 256u
+
+struct refdev_command {
+	enum {
+		REFDEV_OWNER_NONE, /* the place is free */
+		REFDEV_OWNER_ENGINE,
+		REFDEV_OWNER_RAW,
+		REFDEV_OWNER_GONE, /* nobody waits for the answer any more */
+	} owner;
+	uint16_t id;
+	uint16_t cmd;
+	uint32_t offset; /* the engine's: in its buffer */
+	uint64_t addr;
+	uint64_t count;
+};
+
+struct refdev_outgoing {
+	struct refdev_command commands[REFDEV_MAX_COMMANDS];
+	unsigned int nr; /* without an answer */
+	uint16_t next_id;
+	uint32_t raw_left; /* raw messages to be sent yet */
+	uint16_t raw_cmd;
+};
+
+/* ---- events.c: what reaches the device by descriptors of its own ---- */
+
+enum refdev_event {
+	REFDEV_EVENT_DOORBELL,  /* ioeventfd of DOORBELL */
+	REFDEV_EVENT_DOORBELL2, /* shadow ioeventfd of DOORBELL2 */
+	REFDEV_EVENT_TIMER,
+};
+
+_Static_assert(REFDEV_EVENT_TIMER + 1 == REFDEV_MAX_EVENT_FDS, "one descriptor an event");
+
+struct refdev_events {
+	int fds[REFDEV_MAX_EVENT_FDS]; /* -1: not in use */
+	unsigned int nr;               /* in use */
+	int ioregion[2];               /* a socket pair; -1 before a client asks */
+	struct refdev_memory shadow;   /* of DOORBELL2; fd -1 before a client asks */
+};
+
+void refdev_events_init(struct refdev *dev);
+/* The client has gone, and what it was given means nothing any more. */
+void refdev_events_release(struct refdev *dev);
+
+/* ---- bar0.c, config_space.c, reference.c: the reference device ---- */
+
+#define REFDEV_NR_SLOTS        (REFDEV_REGS_SIZE / 4u)
+#define REFDEV_MSIX_ENTRY_SIZE 16u
+
+struct refdev_bar0 {
+	uint64_t value[REFDEV_NR_SLOTS]; /* of the register at offset 4 * slot */
+	uint8_t ram[REFDEV_RAM_SIZE];
+};
+
+struct refdev_config_space {
+	uint8_t bytes[REFDEV_CONFIG_SIZE];
+	uint8_t writable[REFDEV_CONFIG_SIZE]; /* bits that a write changes */
+};
+
+/* A register of BAR0 by its name. */
+#define REFDEV_REG(dev, name) ((dev)->bar0.value[REFDEV_REG_##name / 4])
+
+refdev_read_fn refdev_bar0_read, refdev_config_space_read;
+refdev_write_fn refdev_bar0_write, refdev_config_space_write;
+void refdev_bar0_reset(struct refdev *dev);
+void refdev_config_space_reset(struct refdev *dev);
+
+/* All that migration moves, in one piece. */
+struct refdev_image {
+	uint64_t regs[REFDEV_REGS_SIZE / 4u];
+	uint8_t ram[REFDEV_RAM_SIZE];
+	uint8_t config[REFDEV_CONFIG_SIZE];
+	uint8_t bar2[REFDEV_BAR2_SIZE];
+	uint8_t bar4[REFDEV_BAR4_SIZE];
+	uint8_t msix_table[REFDEV_MSIX_VECTORS * REFDEV_MSIX_ENTRY_SIZE];
+	uint64_t intx_level;
+	uint64_t pending; /* bits of MSI-X vectors */
+};
 
 /* ---- device.c ---- */
 
+/* A kind of device. */
+struct refdev_model {
+	struct refdev_region regions[REFDEV_NR_REGIONS];
+	struct refdev_irq_index irqs[REFDEV_NR_IRQ_INDEXES];
+	/* Returns 0 or a negative errno, after which close() is due as well. */
+	int (*open)(struct refdev *dev);
+	void (*close)(struct refdev *dev);
+	/* To the state of power-on; or pretend to. */
+	void (*reset)(struct refdev *dev, bool pretend);
+	/* The client has gone: end what waits for it. */
+	void (*disconnect)(struct refdev *dev);
+	/* The memory behind a region that can be mapped, or NULL. */
+	const struct refdev_memory *(*memory)(const struct refdev *dev, uint32_t region);
+	/* Whether the device itself masks an interrupt. */
+	bool (*is_masked)(const struct refdev *dev, uint32_t index, uint32_t n);
+	/* Whether it waits for its client, and can't be stopped. */
+	bool (*is_busy)(const struct refdev *dev);
+	/* What migration moves. Applying returns 0 or, and has changed nothing, -EINVAL. */
+	void (*capture)(const struct refdev *dev, struct refdev_image *image);
+	int (*apply)(struct refdev *dev, const struct refdev_image *image);
+};
+
+extern const struct refdev_model refdev_reference;
+
 struct refdev {
+	const struct refdev_model *model;
 	struct refdev_config config;
 	bool negotiated;
-	uint32_t client_max_msg_fds;
-	uint32_t client_max_data_xfer_size;
 	bool write_multi; /* negotiated */
 	bool twin;        /* likewise: commands of the device have a socket of their own */
-	int twin_fd;      /* until it is taken, else -1 */
+	bool reset_due;   /* by the write of configuration space that is carried out */
+	bool intx_level;
+	int twin_fd; /* until it is taken, else -1 */
+	uint32_t client_max_msg_fds;
+	uint32_t client_max_data_xfer_size;
 	struct refdev_bar0 bar0;
 	struct refdev_config_space config_space;
 	struct refdev_memory bar2;
-	struct refdev_bar4 bar4;
+	struct refdev_memory bar4;
+	uint8_t msix_table[REFDEV_MSIX_VECTORS * REFDEV_MSIX_ENTRY_SIZE];
 	struct refdev_irq irq[REFDEV_NR_IRQS];
-	bool intx_level;
-	bool reset_due; /* by the write of configuration space that is carried out */
 	struct refdev_dma dma;
 	struct refdev_engine engine;
 	struct refdev_outgoing outgoing;
@@ -177,71 +413,14 @@ struct refdev {
 	char reason[256];
 };
 
+/* Whether migration keeps the device from changing anything by itself. */
+static inline bool
+refdev_is_stopped(const struct refdev *dev)
+{
+	return dev->migration.state != VFIO_USER_DEVICE_STATE_RUNNING &&
+		dev->migration.state != VFIO_USER_DEVICE_STATE_PRE_COPY;
+}
+
 void refdev_reset(struct refdev *dev);
-
-/* ---- body.c and the commands ---- */
-
-/* The part of a message behind its header. */
-struct refdev_body {
-	uint8_t *bytes;
-	size_t len;
-	size_t size; /* bytes that there is room for */
-	int *fds;
-	unsigned int nr_fds;
-};
-
-/* What a command's handler returns when the client must be disconnected. */
-#define REFDEV_HANG_UP 1
-
-/* Note why a client is disconnected; returns REFDEV_HANG_UP. */
-int refdev_hang_up(struct refdev *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-/* Put a reply body of len bytes, of which the client takes at most argsz. -EINVAL when that is
- * less than min, the part without which there is no reply. */
-int refdev_body_put(
-	struct refdev_body *out, const void *bytes, size_t len, size_t min, uint32_t argsz);
-
-/*
- * A command's handler: the body of the request has a size within the bounds of the command's row.
- * Returns 0, a negative errno for an error reply, or REFDEV_HANG_UP.
- */
-typedef int (*refdev_command_fn)(
-	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
-
-int refdev_version_handle(
-	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
-int refdev_device_info_handle(
-	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
-int refdev_region_info_handle(
-	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
-int refdev_irq_info_handle(
-	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
-int refdev_set_irqs_handle(
-	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
-int refdev_region_read_handle(
-	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
-int refdev_region_write_handle(
-	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
-int refdev_dma_map_handle(
-	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
-int refdev_dma_unmap_handle(
-	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
-int refdev_io_fds_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
-int refdev_write_multi_handle(
-	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
-int refdev_feature_handle(
-	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
-int refdev_mig_data_read_handle(
-	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
-int refdev_mig_data_write_handle(
-	struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
-int refdev_reset_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
-
-/* Answer a feature's request by its fixed part and data; argsz becomes the bytes of both. */
-int refdev_feature_reply(
-	struct refdev_body *out, const struct refdev_body *in, const void *data, size_t data_len);
-
-/* A reply of the client. Returns 0 or REFDEV_HANG_UP. */
-int refdev_answer_handle(struct refdev *dev, const struct vuc_loopback_msg *msg);
 
 #endif /* REFDEV_DEVICE_H */

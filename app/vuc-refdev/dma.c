@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * DMA_MAP, DMA_UNMAP, and the client's memory through the descriptors that came with its mappings.
+ * A client may truncate a file at any time, so nothing here touches mapped memory itself: the
+ * kernel copies it to and from the file behind a buffer, and says EFAULT where a load would raise
+ * SIGBUS.
+ */
+
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "device.h"
+#include "fds.h"
 
 #define ACCESS_FLAGS (VFIO_USER_F_DMA_REGION_READ | VFIO_USER_F_DMA_REGION_WRITE)
 #define FD_FLAGS     (VFIO_USER_F_DMA_REGION_MMAP | VFIO_USER_F_DMA_REGION_FILE_IO)
@@ -16,14 +25,13 @@ refdev_dma_release(struct refdev *dev)
 	struct refdev_dma *dma = &dev->dma;
 
 	for (size_t i = 0; i < dma->nr_maps; i++)
-		if (dma->maps[i].fd >= 0)
-			close(dma->maps[i].fd);
+		vuc_fds_close(&dma->maps[i].fd, 1);
 	dma->nr_maps = 0;
 }
 
 /* The first map that ends above addr; nr_maps when none does. */
 static size_t
-find_map(const struct refdev_dma *dma, uint64_t addr)
+first_above(const struct refdev_dma *dma, uint64_t addr)
 {
 	size_t low = 0;
 	size_t high = dma->nr_maps;
@@ -59,7 +67,7 @@ static int
 insert_map(struct refdev *dev, const struct refdev_dma_map *map)
 {
 	struct refdev_dma *dma = &dev->dma;
-	size_t at = find_map(dma, map->addr);
+	size_t at = first_above(dma, map->addr);
 	int rc;
 
 	if (at < dma->nr_maps && dma->maps[at].addr <= map->addr + (map->size - 1))
@@ -133,22 +141,252 @@ refdev_dma_map_handle(struct refdev *dev, const struct refdev_body *in, struct r
 	return rc;
 }
 
-const struct refdev_dma_map *
-refdev_dma_find(const struct refdev *dev, uint64_t addr)
+/* The map that an address lies in, or NULL; valid until the table changes. */
+static const struct refdev_dma_map *
+map_find(const struct refdev *dev, uint64_t addr)
 {
-	size_t at = find_map(&dev->dma, addr);
+	size_t at = first_above(&dev->dma, addr);
 
 	return at < dev->dma.nr_maps && dev->dma.maps[at].addr <= addr ? &dev->dma.maps[at] : NULL;
 }
 
-void
-refdev_dma_remove(struct refdev *dev, const struct refdev_dma_map *map)
+static void
+map_remove(struct refdev *dev, const struct refdev_dma_map *map)
 {
 	struct refdev_dma *dma = &dev->dma;
 	size_t at = (size_t)(map - dma->maps);
 
-	if (map->fd >= 0)
-		close(map->fd);
+	vuc_fds_close(&map->fd, 1);
 	dma->nr_maps--;
 	memmove(&dma->maps[at], &dma->maps[at + 1], (dma->nr_maps - at) * sizeof(*dma->maps));
+}
+
+#define GET_DIRTY ((uint32_t)VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP)
+#define ALL       ((uint32_t)VFIO_DMA_UNMAP_FLAG_ALL)
+
+/* The bitmap that is asked for goes behind what the answer repeats. */
+static int
+put_bitmap(struct refdev *dev, const struct vfio_user_dma_unmap *unmap,
+	const struct refdev_body *in, struct refdev_body *out)
+{
+	const struct refdev_interval pages = {unmap->addr, unmap->addr + (unmap->size - 1)};
+	struct vfio_user_bitmap bitmap;
+	size_t head = sizeof(*unmap) + sizeof(bitmap);
+	uint64_t bytes;
+
+	if (in->len < head)
+		return -EINVAL;
+	memcpy(&bitmap, in->bytes + sizeof(*unmap), sizeof(bitmap));
+	bytes = refdev_dirty_bitmap_size(unmap->size, bitmap.pgsize);
+	if (bytes == 0 || bitmap.size < bytes || unmap->argsz < head || unmap->argsz - head < bytes)
+		return -EINVAL;
+	if (out->size < head + bytes)
+		return -EMSGSIZE;
+	bitmap.size = bytes;
+	memcpy(out->bytes + sizeof(*unmap), &bitmap, sizeof(bitmap));
+	out->len = head + bytes;
+	return refdev_dirty_take(dev, pages, bitmap.pgsize, out->bytes + head);
+}
+
+static int
+unmap_one(struct refdev *dev, const struct vfio_user_dma_unmap *unmap, const struct refdev_body *in,
+	struct refdev_body *out)
+{
+	const struct refdev_dma_map *map = map_find(dev, unmap->addr);
+	int rc = 0;
+
+	if (map == NULL || map->addr != unmap->addr || map->size != unmap->size)
+		return -ENOENT;
+	if (unmap->flags & GET_DIRTY)
+		rc = put_bitmap(dev, unmap, in, out);
+	else
+		out->len = sizeof(*unmap);
+	if (rc == 0)
+		map_remove(dev, map);
+	return rc;
+}
+
+static int
+unmap_all(struct refdev *dev, const struct vfio_user_dma_unmap *unmap, struct refdev_body *out)
+{
+	if (unmap->addr != 0 || unmap->size != 0)
+		return -EINVAL;
+	if (!dev->config.pretend_unmap_all)
+		refdev_dma_release(dev);
+	out->len = sizeof(*unmap);
+	return 0;
+}
+
+/* Transfers by message may be under way in what is unmapped: the client refuses the rest. */
+int
+refdev_dma_unmap_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
+{
+	struct vfio_user_dma_unmap unmap;
+	int rc;
+
+	memcpy(&unmap, in->bytes, sizeof(unmap));
+	if (unmap.argsz < sizeof(unmap))
+		return -EINVAL;
+	if (out->size < sizeof(unmap))
+		return -EMSGSIZE;
+	if (unmap.flags == ALL)
+		rc = unmap_all(dev, &unmap, out);
+	else if ((unmap.flags & ~GET_DIRTY) == 0)
+		rc = unmap_one(dev, &unmap, in, out);
+	else
+		rc = -EINVAL;
+	if (rc != 0)
+		return rc;
+	unmap.argsz = (uint32_t)out->len;
+	memcpy(out->bytes, &unmap, sizeof(unmap));
+	return 0;
+}
+
+/* A part of a transfer that lies in one mapping. */
+struct piece {
+	const struct refdev_dma_map *map;
+	uint64_t offset; /* in the mapping */
+	uint32_t len;
+	uint32_t at; /* in the buffer */
+	bool write;
+};
+
+int
+refdev_dma_check(const struct refdev *dev, uint64_t addr, uint64_t len, bool write)
+{
+	uint32_t flag = write ? VFIO_USER_F_DMA_REGION_WRITE : VFIO_USER_F_DMA_REGION_READ;
+	uint64_t last;
+
+	if (len == 0)
+		return 0;
+	if (__builtin_add_overflow(addr, len - 1, &last))
+		return -EFAULT;
+	for (;;) {
+		const struct refdev_dma_map *map = map_find(dev, addr);
+
+		if (map == NULL)
+			return -EFAULT;
+		if ((map->flags & flag) == 0)
+			return -EACCES;
+		if (last - map->addr < map->size)
+			return 0;
+		addr = map->addr + map->size;
+	}
+}
+
+/* Only files: what else there is to read could block. */
+static int
+check_file(const struct piece *piece)
+{
+	uint64_t end = piece->map->offset + piece->offset + piece->len;
+	struct stat st;
+
+	if (piece->map->fd < 0)
+		return -EOPNOTSUPP;
+	if (fstat(piece->map->fd, &st) != 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EOPNOTSUPP;
+	return end <= (uint64_t)st.st_size ? 0 : -EFAULT;
+}
+
+/* Move bytes between memory and a file; returns how many, or a negative errno. */
+static ssize_t
+bytes_move(int fd, uint8_t *bytes, uint32_t len, uint64_t offset, bool to_file)
+{
+	ssize_t n = to_file ? pwrite(fd, bytes, len, (off_t)offset)
+			    : pread(fd, bytes, len, (off_t)offset);
+
+	if (n < 0)
+		return -errno;
+	return n > 0 ? n : -EFAULT;
+}
+
+static int
+move_all(int fd, uint8_t *bytes, uint32_t len, uint64_t offset, bool to_file)
+{
+	for (uint32_t done = 0; done < len;) {
+		ssize_t n = bytes_move(fd, bytes + done, len - done, offset + done, to_file);
+
+		if (n < 0 && n != -EINTR)
+			return (int)n;
+		if (n > 0)
+			done += (uint32_t)n;
+	}
+	return 0;
+}
+
+static int
+copy_by_file(const struct refdev_memory *buffer, const struct piece *piece)
+{
+	return move_all(piece->map->fd, buffer->bytes + piece->at, piece->len,
+		piece->map->offset + piece->offset, piece->write);
+}
+
+/* The whole mapping, whatever the piece: its bounds suit the page size of the file. */
+static int
+copy_by_mmap(const struct refdev_memory *buffer, const struct piece *piece)
+{
+	const struct refdev_dma_map *map = piece->map;
+	int prot = piece->write ? PROT_READ | PROT_WRITE : PROT_READ;
+	uint8_t *bytes;
+	int rc;
+
+	bytes = mmap(NULL, map->size, prot, MAP_SHARED, map->fd, (off_t)map->offset);
+	if (bytes == MAP_FAILED)
+		return -errno;
+	rc = move_all(buffer->fd, bytes + piece->offset, piece->len, piece->at, !piece->write);
+	munmap(bytes, map->size);
+	return rc;
+}
+
+/* Mappings that say neither may be accessed both ways. */
+static bool
+map_allows(const struct refdev_dma_map *map, uint32_t how)
+{
+	uint32_t both = VFIO_USER_F_DMA_REGION_MMAP | VFIO_USER_F_DMA_REGION_FILE_IO;
+	uint32_t flag = how == REFDEV_DMA_BY_MMAP ? VFIO_USER_F_DMA_REGION_MMAP
+						  : VFIO_USER_F_DMA_REGION_FILE_IO;
+
+	return (map->flags & both) == 0 || (map->flags & flag) != 0;
+}
+
+static int
+copy_piece(struct refdev *dev, const struct refdev_memory *buffer, const struct piece *piece,
+	uint32_t how)
+{
+	int rc = check_file(piece);
+
+	if (rc != 0)
+		return rc;
+	if (!map_allows(piece->map, how))
+		return -EACCES;
+	rc = how == REFDEV_DMA_BY_MMAP ? copy_by_mmap(buffer, piece) : copy_by_file(buffer, piece);
+	if (piece->write)
+		refdev_dirty_mark(dev, piece->map->addr + piece->offset, piece->len);
+	return rc;
+}
+
+int
+refdev_dma_copy(struct refdev *dev, const struct refdev_memory *buffer, uint64_t addr, uint32_t len,
+	bool write, uint32_t how, uint32_t *done)
+{
+	*done = 0;
+	while (*done < len) {
+		const struct refdev_dma_map *map = map_find(dev, addr + *done);
+		struct piece piece = {.map = map, .at = *done, .write = write};
+		uint64_t left;
+		int rc;
+
+		if (map == NULL)
+			return -EFAULT;
+		piece.offset = addr + *done - map->addr;
+		left = map->size - piece.offset;
+		piece.len = left < len - *done ? (uint32_t)left : len - *done;
+		rc = copy_piece(dev, buffer, &piece, how);
+		if (rc != 0)
+			return rc;
+		*done += piece.len;
+	}
+	return 0;
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "command.h"
+#include "refdev.h"
 #include "fault.h"
 #include "number.h"
 

@@ -3,7 +3,6 @@
 /* VFIO_USER_DEVICE_FEATURE: which features there are, and who answers for them. */
 
 #include <errno.h>
-#include <string.h>
 
 #include "device.h"
 

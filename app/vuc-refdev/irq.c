@@ -1,43 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Interrupts: what masks and delivers them, and the client's DEVICE_GET_IRQ_INFO and SET_IRQS. */
+
+#include <errno.h>
 #include <poll.h>
-#include <stdbool.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <linux/pci_regs.h>
 
 #include "device.h"
 
-#define VECTOR_CONTROL 12u /* of an entry of the MSI-X table */
-
-#define INTX_FLAGS (VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED)
-
-const struct refdev_irq_index refdev_irq_indexes[REFDEV_NR_IRQ_INDEXES] = {
-	[VFIO_PCI_INTX_IRQ_INDEX] = {.flags = INTX_FLAGS, .count = 1, .first = 0},
-	[VFIO_PCI_MSIX_IRQ_INDEX] =
-		{
-			.flags = VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE,
-			.count = REFDEV_MSIX_VECTORS,
-			.first = 1,
-		},
-	[VFIO_PCI_ERR_IRQ_INDEX] =
-		{
-			.flags = VFIO_IRQ_INFO_EVENTFD,
-			.count = 1,
-			.first = 1 + REFDEV_MSIX_VECTORS,
-		},
-	[VFIO_PCI_REQ_IRQ_INDEX] =
-		{
-			.flags = VFIO_IRQ_INFO_EVENTFD,
-			.count = 1,
-			.first = 2 + REFDEV_MSIX_VECTORS,
-		},
-};
+static const struct refdev_irq_index *
+index_of(const struct refdev *dev, uint32_t index)
+{
+	return &dev->model->irqs[index];
+}
 
 static struct refdev_irq *
 irq_at(struct refdev *dev, uint32_t index, uint32_t n)
 {
-	return &dev->irq[refdev_irq_indexes[index].first + n];
+	return &dev->irq[index_of(dev, index)->first + n];
 }
 
 void
@@ -65,48 +46,6 @@ signal_event(const struct refdev_irq *irq, enum refdev_irq_event event)
 	(void)n;
 }
 
-static uint16_t
-get_word(const struct refdev *dev, uint32_t offset)
-{
-	uint16_t word;
-
-	memcpy(&word, dev->config_space.bytes + offset, sizeof(word));
-	return word;
-}
-
-static bool
-is_intx_disabled(const struct refdev *dev)
-{
-	return (get_word(dev, PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE) != 0;
-}
-
-static bool
-is_msix_masked(const struct refdev *dev)
-{
-	return (get_word(dev, REFDEV_CAP_MSIX + PCI_MSIX_FLAGS) & PCI_MSIX_FLAGS_MASKALL) != 0;
-}
-
-static bool
-is_vector_masked(const struct refdev *dev, uint32_t vector)
-{
-	return (dev->bar4.table[vector * REFDEV_MSIX_ENTRY_SIZE + VECTOR_CONTROL] & 1) != 0;
-}
-
-static bool
-is_masked(struct refdev *dev, uint32_t index, uint32_t n)
-{
-	if (irq_at(dev, index, n)->client_masked)
-		return true;
-	switch (index) {
-	case VFIO_PCI_INTX_IRQ_INDEX:
-		return is_intx_disabled(dev);
-	case VFIO_PCI_MSIX_IRQ_INDEX:
-		return is_msix_masked(dev) || is_vector_masked(dev, n);
-	default:
-		return false;
-	}
-}
-
 static void
 set_masked(struct refdev_irq *irq, bool masked)
 {
@@ -128,7 +67,7 @@ irq_deliver(struct refdev *dev, uint32_t index, uint32_t n)
 	}
 	irq->pending = false;
 	signal_event(irq, REFDEV_IRQ_TRIGGERED);
-	if (refdev_irq_indexes[index].flags & VFIO_IRQ_INFO_AUTOMASKED) {
+	if (index_of(dev, index)->flags & VFIO_IRQ_INFO_AUTOMASKED) {
 		irq->client_masked = true;
 		set_masked(irq, true);
 	}
@@ -147,7 +86,9 @@ deliver_if_due(struct refdev *dev, uint32_t index, uint32_t n)
 static void
 irq_refresh(struct refdev *dev, uint32_t index, uint32_t n)
 {
-	set_masked(irq_at(dev, index, n), is_masked(dev, index, n));
+	struct refdev_irq *irq = irq_at(dev, index, n);
+
+	set_masked(irq, irq->client_masked || dev->model->is_masked(dev, index, n));
 	deliver_if_due(dev, index, n);
 }
 
@@ -155,7 +96,7 @@ void
 refdev_irq_refresh(struct refdev *dev)
 {
 	for (uint32_t index = 0; index < REFDEV_NR_IRQ_INDEXES; index++)
-		for (uint32_t n = 0; n < refdev_irq_indexes[index].count; n++)
+		for (uint32_t n = 0; n < index_of(dev, index)->count; n++)
 			irq_refresh(dev, index, n);
 }
 
@@ -168,21 +109,9 @@ refdev_irq_reset(struct refdev *dev)
 		dev->irq[i].pending = false;
 }
 
-/* Eventfds go first, so that what becomes unmasked is lost instead of delivered. */
-void
-refdev_irq_release(struct refdev *dev, uint32_t index)
-{
-	for (uint32_t n = 0; n < refdev_irq_indexes[index].count; n++) {
-		for (int event = 0; event < REFDEV_IRQ_NR_EVENTS; event++)
-			refdev_irq_assign(dev, index, n, (enum refdev_irq_event)event, -1);
-		irq_at(dev, index, n)->client_masked = false;
-		irq_refresh(dev, index, n);
-	}
-}
-
-void
-refdev_irq_assign(
-	struct refdev *dev, uint32_t index, uint32_t n, enum refdev_irq_event event, int fd)
+/* Takes fd, which may be -1. */
+static void
+irq_assign(struct refdev *dev, uint32_t index, uint32_t n, enum refdev_irq_event event, int fd)
 {
 	struct refdev_irq *irq = irq_at(dev, index, n);
 
@@ -191,6 +120,18 @@ refdev_irq_assign(
 	irq->eventfd[event] = fd;
 	if (fd >= 0)
 		deliver_if_due(dev, index, n);
+}
+
+/* Eventfds go first, so that what becomes unmasked is lost instead of delivered. */
+void
+refdev_irq_release(struct refdev *dev, uint32_t index)
+{
+	for (uint32_t n = 0; n < index_of(dev, index)->count; n++) {
+		for (int event = 0; event < REFDEV_IRQ_NR_EVENTS; event++)
+			irq_assign(dev, index, n, (enum refdev_irq_event)event, -1);
+		irq_at(dev, index, n)->client_masked = false;
+		irq_refresh(dev, index, n);
+	}
 }
 
 void
@@ -204,8 +145,8 @@ refdev_irq_raise(struct refdev *dev, uint32_t index, uint32_t n)
 		irq_deliver(dev, index, n);
 }
 
-void
-refdev_irq_set_client_mask(struct refdev *dev, uint32_t index, uint32_t n, bool masked)
+static void
+irq_set_client_mask(struct refdev *dev, uint32_t index, uint32_t n, bool masked)
 {
 	irq_at(dev, index, n)->client_masked = masked;
 	irq_refresh(dev, index, n);
@@ -235,10 +176,168 @@ refdev_irq_set_intx(struct refdev *dev, bool level)
 uint64_t
 refdev_irq_pending_bits(const struct refdev *dev)
 {
-	const struct refdev_irq *irq = &dev->irq[refdev_irq_indexes[VFIO_PCI_MSIX_IRQ_INDEX].first];
+	const struct refdev_irq *irq = &dev->irq[index_of(dev, VFIO_PCI_MSIX_IRQ_INDEX)->first];
 	uint64_t bits = 0;
 
 	for (uint32_t n = 0; n < REFDEV_MSIX_VECTORS; n++)
 		bits |= (uint64_t)irq[n].pending << n;
 	return bits;
+}
+
+int
+refdev_irq_info_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
+{
+	struct vfio_user_irq_info ask;
+	struct vfio_user_irq_info reply;
+
+	memcpy(&ask, in->bytes, sizeof(ask));
+	if (ask.index >= REFDEV_NR_IRQ_INDEXES || ask.flags != 0 || ask.count != 0)
+		return -EINVAL;
+	reply = (struct vfio_user_irq_info){
+		.argsz = sizeof(reply),
+		.flags = index_of(dev, ask.index)->flags,
+		.index = ask.index,
+		.count = index_of(dev, ask.index)->count,
+	};
+	return refdev_body_put(out, &reply, sizeof(reply), sizeof(reply), ask.argsz);
+}
+
+#define DATA_FLAGS   ((uint32_t)VFIO_IRQ_SET_DATA_TYPE_MASK)
+#define ACTION_FLAGS ((uint32_t)VFIO_IRQ_SET_ACTION_TYPE_MASK)
+
+/* A request that has been checked. */
+struct irq_set {
+	uint32_t data;   /* one of DATA_FLAGS */
+	uint32_t action; /* one of ACTION_FLAGS */
+	uint32_t index;
+	uint32_t start;
+	uint32_t count;
+	const uint8_t *bools;
+	int *fds; /* count of them, or NULL to de-assign */
+};
+
+static bool
+is_one_bit(uint32_t flags)
+{
+	return flags != 0 && (flags & (flags - 1)) == 0;
+}
+
+/* What comes behind the fixed part: a byte an interrupt, a descriptor an interrupt, or nothing. */
+static bool
+payload_fits(const struct irq_set *set, size_t bytes, unsigned int nr_fds)
+{
+	switch (set->data) {
+	case VFIO_IRQ_SET_DATA_BOOL:
+		return bytes == set->count && nr_fds == 0;
+	case VFIO_IRQ_SET_DATA_EVENTFD:
+		return bytes == 0 && (nr_fds == 0 || nr_fds == set->count);
+	default:
+		return bytes == 0 && nr_fds == 0;
+	}
+}
+
+/* No interrupts at all stands for all of them, and only when they are to be disabled. */
+static bool
+is_disable(const struct irq_set *set)
+{
+	return set->count == 0 && set->start == 0 && set->data == VFIO_IRQ_SET_DATA_NONE &&
+		set->action == VFIO_IRQ_SET_ACTION_TRIGGER;
+}
+
+static int
+irq_set_check(const struct refdev *dev, const struct irq_set *set)
+{
+	const struct refdev_irq_index *index;
+
+	if (!is_one_bit(set->data) || !is_one_bit(set->action))
+		return -EINVAL;
+	if (set->index >= REFDEV_NR_IRQ_INDEXES)
+		return -EINVAL;
+	if (is_disable(set))
+		return 0;
+	index = index_of(dev, set->index);
+	if (set->count == 0 || set->start > index->count || set->count > index->count - set->start)
+		return -EINVAL;
+	if (set->action != VFIO_IRQ_SET_ACTION_TRIGGER &&
+		(index->flags & VFIO_IRQ_INFO_MASKABLE) == 0)
+		return -EINVAL;
+	return 0;
+}
+
+static int
+irq_set_decode(const struct refdev *dev, const struct refdev_body *in, struct irq_set *set)
+{
+	struct vfio_user_irq_set wire;
+
+	memcpy(&wire, in->bytes, sizeof(wire));
+	if (wire.argsz != in->len || (wire.flags & ~(DATA_FLAGS | ACTION_FLAGS)) != 0)
+		return -EINVAL;
+	*set = (struct irq_set){
+		.data = wire.flags & DATA_FLAGS,
+		.action = wire.flags & ACTION_FLAGS,
+		.index = wire.index,
+		.start = wire.start,
+		.count = wire.count,
+		.bools = in->bytes + sizeof(wire),
+		.fds = in->nr_fds > 0 ? in->fds : NULL,
+	};
+	if (irq_set_check(dev, set) != 0)
+		return -EINVAL;
+	return payload_fits(set, in->len - sizeof(wire), in->nr_fds) ? 0 : -EINVAL;
+}
+
+static void
+irq_set_act(struct refdev *dev, const struct irq_set *set, uint32_t n)
+{
+	if (set->action == VFIO_IRQ_SET_ACTION_TRIGGER)
+		refdev_irq_raise(dev, set->index, n);
+	else
+		irq_set_client_mask(dev, set->index, n, set->action == VFIO_IRQ_SET_ACTION_MASK);
+}
+
+static enum refdev_irq_event
+event_of(uint32_t action)
+{
+	switch (action) {
+	case VFIO_IRQ_SET_ACTION_MASK:
+		return REFDEV_IRQ_MASKED;
+	case VFIO_IRQ_SET_ACTION_UNMASK:
+		return REFDEV_IRQ_UNMASKED;
+	default:
+		return REFDEV_IRQ_TRIGGERED;
+	}
+}
+
+/* Takes the i-th descriptor. */
+static void
+irq_set_assign(struct refdev *dev, const struct irq_set *set, uint32_t i)
+{
+	int fd = -1;
+
+	if (set->fds != NULL) {
+		fd = set->fds[i];
+		set->fds[i] = -1;
+	}
+	irq_assign(dev, set->index, set->start + i, event_of(set->action), fd);
+}
+
+int
+refdev_set_irqs_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
+{
+	struct irq_set set;
+	int rc;
+
+	(void)out;
+	rc = irq_set_decode(dev, in, &set);
+	if (rc != 0)
+		return rc;
+	if (is_disable(&set))
+		refdev_irq_release(dev, set.index);
+	for (uint32_t i = 0; i < set.count; i++) {
+		if (set.data == VFIO_IRQ_SET_DATA_EVENTFD)
+			irq_set_assign(dev, &set, i);
+		else if (set.data == VFIO_IRQ_SET_DATA_NONE || set.bools[i] != 0)
+			irq_set_act(dev, &set, set.start + i);
+	}
+	return 0;
 }

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <fcntl.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "device.h"
 #include "memfd.h"
-#include "memory.h"
 
 int
 refdev_memory_open(struct refdev_memory *mem, const char *name, size_t size)
@@ -38,18 +35,4 @@ refdev_memory_close(struct refdev_memory *mem)
 	munmap(mem->bytes, mem->size);
 	close(mem->fd);
 	mem->fd = -1;
-}
-
-int
-refdev_bar2_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count)
-{
-	memcpy(data, dev->bar2.bytes + offset, count);
-	return 0;
-}
-
-int
-refdev_bar2_write(struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t count)
-{
-	memcpy(dev->bar2.bytes + offset, data, count);
-	return 0;
 }

@@ -1,110 +1,70 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "device.h"
 #include "fds.h"
 
 /* What one command may look like, and who answers it. */
 struct command {
-	refdev_command_fn handle;
-	uint32_t min; /* body of the request */
-	uint32_t max; /* 0: min; what begins with argsz may be longer, and the rest is not read */
+	const char *name;
+	refdev_handler *handle; /* NULL: not a client's command */
+	uint32_t min;           /* body of the request */
+	uint32_t max; /* what begins with argsz may be longer than min, and the rest is not read */
 	bool takes_fds;
 };
 
-#define MAX_BODY UINT32_MAX
+#define SIZE(type) sizeof(struct vfio_user_##type)
+
+/* A body of this size; of at least this size. */
+#define EXACTLY(type)  SIZE(type), SIZE(type)
+#define AT_LEAST(type) SIZE(type), UINT32_MAX
 
 static const struct command commands[VFIO_USER_MAX] = {
-	[VFIO_USER_VERSION] =
-		{
-			.handle = refdev_version_handle,
-			.min = sizeof(struct vfio_user_version),
-			.max = MAX_BODY,
-		},
-	[VFIO_USER_DMA_MAP] =
-		{
-			.handle = refdev_dma_map_handle,
-			.min = sizeof(struct vfio_user_dma_map),
-			.takes_fds = true,
-		},
-	[VFIO_USER_DMA_UNMAP] =
-		{
-			.handle = refdev_dma_unmap_handle,
-			.min = sizeof(struct vfio_user_dma_unmap),
-			.max = sizeof(struct vfio_user_dma_unmap) + sizeof(struct vfio_user_bitmap),
-		},
-	[VFIO_USER_DEVICE_GET_INFO] =
-		{
-			.handle = refdev_device_info_handle,
-			.min = sizeof(struct vfio_user_device_info),
-			.max = MAX_BODY,
-		},
-	[VFIO_USER_DEVICE_GET_REGION_INFO] =
-		{
-			.handle = refdev_region_info_handle,
-			.min = sizeof(struct vfio_user_region_info),
-			.max = MAX_BODY,
-		},
-	[VFIO_USER_DEVICE_GET_REGION_IO_FDS] =
-		{
-			.handle = refdev_io_fds_handle,
-			.min = sizeof(struct vfio_user_region_io_fds),
-			.max = MAX_BODY,
-		},
-	[VFIO_USER_DEVICE_GET_IRQ_INFO] =
-		{
-			.handle = refdev_irq_info_handle,
-			.min = sizeof(struct vfio_user_irq_info),
-			.max = MAX_BODY,
-		},
-	[VFIO_USER_DEVICE_SET_IRQS] =
-		{
-			.handle = refdev_set_irqs_handle,
-			.min = sizeof(struct vfio_user_irq_set),
-			.max = MAX_BODY,
-			.takes_fds = true,
-		},
-	[VFIO_USER_REGION_READ] =
-		{
-			.handle = refdev_region_read_handle,
-			.min = sizeof(struct vfio_user_region_access),
-		},
-	[VFIO_USER_REGION_WRITE] =
-		{
-			.handle = refdev_region_write_handle,
-			.min = sizeof(struct vfio_user_region_access),
-			.max = MAX_BODY,
-		},
-	[VFIO_USER_DEVICE_RESET] =
-		{
-			.handle = refdev_reset_handle,
-		},
-	[VFIO_USER_REGION_WRITE_MULTI] =
-		{
-			.handle = refdev_write_multi_handle,
-			.min = sizeof(struct vfio_user_write_multi),
-			.max = MAX_BODY,
-		},
-	[VFIO_USER_DEVICE_FEATURE] =
-		{
-			.handle = refdev_feature_handle,
-			.min = sizeof(struct vfio_user_device_feature),
-			.max = MAX_BODY,
-		},
-	[VFIO_USER_MIG_DATA_READ] =
-		{
-			.handle = refdev_mig_data_read_handle,
-			.min = sizeof(struct vfio_user_mig_data),
-		},
-	[VFIO_USER_MIG_DATA_WRITE] =
-		{
-			.handle = refdev_mig_data_write_handle,
-			.min = sizeof(struct vfio_user_mig_data),
-			.max = MAX_BODY,
-		},
+	[VFIO_USER_VERSION] = {"version", refdev_version_handle, AT_LEAST(version)},
+	[VFIO_USER_DMA_MAP] = {"dma_map", refdev_dma_map_handle, EXACTLY(dma_map), true},
+	[VFIO_USER_DMA_UNMAP] = {"dma_unmap", refdev_dma_unmap_handle, SIZE(dma_unmap),
+		SIZE(dma_unmap) + SIZE(bitmap)},
+	[VFIO_USER_DEVICE_GET_INFO] = {"device_get_info", refdev_device_info_handle,
+		AT_LEAST(device_info)},
+	[VFIO_USER_DEVICE_GET_REGION_INFO] = {"device_get_region_info", refdev_region_info_handle,
+		AT_LEAST(region_info)},
+	[VFIO_USER_DEVICE_GET_REGION_IO_FDS] = {"device_get_region_io_fds", refdev_io_fds_handle,
+		AT_LEAST(region_io_fds)},
+	[VFIO_USER_DEVICE_GET_IRQ_INFO] = {"device_get_irq_info", refdev_irq_info_handle,
+		AT_LEAST(irq_info)},
+	[VFIO_USER_DEVICE_SET_IRQS] = {"device_set_irqs", refdev_set_irqs_handle, AT_LEAST(irq_set),
+		true},
+	[VFIO_USER_REGION_READ] = {"region_read", refdev_region_read_handle,
+		EXACTLY(region_access)},
+	[VFIO_USER_REGION_WRITE] = {"region_write", refdev_region_write_handle,
+		AT_LEAST(region_access)},
+	[VFIO_USER_DMA_READ] = {"dma_read"},
+	[VFIO_USER_DMA_WRITE] = {"dma_write"},
+	[VFIO_USER_DEVICE_RESET] = {"device_reset", refdev_reset_handle},
+	[VFIO_USER_REGION_WRITE_MULTI] = {"region_write_multi", refdev_write_multi_handle,
+		AT_LEAST(write_multi)},
+	[VFIO_USER_DEVICE_FEATURE] = {"device_feature", refdev_feature_handle,
+		AT_LEAST(device_feature)},
+	[VFIO_USER_MIG_DATA_READ] = {"mig_data_read", refdev_mig_data_read_handle,
+		EXACTLY(mig_data)},
+	[VFIO_USER_MIG_DATA_WRITE] = {"mig_data_write", refdev_mig_data_write_handle,
+		AT_LEAST(mig_data)},
 };
+
+const char *
+refdev_command_name(uint16_t cmd)
+{
+	return cmd < VFIO_USER_MAX && commands[cmd].name != NULL ? commands[cmd].name : "unknown";
+}
+
+uint16_t
+refdev_command_find(const char *name)
+{
+	for (uint16_t cmd = 1; cmd < VFIO_USER_MAX; cmd++)
+		if (commands[cmd].name != NULL && strcmp(commands[cmd].name, name) == 0)
+			return cmd;
+	return 0;
+}
 
 /* Whether a command of the specification is switched off. */
 static bool
@@ -179,20 +139,13 @@ command_dispatch(struct refdev *dev, const struct vfio_user_header *header,
 	if (header->cmd >= VFIO_USER_MAX || commands[header->cmd].handle == NULL)
 		return -EINVAL;
 	command = &commands[header->cmd];
-	if (in->len < command->min || in->len > (command->max > 0 ? command->max : command->min))
+	if (in->len < command->min || in->len > command->max)
 		return -EINVAL;
 	if (in->nr_fds > 0 && !command->takes_fds)
 		return -EINVAL;
 	if ((header->flags & ~VFIO_USER_F_NO_REPLY) != 0)
 		return -EINVAL;
 	return command->handle(dev, in, out);
-}
-
-static void
-drop_reply_fds(struct refdev_body *out)
-{
-	vuc_fds_close(out->fds, out->nr_fds);
-	out->nr_fds = 0;
 }
 
 static void
@@ -206,7 +159,7 @@ finish_reply(struct vuc_loopback_msg *reply, const struct vfio_user_header *comm
 	};
 
 	reply->len = sizeof(header) + (rc == 0 ? out->len : 0);
-	reply->nr_fds = out->nr_fds;
+	reply->nr_fds = rc == 0 ? out->nr_fds : 0;
 	header.msg_size = (uint32_t)reply->len;
 	if (rc != 0) {
 		header.flags |= VFIO_USER_F_ERROR;
@@ -279,7 +232,7 @@ refdev_handle(struct refdev *dev, struct vuc_loopback_msg *req, struct vuc_loopb
 	if (rc == REFDEV_HANG_UP)
 		return -EPROTO;
 	if (rc != 0 || (header.flags & VFIO_USER_F_NO_REPLY) != 0)
-		drop_reply_fds(&out);
+		vuc_fds_close(out.fds, out.nr_fds);
 	if ((header.flags & VFIO_USER_F_NO_REPLY) == 0)
 		finish_reply(reply, &header, rc, &out);
 	return 0;
@@ -297,4 +250,26 @@ refdev_handle_twin(struct refdev *dev, const struct vuc_loopback_msg *msg)
 		return -EPROTO;
 	}
 	return handle_reply(dev, msg, true);
+}
+
+static int
+loopback_handle(void *arg, struct vuc_loopback_msg *req, struct vuc_loopback_msg *reply)
+{
+	return refdev_handle(arg, req, reply);
+}
+
+static void
+loopback_disconnect(void *arg)
+{
+	refdev_disconnect(arg);
+}
+
+void
+refdev_loopback(struct refdev *dev, struct vuc_loopback_server *out)
+{
+	*out = (struct vuc_loopback_server){
+		.handle = loopback_handle,
+		.disconnect = loopback_disconnect,
+		.arg = dev,
+	};
 }

@@ -1,9 +1,312 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Migration: the states of the device, and its inner state as a stream of bytes. */
+
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/types.h>
 
 #include "device.h"
+
+/*
+ * The stream: records one after another. The first has RECORD_BEGIN, the last RECORD_END, in
+ * between pieces of the image, later ones over earlier ones.
+ */
+#define STREAM_MAGIC   0x4d637576u /* "vucM" in memory */
+#define STREAM_VERSION 1u
+#define RECORD_DATA    1024u
+
+enum record_kind {
+	RECORD_BEGIN = 1, /* offset: STREAM_VERSION, length: size of the image */
+	RECORD_PIECE = 2, /* offset, length: where in the image; as many bytes follow */
+	RECORD_END = 3,   /* 8 bytes follow: checksum of everything before them */
+};
+
+struct record {
+	uint32_t magic;
+	uint32_t kind;
+	uint32_t offset;
+	uint32_t length;
+};
+
+struct refdev_save {
+	struct refdev_image now;   /* as it was captured last */
+	struct refdev_image known; /* as the reader knows it */
+	bool begun;
+	bool all; /* the first round sends all pieces */
+	bool ended;
+	uint32_t next;                                      /* piece to look at */
+	uint64_t sum;                                       /* of the stream so far */
+	uint8_t bytes[sizeof(struct record) + RECORD_DATA]; /* a record */
+	size_t len;                                         /* of the record */
+	size_t taken;                                       /* of its bytes by the reader */
+};
+
+struct refdev_load {
+	struct refdev_image image;
+	uint64_t sum;
+	bool begun;
+	bool ended;
+	bool broken;
+	uint8_t bytes[sizeof(struct record) + RECORD_DATA]; /* a record */
+	size_t len;                                         /* bytes of it that have come */
+};
+
+/* A checksum as it goes: FNV-1a of 64 bits. */
+#define CHECKSUM_START 0xcbf29ce484222325ull
+
+static uint64_t
+checksum(uint64_t sum, const void *bytes, size_t len)
+{
+	const uint8_t *at = bytes;
+
+	for (size_t i = 0; i < len; i++)
+		sum = (sum ^ at[i]) * 0x100000001b3ull;
+	return sum;
+}
+
+#define NR_PIECES ((uint32_t)((sizeof(struct refdev_image) + RECORD_DATA - 1) / RECORD_DATA))
+
+static struct refdev_save *
+save_new(void)
+{
+	struct refdev_save *save = calloc(1, sizeof(*save));
+
+	if (save == NULL)
+		return NULL;
+	save->all = true;
+	save->sum = CHECKSUM_START;
+	return save;
+}
+
+static void
+save_put(struct refdev_save *save, const struct record *record, const void *data, size_t len)
+{
+	memcpy(save->bytes, record, sizeof(*record));
+	if (len > 0)
+		memcpy(save->bytes + sizeof(*record), data, len);
+	save->len = sizeof(*record) + len;
+	save->taken = 0;
+	save->sum = checksum(save->sum, save->bytes, save->len);
+}
+
+static void
+put_begin(struct refdev_save *save)
+{
+	const struct record record = {
+		.magic = STREAM_MAGIC,
+		.kind = RECORD_BEGIN,
+		.offset = STREAM_VERSION,
+		.length = sizeof(struct refdev_image),
+	};
+
+	save->begun = true;
+	save_put(save, &record, NULL, 0);
+}
+
+static void
+put_end(struct refdev_save *save)
+{
+	const struct record record = {
+		.magic = STREAM_MAGIC,
+		.kind = RECORD_END,
+		.length = sizeof(save->sum),
+	};
+	uint64_t sum = checksum(save->sum, &record, sizeof(record));
+
+	save->ended = true;
+	save_put(save, &record, &sum, sizeof(sum));
+}
+
+/* The next piece that the reader does not know as it is. */
+static bool
+put_piece(struct refdev_save *save)
+{
+	for (; save->next < NR_PIECES; save->next++) {
+		uint32_t offset = save->next * RECORD_DATA;
+		uint32_t left = (uint32_t)sizeof(save->now) - offset;
+		uint32_t len = left < RECORD_DATA ? left : RECORD_DATA;
+		const uint8_t *now = (const uint8_t *)&save->now + offset;
+		uint8_t *known = (uint8_t *)&save->known + offset;
+
+		if (!save->all && memcmp(now, known, len) == 0)
+			continue;
+		memcpy(known, now, len);
+		save_put(save,
+			&(struct record){
+				.magic = STREAM_MAGIC,
+				.kind = RECORD_PIECE,
+				.offset = offset,
+				.length = len,
+			},
+			now, len);
+		save->next++;
+		return true;
+	}
+	return false;
+}
+
+/* Have a record that is not all taken. False at the end: of the round, or of the stream. */
+static bool
+next_record(struct refdev_save *save, bool final)
+{
+	if (save->taken < save->len)
+		return true;
+	if (save->ended)
+		return false;
+	if (!save->begun) {
+		put_begin(save);
+		return true;
+	}
+	if (put_piece(save))
+		return true;
+	save->next = 0;
+	save->all = false;
+	if (final)
+		put_end(save);
+	return final;
+}
+
+/* A round looks at the device as it is at each read: what changes behind it is for the next. */
+static size_t
+save_read(
+	struct refdev_save *save, const struct refdev *dev, bool final, uint8_t *data, size_t size)
+{
+	size_t done = 0;
+
+	dev->model->capture(dev, &save->now);
+	while (done < size && next_record(save, final)) {
+		size_t left = save->len - save->taken;
+		size_t n = left < size - done ? left : size - done;
+
+		memcpy(data + done, save->bytes + save->taken, n);
+		save->taken += n;
+		done += n;
+	}
+	return done;
+}
+
+static struct refdev_load *
+load_new(void)
+{
+	struct refdev_load *load = calloc(1, sizeof(*load));
+
+	if (load != NULL)
+		load->sum = CHECKSUM_START;
+	return load;
+}
+
+/* Whether a record can stand where it does; what follows it fits the room for a record then. */
+static bool
+record_is_valid(const struct refdev_load *load, const struct record *record)
+{
+	const uint32_t size = sizeof(load->image);
+
+	if (record->magic != STREAM_MAGIC || load->ended)
+		return false;
+	switch (record->kind) {
+	case RECORD_BEGIN:
+		return !load->begun && record->offset == STREAM_VERSION && record->length == size;
+	case RECORD_PIECE:
+		return load->begun && record->length > 0 && record->length <= RECORD_DATA &&
+			record->offset <= size && record->length <= size - record->offset;
+	case RECORD_END:
+		return load->begun && record->offset == 0 && record->length == sizeof(load->sum);
+	default:
+		return false;
+	}
+}
+
+/* Bytes of a record with what follows it. */
+static size_t
+record_size(const struct record *record)
+{
+	return sizeof(*record) + (record->kind == RECORD_BEGIN ? 0 : record->length);
+}
+
+/* A record is whole. */
+static int
+take_record(struct refdev_load *load, const struct record *record)
+{
+	const uint8_t *data = load->bytes + sizeof(*record);
+	uint64_t sum;
+
+	switch (record->kind) {
+	case RECORD_BEGIN:
+		load->begun = true;
+		break;
+	case RECORD_PIECE:
+		memcpy((uint8_t *)&load->image + record->offset, data, record->length);
+		break;
+	default:
+		memcpy(&sum, data, sizeof(sum));
+		load->ended = true;
+		if (sum != checksum(load->sum, load->bytes, sizeof(*record)))
+			return -EINVAL;
+		break;
+	}
+	load->sum = checksum(load->sum, load->bytes, load->len);
+	load->len = 0;
+	return 0;
+}
+
+/* Take as many bytes as the record at hand lacks, or fewer; returns how many. */
+static size_t
+load_collect(struct refdev_load *load, size_t wanted, const uint8_t *data, size_t size)
+{
+	size_t n = wanted - load->len;
+
+	if (n > size)
+		n = size;
+	memcpy(load->bytes + load->len, data, n);
+	load->len += n;
+	return n;
+}
+
+/* Returns the bytes taken, or -EINVAL. */
+static ssize_t
+take_some(struct refdev_load *load, const uint8_t *data, size_t size)
+{
+	struct record record;
+	size_t n = 0;
+
+	if (load->len < sizeof(record)) {
+		n = load_collect(load, sizeof(record), data, size);
+		if (load->len < sizeof(record))
+			return (ssize_t)n;
+	}
+	memcpy(&record, load->bytes, sizeof(record));
+	if (!record_is_valid(load, &record))
+		return -EINVAL;
+	n += load_collect(load, record_size(&record), data + n, size - n);
+	if (load->len == record_size(&record) && take_record(load, &record) != 0)
+		return -EINVAL;
+	return (ssize_t)n;
+}
+
+static int
+load_write(struct refdev_load *load, const uint8_t *data, size_t size)
+{
+	size_t done = 0;
+
+	while (done < size && !load->broken) {
+		ssize_t n = take_some(load, data + done, size - done);
+
+		if (n < 0)
+			load->broken = true;
+		else
+			done += (size_t)n;
+	}
+	return load->broken ? -EINVAL : 0;
+}
+
+static int
+load_finish(const struct refdev_load *load, struct refdev *dev)
+{
+	if (load->broken || !load->ended || load->len > 0)
+		return -EINVAL;
+	return dev->model->apply(dev, &load->image);
+}
 
 #define ERROR     VFIO_USER_DEVICE_STATE_ERROR
 #define STOP      VFIO_USER_DEVICE_STATE_STOP
@@ -85,23 +388,17 @@ refdev_migration_release(struct refdev *dev)
 		mig->state = STOP;
 }
 
-bool
-refdev_migration_is_stopped(const struct refdev *dev)
-{
-	return dev->migration.state != RUNNING && dev->migration.state != PRE_COPY;
-}
-
 static int
 begin_save(struct refdev_migration *mig)
 {
-	mig->save = refdev_save_new();
+	mig->save = save_new();
 	return mig->save != NULL ? 0 : -ENOMEM;
 }
 
 static int
 begin_load(struct refdev_migration *mig)
 {
-	mig->load = refdev_load_new();
+	mig->load = load_new();
 	return mig->load != NULL ? 0 : -ENOMEM;
 }
 
@@ -110,7 +407,7 @@ static int
 end_load(struct refdev *dev)
 {
 	struct refdev_migration *mig = &dev->migration;
-	int rc = refdev_load_finish(mig->load, dev);
+	int rc = load_finish(mig->load, dev);
 
 	end_transfer(mig);
 	if (rc != 0)
@@ -122,7 +419,7 @@ end_load(struct refdev *dev)
 static int
 stop_operation(struct refdev *dev)
 {
-	return refdev_engine_is_busy(dev) ? -EBUSY : 0;
+	return dev->model->is_busy(dev) ? -EBUSY : 0;
 }
 
 /* What is done upon one arc; the state is still the old one. */
@@ -218,7 +515,7 @@ refdev_mig_data_read_handle(
 		return -EINVAL;
 	if (out->size < sizeof(wire) + wire.size)
 		return -EMSGSIZE;
-	done = refdev_save_read(
+	done = save_read(
 		save, dev, dev->migration.state == STOP_COPY, out->bytes + sizeof(wire), wire.size);
 	wire.size = (uint32_t)done;
 	wire.argsz = (uint32_t)(sizeof(wire) + done);
@@ -238,5 +535,5 @@ refdev_mig_data_write_handle(
 	if (dev->migration.load == NULL || wire.size > dev->config.max_data_xfer_size ||
 		in->len - sizeof(wire) != wire.size)
 		return -EINVAL;
-	return refdev_load_write(dev->migration.load, in->bytes + sizeof(wire), wire.size);
+	return load_write(dev->migration.load, in->bytes + sizeof(wire), wire.size);
 }

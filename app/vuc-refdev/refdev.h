@@ -96,6 +96,11 @@ void refdev_take_events(struct refdev *dev);
 /* Whether the specification lets the command that begins with a whole header carry descriptors. */
 bool refdev_message_takes_fds(const uint8_t *bytes);
 
+/* The specification's name of a command in lower case, without the prefix: "region_read";
+ * "unknown" for numbers that it does not assign. And the command of a name; 0: there is none. */
+const char *refdev_command_name(uint16_t cmd);
+uint16_t refdev_command_find(const char *name);
+
 /* The device as an in-process server; dev must outlive its use. */
 void refdev_loopback(struct refdev *dev, struct vuc_loopback_server *out);
 

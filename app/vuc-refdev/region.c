@@ -1,54 +1,115 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What a client asks about device and regions, and its reads and writes of them. */
+
 #include <errno.h>
-#include <string.h>
+#include <fcntl.h>
 
 #include "device.h"
 
-#define READ_WRITE (VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE)
+#define NR_AREAS 2
 
-const struct refdev_region refdev_regions[REFDEV_NR_REGIONS] = {
-	[VFIO_PCI_BAR0_REGION_INDEX] =
+/* The capability chain of BAR4: one link, a struct vfio_user_cap_sparse_mmap with its areas. */
+struct sparse_caps {
+	struct vfio_user_cap_header header;
+	uint32_t nr_areas;
+	uint32_t reserved;
+	struct vfio_user_sparse_area areas[NR_AREAS];
+} VFIO_USER_PACKED;
+
+_Static_assert(offsetof(struct sparse_caps, areas) == sizeof(struct vfio_user_cap_sparse_mmap),
+	"sparse areas follow their capability");
+
+static const struct sparse_caps bar4_caps = {
+	.header = {.id = VFIO_REGION_INFO_CAP_SPARSE_MMAP, .version = 1},
+	.nr_areas = NR_AREAS,
+	.areas =
 		{
-			.size = REFDEV_BAR0_SIZE,
-			.flags = READ_WRITE,
-			.read = refdev_bar0_read,
-			.write = refdev_bar0_write,
-		},
-	[VFIO_PCI_BAR2_REGION_INDEX] =
-		{
-			.size = REFDEV_BAR2_SIZE,
-			.flags = READ_WRITE | VFIO_REGION_INFO_FLAG_MMAP,
-			.read = refdev_bar2_read,
-			.write = refdev_bar2_write,
-		},
-	[VFIO_PCI_BAR4_REGION_INDEX] =
-		{
-			.size = REFDEV_BAR4_SIZE,
-			.flags = READ_WRITE | VFIO_REGION_INFO_FLAG_MMAP |
-				VFIO_REGION_INFO_FLAG_CAPS,
-			.read = refdev_bar4_read,
-			.write = refdev_bar4_write,
-		},
-	[VFIO_PCI_CONFIG_REGION_INDEX] =
-		{
-			.size = REFDEV_CONFIG_SIZE,
-			.flags = READ_WRITE,
-			.read = refdev_config_space_read,
-			.write = refdev_config_space_write,
+			{.offset = REFDEV_BAR4_AREA_0, .size = REFDEV_PAGE_SIZE},
+			{.offset = REFDEV_BAR4_AREA_1, .size = REFDEV_PAGE_SIZE},
 		},
 };
 
-const struct refdev_memory *
-refdev_region_memory(const struct refdev *dev, uint32_t index)
+int
+refdev_device_info_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
 {
-	switch (index) {
-	case VFIO_PCI_BAR2_REGION_INDEX:
-		return &dev->bar2;
-	case VFIO_PCI_BAR4_REGION_INDEX:
-		return &dev->bar4.memory;
-	default:
-		return NULL;
+	const struct vfio_user_device_info reply = {
+		.argsz = sizeof(reply),
+		.flags = VFIO_DEVICE_FLAGS_RESET | VFIO_DEVICE_FLAGS_PCI,
+		.num_regions = REFDEV_NR_REGIONS,
+		.num_irqs = REFDEV_NR_IRQ_INDEXES,
+	};
+	struct vfio_user_device_info ask;
+
+	(void)dev;
+	memcpy(&ask, in->bytes, sizeof(ask));
+	if (ask.flags != 0 || ask.num_regions != 0 || ask.num_irqs != 0)
+		return -EINVAL;
+	return refdev_body_put(out, &reply, sizeof(reply), sizeof(reply), ask.argsz);
+}
+
+/* The client's own descriptor for a region's memory. */
+static int
+attach_memory(struct refdev_body *out, const struct refdev_memory *mem)
+{
+	int fd = fcntl(mem->fd, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	out->fds[0] = fd;
+	out->nr_fds = 1;
+	return 0;
+}
+
+/* Region info and capabilities as they are told in full. */
+struct region_reply {
+	struct vfio_user_region_info info;
+	struct sparse_caps caps;
+} VFIO_USER_PACKED;
+
+static void
+fill_region_reply(struct region_reply *reply, const struct refdev_region *region, uint32_t index,
+	bool mappable)
+{
+	uint32_t flags = region->flags;
+
+	if (!mappable)
+		flags &= ~(uint32_t)(VFIO_REGION_INFO_FLAG_MMAP | VFIO_REGION_INFO_FLAG_CAPS);
+	*reply = (struct region_reply){
+		.info =
+			{
+				.argsz = sizeof(reply->info),
+				.flags = flags,
+				.index = index,
+				.size = region->size,
+			},
+	};
+	if (flags & VFIO_REGION_INFO_FLAG_CAPS) {
+		reply->info.argsz = sizeof(*reply);
+		reply->info.cap_offset = sizeof(reply->info);
+		reply->caps = bar4_caps;
 	}
+}
+
+/* A client that can't receive descriptors gets regions that can't be mapped. */
+int
+refdev_region_info_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
+{
+	const struct refdev_memory *mem;
+	struct vfio_user_region_info ask;
+	struct region_reply reply;
+	int rc;
+
+	memcpy(&ask, in->bytes, sizeof(ask));
+	if (ask.index >= REFDEV_NR_REGIONS || ask.flags != 0 || ask.cap_offset != 0 ||
+		ask.size != 0 || ask.offset != 0)
+		return -EINVAL;
+	mem = dev->client_max_msg_fds > 0 ? dev->model->memory(dev, ask.index) : NULL;
+	fill_region_reply(&reply, &dev->model->regions[ask.index], ask.index, mem != NULL);
+	rc = refdev_body_put(out, &reply, reply.info.argsz, sizeof(reply.info), ask.argsz);
+	if (rc != 0)
+		return rc;
+	return mem != NULL && ask.argsz >= reply.info.argsz ? attach_memory(out, mem) : 0;
 }
 
 /* Regions are far smaller than 4 GiB, so an offset that passed fits 32 bits. */
@@ -61,7 +122,7 @@ find_region(const struct refdev *dev, const struct vfio_user_region_access *acce
 		return NULL;
 	if (access->count > dev->config.max_data_xfer_size)
 		return NULL;
-	region = &refdev_regions[access->region];
+	region = &dev->model->regions[access->region];
 	if (access->offset > region->size || access->count > region->size - access->offset)
 		return NULL;
 	return region;
@@ -88,9 +149,9 @@ refdev_region_read_handle(struct refdev *dev, const struct refdev_body *in, stru
 	return 0;
 }
 
-int
-refdev_region_write(
-	struct refdev *dev, const struct vfio_user_region_access *access, const uint8_t *data)
+/* Write to a region, within its bounds or not: 0 or a negative errno. */
+static int
+region_write(struct refdev *dev, const struct vfio_user_region_access *access, const uint8_t *data)
 {
 	const struct refdev_region *region = find_region(dev, access);
 	int rc;
@@ -116,10 +177,52 @@ refdev_region_write_handle(
 		return -EINVAL;
 	if (out->size < sizeof(access))
 		return -EMSGSIZE;
-	rc = refdev_region_write(dev, &access, in->bytes + sizeof(access));
+	rc = region_write(dev, &access, in->bytes + sizeof(access));
 	if (rc != 0)
 		return rc;
 	memcpy(out->bytes, &access, sizeof(access));
 	out->len = sizeof(access);
 	return 0;
+}
+
+static int
+entry_write(struct refdev *dev, const uint8_t *at)
+{
+	struct vfio_user_write_multi_entry entry;
+
+	memcpy(&entry, at, sizeof(entry));
+	if (entry.count > sizeof(entry.data))
+		return -EINVAL;
+	return region_write(dev,
+		&(struct vfio_user_region_access){
+			.offset = entry.offset, .region = entry.region, .count = entry.count},
+		entry.data);
+}
+
+/* One message stands for many, so that a write that fails keeps none behind it from being done. The
+ * answer tells how many succeeded or, when none did, the first error. */
+int
+refdev_write_multi_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
+{
+	const size_t each = sizeof(struct vfio_user_write_multi_entry);
+	struct vfio_user_write_multi multi;
+	size_t room = in->len - sizeof(multi);
+	uint64_t done = 0;
+	int error = 0;
+
+	if (!dev->write_multi)
+		return -EOPNOTSUPP;
+	memcpy(&multi, in->bytes, sizeof(multi));
+	if (multi.wr_cnt == 0 || room % each != 0 || room / each != multi.wr_cnt)
+		return -EINVAL;
+	for (uint64_t i = 0; i < multi.wr_cnt; i++) {
+		int rc = entry_write(dev, in->bytes + sizeof(multi) + i * each);
+
+		done += rc == 0;
+		error = error == 0 ? rc : error;
+	}
+	if (done == 0)
+		return error;
+	multi.wr_cnt = done;
+	return refdev_body_put(out, &multi, sizeof(multi), sizeof(multi), sizeof(multi));
 }

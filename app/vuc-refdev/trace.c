@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "command.h"
+#include "refdev.h"
 #include "report.h"
 #include "trace.h"
 #include "vfio_user.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <string.h>
 
-#include "interval.h"
+#include "device.h"
 #include "tap.h"
 
 static void
