@@ -247,3 +247,17 @@ vuc_device_write_pci(
 		return vuc_device_write_posted(dev, region, offset, data, count);
 	return vuc_device_write(dev, region, offset, data, count);
 }
+
+VUC_EXPORT int
+vuc_device_submit(struct vuc_device *dev, struct vuc_request *req)
+{
+	int rc = device_check_request(dev, req);
+
+	if (rc != 0)
+		return rc;
+	if (req->op == VUC_OP_RESET)
+		return device_submit_reset(dev, req);
+	device_enqueue(dev, req);
+	device_mark_dirty(dev);
+	return 0;
+}

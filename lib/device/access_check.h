@@ -38,4 +38,7 @@ device_goes_by_registers(uint32_t region, uint64_t offset, size_t count)
 	return region == VFIO_PCI_CONFIG_REGION_INDEX && !is_register;
 }
 
+/* Whether a request can be made now; says why not. */
+int device_check_request(struct vuc_device *dev, const struct vuc_request *req);
+
 #endif /* VUC_DEVICE_ACCESS_CHECK_H */

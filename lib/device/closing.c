@@ -14,16 +14,6 @@
 
 static const char closed[] = "the device was closed";
 
-void
-device_destroy(struct vuc_device *dev)
-{
-	device_link_free(&dev->twin);
-	device_link_free(&dev->main);
-	device_forget(dev);
-	dma_table_free(&dev->dma);
-	free(dev);
-}
-
 static void
 finish_closing(struct vuc_device *dev)
 {
@@ -109,6 +99,17 @@ vuc_device_close_start(struct vuc_device *dev, vuc_done_fn done, void *arg)
 	cancel_requests(dev);
 	group_end_callbacks(group, outermost);
 	return 0;
+}
+
+VUC_PRIVATE void
+vuc_device_end(struct vuc_device *dev, const char *why)
+{
+	struct vuc_poll_group *group = dev->group;
+	bool outermost = group_begin_callbacks(group);
+
+	vuc_session_end(dev->session, -ECANCELED, "%s", why);
+	device_mark_dirty(dev);
+	group_end_callbacks(group, outermost);
 }
 
 static void

@@ -1,77 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+
+/* A device: what is known of it, whether it is there, and what waits to be sent. */
+
 #include <errno.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "clock.h"
 #include "error.h"
 #include "internal.h"
-#include "opts.h"
-#include "vfio_user.h"
 
-VUC_EXPORT void
-vuc_device_opts_init(struct vuc_device_opts *opts, size_t size)
+void
+device_enqueue(struct vuc_device *dev, struct vuc_request *req)
 {
-	const struct vuc_device_opts defaults = {
-		.fd = -1,
-		.timeout_ms = VUC_DEFAULT_TIMEOUT_MS,
-		.long_timeout_ms = VUC_DEFAULT_LONG_TIMEOUT_MS,
-		.max_data_xfer_size = VUC_DEFAULT_MAX_DATA_XFER_SIZE,
-		.max_msg_fds = VUC_DEFAULT_MAX_MSG_FDS,
-		.max_requests = VUC_DEFAULT_MAX_REQUESTS,
-		.dma = VUC_DMA_SHARED,
-		.max_dma_maps = VUC_DEFAULT_MAX_DMA_MAPS,
-		.io_fds = true,
-		.twin_socket = true,
-		.write_multiple = true,
-		.posted_writes = VUC_POSTED_WRITES_AUTO,
-	};
-
-	vuc_opts_init(opts, size, &defaults, sizeof(defaults));
-}
-
-static int
-check_opts(const struct vuc_device_opts *o, struct vuc_error *err)
-{
-	if ((o->path != NULL) + (o->fd >= 0) + (o->loopback != NULL) != 1)
-		return vuc_error_set(
-			err, -EINVAL, "a device is opened by one of path, fd and loopback");
-	if (o->timeout_ms == 0)
-		return vuc_error_set(err, -EINVAL, "timeout_ms is 0");
-	if (o->long_timeout_ms == 0)
-		return vuc_error_set(err, -EINVAL, "long_timeout_ms is 0");
-	if (o->max_data_xfer_size < VUC_MIN_DATA_XFER_SIZE ||
-		o->max_data_xfer_size > VUC_DEFAULT_MAX_DATA_XFER_SIZE)
-		return vuc_error_set(err, -EINVAL, "max_data_xfer_size %u is not in %d to %d",
-			o->max_data_xfer_size, VUC_MIN_DATA_XFER_SIZE,
-			VUC_DEFAULT_MAX_DATA_XFER_SIZE);
-	if (o->max_dma_maps == 0)
-		return vuc_error_set(err, -EINVAL, "max_dma_maps is 0");
-	if (o->max_msg_fds > VUC_MAX_MSG_FDS)
-		return vuc_error_set(
-			err, -EINVAL, "max_msg_fds %u is over %d", o->max_msg_fds, VUC_MAX_MSG_FDS);
-	if (o->max_requests == 0 || o->max_requests > VUC_MAX_REQUESTS ||
-		(o->max_requests & (o->max_requests - 1)) != 0)
-		return vuc_error_set(err, -EINVAL,
-			"max_requests %u is not a power of two in 1 to %d", o->max_requests,
-			VUC_MAX_REQUESTS);
-	return 0;
-}
-
-VUC_PRIVATE int
-vuc_device_read_opts(
-	struct vuc_device_opts *known, const struct vuc_device_opts *opts, struct vuc_error *err)
-{
-	int rc;
-
-	vuc_device_opts_init(known, sizeof(*known));
-	rc = vuc_opts_read(known, sizeof(*known), opts,
-		VUC_OPTS_LEAST(struct vuc_device_opts, trace_arg), "vuc_device_opts", err);
-	return rc == 0 ? check_opts(known, err) : rc;
+	req->priv.next = NULL;
+	req->priv.dev = dev;
+	req->priv.submitted = 0;
+	req->priv.outstanding = 0;
+	req->priv.status = 0;
+	*dev->last = req;
+	dev->last = &req->priv.next;
 }
 
 void
@@ -144,17 +91,6 @@ VUC_EXPORT struct vuc_poll_group *
 vuc_device_poll_group(const struct vuc_device *dev)
 {
 	return dev->group;
-}
-
-VUC_PRIVATE void
-vuc_device_end(struct vuc_device *dev, const char *why)
-{
-	struct vuc_poll_group *group = dev->group;
-	bool outermost = group_begin_callbacks(group);
-
-	vuc_session_end(dev->session, -ECANCELED, "%s", why);
-	device_mark_dirty(dev);
-	group_end_callbacks(group, outermost);
 }
 
 VUC_EXPORT const char *

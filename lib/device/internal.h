@@ -140,7 +140,6 @@ bool group_exchange(struct vuc_device *dev, unsigned int looks, const bool *done
  * a poll, for what was closed meanwhile. */
 bool group_begin_callbacks(struct vuc_poll_group *group);
 void group_end_callbacks(struct vuc_poll_group *group, bool outermost);
-void group_log(const struct vuc_poll_group *group, enum vuc_log_level level, const char *line);
 void group_add(struct vuc_poll_group *group, struct vuc_device *dev);
 void group_remove(struct vuc_device *dev);
 
@@ -155,6 +154,26 @@ void group_retire(struct vuc_device *dev);
 #define DEVICE_HELD __attribute__((cleanup(device_let_go), unused))
 struct vuc_device *device_hold(struct vuc_device *dev);
 void device_let_go(struct vuc_device **held);
+
+static inline void
+group_log(const struct vuc_poll_group *group, enum vuc_log_level level, const char *line)
+{
+	if (group->log != NULL)
+		group->log(group->log_arg, level, line);
+}
+
+/* It may have something to send: the next poll looks. */
+static inline void
+device_mark_dirty(struct vuc_device *dev)
+{
+	if (dev->dirty)
+		return;
+	dev->dirty = true;
+	TAILQ_INSERT_TAIL(&dev->group->dirty, dev, dirty_link);
+}
+
+/* device.c: put a request behind those that wait */
+void device_enqueue(struct vuc_device *dev, struct vuc_request *req);
 
 /* device.c: whether it is there to be used; says why not */
 int device_check_connected(struct vuc_device *dev);
@@ -173,7 +192,6 @@ void device_link_free(struct device_link *link);
 void device_link_tick(struct device_link *link, uint64_t now_ms);
 /* One look at the socket, of a transport that has it. */
 void device_link_look(struct device_link *link);
-void device_mark_dirty(struct vuc_device *dev);
 void device_flush(struct vuc_device *dev);
 void device_disconnect(struct vuc_device *dev);
 /* A message of a session from where its parts lie, if nothing has to go out before it. Returns how
@@ -188,22 +206,16 @@ void device_command(void *arg, struct vuc_session *s, const struct vuc_session_c
  * has ended */
 void device_pump(struct vuc_device *dev);
 
-/* io.c: put a request behind those that wait */
-void device_enqueue(struct vuc_device *dev, struct vuc_request *req);
-
 /* reset.c: a reset that was submitted as a request */
 int device_submit_reset(struct vuc_device *dev, struct vuc_request *req);
 
 /* io.c: complete those that wait, after their messages */
 void device_cancel_requests(struct vuc_device *dev, int error, const char *reason);
 
-/* io.c: whether a request can be made now; says why not */
-int device_check_request(struct vuc_device *dev, const struct vuc_request *req);
-
 /* opening.c: does nothing for a device that is open */
 void device_cancel_opening(struct vuc_device *dev);
 
-/* closing.c: free a device that no group has, whose requests are all complete */
+/* opening.c: free a device that no group has, whose requests are all complete */
 void device_destroy(struct vuc_device *dev);
 
 /* info.c: forget what was learned of the device */
@@ -213,6 +225,27 @@ void device_forget(struct vuc_device *dev);
 void device_unmap_region(struct region *region);
 
 /*
+ * call.c: for synchronous functions, which start an operation with operation_wake() and a struct
+ * operation_waiter, and then poll until it has ended. An error becomes the device's reason.
+ */
+struct operation_waiter {
+	struct vuc_device *dev;
+	int status;
+	bool done;
+};
+
+/* Returns 0, or -EDEADLK inside a poll. */
+int operation_may_wait(struct vuc_device *dev);
+void operation_wake(void *arg, int status, const struct vuc_error *err);
+
+/* Takes what starting it has returned, and returns what the operation has ended with. */
+int operation_wait(struct operation_waiter *w, int started);
+
+/* Outside of any poll: poll until it is done, and let others have the CPU after many polls without
+ * a completion. */
+void device_poll_until(struct vuc_device *dev, const bool *done);
+
+/*
  * call.c: a command of the control path, awaited. The caller sets of reply body and size;
  * descriptors that came are the caller's. Returns the status; vuc_device_reason() says why. Refuses
  * to be called from a completion callback.
@@ -220,9 +253,5 @@ void device_unmap_region(struct region *region);
 int device_ask(
 	struct vuc_device *dev, const struct vuc_session_request *req, struct device_reply *reply);
 void device_close_fds(struct device_reply *reply);
-
-/* call.c: for synchronous functions, outside of any poll: poll until it is done, and let others
- * have the CPU after many polls without a completion. */
-void device_poll_until(struct vuc_device *dev, const bool *done);
 
 #endif /* VUC_DEVICE_INTERNAL_H */

@@ -8,15 +8,6 @@
 
 #include "internal.h"
 
-void
-device_mark_dirty(struct vuc_device *dev)
-{
-	if (dev->dirty)
-		return;
-	dev->dirty = true;
-	TAILQ_INSERT_TAIL(&dev->group->dirty, dev, dirty_link);
-}
-
 static bool
 has_ended(const struct device_link *link)
 {

@@ -356,6 +356,16 @@ alloc_device(const struct vuc_device_opts *opts, struct vuc_server_faults *fault
 	return d;
 }
 
+void
+device_destroy(struct vuc_device *dev)
+{
+	device_link_free(&dev->twin);
+	device_link_free(&dev->main);
+	device_forget(dev);
+	dma_table_free(&dev->dma);
+	free(dev);
+}
+
 /* It has failed before it began. */
 static void
 abandon_opening(struct vuc_device *dev)
@@ -395,65 +405,4 @@ vuc_device_open_known_start(const struct vuc_device_opts *opts, struct vuc_serve
 	device_mark_dirty(d);
 	*dev = d;
 	return 0;
-}
-
-VUC_EXPORT int
-vuc_device_open_start(const struct vuc_device_opts *opts, struct vuc_device **dev, vuc_done_fn done,
-	void *arg, struct vuc_error *err)
-{
-	struct vuc_device_opts known;
-	int rc = vuc_device_read_opts(&known, opts, err);
-
-	*dev = NULL;
-	return rc == 0 ? vuc_device_open_known_start(&known, NULL, dev, done, arg, err) : rc;
-}
-
-struct open_waiter {
-	bool done;
-	int status;
-	struct vuc_error *err;
-};
-
-static void
-wake_of_opening(void *arg, int status, const struct vuc_error *err)
-{
-	struct open_waiter *w = arg;
-
-	w->done = true;
-	w->status = status;
-	if (status != 0 && w->err != NULL)
-		*w->err = *err;
-}
-
-VUC_PRIVATE int
-vuc_device_open_known(const struct vuc_device_opts *opts, struct vuc_server_faults *faults,
-	struct vuc_device **dev, struct vuc_error *err)
-{
-	struct open_waiter w = {.err = err};
-	struct vuc_device *d;
-	int rc;
-
-	*dev = NULL;
-	if (opts->group != NULL && opts->group->polling)
-		return vuc_error_set(
-			err, -EDEADLK, "a device is opened from a completion callback");
-	rc = vuc_device_open_known_start(opts, faults, &d, wake_of_opening, &w, err);
-	if (rc != 0)
-		return rc;
-	device_poll_until(d, &w.done);
-	if (w.status == 0)
-		*dev = d;
-	else
-		vuc_device_close(d);
-	return w.status;
-}
-
-VUC_EXPORT int
-vuc_device_open(const struct vuc_device_opts *opts, struct vuc_device **dev, struct vuc_error *err)
-{
-	struct vuc_device_opts known;
-	int rc = vuc_device_read_opts(&known, opts, err);
-
-	*dev = NULL;
-	return rc == 0 ? vuc_device_open_known(&known, NULL, dev, err) : rc;
 }

@@ -279,32 +279,3 @@ device_cancel_operations(struct vuc_device *dev, int error, const char *why)
 	/* Nobody waits for replies to what they have sent. */
 	vuc_session_cancel(dev->session, operation_replied, error, why);
 }
-
-int
-operation_may_wait(struct vuc_device *dev)
-{
-	if (!dev->group->polling)
-		return 0;
-	return vuc_error_set(
-		&dev->reason, -EDEADLK, "a synchronous call from a completion callback");
-}
-
-void
-operation_wake(void *arg, int status, const struct vuc_error *err)
-{
-	struct operation_waiter *w = arg;
-
-	w->status = status;
-	w->done = true;
-	if (status != 0)
-		w->dev->reason = *err;
-}
-
-int
-operation_wait(struct operation_waiter *w, int started)
-{
-	if (started != 0)
-		return started;
-	device_poll_until(w->dev, &w->done);
-	return w->status;
-}

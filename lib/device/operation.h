@@ -122,21 +122,4 @@ void device_tick_operations(struct vuc_device *dev, uint64_t now_ms);
 /* End all at once, with this error. */
 void device_cancel_operations(struct vuc_device *dev, int error, const char *why);
 
-/*
- * For synchronous functions, which start an operation with operation_wake() and a struct
- * operation_waiter, and then poll until it has ended. An error becomes the device's reason.
- */
-struct operation_waiter {
-	struct vuc_device *dev;
-	int status;
-	bool done;
-};
-
-/* Returns 0, or -EDEADLK inside a poll. */
-int operation_may_wait(struct vuc_device *dev);
-void operation_wake(void *arg, int status, const struct vuc_error *err);
-
-/* Takes what starting it has returned, and returns what the operation has ended with. */
-int operation_wait(struct operation_waiter *w, int started);
-
 #endif /* VUC_DEVICE_OPERATION_H */

@@ -22,13 +22,6 @@ vuc_poll_group_opts_init(struct vuc_poll_group_opts *opts, size_t size)
 	vuc_opts_init(opts, size, &defaults, sizeof(defaults));
 }
 
-void
-group_log(const struct vuc_poll_group *group, enum vuc_log_level level, const char *line)
-{
-	if (group->log != NULL)
-		group->log(group->log_arg, level, line);
-}
-
 /* io_uring where it is allowed, and a line to the log where it is not. */
 static int
 choose_transport(struct vuc_poll_group *group, struct vuc_error *err)

@@ -6,6 +6,7 @@
 
 #include <vuc/region_map.h>
 
+#include "access_check.h"
 #include "internal.h"
 
 static bool

@@ -4,8 +4,8 @@
 
 #include <errno.h>
 
+#include "access_check.h"
 #include "error.h"
-#include "internal.h"
 #include "message.h"
 #include "source.h"
 #include "vfio_user.h"
