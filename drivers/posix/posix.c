@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "error.h"
-#include "socket.h"
+#include "socket_io.h"
 
 #define QUIET_POLLS    1024u /* without an answer owed, until a connection is left to epoll */
 #define EPOLL_INTERVAL 64u   /* polls between looks at epoll while others are active */

@@ -28,7 +28,7 @@
 
 #include <liburing.h>
 
-#include "socket.h"
+#include "socket_io.h"
 
 #define SQ_ENTRIES   256u
 #define CQ_ENTRIES   4096u

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <stdint.h>
 
-#include "socket.h"
+#include "socket_io.h"
 
 ssize_t
 vuc_socket_send(int fd, const struct vuc_segment *s)

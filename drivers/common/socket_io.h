@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#ifndef VUC_DRIVERS_SOCKET_H
-#define VUC_DRIVERS_SOCKET_H
+#ifndef VUC_DRIVERS_SOCKET_IO_H
+#define VUC_DRIVERS_SOCKET_IO_H
 
 /* One send or receive by a system call that never waits. */
 
@@ -42,4 +42,4 @@ vuc_socket_receive(struct vuc_conn *conn, int fd, uint8_t *buf, size_t size)
 	return n;
 }
 
-#endif /* VUC_DRIVERS_SOCKET_H */
+#endif /* VUC_DRIVERS_SOCKET_IO_H */
