@@ -87,7 +87,7 @@ begin_message(struct vuc_device *dev, enum vuc_op op, const struct vuc_session_a
 VUC_PRIVATE int
 vuc_device_access_begin(struct vuc_device *dev, enum vuc_op op, const struct vuc_session_access *a)
 {
-	int rc = vuc_device_connected(dev) ? 0 : device_check_connected(dev);
+	int rc = vuc_device_connected(dev) ? 0 : device_check_connected(dev, &dev->reason);
 
 	if (rc == 0)
 		rc = device_check_access(dev, op, a->region, a->offset, a->count);
@@ -151,7 +151,7 @@ perform_request(struct vuc_device *dev, struct vuc_request *req)
 	int rc = operation_may_wait(dev);
 
 	if (rc == 0)
-		rc = device_check_request(dev, req);
+		rc = device_check_request(dev, req, &dev->reason);
 	if (rc != 0)
 		return rc;
 	req->done = wake_of_request;
@@ -222,7 +222,7 @@ vuc_device_write_posted(
 	};
 	const struct vuc_request req = {
 		.op = VUC_OP_WRITE_POSTED, .region = region, .offset = offset, .count = count};
-	int rc = device_check_request(dev, &req);
+	int rc = device_check_request(dev, &req, &dev->reason);
 
 	if (rc != 0)
 		return rc;
@@ -251,7 +251,7 @@ vuc_device_write_pci(
 VUC_EXPORT int
 vuc_device_submit(struct vuc_device *dev, struct vuc_request *req)
 {
-	int rc = device_check_request(dev, req);
+	int rc = device_check_request(dev, req, &dev->reason);
 
 	if (rc != 0)
 		return rc;

@@ -4,10 +4,10 @@
 #include "error.h"
 
 static int
-explain_access(struct vuc_device *dev, const struct vuc_request *req, int rc)
+access_refuse(
+	const struct vuc_device *dev, const struct vuc_request *req, int rc, struct vuc_error *err)
 {
 	const struct vuc_region *region = vuc_device_region(dev, req->region);
-	struct vuc_error *err = &dev->reason;
 
 	if (region == NULL || region->size == 0)
 		return vuc_error_set(err, rc, "there is no region %u", req->region);
@@ -22,9 +22,10 @@ explain_access(struct vuc_device *dev, const struct vuc_request *req, int rc)
 }
 
 int
-device_check_request(struct vuc_device *dev, const struct vuc_request *req)
+device_check_request(
+	const struct vuc_device *dev, const struct vuc_request *req, struct vuc_error *err)
 {
-	int rc = device_check_connected(dev);
+	int rc = device_check_connected(dev, err);
 
 	if (rc != 0)
 		return rc;
@@ -34,12 +35,11 @@ device_check_request(struct vuc_device *dev, const struct vuc_request *req)
 	case VUC_OP_WRITE_POSTED:
 	case VUC_OP_WRITE_PCI:
 		rc = device_check_access(dev, req->op, req->region, req->offset, req->count);
-		return rc == 0 ? 0 : explain_access(dev, req, rc);
+		return rc == 0 ? 0 : access_refuse(dev, req, rc, err);
 	case VUC_OP_RESET:
 		if ((dev->info.flags & VFIO_DEVICE_FLAGS_RESET) == 0)
-			return vuc_error_set(
-				&dev->reason, -EOPNOTSUPP, "the device cannot be reset");
+			return vuc_error_set(err, -EOPNOTSUPP, "the device cannot be reset");
 		return 0;
 	}
-	return vuc_error_set(&dev->reason, -EINVAL, "there is no request %d", (int)req->op);
+	return vuc_error_set(err, -EINVAL, "there is no request %d", (int)req->op);
 }

@@ -39,6 +39,7 @@ device_goes_by_registers(uint32_t region, uint64_t offset, size_t count)
 }
 
 /* Whether a request can be made now; says why not. */
-int device_check_request(struct vuc_device *dev, const struct vuc_request *req);
+int device_check_request(
+	const struct vuc_device *dev, const struct vuc_request *req, struct vuc_error *err);
 
 #endif /* VUC_DEVICE_ACCESS_CHECK_H */

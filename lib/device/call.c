@@ -104,10 +104,10 @@ device_ask(
 
 	if (rc != 0)
 		return rc;
-	m = message_operation_create(dev, sizeof(struct call), req, call_take, &rc);
+	m = message_operation_create(dev, sizeof(struct call), req, call_take, &rc, &dev->reason);
 	if (m != NULL) {
 		((struct call *)m)->reply = reply;
-		rc = operation_start(&m->op, operation_wake, &w);
+		rc = operation_start(&m->op, operation_wake, &w, &dev->reason);
 	}
 	reply->status = operation_wait(&w, rc);
 	return reply->status;

@@ -50,7 +50,7 @@ device_warn(struct vuc_device *dev, enum device_fault fault, const char *fmt, ..
 }
 
 int
-device_check_connected(struct vuc_device *dev)
+device_check_connected(const struct vuc_device *dev, struct vuc_error *err)
 {
 	int error;
 
@@ -58,8 +58,8 @@ device_check_connected(struct vuc_device *dev)
 		return 0;
 	error = vuc_session_error(dev->session);
 	if (error != 0)
-		return vuc_error_set(&dev->reason, error, "%s", vuc_session_reason(dev->session));
-	return vuc_error_set(&dev->reason, -ENOTCONN, "the device is being %s",
+		return vuc_error_set(err, error, "%s", vuc_session_reason(dev->session));
+	return vuc_error_set(err, -ENOTCONN, "the device is being %s",
 		dev->opening != NULL ? "opened" : "closed");
 }
 

@@ -16,14 +16,14 @@
 #define FILE_FLAGS  (VUC_DMA_MMAP | VUC_DMA_FILE_IO)
 
 static int
-refuse(struct vuc_device *dev, uint64_t iova, uint64_t size, int rc, const char *why)
+dma_refuse(struct vuc_error *err, uint64_t iova, uint64_t size, int rc, const char *why)
 {
 	return vuc_error_set(
-		&dev->reason, rc, "DMA memory 0x%" PRIx64 " + 0x%" PRIx64 ": %s", iova, size, why);
+		err, rc, "DMA memory 0x%" PRIx64 " + 0x%" PRIx64 ": %s", iova, size, why);
 }
 
 static const char *
-check_flags(const struct vuc_dma_mapping *m)
+dma_check_flags(const struct vuc_dma_mapping *m)
 {
 	if ((m->flags & ~KNOWN_FLAGS) != 0)
 		return "flags that are not known";
@@ -38,7 +38,7 @@ check_flags(const struct vuc_dma_mapping *m)
 
 /* The server's smallest page is what everything is aligned to. */
 static const char *
-check_range(const struct vuc_device *dev, const struct vuc_dma_mapping *m)
+dma_check_range(const struct vuc_device *dev, const struct vuc_dma_mapping *m)
 {
 	uint64_t pgsizes = dev->version.pgsizes;
 	uint64_t page = pgsizes & -pgsizes;
@@ -55,26 +55,27 @@ check_range(const struct vuc_device *dev, const struct vuc_dma_mapping *m)
 }
 
 static int
-check_mapping(struct vuc_device *dev, const struct vuc_dma_mapping *m)
+dma_check_mapping(
+	const struct vuc_device *dev, const struct vuc_dma_mapping *m, struct vuc_error *err)
 {
 	const struct dma_table *t = &dev->dma;
-	const char *why = check_flags(m);
+	const char *why = dma_check_flags(m);
 
 	if (why == NULL)
-		why = check_range(dev, m);
+		why = dma_check_range(dev, m);
 	if (why != NULL)
-		return refuse(dev, m->iova, m->size, -EINVAL, why);
+		return dma_refuse(err, m->iova, m->size, -EINVAL, why);
 	if (dma_table_overlap(t, m->iova, m->size) != NULL)
-		return refuse(dev, m->iova, m->size, -EEXIST, "overlaps another mapping");
+		return dma_refuse(err, m->iova, m->size, -EEXIST, "overlaps another mapping");
 	if (t->entries.nr >= dev->version.max_dma_maps)
-		return refuse(dev, m->iova, m->size, -ENOSPC,
+		return dma_refuse(err, m->iova, m->size, -ENOSPC,
 			"the server takes no more mappings than there are (max_dma_maps)");
 	return 0;
 }
 
 /* Whether the server gets the descriptor. One that takes none can still ask for each access. */
 static bool
-is_shared(struct vuc_device *dev, const struct vuc_dma_mapping *m)
+dma_is_shared(struct vuc_device *dev, const struct vuc_dma_mapping *m)
 {
 	if (m->fd < 0 || dev->dma_policy != VUC_DMA_SHARED)
 		return false;
@@ -89,7 +90,7 @@ is_shared(struct vuc_device *dev, const struct vuc_dma_mapping *m)
 
 /* Why memory that is not shared cannot be accessed at all. */
 static const char *
-no_address(const struct vuc_device *dev)
+dma_no_address(const struct vuc_device *dev)
 {
 	if (dev->dma_policy == VUC_DMA_SHARED)
 		return "no address to access it by, and the server takes no descriptors "
@@ -108,45 +109,46 @@ vuc_dma_map(struct vuc_device *dev, const struct vuc_dma_mapping *m)
 		.commit = dev->dma.next_commit,
 		.queued = true,
 	};
-	int rc = check_mapping(dev, m);
+	struct vuc_error *err = &dev->reason;
+	int rc = dma_check_mapping(dev, m, err);
 
 	if (rc != 0)
 		return rc;
-	if (is_shared(dev, m)) {
+	if (dma_is_shared(dev, m)) {
 		entry.file = dma_file_get(&dev->dma, m->fd);
 		entry.offset = m->offset;
 		if (entry.file == NULL)
-			return refuse(dev, m->iova, m->size, -errno, strerror(errno));
+			return dma_refuse(err, m->iova, m->size, -errno, strerror(errno));
 	} else if (m->addr == NULL) {
-		return refuse(dev, m->iova, m->size, -EINVAL, no_address(dev));
+		return dma_refuse(err, m->iova, m->size, -EINVAL, dma_no_address(dev));
 	} else {
 		entry.flags &= ~FILE_FLAGS;
 	}
 	rc = dma_table_insert(&dev->dma, &entry);
 	if (rc != 0) {
 		dma_entry_release(&dev->dma, &entry);
-		return refuse(dev, m->iova, m->size, rc, "no memory");
+		return dma_refuse(err, m->iova, m->size, rc, "no memory");
 	}
 	return 0;
 }
 
 /* Whether the range holds mappings, all of them as a whole. */
 static int
-check_unmap(struct vuc_device *dev, uint64_t iova, uint64_t size)
+dma_check_unmap(const struct vuc_device *dev, uint64_t iova, uint64_t size, struct vuc_error *err)
 {
 	const struct dma_entries *list = &dev->dma.entries;
 	uint64_t end;
 	size_t i = dma_table_lower_bound(&dev->dma, iova);
 
 	if (size == 0 || __builtin_add_overflow(iova, size, &end))
-		return refuse(dev, iova, size, -EINVAL, "empty, or beyond the address space");
+		return dma_refuse(err, iova, size, -EINVAL, "empty, or beyond the address space");
 	if (i == list->nr || list->at[i].iova >= end)
-		return refuse(dev, iova, size, -ENOENT, "is not mapped");
+		return dma_refuse(err, iova, size, -ENOENT, "is not mapped");
 	for (; i < list->nr && list->at[i].iova < end; i++) {
 		const struct dma_entry *e = &list->at[i];
 
 		if (e->iova < iova || e->iova + e->size > end)
-			return refuse(dev, iova, size, -EINVAL, "cuts a mapping");
+			return dma_refuse(err, iova, size, -EINVAL, "cuts a mapping");
 	}
 	return 0;
 }
@@ -160,23 +162,22 @@ is_being_mapped(const struct dma_table *t, const struct dma_entry *e)
 
 /* What the server does not know of is forgotten, the rest waits for the commit. */
 static int
-take_leave(struct vuc_device *dev, size_t i, size_t n)
+dma_take_leave(struct dma_table *t, size_t i, size_t n, struct vuc_error *err)
 {
-	struct dma_table *t = &dev->dma;
 	size_t before = t->leaving.nr;
 
 	for (size_t k = i; k < i + n; k++) {
 		struct dma_entry *e = &t->entries.at[k];
 
 		if (is_being_mapped(t, e))
-			return refuse(dev, e->iova, e->size, -EBUSY, "it is being mapped");
+			return dma_refuse(err, e->iova, e->size, -EBUSY, "it is being mapped");
 	}
 	for (size_t k = i; k < i + n; k++) {
 		struct dma_entry *e = &t->entries.at[k];
 
 		if (e->on_server && dma_entries_push(&t->leaving, e) != 0) {
 			t->leaving.nr = before;
-			return refuse(dev, e->iova, e->size, -ENOMEM, "no memory to unmap it");
+			return dma_refuse(err, e->iova, e->size, -ENOMEM, "no memory to unmap it");
 		}
 	}
 	for (size_t k = before; k < t->leaving.nr; k++)
@@ -194,19 +195,19 @@ vuc_dma_unmap(struct vuc_device *dev, uint64_t iova, uint64_t size)
 {
 	const struct dma_entries *list = &dev->dma.entries;
 	size_t i = dma_table_lower_bound(&dev->dma, iova), end = i;
-	int rc = check_unmap(dev, iova, size);
+	int rc = dma_check_unmap(dev, iova, size, &dev->reason);
 
 	if (rc != 0)
 		return rc;
 	while (end < list->nr && list->at[end].iova - iova < size)
 		end++;
-	return take_leave(dev, i, end - i);
+	return dma_take_leave(&dev->dma, i, end - i, &dev->reason);
 }
 
 VUC_EXPORT int
 vuc_dma_unmap_all(struct vuc_device *dev)
 {
-	int rc = take_leave(dev, 0, dev->dma.entries.nr);
+	int rc = dma_take_leave(&dev->dma, 0, dev->dma.entries.nr, &dev->reason);
 
 	dev->unmap_all = dev->unmap_all || rc == 0;
 	return rc;

@@ -532,7 +532,7 @@ vuc_dma_commit_start(struct vuc_device *dev, vuc_done_fn done, void *arg)
 	c->number = dev->dma.next_commit;
 	c->forget = forget;
 	operation_init(&c->op, &commit_ops, dev, dev->long_timeout_ms);
-	rc = operation_start(&c->op, done, arg);
+	rc = operation_start(&c->op, done, arg, &dev->reason);
 	if (rc != 0)
 		return rc;
 	dev->dma.next_commit++;

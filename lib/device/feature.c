@@ -53,7 +53,7 @@ feature_start(struct vuc_device *dev, const struct vuc_session_request *req,
 	struct feature_operation *f;
 	int rc;
 
-	m = message_operation_create(dev, sizeof(*f), req, take, &rc);
+	m = message_operation_create(dev, sizeof(*f), req, take, &rc, &dev->reason);
 	if (m == NULL)
 		return rc;
 	f = (struct feature_operation *)m;
@@ -61,11 +61,11 @@ feature_start(struct vuc_device *dev, const struct vuc_session_request *req,
 	f->data = what->data;
 	f->size = what->size;
 	f->len = what->len;
-	return operation_start(&m->op, done, arg);
+	return operation_start(&m->op, done, arg, &dev->reason);
 }
 
 static int
-probe_take(
+feature_probe_take(
 	struct message_operation *m, const struct vuc_session_reply *reply, struct vuc_error *err)
 {
 	const struct feature_operation *f = (struct feature_operation *)m;
@@ -89,7 +89,7 @@ vuc_feature_probe_start(
 		return vuc_error_set(&dev->reason, -EINVAL,
 			"feature %u: methods 0x%x are not among get and set", feature, methods);
 	req.len = vuc_wire_feature_probe_encode(request, feature, methods);
-	return feature_start(dev, &req, &what, probe_take, done, arg);
+	return feature_start(dev, &req, &what, feature_probe_take, done, arg);
 }
 
 VUC_EXPORT int
@@ -105,14 +105,15 @@ vuc_feature_probe(struct vuc_device *dev, uint16_t feature, uint32_t methods)
 }
 
 static int
-check_size(struct vuc_device *dev, uint16_t feature, size_t size)
+feature_check_size(
+	const struct vuc_device *dev, uint16_t feature, size_t size, struct vuc_error *err)
 {
 	size_t max = vuc_session_max_data(dev->session);
 
 	if (max > VUC_FEATURE_MAX_DATA)
 		max = VUC_FEATURE_MAX_DATA;
 	if (size > max)
-		return vuc_error_set(&dev->reason, -EMSGSIZE,
+		return vuc_error_set(err, -EMSGSIZE,
 			"feature %u: %zu bytes of data are over the limit of %zu", feature, size,
 			max);
 	return 0;
@@ -120,7 +121,7 @@ check_size(struct vuc_device *dev, uint16_t feature, size_t size)
 
 /* A reply repeats the flags, and its argsz is its length. */
 static int
-check_reply(uint32_t flags, const struct vuc_session_reply *reply, struct vuc_error *err)
+feature_check_reply(uint32_t flags, const struct vuc_session_reply *reply, struct vuc_error *err)
 {
 	const uint16_t cmd = VFIO_USER_DEVICE_FEATURE;
 	struct vfio_user_device_feature got;
@@ -136,10 +137,11 @@ check_reply(uint32_t flags, const struct vuc_session_reply *reply, struct vuc_er
 }
 
 static int
-get_take(struct message_operation *m, const struct vuc_session_reply *reply, struct vuc_error *err)
+feature_get_take(
+	struct message_operation *m, const struct vuc_session_reply *reply, struct vuc_error *err)
 {
 	const struct feature_operation *f = (struct feature_operation *)m;
-	int rc = reply->status == 0 ? check_reply(f->flags, reply, err) : 0;
+	int rc = reply->status == 0 ? feature_check_reply(f->flags, reply, err) : 0;
 
 	if (rc != 0 || reply->status != 0)
 		return rc;
@@ -163,9 +165,9 @@ vuc_feature_get_start(struct vuc_device *dev, uint16_t feature, void *data, size
 		.len = FIXED_LEN,
 		.reply_max = fixed.argsz,
 	};
-	int rc = check_size(dev, feature, size);
+	int rc = feature_check_size(dev, feature, size, &dev->reason);
 
-	return rc == 0 ? feature_start(dev, &req, &what, get_take, done, arg) : rc;
+	return rc == 0 ? feature_start(dev, &req, &what, feature_get_take, done, arg) : rc;
 }
 
 VUC_EXPORT int
@@ -181,10 +183,11 @@ vuc_feature_get(struct vuc_device *dev, uint16_t feature, void *data, size_t siz
 }
 
 static int
-set_take(struct message_operation *m, const struct vuc_session_reply *reply, struct vuc_error *err)
+feature_set_take(
+	struct message_operation *m, const struct vuc_session_reply *reply, struct vuc_error *err)
 {
 	const struct feature_operation *f = (struct feature_operation *)m;
-	int rc = reply->status == 0 ? check_reply(f->flags, reply, err) : 0;
+	int rc = reply->status == 0 ? feature_check_reply(f->flags, reply, err) : 0;
 
 	if (rc != 0 || reply->status != 0)
 		return rc;
@@ -207,9 +210,9 @@ vuc_feature_set_start(struct vuc_device *dev, uint16_t feature, const void *data
 		.reply_max = fixed.argsz,
 		.timeout_ms = dev->long_timeout_ms,
 	};
-	int rc = check_size(dev, feature, len);
+	int rc = feature_check_size(dev, feature, len, &dev->reason);
 
-	return rc == 0 ? feature_start(dev, &req, &what, set_take, done, arg) : rc;
+	return rc == 0 ? feature_start(dev, &req, &what, feature_set_take, done, arg) : rc;
 }
 
 VUC_EXPORT int

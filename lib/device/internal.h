@@ -115,7 +115,8 @@ struct vuc_device {
 		vuc_done_fn done; /* NULL: nobody is told */
 		void *arg;
 	} closing;
-	struct vuc_error reason;
+	struct vuc_error reason; /* of the last call, or request, that failed: what public functions
+				    pass as err, and nothing else writes */
 };
 
 /* What a synchronous command got; see device_ask(). */
@@ -176,7 +177,7 @@ device_mark_dirty(struct vuc_device *dev)
 void device_enqueue(struct vuc_device *dev, struct vuc_request *req);
 
 /* device.c: whether it is there to be used; says why not */
-int device_check_connected(struct vuc_device *dev);
+int device_check_connected(const struct vuc_device *dev, struct vuc_error *err);
 
 /* device.c: a vuc_session_warn_fn of a device */
 void device_log_warning(void *arg, const char *line);

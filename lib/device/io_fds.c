@@ -224,17 +224,17 @@ static const struct operation_ops io_fds_ops = {
 };
 
 static int
-check_region(struct vuc_device *dev, uint32_t region)
+io_fds_check_region(const struct vuc_device *dev, uint32_t region, struct vuc_error *err)
 {
 	const struct vuc_region *r = vuc_device_region(dev, region);
 
 	if (r == NULL || r->size == 0)
-		return vuc_error_set(&dev->reason, -EINVAL, "there is no region %u", region);
+		return vuc_error_set(err, -EINVAL, "there is no region %u", region);
 	if (!dev->io_fds)
-		return vuc_error_set(&dev->reason, -EOPNOTSUPP,
+		return vuc_error_set(err, -EOPNOTSUPP,
 			"region %u: the server is not asked for its sub-regions (io_fds is off)",
 			region);
-	return device_check_command(dev, VFIO_USER_DEVICE_GET_REGION_IO_FDS);
+	return device_check_command(dev, VFIO_USER_DEVICE_GET_REGION_IO_FDS, err);
 }
 
 VUC_EXPORT int
@@ -242,7 +242,7 @@ vuc_io_fds_get_start(struct vuc_device *dev, uint32_t region, struct vuc_io_fds 
 	vuc_done_fn done, void *arg)
 {
 	struct io_fds_operation *a;
-	int rc = check_region(dev, region);
+	int rc = io_fds_check_region(dev, region, &dev->reason);
 
 	*io_fds = NULL;
 	if (rc != 0)
@@ -256,7 +256,7 @@ vuc_io_fds_get_start(struct vuc_device *dev, uint32_t region, struct vuc_io_fds 
 	a->region = region;
 	a->argsz = sizeof(struct vfio_user_region_io_fds);
 	a->io_fds = io_fds;
-	return operation_start(&a->op, done, arg);
+	return operation_start(&a->op, done, arg, &dev->reason);
 }
 
 VUC_EXPORT int

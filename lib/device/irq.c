@@ -22,7 +22,7 @@ static const enum vuc_wire_irq_action wire_actions[] = {
 };
 
 static struct vuc_wire_irq_range
-to_wire(const struct vuc_irq_range *range)
+irq_to_wire(const struct vuc_irq_range *range)
 {
 	return (struct vuc_wire_irq_range){
 		.index = range->index,
@@ -32,38 +32,40 @@ to_wire(const struct vuc_irq_range *range)
 }
 
 static int
-check_index(struct vuc_device *dev, uint32_t index)
+irq_check_index(const struct vuc_device *dev, uint32_t index, struct vuc_error *err)
 {
 	const struct vuc_irq *irq = vuc_device_irq(dev, index);
 
 	if (irq != NULL && irq->count > 0)
 		return 0;
-	return vuc_error_set(&dev->reason, -EINVAL, "IRQ index %u has no interrupts", index);
+	return vuc_error_set(err, -EINVAL, "IRQ index %u has no interrupts", index);
 }
 
 static int
-check_range(struct vuc_device *dev, const struct vuc_irq_range *range)
+irq_check_range(
+	const struct vuc_device *dev, const struct vuc_irq_range *range, struct vuc_error *err)
 {
-	int rc = check_index(dev, range->index);
+	int rc = irq_check_index(dev, range->index, err);
 	uint32_t count;
 
 	if (rc != 0)
 		return rc;
 	count = dev->irqs[range->index].count;
 	if (range->count == 0)
-		return vuc_error_set(&dev->reason, -EINVAL, "IRQ index %u: a range of 0 interrupts",
-			range->index);
+		return vuc_error_set(
+			err, -EINVAL, "IRQ index %u: a range of 0 interrupts", range->index);
 	if (range->count > count || range->start > count - range->count)
-		return vuc_error_set(&dev->reason, -EINVAL,
+		return vuc_error_set(err, -EINVAL,
 			"IRQ index %u: %u interrupts from %u on are outside of its %u",
 			range->index, range->count, range->start, count);
 	return 0;
 }
 
 static int
-check_action(struct vuc_device *dev, const struct vuc_irq_range *range, enum vuc_irq_action action)
+irq_check_action(const struct vuc_device *dev, const struct vuc_irq_range *range,
+	enum vuc_irq_action action, struct vuc_error *err)
 {
-	int rc = check_range(dev, range);
+	int rc = irq_check_range(dev, range, err);
 
 	if (rc != 0)
 		return rc;
@@ -73,16 +75,16 @@ check_action(struct vuc_device *dev, const struct vuc_irq_range *range, enum vuc
 	case VUC_IRQ_UNMASK:
 		return 0;
 	}
-	return vuc_error_set(&dev->reason, -EINVAL, "IRQ index %u: there is no action %d",
-		range->index, (int)action);
+	return vuc_error_set(
+		err, -EINVAL, "IRQ index %u: there is no action %d", range->index, (int)action);
 }
 
 static int
-check_eventfds(struct vuc_device *dev, const struct vuc_irq_range *range, const int *eventfds)
+irq_check_eventfds(const struct vuc_irq_range *range, const int *eventfds, struct vuc_error *err)
 {
 	for (uint32_t i = 0; i < range->count; i++) {
 		if (eventfds[i] != -1 && fcntl(eventfds[i], F_GETFD) < 0)
-			return vuc_error_set(&dev->reason, -EBADF,
+			return vuc_error_set(err, -EBADF,
 				"IRQ index %u: descriptor %d for interrupt %u: %s", range->index,
 				eventfds[i], range->start + i, strerror(EBADF));
 	}
@@ -91,7 +93,7 @@ check_eventfds(struct vuc_device *dev, const struct vuc_irq_range *range, const 
 
 /* Most eventfds that one message carries to the server. */
 static uint32_t
-max_eventfds(const struct vuc_device *dev)
+irq_max_eventfds(const struct vuc_device *dev)
 {
 	uint32_t max = dev->version.max_msg_fds;
 
@@ -101,7 +103,7 @@ max_eventfds(const struct vuc_device *dev)
 /* How many interrupts, from the first one on, one message can deal with: all have eventfds, or none
  * has. */
 static uint32_t
-run_length(const int *eventfds, uint32_t count, uint32_t max_fds)
+irq_run_length(const int *eventfds, uint32_t count, uint32_t max_fds)
 {
 	bool assigned = eventfds[0] >= 0;
 	uint32_t max = assigned && count > max_fds ? max_fds : count;
@@ -114,7 +116,7 @@ run_length(const int *eventfds, uint32_t count, uint32_t max_fds)
 
 /* The part of a range from its first eventfd to its last; count 0: there is none. */
 static struct vuc_irq_range
-span_of(const struct vuc_irq_range *range, const int *eventfds)
+irq_span_of(const struct vuc_irq_range *range, const int *eventfds)
 {
 	struct vuc_irq_range span = {.index = range->index};
 
@@ -130,10 +132,11 @@ span_of(const struct vuc_irq_range *range, const int *eventfds)
 
 /* What VFIO_IRQ_INFO_NORESIZE demands of an assignment. */
 static int
-check_set(struct vuc_device *dev, const struct vuc_irq_range *range, const int *eventfds)
+irq_check_set(const struct vuc_device *dev, const struct vuc_irq_range *range, const int *eventfds,
+	struct vuc_error *err)
 {
 	const struct irq_set *set = &dev->irq_sets[range->index];
-	struct vuc_irq_range span = span_of(range, eventfds);
+	struct vuc_irq_range span = irq_span_of(range, eventfds);
 	uint32_t end = span.start + span.count;
 	const int *first;
 
@@ -143,43 +146,43 @@ check_set(struct vuc_device *dev, const struct vuc_irq_range *range, const int *
 	if (set->start < set->end) {
 		if (span.start >= set->start && end <= set->end)
 			return 0;
-		return vuc_error_set(&dev->reason, -EBUSY,
+		return vuc_error_set(err, -EBUSY,
 			"IRQ index %u: VFIO_IRQ_INFO_NORESIZE allows interrupts %u to %u only with "
 			"%u to %u disabled",
 			range->index, span.start, end - 1, set->start, set->end - 1);
 	}
-	if (run_length(first, span.count, max_eventfds(dev)) == span.count)
+	if (irq_run_length(first, span.count, irq_max_eventfds(dev)) == span.count)
 		return 0;
-	return vuc_error_set(&dev->reason, -EMSGSIZE,
+	return vuc_error_set(err, -EMSGSIZE,
 		"IRQ index %u: VFIO_IRQ_INFO_NORESIZE wants interrupts %u to %u in one message, "
 		"without gaps and of at most %u descriptors",
-		range->index, span.start, end - 1, max_eventfds(dev));
+		range->index, span.start, end - 1, irq_max_eventfds(dev));
 }
 
 static int
-check_assign(struct vuc_device *dev, const struct vuc_irq_range *range, enum vuc_irq_action action,
-	const int *eventfds)
+irq_check_assign(const struct vuc_device *dev, const struct vuc_irq_range *range,
+	enum vuc_irq_action action, const int *eventfds, struct vuc_error *err)
 {
-	int rc = check_action(dev, range, action);
+	int rc = irq_check_action(dev, range, action, err);
 
 	if (rc != 0 || eventfds == NULL)
 		return rc;
-	rc = check_eventfds(dev, range, eventfds);
+	rc = irq_check_eventfds(range, eventfds, err);
 	if (rc != 0)
 		return rc;
-	if (max_eventfds(dev) == 0 && span_of(range, eventfds).count > 0)
-		return vuc_error_set(&dev->reason, -EOPNOTSUPP,
+	if (irq_max_eventfds(dev) == 0 && irq_span_of(range, eventfds).count > 0)
+		return vuc_error_set(err, -EOPNOTSUPP,
 			"IRQ index %u: the server takes no descriptors (max_msg_fds 0)",
 			range->index);
 	if (action == VUC_IRQ_TRIGGER &&
 		(dev->irqs[range->index].flags & VFIO_IRQ_INFO_NORESIZE) != 0)
-		return check_set(dev, range, eventfds);
+		return irq_check_set(dev, range, eventfds, err);
 	return 0;
 }
 
 /* Servers forget flags, and other clients try all the same: what was done says that it can be. */
 static void
-warn_of_flags(struct vuc_device *dev, uint32_t index, uint32_t flag, const char *name)
+irq_warn_of_flags(struct vuc_device *dev, uint32_t index, uint32_t flag, const char *name)
 {
 	uint32_t flags = dev->irqs[index].flags;
 
@@ -224,7 +227,7 @@ irq_piece_length(const struct irq_operation *o)
 	uint32_t left = o->range.count - o->n;
 
 	if (o->kind == IRQ_ASSIGN)
-		return run_length(o->eventfds + o->n, left, max_eventfds(o->op.dev));
+		return irq_run_length(o->eventfds + o->n, left, irq_max_eventfds(o->op.dev));
 	return o->kind == IRQ_SELECT && left > MAX_SELECT ? MAX_SELECT : left;
 }
 
@@ -234,7 +237,7 @@ irq_encode(const struct irq_operation *o, const struct vuc_irq_range *piece, uin
 	size_t size)
 {
 	enum vuc_wire_irq_action action = wire_actions[o->action];
-	struct vuc_wire_irq_range wire = to_wire(piece);
+	struct vuc_wire_irq_range wire = irq_to_wire(piece);
 
 	switch (o->kind) {
 	case IRQ_ASSIGN:
@@ -310,11 +313,11 @@ irq_warn(const struct irq_operation *o)
 	bool assigned = irq_has_eventfds(o);
 
 	if (assigned)
-		warn_of_flags(
+		irq_warn_of_flags(
 			o->op.dev, o->range.index, VFIO_IRQ_INFO_EVENTFD, "VFIO_IRQ_INFO_EVENTFD");
 	if (o->action != VUC_IRQ_TRIGGER &&
 		(assigned || o->kind == IRQ_ACT || o->kind == IRQ_SELECT))
-		warn_of_flags(o->op.dev, o->range.index, VFIO_IRQ_INFO_MASKABLE,
+		irq_warn_of_flags(o->op.dev, o->range.index, VFIO_IRQ_INFO_MASKABLE,
 			"VFIO_IRQ_INFO_MASKABLE");
 }
 
@@ -363,14 +366,14 @@ static const struct operation_ops irq_ops = {
 };
 
 static int
-irq_duplicate(struct irq_operation *o)
+irq_duplicate(struct irq_operation *o, struct vuc_error *err)
 {
 	for (; o->nr_owned < o->range.count; o->nr_owned++) {
 		int *fd = &o->eventfds[o->nr_owned];
 		int copy = *fd;
 
 		if (copy >= 0 && (copy = fcntl(*fd, F_DUPFD_CLOEXEC, 0)) < 0)
-			return vuc_error_set(&o->op.dev->reason, -errno,
+			return vuc_error_set(err, -errno,
 				"IRQ index %u: descriptor %d for interrupt %u: %s", o->range.index,
 				*fd, o->range.start + o->nr_owned, strerror(errno));
 		*fd = copy;
@@ -413,10 +416,11 @@ static int
 irq_start(struct vuc_device *dev, const struct irq_change *c, vuc_done_fn done, void *arg)
 {
 	struct irq_operation *o = calloc(1, sizeof(*o));
+	struct vuc_error *err = &dev->reason;
 	int rc;
 
 	if (o == NULL)
-		return vuc_error_set(&dev->reason, -ENOMEM, "no memory for SET_IRQS");
+		return vuc_error_set(err, -ENOMEM, "no memory for SET_IRQS");
 	operation_init(&o->op, &irq_ops, dev, dev->timeout_ms);
 	o->message.replied = irq_replied;
 	o->kind = c->kind;
@@ -425,13 +429,13 @@ irq_start(struct vuc_device *dev, const struct irq_change *c, vuc_done_fn done, 
 	o->told = c->told;
 	rc = irq_copy(o, c);
 	if (rc != 0)
-		vuc_error_set(&dev->reason, rc, "no memory for SET_IRQS");
+		vuc_error_set(err, rc, "no memory for SET_IRQS");
 	else
-		rc = device_check_command(dev, VFIO_USER_DEVICE_SET_IRQS);
+		rc = device_check_command(dev, VFIO_USER_DEVICE_SET_IRQS, err);
 	if (rc == 0 && c->eventfds != NULL && !c->waits)
-		rc = irq_duplicate(o);
+		rc = irq_duplicate(o, err);
 	if (rc == 0)
-		return operation_start(&o->op, done, arg);
+		return operation_start(&o->op, done, arg, err);
 	operation_free(&o->op);
 	return rc;
 }
@@ -449,11 +453,11 @@ irq_change_and_wait(struct vuc_device *dev, struct irq_change *c)
 /* ---- what there is to be done ---- */
 
 static int
-prepare_assign(struct vuc_device *dev, const struct irq_change *c)
+irq_prepare_assign(struct vuc_device *dev, const struct irq_change *c)
 {
 	if (c->told != NULL)
 		*c->told = 0;
-	return check_assign(dev, &c->range, c->action, c->eventfds);
+	return irq_check_assign(dev, &c->range, c->action, c->eventfds, &dev->reason);
 }
 
 VUC_EXPORT int
@@ -465,7 +469,7 @@ vuc_irq_assign(struct vuc_device *dev, const struct vuc_irq_range *range,
 		.range = *range,
 		.eventfds = eventfds,
 		.told = done};
-	int rc = prepare_assign(dev, &c);
+	int rc = irq_prepare_assign(dev, &c);
 
 	return rc != 0 ? rc : irq_change_and_wait(dev, &c);
 }
@@ -476,7 +480,7 @@ vuc_irq_assign_start(struct vuc_device *dev, const struct vuc_irq_range *range,
 {
 	const struct irq_change c = {
 		.kind = IRQ_ASSIGN, .action = action, .range = *range, .eventfds = eventfds};
-	int rc = prepare_assign(dev, &c);
+	int rc = irq_prepare_assign(dev, &c);
 
 	return rc != 0 ? rc : irq_start(dev, &c, done, arg);
 }
@@ -486,7 +490,7 @@ vuc_irq_deassign(
 	struct vuc_device *dev, const struct vuc_irq_range *range, enum vuc_irq_action action)
 {
 	struct irq_change c = {.kind = IRQ_DEASSIGN, .action = action, .range = *range};
-	int rc = prepare_assign(dev, &c);
+	int rc = irq_prepare_assign(dev, &c);
 
 	return rc != 0 ? rc : irq_change_and_wait(dev, &c);
 }
@@ -496,7 +500,7 @@ vuc_irq_deassign_start(struct vuc_device *dev, const struct vuc_irq_range *range
 	enum vuc_irq_action action, vuc_done_fn done, void *arg)
 {
 	const struct irq_change c = {.kind = IRQ_DEASSIGN, .action = action, .range = *range};
-	int rc = prepare_assign(dev, &c);
+	int rc = irq_prepare_assign(dev, &c);
 
 	return rc != 0 ? rc : irq_start(dev, &c, done, arg);
 }
@@ -505,7 +509,7 @@ VUC_EXPORT int
 vuc_irq_act(struct vuc_device *dev, const struct vuc_irq_range *range, enum vuc_irq_action action)
 {
 	struct irq_change c = {.kind = IRQ_ACT, .action = action, .range = *range};
-	int rc = check_action(dev, range, action);
+	int rc = irq_check_action(dev, range, action, &dev->reason);
 
 	return rc != 0 ? rc : irq_change_and_wait(dev, &c);
 }
@@ -515,7 +519,7 @@ vuc_irq_act_start(struct vuc_device *dev, const struct vuc_irq_range *range,
 	enum vuc_irq_action action, vuc_done_fn done, void *arg)
 {
 	const struct irq_change c = {.kind = IRQ_ACT, .action = action, .range = *range};
-	int rc = check_action(dev, range, action);
+	int rc = irq_check_action(dev, range, action, &dev->reason);
 
 	return rc != 0 ? rc : irq_start(dev, &c, done, arg);
 }
@@ -529,7 +533,7 @@ vuc_irq_select(struct vuc_device *dev, const struct vuc_irq_range *range,
 		.range = *range,
 		.which = which,
 		.told = done};
-	int rc = check_action(dev, range, action);
+	int rc = irq_check_action(dev, range, action, &dev->reason);
 
 	if (done != NULL)
 		*done = 0;
@@ -542,13 +546,13 @@ vuc_irq_select_start(struct vuc_device *dev, const struct vuc_irq_range *range,
 {
 	const struct irq_change c = {
 		.kind = IRQ_SELECT, .action = action, .range = *range, .which = which};
-	int rc = check_action(dev, range, action);
+	int rc = irq_check_action(dev, range, action, &dev->reason);
 
 	return rc != 0 ? rc : irq_start(dev, &c, done, arg);
 }
 
 static struct irq_change
-disable_all(const struct vuc_device *dev, uint32_t index)
+irq_disable_all(const struct vuc_device *dev, uint32_t index)
 {
 	return (struct irq_change){
 		.kind = IRQ_DISABLE,
@@ -559,23 +563,23 @@ disable_all(const struct vuc_device *dev, uint32_t index)
 VUC_EXPORT int
 vuc_irq_disable(struct vuc_device *dev, uint32_t index)
 {
-	int rc = check_index(dev, index);
+	int rc = irq_check_index(dev, index, &dev->reason);
 	struct irq_change c;
 
 	if (rc != 0)
 		return rc;
-	c = disable_all(dev, index);
+	c = irq_disable_all(dev, index);
 	return irq_change_and_wait(dev, &c);
 }
 
 VUC_EXPORT int
 vuc_irq_disable_start(struct vuc_device *dev, uint32_t index, vuc_done_fn done, void *arg)
 {
-	int rc = check_index(dev, index);
+	int rc = irq_check_index(dev, index, &dev->reason);
 	struct irq_change c;
 
 	if (rc != 0)
 		return rc;
-	c = disable_all(dev, index);
+	c = irq_disable_all(dev, index);
 	return irq_start(dev, &c, done, arg);
 }

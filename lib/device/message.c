@@ -71,7 +71,8 @@ ops_of(uint16_t cmd)
 }
 
 static int
-message_copy(struct message_operation *m, const struct vuc_session_request *req, uint8_t *bytes)
+message_copy(struct message_operation *m, const struct vuc_session_request *req, uint8_t *bytes,
+	struct vuc_error *err)
 {
 	m->req = *req;
 	m->req.nr_fds = 0;
@@ -84,7 +85,7 @@ message_copy(struct message_operation *m, const struct vuc_session_request *req,
 		int fd = fcntl(req->fds[m->req.nr_fds], F_DUPFD_CLOEXEC, 0);
 
 		if (fd < 0)
-			return vuc_error_set(&m->op.dev->reason, -errno, "descriptor %d: %s",
+			return vuc_error_set(err, -errno, "descriptor %d: %s",
 				req->fds[m->req.nr_fds], strerror(errno));
 		m->fds[m->req.nr_fds] = fd;
 	}
@@ -92,30 +93,30 @@ message_copy(struct message_operation *m, const struct vuc_session_request *req,
 }
 
 int
-device_check_command(struct vuc_device *dev, uint16_t cmd)
+device_check_command(const struct vuc_device *dev, uint16_t cmd, struct vuc_error *err)
 {
-	int rc = device_check_connected(dev);
+	int rc = device_check_connected(dev, err);
 
 	if (rc != 0 || (dev->faults->broke_on & UINT32_C(1) << cmd) == 0)
 		return rc;
-	return vuc_error_set(&dev->reason, -EOPNOTSUPP,
+	return vuc_error_set(err, -EOPNOTSUPP,
 		"%s is not sent: it has broken a connection to this server",
 		vuc_wire_command_name(cmd));
 }
 
 struct message_operation *
 message_operation_create(struct vuc_device *dev, size_t size, const struct vuc_session_request *req,
-	message_take_fn take, int *rc)
+	message_take_fn take, int *rc, struct vuc_error *err)
 {
 	struct message_operation *m;
 
-	*rc = device_check_command(dev, req->cmd);
+	*rc = device_check_command(dev, req->cmd, err);
 	if (*rc != 0)
 		return NULL;
 	m = calloc(1, size + req->len + req->data_len);
 	if (m == NULL) {
 		*rc = vuc_error_set(
-			&dev->reason, -ENOMEM, "no memory for %s", vuc_wire_command_name(req->cmd));
+			err, -ENOMEM, "no memory for %s", vuc_wire_command_name(req->cmd));
 		return NULL;
 	}
 	operation_init(&m->op, ops_of(req->cmd), dev,
@@ -123,7 +124,7 @@ message_operation_create(struct vuc_device *dev, size_t size, const struct vuc_s
 	m->op.name = vuc_wire_command_name(req->cmd);
 	m->message.replied = message_replied;
 	m->take = take;
-	*rc = message_copy(m, req, (uint8_t *)m + size);
+	*rc = message_copy(m, req, (uint8_t *)m + size, err);
 	if (*rc == 0)
 		return m;
 	operation_free(&m->op);

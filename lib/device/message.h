@@ -29,12 +29,13 @@ struct message_operation {
  * Make an operation of size bytes, which begin with a struct message_operation; the rest is zeroed.
  * What req has is copied, its descriptors are duplicated; its timeout_ms is the operation's, 0 that
  * of the device. Returns NULL when that fails, when the command has broken a connection to this
- * server before, or when there is none: *rc says so, and the device's reason.
+ * server before, or when there is none: *rc and err say so.
  */
 struct message_operation *message_operation_create(struct vuc_device *dev, size_t size,
-	const struct vuc_session_request *req, message_take_fn take, int *rc);
+	const struct vuc_session_request *req, message_take_fn take, int *rc,
+	struct vuc_error *err);
 
 /* Whether the server can be asked this, of which it may have died before; says why not. */
-int device_check_command(struct vuc_device *dev, uint16_t cmd);
+int device_check_command(const struct vuc_device *dev, uint16_t cmd, struct vuc_error *err);
 
 #endif /* VUC_DEVICE_MESSAGE_H */

@@ -138,7 +138,7 @@ data_create(struct vuc_device *dev, uint16_t cmd, uint32_t max, size_t size, int
 {
 	struct data_operation *d;
 
-	*rc = device_check_command(dev, cmd);
+	*rc = device_check_command(dev, cmd, &dev->reason);
 	if (*rc != 0)
 		return NULL;
 	d = calloc(1, sizeof(*d));
@@ -167,7 +167,7 @@ vuc_migration_read_start(
 		return rc;
 	d->to = data;
 	d->count = count;
-	return operation_start(&d->op, done, arg);
+	return operation_start(&d->op, done, arg, &dev->reason);
 }
 
 VUC_EXPORT int
@@ -201,7 +201,7 @@ vuc_migration_write_start(
 	if (size > 0)
 		memcpy(d->copy, data, size);
 	d->from = d->copy;
-	return operation_start(&d->op, done, arg);
+	return operation_start(&d->op, done, arg, &dev->reason);
 }
 
 /* Whoever waits keeps the data. */
@@ -218,5 +218,5 @@ vuc_migration_write(struct vuc_device *dev, const void *data, size_t size)
 	if (d == NULL)
 		return rc;
 	d->from = data;
-	return operation_wait(&w, operation_start(&d->op, operation_wake, &w));
+	return operation_wait(&w, operation_start(&d->op, operation_wake, &w, &dev->reason));
 }

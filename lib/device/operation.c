@@ -57,10 +57,10 @@ operation_fail_by_session(struct operation *op, int status)
 }
 
 int
-operation_start(struct operation *op, vuc_done_fn done, void *arg)
+operation_start(struct operation *op, vuc_done_fn done, void *arg, struct vuc_error *err)
 {
 	struct vuc_device *dev = op->dev;
-	int rc = device_check_connected(dev);
+	int rc = device_check_connected(dev, err);
 
 	if (rc != 0) {
 		operation_free(op);
@@ -153,13 +153,14 @@ operation_stop(struct operation *op)
 static bool
 operation_advance(struct operation *op)
 {
+	struct vuc_error why = {0};
 	int rc = 0;
 
 	if (op->state == OPERATION_READY) {
 		op->state = OPERATION_RUNNING;
-		rc = device_check_connected(op->dev);
+		rc = device_check_connected(op->dev, &why);
 		if (rc != 0) {
-			operation_fail(op, rc, "%s: %s", op->name, op->dev->reason.text);
+			operation_fail(op, rc, "%s: %s", op->name, why.text);
 			op->state = OPERATION_OVER;
 		}
 	}

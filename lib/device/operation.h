@@ -93,10 +93,9 @@ void operation_free(struct operation *op);
 
 /*
  * Hand an operation over. Returns 0: done will be called exactly once, from a poll or when the
- * device is closed; or what ended the connection, with the reason kept for vuc_device_reason():
- * the operation is freed, and done is not called.
+ * device is closed; or what ended the connection: the operation is freed, and done is not called.
  */
-int operation_start(struct operation *op, vuc_done_fn done, void *arg);
+int operation_start(struct operation *op, vuc_done_fn done, void *arg, struct vuc_error *err);
 
 /*
  * Send a message, from run() only. All of req but its deadline, done and arg is the caller's, and

@@ -104,7 +104,7 @@ vuc_region_load(struct vuc_device *dev, uint32_t region, uint64_t offset, void *
 	struct vuc_device *held DEVICE_HELD = device_hold(dev);
 	const struct vuc_request whole = {
 		.op = VUC_OP_READ, .region = region, .offset = offset, .count = count};
-	int rc = device_check_request(dev, &whole);
+	int rc = device_check_request(dev, &whole, &dev->reason);
 	uint8_t *to = data;
 
 	while (rc == 0 && count > 0) {
@@ -129,7 +129,7 @@ vuc_region_store(
 	struct vuc_device *held DEVICE_HELD = device_hold(dev);
 	const struct vuc_request whole = {
 		.op = VUC_OP_WRITE, .region = region, .offset = offset, .count = count};
-	int rc = device_check_request(dev, &whole);
+	int rc = device_check_request(dev, &whole, &dev->reason);
 	const uint8_t *from = data;
 
 	while (rc == 0 && count > 0) {

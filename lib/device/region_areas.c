@@ -30,6 +30,7 @@ struct span {
 /* The areas of one region, while they are being found. */
 struct finder {
 	struct vuc_device *dev;
+	struct vuc_error *err;
 	const struct vuc_region *region;
 	struct msix_place msix[NR_HOLES]; /* by offset */
 	struct device_area *areas;
@@ -38,7 +39,7 @@ struct finder {
 };
 
 static int
-read_msix(struct vuc_device *dev, struct msix *msix)
+read_msix(struct vuc_device *dev, struct msix *msix, struct vuc_error *err)
 {
 	const struct vuc_region *config = vuc_device_region(dev, VFIO_PCI_CONFIG_REGION_INDEX);
 	uint8_t bytes[MSIX_CONFIG_SIZE];
@@ -50,7 +51,7 @@ read_msix(struct vuc_device *dev, struct msix *msix)
 		return 0;
 	len = config->size < sizeof(bytes) ? (size_t)config->size : sizeof(bytes);
 	rc = vuc_device_read(dev, config->index, 0, bytes, len);
-	return rc != 0 ? rc : msix_find(bytes, len, msix, &dev->reason);
+	return rc != 0 ? rc : msix_find(bytes, len, msix, err);
 }
 
 /* Learn which places of MSI-X lie in the region, in the order of their offsets. */
@@ -63,7 +64,7 @@ find_msix(struct finder *m)
 
 	if (index > VFIO_PCI_BAR5_REGION_INDEX)
 		return 0;
-	rc = read_msix(m->dev, &msix);
+	rc = read_msix(m->dev, &msix, m->err);
 	if (rc != 0)
 		return rc;
 	if (msix.table.bar != index)
@@ -88,17 +89,17 @@ nr_areas(const struct vuc_region *r)
 }
 
 int
-device_area_refuse(struct vuc_device *dev, uint32_t region, const struct device_area *area, int rc,
-	const char *why)
+device_area_refuse(uint32_t region, const struct device_area *area, int rc, const char *why,
+	struct vuc_error *err)
 {
-	return vuc_error_set(&dev->reason, rc,
+	return vuc_error_set(err, rc,
 		"region %" PRIu32 ": 0x%" PRIx64 " bytes at 0x%" PRIx64 ", 0x%" PRIx64
 		" in their file, cannot be mapped: %s",
 		region, area->size, area->offset, area->file_offset, why);
 }
 
 static int
-refuse(const struct finder *m, const struct vuc_region_area *area, int rc, const char *why)
+area_refuse(const struct finder *m, const struct vuc_region_area *area, int rc, const char *why)
 {
 	const struct device_area refused = {
 		.offset = area->offset,
@@ -106,7 +107,7 @@ refuse(const struct finder *m, const struct vuc_region_area *area, int rc, const
 		.file_offset = m->region->offset + area->offset,
 	};
 
-	return device_area_refuse(m->dev, m->region->index, &refused, rc, why);
+	return device_area_refuse(m->region->index, &refused, rc, why, m->err);
 }
 
 /*
@@ -143,7 +144,7 @@ file_size(int fd, uint64_t *size)
 /* A page behind the end of its file raises SIGBUS. The sum does not overflow: offset + size of a
  * region does not, and areas lie in it. */
 static int
-check_area(const struct finder *m, const struct vuc_region_area *area, int fd, uint64_t *page)
+area_check(const struct finder *m, const struct vuc_region_area *area, int fd, uint64_t *page)
 {
 	uint64_t start = m->region->offset + area->offset;
 	uint64_t file = 0;
@@ -152,16 +153,16 @@ check_area(const struct finder *m, const struct vuc_region_area *area, int fd, u
 	if (rc == 0)
 		rc = file_size(fd, &file);
 	if (rc != 0)
-		return refuse(m, area, rc, strerror(-rc));
+		return area_refuse(m, area, rc, strerror(-rc));
 	if (((area->offset | start | area->size) & (*page - 1)) != 0)
-		return refuse(m, area, -EPROTO, "not aligned to pages");
+		return area_refuse(m, area, -EPROTO, "not aligned to pages");
 	if (start + area->size > file)
-		return refuse(m, area, -EPROTO, "beyond the end of the file");
+		return area_refuse(m, area, -EPROTO, "beyond the end of the file");
 	return 0;
 }
 
 static void
-add_span(struct finder *m, const struct span *span, int fd)
+area_add_span(struct finder *m, const struct span *span, int fd)
 {
 	assert(m->nr < m->max);
 	m->areas[m->nr++] = (struct device_area){
@@ -187,14 +188,14 @@ pages_of(const struct msix_place *place, uint64_t page)
 
 /* An area but for the pages of MSI-X. */
 static int
-add_area(struct finder *m, uint32_t i)
+area_add(struct finder *m, uint32_t i)
 {
 	const struct vuc_region *r = m->region;
 	struct vuc_region_area area = area_at(r, i);
 	int fd = r->fds[r->nr_fds == 1 ? 0 : i];
 	struct span left = {area.offset, area.offset + area.size};
 	uint64_t page = 0;
-	int rc = check_area(m, &area, fd, &page);
+	int rc = area_check(m, &area, fd, &page);
 
 	for (unsigned int n = 0; rc == 0 && n < NR_HOLES; n++) {
 		struct span hole = pages_of(&m->msix[n], page);
@@ -202,23 +203,23 @@ add_area(struct finder *m, uint32_t i)
 		if (hole.end <= left.start || hole.start >= left.end)
 			continue;
 		if (hole.start > left.start)
-			add_span(m, &(struct span){left.start, hole.start}, fd);
+			area_add_span(m, &(struct span){left.start, hole.start}, fd);
 		left.start = hole.end;
 	}
 	if (rc == 0 && left.start < left.end)
-		add_span(m, &left, fd);
+		area_add_span(m, &left, fd);
 	return rc;
 }
 
 int
-device_check_mappable(struct vuc_device *dev, uint32_t index)
+device_check_mappable(const struct vuc_device *dev, uint32_t index, struct vuc_error *err)
 {
 	const struct vuc_region *r = vuc_device_region(dev, index);
 
 	if (r == NULL || r->size == 0)
-		return vuc_error_set(&dev->reason, -EINVAL, "there is no region %u", index);
+		return vuc_error_set(err, -EINVAL, "there is no region %u", index);
 	if ((r->flags & VFIO_REGION_INFO_FLAG_MMAP) == 0 || r->nr_fds == 0)
-		return vuc_error_set(&dev->reason, -EOPNOTSUPP,
+		return vuc_error_set(err, -EOPNOTSUPP,
 			"region %u cannot be mapped: its flags are 0x%x, and it came with %u "
 			"descriptors",
 			index, r->flags, r->nr_fds);
@@ -236,9 +237,9 @@ find_areas(struct finder *m)
 	m->max = n + NR_HOLES;
 	m->areas = calloc(m->max, sizeof(*m->areas));
 	if (m->areas == NULL)
-		return vuc_error_set(&m->dev->reason, -ENOMEM, "no memory for %u areas", m->max);
+		return vuc_error_set(m->err, -ENOMEM, "no memory for %u areas", m->max);
 	for (uint32_t i = 0; rc == 0 && i < n; i++)
-		rc = add_area(m, i);
+		rc = area_add(m, i);
 	return rc;
 }
 
@@ -246,8 +247,8 @@ VUC_PRIVATE int
 vuc_device_region_areas(struct vuc_device *dev, uint32_t region, struct device_area **areas)
 {
 	struct vuc_device *held DEVICE_HELD = device_hold(dev);
-	struct finder m = {.dev = dev};
-	int rc = device_check_mappable(dev, region);
+	struct finder m = {.dev = dev, .err = &dev->reason};
+	int rc = device_check_mappable(dev, region, m.err);
 
 	*areas = NULL;
 	if (rc != 0)

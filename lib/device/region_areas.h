@@ -23,10 +23,10 @@ struct device_area {
 int vuc_device_region_areas(struct vuc_device *dev, uint32_t region, struct device_area **areas);
 
 /* Whether a region is there and offered to be mapped: 0, -EINVAL or -EOPNOTSUPP. */
-int device_check_mappable(struct vuc_device *dev, uint32_t region);
+int device_check_mappable(const struct vuc_device *dev, uint32_t index, struct vuc_error *err);
 
 /* Say which area cannot be mapped, and return rc. */
-int device_area_refuse(struct vuc_device *dev, uint32_t region, const struct device_area *area,
-	int rc, const char *why);
+int device_area_refuse(uint32_t region, const struct device_area *area, int rc, const char *why,
+	struct vuc_error *err);
 
 #endif /* VUC_DEVICE_REGION_AREAS_H */

@@ -16,7 +16,7 @@
 #include "vfio_user.h"
 
 static int
-protection(const struct vuc_region *r)
+region_protection(const struct vuc_region *r)
 {
 	int prot = PROT_NONE;
 
@@ -28,13 +28,14 @@ protection(const struct vuc_region *r)
 }
 
 static int
-map_area(struct vuc_device *dev, struct region *r, const struct device_area *area)
+region_map_area(struct vuc_device *dev, struct region *r, const struct device_area *area)
 {
-	void *addr = mmap(NULL, area->size, protection(&r->info), MAP_SHARED, area->fd,
+	void *addr = mmap(NULL, area->size, region_protection(&r->info), MAP_SHARED, area->fd,
 		(off_t)area->file_offset);
 
 	if (addr == MAP_FAILED)
-		return device_area_refuse(dev, r->info.index, area, -errno, strerror(errno));
+		return device_area_refuse(
+			r->info.index, area, -errno, strerror(errno), &dev->reason);
 	r->mappings[r->nr_mappings++] = (struct vuc_region_mapping){
 		.offset = area->offset,
 		.size = area->size,
@@ -44,7 +45,7 @@ map_area(struct vuc_device *dev, struct region *r, const struct device_area *are
 }
 
 static int
-map_areas(struct vuc_device *dev, struct region *r)
+region_map_areas(struct vuc_device *dev, struct region *r)
 {
 	struct device_area *areas;
 	int n = vuc_device_region_areas(dev, r->info.index, &areas);
@@ -56,7 +57,7 @@ map_areas(struct vuc_device *dev, struct region *r)
 	if (r->mappings == NULL)
 		rc = vuc_error_set(&dev->reason, -ENOMEM, "no memory for %d mappings", n);
 	for (int i = 0; rc == 0 && i < n; i++)
-		rc = map_area(dev, r, &areas[i]);
+		rc = region_map_area(dev, r, &areas[i]);
 	free(areas);
 	return rc;
 }
@@ -76,7 +77,7 @@ vuc_region_map(struct vuc_device *dev, uint32_t region, const struct vuc_region_
 {
 	struct vuc_device *held DEVICE_HELD = device_hold(dev);
 	struct region *r;
-	int rc = device_check_mappable(dev, region);
+	int rc = device_check_mappable(dev, region, &dev->reason);
 
 	if (mappings != NULL)
 		*mappings = NULL;
@@ -84,7 +85,7 @@ vuc_region_map(struct vuc_device *dev, uint32_t region, const struct vuc_region_
 		return rc;
 	r = &dev->regions[region];
 	if (r->mappings == NULL)
-		rc = map_areas(dev, r);
+		rc = region_map_areas(dev, r);
 	if (rc != 0) {
 		device_unmap_region(r);
 		return rc;

@@ -36,13 +36,13 @@ vuc_device_reset_within_start(
 	const struct vuc_request whole = {.op = VUC_OP_RESET};
 	const struct vuc_session_request req = {
 		.cmd = VFIO_USER_DEVICE_RESET, .timeout_ms = timeout_ms};
-	int rc = device_check_request(dev, &whole);
+	int rc = device_check_request(dev, &whole, &dev->reason);
 	struct message_operation *m;
 
 	if (rc != 0)
 		return rc;
-	m = message_operation_create(dev, sizeof(*m), &req, reset_take, &rc);
-	return m != NULL ? operation_start(&m->op, done, arg) : rc;
+	m = message_operation_create(dev, sizeof(*m), &req, reset_take, &rc, &dev->reason);
+	return m != NULL ? operation_start(&m->op, done, arg, &dev->reason) : rc;
 }
 
 VUC_EXPORT int

@@ -292,7 +292,7 @@ make_message(struct setup *s, uint16_t cmd, uint32_t timeout_ms)
 		req.body = &feature;
 		req.len = sizeof(feature);
 	}
-	m = message_operation_create(s->dev, sizeof(*m), &req, NULL, &rc);
+	m = message_operation_create(s->dev, sizeof(*m), &req, NULL, &rc, NULL);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
 	return &m->op;
 }
@@ -315,7 +315,8 @@ on_done(void *arg, int status, const struct vuc_error *err)
 static void
 start_message(struct setup *s, struct job *job, uint16_t cmd, uint32_t timeout_ms)
 {
-	CU_ASSERT_EQUAL_FATAL(operation_start(make_message(s, cmd, timeout_ms), on_done, job), 0);
+	CU_ASSERT_EQUAL_FATAL(
+		operation_start(make_message(s, cmd, timeout_ms), on_done, job, NULL), 0);
 	CU_ASSERT_EQUAL(job->calls, 0);
 }
 
@@ -391,7 +392,7 @@ make_own(struct setup *s, const struct operation_ops *ops, unsigned int messages
 static void
 start_own(struct setup *s, struct job *job, const struct operation_ops *ops, unsigned int messages)
 {
-	CU_ASSERT_EQUAL_FATAL(operation_start(make_own(s, ops, messages), on_done, job), 0);
+	CU_ASSERT_EQUAL_FATAL(operation_start(make_own(s, ops, messages), on_done, job, NULL), 0);
 	CU_ASSERT_EQUAL(job->calls, 0);
 }
 
@@ -765,7 +766,8 @@ test_loss(void)
 	poll_until_done(&jobs[3]);
 	check_four(jobs, -ECONNRESET);
 	CU_ASSERT_EQUAL(vuc_feature_probe(s.dev, 1, 0), -ECONNRESET);
-	CU_ASSERT_EQUAL(operation_start(make_own(&s, &own_ops, 1), on_done, jobs), -ECONNRESET);
+	CU_ASSERT_EQUAL(
+		operation_start(make_own(&s, &own_ops, 1), on_done, jobs, NULL), -ECONNRESET);
 	CU_ASSERT_EQUAL(nr_freed, 4);
 	nr_freed--;
 	close_setup(&s);
@@ -1259,7 +1261,8 @@ test_freed_in_callback(void)
 	vuc_poll_group_set_source(group, NULL);
 	c.dev = s.dev;
 	s.withheld = UINT32_MAX;
-	CU_ASSERT_EQUAL_FATAL(operation_start(make_own(&s, &own_ops, 1), close_on_done, &c), 0);
+	CU_ASSERT_EQUAL_FATAL(
+		operation_start(make_own(&s, &own_ops, 1), close_on_done, &c, NULL), 0);
 	poll_often();
 	device_cancel_operations(s.dev, -ECANCELED, "the test gives up");
 	poll_often();
@@ -1435,7 +1438,7 @@ chain(void *arg, int status, const struct vuc_error *err)
 	(void)err;
 	if (status == 0 && ++nr_chained < 10)
 		CU_ASSERT_EQUAL(operation_start(make_message(s, VFIO_USER_DEVICE_FEATURE, LONG_MS),
-					chain, s),
+					chain, s, NULL),
 			0);
 }
 
@@ -1477,9 +1480,9 @@ test_copies(void)
 	int rc;
 
 	open_setup(&s, 16);
-	m = message_operation_create(s.dev, sizeof(*m), &req, NULL, &rc);
+	m = message_operation_create(s.dev, sizeof(*m), &req, NULL, &rc, NULL);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
-	CU_ASSERT_EQUAL_FATAL(operation_start(&m->op, on_done, &job), 0);
+	CU_ASSERT_EQUAL_FATAL(operation_start(&m->op, on_done, &job, NULL), 0);
 	close(fd);
 	memset(&set, 0xff, sizeof(set));
 	memset(&req, 0xff, sizeof(req));
