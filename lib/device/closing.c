@@ -55,7 +55,7 @@ is_closing(const struct vuc_device *dev)
 
 /* Everybody is told now, and nobody called back any more. What was posted is left. */
 static void
-cancel_requests(struct vuc_device *dev)
+closing_cancel_requests(struct vuc_device *dev)
 {
 	device_pump(dev);
 	vuc_session_drain(dev->session);
@@ -96,7 +96,7 @@ vuc_device_close_start(struct vuc_device *dev, vuc_done_fn done, void *arg)
 	outermost = group_begin_callbacks(group);
 	dev->closed = true;
 	begin_closing(dev, done, arg);
-	cancel_requests(dev);
+	closing_cancel_requests(dev);
 	group_end_callbacks(group, outermost);
 	return 0;
 }
@@ -113,7 +113,7 @@ vuc_device_end(struct vuc_device *dev, const char *why)
 }
 
 static void
-wake_of_closing(void *arg, int status, const struct vuc_error *err)
+closing_wake(void *arg, int status, const struct vuc_error *err)
 {
 	(void)status;
 	(void)err;
@@ -133,6 +133,6 @@ vuc_device_close(struct vuc_device *dev)
 		dev->group->doomed = dev->group->doomed || dev->own_group;
 		return;
 	}
-	vuc_device_drain_start(dev, wake_of_closing, &done);
+	vuc_device_drain_start(dev, closing_wake, &done);
 	device_poll_until(dev, &done);
 }

@@ -46,7 +46,7 @@ struct device_connector {
 
 /* The transports wait in the kernel where they have to, and say so per call where they must not. */
 static int
-make_blocking(int fd)
+socket_make_blocking(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
 
@@ -56,7 +56,7 @@ make_blocking(int fd)
 }
 
 static int
-connect_once(int fd, const struct sockaddr_un *addr)
+socket_connect(int fd, const struct sockaddr_un *addr)
 {
 	int rc;
 
@@ -67,10 +67,10 @@ connect_once(int fd, const struct sockaddr_un *addr)
 }
 
 static int
-connect_to_found(struct device_connector *c)
+connector_connect(struct device_connector *c)
 {
 	snprintf(c->found.sun_path, sizeof(c->found.sun_path), "/proc/self/fd/%d", c->path_fd);
-	return connect_once(c->fd, &c->found);
+	return socket_connect(c->fd, &c->found);
 }
 
 /*
@@ -79,12 +79,12 @@ connect_to_found(struct device_connector *c)
  * where it takes a look-up that may block, or there is no /proc.
  */
 static bool
-look_up_cached(struct device_connector *c)
+connector_look_up_cached(struct device_connector *c)
 {
 	const struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_CACHED};
 
 	c->path_fd = (int)syscall(SYS_openat2, AT_FDCWD, c->addr.sun_path, &how, sizeof(how));
-	c->result = c->path_fd >= 0 ? connect_to_found(c) : -errno;
+	c->result = c->path_fd >= 0 ? connector_connect(c) : -errno;
 	if (c->path_fd < 0)
 		return c->result == -ENOENT;
 	if (c->result != -ENOENT)
@@ -96,22 +96,22 @@ look_up_cached(struct device_connector *c)
 
 /* Where there is no /proc, what was found cannot be named, and each attempt looks it up. */
 static void
-look_up(struct device_connector *c)
+connector_look_up(struct device_connector *c)
 {
 	c->path_fd = open(c->addr.sun_path, O_PATH | O_CLOEXEC);
 	if (c->path_fd < 0) {
 		c->result = -errno;
 		return;
 	}
-	c->result = connect_to_found(c);
+	c->result = connector_connect(c);
 	if (c->result != -ENOENT)
 		return;
 	c->found = c->addr;
-	c->result = connect_once(c->fd, &c->found);
+	c->result = socket_connect(c->fd, &c->found);
 }
 
 static void
-destroy_connector(struct device_connector *c)
+connector_destroy(struct device_connector *c)
 {
 	if (c->path_fd >= 0)
 		close(c->path_fd);
@@ -121,20 +121,20 @@ destroy_connector(struct device_connector *c)
 }
 
 static void *
-run_look_up(void *arg)
+connector_run_look_up(void *arg)
 {
 	struct device_connector *c = arg;
 
-	look_up(c);
+	connector_look_up(c);
 	/* Pairs with device_connector_step() and device_connector_free(). */
 	if (atomic_exchange_explicit(&c->state, CONNECTOR_FOUND, memory_order_acq_rel) ==
 		CONNECTOR_GIVEN_UP)
-		destroy_connector(c);
+		connector_destroy(c);
 	return NULL;
 }
 
 static int
-alloc_connector(const char *path, struct device_connector **connector, struct vuc_error *err)
+connector_alloc(const char *path, struct device_connector **connector, struct vuc_error *err)
 {
 	struct device_connector *c;
 	struct sockaddr_un addr;
@@ -152,7 +152,7 @@ alloc_connector(const char *path, struct device_connector **connector, struct vu
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (c->fd < 0) {
 		rc = vuc_error_set(err, -errno, "socket: %s", strerror(errno));
-		destroy_connector(c);
+		connector_destroy(c);
 		return rc;
 	}
 	*connector = c;
@@ -164,19 +164,19 @@ device_connector_start(const char *path, struct device_connector **connector, st
 {
 	struct device_connector *c;
 	pthread_t thread;
-	int rc = alloc_connector(path, &c, err);
+	int rc = connector_alloc(path, &c, err);
 
 	if (rc != 0)
 		return rc;
 	*connector = c;
-	if (look_up_cached(c)) {
+	if (connector_look_up_cached(c)) {
 		atomic_init(&c->state, CONNECTOR_FOUND);
 		return 0;
 	}
-	rc = vuc_thread_create(&thread, STACK_SIZE, run_look_up, c);
+	rc = vuc_thread_create(&thread, STACK_SIZE, connector_run_look_up, c);
 	if (rc != 0) {
 		*connector = NULL;
-		destroy_connector(c);
+		connector_destroy(c);
 		return vuc_error_set(err, rc, "no thread to connect by: %s", strerror(-rc));
 	}
 	pthread_detach(thread);
@@ -185,14 +185,14 @@ device_connector_start(const char *path, struct device_connector **connector, st
 
 /* A UNIX socket whose server does not accept right now gives -EAGAIN and no way to wait for it. */
 static int
-retry_connect(struct device_connector *c, uint64_t now_ms)
+connector_retry(struct device_connector *c, uint64_t now_ms)
 {
 	uint64_t delay = (now_ms - c->begun_ms) / 8;
 
 	if (c->retry_ms != 0) {
 		if (now_ms < c->retry_ms)
 			return -EAGAIN;
-		c->result = connect_once(c->fd, &c->found);
+		c->result = socket_connect(c->fd, &c->found);
 	}
 	delay = delay < RETRY_MIN_MS ? RETRY_MIN_MS : delay;
 	c->retry_ms = now_ms + (delay > RETRY_MAX_MS ? RETRY_MAX_MS : delay);
@@ -204,15 +204,15 @@ device_connector_step(struct device_connector *c, uint64_t now_ms, struct vuc_er
 {
 	int rc, fd = c->fd;
 
-	/* Pairs with run_look_up(). */
+	/* Pairs with connector_run_look_up(). */
 	if (atomic_load_explicit(&c->state, memory_order_acquire) == CONNECTOR_LOOKING_UP)
 		return -EAGAIN;
-	rc = c->result == -EAGAIN ? retry_connect(c, now_ms) : c->result;
+	rc = c->result == -EAGAIN ? connector_retry(c, now_ms) : c->result;
 	if (rc == -EAGAIN)
 		return rc;
 	if (rc != 0)
 		return vuc_error_set(err, rc, "connect: %s", strerror(-rc));
-	rc = make_blocking(fd);
+	rc = socket_make_blocking(fd);
 	if (rc != 0)
 		return vuc_error_set(err, rc, "fcntl: %s", strerror(-rc));
 	c->fd = -1;
@@ -222,11 +222,11 @@ device_connector_step(struct device_connector *c, uint64_t now_ms, struct vuc_er
 void
 device_connector_free(struct device_connector *c)
 {
-	/* Pairs with run_look_up(). */
+	/* Pairs with connector_run_look_up(). */
 	if (c != NULL &&
 		atomic_exchange_explicit(&c->state, CONNECTOR_GIVEN_UP, memory_order_acq_rel) ==
 			CONNECTOR_FOUND)
-		destroy_connector(c);
+		connector_destroy(c);
 }
 
 VUC_PRIVATE int
@@ -234,11 +234,11 @@ vuc_device_connect(const char *path, uint32_t timeout_ms, struct vuc_error *err)
 {
 	const struct timespec ms = {.tv_nsec = 1000000};
 	struct device_connector *c;
-	int rc = alloc_connector(path, &c, err);
+	int rc = connector_alloc(path, &c, err);
 
 	if (rc != 0)
 		return rc;
-	run_look_up(c);
+	connector_run_look_up(c);
 	while ((rc = device_connector_step(c, vuc_clock_coarse_ms(), err)) == -EAGAIN) {
 		if (vuc_clock_coarse_ms() - c->begun_ms >= timeout_ms) {
 			rc = vuc_error_set(err, -ETIMEDOUT,
@@ -269,7 +269,7 @@ device_check_socket(int fd, const char *what, struct vuc_error *err)
 
 	if (!is_unix_stream(fd))
 		return vuc_error_set(err, -EINVAL, "%s: not a UNIX stream socket", what);
-	rc = make_blocking(fd);
+	rc = socket_make_blocking(fd);
 	if (rc != 0)
 		return vuc_error_set(err, rc, "%s: fcntl: %s", what, strerror(-rc));
 	return 0;

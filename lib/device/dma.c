@@ -155,7 +155,7 @@ dma_check_unmap(const struct vuc_device *dev, uint64_t iova, uint64_t size, stru
 
 /* By the commit that runs. */
 static bool
-is_being_mapped(const struct dma_table *t, const struct dma_entry *e)
+dma_is_being_mapped(const struct dma_table *t, const struct dma_entry *e)
 {
 	return t->commits_run && e->queued && dma_entry_is_due(e, t->running_commit);
 }
@@ -169,7 +169,7 @@ dma_take_leave(struct dma_table *t, size_t i, size_t n, struct vuc_error *err)
 	for (size_t k = i; k < i + n; k++) {
 		struct dma_entry *e = &t->entries.at[k];
 
-		if (is_being_mapped(t, e))
+		if (dma_is_being_mapped(t, e))
 			return dma_refuse(err, e->iova, e->size, -EBUSY, "it is being mapped");
 	}
 	for (size_t k = i; k < i + n; k++) {

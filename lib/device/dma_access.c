@@ -24,7 +24,8 @@ vuc_dma_set_revoked(struct vuc_device *dev, const _Atomic bool *revoked)
 
 /* Whether all of it may be accessed like that. Returns an errno, 0 for yes. */
 static int
-check_access(const struct vuc_device *dev, const struct vuc_wire_dma_access *access, uint32_t flags)
+dma_check_access(
+	const struct vuc_device *dev, const struct vuc_wire_dma_access *access, uint32_t flags)
 {
 	uint64_t len;
 	int error = 0;
@@ -42,7 +43,7 @@ check_access(const struct vuc_device *dev, const struct vuc_wire_dma_access *acc
 }
 
 static void
-read_memory(const struct vuc_device *dev, const struct vuc_wire_dma_access *access, uint8_t *to)
+dma_read_memory(const struct vuc_device *dev, const struct vuc_wire_dma_access *access, uint8_t *to)
 {
 	uint64_t len;
 	int error;
@@ -58,7 +59,7 @@ read_memory(const struct vuc_device *dev, const struct vuc_wire_dma_access *acce
 }
 
 static void
-write_memory(struct vuc_device *dev, const struct vuc_wire_dma_access *access)
+dma_write_memory(struct vuc_device *dev, const struct vuc_wire_dma_access *access)
 {
 	uint64_t len;
 	int error;
@@ -81,7 +82,7 @@ write_memory(struct vuc_device *dev, const struct vuc_wire_dma_access *access)
 
 /* Find the places in which the memory lies. Returns how many, 0: too many. */
 static unsigned int
-find_parts(
+dma_find_parts(
 	const struct vuc_device *dev, const struct vuc_wire_dma_access *access, struct iovec *parts)
 {
 	unsigned int nr = 0;
@@ -101,7 +102,7 @@ find_parts(
 
 /* Copy what lies behind the first `skip` bytes of all parts. */
 static void
-copy_rest(uint8_t *to, const struct iovec *parts, unsigned int nr, size_t skip)
+dma_copy_rest(uint8_t *to, const struct iovec *parts, unsigned int nr, size_t skip)
 {
 	for (unsigned int i = 0; i < nr; i++) {
 		const uint8_t *from = parts[i].iov_base;
@@ -124,13 +125,13 @@ copy_rest(uint8_t *to, const struct iovec *parts, unsigned int nr, size_t skip)
  * Returns false when nothing was sent.
  */
 static bool
-send_memory(struct vuc_device *dev, struct vuc_session *s,
+dma_send_memory(struct vuc_device *dev, struct vuc_session *s,
 	const struct vuc_session_command *command, const struct vuc_wire_dma_access *access)
 {
 	uint8_t head[VUC_SESSION_HEADER + sizeof(struct vfio_user_dma_region_access)];
 	struct iovec parts[1 + MAX_PARTS] = {{.iov_base = head, .iov_len = sizeof(head)}};
 	const size_t size = sizeof(head) + access->count;
-	unsigned int nr = find_parts(dev, access, parts + 1);
+	unsigned int nr = dma_find_parts(dev, access, parts + 1);
 	uint8_t *rest;
 	size_t n;
 
@@ -143,12 +144,12 @@ send_memory(struct vuc_device *dev, struct vuc_session *s,
 		return n > 0;
 	rest = vuc_session_answer_rest(s, size - n);
 	if (rest != NULL)
-		copy_rest(rest, parts, 1 + nr, n);
+		dma_copy_rest(rest, parts, 1 + nr, n);
 	return true;
 }
 
 static int
-answer_read(
+dma_answer_read(
 	struct vuc_device *dev, struct vuc_session *s, const struct vuc_session_command *command)
 {
 	uint8_t body[sizeof(struct vfio_user_dma_region_access)];
@@ -159,20 +160,21 @@ answer_read(
 	if (vuc_wire_dma_read_decode(
 		    command->body, command->len, dev->max_data_xfer_size, &access, NULL) != 0)
 		return EINVAL;
-	error = check_access(dev, &access, VUC_DMA_READ);
+	error = dma_check_access(dev, &access, VUC_DMA_READ);
 	if (error != 0 || command->no_reply)
 		return error;
-	if (access.count >= BULK_MIN && dev->trace == NULL && send_memory(dev, s, command, &access))
+	if (access.count >= BULK_MIN && dev->trace == NULL &&
+		dma_send_memory(dev, s, command, &access))
 		return 0;
 	data = vuc_session_answer(
 		s, command, body, vuc_wire_dma_reply_encode(body, &access), access.count);
 	if (data != NULL)
-		read_memory(dev, &access, data);
+		dma_read_memory(dev, &access, data);
 	return 0;
 }
 
 static int
-answer_write(
+dma_answer_write(
 	struct vuc_device *dev, struct vuc_session *s, const struct vuc_session_command *command)
 {
 	uint8_t body[sizeof(struct vfio_user_dma_region_access)];
@@ -182,10 +184,10 @@ answer_write(
 	if (vuc_wire_dma_write_decode(
 		    command->body, command->len, dev->max_data_xfer_size, &access, NULL) != 0)
 		return EINVAL;
-	error = check_access(dev, &access, VUC_DMA_WRITE);
+	error = dma_check_access(dev, &access, VUC_DMA_WRITE);
 	if (error != 0)
 		return error;
-	write_memory(dev, &access);
+	dma_write_memory(dev, &access);
 	if (!command->no_reply)
 		vuc_session_answer(s, command, body, vuc_wire_dma_reply_encode(body, &access), 0);
 	return 0;
@@ -201,9 +203,9 @@ device_command(void *arg, struct vuc_session *s, const struct vuc_session_comman
 	if (dev->closed)
 		error = EFAULT;
 	else if (command->cmd == VFIO_USER_DMA_READ)
-		error = answer_read(dev, s, command);
+		error = dma_answer_read(dev, s, command);
 	else if (command->cmd == VFIO_USER_DMA_WRITE)
-		error = answer_write(dev, s, command);
+		error = dma_answer_write(dev, s, command);
 	if (error != 0 && !command->no_reply)
 		vuc_session_refuse(s, command, error);
 }

@@ -64,7 +64,7 @@ struct commit {
 };
 
 static int
-add_message(struct commit *c, const struct commit_message *m)
+commit_add_message(struct commit *c, const struct commit_message *m)
 {
 	if (c->nr == c->room) {
 		size_t room = c->room == 0 ? 64 : c->room * 2;
@@ -83,7 +83,7 @@ add_message(struct commit *c, const struct commit_message *m)
 
 /* The first entry that begins in a mapping of the server. */
 static size_t
-first_in(const struct dma_table *t, const struct vuc_wire_dma_range *window)
+window_first(const struct dma_table *t, const struct vuc_wire_dma_range *window)
 {
 	size_t i = dma_table_lower_bound(t, window->addr);
 
@@ -91,27 +91,27 @@ first_in(const struct dma_table *t, const struct vuc_wire_dma_range *window)
 }
 
 static bool
-lies_in(const struct dma_table *t, size_t i, const struct vuc_wire_dma_range *window)
+window_holds(const struct dma_table *t, size_t i, const struct vuc_wire_dma_range *window)
 {
 	return i < t->entries.nr && t->entries.at[i].iova - window->addr < window->size;
 }
 
 static bool
-in_window(const struct dma_entry *e, const struct vuc_wire_dma_range *window)
+entry_is_of_window(const struct dma_entry *e, const struct vuc_wire_dma_range *window)
 {
 	return e->on_server && e->window_iova == window->addr && e->window_size == window->size;
 }
 
 /* What stays of a mapping of the server that goes has to be mapped anew. */
 static void
-queue_rest(struct commit *c, const struct vuc_wire_dma_range *window)
+commit_queue_rest(struct commit *c, const struct vuc_wire_dma_range *window)
 {
 	struct dma_table *t = &c->op.dev->dma;
 
-	for (size_t i = first_in(t, window); lies_in(t, i, window); i++) {
+	for (size_t i = window_first(t, window); window_holds(t, i, window); i++) {
 		struct dma_entry *e = &t->entries.at[i];
 
-		if (in_window(e, window)) {
+		if (entry_is_of_window(e, window)) {
 			e->queued = true;
 			e->rest = true;
 			e->commit = c->number;
@@ -140,7 +140,7 @@ window_end(const struct dma_entries *leaving, size_t i)
 
 /* What was unmapped later, but is a part of the same mapping of the server, leaves with it. */
 static int
-plan_unmaps(struct commit *c)
+commit_plan_unmaps(struct commit *c)
 {
 	struct dma_entries *leaving = &c->op.dev->dma.leaving;
 	int rc = 0;
@@ -161,18 +161,18 @@ plan_unmaps(struct commit *c)
 		if (!is_due)
 			continue;
 		m.nr_leaving = end - i;
-		rc = add_message(c, &m);
+		rc = commit_add_message(c, &m);
 		if (rc == 0)
-			queue_rest(c, &m.range);
+			commit_queue_rest(c, &m.range);
 	}
 	return rc;
 }
 
 static void
-unmapped(struct dma_table *t, const struct commit_message *m)
+window_unmapped(struct dma_table *t, const struct commit_message *m)
 {
-	for (size_t i = first_in(t, &m->range); lies_in(t, i, &m->range); i++) {
-		if (in_window(&t->entries.at[i], &m->range))
+	for (size_t i = window_first(t, &m->range); window_holds(t, i, &m->range); i++) {
+		if (entry_is_of_window(&t->entries.at[i], &m->range))
 			t->entries.at[i].on_server = false;
 	}
 	for (size_t i = m->leaving; i < m->leaving + m->nr_leaving; i++) {
@@ -184,7 +184,7 @@ unmapped(struct dma_table *t, const struct commit_message *m)
 /* ---- mapping ---- */
 
 static int
-keep_refused(struct commit *c)
+commit_keep_refused(struct commit *c)
 {
 	size_t nr = 0;
 
@@ -204,7 +204,7 @@ keep_refused(struct commit *c)
 
 /* Whether a mapping that the server has kept is in the way of this one. */
 static bool
-is_in_the_way(const struct commit *c, const struct dma_entry *e)
+commit_is_in_the_way(const struct commit *c, const struct dma_entry *e)
 {
 	size_t low = 0, high = c->nr_kept;
 
@@ -220,15 +220,15 @@ is_in_the_way(const struct commit *c, const struct dma_entry *e)
 }
 
 static bool
-is_planned(const struct commit *c, const struct dma_entry *e, bool rest)
+commit_is_planned(const struct commit *c, const struct dma_entry *e, bool rest)
 {
 	return e->queued && !e->on_server && e->rest == rest && dma_entry_is_due(e, c->number) &&
-		!is_in_the_way(c, e);
+		!commit_is_in_the_way(c, e);
 }
 
 /* Neighbours that run on become one mapping of the server. */
 static int
-plan_maps(struct commit *c, bool rest)
+commit_plan_maps(struct commit *c, bool rest)
 {
 	const struct dma_entries *list = &c->op.dev->dma.entries;
 	int rc = 0;
@@ -242,20 +242,20 @@ plan_maps(struct commit *c, bool rest)
 		};
 
 		i++;
-		if (!is_planned(c, first, rest))
+		if (!commit_is_planned(c, first, rest))
 			continue;
-		while (i < list->nr && is_planned(c, &list->at[i], rest) &&
+		while (i < list->nr && commit_is_planned(c, &list->at[i], rest) &&
 			dma_entry_runs_on(&list->at[i - 1], &list->at[i]))
 			m.range.size += list->at[i++].size;
-		rc = add_message(c, &m);
+		rc = commit_add_message(c, &m);
 	}
 	return rc;
 }
 
 static void
-mapped(struct dma_table *t, const struct vuc_wire_dma_range *window)
+window_mapped(struct dma_table *t, const struct vuc_wire_dma_range *window)
 {
-	for (size_t i = first_in(t, window); lies_in(t, i, window); i++) {
+	for (size_t i = window_first(t, window); window_holds(t, i, window); i++) {
 		struct dma_entry *e = &t->entries.at[i];
 
 		e->queued = false;
@@ -270,7 +270,7 @@ mapped(struct dma_table *t, const struct vuc_wire_dma_range *window)
 
 /* Whoever unmaps a part of a mapping does not expect to lose the rest of it: each is named. */
 static void
-add_lost(struct vuc_error *reason, const struct vuc_wire_dma_range *range)
+error_add_lost(struct vuc_error *reason, const struct vuc_wire_dma_range *range)
 {
 	size_t len = strlen(reason->text);
 
@@ -279,7 +279,7 @@ add_lost(struct vuc_error *reason, const struct vuc_wire_dma_range *range)
 }
 
 static void
-message_failed(struct commit *c, struct commit_message *m, int status, const char *reason)
+commit_message_failed(struct commit *c, struct commit_message *m, int status, const char *reason)
 {
 	m->kept = !m->map;
 	if (c->op.status == 0)
@@ -288,11 +288,11 @@ message_failed(struct commit *c, struct commit_message *m, int status, const cha
 			m->range.addr, m->range.size,
 			m->rest ? ", which was mapped before and is lost" : "", reason);
 	else if (m->rest)
-		add_lost(&c->op.err, &m->range);
+		error_add_lost(&c->op.err, &m->range);
 }
 
 static void
-message_replied(struct operation_message *message, const struct vuc_session_reply *reply)
+commit_message_replied(struct operation_message *message, const struct vuc_session_reply *reply)
 {
 	struct commit_message *m = (struct commit_message *)message;
 	struct commit *c = (struct commit *)message->op;
@@ -308,15 +308,15 @@ message_replied(struct operation_message *message, const struct vuc_session_repl
 		reason = err.text;
 	}
 	if (status != 0)
-		message_failed(c, m, status, reason);
+		commit_message_failed(c, m, status, reason);
 	else if (m->map)
-		mapped(&c->op.dev->dma, &m->range);
+		window_mapped(&c->op.dev->dma, &m->range);
 	else
-		unmapped(&c->op.dev->dma, m);
+		window_unmapped(&c->op.dev->dma, m);
 }
 
 static int
-send_map(struct commit *c, struct commit_message *m)
+commit_send_map(struct commit *c, struct commit_message *m)
 {
 	const struct dma_table *t = &c->op.dev->dma;
 	const struct dma_entry *e = &t->entries.at[dma_table_lower_bound(t, m->range.addr)];
@@ -333,7 +333,7 @@ send_map(struct commit *c, struct commit_message *m)
 }
 
 static int
-send_unmap(struct commit *c, struct commit_message *m)
+commit_send_unmap(struct commit *c, struct commit_message *m)
 {
 	uint8_t body[sizeof(struct vfio_user_dma_unmap)];
 	const struct vuc_session_request req = {
@@ -351,7 +351,7 @@ send_unmap(struct commit *c, struct commit_message *m)
  * unmapped before by a message of its own, and the answer to this one means nothing.
  */
 static int
-send_forget(struct commit *c, struct commit_message *m)
+commit_send_forget(struct commit *c, struct commit_message *m)
 {
 	uint8_t body[sizeof(struct vfio_user_dma_unmap)];
 	const struct vuc_session_request req = {
@@ -364,7 +364,7 @@ send_forget(struct commit *c, struct commit_message *m)
 }
 
 static void
-forget_replied(struct operation_message *message, const struct vuc_session_reply *reply)
+commit_forget_replied(struct operation_message *message, const struct vuc_session_reply *reply)
 {
 	struct operation *op = message->op;
 
@@ -373,18 +373,18 @@ forget_replied(struct operation_message *message, const struct vuc_session_reply
 }
 
 static int
-send_message(struct commit *c, struct commit_message *m)
+commit_send_message(struct commit *c, struct commit_message *m)
 {
 	if (c->phase == COMMIT_FORGET) {
-		m->message.replied = forget_replied;
-		return send_forget(c, m);
+		m->message.replied = commit_forget_replied;
+		return commit_send_forget(c, m);
 	}
-	m->message.replied = message_replied;
-	return m->map ? send_map(c, m) : send_unmap(c, m);
+	m->message.replied = commit_message_replied;
+	return m->map ? commit_send_map(c, m) : commit_send_unmap(c, m);
 }
 
 static int
-send_messages(struct commit *c)
+commit_send_messages(struct commit *c)
 {
 	for (; c->next < c->nr; c->next++) {
 		struct commit_message *m = &c->messages[c->next];
@@ -393,12 +393,12 @@ send_messages(struct commit *c)
 
 		if (c->op.outstanding == WINDOW)
 			return -EAGAIN;
-		rc = send_message(c, m);
+		rc = commit_send_message(c, m);
 		if (rc == -EAGAIN)
 			return rc;
 		reason = vuc_session_reason(c->op.dev->session);
 		if (rc != 0)
-			message_failed(c, m, rc, *reason ? reason : strerror(-rc));
+			commit_message_failed(c, m, rc, *reason ? reason : strerror(-rc));
 	}
 	return 0;
 }
@@ -407,7 +407,7 @@ send_messages(struct commit *c)
 
 /* All of the phase before is answered. */
 static int
-begin_phase(struct commit *c)
+commit_begin_phase(struct commit *c)
 {
 	struct dma_table *t = &c->op.dev->dma;
 	int rc;
@@ -416,19 +416,19 @@ begin_phase(struct commit *c)
 		c->phase = COMMIT_UNMAPS;
 		t->commits_run = true;
 		t->running_commit = c->number;
-		return plan_unmaps(c);
+		return commit_plan_unmaps(c);
 	}
-	rc = c->phase == COMMIT_UNMAPS ? keep_refused(c) : 0;
+	rc = c->phase == COMMIT_UNMAPS ? commit_keep_refused(c) : 0;
 	c->nr = 0;
 	c->next = 0;
 	if (rc == 0 && c->phase == COMMIT_UNMAPS && c->forget) {
 		c->phase = COMMIT_FORGET;
-		return add_message(c, &(struct commit_message){.map = false});
+		return commit_add_message(c, &(struct commit_message){.map = false});
 	}
 	c->phase = COMMIT_MAPS;
 	if (rc == 0)
-		rc = plan_maps(c, true);
-	return rc == 0 ? plan_maps(c, false) : rc;
+		rc = commit_plan_maps(c, true);
+	return rc == 0 ? commit_plan_maps(c, false) : rc;
 }
 
 static int
@@ -438,14 +438,14 @@ commit_run(struct operation *op)
 	int rc = 0;
 
 	if (c->phase == COMMIT_PLAN)
-		rc = begin_phase(c);
+		rc = commit_begin_phase(c);
 	while (rc == 0) {
-		rc = send_messages(c);
+		rc = commit_send_messages(c);
 		if (rc != 0 || c->phase == COMMIT_MAPS)
 			return rc;
 		if (op->outstanding > 0)
 			return -EAGAIN;
-		rc = begin_phase(c);
+		rc = commit_begin_phase(c);
 	}
 	return rc;
 }
@@ -453,7 +453,7 @@ commit_run(struct operation *op)
 /* The server has kept it, so it is back; or, where something else was to take its place, it is to
  * be unmapped by the next commit. */
 static void
-put_back(struct dma_table *t, uint32_t number)
+commit_put_back(struct dma_table *t, uint32_t number)
 {
 	for (size_t i = 0; i < t->leaving.nr; i++) {
 		struct dma_entry *e = &t->leaving.at[i];
@@ -468,7 +468,7 @@ put_back(struct dma_table *t, uint32_t number)
 
 /* What was a part of a mapping that the server has kept is still that, the rest is gone. */
 static void
-drop_unmapped(struct dma_table *t, uint32_t number)
+commit_drop_unmapped(struct dma_table *t, uint32_t number)
 {
 	struct dma_entries *list = &t->entries;
 	size_t kept = 0;
@@ -495,9 +495,9 @@ commit_end(struct operation *op)
 	struct commit *c = (struct commit *)op;
 	struct dma_table *t = &op->dev->dma;
 
-	put_back(t, c->number);
+	commit_put_back(t, c->number);
 	if (op->status != 0)
-		drop_unmapped(t, c->number);
+		commit_drop_unmapped(t, c->number);
 	t->commits_run = false;
 	t->commits_left--;
 }

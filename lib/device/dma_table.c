@@ -14,7 +14,7 @@
 #define FIRST_ROOM 16u
 
 static bool
-make_room(struct dma_entries *list)
+dma_entries_make_room(struct dma_entries *list)
 {
 	size_t room = list->room == 0 ? FIRST_ROOM : list->room * 2;
 	struct dma_entry *at;
@@ -30,7 +30,7 @@ make_room(struct dma_entries *list)
 }
 
 static void
-put_file(struct dma_table *t, struct dma_file *file)
+dma_file_put(struct dma_table *t, struct dma_file *file)
 {
 	if (file == NULL || --file->refs > 0)
 		return;
@@ -47,14 +47,14 @@ put_file(struct dma_table *t, struct dma_file *file)
 void
 dma_entry_release(struct dma_table *t, struct dma_entry *entry)
 {
-	put_file(t, entry->file);
+	dma_file_put(t, entry->file);
 	free(entry->dirty);
 	entry->file = NULL;
 	entry->dirty = NULL;
 }
 
 static void
-free_entries(struct dma_table *t, struct dma_entries *list)
+dma_entries_free(struct dma_table *t, struct dma_entries *list)
 {
 	for (size_t i = 0; i < list->nr; i++)
 		dma_entry_release(t, &list->at[i]);
@@ -65,8 +65,8 @@ free_entries(struct dma_table *t, struct dma_entries *list)
 void
 dma_table_free(struct dma_table *t)
 {
-	free_entries(t, &t->entries);
-	free_entries(t, &t->leaving);
+	dma_entries_free(t, &t->entries);
+	dma_entries_free(t, &t->leaving);
 }
 
 size_t
@@ -101,7 +101,7 @@ dma_table_insert(struct dma_table *t, const struct dma_entry *entry)
 {
 	size_t i = dma_table_lower_bound(t, entry->iova);
 
-	if (!make_room(&t->entries))
+	if (!dma_entries_make_room(&t->entries))
 		return -ENOMEM;
 	memmove(&t->entries.at[i + 1], &t->entries.at[i],
 		(t->entries.nr - i) * sizeof(t->entries.at[0]));
@@ -130,7 +130,7 @@ dma_table_remove(struct dma_table *t, size_t i)
 int
 dma_entries_push(struct dma_entries *list, const struct dma_entry *entry)
 {
-	if (!make_room(list))
+	if (!dma_entries_make_room(list))
 		return -ENOMEM;
 	list->at[list->nr++] = *entry;
 	return 0;
@@ -154,7 +154,7 @@ dma_entries_compact(struct dma_entries *list)
  * likes: of all these only the open file itself tells.
  */
 static bool
-is_same_file(int a, int b)
+dma_file_is_same(int a, int b)
 {
 	if (fcntl(a, F_GET_SEALS) >= 0 && fcntl(b, F_GET_SEALS) >= 0)
 		return true;
@@ -173,7 +173,7 @@ dma_file_get(struct dma_table *t, int fd)
 	mode &= O_ACCMODE;
 	for (file = t->files; file != NULL; file = file->next) {
 		if (file->dev == st.st_dev && file->ino == st.st_ino && file->mode == mode &&
-			is_same_file(file->fd, fd)) {
+			dma_file_is_same(file->fd, fd)) {
 			file->refs++;
 			return file;
 		}
@@ -205,7 +205,7 @@ dma_entry_runs_on(const struct dma_entry *a, const struct dma_entry *b)
 
 /* Memory that is being unmapped is the device's until the server says otherwise. */
 static const struct dma_entry *
-find(const struct dma_table *t, uint64_t iova)
+dma_table_find_const(const struct dma_table *t, uint64_t iova)
 {
 	size_t i;
 
@@ -224,14 +224,14 @@ find(const struct dma_table *t, uint64_t iova)
 struct dma_entry *
 dma_table_find(struct dma_table *t, uint64_t iova)
 {
-	return (struct dma_entry *)(uintptr_t)find(t, iova);
+	return (struct dma_entry *)(uintptr_t)dma_table_find_const(t, iova);
 }
 
 uint8_t *
 dma_table_translate(
 	const struct dma_table *t, uint64_t iova, uint64_t *len, uint32_t flags, int *error)
 {
-	const struct dma_entry *e = find(t, iova);
+	const struct dma_entry *e = dma_table_find_const(t, iova);
 	uint64_t skip;
 
 	if (e == NULL || e->addr == NULL) {

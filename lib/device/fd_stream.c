@@ -8,7 +8,7 @@
 
 /* What to do about a call that has failed. Returns 0 when it can be tried again. */
 static int
-get_over(int fd, short events, int error)
+fd_get_over(int fd, short events, int error)
 {
 	struct pollfd pfd = {.fd = fd, .events = events};
 
@@ -35,7 +35,7 @@ fd_read_full(int fd, void *data, size_t size, size_t *got)
 			*got += (size_t)n;
 			continue;
 		}
-		rc = get_over(fd, POLLIN, errno);
+		rc = fd_get_over(fd, POLLIN, errno);
 		if (rc != 0)
 			return rc;
 	}
@@ -56,7 +56,7 @@ fd_write_full(int fd, const void *data, size_t size)
 			size -= (size_t)n;
 			continue;
 		}
-		rc = get_over(fd, POLLOUT, n == 0 ? EIO : errno);
+		rc = fd_get_over(fd, POLLOUT, n == 0 ? EIO : errno);
 		if (rc != 0)
 			return rc;
 	}

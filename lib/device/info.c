@@ -22,7 +22,7 @@
 #define INFO_MAX FIRST_ARGSZ
 
 static void
-finish_learning(struct device_learn *l, int status, const struct vuc_error *err)
+learn_finish(struct device_learn *l, int status, const struct vuc_error *err)
 {
 	device_learn_fn done = l->done;
 
@@ -33,7 +33,7 @@ finish_learning(struct device_learn *l, int status, const struct vuc_error *err)
 }
 
 static void
-send_question(struct device_learn *l, const struct vuc_session_request *req)
+learn_send_question(struct device_learn *l, const struct vuc_session_request *req)
 {
 	struct vuc_session *s = l->dev->session;
 	struct vuc_error err = {0};
@@ -48,11 +48,11 @@ send_question(struct device_learn *l, const struct vuc_session_request *req)
 		vuc_error_set(&err, rc, "%s", vuc_session_reason(s));
 	else
 		vuc_error_set(&err, rc, "%s: %s", vuc_wire_command_name(req->cmd), strerror(-rc));
-	finish_learning(l, rc, &err);
+	learn_finish(l, rc, &err);
 }
 
 static void
-ask_next(struct device_learn *l, void (*ask)(struct device_learn *l), uint32_t index)
+learn_ask_next(struct device_learn *l, void (*ask)(struct device_learn *l), uint32_t index)
 {
 	l->ask = ask;
 	l->index = index;
@@ -228,7 +228,7 @@ is_optional_region(uint32_t index)
 
 /* The server has more to say than there was room for. Returns 0 when it is asked again. */
 static int
-ask_for_more(struct device_learn *l, uint32_t argsz, struct vuc_error *err)
+learn_ask_for_more(struct device_learn *l, uint32_t argsz, struct vuc_error *err)
 {
 	if (l->asked_again)
 		return vuc_error_set(err, -EPROTO,
@@ -266,11 +266,11 @@ region_answered(void *arg, const struct vuc_session_reply *reply)
 	if (rc == 0)
 		warn_of_region(dev, &info, reply->len);
 	if (rc == 0 && info.truncated)
-		rc = ask_for_more(l, info.info.argsz, &err);
+		rc = learn_ask_for_more(l, info.info.argsz, &err);
 	else if (rc == 0)
 		rc = keep_region(&dev->regions[l->index], &info, reply, &err);
 	if (rc != 0)
-		finish_learning(l, rc, &err);
+		learn_finish(l, rc, &err);
 	else if (!info.truncated)
 		learn_next_region(l);
 }
@@ -288,7 +288,7 @@ ask_region(struct device_learn *l)
 		.arg = l,
 	};
 
-	send_question(l, &req);
+	learn_send_question(l, &req);
 }
 
 static void learn_next_irq(struct device_learn *l);
@@ -311,7 +311,7 @@ irq_answered(void *arg, const struct vuc_session_reply *reply)
 	if (rc == 0)
 		rc = vuc_wire_irq_info_decode(reply->body, reply->len, l->index, &info, &err);
 	if (rc != 0) {
-		finish_learning(l, rc, &err);
+		learn_finish(l, rc, &err);
 		return;
 	}
 	if (info.argsz < sizeof(info))
@@ -336,7 +336,7 @@ ask_irq(struct device_learn *l)
 		.arg = l,
 	};
 
-	send_question(l, &req);
+	learn_send_question(l, &req);
 }
 
 static void
@@ -361,7 +361,7 @@ bars_answered(struct vuc_request *req, int status)
 	if (status == 0)
 		keep_bars(l->dev, l->bars);
 	vuc_error_set(&err, vuc_session_error(s), "%s", vuc_session_reason(s));
-	finish_learning(l, vuc_session_error(s), &err);
+	learn_finish(l, vuc_session_error(s), &err);
 }
 
 /*
@@ -376,7 +376,7 @@ learn_bars(struct device_learn *l)
 	l->cmd = VFIO_USER_REGION_READ;
 	if (config == NULL || config->size < PCI_BASE_ADDRESS_0 + sizeof(l->bars) ||
 		(config->flags & VFIO_REGION_INFO_FLAG_READ) == 0) {
-		finish_learning(l, 0, NULL);
+		learn_finish(l, 0, NULL);
 		return;
 	}
 	l->read = (struct vuc_request){
@@ -398,7 +398,7 @@ learn_next_irq(struct device_learn *l)
 	uint32_t index = l->ask == ask_irq ? l->index + 1 : 0;
 
 	if (index < l->dev->info.num_irqs) {
-		ask_next(l, ask_irq, index);
+		learn_ask_next(l, ask_irq, index);
 		return;
 	}
 	warn_of_refusals(l->dev, &l->regions, DEVICE_FAULT_REGION_REFUSED, "region");
@@ -412,7 +412,7 @@ learn_next_region(struct device_learn *l)
 	uint32_t index = l->ask == ask_region ? l->index + 1 : 0;
 
 	if (index < l->dev->info.num_regions)
-		ask_next(l, ask_region, index);
+		learn_ask_next(l, ask_region, index);
 	else
 		learn_next_irq(l);
 }
@@ -425,7 +425,7 @@ device_answered(void *arg, const struct vuc_session_reply *reply)
 	int rc = keep_device(l->dev, reply, &err);
 
 	if (rc != 0)
-		finish_learning(l, rc, &err);
+		learn_finish(l, rc, &err);
 	else
 		learn_next_region(l);
 }
@@ -443,14 +443,14 @@ ask_device(struct device_learn *l)
 		.arg = l,
 	};
 
-	send_question(l, &req);
+	learn_send_question(l, &req);
 }
 
 void
 device_learn_start(struct device_learn *l, struct vuc_device *dev, device_learn_fn done)
 {
 	*l = (struct device_learn){.dev = dev, .done = done};
-	ask_next(l, ask_device, 0);
+	learn_ask_next(l, ask_device, 0);
 }
 
 bool

@@ -44,7 +44,7 @@ struct io_fds_operation {
 };
 
 static int
-check_flags(struct io_fds_operation *a, uint32_t i, const struct vuc_wire_sub_region *sub)
+io_fds_check_flags(struct io_fds_operation *a, uint32_t i, const struct vuc_wire_sub_region *sub)
 {
 	uint32_t known =
 		sub->type == VFIO_USER_IO_FD_TYPE_IOREGIONFD ? IOREGION_FLAGS : IOEVENTFD_FLAGS;
@@ -58,21 +58,21 @@ check_flags(struct io_fds_operation *a, uint32_t i, const struct vuc_wire_sub_re
 }
 
 static int
-index_of(uint32_t fd_index)
+io_fds_index_of(uint32_t fd_index)
 {
 	return fd_index == VUC_WIRE_NO_FD ? -1 : (int)fd_index;
 }
 
 static void
-convert(struct vuc_io_sub_region *to, const struct vuc_wire_sub_region *from)
+io_fds_convert(struct vuc_io_sub_region *to, const struct vuc_wire_sub_region *from)
 {
 	*to = (struct vuc_io_sub_region){
 		.type = types[from->type],
 		.flags = from->flags,
 		.offset = from->offset,
 		.size = from->size,
-		.fd_index = index_of(from->fd_index),
-		.shadow_fd_index = index_of(from->shadow_fd_index),
+		.fd_index = io_fds_index_of(from->fd_index),
+		.shadow_fd_index = io_fds_index_of(from->shadow_fd_index),
 		.shadow_offset = from->shadow_offset,
 		.datamatch = from->datamatch,
 		.user_data = from->user_data,
@@ -81,7 +81,7 @@ convert(struct vuc_io_sub_region *to, const struct vuc_wire_sub_region *from)
 
 /* Sub-regions lie behind the struct that points to them. */
 static struct vuc_io_fds *
-allocate(uint32_t count)
+io_fds_allocate(uint32_t count)
 {
 	struct vuc_io_fds *io_fds =
 		calloc(1, sizeof(*io_fds) + count * sizeof(*io_fds->sub_regions));
@@ -92,7 +92,7 @@ allocate(uint32_t count)
 }
 
 static void
-take_fds(struct vuc_io_fds *io_fds, const struct vuc_session_reply *reply)
+io_fds_take(struct vuc_io_fds *io_fds, const struct vuc_session_reply *reply)
 {
 	for (; io_fds->nr_fds < reply->nr_fds; io_fds->nr_fds++) {
 		io_fds->fds[io_fds->nr_fds] = reply->fds[io_fds->nr_fds];
@@ -101,10 +101,10 @@ take_fds(struct vuc_io_fds *io_fds, const struct vuc_session_reply *reply)
 }
 
 static void
-keep_answer(struct io_fds_operation *a, const struct vuc_wire_io_fds *wire,
+io_fds_keep_answer(struct io_fds_operation *a, const struct vuc_wire_io_fds *wire,
 	const struct vuc_session_reply *reply)
 {
-	struct vuc_io_fds *kept = allocate(wire->count);
+	struct vuc_io_fds *kept = io_fds_allocate(wire->count);
 	struct vuc_io_sub_region *subs;
 
 	if (kept == NULL) {
@@ -117,20 +117,20 @@ keep_answer(struct io_fds_operation *a, const struct vuc_wire_io_fds *wire,
 		struct vuc_wire_sub_region sub;
 
 		vuc_wire_io_fds_get(wire, i, &sub);
-		if (check_flags(a, i, &sub) != 0) {
+		if (io_fds_check_flags(a, i, &sub) != 0) {
 			free(kept);
 			return;
 		}
-		convert(&subs[i], &sub);
+		io_fds_convert(&subs[i], &sub);
 	}
 	kept->nr_sub_regions = wire->count;
-	take_fds(kept, reply);
+	io_fds_take(kept, reply);
 	a->answer = kept;
 }
 
 /* Whether an error of the server says that it does not have the command, which is optional. */
 static bool
-lacks_command(const struct vuc_session_reply *reply)
+io_fds_lacks_command(const struct vuc_session_reply *reply)
 {
 	return reply->refused &&
 		(reply->status == -EINVAL || reply->status == -ENOSYS ||
@@ -153,8 +153,8 @@ io_fds_replied(struct operation_message *m, const struct vuc_session_reply *repl
 
 	a->awaited = false;
 	if (rc != 0) {
-		operation_fail(
-			&a->op, lacks_command(reply) ? -EOPNOTSUPP : rc, "%s", reply->reason);
+		operation_fail(&a->op, io_fds_lacks_command(reply) ? -EOPNOTSUPP : rc, "%s",
+			reply->reason);
 		return;
 	}
 	rc = vuc_wire_io_fds_decode(reply->body, reply->len, &asked, &wire, &err);
@@ -163,7 +163,7 @@ io_fds_replied(struct operation_message *m, const struct vuc_session_reply *repl
 	else if (wire.truncated)
 		a->argsz = wire.argsz;
 	else
-		keep_answer(a, &wire, reply);
+		io_fds_keep_answer(a, &wire, reply);
 }
 
 /* The server may have more to say than there was room for, so it is asked again. */

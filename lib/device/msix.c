@@ -14,7 +14,7 @@
 #define NR_BARS 6u
 
 static uint32_t
-get_word(const uint8_t *config, uint32_t offset)
+config_get_word(const uint8_t *config, uint32_t offset)
 {
 	uint16_t word;
 
@@ -23,7 +23,7 @@ get_word(const uint8_t *config, uint32_t offset)
 }
 
 static uint32_t
-get_long(const uint8_t *config, uint32_t offset)
+config_get_long(const uint8_t *config, uint32_t offset)
 {
 	uint32_t word;
 
@@ -33,7 +33,7 @@ get_long(const uint8_t *config, uint32_t offset)
 
 /* The lower three bits of the register name the BAR; numbers without one are reserved. */
 static struct msix_place
-place_of(uint32_t reg, uint64_t size)
+msix_place_of(uint32_t reg, uint64_t size)
 {
 	uint32_t bar = reg & PCI_MSIX_TABLE_BIR;
 
@@ -45,23 +45,23 @@ place_of(uint32_t reg, uint64_t size)
 }
 
 static void
-decode(const uint8_t *cap, struct msix *msix)
+msix_decode(const uint8_t *cap, struct msix *msix)
 {
-	uint32_t vectors = (get_word(cap, PCI_MSIX_FLAGS) & PCI_MSIX_FLAGS_QSIZE) + 1;
+	uint32_t vectors = (config_get_word(cap, PCI_MSIX_FLAGS) & PCI_MSIX_FLAGS_QSIZE) + 1;
 
-	msix->table =
-		place_of(get_long(cap, PCI_MSIX_TABLE), (uint64_t)vectors * PCI_MSIX_ENTRY_SIZE);
-	msix->pending =
-		place_of(get_long(cap, PCI_MSIX_PBA), (vectors + 63) / 64 * sizeof(uint64_t));
+	msix->table = msix_place_of(
+		config_get_long(cap, PCI_MSIX_TABLE), (uint64_t)vectors * PCI_MSIX_ENTRY_SIZE);
+	msix->pending = msix_place_of(
+		config_get_long(cap, PCI_MSIX_PBA), (vectors + 63) / 64 * sizeof(uint64_t));
 }
 
 /* Offset of the first capability, 0 when there is none. */
 static uint32_t
-first_capability(const uint8_t *config, size_t len)
+config_first_capability(const uint8_t *config, size_t len)
 {
 	if (len < PCI_STD_HEADER_SIZEOF)
 		return 0;
-	if ((get_word(config, PCI_STATUS) & PCI_STATUS_CAP_LIST) == 0)
+	if ((config_get_word(config, PCI_STATUS) & PCI_STATUS_CAP_LIST) == 0)
 		return 0;
 	if ((config[PCI_HEADER_TYPE] & 0x7f) == PCI_HEADER_TYPE_CARDBUS)
 		return config[PCI_CB_CAPABILITY_LIST] & ~3u;
@@ -71,7 +71,7 @@ first_capability(const uint8_t *config, size_t len)
 int
 msix_find(const uint8_t *config, size_t len, struct msix *msix, struct vuc_error *err)
 {
-	uint32_t offset = first_capability(config, len);
+	uint32_t offset = config_first_capability(config, len);
 
 	*msix = (struct msix){0};
 	if (len > MSIX_CONFIG_SIZE)
@@ -91,7 +91,7 @@ msix_find(const uint8_t *config, size_t len, struct msix *msix, struct vuc_error
 				"to 0x%zx",
 				size, offset, PCI_STD_HEADER_SIZEOF, len);
 		if (size == PCI_CAP_MSIX_SIZEOF) {
-			decode(config + offset, msix);
+			msix_decode(config + offset, msix);
 			return 0;
 		}
 		offset = config[offset + PCI_CAP_LIST_NEXT] & ~3u;

@@ -30,7 +30,7 @@ vuc_device_opts_init(struct vuc_device_opts *opts, size_t size)
 }
 
 static int
-check_opts(const struct vuc_device_opts *o, struct vuc_error *err)
+device_check_opts(const struct vuc_device_opts *o, struct vuc_error *err)
 {
 	if ((o->path != NULL) + (o->fd >= 0) + (o->loopback != NULL) != 1)
 		return vuc_error_set(
@@ -66,7 +66,7 @@ vuc_device_read_opts(
 	vuc_device_opts_init(known, sizeof(*known));
 	rc = vuc_opts_read(known, sizeof(*known), opts,
 		VUC_OPTS_LEAST(struct vuc_device_opts, trace_arg), "vuc_device_opts", err);
-	return rc == 0 ? check_opts(known, err) : rc;
+	return rc == 0 ? device_check_opts(known, err) : rc;
 }
 
 VUC_EXPORT int
@@ -87,7 +87,7 @@ struct open_waiter {
 };
 
 static void
-wake_of_opening(void *arg, int status, const struct vuc_error *err)
+open_wake(void *arg, int status, const struct vuc_error *err)
 {
 	struct open_waiter *w = arg;
 
@@ -109,7 +109,7 @@ vuc_device_open_known(const struct vuc_device_opts *opts, struct vuc_server_faul
 	if (opts->group != NULL && opts->group->polling)
 		return vuc_error_set(
 			err, -EDEADLK, "a device is opened from a completion callback");
-	rc = vuc_device_open_known_start(opts, faults, &d, wake_of_opening, &w, err);
+	rc = vuc_device_open_known_start(opts, faults, &d, open_wake, &w, err);
 	if (rc != 0)
 		return rc;
 	device_poll_until(d, &w.done);

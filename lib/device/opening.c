@@ -74,7 +74,7 @@ trace_message(void *arg, bool sent, const uint8_t *message, size_t len, unsigned
 }
 
 static void
-configure(struct device_link *link, const struct vuc_device_opts *opts,
+configure_session(struct device_link *link, const struct vuc_device_opts *opts,
 	struct vuc_session_config *config)
 {
 	*config = (struct vuc_session_config){
@@ -102,7 +102,7 @@ create_session(struct vuc_device *dev, const struct vuc_device_opts *opts, struc
 {
 	struct vuc_session_config config;
 
-	configure(&dev->main, opts, &config);
+	configure_session(&dev->main, opts, &config);
 	dev->session = vuc_session_create(&config);
 	dev->main.session = dev->session;
 	if (dev->session == NULL)
@@ -119,7 +119,7 @@ open_twin(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vuc
 
 	if (fd < 0)
 		return 0;
-	configure(&dev->twin, opts, &config);
+	configure_session(&dev->twin, opts, &config);
 	config.twin = true;
 	config.max_requests = 1;
 	rc = device_check_socket(fd, "twin socket", err);
@@ -201,7 +201,7 @@ finish_opening(struct vuc_device *dev, int rc, const struct vuc_error *why)
 }
 
 static void
-learned(struct device_learn *l, int rc, const struct vuc_error *err)
+opening_learned(struct device_learn *l, int rc, const struct vuc_error *err)
 {
 	if (rc == 0)
 		l->dev->reason.text[0] = '\0';
@@ -210,7 +210,7 @@ learned(struct device_learn *l, int rc, const struct vuc_error *err)
 
 /* What it is that has taken too long. */
 static int
-explain_timeout(const struct device_opening *o, struct vuc_error *err)
+opening_explain_timeout(const struct device_opening *o, struct vuc_error *err)
 {
 	uint32_t ms = o->opts.timeout_ms;
 
@@ -222,7 +222,7 @@ explain_timeout(const struct device_opening *o, struct vuc_error *err)
 }
 
 static int
-connect_further(struct device_opening *o, uint64_t now_ms, struct vuc_error *err)
+opening_connect(struct device_opening *o, uint64_t now_ms, struct vuc_error *err)
 {
 	int fd = device_connector_step(o->connector, now_ms, err);
 
@@ -234,7 +234,7 @@ connect_further(struct device_opening *o, uint64_t now_ms, struct vuc_error *err
 }
 
 static int
-negotiated(struct device_opening *o, struct vuc_error *err)
+opening_negotiated(struct device_opening *o, struct vuc_error *err)
 {
 	struct vuc_device *dev = o->dev;
 	int rc;
@@ -244,13 +244,13 @@ negotiated(struct device_opening *o, struct vuc_error *err)
 	if (rc != 0)
 		return rc;
 	o->negotiating = false;
-	device_learn_start(&o->learn, dev, learned);
+	device_learn_start(&o->learn, dev, opening_learned);
 	return -EAGAIN;
 }
 
 /* Returns -EAGAIN; 0 when it has finished; or what it has failed with. */
 static int
-open_further(struct device_opening *o, struct vuc_error *err)
+opening_go_on(struct device_opening *o, struct vuc_error *err)
 {
 	const struct vuc_session *s = o->dev->session;
 	uint64_t now_ms = vuc_clock_coarse_ms();
@@ -258,12 +258,13 @@ open_further(struct device_opening *o, struct vuc_error *err)
 	if (vuc_session_error(s) != 0)
 		return vuc_error_set(err, vuc_session_error(s), "%s", vuc_session_reason(s));
 	if (now_ms >= o->deadline_ms)
-		return !o->negotiating && device_learn_give_up(&o->learn) ? 0
-									  : explain_timeout(o, err);
+		return !o->negotiating && device_learn_give_up(&o->learn)
+			? 0
+			: opening_explain_timeout(o, err);
 	if (o->connector != NULL)
-		return connect_further(o, now_ms, err);
+		return opening_connect(o, now_ms, err);
 	if (o->negotiating && vuc_session_state(s) == VUC_SESSION_READY)
-		return negotiated(o, err);
+		return opening_negotiated(o, err);
 	if (!o->negotiating)
 		device_learn_go_on(&o->learn);
 	return -EAGAIN;
@@ -274,7 +275,7 @@ static void
 opening_step(struct vuc_device *dev)
 {
 	struct vuc_error err = {0};
-	int rc = open_further(dev->opening, &err);
+	int rc = opening_go_on(dev->opening, &err);
 
 	/* Learning may have ended by now. */
 	if (dev->opening == NULL)

@@ -17,7 +17,7 @@ is_aligned(const void *addr, size_t count)
 
 /* What the device would see as one access must not be taken apart or repeated. */
 static void
-load(void *data, const void *addr, size_t count)
+register_load(void *data, const void *addr, size_t count)
 {
 	if (count == sizeof(uint8_t)) {
 		*(uint8_t *)data = *(const volatile uint8_t *)addr;
@@ -39,7 +39,7 @@ load(void *data, const void *addr, size_t count)
 }
 
 static void
-store(void *addr, const void *data, size_t count)
+register_store(void *addr, const void *data, size_t count)
 {
 	if (count == sizeof(uint8_t)) {
 		*(volatile uint8_t *)addr = *(const uint8_t *)data;
@@ -85,7 +85,7 @@ find_mapping(const struct region *r, uint64_t offset)
  * in front of the next one.
  */
 static uint8_t *
-locate(const struct region *r, uint64_t offset, size_t *count)
+mapping_locate(const struct region *r, uint64_t offset, size_t *count)
 {
 	const struct vuc_region_mapping *m = find_mapping(r, offset);
 	uint64_t end;
@@ -109,10 +109,10 @@ vuc_region_load(struct vuc_device *dev, uint32_t region, uint64_t offset, void *
 
 	while (rc == 0 && count > 0) {
 		size_t n = count;
-		const uint8_t *mapped = locate(&dev->regions[region], offset, &n);
+		const uint8_t *mapped = mapping_locate(&dev->regions[region], offset, &n);
 
 		if (mapped != NULL)
-			load(to, mapped, n);
+			register_load(to, mapped, n);
 		else
 			rc = vuc_device_read(dev, region, offset, to, n);
 		to += n;
@@ -134,10 +134,10 @@ vuc_region_store(
 
 	while (rc == 0 && count > 0) {
 		size_t n = count;
-		uint8_t *mapped = locate(&dev->regions[region], offset, &n);
+		uint8_t *mapped = mapping_locate(&dev->regions[region], offset, &n);
 
 		if (mapped != NULL)
-			store(mapped, from, n);
+			register_store(mapped, from, n);
 		else
 			rc = vuc_device_write(dev, region, offset, from, n);
 		from += n;

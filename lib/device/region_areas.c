@@ -39,7 +39,7 @@ struct finder {
 };
 
 static int
-read_msix(struct vuc_device *dev, struct msix *msix, struct vuc_error *err)
+region_read_msix(struct vuc_device *dev, struct msix *msix, struct vuc_error *err)
 {
 	const struct vuc_region *config = vuc_device_region(dev, VFIO_PCI_CONFIG_REGION_INDEX);
 	uint8_t bytes[MSIX_CONFIG_SIZE];
@@ -56,7 +56,7 @@ read_msix(struct vuc_device *dev, struct msix *msix, struct vuc_error *err)
 
 /* Learn which places of MSI-X lie in the region, in the order of their offsets. */
 static int
-find_msix(struct finder *m)
+region_find_msix(struct finder *m)
 {
 	uint32_t index = m->region->index;
 	struct msix msix;
@@ -64,7 +64,7 @@ find_msix(struct finder *m)
 
 	if (index > VFIO_PCI_BAR5_REGION_INDEX)
 		return 0;
-	rc = read_msix(m->dev, &msix, m->err);
+	rc = region_read_msix(m->dev, &msix, m->err);
 	if (rc != 0)
 		return rc;
 	if (msix.table.bar != index)
@@ -77,13 +77,13 @@ find_msix(struct finder *m)
 }
 
 static struct vuc_region_area
-area_at(const struct vuc_region *r, uint32_t i)
+region_area_at(const struct vuc_region *r, uint32_t i)
 {
 	return r->nr_areas > 0 ? r->areas[i] : (struct vuc_region_area){.size = r->size};
 }
 
 static uint32_t
-nr_areas(const struct vuc_region *r)
+region_nr_areas(const struct vuc_region *r)
 {
 	return r->nr_areas > 0 ? r->nr_areas : 1;
 }
@@ -115,7 +115,7 @@ area_refuse(const struct finder *m, const struct vuc_region_area *area, int rc, 
  * file system is not asked: the server itself may be behind it (FUSE), and would be waited for.
  */
 static int
-page_size(int fd, uint64_t *size)
+file_page_size(int fd, uint64_t *size)
 {
 	struct statfs fs;
 
@@ -148,7 +148,7 @@ area_check(const struct finder *m, const struct vuc_region_area *area, int fd, u
 {
 	uint64_t start = m->region->offset + area->offset;
 	uint64_t file = 0;
-	int rc = page_size(fd, page);
+	int rc = file_page_size(fd, page);
 
 	if (rc == 0)
 		rc = file_size(fd, &file);
@@ -175,7 +175,7 @@ area_add_span(struct finder *m, const struct span *span, int fd)
 
 /* The pages of a place of MSI-X; none when there is no such place. */
 static struct span
-pages_of(const struct msix_place *place, uint64_t page)
+msix_pages_of(const struct msix_place *place, uint64_t page)
 {
 	struct span pages = {0};
 
@@ -191,14 +191,14 @@ static int
 area_add(struct finder *m, uint32_t i)
 {
 	const struct vuc_region *r = m->region;
-	struct vuc_region_area area = area_at(r, i);
+	struct vuc_region_area area = region_area_at(r, i);
 	int fd = r->fds[r->nr_fds == 1 ? 0 : i];
 	struct span left = {area.offset, area.offset + area.size};
 	uint64_t page = 0;
 	int rc = area_check(m, &area, fd, &page);
 
 	for (unsigned int n = 0; rc == 0 && n < NR_HOLES; n++) {
-		struct span hole = pages_of(&m->msix[n], page);
+		struct span hole = msix_pages_of(&m->msix[n], page);
 
 		if (hole.end <= left.start || hole.start >= left.end)
 			continue;
@@ -227,10 +227,10 @@ device_check_mappable(const struct vuc_device *dev, uint32_t index, struct vuc_e
 }
 
 static int
-find_areas(struct finder *m)
+region_find_areas(struct finder *m)
 {
-	uint32_t n = nr_areas(m->region);
-	int rc = find_msix(m);
+	uint32_t n = region_nr_areas(m->region);
+	int rc = region_find_msix(m);
 
 	if (rc != 0)
 		return rc;
@@ -254,7 +254,7 @@ vuc_device_region_areas(struct vuc_device *dev, uint32_t region, struct device_a
 	if (rc != 0)
 		return rc;
 	m.region = vuc_device_region(dev, region);
-	rc = find_areas(&m);
+	rc = region_find_areas(&m);
 	if (rc != 0) {
 		free(m.areas);
 		return rc;
