@@ -6,7 +6,7 @@ import tempfile
 
 import pytest
 
-pytest.register_assert_rewrite('rig')
+pytest.register_assert_rewrite('rig')  # what it asserts counts, too
 
 # pylint: disable=wrong-import-position
 import rig  # noqa: E402
@@ -106,3 +106,9 @@ def fixture_refdev():
 def fixture_vucd():
     """Start daemons: vucd('[device d0]\\nsocket = ...'); see rig.Vucd."""
     yield from rig.starter(rig.Vucd)
+
+
+@pytest.fixture(name='vmm')
+def fixture_vmm():
+    """Attach VMMs: vmm(daemon, 'd0'); see rig.Vmm."""
+    yield from rig.starter(rig.Vmm)

@@ -2,10 +2,12 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "json_text.h"
 #include "tap.h"
+#include "utf8.h"
 
 /* What is parsed stands in an array without a NUL behind it. */
 static int
@@ -156,6 +158,36 @@ test_depth(void)
 	CU_ASSERT(fails("{\"a\":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}", "byte 21: nested too deeply"));
 }
 
+/* ---- text from anywhere ---- */
+
+#define R "\xef\xbf\xbd"
+
+static void
+test_clean(void)
+{
+	static const char *const cases[][2] = {
+		{"", ""}, {"plain \x01\n", "plain \x01\n"},
+		{"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80",
+			"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80"},
+		{"\x7f \xc2\x85 \xc2\xa0", R " " R " \xc2\xa0"}, {"\xff\xfe", R R},
+		{"\xc0\xaf", R R},             /* over-long */
+		{"\xe0\x80\xaf", R R R},       /* over-long */
+		{"\xed\xa0\x80", R R R},       /* surrogate */
+		{"\xf4\x90\x80\x80", R R R R}, /* behind the last code point */
+		{"\xe2\x82", R R},             /* ends too early */
+		{"\xe2(\xa1", R "(" R},        /* broken off */
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *clean = app_utf8_clean(cases[i][0]);
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(clean);
+		CU_ASSERT_STRING_EQUAL(clean, cases[i][1]);
+		free(clean);
+	}
+}
+
 int
 main(void)
 {
@@ -166,6 +198,7 @@ main(void)
 		{"strings", test_strings},
 		{"UTF-8", test_utf8},
 		{"nesting", test_depth},
+		{"text made clean", test_clean},
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {
