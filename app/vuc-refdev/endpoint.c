@@ -4,26 +4,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "clock.h"
-#include "commands.h"
 #include "endpoint.h"
-#include "fds.h"
 #include "report.h"
-#include "trace.h"
 
-/* Messages of one turn: as many as keep other devices from waiting for long. */
-#define BURST 32
+/* Messages, and commands of the device, of one turn: as many as keep others from waiting for long.
+ */
+#define BURST         32
+#define COMMAND_BURST 64
 
 int
 refdev_endpoint_init(struct refdev_endpoint *ep, const struct refdev_endpoint_config *config)
 {
 	struct refdev_config device = config->device;
+	size_t size;
 
 	*ep = (struct refdev_endpoint){
 		.listener = {.fd = -1},
-		.conn = {.fd = -1},
+		.main = {.fd = -1},
 		.twin = {.fd = -1},
 		.faults = config->faults,
 		.verbose = config->verbose,
@@ -35,29 +33,24 @@ refdev_endpoint_init(struct refdev_endpoint *ep, const struct refdev_endpoint_co
 		refdev_report("can't make a device: %s", strerror(errno));
 		return -EINVAL;
 	}
-	ep->reply.size = refdev_max_message(ep->dev);
-	ep->reply.bytes = malloc(ep->reply.size);
-	ep->command.size = ep->reply.size;
-	ep->command.bytes = malloc(ep->command.size);
+	size = refdev_max_message(ep->dev);
+	ep->reply = (struct vuc_loopback_msg){.bytes = malloc(size), .size = size};
+	ep->command = (struct vuc_loopback_msg){.bytes = malloc(size), .size = size};
 	ep->faults_seen = calloc(config->faults->nr + 1, sizeof(ep->faults_seen[0]));
-	if (ep->reply.bytes == NULL || ep->command.bytes == NULL || ep->faults_seen == NULL ||
-		refdev_connection_init(&ep->conn, ep->reply.size) != 0 ||
-		refdev_connection_init(&ep->twin, ep->reply.size) != 0) {
-		refdev_report(
-			"out of memory for a device with messages of %zu bytes", ep->reply.size);
-		refdev_endpoint_destroy(ep);
-		return -ENOMEM;
-	}
-	return 0;
+	if (ep->reply.bytes != NULL && ep->command.bytes != NULL && ep->faults_seen != NULL &&
+		refdev_channel_init(&ep->main, size) == 0 &&
+		refdev_channel_init(&ep->twin, size) == 0)
+		return 0;
+	refdev_report("out of memory for a device with messages of %zu bytes", size);
+	refdev_endpoint_destroy(ep);
+	return -ENOMEM;
 }
 
 void
 refdev_endpoint_destroy(struct refdev_endpoint *ep)
 {
-	refdev_output_drop(&ep->out);
-	refdev_commands_close(ep);
-	refdev_connection_destroy(&ep->conn);
-	refdev_connection_destroy(&ep->twin);
+	refdev_channel_destroy(&ep->main);
+	refdev_channel_destroy(&ep->twin);
 	refdev_listener_close(&ep->listener);
 	refdev_destroy(ep->dev);
 	free(ep->faults_seen);
@@ -90,7 +83,7 @@ refdev_endpoint_adopt(struct refdev_endpoint *ep, int fd)
 		return -ENOTSOCK;
 	}
 	if (socket_option(fd, SO_ACCEPTCONN) != 1) {
-		refdev_connection_open(&ep->conn, fd);
+		refdev_channel_open(&ep->main, fd);
 		return 0;
 	}
 	if (refdev_listener_adopt(&ep->listener, fd) != 0) {
@@ -102,17 +95,25 @@ refdev_endpoint_adopt(struct refdev_endpoint *ep, int fd)
 
 /* The client has gone or must go. */
 static void
-endpoint_disconnect(struct refdev_endpoint *ep)
+client_disconnect(struct refdev_endpoint *ep)
 {
-	refdev_output_drop(&ep->out);
-	refdev_commands_close(ep);
-	refdev_connection_close(&ep->conn);
+	refdev_channel_close(&ep->main);
+	refdev_channel_close(&ep->twin);
 	refdev_disconnect(ep->dev);
 	ep->more = false;
 	ep->mute = false;
+	ep->twin_lost = false;
 	ep->finished = ep->once || ep->listener.fd < 0;
 	if (ep->finished)
 		refdev_listener_close(&ep->listener);
+}
+
+/* Its bytes make no sense. */
+static void
+client_blame(struct refdev_endpoint *ep)
+{
+	refdev_report("%s: client disconnected: %s", ep->name, refdev_reason(ep->dev));
+	client_disconnect(ep);
 }
 
 void
@@ -128,9 +129,9 @@ refdev_endpoint_accept(struct refdev_endpoint *ep)
 		ep->accept_error = fd;
 		return;
 	}
-	refdev_connection_open(&ep->conn, fd);
+	refdev_channel_open(&ep->main, fd);
 	if (refdev_faults_refuse(ep->faults, ep->faults_seen))
-		endpoint_disconnect(ep);
+		client_disconnect(ep);
 }
 
 /* What receiving said. Returns whether there is something new to look at. */
@@ -141,15 +142,15 @@ after_receive(struct refdev_endpoint *ep, ssize_t rc)
 		return true;
 	if (rc == -EAGAIN || rc == -EINTR)
 		return false;
-	if (rc == 0 && refdev_connection_left(&ep->conn) > 0)
+	if (rc == 0 && refdev_channel_left(&ep->main) > 0)
 		refdev_report("%s: the client left %zu bytes into a message", ep->name,
-			refdev_connection_left(&ep->conn));
+			refdev_channel_left(&ep->main));
 	else if (rc == -EPROTO)
 		refdev_report(
 			"%s: the client sent more descriptors than a message may carry", ep->name);
 	else if (rc < 0 && rc != -ECONNRESET)
 		refdev_report("%s: connection lost: %s", ep->name, strerror((int)-rc));
-	endpoint_disconnect(ep);
+	client_disconnect(ep);
 	return false;
 }
 
@@ -159,12 +160,12 @@ static void
 after_send(struct refdev_endpoint *ep, int rc)
 {
 	if (rc == -EPIPE || rc == -ECONNRESET) {
-		refdev_output_drop(&ep->out);
+		refdev_channel_drop(&ep->main);
 		ep->mute = true;
 	} else if (rc != 0 && rc != -EAGAIN && rc != -EINTR) {
 		if (rc != -ESHUTDOWN)
 			refdev_report("%s: connection lost: %s", ep->name, strerror(-rc));
-		endpoint_disconnect(ep);
+		client_disconnect(ep);
 	}
 }
 
@@ -175,29 +176,25 @@ close_fds(struct vuc_loopback_msg *msg)
 	msg->nr_fds = 0;
 }
 
-/* Returns as refdev_output_send(). */
+/* Send what faults leave of a message. Returns as refdev_channel_send(). */
 static int
-send_reply(struct refdev_endpoint *ep)
+message_send(struct refdev_endpoint *ep, struct refdev_channel *ch, struct vuc_loopback_msg *msg)
 {
 	struct refdev_plan plan = {0};
 
-	if (ep->mute) {
-		close_fds(&ep->reply);
-		return 0;
-	}
 	if (ep->faults->nr == 0)
-		return refdev_output_send(&ep->out, ep->conn.fd, &ep->reply, NULL);
-	refdev_faults_apply(ep->faults, ep->faults_seen, &ep->reply, &plan);
+		return refdev_channel_send(ch, msg, NULL);
+	refdev_faults_apply(ep->faults, ep->faults_seen, msg, &plan);
 	ep->mute = plan.mute;
 	if (ep->mute)
-		refdev_output_drop(&ep->out);
+		refdev_channel_drop(&ep->main);
 	plan.drop = plan.drop || plan.mute;
-	return refdev_output_send(&ep->out, ep->conn.fd, &ep->reply, &plan);
+	return refdev_channel_send(ch, msg, &plan);
 }
 
-/* Returns as refdev_output_send(). */
-static int
-serve_message(struct refdev_endpoint *ep)
+/* False when the client has gone or the rest must wait. */
+static bool
+message_serve(struct refdev_endpoint *ep)
 {
 	unsigned int nr_fds = ep->request.nr_fds;
 	int rc;
@@ -210,54 +207,132 @@ serve_message(struct refdev_endpoint *ep)
 	if (ep->verbose)
 		refdev_trace(ep->name, &ep->request, nr_fds, &ep->reply);
 	if (rc != 0) {
-		refdev_report("%s: client disconnected: %s", ep->name, refdev_reason(ep->dev));
-		return -ESHUTDOWN;
+		client_blame(ep);
+		return false;
 	}
-	return ep->reply.len > 0 ? send_reply(ep) : 0;
+	if (ep->reply.len > 0 && ep->mute)
+		close_fds(&ep->reply);
+	else if (ep->reply.len > 0)
+		rc = message_send(ep, &ep->main, &ep->reply);
+	if (rc != 0)
+		after_send(ep, rc);
+	return rc == 0;
 }
 
 /* Serve what is in the buffer. False when the client has gone or the rest must wait. */
 static bool
-serve_burst(struct refdev_endpoint *ep)
+burst_serve(struct refdev_endpoint *ep)
 {
 	for (unsigned int i = 0; i < BURST; i++) {
-		int rc = refdev_connection_next(&ep->conn, ep->dev, &ep->request);
+		int rc = refdev_channel_next(&ep->main, ep->dev, &ep->request);
 
 		if (rc == 0) {
 			ep->more = false;
 			return true;
 		}
 		if (rc < 0) {
-			refdev_report(
-				"%s: client disconnected: %s", ep->name, refdev_reason(ep->dev));
-			endpoint_disconnect(ep);
+			client_blame(ep);
 			return false;
 		}
-		rc = serve_message(ep);
-		if (rc != 0) {
-			after_send(ep, rc);
+		if (!message_serve(ep))
 			return false;
-		}
 	}
 	return false;
 }
 
 static void
-serve_client(struct refdev_endpoint *ep)
+client_serve(struct refdev_endpoint *ep)
 {
-	if (refdev_output_pending(&ep->out) || refdev_output_holds(&ep->out)) {
-		int rc = refdev_output_flush(&ep->out, ep->conn.fd);
+	if (refdev_channel_is_pending(&ep->main) || refdev_channel_holds(&ep->main)) {
+		int rc = refdev_channel_flush(&ep->main);
 
 		if (rc != 0) {
 			after_send(ep, rc);
 			return;
 		}
 	}
-	if (ep->more && !serve_burst(ep))
+	if (ep->more && !burst_serve(ep))
 		return;
-	ep->more = after_receive(ep, refdev_connection_receive(&ep->conn, ep->dev));
+	ep->more = after_receive(ep, refdev_channel_receive(&ep->main, ep->dev));
 	if (ep->more)
-		serve_burst(ep);
+		burst_serve(ep);
+}
+
+/* Commands of the device go over the client's socket, or over the twin of it. */
+static bool
+is_command_due(const struct refdev_endpoint *ep)
+{
+	const struct refdev_channel *ch = refdev_channel_is_open(&ep->twin) ? &ep->twin : &ep->main;
+
+	return !ep->mute && !ep->twin_lost && !refdev_channel_is_pending(ch) &&
+		refdev_has_command(ep->dev);
+}
+
+static void
+twin_close(struct refdev_endpoint *ep)
+{
+	refdev_channel_close(&ep->twin);
+	ep->twin_lost = true;
+}
+
+/* What sending a command said: without the twin socket the client is served on. */
+static void
+after_command(struct refdev_endpoint *ep, const struct refdev_channel *ch, int rc)
+{
+	if (ch == &ep->main || rc == -ESHUTDOWN)
+		after_send(ep, rc);
+	else if (rc != 0 && rc != -EAGAIN && rc != -EINTR)
+		twin_close(ep);
+}
+
+static void
+commands_send(struct refdev_endpoint *ep)
+{
+	for (unsigned int i = 0; i < COMMAND_BURST && is_command_due(ep); i++) {
+		struct refdev_channel *ch =
+			refdev_channel_is_open(&ep->twin) ? &ep->twin : &ep->main;
+
+		if (!refdev_next_command(ep->dev, &ep->command))
+			return;
+		if (ep->verbose)
+			refdev_trace_command(ep->name, &ep->command);
+		after_command(ep, ch, message_send(ep, ch, &ep->command));
+	}
+}
+
+/* What the twin socket has. */
+static void
+twin_receive(struct refdev_endpoint *ep)
+{
+	ssize_t n = refdev_channel_receive(&ep->twin, ep->dev);
+	struct vuc_loopback_msg msg;
+	int rc;
+
+	if (n == -EAGAIN || n == -EINTR)
+		return;
+	if (n <= 0) {
+		twin_close(ep);
+		return;
+	}
+	while ((rc = refdev_channel_next(&ep->twin, ep->dev, &msg)) == 1) {
+		if (ep->verbose)
+			refdev_trace_command(ep->name, &msg);
+		rc = refdev_handle_twin(ep->dev, &msg);
+		close_fds(&msg);
+		if (rc != 0)
+			break;
+	}
+	if (rc < 0)
+		client_blame(ep);
+}
+
+static void
+twin_serve(struct refdev_endpoint *ep, bool look)
+{
+	if (refdev_channel_is_pending(&ep->twin))
+		after_command(ep, &ep->twin, refdev_channel_flush(&ep->twin));
+	if (refdev_channel_is_open(&ep->twin) && (look || refdev_awaits_answers(ep->dev)))
+		twin_receive(ep);
 }
 
 void
@@ -265,36 +340,20 @@ refdev_endpoint_turn(struct refdev_endpoint *ep, bool look)
 {
 	int fds[REFDEV_MAX_EVENT_FDS];
 
-	serve_client(ep);
-	if (!refdev_endpoint_has_client(ep))
+	client_serve(ep);
+	if (!refdev_channel_is_open(&ep->twin)) {
+		int fd = refdev_take_twin(ep->dev);
+
+		if (fd >= 0)
+			refdev_channel_open(&ep->twin, fd);
+	}
+	if (refdev_channel_is_open(&ep->twin))
+		twin_serve(ep, look);
+	if (!refdev_channel_is_open(&ep->main))
 		return;
-	after_send(ep, refdev_commands_turn(ep, look));
-	if (look && refdev_event_fds(ep->dev, fds) > 0)
+	commands_send(ep);
+	if (look && refdev_channel_is_open(&ep->main) && refdev_event_fds(ep->dev, fds) > 0)
 		refdev_take_events(ep->dev);
-}
-
-/* What there is to wait for on the client's socket, or on that for the next client. */
-static int64_t
-wait_for_client(const struct refdev_endpoint *ep, struct pollfd *pfd)
-{
-	uint64_t now;
-
-	*pfd = (struct pollfd){.fd = -1};
-	if (ep->finished)
-		return -1;
-	if (!refdev_endpoint_has_client(ep)) {
-		*pfd = (struct pollfd){.fd = ep->listener.fd, .events = POLLIN};
-		return -1;
-	}
-	if (!refdev_output_pending(&ep->out)) {
-		*pfd = (struct pollfd){.fd = ep->conn.fd, .events = POLLIN};
-		return ep->more ? 0 : refdev_output_held_for(&ep->out);
-	}
-	now = vuc_clock_ns();
-	if (now < ep->out.not_before)
-		return (int64_t)(ep->out.not_before - now);
-	*pfd = (struct pollfd){.fd = ep->conn.fd, .events = POLLOUT};
-	return -1;
 }
 
 static int64_t
@@ -309,16 +368,24 @@ int64_t
 refdev_endpoint_wait(const struct refdev_endpoint *ep, struct pollfd *pfds)
 {
 	int fds[REFDEV_MAX_EVENT_FDS];
-	int64_t ns = wait_for_client(ep, &pfds[0]);
-	bool events;
+	int64_t ns;
 
-	for (unsigned int i = 1; i < REFDEV_ENDPOINT_FDS; i++)
+	for (unsigned int i = 0; i < REFDEV_ENDPOINT_FDS; i++)
 		pfds[i] = (struct pollfd){.fd = -1};
-	if (!refdev_endpoint_has_client(ep))
-		return ns;
-	ns = shorter_timeout(ns, refdev_commands_wait(ep, &pfds[1]));
-	events = refdev_event_fds(ep->dev, fds) > 0;
-	for (unsigned int i = 0; events && i < REFDEV_MAX_EVENT_FDS; i++)
-		pfds[2 + i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+	if (!refdev_channel_is_open(&ep->main)) {
+		/* The next client; none is awaited by one that is finished. */
+		pfds[0] = (struct pollfd){.fd = ep->listener.fd, .events = POLLIN};
+		return -1;
+	}
+	ns = refdev_channel_wait(&ep->main, false, &pfds[0]);
+	if (!refdev_channel_is_pending(&ep->main) && ep->more)
+		ns = 0;
+	if (refdev_channel_is_open(&ep->twin))
+		ns = shorter_timeout(ns, refdev_channel_wait(&ep->twin, true, &pfds[1]));
+	if (is_command_due(ep))
+		ns = 0;
+	if (refdev_event_fds(ep->dev, fds) > 0)
+		for (unsigned int i = 0; i < REFDEV_MAX_EVENT_FDS; i++)
+			pfds[2 + i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
 	return ns;
 }

@@ -4,27 +4,17 @@
 
 /* A device, the socket that it is reached by, and the one client that it serves at a time. */
 
-#include <poll.h>
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "connection.h"
-#include "fault.h"
+#include "channel.h"
 #include "listener.h"
-#include "output.h"
-#include "refdev.h"
 
 struct refdev_endpoint {
 	char name[120]; /* of the socket, for messages */
 	struct refdev *dev;
 	struct refdev_listener listener;
-	struct refdev_connection conn;
-	struct refdev_output out;
+	struct refdev_channel main; /* to the client */
+	struct refdev_channel twin; /* for the device's own commands, where they have a socket */
 	struct vuc_loopback_msg request;
 	struct vuc_loopback_msg reply;
-	struct refdev_connection twin;   /* without a client: the device's commands have no socket
-					    of their own */
-	struct refdev_output twin_out;   /* commands on their way by it */
 	struct vuc_loopback_msg command; /* of the device, being sent */
 	const struct refdev_faults *faults;
 	uint64_t *faults_seen;
@@ -52,12 +42,6 @@ void refdev_endpoint_destroy(struct refdev_endpoint *ep);
  * negative errno after a line on stderr. */
 int refdev_endpoint_listen(struct refdev_endpoint *ep, const char *path);
 int refdev_endpoint_adopt(struct refdev_endpoint *ep, int fd);
-
-static inline bool
-refdev_endpoint_has_client(const struct refdev_endpoint *ep)
-{
-	return ep->conn.fd >= 0;
-}
 
 /* Take the next client, if one waits. Only without a client. */
 void refdev_endpoint_accept(struct refdev_endpoint *ep);

@@ -1,388 +1,307 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <stddef.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "fault.h"
+#include "fds.h"
+#include "number.h"
+#include "refdev.h"
 #include "vfio_user.h"
+
+enum kind_id {
+	CLOSE_ON_ACCEPT, /* the only one that concerns clients, not replies */
+	/* What becomes of a reply on its way: its plan. */
+	DELAY,
+	REORDER,
+	DROP,
+	NEVER,
+	CLOSE,
+	DUPLICATE,
+	TRUNCATE,
+	SPLIT,
+	EXTRA_FDS,
+	/* What becomes of its bytes: the header, with the length or without ... */
+	WRONG_ID,
+	WRONG_SIZE,
+	WRONG_TYPE,
+	WRONG_CMD,
+	ERROR,
+	LENGTH,
+	/* ... and the body. */
+	WRONG_COUNT,
+	ARGSZ,
+	FD_INDEX,
+	CAP_LOOP,
+	WRONG_VERSION,
+	BAD_JSON,
+};
+
+enum value {
+	NO_VALUE,
+	NUMBER,  /* required, within min ... max */
+	TEXT,    /* required, at most max bytes */
+	VERSION, /* "major" or "minor", optional */
+};
+
+struct refdev_fault_kind {
+	const char *name;
+	enum kind_id id;
+	uint32_t commands; /* a bit for each command that it means something for; 0: all */
+	enum value value;
+	uint64_t min;
+	uint64_t max;
+};
 
 #define MAX_DELAY_MS  3600000u
 #define MAX_JSON      4096u
 #define MAX_EXTRA_FDS 250u
 #define MAX_LENGTH    8192u
 
-/* Where the body of a reply begins, and whether it is as long as one of a type. */
-#define BODY                  sizeof(struct vfio_user_header)
-#define HAS_BODY(reply, type) ((reply)->len >= BODY + sizeof(struct type))
+#define ON(cmd) (1u << VFIO_USER_##cmd)
 
-static struct vfio_user_header
-get_header(const struct vuc_loopback_msg *reply)
+#define ON_ARGSZ                                                                              \
+	(ON(DMA_UNMAP) | ON(DEVICE_GET_INFO) | ON(DEVICE_GET_REGION_INFO) |                   \
+		ON(DEVICE_GET_IRQ_INFO) | ON(DEVICE_GET_REGION_IO_FDS) | ON(DEVICE_FEATURE) | \
+		ON(MIG_DATA_READ))
+#define ON_COUNT                                                             \
+	(ON(REGION_READ) | ON(REGION_WRITE) | ON(DMA_READ) | ON(DMA_WRITE) | \
+		ON(REGION_WRITE_MULTI) | ON(MIG_DATA_READ))
+
+/* The device's own commands, which may have a socket of their own, where replies don't pass. */
+#define ON_OWN (ON(DMA_READ) | ON(DMA_WRITE))
+
+/* clang-format off */
+static const struct refdev_fault_kind kinds[] = {
+	{"delay", DELAY, 0, NUMBER, .max = MAX_DELAY_MS},
+	{"reorder", REORDER, ~ON_OWN, NUMBER, .min = 1, .max = MAX_DELAY_MS},
+	{"drop", DROP},
+	{"duplicate", DUPLICATE},
+	{"truncate", TRUNCATE, 0, NUMBER, .max = UINT32_MAX},
+	{"split", SPLIT},
+	{"wrong-id", WRONG_ID},
+	{"wrong-size", WRONG_SIZE, 0, NUMBER, .max = UINT32_MAX},
+	{"length", LENGTH, 0, NUMBER, .min = sizeof(struct vfio_user_header), .max = MAX_LENGTH},
+	{"fd-index", FD_INDEX, ON(DEVICE_GET_REGION_IO_FDS), NUMBER, .max = UINT32_MAX},
+	{"wrong-count", WRONG_COUNT, ON_COUNT},
+	{"wrong-type", WRONG_TYPE},
+	{"wrong-cmd", WRONG_CMD},
+	{"wrong-version", WRONG_VERSION, ON(VERSION), VERSION},
+	{"bad-json", BAD_JSON, ON(VERSION), TEXT, .max = MAX_JSON},
+	{"extra-fds", EXTRA_FDS, 0, NUMBER, .min = 1, .max = MAX_EXTRA_FDS},
+	{"argsz", ARGSZ, ON_ARGSZ, NUMBER, .max = UINT32_MAX},
+	{"cap-loop", CAP_LOOP, ON(DEVICE_GET_REGION_INFO)},
+	{"error", ERROR, 0, NUMBER, .max = UINT32_MAX},
+	{"close", CLOSE},
+	{"never", NEVER},
+	{"close-on-accept", CLOSE_ON_ACCEPT},
+};
+/* clang-format on */
+
+#define NR_KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+const char *
+refdev_fault_kind_name(size_t index)
 {
-	struct vfio_user_header header;
-
-	memcpy(&header, reply->bytes, sizeof(header));
-	return header;
+	return index < NR_KINDS ? kinds[index].name : NULL;
 }
 
 static void
-put_header(struct vuc_loopback_msg *reply, const struct vfio_user_header *header)
+apply_to_plan(const struct refdev_fault *fault, struct refdev_plan *plan)
 {
-	memcpy(reply->bytes, header, sizeof(*header));
-}
-
-static void
-apply_delay(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
-{
-	(void)reply;
-	plan->delay_ms += fault->number;
-}
-
-static void
-apply_reorder(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
-{
-	(void)reply;
-	plan->reorder_ms = fault->number;
-}
-
-static void
-apply_drop(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
-{
-	(void)fault;
-	(void)reply;
-	plan->drop = true;
-}
-
-static void
-apply_never(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
-{
-	(void)fault;
-	(void)reply;
-	plan->mute = true;
-}
-
-static void
-apply_close(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
-{
-	(void)fault;
-	(void)reply;
-	plan->hang_up = true;
-}
-
-static void
-apply_duplicate(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
-{
-	(void)fault;
-	(void)reply;
-	plan->repeats++;
-}
-
-static void
-apply_truncate(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
-{
-	(void)reply;
-	plan->limited = true;
-	plan->limit = (size_t)fault->number;
-}
-
-static void
-apply_split(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
-{
-	(void)fault;
-	(void)reply;
-	plan->split = true;
-}
-
-static void
-apply_extra_fds(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
-{
-	(void)reply;
-	plan->extra_fds = (unsigned int)fault->number;
-}
-
-static void
-apply_wrong_id(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
-{
-	struct vfio_user_header header = get_header(reply);
-
-	(void)fault;
-	(void)plan;
-	header.msg_id ^= 0xffff;
-	put_header(reply, &header);
-}
-
-static void
-apply_wrong_size(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
-{
-	struct vfio_user_header header = get_header(reply);
-
-	(void)plan;
-	header.msg_size = (uint32_t)fault->number;
-	put_header(reply, &header);
-}
-
-static void
-apply_wrong_type(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
-{
-	struct vfio_user_header header = get_header(reply);
-
-	(void)fault;
-	(void)plan;
-	header.flags = (header.flags & ~VFIO_USER_F_TYPE_MASK) | VFIO_USER_F_TYPE_COMMAND;
-	put_header(reply, &header);
-}
-
-static void
-apply_wrong_cmd(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
-{
-	struct vfio_user_header header = get_header(reply);
-
-	(void)fault;
-	(void)plan;
-	header.cmd = header.cmd == VFIO_USER_REGION_READ ? VFIO_USER_REGION_WRITE
-							 : VFIO_USER_REGION_READ;
-	put_header(reply, &header);
-}
-
-static void
-apply_error(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
-{
-	struct vfio_user_header header = get_header(reply);
-
-	(void)plan;
-	while (reply->nr_fds > 0)
-		close(reply->fds[--reply->nr_fds]);
-	header.msg_size = sizeof(header);
-	header.flags |= VFIO_USER_F_ERROR;
-	header.error_no = (uint32_t)fault->number;
-	put_header(reply, &header);
-	reply->len = sizeof(header);
-}
-
-/* Where a body has its count, or the low half of it. */
-static size_t
-count_offset(uint16_t cmd)
-{
-	switch (cmd) {
-	case VFIO_USER_DMA_READ:
-	case VFIO_USER_DMA_WRITE:
-		return offsetof(struct vfio_user_dma_region_access, count);
-	case VFIO_USER_REGION_WRITE_MULTI:
-		return offsetof(struct vfio_user_write_multi, wr_cnt);
-	case VFIO_USER_MIG_DATA_READ:
-		return offsetof(struct vfio_user_mig_data, size);
+	switch (fault->kind->id) {
+	case DELAY:
+		plan->delay_ms += fault->number;
+		break;
+	case REORDER:
+		plan->reorder_ms = fault->number;
+		break;
+	case DROP:
+		plan->drop = true;
+		break;
+	case NEVER:
+		plan->mute = true;
+		break;
+	case CLOSE:
+		plan->hang_up = true;
+		break;
+	case DUPLICATE:
+		plan->repeats++;
+		break;
+	case TRUNCATE:
+		plan->limited = true;
+		plan->limit = (size_t)fault->number;
+		break;
+	case SPLIT:
+		plan->split = true;
+		break;
 	default:
-		return offsetof(struct vfio_user_region_access, count);
+		plan->extra_fds = (unsigned int)fault->number;
+		break;
 	}
 }
 
+/* Cut a reply, or fill it up with zeros. */
 static void
-apply_wrong_count(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+set_length(struct vuc_loopback_msg *reply, struct vfio_user_header *header, size_t len)
 {
-	size_t at = BODY + count_offset(get_header(reply).cmd);
-	uint32_t count;
-
-	(void)fault;
-	(void)plan;
-	if (reply->len < at + sizeof(count))
-		return;
-	memcpy(&count, reply->bytes + at, sizeof(count));
-	count++;
-	memcpy(reply->bytes + at, &count, sizeof(count));
-}
-
-/* Cut, or filled up with zeros, and the header says so. */
-static void
-apply_length(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
-{
-	struct vfio_user_header header = get_header(reply);
-	size_t len = (size_t)fault->number;
-
-	(void)plan;
 	if (len > reply->size)
 		return;
 	if (len > reply->len)
 		memset(reply->bytes + reply->len, 0, len - reply->len);
 	reply->len = len;
-	header.msg_size = (uint32_t)len;
-	put_header(reply, &header);
+	header->msg_size = (uint32_t)len;
 }
 
-/* Of the first sub-region. */
 static void
-apply_fd_index(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+apply_to_header(const struct refdev_fault *fault, struct vuc_loopback_msg *reply)
 {
-	size_t at = BODY + sizeof(struct vfio_user_region_io_fds) +
-		offsetof(struct vfio_user_sub_region_ioeventfd, fd_index);
-	uint32_t index = (uint32_t)fault->number;
+	struct vfio_user_header header;
 
-	(void)plan;
-	if (reply->len >= at + sizeof(index))
-		memcpy(reply->bytes + at, &index, sizeof(index));
+	memcpy(&header, reply->bytes, sizeof(header));
+	switch (fault->kind->id) {
+	case WRONG_ID:
+		header.msg_id ^= 0xffff;
+		break;
+	case WRONG_SIZE:
+		header.msg_size = (uint32_t)fault->number;
+		break;
+	case WRONG_TYPE:
+		header.flags &= ~VFIO_USER_F_TYPE_MASK;
+		break;
+	case WRONG_CMD:
+		header.cmd = header.cmd == VFIO_USER_REGION_READ ? VFIO_USER_REGION_WRITE
+								 : VFIO_USER_REGION_READ;
+		break;
+	case ERROR:
+		vuc_fds_close(reply->fds, reply->nr_fds);
+		reply->nr_fds = 0;
+		header.flags |= VFIO_USER_F_ERROR;
+		header.error_no = (uint32_t)fault->number;
+		set_length(reply, &header, sizeof(header));
+		break;
+	default:
+		set_length(reply, &header, (size_t)fault->number);
+		break;
+	}
+	memcpy(reply->bytes, &header, sizeof(header));
 }
 
-/* Every reply that has an argsz begins with it. */
-static void
-apply_argsz(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
-{
-	uint32_t argsz = (uint32_t)fault->number;
+/* Where a reply has its body, a field of it, and that of the first sub-region. */
+#define BODY           sizeof(struct vfio_user_header)
+#define AT(type, name) (BODY + offsetof(struct vfio_user_##type, name))
+#define FD_INDEX_AT    (sizeof(struct vfio_user_region_io_fds) + AT(sub_region_ioeventfd, fd_index))
 
-	(void)plan;
-	if (reply->len >= BODY + sizeof(argsz))
-		memcpy(reply->bytes + BODY, &argsz, sizeof(argsz));
+/* Where a reply has its count, or the low half of it. */
+static size_t
+count_offset(const struct vuc_loopback_msg *reply)
+{
+	struct vfio_user_header header;
+
+	memcpy(&header, reply->bytes, sizeof(header));
+	switch (header.cmd) {
+	case VFIO_USER_DMA_READ:
+	case VFIO_USER_DMA_WRITE:
+		return AT(dma_region_access, count);
+	case VFIO_USER_REGION_WRITE_MULTI:
+		return AT(write_multi, wr_cnt);
+	case VFIO_USER_MIG_DATA_READ:
+		return AT(mig_data, size);
+	default:
+		return AT(region_access, count);
+	}
 }
 
-/* No client can have proposed less than the highest minor there is, but for that one itself. */
+/* Change the 32 bits at an offset, where a reply has so many; add to what is there, or not. */
 static void
-apply_wrong_version(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+set_u32(struct vuc_loopback_msg *reply, size_t at, uint64_t value, bool add)
 {
-	struct vfio_user_version version;
+	uint32_t old;
 
-	(void)plan;
-	if (!HAS_BODY(reply, vfio_user_version))
+	if (reply->len < at + sizeof(old))
 		return;
-	memcpy(&version, reply->bytes + BODY, sizeof(version));
-	if (fault->number == 1)
-		version.minor = UINT16_MAX;
-	else
-		version.major++;
-	memcpy(reply->bytes + BODY, &version, sizeof(version));
-}
-
-static void
-apply_bad_json(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
-{
-	size_t text = strlen(fault->text) + 1;
-	size_t at = BODY + sizeof(struct vfio_user_version);
-	struct vfio_user_header header = get_header(reply);
-
-	(void)plan;
-	if (!HAS_BODY(reply, vfio_user_version) || reply->size < at + text)
-		return;
-	memcpy(reply->bytes + at, fault->text, text);
-	reply->len = at + text;
-	header.msg_size = (uint32_t)reply->len;
-	put_header(reply, &header);
+	memcpy(&old, reply->bytes + at, sizeof(old));
+	value += add ? old : 0;
+	memcpy(reply->bytes + at, &(uint32_t){(uint32_t)value}, sizeof(old));
 }
 
 /* The first capability of a region names itself as the next. */
 static void
-apply_cap_loop(
-	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+loop_capability(struct vuc_loopback_msg *reply)
 {
 	struct vfio_user_region_info info;
-	struct vfio_user_cap_header cap;
 
-	(void)fault;
-	(void)plan;
-	if (!HAS_BODY(reply, vfio_user_region_info))
+	if (reply->len < BODY + sizeof(info))
 		return;
 	memcpy(&info, reply->bytes + BODY, sizeof(info));
-	if (info.cap_offset < sizeof(info) ||
-		reply->len < BODY + info.cap_offset + sizeof(struct vfio_user_cap_header))
+	if (info.cap_offset >= sizeof(info))
+		set_u32(reply, info.cap_offset + AT(cap_header, next), info.cap_offset, false);
+}
+
+/* No client can have proposed less than the highest minor there is, but for that one itself. */
+static void
+set_version(struct vuc_loopback_msg *reply, bool minor)
+{
+	if (minor)
+		set_u32(reply, AT(version, major), 0xffff0000u, false);
+	else
+		set_u32(reply, AT(version, major), 1, true);
+}
+
+static void
+set_json(struct vuc_loopback_msg *reply, const char *text)
+{
+	size_t at = AT(version, data);
+	struct vfio_user_header header;
+
+	if (reply->len < at || reply->size < at + strlen(text) + 1)
 		return;
-	memcpy(&cap, reply->bytes + BODY + info.cap_offset, sizeof(cap));
-	cap.next = info.cap_offset;
-	memcpy(reply->bytes + BODY + info.cap_offset, &cap, sizeof(cap));
+	memcpy(&header, reply->bytes, sizeof(header));
+	set_length(reply, &header, at + strlen(text) + 1);
+	memcpy(reply->bytes, &header, sizeof(header));
+	memcpy(reply->bytes + at, text, strlen(text) + 1);
 }
 
-#define ON(cmd) (1u << (cmd))
-
-#define ON_ARGSZ                                                                           \
-	(ON(VFIO_USER_DMA_UNMAP) | ON(VFIO_USER_DEVICE_GET_INFO) |                         \
-		ON(VFIO_USER_DEVICE_GET_REGION_INFO) | ON(VFIO_USER_DEVICE_GET_IRQ_INFO) | \
-		ON(VFIO_USER_DEVICE_GET_REGION_IO_FDS) | ON(VFIO_USER_DEVICE_FEATURE) |    \
-		ON(VFIO_USER_MIG_DATA_READ))
-
-#define ON_COUNT                                                                           \
-	(ON(VFIO_USER_REGION_READ) | ON(VFIO_USER_REGION_WRITE) | ON(VFIO_USER_DMA_READ) | \
-		ON(VFIO_USER_DMA_WRITE) | ON(VFIO_USER_REGION_WRITE_MULTI) |               \
-		ON(VFIO_USER_MIG_DATA_READ))
-
-/* The device's own commands may have a socket of their own, where replies don't pass. */
-#define ON_REPLIES (~(ON(VFIO_USER_DMA_READ) | ON(VFIO_USER_DMA_WRITE)))
-
-static const struct refdev_fault_kind kinds[] = {
-	{"delay", REFDEV_FAULT_NUMBER, .max = MAX_DELAY_MS, .apply = apply_delay},
-	{"reorder", REFDEV_FAULT_NUMBER, .min = 1, .max = MAX_DELAY_MS, .commands = ON_REPLIES,
-		.apply = apply_reorder},
-	{"drop", .apply = apply_drop},
-	{"duplicate", .apply = apply_duplicate},
-	{"truncate", REFDEV_FAULT_NUMBER, .max = UINT32_MAX, .apply = apply_truncate},
-	{"split", .apply = apply_split},
-	{"wrong-id", .apply = apply_wrong_id},
-	{"wrong-size", REFDEV_FAULT_NUMBER, .max = UINT32_MAX, .apply = apply_wrong_size},
-	{"length", REFDEV_FAULT_NUMBER, .min = sizeof(struct vfio_user_header), .max = MAX_LENGTH,
-		.apply = apply_length},
-	{"fd-index", REFDEV_FAULT_NUMBER, .max = UINT32_MAX,
-		.commands = ON(VFIO_USER_DEVICE_GET_REGION_IO_FDS), .apply = apply_fd_index},
-	{"wrong-count", .commands = ON_COUNT, .apply = apply_wrong_count},
-	{"wrong-type", .apply = apply_wrong_type},
-	{"wrong-cmd", .apply = apply_wrong_cmd},
-	{"wrong-version", REFDEV_FAULT_VERSION, .commands = ON(VFIO_USER_VERSION),
-		.apply = apply_wrong_version},
-	{"bad-json", REFDEV_FAULT_TEXT, .max = MAX_JSON, .commands = ON(VFIO_USER_VERSION),
-		.apply = apply_bad_json},
-	{"extra-fds", REFDEV_FAULT_NUMBER, .min = 1, .max = MAX_EXTRA_FDS,
-		.apply = apply_extra_fds},
-	{"argsz", REFDEV_FAULT_NUMBER, .max = UINT32_MAX, .commands = ON_ARGSZ,
-		.apply = apply_argsz},
-	{"cap-loop", .commands = ON(VFIO_USER_DEVICE_GET_REGION_INFO), .apply = apply_cap_loop},
-	{"error", REFDEV_FAULT_NUMBER, .max = UINT32_MAX, .apply = apply_error},
-	{"close", .apply = apply_close},
-	{"never", .apply = apply_never},
-	{"close-on-accept", .on_accept = true},
-};
-
-const struct refdev_fault_kind *
-refdev_fault_kind_get(size_t index)
+/* Every reply that has an argsz begins with it. */
+static void
+apply_to_body(const struct refdev_fault *fault, struct vuc_loopback_msg *reply)
 {
-	return index < sizeof(kinds) / sizeof(kinds[0]) ? &kinds[index] : NULL;
-}
-
-const struct refdev_fault_kind *
-refdev_fault_kind_find(const char *name)
-{
-	const struct refdev_fault_kind *kind;
-	size_t i = 0;
-
-	while ((kind = refdev_fault_kind_get(i++)) != NULL)
-		if (strcmp(kind->name, name) == 0)
-			break;
-	return kind;
+	switch (fault->kind->id) {
+	case WRONG_COUNT:
+		set_u32(reply, count_offset(reply), 1, true);
+		break;
+	case ARGSZ:
+		set_u32(reply, BODY, fault->number, false);
+		break;
+	case FD_INDEX:
+		set_u32(reply, FD_INDEX_AT, fault->number, false);
+		break;
+	case CAP_LOOP:
+		loop_capability(reply);
+		break;
+	case WRONG_VERSION:
+		set_version(reply, fault->number == 1);
+		break;
+	default:
+		set_json(reply, fault->text);
+		break;
+	}
 }
 
 /* What the device itself commands is spoiled by its name only. */
 static bool
 fault_matches(const struct refdev_fault *fault, uint16_t cmd)
 {
-	if (fault->kind->on_accept)
+	uint32_t bit = cmd < VFIO_USER_MAX ? 1u << cmd : 0;
+
+	if (fault->kind->id == CLOSE_ON_ACCEPT)
 		return false;
 	if (fault->command != 0)
 		return fault->command == cmd;
-	if (cmd == VFIO_USER_DMA_READ || cmd == VFIO_USER_DMA_WRITE)
-		return false;
-	return fault->kind->commands == 0 ||
-		(cmd < VFIO_USER_MAX && (fault->kind->commands & ON(cmd)) != 0);
+	return (bit & ON_OWN) == 0 &&
+		(fault->kind->commands == 0 || (fault->kind->commands & bit) != 0);
 }
 
 static bool
@@ -396,13 +315,20 @@ void
 refdev_faults_apply(const struct refdev_faults *faults, uint64_t *seen,
 	struct vuc_loopback_msg *reply, struct refdev_plan *plan)
 {
-	uint16_t cmd = get_header(reply).cmd;
+	struct vfio_user_header header;
 
+	memcpy(&header, reply->bytes, sizeof(header));
 	for (unsigned int i = 0; i < faults->nr; i++) {
 		const struct refdev_fault *fault = &faults->list[i];
 
-		if (fault_matches(fault, cmd) && is_turn(fault, &seen[i]))
-			fault->kind->apply(fault, reply, plan);
+		if (!fault_matches(fault, header.cmd) || !is_turn(fault, &seen[i]))
+			continue;
+		if (fault->kind->id < WRONG_ID)
+			apply_to_plan(fault, plan);
+		else if (fault->kind->id < WRONG_COUNT)
+			apply_to_header(fault, reply);
+		else
+			apply_to_body(fault, reply);
 	}
 }
 
@@ -412,7 +338,158 @@ refdev_faults_refuse(const struct refdev_faults *faults, uint64_t *seen)
 	bool refuse = false;
 
 	for (unsigned int i = 0; i < faults->nr; i++)
-		if (faults->list[i].kind->on_accept && is_turn(&faults->list[i], &seen[i]))
+		if (faults->list[i].kind->id == CLOSE_ON_ACCEPT &&
+			is_turn(&faults->list[i], &seen[i]))
 			refuse = true;
 	return refuse;
+}
+
+/* ---- Reading a SPEC ---- */
+
+struct why {
+	char *text;
+	size_t size;
+};
+
+static int spec_refuse(const struct why *why, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static int
+spec_refuse(const struct why *why, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why->text, why->size, fmt, ap);
+	va_end(ap);
+	return -EINVAL;
+}
+
+static bool
+is_number(const char *text)
+{
+	uint64_t number;
+
+	return vuc_number_parse(text, 0, 0, UINT64_MAX, &number) == 0;
+}
+
+static bool
+is_command(const char *text)
+{
+	return refdev_command_find(text) != 0;
+}
+
+/* Cut off what follows the last mark; NULL where there is none. Text may contain the marks itself:
+ * what follows one there is a part of the text unless it reads as it should. */
+static char *
+cut_last(char *text, char mark, bool (*reads)(const char *))
+{
+	char *at = strrchr(text, mark);
+
+	if (at == NULL || (reads != NULL && !reads(at + 1)))
+		return NULL;
+	*at = '\0';
+	return at + 1;
+}
+
+static int
+read_value(struct refdev_fault *fault, const char *value, const struct why *why)
+{
+	const struct refdev_fault_kind *kind = fault->kind;
+
+	if (value == NULL && (kind->value == NUMBER || kind->value == TEXT))
+		return spec_refuse(why, "%s needs a %s: %s=%s", kind->name,
+			kind->value == NUMBER ? "number" : "text", kind->name,
+			kind->value == NUMBER ? "N" : "TEXT");
+	if (value == NULL)
+		return 0;
+	switch (kind->value) {
+	case NUMBER:
+		if (vuc_number_parse(value, 0, kind->min, kind->max, &fault->number) == 0)
+			return 0;
+		return spec_refuse(why, "%s takes a number from %llu to %llu, not '%s'", kind->name,
+			(unsigned long long)kind->min, (unsigned long long)kind->max, value);
+	case TEXT:
+		if (strlen(value) > kind->max)
+			return spec_refuse(why, "%s takes a text of at most %llu bytes, not %zu",
+				kind->name, (unsigned long long)kind->max, strlen(value));
+		fault->text = strdup(value);
+		return fault->text != NULL ? 0 : -ENOMEM;
+	case VERSION:
+		fault->number = strcmp(value, "minor") == 0;
+		if (fault->number == 1 || strcmp(value, "major") == 0)
+			return 0;
+		return spec_refuse(why, "%s takes major or minor, not '%s'", kind->name, value);
+	default:
+		return spec_refuse(why, "%s takes no value, not '%s'", kind->name, value);
+	}
+}
+
+static int
+read_command(struct refdev_fault *fault, const char *command, const struct why *why)
+{
+	const struct refdev_fault_kind *kind = fault->kind;
+
+	if (command == NULL)
+		return 0;
+	fault->command = refdev_command_find(command);
+	if (fault->command == 0)
+		return spec_refuse(why, "there is no command '%s'", command);
+	if (kind->id == CLOSE_ON_ACCEPT ||
+		(kind->commands != 0 && (kind->commands & 1u << fault->command) == 0))
+		return spec_refuse(why, "%s can't be done to %s", kind->name, command);
+	return 0;
+}
+
+/* spec is cut into its parts. */
+static int
+read_fault(char *spec, struct refdev_fault *fault, const struct why *why)
+{
+	char *value = strchr(spec, '=');
+	char *rest = value != NULL ? value + 1 : spec;
+	bool text = value != NULL && strncmp(spec, "bad-json=", 9) == 0;
+	const char *nth = cut_last(rest, '#', text ? is_number : NULL);
+	const char *command = cut_last(rest, '@', text ? is_command : NULL);
+	int rc;
+
+	if (value != NULL)
+		*value = '\0';
+	for (size_t i = 0; i < NR_KINDS; i++)
+		if (strcmp(kinds[i].name, spec) == 0)
+			fault->kind = &kinds[i];
+	if (fault->kind == NULL)
+		return spec_refuse(why, "there is no kind of fault '%s'", spec);
+	rc = read_command(fault, command, why);
+	if (rc != 0)
+		return rc;
+	if (nth != NULL && vuc_number_parse(nth, 0, 1, UINT64_MAX, &fault->nth) != 0)
+		return spec_refuse(why, "'#' takes a number from 1, not '%s'", nth);
+	return read_value(fault, value != NULL ? rest : NULL, why);
+}
+
+int
+refdev_faults_add(struct refdev_faults *faults, const char *spec, char *why, size_t size)
+{
+	struct refdev_fault *list = realloc(faults->list, (faults->nr + 1) * sizeof(*list));
+	char *copy = strdup(spec);
+	int rc = -ENOMEM;
+
+	if (list != NULL)
+		faults->list = list;
+	if (list != NULL && copy != NULL) {
+		list[faults->nr] = (struct refdev_fault){0};
+		rc = read_fault(copy, &list[faults->nr], &(struct why){why, size});
+	}
+	faults->nr += rc == 0;
+	free(copy);
+	return rc;
+}
+
+void
+refdev_faults_free(struct refdev_faults *faults)
+{
+	for (unsigned int i = 0; i < faults->nr; i++)
+		free(faults->list[i].text);
+	free(faults->list);
+	*faults = (struct refdev_faults){0};
 }

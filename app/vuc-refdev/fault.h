@@ -27,31 +27,11 @@ struct refdev_plan {
 	uint64_t reorder_ms; /* let the next one overtake it, if one leaves in this time */
 };
 
-struct refdev_fault;
-
-enum refdev_fault_value {
-	REFDEV_FAULT_NO_VALUE,
-	REFDEV_FAULT_NUMBER,  /* required, within min ... max */
-	REFDEV_FAULT_TEXT,    /* required, at most max bytes */
-	REFDEV_FAULT_VERSION, /* "major" or "minor", optional */
-};
-
-struct refdev_fault_kind {
-	const char *name;
-	enum refdev_fault_value value;
-	uint64_t min;
-	uint64_t max;
-	uint32_t commands; /* a bit for each command that it means something for; 0: all */
-	bool on_accept;    /* concerns clients, not replies */
-	void (*apply)(const struct refdev_fault *fault, struct vuc_loopback_msg *reply,
-		struct refdev_plan *plan);
-};
-
 /* A SPEC that has been read. */
 struct refdev_fault {
 	const struct refdev_fault_kind *kind;
-	uint64_t number;  /* of REFDEV_FAULT_NUMBER; 1 for "minor" */
-	char *text;       /* of REFDEV_FAULT_TEXT, else NULL */
+	uint64_t number;  /* its value; of a version, 1 for "minor" */
+	char *text;       /* its value, where that is a text, else NULL */
 	uint16_t command; /* 0: all that the kind is for */
 	uint64_t nth;     /* of the matching replies, from 1; 0: all of them */
 };
@@ -61,9 +41,8 @@ struct refdev_faults {
 	unsigned int nr;
 };
 
-/* By name; or by number, from 0 on. NULL: there is none. */
-const struct refdev_fault_kind *refdev_fault_kind_find(const char *name);
-const struct refdev_fault_kind *refdev_fault_kind_get(size_t index);
+/* The name of a kind by number, from 0 on. NULL: there is none. */
+const char *refdev_fault_kind_name(size_t index);
 
 /* Add the fault that a SPEC describes. Returns 0; -ENOMEM; -EINVAL and, in why, what is wrong. */
 int refdev_faults_add(struct refdev_faults *faults, const char *spec, char *why, size_t size);

@@ -2,34 +2,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "listener.h"
 #include "report.h"
+#include "socket.h"
 
 #define BACKLOG 16
-
-static int
-fill_address(struct sockaddr_un *address, const char *path)
-{
-	size_t len = strlen(path);
-
-	if (len == 0) {
-		refdev_report("the socket path is empty");
-		return -EINVAL;
-	}
-	if (len >= sizeof(address->sun_path)) {
-		refdev_report("socket path of %zu bytes, at most %zu are possible: %.40s...", len,
-			sizeof(address->sun_path) - 1, path);
-		return -ENAMETOOLONG;
-	}
-	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
-	memcpy(address->sun_path, path, len + 1);
-	return 0;
-}
 
 /*
  * Whether a process holds the socket of this file. Connecting by the wrong type tells without
@@ -48,26 +28,28 @@ is_served(const struct sockaddr_un *address)
 	return rc != ECONNREFUSED && rc != ENOENT;
 }
 
+/* Returns what a line on stderr has told, or 0. */
 static int
 remove_stale(const struct sockaddr_un *address)
 {
+	const char *path = address->sun_path;
+	const char *why = NULL;
 	struct stat st;
-	int rc;
+	int rc = 0;
 
-	if (lstat(address->sun_path, &st) != 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode)) {
-		refdev_report("%s: exists and is no socket", address->sun_path);
-		return -EEXIST;
-	}
-	rc = is_served(address);
-	if (rc < 0)
-		return rc;
-	if (rc > 0) {
-		refdev_report("%s: another process serves this socket", address->sun_path);
-		return -EADDRINUSE;
-	}
-	return unlink(address->sun_path) == 0 || errno == ENOENT ? 0 : -errno;
+	if (lstat(path, &st) != 0)
+		rc = errno == ENOENT ? 0 : -errno;
+	else if (!S_ISSOCK(st.st_mode))
+		why = "exists and is no socket";
+	else if ((rc = is_served(address)) > 0)
+		why = "another process serves this socket";
+	else if (rc == 0 && unlink(path) != 0 && errno != ENOENT)
+		rc = -errno;
+	if (why != NULL)
+		rc = -EADDRINUSE;
+	if (rc != 0)
+		refdev_report("%s: %s", path, why != NULL ? why : strerror(-rc));
+	return rc;
 }
 
 static int
@@ -75,9 +57,10 @@ bind_and_listen(struct refdev_listener *listener, const struct sockaddr_un *addr
 {
 	struct stat st;
 
-	if (bind(listener->fd, (const struct sockaddr *)address, sizeof(*address)) != 0)
-		return -errno;
-	if (lstat(address->sun_path, &st) != 0)
+	listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (listener->fd < 0 ||
+		bind(listener->fd, (const struct sockaddr *)address, sizeof(*address)) != 0 ||
+		lstat(address->sun_path, &st) != 0)
 		return -errno;
 	listener->dev = st.st_dev;
 	listener->ino = st.st_ino;
@@ -88,19 +71,18 @@ int
 refdev_listener_open(struct refdev_listener *listener, const char *path)
 {
 	struct sockaddr_un address;
-	int rc = fill_address(&address, path);
+	struct vuc_error err;
+	int rc = vuc_socket_address(path, &address, &err);
 
 	*listener = (struct refdev_listener){.fd = -1};
-	if (rc != 0)
-		return rc;
-	rc = remove_stale(&address);
 	if (rc != 0) {
-		if (rc != -EEXIST && rc != -EADDRINUSE)
-			refdev_report("%s: %s", path, strerror(-rc));
+		refdev_report("%s", err.text);
 		return rc;
 	}
-	listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	rc = listener->fd < 0 ? -errno : bind_and_listen(listener, &address);
+	rc = remove_stale(&address);
+	if (rc != 0)
+		return rc;
+	rc = bind_and_listen(listener, &address);
 	listener->path = path;
 	if (rc != 0) {
 		refdev_report("%s: can't listen: %s", path, strerror(-rc));
@@ -115,9 +97,7 @@ refdev_listener_adopt(struct refdev_listener *listener, int fd)
 	int flags = fcntl(fd, F_GETFL);
 
 	*listener = (struct refdev_listener){.fd = fd};
-	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
-		return -errno;
-	return 0;
+	return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ? -errno : 0;
 }
 
 void

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -11,16 +9,13 @@
 #include <unistd.h>
 
 #include "endpoint.h"
-#include "loop.h"
 #include "options.h"
 #include "report.h"
-
-#define EXIT_USAGE 2
 
 /* SIGTERM and SIGINT arrive as reads; a client that leaves while it is signalled is no reason to
  * die. */
 static int
-open_signals(void)
+signals_open(void)
 {
 	sigset_t set;
 	int fd;
@@ -38,7 +33,7 @@ open_signals(void)
 
 /* Each DMA map may hold a descriptor. */
 static void
-raise_fd_limit(void)
+fd_limit_raise(void)
 {
 	struct rlimit limit;
 
@@ -86,9 +81,112 @@ tell_ready(int fd)
 	return 0;
 }
 
+/* ---- Serving, until all endpoints are finished or signal_fd has a signal: 0 or a negative errno
+ * ---- */
+
+static bool
+all_finished(const struct refdev_endpoint *eps, unsigned int nr_eps)
+{
+	for (unsigned int i = 0; i < nr_eps; i++)
+		if (!eps[i].finished)
+			return false;
+	return true;
+}
+
+static bool
+is_signalled(int signal_fd)
+{
+	struct signalfd_siginfo info;
+
+	return read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info);
+}
+
+/* Fill the entries of each endpoint; returns the shortest time that one of them can wait. */
+static int64_t
+fill_pollfds(const struct refdev_endpoint *eps, unsigned int nr_eps, struct pollfd *pfds)
+{
+	int64_t shortest = -1;
+
+	for (unsigned int i = 0; i < nr_eps; i++) {
+		int64_t ns = refdev_endpoint_wait(&eps[i], &pfds[i * REFDEV_ENDPOINT_FDS]);
+
+		if (ns >= 0 && (shortest < 0 || ns < shortest))
+			shortest = ns;
+	}
+	return shortest;
+}
+
+static int
+wait_for_work(struct pollfd *pfds, nfds_t nr_pfds, int64_t ns)
+{
+	struct timespec ts = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+
+	if (ppoll(pfds, nr_pfds, ns >= 0 ? &ts : NULL, NULL) < 0 && errno != EINTR)
+		return -errno;
+	return 0;
+}
+
+static void
+endpoint_serve(struct refdev_endpoint *ep)
+{
+	if (ep->finished)
+		return;
+	if (refdev_channel_is_open(&ep->main))
+		refdev_endpoint_turn(ep, true);
+	else
+		refdev_endpoint_accept(ep);
+}
+
+/* Sleep in poll(2) while there is nothing to do. */
+static int
+loop_block(struct refdev_endpoint *eps, unsigned int nr_eps, int signal_fd)
+{
+	size_t nr_pfds = (size_t)nr_eps * REFDEV_ENDPOINT_FDS;
+	struct pollfd *pfds = calloc(nr_pfds + 1, sizeof(*pfds));
+	int rc = 0;
+
+	if (pfds == NULL)
+		return -ENOMEM;
+	while (rc == 0 && !all_finished(eps, nr_eps)) {
+		int64_t ns = fill_pollfds(eps, nr_eps, pfds);
+
+		pfds[nr_pfds] = (struct pollfd){.fd = signal_fd, .events = POLLIN};
+		rc = wait_for_work(pfds, nr_pfds + 1, ns);
+		if (pfds[nr_pfds].revents != 0)
+			break;
+		for (unsigned int i = 0; i < nr_eps; i++)
+			endpoint_serve(&eps[i]);
+	}
+	free(pfds);
+	return rc;
+}
+
+/* Turns between two looks at what happens rarely: new clients and events, and signals. */
+#define LOOK_TURNS   64u
+#define SIGNAL_TURNS 1024u
+
+/* Never sleep: receive from each client in turn. */
+static int
+loop_poll(struct refdev_endpoint *eps, unsigned int nr_eps, int signal_fd)
+{
+	for (unsigned int turn = 0; turn % LOOK_TURNS != 0 || !all_finished(eps, nr_eps); turn++) {
+		if (turn % SIGNAL_TURNS == 0 && is_signalled(signal_fd))
+			break;
+		bool look = turn % LOOK_TURNS == 0;
+
+		for (unsigned int i = 0; i < nr_eps; i++) {
+			if (refdev_channel_is_open(&eps[i].main))
+				refdev_endpoint_turn(&eps[i], look);
+			else if (look)
+				endpoint_serve(&eps[i]);
+		}
+	}
+	return 0;
+}
+
 /* Devices with their sockets; returns how many of them there are, fewer than wanted on failure. */
 static unsigned int
-open_endpoints(
+endpoints_open(
 	struct refdev_endpoint *eps, unsigned int nr_eps, const struct refdev_options *options)
 {
 	struct refdev_endpoint_config config = {
@@ -119,7 +217,8 @@ open_endpoints(
 static int
 endpoints_serve(const struct refdev_options *options, int signal_fd)
 {
-	refdev_loop_fn loop = options->poll ? refdev_loop_poll : refdev_loop_block;
+	int (*loop)(struct refdev_endpoint *, unsigned int, int) =
+		options->poll ? loop_poll : loop_block;
 	unsigned int wanted = options->fd >= 0 ? 1 : options->nr_paths;
 	struct refdev_endpoint *eps = calloc(wanted, sizeof(*eps));
 	unsigned int nr_eps;
@@ -129,7 +228,7 @@ endpoints_serve(const struct refdev_options *options, int signal_fd)
 		refdev_report("out of memory for %u devices", wanted);
 		return -ENOMEM;
 	}
-	nr_eps = open_endpoints(eps, wanted, options);
+	nr_eps = endpoints_open(eps, wanted, options);
 	if (nr_eps == wanted)
 		rc = tell_ready(options->ready_fd);
 	if (nr_eps == wanted && rc == 0)
@@ -143,12 +242,12 @@ endpoints_serve(const struct refdev_options *options, int signal_fd)
 static int
 refdev_run(const struct refdev_options *options)
 {
-	int signal_fd = open_signals();
+	int signal_fd = signals_open();
 	int rc;
 
 	if (signal_fd < 0)
 		return EXIT_FAILURE;
-	raise_fd_limit();
+	fd_limit_raise();
 	rc = cpu_pin(options->cpu);
 	if (rc == 0)
 		rc = endpoints_serve(options, signal_fd);
@@ -162,17 +261,8 @@ main(int argc, char *argv[])
 	struct refdev_options options;
 	int status;
 
-	switch (refdev_options_parse(&options, argc, argv)) {
-	case REFDEV_OPTIONS_RUN:
-		status = refdev_run(&options);
-		break;
-	case REFDEV_OPTIONS_DONE:
-		status = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-		break;
-	default:
-		status = EXIT_USAGE;
-		break;
-	}
+	refdev_options_parse(&options, argc, argv);
+	status = refdev_run(&options);
 	refdev_options_free(&options);
 	return status;
 }

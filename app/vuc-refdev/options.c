@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
-#include <getopt.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "number.h"
+#include "args.h"
 #include "options.h"
-#include "report.h"
 
 #define MAX_CPU 4095
 #define MAX_FD  1048575
@@ -32,271 +28,184 @@ enum option_key {
 	OPT_NO_DIRTY_LOG,
 	OPT_NO_IO_FDS,
 	OPT_VERBOSE,
-	OPT_HELP,
-	OPT_VERSION,
 };
 
-static const struct option long_options[] = {
-	{"socket-path", required_argument, NULL, OPT_SOCKET_PATH},
-	{"fd", required_argument, NULL, OPT_FD},
-	{"mode", required_argument, NULL, OPT_MODE},
-	{"cpu", required_argument, NULL, OPT_CPU},
-	{"once", no_argument, NULL, OPT_ONCE},
-	{"ready-fd", required_argument, NULL, OPT_READY_FD},
-	{"max-data-xfer-size", required_argument, NULL, OPT_MAX_DATA_XFER_SIZE},
-	{"max-msg-fds", required_argument, NULL, OPT_MAX_MSG_FDS},
-	{"max-dma-maps", required_argument, NULL, OPT_MAX_DMA_MAPS},
-	{"pgsizes", required_argument, NULL, OPT_PGSIZES},
-	{"minor", required_argument, NULL, OPT_MINOR},
-	{"no-twin-socket", no_argument, NULL, OPT_NO_TWIN_SOCKET},
-	{"no-write-multi", no_argument, NULL, OPT_NO_WRITE_MULTI},
-	{"no-migration", no_argument, NULL, OPT_NO_MIGRATION},
-	{"no-dirty-log", no_argument, NULL, OPT_NO_DIRTY_LOG},
-	{"no-io-fds", no_argument, NULL, OPT_NO_IO_FDS},
-	{"pretend", required_argument, NULL, OPT_PRETEND},
-	{"fault", required_argument, NULL, OPT_FAULT},
-	{"verbose", no_argument, NULL, OPT_VERBOSE},
-	{"help", no_argument, NULL, OPT_HELP},
-	{"version", no_argument, NULL, OPT_VERSION},
-	{NULL, 0, NULL, 0},
+/* clang-format off */
+static const struct argp_option arguments[] = {
+	{NULL, 0, NULL, 0, "Sockets and process:", 1},
+	{"socket-path", OPT_SOCKET_PATH, "PATH", 0, "Another PATH; each is a device of its own", 0},
+	{"fd", OPT_FD, "N", 0, "Serve descriptor N, a listening or connected socket, instead", 0},
+	{"mode", OPT_MODE, "block|poll", 0, "Sleep while there is nothing to do (default), or never", 0},
+	{"cpu", OPT_CPU, "N", 0, "Run on CPU N only", 0},
+	{"once", OPT_ONCE, NULL, 0, "Exit after the first client of each device has left", 0},
+	{"ready-fd", OPT_READY_FD, "N", 0,
+		"Write a newline to descriptor N and close it when all sockets listen", 0},
+	{"verbose", OPT_VERBOSE, NULL, 0, "Print a line for each message to stderr", 0},
+	{NULL, 0, NULL, 0, "What the device offers:", 2},
+	{"max-data-xfer-size", OPT_MAX_DATA_XFER_SIZE, "N", 0,
+		"Most bytes of data in a message (default 1048576)", 0},
+	{"max-msg-fds", OPT_MAX_MSG_FDS, "N", 0, "Most descriptors in a message (default 8)", 0},
+	{"max-dma-maps", OPT_MAX_DMA_MAPS, "N", 0, "Most DMA mappings at a time (default 65535)", 0},
+	{"pgsizes", OPT_PGSIZES, "N", 0,
+		"Page sizes for DMA mappings, or'ed together (default 4096)", 0},
+	{"minor", OPT_MINOR, "N", 0, "Highest minor version of the protocol (default 2)", 0},
+	{"no-twin-socket", OPT_NO_TWIN_SOCKET, NULL, 0,
+		"Send the device's commands over the client's socket", 0},
+	{"no-write-multi", OPT_NO_WRITE_MULTI, NULL, 0, "Do not support REGION_WRITE_MULTI", 0},
+	{"no-migration", OPT_NO_MIGRATION, NULL, 0, "Do not support migration", 0},
+	{"no-dirty-log", OPT_NO_DIRTY_LOG, NULL, 0, "Do not log what the device writes", 0},
+	{"no-io-fds", OPT_NO_IO_FDS, NULL, 0, "Do not support DEVICE_GET_REGION_IO_FDS", 0},
+	{NULL, 0, NULL, 0, "What it does wrong:", 3},
+	{"pretend", OPT_PRETEND, "COMMAND", 0, "Answer reset or unmap-all and do nothing", 0},
+	{"fault", OPT_FAULT, "SPEC", 0, "Inject a fault: KIND[=VALUE][@COMMAND][#N]", 0},
+	{0},
 };
+/* clang-format on */
 
-static const char help[] =
-	"Usage: vuc-refdev [OPTION]... PATH...\n"
-	"Serve a reference vfio-user device at each UNIX socket PATH.\n"
-	"\n"
-	"  --socket-path=PATH       another PATH; each is a device of its own\n"
-	"  --fd=N                   serve descriptor N, a listening or connected socket, instead\n"
-	"  --mode=block|poll        sleep while there is nothing to do (default), or never\n"
-	"  --cpu=N                  run on CPU N only\n"
-	"  --once                   exit after the first client of each device has left\n"
-	"  --ready-fd=N             write a newline to descriptor N and close it when all sockets\n"
-	"                           listen\n"
-	"  --max-data-xfer-size=N   announce and keep this limit, in bytes (default 1048576)\n"
-	"  --max-msg-fds=N          descriptors that a message may carry (default 8)\n"
-	"  --max-dma-maps=N         DMA mappings at a time (default 65535)\n"
-	"  --pgsizes=N              page sizes for DMA mappings, or'ed together (default 4096)\n"
-	"  --minor=N                highest minor version of the protocol (default 2)\n"
-	"  --no-twin-socket         send the device's commands over the client's socket\n"
-	"  --no-write-multi         do not support REGION_WRITE_MULTI\n"
-	"  --no-migration           do not support migration\n"
-	"  --no-dirty-log           do not log what the device writes\n"
-	"  --no-io-fds              do not support DEVICE_GET_REGION_IO_FDS\n"
-	"  --pretend=COMMAND        answer reset or unmap-all and do nothing\n"
-	"  --fault=SPEC             misbehave: KIND[=VALUE][@COMMAND][#N]\n"
-	"  --verbose                one line a message on stderr\n"
-	"  --help                   print this and exit\n"
-	"  --version                print the version and exit\n"
-	"\n"
-	"Faults: delay=MS, drop, duplicate, truncate=BYTES, split, wrong-id, wrong-size=SIZE,\n"
-	"length=BYTES, wrong-count, wrong-type, wrong-cmd, wrong-version[=major|minor],\n"
-	"bad-json=TEXT, extra-fds=COUNT, argsz=SIZE, cap-loop, fd-index=N, error=ERRNO, close,\n"
+static const char doc[] =
+	"Serve a reference vfio-user device at each UNIX socket PATH.\v"
+	"Faults: delay=MS, drop, duplicate, truncate=BYTES, split, wrong-id, wrong-size=SIZE, "
+	"length=BYTES, wrong-count, wrong-type, wrong-cmd, wrong-version[=major|minor], "
+	"bad-json=TEXT, extra-fds=COUNT, argsz=SIZE, cap-loop, fd-index=N, error=ERRNO, close, "
 	"reorder=MS, never, close-on-accept.\n"
-	"COMMAND is one like region_read; #N means the Nth reply only.\n";
+	"COMMAND is one like region_read; #N means the Nth reply only.";
 
-/* Returns whether text is a number within the bounds; says what is wrong otherwise. */
-static bool
-read_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *value)
+static void
+set_pretend(struct refdev_config *device, const char *text, const struct argp_state *state)
 {
-	int rc = vuc_number_parse(text, 0, min, max, value);
-
-	if (rc == -EINVAL)
-		refdev_report("--%s: '%s' is not a number", option, text);
-	else if (rc != 0)
-		refdev_report("--%s: %s is not within %llu ... %llu", option, text,
-			(unsigned long long)min, (unsigned long long)max);
-	return rc == 0;
+	if (strcmp(text, "reset") == 0)
+		device->pretend_reset = true;
+	else if (strcmp(text, "unmap-all") == 0)
+		device->pretend_unmap_all = true;
+	else
+		argp_error(state, "--pretend: reset or unmap-all, not '%s'", text);
 }
 
-static bool
-read_int(const char *option, const char *text, int max, int *value)
+static void
+add_fault(struct refdev_faults *faults, const char *spec, const struct argp_state *state)
 {
-	uint64_t number;
+	char why[256] = "out of memory";
 
-	if (!read_number(option, text, 0, (uint64_t)max, &number))
-		return false;
-	*value = (int)number;
-	return true;
+	if (refdev_faults_add(faults, spec, why, sizeof(why)) != 0)
+		argp_error(state, "--fault: %s", why);
 }
 
-static bool
-read_pgsizes(const char *text, uint64_t *value)
+/* What the device offers; returns 0 or ARGP_ERR_UNKNOWN. */
+static error_t
+set_device_option(
+	struct refdev_config *device, int key, const char *text, const struct argp_state *state)
 {
-	if (!read_number("pgsizes", text, 4096, UINT64_MAX, value))
-		return false;
-	if ((*value & 4095) == 0)
-		return true;
-	refdev_report("--pgsizes: %s has a page size below 4096", text);
-	return false;
-}
-
-static bool
-read_mode(const char *text, bool *poll)
-{
-	*poll = strcmp(text, "poll") == 0;
-	if (*poll || strcmp(text, "block") == 0)
-		return true;
-	refdev_report("--mode: block or poll, not '%s'", text);
-	return false;
-}
-
-static bool
-read_pretend(const char *text, struct refdev_config *device)
-{
-	bool reset = strcmp(text, "reset") == 0;
-	bool unmap_all = strcmp(text, "unmap-all") == 0;
-
-	device->pretend_reset |= reset;
-	device->pretend_unmap_all |= unmap_all;
-	if (!reset && !unmap_all)
-		refdev_report("--pretend: reset or unmap-all, not '%s'", text);
-	return reset || unmap_all;
-}
-
-static bool
-read_fault(const char *spec, struct refdev_faults *faults)
-{
-	char why[256];
-	int rc = refdev_faults_add(faults, spec, why, sizeof(why));
-
-	if (rc == -EINVAL)
-		refdev_report("--fault: %s", why);
-	else if (rc != 0)
-		refdev_report("--fault: %s", strerror(-rc));
-	return rc == 0;
-}
-
-/* The options that concern what the device announces. */
-static bool
-set_device_option(struct refdev_config *device, int key, const char *text)
-{
-	uint64_t value;
-
 	switch (key) {
 	case OPT_MAX_DATA_XFER_SIZE:
-		if (!read_number("max-data-xfer-size", text, 1, REFDEV_MAX_DATA_XFER_SIZE, &value))
-			return false;
-		device->max_data_xfer_size = (uint32_t)value;
-		return true;
+		device->max_data_xfer_size =
+			(uint32_t)app_args_number(state, key, text, 1, REFDEV_MAX_DATA_XFER_SIZE);
+		return 0;
 	case OPT_MAX_MSG_FDS:
-		if (!read_number("max-msg-fds", text, 0, REFDEV_MAX_MSG_FDS, &value))
-			return false;
-		device->max_msg_fds = (uint16_t)value;
-		return true;
+		device->max_msg_fds =
+			(uint16_t)app_args_number(state, key, text, 0, REFDEV_MAX_MSG_FDS);
+		return 0;
 	case OPT_MAX_DMA_MAPS:
-		if (!read_number("max-dma-maps", text, 1, UINT32_MAX, &value))
-			return false;
-		device->max_dma_maps = (uint32_t)value;
-		return true;
+		device->max_dma_maps = (uint32_t)app_args_number(state, key, text, 1, UINT32_MAX);
+		return 0;
 	case OPT_PGSIZES:
-		return read_pgsizes(text, &device->pgsizes);
-	default:
-		if (!read_number("minor", text, 0, UINT16_MAX, &value))
-			return false;
-		device->minor = (uint16_t)value;
-		return true;
-	}
-}
-
-/* The options that take something away from the device; false for others. */
-static bool
-switch_off(struct refdev_config *device, int key)
-{
-	switch (key) {
+		device->pgsizes = app_args_number(state, key, text, 4096, UINT64_MAX);
+		if ((device->pgsizes & 4095) != 0)
+			argp_error(state, "--pgsizes: %s has a page size below 4096", text);
+		return 0;
+	case OPT_MINOR:
+		device->minor = (uint16_t)app_args_number(state, key, text, 0, UINT16_MAX);
+		return 0;
 	case OPT_NO_TWIN_SOCKET:
 		device->twin_socket = false;
-		return true;
+		return 0;
 	case OPT_NO_WRITE_MULTI:
 		device->write_multi = false;
-		return true;
+		return 0;
 	case OPT_NO_MIGRATION:
 		device->migration = false;
-		return true;
+		return 0;
 	case OPT_NO_DIRTY_LOG:
 		device->dirty_log = false;
-		return true;
+		return 0;
 	case OPT_NO_IO_FDS:
 		device->io_fds = false;
-		return true;
+		return 0;
 	default:
-		return false;
+		return ARGP_ERR_UNKNOWN;
 	}
 }
 
-static bool
-set_option(struct refdev_options *options, int key, const char *text)
-{
-	switch (key) {
-	case OPT_SOCKET_PATH:
-		options->paths[options->nr_paths++] = text;
-		return true;
-	case OPT_FD:
-		return read_int("fd", text, MAX_FD, &options->fd);
-	case OPT_READY_FD:
-		return read_int("ready-fd", text, MAX_FD, &options->ready_fd);
-	case OPT_CPU:
-		return read_int("cpu", text, MAX_CPU, &options->cpu);
-	case OPT_MODE:
-		return read_mode(text, &options->poll);
-	case OPT_ONCE:
-		options->once = true;
-		return true;
-	case OPT_VERBOSE:
-		options->verbose = true;
-		return true;
-	case OPT_PRETEND:
-		return read_pretend(text, &options->device);
-	case OPT_FAULT:
-		return read_fault(text, &options->faults);
-	default:
-		return switch_off(&options->device, key) ||
-			set_device_option(&options->device, key, text);
-	}
-}
-
-/* Options that belong together, once all are known. */
-static bool
-check_options(const struct refdev_options *options)
+/* Once all are known. */
+static void
+check_options(const struct refdev_options *options, const struct argp_state *state)
 {
 	if (options->fd >= 0 && options->nr_paths > 0)
-		refdev_report("--fd can't go with a socket path: %s", options->paths[0]);
+		argp_error(state, "--fd can't go with a socket path: %s", options->paths[0]);
 	else if (options->fd < 0 && options->nr_paths == 0)
-		refdev_report("no socket path, try --help");
-	else
-		return true;
-	return false;
+		argp_error(state, "no socket path");
 }
 
-enum refdev_options_result
+static error_t
+set_option(int key, char *text, struct argp_state *state)
+{
+	struct refdev_options *options = state->input;
+
+	switch (key) {
+	case ARGP_KEY_ARG:
+	case OPT_SOCKET_PATH:
+		options->paths[options->nr_paths++] = text;
+		return 0;
+	case OPT_FD:
+		options->fd = (int)app_args_number(state, key, text, 0, MAX_FD);
+		return 0;
+	case OPT_READY_FD:
+		options->ready_fd = (int)app_args_number(state, key, text, 0, MAX_FD);
+		return 0;
+	case OPT_CPU:
+		options->cpu = (int)app_args_number(state, key, text, 0, MAX_CPU);
+		return 0;
+	case OPT_MODE:
+		options->poll = strcmp(text, "poll") == 0;
+		if (!options->poll && strcmp(text, "block") != 0)
+			argp_error(state, "--mode: block or poll, not '%s'", text);
+		return 0;
+	case OPT_ONCE:
+		options->once = true;
+		return 0;
+	case OPT_VERBOSE:
+		options->verbose = true;
+		return 0;
+	case OPT_PRETEND:
+		set_pretend(&options->device, text, state);
+		return 0;
+	case OPT_FAULT:
+		add_fault(&options->faults, text, state);
+		return 0;
+	case ARGP_KEY_SUCCESS:
+		check_options(options, state);
+		return 0;
+	default:
+		return set_device_option(&options->device, key, text, state);
+	}
+}
+
+void
 refdev_options_parse(struct refdev_options *options, int argc, char *argv[])
 {
-	int key;
+	static const struct argp argp = {
+		.options = arguments,
+		.parser = set_option,
+		.args_doc = "PATH...\n--fd=N",
+		.doc = doc,
+		.children = app_args_children,
+	};
 
 	*options = (struct refdev_options){.fd = -1, .ready_fd = -1, .cpu = -1};
 	refdev_config_init(&options->device);
 	options->paths = calloc((size_t)argc, sizeof(options->paths[0]));
-	if (options->paths == NULL) {
-		refdev_report("out of memory");
-		return REFDEV_OPTIONS_WRONG;
-	}
-	opterr = 0;
-	while ((key = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
-		if (key == '?' || key == ':') {
-			refdev_report("%s '%s'%s, try --help",
-				key == ':' ? "option" : "unknown option", argv[optind - 1],
-				key == ':' ? " requires an argument" : "");
-			return REFDEV_OPTIONS_WRONG;
-		}
-		if (key == OPT_HELP || key == OPT_VERSION) {
-			fputs(key == OPT_HELP ? help : "vuc-refdev " VUC_VERSION "\n", stdout);
-			return REFDEV_OPTIONS_DONE;
-		}
-		if (!set_option(options, key, optarg))
-			return REFDEV_OPTIONS_WRONG;
-	}
-	while (optind < argc)
-		options->paths[options->nr_paths++] = argv[optind++];
-	return check_options(options) ? REFDEV_OPTIONS_RUN : REFDEV_OPTIONS_WRONG;
+	if (options->paths == NULL)
+		exit(EXIT_FAILURE);
+	app_args_parse(&argp, argc, argv, options);
 }
 
 void

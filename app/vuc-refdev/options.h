@@ -21,15 +21,8 @@ struct refdev_options {
 	struct refdev_faults faults;
 };
 
-enum refdev_options_result {
-	REFDEV_OPTIONS_RUN,
-	REFDEV_OPTIONS_DONE,  /* help or version has been printed */
-	REFDEV_OPTIONS_WRONG, /* what is wrong has been said on stderr */
-};
-
-/* Read the command line. refdev_options_free() is due whatever the result. */
-enum refdev_options_result refdev_options_parse(
-	struct refdev_options *options, int argc, char *argv[]);
+/* Read the command line; the program ends if it is wrong, or asks for help. */
+void refdev_options_parse(struct refdev_options *options, int argc, char *argv[]);
 void refdev_options_free(struct refdev_options *options);
 
 #endif /* REFDEV_OPTIONS_H */

@@ -47,7 +47,7 @@ _vuc_options() {
 		echo --socket-path= --fd= --mode= --cpu= --once --ready-fd= --max-data-xfer-size= \
 			--max-msg-fds= --max-dma-maps= --pgsizes= --minor= --no-twin-socket \
 			--no-write-multi --no-migration --no-dirty-log --no-io-fds --pretend= --fault= \
-			--verbose --help --version
+			--verbose -h,--help --usage -V,--version
 		;;
 	"vuc-vmm")
 		echo -s,--socket= -d,--device= -g,--guest= -r,--rounds= -t,--timeout= -j,--json \

@@ -227,16 +227,16 @@ has_case(const struct fault_table *t, const char *kind)
 static void
 test_every_kind(void)
 {
-	const struct refdev_fault_kind *kind;
+	const char *kind;
 
-	for (size_t i = 0; (kind = refdev_fault_kind_get(i)) != NULL; i++) {
+	for (size_t i = 0; (kind = refdev_fault_kind_name(i)) != NULL; i++) {
 		bool found = false;
 
 		for (size_t j = 0; j < FAULT_TABLES; j++)
-			found = found || has_case(&fault_tables[j], kind->name);
+			found = found || has_case(&fault_tables[j], kind);
 		CU_ASSERT_TRUE(found);
 		if (!found)
-			printf("# %s: no case\n", kind->name);
+			printf("# %s: no case\n", kind);
 	}
 }
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_APP_ARGS_H
+#define VUC_APP_ARGS_H
+
+/*
+ * What the command lines of all programs have in common, on glibc's argp: --help, -h, --usage,
+ * --version and -V, and exit status 2 after a wrong option, which argp_error() reports.
+ */
+
+#include <argp.h>
+#include <stdint.h>
+
+/* Exit status of a program that was called the wrong way. */
+#define APP_EXIT_USAGE 2
+
+/* Parse the command line with a parser that has app_args_children. The program ends after a wrong
+ * option, and after --help and the like: with status 1 when that could not be printed. */
+void app_args_parse(const struct argp *argp, int argc, char *argv[], void *input);
+
+extern const struct argp_child app_args_children[];
+
+/* The number that an option has as its argument, decimal, or hexadecimal behind 0x. The program
+ * ends if it is none or not within the bounds. key is the option's own. */
+uint64_t app_args_number(
+	const struct argp_state *state, int key, const char *text, uint64_t min, uint64_t max);
+
+#endif /* VUC_APP_ARGS_H */

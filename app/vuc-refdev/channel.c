@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "channel.h"
+#include "clock.h"
+
+/* Nothing is pending any more. */
+static void
+output_finish(struct refdev_output *out)
+{
+	vuc_fds_close(out->fds, out->nr_fds);
+	out->nr_fds = 0;
+	out->len = 0;
+}
+
+void
+refdev_channel_drop(struct refdev_channel *ch)
+{
+	struct vuc_loopback_msg *held = &ch->held.msg;
+
+	output_finish(&ch->out);
+	vuc_fds_close(held->fds, held->nr_fds);
+	free(held->bytes);
+	*held = (struct vuc_loopback_msg){0};
+}
+
+/* Room for many small messages even where the longest one is short. */
+#define MIN_BUFFER (64u * 1024u)
+
+int
+refdev_channel_init(struct refdev_channel *ch, size_t max_message)
+{
+	size_t size = max_message > MIN_BUFFER ? max_message : MIN_BUFFER;
+
+	*ch = (struct refdev_channel){.fd = -1, .size = size, .buffer = malloc(size)};
+	return ch->buffer != NULL ? 0 : -ENOMEM;
+}
+
+void
+refdev_channel_destroy(struct refdev_channel *ch)
+{
+	if (ch->buffer == NULL)
+		return;
+	refdev_channel_close(ch);
+	free(ch->buffer);
+	ch->buffer = NULL;
+}
+
+void
+refdev_channel_open(struct refdev_channel *ch, int fd)
+{
+	ch->fd = fd;
+	ch->start = 0;
+	ch->end = 0;
+	ch->taken = 0;
+	ch->nr_fds = 0;
+}
+
+void
+refdev_channel_close(struct refdev_channel *ch)
+{
+	refdev_channel_drop(ch);
+	if (ch->fd < 0)
+		return;
+	close(ch->fd);
+	ch->fd = -1;
+	for (unsigned int i = 0; i < ch->nr_fds; i++)
+		vuc_fds_close(ch->fds[i].fds, ch->fds[i].nr);
+	ch->nr_fds = 0;
+}
+
+/*
+ * The message that descriptors of the last receive belong to. The kernel ends a receive behind the
+ * send that carried them, but says not where that began: take the last of the messages that the
+ * receive brought and that may carry any, else the last of all.
+ */
+static size_t
+find_owner(const struct refdev_channel *ch, struct refdev *dev, size_t old_end)
+{
+	size_t owner = ch->start;
+	bool found = false;
+
+	for (size_t at = ch->start; at < ch->end;) {
+		ssize_t size = refdev_message_size(dev, ch->buffer + at, ch->end - at);
+		bool whole = size > 0 && (size_t)size <= ch->end - at;
+
+		if (size <= 0)
+			return found ? owner : at;
+		if (!whole || at + (size_t)size > old_end) {
+			bool takes = refdev_message_takes_fds(ch->buffer + at);
+
+			if (takes || !found)
+				owner = at;
+			found = found || takes;
+		}
+		if (!whole)
+			break;
+		at += (size_t)size;
+	}
+	return owner;
+}
+
+static struct refdev_fds *
+fds_of(struct refdev_channel *ch, uint64_t owner)
+{
+	struct refdev_fds *last = ch->nr_fds > 0 ? &ch->fds[ch->nr_fds - 1] : NULL;
+
+	if (last != NULL && last->owner == owner)
+		return last;
+	if (ch->nr_fds == REFDEV_MAX_PENDING_FDS)
+		return NULL;
+	ch->fds[ch->nr_fds] = (struct refdev_fds){.owner = owner};
+	return &ch->fds[ch->nr_fds++];
+}
+
+static int
+keep_fds(struct refdev_channel *ch, struct refdev *dev, size_t old_end, const int *fds,
+	unsigned int nr)
+{
+	size_t owner = find_owner(ch, dev, old_end);
+	struct refdev_fds *kept = fds_of(ch, ch->taken + (owner - ch->start));
+
+	if (kept == NULL || nr > VUC_LOOPBACK_MAX_FDS - kept->nr) {
+		vuc_fds_close(fds, nr);
+		return -EPROTO;
+	}
+	memcpy(kept->fds + kept->nr, fds, nr * sizeof(fds[0]));
+	kept->nr += nr;
+	return 0;
+}
+
+/* What is left of the last receive goes to the front, so that the message that it begins fits. */
+static void
+make_room(struct refdev_channel *ch)
+{
+	if (ch->start == 0)
+		return;
+	memmove(ch->buffer, ch->buffer + ch->start, ch->end - ch->start);
+	ch->end -= ch->start;
+	ch->start = 0;
+}
+
+ssize_t
+refdev_channel_receive(struct refdev_channel *ch, struct refdev *dev)
+{
+	int fds[VUC_LOOPBACK_MAX_FDS];
+	struct iovec part;
+	size_t old_end;
+	ssize_t n;
+	int nr_fds, rc = 0;
+
+	make_room(ch);
+	old_end = ch->end;
+	part = (struct iovec){.iov_base = ch->buffer + old_end, .iov_len = ch->size - old_end};
+	n = vuc_fds_receive(ch->fd, &part, 1, fds, VUC_LOOPBACK_MAX_FDS, &nr_fds, MSG_DONTWAIT);
+	if (n < 0)
+		return n;
+	ch->end += (size_t)n;
+	if (nr_fds < 0)
+		return -EPROTO;
+	if (nr_fds > 0)
+		rc = keep_fds(ch, dev, old_end, fds, (unsigned int)nr_fds);
+	return rc != 0 ? rc : n;
+}
+
+static void
+message_take_fds(struct refdev_channel *ch, struct vuc_loopback_msg *msg)
+{
+	struct refdev_fds *first = &ch->fds[0];
+
+	if (first->owner != ch->taken)
+		return;
+	memcpy(msg->fds, first->fds, first->nr * sizeof(first->fds[0]));
+	msg->nr_fds = first->nr;
+	ch->nr_fds--;
+	if (ch->nr_fds > 0)
+		ch->fds[0] = ch->fds[1];
+}
+
+int
+refdev_channel_next(struct refdev_channel *ch, struct refdev *dev, struct vuc_loopback_msg *msg)
+{
+	uint8_t *bytes = ch->buffer + ch->start;
+	ssize_t size = refdev_message_size(dev, bytes, ch->end - ch->start);
+
+	if (size <= 0)
+		return (int)size;
+	if ((size_t)size > ch->end - ch->start)
+		return 0;
+	msg->bytes = bytes;
+	msg->len = (size_t)size;
+	msg->size = (size_t)size;
+	msg->nr_fds = 0;
+	if (ch->nr_fds > 0)
+		message_take_fds(ch, msg);
+	ch->start += (size_t)size;
+	ch->taken += (uint64_t)size;
+	return 1;
+}
+
+/* One send; 0 or a negative errno. */
+static int
+send_chunk(struct refdev_channel *ch)
+{
+	struct refdev_output *out = &ch->out;
+	size_t left = out->len - out->sent;
+	size_t len = left < out->chunk ? left : out->chunk;
+	unsigned int nr_fds = 0;
+	ssize_t n;
+
+	if (out->sent == 0)
+		nr_fds = out->nr_fds;
+	n = vuc_fds_send(ch->fd, out->bytes + out->sent, len, out->fds, nr_fds, MSG_DONTWAIT);
+	if (n < 0)
+		return (int)n;
+	out->sent += (size_t)n;
+	return 0;
+}
+
+static int
+flush_pending(struct refdev_channel *ch)
+{
+	struct refdev_output *out = &ch->out;
+
+	if (out->not_before > 0 && vuc_clock_ns() < out->not_before)
+		return -EAGAIN;
+	for (;;) {
+		while (out->sent < out->len) {
+			int rc = send_chunk(ch);
+
+			if (rc != 0)
+				return rc;
+		}
+		if (out->repeats == 0)
+			break;
+		out->repeats--;
+		out->sent = 0;
+	}
+	output_finish(out);
+	return out->hang_up ? -ESHUTDOWN : 0;
+}
+
+static void
+output_take_fds(struct refdev_output *out, struct vuc_loopback_msg *reply, unsigned int extra)
+{
+	memcpy(out->fds, reply->fds, reply->nr_fds * sizeof(reply->fds[0]));
+	out->nr_fds = reply->nr_fds;
+	reply->nr_fds = 0;
+	for (unsigned int i = 0; i < extra && out->nr_fds < VUC_FDS_MAX; i++) {
+		int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0)
+			return;
+		out->fds[out->nr_fds++] = fd;
+	}
+}
+
+/* A plan that sends nothing and goes on, or nothing and closes. */
+static bool
+sends_nothing(const struct refdev_plan *plan)
+{
+	return plan->drop || plan->hang_up || (plan->limited && plan->limit == 0);
+}
+
+/* Keep a copy of a reply, and its descriptors. */
+static int
+reply_hold(
+	struct refdev_channel *ch, struct vuc_loopback_msg *reply, const struct refdev_plan *plan)
+{
+	struct refdev_held *held = &ch->held;
+	uint8_t *bytes = realloc(held->msg.bytes, reply->len);
+
+	if (bytes == NULL) {
+		output_take_fds(&ch->out, reply, 0);
+		output_finish(&ch->out);
+		return -ENOMEM;
+	}
+	memcpy(bytes, reply->bytes, reply->len);
+	held->msg = *reply;
+	held->msg.bytes = bytes;
+	held->plan = *plan;
+	held->not_after = vuc_clock_ns() + plan->reorder_ms * 1000000u;
+	reply->nr_fds = 0;
+	return 0;
+}
+
+static int
+send_planned(
+	struct refdev_channel *ch, struct vuc_loopback_msg *reply, const struct refdev_plan *plan)
+{
+	struct refdev_output *out = &ch->out;
+	size_t len = reply->len;
+
+	output_take_fds(out, reply, plan->extra_fds);
+	if (sends_nothing(plan)) {
+		output_finish(out);
+		return plan->hang_up || plan->limited ? -ESHUTDOWN : 0;
+	}
+	if (plan->limited && plan->limit < len)
+		len = plan->limit;
+	out->bytes = reply->bytes;
+	out->len = len;
+	out->sent = 0;
+	out->chunk = plan->split ? 1 : len;
+	out->repeats = plan->repeats;
+	out->hang_up = plan->limited;
+	out->not_before = plan->delay_ms > 0 ? vuc_clock_ns() + plan->delay_ms * 1000000u : 0;
+	return flush_pending(ch);
+}
+
+static int
+send_held(struct refdev_channel *ch)
+{
+	struct vuc_loopback_msg msg = ch->held.msg;
+
+	ch->held.msg.len = 0;
+	ch->held.msg.nr_fds = 0;
+	return send_planned(ch, &msg, &ch->held.plan);
+}
+
+/* Nanoseconds from now to a time; 0 when that has passed. */
+static int64_t
+time_until(uint64_t ns)
+{
+	uint64_t now = vuc_clock_ns();
+
+	return now < ns ? (int64_t)(ns - now) : 0;
+}
+
+int
+refdev_channel_flush(struct refdev_channel *ch)
+{
+	bool follows = refdev_channel_is_pending(ch);
+	int rc = follows ? flush_pending(ch) : 0;
+
+	if (rc != 0 || !refdev_channel_holds(ch))
+		return rc;
+	return follows || time_until(ch->held.not_after) == 0 ? send_held(ch) : 0;
+}
+
+/* What is held follows the first reply that leaves. */
+static int
+send_or_hold(
+	struct refdev_channel *ch, struct vuc_loopback_msg *reply, const struct refdev_plan *plan)
+{
+	bool leaves = !sends_nothing(plan);
+	int rc;
+
+	if (leaves && plan->reorder_ms > 0 && !refdev_channel_holds(ch))
+		return reply_hold(ch, reply, plan);
+	rc = send_planned(ch, reply, plan);
+	if (rc == 0 && leaves && refdev_channel_holds(ch))
+		rc = send_held(ch);
+	return rc;
+}
+
+int
+refdev_channel_send(
+	struct refdev_channel *ch, struct vuc_loopback_msg *msg, const struct refdev_plan *plan)
+{
+	static const struct refdev_plan as_it_is;
+	ssize_t n;
+
+	if (plan != NULL || msg->nr_fds > 0)
+		return send_or_hold(ch, msg, plan != NULL ? plan : &as_it_is);
+	n = send(ch->fd, msg->bytes, msg->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n == (ssize_t)msg->len)
+		return 0;
+	if (n < 0 && errno != EAGAIN)
+		return -errno;
+	ch->out = (struct refdev_output){
+		.bytes = msg->bytes,
+		.len = msg->len,
+		.sent = n > 0 ? (size_t)n : 0,
+		.chunk = msg->len,
+	};
+	return -EAGAIN;
+}
+
+int64_t
+refdev_channel_wait(const struct refdev_channel *ch, bool always_in, struct pollfd *pfd)
+{
+	int64_t ns;
+
+	*pfd = (struct pollfd){.fd = ch->fd, .events = POLLIN};
+	if (!refdev_channel_is_pending(ch))
+		return refdev_channel_holds(ch) ? time_until(ch->held.not_after) : -1;
+	ns = time_until(ch->out.not_before);
+	if (ns > 0) {
+		pfd->fd = always_in ? ch->fd : -1;
+		return ns;
+	}
+	pfd->events = always_in ? POLLIN | POLLOUT : POLLOUT;
+	return -1;
+}
