@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,8 @@
 
 #include "endpoint.h"
 #include "report.h"
+
+#define BACKLOG 16
 
 /* Messages, and commands of the device, of one turn: as many as keep others from waiting for long.
  */
@@ -51,7 +54,7 @@ refdev_endpoint_destroy(struct refdev_endpoint *ep)
 {
 	refdev_channel_destroy(&ep->main);
 	refdev_channel_destroy(&ep->twin);
-	refdev_listener_close(&ep->listener);
+	vuc_listener_close(&ep->listener);
 	refdev_destroy(ep->dev);
 	free(ep->faults_seen);
 	free(ep->command.bytes);
@@ -61,8 +64,15 @@ refdev_endpoint_destroy(struct refdev_endpoint *ep)
 int
 refdev_endpoint_listen(struct refdev_endpoint *ep, const char *path)
 {
+	struct vuc_error err;
+	int rc = vuc_listener_bind(&ep->listener, path, SOCK_STREAM, 0, &err);
+
 	snprintf(ep->name, sizeof(ep->name), "%s", path);
-	return refdev_listener_open(&ep->listener, path);
+	if (rc == 0)
+		rc = vuc_listener_listen(&ep->listener, BACKLOG, &err);
+	if (rc != 0)
+		refdev_report("%s", err.text);
+	return rc;
 }
 
 static int
@@ -77,6 +87,8 @@ socket_option(int fd, int option)
 int
 refdev_endpoint_adopt(struct refdev_endpoint *ep, int fd)
 {
+	int flags;
+
 	snprintf(ep->name, sizeof(ep->name), "fd %d", fd);
 	if (socket_option(fd, SO_DOMAIN) != AF_UNIX || socket_option(fd, SO_TYPE) != SOCK_STREAM) {
 		refdev_report("%s is no UNIX stream socket", ep->name);
@@ -86,7 +98,9 @@ refdev_endpoint_adopt(struct refdev_endpoint *ep, int fd)
 		refdev_channel_open(&ep->main, fd);
 		return 0;
 	}
-	if (refdev_listener_adopt(&ep->listener, fd) != 0) {
+	ep->listener.fd = fd;
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
 		refdev_report("%s can't be made non-blocking: %s", ep->name, strerror(errno));
 		return -EINVAL;
 	}
@@ -105,7 +119,7 @@ client_disconnect(struct refdev_endpoint *ep)
 	ep->twin_lost = false;
 	ep->finished = ep->once || ep->listener.fd < 0;
 	if (ep->finished)
-		refdev_listener_close(&ep->listener);
+		vuc_listener_close(&ep->listener);
 }
 
 /* Its bytes make no sense. */
@@ -119,14 +133,14 @@ client_blame(struct refdev_endpoint *ep)
 void
 refdev_endpoint_accept(struct refdev_endpoint *ep)
 {
-	int fd = refdev_listener_accept(&ep->listener);
+	int fd = accept4(ep->listener.fd, NULL, NULL, SOCK_CLOEXEC);
 
 	if (fd < 0) {
-		bool passes = fd == -EAGAIN || fd == -EINTR || fd == -ECONNABORTED;
+		bool passes = errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
 
-		if (!passes && fd != ep->accept_error)
-			refdev_report("%s: can't accept a client: %s", ep->name, strerror(-fd));
-		ep->accept_error = fd;
+		if (!passes && errno != ep->accept_error)
+			refdev_report("%s: can't accept a client: %s", ep->name, strerror(errno));
+		ep->accept_error = errno;
 		return;
 	}
 	refdev_channel_open(&ep->main, fd);

@@ -10,7 +10,7 @@
 struct refdev_endpoint {
 	char name[120]; /* of the socket, for messages */
 	struct refdev *dev;
-	struct refdev_listener listener;
+	struct vuc_listener listener;
 	struct refdev_channel main; /* to the client */
 	struct refdev_channel twin; /* for the device's own commands, where they have a socket */
 	struct vuc_loopback_msg request;

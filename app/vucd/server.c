@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client.h"
-#include "socket.h"
+#include "error.h"
+#include "listener.h"
 
 #define BACKLOG  128
 #define WHY_SIZE 96
@@ -23,7 +23,7 @@ struct vucd_server {
 	int spare;   /* given up to accept and hang up when there are no descriptors */
 	unsigned int nr_clients;
 	TAILQ_HEAD(, vucd_client) clients; /* quiet for longest first */
-	struct sockaddr_un address;
+	struct vuc_listener socket;
 };
 
 /* ---- clients come and go ---- */
@@ -171,72 +171,31 @@ accept_client(struct vucd_watch *watch, uint32_t events)
 
 /* ---- the socket ---- */
 
-/* Remove a socket that nobody listens on. Returns 0 when there is nothing in the way any more. */
 static int
-clear_path(const struct sockaddr_un *addr)
+server_open_socket(struct vucd_server *server, const char *path, struct vuc_error *err)
 {
-	struct stat st;
-	int fd, rc;
+	int rc = vuc_listener_bind(&server->socket, path, SOCK_STREAM, 0600, err);
 
-	if (lstat(addr->sun_path, &st) != 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -EEXIST;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	rc = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0 ? 0 : -errno;
-	close(fd);
-	if (rc != -ECONNREFUSED)
-		return -EADDRINUSE;
-	return unlink(addr->sun_path) == 0 ? 0 : -errno;
-}
-
-/* The mode is set before anybody can connect: listen(2) comes last. */
-static int
-listen_at(int fd, const struct sockaddr_un *addr)
-{
-	int rc = clear_path(addr);
-
-	if (rc != 0)
-		return rc;
-	if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) != 0)
-		return -errno;
-	if (chmod(addr->sun_path, 0600) != 0 || listen(fd, BACKLOG) != 0) {
-		rc = -errno;
-		unlink(addr->sun_path);
-	}
-	return rc;
-}
-
-static int
-open_listener(struct vucd_server *server)
-{
-	int rc;
-
-	server->listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (server->listener.fd < 0)
-		return -errno;
-	rc = listen_at(server->listener.fd, &server->address);
+	if (rc == 0)
+		rc = vuc_listener_listen(&server->socket, BACKLOG, err);
 	if (rc == 0) {
+		server->listener.fd = server->socket.fd;
 		rc = vucd_loop_add(server->owner.loop, &server->listener, EPOLLIN);
 		if (rc != 0)
-			unlink(server->address.sun_path);
+			vuc_error_set(err, rc, "%s: %s", path, strerror(-rc));
 	}
 	if (rc != 0)
-		close(server->listener.fd);
+		vuc_listener_close(&server->socket);
 	return rc;
 }
 
 static struct vucd_server *
-server_allocate(struct vucd_loop *loop, const struct sockaddr_un *address,
-	const struct vucd_rpc *rpc, struct vucd_log *log)
+server_allocate(struct vucd_loop *loop, const struct vucd_rpc *rpc, struct vucd_log *log)
 {
 	struct vucd_server *server = calloc(1, sizeof(*server));
 
 	if (server == NULL)
 		return NULL;
-	server->address = *address;
 	server->log = log;
 	server->listener = (struct vucd_watch){.ready = accept_client, .arg = server};
 	server->owner = (struct vucd_client_owner){.loop = loop,
@@ -252,17 +211,14 @@ int
 vucd_server_create(struct vucd_loop *loop, const char *path, const struct vucd_rpc *rpc,
 	struct vucd_log *log, struct vucd_server **server, struct vuc_error *err)
 {
-	struct vucd_server *s;
-	struct sockaddr_un address;
-	int rc = vuc_socket_address(path, &address, err);
+	struct vucd_server *s = server_allocate(loop, rpc, log);
+	int rc;
 
 	*server = NULL;
-	if (rc != 0)
-		return rc;
-	s = server_allocate(loop, &address, rpc, log);
-	rc = s != NULL ? open_listener(s) : -ENOMEM;
+	if (s == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for the socket %s", path);
+	rc = server_open_socket(s, path, err);
 	if (rc != 0) {
-		snprintf(err->text, sizeof(err->text), "%s: %s", path, strerror(-rc));
 		free(s);
 		return rc;
 	}
@@ -279,8 +235,7 @@ vucd_server_destroy(struct vucd_server *server)
 	while (!TAILQ_EMPTY(&server->clients))
 		client_gone(server, TAILQ_FIRST(&server->clients));
 	vucd_loop_remove(server->owner.loop, &server->listener);
-	unlink(server->address.sun_path);
-	close(server->listener.fd);
+	vuc_listener_close(&server->socket);
 	if (server->spare >= 0)
 		close(server->spare);
 	free(server);

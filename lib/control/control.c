@@ -20,6 +20,10 @@
 #include "thread.h"
 #include "vmm.h"
 
+/* Whoever does not wait to connect is refused when as many wait already: one user should not be
+ * able to keep the others out. */
+#define BACKLOG 1024
+
 #define MAX_DMA_MAPS 65535u /* more is not to be had of the kernel */
 
 bool
@@ -121,7 +125,7 @@ alloc_control(const struct vuc_control_opts *opts)
 static void
 free_control(struct vuc_control *c)
 {
-	control_listener_close(&c->listener);
+	vuc_listener_close(&c->listener);
 	if (c->signaller.file >= 0)
 		control_signaller_fini(&c->signaller);
 	control_accept_fini(c);
@@ -136,7 +140,7 @@ free_control(struct vuc_control *c)
 VUC_EXPORT int
 vuc_control_listen(struct vuc_control *c, struct vuc_error *err)
 {
-	int rc = control_listen(&c->listener, err);
+	int rc = vuc_listener_listen(&c->listener, BACKLOG, err);
 
 	if (rc != 0)
 		return rc;
@@ -160,7 +164,7 @@ set_up(struct vuc_control *c, const char *path, struct vuc_error *err)
 		rc = control_accept_init(c);
 	if (rc != 0)
 		return vuc_error_set(err, rc, "a control plane: %s", strerror(-rc));
-	rc = control_bind(&c->listener, path, c->opts.mode, err);
+	rc = vuc_listener_bind(&c->listener, path, SOCK_SEQPACKET, c->opts.mode, err);
 	if (rc == 0 && !c->opts.deferred)
 		rc = vuc_control_listen(c, err);
 	if (rc != 0)

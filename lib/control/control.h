@@ -15,7 +15,7 @@
 #include <vuc/stats.h>
 
 #include "event.h"
-#include "listen.h"
+#include "listener.h"
 #include "log.h"
 #include "mailbox.h"
 #include "permission.h"
@@ -35,7 +35,7 @@ struct vuc_control {
 	struct vuc_mailbox mailbox;         /* of the control thread */
 
 	/* The control thread's own. */
-	struct control_listener listener;
+	struct vuc_listener listener;
 	uint64_t accept_ms;              /* connections are accepted from then on */
 	struct control_closers *closers; /* accept.c */
 	uint64_t stopping_ms;            /* when what is waited for at the end is logged next */

@@ -68,7 +68,7 @@ begin_to_stop(struct vuc_control *c)
 	TAILQ_FOREACH (d, &c->devices, entry)
 		control_stop_device(d);
 	pthread_mutex_unlock(&c->lock);
-	control_listener_close(&c->listener);
+	vuc_listener_close(&c->listener);
 	c->stopping_ms = vuc_clock_ms() + STOPPING_MS;
 }
 

@@ -20,7 +20,7 @@
 #include "connect.h"
 #include "control_rig.h"
 #include "fd_count.h"
-#include "listen.h"
+#include "listener.h"
 
 enum call {
 	ACCEPT,
@@ -174,21 +174,21 @@ bind_to(const char *path, int type)
 
 /* As a control plane does it. */
 static int
-place(struct control_listener *l, const char *path, struct vuc_error *err)
+place(struct vuc_listener *l, const char *path, struct vuc_error *err)
 {
-	int rc = control_bind(l, path, 0600, err);
+	int rc = vuc_listener_bind(l, path, SOCK_SEQPACKET, 0600, err);
 
 	if (rc == 0)
-		rc = control_listen(l, err);
+		rc = vuc_listener_listen(l, 16, err);
 	if (rc != 0)
-		control_listener_close(l);
+		vuc_listener_close(l);
 	return rc;
 }
 
 static void
 check_listen(const struct listen_row *row, const char *path)
 {
-	struct control_listener l;
+	struct vuc_listener l;
 	struct vuc_error err = {0};
 	unsigned int fds = fd_count();
 	char wanted[256];
@@ -203,7 +203,7 @@ check_listen(const struct listen_row *row, const char *path)
 	CU_ASSERT_EQUAL(fd_count(), fds);
 	/* The next one finds nothing in its way. */
 	CU_ASSERT_EQUAL(place(&l, path, &err), 0);
-	control_listener_close(&l);
+	vuc_listener_close(&l);
 	CU_ASSERT_EQUAL(access(path, F_OK), -1);
 }
 
@@ -226,7 +226,7 @@ test_full_backlog(void)
 {
 	char folder[VUC_TEMPDIR_SIZE], path[VUC_TEMPDIR_SIZE + 8];
 	static const int types[] = {SOCK_SEQPACKET, SOCK_STREAM};
-	struct control_listener l;
+	struct vuc_listener l;
 	struct vuc_error err = {0};
 
 	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(folder), 0);
@@ -242,7 +242,8 @@ test_full_backlog(void)
 		CU_ASSERT_EQUAL(connect(first, (const struct sockaddr *)&addr, sizeof(addr)), 0);
 		if (types[i] == SOCK_SEQPACKET) {
 			CU_ASSERT_EQUAL(place(&l, path, &err), -EADDRINUSE);
-			CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "somebody listens there"));
+			CU_ASSERT_PTR_NOT_NULL(
+				strstr(err.text, "another process serves this socket"));
 		} else {
 			CU_ASSERT_EQUAL(vuc_device_connect(path, 50, &err), -ETIMEDOUT);
 			CU_ASSERT_STRING_EQUAL(err.text,

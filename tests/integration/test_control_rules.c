@@ -112,7 +112,7 @@ test_socket(void)
 	opts.path = rig.path;
 	CU_ASSERT_EQUAL(vuc_control_create(&opts, &second, &err), -EADDRINUSE);
 	CU_ASSERT_PTR_NULL(second);
-	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "somebody listens there"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "another process serves this socket"));
 	snprintf(path, sizeof(path), "%s.2", rig.path);
 	opts.path = path;
 	fd = open(path, O_CREAT | O_CLOEXEC, 0600);

@@ -176,7 +176,7 @@ test_file_in_the_way(void)
 	file = fopen(s.socket, "w");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(file);
 	fclose(file);
-	refdev_server_fails(&s, args, 1, "exists and is no socket");
+	refdev_server_fails(&s, args, 1, "exists and is not a socket");
 	CU_ASSERT_EQUAL(vuc_tempdir_count(s.folder), 1);
 	refdev_server_clean(&s);
 }

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "listener.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "socket.h"
+
+static int
+listener_fail(const struct vuc_listener *l, int error, const char *call, struct vuc_error *err)
+{
+	return vuc_error_set(err, -error, "%s: %s: %s", l->address.sun_path, call, strerror(error));
+}
+
+/*
+ * Whether a process has the socket of this path. Connecting with another type tells without
+ * disturbing it: the kernel compares types only when there is a socket to connect to.
+ */
+static int
+listener_check_unused(const struct vuc_listener *l, struct vuc_error *err)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int rc;
+
+	if (fd < 0)
+		return listener_fail(l, errno, "socket", err);
+	rc = connect(fd, (const struct sockaddr *)&l->address, sizeof(l->address));
+	if (rc != 0 && (errno == ECONNREFUSED || errno == ENOENT))
+		rc = 0;
+	else
+		rc = vuc_error_set(err, -EADDRINUSE, "%s: another process serves this socket",
+			l->address.sun_path);
+	close(fd);
+	return rc;
+}
+
+static int
+listener_remove_stale(const struct vuc_listener *l, struct vuc_error *err)
+{
+	const char *path = l->address.sun_path;
+	struct stat st;
+	int rc;
+
+	if (lstat(path, &st) != 0)
+		return errno == ENOENT ? 0 : listener_fail(l, errno, "lstat", err);
+	if (!S_ISSOCK(st.st_mode))
+		return vuc_error_set(err, -EEXIST, "%s: exists and is not a socket", path);
+	rc = listener_check_unused(l, err);
+	if (rc == 0 && unlink(path) != 0 && errno != ENOENT)
+		rc = listener_fail(l, errno, "unlink", err);
+	return rc;
+}
+
+/* The mode is set before there is a path, so that there is no moment at which others could
+ * connect; and again, because the umask has changed it. */
+static int
+listener_bind_path(struct vuc_listener *l, mode_t mode, struct vuc_error *err)
+{
+	struct stat st;
+
+	if (mode != 0 && fchmod(l->fd, mode) != 0)
+		return listener_fail(l, errno, "fchmod", err);
+	if (bind(l->fd, (const struct sockaddr *)&l->address, sizeof(l->address)) != 0)
+		return listener_fail(l, errno, "bind", err);
+	if (lstat(l->address.sun_path, &st) != 0)
+		return listener_fail(l, errno, "lstat", err);
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
+	if (mode != 0 && chmod(l->address.sun_path, mode) != 0)
+		return listener_fail(l, errno, "chmod", err);
+	return 0;
+}
+
+int
+vuc_listener_bind(
+	struct vuc_listener *l, const char *path, int type, mode_t mode, struct vuc_error *err)
+{
+	int rc;
+
+	*l = (struct vuc_listener){.fd = -1};
+	rc = vuc_socket_address(path, &l->address, err);
+	if (rc == 0)
+		rc = listener_remove_stale(l, err);
+	if (rc != 0)
+		return rc;
+	l->fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (l->fd < 0)
+		return listener_fail(l, errno, "socket", err);
+	rc = listener_bind_path(l, mode, err);
+	if (rc != 0)
+		vuc_listener_close(l);
+	return rc;
+}
+
+int
+vuc_listener_listen(struct vuc_listener *l, int backlog, struct vuc_error *err)
+{
+	return listen(l->fd, backlog) != 0 ? listener_fail(l, errno, "listen", err) : 0;
+}
+
+void
+vuc_listener_close(struct vuc_listener *l)
+{
+	struct stat st;
+
+	if (l->fd < 0)
+		return;
+	if (l->ino != 0 && lstat(l->address.sun_path, &st) == 0 && st.st_dev == l->dev &&
+		st.st_ino == l->ino)
+		unlink(l->address.sun_path);
+	close(l->fd);
+	l->fd = -1;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_BASE_LISTENER_H
+#define VUC_BASE_LISTENER_H
+
+/* A UNIX socket at a path, which others connect to. */
+
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+#include <vuc/error.h>
+
+struct vuc_listener {
+	int fd; /* non-blocking and closed on exec; -1: none */
+	struct sockaddr_un address;
+	dev_t dev; /* of the path, while it is this socket's */
+	ino_t ino;
+};
+
+/*
+ * Bind a socket of a type (SOCK_STREAM, SOCK_SEQPACKET), in place of one that no process has any
+ * more. mode: of the path, from its first moment on; 0: what the umask leaves. Returns 0;
+ * -EADDRINUSE; -EEXIST for a path that is not a socket; what the system says. fd is -1 then.
+ */
+int vuc_listener_bind(
+	struct vuc_listener *l, const char *path, int type, mode_t mode, struct vuc_error *err);
+
+/* From here on, others can connect. Returns 0 or a negative errno. */
+int vuc_listener_listen(struct vuc_listener *l, int backlog, struct vuc_error *err);
+
+/* Close it, and remove the path if it is still this socket's. */
+void vuc_listener_close(struct vuc_listener *l);
+
+#endif /* VUC_BASE_LISTENER_H */
