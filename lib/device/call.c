@@ -23,10 +23,12 @@ device_poll_until(struct vuc_device *dev, const bool *done)
 	while (!*done) {
 		unsigned int looks = empty < SPIN_LOOKS ? POLL_LOOKS : 1;
 
-		if (group_poll(dev->group, looks) > 0)
+		if (group_poll(dev->group, looks) > 0) {
 			empty = 0;
-		else if ((empty += looks) > SPIN_LOOKS)
+		} else if ((empty += looks) > SPIN_LOOKS) {
 			sched_yield();
+			vuc_poll_group_look_at_clock(dev->group);
+		}
 	}
 }
 

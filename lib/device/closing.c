@@ -28,7 +28,8 @@ finish_closing(struct vuc_device *dev)
 		dev->closing.done(dev->closing.arg, 0, &(struct vuc_error){.text = ""});
 }
 
-/* Requests wait for room in the session only while it is ready. */
+/* Taken when something has come or gone, and when it is due. Requests wait for room in the session
+ * only while it is ready. */
 static void
 closing_step(struct vuc_device *dev)
 {
@@ -38,12 +39,20 @@ closing_step(struct vuc_device *dev)
 		if (state == VUC_SESSION_READY && dev->first == NULL)
 			vuc_session_drain(dev->session);
 		state = vuc_session_state(dev->session);
-		if (state == VUC_SESSION_READY || state == VUC_SESSION_DRAINING) {
-			device_mark_dirty(dev);
+		if (state == VUC_SESSION_READY || state == VUC_SESSION_DRAINING)
 			return;
-		}
 	}
 	finish_closing(dev);
+}
+
+static uint64_t
+closing_due(const struct vuc_device *dev)
+{
+	enum vuc_session_state state = vuc_session_state(dev->session);
+
+	if (state == VUC_SESSION_DRAINING || (state == VUC_SESSION_READY && dev->first != NULL))
+		return dev->closing.deadline_ms;
+	return 0;
 }
 
 /* A callback that is told of the end may close the device again. */
@@ -70,6 +79,8 @@ begin_closing(struct vuc_device *dev, vuc_done_fn done, void *arg)
 	dev->closing.done = done;
 	dev->closing.arg = arg;
 	dev->step = closing_step;
+	dev->step_due = closing_due;
+	dev->operating = true;
 	device_mark_dirty(dev);
 	device_cancel_opening(dev);
 	device_cancel_operations(dev, -ECANCELED, closed);

@@ -41,7 +41,7 @@ struct device_connector {
 	int fd;                   /* the socket; -1: it was given to the caller */
 	int result;               /* of the thread's attempt: 0 or a negative errno */
 	uint64_t begun_ms;
-	uint64_t retry_ms; /* when to try next */
+	uint64_t retry_ms; /* when to look or try next; 0: neither was done */
 };
 
 /* The transports wait in the kernel where they have to, and say so per call where they must not. */
@@ -183,20 +183,39 @@ device_connector_start(const char *path, struct device_connector **connector, st
 	return 0;
 }
 
+static void
+connector_put_off_retry(struct device_connector *c, uint64_t now_ms)
+{
+	uint64_t delay = (now_ms - c->begun_ms) / 8;
+
+	delay = delay < RETRY_MIN_MS ? RETRY_MIN_MS : delay;
+	c->retry_ms = now_ms + (delay > RETRY_MAX_MS ? RETRY_MAX_MS : delay);
+}
+
 /* A UNIX socket whose server does not accept right now gives -EAGAIN and no way to wait for it. */
 static int
 connector_retry(struct device_connector *c, uint64_t now_ms)
 {
-	uint64_t delay = (now_ms - c->begun_ms) / 8;
-
 	if (c->retry_ms != 0) {
 		if (now_ms < c->retry_ms)
 			return -EAGAIN;
 		c->result = socket_connect(c->fd, &c->found);
 	}
-	delay = delay < RETRY_MIN_MS ? RETRY_MIN_MS : delay;
-	c->retry_ms = now_ms + (delay > RETRY_MAX_MS ? RETRY_MAX_MS : delay);
+	connector_put_off_retry(c, now_ms);
 	return c->result;
+}
+
+static bool
+connector_is_looking_up(const struct device_connector *c)
+{
+	/* Pairs with connector_run_look_up(). */
+	return atomic_load_explicit(&c->state, memory_order_acquire) == CONNECTOR_LOOKING_UP;
+}
+
+uint64_t
+device_connector_due(const struct device_connector *c)
+{
+	return connector_is_looking_up(c) || c->result == -EAGAIN ? c->retry_ms : 0;
 }
 
 int
@@ -204,9 +223,10 @@ device_connector_step(struct device_connector *c, uint64_t now_ms, struct vuc_er
 {
 	int rc, fd = c->fd;
 
-	/* Pairs with connector_run_look_up(). */
-	if (atomic_load_explicit(&c->state, memory_order_acquire) == CONNECTOR_LOOKING_UP)
+	if (connector_is_looking_up(c)) {
+		connector_put_off_retry(c, now_ms);
 		return -EAGAIN;
+	}
 	rc = c->result == -EAGAIN ? connector_retry(c, now_ms) : c->result;
 	if (rc == -EAGAIN)
 		return rc;

@@ -19,6 +19,9 @@ int device_connector_start(
  * later; or another negative errno. Either ends nothing: device_connector_free() is due. */
 int device_connector_step(struct device_connector *c, uint64_t now_ms, struct vuc_error *err);
 
+/* When the next step has something to do: 0: now. Nothing tells that a look-up has ended. */
+uint64_t device_connector_due(const struct device_connector *c);
+
 /* May be called at any time; NULL does nothing. */
 void device_connector_free(struct device_connector *c);
 

@@ -80,11 +80,12 @@ struct vuc_device {
 	struct vuc_device_info info;
 	uint32_t memory_bars; /* bit n: BAR n is memory, as its register says */
 	bool dirty;
-	bool operating;                       /* an operation has more to send */
-	bool closed;                          /* nobody has it any more: nobody is called back */
-	void (*step)(struct vuc_device *dev); /* taken in each poll while it is opened or closed,
+	bool operating; /* an operation has more to send, or there is a step */
+	bool closed;    /* nobody has it any more: nobody is called back */
+	void (*step)(struct vuc_device *dev); /* taken with each flush while it is opened or closed,
 						 or NULL; of one in group->closed: frees it */
-	bool twin_ended;                      /* and the main link has not, so far */
+	uint64_t (*step_due)(const struct vuc_device *dev); /* when, if nothing comes; 0: now */
+	bool twin_ended;                                    /* and the main link has not, so far */
 	enum vuc_posted_writes posted_writes;
 	bool bypassed;                   /* parts of regions are accessed without the socket */
 	const _Atomic bool *dma_revoked; /* or NULL; see vuc_dma_set_revoked() */
@@ -191,6 +192,8 @@ int device_link_open(struct device_link *link, int fd, const struct vuc_loopback
 	struct vuc_error *err);
 void device_link_free(struct device_link *link);
 void device_link_tick(struct device_link *link, uint64_t now_ms);
+/* When the next tick has something to do; as vuc_session_due(). */
+uint64_t device_link_due(const struct device_link *link);
 /* One look at the socket, of a transport that has it. */
 void device_link_look(struct device_link *link);
 void device_flush(struct vuc_device *dev);

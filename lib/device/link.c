@@ -36,6 +36,14 @@ device_link_tick(struct device_link *link, uint64_t now_ms)
 	follow_up(link);
 }
 
+uint64_t
+device_link_due(const struct device_link *link)
+{
+	if (link->conn == NULL || !vuc_session_has_deadline(link->session))
+		return UINT64_MAX;
+	return link->conn->sent_part ? 0 : vuc_session_due(link->session);
+}
+
 static void
 on_sent(struct vuc_conn *conn)
 {
@@ -158,15 +166,19 @@ send_segment(struct device_link *link, const struct vuc_segment *segment)
 	return false;
 }
 
-static void
+/* Returns whether any went out, so that there is more room than before. */
+static bool
 send_segments(struct device_link *link)
 {
 	const struct vuc_segment *next;
+	bool sent = false;
 
 	while (!link->sending && (next = vuc_session_next_segment(link->session)) != NULL) {
 		if (!send_segment(link, next))
 			break;
+		sent = true;
 	}
+	return sent;
 }
 
 size_t
@@ -206,21 +218,24 @@ flush_twin(struct vuc_device *dev)
 		vuc_session_reason(dev->twin.session));
 }
 
+/* What waits for room or for a reply goes on when follow_up() is told of that. */
 void
 device_flush(struct vuc_device *dev)
 {
+	bool sent;
+
 	if (dev->first != NULL || !TAILQ_EMPTY(&dev->operations))
 		device_pump(dev);
 	if (dev->main.conn == NULL)
 		return;
-	send_segments(&dev->main);
+	sent = send_segments(&dev->main);
 	if (dev->twin.conn != NULL)
 		flush_twin(dev);
 	if (has_ended(&dev->main)) {
 		device_disconnect(dev);
 		device_pump(dev);
-		return;
+		sent = dev->step != NULL;
 	}
-	if ((dev->first != NULL || dev->operating) && !dev->main.sending)
+	if (sent && (dev->first != NULL || dev->operating))
 		device_mark_dirty(dev);
 }

@@ -19,6 +19,8 @@
 #include "learn.h"
 #include "vfio_user.h"
 
+#define CONNECTS_SOON_MS 50u /* since it was begun */
+
 struct device_opening {
 	struct vuc_device *dev;
 	struct vuc_device_opts opts;        /* without what opts.path points to */
@@ -187,6 +189,7 @@ finish_opening(struct vuc_device *dev, int rc, const struct vuc_error *why)
 	dev->opening = NULL;
 	if (dev->step == opening_step)
 		dev->step = NULL;
+	dev->operating = dev->step != NULL;
 	device_learn_stop(&o->learn);
 	if (rc != 0) {
 		add_place(dev, rc, why, &err);
@@ -270,7 +273,25 @@ opening_go_on(struct device_opening *o, struct vuc_error *err)
 	return -EAGAIN;
 }
 
-/* Each poll takes a step, since the look-up of a path, a reply and time are all waited for. */
+static uint64_t
+opening_due(const struct vuc_device *dev)
+{
+	const struct device_opening *o = dev->opening;
+	uint64_t due = o->connector != NULL ? device_connector_due(o->connector) : UINT64_MAX;
+
+	return due < o->deadline_ms ? due : o->deadline_ms;
+}
+
+/* Whether the look-up of a path, or a server that is about to accept, should be over soon: nothing
+ * tells of that, so each poll looks. */
+static bool
+opening_connects_soon(const struct device_opening *o)
+{
+	return o->connector != NULL &&
+		vuc_clock_coarse_ms() - (o->deadline_ms - o->opts.timeout_ms) < CONNECTS_SOON_MS;
+}
+
+/* Taken when something has come, and when it is due. */
 static void
 opening_step(struct vuc_device *dev)
 {
@@ -280,7 +301,8 @@ opening_step(struct vuc_device *dev)
 	/* Learning may have ended by now. */
 	if (dev->opening == NULL)
 		return;
-	device_mark_dirty(dev);
+	if (opening_connects_soon(dev->opening))
+		device_mark_dirty(dev);
 	if (rc != 0 && rc != -EAGAIN)
 		finish_opening(dev, rc, &err);
 }
@@ -343,6 +365,8 @@ alloc_device(const struct vuc_device_opts *opts, struct vuc_server_faults *fault
 		.twin.dev = d,
 		.last = &d->first,
 		.step = opening_step,
+		.step_due = opening_due,
+		.operating = true,
 		.timeout_ms = opts->timeout_ms,
 		.long_timeout_ms = opts->long_timeout_ms,
 		.max_data_xfer_size = opts->max_data_xfer_size,

@@ -120,7 +120,7 @@ operation_end(struct operation *op)
 	operation_leave_place(op);
 	TAILQ_REMOVE(&dev->operations, op, link);
 	op->state = OPERATION_ENDED;
-	dev->operating = false;
+	dev->operating = dev->step != NULL;
 	if (dev->first != NULL || !TAILQ_EMPTY(&dev->operations))
 		device_mark_dirty(dev);
 	dev->group->completed++;
@@ -171,7 +171,7 @@ operation_advance(struct operation *op)
 		if (rc != -EAGAIN)
 			op->state = OPERATION_OVER;
 	}
-	op->dev->operating = op->state == OPERATION_RUNNING;
+	op->dev->operating = op->state == OPERATION_RUNNING || op->dev->step != NULL;
 	if (op->state != OPERATION_OVER || op->outstanding > 0)
 		return false;
 	operation_end(op);
@@ -248,6 +248,19 @@ find_expired(const struct vuc_device *dev, uint64_t now_ms)
 			return op;
 	}
 	return NULL;
+}
+
+uint64_t
+device_operations_due(const struct vuc_device *dev)
+{
+	const struct operation *op;
+	uint64_t due = UINT64_MAX;
+
+	TAILQ_FOREACH (op, &dev->operations, link) {
+		if (op->deadline_ms < due)
+			due = op->deadline_ms;
+	}
+	return due;
 }
 
 /* What it has sent timed out with the session's tick, just before. */

@@ -118,6 +118,9 @@ bool operation_take_turn(struct vuc_request *place);
 /* End those behind their deadline. */
 void device_tick_operations(struct vuc_device *dev, uint64_t now_ms);
 
+/* The earliest deadline; UINT64_MAX: there is none. */
+uint64_t device_operations_due(const struct vuc_device *dev);
+
 /* End all at once, with this error. */
 void device_cancel_operations(struct vuc_device *dev, int error, const char *why);
 

@@ -112,6 +112,7 @@ vuc_poll_group_destroy(struct vuc_poll_group *group)
 		return 0;
 	}
 	while (!TAILQ_EMPTY(&group->devices)) {
+		vuc_poll_group_look_at_clock(group);
 		vuc_poll_group_poll(group);
 		sched_yield();
 	}
@@ -230,6 +231,12 @@ group_end_callbacks(struct vuc_poll_group *group, bool outermost)
 		free_closed(group);
 }
 
+static uint64_t
+device_step_due(const struct vuc_device *dev)
+{
+	return dev->step != NULL ? dev->step_due(dev) : UINT64_MAX;
+}
+
 static void
 tick(struct vuc_poll_group *group)
 {
@@ -245,6 +252,8 @@ tick(struct vuc_poll_group *group)
 		device_link_tick(&dev->main, now);
 		device_link_tick(&dev->twin, now);
 		device_tick_operations(dev, now);
+		if (device_step_due(dev) <= now)
+			device_mark_dirty(dev);
 	}
 }
 
@@ -311,6 +320,12 @@ flush(struct vuc_poll_group *group)
 		return;
 	}
 	flush_device(dev);
+}
+
+VUC_PRIVATE void
+vuc_poll_group_look_at_clock(struct vuc_poll_group *group)
+{
+	group->polls = TICK_INTERVAL - 1;
 }
 
 int
@@ -426,35 +441,53 @@ flush_before_wait(struct vuc_poll_group *group)
 	return (has_closed(group) && free_closed(group)) || more;
 }
 
-static bool
-link_has_deadline(const struct device_link *link)
+/* When a tick has something to do for a device, unless something comes before; 0: now. */
+static uint64_t
+device_due(const struct vuc_device *dev)
 {
-	return link->conn != NULL && vuc_session_has_deadline(link->session);
+	const uint64_t dues[] = {
+		device_link_due(&dev->main),
+		device_link_due(&dev->twin),
+		device_operations_due(dev),
+		device_step_due(dev),
+	};
+	uint64_t due = UINT64_MAX;
+
+	for (unsigned int i = 0; i < sizeof(dues) / sizeof(dues[0]); i++)
+		due = dues[i] < due ? dues[i] : due;
+	return due;
 }
 
-static bool
-has_deadline(const struct vuc_poll_group *group)
+static uint64_t
+earliest_due(const struct vuc_poll_group *group)
 {
 	const struct vuc_device *dev;
+	uint64_t due = UINT64_MAX;
 
 	TAILQ_FOREACH (dev, &group->devices, link) {
-		if (dev->step != NULL || link_has_deadline(&dev->main) ||
-			link_has_deadline(&dev->twin) || !TAILQ_EMPTY(&dev->operations))
-			return true;
+		uint64_t its = device_due(dev);
+
+		due = its < due ? its : due;
 	}
-	return false;
+	return due;
 }
 
-/* No sleep passes a tick that deadlines depend on. */
+/* Until the earliest deadline, but not before the next tick, which is the first to see it. */
 static unsigned int
 limit_sleep(const struct vuc_poll_group *group, unsigned int timeout_ms)
 {
-	uint64_t since = vuc_clock_coarse_ms() - group->ticked_ms;
-	unsigned int due = since < TICK_MS ? TICK_MS - (unsigned int)since : 0;
+	uint64_t now = vuc_clock_coarse_ms(), due = group->ticked_ms + TICK_MS;
 
-	if (timeout_ms > due && has_deadline(group))
-		return due;
-	return timeout_ms < INT_MAX ? timeout_ms : INT_MAX;
+	if (timeout_ms > INT_MAX)
+		timeout_ms = INT_MAX;
+	if (now + timeout_ms > due) {
+		uint64_t earliest = earliest_due(group);
+
+		due = earliest > due ? earliest : due;
+	}
+	if (due <= now)
+		return 0;
+	return due - now < timeout_ms ? (unsigned int)(due - now) : timeout_ms;
 }
 
 VUC_EXPORT int
@@ -462,8 +495,8 @@ vuc_poll_group_wait(struct vuc_poll_group *group, int wake_fd, unsigned int time
 {
 	if (group->polling)
 		return -EDEADLK;
-	/* One who sleeps polls rarely: the next poll looks at the clock. */
-	group->polls = TICK_INTERVAL - 1;
+	/* One who sleeps polls rarely. */
+	vuc_poll_group_look_at_clock(group);
 	if (!TAILQ_EMPTY(&group->dirty) && flush_before_wait(group))
 		return 1;
 	return group->transport->ops->wait(

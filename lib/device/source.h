@@ -22,6 +22,10 @@ struct vuc_poll_source {
 	void *arg;
 };
 
+/* Have the next poll look at the clock, as few polls do: for one who lets others have the CPU
+ * between polls, and so polls rarely. */
+void vuc_poll_group_look_at_clock(struct vuc_poll_group *group);
+
 /* Copied; NULL takes it away. */
 void vuc_poll_group_set_source(struct vuc_poll_group *group, const struct vuc_poll_source *source);
 

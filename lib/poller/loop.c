@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include "internal.h"
+#include "source.h"
 
 #define SLEEP_MS 1000u /* at most; nothing depends on it */
 
@@ -66,6 +67,7 @@ idle(struct vuc_poller *p)
 	}
 	p->empty = p->idle_loops;
 	sched_yield();
+	vuc_poll_group_look_at_clock(p->group);
 }
 
 void

@@ -124,6 +124,35 @@ vuc_session_has_deadline(const struct vuc_session *s)
 	return s->view.outstanding > 0 || vuc_session_has_segment(s);
 }
 
+static uint64_t
+sending_due(const struct vuc_session *s)
+{
+	if (!vuc_session_has_segment(s))
+		return UINT64_MAX;
+	return s->send_watched && s->send_first == s->tx.first ? s->send_deadline_ms : 0;
+}
+
+uint64_t
+vuc_session_due(const struct vuc_session *s)
+{
+	unsigned int left = s->view.outstanding;
+	/* The tick is also to note when something was heard. */
+	uint64_t due = left > 0 && s->heard != s->view.received ? 0 : sending_due(s);
+
+	for (unsigned int i = 0; left > 0 && due > 0 && i <= s->index_mask; i++) {
+		const struct slot *slot = &s->slots[i];
+
+		if (slot->state == SLOT_FREE || slot->state == SLOT_TIMED_OUT)
+			continue;
+		left--;
+		if (slot->state == SLOT_WAITING)
+			due = 0;
+		else if (session_rest(s, slot)->deadline_ms < due)
+			due = session_rest(s, slot)->deadline_ms;
+	}
+	return due;
+}
+
 bool
 session_is_new_fault(struct vuc_session *s, enum vuc_server_fault fault)
 {

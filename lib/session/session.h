@@ -236,6 +236,10 @@ void vuc_session_cancel(struct vuc_session *s, vuc_session_fn done, int error, c
 /* Whether anything here depends on time: a request is outstanding, or something is unsent. */
 bool vuc_session_has_deadline(const struct vuc_session *s);
 
+/* When a tick has something to do, by the clock of the ticks; 0: now, since there is something that
+ * no tick has seen yet; UINT64_MAX: never. What comes meanwhile may be due earlier. */
+uint64_t vuc_session_due(const struct vuc_session *s);
+
 /*
  * Time passes: requests older than the timeout complete with -ETIMEDOUT. A request's time begins
  * with the first tick after it was queued, so that none expires early and none needs a clock. Its

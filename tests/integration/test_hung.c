@@ -547,7 +547,7 @@ look_at_usage(struct scene *s)
 }
 
 /* A thread for the poller and one for the VMM, and four beside them at most; and all of them sleep.
- * The poller looks at its deadlines 100 times in a second, and the others have less to do. */
+ * The poller sleeps until a deadline, and looks around once in a second. */
 static bool
 is_idle(const struct usage *from, const struct usage *to)
 {
@@ -557,8 +557,9 @@ is_idle(const struct usage *from, const struct usage *to)
 		(unsigned int)ms, (unsigned int)(to->loops - from->loops),
 		(unsigned int)(to->switches - from->switches),
 		(unsigned int)(to->cpu_ms - from->cpu_ms));
-	return to->threads <= 1 + 1 + 4 && to->loops - from->loops <= 20 + ms / 4 &&
-		to->switches - from->switches <= 50 + ms / 2 && to->cpu_ms - from->cpu_ms <= ms / 4;
+	return to->threads <= 1 + 1 + 4 && to->loops - from->loops <= 20 + ms / 50 &&
+		to->switches - from->switches <= 50 + ms / 10 &&
+		to->cpu_ms - from->cpu_ms <= ms / 4;
 }
 
 /* Threads that look up the path of a socket come and go. */
