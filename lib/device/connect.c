@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -25,6 +26,7 @@
 #define RETRY_MIN_MS 1u
 #define RETRY_MAX_MS 50u
 #define STACK_SIZE   (256u * 1024)
+#define MAX_GIVEN_UP 4u /* look-ups of a path; more than one for who closes and opens again */
 
 /* Who has the connector, beside each other: the last one frees it. */
 enum connector_state {
@@ -34,6 +36,7 @@ enum connector_state {
 };
 
 struct device_connector {
+	LIST_ENTRY(device_connector) link; /* among look_ups, while its thread looks up */
 	_Atomic int state;
 	struct sockaddr_un addr;  /* as the caller gave it */
 	struct sockaddr_un found; /* of what was found there: its look-up does not block */
@@ -43,6 +46,10 @@ struct device_connector {
 	uint64_t begun_ms;
 	uint64_t retry_ms; /* when to look or try next; 0: neither was done */
 };
+
+/* Those in progress, of all threads: each that blocks keeps a thread and descriptors. */
+static LIST_HEAD(, device_connector) look_ups = LIST_HEAD_INITIALIZER(look_ups);
+static pthread_mutex_t look_ups_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* The transports wait in the kernel where they have to, and say so per call where they must not. */
 static int
@@ -126,6 +133,9 @@ connector_run_look_up(void *arg)
 	struct device_connector *c = arg;
 
 	connector_look_up(c);
+	pthread_mutex_lock(&look_ups_lock);
+	LIST_REMOVE(c, link);
+	pthread_mutex_unlock(&look_ups_lock);
 	/* Pairs with device_connector_step() and device_connector_free(). */
 	if (atomic_exchange_explicit(&c->state, CONNECTOR_FOUND, memory_order_acq_rel) ==
 		CONNECTOR_GIVEN_UP)
@@ -159,28 +169,59 @@ connector_alloc(const char *path, struct device_connector **connector, struct vu
 	return 0;
 }
 
+/* With the lock held: how many look-ups of a path nobody waits for any more. */
+static unsigned int
+look_ups_count_given_up(const char *path)
+{
+	const struct device_connector *c;
+	unsigned int n = 0;
+
+	LIST_FOREACH (c, &look_ups, link)
+		n += strcmp(c->addr.sun_path, path) == 0 &&
+			atomic_load_explicit(&c->state, memory_order_relaxed) == CONNECTOR_GIVEN_UP;
+	return n;
+}
+
+/* With the lock held. */
+static int
+connector_start_look_up(struct device_connector *c, struct vuc_error *err)
+{
+	pthread_t thread;
+	int rc;
+
+	if (look_ups_count_given_up(c->addr.sun_path) >= MAX_GIVEN_UP)
+		return vuc_error_set(err, -EBUSY,
+			"connect: the look-ups of the path by %u earlier attempts still block",
+			MAX_GIVEN_UP);
+	rc = vuc_thread_create(&thread, STACK_SIZE, connector_run_look_up, c);
+	if (rc != 0)
+		return vuc_error_set(err, rc, "no thread to connect by: %s", strerror(-rc));
+	pthread_detach(thread);
+	LIST_INSERT_HEAD(&look_ups, c, link);
+	return 0;
+}
+
 int
 device_connector_start(const char *path, struct device_connector **connector, struct vuc_error *err)
 {
-	struct device_connector *c;
-	pthread_t thread;
+	struct device_connector *c = NULL;
 	int rc = connector_alloc(path, &c, err);
 
 	if (rc != 0)
 		return rc;
-	*connector = c;
 	if (connector_look_up_cached(c)) {
 		atomic_init(&c->state, CONNECTOR_FOUND);
+		*connector = c;
 		return 0;
 	}
-	rc = vuc_thread_create(&thread, STACK_SIZE, connector_run_look_up, c);
-	if (rc != 0) {
-		*connector = NULL;
+	pthread_mutex_lock(&look_ups_lock);
+	rc = connector_start_look_up(c, err);
+	pthread_mutex_unlock(&look_ups_lock);
+	if (rc == 0)
+		*connector = c;
+	else
 		connector_destroy(c);
-		return vuc_error_set(err, rc, "no thread to connect by: %s", strerror(-rc));
-	}
-	pthread_detach(thread);
-	return 0;
+	return rc;
 }
 
 static void
@@ -254,13 +295,13 @@ vuc_device_connect(const char *path, uint32_t timeout_ms, struct vuc_error *err)
 {
 	const struct timespec ms = {.tv_nsec = 1000000};
 	struct device_connector *c;
-	int rc = connector_alloc(path, &c, err);
+	uint64_t begun_ms = vuc_clock_coarse_ms();
+	int rc = device_connector_start(path, &c, err);
 
 	if (rc != 0)
 		return rc;
-	connector_run_look_up(c);
 	while ((rc = device_connector_step(c, vuc_clock_coarse_ms(), err)) == -EAGAIN) {
-		if (vuc_clock_coarse_ms() - c->begun_ms >= timeout_ms) {
+		if (vuc_clock_coarse_ms() - begun_ms >= timeout_ms) {
 			rc = vuc_error_set(err, -ETIMEDOUT,
 				"connect: the server has not accepted the connection within %u ms",
 				timeout_ms);

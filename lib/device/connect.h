@@ -11,7 +11,7 @@ struct device_connector;
 
 /* Begin to connect to path. Looking it up may block, as where a file system hangs: what the kernel
  * has not cached of it is looked up on a thread of its own, which ends with it. Returns 0 or a
- * negative errno. */
+ * negative errno: -EBUSY while such threads of four attempts that were given up still block. */
 int device_connector_start(
 	const char *path, struct device_connector **connector, struct vuc_error *err);
 
@@ -26,7 +26,7 @@ uint64_t device_connector_due(const struct device_connector *c);
 void device_connector_free(struct device_connector *c);
 
 /* A socket connected to the server at path, the caller's, or a negative errno. Waits at most
- * timeout_ms for a server that does not accept, and for what the look-up takes. Any thread. */
+ * timeout_ms, for the look-up and for a server that does not accept. Any thread. */
 int vuc_device_connect(const char *path, uint32_t timeout_ms, struct vuc_error *err);
 
 /* A duplicate of a connected socket, or a negative errno. */

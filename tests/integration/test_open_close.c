@@ -25,6 +25,7 @@
 #include <vuc/dma.h>
 #include <vuc/io_fds.h>
 
+#include "connect.h"
 #include "fd_count.h"
 #include "peer.h"
 #include "refdev_regs.h"
@@ -667,6 +668,40 @@ test_blocked_path(void)
 	peer_stop(good);
 }
 
+/* Attempts that are given up do not pile up threads and descriptors, one for each. */
+static void
+test_blocked_attempts(void)
+{
+	struct peer *good = peer_start(1, NULL);
+	unsigned int fds = fd_count(), refused_fds;
+	struct vuc_device_opts opts;
+	struct vuc_error err = {0};
+	struct vuc_device *dev;
+
+	sem_init(&blocked, 0, 0);
+	peer_opts(good, 0, &opts);
+	block_path(opts.path);
+	opts.timeout_ms = 1;
+	for (unsigned int i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(vuc_device_open(&opts, &dev, &err), -ETIMEDOUT);
+	CU_ASSERT_EQUAL(vuc_device_connect(opts.path, 1, &err), -ETIMEDOUT);
+	refused_fds = fd_count();
+	CU_ASSERT_EQUAL(vuc_device_open(&opts, &dev, &err), -EBUSY);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "earlier attempts still block"));
+	CU_ASSERT_EQUAL(vuc_device_connect(opts.path, 1, &err), -EBUSY);
+	CU_ASSERT_EQUAL(fd_count(), refused_fds);
+	for (unsigned int i = 0; i < 4; i++)
+		sem_post(&blocked);
+	while (fd_count() > fds)
+		sched_yield();
+	block_path(NULL);
+	opts.timeout_ms = NO_TIMEOUT;
+	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, &err), 0);
+	vuc_device_close(dev);
+	sem_destroy(&blocked);
+	peer_stop(good);
+}
+
 /* ---- closing ---- */
 
 /* A device with a request that is never answered, and one that is. */
@@ -966,6 +1001,7 @@ static CU_TestInfo socket_tests[] = {
 	{"a hung operation", test_hung_operation},
 	{"a full backlog", test_full_backlog},
 	{"a path that blocks", test_blocked_path},
+	{"attempts at a path that blocks", test_blocked_attempts},
 	CU_TEST_INFO_NULL,
 };
 
