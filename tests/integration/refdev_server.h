@@ -34,11 +34,6 @@ void refdev_server_stop(struct refdev_server *s);
 /* The same for one that has one line to say, which contains text. */
 void refdev_server_stop_said(struct refdev_server *s, const char *text);
 
-/* Run it to its end with arguments that it can't serve with: exit status and the one line, which
- * contains text, are as expected. The folder stays. */
-void refdev_server_fails(
-	struct refdev_server *s, const char *const *args, int status, const char *text);
-
 /* Remove the folder. */
 void refdev_server_clean(struct refdev_server *s);
 

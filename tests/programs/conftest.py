@@ -2,14 +2,17 @@
 """Pytest that prints TAP, and what the tests of programs share. Each test is one line, and so is
 each row of its table; one that has asserted nothing fails, as in the C programs."""
 
+import contextlib
+import os
 import tempfile
 
 import pytest
 
-pytest.register_assert_rewrite('rig')  # what it asserts counts, too
+pytest.register_assert_rewrite('rig', 'vfio_client')  # what it asserts counts, too
 
 # pylint: disable=wrong-import-position
 import rig  # noqa: E402
+from vfio_client import Client  # noqa: E402
 
 
 class Tap:
@@ -112,3 +115,31 @@ def fixture_vucd():
 def fixture_vmm():
     """Attach VMMs: vmm(daemon, 'd0'); see rig.Vmm."""
     yield from rig.starter(rig.Vmm)
+
+
+@pytest.fixture(name='device')
+def fixture_device(refdev):
+    """Start a reference device with options and a client of it, which has .server: in the end no
+    descriptor of a client is left in the server, which has said nothing and ends well."""
+    clients = []
+
+    def open_files(server):
+        links = [os.readlink(f'/proc/{server.pid}/fd/{fd}')
+                 for fd in os.listdir(f'/proc/{server.pid}/fd')]
+        return [link for link in links if 'refdev-dma' not in link]  # made once, and kept
+
+    def start(*options, **client):
+        server = refdev(*options)
+        Client(server.socket).close()
+        with contextlib.closing(Client(server.socket)):
+            before = len(open_files(server))
+        clients.append((Client(server.socket, **client), before))
+        clients[-1][0].server = server
+        return clients[-1][0]
+    yield start
+    for client, before in clients:
+        client.close()
+        with contextlib.closing(Client(client.server.socket)):
+            assert len(open_files(client.server)) == before
+        assert client.server.stop() == 0
+        assert client.server.err == b''
