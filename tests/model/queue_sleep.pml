@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The two sleeping protocols of lib/queue, on a machine that lets plain stores be seen late and in
+ * How a front that waits and a poller sleep (lib/queue, lib/poller), on a machine that lets plain stores be seen late and in
  * any order. Each thread has a store buffer: a word that it stored is pending until it is committed,
  * which happens at any time, or at a fence, a system call or a locked instruction at the latest. A
  * release store is committed after everything that the thread stored before it. Loads are taken in
  * program order, and never from a later time: an acquire load or a fence stands between each two of
  * the real code whose order matters.
  *
- * A lost wake-up is an end state in which someone sleeps: spin reports it as an invalid one.
+ * A lost wake-up is an end state in which someone sleeps: spin reports it as an invalid one. A wait
+ * that a deadline ends makes up for none here.
  *
  * -DBROKEN=1  vuc_queue_back_flush() without its fence
  * -DBROKEN=2  sleep_until() without its fence
- * -DBROKEN=3  ring() without its fence
+ * -DBROKEN=3  bell_ring() without its fence
  * -DBROKEN=4  vuc_queue_back_set_bell() without its fence
  * -DBROKEN=5  wake_front() counts without release order
+ * -DBROKEN=6  sleep_until_kicked() stores `sleeps` without the order of its other looks
+ * -DBROKEN=7  poller_leave_to_bell() without another look at the queue
+ * -DBROKEN=8  run_posts() clears `posted` behind the lock
  */
 
 #ifndef BROKEN
@@ -22,9 +26,7 @@
 #endif
 
 #define REQUESTS 2
-
-#define FRONT 0
-#define BACK  1
+#define POSTS    2
 
 /* Words of the shared memory: what everyone sees, and what its writer has stored. */
 byte seen_tag, stored_tag;       /* requests submitted, by the front */
@@ -33,18 +35,22 @@ byte seen_done, stored_done;     /* requests answered, by the back */
 byte seen_bell, stored_bell;
 byte seen_closed, stored_closed;
 byte seen_wakes; /* changed by locked instructions only */
+bit word;        /* of the bell; likewise */
 
-/* Of the poller: locked instructions or followed by a fence. */
-bit word;
-bit core_sleeps;
-bit kicked;
+/* Of the poller. */
+bit seen_core, stored_core; /* it sleeps */
+bit posted;                 /* stored in the one order of all */
+bit locked;
+byte posts;
 
 /* In the kernel. */
 bit front_waits;
+bit kicked;
 
 #define front_committed (seen_tag == stored_tag && seen_sleeps == stored_sleeps)
 #define back_committed                                                                        \
-	(seen_done == stored_done && seen_bell == stored_bell && seen_closed == stored_closed)
+	(seen_done == stored_done && seen_bell == stored_bell && seen_closed == stored_closed && \
+		seen_core == stored_core)
 
 /* Commits what threads have stored, sooner or later. */
 active proctype
@@ -57,6 +63,7 @@ end:
 	:: atomic { seen_done != stored_done -> seen_done = stored_done }
 	:: atomic { seen_bell != stored_bell -> seen_bell = stored_bell }
 	:: atomic { seen_closed != stored_closed -> seen_closed = stored_closed }
+	:: atomic { seen_core != stored_core -> seen_core = stored_core }
 	od
 }
 
@@ -94,7 +101,7 @@ front()
 		front_committed; /* the release store of a tag comes after what was stored before */
 		submitted++;
 		stored_tag = submitted;
-		/* ring() */
+		/* bell_ring() */
 #if BROKEN != 3
 		front_committed;
 #endif
@@ -103,7 +110,7 @@ front()
 			front_committed; /* a locked instruction */
 			word = 1;
 			if
-			:: core_sleeps -> kicked = 1
+			:: seen_core -> kicked = 1
 			:: else -> skip
 			fi
 		:: else -> skip
@@ -142,14 +149,104 @@ over:
 	skip
 }
 
+/* vuc_poller_post(), of any thread. */
+active proctype
+poster()
+{
+	byte n = 0;
+
+	do
+	:: n == POSTS -> break
+	:: n < POSTS ->
+		atomic { !locked -> locked = 1 };
+		posts++;
+		posted = 1;
+		if
+		:: seen_core -> kicked = 1
+		:: else -> skip
+		fi;
+		locked = 0;
+		n++
+	od
+}
+
+inline run_posts()
+{
+	atomic { !locked -> locked = 1 };
+	done_posts = posts;
+#if BROKEN != 8
+	posted = 0;
+#endif
+	locked = 0;
+#if BROKEN == 8
+	posted = 0
+#endif
+}
+
+inline set_bell()
+{
+	stored_bell = 1;
+#if BROKEN != 4
+	back_committed
+#endif
+}
+
+/* A quiet queue is not looked at any more, until it rings. */
+inline leave_to_bell()
+{
+	set_bell();
+	if
+#if BROKEN == 7
+	:: true -> active_queue = 0
+#else
+	:: seen_tag == taken -> active_queue = 0
+	:: else -> stored_bell = 0
+#endif
+	fi
+}
+
+inline sleep_until_kicked()
+{
+	stored_core = 1;
+#if BROKEN != 6
+	back_committed;
+#endif
+	if
+	:: active_queue -> set_bell()
+	:: else -> skip
+	fi;
+	if
+	:: (!active_queue || seen_tag == taken) && word == 0 && posted == 0 ->
+		back_committed; /* entering the kernel */
+		kicked == 1
+	:: else -> skip
+	fi;
+	stored_core = 0;
+	back_committed; /* the system calls that take kicks */
+	kicked = 0;
+	if
+	:: active_queue -> stored_bell = 0
+	:: else -> skip
+	fi
+}
+
+/* The poller with one queue, which looks at it in each loop, or has left it to its bell. */
 active proctype
 back()
 {
-	byte taken = 0;
+	byte taken = 0, done_posts = 0;
+	bit active_queue = 1;
 
 	do
-	:: taken == REQUESTS -> break
-	:: seen_tag > taken ->
+	:: taken == REQUESTS && done_posts == POSTS -> break
+	:: posted -> run_posts()
+	:: word == 1 ->
+		/* poller_hear_bells(): a locked instruction */
+		back_committed;
+		word = 0;
+		active_queue = 1;
+		stored_bell = 0
+	:: active_queue && seen_tag > taken ->
 		taken++;
 		back_committed; /* the release store of the completion's tag */
 		stored_done = taken;
@@ -161,23 +258,8 @@ back()
 		:: seen_sleeps != 0 -> wake_front()
 		:: else -> skip
 		fi
-	:: seen_tag == taken && taken < REQUESTS ->
-		/* The poller goes to sleep. */
-		core_sleeps = 1;
-		stored_bell = 1;
-#if BROKEN != 4
-		back_committed;
-#endif
-		if
-		:: seen_tag == taken && word == 0 ->
-			back_committed; /* entering the kernel */
-			kicked == 1
-		:: else -> skip
-		fi;
-		core_sleeps = 0;
-		kicked = 0;
-		word = 0;
-		stored_bell = 0
+	:: active_queue && seen_tag == taken && taken < REQUESTS -> leave_to_bell()
+	:: taken < REQUESTS || done_posts < POSTS -> sleep_until_kicked()
 	od;
 	/* vuc_queue_back_close() */
 	back_committed;
