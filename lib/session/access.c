@@ -22,8 +22,9 @@ copy_data(void *to, const void *from, uint32_t count)
 		memcpy(to, from, count);
 }
 
-static void
-put_access(uint8_t *at, const struct vuc_session_access *a)
+/* Say what is accessed, in a message or where its reply is compared with it. */
+static inline void
+put_access(void *at, const struct vuc_session_access *a)
 {
 	_Static_assert(sizeof(struct vfio_user_region_access) == 16, "two words");
 	put_words(at, a->offset, pair32(a->region, a->count));
@@ -37,9 +38,7 @@ take_access_slot(
 	struct slot *slot = session_take_slot(s, cmd, a->done, a->arg);
 
 	slot->access = true;
-	slot->asked.offset = a->offset;
-	slot->asked.region = a->region;
-	slot->asked.count = a->count;
+	put_access(&slot->asked, a);
 	slot->reply_max = sizeof(struct vfio_user_region_access) + data;
 	slot->reply = pair32(
 		pair16(slot->id, cmd), (uint32_t)sizeof(struct vfio_user_header) + slot->reply_max);
@@ -134,46 +133,50 @@ vuc_session_region_write(struct vuc_session *s, const struct vuc_session_access 
 	return 0;
 }
 
-/* What is right needs no error, no trace and no second look: all its checks are here. The header
- * may say no error number. */
-static inline bool
-is_expected(const struct vuc_session *s, const struct slot *slot, const uint8_t *bytes)
+static inline uint64_t
+word_at(const void *bytes, size_t n)
 {
-	uint64_t words[2];
+	uint64_t word;
 
-	memcpy(words, bytes, sizeof(words));
-	return slot->access && (slot->state == SLOT_WAITING || slot->state == SLOT_WATCHED) &&
-		words[0] == slot->reply && words[1] == pair32(VFIO_USER_F_TYPE_REPLY, 0) &&
-		memcmp(bytes + sizeof(words), &slot->asked, sizeof(slot->asked)) == 0 &&
-		!session_is_queued(s, slot);
+	memcpy(&word, (const uint8_t *)bytes + n * sizeof(word), sizeof(word));
+	return word;
 }
 
+/* Whether these bytes begin with the reply that the slot waits for, its data left out. */
+static inline bool
+is_expected(const struct slot *slot, const uint8_t *bytes)
+{
+	_Static_assert(ACCESS_SIZE == 4 * sizeof(uint64_t), "four words");
+	return slot->reply != 0 && word_at(bytes, 0) == slot->reply &&
+		word_at(bytes, 1) == pair32(VFIO_USER_F_TYPE_REPLY, 0) &&
+		word_at(bytes, 2) == word_at(&slot->asked, 0) &&
+		word_at(bytes, 3) == word_at(&slot->asked, 1);
+}
+
+/* What is right needs no error, no trace and no second look: all its checks are here. */
 size_t
 session_take_expected(struct vuc_session *s, const uint8_t *bytes, size_t avail)
 {
 	static const struct vuc_session_reply good;
-	vuc_session_fn done;
 	struct slot *slot;
 	uint16_t id;
 	size_t size;
-	void *arg;
 
-	if (s->view.part_len > 0 || s->nr_part_fds > 0 || s->traced || avail < ACCESS_SIZE)
+	if ((s->view.part_len | s->nr_part_fds) > 0 || s->traced || avail < ACCESS_SIZE)
 		return 0;
 	memcpy(&id, bytes, sizeof(id));
 	slot = &s->slots[id & s->index_mask];
 	size = sizeof(struct vfio_user_header) + slot->reply_max;
-	if (avail < size || !is_expected(s, slot, bytes))
+	if (avail < size || !is_expected(slot, bytes) || session_is_queued(s, slot))
 		return 0;
-	done = slot->done;
-	arg = slot->arg;
 	if (slot->cmd == VFIO_USER_REGION_READ)
 		copy_data(slot->data, bytes + ACCESS_SIZE, slot->asked.count);
 	s->view.received++;
 	s->view.outstanding--;
 	s->suspect = 0;
 	session_free_slot(s, slot);
-	done(arg, &good);
+	/* Until another request takes the slot, it says whom to tell. */
+	slot->done(slot->arg, &good);
 	session_settle(s);
 	return size;
 }

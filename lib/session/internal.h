@@ -3,6 +3,7 @@
 #define VUC_SESSION_INTERNAL_H
 
 #include <errno.h>
+#include <stddef.h>
 
 #include "command.h"
 #include "session.h"
@@ -35,12 +36,12 @@ struct slot {
 	bool access;        /* a region access: echoed fields are checked here */
 	uint32_t segment;   /* that it went into, as tx.first counts them */
 	uint32_t reply_max; /* of the body */
-	uint64_t reply;     /* of an access: how the header of a right reply begins, */
+	uint64_t reply;     /* how the header of a right reply begins; 0 unless an access waits */
 	struct {
 		uint64_t offset;
 		uint32_t region;
 		uint32_t count;
-	} asked;    /* and what its body repeats: struct vfio_user_region_access without data */
+	} asked;    /* by an access, as its message says it and the reply repeats it */
 	void *data; /* where a region read goes */
 	vuc_session_fn done;
 	void *arg;
@@ -58,9 +59,8 @@ struct slot_rest {
 struct tx_segment {
 	struct vuc_segment out; /* as it is given out */
 	uint32_t start;         /* in the buffer */
-	uint8_t *own;           /* a reply too long for the buffer; NULL: the bytes are there */
+	bool own;               /* out.bytes are its own: a reply too long for the buffer */
 	bool handed;            /* it was given out, so nothing may be added */
-	int fds[MAX_MSG_FDS];
 };
 
 /*
@@ -75,7 +75,11 @@ struct tx {
 	uint32_t place; /* of that one in the ring; 0 again when it has run empty, which keeps one
 			   warm */
 	struct tx_segment segments[MAX_SEGMENTS]; /* view.nr_segments of them */
+	int fds[MAX_SEGMENTS][MAX_MSG_FDS];       /* theirs */
 };
+
+_Static_assert(offsetof(struct tx, segments) + sizeof(struct tx_segment) <= CACHE_LINE,
+	"a lone message touches one line of it");
 
 /* The posted write that was last queued, which others may join; len 0: there is none. */
 struct tail_write {
@@ -183,6 +187,7 @@ session_free_slot(struct vuc_session *s, struct slot *slot)
 	uint16_t step = (uint16_t)(s->index_mask + 1);
 
 	slot->state = SLOT_FREE;
+	slot->reply = 0;
 	slot->id = (uint16_t)(slot->id + step);
 	if (slot->id == POSTED_ID)
 		slot->id = s->index_mask;

@@ -46,10 +46,10 @@ pair32(uint32_t first, uint32_t second)
  * takes longer than everything else here.
  */
 static inline void
-put_words(uint8_t *at, uint64_t first, uint64_t second)
+put_words(void *at, uint64_t first, uint64_t second)
 {
 	memcpy(at, &first, sizeof(first));
-	memcpy(at + sizeof(first), &second, sizeof(second));
+	memcpy((uint8_t *)at + sizeof(first), &second, sizeof(second));
 }
 
 static inline void

@@ -262,6 +262,7 @@ static void
 give_up_slot(struct vuc_session *s, struct slot *slot, struct vuc_session_reply *reply)
 {
 	slot->state = SLOT_TIMED_OUT;
+	slot->reply = 0;
 	settle_slot(s, slot);
 	s->timed_out++;
 	slot->done(slot->arg, reply);

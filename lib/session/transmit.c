@@ -50,7 +50,7 @@ extensible_segment(struct vuc_session *s, uint32_t len)
 	if (s->view.nr_segments == 0)
 		return NULL;
 	last = last_segment(s);
-	if (last->handed || last->own != NULL || last->out.nr_fds > 0 ||
+	if (last->handed || last->own || last->out.nr_fds > 0 ||
 		last->start + last->out.len != s->tx.tail ||
 		last->out.len + len > s->tx.segment_max)
 		return NULL;
@@ -63,7 +63,7 @@ session_tail_is(const struct vuc_session *s, uint32_t end)
 	const struct tx *tx = &s->tx;
 	const struct tx_segment *last = session_segment(s, tx->first + s->view.nr_segments - 1);
 
-	return s->view.nr_segments > 0 && !last->handed && last->own == NULL && tx->tail == end &&
+	return s->view.nr_segments > 0 && !last->handed && !last->own && tx->tail == end &&
 		last->start + last->out.len == end;
 }
 
@@ -81,48 +81,71 @@ session_grow_tail(struct vuc_session *s, uint32_t len)
 	return true;
 }
 
-static struct tx_segment *
-begin_segment(struct vuc_session *s, uint32_t len, const int *fds, uint16_t nr_fds)
+/* Fill in a segment whose place is given, behind all others. */
+static inline void
+begin_segment(struct vuc_session *s, struct tx_segment *segment, uint32_t len)
 {
-	struct tx_segment *segment;
-
 	s->view.nr_segments++;
-	segment = last_segment(s);
+	segment->out = (struct vuc_segment){.bytes = s->tx.buf + s->tx.tail, .len = len};
 	segment->start = s->tx.tail;
-	segment->out.bytes = s->tx.buf + s->tx.tail;
-	segment->out.fds = segment->fds;
-	segment->out.len = len;
-	segment->own = NULL;
+	segment->own = false;
 	segment->handed = false;
-	segment->out.nr_fds = nr_fds;
-	if (nr_fds > 0)
-		memcpy(segment->fds, fds, nr_fds * sizeof(*fds));
+}
+
+static struct tx_segment *
+append_segment(struct vuc_session *s, uint32_t len)
+{
+	struct tx_segment *segment = segment_at(&s->tx, s->tx.first + s->view.nr_segments);
+
+	begin_segment(s, segment, len);
 	return segment;
 }
 
-uint8_t *
-session_reserve(struct vuc_session *s, uint32_t len, const int *fds, uint16_t nr_fds, bool reply)
+static void
+give_segment_fds(struct vuc_session *s, struct tx_segment *segment, const int *fds, uint16_t nr_fds)
+{
+	int *kept = s->tx.fds[segment - s->tx.segments];
+
+	memcpy(kept, fds, nr_fds * sizeof(*fds));
+	segment->out.fds = kept;
+	segment->out.nr_fds = nr_fds;
+}
+
+/* As session_reserve(), behind what waits already. */
+static __attribute__((noinline)) uint8_t *
+reserve_behind(struct vuc_session *s, uint32_t len, const int *fds, uint16_t nr_fds, bool reply)
 {
 	uint32_t max_segments = reply ? MAX_SEGMENTS : MAX_SEGMENTS - KEPT_SEGMENTS;
 	struct tx_segment *segment = NULL;
-	struct tx *tx = &s->tx;
-	uint8_t *at;
 
 	if (!find_room(s, reply ? len : len + KEPT_BYTES))
 		return NULL;
 	if (nr_fds == 0)
 		segment = extensible_segment(s, len);
-	if (segment == NULL) {
+	if (segment != NULL) {
+		segment->out.len += len;
+	} else {
 		if (s->view.nr_segments >= max_segments)
 			return NULL;
-		begin_segment(s, len, fds, nr_fds);
-	} else {
-		segment->out.len += len;
+		segment = append_segment(s, len);
+		if (nr_fds > 0)
+			give_segment_fds(s, segment, fds, nr_fds);
 	}
+	s->tx.tail += len;
+	return s->tx.buf + s->tx.tail - len;
+}
+
+uint8_t *
+session_reserve(struct vuc_session *s, uint32_t len, const int *fds, uint16_t nr_fds, bool reply)
+{
 	s->tail_write.len = 0;
-	at = tx->buf + tx->tail;
-	tx->tail += len;
-	return at;
+	if (s->view.nr_segments > 0 || nr_fds > 0)
+		return reserve_behind(s, len, fds, nr_fds, reply);
+	/* Alone: no message is longer than the buffer. */
+	s->tx.tail = 0;
+	begin_segment(s, &s->tx.segments[0], len);
+	s->tx.tail = len;
+	return s->tx.buf;
 }
 
 uint8_t *
@@ -138,13 +161,13 @@ session_reserve_own(struct vuc_session *s, uint32_t len)
 		vuc_session_end(s, -ENOMEM, "no memory for a reply of %u bytes", len);
 		return NULL;
 	}
-	segment = begin_segment(s, len, NULL, 0);
-	segment->own = own;
+	segment = append_segment(s, len);
+	segment->own = true;
 	segment->out.bytes = own;
 	return own;
 }
 
-static void
+static __attribute__((cold, noinline)) void
 trace_segment(const struct vuc_session *s, const struct tx_segment *segment)
 {
 	const uint8_t *at = segment->out.bytes;
@@ -166,7 +189,7 @@ vuc_session_next_segment(struct vuc_session *s)
 
 	if (!vuc_session_has_segment(s))
 		return NULL;
-	first = segment_at(&s->tx, s->tx.first);
+	first = &s->tx.segments[s->tx.place];
 	if (s->traced && !first->handed)
 		trace_segment(s, first);
 	first->handed = true;
@@ -176,19 +199,20 @@ vuc_session_next_segment(struct vuc_session *s)
 static __attribute__((cold, noinline)) void
 release_segment(struct tx_segment *segment)
 {
-	session_close_fds(segment->fds, segment->out.nr_fds);
-	free(segment->own);
+	session_close_fds((int *)(uintptr_t)segment->out.fds, segment->out.nr_fds);
+	if (segment->own)
+		free((void *)(uintptr_t)segment->out.bytes);
 }
 
 static void
 drop_segment(struct vuc_session *s)
 {
-	struct tx_segment *first = segment_at(&s->tx, s->tx.first);
+	struct tx_segment *first = &s->tx.segments[s->tx.place];
 
-	if (first->out.nr_fds > 0 || first->own != NULL)
+	if (first->out.nr_fds > 0 || first->own)
 		release_segment(first);
 	s->tx.first++;
-	s->tx.place = s->view.nr_segments == 1 ? 0 : s->tx.place + 1;
+	s->tx.place = s->view.nr_segments == 1 ? 0 : (s->tx.place + 1) % MAX_SEGMENTS;
 	s->view.nr_segments--;
 }
 

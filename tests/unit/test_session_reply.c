@@ -597,6 +597,22 @@ test_behind_handed_out(void)
 		"message 0x0004 (VFIO_USER_DEVICE_RESET 13, reply): its command was not sent yet"));
 }
 
+/* A slot that no access has is compared with nothing. */
+static void
+test_nothing_but_zeros(void)
+{
+	const struct vfio_user_header reply = {.flags = VFIO_USER_F_TYPE_REPLY};
+	uint8_t bytes[16384] = {0};
+	struct fixture f;
+
+	memcpy(bytes, &reply, sizeof(reply));
+	fixture_open(&f, NULL);
+	vuc_session_received(f.s, bytes, sizeof(bytes), NULL, 0);
+	CU_ASSERT_TRUE(fixture_lost(&f, -EPROTO,
+		"message 0x0000 ((unknown) 0, reply): no request has this message id"));
+	fixture_close(&f);
+}
+
 /* A command was sent long ago, while any number of others wait. */
 static void
 test_others_wait(void)
@@ -643,6 +659,7 @@ static CU_TestInfo tests[] = {
 	{"a reply before its command", test_not_sent_yet},
 	{"a reply before its command, another being sent", test_behind_handed_out},
 	{"a reply while other commands wait", test_others_wait},
+	{"a reply of zeros", test_nothing_but_zeros},
 	CU_TEST_INFO_NULL,
 };
 
