@@ -120,11 +120,12 @@ struct vuc_transport_ops {
 	unsigned int (*poll)(struct vuc_transport_group *group, unsigned int looks);
 
 	/*
-	 * One look at a socket that is received from in each poll, for bytes that need no more than
-	 * a recv(2). Returns how many came, and in *bytes where they lie until the next call. 0:
-	 * nothing, or something that only poll() can tell. NULL where there is no such way.
+	 * One look at the socket that was sent to last, if nothing is left of that segment and
+	 * vuc_view_receives_plainly() was true. Returns how many bytes came, and in *bytes where
+	 * they lie until the next call; 0 for none; or -EBUSY when there is, or may be, something
+	 * on this or another connection that only poll() can tell. NULL where there is no such way.
 	 */
-	size_t (*look)(struct vuc_conn *conn, const uint8_t **bytes);
+	ssize_t (*look)(struct vuc_conn *conn, const uint8_t **bytes);
 
 	/*
 	 * Sleep until there may be something for poll(): a connection has received, has room to

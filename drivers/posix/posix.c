@@ -37,8 +37,8 @@ struct posix_conn {
 struct posix_group {
 	struct vuc_transport_group base;
 	int epoll_fd;
-	int wake_fd; /* in epoll, without a connection; -1: none */
-	unsigned int polls;
+	int wake_fd;        /* in epoll, without a connection; -1: none */
+	unsigned int polls; /* since the last look at epoll */
 	unsigned int nr_conns;
 	unsigned int nr_active;
 	unsigned int max_active;
@@ -285,6 +285,7 @@ look_at_epoll(struct posix_group *g, int timeout_ms)
 	struct epoll_event events[MAX_EVENTS];
 	int n;
 
+	g->polls = 0;
 	g->base.syscalls++;
 	n = epoll_wait(g->epoll_fd, events, MAX_EVENTS, timeout_ms);
 	if (n < 0)
@@ -319,13 +320,20 @@ look_at_conn(struct posix_group *g, struct posix_conn *c)
 	return false;
 }
 
+/* Whether a connection that is left to epoll may have waited long enough. */
+static inline bool
+is_epoll_due(struct posix_group *g)
+{
+	return g->nr_conns > g->nr_active && (g->nr_active == 0 || ++g->polls >= EPOLL_INTERVAL);
+}
+
 /* Returns how many events there were. */
 static unsigned int
 look_at_conns(struct posix_group *g)
 {
 	unsigned int nr_events = 0;
 
-	if (g->nr_conns > g->nr_active && (g->nr_active == 0 || ++g->polls % EPOLL_INTERVAL == 0))
+	if (is_epoll_due(g))
 		look_at_epoll(g, 0);
 
 	/* An event may take this or another connection off the list: at worst one is skipped. */
@@ -346,22 +354,19 @@ posix_poll(struct vuc_transport_group *group, unsigned int looks)
 	return nr_events;
 }
 
-static size_t
+static ssize_t
 posix_look(struct vuc_conn *conn, const uint8_t **bytes)
 {
 	struct posix_conn *c = (struct posix_conn *)conn;
 	struct posix_group *g = c->group;
 	ssize_t n;
 
-	if (!c->active || c->segment.len > 0 || !vuc_view_receives_plainly(conn->view))
-		return 0;
+	if (g->nr_active > 1 || is_epoll_due(g))
+		return -EBUSY;
 	g->base.syscalls++;
 	n = recv(c->fd, g->rx, RX_SIZE, MSG_DONTWAIT);
-	if (n <= 0)
-		return 0;
-	c->quiet = 0;
 	*bytes = g->rx;
-	return (size_t)n;
+	return n > 0 ? n : 0;
 }
 
 static int

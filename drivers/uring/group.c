@@ -117,18 +117,12 @@ reap_completions(struct uring_group *g)
 	return n;
 }
 
-static bool
-kernel_has_work(struct uring_group *g)
-{
-	return IO_URING_READ_ONCE(*g->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
-}
-
 static unsigned int
 look_at_conns(struct uring_group *g)
 {
 	unsigned int nr_events = 0;
 
-	if (io_uring_sq_ready(&g->ring) > 0 || kernel_has_work(g))
+	if (uring_has_work(g))
 		uring_submit(g);
 	if (io_uring_cq_ready(&g->ring) > 0)
 		nr_events = reap_completions(g);

@@ -173,23 +173,19 @@ uring_receive(struct uring_group *g)
 	return nr_events;
 }
 
-size_t
+ssize_t
 uring_look(struct vuc_conn *conn, const uint8_t **bytes)
 {
 	struct uring_conn *c = (struct uring_conn *)conn;
 	struct uring_group *g = c->group;
 	ssize_t n;
 
-	if (!c->active || c->armed || !vuc_view_receives_plainly(conn->view))
-		return 0;
+	if (g->nr_active > 1 || c->armed || uring_has_work(g))
+		return -EBUSY;
 	g->base.syscalls++;
 	n = recv(c->fd, g->rx, RX_SIZE, MSG_DONTWAIT);
-	if (n <= 0)
-		return 0;
-	c->quiet = 0;
-	c->used = true;
 	*bytes = g->rx;
-	return (size_t)n;
+	return n > 0 ? n : 0;
 }
 
 /* However few polls there have been. */

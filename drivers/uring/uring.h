@@ -93,6 +93,15 @@ uring_submit(struct uring_group *g)
 	return io_uring_submit_and_get_events(&g->ring);
 }
 
+/* Whether the kernel has something to take or to give. */
+static inline bool
+uring_has_work(const struct uring_group *g)
+{
+	return io_uring_sq_ready(&g->ring) > 0 ||
+		(IO_URING_READ_ONCE(*g->ring.sq.kflags) &
+			(IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
 /* A submission entry; submits what is there when the queue is full. NULL when it still is: the
  * kernel takes nothing now. */
 static inline struct io_uring_sqe *
@@ -140,7 +149,7 @@ uring_activate(struct uring_conn *c)
 }
 
 unsigned int uring_receive(struct uring_group *g);
-size_t uring_look(struct vuc_conn *conn, const uint8_t **bytes);
+ssize_t uring_look(struct vuc_conn *conn, const uint8_t **bytes);
 void uring_settle(struct vuc_transport_group *group);
 void uring_received_multishot(struct uring_conn *c, const struct io_uring_cqe *cqe);
 bool uring_arm_all(struct uring_group *g);

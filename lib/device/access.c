@@ -127,20 +127,48 @@ wake_of_message(void *arg, const struct vuc_session_reply *reply)
 
 	w->status = reply->status;
 	w->done = true;
-	w->dev->group->completed++;
 	if (reply->status != 0)
 		vuc_error_set(&w->dev->reason, reply->status, "%s", reply->reason);
+}
+
+/* Whether sending and a look at the device's socket are all that a poll had to do now. */
+static inline bool
+polls_alone(const struct vuc_device *dev)
+{
+	const struct vuc_poll_group *group = dev->group;
+
+	return TAILQ_EMPTY(&group->dirty) && TAILQ_EMPTY(&dev->operations) &&
+		group->source.end == NULL && (group->polls + 1) % TICK_INTERVAL != 0 &&
+		vuc_view_receives_plainly(vuc_session_view(dev->session)) &&
+		group->transport->ops->look != NULL;
 }
 
 /* Looks at the socket for an answer, before all that a poll does is worth its while. */
 #define ANSWER_LOOKS 16u
 
-static int
-wait_until_done(struct waiter *w)
+/* Send, and look at the socket for a while. */
+static inline void
+exchange(struct vuc_device *dev, const bool *done)
 {
-	if (!group_exchange(w->dev, ANSWER_LOOKS, &w->done))
-		device_poll_until(w->dev, &w->done);
-	return w->status;
+	struct vuc_poll_group *group = dev->group;
+	struct device_link *link = &dev->main;
+
+	group->polls++;
+	group->polling = true;
+	device_link_send(link);
+	for (unsigned int i = 0; !*done && !link->sending && i < ANSWER_LOOKS; i++) {
+		if (!device_link_look(link))
+			break;
+	}
+	group_end_callbacks(group, true);
+}
+
+/* What was left to the next poll, or has no answer yet. */
+static __attribute__((noinline)) void
+await_by_polls(struct vuc_device *dev, const bool *done)
+{
+	device_mark_dirty(dev);
+	device_poll_until(dev, done);
 }
 
 /* The way of everything that has no shorter one; it also says why there is none. */
@@ -157,7 +185,8 @@ perform_request(struct vuc_device *dev, struct vuc_request *req)
 	req->done = wake_of_request;
 	req->arg = &w;
 	device_enqueue(dev, req);
-	return wait_until_done(&w);
+	await_by_polls(dev, &w.done);
+	return w.status;
 }
 
 static __attribute__((noinline)) int
@@ -194,7 +223,11 @@ perform_access(struct vuc_device *dev, enum vuc_op op, uint32_t region, uint64_t
 		device_goes_by_registers(region, offset, count) ||
 		begin_message(dev, op, &access) != 0)
 		return perform_long_access(dev, op, region, offset, data, count);
-	return wait_until_done(&w);
+	if (polls_alone(dev))
+		exchange(dev, &w.done);
+	if (!w.done)
+		await_by_polls(dev, &w.done);
+	return w.status;
 }
 
 VUC_EXPORT int

@@ -32,10 +32,10 @@ device_check_access(const struct vuc_device *dev, enum vuc_op op, uint32_t index
 static inline bool
 device_goes_by_registers(uint32_t region, uint64_t offset, size_t count)
 {
-	bool is_register = (count == 1 || count == 2 || count == 4 || count == 8) &&
-		(offset & (count - 1)) == 0;
-
-	return region == VFIO_PCI_CONFIG_REGION_INDEX && !is_register;
+	if (region != VFIO_PCI_CONFIG_REGION_INDEX)
+		return false;
+	return (count != 1 && count != 2 && count != 4 && count != 8) ||
+		(offset & (count - 1)) != 0;
 }
 
 /* Whether a request can be made now; says why not. */

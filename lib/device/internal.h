@@ -19,6 +19,8 @@
 
 TAILQ_HEAD(vuc_device_list, vuc_device);
 
+#define TICK_INTERVAL 16u /* polls between looks at the clock */
+
 struct vuc_poll_group {
 	struct vuc_transport_group *transport;
 	vuc_log_fn log;
@@ -135,9 +137,6 @@ struct device_reply {
 /* As vuc_poll_group_poll(), for one who has nothing else to do: with so many looks at the sockets
  * while nothing comes. */
 int group_poll(struct vuc_poll_group *group, unsigned int looks);
-/* Let a device that has something to send do so, and look at its socket alone, so many times, until
- * *done. Returns that; the rest is for polls. */
-bool group_exchange(struct vuc_device *dev, unsigned int looks, const bool *done);
 /* Around whatever may call back outside of polls: callbacks are the same there. The end is that of
  * a poll, for what was closed meanwhile. */
 bool group_begin_callbacks(struct vuc_poll_group *group);
@@ -194,8 +193,11 @@ void device_link_free(struct device_link *link);
 void device_link_tick(struct device_link *link, uint64_t now_ms);
 /* When the next tick has something to do; as vuc_session_due(). */
 uint64_t device_link_due(const struct device_link *link);
-/* One look at the socket, of a transport that has it. */
-void device_link_look(struct device_link *link);
+/* Send what the session has to send. Returns whether any went out, so that there is more room than
+ * before. */
+bool device_link_send(struct device_link *link);
+/* One look at the socket, of a transport that has it. Returns false when it takes a poll. */
+bool device_link_look(struct device_link *link);
 void device_flush(struct vuc_device *dev);
 void device_disconnect(struct vuc_device *dev);
 /* A message of a session from where its parts lie, if nothing has to go out before it. Returns how

@@ -64,16 +64,17 @@ on_received(struct vuc_conn *conn, const uint8_t *bytes, size_t len, const int *
 	follow_up(link);
 }
 
-void
+bool
 device_link_look(struct device_link *link)
 {
 	const uint8_t *bytes;
-	size_t len = link->conn->ops->look(link->conn, &bytes);
+	ssize_t n = link->conn->ops->look(link->conn, &bytes);
 
-	if (len == 0)
-		return;
-	vuc_session_received(link->session, bytes, len, NULL, 0);
-	follow_up(link);
+	if (n > 0) {
+		vuc_session_received(link->session, bytes, (size_t)n, NULL, 0);
+		follow_up(link);
+	}
+	return n >= 0;
 }
 
 /* Which of the descriptors are missing is not known. */
@@ -147,35 +148,33 @@ device_link_free(struct device_link *link)
 	link->session = NULL;
 }
 
-/* Returns whether the next segment can follow at once. */
-static bool
-send_segment(struct device_link *link, const struct vuc_segment *segment)
+/* The transport has not sent a segment at once. */
+static void
+note_unsent(struct device_link *link, int rc)
 {
-	int rc = link->conn->ops->send(link->conn, segment);
-
-	if (rc == 1) {
-		vuc_session_sent(link->session);
-		return true;
-	}
-	if (rc == 0)
+	if (rc == 0) {
 		link->sending = true;
-	else if (rc == -EAGAIN)
-		device_mark_dirty(link->dev);
-	else
+		return;
+	}
+	if (rc != -EAGAIN)
 		vuc_session_lost(link->session, rc);
-	return false;
+	device_mark_dirty(link->dev);
 }
 
-/* Returns whether any went out, so that there is more room than before. */
-static bool
-send_segments(struct device_link *link)
+bool
+device_link_send(struct device_link *link)
 {
 	const struct vuc_segment *next;
 	bool sent = false;
 
 	while (!link->sending && (next = vuc_session_next_segment(link->session)) != NULL) {
-		if (!send_segment(link, next))
+		int rc = link->conn->ops->send(link->conn, next);
+
+		if (rc != 1) {
+			note_unsent(link, rc);
 			break;
+		}
+		vuc_session_sent(link->session);
 		sent = true;
 	}
 	return sent;
@@ -191,7 +190,7 @@ device_send_parts(struct vuc_device *dev, const struct vuc_session *s, const str
 
 	if (ops->send_parts == NULL)
 		return 0;
-	send_segments(link);
+	device_link_send(link);
 	if (link->sending || vuc_session_has_segment(s) || has_ended(link))
 		return 0;
 	n = ops->send_parts(link->conn, parts, nr_parts);
@@ -206,7 +205,7 @@ static void
 flush_twin(struct vuc_device *dev)
 {
 	if (vuc_session_has_segment(dev->twin.session))
-		send_segments(&dev->twin);
+		device_link_send(&dev->twin);
 	if (!has_ended(&dev->twin))
 		return;
 	if (!dev->twin_ended) {
@@ -228,7 +227,7 @@ device_flush(struct vuc_device *dev)
 		device_pump(dev);
 	if (dev->main.conn == NULL)
 		return;
-	sent = send_segments(&dev->main);
+	sent = device_link_send(&dev->main);
 	if (dev->twin.conn != NULL)
 		flush_twin(dev);
 	if (has_ended(&dev->main)) {

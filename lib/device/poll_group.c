@@ -11,8 +11,7 @@
 #include "internal.h"
 #include "opts.h"
 
-#define TICK_INTERVAL 16u /* polls between looks at the clock */
-#define TICK_MS       10u /* between looks at all devices' requests */
+#define TICK_MS 10u /* between looks at all devices' requests */
 
 VUC_EXPORT void
 vuc_poll_group_opts_init(struct vuc_poll_group_opts *opts, size_t size)
@@ -351,39 +350,6 @@ group_poll(struct vuc_poll_group *group, unsigned int looks)
 	if (has_closed(group))
 		free_closed(group);
 	return (int)completed;
-}
-
-/* Nobody else is to be served, no whole poll is due, and a look sees all that may come. */
-static bool
-is_alone(const struct vuc_device *dev)
-{
-	const struct vuc_poll_group *group = dev->group;
-
-	return TAILQ_FIRST(&group->devices) == dev && TAILQ_NEXT(dev, link) == NULL &&
-		TAILQ_EMPTY(&group->dirty) && group->source.end == NULL && dev->step == NULL &&
-		!vuc_session_watches_fds(dev->session) && (group->polls + 1) % TICK_INTERVAL != 0 &&
-		group->transport->ops->look != NULL;
-}
-
-bool
-group_exchange(struct vuc_device *dev, unsigned int looks, const bool *done)
-{
-	struct vuc_poll_group *group = dev->group;
-
-	if (!is_alone(dev)) {
-		device_mark_dirty(dev);
-		return false;
-	}
-	group->polls++;
-	group->polling = true;
-	device_flush(dev);
-	while (!*done && dev->main.conn != NULL && looks-- > 0)
-		device_link_look(&dev->main);
-	group->polling = false;
-	/* What a callback has closed goes with the end of a poll. */
-	if (has_closed(group))
-		group_poll(group, 1);
-	return *done;
 }
 
 VUC_EXPORT int

@@ -4,6 +4,7 @@
  * the twin socket. */
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -34,6 +35,10 @@ struct server {
 	bool twin;
 	void (*script)(struct server *s);
 	pthread_t thread;
+	bool has_command;    /* a command was sent beside a read, and is not answered so far */
+	unsigned int behind; /* reads since */
+	unsigned int most_behind;
+	unsigned int reads;
 	uint8_t *body; /* of the last message received */
 	size_t len;
 	struct vfio_user_header header;
@@ -108,46 +113,6 @@ reply_version(struct server *s)
 	s->commands = pair[0];
 }
 
-/* Answer what a client asks until the script's turn has come, which its reset says. */
-static void
-serve(struct server *s, uint16_t until)
-{
-	const struct vfio_user_device_info info = {
-		.argsz = sizeof(info), .flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET};
-
-	while (receive(s, s->fd)) {
-		if (s->header.cmd == until)
-			return;
-		if (s->header.cmd == VFIO_USER_VERSION)
-			reply_version(s);
-		else if (s->header.cmd == VFIO_USER_DEVICE_GET_INFO)
-			reply(s, &info, sizeof(info), -1);
-		else if (s->header.cmd == VFIO_USER_DMA_UNMAP)
-			reply(s, s->body, s->len, -1);
-		else
-			reply(s, NULL, 0, -1);
-	}
-}
-
-/* The script runs while the client waits for its reset. */
-static void *
-run_server(void *arg)
-{
-	struct server *s = arg;
-	struct vfio_user_header reset;
-
-	serve(s, VFIO_USER_DEVICE_RESET);
-	reset = s->header;
-	s->script(s);
-	s->header = reset;
-	reply(s, NULL, 0, -1);
-	serve(s, VFIO_USER_MAX);
-	if (s->commands != s->fd)
-		close(s->commands);
-	close(s->fd);
-	return NULL;
-}
-
 static void
 send_access(struct server *s, uint16_t cmd, uint32_t flags, uint64_t addr, uint64_t count,
 	const void *data, size_t len)
@@ -174,6 +139,106 @@ answer(struct server *s, uint16_t cmd)
 		return 0;
 	EXPECT(s, s->len == 0 && s->header.error_no != 0);
 	return s->header.error_no;
+}
+
+#define COMMAND_INTERVAL 97u /* reads between commands beside them */
+
+static bool
+is_readable(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
+/* Before a read is answered: whether the command that was sent beside an earlier one is answered,
+ * or another one is due. */
+static void
+serve_command(struct server *s)
+{
+	static const char text[] = "beside reads";
+	const struct vfio_user_header read = s->header;
+
+	if (s->has_command && is_readable(s->commands)) {
+		EXPECT(s, answer(s, VFIO_USER_DMA_WRITE) == 0);
+		s->has_command = false;
+	} else if (s->has_command && ++s->behind > s->most_behind) {
+		s->most_behind = s->behind;
+	} else if (!s->has_command && s->reads % COMMAND_INTERVAL == 0) {
+		send_access(s, VFIO_USER_DMA_WRITE, 0, 0x100000, sizeof(text), text, sizeof(text));
+		s->has_command = true;
+		s->behind = 0;
+	}
+	s->header = read;
+}
+
+static void
+serve_read(struct server *s)
+{
+	struct {
+		struct vfio_user_header header;
+		struct {
+			uint64_t offset;
+			uint32_t region, count;
+		} access;
+		uint32_t value;
+	} r = {.header = s->header, .value = ++s->reads};
+
+	memcpy(&r.access, s->body, sizeof(r.access));
+	EXPECT(s, r.access.count == sizeof(r.value));
+	serve_command(s);
+	r.header.flags = VFIO_USER_F_TYPE_REPLY;
+	r.header.msg_size = HEADER + sizeof(r.access) + sizeof(r.value);
+	EXPECT(s, send(s->fd, &r, r.header.msg_size, MSG_NOSIGNAL) == r.header.msg_size);
+}
+
+/* Answer what a client asks until the script's turn has come, which its reset says. */
+static void
+serve(struct server *s, uint16_t until)
+{
+	const struct vfio_user_device_info info = {.argsz = sizeof(info),
+		.flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET,
+		.num_regions = 1};
+	const struct vfio_user_region_info region = {
+		.argsz = sizeof(region), .flags = VFIO_REGION_INFO_FLAG_READ, .size = PAGE};
+
+	while (receive(s, s->fd)) {
+		if (s->header.cmd == until)
+			return;
+		if (s->header.cmd == VFIO_USER_VERSION)
+			reply_version(s);
+		else if (s->header.cmd == VFIO_USER_DEVICE_GET_INFO)
+			reply(s, &info, sizeof(info), -1);
+		else if (s->header.cmd == VFIO_USER_DEVICE_GET_REGION_INFO)
+			reply(s, &region, sizeof(region), -1);
+		else if (s->header.cmd == VFIO_USER_REGION_READ)
+			serve_read(s);
+		else if (s->header.cmd == VFIO_USER_DMA_UNMAP)
+			reply(s, s->body, s->len, -1);
+		else
+			reply(s, NULL, 0, -1);
+	}
+}
+
+/* The script runs while the client waits for its reset. */
+static void *
+run_server(void *arg)
+{
+	struct server *s = arg;
+	struct vfio_user_header reset;
+
+	if (s->script != NULL) {
+		serve(s, VFIO_USER_DEVICE_RESET);
+		reset = s->header;
+		s->script(s);
+		s->header = reset;
+		reply(s, NULL, 0, -1);
+	}
+	serve(s, VFIO_USER_MAX);
+	if (s->commands != s->fd)
+		close(s->commands);
+	close(s->fd);
+	return NULL;
 }
 
 static uint32_t
@@ -377,25 +442,43 @@ map_memory(struct vuc_device *dev)
 	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
 }
 
+static struct vuc_device *
+open_device(struct server *s)
+{
+	struct vuc_device_opts opts;
+	struct vuc_device *dev;
+	int pair[2];
+
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	s->fd = pair[1];
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&s->thread, NULL, run_server, s), 0);
+	vuc_device_opts_init(&opts, sizeof(opts));
+	opts.fd = pair[0];
+	opts.transport = transport;
+	opts.twin_socket = s->twin;
+	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
+	close(pair[0]);
+	CU_ASSERT_EQUAL(vuc_device_version(dev)->twin_socket, s->twin);
+	map_memory(dev);
+	return dev;
+}
+
+static void
+close_device(struct server *s, struct vuc_device *dev)
+{
+	vuc_device_close(dev);
+	pthread_join(s->thread, NULL);
+	free(s->body);
+	CU_ASSERT_EQUAL(s->failed, 0);
+}
+
 static int
 run_script(void (*script)(struct server *s), bool twin)
 {
 	struct server s = {.script = script, .twin = twin, .body = malloc(MAX_BODY)};
-	struct vuc_device_opts opts;
-	struct vuc_device *dev;
-	int pair[2], rc;
+	struct vuc_device *dev = open_device(&s);
+	int rc;
 
-	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	s.fd = pair[1];
-	CU_ASSERT_EQUAL_FATAL(pthread_create(&s.thread, NULL, run_server, &s), 0);
-	vuc_device_opts_init(&opts, sizeof(opts));
-	opts.fd = pair[0];
-	opts.transport = transport;
-	opts.twin_socket = twin;
-	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
-	close(pair[0]);
-	CU_ASSERT_EQUAL(vuc_device_version(dev)->twin_socket, twin);
-	map_memory(dev);
 	vuc_dma_set_revoked(dev, &revoked);
 	rc = vuc_device_reset(dev);
 	if (rc == 0) {
@@ -405,10 +488,7 @@ run_script(void (*script)(struct server *s), bool twin)
 		CU_ASSERT_PTR_NOT_NULL(strstr(vuc_device_reason(dev),
 			"the server sends commands faster than it takes their replies"));
 	}
-	vuc_device_close(dev);
-	pthread_join(s.thread, NULL);
-	free(s.body);
-	CU_ASSERT_EQUAL(s.failed, 0);
+	close_device(&s, dev);
 	return rc;
 }
 
@@ -476,6 +556,28 @@ test_flood(void)
 	CU_ASSERT_EQUAL(run_script(script_flood, true), -ENOBUFS);
 }
 
+/* Reads in a row do not keep the client from what comes by a socket that was quiet: it takes a
+ * command with one of the next reads or, where epoll has the socket, looks. */
+static void
+test_beside_reads(void)
+{
+	struct server s = {.twin = true, .body = malloc(MAX_BODY)};
+	struct vuc_device *dev = open_device(&s);
+	unsigned int bound = strcmp(transport, "uring") == 0 ? 4 : 70;
+
+	for (uint32_t i = 1; i <= 20000; i++) {
+		uint32_t value = 0;
+
+		CU_ASSERT_EQUAL_FATAL(vuc_device_read(dev, 0, 0, &value, sizeof(value)), 0);
+		if (value != i)
+			CU_ASSERT_EQUAL(value, i);
+	}
+	close_device(&s, dev);
+	CU_ASSERT_EQUAL(memcmp(memory, "beside reads", 12), 0);
+	CU_ASSERT(s.most_behind <= bound);
+	printf("# a command waited for %u reads at most\n", s.most_behind);
+}
+
 static void
 set_up(void)
 {
@@ -504,6 +606,7 @@ static CU_TestInfo tests[] = {
 	{"revoked", test_revoked},
 	{"no reply", test_no_reply},
 	{"flood", test_flood},
+	{"beside reads", test_beside_reads},
 	CU_TEST_INFO_NULL,
 };
 

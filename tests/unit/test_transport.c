@@ -233,6 +233,48 @@ test_commands_while_nothing_is_owed(void)
 	close_end(busy);
 }
 
+/* Looks at one socket until there is something, or a poll is asked for; returns as look(). */
+static ssize_t
+look_at(struct end *e, unsigned int looks)
+{
+	const uint8_t *bytes;
+	ssize_t n = 0;
+
+	while (n == 0 && looks-- > 0)
+		n = ops->look(e->conn, &bytes);
+	return n;
+}
+
+/* Who looks at one socket only is told when another one, or the ring, has something. */
+static void
+test_look(void)
+{
+	struct end *quiet = open_end();
+	struct end *busy = open_end();
+
+	poll_times(QUIET_POLLS);
+	for (unsigned int i = 1; i <= 3; i++) {
+		busy->view.outstanding = true;
+		send_bytes(busy, "x", 1, NULL, 0);
+		poll_times(2);
+		CU_ASSERT_EQUAL(look_at(busy, 1), 0);
+		send_to(busy, "reply", 5);
+		CU_ASSERT_EQUAL(look_at(busy, 1), 5);
+		send_to(quiet, "command", 7);
+		CU_ASSERT_EQUAL(look_at(busy, SOON_POLLS), -EBUSY);
+		poll_times(1);
+		CU_ASSERT_EQUAL(quiet->len, 7 * i);
+		/* One that both polls and looks do not see at once is not left alone. */
+		send_bytes(quiet, "x", 1, NULL, 0);
+		CU_ASSERT_EQUAL(look_at(busy, 1), -EBUSY);
+		busy->view.outstanding = false;
+		poll_times(QUIET_POLLS);
+	}
+	CU_ASSERT_EQUAL(busy->len, 0);
+	close_end(quiet);
+	close_end(busy);
+}
+
 /* An application that polls rarely hears of a peer that has gone, as soon as it is told that time
  * has passed. */
 static void
@@ -899,6 +941,7 @@ set_up_posix(void)
 	X(test_receive_when_idle)              \
 	X(test_receive_first)                  \
 	X(test_commands_while_nothing_is_owed) \
+	X(test_look)                           \
 	X(test_settle)                         \
 	X(test_idle_and_busy_in_turn)          \
 	X(test_receive_fds)                    \
