@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Check that the C code of a document is, word for word, in a source that the build compiles."""
+"""Check that the C code of a document is, word for word, in sources that the build compiles."""
 
 import pathlib
 import re
@@ -10,8 +10,8 @@ BLOCK = re.compile(r'^```c\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
 def main():
-    document, source = map(pathlib.Path, sys.argv[1:])
-    code = source.read_text(encoding='utf-8')
+    document, *sources = map(pathlib.Path, sys.argv[1:])
+    code = '\0'.join(source.read_text(encoding='utf-8') for source in sources)
     blocks = BLOCK.findall(document.read_text(encoding='utf-8'))
     print(f'1..{len(blocks)}')
     ok = True

@@ -17,6 +17,9 @@
  *   sides are awake.
  * - Everything else is a message to the daemon and waits for its reply; those functions may be
  *   called by any thread, at the same time as well, and take their turns.
+ * - Each function that waits has a twin whose name ends with _start. It returns at once, and the
+ *   end is told by vuc_vmm_events(): see vuc_vmm_done_fn. No function holds a lock while it waits,
+ *   so these never wait for another thread either.
  *
  * vuc_vmm_detach() is called by one thread when no other one uses the device any more. After a
  * fork() one of both processes may use it, and it stays attached until both have ended or called
@@ -25,9 +28,10 @@
  * Functions return 0 or a negative errno, and fill err (which may be NULL) with one line that says
  * what failed. Beside what is said of each, those that take err return -ECONNRESET when the daemon
  * has ended the connection, -EPROTO when it breaks the rules of <vuc/shm.h>, -ETIMEDOUT when it
- * does not answer, -EMFILE and -ENOMEM. After -EPROTO or -ETIMEDOUT of the daemon there is no
- * connection any more: later calls return -ECONNRESET, with that reason. VUC_VMM_EVENT_GONE tells
- * of it.
+ * does not answer, -EMFILE and -ENOMEM; -ENOTCONN before the device is attached, -ECANCELED when it
+ * is being detached; and those that wait, -EDEADLK when they are called by a vuc_vmm_done_fn. After
+ * -EPROTO or -ETIMEDOUT of the daemon there is no connection any more: later calls return
+ * -ECONNRESET, with that reason. VUC_VMM_EVENT_GONE tells of it.
  */
 
 #include <stdbool.h>
@@ -44,6 +48,28 @@ extern "C" {
 /** A device that this process is attached to. */
 struct vuc_vmm_device;
 
+/**
+ * What was started has ended: the completion of the functions whose names end with _start. They
+ * return 0 or a negative errno, with err filled: with 0, this is called exactly once, by
+ * vuc_vmm_events() on the thread that calls it, or by vuc_vmm_detach(), and never before the
+ * function has returned; with an errno, nothing was begun, and it is not called at all.
+ *
+ * What is started for one device is carried out, and told of, in the order in which it was started;
+ * devices do not wait for each other. The time that each has, timeout_ms, runs from its start, also
+ * while it waits for its turn. When it is over, or the connection ends, all that was started ends.
+ * What a function needs of its arguments is copied and descriptors are duplicated by the start,
+ * except for memory that results go to, which has to live until this is called.
+ *
+ * May call any function of this header but those that wait, which return -EDEADLK;
+ * vuc_vmm_close_queue() and vuc_vmm_detach() do wait here as well.
+ *
+ * @param arg     what was given with it
+ * @param status  0 or a negative errno, as the function that waits returns it; -ECANCELED when the
+ *                device was detached before it had ended
+ * @param err     one line about what went wrong; empty with status 0; valid during the call
+ */
+typedef void (*vuc_vmm_done_fn)(void *arg, int status, const struct vuc_error *err);
+
 /** How to attach. Fill it with vuc_vmm_attach_opts_init() first. */
 struct vuc_vmm_attach_opts {
 	/** Bytes of this struct, as the caller knows it; set by vuc_vmm_attach_opts_init(). */
@@ -54,8 +80,8 @@ struct vuc_vmm_attach_opts {
 	const char *device;
 	/** Names this VMM in the daemon's logs; NULL: the name of the program. */
 	const char *name;
-	/** Milliseconds that connecting and each message may take; the daemon may have to wait for
-	 * the device's server. */
+	/** Milliseconds that attaching and each function that asks the daemon may take, from the
+	 * call on; the daemon may have to wait for the device's server. */
 	uint32_t timeout_ms;
 };
 
@@ -80,12 +106,41 @@ int vuc_vmm_attach(
 	const struct vuc_vmm_attach_opts *opts, struct vuc_vmm_device **dev, struct vuc_error *err);
 
 /**
+ * The same without waiting: see vuc_vmm_done_fn. vuc_vmm_event_fd() and vuc_vmm_events() serve the
+ * device from here on; nothing else can be done with it until done was called with status 0, except
+ * for detaching it, which the caller does whatever becomes of it.
+ *
+ * @param opts  options; not used after the call
+ * @param dev   set to the device on success, to NULL on failure
+ * @param done  called when the device is attached, or cannot be
+ * @param arg   first argument of done
+ * @param err   filled on failure; may be NULL
+ * @return 0; -EINVAL for options that cannot be or without done
+ */
+int vuc_vmm_attach_start(const struct vuc_vmm_attach_opts *opts, struct vuc_vmm_device **dev,
+	vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
+
+/**
  * Give the device back and free it: queues that are open are closed as vuc_vmm_close_queue() does,
  * before anything else is taken away; their memory is gone. Waits until the daemon has taken its
  * memory away from the device, so that it can be freed or used otherwise; a daemon that does not
  * answer is waited for no longer than timeout_ms. NULL does nothing.
+ *
+ * What was started and has not ended ends with -ECANCELED, before the call returns. Called by a
+ * vuc_vmm_done_fn, it leaves the device to vuc_vmm_events(), which frees it.
  */
 void vuc_vmm_detach(struct vuc_vmm_device *dev);
+
+/**
+ * The same without waiting: see vuc_vmm_done_fn. What was started and has not ended is told of
+ * first, with -ECANCELED; done is the last function that is called, and vuc_vmm_events() frees the
+ * device behind it: stop watching its descriptor there. Its status is 0 when the daemon has taken
+ * the memory away from the device; with -ECONNRESET or -ETIMEDOUT nobody knows.
+ *
+ * @return 0; -EALREADY when it is being detached; -EINVAL without done
+ */
+int vuc_vmm_detach_start(
+	struct vuc_vmm_device *dev, vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
 
 /** What there is to know of a device. */
 struct vuc_vmm_info {
@@ -134,6 +189,12 @@ struct vuc_vmm_region {
 int vuc_vmm_region(struct vuc_vmm_device *dev, uint32_t index, const struct vuc_vmm_region **region,
 	struct vuc_error *err);
 
+/** The same without waiting: see vuc_vmm_done_fn; region has to live until then. A region that was
+ * asked about is there at once: vuc_vmm_region() does not wait for it. @return 0; -EINVAL */
+int vuc_vmm_region_start(struct vuc_vmm_device *dev, uint32_t index,
+	const struct vuc_vmm_region **region, vuc_vmm_done_fn done, void *arg,
+	struct vuc_error *err);
+
 /** An IRQ index. */
 struct vuc_vmm_irq {
 	uint32_t index; /**< VFIO_PCI_*_IRQ_INDEX of <linux/vfio.h>, or higher */
@@ -144,6 +205,10 @@ struct vuc_vmm_irq {
 /** Look at an IRQ index. @return 0; -EINVAL when index is not below num_irqs */
 int vuc_vmm_irq(
 	struct vuc_vmm_device *dev, uint32_t index, struct vuc_vmm_irq *irq, struct vuc_error *err);
+
+/** The same without waiting: see vuc_vmm_done_fn; irq has to live until then. @return 0; -EINVAL */
+int vuc_vmm_irq_start(struct vuc_vmm_device *dev, uint32_t index, struct vuc_vmm_irq *irq,
+	vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
 
 /**
  * Open a queue, for one thread at a time: most often one for each vCPU. What is done with it is in
@@ -160,6 +225,11 @@ int vuc_vmm_irq(
 int vuc_vmm_open_queue(struct vuc_vmm_device *dev, const struct vuc_queue_opts *opts,
 	struct vuc_queue **queue, struct vuc_error *err);
 
+/** The same without waiting: see vuc_vmm_done_fn; queue has to live until then. @return 0; -EINVAL
+ */
+int vuc_vmm_open_queue_start(struct vuc_vmm_device *dev, const struct vuc_queue_opts *opts,
+	struct vuc_queue **queue, vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
+
 /**
  * Close a queue that no thread uses any more, and free it. What was submitted before is carried
  * out, posted writes included, unless the device's server does not take it within the timeout that
@@ -167,6 +237,11 @@ int vuc_vmm_open_queue(struct vuc_vmm_device *dev, const struct vuc_queue_opts *
  * which does the same. NULL does nothing.
  */
 void vuc_vmm_close_queue(struct vuc_vmm_device *dev, struct vuc_queue *queue);
+
+/** The same without waiting: see vuc_vmm_done_fn. From here on nobody may use the queue. @return 0;
+ * -EINVAL when the device has no such queue, or it is being closed */
+int vuc_vmm_close_queue_start(struct vuc_vmm_device *dev, struct vuc_queue *queue,
+	vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
 
 #define VUC_VMM_DMA_READ  (1u << 0) /**< the device may read the memory */
 #define VUC_VMM_DMA_WRITE (1u << 1) /**< the device may write the memory */
@@ -211,6 +286,13 @@ int vuc_vmm_dma_unmap_all(struct vuc_vmm_device *dev, struct vuc_error *err);
  */
 int vuc_vmm_dma_commit(struct vuc_vmm_device *dev, struct vuc_error *err);
 
+/** The same without waiting: see vuc_vmm_done_fn. What is mapped and unmapped after this call is
+ * for the next commit; memory that is unmapped stays in use until done is called. Descriptors of
+ * mappings may be closed after this call. @return 0; -EMFILE and -ENOMEM, and all is queued as it
+ * was */
+int vuc_vmm_dma_commit_start(
+	struct vuc_vmm_device *dev, vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
+
 /** Some interrupts of an IRQ index: start … start + count - 1. */
 struct vuc_vmm_irq_range {
 	uint32_t index; /**< VFIO_PCI_*_IRQ_INDEX of <linux/vfio.h>, or higher */
@@ -242,12 +324,26 @@ enum vuc_vmm_irq_action {
 int vuc_vmm_irq_assign(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
 	enum vuc_vmm_irq_action action, const int *eventfds, struct vuc_error *err);
 
+/** The same without waiting: see vuc_vmm_done_fn. Also here eventfds may be closed after the call.
+ * @return 0; -EINVAL; -EMFILE; -ENOMEM */
+int vuc_vmm_irq_assign_start(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
+	enum vuc_vmm_irq_action action, const int *eventfds, vuc_vmm_done_fn done, void *arg,
+	struct vuc_error *err);
+
 /** Trigger, mask or unmask all interrupts of a range; as vuc_vmm_irq_assign(). */
 int vuc_vmm_irq_act(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
 	enum vuc_vmm_irq_action action, struct vuc_error *err);
 
+/** The same without waiting: see vuc_vmm_done_fn. @return 0; -EINVAL */
+int vuc_vmm_irq_act_start(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
+	enum vuc_vmm_irq_action action, vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
+
 /** Disable all interrupts of an index and take away their eventfds. */
 int vuc_vmm_irq_disable(struct vuc_vmm_device *dev, uint32_t index, struct vuc_error *err);
+
+/** The same without waiting: see vuc_vmm_done_fn. @return 0; -EINVAL */
+int vuc_vmm_irq_disable_start(struct vuc_vmm_device *dev, uint32_t index, vuc_vmm_done_fn done,
+	void *arg, struct vuc_error *err);
 
 /** How a part of a region is accessed by descriptor. */
 enum vuc_vmm_io_type {
@@ -284,6 +380,10 @@ struct vuc_vmm_io_fds {
 int vuc_vmm_io_fds(struct vuc_vmm_device *dev, uint32_t region, struct vuc_vmm_io_fds **fds,
 	struct vuc_error *err);
 
+/** The same without waiting: see vuc_vmm_done_fn; fds has to live until then. @return 0; -EINVAL */
+int vuc_vmm_io_fds_start(struct vuc_vmm_device *dev, uint32_t region, struct vuc_vmm_io_fds **fds,
+	vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
+
 /** Free them and close their descriptors. NULL does nothing. */
 void vuc_vmm_io_fds_free(struct vuc_vmm_io_fds *fds);
 
@@ -291,6 +391,10 @@ void vuc_vmm_io_fds_free(struct vuc_vmm_io_fds *fds);
  * included, reaches the device before the reset. @return 0; -EOPNOTSUPP when it has no
  * VFIO_DEVICE_FLAGS_RESET; what the server has answered; -ETIMEDOUT */
 int vuc_vmm_reset(struct vuc_vmm_device *dev, struct vuc_error *err);
+
+/** The same without waiting: see vuc_vmm_done_fn. @return 0 */
+int vuc_vmm_reset_start(
+	struct vuc_vmm_device *dev, vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
 
 #define VUC_VMM_EVENT_LOST    (1u << 0) /**< the device's server is away: requests fail */
 #define VUC_VMM_EVENT_BACK    (1u << 1) /**< it is there again: detach, and attach anew */
@@ -300,12 +404,18 @@ int vuc_vmm_reset(struct vuc_vmm_device *dev, struct vuc_error *err);
 #define VUC_VMM_EVENT_SILENT  (1u << 5) /**< the server has stopped answering: requests time out */
 #define VUC_VMM_EVENT_ANSWERS (1u << 6) /**< it answers again */
 
-/** A descriptor that can be read (poll(2), epoll(7)) while there are events; the device's, and only
- * vuc_vmm_events() may read it. Any thread. */
+/** A descriptor that can be read (poll(2), epoll(7)) while there are events, or something is to be
+ * done about what was started; the device's, and only vuc_vmm_events() may read it. Any thread. */
 int vuc_vmm_event_fd(const struct vuc_vmm_device *dev);
 
-/** Take the events that have come since the last call. Never blocks. One thread at a time.
- * @return VUC_VMM_EVENT_*, or'ed together; 0: none */
+/**
+ * Take the events that have come since the last call, carry on with what was started, and call the
+ * vuc_vmm_done_fn of what has ended. Never blocks. One thread at a time; in such a function it does
+ * nothing. The device is gone after this call when one of them has detached it, or was that of
+ * vuc_vmm_detach_start().
+ *
+ * @return VUC_VMM_EVENT_*, or'ed together; 0: none
+ */
 uint32_t vuc_vmm_events(struct vuc_vmm_device *dev);
 
 /** What the daemon has counted for this VMM. */

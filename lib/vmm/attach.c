@@ -1,32 +1,148 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Attaching to a device and detaching from it. */
+/* Attaching to a device, resetting it, what becomes of it, and detaching from it. */
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <vuc/export.h>
 
-#include "descriptor.h"
 #include "error.h"
-#include "events.h"
-#include "hello.h"
-#include "message.h"
-#include "options.h"
-#include "path.h"
-#include "queue.h"
-#include "region.h"
+#include "operation.h"
+#include "opts.h"
+#include "state.h"
 
-static uint32_t
-smaller_of(uint32_t a, uint32_t b)
+#define PATH_SIZE 256
+
+VUC_EXPORT void
+vuc_vmm_attach_opts_init(struct vuc_vmm_attach_opts *opts, size_t size)
 {
-	return a < b ? a : b;
+	const struct vuc_vmm_attach_opts defaults = {.timeout_ms = VUC_VMM_DEFAULT_TIMEOUT_MS};
+
+	vuc_opts_init(opts, size, &defaults, sizeof(defaults));
 }
 
 static int
-check_reply(struct vuc_vmm_device *dev, const union vmm_packet *packet, struct vuc_error *err)
+options_read(struct vuc_vmm_attach_opts *known, const struct vuc_vmm_attach_opts *opts,
+	struct vuc_error *err)
+{
+	int rc;
+
+	vuc_vmm_attach_opts_init(known, sizeof(*known));
+	rc = vuc_opts_read(known, sizeof(*known), opts,
+		VUC_OPTS_LEAST(struct vuc_vmm_attach_opts, timeout_ms), "vuc_vmm_attach_opts", err);
+	if (rc != 0)
+		return rc;
+	if (known->device == NULL || known->device[0] == '\0')
+		return vuc_error_set(err, -EINVAL, "no name of a device to attach to");
+	if (strlen(known->device) >= VUC_SHM_NAME_SIZE)
+		return vuc_error_set(err, -EINVAL,
+			"the name of the device has %zu bytes, %d are the most: %s",
+			strlen(known->device), VUC_SHM_NAME_SIZE - 1, known->device);
+	if (known->timeout_ms == 0)
+		return vuc_error_set(err, -EINVAL, "a timeout of 0 ms");
+	if (known->name == NULL)
+		known->name = program_invocation_short_name;
+	return 0;
+}
+
+/* What a program with privileges of its own finds in the environment is not its own. */
+static const char *
+environment_path(const char *name)
+{
+	const char *value = secure_getenv(name);
+
+	return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+/* Where vucd's socket for VMMs is when nobody says so; too long a path is cut, and refused later.
+ */
+static void
+default_path(char path[PATH_SIZE])
+{
+	const char *socket = environment_path("VUCD_SOCKET");
+	const char *runtime = environment_path("XDG_RUNTIME_DIR");
+
+	if (socket != NULL) {
+		snprintf(path, PATH_SIZE, "%s", socket);
+		return;
+	}
+	if (runtime != NULL) {
+		snprintf(path, PATH_SIZE, "%s/vucd/vmm.sock", runtime);
+		if (access(path, F_OK) == 0)
+			return;
+	}
+	snprintf(path, PATH_SIZE, "/run/vucd/vmm.sock");
+}
+
+/* HELLO, then ATTACH. */
+struct attach_operation {
+	struct vmm_operation op;
+	bool greeted;
+	char name[VUC_SHM_NAME_SIZE];
+	char device[VUC_SHM_NAME_SIZE];
+};
+
+static bool
+attach_ask(struct vmm_operation *op, union vmm_packet *request, struct vmm_fds *fds)
+{
+	struct attach_operation *a = (struct attach_operation *)op;
+
+	(void)fds;
+	if (!a->greeted) {
+		vmm_request_set(request, VUC_SHM_HELLO, sizeof(request->hello));
+		request->hello.magic = VUC_SHM_MAGIC;
+		request->hello.version_min = VUC_SHM_VERSION;
+		request->hello.version_max = VUC_SHM_VERSION;
+		memcpy(request->hello.name, a->name, sizeof(a->name));
+	} else {
+		vmm_request_set(request, VUC_SHM_ATTACH, sizeof(request->attach));
+		memcpy(request->attach.name, a->device, sizeof(a->device));
+	}
+	return true;
+}
+
+static int
+hello_check(struct vuc_vmm_device *dev, const union vmm_packet *packet, struct vuc_error *err)
+{
+	const struct vuc_shm_hello_reply *r = &packet->hello_reply;
+
+	if (r->version != VUC_SHM_VERSION)
+		return vmm_reply_wrong(dev, packet, err, "version", r->version);
+	if (r->reserved != 0 || r->pad != 0)
+		return vmm_reply_wrong(dev, packet, err, "reserved", r->reserved | r->pad);
+	if (r->max_queues > VUC_SHM_MAX_QUEUES)
+		return vmm_reply_wrong(dev, packet, err, "max_queues", r->max_queues);
+	if (r->max_depth == 0 || r->max_depth > VUC_SHM_MAX_DEPTH)
+		return vmm_reply_wrong(dev, packet, err, "max_depth", r->max_depth);
+	if (r->max_data == 0 || r->max_data > VUC_SHM_MAX_DATA)
+		return vmm_reply_wrong(dev, packet, err, "max_data", r->max_data);
+	return 0;
+}
+
+static int
+hello_take(struct vuc_vmm_device *dev, const union vmm_packet *reply, const struct vmm_fds *fds,
+	struct vuc_error *err)
+{
+	const struct vuc_shm_hello_reply *r = &reply->hello_reply;
+	int rc = vmm_reply_is(dev, reply, sizeof(*r), fds, 0, err);
+
+	if (rc == 0)
+		rc = hello_check(dev, reply, err);
+	if (rc != 0)
+		return rc;
+	dev->info.max_queues = r->max_queues;
+	dev->info.max_depth = r->max_depth;
+	dev->info.max_data = r->max_data;
+	dev->info.max_dma_maps = r->max_dma_maps;
+	return VMM_MORE;
+}
+
+static int
+attach_check(struct vuc_vmm_device *dev, const union vmm_packet *packet, struct vuc_error *err)
 {
 	const struct vuc_shm_attach_reply *r = &packet->attach_reply;
 
@@ -43,8 +159,14 @@ check_reply(struct vuc_vmm_device *dev, const union vmm_packet *packet, struct v
 	return 0;
 }
 
+static uint32_t
+smaller_of(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
 static void
-keep_info(struct vuc_vmm_info *info, const struct vuc_shm_attach_reply *r)
+info_keep(struct vuc_vmm_info *info, const struct vuc_shm_attach_reply *r)
 {
 	info->generation = r->generation;
 	info->pgsizes = r->pgsizes;
@@ -58,76 +180,71 @@ keep_info(struct vuc_vmm_info *info, const struct vuc_shm_attach_reply *r)
 
 /* Take over the descriptors of the reply: eventfds are kept, those of memory closed once mapped. */
 static int
-take_fds(struct vuc_vmm_device *dev, const struct vmm_fds *fds, struct vuc_error *err)
+attach_take_fds(struct vuc_vmm_device *dev, struct vmm_fds *fds, struct vuc_error *err)
 {
 	int rc = vmm_pages_map(&dev->pages, fds->fd, err);
 
-	for (unsigned int i = VUC_SHM_FD_STATE; i <= VUC_SHM_FD_POLLER; i++)
-		close(fds->fd[i]);
 	dev->kick_fd = fds->fd[VUC_SHM_FD_KICK];
-	dev->events.event_fd = fds->fd[VUC_SHM_FD_EVENT];
+	dev->watch.event_fd = fds->fd[VUC_SHM_FD_EVENT];
+	fds->fd[VUC_SHM_FD_KICK] = -1;
+	fds->fd[VUC_SHM_FD_EVENT] = -1;
 	if (rc == 0)
 		rc = vmm_eventfd_check(dev->kick_fd, "the poller's kick", err);
 	if (rc == 0)
-		rc = vmm_eventfd_check(dev->events.event_fd, "events of the device", err);
+		rc = vmm_eventfd_check(dev->watch.event_fd, "events of the device", err);
 	return rc;
 }
 
 static int
-ask_for(struct vuc_vmm_device *dev, const char *name, struct vuc_error *err)
+attach_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_fds *fds,
+	struct vuc_error *err)
 {
-	union vmm_packet packet = {.attach = {.name = ""}};
-	struct vmm_fds fds = {.nr = 0};
+	struct attach_operation *a = (struct attach_operation *)op;
+	struct vuc_vmm_device *dev = op->dev;
 	int rc;
 
-	memcpy(packet.attach.name, name, strlen(name));
-	rc = vmm_ask_with(dev, VUC_SHM_ATTACH, &packet, sizeof(packet.attach), &fds, err);
+	if (!a->greeted) {
+		a->greeted = true;
+		return hello_take(dev, reply, fds, err);
+	}
+	rc = vmm_reply_is(dev, reply, sizeof(reply->attach_reply), fds, VUC_SHM_ATTACH_FDS, err);
 	if (rc == 0)
-		rc = vmm_reply_is(
-			dev, &packet, sizeof(packet.attach_reply), &fds, VUC_SHM_ATTACH_FDS, err);
+		rc = attach_take_fds(dev, fds, err);
+	if (rc == 0)
+		rc = attach_check(dev, reply, err);
 	if (rc != 0)
 		return rc;
-	rc = take_fds(dev, &fds, err);
-	if (rc == 0)
-		rc = check_reply(dev, &packet, err);
-	if (rc == 0)
-		keep_info(&dev->info, &packet.attach_reply);
-	return rc;
+	info_keep(&dev->info, &reply->attach_reply);
+	rc = vmm_watch_state(dev, err);
+	return rc == 0 ? vmm_regions_alloc(dev, err) : rc;
 }
 
+/* Nothing can be done with the device but detach. */
 static int
-device_attach(
-	struct vuc_vmm_device *dev, const struct vuc_vmm_attach_opts *opts, struct vuc_error *err)
+attach_refused(struct vmm_operation *op)
 {
-	char path[VMM_PATH_SIZE];
-	int rc;
-
-	if (opts->socket == NULL)
-		vmm_path_default(path);
-	rc = vmm_link_open(
-		&dev->link, opts->socket != NULL ? opts->socket : path, opts->timeout_ms, err);
-	if (rc == 0)
-		rc = vmm_say_hello(dev, opts->name, err);
-	if (rc == 0)
-		rc = ask_for(dev, opts->device, err);
-	if (rc == 0)
-		rc = vmm_events_open(dev, err);
-	if (rc == 0)
-		rc = vmm_regions_alloc(dev, err);
-	return rc;
+	vmm_link_end(&op->dev->link, NULL, op->status, "%s", op->err.text);
+	return 0;
 }
+
+static const struct vmm_operation_ops attach_ops = {
+	.ask = attach_ask,
+	.take = attach_take,
+	.refused = attach_refused,
+};
 
 static void
 free_device(struct vuc_vmm_device *dev)
 {
 	vmm_queues_free(dev);
 	vmm_regions_free(dev);
-	vmm_events_close(dev);
+	vmm_watch_close(&dev->watch);
 	vmm_pages_unmap(&dev->pages);
 	if (dev->kick_fd >= 0)
 		close(dev->kick_fd);
 	vmm_link_close(&dev->link);
 	free(dev->dma.entries);
+	pthread_cond_destroy(&dev->ops.turn);
 	pthread_mutex_destroy(&dev->lock);
 	free(dev);
 }
@@ -141,47 +258,264 @@ new_device(void)
 		return NULL;
 	dev->link.fd = -1;
 	dev->kick_fd = -1;
-	dev->events.epoll_fd = -1;
-	dev->events.event_fd = -1;
+	dev->watch.epoll_fd = -1;
+	dev->watch.timer_fd = -1;
+	dev->watch.event_fd = -1;
+	TAILQ_INIT(&dev->ops.queue);
+	TAILQ_INIT(&dev->ops.ended);
+	pthread_cond_init(&dev->ops.turn, NULL);
 	pthread_mutex_init(&dev->lock, NULL);
 	return dev;
+}
+
+static int
+device_prepare(
+	struct vuc_vmm_device *dev, const struct vuc_vmm_attach_opts *opts, struct vuc_error *err)
+{
+	char path[PATH_SIZE];
+	int rc;
+
+	if (opts->socket == NULL)
+		default_path(path);
+	rc = vmm_link_open(
+		&dev->link, opts->socket != NULL ? opts->socket : path, opts->timeout_ms, err);
+	return rc == 0 ? vmm_watch_open(&dev->watch, err) : rc;
+}
+
+/* Returns an operation that attaches a new device, or NULL with *rc. */
+static struct attach_operation *
+attach_prepare(const struct vuc_vmm_attach_opts *opts, int *rc, struct vuc_error *err)
+{
+	struct vuc_vmm_attach_opts known;
+	struct attach_operation *a = NULL;
+	struct vuc_vmm_device *dev;
+
+	*rc = options_read(&known, opts, err);
+	if (*rc != 0)
+		return NULL;
+	dev = new_device();
+	if (dev != NULL)
+		a = vmm_operation_create(dev, &attach_ops, sizeof(*a), err);
+	*rc = a != NULL ? device_prepare(dev, &known, err)
+			: vuc_error_set(err, -ENOMEM, "no memory for a device");
+	if (*rc == 0) {
+		/* The name is for logs only: a long one is cut. */
+		snprintf(a->name, sizeof(a->name), "%s", known.name);
+		snprintf(a->device, sizeof(a->device), "%s", known.device);
+		a->op.phase = VMM_ATTACHED;
+		return a;
+	}
+	free(a);
+	if (dev != NULL)
+		free_device(dev);
+	return NULL;
+}
+
+VUC_EXPORT int
+vuc_vmm_attach_start(const struct vuc_vmm_attach_opts *opts, struct vuc_vmm_device **dev,
+	vuc_vmm_done_fn done, void *arg, struct vuc_error *err)
+{
+	const struct vmm_completion completion = {done, arg};
+	struct attach_operation *a;
+	int rc;
+
+	*dev = NULL;
+	if (done == NULL)
+		return vuc_error_set(err, -EINVAL, "no function to be called at the end");
+	a = attach_prepare(opts, &rc, err);
+	if (a == NULL)
+		return rc;
+	*dev = a->op.dev;
+	pthread_mutex_lock(&(*dev)->lock);
+	vmm_operation_start(&a->op, &completion);
+	pthread_mutex_unlock(&(*dev)->lock);
+	return 0;
 }
 
 VUC_EXPORT int
 vuc_vmm_attach(
 	const struct vuc_vmm_attach_opts *opts, struct vuc_vmm_device **dev, struct vuc_error *err)
 {
-	struct vuc_vmm_attach_opts known;
-	int rc = vmm_options_read(&known, opts, err);
+	struct attach_operation *a;
+	struct vuc_vmm_device *attached;
+	int rc;
 
 	*dev = NULL;
-	if (rc != 0)
+	a = attach_prepare(opts, &rc, err);
+	if (a == NULL)
 		return rc;
-	*dev = new_device();
-	if (*dev == NULL)
-		return vuc_error_set(err, -ENOMEM, "no memory for a device");
-	rc = device_attach(*dev, &known, err);
-	if (rc != 0) {
-		free_device(*dev);
-		*dev = NULL;
-	}
+	attached = a->op.dev;
+	pthread_mutex_lock(&attached->lock);
+	rc = vmm_operation_wait(&a->op, err);
+	attached->phase = VMM_ATTACHED;
+	pthread_mutex_unlock(&attached->lock);
+	if (rc == 0)
+		*dev = attached;
+	else
+		free_device(attached);
 	return rc;
-}
-
-VUC_EXPORT void
-vuc_vmm_detach(struct vuc_vmm_device *dev)
-{
-	union vmm_packet packet;
-
-	if (dev == NULL)
-		return;
-	/* Should it fail: hanging up says the same, only that there is nothing to wait for. */
-	vmm_ask(dev, VUC_SHM_DETACH, &packet, sizeof(packet.plain), sizeof(packet.plain), NULL);
-	free_device(dev);
 }
 
 VUC_EXPORT const struct vuc_vmm_info *
 vuc_vmm_info(const struct vuc_vmm_device *dev)
 {
 	return &dev->info;
+}
+
+/* A request without a body: RESET or DETACH. */
+struct plain_operation {
+	struct vmm_operation op;
+	enum vuc_shm_type type;
+};
+
+static bool
+plain_ask(struct vmm_operation *op, union vmm_packet *request, struct vmm_fds *fds)
+{
+	struct plain_operation *p = (struct plain_operation *)op;
+
+	(void)fds;
+	vmm_request_set(request, p->type, sizeof(request->plain));
+	return true;
+}
+
+static int
+plain_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_fds *fds,
+	struct vuc_error *err)
+{
+	return vmm_reply_is(op->dev, reply, sizeof(reply->plain), fds, 0, err);
+}
+
+static const struct vmm_operation_ops plain_ops = {.ask = plain_ask, .take = plain_take};
+
+static struct plain_operation *
+plain_create(struct vuc_vmm_device *dev, enum vuc_shm_type type, struct vuc_error *err)
+{
+	struct plain_operation *p = vmm_operation_create(dev, &plain_ops, sizeof(*p), err);
+
+	if (p != NULL)
+		p->type = type;
+	return p;
+}
+
+static int
+reset_begin(
+	struct vuc_vmm_device *dev, const struct vmm_completion *completion, struct vuc_error *err)
+{
+	struct plain_operation *p = plain_create(dev, VUC_SHM_RESET, err);
+
+	return p != NULL ? vmm_operation_begin(&p->op, completion, err) : -ENOMEM;
+}
+
+VUC_EXPORT int
+vuc_vmm_reset(struct vuc_vmm_device *dev, struct vuc_error *err)
+{
+	return reset_begin(dev, NULL, err);
+}
+
+VUC_EXPORT int
+vuc_vmm_reset_start(
+	struct vuc_vmm_device *dev, vuc_vmm_done_fn done, void *arg, struct vuc_error *err)
+{
+	return reset_begin(dev, &(const struct vmm_completion){done, arg}, err);
+}
+
+/* Whether the daemon has the device for this VMM, and can be asked to take it back. */
+static bool
+has_to_be_told(const struct vuc_vmm_device *dev)
+{
+	return dev->info.generation != 0 && !dev->link.ended;
+}
+
+VUC_EXPORT int
+vuc_vmm_detach_start(
+	struct vuc_vmm_device *dev, vuc_vmm_done_fn done, void *arg, struct vuc_error *err)
+{
+	const struct vmm_completion completion = {done, arg};
+	struct plain_operation *p;
+	int rc = 0;
+
+	if (done == NULL)
+		return vuc_error_set(err, -EINVAL, "no function to be called at the end");
+	p = plain_create(dev, VUC_SHM_DETACH, err);
+	if (p == NULL)
+		return -ENOMEM;
+	p->op.phase = VMM_DETACHED;
+	pthread_mutex_lock(&dev->lock);
+	if (dev->phase >= VMM_DETACHING) {
+		free(p);
+		rc = vuc_error_set(err, -EALREADY, "the device is being detached");
+	} else {
+		dev->phase = VMM_DETACHING;
+		vmm_operations_cancel(dev);
+		if (dev->info.generation == 0) /* there is nothing to give back */
+			vmm_operation_end_at_once(&p->op, &completion);
+		else
+			vmm_operation_start(&p->op, &completion);
+	}
+	pthread_mutex_unlock(&dev->lock);
+	return rc;
+}
+
+/* With the lock held. Should it fail: hanging up says the same, only that there is nothing to wait
+ * for. */
+static void
+device_leave(struct vuc_vmm_device *dev)
+{
+	struct plain_operation *p;
+
+	dev->phase = VMM_DETACHING;
+	vmm_operations_cancel(dev);
+	while (!TAILQ_EMPTY(&dev->ops.ended))
+		vmm_operations_tell(dev);
+	p = has_to_be_told(dev) ? plain_create(dev, VUC_SHM_DETACH, NULL) : NULL;
+	if (p != NULL)
+		vmm_operation_wait(&p->op, NULL);
+	dev->phase = VMM_DETACHED;
+}
+
+VUC_EXPORT void
+vuc_vmm_detach(struct vuc_vmm_device *dev)
+{
+	bool in_callback;
+
+	if (dev == NULL)
+		return;
+	pthread_mutex_lock(&dev->lock);
+	in_callback = vmm_is_callback(dev);
+	device_leave(dev);
+	pthread_mutex_unlock(&dev->lock);
+	/* vuc_vmm_events() is not done with it. */
+	if (!in_callback)
+		free_device(dev);
+}
+
+VUC_EXPORT int
+vuc_vmm_event_fd(const struct vuc_vmm_device *dev)
+{
+	return dev->watch.epoll_fd;
+}
+
+VUC_EXPORT uint32_t
+vuc_vmm_events(struct vuc_vmm_device *dev)
+{
+	bool gone, attached, detached;
+	uint32_t events;
+
+	pthread_mutex_lock(&dev->lock);
+	if (vmm_is_callback(dev)) {
+		pthread_mutex_unlock(&dev->lock);
+		return 0;
+	}
+	gone = vmm_watch_drain(dev);
+	vmm_operations_advance(dev);
+	attached = dev->told.state != 0;
+	pthread_mutex_unlock(&dev->lock);
+	events = attached ? vmm_state_events(dev, gone) : 0;
+	pthread_mutex_lock(&dev->lock);
+	vmm_operations_tell(dev);
+	detached = dev->phase == VMM_DETACHED;
+	pthread_mutex_unlock(&dev->lock);
+	if (detached)
+		free_device(dev);
+	return events;
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "dma.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <vuc/export.h>
 
 #include "error.h"
-#include "message.h"
+#include "fds.h"
+#include "operation.h"
 
 _Static_assert(
 	VUC_VMM_DMA_READ == VUC_SHM_DMA_READ && VUC_VMM_DMA_WRITE == VUC_SHM_DMA_WRITE, "flags");
@@ -42,7 +42,9 @@ entry_enqueue(struct vuc_vmm_device *dev, const struct vmm_dma_entry *entry, str
 	int rc;
 
 	pthread_mutex_lock(&dev->lock);
-	rc = table_reserve(q, 1, err);
+	rc = vmm_check_attached(dev, err);
+	if (rc == 0)
+		rc = table_reserve(q, 1, err);
 	if (rc == 0)
 		q->entries[q->nr++] = *entry;
 	pthread_mutex_unlock(&dev->lock);
@@ -108,7 +110,9 @@ vuc_vmm_dma_map(struct vuc_vmm_device *dev, const struct vuc_vmm_dma *mappings, 
 			return rc;
 	}
 	pthread_mutex_lock(&dev->lock);
-	rc = table_reserve(&dev->dma, nr, err);
+	rc = vmm_check_attached(dev, err);
+	if (rc == 0)
+		rc = table_reserve(&dev->dma, nr, err);
 	for (size_t i = 0; rc == 0 && i < nr; i++)
 		entries_append(&dev->dma, &mappings[i]);
 	pthread_mutex_unlock(&dev->lock);
@@ -178,67 +182,160 @@ put_entries(
 	r->nr_fds = fds->nr;
 }
 
-static int
-dma_ask(struct vuc_vmm_device *dev, union vmm_packet *packet, struct vmm_fds *fds,
-	struct vuc_error *err)
-{
-	const struct vuc_shm_dma *r = &packet->dma;
-	const struct vuc_shm_dma_reply *reply = &packet->dma_reply;
-	int rc = vmm_ask_with(
-		dev, VUC_SHM_DMA, packet, sizeof(*r) + r->nr * sizeof(r->entries[0]), fds, err);
-
-	if (rc == 0)
-		rc = vmm_reply_is(dev, packet, sizeof(*reply), fds, 0, err);
-	if (rc != 0)
-		return rc;
-	if (reply->reserved != 0)
-		return vmm_reply_wrong(dev, packet, err, "reserved", reply->reserved);
-	return 0;
-}
-
-/* Send what is queued, with the commit in the last message. */
-static int
-send_queue(struct vuc_vmm_device *dev, struct vuc_error *err)
-{
-	const struct vmm_dma_queue *q = &dev->dma;
-	size_t done = 0;
-
-	while (done < q->nr) {
-		union vmm_packet packet = {.dma = {.flags = 0}};
-		struct vmm_fds fds = {.nr = 0};
-		int rc;
-
-		put_entries(&packet.dma, &fds, &q->entries[done], q->nr - done);
-		done += packet.dma.nr;
-		if (done == q->nr)
-			packet.dma.flags = VUC_SHM_DMA_COMMIT;
-		rc = dma_ask(dev, &packet, &fds, err);
-		if (rc != 0)
-			return rc;
-	}
-	return 0;
-}
+/* What was queued, in as many requests as it takes, the commit in the last one. */
+struct commit_operation {
+	struct vmm_operation op;
+	struct vmm_dma_queue q;
+	size_t done;
+	size_t asked;   /* entries of the request */
+	bool committed; /* by the request */
+	int *held;      /* duplicates of the descriptors, each once; NULL when a thread waits */
+	unsigned int nr_held;
+};
 
 /* After an entry was refused: those before it are to be done all the same. */
-static void
-commit_rest(struct vuc_vmm_device *dev)
+static bool
+commit_ask(struct vmm_operation *op, union vmm_packet *request, struct vmm_fds *fds)
 {
-	union vmm_packet packet = {.dma = {.flags = VUC_SHM_DMA_COMMIT}};
-	struct vmm_fds fds = {.nr = 0};
+	struct commit_operation *c = (struct commit_operation *)op;
+	struct vuc_shm_dma *r = &request->dma;
+	size_t left = op->status == 0 ? c->q.nr - c->done : 0;
 
-	dma_ask(dev, &packet, &fds, NULL);
+	if (c->q.nr == 0)
+		return false;
+	put_entries(r, fds, &c->q.entries[c->done], left);
+	c->asked = r->nr;
+	c->committed = c->asked == left;
+	r->flags = c->committed ? VUC_SHM_DMA_COMMIT : 0;
+	vmm_request_set(request, VUC_SHM_DMA, sizeof(*r) + r->nr * sizeof(r->entries[0]));
+	return true;
+}
+
+static int
+commit_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_fds *fds,
+	struct vuc_error *err)
+{
+	struct commit_operation *c = (struct commit_operation *)op;
+	const struct vuc_shm_dma_reply *r = &reply->dma_reply;
+	int rc = vmm_reply_is(op->dev, reply, sizeof(*r), fds, 0, err);
+
+	if (rc != 0)
+		return rc;
+	if (r->reserved != 0)
+		return vmm_reply_wrong(op->dev, reply, err, "reserved", r->reserved);
+	c->done += c->asked;
+	return c->committed ? 0 : VMM_MORE;
+}
+
+/* The commit behind a refusal has nothing but the commit: another refusal is the end. */
+static int
+commit_refused(struct vmm_operation *op)
+{
+	return ((struct commit_operation *)op)->asked > 0 && !op->dev->link.ended ? VMM_MORE : 0;
+}
+
+static void
+commit_free(struct vmm_operation *op)
+{
+	struct commit_operation *c = (struct commit_operation *)op;
+
+	vuc_fds_close(c->held, c->nr_held);
+	free(c->held);
+	free(c->q.entries);
+}
+
+static const struct vmm_operation_ops commit_ops = {
+	.ask = commit_ask,
+	.take = commit_take,
+	.refused = commit_refused,
+	.free = commit_free,
+};
+
+/* The duplicate of a descriptor of the caller's, who may close it; one that was made for an entry
+ * before this one serves as well. Returns it, or a negative errno. */
+static int
+fd_hold(struct commit_operation *c, const int *from, int fd)
+{
+	int held;
+
+	for (unsigned int i = c->nr_held; i > 0; i--) {
+		if (from[i - 1] == fd)
+			return c->held[i - 1];
+	}
+	held = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (held < 0)
+		return -errno;
+	c->held[c->nr_held++] = held;
+	return held;
+}
+
+/* Entries of the queue get descriptors of the operation's own. Returns 0 or a negative errno: the
+ * queue is as it was. */
+static int
+fds_hold(struct commit_operation *c, struct vmm_dma_queue *q, struct vuc_error *err)
+{
+	int *from = malloc((q->nr + 1) * sizeof(*from));
+	int rc = 0;
+
+	c->held = malloc((q->nr + 1) * sizeof(*c->held));
+	c->q.entries = malloc((q->nr + 1) * sizeof(*q->entries));
+	if (from == NULL || c->held == NULL || c->q.entries == NULL)
+		rc = vuc_error_set(err, -ENOMEM, "no memory for a commit of %zu entries", q->nr);
+	for (size_t i = 0; rc == 0 && i < q->nr; i++) {
+		struct vmm_dma_entry *e = &c->q.entries[i];
+
+		*e = q->entries[i];
+		if (e->fd < 0)
+			continue;
+		from[c->nr_held] = e->fd;
+		e->fd = fd_hold(c, from, e->fd);
+		if (e->fd < 0)
+			rc = vuc_error_set(err, e->fd, "DMA mapping at 0x%" PRIx64 ": %s", e->iova,
+				strerror(-e->fd));
+	}
+	free(from);
+	if (rc != 0)
+		return rc;
+	c->q.nr = q->nr;
+	q->nr = 0;
+	return 0;
+}
+
+/* The order of commits is that of their entries, so both are taken under one lock. */
+static int
+commit_begin(
+	struct vuc_vmm_device *dev, const struct vmm_completion *completion, struct vuc_error *err)
+{
+	struct commit_operation *c = vmm_operation_create(dev, &commit_ops, sizeof(*c), err);
+	int rc;
+
+	if (c == NULL)
+		return -ENOMEM;
+	pthread_mutex_lock(&dev->lock);
+	rc = vmm_operation_check(dev, completion, err);
+	if (rc == 0 && completion != NULL) {
+		rc = fds_hold(c, &dev->dma, err);
+	} else if (rc == 0) {
+		c->q = dev->dma;
+		dev->dma = (struct vmm_dma_queue){0};
+	}
+	if (rc == 0)
+		rc = vmm_operation_begin_locked(&c->op, completion, err);
+	else
+		vmm_operation_free(&c->op);
+	pthread_mutex_unlock(&dev->lock);
+	return rc;
 }
 
 VUC_EXPORT int
 vuc_vmm_dma_commit(struct vuc_vmm_device *dev, struct vuc_error *err)
 {
-	int rc;
+	return commit_begin(dev, NULL, err);
+}
 
-	pthread_mutex_lock(&dev->lock);
-	rc = send_queue(dev, err);
-	if (rc != 0)
-		commit_rest(dev);
-	dev->dma.nr = 0;
-	pthread_mutex_unlock(&dev->lock);
-	return rc;
+VUC_EXPORT int
+vuc_vmm_dma_commit_start(
+	struct vuc_vmm_device *dev, vuc_vmm_done_fn done, void *arg, struct vuc_error *err)
+{
+	return commit_begin(dev, &(const struct vmm_completion){done, arg}, err);
 }

@@ -2,12 +2,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <vuc/export.h>
 
 #include "error.h"
-#include "message.h"
+#include "fds.h"
+#include "operation.h"
 
 _Static_assert((int)VUC_VMM_IRQ_TRIGGER == VUC_SHM_IRQ_TRIGGER &&
 		(int)VUC_VMM_IRQ_MASK == VUC_SHM_IRQ_MASK &&
@@ -24,35 +26,72 @@ check_index(const struct vuc_vmm_device *dev, uint32_t index, struct vuc_error *
 		dev->info.num_irqs);
 }
 
-static int
-ask_info(struct vuc_vmm_device *dev, uint32_t index, struct vuc_vmm_irq *irq, struct vuc_error *err)
+struct info_operation {
+	struct vmm_operation op;
+	uint32_t index;
+	struct vuc_vmm_irq *irq;
+};
+
+static bool
+info_ask(struct vmm_operation *op, union vmm_packet *request, struct vmm_fds *fds)
 {
-	union vmm_packet packet = {.index = {.index = index}};
-	const struct vuc_shm_irq_reply *r = &packet.irq_reply;
-	int rc = vmm_ask(dev, VUC_SHM_IRQ_INFO, &packet, sizeof(packet.index), sizeof(*r), err);
+	struct info_operation *i = (struct info_operation *)op;
+
+	(void)fds;
+	vmm_request_set(request, VUC_SHM_IRQ_INFO, sizeof(request->index));
+	request->index.index = i->index;
+	return true;
+}
+
+static int
+info_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_fds *fds,
+	struct vuc_error *err)
+{
+	struct info_operation *i = (struct info_operation *)op;
+	const struct vuc_shm_irq_reply *r = &reply->irq_reply;
+	int rc = vmm_reply_is(op->dev, reply, sizeof(*r), fds, 0, err);
 
 	if (rc != 0)
 		return rc;
-	if (r->index != index)
-		return vmm_reply_wrong(dev, &packet, err, "index", r->index);
+	if (r->index != i->index)
+		return vmm_reply_wrong(op->dev, reply, err, "index", r->index);
 	if (r->reserved != 0)
-		return vmm_reply_wrong(dev, &packet, err, "reserved", r->reserved);
-	*irq = (struct vuc_vmm_irq){.index = index, .flags = r->flags, .count = r->count};
+		return vmm_reply_wrong(op->dev, reply, err, "reserved", r->reserved);
+	*i->irq = (struct vuc_vmm_irq){.index = r->index, .flags = r->flags, .count = r->count};
 	return 0;
+}
+
+static const struct vmm_operation_ops info_ops = {.ask = info_ask, .take = info_take};
+
+static int
+info_begin(struct vuc_vmm_device *dev, uint32_t index, struct vuc_vmm_irq *irq,
+	const struct vmm_completion *completion, struct vuc_error *err)
+{
+	struct info_operation *i;
+	int rc = check_index(dev, index, err);
+
+	if (rc != 0)
+		return rc;
+	i = vmm_operation_create(dev, &info_ops, sizeof(*i), err);
+	if (i == NULL)
+		return -ENOMEM;
+	i->index = index;
+	i->irq = irq;
+	return vmm_operation_begin(&i->op, completion, err);
 }
 
 VUC_EXPORT int
 vuc_vmm_irq(
 	struct vuc_vmm_device *dev, uint32_t index, struct vuc_vmm_irq *irq, struct vuc_error *err)
 {
-	int rc = check_index(dev, index, err);
+	return info_begin(dev, index, irq, NULL, err);
+}
 
-	if (rc != 0)
-		return rc;
-	pthread_mutex_lock(&dev->lock);
-	rc = ask_info(dev, index, irq, err);
-	pthread_mutex_unlock(&dev->lock);
-	return rc;
+VUC_EXPORT int
+vuc_vmm_irq_start(struct vuc_vmm_device *dev, uint32_t index, struct vuc_vmm_irq *irq,
+	vuc_vmm_done_fn done, void *arg, struct vuc_error *err)
+{
+	return info_begin(dev, index, irq, &(const struct vmm_completion){done, arg}, err);
 }
 
 static int
@@ -73,33 +112,21 @@ check_range(const struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *ra
 	return 0;
 }
 
-/* Send one message, with r->count bytes behind it if it has any. Returns how many are done. */
-static int
-irqs_ask(struct vuc_vmm_device *dev, union vmm_packet *packet, struct vmm_fds *fds,
-	struct vuc_error *err)
-{
-	const struct vuc_shm_set_irqs *r = &packet->set_irqs;
-	const struct vuc_shm_irqs_reply *reply = &packet->irqs_reply;
-	uint32_t count = r->count;
-	size_t size = sizeof(*r) + (r->data != VUC_SHM_IRQ_ALL ? count : 0);
-	int rc = vmm_ask_with(dev, VUC_SHM_SET_IRQS, packet, size, fds, err);
-
-	if (rc == 0)
-		rc = vmm_reply_is(dev, packet, sizeof(*reply), fds, 0, err);
-	if (rc != 0)
-		return rc;
-	if (reply->done > count || (reply->done == 0 && count > 0))
-		return vmm_reply_wrong(dev, packet, err, "done", reply->done);
-	if (reply->reserved != 0)
-		return vmm_reply_wrong(dev, packet, err, "reserved", reply->reserved);
-	return (int)reply->done;
-}
+/* What is done with interrupts, in as many requests as it takes. */
+struct set_operation {
+	struct vmm_operation op;
+	struct vuc_vmm_irq_range left;
+	enum vuc_shm_irq_action action;
+	uint32_t asked; /* interrupts of the request */
+	uint32_t done;
+	int *eventfds; /* of all interrupts, or NULL */
+	bool owned;    /* they are duplicates */
+};
 
 /* Write as many eventfds into a message as it takes. */
 static void
 put_eventfds(struct vuc_shm_set_irqs *r, struct vmm_fds *fds, const int *eventfds, uint32_t nr)
 {
-	fds->nr = 0;
 	for (r->count = 0; r->count < nr && r->count < VUC_SHM_MAX_IRQS; r->count++) {
 		int fd = eventfds[r->count];
 
@@ -111,97 +138,191 @@ put_eventfds(struct vuc_shm_set_irqs *r, struct vmm_fds *fds, const int *eventfd
 	}
 }
 
-/* Returns how many interrupts are done, from the first one on. */
-static int
-send_some(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
-	enum vuc_vmm_irq_action action, const int *eventfds, struct vuc_error *err)
+static bool
+set_ask(struct vmm_operation *op, union vmm_packet *request, struct vmm_fds *fds)
 {
-	union vmm_packet packet = {.set_irqs = {
-					   .index = range->index,
-					   .start = range->start,
-					   .action = (uint16_t)action,
-				   }};
-	struct vuc_shm_set_irqs *r = &packet.set_irqs;
-	struct vmm_fds fds = {.nr = 0};
+	struct set_operation *s = (struct set_operation *)op;
+	struct vuc_shm_set_irqs *r = &request->set_irqs;
+	size_t size = sizeof(*r);
 
-	if (eventfds != NULL) {
+	r->data = VUC_SHM_IRQ_ALL;
+	r->count = s->left.count < VUC_SHM_MAX_IRQS ? s->left.count : VUC_SHM_MAX_IRQS;
+	if (s->eventfds != NULL) {
 		r->data = VUC_SHM_IRQ_EVENT;
-		put_eventfds(r, &fds, eventfds, range->count);
-	} else {
-		r->data = VUC_SHM_IRQ_ALL;
-		r->count = range->count < VUC_SHM_MAX_IRQS ? range->count : VUC_SHM_MAX_IRQS;
+		put_eventfds(r, fds, &s->eventfds[s->done], s->left.count);
+		size += r->count;
 	}
-	return irqs_ask(dev, &packet, &fds, err);
+	r->index = s->left.index;
+	r->start = s->left.start;
+	r->action = (uint16_t)s->action;
+	vmm_request_set(request, VUC_SHM_SET_IRQS, size);
+	s->asked = r->count;
+	return true;
 }
 
-/* A message has room for some of the interrupts. */
 static int
-send_all(struct vuc_vmm_device *dev, struct vuc_vmm_irq_range left, enum vuc_vmm_irq_action action,
-	const int *eventfds, struct vuc_error *err)
+set_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_fds *fds,
+	struct vuc_error *err)
 {
-	while (left.count > 0) {
-		int done = send_some(dev, &left, action, eventfds, err);
+	struct set_operation *s = (struct set_operation *)op;
+	const struct vuc_shm_irqs_reply *r = &reply->irqs_reply;
+	int rc = vmm_reply_is(op->dev, reply, sizeof(*r), fds, 0, err);
 
-		if (done < 0)
-			return done;
-		left.start += (uint32_t)done;
-		left.count -= (uint32_t)done;
-		if (eventfds != NULL)
-			eventfds += done;
+	if (rc != 0)
+		return rc;
+	if (r->done > s->asked || (r->done == 0 && s->asked > 0))
+		return vmm_reply_wrong(op->dev, reply, err, "done", r->done);
+	if (r->reserved != 0)
+		return vmm_reply_wrong(op->dev, reply, err, "reserved", r->reserved);
+	s->left.start += r->done;
+	s->left.count -= r->done;
+	s->done += r->done;
+	return s->left.count > 0 ? VMM_MORE : 0;
+}
+
+static void
+set_free(struct vmm_operation *op)
+{
+	struct set_operation *s = (struct set_operation *)op;
+
+	if (!s->owned)
+		return;
+	vuc_fds_close(s->eventfds, s->done + s->left.count);
+	free(s->eventfds);
+}
+
+static const struct vmm_operation_ops set_ops = {
+	.ask = set_ask,
+	.take = set_take,
+	.free = set_free,
+};
+
+/* The caller may close its own. */
+static int
+eventfds_duplicate(struct set_operation *s, const int *eventfds, struct vuc_error *err)
+{
+	uint32_t count = s->left.count;
+
+	s->eventfds = malloc(count * sizeof(*s->eventfds));
+	if (s->eventfds == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for %" PRIu32 " interrupts", count);
+	s->owned = true;
+	memset(s->eventfds, 0xff, count * sizeof(*s->eventfds));
+	for (uint32_t i = 0; i < count; i++) {
+		if (eventfds[i] < 0)
+			continue;
+		s->eventfds[i] = fcntl(eventfds[i], F_DUPFD_CLOEXEC, 0);
+		if (s->eventfds[i] < 0)
+			return vuc_error_set(err, -errno, "eventfd of interrupt %" PRIu64 ": %s",
+				(uint64_t)s->left.start + i, strerror(errno));
 	}
 	return 0;
 }
 
 static int
-set_irqs(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
-	enum vuc_vmm_irq_action action, const int *eventfds, struct vuc_error *err)
+set_begin(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
+	enum vuc_shm_irq_action action, const int *eventfds,
+	const struct vmm_completion *completion, struct vuc_error *err)
+{
+	struct set_operation *s = vmm_operation_create(dev, &set_ops, sizeof(*s), err);
+	int rc = 0;
+
+	if (s == NULL)
+		return -ENOMEM;
+	s->left = *range;
+	s->action = action;
+	if (eventfds != NULL && completion != NULL)
+		rc = eventfds_duplicate(s, eventfds, err);
+	else
+		s->eventfds = (int *)(uintptr_t)eventfds; /* whoever waits keeps them */
+	if (rc == 0)
+		return vmm_operation_begin(&s->op, completion, err);
+	vmm_operation_free(&s->op);
+	return rc;
+}
+
+static int
+assign_begin(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
+	enum vuc_vmm_irq_action action, const int *eventfds,
+	const struct vmm_completion *completion, struct vuc_error *err)
 {
 	int rc = check_range(dev, range, action, err);
 
+	/* Before the first message: later ones would fail with some of the work done. */
+	for (uint32_t i = 0; rc == 0 && i < range->count; i++) {
+		if (eventfds[i] < -1 || (eventfds[i] >= 0 && fcntl(eventfds[i], F_GETFD) < 0))
+			rc = vuc_error_set(err, -EINVAL,
+				"descriptor %d of interrupt %" PRIu64 " is not open", eventfds[i],
+				(uint64_t)range->start + i);
+	}
 	if (rc != 0)
 		return rc;
-	pthread_mutex_lock(&dev->lock);
-	rc = send_all(dev, *range, action, eventfds, err);
-	pthread_mutex_unlock(&dev->lock);
-	return rc;
+	return set_begin(dev, range, (enum vuc_shm_irq_action)action, eventfds, completion, err);
 }
 
 VUC_EXPORT int
 vuc_vmm_irq_assign(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
 	enum vuc_vmm_irq_action action, const int *eventfds, struct vuc_error *err)
 {
-	/* Before the first message: later ones would fail with some of the work done. */
-	for (uint32_t i = 0; i < range->count; i++) {
-		if (eventfds[i] < -1 || (eventfds[i] >= 0 && fcntl(eventfds[i], F_GETFD) < 0))
-			return vuc_error_set(err, -EINVAL,
-				"descriptor %d of interrupt %" PRIu64 " is not open", eventfds[i],
-				(uint64_t)range->start + i);
-	}
-	return set_irqs(dev, range, action, eventfds, err);
+	return assign_begin(dev, range, action, eventfds, NULL, err);
+}
+
+VUC_EXPORT int
+vuc_vmm_irq_assign_start(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
+	enum vuc_vmm_irq_action action, const int *eventfds, vuc_vmm_done_fn done, void *arg,
+	struct vuc_error *err)
+{
+	return assign_begin(
+		dev, range, action, eventfds, &(const struct vmm_completion){done, arg}, err);
+}
+
+static int
+act_begin(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
+	enum vuc_vmm_irq_action action, const struct vmm_completion *completion,
+	struct vuc_error *err)
+{
+	int rc = check_range(dev, range, action, err);
+
+	if (rc != 0)
+		return rc;
+	return set_begin(dev, range, (enum vuc_shm_irq_action)action, NULL, completion, err);
 }
 
 VUC_EXPORT int
 vuc_vmm_irq_act(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
 	enum vuc_vmm_irq_action action, struct vuc_error *err)
 {
-	return set_irqs(dev, range, action, NULL, err);
+	return act_begin(dev, range, action, NULL, err);
+}
+
+VUC_EXPORT int
+vuc_vmm_irq_act_start(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
+	enum vuc_vmm_irq_action action, vuc_vmm_done_fn done, void *arg, struct vuc_error *err)
+{
+	return act_begin(dev, range, action, &(const struct vmm_completion){done, arg}, err);
+}
+
+static int
+disable_begin(struct vuc_vmm_device *dev, uint32_t index, const struct vmm_completion *completion,
+	struct vuc_error *err)
+{
+	const struct vuc_vmm_irq_range none = {.index = index};
+	int rc = check_index(dev, index, err);
+
+	if (rc != 0)
+		return rc;
+	return set_begin(dev, &none, VUC_SHM_IRQ_DISABLE, NULL, completion, err);
 }
 
 VUC_EXPORT int
 vuc_vmm_irq_disable(struct vuc_vmm_device *dev, uint32_t index, struct vuc_error *err)
 {
-	union vmm_packet packet = {.set_irqs = {
-					   .index = index,
-					   .action = VUC_SHM_IRQ_DISABLE,
-					   .data = VUC_SHM_IRQ_ALL,
-				   }};
-	struct vmm_fds fds = {.nr = 0};
-	int rc = check_index(dev, index, err);
+	return disable_begin(dev, index, NULL, err);
+}
 
-	if (rc != 0)
-		return rc;
-	pthread_mutex_lock(&dev->lock);
-	rc = irqs_ask(dev, &packet, &fds, err);
-	pthread_mutex_unlock(&dev->lock);
-	return rc;
+VUC_EXPORT int
+vuc_vmm_irq_disable_start(struct vuc_vmm_device *dev, uint32_t index, vuc_vmm_done_fn done,
+	void *arg, struct vuc_error *err)
+{
+	return disable_begin(dev, index, &(const struct vmm_completion){done, arg}, err);
 }

@@ -2,59 +2,33 @@
 #include "link.h"
 
 #include <errno.h>
-#include <limits.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
-#include <time.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "device.h"
 #include "error.h"
 #include "fds.h"
 #include "socket.h"
 
-/* A socket's backlog may be full: connect(2) then waits as long as sending may. */
-static int
-connect_within(int fd, const struct sockaddr_un *addr, uint64_t deadline_ms)
-{
-	for (;;) {
-		int64_t left = (int64_t)(deadline_ms - vuc_clock_ms());
-		const struct timeval timeout = {
-			.tv_sec = left / 1000,
-			.tv_usec = left % 1000 * 1000,
-		};
-
-		if (left <= 0)
-			return -ETIMEDOUT;
-		if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0)
-			return -errno;
-		if (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0)
-			return 0;
-		if (errno != EINTR)
-			return errno == EAGAIN ? -ETIMEDOUT : -errno;
-	}
-}
+#define ERRNO_MAX 4095
 
 int
 vmm_link_open(struct vmm_link *link, const char *path, uint32_t timeout_ms, struct vuc_error *err)
 {
-	struct sockaddr_un addr;
-	int rc = vuc_socket_address(path, &addr, err);
+	int rc = vuc_socket_address(path, &link->addr, err);
 
-	*link = (struct vmm_link){.fd = -1, .timeout_ms = timeout_ms};
+	link->timeout_ms = timeout_ms;
 	if (rc != 0)
 		return rc;
-	link->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (link->fd < 0)
-		return vuc_error_set(err, -errno, "no socket: %s", strerror(errno));
-	rc = connect_within(link->fd, &addr, vuc_clock_ms() + timeout_ms);
-	if (rc != 0)
-		vuc_error_set(
-			err, rc, "cannot connect to the daemon at %s: %s", path, strerror(-rc));
-	return rc;
+	link->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return link->fd >= 0 ? 0 : vuc_error_set(err, -errno, "no socket: %s", strerror(errno));
 }
 
 void
@@ -63,6 +37,18 @@ vmm_link_close(struct vmm_link *link)
 	if (link->fd >= 0)
 		close(link->fd);
 	link->fd = -1;
+}
+
+int
+vmm_link_connect(struct vmm_link *link)
+{
+	int rc;
+
+	do
+		rc = connect(link->fd, (const struct sockaddr *)&link->addr, sizeof(link->addr));
+	while (rc != 0 && errno == EINTR);
+	link->connected = rc == 0;
+	return rc == 0 ? 0 : -errno;
 }
 
 int
@@ -88,44 +74,86 @@ vmm_link_is_gone(const struct vmm_link *link)
 	return poll(&poller, 1, 0) == 1;
 }
 
-/* Returns 0 when the socket may be ready, -ETIMEDOUT. */
-static int
-wait_for(const struct vmm_link *link, short events, uint64_t deadline_ms)
-{
-	struct pollfd poller = {.fd = link->fd, .events = events};
-	int64_t left = (int64_t)(deadline_ms - vuc_clock_ms());
-
-	if (left <= 0)
-		return -ETIMEDOUT;
-	poll(&poller, 1, left > INT_MAX ? INT_MAX : (int)left);
-	return 0;
-}
-
-int
-vmm_link_send(const struct vmm_link *link, const union vmm_packet *packet,
-	const struct vmm_fds *fds, uint64_t deadline_ms)
-{
-	ssize_t n;
-	int rc = 0;
-
-	while (rc == 0) {
-		n = vuc_fds_send(
-			link->fd, packet, packet->header.size, fds->fd, fds->nr, MSG_DONTWAIT);
-		if (n >= 0)
-			return 0;
-		if (n == -EAGAIN)
-			rc = wait_for(link, POLLOUT, deadline_ms);
-		else
-			rc = n == -ECONNRESET ? -EPIPE : (int)n;
-	}
-	return rc;
-}
-
 void
 vmm_fds_close(struct vmm_fds *fds)
 {
 	vuc_fds_close(fds->fd, fds->nr);
 	fds->nr = 0;
+}
+
+const char *
+vmm_message_name(unsigned int type)
+{
+	static const char *const names[] = {
+		[VUC_SHM_HELLO] = "HELLO",
+		[VUC_SHM_ATTACH] = "ATTACH",
+		[VUC_SHM_REGION_INFO] = "REGION_INFO",
+		[VUC_SHM_IRQ_INFO] = "IRQ_INFO",
+		[VUC_SHM_OPEN_QUEUE] = "OPEN_QUEUE",
+		[VUC_SHM_CLOSE_QUEUE] = "CLOSE_QUEUE",
+		[VUC_SHM_DMA] = "DMA",
+		[VUC_SHM_SET_IRQS] = "SET_IRQS",
+		[VUC_SHM_IO_FDS] = "IO_FDS",
+		[VUC_SHM_RESET] = "RESET",
+		[VUC_SHM_DETACH] = "DETACH",
+	};
+
+	return names[type];
+}
+
+static int
+header_wrong(struct vuc_vmm_device *dev, unsigned int type, struct vuc_error *err,
+	const char *field, int64_t seen, int64_t wanted)
+{
+	return vmm_link_end(&dev->link, err, -EPROTO,
+		"the daemon's reply to %s: %s %" PRId64 " instead of %" PRId64,
+		vmm_message_name(type), field, seen, wanted);
+}
+
+int
+vmm_reply_wrong(struct vuc_vmm_device *dev, const union vmm_packet *reply, struct vuc_error *err,
+	const char *field, uint64_t value)
+{
+	return vmm_link_end(&dev->link, err, -EPROTO,
+		"the daemon's reply to %s: %s cannot be %" PRIu64,
+		vmm_message_name(reply->header.type), field, value);
+}
+
+/* The daemon has hung up; its last words may be in the state page. */
+static int
+daemon_gone(struct vuc_vmm_device *dev, struct vuc_error *err)
+{
+	static const char text[] = "the daemon has ended the connection";
+	const struct vuc_shm_state *page = dev->pages.state;
+	uint32_t state = page != NULL ? __atomic_load_n(&page->state, __ATOMIC_ACQUIRE) : 0;
+
+	if (state == VUC_SHM_REMOVED)
+		return vmm_link_end(
+			&dev->link, err, -ECONNRESET, "%s: the device was taken away", text);
+	if (state == VUC_SHM_STOPPING)
+		return vmm_link_end(&dev->link, err, -ECONNRESET, "%s: it stops", text);
+	return vmm_link_end(&dev->link, err, -ECONNRESET, "%s", text);
+}
+
+int
+vmm_request_send(struct vuc_vmm_device *dev, union vmm_packet *packet, const struct vmm_fds *fds,
+	struct vuc_error *err)
+{
+	struct vmm_link *link = &dev->link;
+	struct vuc_shm_header *h = &packet->header;
+	ssize_t n;
+
+	h->sequence = link->sequence + 1;
+	n = vuc_fds_send(link->fd, packet, h->size, fds->fd, fds->nr, MSG_DONTWAIT);
+	if (n == -EAGAIN)
+		return -EAGAIN;
+	if (n == -EPIPE || n == -ECONNRESET)
+		return daemon_gone(dev, err);
+	if (n < 0)
+		return vuc_error_set(err, (int)n, "%s cannot be sent to the daemon: %s",
+			vmm_message_name(h->type), strerror((int)-n));
+	link->sequence++;
+	return 0;
 }
 
 /* Returns what is left of a receive that has brought n bytes. */
@@ -140,26 +168,151 @@ accept_packet(struct vmm_fds *fds, ssize_t n, int nr_fds)
 	return n == 0 ? -EPIPE : -EMSGSIZE;
 }
 
-int
-vmm_link_receive(const struct vmm_link *link, union vmm_packet *packet, struct vmm_fds *fds,
-	uint64_t deadline_ms)
+/* Returns the size of a packet; -EAGAIN; -EPIPE when the daemon has gone; -EMSGSIZE for more bytes
+ * or descriptors than a packet can have. */
+static int
+receive_packet(const struct vmm_link *link, union vmm_packet *packet, struct vmm_fds *fds)
 {
 	struct iovec part = {.iov_base = packet, .iov_len = sizeof(*packet)};
 	ssize_t n;
-	int nr_fds, rc = 0;
+	int nr_fds;
 
 	/* Fields of a packet that is too short for them are 0. */
 	memset(packet, 0, sizeof(*packet));
 	*fds = (struct vmm_fds){.nr = 0};
-	while (rc == 0) {
-		n = vuc_fds_receive(
-			link->fd, &part, 1, fds->fd, VUC_SHM_MAX_FDS, &nr_fds, MSG_DONTWAIT);
-		if (n >= 0)
-			return accept_packet(fds, n, nr_fds);
-		if (n == -EAGAIN)
-			rc = wait_for(link, POLLIN, deadline_ms);
-		else
-			rc = n == -ECONNRESET ? -EPIPE : (int)n;
+	n = vuc_fds_receive(link->fd, &part, 1, fds->fd, VUC_SHM_MAX_FDS, &nr_fds, MSG_DONTWAIT);
+	if (n >= 0)
+		return accept_packet(fds, n, nr_fds);
+	return n == -ECONNRESET ? -EPIPE : (int)n;
+}
+
+/* What receiving has said instead of a size. */
+static int
+not_received(struct vuc_vmm_device *dev, unsigned int type, int rc, struct vuc_error *err)
+{
+	switch (rc) {
+	case -EAGAIN:
+		return VMM_NOT_YET;
+	case -EPIPE:
+		return daemon_gone(dev, err);
+	case -EMSGSIZE:
+		return vmm_link_end(&dev->link, err, -EPROTO,
+			"the daemon's reply to %s: more than %u bytes or %u descriptors",
+			vmm_message_name(type), VUC_SHM_MAX_PACKET, VUC_SHM_MAX_FDS);
+	default:
+		return vmm_link_end(&dev->link, err, rc, "the daemon's reply to %s: %s",
+			vmm_message_name(type), strerror(-rc));
 	}
+}
+
+/* Returns the status, with the reason that the daemon gives. */
+static int
+request_refused(struct vuc_vmm_device *dev, unsigned int type,
+	const struct vuc_shm_failure *failure, const struct vmm_fds *fds, struct vuc_error *err)
+{
+	const struct vuc_shm_header *h = &failure->header;
+
+	if (h->status > 0 || h->status < -ERRNO_MAX)
+		return header_wrong(dev, type, err, "status", h->status, 0);
+	if (h->size != sizeof(*failure))
+		return header_wrong(dev, type, err, "size", h->size, sizeof(*failure));
+	if (fds->nr > 0 || fds->lost)
+		return header_wrong(dev, type, err, "descriptors", fds->nr, 0);
+	if (memchr(failure->reason, '\0', sizeof(failure->reason)) == NULL)
+		return vmm_link_end(&dev->link, err, -EPROTO,
+			"the daemon's reply to %s: a reason without an end",
+			vmm_message_name(type));
+	if (failure->reason[0] == '\0')
+		return vuc_error_set(err, h->status, "the daemon has refused %s: %s",
+			vmm_message_name(type), strerror(-h->status));
+	return vuc_error_set(err, h->status, "%s", failure->reason);
+}
+
+static int
+reply_check(struct vuc_vmm_device *dev, unsigned int type, const union vmm_packet *reply,
+	size_t size, const struct vmm_fds *fds, struct vuc_error *err)
+{
+	const struct vuc_shm_header *h = &reply->header;
+
+	if (size < sizeof(*h))
+		return header_wrong(dev, type, err, "bytes", (int64_t)size, sizeof(*h));
+	if (h->size != size)
+		return header_wrong(dev, type, err, "size", h->size, (int64_t)size);
+	if (h->type != type)
+		return header_wrong(dev, type, err, "type", h->type, type);
+	if (h->flags != VUC_SHM_REPLY)
+		return header_wrong(dev, type, err, "flags", h->flags, VUC_SHM_REPLY);
+	if (h->sequence != dev->link.sequence)
+		return header_wrong(dev, type, err, "sequence", h->sequence, dev->link.sequence);
+	return h->status == 0 ? 0 : request_refused(dev, type, &reply->failure, fds, err);
+}
+
+int
+vmm_reply_receive(struct vuc_vmm_device *dev, unsigned int type, union vmm_packet *reply,
+	struct vmm_fds *fds, struct vuc_error *err)
+{
+	int rc = receive_packet(&dev->link, reply, fds);
+
+	if (rc < 0)
+		return not_received(dev, type, rc, err);
+	rc = reply_check(dev, type, reply, (size_t)rc, fds, err);
+	if (rc != 0)
+		vmm_fds_close(fds);
 	return rc;
+}
+
+int
+vmm_reply_is(struct vuc_vmm_device *dev, const union vmm_packet *reply, size_t size,
+	const struct vmm_fds *fds, unsigned int nr_fds, struct vuc_error *err)
+{
+	unsigned int type = reply->header.type;
+
+	if (reply->header.size != size)
+		return header_wrong(dev, type, err, "size", reply->header.size, (int64_t)size);
+	if (fds->lost)
+		return vuc_error_set(err, -EMFILE,
+			"the daemon's reply to %s: this process has too many open descriptors for "
+			"those that came",
+			vmm_message_name(type));
+	if (fds->nr != nr_fds)
+		return header_wrong(dev, type, err, "descriptors", fds->nr, nr_fds);
+	return 0;
+}
+
+int
+vmm_memory_map(
+	void **memory, int fd, size_t size, int prot, const char *what, struct vuc_error *err)
+{
+	struct stat st;
+	void *p;
+
+	if (fstat(fd, &st) != 0)
+		return vuc_error_set(err, -errno, "%s: %s", what, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return vuc_error_set(err, -EPROTO,
+			"%s: the daemon's descriptor is not of memory (mode 0%o)", what,
+			st.st_mode);
+	if (st.st_size < 0 || (uint64_t)st.st_size < size)
+		return vuc_error_set(err, -EPROTO,
+			"%s: the daemon's memory has %lld bytes, not %zu", what,
+			(long long)st.st_size, size);
+	p = mmap(NULL, size, prot, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return vuc_error_set(err, errno == ENOMEM ? -ENOMEM : -EPROTO,
+			"%s: the daemon's memory cannot be mapped: %s", what, strerror(errno));
+	*memory = p;
+	return 0;
+}
+
+int
+vmm_eventfd_check(int fd, const char *what, struct vuc_error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return vuc_error_set(err, -errno, "%s: %s", what, strerror(errno));
+	if ((st.st_mode & S_IFMT) == 0)
+		return 0;
+	return vuc_error_set(err, -EPROTO, "%s: the daemon's descriptor is no eventfd (mode 0%o)",
+		what, st.st_mode);
 }

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "queue.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -8,10 +6,9 @@
 
 #include <vuc/export.h>
 
-#include "descriptor.h"
 #include "error.h"
 #include "front.h"
-#include "message.h"
+#include "operation.h"
 
 /* A queue with the memory that the daemon has made for it. */
 struct vmm_queue {
@@ -140,7 +137,7 @@ check_reply(struct vuc_vmm_device *dev, const union vmm_packet *packet,
 
 /* Also a reply whose descriptors were lost says which queue it is that has to be given back. */
 static int
-check_all(struct vuc_vmm_device *dev, const union vmm_packet *packet, struct vmm_fds *fds,
+check_all(struct vuc_vmm_device *dev, const union vmm_packet *packet, const struct vmm_fds *fds,
 	const struct vuc_queue_opts *opts, struct vuc_error *err)
 {
 	int shape = vmm_reply_is(dev, packet, sizeof(packet->queue_reply), fds, 2, err);
@@ -152,43 +149,59 @@ check_all(struct vuc_vmm_device *dev, const union vmm_packet *packet, struct vmm
 	return rc != 0 ? rc : shape;
 }
 
-static void
-give_back(struct vuc_vmm_device *dev, uint32_t index)
-{
-	union vmm_packet packet = {.index = {.index = index}};
+struct open_operation {
+	struct vmm_operation op;
+	struct vuc_queue_opts opts;
+	struct vuc_queue **to;
+	bool gives_back; /* a queue that this side could not use */
+	uint32_t index;
+};
 
-	/* Should it fail, the daemon has forgotten the queue with the connection. */
-	vmm_ask(dev, VUC_SHM_CLOSE_QUEUE, &packet, sizeof(packet.index), sizeof(packet.plain),
-		NULL);
+static bool
+open_ask(struct vmm_operation *op, union vmm_packet *request, struct vmm_fds *fds)
+{
+	struct open_operation *o = (struct open_operation *)op;
+
+	(void)fds;
+	if (o->gives_back) {
+		vmm_request_set(request, VUC_SHM_CLOSE_QUEUE, sizeof(request->index));
+		request->index.index = o->index;
+	} else {
+		vmm_request_set(request, VUC_SHM_OPEN_QUEUE, sizeof(request->open_queue));
+		request->open_queue.depth = o->opts.depth;
+		request->open_queue.max_data = o->opts.max_data;
+	}
+	return true;
 }
 
-/* Returns 0 with the queue at *index. */
+/* What was opened and cannot be used is given back. */
 static int
-open_queue(struct vuc_vmm_device *dev, const struct vuc_queue_opts *opts, uint32_t *index,
+open_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_fds *fds,
 	struct vuc_error *err)
 {
-	union vmm_packet packet = {.open_queue = {
-					   .depth = opts->depth,
-					   .max_data = opts->max_data,
-				   }};
-	const struct vuc_shm_queue_reply *r = &packet.queue_reply;
-	struct vmm_fds fds = {.nr = 0};
-	int rc = vmm_ask_with(
-		dev, VUC_SHM_OPEN_QUEUE, &packet, sizeof(packet.open_queue), &fds, err);
+	struct open_operation *o = (struct open_operation *)op;
+	struct vuc_vmm_device *dev = op->dev;
+	const struct vuc_shm_queue_reply *r = &reply->queue_reply;
+	int rc;
 
-	if (rc != 0)
-		return rc;
-	rc = check_all(dev, &packet, &fds, opts, err);
+	if (o->gives_back)
+		return vmm_reply_is(dev, reply, sizeof(reply->plain), fds, 0, err);
+	rc = check_all(dev, reply, fds, &o->opts, err);
 	if (rc == 0)
-		rc = make_queue(dev, r, &fds, err);
-	vmm_fds_close(&fds);
-	*index = r->index;
+		rc = make_queue(dev, r, fds, err);
 	if (rc == -EPROTO)
-		vmm_link_end(&dev->link, NULL, rc, "%s", err->text);
-	else if (rc != 0)
-		give_back(dev, r->index);
-	return rc;
+		return vmm_link_end(&dev->link, NULL, rc, "%s", err->text);
+	if (rc == 0) {
+		*o->to = dev->queues[r->index]->front;
+		return 0;
+	}
+	o->gives_back = true;
+	o->index = r->index;
+	vmm_operation_fail(op, rc, err);
+	return VMM_MORE;
 }
+
+static const struct vmm_operation_ops open_ops = {.ask = open_ask, .take = open_take};
 
 static int
 check_opts(
@@ -208,27 +221,116 @@ check_opts(
 	return 0;
 }
 
-VUC_EXPORT int
-vuc_vmm_open_queue(struct vuc_vmm_device *dev, const struct vuc_queue_opts *opts,
-	struct vuc_queue **queue, struct vuc_error *err)
+static int
+open_begin(struct vuc_vmm_device *dev, const struct vuc_queue_opts *opts, struct vuc_queue **queue,
+	const struct vmm_completion *completion, struct vuc_error *err)
 {
 	struct vuc_queue_opts known;
-	struct vuc_error own;
-	uint32_t index;
-	int rc;
+	struct open_operation *o;
+	int rc = vuc_queue_read_opts(&known, opts, err);
 
 	*queue = NULL;
-	if (err == NULL)
-		err = &own;
-	rc = vuc_queue_read_opts(&known, opts, err);
 	if (rc == 0)
 		rc = check_opts(dev, &known, err);
 	if (rc != 0)
 		return rc;
+	o = vmm_operation_create(dev, &open_ops, sizeof(*o), err);
+	if (o == NULL)
+		return -ENOMEM;
+	o->opts = known;
+	o->to = queue;
+	return vmm_operation_begin(&o->op, completion, err);
+}
+
+VUC_EXPORT int
+vuc_vmm_open_queue(struct vuc_vmm_device *dev, const struct vuc_queue_opts *opts,
+	struct vuc_queue **queue, struct vuc_error *err)
+{
+	return open_begin(dev, opts, queue, NULL, err);
+}
+
+VUC_EXPORT int
+vuc_vmm_open_queue_start(struct vuc_vmm_device *dev, const struct vuc_queue_opts *opts,
+	struct vuc_queue **queue, vuc_vmm_done_fn done, void *arg, struct vuc_error *err)
+{
+	return open_begin(dev, opts, queue, &(const struct vmm_completion){done, arg}, err);
+}
+
+/* The queue is the operation's. */
+struct close_operation {
+	struct vmm_operation op;
+	struct vmm_queue *queue;
+};
+
+static bool
+close_ask(struct vmm_operation *op, union vmm_packet *request, struct vmm_fds *fds)
+{
+	struct close_operation *c = (struct close_operation *)op;
+
+	(void)fds;
+	vmm_request_set(request, VUC_SHM_CLOSE_QUEUE, sizeof(request->index));
+	request->index.index = c->queue->index;
+	return true;
+}
+
+static int
+close_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_fds *fds,
+	struct vuc_error *err)
+{
+	return vmm_reply_is(op->dev, reply, sizeof(reply->plain), fds, 0, err);
+}
+
+/* However it ended: the daemon does not use the memory, or has forgotten it with the connection. */
+static void
+close_free(struct vmm_operation *op)
+{
+	struct close_operation *c = (struct close_operation *)op;
+
+	if (c->queue != NULL)
+		free_queue(c->queue);
+}
+
+static const struct vmm_operation_ops close_ops = {
+	.ask = close_ask,
+	.take = close_take,
+	.free = close_free,
+};
+
+/* Take a queue out of the device. NULL: it has no such queue. */
+static struct vmm_queue *
+take_queue(struct vuc_vmm_device *dev, const struct vuc_queue *queue)
+{
+	for (uint32_t i = 0; i < VUC_SHM_MAX_QUEUES; i++) {
+		struct vmm_queue *q = dev->queues[i];
+
+		if (q == NULL || q->front != queue)
+			continue;
+		dev->queues[i] = NULL;
+		return q;
+	}
+	return NULL;
+}
+
+VUC_EXPORT int
+vuc_vmm_close_queue_start(struct vuc_vmm_device *dev, struct vuc_queue *queue, vuc_vmm_done_fn done,
+	void *arg, struct vuc_error *err)
+{
+	const struct vmm_completion completion = {done, arg};
+	struct close_operation *c = vmm_operation_create(dev, &close_ops, sizeof(*c), err);
+	int rc;
+
+	if (c == NULL)
+		return -ENOMEM;
 	pthread_mutex_lock(&dev->lock);
-	rc = open_queue(dev, &known, &index, err);
+	rc = vmm_operation_check(dev, &completion, err);
 	if (rc == 0)
-		*queue = dev->queues[index]->front;
+		c->queue = take_queue(dev, queue);
+	if (rc == 0 && c->queue == NULL)
+		rc = vuc_error_set(err, -EINVAL, "the device has no such queue, or it is closed");
+	if (rc == 0)
+		vmm_operation_start(&c->op, &completion);
+	else
+		vmm_operation_free(&c->op);
 	pthread_mutex_unlock(&dev->lock);
 	return rc;
 }
@@ -236,18 +338,21 @@ vuc_vmm_open_queue(struct vuc_vmm_device *dev, const struct vuc_queue_opts *opts
 VUC_EXPORT void
 vuc_vmm_close_queue(struct vuc_vmm_device *dev, struct vuc_queue *queue)
 {
+	struct close_operation *c;
+	struct vmm_queue *taken;
+
 	if (queue == NULL)
 		return;
 	pthread_mutex_lock(&dev->lock);
-	for (uint32_t i = 0; i < VUC_SHM_MAX_QUEUES; i++) {
-		struct vmm_queue *q = dev->queues[i];
-
-		if (q == NULL || q->front != queue)
-			continue;
-		give_back(dev, i);
-		dev->queues[i] = NULL;
-		free_queue(q);
-		break;
+	taken = take_queue(dev, queue);
+	c = taken != NULL && !dev->link.ended
+		? vmm_operation_create(dev, &close_ops, sizeof(*c), NULL)
+		: NULL;
+	if (c != NULL) {
+		c->queue = taken;
+		vmm_operation_wait(&c->op, NULL);
+	} else if (taken != NULL) {
+		free_queue(taken);
 	}
 	pthread_mutex_unlock(&dev->lock);
 }

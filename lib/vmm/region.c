@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "region.h"
+
+/* What the daemon says of regions: their size, what can be mapped, what has a descriptor. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,7 +12,7 @@
 #include <vuc/export.h>
 
 #include "error.h"
-#include "message.h"
+#include "operation.h"
 
 int
 vmm_regions_alloc(struct vuc_vmm_device *dev, struct vuc_error *err)
@@ -100,8 +101,8 @@ region_reply_check(struct vuc_vmm_device *dev, uint32_t index, const union vmm_p
 
 /* Size and descriptors, before anything else is looked at. */
 static int
-check_shape(struct vuc_vmm_device *dev, const union vmm_packet *packet, struct vmm_fds *fds,
-	struct vuc_error *err)
+region_reply_is(struct vuc_vmm_device *dev, const union vmm_packet *packet,
+	const struct vmm_fds *fds, struct vuc_error *err)
 {
 	const struct vuc_shm_region_reply *r = &packet->region_reply;
 
@@ -113,7 +114,7 @@ check_shape(struct vuc_vmm_device *dev, const union vmm_packet *packet, struct v
 
 static int
 region_reply_keep(struct vuc_vmm_device *dev, const struct vuc_shm_region_reply *r,
-	const struct vmm_fds *fds, struct vuc_error *err)
+	struct vmm_fds *fds, struct vuc_error *err)
 {
 	struct vmm_region *kept =
 		calloc(1, sizeof(*kept) + r->nr_areas * sizeof(struct vuc_vmm_area));
@@ -131,6 +132,7 @@ region_reply_keep(struct vuc_vmm_device *dev, const struct vuc_shm_region_reply 
 		};
 	}
 	kept->fds = *fds;
+	fds->nr = 0;
 	kept->region = (struct vuc_vmm_region){
 		.size = r->size,
 		.index = r->index,
@@ -145,39 +147,258 @@ region_reply_keep(struct vuc_vmm_device *dev, const struct vuc_shm_region_reply 
 }
 
 static int
-ask_for(struct vuc_vmm_device *dev, uint32_t index, struct vuc_error *err)
+region_check(const struct vuc_vmm_device *dev, uint32_t index, struct vuc_error *err)
 {
-	union vmm_packet packet = {.index = {.index = index}};
-	struct vmm_fds fds = {.nr = 0};
-	int rc = vmm_ask_with(dev, VUC_SHM_REGION_INFO, &packet, sizeof(packet.index), &fds, err);
+	if (index < dev->info.num_regions)
+		return 0;
+	return vuc_error_set(err, -EINVAL,
+		"there is no region %" PRIu32 ", the device has %" PRIu32, index,
+		dev->info.num_regions);
+}
+
+struct region_operation {
+	struct vmm_operation op;
+	uint32_t index;
+	const struct vuc_vmm_region **to;
+};
+
+static bool
+region_ask(struct vmm_operation *op, union vmm_packet *request, struct vmm_fds *fds)
+{
+	struct region_operation *r = (struct region_operation *)op;
+	const struct vmm_region *kept = op->dev->regions[r->index];
+
+	(void)fds;
+	if (kept != NULL) {
+		*r->to = &kept->region;
+		return false;
+	}
+	vmm_request_set(request, VUC_SHM_REGION_INFO, sizeof(request->index));
+	request->index.index = r->index;
+	return true;
+}
+
+static int
+region_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_fds *fds,
+	struct vuc_error *err)
+{
+	struct region_operation *r = (struct region_operation *)op;
+	int rc = region_reply_is(op->dev, reply, fds, err);
 
 	if (rc == 0)
-		rc = check_shape(dev, &packet, &fds, err);
+		rc = region_reply_check(op->dev, r->index, reply, fds, err);
 	if (rc == 0)
-		rc = region_reply_check(dev, index, &packet, &fds, err);
+		rc = region_reply_keep(op->dev, &reply->region_reply, fds, err);
 	if (rc == 0)
-		rc = region_reply_keep(dev, &packet.region_reply, &fds, err);
-	if (rc != 0)
-		vmm_fds_close(&fds);
+		*r->to = &op->dev->regions[r->index]->region;
 	return rc;
+}
+
+static const struct vmm_operation_ops region_ops = {.ask = region_ask, .take = region_take};
+
+static int
+region_begin(struct vuc_vmm_device *dev, uint32_t index, const struct vuc_vmm_region **region,
+	const struct vmm_completion *completion, struct vuc_error *err)
+{
+	struct region_operation *r;
+	int rc = region_check(dev, index, err);
+
+	*region = NULL;
+	if (rc != 0)
+		return rc;
+	r = vmm_operation_create(dev, &region_ops, sizeof(*r), err);
+	if (r == NULL)
+		return -ENOMEM;
+	r->index = index;
+	r->to = region;
+	return vmm_operation_begin(&r->op, completion, err);
 }
 
 VUC_EXPORT int
 vuc_vmm_region(struct vuc_vmm_device *dev, uint32_t index, const struct vuc_vmm_region **region,
 	struct vuc_error *err)
 {
-	int rc = 0;
+	const struct vmm_region *kept = NULL;
 
-	*region = NULL;
-	if (index >= dev->info.num_regions)
-		return vuc_error_set(err, -EINVAL,
-			"there is no region %" PRIu32 ", the device has %" PRIu32, index,
-			dev->info.num_regions);
+	/* One that is known is not waited for, be the daemon dead or the caller a callback. */
 	pthread_mutex_lock(&dev->lock);
-	if (dev->regions[index] == NULL)
-		rc = ask_for(dev, index, err);
-	if (rc == 0)
-		*region = &dev->regions[index]->region;
+	if (index < dev->info.num_regions)
+		kept = dev->regions[index];
 	pthread_mutex_unlock(&dev->lock);
+	if (kept == NULL)
+		return region_begin(dev, index, region, NULL, err);
+	*region = &kept->region;
+	return 0;
+}
+
+VUC_EXPORT int
+vuc_vmm_region_start(struct vuc_vmm_device *dev, uint32_t index,
+	const struct vuc_vmm_region **region, vuc_vmm_done_fn done, void *arg,
+	struct vuc_error *err)
+{
+	return region_begin(dev, index, region, &(const struct vmm_completion){done, arg}, err);
+}
+
+_Static_assert(
+	VUC_VMM_IO_EVENTFD == 0 && VUC_VMM_IO_REGIONFD == 1 && VUC_VMM_IO_EVENTFD_SHADOW == 2,
+	"as in struct vuc_shm_io_sub_region");
+
+/* What a caller gets, with what belongs to it. */
+struct io_fds {
+	struct vuc_vmm_io_fds public;
+	struct vmm_fds fds;
+	struct vuc_vmm_io io[];
+};
+
+static bool
+is_index(int32_t index, const struct vmm_fds *fds)
+{
+	return index >= -1 && (index < 0 || (unsigned int)index < fds->nr);
+}
+
+static int
+check_sub_region(struct vuc_vmm_device *dev, const union vmm_packet *packet, uint32_t i,
+	const struct vmm_fds *fds, struct vuc_error *err)
+{
+	const struct vuc_shm_io_sub_region *s = &packet->io_reply.sub_regions[i];
+
+	if (s->type > VUC_VMM_IO_EVENTFD_SHADOW)
+		return vmm_reply_wrong(dev, packet, err, "type of a sub-region", s->type);
+	if (s->offset > UINT64_MAX - s->size)
+		return vmm_reply_wrong(dev, packet, err, "size of a sub-region", s->size);
+	if (!is_index(s->fd_index, fds))
+		return vmm_reply_wrong(
+			dev, packet, err, "fd_index of a sub-region", (uint32_t)s->fd_index);
+	if (!is_index(s->shadow_fd_index, fds))
+		return vmm_reply_wrong(dev, packet, err, "shadow_fd_index of a sub-region",
+			(uint32_t)s->shadow_fd_index);
+	return 0;
+}
+
+static int
+io_reply_check(struct vuc_vmm_device *dev, const union vmm_packet *packet,
+	const struct vmm_fds *fds, struct vuc_error *err)
+{
+	const struct vuc_shm_io_reply *r = &packet->io_reply;
+	int rc;
+
+	if (r->nr > VUC_SHM_MAX_IO)
+		return vmm_reply_wrong(dev, packet, err, "nr", r->nr);
+	rc = vmm_reply_is(
+		dev, packet, sizeof(*r) + r->nr * sizeof(r->sub_regions[0]), fds, r->nr_fds, err);
+	for (uint32_t i = 0; rc == 0 && i < r->nr; i++)
+		rc = check_sub_region(dev, packet, i, fds, err);
 	return rc;
+}
+
+static int
+fd_at(const struct vmm_fds *fds, int32_t index)
+{
+	return index >= 0 ? fds->fd[index] : -1;
+}
+
+static void
+sub_region_convert(
+	struct vuc_vmm_io *io, const struct vuc_shm_io_sub_region *s, const struct vmm_fds *fds)
+{
+	*io = (struct vuc_vmm_io){
+		.type = (enum vuc_vmm_io_type)s->type,
+		.flags = s->flags,
+		.offset = s->offset,
+		.size = s->size,
+		.datamatch = s->datamatch,
+		.user_data = s->user_data,
+		.shadow_offset = s->shadow_offset,
+		.fd = fd_at(fds, s->fd_index),
+		.shadow_fd = fd_at(fds, s->shadow_fd_index),
+	};
+}
+
+static int
+io_reply_keep(struct vuc_vmm_io_fds **to, const struct vuc_shm_io_reply *r, struct vmm_fds *fds,
+	struct vuc_error *err)
+{
+	struct io_fds *kept = calloc(1, sizeof(*kept) + r->nr * sizeof(kept->io[0]));
+
+	if (kept == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for %" PRIu32 " sub-regions", r->nr);
+	for (uint32_t i = 0; i < r->nr; i++)
+		sub_region_convert(&kept->io[i], &r->sub_regions[i], fds);
+	kept->fds = *fds;
+	fds->nr = 0;
+	kept->public = (struct vuc_vmm_io_fds){.nr = r->nr, .io = kept->io};
+	*to = &kept->public;
+	return 0;
+}
+
+struct io_operation {
+	struct vmm_operation op;
+	uint32_t region;
+	struct vuc_vmm_io_fds **to;
+};
+
+static bool
+io_ask(struct vmm_operation *op, union vmm_packet *request, struct vmm_fds *fds)
+{
+	struct io_operation *i = (struct io_operation *)op;
+
+	(void)fds;
+	vmm_request_set(request, VUC_SHM_IO_FDS, sizeof(request->index));
+	request->index.index = i->region;
+	return true;
+}
+
+static int
+io_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_fds *fds,
+	struct vuc_error *err)
+{
+	struct io_operation *i = (struct io_operation *)op;
+	int rc = io_reply_check(op->dev, reply, fds, err);
+
+	return rc == 0 ? io_reply_keep(i->to, &reply->io_reply, fds, err) : rc;
+}
+
+static const struct vmm_operation_ops io_ops = {.ask = io_ask, .take = io_take};
+
+static int
+io_begin(struct vuc_vmm_device *dev, uint32_t region, struct vuc_vmm_io_fds **fds,
+	const struct vmm_completion *completion, struct vuc_error *err)
+{
+	struct io_operation *i;
+	int rc = region_check(dev, region, err);
+
+	*fds = NULL;
+	if (rc != 0)
+		return rc;
+	i = vmm_operation_create(dev, &io_ops, sizeof(*i), err);
+	if (i == NULL)
+		return -ENOMEM;
+	i->region = region;
+	i->to = fds;
+	return vmm_operation_begin(&i->op, completion, err);
+}
+
+VUC_EXPORT int
+vuc_vmm_io_fds(struct vuc_vmm_device *dev, uint32_t region, struct vuc_vmm_io_fds **fds,
+	struct vuc_error *err)
+{
+	return io_begin(dev, region, fds, NULL, err);
+}
+
+VUC_EXPORT int
+vuc_vmm_io_fds_start(struct vuc_vmm_device *dev, uint32_t region, struct vuc_vmm_io_fds **fds,
+	vuc_vmm_done_fn done, void *arg, struct vuc_error *err)
+{
+	return io_begin(dev, region, fds, &(const struct vmm_completion){done, arg}, err);
+}
+
+VUC_EXPORT void
+vuc_vmm_io_fds_free(struct vuc_vmm_io_fds *fds)
+{
+	struct io_fds *kept = (struct io_fds *)fds;
+
+	if (fds == NULL)
+		return;
+	vmm_fds_close(&kept->fds);
+	free(kept);
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -530,6 +531,80 @@ test_removed(void)
 }
 
 static void
+count_done(void *arg, int status, const struct vuc_error *err)
+{
+	(void)err;
+	CU_ASSERT_EQUAL(status, 0);
+	++*(unsigned int *)arg;
+}
+
+/* What a main loop does, until so many have ended. */
+static bool
+loop_until(struct vuc_vmm_device *d, const unsigned int *done, unsigned int nr)
+{
+	struct pollfd fd = {.fd = vuc_vmm_event_fd(d), .events = POLLIN};
+
+	while (*done < nr && poll(&fd, 1, RIG_WAIT_MS) == 1)
+		vuc_vmm_events(d);
+	return *done == nr;
+}
+
+/* Whose server has an hour for each answer, and gives none. */
+static void
+add_hung(struct refdev_server *server, struct vuc_vmm_device **hung)
+{
+	struct rig_opts opts;
+
+	refdev_server_start_with(server, NULL);
+	rig_opts_init(&opts);
+	opts.open.timeout_ms = 3600000;
+	opts.open.long_timeout_ms = 3600000;
+	rig_add_device(&rig, &opts, "hung", server->socket);
+	CU_ASSERT_FATAL(rig_becomes(&rig, "hung", VUC_CONTROL_FREE));
+	CU_ASSERT_EQUAL_FATAL(attach("hung", hung, NULL), 0);
+	CU_ASSERT_EQUAL(kill(server->process.pid, SIGSTOP), 0);
+}
+
+/* A main loop with two devices: nothing that it starts at one whose server hangs holds up the
+ * other, and all of it ends when the server goes on. */
+static void
+test_hung_server(void)
+{
+	struct vuc_vmm_device *hung;
+	struct refdev_server server;
+	unsigned int of_hung = 0, done = 0;
+	struct vuc_vmm_dma m = {.size = MIB, .flags = VUC_VMM_DMA_READ};
+	struct vuc_queue *queue, *other;
+
+	begin(NULL);
+	add_hung(&server, &hung);
+	m.fd = rig_memory(MIB, true);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_map(hung, &m, 1, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_commit_start(hung, count_done, &of_hung, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_reset_start(hung, count_done, &of_hung, NULL), 0);
+	CU_ASSERT_EQUAL(
+		vuc_vmm_open_queue_start(hung, NULL, &other, count_done, &of_hung, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_open_queue_start(dev, NULL, &queue, count_done, &done, NULL), 0);
+	CU_ASSERT_TRUE_FATAL(loop_until(dev, &done, 1));
+	write_reg(queue, REFDEV_REG_SCRATCH, 77, 8);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_map(dev, &m, 1, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_commit_start(dev, count_done, &done, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_reset_start(dev, count_done, &done, NULL), 0);
+	close(m.fd);
+	CU_ASSERT_TRUE(loop_until(dev, &done, 3));
+	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_SCRATCH, 8), 0);
+	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_DMA_MAPS, 4), 1);
+	CU_ASSERT_EQUAL(vuc_vmm_events(hung), 0);
+	CU_ASSERT_EQUAL(of_hung, 0);
+	CU_ASSERT_EQUAL(kill(server.process.pid, SIGCONT), 0);
+	CU_ASSERT_TRUE(loop_until(hung, &of_hung, 3));
+	CU_ASSERT_EQUAL(vuc_vmm_detach_start(hung, count_done, &of_hung, NULL), 0);
+	CU_ASSERT_TRUE(loop_until(hung, &of_hung, 4));
+	refdev_server_stop(&server);
+	end();
+}
+
+static void
 test_counters(void)
 {
 	struct vuc_vmm_counters c = {0};
@@ -601,6 +676,7 @@ main(int argc, char **argv)
 		{"reset", test_reset},
 		{"lost and back", test_lost_and_back},
 		{"removed", test_removed},
+		{"hung server", test_hung_server},
 		{"counters", test_counters},
 		{"detach", test_detach},
 		CU_TEST_INFO_NULL,
