@@ -2,12 +2,16 @@
 #include "args.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "number.h"
+#include "text.h"
 
-#define KEY_USAGE 0x1000
+#define KEY_USAGE   0x1000
+#define MESSAGE_MAX 1024
 
 static const struct argp_option options[] = {
 	{"help", 'h', NULL, 0, "Print this help and exit", -1},
@@ -38,7 +42,8 @@ parse_option(int key, char *text, struct argp_state *state)
 		args_exit();
 		return 0;
 	case 'V':
-		printf("%s " VUC_VERSION "\n", state->name);
+		/* Of a command, too, whose name stands behind the program's. */
+		printf("%.*s " VUC_VERSION "\n", (int)strcspn(state->name, " "), state->name);
 		args_exit();
 		return 0;
 	default:
@@ -56,6 +61,21 @@ app_args_parse(const struct argp *argp, int argc, char *argv[], void *input)
 	argv[0] = program_invocation_short_name; /* what argp says comes from one and the same */
 	if (argp_parse(argp, argc, argv, ARGP_NO_HELP, NULL, input) != 0)
 		exit(APP_EXIT_USAGE);
+}
+
+void
+app_args_error(const struct argp_state *state, const char *fmt, ...)
+{
+	char line[MESSAGE_MAX];
+	va_list args;
+
+	va_start(args, fmt);
+	if (vsnprintf(line, sizeof(line), fmt, args) < 0)
+		line[0] = '\0';
+	va_end(args);
+	vuc_text_clean_controls(line);
+	argp_error(state, "%s", line);
+	exit(APP_EXIT_USAGE);
 }
 
 static const char *

@@ -19,6 +19,10 @@ void app_args_parse(const struct argp *argp, int argc, char *argv[], void *input
 
 extern const struct argp_child app_args_children[];
 
+/* As argp_error(), with control characters replaced by '?': arguments may hold them. */
+void app_args_error(const struct argp_state *state, const char *fmt, ...)
+	__attribute__((noreturn, format(printf, 2, 3)));
+
 /* The number that an option has as its argument, decimal, or hexadecimal behind 0x. The program
  * ends if it is none or not within the bounds. key is the option's own. */
 uint64_t app_args_number(

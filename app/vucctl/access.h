@@ -2,12 +2,9 @@
 #ifndef VUCCTL_ACCESS_H
 #define VUCCTL_ACCESS_H
 
-/* The part of a region that is read or written, as named on the command line. */
+/* The part of a region that is read or written. */
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include "target.h"
+#include "command.h"
 
 struct vucctl_access {
 	uint32_t region;
@@ -15,16 +12,15 @@ struct vucctl_access {
 	size_t size; /* bytes; set by the commands */
 };
 
-/* Take REGION and OFFSET. Returns 0; VUCCTL_EXIT_USAGE, the error said. */
-int vucctl_access_take(struct vucctl_access *access, const char *command, char *const argv[2]);
+/* Take the arguments REGION and OFFSET behind SOCKET; what is wrong ends the program. */
+void vucctl_access_take(const struct vucctl *ctl, struct vucctl_access *access);
 
 /* Check that the part lies within a region of the device. Returns 0; EXIT_FAILURE, the error
  * said. */
-int vucctl_access_check(const struct vucctl_access *access, const struct vucctl_target *target,
-	const struct vuc_device *dev);
+int vucctl_access_check(const struct vucctl *ctl, const struct vucctl_access *access);
 
 /* Say that reading or writing has failed. Returns EXIT_FAILURE. */
-int vucctl_access_fail(const struct vucctl_access *access, const struct vucctl_target *target,
-	const struct vuc_device *dev, int error, const char *verb);
+int vucctl_access_fail(
+	const struct vucctl *ctl, const struct vucctl_access *access, int error, const char *verb);
 
 #endif /* VUCCTL_ACCESS_H */

@@ -7,49 +7,7 @@
 #include <unistd.h>
 
 #include "command.h"
-#include "daemon_command.h"
-#include "device_list.h"
-#include "format.h"
-#include "message.h"
-#include "number.h"
-
-#define COMMAND "add"
-
-struct addition {
-	const char *name;
-	char socket[PATH_MAX];
-	struct app_json params;
-};
-
-static void
-print_help(void)
-{
-	printf("Usage: vucctl add [OPTION...] NAME SOCKET\n"
-	       "\n"
-	       "Has the daemon offer the device behind SOCKET to VMMs. Its server may come later.\n"
-	       "What is not given is as in a configuration.\n"
-	       "\n"
-	       "Options:\n" VUCCTL_DAEMON_LONG_HELP
-	       "  -p, --poller NAME      poller that drives it\n"
-	       "  -d, --dma POLICY       'shared' or 'message'\n"
-	       "      --posted-writes WORD\n"
-	       "                         'on' or 'off'\n"
-	       "      --reset WORD       'on', 'trust' or 'never'\n"
-	       "      --io-fds WORD      'on' or 'off'\n"
-	       "      --max-dma-maps N   DMA mappings at a time\n"
-	       "      --server-timeout MS\n"
-	       "                         how long the server may take\n"
-	       "      --server-long-timeout MS\n"
-	       "                         and for what may take long\n"
-	       "      --retry-min MS     first wait before a server that is away is tried again\n"
-	       "      --retry-max MS     the longest\n"
-	       "  -u, --users LIST       names or numbers of users who may have it, with commas\n"
-	       "  -g, --groups LIST      groups whose members may have it\n"
-	       "  -j, --json             print one JSON object\n"
-	       "  -h, --help             print this help and exit\n");
-}
-
-/* ---- options ---- */
+#include "print.h"
 
 enum {
 	OPT_POSTED_WRITES = 256,
@@ -62,257 +20,196 @@ enum {
 	OPT_RETRY_MAX,
 };
 
-/* A parameter that is given once more takes the place of the one before. */
-static int
-set_text(struct addition *addition, const char *key, const char *value)
-{
-	app_json_text(&addition->params, addition->params.root, key, value);
-	return 0;
-}
+static const struct argp_option options[] = {
+	{"poller", 'p', "NAME", 0, "Poller that drives it"},
+	{"dma", 'd', "POLICY", 0, "'shared' or 'message'"},
+	{"posted-writes", OPT_POSTED_WRITES, "WORD", 0, "'on', 'off' or 'auto'"},
+	{"reset", OPT_RESET, "WORD", 0, "'on', 'trust' or 'never'"},
+	{"io-fds", OPT_IO_FDS, "WORD", 0, "'on' or 'off'"},
+	{"max-dma-maps", OPT_MAX_DMA_MAPS, "N", 0, "DMA mappings at a time"},
+	{"server-timeout", OPT_SERVER_TIMEOUT, "MS", 0, "How long the server may take"},
+	{"server-long-timeout", OPT_SERVER_LONG_TIMEOUT, "MS", 0,
+		"How long it may take for a reset"},
+	{"retry-min", OPT_RETRY_MIN, "MS", 0,
+		"First wait before a server that is away is tried again"},
+	{"retry-max", OPT_RETRY_MAX, "MS", 0, "Longest such wait"},
+	{"users", 'u', "LIST", 0, "Names or numbers of users who may have it, with commas"},
+	{"groups", 'g', "LIST", 0, "Groups whose members may have it"},
+	{0},
+};
 
-static int
-take_dma(struct addition *addition, const char *value)
-{
-	if (strcmp(value, "shared") != 0 && strcmp(value, "message") != 0)
-		return vucctl_fail_usage(
-			COMMAND, "dma '%s' is neither 'shared' nor 'message'", value);
-	return set_text(addition, "dma", value);
-}
+static const char *const policies[] = {"shared", "message", NULL};
+static const char *const posted_words[] = {"on", "off", "auto", NULL};
+static const char *const resets[] = {"on", "trust", "never", NULL};
+static const char *const switches[] = {"off", "on", NULL};
 
-static int
-take_posted_writes(struct addition *addition, const char *value)
-{
-	if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0 && strcmp(value, "auto") != 0)
-		return vucctl_fail_usage(
-			COMMAND, "posted writes '%s' are none of 'on', 'off' and 'auto'", value);
-	return set_text(addition, "posted_writes", value);
-}
-
-static int
-take_reset(struct addition *addition, const char *value)
-{
-	if (strcmp(value, "on") != 0 && strcmp(value, "trust") != 0 && strcmp(value, "never") != 0)
-		return vucctl_fail_usage(
-			COMMAND, "reset '%s' is none of 'on', 'trust' and 'never'", value);
-	return set_text(addition, "reset", value);
-}
-
-static int
-take_io_fds(struct addition *addition, const char *value)
-{
-	bool on = strcmp(value, "on") == 0;
-
-	if (!on && strcmp(value, "off") != 0)
-		return vucctl_fail_usage(
-			COMMAND, "ioeventfds '%s' are neither 'on' nor 'off'", value);
-	app_json_bool(&addition->params, addition->params.root, "io_fds", on);
-	return 0;
-}
-
-static int
-take_max_dma_maps(struct addition *addition, const char *value)
-{
-	uint64_t max;
-
-	if (vuc_number_parse(value, 0, 1, UINT32_MAX, &max) != 0)
-		return vucctl_fail_usage(
-			COMMAND, "DMA mappings '%s' are not a number, 1 to 4294967295", value);
-	app_json_number(&addition->params, addition->params.root, "max_dma_maps", max);
-	return 0;
-}
-
-static int
-take_ms(struct addition *addition, const char *key, const char *what, const char *value)
-{
-	uint64_t ms;
-
-	if (vuc_number_parse(value, 0, 1, UINT32_MAX, &ms) != 0)
-		return vucctl_fail_usage(COMMAND,
-			"%s '%s' is not a number of milliseconds, 1 to 4294967295", what, value);
-	app_json_number(&addition->params, addition->params.root, key, ms);
-	return 0;
-}
+/* What an option becomes of the parameters of the call. */
+static const struct parameter {
+	int option;
+	enum {
+		TEXT,
+		SWITCH,
+		NUMBER,
+		LIST,
+	} kind;
+	const char *key;
+	const char *what; /* in errors */
+	const char *const *words;
+} parameters[] = {
+	{'p', TEXT, "poller"},
+	{'d', TEXT, "dma", "dma", policies},
+	{OPT_POSTED_WRITES, TEXT, "posted_writes", "posted writes", posted_words},
+	{OPT_RESET, TEXT, "reset", "reset", resets},
+	{OPT_IO_FDS, SWITCH, "io_fds", "ioeventfds", switches},
+	{OPT_MAX_DMA_MAPS, NUMBER, "max_dma_maps", "DMA mappings"},
+	{OPT_SERVER_TIMEOUT, NUMBER, "timeout_ms", "server timeout"},
+	{OPT_SERVER_LONG_TIMEOUT, NUMBER, "long_timeout_ms", "long server timeout"},
+	{OPT_RETRY_MIN, NUMBER, "retry_min_ms", "first retry"},
+	{OPT_RETRY_MAX, NUMBER, "retry_max_ms", "longest retry"},
+	{'u', LIST, "users"},
+	{'g', LIST, "groups"},
+};
 
 /* Words with commas between; no word at all for an empty text. */
-static int
-take_list(struct addition *addition, const char *key, const char *value)
+static void
+take_list(struct app_json *params, const char *key, const char *value)
 {
-	struct app_json *params = &addition->params;
 	struct json_object *array = app_json_array(params, params->root, key);
 	char *copy = strdup(value);
 	char *word, *rest = NULL;
 
-	if (copy == NULL)
-		return vucctl_fail("%s", strerror(ENOMEM));
-	for (word = strtok_r(copy, ", ", &rest); word != NULL; word = strtok_r(NULL, ", ", &rest))
+	params->failed |= copy == NULL;
+	for (word = copy != NULL ? strtok_r(copy, ", ", &rest) : NULL; word != NULL;
+		word = strtok_r(NULL, ", ", &rest))
 		app_json_text(params, array, NULL, word);
 	free(copy);
-	return 0;
 }
 
-static int
-take_option(void *arg, int opt, const char *value)
+/* A parameter that is given once more takes the place of the one before. */
+static void
+add_take(struct vucctl *ctl, int key, const char *value)
 {
-	struct addition *addition = arg;
+	struct app_json *params = ctl->own;
+	const struct parameter *p = parameters;
+	unsigned int word = 0;
 
-	switch (opt) {
-	case 'p':
-		return set_text(addition, "poller", value);
-	case 'd':
-		return take_dma(addition, value);
-	case 'u':
-		return take_list(addition, "users", value);
-	case 'g':
-		return take_list(addition, "groups", value);
-	case OPT_POSTED_WRITES:
-		return take_posted_writes(addition, value);
-	case OPT_RESET:
-		return take_reset(addition, value);
-	case OPT_IO_FDS:
-		return take_io_fds(addition, value);
-	case OPT_MAX_DMA_MAPS:
-		return take_max_dma_maps(addition, value);
-	case OPT_SERVER_TIMEOUT:
-		return take_ms(addition, "timeout_ms", "server timeout", value);
-	case OPT_SERVER_LONG_TIMEOUT:
-		return take_ms(addition, "long_timeout_ms", "long server timeout", value);
-	case OPT_RETRY_MIN:
-		return take_ms(addition, "retry_min_ms", "first retry", value);
-	default:
-		return take_ms(addition, "retry_max_ms", "longest retry", value);
+	if (params->root == NULL)
+		app_json_init(params);
+	while (p->option != key)
+		p++;
+	if (p->words != NULL)
+		word = vucctl_take_word(ctl, p->what, value, p->words);
+	switch (p->kind) {
+	case TEXT:
+		app_json_text(params, params->root, p->key, value);
+		break;
+	case SWITCH:
+		app_json_bool(params, params->root, p->key, word);
+		break;
+	case NUMBER:
+		app_json_number(params, params->root, p->key,
+			vucctl_take_number(ctl, p->what, value, 1, UINT32_MAX));
+		break;
+	case LIST:
+		take_list(params, p->key, value);
+		break;
 	}
 }
 
-/* The daemon has another working directory. */
+/* The daemon has another working directory: the path is made absolute. */
 static int
-make_absolute(struct addition *addition, const char *path)
+add_check(struct vucctl *ctl)
 {
-	size_t size = sizeof(addition->socket);
-	char directory[PATH_MAX];
-	int len;
+	const char *path = ctl->args[1];
+	struct app_json *params = ctl->own;
+	char absolute[2 * PATH_MAX] = "";
 
-	if (path[0] == '/')
-		len = snprintf(addition->socket, size, "%s", path);
-	else if (getcwd(directory, sizeof(directory)) != NULL)
-		len = snprintf(addition->socket, size, "%s/%s", directory, path);
-	else
-		return vucctl_fail("%s: %s", path, strerror(errno));
-	if (len < 0 || (size_t)len >= size)
+	if (path[0] != '/') {
+		if (getcwd(absolute, PATH_MAX) == NULL)
+			return vucctl_fail("%s: %s", path, strerror(errno));
+		strcat(absolute, "/");
+	}
+	if (strlen(absolute) + strlen(path) >= PATH_MAX)
 		return vucctl_fail("%s: %s", path, strerror(ENAMETOOLONG));
+	strcat(absolute, path);
+	if (params->root == NULL)
+		app_json_init(params);
+	app_json_text(params, params->root, "name", ctl->args[0]);
+	app_json_text(params, params->root, "socket", absolute);
 	return 0;
 }
 
-static int
-take_arguments(void *arg, int argc, char *const argv[])
-{
-	struct addition *addition = arg;
-	int ret = vucctl_arguments_check(COMMAND, "name socket", argc, argv);
-
-	if (ret == 0)
-		ret = make_absolute(addition, argv[1]);
-	if (ret != 0)
-		return ret;
-	addition->name = argv[0];
-	set_text(addition, "name", addition->name);
-	return set_text(addition, "socket", addition->socket);
-}
-
-/* ---- what has become of it ---- */
-
 static void
-print_text(const struct vucctl_device_row *row)
+print_text(struct vucctl_reply *reply, struct json_object *device)
 {
+	const char *reason = vucctl_reply_text_or_null(reply, device, "reason");
+
 	fputs("added ", stdout);
-	vucctl_foreign_print(stdout, row->name);
-	printf(", %s ", row->reason != NULL ? "which is" : "now");
-	vucctl_foreign_print(stdout, row->state);
-	fputs(row->reason != NULL ? ": " : "", stdout);
-	vucctl_foreign_print(stdout, row->reason != NULL ? row->reason : "");
+	vucctl_foreign_print(stdout, vucctl_reply_text(reply, device, "name"));
+	printf(", %s ", reason != NULL ? "which is" : "now");
+	vucctl_foreign_print(stdout, vucctl_reply_text(reply, device, "state"));
+	fputs(reason != NULL ? ": " : "", stdout);
+	vucctl_foreign_print(stdout, reason != NULL ? reason : "");
 	putchar('\n');
 }
 
+/* Print what has become of the device, which may have been removed since. */
 static int
-print_json(struct json_object *device)
-{
-	struct app_json json;
-
-	app_json_init_copy(&json, device);
-	return vucctl_daemon_print(&json);
-}
-
-/* The device may have been removed since. */
-static int
-print_device(const struct vucctl_daemon *daemon, const struct app_json *list, const char *name)
+print_device(const struct vucctl *ctl, struct json_object *list)
 {
 	struct vucctl_reply reply = {NULL};
-	struct vucctl_device_row row;
 	size_t i, n;
-	struct json_object *array = vucctl_reply_array(&reply, list->root, "devices", &n);
+	struct json_object *array = vucctl_reply_array(&reply, list, "devices", &n);
 
 	for (i = 0; i < n && reply.lacks == NULL; i++) {
-		vucctl_device_list_read(&reply, array, i, &row);
-		if (reply.lacks != NULL || strcmp(row.name, name) != 0)
+		struct json_object *device = json_object_array_get_idx(array, i);
+
+		if (strcmp(vucctl_reply_text(&reply, device, "name"), ctl->args[0]) != 0)
 			continue;
-		if (daemon->json)
-			return print_json(json_object_array_get_idx(array, i));
-		print_text(&row);
+		if (ctl->json)
+			return vucctl_print_result(device);
+		print_text(&reply, device);
 		return EXIT_SUCCESS;
 	}
 	if (reply.lacks != NULL)
-		return vucctl_daemon_fail_answer(daemon, "devices.list", reply.lacks);
-	return vucctl_fail("%s: %s was added, but is gone already", daemon->path, name);
+		return vucctl_fail_answer(ctl, "devices.list", reply.lacks);
+	return vucctl_fail("%s: %s was added, but is gone already", ctl->management, ctl->args[0]);
 }
 
 static int
-add_command_run(void *arg, struct vucctl_daemon *daemon)
+add_run(struct vucctl *ctl)
 {
-	struct addition *addition = arg;
-	struct app_json list;
-	int ret = vucctl_daemon_do(daemon, "devices.add", &addition->params);
+	struct json_object *result;
+	int ret = vucctl_ask(ctl, "devices.add", ctl->own, &result);
 
+	json_object_put(result);
 	if (ret != 0)
 		return ret;
-	ret = vucctl_device_list_get(daemon, &list);
+	ret = vucctl_ask(ctl, "devices.list", NULL, &result);
 	if (ret == 0)
-		ret = print_device(daemon, &list, addition->name);
-	app_json_finish(&list);
+		ret = print_device(ctl, result);
+	json_object_put(result);
 	return ret;
 }
 
-int
-vucctl_add_command(int argc, char *argv[])
+static void
+add_end(struct vucctl *ctl)
 {
-	static const struct option options[] = {
-		VUCCTL_DAEMON_LONG_OPTIONS,
-		{"poller", required_argument, NULL, 'p'},
-		{"dma", required_argument, NULL, 'd'},
-		{"posted-writes", required_argument, NULL, OPT_POSTED_WRITES},
-		{"reset", required_argument, NULL, OPT_RESET},
-		{"io-fds", required_argument, NULL, OPT_IO_FDS},
-		{"max-dma-maps", required_argument, NULL, OPT_MAX_DMA_MAPS},
-		{"server-timeout", required_argument, NULL, OPT_SERVER_TIMEOUT},
-		{"server-long-timeout", required_argument, NULL, OPT_SERVER_LONG_TIMEOUT},
-		{"retry-min", required_argument, NULL, OPT_RETRY_MIN},
-		{"retry-max", required_argument, NULL, OPT_RETRY_MAX},
-		{"users", required_argument, NULL, 'u'},
-		{"groups", required_argument, NULL, 'g'},
-		{NULL, 0, NULL, 0},
-	};
-	static const struct vucctl_daemon_command command = {
-		.name = COMMAND,
-		.timeout_ms = VUCCTL_DAEMON_LONG_TIMEOUT_MS,
-		.short_options = ":" VUCCTL_DAEMON_SHORT_OPTIONS "p:d:u:g:",
-		.options = options,
-		.print_help = print_help,
-		.take_option = take_option,
-		.take_arguments = take_arguments,
-		.run = add_command_run,
-	};
-	struct addition addition = {.name = NULL};
-	int ret;
-
-	app_json_init(&addition.params);
-	ret = vucctl_daemon_command_run(&command, &addition, argc, argv);
-	app_json_finish(&addition.params);
-	return ret;
+	app_json_finish(ctl->own);
 }
+
+const struct vucctl_command vucctl_add = {
+	.name = "add",
+	.summary = "add a device to the daemon",
+	.doc = "Has the daemon offer the device behind SOCKET to VMMs. Its server may come later. What "
+	       "is not given is as in a configuration.",
+	.arguments = "NAME SOCKET",
+	.daemon = true,
+	.timeout_ms = VUCCTL_DAEMON_LONG_TIMEOUT_MS,
+	.options = options,
+	.size = sizeof(struct app_json),
+	.take = add_take,
+	.check = add_check,
+	.run = add_run,
+	.end = add_end,
+};

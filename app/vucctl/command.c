@@ -1,101 +1,427 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "command.h"
 
-#include <getopt.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "message.h"
+#include "number.h"
+#include "text.h"
 
-void
-vucctl_commands_print(const struct vucctl_command *commands, size_t n)
+#define MESSAGE_MAX   1024
+#define MAX_OPTIONS   32
+#define KEY_TRANSPORT 0x10001
+
+/* ---- messages ---- */
+
+int
+vucctl_fail(const char *fmt, ...)
 {
-	size_t i;
+	char line[MESSAGE_MAX];
+	va_list args;
 
-	for (i = 0; i < n; i++)
-		printf("  %-13s %s\n", commands[i].name, commands[i].summary);
-}
-
-static const struct vucctl_command *
-find_command(const struct vucctl_command *commands, size_t n, const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		if (strcmp(commands[i].name, name) == 0)
-			return &commands[i];
-	}
-	return NULL;
+	va_start(args, fmt);
+	if (vsnprintf(line, sizeof(line), fmt, args) < 0)
+		line[0] = '\0';
+	va_end(args);
+	vuc_text_clean_controls(line);
+	fprintf(stderr, "vucctl: %s\n", line);
+	return EXIT_FAILURE;
 }
 
 int
-vucctl_commands_run(
-	const char *group, const struct vucctl_command *commands, size_t n, int argc, char *argv[])
+vucctl_fail_device(const struct vucctl *ctl, int error, const char *fmt, ...)
 {
-	const struct vucctl_command *command;
+	const char *reason = vuc_device_reason(ctl->dev);
+	char what[128];
+	va_list args;
 
-	if (argc == 0)
-		return vucctl_fail_usage(group, "no command given");
-	command = find_command(commands, n, argv[0]);
-	if (command == NULL)
-		return vucctl_fail_usage(group, "unknown command '%s'", argv[0]);
-	optind = 0; /* the command's options are a new list to getopt_long() */
-	return command->run(argc, argv);
+	va_start(args, fmt);
+	vsnprintf(what, sizeof(what), fmt, args);
+	va_end(args);
+	return vucctl_fail(
+		"%s: %s: %s", ctl->args[0], what, reason[0] != '\0' ? reason : strerror(-error));
+}
+
+int
+vucctl_fail_answer(const struct vucctl *ctl, const char *method, const char *lacks)
+{
+	return vucctl_fail(
+		"%s: the answer to %s has no '%s' as it should be", ctl->management, method, lacks);
+}
+
+/* The library's log: warnings, and to a terminal the rest. A vuc_log_fn. */
+static void
+log_line(void *arg, enum vuc_log_level level, const char *line)
+{
+	(void)arg;
+	if (level <= VUC_LOG_WARNING || isatty(STDERR_FILENO))
+		vucctl_fail("%s", line);
+}
+
+/* ---- command lines ---- */
+
+uint64_t
+vucctl_take_number(
+	const struct vucctl *ctl, const char *what, const char *value, uint64_t min, uint64_t max)
+{
+	uint64_t number;
+
+	if (vuc_number_parse(value, 0, min, max, &number) == 0)
+		return number;
+	app_args_error(ctl->state, "%s '%s' is not a number from %llu to %llu", what, value,
+		(unsigned long long)min, (unsigned long long)max);
+}
+
+unsigned int
+vucctl_take_word(
+	const struct vucctl *ctl, const char *what, const char *value, const char *const *words)
+{
+	char list[MESSAGE_MAX] = "";
+	unsigned int i;
+
+	for (i = 0; words[i] != NULL; i++) {
+		if (strcmp(value, words[i]) == 0)
+			return i;
+		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s",
+			i > 0 ? ", " : "", words[i]);
+	}
+	app_args_error(ctl->state, "%s '%s' is not one of: %s", what, value, list);
+}
+
+static const struct argp_option device_options[] = {
+	{"transport", KEY_TRANSPORT, "NAME", 0,
+		"'uring' or 'posix'; the best that the kernel allows by default"},
+	{"timeout", 't', "MS", 0,
+		"How long the server may take for each answer; 5000 by default, 60000 for a reset "
+		"or a change of the migration state"},
+	{"trace", 'T', NULL, 0, "Print each message to stderr"},
+	{0},
+};
+
+static const struct argp_option daemon_options[] = {
+	{"management", 'm', "PATH", 0,
+		"Management socket of the daemon; by default $VUCD_MANAGEMENT_SOCKET or where vucd "
+		"has it by default"},
+	{"timeout", 't', "MS", 0,
+		"How long the daemon may take for each answer; 5000 by default, 60000 for add, "
+		"remove, detach and reload"},
+	VUCCTL_OPTION_JSON,
+	{0},
+};
+
+static void
+take_management(struct vucctl *ctl, const char *value)
+{
+	if (value[0] == '\0' || strlen(value) >= sizeof(ctl->management))
+		app_args_error(ctl->state, "path '%s' of a socket has not 1 to %zu bytes", value,
+			sizeof(ctl->management) - 1);
+	memcpy(ctl->management, value, strlen(value) + 1);
 }
 
 static void
-print_group_help(const struct vucctl_group *group)
+take_option(struct vucctl *ctl, int key, const char *value)
 {
-	printf("Usage: vucctl %s [--help] COMMAND [ARGUMENT...]\n"
-	       "\n"
-	       "%s\n"
-	       "\n"
-	       "Commands:\n",
-		group->name, group->purpose);
-	vucctl_commands_print(group->commands, group->nr_commands);
-	printf("\n"
-	       "Options:\n"
-	       "  -h, --help  print this help and exit\n"
-	       "\n"
-	       "'vucctl %s COMMAND --help' describes a command.\n",
-		group->name);
+	static const char *const transports[] = {"uring", "posix", NULL};
+
+	if (key == 'j') {
+		ctl->json = true;
+	} else if (key == 't') {
+		ctl->timeout_ms =
+			(uint32_t)vucctl_take_number(ctl, "timeout", value, 1, UINT32_MAX);
+	} else if (key == 'm' && ctl->command->daemon) {
+		take_management(ctl, value);
+	} else if (key == 'T') {
+		ctl->trace = true;
+	} else if (key == KEY_TRANSPORT) {
+		vucctl_take_word(ctl, "transport", value, transports);
+		ctl->transport = value;
+	} else {
+		ctl->command->take(ctl, key, value);
+	}
 }
 
-int
-vucctl_group_run(const struct vucctl_group *group, int argc, char *argv[])
+static void
+take_argument(struct vucctl *ctl, const char *value)
 {
-	static const struct option options[] = {
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
-	static const char short_options[] = "+:h";
-	int opt = getopt_long(argc, argv, short_options, options, NULL);
+	unsigned int room = ctl->command->arguments[0] != '\0';
+	const char *c;
 
-	switch (opt) {
-	case -1:
-		return vucctl_commands_run(group->name, group->commands, group->nr_commands,
-			argc - optind, argv + optind);
-	case 'h':
-		print_group_help(group);
-		return EXIT_SUCCESS;
+	for (c = ctl->command->arguments; *c != '\0'; c++)
+		room += *c == ' ';
+	if (ctl->nr_args >= room)
+		app_args_error(ctl->state, "unexpected argument '%s'", value);
+	ctl->args[ctl->nr_args++] = value;
+}
+
+static void
+check_arguments(struct vucctl *ctl)
+{
+	const char *name = ctl->command->arguments;
+	unsigned int i, len;
+	char word[32];
+
+	for (i = 0; name[0] != '\0' && name[0] != '['; i++) {
+		len = (unsigned int)strcspn(name, " ");
+		if (i >= ctl->nr_args || ctl->args[i][0] == '\0') {
+			snprintf(word, sizeof(word), "%.*s", (int)len, name);
+			for (i = 0; word[i] != '\0'; i++)
+				word[i] = (char)tolower((unsigned char)word[i]);
+			app_args_error(ctl->state, "no %s given", word);
+		}
+		name += len + (name[len] == ' ');
+	}
+}
+
+static error_t
+take_key(int key, char *arg, struct argp_state *state)
+{
+	struct vucctl *ctl = state->input;
+
+	ctl->state = state;
+	switch (key) {
+	case ARGP_KEY_ARG:
+		take_argument(ctl, arg);
+		return 0;
+	case ARGP_KEY_END:
+		check_arguments(ctl);
+		if (ctl->command->check != NULL)
+			ctl->status = ctl->command->check(ctl);
+		return 0;
+	case ARGP_KEY_INIT:
+	case ARGP_KEY_FINI:
+	case ARGP_KEY_SUCCESS:
+	case ARGP_KEY_ERROR:
+	case ARGP_KEY_ARGS:
+	case ARGP_KEY_NO_ARGS:
+		return ARGP_ERR_UNKNOWN;
 	default:
-		return vucctl_fail_option(group->name, short_options, opt, argv);
+		take_option(ctl, key, arg);
+		return 0;
 	}
 }
 
-int
-vucctl_arguments_check(const char *command, const char *names, int argc, char *const argv[])
-{
-	int i;
+/* ---- devices ---- */
 
-	for (i = 0; i < argc && names[0] != '\0'; i++) {
-		names += strcspn(names, " ");
-		names += names[0] == ' ';
+static struct vuc_device *
+device_open(struct vucctl *ctl)
+{
+	struct vuc_device_opts opts;
+	struct vuc_error error = {{0}};
+	struct vuc_device *dev;
+	int ret;
+
+	vuc_device_opts_init(&opts, sizeof(opts));
+	opts.path = ctl->args[0];
+	opts.transport = ctl->transport;
+	opts.log = log_line;
+	opts.dma = ctl->dma;
+	if (ctl->timeout_ms != 0)
+		opts.timeout_ms = opts.long_timeout_ms = ctl->timeout_ms;
+	if (ctl->trace) {
+		vucctl_trace_start(&ctl->tracer, stderr);
+		opts.trace = vucctl_trace_message;
+		opts.trace_arg = &ctl->tracer;
 	}
-	if (names[0] != '\0')
-		return vucctl_fail_usage(command, "no %.*s given", (int)strcspn(names, " "), names);
-	if (i < argc)
-		return vucctl_fail_usage(command, "unexpected argument '%s'", argv[i]);
-	return 0;
+	ret = vuc_device_open(&opts, &dev, &error);
+	if (ret == 0)
+		return dev;
+	if (error.text[0] != '\0')
+		vucctl_fail("%s", error.text);
+	else
+		vucctl_fail("%s: cannot open the device: %s", ctl->args[0], strerror(-ret));
+	return NULL;
+}
+
+static int
+device_command_run(struct vucctl *ctl)
+{
+	int ret;
+
+	ctl->dev = device_open(ctl);
+	if (ctl->dev == NULL)
+		return EXIT_FAILURE;
+	ret = ctl->command->run(ctl);
+	vuc_device_close(ctl->dev);
+	return ret;
+}
+
+/* ---- the daemon ---- */
+
+int
+vucctl_ask(struct vucctl *ctl, const char *method, struct app_json *params,
+	struct json_object **result)
+{
+	int ret = vucctl_rpc_call(&ctl->rpc, method, params, result);
+
+	if (ret == 0)
+		return 0;
+	if (ret == -EINTR)
+		return EXIT_FAILURE;
+	return vucctl_fail("%s: %s", ctl->management, ctl->rpc.why);
+}
+
+int
+vucctl_ask_done(struct vucctl *ctl, const char *method, struct app_json *params, const char *what)
+{
+	struct json_object *result;
+	struct app_json json;
+	int ret = vucctl_ask(ctl, method, params, &result);
+
+	json_object_put(result);
+	if (ret != 0 || !ctl->json)
+		return ret;
+	app_json_init(&json);
+	app_json_text(&json, json.root, "device", ctl->args[0]);
+	app_json_bool(&json, json.root, what, true);
+	return vucctl_print_json(&json);
+}
+
+/* Returns the exit status for what a print of JSON has returned. */
+static int
+end_print(struct app_json *json, int ret)
+{
+	app_json_finish(json);
+	return ret != 0 ? vucctl_fail("%s", strerror(-ret)) : EXIT_SUCCESS;
+}
+
+int
+vucctl_print_json(struct app_json *json)
+{
+	return end_print(json, app_json_print(stdout, json));
+}
+
+int
+vucctl_print_json_line(struct app_json *json)
+{
+	int ret = end_print(json, app_json_print_line(stdout, json));
+
+	fflush(stdout);
+	return ret;
+}
+
+int
+vucctl_print_result(struct json_object *result)
+{
+	struct app_json json;
+
+	app_json_init_copy(&json, result);
+	return vucctl_print_json(&json);
+}
+
+int
+vucctl_print_fields(const struct vucctl *ctl, const char *method, const char *title,
+	const struct vucctl_field *fields, struct json_object *result)
+{
+	struct vucctl_reply reply = {NULL};
+	char *text = NULL;
+	size_t len;
+	FILE *out;
+
+	if (ctl->json)
+		return vucctl_print_result(result);
+	out = open_memstream(&text, &len);
+	if (out == NULL)
+		return vucctl_fail("%s", strerror(errno));
+	vucctl_fields_print(out, fields, &reply, result);
+	fclose(out);
+	if (reply.lacks == NULL)
+		printf("%s\n%s", title, text);
+	free(text);
+	return reply.lacks != NULL ? vucctl_fail_answer(ctl, method, reply.lacks) : EXIT_SUCCESS;
+}
+
+/* Where vucd has its socket by default. */
+static void
+find_management(struct vucctl *ctl)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	size_t size = sizeof(ctl->management);
+	int len;
+
+	if (runtime != NULL && runtime[0] == '/') {
+		len = snprintf(ctl->management, size, "%s/vucd/management.sock", runtime);
+		if ((size_t)len < size && access(ctl->management, F_OK) == 0)
+			return;
+	}
+	snprintf(ctl->management, size, "/run/vucd/management.sock");
+}
+
+static int
+daemon_command_run(struct vucctl *ctl)
+{
+	uint32_t timeout_ms = ctl->timeout_ms;
+	int ret;
+
+	if (timeout_ms == 0)
+		timeout_ms = ctl->command->timeout_ms != 0 ? ctl->command->timeout_ms
+							   : VUCCTL_DAEMON_TIMEOUT_MS;
+	if (vucctl_rpc_open(&ctl->rpc, ctl->management, timeout_ms) == 0)
+		ret = ctl->command->run(ctl);
+	else
+		ret = vucctl_fail("%s: %s", ctl->management, ctl->rpc.why);
+	vucctl_rpc_close(&ctl->rpc);
+	return ret;
+}
+
+/* ---- all ---- */
+
+static void
+add_options(struct argp_option *all, const struct argp_option *more)
+{
+	size_t n = 0;
+
+	while (all[n].name != NULL || all[n].key != 0)
+		n++;
+	for (; more != NULL && (more->name != NULL || more->key != 0) && n < MAX_OPTIONS; more++)
+		all[n++] = *more;
+}
+
+static void
+parse_command_line(struct vucctl *ctl, int argc, char *argv[])
+{
+	const struct vucctl_command *command = ctl->command;
+	const char *named = getenv("VUCD_MANAGEMENT_SOCKET");
+	struct argp_option options[MAX_OPTIONS + 1] = {{0}};
+	const struct argp argp = {
+		.options = options,
+		.parser = take_key,
+		.args_doc = command->arguments,
+		.doc = command->doc,
+		.children = app_args_children,
+	};
+
+	add_options(options, command->options);
+	add_options(options, command->daemon ? daemon_options : device_options);
+	argp_parse(&argp, argc, argv, ARGP_NO_HELP, NULL, ctl);
+	if (ctl->management[0] == '\0' && named != NULL && named[0] != '\0')
+		snprintf(ctl->management, sizeof(ctl->management), "%s", named);
+	else if (ctl->management[0] == '\0')
+		find_management(ctl);
+}
+
+int
+vucctl_command_run(const struct vucctl_command *command, int argc, char *argv[])
+{
+	struct vucctl ctl = {.command = command, .dma = VUC_DMA_SHARED, .rpc.fd = -1};
+	char name[64];
+	int ret;
+
+	ctl.own = calloc(1, command->size + 1);
+	if (ctl.own == NULL)
+		return vucctl_fail("%s", strerror(ENOMEM));
+	snprintf(name, sizeof(name), "vucctl %s", command->name);
+	argv[0] = name;
+	parse_command_line(&ctl, argc, argv);
+	ret = ctl.status;
+	if (ret == 0)
+		ret = command->daemon ? daemon_command_run(&ctl) : device_command_run(&ctl);
+	if (command->end != NULL)
+		command->end(&ctl);
+	free(ctl.own);
+	return ret;
 }

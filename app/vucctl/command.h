@@ -2,59 +2,126 @@
 #ifndef VUCCTL_COMMAND_H
 #define VUCCTL_COMMAND_H
 
-#include <stddef.h>
+/* The commands of vucctl: their command lines, what they work on, and what they say when it fails.
+ */
 
-/* A command of vucctl: a row of the table in main.c or in a group's file, and a file of its own. */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vuc/device.h>
+
+#include "args.h"
+#include "print.h"
+#include "rpc.h"
+#include "trace.h"
+
+#define VUCCTL_MAX_ARGUMENTS 5
+
+struct vucctl;
+
 struct vucctl_command {
-	const char *name;
-	const char *summary; /* one line for the list of commands */
-	/* argv[0] is the command's name. Prints to stdout, whose errors main() looks at, and says
-	 * by vucctl_fail() what went wrong. Returns the exit status. */
-	int (*run)(int argc, char *argv[]);
+	const char *name;      /* as it is typed, "irq wait" */
+	const char *summary;   /* one line for the list of commands */
+	const char *doc;       /* sentences for its help */
+	const char *arguments; /* "SOCKET REGION [SIZE]": those in brackets may be left out */
+	bool daemon;           /* it asks the daemon; others open the device behind argument 0 */
+	uint32_t timeout_ms;   /* for the daemon's answers; 0: VUCCTL_DAEMON_TIMEOUT_MS */
+	const struct argp_option *options; /* of its own */
+	size_t size;                       /* of a struct of its own, which begins as zeros */
+	/* Take an option of its own; one that is wrong ends the program. NULL: there are none. */
+	void (*take)(struct vucctl *ctl, int key, const char *value);
+	/* Check options and arguments together, likewise. Returns 0; the exit status, the error
+	 * said. NULL: there is nothing to check. */
+	int (*check)(struct vucctl *ctl);
+	/* Do it, with the device open or the daemon connected. Prints to stdout, whose errors
+	 * main() looks at. Returns the exit status, the error said. */
+	int (*run)(struct vucctl *ctl);
+	/* Free what it has, after the device was closed and also when nothing was run. */
+	void (*end)(struct vucctl *ctl);
 };
 
-/* Print the list of commands for a help text. */
-void vucctl_commands_print(const struct vucctl_command *commands, size_t n);
+/* A run of a command. */
+struct vucctl {
+	const struct vucctl_command *command;
+	void *own;
+	const struct argp_state *state; /* while the command line is taken apart */
+	const char *args[VUCCTL_MAX_ARGUMENTS];
+	unsigned int nr_args;
+	uint32_t timeout_ms; /* 0: the default */
+	bool json;
+	int status; /* of the check */
 
-/* Run the command that argv[0] names. group is the name of the group whose commands these are, NULL
- * for those of vucctl itself. Returns the exit status. */
-int vucctl_commands_run(
-	const char *group, const struct vucctl_command *commands, size_t n, int argc, char *argv[]);
+	/* Of commands for a device: */
+	const char *transport;   /* NULL: the library's choice */
+	enum vuc_dma_policy dma; /* set by commands that map memory */
+	bool trace;
+	struct vucctl_trace tracer;
+	struct vuc_device *dev;
 
-/* A command that has commands of its own, like "irq". */
-struct vucctl_group {
-	const char *name;
-	const char *purpose; /* a sentence for its help */
-	const struct vucctl_command *commands;
-	size_t nr_commands;
+	/* Of commands for the daemon: */
+	char management[VUCCTL_RPC_PATH_SIZE];
+	struct vucctl_rpc rpc;
 };
 
-/* Run a group: argv[0] is its name. Returns the exit status. */
-int vucctl_group_run(const struct vucctl_group *group, int argc, char *argv[]);
+/* Waits of vucd's: what it does at once, and what it waits for servers for. */
+#define VUCCTL_DAEMON_TIMEOUT_MS      5000
+#define VUCCTL_DAEMON_LONG_TIMEOUT_MS 60000
 
-/* For take_arguments: check that there are exactly those that names names, separated by blanks.
- * Returns 0; VUCCTL_EXIT_USAGE, the error said. */
-int vucctl_arguments_check(const char *command, const char *names, int argc, char *const argv[]);
+/* For commands that print JSON; those for the daemon have it anyway. */
+#define VUCCTL_OPTION_JSON                                    \
+	{                                                     \
+		"json", 'j', NULL, 0, "Print one JSON object" \
+	}
 
-int vucctl_probe_command(int argc, char *argv[]);
-int vucctl_read_command(int argc, char *argv[]);
-int vucctl_write_command(int argc, char *argv[]);
-int vucctl_reset_command(int argc, char *argv[]);
-int vucctl_irq_command(int argc, char *argv[]);
-int vucctl_irq_wait_command(int argc, char *argv[]);
-int vucctl_irq_mask_command(int argc, char *argv[]);
-int vucctl_irq_unmask_command(int argc, char *argv[]);
-int vucctl_irq_trigger_command(int argc, char *argv[]);
-int vucctl_dma_selftest_command(int argc, char *argv[]);
-int vucctl_migrate_command(int argc, char *argv[]);
-int vucctl_migrate_save_command(int argc, char *argv[]);
-int vucctl_migrate_load_command(int argc, char *argv[]);
-int vucctl_status_command(int argc, char *argv[]);
-int vucctl_devices_command(int argc, char *argv[]);
-int vucctl_stats_command(int argc, char *argv[]);
-int vucctl_add_command(int argc, char *argv[]);
-int vucctl_remove_command(int argc, char *argv[]);
-int vucctl_detach_command(int argc, char *argv[]);
-int vucctl_reload_command(int argc, char *argv[]);
+/* Run a command: argv[0] is its last word. Returns the exit status. */
+int vucctl_command_run(const struct vucctl_command *command, int argc, char *argv[]);
+
+/* The value of an option or argument as a number of min to max; anything else is wrong usage, which
+ * ends the program. what is its name in the error. */
+uint64_t vucctl_take_number(
+	const struct vucctl *ctl, const char *what, const char *value, uint64_t min, uint64_t max);
+
+/* Likewise as one of some words, which end with NULL. Returns its index. */
+unsigned int vucctl_take_word(
+	const struct vucctl *ctl, const char *what, const char *value, const char *const *words);
+
+/* Print exactly one line, "vucctl: " and the message, to stderr, control characters as '?'. Returns
+ * EXIT_FAILURE. */
+int vucctl_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Say that a call on the device returned error, a negative errno: what was tried, and the device's
+ * reason. Returns EXIT_FAILURE. */
+int vucctl_fail_device(const struct vucctl *ctl, int error, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Print a JSON object, or a line of it, and finish it. Returns the exit status. */
+int vucctl_print_json(struct app_json *json);
+int vucctl_print_json_line(struct app_json *json);
+
+/* Print an answer of the daemon as JSON, cleaned of what a terminal would act upon. Returns the
+ * exit status. */
+int vucctl_print_result(struct json_object *result);
+
+/* Print it as JSON or else as a line for each of its fields below a title. Returns likewise. */
+int vucctl_print_fields(const struct vucctl *ctl, const char *method, const char *title,
+	const struct vucctl_field *fields, struct json_object *result);
+
+/* Call a method of the daemon, as vucctl_rpc_call(), but the error is said, except that a signal
+ * came. Returns 0 or EXIT_FAILURE. */
+int vucctl_ask(struct vucctl *ctl, const char *method, struct app_json *params,
+	struct json_object **result);
+
+/* The same for what is done to a device; with --json, that it was done is printed as what. Returns
+ * the exit status. */
+int vucctl_ask_done(
+	struct vucctl *ctl, const char *method, struct app_json *params, const char *what);
+
+/* Say that an answer lacks what it should have. Returns EXIT_FAILURE. */
+int vucctl_fail_answer(const struct vucctl *ctl, const char *method, const char *lacks);
+
+extern const struct vucctl_command vucctl_probe, vucctl_read, vucctl_write, vucctl_reset,
+	vucctl_irq_wait, vucctl_irq_mask, vucctl_irq_unmask, vucctl_irq_trigger,
+	vucctl_dma_selftest, vucctl_migrate_save, vucctl_migrate_load, vucctl_status,
+	vucctl_devices, vucctl_stats, vucctl_add, vucctl_remove, vucctl_detach, vucctl_reload;
 
 #endif /* VUCCTL_COMMAND_H */

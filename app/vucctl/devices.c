@@ -1,172 +1,129 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "command.h"
-#include "daemon_command.h"
-#include "device_list.h"
-#include "format.h"
-#include "message.h"
-#include "table.h"
+#include "print.h"
 
-#define COMMAND "devices"
-
-#define USER_SIZE   64
 #define BUFFER_SIZE 16384 /* of an entry of the users' database */
-
-static void
-print_help(void)
-{
-	printf("Usage: vucctl devices [OPTION...]\n"
-	       "\n"
-	       "Lists the devices that the daemon offers, and who has them.\n"
-	       "\n"
-	       "Options:\n" VUCCTL_DAEMON_HELP "  -j, --json             print one JSON object\n"
-	       "  -h, --help             print this help and exit\n");
-}
-
-/* The name of a user, or the number when it has none. */
-static void
-find_user(uint64_t uid, char name[USER_SIZE])
-{
-	char buffer[BUFFER_SIZE];
-	struct passwd entry, *found = NULL;
-
-	if (uid < UINT32_MAX)
-		getpwuid_r((uid_t)uid, &entry, buffer, sizeof(buffer), &found);
-	if (found != NULL)
-		snprintf(name, USER_SIZE, "%s", found->pw_name);
-	else
-		snprintf(name, USER_SIZE, "%" PRIu64, uid);
-}
 
 /* The daemon says how long ago it was, so that its clock does not matter. */
 static void
-add_since(struct vucctl_table *table, uint64_t since_ms)
+format_since(struct vucctl_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
 {
+	uint64_t since_ms = vucctl_reply_number(reply, value, "since_ms");
 	struct timespec now;
 	uint64_t now_ms;
-	char text[32] = "";
 	struct tm tm;
 	time_t since;
 
 	/* In milliseconds: the same state has the same second each time. */
 	clock_gettime(CLOCK_REALTIME, &now);
 	now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-	if (since_ms < now_ms) {
-		since = (time_t)((now_ms - since_ms) / 1000);
-		localtime_r(&since, &tm);
-		strftime(text, sizeof(text), "%F %T", &tm);
-	}
-	vucctl_table_add(table, "%s", text);
+	if (since_ms >= now_ms)
+		return;
+	since = (time_t)((now_ms - since_ms) / 1000);
+	localtime_r(&since, &tm);
+	strftime(text, VUCCTL_CELL_SIZE, "%F %T", &tm);
+}
+
+/* The process, its user by name or, for one that has none, by number, and what it calls itself. */
+static void
+format_vmm(struct vucctl_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+{
+	struct json_object *vmm = vucctl_reply_object_or_null(reply, value, "vmm");
+	char buffer[BUFFER_SIZE], number[24];
+	struct passwd entry, *user = NULL;
+	uint64_t pid, uid;
+
+	if (vmm == NULL)
+		return;
+	pid = vucctl_reply_number(reply, vmm, "pid");
+	uid = vucctl_reply_number(reply, vmm, "uid");
+	snprintf(number, sizeof(number), "%" PRIu64, uid);
+	if (uid < UINT32_MAX)
+		getpwuid_r((uid_t)uid, &entry, buffer, sizeof(buffer), &user);
+	snprintf(text, VUCCTL_CELL_SIZE, "%" PRIu64 " %s %s", pid,
+		user != NULL ? user->pw_name : number, vucctl_reply_text(reply, vmm, "name"));
 }
 
 static void
-add_row(struct vucctl_table *table, const struct vucctl_device_row *row)
+format_queues(struct vucctl_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
 {
-	char user[USER_SIZE];
+	struct json_object *vmm = vucctl_reply_object_or_null(reply, value, "vmm");
 
-	vucctl_table_add(table, "%s", row->name);
-	vucctl_table_add(table, "%s", row->state);
-	add_since(table, row->since_ms);
-	vucctl_table_add(table, "%" PRIu64, row->generation);
-	vucctl_table_add(table, "%s", row->poller);
-	if (row->vmm != NULL) {
-		find_user(row->uid, user);
-		vucctl_table_add(table, "%" PRIu64 " %s %s", row->pid, user, row->vmm_name);
-		vucctl_table_add(table, "%" PRIu64, row->queues);
-	} else {
-		vucctl_table_add(table, "%s", "");
-		vucctl_table_add(table, "%s", "");
-	}
-	vucctl_table_add(table, "%s", row->socket);
+	if (vmm != NULL)
+		snprintf(text, VUCCTL_CELL_SIZE, "%" PRIu64,
+			vucctl_reply_number(reply, vmm, "queues"));
 }
+
+static const struct vucctl_field fields[] = {
+	{"NAME", "name"},
+	{"STATE", "state"},
+	{"SINCE", "", .format = format_since},
+	{"CONNECTION", "generation", true},
+	{"POLLER", "poller"},
+	{"VMM", "", .format = format_vmm},
+	{"QUEUES", "", true, .format = format_queues},
+	{"SOCKET", "socket"},
+	{0},
+};
 
 /* Behind the table, with an empty line between. */
 static void
 print_reasons(struct vucctl_reply *reply, struct json_object *array, size_t n)
 {
 	const char *before = "\n";
-	struct vucctl_device_row row;
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		vucctl_device_list_read(reply, array, i, &row);
-		if (row.reason == NULL)
+		struct json_object *device = json_object_array_get_idx(array, i);
+		const char *reason = vucctl_reply_text_or_null(reply, device, "reason");
+
+		if (reason == NULL)
 			continue;
 		fputs(before, stdout);
 		before = "";
-		vucctl_foreign_print(stdout, row.name);
+		vucctl_foreign_print(stdout, vucctl_reply_text(reply, device, "name"));
 		fputs(": ", stdout);
-		vucctl_foreign_print(stdout, row.reason);
+		vucctl_foreign_print(stdout, reason);
 		putchar('\n');
 	}
 }
 
 static int
-print_text(const struct vucctl_daemon *daemon, const struct app_json *list)
+devices_run(struct vucctl *ctl)
 {
-	static const struct vucctl_column columns[] = {
-		{"NAME", false},
-		{"STATE", false},
-		{"SINCE", false},
-		{"CONNECTION", true},
-		{"POLLER", false},
-		{"VMM", false},
-		{"QUEUES", true},
-		{"SOCKET", false},
-	};
+	struct vucctl_table table = {fields, {0}};
 	struct vucctl_reply reply = {NULL};
-	struct vucctl_device_row row;
-	struct vucctl_table table;
-	struct json_object *array;
-	size_t i, n;
-	int ret = 0;
+	struct json_object *result, *array;
+	int ret = vucctl_ask(ctl, "devices.list", NULL, &result);
+	size_t n;
 
-	vucctl_table_init(&table, columns, sizeof(columns) / sizeof(columns[0]));
-	array = vucctl_reply_array(&reply, list->root, "devices", &n);
-	for (i = 0; i < n; i++) {
-		vucctl_device_list_read(&reply, array, i, &row);
-		add_row(&table, &row);
+	if (ret != 0)
+		return ret;
+	array = vucctl_reply_array(&reply, result, "devices", &n);
+	if (reply.lacks == NULL && ctl->json)
+		ret = vucctl_print_result(result);
+	if (!ctl->json) {
+		vucctl_table_print(stdout, &table, &reply, array, true);
+		if (reply.lacks == NULL)
+			print_reasons(&reply, array, n);
 	}
 	if (reply.lacks != NULL)
-		ret = vucctl_daemon_fail_answer(daemon, "devices.list", reply.lacks);
-	else if (vucctl_table_print(stdout, &table) != 0)
-		ret = vucctl_fail("%s", strerror(ENOMEM));
-	else
-		print_reasons(&reply, array, n);
-	vucctl_table_free(&table);
+		ret = vucctl_fail_answer(ctl, "devices.list", reply.lacks);
+	json_object_put(result);
 	return ret;
 }
 
-static int
-devices_command_run(void *arg, struct vucctl_daemon *daemon)
-{
-	struct app_json list;
-	int ret = vucctl_device_list_get(daemon, &list);
-
-	(void)arg;
-	if (ret == 0 && daemon->json)
-		return vucctl_daemon_print(&list);
-	if (ret == 0)
-		ret = print_text(daemon, &list);
-	app_json_finish(&list);
-	return ret;
-}
-
-int
-vucctl_devices_command(int argc, char *argv[])
-{
-	static const struct vucctl_daemon_command command = {
-		.name = COMMAND,
-		.print_help = print_help,
-		.run = devices_command_run,
-	};
-
-	return vucctl_daemon_command_run(&command, NULL, argc, argv);
-}
+const struct vucctl_command vucctl_devices = {
+	.name = "devices",
+	.summary = "list the daemon's devices",
+	.doc = "Lists the devices that the daemon offers, and who has them.",
+	.arguments = "",
+	.daemon = true,
+	.run = devices_run,
+};

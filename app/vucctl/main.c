@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -10,68 +9,156 @@
 #include <unistd.h>
 
 #include "command.h"
-#include "message.h"
 
-static const struct vucctl_command commands[] = {
-	{"probe", "show what a vfio-user server offers", vucctl_probe_command},
-	{"read", "read from a region", vucctl_read_command},
-	{"write", "write to a region", vucctl_write_command},
-	{"reset", "reset a device", vucctl_reset_command},
-	{"irq", "wait for, mask, unmask or trigger interrupts", vucctl_irq_command},
-	{"dma-selftest", "test DMA with mappings of memory", vucctl_dma_selftest_command},
-	{"migrate", "save or load the state of a device", vucctl_migrate_command},
-	{"status", "show the status of the daemon vucd", vucctl_status_command},
-	{"devices", "list the daemon's devices", vucctl_devices_command},
-	{"stats", "show the daemon's statistics", vucctl_stats_command},
-	{"add", "add a device to the daemon", vucctl_add_command},
-	{"remove", "remove a device from the daemon", vucctl_remove_command},
-	{"detach", "take a device away from a VMM", vucctl_detach_command},
-	{"reload", "reload the daemon's configuration", vucctl_reload_command},
+static const struct vucctl_command *const commands[] = {
+	&vucctl_probe,
+	&vucctl_read,
+	&vucctl_write,
+	&vucctl_reset,
+	&vucctl_irq_wait,
+	&vucctl_irq_mask,
+	&vucctl_irq_unmask,
+	&vucctl_irq_trigger,
+	&vucctl_dma_selftest,
+	&vucctl_migrate_save,
+	&vucctl_migrate_load,
+	&vucctl_status,
+	&vucctl_devices,
+	&vucctl_stats,
+	&vucctl_add,
+	&vucctl_remove,
+	&vucctl_detach,
+	&vucctl_reload,
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
-static void
-print_help(void)
+/* The first words of commands that have two; the first is vucctl itself. */
+struct group {
+	const char *name;
+	const char *summary;
+	const char *doc;
+};
+
+static const struct group groups[] = {
+	{"", NULL,
+		"Inspects vfio-user devices, and controls the daemon vucd, which offers them to "
+		"VMMs."},
+	{"irq", "wait for, mask, unmask or trigger interrupts",
+		"Waits for the interrupts of a device, masks, unmasks or triggers them."},
+	{"migrate", "save or load the state of a device",
+		"Moves the state of a device to a file, and back into another server."},
+};
+
+#define NR_GROUPS (sizeof(groups) / sizeof(groups[0]))
+
+/* A word of the command line that is to be followed by another one. */
+struct level {
+	const struct group *group;
+	int status;
+};
+
+static int group_run(const struct group *group, int argc, char *argv[]);
+
+/* What is left of a command's name behind the name of a group; NULL when it is of another one. */
+static const char *
+word_in(const struct group *group, const char *name)
 {
-	printf("Usage: vucctl [--help|--version] COMMAND [ARGUMENT...]\n"
-	       "\n"
-	       "Inspects vfio-user devices, and controls the daemon vucd, which offers them to VMMs.\n"
-	       "\n"
-	       "Commands:\n");
-	vucctl_commands_print(commands, NR_COMMANDS);
-	printf("\n"
-	       "Options:\n"
-	       "  -h, --help     print this help and exit\n"
-	       "  -V, --version  print the version and exit\n"
-	       "\n"
-	       "'vucctl COMMAND --help' describes a command.\n");
+	size_t len = strlen(group->name);
+
+	if (len == 0)
+		return name;
+	return strncmp(name, group->name, len) == 0 && name[len] == ' ' ? name + len + 1 : NULL;
 }
 
 static int
-vucctl_run(int argc, char *argv[])
+word_run(const struct level *level, struct argp_state *state)
 {
-	static const struct option options[] = {
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},
-		{NULL, 0, NULL, 0},
-	};
-	static const char short_options[] = "+:hV";
-	int opt = getopt_long(argc, argv, short_options, options, NULL);
+	char **argv = state->argv + state->next - 1;
+	int argc = state->argc - state->next + 1;
+	size_t i;
 
-	switch (opt) {
-	case -1:
-		return vucctl_commands_run(
-			NULL, commands, NR_COMMANDS, argc - optind, argv + optind);
-	case 'h':
-		print_help();
-		return EXIT_SUCCESS;
-	case 'V':
-		printf("vucctl %s\n", VUC_VERSION);
-		return EXIT_SUCCESS;
-	default:
-		return vucctl_fail_option(NULL, short_options, opt, argv);
+	for (i = 0; i < NR_COMMANDS; i++) {
+		const char *word = word_in(level->group, commands[i]->name);
+
+		if (word != NULL && strcmp(word, argv[0]) == 0)
+			return vucctl_command_run(commands[i], argc, argv);
 	}
+	for (i = 1; i < NR_GROUPS && level->group == &groups[0]; i++) {
+		if (strcmp(groups[i].name, argv[0]) == 0)
+			return group_run(&groups[i], argc, argv);
+	}
+	app_args_error(state, "unknown command '%s'", argv[0]);
+}
+
+static error_t
+take_key(int key, char *arg, struct argp_state *state)
+{
+	struct level *level = state->input;
+
+	(void)arg;
+	switch (key) {
+	case ARGP_KEY_ARG:
+		level->status = word_run(level, state);
+		state->next = state->argc;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		app_args_error(state, "no command given");
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* The list of commands, behind the rest of the help. */
+static char *
+list_commands(int key, const char *text, void *input)
+{
+	const struct level *level = input;
+	const struct group *group = level->group;
+	char *list = NULL;
+	size_t len, i, g = 1;
+	FILE *out;
+
+	if (key != ARGP_KEY_HELP_POST_DOC)
+		return (char *)(uintptr_t)text;
+	out = open_memstream(&list, &len);
+	if (out == NULL)
+		return NULL;
+	fputs("Commands:\n", out);
+	for (i = 0; i < NR_COMMANDS; i++) {
+		const char *word = word_in(group, commands[i]->name);
+
+		if (word != NULL && strchr(word, ' ') == NULL)
+			fprintf(out, "  %-13s %s\n", word, commands[i]->summary);
+		if (g < NR_GROUPS && group == &groups[0] &&
+			word_in(&groups[g], commands[i]->name) != NULL) {
+			fprintf(out, "  %-13s %s\n", groups[g].name, groups[g].summary);
+			g++;
+		}
+	}
+	fprintf(out, "\n'vucctl%s%s COMMAND --help' describes a command.",
+		group->name[0] != '\0' ? " " : "", group->name);
+	fclose(out);
+	return list;
+}
+
+static int
+group_run(const struct group *group, int argc, char *argv[])
+{
+	const struct argp argp = {
+		.parser = take_key,
+		.args_doc = "COMMAND [ARGUMENT...]",
+		.doc = group->doc,
+		.children = app_args_children,
+		.help_filter = list_commands,
+	};
+	struct level level = {.group = group};
+	char name[32];
+
+	snprintf(name, sizeof(name), "vucctl%s%s", group->name[0] != '\0' ? " " : "", group->name);
+	argv[0] = name;
+	argp_parse(&argp, argc, argv, ARGP_NO_HELP | ARGP_IN_ORDER, NULL, &level);
+	return level.status;
 }
 
 /*
@@ -90,29 +177,30 @@ occupy_standard_fds(void)
 	return true;
 }
 
-/* Errors of a write may show only when the file is closed. Returns the exit status. */
-static int
-finish_output(int status)
+/* Errors of a write may show only when the file is closed. What went wrong before has been said. */
+static void
+finish_output(int status, void *arg)
 {
 	bool failed = ferror(stdout) != 0;
 
+	(void)arg;
 	errno = 0;
-	if (fclose(stdout) == 0 && !failed)
-		return status;
-	if (status != EXIT_SUCCESS) /* what went wrong first has been said */
-		return status;
+	if ((fclose(stdout) == 0 && !failed) || status != EXIT_SUCCESS)
+		return;
 	if (errno == 0) /* an earlier write has failed, and its reason is gone */
-		return vucctl_fail("cannot write the output");
-	return vucctl_fail("cannot write the output: %s", strerror(errno));
+		vucctl_fail("cannot write the output");
+	else
+		vucctl_fail("cannot write the output: %s", strerror(errno));
+	_exit(EXIT_FAILURE);
 }
 
 int
 main(int argc, char *argv[])
 {
-	if (!occupy_standard_fds())
+	if (!occupy_standard_fds() || argc < 1 || on_exit(finish_output, NULL) != 0)
 		return EXIT_FAILURE;
 	/* A reader that goes away shows as an error of the write, like a full disk. */
 	signal(SIGPIPE, SIG_IGN);
-	opterr = 0;
-	return finish_output(vucctl_run(argc, argv));
+	argp_err_exit_status = APP_EXIT_USAGE;
+	return group_run(&groups[0], argc, argv);
 }

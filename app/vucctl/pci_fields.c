@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "pci_fields.h"
+#include "pci.h"
 
 #include <pci/header.h>
 

@@ -1,144 +1,187 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "probe.h"
+
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <vuc/device.h>
+#include <linux/vfio.h>
 
-#include "command.h"
-#include "device_command.h"
-#include "message.h"
-#include "report.h"
-
-#define COMMAND "probe"
-
-enum output {
-	OUTPUT_TEXT,
-	OUTPUT_JSON,
-	OUTPUT_LSPCI,
-};
+#define LSPCI_ROW 16
 
 struct probe {
-	struct vucctl_target target;
-	enum output output;
+	bool lspci;
 	bool numeric;
 	bool verbose;
+	struct vucctl_config config;
+	struct vucctl_pci_names names;
+};
+
+static const struct argp_option options[] = {
+	VUCCTL_OPTION_JSON,
+	{"lspci", 'l', NULL, 0, "Print config space for 'lspci -F FILE'"},
+	{"numeric", 'n', NULL, 0, "Print numbers where the PCI id database has names"},
+	{"verbose", 'v', NULL, 0, "Print all of config space and of the areas of regions"},
+	{NULL, 'x', NULL, OPTION_ALIAS},
+	{0},
 };
 
 static void
-print_help(void)
+probe_take(struct vucctl *ctl, int key, const char *value)
 {
-	printf("Usage: vucctl probe [OPTION...] SOCKET\n"
-	       "\n"
-	       "Shows what the vfio-user device behind SOCKET is. Reads from the device, never\n"
-	       "writes to it.\n"
-	       "\n"
-	       "Options:\n" VUCCTL_TARGET_HELP "  -j, --json            print one JSON object\n"
-	       "  -l, --lspci           print config space for 'lspci -F FILE'\n"
-	       "  -n, --numeric         print numbers where the PCI id database has names\n"
-	       "  -x, -v, --verbose     print all of config space and of the areas of regions\n"
-	       "  -h, --help            print this help and exit\n");
+	struct probe *probe = ctl->own;
+
+	(void)value;
+	if (key == 'l')
+		probe->lspci = true;
+	else if (key == 'n')
+		probe->numeric = true;
+	else
+		probe->verbose = true;
 }
 
 static int
-set_output(struct probe *probe, enum output output)
+probe_check(struct vucctl *ctl)
 {
-	if (probe->output != OUTPUT_TEXT && probe->output != output)
-		return vucctl_fail_usage(COMMAND, "--json and --lspci exclude each other");
-	probe->output = output;
+	const struct probe *probe = ctl->own;
+
+	if (ctl->json && probe->lspci)
+		app_args_error(ctl->state, "--json and --lspci exclude each other");
 	return 0;
 }
 
-static int
-take_option(void *arg, int opt, const char *value)
-{
-	struct probe *probe = arg;
+/* ---- config space ---- */
 
-	(void)value;
-	switch (opt) {
-	case 'j':
-		return set_output(probe, OUTPUT_JSON);
-	case 'l':
-		return set_output(probe, OUTPUT_LSPCI);
-	case 'n':
-		probe->numeric = true;
-		return 0;
-	default:
-		probe->verbose = true;
-		return 0;
+/*
+ * Read config space from its start, each read being step bytes long, until all is there or a read
+ * fails. Returns what the last read returned.
+ */
+static int
+config_read_by(struct vuc_device *dev, struct vucctl_config *config, size_t want, size_t step)
+{
+	config->len = 0;
+	while (config->len < want) {
+		size_t count = want - config->len < step ? want - config->len : step;
+		int ret = vuc_device_read(dev, VFIO_PCI_CONFIG_REGION_INDEX, config->len,
+			config->bytes + config->len, count);
+
+		if (ret < 0)
+			return ret;
+		config->len += count;
 	}
+	return 0;
+}
+
+/* Returns 0, also when less than all could be read; what ended the connection. */
+static int
+config_read(struct vuc_device *dev, struct vucctl_config *config)
+{
+	const struct vuc_region *region = vuc_device_region(dev, VFIO_PCI_CONFIG_REGION_INDEX);
+	size_t want = sizeof(config->bytes);
+	const char *reason;
+	int ret;
+
+	if (region == NULL || region->size == 0)
+		return 0;
+	config->present = true;
+	config->size = region->size;
+	if (config->size < want)
+		want = (size_t)config->size;
+	ret = config_read_by(dev, config, want, want);
+	/* Some servers take no more than a register at a time, or end before their region does. */
+	if (ret < 0 && ret != -ETIMEDOUT && vuc_device_connected(dev))
+		ret = config_read_by(dev, config, want, sizeof(uint32_t));
+	if (ret == 0 || !vuc_device_connected(dev))
+		return ret;
+	reason = vuc_device_reason(dev);
+	snprintf(config->error, sizeof(config->error), "%s",
+		reason[0] != '\0' ? reason : strerror(-ret));
+	return 0;
+}
+
+/* ---- lspci ---- */
+
+/* libpci knows these lengths; less than all that was read is left out. */
+static size_t
+lspci_len(size_t len)
+{
+	if (len >= VUCCTL_PCIE_CONFIG_SIZE)
+		return VUCCTL_PCIE_CONFIG_SIZE;
+	if (len >= VUCCTL_PCI_CONFIG_SIZE)
+		return VUCCTL_PCI_CONFIG_SIZE;
+	return len >= VUCCTL_PCI_HEADER_SIZE ? VUCCTL_PCI_HEADER_SIZE : 0;
 }
 
 static int
-fail_lspci(const struct vucctl_report *report)
+print_lspci(const struct vucctl *ctl, const struct vucctl_pci_header *header)
 {
-	const struct vucctl_config *config = &report->config;
+	const struct probe *probe = ctl->own;
+	const struct vucctl_config *config = &probe->config;
+	size_t len = lspci_len(config->len);
+	size_t offset;
 
 	if (!config->present)
-		return vucctl_fail("%s: the device has no config space", report->socket);
-	if (config->error[0] != '\0')
-		return vucctl_fail(
-			"%s: cannot read config space: %s", report->socket, config->error);
-	return vucctl_fail("%s: config space of %zu bytes is too short for lspci", report->socket,
-		config->len);
-}
-
-static int
-print_report(const struct probe *probe, const struct vucctl_report *report)
-{
-	switch (probe->output) {
-	case OUTPUT_JSON:
-		if (vucctl_report_print_json(stdout, report) < 0)
-			return vucctl_fail("%s", strerror(ENOMEM));
-		return EXIT_SUCCESS;
-	case OUTPUT_LSPCI:
-		if (vucctl_report_print_lspci(stdout, report) < 0)
-			return fail_lspci(report);
-		return EXIT_SUCCESS;
-	default:
-		vucctl_report_print_text(stdout, report, probe->verbose);
-		return EXIT_SUCCESS;
+		return vucctl_fail("%s: the device has no config space", ctl->args[0]);
+	if (len == 0 && config->error[0] != '\0')
+		return vucctl_fail("%s: cannot read config space: %s", ctl->args[0], config->error);
+	if (len == 0)
+		return vucctl_fail("%s: config space of %zu bytes is too short for lspci",
+			ctl->args[0], config->len);
+	/* lspci reads lines of up to 254 bytes. */
+	printf("00:00.0 %.80s: %.120s", probe->names.class_name, probe->names.device);
+	if (header->revision != 0)
+		printf(" (rev %02x)", header->revision);
+	putchar('\n');
+	for (offset = 0; offset < len; offset += LSPCI_ROW) {
+		vucctl_hex_row_print(stdout, offset, config->bytes + offset, LSPCI_ROW);
+		putchar('\n');
 	}
+	putchar('\n');
+	return EXIT_SUCCESS;
 }
 
+/* ---- all ---- */
+
 static int
-probe_command_run(void *arg, struct vuc_device *dev)
+probe_run(struct vucctl *ctl)
 {
-	const struct probe *probe = arg;
-	struct vucctl_report *report;
-	int ret = vucctl_report_create(dev, probe->target.path, probe->numeric, &report);
+	struct probe *probe = ctl->own;
+	struct vucctl_config *config = &probe->config;
+	const struct vucctl_pci_image image = {config->bytes, 0};
+	struct vucctl_pci_header header;
+	struct app_json json;
+	bool decoded;
+	int ret = config_read(ctl->dev, config);
 
 	if (ret < 0)
-		return vucctl_target_fail(&probe->target, dev, ret, "cannot look at the device");
-	ret = print_report(probe, report);
-	vucctl_report_destroy(report);
+		return vucctl_fail_device(ctl, ret, "cannot look at the device");
+	decoded = vucctl_pci_header_decode(
+		&(struct vucctl_pci_image){image.bytes, config->len}, &header);
+	if (decoded)
+		vucctl_pci_names_lookup(&header, probe->numeric, &probe->names);
+	if (probe->lspci)
+		return print_lspci(ctl, &header);
+	vucctl_probe_json(ctl, config, decoded ? &probe->names : NULL, &json);
+	if (ctl->json)
+		return vucctl_print_json(&json);
+	if (json.failed)
+		ret = vucctl_fail("%s", strerror(ENOMEM));
+	else
+		vucctl_probe_text(ctl, json.root, config, probe->verbose);
+	app_json_finish(&json);
 	return ret;
 }
 
-int
-vucctl_probe_command(int argc, char *argv[])
-{
-	static const struct option options[] = {
-		VUCCTL_TARGET_LONG_OPTIONS,
-		{"json", no_argument, NULL, 'j'},
-		{"lspci", no_argument, NULL, 'l'},
-		{"numeric", no_argument, NULL, 'n'},
-		{"verbose", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
-	static const struct vucctl_device_command command = {
-		.name = COMMAND,
-		.short_options = ":" VUCCTL_TARGET_SHORT_OPTIONS "jlnvxh",
-		.options = options,
-		.print_help = print_help,
-		.take_option = take_option,
-		.run = probe_command_run,
-	};
-	struct probe probe = {.output = OUTPUT_TEXT};
-
-	vucctl_target_init(&probe.target);
-	return vucctl_device_command_run(&command, &probe.target, &probe, argc, argv);
-}
+const struct vucctl_command vucctl_probe = {
+	.name = "probe",
+	.summary = "show what a vfio-user server offers",
+	.doc = "Shows what the vfio-user device behind SOCKET is. Reads from the device, never writes to "
+	       "it.",
+	.arguments = "SOCKET",
+	.options = options,
+	.size = sizeof(struct probe),
+	.take = probe_take,
+	.check = probe_check,
+	.run = probe_run,
+};

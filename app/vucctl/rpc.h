@@ -7,6 +7,7 @@
  * Nothing that comes back is trusted.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,8 +15,9 @@
 
 #include "json_build.h"
 
-#define VUCCTL_RPC_MAX_LINE (4u << 20) /* bytes of an answer */
-#define VUCCTL_RPC_WHY_SIZE 512
+#define VUCCTL_RPC_MAX_LINE  (4u << 20) /* bytes of an answer */
+#define VUCCTL_RPC_WHY_SIZE  512
+#define VUCCTL_RPC_PATH_SIZE 108 /* of a socket, with its NUL */
 
 struct vucctl_rpc {
 	int fd;
@@ -39,5 +41,29 @@ void vucctl_rpc_close(struct vucctl_rpc *rpc);
  */
 int vucctl_rpc_call(struct vucctl_rpc *rpc, const char *method, struct app_json *params,
 	struct json_object **result);
+
+/*
+ * Reading JSON that is not trusted, with one check at the end: the first member that is not there,
+ * or not of its type, is remembered, and something harmless is returned in its place.
+ */
+
+struct vucctl_reply {
+	const char *lacks; /* the member; NULL: all is well */
+};
+
+/* Each takes NULL for an object, too. */
+const char *vucctl_reply_text(
+	struct vucctl_reply *reply, struct json_object *obj, const char *key); /* or "" */
+const char *vucctl_reply_text_or_null(
+	struct vucctl_reply *reply, struct json_object *obj, const char *key); /* or NULL */
+uint64_t vucctl_reply_number(struct vucctl_reply *reply, struct json_object *obj, const char *key);
+struct json_object *vucctl_reply_object(
+	struct vucctl_reply *reply, struct json_object *obj, const char *key);
+struct json_object *vucctl_reply_object_or_null(
+	struct vucctl_reply *reply, struct json_object *obj, const char *key);
+
+/* Sets n to the number of elements. */
+struct json_object *vucctl_reply_array(
+	struct vucctl_reply *reply, struct json_object *obj, const char *key, size_t *n);
 
 #endif /* VUCCTL_RPC_H */

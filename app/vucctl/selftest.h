@@ -48,10 +48,11 @@ extern const struct vucctl_selftest_step vucctl_selftest_refdev_steps[];
 bool vucctl_selftest_is_refdev(struct vuc_device *dev);
 
 /* How a step ends that has something to say. */
-enum vucctl_selftest_result vucctl_selftest_fail(struct vucctl_selftest *test, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-enum vucctl_selftest_result vucctl_selftest_skip(struct vucctl_selftest *test, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+enum vucctl_selftest_result vucctl_selftest_end(
+	struct vucctl_selftest *test, enum vucctl_selftest_result result, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+#define vucctl_selftest_fail(test, ...) vucctl_selftest_end(test, VUCCTL_SELFTEST_FAIL, __VA_ARGS__)
+#define vucctl_selftest_skip(test, ...) vucctl_selftest_end(test, VUCCTL_SELFTEST_SKIP, __VA_ARGS__)
 
 /* How a step ends when a call of the library has returned error. */
 enum vucctl_selftest_result vucctl_selftest_fail_call(

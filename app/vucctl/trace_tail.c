@@ -6,7 +6,7 @@
 
 #include <vuc/migration.h>
 
-#include "format.h"
+#include "print.h"
 #include "vfio_user.h"
 
 /* Bytes and elements beyond these are only counted. */

@@ -24,10 +24,11 @@ _vuc_commands() {
 # it when it takes a value.
 _vuc_options() {
 	local bench="--rounds= --cpus= --json= --plot= --label= --help"
-	local device="--transport= -t,--timeout= -T,--trace -h,--help"
+	local common="-h,--help --usage -V,--version"
+	local device="$common --transport= -t,--timeout= -T,--trace"
 	local vectors="-i,--index= -v,--vector="
 	local migrate="-r,--run -n,--no-run -c,--chunk= -j,--json"
-	local daemon="-m,--management= -t,--timeout= -j,--json -h,--help"
+	local daemon="$common -m,--management= -t,--timeout= -j,--json"
 
 	case $1 in
 	"vuc-bench") echo --help --version ;;
@@ -53,8 +54,7 @@ _vuc_options() {
 		echo -s,--socket= -d,--device= -g,--guest= -r,--rounds= -t,--timeout= -j,--json \
 			-h,--help -V,--version
 		;;
-	"vucctl") echo -h,--help -V,--version ;;
-	"vucctl irq" | "vucctl migrate") echo -h,--help ;;
+	"vucctl" | "vucctl irq" | "vucctl migrate") echo "$common" ;;
 	"vucctl probe") echo "$device" -j,--json -l,--lspci -n,--numeric -v,-x,--verbose ;;
 	"vucctl read") echo "$device" -c,--count= -j,--json -r,--raw ;;
 	"vucctl write") echo "$device" -d,--data= -f,--file= -p,--posted ;;

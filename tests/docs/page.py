@@ -29,9 +29,14 @@ class Page:
         self._read(text.splitlines())
 
     def options(self, path):
-        """The options of a command; --help is the same everywhere."""
+        """The options of a command; --help is the same everywhere, and so are --usage and --version of
+        programs that have both."""
         options = set(self._options[path])
-        options |= {option for option in self._options[self.name] if '--help' in option.names}
+        own = self._options[self.name]
+        common = {'--help'}
+        if any('--usage' in option.names for option in own):
+            common = {'--help', '--usage', '--version'}
+        options |= {option for option in own if option.names & common}
         for group in self._groups[path]:
             options |= self._options[group]
         return options
