@@ -23,8 +23,11 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent():
+def prepare_child():
+    """It dies with the test, and ignores no signal that the test was started to ignore, as by nohup."""
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Hung(AssertionError):
@@ -49,7 +52,7 @@ class Process:
                 stdin = slave
             self.process = subprocess.Popen(
                 [str(arg) for arg in args], stdin=stdin, env=os.environ | (env or {}),
-                preexec_fn=die_with_parent,  # pylint: disable=subprocess-popen-preexec-fn
+                preexec_fn=prepare_child,  # pylint: disable=subprocess-popen-preexec-fn
                 **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE} | popen)
         self.pid = self.process.pid
         self.pidfd = os.pidfd_open(self.pid)

@@ -28,8 +28,9 @@ def test_skipped(): pytest.skip('a reason')
 
 def test_tap(folder):
     here = os.path.dirname(rig.__file__)
-    for name in ('conftest.py', 'rig.py'):
-        os.symlink(f'{here}/{name}', f'{folder}/{name}')
+    for name in os.listdir(here):
+        if not name.startswith('test_'):
+            os.symlink(f'{here}/{name}', f'{folder}/{name}')
     with open(f'{folder}/test_all.py', 'w', encoding='utf-8') as file:
         file.write(TESTS)
     run = rig.Run(sys.executable, f'{here}/run.py', f'{folder}/test_all.py')
@@ -59,6 +60,14 @@ def test_signal(start):
     process = start(sys.executable, '-c', STUBBORN)
     process.await_output('\n')
     assert process.stop(signal.SIGKILL) == -signal.SIGKILL
+
+
+def test_no_ignored_signals(start):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    process = start('/bin/sh', '-c', 'echo; exec sleep 60')
+    signal.signal(signal.SIGHUP, before)
+    process.await_output('\n')
+    assert process.stop(signal.SIGHUP) == -signal.SIGHUP
 
 
 def test_none_left_when_the_test_is_killed(start):
