@@ -22,7 +22,7 @@ READ, WRITE, MMAP, FILE_IO = 1, 2, 4, 8  # flags of a mapping
 DATA_NONE, DATA_BOOL, DATA_EVENTFD, MASK, UNMASK, TRIGGER = (1 << i for i in range(6))
 MAX_FDS = 253
 
-_HEADER = os.path.join(os.path.dirname(__file__), '../../app/vuc-refdev/refdev_regs.h')
+_HEADER = os.path.join(os.path.dirname(os.path.realpath(__file__)), '../../app/vuc-refdev/refdev_regs.h')
 with open(_HEADER, encoding='utf-8') as _file:
     REGISTERS = {name: (int(offset, 16), int(size)) for name, offset, size in
                  re.findall(r'X\((\w+), (0x\w+), (\d), \w+\)', _file.read())}
