@@ -17,7 +17,7 @@ access_refuse(
 	if (req->count == 0)
 		return vuc_error_set(err, rc, "region %u: an access of 0 bytes", req->region);
 	return vuc_error_set(err, rc,
-		"region %u: %zu bytes at offset 0x%llx are outside of its %llu bytes", req->region,
+		"region %u: %zu bytes at offset 0x%llx are beyond its %llu bytes", req->region,
 		req->count, (unsigned long long)req->offset, (unsigned long long)region->size);
 }
 
@@ -41,5 +41,5 @@ device_check_request(
 			return vuc_error_set(err, -EOPNOTSUPP, "the device cannot be reset");
 		return 0;
 	}
-	return vuc_error_set(err, -EINVAL, "there is no request %d", (int)req->op);
+	return vuc_error_set(err, -EINVAL, "unknown request %d", (int)req->op);
 }

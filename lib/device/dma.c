@@ -26,13 +26,13 @@ static const char *
 dma_check_flags(const struct vuc_dma_mapping *m)
 {
 	if ((m->flags & ~KNOWN_FLAGS) != 0)
-		return "flags that are not known";
+		return "unknown flags";
 	if ((m->flags & (VUC_DMA_READ | VUC_DMA_WRITE)) == 0)
 		return "neither readable nor writable";
 	if (m->fd < 0 && m->addr == NULL)
-		return "neither a descriptor nor an address to access it by";
+		return "no file descriptor and no address";
 	if (m->fd < 0 && ((m->flags & FILE_FLAGS) != 0 || m->offset != 0))
-		return "flags or an offset for a descriptor that is not there";
+		return "flags or an offset without a file descriptor";
 	return NULL;
 }
 
@@ -69,7 +69,7 @@ dma_check_mapping(
 		return dma_refuse(err, m->iova, m->size, -EEXIST, "overlaps another mapping");
 	if (t->entries.nr >= dev->version.max_dma_maps)
 		return dma_refuse(err, m->iova, m->size, -ENOSPC,
-			"the server takes no more mappings than there are (max_dma_maps)");
+			"no room for another mapping (max_dma_maps)");
 	return 0;
 }
 
@@ -93,9 +93,8 @@ static const char *
 dma_no_address(const struct vuc_device *dev)
 {
 	if (dev->dma_policy == VUC_DMA_SHARED)
-		return "no address to access it by, and the server takes no descriptors "
-		       "(max_msg_fds 0)";
-	return "no address to access it by, and descriptors are not shared";
+		return "no address, and the server accepts no file descriptors (max_msg_fds 0)";
+	return "no address, and file descriptors are not shared";
 }
 
 VUC_EXPORT int
@@ -141,14 +140,16 @@ dma_check_unmap(const struct vuc_device *dev, uint64_t iova, uint64_t size, stru
 	size_t i = dma_table_lower_bound(&dev->dma, iova);
 
 	if (size == 0 || __builtin_add_overflow(iova, size, &end))
-		return dma_refuse(err, iova, size, -EINVAL, "empty, or beyond the address space");
+		return dma_refuse(
+			err, iova, size, -EINVAL, "empty, or beyond the end of the address space");
 	if (i == list->nr || list->at[i].iova >= end)
 		return dma_refuse(err, iova, size, -ENOENT, "is not mapped");
 	for (; i < list->nr && list->at[i].iova < end; i++) {
 		const struct dma_entry *e = &list->at[i];
 
 		if (e->iova < iova || e->iova + e->size > end)
-			return dma_refuse(err, iova, size, -EINVAL, "cuts a mapping");
+			return dma_refuse(
+				err, iova, size, -EINVAL, "covers only a part of a mapping");
 	}
 	return 0;
 }
@@ -170,7 +171,7 @@ dma_take_leave(struct dma_table *t, size_t i, size_t n, struct vuc_error *err)
 		struct dma_entry *e = &t->entries.at[k];
 
 		if (dma_is_being_mapped(t, e))
-			return dma_refuse(err, e->iova, e->size, -EBUSY, "it is being mapped");
+			return dma_refuse(err, e->iova, e->size, -EBUSY, "is being mapped");
 	}
 	for (size_t k = i; k < i + n; k++) {
 		struct dma_entry *e = &t->entries.at[k];

@@ -87,7 +87,8 @@ vuc_feature_probe_start(
 
 	if ((methods & ~METHODS) != 0)
 		return vuc_error_set(&dev->reason, -EINVAL,
-			"feature %u: methods 0x%x are not among get and set", feature, methods);
+			"feature %u: unknown methods 0x%x, only get and set are allowed", feature,
+			methods);
 	req.len = vuc_wire_feature_probe_encode(request, feature, methods);
 	return feature_start(dev, &req, &what, feature_probe_take, done, arg);
 }

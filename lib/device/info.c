@@ -108,7 +108,7 @@ check_region_fds(
 	if (nr_fds == 0 || (can_map && nr_fds == 1) || (can_map && nr_fds == info->nr_areas))
 		return 0;
 	return vuc_error_set(err, -EPROTO,
-		"VFIO_USER_DEVICE_GET_REGION_INFO: region %u came with %u file descriptors, for "
+		"VFIO_USER_DEVICE_GET_REGION_INFO: region %u carried %u file descriptors, for "
 		"flags 0x%x and %u sparse areas",
 		info->info.index, nr_fds, info->info.flags, info->nr_areas);
 }
@@ -188,7 +188,7 @@ warn_of_refusals(struct vuc_device *dev, const struct refusals *refusals, enum d
 		return;
 	if (refusals->nr > 1)
 		snprintf(more, sizeof(more), " and %u more", refusals->nr - 1);
-	device_warn(dev, fault, "%s %u%s: %s: taken for not there", what, refusals->first, more,
+	device_warn(dev, fault, "%s %u%s: %s: treated as absent", what, refusals->first, more,
 		refusals->why.text);
 }
 

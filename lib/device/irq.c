@@ -56,8 +56,8 @@ irq_check_range(
 			err, -EINVAL, "IRQ index %u: a range of 0 interrupts", range->index);
 	if (range->count > count || range->start > count - range->count)
 		return vuc_error_set(err, -EINVAL,
-			"IRQ index %u: %u interrupts from %u on are outside of its %u",
-			range->index, range->count, range->start, count);
+			"IRQ index %u: %u interrupts from %u on are beyond its %u", range->index,
+			range->count, range->start, count);
 	return 0;
 }
 
@@ -76,7 +76,7 @@ irq_check_action(const struct vuc_device *dev, const struct vuc_irq_range *range
 		return 0;
 	}
 	return vuc_error_set(
-		err, -EINVAL, "IRQ index %u: there is no action %d", range->index, (int)action);
+		err, -EINVAL, "IRQ index %u: unknown action %d", range->index, (int)action);
 }
 
 static int
@@ -154,8 +154,8 @@ irq_check_set(const struct vuc_device *dev, const struct vuc_irq_range *range, c
 	if (irq_run_length(first, span.count, irq_max_eventfds(dev)) == span.count)
 		return 0;
 	return vuc_error_set(err, -EMSGSIZE,
-		"IRQ index %u: VFIO_IRQ_INFO_NORESIZE wants interrupts %u to %u in one message, "
-		"without gaps and of at most %u descriptors",
+		"IRQ index %u: VFIO_IRQ_INFO_NORESIZE requires interrupts %u to %u in one "
+		"message, without gaps and with at most %u descriptors",
 		range->index, span.start, end - 1, irq_max_eventfds(dev));
 }
 
@@ -172,7 +172,7 @@ irq_check_assign(const struct vuc_device *dev, const struct vuc_irq_range *range
 		return rc;
 	if (irq_max_eventfds(dev) == 0 && irq_span_of(range, eventfds).count > 0)
 		return vuc_error_set(err, -EOPNOTSUPP,
-			"IRQ index %u: the server takes no descriptors (max_msg_fds 0)",
+			"IRQ index %u: the server accepts no file descriptors (max_msg_fds 0)",
 			range->index);
 	if (action == VUC_IRQ_TRIGGER &&
 		(dev->irqs[range->index].flags & VFIO_IRQ_INFO_NORESIZE) != 0)

@@ -85,7 +85,7 @@ end_without_fds(struct vuc_session *s)
 
 	getrlimit(RLIMIT_NOFILE, &limit);
 	vuc_session_end(s, -EMFILE,
-		"file descriptors of the server were dropped: this process may have no more than "
+		"file descriptors from the server were lost: this process is at its limit of "
 		"%llu (RLIMIT_NOFILE)",
 		(unsigned long long)limit.rlim_cur);
 }

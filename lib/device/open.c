@@ -34,7 +34,7 @@ device_check_opts(const struct vuc_device_opts *o, struct vuc_error *err)
 {
 	if ((o->path != NULL) + (o->fd >= 0) + (o->loopback != NULL) != 1)
 		return vuc_error_set(
-			err, -EINVAL, "a device is opened by one of path, fd and loopback");
+			err, -EINVAL, "exactly one of path, fd and loopback has to be set");
 	if (o->timeout_ms == 0)
 		return vuc_error_set(err, -EINVAL, "timeout_ms is 0");
 	if (o->long_timeout_ms == 0)
@@ -108,7 +108,7 @@ vuc_device_open_known(const struct vuc_device_opts *opts, struct vuc_server_faul
 	*dev = NULL;
 	if (opts->group != NULL && opts->group->polling)
 		return vuc_error_set(
-			err, -EDEADLK, "a device is opened from a completion callback");
+			err, -EDEADLK, "a synchronous call from a completion callback");
 	rc = vuc_device_open_known_start(opts, faults, &d, open_wake, &w, err);
 	if (rc != 0)
 		return rc;

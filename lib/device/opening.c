@@ -53,7 +53,7 @@ join_group(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vu
 	}
 	group_add(group, dev);
 	if (group->transport->ops->sockets != (opts->loopback == NULL))
-		return vuc_error_set(err, -EINVAL, "transport %s does not go with %s",
+		return vuc_error_set(err, -EINVAL, "transport %s does not support %s",
 			vuc_poll_group_transport(group),
 			opts->loopback != NULL ? "a loopback server" : "a socket");
 	return 0;

@@ -205,7 +205,7 @@ operation_send(
 	int rc;
 
 	if (op->dev->group->ticked_ms >= op->deadline_ms)
-		return operation_fail(op, -ETIMEDOUT, "%s: not all of it was sent within %u ms",
+		return operation_fail(op, -ETIMEDOUT, "%s: not completely sent within %u ms",
 			op->name, op->timeout_ms);
 	m->op = op;
 	sent.timeout_ms = op->timeout_ms;
@@ -271,8 +271,7 @@ device_tick_operations(struct vuc_device *dev, uint64_t now_ms)
 
 	while ((op = find_expired(dev, now_ms)) != NULL) {
 		operation_fail(op, -ETIMEDOUT, "%s: %s within %u ms", op->name,
-			op->state < OPERATION_RUNNING ? "its turn did not come"
-						      : "not all of it was sent",
+			op->state < OPERATION_RUNNING ? "not begun" : "not completely sent",
 			op->timeout_ms);
 		operation_stop(op);
 	}

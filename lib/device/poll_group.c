@@ -46,7 +46,7 @@ create_transport(struct vuc_poll_group *group, const char *name, struct vuc_erro
 	ops = vuc_transport_find(name);
 	if (ops == NULL)
 		return vuc_error_set(err, -EINVAL,
-			"there is no transport '%s' (there are uring, posix and loopback)", name);
+			"unknown transport '%s' (available: uring, posix, loopback)", name);
 	return ops->group_create(&group->transport, group->log, group->log_arg, err);
 }
 

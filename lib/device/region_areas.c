@@ -220,8 +220,8 @@ device_check_mappable(const struct vuc_device *dev, uint32_t index, struct vuc_e
 		return vuc_error_set(err, -EINVAL, "there is no region %u", index);
 	if ((r->flags & VFIO_REGION_INFO_FLAG_MMAP) == 0 || r->nr_fds == 0)
 		return vuc_error_set(err, -EOPNOTSUPP,
-			"region %u cannot be mapped: its flags are 0x%x, and it came with %u "
-			"descriptors",
+			"region %u cannot be mapped: its flags are 0x%x, and it has %u "
+			"file descriptors",
 			index, r->flags, r->nr_fds);
 	return 0;
 }

@@ -23,8 +23,8 @@ reset_take(
 	m->op.status = -EOPNOTSUPP;
 	dev->info.flags &= ~(uint32_t)VFIO_DEVICE_FLAGS_RESET;
 	device_warn(dev, DEVICE_FAULT_RESET,
-		"flags have VFIO_DEVICE_FLAGS_RESET, but %s: the device is taken for one without "
-		"reset",
+		"flags have VFIO_DEVICE_FLAGS_RESET, but %s: the device is treated as one "
+		"without reset",
 		reply->reason);
 	return 0;
 }

@@ -351,7 +351,7 @@ handle_command(struct vuc_session *s, const struct message *m)
 	};
 
 	if (m->nr_fds > 0)
-		end_broken(s, &m->header, "came with file descriptors");
+		end_broken(s, &m->header, "carried unexpected file descriptors");
 	else if (s->config.command != NULL)
 		s->config.command(s->config.command_arg, s, &command);
 	else if (!command.no_reply)
@@ -464,8 +464,7 @@ keep_fds(struct vuc_session *s, const int *fds, unsigned int nr_fds)
 			continue;
 		}
 		session_close_fds(&fd, 1);
-		vuc_session_end(
-			s, -EPROTO, "a message came with more than %u file descriptors", max);
+		vuc_session_end(s, -EPROTO, "a message carried more than %u file descriptors", max);
 	}
 }
 

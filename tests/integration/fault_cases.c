@@ -94,14 +94,14 @@ static const struct fault_case opening[] = {
 		"VFIO_USER_VERSION reply: carried 1 unexpected file descriptors",
 		.twin = true},
 	{"extra-fds=250@version", NULL, -EPROTO, ENDS,
-		"a message came with more than 8 file descriptors"},
+		"a message carried more than 8 file descriptors"},
 	{"extra-fds=1@device_get_info", NULL, -EPROTO, ENDS,
 		"message 0x#### (VFIO_USER_DEVICE_GET_INFO): carried 1 unexpected file descriptors"},
 	{"extra-fds=2@device_get_region_info#1", NULL, -EPROTO, ENDS,
-		"VFIO_USER_DEVICE_GET_REGION_INFO: region 0 came with 2 file descriptors, "
+		"VFIO_USER_DEVICE_GET_REGION_INFO: region 0 carried 2 file descriptors, "
 		"for flags 0x3 and 0 sparse areas"},
 	{"extra-fds=2@device_get_region_info#3", NULL, -EPROTO, ENDS,
-		"VFIO_USER_DEVICE_GET_REGION_INFO: region 2 came with 3 file descriptors, "
+		"VFIO_USER_DEVICE_GET_REGION_INFO: region 2 carried 3 file descriptors, "
 		"for flags 0x7 and 0 sparse areas"},
 	{"argsz=8@device_get_info", call_read_id, 0, GOES_ON,
 		.warning = "VFIO_USER_DEVICE_GET_INFO: argsz 8, expected at least 16"},
@@ -130,11 +130,11 @@ static const struct fault_case opening[] = {
 		"12 (Cannot allocate memory)"},
 	{"error=22@device_get_region_info#9", call_read_id, 0, GOES_ON,
 		.warning = "region 8: the server answered VFIO_USER_DEVICE_GET_REGION_INFO with "
-			   "error 22 (Invalid argument): taken for not there"},
+			   "error 22 (Invalid argument): treated as absent"},
 	{"error=22@device_get_irq_info", call_read_id, 0, GOES_ON,
 		.warning = "IRQ index 0 and 4 more: the server answered "
-			   "VFIO_USER_DEVICE_GET_IRQ_INFO with error 22 (Invalid argument): taken "
-			   "for not there"},
+			   "VFIO_USER_DEVICE_GET_IRQ_INFO with error 22 (Invalid argument): treated "
+			   "as absent"},
 	{"error=13@region_read#1", call_read_id, 0, GOES_ON},
 	{"close@version", NULL, -ECONNRESET, ENDS,
 		"the server closed the connection instead of answering VFIO_USER_VERSION"},
@@ -219,7 +219,7 @@ static const struct fault_case accesses[] = {
 		"supported)",
 		.warning = "flags have VFIO_DEVICE_FLAGS_RESET, but the server answered "
 			   "VFIO_USER_DEVICE_RESET with error 0 (Operation not supported): the "
-			   "device is taken for one without reset"},
+			   "device is treated as one without reset"},
 	{"wrong-count@region_write_multi", call_write_posted, 0, GOES_ON},
 	{"wrong-type@region_read#7", call_read_id, -EPROTO, ENDS,
 		"message 0x#### (VFIO_USER_REGION_READ 9, command): not a command that a "
@@ -229,7 +229,7 @@ static const struct fault_case accesses[] = {
 	{"extra-fds=1@region_read#7", call_read_id, -EPROTO, ENDS,
 		"message 0x#### (VFIO_USER_REGION_READ): carried 1 unexpected file descriptors"},
 	{"extra-fds=250@region_read#7", call_read_id, -EPROTO, ENDS,
-		"a message came with more than 8 file descriptors"},
+		"a message carried more than 8 file descriptors"},
 	{"error=5@region_read#7", call_read_id, -EIO, GOES_ON,
 		"the server answered VFIO_USER_REGION_READ with error 5 (Input/output "
 		"error)"},
@@ -324,11 +324,11 @@ static const struct fault_case dma[] = {
 		"message 0x#### (VFIO_USER_REGION_READ 9, command): not a command that a "
 		"server may send"},
 	{"extra-fds=1@dma_read", call_transfer, -EPROTO, ENDS,
-		"message 0x#### (VFIO_USER_DMA_READ 11, command): came with file "
-		"descriptors"},
+		"message 0x#### (VFIO_USER_DMA_READ 11, command): carried "
+		"unexpected file descriptors"},
 	{"extra-fds=1@dma_read", call_transfer, -EPROTO, ENDS,
-		"twin socket: message 0x#### (VFIO_USER_DMA_READ 11, command): came with "
-		"file descriptors", .twin = true},
+		"twin socket: message 0x#### (VFIO_USER_DMA_READ 11, command): carried "
+		"unexpected file descriptors", .twin = true},
 	{"error=5@dma_read", call_transfer, -EPROTO, ENDS,
 		"message 0x#### (VFIO_USER_DMA_READ 11, command): a command with the error "
 		"flag"},
@@ -354,7 +354,7 @@ static const struct fault_case others[] = {
 	{"length=40@device_get_region_io_fds#2", call_get_io_fds, -EPROTO, GOES_ON,
 		"VFIO_USER_DEVICE_GET_REGION_IO_FDS reply: body of 24 bytes, expected 160"},
 	{"extra-fds=5@device_get_region_io_fds#2", call_get_io_fds, -EPROTO, ENDS,
-		"a message came with more than 8 file descriptors"},
+		"a message carried more than 8 file descriptors"},
 	{"error=12@device_get_region_io_fds#2", call_get_io_fds, -ENOMEM, GOES_ON,
 		"the server answered VFIO_USER_DEVICE_GET_REGION_IO_FDS with error 12 "
 		"(Cannot allocate memory)"},

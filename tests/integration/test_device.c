@@ -424,14 +424,13 @@ test_bad_accesses(void)
 	refused(dev, VFIO_PCI_NUM_REGIONS, 0, 1, "there is no region 9");
 	refused(dev, VFIO_PCI_ROM_REGION_INDEX, 0, 1, "there is no region 6");
 	refused(dev, BAR0, 0, 0, "region 0: an access of 0 bytes");
-	refused(dev, BAR0, 0xfff, 2,
-		"region 0: 2 bytes at offset 0xfff are outside of its 4096 bytes");
+	refused(dev, BAR0, 0xfff, 2, "region 0: 2 bytes at offset 0xfff are beyond its 4096 bytes");
 	refused(dev, BAR0, UINT64_MAX, 2,
-		"region 0: 2 bytes at offset 0xffffffffffffffff are outside of its 4096 bytes");
+		"region 0: 2 bytes at offset 0xffffffffffffffff are beyond its 4096 bytes");
 	refused(dev, BAR0, 0, SIZE_MAX,
-		"region 0: 18446744073709551615 bytes at offset 0x0 are outside of its 4096 bytes");
+		"region 0: 18446744073709551615 bytes at offset 0x0 are beyond its 4096 bytes");
 	CU_ASSERT_EQUAL(vuc_device_submit(dev, &req), -EINVAL);
-	CU_ASSERT_STRING_EQUAL(vuc_device_reason(dev), "there is no request 99");
+	CU_ASSERT_STRING_EQUAL(vuc_device_reason(dev), "unknown request 99");
 	vuc_device_close(dev);
 	peer_stop(p);
 }
@@ -648,11 +647,11 @@ test_bad_opts(void)
 	struct vuc_device_opts good, opts;
 
 	vuc_device_opts_init(&good, sizeof(good));
-	bad_opts(&good, "a device is opened by one of path, fd and loopback");
+	bad_opts(&good, "exactly one of path, fd and loopback has to be set");
 	good.path = "/nonexistent";
 	opts = good;
 	opts.fd = 0;
-	bad_opts(&opts, "a device is opened by one of path, fd and loopback");
+	bad_opts(&opts, "exactly one of path, fd and loopback has to be set");
 	opts = good;
 	opts.timeout_ms = 0;
 	bad_opts(&opts, "timeout_ms is 0");
@@ -674,11 +673,11 @@ test_bad_opts(void)
 	opts = good;
 	opts.transport = "carrier pigeon";
 	bad_opts(&opts,
-		"/nonexistent: there is no transport 'carrier pigeon' (there are uring, "
-		"posix and loopback)");
+		"/nonexistent: unknown transport 'carrier pigeon' (available: uring, "
+		"posix, loopback)");
 	opts = good;
 	opts.transport = "loopback";
-	bad_opts(&opts, "/nonexistent: transport loopback does not go with a socket");
+	bad_opts(&opts, "/nonexistent: transport loopback does not support a socket");
 }
 
 /* One request at a time is the least that there can be. */

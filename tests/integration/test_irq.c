@@ -144,7 +144,7 @@ test_no_fds(void)
 		vuc_irq_assign(s.dev, &range, VUC_IRQ_TRIGGER, s.eventfds, &done), -EOPNOTSUPP);
 	CU_ASSERT_EQUAL(done, 0);
 	CU_ASSERT_STRING_EQUAL(vuc_device_reason(s.dev),
-		"IRQ index 2: the server takes no descriptors (max_msg_fds 0)");
+		"IRQ index 2: the server accepts no file descriptors (max_msg_fds 0)");
 	CU_ASSERT_EQUAL(vuc_irq_deassign(s.dev, &range, VUC_IRQ_TRIGGER), 0);
 	finish(&s);
 }
@@ -314,13 +314,12 @@ test_bad_ranges(void)
 		"IRQ index 4294967295 has no interrupts");
 	refused(&s, range_of(MSIX, 0, 0), VUC_IRQ_TRIGGER, "IRQ index 2: a range of 0 interrupts");
 	refused(&s, range_of(MSIX, 7, 2), VUC_IRQ_TRIGGER,
-		"IRQ index 2: 2 interrupts from 7 on are outside of its 8");
+		"IRQ index 2: 2 interrupts from 7 on are beyond its 8");
 	refused(&s, range_of(MSIX, UINT32_MAX, 2), VUC_IRQ_TRIGGER,
-		"IRQ index 2: 2 interrupts from 4294967295 on are outside of its 8");
+		"IRQ index 2: 2 interrupts from 4294967295 on are beyond its 8");
 	refused(&s, range_of(MSIX, 0, UINT32_MAX), VUC_IRQ_TRIGGER,
-		"IRQ index 2: 4294967295 interrupts from 0 on are outside of its 8");
-	refused(&s, range_of(MSIX, 0, 1), (enum vuc_irq_action)9,
-		"IRQ index 2: there is no action 9");
+		"IRQ index 2: 4294967295 interrupts from 0 on are beyond its 8");
+	refused(&s, range_of(MSIX, 0, 1), (enum vuc_irq_action)9, "IRQ index 2: unknown action 9");
 	CU_ASSERT_EQUAL(vuc_irq_disable(s.dev, VFIO_PCI_MSI_IRQ_INDEX), -EINVAL);
 	CU_ASSERT_EQUAL(vuc_irq_disable(s.dev, VFIO_PCI_NUM_IRQS), -EINVAL);
 	finish(&s);

@@ -290,8 +290,8 @@ test_noresize(void)
 	CU_ASSERT_EQUAL(assign(&s, 4, 9, s.eventfds, &done), -EMSGSIZE);
 	CU_ASSERT_EQUAL(done, 0);
 	CU_ASSERT_STRING_EQUAL(vuc_device_reason(s.dev),
-		"IRQ index 2: VFIO_IRQ_INFO_NORESIZE wants interrupts 4 to 12 in one message, "
-		"without gaps and of at most 8 descriptors");
+		"IRQ index 2: VFIO_IRQ_INFO_NORESIZE requires interrupts 4 to 12 in one "
+		"message, without gaps and with at most 8 descriptors");
 	CU_ASSERT_EQUAL(s.nr, 0);
 	CU_ASSERT_EQUAL(assign(&s, 4, 8, s.eventfds, NULL), 0);
 	CU_ASSERT_EQUAL(assign(&s, 5, 3, s.eventfds, NULL), 0);

@@ -37,7 +37,8 @@ test_probe(void)
 		"the server answered VFIO_USER_DEVICE_FEATURE with error 25 (Inappropriate ioctl "
 		"for device)"));
 	CU_ASSERT_EQUAL(vuc_feature_probe(dev, 1, 1u << 18), -EINVAL);
-	CU_ASSERT(mig_reason_is(dev, "feature 1: methods 0x40000 are not among get and set"));
+	CU_ASSERT(mig_reason_is(
+		dev, "feature 1: unknown methods 0x40000, only get and set are allowed"));
 	vuc_device_close(dev);
 }
 

@@ -846,8 +846,7 @@ test_deadline_from_start(void)
 	start_message(&s, &second, VFIO_USER_DEVICE_FEATURE, SHORT_MS);
 	poll_until_done(&second);
 	CU_ASSERT_EQUAL(second.status, -ETIMEDOUT);
-	CU_ASSERT_STRING_EQUAL(
-		second.err.text, "VFIO_USER_DEVICE_FEATURE: its turn did not come within 30 ms");
+	CU_ASSERT_STRING_EQUAL(second.err.text, "VFIO_USER_DEVICE_FEATURE: not begun within 30 ms");
 	CU_ASSERT_EQUAL(first.calls, 0);
 	CU_ASSERT_EQUAL(s.nr_seen, 1);
 	release(&s);

@@ -111,7 +111,7 @@ test_not_mappable(void)
 	CU_ASSERT_EQUAL(vuc_region_map(dev, BAR0, &m), -EOPNOTSUPP);
 	CU_ASSERT_PTR_NULL(m);
 	CU_ASSERT_STRING_EQUAL(vuc_device_reason(dev),
-		"region 0 cannot be mapped: its flags are 0x3, and it came with 0 descriptors");
+		"region 0 cannot be mapped: its flags are 0x3, and it has 0 file descriptors");
 	CU_ASSERT_EQUAL(vuc_region_map(dev, VFIO_PCI_ROM_REGION_INDEX, &m), -EINVAL);
 	CU_ASSERT_STRING_EQUAL(vuc_device_reason(dev), "there is no region 6");
 	CU_ASSERT_EQUAL(vuc_region_map(dev, VFIO_PCI_NUM_REGIONS, NULL), -EINVAL);
@@ -195,7 +195,7 @@ test_bad_accesses(void)
 	CU_ASSERT_EQUAL_FATAL(vuc_region_map(dev, BAR2, NULL), 1);
 	CU_ASSERT_EQUAL(vuc_region_load(dev, BAR2, REFDEV_BAR2_SIZE - 4, bytes, 8), -EINVAL);
 	CU_ASSERT_STRING_EQUAL(vuc_device_reason(dev),
-		"region 2: 8 bytes at offset 0xfffc are outside of its 65536 bytes");
+		"region 2: 8 bytes at offset 0xfffc are beyond its 65536 bytes");
 	CU_ASSERT_EQUAL(vuc_region_store(dev, BAR2, UINT64_MAX, bytes, 8), -EINVAL);
 	CU_ASSERT_EQUAL(vuc_region_load(dev, BAR2, 0, bytes, SIZE_MAX), -EINVAL);
 	CU_ASSERT_EQUAL(vuc_region_store(dev, BAR2, 0, bytes, 0), -EINVAL);

@@ -432,7 +432,7 @@ test_sparse_without_areas(void)
 	prepare(&s);
 	s.bar->sparse = true;
 	refused(&s, -EOPNOTSUPP,
-		"region 0 cannot be mapped: its flags are 0xb, and it came with 0 descriptors");
+		"region 0 cannot be mapped: its flags are 0xb, and it has 0 file descriptors");
 }
 
 /* A write to an I/O BAR is answered: the server's refusal is heard. */

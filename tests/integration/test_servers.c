@@ -709,7 +709,7 @@ static const struct row rows[] = {
 		.warnings = {"max_msg_fds is 0"}},
 	{"no descriptors, no address", .json = JSON("\"max_msg_fds\":0"),
 		.call = map_without_address, .status = -EINVAL,
-		.reason = "the server takes no descriptors (max_msg_fds 0)"},
+		.reason = "the server accepts no file descriptors (max_msg_fds 0)"},
 	{"7 bytes a message", .json = JSON("\"max_data_xfer_size\":7"), .status = -EPROTO,
 		.reason = "max_data_xfer_size is 7, expected 8"},
 	{"8 bytes a message", .json = JSON("\"max_data_xfer_size\":8"), .call = access_config},

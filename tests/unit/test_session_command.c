@@ -173,7 +173,7 @@ test_fds(void)
 	fds[1] = fixture_new_fd();
 	fixture_feed(&f, m.bytes, m.len, fds, 2);
 	CU_ASSERT_TRUE(fixture_lost(&f, -EPROTO,
-		"message 0x0003 (VFIO_USER_DMA_READ 11, command): came with file descriptors"));
+		"message 0x0003 (VFIO_USER_DMA_READ 11, command): carried unexpected file descriptors"));
 	CU_ASSERT_EQUAL(fixture_count_fds(), f.nr_fds);
 	fixture_close(&f);
 }

@@ -151,7 +151,7 @@ test_spread(void)
 static void
 test_too_many(void)
 {
-	static const char reason[] = "a message came with more than 4 file descriptors";
+	static const char reason[] = "a message carried more than 4 file descriptors";
 	struct outcome o = {0};
 	struct message reply;
 	struct fixture f;
@@ -191,8 +191,7 @@ test_none_wanted(void)
 	fixture_send(&f);
 	fd = fixture_new_fd();
 	fixture_feed(&f, reply.bytes, reply.len, &fd, 1);
-	CU_ASSERT_TRUE(
-		fixture_lost(&f, -EPROTO, "a message came with more than 0 file descriptors"));
+	CU_ASSERT_TRUE(fixture_lost(&f, -EPROTO, "a message carried more than 0 file descriptors"));
 	fixture_close(&f);
 }
 
@@ -211,7 +210,7 @@ test_most(void)
 	new_fds(fds, 17);
 	fixture_feed(&f, reply.bytes, reply.len, fds, 17);
 	CU_ASSERT_TRUE(
-		fixture_lost(&f, -EPROTO, "a message came with more than 16 file descriptors"));
+		fixture_lost(&f, -EPROTO, "a message carried more than 16 file descriptors"));
 	fixture_close(&f);
 }
 

@@ -314,8 +314,7 @@ test_fds(void)
 
 	fixture_create(&f, NULL);
 	feed_with_fds(&f, fixture_json, FIXTURE_MAX_FDS + 1);
-	CU_ASSERT_TRUE(
-		fixture_lost(&f, -EPROTO, "a message came with more than 4 file descriptors"));
+	CU_ASSERT_TRUE(fixture_lost(&f, -EPROTO, "a message carried more than 4 file descriptors"));
 	CU_ASSERT_EQUAL(fixture_count_fds(), f.nr_fds);
 	fixture_close(&f);
 }
