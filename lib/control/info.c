@@ -8,7 +8,6 @@
 
 #include <vuc/io_fds.h>
 
-#include "clock.h"
 #include "error.h"
 #include "region_areas.h"
 #include "source.h"
@@ -207,63 +206,25 @@ vmm_io_fds(struct control_vmm *v)
 	return rc;
 }
 
-/* On the poller's thread. */
-struct resetting {
-	struct control_vmm *v;
-	struct vuc_device *dev;
-	struct vuc_poller_drain drain;
-	vuc_done_fn done;
-	void *done_arg;
-};
-
-/* A vuc_done_fn. The time of the reset runs from when it was asked for. */
-static void
-reset_drained(void *arg, int status, const struct vuc_error *err)
-{
-	struct resetting *r = arg;
-	uint64_t now_ms = vuc_clock_ms(), end_ms = r->drain.deadline_ms;
-	uint32_t left_ms = end_ms > now_ms ? (uint32_t)(end_ms - now_ms) : 1;
-	struct vuc_error why = *err;
-
-	if (status == 0) {
-		status = vuc_device_reset_within_start(r->dev, left_ms, r->done, r->done_arg);
-		if (status == 0)
-			return;
-		vuc_error_set(&why, status, "%s", vuc_device_reason(r->dev));
-	}
-	r->done(r->done_arg, status, &why);
-}
-
 /* A control_start_fn. What the VMM has submitted before, posted writes above all, reaches the
  * device before the reset. */
 static int
-reset(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
+reset_start(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 {
-	struct resetting *r = arg;
-
-	r->dev = dev;
-	r->done = done;
-	r->done_arg = done_arg;
-	r->drain = (struct vuc_poller_drain){
-		.deadline_ms = vuc_clock_ms() + vuc_device_long_timeout_ms(dev),
-		.done = reset_drained,
-		.arg = r,
-	};
-	vuc_poller_remote_drain_start(r->v->remote, &r->drain);
-	return 0;
+	(void)arg;
+	return vuc_device_reset_start(dev, done, done_arg);
 }
 
 int
 vmm_reset(struct control_vmm *v)
 {
-	struct resetting resetting = {.v = v};
 	struct vuc_shm_plain reply = {0};
 	struct vuc_error err = {0};
 	int rc;
 
 	if (v->device->reset == VUC_CONTROL_RESET_NEVER)
 		return vmm_refuse(v, -EOPNOTSUPP, "the device cannot be reset");
-	rc = vmm_operate(v, reset, &resetting, &err);
+	rc = vmm_operate(v, reset_start, NULL, &err);
 	if (rc != 0)
 		return vmm_refuse(v, rc, "%s", err.text);
 	return vmm_reply(v, &reply.header, sizeof(reply), NULL, 0);

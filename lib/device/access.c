@@ -18,12 +18,6 @@ vuc_device_timeout_ms(const struct vuc_device *dev)
 }
 
 VUC_PRIVATE uint32_t
-vuc_device_long_timeout_ms(const struct vuc_device *dev)
-{
-	return dev->long_timeout_ms;
-}
-
-VUC_PRIVATE uint32_t
 vuc_device_access_max(const struct vuc_device *dev)
 {
 	uint32_t write = vuc_session_max_write(dev->session);
@@ -71,7 +65,7 @@ begin_split_access(struct vuc_device *dev, enum vuc_op op, const struct vuc_sess
 	split->req.count = a->count;
 	split->req.done = split_access_done;
 	split->req.arg = split;
-	device_enqueue(dev, &split->req);
+	device_enqueue_first(dev, &split->req);
 	return 0;
 }
 
@@ -91,7 +85,7 @@ vuc_device_access_begin(struct vuc_device *dev, enum vuc_op op, const struct vuc
 
 	if (rc == 0)
 		rc = device_check_access(dev, op, a->region, a->offset, a->count);
-	if (rc == 0 && dev->first != NULL)
+	if (rc == 0 && dev->first != NULL && !operation_lets_pass(dev->first))
 		rc = -EAGAIN;
 	if (rc != 0)
 		return rc;

@@ -9,16 +9,32 @@
 #include "error.h"
 #include "internal.h"
 
-void
-device_enqueue(struct vuc_device *dev, struct vuc_request *req)
+static void
+request_prepare(struct vuc_device *dev, struct vuc_request *req)
 {
 	req->priv.next = NULL;
 	req->priv.dev = dev;
 	req->priv.submitted = 0;
 	req->priv.outstanding = 0;
 	req->priv.status = 0;
+}
+
+void
+device_enqueue(struct vuc_device *dev, struct vuc_request *req)
+{
+	request_prepare(dev, req);
 	*dev->last = req;
 	dev->last = &req->priv.next;
+}
+
+void
+device_enqueue_first(struct vuc_device *dev, struct vuc_request *req)
+{
+	request_prepare(dev, req);
+	req->priv.next = dev->first;
+	if (dev->first == NULL)
+		dev->last = &req->priv.next;
+	dev->first = req;
 }
 
 void

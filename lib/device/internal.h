@@ -83,6 +83,7 @@ struct vuc_device {
 	uint32_t memory_bars; /* bit n: BAR n is memory, as its register says */
 	bool dirty;
 	bool operating; /* an operation has more to send, or there is a step */
+	bool draining;  /* the group's source has more that goes before a barrier */
 	bool closed;    /* nobody has it any more: nobody is called back */
 	void (*step)(struct vuc_device *dev); /* taken with each flush while it is opened or closed,
 						 or NULL; of one in group->closed: frees it */
@@ -173,8 +174,9 @@ device_mark_dirty(struct vuc_device *dev)
 	TAILQ_INSERT_TAIL(&dev->group->dirty, dev, dirty_link);
 }
 
-/* device.c: put a request behind those that wait */
+/* device.c: put a request behind those that wait; or before them */
 void device_enqueue(struct vuc_device *dev, struct vuc_request *req);
+void device_enqueue_first(struct vuc_device *dev, struct vuc_request *req);
 
 /* device.c: whether it is there to be used; says why not */
 int device_check_connected(const struct vuc_device *dev, struct vuc_error *err);

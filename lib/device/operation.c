@@ -60,6 +60,7 @@ int
 operation_start(struct operation *op, vuc_done_fn done, void *arg, struct vuc_error *err)
 {
 	struct vuc_device *dev = op->dev;
+	const struct vuc_poll_source *source = &dev->group->source;
 	int rc = device_check_connected(dev, err);
 
 	if (rc != 0) {
@@ -75,7 +76,16 @@ operation_start(struct operation *op, vuc_done_fn done, void *arg, struct vuc_er
 	TAILQ_INSERT_TAIL(&dev->operations, op, link);
 	device_enqueue(dev, &op->place);
 	device_mark_dirty(dev);
+	if (op->ops->barrier && source->drain != NULL && source->drain(source->arg, dev))
+		dev->draining = true;
 	return 0;
+}
+
+VUC_PRIVATE void
+vuc_device_drained(struct vuc_device *dev)
+{
+	dev->draining = false;
+	device_mark_dirty(dev);
 }
 
 /* Requests behind it may go on. */
@@ -95,12 +105,34 @@ operation_leave_place(struct operation *op)
 	op->placed = false;
 }
 
+static struct operation *
+operation_of_place(const struct vuc_request *place)
+{
+	uintptr_t addr = (uintptr_t)place - offsetof(struct operation, place);
+
+	return (struct operation *)addr;
+}
+
+static bool
+operation_waits_for_source(const struct operation *op)
+{
+	return op->ops->barrier && op->state == OPERATION_PLACED && op->dev->draining;
+}
+
+bool
+operation_lets_pass(const struct vuc_request *first)
+{
+	return first->op == OPERATION_PLACE &&
+		operation_waits_for_source(operation_of_place(first));
+}
+
 bool
 operation_take_turn(struct vuc_request *place)
 {
-	struct operation *op =
-		(struct operation *)(void *)((char *)place - offsetof(struct operation, place));
+	struct operation *op = operation_of_place(place);
 
+	if (operation_waits_for_source(op))
+		return false;
 	if (op->state == OPERATION_PLACED)
 		op->state = OPERATION_READY;
 	if (op->ops->barrier)

@@ -115,6 +115,10 @@ bool device_run_operations(struct vuc_device *dev);
  * whether requests behind it may go on. */
 bool operation_take_turn(struct vuc_request *place);
 
+/* Whether the first request of the device is the place of a barrier that waits for the group's
+ * source: what comes from there goes before it. */
+bool operation_lets_pass(const struct vuc_request *first);
+
 /* End those behind their deadline. */
 void device_tick_operations(struct vuc_device *dev, uint64_t now_ms);
 

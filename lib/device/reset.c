@@ -29,13 +29,12 @@ reset_take(
 	return 0;
 }
 
-VUC_PRIVATE int
-vuc_device_reset_within_start(
-	struct vuc_device *dev, uint32_t timeout_ms, vuc_done_fn done, void *arg)
+VUC_EXPORT int
+vuc_device_reset_start(struct vuc_device *dev, vuc_done_fn done, void *arg)
 {
 	const struct vuc_request whole = {.op = VUC_OP_RESET};
 	const struct vuc_session_request req = {
-		.cmd = VFIO_USER_DEVICE_RESET, .timeout_ms = timeout_ms};
+		.cmd = VFIO_USER_DEVICE_RESET, .timeout_ms = dev->long_timeout_ms};
 	int rc = device_check_request(dev, &whole, &dev->reason);
 	struct message_operation *m;
 
@@ -43,12 +42,6 @@ vuc_device_reset_within_start(
 		return rc;
 	m = message_operation_create(dev, sizeof(*m), &req, reset_take, &rc, &dev->reason);
 	return m != NULL ? operation_start(&m->op, done, arg, &dev->reason) : rc;
-}
-
-VUC_EXPORT int
-vuc_device_reset_start(struct vuc_device *dev, vuc_done_fn done, void *arg)
-{
-	return vuc_device_reset_within_start(dev, dev->long_timeout_ms, done, arg);
 }
 
 static void

@@ -19,8 +19,15 @@ struct vuc_poll_source {
 	void (*begin)(void *arg);
 	/* At the end of it: tell what was completed. */
 	void (*end)(void *arg);
+	/* A reset of a device was asked for: what was submitted to the source before goes out
+	 * before. Returns false when there is nothing; else vuc_device_drained() is called once all
+	 * of that was taken. May be NULL. */
+	bool (*drain)(void *arg, struct vuc_device *dev);
 	void *arg;
 };
+
+/* See drain above; on the thread that polls the device. */
+void vuc_device_drained(struct vuc_device *dev);
 
 /* Have the next poll look at the clock, as few polls do: for one who lets others have the CPU
  * between polls, and so polls rarely. */
@@ -31,11 +38,6 @@ void vuc_poll_group_set_source(struct vuc_poll_group *group, const struct vuc_po
 
 /* Milliseconds that the server may take to answer a request. */
 uint32_t vuc_device_timeout_ms(const struct vuc_device *dev);
-uint32_t vuc_device_long_timeout_ms(const struct vuc_device *dev);
-
-/* As vuc_device_reset_start(), with less time than the device's long timeout. */
-int vuc_device_reset_within_start(
-	struct vuc_device *dev, uint32_t timeout_ms, vuc_done_fn done, void *arg);
 
 /* Most bytes of one access: what fits one message either way. */
 uint32_t vuc_device_access_max(const struct vuc_device *dev);

@@ -28,7 +28,6 @@ _Static_assert(BURST < 1u << VUC_BURST_SIZES, "each burst is of a size that is c
 struct poller_queue;
 struct poller_device;
 struct queue_closing;
-struct vuc_poller_drain;
 
 /* A request that a device works on. */
 struct poller_request {
@@ -52,7 +51,7 @@ struct poller_queue {
 	struct poller_request *requests;  /* by id */
 	struct vuc_poller_remote *remote; /* whose it is; NULL: front and memory are the poller's */
 	struct queue_closing *closing;    /* who waits until nothing is left and outstanding */
-	struct vuc_poller_drain *drain;   /* who waits until what is in it now is taken */
+	bool draining;                    /* a reset waits until what was in it then is taken */
 	uint32_t last; /* requests that may still belong to that; or, while it is being closed, that
 			  are still taken */
 	struct vuc_queue *front;
@@ -79,6 +78,7 @@ struct poller_device {
 	TAILQ_ENTRY(poller_device) link;
 	TAILQ_HEAD(, vuc_poller_remote) remotes; /* the poller's thread; see registry.h */
 	_Atomic unsigned int nr_queues;
+	unsigned int nr_draining;   /* queues */
 	uint32_t id;                /* in traces */
 	_Atomic bool open;          /* it was connected to, and has not been closed */
 	_Atomic bool connected;     /* as it was seen last */
@@ -220,6 +220,9 @@ void poller_begin_closing(struct poller_queue *q, struct queue_closing *c);
 
 /* queue.c: look whether a queue that is being closed has nothing left; it is gone then */
 void poller_queue_drained(struct poller_queue *q);
+
+/* queue.c: the drain of a struct vuc_poll_source */
+bool poller_drain(void *arg, struct vuc_device *dev);
 
 /* queue.c: that many were taken from a queue that is being drained */
 void poller_queue_taken(struct poller_queue *q, unsigned int n);

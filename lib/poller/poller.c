@@ -81,6 +81,7 @@ set_up(const struct start *start)
 	const struct vuc_poll_source source = {
 		.begin = poller_begin,
 		.end = poller_end,
+		.drain = poller_drain,
 		.arg = p,
 	};
 	struct vuc_poll_group_opts group_opts;

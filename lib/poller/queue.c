@@ -215,50 +215,59 @@ vuc_poller_open_queue(struct vuc_poller *p, struct vuc_device *dev,
 /* ---- draining queues ---- */
 
 static void
-end_drain(struct vuc_poller_drain *drain)
+queue_end_drain(struct poller_queue *q)
 {
-	if (--drain->left == 0)
-		drain->done(drain->arg, drain->status, &drain->err);
+	struct poller_device *d = q->device;
+
+	q->draining = false;
+	if (--d->nr_draining == 0)
+		vuc_device_drained(d->dev);
 }
 
+/* One that is being closed is drained when it is gone. */
 static void
-begin_drain(struct poller_queue *q, struct vuc_poller_drain *drain)
+queue_begin_drain(struct poller_queue *q)
 {
 	if (q->broken || vuc_queue_back_is_empty(&q->back))
 		return;
+	if (!q->draining)
+		q->device->nr_draining++;
+	q->draining = true;
+	if (q->closing != NULL)
+		return;
 	/* There were not more before. */
 	q->last = q->back.depth;
-	q->drain = drain;
-	drain->left++;
 	poller_activate(q);
+}
+
+bool
+poller_drain(void *arg, struct vuc_device *dev)
+{
+	struct vuc_poller *p = arg;
+	struct poller_device *d = vuc_registry_find_device(p, dev);
+	struct vuc_poller_remote *r;
+
+	if (d == NULL)
+		return false;
+	for (unsigned int i = 0; i < p->nr_words * BELL_BITS; i++) {
+		if (p->queues[i] != NULL && p->queues[i]->device == d)
+			queue_begin_drain(p->queues[i]);
+	}
+	TAILQ_FOREACH (r, &d->remotes, link) {
+		for (unsigned int i = 0; i < VUC_SHM_MAX_QUEUES; i++) {
+			if (r->queues[i] != NULL)
+				queue_begin_drain(r->queues[i]);
+		}
+	}
+	return d->nr_draining > 0;
 }
 
 void
 poller_queue_taken(struct poller_queue *q, unsigned int n)
 {
-	struct vuc_poller_drain *drain = q->drain;
-
 	q->last -= n < q->last ? n : q->last;
-	if (q->last > 0 && !q->broken && !vuc_queue_back_is_empty(&q->back)) {
-		if (vuc_clock_ms() < drain->deadline_ms)
-			return;
-		drain->status = vuc_error_set(&drain->err, -ETIMEDOUT,
-			"the server did not take in time what was submitted before");
-	}
-	q->drain = NULL;
-	end_drain(drain);
-}
-
-void
-vuc_poller_remote_drain_start(struct vuc_poller_remote *r, struct vuc_poller_drain *drain)
-{
-	drain->left = 1;
-	drain->status = 0;
-	for (unsigned int i = 0; i < VUC_SHM_MAX_QUEUES; i++) {
-		if (r->queues[i] != NULL)
-			begin_drain(r->queues[i], drain);
-	}
-	end_drain(drain);
+	if (q->last == 0 || q->broken || vuc_queue_back_is_empty(&q->back))
+		queue_end_drain(q);
 }
 
 /* ---- closing queues ---- */
@@ -273,6 +282,8 @@ close_now(struct poller_queue *q)
 	if (q->remote != NULL &&
 		atomic_load_explicit(&q->back.header->closed, memory_order_relaxed) == 0)
 		vuc_queue_back_close(&q->back, -ECONNRESET);
+	if (q->draining)
+		queue_end_drain(q);
 	poller_detach_queue(q);
 	*place = NULL;
 	poller_free_queue(q);

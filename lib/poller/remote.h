@@ -53,26 +53,6 @@ int vuc_poller_remote_open_queue(struct vuc_poller_remote *r,
  */
 int vuc_poller_remote_close_queue(struct vuc_poller_remote *r, unsigned int index);
 
-/* Embedded by who drains queues. */
-struct vuc_poller_drain {
-	uint64_t deadline_ms; /* of CLOCK_MONOTONIC */
-	vuc_done_fn done;
-	void *arg;
-
-	/* The poller's. */
-	unsigned int left; /* queues that are not drained, and one while it is started */
-	struct vuc_error err;
-	int status;
-};
-
-/*
- * On the poller's thread: take what the other process has submitted to its queues so far, and then
- * call done, maybe at once: what is asked of the device from there on comes after all of it.
- * Requests that are submitted meanwhile are taken as well. No queue of the remote may be closed
- * before. Status: 0; -ETIMEDOUT at the deadline.
- */
-void vuc_poller_remote_drain_start(struct vuc_poller_remote *r, struct vuc_poller_drain *drain);
-
 /* Close all queues likewise, and free the remote. NULL does nothing. */
 void vuc_poller_remove_remote(struct vuc_poller_remote *r);
 

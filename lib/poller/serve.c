@@ -220,7 +220,7 @@ look_at_queue(struct poller_queue *q, unsigned int max, bool *full)
 	if (q->closing != NULL)
 		return look_at_closing(q, max, full);
 	n = q->broken ? 0 : serve_queue(q, max, full);
-	if (q->drain != NULL)
+	if (q->draining)
 		poller_queue_taken(q, n);
 	if (n > 0)
 		q->quiet = 0;

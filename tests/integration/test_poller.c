@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <linux/pci_regs.h>
 #include <linux/vfio.h>
 
 #include <vuc/eal.h>
@@ -372,6 +373,54 @@ reset(void *arg)
 	return vuc_device_reset(arg);
 }
 
+#define NR_POSTED 200u
+
+struct posting_reset {
+	struct vuc_device *dev;
+	struct vuc_queue *queue;
+};
+
+/* On the poller's thread, which takes nothing meanwhile. */
+static int
+post_and_reset(void *arg)
+{
+	const struct posting_reset *r = arg;
+	const uint64_t bars = UINT64_MAX;
+	int rc = 0;
+
+	for (uint64_t i = 1; rc == 0 && i <= NR_POSTED; i++)
+		rc = vuc_queue_post(r->queue, BAR0, REFDEV_REG_SCRATCH, &i, sizeof(i));
+	/* Several messages. */
+	if (rc == 0)
+		rc = vuc_queue_post(r->queue, CONFIG, PCI_BASE_ADDRESS_0, &bars, sizeof(bars));
+	return rc != 0 ? rc : vuc_device_reset(r->dev);
+}
+
+/* What a queue has accepted reaches the device before a reset that is asked for behind it. */
+static void
+test_reset_behind_queue(void)
+{
+	struct peer *peer = peer_start(1, NULL);
+	struct vuc_poller *p = start_poller(VUC_IDLE_SLEEP);
+	struct vuc_device *dev = open_device(p, peer, 0);
+	struct vuc_queue *q = open_queue(p, dev, 256);
+	struct posting_reset r = {.dev = dev, .queue = q};
+	uint64_t before = 1, after = 1;
+	uint32_t bars_before[2] = {1, 1}, bars_after[2] = {2, 2};
+
+	CU_ASSERT_EQUAL(vuc_poller_call(p, reset, dev), 0);
+	CU_ASSERT_EQUAL(vuc_queue_read(q, CONFIG, PCI_BASE_ADDRESS_0, bars_before, 8), 0);
+	CU_ASSERT_EQUAL(vuc_poller_call(p, post_and_reset, &r), 0);
+	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, REFDEV_REG_WRITES, &before, 8), 0);
+	CU_ASSERT_EQUAL(before, 0);
+	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, REFDEV_REG_SCRATCH, &after, 8), 0);
+	CU_ASSERT_EQUAL(after, 0);
+	CU_ASSERT_EQUAL(vuc_queue_read(q, CONFIG, PCI_BASE_ADDRESS_0, bars_after, 8), 0);
+	CU_ASSERT_EQUAL(memcmp(bars_before, bars_after, sizeof(bars_after)), 0);
+	stop(p, dev, q);
+	peer_stop(peer);
+}
+
 struct resetting {
 	struct vuc_poller *poller;
 	struct vuc_device *dev;
@@ -685,6 +734,7 @@ static CU_TestInfo tests[] = {
 	{"call", test_call},
 	{"wake_ups", test_wake_ups},
 	{"device_dies", test_device_dies},
+	{"reset_behind_queue", test_reset_behind_queue},
 	{"hung_device", test_hung_device},
 	{"close_while_it_hangs", test_close_while_it_hangs},
 	{"churn", test_churn},
