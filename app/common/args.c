@@ -96,9 +96,10 @@ app_args_number(
 	int rc = vuc_number_parse(text, 0, min, max, &number);
 
 	if (rc == -EINVAL)
-		argp_error(state, "--%s: '%s' is not a number", option_name(state, key), text);
+		app_args_error(state, "--%s: '%s' is not a number", option_name(state, key), text);
 	else if (rc != 0)
-		argp_error(state, "--%s: %s is not within %llu ... %llu", option_name(state, key),
-			text, (unsigned long long)min, (unsigned long long)max);
+		app_args_error(state, "--%s: %s is not within %llu ... %llu",
+			option_name(state, key), text, (unsigned long long)min,
+			(unsigned long long)max);
 	return number;
 }

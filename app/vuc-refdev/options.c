@@ -78,7 +78,7 @@ set_pretend(struct refdev_config *device, const char *text, const struct argp_st
 	else if (strcmp(text, "unmap-all") == 0)
 		device->pretend_unmap_all = true;
 	else
-		argp_error(state, "--pretend: reset or unmap-all, not '%s'", text);
+		app_args_error(state, "--pretend: reset or unmap-all, not '%s'", text);
 }
 
 static void
@@ -87,7 +87,7 @@ add_fault(struct refdev_faults *faults, const char *spec, const struct argp_stat
 	char why[256] = "out of memory";
 
 	if (refdev_faults_add(faults, spec, why, sizeof(why)) != 0)
-		argp_error(state, "--fault: %s", why);
+		app_args_error(state, "--fault: %s", why);
 }
 
 /* What the device offers; returns 0 or ARGP_ERR_UNKNOWN. */
@@ -110,7 +110,7 @@ set_device_option(
 	case OPT_PGSIZES:
 		device->pgsizes = app_args_number(state, key, text, 4096, UINT64_MAX);
 		if ((device->pgsizes & 4095) != 0)
-			argp_error(state, "--pgsizes: %s has a page size below 4096", text);
+			app_args_error(state, "--pgsizes: %s has a page size below 4096", text);
 		return 0;
 	case OPT_MINOR:
 		device->minor = (uint16_t)app_args_number(state, key, text, 0, UINT16_MAX);
@@ -140,9 +140,9 @@ static void
 check_options(const struct refdev_options *options, const struct argp_state *state)
 {
 	if (options->fd >= 0 && options->nr_paths > 0)
-		argp_error(state, "--fd can't go with a socket path: %s", options->paths[0]);
+		app_args_error(state, "--fd can't go with a socket path: %s", options->paths[0]);
 	else if (options->fd < 0 && options->nr_paths == 0)
-		argp_error(state, "no socket path");
+		app_args_error(state, "no socket path");
 }
 
 static error_t
@@ -167,7 +167,7 @@ set_option(int key, char *text, struct argp_state *state)
 	case OPT_MODE:
 		options->poll = strcmp(text, "poll") == 0;
 		if (!options->poll && strcmp(text, "block") != 0)
-			argp_error(state, "--mode: block or poll, not '%s'", text);
+			app_args_error(state, "--mode: block or poll, not '%s'", text);
 		return 0;
 	case OPT_ONCE:
 		options->once = true;

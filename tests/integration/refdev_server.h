@@ -31,9 +31,6 @@ void refdev_server_start_with(struct refdev_server *s, const char *option);
 /* Stop it, assert that it ended well and said nothing, and remove the folder. */
 void refdev_server_stop(struct refdev_server *s);
 
-/* The same for one that has one line to say, which contains text. */
-void refdev_server_stop_said(struct refdev_server *s, const char *text);
-
 /* Remove the folder. */
 void refdev_server_clean(struct refdev_server *s);
 
