@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "hostile.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 struct neighbour {
 	_Atomic uint64_t rounds;
 	_Atomic unsigned int errors;
+	_Atomic int first_error; /* what its first access that failed ended with */
 	_Atomic bool stop;
 };
 
@@ -67,17 +69,23 @@ hostile_fork(void)
 
 /* ---- the one that behaves ---- */
 
-static bool
-use_device(struct shm_queue *q, uint64_t value)
+/* Returns 0, the error of an access, or -EILSEQ for a value that is another one's. */
+static int
+neighbour_use_device(struct shm_queue *q, uint64_t value)
 {
 	uint32_t id = 0, maps = 0;
 	uint64_t scratch = 0;
+	int rc = shm_read(q, BAR0, REFDEV_REG_ID, &id, sizeof(id));
 
-	return shm_read(q, BAR0, REFDEV_REG_ID, &id, sizeof(id)) == 0 && id == REFDEV_ID_VALUE &&
-		shm_write(q, BAR0, REFDEV_REG_SCRATCH, &value, sizeof(value)) == 0 &&
-		shm_read(q, BAR0, REFDEV_REG_SCRATCH, &scratch, sizeof(scratch)) == 0 &&
-		scratch == value &&
-		shm_read(q, BAR0, REFDEV_REG_DMA_MAPS, &maps, sizeof(maps)) == 0 && maps == 1;
+	if (rc == 0)
+		rc = shm_write(q, BAR0, REFDEV_REG_SCRATCH, &value, sizeof(value));
+	if (rc == 0)
+		rc = shm_read(q, BAR0, REFDEV_REG_SCRATCH, &scratch, sizeof(scratch));
+	if (rc == 0)
+		rc = shm_read(q, BAR0, REFDEV_REG_DMA_MAPS, &maps, sizeof(maps));
+	if (rc == 0 && (id != REFDEV_ID_VALUE || scratch != value || maps != 1))
+		rc = -EILSEQ;
+	return rc;
 }
 
 static void
@@ -85,7 +93,7 @@ be_good(const char *path, struct neighbour *n)
 {
 	struct shm_client c;
 	struct shm_queue q;
-	int memory;
+	int memory, rc;
 
 	/* What came with fork() is the daemon's. */
 	close_range(3, ~0u, 0);
@@ -94,8 +102,9 @@ be_good(const char *path, struct neighbour *n)
 		shm_dma_map(&c, 0, PAGE, 0, VUC_SHM_DMA_READ, memory) != 0)
 		_exit(1);
 	while (!atomic_load(&n->stop)) {
-		if (!use_device(&q, atomic_load(&n->rounds)))
-			atomic_fetch_add(&n->errors, 1);
+		rc = neighbour_use_device(&q, atomic_load(&n->rounds));
+		if (rc != 0 && atomic_fetch_add(&n->errors, 1) == 0)
+			atomic_store(&n->first_error, rc);
 		atomic_fetch_add(&n->rounds, 1);
 	}
 	_exit(shm_state(&c).state == VUC_SHM_ATTACHED && shm_plain(&c, VUC_SHM_DETACH) == 0 ? 0
@@ -117,6 +126,9 @@ hostile_neighbour_goes_on(const struct hostile *h)
 		vuc_clock_sleep_ms(1);
 	CU_ASSERT_TRUE(hostile_neighbour_rounds(h) >= until);
 	CU_ASSERT_EQUAL(atomic_load(&h->neighbour->errors), 0);
+	if (atomic_load(&h->neighbour->errors) != 0)
+		printf("# the neighbour's first error: %s\n",
+			strerror(-atomic_load(&h->neighbour->first_error)));
 }
 
 static void
