@@ -108,3 +108,14 @@ vuc_tap_run(CU_SuiteInfo *suites)
 	CU_cleanup_registry();
 	return run.failed == 0 && run.done == run.planned ? 0 : 1;
 }
+
+int
+vuc_tap_tests(const char *name, CU_SetUpFunc set_up, CU_TearDownFunc tear_down, CU_TestInfo *tests)
+{
+	CU_SuiteInfo suites[] = {
+		{name, NULL, NULL, set_up, tear_down, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	return vuc_tap_run(suites);
+}

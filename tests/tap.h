@@ -21,6 +21,10 @@
  */
 int vuc_tap_run(CU_SuiteInfo *suites);
 
+/* The same for one suite, with what runs before and after each of its tests; NULL: nothing. */
+int vuc_tap_tests(
+	const char *name, CU_SetUpFunc set_up, CU_TearDownFunc tear_down, CU_TestInfo *tests);
+
 /* Mark the running test as skipped; the test itself returns next. */
 void vuc_tap_skip(const char *reason);
 

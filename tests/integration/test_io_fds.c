@@ -347,10 +347,5 @@ static CU_TestInfo tests[] = {
 int
 main(void)
 {
-	CU_SuiteInfo suites[] = {
-		{"io_fds", NULL, NULL, set_up, tear_down, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("io_fds", set_up, tear_down, tests);
 }

@@ -357,10 +357,5 @@ static CU_TestInfo tests[] = {
 int
 main(void)
 {
-	CU_SuiteInfo suites[] = {
-		{"irq messages", NULL, NULL, set_up, tear_down, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("irq messages", set_up, tear_down, tests);
 }

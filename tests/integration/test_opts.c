@@ -127,10 +127,5 @@ main(void)
 		{"a size that was not set, and a byte that is not known", test_all},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"opts", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("opts", NULL, NULL, tests);
 }

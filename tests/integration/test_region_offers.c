@@ -480,10 +480,5 @@ static CU_TestInfo tests[] = {
 int
 main(void)
 {
-	CU_SuiteInfo suites[] = {
-		{"region offers", NULL, NULL, set_up, tear_down, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("region offers", set_up, tear_down, tests);
 }

@@ -201,10 +201,5 @@ main(void)
 		{"text made clean", test_clean},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"app_json_text", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("app_json_text", NULL, NULL, tests);
 }

@@ -38,10 +38,5 @@ main(void)
 		{"the coarse clock follows and is never ahead", test_coarse},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"clock", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("clock", NULL, NULL, tests);
 }

@@ -65,10 +65,5 @@ main(void)
 		{"can put words around its own text", test_words_around},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"error", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("error", NULL, NULL, tests);
 }

@@ -140,10 +140,5 @@ main(void)
 		{"errors are negative errno values", test_errors},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"fds", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("fds", NULL, NULL, tests);
 }

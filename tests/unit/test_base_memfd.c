@@ -60,10 +60,5 @@ main(void)
 		{"what fails leaves no descriptor", test_errors},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"memfd", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("memfd", NULL, NULL, tests);
 }

@@ -98,10 +98,5 @@ main(void)
 		{"the number that a text begins with", test_begin},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"number", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("number", NULL, NULL, tests);
 }

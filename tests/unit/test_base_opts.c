@@ -123,10 +123,5 @@ main(void)
 		{"sizes that are none", test_sizes},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"base_opts", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("base_opts", NULL, NULL, tests);
 }

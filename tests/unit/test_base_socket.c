@@ -58,10 +58,5 @@ main(void)
 		{"so is an empty one", test_empty},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"socket", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("socket", NULL, NULL, tests);
 }

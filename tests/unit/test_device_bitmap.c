@@ -140,10 +140,5 @@ main(void)
 		{"count", test_count},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"bitmap", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("bitmap", NULL, NULL, tests);
 }

@@ -280,10 +280,5 @@ main(void)
 		{"intervals: against a model", test_model},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"refdev library", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("refdev library", NULL, NULL, tests);
 }

@@ -209,10 +209,5 @@ main(void)
 		{"reply of several writes", test_multi_decode},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"access", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("access", NULL, NULL, tests);
 }

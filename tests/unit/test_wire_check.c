@@ -87,10 +87,5 @@ main(void)
 		{"a field's bounds", test_bounds},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"check", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("check", NULL, NULL, tests);
 }

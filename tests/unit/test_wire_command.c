@@ -82,10 +82,5 @@ main(void)
 		{"numbers that are not assigned", test_unknown},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"command", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("command", NULL, NULL, tests);
 }

@@ -320,10 +320,5 @@ main(void)
 		{"reply to the server", test_reply},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"dma", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("dma", NULL, NULL, tests);
 }

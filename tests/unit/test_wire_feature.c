@@ -337,10 +337,5 @@ main(void)
 		{"report of something else", test_report_mismatch},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"feature", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("feature", NULL, NULL, tests);
 }

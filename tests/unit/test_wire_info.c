@@ -119,10 +119,5 @@ main(void)
 		{"IRQ info", test_irq},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"info", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("info", NULL, NULL, tests);
 }

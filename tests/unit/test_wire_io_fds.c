@@ -331,10 +331,5 @@ main(void)
 		{"sub-regions out of bounds", test_bounds},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"io_fds", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("io_fds", NULL, NULL, tests);
 }

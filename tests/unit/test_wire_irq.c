@@ -113,10 +113,5 @@ main(void)
 		{"disable an index", test_disable},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"irq", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("irq", NULL, NULL, tests);
 }

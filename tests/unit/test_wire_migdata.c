@@ -116,10 +116,5 @@ main(void)
 		{"reply out of bounds", test_bounds},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"migdata", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("migdata", NULL, NULL, tests);
 }

@@ -137,10 +137,5 @@ main(void)
 		{"members given twice", test_duplicates},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"strict_json", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("strict_json", NULL, NULL, tests);
 }
