@@ -23,7 +23,7 @@ uring_open(struct vuc_transport_group *group, const struct vuc_transport_address
 	c = calloc(1, sizeof(*c));
 	if (c == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a connection");
-	c->base.ops = &vuc_transport_uring;
+	c->base.ops = group->ops;
 	c->base.events = events;
 	c->base.owner = owner;
 	c->group = g;

@@ -11,14 +11,14 @@
 #include "vfio_user.h"
 
 static void
-complete(struct vuc_request *req)
+request_complete(struct vuc_request *req)
 {
 	req->priv.dev->group->completed++;
 	req->done(req, req->priv.status);
 }
 
 static void
-fail(struct vuc_request *req, int status, const char *reason)
+request_fail(struct vuc_request *req, int status, const char *reason)
 {
 	if (req->priv.status != 0)
 		return;
@@ -27,26 +27,26 @@ fail(struct vuc_request *req, int status, const char *reason)
 }
 
 static bool
-is_waiting(const struct vuc_request *req)
+request_is_waiting(const struct vuc_request *req)
 {
 	return req->priv.dev->first == req;
 }
 
 static void
-message_done(void *arg, const struct vuc_session_reply *reply)
+request_message_done(void *arg, const struct vuc_session_reply *reply)
 {
 	struct vuc_request *req = arg;
 
 	req->priv.outstanding--;
 	if (reply->status != 0)
-		fail(req, reply->status, reply->reason);
+		request_fail(req, reply->status, reply->reason);
 	/* One that still waits to be sent as a whole is completed by device_pump(). */
-	if (req->priv.outstanding == 0 && !is_waiting(req))
-		complete(req);
+	if (req->priv.outstanding == 0 && !request_is_waiting(req))
+		request_complete(req);
 }
 
 static uint32_t
-chunk(size_t left, uint32_t max)
+message_size(size_t left, uint32_t max)
 {
 	return left < max ? (uint32_t)left : max;
 }
@@ -74,9 +74,9 @@ vuc_device_forget_bypasses(struct vuc_device *dev)
 
 /* Up to the next dword, and aligned. */
 static uint32_t
-register_chunk(uint64_t offset, size_t left)
+register_size(uint64_t offset, size_t left)
 {
-	uint32_t n = chunk(left, 4 - (uint32_t)(offset & 3));
+	uint32_t n = message_size(left, 4 - (uint32_t)(offset & 3));
 
 	if (n > 1 && (offset & 1) != 0)
 		return 1;
@@ -92,7 +92,7 @@ queue_message(struct vuc_device *dev, struct vuc_request *req)
 		.region = req->region,
 		.offset = req->offset + req->priv.submitted,
 		.data = (uint8_t *)req->data + req->priv.submitted,
-		.done = message_done,
+		.done = request_message_done,
 		.arg = req,
 	};
 	size_t left = req->count - req->priv.submitted;
@@ -103,7 +103,7 @@ queue_message(struct vuc_device *dev, struct vuc_request *req)
 
 	if (by_registers && req->priv.outstanding >= MAX_REGISTERS)
 		return -EAGAIN;
-	access.count = by_registers ? register_chunk(access.offset, left) : chunk(left, max);
+	access.count = by_registers ? register_size(access.offset, left) : message_size(left, max);
 	if (req->op == VUC_OP_READ)
 		rc = vuc_session_region_read(s, &access);
 	else
@@ -127,7 +127,7 @@ queue_request(struct vuc_device *dev, struct vuc_request *req)
 	if (rc == -EAGAIN)
 		return rc;
 	if (rc != 0)
-		fail(req, rc, vuc_session_reason(dev->session));
+		request_fail(req, rc, vuc_session_reason(dev->session));
 	return 0;
 }
 
@@ -148,7 +148,7 @@ queue_requests(struct vuc_device *dev)
 		if (dev->first == NULL)
 			dev->last = &dev->first;
 		if (req->priv.outstanding == 0)
-			complete(req);
+			request_complete(req);
 	}
 }
 
@@ -168,8 +168,8 @@ device_cancel_requests(struct vuc_device *dev, int error, const char *reason)
 		struct vuc_request *req = dev->first;
 
 		dev->first = req->priv.next;
-		fail(req, error, reason);
-		complete(req);
+		request_fail(req, error, reason);
+		request_complete(req);
 	}
 	dev->last = &dev->first;
 }

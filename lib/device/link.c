@@ -9,16 +9,16 @@
 #include "internal.h"
 
 static bool
-has_ended(const struct device_link *link)
+link_has_ended(const struct device_link *link)
 {
 	return vuc_session_state(link->session) == VUC_SESSION_LOST;
 }
 
 /* After anything that may have changed what there is to send. */
 static void
-follow_up(struct device_link *link)
+link_follow_up(struct device_link *link)
 {
-	if (link->dev->first != NULL || link->dev->operating || has_ended(link) ||
+	if (link->dev->first != NULL || link->dev->operating || link_has_ended(link) ||
 		(!link->sending && vuc_session_has_segment(link->session)))
 		device_mark_dirty(link->dev);
 }
@@ -33,7 +33,7 @@ device_link_tick(struct device_link *link, uint64_t now_ms)
 	link->conn->sent_part = false;
 	vuc_session_tick(link->session, now_ms);
 	/* The last request may be over, or the session. */
-	follow_up(link);
+	link_follow_up(link);
 }
 
 uint64_t
@@ -45,23 +45,23 @@ device_link_due(const struct device_link *link)
 }
 
 static void
-on_sent(struct vuc_conn *conn)
+link_on_sent(struct vuc_conn *conn)
 {
 	struct device_link *link = conn->owner;
 
 	link->sending = false;
 	vuc_session_sent(link->session);
-	follow_up(link);
+	link_follow_up(link);
 }
 
 static void
-on_received(struct vuc_conn *conn, const uint8_t *bytes, size_t len, const int *fds,
+link_on_received(struct vuc_conn *conn, const uint8_t *bytes, size_t len, const int *fds,
 	unsigned int nr_fds)
 {
 	struct device_link *link = conn->owner;
 
 	vuc_session_received(link->session, bytes, len, fds, nr_fds);
-	follow_up(link);
+	link_follow_up(link);
 }
 
 bool
@@ -72,14 +72,14 @@ device_link_look(struct device_link *link)
 
 	if (n > 0) {
 		vuc_session_received(link->session, bytes, (size_t)n, NULL, 0);
-		follow_up(link);
+		link_follow_up(link);
 	}
 	return n >= 0;
 }
 
 /* Which of the descriptors are missing is not known. */
 static void
-end_without_fds(struct vuc_session *s)
+session_end_without_fds(struct vuc_session *s)
 {
 	struct rlimit limit = {0};
 
@@ -91,22 +91,22 @@ end_without_fds(struct vuc_session *s)
 }
 
 static void
-on_lost(struct vuc_conn *conn, int error)
+link_on_lost(struct vuc_conn *conn, int error)
 {
 	struct device_link *link = conn->owner;
 
 	/* A peer that closes with bytes of ours unread resets the connection: a close all the same.
 	 */
 	if (error == -EMFILE)
-		end_without_fds(link->session);
+		session_end_without_fds(link->session);
 	vuc_session_lost(link->session, error == -ECONNRESET ? 0 : error);
-	follow_up(link);
+	link_follow_up(link);
 }
 
 static const struct vuc_conn_events link_events = {
-	.sent = on_sent,
-	.received = on_received,
-	.lost = on_lost,
+	.sent = link_on_sent,
+	.received = link_on_received,
+	.lost = link_on_lost,
 };
 
 int
@@ -126,7 +126,7 @@ device_link_open(struct device_link *link, int fd, const struct vuc_loopback_ser
 }
 
 static void
-disconnect(struct device_link *link)
+link_disconnect(struct device_link *link)
 {
 	if (link->conn != NULL)
 		link->conn->ops->close(link->conn);
@@ -136,21 +136,21 @@ disconnect(struct device_link *link)
 void
 device_disconnect(struct vuc_device *dev)
 {
-	disconnect(&dev->main);
-	disconnect(&dev->twin);
+	link_disconnect(&dev->main);
+	link_disconnect(&dev->twin);
 }
 
 void
 device_link_free(struct device_link *link)
 {
-	disconnect(link);
+	link_disconnect(link);
 	vuc_session_destroy(link->session);
 	link->session = NULL;
 }
 
 /* The transport has not sent a segment at once. */
 static void
-note_unsent(struct device_link *link, int rc)
+link_note_unsent(struct device_link *link, int rc)
 {
 	if (rc == 0) {
 		link->sending = true;
@@ -171,7 +171,7 @@ device_link_send(struct device_link *link)
 		int rc = link->conn->ops->send(link->conn, next);
 
 		if (rc != 1) {
-			note_unsent(link, rc);
+			link_note_unsent(link, rc);
 			break;
 		}
 		vuc_session_sent(link->session);
@@ -191,7 +191,7 @@ device_send_parts(struct vuc_device *dev, const struct vuc_session *s, const str
 	if (ops->send_parts == NULL)
 		return 0;
 	device_link_send(link);
-	if (link->sending || vuc_session_has_segment(s) || has_ended(link))
+	if (link->sending || vuc_session_has_segment(s) || link_has_ended(link))
 		return 0;
 	n = ops->send_parts(link->conn, parts, nr_parts);
 	return n > 0 ? (size_t)n : 0;
@@ -202,11 +202,11 @@ device_send_parts(struct vuc_device *dev, const struct vuc_session *s, const str
  * both sockets go, the main one has more to tell: it has one more poll to do so.
  */
 static void
-flush_twin(struct vuc_device *dev)
+device_flush_twin(struct vuc_device *dev)
 {
 	if (vuc_session_has_segment(dev->twin.session))
 		device_link_send(&dev->twin);
-	if (!has_ended(&dev->twin))
+	if (!link_has_ended(&dev->twin))
 		return;
 	if (!dev->twin_ended) {
 		dev->twin_ended = true;
@@ -217,7 +217,7 @@ flush_twin(struct vuc_device *dev)
 		vuc_session_reason(dev->twin.session));
 }
 
-/* What waits for room or for a reply goes on when follow_up() is told of that. */
+/* What waits for room or for a reply goes on when link_follow_up() is told of that. */
 void
 device_flush(struct vuc_device *dev)
 {
@@ -229,8 +229,8 @@ device_flush(struct vuc_device *dev)
 		return;
 	sent = device_link_send(&dev->main);
 	if (dev->twin.conn != NULL)
-		flush_twin(dev);
-	if (has_ended(&dev->main)) {
+		device_flush_twin(dev);
+	if (link_has_ended(&dev->main)) {
 		device_disconnect(dev);
 		device_pump(dev);
 		sent = dev->step != NULL;

@@ -74,7 +74,7 @@ is_status(int status)
 }
 
 static int
-closed(const struct vuc_queue *q)
+front_is_closed(const struct vuc_queue *q)
 {
 	int error;
 
@@ -89,7 +89,7 @@ closed(const struct vuc_queue *q)
 
 /* Whether the slot of the next position is free: what it held a lap ago was copied. */
 static bool
-has_credit(struct vuc_queue *q)
+front_has_credit(struct vuc_queue *q)
 {
 	uint32_t ahead;
 
@@ -104,14 +104,14 @@ has_credit(struct vuc_queue *q)
 }
 
 static bool
-is_valid(const struct vuc_queue *q, const struct vuc_queue_request *r)
+is_valid_request(const struct vuc_queue *q, const struct vuc_queue_request *r)
 {
 	return r->op >= VUC_QUEUE_READ && r->op <= VUC_QUEUE_WRITE_PCI && r->region <= UINT16_MAX &&
 		r->count > 0 && r->count <= q->geometry.chunk;
 }
 
 static uint16_t
-take_id(struct vuc_queue *q, const struct vuc_queue_request *r)
+front_take_id(struct vuc_queue *q, const struct vuc_queue_request *r)
 {
 	uint16_t id = q->free_ids[--q->nr_free];
 
@@ -126,7 +126,7 @@ take_id(struct vuc_queue *q, const struct vuc_queue_request *r)
 }
 
 static void
-write_slot(struct vuc_queue *q, const struct vuc_queue_request *r, uint16_t id)
+front_write_slot(struct vuc_queue *q, const struct vuc_queue_request *r, uint16_t id)
 {
 	uint32_t position = (uint32_t)q->tail;
 	size_t i = position & q->ring.mask;
@@ -185,7 +185,7 @@ bell_ring(struct vuc_queue *q)
 VUC_EXPORT int
 vuc_queue_submit(struct vuc_queue *q, const struct vuc_queue_request *requests, unsigned int nr)
 {
-	int error = closed(q);
+	int error = front_is_closed(q);
 	unsigned int n = 0;
 
 	if (error != 0)
@@ -194,13 +194,13 @@ vuc_queue_submit(struct vuc_queue *q, const struct vuc_queue_request *requests, 
 		const struct vuc_queue_request *r = &requests[n];
 		bool posted = r->op == VUC_QUEUE_WRITE_POSTED;
 
-		if (!is_valid(q, r)) {
+		if (!is_valid_request(q, r)) {
 			error = -EINVAL;
 			break;
 		}
-		if ((!posted && q->nr_free == 0) || !has_credit(q))
+		if ((!posted && q->nr_free == 0) || !front_has_credit(q))
 			break;
-		write_slot(q, r, posted ? 0 : take_id(q, r));
+		front_write_slot(q, r, posted ? 0 : front_take_id(q, r));
 	}
 	if (n > 0)
 		bell_ring(q);
@@ -215,7 +215,7 @@ answer_at(const struct vuc_queue *q, uint32_t position)
 }
 
 static bool
-has_result(struct vuc_queue *q)
+front_has_result(struct vuc_queue *q)
 {
 	/* Pairs with vuc_queue_back_complete(). */
 	return atomic_load_explicit(&answer_at(q, q->head)->tag, memory_order_acquire) ==
@@ -245,7 +245,7 @@ is_answer(const struct queue_pending *p, int status, uint32_t count)
 
 /* Returns false when the back answers what was not asked. */
 static bool
-take_result(struct vuc_queue *q, struct vuc_queue_result *result)
+front_take_result(struct vuc_queue *q, struct vuc_queue_result *result)
 {
 	const struct queue_completion_slot *slot = answer_at(q, q->head);
 	uint16_t id = slot->id;
@@ -275,14 +275,14 @@ vuc_queue_poll(struct vuc_queue *q, struct vuc_queue_result *results, unsigned i
 {
 	unsigned int n = 0;
 
-	while (n < max && q->error == 0 && has_result(q) && take_result(q, &results[n]))
+	while (n < max && q->error == 0 && front_has_result(q) && front_take_result(q, &results[n]))
 		n++;
 	return n;
 }
 
 /* Who waits in vain looks from time to time whether anybody is left to wait for. */
 static void
-check_back(struct vuc_queue *q, int64_t now)
+front_check_back(struct vuc_queue *q, int64_t now)
 {
 	if (q->check == NULL || q->lost != 0 || now < q->check_ms)
 		return;
@@ -292,7 +292,7 @@ check_back(struct vuc_queue *q, int64_t now)
 
 /* How long to sleep at once, in milliseconds; -1: for ever. */
 static int
-slice_ms(const struct vuc_queue *q, int64_t now, int64_t deadline_ms)
+sleep_slice_ms(const struct vuc_queue *q, int64_t now, int64_t deadline_ms)
 {
 	int64_t slice = deadline_ms < 0 ? -1 : deadline_ms - now;
 
@@ -303,7 +303,7 @@ slice_ms(const struct vuc_queue *q, int64_t now, int64_t deadline_ms)
 
 /* Returns 0 when ready() says so; 1 when the time is up; the error that closed the queue. */
 static int
-sleep_until(struct vuc_queue *q, bool (*ready)(struct vuc_queue *), int64_t deadline_ms)
+front_sleep_until(struct vuc_queue *q, bool (*ready)(struct vuc_queue *), int64_t deadline_ms)
 {
 	int rc = 0;
 
@@ -312,7 +312,7 @@ sleep_until(struct vuc_queue *q, bool (*ready)(struct vuc_queue *), int64_t dead
 		uint32_t wakes = atomic_load_explicit(&q->back->wakes, memory_order_relaxed);
 		int64_t now = (int64_t)vuc_clock_ms();
 
-		check_back(q, now);
+		front_check_back(q, now);
 		/*
 		 * Store `sleeps`, fence, look at tags and count: the other half of the fence of
 		 * vuc_queue_back_flush(), which has the argument. It also puts the load of `wakes`
@@ -321,8 +321,8 @@ sleep_until(struct vuc_queue *q, bool (*ready)(struct vuc_queue *), int64_t dead
 		 * that it does not count lets the kernel's comparison fail.
 		 */
 		queue_fence();
-		rc = closed(q);
-		/* After closed(): what was completed before the close is there by now. */
+		rc = front_is_closed(q);
+		/* After front_is_closed(): what was completed before the close is there by now. */
 		if (ready(q)) {
 			rc = 0;
 			break;
@@ -331,7 +331,7 @@ sleep_until(struct vuc_queue *q, bool (*ready)(struct vuc_queue *), int64_t dead
 			rc = 1;
 		if (rc == 0)
 			rc = queue_futex_wait(
-				&q->back->wakes, wakes, slice_ms(q, now, deadline_ms));
+				&q->back->wakes, wakes, sleep_slice_ms(q, now, deadline_ms));
 		if (rc == -ETIMEDOUT)
 			rc = 0;
 	}
@@ -339,9 +339,9 @@ sleep_until(struct vuc_queue *q, bool (*ready)(struct vuc_queue *), int64_t dead
 	return rc;
 }
 
-/* As sleep_until(), but spin first. Inlined, so that no look is an indirect call. */
+/* As front_sleep_until(), but spin first. Inlined, so that no look is an indirect call. */
 static inline __attribute__((always_inline)) int
-wait_until(struct vuc_queue *q, bool (*ready)(struct vuc_queue *), int timeout_ms)
+front_wait_until(struct vuc_queue *q, bool (*ready)(struct vuc_queue *), int timeout_ms)
 {
 	int64_t deadline_ms = -1;
 
@@ -354,11 +354,11 @@ wait_until(struct vuc_queue *q, bool (*ready)(struct vuc_queue *), int timeout_m
 		if (ready(q))
 			return 0;
 		if (spins % LOOKS == 0 &&
-			(closed(q) != 0 ||
+			(front_is_closed(q) != 0 ||
 				(deadline_ms >= 0 && (int64_t)vuc_clock_ms() >= deadline_ms)))
 			break;
 	}
-	return sleep_until(q, ready, deadline_ms);
+	return front_sleep_until(q, ready, deadline_ms);
 }
 
 VUC_EXPORT int
@@ -370,7 +370,7 @@ vuc_queue_wait(struct vuc_queue *q, int timeout_ms)
 		return q->error;
 	if (vuc_queue_outstanding(q) == 0)
 		return -ENOENT;
-	rc = wait_until(q, has_result, timeout_ms);
+	rc = front_wait_until(q, front_has_result, timeout_ms);
 	/* The caller lets go of its buffers now: should an answer come after all, it is not taken.
 	 */
 	if (rc < 0)
@@ -380,12 +380,12 @@ vuc_queue_wait(struct vuc_queue *q, int timeout_ms)
 
 /* Submit when there is room. Posted writes before it may take all of it for a while. */
 static int
-submit_one(struct vuc_queue *q, const struct vuc_queue_request *r)
+front_submit_one(struct vuc_queue *q, const struct vuc_queue_request *r)
 {
 	int rc;
 
 	while ((rc = vuc_queue_submit(q, r, 1)) == 0) {
-		rc = wait_until(q, has_credit, -1);
+		rc = front_wait_until(q, front_has_credit, -1);
 		if (rc != 0)
 			return rc;
 	}
@@ -400,12 +400,12 @@ perform_piece(struct vuc_queue *q, const struct vuc_queue_request *r)
 	int rc;
 
 	if (r->op == VUC_QUEUE_WRITE_POSTED)
-		return submit_one(q, r);
+		return front_submit_one(q, r);
 	if (q->error != 0)
 		return q->error;
 	if (vuc_queue_outstanding(q) > 0)
 		return -EBUSY;
-	rc = submit_one(q, r);
+	rc = front_submit_one(q, r);
 	if (rc == 0)
 		rc = vuc_queue_wait(q, -1);
 	if (rc != 0)

@@ -14,7 +14,7 @@ min_u32(uint32_t a, uint32_t b)
 
 /* The text as it came, for whoever wants to show it. */
 static int
-keep_json(struct vuc_session *s, const struct vuc_session_reply *reply)
+keep_peer_json(struct vuc_session *s, const struct vuc_session_reply *reply)
 {
 	size_t fixed = sizeof(struct vfio_user_version);
 	char *json;
@@ -53,7 +53,8 @@ vuc_session_take_twin(struct vuc_session *s)
 
 /* Descriptors come for one purpose only; that the twin's is there has been checked. */
 static int
-check_fds(const struct vuc_session *s, const struct vuc_session_reply *reply, struct vuc_error *err)
+check_version_fds(
+	const struct vuc_session *s, const struct vuc_session_reply *reply, struct vuc_error *err)
 {
 	unsigned int expected = s->peer.twin_socket.supported ? 1 : 0;
 
@@ -81,9 +82,9 @@ version_done(void *arg, const struct vuc_session_reply *reply)
 	if (rc == 0)
 		rc = vuc_wire_version_check(&s->config.version, &s->peer, reply->nr_fds, &err);
 	if (rc == 0)
-		rc = check_fds(s, reply, &err);
+		rc = check_version_fds(s, reply, &err);
 	if (rc == 0)
-		rc = keep_json(s, reply);
+		rc = keep_peer_json(s, reply);
 	if (rc != 0) {
 		vuc_session_end(s, rc, "%s", err.text[0] != '\0' ? err.text : strerror(-rc));
 		return;

@@ -56,7 +56,7 @@ end_broken_size(struct vuc_session *s, const struct vfio_user_header *h, uint64_
 
 /* Some servers answer commands that asked for no reply, with their id, which no slot has. */
 static bool
-is_surplus(const struct vuc_session *s, const struct vfio_user_header *h)
+is_surplus_reply(const struct vuc_session *s, const struct vfio_user_header *h)
 {
 	const struct vuc_wire_command *row = vuc_wire_command(h->cmd);
 
@@ -142,7 +142,7 @@ check_command_header(struct vuc_session *s, const struct vfio_user_header *h)
 
 /* Whether it is an error reply of a server that leaves out the type of those. */
 static bool
-lacks_type(const struct vfio_user_header *h)
+reply_lacks_type(const struct vfio_user_header *h)
 {
 	const struct vuc_wire_command *row;
 
@@ -166,11 +166,11 @@ take_header(struct vuc_session *s, struct message *m, const uint8_t *bytes)
 	memcpy(&m->header, bytes, HEADER_SIZE);
 	m->surplus = false;
 	type = h->flags & VFIO_USER_F_TYPE_MASK;
-	if (lacks_type(h))
+	if (reply_lacks_type(h))
 		type = VFIO_USER_F_TYPE_REPLY;
 	if (type == VFIO_USER_F_TYPE_REPLY && (h->flags & ~VFIO_USER_F_KNOWN) == 0) {
 		m->slot = find_slot(s, h->msg_id);
-		m->surplus = m->slot == NULL && is_surplus(s, h);
+		m->surplus = m->slot == NULL && is_surplus_reply(s, h);
 		return m->surplus ? check_reply_size(s, h, 0, MAX_SKIPPED)
 				  : check_reply_header(s, h, m->slot);
 	}
@@ -397,7 +397,7 @@ handle_assembled(struct vuc_session *s)
 }
 
 static bool
-grow_buffer(struct vuc_session *s, size_t size)
+grow_part_buffer(struct vuc_session *s, size_t size)
 {
 	uint8_t *buf;
 
@@ -436,12 +436,12 @@ assemble_message(struct vuc_session *s, const uint8_t *bytes, size_t avail)
 	size_t n = 0;
 
 	if (s->view.part_total == 0) {
-		if (!grow_buffer(s, HEADER_SIZE))
+		if (!grow_part_buffer(s, HEADER_SIZE))
 			return 0;
 		n = append_part(s, bytes, avail, HEADER_SIZE);
 		if (s->view.part_len < HEADER_SIZE)
 			return n;
-		if (!take_header(s, &m, s->view.part) || !grow_buffer(s, m.header.msg_size))
+		if (!take_header(s, &m, s->view.part) || !grow_part_buffer(s, m.header.msg_size))
 			return n;
 		s->view.part_total = m.header.msg_size;
 	}
@@ -450,7 +450,7 @@ assemble_message(struct vuc_session *s, const uint8_t *bytes, size_t avail)
 
 /* Keep descriptors for the message in parts. Those that are one too many are closed. */
 static void
-keep_fds(struct vuc_session *s, const int *fds, unsigned int nr_fds)
+keep_part_fds(struct vuc_session *s, const int *fds, unsigned int nr_fds)
 {
 	unsigned int max = s->config.version.max_msg_fds;
 
@@ -473,7 +473,7 @@ keep_fds(struct vuc_session *s, const int *fds, unsigned int nr_fds)
  * when it has to be assembled.
  */
 static size_t
-handle_in_place(struct vuc_session *s, const uint8_t *bytes, size_t avail)
+handle_whole_message(struct vuc_session *s, const uint8_t *bytes, size_t avail)
 {
 	struct message m;
 
@@ -495,7 +495,7 @@ has_ended(const struct vuc_session *s)
 
 /* Whether the message that begins with these bytes, or goes on with them, reaches to their end. */
 static bool
-reaches_end(const struct vuc_session *s, const uint8_t *bytes, size_t avail)
+message_reaches_end(const struct vuc_session *s, const uint8_t *bytes, size_t avail)
 {
 	struct vfio_user_header header = {0};
 	size_t have = s->view.part_len;
@@ -513,7 +513,7 @@ reaches_end(const struct vuc_session *s, const uint8_t *bytes, size_t avail)
 }
 
 static __attribute__((noinline)) void
-receive_any(struct vuc_session *s, const uint8_t *bytes, size_t len, const int *fds,
+receive_bytes(struct vuc_session *s, const uint8_t *bytes, size_t len, const int *fds,
 	unsigned int nr_fds)
 {
 	size_t pos = 0;
@@ -521,15 +521,15 @@ receive_any(struct vuc_session *s, const uint8_t *bytes, size_t len, const int *
 	while (pos < len && !has_ended(s)) {
 		size_t n = 0;
 
-		if (nr_fds > 0 && reaches_end(s, bytes + pos, len - pos)) {
-			keep_fds(s, fds, nr_fds);
+		if (nr_fds > 0 && message_reaches_end(s, bytes + pos, len - pos)) {
+			keep_part_fds(s, fds, nr_fds);
 			nr_fds = 0;
 			if (has_ended(s))
 				break;
 		}
 		n = session_take_expected(s, bytes + pos, len - pos);
 		if (n == 0)
-			n = handle_in_place(s, bytes + pos, len - pos);
+			n = handle_whole_message(s, bytes + pos, len - pos);
 		if (n == 0 && !has_ended(s)) {
 			n = assemble_message(s, bytes + pos, len - pos);
 			if (!has_ended(s) && s->view.part_total != 0 &&
@@ -540,7 +540,7 @@ receive_any(struct vuc_session *s, const uint8_t *bytes, size_t len, const int *
 	}
 	/* The session has ended, or no message was there to carry them. */
 	if (nr_fds > 0)
-		keep_fds(s, fds, nr_fds);
+		keep_part_fds(s, fds, nr_fds);
 	if (has_ended(s)) {
 		session_close_fds(s->part_fds, s->nr_part_fds);
 		s->nr_part_fds = 0;
@@ -554,5 +554,5 @@ vuc_session_received(struct vuc_session *s, const uint8_t *bytes, size_t len, co
 	size_t n = nr_fds == 0 ? session_take_expected(s, bytes, len) : 0;
 
 	if (n != len || nr_fds > 0)
-		receive_any(s, bytes + n, len - n, fds, nr_fds);
+		receive_bytes(s, bytes + n, len - n, fds, nr_fds);
 }

@@ -9,82 +9,6 @@
 #include "error.h"
 #include "internal.h"
 
-/* Zeroed, and from the beginning of a cache line on. */
-static void *
-alloc_lines(size_t size)
-{
-	void *lines = NULL;
-
-	if (posix_memalign(&lines, CACHE_LINE, size) != 0)
-		return NULL;
-	return memset(lines, 0, size);
-}
-
-static int
-alloc_tables(struct vuc_session *s)
-{
-	unsigned int n = s->config.max_requests;
-
-	s->slots = alloc_lines(n * sizeof(*s->slots));
-	s->rests = calloc(n, sizeof(*s->rests));
-	s->tx.buf = malloc(TX_BUFFER_SIZE);
-	s->peer_json = strdup("");
-	if (s->slots == NULL || s->rests == NULL || s->tx.buf == NULL || s->peer_json == NULL)
-		return -ENOMEM;
-
-	for (unsigned int i = 0; i < n; i++) {
-		s->slots[i].id = (uint16_t)i;
-		s->slots[i].next_free = (uint16_t)(i + 1);
-	}
-	s->slots[n - 1].next_free = NO_SLOT;
-	s->index_mask = (uint16_t)(n - 1);
-	return 0;
-}
-
-struct vuc_session *
-vuc_session_create(const struct vuc_session_config *config)
-{
-	struct vuc_session *s = alloc_lines(sizeof(*s));
-
-	if (s == NULL)
-		return NULL;
-	s->config = *config;
-	s->traced = config->trace != NULL;
-	if (s->config.faults == NULL)
-		s->config.faults = &s->own_faults;
-	s->awaits_posted = s->config.faults->answers_posted;
-	/* A message that never fits must be refused, not put off. */
-	s->tx.segment_max = config->segment_max;
-	if (s->tx.segment_max > TX_BUFFER_SIZE - KEPT_BYTES)
-		s->tx.segment_max = TX_BUFFER_SIZE - KEPT_BYTES;
-	s->view.max_data = config->version.max_data_xfer_size;
-	s->twin_fd = -1;
-	vuc_wire_version_init(&s->peer);
-	if (alloc_tables(s) != 0 || (!config->twin && session_negotiate(s) != 0)) {
-		vuc_session_destroy(s);
-		return NULL;
-	}
-	if (config->twin)
-		s->view.state = VUC_SESSION_READY;
-	return s;
-}
-
-void
-vuc_session_destroy(struct vuc_session *s)
-{
-	if (s == NULL)
-		return;
-	session_drop_segments(s);
-	session_close_fds(s->part_fds, s->nr_part_fds);
-	session_close_fds(&s->twin_fd, 1);
-	free(s->view.part);
-	free(s->tx.buf);
-	free(s->slots);
-	free(s->rests);
-	free(s->peer_json);
-	free(s);
-}
-
 void
 vuc_session_prefetch(const struct vuc_session *s)
 {
@@ -377,7 +301,7 @@ vuc_session_tick(struct vuc_session *s, uint64_t now_ms)
 
 /* A server that leaves while nothing is asked of it is stopped by somebody, as to be replaced. */
 static bool
-left_alone(const struct vuc_session *s, int error)
+was_left_alone(const struct vuc_session *s, int error)
 {
 	return error == -ECONNRESET && s->view.outstanding == 0 && s->view.part_len == 0;
 }
@@ -394,7 +318,7 @@ vuc_session_end(struct vuc_session *s, int error, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	if (s->suspect != 0 && error != -ECANCELED && !left_alone(s, error)) {
+	if (s->suspect != 0 && error != -ECANCELED && !was_left_alone(s, error)) {
 		s->config.faults->broke_on |= UINT32_C(1) << s->suspect;
 		add_suspect(s, text, sizeof(text));
 	}

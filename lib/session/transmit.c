@@ -21,7 +21,7 @@ last_segment(struct vuc_session *s)
 
 /* Move the tail to where len bytes are free behind each other; false when they are nowhere. */
 static bool
-find_room(struct vuc_session *s, uint32_t len)
+find_buffer_room(struct vuc_session *s, uint32_t len)
 {
 	struct tx *tx = &s->tx;
 	uint32_t oldest;
@@ -113,12 +113,13 @@ give_segment_fds(struct vuc_session *s, struct tx_segment *segment, const int *f
 
 /* As session_reserve(), behind what waits already. */
 static __attribute__((noinline)) uint8_t *
-reserve_behind(struct vuc_session *s, uint32_t len, const int *fds, uint16_t nr_fds, bool reply)
+reserve_behind_others(
+	struct vuc_session *s, uint32_t len, const int *fds, uint16_t nr_fds, bool reply)
 {
 	uint32_t max_segments = reply ? MAX_SEGMENTS : MAX_SEGMENTS - KEPT_SEGMENTS;
 	struct tx_segment *segment = NULL;
 
-	if (!find_room(s, reply ? len : len + KEPT_BYTES))
+	if (!find_buffer_room(s, reply ? len : len + KEPT_BYTES))
 		return NULL;
 	if (nr_fds == 0)
 		segment = extensible_segment(s, len);
@@ -140,7 +141,7 @@ session_reserve(struct vuc_session *s, uint32_t len, const int *fds, uint16_t nr
 {
 	s->tail_write.len = 0;
 	if (s->view.nr_segments > 0 || nr_fds > 0)
-		return reserve_behind(s, len, fds, nr_fds, reply);
+		return reserve_behind_others(s, len, fds, nr_fds, reply);
 	/* Alone: no message is longer than the buffer. */
 	s->tx.tail = 0;
 	begin_segment(s, &s->tx.segments[0], len);

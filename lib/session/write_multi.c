@@ -19,7 +19,7 @@
 
 /* Whether the message that was last noted is still the last one, and not on its way. */
 static bool
-is_last(const struct vuc_session *s)
+is_write_last(const struct vuc_session *s)
 {
 	const struct tail_write *t = &s->tail_write;
 
@@ -38,7 +38,7 @@ put_entry(uint8_t *at, const struct vuc_session_access *a)
 
 /* Write a REGION_WRITE anew as a WRITE_MULTI of one; there is room for what that takes more. */
 static void
-convert(uint8_t *message)
+convert_to_multi(uint8_t *message)
 {
 	struct vfio_user_header header;
 	struct vfio_user_region_access access;
@@ -84,12 +84,12 @@ session_join_write(struct vuc_session *s, const struct vuc_session_access *a)
 	uint32_t len = t->multi ? t->len + (uint32_t)ENTRY : (uint32_t)(HEADER + MULTI + 2 * ENTRY);
 	uint8_t *message = s->tx.buf + t->start;
 
-	if (a->count > MAX_COUNT || !is_last(s) ||
+	if (a->count > MAX_COUNT || !is_write_last(s) ||
 		(!t->multi && t->len > HEADER + ACCESS + MAX_COUNT) ||
 		len - HEADER - MULTI > s->view.max_data || !session_grow_tail(s, len - t->len))
 		return false;
 	if (!t->multi)
-		convert(message);
+		convert_to_multi(message);
 	add_entry(message, a);
 	t->multi = true;
 	t->len = len;

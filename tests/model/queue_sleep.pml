@@ -12,7 +12,7 @@
  * that a deadline ends makes up for none here.
  *
  * -DBROKEN=1  vuc_queue_back_flush() without its fence
- * -DBROKEN=2  sleep_until() without its fence
+ * -DBROKEN=2  front_sleep_until() without its fence
  * -DBROKEN=3  bell_ring() without its fence
  * -DBROKEN=4  vuc_queue_back_set_bell() without its fence
  * -DBROKEN=5  wake_front() counts without release order
@@ -115,7 +115,7 @@ front()
 			fi
 		:: else -> skip
 		fi;
-		/* sleep_until() */
+		/* front_sleep_until() */
 		stored_sleeps = 1;
 		do
 		:: wakes = seen_wakes;

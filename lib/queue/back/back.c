@@ -56,19 +56,19 @@ request_at(const struct vuc_queue_back *b, uint32_t position)
 bool
 vuc_queue_back_is_empty(const struct vuc_queue_back *b)
 {
-	/* Pairs with the release store of write_slot() in front.c. */
+	/* Pairs with the release store of front_write_slot() in front.c. */
 	return atomic_load_explicit(&request_at(b, b->head)->tag, memory_order_acquire) !=
 		queue_tag(b->ring, b->head);
 }
 
 static bool
-is_busy(const struct vuc_queue_back *b, uint16_t id)
+is_id_busy(const struct vuc_queue_back *b, uint16_t id)
 {
 	return (b->busy[id / ID_BITS] >> (id % ID_BITS)) & 1;
 }
 
 static bool
-is_valid(const struct vuc_queue_back *b, const struct queue_request_slot *slot)
+is_valid_request(const struct vuc_queue_back *b, const struct queue_request_slot *slot)
 {
 	if (slot->count == 0 || slot->count > b->chunk)
 		return false;
@@ -76,7 +76,7 @@ is_valid(const struct vuc_queue_back *b, const struct queue_request_slot *slot)
 		return true;
 	return (slot->op == VUC_QUEUE_READ || slot->op == VUC_QUEUE_WRITE ||
 		       slot->op == VUC_QUEUE_WRITE_PCI) &&
-		slot->id < b->depth && !is_busy(b, slot->id);
+		slot->id < b->depth && !is_id_busy(b, slot->id);
 }
 
 int
@@ -89,7 +89,7 @@ vuc_queue_back_peek(struct vuc_queue_back *b, struct vuc_queue_taken *taken)
 	memcpy(&taken->slot, slot, offsetof(struct queue_request_slot, tag));
 	/* The front may change the slot at any time: only the copy is looked at. */
 	queue_copied();
-	if (!is_valid(b, &taken->slot))
+	if (!is_valid_request(b, &taken->slot))
 		return -EPROTO;
 	taken->payload = taken->slot.data;
 	if (taken->slot.count > QUEUE_REQUEST_MAX)
@@ -120,7 +120,7 @@ vuc_queue_back_room(struct vuc_queue_back *b, uint16_t id, uint32_t count)
 
 /* Put an answer into the ring; the front may use its id again from here on. */
 static void
-publish(struct vuc_queue_back *b, uint16_t id)
+back_publish(struct vuc_queue_back *b, uint16_t id)
 {
 	const struct queue_completion_slot *answer = &b->answers[id];
 	struct queue_completion_slot *slot = (struct queue_completion_slot *)(b->answer_slots +
@@ -132,7 +132,7 @@ publish(struct vuc_queue_back *b, uint16_t id)
 	slot->count = answer->count;
 	if (answer->count > 0 && answer->count <= QUEUE_ANSWER_MAX)
 		queue_copy(slot->data, answer->data, answer->count);
-	/* Pairs with has_result() in front.c. */
+	/* Pairs with front_has_result() in front.c. */
 	atomic_store_explicit(&slot->tag, queue_tag(b->ring, b->tail), memory_order_release);
 	b->tail++;
 	b->busy[id / ID_BITS] &= ~(UINT64_C(1) << (id % ID_BITS));
@@ -143,10 +143,10 @@ publish(struct vuc_queue_back *b, uint16_t id)
  * behind the other, without the work for another request in between, they come at the same time.
  */
 static void
-publish_staged(struct vuc_queue_back *b)
+back_publish_staged(struct vuc_queue_back *b)
 {
 	for (unsigned int i = 0; i < b->nr_staged; i++)
-		publish(b, b->staged[i]);
+		back_publish(b, b->staged[i]);
 	b->nr_staged = 0;
 }
 
@@ -155,23 +155,23 @@ vuc_queue_back_complete(struct vuc_queue_back *b, uint16_t id, int status, uint3
 {
 	struct queue_completion_slot *answer = &b->answers[id];
 
-	assert(is_busy(b, id) && status <= 0 && status >= -QUEUE_ERRNO_MAX);
+	assert(is_id_busy(b, id) && status <= 0 && status >= -QUEUE_ERRNO_MAX);
 	answer->status = status;
 	answer->count = count;
 	b->unflushed = true;
 	b->staged[b->nr_staged++] = id;
 	/* Nothing else can come that this one could wait for. */
 	if (--b->outstanding == 0 || b->nr_staged == VUC_QUEUE_BACK_STAGED)
-		publish_staged(b);
+		back_publish_staged(b);
 }
 
 static void
 wake_front(struct vuc_queue_back *b)
 {
 	/*
-	 * Pairs with the load and the fence of sleep_until() in front.c. Without release order a
-	 * front could see the new count before the reason for it, and sleep on the new count: the
-	 * wake below, being over by then, would be its last one.
+	 * Pairs with the load and the fence of front_sleep_until() in front.c. Without release
+	 * order a front could see the new count before the reason for it, and sleep on the new
+	 * count: the wake below, being over by then, would be its last one.
 	 */
 	atomic_fetch_add_explicit(&b->header->wakes, 1, memory_order_release);
 	queue_futex_wake(&b->header->wakes);
@@ -183,15 +183,16 @@ vuc_queue_back_flush(struct vuc_queue_back *b)
 	if (!b->unflushed)
 		return;
 	b->unflushed = false;
-	publish_staged(b);
-	/* Pairs with has_credit() in front.c: a slot may be written again once it was copied. */
+	back_publish_staged(b);
+	/* Pairs with front_has_credit() in front.c: a slot may be written again once it was copied.
+	 */
 	atomic_store_explicit(&b->header->taken, b->head, memory_order_release);
 	/*
-	 * Store the tags and the count, fence, look at `sleeps`; sleep_until() in front.c: store
-	 * `sleeps`, fence, look at the tags or the count. Whichever fence is second in the one
-	 * order that all such fences have, its side sees what the other one stored: the front finds
-	 * what it waits for, or is seen here to sleep. Release and acquire would not do, since a
-	 * load may come before an earlier store to another place, on x86 as well.
+	 * Store the tags and the count, fence, look at `sleeps`; front_sleep_until() in front.c:
+	 * store `sleeps`, fence, look at the tags or the count. Whichever fence is second in the
+	 * one order that all such fences have, its side sees what the other one stored: the front
+	 * finds what it waits for, or is seen here to sleep. Release and acquire would not do,
+	 * since a load may come before an earlier store to another place, on x86 as well.
 	 */
 	queue_fence();
 	if (atomic_load_explicit(&b->front->sleeps, memory_order_relaxed) != 0)
@@ -215,9 +216,10 @@ void
 vuc_queue_back_close(struct vuc_queue_back *b, int error)
 {
 	assert(error < 0 && error >= -QUEUE_ERRNO_MAX);
-	publish_staged(b);
+	back_publish_staged(b);
 	atomic_store_explicit(&b->header->taken, b->head, memory_order_release);
-	/* Pairs with closed() in front.c: whoever sees it has seen every completion, too. */
+	/* Pairs with front_is_closed() in front.c: whoever sees it has seen every completion, too.
+	 */
 	atomic_store_explicit(&b->header->closed, error, memory_order_release);
 	/* Without a look at `sleeps`, and so without a fence: once in the life of a queue. */
 	wake_front(b);
