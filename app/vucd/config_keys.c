@@ -402,7 +402,7 @@ const struct vucd_section vucd_section_poller = {
 const struct vucd_section vucd_section_device = {
 	.name = "device",
 	.help = "a device that VMMs may have; any number",
-	.name_expected = "a name of at most 56 letters, digits and \"._-\"",
+	.name_expected = "a name of at most 63 letters, digits and \"._-\"",
 	.keys = device_keys,
 	.nr_keys = COUNT(device_keys),
 };

@@ -2,135 +2,201 @@
 #include "ini.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "ini_scan.h"
-#include "memfd.h"
+#define COMMENT   '#'
+#define MAX_SHOWN 20 /* bytes of what is too long */
 
-/* Scan the text into a memory file, and let rte_cfgfile load that. */
-static int
-ini_load(struct vucd_ini *ini, int fd, FILE *out, const char *text, size_t len,
-	struct vucd_ini_lines *lines, struct vucd_report *report)
+struct parser {
+	struct vucd_ini *ini;
+	struct vucd_report *report;
+	unsigned int line;
+	bool skipping; /* the section that a line belongs to was refused */
+};
+
+static bool
+is_blank(char c)
 {
-	/* The scan has left no comments; with the default, "\\;" would lose a character. */
-	static const struct rte_cfgfile_parameters parameters = {.comment_character = '#'};
-	char path[32];
-	int rc = vucd_ini_scan(text, len, out, lines, report);
-
-	if (rc != 0)
-		return rc;
-	if (fflush(out) != 0)
-		return -errno;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	ini->file = rte_cfgfile_load_with_params(path, 0, &parameters);
-	return ini->file != NULL ? 0 : -EIO;
+	return c == ' ' || c == '\t' || c == '\r';
 }
 
-static int
-scan_and_load(struct vucd_ini *ini, const char *text, size_t len, struct vucd_ini_lines *lines,
-	struct vucd_report *report)
+/* A text without the blanks at both ends, in place. */
+static char *
+text_trim(char *text)
 {
-	int fd = vuc_memfd_create("configuration", 0, 0);
-	FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
-	int rc;
+	size_t len;
 
-	if (out == NULL) {
-		rc = fd < 0 ? fd : -errno;
-		if (fd >= 0)
-			close(fd);
-		return rc;
+	while (is_blank(text[0]))
+		text++;
+	len = strlen(text);
+	while (len > 0 && is_blank(text[len - 1]))
+		len--;
+	text[len] = '\0';
+	return text;
+}
+
+static bool
+has_control(const char *text, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		if (((unsigned char)text[i] < ' ' && !is_blank(text[i])) || text[i] == 0x7f)
+			return true;
 	}
-	rc = ini_load(ini, fd, out, text, len, lines, report);
-	fclose(out);
-	return rc;
+	return false;
 }
 
-static int
-ini_allocate(struct vucd_ini *ini, const struct vucd_ini_lines *lines)
-{
-	size_t nr_sections = lines->nr_sections;
-	size_t nr_entries = lines->nr_entries;
-
-	/* One more, as nothing at all may be NULL. */
-	ini->sections = calloc(nr_sections + 1, sizeof(*ini->sections));
-	ini->names = calloc(nr_sections + 1, sizeof(*ini->names));
-	ini->entries = calloc(nr_entries + 1, sizeof(*ini->entries));
-	ini->texts = calloc(nr_entries + 1, sizeof(*ini->texts));
-	if (ini->sections == NULL || ini->names == NULL || ini->entries == NULL ||
-		ini->texts == NULL)
-		return -ENOMEM;
-	return 0;
-}
-
-/* The '#' of values, which the scan has hidden from rte_cfgfile. */
+/* Each run of blanks becomes one. */
 static void
-restore_hashes(char *value)
+blanks_join(char *text)
 {
-	for (; *value != '\0'; value++) {
-		if (*value == VUCD_INI_HASH)
-			*value = '#';
+	char *to = text;
+
+	for (; *text != '\0'; text++) {
+		if (!is_blank(*text))
+			*to++ = *text;
+		else if (!is_blank(text[1]))
+			*to++ = ' ';
 	}
+	*to = '\0';
 }
 
-/* Take section i out of rte_cfgfile; its entries begin at number first. Returns how many there
- * are, or a negative errno. */
-static int
-take_section(struct vucd_ini *ini, unsigned int i, unsigned int first,
-	const struct vucd_ini_lines *lines)
+static bool
+check_section(const struct parser *p, bool closed, const char *name)
 {
-	struct vucd_ini_section *section = &ini->sections[i];
-	unsigned int k;
-	int n = rte_cfgfile_section_entries_by_index(ini->file, (int)i, ini->names[i],
-		&ini->texts[first], (int)(lines->nr_entries - first));
+	if (!closed || strpbrk(name, "]#") != NULL)
+		vucd_report(p->report, p->line, "expected [SECTION]");
+	else if (name[0] == '\0')
+		vucd_report(p->report, p->line, "[]: the section has no name");
+	else if (strlen(name) >= VUCD_INI_SECTION_SIZE)
+		vucd_report(p->report, p->line, "[%.*s...]: a section's name has at most %d bytes",
+			MAX_SHOWN, name, VUCD_INI_SECTION_SIZE - 1);
+	else if (p->ini->nr_sections >= VUCD_INI_MAX_SECTIONS)
+		vucd_report(p->report, p->line, "more than %d sections", VUCD_INI_MAX_SECTIONS);
+	else
+		return true;
+	return false;
+}
 
-	if (n < 0)
-		return -EIO;
-	*section = (struct vucd_ini_section){
-		.line = lines->sections[i],
-		.name = ini->names[i],
-		.nr_entries = (unsigned int)n,
-		.entries = &ini->entries[first],
-	};
-	for (k = first; k < first + (unsigned int)n; k++) {
-		restore_hashes(ini->texts[k].value);
-		ini->entries[k] = (struct vucd_ini_entry){
-			.line = lines->entries[k],
-			.key = ini->texts[k].name,
-			.value = ini->texts[k].value,
+/* A line that begins with '['. */
+static void
+parse_section(struct parser *p, char *line)
+{
+	size_t len = strlen(line);
+	bool closed = len > 1 && line[len - 1] == ']';
+	char *name;
+
+	if (closed)
+		line[len - 1] = '\0';
+	name = text_trim(line + 1);
+	blanks_join(name);
+	p->skipping = !check_section(p, closed, name);
+	if (!p->skipping)
+		p->ini->sections[p->ini->nr_sections++] = (struct vucd_ini_section){
+			.line = p->line,
+			.name = name,
+			.entries = &p->ini->entries[p->ini->nr_entries],
 		};
-	}
-	return n;
 }
 
-/* What rte_cfgfile has read must be what the scan has seen, as the numbers of the lines are the
- * scan's. */
-static int
-take_all(struct vucd_ini *ini, const struct vucd_ini_lines *lines)
+static bool
+check_entry(const struct parser *p, const char *key, const char *value)
 {
-	unsigned int first = 0, i;
-	int rc = ini_allocate(ini, lines);
+	if (key[0] == '\0')
+		vucd_report(p->report, p->line, "expected a key before '='");
+	else if (strchr(key, COMMENT) != NULL)
+		vucd_report(p->report, p->line, "%.*s: a key has no '#'", MAX_SHOWN, key);
+	else if (strlen(key) >= VUCD_INI_KEY_SIZE)
+		vucd_report(p->report, p->line, "%.*s...: a key has at most %d bytes", MAX_SHOWN,
+			key, VUCD_INI_KEY_SIZE - 1);
+	else if (value[0] == '\0')
+		vucd_report(p->report, p->line, "%s: expected a value behind '='", key);
+	else if (strlen(value) >= VUCD_INI_VALUE_SIZE)
+		vucd_report(p->report, p->line, "%s: a value has at most %d bytes, this one %zu",
+			key, VUCD_INI_VALUE_SIZE - 1, strlen(value));
+	else if (p->ini->nr_sections == 0)
+		vucd_report(p->report, p->line, "%s: expected a [SECTION] before it", key);
+	else
+		return true;
+	return false;
+}
 
-	if (rc != 0)
-		return rc;
-	if (rte_cfgfile_num_sections(ini->file, "", 0) != (int)lines->nr_sections)
-		return -EIO;
-	for (i = 0; i < lines->nr_sections; i++) {
-		rc = take_section(ini, i, first, lines);
-		if (rc < 0)
-			return rc;
-		first += (unsigned int)rc;
+static void
+parse_entry(struct parser *p, char *line)
+{
+	char *equals = strchr(line, '=');
+	const char *key, *value;
+
+	if (equals == NULL) {
+		vucd_report(p->report, p->line, "expected [SECTION] or KEY = VALUE");
+		return;
 	}
-	ini->nr_sections = lines->nr_sections;
-	return first == lines->nr_entries ? 0 : -EIO;
+	*equals = '\0';
+	key = text_trim(line);
+	value = text_trim(equals + 1);
+	if (p->skipping || !check_entry(p, key, value))
+		return;
+	p->ini->sections[p->ini->nr_sections - 1].nr_entries++;
+	p->ini->entries[p->ini->nr_entries++] =
+		(struct vucd_ini_entry){.line = p->line, .key = key, .value = value};
+}
+
+/* A comment begins where a line does, or behind a blank: paths may have a '#' in them. */
+static void
+comment_cut(char *line)
+{
+	char *c;
+
+	for (c = strchr(line, COMMENT); c != NULL; c = strchr(c + 1, COMMENT)) {
+		if (c == line || is_blank(c[-1])) {
+			*c = '\0';
+			return;
+		}
+	}
+}
+
+/* A line of len bytes, and a NUL behind them. */
+static void
+parse_line(struct parser *p, char *line, size_t len)
+{
+	if (has_control(line, len)) {
+		vucd_report(p->report, p->line, "a control character, this is no text");
+		return;
+	}
+	comment_cut(line);
+	line = text_trim(line);
+	if (line[0] == '[')
+		parse_section(p, line);
+	else if (line[0] != '\0')
+		parse_entry(p, line);
+}
+
+/* Room for as many sections and entries as there are lines, and a copy of the text. */
+static int
+ini_allocate(struct vucd_ini *ini, const char *text, size_t len)
+{
+	size_t i, nr_lines = 1;
+
+	for (i = 0; i < len; i++)
+		nr_lines += text[i] == '\n';
+	ini->sections = calloc(nr_lines, sizeof(*ini->sections));
+	ini->entries = calloc(nr_lines, sizeof(*ini->entries));
+	ini->text = malloc(len + 1);
+	if (ini->sections == NULL || ini->entries == NULL || ini->text == NULL)
+		return -ENOMEM;
+	memcpy(ini->text, text, len);
+	ini->text[len] = '\0';
+	return 0;
 }
 
 int
 vucd_ini_parse(struct vucd_ini *ini, const char *text, size_t len, struct vucd_report *report)
 {
-	struct vucd_ini_lines lines = {0};
+	struct parser p = {.ini = ini, .report = report};
+	char *line, *end;
 	int rc;
 
 	*ini = (struct vucd_ini){0};
@@ -138,23 +204,27 @@ vucd_ini_parse(struct vucd_ini *ini, const char *text, size_t len, struct vucd_r
 		vucd_report(report, 0, "the file has more than %d bytes", VUCD_INI_MAX_BYTES);
 		return -EFBIG;
 	}
-	rc = scan_and_load(ini, text, len, &lines, report);
-	if (rc == 0)
-		rc = take_all(ini, &lines);
-	vucd_ini_lines_free(&lines);
-	if (rc != 0)
-		vucd_report(report, 0, "the file cannot be taken in: %s", strerror(-rc));
-	return rc;
+	rc = ini_allocate(ini, text, len);
+	if (rc != 0) {
+		vucd_report(report, 0, "%s", strerror(-rc));
+		return rc;
+	}
+	for (line = ini->text; line < ini->text + len; line = end + 1) {
+		end = memchr(line, '\n', (size_t)(ini->text + len - line));
+		if (end == NULL)
+			end = ini->text + len;
+		*end = '\0';
+		p.line++;
+		parse_line(&p, line, (size_t)(end - line));
+	}
+	return 0;
 }
 
 void
 vucd_ini_free(struct vucd_ini *ini)
 {
-	if (ini->file != NULL)
-		rte_cfgfile_close(ini->file);
 	free(ini->sections);
-	free(ini->names);
 	free(ini->entries);
-	free(ini->texts);
+	free(ini->text);
 	*ini = (struct vucd_ini){0};
 }

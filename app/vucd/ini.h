@@ -3,8 +3,7 @@
 #define VUCD_INI_H
 
 /*
- * An INI file with line numbers. rte_cfgfile reads it; what that lets pass in silence or cuts off,
- * lines that are neither, long names and values, is found before.
+ * An INI file with line numbers.
  *
  *	# a comment, from a '#' at the beginning of a line or behind a blank to its end
  *	[section]
@@ -13,12 +12,15 @@
 
 #include <stddef.h>
 
-#include <rte_cfgfile.h>
-
 #include "report.h"
 
 #define VUCD_INI_MAX_BYTES    1048576 /* of a file */
 #define VUCD_INI_MAX_SECTIONS 4096
+
+/* With the NUL at their ends. */
+#define VUCD_INI_SECTION_SIZE 128
+#define VUCD_INI_KEY_SIZE     64
+#define VUCD_INI_VALUE_SIZE   256
 
 struct vucd_ini_entry {
 	unsigned int line;
@@ -36,10 +38,9 @@ struct vucd_ini_section {
 struct vucd_ini {
 	unsigned int nr_sections;
 	struct vucd_ini_section *sections; /* in the order of the file, one name perhaps twice */
-	struct vucd_ini_entry *entries;    /* those of all sections */
-	struct rte_cfgfile *file;
-	struct rte_cfgfile_entry *texts; /* what the pointers point to */
-	char (*names)[CFG_NAME_LEN];
+	unsigned int nr_entries;
+	struct vucd_ini_entry *entries; /* those of all sections */
+	char *text;                     /* what the pointers point to */
 };
 
 /*

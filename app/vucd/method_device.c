@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <rte_cfgfile.h>
-
+#include "ini.h"
 #include "service.h"
 
 /* The end of what the service was asked to do. */
@@ -47,7 +46,7 @@ const struct vucd_rpc_param vucd_devices_add_params[] = {
 
 /* Text as it would stand in the file; false for what would not fit a line of it. */
 struct text {
-	char bytes[CFG_VALUE_LEN];
+	char bytes[VUCD_INI_VALUE_SIZE];
 	size_t len;
 };
 
@@ -101,7 +100,7 @@ static void
 set_param(struct vucd_device_config *config, const struct vucd_rpc_param *param,
 	struct json_object *value, struct vucd_report *report)
 {
-	char key[CFG_NAME_LEN];
+	char key[VUCD_INI_KEY_SIZE];
 	struct text text;
 	char *c;
 

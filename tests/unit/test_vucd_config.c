@@ -243,13 +243,33 @@ test_sections(void)
 		"1: [poller abcdefghijklmnop]: expected [poller NAME], a name of at most 15 "
 		"letters, digits and \"._-\", and not auto\n"));
 	CU_ASSERT(says(POLLER "[device a/b]\nsocket = /s\n",
-		"2: [device a/b]: expected [device NAME], a name of at most 56 letters, digits "
+		"2: [device a/b]: expected [device NAME], a name of at most 63 letters, digits "
 		"and \"._-\"\n"));
 	CU_ASSERT(says(POLLER "[vucd]\n[poller  p]\n", "3: [poller p]: is in line 1 already\n"));
 	/* Their keys go with a section that cannot be read. */
-	CU_ASSERT(says(POLLER "[device aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]\n"
-			      "cpu = 1\n",
-		"2: [device aaaaaaaaaaaaa...]: a name behind \"device\" has at most 56 bytes\n"));
+	CU_ASSERT(says(POLLER "[device a]b]\nsocket = /s\n", "2: expected [SECTION]\n"));
+}
+
+/* As long as in devices.add; and a section's name that could be none of these is cut in the report.
+ */
+static void
+test_long_names(void)
+{
+	char name[VUC_CONTROL_NAME_SIZE], text[512], wanted[512];
+
+	memset(name, 'a', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	snprintf(text, sizeof(text), POLLER "[device %s]\nsocket = /s\n", name);
+	CU_ASSERT(is_fine(text));
+	snprintf(text, sizeof(text), POLLER "[device %sa]\nsocket = /s\n", name);
+	snprintf(wanted, sizeof(wanted),
+		"2: [device %sa]: expected [device NAME], a name of at most 63 letters, digits and "
+		"\"._-\"\n",
+		name);
+	CU_ASSERT(says(text, wanted));
+	snprintf(text, sizeof(text), POLLER "[device %s%s]\ncpu = 1\n", name, name);
+	CU_ASSERT(says(
+		text, "2: [device aaaaaaaaaaaaa...]: a section's name has at most 127 bytes\n"));
 }
 
 static void
@@ -543,6 +563,7 @@ main(void)
 		{"edges of what is allowed", test_edges},
 		{"lines", test_lines},
 		{"sections", test_sections},
+		{"long names", test_long_names},
 		{"keys", test_keys},
 		{"values", test_values},
 		{"users", test_ids},
