@@ -359,9 +359,9 @@ int vuc_device_write_pci(
 	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count);
 
 /**
- * Reset the device and wait for it. Nothing passes a reset: what was submitted before goes out
- * before, what is submitted afterwards when it is answered. One that takes longer than
- * long_timeout_ms ends the connection, since it could undo what is set up later.
+ * Reset the device and wait for it. Nothing passes a reset: what was submitted before, also by the
+ * queues of a poller, goes out before, what is submitted afterwards when it is answered. One that
+ * takes longer than long_timeout_ms ends the connection, since it could undo what is set up later.
  * Specification: VFIO_USER_DEVICE_RESET.
  *
  * @return as vuc_device_read(); -EOPNOTSUPP when the device has no VFIO_DEVICE_FLAGS_RESET. When

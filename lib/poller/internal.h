@@ -174,8 +174,8 @@ int poller_wake_add(struct vuc_poller *p, int kick_fd);
 void poller_wake_remove(struct vuc_poller *p, int kick_fd);
 void poller_kick(struct vuc_poller *p);
 
-/* After a sleep, and before bells, posts and stop are looked at. */
-void poller_wake_take(struct vuc_poller *p);
+/* After a sleep, and before bells, posts and stop are looked at. Returns whether somebody kicked. */
+bool poller_wake_take(struct vuc_poller *p);
 
 /* serve.c: what happens in each poll of the group; see source.h */
 void poller_begin(void *arg);

@@ -8,7 +8,18 @@
 #include "internal.h"
 #include "source.h"
 
-#define SLEEP_MS 1000u /* at most; nothing depends on it */
+#define SLEEP_MS    1000u /* at most; nothing depends on it */
+#define SHORT_LOOPS 64u   /* to look around after what is rare, and need not be followed by more */
+
+/* What follows an access comes soon, as the next one does: those are worth all loops. */
+static void
+look_around(struct vuc_poller *p)
+{
+	uint32_t behind = p->idle_loops > SHORT_LOOPS ? p->idle_loops - SHORT_LOOPS : 0;
+
+	if (p->empty > behind)
+		p->empty = behind;
+}
 
 /* What is posted meanwhile waits for the next loop. */
 static void
@@ -38,7 +49,8 @@ run_posts(struct vuc_poller *p)
 static void
 sleep_until_kicked(struct vuc_poller *p)
 {
-	int rc = 1;
+	int rc = -EAGAIN;
+	bool kicked;
 
 	atomic_store_explicit(p->sleeps, 1, memory_order_seq_cst);
 	if (poller_set_bells(p) && !poller_hears_bell(p) &&
@@ -49,10 +61,12 @@ sleep_until_kicked(struct vuc_poller *p)
 		rc = vuc_poll_group_wait(p->group, p->wake_fd, SLEEP_MS);
 	}
 	atomic_store_explicit(p->sleeps, 0, memory_order_relaxed);
-	poller_wake_take(p);
+	kicked = poller_wake_take(p);
 	poller_clear_bells(p);
 	/* When only time has passed, one look around is enough. */
-	p->empty = rc == 0 ? p->idle_loops : 0;
+	p->empty = rc == 1 && !kicked ? 0 : p->idle_loops;
+	if (rc != 0)
+		look_around(p);
 }
 
 static void
@@ -73,17 +87,23 @@ idle(struct vuc_poller *p)
 void
 poller_loop(struct vuc_poller *p)
 {
+	int completed;
+
 	/* Pairs with vuc_poller_destroy(): nobody looks at the poller's group any more. */
 	while (!atomic_load_explicit(&p->stop, memory_order_acquire)) {
 		p->taken = 0;
 		p->answered = 0;
 		if (atomic_load_explicit(&p->posted, memory_order_relaxed)) {
 			run_posts(p);
-			p->empty = 0;
+			look_around(p);
 		}
-		if (vuc_poll_group_poll(p->group) > 0 || p->taken > 0 || p->answered > 0) {
+		completed = vuc_poll_group_poll(p->group);
+		if (p->taken > 0 || p->answered > 0) {
 			stats_add(&p->stats.loops_busy, 1);
 			p->empty = 0;
+		} else if (completed > 0) {
+			stats_add(&p->stats.loops_busy, 1);
+			look_around(p);
 		} else {
 			idle(p);
 		}

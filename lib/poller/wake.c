@@ -99,17 +99,16 @@ poller_wake_remove(struct vuc_poller *p, int kick_fd)
 	epoll_ctl(p->wake_fd, EPOLL_CTL_DEL, kick_fd, NULL);
 }
 
-void
+bool
 poller_wake_take(struct vuc_poller *p)
 {
 	struct epoll_event events[EVENTS];
+	bool kicked = false;
 	uint64_t kicks;
-	ssize_t n;
 
 	if (p->nr_remotes > 0)
-		epoll_wait(p->wake_fd, events, EVENTS, 0);
-	n = read(p->kick_fd, &kicks, sizeof(kicks));
-	(void)n;
+		kicked = epoll_wait(p->wake_fd, events, EVENTS, 0) > 0;
+	return read(p->kick_fd, &kicks, sizeof(kicks)) == sizeof(kicks) || kicked;
 }
 
 void

@@ -348,6 +348,43 @@ test_call(void)
 	CU_ASSERT_EQUAL(vuc_poller_destroy(p), 0);
 }
 
+/* Until it has slept once more. Returns how many loops there were so far. */
+static uint64_t
+await_sleep(struct vuc_poller *p, uint64_t *sleeps)
+{
+	struct vuc_poller_stats stats;
+
+	do {
+		sched_yield();
+		CU_ASSERT_EQUAL_FATAL(vuc_poller_get_stats(p, &stats), 0);
+	} while (stats.sleeps <= *sleeps);
+	*sleeps = stats.sleeps;
+	return stats.loops_empty + stats.loops_busy;
+}
+
+/* Only accesses are worth all the loops before a sleep. */
+static void
+test_call_is_rare(void)
+{
+	struct vuc_poller_opts opts;
+	struct vuc_poller *p;
+	struct caller c = {0};
+	uint64_t sleeps = 0, loops;
+
+	vuc_poller_opts_init(&opts, sizeof(opts));
+	opts.transport = peer_transport();
+	opts.cpu = VUC_POLLER_CPU_NONE;
+	opts.idle = VUC_IDLE_SLEEP;
+	opts.idle_loops = 100000;
+	CU_ASSERT_EQUAL_FATAL(vuc_poller_create(&opts, &p, NULL), 0);
+	loops = await_sleep(p, &sleeps);
+	for (unsigned int i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL(vuc_poller_call(p, note_thread, &c), 7);
+		CU_ASSERT(await_sleep(p, &sleeps) - loops < opts.idle_loops / 10);
+	}
+	CU_ASSERT_EQUAL(vuc_poller_destroy(p), 0);
+}
+
 static void
 test_device_dies(void)
 {
@@ -732,6 +769,7 @@ static CU_TestInfo tests[] = {
 	{"bad_opts", test_bad_opts},
 	{"near_socket", test_near_socket},
 	{"call", test_call},
+	{"call_is_rare", test_call_is_rare},
 	{"wake_ups", test_wake_ups},
 	{"device_dies", test_device_dies},
 	{"reset_behind_queue", test_reset_behind_queue},
