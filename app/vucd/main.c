@@ -10,12 +10,59 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "args.h"
 #include "config.h"
 #include "daemon.h"
 #include "log.h"
-#include "options.h"
 
-#define EXIT_USAGE 2
+/* The command line. */
+struct options {
+	const char *config;
+	bool check; /* only */
+	bool help_config;
+};
+
+enum {
+	OPT_CHECK = 256,
+	OPT_HELP_CONFIG,
+};
+
+static const struct argp_option option_table[] = {
+	{"config", 'c', "FILE", 0, "Configuration; by default " VUCD_DEFAULT_CONFIG},
+	{"check", OPT_CHECK, NULL, 0, "Say what is wrong with the configuration, or OK, and exit"},
+	{"help-config", OPT_HELP_CONFIG, NULL, 0,
+		"Print what the configuration may have, and exit"},
+	{0},
+};
+
+static error_t
+option_take(int key, char *value, struct argp_state *state)
+{
+	struct options *options = state->input;
+
+	switch (key) {
+	case 'c':
+		options->config = value;
+		return 0;
+	case OPT_CHECK:
+		options->check = true;
+		return 0;
+	case OPT_HELP_CONFIG:
+		options->help_config = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		app_args_error(state, "unexpected argument '%s'", value);
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp argp = {
+	.options = option_table,
+	.parser = option_take,
+	.doc = "Serves vfio-user devices to VMMs through shared memory, in the foreground.",
+	.children = app_args_children,
+};
 
 /* As a compiler does: FILE:LINE: what is wrong. */
 static void
@@ -94,18 +141,19 @@ config_check(const struct vucd_config *config, struct vucd_report *report)
 int
 main(int argc, char *argv[])
 {
-	struct vucd_options options;
+	struct options options = {.config = VUCD_DEFAULT_CONFIG};
 	struct vucd_config config;
 	struct vucd_report report = {.fn = print_report};
-	enum vucd_options_result result;
 	int status;
 
 	if (!occupy_standard_fds())
 		return EXIT_FAILURE;
 	signal(SIGPIPE, SIG_IGN);
-	result = vucd_options_parse(&options, argc, argv);
-	if (result != VUCD_OPTIONS_RUN)
-		return result == VUCD_OPTIONS_DONE ? finish_output() : EXIT_USAGE;
+	app_args_parse(&argp, argc, argv, &options);
+	if (options.help_config) {
+		vucd_config_help(stdout);
+		return finish_output();
+	}
 	report.arg = (void *)(uintptr_t)options.config;
 	if (vucd_config_load(&config, options.config, &report) != 0)
 		status = EXIT_FAILURE;

@@ -72,7 +72,7 @@ _vuc_options() {
 			-u,--users= -g,--groups=
 		;;
 	"vucctl remove") echo "$daemon" -f,--force ;;
-	"vucd") echo -c,--config= --check --help-config -h,--help -V,--version ;;
+	"vucd") echo -c,--config= --check --help-config -h,--help --usage -V,--version ;;
 	esac
 }
 
