@@ -15,6 +15,7 @@ struct cursor {
 	const char *at;
 	const char *end;
 	unsigned int depth;
+	size_t members;  /* of all objects so far */
 	const char *why; /* what is wrong at `at` */
 };
 
@@ -176,6 +177,7 @@ static bool
 look_at_member(struct cursor *c)
 {
 	skip_blanks(c);
+	c->members++;
 	if (!cursor_accept(c, '"'))
 		return cursor_refuse(c, "expected a name in quotes");
 	if (!look_at_string(c))
@@ -220,14 +222,16 @@ look_at_value(struct cursor *c)
 	return look_at_word(c);
 }
 
+/* Sets members to how many there are in all objects. */
 static int
-json_check(const char *text, size_t len, struct vuc_error *err)
+json_check(const char *text, size_t len, size_t *members, struct vuc_error *err)
 {
 	struct cursor c = {.start = text, .at = text, .end = text + len};
 	bool ok = look_at_value(&c);
 
 	if (ok) {
 		skip_blanks(&c);
+		*members = c.members;
 		if (c.at == c.end)
 			return 0;
 		cursor_refuse(&c, "something behind the value");
@@ -236,12 +240,44 @@ json_check(const char *text, size_t len, struct vuc_error *err)
 	return -EINVAL;
 }
 
+/* Members in a tree, at any depth, which is bounded. */
+static size_t
+count_members(struct json_object *obj)
+{
+	size_t n = 0;
+
+	if (json_object_is_type(obj, json_type_array)) {
+		for (size_t i = 0; i < json_object_array_length(obj); i++)
+			n += count_members(json_object_array_get_idx(obj, i));
+	} else if (json_object_is_type(obj, json_type_object)) {
+		json_object_object_foreach(obj, key, value)
+		{
+			(void)key;
+			n += 1 + count_members(value);
+		}
+	}
+	return n;
+}
+
+/* Of members of one name json-c keeps the last: the tree has fewer then. */
+static int
+refuse_duplicates(struct json_object **root, size_t members, struct vuc_error *err)
+{
+	if (count_members(*root) == members)
+		return 0;
+	json_object_put(*root);
+	*root = NULL;
+	snprintf(err->text, sizeof(err->text), "an object has two members of one name");
+	return -EINVAL;
+}
+
 int
 app_json_parse(const char *text, size_t len, struct json_object **root, struct vuc_error *err)
 {
 	/* A text that has been checked cannot fail for more than want of memory. */
 	struct json_tokener *tok;
-	int rc = json_check(text, len, err);
+	size_t members = 0;
+	int rc = json_check(text, len, &members, err);
 
 	*root = NULL;
 	if (rc != 0)
@@ -254,7 +290,7 @@ app_json_parse(const char *text, size_t len, struct json_object **root, struct v
 			*root = json_tokener_parse_ex(tok, "", 1);
 		if (json_tokener_get_error(tok) == json_tokener_success) {
 			json_tokener_free(tok);
-			return 0;
+			return refuse_duplicates(root, members, err);
 		}
 		json_tokener_free(tok);
 	}

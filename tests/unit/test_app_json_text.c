@@ -98,6 +98,18 @@ test_not_json(void)
 	CU_ASSERT(fails("/**/1", "byte 0: expected a value"));
 }
 
+/* Which of them counts would be a matter of the parser. */
+static void
+test_duplicates(void)
+{
+	static const char why[] = "an object has two members of one name";
+
+	CU_ASSERT(fails("{\"a\":1,\"a\":1}", why));
+	CU_ASSERT(fails("{\"a\":1,\"\\u0061\":2}", why));
+	CU_ASSERT(fails("[{\"b\":{\"a\":1,\"c\":[],\"a\":{\"x\":1}}}]", why));
+	CU_ASSERT(means("[{\"a\":{\"a\":\":\"}},{\"a\":1}]", "[{\"a\":{\"a\":\":\"}},{\"a\":1}]"));
+}
+
 static void
 test_numbers(void)
 {
@@ -194,6 +206,7 @@ main(void)
 	CU_TestInfo tests[] = {
 		{"values", test_values},
 		{"text that is not JSON", test_not_json},
+		{"duplicates", test_duplicates},
 		{"numbers", test_numbers},
 		{"strings", test_strings},
 		{"UTF-8", test_utf8},
