@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/types.h>
 
 #include "device.h"
 
@@ -67,55 +66,23 @@ checksum(uint64_t sum, const void *bytes, size_t len)
 
 #define NR_PIECES ((uint32_t)((sizeof(struct refdev_image) + RECORD_DATA - 1) / RECORD_DATA))
 
-static struct refdev_save *
-save_new(void)
-{
-	struct refdev_save *save = calloc(1, sizeof(*save));
-
-	if (save == NULL)
-		return NULL;
-	save->all = true;
-	save->sum = CHECKSUM_START;
-	return save;
-}
-
+/* A record of this kind, with len bytes of data behind it. */
 static void
-save_put(struct refdev_save *save, const struct record *record, const void *data, size_t len)
+save_put(struct refdev_save *save, enum record_kind kind, uint32_t offset, size_t length,
+	const void *data, size_t len)
 {
-	memcpy(save->bytes, record, sizeof(*record));
-	if (len > 0)
-		memcpy(save->bytes + sizeof(*record), data, len);
-	save->len = sizeof(*record) + len;
+	const struct record record = {STREAM_MAGIC, kind, offset, (uint32_t)length};
+
+	memcpy(save->bytes, &record, sizeof(record));
+	memcpy(save->bytes + sizeof(record), data, len);
+	save->len = sizeof(record) + len;
 	save->taken = 0;
-	save->sum = checksum(save->sum, save->bytes, save->len);
-}
-
-static void
-put_begin(struct refdev_save *save)
-{
-	const struct record record = {
-		.magic = STREAM_MAGIC,
-		.kind = RECORD_BEGIN,
-		.offset = STREAM_VERSION,
-		.length = sizeof(struct refdev_image),
-	};
-
-	save->begun = true;
-	save_put(save, &record, NULL, 0);
-}
-
-static void
-put_end(struct refdev_save *save)
-{
-	const struct record record = {
-		.magic = STREAM_MAGIC,
-		.kind = RECORD_END,
-		.length = sizeof(save->sum),
-	};
-	uint64_t sum = checksum(save->sum, &record, sizeof(record));
-
-	save->ended = true;
-	save_put(save, &record, &sum, sizeof(sum));
+	if (kind == RECORD_END) { /* whose data is the checksum of all before it */
+		save->sum = checksum(save->sum, save->bytes, sizeof(record));
+		memcpy(save->bytes + sizeof(record), &save->sum, sizeof(save->sum));
+	} else {
+		save->sum = checksum(save->sum, save->bytes, save->len);
+	}
 }
 
 /* The next piece that the reader does not know as it is. */
@@ -132,14 +99,7 @@ put_piece(struct refdev_save *save)
 		if (!save->all && memcmp(now, known, len) == 0)
 			continue;
 		memcpy(known, now, len);
-		save_put(save,
-			&(struct record){
-				.magic = STREAM_MAGIC,
-				.kind = RECORD_PIECE,
-				.offset = offset,
-				.length = len,
-			},
-			now, len);
+		save_put(save, RECORD_PIECE, offset, len, now, len);
 		save->next++;
 		return true;
 	}
@@ -155,15 +115,17 @@ next_record(struct refdev_save *save, bool final)
 	if (save->ended)
 		return false;
 	if (!save->begun) {
-		put_begin(save);
+		save->begun = true;
+		save_put(save, RECORD_BEGIN, STREAM_VERSION, sizeof(save->now), "", 0);
 		return true;
 	}
 	if (put_piece(save))
 		return true;
 	save->next = 0;
 	save->all = false;
+	save->ended = final;
 	if (final)
-		put_end(save);
+		save_put(save, RECORD_END, 0, sizeof(save->sum), &save->sum, sizeof(save->sum));
 	return final;
 }
 
@@ -184,16 +146,6 @@ save_read(
 		done += n;
 	}
 	return done;
-}
-
-static struct refdev_load *
-load_new(void)
-{
-	struct refdev_load *load = calloc(1, sizeof(*load));
-
-	if (load != NULL)
-		load->sum = CHECKSUM_START;
-	return load;
 }
 
 /* Whether a record can stand where it does; what follows it fits the room for a record then. */
@@ -250,56 +202,40 @@ take_record(struct refdev_load *load, const struct record *record)
 	return 0;
 }
 
-/* Take as many bytes as the record at hand lacks, or fewer; returns how many. */
-static size_t
-load_collect(struct refdev_load *load, size_t wanted, const uint8_t *data, size_t size)
+/* Take bytes until there are wanted of a record, as far as they go. Returns whether they are there.
+ */
+static bool
+load_collect(struct refdev_load *load, size_t wanted, const uint8_t **data, size_t *size)
 {
-	size_t n = wanted - load->len;
+	size_t lacks = wanted > load->len ? wanted - load->len : 0;
+	size_t n = lacks < *size ? lacks : *size;
 
-	if (n > size)
-		n = size;
-	memcpy(load->bytes + load->len, data, n);
+	memcpy(load->bytes + load->len, *data, n);
 	load->len += n;
-	return n;
+	*data += n;
+	*size -= n;
+	return n == lacks;
 }
 
-/* Returns the bytes taken, or -EINVAL. */
-static ssize_t
-take_some(struct refdev_load *load, const uint8_t *data, size_t size)
-{
-	struct record record;
-	size_t n = 0;
-
-	if (load->len < sizeof(record)) {
-		n = load_collect(load, sizeof(record), data, size);
-		if (load->len < sizeof(record))
-			return (ssize_t)n;
-	}
-	memcpy(&record, load->bytes, sizeof(record));
-	if (!record_is_valid(load, &record))
-		return -EINVAL;
-	n += load_collect(load, record_size(&record), data + n, size - n);
-	if (load->len == record_size(&record) && take_record(load, &record) != 0)
-		return -EINVAL;
-	return (ssize_t)n;
-}
-
+/* Take bytes of the stream. Returns 0 or, once something was wrong, -EINVAL. */
 static int
 load_write(struct refdev_load *load, const uint8_t *data, size_t size)
 {
-	size_t done = 0;
+	struct record record;
 
-	while (done < size && !load->broken) {
-		ssize_t n = take_some(load, data + done, size - done);
-
-		if (n < 0)
+	while (size > 0 && !load->broken) {
+		if (!load_collect(load, sizeof(record), &data, &size))
+			break;
+		memcpy(&record, load->bytes, sizeof(record));
+		if (!record_is_valid(load, &record))
 			load->broken = true;
-		else
-			done += (size_t)n;
+		else if (load_collect(load, record_size(&record), &data, &size))
+			load->broken = take_record(load, &record) != 0;
 	}
 	return load->broken ? -EINVAL : 0;
 }
 
+/* The stream is over: put what it said into the device. */
 static int
 load_finish(const struct refdev_load *load, struct refdev *dev)
 {
@@ -324,40 +260,17 @@ typedef enum vfio_user_device_mig_state state_t;
  * ERROR where there is none.
  */
 static const state_t first_arc[NR_STATES][NR_STATES] = {
-	[STOP] =
-		{
-			[RUNNING] = RUNNING,
-			[STOP_COPY] = STOP_COPY,
-			[RESUMING] = RESUMING,
-			[PRE_COPY] = RUNNING,
-		},
-	[RUNNING] =
-		{
-			[STOP] = STOP,
-			[STOP_COPY] = STOP,
-			[RESUMING] = STOP,
-			[PRE_COPY] = PRE_COPY,
-		},
-	[STOP_COPY] =
-		{
-			[STOP] = STOP,
-			[RUNNING] = STOP,
-			[RESUMING] = STOP,
-		},
-	[RESUMING] =
-		{
-			[STOP] = STOP,
-			[RUNNING] = STOP,
-			[STOP_COPY] = STOP,
-			[PRE_COPY] = STOP,
-		},
-	[PRE_COPY] =
-		{
-			[STOP] = RUNNING,
-			[RUNNING] = RUNNING,
-			[STOP_COPY] = STOP_COPY,
-			[RESUMING] = RUNNING,
-		},
+	[STOP] = {[RUNNING] = RUNNING,
+		[STOP_COPY] = STOP_COPY,
+		[RESUMING] = RESUMING,
+		[PRE_COPY] = RUNNING},
+	[RUNNING] = {[STOP] = STOP, [STOP_COPY] = STOP, [RESUMING] = STOP, [PRE_COPY] = PRE_COPY},
+	[STOP_COPY] = {[STOP] = STOP, [RUNNING] = STOP, [RESUMING] = STOP},
+	[RESUMING] = {[STOP] = STOP, [RUNNING] = STOP, [STOP_COPY] = STOP, [PRE_COPY] = STOP},
+	[PRE_COPY] = {[STOP] = RUNNING,
+		[RUNNING] = RUNNING,
+		[STOP_COPY] = STOP_COPY,
+		[RESUMING] = RUNNING},
 };
 
 static void
@@ -391,15 +304,22 @@ refdev_migration_release(struct refdev *dev)
 static int
 begin_save(struct refdev_migration *mig)
 {
-	mig->save = save_new();
-	return mig->save != NULL ? 0 : -ENOMEM;
+	mig->save = calloc(1, sizeof(*mig->save));
+	if (mig->save == NULL)
+		return -ENOMEM;
+	mig->save->all = true;
+	mig->save->sum = CHECKSUM_START;
+	return 0;
 }
 
 static int
 begin_load(struct refdev_migration *mig)
 {
-	mig->load = load_new();
-	return mig->load != NULL ? 0 : -ENOMEM;
+	mig->load = calloc(1, sizeof(*mig->load));
+	if (mig->load == NULL)
+		return -ENOMEM;
+	mig->load->sum = CHECKSUM_START;
+	return 0;
 }
 
 /* What was loaded becomes the device's state; there is no valid state to go on with if it can't. */

@@ -17,6 +17,16 @@ struct capabilities {
 	bool write_multiple;
 };
 
+/* Look a member up: NULL when it is absent. Returns 0, or -EINVAL for one of another type. */
+static int
+find_member(json_object *object, const char *name, json_type type, json_object **member)
+{
+	*member = NULL;
+	if (!json_object_object_get_ex(object, name, member))
+		return 0;
+	return json_object_is_type(*member, type) ? 0 : -EINVAL;
+}
+
 /* Absent members leave *value as it is. */
 static int
 get_number(json_object *object, const char *name, uint64_t min, uint64_t *value)
@@ -24,10 +34,10 @@ get_number(json_object *object, const char *name, uint64_t min, uint64_t *value)
 	json_object *member;
 	int64_t number;
 
-	if (!json_object_object_get_ex(object, name, &member))
-		return 0;
-	if (!json_object_is_type(member, json_type_int))
+	if (find_member(object, name, json_type_int, &member) != 0)
 		return -EINVAL;
+	if (member == NULL)
+		return 0;
 	number = json_object_get_int64(member);
 	if (number < 0 || (uint64_t)number < min)
 		return -EINVAL;
@@ -39,88 +49,54 @@ static int
 get_bool(json_object *object, const char *name, bool *value)
 {
 	json_object *member;
+	int rc = find_member(object, name, json_type_boolean, &member);
 
-	if (!json_object_object_get_ex(object, name, &member))
-		return 0;
-	if (!json_object_is_type(member, json_type_boolean))
-		return -EINVAL;
-	*value = json_object_get_boolean(member);
-	return 0;
+	*value = member != NULL && json_object_get_boolean(member);
+	return rc;
 }
 
 static int
-get_twin_socket(json_object *object, bool *value)
+get_capabilities(json_object *root, struct capabilities *caps)
 {
-	json_object *member;
+	json_object *object, *twin;
 
-	if (!json_object_object_get_ex(object, "twin_socket", &member))
-		return 0;
-	if (!json_object_is_type(member, json_type_object))
+	if (!json_object_is_type(root, json_type_object) ||
+		find_member(root, "capabilities", json_type_object, &object) != 0)
 		return -EINVAL;
-	return get_bool(member, "supported", value);
-}
-
-static int
-get_capabilities(json_object *object, struct capabilities *caps)
-{
+	if (object == NULL)
+		return 0;
 	if (get_number(object, "max_msg_fds", 0, &caps->max_msg_fds) != 0 ||
 		get_number(object, "max_data_xfer_size", 1, &caps->max_data_xfer_size) != 0 ||
 		get_number(object, "max_dma_maps", 1, &caps->max_dma_maps) != 0 ||
 		get_number(object, "pgsizes", 1, &caps->pgsizes) != 0 ||
-		get_twin_socket(object, &caps->twin_socket) != 0 ||
-		get_bool(object, "write_multiple", &caps->write_multiple) != 0)
+		get_bool(object, "write_multiple", &caps->write_multiple) != 0 ||
+		find_member(object, "twin_socket", json_type_object, &twin) != 0)
 		return -EINVAL;
-	return 0;
+	return twin != NULL ? get_bool(twin, "supported", &caps->twin_socket) : 0;
 }
 
-/* One JSON value and nothing behind it; NULL otherwise. */
-static json_object *
-parse_json(const char *text, int len)
-{
-	struct json_tokener *tokener = json_tokener_new();
-	json_object *root;
-
-	if (tokener == NULL)
-		return NULL;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	root = json_tokener_parse_ex(tokener, text, len);
-	if (json_tokener_get_error(tokener) != json_tokener_success ||
-		json_tokener_get_parse_end(tokener) != (size_t)len - 1) {
-		json_object_put(root);
-		root = NULL;
-	}
-	json_tokener_free(tokener);
-	return root;
-}
-
-static int
-decode_root(json_object *root, struct capabilities *caps)
-{
-	json_object *member;
-
-	if (!json_object_is_type(root, json_type_object))
-		return -EINVAL;
-	if (!json_object_object_get_ex(root, "capabilities", &member))
-		return 0;
-	if (!json_object_is_type(member, json_type_object))
-		return -EINVAL;
-	return get_capabilities(member, caps);
-}
-
-/* The text, with the NUL at its end: the only one in it. */
+/* The text is one JSON value with a NUL at its end, the only one in it. */
 static int
 decode_data(const char *data, size_t len, struct capabilities *caps)
 {
+	struct json_tokener *tokener;
 	json_object *root;
-	int rc;
+	int rc = -EINVAL;
 
 	if (len == 0)
 		return 0;
 	if (memchr(data, '\0', len) != data + len - 1)
 		return -EINVAL;
-	root = parse_json(data, (int)len);
-	rc = decode_root(root, caps);
+	tokener = json_tokener_new();
+	if (tokener == NULL)
+		return -ENOMEM;
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	root = json_tokener_parse_ex(tokener, data, (int)len);
+	if (json_tokener_get_error(tokener) == json_tokener_success &&
+		json_tokener_get_parse_end(tokener) == len - 1)
+		rc = get_capabilities(root, caps);
 	json_object_put(root);
+	json_tokener_free(tokener);
 	return rc;
 }
 
