@@ -200,10 +200,9 @@ void refdev_intervals_clear(struct refdev_intervals *set);
 
 struct refdev_dirty {
 	bool started;
-	bool everything; /* no ranges were given */
 	bool incomplete; /* memory ran out: all that is logged counts as written */
 	uint64_t page_size;
-	struct refdev_intervals ranges;
+	struct refdev_intervals ranges; /* all addresses, when none were given */
 	struct refdev_intervals written;
 };
 

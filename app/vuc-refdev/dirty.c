@@ -141,36 +141,25 @@ make_interval(uint64_t addr, uint64_t size, struct refdev_interval *out)
 }
 
 /* Note whole pages, as far as they are logged. */
-static int
-mark_in_range(
-	struct refdev_dirty *dirty, struct refdev_interval pages, struct refdev_interval range)
-{
-	if (pages.first < range.first)
-		pages.first = range.first;
-	if (pages.last > range.last)
-		pages.last = range.last;
-	return refdev_intervals_add(&dirty->written, pages);
-}
-
 void
 refdev_dirty_mark(struct refdev *dev, uint64_t addr, uint64_t len)
 {
 	struct refdev_dirty *dirty = &dev->dirty;
 	const struct refdev_intervals *ranges = &dirty->ranges;
-	struct refdev_interval pages;
-	int rc = 0;
+	uint64_t first = addr & ~(dirty->page_size - 1);
+	uint64_t last = (addr + (len - 1)) | (dirty->page_size - 1);
 
-	if (!dirty->started)
-		return;
-	pages.first = addr & ~(dirty->page_size - 1);
-	pages.last = (addr + (len - 1)) | (dirty->page_size - 1);
-	if (dirty->everything)
-		rc = refdev_intervals_add(&dirty->written, pages);
-	for (size_t i = intervals_find(ranges, pages.first);
-		i < ranges->nr && ranges->list[i].first <= pages.last && rc == 0; i++)
-		rc = mark_in_range(dirty, pages, ranges->list[i]);
-	if (rc != 0)
-		dirty->incomplete = true;
+	for (size_t i = intervals_find(ranges, first);
+		i < ranges->nr && ranges->list[i].first <= last; i++) {
+		const struct refdev_interval *range = &ranges->list[i];
+		const struct refdev_interval pages = {
+			.first = first > range->first ? first : range->first,
+			.last = last < range->last ? last : range->last,
+		};
+
+		if (refdev_intervals_add(&dirty->written, pages) != 0)
+			dirty->incomplete = true;
+	}
 }
 
 uint64_t
@@ -210,9 +199,7 @@ refdev_dirty_take(
 	const struct refdev_intervals *written = &dirty->written;
 	uint64_t bytes = refdev_dirty_bitmap_size(asked.last - asked.first + 1, page_size);
 
-	if (!dirty->started || bytes == 0)
-		return -EINVAL;
-	if (!dirty->everything && !refdev_intervals_contain(&dirty->ranges, asked))
+	if (!dirty->started || bytes == 0 || !refdev_intervals_contain(&dirty->ranges, asked))
 		return -EINVAL;
 	memset(bitmap, 0, bytes);
 	if (dirty->incomplete)
@@ -261,7 +248,7 @@ refdev_dirty_start_set(struct refdev *dev, uint8_t *data, size_t len)
 	struct vfio_user_device_feature_dma_logging_control control;
 	struct vfio_user_device_feature_dma_logging_range range;
 	struct refdev_intervals ranges = {0};
-	int rc = 0;
+	int rc;
 
 	if (dev->dirty.started || len < sizeof(control))
 		return -EINVAL;
@@ -269,6 +256,9 @@ refdev_dirty_start_set(struct refdev *dev, uint8_t *data, size_t len)
 	if (control.num_ranges > MAX_RANGES || control.reserved != 0 ||
 		len - sizeof(control) != control.num_ranges * sizeof(range))
 		return -EINVAL;
+	rc = control.num_ranges > 0
+		? 0
+		: refdev_intervals_add(&ranges, (struct refdev_interval){0, UINT64_MAX});
 	for (uint32_t i = 0; i < control.num_ranges && rc == 0; i++)
 		rc = add_range(&ranges, data + sizeof(control) + i * sizeof(range));
 	if (rc != 0) {
@@ -279,7 +269,6 @@ refdev_dirty_start_set(struct refdev *dev, uint8_t *data, size_t len)
 	memcpy(data, &control, sizeof(control));
 	dev->dirty = (struct refdev_dirty){
 		.started = true,
-		.everything = control.num_ranges == 0,
 		.page_size = control.page_size,
 		.ranges = ranges,
 	};
