@@ -35,8 +35,7 @@ extern "C" {
 struct vuc_device;
 
 /**
- * An operation has ended: the completion of the functions whose names end with _start, except for
- * vuc_dirty_start(), which waits. They return
+ * An operation has ended: the completion of the functions whose names end with _start. They return
  * 0 or a negative errno: with 0, this is called exactly once, on the thread that owns the device's
  * poll group, from vuc_poll_group_poll(), vuc_poll_group_wait() or where the device is closed, and
  * never before the function has returned; with an errno, it is not called at all.

@@ -11,9 +11,8 @@
  * Reports are or'ed into what is there.
  *
  * All functions are called by the thread that owns the device's poll group, and poll the group
- * until the device has answered, so callbacks of other devices in it may run. None has a twin that
- * does not wait: vuc_dirty_start() starts the log, and is not one of the functions that vuc_done_fn
- * tells of. After a failure vuc_device_reason() says why.
+ * until the device has answered, so callbacks of other devices in it may run; those whose names end
+ * with _start do not wait: see vuc_done_fn. After a failure vuc_device_reason() says why.
  *
  * Specification: VFIO_DEVICE_FEATURE_DMA_LOGGING_START, VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP,
  * VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT.
@@ -29,7 +28,7 @@
 extern "C" {
 #endif
 
-/** Most ranges that one vuc_dirty_start() can have. */
+/** Most ranges that one vuc_dirty_enable() can have. */
 #define VUC_DIRTY_MAX_RANGES 2048
 
 /** A range of addresses as the device sees them. */
@@ -48,6 +47,10 @@ struct vuc_dirty_range {
  */
 int vuc_dirty_supported(struct vuc_device *dev, bool *supported);
 
+/** The same without waiting: supported has to live until done is called, and means nothing after an
+ * error. @return 0; -ENOMEM; what ended the connection */
+int vuc_dirty_supported_start(struct vuc_device *dev, bool *supported, vuc_done_fn done, void *arg);
+
 /**
  * Start logging.
  *
@@ -62,17 +65,26 @@ int vuc_dirty_supported(struct vuc_device *dev, bool *supported);
  * @return 0; -EINVAL for a page size or a range that cannot be; -E2BIG for too many ranges;
  *         -ENOMEM; what the server answered; otherwise as vuc_dirty_supported()
  */
-int vuc_dirty_start(struct vuc_device *dev, uint64_t *page_size,
+int vuc_dirty_enable(struct vuc_device *dev, uint64_t *page_size,
 	const struct vuc_dirty_range *ranges, uint32_t nr_ranges);
 
+/** The same without waiting: page_size has to live until done is called. @return 0; -EINVAL;
+ * -E2BIG; -ENOMEM; what ended the connection */
+int vuc_dirty_enable_start(struct vuc_device *dev, uint64_t *page_size,
+	const struct vuc_dirty_range *ranges, uint32_t nr_ranges, vuc_done_fn done, void *arg);
+
 /** Stop logging. @return 0; what the server answered; otherwise as vuc_dirty_supported() */
-int vuc_dirty_stop(struct vuc_device *dev);
+int vuc_dirty_disable(struct vuc_device *dev);
+
+/** The same without waiting. @return 0; -ENOMEM; what ended the connection */
+int vuc_dirty_disable_start(struct vuc_device *dev, vuc_done_fn done, void *arg);
 
 /**
  * Get the pages that the device has written since logging was started or they were last asked for.
  * The server forgets them with the answer, so after an error pages may be known to nobody: those
  * of the range count as dirty then. A bitmap that does not fit into max_data_xfer_size is asked for
- * in parts. Some servers, libvfio-user's among them, report nothing but whole mappings of theirs.
+ * in parts, which have long_timeout_ms together. Some servers, libvfio-user's among them, report
+ * nothing but whole mappings of theirs.
  *
  * @param dev        the device
  * @param range      what to report, a multiple of page_size in address and size
@@ -86,6 +98,11 @@ int vuc_dirty_stop(struct vuc_device *dev);
  */
 int vuc_dirty_report(struct vuc_device *dev, const struct vuc_dirty_range *range,
 	uint64_t page_size, uint64_t *bitmap, size_t words);
+
+/** The same without waiting: bitmap has to live until done is called. @return 0; -EINVAL;
+ * -EMSGSIZE; -ENOMEM; what ended the connection */
+int vuc_dirty_report_start(struct vuc_device *dev, const struct vuc_dirty_range *range,
+	uint64_t page_size, uint64_t *bitmap, size_t words, vuc_done_fn done, void *arg);
 
 #ifdef __cplusplus
 }

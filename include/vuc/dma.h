@@ -63,7 +63,8 @@ int vuc_dma_map(struct vuc_device *dev, const struct vuc_dma_mapping *mapping);
  * it is mapped again in the same commit: the device must not access it meanwhile.
  *
  * @return 0; -ENOENT when there is no mapping in the range, -EINVAL when the range cuts one,
- *         -EBUSY for one that a commit under way maps, -ENOMEM
+ *         -EBUSY for one that a commit under way maps, or vuc_dma_unmap_dirty_start() unmaps;
+ *         -ENOMEM
  */
 int vuc_dma_unmap(struct vuc_device *dev, uint64_t iova, uint64_t size);
 
@@ -95,10 +96,9 @@ int vuc_dma_commit(struct vuc_device *dev);
 int vuc_dma_commit_start(struct vuc_device *dev, vuc_done_fn done, void *arg);
 
 /**
- * Unmap one mapping at once, wait for it (there is no function that does not), and get the pages
- * that the device has written since they were last asked for: those that the server knows of, by
- * mapping or otherwise, are or'ed into bitmap. Specification: VFIO_USER_DMA_UNMAP with the dirty
- * bitmap of <linux/vfio.h>.
+ * Unmap one mapping at once, wait for it, and get the pages that the device has written since they
+ * were last asked for: those that the server knows of, by mapping or otherwise, are or'ed into
+ * bitmap. Specification: VFIO_USER_DMA_UNMAP with the dirty bitmap of <linux/vfio.h>.
  *
  * @param dev     the device
  * @param iova    where the mapping begins
@@ -111,6 +111,15 @@ int vuc_dma_commit_start(struct vuc_device *dev, vuc_done_fn done, void *arg);
  */
 int vuc_dma_unmap_dirty(struct vuc_device *dev, uint64_t iova, uint64_t size, uint64_t pgsize,
 	uint64_t *bitmap, size_t words);
+
+/**
+ * The same without waiting: see vuc_done_fn; bitmap has to live until then. Until then the mapping
+ * is there, can neither be unmapped otherwise (-EBUSY) nor be mapped over (-EEXIST).
+ *
+ * @return 0; -ENOENT; -EINVAL; -EBUSY; -ENOMEM; what ended the connection
+ */
+int vuc_dma_unmap_dirty_start(struct vuc_device *dev, uint64_t iova, uint64_t size, uint64_t pgsize,
+	uint64_t *bitmap, size_t words, vuc_done_fn done, void *arg);
 
 /** How many mappings there are, queued ones included. */
 size_t vuc_dma_count(const struct vuc_device *dev);

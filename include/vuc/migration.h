@@ -10,8 +10,9 @@
  * functions before them are their parts, for those who want to do something in between.
  *
  * All functions are called by the thread that owns the device's poll group, and poll the group
- * until the device has answered, so callbacks of other devices in it may run; except for
- * vuc_migration_read_start() and vuc_migration_write_start(), the only two that do not wait.
+ * until the device has answered, so callbacks of other devices in it may run; those whose names end
+ * with _start do not wait: see vuc_done_fn. vuc_migration_save() and vuc_migration_load() have no
+ * such twins, since they wait for a descriptor as well: who must not wait makes them of the others.
  * Besides the errors that they name, all of them return what the server answered; -EPROTO for a
  * reply that breaks the protocol; -ETIMEDOUT; what ended the connection; -ENOMEM; -EDEADLK from a
  * completion callback. After a failure vuc_device_reason() says why.
@@ -59,13 +60,22 @@ const char *vuc_migration_state_name(enum vuc_migration_state state);
  */
 int vuc_migration_supported(struct vuc_device *dev, uint64_t *flags);
 
+/** The same without waiting: flags have to live until done is called. @return 0; -ENOMEM; what
+ * ended the connection */
+int vuc_migration_supported_start(
+	struct vuc_device *dev, uint64_t *flags, vuc_done_fn done, void *arg);
+
 /** Ask for the state of the device. @return 0; -EPROTO for a state that is not known */
 int vuc_migration_get_state(struct vuc_device *dev, enum vuc_migration_state *state);
 
+/** The same without waiting: state has to live until done is called. @return as
+ * vuc_migration_supported_start() */
+int vuc_migration_get_state_start(
+	struct vuc_device *dev, enum vuc_migration_state *state, vuc_done_fn done, void *arg);
+
 /**
  * Bring the device into another state; where that takes several arcs, the server takes them in
- * turn. When the device is in it already, nothing is done. The server may take as long as
- * long_timeout_ms.
+ * turn. When the device is in it already, nothing is done. All of it has long_timeout_ms.
  *
  * The device is asked for its state first, and a change that the specification does not have is
  * refused here, with both names in the reason: to ERROR, from ERROR, from STOP_COPY to PRE_COPY,
@@ -76,6 +86,11 @@ int vuc_migration_get_state(struct vuc_device *dev, enum vuc_migration_state *st
  *         vuc_migration_get_state() can tell; the reason says so when it is ERROR
  */
 int vuc_migration_set_state(struct vuc_device *dev, enum vuc_migration_state state);
+
+/** The same without waiting: also a change that cannot be is told by done. @return as
+ * vuc_migration_supported_start() */
+int vuc_migration_set_state_start(
+	struct vuc_device *dev, enum vuc_migration_state state, vuc_done_fn done, void *arg);
 
 /**
  * Read migration data, in PRE_COPY or STOP_COPY. Takes as many messages as max_data_xfer_size
@@ -90,7 +105,7 @@ int vuc_migration_set_state(struct vuc_device *dev, enum vuc_migration_state sta
  */
 int vuc_migration_read(struct vuc_device *dev, void *data, size_t size, size_t *count);
 
-/** The same without waiting, see vuc_done_fn: data and count have to live until done is called.
+/** The same without waiting: data and count have to live until done is called.
  * @return 0; -ENOMEM; what ended the connection */
 int vuc_migration_read_start(struct vuc_device *dev, void *data, size_t size, size_t *count,
 	vuc_done_fn done, void *arg);

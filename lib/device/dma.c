@@ -170,8 +170,9 @@ dma_take_leave(struct dma_table *t, size_t i, size_t n, struct vuc_error *err)
 	for (size_t k = i; k < i + n; k++) {
 		struct dma_entry *e = &t->entries.at[k];
 
-		if (dma_is_being_mapped(t, e))
-			return dma_refuse(err, e->iova, e->size, -EBUSY, "is being mapped");
+		if (e->unmapping || dma_is_being_mapped(t, e))
+			return dma_refuse(err, e->iova, e->size, -EBUSY,
+				e->unmapping ? "is being unmapped" : "is being mapped");
 	}
 	for (size_t k = i; k < i + n; k++) {
 		struct dma_entry *e = &t->entries.at[k];

@@ -11,6 +11,7 @@
 #include "dma_dirty.h"
 #include "error.h"
 #include "internal.h"
+#include "message.h"
 #include "vfio_user.h"
 
 static uint64_t
@@ -99,25 +100,41 @@ dma_dirty_forget(struct dma_table *t)
 }
 
 static int
-refuse(struct vuc_device *dev, const struct vuc_wire_dma_range *r, int rc, const char *why)
+unmap_refuse(struct vuc_error *err, const struct vuc_wire_dma_range *r, int rc, const char *why)
 {
-	return vuc_error_set(&dev->reason, rc, "DMA memory 0x%" PRIx64 " + 0x%" PRIx64 ": %s",
-		r->addr, r->size, why);
+	return vuc_error_set(
+		err, rc, "DMA memory 0x%" PRIx64 " + 0x%" PRIx64 ": %s", r->addr, r->size, why);
 }
 
 /* Whether the range is one mapping of the server, and nothing is queued that would change it. */
 static int
-check_unmap(struct vuc_device *dev, const struct vuc_wire_dma_range *r)
+unmap_check(const struct vuc_device *dev, const struct vuc_wire_dma_range *r, struct vuc_error *err)
 {
 	const struct dma_table *t = &dev->dma;
 	size_t i = dma_table_lower_bound(t, r->addr);
 
 	if (t->leaving.nr > 0 || t->commits_left > 0)
-		return refuse(dev, r, -EBUSY, "there are changes to be committed");
+		return unmap_refuse(err, r, -EBUSY, "there are changes to be committed");
 	if (i == t->entries.nr || !t->entries.at[i].on_server ||
 		t->entries.at[i].window_iova != r->addr || t->entries.at[i].window_size != r->size)
-		return refuse(dev, r, -ENOENT, "is not one mapping of the server");
+		return unmap_refuse(err, r, -ENOENT, "is not one mapping of the server");
+	if (t->entries.at[i].unmapping)
+		return unmap_refuse(err, r, -EBUSY, "is being unmapped");
 	return 0;
+}
+
+static bool
+is_in_range(const struct dma_table *t, size_t i, const struct vuc_wire_dma_range *r)
+{
+	return i < t->entries.nr && t->entries.at[i].iova - r->addr < r->size;
+}
+
+/* Nobody takes these away meanwhile. */
+static void
+mark_range(struct dma_table *t, const struct vuc_wire_dma_range *r, bool unmapping)
+{
+	for (size_t i = dma_table_lower_bound(t, r->addr); is_in_range(t, i, r); i++)
+		t->entries.at[i].unmapping = unmapping;
 }
 
 static void
@@ -125,61 +142,117 @@ remove_range(struct dma_table *t, const struct vuc_wire_dma_range *r)
 {
 	size_t i = dma_table_lower_bound(t, r->addr);
 
-	while (i < t->entries.nr && t->entries.at[i].iova - r->addr < r->size)
+	while (is_in_range(t, i, r))
 		dma_table_remove(t, i);
 }
 
+struct unmap_dirty {
+	struct message_operation m;
+	struct vuc_wire_dma_range range;
+	uint64_t pgsize;
+	uint64_t *bitmap;
+	vuc_done_fn done;
+	void *arg;
+};
+
 static int
-ask_server(struct vuc_device *dev, const struct vuc_wire_dma_range *r, uint64_t pgsize,
-	uint32_t map_size, uint64_t *bitmap)
+unmap_dirty_take(
+	struct message_operation *m, const struct vuc_session_reply *reply, struct vuc_error *err)
 {
-	uint8_t body[sizeof(struct vfio_user_dma_unmap) + sizeof(struct vfio_user_bitmap)];
-	int len = vuc_wire_dma_unmap_dirty_encode(body, r, pgsize);
-	struct vuc_session_request req = {
-		.cmd = VFIO_USER_DMA_UNMAP,
-		.body = body,
-		.timeout_ms = dev->long_timeout_ms,
-	};
-	struct device_reply reply = {.size = sizeof(body) + map_size};
+	const struct unmap_dirty *u = (struct unmap_dirty *)m;
+	uint64_t size = u->range.size, pgsize = u->pgsize;
+	struct dma_table *t = &m->op.dev->dma;
 	const uint8_t *map;
 	int rc;
 
+	if (reply->status != 0)
+		return 0;
+	rc = vuc_wire_dma_unmap_dirty_decode(reply->body, reply->len, &u->range, pgsize, &map, err);
+	if (rc != 0)
+		return rc;
+	vuc_bitmap_or(u->bitmap, 0, map, size / pgsize + (size % pgsize != 0));
+	dma_dirty_collect(t, u->range.addr, size, pgsize, u->bitmap);
+	remove_range(t, &u->range);
+	return 0;
+}
+
+/* A vuc_done_fn. A mapping that is still there may be used again. */
+static void
+unmap_dirty_done(void *arg, int status, const struct vuc_error *err)
+{
+	struct unmap_dirty *u = arg;
+
+	if (status != 0)
+		mark_range(&u->m.op.dev->dma, &u->range, false);
+	u->done(u->arg, status, err);
+}
+
+static int
+unmap_dirty_begin(struct vuc_device *dev, const struct unmap_dirty *what, uint32_t map_size)
+{
+	uint8_t body[sizeof(struct vfio_user_dma_unmap) + sizeof(struct vfio_user_bitmap)];
+	int len = vuc_wire_dma_unmap_dirty_encode(body, &what->range, what->pgsize);
+	const struct vuc_session_request req = {
+		.cmd = VFIO_USER_DMA_UNMAP,
+		.body = body,
+		.len = len > 0 ? (size_t)len : 0,
+		.reply_max = (uint32_t)sizeof(body) + map_size,
+		.timeout_ms = dev->long_timeout_ms,
+	};
+	struct message_operation *m;
+	struct unmap_dirty *u;
+	int rc;
+
 	if (len < 0)
-		return refuse(dev, r, len, strerror(-len));
-	req.len = (size_t)len;
-	req.reply_max = (uint32_t)reply.size;
-	reply.body = malloc(reply.size);
-	if (reply.body == NULL)
-		return refuse(dev, r, -ENOMEM, "no memory for its dirty pages");
-	rc = device_ask(dev, &req, &reply);
+		return unmap_refuse(&dev->reason, &what->range, len, strerror(-len));
+	m = message_operation_create(dev, sizeof(*u), &req, unmap_dirty_take, &rc, &dev->reason);
+	if (m == NULL)
+		return rc;
+	u = (struct unmap_dirty *)m;
+	u->range = what->range;
+	u->pgsize = what->pgsize;
+	u->bitmap = what->bitmap;
+	u->done = what->done;
+	u->arg = what->arg;
+	rc = operation_start(&m->op, unmap_dirty_done, u, &dev->reason);
 	if (rc == 0)
-		rc = vuc_wire_dma_unmap_dirty_decode(
-			reply.body, reply.len, r, pgsize, &map, &dev->reason);
-	if (rc == 0)
-		vuc_bitmap_or(bitmap, 0, map, r->size / pgsize + (r->size % pgsize != 0));
-	free(reply.body);
+		mark_range(&dev->dma, &what->range, true);
 	return rc;
+}
+
+VUC_EXPORT int
+vuc_dma_unmap_dirty_start(struct vuc_device *dev, uint64_t iova, uint64_t size, uint64_t pgsize,
+	uint64_t *bitmap, size_t words, vuc_done_fn done, void *arg)
+{
+	const struct unmap_dirty what = {
+		.range = {.addr = iova, .size = size},
+		.pgsize = pgsize,
+		.bitmap = bitmap,
+		.done = done,
+		.arg = arg,
+	};
+	struct vuc_error *err = &dev->reason;
+	uint32_t map_size;
+	int rc = vuc_wire_bitmap_size(size, pgsize, &map_size);
+
+	if (rc != 0)
+		return unmap_refuse(err, &what.range, rc, "no bitmap can have that page size");
+	if (words < map_size / sizeof(uint64_t))
+		return unmap_refuse(err, &what.range, -EINVAL, "the bitmap is too small");
+	rc = unmap_check(dev, &what.range, err);
+	return rc == 0 ? unmap_dirty_begin(dev, &what, map_size) : rc;
 }
 
 VUC_EXPORT int
 vuc_dma_unmap_dirty(struct vuc_device *dev, uint64_t iova, uint64_t size, uint64_t pgsize,
 	uint64_t *bitmap, size_t words)
 {
-	struct vuc_device *held DEVICE_HELD = device_hold(dev);
-	const struct vuc_wire_dma_range range = {.addr = iova, .size = size};
-	uint32_t map_size;
-	int rc = vuc_wire_bitmap_size(size, pgsize, &map_size);
+	struct operation_waiter w = {.dev = dev};
+	int rc = operation_may_wait(dev);
 
 	if (rc != 0)
-		return refuse(dev, &range, rc, "no bitmap can have that page size");
-	if (words < map_size / sizeof(uint64_t))
-		return refuse(dev, &range, -EINVAL, "the bitmap is too small");
-	rc = check_unmap(dev, &range);
-	if (rc == 0)
-		rc = ask_server(dev, &range, pgsize, map_size, bitmap);
-	if (rc != 0)
 		return rc;
-	dma_dirty_collect(&dev->dma, iova, size, pgsize, bitmap);
-	remove_range(&dev->dma, &range);
-	return 0;
+	return operation_wait(&w,
+		vuc_dma_unmap_dirty_start(
+			dev, iova, size, pgsize, bitmap, words, operation_wake, &w));
 }

@@ -38,6 +38,7 @@ struct dma_entry {
 	uint64_t *dirty; /* pages written by message, NULL while there are none */
 	bool left;       /* of those leaving: it is gone, and dropped when the commit is over */
 	bool all_dirty;  /* there was no memory for dirty */
+	bool unmapping;  /* by vuc_dma_unmap_dirty() */
 };
 
 struct dma_entries {

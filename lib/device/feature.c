@@ -7,34 +7,11 @@
 #include "check.h"
 #include "error.h"
 #include "feature.h"
-#include "feature_ask.h"
+#include "internal.h"
 #include "message.h"
 
 #define FIXED_LEN sizeof(struct vfio_user_device_feature)
 #define METHODS   (VUC_FEATURE_GET | VUC_FEATURE_SET)
-
-int
-device_feature_ask(struct vuc_device *dev, const void *request, size_t len, uint32_t timeout_ms,
-	struct device_reply *reply)
-{
-	struct vuc_session_request req = {
-		.cmd = VFIO_USER_DEVICE_FEATURE,
-		.body = request,
-		.len = len,
-		.reply_max = (uint32_t)reply->size,
-		.timeout_ms = timeout_ms,
-	};
-
-	return device_ask(dev, &req, reply);
-}
-
-bool
-device_feature_is_missing(const struct vuc_device *dev, int error)
-{
-	if (!vuc_device_connected(dev))
-		return false;
-	return error == -EINVAL || error == -ENOTTY || error == -EOPNOTSUPP || error == -ENOSYS;
-}
 
 /* What an operation has to know when the reply has come. */
 struct feature_operation {

@@ -123,17 +123,6 @@ struct vuc_device {
 				    pass as err, and nothing else writes */
 };
 
-/* What a synchronous command got; see device_ask(). */
-struct device_reply {
-	int status;
-	bool refused; /* the server answered with an error */
-	size_t size;  /* of body */
-	size_t len;   /* of what came, at most size */
-	void *body;
-	unsigned int nr_fds;
-	int fds[VUC_MAX_MSG_FDS]; /* the caller's; -1 when given on */
-};
-
 /* poll_group.c */
 /* As vuc_poll_group_poll(), for one who has nothing else to do: with so many looks at the sockets
  * while nothing comes. */
@@ -252,14 +241,5 @@ int operation_wait(struct operation_waiter *w, int started);
 /* Outside of any poll: poll until it is done, and let others have the CPU after many polls without
  * a completion. */
 void device_poll_until(struct vuc_device *dev, const bool *done);
-
-/*
- * call.c: a command of the control path, awaited. The caller sets of reply body and size;
- * descriptors that came are the caller's. Returns the status; vuc_device_reason() says why. Refuses
- * to be called from a completion callback.
- */
-int device_ask(
-	struct vuc_device *dev, const struct vuc_session_request *req, struct device_reply *reply);
-void device_close_fds(struct device_reply *reply);
 
 #endif /* VUC_DEVICE_INTERNAL_H */

@@ -8,9 +8,9 @@
 
 #include "error.h"
 #include "feature.h"
-#include "feature_ask.h"
+#include "feature_sequence.h"
 
-#define MAX_FEATURE_LEN                            \
+#define REPLY_MAX                                  \
 	(sizeof(struct vfio_user_device_feature) + \
 		sizeof(struct vfio_user_device_feature_mig_state))
 
@@ -38,39 +38,121 @@ vuc_migration_state_name(enum vuc_migration_state state)
 	return "(unknown)";
 }
 
+/* One question. */
+struct question {
+	struct feature_sequence s;
+	bool answered;
+	uint64_t *flags;
+	enum vuc_migration_state *state;
+};
+
+static void
+flags_ask(struct feature_sequence *s, struct vuc_session_request *req)
+{
+	if (((struct question *)s)->answered)
+		return;
+	req->len = vuc_wire_migration_encode(s->request);
+	req->reply_max = REPLY_MAX;
+}
+
+static int
+flags_take(struct feature_sequence *s, const struct vuc_session_reply *reply, struct vuc_error *err)
+{
+	struct question *q = (struct question *)s;
+
+	q->answered = true;
+	if (feature_is_missing(reply)) {
+		*q->flags = 0;
+		return 0;
+	}
+	if (reply->status != 0)
+		return reply->status;
+	return vuc_wire_migration_decode(reply->body, reply->len, q->flags, err);
+}
+
+static const struct feature_sequence_ops flags_ops = {.ask = flags_ask, .take = flags_take};
+
+VUC_EXPORT int
+vuc_migration_supported_start(struct vuc_device *dev, uint64_t *flags, vuc_done_fn done, void *arg)
+{
+	int rc;
+	struct question *q = feature_sequence_create(
+		dev, sizeof(*q), &flags_ops, dev->timeout_ms, &rc, &dev->reason);
+
+	if (q == NULL)
+		return rc;
+	q->flags = flags;
+	return operation_start(&q->s.op, done, arg, &dev->reason);
+}
+
 VUC_EXPORT int
 vuc_migration_supported(struct vuc_device *dev, uint64_t *flags)
 {
-	struct vuc_device *held DEVICE_HELD = device_hold(dev);
-	uint8_t request[MAX_FEATURE_LEN], body[MAX_FEATURE_LEN];
-	struct device_reply reply = {.body = body, .size = sizeof(body)};
-	size_t len = vuc_wire_migration_encode(request);
-	int rc = device_feature_ask(dev, request, len, 0, &reply);
+	struct operation_waiter w = {.dev = dev};
+	int rc = operation_may_wait(dev);
 
-	if (device_feature_is_missing(dev, rc)) {
-		*flags = 0;
-		return 0;
-	}
 	if (rc != 0)
 		return rc;
-	return vuc_wire_migration_decode(body, reply.len, flags, &dev->reason);
+	return operation_wait(&w, vuc_migration_supported_start(dev, flags, operation_wake, &w));
+}
+
+static void
+state_ask(struct feature_sequence *s, struct vuc_session_request *req)
+{
+	if (((struct question *)s)->answered)
+		return;
+	req->len = vuc_wire_mig_state_get_encode(s->request);
+	req->reply_max = REPLY_MAX;
+}
+
+static int
+state_decode(const struct vuc_session_reply *reply, enum vuc_migration_state *state,
+	struct vuc_error *err)
+{
+	enum vfio_user_device_mig_state got;
+	int rc = reply->status;
+
+	if (rc == 0)
+		rc = vuc_wire_mig_state_get_decode(reply->body, reply->len, &got, err);
+	if (rc == 0)
+		*state = (enum vuc_migration_state)got;
+	return rc;
+}
+
+static int
+state_take(struct feature_sequence *s, const struct vuc_session_reply *reply, struct vuc_error *err)
+{
+	struct question *q = (struct question *)s;
+
+	q->answered = true;
+	return state_decode(reply, q->state, err);
+}
+
+static const struct feature_sequence_ops state_ops = {.ask = state_ask, .take = state_take};
+
+VUC_EXPORT int
+vuc_migration_get_state_start(
+	struct vuc_device *dev, enum vuc_migration_state *state, vuc_done_fn done, void *arg)
+{
+	int rc;
+	struct question *q = feature_sequence_create(
+		dev, sizeof(*q), &state_ops, dev->timeout_ms, &rc, &dev->reason);
+
+	if (q == NULL)
+		return rc;
+	q->state = state;
+	return operation_start(&q->s.op, done, arg, &dev->reason);
 }
 
 VUC_EXPORT int
 vuc_migration_get_state(struct vuc_device *dev, enum vuc_migration_state *state)
 {
-	struct vuc_device *held DEVICE_HELD = device_hold(dev);
-	uint8_t request[MAX_FEATURE_LEN], body[MAX_FEATURE_LEN];
-	struct device_reply reply = {.body = body, .size = sizeof(body)};
-	enum vfio_user_device_mig_state got;
-	size_t len = vuc_wire_mig_state_get_encode(request);
-	int rc = device_feature_ask(dev, request, len, 0, &reply);
+	struct operation_waiter w = {.dev = dev};
+	int rc = operation_may_wait(dev);
 
-	if (rc == 0)
-		rc = vuc_wire_mig_state_get_decode(body, reply.len, &got, &dev->reason);
-	if (rc == 0)
-		*state = (enum vuc_migration_state)got;
-	return rc;
+	if (rc != 0)
+		return rc;
+	return operation_wait(&w, vuc_migration_get_state_start(dev, state, operation_wake, &w));
 }
 
 static bool
@@ -93,71 +175,151 @@ is_legal(enum vuc_migration_state from, enum vuc_migration_state to)
 	return from != VUC_MIGRATION_STOP_COPY || to != VUC_MIGRATION_PRE_COPY;
 }
 
-static int
-check_pre_copy(struct vuc_device *dev)
-{
-	uint64_t flags;
-	int rc = vuc_migration_supported(dev, &flags);
+/* What a change asks, in this order. */
+enum change_step {
+	CHANGE_LOOK,    /* what state is it in? */
+	CHANGE_SUPPORT, /* for PRE_COPY: can it do that? */
+	CHANGE_SET,
+	CHANGE_EXPLAIN, /* after an error: what state is it in now? */
+	CHANGE_OVER,
+};
 
+struct change {
+	struct feature_sequence s;
+	enum change_step step;
+	enum vuc_migration_state from;
+	enum vuc_migration_state to;
+	int error; /* of CHANGE_SET, and its reason */
+	struct vuc_error why;
+};
+
+static void
+change_ask(struct feature_sequence *s, struct vuc_session_request *req)
+{
+	const struct change *c = (struct change *)s;
+
+	req->reply_max = REPLY_MAX;
+	switch (c->step) {
+	case CHANGE_LOOK:
+	case CHANGE_EXPLAIN:
+		req->len = vuc_wire_mig_state_get_encode(s->request);
+		break;
+	case CHANGE_SUPPORT:
+		req->len = vuc_wire_migration_encode(s->request);
+		break;
+	case CHANGE_SET:
+		req->len = vuc_wire_mig_state_set_encode(
+			s->request, (enum vfio_user_device_mig_state)c->to);
+		break;
+	case CHANGE_OVER:
+		break;
+	}
+}
+
+static int
+change_take_look(struct change *c, const struct vuc_session_reply *reply, struct vuc_error *err)
+{
+	int rc = state_decode(reply, &c->from, err);
+
+	if (rc != 0)
+		return rc;
+	if (c->from == c->to && is_used(c->to)) {
+		c->step = CHANGE_OVER;
+		return 0;
+	}
+	if (!is_legal(c->from, c->to))
+		return vuc_error_set(err, -EINVAL, "no way leads from migration state %s to %s%s",
+			vuc_migration_state_name(c->from), vuc_migration_state_name(c->to),
+			c->from == VUC_MIGRATION_ERROR ? ": reset the device" : "");
+	c->step = c->to == VUC_MIGRATION_PRE_COPY ? CHANGE_SUPPORT : CHANGE_SET;
+	return 0;
+}
+
+static int
+change_take_support(struct change *c, const struct vuc_session_reply *reply, struct vuc_error *err)
+{
+	uint64_t flags = 0;
+	int rc = 0;
+
+	if (!feature_is_missing(reply))
+		rc = reply->status != 0
+			? reply->status
+			: vuc_wire_migration_decode(reply->body, reply->len, &flags, err);
 	if (rc == 0 && (flags & VUC_MIGRATION_CAN_PRE_COPY) == 0)
-		return vuc_error_set(
-			&dev->reason, -EOPNOTSUPP, "the device does not support PRE_COPY");
+		return vuc_error_set(err, -EOPNOTSUPP, "the device does not support PRE_COPY");
+	c->step = CHANGE_SET;
 	return rc;
 }
 
+/* A server that could not take an arc may have ended in ERROR, which is said with the reason. */
 static int
-check_change(struct vuc_device *dev, enum vuc_migration_state from, enum vuc_migration_state to)
+change_explain(const struct change *c, bool failed, struct vuc_error *err)
 {
-	if (!is_legal(from, to))
-		return vuc_error_set(&dev->reason, -EINVAL,
-			"no way leads from migration state %s to %s%s",
-			vuc_migration_state_name(from), vuc_migration_state_name(to),
-			from == VUC_MIGRATION_ERROR ? ": reset the device" : "");
-	return to == VUC_MIGRATION_PRE_COPY ? check_pre_copy(dev) : 0;
-}
-
-/* A server that could not take an arc may have ended in ERROR. Keeps the reason, and adds that. */
-static int
-explain_refusal(struct vuc_device *dev, enum vuc_migration_state from, enum vuc_migration_state to,
-	int error)
-{
-	struct vuc_error why = dev->reason;
-	enum vuc_migration_state now;
-	bool failed = false;
-
-	if (error != -ETIMEDOUT && vuc_device_connected(dev))
-		failed = vuc_migration_get_state(dev, &now) == 0 && now == VUC_MIGRATION_ERROR;
-	return vuc_error_set(&dev->reason, error, "from migration state %s to %s: %s%s",
-		vuc_migration_state_name(from), vuc_migration_state_name(to), why.text,
+	return vuc_error_set(err, c->error, "from migration state %s to %s: %s%s",
+		vuc_migration_state_name(c->from), vuc_migration_state_name(c->to), c->why.text,
 		failed ? "; the device is in ERROR now" : "");
 }
 
 static int
-send_state(struct vuc_device *dev, enum vuc_migration_state state)
+change_take_set(struct change *c, const struct vuc_session_reply *reply, struct vuc_error *err)
 {
-	const enum vfio_user_device_mig_state wire = (enum vfio_user_device_mig_state)state;
-	uint8_t request[MAX_FEATURE_LEN], body[MAX_FEATURE_LEN];
-	struct device_reply reply = {.body = body, .size = sizeof(body)};
-	size_t len = vuc_wire_mig_state_set_encode(request, wire);
-	int rc = device_feature_ask(dev, request, len, dev->long_timeout_ms, &reply);
+	c->error = reply->status;
+	if (c->error == 0)
+		c->error = vuc_wire_mig_state_set_decode(
+			reply->body, reply->len, (enum vfio_user_device_mig_state)c->to, err);
+	c->step = c->error == 0 ? CHANGE_OVER : CHANGE_EXPLAIN;
+	if (c->error == 0)
+		return 0;
+	c->why = *err;
+	/* Who does not answer is not asked again. */
+	return reply->status == 0 || reply->refused ? 0 : change_explain(c, false, err);
+}
 
-	if (rc != 0)
+static int
+change_take(
+	struct feature_sequence *s, const struct vuc_session_reply *reply, struct vuc_error *err)
+{
+	struct change *c = (struct change *)s;
+	enum vuc_migration_state now;
+
+	switch (c->step) {
+	case CHANGE_LOOK:
+		return change_take_look(c, reply, err);
+	case CHANGE_SUPPORT:
+		return change_take_support(c, reply, err);
+	case CHANGE_SET:
+		return change_take_set(c, reply, err);
+	case CHANGE_EXPLAIN:
+	case CHANGE_OVER:
+		break;
+	}
+	return change_explain(
+		c, state_decode(reply, &now, err) == 0 && now == VUC_MIGRATION_ERROR, err);
+}
+
+static const struct feature_sequence_ops change_ops = {.ask = change_ask, .take = change_take};
+
+VUC_EXPORT int
+vuc_migration_set_state_start(
+	struct vuc_device *dev, enum vuc_migration_state state, vuc_done_fn done, void *arg)
+{
+	int rc;
+	struct change *c = feature_sequence_create(
+		dev, sizeof(*c), &change_ops, dev->long_timeout_ms, &rc, &dev->reason);
+
+	if (c == NULL)
 		return rc;
-	return vuc_wire_mig_state_set_decode(body, reply.len, wire, &dev->reason);
+	c->to = state;
+	return operation_start(&c->s.op, done, arg, &dev->reason);
 }
 
 VUC_EXPORT int
 vuc_migration_set_state(struct vuc_device *dev, enum vuc_migration_state state)
 {
-	struct vuc_device *held DEVICE_HELD = device_hold(dev);
-	enum vuc_migration_state from;
-	int rc = vuc_migration_get_state(dev, &from);
+	struct operation_waiter w = {.dev = dev};
+	int rc = operation_may_wait(dev);
 
-	if (rc != 0 || (from == state && is_used(state)))
-		return rc;
-	rc = check_change(dev, from, state);
 	if (rc != 0)
 		return rc;
-	rc = send_state(dev, state);
-	return rc == 0 ? 0 : explain_refusal(dev, from, state, rc);
+	return operation_wait(&w, vuc_migration_set_state_start(dev, state, operation_wake, &w));
 }

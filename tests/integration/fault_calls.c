@@ -211,7 +211,7 @@ call_unmap_dirty(struct vuc_device *dev)
 	uint64_t page_size = PAGE, bitmap = 0;
 
 	CU_ASSERT_EQUAL(call_map(dev), 0);
-	CU_ASSERT_EQUAL(vuc_dirty_start(dev, &page_size, &range, 1), 0);
+	CU_ASSERT_EQUAL(vuc_dirty_enable(dev, &page_size, &range, 1), 0);
 	return vuc_dma_unmap_dirty(dev, IOVA, PAGE, PAGE, &bitmap, 1);
 }
 

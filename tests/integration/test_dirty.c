@@ -116,7 +116,7 @@ start(struct setup *s, const struct vuc_dirty_range *ranges, uint32_t n)
 {
 	uint64_t page_size = PAGE;
 
-	CU_ASSERT_EQUAL(vuc_dirty_start(s->dev, &page_size, ranges, n), 0);
+	CU_ASSERT_EQUAL(vuc_dirty_enable(s->dev, &page_size, ranges, n), 0);
 	CU_ASSERT_EQUAL(page_size, PAGE);
 }
 
@@ -137,7 +137,7 @@ check_report(uint32_t how, const char *option)
 	CU_ASSERT(reports(&s, NULL, 0));
 	dma_write(&s, how, 511 * PAGE, 1);
 	CU_ASSERT(reports(&s, pages + 3, 1));
-	CU_ASSERT_EQUAL(vuc_dirty_stop(s.dev), 0);
+	CU_ASSERT_EQUAL(vuc_dirty_disable(s.dev), 0);
 	tear_down_device(&s);
 }
 
@@ -225,7 +225,7 @@ test_message_off(void)
 	dma_write(&s, REFDEV_DMA_BY_MESSAGE, PAGE, 1);
 	start(&s, &all, 1);
 	dma_write(&s, REFDEV_DMA_BY_MESSAGE, 2 * PAGE, 1);
-	CU_ASSERT_EQUAL(vuc_dirty_stop(s.dev), 0);
+	CU_ASSERT_EQUAL(vuc_dirty_disable(s.dev), 0);
 	dma_write(&s, REFDEV_DMA_BY_MESSAGE, 3 * PAGE, 1);
 	start(&s, &all, 1);
 	CU_ASSERT(reports(&s, NULL, 0));
@@ -296,10 +296,10 @@ test_wrong_order(void)
 
 	set_up_device(&s, NULL);
 	CU_ASSERT_EQUAL(vuc_dirty_report(s.dev, &all, PAGE, bitmap, WORDS), -EINVAL);
-	CU_ASSERT_EQUAL(vuc_dirty_stop(s.dev), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_dirty_disable(s.dev), -EINVAL);
 	start(&s, &all, 1);
-	CU_ASSERT_EQUAL(vuc_dirty_start(s.dev, &page_size, &all, 1), -EINVAL);
-	CU_ASSERT_EQUAL(vuc_dirty_stop(s.dev), 0);
+	CU_ASSERT_EQUAL(vuc_dirty_enable(s.dev, &page_size, &all, 1), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_dirty_disable(s.dev), 0);
 	CU_ASSERT_EQUAL(vuc_dirty_report(s.dev, &all, PAGE, bitmap, WORDS), -EINVAL);
 	start(&s, &all, 1);
 	CU_ASSERT(reports(&s, NULL, 0));

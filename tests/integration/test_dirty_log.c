@@ -55,11 +55,11 @@ test_start_and_stop(void)
 
 	mig_server_init(&f);
 	dev = mig_server_open(&f);
-	CU_ASSERT_EQUAL(vuc_dirty_start(dev, &page_size, ranges, 2), 0);
+	CU_ASSERT_EQUAL(vuc_dirty_enable(dev, &page_size, ranges, 2), 0);
 	CU_ASSERT_EQUAL(page_size, PAGE);
-	CU_ASSERT_EQUAL(vuc_dirty_stop(dev), 0);
+	CU_ASSERT_EQUAL(vuc_dirty_disable(dev), 0);
 	f.log_page_size = UINT64_C(1) << 21;
-	CU_ASSERT_EQUAL(vuc_dirty_start(dev, &page_size, NULL, 0), 0);
+	CU_ASSERT_EQUAL(vuc_dirty_enable(dev, &page_size, NULL, 0), 0);
 	CU_ASSERT_EQUAL(page_size, UINT64_C(1) << 21);
 	CU_ASSERT_STRING_EQUAL(f.trace, "start1000,2 stop start1000,0 ");
 	vuc_device_close(dev);
@@ -93,7 +93,7 @@ test_bad_ranges(void)
 		const struct vuc_dirty_range ranges[] = {{0, PAGE}, bad[i].range};
 		uint64_t page_size = PAGE, bitmap = 0;
 
-		CU_ASSERT_EQUAL(vuc_dirty_start(dev, &page_size, ranges, 2), -EINVAL);
+		CU_ASSERT_EQUAL(vuc_dirty_enable(dev, &page_size, ranges, 2), -EINVAL);
 		CU_ASSERT(mig_reason_is(dev, bad[i].reason));
 		CU_ASSERT_EQUAL(vuc_dirty_report(dev, &ranges[1], PAGE, &bitmap, 1), -EINVAL);
 		CU_ASSERT(mig_reason_is(dev, bad[i].reason));
@@ -116,7 +116,7 @@ test_bad_page_sizes(void)
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		uint64_t page_size = sizes[i];
 
-		CU_ASSERT_EQUAL(vuc_dirty_start(dev, &page_size, NULL, 0), -EINVAL);
+		CU_ASSERT_EQUAL(vuc_dirty_enable(dev, &page_size, NULL, 0), -EINVAL);
 		CU_ASSERT_EQUAL(vuc_dirty_report(dev, &range, sizes[i], &bitmap, 1), -EINVAL);
 	}
 	CU_ASSERT(mig_reason_is(dev, "a page size of 0xffffffffffffffff is not a power of two"));
@@ -136,16 +136,17 @@ test_many_ranges(void)
 		ranges[i] = (struct vuc_dirty_range){UINT64_C(2) * PAGE * i, PAGE};
 	mig_server_init(&f);
 	dev = mig_server_open(&f);
-	CU_ASSERT_EQUAL(vuc_dirty_start(dev, &page_size, ranges, VUC_DIRTY_MAX_RANGES), 0);
+	CU_ASSERT_EQUAL(vuc_dirty_enable(dev, &page_size, ranges, VUC_DIRTY_MAX_RANGES), 0);
 	CU_ASSERT_STRING_EQUAL(f.trace, "start1000,2048 ");
-	CU_ASSERT_EQUAL(vuc_dirty_start(dev, &page_size, ranges, VUC_DIRTY_MAX_RANGES + 1), -E2BIG);
+	CU_ASSERT_EQUAL(
+		vuc_dirty_enable(dev, &page_size, ranges, VUC_DIRTY_MAX_RANGES + 1), -E2BIG);
 	CU_ASSERT(mig_reason_is(dev, "2049 ranges to log are over the limit of 2048"));
 	vuc_device_close(dev);
 
 	f.max_data = 50;
 	dev = mig_server_open(&f);
-	CU_ASSERT_EQUAL(vuc_dirty_start(dev, &page_size, ranges, 2), 0);
-	CU_ASSERT_EQUAL(vuc_dirty_start(dev, &page_size, ranges, 3), -E2BIG);
+	CU_ASSERT_EQUAL(vuc_dirty_enable(dev, &page_size, ranges, 2), 0);
+	CU_ASSERT_EQUAL(vuc_dirty_enable(dev, &page_size, ranges, 3), -E2BIG);
 	vuc_device_close(dev);
 }
 
@@ -286,9 +287,9 @@ check_fault(uint32_t flags, enum mig_wrong wrong, uint32_t at, uint32_t value, i
 		.value = value};
 	dev = mig_server_open(&f);
 	if (flags == SET_START)
-		rc = vuc_dirty_start(dev, &page_size, &range, 1);
+		rc = vuc_dirty_enable(dev, &page_size, &range, 1);
 	else if (flags == SET_STOP)
-		rc = vuc_dirty_stop(dev);
+		rc = vuc_dirty_disable(dev);
 	else
 		rc = vuc_dirty_report(dev, &range, PAGE, &bitmap, 1);
 	CU_ASSERT_EQUAL(rc, expected);

@@ -250,7 +250,8 @@ test_bad_states(void)
 	vuc_device_close(dev);
 }
 
-/* A reply that does not come, and one that is not there to come any more. */
+/* A reply that does not come, and one that is not there to come any more. A change has the long
+ * timeout for all of its messages. */
 static void
 test_no_reply(void)
 {
@@ -263,7 +264,7 @@ test_no_reply(void)
 		.nth = 1, .cmd = VFIO_USER_DEVICE_FEATURE, .flags = GET_STATE, .wrong = MIG_SILENT};
 	dev = mig_server_open_timeout(&f, 30);
 	CU_ASSERT_EQUAL(vuc_migration_set_state(dev, VUC_MIGRATION_STOP), -ETIMEDOUT);
-	CU_ASSERT(mig_reason_is(dev, "no answer to VFIO_USER_DEVICE_FEATURE within 30 ms"));
+	CU_ASSERT(mig_reason_is(dev, "no answer to VFIO_USER_DEVICE_FEATURE within 31 ms"));
 	CU_ASSERT_EQUAL(vuc_migration_get_state(dev, &state), 0);
 	f.fault.flags = SET_STATE;
 	f.matched = 0;

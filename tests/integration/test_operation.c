@@ -40,17 +40,19 @@ struct setup {
 	struct vuc_device *dev;
 	uint16_t seen[MAX_SEEN]; /* commands, in order */
 	unsigned int nr_seen;
-	uint32_t withheld; /* a bit for each command whose answer is kept back */
-	uint32_t refused;  /* the same for those that are answered by EIO */
-	bool hang_up;      /* with the next command */
+	uint32_t withheld;          /* a bit for each command whose answer is kept back */
+	uint32_t refused;           /* the same for those that are answered by EIO */
+	bool hang_up;               /* with the next command */
+	unsigned int withhold_from; /* this message on, all answers are kept back; 0: none */
 	uint8_t stash[STASH_SIZE];
 	size_t stash_len;
 	bool release;         /* the stash, inside the next poll */
 	uint32_t last_vector; /* of SET_IRQS */
 	uint8_t region[64];
 	uint8_t config[256];
-	size_t data;  /* bytes of migration data so far, read or written */
-	size_t wrong; /* of those that were written */
+	size_t data;    /* bytes of migration data so far, read or written */
+	size_t wrong;   /* of those that were written */
+	uint32_t state; /* of migration */
 };
 
 /* An operation and what became of it. */
@@ -69,24 +71,82 @@ static unsigned int nr_done, nr_freed;
 static unsigned int fds_before;
 static int region_fd; /* a file that can be mapped */
 
-/* What is got is the number of the feature. */
 static void
-answer_feature(const struct vuc_loopback_msg *request, const struct vfio_user_header *header,
-	struct fake_reply *reply)
+put_feature(struct fake_reply *reply, uint32_t flags, const void *data, size_t len)
 {
-	struct vfio_user_device_feature feature;
-	uint32_t value;
+	const struct vfio_user_device_feature feature = {
+		.argsz = (uint32_t)(sizeof(feature) + len), .flags = flags};
 
-	reply->len = request->len - sizeof(*header);
-	memcpy(reply->body, request->bytes + sizeof(*header), reply->len);
-	fake_server_body(request, &feature, sizeof(feature));
-	if ((feature.flags & (VUC_FEATURE_GET | VFIO_DEVICE_FEATURE_PROBE)) != VUC_FEATURE_GET)
-		return;
-	value = feature.flags & 0xffff;
-	feature.argsz = sizeof(feature) + sizeof(value);
 	memcpy(reply->body, &feature, sizeof(feature));
-	memcpy(reply->body + sizeof(feature), &value, sizeof(value));
+	memcpy(reply->body + sizeof(feature), data, len);
 	reply->len = feature.argsz;
+}
+
+/* A report says that the first page was written. */
+static void
+answer_report(const struct vuc_loopback_msg *request, uint32_t flags, struct fake_reply *reply)
+{
+	struct {
+		struct vfio_user_device_feature feature;
+		struct vfio_user_device_feature_dma_logging_report report;
+	} asked;
+	uint8_t data[sizeof(asked.report) + sizeof(uint64_t)] = {0};
+
+	fake_server_body(request, &asked, sizeof(asked));
+	memcpy(data, &asked.report, sizeof(asked.report));
+	data[sizeof(asked.report)] = 1;
+	put_feature(reply, flags, data, sizeof(data));
+}
+
+/* What is got of a feature that nobody knows is its number. */
+static void
+answer_feature(struct setup *s, const struct vuc_loopback_msg *request, struct fake_reply *reply)
+{
+	const uint64_t migration = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_PRE_COPY;
+	struct {
+		struct vfio_user_device_feature feature;
+		struct vfio_user_device_feature_mig_state state;
+	} asked = {.feature = {.flags = 0}};
+	size_t len = request->len - sizeof(struct vfio_user_header);
+	uint32_t flags, number;
+
+	reply->len = len;
+	memcpy(reply->body, request->bytes + sizeof(struct vfio_user_header), len);
+	fake_server_body(request, &asked, len < sizeof(asked) ? len : sizeof(asked));
+	flags = asked.feature.flags;
+	number = flags & 0xffff;
+	if ((flags & VFIO_DEVICE_FEATURE_PROBE) != 0)
+		return;
+	if (number == VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE && (flags & VUC_FEATURE_SET) != 0)
+		s->state = asked.state.device_state;
+	if ((flags & VUC_FEATURE_GET) == 0)
+		return;
+	asked.state = (struct vfio_user_device_feature_mig_state){.device_state = s->state};
+	if (number == VFIO_DEVICE_FEATURE_MIGRATION)
+		put_feature(reply, flags, &migration, sizeof(migration));
+	else if (number == VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)
+		put_feature(reply, flags, &asked.state, sizeof(asked.state));
+	else if (number == VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT)
+		answer_report(request, flags, reply);
+	else
+		put_feature(reply, flags, &number, sizeof(number));
+}
+
+/* With the pages that were written, if they are asked for: the first one. */
+static void
+answer_unmap(const struct vuc_loopback_msg *request, struct fake_reply *reply)
+{
+	size_t len = request->len - sizeof(struct vfio_user_header);
+	struct vfio_user_dma_unmap unmap;
+
+	fake_server_body(request, &unmap, sizeof(unmap));
+	memcpy(reply->body, request->bytes + sizeof(struct vfio_user_header), len);
+	reply->len = sizeof(unmap);
+	if ((unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) == 0)
+		return;
+	memset(reply->body + len, 0, sizeof(uint64_t));
+	reply->body[len] = 1;
+	reply->len = len + sizeof(uint64_t);
 }
 
 /* A byte of migration data. */
@@ -142,14 +202,13 @@ answer(void *arg, const struct vuc_loopback_msg *request, const struct vfio_user
 		if (request->nr_fds == 1)
 			CU_ASSERT_EQUAL(write(request->fds[0], &one, sizeof(one)), sizeof(one));
 	} else if (header->cmd == VFIO_USER_DEVICE_FEATURE) {
-		answer_feature(request, header, reply);
+		answer_feature(s, request, reply);
 	} else if (header->cmd == VFIO_USER_MIG_DATA_READ) {
 		answer_data(s, request, reply);
 	} else if (header->cmd == VFIO_USER_MIG_DATA_WRITE) {
 		take_data(s, request);
 	} else if (header->cmd == VFIO_USER_DMA_UNMAP) {
-		reply->len = sizeof(struct vfio_user_dma_unmap);
-		memcpy(reply->body, request->bytes + sizeof(*header), reply->len);
+		answer_unmap(request, reply);
 	}
 	return 0;
 }
@@ -165,6 +224,8 @@ watch(void *arg, const struct vuc_loopback_msg *request, struct vuc_loopback_msg
 		return -ECONNRESET;
 	CU_ASSERT_FATAL(s->nr_seen < MAX_SEEN);
 	s->seen[s->nr_seen++] = header.cmd;
+	if (s->withhold_from != 0 && s->nr_seen >= s->withhold_from)
+		s->withheld = UINT32_MAX;
 	if ((s->withheld & 1u << header.cmd) != 0) {
 		CU_ASSERT_FATAL(message->len <= STASH_SIZE - s->stash_len);
 		memcpy(s->stash + s->stash_len, message->bytes, message->len);
@@ -1317,7 +1378,7 @@ dirty_start(struct vuc_device *dev)
 {
 	uint64_t page_size = PAGE;
 
-	return vuc_dirty_start(dev, &page_size, NULL, 0);
+	return vuc_dirty_enable(dev, &page_size, NULL, 0);
 }
 
 static int
@@ -1367,7 +1428,7 @@ static int (*const waiting_calls[])(struct vuc_device *dev) = {
 	load,
 	dirty_supported,
 	dirty_start,
-	vuc_dirty_stop,
+	vuc_dirty_disable,
 	dirty_report,
 	unmap_dirty,
 	load_region,
@@ -1598,10 +1659,255 @@ test_start_migration_data(void)
 	close_setup(&s);
 }
 
+static void
+test_start_migration_states(void)
+{
+	enum vuc_migration_state state = VUC_MIGRATION_STOP;
+	struct job jobs[5] = {{0}};
+	uint64_t flags = 0;
+	struct setup s;
+
+	open_setup(&s, 16);
+	s.state = VUC_MIGRATION_RUNNING;
+	CU_ASSERT_EQUAL(vuc_migration_supported_start(s.dev, &flags, on_done, &jobs[0]), 0);
+	CU_ASSERT_EQUAL(
+		vuc_migration_set_state_start(s.dev, VUC_MIGRATION_PRE_COPY, on_done, &jobs[1]), 0);
+	CU_ASSERT_EQUAL(vuc_migration_get_state_start(s.dev, &state, on_done, &jobs[2]), 0);
+	CU_ASSERT_EQUAL(
+		vuc_migration_set_state_start(s.dev, VUC_MIGRATION_PRE_COPY, on_done, &jobs[3]), 0);
+	CU_ASSERT_EQUAL(
+		vuc_migration_set_state_start(s.dev, VUC_MIGRATION_ERROR, on_done, &jobs[4]), 0);
+	poll_until_done(&jobs[4]);
+	for (unsigned int i = 0; i < 5; i++) {
+		CU_ASSERT_EQUAL(jobs[i].order, i + 1);
+		CU_ASSERT_EQUAL(jobs[i].status, i < 4 ? 0 : -EINVAL);
+	}
+	CU_ASSERT_EQUAL(flags, VUC_MIGRATION_CAN_STOP_COPY | VUC_MIGRATION_CAN_PRE_COPY);
+	CU_ASSERT_EQUAL(state, VUC_MIGRATION_PRE_COPY);
+	CU_ASSERT_STRING_EQUAL(
+		jobs[4].err.text, "no way leads from migration state PRE_COPY to ERROR");
+	/* The change asks for the state and for PRE_COPY before; one into the same state asks once.
+	 */
+	CU_ASSERT_EQUAL(s.nr_seen, 1 + 3 + 1 + 1 + 1);
+	close_setup(&s);
+}
+
+static void
+test_start_dirty(void)
+{
+	struct vuc_dirty_range range = {.iova = PAGE, .size = 2 * PAGE};
+	uint64_t page_size = PAGE, bitmap = 2;
+	struct job jobs[5] = {{0}};
+	bool supported = false;
+	struct setup s;
+
+	open_setup(&s, 16);
+	CU_ASSERT_EQUAL(vuc_dirty_supported_start(s.dev, &supported, on_done, &jobs[0]), 0);
+	CU_ASSERT_EQUAL(vuc_dirty_enable_start(s.dev, &page_size, &range, 1, on_done, &jobs[1]), 0);
+	CU_ASSERT_EQUAL(
+		vuc_dirty_report_start(s.dev, &range, PAGE, &bitmap, 1, on_done, &jobs[2]), 0);
+	CU_ASSERT_EQUAL(vuc_dirty_disable_start(s.dev, on_done, &jobs[3]), 0);
+	CU_ASSERT_EQUAL(
+		vuc_dirty_report_start(s.dev, &range, 3, &bitmap, 1, on_done, &jobs[4]), -EINVAL);
+	memset(&range, 0xff, sizeof(range));
+	poll_until_done(&jobs[3]);
+	for (unsigned int i = 0; i < 4; i++) {
+		CU_ASSERT_EQUAL(jobs[i].order, i + 1);
+		CU_ASSERT_EQUAL(jobs[i].status, 0);
+	}
+	CU_ASSERT(supported);
+	CU_ASSERT_EQUAL(bitmap, 3);
+	CU_ASSERT_EQUAL(s.nr_seen, 3 + 1 + 1 + 1);
+	CU_ASSERT_EQUAL(jobs[4].calls, 0);
+	close_setup(&s);
+}
+
+/* While it is being unmapped, nothing else is done with the mapping; if the server refuses, it is
+ * as before. */
+static void
+test_start_unmap_dirty(void)
+{
+	for (unsigned int refused = 0; refused < 2; refused++) {
+		const struct vuc_dma_mapping over = {.iova = PAGE,
+			.size = PAGE,
+			.flags = VUC_DMA_READ,
+			.fd = -1,
+			.addr = memory};
+		struct job job = {0}, second = {0};
+		uint64_t bitmap = 0;
+		struct setup s;
+
+		open_setup(&s, 16);
+		map_page(&s, 1, VUC_DMA_READ);
+		CU_ASSERT_EQUAL(vuc_dma_commit(s.dev), 0);
+		s.withheld = 1u << VFIO_USER_DMA_UNMAP;
+		s.refused = refused << VFIO_USER_DMA_UNMAP;
+		CU_ASSERT_EQUAL(vuc_dma_unmap_dirty_start(
+					s.dev, PAGE, PAGE, PAGE, &bitmap, 1, on_done, &job),
+			0);
+		CU_ASSERT_EQUAL(vuc_dma_unmap_dirty_start(
+					s.dev, PAGE, PAGE, PAGE, &bitmap, 1, on_done, &second),
+			-EBUSY);
+		CU_ASSERT_EQUAL(vuc_dma_unmap(s.dev, PAGE, PAGE), -EBUSY);
+		CU_ASSERT_PTR_NOT_NULL(strstr(vuc_device_reason(s.dev), "is being unmapped"));
+		CU_ASSERT_EQUAL(vuc_dma_unmap_all(s.dev), -EBUSY);
+		CU_ASSERT_EQUAL(vuc_dma_map(s.dev, &over), -EEXIST);
+		poll_often();
+		CU_ASSERT_EQUAL(job.calls, 0);
+		release(&s);
+		poll_until_done(&job);
+		CU_ASSERT_EQUAL(job.status, refused ? -EIO : 0);
+		CU_ASSERT_EQUAL(bitmap, refused ? 0 : 1);
+		CU_ASSERT_EQUAL(vuc_dma_count(s.dev), refused);
+		CU_ASSERT_EQUAL(vuc_dma_unmap(s.dev, PAGE, PAGE), refused ? 0 : -ENOENT);
+		s.refused = 0;
+		CU_ASSERT_EQUAL(vuc_dma_commit(s.dev), 0);
+		CU_ASSERT_EQUAL(second.calls, 0);
+		close_setup(&s);
+	}
+}
+
+/* What results go to. */
+static struct {
+	uint64_t flags;
+	enum vuc_migration_state state;
+	bool supported;
+	uint64_t page_size;
+	uint64_t bitmap;
+} results;
+
+static int
+start_supported(struct vuc_device *dev, struct job *job)
+{
+	return vuc_migration_supported_start(dev, &results.flags, on_done, job);
+}
+
+static int
+start_get_state(struct vuc_device *dev, struct job *job)
+{
+	return vuc_migration_get_state_start(dev, &results.state, on_done, job);
+}
+
+static int
+start_set_state(struct vuc_device *dev, struct job *job)
+{
+	return vuc_migration_set_state_start(dev, VUC_MIGRATION_PRE_COPY, on_done, job);
+}
+
+static int
+start_dirty_supported(struct vuc_device *dev, struct job *job)
+{
+	return vuc_dirty_supported_start(dev, &results.supported, on_done, job);
+}
+
+static int
+start_dirty_enable(struct vuc_device *dev, struct job *job)
+{
+	results.page_size = PAGE;
+	return vuc_dirty_enable_start(dev, &results.page_size, NULL, 0, on_done, job);
+}
+
+static int
+start_dirty_disable(struct vuc_device *dev, struct job *job)
+{
+	return vuc_dirty_disable_start(dev, on_done, job);
+}
+
+static int
+start_dirty_report(struct vuc_device *dev, struct job *job)
+{
+	const struct vuc_dirty_range range = {.iova = PAGE, .size = PAGE};
+
+	return vuc_dirty_report_start(dev, &range, PAGE, &results.bitmap, 1, on_done, job);
+}
+
+static int
+start_unmap_dirty(struct vuc_device *dev, struct job *job)
+{
+	return vuc_dma_unmap_dirty_start(dev, PAGE, PAGE, PAGE, &results.bitmap, 1, on_done, job);
+}
+
+/* Those that ask about memory and migration, and their messages. */
+static const struct {
+	int (*start)(struct vuc_device *dev, struct job *job);
+	unsigned int messages;
+} sequences[] = {
+	{start_supported, 1},
+	{start_get_state, 1},
+	{start_set_state, 3},
+	{start_dirty_supported, 3},
+	{start_dirty_enable, 1},
+	{start_dirty_disable, 1},
+	{start_dirty_report, 1},
+	{start_unmap_dirty, 1},
+};
+
+/* For one of them, with an answer that does not come. */
+static void
+prepare_sequence(struct setup *s, unsigned int unanswered)
+{
+	open_setup(s, 16);
+	s->state = VUC_MIGRATION_RUNNING;
+	map_page(s, 1, VUC_DMA_READ);
+	CU_ASSERT_EQUAL(vuc_dma_commit(s->dev), 0);
+	s->nr_seen = 0;
+	s->dev->timeout_ms = LONG_MS;
+	s->dev->long_timeout_ms = LONG_MS;
+	s->withhold_from = unanswered;
+}
+
+/* However far it is, closing ends it once. */
+static void
+test_sequence_closed(void)
+{
+	for (size_t i = 0; i < sizeof(sequences) / sizeof(sequences[0]); i++) {
+		for (unsigned int n = 1; n <= sequences[i].messages; n++) {
+			struct job job = {0};
+			struct setup s;
+
+			prepare_sequence(&s, n);
+			CU_ASSERT_EQUAL(sequences[i].start(s.dev, &job), 0);
+			poll_often();
+			CU_ASSERT_EQUAL(job.calls, 0);
+			CU_ASSERT_EQUAL(s.nr_seen, n);
+			close_setup(&s);
+			CU_ASSERT_EQUAL(job.calls, 1);
+			CU_ASSERT_EQUAL(job.status, -ECANCELED);
+		}
+	}
+}
+
+/* However far it is, it has one deadline for all of it. */
+static void
+test_sequence_deadline(void)
+{
+	for (size_t i = 0; i < sizeof(sequences) / sizeof(sequences[0]); i++) {
+		for (unsigned int n = 1; n <= sequences[i].messages; n++) {
+			struct job job = {0};
+			struct setup s;
+
+			prepare_sequence(&s, n);
+			s.dev->timeout_ms = SHORT_MS;
+			s.dev->long_timeout_ms = SHORT_MS;
+			CU_ASSERT_EQUAL(sequences[i].start(s.dev, &job), 0);
+			poll_until_done(&job);
+			CU_ASSERT_EQUAL(job.status, -ETIMEDOUT);
+			CU_ASSERT_EQUAL(s.nr_seen, n);
+			close_setup(&s);
+			CU_ASSERT_EQUAL(job.calls, 1);
+		}
+	}
+}
+
 static CU_TestInfo start_tests[] = {
 	{"interrupts", test_start_irqs},
 	{"features", test_start_features},
 	{"migration data", test_start_migration_data},
+	{"migration states", test_start_migration_states},
+	{"dirty pages", test_start_dirty},
+	{"unmapping with dirty pages", test_start_unmap_dirty},
+	{"closed in the middle", test_sequence_closed},
+	{"one deadline for all messages", test_sequence_deadline},
 	CU_TEST_INFO_NULL,
 };
 

@@ -163,7 +163,7 @@ use_device(struct vuc_device *dev, struct guest *g)
 	check_identity(dev);
 	map_guest(dev, g);
 	intx = assign_intx(dev);
-	CU_ASSERT_EQUAL(vuc_dirty_start(dev, &page_size, NULL, 0), 0);
+	CU_ASSERT_EQUAL(vuc_dirty_enable(dev, &page_size, NULL, 0), 0);
 	CU_ASSERT_EQUAL(page_size, PAGE);
 	when = time(NULL) + 1;
 	CU_ASSERT_EQUAL(
@@ -171,7 +171,7 @@ use_device(struct vuc_device *dev, struct guest *g)
 	wait_for_interrupt(dev, intx);
 	wait_for_dma(dev, g);
 	check_dirty(dev);
-	CU_ASSERT_EQUAL(vuc_dirty_stop(dev), 0);
+	CU_ASSERT_EQUAL(vuc_dirty_disable(dev), 0);
 
 	CU_ASSERT_EQUAL(vuc_dma_unmap(dev, 0, 8 * PAGE), 0);
 	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);

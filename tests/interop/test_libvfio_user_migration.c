@@ -188,12 +188,12 @@ check_dirty(struct vuc_device *dev, const struct vuc_dma_mapping *mapping)
 	CU_ASSERT_EQUAL(vuc_dma_map(dev, mapping), 0);
 	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
 	CU_ASSERT_EQUAL(vuc_dirty_report(dev, &range, PAGE, &bitmap, 1), -EINVAL);
-	CU_ASSERT_EQUAL(vuc_dirty_start(dev, &page_size, &range, 1), 0);
+	CU_ASSERT_EQUAL(vuc_dirty_enable(dev, &page_size, &range, 1), 0);
 	CU_ASSERT_EQUAL(page_size, PAGE);
 	CU_ASSERT_EQUAL(vuc_dirty_report(dev, &range, PAGE, &bitmap, 1), 0);
 	CU_ASSERT_EQUAL(vuc_dirty_report(dev, &range, 2 * PAGE, &bitmap, 1), 0);
 	CU_ASSERT_EQUAL(bitmap, 0x8000);
-	CU_ASSERT_EQUAL(vuc_dirty_stop(dev), 0);
+	CU_ASSERT_EQUAL(vuc_dirty_disable(dev), 0);
 	CU_ASSERT_EQUAL(vuc_dirty_report(dev, &range, PAGE, &bitmap, 1), -EINVAL);
 }
 
