@@ -108,6 +108,17 @@ app_json_number(struct app_json *json, struct json_object *parent, const char *k
 }
 
 void
+app_json_double(struct app_json *json, struct json_object *parent, const char *key, double value,
+	const char *format)
+{
+	struct json_object *number = json_add(json, parent, key, json_object_new_double(value));
+
+	if (number != NULL)
+		json_object_set_serializer(
+			number, json_object_double_to_json_string, (void *)(uintptr_t)format, NULL);
+}
+
+void
 app_json_hex(struct app_json *json, struct json_object *parent, const char *key, int digits,
 	uint64_t value)
 {

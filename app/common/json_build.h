@@ -44,6 +44,10 @@ void app_json_bool(struct app_json *json, struct json_object *parent, const char
 void app_json_number(
 	struct app_json *json, struct json_object *parent, const char *key, uint64_t value);
 
+/* A number with the digits that a printf() format of a double gives it, a literal. */
+void app_json_double(struct app_json *json, struct json_object *parent, const char *key,
+	double value, const char *format);
+
 /* A number as "0x…" with at least that many digits. */
 void app_json_hex(struct app_json *json, struct json_object *parent, const char *key, int digits,
 	uint64_t value);
