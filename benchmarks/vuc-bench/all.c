@@ -9,13 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
-#include "eal.h"
-#include "error.h"
-#include "interrupt.h"
+#include <vuc/eal.h>
 
-#define DEFAULT_ROUNDS 10
-#define MAX_ARGS       8
+#include "bench.h"
+#include "daemon.h"
+
+#define MAX_ARGS 8
 
 enum part {
 	PART_READ,
@@ -112,29 +111,9 @@ static const struct {
 
 _Static_assert(NR_GOALS <= BENCH_MAX_VERDICTS, "all fit");
 
-/* There are no options but the common ones. */
-struct all {
-	char unused;
-};
-
 static const struct bench_option all_options[] = {
 	{0},
 };
-
-static void
-all_init(void *state)
-{
-	(void)state;
-}
-
-static int
-all_check(const struct bench *bench, void *state, struct vuc_error *err)
-{
-	(void)bench;
-	(void)state;
-	(void)err;
-	return 0;
-}
 
 static void
 part_judge(struct bench_verdict *v, size_t i, const struct bench_result *result)
@@ -173,7 +152,7 @@ part_judge(struct bench_verdict *v, size_t i, const struct bench_result *result)
 		v->value = sum->syscalls;
 		v->met = v->value < limit;
 		snprintf(v->measured, sizeof(v->measured), "%" PRIu64 " in %zu", series->syscalls,
-			series->samples.nr);
+			series->nr_samples);
 		break;
 	}
 }
@@ -203,20 +182,15 @@ part_prepare(const struct bench *bench, unsigned int i, struct bench *one, void 
 	const struct bench_ops *ops = parts[i].ops;
 	char *args[MAX_ARGS + 1] = {NULL};
 	int nr = 0;
-	int ret;
 
-	/* getopt_long() orders them, but changes no text. */
+	/* argp orders them, but changes no text. */
 	for (; nr < MAX_ARGS && parts[i].args[nr] != NULL; nr++)
 		args[nr] = (char *)(uintptr_t)parts[i].args[nr];
 	*one = *bench;
-	bench_options_init(&one->options, 0);
-	ops->init(state);
-	ret = bench_options_parse(&one->options, ops->options, state, nr, args, err);
-	if (ret != 0)
-		return ret;
+	bench_options_parse(&one->options, ops, nr, args);
 	one->options.rounds = parts[i].rounds != 0 ? parts[i].rounds : bench->options.rounds;
 	one->options.cpus = bench->options.cpus;
-	return ops->check(one, state, err);
+	return ops->check != NULL ? ops->check(one, state, err) : 0;
 }
 
 /* Too few CPUs are no failure: what needs fewer is measured all the same. */
@@ -260,8 +234,8 @@ run_parts(struct bench *bench, struct bench_result *result, struct vuc_error *er
 		result->nr_parts = i + 1;
 		ret = run_part(bench, &result->parts[i], i, err);
 		sched_setaffinity(0, sizeof(allowed), &allowed);
-		if (ret == 0 && bench_interrupted())
-			ret = bench_fail(err, -EINTR, "interrupted");
+		if (ret == 0)
+			ret = bench_interrupt_check(err);
 	}
 	return ret;
 }
@@ -283,7 +257,7 @@ all_run(struct bench *bench, void *state, struct bench_result *result, struct vu
 	if (ret != 0)
 		return ret;
 	ret = run_parts(bench, result, err);
-	bench_eal_fini();
+	vuc_eal_fini();
 	if (ret == 0)
 		judge_all(result);
 	return ret;
@@ -294,10 +268,8 @@ const struct bench_ops bench_all = {
 	.summary =
 		"All of these but transports and hung, shortly, and how they stand to their goals",
 	.options = all_options,
-	.rounds = DEFAULT_ROUNDS,
+	.defaults = {.rounds = 10},
 	.plots = true,
-	.state_size = sizeof(struct all),
-	.init = all_init,
-	.check = all_check,
+	.state_size = 1,
 	.run = all_run,
 };

@@ -9,16 +9,19 @@
 
 #include <vuc/error.h>
 
-#include "env.h"
+#include "machine.h"
 #include "options.h"
 #include "report.h"
-#include "ticks.h"
+
+/* What waits for a server gives up after this. */
+#define BENCH_TIMEOUT_MS 5000
 
 /* What a measurement gets. */
 struct bench {
 	struct bench_options options;
 	struct bench_clock clock;
 	struct bench_env env;
+	int latency; /* -1, or a descriptor that keeps the CPUs awake */
 };
 
 /* Functions return 0, or a negative errno with a line in err. */
@@ -26,12 +29,11 @@ struct bench_ops {
 	const char *name;
 	const char *summary; /* one line for --help */
 	const struct bench_option *options;
-	uint32_t rounds;   /* unless told otherwise; 0: BENCH_DEFAULT_ROUNDS */
+	struct bench_options defaults;
 	bool plots;        /* --plot names a folder: there are several pictures */
-	size_t state_size; /* of the measurement's own struct, which its options go to */
-	void (*init)(void *state);
-	/* Look at the options as a whole; failing is wrong usage. */
-	int (*check)(const struct bench *bench, void *state, struct vuc_error *err);
+	size_t state_size; /* of the measurement's own struct, which begins as zeros */
+	/* Look at the options as a whole; failing is wrong usage. NULL: nothing to look at. */
+	int (*check)(struct bench *bench, void *state, struct vuc_error *err);
 	/* Measure. Strings in the result may point into state and options. What was set up is taken
 	 * down again in any case. */
 	int (*run)(struct bench *bench, void *state, struct bench_result *result,

@@ -2,23 +2,28 @@
 
 /* vuc-bench dma: mapping and unmapping memory for a device. */
 
+#include "dma.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "dma_way.h"
-#include "eal.h"
-#include "error.h"
-#include "interrupt.h"
+#include <vuc/dma.h>
+#include <vuc/eal.h>
+
 #include "memfd.h"
 #include "target.h"
-#include "turns.h"
+#include "wire.h"
 
-#define DEFAULT_MAPS 1024
-#define MAX_MAPS     65535 /* what vuc-refdev takes by default */
-#define CYCLES       2     /* that a turn counts, behind one that it does not */
+#define MAX_MAPS 65535 /* what vuc-refdev takes by default */
+#define CYCLES   2     /* that a turn counts, behind one that it does not */
+#define WINDOW   64    /* of the floor's messages before their replies */
+
+/* Loops of a poller that shares its CPU before it sleeps: whoever called it waits for that CPU. */
+#define IDLE_LOOPS 1
 
 enum way {
 	WAY_FLOOR,
@@ -26,107 +31,327 @@ enum way {
 	WAY_ONE_BY_ONE, /* what a client that waits for each reply takes */
 	NR_WAYS
 };
-enum act {
-	ACT_MAP,
-	ACT_UNMAP,
-	NR_ACTS
+
+/* Written by hand: a message for each mapping, up to a window of them before their replies. */
+struct floor {
+	unsigned int window;
+	uint16_t id; /* of the last message that was sent */
+	struct bench_message map;
+	struct bench_message unmap;
+	struct bench_wire wire;
+	size_t received; /* bytes of replies that were not looked at */
+	uint8_t replies[WINDOW * BENCH_MESSAGE_MAX];
 };
 
 struct dma {
 	struct bench_target target;
-	uint32_t maps;
-
-	const char *transport; /* for the reports */
-	char transport_text[16];
-	struct bench_dma_memory memory;
-	struct bench_dma_floor floor;
-	struct bench_dma_floor one_by_one;
-	struct bench_dma_subject subject; /* one of these */
-	struct bench_dma_poller poller;
-	struct bench_dma_shm shm;
-	struct bench_dma_way *ways[NR_WAYS];
-	const struct bench_clock *clock;
+	struct bench *bench;
 	struct bench_result *result;
+	struct bench_dma_memory memory;
+	struct floor floors[NR_WAYS]; /* that of WAY_VUC is not used */
+	struct bench_subject subject;
+	struct vuc_vmm_dma *mappings; /* by a daemon */
+	uint64_t syscalls;            /* of the poller, when it was last called */
 };
-
-static int
-parse_maps(void *state, const char *text, struct vuc_error *err)
-{
-	return bench_parse_count("maps", text, MAX_MAPS, &((struct dma *)state)->maps, err);
-}
 
 static const char *const layouts[] = {"adjacent", "apart", NULL};
 
-static int
-parse_layout(void *state, const char *text, struct vuc_error *err)
-{
-	unsigned int i;
-	int ret = bench_parse_word("layout", text, layouts, &i, err);
-
-	if (ret == 0)
-		((struct dma *)state)->memory.apart = i == 1;
-	return ret;
-}
-
-static const char *
-layout_of(const struct dma *d)
-{
-	return layouts[d->memory.apart];
-}
-
 static const struct bench_option dma_options[] = {
-	{"socket", "PATH", "a server that listens there (a vuc-refdev is started)",
-		bench_target_parse_socket},
-	{"transport", "NAME", "uring or posix (what vuc chooses)", bench_target_parse_transport},
-	{"path", "NAME",
+	BENCH_OPTION_SOCKET,
+	BENCH_OPTION_TRANSPORT("uring or posix (what vuc chooses)"),
+	BENCH_OPTION_PATH(
 		"inline: vuc is called in this thread; poller: in that of a poller; shm: by a daemon "
-		"(inline)",
-		bench_target_parse_path},
-	{"maps", "N", "mappings, each a page of a file (1024)", parse_maps},
-	{"layout", "NAME",
-		"how they lie: adjacent, or apart, so that none can be joined (adjacent)",
-		parse_layout},
+		"(inline)"),
+	{"maps", "N", "mappings, each a page of a file (1024)", BENCH_NUMBER, BENCH_FIELD(ops), 1,
+		MAX_MAPS},
+	{"layout", "NAME", "adjacent, or apart, so that no two mappings can be joined (adjacent)",
+		BENCH_WORD, BENCH_FIELD(layout), 0, 0, layouts},
 	{0},
 };
 
-static void
-dma_init(void *state)
+static int
+dma_check(struct bench *bench, void *state, struct vuc_error *err)
 {
 	struct dma *d = state;
+	int ret = bench_target_check(&d->target, &bench->options, err);
 
 	d->target.waits = true;
-	d->maps = DEFAULT_MAPS;
-	d->memory.fd = -1;
-}
-
-static int
-dma_check(const struct bench *bench, void *state, struct vuc_error *err)
-{
-	struct dma *d = state;
-	int ret = bench_target_check(&d->target, err);
-
-	(void)bench;
+	d->memory.apart = strcmp(bench->options.layout, "apart") == 0;
 	if (ret == 0 && d->target.kind == BENCH_SERVER_LOOPBACK)
 		return bench_fail(err, -EINVAL, "--transport: 'loopback' is not uring or posix");
 	return ret;
 }
 
-static bool
-has_poller(const struct dma *d)
+static uint64_t
+iova_of(const struct bench_dma_memory *memory, uint32_t i)
 {
-	return d->target.path != BENCH_PATH_INLINE;
+	return (memory->apart ? 2 : 1) * i * memory->size;
+}
+
+int
+bench_dma_memory_make(struct bench_dma_memory *memory, uint32_t nr, struct vuc_error *err)
+{
+	memory->nr = nr;
+	memory->size = (uint64_t)sysconf(_SC_PAGESIZE);
+	memory->fd = vuc_memfd_create("vuc-bench", nr * memory->size, 0);
+	if (memory->fd < 0)
+		return bench_fail(err, memory->fd, "memfd: %s", strerror(-memory->fd));
+	return 0;
+}
+
+int
+bench_dma_act(struct bench_subject *s, const struct bench_dma_memory *memory, bool unmap,
+	struct vuc_error *err)
+{
+	struct vuc_device *dev = s->devices[0].dev;
+	int ret = 0;
+
+	for (uint32_t i = 0; i < memory->nr && ret == 0; i++) {
+		const struct vuc_dma_mapping mapping = {
+			.iova = iova_of(memory, i),
+			.size = memory->size,
+			.flags = VUC_DMA_READ | VUC_DMA_WRITE,
+			.fd = memory->fd,
+			.offset = i * memory->size,
+		};
+
+		if (unmap)
+			ret = vuc_dma_unmap(dev, mapping.iova, mapping.size);
+		else
+			ret = vuc_dma_map(dev, &mapping);
+	}
+	if (ret == 0)
+		ret = vuc_dma_commit(dev);
+	return ret != 0 ? bench_subject_fail(s, ret, err) : 0;
+}
+
+/* The message of mapping i of those that began behind id `base`. */
+static void
+floor_aim(
+	const struct dma *d, struct floor *f, struct bench_message *msg, uint16_t base, uint32_t i)
+{
+	const struct bench_dma_memory *memory = &d->memory;
+
+	bench_message_number(msg, (uint16_t)(base + 1 + i));
+	if (msg == &f->map)
+		bench_message_dma_map_set(msg, iova_of(memory, i), i * memory->size);
+	else
+		bench_message_dma_unmap_set(msg, iova_of(memory, i));
+}
+
+/* Messages from..to - 1: a descriptor rides on a message of its own, others go together. */
+static int
+floor_send(const struct dma *d, struct floor *f, struct bench_message *msg, uint16_t base,
+	uint32_t from, uint32_t to)
+{
+	uint8_t together[WINDOW * BENCH_MESSAGE_MAX];
+	size_t len = 0;
+	int ret = 0;
+
+	for (uint32_t i = from; i < to && ret == 0; i++) {
+		floor_aim(d, f, msg, base, i);
+		if (msg == &f->map) {
+			ret = bench_wire_send_fd(&f->wire, msg->bytes, msg->len, d->memory.fd);
+			continue;
+		}
+		memcpy(together + len, msg->bytes, msg->len);
+		len += msg->len;
+	}
+	return len > 0 ? bench_wire_send(&f->wire, together, len) : ret;
+}
+
+/* Receive what there is and take the replies that are whole. Returns how many, or a negative errno.
+ */
+static int
+floor_receive(const struct dma *d, struct floor *f, struct bench_message *msg, uint16_t base,
+	uint32_t done, struct vuc_error *err)
+{
+	ssize_t n = bench_wire_receive(
+		&f->wire, f->replies + f->received, sizeof(f->replies) - f->received);
+	size_t at = 0;
+	int taken = 0;
+
+	if (n < 0)
+		return bench_wire_check(msg, NULL, n, err);
+	f->received += (size_t)n;
+	while (bench_message_is_whole(f->replies + at, f->received - at)) {
+		struct vfio_user_header header;
+		int ret;
+
+		memcpy(&header, f->replies + at, sizeof(header));
+		floor_aim(d, f, msg, base, done + (uint32_t)taken);
+		ret = bench_message_check(msg, f->replies + at, header.msg_size, err);
+		if (ret != 0)
+			return ret;
+		at += header.msg_size;
+		taken++;
+	}
+	f->received -= at;
+	memmove(f->replies, f->replies + at, f->received);
+	return taken;
+}
+
+static int
+floor_act(struct dma *d, enum way way, bool unmap, struct vuc_error *err)
+{
+	struct floor *f = &d->floors[way];
+	struct bench_message *msg = unmap ? &f->unmap : &f->map;
+	uint32_t nr = d->memory.nr, sent = 0, done = 0;
+	uint16_t base = f->id;
+
+	while (done < nr) {
+		uint32_t to = done + f->window < nr ? done + f->window : nr;
+		int ret;
+
+		bench_wire_begin(&f->wire, BENCH_TIMEOUT_MS);
+		ret = floor_send(d, f, msg, base, sent, to);
+		if (ret != 0)
+			return bench_wire_check(msg, NULL, ret, err);
+		sent = to;
+		ret = floor_receive(d, f, msg, base, done, err);
+		if (ret < 0)
+			return ret;
+		done += (uint32_t)ret;
+	}
+	f->id = (uint16_t)(base + nr);
+	return 0;
+}
+
+static int
+floor_open(struct dma *d, enum way way, struct vuc_error *err)
+{
+	struct floor *f = &d->floors[way];
+	int ret = bench_connect(d->target.path, err);
+
+	if (ret < 0)
+		return ret;
+	f->wire.fd = ret;
+	f->received = 0;
+	ret = bench_negotiate(&f->wire, err);
+	if (ret != 0)
+		close(f->wire.fd);
+	return ret;
 }
 
 static void
-describe_path(const struct dma *d, const struct bench *bench, struct bench_result *result)
+floor_init(struct dma *d, enum way way, unsigned int window)
 {
+	struct floor *f = &d->floors[way];
+
+	f->window = window;
+	f->wire.clock = &d->bench->clock;
+	bench_message_dma_map(&f->map, d->memory.size);
+	bench_message_dma_unmap(&f->unmap, d->memory.size);
+}
+
+struct act_call {
+	struct dma *dma;
+	bool unmap;
+	struct vuc_error *err;
+};
+
+/* On the poller's thread, whose the device is. */
+static int
+act_there(void *arg)
+{
+	const struct act_call *call = arg;
+	struct dma *d = call->dma;
+	int ret = bench_dma_act(&d->subject, &d->memory, call->unmap, call->err);
+
+	d->syscalls = vuc_poll_group_syscalls(d->subject.group);
+	return ret;
+}
+
+static int
+shm_act(struct dma *d, bool unmap, struct vuc_error *err)
+{
+	struct vuc_vmm_device *vmm = d->subject.devices[0].vmm;
+	const struct bench_dma_memory *memory = &d->memory;
+	int ret = 0;
+
+	if (!unmap)
+		ret = vuc_vmm_dma_map(vmm, d->mappings, memory->nr, err);
+	for (uint32_t i = 0; i < memory->nr && ret == 0 && unmap; i++)
+		ret = vuc_vmm_dma_unmap(vmm, iova_of(memory, i), memory->size, err);
+	return ret != 0 ? ret : vuc_vmm_dma_commit(vmm, err);
+}
+
+static int
+way_act(struct dma *d, enum way way, bool unmap, struct vuc_error *err)
+{
+	struct act_call call = {.dma = d, .unmap = unmap, .err = err};
+
+	if (way != WAY_VUC)
+		return floor_act(d, way, unmap, err);
+	switch (d->subject.path) {
+	case BENCH_PATH_SHM:
+		return shm_act(d, unmap, err);
+	case BENCH_PATH_POLLER:
+		return vuc_poller_call(d->subject.poller, act_there, &call);
+	case BENCH_PATH_INLINE:
+		break;
+	}
+	return bench_dma_act(&d->subject, &d->memory, unmap, err);
+}
+
+static uint64_t
+way_syscalls(struct dma *d, enum way way)
+{
+	if (way != WAY_VUC)
+		return d->floors[way].wire.syscalls;
+	/* Asking a poller would wake it just before it is timed. */
+	if (d->subject.path == BENCH_PATH_POLLER)
+		return d->syscalls;
+	return bench_subject_syscalls(&d->subject);
+}
+
+static int
+run_act(struct dma *d, enum way way, bool unmap, bool counts, struct vuc_error *err)
+{
+	const struct bench_clock *clock = &d->bench->clock;
+	struct bench_series *series = &d->result->series[unmap * NR_WAYS + way];
+	uint64_t syscalls = way_syscalls(d, way);
+	uint64_t start = bench_clock_ticks(clock);
+	int ret = way_act(d, way, unmap, err);
+	uint64_t ticks = bench_clock_ticks(clock) - start;
+
+	if (ret != 0 || !counts)
+		return ret;
+	series->syscalls += way_syscalls(d, way) - syscalls;
+	bench_series_add(series, &ticks, 1);
+	return bench_interrupt_check(err);
+}
+
+static int
+run_turn(void *arg, unsigned int way, struct vuc_error *err)
+{
+	struct dma *d = arg;
+	int ret = way == WAY_VUC ? bench_subject_open(&d->subject, err) : floor_open(d, way, err);
+
+	if (ret != 0)
+		return ret;
+	for (unsigned int act = 0; act < 2 * (CYCLES + 1) && ret == 0; act++)
+		ret = run_act(d, way, act % 2 == 1, act >= 2, err);
+	if (way == WAY_VUC)
+		bench_subject_close(&d->subject);
+	else
+		close(d->floors[way].wire.fd);
+	for (unsigned int unmap = 0; unmap < 2 && ret == 0; unmap++)
+		bench_series_end_round(&d->result->series[unmap * NR_WAYS + way]);
+	return ret;
+}
+
+static void
+describe_path(const struct dma *d, struct bench_result *result)
+{
+	enum bench_path path = d->subject.path;
 	size_t len = strlen(result->headline);
 
-	if (!has_poller(d))
+	if (path == BENCH_PATH_INLINE)
 		return;
 	snprintf(result->headline + len, sizeof(result->headline) - len, "; %s on CPU %u",
-		d->target.path == BENCH_PATH_SHM ? "by a daemon's poller" : "called in a poller",
-		bench_target_poller_cpu(&d->target, bench));
+		path == BENCH_PATH_SHM ? "by a daemon's poller" : "called in a poller",
+		d->target.poller_cpu);
 	if (d->target.shares_cpu)
 		snprintf(result->note, sizeof(result->note),
 			"the poller shares the CPU of the thread that calls it, and sleeps between "
@@ -134,267 +359,146 @@ describe_path(const struct dma *d, const struct bench *bench, struct bench_resul
 }
 
 static void
-dma_describe(struct dma *d, const struct bench *bench, struct bench_result *result)
+dma_describe(struct dma *d)
 {
+	const struct bench_options *o = &d->bench->options;
+	struct bench_result *result = d->result;
+
 	snprintf(result->headline, sizeof(result->headline),
-		"%" PRIu32 " %s mappings with a descriptor each; %" PRIu32 " rounds of %d", d->maps,
-		layout_of(d), bench->options.rounds, CYCLES);
+		"%" PRIu32 " %s mappings with a descriptor each; %" PRIu32 " rounds of %d", o->ops,
+		o->layout, o->rounds, CYCLES);
 	result->unit = "mapping";
 	result->units = "mappings";
-	bench_target_describe(&d->target, bench, result);
-	describe_path(d, bench, result);
+	bench_target_describe(&d->target, d->bench, result);
+	describe_path(d, result);
 	snprintf(result->floor, sizeof(result->floor),
 		"a message for each mapping, up to %d before their replies, over a connection of "
 		"its own",
-		BENCH_DMA_WINDOW);
+		WINDOW);
 	snprintf(result->timed, sizeof(result->timed),
 		"from the first call until the server has done all %" PRIu32
 		", divided by %" PRIu32,
-		d->maps, d->maps);
-	bench_result_add_number(result, "maps", d->maps);
-	bench_result_add_text(result, "layout", layout_of(d));
+		o->ops, o->ops);
+	bench_result_add_number(result, "maps", o->ops);
+	bench_result_add_text(result, "layout", o->layout);
 	bench_result_add_number(result, "page", d->memory.size);
 	bench_result_add_number(result, "cycles", CYCLES);
-	bench_result_add_number(result, "rounds", bench->options.rounds);
+	bench_result_add_number(result, "rounds", o->rounds);
 }
 
 static int
-make_memory(struct dma *d, struct vuc_error *err)
+add_series(struct dma *d, struct vuc_error *err)
 {
-	struct bench_dma_memory *memory = &d->memory;
-
-	memory->nr = d->maps;
-	memory->size = (uint64_t)sysconf(_SC_PAGESIZE);
-	memory->fd = vuc_memfd_create("vuc-bench", memory->nr * memory->size, 0);
-	if (memory->fd < 0)
-		return bench_fail(err, memory->fd, "memfd: %s", strerror(-memory->fd));
-	return 0;
-}
-
-static int
-set_up_inline(struct dma *d, struct vuc_error *err)
-{
-	int ret = bench_dma_subject_init(
-		&d->subject, &d->memory, d->target.server.path, d->target.transport, err);
-
-	if (ret != 0) {
-		bench_dma_subject_fini(&d->subject);
-		return ret;
-	}
-	/* The group's own is gone with it. */
-	snprintf(d->transport_text, sizeof(d->transport_text), "%s",
-		vuc_poll_group_transport(d->subject.group));
-	d->transport = d->transport_text;
-	d->ways[WAY_VUC] = &d->subject.way;
-	return 0;
-}
-
-static int
-set_up_poller(struct dma *d, const struct bench *bench, struct vuc_error *err)
-{
-	bench_dma_poller_init(&d->poller, &d->memory, d->target.server.path, d->target.transport);
-	bench_dma_place(
-		&d->poller.opts, bench_target_poller_cpu(&d->target, bench), d->target.shares_cpu);
-	d->transport = d->poller.transport;
-	d->ways[WAY_VUC] = &d->poller.way;
-	return bench_eal_init(err);
-}
-
-static int
-set_up_shm(struct dma *d, const struct bench *bench, struct vuc_error *err)
-{
-	struct bench_target *t = &d->target;
-
-	if (bench_dma_shm_init(&d->shm, &d->memory, &t->daemon, t->server.path, t->transport) != 0)
-		return bench_fail(err, -ENOMEM, "out of memory");
-	bench_dma_place(&d->shm.opts, bench_target_poller_cpu(t, bench), t->shares_cpu);
-	d->transport = d->shm.transport;
-	d->ways[WAY_VUC] = &d->shm.way;
-	return 0;
-}
-
-static int
-set_up_ways(struct dma *d, const struct bench *bench, struct vuc_error *err)
-{
-	d->clock = &bench->clock;
-	bench_dma_floor_init(
-		&d->floor, BENCH_DMA_WINDOW, d->clock, &d->memory, d->target.server.path);
-	bench_dma_floor_init(&d->one_by_one, 1, d->clock, &d->memory, d->target.server.path);
-	d->ways[WAY_FLOOR] = &d->floor.way;
-	d->ways[WAY_ONE_BY_ONE] = &d->one_by_one.way;
-	switch (d->target.path) {
-	case BENCH_PATH_INLINE:
-		return set_up_inline(d, err);
-	case BENCH_PATH_POLLER:
-		return set_up_poller(d, bench, err);
-	case BENCH_PATH_SHM:
-		return set_up_shm(d, bench, err);
-	}
-	return -EINVAL;
-}
-
-static void
-take_down_ways(struct dma *d)
-{
-	switch (d->target.path) {
-	case BENCH_PATH_INLINE:
-		bench_dma_subject_fini(&d->subject);
-		break;
-	case BENCH_PATH_POLLER:
-		bench_eal_fini();
-		break;
-	case BENCH_PATH_SHM:
-		bench_dma_shm_fini(&d->shm);
-		break;
-	}
-}
-
-static struct bench_series *
-series_of(const struct dma *d, enum act act, enum way way)
-{
-	return &d->result->series[act * NR_WAYS + way];
-}
-
-static int
-set_up_series(struct dma *d, uint32_t rounds, struct vuc_error *err)
-{
-	static const char *const topics[] = {[ACT_MAP] = "map", [ACT_UNMAP] = "unmap"};
 	static const char *const names[] = {
 		[WAY_FLOOR] = "floor", [WAY_VUC] = "vuc", [WAY_ONE_BY_ONE] = "one by one"};
-	const struct bench_series_shape shape = {
-		.ns_per_tick = d->clock->ns_per_tick,
-		.per_sample = d->maps,
-		.rounds = rounds,
+	const struct bench_shape shape = {
+		.ns_per_tick = d->bench->clock.ns_per_tick,
+		.per_sample = d->memory.nr,
+		.rounds = d->bench->options.rounds,
 		.samples_per_round = CYCLES,
 	};
 
 	d->result->per_group = NR_WAYS;
-	d->result->nr_series = NR_ACTS * NR_WAYS;
-	for (unsigned int i = 0; i < d->result->nr_series; i++) {
-		struct bench_series *series = &d->result->series[i];
-		enum way way = i % NR_WAYS;
-		int ret = bench_series_init(series, names[way], &shape);
+	for (unsigned int i = 0; i < 2 * NR_WAYS; i++) {
+		struct bench_series *series =
+			bench_result_add_series(d->result, names[i % NR_WAYS], &shape, err);
 
-		if (ret != 0)
-			return bench_fail(err, ret, "no memory for the samples");
-		series->topic = topics[i / NR_WAYS];
-		series->transport = way == WAY_VUC ? d->transport : "socket";
+		if (series == NULL)
+			return -ENOMEM;
+		series->topic = i < NR_WAYS ? "map" : "unmap";
+		series->transport = i % NR_WAYS == WAY_VUC ? d->subject.transport : "socket";
 		series->by_rate = true;
 	}
 	return 0;
 }
 
 static int
-count_syscalls(struct bench_dma_way *way, struct vuc_error *err)
+make_mappings(struct dma *d, struct vuc_error *err)
 {
-	return way->ops->count != NULL ? way->ops->count(way, err) : 0;
-}
+	const struct bench_dma_memory *memory = &d->memory;
 
-/* A series of NULL: nothing is recorded. */
-static int
-run_act(const struct dma *d, struct bench_dma_way *way, enum act act, struct bench_series *series,
-	struct vuc_error *err)
-{
-	uint64_t syscalls, start, ticks;
-	int ret = count_syscalls(way, err);
-
-	if (ret != 0)
-		return ret;
-	syscalls = way->syscalls;
-	start = bench_clock_ticks(d->clock);
-	ret = act == ACT_MAP ? way->ops->map(way, err) : way->ops->unmap(way, err);
-	ticks = bench_clock_ticks(d->clock) - start;
-	if (ret == 0)
-		ret = count_syscalls(way, err);
-	if (ret == 0 && series != NULL) {
-		series->syscalls += way->syscalls - syscalls;
-		bench_samples_add(&series->samples, &ticks, 1);
-	}
-	return ret;
-}
-
-static int
-run_cycles(const struct dma *d, enum way i, struct vuc_error *err)
-{
-	for (unsigned int cycle = 0; cycle <= CYCLES; cycle++) {
-		for (unsigned int act = 0; act < NR_ACTS; act++) {
-			int ret;
-
-			if (bench_interrupted())
-				return bench_fail(err, -EINTR, "interrupted");
-			ret = run_act(
-				d, d->ways[i], act, cycle > 0 ? series_of(d, act, i) : NULL, err);
-			if (ret != 0)
-				return ret;
-		}
+	d->mappings = calloc(memory->nr, sizeof(*d->mappings));
+	if (d->mappings == NULL)
+		return bench_fail(err, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < memory->nr; i++) {
+		d->mappings[i] = (struct vuc_vmm_dma){
+			.iova = iova_of(memory, i),
+			.size = memory->size,
+			.offset = i * memory->size,
+			.flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE,
+			.fd = memory->fd,
+		};
 	}
 	return 0;
 }
 
-static int
-run_turn(void *arg, unsigned int i, struct vuc_error *err)
+static void
+set_up_ways(struct dma *d)
 {
-	const struct dma *d = arg;
-	struct bench_dma_way *way = d->ways[i];
-	int ret = way->ops->open(way, err);
+	const struct bench_options *o = &d->bench->options;
+	struct bench_subject *s = &d->subject;
 
-	if (ret != 0)
-		return ret;
-	ret = run_cycles(d, i, err);
-	way->ops->close(way);
-	for (unsigned int act = 0; act < NR_ACTS && ret == 0; act++)
-		bench_series_end_round(series_of(d, act, i));
-	return ret;
+	floor_init(d, WAY_FLOOR, WINDOW);
+	floor_init(d, WAY_ONE_BY_ONE, 1);
+	bench_subject_init(s, (enum bench_path)o->path, &d->bench->clock, &bench_settle_access,
+		o->transport, d->target.poller_cpu);
+	s->socket = d->target.path;
+	s->daemon = &d->target.daemon;
+	s->queues = false;
+	s->keeps_group = true;
+	if (d->target.shares_cpu) {
+		s->poller_opts.idle = VUC_IDLE_SLEEP;
+		s->poller_opts.idle_loops = IDLE_LOOPS;
+	}
 }
 
 static int
-run_turns(struct dma *d, const struct bench *bench, struct vuc_error *err)
+dma_measure(struct dma *d, struct vuc_error *err)
 {
 	const struct bench_turns turns = {
 		.name = d->result->measurement,
-		.rounds = bench->options.rounds,
+		.rounds = d->bench->options.rounds,
 		.nr_ways = NR_WAYS,
 		.turn = run_turn,
 		.arg = d,
 	};
-	int ret = set_up_series(d, bench->options.rounds, err);
+	int ret;
 
-	if (ret != 0)
-		return ret;
-	dma_describe(d, bench, d->result);
-	ret = bench_turns_run(&turns, err);
-	if (ret == 0 && bench_result_finish(d->result) != 0)
-		ret = bench_fail(err, -ENOMEM, "out of memory");
-	return ret;
-}
-
-static int
-dma_measure(struct dma *d, const struct bench *bench, struct vuc_error *err)
-{
-	int ret = make_memory(d, err);
-
+	set_up_ways(d);
+	ret = make_mappings(d, err);
 	if (ret == 0)
-		ret = set_up_ways(d, bench, err);
+		ret = add_series(d, err);
 	if (ret == 0) {
-		ret = run_turns(d, bench, err);
-		take_down_ways(d);
+		dma_describe(d);
+		ret = bench_turns_run(&turns, err);
 	}
-	if (d->memory.fd >= 0)
-		close(d->memory.fd);
-	return ret;
+	bench_subject_fini(&d->subject);
+	free(d->mappings);
+	return ret == 0 ? bench_result_finish(d->result, err) : ret;
 }
 
 static int
 dma_run(struct bench *bench, void *state, struct bench_result *result, struct vuc_error *err)
 {
 	struct dma *d = state;
+	bool poller = bench->options.path == BENCH_PATH_POLLER;
 	int ret = bench_target_start(&d->target, bench, err);
 
 	if (ret != 0)
 		return ret;
+	d->bench = bench;
 	d->result = result;
-	ret = dma_measure(d, bench, err);
-	bench_target_stop(&d->target);
+	ret = bench_dma_memory_make(&d->memory, bench->options.ops, err);
+	if (ret == 0 && poller)
+		ret = bench_eal_init(err);
+	if (ret == 0) {
+		ret = dma_measure(d, err);
+		if (poller)
+			vuc_eal_fini();
+	}
+	if (d->memory.fd >= 0)
+		close(d->memory.fd);
+	bench_target_stop(&d->target, bench);
 	return ret;
 }
 
@@ -402,8 +506,8 @@ const struct bench_ops bench_dma = {
 	.name = "dma",
 	.summary = "How long mapping memory takes next to a message for each mapping",
 	.options = dma_options,
+	.defaults = {.rounds = 100, .ops = 1024, .layout = "adjacent"},
 	.state_size = sizeof(struct dma),
-	.init = dma_init,
 	.check = dma_check,
 	.run = dma_run,
 };

@@ -4,171 +4,555 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-#include "bench.h"
-#include "dma_answer.h"
-#include "eal.h"
-#include "error.h"
-#include "interrupt.h"
-#include "path.h"
-#include "turns.h"
-#include "way.h"
+#include <linux/vfio.h>
 
-#define PER_SAMPLE        16
-#define DEFAULT_SIZE      65536
-#define MIN_SIZE          4096
-#define MAX_SIZE          1048576 /* what vuc lets a message carry */
-#define DEFAULT_DEPTH     1
-#define MAX_DEPTH         32
-#define DEFAULT_TRANSFERS 512
-#define MAX_TRANSFERS     100000
-#define MIN_BYTES_PER_MS  10000 /* slower than that is given up on */
+#include <vuc/dma.h>
+#include <vuc/eal.h>
 
-enum way {
-	WAY_FLOOR,
-	WAY_VUC,
-	NR_WAYS
+#include "dma.h"
+#include "wire.h"
+
+#define PER_SAMPLE       16
+#define MIN_SIZE         4096
+#define MAX_SIZE         1048576 /* what vuc lets a message carry */
+#define MAX_DEPTH        32
+#define MAX_TRANSFERS    100000
+#define MIN_BYTES_PER_MS 10000 /* slower than that is a timeout */
+#define MAX_COMMAND      4096u /* of the negotiation */
+#define POLLS_PER_LOOK   8192u
+#define LOOK_MS          5 /* between two looks of a thread that sleeps */
+
+/* Bytes of memory have this value on either side. */
+#define FILL 0x5a
+
+/* The head of an access or its reply; data follows. */
+struct head {
+	struct vfio_user_header header;
+	struct vfio_user_dma_region_access access;
 };
 
-struct dma_message {
-	enum bench_path path;
-	uint32_t transfers;
-	struct bench_dma_plan plan;
+/* ---- in the device's process ---- */
 
-	struct bench_dma_answer answer;
-	struct bench_dma_peer peer;
-	const struct bench *bench;
-	struct bench_result *result;
+struct device {
+	const struct bench_dma_plan *plan;
+	struct bench_dma_shared *shared;
+	struct bench_wire wire;
+	uint8_t *data;
+	uint64_t last; /* end of the last sample, in ticks */
 };
 
 static int
-parse_transport(void *state, const char *text, struct vuc_error *err)
+device_answer(
+	struct device *d, const struct vfio_user_header *command, const void *body, size_t len)
 {
-	static const char *const words[] = {"uring", "posix", NULL};
-	unsigned int i = 0;
-	int ret = bench_parse_word("transport", text, words, &i, err);
+	const struct vfio_user_header header = {
+		.msg_id = command->msg_id,
+		.cmd = command->cmd,
+		.msg_size = (uint32_t)(sizeof(header) + len),
+		.flags = VFIO_USER_F_TYPE_REPLY,
+	};
 
-	if (ret == 0)
-		((struct dma_message *)state)->answer.transport = words[i];
+	return bench_wire_send_data(&d->wire, &header, sizeof(header), body, len);
+}
+
+/* Just enough of a server for vuc to open it: no regions, no interrupts. */
+static int
+device_handle(struct device *d, const struct vfio_user_header *command)
+{
+	static const char json[] = "{\"capabilities\":{\"max_data_xfer_size\":1048576}}";
+	const struct vfio_user_version version = {
+		.major = VFIO_USER_MAJOR, .minor = VFIO_USER_MINOR};
+	const struct vfio_user_device_info info = {
+		.argsz = sizeof(info), .flags = VFIO_DEVICE_FLAGS_PCI};
+	uint8_t body[sizeof(version) + sizeof(json)];
+
+	switch (command->cmd) {
+	case VFIO_USER_VERSION:
+		memcpy(body, &version, sizeof(version));
+		memcpy(body + sizeof(version), json, sizeof(json));
+		return device_answer(d, command, body, sizeof(body));
+	case VFIO_USER_DEVICE_GET_INFO:
+		return device_answer(d, command, &info, sizeof(info));
+	case VFIO_USER_DMA_MAP:
+		return device_answer(d, command, NULL, 0);
+	default:
+		return -ENOTSUP;
+	}
+}
+
+/* Answer commands until memory has been mapped. */
+static int
+device_negotiate(struct device *d)
+{
+	struct vfio_user_header command = {0};
+	int ret = 0;
+
+	while (ret == 0 && command.cmd != VFIO_USER_DMA_MAP) {
+		uint8_t body[MAX_COMMAND];
+
+		ret = bench_wire_receive_all(&d->wire, &command, sizeof(command));
+		if (ret != 0)
+			return ret;
+		if (command.msg_size < sizeof(command) ||
+			command.msg_size - sizeof(command) > sizeof(body))
+			return -EMSGSIZE;
+		ret = bench_wire_receive_all(&d->wire, body, command.msg_size - sizeof(command));
+		if (ret == 0)
+			ret = device_handle(d, &command);
+	}
 	return ret;
 }
 
-static int
-parse_path(void *state, const char *text, struct vuc_error *err)
+static struct head
+head_of(const struct bench_dma_plan *plan, uint32_t i, bool reply)
 {
-	return bench_path_parse(&((struct dma_message *)state)->path, text, err);
+	bool data = plan->write != reply;
+
+	return (struct head){
+		.header = {.msg_id = (uint16_t)i,
+			.cmd = plan->write ? VFIO_USER_DMA_WRITE : VFIO_USER_DMA_READ,
+			.msg_size = (uint32_t)sizeof(struct head) + (data ? plan->size : 0),
+			.flags = reply ? VFIO_USER_F_TYPE_REPLY : VFIO_USER_F_TYPE_COMMAND},
+		.access = {.addr = (uint64_t)(i % plan->depth) * plan->size, .count = plan->size},
+	};
 }
 
 static int
-parse_op(void *state, const char *text, struct vuc_error *err)
+device_send(struct device *d, uint32_t i)
 {
-	static const char *const words[] = {"read", "write", NULL};
-	unsigned int i = 0;
-	int ret = bench_parse_word("op", text, words, &i, err);
+	const struct bench_dma_plan *plan = d->plan;
+	const struct head head = head_of(plan, i, false);
 
-	((struct dma_message *)state)->plan.write = i == 1;
-	return ret;
+	return bench_wire_send_data(
+		&d->wire, &head, sizeof(head), d->data, plan->write ? plan->size : 0);
 }
 
 static int
-parse_size(void *state, const char *text, struct vuc_error *err)
+device_receive(struct device *d, uint32_t i)
 {
-	uint64_t size;
-	int ret = bench_parse_number("size", text, MIN_SIZE, MAX_SIZE, &size, err);
+	const struct bench_dma_plan *plan = d->plan;
+	const struct head expected = head_of(plan, i, true);
+	struct head head;
+	int ret = bench_wire_receive_all(&d->wire, &head, sizeof(head));
 
 	if (ret != 0)
 		return ret;
-	if (size % MIN_SIZE != 0)
-		return bench_fail(
-			err, -EINVAL, "--size: '%s' is no multiple of %d", text, MIN_SIZE);
-	((struct dma_message *)state)->plan.size = (uint32_t)size;
+	if (memcmp(&head, &expected, sizeof(head)) != 0)
+		return -EPROTO;
+	if (plan->write)
+		return 0;
+	ret = bench_wire_receive_all(&d->wire, d->data, plan->size);
+	if (ret != 0)
+		return ret;
+	return d->data[0] == FILL && d->data[plan->size - 1] == FILL ? 0 : -EBADMSG;
+}
+
+static void
+device_record(struct device *d, uint32_t done)
+{
+	uint64_t now;
+
+	if (done % d->plan->per_sample != 0)
+		return;
+	now = bench_clock_ticks(d->wire.clock);
+	d->shared->ticks[done / d->plan->per_sample - 1] = now - d->last;
+	d->last = now;
+}
+
+static int
+device_access(struct device *d)
+{
+	uint32_t total = d->plan->samples * d->plan->per_sample;
+	uint32_t sent = 0, done = 0;
+	int ret = 0;
+
+	d->last = bench_clock_ticks(d->wire.clock);
+	while (ret == 0 && done < total) {
+		if (sent < total && sent - done < d->plan->depth) {
+			ret = device_send(d, sent++);
+			continue;
+		}
+		ret = device_receive(d, done++);
+		if (ret == 0)
+			device_record(d, done);
+	}
+	return ret;
+}
+
+/* The status tells of failures; there is nobody else to hear of them. */
+static void
+device_run(struct device *d, unsigned int cpu, pid_t parent)
+{
+	struct vuc_error err;
+	int ret;
+
+	/* A terminal's SIGINT is for the parent, which then ends this process. */
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(EXIT_FAILURE);
+	ret = bench_cpu_pin(cpu, &err);
+	d->data = malloc(d->plan->size);
+	if (d->data == NULL)
+		ret = -ENOMEM;
+	else
+		memset(d->data, FILL, d->plan->size);
+	if (ret == 0 && d->plan->negotiate)
+		ret = device_negotiate(d);
+	if (ret == 0)
+		ret = device_access(d);
+	/* Pairs with peer_status(). */
+	atomic_store_explicit(&d->shared->status, ret != 0 ? ret : 1, memory_order_release);
+	_exit(EXIT_SUCCESS);
+}
+
+/* ---- in the process that measures ---- */
+
+/* 0 while the device is at work, 1 when it is done, a negative errno. */
+static int
+peer_status(const struct bench_dma_peer *p)
+{
+	/* Pairs with device_run(). */
+	return atomic_load_explicit(&p->shared->status, memory_order_acquire);
+}
+
+static int
+peer_fork(struct bench_dma_peer *p, struct vuc_error *err)
+{
+	struct device device = {.plan = &p->plan, .shared = p->shared};
+	pid_t parent = getpid();
+	int fds[2], ret;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
+		return bench_fail(err, -errno, "socketpair: %s", strerror(errno));
+	p->fd = fds[0];
+	device.wire = (struct bench_wire){.clock = p->clock, .fd = fds[1]};
+	bench_wire_begin(&device.wire, p->plan.timeout_ms);
+	p->pid = fork();
+	if (p->pid == 0) {
+		close(fds[0]);
+		device_run(&device, p->cpu, parent);
+	}
+	ret = p->pid < 0 ? bench_fail(err, -errno, "fork: %s", strerror(errno)) : 0;
+	close(fds[1]);
+	return ret;
+}
+
+/* End the device at once, also in the middle of its work. */
+static void
+peer_stop(struct bench_dma_peer *p)
+{
+	if (p->pid > 0) {
+		kill(p->pid, SIGKILL);
+		bench_process_wait(p->pid);
+	}
+	if (p->fd >= 0)
+		close(p->fd);
+	if (p->shared != NULL)
+		munmap(p->shared, p->shared_size);
+	p->pid = 0;
+	p->fd = -1;
+	p->shared = NULL;
+}
+
+static int
+peer_start(struct bench_dma_peer *p, struct vuc_error *err)
+{
+	void *shared;
+
+	p->shared_size = sizeof(*p->shared) + p->plan.samples * sizeof(p->shared->ticks[0]);
+	shared = mmap(
+		NULL, p->shared_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		return bench_fail(err, -errno, "mmap: %s", strerror(errno));
+	p->shared = shared;
+	return peer_fork(p, err);
+}
+
+/* The floor: take a head, copy the data from or to where it belongs, send a head. */
+static int
+answer_floor(struct bench_dma_peer *p, struct vuc_error *err)
+{
+	const struct bench_dma_plan *plan = &p->plan;
+	uint32_t transfers = plan->samples * plan->per_sample;
+	struct bench_wire w = {.clock = p->clock, .fd = p->fd};
+	int ret = 0;
+
+	bench_wire_begin(&w, plan->timeout_ms);
+	for (uint32_t i = 0; i < transfers && ret == 0; i++) {
+		uint8_t *memory = p->memory + (size_t)(i % plan->depth) * plan->size;
+		struct head head;
+
+		ret = bench_wire_receive_all(&w, &head, sizeof(head));
+		if (ret == 0 && plan->write)
+			ret = bench_wire_receive_all(&w, memory, plan->size);
+		if (ret != 0)
+			break;
+		head.header.msg_size = (uint32_t)sizeof(head) + (plan->write ? 0 : plan->size);
+		head.header.flags = VFIO_USER_F_TYPE_REPLY;
+		ret = bench_wire_send_data(
+			&w, &head, sizeof(head), memory, plan->write ? 0 : plan->size);
+	}
+	p->syscalls = w.syscalls;
+	return ret != 0 ? bench_fail(err, ret, "floor: %s", strerror(-ret)) : 0;
+}
+
+/* What follows is called on the thread that drives vuc's device. */
+struct answer_call {
+	struct bench_dma_peer *peer;
+	struct vuc_error *err;
+};
+
+/* From here on its system calls are counted. */
+static int
+answer_map(void *arg)
+{
+	struct answer_call *call = arg;
+	struct bench_dma_peer *p = call->peer;
+	struct vuc_device *dev = p->subject.devices[0].dev;
+	const struct vuc_dma_mapping mapping = {
+		.size = p->memory_size,
+		.flags = VUC_DMA_READ | VUC_DMA_WRITE,
+		.fd = -1,
+		.addr = p->memory,
+	};
+	int ret;
+
+	p->syscalls = vuc_poll_group_syscalls(p->subject.group);
+	ret = vuc_dma_map(dev, &mapping);
+	if (ret == 0)
+		ret = vuc_dma_commit(dev);
+	return ret != 0 ? bench_subject_fail(&p->subject, ret, call->err) : 0;
+}
+
+/* A device that is done has every right to disconnect. */
+static int
+answer_look(void *arg)
+{
+	struct answer_call *call = arg;
+	struct bench_dma_peer *p = call->peer;
+
+	if (!vuc_device_connected(p->subject.devices[0].dev) && peer_status(p) == 0)
+		return bench_subject_fail(&p->subject, -ECONNRESET, call->err);
 	return 0;
 }
 
 static int
-parse_depth(void *state, const char *text, struct vuc_error *err)
+answer_count(void *arg)
 {
-	return bench_parse_count(
-		"depth", text, MAX_DEPTH, &((struct dma_message *)state)->plan.depth, err);
+	struct answer_call *call = arg;
+	struct bench_dma_peer *p = call->peer;
+
+	p->syscalls = vuc_poll_group_syscalls(p->subject.group) - p->syscalls;
+	return 0;
 }
 
 static int
-parse_transfers(void *state, const char *text, struct vuc_error *err)
+answer_by_polling(struct answer_call *call)
 {
-	return bench_parse_count(
-		"transfers", text, MAX_TRANSFERS, &((struct dma_message *)state)->transfers, err);
+	struct bench_dma_peer *p = call->peer;
+
+	for (unsigned int polls = 1; peer_status(p) == 0; polls++) {
+		int ret = vuc_poll_group_poll(p->subject.group);
+
+		if (ret < 0)
+			return bench_subject_fail(&p->subject, ret, call->err);
+		if (polls % POLLS_PER_LOOK != 0)
+			continue;
+		ret = bench_interrupt_check(call->err);
+		if (ret == 0)
+			ret = answer_look(call);
+		if (ret != 0)
+			return ret;
+	}
+	return 0;
 }
 
+/* The CPU is the poller's: look seldom. */
+static int
+answer_by_sleeping(struct answer_call *call)
+{
+	struct bench_dma_peer *p = call->peer;
+	int ret = 0;
+
+	while (ret == 0 && peer_status(p) == 0) {
+		vuc_clock_sleep_ms(LOOK_MS);
+		ret = bench_interrupt_check(call->err);
+		if (ret == 0)
+			ret = vuc_poller_call(p->subject.poller, answer_look, call);
+	}
+	return ret;
+}
+
+static int
+answer_vuc(struct bench_dma_peer *p, const char *transport, struct vuc_error *err)
+{
+	struct answer_call call = {.peer = p, .err = err};
+	struct bench_subject *s = &p->subject;
+	int ret;
+
+	s->poller_opts.transport = transport;
+	s->fd = p->fd;
+	ret = bench_subject_open(s, err);
+	if (ret != 0)
+		return ret;
+	if (s->path == BENCH_PATH_INLINE) {
+		ret = answer_map(&call);
+		if (ret == 0)
+			ret = answer_by_polling(&call);
+		answer_count(&call);
+	} else {
+		ret = vuc_poller_call(s->poller, answer_map, &call);
+		if (ret == 0)
+			ret = answer_by_sleeping(&call);
+		vuc_poller_call(s->poller, answer_count, &call);
+	}
+	bench_subject_close(s);
+	return ret;
+}
+
+/* Replies may be on their way to the device still. Returns its status. */
+static int
+peer_wait(const struct bench_dma_peer *p)
+{
+	uint64_t deadline =
+		bench_clock_ticks(p->clock) + bench_clock_from_ms(p->clock, BENCH_TIMEOUT_MS);
+	int status;
+
+	while ((status = peer_status(p)) == 0) {
+		if (bench_interrupted())
+			return -EINTR;
+		if (bench_clock_ticks(p->clock) > deadline)
+			return -ETIMEDOUT;
+	}
+	return status;
+}
+
+int
+bench_dma_peer_turn(struct bench_dma_peer *p, bool floor, const char *transport,
+	struct bench_series *series, struct vuc_error *err)
+{
+	int ret, status;
+
+	p->plan.negotiate = !floor;
+	ret = peer_start(p, err);
+	if (ret == 0)
+		ret = floor ? answer_floor(p, err) : answer_vuc(p, transport, err);
+	if (ret == 0) {
+		status = peer_wait(p);
+		if (status < 0)
+			ret = bench_fail(err, status, "%s: the server of the measurement: %s",
+				series->name, strerror(-status));
+	}
+	if (ret == 0) {
+		bench_series_add(series, p->shared->ticks, p->plan.samples);
+		series->syscalls += p->syscalls;
+		bench_series_end_round(series);
+	}
+	peer_stop(p);
+	return ret;
+}
+
+int
+bench_dma_peer_init(struct bench_dma_peer *p, enum bench_path path, const struct bench *bench,
+	struct vuc_error *err)
+{
+	p->clock = &bench->clock;
+	p->cpu = bench->env.cpus.cpu[1];
+	p->fd = -1;
+	/* A poller has this thread's CPU, which sleeps meanwhile. */
+	bench_subject_init(
+		&p->subject, path, p->clock, &bench_settle_access, NULL, bench->env.cpus.cpu[0]);
+	p->subject.queues = false;
+	p->subject.dma_by_message = true;
+	p->memory_size = (size_t)p->plan.size * p->plan.depth;
+	p->memory = malloc(p->memory_size);
+	if (p->memory == NULL)
+		return bench_fail(err, -ENOMEM, "no memory for %zu bytes", p->memory_size);
+	memset(p->memory, FILL, p->memory_size);
+	return 0;
+}
+
+void
+bench_dma_peer_fini(struct bench_dma_peer *p)
+{
+	free(p->memory);
+	p->memory = NULL;
+}
+
+struct dma_message {
+	struct bench *bench;
+	struct bench_result *result;
+	struct bench_dma_peer peer;
+};
+
+static const char *const ops[] = {"read", "write", NULL};
+static const char *const transports[] = {"uring", "posix", NULL};
+
 static const struct bench_option dma_message_options[] = {
-	{"transport", "NAME", "uring or posix (what vuc chooses)", parse_transport},
-	{"path", "NAME", "inline: vuc answers in this thread; poller: in that of a poller (inline)",
-		parse_path},
-	{"op", "NAME", "what the device does to memory: read or write (read)", parse_op},
-	{"size", "N", "bytes of a transfer: 4096 to 1048576 (65536)", parse_size},
-	{"depth", "N", "transfers under way at once (1)", parse_depth},
-	{"transfers", "N", "transfers of each series in a round (512)", parse_transfers},
+	{"transport", "NAME", "uring or posix (what vuc chooses)", BENCH_WORD,
+		BENCH_FIELD(transport), 0, 0, transports},
+	BENCH_OPTION_PATH(
+		"inline: vuc answers in this thread; poller: in that of a poller (inline)"),
+	{"op", "NAME", "what the device does to memory: read or write (read)", BENCH_CHOICE,
+		BENCH_FIELD(op), 0, 0, ops},
+	{"size", "N", "bytes of a transfer: 4096 to 1048576 (65536)", BENCH_NUMBER,
+		BENCH_FIELD(size), MIN_SIZE, MAX_SIZE, NULL, MIN_SIZE},
+	{"depth", "N", "transfers under way at once (1)", BENCH_NUMBER, BENCH_FIELD(together), 1,
+		MAX_DEPTH},
+	{"transfers", "N", "transfers of each series in a round (512)", BENCH_NUMBER,
+		BENCH_FIELD(ops), 1, MAX_TRANSFERS},
 	{0},
 };
 
-static void
-dma_message_init(void *state)
-{
-	struct dma_message *d = state;
-
-	d->transfers = DEFAULT_TRANSFERS;
-	d->plan.size = DEFAULT_SIZE;
-	d->plan.depth = DEFAULT_DEPTH;
-	d->plan.per_sample = PER_SAMPLE;
-	d->peer.fd = -1;
-}
-
-/* Whole samples are taken. */
 static int
-dma_message_check(const struct bench *bench, void *state, struct vuc_error *err)
+dma_message_check(struct bench *bench, void *state, struct vuc_error *err)
 {
-	struct dma_message *d = state;
-	struct bench_dma_plan *plan = &d->plan;
+	struct bench_options *o = &bench->options;
+	struct bench_dma_plan *plan = &((struct dma_message *)state)->peer.plan;
 
-	(void)bench;
-	if (d->path == BENCH_PATH_SHM)
+	if (o->path == BENCH_PATH_SHM)
 		return bench_fail(err, -EINVAL,
 			"--path shm: the daemon's poller answers, and the VMM has no part in it: "
 			"that is --path poller");
-	plan->samples = (d->transfers - 1) / PER_SAMPLE + 1;
-	d->transfers = plan->samples * PER_SAMPLE;
-	plan->timeout_ms = BENCH_TIMEOUT_MS +
-		(unsigned int)((uint64_t)d->transfers * plan->size / MIN_BYTES_PER_MS);
+	*plan = (struct bench_dma_plan){
+		.write = o->op == BENCH_WRITE,
+		.size = o->size,
+		.depth = o->together,
+		.per_sample = PER_SAMPLE,
+		.samples = (o->ops - 1) / PER_SAMPLE + 1,
+	};
+	o->ops = plan->samples * PER_SAMPLE;
+	plan->timeout_ms =
+		BENCH_TIMEOUT_MS + (unsigned int)((uint64_t)o->ops * plan->size / MIN_BYTES_PER_MS);
 	return 0;
-}
-
-static bool
-has_poller(const struct dma_message *d)
-{
-	return d->path == BENCH_PATH_POLLER;
 }
 
 static void
 dma_message_describe(struct dma_message *d)
 {
-	const struct bench_dma_plan *plan = &d->plan;
-	uint32_t rounds = d->bench->options.rounds;
+	const struct bench_options *o = &d->bench->options;
 	struct bench_result *result = d->result;
 
 	snprintf(result->headline, sizeof(result->headline),
 		"DMA_%s of %" PRIu32 " bytes, %" PRIu32 " under way; %" PRIu32
 		" rounds of %" PRIu32,
-		plan->write ? "WRITE" : "READ", plan->size, plan->depth, rounds, d->transfers);
-	if (has_poller(d))
+		o->op == BENCH_WRITE ? "WRITE" : "READ", o->size, o->together, o->rounds, o->ops);
+	if (o->path == BENCH_PATH_POLLER)
 		snprintf(result->note, sizeof(result->note),
 			"vuc's side is a poller on CPU %u; the thread that has set it up sleeps",
-			d->answer.cpu);
-	bench_result_add_text(result, "path", bench_path_name(d->path));
+			d->bench->env.cpus.cpu[0]);
 	snprintf(result->server, sizeof(result->server), "a process of its own, polling on CPU %u",
-		d->bench->env.cpus.cpu[1]);
+		d->peer.cpu);
 	snprintf(result->floor, sizeof(result->floor),
 		"a copy of the same bytes between socket and memory, nothing is checked");
 	snprintf(result->timed, sizeof(result->timed),
@@ -176,149 +560,53 @@ dma_message_describe(struct dma_message *d)
 		PER_SAMPLE);
 	result->unit = "transfer";
 	result->units = "transfers";
-	result->bytes = plan->size;
-	bench_result_add_text(result, "op", plan->write ? "write" : "read");
-	bench_result_add_number(result, "size", plan->size);
-	bench_result_add_number(result, "depth", plan->depth);
-	bench_result_add_number(result, "transfers", d->transfers);
-	bench_result_add_number(result, "rounds", rounds);
-}
-
-static int
-set_up(struct dma_message *d, struct vuc_error *err)
-{
-	struct bench_dma_answer *a = &d->answer;
-
-	a->clock = &d->bench->clock;
-	a->plan = &d->plan;
-	a->peer = &d->peer;
-	a->cpu = d->bench->env.cpus.cpu[0];
-	a->memory_size = (size_t)d->plan.size * d->plan.depth;
-	a->memory = malloc(a->memory_size);
-	if (a->memory == NULL)
-		return bench_fail(err, -ENOMEM, "no memory for %zu bytes", a->memory_size);
-	memset(a->memory, BENCH_DMA_FILL, a->memory_size);
-	return 0;
-}
-
-static int
-set_up_series(struct dma_message *d, struct vuc_error *err)
-{
-	const struct bench_series_shape shape = {
-		.ns_per_tick = d->bench->clock.ns_per_tick,
-		.per_sample = PER_SAMPLE,
-		.rounds = d->bench->options.rounds,
-		.samples_per_round = d->plan.samples,
-	};
-	struct bench_series *series = d->result->series;
-	int ret;
-
-	d->result->nr_series = NR_WAYS;
-	ret = bench_series_init(&series[WAY_FLOOR], "floor", &shape);
-	if (ret == 0)
-		ret = bench_series_init(&series[WAY_VUC], "vuc", &shape);
-	if (ret != 0)
-		return bench_fail(err, ret, "no memory for the samples");
-	series[WAY_FLOOR].transport = "socket";
-	series[WAY_VUC].transport = d->answer.transport_text;
-	series[WAY_VUC].by_rate = true;
-	return 0;
-}
-
-/* Replies may be on their way to the peer still. Returns its status. */
-static int
-wait_for_peer(const struct dma_message *d)
-{
-	const struct bench_clock *clock = &d->bench->clock;
-	uint64_t deadline = bench_clock_ticks(clock) + bench_clock_from_ms(clock, BENCH_TIMEOUT_MS);
-	int status;
-
-	while ((status = bench_dma_peer_status(&d->peer)) == 0) {
-		if (bench_interrupted())
-			return -EINTR;
-		if (bench_clock_ticks(clock) > deadline)
-			return -ETIMEDOUT;
-	}
-	return status;
-}
-
-static int
-finish_turn(const struct dma_message *d, struct bench_series *series, struct vuc_error *err)
-{
-	int status = wait_for_peer(d);
-
-	if (status < 0)
-		return bench_fail(err, status, "%s: the server of the measurement: %s",
-			series->name, strerror(-status));
-	bench_samples_add(&series->samples, d->peer.shared->ticks, d->plan.samples);
-	series->syscalls += d->answer.syscalls;
-	bench_series_end_round(series);
-	return 0;
-}
-
-static bench_dma_answer_fn
-answer_of(const struct dma_message *d, unsigned int way)
-{
-	if (way == WAY_FLOOR)
-		return bench_dma_answer_floor;
-	return has_poller(d) ? bench_dma_answer_poller : bench_dma_answer_inline;
+	result->bytes = o->size;
+	bench_result_add_text(result, "path", bench_path_names[o->path]);
+	bench_result_add_text(result, "op", ops[o->op]);
+	bench_result_add_number(result, "size", o->size);
+	bench_result_add_number(result, "depth", o->together);
+	bench_result_add_number(result, "transfers", o->ops);
+	bench_result_add_number(result, "rounds", o->rounds);
 }
 
 static int
 run_turn(void *arg, unsigned int way, struct vuc_error *err)
 {
 	struct dma_message *d = arg;
-	const struct bench *bench = d->bench;
-	int ret;
 
-	d->plan.negotiate = way == WAY_VUC;
-	ret = bench_dma_peer_start(&d->peer, &d->plan, &bench->clock, bench->env.cpus.cpu[1], err);
-	if (ret != 0)
-		return ret;
-	ret = answer_of(d, way)(&d->answer, err);
-	if (ret == 0)
-		ret = finish_turn(d, &d->result->series[way], err);
-	bench_dma_peer_stop(&d->peer);
-	return ret;
-}
-
-static int
-run_turns(struct dma_message *d, struct vuc_error *err)
-{
-	const struct bench_turns turns = {
-		.name = d->result->measurement,
-		.rounds = d->bench->options.rounds,
-		.nr_ways = NR_WAYS,
-		.turn = run_turn,
-		.arg = d,
-	};
-	int ret = set_up(d, err);
-
-	if (ret == 0)
-		ret = set_up_series(d, err);
-	if (ret == 0) {
-		dma_message_describe(d);
-		ret = bench_turns_run(&turns, err);
-	}
-	free(d->answer.memory);
-	if (ret == 0 && bench_result_finish(d->result) != 0)
-		ret = bench_fail(err, -ENOMEM, "out of memory");
-	return ret;
+	return bench_dma_peer_turn(
+		&d->peer, way == 0, d->bench->options.transport, &d->result->series[way], err);
 }
 
 static int
 dma_message_measure(struct dma_message *d, struct vuc_error *err)
 {
+	const struct bench_turns turns = {
+		.name = d->result->measurement,
+		.rounds = d->bench->options.rounds,
+		.nr_ways = 2,
+		.turn = run_turn,
+		.arg = d,
+	};
+	const struct bench_shape shape = {
+		.ns_per_tick = d->bench->clock.ns_per_tick,
+		.per_sample = PER_SAMPLE,
+		.rounds = turns.rounds,
+		.samples_per_round = d->peer.plan.samples,
+	};
+	struct bench_series *series;
 	int ret;
 
-	if (!has_poller(d))
-		return run_turns(d, err);
-	ret = bench_eal_init(err);
-	if (ret != 0)
-		return ret;
-	ret = run_turns(d, err);
-	bench_eal_fini();
-	return ret;
+	for (unsigned int i = 0; i < turns.nr_ways; i++) {
+		series = bench_result_add_series(d->result, i == 0 ? "floor" : "vuc", &shape, err);
+		if (series == NULL)
+			return -ENOMEM;
+		series->transport = i == 0 ? "socket" : d->peer.subject.transport;
+		series->by_rate = i == 1;
+	}
+	dma_message_describe(d);
+	ret = bench_turns_run(&turns, err);
+	return ret == 0 ? bench_result_finish(d->result, err) : ret;
 }
 
 static int
@@ -326,22 +614,23 @@ dma_message_run(
 	struct bench *bench, void *state, struct bench_result *result, struct vuc_error *err)
 {
 	struct dma_message *d = state;
-	int latency;
-	int ret;
+	enum bench_path path = (enum bench_path)bench->options.path;
+	int ret = bench_take_cpus(bench, 2, true, "the server needs one of its own", err);
 
-	d->bench = bench;
-	d->result = result;
-	bench->env.cpus = bench->options.cpus;
-	ret = bench_cpus_settle(&bench->env.cpus, 2, "the server needs one of its own", err);
-	if (ret == 0)
-		ret = bench_cpu_pin(bench->env.cpus.cpu[0], err);
 	if (ret != 0)
 		return ret;
-	latency = bench_cpu_hold_latency();
-	bench_env_set_latency(&bench->env, latency);
-	ret = dma_message_measure(d, err);
-	if (latency >= 0)
-		close(latency);
+	d->bench = bench;
+	d->result = result;
+	ret = bench_dma_peer_init(&d->peer, path, bench, err);
+	if (ret == 0 && path == BENCH_PATH_POLLER)
+		ret = bench_eal_init(err);
+	if (ret == 0) {
+		ret = dma_message_measure(d, err);
+		if (path == BENCH_PATH_POLLER)
+			vuc_eal_fini();
+	}
+	bench_dma_peer_fini(&d->peer);
+	bench_release_cpus(bench);
 	return ret;
 }
 
@@ -349,8 +638,8 @@ const struct bench_ops bench_dma_message = {
 	.name = "dma-message",
 	.summary = "How fast a device moves data by messages next to a copy over the socket",
 	.options = dma_message_options,
+	.defaults = {.rounds = 100, .size = 65536, .together = 1, .ops = 512},
 	.state_size = sizeof(struct dma_message),
-	.init = dma_message_init,
 	.check = dma_message_check,
 	.run = dma_message_run,
 };

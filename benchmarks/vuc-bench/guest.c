@@ -1,90 +1,168 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* vuc-bench guest: what an access takes as a guest sees it. */
+/* vuc-bench guest: what an access takes as a guest sees it, by vuc-vmm. */
 
 #include <errno.h>
 #include <inttypes.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench.h"
-#include "cpu.h"
-#include "daemon.h"
-#include "error.h"
-#include "guest_proc.h"
-#include "interrupt.h"
-#include "progress.h"
-#include "server.h"
+#include <json-c/json.h>
 
-#define DEFAULT_ROUNDS 10
-#define DEFAULT_OPS    1000
-#define MAX_OPS        65536
-#define DEVICE         "device"
+#include "daemon.h"
+#include "memfd.h"
+#include "process.h"
+#include "rounds.h"
+
+#define MAX_OPS    65536
+#define DEVICE     "device"
+#define KVM        "/dev/kvm"
+#define NAME       "vuc-vmm"
+#define NOT_TESTED 77 /* exit status */
+#define MAX_REPORT 65536
+
+/* What is timed, as vuc-vmm and we call it. */
+static const struct {
+	const char *reported;
+	const char *name;
+	const char *subject;
+	const char *transport; /* NULL: the device's */
+} kinds[] = {
+	{"exit", "exit", NULL, "kvm"},
+	{"read", "read", "a read by the queue", NULL},
+	{"post", "posted", "a posted write by the queue", NULL},
+	{"mapped", "mapped", "a read of mapped memory", "memory"},
+};
+
+#define NR_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 struct guest {
-	uint32_t ops; /* of each kind in a round */
-
+	struct bench *bench;
+	struct bench_result *result;
 	char *program;
 	char transport[BENCH_DAEMON_NAME_MAX];
 	bool shares_cpu; /* the server shares the poller's, as there is none for it alone */
-	struct bench_server server;
+	struct bench_refdev server;
 	struct bench_daemon daemon;
-	const struct bench *bench;
-	struct bench_result *result;
 };
 
-static int
-parse_ops(void *state, const char *text, struct vuc_error *err)
-{
-	return bench_parse_count("ops", text, MAX_OPS, &((struct guest *)state)->ops, err);
-}
+/* Of a run of vuc-vmm. */
+struct report {
+	uint64_t median[NR_KINDS]; /* ticks of the guest's time stamp counter */
+	uint64_t tsc_khz;          /* 0: not known */
+};
 
 static const struct bench_option guest_options[] = {
-	{"ops", "N", "accesses of each kind in a round (1000)", parse_ops},
+	BENCH_OPTION_OPS(MAX_OPS, "accesses of each kind in a round (1000)"),
 	{0},
 };
 
-static void
-guest_init(void *state)
+/* Returns -ENODEV when it cannot run at all. */
+static int
+program_find(char **program, struct vuc_error *err)
 {
-	struct guest *g = state;
+	int ret;
 
-	g->ops = DEFAULT_OPS;
-	g->daemon.fd = -1;
+	if (access(KVM, R_OK | W_OK) != 0)
+		return bench_fail(err, -ENODEV, KVM ": %s", strerror(errno));
+	ret = bench_program_find(NAME, "VUC_VMM", "../../app/vuc-vmm/vuc-vmm", program, err);
+	return ret == -ENOENT ? -ENODEV : ret;
+}
+
+/* It prints to files, which take all of it while nobody reads. */
+static int
+program_spawn(const struct guest *g, const int files[2], pid_t *pid)
+{
+	char name[] = NAME, json[] = "--json", timeout[] = "--timeout=20", rounds[32];
+	char socket[] = "--socket", device[] = "--device", device_name[] = DEVICE;
+	char *const args[] = {name, json, timeout, rounds, socket,
+		(char *)(uintptr_t)g->daemon.socket, device, device_name, NULL};
+	posix_spawn_file_actions_t actions;
+	int ret = posix_spawn_file_actions_init(&actions);
+
+	if (ret != 0)
+		return -ret;
+	snprintf(rounds, sizeof(rounds), "--rounds=%u", g->bench->options.ops);
+	ret = posix_spawn_file_actions_adddup2(&actions, files[0], STDOUT_FILENO);
+	if (ret == 0)
+		ret = posix_spawn_file_actions_adddup2(&actions, files[1], STDERR_FILENO);
+	if (ret == 0)
+		ret = posix_spawn(pid, g->program, &actions, NULL, args, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	return -ret;
+}
+
+/* It has said why in one line. */
+static int
+exit_explain(char *text, int status, struct vuc_error *err)
+{
+	int ret = WIFEXITED(status) && WEXITSTATUS(status) == NOT_TESTED ? -ENODEV : -EIO;
+
+	text[strcspn(text, "\n")] = '\0';
+	if (text[0] != '\0')
+		return bench_fail(err, ret, "%s", text);
+	return bench_process_explain(status, ret, NAME, "", err);
 }
 
 static int
-guest_check(const struct bench *bench, void *state, struct vuc_error *err)
+report_parse(const char *text, struct report *report, struct vuc_error *err)
 {
-	(void)bench;
-	(void)state;
-	(void)err;
-	return 0;
+	struct json_object *root = json_tokener_parse(text);
+	struct json_object *series = NULL, *kind, *value;
+	int ret = 0;
+
+	*report = (struct report){0};
+	if (json_object_object_get_ex(root, "tsc_khz", &value))
+		report->tsc_khz = json_object_get_uint64(value);
+	json_object_object_get_ex(root, "series", &series);
+	for (unsigned int i = 0; i < NR_KINDS; i++) {
+		if (json_object_object_get_ex(series, kinds[i].reported, &kind) &&
+			json_object_object_get_ex(kind, "median_ticks", &value))
+			report->median[i] = json_object_get_uint64(value);
+		if (report->median[i] == 0)
+			ret = bench_fail(err, -EPROTO, NAME ": no times of '%s' in its report",
+				kinds[i].reported);
+	}
+	json_object_put(root);
+	return ret;
 }
 
-static unsigned int
-poller_cpu(const struct guest *g)
+static int
+program_run(const struct guest *g, const int files[2], struct report *report, struct vuc_error *err)
 {
-	return g->bench->env.cpus.cpu[g->shares_cpu ? 1 : 2];
+	static char text[MAX_REPORT + 1];
+	pid_t pid = 0;
+	int status, ret = program_spawn(g, files, &pid);
+
+	if (ret != 0)
+		return bench_fail(err, ret, "%s: %s", g->program, strerror(-ret));
+	status = bench_process_wait(pid);
+	memset(text, 0, sizeof(text));
+	if (pread(files[status != 0 ? 1 : 0], text, MAX_REPORT, 0) < 0)
+		text[0] = '\0';
+	return status != 0 ? exit_explain(text, status, err) : report_parse(text, report, err);
 }
 
 static void
-guest_describe(struct guest *g, struct bench_result *result)
+guest_describe(struct guest *g)
 {
-	const struct bench *bench = g->bench;
-	unsigned int server_cpu = bench->env.cpus.cpu[1];
+	const struct bench_options *o = &g->bench->options;
+	const struct bench_cpus *cpus = &g->bench->env.cpus;
+	struct bench_result *result = g->result;
 
 	snprintf(result->headline, sizeof(result->headline),
 		"accesses of a guest to a device of a daemon, its poller on CPU %u; %" PRIu32
 		" rounds of %" PRIu32 " of each kind",
-		poller_cpu(g), bench->options.rounds, g->ops);
+		cpus->cpu[cpus->nr - 1], o->rounds, o->ops);
 	result->unit = "access";
 	result->units = "accesses";
-	result->per_group = BENCH_GUEST_ACCESSES;
+	result->per_group = NR_KINDS;
 	snprintf(result->server, sizeof(result->server), "vuc-refdev, %s on CPU %u",
-		g->shares_cpu ? "sleeping" : "polling", server_cpu);
+		g->shares_cpu ? "sleeping" : "polling", cpus->cpu[1]);
 	snprintf(result->floor, sizeof(result->floor),
 		"an access that the VMM answers by itself: an exit from the guest, and back");
 	snprintf(result->timed, sizeof(result->timed),
@@ -94,23 +172,14 @@ guest_describe(struct guest *g, struct bench_result *result)
 			"server and poller share a CPU and sleep: with two CPUs a read has "
 			"wake-ups in it");
 	bench_result_add_text(result, "path", "shm");
-	bench_result_add_number(result, "ops", g->ops);
-	bench_result_add_number(result, "rounds", bench->options.rounds);
+	bench_result_add_number(result, "ops", o->ops);
+	bench_result_add_number(result, "rounds", o->rounds);
 }
 
 static int
-set_up_series(struct guest *g, uint64_t tsc_khz, struct vuc_error *err)
+add_series(struct guest *g, uint64_t tsc_khz, struct vuc_error *err)
 {
-	static const struct {
-		const char *name;
-		const char *subject;
-	} kinds[BENCH_GUEST_ACCESSES] = {
-		[BENCH_GUEST_EXIT] = {"exit", NULL},
-		[BENCH_GUEST_READ] = {"read", "a read by the queue"},
-		[BENCH_GUEST_POST] = {"posted", "a posted write by the queue"},
-		[BENCH_GUEST_MAPPED] = {"mapped", "a read of mapped memory"},
-	};
-	const struct bench_series_shape shape = {
+	const struct bench_shape shape = {
 		/* KVM gives a guest the host's counter unless told otherwise. */
 		.ns_per_tick = tsc_khz != 0 ? 1e6 / (double)tsc_khz : g->bench->clock.ns_per_tick,
 		.per_sample = 1,
@@ -119,133 +188,104 @@ set_up_series(struct guest *g, uint64_t tsc_khz, struct vuc_error *err)
 	};
 
 	bench_result_add_number(g->result, "tsc_khz", tsc_khz);
-	g->result->nr_series = BENCH_GUEST_ACCESSES;
-	for (unsigned int i = 0; i < BENCH_GUEST_ACCESSES; i++) {
-		struct bench_series *series = &g->result->series[i];
+	for (unsigned int i = 0; i < NR_KINDS; i++) {
+		struct bench_series *series =
+			bench_result_add_series(g->result, kinds[i].name, &shape, err);
 
-		if (bench_series_init(series, kinds[i].name, &shape) != 0)
-			return bench_fail(err, -ENOMEM, "no memory for the samples");
+		if (series == NULL)
+			return -ENOMEM;
 		series->subject = kinds[i].subject;
-		series->transport = i == BENCH_GUEST_EXIT ? "kvm"
-			: i == BENCH_GUEST_MAPPED         ? "memory"
-							  : g->transport;
-		series->ticks = true;
+		series->transport = kinds[i].transport != NULL ? kinds[i].transport : g->transport;
+		series->guest_ticks = true;
 	}
 	return 0;
 }
 
 static int
-run_round(struct guest *g, struct vuc_error *err)
+run_turn(void *arg, unsigned int way, struct vuc_error *err)
 {
-	const struct bench_guest_opts opts = {
-		.program = g->program,
-		.socket = g->daemon.socket,
-		.device = DEVICE,
-		.accesses = g->ops,
-	};
-	struct bench_guest_report report;
-	int ret = bench_guest_run(&opts, &report, err);
+	struct guest *g = arg;
+	const int files[2] = {
+		vuc_memfd_create("vuc-vmm-out", 0, 0), vuc_memfd_create("vuc-vmm-err", 0, 0)};
+	struct report report;
+	int ret;
 
+	(void)way;
+	if (files[0] >= 0 && files[1] >= 0)
+		ret = program_run(g, files, &report, err);
+	else
+		ret = bench_fail(err, -ENOMEM, "no memory for the output of " NAME);
+	for (unsigned int i = 0; i < 2; i++) {
+		if (files[i] >= 0)
+			close(files[i]);
+	}
 	if (ret == 0 && g->result->nr_series == 0)
-		ret = set_up_series(g, report.tsc_khz, err);
-	for (unsigned int i = 0; i < BENCH_GUEST_ACCESSES && ret == 0; i++) {
-		bench_samples_add(&g->result->series[i].samples, &report.median[i], 1);
+		ret = add_series(g, report.tsc_khz, err);
+	for (unsigned int i = 0; i < NR_KINDS && ret == 0; i++) {
+		bench_series_add(&g->result->series[i], &report.median[i], 1);
 		bench_series_end_round(&g->result->series[i]);
 	}
-	return ret == 0 && bench_interrupted() ? bench_fail(err, -EINTR, "interrupted") : ret;
-}
-
-static int
-run_rounds(struct guest *g, struct vuc_error *err)
-{
-	struct bench_progress progress;
-	uint32_t rounds = g->bench->options.rounds;
-	int ret = 0;
-
-	bench_progress_begin(&progress, g->result->measurement, rounds);
-	for (uint32_t i = 0; i < rounds && ret == 0; i++) {
-		ret = run_round(g, err);
-		bench_progress_step(&progress, i + 1);
-	}
-	bench_progress_end(&progress);
-	if (ret == 0 && bench_result_finish(g->result) != 0)
-		ret = bench_fail(err, -ENOMEM, "out of memory");
-	return ret;
+	return ret == 0 ? bench_interrupt_check(err) : ret;
 }
 
 static int
 offer_device(struct guest *g, struct vuc_error *err)
 {
+	const struct bench_cpus *cpus = &g->bench->env.cpus;
+	const struct bench_refdev_opts server = {
+		.cpu = cpus->cpu[1], .block = g->shares_cpu, .sockets = 1};
 	struct vuc_poller_opts opts;
-	int ret;
+	int ret = bench_refdev_start(&g->server, &server, err);
 
 	vuc_poller_opts_init(&opts, sizeof(opts));
-	opts.cpu = (int)poller_cpu(g);
+	opts.cpu = (int)cpus->cpu[cpus->nr - 1];
 	opts.idle = g->shares_cpu ? VUC_IDLE_SLEEP : VUC_IDLE_SPIN;
-	ret = bench_daemon_begin(&g->daemon, &opts, g->transport, err);
-	return ret != 0 ? ret : bench_daemon_add(&g->daemon, DEVICE, g->server.path, err);
-}
-
-static int
-guest_start(struct guest *g, struct vuc_error *err)
-{
-	struct bench_refdev_opts own = {.block = g->shares_cpu, .sockets = 1};
-	int ret;
-
-	own.cpu = g->bench->env.cpus.cpu[1];
-	ret = bench_server_start(&g->server, BENCH_SERVER_OWN, NULL, &own, err);
-	if (ret == 0)
-		ret = bench_cpu_pin(g->bench->env.cpus.cpu[0], err);
 	if (ret == 0)
 		ret = bench_daemon_start(&g->daemon, err);
-	return ret != 0 ? ret : offer_device(g, err);
+	if (ret == 0)
+		ret = bench_daemon_begin(&g->daemon, &opts, g->transport, err);
+	return ret == 0 ? bench_daemon_add(&g->daemon, DEVICE, g->server.socket, err) : ret;
 }
 
 static int
-guest_measure(struct guest *g, struct bench *bench, struct vuc_error *err)
+guest_measure(struct guest *g, struct vuc_error *err)
 {
-	int latency = bench_cpu_hold_latency();
-	int ret = guest_start(g, err);
+	const struct bench_turns turns = {
+		.name = g->result->measurement,
+		.rounds = g->bench->options.rounds,
+		.nr_ways = 1,
+		.turn = run_turn,
+		.arg = g,
+	};
+	int ret = offer_device(g, err);
 
-	bench_env_set_latency(&bench->env, latency);
 	if (ret == 0) {
-		guest_describe(g, g->result);
-		ret = run_rounds(g, err);
+		guest_describe(g);
+		ret = bench_turns_run(&turns, err);
 	}
 	bench_daemon_stop(&g->daemon);
-	bench_server_stop(&g->server);
-	if (latency >= 0)
-		close(latency);
-	return ret;
-}
-
-static int
-settle_cpus(struct guest *g, struct bench *bench, struct vuc_error *err)
-{
-	struct bench_cpus *cpus = &bench->env.cpus;
-	unsigned int there;
-
-	*cpus = bench->options.cpus;
-	there = cpus->nr != 0 ? cpus->nr : bench_cpus_count();
-	g->shares_cpu = there < 3;
-	return bench_cpus_settle(
-		cpus, g->shares_cpu ? 2 : 3, "the poller needs one of its own", err);
+	bench_refdev_stop(&g->server);
+	return ret == 0 ? bench_result_finish(g->result, err) : ret;
 }
 
 static int
 guest_run(struct bench *bench, void *state, struct bench_result *result, struct vuc_error *err)
 {
 	struct guest *g = state;
-	int ret = bench_guest_find(&g->program, err);
+	int ret = program_find(&g->program, err);
 
+	if (ret != 0)
+		return ret;
 	g->bench = bench;
 	g->result = result;
-	if (ret == 0)
-		ret = settle_cpus(g, bench, err);
-	if (ret == 0)
-		ret = guest_measure(g, bench, err);
+	g->shares_cpu = bench_cpus_available(&bench->options.cpus) < 3;
+	ret = bench_take_cpus(
+		bench, g->shares_cpu ? 2 : 3, true, "the poller needs one of its own", err);
+	if (ret == 0) {
+		ret = guest_measure(g, err);
+		bench_release_cpus(bench);
+	}
 	free(g->program);
-	g->program = NULL;
 	return ret;
 }
 
@@ -253,9 +293,7 @@ const struct bench_ops bench_guest = {
 	.name = "guest",
 	.summary = "What an access takes as a guest under KVM sees it",
 	.options = guest_options,
-	.rounds = DEFAULT_ROUNDS,
+	.defaults = {.rounds = 10, .ops = 1000},
 	.state_size = sizeof(struct guest),
-	.init = guest_init,
-	.check = guest_check,
 	.run = guest_run,
 };

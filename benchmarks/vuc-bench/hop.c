@@ -4,127 +4,65 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/vfio.h>
 #include <stdio.h>
+#include <string.h>
 
-#include "accesses.h"
-#include "eal.h"
-#include "error.h"
-#include "hop_floor.h"
-#include "queue_way.h"
-#include "refdev_regs.h"
-#include "shm.h"
+#include <vuc/eal.h>
 
-#define DEFAULT_OPS  10000
-#define DEFAULT_SIZE 4
+#include "floor.h"
+#include "target.h"
 
 enum floor_kind {
-	FLOOR_DEFAULT,
 	FLOOR_ECHO,
 	FLOOR_RING,
 	FLOOR_POLLER,
 };
 
+static const char *const floors[] = {"echo", "ring", "poller", NULL};
+
 struct hop {
-	struct bench_accesses all;
-	uint32_t spins; /* 0: as the queue has it */
+	struct bench_target target;
+	struct bench_access access;
 	enum floor_kind floor_kind;
 	union {
 		struct bench_way way;
-		struct bench_floor_echo echo;
-		struct bench_floor_ring ring;
-		struct bench_poller_subject poller;
+		struct bench_echo echo;
+		struct bench_ring ring;
+		struct bench_subject poller;
 	} floor;
-	union {
-		struct bench_way way;
-		struct bench_poller_subject poller;
-		struct bench_shm_subject shm;
-	} subject;
+	struct bench_subject subject;
 };
 
-static int
-parse_depth(void *state, const char *text, struct vuc_error *err)
-{
-	uint32_t *depth = &((struct hop *)state)->all.access.together;
-	int ret = bench_parse_count("depth", text, BENCH_MAX_DEPTH, depth, err);
-
-	if (ret == 0 && (*depth & (*depth - 1)) != 0)
-		ret = bench_fail(err, -EINVAL, "--depth: %s is no power of two", text);
-	return ret;
-}
-
-static const char *const floors[] = {"echo", "ring", "poller", NULL};
-
-static int
-parse_spin(void *state, const char *text, struct vuc_error *err)
-{
-	return bench_parse_count("spin", text, UINT32_MAX, &((struct hop *)state)->spins, err);
-}
-
-static int
-parse_floor(void *state, const char *text, struct vuc_error *err)
-{
-	unsigned int i = 0;
-	int ret = bench_parse_word("floor", text, floors, &i, err);
-
-	if (ret == 0)
-		((struct hop *)state)->floor_kind = (enum floor_kind)(FLOOR_ECHO + i);
-	return ret;
-}
-
 static const struct bench_option hop_options[] = {
-	{"path", "NAME", "poller: in this process; shm: in another one, by shared memory (poller)",
-		bench_target_parse_path},
-	{"op", "NAME", "read, write or posted (read); writes write zero", bench_accesses_parse_op},
-	{"depth", "N", "requests outstanding at a time, and slots (1; with posted 32)",
-		parse_depth},
-	{"size", "N", "bytes of an access: 1, 2, 4 or 8 (4)", bench_accesses_parse_size},
-	{"ops", "N", "requests of each series in a round (10000)", bench_accesses_parse_ops},
+	BENCH_OPTION_PATH(
+		"poller: in this process; shm: in another one, by shared memory (poller)"),
+	BENCH_OPTION_OP,
+	{"depth", "N", "requests outstanding at a time, and slots (1; with posted 32)", BENCH_POWER,
+		BENCH_FIELD(together), 1, BENCH_MAX_BURST},
+	BENCH_OPTION_SIZE,
+	BENCH_OPTION_OPS(10000000, "requests of each series in a round (10000)"),
 	{"spin", "N", "looks at an answer before the thread sleeps (as the library has it)",
-		parse_spin},
+		BENCH_NUMBER, BENCH_FIELD(spins), 1, UINT32_MAX},
 	{"floor", "NAME",
 		"echo: a cache line to and fro; ring: an empty queue; poller: the same in this "
 		"process (by path, depth and op)",
-		parse_floor},
+		BENCH_WORD, BENCH_FIELD(floor), 0, 0, floors},
 	{0},
 };
 
-static void
-hop_init(void *state)
-{
-	struct hop *h = state;
-
-	h->all.target.transport = "loopback";
-	h->all.target.path = BENCH_PATH_POLLER;
-	h->all.ops = DEFAULT_OPS;
-	h->all.access = (struct bench_access){
-		.region = VFIO_PCI_BAR0_REGION_INDEX,
-		.offset = REFDEV_REG_SCRATCH,
-		.size = DEFAULT_SIZE,
-	};
-}
-
-static const char *
-floor_name(const struct hop *h)
-{
-	return floors[h->floor_kind - FLOOR_ECHO];
-}
-
-static bool
-is_shm(const struct hop *h)
-{
-	return h->all.target.path == BENCH_PATH_SHM;
-}
-
-/* A cache line goes to and fro one at a time. */
 static int
-choose_floor(struct hop *h, struct vuc_error *err)
+check_floor(struct hop *h, const struct bench_options *o, struct vuc_error *err)
 {
-	bool alone = h->all.access.op != BENCH_POSTED && h->all.access.together == 1;
+	/* A cache line goes to and fro one at a time. */
+	bool alone = o->op != BENCH_POSTED && o->together == 1;
+	bool is_shm = o->path == BENCH_PATH_SHM;
 
-	if (h->floor_kind == FLOOR_DEFAULT)
-		h->floor_kind = is_shm(h) ? FLOOR_POLLER : alone ? FLOOR_ECHO : FLOOR_RING;
-	if (h->floor_kind == FLOOR_POLLER && !is_shm(h))
+	h->floor_kind = is_shm ? FLOOR_POLLER : alone ? FLOOR_ECHO : FLOOR_RING;
+	for (unsigned int i = 0; o->floor != NULL && floors[i] != NULL; i++) {
+		if (strcmp(floors[i], o->floor) == 0)
+			h->floor_kind = i;
+	}
+	if (h->floor_kind == FLOOR_POLLER && !is_shm)
 		return bench_fail(err, -EINVAL, "--floor poller is for --path shm");
 	if (h->floor_kind == FLOOR_ECHO && !alone)
 		return bench_fail(
@@ -133,130 +71,116 @@ choose_floor(struct hop *h, struct vuc_error *err)
 }
 
 static int
-hop_check(const struct bench *bench, void *state, struct vuc_error *err)
+hop_check(struct bench *bench, void *state, struct vuc_error *err)
 {
+	struct bench_options *o = &bench->options;
 	struct hop *h = state;
 	int ret;
 
-	if (h->all.target.path == BENCH_PATH_INLINE)
+	if (o->path == BENCH_PATH_INLINE)
 		return bench_fail(err, -EINVAL,
 			"--path inline: a hop goes to a poller; without one there is vuc-bench "
 			"mmio --transport loopback");
-	ret = bench_target_check(&h->all.target, err);
+	ret = bench_target_check(&h->target, o, err);
 	if (ret == 0)
-		ret = bench_accesses_settle(&h->all, bench, err);
-	return ret != 0 ? ret : choose_floor(h, err);
+		ret = bench_comparison_check(o, err);
+	if (ret == 0)
+		ret = check_floor(h, o, err);
+	h->access = bench_scratch_access;
+	h->access.op = (enum bench_access_op)o->op;
+	h->access.size = o->size;
+	h->access.together = o->together;
+	return ret;
 }
 
 static void
-describe_time(const struct hop *h, struct bench_result *result)
+describe_floor(const struct hop *h, struct bench_result *result)
 {
-	const struct bench_access *a = &h->all.access;
-	char *buf = result->timed;
-	size_t size = sizeof(result->timed);
+	static const char *const texts[] = {
+		[FLOOR_ECHO] = "a word to CPU %u and another one back, each on its cache line",
+		[FLOOR_RING] = "the queue alone: a thread on CPU %u takes and answers",
+		[FLOOR_POLLER] = "the same inside this process, its poller on CPU %u",
+	};
+	const char *number = strstr(texts[h->floor_kind], "%u");
 
-	if (a->op == BENCH_POSTED)
-		snprintf(buf, size,
-			"from the first write until all %" PRIu32
-			" are in the queue, divided by %" PRIu32,
-			a->together, a->together);
-	else if (a->together > 1)
-		snprintf(buf, size, "%" PRIu32 " answers one behind the other, divided by %" PRIu32,
-			a->together, a->together);
-}
-
-static void
-describe_floor(const struct hop *h, unsigned int cpu, struct bench_result *result)
-{
-	char *buf = result->floor;
-	size_t size = sizeof(result->floor);
-
-	if (h->floor_kind == FLOOR_ECHO)
-		snprintf(buf, size, "a word to CPU %u and another one back, each on its cache line",
-			cpu);
-	else if (h->floor_kind == FLOOR_RING)
-		snprintf(buf, size, "the queue alone: a thread on CPU %u takes and answers", cpu);
-	else
-		snprintf(buf, size, "the same inside this process, its poller on CPU %u", cpu);
-	bench_result_add_text(result, "floor", floor_name(h));
+	snprintf(result->floor, sizeof(result->floor), "%.*s%u%s",
+		(int)(number - texts[h->floor_kind]), texts[h->floor_kind], h->target.poller_cpu,
+		number + 2);
 }
 
 static void
 hop_describe(struct hop *h, const struct bench *bench, struct bench_result *result)
 {
-	const struct bench_access *a = &h->all.access;
-	unsigned int cpu = bench_target_poller_cpu(&h->all.target, bench);
+	const struct bench_options *o = &bench->options;
+	uint32_t n = o->together;
 
 	snprintf(result->headline, sizeof(result->headline),
 		"%s of %" PRIu32 " bytes through a queue and a poller, depth %" PRIu32 "; %" PRIu32
 		" rounds of %" PRIu32,
-		bench_accesses_what(&h->all), a->size, a->together, bench->options.rounds,
-		h->all.ops);
+		bench_comparison_what(o), o->size, n, o->rounds, o->ops);
 	result->unit = "request";
 	result->units = "requests";
-	bench_target_describe(&h->all.target, bench, result);
+	bench_target_describe(&h->target, bench, result);
 	snprintf(result->server, sizeof(result->server),
 		"the reference device inside %s process, its poller on CPU %u",
-		is_shm(h) ? "another" : "this", cpu);
-	describe_floor(h, cpu, result);
-	describe_time(h, result);
-	bench_accesses_describe(&h->all, bench, result);
-	bench_result_add_number(result, "depth", a->together);
+		o->path == BENCH_PATH_SHM ? "another" : "this", h->target.poller_cpu);
+	describe_floor(h, result);
+	bench_result_add_text(result, "floor", floors[h->floor_kind]);
+	if (o->op == BENCH_POSTED)
+		snprintf(result->timed, sizeof(result->timed),
+			"from the first write until all %" PRIu32
+			" are in the queue, divided by %" PRIu32,
+			n, n);
+	else if (n > 1)
+		snprintf(result->timed, sizeof(result->timed),
+			"%" PRIu32 " answers one behind the other, divided by %" PRIu32, n, n);
+	bench_comparison_describe(o, result);
+	bench_result_add_number(result, "depth", n);
 }
 
 static void
-set_up_poller(struct hop *h, const struct bench *bench, struct bench_poller_subject *poller)
+subject_set_up(
+	struct hop *h, const struct bench *bench, struct bench_subject *s, enum bench_path path)
 {
-	bench_poller_subject_init(poller, &bench->clock, &h->all.access, "loopback",
-		bench_target_poller_cpu(&h->all.target, bench));
-	poller->queue.spins = h->spins;
-	poller->device_opts.loopback = &h->all.target.server.loopback;
-}
-
-static void
-set_up_ways(struct hop *h, const struct bench *bench)
-{
-	const struct bench_access *a = &h->all.access;
-	unsigned int cpu = bench_target_poller_cpu(&h->all.target, bench);
-
-	if (h->floor_kind == FLOOR_ECHO)
-		bench_floor_echo_init(&h->floor.echo, &bench->clock, cpu);
-	else if (h->floor_kind == FLOOR_RING)
-		bench_floor_ring_init(&h->floor.ring, &bench->clock, a, cpu);
-	else
-		set_up_poller(h, bench, &h->floor.poller);
-	if (!is_shm(h)) {
-		set_up_poller(h, bench, &h->subject.poller);
-		return;
-	}
-	bench_shm_subject_init(
-		&h->subject.shm, &bench->clock, a, &h->all.target.daemon, "loopback", cpu);
-	h->subject.shm.queue.spins = h->spins;
+	bench_subject_init(s, path, &bench->clock, &h->access, "loopback", h->target.poller_cpu);
+	s->daemon = &h->target.daemon;
+	s->loopback = path == BENCH_PATH_SHM ? NULL : &h->target.loopback;
+	s->trace = path == BENCH_PATH_SHM;
+	s->spins = bench->options.spins;
 }
 
 static int
 hop_measure(struct hop *h, const struct bench *bench, struct bench_result *result,
 	struct vuc_error *err)
 {
-	const struct bench_pair pair = {
-		.floor = &h->floor.way,
-		.subject = &h->subject.way,
-		.floor_name = floor_name(h),
-		.subject_name = is_shm(h) ? "shm" : "loopback",
-		.by_rate = h->floor_kind == FLOOR_RING || h->all.access.together > 1,
+	const struct bench_options *o = &bench->options;
+	bool is_shm = o->path == BENCH_PATH_SHM;
+	const struct bench_comparison c = {
+		.ways = {&h->floor.way, &h->subject.queue.way},
+		.names = {"floor", "vuc"},
+		.transports = {floors[h->floor_kind], is_shm ? "shm" : "loopback"},
+		.nr_ways = 2,
+		.by_rate = h->floor_kind == FLOOR_RING || o->together > 1,
 		/* Each burst of posted writes finds an empty queue. */
-		.apart = h->all.access.op == BENCH_POSTED,
+		.apart = o->op == BENCH_POSTED,
 	};
-	int ret = bench_eal_init(err);
+	int ret;
 
+	if (h->floor_kind == FLOOR_ECHO)
+		bench_echo_init(&h->floor.echo, &bench->clock, h->target.poller_cpu);
+	else if (h->floor_kind == FLOOR_RING)
+		bench_ring_init(&h->floor.ring, &bench->clock, &h->access, h->target.poller_cpu);
+	else
+		subject_set_up(h, bench, &h->floor.poller, BENCH_PATH_POLLER);
+	subject_set_up(h, bench, &h->subject, (enum bench_path)o->path);
+	hop_describe(h, bench, result);
+	ret = bench_eal_init(err);
 	if (ret != 0)
 		return ret;
-	hop_describe(h, bench, result);
-	set_up_ways(h, bench);
-	ret = bench_accesses_run(&h->all, bench, &pair, result, err);
-	if (is_shm(h))
-		bench_shm_tell(h->subject.shm.untraced, result, &result->series[1]);
-	bench_eal_fini();
+	ret = bench_comparison_run(&c, bench, result, err);
+	if (is_shm)
+		bench_subject_tell_traced(&h->subject, result, &result->series[1]);
+	vuc_eal_fini();
 	return ret;
 }
 
@@ -264,12 +188,12 @@ static int
 hop_run(struct bench *bench, void *state, struct bench_result *result, struct vuc_error *err)
 {
 	struct hop *h = state;
-	int ret = bench_target_start(&h->all.target, bench, err);
+	int ret = bench_target_start(&h->target, bench, err);
 
 	if (ret != 0)
 		return ret;
 	ret = hop_measure(h, bench, result, err);
-	bench_target_stop(&h->all.target);
+	bench_target_stop(&h->target, bench);
 	return ret;
 }
 
@@ -277,8 +201,12 @@ const struct bench_ops bench_hop = {
 	.name = "hop",
 	.summary = "How long a request takes from a thread to a polling core and back",
 	.options = hop_options,
+	.defaults = {.rounds = 100,
+		.transport = "loopback",
+		.path = BENCH_PATH_POLLER,
+		.size = 4,
+		.ops = 10000},
 	.state_size = sizeof(struct hop),
-	.init = hop_init,
 	.check = hop_check,
 	.run = hop_run,
 };

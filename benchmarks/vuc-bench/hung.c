@@ -8,34 +8,24 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <vuc/vmm.h>
 
-#include "bench.h"
-#include "error.h"
-#include "interrupt.h"
 #include "memfd.h"
-#include "refdev_proc.h"
-#include "turns.h"
-#include "vucd_proc.h"
-#include "way.h"
+#include "process.h"
+#include "rounds.h"
 
-#define DEFAULT_ROUNDS     10
-#define DEFAULT_HUNG       10
-#define MAX_HUNG           64
-#define DEFAULT_TIMEOUT_MS 300
-#define MAX_TIMEOUT_MS     60000
-#define MAPS               1024
-#define PAGE               4096u
-#define HEALTHY            "healthy"
-#define ADDED              "added"
-#define SETTLE_NS          20000000 /* until a request is under way */
-#define RETRY_NS           1000000  /* between attempts to attach to a device that is away */
-#define CONFIG_MAX         (MAX_HUNG + 1) * 256
+#define MAX_HUNG       64
+#define MAX_TIMEOUT_MS 60000
+#define MAPS           1024
+#define PAGE           4096u
+#define HEALTHY        "healthy"
+#define ADDED          "added"
+#define SETTLE_MS      20 /* until a request is under way */
+#define RETRY_MS       1  /* between attempts to attach to a device that is away */
+#define CONFIG_MAX     (MAX_HUNG + 1) * 256
 
 /* How servers hang. */
 enum kind {
@@ -61,27 +51,27 @@ static const struct {
 struct hung;
 
 /* What a turn times, in this order. */
-static int start_daemon(struct hung *h, struct vuc_error *err);
-static int attach(struct hung *h, struct vuc_error *err);
-static int map_memory(struct hung *h, struct vuc_error *err);
-static int reset(struct hung *h, struct vuc_error *err);
-static int detach(struct hung *h, struct vuc_error *err);
-static int add_device(struct hung *h, struct vuc_error *err);
-static int remove_device(struct hung *h, struct vuc_error *err);
-static int end_daemon(struct hung *h, struct vuc_error *err);
+static int daemon_start(struct hung *h, struct vuc_error *err);
+static int healthy_attach(struct hung *h, struct vuc_error *err);
+static int healthy_map(struct hung *h, struct vuc_error *err);
+static int healthy_reset(struct hung *h, struct vuc_error *err);
+static int healthy_detach(struct hung *h, struct vuc_error *err);
+static int daemon_add(struct hung *h, struct vuc_error *err);
+static int daemon_remove(struct hung *h, struct vuc_error *err);
+static int daemon_end(struct hung *h, struct vuc_error *err);
 
 static const struct {
 	const char *name;
 	int (*act)(struct hung *h, struct vuc_error *err);
 } actions[] = {
-	{"ready", start_daemon},
-	{"attach", attach},
-	{"map 1,024", map_memory},
-	{"reset", reset},
-	{"detach", detach},
-	{"add", add_device},
-	{"remove", remove_device},
-	{"end", end_daemon},
+	{"ready", daemon_start},
+	{"attach", healthy_attach},
+	{"map 1,024", healthy_map},
+	{"reset", healthy_reset},
+	{"detach", healthy_detach},
+	{"add", daemon_add},
+	{"remove", daemon_remove},
+	{"end", daemon_end},
 };
 
 #define NR_ACTIONS (sizeof(actions) / sizeof(actions[0]))
@@ -99,67 +89,26 @@ struct hung_vmm {
 };
 
 struct hung {
-	uint32_t nr_hung;
-	uint32_t timeout_ms;
-
 	struct bench *bench;
 	struct bench_result *result;
-	struct bench_refdev_proc healthy; /* of two devices, one of which is added */
+	struct bench_refdev healthy; /* of two devices, one of which is added */
 	int memory;
 
 	/* The turn under way. */
 	enum kind kind;
-	struct bench_refdev_proc servers;
+	struct bench_refdev servers;
 	struct bench_vucd vucd;
 	struct vuc_vmm_device *dev;
 	struct hung_vmm vmms[MAX_HUNG];
 };
 
-static int
-parse_hung(void *state, const char *text, struct vuc_error *err)
-{
-	return bench_parse_count("hung", text, MAX_HUNG, &((struct hung *)state)->nr_hung, err);
-}
-
-static int
-parse_timeout(void *state, const char *text, struct vuc_error *err)
-{
-	return bench_parse_count(
-		"timeout-ms", text, MAX_TIMEOUT_MS, &((struct hung *)state)->timeout_ms, err);
-}
-
 static const struct bench_option hung_options[] = {
-	{"hung", "N", "hung servers, 1 to 64 (10)", parse_hung},
-	{"timeout-ms", "N", "that the daemon gives them for each request (300)", parse_timeout},
+	{"hung", "N", "hung servers, 1 to 64 (10)", BENCH_NUMBER, BENCH_FIELD(nr_hung), 1,
+		MAX_HUNG},
+	{"timeout-ms", "N", "milliseconds that the daemon waits for their replies (300)",
+		BENCH_NUMBER, BENCH_FIELD(timeout_ms), 1, MAX_TIMEOUT_MS},
 	{0},
 };
-
-static void
-hung_init(void *state)
-{
-	struct hung *h = state;
-
-	h->nr_hung = DEFAULT_HUNG;
-	h->timeout_ms = DEFAULT_TIMEOUT_MS;
-	h->memory = -1;
-}
-
-static int
-hung_check(const struct bench *bench, void *state, struct vuc_error *err)
-{
-	(void)bench;
-	(void)state;
-	(void)err;
-	return 0;
-}
-
-static void
-pause_for(long ns)
-{
-	const struct timespec time = {.tv_nsec = ns};
-
-	nanosleep(&time, NULL);
-}
 
 /* ---- servers that hang ---- */
 
@@ -175,7 +124,7 @@ start_servers(struct hung *h, struct vuc_error *err)
 	const struct bench_refdev_opts opts = {
 		.cpu = h->bench->env.cpus.cpu[1],
 		.block = true,
-		.sockets = h->nr_hung,
+		.sockets = h->bench->options.nr_hung,
 		.fault = kinds[h->kind].fault,
 	};
 	int ret;
@@ -189,7 +138,7 @@ start_servers(struct hung *h, struct vuc_error *err)
 }
 
 static int
-attach_to(struct hung *h, const char *name, struct vuc_vmm_device **dev, struct vuc_error *err)
+hung_attach(struct hung *h, const char *name, struct vuc_vmm_device **dev, struct vuc_error *err)
 {
 	struct vuc_vmm_attach_opts opts;
 	int ret;
@@ -200,7 +149,7 @@ attach_to(struct hung *h, const char *name, struct vuc_vmm_device **dev, struct 
 	opts.name = "vuc-bench";
 	/* -ENOTCONN: not connected to so far. */
 	while ((ret = vuc_vmm_attach(&opts, dev, err)) == -ENOTCONN && !bench_interrupted())
-		pause_for(RETRY_NS);
+		vuc_clock_sleep_ms(RETRY_MS);
 	return ret;
 }
 
@@ -226,14 +175,14 @@ attach_vmms(struct hung *h, struct vuc_error *err)
 {
 	int ret = 0;
 
-	for (uint32_t i = 0; i < h->nr_hung && ret == 0; i++) {
+	for (uint32_t i = 0; i < h->bench->options.nr_hung && ret == 0; i++) {
 		struct hung_vmm *v = &h->vmms[i];
 		char name[16];
 
 		snprintf(name, sizeof(name), "hung%" PRIu32, i);
 		v->kind = h->kind;
 		v->memory = h->memory;
-		ret = attach_to(h, name, &v->dev, err);
+		ret = hung_attach(h, name, &v->dev, err);
 		if (ret == 0)
 			ret = vuc_vmm_open_queue(v->dev, NULL, &v->queue, err);
 	}
@@ -247,7 +196,7 @@ hang_vmms(struct hung *h, struct vuc_error *err)
 
 	if (ret == 0 && h->kind == KIND_FULL)
 		kill(h->servers.pid, SIGSTOP);
-	for (uint32_t i = 0; i < h->nr_hung && ret == 0; i++) {
+	for (uint32_t i = 0; i < h->bench->options.nr_hung && ret == 0; i++) {
 		struct hung_vmm *v = &h->vmms[i];
 
 		ret = -pthread_create(&v->thread, NULL, use_hung_device, v);
@@ -255,7 +204,7 @@ hang_vmms(struct hung *h, struct vuc_error *err)
 			return bench_fail(err, ret, "pthread_create: %s", strerror(-ret));
 		v->running = true;
 	}
-	pause_for(SETTLE_NS);
+	vuc_clock_sleep_ms(SETTLE_MS);
 	return ret;
 }
 
@@ -263,7 +212,7 @@ hang_vmms(struct hung *h, struct vuc_error *err)
 static void
 detach_vmms(struct hung *h)
 {
-	for (uint32_t i = 0; i < h->nr_hung; i++) {
+	for (uint32_t i = 0; i < h->bench->options.nr_hung; i++) {
 		struct hung_vmm *v = &h->vmms[i];
 
 		if (v->running)
@@ -289,33 +238,31 @@ add_section(char *config, size_t len, const char *name, const char *socket, uint
 
 /* Until READY=1. */
 static int
-start_daemon(struct hung *h, struct vuc_error *err)
+daemon_start(struct hung *h, struct vuc_error *err)
 {
 	static char config[CONFIG_MAX];
-	char path[BENCH_REFDEV_PATH_MAX], name[16];
-	int ret;
+	char path[BENCH_SOCKET_MAX], name[16];
 	size_t len = (size_t)snprintf(config, sizeof(config),
 		"max-vmms = %u\nmax-vmms-per-user = %u\n", MAX_HUNG + 2, MAX_HUNG + 2);
 
-	for (uint32_t i = 0; i < h->nr_hung && h->kind != KIND_NONE; i++) {
+	for (uint32_t i = 0; i < h->bench->options.nr_hung && h->kind != KIND_NONE; i++) {
 		snprintf(name, sizeof(name), "hung%" PRIu32, i);
 		len = add_section(config, len, name, bench_refdev_socket(&h->servers, i, path),
-			h->timeout_ms);
+			h->bench->options.timeout_ms);
 	}
 	add_section(config, len, HEALTHY, h->healthy.socket, BENCH_TIMEOUT_MS);
-	ret = bench_vucd_start(&h->vucd, config, err);
-	return ret == 0 ? bench_vucd_wait_ready(&h->vucd, err) : ret;
+	return bench_vucd_start(&h->vucd, config, err);
 }
 
 static int
-attach(struct hung *h, struct vuc_error *err)
+healthy_attach(struct hung *h, struct vuc_error *err)
 {
-	return attach_to(h, HEALTHY, &h->dev, err);
+	return hung_attach(h, HEALTHY, &h->dev, err);
 }
 
 /* So that none can be joined. */
 static int
-map_memory(struct hung *h, struct vuc_error *err)
+healthy_map(struct hung *h, struct vuc_error *err)
 {
 	static struct vuc_vmm_dma mappings[MAPS];
 	int ret;
@@ -333,13 +280,13 @@ map_memory(struct hung *h, struct vuc_error *err)
 }
 
 static int
-reset(struct hung *h, struct vuc_error *err)
+healthy_reset(struct hung *h, struct vuc_error *err)
 {
 	return vuc_vmm_reset(h->dev, err);
 }
 
 static int
-detach(struct hung *h, struct vuc_error *err)
+healthy_detach(struct hung *h, struct vuc_error *err)
 {
 	(void)err;
 	vuc_vmm_detach(h->dev);
@@ -348,9 +295,9 @@ detach(struct hung *h, struct vuc_error *err)
 }
 
 static int
-add_device(struct hung *h, struct vuc_error *err)
+daemon_add(struct hung *h, struct vuc_error *err)
 {
-	char path[BENCH_REFDEV_PATH_MAX], params[256];
+	char path[BENCH_SOCKET_MAX], params[256];
 
 	snprintf(params, sizeof(params), "{\"name\":\"" ADDED "\",\"socket\":\"%s\"}",
 		bench_refdev_socket(&h->healthy, 1, path));
@@ -358,13 +305,13 @@ add_device(struct hung *h, struct vuc_error *err)
 }
 
 static int
-remove_device(struct hung *h, struct vuc_error *err)
+daemon_remove(struct hung *h, struct vuc_error *err)
 {
 	return bench_vucd_ask(&h->vucd, "devices.remove", "{\"name\":\"" ADDED "\"}", err);
 }
 
 static int
-end_daemon(struct hung *h, struct vuc_error *err)
+daemon_end(struct hung *h, struct vuc_error *err)
 {
 	return bench_vucd_end(&h->vucd, err);
 }
@@ -382,10 +329,10 @@ time_actions(struct hung *h, struct vuc_error *err)
 
 		ret = actions[i].act(h, err);
 		ticks = bench_clock_ticks(&h->bench->clock) - ticks;
-		if (ret == 0 && bench_interrupted())
-			ret = bench_fail(err, -EINTR, "interrupted");
+		if (ret == 0)
+			ret = bench_interrupt_check(err);
 		if (ret == 0) {
-			bench_samples_add(&series->samples, &ticks, 1);
+			bench_series_add(series, &ticks, 1);
 			bench_series_end_round(series);
 		}
 		if (ret == 0 && i == 0 && has_vmms(h))
@@ -413,7 +360,7 @@ run_turn(void *arg, unsigned int i, struct vuc_error *err)
 }
 
 static void
-describe(struct hung *h)
+hung_describe(struct hung *h)
 {
 	struct bench_result *result = h->result;
 	uint32_t rounds = h->bench->options.rounds;
@@ -421,10 +368,10 @@ describe(struct hung *h)
 	snprintf(result->headline, sizeof(result->headline),
 		"a healthy device beside %" PRIu32 " hung ones on one poller of vucd; %" PRIu32
 		" rounds",
-		h->nr_hung, rounds);
+		h->bench->options.nr_hung, rounds);
 	snprintf(result->server, sizeof(result->server),
 		"vuc-refdev, sleeping; the hung ones have %" PRIu32 " ms for each request",
-		h->timeout_ms);
+		h->bench->options.timeout_ms);
 	snprintf(result->floor, sizeof(result->floor), "the same without hung servers");
 	snprintf(result->timed, sizeof(result->timed),
 		"ready and end from start and SIGTERM, the others until the daemon has answered");
@@ -434,15 +381,15 @@ describe(struct hung *h)
 	result->units = "actions";
 	result->per_group = NR_KINDS;
 	result->shows_more = true;
-	bench_result_add_number(result, "hung", h->nr_hung);
-	bench_result_add_number(result, "timeout_ms", h->timeout_ms);
+	bench_result_add_number(result, "hung", h->bench->options.nr_hung);
+	bench_result_add_number(result, "timeout_ms", h->bench->options.timeout_ms);
 	bench_result_add_number(result, "rounds", rounds);
 }
 
 static int
-set_up_series(struct hung *h, struct vuc_error *err)
+add_series(struct hung *h, struct vuc_error *err)
 {
-	const struct bench_series_shape shape = {
+	const struct bench_shape shape = {
 		.ns_per_tick = h->bench->clock.ns_per_tick,
 		.per_sample = 1,
 		.rounds = h->bench->options.rounds,
@@ -450,12 +397,12 @@ set_up_series(struct hung *h, struct vuc_error *err)
 	};
 
 	for (unsigned int i = 0; i < NR_ACTIONS * NR_KINDS; i++) {
-		struct bench_series *series = &h->result->series[h->result->nr_series++];
+		struct bench_series *series =
+			bench_result_add_series(h->result, kinds[i % NR_KINDS].name, &shape, err);
 
-		if (bench_series_init(series, kinds[i % NR_KINDS].name, &shape) != 0)
-			return bench_fail(err, -ENOMEM, "no memory for the samples");
+		if (series == NULL)
+			return -ENOMEM;
 		series->topic = actions[i / NR_KINDS].name;
-		series->subject = series->name;
 		series->transport = "vucd";
 	}
 	return 0;
@@ -483,7 +430,7 @@ measure_hung(struct hung *h, struct vuc_error *err)
 		.turn = run_turn,
 		.arg = h,
 	};
-	int ret = set_up_series(h, err);
+	int ret = add_series(h, err);
 
 	if (ret == 0)
 		ret = start_healthy(h, err);
@@ -492,30 +439,23 @@ measure_hung(struct hung *h, struct vuc_error *err)
 	bench_refdev_stop(&h->healthy);
 	if (h->memory >= 0)
 		close(h->memory);
-	if (ret == 0 && bench_result_finish(h->result) != 0)
-		ret = bench_fail(err, -ENOMEM, "out of memory");
-	return ret;
+	return ret == 0 ? bench_result_finish(h->result, err) : ret;
 }
 
 static int
 hung_run(struct bench *bench, void *state, struct bench_result *result, struct vuc_error *err)
 {
 	struct hung *h = state;
-	int latency;
-	int ret;
+	int ret = bench_take_cpus(bench, 2, false, "the servers need one of their own", err);
 
-	h->bench = bench;
-	h->result = result;
-	bench->env.cpus = bench->options.cpus;
-	ret = bench_cpus_settle(&bench->env.cpus, 2, "the servers need one of their own", err);
 	if (ret != 0)
 		return ret;
-	latency = bench_cpu_hold_latency();
-	bench_env_set_latency(&bench->env, latency);
-	describe(h);
+	h->bench = bench;
+	h->result = result;
+	h->memory = -1;
+	hung_describe(h);
 	ret = measure_hung(h, err);
-	if (latency >= 0)
-		close(latency);
+	bench_release_cpus(bench);
 	return ret;
 }
 
@@ -523,9 +463,7 @@ const struct bench_ops bench_hung = {
 	.name = "hung",
 	.summary = "What hung servers take from a healthy device on the same poller",
 	.options = hung_options,
-	.rounds = DEFAULT_ROUNDS,
+	.defaults = {.rounds = 10, .nr_hung = 10, .timeout_ms = 300},
 	.state_size = sizeof(struct hung),
-	.init = hung_init,
-	.check = hung_check,
 	.run = hung_run,
 };

@@ -10,11 +10,6 @@
 
 #include "bench.h"
 #include "daemon.h"
-#include "error.h"
-#include "interrupt.h"
-#include "output.h"
-
-#define EXIT_USAGE 2
 
 static const struct bench_ops *const measurements[] = {
 	&bench_mmio,
@@ -27,9 +22,8 @@ static const struct bench_ops *const measurements[] = {
 	&bench_hung,
 	&bench_guest,
 	&bench_all,
+	NULL,
 };
-
-#define NR_MEASUREMENTS (sizeof(measurements) / sizeof(measurements[0]))
 
 static int
 error_print(const struct vuc_error *err)
@@ -38,18 +32,9 @@ error_print(const struct vuc_error *err)
 	return EXIT_FAILURE;
 }
 
-/* ops is NULL when not even the measurement is clear. */
-static int
-usage_print(const struct vuc_error *err, const struct bench_ops *ops)
-{
-	fprintf(stderr, "vuc-bench: %s (see vuc-bench %s%s--help)\n", err->text,
-		ops != NULL ? ops->name : "", ops != NULL ? " " : "");
-	return EXIT_USAGE;
-}
-
 /* What was printed to stdout is only good when it got there. */
 static int
-end_printing(void)
+printing_end(void)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return EXIT_SUCCESS;
@@ -58,57 +43,17 @@ end_printing(void)
 }
 
 static int
-print_help(void)
+measure(struct bench *bench, const struct bench_ops *ops, void *state, struct vuc_error *err)
 {
-	printf("Usage: vuc-bench MEASUREMENT [OPTION]...\n\nMeasurements:\n");
-	for (size_t i = 0; i < NR_MEASUREMENTS; i++)
-		printf("  %-12s %s\n", measurements[i]->name, measurements[i]->summary);
-	printf("\nOptions:\n  --help      print this and exit; behind a measurement: its options\n"
-	       "  --version   print the versions and exit\n");
-	return end_printing();
-}
-
-static int
-print_measurement_help(const struct bench_ops *ops, const struct bench_options *options)
-{
-	printf("Usage: vuc-bench %s [OPTION]...\n\n%s.\n\n", ops->name, ops->summary);
-	bench_options_help(options, ops->options);
-	return end_printing();
-}
-
-static int
-print_version(void)
-{
-	struct bench_clock clock = {.ns_per_tick = 1};
-	struct bench_env env;
-	char versions[320];
-
-	bench_env_init(&env, &clock);
-	bench_env_versions(&env, versions, sizeof(versions));
-	printf("vuc-bench: %s\n", versions);
-	return end_printing();
-}
-
-static const struct bench_ops *
-command_find(const char *name)
-{
-	for (size_t i = 0; i < NR_MEASUREMENTS; i++) {
-		if (strcmp(measurements[i]->name, name) == 0)
-			return measurements[i];
-	}
-	return NULL;
-}
-
-static int
-command_measure(
-	struct bench *bench, const struct bench_ops *ops, void *state, struct vuc_error *err)
-{
-	struct bench_result result = {.measurement = ops->name, .label = bench->options.label};
-	struct bench_output output;
+	static struct bench_result result;
+	static struct bench_output output;
+	const struct bench_options *options = &bench->options;
 	int ret;
 
+	result.measurement = ops->name;
+	result.label = options->label;
 	bench_interrupt_install();
-	ret = bench_output_init(&output, &bench->options, ops->plots, err);
+	ret = bench_output_init(&output, options->json, options->plot, ops->plots, err);
 	if (ret == 0) {
 		bench_clock_init(&bench->clock);
 		bench_env_init(&bench->env, &bench->clock);
@@ -116,8 +61,8 @@ command_measure(
 		ret = ops->run(bench, state, &result, err);
 		bench_env_end(&bench->env);
 	}
-	if (ret == 0 && bench_interrupted())
-		ret = -EINTR;
+	if (ret == 0)
+		ret = bench_interrupt_check(err);
 	if (ret == 0)
 		ret = bench_output_write(&output, &bench->env, &result, err);
 	bench_result_fini(&result);
@@ -126,22 +71,29 @@ command_measure(
 }
 
 static int
-bench_run(const struct bench_ops *ops, void *state, int argc, char **argv)
+measurement_main(const struct bench_ops *ops, int argc, char **argv)
 {
+	struct bench bench = {.latency = -1};
 	struct vuc_error err = {0};
-	struct bench bench = {0};
+	char name[32];
+	void *state;
 	int ret;
 
-	bench_options_init(&bench.options, ops->rounds);
-	ops->init(state);
-	ret = bench_options_parse(&bench.options, ops->options, state, argc, argv, &err);
-	if (ret == 0 && bench.options.help)
-		return print_measurement_help(ops, &bench.options);
-	if (ret == 0)
-		ret = ops->check(&bench, state, &err);
-	if (ret != 0)
-		return usage_print(&err, ops);
-	ret = command_measure(&bench, ops, state, &err);
+	snprintf(name, sizeof(name), "vuc-bench %s", ops->name);
+	argv[0] = name;
+	if (bench_options_parse(&bench.options, ops, argc, argv) != 0)
+		return printing_end();
+	state = calloc(1, ops->state_size);
+	if (state == NULL) {
+		bench_fail(&err, -ENOMEM, "out of memory");
+		return error_print(&err);
+	}
+	if (ops->check != NULL && ops->check(&bench, state, &err) != 0) {
+		free(state);
+		return bench_options_complain(name, &err);
+	}
+	ret = measure(&bench, ops, state, &err);
+	free(state);
 	/* A failure may be of the signal's making. */
 	bench_interrupt_raise();
 	return ret != 0 ? error_print(&err) : EXIT_SUCCESS;
@@ -150,33 +102,20 @@ bench_run(const struct bench_ops *ops, void *state, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	const struct bench_ops *ops;
+	char name[] = "vuc-bench";
 	struct vuc_error err;
-	void *state;
-	int ret;
+	int index = argc;
 
 	if (argc > 1 && strcmp(argv[1], BENCH_DAEMON_WORD) == 0)
 		return bench_daemon_main(argc - 2, argv + 2);
 	setlocale(LC_CTYPE, "");
-	if (argc < 2) {
-		bench_fail(&err, -EINVAL, "which measurement?");
-		return usage_print(&err, NULL);
+	argv[0] = name;
+	if (bench_options_parse_program(measurements, argc, argv, &index) != 0)
+		return printing_end();
+	for (unsigned int i = 0; measurements[i] != NULL; i++) {
+		if (strcmp(measurements[i]->name, argv[index]) == 0)
+			return measurement_main(measurements[i], argc - index, argv + index);
 	}
-	if (strcmp(argv[1], "--help") == 0)
-		return print_help();
-	if (strcmp(argv[1], "--version") == 0)
-		return print_version();
-	ops = command_find(argv[1]);
-	if (ops == NULL) {
-		bench_fail(&err, -EINVAL, "no such measurement: %s", argv[1]);
-		return usage_print(&err, NULL);
-	}
-	state = calloc(1, ops->state_size);
-	if (state == NULL) {
-		bench_fail(&err, -ENOMEM, "out of memory");
-		return error_print(&err);
-	}
-	ret = bench_run(ops, state, argc - 1, argv + 1);
-	free(state);
-	return ret;
+	bench_fail(&err, -EINVAL, "no such measurement: '%s'", argv[index]);
+	return bench_options_complain(name, &err);
 }

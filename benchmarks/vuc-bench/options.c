@@ -1,251 +1,351 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "options.h"
 
+#include <argp.h>
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "error.h"
+#include "bench.h"
 #include "number.h"
 #include "text.h"
 
-#define MAX_ROUNDS 1000
-#define MAX_LABEL  80
+#define EXIT_USAGE  2
+#define MAX_ROUNDS  1000
+#define MAX_LABEL   80
+#define MAX_OPTIONS 24
+#define KEY_FIRST   256 /* keys of options without a letter */
+#define KEY_USAGE   (KEY_FIRST + MAX_OPTIONS)
 
-int
-bench_parse_number(const char *option, const char *text, uint64_t min, uint64_t max,
-	uint64_t *value, struct vuc_error *err)
-{
-	if (vuc_number_parse(text, 0, min, max, value) != 0)
-		return bench_fail(err, -EINVAL, "--%s: '%s' is not a number from %llu to %llu",
-			option, text, (unsigned long long)min, (unsigned long long)max);
-	return 0;
-}
+const char *const bench_path_names[] = {
+	[BENCH_PATH_INLINE] = "inline",
+	[BENCH_PATH_POLLER] = "poller",
+	[BENCH_PATH_SHM] = "shm",
+	NULL,
+};
 
-/* "a, b or c" */
-static void
-list_words(const char *const *words, char *buf, size_t size)
-{
-	size_t len = 0;
+const char *const bench_op_names[] = {
+	[BENCH_READ] = "read",
+	[BENCH_WRITE] = "write",
+	[BENCH_POSTED] = "posted",
+	NULL,
+};
 
-	buf[0] = '\0';
-	for (size_t i = 0; words[i] != NULL && len < size; i++) {
-		const char *between = i == 0 ? "" : words[i + 1] == NULL ? " or " : ", ";
-		int n = snprintf(buf + len, size - len, "%s%s", between, words[i]);
-
-		len += n > 0 ? (size_t)n : size;
-	}
-}
-
-int
-bench_parse_word(const char *option, const char *text, const char *const *words,
-	unsigned int *index, struct vuc_error *err)
-{
-	char known[96];
-
-	for (unsigned int i = 0; words[i] != NULL; i++) {
-		if (strcmp(text, words[i]) == 0) {
-			*index = i;
-			return 0;
-		}
-	}
-	list_words(words, known, sizeof(known));
-	return bench_fail(err, -EINVAL, "--%s: '%s' is not %s", option, text, known);
-}
-
-int
-bench_parse_count(
-	const char *option, const char *text, uint32_t max, uint32_t *value, struct vuc_error *err)
-{
-	uint64_t number;
-	int ret = bench_parse_number(option, text, 1, max, &number, err);
-
-	if (ret == 0)
-		*value = (uint32_t)number;
-	return ret;
-}
-
-static int
-parse_rounds(void *options, const char *text, struct vuc_error *err)
-{
-	return bench_parse_count(
-		"rounds", text, MAX_ROUNDS, &((struct bench_options *)options)->rounds, err);
-}
-
-static int
-parse_cpus(void *options, const char *text, struct vuc_error *err)
-{
-	return bench_cpus_parse(text, &((struct bench_options *)options)->cpus, err);
-}
-
-static int
-parse_path(const char *option, const char *text, const char **path, struct vuc_error *err)
-{
-	if (text[0] == '\0')
-		return bench_fail(err, -EINVAL, "--%s: an empty path", option);
-	*path = text;
-	return 0;
-}
-
-static int
-parse_json(void *options, const char *text, struct vuc_error *err)
-{
-	return parse_path("json", text, &((struct bench_options *)options)->json, err);
-}
-
-static int
-parse_plot(void *options, const char *text, struct vuc_error *err)
-{
-	return parse_path("plot", text, &((struct bench_options *)options)->plot, err);
-}
-
-static int
-parse_label(void *options, const char *text, struct vuc_error *err)
-{
-	struct bench_options *o = options;
-
-	if (strlen(text) > MAX_LABEL)
-		return bench_fail(err, -EINVAL, "--label: longer than %d characters", MAX_LABEL);
-	for (const char *c = text; *c != '\0'; c++) {
-		if (!vuc_text_is_printable(*c))
-			return bench_fail(err, -EINVAL, "--label: more than printable ASCII");
-	}
-	o->label = text;
-	return 0;
-}
-
-static int
-parse_help(void *options, const char *text, struct vuc_error *err)
-{
-	(void)text;
-	(void)err;
-	((struct bench_options *)options)->help = true;
-	return 0;
-}
+const char *const bench_transport_names[] = {"uring", "posix", "loopback", NULL};
 
 static const struct bench_option common[] = {
-	{"rounds", "N", "rounds", parse_rounds},
+	{"rounds", "N", "rounds", BENCH_NUMBER, BENCH_FIELD(rounds), 1, MAX_ROUNDS},
 	{"cpus", "A,B", "CPU to measure on, and the other end's (the first ones allowed)",
-		parse_cpus},
-	{"json", "FILE", "write the result as JSON; - is stdout, the table goes to stderr then",
-		parse_json},
+		BENCH_CPUS, BENCH_FIELD(cpus)},
+	{"json", "FILE", "write the result as JSON; - is stdout, and the table goes to stderr then",
+		BENCH_TEXT, BENCH_FIELD(json)},
 	{"plot", "FILE",
 		"draw the percentiles with gnuplot; FILE ends in .svg or .png, or is a folder for "
 		"those of all",
-		parse_plot},
-	{"label", "TEXT", "a name for this run in the reports", parse_label},
-	{"help", NULL, "print this and exit", parse_help},
+		BENCH_TEXT, BENCH_FIELD(plot)},
+	{"label", "TEXT", "a name for this run in the reports", BENCH_LABEL, BENCH_FIELD(label)},
 	{0},
 };
 
-void
-bench_options_init(struct bench_options *options, uint32_t rounds)
+static int
+parse_number(const struct bench_option *o, const char *text, uint64_t *value, struct vuc_error *err)
 {
-	*options = (struct bench_options){
-		.rounds = rounds != 0 ? rounds : BENCH_DEFAULT_ROUNDS,
-	};
+	bool power = o->type == BENCH_POWER;
+	char kind[48] = "number";
+
+	if (vuc_number_parse(text, 0, o->min, o->max, value) == 0 &&
+		(!power || (*value & (*value - 1)) == 0) && (o->step == 0 || *value % o->step == 0))
+		return 0;
+	if (power)
+		snprintf(kind, sizeof(kind), "power of two");
+	else if (o->step != 0)
+		snprintf(kind, sizeof(kind), "multiple of %" PRIu64, o->step);
+	return bench_fail(err, -EINVAL, "--%s: '%s' is not a %s from %" PRIu64 " to %" PRIu64,
+		o->name, text, kind, o->min, o->max);
 }
 
-static size_t
-options_count(const struct bench_option *table)
+/* Sets *index to that of a word of len bytes. */
+static int
+parse_word(const struct bench_option *o, const char *text, size_t len, uint32_t *index,
+	struct vuc_error *err)
 {
-	size_t nr = 0;
+	char known[96] = "";
+	size_t used = 0;
 
-	while (table[nr].name != NULL)
-		nr++;
-	return nr;
+	for (*index = 0; o->words[*index] != NULL; ++*index) {
+		const char *word = o->words[*index];
+
+		if (strlen(word) == len && strncmp(word, text, len) == 0)
+			return 0;
+		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s",
+			*index == 0                            ? ""
+				: o->words[*index + 1] == NULL ? " or "
+							       : ", ",
+			word);
+	}
+	return bench_fail(err, -EINVAL, "--%s: '%.*s' is not %s", o->name, (int)len, text, known);
 }
 
-/* For getopt_long(): common options are 1, 2, …, own ones go on behind them. */
-static void
-options_fill(struct option *out, const struct bench_option *table, size_t first)
+static int
+parse_words(const struct bench_option *o, const char *text, struct vuc_error *err)
 {
-	for (size_t i = 0; table[i].name != NULL; i++) {
-		out[first + i].name = table[i].name;
-		out[first + i].has_arg = table[i].value != NULL ? required_argument : no_argument;
-		out[first + i].val = (int)(first + i + 1);
+	for (;;) {
+		size_t len = strcspn(text, ",");
+		uint32_t index;
+		int ret = parse_word(o, text, len, &index, err);
+
+		if (ret != 0 || text[len] == '\0')
+			return ret;
+		text += len + 1;
 	}
 }
 
-/* What getopt_long() did not like; `before` is where it had been looking. */
 static int
-option_refuse(int c, char **argv, int before, struct vuc_error *err)
+parse_label(const struct bench_option *o, const char *text, struct vuc_error *err)
 {
-	const char *what = argv[before];
-
-	if (c == ':')
-		return bench_fail(err, -EINVAL, "%s: a value is missing", what);
-	return bench_fail(err, -EINVAL, "unknown option: %s", what);
+	if (strlen(text) > MAX_LABEL)
+		return bench_fail(
+			err, -EINVAL, "--%s: longer than %d characters", o->name, MAX_LABEL);
+	for (const char *c = text; *c != '\0'; c++) {
+		if (!vuc_text_is_printable(*c))
+			return bench_fail(err, -EINVAL, "--%s: not printable ASCII", o->name);
+	}
+	return 0;
 }
 
 static int
-parse_all(struct bench_options *options, const struct bench_option *own, void *own_options,
-	const struct option *table, int argc, char **argv, struct vuc_error *err)
+parse_seconds(
+	const struct bench_option *o, const char *text, double *seconds, struct vuc_error *err)
 {
-	size_t nr_common = options_count(common);
+	char *end;
 
-	optind = 1;
+	*seconds = strtod(text, &end);
+	if (text[0] < '0' || text[0] > '9' || strpbrk(text, "xX") != NULL || *end != '\0' ||
+		!(*seconds >= 0.01 && *seconds <= (double)o->max))
+		return bench_fail(err, -EINVAL, "--%s: '%s' is not a number from 0.01 to %" PRIu64,
+			o->name, text, o->max);
+	return 0;
+}
+
+static int
+parse_counts(const struct bench_option *o, const char *text, struct bench_options *options,
+	struct vuc_error *err)
+{
+	uint32_t nr = 0;
+
 	for (;;) {
-		int before = optind;
-		/* '+': arguments that are no options end the loop; ':': no messages. */
-		int c = getopt_long(argc, argv, "+:", table, NULL);
-		size_t i = (size_t)c - 1;
+		size_t len = strcspn(text, ",");
+		char number[8];
+		uint64_t value;
 		int ret;
 
-		if (c == -1)
-			break;
-		if (c == '?' || c == ':')
-			return option_refuse(c, argv, before, err);
-		if (i < nr_common)
-			ret = common[i].parse(options, optarg, err);
-		else
-			ret = own[i - nr_common].parse(own_options, optarg, err);
+		if (nr == BENCH_MAX_COUNTS)
+			return bench_fail(err, -EINVAL, "--%s: more than %d numbers", o->name,
+				BENCH_MAX_COUNTS);
+		snprintf(number, sizeof(number), "%.*s", (int)(len < 7 ? len : 7), text);
+		ret = parse_number(o, number, &value, err);
 		if (ret != 0)
 			return ret;
+		if (nr > 0 && value <= options->counts[nr - 1])
+			return bench_fail(err, -EINVAL,
+				"--%s: %" PRIu64 " is not greater than %" PRIu32, o->name, value,
+				options->counts[nr - 1]);
+		options->counts[nr++] = (uint32_t)value;
+		if (text[len] == '\0')
+			break;
+		text += len + 1;
 	}
-	if (optind < argc)
-		return bench_fail(err, -EINVAL, "unexpected argument: %s", argv[optind]);
+	options->nr_counts = nr;
+	return nr >= 2 ? 0 : bench_fail(err, -EINVAL, "--%s: at least two numbers", o->name);
+}
+
+static int
+option_parse(const struct bench_option *o, struct bench_options *options, const char *text,
+	struct vuc_error *err)
+{
+	void *field = (char *)options + o->field;
+	uint64_t number;
+	uint32_t index;
+	int ret = 0;
+
+	switch (o->type) {
+	case BENCH_NUMBER:
+	case BENCH_POWER:
+		ret = parse_number(o, text, &number, err);
+		if (ret == 0)
+			*(uint32_t *)field = (uint32_t)number;
+		return ret;
+	case BENCH_NUMBER64:
+		return parse_number(o, text, field, err);
+	case BENCH_CHOICE:
+		return parse_word(o, text, strlen(text), field, err);
+	case BENCH_WORD:
+		ret = parse_word(o, text, strlen(text), &index, err);
+		text = o->words[index];
+		break;
+	case BENCH_WORDS:
+		ret = parse_words(o, text, err);
+		break;
+	case BENCH_TEXT:
+		if (text[0] == '\0')
+			ret = bench_fail(err, -EINVAL, "--%s: empty path", o->name);
+		break;
+	case BENCH_LABEL:
+		ret = parse_label(o, text, err);
+		break;
+	case BENCH_SECONDS:
+		return parse_seconds(o, text, field, err);
+	case BENCH_COUNTS:
+		return parse_counts(o, text, options, err);
+	case BENCH_CPUS:
+		return bench_cpus_parse(text, field, err);
+	}
+	*(const char **)field = text;
+	return ret;
+}
+
+static const struct argp_option standard[] = {
+	{"help", 'h', NULL, 0, "print this and exit", -1},
+	{"usage", KEY_USAGE, NULL, 0, "print a short usage message and exit", -1},
+	{"version", 'V', NULL, 0, "print the versions and exit", -1},
+	{0},
+};
+
+/* What a parser fills. */
+struct parse {
+	struct bench_options *options;
+	const struct bench_option *rows[MAX_OPTIONS]; /* by key, from KEY_FIRST on */
+	unsigned int nr_rows;
+	const struct bench_ops *const *measurements; /* of the program itself */
+	int *index;
+};
+
+static void
+version_print(void)
+{
+	struct bench_clock clock = {.ns_per_tick = 1};
+	struct bench_env env;
+	char versions[BENCH_VERSIONS_MAX];
+
+	bench_env_init(&env, &clock);
+	printf("vuc-bench: %s\n", bench_env_versions(&env, versions));
+}
+
+/* Options that print something instead of a run. */
+static error_t
+standard_parse(int key, const struct parse *p, struct argp_state *state)
+{
+	if (key == 'V') {
+		version_print();
+		return ECANCELED;
+	}
+	argp_state_help(state, stdout,
+		key == 'h' ? ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC
+			   : ARGP_HELP_USAGE);
+	if (key != 'h' || p->measurements == NULL)
+		return ECANCELED;
+	/* argp would break these lines. */
+	printf("\nMeasurements:\n");
+	for (unsigned int i = 0; p->measurements[i] != NULL; i++)
+		printf("  %-12s %s\n", p->measurements[i]->name, p->measurements[i]->summary);
+	return ECANCELED;
+}
+
+static error_t
+measurement_parse(int key, char *arg, struct argp_state *state)
+{
+	const struct parse *p = state->input;
+	struct vuc_error err;
+
+	if (key == 'h' || key == 'V' || key == KEY_USAGE)
+		return standard_parse(key, p, state);
+	if (key == ARGP_KEY_ARG)
+		argp_error(state, "unexpected argument '%s'", arg);
+	if (key < KEY_FIRST || key >= KEY_FIRST + (int)p->nr_rows)
+		return ARGP_ERR_UNKNOWN;
+	if (option_parse(p->rows[key - KEY_FIRST], p->options, arg, &err) != 0)
+		argp_error(state, "%s", err.text);
+	return 0;
+}
+
+static void
+rows_add(struct parse *p, struct argp_option *options, const struct bench_option *rows)
+{
+	for (; rows->name != NULL; rows++) {
+		options[p->nr_rows] = (struct argp_option){
+			.name = rows->name,
+			.key = KEY_FIRST + (int)p->nr_rows,
+			.arg = rows->value,
+			.doc = rows->help,
+		};
+		p->rows[p->nr_rows++] = rows;
+	}
+}
+
+int
+bench_options_parse(
+	struct bench_options *options, const struct bench_ops *ops, int argc, char **argv)
+{
+	struct argp_option table[MAX_OPTIONS + 4] = {0};
+	struct parse p = {.options = options};
+	char doc[128], rounds[16];
+	const struct argp argp = {.options = table, .parser = measurement_parse, .doc = doc};
+
+	*options = ops->defaults;
+	snprintf(doc, sizeof(doc), "%s.", ops->summary);
+	rows_add(&p, table, ops->options);
+	rows_add(&p, table, common);
+	for (unsigned int i = 0; i < p.nr_rows; i++) {
+		if (p.rows[i] == &common[0])
+			table[i].doc = rounds;
+	}
+	snprintf(rounds, sizeof(rounds), "rounds (%" PRIu32 ")", options->rounds);
+	memcpy(&table[p.nr_rows], standard, sizeof(standard));
+	argp_err_exit_status = EXIT_USAGE;
+	return -argp_parse(&argp, argc, argv, ARGP_NO_HELP, NULL, &p);
+}
+
+static error_t
+program_parse(int key, char *arg, struct argp_state *state)
+{
+	const struct parse *p = state->input;
+
+	(void)arg;
+	if (key == 'h' || key == 'V' || key == KEY_USAGE)
+		return standard_parse(key, p, state);
+	if (key == ARGP_KEY_NO_ARGS)
+		argp_error(state, "no measurement is given");
+	if (key != ARGP_KEY_ARG)
+		return ARGP_ERR_UNKNOWN;
+	/* What follows is the measurement's. */
+	*p->index = state->next - 1;
+	state->next = state->argc;
 	return 0;
 }
 
 int
-bench_options_parse(struct bench_options *options, const struct bench_option *own,
-	void *own_options, int argc, char **argv, struct vuc_error *err)
+bench_options_parse_program(
+	const struct bench_ops *const *measurements, int argc, char **argv, int *index)
 {
-	size_t nr_common = options_count(common);
-	struct option *table = calloc(nr_common + options_count(own) + 1, sizeof(*table));
-	int ret;
+	struct parse p = {.measurements = measurements, .index = index};
+	const struct argp argp = {
+		.options = standard,
+		.parser = program_parse,
+		.args_doc = "MEASUREMENT [OPTION]...",
+		.doc = "Measure vuc against the least that the machine allows.\v"
+		       "vuc-bench MEASUREMENT --help prints the options of a measurement.",
+	};
 
-	if (table == NULL)
-		return bench_fail(err, -ENOMEM, "out of memory");
-	options_fill(table, common, 0);
-	options_fill(table, own, nr_common);
-	ret = parse_all(options, own, own_options, table, argc, argv, err);
-	free(table);
-	return ret;
+	argp_err_exit_status = EXIT_USAGE;
+	return -argp_parse(&argp, argc, argv, ARGP_NO_HELP | ARGP_IN_ORDER, NULL, &p);
 }
 
-static void
-help_table(const struct bench_option *table, uint32_t rounds)
+int
+bench_options_complain(const char *name, const struct vuc_error *err)
 {
-	for (; table->name != NULL; table++) {
-		char left[40];
-
-		snprintf(left, sizeof(left), "--%s %s", table->name,
-			table->value != NULL ? table->value : "");
-		printf("  %-22s %s", left, table->help);
-		if (table->parse == parse_rounds)
-			printf(" (%" PRIu32 ")", rounds);
-		putchar('\n');
-	}
-}
-
-void
-bench_options_help(const struct bench_options *options, const struct bench_option *own)
-{
-	help_table(own, options->rounds);
-	help_table(common, options->rounds);
+	fprintf(stderr, "%s: %s\nTry `%s --help' or `%s --usage' for more information.\n", name,
+		err->text, name, name);
+	return EXIT_USAGE;
 }

@@ -1,50 +1,127 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "output.h"
+#include "report.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "error.h"
+static int
+file_open_temporary(struct bench_outfile *file, const char *path)
+{
+	int n = snprintf(
+		file->temporary, sizeof(file->temporary), "%s.%ld.tmp", path, (long)getpid());
+
+	if (n < 0 || (size_t)n >= sizeof(file->temporary)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	return open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+}
+
+/* path must live as long as the file. */
+static int
+file_open(struct bench_outfile *file, const char *path, struct vuc_error *err)
+{
+	struct stat st;
+	bool replace = lstat(path, &st) != 0 ? errno == ENOENT : S_ISREG(st.st_mode);
+
+	*file = (struct bench_outfile){.fd = -1};
+	file->fd = replace ? file_open_temporary(file, path)
+			   : open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	if (file->fd < 0)
+		return bench_fail(err, -errno, "%s: %s", path, strerror(errno));
+	file->path = path;
+	return 0;
+}
+
+/* Give a complete file its name. */
+static int
+file_commit(struct bench_outfile *file, struct vuc_error *err)
+{
+	int ret = close(file->fd) != 0 ? -errno : 0;
+
+	if (file->temporary[0] != '\0') {
+		if (ret == 0 && rename(file->temporary, file->path) != 0)
+			ret = -errno;
+		if (ret != 0)
+			unlink(file->temporary);
+	}
+	if (ret != 0)
+		bench_fail(err, ret, "%s: %s", file->path, strerror(-ret));
+	file->path = NULL;
+	return ret;
+}
+
+/* Remove an incomplete file. Nothing happens when not in use, or after a commit. */
+static void
+file_abort(struct bench_outfile *file)
+{
+	if (file->path == NULL)
+		return;
+	close(file->fd);
+	if (file->temporary[0] != '\0')
+		unlink(file->temporary);
+	file->path = NULL;
+}
+
+static int
+folder_open(struct bench_output *output, const char *path, struct vuc_error *err)
+{
+	struct stat st;
+
+	output->folder = path;
+	output->folder_made = mkdir(path, 0777) == 0;
+	if ((!output->folder_made && errno != EEXIST) || stat(path, &st) != 0)
+		return bench_fail(err, -errno, "--plot: %s: %s", path, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return bench_fail(err, -ENOTDIR, "--plot: %s is not a folder", path);
+	if (access(path, W_OK | X_OK) != 0)
+		return bench_fail(err, -errno, "--plot: %s: %s", path, strerror(errno));
+	return 0;
+}
 
 int
-bench_output_init(struct bench_output *output, const struct bench_options *options, bool folder,
+bench_output_init(struct bench_output *output, const char *json, const char *plot, bool is_folder,
 	struct vuc_error *err)
 {
 	int ret = 0;
 
-	*output = (struct bench_output){0};
-	output->json_to_stdout = options->json != NULL && strcmp(options->json, "-") == 0;
-	bench_term_init(&output->term, output->json_to_stdout ? stderr : stdout);
-	if (options->plot != NULL)
-		ret = bench_pictures_init(&output->pictures, options->plot, folder, err);
-	if (ret == 0 && options->json != NULL && !output->json_to_stdout)
-		ret = bench_outfile_open(&output->json, options->json, err);
+	*output = (struct bench_output){.text = stdout};
+	output->json_to_stdout = json != NULL && strcmp(json, "-") == 0;
+	if (output->json_to_stdout)
+		output->text = stderr;
+	if (plot != NULL)
+		ret = bench_plot_init(&output->plot, is_folder ? NULL : plot, err);
+	if (ret == 0 && plot != NULL)
+		ret = is_folder ? folder_open(output, plot, err)
+				: file_open(&output->picture, plot, err);
+	if (ret == 0 && json != NULL && !output->json_to_stdout)
+		ret = file_open(&output->json, json, err);
 	return ret;
 }
 
 void
 bench_output_fini(struct bench_output *output)
 {
-	bench_outfile_abort(&output->json);
-	bench_pictures_fini(&output->pictures);
+	file_abort(&output->json);
+	file_abort(&output->picture);
+	bench_plot_fini(&output->plot);
+	/* One with pictures stays. */
+	if (output->folder_made)
+		rmdir(output->folder);
 }
 
 static int
-write_text(const struct bench_output *output, const struct bench_env *env,
+write_text(struct bench_output *output, const struct bench_env *env,
 	const struct bench_result *result, struct vuc_error *err)
 {
-	FILE *out = output->term.out;
-
-	if (result->nr_parts > 0)
-		bench_report_summary(&output->term, env, result);
-	else
-		bench_report_text(&output->term, env, result);
-	errno = 0;
-	if (fflush(out) != 0 || ferror(out))
-		return bench_fail(err, errno != 0 ? -errno : -EIO, "writing the table: %s",
-			strerror(errno != 0 ? errno : EIO));
-	return 0;
+	bench_report_text(output->text, env, result);
+	if (fflush(output->text) == 0 && !ferror(output->text))
+		return 0;
+	return bench_fail(err, -EIO, "writing the table: %s", strerror(errno != 0 ? errno : EIO));
 }
 
 static int
@@ -52,15 +129,49 @@ write_json(struct bench_output *output, const struct bench_env *env,
 	const struct bench_result *result, struct vuc_error *err)
 {
 	const char *name = output->json_to_stdout ? "stdout" : output->json.path;
-	int fd = output->json_to_stdout ? STDOUT_FILENO : output->json.fd;
+	FILE *out;
 	int ret;
 
 	if (name == NULL)
 		return 0;
-	ret = bench_report_json(fd, env, result);
+	out = output->json_to_stdout ? stdout : fdopen(dup(output->json.fd), "w");
+	if (out == NULL)
+		return bench_fail(err, -errno, "%s: %s", name, strerror(errno));
+	ret = bench_report_json(out, env, result);
 	if (ret != 0)
-		return bench_fail(err, ret, "%s: %s", name, strerror(-ret));
-	return output->json_to_stdout ? 0 : bench_outfile_commit(&output->json, err);
+		bench_fail(err, ret, "%s: %s", name, strerror(-ret));
+	if (output->json_to_stdout)
+		return ret;
+	fclose(out);
+	return ret == 0 ? file_commit(&output->json, err) : ret;
+}
+
+static int
+write_picture(struct bench_output *output, const struct bench_env *env,
+	const struct bench_result *result, struct vuc_error *err)
+{
+	int ret = bench_plot_draw(&output->plot, output->picture.fd, env, result, err);
+
+	return ret != 0 ? ret : file_commit(&output->picture, err);
+}
+
+static int
+write_part_picture(struct bench_output *output, const struct bench_env *env,
+	const struct bench_part *part, struct vuc_error *err)
+{
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof(path), "%s/%s.svg", output->folder, part->name);
+	int ret;
+
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return bench_fail(err, -ENAMETOOLONG, "--plot: %s: %s", output->folder,
+			strerror(ENAMETOOLONG));
+	ret = file_open(&output->picture, path, err);
+	if (ret == 0)
+		ret = write_picture(output, env, &part->result, err);
+	/* Its name is about to go. */
+	file_abort(&output->picture);
+	return ret;
 }
 
 int
@@ -71,7 +182,11 @@ bench_output_write(struct bench_output *output, const struct bench_env *env,
 
 	if (ret == 0)
 		ret = write_json(output, env, result, err);
-	if (ret == 0)
-		ret = bench_pictures_draw(&output->pictures, env, result, err);
+	if (ret == 0 && output->picture.path != NULL)
+		ret = write_picture(output, env, result, err);
+	for (unsigned int i = 0; i < result->nr_parts && ret == 0 && output->folder != NULL; i++) {
+		if (result->parts[i].skipped[0] == '\0')
+			ret = write_part_picture(output, env, &result->parts[i], err);
+	}
 	return ret;
 }

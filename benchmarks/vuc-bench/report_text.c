@@ -1,221 +1,310 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "report.h"
 
+#include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
+#include <langinfo.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
-#define NAME_WIDTH  14
-#define MAX_DRAWN   4  /* distributions under each other */
-#define TIMES_WIDTH 54 /* of all columns below, with a blank before each */
+#define DEFAULT_WIDTH 80
+#define MIN_WIDTH     40
+#define MAX_WIDTH     160
+#define NAME_WIDTH    14
+#define TIMES_WIDTH   54 /* of all columns of times, with a blank before each */
+#define MAX_DRAWN     4  /* distributions under each other */
+#define MARGIN        2
+#define MAX_SPAN      8 /* from a p50 to the end of the axis */
+#define HEIGHT        4
+#define LEVELS        8
+#define NUMBER_MAX    32
 
-static void
-print_line(const struct bench_term *term, const char *name, const char *text)
+/* How the report looks where it goes. */
+struct term {
+	FILE *out;
+	bool utf8; /* the locale says so */
+	unsigned int width;
+	/* Escape sequences; "" where there are no colours. */
+	const char *bold;
+	const char *dim;
+	const char *plain;
+	const char *series[4];
+};
+
+static unsigned int
+term_width(int fd)
 {
-	fprintf(term->out, "  %s%-9s%s %s\n", bench_term_dim(term), name, bench_term_plain(term),
-		text);
+	struct winsize size;
+
+	if (ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+		return DEFAULT_WIDTH;
+	if (size.ws_col < MIN_WIDTH)
+		return MIN_WIDTH;
+	return size.ws_col < MAX_WIDTH ? size.ws_col : MAX_WIDTH;
 }
 
-/* "load 0.10 before, 0.98 after; 0.0 % of CPU time stolen; 3 involuntary context switches" */
-static const char *
-machine_text(const struct bench_env *env, char *buf, size_t size)
+static struct term
+term_of(FILE *out)
 {
-	char steal[48] = "";
+	const char *no_colour = getenv("NO_COLOR");
+	const char *name = getenv("TERM");
+	struct term term = {.out = out,
+		.utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0,
+		.width = term_width(fileno(out)),
+		.bold = "\033[1m",
+		.dim = "\033[2m",
+		.plain = "\033[0m",
+		.series = {"\033[36m", "\033[32m", "\033[33m", "\033[35m"}};
 
-	if (env->steal >= 0)
-		snprintf(
-			steal, sizeof(steal), " %.1f %% of the CPU time stolen;", 100 * env->steal);
-	snprintf(buf, size,
-		"load %.2f before, %.2f after;%s %" PRIu64 " involuntary context switches",
-		env->load_before, env->load_after, steal, env->preemptions);
+	if (isatty(fileno(out)) && (no_colour == NULL || no_colour[0] == '\0') && name != NULL &&
+		strcmp(name, "dumb") != 0)
+		return term;
+	term.bold = term.dim = term.plain = "";
+	for (unsigned int i = 0; i < 4; i++)
+		term.series[i] = "";
+	return term;
+}
+
+/* A number with its thousands set off: "12,345"; one digit behind the point below 100, "-" for what
+ * is not a number. */
+static const char *
+format_number(double value, char buf[NUMBER_MAX])
+{
+	char digits[NUMBER_MAX];
+	size_t len, out = 0;
+
+	if (isnan(value))
+		return "-";
+	if (value < 99.95) {
+		snprintf(buf, NUMBER_MAX, "%.1f", value);
+		return buf;
+	}
+	/* 1e15 and its commas leave room. */
+	snprintf(digits, sizeof(digits), "%.0f", value < 1e15 ? value : 1e15);
+	len = strlen(digits);
+	for (size_t i = 0; i < len; i++) {
+		if (i > 0 && (len - i) % 3 == 0)
+			buf[out++] = ',';
+		buf[out++] = digits[i];
+	}
+	buf[out] = '\0';
 	return buf;
 }
 
-void
-bench_report_machine(const struct bench_term *term, const struct bench_env *env)
+/* A time with its unit: "850 ns", "4.2 us". */
+static const char *
+format_time(const struct term *term, double ns, char buf[NUMBER_MAX])
 {
-	char buf[400];
+	if (ns < 999.5)
+		snprintf(buf, NUMBER_MAX, "%.3g ns", ns);
+	else if (ns < 999.5e3)
+		snprintf(buf, NUMBER_MAX, "%.3g %s", ns / 1e3, term->utf8 ? "µs" : "us");
+	else if (ns < 999.5e6)
+		snprintf(buf, NUMBER_MAX, "%.3g ms", ns / 1e6);
+	else
+		snprintf(buf, NUMBER_MAX, "%.3g s", ns / 1e9);
+	return buf;
+}
 
-	snprintf(buf, sizeof(buf), "%s, measuring on CPU %u", env->cpu, env->cpus.cpu[0]);
-	print_line(term, "cpu", buf);
-	snprintf(buf, sizeof(buf), "%s, cpu_dma_latency %s", env->kernel, env->dma_latency);
-	print_line(term, "kernel", buf);
-	bench_env_versions(env, buf, sizeof(buf));
-	print_line(term, "versions", buf);
-	print_line(term, "clock", env->clock);
-	print_line(term, "machine", machine_text(env, buf, sizeof(buf)));
+/* A line about the circumstances; none for an empty text. */
+static void __attribute__((format(printf, 3, 4)))
+print_line(const struct term *term, const char *name, const char *fmt, ...)
+{
+	va_list args;
+
+	fprintf(term->out, "  %s%-9s%s ", term->dim, name, term->plain);
+	va_start(args, fmt);
+	vfprintf(term->out, fmt, args);
+	va_end(args);
+	fputc('\n', term->out);
 }
 
 static void
-print_headline(const struct bench_term *term, const struct bench_result *result)
+print_headline(const struct term *term, const struct bench_result *result)
 {
-	fprintf(term->out, "%s%s%s: %s\n", bench_term_bold(term), result->measurement,
-		bench_term_plain(term), result->headline);
+	fprintf(term->out, "%s%s%s: %s\n", term->bold, result->measurement, term->plain,
+		result->headline);
 	if (result->label != NULL)
-		print_line(term, "label", result->label);
+		print_line(term, "label", "%s", result->label);
 }
 
 static void
-print_circumstances(const struct bench_term *term, const struct bench_result *result)
+print_machine(const struct term *term, const struct bench_env *env)
 {
-	print_line(term, "server", result->server);
-	print_line(term, "floor", result->floor);
+	char versions[BENCH_VERSIONS_MAX], steal[48] = "";
+
+	print_line(term, "cpu", "%s, measuring on CPU %u", env->cpu, env->cpus.cpu[0]);
+	print_line(term, "kernel", "%s, cpu_dma_latency %s", env->kernel, env->dma_latency);
+	print_line(term, "versions", "%s", bench_env_versions(env, versions));
+	print_line(term, "clock", "%s", env->clock);
+	if (env->steal >= 0)
+		snprintf(
+			steal, sizeof(steal), " %.1f %% of the CPU time stolen;", 100 * env->steal);
+	print_line(term, "machine",
+		"load %.2f before, %.2f after;%s %" PRIu64 " involuntary context switches",
+		env->load_before, env->load_after, steal, env->preemptions);
+}
+
+static void
+print_circumstances(const struct term *term, const struct bench_result *result)
+{
+	print_line(term, "server", "%s", result->server);
+	print_line(term, "floor", "%s", result->floor);
 	if (result->timed[0] != '\0')
-		print_line(term, "timed", result->timed);
+		print_line(term, "timed", "%s", result->timed);
 	if (result->note[0] != '\0')
-		print_line(term, "note", result->note);
+		print_line(term, "note", "%s", result->note);
 }
 
 /* Wide enough for what a busy machine shows in the tail. */
 static const struct {
 	const char *head;
 	int width;
-} columns[] = {
-	{"p50", 7},
-	{"p90", 7},
-	{"p99", 8},
-	{"p99.9", 9},
-	{"min", 7},
-	{"max", 10},
+	size_t time; /* its place in the summary */
+} time_columns[] = {
+	{"p50", 7, offsetof(struct bench_summary, p50)},
+	{"p90", 7, offsetof(struct bench_summary, p90)},
+	{"p99", 8, offsetof(struct bench_summary, p99)},
+	{"p99.9", 9, offsetof(struct bench_summary, p999)},
+	{"min", 7, offsetof(struct bench_summary, min)},
+	{"max", 10, offsetof(struct bench_summary, max)},
 };
 
+#define NR_COLUMNS (sizeof(time_columns) / sizeof(time_columns[0]))
+
 static void
-print_head(const struct bench_term *term, const struct bench_result *result)
+print_head(const struct term *term, const struct bench_result *result)
 {
 	char rate[24], unit[24];
 
 	snprintf(rate, sizeof(rate), "%s/s", result->units);
 	snprintf(unit, sizeof(unit), "/%s", result->unit);
-	fprintf(term->out, "\n%s%-*s", bench_term_bold(term), NAME_WIDTH, "ns");
-	for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
-		fprintf(term->out, " %*s", columns[i].width, columns[i].head);
-	fprintf(term->out, "%12s%10s%8s%s\n", rate, "syscalls", "p50 to", bench_term_plain(term));
-	fprintf(term->out, "%s%*s%10s%8s%s\n", bench_term_bold(term), NAME_WIDTH + TIMES_WIDTH + 12,
-		"", unit, "floor", bench_term_plain(term));
+	fprintf(term->out, "\n%s%-*s", term->bold, NAME_WIDTH, "ns");
+	for (size_t i = 0; i < NR_COLUMNS; i++)
+		fprintf(term->out, " %*s", time_columns[i].width, time_columns[i].head);
+	fprintf(term->out, "%12s%10s%8s%s\n", rate, "syscalls", "p50 to", term->plain);
+	fprintf(term->out, "%s%*s%10s%8s%s\n", term->bold, NAME_WIDTH + TIMES_WIDTH + 12, "", unit,
+		"floor", term->plain);
 }
 
 static void
-print_row(const struct bench_term *term, const struct bench_result *result, unsigned int i)
+print_row(const struct term *term, const struct bench_result *result, unsigned int i)
 {
 	const struct bench_series *series = &result->series[i];
-	const struct bench_summary *sum = &series->summary;
-	const double times[] = {sum->p50, sum->p90, sum->p99, sum->p999, sum->min, sum->max};
-	char name[NAME_WIDTH + 1];
-	char number[BENCH_NUMBER_MAX];
+	char name[NAME_WIDTH + 1], number[NUMBER_MAX];
 
 	if (series->topic != NULL && i == bench_result_floor(result, i))
-		fprintf(term->out, "%s%s%s\n", bench_term_bold(term), series->topic,
-			bench_term_plain(term));
+		fprintf(term->out, "%s%s%s\n", term->bold, series->topic, term->plain);
 	if (snprintf(name, sizeof(name), "%s (%s)", series->name, series->transport) > NAME_WIDTH)
 		snprintf(name, sizeof(name), "%s", series->name);
-	fprintf(term->out, "%s%-*s%s", bench_term_series(term, i), NAME_WIDTH, name,
-		bench_term_plain(term));
-	for (size_t t = 0; t < sizeof(times) / sizeof(times[0]); t++)
-		fprintf(term->out, " %*s", columns[t].width, bench_term_number(times[t], number));
-	fprintf(term->out, "%12s", bench_term_number(sum->per_second, number));
-	fprintf(term->out, "%10.2f%s%8.2f%s\n", sum->syscalls, bench_term_bold(term),
-		result->ratios[i].p50.median, bench_term_plain(term));
+	fprintf(term->out, "%s%-*s%s", term->series[i % 4], NAME_WIDTH, name, term->plain);
+	for (size_t c = 0; c < NR_COLUMNS; c++) {
+		const char *time = (const char *)&series->summary + time_columns[c].time;
+
+		fprintf(term->out, " %*s", time_columns[c].width,
+			format_number(*(const double *)time, number));
+	}
+	fprintf(term->out, "%12s%10.2f%s%8.2f%s\n",
+		format_number(series->summary.per_second, number), series->summary.syscalls,
+		term->bold, result->ratios[i].p50.median, term->plain);
 }
 
 /* "2.00 times BETWEEN (1.90 to 2.10 in the single rounds)" */
 static void
-print_ratio(const struct bench_term *term, const struct bench_ratio *ratio, const char *between)
+print_ratio(const struct term *term, const struct bench_ratio *ratio, const char *between)
 {
-	fprintf(term->out, "%s%.2f%s times %s (%.2f to %.2f in the single rounds)\n",
-		bench_term_bold(term), ratio->median, bench_term_plain(term), between, ratio->min,
-		ratio->max);
+	fprintf(term->out, "%s%.2f%s times %s (%.2f to %.2f in the single rounds)\n", term->bold,
+		ratio->median, term->plain, between, ratio->min, ratio->max);
 }
 
 static void
-print_end_to_end(const struct bench_term *term, const struct bench_result *result, unsigned int i)
-{
-	const struct bench_summary *sum = &result->series[i].summary;
-	const struct bench_summary *floor = &result->series[bench_result_floor(result, i)].summary;
-	char ours[BENCH_NUMBER_MAX], theirs[BENCH_NUMBER_MAX];
-
-	fprintf(term->out, "until the server has caught up: %s/s to %s/s, ",
-		bench_term_number(sum->end_to_end_per_second, ours),
-		bench_term_number(floor->end_to_end_per_second, theirs));
-	print_ratio(term, &result->ratios[i].end_to_end, "as many");
-}
-
-static double
-gigabytes_per_second(const struct bench_result *result, unsigned int i)
-{
-	return result->series[i].summary.per_second * result->bytes / 1e9;
-}
-
-static void
-print_verdict(const struct bench_term *term, const struct bench_result *result, unsigned int i)
+print_rates(const struct term *term, const struct bench_result *result, unsigned int i)
 {
 	const struct bench_series *series = &result->series[i];
-	const char *subject = series->subject != NULL ? series->subject : series->name;
-	char between[64];
+	const struct bench_summary *sum = &series->summary;
+	const struct bench_summary *floor = &result->series[bench_result_floor(result, i)].summary;
+	char between[64], ours[NUMBER_MAX], theirs[NUMBER_MAX];
 
-	if (series->topic != NULL)
-		fprintf(term->out, "%s: ", series->topic);
-	if (!series->by_rate) {
-		fprintf(term->out, "%s takes ", subject);
-		print_ratio(term, &result->ratios[i].p50, "the floor at p50");
-		return;
-	}
 	snprintf(between, sizeof(between), "as many %s/s as the floor", result->units);
-	fprintf(term->out, "%s makes ", subject);
 	print_ratio(term, &result->ratios[i].rate, between);
 	if (result->bytes > 0)
 		fprintf(term->out, "%s moves %.2f GB/s, the floor %.2f GB/s\n", series->name,
-			gigabytes_per_second(result, i),
-			gigabytes_per_second(result, bench_result_floor(result, i)));
-	if (series->summary.end_to_end_per_second > 0)
-		print_end_to_end(term, result, i);
+			sum->per_second * result->bytes / 1e9,
+			floor->per_second * result->bytes / 1e9);
+	if (sum->end_to_end_per_second <= 0)
+		return;
+	fprintf(term->out, "until the server has caught up: %s/s to %s/s, ",
+		format_number(sum->end_to_end_per_second, ours),
+		format_number(floor->end_to_end_per_second, theirs));
+	print_ratio(term, &result->ratios[i].end_to_end, "as many");
 }
 
 static void
-print_idle(const struct bench_term *term, const struct bench_series *series)
+print_verdict(const struct term *term, const struct bench_result *result, unsigned int i)
 {
-	fprintf(term->out, "%s: an idle poller takes %s%.3f%s %% of a CPU\n", series->name,
-		bench_term_bold(term), 100 * series->summary.cpu_share, bench_term_plain(term));
+	const struct bench_series *series = &result->series[i];
+
+	fprintf(term->out, "%s%s%s %s ", series->topic != NULL ? series->topic : "",
+		series->topic != NULL ? ": " : "",
+		series->subject != NULL ? series->subject : series->name,
+		series->by_rate ? "makes" : "takes");
+	if (series->by_rate)
+		print_rates(term, result, i);
+	else
+		print_ratio(term, &result->ratios[i].p50, "the floor at p50");
 }
 
+/* What is special about a series. */
 static void
-print_ticks(const struct bench_term *term, const struct bench_series *series)
-{
-	char number[BENCH_NUMBER_MAX];
-
-	fprintf(term->out, "%s: %s%s%s ticks of the guest's time stamp counter\n", series->name,
-		bench_term_bold(term),
-		bench_term_number((double)bench_series_p50_ticks(series), number),
-		bench_term_plain(term));
-}
-
-static void
-print_traced(const struct bench_term *term, const struct bench_result *result,
+print_remarks(const struct term *term, const struct bench_result *result,
 	const struct bench_series *series)
 {
-	fprintf(term->out,
-		"%s: %s%" PRIu64 "%s system calls of this thread in %zu %s, %" PRIu64
-		" of them futex (counted by ptrace)\n",
-		series->name, bench_term_bold(term), series->syscalls, bench_term_plain(term),
-		series->samples.nr * series->per_sample, result->units, series->futexes);
+	char number[NUMBER_MAX];
+
+	if (series->idle_ns > 0)
+		fprintf(term->out, "%s: an idle poller takes %s%.3f%s %% of a CPU\n", series->name,
+			term->bold, 100 * series->summary.cpu_share, term->plain);
+	if (series->guest_ticks)
+		fprintf(term->out, "%s: %s%s%s ticks of the guest's time stamp counter\n",
+			series->name, term->bold,
+			format_number(
+				(double)bench_percentile(series->samples, series->nr_samples, 500),
+				number),
+			term->plain);
+	if (series->traced)
+		fprintf(term->out,
+			"%s: %s%" PRIu64 "%s system calls of this thread in %zu %s, %" PRIu64
+			" of them futex (counted by ptrace)\n",
+			series->name, term->bold, series->syscalls, term->plain,
+			series->nr_samples * series->per_sample, result->units, series->futexes);
 }
 
-/* When the rounds of any series disagree. */
 static void
-print_unsteady(const struct bench_term *term, const struct bench_result *result)
+print_times(const struct term *term, const struct bench_result *result)
 {
-	if (bench_result_is_unsteady(result))
-		fprintf(term->out, "%sthe machine was not quiet: do not quote this%s\n",
-			bench_term_bold(term), bench_term_plain(term));
+	print_head(term, result);
+	for (unsigned int i = 0; i < result->nr_series; i++)
+		print_row(term, result, i);
+	for (unsigned int i = 0; i < result->nr_series; i++) {
+		if (i != bench_result_floor(result, i))
+			print_verdict(term, result, i);
+		print_remarks(term, result, &result->series[i]);
+	}
 }
 
-/* A row for each topic: its floor, and next to it the others with what they take more. */
+/* A row for each topic: its floor, and for the others how much more they take. */
 static void
-print_differences(const struct bench_term *term, const struct bench_result *result)
+print_differences(const struct term *term, const struct bench_result *result)
 {
-	fprintf(term->out, "\n%s%-*s%10s", bench_term_bold(term), NAME_WIDTH, "ms at p50",
+	fprintf(term->out, "\n%s%-*s%10s", term->bold, NAME_WIDTH, "ms at p50",
 		result->series[0].name);
 	for (unsigned int i = 1; i < result->per_group; i++)
 		fprintf(term->out, "%11s    ratio", result->series[i].name);
-	fputs(bench_term_plain(term), term->out);
+	fputs(term->plain, term->out);
 	for (unsigned int i = 0; i < result->nr_series; i++) {
 		double floor = result->series[bench_result_floor(result, i)].summary.p50;
 		double p50 = result->series[i].summary.p50;
@@ -224,53 +313,209 @@ print_differences(const struct bench_term *term, const struct bench_result *resu
 			fprintf(term->out, "\n%-*s%10.1f", NAME_WIDTH, result->series[i].topic,
 				p50 / 1e6);
 		else
-			fprintf(term->out, "%s%+11.1f%9.2f%s", bench_term_series(term, i),
-				(p50 - floor) / 1e6, result->ratios[i].p50.median,
-				bench_term_plain(term));
+			fprintf(term->out, "%s%+11.1f%9.2f%s", term->series[i % 4],
+				(p50 - floor) / 1e6, result->ratios[i].p50.median, term->plain);
 	}
 	fputc('\n', term->out);
 }
 
 static void
-print_figures(const struct bench_term *term, const struct bench_result *result)
+print_figures(const struct term *term, const struct bench_result *result)
 {
-	if (result->shows_more) {
+	if (result->shows_more)
 		print_differences(term, result);
-		print_unsteady(term, result);
-		return;
-	}
-	print_head(term, result);
-	for (unsigned int i = 0; i < result->nr_series; i++)
-		print_row(term, result, i);
+	else
+		print_times(term, result);
+	if (bench_result_is_unsteady(result))
+		fprintf(term->out, "%sthe machine was not quiet: do not quote this%s\n", term->bold,
+			term->plain);
+}
+
+/* From the least sample to the greatest p99.9, but not so far that a busy machine's tail leaves no
+ * room for the rest; what is slower goes to the last column. */
+struct axis {
+	double low;
+	double high;
+	unsigned int columns;
+};
+
+static struct axis
+axis_of(const struct term *term, const struct bench_result *result)
+{
+	struct axis axis = {.low = INFINITY, .columns = term->width - 2 * MARGIN};
+
 	for (unsigned int i = 0; i < result->nr_series; i++) {
-		if (i != bench_result_floor(result, i))
-			print_verdict(term, result, i);
-		if (result->series[i].idle_ns > 0)
-			print_idle(term, &result->series[i]);
-		if (result->series[i].ticks)
-			print_ticks(term, &result->series[i]);
-		if (result->series[i].traced)
-			print_traced(term, result, &result->series[i]);
+		const struct bench_summary *sum = &result->series[i].summary;
+		double end = isnan(sum->p999) ? sum->max : sum->p999;
+
+		axis.low = fmin(axis.low, sum->min);
+		axis.high = fmax(axis.high, fmin(end, sum->p50 * MAX_SPAN));
 	}
-	print_unsteady(term, result);
+	/* A logarithm needs something positive, and a scale two ends. */
+	axis.low = fmax(axis.low, 1);
+	axis.high = fmax(axis.high, axis.low * 1.1);
+	return axis;
+}
+
+static unsigned int
+axis_column(const struct axis *axis, double ns)
+{
+	double part;
+
+	if (ns <= axis->low)
+		return 0;
+	part = log(ns / axis->low) / log(axis->high / axis->low);
+	return part >= 1 ? axis->columns - 1 : (unsigned int)(part * axis->columns);
+}
+
+static void
+draw_row(
+	const struct term *term, const unsigned int *levels, unsigned int columns, unsigned int row)
+{
+	static const char *const blocks[LEVELS + 1] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+	static const char *const letters[LEVELS + 1] = {
+		" ", ".", ".", ":", ":", "+", "+", "#", "#"};
+	const char *const *glyphs = term->utf8 ? blocks : letters;
+
+	while (columns > 0 && levels[columns - 1] <= row * LEVELS)
+		columns--;
+	fprintf(term->out, "%*s", columns > 0 ? MARGIN : 0, "");
+	for (unsigned int c = 0; c < columns; c++) {
+		unsigned int level = levels[c] > row * LEVELS ? levels[c] - row * LEVELS : 0;
+
+		fputs(glyphs[level < LEVELS ? level : LEVELS], term->out);
+	}
+	fputc('\n', term->out);
+}
+
+static void
+draw_series(const struct term *term, const struct axis *axis, const struct bench_series *series,
+	const char *colour)
+{
+	size_t counts[MAX_WIDTH] = {0}, most = 1;
+	unsigned int levels[MAX_WIDTH] = {0};
+
+	for (size_t i = 0; i < series->nr_samples; i++)
+		counts[axis_column(axis, bench_series_ns(series, i))]++;
+	for (unsigned int c = 0; c < axis->columns; c++)
+		most = counts[c] > most ? counts[c] : most;
+	/* Rounded up, so that a single sample can be seen. */
+	for (unsigned int c = 0; c < axis->columns; c++)
+		levels[c] = (unsigned int)((counts[c] * HEIGHT * LEVELS + most - 1) / most);
+	fprintf(term->out, "\n%s%s%s%s\n", colour, series->topic != NULL ? series->topic : "",
+		series->topic != NULL ? ": " : "", series->name);
+	for (unsigned int row = HEIGHT; row-- > 0;)
+		draw_row(term, levels, axis->columns, row);
+	fputs(term->plain, term->out);
+}
+
+/* How many columns text takes: bytes that continue a character take none. */
+static unsigned int
+text_width(const char *text)
+{
+	unsigned int width = 0;
+
+	for (; *text != '\0'; text++)
+		width += ((unsigned char)*text & 0xc0) != 0x80;
+	return width;
+}
+
+/* Print a mark at its column unless it would touch its neighbours. Moves *at behind it. */
+static void
+draw_mark(const struct term *term, const char *text, unsigned int column, unsigned int end,
+	unsigned int *at)
+{
+	unsigned int width = text_width(text);
+
+	if ((*at > 0 && column <= *at) || column + width > end)
+		return;
+	fprintf(term->out, "%*s%s", (int)(column - *at), "", text);
+	*at = column + width;
+}
+
+static void
+draw_axis(const struct term *term, const struct axis *axis)
+{
+	static const double steps[] = {1, 2, 5};
+	char text[NUMBER_MAX], last[NUMBER_MAX + 1];
+	unsigned int at = 0, last_column;
+
+	fprintf(term->out, "%*s", MARGIN, "");
+	for (unsigned int c = 0; c < axis->columns; c++)
+		fputs(term->utf8 ? "─" : "-", term->out);
+	fprintf(term->out, "\n%*s", MARGIN, "");
+	snprintf(last, sizeof(last), "%s+", format_time(term, axis->high, text));
+	last_column = axis->columns - text_width(last);
+	draw_mark(term, format_time(term, axis->low, text), 0, last_column, &at);
+	for (double decade = 1; decade <= axis->high; decade *= 10) {
+		for (size_t s = 0; s < sizeof(steps) / sizeof(steps[0]); s++) {
+			double ns = decade * steps[s];
+
+			if (ns > axis->low && ns < axis->high)
+				draw_mark(term, format_time(term, ns, text), axis_column(axis, ns),
+					last_column - 1, &at);
+		}
+	}
+	draw_mark(term, last, last_column, axis->columns, &at);
+	fputc('\n', term->out);
+}
+
+static void
+print_one(const struct term *term, const struct bench_env *env, const struct bench_result *result)
+{
+	struct axis axis = axis_of(term, result);
+
+	print_headline(term, result);
+	print_machine(term, env);
+	print_circumstances(term, result);
+	print_figures(term, result);
+	if (result->nr_series > MAX_DRAWN)
+		return;
+	for (unsigned int i = 0; i < result->nr_series; i++)
+		draw_series(term, &axis, &result->series[i], term->series[i % 4]);
+	draw_axis(term, &axis);
+}
+
+/* The tables of all parts, and a line for each goal. */
+static void
+print_summary(
+	const struct term *term, const struct bench_env *env, const struct bench_result *result)
+{
+	for (unsigned int i = 0; i < result->nr_parts; i++) {
+		const struct bench_part *part = &result->parts[i];
+
+		if (part->skipped[0] == '\0') {
+			print_headline(term, &part->result);
+			print_circumstances(term, &part->result);
+			print_figures(term, &part->result);
+		} else {
+			fprintf(term->out, "%s: skipped: %s\n", part->name, part->skipped);
+		}
+		fputc('\n', term->out);
+	}
+	print_headline(term, result);
+	print_machine(term, env);
+	fprintf(term->out, "\n%s%-40s %-28s %-24s %-24s %s%s\n", term->bold, "figure", "floor",
+		"goal", "measured", "met", term->plain);
+	for (unsigned int i = 0; i < result->nr_verdicts; i++) {
+		const struct bench_verdict *v = &result->verdicts[i];
+		const char *met = v->met ? "yes" : "no";
+
+		fprintf(term->out, "%-40s %-28s %-24s %-24s %s%s\n", v->figure, v->floor, v->goal,
+			v->known ? v->measured : "not measured", v->known ? met : "-",
+			v->unsteady ? ", not quiet" : "");
+	}
 }
 
 void
-bench_report_part(const struct bench_term *term, const struct bench_result *result)
+bench_report_text(FILE *out, const struct bench_env *env, const struct bench_result *result)
 {
-	print_headline(term, result);
-	print_circumstances(term, result);
-	print_figures(term, result);
-}
+	const struct term term = term_of(out);
 
-void
-bench_report_text(const struct bench_term *term, const struct bench_env *env,
-	const struct bench_result *result)
-{
-	print_headline(term, result);
-	bench_report_machine(term, env);
-	print_circumstances(term, result);
-	print_figures(term, result);
-	if (result->nr_series <= MAX_DRAWN)
-		bench_report_distribution(term, result);
+	/* What is left there is of writing. */
+	errno = 0;
+	if (result->nr_parts > 0)
+		print_summary(&term, env, result);
+	else
+		print_one(&term, env, result);
 }

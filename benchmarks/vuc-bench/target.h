@@ -2,47 +2,53 @@
 #ifndef BENCH_TARGET_H
 #define BENCH_TARGET_H
 
-/* Whom a measurement measures, and from where: the server, the transport and the CPUs. */
+/* What a measurement measures, and from where: the server, the transport and the CPUs. */
+
+#include <stdbool.h>
+
+#include <vuc/loopback.h>
 
 #include "bench.h"
 #include "daemon.h"
-#include "path.h"
-#include "server.h"
+#include "process.h"
 
-/* The struct of a measurement that uses the options begins with it. */
-struct bench_target {
-	const char *socket;    /* NULL: none was given */
-	const char *transport; /* NULL: vuc's choice */
-	enum bench_path path;
-	bool block;      /* a server of ours sleeps while it has nothing to do, on our CPU */
-	bool waits;      /* this thread sleeps while a poller has work, which may share its CPU */
-	bool shares_cpu; /* once started: so it does, for want of another one */
-	enum bench_server_kind kind;
-	char socket_text[128]; /* for the reports */
-	struct bench_server server;
-	struct bench_daemon daemon; /* of BENCH_PATH_SHM, once started */
-	int latency;                /* descriptor that keeps the CPUs awake, or a negative errno */
+enum bench_server_kind {
+	BENCH_SERVER_OWN,      /* a vuc-refdev that is started for the run */
+	BENCH_SERVER_FOREIGN,  /* one that listens already */
+	BENCH_SERVER_LOOPBACK, /* the reference device inside this process */
 };
 
-/* Parse --socket, --transport and --path. Each returns 0 or -EINVAL. */
-int bench_target_parse_socket(void *target, const char *text, struct vuc_error *err);
-int bench_target_parse_transport(void *target, const char *text, struct vuc_error *err);
-int bench_target_parse_path(void *target, const char *text, struct vuc_error *err);
+/* For a measurement with a server that spins, and nothing else that does. */
+#define BENCH_SERVER_NEEDS_CPU                                                                  \
+	"the server needs one of its own: use --transport loopback, or --socket with a server " \
+	"elsewhere"
 
-/* Look at all of them. Returns 0 or -EINVAL. */
-int bench_target_check(struct bench_target *target, struct vuc_error *err);
+struct bench_target {
+	/* The measurement's to set before bench_target_start(). */
+	bool block; /* a server of ours sleeps while it has nothing to do, on our CPU */
+	bool waits; /* this thread sleeps while a poller has work, which may share its CPU */
+	/* Once started. */
+	enum bench_server_kind kind;
+	bool shares_cpu;         /* the poller shares this thread's CPU for want of another one */
+	unsigned int poller_cpu; /* where there is a poller */
+	const char *path;        /* of the server's socket; NULL: it has none */
+	struct bench_refdev refdev;
+	struct refdev *dev;
+	struct vuc_loopback_server loopback;
+	struct bench_daemon daemon; /* of BENCH_PATH_SHM */
+	char socket_text[128];      /* for the reports */
+};
 
-/*
- * Settle the CPUs, start the server, move to our CPU and keep it awake; tell the environment.
- * Returns 0 or a negative errno; on failure nothing is left behind.
- */
+/* Look at --socket and --transport. Returns 0 or -EINVAL. */
+int bench_target_check(
+	struct bench_target *target, const struct bench_options *options, struct vuc_error *err);
+
+/* Settle the CPUs, start the server, move to our CPU and keep it awake. Returns 0 or a negative
+ * errno; on failure nothing is left behind. */
 int bench_target_start(struct bench_target *target, struct bench *bench, struct vuc_error *err);
-void bench_target_stop(struct bench_target *target);
+void bench_target_stop(struct bench_target *target, struct bench *bench);
 
-/* The CPU of the poller. Of a target that was started. */
-unsigned int bench_target_poller_cpu(const struct bench_target *target, const struct bench *bench);
-
-/* Tell a result who answers, and by which path. Of a target that was started. */
+/* Tell a result who answers, and by which path. */
 void bench_target_describe(
 	struct bench_target *target, const struct bench *bench, struct bench_result *result);
 

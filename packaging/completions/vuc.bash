@@ -23,15 +23,15 @@ _vuc_commands() {
 # The options of a command: all names of one with commas between, the long one last, and a = behind
 # it when it takes a value.
 _vuc_options() {
-	local bench="--rounds= --cpus= --json= --plot= --label= --help"
 	local common="-h,--help --usage -V,--version"
+	local bench="$common --rounds= --cpus= --json= --plot= --label="
 	local device="$common --transport= -t,--timeout= -T,--trace"
 	local vectors="-i,--index= -v,--vector="
 	local migrate="-r,--run -n,--no-run -c,--chunk= -j,--json"
 	local daemon="$common -m,--management= -t,--timeout= -j,--json"
 
 	case $1 in
-	"vuc-bench") echo --help --version ;;
+	"vuc-bench") echo "$common" ;;
 	"vuc-bench mmio")
 		echo "$bench" --socket= --transport= --path= --op= --burst= --compare= --ops= --region= --offset= \
 			--size= --floor=

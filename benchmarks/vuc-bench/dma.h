@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef BENCH_DMA_H
+#define BENCH_DMA_H
+
+/* Mapping memory, and memory that a device accesses by message. */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "subject.h"
+
+/* What is mapped: pages of one file, each by itself. */
+struct bench_dma_memory {
+	int fd;
+	bool apart; /* each lies a page away from the next one, so that no two can be one mapping */
+	uint32_t nr;   /* of mappings */
+	uint64_t size; /* of each: a page */
+};
+
+/* Make the file. Returns 0 or a negative errno; fd is the caller's to close. */
+int bench_dma_memory_make(struct bench_dma_memory *memory, uint32_t nr, struct vuc_error *err);
+
+/* Map all memory, or unmap all of it, inline and by one commit. Returns 0 or a negative errno. */
+int bench_dma_act(struct bench_subject *subject, const struct bench_dma_memory *memory, bool unmap,
+	struct vuc_error *err);
+
+/* What a device that does nothing but DMA by message does. */
+struct bench_dma_plan {
+	bool negotiate; /* begin with the protocol's negotiation, else with the first access */
+	bool write;     /* into the client's memory, else read from it */
+	uint32_t size;  /* bytes of an access */
+	uint32_t depth; /* accesses under way at once; number i is at address i % depth * size */
+	uint32_t samples;
+	uint32_t per_sample;     /* accesses, of which the last one's reply ends the sample */
+	unsigned int timeout_ms; /* for all of it */
+};
+
+/* What the device's process shares with ours. */
+struct bench_dma_shared {
+	_Atomic int status; /* 0: at work; 1: done, ticks are there; else a negative errno */
+	uint64_t ticks[];   /* of each sample */
+};
+
+/* Such a device, and who answers it. */
+struct bench_dma_peer {
+	const struct bench_clock *clock;
+	struct bench_dma_plan plan;
+	unsigned int cpu; /* of the device */
+	uint8_t *memory;  /* of depth accesses */
+	size_t memory_size;
+	struct bench_subject subject; /* vuc; path, transport and CPU are set */
+	uint64_t syscalls;            /* of the turn */
+	pid_t pid;
+	int fd; /* our end of the connection */
+	struct bench_dma_shared *shared;
+	size_t shared_size;
+};
+
+/* Allocate the memory. plan is set. Returns 0 or -ENOMEM. */
+int bench_dma_peer_init(struct bench_dma_peer *peer, enum bench_path path,
+	const struct bench *bench, struct vuc_error *err);
+void bench_dma_peer_fini(struct bench_dma_peer *peer);
+
+/* A turn: the device runs, answered by the floor or by vuc over a transport; its times go to the
+ * series, and a round of that ends. Returns 0 or a negative errno. */
+int bench_dma_peer_turn(struct bench_dma_peer *peer, bool floor, const char *transport,
+	struct bench_series *series, struct vuc_error *err);
+
+#endif /* BENCH_DMA_H */
