@@ -16,6 +16,7 @@
 #include "interrupt.h"
 #include "json_text.h"
 #include "print.h"
+#include "socket.h"
 
 #define FIRST_SIZE 4096u
 
@@ -46,16 +47,16 @@ fail_timeout(struct vucctl_rpc *rpc)
 static int
 connect_to(struct vucctl_rpc *rpc, const char *path)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct sockaddr_un addr;
 	/* It bounds connect(2), too, which waits while too many others do. */
 	struct timeval timeout = {
 		.tv_sec = rpc->timeout_ms / 1000,
 		.tv_usec = rpc->timeout_ms % 1000 * 1000,
 	};
+	int ret = vuc_socket_address(path, &addr, NULL);
 
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(addr.sun_path, path, strlen(path) + 1);
+	if (ret != 0)
+		return ret;
 	rpc->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (rpc->fd < 0 ||
 		setsockopt(rpc->fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0 ||

@@ -144,53 +144,48 @@ map_whole(struct vucctl_selftest *test)
 	return commit_and_count(test, 1);
 }
 
+/* Map each piece but those that step leaves out, with these permissions in turn, and commit. */
+static enum vucctl_selftest_result
+map_pieces(struct vucctl_selftest *test, unsigned int step, bool backwards, const uint32_t flags[3])
+{
+	unsigned int at;
+
+	for (at = 0; at < VUCCTL_SELFTEST_PIECES; at += step) {
+		unsigned int i = backwards ? VUCCTL_SELFTEST_PIECES - 1 - at : at;
+		int ret = vucctl_selftest_map(test, at, i, flags[at % 3]);
+
+		if (ret != 0)
+			return vucctl_selftest_fail_call(test, "cannot map", ret);
+	}
+	return commit_and_count(test, VUCCTL_SELFTEST_PIECES / step);
+}
+
+static const uint32_t read_write[3] = {READ_WRITE, READ_WRITE, READ_WRITE};
+
 static enum vucctl_selftest_result
 map_adjacent(struct vucctl_selftest *test)
 {
-	int ret = vucctl_selftest_map_all(test, false);
-
-	if (ret != 0)
-		return vucctl_selftest_fail_call(test, "cannot map", ret);
-	return vucctl_selftest_check_count(test, VUCCTL_SELFTEST_PIECES);
+	return map_pieces(test, 1, false, read_write);
 }
 
 static enum vucctl_selftest_result
 map_backwards(struct vucctl_selftest *test)
 {
-	int ret = vucctl_selftest_map_all(test, true);
-
-	if (ret != 0)
-		return vucctl_selftest_fail_call(test, "cannot map", ret);
-	return vucctl_selftest_check_count(test, VUCCTL_SELFTEST_PIECES);
+	return map_pieces(test, 1, true, read_write);
 }
 
 static enum vucctl_selftest_result
 map_gaps(struct vucctl_selftest *test)
 {
-	unsigned int i;
-
-	for (i = 0; i < VUCCTL_SELFTEST_PIECES; i += 2) {
-		int ret = vucctl_selftest_map(test, i, i, READ_WRITE);
-
-		if (ret != 0)
-			return vucctl_selftest_fail_call(test, "cannot map", ret);
-	}
-	return commit_and_count(test, VUCCTL_SELFTEST_PIECES / 2);
+	return map_pieces(test, 2, false, read_write);
 }
 
 static enum vucctl_selftest_result
 map_permissions(struct vucctl_selftest *test)
 {
-	static const uint32_t flags[] = {VUC_DMA_READ, VUC_DMA_WRITE, READ_WRITE};
-	unsigned int i;
+	static const uint32_t flags[3] = {VUC_DMA_READ, VUC_DMA_WRITE, READ_WRITE};
 
-	for (i = 0; i < VUCCTL_SELFTEST_PIECES; i++) {
-		int ret = vucctl_selftest_map(test, i, i, flags[i % 3]);
-
-		if (ret != 0)
-			return vucctl_selftest_fail_call(test, "cannot map", ret);
-	}
-	return commit_and_count(test, VUCCTL_SELFTEST_PIECES);
+	return map_pieces(test, 1, false, flags);
 }
 
 /* A piece from the middle, so that what was coalesced has to be taken apart. */
