@@ -55,27 +55,34 @@ struct operation {
 	void *arg;
 	struct vuc_post post;
 	pthread_mutex_t lock;
-	pthread_cond_t ended;
-	bool done; /* guarded by lock */
+	pthread_cond_t over;
+	unsigned int left; /* guarded by lock: the start, until it has returned, and the end */
 	int status;
 	struct vuc_error why;
 	bool lost; /* the connection has ended */
 };
 
-/* A vuc_done_fn. The caller's memory is gone once it is told. */
+/* The caller's memory is gone with the last of both, in whatever order they come. */
+static void
+operation_release(struct operation *op)
+{
+	pthread_mutex_lock(&op->lock);
+	if (--op->left == 0)
+		pthread_cond_signal(&op->over);
+	pthread_mutex_unlock(&op->lock);
+}
+
+/* A vuc_done_fn. */
 static void
 operation_ended(void *arg, int status, const struct vuc_error *err)
 {
 	struct operation *op = arg;
 
-	pthread_mutex_lock(&op->lock);
 	op->status = status;
 	if (status < 0)
 		op->why = *err;
 	op->lost = !vuc_device_connected(op->dev);
-	op->done = true;
-	pthread_cond_signal(&op->ended);
-	pthread_mutex_unlock(&op->lock);
+	operation_release(op);
 }
 
 /* The reason is there only until the next call on the device. */
@@ -87,32 +94,32 @@ start_operation(void *arg)
 	const char *reason = rc < 0 ? vuc_device_reason(op->dev) : "";
 	struct vuc_error why = {0};
 
-	if (rc == 0)
-		return;
 	if (rc < 0)
 		vuc_error_set(&why, rc, "%s", *reason != '\0' ? reason : strerror(-rc));
-	operation_ended(op, rc < 0 ? rc : 0, &why);
+	if (rc != 0)
+		operation_ended(op, rc < 0 ? rc : 0, &why);
+	operation_release(op);
 }
 
 static void
 wait_for_operation(struct operation *op)
 {
 	pthread_mutex_lock(&op->lock);
-	while (!op->done)
-		pthread_cond_wait(&op->ended, &op->lock);
+	while (op->left > 0)
+		pthread_cond_wait(&op->over, &op->lock);
 	pthread_mutex_unlock(&op->lock);
-	pthread_cond_destroy(&op->ended);
+	pthread_cond_destroy(&op->over);
 	pthread_mutex_destroy(&op->lock);
 }
 
 int
 vmm_operate(struct control_vmm *v, control_start_fn start, void *arg, struct vuc_error *err)
 {
-	struct operation op = {.dev = v->link->dev, .start = start, .arg = arg};
+	struct operation op = {.dev = v->link->dev, .start = start, .arg = arg, .left = 2};
 
 	op.post = (struct vuc_post){.fn = start_operation, .arg = &op};
 	pthread_mutex_init(&op.lock, NULL);
-	pthread_cond_init(&op.ended, NULL);
+	pthread_cond_init(&op.over, NULL);
 	vuc_poller_post(v->device->poller, &op.post);
 	wait_for_operation(&op);
 	if (op.status == 0)

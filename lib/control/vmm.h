@@ -124,8 +124,9 @@ int vmm_call(struct control_vmm *v, control_device_fn fn, void *arg, struct vuc_
 /*
  * call.c: what asks the server. start(dev, arg, done, done_arg) is called on the poller's thread,
  * and returns 0 when it has begun: done is going to be called with done_arg; a negative errno when
- * it has not, with the device's reason; OPERATION_DONE when there is nothing to wait for. Waits for
- * the end, for which the operation has a deadline. Returns 0 or a negative errno.
+ * it has not, with the device's reason; OPERATION_DONE when there is nothing to wait for. It may
+ * call done itself, and its argument lives until it has returned all the same. Waits for the end,
+ * for which the operation has a deadline. Returns 0 or a negative errno.
  */
 #define OPERATION_DONE 1
 typedef int (*control_start_fn)(
