@@ -52,6 +52,7 @@ struct vuc_conn {
 	const struct vuc_transport_ops *ops;
 	const struct vuc_conn_events *events;
 	void *owner;
+	struct vuc_closer *closer;           /* as in the address */
 	const struct vuc_session_view *view; /* what to look for; set by the owner before it polls.
 					      * While it watches no descriptors, a driver may
 					      * receive in a way by which the kernel drops them,
@@ -69,7 +70,8 @@ struct vuc_transport_group {
 
 /* Where a connection comes from. */
 struct vuc_transport_address {
-	int fd; /* a connected socket, the driver's from now on */
+	int fd;                    /* a connected socket, the driver's from now on */
+	struct vuc_closer *closer; /* by whom it and what comes is closed; NULL: by the caller */
 	const struct vuc_loopback_server *loopback; /* for the loopback driver */
 };
 
@@ -90,9 +92,9 @@ struct vuc_transport_ops {
 		const struct vuc_conn_events *events, void *owner, struct vuc_conn **conn,
 		struct vuc_error *err);
 	/*
-	 * Close the socket and free the connection; no event follows, and when it returns the
-	 * kernel no longer uses any memory of segment or connection. May be called from an event
-	 * of another connection, not of this one.
+	 * End the connection and free it, leave its socket to the closer; no event follows, and
+	 * when it returns the kernel no longer uses any memory of segment or connection. May be
+	 * called from an event of another connection, not of this one.
 	 */
 	void (*close)(struct vuc_conn *conn);
 

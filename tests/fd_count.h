@@ -5,4 +5,8 @@
 /* How many descriptors this process has open: what a test looks at before and after. */
 unsigned int fd_count(void);
 
+/* A descriptor whose close(2) by its last owner takes until the test closes *peer: a socket that
+ * waits for what was sent to be read. -1: there is none. */
+int fd_slow(int *peer);
+
 #endif /* VUC_TESTS_FD_COUNT_H */

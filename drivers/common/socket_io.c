@@ -28,7 +28,8 @@ vuc_socket_send_parts(int fd, const struct iovec *parts, unsigned int nr_parts)
 
 /* Without fds they are dropped by the kernel. */
 static ssize_t
-receive_message(int fd, struct iovec *parts, unsigned int nr_parts, int *fds, unsigned int *nr_fds)
+receive_message(int fd, struct iovec *parts, unsigned int nr_parts, int *fds, unsigned int *nr_fds,
+	struct vuc_closer *closer)
 {
 	struct msghdr msg = {.msg_iov = parts, .msg_iovlen = nr_parts};
 	ssize_t n;
@@ -38,7 +39,7 @@ receive_message(int fd, struct iovec *parts, unsigned int nr_parts, int *fds, un
 		n = recvmsg(fd, &msg, MSG_DONTWAIT);
 		return n < 0 ? -errno : n;
 	}
-	n = vuc_fds_receive(fd, parts, nr_parts, fds, VUC_FDS_MAX, &nr, MSG_DONTWAIT);
+	n = vuc_fds_receive(fd, parts, nr_parts, fds, VUC_FDS_MAX, &nr, MSG_DONTWAIT, closer);
 	if (n <= 0)
 		return n;
 	if (nr < 0)
@@ -79,7 +80,7 @@ vuc_socket_receive_parts(struct vuc_conn *conn, int fd, uint8_t *buf, size_t siz
 		parts[0] = (struct iovec){.iov_base = into, .iov_len = into_len};
 		nr_parts = 2;
 	}
-	n = receive_message(fd, parts, nr_parts, watched ? fds : NULL, &nr_fds);
+	n = receive_message(fd, parts, nr_parts, watched ? fds : NULL, &nr_fds, conn->closer);
 	if (n > 0)
 		tell_received(conn, parts, (size_t)n, fds, nr_fds);
 	return n;

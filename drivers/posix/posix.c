@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "closers.h"
 #include "error.h"
 #include "socket_io.h"
 
@@ -173,6 +174,7 @@ posix_open(struct vuc_transport_group *group, const struct vuc_transport_address
 	c->base.ops = &vuc_transport_posix;
 	c->base.events = events;
 	c->base.owner = owner;
+	c->base.closer = address->closer;
 	c->group = g;
 	c->fd = address->fd;
 	g->nr_conns++;
@@ -187,7 +189,7 @@ posix_close(struct vuc_conn *conn)
 	struct posix_conn *c = (struct posix_conn *)conn;
 
 	forget_conn(c);
-	close(c->fd);
+	vuc_closer_close_socket(c->base.closer, c->fd);
 	c->group->nr_conns--;
 	free(c);
 }

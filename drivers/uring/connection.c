@@ -3,8 +3,8 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "closers.h"
 #include "error.h"
 #include "uring.h"
 
@@ -37,18 +37,34 @@ uring_open(struct vuc_transport_group *group, const struct vuc_transport_address
 	g->nr_free_slots--;
 	LIST_INSERT_HEAD(&g->conns, c, link);
 	c->multishot_msg.msg_controllen = CMSG_SPACE(VUC_FDS_MAX * sizeof(int));
+	c->base.closer = vuc_closer_hold(address->closer);
 	uring_activate(c);
 	*conn = &c->base;
 	return 0;
 }
 
+static void
+close_socket(struct uring_conn *c)
+{
+	if (c->fd >= 0)
+		vuc_closer_close_socket(c->base.closer, c->fd);
+	c->fd = -1;
+}
+
+void
+uring_free_conn(struct uring_conn *c)
+{
+	close_socket(c);
+	vuc_closer_let_go(c->base.closer);
+	LIST_REMOVE(c, link);
+	free(c);
+}
+
 void
 uring_free_if_done(struct uring_conn *c)
 {
-	if (!c->closed || c->inflight > 0)
-		return;
-	LIST_REMOVE(c, link);
-	free(c);
+	if (c->closed && c->inflight == 0)
+		uring_free_conn(c);
 }
 
 /* Returns when the kernel has let go of everything that was submitted for the connection. */
@@ -101,7 +117,10 @@ uring_close(struct vuc_conn *conn)
 	}
 	io_uring_register_files_update(&g->ring, c->slot, &none, 1);
 	g->free_slots[g->nr_free_slots++] = (uint16_t)c->slot;
-	close(c->fd);
+	/* While a request is under way, the ring has the socket as well. Whoever lets go of it last
+	 * closes it, and that is to be the closer. */
+	if (c->base.closer == NULL)
+		close_socket(c);
 	uring_free_if_done(c);
 }
 

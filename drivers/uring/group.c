@@ -154,10 +154,8 @@ uring_group_destroy(struct vuc_transport_group *group)
 		reap_completions(g);
 	}
 	io_uring_queue_exit(&g->ring);
-	while ((c = LIST_FIRST(&g->conns)) != NULL) {
-		LIST_REMOVE(c, link);
-		free(c);
-	}
+	while ((c = LIST_FIRST(&g->conns)) != NULL)
+		uring_free_conn(c);
 	uring_free_buffers(g);
 	free(g);
 }

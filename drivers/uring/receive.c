@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "closers.h"
 #include "fds.h"
 #include "uring.h"
 
@@ -127,7 +128,7 @@ static void
 deliver_bytes(struct uring_conn *c, const uint8_t *bytes, size_t len, int *fds, unsigned int nr_fds)
 {
 	if (c->lost) {
-		vuc_fds_close(fds, nr_fds);
+		vuc_closer_close(c->base.closer, fds, nr_fds);
 		return;
 	}
 	c->quiet = 0;
@@ -230,7 +231,7 @@ take_buffer(struct uring_conn *c, const struct io_uring_cqe *cqe)
 		};
 		size_t len = io_uring_recvmsg_payload_length(out, cqe->res, &c->multishot_msg);
 
-		int nr_fds = vuc_fds_take(&msg, fds, VUC_FDS_MAX);
+		int nr_fds = vuc_fds_take(&msg, fds, VUC_FDS_MAX, c->base.closer);
 
 		if (len > 0 && nr_fds >= 0)
 			deliver_bytes(c, io_uring_recvmsg_payload(out, &c->multishot_msg), len, fds,

@@ -131,6 +131,7 @@ void uring_close(struct vuc_conn *conn);
 int uring_send(struct vuc_conn *conn, const struct vuc_segment *segment);
 int64_t uring_send_parts(struct vuc_conn *conn, const struct iovec *parts, unsigned int nr_parts);
 void uring_sent(struct uring_conn *c, int res);
+void uring_free_conn(struct uring_conn *c);
 void uring_free_if_done(struct uring_conn *c);
 
 /* receive.c */

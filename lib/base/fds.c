@@ -5,15 +5,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <unistd.h>
 
 void
 vuc_fds_close(const int *fds, unsigned int nr_fds)
 {
-	for (unsigned int i = 0; i < nr_fds; i++) {
-		if (fds[i] >= 0)
-			close(fds[i]);
-	}
+	vuc_closer_close(NULL, fds, nr_fds);
 }
 
 static void
@@ -51,7 +47,7 @@ vuc_fds_send(
 }
 
 int
-vuc_fds_take(struct msghdr *msg, int *fds, unsigned int max)
+vuc_fds_take(struct msghdr *msg, int *fds, unsigned int max, struct vuc_closer *closer)
 {
 	unsigned int nr = 0;
 	bool lost = (msg->msg_flags & MSG_CTRUNC) != 0;
@@ -66,19 +62,19 @@ vuc_fds_take(struct msghdr *msg, int *fds, unsigned int max)
 			if (nr < max)
 				fds[nr] = fd;
 			else
-				close(fd);
+				vuc_closer_close(closer, &fd, 1);
 			nr++;
 		}
 	}
 	if (nr <= max && !lost)
 		return (int)nr;
-	vuc_fds_close(fds, nr < max ? nr : max);
+	vuc_closer_close(closer, fds, nr < max ? nr : max);
 	return nr > max ? -E2BIG : -EMFILE;
 }
 
 ssize_t
 vuc_fds_receive(int sock, const struct iovec *parts, unsigned int nr_parts, int *fds,
-	unsigned int max, int *nr_fds, int flags)
+	unsigned int max, int *nr_fds, int flags, struct vuc_closer *closer)
 {
 	struct vuc_fds_control control;
 	struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)parts,
@@ -93,11 +89,11 @@ vuc_fds_receive(int sock, const struct iovec *parts, unsigned int nr_parts, int 
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
-	*nr_fds = vuc_fds_take(&msg, fds, max);
+	*nr_fds = vuc_fds_take(&msg, fds, max, closer);
 	if ((msg.msg_flags & MSG_TRUNC) == 0)
 		return n;
 	if (*nr_fds > 0)
-		vuc_fds_close(fds, (unsigned int)*nr_fds);
+		vuc_closer_close(closer, fds, (unsigned int)*nr_fds);
 	*nr_fds = 0;
 	return -EMSGSIZE;
 }

@@ -6,6 +6,8 @@
 
 #include <sys/socket.h>
 
+#include "closers.h"
+
 /* The kernel's own limit for one message (SCM_MAX_FD): with room for it, none is cut off. */
 #define VUC_FDS_MAX 253
 
@@ -29,16 +31,18 @@ ssize_t vuc_fds_send(
  * Receive bytes into parts and descriptors into fds, which has room for max. flags are those of
  * recvmsg(2); MSG_CMSG_CLOEXEC is added. Returns how many bytes came, 0 when the peer has closed;
  * -EMSGSIZE for a packet that the parts are too small for; another negative errno. nr_fds is set as
- * vuc_fds_take() says, and to 0 with an error.
+ * vuc_fds_take() says, and to 0 with an error. What is of no use is left to closer; NULL: it is
+ * closed here.
  */
 ssize_t vuc_fds_receive(int sock, const struct iovec *parts, unsigned int nr_parts, int *fds,
-	unsigned int max, int *nr_fds, int flags);
+	unsigned int max, int *nr_fds, int flags, struct vuc_closer *closer);
 
 /*
  * Take the descriptors out of a message that was received with a whole struct vuc_fds_control.
  * Returns how many they are: they are the caller's; or, and none is left then, -E2BIG when there
- * are more than max, and -EMFILE when this process had no room for all of them.
+ * are more than max, and -EMFILE when this process had no room for all of them. Those are left to
+ * closer; NULL: they are closed here.
  */
-int vuc_fds_take(struct msghdr *msg, int *fds, unsigned int max);
+int vuc_fds_take(struct msghdr *msg, int *fds, unsigned int max, struct vuc_closer *closer);
 
 #endif /* VUC_BASE_FDS_H */

@@ -10,13 +10,12 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "closers.h"
 #include "thread.h"
 #include "vmm.h"
 
-#define SHORTAGE_MS  100  /* until it tries again, when there are no descriptors left */
-#define MAX_CLOSERS  8    /* threads that close connections */
-#define CLOSERS_MS   1000 /* that they have at the end */
-#define ACCEPT_BURST 64   /* connections that are accepted before it looks at anything else */
+#define SHORTAGE_MS  100 /* until it tries again, when there are no descriptors left */
+#define ACCEPT_BURST 64  /* connections that are accepted before it looks at anything else */
 
 struct control_vmm *
 vmm_alloc(struct vuc_control *c, int fd)
@@ -34,133 +33,14 @@ vmm_alloc(struct vuc_control *c, int fd)
 	v->bell.fd = -1;
 	v->deadline_ms = vuc_clock_ms() + c->opts.handshake_timeout_ms;
 	v->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (v->wake_fd >= 0 && control_user_of(fd, &v->user) == 0)
+	v->closers = vuc_closers_create();
+	v->closer = v->closers != NULL ? vuc_closer_create(v->closers, 1) : NULL;
+	if (v->wake_fd >= 0 && v->closer != NULL && control_user_of(fd, &v->user) == 0)
 		return v;
 	v->fd = -1;
 	vmm_free(v);
 	return NULL;
 }
-
-/* ---- closing ---- */
-
-/*
- * Closing a socket closes the descriptors that lie unread in it, and one of a file system that its
- * sender serves may take for ever. So connections that are not taken are closed by threads of their
- * own, of which there are few: while all are held up, no connection is accepted.
- */
-struct control_closers {
-	pthread_mutex_t lock;
-	pthread_cond_t ended;
-	unsigned int busy;
-	bool abandoned; /* the last one frees it */
-};
-
-struct closing {
-	struct control_closers *closers;
-	int fd;
-};
-
-static void
-free_closers(struct control_closers *closers)
-{
-	pthread_cond_destroy(&closers->ended);
-	pthread_mutex_destroy(&closers->lock);
-	free(closers);
-}
-
-static void *
-run_closer(void *arg)
-{
-	struct closing *closing = arg;
-	struct control_closers *closers = closing->closers;
-	bool last;
-
-	close(closing->fd);
-	free(closing);
-	pthread_mutex_lock(&closers->lock);
-	closers->busy--;
-	last = closers->abandoned && closers->busy == 0;
-	pthread_cond_signal(&closers->ended);
-	pthread_mutex_unlock(&closers->lock);
-	if (last)
-		free_closers(closers);
-	return NULL;
-}
-
-static bool
-are_closers_busy(struct control_closers *closers)
-{
-	bool busy;
-
-	pthread_mutex_lock(&closers->lock);
-	busy = closers->busy >= MAX_CLOSERS;
-	pthread_mutex_unlock(&closers->lock);
-	return busy;
-}
-
-/* Without memory or a thread it is closed here. */
-static void
-close_aside(struct vuc_control *c, int fd)
-{
-	struct closing *closing = malloc(sizeof(*closing));
-	pthread_t thread;
-
-	if (closing == NULL) {
-		close(fd);
-		return;
-	}
-	*closing = (struct closing){.closers = c->closers, .fd = fd};
-	pthread_mutex_lock(&c->closers->lock);
-	c->closers->busy++;
-	pthread_mutex_unlock(&c->closers->lock);
-	if (vuc_thread_create(&thread, THREAD_STACK, run_closer, closing) == 0)
-		pthread_detach(thread);
-	else
-		run_closer(closing);
-}
-
-int
-control_accept_init(struct vuc_control *c)
-{
-	pthread_condattr_t attr;
-
-	c->closers = calloc(1, sizeof(*c->closers));
-	if (c->closers == NULL)
-		return -ENOMEM;
-	pthread_mutex_init(&c->closers->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&c->closers->ended, &attr);
-	pthread_condattr_destroy(&attr);
-	return 0;
-}
-
-/* Those who are held up are left to themselves. */
-void
-control_accept_fini(struct vuc_control *c)
-{
-	struct control_closers *closers = c->closers;
-	uint64_t end_ms = vuc_clock_ms() + CLOSERS_MS;
-	const struct timespec end = {
-		.tv_sec = (time_t)(end_ms / 1000),
-		.tv_nsec = (long)(end_ms % 1000) * 1000000,
-	};
-	bool last;
-
-	if (closers == NULL)
-		return;
-	pthread_mutex_lock(&closers->lock);
-	while (closers->busy > 0 &&
-		pthread_cond_timedwait(&closers->ended, &closers->lock, &end) == 0)
-		continue;
-	closers->abandoned = true;
-	last = closers->busy == 0;
-	pthread_mutex_unlock(&closers->lock);
-	if (last)
-		free_closers(closers);
-}
-
-/* ---- accepting ---- */
 
 /* NULL: it may come in. */
 static const char *
@@ -228,20 +108,22 @@ welcome(struct vuc_control *c, int fd)
 	int rc;
 
 	if (is_kept_out(c, fd)) {
-		close_aside(c, fd);
+		vuc_closer_close_socket(c->closer, fd);
 		return;
 	}
 	v = vmm_alloc(c, fd);
 	if (v == NULL) {
 		control_log_limited(
 			&c->log, &c->log.own, VUC_LOG_ERROR, "no memory for a connection");
-		close_aside(c, fd);
+		vuc_closer_close_socket(c->closer, fd);
 		return;
 	}
 	rc = admit(v);
 	if (rc == 0)
 		return;
 	vmm_log(v, VUC_LOG_WARNING, "its connection is not taken: no thread: %s", strerror(-rc));
+	vuc_closer_close_socket(c->closer, v->fd);
+	v->fd = -1;
 	vmm_free(v);
 }
 
@@ -251,7 +133,9 @@ accept_one(struct vuc_control *c)
 {
 	int fd;
 
-	if (are_closers_busy(c->closers)) {
+	/* Closing a socket closes the descriptors that lie unread in it. While that is held up,
+	 * there are no more of them. */
+	if (vuc_closer_busy(c->closer)) {
 		c->accept_ms = vuc_clock_ms() + SHORTAGE_MS;
 		return false;
 	}

@@ -3,6 +3,7 @@
 /* The life of a VMM's connection: its thread. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,7 +15,8 @@
 #include "error.h"
 #include "vmm.h"
 
-#define PUBLISH_MS 500u
+#define PUBLISH_MS      500u
+#define CLOSING_LOOK_MS 20u /* until a held up closing looks whether the VMM has to leave */
 
 void
 vmm_log(struct control_vmm *v, enum vuc_log_level level, const char *fmt, ...)
@@ -54,8 +56,9 @@ vmm_leave(struct control_vmm *v, uint64_t when_ms, const char *why)
 	control_wake(v->wake_fd);
 }
 
-static int
-check_leaving(struct control_vmm *v, uint64_t now)
+/* Why it has to leave now; NULL: it has not. */
+static const char *
+vmm_leaves(struct control_vmm *v, uint64_t now)
 {
 	const char *why;
 	uint64_t when;
@@ -64,9 +67,15 @@ check_leaving(struct control_vmm *v, uint64_t now)
 	when = v->leave_ms;
 	why = v->leave_why;
 	pthread_mutex_unlock(&v->control->lock);
-	if (when == 0 || now < when)
-		return 0;
-	return vuc_error_set(&v->why, -ECANCELED, "%s", why);
+	return when == 0 || now < when ? NULL : why;
+}
+
+static int
+check_leaving(struct control_vmm *v, uint64_t now)
+{
+	const char *why = vmm_leaves(v, now);
+
+	return why != NULL ? vuc_error_set(&v->why, -ECANCELED, "%s", why) : 0;
 }
 
 static void
@@ -136,10 +145,48 @@ wait_for_packet(struct control_vmm *v)
 	return fds[0].revents != 0;
 }
 
+/* Nobody but the kernel has a part in closing memory, which alone has seals, and eventfds. */
+static bool
+closes_at_once(int fd)
+{
+	return fcntl(fd, F_GET_SEALS) >= 0 || packet_is_eventfd(fd, false);
+}
+
+/* Returns how many are left, at the beginning of fds. */
+static unsigned int
+close_at_once(int *fds, unsigned int nr_fds)
+{
+	unsigned int left = 0;
+
+	for (unsigned int i = 0; i < nr_fds; i++) {
+		if (fds[i] >= 0 && closes_at_once(fds[i]))
+			close(fds[i]);
+		else if (fds[i] >= 0)
+			fds[left++] = fds[i];
+	}
+	return left;
+}
+
+static void
+wait_for_closer(struct control_vmm *v)
+{
+	while (!vuc_closer_wait(v->closer, CLOSING_LOOK_MS)) {
+		if (vmm_leaves(v, vuc_clock_ms()) != NULL)
+			return;
+	}
+}
+
+void
+vmm_close_fds(struct control_vmm *v, int *fds, unsigned int nr_fds)
+{
+	vuc_closer_close(v->closer, fds, close_at_once(fds, nr_fds));
+	wait_for_closer(v);
+}
+
 static int
 take_packet(struct control_vmm *v)
 {
-	int rc = packet_receive(v->fd, &v->packet);
+	int rc = packet_receive(v->fd, &v->packet, v->closer);
 
 	if (rc == 0)
 		rc = vmm_dispatch(v);
@@ -155,7 +202,8 @@ take_packet(struct control_vmm *v)
 			&v->why, rc, "a packet with more than %u descriptors", VUC_SHM_MAX_FDS);
 	else if (rc != -EAGAIN)
 		vuc_error_set(&v->why, rc, "its socket fails: %s", strerror(-rc));
-	packet_close(&v->packet);
+	vmm_close_fds(v, v->packet.fds, v->packet.nr_fds);
+	v->packet.nr_fds = 0;
 	return rc == -EAGAIN && v->why.text[0] == '\0' ? 0 : rc;
 }
 
@@ -208,8 +256,9 @@ vmm_run(void *arg)
 	/* Who sees it hang up knows that the device has let go of everything. */
 	if (v->device != NULL)
 		vmm_release(v);
-	close(v->fd);
+	vuc_closer_close_socket(v->closer, v->fd);
 	v->fd = -1;
+	wait_for_closer(v);
 	control_log_forget(&v->control->log, &v->log_limit, v->user.uid);
 	finish(v);
 	return NULL;
@@ -222,6 +271,8 @@ vmm_free(struct control_vmm *v)
 		close(v->fd);
 	if (v->wake_fd >= 0)
 		close(v->wake_fd);
+	vuc_closer_let_go(v->closer);
+	vuc_closers_destroy(v->closers, 0);
 	control_user_fini(&v->user);
 	free(v);
 }

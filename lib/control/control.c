@@ -13,6 +13,7 @@
 #include <vuc/shm.h>
 
 #include "clock.h"
+#include "closers.h"
 #include "control.h"
 #include "error.h"
 #include "guard.h"
@@ -25,6 +26,8 @@
 #define BACKLOG 1024
 
 #define MAX_DMA_MAPS 65535u /* more is not to be had of the kernel */
+#define MAX_CLOSERS  8u     /* threads that close connections which are not taken */
+#define CLOSERS_MS   20u    /* in which what is held up at the end may still be closed */
 
 bool
 control_await(struct vuc_control *c, uint64_t end_ms)
@@ -128,7 +131,8 @@ free_control(struct vuc_control *c)
 	vuc_listener_close(&c->listener);
 	if (c->signaller.file >= 0)
 		control_signaller_fini(&c->signaller);
-	control_accept_fini(c);
+	vuc_closer_let_go(c->closer);
+	vuc_closers_destroy(c->closers, CLOSERS_MS);
 	if (c->mailbox.fd >= 0)
 		vuc_mailbox_fini(&c->mailbox);
 	control_log_fini(&c->log);
@@ -160,8 +164,11 @@ set_up(struct vuc_control *c, const char *path, struct vuc_error *err)
 		rc = control_signaller_init(&c->signaller);
 	if (rc == 0)
 		rc = vuc_mailbox_init(&c->mailbox);
-	if (rc == 0)
-		rc = control_accept_init(c);
+	if (rc == 0) {
+		c->closers = vuc_closers_create();
+		c->closer = c->closers != NULL ? vuc_closer_create(c->closers, MAX_CLOSERS) : NULL;
+		rc = c->closer != NULL ? 0 : -ENOMEM;
+	}
 	if (rc != 0)
 		return vuc_error_set(err, rc, "a control plane: %s", strerror(-rc));
 	rc = vuc_listener_bind(&c->listener, path, SOCK_SEQPACKET, c->opts.mode, err);

@@ -14,6 +14,7 @@
 #include <vuc/control.h>
 #include <vuc/stats.h>
 
+#include "closers.h"
 #include "event.h"
 #include "listener.h"
 #include "log.h"
@@ -36,9 +37,10 @@ struct vuc_control {
 
 	/* The control thread's own. */
 	struct vuc_listener listener;
-	uint64_t accept_ms;              /* connections are accepted from then on */
-	struct control_closers *closers; /* accept.c */
-	uint64_t stopping_ms;            /* when what is waited for at the end is logged next */
+	uint64_t accept_ms;          /* connections are accepted from then on */
+	struct vuc_closers *closers; /* of connections that are not taken */
+	struct vuc_closer *closer;
+	uint64_t stopping_ms; /* when what is waited for at the end is logged next */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -149,8 +151,6 @@ void *control_run(void *arg);
 
 /* accept.c: take connections that have come; forget those of VMMs that have finished */
 void control_accept(struct vuc_control *c);
-int control_accept_init(struct vuc_control *c);
-void control_accept_fini(struct vuc_control *c);
 void control_reap(struct vuc_control *c);
 
 /* device.c: by name, with the lock held; NULL for none, or one that is being removed */

@@ -202,6 +202,8 @@ vmm_io_fds(struct control_vmm *v)
 	n = fill_io(&reply.io, a.io_fds);
 	rc = vmm_reply(v, &reply.header, sizeof(reply.io) + n * sizeof(reply.io.sub_regions[0]),
 		a.io_fds->fds, a.io_fds->nr_fds);
+	vmm_close_fds(v, a.io_fds->fds, a.io_fds->nr_fds);
+	a.io_fds->nr_fds = 0;
 	vuc_io_fds_free(a.io_fds);
 	return rc;
 }

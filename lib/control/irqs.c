@@ -71,24 +71,10 @@ check_packet(struct control_vmm *v)
 
 /* Where there is no /proc to tell, the server has to. */
 static bool
-is_eventfd(int fd)
-{
-	static const char name[] = "anon_inode:[eventfd]";
-	char path[64], target[sizeof(name)];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, target, sizeof(target));
-	if (n < 0)
-		return true;
-	return n == (ssize_t)sizeof(name) - 1 && memcmp(target, name, sizeof(name) - 1) == 0;
-}
-
-static bool
 are_eventfds(const struct packet *p)
 {
 	for (unsigned int i = 0; i < p->nr_fds; i++) {
-		if (!is_eventfd(p->fds[i]))
+		if (!packet_is_eventfd(p->fds[i], true))
 			return false;
 	}
 	return true;

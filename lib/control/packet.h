@@ -4,10 +4,13 @@
 
 /* Packets of <vuc/shm.h> from and to a socket. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <vuc/shm.h>
+
+#include "closers.h"
 
 /* A packet that came. Whoever looks at it borrows its descriptors. */
 struct packet {
@@ -27,13 +30,15 @@ struct packet {
 };
 
 /*
- * Take a packet without waiting; packet_close() is due whatever the result. Returns 0; -EAGAIN when
- * there is none; -ECONNRESET when the other end has hung up; -EMSGSIZE for too many bytes, and
- * -E2BIG for too many descriptors; -EMFILE when this process has no room for them; what recvmsg(2)
- * says.
+ * Take a packet without waiting; its descriptors are the caller's, whatever the result. Returns 0;
+ * -EAGAIN when there is none; -ECONNRESET when the other end has hung up; -EMSGSIZE for too many
+ * bytes, and -E2BIG for too many descriptors, which are left to the closer; -EMFILE when this
+ * process has no room for them; what recvmsg(2) says.
  */
-int packet_receive(int fd, struct packet *p);
-void packet_close(struct packet *p);
+int packet_receive(int fd, struct packet *p, struct vuc_closer *closer);
+
+/* Whether a descriptor is an eventfd; unknown where there is no /proc to tell. */
+bool packet_is_eventfd(int fd, bool unknown);
 
 /* Send without waiting: 0, or a negative errno, -EAGAIN when the other end does not read. */
 int packet_send(int fd, const void *bytes, size_t len, const int *fds, unsigned int nr_fds);

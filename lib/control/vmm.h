@@ -74,7 +74,9 @@ struct control_vmm {
 	struct vmm_queue queues[VUC_SHM_MAX_QUEUES];
 	bool *irqs; /* by index: something was done with it */
 	struct dma_maps maps;
-	struct packet packet; /* the request at hand */
+	struct packet packet;        /* the request at hand */
+	struct vuc_closers *closers; /* of its descriptors, and of its socket */
+	struct vuc_closer *closer;
 };
 
 /* accept.c: one that has connected by fd, which is its own then. NULL: no memory or descriptors. */
@@ -92,6 +94,10 @@ void vmm_tell(struct control_vmm *v, enum vuc_shm_device_state state, uint64_t g
 
 /* connection.c: with the lock held: end its connection at a time, unless it is ended before */
 void vmm_leave(struct control_vmm *v, uint64_t when_ms, const char *why);
+
+/* connection.c: close what the VMM, or its server, has sent, which may take as long as they like.
+ * Waits for that unless the VMM has to leave: then the closing is left to itself. */
+void vmm_close_fds(struct control_vmm *v, int *fds, unsigned int nr_fds);
 
 /* connection.c: free one whose thread has ended */
 void vmm_free(struct control_vmm *v);

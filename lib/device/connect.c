@@ -118,12 +118,12 @@ connector_look_up(struct device_connector *c)
 }
 
 static void
-connector_destroy(struct device_connector *c)
+connector_destroy(struct device_connector *c, struct vuc_closer *closer)
 {
 	if (c->path_fd >= 0)
 		close(c->path_fd);
 	if (c->fd >= 0)
-		close(c->fd);
+		vuc_closer_close_socket(closer, c->fd);
 	free(c);
 }
 
@@ -139,7 +139,7 @@ connector_run_look_up(void *arg)
 	/* Pairs with device_connector_step() and device_connector_free(). */
 	if (atomic_exchange_explicit(&c->state, CONNECTOR_FOUND, memory_order_acq_rel) ==
 		CONNECTOR_GIVEN_UP)
-		connector_destroy(c);
+		connector_destroy(c, NULL);
 	return NULL;
 }
 
@@ -162,7 +162,7 @@ connector_alloc(const char *path, struct device_connector **connector, struct vu
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (c->fd < 0) {
 		rc = vuc_error_set(err, -errno, "socket: %s", strerror(errno));
-		connector_destroy(c);
+		connector_destroy(c, NULL);
 		return rc;
 	}
 	*connector = c;
@@ -220,7 +220,7 @@ device_connector_start(const char *path, struct device_connector **connector, st
 	if (rc == 0)
 		*connector = c;
 	else
-		connector_destroy(c);
+		connector_destroy(c, NULL);
 	return rc;
 }
 
@@ -281,13 +281,13 @@ device_connector_step(struct device_connector *c, uint64_t now_ms, struct vuc_er
 }
 
 void
-device_connector_free(struct device_connector *c)
+device_connector_free(struct device_connector *c, struct vuc_closer *closer)
 {
 	/* Pairs with connector_run_look_up(). */
 	if (c != NULL &&
 		atomic_exchange_explicit(&c->state, CONNECTOR_GIVEN_UP, memory_order_acq_rel) ==
 			CONNECTOR_FOUND)
-		connector_destroy(c);
+		connector_destroy(c, closer);
 }
 
 VUC_PRIVATE int
@@ -309,7 +309,7 @@ vuc_device_connect(const char *path, uint32_t timeout_ms, struct vuc_error *err)
 		}
 		nanosleep(&ms, NULL);
 	}
-	device_connector_free(c);
+	device_connector_free(c, NULL);
 	return rc;
 }
 

@@ -6,6 +6,8 @@
 
 #include <vuc/error.h>
 
+#include "closers.h"
+
 /* A connection that is being made to a server's socket, by one who must not wait. */
 struct device_connector;
 
@@ -23,7 +25,7 @@ int device_connector_step(struct device_connector *c, uint64_t now_ms, struct vu
 uint64_t device_connector_due(const struct device_connector *c);
 
 /* May be called at any time; NULL does nothing. */
-void device_connector_free(struct device_connector *c);
+void device_connector_free(struct device_connector *c, struct vuc_closer *closer);
 
 /* A socket connected to the server at path, the caller's, or a negative errno. Waits at most
  * timeout_ms, for the look-up and for a server that does not accept. Any thread. */

@@ -11,7 +11,6 @@
 
 #include "command.h"
 #include "error.h"
-#include "fds.h"
 #include "info.h"
 #include "internal.h"
 #include "learn.h"
@@ -481,10 +480,10 @@ device_learn_go_on(struct device_learn *l)
 }
 
 static void
-forget_region(struct region *region)
+forget_region(struct vuc_device *dev, struct region *region)
 {
-	device_unmap_region(region);
-	vuc_fds_close(region->fds, region->info.nr_fds);
+	device_unmap_region(dev, region);
+	vuc_closer_close(dev->closer, region->fds, region->info.nr_fds);
 	free(region->fds);
 	free(region->areas);
 }
@@ -493,7 +492,7 @@ void
 device_forget(struct vuc_device *dev)
 {
 	for (uint32_t i = 0; dev->regions != NULL && i < dev->info.num_regions; i++)
-		forget_region(&dev->regions[i]);
+		forget_region(dev, &dev->regions[i]);
 	free(dev->regions);
 	free(dev->irqs);
 	free(dev->irq_sets);

@@ -8,6 +8,7 @@
 #include <vuc/export.h>
 #include <vuc/region_map.h>
 
+#include "closers.h"
 #include "connect.h"
 #include "dma_table.h"
 #include "operation.h"
@@ -30,6 +31,7 @@ struct vuc_poll_group {
 	unsigned int completed; /* requests, in the poll under way */
 	uint64_t ticked_ms;
 	struct vuc_poll_source source; /* begin and end are NULL without one */
+	struct vuc_closers *closers;   /* or NULL */
 	struct vuc_device_list devices;
 	struct vuc_device_list dirty;  /* those that may have something to send */
 	struct vuc_device_list closed; /* to be freed at the end of the poll */
@@ -107,7 +109,8 @@ struct vuc_device {
 	bool io_fds;
 	struct vuc_server_faults *faults;
 	struct vuc_server_faults own_faults; /* where faults points unless somebody keeps them */
-	char place[VUC_PLACE_SIZE];          /* where the server is, for messages */
+	struct vuc_closer *closer;  /* of all that comes from the server; NULL: closed here */
+	char place[VUC_PLACE_SIZE]; /* where the server is, for messages */
 	vuc_trace_fn trace;
 	void *trace_arg;
 	struct dma_table dma;
@@ -219,7 +222,7 @@ void device_destroy(struct vuc_device *dev);
 void device_forget(struct vuc_device *dev);
 
 /* region_map.c: does nothing for a region that is not mapped */
-void device_unmap_region(struct region *region);
+void device_unmap_region(struct vuc_device *dev, struct region *region);
 
 /*
  * call.c: for synchronous functions, which start an operation with operation_wake() and a struct

@@ -212,7 +212,11 @@ io_fds_end(struct operation *op)
 static void
 io_fds_release(struct operation *op)
 {
-	vuc_io_fds_free(((struct io_fds_operation *)op)->answer);
+	struct vuc_io_fds *answer = ((struct io_fds_operation *)op)->answer;
+
+	if (answer != NULL)
+		vuc_closer_close(op->dev->closer, answer->fds, answer->nr_fds);
+	free(answer);
 	free(op);
 }
 

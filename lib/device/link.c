@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "internal.h"
 
@@ -114,14 +113,16 @@ device_link_open(struct device_link *link, int fd, const struct vuc_loopback_ser
 	struct vuc_error *err)
 {
 	struct vuc_transport_group *transport = link->dev->group->transport;
-	const struct vuc_transport_address address = {.fd = fd, .loopback = loopback};
+	struct vuc_closer *closer = link->dev->closer;
+	const struct vuc_transport_address address = {
+		.fd = fd, .closer = closer, .loopback = loopback};
 	int rc;
 
 	rc = transport->ops->open(transport, &address, &link_events, link, &link->conn, err);
 	if (rc == 0)
 		link->conn->view = vuc_session_view(link->session);
 	else if (fd >= 0)
-		close(fd);
+		vuc_closer_close(closer, &fd, 1);
 	return rc;
 }
 

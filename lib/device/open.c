@@ -77,7 +77,7 @@ vuc_device_open_start(const struct vuc_device_opts *opts, struct vuc_device **de
 	int rc = vuc_device_read_opts(&known, opts, err);
 
 	*dev = NULL;
-	return rc == 0 ? vuc_device_open_known_start(&known, NULL, dev, done, arg, err) : rc;
+	return rc == 0 ? vuc_device_open_known_start(&known, NULL, NULL, dev, done, arg, err) : rc;
 }
 
 struct open_waiter {
@@ -109,7 +109,7 @@ vuc_device_open_known(const struct vuc_device_opts *opts, struct vuc_server_faul
 	if (opts->group != NULL && opts->group->polling)
 		return vuc_error_set(
 			err, -EDEADLK, "a synchronous call from a completion callback");
-	rc = vuc_device_open_known_start(opts, faults, &d, open_wake, &w, err);
+	rc = vuc_device_open_known_start(opts, faults, NULL, &d, open_wake, &w, err);
 	if (rc != 0)
 		return rc;
 	device_poll_until(d, &w.done);

@@ -20,6 +20,7 @@
 #include "vfio_user.h"
 
 #define CONNECTS_SOON_MS 50u /* since it was begun */
+#define MAX_UNCLOSED     64u /* jobs of a closer that wait, until its server is left alone */
 
 struct device_opening {
 	struct vuc_device *dev;
@@ -90,6 +91,7 @@ configure_session(struct device_link *link, const struct vuc_device_opts *opts,
 		.faults = link->dev->faults,
 		.warn = device_log_warning,
 		.warn_arg = link->dev,
+		.closer = link->dev->closer,
 	};
 	vuc_wire_version_init(&config->version);
 	config->version.max_data_xfer_size = opts->max_data_xfer_size;
@@ -126,12 +128,12 @@ open_twin(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vuc
 	config.max_requests = 1;
 	rc = device_check_socket(fd, "twin socket", err);
 	if (rc != 0) {
-		close(fd);
+		vuc_closer_close(dev->closer, &fd, 1);
 		return rc;
 	}
 	dev->twin.session = vuc_session_create(&config);
 	if (dev->twin.session == NULL) {
-		close(fd);
+		vuc_closer_close(dev->closer, &fd, 1);
 		return vuc_error_set(err, -ENOMEM, "no memory for a session");
 	}
 	return device_link_open(&dev->twin, fd, NULL, err);
@@ -197,7 +199,7 @@ finish_opening(struct vuc_device *dev, int rc, const struct vuc_error *why)
 		device_pump(dev);
 		device_mark_dirty(dev);
 	}
-	device_connector_free(o->connector);
+	device_connector_free(o->connector, dev->closer);
 	free(o);
 	dev->group->completed++;
 	done(arg, rc, &err);
@@ -231,7 +233,7 @@ opening_connect(struct device_opening *o, uint64_t now_ms, struct vuc_error *err
 
 	if (fd < 0)
 		return fd;
-	device_connector_free(o->connector);
+	device_connector_free(o->connector, o->dev->closer);
 	o->connector = NULL;
 	return device_link_open(&o->dev->main, fd, NULL, err);
 }
@@ -352,13 +354,25 @@ begin_opening(struct vuc_device *dev, const struct vuc_device_opts *opts, struct
 	return rc;
 }
 
+/* Returns NULL where what is to be closed is closed at once. */
+static struct vuc_closer *
+choose_closer(const struct vuc_device_opts *opts, struct vuc_closer *closer)
+{
+	if (closer == NULL && opts->group != NULL && opts->group->closers != NULL)
+		return vuc_closer_create(opts->group->closers, 1);
+	return vuc_closer_hold(closer);
+}
+
 static struct vuc_device *
-alloc_device(const struct vuc_device_opts *opts, struct vuc_server_faults *faults)
+alloc_device(const struct vuc_device_opts *opts, struct vuc_server_faults *faults,
+	struct vuc_closer *closer)
 {
 	struct vuc_device *d = aligned_alloc(_Alignof(struct vuc_device), sizeof(*d));
 
-	if (d == NULL)
+	if (d == NULL) {
+		vuc_closer_let_go(closer);
 		return NULL;
+	}
 	*d = (struct vuc_device){
 		.operations = TAILQ_HEAD_INITIALIZER(d->operations),
 		.main.dev = d,
@@ -373,6 +387,7 @@ alloc_device(const struct vuc_device_opts *opts, struct vuc_server_faults *fault
 		.dma_policy = opts->dma,
 		.io_fds = opts->io_fds,
 		.faults = faults != NULL ? faults : &d->own_faults,
+		.closer = closer,
 		.posted_writes = opts->posted_writes,
 		.trace = opts->trace,
 		.trace_arg = opts->trace_arg,
@@ -388,6 +403,7 @@ device_destroy(struct vuc_device *dev)
 	device_link_free(&dev->main);
 	device_forget(dev);
 	dma_table_free(&dev->dma);
+	vuc_closer_let_go(dev->closer);
 	free(dev);
 }
 
@@ -399,7 +415,7 @@ abandon_opening(struct vuc_device *dev)
 	bool own = dev->own_group;
 
 	if (dev->opening != NULL)
-		device_connector_free(dev->opening->connector);
+		device_connector_free(dev->opening->connector, dev->closer);
 	free(dev->opening);
 	if (group != NULL)
 		group_remove(dev);
@@ -410,13 +426,18 @@ abandon_opening(struct vuc_device *dev)
 
 VUC_PRIVATE int
 vuc_device_open_known_start(const struct vuc_device_opts *opts, struct vuc_server_faults *faults,
-	struct vuc_device **dev, vuc_done_fn done, void *arg, struct vuc_error *err)
+	struct vuc_closer *closer, struct vuc_device **dev, vuc_done_fn done, void *arg,
+	struct vuc_error *err)
 {
-	struct vuc_device *d = alloc_device(opts, faults);
 	struct vuc_error why = {0};
+	struct vuc_device *d;
 	int rc;
 
 	*dev = NULL;
+	if (vuc_closer_waiting(closer) >= MAX_UNCLOSED)
+		return vuc_error_set(
+			err, -EBUSY, "not connected: what the server has sent takes long to close");
+	d = alloc_device(opts, faults, choose_closer(opts, closer));
 	if (d == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a device");
 	rc = begin_opening(d, opts, &why);

@@ -125,6 +125,12 @@ vuc_poll_group_set_source(struct vuc_poll_group *group, const struct vuc_poll_so
 	group->source = source != NULL ? *source : (struct vuc_poll_source){0};
 }
 
+VUC_PRIVATE void
+vuc_poll_group_set_closers(struct vuc_poll_group *group, struct vuc_closers *closers)
+{
+	group->closers = closers;
+}
+
 void
 group_add(struct vuc_poll_group *group, struct vuc_device *dev)
 {

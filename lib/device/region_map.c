@@ -63,10 +63,10 @@ region_map_areas(struct vuc_device *dev, struct region *r)
 }
 
 void
-device_unmap_region(struct region *region)
+device_unmap_region(struct vuc_device *dev, struct region *region)
 {
 	for (uint32_t i = 0; i < region->nr_mappings; i++)
-		munmap(region->mappings[i].addr, region->mappings[i].size);
+		vuc_closer_unmap(dev->closer, region->mappings[i].addr, region->mappings[i].size);
 	free(region->mappings);
 	region->mappings = NULL;
 	region->nr_mappings = 0;
@@ -87,7 +87,7 @@ vuc_region_map(struct vuc_device *dev, uint32_t region, const struct vuc_region_
 	if (r->mappings == NULL)
 		rc = region_map_areas(dev, r);
 	if (rc != 0) {
-		device_unmap_region(r);
+		device_unmap_region(dev, r);
 		return rc;
 	}
 	if (mappings != NULL)
@@ -99,5 +99,5 @@ VUC_EXPORT void
 vuc_region_unmap(struct vuc_device *dev, uint32_t region)
 {
 	if (region < dev->info.num_regions)
-		device_unmap_region(&dev->regions[region]);
+		device_unmap_region(dev, &dev->regions[region]);
 }

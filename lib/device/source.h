@@ -12,6 +12,7 @@
 
 #include <vuc/device.h>
 
+#include "closers.h"
 #include "session.h"
 
 struct vuc_poll_source {
@@ -35,6 +36,10 @@ void vuc_poll_group_look_at_clock(struct vuc_poll_group *group);
 
 /* Copied; NULL takes it away. */
 void vuc_poll_group_set_source(struct vuc_poll_group *group, const struct vuc_poll_source *source);
+
+/* Threads that close what servers send to devices which are opened without a closer; they outlive
+ * the group. */
+void vuc_poll_group_set_closers(struct vuc_poll_group *group, struct vuc_closers *closers);
 
 /* Milliseconds that the server may take to answer a request. */
 uint32_t vuc_device_timeout_ms(const struct vuc_device *dev);
@@ -85,10 +90,11 @@ int vuc_device_read_opts(
 	struct vuc_device_opts *known, const struct vuc_device_opts *opts, struct vuc_error *err);
 
 /* As vuc_device_open_start() and vuc_device_open(), with opts that were checked. faults: what is
- * known of the server, which must outlive the device; NULL: nothing. */
+ * known of the server, which must outlive the device; NULL: nothing. closer: by whom the connection
+ * and what the server sends are closed; NULL: by one of its own, if the group has closers. */
 int vuc_device_open_known_start(const struct vuc_device_opts *opts,
-	struct vuc_server_faults *faults, struct vuc_device **dev, vuc_done_fn done, void *arg,
-	struct vuc_error *err);
+	struct vuc_server_faults *faults, struct vuc_closer *closer, struct vuc_device **dev,
+	vuc_done_fn done, void *arg, struct vuc_error *err);
 int vuc_device_open_known(const struct vuc_device_opts *opts, struct vuc_server_faults *faults,
 	struct vuc_device **dev, struct vuc_error *err);
 

@@ -54,6 +54,11 @@ vuc_poller_open_account(struct vuc_poller *p, const char *name)
 
 	if (a == NULL)
 		return NULL;
+	a->closer = vuc_closer_create(p->closers, 1);
+	if (a->closer == NULL) {
+		free(a);
+		return NULL;
+	}
 	snprintf(a->name, sizeof(a->name), "%s", name);
 	vuc_text_clean_name(a->name);
 	vuc_registry_add_account(p, a);
@@ -66,6 +71,7 @@ vuc_poller_close_account(struct vuc_poller *p, struct poller_account *account)
 	if (account == NULL)
 		return;
 	vuc_registry_remove_account(p, account);
+	vuc_closer_let_go(account->closer);
 	free(account);
 }
 
@@ -163,7 +169,8 @@ vuc_poller_open_start(struct vuc_poller *p, struct poller_account *account,
 	d->opened_arg = arg;
 	own.group = p->group;
 	trace_device(d, &own);
-	rc = vuc_device_open_known_start(&own, &d->account->faults, &d->dev, device_opened, d, err);
+	rc = vuc_device_open_known_start(
+		&own, &d->account->faults, d->account->closer, &d->dev, device_opened, d, err);
 	if (rc != 0) {
 		free_device(p, d);
 		return rc;

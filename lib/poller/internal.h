@@ -10,6 +10,7 @@
 #include <vuc/shm.h>
 
 #include "back.h"
+#include "closers.h"
 #include "front.h"
 #include "histogram.h"
 #include "post.h"
@@ -67,6 +68,7 @@ struct poller_account {
 	struct access_counters counters;
 	struct histogram latency;
 	struct vuc_server_faults faults;
+	struct vuc_closer *closer; /* of what the server sends, over all connections */
 };
 
 /* What the poller keeps of a device. */
@@ -146,6 +148,7 @@ struct vuc_poller {
 
 	/* Set before the thread runs. */
 	pthread_t thread;
+	struct vuc_closers *closers; /* of what servers send */
 	int cpu;
 	int node; /* of the CPU, or -1 */
 	char name[16];

@@ -9,6 +9,7 @@
 
 #include <vuc/export.h>
 
+#include "closers.h"
 #include "eal.h"
 #include "error.h"
 #include "internal.h"
@@ -20,6 +21,8 @@
 #include "thread.h"
 #include "trace.h"
 #include "watch.h"
+
+#define CLOSERS_MS 20u /* in which what is held up at the end may still be closed */
 
 VUC_EXPORT void
 vuc_poller_opts_init(struct vuc_poller_opts *opts, size_t size)
@@ -96,6 +99,7 @@ set_up(const struct start *start)
 	if (rc != 0)
 		return rc;
 	vuc_poll_group_set_source(p->group, &source);
+	vuc_poll_group_set_closers(p->group, p->closers);
 	rc = try_to_sleep(p, start->err);
 	if (rc != 0)
 		vuc_poll_group_destroy(p->group);
@@ -157,6 +161,10 @@ start_thread(struct vuc_poller *p, const struct vuc_poller_opts *opts, struct vu
 static void
 free_poller(struct vuc_poller *p)
 {
+	if (vuc_closers_destroy(p->closers, CLOSERS_MS) > 0)
+		poller_log(p, VUC_LOG_NOTICE,
+			"poller %s: descriptors that servers have sent are still being closed",
+			p->name);
 	poller_wake_close(p);
 	free(p->remotes);
 	pthread_cond_destroy(&p->returned);
@@ -187,7 +195,11 @@ alloc_poller(const struct vuc_poller_opts *opts)
 	p->sleeps_fd = -1;
 	p->kick_fd = -1;
 	p->wake_fd = -1;
-	return p;
+	p->closers = vuc_closers_create();
+	if (p->closers != NULL)
+		return p;
+	free_poller(p);
+	return NULL;
 }
 
 VUC_EXPORT int

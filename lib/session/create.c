@@ -71,8 +71,8 @@ vuc_session_destroy(struct vuc_session *s)
 	if (s == NULL)
 		return;
 	session_drop_segments(s);
-	session_close_fds(s->part_fds, s->nr_part_fds);
-	session_close_fds(&s->twin_fd, 1);
+	session_drop_fds(s, s->part_fds, s->nr_part_fds);
+	session_drop_fds(s, &s->twin_fd, 1);
 	free(s->view.part);
 	free(s->tx.buf);
 	free(s->slots);

@@ -218,7 +218,7 @@ bool session_is_new_fault(struct vuc_session *s, enum vuc_server_fault fault);
 void session_warn(struct vuc_session *s, const char *fmt, ...)
 	__attribute__((cold, format(printf, 2, 3)));
 
-/* session.c: close descriptors; those that are -1 have been taken. */
-void session_close_fds(int *fds, unsigned int nr_fds);
+/* session.c: let go of descriptors that came; those that are -1 have been taken. */
+void session_drop_fds(struct vuc_session *s, int *fds, unsigned int nr_fds);
 
 #endif /* VUC_SESSION_INTERNAL_H */

@@ -374,7 +374,7 @@ handle_message(struct vuc_session *s, struct message *m, const uint8_t *bytes)
 	else
 		handle_command(s, m);
 	if (m->nr_fds > 0)
-		session_close_fds(m->fds, m->nr_fds);
+		session_drop_fds(s, m->fds, m->nr_fds);
 	session_settle(s);
 }
 
@@ -393,7 +393,7 @@ handle_assembled(struct vuc_session *s)
 	if (take_header(s, &m, s->view.part))
 		handle_message(s, &m, s->view.part);
 	else
-		session_close_fds(fds, m.nr_fds);
+		session_drop_fds(s, fds, m.nr_fds);
 }
 
 static bool
@@ -463,7 +463,7 @@ keep_part_fds(struct vuc_session *s, const int *fds, unsigned int nr_fds)
 			s->part_fds[s->nr_part_fds++] = fd;
 			continue;
 		}
-		session_close_fds(&fd, 1);
+		session_drop_fds(s, &fd, 1);
 		vuc_session_end(s, -EPROTO, "a message carried more than %u file descriptors", max);
 	}
 }
@@ -542,7 +542,7 @@ receive_bytes(struct vuc_session *s, const uint8_t *bytes, size_t len, const int
 	if (nr_fds > 0)
 		keep_part_fds(s, fds, nr_fds);
 	if (has_ended(s)) {
-		session_close_fds(s->part_fds, s->nr_part_fds);
+		session_drop_fds(s, s->part_fds, s->nr_part_fds);
 		s->nr_part_fds = 0;
 	}
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fds.h"
 #include "internal.h"
 #include "outgoing.h"
 
@@ -48,7 +49,7 @@ copy_fds(const struct vuc_session_request *req, int *fds)
 		if (fds[i] < 0) {
 			int rc = -errno;
 
-			session_close_fds(fds, i);
+			vuc_fds_close(fds, i);
 			return rc;
 		}
 	}
@@ -76,7 +77,7 @@ session_queue(struct vuc_session *s, const struct vuc_session_request *req)
 		return rc;
 	at = session_reserve(s, size, fds, req->nr_fds, false);
 	if (at == NULL) {
-		session_close_fds(fds, req->nr_fds);
+		vuc_fds_close(fds, req->nr_fds);
 		return -EAGAIN;
 	}
 

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "closers.h"
 #include "error.h"
 #include "internal.h"
 
@@ -102,13 +102,11 @@ session_warn(struct vuc_session *s, const char *fmt, ...)
 }
 
 void
-session_close_fds(int *fds, unsigned int nr_fds)
+session_drop_fds(struct vuc_session *s, int *fds, unsigned int nr_fds)
 {
-	for (unsigned int i = 0; i < nr_fds; i++) {
-		if (fds[i] >= 0)
-			close(fds[i]);
+	vuc_closer_close(s->config.closer, fds, nr_fds);
+	for (unsigned int i = 0; i < nr_fds; i++)
 		fds[i] = -1;
-	}
 }
 
 /* The request no longer counts as outstanding. */
@@ -324,7 +322,7 @@ vuc_session_end(struct vuc_session *s, int error, const char *fmt, ...)
 	}
 	s->error = vuc_error_set(&s->reason, error, "%s", text);
 	s->view.state = VUC_SESSION_LOST;
-	session_close_fds(s->part_fds, s->nr_part_fds);
+	session_drop_fds(s, s->part_fds, s->nr_part_fds);
 	s->nr_part_fds = 0;
 
 	for (unsigned int i = 0; i <= s->index_mask; i++) {

@@ -79,6 +79,7 @@ struct vuc_session_config {
 	struct vuc_server_faults *faults; /* must outlive the session; NULL: nothing is known */
 	vuc_session_warn_fn warn;         /* NULL: no warnings */
 	void *warn_arg;
+	struct vuc_closer *closer; /* of descriptors that came; NULL: they are closed here */
 };
 
 /* What a request got. */

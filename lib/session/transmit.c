@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fds.h"
 #include "internal.h"
 
 static struct tx_segment *
@@ -200,7 +201,7 @@ vuc_session_next_segment(struct vuc_session *s)
 static __attribute__((cold, noinline)) void
 release_segment(struct tx_segment *segment)
 {
-	session_close_fds((int *)(uintptr_t)segment->out.fds, segment->out.nr_fds);
+	vuc_fds_close(segment->out.fds, segment->out.nr_fds);
 	if (segment->own)
 		free((void *)(uintptr_t)segment->out.bytes);
 }

@@ -180,7 +180,7 @@ receive_packet(const struct vmm_link *link, union vmm_packet *packet, struct vmm
 	/* Fields of a packet that is too short for them are 0. */
 	memset(packet, 0, sizeof(*packet));
 	*fds = (struct vmm_fds){.nr = 0};
-	n = vuc_fds_receive(link->fd, &part, 1, fds->fd, VUC_SHM_MAX_FDS, &nr_fds, MSG_DONTWAIT);
+	n = vuc_fds_receive(link->fd, &part, 1, fds->fd, VUC_SHM_MAX_FDS, &nr_fds, MSG_DONTWAIT, NULL);
 	if (n >= 0)
 		return accept_packet(fds, n, nr_fds);
 	return n == -ECONNRESET ? -EPIPE : (int)n;

@@ -129,7 +129,8 @@ take_reply(struct vmm *m)
 	union packet_bytes p;
 	struct iovec part = {.iov_base = p.bytes, .iov_len = sizeof(p.bytes)};
 	int fds[VUC_SHM_MAX_FDS], nr_fds;
-	ssize_t n = vuc_fds_receive(m->fd, &part, 1, fds, VUC_SHM_MAX_FDS, &nr_fds, MSG_DONTWAIT);
+	ssize_t n =
+		vuc_fds_receive(m->fd, &part, 1, fds, VUC_SHM_MAX_FDS, &nr_fds, MSG_DONTWAIT, NULL);
 
 	if (n <= 0)
 		return false;

@@ -184,7 +184,7 @@ receive(int fd, struct vuc_loopback_msg *m, size_t len)
 		struct iovec part = {.iov_base = m->bytes + m->len, .iov_len = end - m->len};
 		int nr_fds;
 		ssize_t n = vuc_fds_receive(fd, &part, 1, m->fds + m->nr_fds,
-			VUC_LOOPBACK_MAX_FDS - m->nr_fds, &nr_fds, 0);
+			VUC_LOOPBACK_MAX_FDS - m->nr_fds, &nr_fds, 0, NULL);
 
 		if (n <= 0 || nr_fds < 0)
 			return false;

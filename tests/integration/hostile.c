@@ -98,8 +98,10 @@ be_good(const char *path, struct neighbour *n)
 	/* What came with fork() is the daemon's. */
 	close_range(3, ~0u, 0);
 	memory = rig_memory(PAGE, true);
-	if (shm_start(&c, path, RIG_SECOND) != 0 || shm_open_queue(&c, 16, 64, &q) != 0 ||
-		shm_dma_map(&c, 0, PAGE, 0, VUC_SHM_DMA_READ, memory) != 0)
+	/* When a packet is answered, all of the one before is closed. */
+	if (shm_start(&c, path, RIG_SECOND) != 0 ||
+		shm_dma_map(&c, 0, PAGE, 0, VUC_SHM_DMA_READ, memory) != 0 ||
+		shm_open_queue(&c, 16, 64, &q) != 0)
 		_exit(1);
 	while (!atomic_load(&n->stop)) {
 		rc = neighbour_use_device(&q, atomic_load(&n->rounds));

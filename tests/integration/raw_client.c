@@ -102,7 +102,7 @@ receive_some(int fd, struct raw_message *m, size_t len)
 	struct iovec part = {.iov_base = m->bytes + m->len, .iov_len = len};
 	int nr_fds;
 	ssize_t n = vuc_fds_receive(
-		fd, &part, 1, m->fds + m->nr_fds, RAW_MAX_FDS - m->nr_fds, &nr_fds, 0);
+		fd, &part, 1, m->fds + m->nr_fds, RAW_MAX_FDS - m->nr_fds, &nr_fds, 0, NULL);
 
 	if (n == -ECONNRESET)
 		return 0;

@@ -81,7 +81,7 @@ shm_receive(struct shm_client *c, int timeout_ms)
 	c->len = 0;
 	if (!wait_readable(c->fd, timeout_ms))
 		return SHM_SILENT;
-	n = vuc_fds_receive(c->fd, &part, 1, c->fds, VUC_SHM_MAX_FDS, &nr_fds, 0);
+	n = vuc_fds_receive(c->fd, &part, 1, c->fds, VUC_SHM_MAX_FDS, &nr_fds, 0, NULL);
 	if (n <= 0)
 		return SHM_GONE;
 	c->nr_fds = nr_fds > 0 ? (unsigned int)nr_fds : 0;

@@ -28,6 +28,7 @@
 
 #include "clock.h"
 #include "control_rig.h"
+#include "fd_count.h"
 #include "memfd.h"
 #include "refdev_regs.h"
 
@@ -140,8 +141,10 @@ be_busy(const char *path, int ready)
 	if (memory < 0 || shm_start(&c, path, RIG_NAME) != 0 ||
 		shm_open_queue(&c, 1024, 64, &q) != 0 ||
 		shm_dma_map(&c, 0, MIB, 0, VUC_SHM_DMA_READ, memory) != 0 ||
-		shm_write(&q, BAR0, REFDEV_REG_SCRATCH, &n, sizeof(n)) != 0)
+		shm_write(&q, BAR0, REFDEV_REG_SCRATCH, &n, sizeof(n)) != 0) {
+		dprintf(2, "# the VMM: %.239s\n", c.reply.failure.reason);
 		_exit(1);
+	}
 	for (n = 0;; n++) {
 		if (n == 1000 && write(ready, "x", 1) != 1)
 			_exit(1);
@@ -961,6 +964,62 @@ test_hung_server(void)
 	close(memory);
 }
 
+/* Descriptors whose closing takes as long as the VMM likes, in a packet that was taken and in one
+ * that was not: they hold up their VMM alone, and neither its removal nor the end of the daemon. */
+static void
+test_slow_fds(void)
+{
+	enum {
+		REMOVED,
+		STOPPED,
+		NR_WAYS
+	};
+	const struct vuc_shm_dma_entry entry = {
+		.op = VUC_SHM_DMA_MAP, .flags = VUC_SHM_DMA_READ, .size = MIB};
+	union shm_packet map = {.bytes = {0}};
+	struct vuc_shm_plain reset;
+	struct shm_client other;
+	int fds[2], peers[2];
+
+	map.dma.nr = 1;
+	map.dma.nr_fds = 1;
+	map.dma.entries[0] = entry;
+	for (unsigned int way = REMOVED; way < NR_WAYS; way++) {
+		rig_start(&rig, NULL);
+		rig_attach(&rig, &client, RIG_NAME);
+		/* Nothing of what follows the reset is taken before it is the daemon's alone. */
+		kill(rig.server.process.pid, SIGSTOP);
+		shm_header(&client, &reset.header, VUC_SHM_RESET, sizeof(reset));
+		CU_ASSERT_EQUAL(shm_send(&client, &reset, sizeof(reset), NULL, 0), 0);
+		for (unsigned int i = 0; i < 2; i++) {
+			size_t size = sizeof(map.dma) + sizeof(entry);
+
+			fds[i] = fd_slow(&peers[i]);
+			CU_ASSERT_TRUE_FATAL(fds[i] >= 0);
+			shm_header(&client, &map.header, VUC_SHM_DMA, size);
+			CU_ASSERT_EQUAL(shm_send(&client, &map, size, &fds[i], 1), 0);
+			close(fds[i]);
+		}
+		kill(rig.server.process.pid, SIGCONT);
+		CU_ASSERT_EQUAL(shm_receive(&client, SHM_TIMEOUT_MS), 0);
+		CU_ASSERT_EQUAL(client.reply.header.status, 0);
+		CU_ASSERT_EQUAL(shm_receive(&client, SHM_TIMEOUT_MS), 0);
+		CU_ASSERT_TRUE(client.reply.header.status < 0);
+		rig_attach(&rig, &other, RIG_SECOND);
+		CU_ASSERT_EQUAL(shm_plain(&other, VUC_SHM_RESET), 0);
+		if (way == REMOVED)
+			CU_ASSERT_EQUAL(
+				vuc_control_remove_device(rig.control, RIG_NAME, true, NULL), 0);
+		vuc_control_destroy(rig.control);
+		rig.control = NULL;
+		shm_close(&other);
+		shm_close(&client);
+		close(peers[0]);
+		close(peers[1]);
+		rig_stop(&rig);
+	}
+}
+
 /* Whether a process has a file mapped or open, by the name that /proc shows of it. */
 static bool
 holds_file(pid_t pid, const char *name)
@@ -1041,6 +1100,7 @@ static CU_TestInfo tests[] = {
 	{"flapping_server", test_flapping_server},
 	{"full_eventfd", test_full_eventfd},
 	{"hung_server", test_hung_server},
+	{"slow_fds", test_slow_fds},
 	CU_TEST_INFO_NULL,
 };
 

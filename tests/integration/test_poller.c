@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
@@ -21,8 +22,12 @@
 #include <vuc/poller.h>
 #include <vuc/stats.h>
 
+#include "fd_count.h"
+#include "fds.h"
 #include "peer.h"
 #include "refdev_regs.h"
+#include "socket.h"
+#include "tempdir.h"
 
 #define BAR0       VFIO_PCI_BAR0_REGION_INDEX
 #define CONFIG     VFIO_PCI_CONFIG_REGION_INDEX
@@ -516,6 +521,107 @@ hang_and_go_on(void)
 	peer_stop(good);
 }
 
+/* A server whose descriptors take long to close: with one it answers VERSION, which breaks the
+ * protocol, and the other one is never received. */
+struct slow_server {
+	char folder[VUC_TEMPDIR_SIZE];
+	struct sockaddr_un addr;
+	int listener;
+	int fds[2];
+	int peers[2]; /* of the descriptors */
+	pthread_t thread;
+};
+
+static void *
+slow_server_run(void *arg)
+{
+	static const char bytes[64];
+	struct slow_server *s = arg;
+	int conn = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
+
+	for (unsigned int i = 0; i < 2; i++) {
+		vuc_fds_send(conn, bytes, sizeof(bytes), &s->fds[i], 1, 0);
+		close(s->fds[i]);
+	}
+	/* The client has hung up, whatever of the connection is still to be closed. */
+	while (read(conn, &(char[256]){0}, 256) > 0)
+		continue;
+	close(conn);
+	return NULL;
+}
+
+static void
+slow_server_start(struct slow_server *s)
+{
+	char path[VUC_TEMPDIR_SIZE + 8];
+
+	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(s->folder), 0);
+	snprintf(path, sizeof(path), "%s/s", s->folder);
+	CU_ASSERT_EQUAL_FATAL(vuc_socket_address(path, &s->addr, NULL), 0);
+	s->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CU_ASSERT_EQUAL_FATAL(bind(s->listener, (struct sockaddr *)&s->addr, sizeof(s->addr)), 0);
+	CU_ASSERT_EQUAL_FATAL(listen(s->listener, 1), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		s->fds[i] = fd_slow(&s->peers[i]);
+		CU_ASSERT_TRUE_FATAL(s->fds[i] >= 0);
+	}
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&s->thread, NULL, slow_server_run, s), 0);
+}
+
+static void
+slow_server_stop(struct slow_server *s)
+{
+	close(s->peers[0]);
+	close(s->peers[1]);
+	close(s->listener);
+	vuc_tempdir_remove(s->folder);
+}
+
+/* Closing what a server has sent takes as long as the server likes: that holds up neither the
+ * poller, nor its other devices, nor its end. */
+static void
+hold_up_closing(bool let_go)
+{
+	struct peer *good = peer_start(1, NULL);
+	struct vuc_poller *p = start_poller(VUC_IDLE_YIELD);
+	struct slow_server bad;
+	struct vuc_device_opts opts;
+	struct vuc_device *dev;
+	struct vuc_error err;
+	struct vuc_queue *q;
+
+	slow_server_start(&bad);
+	vuc_device_opts_init(&opts, sizeof(opts));
+	opts.path = bad.addr.sun_path;
+	opts.timeout_ms = TIMEOUT;
+	CU_ASSERT_EQUAL(vuc_poller_open_device(p, &opts, &dev, &err), -EPROTO);
+	pthread_join(bad.thread, NULL);
+	for (unsigned int i = 0; i < 3; i++) {
+		dev = open_device(p, good, 0);
+		q = open_queue(p, dev, 4);
+		CU_ASSERT_EQUAL(vuc_queue_post(q, BAR0, REFDEV_REG_SCRATCH, &i, sizeof(i)), 0);
+		vuc_poller_close_queue(p, q);
+		CU_ASSERT_EQUAL(vuc_poller_close_device(p, dev), 0);
+	}
+	if (let_go)
+		slow_server_stop(&bad);
+	CU_ASSERT_EQUAL(vuc_poller_destroy(p), 0);
+	if (!let_go)
+		slow_server_stop(&bad);
+	peer_stop(good);
+}
+
+static void
+test_slow_fds(void)
+{
+	if (strcmp(peer_transport(), "loopback") == 0) {
+		vuc_tap_skip("nothing comes over the loopback but from this process itself");
+		return;
+	}
+	hold_up_closing(true);
+	hold_up_closing(false);
+}
+
 static void
 test_hung_device(void)
 {
@@ -773,6 +879,7 @@ static CU_TestInfo tests[] = {
 	{"wake_ups", test_wake_ups},
 	{"device_dies", test_device_dies},
 	{"reset_behind_queue", test_reset_behind_queue},
+	{"slow_fds", test_slow_fds},
 	{"hung_device", test_hung_device},
 	{"close_while_it_hangs", test_close_while_it_hangs},
 	{"churn", test_churn},

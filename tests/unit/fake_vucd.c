@@ -69,7 +69,7 @@ receive(struct fake_vucd *d, int conn)
 		r->packet = malloc(sizeof(*r->packet));
 	CU_ASSERT_PTR_NOT_NULL_FATAL(r->packet);
 	part = (struct iovec){.iov_base = r->packet, .iov_len = sizeof(*r->packet)};
-	n = vuc_fds_receive(conn, &part, 1, fds, FAKE_MAX_FDS, &nr_fds, MSG_DONTWAIT);
+	n = vuc_fds_receive(conn, &part, 1, fds, FAKE_MAX_FDS, &nr_fds, MSG_DONTWAIT, NULL);
 	if (n <= 0)
 		return NULL;
 	CU_ASSERT_FATAL(nr_fds >= 0);

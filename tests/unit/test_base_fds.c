@@ -23,7 +23,7 @@ receive_fds(int sock, size_t size, int *fds, unsigned int max, int *nr_fds)
 	char bytes[16];
 	struct iovec part = {.iov_base = bytes, .iov_len = size};
 
-	return vuc_fds_receive(sock, &part, 1, fds, max, nr_fds, MSG_DONTWAIT);
+	return vuc_fds_receive(sock, &part, 1, fds, max, nr_fds, MSG_DONTWAIT, NULL);
 }
 
 static void

@@ -463,7 +463,8 @@ test_send_fds(void)
 	int taken[2], nr_taken;
 
 	send_bytes(e, "two fds", 7, fds, 2);
-	CU_ASSERT_EQUAL(vuc_fds_receive(e->peer, &iov, 1, taken, 2, &nr_taken, MSG_DONTWAIT), 7);
+	CU_ASSERT_EQUAL(
+		vuc_fds_receive(e->peer, &iov, 1, taken, 2, &nr_taken, MSG_DONTWAIT, NULL), 7);
 	CU_ASSERT_EQUAL_FATAL(nr_taken, 2);
 	vuc_fds_close(taken, 2);
 	close(fd);
@@ -624,7 +625,8 @@ test_continued_fds(void)
 		char got[16];
 		struct iovec iov = {.iov_base = got, .iov_len = sizeof(got)};
 		int taken[2], nr_taken;
-		ssize_t n = vuc_fds_receive(e->peer, &iov, 1, taken, 2, &nr_taken, MSG_DONTWAIT);
+		ssize_t n =
+			vuc_fds_receive(e->peer, &iov, 1, taken, 2, &nr_taken, MSG_DONTWAIT, NULL);
 
 		CU_ASSERT_FATAL(n > 0);
 		len += (size_t)n;

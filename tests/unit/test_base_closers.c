@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "closers.h"
+#include "fd_count.h"
+#include "tap.h"
+
+#define WAIT_MS   20000u
+#define NR_OWNERS 20u
+
+static struct vuc_closers *closers;
+
+static void
+start_closers(void)
+{
+	closers = vuc_closers_create();
+	CU_ASSERT_PTR_NOT_NULL_FATAL(closers);
+}
+
+static struct vuc_closer *
+create_closer(unsigned int max_threads)
+{
+	struct vuc_closer *o = vuc_closer_create(closers, max_threads);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(o);
+	return o;
+}
+
+static bool
+is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+static bool
+closes(struct vuc_closer *o)
+{
+	int fd = eventfd(0, 0);
+
+	vuc_closer_close(o, &fd, 1);
+	for (unsigned int ms = 0; is_open(fd) && ms < WAIT_MS; ms++)
+		vuc_clock_sleep_ms(1);
+	return !is_open(fd);
+}
+
+/* Returns the other end, which lets go of it. */
+static int
+close_slow(struct vuc_closer *o)
+{
+	int peer, fd = fd_slow(&peer);
+
+	CU_ASSERT_TRUE_FATAL(fd >= 0);
+	vuc_closer_close(o, &fd, 1);
+	return peer;
+}
+
+/* By nobody, they are closed at once; by a closer before the threads are gone, even when nobody
+ * has it any more. */
+static void
+test_close(void)
+{
+	const unsigned int before = fd_count();
+	int fds[3] = {eventfd(0, 0), -1, eventfd(0, 0)};
+	struct vuc_closer *o;
+
+	vuc_closer_close(NULL, fds, 3);
+	CU_ASSERT_EQUAL(fd_count(), before);
+	start_closers();
+	o = create_closer(1);
+	for (unsigned int i = 0; i < 100; i++) {
+		fds[0] = eventfd(0, 0);
+		fds[2] = eventfd(0, 0);
+		vuc_closer_close(o, fds, 3);
+	}
+	CU_ASSERT_PTR_EQUAL(vuc_closer_hold(o), o);
+	vuc_closer_let_go(o);
+	CU_ASSERT_TRUE(vuc_closer_wait(o, WAIT_MS));
+	CU_ASSERT_EQUAL(fd_count(), before);
+	fds[0] = eventfd(0, 0);
+	vuc_closer_close(o, fds, 1);
+	vuc_closer_let_go(o);
+	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS), 0);
+	CU_ASSERT_EQUAL(fd_count(), before);
+	CU_ASSERT_EQUAL(vuc_closers_destroy(NULL, 0), 0);
+}
+
+/* A socket is closed at once when nothing lies in it, whatever the other end has done. */
+static void
+test_sockets(void)
+{
+	static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET};
+	struct vuc_closer *o;
+	int pair[2], peer;
+
+	start_closers();
+	o = create_closer(1);
+	peer = close_slow(o);
+	while (!vuc_closer_busy(o))
+		vuc_clock_sleep_ms(1);
+	for (unsigned int i = 0; i < 2; i++) {
+		for (unsigned int unread = 0; unread < 2; unread++) {
+			CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, types[i], 0, pair), 0);
+			/* The other end has not read this: its end is a reset here. */
+			CU_ASSERT_EQUAL(send(pair[0], "x", 1, 0), 1);
+			/* A message without a byte is none on a stream. */
+			if (unread == 1)
+				send(pair[1], "", types[i] == SOCK_STREAM, 0);
+			close(pair[1]);
+			vuc_closer_close_socket(o, pair[0]);
+			CU_ASSERT_EQUAL(is_open(pair[0]), unread == 1);
+			CU_ASSERT_EQUAL(vuc_closer_waiting(o), i + unread);
+		}
+	}
+	pair[0] = socket(AF_UNIX, SOCK_STREAM, 0);
+	vuc_closer_close_socket(o, pair[0]);
+	CU_ASSERT_FALSE(is_open(pair[0]));
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	vuc_closer_close_socket(o, pair[0]);
+	CU_ASSERT_FALSE(is_open(pair[0]));
+	close(pair[1]);
+	close(peer);
+	CU_ASSERT_TRUE(vuc_closer_wait(o, WAIT_MS));
+	vuc_closer_let_go(o);
+	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS), 0);
+}
+
+static bool
+is_mapped(void *page)
+{
+	unsigned char in;
+
+	return mincore(page, 4096, &in) == 0;
+}
+
+static void
+test_unmap(void)
+{
+	struct vuc_closer *o;
+	void *page;
+
+	start_closers();
+	o = create_closer(1);
+	for (unsigned int way = 0; way < 2; way++) {
+		page = mmap(NULL, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		CU_ASSERT_FATAL(page != MAP_FAILED);
+		vuc_closer_unmap(way == 0 ? NULL : o, page, 4096);
+		CU_ASSERT_TRUE(vuc_closer_wait(o, WAIT_MS));
+		CU_ASSERT_FALSE(is_mapped(page));
+	}
+	vuc_closer_let_go(o);
+	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS), 0);
+}
+
+/* Many are held up, and none of them holds up another one. */
+static void
+test_owners(void)
+{
+	struct vuc_closer *held_up[NR_OWNERS], *other;
+	int peers[NR_OWNERS], fd = eventfd(0, 0);
+
+	start_closers();
+	other = create_closer(1);
+	for (unsigned int i = 0; i < NR_OWNERS; i++) {
+		held_up[i] = create_closer(1);
+		peers[i] = close_slow(held_up[i]);
+	}
+	CU_ASSERT_TRUE(closes(other));
+	CU_ASSERT_FALSE(vuc_closer_wait(held_up[0], 1));
+	CU_ASSERT_TRUE(vuc_closer_busy(held_up[0]));
+	/* What comes behind it waits, but only until it lets go. */
+	vuc_closer_close(held_up[0], &fd, 1);
+	CU_ASSERT_EQUAL(vuc_closer_waiting(held_up[0]), 1);
+	CU_ASSERT_TRUE(closes(other));
+	CU_ASSERT_TRUE(is_open(fd));
+	close(peers[0]);
+	CU_ASSERT_TRUE(vuc_closer_wait(held_up[0], WAIT_MS));
+	CU_ASSERT_FALSE(is_open(fd));
+	CU_ASSERT_FALSE(vuc_closer_busy(held_up[0]));
+	CU_ASSERT_EQUAL(vuc_closer_waiting(held_up[0]), 0);
+	for (unsigned int i = 0; i < NR_OWNERS; i++) {
+		if (i > 0)
+			close(peers[i]);
+		vuc_closer_let_go(held_up[i]);
+	}
+	vuc_closer_let_go(other);
+	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS), 0);
+}
+
+/* One who may hold up two threads has both, and no more. */
+static void
+test_share(void)
+{
+	struct vuc_closer *o;
+	int peers[2], fd = eventfd(0, 0);
+
+	start_closers();
+	o = create_closer(2);
+	peers[0] = close_slow(o);
+	CU_ASSERT_TRUE(closes(o));
+	CU_ASSERT_FALSE(vuc_closer_busy(o));
+	peers[1] = close_slow(o);
+	for (unsigned int ms = 0; !vuc_closer_busy(o) && ms < WAIT_MS; ms++)
+		vuc_clock_sleep_ms(1);
+	CU_ASSERT_TRUE(vuc_closer_busy(o));
+	vuc_closer_close(o, &fd, 1);
+	CU_ASSERT_EQUAL(vuc_closer_waiting(o), 1);
+	close(peers[0]);
+	CU_ASSERT_TRUE(closes(o));
+	CU_ASSERT_FALSE(is_open(fd));
+	close(peers[1]);
+	vuc_closer_let_go(o);
+	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS), 0);
+}
+
+/* What is held up at the end is left, and the last thread frees the memory. */
+static void
+test_abandon(void)
+{
+	struct vuc_closer *o;
+	int peer;
+
+	start_closers();
+	o = create_closer(1);
+	peer = close_slow(o);
+	vuc_closer_let_go(o);
+	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, 1), 1);
+	close(peer);
+}
+
+static CU_TestInfo tests[] = {
+	{"close", test_close},
+	{"sockets", test_sockets},
+	{"unmap", test_unmap},
+	{"owners", test_owners},
+	{"share", test_share},
+	{"abandon", test_abandon},
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(void)
+{
+	CU_SuiteInfo suites[] = {
+		{"closers", NULL, NULL, NULL, NULL, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	return vuc_tap_run(suites);
+}
