@@ -191,7 +191,8 @@ int vuc_control_remove_device(
 	struct vuc_control *control, const char *name, bool force, struct vuc_error *err);
 
 /**
- * Take a device away from the VMM that has it, so that another one may attach.
+ * Take a device away from the VMM that has it, so that another one may attach. A server that does
+ * not answer has a second: then its connection is ended, so that the VMM leaves.
  *
  * @return 0, and done will be called with 0 when the VMM has left; else it will not: -ENOENT for a
  *         device that there is not; -ENOTCONN for one that no VMM has; -ENOMEM

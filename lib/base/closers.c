@@ -335,7 +335,7 @@ vuc_closer_close(struct vuc_closer *o, const int *fds, unsigned int nr_fds)
 }
 
 /* A packet without a byte has its sender's credentials, so that it is not taken for the end. There
- * is room for no descriptor, so none is received. */
+ * is no room for descriptors, else they would be received. */
 static bool
 is_empty(int sock)
 {
@@ -349,12 +349,12 @@ is_empty(int sock)
 
 	if (getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &len) != 0)
 		return false;
-	packets = type == SOCK_SEQPACKET;
+	packets = type != SOCK_STREAM;
 	if (setsockopt(sock, SOL_SOCKET, SO_PASSCRED, &packets, sizeof(packets)) != 0)
 		return false;
 	/* A reset is told once, before what lies there. */
 	do {
-		msg.msg_controllen = sizeof(control);
+		msg.msg_controllen = packets ? sizeof(control) : 0;
 		n = recvmsg(sock, &msg, MSG_PEEK | MSG_DONTWAIT);
 	} while (n < 0 && errno == ECONNRESET);
 	/* The others say that it was never connected. */

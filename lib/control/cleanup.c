@@ -50,6 +50,9 @@ end_cleaning(struct leaving *l)
 		return;
 	vuc_dma_set_revoked(l->dev, NULL);
 	vuc_device_forget_bypasses(l->dev);
+	/* The connection stays, and nobody waits for it any more. */
+	if (l->v->device->reset == VUC_CONTROL_RESET_TRUST)
+		vuc_device_hurry(l->dev, 0, 0, NULL);
 }
 
 /* A vuc_done_fn. */

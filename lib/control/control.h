@@ -23,7 +23,8 @@
 
 #define THREAD_STACK   (256u * 1024u)
 #define LEAVE_GRACE_MS 100u  /* for a VMM that is told to detach */
-#define CUT_MS         1000u /* until nothing of a device that is removed waits for its server */
+#define CUT_MS         1000u /* for a server, when its device's VMM has to leave */
+#define STUCK_MS       30u   /* likewise for one that does nothing, when the daemon ends */
 
 struct control_device;
 struct control_vmm;
@@ -73,7 +74,9 @@ struct control_link {
 	bool flushed;   /* likewise: it has been there */
 	bool refused;   /* the poller's thread's: it is being closed, for it cannot be opened */
 	bool opened;    /* likewise: it can be */
-	bool cut;       /* guarded by the control's lock: control_link_end() */
+	struct vuc_post hurry;
+	_Atomic bool hurried;         /* hurry is on its way to the poller */
+	_Atomic uint32_t patience_ms; /* that it takes there */
 };
 
 /* Somebody waits for something of a device. */
@@ -124,8 +127,7 @@ struct control_device {
 	struct control_vmm *vmm;   /* that has it, or whose traces are being removed */
 	bool cleaning;             /* the latter, or `renewing` */
 	bool renewing;             /* the connection was closed to be made anew */
-	bool removing;             /* nobody finds it any more, */
-	uint64_t cut_ms;           /* and its VMM has until then to leave */
+	bool removing;             /* nobody finds it any more */
 	bool tried;                /* to connect, once at least */
 	struct control_requests requests;
 	uint64_t generation;
@@ -184,9 +186,9 @@ int control_link_open_start(struct control_device *d, struct control_link **link
 /* link.c: on the control thread: end what control_link_open_start() has started, at once */
 void control_link_cancel(struct control_link *link);
 
-/* link.c: with the lock held: end the connection of a VMM that has not left yet: what is under way
- * ends at once */
-void control_link_end(struct control_link *link);
+/* link.c: with the lock held: the VMM of a connection has to leave. What it waits for at its server
+ * ends when that does nothing for so long, and after CUT_MS. */
+void control_link_hurry(struct control_link *link, uint32_t patience_ms);
 
 /* link.c: on the control thread: close it; freed behind done */
 void control_link_close_start(struct control_link *link, vuc_done_fn done);

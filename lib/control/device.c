@@ -263,15 +263,22 @@ take_away(struct control_device *d)
 	vmm_leave(d->vmm, vuc_clock_ms() + LEAVE_GRACE_MS, "the device was taken away from it");
 }
 
+/* With the lock held: one that leaves, or has to, is not held up by its server. */
+static void
+hurry_vmm(struct control_device *d, uint32_t patience_ms)
+{
+	if (d->vmm != NULL && d->vmm->link != NULL)
+		control_link_hurry(d->vmm->link, patience_ms);
+}
+
 void
 control_stop_device(struct control_device *d)
 {
-	if (!d->removing)
-		d->cut_ms = vuc_clock_ms() + CUT_MS;
 	d->removing = true;
 	atomic_store_explicit(&d->stop, true, memory_order_release);
 	if (has_vmm(d))
 		take_away(d);
+	hurry_vmm(d, d->control->stop ? STUCK_MS : CUT_MS);
 	pthread_cond_broadcast(&d->control->changed);
 	control_poke(d);
 }
@@ -342,6 +349,7 @@ start_detaching(
 	insert_request(d, r);
 	log_leaving(d);
 	take_away(d);
+	hurry_vmm(d, CUT_MS);
 	return 0;
 }
 

@@ -202,22 +202,26 @@ control_link_cancel(struct control_link *l)
 /* ---- ending and closing ---- */
 
 static void
-cut_link(void *arg)
+hurry_link(void *arg)
 {
 	struct control_link *l = arg;
 
-	vuc_device_end(l->dev, "the device is being removed");
+	/* Pairs with control_link_hurry(). */
+	atomic_exchange_explicit(&l->hurried, false, memory_order_acq_rel);
+	vuc_device_hurry(l->dev, atomic_load_explicit(&l->patience_ms, memory_order_relaxed),
+		CUT_MS, "its VMM has to leave, and the server does not answer");
 }
 
 /* Who has it closes it on the poller's thread as well, behind this. */
 void
-control_link_end(struct control_link *l)
+control_link_hurry(struct control_link *l, uint32_t patience_ms)
 {
-	if (l->cut)
+	atomic_store_explicit(&l->patience_ms, patience_ms, memory_order_relaxed);
+	/* Pairs with hurry_link(). */
+	if (atomic_exchange_explicit(&l->hurried, true, memory_order_acq_rel))
 		return;
-	l->cut = true;
-	l->cancel = (struct vuc_post){.fn = cut_link, .arg = l};
-	vuc_poller_post(l->device->poller, &l->cancel);
+	l->hurry = (struct vuc_post){.fn = hurry_link, .arg = l};
+	vuc_poller_post(l->device->poller, &l->hurry);
 }
 
 /* A vuc_done_fn. */

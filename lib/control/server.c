@@ -186,6 +186,9 @@ take_lost_link(struct control_device *d)
 	theirs = d->vmm != NULL && d->vmm->link == link;
 	if (d->vmm != NULL)
 		vmm_tell(d->vmm, VUC_SHM_LOST, link->generation);
+	/* There is nothing left that it could end in order. */
+	if (theirs && d->removing)
+		vmm_leave(d->vmm, vuc_clock_ms(), "its device is lost, and is removed");
 	d->link = NULL;
 	d->silent_ms = 0;
 	d->since_ms = vuc_clock_ms();
@@ -281,20 +284,6 @@ look_at_silence(struct control_device *d)
 
 /* ---- what is due ---- */
 
-/* What a VMM that has to leave waits for at its server ends in time. */
-static void
-cut_link(struct control_device *d)
-{
-	pthread_mutex_lock(&d->control->lock);
-	if (d->removing && d->vmm != NULL && d->vmm->link != NULL) {
-		if (vuc_clock_ms() >= d->cut_ms)
-			control_link_end(d->vmm->link);
-		else
-			d->due_ms = d->cut_ms;
-	}
-	pthread_mutex_unlock(&d->control->lock);
-}
-
 static bool
 is_fulfilled(const struct control_device *d, const struct control_request *r)
 {
@@ -389,7 +378,6 @@ control_look_at(struct control_device *d)
 	d->due_ms = 0;
 	answer_requests(d);
 	look_at_silence(d);
-	cut_link(d);
 	if (d->coming != NULL && atomic_load_explicit(&d->stop, memory_order_acquire))
 		control_link_cancel(d->coming);
 	if (d->coming != NULL || d->going != NULL)

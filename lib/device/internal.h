@@ -122,6 +122,13 @@ struct vuc_device {
 		vuc_done_fn done; /* NULL: nobody is told */
 		void *arg;
 	} closing;
+	struct {
+		uint32_t patience_ms; /* 0: none of it counts */
+		uint32_t moves;       /* of the session, as they were seen last */
+		uint64_t stuck_ms;    /* when it has not moved for so long; 0: nothing is awaited */
+		uint64_t end_ms;      /* when it is over in any case */
+		const char *why;
+	} hurry;
 	struct vuc_error reason; /* of the last call, or request, that failed: what public functions
 				    pass as err, and nothing else writes */
 };
@@ -220,6 +227,10 @@ void device_destroy(struct vuc_device *dev);
 
 /* info.c: forget what was learned of the device */
 void device_forget(struct vuc_device *dev);
+
+/* hurry.c: end the connection when its time is over; and when that is, unless it moves before */
+void device_tick_hurry(struct vuc_device *dev, uint64_t now_ms);
+uint64_t device_hurry_due(const struct vuc_device *dev);
 
 /* region_map.c: does nothing for a region that is not mapped */
 void device_unmap_region(struct vuc_device *dev, struct region *region);

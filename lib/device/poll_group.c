@@ -257,6 +257,7 @@ tick(struct vuc_poll_group *group)
 		device_link_tick(&dev->main, now);
 		device_link_tick(&dev->twin, now);
 		device_tick_operations(dev, now);
+		device_tick_hurry(dev, now);
 		if (device_step_due(dev) <= now)
 			device_mark_dirty(dev);
 	}
@@ -421,6 +422,7 @@ device_due(const struct vuc_device *dev)
 		device_link_due(&dev->main),
 		device_link_due(&dev->twin),
 		device_operations_due(dev),
+		device_hurry_due(dev),
 		device_step_due(dev),
 	};
 	uint64_t due = UINT64_MAX;

@@ -101,6 +101,15 @@ int vuc_device_open_known(const struct vuc_device_opts *opts, struct vuc_server_
 /* End the connection: what is under way ends with -ECANCELED. The device stays, to be closed. */
 void vuc_device_end(struct vuc_device *dev, const char *why);
 
+/*
+ * Somebody is going to close the device and does not wait for a server that hangs: the connection
+ * ends, and what is under way with -ECANCELED, when nothing comes and goes for so long of what is
+ * awaited, and after limit_ms in any case. patience_ms 0: there is no such hurry any more. Called
+ * on the thread that polls the device. The device stays. why: one line; it is kept.
+ */
+void vuc_device_hurry(
+	struct vuc_device *dev, uint32_t patience_ms, uint32_t limit_ms, const char *why);
+
 /* As vuc_device_close_start(), but requests are not cancelled: they are sent and awaited for at
  * most the timeout. */
 void vuc_device_drain_start(struct vuc_device *dev, vuc_done_fn done, void *arg);

@@ -18,6 +18,12 @@ vuc_session_prefetch(const struct vuc_session *s)
 	__builtin_prefetch(s->tx.buf);
 }
 
+uint32_t
+vuc_session_moves(const struct vuc_session *s)
+{
+	return s->view.received + s->tx.first;
+}
+
 const char *
 vuc_session_reason(const struct vuc_session *s)
 {

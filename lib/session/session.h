@@ -136,6 +136,9 @@ vuc_session_state(const struct vuc_session *s)
 	return vuc_session_view(s)->state;
 }
 
+/* Changes with each message that comes, and with each segment that has gone out. */
+uint32_t vuc_session_moves(const struct vuc_session *s);
+
 /* Why the session ended, one line; "" while it has not. */
 const char *vuc_session_reason(const struct vuc_session *s);
 

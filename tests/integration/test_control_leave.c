@@ -956,12 +956,66 @@ test_hung_server(void)
 	pthread_join(thread, NULL);
 	/* It is told that the connection has ended, or finds that the daemon has. */
 	CU_ASSERT_NOT_EQUAL(result, 0);
-	CU_ASSERT_TRUE(rig_has_logged("stopping: waiting for VMM shm-client"));
 	shm_close(&other);
 	shm_close(&client);
 	rig.control = NULL;
 	rig_stop(&rig);
 	close(memory);
+}
+
+/* Whether the server has had so many resets; it says so on stderr. */
+static bool
+has_had_resets(unsigned int nr)
+{
+	char *errors = vuc_spawn_errors(&rig.server.process);
+	unsigned int n = 0;
+
+	for (const char *at = errors; (at = strstr(at, "device_reset (")) != NULL; at++)
+		n++;
+	free(errors);
+	return n >= nr;
+}
+
+/* A VMM that waits for its own server, for an hour if it may, is taken its device away all the
+ * same, or the device is removed. */
+static void
+leave_hung_server(bool removed)
+{
+	static const char *const options[] = {"--verbose", "--fault=drop@device_reset#2", NULL};
+	struct rig_opts opts;
+	pthread_t thread;
+	int result = 0;
+
+	rig_opts_init(&opts);
+	opts.server = options;
+	opts.open.timeout_ms = AN_HOUR;
+	opts.open.long_timeout_ms = AN_HOUR;
+	rig_start(&rig, &opts);
+	rig_attach(&rig, &client, RIG_NAME);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, reset, &result), 0);
+	/* Each of its two devices has been reset once before. */
+	for (unsigned int i = 0; !has_had_resets(3) && i < RIG_WAIT_MS; i++)
+		vuc_clock_sleep_ms(1);
+	CU_ASSERT_EQUAL(removed ? vuc_control_remove_device(rig.control, RIG_NAME, true, NULL)
+				: vuc_control_detach(rig.control, RIG_NAME, NULL),
+		0);
+	pthread_join(thread, NULL);
+	CU_ASSERT_NOT_EQUAL(result, 0);
+	CU_ASSERT_TRUE(rig_logs("its VMM has to leave, and the server does not answer"));
+	shm_close(&client);
+	if (!removed) {
+		CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+		rig_attach(&rig, &client, RIG_NAME);
+		shm_close(&client);
+	}
+	rig_stop(&rig);
+}
+
+static void
+test_leave_hung_server(void)
+{
+	leave_hung_server(false);
+	leave_hung_server(true);
 }
 
 /* Descriptors whose closing takes as long as the VMM likes, in a packet that was taken and in one
@@ -1100,6 +1154,7 @@ static CU_TestInfo tests[] = {
 	{"flapping_server", test_flapping_server},
 	{"full_eventfd", test_full_eventfd},
 	{"hung_server", test_hung_server},
+	{"leave_hung_server", test_leave_hung_server},
 	{"slow_fds", test_slow_fds},
 	CU_TEST_INFO_NULL,
 };

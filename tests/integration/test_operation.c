@@ -26,6 +26,7 @@
 #include "message.h"
 #include "tap.h"
 
+#define AN_HOUR    3600000u
 #define NR_POLLS   200u /* more than any rule would need to be broken */
 #define LONG_MS    60000u
 #define SHORT_MS   30u
@@ -1899,6 +1900,38 @@ test_sequence_deadline(void)
 	}
 }
 
+/* Who is about to close a device does not wait for a server that does nothing, nor for long for one
+ * that does something. */
+static void
+test_hurry(void)
+{
+	static const struct {
+		uint32_t patience_ms;
+		uint32_t limit_ms;
+		bool withheld; /* the answer */
+	} rows[] = {{1, AN_HOUR, true}, {AN_HOUR, 1, true}, {1, AN_HOUR, false}, {0, 1, false}};
+
+	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct job job = {0};
+		struct setup s;
+		uint64_t end_ms;
+
+		open_setup(&s, 16);
+		s.withheld = rows[i].withheld ? UINT32_MAX : 0;
+		vuc_device_hurry(s.dev, rows[i].patience_ms, rows[i].limit_ms, "it has to go");
+		/* Some ticks pass. */
+		end_ms = vuc_clock_ms() + 50;
+		while (!rows[i].withheld && vuc_clock_ms() < end_ms)
+			vuc_poll_group_poll(group);
+		start_feature(&s, &job);
+		poll_until_done(&job);
+		CU_ASSERT_EQUAL(job.status, rows[i].withheld ? -ECANCELED : 0);
+		CU_ASSERT_EQUAL(strstr(job.err.text, "it has to go") != NULL, rows[i].withheld);
+		CU_ASSERT_EQUAL(vuc_device_connected(s.dev), !rows[i].withheld);
+		close_setup(&s);
+	}
+}
+
 static CU_TestInfo start_tests[] = {
 	{"interrupts", test_start_irqs},
 	{"features", test_start_features},
@@ -1926,6 +1959,7 @@ static CU_TestInfo order_tests[] = {
 static CU_TestInfo end_tests[] = {
 	{"the device is closed", test_close},
 	{"the connection ends", test_loss},
+	{"in a hurry", test_hurry},
 	{"cancelled", test_cancel},
 	{"memory of a cancelled one", test_cancelled_memory},
 	{"the deadline runs from the start", test_deadline_from_start},

@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "closers.h"
 #include "fd_count.h"
+#include "fds.h"
 #include "tap.h"
 
 #define WAIT_MS   20000u
@@ -95,6 +96,7 @@ test_sockets(void)
 {
 	static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET};
 	struct vuc_closer *o;
+	unsigned int before;
 	int pair[2], peer;
 
 	start_closers();
@@ -109,10 +111,12 @@ test_sockets(void)
 			CU_ASSERT_EQUAL(send(pair[0], "x", 1, 0), 1);
 			/* A message without a byte is none on a stream. */
 			if (unread == 1)
-				send(pair[1], "", types[i] == SOCK_STREAM, 0);
+				vuc_fds_send(pair[1], "", types[i] == SOCK_STREAM, &pair[0], 1, 0);
+			before = fd_count();
 			close(pair[1]);
 			vuc_closer_close_socket(o, pair[0]);
 			CU_ASSERT_EQUAL(is_open(pair[0]), unread == 1);
+			CU_ASSERT_EQUAL(fd_count(), before - (unread == 1 ? 1 : 2));
 			CU_ASSERT_EQUAL(vuc_closer_waiting(o), i + unread);
 		}
 	}
