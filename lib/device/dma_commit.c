@@ -450,22 +450,6 @@ commit_run(struct operation *op)
 	return rc;
 }
 
-/* The server has kept it, so it is back; or, where something else was to take its place, it is to
- * be unmapped by the next commit. */
-static void
-commit_put_back(struct dma_table *t, uint32_t number)
-{
-	for (size_t i = 0; i < t->leaving.nr; i++) {
-		struct dma_entry *e = &t->leaving.at[i];
-
-		if (!e->left && dma_entry_is_due(e, number) &&
-			dma_table_overlap(t, e->iova, e->size) == NULL &&
-			dma_table_insert(t, e) == 0)
-			e->left = true;
-	}
-	dma_entries_compact(&t->leaving);
-}
-
 /* What was a part of a mapping that the server has kept is still that, the rest is gone. */
 static void
 commit_drop_unmapped(struct dma_table *t, uint32_t number)
@@ -495,7 +479,9 @@ commit_end(struct operation *op)
 	struct commit *c = (struct commit *)op;
 	struct dma_table *t = &op->dev->dma;
 
-	commit_put_back(t, c->number);
+	/* The server has kept them, so they are back; or, where something else was to take their
+	 * place, they are to be unmapped by the next commit. */
+	dma_table_put_back(t, c->number);
 	if (op->status != 0)
 		commit_drop_unmapped(t, c->number);
 	t->commits_run = false;

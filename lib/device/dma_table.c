@@ -110,6 +110,53 @@ dma_table_insert(struct dma_table *t, const struct dma_entry *entry)
 	return 0;
 }
 
+static int
+compare_iova(const void *a, const void *b)
+{
+	const struct dma_entry *x = a, *y = b;
+
+	return x->iova < y->iova ? -1 : x->iova > y->iova;
+}
+
+static bool
+dma_entry_is_behind(const struct dma_entry *e, const struct dma_entry *before)
+{
+	return e->iova - before->iova >= before->size;
+}
+
+void
+dma_table_put_back(struct dma_table *t, uint32_t commit)
+{
+	struct dma_entries merged = {0}, *leaving = &t->leaving;
+	const struct dma_entry *next = t->entries.at, *end = next + t->entries.nr;
+
+	dma_entries_compact(leaving);
+	if (leaving->nr == 0)
+		return;
+	merged.room = t->entries.nr + leaving->nr;
+	merged.at = malloc(merged.room * sizeof(*merged.at));
+	if (merged.at == NULL)
+		return;
+	qsort(leaving->at, leaving->nr, sizeof(leaving->at[0]), compare_iova);
+	for (size_t i = 0; i < leaving->nr; i++) {
+		struct dma_entry *e = &leaving->at[i];
+
+		while (next < end && next->iova < e->iova)
+			merged.at[merged.nr++] = *next++;
+		if (!dma_entry_is_due(e, commit) ||
+			(merged.nr > 0 && !dma_entry_is_behind(e, &merged.at[merged.nr - 1])) ||
+			(next < end && !dma_entry_is_behind(next, e)))
+			continue;
+		merged.at[merged.nr++] = *e;
+		e->left = true;
+	}
+	while (next < end)
+		merged.at[merged.nr++] = *next++;
+	free(t->entries.at);
+	t->entries = merged;
+	dma_entries_compact(leaving);
+}
+
 void
 dma_table_cut(struct dma_table *t, size_t i, size_t n)
 {

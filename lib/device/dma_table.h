@@ -75,6 +75,10 @@ const struct dma_entry *dma_table_overlap(const struct dma_table *t, uint64_t io
 /* Add an entry that overlaps no other; the table takes over its reference to the file. -ENOMEM. */
 int dma_table_insert(struct dma_table *t, const struct dma_entry *entry);
 
+/* Move those of the leaving that this commit was to unmap and that have not left back into the
+ * table, where nothing else is by now. Those for which there is no memory go on leaving. */
+void dma_table_put_back(struct dma_table *t, uint32_t commit);
+
 /* Take n entries out, from entry i on. What they refer to is somebody else's by now. */
 void dma_table_cut(struct dma_table *t, size_t i, size_t n);
 

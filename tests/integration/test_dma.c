@@ -41,10 +41,29 @@ struct witness {
 	uint64_t refuse_iova; /* the messages about this address are answered by an error */
 	uint32_t refuse_errno;
 	bool refuse_maps;
+	bool refuse_unmaps;
 };
 
 static uint8_t memory[16 * PAGE];
 static unsigned int fds_before;
+static unsigned int moves; /* of memory, by the library */
+
+void *
+memmove(void *to, const void *from, size_t len)
+{
+	volatile uint8_t *t = to;
+	const volatile uint8_t *f = from;
+
+	moves++;
+	if ((uintptr_t)to < (uintptr_t)from) {
+		for (size_t i = 0; i < len; i++)
+			t[i] = f[i];
+	} else {
+		while (len-- > 0)
+			t[len] = f[len];
+	}
+	return to;
+}
 
 static int
 refuse(const struct vuc_loopback_msg *req, struct vuc_loopback_msg *reply, uint32_t error_no)
@@ -87,7 +106,8 @@ watch(void *arg, struct vuc_loopback_msg *req, struct vuc_loopback_msg *reply)
 	}
 	CU_ASSERT_FATAL(w->nr < MAX_SEEN);
 	w->seen[w->nr++] = s;
-	if (s.iova == w->refuse_iova || (w->refuse_maps && s.cmd == VFIO_USER_DMA_MAP))
+	if (s.iova == w->refuse_iova || (w->refuse_maps && s.cmd == VFIO_USER_DMA_MAP) ||
+		(w->refuse_unmaps && s.cmd == VFIO_USER_DMA_UNMAP))
 		return refuse(req, reply, w->refuse_errno);
 	return w->inner.handle(w->inner.arg, req, reply);
 }
@@ -413,6 +433,35 @@ test_refused_rest(void)
 	end(w);
 }
 
+#define NR_MANY 256u
+
+/* What the server keeps goes back in one go, and not one after the other before all that there is.
+ */
+static void
+test_refused_unmaps(void)
+{
+	struct witness *w = begin(VUC_DMA_SHARED, 2 * NR_MANY);
+
+	for (uint64_t n = 0; n < 2 * NR_MANY; n++)
+		CU_ASSERT_EQUAL(map(w, 2 * n * PAGE, PAGE, RW, -1, 0), 0);
+	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
+	CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, 0, 2 * NR_MANY * PAGE), 0);
+	CU_ASSERT_EQUAL(vuc_dma_count(w->dev), NR_MANY);
+	w->refuse_unmaps = true;
+	moves = 0;
+	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), -ENOMEM);
+	CU_ASSERT(moves < NR_MANY / 4);
+	CU_ASSERT_EQUAL(vuc_dma_count(w->dev), 2 * NR_MANY);
+	CU_ASSERT_EQUAL(vuc_dma_server_count(w->dev), 2 * NR_MANY);
+	w->refuse_unmaps = false;
+	w->nr = 0;
+	CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, 0, 4 * NR_MANY * PAGE), 0);
+	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
+	CU_ASSERT_EQUAL(w->nr, 2 * NR_MANY);
+	CU_ASSERT_EQUAL(vuc_dma_server_count(w->dev), 0);
+	end(w);
+}
+
 /* What the server has not let go of cannot be replaced, and is unmapped by the next commit. */
 static void
 test_refused_replacement(void)
@@ -532,6 +581,7 @@ static CU_TestInfo tests[] = {
 	{"refused before sending", test_refused_here},
 	{"refused by the server", test_refused_there},
 	{"refused rest", test_refused_rest},
+	{"refused unmaps", test_refused_unmaps},
 	{"refused, with a replacement", test_refused_replacement},
 	{"unmap all", test_unmap_all},
 	{"a thousand", test_many},
