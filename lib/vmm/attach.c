@@ -191,6 +191,8 @@ attach_take_fds(struct vuc_vmm_device *dev, struct vmm_fds *fds, struct vuc_erro
 	if (rc == 0)
 		rc = vmm_eventfd_check(dev->kick_fd, "the poller's kick", err);
 	if (rc == 0)
+		rc = vmm_eventfd_unblock(dev->kick_fd, "the poller's kick", err);
+	if (rc == 0)
 		rc = vmm_eventfd_check(dev->watch.event_fd, "events of the device", err);
 	return rc;
 }

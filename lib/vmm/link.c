@@ -2,6 +2,7 @@
 #include "link.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -285,6 +286,7 @@ vmm_memory_map(
 {
 	struct stat st;
 	void *p;
+	int seals;
 
 	if (fstat(fd, &st) != 0)
 		return vuc_error_set(err, -errno, "%s: %s", what, strerror(errno));
@@ -296,6 +298,10 @@ vmm_memory_map(
 		return vuc_error_set(err, -EPROTO,
 			"%s: the daemon's memory has %lld bytes, not %zu", what,
 			(long long)st.st_size, size);
+	seals = fcntl(fd, F_GET_SEALS);
+	if (seals < 0 || (seals & F_SEAL_SHRINK) == 0)
+		return vuc_error_set(err, -EPROTO,
+			"%s: the daemon's memory is not sealed against shrinking", what);
 	p = mmap(NULL, size, prot, MAP_SHARED, fd, 0);
 	if (p == MAP_FAILED)
 		return vuc_error_set(err, errno == ENOMEM ? -ENOMEM : -EPROTO,
@@ -315,4 +321,14 @@ vmm_eventfd_check(int fd, const char *what, struct vuc_error *err)
 		return 0;
 	return vuc_error_set(err, -EPROTO, "%s: the daemon's descriptor is no eventfd (mode 0%o)",
 		what, st.st_mode);
+}
+
+int
+vmm_eventfd_unblock(int fd, const char *what, struct vuc_error *err)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags >= 0 && ((flags & O_NONBLOCK) || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0))
+		return 0;
+	return vuc_error_set(err, -errno, "%s: %s", what, strerror(errno));
 }

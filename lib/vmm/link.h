@@ -109,7 +109,8 @@ int vmm_reply_wrong(struct vuc_vmm_device *dev, const union vmm_packet *reply,
 /* Descriptors from the daemon are looked at before they are used. `what` names them in errors. */
 
 /*
- * Map the first size bytes of a file, which must have them: a page behind its end raises SIGBUS.
+ * Map the first size bytes of a memfd, which must have them and keep them: a page behind its end
+ * raises SIGBUS.
  * Returns 0; -EPROTO, with err saying what of `what` is wrong; -ENOMEM.
  */
 int vmm_memory_map(
@@ -117,5 +118,8 @@ int vmm_memory_map(
 
 /* Whether it can be an eventfd. Returns 0; -EPROTO for a file, a pipe, a socket. */
 int vmm_eventfd_check(int fd, const char *what, struct vuc_error *err);
+
+/* Writing to it does not block, even if it is full. Returns 0 or a negative errno, with err. */
+int vmm_eventfd_unblock(int fd, const char *what, struct vuc_error *err);
 
 #endif /* VUC_VMM_LINK_H */

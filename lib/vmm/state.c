@@ -135,15 +135,10 @@ vmm_watch_state(struct vuc_vmm_device *dev, struct vuc_error *err)
 	dev->told.state = VUC_SHM_ATTACHED; /* so that whatever else it is already is an event */
 	dev->told.generation = dev->info.generation;
 	dev->told.resets = state.resets;
-	rc = watch_add(&dev->watch, dev->watch.event_fd, EPOLLIN);
+	/* By its edges: it is never read, since the daemon could take what is there, and a read
+	 * would wait. */
+	rc = watch_add(&dev->watch, dev->watch.event_fd, EPOLLIN | EPOLLET);
 	return rc == 0 ? 0 : vuc_error_set(err, rc, "cannot listen for events: %s", strerror(-rc));
-}
-
-/* What is not told any more: the daemon's death stays true, but is said once. */
-static void
-watch_forget(struct vmm_watch *w, int fd)
-{
-	epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
 static void
@@ -200,13 +195,12 @@ vmm_watch_drain(struct vuc_vmm_device *dev)
 		if (ready[i].data.fd == dev->link.fd) {
 			if ((ready[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) == 0)
 				continue;
-			watch_forget(w, dev->link.fd);
+			/* It stays true, but is said once. */
+			epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, dev->link.fd, NULL);
 			w->link_mask = FORGOTTEN;
 			gone = true;
-		} else if (read(ready[i].data.fd, &count, sizeof(count)) != sizeof(count)) {
-			if (ready[i].data.fd == w->event_fd)
-				watch_forget(w, w->event_fd);
-		} else if (ready[i].data.fd == w->timer_fd) {
+		} else if (ready[i].data.fd == w->timer_fd &&
+			read(w->timer_fd, &count, sizeof(count)) == sizeof(count)) {
 			w->timer_ms = 0;
 		}
 	}

@@ -17,7 +17,7 @@
 int
 fake_memory(size_t size)
 {
-	int fd = vuc_memfd_create("fake", size, 0);
+	int fd = vuc_memfd_create("fake", size, F_SEAL_SHRINK);
 
 	CU_ASSERT_FATAL(fd >= 0);
 	return fd;

@@ -134,7 +134,7 @@ void fake_opts(const struct fake_vucd *d, struct vuc_vmm_attach_opts *opts);
 /* Attach; ends the running test when it fails. */
 struct vuc_vmm_device *fake_attach(const struct fake_vucd *d);
 
-/* Memory of a size. Returns its descriptor. */
+/* Memory of a size, which cannot shrink. Returns its descriptor. */
 int fake_memory(size_t size);
 
 /* Inside: the reply to a request that was checked. */

@@ -180,6 +180,22 @@ test_lost_early(void)
 	CU_ASSERT_EQUAL(vuc_vmm_events(dev), 0);
 }
 
+/* A daemon could take back what it has written, so nobody reads it: each write is an event. */
+static void
+test_not_read(void)
+{
+	uint64_t count = 0;
+
+	publish(VUC_SHM_LOST, 1, 0);
+	expect(VUC_VMM_EVENT_LOST);
+	publish(VUC_SHM_BACK, 2, 0);
+	expect(VUC_VMM_EVENT_BACK);
+	CU_ASSERT_EQUAL(read(daemon_.event_fd, &count, sizeof(count)), sizeof(count));
+	CU_ASSERT_EQUAL(count, 2);
+	publish(VUC_SHM_LOST, 2, 0);
+	expect(VUC_VMM_EVENT_LOST);
+}
+
 /* A state that this version does not know is none of its events. */
 static void
 test_unknown(void)
@@ -258,6 +274,7 @@ main(void)
 		{"killed", test_killed},
 		{"given up", test_given_up},
 		{"lost while it was attached", test_lost_early},
+		{"the daemon's eventfd is not read", test_not_read},
 		{"unknown", test_unknown},
 		{"counters", test_counters},
 		{"counters as a whole", test_counters_whole},

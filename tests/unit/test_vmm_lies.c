@@ -16,6 +16,7 @@
 
 #include "fake_vucd.h"
 #include "fd_count.h"
+#include "memfd.h"
 #include "tap.h"
 
 enum how {
@@ -41,6 +42,7 @@ enum thing {
 	SHORT_MEMORY,
 	READ_ONLY_MEMORY,
 	SOME_MEMORY,
+	UNSEALED_MEMORY,
 };
 
 struct lie {
@@ -115,6 +117,8 @@ static const struct lie lies[] = {
 	{VUC_SHM_ATTACH, SWAP_FD, 0, 0, A_PIPE, -EPROTO, "page of the state: the daemon's "},
 	{VUC_SHM_ATTACH, SWAP_FD, 0, 0, A_FOLDER, -EPROTO, "page of the state: the daemon's "},
 	{VUC_SHM_ATTACH, SWAP_FD, 0, 0, SHORT_MEMORY, -EPROTO, "has 15 bytes, not 56"},
+	{VUC_SHM_ATTACH, SWAP_FD, 0, 0, UNSEALED_MEMORY, -EPROTO, "not sealed against shrinking"},
+	{VUC_SHM_ATTACH, SWAP_FD, 2, 0, UNSEALED_MEMORY, -EPROTO, "page of the poller: the "},
 	{VUC_SHM_ATTACH, SWAP_FD, 1, 0, AN_EVENTFD, -EPROTO, "page of the bell: the daemon's "},
 	{VUC_SHM_ATTACH, SWAP_FD, 1, 0, READ_ONLY_MEMORY, -EPROTO,
 		"bell: the daemon's memory cannot"},
@@ -182,6 +186,9 @@ static const struct lie lies[] = {
 	{VUC_SHM_OPEN_QUEUE, SWAP_FD, 0, 0, SHORT_MEMORY, -EPROTO, "requests of a queue: "},
 	{VUC_SHM_OPEN_QUEUE, SWAP_FD, 0, 0, A_FOLDER, -EPROTO, "requests of a queue: "},
 	{VUC_SHM_OPEN_QUEUE, SWAP_FD, 0, 0, READ_ONLY_MEMORY, -EPROTO, "requests of a queue: "},
+	{VUC_SHM_OPEN_QUEUE, SWAP_FD, 0, 0, UNSEALED_MEMORY, -EPROTO,
+		"requests of a queue: the daemon's memory is not sealed"},
+	{VUC_SHM_OPEN_QUEUE, SWAP_FD, 1, 0, UNSEALED_MEMORY, -EPROTO, "completions of a queue: "},
 	{VUC_SHM_OPEN_QUEUE, SWAP_FD, 1, 0, SHORT_MEMORY, -EPROTO, "completions of a queue: "},
 	{VUC_SHM_OPEN_QUEUE, SWAP_FD, 1, 0, A_SOCKET, -EPROTO, "completions of a queue: "},
 	{VUC_SHM_OPEN_QUEUE, ADD_FD, 0, 0, 1, -EPROTO, "descriptors 3 instead of 2"},
@@ -230,6 +237,9 @@ make_thing(enum thing thing)
 		break;
 	case SOME_MEMORY:
 		fds[0] = fake_memory(4096);
+		break;
+	case UNSEALED_MEMORY:
+		fds[0] = vuc_memfd_create("unsealed", 1 << 20, 0);
 		break;
 	case READ_ONLY_MEMORY:
 		fds[1] = fake_memory(1 << 20);

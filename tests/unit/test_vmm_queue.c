@@ -3,6 +3,7 @@
 /* Queues over memory of the daemon: opened, used, closed, and left alone by a daemon that dies. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -147,6 +148,24 @@ test_bell(void)
 	CU_ASSERT_EQUAL(vuc_queue_post(queue[2], 0, 0, &byte, 1), 0);
 	CU_ASSERT_EQUAL(read(daemon_.kick_fd, &kicks, sizeof(kicks)), sizeof(kicks));
 	CU_ASSERT_EQUAL(kicks, 1);
+}
+
+/* The eventfd of a kick is full, and was not made to say so. */
+static void
+test_full_kick(void)
+{
+	const uint64_t most = UINT64_MAX - 1;
+	struct vuc_queue *queue;
+	uint8_t byte = 0;
+
+	vuc_vmm_detach(dev);
+	CU_ASSERT_EQUAL_FATAL(fcntl(daemon_.kick_fd, F_SETFL, O_RDWR), 0);
+	dev = fake_attach(&daemon_);
+	queue = open_queue(8, 64);
+	CU_ASSERT_EQUAL(write(daemon_.kick_fd, &most, sizeof(most)), sizeof(most));
+	((struct vuc_shm_back *)daemon_.queues[0].completions)->bell = 1;
+	daemon_.poller->sleeps = 1;
+	CU_ASSERT_EQUAL(vuc_queue_post(queue, 0, 0, &byte, 1), 0);
 }
 
 /* A queue that was closed leaves its place to another one. */
@@ -303,6 +322,7 @@ main(void)
 	CU_TestInfo tests[] = {
 		{"access", test_access},
 		{"bell", test_bell},
+		{"a kick that is full", test_full_kick},
 		{"many", test_many},
 		{"options", test_options},
 		{"less data than asked for", test_less_data},
