@@ -3,11 +3,8 @@
 /* Connections of VMMs: who is let in, and gets a thread. */
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "closers.h"
@@ -17,34 +14,9 @@
 #define SHORTAGE_MS  100 /* until it tries again, when there are no descriptors left */
 #define ACCEPT_BURST 64  /* connections that are accepted before it looks at anything else */
 
-struct control_vmm *
-vmm_alloc(struct vuc_control *c, int fd)
-{
-	struct control_vmm *v = calloc(1, sizeof(*v));
-
-	if (v == NULL)
-		return NULL;
-	v->control = c;
-	v->fd = fd;
-	v->state = VMM_CONNECTED;
-	v->kick_fd = -1;
-	v->event_fd = -1;
-	v->state_memory.fd = -1;
-	v->bell.fd = -1;
-	v->deadline_ms = vuc_clock_ms() + c->opts.handshake_timeout_ms;
-	v->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	v->closers = vuc_closers_create();
-	v->closer = v->closers != NULL ? vuc_closer_create(v->closers, 1) : NULL;
-	if (v->wake_fd >= 0 && v->closer != NULL && control_user_of(fd, &v->user) == 0)
-		return v;
-	v->fd = -1;
-	vmm_free(v);
-	return NULL;
-}
-
 /* NULL: it may come in. */
 static const char *
-keep_out(struct vuc_control *c, uid_t uid)
+connection_keep_out(struct vuc_control *c, uid_t uid)
 {
 	const struct control_vmm *v;
 	const char *why = NULL;
@@ -63,7 +35,7 @@ keep_out(struct vuc_control *c, uid_t uid)
 
 /* Before anything is made for it: a crowd that is kept out costs next to nothing. */
 static bool
-is_kept_out(struct vuc_control *c, int fd)
+connection_is_kept_out(struct vuc_control *c, int fd)
 {
 	struct control_log_limit limit = {0};
 	struct ucred peer = {.pid = -1, .uid = (uid_t)-1};
@@ -72,7 +44,7 @@ is_kept_out(struct vuc_control *c, int fd)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
 		return false;
-	why = keep_out(c, peer.uid);
+	why = connection_keep_out(c, peer.uid);
 	if (why == NULL)
 		return false;
 	control_log_vmm(&c->log, &limit, peer.uid, VUC_LOG_WARNING,
@@ -84,7 +56,7 @@ is_kept_out(struct vuc_control *c, int fd)
 
 /* In the list before it runs, out of it again when it cannot. */
 static int
-admit(struct control_vmm *v)
+vmm_admit(struct control_vmm *v)
 {
 	struct vuc_control *c = v->control;
 	int rc;
@@ -102,12 +74,12 @@ admit(struct control_vmm *v)
 }
 
 static void
-welcome(struct vuc_control *c, int fd)
+connection_welcome(struct vuc_control *c, int fd)
 {
 	struct control_vmm *v;
 	int rc;
 
-	if (is_kept_out(c, fd)) {
+	if (connection_is_kept_out(c, fd)) {
 		vuc_closer_close_socket(c->closer, fd);
 		return;
 	}
@@ -118,7 +90,7 @@ welcome(struct vuc_control *c, int fd)
 		vuc_closer_close_socket(c->closer, fd);
 		return;
 	}
-	rc = admit(v);
+	rc = vmm_admit(v);
 	if (rc == 0)
 		return;
 	vmm_log(v, VUC_LOG_WARNING, "its connection is not taken: no thread: %s", strerror(-rc));
@@ -129,7 +101,7 @@ welcome(struct vuc_control *c, int fd)
 
 /* Returns whether there may be another one. */
 static bool
-accept_one(struct vuc_control *c)
+connection_accept(struct vuc_control *c)
 {
 	int fd;
 
@@ -141,7 +113,7 @@ accept_one(struct vuc_control *c)
 	}
 	fd = accept4(c->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0) {
-		welcome(c, fd);
+		connection_welcome(c, fd);
 		return true;
 	}
 	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
@@ -158,7 +130,7 @@ control_accept(struct vuc_control *c)
 {
 	unsigned int n = 0;
 
-	while (n < ACCEPT_BURST && accept_one(c))
+	while (n < ACCEPT_BURST && connection_accept(c))
 		n++;
 }
 

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <linux/vfio.h>
 
@@ -26,7 +25,7 @@
 
 /* With the lock held: whether this VMM may have it now. */
 static int
-check_device(struct control_vmm *v, struct control_device *d, struct vuc_error *err)
+attach_check_device(struct control_vmm *v, struct control_device *d, struct vuc_error *err)
 {
 	const char *name = v->packet.attach.name;
 
@@ -53,15 +52,28 @@ check_device(struct control_vmm *v, struct control_device *d, struct vuc_error *
 /* With the lock held: whether it may soon be had: its server is being connected to, for the first
  * time or after the last VMM. */
 static bool
-is_coming(const struct control_device *d)
+device_is_coming(const struct control_device *d)
 {
 	return d != NULL && !d->control->stop && (d->cleaning || !d->tried);
+}
+
+/* With the lock held, but for the time in which it waits: for `changed`. Returns false when the
+ * time is over. */
+static bool
+control_wait_for_change(struct vuc_control *c, uint64_t end_ms)
+{
+	const struct timespec end = {
+		.tv_sec = (time_t)(end_ms / 1000),
+		.tv_nsec = (long)(end_ms % 1000) * 1000000,
+	};
+
+	return pthread_cond_timedwait(&c->changed, &c->lock, &end) != ETIMEDOUT;
 }
 
 /* From here on it is this VMM's. One that is coming is waited for, but not to the end of the
  * handshake: the answer has to come before. */
 static int
-claim(struct control_vmm *v, struct vuc_error *err)
+attach_claim_device(struct control_vmm *v, struct vuc_error *err)
 {
 	struct vuc_control *c = v->control;
 	uint64_t end_ms = vuc_clock_ms() + c->opts.handshake_timeout_ms / 2;
@@ -71,8 +83,9 @@ claim(struct control_vmm *v, struct vuc_error *err)
 	pthread_mutex_lock(&c->lock);
 	do {
 		d = control_find(c, v->packet.attach.name);
-		rc = check_device(v, d, err);
-	} while (rc != 0 && is_coming(d) && v->leave_ms == 0 && control_await(c, end_ms));
+		rc = attach_check_device(v, d, err);
+	} while (rc != 0 && device_is_coming(d) && v->leave_ms == 0 &&
+		control_wait_for_change(c, end_ms));
 	if (rc == 0) {
 		d->vmm = v;
 		d->attaches++;
@@ -87,7 +100,7 @@ claim(struct control_vmm *v, struct vuc_error *err)
 }
 
 static int
-create_fds(struct control_vmm *v)
+attach_create_fds(struct control_vmm *v)
 {
 	v->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	v->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -95,7 +108,7 @@ create_fds(struct control_vmm *v)
 }
 
 static int
-create_memory(struct control_vmm *v)
+attach_create_memory(struct control_vmm *v)
 {
 	const struct vuc_control_opts *opts = &v->control->opts;
 	const bool shared = v->device->opts.dma == VUC_DMA_SHARED;
@@ -119,13 +132,13 @@ create_memory(struct control_vmm *v)
 }
 
 static int
-create_attachment(struct control_vmm *v, struct vuc_error *err)
+attach_create(struct control_vmm *v, struct vuc_error *err)
 {
 	struct vuc_poller_remote_opts opts = {.dev = v->link->dev};
-	int rc = create_fds(v);
+	int rc = attach_create_fds(v);
 
 	if (rc == 0)
-		rc = create_memory(v);
+		rc = attach_create_memory(v);
 	v->irqs = calloc(vuc_device_info(opts.dev)->num_irqs + 1u, sizeof(*v->irqs));
 	if (rc == 0 && v->irqs == NULL)
 		rc = -ENOMEM;
@@ -138,7 +151,7 @@ create_attachment(struct control_vmm *v, struct vuc_error *err)
 
 /* What has become of the device meanwhile is in it, too. */
 static void
-publish(struct control_vmm *v)
+attach_publish_state(struct control_vmm *v)
 {
 	struct vuc_control *c = v->control;
 
@@ -148,30 +161,9 @@ publish(struct control_vmm *v)
 	pthread_mutex_unlock(&c->lock);
 }
 
-void
-vmm_free_attachment(struct control_vmm *v)
-{
-	struct vuc_control *c = v->control;
-
-	pthread_mutex_lock(&c->lock);
-	v->page = NULL;
-	pthread_mutex_unlock(&c->lock);
-	memory_free(&v->state_memory);
-	memory_free(&v->bell);
-	if (v->kick_fd >= 0)
-		close(v->kick_fd);
-	if (v->event_fd >= 0)
-		close(v->event_fd);
-	v->kick_fd = -1;
-	v->event_fd = -1;
-	free(v->irqs);
-	v->irqs = NULL;
-	dma_maps_fini(&v->maps);
-}
-
 /* Most bytes of a request of a queue. */
 static uint32_t
-max_data(const struct vuc_device *dev)
+attach_max_data(const struct vuc_device *dev)
 {
 	uint32_t max = vuc_device_access_max(dev) / VUC_SHM_SLOT_SIZE * VUC_SHM_SLOT_SIZE;
 
@@ -182,7 +174,7 @@ max_data(const struct vuc_device *dev)
 
 /* What VMMs may not use is not there. */
 static uint32_t
-device_flags(const struct control_vmm *v)
+attach_device_flags(const struct control_vmm *v)
 {
 	uint32_t flags = vuc_device_info(v->link->dev)->flags;
 
@@ -192,7 +184,7 @@ device_flags(const struct control_vmm *v)
 }
 
 static int
-reply(struct control_vmm *v)
+attach_reply(struct control_vmm *v)
 {
 	const struct vuc_device_info *info = vuc_device_info(v->link->dev);
 	const struct vuc_device_version *version = vuc_device_version(v->link->dev);
@@ -201,7 +193,7 @@ reply(struct control_vmm *v)
 		.generation = v->link->generation,
 		.pgsizes = version->pgsizes,
 		.flags = v->device->opts.dma == VUC_DMA_MESSAGE ? VUC_SHM_DMA_MESSAGE : 0,
-		.device_flags = device_flags(v),
+		.device_flags = attach_device_flags(v),
 		.num_regions = info->num_regions,
 		.num_irqs = info->num_irqs,
 		.max_dma_maps = version->max_dma_maps < max_maps ? version->max_dma_maps : max_maps,
@@ -227,19 +219,19 @@ vmm_attach(struct control_vmm *v)
 
 	if (memchr(name, '\0', VUC_SHM_NAME_SIZE) == NULL)
 		return vmm_end(v, "a name without an end");
-	rc = claim(v, &err);
+	rc = attach_claim_device(v, &err);
 	if (rc != 0)
 		return vmm_refuse(v, rc, "%s", err.text);
-	rc = create_attachment(v, &err);
+	rc = attach_create(v, &err);
 	if (rc != 0) {
 		vmm_release(v);
 		return vmm_refuse(v, rc, "%s", err.text);
 	}
-	v->max_data = max_data(v->link->dev);
+	v->max_data = attach_max_data(v->link->dev);
 	v->state = VMM_ATTACHED;
-	publish(v);
+	attach_publish_state(v);
 	vmm_log(v, VUC_LOG_NOTICE, "attached");
-	rc = reply(v);
+	rc = attach_reply(v);
 	memory_close(&v->state_memory);
 	memory_close(&v->bell);
 	return rc;

@@ -16,7 +16,7 @@ struct call {
 
 /* The reason is there only until the next call on the device. */
 static int
-run(void *arg)
+call_run(void *arg)
 {
 	struct call *c = arg;
 	int rc = c->fn(c->dev, c->arg);
@@ -43,7 +43,7 @@ int
 vmm_call(struct control_vmm *v, control_device_fn fn, void *arg, struct vuc_error *err)
 {
 	struct call c = {.dev = v->link->dev, .fn = fn, .arg = arg, .err = err};
-	int rc = vuc_poller_call(v->device->poller, run, &c);
+	int rc = vuc_poller_call(v->device->poller, call_run, &c);
 
 	return rc < 0 && c.lost ? vmm_error_lost(err, rc) : rc;
 }

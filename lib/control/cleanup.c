@@ -8,6 +8,8 @@
  */
 
 #include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <linux/vfio.h>
 
@@ -34,7 +36,7 @@ struct leaving {
 };
 
 static void
-note_failure(struct leaving *l, int status, const char *why)
+leaving_note_failure(struct leaving *l, int status, const char *why)
 {
 	if (l->status == 0)
 		l->status = vuc_error_set(&l->err, status, "%s", why);
@@ -42,10 +44,10 @@ note_failure(struct leaving *l, int status, const char *why)
 
 /* The device is as it was before the VMM came, as far as that can be seen from here. */
 static void
-end_cleaning(struct leaving *l)
+leaving_end_cleaning(struct leaving *l)
 {
 	if (l->status == 0 && vuc_dma_count(l->dev) > 0)
-		note_failure(l, -EBUSY, "mappings are left");
+		leaving_note_failure(l, -EBUSY, "mappings are left");
 	if (l->status != 0)
 		return;
 	vuc_dma_set_revoked(l->dev, NULL);
@@ -57,21 +59,21 @@ end_cleaning(struct leaving *l)
 
 /* A vuc_done_fn. */
 static void
-step_ended(void *arg, int status, const struct vuc_error *err)
+leaving_step_ended(void *arg, int status, const struct vuc_error *err)
 {
 	struct leaving *l = arg;
 
 	if (status != 0)
-		note_failure(l, status, err->text);
+		leaving_note_failure(l, status, err->text);
 	if (--l->left > 0)
 		return;
-	end_cleaning(l);
+	leaving_end_cleaning(l);
 	l->done(l->done_arg, l->status, &l->err);
 }
 
 /* A vuc_done_fn. Some servers have the flag but no reset, and some end on it. */
 static void
-reset_ended(void *arg, int status, const struct vuc_error *err)
+leaving_reset_ended(void *arg, int status, const struct vuc_error *err)
 {
 	struct leaving *l = arg;
 
@@ -79,21 +81,21 @@ reset_ended(void *arg, int status, const struct vuc_error *err)
 		status = 0;
 	else if (status != 0 && !vuc_device_connected(l->dev))
 		status = -EPIPE;
-	step_ended(l, status, err);
+	leaving_step_ended(l, status, err);
 }
 
 /* rc: of what has started it. */
 static void
-step_started(struct leaving *l, int rc)
+leaving_step_started(struct leaving *l, int rc)
 {
 	if (rc == 0)
 		l->left++;
 	else
-		note_failure(l, rc, vuc_device_reason(l->dev));
+		leaving_note_failure(l, rc, vuc_device_reason(l->dev));
 }
 
 static void
-disable_irqs(struct leaving *l)
+leaving_disable_irqs(struct leaving *l)
 {
 	uint32_t nr = vuc_device_info(l->dev)->num_irqs;
 
@@ -101,13 +103,14 @@ disable_irqs(struct leaving *l)
 		const struct vuc_irq *irq = vuc_device_irq(l->dev, i);
 
 		if (l->v->irqs != NULL && l->v->irqs[i] && irq->count > 0)
-			step_started(l, vuc_irq_disable_start(l->dev, i, step_ended, l));
+			leaving_step_started(
+				l, vuc_irq_disable_start(l->dev, i, leaving_step_ended, l));
 	}
 }
 
 /* Where the connection stays, the server also forgets what nobody here knows of. */
 static void
-unmap(struct leaving *l)
+leaving_unmap(struct leaving *l)
 {
 	int rc = 0;
 
@@ -115,20 +118,20 @@ unmap(struct leaving *l)
 		rc = vuc_dma_unmap_all(l->dev);
 	else if (vuc_dma_count(l->dev) > 0)
 		rc = vuc_dma_unmap(l->dev, 0, UINT64_MAX);
-	step_started(l, rc != 0 ? rc : vuc_dma_commit_start(l->dev, step_ended, l));
+	leaving_step_started(l, rc != 0 ? rc : vuc_dma_commit_start(l->dev, leaving_step_ended, l));
 }
 
 static void
-reset(struct leaving *l)
+leaving_reset(struct leaving *l)
 {
 	if ((vuc_device_info(l->dev)->flags & VFIO_DEVICE_FLAGS_RESET) != 0)
-		step_started(l, vuc_device_reset_start(l->dev, reset_ended, l));
+		leaving_step_started(l, vuc_device_reset_start(l->dev, leaving_reset_ended, l));
 }
 
 /* A control_start_fn. The device carries its operations out in this order, and their time runs from
  * here on, so that a server that hangs in all of them has no more than that of one. */
 static int
-clean(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
+leaving_clean(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 {
 	struct leaving *l = arg;
 
@@ -141,13 +144,13 @@ clean(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 	l->done = done;
 	l->done_arg = done_arg;
 	l->left = 1;
-	disable_irqs(l);
-	unmap(l);
+	leaving_disable_irqs(l);
+	leaving_unmap(l);
 	if (l->v->device->reset == VUC_CONTROL_RESET_TRUST)
-		reset(l);
+		leaving_reset(l);
 	if (--l->left > 0)
 		return 0;
-	end_cleaning(l);
+	leaving_end_cleaning(l);
 	return l->status != 0 ? l->status : OPERATION_DONE;
 }
 
@@ -156,7 +159,7 @@ clean(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
  * connection is all that other clients do. When the daemon ends, all connections are closed, and
  * no VMM waits for the timeouts of other servers. */
 static bool
-asks_server(const struct control_vmm *v, bool stopping)
+leaving_asks_server(const struct control_vmm *v, bool stopping)
 {
 	if (stopping)
 		return false;
@@ -165,13 +168,13 @@ asks_server(const struct control_vmm *v, bool stopping)
 }
 
 static void
-begin_leaving(struct leaving *leaving)
+leaving_begin(struct leaving *leaving)
 {
 	const struct control_vmm *v = leaving->v;
 	struct vuc_control *c = v->control;
 
 	pthread_mutex_lock(&c->lock);
-	leaving->asks = asks_server(v, c->stop);
+	leaving->asks = leaving_asks_server(v, c->stop);
 	v->device->cleaning = true;
 	v->device->since_ms = vuc_clock_ms();
 	pthread_mutex_unlock(&c->lock);
@@ -180,7 +183,8 @@ begin_leaving(struct leaving *leaving)
 /* Returns the connection that is to be closed, if it is: all but one whose server was trusted, and
  * asked. */
 static struct control_link *
-give_up(struct control_vmm *v, const struct leaving *leaving, int rc, const struct vuc_error *err)
+leaving_give_up_link(
+	struct control_vmm *v, const struct leaving *leaving, int rc, const struct vuc_error *err)
 {
 	struct control_device *d = v->device;
 	struct control_link *link = v->link;
@@ -209,7 +213,7 @@ give_up(struct control_vmm *v, const struct leaving *leaving, int rc, const stru
 
 /* The next one may have it; or it is connected to again. */
 static void
-end_leaving(struct control_vmm *v)
+leaving_end(struct control_vmm *v)
 {
 	struct control_device *d = v->device;
 
@@ -223,6 +227,27 @@ end_leaving(struct control_vmm *v)
 	pthread_mutex_unlock(&v->control->lock);
 }
 
+static void
+vmm_free_attachment(struct control_vmm *v)
+{
+	struct vuc_control *c = v->control;
+
+	pthread_mutex_lock(&c->lock);
+	v->page = NULL;
+	pthread_mutex_unlock(&c->lock);
+	memory_free(&v->state_memory);
+	memory_free(&v->bell);
+	if (v->kick_fd >= 0)
+		close(v->kick_fd);
+	if (v->event_fd >= 0)
+		close(v->event_fd);
+	v->kick_fd = -1;
+	v->event_fd = -1;
+	free(v->irqs);
+	v->irqs = NULL;
+	dma_maps_fini(&v->maps);
+}
+
 void
 vmm_release(struct control_vmm *v)
 {
@@ -231,16 +256,16 @@ vmm_release(struct control_vmm *v)
 	struct vuc_error err = {0};
 	int rc;
 
-	begin_leaving(&leaving);
+	leaving_begin(&leaving);
 	vuc_poller_remove_remote(v->remote);
 	v->remote = NULL;
 	vmm_free_queues(v);
-	rc = vmm_operate(v, clean, &leaving, &err);
-	link = give_up(v, &leaving, rc, &err);
+	rc = vmm_operate(v, leaving_clean, &leaving, &err);
+	link = leaving_give_up_link(v, &leaving, rc, &err);
 	if (link != NULL)
 		control_link_close(link);
 	vmm_close_files(&leaving.held);
 	vmm_free_attachment(v);
 	atomic_store_explicit(&v->nr_dma_maps, 0, memory_order_relaxed);
-	end_leaving(v);
+	leaving_end(v);
 }

@@ -3,7 +3,6 @@
 /* The life of a control plane. */
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -29,40 +28,6 @@
 #define MAX_CLOSERS  8u     /* threads that close connections which are not taken */
 #define CLOSERS_MS   20u    /* in which what is held up at the end may still be closed */
 
-bool
-control_await(struct vuc_control *c, uint64_t end_ms)
-{
-	const struct timespec end = {
-		.tv_sec = (time_t)(end_ms / 1000),
-		.tv_nsec = (long)(end_ms % 1000) * 1000000,
-	};
-
-	return pthread_cond_timedwait(&c->changed, &c->lock, &end) != ETIMEDOUT;
-}
-
-void
-control_wake(int fd)
-{
-	const uint64_t one = 1;
-	ssize_t n = write(fd, &one, sizeof(one));
-
-	/* It fails only when it is readable already. */
-	(void)n;
-}
-
-void
-control_wait(int fd, int timeout_ms)
-{
-	struct pollfd pfd = {.fd = fd, .events = POLLIN};
-	uint64_t count;
-	ssize_t n;
-
-	if (poll(&pfd, 1, timeout_ms) <= 0)
-		return;
-	n = read(fd, &count, sizeof(count));
-	(void)n;
-}
-
 VUC_EXPORT void
 vuc_control_opts_init(struct vuc_control_opts *opts, size_t size)
 {
@@ -81,7 +46,7 @@ vuc_control_opts_init(struct vuc_control_opts *opts, size_t size)
 }
 
 static int
-check_opts(const struct vuc_control_opts *o, struct vuc_error *err)
+control_check_opts(const struct vuc_control_opts *o, struct vuc_error *err)
 {
 	if ((o->mode & ~(mode_t)0777) != 0)
 		return vuc_error_set(err, -EINVAL, "mode 0%o is none of a socket", o->mode);
@@ -101,7 +66,7 @@ check_opts(const struct vuc_control_opts *o, struct vuc_error *err)
 }
 
 static struct vuc_control *
-alloc_control(const struct vuc_control_opts *opts)
+control_alloc(const struct vuc_control_opts *opts)
 {
 	struct vuc_control *c = calloc(1, sizeof(*c));
 	pthread_condattr_t attr;
@@ -126,7 +91,7 @@ alloc_control(const struct vuc_control_opts *opts)
 }
 
 static void
-free_control(struct vuc_control *c)
+control_free(struct vuc_control *c)
 {
 	vuc_listener_close(&c->listener);
 	if (c->signaller.file >= 0)
@@ -156,7 +121,7 @@ vuc_control_listen(struct vuc_control *c, struct vuc_error *err)
 }
 
 static int
-set_up(struct vuc_control *c, const char *path, struct vuc_error *err)
+control_set_up(struct vuc_control *c, const char *path, struct vuc_error *err)
 {
 	int rc = guard_install();
 
@@ -182,7 +147,7 @@ set_up(struct vuc_control *c, const char *path, struct vuc_error *err)
 
 /* What is missing here, and what that means. */
 static void
-warn(struct vuc_control *c)
+control_warn(struct vuc_control *c)
 {
 	if (c->signaller.context == 0)
 		control_log(&c->log, VUC_LOG_WARNING,
@@ -207,18 +172,18 @@ vuc_control_create(
 	rc = vuc_opts_read(&known, sizeof(known), opts,
 		VUC_OPTS_LEAST(struct vuc_control_opts, log_arg), "vuc_control_opts", err);
 	if (rc == 0)
-		rc = check_opts(&known, err);
+		rc = control_check_opts(&known, err);
 	if (rc != 0)
 		return rc;
-	c = alloc_control(&known);
+	c = control_alloc(&known);
 	if (c == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a control plane");
-	rc = set_up(c, known.path, err);
+	rc = control_set_up(c, known.path, err);
 	if (rc != 0) {
-		free_control(c);
+		control_free(c);
 		return rc;
 	}
-	warn(c);
+	control_warn(c);
 	*control = c;
 	return 0;
 }
@@ -234,7 +199,7 @@ vuc_control_destroy(struct vuc_control *c)
 	vuc_mailbox_wake(&c->mailbox);
 	pthread_mutex_unlock(&c->lock);
 	pthread_join(c->thread, NULL);
-	free_control(c);
+	control_free(c);
 }
 
 VUC_EXPORT unsigned int

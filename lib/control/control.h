@@ -140,14 +140,6 @@ struct control_device {
 	struct control_log_limit silent_lines;
 };
 
-/* With the lock held, but for the time in which it waits: for `changed`. Returns false when the
- * time is over. */
-bool control_await(struct vuc_control *c, uint64_t end_ms);
-
-/* An eventfd of the daemon's own. */
-void control_wake(int fd);
-void control_wait(int fd, int timeout_ms);
-
 /* loop.c: what the control thread runs */
 void *control_run(void *arg);
 
@@ -155,25 +147,40 @@ void *control_run(void *arg);
 void control_accept(struct vuc_control *c);
 void control_reap(struct vuc_control *c);
 
-/* device.c: by name, with the lock held; NULL for none, or one that is being removed */
+/* devices.c: by name, with the lock held; NULL for none, or one that is being removed */
 struct control_device *control_find(struct vuc_control *c, const char *name);
 
-/* device.c: have the control thread look at a device. Any thread, while the device is sure to be
+/* devices.c: have the control thread look at a device. Any thread, while the device is sure to be
  * there: the lock is held, or it has a connection. */
 void control_poke(struct control_device *d);
+
+/* devices.c: with the lock held: have the control thread answer a request */
+void control_insert_request(struct control_device *d, struct control_request *r);
+
+/* devices.c: with the lock held: whether a VMM has it, and is not leaving it */
+bool control_has_vmm(const struct control_device *d);
+
+/* devices.c: with the lock held: let that VMM leave */
+void control_take_away(struct control_device *d);
 
 /* device.c: with the lock held: not to be connected to any more; and its VMM, if it has one, has to
  * leave */
 void control_stop_device(struct control_device *d);
 
-/* device.c: on the control thread: free a device that nobody has and that has no connection */
-void control_free_device(struct control_device *d);
+/* devices.c: on the control thread: forget a device that nobody has and that has no connection */
+void control_drop_device(struct control_device *d);
 
-/* device.c: on the control thread: call what waits for them, and free them */
+/* devices.c: free one that is not in the list */
+void control_device_free(struct control_device *d);
+
+/* devices.c: on the control thread: call what waits for them, and free them */
 void control_answer(struct control_requests *requests);
 
 /* server.c: on the control thread: do what is due with a device. It may be freed. */
 void control_look_at(struct control_device *d);
+
+/* server.c: what control_poke() posts to the control thread, with the device as arg */
+void control_look_at_poked(void *arg);
 
 /*
  * link.c: on the control thread: connect, and reset the device, if it has to be: -EPIPE for a

@@ -30,7 +30,7 @@ vuc_control_device_opts_init(struct vuc_control_device_opts *opts, size_t size)
 }
 
 static bool
-is_name(const char *name)
+device_is_name(const char *name)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				      "0123456789._-";
@@ -40,9 +40,9 @@ is_name(const char *name)
 }
 
 static int
-check_opts(const struct vuc_control_device_opts *o, struct vuc_error *err)
+device_check_opts(const struct vuc_control_device_opts *o, struct vuc_error *err)
 {
-	if (!is_name(o->name))
+	if (!device_is_name(o->name))
 		return vuc_error_set(err, -EINVAL,
 			"a device's name has 1 to %d letters, digits and \"._-\", and is not %s",
 			VUC_CONTROL_NAME_SIZE - 1, o->name != NULL ? o->name : "NULL");
@@ -61,7 +61,7 @@ check_opts(const struct vuc_control_device_opts *o, struct vuc_error *err)
 }
 
 static int
-read_device_opts(const char *name, struct vuc_device_opts *known,
+device_read_server_opts(const char *name, struct vuc_device_opts *known,
 	const struct vuc_device_opts *opts, struct vuc_error *err)
 {
 	int rc = vuc_device_read_opts(known, opts, err);
@@ -83,7 +83,7 @@ read_device_opts(const char *name, struct vuc_device_opts *known,
 }
 
 static int
-read_opts(struct vuc_control_device_opts *known, const struct vuc_control_device_opts *opts,
+device_read_opts(struct vuc_control_device_opts *known, const struct vuc_control_device_opts *opts,
 	struct vuc_error *err)
 {
 	int rc;
@@ -92,37 +92,11 @@ read_opts(struct vuc_control_device_opts *known, const struct vuc_control_device
 	rc = vuc_opts_read(known, sizeof(*known), opts,
 		VUC_OPTS_LEAST(struct vuc_control_device_opts, retry_max_ms),
 		"vuc_control_device_opts", err);
-	return rc == 0 ? check_opts(known, err) : rc;
-}
-
-static void
-look_at_poked(void *arg)
-{
-	struct control_device *d = arg;
-
-	/* Pairs with control_poke(): what was changed before is seen now. */
-	atomic_exchange_explicit(&d->poked, false, memory_order_acq_rel);
-	control_look_at(d);
-}
-
-void
-control_poke(struct control_device *d)
-{
-	/* Pairs with look_at_poked(). */
-	if (!atomic_exchange_explicit(&d->poked, true, memory_order_acq_rel))
-		vuc_mailbox_post(&d->control->mailbox, &d->poke);
-}
-
-static void
-free_device(struct control_device *d)
-{
-	control_permission_fini(&d->permission);
-	vuc_poller_close_account(d->poller, d->account);
-	free(d);
+	return rc == 0 ? device_check_opts(known, err) : rc;
 }
 
 static struct control_device *
-alloc_device(struct vuc_control *c, const struct vuc_control_device_opts *opts,
+device_alloc(struct vuc_control *c, const struct vuc_control_device_opts *opts,
 	const struct vuc_device_opts *device)
 {
 	struct control_device *d = calloc(1, sizeof(*d));
@@ -142,18 +116,18 @@ alloc_device(struct vuc_control *c, const struct vuc_control_device_opts *opts,
 	}
 	vuc_error_set(&d->reason, 0, "not connected to yet");
 	d->since_ms = vuc_clock_ms();
-	d->poke = (struct vuc_post){.fn = look_at_poked, .arg = d};
+	d->poke = (struct vuc_post){.fn = control_look_at_poked, .arg = d};
 	STAILQ_INIT(&d->requests);
 	d->account = vuc_poller_open_account(d->poller, d->name);
 	if (d->account != NULL && control_permission_init(&d->permission, opts) == 0)
 		return d;
-	free_device(d);
+	control_device_free(d);
 	return NULL;
 }
 
 /* Those that are being removed as well: their names are not free yet. */
 static bool
-name_is_taken(struct vuc_control *c, const char *name)
+device_name_is_taken(struct vuc_control *c, const char *name)
 {
 	const struct control_device *d;
 
@@ -164,22 +138,10 @@ name_is_taken(struct vuc_control *c, const char *name)
 	return false;
 }
 
-struct control_device *
-control_find(struct vuc_control *c, const char *name)
-{
-	struct control_device *d;
-
-	TAILQ_FOREACH (d, &c->devices, entry) {
-		if (!d->removing && strcmp(d->name, name) == 0)
-			return d;
-	}
-	return NULL;
-}
-
 /* ---- requests, which the control thread answers ---- */
 
 static struct control_request *
-new_request(enum control_request_kind kind, vuc_done_fn done, void *arg)
+request_alloc(enum control_request_kind kind, vuc_done_fn done, void *arg)
 {
 	struct control_request *r = calloc(1, sizeof(*r));
 
@@ -192,23 +154,14 @@ new_request(enum control_request_kind kind, vuc_done_fn done, void *arg)
 }
 
 /* With the lock held. */
-static void
-insert_request(struct control_device *d, struct control_request *r)
-{
-	r->attaches = d->attaches;
-	STAILQ_INSERT_TAIL(&d->requests, r, link);
-	control_poke(d);
-}
-
-/* With the lock held. */
 static int
-insert_device(struct control_device *d, struct vuc_error *err)
+device_insert(struct control_device *d, struct vuc_error *err)
 {
 	struct vuc_control *c = d->control;
 
 	if (c->stop)
 		return vuc_error_set(err, -ESHUTDOWN, "the daemon is stopping");
-	if (name_is_taken(c, d->name))
+	if (device_name_is_taken(c, d->name))
 		return vuc_error_set(err, -EEXIST, "there is a device %s", d->name);
 	TAILQ_INSERT_TAIL(&c->devices, d, entry);
 	control_poke(d);
@@ -223,49 +176,35 @@ vuc_control_add_device_start(struct vuc_control *c, const struct vuc_control_dev
 	struct vuc_device_opts device;
 	struct control_request *r;
 	struct control_device *d;
-	int rc = read_opts(&known, opts, err);
+	int rc = device_read_opts(&known, opts, err);
 
 	if (rc == 0)
-		rc = read_device_opts(known.name, &device, known.device, err);
+		rc = device_read_server_opts(known.name, &device, known.device, err);
 	if (rc != 0)
 		return rc;
-	d = alloc_device(c, &known, &device);
-	r = new_request(CONTROL_TRIED, done, arg);
+	d = device_alloc(c, &known, &device);
+	r = request_alloc(CONTROL_TRIED, done, arg);
 	if (d == NULL || r == NULL) {
 		if (d != NULL)
-			free_device(d);
+			control_device_free(d);
 		free(r);
 		return vuc_error_set(err, -ENOMEM, "no memory for device %s", known.name);
 	}
 	pthread_mutex_lock(&c->lock);
-	rc = insert_device(d, err);
+	rc = device_insert(d, err);
 	if (rc == 0)
-		insert_request(d, r);
+		control_insert_request(d, r);
 	pthread_mutex_unlock(&c->lock);
 	if (rc != 0) {
-		free_device(d);
+		control_device_free(d);
 		free(r);
 	}
 	return rc;
 }
 
-static bool
-has_vmm(const struct control_device *d)
-{
-	return d->vmm != NULL && !d->cleaning;
-}
-
-/* With the lock held: let its VMM leave. */
-static void
-take_away(struct control_device *d)
-{
-	vmm_tell(d->vmm, VUC_SHM_REMOVED, d->generation);
-	vmm_leave(d->vmm, vuc_clock_ms() + LEAVE_GRACE_MS, "the device was taken away from it");
-}
-
 /* With the lock held: one that leaves, or has to, is not held up by its server. */
 static void
-hurry_vmm(struct control_device *d, uint32_t patience_ms)
+device_hurry_vmm(struct control_device *d, uint32_t patience_ms)
 {
 	if (d->vmm != NULL && d->vmm->link != NULL)
 		control_link_hurry(d->vmm->link, patience_ms);
@@ -276,20 +215,20 @@ control_stop_device(struct control_device *d)
 {
 	d->removing = true;
 	atomic_store_explicit(&d->stop, true, memory_order_release);
-	if (has_vmm(d))
-		take_away(d);
-	hurry_vmm(d, d->control->stop ? STUCK_MS : CUT_MS);
+	if (control_has_vmm(d))
+		control_take_away(d);
+	device_hurry_vmm(d, d->control->stop ? STUCK_MS : CUT_MS);
 	pthread_cond_broadcast(&d->control->changed);
 	control_poke(d);
 }
 
 /* With the lock held: why the caller may have to wait. */
 static void
-log_leaving(struct control_device *d)
+device_log_leaving(struct control_device *d)
 {
 	struct control_log *log = &d->control->log;
 
-	if (has_vmm(d))
+	if (control_has_vmm(d))
 		control_log(log, VUC_LOG_NOTICE,
 			"%s: waiting for VMM %s (pid %d) to leave, and for what it waits for at "
 			"the server",
@@ -302,18 +241,18 @@ log_leaving(struct control_device *d)
 
 /* With the lock held. */
 static int
-start_removal(struct vuc_control *c, const char *name, bool force, struct control_request *r,
+device_start_removal(struct vuc_control *c, const char *name, bool force, struct control_request *r,
 	struct vuc_error *err)
 {
 	struct control_device *d = control_find(c, name);
 
 	if (d == NULL)
 		return vuc_error_set(err, -ENOENT, "there is no device %.64s", name);
-	if (has_vmm(d) && !force)
+	if (control_has_vmm(d) && !force)
 		return vuc_error_set(err, -EBUSY, "VMM %s (pid %d) has device %s", d->vmm->name,
 			(int)d->vmm->user.pid, name);
-	insert_request(d, r);
-	log_leaving(d);
+	control_insert_request(d, r);
+	device_log_leaving(d);
 	control_stop_device(d);
 	return 0;
 }
@@ -322,13 +261,13 @@ VUC_EXPORT int
 vuc_control_remove_device_start(struct vuc_control *c, const char *name, bool force,
 	vuc_done_fn done, void *arg, struct vuc_error *err)
 {
-	struct control_request *r = new_request(CONTROL_REMOVED, done, arg);
+	struct control_request *r = request_alloc(CONTROL_REMOVED, done, arg);
 	int rc;
 
 	if (r == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory to remove device %.64s", name);
 	pthread_mutex_lock(&c->lock);
-	rc = start_removal(c, name, force, r, err);
+	rc = device_start_removal(c, name, force, r, err);
 	pthread_mutex_unlock(&c->lock);
 	if (rc != 0)
 		free(r);
@@ -337,19 +276,19 @@ vuc_control_remove_device_start(struct vuc_control *c, const char *name, bool fo
 
 /* With the lock held. */
 static int
-start_detaching(
+device_start_detaching(
 	struct vuc_control *c, const char *name, struct control_request *r, struct vuc_error *err)
 {
 	struct control_device *d = control_find(c, name);
 
 	if (d == NULL)
 		return vuc_error_set(err, -ENOENT, "there is no device %.64s", name);
-	if (!has_vmm(d))
+	if (!control_has_vmm(d))
 		return vuc_error_set(err, -ENOTCONN, "no VMM has device %s", name);
-	insert_request(d, r);
-	log_leaving(d);
-	take_away(d);
-	hurry_vmm(d, CUT_MS);
+	control_insert_request(d, r);
+	device_log_leaving(d);
+	control_take_away(d);
+	device_hurry_vmm(d, CUT_MS);
 	return 0;
 }
 
@@ -357,52 +296,17 @@ VUC_EXPORT int
 vuc_control_detach_start(
 	struct vuc_control *c, const char *name, vuc_done_fn done, void *arg, struct vuc_error *err)
 {
-	struct control_request *r = new_request(CONTROL_DETACHED, done, arg);
+	struct control_request *r = request_alloc(CONTROL_DETACHED, done, arg);
 	int rc;
 
 	if (r == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory to detach device %.64s", name);
 	pthread_mutex_lock(&c->lock);
-	rc = start_detaching(c, name, r, err);
+	rc = device_start_detaching(c, name, r, err);
 	pthread_mutex_unlock(&c->lock);
 	if (rc != 0)
 		free(r);
 	return rc;
-}
-
-void
-control_answer(struct control_requests *requests)
-{
-	static const struct vuc_error none = {0};
-	struct control_request *r;
-
-	while ((r = STAILQ_FIRST(requests)) != NULL) {
-		STAILQ_REMOVE_HEAD(requests, link);
-		r->done(r->arg, 0, &none);
-		free(r);
-	}
-}
-
-void
-control_free_device(struct control_device *d)
-{
-	struct control_requests requests = STAILQ_HEAD_INITIALIZER(requests);
-	struct vuc_control *c = d->control;
-	bool poked;
-
-	/* What was poked is looked at once more. Nobody pokes it from now on: it is not found. */
-	pthread_mutex_lock(&c->lock);
-	poked = atomic_load_explicit(&d->poked, memory_order_relaxed);
-	pthread_mutex_unlock(&c->lock);
-	if (poked)
-		return;
-	control_log(&c->log, VUC_LOG_NOTICE, "%s: removed", d->name);
-	pthread_mutex_lock(&c->lock);
-	TAILQ_REMOVE(&c->devices, d, entry);
-	STAILQ_CONCAT(&requests, &d->requests);
-	free_device(d);
-	pthread_mutex_unlock(&c->lock);
-	control_answer(&requests);
 }
 
 /* ---- the same for those who wait ---- */
@@ -425,7 +329,7 @@ waiter_init(struct waiter *w, struct vuc_error *err)
 
 /* A vuc_done_fn. */
 static void
-end_waiting(void *arg, int status, const struct vuc_error *err)
+waiter_end(void *arg, int status, const struct vuc_error *err)
 {
 	struct waiter *w = arg;
 
@@ -440,7 +344,7 @@ end_waiting(void *arg, int status, const struct vuc_error *err)
 
 /* rc: of what has started it. */
 static int
-wait_until_done(struct waiter *w, int rc)
+waiter_wait(struct waiter *w, int rc)
 {
 	pthread_mutex_lock(&w->lock);
 	while (rc == 0 && !w->done)
@@ -452,7 +356,7 @@ wait_until_done(struct waiter *w, int rc)
 }
 
 static int
-check_thread(const struct vuc_control *c, struct vuc_error *err)
+control_check_thread(const struct vuc_control *c, struct vuc_error *err)
 {
 	if (pthread_equal(pthread_self(), c->thread))
 		return vuc_error_set(
@@ -464,37 +368,37 @@ VUC_EXPORT int
 vuc_control_add_device(
 	struct vuc_control *c, const struct vuc_control_device_opts *opts, struct vuc_error *err)
 {
-	int rc = check_thread(c, err);
+	int rc = control_check_thread(c, err);
 	struct waiter w;
 
 	if (rc != 0)
 		return rc;
 	waiter_init(&w, err);
-	return wait_until_done(&w, vuc_control_add_device_start(c, opts, end_waiting, &w, err));
+	return waiter_wait(&w, vuc_control_add_device_start(c, opts, waiter_end, &w, err));
 }
 
 VUC_EXPORT int
 vuc_control_remove_device(
 	struct vuc_control *c, const char *name, bool force, struct vuc_error *err)
 {
-	int rc = check_thread(c, err);
+	int rc = control_check_thread(c, err);
 	struct waiter w;
 
 	if (rc != 0)
 		return rc;
 	waiter_init(&w, err);
-	return wait_until_done(
-		&w, vuc_control_remove_device_start(c, name, force, end_waiting, &w, err));
+	return waiter_wait(
+		&w, vuc_control_remove_device_start(c, name, force, waiter_end, &w, err));
 }
 
 VUC_EXPORT int
 vuc_control_detach(struct vuc_control *c, const char *name, struct vuc_error *err)
 {
-	int rc = check_thread(c, err);
+	int rc = control_check_thread(c, err);
 	struct waiter w;
 
 	if (rc != 0)
 		return rc;
 	waiter_init(&w, err);
-	return wait_until_done(&w, vuc_control_detach_start(c, name, end_waiting, &w, err));
+	return waiter_wait(&w, vuc_control_detach_start(c, name, waiter_end, &w, err));
 }

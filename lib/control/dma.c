@@ -57,7 +57,7 @@ vmm_close_files(struct held_files *held)
 }
 
 static int
-check_unused(struct control_vmm *v, uint32_t i, const struct vuc_shm_dma_entry *e)
+dma_check_unused(struct control_vmm *v, uint32_t i, const struct vuc_shm_dma_entry *e)
 {
 	if (e->flags != 0 || e->offset != 0 || e->fd_index != -1)
 		return vmm_end(v,
@@ -70,14 +70,14 @@ check_unused(struct control_vmm *v, uint32_t i, const struct vuc_shm_dma_entry *
 }
 
 static int
-check_entry(struct control_vmm *v, uint32_t i, uint32_t *used)
+dma_check_entry(struct control_vmm *v, uint32_t i, uint32_t *used)
 {
 	const struct vuc_shm_dma_entry *e = &v->packet.dma.entries[i];
 
 	if (e->reserved != 0 || e->pad != 0)
 		return vmm_end(v, "entry %u: a reserved field is not 0", i);
 	if (e->op == VUC_SHM_DMA_UNMAP || e->op == VUC_SHM_DMA_UNMAP_ALL)
-		return check_unused(v, i, e);
+		return dma_check_unused(v, i, e);
 	if (e->op != VUC_SHM_DMA_MAP)
 		return vmm_end(v, "entry %u: unknown op %u", i, e->op);
 	if ((e->flags & ~KNOWN_FLAGS) != 0)
@@ -89,7 +89,7 @@ check_entry(struct control_vmm *v, uint32_t i, uint32_t *used)
 }
 
 static int
-check_packet(struct control_vmm *v)
+dma_check_packet(struct control_vmm *v)
 {
 	const struct packet *p = &v->packet;
 	const struct vuc_shm_dma *r = &p->dma;
@@ -103,14 +103,14 @@ check_packet(struct control_vmm *v)
 	if ((r->flags & ~VUC_SHM_DMA_COMMIT) != 0 || r->reserved != 0)
 		return vmm_end(v, "flags 0x%x, reserved 0x%x", r->flags, r->reserved);
 	for (uint32_t i = 0; rc == 0 && i < r->nr; i++)
-		rc = check_entry(v, i, &used);
+		rc = dma_check_entry(v, i, &used);
 	if (rc == 0 && used != (1u << p->nr_fds) - 1)
 		return vmm_end(v, "%u descriptors, but those used are 0x%x", p->nr_fds, used);
 	return rc;
 }
 
 static int
-refuse(struct batch *b, const struct vuc_shm_dma_entry *e, int status, const char *why)
+dma_refuse(struct batch *b, const struct vuc_shm_dma_entry *e, int status, const char *why)
 {
 	return vuc_error_set(&b->err, status, "DMA memory 0x%" PRIx64 " + 0x%" PRIx64 ": %s",
 		e->iova, e->size, why);
@@ -118,7 +118,7 @@ refuse(struct batch *b, const struct vuc_shm_dma_entry *e, int status, const cha
 
 /* The pages in which it can be mapped. */
 static uint64_t
-page_of(int fd)
+dma_page_of(int fd)
 {
 	struct statfs fs;
 
@@ -133,78 +133,78 @@ page_of(int fd)
  * for ever; even asking for its size could.
  */
 static int
-check_seals(struct batch *b, const struct vuc_shm_dma_entry *e, int fd)
+dma_check_seals(struct batch *b, const struct vuc_shm_dma_entry *e, int fd)
 {
 	int seals = fcntl(fd, F_GET_SEALS);
 
 	if (seals < 0)
-		return refuse(b, e, -EINVAL,
+		return dma_refuse(b, e, -EINVAL,
 			"the descriptor is not one of memory (memfd, tmpfs or hugetlbfs)");
 	if (b->shared || (seals & (F_SEAL_SHRINK | F_SEAL_SEAL)) != 0)
 		return 0;
-	return refuse(b, e, -EPERM,
+	return dma_refuse(b, e, -EPERM,
 		"the memory could shrink: seal it with fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK)");
 }
 
 static int
-check_memory(struct batch *b, const struct vuc_shm_dma_entry *e, int fd)
+dma_check_memory(struct batch *b, const struct vuc_shm_dma_entry *e, int fd)
 {
 	struct stat st;
 	uint64_t end;
-	int rc = check_seals(b, e, fd);
+	int rc = dma_check_seals(b, e, fd);
 
 	if (rc != 0)
 		return rc;
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-		return refuse(b, e, -EINVAL, "the descriptor is not one of a file");
+		return dma_refuse(b, e, -EINVAL, "the descriptor is not one of a file");
 	if (__builtin_add_overflow(e->offset, e->size, &end) || st.st_size < 0 ||
 		end > (uint64_t)st.st_size)
-		return refuse(b, e, -EINVAL, "beyond the end of the file");
+		return dma_refuse(b, e, -EINVAL, "beyond the end of the file");
 	return 0;
 }
 
 static int
-prepare_mapping(struct batch *b, uint32_t i)
+dma_prepare_mapping(struct batch *b, uint32_t i)
 {
 	const struct vuc_shm_dma_entry *e = &b->request->entries[i];
 	int fd = b->v->packet.fds[e->fd_index];
-	int rc = check_memory(b, e, fd);
+	int rc = dma_check_memory(b, e, fd);
 
 	b->addrs[i] = NULL;
 	if (rc != 0)
 		return rc;
 	if (e->size == 0)
-		return refuse(b, e, -EINVAL, "empty");
-	rc = dma_maps_add(&b->v->maps, e, fd, page_of(fd), &b->addrs[i]);
+		return dma_refuse(b, e, -EINVAL, "empty");
+	rc = dma_maps_add(&b->v->maps, e, fd, dma_page_of(fd), &b->addrs[i]);
 	/* The server has the file; it need not ask for what is in it. */
 	if (b->shared)
 		return 0;
 	if (rc == 0)
 		dma_maps_populate(&b->v->maps, e, fd);
 	if (rc == -EDQUOT)
-		return refuse(
+		return dma_refuse(
 			b, e, rc, "mapped here, it takes more than max-dma-message-mb allows");
 	if (rc == -ENOSPC)
-		return refuse(b, e, rc, "there are as many mappings as there can be");
+		return dma_refuse(b, e, rc, "there are as many mappings as there can be");
 	if (rc == -EFBIG)
-		return refuse(b, e, rc, "one VMM may have no more than that mapped here");
-	return rc != 0 ? refuse(b, e, rc, strerror(-rc)) : 0;
+		return dma_refuse(b, e, rc, "one VMM may have no more than that mapped here");
+	return rc != 0 ? dma_refuse(b, e, rc, strerror(-rc)) : 0;
 }
 
 /* What can be done without the device, up to the first entry that cannot be. */
 static void
-prepare(struct batch *b)
+dma_prepare(struct batch *b)
 {
 	while (b->nr < b->request->nr && b->status == 0) {
 		if (b->request->entries[b->nr].op == VUC_SHM_DMA_MAP)
-			b->status = prepare_mapping(b, b->nr);
+			b->status = dma_prepare_mapping(b, b->nr);
 		if (b->status == 0)
 			b->nr++;
 	}
 }
 
 static int
-map(struct vuc_device *dev, struct batch *b, uint32_t i)
+batch_map(struct vuc_device *dev, struct batch *b, uint32_t i)
 {
 	const struct vuc_shm_dma_entry *e = &b->request->entries[i];
 	struct vuc_dma_mapping mapping = {
@@ -217,7 +217,7 @@ map(struct vuc_device *dev, struct batch *b, uint32_t i)
 	int rc;
 
 	if (vuc_dma_count(dev) >= b->v->control->opts.max_dma_maps)
-		return refuse(b, e, -ENOSPC, "there are as many mappings as there can be");
+		return dma_refuse(b, e, -ENOSPC, "there are as many mappings as there can be");
 	if (b->shared) {
 		mapping.fd = b->v->packet.fds[e->fd_index];
 		mapping.offset = e->offset;
@@ -228,19 +228,19 @@ map(struct vuc_device *dev, struct batch *b, uint32_t i)
 	if (vuc_dma_files(dev) > VMM_MAX_FILES) {
 		/* It was only queued, so it is forgotten. */
 		vuc_dma_unmap(dev, e->iova, e->size);
-		return refuse(b, e, -ENOSPC, "of more files than one VMM may have mapped");
+		return dma_refuse(b, e, -ENOSPC, "of more files than one VMM may have mapped");
 	}
 	return 0;
 }
 
 static int
-take(struct vuc_device *dev, struct batch *b, uint32_t i)
+batch_take(struct vuc_device *dev, struct batch *b, uint32_t i)
 {
 	const struct vuc_shm_dma_entry *e = &b->request->entries[i];
 	int rc;
 
 	if (e->op == VUC_SHM_DMA_MAP)
-		return map(dev, b, i);
+		return batch_map(dev, b, i);
 	rc = e->op == VUC_SHM_DMA_UNMAP ? vuc_dma_unmap(dev, e->iova, e->size)
 					: vuc_dma_unmap_all(dev);
 	return rc != 0 ? vuc_error_set(&b->err, rc, "%s", vuc_device_reason(dev)) : 0;
@@ -269,14 +269,14 @@ batch_committed(void *arg, int status, const struct vuc_error *err)
 
 /* A control_start_fn. All that came so far is committed, also behind an entry that was refused. */
 static int
-apply(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
+batch_apply(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 {
 	struct batch *b = arg;
 	int rc = 0;
 
 	vmm_hold_files(dev, &b->held);
 	vuc_dma_set_revoked(dev, guard_broken(b->v->maps.guard));
-	while (b->taken < b->nr && (rc = take(dev, b, b->taken)) == 0)
+	while (b->taken < b->nr && (rc = batch_take(dev, b, b->taken)) == 0)
 		b->taken++;
 	if (rc != 0)
 		b->status = rc;
@@ -293,7 +293,7 @@ apply(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 
 /* On the poller's thread. */
 static int
-find_unused(struct vuc_device *dev, void *arg)
+dma_find_unused(struct vuc_device *dev, void *arg)
 {
 	struct batch *b = arg;
 
@@ -304,7 +304,7 @@ find_unused(struct vuc_device *dev, void *arg)
 /* What the device has been told, in the order in which it was; those that came behind the entry
  * that was refused are taken back. before: mappings that there were. */
 static void
-follow(struct batch *b, size_t before)
+dma_follow(struct batch *b, size_t before)
 {
 	struct dma_maps *maps = &b->v->maps;
 	size_t nr = before;
@@ -324,13 +324,13 @@ follow(struct batch *b, size_t before)
 
 /* Memory that the device may still access stays mapped. */
 static void
-keep_maps(struct batch *b, size_t before)
+dma_keep_maps(struct batch *b, size_t before)
 {
-	follow(b, before);
+	dma_follow(b, before);
 	if ((b->request->flags & VUC_SHM_DMA_COMMIT) == 0)
 		return;
 	if (!b->committed)
-		vmm_call(b->v, find_unused, b, NULL);
+		vmm_call(b->v, dma_find_unused, b, NULL);
 	dma_maps_sweep(&b->v->maps);
 }
 
@@ -344,14 +344,14 @@ vmm_dma(struct control_vmm *v)
 	};
 	struct vuc_shm_dma_reply reply = {0};
 	size_t before = v->maps.nr;
-	int rc = check_packet(v);
+	int rc = dma_check_packet(v);
 
 	if (rc != 0)
 		return rc;
-	prepare(&b);
-	vmm_operate(v, apply, &b, NULL);
+	dma_prepare(&b);
+	vmm_operate(v, batch_apply, &b, NULL);
 	vmm_close_files(&b.held);
-	keep_maps(&b, before);
+	dma_keep_maps(&b, before);
 	atomic_store_explicit(&v->nr_dma_maps, (unsigned int)b.mappings, memory_order_relaxed);
 	if (b.status != 0 && b.lost)
 		vmm_error_lost(&b.err, b.status);

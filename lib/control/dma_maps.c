@@ -37,7 +37,7 @@ dma_maps_init(struct dma_maps *m, const struct dma_maps_opts *opts)
 }
 
 static void
-unmap(struct dma_maps *m, const struct dma_map *map)
+dma_map_unmap(struct dma_maps *m, const struct dma_map *map)
 {
 	guard_remove(m->guard, map->base);
 	munmap(map->base, map->size);
@@ -49,7 +49,7 @@ void
 dma_maps_undo(struct dma_maps *m, size_t nr)
 {
 	while (m->nr > nr)
-		unmap(m, &m->at[--m->nr]);
+		dma_map_unmap(m, &m->at[--m->nr]);
 }
 
 void
@@ -67,7 +67,7 @@ dma_maps_fini(struct dma_maps *m)
  * else. Huge pages come out of a pool of their own. Returns 0 or -EDQUOT.
  */
 static int
-take_cost(struct dma_maps *m, struct dma_map *map, uint64_t page)
+dma_map_take_cost(struct dma_maps *m, struct dma_map *map, uint64_t page)
 {
 	if (page != (uint64_t)sysconf(_SC_PAGESIZE))
 		return 0;
@@ -95,7 +95,7 @@ dma_maps_add(struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd, 
 		(off_t)(entry->offset - skip));
 	if (map.base == MAP_FAILED)
 		return -errno;
-	rc = take_cost(m, &map, page);
+	rc = dma_map_take_cost(m, &map, page);
 	if (rc == 0 && (rc = guard_add(m->guard, map.base, map.size)) != 0)
 		guard_give(m->guard, map.cost);
 	if (rc != 0) {
@@ -114,7 +114,7 @@ dma_maps_add(struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd, 
 
 /* The kernel stops where the file has lost a page by now, which is all right. */
 static void
-populate(uint8_t *from, uint64_t size, bool writable)
+dma_map_populate(uint8_t *from, uint64_t size, bool writable)
 {
 	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t part;
@@ -150,7 +150,7 @@ dma_maps_populate(const struct dma_maps *m, const struct vuc_shm_dma_entry *entr
 		hole = lseek(own, data, SEEK_HOLE);
 		if (hole <= data)
 			break;
-		populate((uint8_t *)map->base + (data - start),
+		dma_map_populate((uint8_t *)map->base + (data - start),
 			(uint64_t)((hole < end ? hole : end) - data),
 			(entry->flags & VUC_SHM_DMA_WRITE) != 0);
 	}
@@ -180,7 +180,7 @@ dma_maps_sweep(struct dma_maps *m)
 
 	for (size_t i = 0; i < m->nr; i++) {
 		if (m->at[i].leaves)
-			unmap(m, &m->at[i]);
+			dma_map_unmap(m, &m->at[i]);
 		else
 			m->at[kept++] = m->at[i];
 	}

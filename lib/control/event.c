@@ -65,3 +65,26 @@ control_signal(struct control_signaller *s, int eventfd)
 	else
 		write_if_it_can_be(eventfd);
 }
+
+void
+control_wake(int fd)
+{
+	const uint64_t one = 1;
+	ssize_t n = write(fd, &one, sizeof(one));
+
+	/* It fails only when it is readable already. */
+	(void)n;
+}
+
+void
+control_wait(int fd, int timeout_ms)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	uint64_t count;
+	ssize_t n;
+
+	if (poll(&pfd, 1, timeout_ms) <= 0)
+		return;
+	n = read(fd, &count, sizeof(count));
+	(void)n;
+}

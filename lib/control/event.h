@@ -21,4 +21,8 @@ void control_signaller_fini(struct control_signaller *s);
 /* One thread at a time. */
 void control_signal(struct control_signaller *s, int eventfd);
 
+/* An eventfd of the daemon's own. */
+void control_wake(int fd);
+void control_wait(int fd, int timeout_ms);
+
 #endif /* VUC_LIB_CONTROL_EVENT_H */

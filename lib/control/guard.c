@@ -54,7 +54,7 @@ static size_t page_size;
  * stored first.
  */
 static bool
-find_range(const struct guard *g, uintptr_t addr, uintptr_t *start, size_t *size)
+range_find(const struct guard *g, uintptr_t addr, uintptr_t *start, size_t *size)
 {
 	size_t used = atomic_load_explicit(&g->used, memory_order_acquire);
 
@@ -94,7 +94,7 @@ guard_give(struct guard *g, uint64_t bytes)
 /* Make the page at an address where the file has a hole. Returns false when that is not what is
  * missing, or must not be. */
 static bool
-fill_hole(struct guard *g, uintptr_t addr)
+range_fill_hole(struct guard *g, uintptr_t addr)
 {
 	struct uffdio_zeropage zero = {
 		.range = {.start = addr & ~(uintptr_t)(page_size - 1), .len = page_size},
@@ -115,16 +115,16 @@ fill_hole(struct guard *g, uintptr_t addr)
 
 /* The access that has failed is being made by this thread, so the range stays where it is. */
 static bool
-mend(struct guard *g, uintptr_t addr, bool missing)
+range_mend(struct guard *g, uintptr_t addr, bool missing)
 {
 	const uint64_t one = 1;
 	uintptr_t start;
 	size_t size;
 	ssize_t n;
 
-	if (!find_range(g, addr, &start, &size))
+	if (!range_find(g, addr, &start, &size))
 		return false;
-	if (missing && fill_hole(g, addr))
+	if (missing && range_fill_hole(g, addr))
 		return true;
 	if (mmap((void *)start, size, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
@@ -136,7 +136,7 @@ mend(struct guard *g, uintptr_t addr, bool missing)
 }
 
 static bool
-mend_any(uintptr_t addr, bool missing)
+guard_mend(uintptr_t addr, bool missing)
 {
 	bool done = false;
 
@@ -145,7 +145,7 @@ mend_any(uintptr_t addr, bool missing)
 	for (unsigned int i = 0; !done && i < MAX_GUARDS; i++) {
 		struct guard *g = atomic_load_explicit(&guards[i], memory_order_seq_cst);
 
-		done = g != NULL && mend(g, addr, missing);
+		done = g != NULL && range_mend(g, addr, missing);
 	}
 	atomic_fetch_sub_explicit(&looking, 1, memory_order_release);
 	return done;
@@ -153,7 +153,7 @@ mend_any(uintptr_t addr, bool missing)
 
 /* What would have happened without us. */
 static void
-pass_on(int signal, siginfo_t *info, void *context)
+fault_pass_on(int signal, siginfo_t *info, void *context)
 {
 	struct sigaction standard = {.sa_handler = SIG_DFL};
 
@@ -170,20 +170,22 @@ pass_on(int signal, siginfo_t *info, void *context)
 }
 
 static void
-handle(int signal, siginfo_t *info, void *context)
+fault_handle(int signal, siginfo_t *info, void *context)
 {
 	int error = errno;
 
 	/* Only a fault has an address; and a page with a memory error is there: it is no hole. */
-	if (info->si_code <= 0 || !mend_any((uintptr_t)info->si_addr, info->si_code == BUS_ADRERR))
-		pass_on(signal, info, context);
+	if (info->si_code <= 0 ||
+		!guard_mend((uintptr_t)info->si_addr, info->si_code == BUS_ADRERR))
+		fault_pass_on(signal, info, context);
 	errno = error;
 }
 
 int
 guard_install(void)
 {
-	struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	struct sigaction action = {
+		.sa_sigaction = fault_handle, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 	int rc = 0;
 
 	sigemptyset(&action.sa_mask);
@@ -200,7 +202,7 @@ guard_install(void)
 }
 
 static int
-enter(struct guard *g)
+guard_enter(struct guard *g)
 {
 	int rc = -ENOSPC;
 
@@ -217,7 +219,7 @@ enter(struct guard *g)
 }
 
 static int
-open_watcher(void)
+guard_open_watcher(void)
 {
 	struct uffdio_api api = {
 		.api = UFFD_API, .features = UFFD_FEATURE_SIGBUS | UFFD_FEATURE_MISSING_SHMEM};
@@ -239,9 +241,9 @@ guard_create(size_t max, uint64_t budget, int wake_fd)
 		return NULL;
 	g->wake_fd = wake_fd;
 	g->max = max;
-	g->watcher = open_watcher();
+	g->watcher = guard_open_watcher();
 	atomic_init(&g->left, budget);
-	if (enter(g) != 0) {
+	if (guard_enter(g) != 0) {
 		if (g->watcher >= 0)
 			close(g->watcher);
 		free(g);
@@ -276,7 +278,7 @@ guard_add(struct guard *g, void *start, size_t size)
 		i++;
 	if (i == g->max)
 		return -ENOSPC;
-	/* Pairs with find_range(). */
+	/* Pairs with range_find(). */
 	atomic_store_explicit(&g->ranges[i].size, size, memory_order_release);
 	atomic_store_explicit(&g->ranges[i].start, (uintptr_t)start, memory_order_release);
 	if (i == used)

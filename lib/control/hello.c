@@ -11,7 +11,7 @@
 #include "vmm.h"
 
 static void
-keep_name(struct control_vmm *v, const char *name)
+hello_keep_name(struct control_vmm *v, const char *name)
 {
 	pthread_mutex_lock(&v->control->lock);
 	snprintf(v->name, sizeof(v->name), "%s", name);
@@ -20,7 +20,7 @@ keep_name(struct control_vmm *v, const char *name)
 }
 
 static int
-check(struct control_vmm *v)
+hello_check(struct control_vmm *v)
 {
 	const struct vuc_shm_hello *h = &v->packet.hello;
 
@@ -47,11 +47,11 @@ vmm_hello(struct control_vmm *v)
 		.max_data = VUC_SHM_MAX_DATA,
 		.max_dma_maps = opts->max_dma_maps,
 	};
-	int rc = check(v);
+	int rc = hello_check(v);
 
 	if (rc != 0)
 		return rc;
-	keep_name(v, h->name);
+	hello_keep_name(v, h->name);
 	if (h->version_min > VUC_SHM_VERSION)
 		return vmm_refuse(v, -EPROTONOSUPPORT,
 			"the VMM speaks versions %u to %u, the daemon up to %u", h->version_min,

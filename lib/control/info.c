@@ -37,7 +37,7 @@ struct descriptors {
 };
 
 static uint32_t
-index_of(struct descriptors *d, int fd)
+info_index_of(struct descriptors *d, int fd)
 {
 	uint32_t i = 0;
 
@@ -54,7 +54,7 @@ struct finding {
 };
 
 static int
-find_areas(struct vuc_device *dev, void *arg)
+info_find_areas(struct vuc_device *dev, void *arg)
 {
 	struct finding *f = arg;
 
@@ -64,9 +64,9 @@ find_areas(struct vuc_device *dev, void *arg)
 /* How many there are. What the server offers wrongly is not offered: the region can still be
  * accessed by the queue. */
 static int
-areas_of(struct control_vmm *v, struct finding *f, struct vuc_error *err)
+info_areas_of(struct control_vmm *v, struct finding *f, struct vuc_error *err)
 {
-	int n = vmm_call(v, find_areas, f, err);
+	int n = vmm_call(v, info_find_areas, f, err);
 
 	if (n == -EPROTO)
 		vmm_log(v, VUC_LOG_WARNING, "%s", err->text);
@@ -76,7 +76,7 @@ areas_of(struct control_vmm *v, struct finding *f, struct vuc_error *err)
 }
 
 static void
-fill_areas(struct vuc_shm_region_reply *reply, const struct device_area *areas, int n,
+info_fill_areas(struct vuc_shm_region_reply *reply, const struct device_area *areas, int n,
 	struct descriptors *d)
 {
 	for (int i = 0; i < n; i++)
@@ -84,20 +84,20 @@ fill_areas(struct vuc_shm_region_reply *reply, const struct device_area *areas, 
 			.offset = areas[i].offset,
 			.size = areas[i].size,
 			.file_offset = areas[i].file_offset,
-			.fd_index = index_of(d, areas[i].fd),
+			.fd_index = info_index_of(d, areas[i].fd),
 		};
 	reply->nr_areas = (uint32_t)n;
 	reply->nr_fds = d->nr;
 }
 
 static int
-reply_region(struct control_vmm *v, const struct vuc_region *r)
+info_reply_region(struct control_vmm *v, const struct vuc_region *r)
 {
 	struct finding f = {.region = r->index};
 	struct descriptors d = {.nr = 0};
 	struct vuc_error err = {0};
 	union reply reply = {.bytes = {0}};
-	int n = r->size > 0 ? areas_of(v, &f, &err) : 0;
+	int n = r->size > 0 ? info_areas_of(v, &f, &err) : 0;
 
 	if (n < 0)
 		return vmm_refuse(v, n, "%s", err.text);
@@ -106,7 +106,7 @@ reply_region(struct control_vmm *v, const struct vuc_region *r)
 	reply.region.flags = r->flags;
 	reply.region.type = r->type;
 	reply.region.subtype = r->subtype;
-	fill_areas(&reply.region, f.areas, n, &d);
+	info_fill_areas(&reply.region, f.areas, n, &d);
 	free(f.areas);
 	return vmm_reply(v, &reply.header,
 		sizeof(reply.region) + (size_t)n * sizeof(reply.region.areas[0]), d.fds, d.nr);
@@ -122,7 +122,7 @@ vmm_region_info(struct control_vmm *v)
 		return vmm_end(v, "reserved is 0x%x", r->reserved);
 	if (region == NULL)
 		return vmm_refuse(v, -EINVAL, "there is no region %u", r->index);
-	return reply_region(v, region);
+	return info_reply_region(v, region);
 }
 
 int
@@ -149,7 +149,7 @@ struct asking {
 
 /* A control_start_fn. */
 static int
-ask_io_fds(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
+info_ask_io_fds(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 {
 	struct asking *a = arg;
 
@@ -157,7 +157,7 @@ ask_io_fds(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 }
 
 static uint32_t
-fill_io(struct vuc_shm_io_reply *reply, const struct vuc_io_fds *io_fds)
+info_fill_io_fds(struct vuc_shm_io_reply *reply, const struct vuc_io_fds *io_fds)
 {
 	uint32_t n = io_fds->nr_sub_regions;
 
@@ -196,10 +196,10 @@ vmm_io_fds(struct control_vmm *v)
 
 	if (r->reserved != 0)
 		return vmm_end(v, "reserved is 0x%x", r->reserved);
-	rc = vmm_operate(v, ask_io_fds, &a, &err);
+	rc = vmm_operate(v, info_ask_io_fds, &a, &err);
 	if (rc != 0)
 		return vmm_refuse(v, rc, "%s", err.text);
-	n = fill_io(&reply.io, a.io_fds);
+	n = info_fill_io_fds(&reply.io, a.io_fds);
 	rc = vmm_reply(v, &reply.header, sizeof(reply.io) + n * sizeof(reply.io.sub_regions[0]),
 		a.io_fds->fds, a.io_fds->nr_fds);
 	vmm_close_fds(v, a.io_fds->fds, a.io_fds->nr_fds);

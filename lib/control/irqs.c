@@ -36,7 +36,7 @@ count_ones(const struct vuc_shm_set_irqs *r)
 }
 
 static int
-check_which(struct control_vmm *v)
+irqs_check_which(struct control_vmm *v)
 {
 	const struct packet *p = &v->packet;
 	const struct vuc_shm_set_irqs *r = &p->set_irqs;
@@ -54,7 +54,7 @@ check_which(struct control_vmm *v)
 }
 
 static int
-check_packet(struct control_vmm *v)
+irqs_check_packet(struct control_vmm *v)
 {
 	const struct vuc_shm_set_irqs *r = &v->packet.set_irqs;
 
@@ -66,12 +66,12 @@ check_packet(struct control_vmm *v)
 			v, "start %u, count %u, data %u of DISABLE", r->start, r->count, r->data);
 	if (r->action != VUC_SHM_IRQ_DISABLE && (r->count == 0 || r->count > VUC_SHM_MAX_IRQS))
 		return vmm_end(v, "count %u", r->count);
-	return check_which(v);
+	return irqs_check_which(v);
 }
 
 /* Where there is no /proc to tell, the server has to. */
 static bool
-are_eventfds(const struct packet *p)
+irqs_are_eventfds(const struct packet *p)
 {
 	for (unsigned int i = 0; i < p->nr_fds; i++) {
 		if (!packet_is_eventfd(p->fds[i], true))
@@ -88,7 +88,7 @@ struct setting {
 };
 
 static int
-assign(struct vuc_device *dev, const struct setting *s)
+irqs_assign(struct vuc_device *dev, const struct setting *s)
 {
 	const struct packet *p = s->packet;
 	const struct vuc_shm_set_irqs *r = &p->set_irqs;
@@ -102,7 +102,7 @@ assign(struct vuc_device *dev, const struct setting *s)
 }
 
 static int
-select_some(struct vuc_device *dev, const struct setting *s)
+irqs_select(struct vuc_device *dev, const struct setting *s)
 {
 	const struct vuc_shm_set_irqs *r = &s->packet->set_irqs;
 	bool which[VUC_SHM_MAX_IRQS];
@@ -115,7 +115,7 @@ select_some(struct vuc_device *dev, const struct setting *s)
 
 /* A control_start_fn. */
 static int
-apply(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
+irqs_apply(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 {
 	const struct packet *p = arg;
 	const struct vuc_shm_set_irqs *r = &p->set_irqs;
@@ -129,9 +129,9 @@ apply(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 	if (r->action == VUC_SHM_IRQ_DISABLE)
 		return vuc_irq_disable_start(dev, r->index, done, done_arg);
 	if (r->data == VUC_SHM_IRQ_EVENT)
-		return assign(dev, &s);
+		return irqs_assign(dev, &s);
 	if (r->data == VUC_SHM_IRQ_SOME)
-		return select_some(dev, &s);
+		return irqs_select(dev, &s);
 	return vuc_irq_act_start(dev, &s.range, (enum vuc_irq_action)r->action, done, done_arg);
 }
 
@@ -141,18 +141,18 @@ vmm_set_irqs(struct control_vmm *v)
 	const struct vuc_shm_set_irqs *r = &v->packet.set_irqs;
 	struct vuc_shm_irqs_reply reply = {0};
 	struct vuc_error err = {0};
-	int rc = check_packet(v);
+	int rc = irqs_check_packet(v);
 
 	if (rc != 0)
 		return rc;
 	if (r->index >= vuc_device_info(v->link->dev)->num_irqs)
 		return vmm_refuse(v, -EINVAL, "there is no IRQ index %u", r->index);
-	if (!are_eventfds(&v->packet))
+	if (!irqs_are_eventfds(&v->packet))
 		return vmm_refuse(
 			v, -EINVAL, "IRQ index %u: a descriptor that is no eventfd", r->index);
 	/* Also when it fails: the server may have done some of it. */
 	v->irqs[r->index] = true;
-	rc = vmm_operate(v, apply, &v->packet, &err);
+	rc = vmm_operate(v, irqs_apply, &v->packet, &err);
 	if (rc != 0)
 		return vmm_refuse(v, rc, "%s", err.text);
 	v->irqs[r->index] = r->action != VUC_SHM_IRQ_DISABLE;

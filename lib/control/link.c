@@ -18,10 +18,10 @@
 
 /* ---- on the control thread ---- */
 
-static void end_opening(void *arg);
+static void link_end_opening(void *arg);
 
 static void
-post_to_control(struct control_link *l, void (*fn)(void *arg))
+link_post_to_control(struct control_link *l, void (*fn)(void *arg))
 {
 	l->post.fn = fn;
 	vuc_mailbox_post(&l->device->control->mailbox, &l->post);
@@ -29,20 +29,20 @@ post_to_control(struct control_link *l, void (*fn)(void *arg))
 
 /* Everything that was posted to the poller before has been run. */
 static void
-come_back(void *arg)
+link_come_back(void *arg)
 {
-	post_to_control(arg, end_opening);
+	link_post_to_control(arg, link_end_opening);
 }
 
 static void
-end_opening(void *arg)
+link_end_opening(void *arg)
 {
 	struct control_link *l = arg;
 	int status = l->status;
 
 	if (l->cancelled && !l->flushed) {
 		l->flushed = true;
-		l->post.fn = come_back;
+		l->post.fn = link_come_back;
 		vuc_poller_post(l->device->poller, &l->post);
 		return;
 	}
@@ -52,7 +52,7 @@ end_opening(void *arg)
 }
 
 static void
-end_closing(void *arg)
+link_end_closing(void *arg)
 {
 	struct control_link *l = arg;
 
@@ -78,36 +78,36 @@ link_changed(void *arg, bool connected, uint64_t silent_ms)
 
 /* A vuc_done_fn. */
 static void
-refused_closed(void *arg, int status, const struct vuc_error *err)
+link_refused_closed(void *arg, int status, const struct vuc_error *err)
 {
 	(void)status;
 	(void)err;
-	post_to_control(arg, end_opening);
+	link_post_to_control(arg, link_end_opening);
 }
 
 /* The first reason counts: it ends whatever is under way, which then comes here as well. */
 static void
-refuse_link(struct control_link *l, int status, const struct vuc_error *err)
+link_refuse(struct control_link *l, int status, const struct vuc_error *err)
 {
 	if (l->refused)
 		return;
 	l->refused = true;
 	l->status = status;
 	vuc_error_set(&l->err, status, "%s", err->text);
-	vuc_poller_close_start(l->device->poller, l->dev, false, refused_closed, l);
+	vuc_poller_close_start(l->device->poller, l->dev, false, link_refused_closed, l);
 }
 
 static void
-accept_link(struct control_link *l)
+link_accept(struct control_link *l)
 {
 	l->opened = true;
 	vuc_poller_watch_device(l->device->poller, l->dev, link_changed, l);
-	post_to_control(l, end_opening);
+	link_post_to_control(l, link_end_opening);
 }
 
 /* A reset that is not answered in time ends the connection as well. */
 static int
-reset_failure(const struct control_link *l, int status)
+link_reset_failure(const struct control_link *l, int status)
 {
 	if (vuc_device_connected(l->dev))
 		return status;
@@ -121,9 +121,9 @@ link_reset(void *arg, int status, const struct vuc_error *err)
 	struct control_link *l = arg;
 
 	if (status == 0 || status == -EOPNOTSUPP)
-		accept_link(l);
+		link_accept(l);
 	else
-		refuse_link(l, reset_failure(l, status), err);
+		link_refuse(l, link_reset_failure(l, status), err);
 }
 
 /* A vuc_done_fn. A server keeps the state of a device beyond the end of a connection (Client
@@ -135,12 +135,12 @@ link_opened(void *arg, int status, const struct vuc_error *err)
 	struct vuc_error why = {0};
 
 	if (status != 0) {
-		refuse_link(l, status, err);
+		link_refuse(l, status, err);
 		return;
 	}
 	if (l->device->reset == VUC_CONTROL_RESET_NEVER ||
 		(vuc_device_info(l->dev)->flags & VFIO_DEVICE_FLAGS_RESET) == 0) {
-		accept_link(l);
+		link_accept(l);
 		return;
 	}
 	status = vuc_device_reset_start(l->dev, link_reset, l);
@@ -149,11 +149,11 @@ link_opened(void *arg, int status, const struct vuc_error *err)
 		return;
 	}
 	vuc_error_set(&why, status, "%s", vuc_device_reason(l->dev));
-	refuse_link(l, status, &why);
+	link_refuse(l, status, &why);
 }
 
 static void
-open_link(void *arg)
+link_open(void *arg)
 {
 	struct control_link *l = arg;
 	struct control_device *d = l->device;
@@ -161,7 +161,7 @@ open_link(void *arg)
 	l->status = vuc_poller_open_start(
 		d->poller, d->account, &d->opts, &l->dev, link_opened, l, &l->err);
 	if (l->status != 0)
-		post_to_control(l, end_opening);
+		link_post_to_control(l, link_end_opening);
 }
 
 int
@@ -174,19 +174,19 @@ control_link_open_start(struct control_device *d, struct control_link **link, vu
 		return -ENOMEM;
 	l->device = d;
 	l->done = done;
-	l->post = (struct vuc_post){.fn = open_link, .arg = l};
+	l->post = (struct vuc_post){.fn = link_open, .arg = l};
 	vuc_poller_post(d->poller, &l->post);
 	return 0;
 }
 
 static void
-cancel_link(void *arg)
+link_cancel(void *arg)
 {
 	static const struct vuc_error why = {"the device is being removed"};
 	struct control_link *l = arg;
 
 	if (l->dev != NULL && !l->opened)
-		refuse_link(l, -ECANCELED, &why);
+		link_refuse(l, -ECANCELED, &why);
 }
 
 void
@@ -195,14 +195,14 @@ control_link_cancel(struct control_link *l)
 	if (l->cancelled)
 		return;
 	l->cancelled = true;
-	l->cancel = (struct vuc_post){.fn = cancel_link, .arg = l};
+	l->cancel = (struct vuc_post){.fn = link_cancel, .arg = l};
 	vuc_poller_post(l->device->poller, &l->cancel);
 }
 
 /* ---- ending and closing ---- */
 
 static void
-hurry_link(void *arg)
+link_hurry(void *arg)
 {
 	struct control_link *l = arg;
 
@@ -217,10 +217,10 @@ void
 control_link_hurry(struct control_link *l, uint32_t patience_ms)
 {
 	atomic_store_explicit(&l->patience_ms, patience_ms, memory_order_relaxed);
-	/* Pairs with hurry_link(). */
+	/* Pairs with link_hurry(). */
 	if (atomic_exchange_explicit(&l->hurried, true, memory_order_acq_rel))
 		return;
-	l->hurry = (struct vuc_post){.fn = hurry_link, .arg = l};
+	l->hurry = (struct vuc_post){.fn = link_hurry, .arg = l};
 	vuc_poller_post(l->device->poller, &l->hurry);
 }
 
@@ -230,11 +230,11 @@ link_closed(void *arg, int status, const struct vuc_error *err)
 {
 	(void)status;
 	(void)err;
-	post_to_control(arg, end_closing);
+	link_post_to_control(arg, link_end_closing);
 }
 
 static void
-close_link(void *arg)
+link_close(void *arg)
 {
 	struct control_link *l = arg;
 
@@ -246,7 +246,7 @@ control_link_close_start(struct control_link *l, vuc_done_fn done)
 {
 	l->done = done;
 	l->err.text[0] = '\0';
-	l->post = (struct vuc_post){.fn = close_link, .arg = l};
+	l->post = (struct vuc_post){.fn = link_close, .arg = l};
 	vuc_poller_post(l->device->poller, &l->post);
 }
 

@@ -16,7 +16,7 @@
 #include "watch.h"
 
 static enum vuc_control_state
-state_of(const struct control_device *d)
+list_state_of(const struct control_device *d)
 {
 	if (d->cleaning)
 		return VUC_CONTROL_CLEANING;
@@ -30,7 +30,7 @@ state_of(const struct control_device *d)
 }
 
 static void
-explain(const struct control_device *d, struct vuc_control_device *to)
+list_explain(const struct control_device *d, struct vuc_control_device *to)
 {
 	to->since_ms = vuc_clock_ms() - d->since_ms;
 	switch (to->state) {
@@ -59,7 +59,7 @@ explain(const struct control_device *d, struct vuc_control_device *to)
 }
 
 static void
-look_at_counters(const struct control_device *d, struct vuc_control_device *to)
+list_look_at_counters(const struct control_device *d, struct vuc_control_device *to)
 {
 	struct vuc_device_stats stats;
 
@@ -72,7 +72,7 @@ look_at_counters(const struct control_device *d, struct vuc_control_device *to)
 }
 
 static void
-look_at_vmm(const struct control_vmm *v, struct vuc_control_device *to)
+list_look_at_vmm(const struct control_vmm *v, struct vuc_control_device *to)
 {
 	to->vmm_pid = v->user.pid;
 	to->vmm_uid = v->user.uid;
@@ -84,25 +84,25 @@ look_at_vmm(const struct control_vmm *v, struct vuc_control_device *to)
 
 /* With the lock held. */
 static void
-look(const struct control_device *d, struct vuc_control_device *to)
+list_look_at_device(const struct control_device *d, struct vuc_control_device *to)
 {
 	*to = (struct vuc_control_device){
-		.state = state_of(d),
+		.state = list_state_of(d),
 		.generation = d->generation,
 		.attaches = d->attaches,
 	};
 	snprintf(to->name, sizeof(to->name), "%s", d->name);
 	snprintf(to->socket, sizeof(to->socket), "%s", d->path);
 	snprintf(to->poller, sizeof(to->poller), "%s", vuc_poller_name(d->poller));
-	explain(d, to);
-	look_at_counters(d, to);
+	list_explain(d, to);
+	list_look_at_counters(d, to);
 	if (d->vmm != NULL && !d->cleaning)
-		look_at_vmm(d->vmm, to);
+		list_look_at_vmm(d->vmm, to);
 }
 
 /* A copy of all, so that fn may take its time, and call what it likes. */
 static struct vuc_control_device *
-copy_all(struct vuc_control *c, size_t *nr)
+list_copy_all(struct vuc_control *c, size_t *nr)
 {
 	const struct control_device *d;
 	struct vuc_control_device *list;
@@ -115,7 +115,7 @@ copy_all(struct vuc_control *c, size_t *nr)
 	*nr = 0;
 	if (list != NULL) {
 		TAILQ_FOREACH (d, &c->devices, entry)
-			look(d, &list[(*nr)++]);
+			list_look_at_device(d, &list[(*nr)++]);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return list;
@@ -127,7 +127,7 @@ vuc_control_list(struct vuc_control *c, vuc_control_device_fn fn, void *arg)
 	struct vuc_control_device *list;
 	size_t nr;
 
-	list = copy_all(c, &nr);
+	list = list_copy_all(c, &nr);
 	for (size_t i = 0; i < nr; i++)
 		fn(arg, &list[i]);
 	free(list);
@@ -141,7 +141,7 @@ vuc_control_look(struct vuc_control *c, const char *name, struct vuc_control_dev
 	pthread_mutex_lock(&c->lock);
 	d = control_find(c, name);
 	if (d != NULL)
-		look(d, device);
+		list_look_at_device(d, device);
 	pthread_mutex_unlock(&c->lock);
 	return d != NULL ? 0 : -ENOENT;
 }

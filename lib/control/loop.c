@@ -16,7 +16,7 @@
 
 /* The first one that is due, behind this one or of all. */
 static struct control_device *
-find_due(struct vuc_control *c, struct control_device *behind, uint64_t now)
+device_find_due(struct vuc_control *c, struct control_device *behind, uint64_t now)
 {
 	struct control_device *d;
 
@@ -31,20 +31,20 @@ find_due(struct vuc_control *c, struct control_device *behind, uint64_t now)
 /* Only this thread takes devices out, and a look at one leaves the others; other threads put them
  * behind the last one. */
 static void
-look_at_due(struct vuc_control *c)
+control_look_at_due(struct vuc_control *c)
 {
 	uint64_t now = vuc_clock_ms();
 	struct control_device *d, *next;
 
-	for (d = find_due(c, NULL, now); d != NULL; d = next) {
-		next = find_due(c, d, now);
+	for (d = device_find_due(c, NULL, now); d != NULL; d = next) {
+		next = device_find_due(c, d, now);
 		control_look_at(d);
 	}
 }
 
 /* Those who have a device are given the time to detach. */
 static void
-send_vmms_away(struct vuc_control *c)
+control_send_vmms_away(struct vuc_control *c)
 {
 	uint64_t now = vuc_clock_ms();
 	struct control_vmm *v;
@@ -58,13 +58,13 @@ send_vmms_away(struct vuc_control *c)
 
 /* It may come once more, and does nothing then. */
 static void
-begin_to_stop(struct vuc_control *c)
+control_begin_to_stop(struct vuc_control *c)
 {
 	struct control_device *d;
 
 	pthread_mutex_lock(&c->lock);
 	c->listens = false;
-	send_vmms_away(c);
+	control_send_vmms_away(c);
 	TAILQ_FOREACH (d, &c->devices, entry)
 		control_stop_device(d);
 	pthread_mutex_unlock(&c->lock);
@@ -73,7 +73,7 @@ begin_to_stop(struct vuc_control *c)
 }
 
 static void
-log_vmms(struct vuc_control *c)
+control_log_vmms(struct vuc_control *c)
 {
 	struct control_vmm *v;
 
@@ -86,7 +86,7 @@ log_vmms(struct vuc_control *c)
 }
 
 static void
-log_devices(struct vuc_control *c)
+control_log_devices(struct vuc_control *c)
 {
 	const struct control_device *d;
 
@@ -99,25 +99,25 @@ log_devices(struct vuc_control *c)
 }
 
 static void
-log_stopping(struct vuc_control *c)
+control_log_stopping(struct vuc_control *c)
 {
 	pthread_mutex_lock(&c->lock);
-	log_vmms(c);
-	log_devices(c);
+	control_log_vmms(c);
+	control_log_devices(c);
 	pthread_mutex_unlock(&c->lock);
 	c->stopping_ms = vuc_clock_ms() + STOPPING_MS;
 }
 
 /* Returns whether nothing is left. */
 static bool
-stop_step(struct vuc_control *c)
+control_stop_step(struct vuc_control *c)
 {
 	bool empty;
 
 	if (c->stopping_ms == 0)
-		begin_to_stop(c);
+		control_begin_to_stop(c);
 	if (vuc_clock_ms() >= c->stopping_ms)
-		log_stopping(c);
+		control_log_stopping(c);
 	pthread_mutex_lock(&c->lock);
 	empty = TAILQ_EMPTY(&c->devices) && c->nr_vmms == 0;
 	pthread_mutex_unlock(&c->lock);
@@ -132,7 +132,7 @@ earlier(uint64_t a, uint64_t b)
 
 /* With the lock held: the milliseconds until something is due; -1: for ever. */
 static int
-until_due(const struct vuc_control *c)
+control_until_due(const struct vuc_control *c)
 {
 	uint64_t due = c->stopping_ms, now = vuc_clock_ms();
 	const struct control_device *d;
@@ -149,7 +149,7 @@ until_due(const struct vuc_control *c)
 }
 
 static void
-wait_for_events(struct vuc_control *c)
+control_wait_for_events(struct vuc_control *c)
 {
 	struct pollfd fds[] = {
 		{.fd = c->mailbox.fd, .events = POLLIN},
@@ -159,7 +159,7 @@ wait_for_events(struct vuc_control *c)
 	int timeout;
 
 	pthread_mutex_lock(&c->lock);
-	timeout = until_due(c);
+	timeout = control_until_due(c);
 	listens = c->listens;
 	pthread_mutex_unlock(&c->lock);
 	if (c->accept_ms != 0 && vuc_clock_ms() >= c->accept_ms)
@@ -171,7 +171,7 @@ wait_for_events(struct vuc_control *c)
 }
 
 static bool
-stops(struct vuc_control *c)
+control_stops(struct vuc_control *c)
 {
 	bool stop;
 
@@ -187,10 +187,10 @@ control_run(void *arg)
 	struct vuc_control *c = arg;
 
 	pthread_setname_np(pthread_self(), "vuc-control");
-	while (!stops(c) || !stop_step(c)) {
-		wait_for_events(c);
+	while (!control_stops(c) || !control_stop_step(c)) {
+		control_wait_for_events(c);
 		vuc_mailbox_run(&c->mailbox);
-		look_at_due(c);
+		control_look_at_due(c);
 		control_reap(c);
 	}
 	control_reap(c);

@@ -13,20 +13,20 @@
 #include "watch.h"
 
 static uint64_t
-size_of(const struct vmm_queue *q)
+queue_size_of(const struct vmm_queue *q)
 {
 	return q->requests.size + q->completions.size;
 }
 
 static void
-free_queue(struct vmm_queue *q)
+queue_free(struct vmm_queue *q)
 {
 	memory_free(&q->requests);
 	memory_free(&q->completions);
 }
 
 static int
-check(struct control_vmm *v, const struct vuc_queue_geometry *g, struct vuc_error *err)
+queue_check(struct control_vmm *v, const struct vuc_queue_geometry *g, struct vuc_error *err)
 {
 	const struct vuc_control_opts *opts = &v->control->opts;
 	uint64_t size;
@@ -47,7 +47,7 @@ check(struct control_vmm *v, const struct vuc_queue_geometry *g, struct vuc_erro
 }
 
 static int
-create_memory(struct control_vmm *v, struct vmm_queue *q, const struct vuc_queue_geometry *g)
+queue_create_memory(struct control_vmm *v, struct vmm_queue *q, const struct vuc_queue_geometry *g)
 {
 	int node = vuc_poller_node(v->device->poller);
 	int rc = memory_create(&q->requests, vuc_queue_requests_size(g), MEMORY_THEIRS, node);
@@ -60,12 +60,12 @@ create_memory(struct control_vmm *v, struct vmm_queue *q, const struct vuc_queue
 
 /* The queue with its memory, or nothing. */
 static int
-open_queue(struct control_vmm *v, const struct vuc_queue_geometry *g, unsigned int *index,
+queue_open(struct control_vmm *v, const struct vuc_queue_geometry *g, unsigned int *index,
 	struct vuc_error *err)
 {
 	struct vmm_queue q = {.requests.fd = -1, .completions.fd = -1, .open = true};
 	struct vuc_queue_back_opts back = {.geometry = *g};
-	int rc = create_memory(v, &q, g);
+	int rc = queue_create_memory(v, &q, g);
 
 	if (rc != 0) {
 		vuc_error_set(err, rc, "no memory for a queue: %s", strerror(-rc));
@@ -75,11 +75,11 @@ open_queue(struct control_vmm *v, const struct vuc_queue_geometry *g, unsigned i
 		rc = vuc_poller_remote_open_queue(v->remote, &back, index, err);
 	}
 	if (rc != 0) {
-		free_queue(&q);
+		queue_free(&q);
 		return rc;
 	}
 	v->queues[*index] = q;
-	v->queue_memory += size_of(&q);
+	v->queue_memory += queue_size_of(&q);
 	atomic_fetch_add_explicit(&v->nr_queues, 1, memory_order_relaxed);
 	return 0;
 }
@@ -97,9 +97,9 @@ vmm_open_queue(struct control_vmm *v)
 
 	if (g.chunk > v->max_data && g.chunk <= QUEUE_CHUNK_MAX && g.chunk % QUEUE_SLOT_SIZE == 0)
 		g.chunk = v->max_data;
-	rc = check(v, &g, &err);
+	rc = queue_check(v, &g, &err);
 	if (rc == 0)
-		rc = open_queue(v, &g, &index, &err);
+		rc = queue_open(v, &g, &index, &err);
 	if (rc != 0)
 		return vmm_refuse(v, rc, "%s", err.text);
 	q = &v->queues[index];
@@ -128,8 +128,8 @@ vmm_close_queue(struct control_vmm *v)
 		return vmm_refuse(v, -EINVAL, "there is no queue %u", r->index);
 	vuc_poller_remote_close_queue(v->remote, r->index);
 	q = &v->queues[r->index];
-	v->queue_memory -= size_of(q);
-	free_queue(q);
+	v->queue_memory -= queue_size_of(q);
+	queue_free(q);
 	q->open = false;
 	atomic_fetch_sub_explicit(&v->nr_queues, 1, memory_order_relaxed);
 	return vmm_reply(v, &reply.header, sizeof(reply), NULL, 0);
@@ -140,7 +140,7 @@ vmm_free_queues(struct control_vmm *v)
 {
 	for (unsigned int i = 0; i < VUC_SHM_MAX_QUEUES; i++) {
 		if (v->queues[i].open)
-			free_queue(&v->queues[i]);
+			queue_free(&v->queues[i]);
 		v->queues[i].open = false;
 	}
 	v->queue_memory = 0;

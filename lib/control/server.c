@@ -365,7 +365,7 @@ do_what_is_wanted(struct control_device *d)
 		start_attempt(d);
 		break;
 	case WANT_END:
-		control_free_device(d);
+		control_drop_device(d);
 		break;
 	}
 }
@@ -389,4 +389,14 @@ control_look_at(struct control_device *d)
 		close_link(d, link);
 	else
 		do_what_is_wanted(d);
+}
+
+void
+control_look_at_poked(void *arg)
+{
+	struct control_device *d = arg;
+
+	/* Pairs with control_poke(): what was changed before is seen now. */
+	atomic_exchange_explicit(&d->poked, false, memory_order_acq_rel);
+	control_look_at(d);
 }

@@ -13,7 +13,7 @@
 #define NODE_BITS (8 * sizeof(unsigned long))
 
 static int
-map(struct memory *m, int prot)
+memory_map(struct memory *m, int prot)
 {
 	m->addr = mmap(NULL, m->size, prot, MAP_SHARED, m->fd, 0);
 	if (m->addr != MAP_FAILED)
@@ -24,7 +24,7 @@ map(struct memory *m, int prot)
 
 /* Best effort: what does not come from the node comes from another one. */
 static void
-prefer(const struct memory *m, int node)
+memory_prefer(const struct memory *m, int node)
 {
 	unsigned long mask;
 
@@ -36,7 +36,7 @@ prefer(const struct memory *m, int node)
 
 /* All pages, now: whoever accesses them cannot be told that there are none left. */
 static int
-fill(const struct memory *m, int prot)
+memory_fill(const struct memory *m, int prot)
 {
 	if (fallocate(m->fd, 0, 0, (off_t)m->size) != 0)
 		return -errno;
@@ -48,7 +48,7 @@ fill(const struct memory *m, int prot)
 
 /* Our own mapping stays writable. */
 static int
-seal(const struct memory *m, enum memory_writer writer)
+memory_seal(const struct memory *m, enum memory_writer writer)
 {
 	int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
@@ -67,13 +67,13 @@ memory_create(struct memory *m, size_t size, enum memory_writer writer, int node
 	m->fd = vuc_memfd_create("vuc", size, 0);
 	if (m->fd < 0)
 		return m->fd;
-	rc = map(m, prot);
+	rc = memory_map(m, prot);
 	if (rc == 0) {
-		prefer(m, node);
-		rc = fill(m, prot);
+		memory_prefer(m, node);
+		rc = memory_fill(m, prot);
 	}
 	if (rc == 0)
-		rc = seal(m, writer);
+		rc = memory_seal(m, writer);
 	if (rc != 0)
 		memory_free(m);
 	return rc;

@@ -27,7 +27,7 @@ _Static_assert(sizeof(struct state_page) == sizeof(struct vuc_shm_state), "");
  * but ThreadSanitizer does not know it.
  */
 static void
-begin(struct state_page *page)
+state_page_begin(struct state_page *page)
 {
 	uint32_t n = atomic_load_explicit(&page->sequence, memory_order_relaxed);
 
@@ -36,7 +36,7 @@ begin(struct state_page *page)
 
 /* Pairs with the reader's first look at the sequence. */
 static void
-end(struct state_page *page)
+state_page_end(struct state_page *page)
 {
 	uint32_t n = atomic_load_explicit(&page->sequence, memory_order_relaxed);
 
@@ -51,15 +51,15 @@ state_page_set(struct state_page *page, enum vuc_shm_device_state state, uint64_
 	/* A device whose server was away is as new, and its driver does not know that. */
 	if (state == VUC_SHM_BACK)
 		resets++;
-	begin(page);
+	state_page_begin(page);
 	atomic_store_explicit(&page->state, (uint32_t)state, memory_order_release);
 	atomic_store_explicit(&page->generation, generation, memory_order_release);
 	atomic_store_explicit(&page->resets, resets, memory_order_release);
-	end(page);
+	state_page_end(page);
 }
 
 static bool
-differs(const _Atomic uint64_t *value, uint64_t n)
+counters_differ(const _Atomic uint64_t *value, uint64_t n)
 {
 	return atomic_load_explicit(value, memory_order_relaxed) != n;
 }
@@ -67,13 +67,15 @@ differs(const _Atomic uint64_t *value, uint64_t n)
 void
 state_page_count(struct state_page *page, const struct vuc_access_stats *c)
 {
-	if (!differs(&page->reads, c->reads) && !differs(&page->writes, c->writes) &&
-		!differs(&page->posted, c->posted) && !differs(&page->errors, c->errors))
+	if (!counters_differ(&page->reads, c->reads) &&
+		!counters_differ(&page->writes, c->writes) &&
+		!counters_differ(&page->posted, c->posted) &&
+		!counters_differ(&page->errors, c->errors))
 		return;
-	begin(page);
+	state_page_begin(page);
 	atomic_store_explicit(&page->reads, c->reads, memory_order_release);
 	atomic_store_explicit(&page->writes, c->writes, memory_order_release);
 	atomic_store_explicit(&page->posted, c->posted, memory_order_release);
 	atomic_store_explicit(&page->errors, c->errors, memory_order_release);
-	end(page);
+	state_page_end(page);
 }

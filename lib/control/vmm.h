@@ -79,7 +79,7 @@ struct control_vmm {
 	struct vuc_closer *closer;
 };
 
-/* accept.c: one that has connected by fd, which is its own then. NULL: no memory or descriptors. */
+/* vmm.c: one that has connected by fd, which is its own then. NULL: no memory or descriptors. */
 struct control_vmm *vmm_alloc(struct vuc_control *c, int fd);
 
 /* connection.c: the thread, which puts itself among those that have finished */
@@ -89,24 +89,29 @@ void *vmm_run(void *arg);
  * happened elsewhere. Returns 0; or an error that ends the connection, with why. */
 int vmm_step(struct control_vmm *v, bool packet);
 
-/* connection.c: with the lock held: what has become of its device */
+/* vmm.c: with the lock held: what has become of its device */
 void vmm_tell(struct control_vmm *v, enum vuc_shm_device_state state, uint64_t generation);
 
-/* connection.c: with the lock held: end its connection at a time, unless it is ended before */
+/* vmm.c: with the lock held: end its connection at a time, unless it is ended before */
 void vmm_leave(struct control_vmm *v, uint64_t when_ms, const char *why);
 
-/* connection.c: close what the VMM, or its server, has sent, which may take as long as they like.
- * Waits for that unless the VMM has to leave: then the closing is left to itself. */
-void vmm_close_fds(struct control_vmm *v, int *fds, unsigned int nr_fds);
+/* vmm.c: why it has to leave now; NULL: it has not. */
+const char *vmm_leaves(struct control_vmm *v, uint64_t now);
 
-/* connection.c: free one whose thread has ended */
+/* vmm.c: close what the VMM, or its server, has sent, which may take as long as they like; likewise
+ * the connection, with what lies unread in it. Waits for that unless the VMM has to leave: then the
+ * closing is left to itself. */
+void vmm_close_fds(struct control_vmm *v, int *fds, unsigned int nr_fds);
+void vmm_close_socket(struct control_vmm *v);
+
+/* vmm.c: free one whose thread has ended */
 void vmm_free(struct control_vmm *v);
 
 /* messages.c: carry out the packet. Returns 0; or an error that ends the connection, with why. */
 int vmm_dispatch(struct control_vmm *v);
 
 /*
- * messages.c: what handlers return.
+ * reply.c: what handlers return.
  *
  * vmm_reply() fills the header, and gives the descriptors to the VMM as well; vmm_refuse() sends a
  * failure; vmm_end() has the connection ended.
@@ -118,7 +123,7 @@ int vmm_refuse(struct control_vmm *v, int status, const char *fmt, ...)
 int vmm_end(struct control_vmm *v, const char *fmt, ...)
 	__attribute__((cold, format(printf, 2, 3)));
 
-/* A line that names VMM and device. */
+/* vmm.c: a line that names VMM and device. */
 void vmm_log(struct control_vmm *v, enum vuc_log_level level, const char *fmt, ...)
 	__attribute__((cold, format(printf, 3, 4)));
 
@@ -144,9 +149,6 @@ int vmm_error_lost(struct vuc_error *err, int rc);
 
 /* cleanup.c: remove all traces of the VMM from its device, and let the next one have it */
 void vmm_release(struct control_vmm *v);
-
-/* attach.c: what attaching has made, without the device */
-void vmm_free_attachment(struct control_vmm *v);
 
 /* queues.c: the memory of all queues, which nobody uses any more */
 void vmm_free_queues(struct control_vmm *v);

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* What a VMM is answered. */
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include <linux/sockios.h>
+
+#include "error.h"
+#include "vmm.h"
+
+#define ERRNO_MAX 4095
+
+static const char *const message_names[] = {
+	[VUC_SHM_HELLO] = "HELLO",
+	[VUC_SHM_ATTACH] = "ATTACH",
+	[VUC_SHM_REGION_INFO] = "REGION_INFO",
+	[VUC_SHM_IRQ_INFO] = "IRQ_INFO",
+	[VUC_SHM_OPEN_QUEUE] = "OPEN_QUEUE",
+	[VUC_SHM_CLOSE_QUEUE] = "CLOSE_QUEUE",
+	[VUC_SHM_DMA] = "DMA",
+	[VUC_SHM_SET_IRQS] = "SET_IRQS",
+	[VUC_SHM_IO_FDS] = "IO_FDS",
+	[VUC_SHM_RESET] = "RESET",
+	[VUC_SHM_DETACH] = "DETACH",
+};
+
+static const char *
+message_name(uint16_t type)
+{
+	const size_t nr = sizeof(message_names) / sizeof(message_names[0]);
+
+	return type < nr && message_names[type] != NULL ? message_names[type] : "a packet";
+}
+
+int
+vmm_end(struct control_vmm *v, const char *fmt, ...)
+{
+	char text[VUC_ERROR_MAX];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	return vuc_error_set(&v->why, -EPROTO, "%s: %s", message_name(v->packet.header.type), text);
+}
+
+/* Whether something lies in the socket that the VMM has not read. */
+static bool
+vmm_has_unread(const struct control_vmm *v)
+{
+	int bytes = 0;
+
+	return ioctl(v->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0;
+}
+
+/*
+ * Descriptors that nobody has read yet count for the user who has sent them, and the kernel refuses
+ * to send more when there are too many: for all devices and VMMs of the daemon.
+ */
+static int
+send_reply(struct control_vmm *v, struct vuc_shm_header *reply, size_t size, const int *fds,
+	unsigned int nr_fds)
+{
+	int rc;
+
+	if (nr_fds > 0 && vmm_has_unread(v))
+		return vmm_end(v, "it asks for descriptors before it has read its replies");
+	reply->type = v->packet.header.type;
+	reply->flags = VUC_SHM_REPLY;
+	reply->size = (uint32_t)size;
+	reply->sequence = v->packet.header.sequence;
+	rc = packet_send(v->fd, reply, size, fds, nr_fds);
+	if (rc == -EAGAIN)
+		return vuc_error_set(&v->why, rc, "it does not read its replies");
+	if (rc == -EPIPE || rc == -ECONNRESET)
+		return vuc_error_set(&v->why, rc, "it has disconnected");
+	if (rc != 0)
+		return vuc_error_set(&v->why, rc, "a reply cannot be sent: %s", strerror(-rc));
+	return 0;
+}
+
+int
+vmm_reply(struct control_vmm *v, struct vuc_shm_header *reply, size_t size, const int *fds,
+	unsigned int nr_fds)
+{
+	reply->status = 0;
+	return send_reply(v, reply, size, fds, nr_fds);
+}
+
+int
+vmm_refuse(struct control_vmm *v, int status, const char *fmt, ...)
+{
+	uint16_t type = v->packet.header.type;
+	/* Few servers know the question. */
+	enum vuc_log_level level = type == VUC_SHM_IO_FDS ? VUC_LOG_DEBUG : VUC_LOG_NOTICE;
+	struct vuc_shm_failure failure = {.header.status = status};
+	va_list args;
+
+	if (status >= 0 || status < -ERRNO_MAX)
+		failure.header.status = -EIO;
+	va_start(args, fmt);
+	vsnprintf(failure.reason, sizeof(failure.reason), fmt, args);
+	va_end(args);
+	vmm_log(v, level, "%s refused: %s", message_name(type), failure.reason);
+	return send_reply(v, &failure.header, sizeof(failure), NULL, 0);
+}
