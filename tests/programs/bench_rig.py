@@ -106,10 +106,11 @@ def check_times(series, samples, rounds):
 def check_ratios(verdict, floor, series, keys):
     """A ratio stands in the verdict, too, between its quartiles and extremes."""
     for key in keys:
-        assert floor[key] == 1 and series[key] > 0
+        assert floor[key] == 1 and series[key] >= 0
         assert series[key] == verdict[key]
         spread = [verdict[key + end] for end in ('_min', '_q1', '', '_q3', '_max')]
-        assert spread == sorted(spread) and spread[0] > 0
+        # A floor that lost its CPU for long makes a ratio that is rounded to 0.
+        assert spread == sorted(spread) and spread[0] >= 0 and spread[-1] > 0
 
 
 def check_posted(series, units):
