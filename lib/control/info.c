@@ -50,43 +50,46 @@ info_index_of(struct descriptors *d, int fd)
 
 struct finding {
 	uint32_t region;
-	struct device_area *areas;
+	struct device_areas found;
 };
 
+/* A control_start_fn. */
 static int
-info_find_areas(struct vuc_device *dev, void *arg)
+info_find_areas(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 {
 	struct finding *f = arg;
+	int rc = vuc_device_region_areas_start(dev, f->region, &f->found, done, done_arg);
 
-	return vuc_device_region_areas(dev, f->region, &f->areas);
+	return rc == REGION_AREAS_FOUND ? OPERATION_DONE : rc;
 }
 
-/* How many there are. What the server offers wrongly is not offered: the region can still be
- * accessed by the queue. */
+/* What the server offers wrongly is not offered: the region can still be accessed by the queue. */
 static int
 info_areas_of(struct control_vmm *v, struct finding *f, struct vuc_error *err)
 {
-	int n = vmm_call(v, info_find_areas, f, err);
+	int rc = vmm_operate(v, info_find_areas, f, err);
 
-	if (n == -EPROTO)
+	if (rc == -EPROTO)
 		vmm_log(v, VUC_LOG_WARNING, "%s", err->text);
-	if (n == -EOPNOTSUPP || n == -EPROTO)
+	if (rc == -EOPNOTSUPP || rc == -EPROTO)
 		return 0;
-	return n > VUC_SHM_MAX_AREAS ? VUC_SHM_MAX_AREAS : n;
+	if (f->found.nr > VUC_SHM_MAX_AREAS)
+		f->found.nr = VUC_SHM_MAX_AREAS;
+	return rc;
 }
 
 static void
-info_fill_areas(struct vuc_shm_region_reply *reply, const struct device_area *areas, int n,
-	struct descriptors *d)
+info_fill_areas(
+	struct vuc_shm_region_reply *reply, const struct device_areas *found, struct descriptors *d)
 {
-	for (int i = 0; i < n; i++)
+	for (uint32_t i = 0; i < found->nr; i++)
 		reply->areas[i] = (struct vuc_shm_area){
-			.offset = areas[i].offset,
-			.size = areas[i].size,
-			.file_offset = areas[i].file_offset,
-			.fd_index = info_index_of(d, areas[i].fd),
+			.offset = found->areas[i].offset,
+			.size = found->areas[i].size,
+			.file_offset = found->areas[i].file_offset,
+			.fd_index = info_index_of(d, found->areas[i].fd),
 		};
-	reply->nr_areas = (uint32_t)n;
+	reply->nr_areas = found->nr;
 	reply->nr_fds = d->nr;
 }
 
@@ -97,19 +100,19 @@ info_reply_region(struct control_vmm *v, const struct vuc_region *r)
 	struct descriptors d = {.nr = 0};
 	struct vuc_error err = {0};
 	union reply reply = {.bytes = {0}};
-	int n = r->size > 0 ? info_areas_of(v, &f, &err) : 0;
+	int rc = r->size > 0 ? info_areas_of(v, &f, &err) : 0;
 
-	if (n < 0)
-		return vmm_refuse(v, n, "%s", err.text);
+	if (rc != 0)
+		return vmm_refuse(v, rc, "%s", err.text);
 	reply.region.index = r->index;
 	reply.region.size = r->size;
 	reply.region.flags = r->flags;
 	reply.region.type = r->type;
 	reply.region.subtype = r->subtype;
-	info_fill_areas(&reply.region, f.areas, n, &d);
-	free(f.areas);
+	info_fill_areas(&reply.region, &f.found, &d);
+	free(f.found.areas);
 	return vmm_reply(v, &reply.header,
-		sizeof(reply.region) + (size_t)n * sizeof(reply.region.areas[0]), d.fds, d.nr);
+		sizeof(reply.region) + f.found.nr * sizeof(reply.region.areas[0]), d.fds, d.nr);
 }
 
 int

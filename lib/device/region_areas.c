@@ -38,33 +38,39 @@ struct finder {
 	uint32_t max; /* that there is room for */
 };
 
-static int
-region_read_msix(struct vuc_device *dev, struct msix *msix, struct vuc_error *err)
+/* The same while config space is being read for it. */
+struct areas_search {
+	struct vuc_request read;
+	struct vuc_device *dev;
+	uint32_t region;
+	struct device_areas *areas; /* the caller's */
+	vuc_done_fn done;
+	void *done_arg;
+	uint8_t config[MSIX_CONFIG_SIZE];
+};
+
+/* Bytes of config space that tell where MSI-X is; 0 where it cannot be in the region. */
+static size_t
+region_config_size(const struct vuc_device *dev, uint32_t region)
 {
 	const struct vuc_region *config = vuc_device_region(dev, VFIO_PCI_CONFIG_REGION_INDEX);
-	uint8_t bytes[MSIX_CONFIG_SIZE];
-	size_t len;
-	int rc;
 
-	*msix = (struct msix){0};
-	if (config == NULL || config->size == 0)
+	if (config == NULL || region > VFIO_PCI_BAR5_REGION_INDEX)
 		return 0;
-	len = config->size < sizeof(bytes) ? (size_t)config->size : sizeof(bytes);
-	rc = vuc_device_read(dev, config->index, 0, bytes, len);
-	return rc != 0 ? rc : msix_find(bytes, len, msix, err);
+	return config->size < MSIX_CONFIG_SIZE ? (size_t)config->size : MSIX_CONFIG_SIZE;
 }
 
 /* Learn which places of MSI-X lie in the region, in the order of their offsets. */
 static int
-region_find_msix(struct finder *m)
+region_find_msix(struct finder *m, const uint8_t *config, size_t len)
 {
 	uint32_t index = m->region->index;
-	struct msix msix;
+	struct msix msix = {0};
 	int rc;
 
-	if (index > VFIO_PCI_BAR5_REGION_INDEX)
+	if (len == 0)
 		return 0;
-	rc = region_read_msix(m->dev, &msix, m->err);
+	rc = msix_find(config, len, &msix, m->err);
 	if (rc != 0)
 		return rc;
 	if (msix.table.bar != index)
@@ -227,10 +233,10 @@ device_check_mappable(const struct vuc_device *dev, uint32_t index, struct vuc_e
 }
 
 static int
-region_find_areas(struct finder *m)
+region_find_areas(struct finder *m, const uint8_t *config, size_t len)
 {
 	uint32_t n = region_nr_areas(m->region);
-	int rc = region_find_msix(m);
+	int rc = region_find_msix(m, config, len);
 
 	if (rc != 0)
 		return rc;
@@ -243,23 +249,92 @@ region_find_areas(struct finder *m)
 	return rc;
 }
 
-VUC_PRIVATE int
-vuc_device_region_areas(struct vuc_device *dev, uint32_t region, struct device_area **areas)
+/* What the areas are, when config space has been read. */
+static int
+search_finish(struct areas_search *s)
 {
-	struct vuc_device *held DEVICE_HELD = device_hold(dev);
-	struct finder m = {.dev = dev, .err = &dev->reason};
-	int rc = device_check_mappable(dev, region, m.err);
+	struct vuc_device *dev = s->dev;
+	struct finder m = {
+		.dev = dev,
+		.err = &dev->reason,
+		.region = vuc_device_region(dev, s->region),
+	};
+	int rc = region_find_areas(&m, s->config, s->read.count);
 
-	*areas = NULL;
-	if (rc != 0)
-		return rc;
-	m.region = vuc_device_region(dev, region);
-	rc = region_find_areas(&m);
 	if (rc != 0) {
 		free(m.areas);
 		return rc;
 	}
-	*areas = m.areas;
+	s->areas->areas = m.areas;
+	s->areas->nr = m.nr;
 	dev->bypassed = dev->bypassed || m.nr > 0;
-	return (int)m.nr;
+	return 0;
+}
+
+/* A vuc_request_fn. */
+static void
+search_read_config(struct vuc_request *req, int status)
+{
+	struct areas_search *s = req->arg;
+	struct vuc_error err = {0};
+
+	if (status == 0)
+		status = search_finish(s);
+	if (status != 0)
+		err = s->dev->reason;
+	s->done(s->done_arg, status, &err);
+	free(s);
+}
+
+VUC_PRIVATE int
+vuc_device_region_areas_start(struct vuc_device *dev, uint32_t region, struct device_areas *areas,
+	vuc_done_fn done, void *arg)
+{
+	struct areas_search *s;
+	int rc = device_check_mappable(dev, region, &dev->reason);
+
+	*areas = (struct device_areas){0};
+	if (rc != 0)
+		return rc;
+	s = calloc(1, sizeof(*s));
+	if (s == NULL)
+		return vuc_error_set(
+			&dev->reason, -ENOMEM, "no memory to look at region %u", region);
+	*s = (struct areas_search){
+		.read = {.op = VUC_OP_READ,
+			.region = VFIO_PCI_CONFIG_REGION_INDEX,
+			.data = s->config,
+			.count = region_config_size(dev, region),
+			.done = search_read_config,
+			.arg = s},
+		.dev = dev,
+		.region = region,
+		.areas = areas,
+		.done = done,
+		.done_arg = arg,
+	};
+	if (s->read.count == 0) {
+		rc = search_finish(s);
+		rc = rc == 0 ? REGION_AREAS_FOUND : rc;
+	} else {
+		rc = vuc_device_submit(dev, &s->read);
+	}
+	if (rc != 0)
+		free(s);
+	return rc;
+}
+
+int
+device_region_areas(struct vuc_device *dev, uint32_t region, struct device_areas *areas)
+{
+	struct vuc_device *held DEVICE_HELD = device_hold(dev);
+	struct operation_waiter w = {.dev = dev};
+	int rc = region_config_size(dev, region) > 0 ? operation_may_wait(dev) : 0;
+
+	*areas = (struct device_areas){0};
+	if (rc == 0)
+		rc = vuc_device_region_areas_start(dev, region, areas, operation_wake, &w);
+	if (rc == REGION_AREAS_FOUND)
+		return 0;
+	return operation_wait(&w, rc);
 }

@@ -16,11 +16,22 @@ struct device_area {
 	int fd; /* the device's */
 };
 
+struct device_areas {
+	struct device_area *areas; /* to be freed */
+	uint32_t nr;
+};
+
 /*
- * Find the areas of a region, ascending and apart, and reads config space for that. *areas is the
- * caller's, to be freed. Returns how many there are, or what vuc_region_map() says.
+ * Find the areas of a region, ascending and apart; reads config space for that. areas has to live
+ * until done is called. Returns as a function with _start does; or REGION_AREAS_FOUND when there
+ * was nothing to read, and done is not called. Errors are those of vuc_region_map().
  */
-int vuc_device_region_areas(struct vuc_device *dev, uint32_t region, struct device_area **areas);
+#define REGION_AREAS_FOUND 1
+int vuc_device_region_areas_start(struct vuc_device *dev, uint32_t region,
+	struct device_areas *areas, vuc_done_fn done, void *arg);
+
+/* The same, and wait for it. */
+int device_region_areas(struct vuc_device *dev, uint32_t region, struct device_areas *areas);
 
 /* Whether a region is there and offered to be mapped: 0, -EINVAL or -EOPNOTSUPP. */
 int device_check_mappable(const struct vuc_device *dev, uint32_t index, struct vuc_error *err);

@@ -47,18 +47,17 @@ region_map_area(struct vuc_device *dev, struct region *r, const struct device_ar
 static int
 region_map_areas(struct vuc_device *dev, struct region *r)
 {
-	struct device_area *areas;
-	int n = vuc_device_region_areas(dev, r->info.index, &areas);
-	int rc = 0;
+	struct device_areas found;
+	int rc = device_region_areas(dev, r->info.index, &found);
 
-	if (n < 0)
-		return n;
-	r->mappings = calloc((size_t)n + 1, sizeof(*r->mappings));
+	if (rc != 0)
+		return rc;
+	r->mappings = calloc((size_t)found.nr + 1, sizeof(*r->mappings));
 	if (r->mappings == NULL)
-		rc = vuc_error_set(&dev->reason, -ENOMEM, "no memory for %d mappings", n);
-	for (int i = 0; rc == 0 && i < n; i++)
-		rc = region_map_area(dev, r, &areas[i]);
-	free(areas);
+		rc = vuc_error_set(&dev->reason, -ENOMEM, "no memory for %u mappings", found.nr);
+	for (uint32_t i = 0; rc == 0 && i < found.nr; i++)
+		rc = region_map_area(dev, r, &found.areas[i]);
+	free(found.areas);
 	return rc;
 }
 

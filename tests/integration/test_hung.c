@@ -43,6 +43,7 @@ enum kind {
 	HANGS_AT_RESET,   /* that of the daemon is not answered */
 	HANGS_FULL,       /* a VMM's posted writes have filled the socket */
 	HANGS_AT_MAP,     /* that of a VMM is not answered */
+	HANGS_AT_REGION,  /* a VMM asks about a BAR, for which config space is read */
 };
 
 struct scene {
@@ -105,6 +106,8 @@ start_servers(struct scene *s)
 		[HANGS_AT_RESET] = {"--verbose", "--fault=drop@device_reset"},
 		[HANGS_FULL] = {NULL},
 		[HANGS_AT_MAP] = {"--verbose", "--fault=drop@dma_map"},
+		/* Opening the device reads its six BARs. */
+		[HANGS_AT_REGION] = {"--verbose", "--fault=drop@region_read#7"},
 	};
 	char paths[MANY_HUNG][PATH_SIZE];
 
@@ -215,6 +218,16 @@ send_map(struct scene *s, struct shm_client *vmm)
 	CU_ASSERT_EQUAL_FATAL(shm_send(vmm, &request, sizeof(request), &s->memory, 1), 0);
 }
 
+/* Nor for this one. */
+static void
+send_region_info(struct shm_client *vmm)
+{
+	struct vuc_shm_index request = {.index = VFIO_PCI_BAR2_REGION_INDEX};
+
+	shm_header(vmm, &request.header, VUC_SHM_REGION_INFO, sizeof(request));
+	CU_ASSERT_EQUAL_FATAL(shm_send(vmm, &request, sizeof(request), NULL, 0), 0);
+}
+
 static void
 fill_socket(struct shm_queue *q)
 {
@@ -239,7 +252,7 @@ is_full(const struct scene *s)
 static bool
 has_vmms(const struct scene *s)
 {
-	return s->kind == HANGS_FULL || s->kind == HANGS_AT_MAP;
+	return s->kind == HANGS_FULL || s->kind == HANGS_AT_MAP || s->kind == HANGS_AT_REGION;
 }
 
 static void
@@ -257,11 +270,15 @@ hang(struct scene *s)
 	for (unsigned int i = 0; i < s->nr_hung; i++) {
 		if (s->kind == HANGS_AT_MAP)
 			send_map(s, &s->vmms[i]);
+		else if (s->kind == HANGS_AT_REGION)
+			send_region_info(&s->vmms[i]);
 		else
 			fill_socket(&s->queues[i]);
 	}
 	if (s->kind == HANGS_AT_MAP)
 		await_commands(s, "dma_map (");
+	if (s->kind == HANGS_AT_REGION)
+		await_commands(s, "region 7 offset 0x0 count 4");
 	for (unsigned int i = 0; s->kind == HANGS_FULL && i < s->nr_hung; i++) {
 		for (unsigned int ms = 0; shm_taken(&s->queues[i]) == 0 && ms < SHM_TIMEOUT_MS;
 			ms++)
@@ -475,6 +492,12 @@ test_map(void)
 	run_kind(HANGS_AT_MAP);
 }
 
+static void
+test_region(void)
+{
+	run_kind(HANGS_AT_REGION);
+}
+
 /* What the daemon has used up to a moment. */
 struct usage {
 	unsigned int threads;
@@ -595,6 +618,7 @@ static CU_TestInfo tests[] = {
 	{"during a reset", test_reset},
 	{"with a full socket", test_full},
 	{"with unanswered mappings", test_map},
+	{"while a VMM asks about a region", test_region},
 	{"300 devices, 100 of them hung", test_many},
 	CU_TEST_INFO_NULL,
 };
