@@ -211,6 +211,7 @@ take_last_link(struct control_device *d)
 	if (d->removing && d->vmm == NULL) {
 		link = d->link;
 		d->link = NULL;
+		d->silent_ms = 0;
 	}
 	pthread_mutex_unlock(&c->lock);
 	return link;
@@ -261,15 +262,19 @@ look_at_silence(struct control_device *d)
 	struct vuc_control *c = d->control;
 	struct control_link *link;
 	uint64_t before, generation, now = 0;
+	bool over = true; /* the connection, and take_lost_link() says so */
 
 	pthread_mutex_lock(&c->lock);
 	link = d->link;
 	before = d->silent_ms;
 	generation = d->generation;
-	if (link != NULL)
-		now = atomic_load_explicit(&link->silent_ms, memory_order_relaxed);
+	if (link != NULL) {
+		/* Pairs with link_changed(). */
+		now = atomic_load_explicit(&link->silent_ms, memory_order_acquire);
+		over = atomic_load_explicit(&link->ended, memory_order_relaxed);
+	}
 	pthread_mutex_unlock(&c->lock);
-	if (now == before)
+	if (now == before || over)
 		return;
 	log_silence(d, before, now);
 	pthread_mutex_lock(&c->lock);

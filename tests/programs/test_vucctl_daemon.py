@@ -121,6 +121,20 @@ def test_not_answering(setup, vmm):
     client.detach()
 
 
+def test_lost_while_not_answering(setup, vmm):
+    """A server that ends instead of going on is lost, and nobody says that it answers again."""
+    setup.start('timeout-ms = 500\n')
+    client = vmm(setup.daemon, 'disk0')
+    assert client.do('queue') == '0 '
+    os.kill(setup.device.pid, signal.SIGSTOP)
+    assert client.do('read').startswith('-110 ')
+    assert client.do('silent') == '0 '
+    setup.device.stop(signal.SIGKILL)
+    setup.daemon.await_output('disk0: lost: ', 'err')
+    assert b'answers again' not in setup.daemon.err
+    client.detach()
+
+
 def test_stale(setup, refdev, vmm):
     """A VMM that goes on with a device whose server was restarted is told what to do."""
     setup.start('retry-max-ms = 100\n')
