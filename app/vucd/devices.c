@@ -239,8 +239,8 @@ device_add(struct change *change, const struct vucd_device_config *config)
 		return -ENOENT;
 	}
 	if (other != NULL && strcmp(other->name, config->name) != 0) {
-		snprintf(err->text, sizeof(err->text), "device %s has its socket already",
-			other->name);
+		snprintf(err->text, sizeof(err->text), "socket %.108s is that of device %s already",
+			config->socket, other->name);
 		return -EADDRINUSE;
 	}
 	if (reserve_known(devices) != 0) {

@@ -96,7 +96,7 @@ vmm_take_packet(struct control_vmm *v)
 	if (rc == 0)
 		rc = vmm_dispatch(v);
 	else if (rc == -ECONNRESET)
-		vuc_error_set(&v->why, rc, "it has disconnected");
+		vuc_error_set(&v->why, rc, "the VMM has closed the connection");
 	else if (rc == -EMSGSIZE)
 		vuc_error_set(&v->why, rc, "a packet of more than %u bytes", VUC_SHM_MAX_PACKET);
 	else if (rc == -EMFILE)
@@ -131,7 +131,7 @@ vmm_serve(struct control_vmm *v)
 	if (v->state == VMM_DETACHED)
 		return;
 	vmm_log(v, rc == -ECONNRESET || rc == -ECANCELED ? VUC_LOG_NOTICE : VUC_LOG_WARNING,
-		"its connection ends: %s", v->why.text);
+		"disconnected: %s", v->why.text);
 }
 
 /* From here on it is the control thread's. */

@@ -162,7 +162,7 @@ device_insert(struct control_device *d, struct vuc_error *err)
 	if (c->stop)
 		return vuc_error_set(err, -ESHUTDOWN, "the daemon is stopping");
 	if (device_name_is_taken(c, d->name))
-		return vuc_error_set(err, -EEXIST, "there is a device %s", d->name);
+		return vuc_error_set(err, -EEXIST, "there is a device %s already", d->name);
 	TAILQ_INSERT_TAIL(&c->devices, d, entry);
 	control_poke(d);
 	return 0;
@@ -233,9 +233,10 @@ device_log_leaving(struct control_device *d)
 			"%s: waiting for VMM %s (pid %d) to leave, and for what it waits for at "
 			"the server",
 			d->name, d->vmm->name, (int)d->vmm->user.pid);
-	else
+	else if (d->link != NULL)
 		control_log(log, VUC_LOG_NOTICE,
-			"%s: waiting for the server to take what was posted, at most %u ms",
+			"%s: closing the connection; the server has %u ms at most to take what was "
+			"posted",
 			d->name, d->opts.timeout_ms);
 }
 

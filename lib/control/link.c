@@ -211,7 +211,7 @@ link_hurry(void *arg)
 	/* Pairs with control_link_hurry(). */
 	atomic_exchange_explicit(&l->hurried, false, memory_order_acq_rel);
 	vuc_device_hurry(l->dev, atomic_load_explicit(&l->patience_ms, memory_order_relaxed),
-		CUT_MS, "its VMM has to leave, and the server does not answer");
+		CUT_MS, "the server did not answer while the device was taken away from its VMM");
 }
 
 /* Who has it closes it on the poller's thread as well, behind this. */

@@ -78,7 +78,7 @@ send_reply(struct control_vmm *v, struct vuc_shm_header *reply, size_t size, con
 	if (rc == -EAGAIN)
 		return vuc_error_set(&v->why, rc, "it does not read its replies");
 	if (rc == -EPIPE || rc == -ECONNRESET)
-		return vuc_error_set(&v->why, rc, "it has disconnected");
+		return vuc_error_set(&v->why, rc, "the VMM has closed the connection");
 	if (rc != 0)
 		return vuc_error_set(&v->why, rc, "a reply cannot be sent: %s", strerror(-rc));
 	return 0;
