@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
@@ -323,15 +324,38 @@ closer_put(struct vuc_closer *o, struct job *job)
 	return true;
 }
 
+/* Behind those that are none. */
+static unsigned int
+skip_closed(const int *fds, unsigned int nr_fds)
+{
+	unsigned int i = 0;
+
+	while (i < nr_fds && fds[i] < 0)
+		i++;
+	return i;
+}
+
 void
 vuc_closer_close(struct vuc_closer *o, const int *fds, unsigned int nr_fds)
 {
-	if (nr_fds == 0 || (o != NULL && closer_put(o, job_alloc(fds, nr_fds))))
+	unsigned int none = skip_closed(fds, nr_fds);
+
+	/* Most messages have had theirs taken: that is worth no thread. */
+	if (none == nr_fds || (o != NULL && closer_put(o, job_alloc(fds + none, nr_fds - none))))
 		return;
 	for (unsigned int i = 0; i < nr_fds; i++) {
 		if (fds[i] >= 0)
 			close(fds[i]);
 	}
+}
+
+/* Bytes out of band count as well, which a look at the next ones would leave out. */
+static bool
+is_stream_empty(int sock)
+{
+	int len = -1;
+
+	return ioctl(sock, FIONREAD, &len) == 0 && len == 0;
 }
 
 /* A packet without a byte has its sender's credentials, so that it is not taken for the end. There
@@ -343,28 +367,29 @@ is_empty(int sock)
 	char byte;
 	struct iovec part = {.iov_base = &byte, .iov_len = 1};
 	struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control};
-	int type = 0, packets;
+	int type = 0, on = 1;
 	socklen_t len = sizeof(type);
 	ssize_t n;
 
 	if (getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &len) != 0)
 		return false;
-	packets = type != SOCK_STREAM;
-	if (setsockopt(sock, SOL_SOCKET, SO_PASSCRED, &packets, sizeof(packets)) != 0)
+	if (type == SOCK_STREAM)
+		return is_stream_empty(sock);
+	if (setsockopt(sock, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0)
 		return false;
 	/* A reset is told once, before what lies there. */
 	do {
-		msg.msg_controllen = packets ? sizeof(control) : 0;
+		msg.msg_controllen = sizeof(control);
 		n = recvmsg(sock, &msg, MSG_PEEK | MSG_DONTWAIT);
 	} while (n < 0 && errno == ECONNRESET);
-	/* The others say that it was never connected. */
-	return n < 0 ? errno == EINVAL || errno == ENOTCONN : n == 0 && msg.msg_controllen == 0;
+	return n == 0 && msg.msg_controllen == 0;
 }
 
 void
 vuc_closer_close_socket(struct vuc_closer *o, int sock)
 {
-	/* Nothing comes from now on, so that it stays empty. */
+	/* Nothing comes from now on, so that it stays empty. Without the shutdown it was never
+	 * connected. */
 	if (o != NULL && shutdown(sock, SHUT_RDWR) == 0 && !is_empty(sock))
 		vuc_closer_close(o, &sock, 1);
 	else
@@ -415,6 +440,8 @@ vuc_closer_wait(struct vuc_closer *o, uint32_t timeout_ms)
 	bool closed;
 
 	pthread_mutex_lock(&o->closers->lock);
+	/* There may have been no thread for it before. */
+	closers_stand_by(o->closers);
 	while (o->nr_jobs + o->nr_closing > 0 && closers_await(o->closers, end_ms))
 		continue;
 	closed = o->nr_jobs + o->nr_closing == 0;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include "internal.h"
 
@@ -108,6 +109,16 @@ static const struct vuc_conn_events link_events = {
 	.lost = link_on_lost,
 };
 
+/* A byte out of band that is not received in line with the others is dropped by the kernel, which
+ * closes the descriptors that came with it on this thread. */
+static void
+receive_all_in_line(int fd)
+{
+	const int on = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+}
+
 int
 device_link_open(struct device_link *link, int fd, const struct vuc_loopback_server *loopback,
 	struct vuc_error *err)
@@ -118,6 +129,8 @@ device_link_open(struct device_link *link, int fd, const struct vuc_loopback_ser
 		.fd = fd, .closer = closer, .loopback = loopback};
 	int rc;
 
+	if (fd >= 0)
+		receive_all_in_line(fd);
 	rc = transport->ops->open(transport, &address, &link_events, link, &link->conn, err);
 	if (rc == 0)
 		link->conn->view = vuc_session_view(link->session);

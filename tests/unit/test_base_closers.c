@@ -73,6 +73,9 @@ test_close(void)
 	CU_ASSERT_EQUAL(fd_count(), before);
 	start_closers();
 	o = create_closer(1);
+	/* What is none is no work for a thread. */
+	vuc_closer_close(o, &fds[1], 1);
+	CU_ASSERT_EQUAL(vuc_closer_waiting(o), 0);
 	for (unsigned int i = 0; i < 100; i++) {
 		fds[0] = eventfd(0, 0);
 		fds[2] = eventfd(0, 0);
@@ -119,6 +122,17 @@ test_sockets(void)
 			CU_ASSERT_EQUAL(fd_count(), before - (unread == 1 ? 1 : 2));
 			CU_ASSERT_EQUAL(vuc_closer_waiting(o), i + unread);
 		}
+	}
+	/* Out of band, too, where the kernel has that. */
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	if (vuc_fds_send(pair[1], "", 1, &pair[1], 1, MSG_OOB) == 1) {
+		close(pair[1]);
+		vuc_closer_close_socket(o, pair[0]);
+		CU_ASSERT_TRUE(is_open(pair[0]));
+		CU_ASSERT_EQUAL(vuc_closer_waiting(o), 3);
+	} else {
+		close(pair[0]);
+		close(pair[1]);
 	}
 	pair[0] = socket(AF_UNIX, SOCK_STREAM, 0);
 	vuc_closer_close_socket(o, pair[0]);
