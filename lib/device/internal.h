@@ -124,9 +124,10 @@ struct vuc_device {
 	} closing;
 	struct {
 		uint32_t patience_ms; /* 0: none of it counts */
-		uint32_t moves;       /* of the session, as they were seen last */
-		uint64_t stuck_ms;    /* when it has not moved for so long; 0: nothing is awaited */
-		uint64_t end_ms;      /* when it is over in any case */
+		uint32_t limit_ms;
+		uint32_t moves;    /* of the sessions, as they were seen last */
+		uint64_t stuck_ms; /* when they have not moved for so long; 0: nothing is awaited */
+		uint64_t end_ms;   /* when it is over in any case; likewise */
 		const char *why;
 	} hurry;
 	struct vuc_error reason; /* of the last call, or request, that failed: what public functions

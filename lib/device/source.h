@@ -103,9 +103,10 @@ void vuc_device_end(struct vuc_device *dev, const char *why);
 
 /*
  * Somebody is going to close the device and does not wait for a server that hangs: the connection
- * ends, and what is under way with -ECANCELED, when nothing comes and goes for so long of what is
- * awaited, and after limit_ms in any case. patience_ms 0: there is no such hurry any more. Called
- * on the thread that polls the device. The device stays. why: one line; it is kept.
+ * ends, and what is under way with -ECANCELED, when nothing comes and goes for so long while
+ * something is awaited, and when something was awaited for limit_ms without a break. A server of
+ * whom nothing is awaited keeps its connection. patience_ms 0: there is no such hurry any more.
+ * Called on the thread that polls the device. The device stays. why: one line; it is kept.
  */
 void vuc_device_hurry(
 	struct vuc_device *dev, uint32_t patience_ms, uint32_t limit_ms, const char *why);

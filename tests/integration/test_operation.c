@@ -1909,7 +1909,8 @@ test_hurry(void)
 		uint32_t patience_ms;
 		uint32_t limit_ms;
 		bool withheld; /* the answer */
-	} rows[] = {{1, AN_HOUR, true}, {AN_HOUR, 1, true}, {1, AN_HOUR, false}, {0, 1, false}};
+	} rows[] = {{1, AN_HOUR, true}, {AN_HOUR, 1, true}, {1, AN_HOUR, false},
+		{AN_HOUR, 1, false}, {0, 1, false}};
 
 	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct job job = {0};
