@@ -112,17 +112,6 @@ vuc_device_close_start(struct vuc_device *dev, vuc_done_fn done, void *arg)
 	return 0;
 }
 
-VUC_PRIVATE void
-vuc_device_end(struct vuc_device *dev, const char *why)
-{
-	struct vuc_poll_group *group = dev->group;
-	bool outermost = group_begin_callbacks(group);
-
-	vuc_session_end(dev->session, -ECANCELED, "%s", why);
-	device_mark_dirty(dev);
-	group_end_callbacks(group, outermost);
-}
-
 static void
 closing_wake(void *arg, int status, const struct vuc_error *err)
 {

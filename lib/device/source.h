@@ -98,9 +98,6 @@ int vuc_device_open_known_start(const struct vuc_device_opts *opts,
 int vuc_device_open_known(const struct vuc_device_opts *opts, struct vuc_server_faults *faults,
 	struct vuc_device **dev, struct vuc_error *err);
 
-/* End the connection: what is under way ends with -ECANCELED. The device stays, to be closed. */
-void vuc_device_end(struct vuc_device *dev, const char *why);
-
 /*
  * Somebody is going to close the device and does not wait for a server that hangs: the connection
  * ends, and what is under way with -ECANCELED, when nothing comes and goes for so long while

@@ -1197,19 +1197,12 @@ close_and_wait(struct vuc_device *dev, struct job *closed)
 	vuc_device_close(dev);
 }
 
-static void
-end_and_close(struct vuc_device *dev, struct job *closed)
-{
-	vuc_device_end(dev, "the test gives up");
-	close_start(dev, closed);
-}
-
 /* Those that are called outside of polls have the same rules. */
 static void
 test_callback_of_closing(void)
 {
 	static void (*const rows[])(struct vuc_device * dev, struct job * closed) = {
-		drain, close_start, close_and_wait, end_and_close};
+		drain, close_start, close_and_wait};
 
 	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct job jobs[2] = {{0}}, closed = {0};
