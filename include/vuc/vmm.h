@@ -426,7 +426,8 @@ struct vuc_vmm_counters {
 	uint64_t errors; /**< of these, the ones that failed */
 };
 
-/** The daemon's counters, a second old at most; no system call. Any thread. */
+/** The daemon's counters, a second old at most, and 0 of a device that was never attached; no
+ * system call. Any thread. */
 void vuc_vmm_counters(const struct vuc_vmm_device *dev, struct vuc_vmm_counters *counters);
 
 #ifdef __cplusplus

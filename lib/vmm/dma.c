@@ -102,13 +102,12 @@ VUC_EXPORT int
 vuc_vmm_dma_map(struct vuc_vmm_device *dev, const struct vuc_vmm_dma *mappings, size_t nr,
 	struct vuc_error *err)
 {
-	int rc;
+	int rc = vmm_attached_check(dev, err);
 
-	for (size_t i = 0; i < nr; i++) {
+	for (size_t i = 0; rc == 0 && i < nr; i++)
 		rc = dma_check(dev, &mappings[i], i, err);
-		if (rc != 0)
-			return rc;
-	}
+	if (rc != 0)
+		return rc;
 	pthread_mutex_lock(&dev->lock);
 	rc = vmm_check_attached(dev, err);
 	if (rc == 0)
@@ -128,7 +127,10 @@ vuc_vmm_dma_unmap(struct vuc_vmm_device *dev, uint64_t iova, uint64_t size, stru
 		.size = size,
 		.fd = -1,
 	};
+	int rc = vmm_attached_check(dev, err);
 
+	if (rc != 0)
+		return rc;
 	if (!is_range(dev, iova, size))
 		return vuc_error_set(err, -EINVAL,
 			"DMA unmapping: 0x%" PRIx64 " bytes at 0x%" PRIx64

@@ -17,10 +17,12 @@ _Static_assert((int)VUC_VMM_IRQ_TRIGGER == VUC_SHM_IRQ_TRIGGER &&
 	"actions");
 
 static int
-check_index(const struct vuc_vmm_device *dev, uint32_t index, struct vuc_error *err)
+check_index(struct vuc_vmm_device *dev, uint32_t index, struct vuc_error *err)
 {
-	if (index < dev->info.num_irqs)
-		return 0;
+	int rc = vmm_attached_check(dev, err);
+
+	if (rc != 0 || index < dev->info.num_irqs)
+		return rc;
 	return vuc_error_set(err, -EINVAL,
 		"there is no IRQ index %" PRIu32 ", the device has %" PRIu32, index,
 		dev->info.num_irqs);
@@ -95,7 +97,7 @@ vuc_vmm_irq_start(struct vuc_vmm_device *dev, uint32_t index, struct vuc_vmm_irq
 }
 
 static int
-check_range(const struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
+check_range(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
 	enum vuc_vmm_irq_action action, struct vuc_error *err)
 {
 	int rc = check_index(dev, range->index, err);

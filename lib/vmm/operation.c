@@ -344,6 +344,17 @@ vmm_check_attached(const struct vuc_vmm_device *dev, struct vuc_error *err)
 }
 
 int
+vmm_attached_check(struct vuc_vmm_device *dev, struct vuc_error *err)
+{
+	int rc;
+
+	pthread_mutex_lock(&dev->lock);
+	rc = vmm_check_attached(dev, err);
+	pthread_mutex_unlock(&dev->lock);
+	return rc;
+}
+
+int
 vmm_operation_check(const struct vuc_vmm_device *dev, const struct vmm_completion *completion,
 	struct vuc_error *err)
 {

@@ -70,6 +70,9 @@ void vmm_operation_fail(struct vmm_operation *op, int status, const struct vuc_e
  * -ECANCELED when it is being detached. */
 int vmm_check_attached(const struct vuc_vmm_device *dev, struct vuc_error *err);
 
+/* The same without the lock, before arguments are compared with what the daemon has said. */
+int vmm_attached_check(struct vuc_vmm_device *dev, struct vuc_error *err);
+
 /* Whether an operation can be started, or with NULL waited for. With the lock held. Returns as
  * vmm_operation_begin(). */
 int vmm_operation_check(const struct vuc_vmm_device *dev, const struct vmm_completion *completion,

@@ -231,6 +231,8 @@ open_begin(struct vuc_vmm_device *dev, const struct vuc_queue_opts *opts, struct
 
 	*queue = NULL;
 	if (rc == 0)
+		rc = vmm_attached_check(dev, err);
+	if (rc == 0)
 		rc = check_opts(dev, &known, err);
 	if (rc != 0)
 		return rc;

@@ -147,10 +147,12 @@ region_reply_keep(struct vuc_vmm_device *dev, const struct vuc_shm_region_reply 
 }
 
 static int
-region_check(const struct vuc_vmm_device *dev, uint32_t index, struct vuc_error *err)
+region_check(struct vuc_vmm_device *dev, uint32_t index, struct vuc_error *err)
 {
-	if (index < dev->info.num_regions)
-		return 0;
+	int rc = vmm_attached_check(dev, err);
+
+	if (rc != 0 || index < dev->info.num_regions)
+		return rc;
 	return vuc_error_set(err, -EINVAL,
 		"there is no region %" PRIu32 ", the device has %" PRIu32, index,
 		dev->info.num_regions);

@@ -253,9 +253,10 @@ vmm_state_events(struct vuc_vmm_device *dev, bool gone)
 VUC_EXPORT void
 vuc_vmm_counters(const struct vuc_vmm_device *dev, struct vuc_vmm_counters *counters)
 {
-	struct vuc_shm_state state;
+	struct vuc_shm_state state = {0};
 
-	state_read(&dev->pages, &state);
+	if (dev->pages.state != NULL)
+		state_read(&dev->pages, &state);
 	*counters = (struct vuc_vmm_counters){
 		.reads = state.reads,
 		.writes = state.writes,

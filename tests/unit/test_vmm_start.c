@@ -252,6 +252,34 @@ test_refused(void)
 	expect(3, 4, 0, "");
 }
 
+/* What depends on what the daemon has said of the device, which is nothing yet. */
+static void
+expect_too_early(void)
+{
+	const struct vuc_vmm_dma m = {
+		.size = 4096, .flags = VUC_VMM_DMA_READ, .fd = fake_memory(4096)};
+	const struct vuc_vmm_irq_range range = {.count = 1};
+	const struct vuc_vmm_region *region;
+	struct vuc_vmm_counters counters;
+	struct vuc_vmm_io_fds *fds;
+	struct vuc_queue *queue;
+	struct vuc_vmm_irq irq;
+
+	CU_ASSERT_EQUAL(vuc_vmm_region(dev, 0, &region, NULL), -ENOTCONN);
+	CU_ASSERT_EQUAL(vuc_vmm_region_start(dev, 0, &region, note, id(3), NULL), -ENOTCONN);
+	CU_ASSERT_EQUAL(vuc_vmm_io_fds(dev, 0, &fds, NULL), -ENOTCONN);
+	CU_ASSERT_EQUAL(vuc_vmm_irq(dev, 0, &irq, NULL), -ENOTCONN);
+	CU_ASSERT_EQUAL(
+		vuc_vmm_irq_act_start(dev, &range, VUC_VMM_IRQ_MASK, note, id(3), NULL), -ENOTCONN);
+	CU_ASSERT_EQUAL(vuc_vmm_irq_disable(dev, 0, NULL), -ENOTCONN);
+	CU_ASSERT_EQUAL(vuc_vmm_open_queue(dev, NULL, &queue, NULL), -ENOTCONN);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_map(dev, &m, 1, NULL), -ENOTCONN);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_unmap(dev, 0, 4096, NULL), -ENOTCONN);
+	vuc_vmm_counters(dev, &counters);
+	CU_ASSERT_EQUAL(counters.reads, 0);
+	close(m.fd);
+}
+
 /* From nothing to nothing. The device is freed behind the last function. */
 static void
 test_attach_and_detach(void)
@@ -267,6 +295,7 @@ test_attach_and_detach(void)
 		"the device is not attached yet: wait until vuc_vmm_attach_start() has ended");
 	CU_ASSERT_EQUAL(vuc_vmm_reset(dev, NULL), -ENOTCONN);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_unmap_all(dev, NULL), -ENOTCONN);
+	expect_too_early();
 	CU_ASSERT_EQUAL(loop_until(1), 0);
 	expect(0, 1, 0, "");
 	CU_ASSERT_EQUAL(vuc_vmm_info(dev)->num_regions, FAKE_REGIONS);
