@@ -100,6 +100,9 @@ rig_opts_init(struct rig_opts *opts)
 	*opts = (struct rig_opts){.server = NULL};
 	vuc_control_opts_init(&opts->control, sizeof(opts->control));
 	opts->control.log = keep_line;
+	/* On a busy machine it takes long to make a device clean, for which whoever attaches waits
+	 * half of this, and to come back to a connection that is not attached yet. */
+	opts->control.handshake_timeout_ms = 2 * RIG_WAIT_MS;
 	vuc_control_device_opts_init(&opts->device, sizeof(opts->device));
 	opts->device.retry_min_ms = 5;
 	opts->device.retry_max_ms = 50;

@@ -720,10 +720,10 @@ test_coming(void)
 
 	rig_opts_init(&opts);
 	opts.server = options;
-	opts.control.handshake_timeout_ms = 2000;
+	opts.control.handshake_timeout_ms = 6000;
 	rig_start(&rig, &opts);
 	rig_device_opts(&rig, &again, RIG_NAME, rig.server.socket);
-	again.open.timeout_ms = 3000;
+	again.open.timeout_ms = 4500;
 	for (unsigned int i = 0; i < 2; i++) {
 		CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_NAME, true, NULL), 0);
 		CU_ASSERT_EQUAL_FATAL(vuc_control_add_device_start(
