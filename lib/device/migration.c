@@ -228,7 +228,7 @@ change_take_look(struct change *c, const struct vuc_session_reply *reply, struct
 		return 0;
 	}
 	if (!is_legal(c->from, c->to))
-		return vuc_error_set(err, -EINVAL, "no way leads from migration state %s to %s%s",
+		return vuc_error_set(err, -EINVAL, "migration state cannot change from %s to %s%s",
 			vuc_migration_state_name(c->from), vuc_migration_state_name(c->to),
 			c->from == VUC_MIGRATION_ERROR ? ": reset the device" : "");
 	c->step = c->to == VUC_MIGRATION_PRE_COPY ? CHANGE_SUPPORT : CHANGE_SET;

@@ -160,7 +160,7 @@ test_load_fails(void)
 		"RESUMING w50 STOP ");
 	f.state = VUC_MIGRATION_ERROR;
 	check_load_fails(&f, fd, NULL, -EINVAL,
-		"no way leads from migration state ERROR to STOP: reset the device", "");
+		"migration state cannot change from ERROR to STOP: reset the device", "");
 	f.migration_flags = 0;
 	check_load_fails(&f, fd, NULL, -EOPNOTSUPP, "the device cannot be migrated", "");
 	close(fd);
@@ -206,7 +206,7 @@ test_load_faults(void)
 	check_load_fault(&fault, -EINVAL,
 		"from migration state RESUMING to STOP: the server answered VFIO_USER_DEVICE_FEATURE "
 		"with error 22 (Invalid argument); the device is in ERROR now; and not brought back "
-		"to STOP: no way leads from migration state ERROR to STOP: reset the device",
+		"to STOP: migration state cannot change from ERROR to STOP: reset the device",
 		"STOP RESUMING w10 w10 ");
 	fault.nth = 4;
 	fault.wrong = MIG_ERROR;

@@ -302,7 +302,7 @@ test_save_not_brought_back(void)
 	fault.value = EIO;
 	check_save_fault(&fault, -EIO,
 		"the server answered VFIO_USER_MIG_DATA_READ with error 5 (Input/output error); and "
-		"not brought back to RUNNING: no way leads from migration state ERROR to RUNNING: "
+		"not brought back to RUNNING: migration state cannot change from ERROR to RUNNING: "
 		"reset the device",
 		"PRE_COPY ");
 	fault.wrong = MIG_CLOSE;

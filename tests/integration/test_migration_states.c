@@ -148,7 +148,7 @@ check_change(struct mig_server *f, struct vuc_device *dev, unsigned int from, un
 		CU_ASSERT_EQUAL(rc, -EINVAL);
 		CU_ASSERT_EQUAL(f->state, from);
 		CU_ASSERT_STRING_EQUAL(f->trace, "");
-		snprintf(expected, sizeof(expected), "no way leads from migration state %s to %s",
+		snprintf(expected, sizeof(expected), "migration state cannot change from %s to %s",
 			vuc_migration_state_name((enum vuc_migration_state)from),
 			vuc_migration_state_name((enum vuc_migration_state)to));
 		CU_ASSERT_EQUAL(strncmp(vuc_device_reason(dev), expected, strlen(expected)), 0);
@@ -173,7 +173,7 @@ test_all_changes(void)
 	}
 	check_change(&f, dev, VUC_MIGRATION_RUNNING, VUC_MIGRATION_STOP);
 	CU_ASSERT_EQUAL(vuc_migration_set_state(dev, (enum vuc_migration_state)8), -EINVAL);
-	CU_ASSERT(mig_reason_is(dev, "no way leads from migration state STOP to (unknown)"));
+	CU_ASSERT(mig_reason_is(dev, "migration state cannot change from STOP to (unknown)"));
 	vuc_device_close(dev);
 }
 
@@ -219,7 +219,7 @@ test_refused_change(void)
 		"with error 16 (Device or resource busy); the device is in ERROR now"));
 	CU_ASSERT_EQUAL(vuc_migration_set_state(dev, VUC_MIGRATION_RUNNING), -EINVAL);
 	CU_ASSERT(mig_reason_is(
-		dev, "no way leads from migration state ERROR to RUNNING: reset the device"));
+		dev, "migration state cannot change from ERROR to RUNNING: reset the device"));
 	vuc_device_close(dev);
 }
 

@@ -1679,7 +1679,7 @@ test_start_migration_states(void)
 	CU_ASSERT_EQUAL(flags, VUC_MIGRATION_CAN_STOP_COPY | VUC_MIGRATION_CAN_PRE_COPY);
 	CU_ASSERT_EQUAL(state, VUC_MIGRATION_PRE_COPY);
 	CU_ASSERT_STRING_EQUAL(
-		jobs[4].err.text, "no way leads from migration state PRE_COPY to ERROR");
+		jobs[4].err.text, "migration state cannot change from PRE_COPY to ERROR");
 	/* The change asks for the state and for PRE_COPY before; one into the same state asks once.
 	 */
 	CU_ASSERT_EQUAL(s.nr_seen, 1 + 3 + 1 + 1 + 1);
