@@ -16,12 +16,7 @@ struct options {
 	bool json;
 };
 
-enum options_result {
-	OPTIONS_RUN,
-	OPTIONS_SHOWN, /* help or version: nothing is left to do */
-	OPTIONS_WRONG, /* and it was said what */
-};
-
-enum options_result options_parse(struct options *options, int argc, char *argv[]);
+/* The program ends after a wrong option, and after --help and the like. */
+void options_parse(struct options *options, int argc, char *argv[]);
 
 #endif /* VMM_OPTIONS_H */

@@ -52,7 +52,7 @@ _vuc_options() {
 		;;
 	"vuc-vmm")
 		echo -s,--socket= -d,--device= -g,--guest= -r,--rounds= -t,--timeout= -j,--json \
-			-h,--help -V,--version
+			-h,--help --usage -V,--version
 		;;
 	"vucctl" | "vucctl irq" | "vucctl migrate") echo "$common" ;;
 	"vucctl probe") echo "$device" -j,--json -l,--lspci -n,--numeric -v,-x,--verbose ;;
