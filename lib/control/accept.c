@@ -26,9 +26,9 @@ connection_keep_out(struct vuc_control *c, uid_t uid)
 	TAILQ_FOREACH (v, &c->vmms, entry)
 		n += v->user.uid == uid;
 	if (c->nr_vmms >= c->opts.max_vmms)
-		why = "there are as many connections as there may be";
+		why = "too many connections to the daemon";
 	else if (n >= c->opts.max_vmms_per_user)
-		why = "this user has as many connections as one user may have";
+		why = "too many connections of this user";
 	pthread_mutex_unlock(&c->lock);
 	return why;
 }
@@ -48,7 +48,7 @@ connection_is_kept_out(struct vuc_control *c, int fd)
 	if (why == NULL)
 		return false;
 	control_log_vmm(&c->log, &limit, peer.uid, VUC_LOG_WARNING,
-		"process %d of user %u: its connection is not taken: %s", (int)peer.pid,
+		"process %d of user %u: connection refused: %s", (int)peer.pid,
 		(unsigned int)peer.uid, why);
 	control_log_forget(&c->log, &limit, peer.uid);
 	return true;
@@ -93,7 +93,7 @@ connection_welcome(struct vuc_control *c, int fd)
 	rc = vmm_admit(v);
 	if (rc == 0)
 		return;
-	vmm_log(v, VUC_LOG_WARNING, "its connection is not taken: no thread: %s", strerror(-rc));
+	vmm_log(v, VUC_LOG_WARNING, "connection refused: no thread: %s", strerror(-rc));
 	vuc_closer_close_socket(c->closer, v->fd);
 	v->fd = -1;
 	vmm_free(v);
@@ -118,8 +118,8 @@ connection_accept(struct vuc_control *c)
 	}
 	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
 		return errno != EAGAIN;
-	control_log_limited(&c->log, &c->log.own, VUC_LOG_ERROR,
-		"no connection can be accepted: %s", strerror(errno));
+	control_log_limited(&c->log, &c->log.own, VUC_LOG_ERROR, "cannot accept connections: %s",
+		strerror(errno));
 	/* It is still there to be accepted, and would be at once. */
 	c->accept_ms = vuc_clock_ms() + SHORTAGE_MS;
 	return false;

@@ -32,17 +32,17 @@ attach_check_device(struct control_vmm *v, struct control_device *d, struct vuc_
 	if (d == NULL)
 		return vuc_error_set(err, -ENOENT, "there is no device %s", name);
 	if (!control_may(&d->permission, &v->user))
-		return vuc_error_set(err, -EACCES, "user %u may not have device %s",
+		return vuc_error_set(err, -EACCES, "user %u may not use device %s",
 			(unsigned int)v->user.uid, name);
 	if (d->cleaning)
 		return vuc_error_set(err, -EBUSY,
-			"device %s is still being made clean after its last VMM", name);
+			"device %s is still being cleaned up after its last VMM", name);
 	if (d->vmm != NULL)
-		return vuc_error_set(err, -EBUSY, "VMM %s (pid %d) has device %s", d->vmm->name,
-			(int)d->vmm->user.pid, name);
+		return vuc_error_set(err, -EBUSY, "device %s is in use by VMM %s (pid %d)", name,
+			d->vmm->name, (int)d->vmm->user.pid);
 	if (!d->tried)
-		return vuc_error_set(err, -ENOTCONN,
-			"the server of device %s is still being connected to", name);
+		return vuc_error_set(
+			err, -ENOTCONN, "device %s is still connecting to its server", name);
 	if (d->link == NULL)
 		return vuc_error_set(err, -ENOTCONN, "the server of device %s is away: %.150s",
 			name, d->reason.text);
@@ -218,7 +218,7 @@ vmm_attach(struct control_vmm *v)
 	int rc;
 
 	if (memchr(name, '\0', VUC_SHM_NAME_SIZE) == NULL)
-		return vmm_end(v, "a name without an end");
+		return vmm_end(v, "unterminated name");
 	rc = attach_claim_device(v, &err);
 	if (rc != 0)
 		return vmm_refuse(v, rc, "%s", err.text);

@@ -47,7 +47,7 @@ static void
 leaving_end_cleaning(struct leaving *l)
 {
 	if (l->status == 0 && vuc_dma_count(l->dev) > 0)
-		leaving_note_failure(l, -EBUSY, "mappings are left");
+		leaving_note_failure(l, -EBUSY, "DMA mappings are left");
 	if (l->status != 0)
 		return;
 	vuc_dma_set_revoked(l->dev, NULL);
@@ -206,8 +206,8 @@ leaving_give_up_link(
 	/* The control thread may have seen first that the reset has ended it. */
 	if ((current && rc != 0) || rc == -EPIPE)
 		vmm_log(v, VUC_LOG_WARNING,
-			"the server does not let go, so its connection is closed: %s%s",
-			rc == -EPIPE ? "it ended on DEVICE_RESET: " : "", err->text);
+			"cleanup failed, closing the connection to the server: %s%s",
+			rc == -EPIPE ? "disconnected on DEVICE_RESET: " : "", err->text);
 	return kept ? NULL : link;
 }
 

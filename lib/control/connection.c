@@ -46,7 +46,7 @@ vmm_look_around(struct control_vmm *v)
 	if (rc != 0 || v->state == VMM_DETACHED)
 		return rc;
 	if (v->state != VMM_ATTACHED && now >= v->deadline_ms)
-		return vuc_error_set(&v->why, -ETIMEDOUT, "it has not attached within %u ms",
+		return vuc_error_set(&v->why, -ETIMEDOUT, "did not attach within %u ms",
 			v->control->opts.handshake_timeout_ms);
 	if (v->state != VMM_ATTACHED)
 		return 0;
@@ -54,7 +54,7 @@ vmm_look_around(struct control_vmm *v)
 	if (problem != NULL)
 		return vuc_error_set(&v->why, -EFAULT, "%s", problem);
 	if (vuc_poller_remote_broken(v->remote) > 0)
-		return vuc_error_set(&v->why, -EPROTO, "a queue of it broke the rules");
+		return vuc_error_set(&v->why, -EPROTO, "protocol violation in a queue");
 	vmm_publish_counters(v, now);
 	return 0;
 }
@@ -101,12 +101,12 @@ vmm_take_packet(struct control_vmm *v)
 		vuc_error_set(&v->why, rc, "a packet of more than %u bytes", VUC_SHM_MAX_PACKET);
 	else if (rc == -EMFILE)
 		vuc_error_set(&v->why, rc,
-			"no room for its descriptors: the daemon has reached RLIMIT_NOFILE");
+			"file descriptors were lost: the daemon is at its limit (RLIMIT_NOFILE)");
 	else if (rc == -E2BIG)
 		vuc_error_set(
 			&v->why, rc, "a packet with more than %u descriptors", VUC_SHM_MAX_FDS);
 	else if (rc != -EAGAIN)
-		vuc_error_set(&v->why, rc, "its socket fails: %s", strerror(-rc));
+		vuc_error_set(&v->why, rc, "socket error: %s", strerror(-rc));
 	vmm_close_fds(v, v->packet.fds, v->packet.nr_fds);
 	v->packet.nr_fds = 0;
 	return rc == -EAGAIN && v->why.text[0] == '\0' ? 0 : rc;

@@ -49,7 +49,7 @@ static int
 control_check_opts(const struct vuc_control_opts *o, struct vuc_error *err)
 {
 	if ((o->mode & ~(mode_t)0777) != 0)
-		return vuc_error_set(err, -EINVAL, "mode 0%o is none of a socket", o->mode);
+		return vuc_error_set(err, -EINVAL, "invalid mode 0%o of the socket", o->mode);
 	if (o->max_vmms == 0 || o->max_vmms_per_user == 0)
 		return vuc_error_set(err, -EINVAL, "max_vmms %u, max_vmms_per_user %u: at least 1",
 			o->max_vmms, o->max_vmms_per_user);
@@ -151,12 +151,12 @@ control_warn(struct vuc_control *c)
 {
 	if (c->signaller.context == 0)
 		control_log(&c->log, VUC_LOG_WARNING,
-			"no asynchronous I/O here: a hostile VMM could block the daemon by the "
-			"eventfd that tells it of events");
+			"no asynchronous I/O on this system: a hostile VMM could block the "
+			"daemon by the eventfd that tells it of events");
 	if (access("/proc/self/fd", X_OK) != 0)
 		control_log(&c->log, VUC_LOG_WARNING,
-			"no /proc here: whether descriptors for interrupts are eventfds is left "
-			"to servers");
+			"no /proc on this system: cannot check whether descriptors for "
+			"interrupts are eventfds");
 }
 
 VUC_EXPORT int

@@ -69,8 +69,8 @@ device_read_server_opts(const char *name, struct vuc_device_opts *known,
 	if (rc != 0)
 		return rc;
 	if (known->fd >= 0)
-		return vuc_error_set(
-			err, -EINVAL, "device %s: a descriptor cannot be connected to again", name);
+		return vuc_error_set(err, -EINVAL,
+			"device %s: reconnecting takes a path, not a file descriptor", name);
 	if (known->path != NULL &&
 		strlen(known->path) >= sizeof(((struct control_device *)NULL)->path))
 		return vuc_error_set(
@@ -114,7 +114,7 @@ device_alloc(struct vuc_control *c, const struct vuc_control_device_opts *opts,
 		snprintf(d->path, sizeof(d->path), "%s", device->path);
 		d->opts.path = d->path;
 	}
-	vuc_error_set(&d->reason, 0, "not connected to yet");
+	vuc_error_set(&d->reason, 0, "not connected yet");
 	d->since_ms = vuc_clock_ms();
 	d->poke = (struct vuc_post){.fn = control_look_at_poked, .arg = d};
 	STAILQ_INIT(&d->requests);
@@ -162,7 +162,7 @@ device_insert(struct control_device *d, struct vuc_error *err)
 	if (c->stop)
 		return vuc_error_set(err, -ESHUTDOWN, "the daemon is stopping");
 	if (device_name_is_taken(c, d->name))
-		return vuc_error_set(err, -EEXIST, "there is a device %s already", d->name);
+		return vuc_error_set(err, -EEXIST, "device %s exists already", d->name);
 	TAILQ_INSERT_TAIL(&c->devices, d, entry);
 	control_poke(d);
 	return 0;
@@ -230,8 +230,8 @@ device_log_leaving(struct control_device *d)
 
 	if (control_has_vmm(d))
 		control_log(log, VUC_LOG_NOTICE,
-			"%s: waiting for VMM %s (pid %d) to leave, and for what it waits for at "
-			"the server",
+			"%s: waiting for VMM %s (pid %d) to detach, and for "
+			"its outstanding requests",
 			d->name, d->vmm->name, (int)d->vmm->user.pid);
 	else if (d->link != NULL)
 		control_log(log, VUC_LOG_NOTICE,
@@ -250,8 +250,8 @@ device_start_removal(struct vuc_control *c, const char *name, bool force, struct
 	if (d == NULL)
 		return vuc_error_set(err, -ENOENT, "there is no device %.64s", name);
 	if (control_has_vmm(d) && !force)
-		return vuc_error_set(err, -EBUSY, "VMM %s (pid %d) has device %s", d->vmm->name,
-			(int)d->vmm->user.pid, name);
+		return vuc_error_set(err, -EBUSY, "device %s is in use by VMM %s (pid %d)", name,
+			d->vmm->name, (int)d->vmm->user.pid);
 	control_insert_request(d, r);
 	device_log_leaving(d);
 	control_stop_device(d);

@@ -56,7 +56,7 @@ void
 control_take_away(struct control_device *d)
 {
 	vmm_tell(d->vmm, VUC_SHM_REMOVED, d->generation);
-	vmm_leave(d->vmm, vuc_clock_ms() + LEAVE_GRACE_MS, "the device was taken away from it");
+	vmm_leave(d->vmm, vuc_clock_ms() + LEAVE_GRACE_MS, "the device was taken away");
 }
 
 void

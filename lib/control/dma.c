@@ -138,8 +138,8 @@ dma_check_seals(struct batch *b, const struct vuc_shm_dma_entry *e, int fd)
 	int seals = fcntl(fd, F_GET_SEALS);
 
 	if (seals < 0)
-		return dma_refuse(b, e, -EINVAL,
-			"the descriptor is not one of memory (memfd, tmpfs or hugetlbfs)");
+		return dma_refuse(
+			b, e, -EINVAL, "the file is not memory (memfd, tmpfs or hugetlbfs)");
 	if (b->shared || (seals & (F_SEAL_SHRINK | F_SEAL_SEAL)) != 0)
 		return 0;
 	return dma_refuse(b, e, -EPERM,
@@ -156,7 +156,7 @@ dma_check_memory(struct batch *b, const struct vuc_shm_dma_entry *e, int fd)
 	if (rc != 0)
 		return rc;
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-		return dma_refuse(b, e, -EINVAL, "the descriptor is not one of a file");
+		return dma_refuse(b, e, -EINVAL, "not a file");
 	if (__builtin_add_overflow(e->offset, e->size, &end) || st.st_size < 0 ||
 		end > (uint64_t)st.st_size)
 		return dma_refuse(b, e, -EINVAL, "beyond the end of the file");
@@ -182,12 +182,11 @@ dma_prepare_mapping(struct batch *b, uint32_t i)
 	if (rc == 0)
 		dma_maps_populate(&b->v->maps, e, fd);
 	if (rc == -EDQUOT)
-		return dma_refuse(
-			b, e, rc, "mapped here, it takes more than max-dma-message-mb allows");
+		return dma_refuse(b, e, rc, "exceeds max-dma-message-mb");
 	if (rc == -ENOSPC)
-		return dma_refuse(b, e, rc, "there are as many mappings as there can be");
+		return dma_refuse(b, e, rc, "too many mappings");
 	if (rc == -EFBIG)
-		return dma_refuse(b, e, rc, "one VMM may have no more than that mapped here");
+		return dma_refuse(b, e, rc, "exceeds what one VMM may have mapped in the daemon");
 	return rc != 0 ? dma_refuse(b, e, rc, strerror(-rc)) : 0;
 }
 
@@ -217,7 +216,7 @@ batch_map(struct vuc_device *dev, struct batch *b, uint32_t i)
 	int rc;
 
 	if (vuc_dma_count(dev) >= b->v->control->opts.max_dma_maps)
-		return dma_refuse(b, e, -ENOSPC, "there are as many mappings as there can be");
+		return dma_refuse(b, e, -ENOSPC, "too many mappings");
 	if (b->shared) {
 		mapping.fd = b->v->packet.fds[e->fd_index];
 		mapping.offset = e->offset;
@@ -228,7 +227,7 @@ batch_map(struct vuc_device *dev, struct batch *b, uint32_t i)
 	if (vuc_dma_files(dev) > VMM_MAX_FILES) {
 		/* It was only queued, so it is forgotten. */
 		vuc_dma_unmap(dev, e->iova, e->size);
-		return dma_refuse(b, e, -ENOSPC, "of more files than one VMM may have mapped");
+		return dma_refuse(b, e, -ENOSPC, "too many files behind the mappings of one VMM");
 	}
 	return 0;
 }

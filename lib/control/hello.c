@@ -31,7 +31,7 @@ hello_check(struct control_vmm *v)
 	if (h->version_min == 0 || h->version_min > h->version_max)
 		return vmm_end(v, "versions %u to %u", h->version_min, h->version_max);
 	if (memchr(h->name, '\0', sizeof(h->name)) == NULL)
-		return vmm_end(v, "a name without an end");
+		return vmm_end(v, "unterminated name");
 	return 0;
 }
 

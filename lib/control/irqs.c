@@ -48,7 +48,7 @@ irqs_check_which(struct control_vmm *v)
 	if (ones < 0)
 		return vmm_end(v, "a byte that is neither 0 nor 1");
 	if ((r->data == VUC_SHM_IRQ_EVENT ? (unsigned int)ones : 0) != p->nr_fds)
-		return vmm_end(v, "%u descriptors came, %d are wanted", p->nr_fds,
+		return vmm_end(v, "%u descriptors, expected %d", p->nr_fds,
 			r->data == VUC_SHM_IRQ_EVENT ? ones : 0);
 	return 0;
 }
@@ -149,7 +149,7 @@ vmm_set_irqs(struct control_vmm *v)
 		return vmm_refuse(v, -EINVAL, "there is no IRQ index %u", r->index);
 	if (!irqs_are_eventfds(&v->packet))
 		return vmm_refuse(
-			v, -EINVAL, "IRQ index %u: a descriptor that is no eventfd", r->index);
+			v, -EINVAL, "IRQ index %u: a descriptor is not an eventfd", r->index);
 	/* Also when it fails: the server may have done some of it. */
 	v->irqs[r->index] = true;
 	rc = vmm_operate(v, irqs_apply, &v->packet, &err);

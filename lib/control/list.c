@@ -37,7 +37,7 @@ list_explain(const struct control_device *d, struct vuc_control_device *to)
 	case VUC_CONTROL_AWAY:
 		snprintf(to->reason, sizeof(to->reason), "%s",
 			atomic_load_explicit(&d->resetting, memory_order_relaxed)
-				? "connected to, and waiting for the answer to DEVICE_RESET"
+				? "connected, waiting for the answer to DEVICE_RESET"
 				: d->reason.text);
 		break;
 	case VUC_CONTROL_NOT_ANSWERING:
@@ -48,8 +48,8 @@ list_explain(const struct control_device *d, struct vuc_control_device *to)
 		break;
 	case VUC_CONTROL_STALE:
 		snprintf(to->reason, sizeof(to->reason),
-			"the server was connected to again, and the VMM has the connection before: "
-			"the VMM has to detach and to attach again");
+			"reconnected; the VMM still has the previous connection, and has to detach "
+			"and to attach again");
 		break;
 	case VUC_CONTROL_FREE:
 	case VUC_CONTROL_ATTACHED:

@@ -115,8 +115,7 @@ write_with_count(struct control_log *log, enum vuc_log_level level, char line[LI
 	if (left_out > 0 && len > LINE_SIZE - COUNT_SIZE)
 		len = LINE_SIZE - COUNT_SIZE;
 	if (left_out > 0)
-		snprintf(line + len, COUNT_SIZE, " (%u lines before this one were left out)",
-			left_out);
+		snprintf(line + len, COUNT_SIZE, " (%u earlier lines were suppressed)", left_out);
 	write_line(log, level, line);
 }
 

@@ -52,7 +52,8 @@ control_send_vmms_away(struct vuc_control *c)
 	TAILQ_FOREACH (v, &c->vmms, entry) {
 		if (v->device != NULL)
 			vmm_tell(v, VUC_SHM_STOPPING, v->device->generation);
-		vmm_leave(v, v->device != NULL ? now + LEAVE_GRACE_MS : now, "the daemon ends");
+		vmm_leave(v, v->device != NULL ? now + LEAVE_GRACE_MS : now,
+			"the daemon is stopping");
 	}
 }
 

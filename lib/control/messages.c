@@ -74,11 +74,11 @@ message_check_row(struct control_vmm *v, const struct message *m)
 	const struct packet *p = &v->packet;
 
 	if ((m->states & v->state) == 0)
-		return vmm_end(v, "may not come %s", state_name(v->state));
+		return vmm_end(v, "not allowed %s", state_name(v->state));
 	if (p->len < m->min || p->len > m->max)
 		return vmm_end(v, "%zu bytes, it has %zu to %zu", p->len, m->min, m->max);
 	if (!m->fds && p->nr_fds > 0)
-		return vmm_end(v, "%u descriptors, it has none", p->nr_fds);
+		return vmm_end(v, "%u unexpected descriptors", p->nr_fds);
 	return 0;
 }
 

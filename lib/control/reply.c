@@ -69,18 +69,18 @@ send_reply(struct control_vmm *v, struct vuc_shm_header *reply, size_t size, con
 	int rc;
 
 	if (nr_fds > 0 && vmm_has_unread(v))
-		return vmm_end(v, "it asks for descriptors before it has read its replies");
+		return vmm_end(v, "asks for file descriptors without reading its replies");
 	reply->type = v->packet.header.type;
 	reply->flags = VUC_SHM_REPLY;
 	reply->size = (uint32_t)size;
 	reply->sequence = v->packet.header.sequence;
 	rc = packet_send(v->fd, reply, size, fds, nr_fds);
 	if (rc == -EAGAIN)
-		return vuc_error_set(&v->why, rc, "it does not read its replies");
+		return vuc_error_set(&v->why, rc, "does not read its replies");
 	if (rc == -EPIPE || rc == -ECONNRESET)
 		return vuc_error_set(&v->why, rc, "the VMM has closed the connection");
 	if (rc != 0)
-		return vuc_error_set(&v->why, rc, "a reply cannot be sent: %s", strerror(-rc));
+		return vuc_error_set(&v->why, rc, "cannot send a reply: %s", strerror(-rc));
 	return 0;
 }
 

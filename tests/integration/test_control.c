@@ -129,7 +129,8 @@ test_exclusive(void)
 	CU_ASSERT_EQUAL_FATAL(shm_connect(&other, rig.path), 0);
 	CU_ASSERT_EQUAL(shm_hello(&other), 0);
 	CU_ASSERT_EQUAL(shm_attach(&other, RIG_NAME), -EBUSY);
-	snprintf(reason, sizeof(reason), "VMM shm-client (pid %d) has device disk0", (int)getpid());
+	snprintf(reason, sizeof(reason), "device disk0 is in use by VMM shm-client (pid %d)",
+		(int)getpid());
 	CU_ASSERT_STRING_EQUAL(other.reply.failure.reason, reason);
 	CU_ASSERT_EQUAL(shm_attach(&other, "nothing"), -ENOENT);
 	CU_ASSERT_STRING_EQUAL(other.reply.failure.reason, "there is no device nothing");
@@ -376,7 +377,7 @@ test_bad_irqs(void)
 	CU_ASSERT_EQUAL_FATAL(pipe2(pipes, O_CLOEXEC), 0);
 	CU_ASSERT_EQUAL(shm_set_irqs(&client, &set, which, &pipes[1], 1), -EINVAL);
 	CU_ASSERT_STRING_EQUAL(
-		client.reply.failure.reason, "IRQ index 2: a descriptor that is no eventfd");
+		client.reply.failure.reason, "IRQ index 2: a descriptor is not an eventfd");
 	set.data = VUC_SHM_IRQ_ALL;
 	set.start = REFDEV_MSIX_VECTORS;
 	CU_ASSERT_EQUAL(shm_set_irqs(&client, &set, NULL, NULL, 0), -EINVAL);

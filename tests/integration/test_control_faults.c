@@ -288,8 +288,7 @@ check_connection(enum call call, int error, const char *line, bool taken)
 static void
 test_accept(void)
 {
-	check_connection(
-		ACCEPT, EMFILE, "no connection can be accepted: Too many open files", true);
+	check_connection(ACCEPT, EMFILE, "cannot accept connections: Too many open files", true);
 	check_connection(EVENTFD, EMFILE, "no memory for a connection", false);
 	check_connection(THREAD, EAGAIN, "Resource temporarily unavailable", false);
 }

@@ -45,7 +45,8 @@ test_crowd(void)
 	hostile_stop(&hostile);
 }
 
-/* The control thread, which accepts, stands still in the first line that says that a connection is not taken. */
+/* The control thread, which accepts, stands still in the first line that says that a connection
+ * is refused. */
 static struct {
 	sem_t stands, goes_on;
 	atomic_flag used;
@@ -56,8 +57,7 @@ stand_still(void *arg, enum vuc_log_level level, const char *line)
 {
 	(void)arg;
 	(void)level;
-	if (strstr(line, "its connection is not taken") == NULL ||
-		atomic_flag_test_and_set(&gate.used))
+	if (strstr(line, "connection refused") == NULL || atomic_flag_test_and_set(&gate.used))
 		return;
 	sem_post(&gate.stands);
 	sem_wait(&gate.goes_on);
@@ -156,7 +156,7 @@ test_noise(void)
 	shm_close(&other);
 	hostile_wait_until_gone(&hostile);
 	CU_ASSERT_EQUAL_FATAL(shm_start(&other, hostile.rig.path, RIG_NAME), 0);
-	CU_ASSERT_TRUE(rig_has_logged(" lines before this one were left out)"));
+	CU_ASSERT_TRUE(rig_has_logged(" earlier lines were suppressed)"));
 	shm_close(&other);
 	hostile_survived(&hostile);
 	hostile_stop(&hostile);

@@ -307,7 +307,7 @@ check_taking_away(bool detach, bool obedient)
 	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
 	pthread_join(r.thread, NULL);
 	CU_ASSERT_EQUAL(r.result, 0);
-	CU_ASSERT_EQUAL(rig_has_logged("the device was taken away from it"), !obedient);
+	CU_ASSERT_EQUAL(rig_has_logged("the device was taken away"), !obedient);
 	shm_close(&client);
 	if (detach) {
 		rig_attach(&rig, &client, RIG_NAME);
@@ -611,7 +611,7 @@ test_stubborn_server(void)
 	} rows[] = {
 		{VUC_CONTROL_RESET_TRUST, "--fault=error=5@device_reset#2", "error 5"},
 		{VUC_CONTROL_RESET_TRUST, "--fault=close@device_reset#2",
-			"it ended on DEVICE_RESET: "},
+			"disconnected on DEVICE_RESET: "},
 		{VUC_CONTROL_RESET_TRUST, "--fault=error=22@dma_unmap#1", "DMA unmapping of 0x0"},
 		{VUC_CONTROL_RESET_TRUST, "--fault=error=5@device_set_irqs#2", "error 5"},
 		{VUC_CONTROL_RESET_ON, "--fault=error=22@dma_unmap#1", "DMA unmapping of 0x0"},
@@ -631,7 +631,7 @@ test_stubborn_server(void)
 			opts.device.retry_min_ms = opts.device.retry_max_ms = 3600000;
 		rig_start(&rig, &opts);
 		leave_by_word(memory, irq);
-		CU_ASSERT_TRUE(rig_has_logged("the server does not let go"));
+		CU_ASSERT_TRUE(rig_has_logged("closing the connection to the server"));
 		CU_ASSERT_TRUE(rig_has_logged(rows[i].line));
 		find_no_traces(irq);
 		CU_ASSERT_TRUE(rig_look(&rig, RIG_NAME).generation >= 2);
@@ -732,7 +732,7 @@ test_coming(void)
 		CU_ASSERT_EQUAL(shm_start(&client, rig.path, RIG_NAME), i == 0 ? 0 : -ENOTCONN);
 		if (i == 1)
 			CU_ASSERT_STRING_EQUAL(client.reply.failure.reason,
-				"the server of device disk0 is still being connected to");
+				"device disk0 is still connecting to its server");
 		/* Before it is removed, the device is not connected to anew. */
 		clients[i] = client;
 	}
@@ -873,7 +873,7 @@ test_stubborn_at_the_end(void)
 	rig_attach(&rig, &client, RIG_NAME);
 	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_NAME, true, NULL), 0);
 	shm_close(&client);
-	CU_ASSERT_TRUE(rig_has_logged("the server does not let go"));
+	CU_ASSERT_TRUE(rig_has_logged("closing the connection to the server"));
 	CU_ASSERT_FALSE(rig_has_logged("generation 2"));
 	rig_stop(&rig);
 }

@@ -73,8 +73,8 @@ test_permission(void)
 	CU_ASSERT_EQUAL(attach_as(54321, 1, OTHERS, reason), 0);
 	CU_ASSERT_EQUAL(attach_as(0, 1, 1, reason), 0);
 	CU_ASSERT_EQUAL(attach_as(54321, 1, 2, reason), -EACCES);
-	CU_ASSERT_STRING_EQUAL(reason, "user 54321 may not have device disk0");
-	CU_ASSERT_TRUE(rig_has_logged("ATTACH refused: user 54321 may not have device disk0"));
+	CU_ASSERT_STRING_EQUAL(reason, "user 54321 may not use device disk0");
+	CU_ASSERT_TRUE(rig_has_logged("ATTACH refused: user 54321 may not use device disk0"));
 	rig_stop(&rig);
 }
 
@@ -198,7 +198,8 @@ test_device_opts(void)
 	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, &err), -EINVAL);
 	device.fd = 0;
 	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &opts, &err), -EINVAL);
-	CU_ASSERT_STRING_EQUAL(err.text, "device good: a descriptor cannot be connected to again");
+	CU_ASSERT_STRING_EQUAL(
+		err.text, "device good: reconnecting takes a path, not a file descriptor");
 	rig_stop(&rig);
 }
 
@@ -233,8 +234,8 @@ check_cap(unsigned int max_vmms, unsigned int per_user, const char *line)
 static void
 test_caps(void)
 {
-	check_cap(3, 10, "there are as many connections as there may be");
-	check_cap(10, 3, "this user has as many connections as one user may have");
+	check_cap(3, 10, "too many connections to the daemon");
+	check_cap(10, 3, "too many connections of this user");
 }
 
 /* Who does not attach in time has to go, whether it has said hello or not. */
@@ -254,7 +255,7 @@ test_deadline(void)
 	CU_ASSERT_EQUAL(shm_hello(&greeted), 0);
 	CU_ASSERT_TRUE(shm_is_ended(&silent, RIG_WAIT_MS));
 	CU_ASSERT_TRUE(shm_is_ended(&greeted, RIG_WAIT_MS));
-	CU_ASSERT_TRUE(rig_has_logged("it has not attached within 200 ms"));
+	CU_ASSERT_TRUE(rig_has_logged("did not attach within 200 ms"));
 	CU_ASSERT_EQUAL(shm_open_queue(&attached, 4, 64, &q), 0);
 	shm_forget_queue(&q);
 	shm_close(&silent);
@@ -319,11 +320,11 @@ breaks_queue(struct shm_client *c)
 }
 
 static const struct breach breaches[] = {
-	{"HELLO: may not come after ATTACH", hello_again},
+	{"HELLO: not allowed after ATTACH", hello_again},
 	{"a packet of more than 4096 bytes", too_long},
-	{"it does not read its replies", never_reads},
-	{"OPEN_QUEUE: it asks for descriptors before it has read its replies", leaves_fds},
-	{"a queue of it broke the rules", breaks_queue},
+	{"does not read its replies", never_reads},
+	{"OPEN_QUEUE: asks for file descriptors without reading its replies", leaves_fds},
+	{"protocol violation in a queue", breaks_queue},
 };
 
 static void
@@ -362,12 +363,12 @@ test_states(void)
 	rig_start(&rig, NULL);
 	CU_ASSERT_EQUAL_FATAL(shm_connect(&c, rig.path), 0);
 	CU_ASSERT_EQUAL(shm_attach(&c, RIG_NAME), SHM_GONE);
-	CU_ASSERT_TRUE(rig_has_logged("ATTACH: may not come before HELLO"));
+	CU_ASSERT_TRUE(rig_has_logged("ATTACH: not allowed before HELLO"));
 	shm_close(&c);
 	CU_ASSERT_EQUAL_FATAL(shm_connect(&c, rig.path), 0);
 	CU_ASSERT_EQUAL(shm_hello(&c), 0);
 	CU_ASSERT_EQUAL(shm_plain(&c, VUC_SHM_RESET), SHM_GONE);
-	CU_ASSERT_TRUE(rig_has_logged("RESET: may not come between HELLO and ATTACH"));
+	CU_ASSERT_TRUE(rig_has_logged("RESET: not allowed between HELLO and ATTACH"));
 	shm_close(&c);
 	CU_ASSERT_EQUAL_FATAL(shm_connect(&c, rig.path), 0);
 	CU_ASSERT_EQUAL(shm_call(&c, &hello, VUC_SHM_HELLO, sizeof(hello), NULL, 0), SHM_GONE);

@@ -122,7 +122,7 @@ test_refused(void)
 	CU_ASSERT_EQUAL(attach("none", &second, &err), -ENOENT);
 	CU_ASSERT_STRING_EQUAL(err.text, "there is no device none");
 	CU_ASSERT_EQUAL(attach(RIG_NAME, &second, &err), -EBUSY);
-	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "has device " RIG_NAME));
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "device " RIG_NAME " is in use by VMM "));
 	CU_ASSERT_EQUAL(attach(RIG_SECOND, &second, &err), 0);
 	vuc_vmm_detach(second);
 	end();

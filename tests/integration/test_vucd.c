@@ -776,7 +776,8 @@ test_reload_refused(void)
 	vucd_rig_configure(&rig, "");
 	snprintf(wanted, sizeof(wanted),
 		RELOADED("", "", "", "",
-			"{\"what\":\"disk0\",\"reason\":\"VMM a test (pid %d) has device disk0\"}"),
+			"{\"what\":\"disk0\",\"reason\":"
+			"\"device disk0 is in use by VMM a test (pid %d)\"}"),
 		(int)getpid());
 	reloads(&rig, wanted);
 	vuc_vmm_detach(dev);

@@ -164,7 +164,7 @@ def test_add_and_remove(all_):
                    '-g0', '--dma=message', '--posted-writes=off', '--reset=trust', '--io-fds=off',
                    '--max-dma-maps=64').out
     assert out.startswith('added late, which is away: ')
-    assert '.sock: there is a device late' in all_.run('add', 'late', late, status=1).err
+    assert '.sock: device late exists already' in all_.run('add', 'late', late, status=1).err
     assert f'{late}\n\nlate: ' in all_.run('devices').out
     assert all_.run('remove', 'late').out == ''
     assert '.sock: there is no device late' in all_.run('remove', 'late', status=1).err
