@@ -112,12 +112,12 @@ device_negotiate(struct device *d)
 	return ret;
 }
 
-static struct head
-head_of(const struct bench_dma_plan *plan, uint32_t i, bool reply)
+static void
+head_fill(struct head *head, const struct bench_dma_plan *plan, uint32_t i, bool reply)
 {
 	bool data = plan->write != reply;
 
-	return (struct head){
+	*head = (struct head){
 		.header = {.msg_id = (uint16_t)i,
 			.cmd = plan->write ? VFIO_USER_DMA_WRITE : VFIO_USER_DMA_READ,
 			.msg_size = (uint32_t)sizeof(struct head) + (data ? plan->size : 0),
@@ -130,8 +130,9 @@ static int
 device_send(struct device *d, uint32_t i)
 {
 	const struct bench_dma_plan *plan = d->plan;
-	const struct head head = head_of(plan, i, false);
+	struct head head;
 
+	head_fill(&head, plan, i, false);
 	return bench_wire_send_data(
 		&d->wire, &head, sizeof(head), d->data, plan->write ? plan->size : 0);
 }
@@ -140,12 +141,12 @@ static int
 device_receive(struct device *d, uint32_t i)
 {
 	const struct bench_dma_plan *plan = d->plan;
-	const struct head expected = head_of(plan, i, true);
-	struct head head;
+	struct head head, expected;
 	int ret = bench_wire_receive_all(&d->wire, &head, sizeof(head));
 
 	if (ret != 0)
 		return ret;
+	head_fill(&expected, plan, i, true);
 	if (memcmp(&head, &expected, sizeof(head)) != 0)
 		return -EPROTO;
 	if (plan->write)
