@@ -298,9 +298,9 @@ attach_prepare(const struct vuc_vmm_attach_opts *opts, int *rc, struct vuc_error
 	dev = new_device();
 	if (dev != NULL)
 		a = vmm_operation_create(dev, &attach_ops, sizeof(*a), err);
-	*rc = a != NULL ? device_prepare(dev, &known, err)
-			: vuc_error_set(err, -ENOMEM, "no memory for a device");
-	if (*rc == 0) {
+	if (a == NULL) {
+		*rc = vuc_error_set(err, -ENOMEM, "no memory for a device");
+	} else if ((*rc = device_prepare(dev, &known, err)) == 0) {
 		/* The name is for logs only: a long one is cut. */
 		snprintf(a->name, sizeof(a->name), "%s", known.name);
 		snprintf(a->device, sizeof(a->device), "%s", known.device);
