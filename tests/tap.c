@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "fd_count.h"
 #include "tap.h"
 
 /* CUnit's handlers have no argument of their own. */
@@ -11,7 +12,15 @@ static struct {
 	unsigned int failed;
 	unsigned int asserts; /* made before the running test */
 	char skip[256];       /* why the running test is skipped */
+	bool counts_fds;
+	unsigned int fds; /* open before the running test */
 } run;
+
+void
+vuc_tap_count_fds(void)
+{
+	run.counts_fds = true;
+}
 
 void
 vuc_tap_skip(const char *reason)
@@ -39,6 +48,7 @@ test_started(const CU_pTest test, const CU_pSuite suite)
 	(void)suite;
 	run.skip[0] = '\0';
 	run.asserts = CU_get_number_of_asserts();
+	run.fds = fd_count();
 }
 
 static void
@@ -46,8 +56,11 @@ test_complete(const CU_pTest test, const CU_pSuite suite, const CU_pFailureRecor
 {
 	bool skipped = run.skip[0] != '\0';
 	bool idle = !skipped && CU_get_number_of_asserts() == run.asserts;
+	unsigned int fds = run.counts_fds ? fd_count() : run.fds;
 
-	report(failure == NULL && !idle, suite, test, skipped ? run.skip : NULL);
+	report(failure == NULL && !idle && fds == run.fds, suite, test, skipped ? run.skip : NULL);
+	if (fds != run.fds)
+		printf("# %s: %u descriptors are open, not %u\n", test->pName, fds, run.fds);
 	if (failure == NULL && idle)
 		printf("# %s: the test has asserted nothing\n", test->pName);
 	for (const CU_FailureRecord *f = failure; f != NULL; f = f->pNext)

@@ -25,6 +25,9 @@ int vuc_tap_run(CU_SuiteInfo *suites);
 int vuc_tap_tests(
 	const char *name, CU_SetUpFunc set_up, CU_TearDownFunc tear_down, CU_TestInfo *tests);
 
+/* From now on, a test fails that leaves more or fewer descriptors open than it has found. */
+void vuc_tap_count_fds(void);
+
 /* Mark the running test as skipped; the test itself returns next. */
 void vuc_tap_skip(const char *reason);
 

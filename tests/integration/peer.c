@@ -82,6 +82,19 @@ peer_main(int argc, char **argv, CU_SuiteInfo *suites)
 	return vuc_tap_run(suites);
 }
 
+int
+peer_tests(
+	int argc, char **argv, CU_SetUpFunc set_up, CU_TearDownFunc tear_down, CU_TestInfo *tests)
+{
+	CU_SuiteInfo suites[] = {
+		{argc == 2 ? argv[1] : "", NULL, NULL, set_up, tear_down, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	vuc_tap_count_fds();
+	return peer_main(argc, argv, suites);
+}
+
 /* A server that can be killed, and then behaves as a process that is gone. */
 static int
 handle_unless_killed(void *arg, struct vuc_loopback_msg *req, struct vuc_loopback_msg *reply)
@@ -212,4 +225,39 @@ peer_open(struct peer *p, unsigned int device)
 		printf("# %s\n", err.text);
 	CU_ASSERT_EQUAL_FATAL(rc, 0);
 	return dev;
+}
+
+struct call_back {
+	struct vuc_request req;
+	void (*fn)(struct vuc_device *dev);
+	struct vuc_device *dev;
+};
+
+static void
+call_back_done(struct vuc_request *req, int status)
+{
+	struct call_back *c = req->arg;
+
+	CU_ASSERT_EQUAL(status, 0);
+	c->fn(c->dev);
+	c->fn = NULL;
+}
+
+void
+peer_call_back(struct vuc_device *dev, void (*fn)(struct vuc_device *dev))
+{
+	uint32_t id;
+	struct call_back c = {
+		.req = {.op = VUC_OP_READ,
+			.data = &id,
+			.count = sizeof(id),
+			.done = call_back_done},
+		.fn = fn,
+		.dev = dev,
+	};
+
+	c.req.arg = &c;
+	CU_ASSERT_EQUAL_FATAL(vuc_device_submit(dev, &c.req), 0);
+	while (c.fn != NULL)
+		vuc_poll_group_poll(vuc_device_poll_group(dev));
 }

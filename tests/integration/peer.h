@@ -24,6 +24,10 @@ bool peer_transport_works(char *why, size_t size);
 /* main() of a program that is run once for each transport, which is its only argument. */
 int peer_main(int argc, char **argv, CU_SuiteInfo *suites);
 
+/* The same for one suite, named after the transport, whose tests leave no descriptor open. */
+int peer_tests(
+	int argc, char **argv, CU_SetUpFunc set_up, CU_TearDownFunc tear_down, CU_TestInfo *tests);
+
 /* A server with nr_devices devices, ready to be connected to; options of vuc-refdev that set
  * limits may follow, up to a NULL. Asserts that it could be started. */
 struct peer *peer_start(unsigned int nr_devices, ...) __attribute__((sentinel));
@@ -39,5 +43,8 @@ void peer_opts(struct peer *p, unsigned int device, struct vuc_device_opts *opts
 
 /* Open a device of it, and assert that it works. */
 struct vuc_device *peer_open(struct peer *p, unsigned int device);
+
+/* Call a function from the completion callback of a request to a device. */
+void peer_call_back(struct vuc_device *dev, void (*fn)(struct vuc_device *dev));
 
 #endif /* VUC_TESTS_PEER_H */

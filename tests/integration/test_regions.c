@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Regions of the reference device, mapped and by their sub-regions' descriptors, by the transport
+ * that the command line names. */
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/kvm.h>
+#include <linux/vfio.h>
+
+#include <vuc/io_fds.h>
+#include <vuc/region_map.h>
+
+#include "peer.h"
+#include "refdev_regs.h"
+#include "refusal.h"
+
+#define BAR0       VFIO_PCI_BAR0_REGION_INDEX
+#define BAR2       VFIO_PCI_BAR2_REGION_INDEX
+#define BAR4       VFIO_PCI_BAR4_REGION_INDEX
+#define NONE       VFIO_PCI_NUM_REGIONS
+#define PAGE       REFDEV_PAGE_SIZE
+#define PATIENCE_S 10
+
+static struct peer *peer;
+static struct vuc_device *dev;
+static const struct vuc_region_mapping *m;
+
+static void
+set_up(void)
+{
+	peer = peer_start(1, NULL);
+	dev = peer_open(peer, 0);
+	m = NULL;
+}
+
+static void
+tear_down(void)
+{
+	vuc_device_close(dev);
+	peer_stop(peer);
+}
+
+/* Open the device again, as a client that takes so many descriptors. */
+static void
+reopen(uint16_t max_msg_fds)
+{
+	struct vuc_device_opts opts;
+
+	vuc_device_close(dev);
+	peer_opts(peer, 0, &opts);
+	opts.max_msg_fds = max_msg_fds;
+	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
+}
+
+static bool
+is_mapped(const struct vuc_region_mapping *mapping)
+{
+	return msync(mapping->addr, mapping->size, MS_ASYNC) == 0;
+}
+
+static void
+test_whole(void)
+{
+	const struct vuc_region_mapping *again;
+	uint32_t value = 0x12345678, got = 0;
+
+	CU_ASSERT_EQUAL_FATAL(vuc_region_map(dev, BAR2, &m), 1);
+	CU_ASSERT_EQUAL(m[0].offset, 0);
+	CU_ASSERT_EQUAL(m[0].size, REFDEV_BAR2_SIZE);
+	CU_ASSERT_EQUAL(vuc_device_write(dev, BAR2, 0x100, &value, sizeof(value)), 0);
+	CU_ASSERT_EQUAL(memcmp((char *)m[0].addr + 0x100, &value, sizeof(value)), 0);
+	memset((char *)m[0].addr + REFDEV_BAR2_SIZE - 4, 0x5a, 4);
+	CU_ASSERT_EQUAL(vuc_device_read(dev, BAR2, REFDEV_BAR2_SIZE - 4, &got, sizeof(got)), 0);
+	CU_ASSERT_EQUAL(got, 0x5a5a5a5a);
+	CU_ASSERT_EQUAL(vuc_region_map(dev, BAR2, &again), 1);
+	CU_ASSERT_PTR_EQUAL(again, m);
+	CU_ASSERT_EQUAL(vuc_region_map(dev, BAR2, NULL), 1);
+}
+
+static void
+test_areas(void)
+{
+	static const uint64_t offsets[] = {REFDEV_BAR4_AREA_0, REFDEV_BAR4_AREA_1};
+	uint8_t out[PAGE];
+
+	CU_ASSERT_EQUAL_FATAL(vuc_region_map(dev, BAR4, &m), 2);
+	for (size_t area = 0; area < 2; area++) {
+		CU_ASSERT_EQUAL(m[area].offset, offsets[area]);
+		CU_ASSERT_EQUAL(m[area].size, PAGE);
+		for (size_t i = 0; i < PAGE; i++)
+			out[i] = (uint8_t)(i * 7 + area);
+		CU_ASSERT_EQUAL(vuc_device_write(dev, BAR4, offsets[area], out, PAGE), 0);
+		CU_ASSERT_EQUAL(memcmp(m[area].addr, out, PAGE), 0);
+	}
+}
+
+static void
+test_unmap(void)
+{
+	struct vuc_region_mapping kept;
+
+	CU_ASSERT_EQUAL_FATAL(vuc_region_map(dev, BAR2, &m), 1);
+	kept = m[0];
+	CU_ASSERT_TRUE(is_mapped(&kept));
+	vuc_region_unmap(dev, BAR2);
+	CU_ASSERT_FALSE(is_mapped(&kept));
+	vuc_region_unmap(dev, BAR2);
+	vuc_region_unmap(dev, BAR0);
+	vuc_region_unmap(dev, NONE);
+	CU_ASSERT_EQUAL_FATAL(vuc_region_map(dev, BAR2, &m), 1);
+	kept = m[0];
+	CU_ASSERT_TRUE(is_mapped(&kept));
+	reopen(8);
+	CU_ASSERT_FALSE(is_mapped(&kept));
+}
+
+static void
+test_not_mappable(void)
+{
+	CU_ASSERT(is_refused(dev, vuc_region_map(dev, BAR0, &m), -EOPNOTSUPP,
+		"region 0 cannot be mapped: its flags are 0x3, and it has 0 file descriptors"));
+	CU_ASSERT_PTR_NULL(m);
+	CU_ASSERT(is_refused(dev, vuc_region_map(dev, VFIO_PCI_ROM_REGION_INDEX, &m), -EINVAL,
+		"there is no region 6"));
+	CU_ASSERT_EQUAL(vuc_region_map(dev, NONE, NULL), -EINVAL);
+	reopen(0);
+	CU_ASSERT_EQUAL(vuc_region_map(dev, BAR2, NULL), -EOPNOTSUPP);
+}
+
+/* Loads and stores of all sizes and alignments arrive, and cost no system call. */
+static void
+test_accesses(void)
+{
+	struct vuc_poll_group *group = vuc_device_poll_group(dev);
+	uint8_t out[40], in[40];
+	uint64_t syscalls;
+
+	CU_ASSERT_EQUAL_FATAL(vuc_region_map(dev, BAR2, NULL), 1);
+	for (size_t size = 1; size <= sizeof(out); size++) {
+		for (uint64_t offset = 0x1000; offset < 0x1010; offset++) {
+			memset(out, (int)(size * 16 + offset % 16), sizeof(out));
+			memset(in, 0, sizeof(in));
+			syscalls = vuc_poll_group_syscalls(group);
+			CU_ASSERT_EQUAL(vuc_region_store(dev, BAR2, offset, out, size), 0);
+			CU_ASSERT_EQUAL(vuc_region_load(dev, BAR2, offset, in, size), 0);
+			CU_ASSERT_EQUAL(vuc_poll_group_syscalls(group), syscalls);
+			CU_ASSERT_EQUAL(memcmp(in, out, size), 0);
+			memset(in, 0, sizeof(in));
+			CU_ASSERT_EQUAL(vuc_device_read(dev, BAR2, offset, in, size), 0);
+			CU_ASSERT_EQUAL(memcmp(in, out, size), 0);
+		}
+	}
+}
+
+/* What is not mapped goes by message, and an access to both goes both ways. */
+static void
+test_straddling(void)
+{
+	uint8_t out[4 * PAGE], in[4 * PAGE];
+	uint64_t value = 0x1122334455667788, got = 0;
+	uint32_t id = 0;
+
+	CU_ASSERT_EQUAL(vuc_region_load(dev, BAR0, REFDEV_REG_ID, &id, sizeof(id)), 0);
+	CU_ASSERT_EQUAL(id, REFDEV_ID_VALUE);
+	CU_ASSERT_EQUAL(vuc_region_store(dev, BAR0, REFDEV_REG_SCRATCH, &value, sizeof(value)), 0);
+	CU_ASSERT_EQUAL(vuc_region_load(dev, BAR0, REFDEV_REG_SCRATCH, &got, sizeof(got)), 0);
+	CU_ASSERT_EQUAL(got, value);
+
+	CU_ASSERT_EQUAL_FATAL(vuc_region_map(dev, BAR4, NULL), 2);
+	memset(out, 0xa5, sizeof(out));
+	CU_ASSERT_EQUAL(vuc_region_store(dev, BAR4, 0, out, sizeof(out)), 0);
+	CU_ASSERT_EQUAL(vuc_region_load(dev, BAR4, 0, in, sizeof(in)), 0);
+	CU_ASSERT_EQUAL(in[0], 0xa4); /* the table's lowest bits stay 0 */
+	CU_ASSERT_EQUAL(in[PAGE - 1], 0);
+	CU_ASSERT_EQUAL(memcmp(in + REFDEV_BAR4_AREA_0, out, PAGE), 0);
+	CU_ASSERT_EQUAL(in[REFDEV_BAR4_PBA], 0);
+	CU_ASSERT_EQUAL(memcmp(in + REFDEV_BAR4_AREA_1, out, PAGE), 0);
+	CU_ASSERT_EQUAL(vuc_region_load(dev, BAR4, REFDEV_BAR4_AREA_1 - 4, &got, sizeof(got)), 0);
+	CU_ASSERT_EQUAL(got, 0xa5a5a5a500000000);
+}
+
+static void
+test_bad_accesses(void)
+{
+	uint8_t bytes[8] = {0};
+
+	CU_ASSERT_EQUAL_FATAL(vuc_region_map(dev, BAR2, NULL), 1);
+	CU_ASSERT(is_refused(dev, vuc_region_load(dev, BAR2, REFDEV_BAR2_SIZE - 4, bytes, 8),
+		-EINVAL, "region 2: 8 bytes at offset 0xfffc are beyond its 65536 bytes"));
+	CU_ASSERT_EQUAL(vuc_region_store(dev, BAR2, UINT64_MAX, bytes, 8), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_region_load(dev, BAR2, 0, bytes, SIZE_MAX), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_region_store(dev, BAR2, 0, bytes, 0), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_region_load(dev, NONE, 0, bytes, 1), -EINVAL);
+}
+
+static void
+access_from_callback(struct vuc_device *device)
+{
+	uint32_t value = 0;
+
+	CU_ASSERT_EQUAL(vuc_region_load(device, BAR2, 0, &value, sizeof(value)), 0);
+	CU_ASSERT_EQUAL(vuc_region_load(device, BAR0, 0, &value, sizeof(value)), -EDEADLK);
+	CU_ASSERT_EQUAL(vuc_region_map(device, BAR4, NULL), -EDEADLK);
+}
+
+static void
+test_from_callback(void)
+{
+	CU_ASSERT_EQUAL_FATAL(vuc_region_map(dev, BAR2, NULL), 1);
+	peer_call_back(dev, access_from_callback);
+}
+
+/* The mapping outlives the server, but accesses tell that it is gone once that is known. */
+static void
+test_server_dies(void)
+{
+	uint32_t value = 0;
+
+	CU_ASSERT_EQUAL_FATAL(vuc_region_map(dev, BAR2, &m), 1);
+	peer_kill(peer);
+	CU_ASSERT_EQUAL(vuc_region_load(dev, BAR0, 0, &value, sizeof(value)), -ECONNRESET);
+	CU_ASSERT_EQUAL(vuc_region_load(dev, BAR2, 0, &value, sizeof(value)), -ECONNRESET);
+	CU_ASSERT_EQUAL(vuc_region_store(dev, BAR2, 0, &value, sizeof(value)), -ECONNRESET);
+	memset(m->addr, 0, m->size);
+	CU_ASSERT_EQUAL(vuc_region_map(dev, BAR4, NULL), -ECONNRESET);
+}
+
+static const struct vuc_io_sub_region *
+find_sub_region(const struct vuc_io_fds *io, enum vuc_io_fd_type type)
+{
+	for (uint32_t i = 0; i < io->nr_sub_regions; i++) {
+		if (io->sub_regions[i].type == type)
+			return &io->sub_regions[i];
+	}
+	CU_FAIL_FATAL("a sub-region is missing");
+	return NULL;
+}
+
+static void
+test_sub_regions(void)
+{
+	const struct vuc_io_sub_region *sub;
+	struct vuc_io_fds *io;
+	struct stat st;
+
+	CU_ASSERT_EQUAL_FATAL(vuc_io_fds_get(dev, BAR0, &io), 0);
+	CU_ASSERT_EQUAL(io->nr_sub_regions, 3);
+	CU_ASSERT_EQUAL(io->nr_fds, 4);
+	sub = find_sub_region(io, VUC_IO_FD_IOEVENTFD);
+	CU_ASSERT_EQUAL(sub->offset, REFDEV_REG_DOORBELL);
+	CU_ASSERT_EQUAL(sub->size, 4);
+	CU_ASSERT_EQUAL(sub->flags, KVM_IOEVENTFD_FLAG_DATAMATCH);
+	CU_ASSERT_EQUAL(sub->datamatch, REFDEV_DOORBELL_MATCH);
+	sub = find_sub_region(io, VUC_IO_FD_IOREGIONFD);
+	CU_ASSERT_EQUAL(sub->offset, REFDEV_RAM_OFFSET);
+	CU_ASSERT_EQUAL(sub->size, REFDEV_RAM_SIZE);
+	CU_ASSERT_EQUAL(sub->user_data, REFDEV_RAM_OFFSET);
+	CU_ASSERT_EQUAL_FATAL(fstat(io->fds[sub->fd_index], &st), 0);
+	CU_ASSERT(S_ISSOCK(st.st_mode));
+	sub = find_sub_region(io, VUC_IO_FD_IOEVENTFD_SHADOW);
+	CU_ASSERT_EQUAL(sub->offset, REFDEV_REG_DOORBELL2);
+	CU_ASSERT_EQUAL_FATAL(fstat(io->fds[sub->shadow_fd_index], &st), 0);
+	CU_ASSERT(S_ISREG(st.st_mode));
+	vuc_io_fds_free(io);
+	CU_ASSERT_EQUAL_FATAL(vuc_io_fds_get(dev, BAR2, &io), 0);
+	CU_ASSERT_EQUAL(io->nr_sub_regions, 0);
+	vuc_io_fds_free(io);
+}
+
+/* A client that cannot receive as many descriptors is offered none. */
+static void
+test_few_fds(void)
+{
+	struct vuc_io_fds *io;
+
+	reopen(1);
+	CU_ASSERT_EQUAL_FATAL(vuc_io_fds_get(dev, BAR0, &io), 0);
+	CU_ASSERT_EQUAL(io->nr_sub_regions, 0);
+	CU_ASSERT_EQUAL(io->nr_fds, 0);
+	vuc_io_fds_free(io);
+}
+
+static uint32_t
+read_reg(uint64_t offset)
+{
+	uint32_t value = 0;
+
+	CU_ASSERT_EQUAL(vuc_device_read(dev, BAR0, offset, &value, sizeof(value)), 0);
+	return value;
+}
+
+/* Ring a doorbell, the nth time, and wait: the device notices an eventfd when it gets to it. */
+static void
+ring(int fd, uint32_t n, uint32_t value)
+{
+	const uint64_t one = 1;
+	time_t deadline = time(NULL) + PATIENCE_S;
+
+	CU_ASSERT_EQUAL(write(fd, &one, sizeof(one)), sizeof(one));
+	while (read_reg(REFDEV_REG_DOORBELL_COUNT) < n)
+		CU_ASSERT_FATAL(time(NULL) <= deadline);
+	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_DOORBELL_LAST), value);
+}
+
+/* What KVM would do, done by hand. */
+static void
+test_doorbells(void)
+{
+	const struct vuc_io_sub_region *sub;
+	const uint32_t value = 0x7654;
+	struct vuc_io_fds *io;
+
+	if (strcmp(peer_transport(), "loopback") == 0) {
+		vuc_tap_skip("a device without a process has nobody to wait for its eventfds");
+		return;
+	}
+	CU_ASSERT_EQUAL_FATAL(vuc_io_fds_get(dev, BAR0, &io), 0);
+	ring(io->fds[find_sub_region(io, VUC_IO_FD_IOEVENTFD)->fd_index], 1, REFDEV_DOORBELL_MATCH);
+	sub = find_sub_region(io, VUC_IO_FD_IOEVENTFD_SHADOW);
+	CU_ASSERT_EQUAL(pwrite(io->fds[sub->shadow_fd_index], &value, sizeof(value),
+				(off_t)sub->shadow_offset),
+		sizeof(value));
+	ring(io->fds[sub->fd_index], 2, value);
+	vuc_io_fds_free(io);
+}
+
+static void
+test_sub_regions_of_the_dead(void)
+{
+	struct vuc_io_fds *io;
+
+	peer_kill(peer);
+	CU_ASSERT_EQUAL(vuc_io_fds_get(dev, BAR0, &io), -ECONNRESET);
+	CU_ASSERT_PTR_NULL(io);
+	CU_ASSERT(is_refused(
+		dev, vuc_io_fds_get(dev, BAR0, &io), -ECONNRESET, "*closed the connection*"));
+}
+
+static CU_TestInfo tests[] = {
+	{"whole", test_whole},
+	{"areas", test_areas},
+	{"unmap", test_unmap},
+	{"not mappable", test_not_mappable},
+	{"accesses", test_accesses},
+	{"straddling", test_straddling},
+	{"bad accesses", test_bad_accesses},
+	{"from a callback", test_from_callback},
+	{"server dies", test_server_dies},
+	{"sub-regions", test_sub_regions},
+	{"sub-regions, few descriptors", test_few_fds},
+	{"doorbells", test_doorbells},
+	{"sub-regions, server dies", test_sub_regions_of_the_dead},
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(int argc, char **argv)
+{
+	return peer_tests(argc, argv, set_up, tear_down, tests);
+}
