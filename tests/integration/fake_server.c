@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,18 +27,34 @@ put(struct fake_reply *reply, const void *bytes, size_t len)
 	reply->len += len;
 }
 
+static void
+add_twin(struct fake_server *s, struct fake_reply *reply)
+{
+	int pair[2];
+
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	s->twin_fd = pair[0];
+	reply->fds[reply->nr_fds++] = pair[1];
+}
+
 static int
-version(const struct fake_server *s, struct fake_reply *reply)
+version(struct fake_server *s, struct fake_reply *reply)
 {
 	const struct vfio_user_version v = {.major = 0, .minor = 1};
 	const char *json = s->json;
-	char text[64];
+	char text[160], limit[48] = "";
+	bool twin = s->twin && s->running;
 
-	snprintf(text, sizeof(text), "{\"capabilities\":{\"max_msg_fds\":%u}}", s->max_msg_fds);
+	if (s->max_data != 0)
+		snprintf(limit, sizeof(limit), ",\"max_data_xfer_size\":%u", s->max_data);
+	snprintf(text, sizeof(text), "{\"capabilities\":{\"max_msg_fds\":%u%s%s}}", s->max_msg_fds,
+		limit, twin ? ",\"twin_socket\":{\"supported\":true,\"fd_index\":0}" : "");
 	if (json == NULL)
 		json = text;
 	put(reply, &v, sizeof(v));
 	put(reply, json, strlen(json) + 1);
+	if (twin)
+		add_twin(s, reply);
 	return 0;
 }
 
@@ -102,14 +119,17 @@ irq_info(const struct fake_server *s, const struct vuc_loopback_msg *request,
 }
 
 static int
-region_access(struct fake_server *s, const struct vuc_loopback_msg *request, bool write,
-	struct fake_reply *reply)
+region_access(struct fake_server *s, const struct vuc_loopback_msg *request,
+	const struct vfio_user_header *header, struct fake_reply *reply)
 {
+	bool write = header->cmd == VFIO_USER_REGION_WRITE;
 	struct vfio_user_region_access access;
 	struct fake_region *r;
 
 	fake_server_body(request, &access, sizeof(access));
 	r = &s->regions[access.region];
+	if (r->asked)
+		return s->command(s->arg, request, header, reply);
 	r->reads += !write;
 	r->writes += write;
 	if (r->bytes == NULL)
@@ -137,12 +157,75 @@ answer(struct fake_server *s, const struct vuc_loopback_msg *request,
 	case VFIO_USER_DEVICE_GET_IRQ_INFO:
 		return irq_info(s, request, reply);
 	case VFIO_USER_REGION_READ:
-		return region_access(s, request, false, reply);
 	case VFIO_USER_REGION_WRITE:
-		return region_access(s, request, true, reply);
+		return region_access(s, request, header, reply);
 	default:
 		return s->command(s->arg, request, header, reply);
 	}
+}
+
+static bool
+is_faulty(struct fake_server *s, const struct vuc_loopback_msg *request, uint16_t cmd)
+{
+	uint32_t fields[2];
+
+	if (s->fault.nth == 0 || cmd != s->fault.cmd)
+		return false;
+	if (s->fault.flags != 0) {
+		fake_server_body(request, fields, sizeof(fields));
+		if (fields[1] != s->fault.flags)
+			return false;
+	}
+	return ++s->matched == s->fault.nth;
+}
+
+/* What the tables say of a command before it is answered. Returns an errno to answer. */
+static int
+refuse(struct fake_server *s, const struct vuc_loopback_msg *request, uint16_t cmd)
+{
+	if (s->nr_seen < FAKE_MAX_SEEN)
+		s->seen[s->nr_seen] = cmd;
+	s->nr_seen++;
+	s->faulty = is_faulty(s, request, cmd);
+	if (s->faulty && s->fault.wrong <= FAKE_ERROR_STATE)
+		return (int)s->fault.value;
+	return (s->refused & 1u << cmd) != 0 ? EIO : 0;
+}
+
+/* Spoil a reply as the fault says. */
+static void
+spoil(const struct fake_fault *fault, struct fake_reply *reply)
+{
+	switch (fault->wrong) {
+	case FAKE_CUT:
+		reply->len -= fault->value;
+		break;
+	case FAKE_LONGER:
+		memset(reply->body + reply->len, 0, fault->value);
+		reply->len += fault->value;
+		break;
+	case FAKE_FIELD:
+		memcpy(reply->body + fault->at, &fault->value, sizeof(fault->value));
+		break;
+	case FAKE_SILENT:
+		reply->silent = true;
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+hold(struct fake_server *s, uint16_t cmd, struct vuc_loopback_msg *message)
+{
+	if (s->hold_from != 0 && s->nr_seen >= s->hold_from)
+		s->held = UINT32_MAX;
+	if ((s->held & 1u << cmd) == 0)
+		return;
+	CU_ASSERT_FATAL(message->len <= FAKE_STASH_SIZE - s->stash_len);
+	memcpy(s->stash + s->stash_len, message->bytes, message->len);
+	s->stash_len += message->len;
+	message->len = 0;
 }
 
 static int
@@ -155,24 +238,31 @@ handle(void *arg, struct vuc_loopback_msg *request, struct vuc_loopback_msg *mes
 	};
 	struct fake_server *s = arg;
 	struct vfio_user_header header;
-	bool silent;
 	int error;
 
 	memcpy(&header, request->bytes, HEADER_SIZE);
-	silent = (header.flags & VFIO_USER_F_NO_REPLY) != 0;
-	error = answer(s, request, &header, &reply);
+	reply.silent = (header.flags & VFIO_USER_F_NO_REPLY) != 0;
+	error = refuse(s, request, header.cmd);
+	if (error == 0)
+		error = answer(s, request, &header, &reply);
 	if (error != 0)
 		reply.len = 0;
+	if (error == 0 && s->faulty)
+		spoil(&s->fault, &reply);
 	header.flags = VFIO_USER_F_TYPE_REPLY | (error != 0 ? VFIO_USER_F_ERROR : 0);
 	header.error_no = (uint32_t)error;
 	header.msg_size = (uint32_t)(HEADER_SIZE + reply.len);
 	memcpy(message->bytes, &header, HEADER_SIZE);
-	message->len = silent ? 0 : header.msg_size;
+	message->len = reply.silent ? 0 : header.msg_size;
 	message->nr_fds = reply.nr_fds;
+	if (error < 0 || s->hang_up || (s->faulty && s->fault.wrong == FAKE_CLOSE))
+		return error < 0 ? error : -ECONNRESET;
+	hold(s, header.cmd, message);
 	return s->deviate != NULL ? s->deviate(s->arg, request, message) : 0;
 }
 
-#define MESSAGE_MAX 65536u
+/* More than any message of a test has. */
+#define MESSAGE_MAX (2u * 1024 * 1024 + 65536)
 
 /* Receive len bytes, and the descriptors that ride on them. */
 static bool
@@ -252,15 +342,52 @@ serve_message(struct fake_server *s, struct vuc_loopback_msg *in, struct vuc_loo
 static void *
 serve(void *arg)
 {
-	static uint8_t bytes[2][MESSAGE_MAX];
+	struct fake_server *s = arg;
+	uint8_t *bytes = malloc(3 * (size_t)MESSAGE_MAX);
 	struct vuc_loopback_msg in, out;
 
+	if (bytes == NULL)
+		abort();
+	s->answer = (struct vuc_loopback_msg){
+		.bytes = bytes + 2 * (size_t)MESSAGE_MAX, .size = MESSAGE_MAX};
 	do {
-		in = (struct vuc_loopback_msg){.bytes = bytes[0], .size = MESSAGE_MAX};
-		out = (struct vuc_loopback_msg){.bytes = bytes[1], .size = MESSAGE_MAX};
-	} while (serve_message(arg, &in, &out));
-	shutdown(((struct fake_server *)arg)->fd, SHUT_RDWR);
+		in = (struct vuc_loopback_msg){.bytes = bytes, .size = MESSAGE_MAX};
+		out = (struct vuc_loopback_msg){.bytes = bytes + MESSAGE_MAX, .size = MESSAGE_MAX};
+	} while (serve_message(s, &in, &out));
+	shutdown(s->fd, SHUT_RDWR);
+	free(bytes);
 	return NULL;
+}
+
+void
+fake_server_send_access(int fd, const struct vfio_user_header *header,
+	const struct vfio_user_dma_region_access *access, const void *data, size_t len)
+{
+	struct {
+		struct vfio_user_header header;
+		struct vfio_user_dma_region_access access;
+	} command = {.header = *header, .access = *access};
+
+	command.header.msg_size = (uint32_t)(sizeof(command) + len);
+	if (vuc_fds_send(fd, &command, sizeof(command), NULL, 0, 0) < 0 ||
+		(len > 0 && vuc_fds_send(fd, data, len, NULL, 0, 0) < 0))
+		printf("# the client has closed\n");
+}
+
+bool
+fake_server_receive(struct fake_server *s, int fd, struct vfio_user_header *header)
+{
+	bool whole;
+
+	s->answer.len = 0;
+	s->answer.nr_fds = 0;
+	if (!receive(fd, &s->answer, HEADER_SIZE))
+		return false;
+	memcpy(header, s->answer.bytes, HEADER_SIZE);
+	whole = header->msg_size >= HEADER_SIZE && header->msg_size <= MESSAGE_MAX &&
+		receive(fd, &s->answer, header->msg_size - HEADER_SIZE);
+	close_fds(&s->answer);
+	return whole;
 }
 
 int
@@ -270,15 +397,28 @@ fake_server_start(struct fake_server *s)
 
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	s->fd = pair[1];
+	s->twin_fd = 0;
+	s->running = true;
 	CU_ASSERT_EQUAL_FATAL(pthread_create(&s->thread, NULL, serve, s), 0);
 	return pair[0];
 }
 
 void
+fake_server_join(struct fake_server *s)
+{
+	if (s->running)
+		pthread_join(s->thread, NULL);
+	s->running = false;
+}
+
+void
 fake_server_stop(struct fake_server *s)
 {
-	pthread_join(s->thread, NULL);
-	close(s->fd);
+	fake_server_join(s);
+	if (s->fd > 0)
+		close(s->fd);
+	if (s->twin_fd > 0)
+		close(s->twin_fd);
 }
 
 void

@@ -43,32 +43,6 @@ static void __attribute__((format(printf, 2, 3))) trace(struct mig_server *f, co
 	va_end(args);
 }
 
-static int
-answer_version(struct mig_server *f, struct exchange *x)
-{
-	const struct vfio_user_version version = {.major = 0, .minor = 0};
-	int n;
-
-	memcpy(x->out, &version, sizeof(version));
-	n = sprintf((char *)x->out + sizeof(version),
-		"{\"capabilities\":{\"max_msg_fds\":1,\"max_data_xfer_size\":%u}}", f->max_data);
-	x->out_len = sizeof(version) + (size_t)n + 1;
-	return 0;
-}
-
-static int
-answer_info(struct exchange *x)
-{
-	const struct vfio_user_device_info info = {
-		.argsz = sizeof(info),
-		.flags = VFIO_DEVICE_FLAGS_PCI,
-	};
-
-	memcpy(x->out, &info, sizeof(info));
-	x->out_len = sizeof(info);
-	return 0;
-}
-
 /* A feature's reply: what came, with argsz for len bytes of data. */
 static void
 echo(struct exchange *x, size_t len)
@@ -232,108 +206,74 @@ answer_write(struct mig_server *f, struct exchange *x)
 	return 0;
 }
 
-/* Returns an error number for the reply. */
+/* With the pages that were written, if they are asked for. */
+static int
+answer_unmap(struct exchange *x)
+{
+	struct vfio_user_dma_unmap unmap;
+	struct vfio_user_bitmap bitmap;
+	uint8_t *bits = x->out + x->in_len;
+
+	memcpy(&unmap, x->in, sizeof(unmap));
+	memcpy(x->out, x->in, x->in_len);
+	x->out_len = sizeof(unmap);
+	if ((unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) == 0)
+		return 0;
+	memcpy(&bitmap, x->in + sizeof(unmap), sizeof(bitmap));
+	memset(bits, 0, bitmap.size);
+	for (uint64_t i = 0; i < unmap.size / bitmap.pgsize; i++) {
+		if (mig_page_is_dirty(unmap.addr / bitmap.pgsize + i))
+			bits[i / 8] |= (uint8_t)(1u << (i % 8));
+	}
+	x->out_len = x->in_len + bitmap.size;
+	return 0;
+}
+
 static int
 answer(struct mig_server *f, uint16_t cmd, struct exchange *x)
 {
 	switch (cmd) {
-	case VFIO_USER_VERSION:
-		return answer_version(f, x);
-	case VFIO_USER_DEVICE_GET_INFO:
-		return answer_info(x);
 	case VFIO_USER_DEVICE_FEATURE:
 		return answer_feature(f, x);
 	case VFIO_USER_MIG_DATA_READ:
 		return answer_read(f, x);
 	case VFIO_USER_MIG_DATA_WRITE:
 		return answer_write(f, x);
+	case VFIO_USER_DMA_UNMAP:
+		return answer_unmap(x);
+	case VFIO_USER_DMA_MAP:
+	case VFIO_USER_DEVICE_RESET:
+		return 0;
 	}
 	return EOPNOTSUPP;
 }
 
-static bool
-is_faulty(struct mig_server *f, uint16_t cmd, const struct exchange *x)
+int
+mig_server_command(void *f, const struct vuc_loopback_msg *request,
+	const struct vfio_user_header *header, struct fake_reply *reply)
 {
-	uint32_t flags = 0;
+	struct exchange x = {
+		.in = request->bytes + sizeof(*header),
+		.in_len = request->len - sizeof(*header),
+		.out = reply->body,
+	};
+	int error = answer(f, header->cmd, &x);
 
-	if (f->fault.nth == 0 || cmd != f->fault.cmd)
-		return false;
-	if (f->fault.flags != 0) {
-		memcpy(&flags, x->in + sizeof(uint32_t), sizeof(flags));
-		if (flags != f->fault.flags)
-			return false;
-	}
-	return ++f->matched == f->fault.nth;
-}
-
-/* Spoil a reply as the fault says. */
-static void
-spoil(const struct mig_fault *fault, struct exchange *x)
-{
-	switch (fault->wrong) {
-	case MIG_CUT:
-		x->out_len -= fault->value;
-		break;
-	case MIG_LONGER:
-		memset(x->out + x->out_len, 0, fault->value);
-		x->out_len += fault->value;
-		break;
-	case MIG_FIELD:
-		memcpy(x->out + fault->at, &fault->value, sizeof(fault->value));
-		break;
-	default:
-		break;
-	}
-}
-
-/* Returns an error number for the reply. A command that is refused has no effect. */
-static int
-answer_wrongly(struct mig_server *f, uint16_t cmd, struct exchange *x)
-{
-	int error;
-
-	if (f->fault.wrong == MIG_ERROR_STATE)
-		f->state = VUC_MIGRATION_ERROR;
-	if (f->fault.wrong == MIG_ERROR || f->fault.wrong == MIG_ERROR_STATE)
-		return (int)f->fault.value;
-	error = answer(f, cmd, x);
-	if (error == 0)
-		spoil(&f->fault, x);
+	reply->len = x.out_len;
 	return error;
 }
 
-static void
-finish(struct vuc_loopback_msg *reply, struct vfio_user_header header, size_t len, int error)
-{
-	if (error != 0)
-		len = 0;
-	reply->len = sizeof(header) + len;
-	header.msg_size = (uint32_t)reply->len;
-	header.flags = VFIO_USER_F_TYPE_REPLY | (error != 0 ? VFIO_USER_F_ERROR : 0);
-	header.error_no = (uint32_t)error;
-	memcpy(reply->bytes, &header, sizeof(header));
-}
-
+/* A fake_deviate_fn. */
 static int
-handle(void *arg, struct vuc_loopback_msg *req, struct vuc_loopback_msg *reply)
+enter_error_state(
+	void *arg, const struct vuc_loopback_msg *request, struct vuc_loopback_msg *message)
 {
 	struct mig_server *f = arg;
-	struct vfio_user_header header;
-	struct exchange x = {
-		.in = req->bytes + sizeof(header),
-		.in_len = req->len - sizeof(header),
-		.out = reply->bytes + sizeof(header),
-	};
-	bool faulty;
-	int error;
 
-	memcpy(&header, req->bytes, sizeof(header));
-	faulty = is_faulty(f, header.cmd, &x);
-	error = faulty ? answer_wrongly(f, header.cmd, &x) : answer(f, header.cmd, &x);
-	if (faulty && f->fault.wrong == MIG_CLOSE)
-		return -ECONNRESET;
-	if (!faulty || f->fault.wrong != MIG_SILENT)
-		finish(reply, header, x.out_len, error);
+	(void)request;
+	(void)message;
+	if (f->server.faulty && f->server.fault.wrong == FAKE_ERROR_STATE)
+		f->state = VUC_MIGRATION_ERROR;
 	return 0;
 }
 
@@ -341,8 +281,11 @@ void
 mig_server_init(struct mig_server *f)
 {
 	*f = (struct mig_server){
-		.server = {.handle = handle, .arg = f},
-		.max_data = 1048576,
+		.server = {.max_msg_fds = 1,
+			.max_data = 1048576,
+			.command = mig_server_command,
+			.deviate = enter_error_state,
+			.arg = f},
 		.migration_flags = VUC_MIGRATION_CAN_STOP_COPY | VUC_MIGRATION_CAN_PRE_COPY,
 		.has_dirty = true,
 		.state = VUC_MIGRATION_RUNNING,
@@ -357,8 +300,7 @@ mig_server_open_timeout(struct mig_server *f, uint32_t timeout_ms)
 	struct vuc_device *dev;
 	int rc;
 
-	vuc_device_opts_init(&opts, sizeof(opts));
-	opts.loopback = &f->server;
+	fake_server_opts(&f->server, &opts);
 	opts.timeout_ms = timeout_ms;
 	opts.long_timeout_ms = timeout_ms + 1; /* the reason tells it from the other */
 	rc = vuc_device_open(&opts, &dev, &err);

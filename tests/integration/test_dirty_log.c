@@ -35,12 +35,12 @@ test_supported(void)
 	CU_ASSERT_EQUAL(vuc_dirty_supported(dev, &supported), 0);
 	CU_ASSERT_FALSE(supported);
 	f.has_dirty = true;
-	f.fault = (struct mig_fault){
-		.nth = 3, .cmd = VFIO_USER_DEVICE_FEATURE, .wrong = MIG_ERROR, .value = EINVAL};
+	f.server.fault = (struct fake_fault){
+		.nth = 3, .cmd = VFIO_USER_DEVICE_FEATURE, .wrong = FAKE_ERROR, .value = EINVAL};
 	CU_ASSERT_EQUAL(vuc_dirty_supported(dev, &supported), 0);
 	CU_ASSERT_FALSE(supported);
-	f.fault.value = EPERM;
-	f.matched = 0;
+	f.server.fault.value = EPERM;
+	f.server.matched = 0;
 	CU_ASSERT_EQUAL(vuc_dirty_supported(dev, &supported), -EPERM);
 	vuc_device_close(dev);
 }
@@ -143,7 +143,7 @@ test_many_ranges(void)
 	CU_ASSERT(mig_reason_is(dev, "2049 ranges to log are over the limit of 2048"));
 	vuc_device_close(dev);
 
-	f.max_data = 50;
+	f.server.max_data = 50;
 	dev = mig_server_open(&f);
 	CU_ASSERT_EQUAL(vuc_dirty_enable(dev, &page_size, ranges, 2), 0);
 	CU_ASSERT_EQUAL(vuc_dirty_enable(dev, &page_size, ranges, 3), -E2BIG);
@@ -203,9 +203,9 @@ test_split_report(void)
 	struct mig_server f;
 
 	mig_server_init(&f);
-	f.max_data = 24 + 8;
+	f.server.max_data = 24 + 8;
 	check_report(&f, 1, 130, "report1000,64 report41000,64 report81000,2 ");
-	f.max_data = 24 + 16 + 7;
+	f.server.max_data = 24 + 16 + 7;
 	check_report(&f, 1, 128, "report1000,128 ");
 	check_report(&f, 1, 300, "report1000,128 report81000,128 report101000,44 ");
 }
@@ -219,7 +219,7 @@ test_no_room_for_report(void)
 	uint64_t bitmap = 0;
 
 	mig_server_init(&f);
-	f.max_data = 31;
+	f.server.max_data = 31;
 	dev = mig_server_open(&f);
 	CU_ASSERT_EQUAL(vuc_dirty_report(dev, &range, PAGE, &bitmap, 1), -EMSGSIZE);
 	CU_ASSERT(mig_reason_is(dev, "max_data_xfer_size 31 leaves no room for a bitmap"));
@@ -270,7 +270,7 @@ test_large_report(void)
 
 /* What breaks the protocol, or is refused, leaves the bitmap as it was. */
 static void
-check_fault(uint32_t flags, enum mig_wrong wrong, uint32_t at, uint32_t value, int expected)
+check_fault(uint32_t flags, enum fake_wrong wrong, uint32_t at, uint32_t value, int expected)
 {
 	const struct vuc_dirty_range range = {0, PAGE};
 	uint64_t page_size = PAGE, bitmap = 0x10;
@@ -279,7 +279,7 @@ check_fault(uint32_t flags, enum mig_wrong wrong, uint32_t at, uint32_t value, i
 	int rc;
 
 	mig_server_init(&f);
-	f.fault = (struct mig_fault){.nth = 1,
+	f.server.fault = (struct fake_fault){.nth = 1,
 		.cmd = VFIO_USER_DEVICE_FEATURE,
 		.flags = flags,
 		.wrong = wrong,
@@ -302,22 +302,22 @@ check_fault(uint32_t flags, enum mig_wrong wrong, uint32_t at, uint32_t value, i
 static void
 test_bad_replies(void)
 {
-	check_fault(SET_START, MIG_ERROR, 0, EBUSY, -EBUSY);
-	check_fault(SET_START, MIG_CUT, 0, 8, -EPROTO);
-	check_fault(SET_START, MIG_LONGER, 0, 16, -EPROTO);
-	check_fault(SET_START, MIG_FIELD, 8, 0x1800, -EPROTO);
-	check_fault(SET_START, MIG_FIELD, 16, 2, -EPROTO);
-	check_fault(SET_STOP, MIG_ERROR, 0, EINVAL, -EINVAL);
-	check_fault(SET_STOP, MIG_FIELD, 0, 16, -EPROTO);
-	check_fault(SET_STOP, MIG_LONGER, 0, 8, -EPROTO);
-	check_fault(GET_REPORT, MIG_ERROR, 0, ENOENT, -ENOENT);
-	check_fault(GET_REPORT, MIG_CUT, 0, 8, -EPROTO);
-	check_fault(GET_REPORT, MIG_CUT, 0, 1, -EPROTO);
-	check_fault(GET_REPORT, MIG_LONGER, 0, 8, -EPROTO);
-	check_fault(GET_REPORT, MIG_FIELD, 8, PAGE, -EPROTO);
-	check_fault(GET_REPORT, MIG_FIELD, 16, 2 * PAGE, -EPROTO);
-	check_fault(GET_REPORT, MIG_FIELD, 24, 2 * PAGE, -EPROTO);
-	check_fault(GET_REPORT, MIG_CLOSE, 0, 0, -ECONNRESET);
+	check_fault(SET_START, FAKE_ERROR, 0, EBUSY, -EBUSY);
+	check_fault(SET_START, FAKE_CUT, 0, 8, -EPROTO);
+	check_fault(SET_START, FAKE_LONGER, 0, 16, -EPROTO);
+	check_fault(SET_START, FAKE_FIELD, 8, 0x1800, -EPROTO);
+	check_fault(SET_START, FAKE_FIELD, 16, 2, -EPROTO);
+	check_fault(SET_STOP, FAKE_ERROR, 0, EINVAL, -EINVAL);
+	check_fault(SET_STOP, FAKE_FIELD, 0, 16, -EPROTO);
+	check_fault(SET_STOP, FAKE_LONGER, 0, 8, -EPROTO);
+	check_fault(GET_REPORT, FAKE_ERROR, 0, ENOENT, -ENOENT);
+	check_fault(GET_REPORT, FAKE_CUT, 0, 8, -EPROTO);
+	check_fault(GET_REPORT, FAKE_CUT, 0, 1, -EPROTO);
+	check_fault(GET_REPORT, FAKE_LONGER, 0, 8, -EPROTO);
+	check_fault(GET_REPORT, FAKE_FIELD, 8, PAGE, -EPROTO);
+	check_fault(GET_REPORT, FAKE_FIELD, 16, 2 * PAGE, -EPROTO);
+	check_fault(GET_REPORT, FAKE_FIELD, 24, 2 * PAGE, -EPROTO);
+	check_fault(GET_REPORT, FAKE_CLOSE, 0, 0, -ECONNRESET);
 }
 
 static CU_TestInfo tests[] = {

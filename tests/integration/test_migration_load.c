@@ -25,7 +25,7 @@ test_read(void)
 
 	mig_server_init(&f);
 	f.stop_copy = 150;
-	f.max_data = 64;
+	f.server.max_data = 64;
 	dev = mig_server_open(&f);
 	CU_ASSERT_EQUAL(vuc_migration_set_state(dev, VUC_MIGRATION_STOP_COPY), 0);
 	CU_ASSERT_EQUAL(vuc_migration_read(dev, data, 0, &count), 0);
@@ -61,7 +61,7 @@ test_write(void)
 	CU_ASSERT_STRING_EQUAL(f.trace, "w32768 w32768 w32768 w1696 ");
 	vuc_device_close(dev);
 
-	f.max_data = 60000;
+	f.server.max_data = 60000;
 	f.trace[0] = '\0';
 	dev = mig_server_open(&f);
 	CU_ASSERT_EQUAL(vuc_migration_write(dev, data, 40000), 0);
@@ -129,7 +129,7 @@ check_load_fails(struct mig_server *f, int fd, const struct vuc_migration_load_o
 	struct vuc_device *dev = mig_server_open(f);
 
 	f->trace[0] = '\0';
-	f->matched = 0;
+	f->server.matched = 0;
 	CU_ASSERT_EQUAL(vuc_migration_load(dev, fd, opts, NULL), expected);
 	CU_ASSERT(mig_reason_is(dev, reason));
 	CU_ASSERT_STRING_EQUAL(f->trace, trace);
@@ -167,7 +167,8 @@ test_load_fails(void)
 }
 
 static void
-check_load_fault(const struct mig_fault *fault, int expected, const char *reason, const char *trace)
+check_load_fault(
+	const struct fake_fault *fault, int expected, const char *reason, const char *trace)
 {
 	struct vuc_migration_load_opts opts;
 	struct mig_server f;
@@ -177,7 +178,7 @@ check_load_fault(const struct mig_fault *fault, int expected, const char *reason
 	opts.chunk_size = 10;
 	opts.run = true;
 	mig_server_init(&f);
-	f.fault = *fault;
+	f.server.fault = *fault;
 	check_load_fails(&f, fd, &opts, expected, reason, trace);
 	close(fd);
 }
@@ -185,14 +186,14 @@ check_load_fault(const struct mig_fault *fault, int expected, const char *reason
 static void
 test_load_faults(void)
 {
-	struct mig_fault fault = {
-		.nth = 2, .cmd = VFIO_USER_MIG_DATA_WRITE, .wrong = MIG_ERROR, .value = ENOSPC};
+	struct fake_fault fault = {
+		.nth = 2, .cmd = VFIO_USER_MIG_DATA_WRITE, .wrong = FAKE_ERROR, .value = ENOSPC};
 
 	check_load_fault(&fault, -ENOSPC,
 		"the server answered VFIO_USER_MIG_DATA_WRITE with error 28 (No space left on "
 		"device)",
 		"STOP RESUMING w10 STOP ");
-	fault.wrong = MIG_CLOSE;
+	fault.wrong = FAKE_CLOSE;
 	check_load_fault(&fault, -ECONNRESET,
 		"the server closed the connection instead of answering VFIO_USER_MIG_DATA_WRITE",
 		"STOP RESUMING w10 w10 ");
@@ -201,7 +202,7 @@ test_load_faults(void)
 	fault.nth = 3;
 	fault.cmd = VFIO_USER_DEVICE_FEATURE;
 	fault.flags = SET_STATE;
-	fault.wrong = MIG_ERROR_STATE;
+	fault.wrong = FAKE_ERROR_STATE;
 	fault.value = EINVAL;
 	check_load_fault(&fault, -EINVAL,
 		"from migration state RESUMING to STOP: the server answered VFIO_USER_DEVICE_FEATURE "
@@ -209,7 +210,7 @@ test_load_faults(void)
 		"to STOP: migration state cannot change from ERROR to STOP: reset the device",
 		"STOP RESUMING w10 w10 ");
 	fault.nth = 4;
-	fault.wrong = MIG_ERROR;
+	fault.wrong = FAKE_ERROR;
 	fault.value = EIO;
 	check_load_fault(&fault, -EIO,
 		"from migration state STOP to RUNNING: the server answered VFIO_USER_DEVICE_FEATURE "

@@ -51,7 +51,7 @@ test_save(void)
 	check_save(&f, &opts, 1000, "STOP_COPY r400 r400 r200 STOP ");
 	opts.chunk_size = 500;
 	check_save(&f, &opts, 1000, "STOP_COPY r500 r500 r0 STOP ");
-	f.max_data = 600;
+	f.server.max_data = 600;
 	opts.chunk_size = 601;
 	check_save(&f, &opts, 1000, "STOP_COPY r600 r400 STOP ");
 	f.stop_copy = 0;
@@ -129,7 +129,7 @@ check_save_fails(struct mig_server *f, int fd, const struct vuc_migration_save_o
 	struct vuc_device *dev = mig_server_open_timeout(f, 30);
 
 	f->trace[0] = '\0';
-	f->matched = 0;
+	f->server.matched = 0;
 	CU_ASSERT_EQUAL(vuc_migration_save(dev, fd, opts, NULL), expected);
 	CU_ASSERT(mig_reason_is(dev, reason));
 	CU_ASSERT_STRING_EQUAL(f->trace, trace);
@@ -223,7 +223,8 @@ test_save_bad_states(void)
 
 /* A fault at each step of a save with pre-copy. */
 static void
-check_save_fault(const struct mig_fault *fault, int expected, const char *reason, const char *trace)
+check_save_fault(
+	const struct fake_fault *fault, int expected, const char *reason, const char *trace)
 {
 	struct vuc_migration_save_opts opts;
 	struct mig_server f;
@@ -234,7 +235,7 @@ check_save_fault(const struct mig_fault *fault, int expected, const char *reason
 	mig_server_init(&f);
 	f.pre_copy[0] = 20;
 	f.stop_copy = 10;
-	f.fault = *fault;
+	f.server.fault = *fault;
 	check_save_fails(&f, fd, &opts, expected, reason, trace);
 	close(fd);
 }
@@ -242,10 +243,10 @@ check_save_fault(const struct mig_fault *fault, int expected, const char *reason
 static void
 test_save_refused_states(void)
 {
-	struct mig_fault fault = {.nth = 1,
+	struct fake_fault fault = {.nth = 1,
 		.cmd = VFIO_USER_DEVICE_FEATURE,
 		.flags = SET_STATE,
-		.wrong = MIG_ERROR,
+		.wrong = FAKE_ERROR,
 		.value = EIO};
 
 	check_save_fault(&fault, -EIO,
@@ -267,21 +268,21 @@ test_save_refused_states(void)
 static void
 test_save_bad_data(void)
 {
-	struct mig_fault fault = {.nth = 1, .cmd = VFIO_USER_MIG_DATA_READ};
+	struct fake_fault fault = {.nth = 1, .cmd = VFIO_USER_MIG_DATA_READ};
 
-	fault.wrong = MIG_ERROR;
+	fault.wrong = FAKE_ERROR;
 	fault.value = EIO;
 	check_save_fault(&fault, -EIO,
 		"the server answered VFIO_USER_MIG_DATA_READ with error 5 (Input/output error)",
 		"PRE_COPY RUNNING ");
 	fault.nth = 2;
-	fault.wrong = MIG_CUT;
+	fault.wrong = FAKE_CUT;
 	fault.value = 1;
 	check_save_fault(&fault, -EPROTO,
 		"VFIO_USER_MIG_DATA_READ reply: body of 17 bytes, expected the 8 of its fields and "
 		"10 to 1048576 more",
 		"PRE_COPY r20 STOP_COPY r10 RUNNING ");
-	fault.wrong = MIG_FIELD;
+	fault.wrong = FAKE_FIELD;
 	fault.at = 4;
 	fault.value = 11;
 	check_save_fault(&fault, -EPROTO, "VFIO_USER_MIG_DATA_READ reply: argsz 18, expected 19",
@@ -296,20 +297,20 @@ test_save_bad_data(void)
 static void
 test_save_not_brought_back(void)
 {
-	struct mig_fault fault = {.nth = 1, .cmd = VFIO_USER_MIG_DATA_READ};
+	struct fake_fault fault = {.nth = 1, .cmd = VFIO_USER_MIG_DATA_READ};
 
-	fault.wrong = MIG_ERROR_STATE;
+	fault.wrong = FAKE_ERROR_STATE;
 	fault.value = EIO;
 	check_save_fault(&fault, -EIO,
 		"the server answered VFIO_USER_MIG_DATA_READ with error 5 (Input/output error); and "
 		"not brought back to RUNNING: migration state cannot change from ERROR to RUNNING: "
 		"reset the device",
 		"PRE_COPY ");
-	fault.wrong = MIG_CLOSE;
+	fault.wrong = FAKE_CLOSE;
 	check_save_fault(&fault, -ECONNRESET,
 		"the server closed the connection instead of answering VFIO_USER_MIG_DATA_READ",
 		"PRE_COPY r20 ");
-	fault.wrong = MIG_SILENT;
+	fault.wrong = FAKE_SILENT;
 	check_save_fault(&fault, -ETIMEDOUT, "no answer to VFIO_USER_MIG_DATA_READ within 30 ms",
 		"PRE_COPY r20 RUNNING ");
 }

@@ -82,9 +82,9 @@ check_bad_feature(uint32_t at, uint32_t value, const char *reason)
 	size_t len;
 
 	mig_server_init(&f);
-	f.fault = (struct mig_fault){.nth = 1,
+	f.server.fault = (struct fake_fault){.nth = 1,
 		.cmd = VFIO_USER_DEVICE_FEATURE,
-		.wrong = MIG_FIELD,
+		.wrong = FAKE_FIELD,
 		.at = at,
 		.value = value};
 	dev = mig_server_open(&f);
@@ -199,10 +199,10 @@ test_refused_change(void)
 	struct vuc_device *dev;
 
 	mig_server_init(&f);
-	f.fault = (struct mig_fault){.nth = 1,
+	f.server.fault = (struct fake_fault){.nth = 1,
 		.cmd = VFIO_USER_DEVICE_FEATURE,
 		.flags = SET_STATE,
-		.wrong = MIG_ERROR,
+		.wrong = FAKE_ERROR,
 		.value = EBUSY};
 	dev = mig_server_open(&f);
 	CU_ASSERT_EQUAL(vuc_migration_set_state(dev, VUC_MIGRATION_STOP), -EBUSY);
@@ -211,8 +211,8 @@ test_refused_change(void)
 		"with error 16 (Device or resource busy)"));
 	CU_ASSERT_EQUAL(vuc_migration_set_state(dev, VUC_MIGRATION_STOP), 0);
 
-	f.fault.wrong = MIG_ERROR_STATE;
-	f.matched = 0;
+	f.server.fault.wrong = FAKE_ERROR_STATE;
+	f.server.matched = 0;
 	CU_ASSERT_EQUAL(vuc_migration_set_state(dev, VUC_MIGRATION_RUNNING), -EBUSY);
 	CU_ASSERT(mig_reason_is(dev,
 		"from migration state STOP to RUNNING: the server answered VFIO_USER_DEVICE_FEATURE "
@@ -237,10 +237,10 @@ test_bad_states(void)
 	CU_ASSERT_EQUAL(state, VUC_MIGRATION_PRE_COPY);
 	CU_ASSERT_EQUAL(vuc_migration_set_state(dev, VUC_MIGRATION_STOP), -EPROTO);
 	f.state = VUC_MIGRATION_RUNNING;
-	f.fault = (struct mig_fault){.nth = 1,
+	f.server.fault = (struct fake_fault){.nth = 1,
 		.cmd = VFIO_USER_DEVICE_FEATURE,
 		.flags = SET_STATE,
-		.wrong = MIG_FIELD,
+		.wrong = FAKE_FIELD,
 		.at = 8,
 		.value = VUC_MIGRATION_STOP_COPY};
 	CU_ASSERT_EQUAL(vuc_migration_set_state(dev, VUC_MIGRATION_STOP), -EPROTO);
@@ -260,21 +260,23 @@ test_no_reply(void)
 	enum vuc_migration_state state;
 
 	mig_server_init(&f);
-	f.fault = (struct mig_fault){
-		.nth = 1, .cmd = VFIO_USER_DEVICE_FEATURE, .flags = GET_STATE, .wrong = MIG_SILENT};
+	f.server.fault = (struct fake_fault){.nth = 1,
+		.cmd = VFIO_USER_DEVICE_FEATURE,
+		.flags = GET_STATE,
+		.wrong = FAKE_SILENT};
 	dev = mig_server_open_timeout(&f, 30);
 	CU_ASSERT_EQUAL(vuc_migration_set_state(dev, VUC_MIGRATION_STOP), -ETIMEDOUT);
 	CU_ASSERT(mig_reason_is(dev, "no answer to VFIO_USER_DEVICE_FEATURE within 31 ms"));
 	CU_ASSERT_EQUAL(vuc_migration_get_state(dev, &state), 0);
-	f.fault.flags = SET_STATE;
-	f.matched = 0;
+	f.server.fault.flags = SET_STATE;
+	f.server.matched = 0;
 	CU_ASSERT_EQUAL(vuc_migration_set_state(dev, VUC_MIGRATION_STOP), -ETIMEDOUT);
 	CU_ASSERT(mig_reason_is(dev,
 		"from migration state RUNNING to STOP: no answer to VFIO_USER_DEVICE_FEATURE "
 		"within 31 ms"));
-	f.fault.flags = GET_MIGRATION;
-	f.fault.wrong = MIG_CLOSE;
-	f.matched = 0;
+	f.server.fault.flags = GET_MIGRATION;
+	f.server.fault.wrong = FAKE_CLOSE;
+	f.server.matched = 0;
 	CU_ASSERT_EQUAL(vuc_migration_set_state(dev, VUC_MIGRATION_PRE_COPY), -ECONNRESET);
 	CU_ASSERT_FALSE(vuc_device_connected(dev));
 	CU_ASSERT_EQUAL(vuc_migration_get_state(dev, &state), -ECONNRESET);

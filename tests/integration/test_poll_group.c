@@ -545,7 +545,7 @@ expect_stopped(int status)
 	CU_ASSERT_STRING_EQUAL(vuc_device_reason(dev), "the server has read nothing for 1000 ms");
 	/* It hears of that without another call. */
 	settle(wake_fd);
-	wait_server_join(&server);
+	fake_server_join(&server.fake);
 }
 
 static void
@@ -647,7 +647,7 @@ test_stopped_twin(void)
 	CU_ASSERT_STRING_EQUAL(
 		vuc_device_reason(dev), "twin socket: the server has read nothing for 1000 ms");
 	settle(wake_fd);
-	wait_server_join(&server);
+	fake_server_join(&server.fake);
 	close_group();
 	free(memory);
 }
@@ -663,7 +663,7 @@ drain_socket(void)
 	size_t len = 0;
 	ssize_t n;
 
-	while ((n = recv(server.fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0)
+	while ((n = recv(server.fake.fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0)
 		len += (size_t)n;
 	return len;
 }
@@ -693,7 +693,6 @@ test_slow_reader(void)
 	}
 	CU_ASSERT(vuc_device_connected(dev));
 	CU_ASSERT(!job.done);
-	atomic_store(&server.lent, true);
 	/* And one that takes nothing does not. */
 	for (unsigned int i = 0; i < DRAIN_ROUNDS; i++) {
 		clock_ahead += DRAIN_STEP;
@@ -769,7 +768,7 @@ test_unanswered(void)
 	CU_ASSERT_EQUAL(job.status, -ETIMEDOUT);
 	CU_ASSERT(!vuc_device_connected(dev));
 	settle(wake_fd);
-	wait_server_join(&server);
+	fake_server_join(&server.fake);
 	close_group();
 }
 

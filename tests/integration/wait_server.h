@@ -3,18 +3,14 @@
 #define VUC_TESTS_WAIT_SERVER_H
 
 /*
- * A server for tests of a client that sleeps: a thread behind a socket, or, for the loopback,
+ * A fake server for tests of a client that sleeps: a thread behind a socket, or, for the loopback,
  * functions. It has one region. Reads of it are answered at once, later or never, by their offset;
  * a write to other offsets tells it what to do next, once the client sleeps.
  */
 
-#include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 
-#include <vuc/device.h>
-
-#include "vfio_user.h"
+#include "fake_server.h"
 
 #define WAIT_REGION 0u
 #define WAIT_SIZE   0x200000u /* of the region, and of the memory for DMA */
@@ -36,18 +32,12 @@ enum {
 };
 
 struct wait_server {
+	struct fake_server fake;
 	pid_t client;
-	int fd;
-	int twin;
-	int done_fd; /* an eventfd, written when a DMA read has been answered */
-	pthread_t thread;
-	struct vuc_loopback_server loopback;
-	uint8_t *message; /* a whole one */
-	int send_buffer;  /* bytes of the client's socket; 0: as many as the system gives */
+	int done_fd;     /* an eventfd, written when a DMA read has been answered */
+	int send_buffer; /* bytes of the client's socket; 0: as many as the system gives */
 	uint64_t written;
-	bool running;
 	atomic_bool stopped; /* it has read WAIT_STOP, and reads nothing any more */
-	atomic_bool lent;    /* another thread has used fd, which the server's closes */
 	atomic_uint good;    /* DMA reads with the right answer */
 };
 
@@ -62,9 +52,6 @@ wait_server_pattern(size_t i)
  * *s, send_buffer is heeded. */
 struct vuc_device *wait_server_open(
 	struct wait_server *s, struct vuc_poll_group *group, const struct vuc_device_opts *opts);
-
-/* Returns when the client has closed its socket. */
-void wait_server_join(struct wait_server *s);
 
 /* Close the device, if it is still there, and the server. */
 void wait_server_close(struct wait_server *s, struct vuc_device *dev);
