@@ -51,7 +51,7 @@ note(struct device *d, int status, const struct vuc_error *err)
 
 /* What a start function has returned. */
 static void
-count(struct device *d, int rc, const struct vuc_error *err)
+count_result(struct device *d, int rc, const struct vuc_error *err)
 {
 	if (rc == 0)
 		d->started++;
@@ -135,12 +135,12 @@ prepare(struct device *d)
 	rc = vuc_vmm_dma_map(d->vmm, &mapping, 1, &err);
 	if (rc == 0)
 		rc = vuc_vmm_dma_commit_start(d->vmm, was_prepared, d, &err);
-	count(d, rc, &err);
+	count_result(d, rc, &err);
 	rc = vuc_vmm_irq_assign_start(
 		d->vmm, &range, VUC_VMM_IRQ_TRIGGER, &irq_fd, was_prepared, d, &err);
-	count(d, rc, &err);
+	count_result(d, rc, &err);
 	rc = vuc_vmm_open_queue_start(d->vmm, NULL, &d->queue, was_prepared, d, &err);
-	count(d, rc, &err);
+	count_result(d, rc, &err);
 	if (mapping.fd >= 0)
 		close(mapping.fd);
 	if (irq_fd >= 0)
@@ -171,7 +171,7 @@ attach(struct device *d, const char *socket, const char *name)
 
 /* The loop has other descriptors as well, and other devices: none waits for this one. */
 static void
-run(struct device *d)
+device_run(struct device *d)
 {
 	struct pollfd fd = {.fd = vuc_vmm_event_fd(d->vmm), .events = POLLIN};
 
@@ -197,7 +197,7 @@ main(int argc, char **argv)
 	}
 	d.status = attach(&d, argv[1], argv[2]);
 	if (d.status == 0)
-		run(&d);
+		device_run(&d);
 	if (d.status != 0)
 		fprintf(stderr, "%s: %s\n", argv[2], d.err.text);
 	return d.status != 0;

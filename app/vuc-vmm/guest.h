@@ -7,6 +7,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "guest/abi.h"
@@ -36,5 +37,19 @@ const char *guest_step_name(uint32_t step);
 
 /* The times of a series, in ticks of the time stamp counter: guest->rounds of them. */
 uint32_t *guest_ticks(const struct memory *memory, uint32_t series);
+
+/* Times that the guest has taken, in ticks of its time stamp counter. */
+struct series {
+	uint32_t min;
+	uint32_t median;
+	uint32_t p99;
+	uint32_t max;
+};
+
+/* nr: at least 1. Sorts ticks. */
+void series_compute(struct series *series, uint32_t *ticks, size_t nr);
+
+/* khz: ticks in a millisecond, not 0. */
+uint64_t series_ns(uint32_t ticks, uint32_t khz);
 
 #endif /* VMM_GUEST_H */

@@ -35,4 +35,11 @@ int machine_create(
 	struct machine *machine, struct vm *vm, struct device *device, const struct guest *guest);
 void machine_destroy(struct machine *machine);
 
+/*
+ * Run the guest, bringing each access that leaves it to whom it is for, until it says that it has
+ * finished, by machine->guest.result. Returns 0; -ETIMEDOUT; -ECONNRESET when the device is gone;
+ * another negative errno. It was said why. In run.c.
+ */
+int run_guest(struct machine *machine, uint32_t timeout_s);
+
 #endif /* VMM_MACHINE_H */

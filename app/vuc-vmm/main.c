@@ -22,7 +22,6 @@
 #include "machine.h"
 #include "options.h"
 #include "report.h"
-#include "run.h"
 
 #define EXIT_SKIPPED 77 /* as test harnesses have it */
 

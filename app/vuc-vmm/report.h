@@ -8,7 +8,6 @@
  */
 
 #include "machine.h"
-#include "series.h"
 
 int report_text(const struct machine *machine);
 int report_json(const struct machine *machine);

@@ -43,7 +43,8 @@ printing_end(void)
 }
 
 static int
-measure(struct bench *bench, const struct bench_ops *ops, void *state, struct vuc_error *err)
+measurement_run(
+	struct bench *bench, const struct bench_ops *ops, void *state, struct vuc_error *err)
 {
 	static struct bench_result result;
 	static struct bench_output output;
@@ -92,7 +93,7 @@ measurement_main(const struct bench_ops *ops, int argc, char **argv)
 		free(state);
 		return bench_options_complain(name, &err);
 	}
-	ret = measure(&bench, ops, state, &err);
+	ret = measurement_run(&bench, ops, state, &err);
 	free(state);
 	/* A failure may be of the signal's making. */
 	bench_interrupt_raise();

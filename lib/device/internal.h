@@ -236,6 +236,10 @@ uint64_t device_hurry_due(const struct vuc_device *dev);
 /* region_map.c: does nothing for a region that is not mapped */
 void device_unmap_region(struct vuc_device *dev, struct region *region);
 
+/* migration_data.c: most bytes of migration data in one message from and to the server */
+uint32_t migration_read_max(const struct vuc_device *dev);
+uint32_t migration_write_max(const struct vuc_device *dev);
+
 /*
  * call.c: for synchronous functions, which start an operation with operation_wake() and a struct
  * operation_waiter, and then poll until it has ended. An error becomes the device's reason.

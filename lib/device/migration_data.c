@@ -8,7 +8,6 @@
 #include "error.h"
 #include "message.h"
 #include "migdata.h"
-#include "migration_chunk.h"
 #include "vfio_user.h"
 
 /* A message must fit into a segment, which has room for a bit more than this. */

@@ -10,7 +10,7 @@
 
 #include "error.h"
 #include "internal.h"
-#include "lines.h"
+#include "layout.h"
 #include "post.h"
 #include "registry.h"
 #include "source.h"

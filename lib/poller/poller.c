@@ -11,11 +11,11 @@
 
 #include "closers.h"
 #include "eal.h"
+#include "eal_log.h"
 #include "error.h"
 #include "internal.h"
-#include "log_to_rte.h"
 #include "opts.h"
-#include "place.h"
+#include "placement.h"
 #include "registry.h"
 #include "source.h"
 #include "thread.h"

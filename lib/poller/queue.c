@@ -12,7 +12,7 @@
 #include "clock.h"
 #include "error.h"
 #include "internal.h"
-#include "lines.h"
+#include "layout.h"
 #include "registry.h"
 #include "source.h"
 

@@ -61,9 +61,6 @@ stats_add_burst(struct access_counters *c, unsigned int n)
 /* Add counters as they are now to a sum. */
 void vuc_stats_sum(struct vuc_access_stats *sum, const struct access_counters *c);
 
-/* On the thread that counts both: add what `from` has counted, at its end. */
-void vuc_stats_merge(struct access_counters *to, const struct access_counters *from);
-
 struct poller_account;
 
 /* Both with the registry locked, from any thread. */

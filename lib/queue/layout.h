@@ -19,11 +19,20 @@
  * that would have to be checked.
  */
 
+#include <errno.h>
+#include <linux/futex.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <vuc/queue.h>
+#include <vuc/shm.h>
 
 #define QUEUE_SLOT_SIZE   64u
 #define QUEUE_REQUEST_MAX 32u /* bytes of payload in the slot itself */
@@ -77,6 +86,51 @@ _Static_assert(offsetof(struct queue_request_slot, tag) == 60, "last");
 _Static_assert(offsetof(struct queue_completion_slot, tag) == 60, "last");
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
 	"atomics that work between processes");
+
+/* It is what <vuc/shm.h> tells other implementations. */
+#define SAME_SIZE(ours, theirs) \
+	_Static_assert(sizeof(struct ours) == sizeof(struct theirs), #ours " and " #theirs)
+#define SAME_FIELD(ours, theirs, field)                                                  \
+	_Static_assert(offsetof(struct ours, field) == offsetof(struct theirs, field) && \
+			sizeof(((struct ours *)NULL)->field) ==                          \
+				sizeof(((struct theirs *)NULL)->field),                  \
+		#ours "." #field)
+
+SAME_SIZE(queue_request_slot, vuc_shm_request);
+SAME_FIELD(queue_request_slot, vuc_shm_request, offset);
+SAME_FIELD(queue_request_slot, vuc_shm_request, count);
+SAME_FIELD(queue_request_slot, vuc_shm_request, op);
+SAME_FIELD(queue_request_slot, vuc_shm_request, region);
+SAME_FIELD(queue_request_slot, vuc_shm_request, id);
+SAME_FIELD(queue_request_slot, vuc_shm_request, data);
+SAME_FIELD(queue_request_slot, vuc_shm_request, tag);
+
+SAME_SIZE(queue_completion_slot, vuc_shm_completion);
+SAME_FIELD(queue_completion_slot, vuc_shm_completion, id);
+SAME_FIELD(queue_completion_slot, vuc_shm_completion, status);
+SAME_FIELD(queue_completion_slot, vuc_shm_completion, count);
+SAME_FIELD(queue_completion_slot, vuc_shm_completion, data);
+SAME_FIELD(queue_completion_slot, vuc_shm_completion, tag);
+
+SAME_SIZE(queue_front_header, vuc_shm_front);
+SAME_FIELD(queue_front_header, vuc_shm_front, sleeps);
+
+SAME_SIZE(queue_back_header, vuc_shm_back);
+SAME_FIELD(queue_back_header, vuc_shm_back, wakes);
+SAME_FIELD(queue_back_header, vuc_shm_back, bell);
+SAME_FIELD(queue_back_header, vuc_shm_back, closed);
+SAME_FIELD(queue_back_header, vuc_shm_back, taken);
+
+_Static_assert(QUEUE_SLOT_SIZE == VUC_SHM_SLOT_SIZE && QUEUE_REQUEST_MAX == VUC_SHM_REQUEST_MAX &&
+		QUEUE_ANSWER_MAX == VUC_SHM_ANSWER_MAX && QUEUE_DEPTH_MAX == VUC_SHM_MAX_DEPTH &&
+		QUEUE_CHUNK_MAX == VUC_SHM_MAX_DATA,
+	"limits");
+_Static_assert((int)VUC_QUEUE_READ == VUC_SHM_READ && (int)VUC_QUEUE_WRITE == VUC_SHM_WRITE &&
+		(int)VUC_QUEUE_WRITE_POSTED == VUC_SHM_WRITE_POSTED &&
+		(int)VUC_QUEUE_WRITE_PCI == VUC_SHM_WRITE_PCI,
+	"operations");
+#undef SAME_SIZE
+#undef SAME_FIELD
 
 /* What both ends agree on before there is any memory. */
 struct vuc_queue_geometry {
@@ -176,6 +230,52 @@ static inline void
 queue_copied(void)
 {
 	atomic_signal_fence(memory_order_seq_cst);
+}
+
+/*
+ * Sleep while the word has a value, for at most timeout_ms (negative: for ever). The word may lie
+ * in memory that is shared between processes, and be mapped read-only here. Returns 0 when it was
+ * woken or the value has changed or a signal came; -ETIMEDOUT; what else futex(2) says, without
+ * sleeping.
+ */
+static inline int
+queue_futex_wait(const _Atomic uint32_t *word, uint32_t value, int timeout_ms)
+{
+	const struct timespec timeout = {
+		.tv_sec = timeout_ms / 1000,
+		.tv_nsec = (long)(timeout_ms % 1000) * 1000000,
+	};
+	long rc = syscall(
+		SYS_futex, word, FUTEX_WAIT, value, timeout_ms < 0 ? NULL : &timeout, NULL, 0);
+
+	return rc == 0 || errno == EAGAIN || errno == EINTR ? 0 : -errno;
+}
+
+/* Wake whoever sleeps on the word: a queue has one thread that waits. */
+static inline void
+queue_futex_wake(_Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+/* Processors fetch cache lines in pairs. */
+#define QUEUE_LINES 128u
+
+/*
+ * Zeroed memory with cache lines of its own, so that nothing which another thread writes lies on
+ * one of them. To be freed by free(). Returns NULL when there is none.
+ */
+static inline void *
+queue_alloc_lines(size_t size)
+{
+	void *lines = NULL;
+
+	if (size > SIZE_MAX - QUEUE_LINES)
+		return NULL;
+	size = (size + QUEUE_LINES - 1) & ~(size_t)(QUEUE_LINES - 1);
+	if (posix_memalign(&lines, QUEUE_LINES, size) != 0)
+		return NULL;
+	return memset(lines, 0, size);
 }
 
 #endif /* VUC_QUEUE_LAYOUT_H */

@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "futex.h"
+#include "layout.h"
 #include "memfd.h"
 #include "queue_pair.h"
 #include "tap.h"

@@ -17,7 +17,6 @@
 #include "cpulist.h"
 #include "placement.h"
 #include "tap.h"
-#include "topology.h"
 
 static const struct vuc_placement_request any_cpu = {
 	.cpu = PLACEMENT_AUTO,

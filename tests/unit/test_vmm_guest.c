@@ -4,7 +4,6 @@
 #include "guest.h"
 #include "guest/refdev.h"
 #include "refdev_regs.h"
-#include "series.h"
 #include "tap.h"
 
 /* The assembler cannot read the device's own header, so its numbers are written twice. */

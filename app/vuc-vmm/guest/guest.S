@@ -11,8 +11,15 @@
  */
 
 #include "abi.h"
-#include "gpio.h"
 #include "refdev.h"
+
+/* The device of libvfio-user's sample gpio-pci-idio-16, for the assembler. */
+
+#define GPIO_IDS 0x0dc8494f /* device and vendor */
+
+#define GPIO_OUTPUT 0 /* of pins 0 to 7; setting a bit counts how often that was done */
+#define GPIO_INPUT  1 /* of the same: a bit is set when that count is divisible by 3 */
+#define GPIO_PIN_3  0x08
 
 /* The address of a label. As all labels are in this section, the linker has nothing to do. */
 #define AT(label) (GUEST_IMAGE + (label) - guest_image)

@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "futex.h"
-#include "lines.h"
-
 #define ID_BITS 64u
 
 int
