@@ -34,6 +34,15 @@ class Hung(AssertionError):
     pass
 
 
+def eventually(happens):
+    """Ask again and again until it happens, and leave the CPU to those who are waited for."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not happens():
+        if time.monotonic() > deadline:
+            raise Hung(f'it has not happened in {TIMEOUT_S} s')
+        time.sleep(0.002)
+
+
 class Process:
     """A program that runs. Its output is read whenever the test waits for something.
 
@@ -76,6 +85,11 @@ class Process:
         else:
             del self.sinks[fd]
 
+    def drain(self):
+        """Read what there is of output, so that the program does not wait for room."""
+        for fd in list(self.sinks):
+            self._read(fd)
+
     def await_event(self, happened, *fds):
         """Read output until happened() or the program's end, which counts when it has ended
         before. fds wake the wait as well. Returns whether it has happened."""
@@ -100,8 +114,7 @@ class Process:
     def wait(self):
         """Wait for the end. Returns the exit status, negative for a signal."""
         self.await_event(lambda: False)
-        for fd in list(self.sinks):
-            self._read(fd)
+        self.drain()
         return self.process.wait()
 
     def stop(self, number=signal.SIGTERM):
@@ -135,11 +148,11 @@ class Process:
 
 
 class Refdev(Process):
-    """A vuc-refdev that listens on .socket, in a folder of its own."""
+    """A vuc-refdev that listens on .socket, in a folder of its own unless it is given one."""
 
-    def __init__(self, *options):
+    def __init__(self, *options, at=None):
         self.folder = tempfile.TemporaryDirectory(prefix='vuc-')
-        self.socket = f'{self.folder.name}/s'
+        self.socket = at or f'{self.folder.name}/s'
         ready, told = os.pipe()
         super().__init__(os.environ['VUC_REFDEV'], self.socket, f'--ready-fd={told}', *options,
                          pass_fds=[told])
@@ -155,28 +168,40 @@ class Refdev(Process):
 
 class Vucd(Process):
     """A vucd that is ready, in a folder of its own. It has a poller io0 that sleeps, on no CPU in
-    particular, and no telemetry; config goes behind that."""
+    particular, and no telemetry unless config says so, which goes behind that.
 
-    def __init__(self, config=''):
+    ready: wait until it is."""
+
+    def __init__(self, config='', ready=True):
         self.folder = tempfile.TemporaryDirectory(prefix='vuc-')
         self.config = f'{self.folder.name}/vucd.conf'
-        self.management = f'{self.folder.name}/run/management.sock'
-        self.vmm_socket = f'{self.folder.name}/run/vmm.sock'
-        self.configure(config)
+        self.directory = f'{self.folder.name}/run'
+        self.management = f'{self.directory}/management.sock'
+        self.vmm_socket = f'{self.directory}/vmm.sock'
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(f'{self.folder.name}/notify')
+        self.configure(config)
+        self.run(ready)
+
+    def run(self, ready=True):
         super().__init__(os.environ['VUCD'], '--config', self.config, env={
             'NOTIFY_SOCKET': f'{self.folder.name}/notify',
             'RUNTIME_DIRECTORY': self.folder.name,  # what EAL leaves behind goes with the folder
         })
         with self.closed_on_failure():
-            assert self.next_notification().startswith('READY=1\n')
+            assert not ready or self.next_notification().startswith('READY=1\n')
+
+    def kill_and_run(self):
+        """Another daemon, where this one has died."""
+        super().close()
+        self.run()
 
     def configure(self, config):
         """Write the configuration again."""
+        telemetry = '' if 'telemetry = ' in config else 'telemetry = off\n'
         with open(self.config, 'w', encoding='utf-8') as file:
             file.write(f'[poller io0]\ncpu = none\nidle = sleep\n[vucd]\n'
-                       f'directory = {self.folder.name}/run\ntelemetry = off\n{config}')
+                       f'directory = {self.directory}\n{telemetry}{config}')
 
     def next_notification(self):
         """What the daemon tells the service manager next."""
@@ -184,25 +209,31 @@ class Vucd(Process):
         assert there, f'vucd has ended: {self.err.decode()}'
         return self.notify.recv(4096).decode()
 
-    def ask(self, method, **params):
+    def ask(self, method, *args, **params):
         """Ask by the management socket. Returns the whole answer."""
+        self.drain()
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(TIMEOUT_S)
             client.connect(self.management)
-            client.sendall(json.dumps({'jsonrpc': '2.0', 'method': method, 'params': params,
-                                       'id': 1}).encode() + b'\n')
+            client.sendall(json.dumps({'jsonrpc': '2.0', 'method': method,
+                                       'params': args or params, 'id': 1}).encode() + b'\n')
             with client.makefile() as answers:
                 return json.loads(answers.readline())
 
+    def do(self, method, *args, **params):
+        """Ask for what works. Returns the result."""
+        answer = self.ask(method, *args, **params)
+        assert 'result' in answer, answer
+        return answer['result']
+
+    def refuses(self, method, *args, **params):
+        """The errno's name of what fails."""
+        return self.ask(method, *args, **params)['error']['data']['errno']
+
     def await_state(self, device, state):
         """Ask until a device is in a state."""
-        deadline = time.monotonic() + TIMEOUT_S
-        states = {}
-        while states.get(device) != state:
-            assert time.monotonic() < deadline, f'{device} is not {state}: {states}'
-            select.select([], [], [], 0.005)  # leaves the CPU to those who are waited for
-            devices = self.ask('devices.list')['result']['devices']
-            states = {row['name']: row['state'] for row in devices}
+        eventually(lambda: any((row['name'], row['state']) == (device, state)
+                               for row in self.do('devices.list')['devices']))
 
     def close(self):
         super().close()

@@ -151,6 +151,7 @@ def test_stale(setup, refdev, vmm):
     assert 'has to detach and to attach again' in device['reason']
     out = setup.run('devices').out
     assert '\ndisk0  stale  ' in out and 'has to detach and to attach again' in out
+    assert client.do('map 1') == '0 '
     for what in ('reset', 'commit'):
         assert re.fullmatch(r'-\d+ .*has ended \(.*\): detach, and attach again.*', client.do(what))
     client.detach()

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""vuc-vmm and its guest, with a vuc-refdev behind vucd: the whole way, from an instruction on."""
+
+import os
+
+import pytest
+
+import rig
+
+
+@pytest.fixture(name='guest')
+def fixture_guest(refdev, vucd):
+    """Run vuc-vmm with a device dev0 of a daemon; skips without KVM. config and fault are what the
+    device has."""
+    daemons = {}
+
+    def run(*args, config='', fault=(), device='dev0', status=0):
+        if not daemons:
+            server = refdev(*fault)
+            daemons['one'] = vucd(f'[device dev0]\nsocket = {server.socket}\n{config}')
+            daemons['one'].await_state('dev0', 'free')
+        vmm = rig.Run(os.environ['VUC_VMM'], '--socket', daemons['one'].vmm_socket,
+                      f'--device={device}', *args)
+        if vmm.status == 77 and '/dev/kvm' in vmm.err:
+            pytest.skip('there is no use of /dev/kvm here')
+        assert vmm.status == status, vmm.out + vmm.err
+        if status == 0:
+            assert vmm.err == ''
+        else:
+            assert vmm.err.startswith('vuc-vmm: ') and vmm.err.count('\n') == 1
+        return vmm
+    yield run
+    assert daemons['one'].stop() == 0
+
+
+def run_program(guest, program, nr_steps, **options):
+    root = guest('--json', '--rounds=50', '--guest', program, **options).json()
+    assert root.items() >= {
+        'measurement': 'guest', 'device': 'dev0', 'vendor_id': '0x7675', 'device_id': '0x7663',
+        'result': 'pass', 'mapped_areas': 3, 'eventfds': 1, 'rounds': 50}.items()
+    assert root['exits'] > 0
+    assert len(root['steps']) == nr_steps
+    return root
+
+
+@pytest.mark.parametrize('dma', ['shared', 'message'])
+def test_drive(guest, dma):
+    """By message, the device is never given the guest's memory, and has to ask for each access."""
+    root = run_program(guest, 'drive', 11, config=f'dma = {dma}\n')
+    assert root['failed_accesses'] == 0
+    for name in ('exit', 'read', 'post', 'mapped'):
+        series = root['series'][name]
+        assert 0 < series['min_ticks'] <= series['median_ticks'] <= series['p99_ticks'] <= \
+            series['max_ticks']
+        assert root['tsc_khz'] <= 0 or series['median_ns'] > 0
+
+
+def test_torment(guest):
+    """What the guest of the first VMM has done, the one of the second does not see."""
+    run_program(guest, 'torment', 9)
+    run_program(guest, 'drive', 11)
+
+
+def test_text(guest):
+    out = guest('--rounds=5').out
+    for text in ('device dev0, 7675:7663\n', '\n  pass  find the device on the bus\n',
+                 '\n  read of a mapped BAR  '):
+        assert text in out
+    assert 'FAIL' not in out
+
+
+def test_server_ends(guest):
+    """The device's server goes while the guest uses it: the VMM says so, and ends."""
+    run = guest('--rounds=500', fault=['--fault=close@region_read#450'], status=1)
+    assert 'device dev0: its server has ended' in run.err
+    assert '\n  FAIL  time accesses\n' in run.out
+
+
+def test_no_device(guest):
+    run = guest(device='other', status=1)
+    assert 'device other: ' in run.err and run.out == ''
+
+
+@pytest.mark.parametrize('args,text', [
+    ([], 'no --device given'),
+    (['--device'], "option '--device' requires an argument"),
+    (['--nonsense'], "unrecognized option '--nonsense'"),
+    (['-x'], "invalid option -- 'x'"),
+    (['--device=a', 'b'], "unexpected argument 'b'"),
+    (['--device=a', '--rounds=0'], '--rounds: 0 is not within 1 ... 65536'),
+    (['--device=a', '--rounds=65537'], '--rounds: 65537 is not within'),
+    (['--device=a', '--rounds=+1'], "--rounds: '+1' is not a number"),
+    (['--device=a', '--timeout=99999999999999999999'],
+     '--timeout: 99999999999999999999 is not within 1 ... 3600'),
+    (['--device=a', '--guest=other'], "--guest: drive or torment, not 'other'")])
+def test_wrong_options(args, text):
+    run = rig.Run(os.environ['VUC_VMM'], *args)
+    assert (run.status, run.out) == (2, '')
+    assert run.err.startswith('vuc-vmm: ') and text in run.err
+    assert "\nTry `vuc-vmm --help' or `vuc-vmm --usage'" in run.err
+
+
+@pytest.mark.parametrize('option,begins', [
+    ('--help', 'Usage: vuc-vmm '), ('--usage', 'Usage: vuc-vmm '), ('--version', 'vuc-vmm ')])
+def test_help(option, begins):
+    run = rig.Run(os.environ['VUC_VMM'], option)
+    assert (run.status, run.err) == (0, '') and run.out.startswith(begins)
