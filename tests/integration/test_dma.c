@@ -3,49 +3,37 @@
 /* DMA mappings as a server sees them: the reference device, with a witness before it. */
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <vuc/dma.h>
 
-#include "fd_count.h"
 #include "memfd.h"
 #include "refdev.h"
+#include "refusal.h"
 #include "tap.h"
 #include "vfio_user.h"
 
-#define PAGE     0x1000u
-#define RW       (VUC_DMA_READ | VUC_DMA_WRITE)
-#define MAX_SEEN 4096
+#define PAGE  0x1000u
+#define RW    (VUC_DMA_READ | VUC_DMA_WRITE)
+#define MAP   VFIO_USER_DMA_MAP
+#define UNMAP VFIO_USER_DMA_UNMAP
+#define NONE  UINT64_MAX
 
-/* A DMA message that the server got. */
-struct seen {
-	uint16_t cmd;
-	uint32_t flags;
-	uint64_t iova;
-	uint64_t size;
-	uint64_t offset;
-	unsigned int nr_fds;
-};
-
-struct witness {
-	struct refdev *refdev;
-	struct vuc_loopback_server inner;
-	struct vuc_loopback_server outer;
-	struct vuc_device *dev;
-	unsigned int nr;
-	struct seen seen[MAX_SEEN];
-	uint64_t refuse_iova; /* the messages about this address are answered by an error */
-	uint32_t refuse_errno;
-	bool refuse_maps;
-	bool refuse_unmaps;
-};
-
+static struct refdev *refdev;
+static struct vuc_loopback_server inner, outer;
+static struct vuc_device *dev;
 static uint8_t memory[16 * PAGE];
-static unsigned int fds_before;
+static int file;
+
+/* The messages that came since saw(), and which of them are refused: all of a command, and those
+ * about an address. */
+static char trace[1024];
+static unsigned int nr_seen;
+static uint16_t refused_cmd;
+static uint64_t refused_iova;
+static uint32_t refused_errno;
+
 static unsigned int moves; /* of memory, by the library */
 
 void *
@@ -65,343 +53,306 @@ memmove(void *to, const void *from, size_t len)
 	return to;
 }
 
+/* A mapping as "M3+2@5", of 2 pages at page 3, at page 5 of its file, with "r" when it is
+ * read-only; an unmapping as "U3+2", with "*" when it is of all. */
+static void
+record(uint16_t cmd, uint64_t iova, uint64_t size, uint32_t flags, const char *from)
+{
+	static const struct {
+		uint16_t cmd;
+		uint32_t flags;
+		const char *text;
+	} known[] = {
+		{MAP, VFIO_USER_F_DMA_REGION_READ | VFIO_USER_F_DMA_REGION_WRITE, ""},
+		{MAP, VFIO_USER_F_DMA_REGION_READ, "r"},
+		{UNMAP, 0, ""},
+		{UNMAP, VFIO_DMA_UNMAP_FLAG_ALL, "*"},
+	};
+	const char *text = "?";
+	size_t len = strlen(trace);
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		text = known[i].cmd == cmd && known[i].flags == flags ? known[i].text : text;
+	snprintf(trace + len, sizeof(trace) - len, "%c%x+%x%s%s ", cmd == MAP ? 'M' : 'U',
+		(unsigned int)(iova / PAGE), (unsigned int)(size / PAGE), from, text);
+	nr_seen++;
+}
+
 static int
-refuse(const struct vuc_loopback_msg *req, struct vuc_loopback_msg *reply, uint32_t error_no)
+watch(void *arg, struct vuc_loopback_msg *req, struct vuc_loopback_msg *reply)
 {
 	struct vfio_user_header header;
+	struct vfio_user_dma_map map = {0};
+	struct vfio_user_dma_unmap unmap = {0};
+	char from[16] = "";
 
+	(void)arg;
 	memcpy(&header, req->bytes, sizeof(header));
+	if (header.cmd == MAP) {
+		memcpy(&map, req->bytes + sizeof(header), sizeof(map));
+		if (req->nr_fds > 0 || map.offset != 0)
+			snprintf(from, sizeof(from), "@%x", (unsigned int)(map.offset / PAGE));
+		record(MAP, map.addr, map.size, map.flags, from);
+	} else if (header.cmd == UNMAP) {
+		memcpy(&unmap, req->bytes + sizeof(header), sizeof(unmap));
+		record(UNMAP, unmap.addr, unmap.size, unmap.flags, from);
+	}
+	if ((header.cmd != MAP || map.addr != refused_iova) &&
+		(header.cmd != UNMAP || unmap.addr != refused_iova) && header.cmd != refused_cmd)
+		return inner.handle(inner.arg, req, reply);
 	header.flags = VFIO_USER_F_TYPE_REPLY | VFIO_USER_F_ERROR;
-	header.error_no = error_no;
+	header.error_no = refused_errno;
 	header.msg_size = sizeof(header);
 	memcpy(reply->bytes, &header, sizeof(header));
 	reply->len = sizeof(header);
 	return 0;
 }
 
-static int
-watch(void *arg, struct vuc_loopback_msg *req, struct vuc_loopback_msg *reply)
-{
-	struct witness *w = arg;
-	struct seen s = {.nr_fds = req->nr_fds};
-	struct vfio_user_header header;
-	struct vfio_user_dma_map map;
-	struct vfio_user_dma_unmap unmap;
-
-	memcpy(&header, req->bytes, sizeof(header));
-	s.cmd = header.cmd;
-	if (header.cmd == VFIO_USER_DMA_MAP) {
-		memcpy(&map, req->bytes + sizeof(header), sizeof(map));
-		s.flags = map.flags;
-		s.iova = map.addr;
-		s.size = map.size;
-		s.offset = map.offset;
-	} else if (header.cmd == VFIO_USER_DMA_UNMAP) {
-		memcpy(&unmap, req->bytes + sizeof(header), sizeof(unmap));
-		s.flags = unmap.flags;
-		s.iova = unmap.addr;
-		s.size = unmap.size;
-	} else {
-		return w->inner.handle(w->inner.arg, req, reply);
-	}
-	CU_ASSERT_FATAL(w->nr < MAX_SEEN);
-	w->seen[w->nr++] = s;
-	if (s.iova == w->refuse_iova || (w->refuse_maps && s.cmd == VFIO_USER_DMA_MAP) ||
-		(w->refuse_unmaps && s.cmd == VFIO_USER_DMA_UNMAP))
-		return refuse(req, reply, w->refuse_errno);
-	return w->inner.handle(w->inner.arg, req, reply);
-}
-
 static void
 forward_disconnect(void *arg)
 {
-	struct witness *w = arg;
-
-	w->inner.disconnect(w->inner.arg);
+	(void)arg;
+	inner.disconnect(inner.arg);
 }
 
-static struct witness *
-begin(enum vuc_dma_policy policy, uint32_t max_dma_maps)
+/* Whether these messages, and no others, came since the last call. */
+static bool
+saw(const char *expected)
 {
-	struct witness *w = calloc(1, sizeof(*w));
-	struct refdev_config config;
-	struct vuc_device_opts opts;
+	bool equal = strcmp(trace, expected) == 0;
 
-	CU_ASSERT_PTR_NOT_NULL_FATAL(w);
-	refdev_config_init(&config);
-	config.max_dma_maps = max_dma_maps;
-	w->refdev = refdev_create(&config);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(w->refdev);
-	refdev_loopback(w->refdev, &w->inner);
-	w->outer = (struct vuc_loopback_server){
-		.handle = watch, .disconnect = forward_disconnect, .arg = w};
-	w->refuse_iova = UINT64_MAX;
-	w->refuse_errno = ENOMEM;
-	vuc_device_opts_init(&opts, sizeof(opts));
-	opts.loopback = &w->outer;
-	opts.dma = policy;
-	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &w->dev, NULL), 0);
-	return w;
+	if (!equal)
+		printf("# the server saw %s\n", trace);
+	trace[0] = '\0';
+	nr_seen = 0;
+	return equal;
 }
 
 static void
-end(struct witness *w)
+start(enum vuc_dma_policy policy, uint32_t max_dma_maps)
 {
-	vuc_device_close(w->dev);
-	refdev_destroy(w->refdev);
-	free(w);
+	struct refdev_config config;
+	struct vuc_device_opts opts;
+
+	refdev_config_init(&config);
+	config.max_dma_maps = max_dma_maps;
+	refdev = refdev_create(&config);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(refdev);
+	refdev_loopback(refdev, &inner);
+	outer = (struct vuc_loopback_server){.handle = watch, .disconnect = forward_disconnect};
+	vuc_device_opts_init(&opts, sizeof(opts));
+	opts.loopback = &outer;
+	opts.dma = policy;
+	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
+}
+
+static void
+stop(void)
+{
+	vuc_device_close(dev);
+	refdev_destroy(refdev);
+}
+
+static void
+set_up(void)
+{
+	file = vuc_memfd_create("guest", 1024 * PAGE, 0);
+	refused_cmd = 0;
+	refused_iova = NONE;
+	refused_errno = ENOMEM;
+	trace[0] = '\0';
+	nr_seen = 0;
+	start(VUC_DMA_SHARED, 64);
+}
+
+static void
+tear_down(void)
+{
+	stop();
+	CU_ASSERT_EQUAL(close(file), 0);
 }
 
 static int
-map(struct witness *w, uint64_t iova, uint64_t size, uint32_t flags, int fd, uint64_t offset)
+map(uint64_t iova, uint64_t size, uint32_t flags, int fd, uint64_t offset)
 {
-	const struct vuc_dma_mapping m = {.iova = iova,
-		.size = size,
-		.flags = flags,
-		.fd = fd,
-		.offset = offset,
-		.addr = memory};
+	const struct vuc_dma_mapping m = {iova, size, flags, fd, offset, memory};
 
-	return vuc_dma_map(w->dev, &m);
+	return vuc_dma_map(dev, &m);
+}
+
+static int
+unmap(unsigned int page, unsigned int pages)
+{
+	return vuc_dma_unmap(dev, page * PAGE, pages * PAGE);
 }
 
 /* Page n of the memory at iova n pages, with descriptor or without. */
 static void
-map_page(struct witness *w, unsigned int n, int fd)
+map_page(unsigned int n, int fd)
 {
-	const struct vuc_dma_mapping m = {.iova = n * PAGE,
-		.size = PAGE,
-		.flags = RW,
-		.fd = fd,
-		.offset = fd >= 0 ? n * PAGE : 0,
-		.addr = memory + n * PAGE};
+	const struct vuc_dma_mapping m = {
+		n * PAGE, PAGE, RW, fd, fd >= 0 ? n * PAGE : 0, memory + n * PAGE};
 
-	CU_ASSERT_EQUAL(vuc_dma_map(w->dev, &m), 0);
+	CU_ASSERT_EQUAL(vuc_dma_map(dev, &m), 0);
 }
 
 static void
-check_seen(const struct witness *w, unsigned int i, uint16_t cmd, unsigned int page,
-	unsigned int pages)
+map_pages(unsigned int first, unsigned int last, unsigned int step, int fd)
 {
-	CU_ASSERT_FATAL(i < w->nr);
-	CU_ASSERT_EQUAL(w->seen[i].cmd, cmd);
-	CU_ASSERT_EQUAL(w->seen[i].iova, page * PAGE);
-	CU_ASSERT_EQUAL(w->seen[i].size, pages * PAGE);
+	for (unsigned int n = first; n <= last; n += step)
+		map_page(n, fd);
 }
 
-static int
-new_file(void)
+/* Commit, for a reason that it is refused, or NULL. These messages are seen, and count mappings are
+ * there then, server_count of them in the server. */
+static void
+commit(const char *reason, const char *expected, uint32_t count, uint32_t server_count)
 {
-	int fd = vuc_memfd_create("guest", 1024 * PAGE, 0);
+	int rc = vuc_dma_commit(dev);
 
-	CU_ASSERT_FATAL(fd >= 0);
-	return fd;
+	CU_ASSERT(reason == NULL ? rc == 0 : is_refused(dev, rc, -ENOMEM, reason));
+	CU_ASSERT(saw(expected));
+	CU_ASSERT_EQUAL(vuc_dma_count(dev), count);
+	CU_ASSERT_EQUAL(vuc_dma_server_count(dev), server_count);
 }
 
 static void
 test_map_and_unmap(void)
 {
-	struct witness *w = begin(VUC_DMA_SHARED, 64);
-	int fd = new_file();
+	int fd = dup(file);
 
-	CU_ASSERT_EQUAL(map(w, 0x10000, 2 * PAGE, VUC_DMA_READ, fd, 3 * PAGE), 0);
-	CU_ASSERT_EQUAL(w->nr, 0);
-	CU_ASSERT_EQUAL(vuc_dma_count(w->dev), 1);
-	CU_ASSERT_EQUAL(vuc_dma_server_count(w->dev), 0);
+	CU_ASSERT_EQUAL(map(0x10000, 2 * PAGE, VUC_DMA_READ, fd, 3 * PAGE), 0);
+	CU_ASSERT(saw(""));
+	CU_ASSERT_EQUAL(vuc_dma_count(dev), 1);
+	CU_ASSERT_EQUAL(vuc_dma_server_count(dev), 0);
 	close(fd);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL_FATAL(w->nr, 1);
-	check_seen(w, 0, VFIO_USER_DMA_MAP, 0x10, 2);
-	CU_ASSERT_EQUAL(w->seen[0].flags, VFIO_USER_F_DMA_REGION_READ);
-	CU_ASSERT_EQUAL(w->seen[0].offset, 3 * PAGE);
-	CU_ASSERT_EQUAL(w->seen[0].nr_fds, 1);
-	CU_ASSERT_EQUAL(vuc_dma_server_count(w->dev), 1);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(w->nr, 1);
-	CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, 0x10000, 2 * PAGE), 0);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(w->nr, 2);
-	check_seen(w, 1, VFIO_USER_DMA_UNMAP, 0x10, 2);
-	CU_ASSERT_EQUAL(vuc_dma_count(w->dev), 0);
-	end(w);
+	commit(NULL, "M10+2@3r ", 1, 1);
+	commit(NULL, "", 1, 1);
+	CU_ASSERT_EQUAL(unmap(0x10, 2), 0);
+	commit(NULL, "U10+2 ", 0, 0);
 }
 
 static void
 test_coalesce(void)
 {
-	struct witness *w = begin(VUC_DMA_SHARED, 64);
-	int fd = new_file();
-
 	for (unsigned int n = 0; n < 16; n++)
-		map_page(w, (n * 5) % 16, fd);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(w->nr, 1);
-	check_seen(w, 0, VFIO_USER_DMA_MAP, 0, 16);
-	CU_ASSERT_EQUAL(vuc_dma_count(w->dev), 16);
-	CU_ASSERT_EQUAL(vuc_dma_server_count(w->dev), 1);
-	CU_ASSERT_EQUAL(vuc_dma_unmap_all(w->dev), 0);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(w->nr, 3);
-	check_seen(w, 1, VFIO_USER_DMA_UNMAP, 0, 16);
-	check_seen(w, 2, VFIO_USER_DMA_UNMAP, 0, 0);
-	close(fd);
-	end(w);
+		map_page((n * 5) % 16, file);
+	commit(NULL, "M0+10@0 ", 16, 1);
+	CU_ASSERT_EQUAL(vuc_dma_unmap_all(dev), 0);
+	commit(NULL, "U0+10 U0+0* ", 0, 0);
 }
 
 /* A piece of a coalesced mapping goes, and what is around it stays. */
 static void
 test_unmap_a_piece(void)
 {
-	struct witness *w = begin(VUC_DMA_SHARED, 64);
-	int fd = new_file();
-
-	for (unsigned int n = 0; n < 8; n++)
-		map_page(w, n, fd);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, 3 * PAGE, 2 * PAGE), 0);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL_FATAL(w->nr, 4);
-	check_seen(w, 1, VFIO_USER_DMA_UNMAP, 0, 8);
-	check_seen(w, 2, VFIO_USER_DMA_MAP, 0, 3);
-	check_seen(w, 3, VFIO_USER_DMA_MAP, 5, 3);
-	CU_ASSERT_EQUAL(vuc_dma_count(w->dev), 6);
-	CU_ASSERT_EQUAL(vuc_dma_server_count(w->dev), 2);
-	CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, 5 * PAGE, 3 * PAGE), 0);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(w->nr, 5);
-	check_seen(w, 4, VFIO_USER_DMA_UNMAP, 5, 3);
-	close(fd);
-	end(w);
+	map_pages(0, 7, 1, file);
+	commit(NULL, "M0+8@0 ", 8, 1);
+	CU_ASSERT_EQUAL(unmap(3, 2), 0);
+	commit(NULL, "U0+8 M0+3@0 M5+3@5 ", 6, 2);
+	CU_ASSERT_EQUAL(unmap(5, 3), 0);
+	commit(NULL, "U5+3 ", 3, 1);
 }
 
 /* As a VMM does while firmware moves things about: all in one commit, in this order. */
 static void
 test_replace(void)
 {
-	struct witness *w = begin(VUC_DMA_SHARED, 8);
-	int fd = new_file();
-
-	for (unsigned int n = 0; n < 8; n++)
-		map_page(w, n, fd);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, 2 * PAGE, PAGE), 0);
-	CU_ASSERT_EQUAL(map(w, 2 * PAGE, PAGE, VUC_DMA_READ, fd, 0), 0);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL_FATAL(w->nr, 5);
-	check_seen(w, 1, VFIO_USER_DMA_UNMAP, 0, 8);
-	check_seen(w, 2, VFIO_USER_DMA_MAP, 0, 2);
-	check_seen(w, 3, VFIO_USER_DMA_MAP, 3, 5);
-	check_seen(w, 4, VFIO_USER_DMA_MAP, 2, 1);
-	CU_ASSERT_EQUAL(w->seen[4].flags, VFIO_USER_F_DMA_REGION_READ);
-	CU_ASSERT_EQUAL(vuc_dma_count(w->dev), 8);
-	CU_ASSERT_EQUAL(vuc_dma_server_count(w->dev), 3);
-	close(fd);
-	end(w);
+	stop();
+	start(VUC_DMA_SHARED, 8);
+	map_pages(0, 7, 1, file);
+	commit(NULL, "M0+8@0 ", 8, 1);
+	CU_ASSERT_EQUAL(unmap(2, 1), 0);
+	CU_ASSERT_EQUAL(map(2 * PAGE, PAGE, VUC_DMA_READ, file, 0), 0);
+	commit(NULL, "U0+8 M0+2@0 M3+5@3 M2+1@0r ", 8, 3);
 }
 
 static void
 test_nothing_to_say(void)
 {
-	struct witness *w = begin(VUC_DMA_SHARED, 64);
-
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	map_page(w, 0, -1);
-	CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, 0, PAGE), 0);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(w->nr, 0);
-	end(w);
+	commit(NULL, "", 0, 0);
+	map_page(0, -1);
+	CU_ASSERT_EQUAL(unmap(0, 1), 0);
+	commit(NULL, "", 0, 0);
 }
 
 static void
 test_message_policy(void)
 {
-	struct witness *w = begin(VUC_DMA_MESSAGE, 64);
 	const struct vuc_dma_mapping no_addr = {.iova = 0x100000, .size = PAGE, .flags = RW};
-	int fd = new_file();
 
-	map_page(w, 1, fd);
-	CU_ASSERT_EQUAL(map(w, 0x8000, PAGE, RW | VUC_DMA_MMAP, fd, PAGE), 0);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL_FATAL(w->nr, 2);
-	for (unsigned int i = 0; i < 2; i++) {
-		CU_ASSERT_EQUAL(w->seen[i].nr_fds, 0);
-		CU_ASSERT_EQUAL(w->seen[i].offset, 0);
-		CU_ASSERT_EQUAL(w->seen[i].flags, RW);
-	}
-	CU_ASSERT_EQUAL(vuc_dma_map(w->dev, &no_addr), -EINVAL);
-	close(fd);
-	end(w);
+	stop();
+	start(VUC_DMA_MESSAGE, 64);
+	map_page(1, file);
+	CU_ASSERT_EQUAL(map(0x8000, PAGE, RW | VUC_DMA_MMAP, file, PAGE), 0);
+	commit(NULL, "M1+1 M8+1 ", 2, 2);
+	CU_ASSERT_EQUAL(vuc_dma_map(dev, &no_addr), -EINVAL);
 }
 
-static void
-refused(struct witness *w, int rc, int expected, const char *why)
-{
-	char reason[VUC_ERROR_MAX];
-
-	CU_ASSERT_EQUAL(rc, expected);
-	snprintf(reason, sizeof(reason), "%s", vuc_device_reason(w->dev));
-	CU_ASSERT_PTR_NOT_NULL(strstr(reason, why));
-	if (strstr(reason, why) == NULL)
-		printf("# got: %s\n", reason);
-}
-
+/* In this order, with room for two mappings. */
 static void
 test_refused_here(void)
 {
-	struct witness *w = begin(VUC_DMA_SHARED, 2);
+	static const struct {
+		bool unmap;
+		uint64_t iova, size;
+		uint32_t flags;
+		int fd;
+		uint64_t offset;
+		int rc;
+		const char *reason;
+	} rows[] = {
+		{false, 0, 0, RW, -1, 0, -EINVAL, "*0x0 + 0x0: empty*"},
+		{false, 0x800, PAGE, RW, -1, 0, -EINVAL, "*page size*"},
+		{false, 0, 0x800, RW, -1, 0, -EINVAL, "*page size*"},
+		{false, 0xfffffffffffff000, PAGE, RW, -1, 0, -EINVAL, "*beyond the end*"},
+		{false, 0, PAGE, 0, -1, 0, -EINVAL, "*neither readable nor writable*"},
+		{false, 0, PAGE, RW | 0x100, -1, 0, -EINVAL, "*unknown flags*"},
+		{false, 0, PAGE, RW | VUC_DMA_MMAP, -1, 0, -EINVAL, "*without a file descriptor*"},
+		{false, 0, PAGE, RW, -1, PAGE, -EINVAL, "*without a file descriptor*"},
+		{false, 0, PAGE, RW, 1000000, 0, -EBADF, "*Bad file descriptor*"},
+		{false, PAGE, PAGE, RW, -1, 0, 0, "*"},
+		{false, PAGE, PAGE, RW, -1, 0, -EEXIST, "*0x1000 + 0x1000: overlaps*"},
+		{false, 0, 8 * PAGE, RW, -1, 0, -EEXIST, "*overlaps*"},
+		{false, 3 * PAGE, PAGE, RW, -1, 0, 0, "*"},
+		{false, 0x100000, PAGE, RW, -1, 0, -ENOSPC, "*max_dma_maps*"},
+		{true, 0x200000, PAGE, 0, 0, 0, -ENOENT, "*is not mapped*"},
+		{true, PAGE, 0x800, 0, 0, 0, -EINVAL, "*covers only a part of a mapping*"},
+		{true, 0, 0, 0, 0, 0, -EINVAL, "*empty*"},
+	};
 	const struct vuc_dma_mapping bare = {.iova = 0x100000, .size = PAGE, .flags = RW, .fd = -1};
 
-	refused(w, map(w, 0, 0, RW, -1, 0), -EINVAL, "0x0 + 0x0: empty");
-	refused(w, map(w, 0x800, PAGE, RW, -1, 0), -EINVAL, "page size");
-	refused(w, map(w, 0, 0x800, RW, -1, 0), -EINVAL, "page size");
-	refused(w, map(w, 0xfffffffffffff000, PAGE, RW, -1, 0), -EINVAL, "beyond the end");
-	refused(w, map(w, 0, PAGE, 0, -1, 0), -EINVAL, "neither readable nor writable");
-	refused(w, map(w, 0, PAGE, RW | 0x100, -1, 0), -EINVAL, "unknown flags");
-	refused(w, map(w, 0, PAGE, RW | VUC_DMA_MMAP, -1, 0), -EINVAL, "without a file descriptor");
-	refused(w, map(w, 0, PAGE, RW, -1, PAGE), -EINVAL, "without a file descriptor");
-	refused(w, map(w, 0, PAGE, RW, 1000000, 0), -EBADF, "Bad file descriptor");
-	refused(w, vuc_dma_map(w->dev, &bare), -EINVAL, "no file descriptor and no address");
-	map_page(w, 1, -1);
-	refused(w, map(w, PAGE, PAGE, RW, -1, 0), -EEXIST, "0x1000 + 0x1000: overlaps");
-	refused(w, map(w, 0, 8 * PAGE, RW, -1, 0), -EEXIST, "overlaps");
-	map_page(w, 3, -1);
-	refused(w, map(w, 0x100000, PAGE, RW, -1, 0), -ENOSPC, "max_dma_maps");
-	refused(w, vuc_dma_unmap(w->dev, 0x200000, PAGE), -ENOENT, "is not mapped");
-	refused(w, vuc_dma_unmap(w->dev, PAGE, 0x800), -EINVAL, "covers only a part of a mapping");
-	refused(w, vuc_dma_unmap(w->dev, 0, 0), -EINVAL, "empty");
-	CU_ASSERT_EQUAL(w->nr, 0);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(w->nr, 2);
-	end(w);
+	stop();
+	start(VUC_DMA_SHARED, 2);
+	CU_ASSERT(is_refused(
+		dev, vuc_dma_map(dev, &bare), -EINVAL, "*no file descriptor and no address*"));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int rc = rows[i].unmap ? vuc_dma_unmap(dev, rows[i].iova, rows[i].size)
+				       : map(rows[i].iova, rows[i].size, rows[i].flags, rows[i].fd,
+						 rows[i].offset);
+
+		CU_ASSERT(is_refused(dev, rc, rows[i].rc, rows[i].reason));
+	}
+	CU_ASSERT(saw(""));
+	commit(NULL, "M1+1 M3+1 ", 2, 2);
 }
 
 /* The rest is done all the same, and the table says what is. */
 static void
 test_refused_there(void)
 {
-	struct witness *w = begin(VUC_DMA_SHARED, 64);
-
-	for (unsigned int n = 1; n < 10; n += 2)
-		map_page(w, n, -1);
-	w->refuse_iova = 5 * PAGE;
-	refused(w, vuc_dma_commit(w->dev), -ENOMEM,
-		"DMA mapping of 0x5000 + 0x1000: the server answered VFIO_USER_DMA_MAP");
-	CU_ASSERT_EQUAL(w->nr, 5);
-	CU_ASSERT_EQUAL(vuc_dma_count(w->dev), 4);
-	CU_ASSERT_EQUAL(vuc_dma_server_count(w->dev), 4);
-	CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, 5 * PAGE, PAGE), -ENOENT);
-
-	w->refuse_iova = 7 * PAGE;
-	CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, 0, 16 * PAGE), 0);
-	refused(w, vuc_dma_commit(w->dev), -ENOMEM,
-		"DMA unmapping of 0x7000 + 0x1000: the server answered VFIO_USER_DMA_UNMAP");
-	CU_ASSERT_EQUAL(vuc_dma_count(w->dev), 1);
-	CU_ASSERT_EQUAL(vuc_dma_server_count(w->dev), 1);
-	w->refuse_iova = UINT64_MAX;
-	CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, 7 * PAGE, PAGE), 0);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(vuc_dma_count(w->dev), 0);
-	end(w);
+	map_pages(1, 9, 2, -1);
+	refused_iova = 5 * PAGE;
+	commit("*DMA mapping of 0x5000 + 0x1000: the server answered VFIO_USER_DMA_MAP*",
+		"M1+1 M3+1 M5+1 M7+1 M9+1 ", 4, 4);
+	CU_ASSERT_EQUAL(unmap(5, 1), -ENOENT);
+	refused_iova = 7 * PAGE;
+	CU_ASSERT_EQUAL(unmap(0, 16), 0);
+	commit("*DMA unmapping of 0x7000 + 0x1000: the server answered VFIO_USER_DMA_UNMAP*",
+		"U1+1 U3+1 U7+1 U9+1 ", 1, 1);
+	refused_iova = NONE;
+	CU_ASSERT_EQUAL(unmap(7, 1), 0);
+	commit(NULL, "U7+1 ", 0, 0);
 }
 
 /* What stays of a mapping that goes is mapped anew. Where the server refuses that, each piece is
@@ -409,28 +360,17 @@ test_refused_there(void)
 static void
 test_refused_rest(void)
 {
-	struct witness *w = begin(VUC_DMA_SHARED, 64);
-	int fd = new_file();
-
-	for (unsigned int n = 0; n < 8; n++)
-		map_page(w, n, fd);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, 2 * PAGE, PAGE), 0);
-	CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, 5 * PAGE, PAGE), 0);
-	w->refuse_maps = true;
-	refused(w, vuc_dma_commit(w->dev), -ENOMEM,
-		"DMA mapping of 0x0 + 0x2000, which was mapped before and is lost");
-	CU_ASSERT_PTR_NOT_NULL(strstr(vuc_device_reason(w->dev),
-		"; lost, too: 0x3000 + 0x2000; lost, too: 0x6000 + 0x2000"));
-	CU_ASSERT_EQUAL(vuc_dma_count(w->dev), 0);
-	w->refuse_maps = false;
-	w->nr = 0;
-	map_page(w, 3, fd);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(w->nr, 1);
-	check_seen(w, 0, VFIO_USER_DMA_MAP, 3, 1);
-	close(fd);
-	end(w);
+	map_pages(0, 7, 1, file);
+	commit(NULL, "M0+8@0 ", 8, 1);
+	CU_ASSERT_EQUAL(unmap(2, 1), 0);
+	CU_ASSERT_EQUAL(unmap(5, 1), 0);
+	refused_cmd = MAP;
+	commit("*DMA mapping of 0x0 + 0x2000, which was mapped before and is lost*"
+	       "; lost, too: 0x3000 + 0x2000; lost, too: 0x6000 + 0x2000*",
+		"U0+8 M0+2@0 M3+2@3 M6+2@6 ", 0, 0);
+	refused_cmd = 0;
+	map_page(3, file);
+	commit(NULL, "M3+1@3 ", 1, 1);
 }
 
 #define NR_MANY 256u
@@ -440,55 +380,47 @@ test_refused_rest(void)
 static void
 test_refused_unmaps(void)
 {
-	struct witness *w = begin(VUC_DMA_SHARED, 2 * NR_MANY);
-
+	stop();
+	start(VUC_DMA_SHARED, 2 * NR_MANY);
 	for (uint64_t n = 0; n < 2 * NR_MANY; n++)
-		CU_ASSERT_EQUAL(map(w, 2 * n * PAGE, PAGE, RW, -1, 0), 0);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, 0, 2 * NR_MANY * PAGE), 0);
-	CU_ASSERT_EQUAL(vuc_dma_count(w->dev), NR_MANY);
-	w->refuse_unmaps = true;
+		CU_ASSERT_EQUAL(map(2 * n * PAGE, PAGE, RW, -1, 0), 0);
+	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
+	CU_ASSERT_EQUAL(unmap(0, 2 * NR_MANY), 0);
+	CU_ASSERT_EQUAL(vuc_dma_count(dev), NR_MANY);
+	refused_cmd = UNMAP;
 	moves = 0;
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), -ENOMEM);
+	CU_ASSERT_EQUAL(vuc_dma_commit(dev), -ENOMEM);
 	CU_ASSERT(moves < NR_MANY / 4);
-	CU_ASSERT_EQUAL(vuc_dma_count(w->dev), 2 * NR_MANY);
-	CU_ASSERT_EQUAL(vuc_dma_server_count(w->dev), 2 * NR_MANY);
-	w->refuse_unmaps = false;
-	w->nr = 0;
-	CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, 0, 4 * NR_MANY * PAGE), 0);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(w->nr, 2 * NR_MANY);
-	CU_ASSERT_EQUAL(vuc_dma_server_count(w->dev), 0);
-	end(w);
+	CU_ASSERT_EQUAL(vuc_dma_count(dev), 2 * NR_MANY);
+	CU_ASSERT_EQUAL(vuc_dma_server_count(dev), 2 * NR_MANY);
+	refused_cmd = 0;
+	nr_seen = 0;
+	CU_ASSERT_EQUAL(unmap(0, 4 * NR_MANY), 0);
+	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
+	CU_ASSERT_EQUAL(nr_seen, 2 * NR_MANY);
+	CU_ASSERT_EQUAL(vuc_dma_server_count(dev), 0);
 }
 
 /* What the server has not let go of cannot be replaced, and is unmapped by the next commit. */
 static void
 test_refused_replacement(void)
 {
-	struct witness *w = begin(VUC_DMA_SHARED, 64);
-
-	map_page(w, 1, -1);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	w->refuse_iova = PAGE;
-	CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, PAGE, PAGE), 0);
-	CU_ASSERT_EQUAL(map(w, PAGE, 2 * PAGE, VUC_DMA_READ, -1, 0), 0);
-	refused(w, vuc_dma_commit(w->dev), -ENOMEM, "DMA unmapping of 0x1000");
-	CU_ASSERT_EQUAL(vuc_dma_count(w->dev), 0);
-	w->refuse_iova = UINT64_MAX;
-	w->nr = 0;
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(w->nr, 1);
-	check_seen(w, 0, VFIO_USER_DMA_UNMAP, 1, 1);
-	end(w);
+	map_page(1, -1);
+	commit(NULL, "M1+1 ", 1, 1);
+	refused_iova = PAGE;
+	CU_ASSERT_EQUAL(unmap(1, 1), 0);
+	CU_ASSERT_EQUAL(map(PAGE, 2 * PAGE, VUC_DMA_READ, -1, 0), 0);
+	commit("*DMA unmapping of 0x1000*", "U1+1 ", 0, 0);
+	refused_iova = NONE;
+	commit(NULL, "U1+1 ", 0, 0);
 }
 
 static void
 unmap_all_inside(struct vuc_request *req, int status)
 {
 	CU_ASSERT_EQUAL(status, 0);
-	CU_ASSERT_EQUAL(vuc_dma_unmap_all(req->arg), 0);
-	CU_ASSERT_EQUAL(vuc_dma_commit(req->arg), -EDEADLK);
+	CU_ASSERT_EQUAL(vuc_dma_unmap_all(dev), 0);
+	CU_ASSERT_EQUAL(vuc_dma_commit(dev), -EDEADLK);
 	req->arg = NULL;
 }
 
@@ -496,79 +428,41 @@ unmap_all_inside(struct vuc_request *req, int status)
 static void
 test_unmap_all(void)
 {
-	struct witness *w = begin(VUC_DMA_SHARED, 64);
-	struct vuc_request reset = {.op = VUC_OP_RESET, .done = unmap_all_inside, .arg = w->dev};
+	struct vuc_request reset = {.op = VUC_OP_RESET, .done = unmap_all_inside, .arg = dev};
 
-	for (unsigned int n = 1; n < 10; n += 2)
-		map_page(w, n, -1);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	w->nr = 0;
-	CU_ASSERT_EQUAL(vuc_dma_unmap_all(w->dev), 0);
-	map_page(w, 3, -1);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(vuc_dma_count(w->dev), 1);
-	CU_ASSERT_EQUAL(vuc_dma_server_count(w->dev), 1);
-	CU_ASSERT_EQUAL(w->nr, 7);
-	for (unsigned int n = 0; n < 5; n++)
-		check_seen(w, n, VFIO_USER_DMA_UNMAP, 2 * n + 1, 1);
-	check_seen(w, 5, VFIO_USER_DMA_UNMAP, 0, 0);
-	CU_ASSERT_EQUAL(w->seen[5].flags, VFIO_DMA_UNMAP_FLAG_ALL);
-	check_seen(w, 6, VFIO_USER_DMA_MAP, 3, 1);
-
-	map_page(w, 5, -1);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	w->nr = 0;
-	w->refuse_iova = 0;
-	w->refuse_errno = EINVAL;
-	CU_ASSERT_EQUAL(vuc_dma_unmap_all(w->dev), 0);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(w->nr, 3);
-	check_seen(w, 0, VFIO_USER_DMA_UNMAP, 3, 1);
-	check_seen(w, 1, VFIO_USER_DMA_UNMAP, 5, 1);
-	check_seen(w, 2, VFIO_USER_DMA_UNMAP, 0, 0);
-	CU_ASSERT_EQUAL(vuc_dma_count(w->dev), 0);
-
-	w->nr = 0;
+	map_pages(1, 9, 2, -1);
+	commit(NULL, "M1+1 M3+1 M5+1 M7+1 M9+1 ", 5, 5);
+	CU_ASSERT_EQUAL(vuc_dma_unmap_all(dev), 0);
+	map_page(3, -1);
+	commit(NULL, "U1+1 U3+1 U5+1 U7+1 U9+1 U0+0* M3+1 ", 1, 1);
+	map_page(5, -1);
+	commit(NULL, "M5+1 ", 2, 2);
+	refused_iova = 0;
+	refused_errno = EINVAL;
+	CU_ASSERT_EQUAL(vuc_dma_unmap_all(dev), 0);
+	commit(NULL, "U3+1 U5+1 U0+0* ", 0, 0);
 	/* A callback may ask for it, but not wait for it. */
-	CU_ASSERT_EQUAL_FATAL(vuc_device_submit(w->dev, &reset), 0);
+	CU_ASSERT_EQUAL_FATAL(vuc_device_submit(dev, &reset), 0);
 	while (reset.arg != NULL)
-		vuc_poll_group_poll(vuc_device_poll_group(w->dev));
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(w->nr, 1);
-	check_seen(w, 0, VFIO_USER_DMA_UNMAP, 0, 0);
-	end(w);
+		vuc_poll_group_poll(vuc_device_poll_group(dev));
+	commit(NULL, "U0+0* ", 0, 0);
 }
 
 /* More than there is room for, in the session and in the socket. */
 static void
 test_many(void)
 {
-	struct witness *w = begin(VUC_DMA_SHARED, 2000);
-	int fd = new_file();
-
+	stop();
+	start(VUC_DMA_SHARED, 2000);
 	for (uint64_t n = 0; n < 1024; n++)
-		CU_ASSERT_EQUAL(map(w, 2 * n * PAGE, PAGE, RW, fd, n * PAGE), 0);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(w->nr, 1024);
-	CU_ASSERT_EQUAL(vuc_dma_server_count(w->dev), 1024);
-	for (uint64_t n = 0; n < 1024; n++)
-		CU_ASSERT_EQUAL(vuc_dma_unmap(w->dev, 2 * n * PAGE, PAGE), 0);
-	CU_ASSERT_EQUAL(vuc_dma_commit(w->dev), 0);
-	CU_ASSERT_EQUAL(w->nr, 2048);
-	close(fd);
-	end(w);
-}
-
-static void
-set_up(void)
-{
-	fds_before = fd_count();
-}
-
-static void
-tear_down(void)
-{
-	CU_ASSERT_EQUAL(fd_count(), fds_before);
+		CU_ASSERT_EQUAL(map(2 * n * PAGE, PAGE, RW, file, n * PAGE), 0);
+	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
+	CU_ASSERT_EQUAL(nr_seen, 1024);
+	CU_ASSERT_EQUAL(vuc_dma_server_count(dev), 1024);
+	for (unsigned int n = 0; n < 1024; n++)
+		CU_ASSERT_EQUAL(unmap(2 * n, 1), 0);
+	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
+	CU_ASSERT_EQUAL(nr_seen, 2048);
 }
 
 static CU_TestInfo tests[] = {
@@ -591,5 +485,6 @@ static CU_TestInfo tests[] = {
 int
 main(void)
 {
+	vuc_tap_count_fds();
 	return vuc_tap_tests("dma", set_up, tear_down, tests);
 }
