@@ -46,13 +46,7 @@ uint8_t mig_byte(size_t i);
 /* Whether page number page, counted from address 0, is one that it reports as dirty. */
 bool mig_page_is_dirty(uint64_t page);
 
-/* Open a device of it; asserts that it works. */
+/* Open a device of it, with a timeout of 30 ms where it is silent; asserts that it works. */
 struct vuc_device *mig_server_open(struct mig_server *f);
-
-/* The same with a timeout for every request. */
-struct vuc_device *mig_server_open_timeout(struct mig_server *f, uint32_t timeout_ms);
-
-/* Whether a call's reason is this; prints it when it is not. */
-bool mig_reason_is(struct vuc_device *dev, const char *expected);
 
 #endif /* VUC_TESTS_MIG_SERVER_H */
