@@ -3,18 +3,16 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <linux/vfio.h>
 
-#include "clock.h"
 #include "fd_count.h"
 #include "refdev_regs.h"
 
@@ -22,12 +20,22 @@
 #define PAGE   4096u
 #define ROUNDS 100u /* of the neighbour, until it counts as going on */
 
+/* What the neighbour's process shares. */
 struct neighbour {
 	_Atomic uint64_t rounds;
 	_Atomic unsigned int errors;
 	_Atomic int first_error; /* what its first access that failed ended with */
 	_Atomic bool stop;
 };
+
+/* As it was before an attack. */
+static struct {
+	struct neighbour *neighbour;
+	pid_t neighbour_pid;
+	unsigned int fds, mappings;
+	uint64_t generation;
+	bool trusting; /* the server's connection stays */
+} before;
 
 uint64_t
 hostile_random(uint64_t *state)
@@ -97,7 +105,7 @@ be_good(const char *path, struct neighbour *n)
 
 	/* What came with fork() is the daemon's. */
 	close_range(3, ~0u, 0);
-	memory = rig_memory(PAGE, true);
+	memory = rig_memory(PAGE, F_SEAL_SHRINK);
 	/* When a packet is answered, all of the one before is closed. */
 	if (shm_start(&c, path, RIG_SECOND) != 0 ||
 		shm_dma_map(&c, 0, PAGE, 0, VUC_SHM_DMA_READ, memory) != 0 ||
@@ -113,48 +121,46 @@ be_good(const char *path, struct neighbour *n)
 											    : 1);
 }
 
-uint64_t
-hostile_neighbour_rounds(const struct hostile *h)
-{
-	return atomic_load(&h->neighbour->rounds);
-}
-
 void
-hostile_neighbour_goes_on(const struct hostile *h)
+hostile_neighbour_goes_on(void)
 {
-	uint64_t until = hostile_neighbour_rounds(h) + ROUNDS;
+	struct neighbour *n = before.neighbour;
+	uint64_t until = atomic_load(&n->rounds) + ROUNDS;
+	unsigned int ms = 0;
 
-	for (unsigned int i = 0; i < RIG_WAIT_MS && hostile_neighbour_rounds(h) < until; i++)
-		vuc_clock_sleep_ms(1);
-	CU_ASSERT_TRUE(hostile_neighbour_rounds(h) >= until);
-	CU_ASSERT_EQUAL(atomic_load(&h->neighbour->errors), 0);
-	if (atomic_load(&h->neighbour->errors) != 0)
+	while (atomic_load(&n->rounds) < until && rig_wait(&ms))
+		continue;
+	CU_ASSERT_TRUE(atomic_load(&n->rounds) >= until);
+	CU_ASSERT_EQUAL(atomic_load(&n->errors), 0);
+	if (atomic_load(&n->errors) != 0)
 		printf("# the neighbour's first error: %s\n",
-			strerror(-atomic_load(&h->neighbour->first_error)));
+			strerror(-atomic_load(&n->first_error)));
 }
 
 static void
-start_neighbour(struct hostile *h)
+start_neighbour(void)
 {
-	h->neighbour = mmap(NULL, sizeof(*h->neighbour), PROT_READ | PROT_WRITE,
+	void *shared = mmap(NULL, sizeof(*before.neighbour), PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	CU_ASSERT_FATAL(h->neighbour != MAP_FAILED);
-	h->neighbour_pid = hostile_fork();
-	if (h->neighbour_pid == 0)
-		be_good(h->rig.path, h->neighbour);
-	hostile_neighbour_goes_on(h);
+
+	CU_ASSERT_FATAL(shared != MAP_FAILED);
+	before.neighbour = shared;
+	before.neighbour_pid = hostile_fork();
+	if (before.neighbour_pid == 0)
+		be_good(rig.path, before.neighbour);
+	hostile_neighbour_goes_on();
 }
 
 static void
-stop_neighbour(struct hostile *h)
+stop_neighbour(void)
 {
 	int status = -1;
 
-	hostile_neighbour_goes_on(h);
-	atomic_store(&h->neighbour->stop, true);
-	CU_ASSERT_EQUAL(waitpid(h->neighbour_pid, &status, 0), h->neighbour_pid);
+	hostile_neighbour_goes_on();
+	atomic_store(&before.neighbour->stop, true);
+	CU_ASSERT_EQUAL(waitpid(before.neighbour_pid, &status, 0), before.neighbour_pid);
 	CU_ASSERT_EQUAL(status, 0);
-	munmap(h->neighbour, sizeof(*h->neighbour));
+	munmap(before.neighbour, sizeof(*before.neighbour));
 }
 
 /* ---- what is left of an attack ---- */
@@ -174,111 +180,92 @@ count_shared_mappings(void)
 	return n;
 }
 
-/* The attacker's thread may just be ending. */
-static bool
-is_as_before(const struct hostile *h)
+unsigned int
+hostile_extra_fds(void)
 {
-	for (unsigned int i = 0; i < RIG_WAIT_MS; i++) {
-		if (vuc_control_connections(h->rig.control) == 1 && fd_count() == h->fds &&
-			count_shared_mappings() == h->mappings)
-			return true;
-		vuc_clock_sleep_ms(1);
-	}
-	printf("# %u connections; %u descriptors, %u before; %u mappings, %u before\n",
-		vuc_control_connections(h->rig.control), fd_count(), h->fds,
-		count_shared_mappings(), h->mappings);
-	return false;
-}
-
-static bool
-connections_become(const struct hostile *h, unsigned int nr)
-{
-	for (unsigned int i = 0; i < RIG_WAIT_MS; i++) {
-		if (vuc_control_connections(h->rig.control) == nr)
-			return true;
-		vuc_clock_sleep_ms(1);
-	}
-	return false;
+	return fd_count() - before.fds;
 }
 
 /* Whoever is greeted knows that all who came before have been accepted. */
 void
-hostile_wait_until_gone(const struct hostile *h)
+hostile_wait_until_gone(void)
 {
+	unsigned int ms = 0;
 	struct shm_client c;
-	int rc = SHM_GONE;
+	int rc;
 
 	/* In a crowd it is sent away, too. */
-	for (unsigned int i = 0; rc != 0 && i < RIG_WAIT_MS; i++) {
-		CU_ASSERT_EQUAL_FATAL(shm_connect(&c, h->rig.path), 0);
+	for (;;) {
+		CU_ASSERT_EQUAL_FATAL(shm_connect(&c, rig.path), 0);
 		rc = shm_hello(&c);
-		if (rc != 0) {
-			shm_close(&c);
-			vuc_clock_sleep_ms(1);
-		}
+		if (rc == 0 || !rig_wait(&ms))
+			break;
+		shm_close(&c);
 	}
 	CU_ASSERT_EQUAL_FATAL(rc, 0);
-	CU_ASSERT_TRUE_FATAL(connections_become(h, 2));
+	CU_ASSERT_TRUE_FATAL(rig_has_connections(2));
 	shm_close(&c);
-	CU_ASSERT_TRUE_FATAL(connections_become(h, 1));
+	CU_ASSERT_TRUE_FATAL(rig_has_connections(1));
+}
+
+/* The attacker's thread may just be ending. */
+static void
+expect_as_before(void)
+{
+	unsigned int ms = 0;
+
+	while ((fd_count() != before.fds || count_shared_mappings() != before.mappings) &&
+		rig_wait(&ms))
+		continue;
+	CU_ASSERT_EQUAL(fd_count(), before.fds);
+	CU_ASSERT_EQUAL(count_shared_mappings(), before.mappings);
+}
+
+void
+hostile_survived(void)
+{
+	hostile_wait_until_gone();
+	rig_expect_new(-1);
+	if (before.trusting)
+		CU_ASSERT_EQUAL(rig_look(RIG_NAME).generation, before.generation);
+	hostile_neighbour_goes_on();
+	CU_ASSERT_TRUE(rig_has_connections(1));
+	expect_as_before();
+}
+
+void
+hostile_start(const struct rig_opts *opts)
+{
+	static const struct rig_opts trusting = {.reset = VUC_CONTROL_RESET_TRUST};
+
+	rig_start(opts != NULL ? opts : &trusting);
+	start_neighbour();
+	before.trusting = opts == NULL;
+	before.generation = rig_look(RIG_NAME).generation;
+	before.fds = fd_count();
+	before.mappings = count_shared_mappings();
+	hostile_survived();
+}
+
+void
+hostile_stop(void)
+{
+	shm_close(&client);
+	hostile_survived();
+	CU_ASSERT_EQUAL(rig_look(RIG_SECOND).attaches, 1);
+	stop_neighbour();
+	CU_ASSERT_TRUE(rig_has_connections(0));
+	rig_stop();
 }
 
 static void
-be_next(const struct hostile *h)
+set_up(void)
 {
-	uint64_t scratch = 1;
-	uint32_t maps = 1;
-	struct shm_client c;
-	struct shm_queue q;
-
-	rig_attach(&h->rig, &c, RIG_NAME);
-	CU_ASSERT(c.reply.attach_reply.generation >= h->generation);
-	CU_ASSERT_EQUAL_FATAL(shm_open_queue(&c, 4, 64, &q), 0);
-	CU_ASSERT_EQUAL(shm_read(&q, BAR0, REFDEV_REG_SCRATCH, &scratch, sizeof(scratch)), 0);
-	CU_ASSERT_EQUAL(scratch, 0);
-	CU_ASSERT_EQUAL(shm_read(&q, BAR0, REFDEV_REG_DMA_MAPS, &maps, sizeof(maps)), 0);
-	CU_ASSERT_EQUAL(maps, 0);
-	scratch = 1;
-	CU_ASSERT_EQUAL(shm_write(&q, BAR0, REFDEV_REG_SCRATCH, &scratch, sizeof(scratch)), 0);
-	shm_forget_queue(&q);
-	CU_ASSERT_EQUAL(shm_plain(&c, VUC_SHM_DETACH), 0);
-	shm_close(&c);
+	hostile_start(NULL);
 }
 
-void
-hostile_survived(struct hostile *h)
+int
+hostile_main(int argc, char **argv, CU_TestInfo *tests, CU_TestInfo *attacks)
 {
-	hostile_wait_until_gone(h);
-	CU_ASSERT_TRUE(rig_becomes(&h->rig, RIG_NAME, VUC_CONTROL_FREE));
-	be_next(h);
-	hostile_neighbour_goes_on(h);
-	CU_ASSERT_TRUE(is_as_before(h));
-}
-
-void
-hostile_start(struct hostile *h, const struct rig_opts *opts)
-{
-	struct rig_opts trusting;
-
-	*h = (struct hostile){.neighbour_pid = -1};
-	rig_opts_init(&trusting);
-	if (opts != NULL)
-		trusting = *opts;
-	/* The server's connection stays: an attack that ends it shows. */
-	trusting.device.reset = VUC_CONTROL_RESET_TRUST;
-	rig_start(&h->rig, &trusting);
-	start_neighbour(h);
-	h->generation = rig_look(&h->rig, RIG_NAME).generation;
-	h->fds = fd_count();
-	h->mappings = count_shared_mappings();
-	hostile_survived(h);
-}
-
-void
-hostile_stop(struct hostile *h)
-{
-	CU_ASSERT_EQUAL(rig_look(&h->rig, RIG_SECOND).attaches, 1);
-	stop_neighbour(h);
-	CU_ASSERT_TRUE(rig_is_left(&h->rig));
-	rig_stop(&h->rig);
+	return rig_main_with(argc, argv, tests, attacks, set_up, hostile_stop);
 }

@@ -3,50 +3,43 @@
 #define VUC_TESTS_HOSTILE_H
 
 /*
- * A control plane under attack. Beside the attacker there is a VMM that behaves: a process that
- * accesses the second device all the time, has memory mapped for it, and counts what goes wrong.
+ * A rig under attack. Beside the attacker there is a VMM that behaves: a process that accesses the
+ * second device all the time, has memory mapped for it, and counts what goes wrong.
  *
- *	hostile_start(&h, NULL);
- *	rig_attach(&h.rig, &client, RIG_NAME);
+ *	hostile_start(NULL);
+ *	rig_attach(&client, RIG_NAME);
  *	... whatever a VMM must not do ...
- *	shm_close(&client);
- *	hostile_survived(&h);
- *	hostile_stop(&h);
+ *	hostile_stop();
  */
 
-#include "control_rig.h"
+#include "rig.h"
 
-struct neighbour;
-
-struct hostile {
-	struct control_rig rig;
-	struct neighbour *neighbour; /* memory that its process shares */
-	pid_t neighbour_pid;
-	unsigned int fds;      /* of this process, which is the daemon, */
-	unsigned int mappings; /* its shared mappings */
-	uint64_t generation;   /* of the device under attack */
-};
-
-/* A rig with a neighbour. Asserts that all of it works. */
-void hostile_start(struct hostile *h, const struct rig_opts *opts);
-void hostile_stop(struct hostile *h);
+/* A rig with a neighbour. By default the server's connection stays when a VMM leaves, so that an
+ * attack that ends it shows; options say that themselves. */
+void hostile_start(const struct rig_opts *opts);
 
 /*
- * The attacker has left. Asserts that the device is free again, still by the same connection to its
- * server; that another VMM can attach to it, and finds it as new; that the neighbour goes on,
- * without an error; and that this process has as many descriptors and shared mappings as before.
+ * The attacker has left. Asserts that the device is free again; that another VMM can attach to it,
+ * and finds it as new; that the neighbour goes on, without an error; and that this process has as
+ * many descriptors and shared mappings as before.
  */
-void hostile_survived(struct hostile *h);
+void hostile_survived(void);
+
+/* That, once client is closed, and the end. */
+void hostile_stop(void);
+
+/* main(): before and after each of the attacks there are hostile_start(NULL) and hostile_stop(). */
+int hostile_main(int argc, char **argv, CU_TestInfo *tests, CU_TestInfo *attacks);
 
 /* Wait until the daemon has done with all VMMs but the neighbour, also with those that it had not
  * accepted yet. Asserts that it does. */
-void hostile_wait_until_gone(const struct hostile *h);
+void hostile_wait_until_gone(void);
 
 /* Asserts that the neighbour goes on, and has seen no error. */
-void hostile_neighbour_goes_on(const struct hostile *h);
+void hostile_neighbour_goes_on(void);
 
-/* How many rounds of accesses it has made. */
-uint64_t hostile_neighbour_rounds(const struct hostile *h);
+/* How many descriptors this process, which is the daemon, has more than before the attack. */
+unsigned int hostile_extra_fds(void);
 
 /* A process of the test's that is gone when the test is. 0 in it, as by fork(2). */
 pid_t hostile_fork(void);

@@ -138,41 +138,70 @@ start_loopback(struct peer *p, const char *const *options)
 }
 
 static void
-start_process(struct peer *p, const char *const *options)
+run_process(struct peer *p, const char *const *options)
 {
 	const char *args[PEER_MAX_DEVICES + MAX_OPTIONS + 1] = {NULL};
 	unsigned int n = 0;
 
-	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(p->dir), 0);
-	for (unsigned int i = 0; i < p->nr_devices; i++) {
-		snprintf(p->paths[i], sizeof(p->paths[i]), "%s/dev%u", p->dir, i);
+	for (unsigned int i = 0; i < p->nr_devices; i++)
 		args[n++] = p->paths[i];
-	}
-	while (*options != NULL)
-		args[n++] = *options++;
+	for (unsigned int i = 0; i < MAX_OPTIONS && options[i] != NULL; i++)
+		args[n++] = options[i];
 	CU_ASSERT_EQUAL_FATAL(vuc_spawn_server(&p->process, getenv("VUC_REFDEV"), args), 0);
 }
 
-struct peer *
-peer_start(unsigned int nr_devices, ...)
+static void
+start_process(struct peer *p, const char *const *options)
 {
-	const char *options[MAX_OPTIONS + 1] = {NULL};
+	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(p->dir), 0);
+	for (unsigned int i = 0; i < p->nr_devices; i++)
+		snprintf(p->paths[i], sizeof(p->paths[i]), "%s/dev%u", p->dir, i);
+	run_process(p, options);
+}
+
+struct peer *
+peer_start_with(unsigned int nr_devices, const char *const *options)
+{
 	struct peer *p = calloc(1, sizeof(*p));
-	unsigned int n = 0;
-	va_list args;
 
 	CU_ASSERT_FATAL(p != NULL && nr_devices <= PEER_MAX_DEVICES);
-	va_start(args, nr_devices);
-	while (n < MAX_OPTIONS && (options[n] = va_arg(args, const char *)) != NULL)
-		n++;
-	va_end(args);
-	options[n] = NULL;
 	p->nr_devices = nr_devices;
 	if (is_loopback())
 		start_loopback(p, options);
 	else
 		start_process(p, options);
 	return p;
+}
+
+struct peer *
+peer_start(unsigned int nr_devices, ...)
+{
+	const char *options[MAX_OPTIONS + 1] = {NULL};
+	unsigned int n = 0;
+	va_list args;
+
+	va_start(args, nr_devices);
+	while (n < MAX_OPTIONS && (options[n] = va_arg(args, const char *)) != NULL)
+		n++;
+	va_end(args);
+	options[n] = NULL;
+	return peer_start_with(nr_devices, options);
+}
+
+void
+peer_restart(struct peer *p)
+{
+	static const char *const none[] = {NULL};
+
+	vuc_spawn_free(&p->process);
+	p->killed = false;
+	run_process(p, none);
+}
+
+struct vuc_spawn *
+peer_process(struct peer *p)
+{
+	return &p->process;
 }
 
 void

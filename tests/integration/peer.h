@@ -32,6 +32,15 @@ int peer_tests(
  * limits may follow, up to a NULL. Asserts that it could be started. */
 struct peer *peer_start(unsigned int nr_devices, ...) __attribute__((sentinel));
 
+/* The same with an array of options that ends with NULL. */
+struct peer *peer_start_with(unsigned int nr_devices, const char *const *options);
+
+/* Serve the same sockets again, after peer_kill(), without options. */
+void peer_restart(struct peer *p);
+
+/* The process, if it is one. */
+struct vuc_spawn *peer_process(struct peer *p);
+
 /* Stops the server and asserts that it has ended well. */
 void peer_stop(struct peer *p);
 

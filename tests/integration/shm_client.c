@@ -17,15 +17,21 @@
 
 #define PAGE 4096u
 
+void
+shm_init(struct shm_client *c)
+{
+	*c = (struct shm_client){.fd = -1};
+	for (unsigned int i = 0; i < VUC_SHM_ATTACH_FDS; i++)
+		c->attach_fds[i] = -1;
+}
+
 int
 shm_connect(struct shm_client *c, const char *path)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int rc;
 
-	*c = (struct shm_client){.fd = -1};
-	for (unsigned int i = 0; i < VUC_SHM_ATTACH_FDS; i++)
-		c->attach_fds[i] = -1;
+	shm_init(c);
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
 	c->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (c->fd < 0)
@@ -46,11 +52,13 @@ shm_close(struct shm_client *c)
 		munmap(c->bell, PAGE);
 	if (c->poller != NULL)
 		munmap((void *)(uintptr_t)c->poller, PAGE);
+	for (unsigned int i = 0; i < c->nr_queues; i++)
+		shm_forget_queue(&c->queues[i]);
 	vuc_fds_close(c->attach_fds, VUC_SHM_ATTACH_FDS);
 	vuc_fds_close(c->fds, c->nr_fds);
 	if (c->fd >= 0)
 		close(c->fd);
-	*c = (struct shm_client){.fd = -1};
+	shm_init(c);
 }
 
 int
@@ -196,6 +204,15 @@ shm_plain(struct shm_client *c, enum vuc_shm_type type)
 }
 
 int
+shm_send_plain(struct shm_client *c, enum vuc_shm_type type)
+{
+	struct vuc_shm_plain plain;
+
+	shm_header(c, &plain.header, type, sizeof(plain));
+	return shm_send(c, &plain, sizeof(plain), NULL, 0);
+}
+
+int
 shm_index(struct shm_client *c, enum vuc_shm_type type, uint32_t index)
 {
 	struct vuc_shm_index request = {.index = index};
@@ -264,17 +281,17 @@ shm_set_irqs(struct shm_client *c, const struct vuc_shm_set_irqs *what, const ui
 	return shm_call(c, &request, VUC_SHM_SET_IRQS, len, fds, nr_fds);
 }
 
-static int
-change_dma(struct shm_client *c, const struct vuc_shm_dma_entry *entry, const int *fd)
+int
+shm_dma(struct shm_client *c, const struct vuc_shm_dma_entry *entry, uint32_t flags, int fd)
 {
 	union shm_packet request = {.bytes = {0}};
 
 	request.dma.nr = 1;
-	request.dma.nr_fds = fd != NULL;
-	request.dma.flags = VUC_SHM_DMA_COMMIT;
+	request.dma.nr_fds = entry->op == VUC_SHM_DMA_MAP;
+	request.dma.flags = flags;
 	request.dma.entries[0] = *entry;
-	return shm_call(
-		c, &request, VUC_SHM_DMA, sizeof(request.dma) + sizeof(*entry), fd, fd != NULL);
+	return shm_call(c, &request, VUC_SHM_DMA, sizeof(request.dma) + sizeof(*entry), &fd,
+		request.dma.nr_fds);
 }
 
 int
@@ -289,20 +306,16 @@ shm_dma_map(
 		.offset = offset,
 	};
 
-	return change_dma(c, &entry, &fd);
+	return shm_dma(c, &entry, VUC_SHM_DMA_COMMIT, fd);
 }
 
 int
 shm_dma_unmap(struct shm_client *c, uint64_t iova, uint64_t size)
 {
 	const struct vuc_shm_dma_entry entry = {
-		.op = VUC_SHM_DMA_UNMAP,
-		.iova = iova,
-		.size = size,
-		.fd_index = -1,
-	};
+		.op = VUC_SHM_DMA_UNMAP, .iova = iova, .size = size, .fd_index = -1};
 
-	return change_dma(c, &entry, NULL);
+	return shm_dma(c, &entry, VUC_SHM_DMA_COMMIT, -1);
 }
 
 int
@@ -310,7 +323,7 @@ shm_dma_unmap_all(struct shm_client *c)
 {
 	const struct vuc_shm_dma_entry entry = {.op = VUC_SHM_DMA_UNMAP_ALL, .fd_index = -1};
 
-	return change_dma(c, &entry, NULL);
+	return shm_dma(c, &entry, VUC_SHM_DMA_COMMIT, -1);
 }
 
 /* Every store here is followed by a load of what the daemon has written, in the one order of such

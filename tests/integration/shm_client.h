@@ -21,7 +21,7 @@
 
 #include <vuc/shm.h>
 
-#define SHM_TIMEOUT_MS 20000 /* until the daemon counts as hung */
+#define SHM_TIMEOUT_MS 60000 /* until the daemon counts as hung */
 
 /* What a call returns beside the reply's status, which is 0 or negative. */
 #define SHM_GONE   1 /* the daemon has ended the connection */
@@ -50,6 +50,21 @@ union shm_packet {
 	uint8_t bytes[VUC_SHM_MAX_PACKET + 64]; /* one can be too long */
 };
 
+struct shm_queue {
+	struct shm_client *client;
+	uint32_t index;
+	uint32_t depth;
+	uint32_t max_data;
+	size_t requests_size;
+	size_t completions_size;
+	int requests_fd;
+	int completions_fd;
+	uint8_t *requests;
+	const uint8_t *completions;
+	uint32_t tail; /* of requests */
+	uint32_t head; /* of completions */
+};
+
 struct shm_client {
 	int fd;
 	uint32_t sequence; /* of the last request */
@@ -66,27 +81,19 @@ struct shm_client {
 	int fds[VUC_SHM_MAX_FDS];
 	unsigned int nr_fds;
 	union shm_packet reply;
+
+	/* Queues that are forgotten by shm_close(), for whoever wants that. */
+	unsigned int nr_queues;
+	struct shm_queue queues[VUC_SHM_MAX_QUEUES];
 };
 
-struct shm_queue {
-	struct shm_client *client;
-	uint32_t index;
-	uint32_t depth;
-	uint32_t max_data;
-	size_t requests_size;
-	size_t completions_size;
-	int requests_fd;
-	int completions_fd;
-	uint8_t *requests;
-	const uint8_t *completions;
-	uint32_t tail; /* of requests */
-	uint32_t head; /* of completions */
-};
+/* Not connected: nothing to close. */
+void shm_init(struct shm_client *c);
 
 /* 0 or a negative errno. */
 int shm_connect(struct shm_client *c, const char *path);
 
-/* Hang up, and forget everything. */
+/* Hang up, and forget everything, if there is anything. */
 void shm_close(struct shm_client *c);
 
 /* Send any bytes with any descriptors: 0 or a negative errno. */
@@ -111,6 +118,7 @@ int shm_call(struct shm_client *c, void *request, enum vuc_shm_type type, size_t
 int shm_hello(struct shm_client *c);
 int shm_attach(struct shm_client *c, const char *device);
 int shm_plain(struct shm_client *c, enum vuc_shm_type type);
+int shm_send_plain(struct shm_client *c, enum vuc_shm_type type); /* without a wait */
 int shm_index(struct shm_client *c, enum vuc_shm_type type, uint32_t index);
 int shm_open_queue(struct shm_client *c, uint32_t depth, uint32_t max_data, struct shm_queue *q);
 int shm_close_queue(struct shm_queue *q);
@@ -122,6 +130,9 @@ int shm_dma_map(struct shm_client *c, uint64_t iova, uint64_t size, uint64_t off
 	int fd);
 int shm_dma_unmap(struct shm_client *c, uint64_t iova, uint64_t size);
 int shm_dma_unmap_all(struct shm_client *c);
+
+/* One entry, committed or not, with the descriptor of a map. */
+int shm_dma(struct shm_client *c, const struct vuc_shm_dma_entry *entry, uint32_t flags, int fd);
 
 /* Hello and attach, on a new connection. */
 int shm_start(struct shm_client *c, const char *path, const char *device);

@@ -19,8 +19,6 @@
 #define RACERS     6u
 #define RACES      60u
 
-static struct hostile hostile;
-
 /* All at once, more than may come in, and none of them says a word, or they say hello. */
 static void
 test_crowd(void)
@@ -28,9 +26,8 @@ test_crowd(void)
 	struct shm_client crowd[CROWD];
 	unsigned int greeted = 0;
 
-	hostile_start(&hostile, NULL);
 	for (unsigned int i = 0; i < CROWD; i++)
-		CU_ASSERT_EQUAL_FATAL(shm_connect(&crowd[i], hostile.rig.path), 0);
+		CU_ASSERT_EQUAL_FATAL(shm_connect(&crowd[i], rig.path), 0);
 	for (unsigned int i = 0; i < CROWD; i += 2) {
 		int rc = shm_hello(&crowd[i]);
 
@@ -38,11 +35,9 @@ test_crowd(void)
 		greeted += rc == 0;
 	}
 	CU_ASSERT_TRUE(greeted > 0 && greeted <= 32);
-	hostile_neighbour_goes_on(&hostile);
+	hostile_neighbour_goes_on();
 	for (unsigned int i = 0; i < CROWD; i++)
 		shm_close(&crowd[i]);
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
 }
 
 /* The control thread, which accepts, stands still in the first line that says that a connection
@@ -69,21 +64,16 @@ static void
 test_unaccepted(void)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	struct control_rig *rig = &hostile.rig;
 	struct shm_client first, second;
-	struct rig_opts opts;
 
-	rig_opts_init(&opts);
-	opts.control.max_vmms_per_user = 1;
-	opts.control.log = stand_still;
 	CU_ASSERT_EQUAL(sem_init(&gate.stands, 0, 0), 0);
 	CU_ASSERT_EQUAL(sem_init(&gate.goes_on, 0, 0), 0);
-	rig_start(rig, &opts);
-	CU_ASSERT_EQUAL_FATAL(shm_connect(&first, rig->path), 0);
+	rig_start(&(struct rig_opts){.max_vmms_per_user = 1, .log = stand_still});
+	CU_ASSERT_EQUAL_FATAL(shm_connect(&first, rig.path), 0);
 	CU_ASSERT_EQUAL(shm_hello(&first), 0);
-	CU_ASSERT_EQUAL_FATAL(shm_connect(&second, rig->path), 0);
+	CU_ASSERT_EQUAL_FATAL(shm_connect(&second, rig.path), 0);
 	CU_ASSERT_EQUAL(sem_wait(&gate.stands), 0);
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", rig->path);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", rig.path);
 	for (unsigned int i = 0; i < UNACCEPTED; i++) {
 		int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -95,7 +85,7 @@ test_unaccepted(void)
 	CU_ASSERT_EQUAL(shm_attach(&first, RIG_NAME), 0);
 	shm_close(&first);
 	shm_close(&second);
-	rig_stop(rig);
+	rig_stop();
 }
 
 /* One after the other, as fast as it goes; the next one does not wait until the last one is gone.
@@ -105,18 +95,15 @@ test_comings(void)
 {
 	unsigned int attached = 0;
 
-	hostile_start(&hostile, NULL);
 	for (unsigned int i = 0; i < COMINGS; i++) {
 		struct shm_client c;
-		int rc = shm_start(&c, hostile.rig.path, RIG_NAME);
+		int rc = shm_start(&c, rig.path, RIG_NAME);
 
 		CU_ASSERT_TRUE(rc == 0 || rc == -EBUSY || rc == SHM_GONE);
 		attached += rc == 0;
 		shm_close(&c);
 	}
 	CU_ASSERT_TRUE(attached > 0);
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
 }
 
 /* A connection asks for what it may not have, or there is not, and for what is another's. */
@@ -126,8 +113,7 @@ test_asking(void)
 	static const char *const names[] = {"", "disk", "disk00", "../disk0", "DISK0", "%s%n"};
 	struct shm_client c;
 
-	hostile_start(&hostile, NULL);
-	CU_ASSERT_EQUAL_FATAL(shm_connect(&c, hostile.rig.path), 0);
+	CU_ASSERT_EQUAL_FATAL(shm_connect(&c, rig.path), 0);
 	CU_ASSERT_EQUAL(shm_hello(&c), 0);
 	for (unsigned int i = 0; i < COMINGS; i++) {
 		CU_ASSERT_EQUAL(shm_attach(&c, names[i % 6]), -ENOENT);
@@ -135,8 +121,6 @@ test_asking(void)
 	}
 	CU_ASSERT_EQUAL(shm_attach(&c, RIG_NAME), 0);
 	shm_close(&c);
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
 }
 
 /* One that fills the log takes no line of another one, and the log tells what it left out. */
@@ -145,21 +129,18 @@ test_noise(void)
 {
 	struct shm_client noisy, other;
 
-	hostile_start(&hostile, NULL);
-	CU_ASSERT_EQUAL_FATAL(shm_connect(&noisy, hostile.rig.path), 0);
+	CU_ASSERT_EQUAL_FATAL(shm_connect(&noisy, rig.path), 0);
 	CU_ASSERT_EQUAL(shm_hello(&noisy), 0);
 	for (unsigned int i = 0; i < COMINGS; i++)
 		CU_ASSERT_EQUAL(shm_attach(&noisy, "nothing"), -ENOENT);
-	CU_ASSERT_EQUAL_FATAL(shm_start(&other, hostile.rig.path, RIG_NAME), 0);
+	CU_ASSERT_EQUAL_FATAL(shm_start(&other, rig.path, RIG_NAME), 0);
 	CU_ASSERT_TRUE(rig_has_logged(RIG_NAME ": VMM "));
 	shm_close(&noisy);
 	shm_close(&other);
-	hostile_wait_until_gone(&hostile);
-	CU_ASSERT_EQUAL_FATAL(shm_start(&other, hostile.rig.path, RIG_NAME), 0);
+	hostile_wait_until_gone();
+	CU_ASSERT_EQUAL_FATAL(shm_start(&other, rig.path, RIG_NAME), 0);
 	CU_ASSERT_TRUE(rig_has_logged(" earlier lines were suppressed)"));
 	shm_close(&other);
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
 }
 
 /* Returns how often this process had the device. */
@@ -170,7 +151,7 @@ race(void)
 
 	for (unsigned int i = 0; i < RACES; i++) {
 		struct shm_client c;
-		int rc = shm_start(&c, hostile.rig.path, RIG_NAME);
+		int rc = shm_start(&c, rig.path, RIG_NAME);
 
 		if (rc != 0 && rc != -EBUSY)
 			return 255;
@@ -187,8 +168,7 @@ test_race(void)
 	uint64_t before, won = 0;
 	pid_t pids[RACERS];
 
-	hostile_start(&hostile, NULL);
-	before = rig_look(&hostile.rig, RIG_NAME).attaches;
+	before = rig_look(RIG_NAME).attaches;
 	for (unsigned int i = 0; i < RACERS; i++) {
 		pids[i] = hostile_fork();
 		if (pids[i] == 0)
@@ -202,14 +182,16 @@ test_race(void)
 		won += (uint64_t)WEXITSTATUS(status);
 	}
 	CU_ASSERT_TRUE(won > 0);
-	CU_ASSERT_EQUAL(rig_look(&hostile.rig, RIG_NAME).attaches - before, won);
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
+	CU_ASSERT_EQUAL(rig_look(RIG_NAME).attaches - before, won);
 }
 
 static CU_TestInfo tests[] = {
-	{"crowd", test_crowd},
 	{"unaccepted", test_unaccepted},
+	CU_TEST_INFO_NULL,
+};
+
+static CU_TestInfo attacks[] = {
+	{"crowd", test_crowd},
 	{"comings", test_comings},
 	{"noise", test_noise},
 	{"asking", test_asking},
@@ -220,5 +202,5 @@ static CU_TestInfo tests[] = {
 int
 main(int argc, char **argv)
 {
-	return rig_main(argc, argv, tests);
+	return hostile_main(argc, argv, tests, attacks);
 }

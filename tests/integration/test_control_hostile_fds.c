@@ -16,39 +16,12 @@
 #include "hostile.h"
 #include "refdev_regs.h"
 
-#define BAR0       VFIO_PCI_BAR0_REGION_INDEX
 #define MSIX       VFIO_PCI_MSIX_IRQ_INDEX
 #define PAGE       4096u
 #define MIB        (1024u * 1024u)
 #define READ_WRITE (VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE)
 #define KERNEL_MAX 253 /* descriptors of a message that the kernel takes */
 #define FLOODS     200u
-
-static struct hostile hostile;
-static struct shm_client client;
-
-static void
-begin(enum vuc_dma_policy policy)
-{
-	struct rig_opts opts;
-
-	rig_opts_init(&opts);
-	opts.open.dma = policy;
-	hostile_start(&hostile, &opts);
-}
-
-static void
-end(void)
-{
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
-}
-
-static void
-attach(void)
-{
-	rig_attach(&hostile.rig, &client, RIG_NAME);
-}
 
 /* ---- how many ---- */
 
@@ -69,7 +42,6 @@ test_surplus(void)
 	struct vuc_shm_index index = {.index = 0};
 	int fds[KERNEL_MAX], fd;
 
-	begin(VUC_DMA_SHARED);
 	fd = eventfd(0, EFD_CLOEXEC);
 	fill_with(fds, KERNEL_MAX, fd);
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
@@ -78,14 +50,13 @@ test_surplus(void)
 			: sizeof(index);
 
 		for (size_t n = 0; n < sizeof(numbers) / sizeof(numbers[0]); n++) {
-			attach();
+			rig_attach(&client, RIG_NAME);
 			CU_ASSERT_EQUAL(shm_call(&client, &index, types[i], size, fds, numbers[n]),
 				SHM_GONE);
 			shm_close(&client);
 		}
 	}
 	close(fd);
-	end();
 }
 
 /* How many a DMA message says, has, and uses. */
@@ -116,8 +87,7 @@ test_dma_numbers(void)
 {
 	int fds[VUC_SHM_MAX_FDS + 1], fd;
 
-	begin(VUC_DMA_SHARED);
-	fd = rig_memory(MIB, true);
+	fd = rig_memory(MIB, F_SEAL_SHRINK);
 	fill_with(fds, VUC_SHM_MAX_FDS + 1, fd);
 	for (size_t i = 0; i < sizeof(wrong_numbers) / sizeof(wrong_numbers[0]); i++) {
 		const struct numbers *n = &wrong_numbers[i];
@@ -133,14 +103,13 @@ test_dma_numbers(void)
 				.size = PAGE,
 				.fd_index = n->used[k],
 			};
-		attach();
+		rig_attach(&client, RIG_NAME);
 		CU_ASSERT_EQUAL(shm_call(&client, &p, VUC_SHM_DMA,
 					sizeof(p.dma) + 2 * sizeof(p.dma.entries[0]), fds, n->sent),
 			SHM_GONE);
 		shm_close(&client);
 	}
 	close(fd);
-	end();
 }
 
 static void
@@ -161,7 +130,6 @@ test_irq_numbers(void)
 	};
 	int fds[VUC_SHM_MAX_FDS], fd;
 
-	begin(VUC_DMA_SHARED);
 	fd = eventfd(0, EFD_CLOEXEC);
 	fill_with(fds, VUC_SHM_MAX_FDS, fd);
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -170,7 +138,7 @@ test_irq_numbers(void)
 		uint8_t which[8] = {0};
 
 		memset(which, 1, wrong[i].ones);
-		attach();
+		rig_attach(&client, RIG_NAME);
 		CU_ASSERT_EQUAL(shm_set_irqs(&client, &what,
 					wrong[i].data != VUC_SHM_IRQ_ALL ? which : NULL, fds,
 					wrong[i].sent),
@@ -178,7 +146,6 @@ test_irq_numbers(void)
 		shm_close(&client);
 	}
 	close(fd);
-	end();
 }
 
 /* Descriptors with every packet that there is, right or wrong: none of them stays. */
@@ -189,11 +156,10 @@ test_flood(void)
 	uint8_t bytes[64];
 	uint64_t state = 7;
 
-	begin(VUC_DMA_SHARED);
 	CU_ASSERT_EQUAL_FATAL(pipe2(pipes, O_CLOEXEC), 0);
 	fill_with(fds, VUC_SHM_MAX_FDS, pipes[1]);
 	for (unsigned int i = 0; i < FLOODS; i++) {
-		CU_ASSERT_EQUAL_FATAL(shm_connect(&client, hostile.rig.path), 0);
+		CU_ASSERT_EQUAL_FATAL(shm_connect(&client, rig.path), 0);
 		hostile_fill(&state, bytes, sizeof(bytes));
 		while (shm_send(&client, bytes, hostile_below(&state, sizeof(bytes)), fds,
 			       VUC_SHM_MAX_FDS) == 0 &&
@@ -205,138 +171,95 @@ test_flood(void)
 	/* Nobody has the other end any more, once all connections are over. */
 	CU_ASSERT_EQUAL(read(pipes[0], bytes, 1), 0);
 	close(pipes[0]);
-	end();
 }
 
 /* ---- of what ---- */
 
-static int
-of_pipe(void)
-{
-	int pipes[2];
-
-	CU_ASSERT_EQUAL_FATAL(pipe2(pipes, O_CLOEXEC), 0);
-	close(pipes[1]);
-	return pipes[0];
-}
-
-static int
-of_folder(void)
-{
-	return open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
-
-static int
-of_path(void)
-{
-	return open("/dev/null", O_PATH | O_CLOEXEC);
-}
-
-static int
-of_device(void)
-{
-	return open("/dev/zero", O_RDWR | O_CLOEXEC);
-}
-
-static int
-of_file(void)
-{
-	return open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-}
-
-static int
-of_socket(void)
-{
-	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-}
-
-/* The VMM's own connection: a descriptor that comes by itself. */
-static int
-of_connection(void)
-{
-	return dup(client.fd);
-}
-
-static int
-of_epoll(void)
-{
-	return epoll_create1(EPOLL_CLOEXEC);
-}
-
-static int
-of_eventfd(void)
-{
-	return eventfd(0, EFD_CLOEXEC);
-}
-
-static int
-of_short_memory(void)
-{
-	return rig_memory(MIB - PAGE, true);
-}
-
-static int
-of_no_memory(void)
-{
-	return rig_memory(0, true);
-}
-
-static int
-of_kick(void)
-{
-	return dup(client.attach_fds[VUC_SHM_FD_KICK]);
-}
-
-static int (*const no_memory[])(void) = {
-	of_pipe,
-	of_folder,
-	of_path,
-	of_device,
-	of_file,
-	of_socket,
-	of_connection,
-	of_epoll,
-	of_eventfd,
-	of_short_memory,
-	of_no_memory,
-	of_kick,
+enum thing {
+	PIPE,
+	FOLDER,
+	PATH,
+	DEVICE,
+	PROGRAM,
+	SOCKET,
+	CONNECTION, /* the VMM's own: a descriptor that comes by itself */
+	EPOLL,
+	SHORT_MEMORY,
+	NO_MEMORY,
+	EVENTFD,
+	KICK,
+	NR_THINGS,
+	FIRST_EVENTFD = EVENTFD,
 };
 
-static int (*const no_eventfd[])(void) = {
-	of_pipe,
-	of_folder,
-	of_path,
-	of_device,
-	of_file,
-	of_socket,
-	of_connection,
-	of_epoll,
-	of_short_memory,
-};
+static int
+thing_open(enum thing thing)
+{
+	int pipes[2] = {-1, -1};
+
+	switch (thing) {
+	case FOLDER:
+		return open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	case PATH:
+		return open("/dev/null", O_PATH | O_CLOEXEC);
+	case DEVICE:
+		return open("/dev/zero", O_RDWR | O_CLOEXEC);
+	case PROGRAM:
+		return open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	case SOCKET:
+		return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	case CONNECTION:
+		return dup(client.fd);
+	case EPOLL:
+		return epoll_create1(EPOLL_CLOEXEC);
+	case SHORT_MEMORY:
+		return rig_memory(MIB - PAGE, F_SEAL_SHRINK);
+	case NO_MEMORY:
+		return rig_memory(0, F_SEAL_SHRINK);
+	case EVENTFD:
+		return eventfd(0, EFD_CLOEXEC);
+	case KICK:
+		return dup(client.attach_fds[VUC_SHM_FD_KICK]);
+	default:
+		CU_ASSERT_EQUAL(pipe2(pipes, O_CLOEXEC), 0);
+		close(pipes[1]);
+		return pipes[0];
+	}
+}
+
+static void
+expect_refused(enum thing thing, int rc, const char *reason)
+{
+	bool refused = rc == -EINVAL && strstr(client.reply.failure.reason, reason) != NULL;
+
+	if (!refused)
+		printf("# thing %d: %d, %.239s\n", thing, rc,
+			rc < 0 ? client.reply.failure.reason : "");
+	CU_ASSERT_TRUE(refused);
+}
 
 /* Whatever it is, it is refused, and the connection goes on. */
 static void
-check_no_memory(enum vuc_dma_policy policy)
-{
-	begin(policy);
-	attach();
-	for (size_t i = 0; i < sizeof(no_memory) / sizeof(no_memory[0]); i++) {
-		int fd = no_memory[i]();
-
-		CU_ASSERT_FATAL(fd >= 0);
-		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, fd), -EINVAL);
-		close(fd);
-	}
-	CU_ASSERT_EQUAL(rig_look(&hostile.rig, RIG_NAME).dma_maps, 0);
-	shm_close(&client);
-	end();
-}
-
-static void
 test_no_memory(void)
 {
-	check_no_memory(VUC_DMA_SHARED);
-	check_no_memory(VUC_DMA_MESSAGE);
+	static const enum vuc_dma_policy policies[] = {VUC_DMA_SHARED, VUC_DMA_MESSAGE};
+
+	for (unsigned int way = 0; way < 2; way++) {
+		hostile_start(
+			&(struct rig_opts){.dma = policies[way], .reset = VUC_CONTROL_RESET_TRUST});
+		rig_attach(&client, RIG_NAME);
+		for (enum thing i = 0; i < NR_THINGS; i++) {
+			bool memory = i == SHORT_MEMORY || i == NO_MEMORY;
+			int fd = thing_open(i);
+
+			CU_ASSERT_FATAL(fd >= 0);
+			expect_refused(i, shm_dma_map(&client, 0, MIB, 0, READ_WRITE, fd),
+				memory ? "beyond the end of the file" : "is not memory");
+			close(fd);
+		}
+		CU_ASSERT_EQUAL(rig_look(RIG_NAME).dma_maps, 0);
+		hostile_stop();
+	}
 }
 
 static void
@@ -345,18 +268,16 @@ test_no_eventfd(void)
 	const struct vuc_shm_set_irqs what = {.index = MSIX, .count = 1, .data = VUC_SHM_IRQ_EVENT};
 	static const uint8_t which[] = {1};
 
-	begin(VUC_DMA_SHARED);
-	attach();
-	for (size_t i = 0; i < sizeof(no_eventfd) / sizeof(no_eventfd[0]); i++) {
-		int fd = no_eventfd[i]();
+	rig_attach(&client, RIG_NAME);
+	for (enum thing i = 0; i < FIRST_EVENTFD; i++) {
+		int fd = thing_open(i);
 
 		CU_ASSERT_FATAL(fd >= 0);
-		CU_ASSERT_EQUAL(shm_set_irqs(&client, &what, which, &fd, 1), -EINVAL);
+		expect_refused(i, shm_set_irqs(&client, &what, which, &fd, 1),
+			"IRQ index 2: a descriptor is not an eventfd");
 		close(fd);
 	}
 	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_RESET), 0);
-	shm_close(&client);
-	end();
 }
 
 /* ---- and then ---- */
@@ -369,8 +290,7 @@ test_eventfds_replaced(void)
 	static const uint8_t which[8] = {1, 1, 1, 1, 1, 1, 1, 1};
 	int fds[8];
 
-	begin(VUC_DMA_SHARED);
-	attach();
+	rig_attach(&client, RIG_NAME);
 	for (unsigned int i = 0; i < FLOODS; i++) {
 		for (unsigned int k = 0; k < 8; k++)
 			fds[k] = eventfd(0, EFD_CLOEXEC);
@@ -378,8 +298,6 @@ test_eventfds_replaced(void)
 		for (unsigned int k = 0; k < 8; k++)
 			close(fds[k]);
 	}
-	shm_close(&client);
-	end();
 }
 
 /* Eventfds whose counter is full, and that would block whoever writes them: the server that raises
@@ -391,30 +309,30 @@ test_full_eventfds(void)
 	static const uint8_t which[8] = {1, 1, 1, 1, 1, 1, 1, 1};
 	const uint64_t full = UINT64_MAX - 1;
 	int fds[8], fd;
-	struct shm_queue q;
+	struct shm_queue *q;
 
-	begin(VUC_DMA_SHARED);
-	attach();
+	rig_attach(&client, RIG_NAME);
 	fd = eventfd(0, EFD_CLOEXEC);
 	CU_ASSERT_EQUAL(write(fd, &full, sizeof(full)), sizeof(full));
 	fill_with(fds, 8, fd);
-	CU_ASSERT_EQUAL_FATAL(shm_open_queue(&client, 4, 64, &q), 0);
+	q = rig_open_queue(&client, 4, 64);
 	CU_ASSERT_EQUAL(shm_set_irqs(&client, &what, which, fds, 8), 0);
 	for (uint32_t vector = 0; vector < 8; vector++)
-		CU_ASSERT_EQUAL(shm_write(&q, BAR0, REFDEV_REG_IRQ_TRIGGER, &vector, 4), 0);
-	hostile_neighbour_goes_on(&hostile);
-	shm_forget_queue(&q);
-	shm_close(&client);
+		rig_write(q, REFDEV_REG_IRQ_TRIGGER, vector, 4);
+	hostile_neighbour_goes_on();
 	close(fd);
-	end();
 }
 
 static CU_TestInfo tests[] = {
+	{"no_memory", test_no_memory},
+	CU_TEST_INFO_NULL,
+};
+
+static CU_TestInfo attacks[] = {
 	{"surplus", test_surplus},
 	{"dma_numbers", test_dma_numbers},
 	{"irq_numbers", test_irq_numbers},
 	{"flood", test_flood},
-	{"no_memory", test_no_memory},
 	{"no_eventfd", test_no_eventfd},
 	{"eventfds_replaced", test_eventfds_replaced},
 	{"full_eventfds", test_full_eventfds},
@@ -424,5 +342,5 @@ static CU_TestInfo tests[] = {
 int
 main(int argc, char **argv)
 {
-	return rig_main(argc, argv, tests);
+	return hostile_main(argc, argv, tests, attacks);
 }

@@ -19,8 +19,6 @@
 #define RANDOM      1000u
 #define SURPLUS_MAX 1000u
 
-static struct hostile hostile;
-
 /* The states of a connection, in their order. */
 enum stage {
 	CONNECTED,
@@ -32,7 +30,7 @@ enum stage {
 static void
 reach(struct shm_client *c, enum stage stage)
 {
-	CU_ASSERT_EQUAL_FATAL(shm_connect(c, hostile.rig.path), 0);
+	CU_ASSERT_EQUAL_FATAL(shm_connect(c, rig.path), 0);
 	if (stage >= GREETED)
 		CU_ASSERT_EQUAL_FATAL(shm_hello(c), 0);
 	if (stage >= ATTACHED)
@@ -63,7 +61,7 @@ fill_dma(struct message *m)
 	m->packet.dma.entries[0] = (struct vuc_shm_dma_entry){
 		.op = VUC_SHM_DMA_MAP, .flags = VUC_SHM_DMA_READ, .size = PAGE};
 	m->len = sizeof(m->packet.dma) + sizeof(m->packet.dma.entries[0]);
-	m->fd = rig_memory(PAGE, true);
+	m->fd = rig_memory(PAGE, F_SEAL_SHRINK);
 }
 
 static void
@@ -160,7 +158,6 @@ test_versions(void)
 {
 	struct shm_client c;
 
-	hostile_start(&hostile, NULL);
 	reach(&c, CONNECTED);
 	CU_ASSERT_EQUAL(greet(&c, 1), 0);
 	CU_ASSERT_EQUAL(c.reply.hello_reply.version, VUC_SHM_VERSION);
@@ -176,8 +173,6 @@ test_versions(void)
 	CU_ASSERT_EQUAL(shm_attach(&c, RIG_NAME), SHM_GONE);
 	shm_close(&c);
 	CU_ASSERT_FALSE(rig_has_logged("\x1b"));
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
 }
 
 /* ---- states ---- */
@@ -190,7 +185,6 @@ test_states(void)
 	struct shm_client c;
 	struct message m;
 
-	hostile_start(&hostile, NULL);
 	for (enum stage stage = CONNECTED; stage < NR_STAGES; stage++) {
 		for (unsigned int i = 0; i < LAST_TYPE + 4; i++) {
 			unsigned int type = i < LAST_TYPE ? i + 1 : others[i - LAST_TYPE];
@@ -204,8 +198,6 @@ test_states(void)
 			discard(&m);
 		}
 	}
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
 }
 
 /*
@@ -217,7 +209,6 @@ test_after_detach(void)
 {
 	struct shm_client c;
 
-	hostile_start(&hostile, NULL);
 	for (unsigned int type = 1; type <= LAST_TYPE; type++) {
 		struct message m;
 
@@ -234,8 +225,6 @@ test_after_detach(void)
 		expect_end(&c);
 		discard(&m);
 	}
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
 }
 
 /* ---- order ---- */
@@ -246,7 +235,6 @@ test_repeated(void)
 {
 	struct shm_client c;
 
-	hostile_start(&hostile, NULL);
 	for (unsigned int type = 1; type < LAST_TYPE; type++) {
 		struct message m;
 
@@ -260,8 +248,6 @@ test_repeated(void)
 		shm_close(&c);
 		discard(&m);
 	}
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
 }
 
 static void
@@ -276,14 +262,13 @@ check_sequence(uint32_t first, uint32_t second, bool good)
 	c.sequence = second - 1;
 	CU_ASSERT_EQUAL(shm_attach(&c, RIG_NAME), good ? 0 : SHM_GONE);
 	shm_close(&c);
-	CU_ASSERT_TRUE(rig_becomes(&hostile.rig, RIG_NAME, VUC_CONTROL_FREE));
+	CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 }
 
 /* Numbers begin anywhere, and go on one by one, beyond the largest one as well. */
 static void
 test_sequences(void)
 {
-	hostile_start(&hostile, NULL);
 	check_sequence(1000, 1001, true);
 	check_sequence(0, 1, true);
 	check_sequence(UINT32_MAX, 0, true);
@@ -292,8 +277,6 @@ test_sequences(void)
 	check_sequence(1000, 1002, false);
 	check_sequence(UINT32_MAX, 1, false);
 	check_sequence(5, 5 + (1u << 31), false);
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
 }
 
 /* Who does not wait for replies gets them all the same, in order. */
@@ -303,7 +286,6 @@ test_pipelined(void)
 	struct shm_client c;
 	uint32_t first;
 
-	hostile_start(&hostile, NULL);
 	reach(&c, ATTACHED);
 	first = c.sequence + 1;
 	for (unsigned int i = 0; i < PIPELINED; i++) {
@@ -320,8 +302,6 @@ test_pipelined(void)
 			CU_ASSERT_EQUAL(c.reply.irq.index, i % 8);
 	}
 	shm_close(&c);
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
 }
 
 /* ---- sizes ---- */
@@ -333,7 +313,6 @@ test_truncated(void)
 	struct shm_client c;
 	struct message m;
 
-	hostile_start(&hostile, NULL);
 	for (unsigned int type = 1; type <= LAST_TYPE; type++) {
 		size_t whole;
 
@@ -346,8 +325,6 @@ test_truncated(void)
 		}
 		discard(&m);
 	}
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
 }
 
 /* Every message with something behind it, and with a size that is not its own. */
@@ -359,7 +336,6 @@ test_surplus(void)
 	struct shm_client c;
 	struct message m;
 
-	hostile_start(&hostile, NULL);
 	for (unsigned int type = 1; type <= LAST_TYPE; type++) {
 		make(&m, type);
 		for (size_t i = 0; i < sizeof(surplus) / sizeof(surplus[0]); i++) {
@@ -377,8 +353,6 @@ test_surplus(void)
 		}
 		discard(&m);
 	}
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
 }
 
 /* ---- anything ---- */
@@ -414,7 +388,6 @@ test_random(void)
 	uint64_t state = 88172645463325252;
 	unsigned int said = 0;
 
-	hostile_start(&hostile, NULL);
 	while (said < RANDOM) {
 		struct shm_client c;
 
@@ -423,13 +396,11 @@ test_random(void)
 			said++;
 		} while (say_something(&c, &state));
 		shm_close(&c);
-		CU_ASSERT_TRUE_FATAL(rig_becomes(&hostile.rig, RIG_NAME, VUC_CONTROL_FREE));
+		CU_ASSERT_TRUE_FATAL(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 	}
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
 }
 
-static CU_TestInfo tests[] = {
+static CU_TestInfo attacks[] = {
 	{"versions", test_versions},
 	{"states", test_states},
 	{"after_detach", test_after_detach},
@@ -445,5 +416,5 @@ static CU_TestInfo tests[] = {
 int
 main(int argc, char **argv)
 {
-	return rig_main(argc, argv, tests);
+	return hostile_main(argc, argv, NULL, attacks);
 }

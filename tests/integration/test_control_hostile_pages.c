@@ -7,39 +7,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <linux/vfio.h>
-
 #include "hostile.h"
 #include "refdev_regs.h"
 
-#define BAR0  VFIO_PCI_BAR0_REGION_INDEX
-#define PAGE  4096u
-#define DEPTH 64u
-#define CHUNK 256u
-
-static struct hostile hostile;
-static struct shm_client client;
-
-static void
-begin(void)
-{
-	hostile_start(&hostile, NULL);
-	rig_attach(&hostile.rig, &client, RIG_NAME);
-}
-
-static void
-end(void)
-{
-	shm_close(&client);
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
-}
-
-static void
-open_queue(uint32_t depth, uint32_t max_data, struct shm_queue *q)
-{
-	CU_ASSERT_EQUAL_FATAL(shm_open_queue(&client, depth, max_data, q), 0);
-}
+#define PAGE 4096u
 
 static void
 check_read_only(int fd, size_t size)
@@ -77,40 +48,44 @@ check_read_only(int fd, size_t size)
 static void
 test_completions_written(void)
 {
-	struct shm_queue q;
+	struct shm_queue *q;
 
-	begin();
-	open_queue(DEPTH, CHUNK, &q);
-	check_read_only(q.completions_fd, q.completions_size);
+	rig_attach(&client, RIG_NAME);
+	q = rig_open_queue(&client, 64, 256);
+	check_read_only(q->completions_fd, q->completions_size);
 	check_read_only(client.attach_fds[VUC_SHM_FD_STATE], PAGE);
 	check_read_only(client.attach_fds[VUC_SHM_FD_POLLER], PAGE);
-	CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
-	end();
 }
 
-/* What is the VMM's to write keeps its size; holes in it are zeros. */
+/* What is the VMM's to write keeps its size, and can be written for ever; holes in it are zeros. */
 static void
 test_requests_punched(void)
 {
-	static const int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-	uint32_t value;
-	struct shm_queue q;
+	struct shm_queue *q;
+	off_t sizes[2];
+	int fds[2];
 
-	begin();
-	open_queue(DEPTH, CHUNK, &q);
-	CU_ASSERT_EQUAL(ftruncate(q.requests_fd, 0), -1);
-	CU_ASSERT_EQUAL(ftruncate(q.requests_fd, (off_t)q.requests_size + PAGE), -1);
-	CU_ASSERT_EQUAL(ftruncate(client.attach_fds[VUC_SHM_FD_BELL], 0), -1);
-	for (unsigned int i = 0; i < 500; i++) {
-		CU_ASSERT_EQUAL(fallocate(q.requests_fd, punch, 0, (off_t)q.requests_size), 0);
-		CU_ASSERT_EQUAL(fallocate(client.attach_fds[VUC_SHM_FD_BELL], punch, 0, PAGE), 0);
-		CU_ASSERT_EQUAL(shm_read(&q, BAR0, REFDEV_REG_ID, &value, 4), 0);
+	rig_attach(&client, RIG_NAME);
+	q = rig_open_queue(&client, 64, 256);
+	fds[0] = q->requests_fd;
+	fds[1] = client.attach_fds[VUC_SHM_FD_BELL];
+	sizes[0] = (off_t)q->requests_size;
+	sizes[1] = PAGE;
+	for (unsigned int i = 0; i < 2; i++) {
+		CU_ASSERT_EQUAL(ftruncate(fds[i], 0), -1);
+		CU_ASSERT_EQUAL(ftruncate(fds[i], sizes[i] + PAGE), -1);
+		CU_ASSERT_EQUAL(fcntl(fds[i], F_ADD_SEALS, F_SEAL_WRITE), -1);
 	}
-	CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
-	end();
+	for (unsigned int i = 0; i < 1000; i++) {
+		CU_ASSERT_EQUAL(fallocate(fds[i % 2], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+					sizes[i % 2]),
+			0);
+		CU_ASSERT_EQUAL(rig_read(q, REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
+	}
+	CU_ASSERT_EQUAL(shm_close_queue(q), 0);
 }
 
-static CU_TestInfo tests[] = {
+static CU_TestInfo attacks[] = {
 	{"completions_written", test_completions_written},
 	{"requests_punched", test_requests_punched},
 	CU_TEST_INFO_NULL,
@@ -119,5 +94,5 @@ static CU_TestInfo tests[] = {
 int
 main(int argc, char **argv)
 {
-	return rig_main(argc, argv, tests);
+	return hostile_main(argc, argv, NULL, attacks);
 }

@@ -5,13 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <string.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include <linux/vfio.h>
 
-#include "clock.h"
 #include "hostile.h"
 #include "refdev_regs.h"
 
@@ -22,30 +20,6 @@
 #define SCRIBBLE 30u   /* connections that write at random */
 #define POSTS    20000u
 #define QUEUES   16u
-
-static struct hostile hostile;
-static struct shm_client client;
-
-static void
-begin(void)
-{
-	hostile_start(&hostile, NULL);
-	rig_attach(&hostile.rig, &client, RIG_NAME);
-}
-
-static void
-end(void)
-{
-	shm_close(&client);
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
-}
-
-static void
-open_queue(uint32_t depth, uint32_t max_data, struct shm_queue *q)
-{
-	CU_ASSERT_EQUAL_FATAL(shm_open_queue(&client, depth, max_data, q), 0);
-}
 
 static struct vuc_shm_request *
 slot_at(const struct shm_queue *q, uint32_t position)
@@ -81,12 +55,12 @@ is_closed(const struct shm_queue *q)
 static bool
 becomes_taken(const struct shm_queue *q, uint32_t n)
 {
-	for (unsigned int i = 0; i < RIG_WAIT_MS; i++) {
-		if (is_closed(q) || __atomic_load_n(&back_of(q)->taken, __ATOMIC_ACQUIRE) == n)
-			return true;
-		vuc_clock_sleep_ms(1);
-	}
-	return false;
+	unsigned int ms = 0;
+
+	while (!is_closed(q) && shm_taken(q) != n)
+		if (!rig_wait(&ms))
+			return false;
+	return true;
 }
 
 /* ---- slots that are rewritten while they are read ---- */
@@ -158,29 +132,28 @@ submit_rewritten(struct shm_queue *q, unsigned int requests)
 	CU_ASSERT_TRUE(rc == 0 || rc == -EPROTO);
 }
 
+/* A queue of nothing but what is allowed is as good as any. */
 static void
 check_rewritten(bool good)
 {
 	struct rewriter r = {.good = good};
-	struct shm_queue q;
+	struct shm_queue *q;
 
-	begin();
-	open_queue(1, CHUNK, &q);
-	r.slot = slot_at(&q, 0);
+	rig_attach(&client, RIG_NAME);
+	q = rig_open_queue(&client, 1, CHUNK);
+	r.slot = slot_at(q, 0);
 	r.slot->op = VUC_SHM_READ;
 	r.slot->count = 4;
 	CU_ASSERT_EQUAL_FATAL(pthread_create(&r.thread, NULL, rewrite_all_the_time, &r), 0);
-	submit_rewritten(&q, REWRITES);
+	submit_rewritten(q, REWRITES);
 	atomic_store(&r.stop, true);
 	pthread_join(r.thread, NULL);
-	/* A queue of nothing but what is allowed is as good as any. */
-	if (good) {
-		CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
-	} else {
+	if (good)
+		CU_ASSERT_EQUAL(shm_close_queue(q), 0);
+	if (!good)
 		CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
-	}
-	shm_forget_queue(&q);
-	end();
+	shm_close(&client);
+	hostile_survived();
 }
 
 static void
@@ -194,25 +167,24 @@ test_rewritten(void)
 static void
 test_payload_rewritten(void)
 {
-	struct vuc_shm_request request = {
+	const struct vuc_shm_request request = {
 		.op = VUC_SHM_WRITE, .region = BAR0, .offset = REFDEV_RAM_OFFSET, .count = CHUNK};
 	struct vuc_shm_completion completion;
-	struct shm_queue q;
+	struct shm_queue *q;
 	uint64_t state = 3;
-	uint8_t *chunk;
 
-	begin();
-	open_queue(2, CHUNK, &q);
+	rig_attach(&client, RIG_NAME);
+	q = rig_open_queue(&client, 2, CHUNK);
 	for (unsigned int i = 0; i < REWRITES; i++) {
-		chunk = q.requests + sizeof(struct vuc_shm_front) + 2 * VUC_SHM_SLOT_SIZE +
-			(size_t)(q.tail % 2) * CHUNK;
-		shm_submit(&q, &request);
+		uint8_t *chunk = q->requests + sizeof(struct vuc_shm_front) +
+			2 * VUC_SHM_SLOT_SIZE + (size_t)(q->tail % 2) * CHUNK;
+
+		shm_submit(q, &request);
 		hostile_fill(&state, chunk, CHUNK);
-		CU_ASSERT_EQUAL_FATAL(shm_complete(&q, &completion, RIG_WAIT_MS), 0);
+		CU_ASSERT_EQUAL_FATAL(shm_complete(q, &completion, RIG_WAIT_MS), 0);
 		CU_ASSERT_EQUAL(completion.status, 0);
 	}
-	CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
-	end();
+	CU_ASSERT_EQUAL(shm_close_queue(q), 0);
 }
 
 /* ---- anything, anywhere ---- */
@@ -250,26 +222,29 @@ test_random(void)
 {
 	uint64_t state = 2463534242;
 
-	hostile_start(&hostile, NULL);
 	for (unsigned int i = 0; i < SCRIBBLE; i++) {
-		uint32_t position = 0;
-		struct shm_queue q;
+		struct shm_queue *q;
 
-		rig_attach(&hostile.rig, &client, RIG_NAME);
-		open_queue(1u << hostile_below(&state, 8), 64u << hostile_below(&state, 4), &q);
-		for (unsigned int n = 0; n < 300 && !is_closed(&q); n++) {
-			position = __atomic_load_n(&back_of(&q)->taken, __ATOMIC_ACQUIRE);
-			forge(&q, position, &state);
+		rig_attach(&client, RIG_NAME);
+		q = rig_open_queue(
+			&client, 1u << hostile_below(&state, 8), 64u << hostile_below(&state, 4));
+		for (unsigned int n = 0; n < 300 && !is_closed(q); n++) {
+			forge(q, shm_taken(q), &state);
 			if (hostile_below(&state, 16) == 0)
-				scribble(&q, &state);
-			ring(&q);
+				scribble(q, &state);
+			ring(q);
 		}
-		shm_forget_queue(&q);
 		shm_close(&client);
-		CU_ASSERT_TRUE_FATAL(rig_becomes(&hostile.rig, RIG_NAME, VUC_CONTROL_FREE));
+		CU_ASSERT_TRUE_FATAL(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 	}
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
+}
+
+static void
+expect_broken(const struct shm_queue *q)
+{
+	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+	CU_ASSERT_EQUAL(back_of(q)->closed, -EPROTO);
+	shm_close(&client);
 }
 
 /* Each field that a request can have wrong, alone. */
@@ -288,20 +263,15 @@ test_wrong_requests(void)
 		{.op = VUC_SHM_READ, .count = 4, .id = DEPTH},
 		{.op = VUC_SHM_WRITE, .count = 4, .id = UINT16_MAX},
 	};
-	struct shm_queue q;
 
-	hostile_start(&hostile, NULL);
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		rig_attach(&hostile.rig, &client, RIG_NAME);
-		open_queue(DEPTH, CHUNK, &q);
-		shm_submit(&q, &wrong[i]);
-		CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
-		CU_ASSERT_EQUAL(back_of(&q)->closed, -EPROTO);
-		shm_forget_queue(&q);
-		shm_close(&client);
+		struct shm_queue *q;
+
+		rig_attach(&client, RIG_NAME);
+		q = rig_open_queue(&client, DEPTH, CHUNK);
+		shm_submit(q, &wrong[i]);
+		expect_broken(q);
 	}
-	hostile_survived(&hostile);
-	hostile_stop(&hostile);
 }
 
 /* Regions and offsets that there are not are the device's to refuse; the queue goes on. */
@@ -310,23 +280,18 @@ test_wrong_places(void)
 {
 	static const uint64_t offsets[] = {0, 0xfff, 0x1000, UINT32_MAX, INT64_MAX, UINT64_MAX - 3};
 	static const uint16_t regions[] = {BAR0, VFIO_PCI_BAR1_REGION_INDEX, 9, 255, UINT16_MAX};
-	uint32_t id = 0, value;
-	struct shm_queue q;
-	int rc;
+	struct shm_queue *q;
+	uint32_t value;
 
-	begin();
-	open_queue(DEPTH, CHUNK, &q);
+	rig_attach(&client, RIG_NAME);
+	q = rig_open_queue(&client, DEPTH, CHUNK);
 	for (size_t r = 0; r < sizeof(regions) / sizeof(regions[0]); r++) {
-		for (size_t o = 0; o < sizeof(offsets) / sizeof(offsets[0]); o++) {
-			rc = shm_read(&q, regions[r], offsets[o], &value, 4);
-			CU_ASSERT_EQUAL(rc == 0, regions[r] == BAR0 && offsets[o] == 0);
-			CU_ASSERT_TRUE(rc == 0 || rc == -EINVAL);
-		}
+		for (size_t o = 0; o < sizeof(offsets) / sizeof(offsets[0]); o++)
+			CU_ASSERT_EQUAL(shm_read(q, regions[r], offsets[o], &value, 4),
+				r == 0 && o == 0 ? 0 : -EINVAL);
 	}
-	CU_ASSERT_EQUAL(shm_read(&q, BAR0, REFDEV_REG_ID, &id, 4), 0);
-	CU_ASSERT_EQUAL(id, REFDEV_ID_VALUE);
-	CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
-	end();
+	CU_ASSERT_EQUAL(rig_read(q, REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
+	CU_ASSERT_EQUAL(shm_close_queue(q), 0);
 }
 
 /* ---- too much ---- */
@@ -337,19 +302,16 @@ test_id_twice(void)
 {
 	const struct vuc_shm_request request = {
 		.op = VUC_SHM_READ, .region = BAR0, .count = 4, .id = 3};
-	struct shm_queue q;
+	struct shm_queue *q;
 
-	begin();
-	open_queue(DEPTH, CHUNK, &q);
-	*slot_at(&q, 1) = request;
-	*slot_at(&q, 0) = request;
-	__atomic_store_n(&slot_at(&q, 1)->tag, 1, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&slot_at(&q, 0)->tag, 1, __ATOMIC_SEQ_CST);
-	ring(&q);
-	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
-	CU_ASSERT_EQUAL(back_of(&q)->closed, -EPROTO);
-	shm_forget_queue(&q);
-	end();
+	rig_attach(&client, RIG_NAME);
+	q = rig_open_queue(&client, DEPTH, CHUNK);
+	*slot_at(q, 1) = request;
+	*slot_at(q, 0) = request;
+	__atomic_store_n(&slot_at(q, 1)->tag, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&slot_at(q, 0)->tag, 1, __ATOMIC_SEQ_CST);
+	ring(q);
+	expect_broken(q);
 }
 
 /* More than the ring holds: slots are written again before they were taken. What is lost is the
@@ -357,19 +319,18 @@ test_id_twice(void)
 static void
 test_overrun(void)
 {
-	struct vuc_shm_request request = {.op = VUC_SHM_WRITE_POSTED,
+	const struct vuc_shm_request request = {.op = VUC_SHM_WRITE_POSTED,
 		.region = BAR0,
 		.offset = REFDEV_REG_SCRATCH,
 		.count = 8};
-	struct shm_queue q;
+	struct shm_queue *q;
 
-	begin();
-	open_queue(4, 64, &q);
+	rig_attach(&client, RIG_NAME);
+	q = rig_open_queue(&client, 4, 64);
 	for (unsigned int i = 0; i < POSTS; i++)
-		shm_submit(&q, &request);
-	hostile_neighbour_goes_on(&hostile);
-	CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
-	end();
+		shm_submit(q, &request);
+	hostile_neighbour_goes_on();
+	CU_ASSERT_EQUAL(shm_close_queue(q), 0);
 }
 
 /* As many reads as there can be, again and again, and no look at an answer. */
@@ -378,23 +339,21 @@ test_never_polls(void)
 {
 	struct vuc_shm_request request = {
 		.op = VUC_SHM_READ, .region = BAR0, .offset = REFDEV_REG_ID, .count = 4};
-	struct shm_queue q;
+	struct shm_queue *q;
 
-	begin();
-	open_queue(VUC_SHM_MAX_DEPTH, 64, &q);
-	for (unsigned int round = 0; round < 4 && !is_closed(&q); round++) {
+	rig_attach(&client, RIG_NAME);
+	q = rig_open_queue(&client, VUC_SHM_MAX_DEPTH, 64);
+	for (unsigned int round = 1; round <= 4 && !is_closed(q); round++) {
 		for (uint32_t i = 0; i < VUC_SHM_MAX_DEPTH; i++) {
 			request.id = (uint16_t)i;
-			shm_submit(&q, &request);
+			shm_submit(q, &request);
 		}
-		CU_ASSERT_TRUE(becomes_taken(&q, (round + 1) * VUC_SHM_MAX_DEPTH));
+		CU_ASSERT_TRUE(becomes_taken(q, round * VUC_SHM_MAX_DEPTH));
 	}
-	hostile_neighbour_goes_on(&hostile);
+	hostile_neighbour_goes_on();
 	/* An id that was still outstanding has ended the connection; or else it goes on. */
-	if (!is_closed(&q))
-		CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
-	shm_forget_queue(&q);
-	end();
+	if (!is_closed(q))
+		CU_ASSERT_EQUAL(shm_close_queue(q), 0);
 }
 
 /* Many queues that all break at once. */
@@ -402,94 +361,86 @@ static void
 test_many_broken(void)
 {
 	const struct vuc_shm_request wrong = {.op = 99, .count = 1};
-	struct shm_queue queues[QUEUES];
 
-	begin();
+	rig_attach(&client, RIG_NAME);
 	for (unsigned int i = 0; i < QUEUES; i++)
-		open_queue(DEPTH, CHUNK, &queues[i]);
+		rig_open_queue(&client, DEPTH, CHUNK);
 	for (unsigned int i = 0; i < QUEUES; i++)
-		shm_submit(&queues[i], &wrong);
+		shm_submit(&client.queues[i], &wrong);
 	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
-	for (unsigned int i = 0; i < QUEUES; i++)
-		shm_forget_queue(&queues[i]);
-	end();
 }
 
-/* Queues until there is no memory for more: what the budget allows, and not a byte beyond it. */
+/* Queues until there is no memory for more: what the budget allows, and not a byte beyond it. What
+ * is closed makes room for as much, and what is refused takes nothing. */
 static void
 test_queue_memory(void)
 {
-	struct shm_queue queues[VUC_SHM_MAX_QUEUES + 1];
-	uint64_t sum = 0;
+	static const uint32_t bad[][2] = {
+		{3, 64}, {0, 64}, {UINT32_MAX, 64}, {4, 0}, {4, UINT32_MAX}};
+	struct shm_queue queues[VUC_SHM_MAX_QUEUES + 1], *more;
 	unsigned int n = 0;
+	uint64_t sum = 0;
 	int rc;
 
-	begin();
+	rig_attach(&client, RIG_NAME);
 	while ((rc = shm_open_queue(&client, VUC_SHM_MAX_DEPTH, 4096, &queues[n])) == 0) {
 		sum += queues[n].requests_size + queues[n].completions_size;
 		n++;
 	}
+	more = &queues[n];
 	CU_ASSERT_EQUAL(rc, -ENOSPC);
 	CU_ASSERT_TRUE(n > 0 && sum <= UINT64_C(64) << 20);
-	/* What is closed makes room for as much. */
 	for (unsigned int i = 0; i < 3; i++) {
 		CU_ASSERT_EQUAL(shm_close_queue(&queues[0]), 0);
 		CU_ASSERT_EQUAL_FATAL(
 			shm_open_queue(&client, VUC_SHM_MAX_DEPTH, 4096, &queues[0]), 0);
-		CU_ASSERT_EQUAL(
-			shm_open_queue(&client, VUC_SHM_MAX_DEPTH, 4096, &queues[n]), -ENOSPC);
+		CU_ASSERT_EQUAL(shm_open_queue(&client, VUC_SHM_MAX_DEPTH, 4096, more), -ENOSPC);
 	}
-	CU_ASSERT_EQUAL(shm_open_queue(&client, 3, 64, &queues[n]), -EINVAL);
-	CU_ASSERT_EQUAL(shm_open_queue(&client, 0, 64, &queues[n]), -EINVAL);
-	CU_ASSERT_EQUAL(shm_open_queue(&client, UINT32_MAX, 64, &queues[n]), -EINVAL);
-	CU_ASSERT_EQUAL(shm_open_queue(&client, 4, 0, &queues[n]), -EINVAL);
-	CU_ASSERT_EQUAL(shm_open_queue(&client, 4, UINT32_MAX, &queues[n]), -EINVAL);
-	for (unsigned int i = 0; i < n; i++)
-		shm_forget_queue(&queues[i]);
-	end();
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CU_ASSERT_EQUAL(shm_open_queue(&client, bad[i][0], bad[i][1], more), -EINVAL);
+	while (n > 0)
+		shm_forget_queue(&queues[--n]);
 }
 
 /* It says that it sleeps, always, and rings all bells, all the time: that costs wake-ups. */
 static void
 test_noise(void)
 {
-	uint64_t full = UINT64_MAX - 1;
-	struct shm_queue q;
-	uint32_t value;
-	ssize_t n;
+	const uint64_t full = UINT64_MAX - 1;
+	struct shm_queue *q;
+	int kick;
 
-	begin();
-	open_queue(DEPTH, CHUNK, &q);
-	((struct vuc_shm_front *)(void *)q.requests)->sleeps = UINT32_MAX;
-	n = write(client.attach_fds[VUC_SHM_FD_KICK], &full, sizeof(full));
-	(void)n;
-	CU_ASSERT_EQUAL(fcntl(client.attach_fds[VUC_SHM_FD_KICK], F_SETFL, O_NONBLOCK), 0);
+	rig_attach(&client, RIG_NAME);
+	kick = client.attach_fds[VUC_SHM_FD_KICK];
+	q = rig_open_queue(&client, DEPTH, CHUNK);
+	((struct vuc_shm_front *)(void *)q->requests)->sleeps = UINT32_MAX;
+	CU_ASSERT_TRUE(write(kick, &full, sizeof(full)) != 0);
+	CU_ASSERT_EQUAL(fcntl(kick, F_SETFL, O_NONBLOCK), 0);
 	for (unsigned int i = 0; i < 2000; i++) {
 		__atomic_store_n(&client.bell->rung, UINT64_MAX, __ATOMIC_SEQ_CST);
-		CU_ASSERT_EQUAL(shm_read(&q, BAR0, REFDEV_REG_ID, &value, 4), 0);
+		rig_read(q, REFDEV_REG_ID, 4);
 	}
-	hostile_neighbour_goes_on(&hostile);
-	CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
-	end();
+	hostile_neighbour_goes_on();
+	CU_ASSERT_EQUAL(shm_close_queue(q), 0);
 }
-
-static CU_TestInfo tests[] = {
-	{"rewritten", test_rewritten},
-	{"payload_rewritten", test_payload_rewritten},
-	{"random", test_random},
-	{"wrong_requests", test_wrong_requests},
-	{"wrong_places", test_wrong_places},
-	{"id_twice", test_id_twice},
-	{"overrun", test_overrun},
-	{"never_polls", test_never_polls},
-	{"many_broken", test_many_broken},
-	{"queue_memory", test_queue_memory},
-	{"noise", test_noise},
-	CU_TEST_INFO_NULL,
-};
 
 int
 main(int argc, char **argv)
 {
-	return rig_main(argc, argv, tests);
+	CU_TestInfo attacks[] = {
+		{"rewritten", test_rewritten},
+		{"payload_rewritten", test_payload_rewritten},
+		{"random", test_random},
+		{"wrong_requests", test_wrong_requests},
+		{"wrong_places", test_wrong_places},
+		{"id_twice", test_id_twice},
+		{"overrun", test_overrun},
+		{"never_polls", test_never_polls},
+		{"many_broken", test_many_broken},
+		{"queue_memory", test_queue_memory},
+		{"noise", test_noise},
+		CU_TEST_INFO_NULL,
+	};
+
+	return hostile_main(argc, argv, NULL, attacks);
 }

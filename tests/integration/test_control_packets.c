@@ -13,13 +13,12 @@
 
 #include <linux/vfio.h>
 
-#include "control_rig.h"
+#include "refdev_regs.h"
+#include "rig.h"
 
 #define PAGE      4096u
 #define LAST_PAGE (-(uint64_t)PAGE) /* of the address space */
 #define MSIX      VFIO_PCI_MSIX_IRQ_INDEX
-
-static struct control_rig rig;
 
 /* Requests that are right as they are. */
 enum base {
@@ -165,6 +164,7 @@ static const struct row rows[] = {
 
 	{OPEN_QUEUE, {QUEUE(depth, 0)}, .verdict = -EINVAL, .text = "a queue of depth 0"},
 	{OPEN_QUEUE, {QUEUE(depth, 1)}},
+	{OPEN_QUEUE, {QUEUE(depth, 4096), QUEUE(max_data, 65536)}, .verdict = -ENOSPC},
 	{OPEN_QUEUE, {QUEUE(depth, 3)}, .verdict = -EINVAL, .text = "a queue of depth 3"},
 	{OPEN_QUEUE, {QUEUE(depth, VUC_SHM_MAX_DEPTH)}},
 	{OPEN_QUEUE, {QUEUE(depth, VUC_SHM_MAX_DEPTH + 1)}, .verdict = -EINVAL,
@@ -219,6 +219,7 @@ static const struct row rows[] = {
 	{DMA_MAP, {ENTRY(op, 4)}, .verdict = SHM_GONE, .text = "entry 0: unknown op 4"},
 	{DMA_MAP, {ENTRY(reserved, 1)}, .verdict = SHM_GONE, .text = "a reserved field"},
 	{DMA_MAP, {ENTRY(pad, 1)}, .verdict = SHM_GONE, .text = "a reserved field"},
+	{DMA_MAP, {ENTRY(flags, 0)}, .verdict = -EINVAL},
 	{DMA_MAP, {ENTRY(flags, 1)}},
 	{DMA_MAP, {ENTRY(flags, 2)}},
 	{DMA_MAP, {ENTRY(flags, 4)}, .verdict = SHM_GONE, .text = "entry 0: unknown flags 0x4"},
@@ -232,6 +233,7 @@ static const struct row rows[] = {
 	{DMA_MAP, {ENTRY(size, UINT64_MAX)}, .verdict = -EINVAL, .text = "beyond the end"},
 	{DMA_MAP, {ENTRY(offset, PAGE)}},
 	{DMA_MAP, {ENTRY(offset, 2 * PAGE)}, .verdict = -EINVAL, .text = "beyond the end"},
+	{DMA_MAP, {ENTRY(offset, LAST_PAGE)}, .verdict = -EINVAL, .text = "beyond the end"},
 	{DMA_MAP, {ENTRY(offset, UINT64_MAX)}, .verdict = -EINVAL, .text = "beyond the end"},
 	{DMA_MAP, {ENTRY(fd_index, -1)}, .verdict = SHM_GONE, .text = "fd_index -1 of 1"},
 	{DMA_MAP, {ENTRY(fd_index, 1)}, .verdict = SHM_GONE, .text = "fd_index 1 of 1"},
@@ -275,6 +277,7 @@ static const struct row rows[] = {
 	{IRQ_SOME, .fds = 1, .verdict = SHM_GONE, .text = "1 descriptors, expected 0"},
 	{IRQ_SOME, .bytes = -1, .verdict = SHM_GONE, .text = "2 interrupts in 33 bytes"},
 	{IRQ_TRIGGER},
+	{IRQ_TRIGGER, {IRQS(start, REFDEV_MSIX_VECTORS - 1)}, .verdict = -EINVAL},
 	{IRQ_TRIGGER, {IRQS(count, 0)}, .verdict = SHM_GONE, .text = "SET_IRQS: count 0"},
 	{IRQ_TRIGGER, {IRQS(count, VUC_SHM_MAX_IRQS)}, .verdict = -EINVAL},
 	{IRQ_TRIGGER, {IRQS(count, VUC_SHM_MAX_IRQS + 1)}, .verdict = SHM_GONE,
@@ -459,24 +462,24 @@ check_rows(size_t first, int memory, int event)
 {
 	size_t i;
 
-	rig_start(&rig, NULL);
+	rig_start(NULL);
 	for (i = first; i < NR_ROWS && i < first + ROWS_AT_ONCE; i++) {
 		bool good = check_row(&rows[i], memory, event);
 
 		if (!good)
 			printf("# row %zu: %s\n", i, rows[i].text != NULL ? rows[i].text : "");
 		CU_ASSERT_TRUE(good);
-		CU_ASSERT_TRUE_FATAL(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+		CU_ASSERT_TRUE_FATAL(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 		rig_forget_log();
 	}
-	rig_stop(&rig);
+	rig_stop();
 	return i;
 }
 
 static void
 test_fields(void)
 {
-	int memory = rig_memory(2 * PAGE, true), event = eventfd(0, EFD_CLOEXEC);
+	int memory = rig_memory(2 * PAGE, F_SEAL_SHRINK), event = eventfd(0, EFD_CLOEXEC);
 	size_t i = 0;
 
 	while (i < NR_ROWS)
@@ -500,12 +503,12 @@ test_no_room(void)
 {
 	static const struct row row = {DMA_MAP, .verdict = SHM_GONE,
 		.text = "file descriptors were lost: the daemon is at its limit (RLIMIT_NOFILE)"};
-	int memory = rig_memory(2 * PAGE, true);
+	int memory = rig_memory(2 * PAGE, F_SEAL_SHRINK);
 	struct shm_client c, other;
 	struct rlimit before, limit;
 	struct request r;
 
-	rig_start(&rig, NULL);
+	rig_start(NULL);
 	reach(&other, ATTACH, memory);
 	reach(&c, row.base, memory);
 	/* Answered once the daemon is done with whatever came before. */
@@ -521,11 +524,11 @@ test_no_room(void)
 	CU_ASSERT_EQUAL(ask(&c, &r, &row), SHM_GONE);
 	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
 	CU_ASSERT_TRUE(rig_has_logged(row.text));
-	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+	CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 	CU_ASSERT_EQUAL(shm_attach(&other, RIG_NAME), 0);
 	shm_close(&other);
 	shm_close(&c);
-	rig_stop(&rig);
+	rig_stop();
 	close(memory);
 }
 
@@ -538,5 +541,5 @@ static CU_TestInfo tests[] = {
 int
 main(int argc, char **argv)
 {
-	return rig_main(argc, argv, tests);
+	return rig_main(argc, argv, tests, NULL);
 }

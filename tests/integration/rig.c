@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "rig.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/vfio.h>
+
+#include <vuc/eal.h>
+
+#include "clock.h"
+#include "fd_count.h"
+#include "memfd.h"
+#include "refdev_regs.h"
+
+#define BAR0    VFIO_PCI_BAR0_REGION_INDEX
+#define AN_HOUR 3600000u
+
+struct rig rig;
+struct shm_client client;
+
+static unsigned int fds_before, threads_before;
+
+static struct {
+	pthread_mutex_t lock;
+	size_t len;
+	char text[65536];
+} lines = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void
+keep_line(void *arg, enum vuc_log_level level, const char *line)
+{
+	size_t len = strlen(line);
+
+	(void)arg;
+	(void)level;
+	pthread_mutex_lock(&lines.lock);
+	if (lines.len + len + 2 <= sizeof(lines.text)) {
+		memcpy(lines.text + lines.len, line, len);
+		lines.len += len;
+		lines.text[lines.len++] = '\n';
+		lines.text[lines.len] = '\0';
+	}
+	pthread_mutex_unlock(&lines.lock);
+}
+
+bool
+rig_has_logged(const char *text)
+{
+	bool found;
+
+	pthread_mutex_lock(&lines.lock);
+	found = strstr(lines.text, text) != NULL;
+	pthread_mutex_unlock(&lines.lock);
+	return found;
+}
+
+void
+rig_forget_log(void)
+{
+	pthread_mutex_lock(&lines.lock);
+	lines.len = 0;
+	lines.text[0] = '\0';
+	pthread_mutex_unlock(&lines.lock);
+}
+
+static unsigned int
+count_threads(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	unsigned int n = 0;
+
+	while (dir != NULL && readdir(dir) != NULL)
+		n++;
+	if (dir != NULL)
+		closedir(dir);
+	return n;
+}
+
+bool
+rig_wait(unsigned int *ms)
+{
+	vuc_clock_sleep_ms(1);
+	return ++*ms < RIG_WAIT_MS;
+}
+
+struct vuc_poller *
+rig_start_poller(const char *name)
+{
+	struct vuc_poller_opts opts;
+	struct vuc_error err = {0};
+	struct vuc_poller *p;
+
+	vuc_poller_opts_init(&opts, sizeof(opts));
+	opts.name = name;
+	opts.transport = peer_transport();
+	opts.cpu = VUC_POLLER_CPU_NONE;
+	opts.idle = VUC_IDLE_SLEEP;
+	opts.idle_loops = 100;
+	if (vuc_poller_create(&opts, &p, &err) != 0)
+		printf("# %s\n", err.text);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+	return p;
+}
+
+static void
+change_open_opts(struct vuc_device_opts *to, const struct rig_opts *o)
+{
+	to->timeout_ms = o->timeout_ms != 0 ? o->timeout_ms : AN_HOUR;
+	to->long_timeout_ms = o->long_timeout_ms != 0 ? o->long_timeout_ms : AN_HOUR;
+	if (o->max_requests != 0)
+		to->max_requests = o->max_requests;
+	to->dma = o->dma;
+	if (o->posted_writes != 0)
+		to->posted_writes = o->posted_writes - 1;
+	to->trace = o->trace;
+	to->trace_arg = o->trace_arg;
+}
+
+void
+rig_device_opts(
+	struct rig_device *d, const struct rig_opts *opts, const char *name, const char *socket)
+{
+	static const struct rig_opts defaults;
+	const struct rig_opts *o = opts != NULL ? opts : &defaults;
+
+	vuc_device_opts_init(&d->open, sizeof(d->open));
+	change_open_opts(&d->open, o);
+	d->open.path = socket;
+	vuc_control_device_opts_init(&d->control, sizeof(d->control));
+	d->control.name = name;
+	d->control.poller = rig.poller;
+	d->control.device = &d->open;
+	d->control.reset = o->reset;
+	d->control.retry_min_ms = o->retry_min_ms != 0 ? o->retry_min_ms : 5;
+	d->control.retry_max_ms = o->retry_max_ms != 0 ? o->retry_max_ms : 50;
+	d->control.users = &o->user;
+	d->control.nr_users = o->user != 0;
+	d->control.groups = &o->group;
+	d->control.nr_groups = o->group != 0;
+}
+
+void
+rig_add_device(const struct rig_opts *opts, const char *name, const char *socket)
+{
+	struct vuc_error err = {0};
+	struct rig_device d;
+	int rc;
+
+	rig_device_opts(&d, opts, name, socket);
+	rc = vuc_control_add_device(rig.control, &d.control, &err);
+	if (rc != 0)
+		printf("# %s\n", err.text);
+	CU_ASSERT_EQUAL_FATAL(rc, 0);
+}
+
+static void
+start_control(const struct rig_opts *o)
+{
+	struct vuc_control_opts opts;
+	struct vuc_error err = {0};
+
+	vuc_control_opts_init(&opts, sizeof(opts));
+	opts.path = rig.path;
+	opts.log = o->log != NULL ? o->log : keep_line;
+	/* On a busy machine it takes long to make a device clean, for which whoever attaches waits
+	 * half of this, and to come back to a connection that is not attached yet. */
+	opts.handshake_timeout_ms =
+		o->handshake_timeout_ms != 0 ? o->handshake_timeout_ms : 2 * RIG_WAIT_MS;
+	opts.mode = o->mode != 0 ? o->mode : opts.mode;
+	opts.max_vmms = o->max_vmms != 0 ? o->max_vmms : opts.max_vmms;
+	opts.max_vmms_per_user =
+		o->max_vmms_per_user != 0 ? o->max_vmms_per_user : opts.max_vmms_per_user;
+	opts.max_queues = o->max_queues != 0 ? o->max_queues : opts.max_queues;
+	opts.max_dma_maps = o->max_dma_maps != 0 ? o->max_dma_maps : opts.max_dma_maps;
+	if (o->max_dma_message != 0 || o->no_dma_message)
+		opts.max_dma_message = o->max_dma_message;
+	if (vuc_control_create(&opts, &rig.control, &err) != 0)
+		printf("# %s\n", err.text);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(rig.control);
+	rig_add_device(o, RIG_NAME, rig.sockets[0]);
+	rig_add_device(o, RIG_SECOND, rig.sockets[1]);
+}
+
+static void
+open_devices(const struct rig_opts *o)
+{
+	for (unsigned int i = 0; i < o->alone; i++) {
+		struct vuc_error err = {0};
+		struct vuc_device_opts opts;
+
+		peer_opts(rig.peer, i, &opts);
+		change_open_opts(&opts, o);
+		if (vuc_poller_open_device(rig.poller, &opts, &rig.dev[i], &err) != 0)
+			printf("# %s\n", err.text);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(rig.dev[i]);
+	}
+}
+
+void
+rig_start(const struct rig_opts *opts)
+{
+	static const struct rig_opts defaults;
+	struct vuc_device_opts peer;
+
+	if (opts == NULL)
+		opts = &defaults;
+	rig_forget_log();
+	rig = (struct rig){.peer = NULL};
+	shm_init(&client);
+	fds_before = fd_count();
+	threads_before = count_threads();
+	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(rig.folder), 0);
+	snprintf(rig.path, sizeof(rig.path), "%s/vmm.sock", rig.folder);
+	rig.peer = peer_start_with(2, opts->server);
+	for (unsigned int i = 0; i < 2; i++) {
+		peer_opts(rig.peer, i, &peer);
+		rig.sockets[i] = peer.path;
+	}
+	rig.poller = rig_start_poller(RIG_POLLER);
+	if (opts->alone != 0)
+		open_devices(opts);
+	else
+		start_control(opts);
+}
+
+void
+rig_stop(void)
+{
+	unsigned int ms = 0;
+
+	shm_close(&client);
+	vuc_control_destroy(rig.control);
+	for (unsigned int i = 0; i < 2 && rig.dev[i] != NULL; i++)
+		CU_ASSERT_EQUAL(vuc_poller_close_device(rig.poller, rig.dev[i]), 0);
+	CU_ASSERT_EQUAL(vuc_poller_destroy(rig.poller), 0);
+	peer_stop(rig.peer);
+	CU_ASSERT_EQUAL(vuc_tempdir_count(rig.folder), 0);
+	vuc_tempdir_remove(rig.folder);
+	/* A thread that has been joined may be seen for a moment, and close descriptors. */
+	while ((count_threads() != threads_before || fd_count() != fds_before) && rig_wait(&ms))
+		continue;
+	CU_ASSERT_EQUAL(count_threads(), threads_before);
+	CU_ASSERT_EQUAL(fd_count(), fds_before);
+}
+
+void
+rig_signal_server(int signal)
+{
+	CU_ASSERT_EQUAL_FATAL(kill(peer_process(rig.peer)->pid, signal), 0);
+}
+
+void
+rig_attach(struct shm_client *c, const char *device)
+{
+	int rc = shm_start(c, rig.path, device);
+
+	if (rc < 0)
+		printf("# %.239s\n", c->reply.failure.reason);
+	CU_ASSERT_EQUAL_FATAL(rc, 0);
+}
+
+struct shm_queue *
+rig_open_queue(struct shm_client *c, uint32_t depth, uint32_t max_data)
+{
+	CU_ASSERT_FATAL(c->nr_queues < VUC_SHM_MAX_QUEUES);
+	CU_ASSERT_EQUAL_FATAL(shm_open_queue(c, depth, max_data, &c->queues[c->nr_queues++]), 0);
+	return &c->queues[c->nr_queues - 1];
+}
+
+uint64_t
+rig_read(struct shm_queue *q, uint64_t reg, uint32_t count)
+{
+	uint64_t value = 0;
+
+	CU_ASSERT_EQUAL(shm_read(q, BAR0, reg, &value, count), 0);
+	return value;
+}
+
+void
+rig_write(struct shm_queue *q, uint64_t reg, uint64_t value, uint32_t count)
+{
+	CU_ASSERT_EQUAL(shm_write(q, BAR0, reg, &value, count), 0);
+}
+
+uint32_t
+rig_transfer(struct shm_queue *q, uint32_t mode, uint64_t iova, uint32_t len)
+{
+	const struct {
+		uint64_t reg, value;
+		uint32_t count;
+	} writes[] = {
+		{REFDEV_REG_DMA_SRC, iova, 8},
+		{REFDEV_REG_DMA_DST, iova, 8},
+		{REFDEV_REG_DMA_LEN, len, 4},
+		{REFDEV_REG_DMA_MODE, mode, 4},
+		{REFDEV_REG_DMA_START, 1, 4},
+	};
+	uint32_t status = REFDEV_DMA_STATUS_BUSY;
+
+	for (size_t i = 0; i < sizeof(writes) / sizeof(writes[0]); i++) {
+		if (shm_write(q, BAR0, writes[i].reg, &writes[i].value, writes[i].count) != 0)
+			return UINT32_MAX;
+	}
+	while (status == REFDEV_DMA_STATUS_BUSY) {
+		if (shm_read(q, BAR0, REFDEV_REG_DMA_STATUS, &status, 4) != 0)
+			return UINT32_MAX;
+	}
+	return status;
+}
+
+void
+rig_leave_traces(struct shm_client *c, int memory, int irq)
+{
+	const struct vuc_shm_set_irqs what = {.index = VFIO_PCI_MSIX_IRQ_INDEX,
+		.count = REFDEV_MSIX_VECTORS,
+		.data = VUC_SHM_IRQ_EVENT};
+	const int fds[REFDEV_MSIX_VECTORS] = {irq, irq, irq, irq, irq, irq, irq, irq};
+	static const uint8_t which[REFDEV_MSIX_VECTORS] = {1, 1, 1, 1, 1, 1, 1, 1};
+
+	CU_ASSERT_EQUAL(shm_dma_map(c, 0, 1 << 20, 0, VUC_SHM_DMA_READ, memory), 0);
+	CU_ASSERT_EQUAL(shm_set_irqs(c, &what, which, fds, REFDEV_MSIX_VECTORS), 0);
+	rig_write(rig_open_queue(c, 4, 64), REFDEV_REG_SCRATCH, 0x1234, 8);
+}
+
+void
+rig_expect_new(int irq)
+{
+	struct pollfd pfd = {.fd = irq, .events = POLLIN};
+	struct shm_client c;
+	struct shm_queue *q;
+
+	CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
+	rig_attach(&c, RIG_NAME);
+	q = rig_open_queue(&c, 4, 64);
+	CU_ASSERT_EQUAL(rig_read(q, REFDEV_REG_DMA_MAPS, 4), 0);
+	CU_ASSERT_EQUAL(rig_read(q, REFDEV_REG_SCRATCH, 8), 0);
+	rig_write(q, REFDEV_REG_SCRATCH, 1, 8);
+	for (uint32_t vector = 0; vector < REFDEV_MSIX_VECTORS; vector++)
+		rig_write(q, REFDEV_REG_IRQ_TRIGGER, vector, 4);
+	CU_ASSERT_EQUAL(poll(&pfd, 1, 0), 0);
+	CU_ASSERT_EQUAL(shm_plain(&c, VUC_SHM_DETACH), 0);
+	shm_close(&c);
+}
+
+struct vuc_control_device
+rig_look(const char *device)
+{
+	struct vuc_control_device d = {.name = {0}};
+
+	CU_ASSERT_EQUAL(vuc_control_look(rig.control, device, &d), 0);
+	return d;
+}
+
+bool
+rig_becomes(const char *device, enum vuc_control_state state)
+{
+	unsigned int ms = 0;
+
+	while (rig_look(device).state != state)
+		if (!rig_wait(&ms))
+			return false;
+	return true;
+}
+
+bool
+rig_has_connections(unsigned int nr)
+{
+	unsigned int ms = 0;
+
+	while (vuc_control_connections(rig.control) != nr)
+		if (!rig_wait(&ms))
+			return false;
+	return true;
+}
+
+bool
+rig_logs(const char *text)
+{
+	unsigned int ms = 0;
+
+	while (!rig_has_logged(text))
+		if (!rig_wait(&ms))
+			return false;
+	return true;
+}
+
+int
+rig_memory(size_t size, int seals)
+{
+	int fd = vuc_memfd_create("guest", size, seals);
+
+	CU_ASSERT_FATAL(fd >= 0);
+	return fd;
+}
+
+/* ---- programs ---- */
+
+static char eal_folder[VUC_TEMPDIR_SIZE];
+
+/* Once, for all suites. */
+static int
+start_eal(void)
+{
+	struct vuc_eal_opts opts;
+	struct vuc_error err = {0};
+	int rc;
+
+	if (eal_folder[0] != '\0')
+		return 0;
+	rc = vuc_tempdir_make(eal_folder);
+	if (rc != 0)
+		return rc;
+	setenv("RUNTIME_DIRECTORY", eal_folder, 1);
+	vuc_eal_opts_init(&opts, sizeof(opts));
+	opts.log = keep_line;
+	rc = vuc_eal_init(&opts, &err);
+	if (rc != 0)
+		printf("# %s\n", err.text);
+	return rc;
+}
+
+static void
+stop_eal(void)
+{
+	char path[sizeof(eal_folder) + 8];
+
+	if (eal_folder[0] == '\0')
+		return;
+	vuc_eal_fini();
+	snprintf(path, sizeof(path), "%s/dpdk", eal_folder);
+	rmdir(path);
+	vuc_tempdir_remove(eal_folder);
+}
+
+int
+rig_main_with(int argc, char **argv, CU_TestInfo *tests, CU_TestInfo *prepared, CU_SetUpFunc set_up,
+	CU_TearDownFunc tear_down)
+{
+	static CU_TestInfo none[] = {CU_TEST_INFO_NULL};
+	const char *name = argc == 2 ? argv[1] : "";
+	char second[32];
+	CU_SuiteInfo suites[] = {
+		{name, start_eal, NULL, NULL, NULL, tests},
+		{second, start_eal, NULL, set_up, tear_down, prepared != NULL ? prepared : none},
+		CU_SUITE_INFO_NULL,
+	};
+	int rc;
+
+	snprintf(second, sizeof(second), "%s, prepared", name);
+	rc = peer_main(argc, argv, tests != NULL ? suites : &suites[1]);
+	stop_eal();
+	return rc;
+}
+
+static void
+start_attached(void)
+{
+	rig_start(NULL);
+	rig_attach(&client, RIG_NAME);
+}
+
+static void
+stop_attached(void)
+{
+	shm_close(&client);
+	CU_ASSERT_TRUE(rig_has_connections(0));
+	rig_stop();
+}
+
+int
+rig_main(int argc, char **argv, CU_TestInfo *tests, CU_TestInfo *attached)
+{
+	return rig_main_with(argc, argv, tests, attached, start_attached, stop_attached);
+}
