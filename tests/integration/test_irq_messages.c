@@ -3,6 +3,7 @@
 /* What is sent to set interrupts: against a server that keeps a record and refuses when told. */
 
 #include <errno.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -10,273 +11,219 @@
 #include <vuc/irq.h>
 
 #include "fake_server.h"
-#include "fd_count.h"
+#include "refusal.h"
 #include "tap.h"
 
-#define MSIX     VFIO_PCI_MSIX_IRQ_INDEX
-#define NR_IRQS  9000u
-#define NR_FDS   40u
-#define MAX_SEEN 64u
+#define MSI     VFIO_PCI_MSI_IRQ_INDEX
+#define MSIX    VFIO_PCI_MSIX_IRQ_INDEX
+#define NR_IRQS 9000u
+#define NR_FDS  40u
 
-#define ASSIGN (VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER)
+static struct fake_server server;
+static struct vuc_device *dev;
+static int eventfds[NR_FDS];
+static unsigned int nr_seen;
+static unsigned int refused; /* this message, from 1 on, is answered by EBUSY */
+static char trace[1024];     /* of the messages since saw() */
 
-struct seen {
-	uint32_t flags;
-	uint32_t index;
-	uint32_t start;
-	uint32_t count;
-	unsigned int nr_fds;
-	size_t len;          /* bytes behind the fixed part */
-	unsigned int nr_set; /* those of them that are 1 */
-	uint32_t first_set;  /* the first of those, as an interrupt */
-};
-
-struct setup {
-	struct fake_server server;
-	struct vuc_device *dev;
-	unsigned int refuse; /* this message, from 1 on, is answered by EBUSY */
-	unsigned int nr;
-	struct seen seen[MAX_SEEN];
-	int eventfds[NR_FDS];
-};
-
-static unsigned int fds_before;
-
-/* Each descriptor gets the number of its interrupt, plus 1. */
-static void
-sign(const struct vuc_loopback_msg *request, uint32_t first)
+static void __attribute__((format(printf, 1, 2))) add(const char *format, ...)
 {
+	size_t len = strlen(trace);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(trace + len, sizeof(trace) - len, format, args);
+	va_end(args);
+}
+
+/* A message as "ET100+12/12": eventfds to be triggered, for 12 interrupts from 100 on, 12 of them;
+ * or none (N) or booleans (B), to be masked (M) or unmasked (U). "=" names those that are true. */
+static void
+record(const struct vfio_user_irq_set *set, const uint8_t *bools, size_t len, unsigned int nr_fds)
+{
+	static const char data[] = "?NB?E???", actions[] = "?MU?T???";
+
+	if (set->index != MSIX)
+		add("%u:", set->index);
+	add("%c%c%u+%u", data[set->flags & 7], actions[set->flags >> 3 & 7], set->start,
+		set->count);
+	if (nr_fds > 0)
+		add("/%u", nr_fds);
+	for (size_t i = 0; i < len; i++) {
+		CU_ASSERT(bools[i] <= 1);
+		if (bools[i] == 1)
+			add("=%zu", set->start + i);
+	}
+	add(" ");
+	CU_ASSERT_EQUAL(set->flags >> 6, 0);
+	CU_ASSERT_EQUAL(len, (set->flags & VFIO_IRQ_SET_DATA_BOOL) != 0 ? set->count : 0);
+}
+
+/* A fake_command_fn. Each descriptor gets the number of its interrupt, plus 1. */
+static int
+serve_command(void *arg, const struct vuc_loopback_msg *request,
+	const struct vfio_user_header *header, struct fake_reply *reply)
+{
+	struct vfio_user_irq_set set;
+	size_t fixed = sizeof(*header) + sizeof(set);
+
+	(void)arg;
+	(void)reply;
+	CU_ASSERT_EQUAL_FATAL(header->cmd, VFIO_USER_DEVICE_SET_IRQS);
+	fake_server_body(request, &set, sizeof(set));
+	CU_ASSERT_EQUAL(set.argsz, request->len - sizeof(*header));
+	record(&set, request->bytes + fixed, request->len - fixed, request->nr_fds);
+	if (++nr_seen == refused)
+		return EBUSY;
 	for (unsigned int i = 0; i < request->nr_fds; i++) {
-		uint64_t n = first + i + 1;
+		uint64_t n = set.start + i + 1;
 
 		CU_ASSERT_EQUAL(write(request->fds[i], &n, sizeof(n)), sizeof(n));
 	}
-}
-
-static int
-record(void *arg, const struct vuc_loopback_msg *request, const struct vfio_user_header *header,
-	struct fake_reply *reply)
-{
-	struct setup *s = arg;
-	struct seen *seen = &s->seen[s->nr];
-	struct vfio_user_irq_set set;
-	const uint8_t *bools = request->bytes + sizeof(*header) + sizeof(set);
-
-	(void)reply;
-	CU_ASSERT_EQUAL_FATAL(header->cmd, VFIO_USER_DEVICE_SET_IRQS);
-	CU_ASSERT_FATAL(s->nr < MAX_SEEN);
-	fake_server_body(request, &set, sizeof(set));
-	CU_ASSERT_EQUAL(set.argsz, request->len - sizeof(*header));
-	*seen = (struct seen){
-		.flags = set.flags,
-		.index = set.index,
-		.start = set.start,
-		.count = set.count,
-		.nr_fds = request->nr_fds,
-		.len = request->len - sizeof(*header) - sizeof(set),
-	};
-	for (size_t i = seen->len; i-- > 0;) {
-		if (bools[i] == 1) {
-			seen->nr_set++;
-			seen->first_set = set.start + (uint32_t)i;
-		}
-	}
-	if (++s->nr == s->refuse)
-		return EBUSY;
-	sign(request, set.start);
 	return 0;
 }
 
 static void
-start(struct setup *s, uint32_t max_msg_fds, uint32_t more_flags)
+start(uint32_t max_msg_fds, uint32_t more_flags)
 {
-	*s = (struct setup){.server = {.max_msg_fds = max_msg_fds, .command = record, .arg = s}};
-	s->server.irqs[MSIX].count = NR_IRQS;
-	s->server.irqs[MSIX].flags = VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | more_flags;
-	s->server.irqs[VFIO_PCI_MSI_IRQ_INDEX].count = 2;
-	s->server.irqs[VFIO_PCI_MSI_IRQ_INDEX].flags = VFIO_IRQ_INFO_MASKABLE;
-	s->dev = fake_server_open(&s->server);
-	for (unsigned int i = 0; i < NR_FDS; i++)
-		s->eventfds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	server = (struct fake_server){.max_msg_fds = max_msg_fds, .command = serve_command};
+	server.irqs[MSIX].count = NR_IRQS;
+	server.irqs[MSIX].flags = VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | more_flags;
+	server.irqs[MSI].count = 2;
+	server.irqs[MSI].flags = VFIO_IRQ_INFO_MASKABLE;
+	dev = fake_server_open(&server);
+	nr_seen = refused = 0;
+	trace[0] = '\0';
 }
 
 static void
-finish(struct setup *s)
+set_up(void)
 {
 	for (unsigned int i = 0; i < NR_FDS; i++)
-		CU_ASSERT_EQUAL(close(s->eventfds[i]), 0);
-	vuc_device_close(s->dev);
+		eventfds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	start(4, 0);
+}
+
+static void
+tear_down(void)
+{
+	for (unsigned int i = 0; i < NR_FDS; i++)
+		CU_ASSERT_EQUAL(close(eventfds[i]), 0);
+	vuc_device_close(dev);
+}
+
+static void
+restart(uint32_t max_msg_fds, uint32_t more_flags)
+{
+	vuc_device_close(dev);
+	start(max_msg_fds, more_flags);
 }
 
 static int
-assign(struct setup *s, uint32_t first, uint32_t count, const int *fds, uint32_t *done)
+assign(uint32_t first, uint32_t count, const int *fds, uint32_t *done)
 {
-	const struct vuc_irq_range range = {.index = MSIX, .start = first, .count = count};
+	const struct vuc_irq_range range = {MSIX, first, count};
 
-	return vuc_irq_assign(s->dev, &range, VUC_IRQ_TRIGGER, fds, done);
+	return vuc_irq_assign(dev, &range, VUC_IRQ_TRIGGER, fds, done);
 }
 
-/* Whether the nth message was this. */
+/* Whether these messages, and no others, came since the last call. */
 static bool
-saw(const struct setup *s, unsigned int n, uint32_t flags, uint32_t first, uint32_t count,
-	unsigned int nr_fds)
+saw(const char *expected)
 {
-	const struct seen *seen = &s->seen[n];
+	bool equal = strcmp(trace, expected) == 0;
 
-	return n < s->nr && seen->index == MSIX && seen->flags == flags && seen->start == first &&
-		seen->count == count && seen->nr_fds == nr_fds;
+	if (!equal)
+		printf("# the server saw %s\n", trace);
+	trace[0] = '\0';
+	return equal;
 }
 
-static uint64_t
-events(int fd)
-{
-	uint64_t n = 0;
-
-	return read(fd, &n, sizeof(n)) == sizeof(n) ? n : 0;
-}
-
+/* As many eventfds in a message as both sides allow; interrupts without one go by themselves,
+ * however many they are. */
 static void
-test_chunks(void)
+test_messages(void)
 {
-	uint32_t done = 0;
-	struct setup s;
+	static const struct {
+		uint32_t max_msg_fds;
+		uint32_t first;        /* interrupt */
+		unsigned int from, to; /* those of the eventfds that are not -1 */
+		const char *trace;
+	} rows[] = {
+		{12, 100, 0, NR_FDS, "ET100+12/12 ET112+12/12 ET124+12/12 ET136+4/4 "},
+		{60000, 0, 0, NR_FDS, "ET0+16/16 ET16+16/16 ET32+8/8 "},
+		{4, 0, 1, 7, "ET0+1 ET1+4/4 ET5+2/2 ET7+33 "},
+	};
 
-	start(&s, 12, 0);
-	CU_ASSERT_EQUAL(assign(&s, 100, NR_FDS, s.eventfds, &done), 0);
-	CU_ASSERT_EQUAL(done, NR_FDS);
-	CU_ASSERT_EQUAL(s.nr, 4);
-	CU_ASSERT(saw(&s, 0, ASSIGN, 100, 12, 12));
-	CU_ASSERT(saw(&s, 1, ASSIGN, 112, 12, 12));
-	CU_ASSERT(saw(&s, 2, ASSIGN, 124, 12, 12));
-	CU_ASSERT(saw(&s, 3, ASSIGN, 136, 4, 4));
-	for (unsigned int i = 0; i < NR_FDS; i++)
-		CU_ASSERT_EQUAL(events(s.eventfds[i]), 100 + i + 1);
-	finish(&s);
-}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint32_t done = 0;
+		int fds[NR_FDS];
 
-/* However many the server would take, we have a limit as well. */
-static void
-test_own_limit(void)
-{
-	struct setup s;
+		for (unsigned int n = 0; n < NR_FDS; n++)
+			fds[n] = n >= rows[i].from && n < rows[i].to ? eventfds[n] : -1;
+		restart(rows[i].max_msg_fds, 0);
+		CU_ASSERT_EQUAL(assign(rows[i].first, NR_FDS, fds, &done), 0);
+		CU_ASSERT_EQUAL(done, NR_FDS);
+		CU_ASSERT(saw(rows[i].trace));
+		for (unsigned int n = rows[i].from; n < rows[i].to; n++) {
+			uint64_t events = 0;
 
-	start(&s, 60000, 0);
-	CU_ASSERT_EQUAL(assign(&s, 0, NR_FDS, s.eventfds, NULL), 0);
-	CU_ASSERT_EQUAL(s.nr, 3);
-	CU_ASSERT(saw(&s, 0, ASSIGN, 0, 16, 16));
-	CU_ASSERT(saw(&s, 1, ASSIGN, 16, 16, 16));
-	CU_ASSERT(saw(&s, 2, ASSIGN, 32, 8, 8));
-	finish(&s);
-}
-
-/* Interrupts without an eventfd go by themselves, however many they are. */
-static void
-test_holes(void)
-{
-	uint32_t done = 0;
-	struct setup s;
-	int fds[NR_FDS];
-
-	start(&s, 4, 0);
-	for (unsigned int i = 0; i < NR_FDS; i++)
-		fds[i] = i >= 1 && i < 7 ? s.eventfds[i] : -1;
-	CU_ASSERT_EQUAL(assign(&s, 0, NR_FDS, fds, &done), 0);
-	CU_ASSERT_EQUAL(done, NR_FDS);
-	CU_ASSERT_EQUAL(s.nr, 4);
-	CU_ASSERT(saw(&s, 0, ASSIGN, 0, 1, 0));
-	CU_ASSERT(saw(&s, 1, ASSIGN, 1, 4, 4));
-	CU_ASSERT(saw(&s, 2, ASSIGN, 5, 2, 2));
-	CU_ASSERT(saw(&s, 3, ASSIGN, 7, 33, 0));
-	finish(&s);
+			CU_ASSERT_EQUAL(read(fds[n], &events, sizeof(events)), sizeof(events));
+			CU_ASSERT_EQUAL(events, rows[i].first + n + 1);
+		}
+	}
 }
 
 static void
 test_refused_on_the_way(void)
 {
 	uint32_t done = UINT32_MAX;
-	struct setup s;
 
-	start(&s, 8, 0);
-	s.refuse = 3;
-	CU_ASSERT_EQUAL(assign(&s, 10, NR_FDS, s.eventfds, &done), -EBUSY);
+	restart(8, 0);
+	refused = 3;
+	CU_ASSERT(is_refused(dev, assign(10, NR_FDS, eventfds, &done), -EBUSY,
+		"IRQ index 2, interrupts 26 to 33: the server answered VFIO_USER_DEVICE_SET_IRQS "
+		"with error 16 (Device or resource busy)"));
 	CU_ASSERT_EQUAL(done, 16);
-	CU_ASSERT_EQUAL(s.nr, 3);
-	CU_ASSERT_STRING_EQUAL(vuc_device_reason(s.dev),
-		"IRQ index 2, interrupts 26 to 33: the server answered "
-		"VFIO_USER_DEVICE_SET_IRQS with error 16 (Device or resource busy)");
-	CU_ASSERT_EQUAL(assign(&s, 26, 24, s.eventfds + 16, &done), 0);
+	CU_ASSERT(saw("ET10+8/8 ET18+8/8 ET26+8/8 "));
+	CU_ASSERT_EQUAL(assign(26, 24, eventfds + 16, &done), 0);
 	CU_ASSERT_EQUAL(done, 24);
-	finish(&s);
 }
 
 static void
 test_other_forms(void)
 {
-	const struct vuc_irq_range range = {.index = MSIX, .start = 3, .count = 500};
-	struct setup s;
+	const struct vuc_irq_range range = {MSIX, 3, 500}, two = {MSIX, 7, 2}, msi = {MSI, 0, 2};
 
-	start(&s, 4, 0);
-	CU_ASSERT_EQUAL(vuc_irq_deassign(s.dev, &range, VUC_IRQ_UNMASK), 0);
-	CU_ASSERT_EQUAL(vuc_irq_assign(s.dev, &(struct vuc_irq_range){MSIX, 7, 2}, VUC_IRQ_MASK,
-				s.eventfds, NULL),
-		0);
-	CU_ASSERT_EQUAL(vuc_irq_act(s.dev, &range, VUC_IRQ_MASK), 0);
-	CU_ASSERT_EQUAL(vuc_irq_act(s.dev, &range, VUC_IRQ_UNMASK), 0);
-	CU_ASSERT_EQUAL(vuc_irq_act(s.dev, &range, VUC_IRQ_TRIGGER), 0);
-	CU_ASSERT_EQUAL(vuc_irq_disable(s.dev, MSIX), 0);
-	CU_ASSERT_EQUAL(s.nr, 6);
-	CU_ASSERT(saw(&s, 0, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK, 3, 500, 0));
-	CU_ASSERT(saw(&s, 1, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_MASK, 7, 2, 2));
-	CU_ASSERT(saw(&s, 2, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_MASK, 3, 500, 0));
-	CU_ASSERT(saw(&s, 3, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK, 3, 500, 0));
-	CU_ASSERT(saw(&s, 4, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, 3, 500, 0));
-	CU_ASSERT(saw(&s, 5, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, 0, 0, 0));
-	finish(&s);
+	CU_ASSERT_EQUAL(vuc_irq_deassign(dev, &range, VUC_IRQ_UNMASK), 0);
+	CU_ASSERT_EQUAL(vuc_irq_assign(dev, &two, VUC_IRQ_MASK, eventfds, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_irq_act(dev, &range, VUC_IRQ_MASK), 0);
+	CU_ASSERT_EQUAL(vuc_irq_act(dev, &range, VUC_IRQ_UNMASK), 0);
+	CU_ASSERT_EQUAL(vuc_irq_act(dev, &range, VUC_IRQ_TRIGGER), 0);
+	CU_ASSERT_EQUAL(vuc_irq_disable(dev, MSIX), 0);
+	CU_ASSERT(saw("EU3+500 EM7+2/2 NM3+500 NU3+500 NT3+500 NT0+0 "));
+	/* What an index says of eventfds is for the server to enforce. */
+	CU_ASSERT_EQUAL(vuc_irq_assign(dev, &msi, VUC_IRQ_TRIGGER, eventfds, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_irq_deassign(dev, &msi, VUC_IRQ_TRIGGER), 0);
+	CU_ASSERT_EQUAL(vuc_irq_act(dev, &msi, VUC_IRQ_TRIGGER), 0);
+	CU_ASSERT(saw("1:ET0+2/2 1:ET0+2 1:NT0+2 "));
 }
 
 /* More than a message selects from. */
 static void
 test_select_many(void)
 {
-	const struct vuc_irq_range range = {.index = MSIX, .start = 1, .count = NR_IRQS - 1};
-	const uint32_t flags = VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_ACTION_MASK;
+	const struct vuc_irq_range range = {MSIX, 1, NR_IRQS - 1};
 	static bool which[NR_IRQS - 1];
 	uint32_t done = 0;
-	struct setup s;
 
-	start(&s, 4, 0);
 	which[0] = which[4095] = which[8192] = true;
-	CU_ASSERT_EQUAL(vuc_irq_select(s.dev, &range, VUC_IRQ_MASK, which, &done), 0);
+	CU_ASSERT_EQUAL(vuc_irq_select(dev, &range, VUC_IRQ_MASK, which, &done), 0);
 	CU_ASSERT_EQUAL(done, range.count);
-	CU_ASSERT_EQUAL(s.nr, 3);
-	CU_ASSERT(saw(&s, 0, flags, 1, 4096, 0));
-	CU_ASSERT(saw(&s, 1, flags, 4097, 4096, 0));
-	CU_ASSERT(saw(&s, 2, flags, 8193, 807, 0));
-	for (unsigned int i = 0; i < s.nr; i++)
-		CU_ASSERT_EQUAL(s.seen[i].len, s.seen[i].count);
-	CU_ASSERT_EQUAL(s.seen[0].nr_set, 2);
-	CU_ASSERT_EQUAL(s.seen[0].first_set, 1);
-	CU_ASSERT_EQUAL(s.seen[1].nr_set, 0);
-	CU_ASSERT_EQUAL(s.seen[2].nr_set, 1);
-	CU_ASSERT_EQUAL(s.seen[2].first_set, 8193);
-	s.refuse = 5;
-	CU_ASSERT_EQUAL(vuc_irq_select(s.dev, &range, VUC_IRQ_MASK, which, &done), -EBUSY);
+	CU_ASSERT(saw("BM1+4096=1=4096 BM4097+4096 BM8193+807=8193 "));
+	refused = 5;
+	CU_ASSERT_EQUAL(vuc_irq_select(dev, &range, VUC_IRQ_MASK, which, &done), -EBUSY);
 	CU_ASSERT_EQUAL(done, 4096);
-	finish(&s);
-}
-
-static void
-test_no_eventfds(void)
-{
-	const struct vuc_irq_range range = {.index = VFIO_PCI_MSI_IRQ_INDEX, .count = 2};
-	struct setup s;
-
-	start(&s, 4, 0);
-	CU_ASSERT_EQUAL(vuc_irq_assign(s.dev, &range, VUC_IRQ_TRIGGER, s.eventfds, NULL), 0);
-	CU_ASSERT_EQUAL(vuc_irq_deassign(s.dev, &range, VUC_IRQ_TRIGGER), 0);
-	CU_ASSERT_EQUAL(vuc_irq_act(s.dev, &range, VUC_IRQ_TRIGGER), 0);
-	CU_ASSERT_EQUAL(s.nr, 3);
-	finish(&s);
 }
 
 /* Set up once, within one message, and not widened until it is disabled. */
@@ -284,71 +231,46 @@ static void
 test_noresize(void)
 {
 	uint32_t done = UINT32_MAX;
-	struct setup s;
 
-	start(&s, 8, VFIO_IRQ_INFO_NORESIZE);
-	CU_ASSERT_EQUAL(assign(&s, 4, 9, s.eventfds, &done), -EMSGSIZE);
-	CU_ASSERT_EQUAL(done, 0);
-	CU_ASSERT_STRING_EQUAL(vuc_device_reason(s.dev),
+	restart(8, VFIO_IRQ_INFO_NORESIZE);
+	CU_ASSERT(is_refused(dev, assign(4, 9, eventfds, &done), -EMSGSIZE,
 		"IRQ index 2: VFIO_IRQ_INFO_NORESIZE requires interrupts 4 to 12 in one "
-		"message, without gaps and with at most 8 descriptors");
-	CU_ASSERT_EQUAL(s.nr, 0);
-	CU_ASSERT_EQUAL(assign(&s, 4, 8, s.eventfds, NULL), 0);
-	CU_ASSERT_EQUAL(assign(&s, 5, 3, s.eventfds, NULL), 0);
-	CU_ASSERT_EQUAL(assign(&s, 11, 2, s.eventfds, NULL), -EBUSY);
-	CU_ASSERT_STRING_EQUAL(vuc_device_reason(s.dev),
+		"message, without gaps and with at most 8 descriptors"));
+	CU_ASSERT_EQUAL(done, 0);
+	CU_ASSERT(saw(""));
+	CU_ASSERT_EQUAL(assign(4, 8, eventfds, NULL), 0);
+	CU_ASSERT_EQUAL(assign(5, 3, eventfds, NULL), 0);
+	CU_ASSERT(is_refused(dev, assign(11, 2, eventfds, NULL), -EBUSY,
 		"IRQ index 2: VFIO_IRQ_INFO_NORESIZE allows interrupts 11 to 12 only with 4 to 11 "
-		"disabled");
-	CU_ASSERT_EQUAL(assign(&s, 3, 1, s.eventfds, NULL), -EBUSY);
-	CU_ASSERT_EQUAL(vuc_irq_disable(s.dev, MSIX), 0);
-	CU_ASSERT_EQUAL(assign(&s, 11, 2, s.eventfds, NULL), 0);
-	CU_ASSERT_EQUAL(s.nr, 4);
-	finish(&s);
+		"disabled"));
+	CU_ASSERT_EQUAL(assign(3, 1, eventfds, NULL), -EBUSY);
+	CU_ASSERT_EQUAL(vuc_irq_disable(dev, MSIX), 0);
+	CU_ASSERT_EQUAL(assign(11, 2, eventfds, NULL), 0);
+	CU_ASSERT(saw("ET4+8/8 ET5+3/3 NT0+0 ET11+2/2 "));
 }
 
 static void
 test_noresize_holes(void)
 {
-	struct setup s;
-	int fds[4];
+	const struct vuc_irq_range mask = {MSIX, 0, 20};
+	int fds[] = {eventfds[0], eventfds[1], -1, eventfds[3]};
 
-	start(&s, 8, VFIO_IRQ_INFO_NORESIZE);
-	memcpy(fds, s.eventfds, sizeof(fds));
-	fds[2] = -1;
-	CU_ASSERT_EQUAL(assign(&s, 0, 4, fds, NULL), -EMSGSIZE);
-	fds[0] = -1;
-	fds[3] = -1;
-	CU_ASSERT_EQUAL(assign(&s, 0, 4, fds, NULL), 0);
-	CU_ASSERT(saw(&s, 1, ASSIGN, 1, 1, 1));
-	CU_ASSERT_EQUAL(assign(&s, 0, 2, s.eventfds, NULL), -EBUSY);
+	restart(8, VFIO_IRQ_INFO_NORESIZE);
+	CU_ASSERT_EQUAL(assign(0, 4, fds, NULL), -EMSGSIZE);
+	fds[0] = fds[3] = -1;
+	CU_ASSERT_EQUAL(assign(0, 4, fds, NULL), 0);
+	CU_ASSERT(saw("ET0+1 ET1+1/1 ET2+2 "));
+	CU_ASSERT_EQUAL(assign(0, 2, eventfds, NULL), -EBUSY);
 	fds[1] = -1;
-	CU_ASSERT_EQUAL(assign(&s, 0, 4, fds, NULL), 0);
-	CU_ASSERT_EQUAL(vuc_irq_assign(s.dev, &(struct vuc_irq_range){MSIX, 0, 20}, VUC_IRQ_MASK,
-				s.eventfds, NULL),
-		0);
-	finish(&s);
-}
-
-static void
-set_up(void)
-{
-	fds_before = fd_count();
-}
-
-static void
-tear_down(void)
-{
-	CU_ASSERT_EQUAL(fd_count(), fds_before);
+	CU_ASSERT_EQUAL(assign(0, 4, fds, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_irq_assign(dev, &mask, VUC_IRQ_MASK, eventfds, NULL), 0);
 }
 
 static CU_TestInfo tests[] = {
-	{"chunks", test_chunks},
-	{"own limit", test_own_limit},
-	{"holes", test_holes},
+	{"messages", test_messages},
 	{"refused on the way", test_refused_on_the_way},
 	{"other forms", test_other_forms},
 	{"select many", test_select_many},
-	{"no eventfds", test_no_eventfds},
 	{"noresize", test_noresize},
 	{"noresize, holes", test_noresize_holes},
 	CU_TEST_INFO_NULL,
@@ -357,5 +279,6 @@ static CU_TestInfo tests[] = {
 int
 main(void)
 {
+	vuc_tap_count_fds();
 	return vuc_tap_tests("irq messages", set_up, tear_down, tests);
 }
