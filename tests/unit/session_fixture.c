@@ -8,6 +8,11 @@
 
 const char fixture_json[] = "{\"capabilities\":{\"max_msg_fds\":8,\"max_data_xfer_size\":4096}}";
 
+struct vuc_session *session;
+static int nr_fds_before;     /* open ones of the process before there was the session */
+static uint8_t sent[1 << 20]; /* by the last fixture_send() */
+static size_t sent_len;
+
 struct vuc_session_config
 fixture_config(void)
 {
@@ -23,47 +28,73 @@ fixture_config(void)
 	return config;
 }
 
-void
-fixture_create(struct fixture *f, const struct vuc_session_config *config)
-{
-	*f = (struct fixture){.config = config != NULL ? *config : fixture_config()};
-	f->nr_fds = fixture_count_fds();
-	f->s = vuc_session_create(&f->config);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(f->s);
-}
-
-void
-fixture_open(struct fixture *f, const struct vuc_session_config *config)
-{
-	struct message reply = message_version(0, 2, fixture_json);
-
-	fixture_create(f, config);
-	fixture_send(f);
-	fixture_feed_message(f, &reply);
-	CU_ASSERT_EQUAL_FATAL(vuc_session_state(f->s), VUC_SESSION_READY);
-}
-
-void
-fixture_close(struct fixture *f)
-{
-	vuc_session_destroy(f->s);
-	free(f->sent);
-	CU_ASSERT_EQUAL(fixture_count_fds(), f->nr_fds);
-}
-
-unsigned int
-fixture_count_fds(void)
+static int
+count_fds(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
-	unsigned int n = 0;
+	int n = 0;
 
-	CU_ASSERT_PTR_NOT_NULL(dir);
-	if (dir == NULL)
-		return 0;
+	CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
 	while (readdir(dir) != NULL)
 		n++;
 	closedir(dir);
 	return n;
+}
+
+int
+fixture_new_fds(void)
+{
+	return count_fds() - nr_fds_before;
+}
+
+void
+fixture_create(const struct vuc_session_config *config)
+{
+	const struct vuc_session_config usual = fixture_config();
+
+	fixture_close();
+	nr_fds_before = count_fds();
+	session = vuc_session_create(config != NULL ? config : &usual);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(session);
+}
+
+void
+fixture_answer_version(const struct vuc_session_config *config, const char *json)
+{
+	const struct message reply = message_version(0, 2, json);
+
+	fixture_create(config);
+	fixture_send();
+	fixture_feed_message(&reply);
+}
+
+void
+fixture_open(const struct vuc_session_config *config)
+{
+	fixture_answer_version(config, fixture_json);
+	CU_ASSERT_EQUAL_FATAL(vuc_session_state(session), VUC_SESSION_READY);
+}
+
+void
+fixture_close(void)
+{
+	if (session == NULL)
+		return;
+	vuc_session_destroy(session);
+	session = NULL;
+	CU_ASSERT_EQUAL(fixture_new_fds(), 0);
+}
+
+static void
+open_usual(void)
+{
+	fixture_open(NULL);
+}
+
+int
+fixture_main(const char *suite, CU_TestInfo *tests)
+{
+	return vuc_tap_tests(suite, open_usual, fixture_close, tests);
 }
 
 int
@@ -85,13 +116,13 @@ fixture_inode(int fd)
 }
 
 bool
-fixture_lost(const struct fixture *f, int error, const char *reason)
+fixture_lost(int error, const char *reason)
 {
-	if (vuc_session_state(f->s) == VUC_SESSION_LOST && vuc_session_error(f->s) == error &&
-		strcmp(vuc_session_reason(f->s), reason) == 0)
+	if (vuc_session_state(session) == VUC_SESSION_LOST && vuc_session_error(session) == error &&
+		strcmp(vuc_session_reason(session), reason) == 0)
 		return true;
-	printf("# state %u, error %d, reason \"%s\"\n", vuc_session_state(f->s),
-		vuc_session_error(f->s), vuc_session_reason(f->s));
+	printf("# state %u, error %d, reason \"%s\"\n", vuc_session_state(session),
+		vuc_session_error(session), vuc_session_reason(session));
 	return false;
 }
 
@@ -117,171 +148,164 @@ fixture_record(void *arg, const struct vuc_session_reply *reply)
 		reply->fds[0] = -1;
 	}
 	if (o->then != NULL)
-		o->then(o->arg, o);
+		o->then(o);
 }
 
-int
-fixture_read(struct fixture *f, uint64_t offset, void *data, uint32_t count, struct outcome *o)
+static struct vuc_session_access
+access_of(uint64_t offset, const void *data, uint32_t count, struct outcome *o)
 {
-	const struct vuc_session_access access = {
-		.region = FIXTURE_REGION,
-		.offset = offset,
-		.data = data,
-		.count = count,
-		.done = fixture_record,
-		.arg = o,
-	};
-
-	return vuc_session_region_read(f->s, &access);
-}
-
-int
-fixture_write(
-	struct fixture *f, uint64_t offset, const void *data, uint32_t count, struct outcome *o)
-{
-	const struct vuc_session_access access = {
+	return (struct vuc_session_access){
 		.region = FIXTURE_REGION,
 		.offset = offset,
 		.data = (void *)(uintptr_t)data,
 		.count = count,
-		.done = fixture_record,
+		.done = o != NULL ? fixture_record : NULL,
 		.arg = o,
 	};
-
-	return vuc_session_region_write(f->s, &access, false);
 }
 
 int
-fixture_post(struct fixture *f, uint64_t offset, const void *data, uint32_t count)
+fixture_read(uint64_t offset, void *data, uint32_t count, struct outcome *o)
 {
-	const struct vuc_session_access access = {
-		.region = FIXTURE_REGION,
-		.offset = offset,
-		.data = (void *)(uintptr_t)data,
-		.count = count,
-	};
+	const struct vuc_session_access access = access_of(offset, data, count, o);
 
-	return vuc_session_region_write(f->s, &access, true);
+	return vuc_session_region_read(session, &access);
 }
 
 int
-fixture_reset(struct fixture *f, struct outcome *o)
+fixture_write(uint64_t offset, const void *data, uint32_t count, struct outcome *o)
+{
+	const struct vuc_session_access access = access_of(offset, data, count, o);
+
+	return vuc_session_region_write(session, &access, false);
+}
+
+int
+fixture_post(uint64_t offset, const void *data, uint32_t count)
+{
+	const struct vuc_session_access access = access_of(offset, data, count, NULL);
+
+	return vuc_session_region_write(session, &access, true);
+}
+
+int
+fixture_request(uint16_t cmd, const void *body, size_t len, const int *fds, unsigned int nr_fds,
+	struct outcome *o)
 {
 	const struct vuc_session_request req = {
-		.cmd = VFIO_USER_DEVICE_RESET,
-		.done = fixture_record,
-		.arg = o,
-	};
-
-	return vuc_session_request(f->s, &req);
-}
-
-int
-fixture_region_info(struct fixture *f, uint32_t index, struct outcome *o)
-{
-	const struct vfio_user_region_info body = {.argsz = sizeof(body), .index = index};
-	const struct vuc_session_request req = {
-		.cmd = VFIO_USER_DEVICE_GET_REGION_INFO,
-		.body = &body,
-		.len = sizeof(body),
-		.done = fixture_record,
-		.arg = o,
-	};
-
-	return vuc_session_request(f->s, &req);
-}
-
-int
-fixture_dma_map(struct fixture *f, const int *fds, unsigned int nr_fds, struct outcome *o)
-{
-	const struct vfio_user_dma_map body = {.argsz = sizeof(body), .size = 4096};
-	const struct vuc_session_request req = {
-		.cmd = VFIO_USER_DMA_MAP,
+		.cmd = cmd,
 		.fds = fds,
 		.nr_fds = (uint16_t)nr_fds,
-		.body = &body,
-		.len = sizeof(body),
+		.body = body,
+		.len = len,
 		.done = fixture_record,
 		.arg = o,
 	};
 
-	return vuc_session_request(f->s, &req);
+	return vuc_session_request(session, &req);
 }
 
-static void
-keep_sent(struct fixture *f, const struct vuc_segment *segment)
+int
+fixture_reset(struct outcome *o)
 {
-	uint8_t *sent = realloc(f->sent, f->sent_len + segment->len);
+	return fixture_request(VFIO_USER_DEVICE_RESET, NULL, 0, NULL, 0, o);
+}
 
-	if (sent == NULL)
-		abort();
-	memcpy(sent + f->sent_len, segment->bytes, segment->len);
-	f->sent = sent;
-	f->sent_len += segment->len;
+int
+fixture_region_info(uint32_t index, struct outcome *o)
+{
+	const struct vfio_user_region_info body = {.argsz = sizeof(body), .index = index};
+
+	return fixture_request(VFIO_USER_DEVICE_GET_REGION_INFO, &body, sizeof(body), NULL, 0, o);
+}
+
+int
+fixture_dma_map(const int *fds, unsigned int nr_fds, struct outcome *o)
+{
+	const struct vfio_user_dma_map body = {.argsz = sizeof(body), .size = 4096};
+
+	return fixture_request(VFIO_USER_DMA_MAP, &body, sizeof(body), fds, nr_fds, o);
+}
+
+bool
+fixture_next_segment(struct vuc_segment *segment)
+{
+	const struct vuc_segment *next = vuc_session_next_segment(session);
+
+	if (next != NULL)
+		*segment = *next;
+	return next != NULL;
 }
 
 unsigned int
-fixture_send(struct fixture *f)
+fixture_send(void)
 {
 	struct vuc_segment segment = {0};
 	unsigned int n = 0;
 
-	f->sent_len = 0;
-	while (fixture_next_segment(f->s, &segment)) {
-		keep_sent(f, &segment);
-		vuc_session_sent(f->s);
-		n++;
+	for (sent_len = 0; fixture_next_segment(&segment); n++) {
+		CU_ASSERT_FATAL(segment.len <= sizeof(sent) - sent_len);
+		memcpy(sent + sent_len, segment.bytes, segment.len);
+		sent_len += segment.len;
+		vuc_session_sent(session);
 	}
 	return n;
 }
 
 /* Returns whether there is a message at pos. */
 static bool
-header_at(const struct fixture *f, size_t pos, struct vfio_user_header *header)
+header_at(size_t pos, struct vfio_user_header *header)
 {
-	if (pos == f->sent_len)
+	if (pos == sent_len)
 		return false;
-	CU_ASSERT_FATAL(f->sent_len - pos >= HEADER_SIZE);
-	memcpy(header, f->sent + pos, HEADER_SIZE);
+	CU_ASSERT_FATAL(sent_len - pos >= HEADER_SIZE);
+	memcpy(header, sent + pos, HEADER_SIZE);
 	CU_ASSERT_FATAL(header->msg_size >= HEADER_SIZE);
-	CU_ASSERT_FATAL(header->msg_size <= f->sent_len - pos);
+	CU_ASSERT_FATAL(header->msg_size <= sent_len - pos);
 	return true;
 }
 
 unsigned int
-fixture_nr_sent(const struct fixture *f)
+fixture_nr_sent(void)
 {
 	struct vfio_user_header header;
 	unsigned int n = 0;
 
-	for (size_t pos = 0; header_at(f, pos, &header); pos += header.msg_size)
+	for (size_t pos = 0; header_at(pos, &header); pos += header.msg_size)
 		n++;
 	return n;
 }
 
 const uint8_t *
-fixture_sent_body(const struct fixture *f, unsigned int n)
+fixture_sent_body(unsigned int n)
 {
 	struct vfio_user_header header;
 	size_t pos = 0;
 
-	while (header_at(f, pos, &header) && n-- > 0)
+	while (header_at(pos, &header) && n-- > 0)
 		pos += header.msg_size;
-	CU_ASSERT_FATAL(pos < f->sent_len);
-	return f->sent + pos + HEADER_SIZE;
+	CU_ASSERT_FATAL(pos < sent_len);
+	return sent + pos + HEADER_SIZE;
 }
 
 struct vfio_user_header
-fixture_sent(const struct fixture *f, unsigned int n)
+fixture_sent(unsigned int n)
 {
 	struct vfio_user_header header;
 
-	memcpy(&header, fixture_sent_body(f, n) - HEADER_SIZE, HEADER_SIZE);
+	memcpy(&header, fixture_sent_body(n) - HEADER_SIZE, HEADER_SIZE);
 	return header;
 }
 
+uint8_t *
+fixture_sent_bytes(size_t *len)
+{
+	*len = sent_len;
+	return sent;
+}
+
 void
-fixture_feed(struct fixture *f, const void *bytes, size_t len, const int *fds, unsigned int nr_fds)
+fixture_feed(const void *bytes, size_t len, const int *fds, unsigned int nr_fds)
 {
 	uint8_t *copy = malloc(len + 1);
 
@@ -290,27 +314,38 @@ fixture_feed(struct fixture *f, const void *bytes, size_t len, const int *fds, u
 	/* Aligned to nothing, as messages behind others are. */
 	if (len > 0)
 		memcpy(copy + 1, bytes, len);
-	vuc_session_received(f->s, copy + 1, len, fds, nr_fds);
+	vuc_session_received(session, copy + 1, len, fds, nr_fds);
 	free(copy);
 }
 
 void
-fixture_feed_message(struct fixture *f, const struct message *m)
+fixture_feed_message(const struct message *m)
 {
-	fixture_feed(f, m->bytes, m->len, NULL, 0);
+	fixture_feed(m->bytes, m->len, NULL, 0);
 }
 
 void
-fixture_answer_reset(struct fixture *f)
+fixture_feed_new_fds(const struct message *m, size_t pos, size_t end, unsigned int nr_fds)
+{
+	int fds[FIXTURE_FDS];
+
+	CU_ASSERT_FATAL(nr_fds <= FIXTURE_FDS);
+	for (unsigned int i = 0; i < nr_fds; i++)
+		fds[i] = fixture_new_fd();
+	fixture_feed(m->bytes + pos, end - pos, fds, nr_fds);
+}
+
+void
+fixture_answer_reset(void)
 {
 	struct vfio_user_header h;
 	struct message reply;
 
-	fixture_send(f);
-	h = fixture_sent(f, 0);
+	fixture_send();
+	h = fixture_sent(0);
 	CU_ASSERT_EQUAL(h.cmd, VFIO_USER_DEVICE_RESET);
 	reply = message_reply(&h, NULL, 0);
-	fixture_feed_message(f, &reply);
+	fixture_feed_message(&reply);
 }
 
 size_t
@@ -325,8 +360,7 @@ fixture_parts_len(const struct part *parts, unsigned int nr_parts)
 
 /* One receive: bytes up to end, less when a send with descriptors ends before. */
 static size_t
-feed_piece(
-	struct fixture *f, const struct part *parts, unsigned int nr_parts, size_t pos, size_t end)
+feed_piece(const struct part *parts, unsigned int nr_parts, size_t pos, size_t end)
 {
 	uint8_t bytes[4096];
 	size_t start = 0, len = 0;
@@ -343,28 +377,22 @@ feed_piece(
 		memcpy(bytes + len, p->m.bytes + from, to - from);
 		len += to - from;
 		if (p->nr_fds > 0 && from == 0) {
-			fixture_feed(f, bytes, len, p->fds, p->nr_fds);
+			fixture_feed(bytes, len, p->fds, p->nr_fds);
 			return pos + len;
 		}
 	}
-	fixture_feed(f, bytes, len, NULL, 0);
+	fixture_feed(bytes, len, NULL, 0);
 	return pos + len;
 }
 
 void
-fixture_feed_parts(struct fixture *f, const struct part *parts, unsigned int nr_parts, size_t first,
-	size_t second)
+fixture_feed_parts(const struct part *parts, unsigned int nr_parts, size_t first, size_t second)
 {
 	size_t total = fixture_parts_len(parts, nr_parts);
-	size_t pos = 0;
 
-	while (pos < total) {
-		size_t end = total;
+	for (size_t pos = 0; pos < total;) {
+		size_t end = pos < first ? first : pos < second ? second : total;
 
-		if (pos < first)
-			end = first;
-		else if (pos < second)
-			end = second;
-		pos = feed_piece(f, parts, nr_parts, pos, end);
+		pos = feed_piece(parts, nr_parts, pos, end);
 	}
 }

@@ -25,22 +25,21 @@
 #define FIXTURE_SEGMENT_MAX 8192u
 #define FIXTURE_MAX_DATA    4096u
 #define FIXTURE_MAX_FDS     4u
-#define FIXTURE_FDS         16u /* most fds that a test deals with at a time */
+#define FIXTURE_FDS         17u /* most fds that a test deals with at a time */
+#define FIXTURE_REGION      2u  /* what is accessed */
 
 #define HEADER_SIZE sizeof(struct vfio_user_header)
+#define ACCESS_SIZE (HEADER_SIZE + sizeof(struct vfio_user_region_access))
 #define REPLY       VFIO_USER_F_TYPE_REPLY
 #define COMMAND     VFIO_USER_F_TYPE_COMMAND
+
+#define NR(rows) (sizeof(rows) / sizeof((rows)[0]))
 
 /* What the server answers to VERSION unless a test says something else. */
 extern const char fixture_json[];
 
-struct fixture {
-	struct vuc_session_config config;
-	struct vuc_session *s;
-	uint8_t *sent; /* by the last fixture_send() */
-	size_t sent_len;
-	unsigned int nr_fds; /* open ones of the process before there was a session */
-};
+/* The session under test. */
+extern struct vuc_session *session;
 
 /* What a request got. */
 struct outcome {
@@ -53,8 +52,7 @@ struct outcome {
 	char reason[VUC_ERROR_MAX];
 	ino_t inodes[FIXTURE_FDS];
 	int *keep; /* where to put the first descriptor, instead of leaving it to be closed */
-	void (*then)(void *arg, struct outcome *o); /* runs inside the callback */
-	void *arg;
+	void (*then)(struct outcome *o); /* runs inside the callback */
 };
 
 /* A message of the server. */
@@ -73,67 +71,68 @@ struct part {
 /* The configuration that tests begin with. */
 struct vuc_session_config fixture_config(void);
 
-/* A session that has not sent VERSION yet; config NULL: the usual one. */
-void fixture_create(struct fixture *f, const struct vuc_session_config *config);
+/*
+ * Make a session instead of the one there is: one that has not sent VERSION yet; one that has, and
+ * got this answer; one that is READY. config NULL: the usual one.
+ */
+void fixture_create(const struct vuc_session_config *config);
+void fixture_answer_version(const struct vuc_session_config *config, const char *json);
+void fixture_open(const struct vuc_session_config *config);
 
-/* A session that is READY. */
-void fixture_open(struct fixture *f, const struct vuc_session_config *config);
+/* Destroy the session, and check that no descriptor was left open or closed in excess. */
+void fixture_close(void);
 
-/* Destroy the session and check that no descriptor was left open or closed in excess. */
-void fixture_close(struct fixture *f);
+/* A main(): each test begins with a session that is READY, and may replace it. */
+int fixture_main(const char *suite, CU_TestInfo *tests);
 
-/* How many descriptors the process has open. */
-unsigned int fixture_count_fds(void);
+/* How many descriptors more are open than when the session was made. */
+int fixture_new_fds(void);
 
 /* A new descriptor of a new file, and what tells its file from others. */
 int fixture_new_fd(void);
 ino_t fixture_inode(int fd);
 
 /* Whether the session is LOST with this error and reason; prints what it is instead. */
-bool fixture_lost(const struct fixture *f, int error, const char *reason);
+bool fixture_lost(int error, const char *reason);
 
 /* ---- requests ---- */
 
 /* A vuc_session_fn with a struct outcome as its arg. */
 void fixture_record(void *arg, const struct vuc_session_reply *reply);
 
-/* A copy of the next segment to send; false when there is none. */
-static inline bool
-fixture_next_segment(struct vuc_session *s, struct vuc_segment *segment)
-{
-	const struct vuc_segment *next = vuc_session_next_segment(s);
+int fixture_read(uint64_t offset, void *data, uint32_t count, struct outcome *o);
+int fixture_write(uint64_t offset, const void *data, uint32_t count, struct outcome *o);
+int fixture_post(uint64_t offset, const void *data, uint32_t count);
 
-	if (next != NULL)
-		*segment = *next;
-	return next != NULL;
-}
-
-int fixture_read(struct fixture *f, uint64_t offset, void *data, uint32_t count, struct outcome *o);
-int fixture_write(
-	struct fixture *f, uint64_t offset, const void *data, uint32_t count, struct outcome *o);
-int fixture_post(struct fixture *f, uint64_t offset, const void *data, uint32_t count);
-int fixture_reset(struct fixture *f, struct outcome *o);
-int fixture_region_info(struct fixture *f, uint32_t index, struct outcome *o);
-int fixture_dma_map(struct fixture *f, const int *fds, unsigned int nr_fds, struct outcome *o);
-
-/* All of it accesses this region. */
-#define FIXTURE_REGION 2u
+/* Any other, without data and with descriptors; and some that are usual. */
+int fixture_request(uint16_t cmd, const void *body, size_t len, const int *fds, unsigned int nr_fds,
+	struct outcome *o);
+int fixture_reset(struct outcome *o);
+int fixture_region_info(uint32_t index, struct outcome *o);
+int fixture_dma_map(const int *fds, unsigned int nr_fds, struct outcome *o);
 
 /* ---- what was sent ---- */
 
-/* Send everything there is. Returns how many segments it was. */
-unsigned int fixture_send(struct fixture *f);
+/* A copy of the next segment to send; false when there is none. */
+bool fixture_next_segment(struct vuc_segment *segment);
 
-/* How many messages the last fixture_send() sent, and the header of the nth. */
-unsigned int fixture_nr_sent(const struct fixture *f);
-struct vfio_user_header fixture_sent(const struct fixture *f, unsigned int n);
-const uint8_t *fixture_sent_body(const struct fixture *f, unsigned int n);
+/* Send everything there is. Returns how many segments it was. */
+unsigned int fixture_send(void);
+
+/* How many messages the last fixture_send() sent; the header of the nth, and its body. */
+unsigned int fixture_nr_sent(void);
+struct vfio_user_header fixture_sent(unsigned int n);
+const uint8_t *fixture_sent_body(unsigned int n);
+
+/* All its bytes. */
+uint8_t *fixture_sent_bytes(size_t *len);
 
 /* ---- what the server says ---- */
 
 /* Send everything and answer what was sent first, a reset. */
-void fixture_answer_reset(struct fixture *f);
+void fixture_answer_reset(void);
 
+/* body NULL: zeros. */
 struct message message_build(struct vfio_user_header header, const void *body, size_t len);
 
 /* The reply to a command, with a msg_size that is true. */
@@ -146,21 +145,19 @@ struct message message_dma_read(uint16_t id, uint32_t flags);
 struct message message_dma_write(uint16_t id, uint32_t flags);
 struct message message_version(uint16_t major, uint16_t minor, const char *json);
 
-/* Change the header of a message that was built. */
-void message_set_header(struct message *m, struct vfio_user_header header);
-struct vfio_user_header message_header(const struct message *m);
-
 /* Give the session bytes and descriptors, out of memory that ends behind them. */
-void fixture_feed(
-	struct fixture *f, const void *bytes, size_t len, const int *fds, unsigned int nr_fds);
-void fixture_feed_message(struct fixture *f, const struct message *m);
+void fixture_feed(const void *bytes, size_t len, const int *fds, unsigned int nr_fds);
+void fixture_feed_message(const struct message *m);
+
+/* Bytes pos to end of a message, with new descriptors. */
+void fixture_feed_new_fds(const struct message *m, size_t pos, size_t end, unsigned int nr_fds);
 
 /*
  * Give the session what the server sent, received in pieces that end at first and at second (0:
  * nowhere) and, as the kernel does it, behind a send that carried descriptors.
  */
-void fixture_feed_parts(struct fixture *f, const struct part *parts, unsigned int nr_parts,
-	size_t first, size_t second);
+void fixture_feed_parts(
+	const struct part *parts, unsigned int nr_parts, size_t first, size_t second);
 size_t fixture_parts_len(const struct part *parts, unsigned int nr_parts);
 
 #endif /* VUC_TESTS_SESSION_FIXTURE_H */

@@ -11,49 +11,32 @@ message_build(struct vfio_user_header header, const void *body, size_t len)
 
 	CU_ASSERT_FATAL(m.len <= sizeof(m.bytes));
 	memcpy(m.bytes, &header, HEADER_SIZE);
-	if (len > 0)
+	if (body != NULL)
 		memcpy(m.bytes + HEADER_SIZE, body, len);
 	return m;
 }
 
-void
-message_set_header(struct message *m, struct vfio_user_header header)
-{
-	memcpy(m->bytes, &header, HEADER_SIZE);
-}
-
-struct vfio_user_header
-message_header(const struct message *m)
-{
-	struct vfio_user_header header;
-
-	memcpy(&header, m->bytes, HEADER_SIZE);
-	return header;
-}
-
-struct message
-message_reply(const struct vfio_user_header *to, const void *body, size_t len)
+/* A reply with these flags. */
+static struct message
+reply_with(const struct vfio_user_header *to, uint32_t flags, uint32_t error_no, const void *body,
+	size_t len)
 {
 	const struct vfio_user_header header = {
-		.msg_id = to->msg_id,
-		.cmd = to->cmd,
-		.msg_size = (uint32_t)(HEADER_SIZE + len),
-		.flags = REPLY,
-	};
+		to->msg_id, to->cmd, (uint32_t)(HEADER_SIZE + len), flags, error_no};
 
 	return message_build(header, body, len);
 }
 
 struct message
+message_reply(const struct vfio_user_header *to, const void *body, size_t len)
+{
+	return reply_with(to, REPLY, 0, body, len);
+}
+
+struct message
 message_error(const struct vfio_user_header *to, uint32_t error_no)
 {
-	struct message m = message_reply(to, NULL, 0);
-	struct vfio_user_header header = message_header(&m);
-
-	header.flags = REPLY | VFIO_USER_F_ERROR;
-	header.error_no = error_no;
-	message_set_header(&m, header);
-	return m;
+	return reply_with(to, REPLY | VFIO_USER_F_ERROR, error_no, NULL, 0);
 }
 
 struct message
@@ -86,34 +69,31 @@ message_region_info(const struct vfio_user_header *to, uint32_t index)
 	return message_reply(to, &info, sizeof(info));
 }
 
+/* A command of the server on 4 bytes, which a write has behind it. */
+static struct message
+dma_access(uint16_t id, uint16_t cmd, uint32_t flags)
+{
+	const struct {
+		struct vfio_user_dma_region_access access;
+		uint32_t data;
+	} body = {{.addr = 0x1000, .count = 4}, 0};
+	uint32_t len = cmd == VFIO_USER_DMA_READ ? 16 : 20;
+	const struct vfio_user_header header = {
+		id, cmd, (uint32_t)HEADER_SIZE + len, COMMAND | flags, 0};
+
+	return message_build(header, &body, len);
+}
+
 struct message
 message_dma_read(uint16_t id, uint32_t flags)
 {
-	const struct vfio_user_dma_region_access access = {.addr = 0x1000, .count = 4};
-	const struct vfio_user_header header = {
-		.msg_id = id,
-		.cmd = VFIO_USER_DMA_READ,
-		.msg_size = HEADER_SIZE + sizeof(access),
-		.flags = COMMAND | flags,
-	};
-
-	return message_build(header, &access, sizeof(access));
+	return dma_access(id, VFIO_USER_DMA_READ, flags);
 }
 
 struct message
 message_dma_write(uint16_t id, uint32_t flags)
 {
-	const struct vfio_user_dma_region_access access = {.addr = 0x1000, .count = 4};
-	uint8_t body[sizeof(access) + 4] = {0};
-	const struct vfio_user_header header = {
-		.msg_id = id,
-		.cmd = VFIO_USER_DMA_WRITE,
-		.msg_size = HEADER_SIZE + sizeof(body),
-		.flags = COMMAND | flags,
-	};
-
-	memcpy(body, &access, sizeof(access));
-	return message_build(header, body, sizeof(body));
+	return dma_access(id, VFIO_USER_DMA_WRITE, flags);
 }
 
 struct message

@@ -2,403 +2,129 @@
 
 /* How a session comes to its end: drained, ended from above, lost from below. */
 
-#include "session_fixture.h"
+#include "session_script.h"
 
-/* A session with one reset sent, and the reply to it. */
-static struct message
-open_with_reset(struct fixture *f, struct outcome *o)
+#define DRAINING  VUC_SESSION_DRAINING
+#define CLOSED    VUC_SESSION_CLOSED
+#define NO_ANSWER "the server closed the connection instead of answering VFIO_USER_DEVICE_RESET"
+/* clang-format off */
+#define RESET(letter) {ASK_RESET, letter}, {SEND_ALL, 1}
+/* One request timed out, one answered, and three that are outstanding: sent, handed out, queued. */
+#define CROWD \
+	{OPEN_LARGE, 8}, RESET('a'), {ADVANCE, 0}, {ADVANCE, FIXTURE_TIMEOUT_MS}, \
+	{DONE, 'a', -ETIMEDOUT}, RESET('b'), {ANSWER, 'b'}, {DONE, 'b'}, RESET('c'), \
+	{ASK_RESET, 'd'}, {HAND_OUT}, {ASK_RESET, 'e'}, {OUTSTANDING, 3}
+#define ENDS(error, reason) \
+	{LOST, error, 0, reason}, {ALL_DONE, 0, error, reason}, {SENT}, {UNSENT, false}
+/* clang-format on */
+
+static const struct script_row rows[] = {
+	{"drained while idle", {{DRAIN}, {STATE, CLOSED}, {DRAIN}, {STATE, CLOSED}}},
+	{"drained, then answered",
+		{RESET('a'), {DRAIN}, {STATE, DRAINING}, {DRAIN}, {STATE, DRAINING}, {ANSWER, 'a'},
+			{STATE, CLOSED}, {DONE, 'a'}}},
+	{"drained, then sent",
+		{{POST}, {HAND_OUT}, {POST, 1}, {DRAIN}, {STATE, DRAINING}, {SENT},
+			{STATE, DRAINING}, {HAND_OUT}, {SENT}, {STATE, CLOSED}}},
+	/* The reply is there before the driver says that the command is out. */
+	{"drained, answered, then sent",
+		{{ASK_RESET, 'a'}, {HAND_OUT}, {DRAIN}, {ANSWER, 'a'}, {DONE, 'a'},
+			{STATE, DRAINING}, {SENT}, {STATE, CLOSED}}},
+	/* What waits to be sent is sent, and late replies are dropped. */
+	{"cancel",
+		{RESET('a'), {ASK_RESET, 'b'}, {CANCEL, -ECANCELED, 0, "gone"},
+			{ALL_DONE, 0, -ECANCELED, "gone"}, {ANSWER, 'a'},
+			{STATE, VUC_SESSION_READY}, {DRAIN}, {STATE, DRAINING}, {SEND_ALL, 1},
+			{STATE, CLOSED}}},
+	{"drained, then timed out",
+		{RESET('a'), {DRAIN}, {ADVANCE, 0}, {STATE, DRAINING},
+			{ADVANCE, FIXTURE_TIMEOUT_MS}, {STATE, CLOSED}, {DONE, 'a', -ETIMEDOUT},
+			{ANSWER, 'a'}, {STATE, CLOSED}}},
+	/* A command of the server is answered even now. */
+	{"drained, then commanded",
+		{RESET('a'), {DRAIN}, {COMMAND_READ, 9}, {ANSWER, 'a'}, {DONE, 'a'},
+			{STATE, DRAINING}, {SEND_ALL, 1}, {STATE, CLOSED}}},
+	{"drained, then lost",
+		{RESET('a'), {DRAIN}, {LOSE}, {LOST, -ECONNRESET, 0, NO_ANSWER},
+			{DONE, 'a', -ECONNRESET}, {DRAIN}, {LOST, -ECONNRESET, 0, NO_ANSWER}}},
+	{"closed for good",
+		{{DRAIN}, {LOSE}, {LOSE, -EPIPE}, {END, -EIO, 0, "too late"}, {FEED}, {ADVANCE, 1},
+			{SENT}, {STATE, CLOSED}}},
+	{"ended with requests of all kinds",
+		{CROWD, {END, -EHOSTDOWN, 0, "the host is down"},
+			ENDS(-EHOSTDOWN, "the host is down"), {END, -EIO, 0, "again"},
+			{LOSE, -EPIPE}, {LOST, -EHOSTDOWN, 0, "the host is down"}}},
+	{"broken below with requests of all kinds",
+		{CROWD, {LOSE, -EPIPE}, ENDS(-EPIPE, "the connection broke: Broken pipe")}},
+	{"closed by the server with requests of all kinds",
+		{CROWD, {LOSE}, ENDS(-ECONNRESET, NO_ANSWER)}},
+	{"a broken rule with requests of all kinds",
+		{CROWD, {FEED, .h = {.flags = 0x3}},
+			ENDS(-EPROTO, "message 0x0000 ((unknown) 0): flags 0x3 are not known")}},
+	/* A refused command is blamed for what goes wrong next... */
+	{"blame of a refused command",
+		{{ASK_IO_FDS, 'a'}, {SEND_ALL, 1}, {ANSWER_ERROR, 'a', EINVAL},
+			{DONE, 'a', -EINVAL}, RESET('b'), {LOSE},
+			ENDS(-ECONNRESET,
+				NO_ANSWER ", after the server had refused "
+					  "VFIO_USER_DEVICE_GET_REGION_IO_FDS"),
+			{BROKE_ON, 1 << VFIO_USER_DEVICE_GET_REGION_IO_FDS}}},
+	/* ... but not for a server that is stopped while nothing is asked of it. */
+	{"no blame while nothing is asked",
+		{{ASK_IO_FDS, 'a'}, {SEND_ALL, 1}, {ANSWER_ERROR, 'a', EINVAL},
+			{DONE, 'a', -EINVAL}, {LOSE},
+			{LOST, -ECONNRESET, 0, "the server closed the connection"}, {BROKE_ON, 0}}},
+};
+
+static int rc_inside;
+
+static void
+request_inside(struct outcome *o)
 {
-	struct vfio_user_header h;
-
-	fixture_open(f, NULL);
-	CU_ASSERT_EQUAL_FATAL(fixture_reset(f, o), 0);
-	fixture_send(f);
-	h = fixture_sent(f, 0);
-	return message_reply(&h, NULL, 0);
+	rc_inside = fixture_reset(o);
+	if (o->status != 0) /* the end of the session, for a second time */
+		vuc_session_end(session, -EIO, "%s", o->reason);
 }
 
 static void
-test_drain_idle(void)
+drain_inside(struct outcome *o)
 {
-	struct fixture f;
-
-	fixture_open(&f, NULL);
-	vuc_session_drain(f.s);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_CLOSED);
-	CU_ASSERT_STRING_EQUAL(vuc_session_reason(f.s), "");
-	CU_ASSERT_EQUAL(vuc_session_error(f.s), 0);
-	vuc_session_drain(f.s);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_CLOSED);
-	fixture_close(&f);
+	(void)o;
+	vuc_session_drain(session);
 }
 
-static void
-test_drain_answered(void)
-{
-	struct outcome o = {0};
-	struct message reply;
-	struct fixture f;
-
-	reply = open_with_reset(&f, &o);
-	vuc_session_drain(f.s);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_DRAINING);
-	vuc_session_drain(f.s);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_DRAINING);
-	fixture_feed_message(&f, &reply);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_CLOSED);
-	CU_ASSERT_EQUAL(o.calls, 1);
-	CU_ASSERT_EQUAL(o.status, 0);
-	fixture_close(&f);
-}
-
-/* What waits to be sent, is sent. */
-static void
-test_drain_sent(void)
-{
-	struct vuc_segment segment = {0};
-	struct fixture f;
-
-	fixture_open(&f, NULL);
-	CU_ASSERT_EQUAL(fixture_post(&f, 0, "x", 1), 0);
-	CU_ASSERT_TRUE(fixture_next_segment(f.s, &segment));
-	CU_ASSERT_EQUAL(fixture_post(&f, 1, "x", 1), 0);
-	vuc_session_drain(f.s);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_DRAINING);
-	vuc_session_sent(f.s);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_DRAINING);
-	CU_ASSERT_TRUE(fixture_next_segment(f.s, &segment));
-	vuc_session_sent(f.s);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_CLOSED);
-	fixture_close(&f);
-}
-
-/* The reply is there before the driver says that the command is out. */
-static void
-test_drain_answered_first(void)
-{
-	const struct vfio_user_header to = {.msg_id = 4, .cmd = VFIO_USER_DEVICE_RESET};
-	const struct message reply = message_reply(&to, NULL, 0);
-	struct vuc_segment segment = {0};
-	struct outcome o = {0};
-	struct fixture f;
-
-	fixture_open(&f, NULL);
-	CU_ASSERT_EQUAL(fixture_reset(&f, &o), 0);
-	CU_ASSERT_TRUE(fixture_next_segment(f.s, &segment));
-	vuc_session_drain(f.s);
-	fixture_feed_message(&f, &reply);
-	CU_ASSERT_EQUAL(o.calls, 1);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_DRAINING);
-	vuc_session_sent(f.s);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_CLOSED);
-	fixture_close(&f);
-}
-
-/* A vuc_session_fn of no request. */
-static void
-never_called(void *arg, const struct vuc_session_reply *reply)
-{
-	(void)arg;
-	(void)reply;
-	CU_FAIL("a request of nobody is complete");
-}
-
-/* Everybody is told at once, what waits to be sent is sent, and late replies are dropped. */
-static void
-test_cancel(void)
-{
-	struct outcome sent = {0}, unsent = {0};
-	struct message reply;
-	struct fixture f;
-
-	reply = open_with_reset(&f, &sent);
-	CU_ASSERT_EQUAL(fixture_reset(&f, &unsent), 0);
-	vuc_session_cancel(f.s, never_called, -ECANCELED, "gone");
-	CU_ASSERT_EQUAL(sent.calls + unsent.calls, 0);
-	vuc_session_cancel(f.s, NULL, -ECANCELED, "gone");
-	CU_ASSERT_EQUAL(sent.calls, 1);
-	CU_ASSERT_EQUAL(sent.status, -ECANCELED);
-	CU_ASSERT_STRING_EQUAL(sent.reason, "gone");
-	CU_ASSERT_EQUAL(unsent.calls, 1);
-	CU_ASSERT_EQUAL(unsent.status, -ECANCELED);
-	fixture_feed_message(&f, &reply);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_READY);
-	vuc_session_drain(f.s);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_DRAINING);
-	CU_ASSERT_EQUAL(fixture_send(&f), 1);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_CLOSED);
-	CU_ASSERT_EQUAL(sent.calls + unsent.calls, 2);
-	fixture_close(&f);
-}
-
-static void
-test_drain_timed_out(void)
-{
-	struct outcome o = {0};
-	struct message reply;
-	struct fixture f;
-
-	reply = open_with_reset(&f, &o);
-	vuc_session_drain(f.s);
-	vuc_session_tick(f.s, 1);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_DRAINING);
-	vuc_session_tick(f.s, 1 + FIXTURE_TIMEOUT_MS);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_CLOSED);
-	CU_ASSERT_EQUAL(o.calls, 1);
-	CU_ASSERT_EQUAL(o.status, -ETIMEDOUT);
-	fixture_feed_message(&f, &reply);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_CLOSED);
-	CU_ASSERT_EQUAL(o.calls, 1);
-	fixture_close(&f);
-}
-
-/* A command of the server is answered even now. */
-static void
-test_drain_command(void)
-{
-	const struct message command = message_dma_read(9, 0);
-	struct outcome o = {0};
-	struct message reply;
-	struct fixture f;
-
-	reply = open_with_reset(&f, &o);
-	vuc_session_drain(f.s);
-	fixture_feed_message(&f, &command);
-	fixture_feed_message(&f, &reply);
-	CU_ASSERT_EQUAL(o.calls, 1);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_DRAINING);
-	fixture_send(&f);
-	CU_ASSERT_EQUAL(fixture_nr_sent(&f), 1);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_CLOSED);
-	fixture_close(&f);
-}
-
-static void
-test_drain_lost(void)
-{
-	struct outcome o = {0};
-	struct fixture f;
-
-	open_with_reset(&f, &o);
-	vuc_session_drain(f.s);
-	vuc_session_lost(f.s, 0);
-	CU_ASSERT_TRUE(fixture_lost(&f, -ECONNRESET,
-		"the server closed the connection instead of answering VFIO_USER_DEVICE_RESET"));
-	CU_ASSERT_EQUAL(o.calls, 1);
-	CU_ASSERT_EQUAL(o.status, -ECONNRESET);
-	vuc_session_drain(f.s);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_LOST);
-	fixture_close(&f);
-}
-
-static void
-request_refused(void *arg, struct outcome *o)
-{
-	struct fixture *f = arg;
-
-	o->nr_fds = fixture_reset(f, o) == -ENOTCONN ? 100 : 0;
-}
-
+/* Drained before and by the callback of the last request that was outstanding. */
 static void
 test_drain_callback(void)
 {
-	struct fixture f;
-	struct outcome o = {.then = request_refused, .arg = &f};
-	struct message reply = open_with_reset(&f, &o);
+	struct outcome o = {.then = request_inside}, last = {.then = drain_inside};
 
-	vuc_session_drain(f.s);
-	fixture_feed_message(&f, &reply);
+	CU_ASSERT_EQUAL(fixture_reset(&o), 0);
+	vuc_session_drain(session);
+	fixture_answer_reset();
 	CU_ASSERT_EQUAL(o.calls, 1);
-	CU_ASSERT_EQUAL(o.nr_fds, 100);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_CLOSED);
-	fixture_close(&f);
+	CU_ASSERT_EQUAL(rc_inside, -ENOTCONN);
+	CU_ASSERT_EQUAL(vuc_session_state(session), CLOSED);
+
+	fixture_open(NULL);
+	CU_ASSERT_EQUAL(fixture_reset(&last), 0);
+	fixture_answer_reset();
+	CU_ASSERT_EQUAL(last.calls, 1);
+	CU_ASSERT_EQUAL(vuc_session_state(session), CLOSED);
 }
 
+/* A callback can't keep a session alive, nor end it twice. */
 static void
-drain_inside(void *arg, struct outcome *o)
+test_end_callback(void)
 {
-	(void)o;
-	vuc_session_drain(arg);
-}
+	struct outcome o = {.then = request_inside};
 
-/* Drained by the callback of the last request that was outstanding. */
-static void
-test_drain_inside(void)
-{
-	struct outcome o = {.then = drain_inside};
-	struct message reply;
-	struct fixture f;
-
-	reply = open_with_reset(&f, &o);
-	o.arg = f.s;
-	fixture_feed_message(&f, &reply);
-	CU_ASSERT_EQUAL(o.calls, 1);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_CLOSED);
-	fixture_close(&f);
-}
-
-/* Closed is closed: nothing makes it lost. */
-static void
-test_closed_stays(void)
-{
-	const struct message junk = message_build((struct vfio_user_header){0}, NULL, 0);
-	struct fixture f;
-
-	fixture_open(&f, NULL);
-	vuc_session_drain(f.s);
-	vuc_session_lost(f.s, 0);
-	vuc_session_lost(f.s, -EPIPE);
-	vuc_session_end(f.s, -EIO, "too late");
-	fixture_feed_message(&f, &junk);
-	vuc_session_tick(f.s, 1);
-	vuc_session_sent(f.s);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_CLOSED);
-	CU_ASSERT_EQUAL(vuc_session_error(f.s), 0);
-	fixture_close(&f);
-}
-
-/* Requests in every state there is: answered, timed out, sent, handed out and queued. */
-struct crowd {
-	struct outcome answered, timed_out, sent, handed, queued;
-};
-
-static void
-open_crowded(struct fixture *f, struct crowd *c)
-{
-	struct vuc_session_config config = fixture_config();
-	struct vuc_segment segment = {0};
-	struct vfio_user_header h;
-	struct message reply;
-
-	config.max_requests = 8;
-	memset(c, 0, sizeof(*c));
-	fixture_open(f, &config);
-	CU_ASSERT_EQUAL(fixture_reset(f, &c->timed_out), 0);
-	fixture_send(f);
-	vuc_session_tick(f->s, 1);
-	vuc_session_tick(f->s, 1 + FIXTURE_TIMEOUT_MS);
-	CU_ASSERT_EQUAL(fixture_reset(f, &c->answered), 0);
-	fixture_send(f);
-	h = fixture_sent(f, 0);
-	reply = message_reply(&h, NULL, 0);
-	fixture_feed_message(f, &reply);
-	CU_ASSERT_EQUAL(fixture_reset(f, &c->sent), 0);
-	fixture_send(f);
-	CU_ASSERT_EQUAL(fixture_reset(f, &c->handed), 0);
-	CU_ASSERT_TRUE(fixture_next_segment(f->s, &segment));
-	CU_ASSERT_EQUAL(fixture_reset(f, &c->queued), 0);
-	CU_ASSERT_EQUAL(vuc_session_outstanding(f->s), 3);
-}
-
-static void
-check_crowd(struct fixture *f, const struct crowd *c, int error, const char *reason)
-{
-	const struct outcome *ended[] = {&c->sent, &c->handed, &c->queued};
-
-	CU_ASSERT_TRUE(fixture_lost(f, error, reason));
-	CU_ASSERT_EQUAL(c->answered.calls, 1);
-	CU_ASSERT_EQUAL(c->answered.status, 0);
-	CU_ASSERT_EQUAL(c->timed_out.calls, 1);
-	CU_ASSERT_EQUAL(c->timed_out.status, -ETIMEDOUT);
-	for (unsigned int i = 0; i < 3; i++) {
-		CU_ASSERT_EQUAL(ended[i]->calls, 1);
-		CU_ASSERT_EQUAL(ended[i]->status, error);
-		CU_ASSERT_STRING_EQUAL(ended[i]->reason, reason);
-		CU_ASSERT_FALSE(ended[i]->has_body);
-		CU_ASSERT_EQUAL(ended[i]->nr_fds, 0);
-	}
-	CU_ASSERT_EQUAL(vuc_session_outstanding(f->s), 0);
-	CU_ASSERT_FALSE(vuc_session_has_segment(f->s));
-	vuc_session_sent(f->s);
-	CU_ASSERT_FALSE(vuc_session_has_segment(f->s));
-}
-
-static void
-test_end(void)
-{
-	struct fixture f;
-	struct crowd c;
-
-	open_crowded(&f, &c);
-	vuc_session_end(f.s, -EHOSTDOWN, "the host is %s", "down");
-	check_crowd(&f, &c, -EHOSTDOWN, "the host is down");
-	vuc_session_end(f.s, -EIO, "again");
-	vuc_session_lost(f.s, -EPIPE);
-	check_crowd(&f, &c, -EHOSTDOWN, "the host is down");
-	fixture_close(&f);
-}
-
-static void
-test_lost(void)
-{
-	struct fixture f;
-	struct crowd c;
-
-	open_crowded(&f, &c);
-	vuc_session_lost(f.s, -EPIPE);
-	check_crowd(&f, &c, -EPIPE, "the connection broke: Broken pipe");
-	fixture_close(&f);
-
-	open_crowded(&f, &c);
-	vuc_session_lost(f.s, 0);
-	check_crowd(&f, &c, -ECONNRESET,
-		"the server closed the connection instead of answering VFIO_USER_DEVICE_RESET");
-	fixture_close(&f);
-}
-
-static void
-test_broken(void)
-{
-	const struct message junk = message_build((struct vfio_user_header){.flags = 0x3}, NULL, 0);
-	struct fixture f;
-	struct crowd c;
-
-	open_crowded(&f, &c);
-	fixture_feed_message(&f, &junk);
-	check_crowd(&f, &c, -EPROTO, "message 0x0000 ((unknown) 0): flags 0x3 are not known");
-	fixture_close(&f);
-}
-
-/* A refused command is blamed for what goes wrong next, but not for a server that is stopped while
- * nothing is asked of it. */
-static void
-test_blame(void)
-{
-	const uint32_t feature[2] = {sizeof(feature), 0};
-	const uint32_t bit = UINT32_C(1) << VFIO_USER_DEVICE_FEATURE;
-
-	for (unsigned int asked = 0; asked < 2; asked++) {
-		struct vuc_server_faults faults = {0};
-		struct vuc_session_config config = fixture_config();
-		struct outcome o = {0}, reset = {0};
-		struct vfio_user_header h;
-		struct message refused;
-		struct fixture f;
-		struct vuc_session_request req = {
-			.cmd = VFIO_USER_DEVICE_FEATURE,
-			.body = feature,
-			.len = sizeof(feature),
-			.done = fixture_record,
-			.arg = &o,
-		};
-
-		config.faults = &faults;
-		fixture_open(&f, &config);
-		CU_ASSERT_EQUAL_FATAL(vuc_session_request(f.s, &req), 0);
-		fixture_send(&f);
-		h = fixture_sent(&f, 0);
-		refused = message_error(&h, EINVAL);
-		fixture_feed_message(&f, &refused);
-		CU_ASSERT_EQUAL(o.status, -EINVAL);
-		if (asked) {
-			CU_ASSERT_EQUAL(fixture_reset(&f, &reset), 0);
-			fixture_send(&f);
-		}
-		vuc_session_lost(f.s, 0);
-		CU_ASSERT_EQUAL(faults.broke_on, asked ? bit : 0);
-		CU_ASSERT_EQUAL(strstr(vuc_session_reason(f.s), "refused") != NULL, asked);
-		fixture_close(&f);
-	}
+	for (unsigned int i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(fixture_reset(&o), 0);
+	vuc_session_end(session, -ENODEV, "gone");
+	CU_ASSERT_EQUAL(rc_inside, -ENODEV);
+	CU_ASSERT_TRUE(fixture_lost(-ENODEV, "gone"));
+	CU_ASSERT_EQUAL(o.calls, 3);
 }
 
 /* A line that is too long is cut, and what is not printable is replaced. */
@@ -406,120 +132,60 @@ static void
 test_reason(void)
 {
 	struct outcome o = {0};
-	struct fixture f;
 	char text[1000];
 
 	memset(text, 'x', sizeof(text));
 	text[0] = '\n';
 	text[sizeof(text) - 1] = '\0';
-	open_with_reset(&f, &o);
-	vuc_session_end(f.s, -EIO, "%s", text);
-	CU_ASSERT_EQUAL(strlen(vuc_session_reason(f.s)), VUC_ERROR_MAX - 1);
-	CU_ASSERT_EQUAL(vuc_session_reason(f.s)[0], '?');
-	CU_ASSERT_STRING_EQUAL(o.reason, vuc_session_reason(f.s));
-	fixture_close(&f);
+	CU_ASSERT_EQUAL(fixture_reset(&o), 0);
+	vuc_session_end(session, -EIO, "%s", text);
+	CU_ASSERT_EQUAL(strlen(vuc_session_reason(session)), VUC_ERROR_MAX - 1);
+	CU_ASSERT_EQUAL(vuc_session_reason(session)[0], '?');
+	CU_ASSERT_STRING_EQUAL(o.reason, vuc_session_reason(session));
 }
 
-struct stubborn {
-	struct fixture *f;
-	int rc;
-};
-
-static void
-request_after_end(void *arg, struct outcome *o)
-{
-	struct stubborn *stubborn = arg;
-
-	stubborn->rc = fixture_reset(stubborn->f, o);
-	vuc_session_end(stubborn->f->s, -EIO, "%s", o->reason);
-}
-
-/* A callback can't keep a session alive, nor end it twice. */
-static void
-test_end_callback(void)
-{
-	struct fixture f;
-	struct stubborn stubborn = {.f = &f};
-	struct outcome o[3] = {0};
-
-	fixture_open(&f, NULL);
-	for (unsigned int i = 0; i < 3; i++) {
-		o[i].then = request_after_end;
-		o[i].arg = &stubborn;
-		CU_ASSERT_EQUAL(fixture_reset(&f, &o[i]), 0);
-	}
-	vuc_session_end(f.s, -ENODEV, "gone");
-	CU_ASSERT_EQUAL(stubborn.rc, -ENODEV);
-	CU_ASSERT_TRUE(fixture_lost(&f, -ENODEV, "gone"));
-	for (unsigned int i = 0; i < 3; i++)
-		CU_ASSERT_EQUAL(o[i].calls, 1);
-	fixture_close(&f);
-}
-
-/* Whether descriptors have to be looked for. */
+/* Descriptors have to be looked for at first, and while a command other than an access is asked. */
 static void
 test_watching(void)
 {
-	const struct message command = message_dma_write(1, VFIO_USER_F_NO_REPLY);
+	const struct message no_reply = message_dma_write(1, VFIO_USER_F_NO_REPLY);
 	uint8_t data[4];
 	struct outcome o = {0};
 	struct vfio_user_header h;
 	struct message reply;
-	struct fixture f;
 
-	fixture_open(&f, NULL);
-	CU_ASSERT_TRUE(vuc_session_watches_fds(f.s));
+	CU_ASSERT_TRUE(vuc_session_watches_fds(session));
 	for (unsigned int i = 0; i < 1000; i++)
-		fixture_feed_message(&f, &command);
-	CU_ASSERT_FALSE(vuc_session_watches_fds(f.s));
-	CU_ASSERT_EQUAL(fixture_read(&f, 0, data, 4, &o), 0);
-	CU_ASSERT_EQUAL(fixture_write(&f, 0, data, 4, &o), 0);
-	CU_ASSERT_FALSE(vuc_session_watches_fds(f.s));
-	CU_ASSERT_EQUAL(fixture_region_info(&f, 0, &o), 0);
-	CU_ASSERT_TRUE(vuc_session_watches_fds(f.s));
-	fixture_send(&f);
-	h = fixture_sent(&f, 2);
+		fixture_feed_message(&no_reply);
+	CU_ASSERT_FALSE(vuc_session_watches_fds(session));
+	CU_ASSERT_EQUAL(fixture_read(0, data, 4, &o), 0);
+	CU_ASSERT_EQUAL(fixture_write(0, data, 4, &o), 0);
+	CU_ASSERT_FALSE(vuc_session_watches_fds(session));
+	CU_ASSERT_EQUAL(fixture_region_info(0, &o), 0);
+	CU_ASSERT_TRUE(vuc_session_watches_fds(session));
+	fixture_send();
+	h = fixture_sent(2);
 	reply = message_region_info(&h, 0);
-	fixture_feed_message(&f, &reply);
-	CU_ASSERT_FALSE(vuc_session_watches_fds(f.s));
+	fixture_feed_message(&reply);
+	CU_ASSERT_FALSE(vuc_session_watches_fds(session));
 
-	CU_ASSERT_EQUAL(fixture_reset(&f, &o), 0);
-	CU_ASSERT_TRUE(vuc_session_watches_fds(f.s));
-	vuc_session_end(f.s, -EIO, "enough");
-	CU_ASSERT_FALSE(vuc_session_watches_fds(f.s));
+	CU_ASSERT_EQUAL(fixture_reset(&o), 0);
+	CU_ASSERT_TRUE(vuc_session_watches_fds(session));
+	vuc_session_end(session, -EIO, "enough");
+	CU_ASSERT_FALSE(vuc_session_watches_fds(session));
 	CU_ASSERT_EQUAL(o.calls, 4);
-	fixture_close(&f);
 }
-
-static CU_TestInfo tests[] = {
-	{"drained while idle", test_drain_idle},
-	{"drained, then answered", test_drain_answered},
-	{"drained, then sent", test_drain_sent},
-	{"drained, answered, then sent", test_drain_answered_first},
-	{"cancel", test_cancel},
-	{"drained, then timed out", test_drain_timed_out},
-	{"drained, then commanded", test_drain_command},
-	{"drained, then lost", test_drain_lost},
-	{"drained, then asked by a callback", test_drain_callback},
-	{"drained by a callback", test_drain_inside},
-	{"closed for good", test_closed_stays},
-	{"ended with requests of all kinds", test_end},
-	{"lost with requests of all kinds", test_lost},
-	{"broken with requests of all kinds", test_broken},
-	{"blame of a refused command", test_blame},
-	{"the reason is one line", test_reason},
-	{"callbacks of an ended session", test_end_callback},
-	{"whether descriptors are watched for", test_watching},
-	CU_TEST_INFO_NULL,
-};
-
-static CU_SuiteInfo suites[] = {
-	{"session_end", NULL, NULL, NULL, NULL, tests},
-	CU_SUITE_INFO_NULL,
-};
 
 int
 main(void)
 {
-	return vuc_tap_run(suites);
+	static const CU_TestInfo more[] = {
+		{"drained before and by a callback", test_drain_callback},
+		{"callbacks of an ended session", test_end_callback},
+		{"the reason is one line", test_reason},
+		{"whether descriptors are watched for", test_watching},
+		CU_TEST_INFO_NULL,
+	};
+
+	return script_main("session_end", rows, NR(rows), more);
 }

@@ -1,77 +1,67 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "session_fixture.h"
 
-#define ACCESS_SIZE (HEADER_SIZE + sizeof(struct vfio_user_region_access))
+/* What requests are on the wire, and which of them are refused. */
 
+#include "session_script.h"
+
+#define POSTED (COMMAND | VFIO_USER_F_NO_REPLY)
+
+static const struct script_row rows[] = {
+	{"a read and a write",
+		{{ASK_READ, 'a'}, {ASK_WRITE, 'b'}, {OUTSTANDING, 2}, {SEND_ALL, 2}, {PENDING, 'a'},
+			{ANSWER, 'a'}, {DONE, 'a'}, {ANSWER, 'b'}, {DONE, 'b'}, {OUTSTANDING, 0}}},
+	{"requests of a draining session",
+		{{ASK_RESET, 'a'}, {DRAIN}, {STATE, VUC_SESSION_DRAINING},
+			{ASK_RESET, 'b', -ENOTCONN}, {ASK_READ, 'b', -ENOTCONN},
+			{ASK_WRITE, 'b', -ENOTCONN}, {POST, 0, -ENOTCONN}, {SEND_ALL, 1},
+			{ANSWER, 'a'}, {DONE, 'a'}, {STATE, VUC_SESSION_CLOSED},
+			{ASK_RESET, 'b', -ENOTCONN}, {ASK_WRITE, 'b', -ENOTCONN}}},
+	{"requests of a lost session",
+		{{END, -EUCLEAN, 0, "for a test"}, {ASK_RESET, 'a', -EUCLEAN},
+			{ASK_READ, 'a', -EUCLEAN}, {ASK_WRITE, 'a', -EUCLEAN},
+			{POST, 0, -EUCLEAN}}},
+};
+
+/* Whether the nth message that was sent is this access. */
 static void
-check_sent_access(const struct fixture *f, unsigned int n, uint64_t offset, uint32_t count)
+check_access(unsigned int n, struct vfio_user_header expected, uint64_t offset, uint32_t count,
+	const void *data)
 {
-	struct vfio_user_region_access access;
+	const struct vfio_user_region_access access = {offset, FIXTURE_REGION, count};
+	const struct vfio_user_header h = fixture_sent(n);
+	const uint8_t *body = fixture_sent_body(n);
 
-	memcpy(&access, fixture_sent_body(f, n), sizeof(access));
-	CU_ASSERT_EQUAL(access.offset, offset);
-	CU_ASSERT_EQUAL(access.region, FIXTURE_REGION);
-	CU_ASSERT_EQUAL(access.count, count);
+	if (expected.msg_id == 0)
+		expected.msg_id = h.msg_id;
+	CU_ASSERT_EQUAL(memcmp(&h, &expected, sizeof(h)), 0);
+	CU_ASSERT_EQUAL(memcmp(body, &access, sizeof(access)), 0);
+	CU_ASSERT_EQUAL(memcmp(body + sizeof(access), data, h.msg_size - ACCESS_SIZE), 0);
 }
 
 static void
-test_read(void)
-{
-	uint8_t data[4] = {9, 9, 9, 9};
-	struct outcome o = {0};
-	struct vfio_user_header h;
-	struct message reply;
-	struct fixture f;
-
-	fixture_open(&f, NULL);
-	CU_ASSERT_EQUAL(fixture_read(&f, 0x123456789aULL, data, sizeof(data), &o), 0);
-	CU_ASSERT_EQUAL(vuc_session_outstanding(f.s), 1);
-	fixture_send(&f);
-	CU_ASSERT_EQUAL_FATAL(fixture_nr_sent(&f), 1);
-	h = fixture_sent(&f, 0);
-	CU_ASSERT_EQUAL(h.cmd, VFIO_USER_REGION_READ);
-	CU_ASSERT_EQUAL(h.msg_size, ACCESS_SIZE);
-	CU_ASSERT_EQUAL(h.flags, COMMAND);
-	CU_ASSERT_EQUAL(h.error_no, 0);
-	check_sent_access(&f, 0, 0x123456789aULL, sizeof(data));
-
-	reply = message_access(&h, 0x123456789aULL, 4, "\1\2\3\4", 4);
-	CU_ASSERT_EQUAL(o.calls, 0);
-	fixture_feed_message(&f, &reply);
-	CU_ASSERT_EQUAL(o.calls, 1);
-	CU_ASSERT_EQUAL(o.status, 0);
-	CU_ASSERT_FALSE(o.has_body);
-	CU_ASSERT_EQUAL(memcmp(data, "\1\2\3\4", 4), 0);
-	CU_ASSERT_EQUAL(vuc_session_outstanding(f.s), 0);
-	fixture_close(&f);
-}
-
-static void
-test_write(void)
+test_accesses_sent(void)
 {
 	uint8_t data[4] = {1, 2, 3, 4};
 	struct outcome o = {0};
-	struct vfio_user_header h;
-	struct message reply;
-	struct fixture f;
 
-	fixture_open(&f, NULL);
-	CU_ASSERT_EQUAL(fixture_write(&f, 0x10, data, sizeof(data), &o), 0);
+	CU_ASSERT_EQUAL(fixture_read(0x123456789aULL, data, 4, &o), 0);
+	CU_ASSERT_EQUAL(fixture_write(0x10, data, 4, &o), 0);
 	memset(data, 0, sizeof(data)); /* it was copied */
-	fixture_send(&f);
-	h = fixture_sent(&f, 0);
-	CU_ASSERT_EQUAL(h.cmd, VFIO_USER_REGION_WRITE);
-	CU_ASSERT_EQUAL(h.msg_size, ACCESS_SIZE + 4);
-	CU_ASSERT_EQUAL(h.flags, COMMAND);
-	check_sent_access(&f, 0, 0x10, 4);
-	CU_ASSERT_EQUAL(memcmp(fixture_sent_body(&f, 0) + 16, "\1\2\3\4", 4), 0);
-
-	reply = message_access(&h, 0x10, 4, NULL, 0);
-	fixture_feed_message(&f, &reply);
-	CU_ASSERT_EQUAL(o.calls, 1);
-	CU_ASSERT_EQUAL(o.status, 0);
-	CU_ASSERT_FALSE(o.has_body);
-	fixture_close(&f);
+	CU_ASSERT_EQUAL(vuc_session_outstanding(session), 2);
+	for (unsigned int i = 0; i < 3 * FIXTURE_REQUESTS; i++)
+		CU_ASSERT_EQUAL(fixture_post(i, "x", 1), 0);
+	CU_ASSERT_EQUAL(vuc_session_outstanding(session), 2);
+	fixture_send();
+	CU_ASSERT_EQUAL_FATAL(fixture_nr_sent(), 2 + 3 * FIXTURE_REQUESTS);
+	check_access(0, (struct vfio_user_header){0, VFIO_USER_REGION_READ, ACCESS_SIZE},
+		0x123456789aULL, 4, "");
+	check_access(1, (struct vfio_user_header){0, VFIO_USER_REGION_WRITE, ACCESS_SIZE + 4}, 0x10,
+		4, "\1\2\3\4");
+	for (unsigned int i = 0; i < 3 * FIXTURE_REQUESTS; i++)
+		check_access(2 + i,
+			(struct vfio_user_header){
+				0xffff, VFIO_USER_REGION_WRITE, ACCESS_SIZE + 1, POSTED},
+			i, 1, "x");
 }
 
 static void
@@ -88,146 +78,105 @@ test_general_form(void)
 	struct outcome o = {0};
 	struct vfio_user_header h;
 	struct message reply;
-	struct fixture f;
 
-	fixture_open(&f, NULL);
-	CU_ASSERT_EQUAL(vuc_session_request(f.s, &req), 0);
-	CU_ASSERT_EQUAL(fixture_region_info(&f, 3, &o), 0);
-	fixture_send(&f);
-	CU_ASSERT_EQUAL_FATAL(fixture_nr_sent(&f), 2);
-	h = fixture_sent(&f, 0);
+	CU_ASSERT_EQUAL(vuc_session_request(session, &req), 0);
+	CU_ASSERT_EQUAL(fixture_region_info(3, &o), 0);
+	fixture_send();
+	CU_ASSERT_EQUAL_FATAL(fixture_nr_sent(), 2);
+	h = fixture_sent(0);
 	CU_ASSERT_EQUAL(h.msg_id, 0xffff);
 	CU_ASSERT_EQUAL(h.msg_size, HEADER_SIZE + 23);
-	CU_ASSERT_EQUAL(h.flags, COMMAND | VFIO_USER_F_NO_REPLY);
-	CU_ASSERT_EQUAL(memcmp(fixture_sent_body(&f, 0), "0123456789abcdefpayload", 23), 0);
+	CU_ASSERT_EQUAL(h.flags, POSTED);
+	CU_ASSERT_EQUAL(memcmp(fixture_sent_body(0), "0123456789abcdefpayload", 23), 0);
 
-	h = fixture_sent(&f, 1);
+	h = fixture_sent(1);
 	reply = message_region_info(&h, 3);
-	fixture_feed_message(&f, &reply);
+	fixture_feed_message(&reply);
 	CU_ASSERT_EQUAL(o.calls, 1);
 	CU_ASSERT_EQUAL(o.status, 0);
 	CU_ASSERT_EQUAL(o.len, sizeof(struct vfio_user_region_info));
 	CU_ASSERT_EQUAL(memcmp(o.body, reply.bytes + HEADER_SIZE, o.len), 0);
-	fixture_close(&f);
 }
 
+/* What the command table says, and the limits of both sides. */
 static void
-test_posted(void)
-{
-	struct vfio_user_header h;
-	struct fixture f;
-
-	fixture_open(&f, NULL);
-	for (unsigned int i = 0; i < 3 * FIXTURE_REQUESTS; i++)
-		CU_ASSERT_EQUAL(fixture_post(&f, i, "x", 1), 0);
-	CU_ASSERT_EQUAL(vuc_session_outstanding(f.s), 0);
-	fixture_send(&f);
-	CU_ASSERT_EQUAL(fixture_nr_sent(&f), 3 * FIXTURE_REQUESTS);
-	h = fixture_sent(&f, 5);
-	CU_ASSERT_EQUAL(h.msg_id, 0xffff);
-	CU_ASSERT_EQUAL(h.flags, COMMAND | VFIO_USER_F_NO_REPLY);
-	CU_ASSERT_EQUAL(h.msg_size, ACCESS_SIZE + 1);
-	check_sent_access(&f, 5, 5, 1);
-	fixture_close(&f);
-}
-
-static void
-test_refused(void)
-{
-	static const int fd = 2;
-	static const struct vuc_session_request rows[] = {
-		{.cmd = 0},
-		{.cmd = 14},
-		{.cmd = VFIO_USER_MAX},
-		{.cmd = 0xffff},
-		{.cmd = VFIO_USER_DMA_READ, .body = "0123456789abcdef", .len = 16},
-		{.cmd = VFIO_USER_DMA_WRITE, .body = "0123456789abcdef", .len = 16},
-		{.cmd = VFIO_USER_DEVICE_GET_INFO,
-			.no_reply = true,
-			.body = "0123456789abcdef",
-			.len = 16},
-		{.cmd = VFIO_USER_DEVICE_RESET, .nr_fds = 1, .fds = &fd},
-	};
-	struct fixture f;
-
-	fixture_open(&f, NULL);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		CU_ASSERT_EQUAL(vuc_session_request(f.s, &rows[i]), -EINVAL);
-	CU_ASSERT_FALSE(vuc_session_has_segment(f.s));
-	CU_ASSERT_EQUAL(vuc_session_outstanding(f.s), 0);
-	fixture_close(&f);
-}
-
-static void
-test_fds_refused(void)
-{
-	const struct message one_fd = message_version(0, 2, "{}");
-	const struct message many =
-		message_version(0, 2, "{\"capabilities\":{\"max_msg_fds\":65535}}");
-	int fds[17] = {2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2};
-	struct outcome o = {0};
-	struct fixture f;
-
-	fixture_create(&f, NULL);
-	fixture_send(&f);
-	fixture_feed_message(&f, &one_fd);
-	CU_ASSERT_EQUAL(fixture_dma_map(&f, fds, 2, &o), -EINVAL);
-	CU_ASSERT_EQUAL(fixture_dma_map(&f, fds, 1, &o), 0);
-	fixture_close(&f);
-
-	fixture_create(&f, NULL);
-	fixture_send(&f);
-	fixture_feed_message(&f, &many);
-	CU_ASSERT_EQUAL(fixture_dma_map(&f, fds, 17, &o), -EINVAL);
-	CU_ASSERT_EQUAL(fixture_dma_map(&f, fds, 16, &o), 0);
-	fixture_close(&f);
-}
-
-/* What a request of this body length gets. */
-static int
-request_of(struct fixture *f, uint16_t cmd, size_t len)
+test_bounds(void)
 {
 	static const uint8_t body[2 * FIXTURE_MAX_DATA];
-	static struct outcome o;
-	const struct vuc_session_request req = {
-		.cmd = cmd,
-		.body = body,
-		.len = len,
-		.done = fixture_record,
-		.arg = &o,
+	static const int fds[17] = {2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2};
+	static const struct {
+		uint16_t cmd;
+		size_t len;
+		int rc;
+		bool no_reply;
+		uint16_t nr_fds;
+		uint32_t segment_max; /* 0: the usual one */
+	} cases[] = {
+		{0, 0, -EINVAL},
+		{14, 0, -EINVAL},
+		{VFIO_USER_MAX, 0, -EINVAL},
+		{0xffff, 0, -EINVAL},
+		{VFIO_USER_DMA_READ, 16, -EINVAL},
+		{VFIO_USER_DMA_WRITE, 16, -EINVAL},
+		{VFIO_USER_DEVICE_GET_INFO, 16, -EINVAL, true},
+		{VFIO_USER_DEVICE_GET_INFO, 16, 0},
+		{VFIO_USER_DEVICE_RESET, 0, -EINVAL, false, 1},
+		{VFIO_USER_DEVICE_RESET, 1, -EMSGSIZE},
+		{VFIO_USER_DEVICE_RESET, 0, 0},
+		{VFIO_USER_DMA_MAP, 31, -EMSGSIZE},
+		{VFIO_USER_DMA_MAP, 33, -EMSGSIZE},
+		{VFIO_USER_DMA_MAP, 32, 0},
+		{VFIO_USER_DMA_MAP, 32, 0, false, 8},
+		{VFIO_USER_DMA_MAP, 32, -EINVAL, false, 9}, /* more than the server takes */
+		{VFIO_USER_REGION_WRITE, 15, -EMSGSIZE},
+		{VFIO_USER_REGION_WRITE, 17 + FIXTURE_MAX_DATA, -EMSGSIZE},
+		{VFIO_USER_REGION_WRITE, 16 + FIXTURE_MAX_DATA, 0},
+		{VFIO_USER_REGION_WRITE, 1025 - HEADER_SIZE, -EMSGSIZE, .segment_max = 1024},
+		{VFIO_USER_REGION_WRITE, 1024 - HEADER_SIZE, 0, .segment_max = 1024},
 	};
-	int rc;
 
-	CU_ASSERT_FATAL(len <= sizeof(body));
-	rc = vuc_session_request(f->s, &req);
-	fixture_send(f);
-	return rc;
+	for (size_t i = 0; i < NR(cases); i++) {
+		struct vuc_session_config config = fixture_config();
+		struct outcome o = {0};
+		const struct vuc_session_request req = {
+			.cmd = cases[i].cmd,
+			.no_reply = cases[i].no_reply,
+			.body = body,
+			.len = cases[i].len,
+			.fds = fds,
+			.nr_fds = cases[i].nr_fds,
+			.done = fixture_record,
+			.arg = &o,
+		};
+		int rc;
+
+		if (cases[i].segment_max != 0)
+			config.segment_max = cases[i].segment_max;
+		fixture_open(&config);
+		rc = vuc_session_request(session, &req);
+		CU_ASSERT_EQUAL(rc, cases[i].rc);
+		CU_ASSERT_EQUAL(vuc_session_outstanding(session), rc == 0);
+		CU_ASSERT_EQUAL(vuc_session_has_segment(session), rc == 0);
+		if (rc != cases[i].rc)
+			printf("# case %zu returned %d\n", i, rc);
+	}
 }
 
+/* One descriptor when the server names no limit, 16 whatever limit it names. */
 static void
-test_sizes(void)
+test_most_fds(void)
 {
-	struct vuc_session_config config = fixture_config();
-	struct fixture f;
+	static const char *const json[2] = {"{}", "{\"capabilities\":{\"max_msg_fds\":65535}}"};
+	static const int fds[17] = {2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2};
 
-	config.max_requests = 16;
-	fixture_open(&f, &config);
-	CU_ASSERT_EQUAL(request_of(&f, VFIO_USER_DEVICE_RESET, 1), -EMSGSIZE);
-	CU_ASSERT_EQUAL(request_of(&f, VFIO_USER_DEVICE_RESET, 0), 0);
-	CU_ASSERT_EQUAL(request_of(&f, VFIO_USER_DMA_MAP, 31), -EMSGSIZE);
-	CU_ASSERT_EQUAL(request_of(&f, VFIO_USER_DMA_MAP, 33), -EMSGSIZE);
-	CU_ASSERT_EQUAL(request_of(&f, VFIO_USER_DMA_MAP, 32), 0);
-	CU_ASSERT_EQUAL(request_of(&f, VFIO_USER_REGION_WRITE, 15), -EMSGSIZE);
-	CU_ASSERT_EQUAL(request_of(&f, VFIO_USER_REGION_WRITE, 17 + FIXTURE_MAX_DATA), -EMSGSIZE);
-	CU_ASSERT_EQUAL(request_of(&f, VFIO_USER_REGION_WRITE, 16 + FIXTURE_MAX_DATA), 0);
-	CU_ASSERT_EQUAL(vuc_session_outstanding(f.s), 3);
-	fixture_close(&f);
+	for (unsigned int i = 0; i < 2; i++) {
+		unsigned int most = i == 0 ? 1 : 16;
+		struct outcome o = {0};
 
-	config.segment_max = 1024;
-	fixture_open(&f, &config);
-	CU_ASSERT_EQUAL(request_of(&f, VFIO_USER_REGION_WRITE, 1025 - HEADER_SIZE), -EMSGSIZE);
-	CU_ASSERT_EQUAL(request_of(&f, VFIO_USER_REGION_WRITE, 1024 - HEADER_SIZE), 0);
-	fixture_close(&f);
+		fixture_answer_version(NULL, json[i]);
+		CU_ASSERT_EQUAL(fixture_dma_map(fds, most + 1, &o), -EINVAL);
+		CU_ASSERT_EQUAL(fixture_dma_map(fds, most, &o), 0);
+	}
 }
 
 static void
@@ -236,78 +185,38 @@ test_access_bounds(void)
 	struct vuc_session_config config = fixture_config();
 	static uint8_t data[FIXTURE_MAX_DATA + 1];
 	struct outcome o = {0};
-	struct fixture f;
 
-	fixture_open(&f, &config);
-	CU_ASSERT_EQUAL(vuc_session_max_data(f.s), FIXTURE_MAX_DATA);
-	CU_ASSERT_EQUAL(vuc_session_max_write(f.s), FIXTURE_MAX_DATA);
-	CU_ASSERT_EQUAL(fixture_read(&f, 0, data, FIXTURE_MAX_DATA + 1, &o), -EMSGSIZE);
-	CU_ASSERT_EQUAL(fixture_write(&f, 0, data, FIXTURE_MAX_DATA + 1, &o), -EMSGSIZE);
-	CU_ASSERT_EQUAL(fixture_post(&f, 0, data, FIXTURE_MAX_DATA + 1), -EMSGSIZE);
-	CU_ASSERT_EQUAL(fixture_read(&f, 0, data, FIXTURE_MAX_DATA, &o), 0);
-	CU_ASSERT_EQUAL(fixture_write(&f, 0, data, FIXTURE_MAX_DATA, &o), 0);
-	CU_ASSERT_EQUAL(fixture_post(&f, 0, data, FIXTURE_MAX_DATA), 0);
-	fixture_close(&f);
+	fixture_open(&config);
+	CU_ASSERT_EQUAL(vuc_session_max_data(session), FIXTURE_MAX_DATA);
+	CU_ASSERT_EQUAL(vuc_session_max_write(session), FIXTURE_MAX_DATA);
+	for (uint32_t excess = 0; excess < 2; excess++) {
+		uint32_t count = FIXTURE_MAX_DATA + excess;
+		int rc = excess ? -EMSGSIZE : 0;
+
+		CU_ASSERT_EQUAL(fixture_read(0, data, count, &o), rc);
+		CU_ASSERT_EQUAL(fixture_write(0, data, count, &o), rc);
+		CU_ASSERT_EQUAL(fixture_post(0, data, count), rc);
+	}
 
 	config.segment_max = 1000;
-	fixture_open(&f, &config);
-	CU_ASSERT_EQUAL(vuc_session_max_data(f.s), FIXTURE_MAX_DATA);
-	CU_ASSERT_EQUAL(vuc_session_max_write(f.s), 1000 - ACCESS_SIZE);
-	CU_ASSERT_EQUAL(fixture_post(&f, 0, data, 1001 - ACCESS_SIZE), -EMSGSIZE);
-	CU_ASSERT_EQUAL(fixture_post(&f, 0, data, 1000 - ACCESS_SIZE), 0);
-	fixture_close(&f);
+	fixture_open(&config);
+	CU_ASSERT_EQUAL(vuc_session_max_data(session), FIXTURE_MAX_DATA);
+	CU_ASSERT_EQUAL(vuc_session_max_write(session), 1000 - ACCESS_SIZE);
+	CU_ASSERT_EQUAL(fixture_post(0, data, 1001 - ACCESS_SIZE), -EMSGSIZE);
+	CU_ASSERT_EQUAL(fixture_post(0, data, 1000 - ACCESS_SIZE), 0);
 }
-
-static void
-test_wrong_state(void)
-{
-	struct outcome o = {0};
-	struct fixture f;
-
-	fixture_open(&f, NULL);
-	CU_ASSERT_EQUAL(fixture_reset(&f, &o), 0);
-	vuc_session_drain(f.s);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_DRAINING);
-	CU_ASSERT_EQUAL(fixture_reset(&f, &o), -ENOTCONN);
-	CU_ASSERT_EQUAL(fixture_read(&f, 0, NULL, 0, &o), -ENOTCONN);
-	CU_ASSERT_EQUAL(fixture_post(&f, 0, "x", 1), -ENOTCONN);
-	fixture_answer_reset(&f);
-	CU_ASSERT_EQUAL(vuc_session_state(f.s), VUC_SESSION_CLOSED);
-	CU_ASSERT_EQUAL(fixture_reset(&f, &o), -ENOTCONN);
-	CU_ASSERT_EQUAL(fixture_write(&f, 0, "x", 1, &o), -ENOTCONN);
-	CU_ASSERT_EQUAL(o.calls, 1);
-	fixture_close(&f);
-
-	fixture_open(&f, NULL);
-	vuc_session_end(f.s, -EUCLEAN, "for a test");
-	CU_ASSERT_EQUAL(fixture_reset(&f, &o), -EUCLEAN);
-	CU_ASSERT_EQUAL(fixture_read(&f, 0, NULL, 0, &o), -EUCLEAN);
-	CU_ASSERT_EQUAL(fixture_write(&f, 0, "x", 1, &o), -EUCLEAN);
-	CU_ASSERT_EQUAL(fixture_post(&f, 0, "x", 1), -EUCLEAN);
-	CU_ASSERT_EQUAL(o.calls, 1);
-	fixture_close(&f);
-}
-
-static CU_TestInfo tests[] = {
-	{"a region read", test_read},
-	{"a region write", test_write},
-	{"the general form", test_general_form},
-	{"posted writes", test_posted},
-	{"requests that the table forbids", test_refused},
-	{"descriptors that are too many", test_fds_refused},
-	{"bounds of the size", test_sizes},
-	{"bounds of an access", test_access_bounds},
-	{"requests in the wrong state", test_wrong_state},
-	CU_TEST_INFO_NULL,
-};
-
-static CU_SuiteInfo suites[] = {
-	{"session_request", NULL, NULL, NULL, NULL, tests},
-	CU_SUITE_INFO_NULL,
-};
 
 int
 main(void)
 {
-	return vuc_tap_run(suites);
+	static const CU_TestInfo more[] = {
+		{"accesses on the wire", test_accesses_sent},
+		{"the general form", test_general_form},
+		{"bounds of requests", test_bounds},
+		{"most descriptors", test_most_fds},
+		{"bounds of an access", test_access_bounds},
+		CU_TEST_INFO_NULL,
+	};
+
+	return script_main("session_request", rows, NR(rows), more);
 }
