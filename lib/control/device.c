@@ -217,6 +217,8 @@ control_stop_device(struct control_device *d)
 	atomic_store_explicit(&d->stop, true, memory_order_release);
 	if (control_has_vmm(d))
 		control_take_away(d);
+	if (d->vmm != NULL && d->vmm->link != d->link)
+		vmm_leave_lost(d->vmm);
 	device_hurry_vmm(d, d->control->stop ? STUCK_MS : CUT_MS);
 	pthread_cond_broadcast(&d->control->changed);
 	control_poke(d);

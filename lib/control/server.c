@@ -186,9 +186,8 @@ take_lost_link(struct control_device *d)
 	theirs = d->vmm != NULL && d->vmm->link == link;
 	if (d->vmm != NULL)
 		vmm_tell(d->vmm, VUC_SHM_LOST, link->generation);
-	/* There is nothing left that it could end in order. */
 	if (theirs && d->removing)
-		vmm_leave(d->vmm, vuc_clock_ms(), "its device is lost, and is removed");
+		vmm_leave_lost(d->vmm);
 	d->link = NULL;
 	d->silent_ms = 0;
 	d->since_ms = vuc_clock_ms();

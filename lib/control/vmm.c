@@ -91,6 +91,12 @@ vmm_leave(struct control_vmm *v, uint64_t when_ms, const char *why)
 	control_wake(v->wake_fd);
 }
 
+void
+vmm_leave_lost(struct control_vmm *v)
+{
+	vmm_leave(v, vuc_clock_ms(), "its device is lost, and is removed");
+}
+
 const char *
 vmm_leaves(struct control_vmm *v, uint64_t now)
 {

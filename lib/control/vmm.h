@@ -95,6 +95,10 @@ void vmm_tell(struct control_vmm *v, enum vuc_shm_device_state state, uint64_t g
 /* vmm.c: with the lock held: end its connection at a time, unless it is ended before */
 void vmm_leave(struct control_vmm *v, uint64_t when_ms, const char *why);
 
+/* vmm.c: with the lock held: end it now, for its device is removed and its connection to the server
+ * has ended: there is nothing left that it could end in order */
+void vmm_leave_lost(struct control_vmm *v);
+
 /* vmm.c: why it has to leave now; NULL: it has not. */
 const char *vmm_leaves(struct control_vmm *v, uint64_t now);
 

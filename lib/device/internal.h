@@ -30,6 +30,8 @@ struct vuc_poll_group {
 	unsigned int polls;
 	unsigned int completed; /* requests, in the poll under way */
 	uint64_t ticked_ms;
+	bool hurried; /* a device is, so that ticks are frequent */
+	bool changed; /* a tick has passed, or a connection has ended: the source is told */
 	struct vuc_poll_source source; /* begin and end are NULL without one */
 	struct vuc_closers *closers;   /* or NULL */
 	struct vuc_device_list devices;
@@ -125,8 +127,8 @@ struct vuc_device {
 	struct {
 		uint32_t patience_ms; /* 0: none of it counts */
 		uint32_t limit_ms;
-		uint32_t moves;    /* of the sessions, as they were seen last */
-		uint64_t stuck_ms; /* when they have not moved for so long; 0: nothing is awaited */
+		uint32_t moves;    /* of the sessions, as they were seen last, */
+		uint64_t moved_ms; /* and when they have moved; 0: nothing is awaited */
 		uint64_t end_ms;   /* when it is over in any case; likewise */
 		const char *why;
 	} hurry;

@@ -246,6 +246,7 @@ device_flush(struct vuc_device *dev)
 		device_flush_twin(dev);
 	if (link_has_ended(&dev->main)) {
 		device_disconnect(dev);
+		dev->group->changed = true;
 		device_pump(dev);
 		sent = dev->step != NULL;
 	}

@@ -11,7 +11,8 @@
 #include "internal.h"
 #include "opts.h"
 
-#define TICK_MS 10u /* between looks at all devices' requests */
+#define TICK_MS         10u /* between looks at all devices' requests */
+#define HURRIED_TICK_MS 1u  /* while somebody is about to close one */
 
 VUC_EXPORT void
 vuc_poll_group_opts_init(struct vuc_poll_group_opts *opts, size_t size)
@@ -242,15 +243,23 @@ device_step_due(const struct vuc_device *dev)
 	return dev->step != NULL ? dev->step_due(dev) : UINT64_MAX;
 }
 
+static uint64_t
+group_tick_due(const struct vuc_poll_group *group)
+{
+	return group->ticked_ms + (group->hurried ? HURRIED_TICK_MS : TICK_MS);
+}
+
 static void
-tick(struct vuc_poll_group *group)
+group_tick(struct vuc_poll_group *group)
 {
 	uint64_t now = vuc_clock_coarse_ms();
 	struct vuc_device *dev;
 
-	if (now - group->ticked_ms < TICK_MS)
+	if (now < group_tick_due(group))
 		return;
 	group->ticked_ms = now;
+	group->changed = true;
+	group->hurried = false;
 	if (group->transport->ops->settle != NULL)
 		group->transport->ops->settle(group->transport);
 	TAILQ_FOREACH (dev, &group->devices, link) {
@@ -258,6 +267,7 @@ tick(struct vuc_poll_group *group)
 		device_link_tick(&dev->twin, now);
 		device_tick_operations(dev, now);
 		device_tick_hurry(dev, now);
+		group->hurried |= dev->hurry.patience_ms != 0;
 		if (device_step_due(dev) <= now)
 			device_mark_dirty(dev);
 	}
@@ -265,7 +275,7 @@ tick(struct vuc_poll_group *group)
 
 /* What many devices have does not fit the innermost cache: let it come while another is flushed. */
 static void
-prefetch(const struct vuc_device *dev)
+device_prefetch(const struct vuc_device *dev)
 {
 	vuc_session_prefetch(dev->session);
 	__builtin_prefetch(dev->first);
@@ -297,7 +307,7 @@ flush_device(struct vuc_device *dev)
 
 /* Devices that become dirty meanwhile go to the end of the list and wait for the next poll. */
 static void
-flush_all(struct vuc_poll_group *group)
+group_flush_all(struct vuc_poll_group *group)
 {
 	struct vuc_device *last = TAILQ_LAST(&group->dirty, vuc_device_list);
 	struct vuc_device *dev = TAILQ_FIRST(&group->dirty);
@@ -307,7 +317,7 @@ flush_all(struct vuc_poll_group *group)
 		struct vuc_device *next = dev == last ? NULL : TAILQ_NEXT(dev, dirty_link);
 
 		if (next != NULL)
-			prefetch(next);
+			device_prefetch(next);
 		flush_device(dev);
 		dev = next;
 	}
@@ -315,14 +325,14 @@ flush_all(struct vuc_poll_group *group)
 }
 
 static inline void
-flush(struct vuc_poll_group *group)
+group_flush(struct vuc_poll_group *group)
 {
 	struct vuc_device *dev = TAILQ_FIRST(&group->dirty);
 
 	if (dev == NULL)
 		return;
 	if (TAILQ_NEXT(dev, dirty_link) != NULL) {
-		flush_all(group);
+		group_flush_all(group);
 		return;
 	}
 	flush_device(dev);
@@ -332,6 +342,14 @@ VUC_PRIVATE void
 vuc_poll_group_look_at_clock(struct vuc_poll_group *group)
 {
 	group->polls = TICK_INTERVAL - 1;
+}
+
+/* Cold: after ticks, and when a connection has ended. */
+static void __attribute__((noinline)) group_tell_source(struct vuc_poll_group *group)
+{
+	group->changed = false;
+	if (group->source.changed != NULL)
+		group->source.changed(group->source.arg);
 }
 
 int
@@ -345,13 +363,15 @@ group_poll(struct vuc_poll_group *group, unsigned int looks)
 	group->completed = 0;
 	if (group->source.begin != NULL)
 		group->source.begin(group->source.arg);
-	flush(group);
+	group_flush(group);
 	/* A source has more to do than to look at sockets. */
 	group->transport->ops->poll(group->transport, group->source.end != NULL ? 1 : looks);
 	if (++group->polls % TICK_INTERVAL == 0)
-		tick(group);
+		group_tick(group);
 	if (group->source.end != NULL)
 		group->source.end(group->source.arg);
+	if (group->changed)
+		group_tell_source(group);
 	group->polling = false;
 	completed = group->completed;
 	if (has_closed(group))
@@ -402,7 +422,7 @@ flush_before_wait(struct vuc_poll_group *group)
 	}
 	group->polling = true;
 	group->completed = 0;
-	flush(group);
+	group_flush(group);
 	TAILQ_FOREACH (dev, &group->dirty, dirty_link)
 		more |= can_go_on(dev);
 	/* A connection that broke has completed what was under way. */
@@ -450,7 +470,7 @@ earliest_due(const struct vuc_poll_group *group)
 static unsigned int
 limit_sleep(const struct vuc_poll_group *group, unsigned int timeout_ms)
 {
-	uint64_t now = vuc_clock_coarse_ms(), due = group->ticked_ms + TICK_MS;
+	uint64_t now = vuc_clock_coarse_ms(), due = group_tick_due(group);
 
 	if (timeout_ms > INT_MAX)
 		timeout_ms = INT_MAX;

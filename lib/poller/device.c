@@ -36,11 +36,11 @@ watch_device_now(struct vuc_poller *p, struct poller_device *d)
 }
 
 void
-poller_watch_devices(struct vuc_poller *p)
+poller_watch_devices(void *arg)
 {
+	struct vuc_poller *p = arg;
 	struct poller_device *d;
 
-	p->unwatched = 0;
 	TAILQ_FOREACH (d, &p->devices, link) {
 		if (atomic_load_explicit(&d->connected, memory_order_relaxed))
 			watch_device_now(p, d);

@@ -125,8 +125,7 @@ struct vuc_poller {
 	unsigned int empty; /* loops, since there was something */
 	enum vuc_idle idle;
 	uint32_t idle_loops;
-	unsigned int unwatched; /* loops, since the devices' connections were looked at */
-	_Atomic bool times;     /* requests; set by any thread, seldom */
+	_Atomic bool times; /* requests; set by any thread, seldom */
 	struct poller_stats stats;
 	struct poller_queue *queues[MAX_QUEUES];
 
@@ -177,7 +176,8 @@ int poller_wake_add(struct vuc_poller *p, int kick_fd);
 void poller_wake_remove(struct vuc_poller *p, int kick_fd);
 void poller_kick(struct vuc_poller *p);
 
-/* After a sleep, and before bells, posts and stop are looked at. Returns whether somebody kicked. */
+/* After a sleep, and before bells, posts and stop are looked at. Returns whether somebody kicked.
+ */
 bool poller_wake_take(struct vuc_poller *p);
 
 /* serve.c: what happens in each poll of the group; see source.h */
@@ -233,8 +233,8 @@ void poller_queue_taken(struct poller_queue *q, unsigned int n);
 /* queue.c: on another thread: wait until all of them are gone */
 void poller_await_closing(struct queue_closing *c);
 
-/* device.c: see which connections have ended */
-void poller_watch_devices(struct vuc_poller *p);
+/* device.c: see which connections have ended; also the changed of a struct vuc_poll_source */
+void poller_watch_devices(void *arg);
 
 /* post.c */
 bool poller_is_own_thread(const struct vuc_poller *p);

@@ -85,6 +85,7 @@ set_up(const struct start *start)
 		.begin = poller_begin,
 		.end = poller_end,
 		.drain = poller_drain,
+		.changed = poller_watch_devices,
 		.arg = p,
 	};
 	struct vuc_poll_group_opts group_opts;

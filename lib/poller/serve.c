@@ -13,8 +13,6 @@
 /* What else there is comes from the front's core while a request is served. */
 #define LOOK_AHEAD 2u
 
-#define WATCH_LOOPS 16384u /* until devices are watched again: a millisecond or more */
-
 static struct access_counters *
 stats_of(struct poller_queue *q)
 {
@@ -269,9 +267,6 @@ poller_begin(void *arg)
 	struct vuc_poller *p = arg;
 	struct poller_device *d, *next;
 
-	/* Here, so that it goes on while a call waits for a server. */
-	if (++p->unwatched > WATCH_LOOPS)
-		poller_watch_devices(p);
 	poller_hear_bells(p);
 	for (d = TAILQ_FIRST(&p->active); d != NULL; d = next) {
 		next = TAILQ_NEXT(d, active_link);

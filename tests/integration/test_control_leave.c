@@ -554,6 +554,27 @@ test_loss(void)
 	rig_stop(&rig);
 }
 
+/* A VMM whose server is away when its device is removed has nothing to end in order, and is not
+ * given the time for that. */
+static void
+test_remove_while_away(void)
+{
+	for (unsigned int back = 0; back < 2; back++) {
+		rig_start(&rig, NULL);
+		rig_attach(&rig, &client, RIG_NAME);
+		rig_kill_server(&rig);
+		CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
+		if (back != 0) {
+			rig_restart_server(&rig);
+			CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK, RIG_WAIT_MS));
+		}
+		CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_NAME, true, NULL), 0);
+		CU_ASSERT_TRUE(rig_logs("disconnected: its device is lost, and is removed"));
+		shm_close(&client);
+		rig_stop(&rig);
+	}
+}
+
 /* A VMM that leaves while the server is away, and one that comes then. */
 static void
 test_away(void)
@@ -1155,6 +1176,7 @@ static CU_TestInfo tests[] = {
 	{"stop_beside_hung_servers", test_stop_beside_hung_servers},
 	{"loss", test_loss},
 	{"away", test_away},
+	{"remove_while_away", test_remove_while_away},
 	{"late_server", test_late_server},
 	{"stubborn_server", test_stubborn_server},
 	{"pretended_unmap", test_pretended_unmap},

@@ -43,6 +43,7 @@ struct setup {
 	unsigned int nr_seen;
 	uint32_t withheld;          /* a bit for each command whose answer is kept back */
 	uint32_t refused;           /* the same for those that are answered by EIO */
+	bool seen_lost;             /* by note_connected() */
 	bool hang_up;               /* with the next command */
 	unsigned int withhold_from; /* this message on, all answers are kept back; 0: none */
 	uint8_t stash[STASH_SIZE];
@@ -1893,6 +1894,16 @@ test_sequence_deadline(void)
 	}
 }
 
+/* Until something that was started has been awaited for some ticks. */
+static void
+poll_some_ticks(void)
+{
+	uint64_t end_ms = vuc_clock_ms() + 50;
+
+	while (vuc_clock_ms() < end_ms)
+		vuc_poll_group_poll(group);
+}
+
 /* Who is about to close a device does not wait for a server that does nothing, nor for long for one
  * that does something. */
 static void
@@ -1908,15 +1919,12 @@ test_hurry(void)
 	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct job job = {0};
 		struct setup s;
-		uint64_t end_ms;
 
 		open_setup(&s, 16);
 		s.withheld = rows[i].withheld ? UINT32_MAX : 0;
 		vuc_device_hurry(s.dev, rows[i].patience_ms, rows[i].limit_ms, "it has to go");
-		/* Some ticks pass. */
-		end_ms = vuc_clock_ms() + 50;
-		while (!rows[i].withheld && vuc_clock_ms() < end_ms)
-			vuc_poll_group_poll(group);
+		if (!rows[i].withheld)
+			poll_some_ticks();
 		start_feature(&s, &job);
 		poll_until_done(&job);
 		CU_ASSERT_EQUAL(job.status, rows[i].withheld ? -ECANCELED : 0);
@@ -1924,6 +1932,82 @@ test_hurry(void)
 		CU_ASSERT_EQUAL(vuc_device_connected(s.dev), !rows[i].withheld);
 		close_setup(&s);
 	}
+}
+
+/* The time of a server that has hung before somebody is in a hurry is over at once. */
+static void
+test_hurry_behind_silence(void)
+{
+	struct job job = {0};
+	struct setup s;
+
+	open_setup(&s, 16);
+	s.withheld = UINT32_MAX;
+	start_feature(&s, &job);
+	poll_some_ticks();
+	vuc_device_hurry(s.dev, 1, AN_HOUR, "it has to go");
+	vuc_poll_group_poll(group);
+	CU_ASSERT_EQUAL(job.status, -ECANCELED);
+	close_setup(&s);
+}
+
+/* Nobody who asks again gives a server more time. */
+static void
+test_hurry_twice(void)
+{
+	static const struct {
+		uint32_t patience_ms[2], limit_ms[2];
+	} rows[] = {
+		{{AN_HOUR, AN_HOUR}, {1, AN_HOUR}},
+		{{1, AN_HOUR}, {AN_HOUR, AN_HOUR}},
+		{{AN_HOUR, 1}, {AN_HOUR, AN_HOUR}},
+	};
+
+	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct job job = {0};
+		struct setup s;
+
+		open_setup(&s, 16);
+		s.withheld = UINT32_MAX;
+		start_feature(&s, &job);
+		poll_often();
+		for (unsigned int n = 0; n < 2; n++)
+			vuc_device_hurry(
+				s.dev, rows[i].patience_ms[n], rows[i].limit_ms[n], "it has to go");
+		poll_until_done(&job);
+		CU_ASSERT_EQUAL(job.status, -ECANCELED);
+		close_setup(&s);
+	}
+}
+
+static void
+note_connected(void *arg)
+{
+	struct setup *s = arg;
+
+	s->seen_lost = s->seen_lost || !vuc_device_connected(s->dev);
+}
+
+/* Who watches connections hears of an end in the poll after it, however many polls there are. */
+static void
+test_source_hears_of_loss(void)
+{
+	struct vuc_poll_source source = {.changed = note_connected};
+	struct job job = {0};
+	struct setup s;
+
+	open_setup(&s, 16);
+	source.arg = &s;
+	vuc_poll_group_set_source(group, &source);
+	s.hang_up = true;
+	start_feature(&s, &job);
+	/* Of which none looks at the clock. */
+	for (group->polls = 0; job.calls == 0 && group->polls + 2 < TICK_INTERVAL;)
+		vuc_poll_group_poll(group);
+	vuc_poll_group_poll(group);
+	CU_ASSERT_EQUAL(job.calls, 1);
+	CU_ASSERT_TRUE(s.seen_lost);
+	close_setup(&s);
 }
 
 static CU_TestInfo start_tests[] = {
@@ -1954,6 +2038,9 @@ static CU_TestInfo end_tests[] = {
 	{"the device is closed", test_close},
 	{"the connection ends", test_loss},
 	{"in a hurry", test_hurry},
+	{"in a hurry behind silence", test_hurry_behind_silence},
+	{"in a hurry twice", test_hurry_twice},
+	{"a source hears of it", test_source_hears_of_loss},
 	{"cancelled", test_cancel},
 	{"memory of a cancelled one", test_cancelled_memory},
 	{"the deadline runs from the start", test_deadline_from_start},
