@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "memfd.h"
-#include "tap.h"
+#include "rig.h"
 
 /* ---- the poller's side ---- */
 
@@ -38,24 +38,24 @@ free_memory(struct vmm_memory *m)
 }
 
 void
-vmm_attach(struct vmm *v, struct vuc_poller *p, struct vuc_device *dev)
+vmm_attach(struct vmm *v, unsigned int device)
 {
-	struct vuc_poller_remote_opts opts = {.dev = dev};
+	struct vuc_poller_remote_opts opts = {.dev = rig.dev[device]};
 	struct vuc_error err = {0};
 
-	*v = (struct vmm){.poller = p};
+	*v = (struct vmm){.remote = NULL};
 	v->bell = make_memory(sizeof(struct vuc_shm_bell));
 	v->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	CU_ASSERT_FATAL(v->kick_fd >= 0);
 	opts.bell = v->bell.addr;
 	opts.kick_fd = v->kick_fd;
-	if (vuc_poller_add_remote(p, &opts, &v->remote, &err) != 0)
+	if (vuc_poller_add_remote(rig.poller, &opts, &v->remote, &err) != 0)
 		printf("# %s\n", err.text);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(v->remote);
 }
 
 struct vmm_queue *
-vmm_open_queue(struct vmm *v, uint32_t depth, uint32_t max_data)
+vmm_add_queue(struct vmm *v, uint32_t depth, uint32_t max_data)
 {
 	struct vmm_queue *q = &v->queues[v->nr_queues];
 	struct vuc_queue_back_opts memory;
@@ -91,6 +91,13 @@ vmm_detach(struct vmm *v)
 	close(v->kick_fd);
 }
 
+void
+vmm_attach_one(struct vmm *v)
+{
+	vmm_attach(v, 0);
+	vmm_add_queue(v, VMM_DEPTH, VMM_MAX_DATA);
+}
+
 /* ---- the other side ---- */
 
 static void *
@@ -123,7 +130,7 @@ vmm_front_open(struct vmm_front *f, const struct vmm *v, unsigned int nr)
 			{
 				.word = map(v->bell.fd, v->bell.size, PROT_READ | PROT_WRITE),
 				.bit = UINT64_C(1) << q->index,
-				.sleeps = map(vuc_poller_sleeps_fd(v->poller),
+				.sleeps = map(vuc_poller_sleeps_fd(rig.poller),
 					sizeof(struct vuc_shm_poller), PROT_READ),
 				.kick_fd = v->kick_fd,
 			},
@@ -141,6 +148,31 @@ vmm_front_close(struct vmm_front *f)
 	unmap(f->opts.completions, f->memory->completions.size);
 	unmap(f->opts.bell.word, f->vmm->bell.size);
 	unmap(f->opts.bell.sleeps, sizeof(struct vuc_shm_poller));
+}
+
+/* ---- neighbours ---- */
+
+void
+neighbour_start(struct neighbour *n)
+{
+	vmm_attach(&n->vmm, 1);
+	vmm_add_queue(&n->vmm, VMM_DEPTH, VMM_MAX_DATA);
+	vmm_front_open(&n->front, &n->vmm, 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(n->front.queue);
+	vuc_queue_set_spin(n->front.queue, 0);
+}
+
+void
+neighbour_goes_on(struct neighbour *n, uint32_t rounds)
+{
+	rig_use_queue(n->front.queue, rounds);
+}
+
+void
+neighbour_stop(struct neighbour *n)
+{
+	vmm_front_close(&n->front);
+	vmm_detach(&n->vmm);
 }
 
 /* ---- processes ---- */

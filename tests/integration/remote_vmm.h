@@ -46,7 +46,6 @@ struct vmm_queue {
 };
 
 struct vmm {
-	struct vuc_poller *poller;
 	struct vuc_poller_remote *remote;
 	struct vmm_memory bell;
 	int kick_fd;
@@ -54,10 +53,17 @@ struct vmm {
 	struct vmm_queue queues[VUC_SHM_MAX_QUEUES];
 };
 
-/* The poller's side; each asserts that it works. Queues are closed by vmm_detach() as well. */
-void vmm_attach(struct vmm *v, struct vuc_poller *p, struct vuc_device *dev);
-struct vmm_queue *vmm_open_queue(struct vmm *v, uint32_t depth, uint32_t max_data);
+#define VMM_DEPTH    32
+#define VMM_MAX_DATA 1024
+
+/* The side of the rig's poller, for a device of the rig; each asserts that it works. Queues are
+ * closed by vmm_detach() as well. */
+void vmm_attach(struct vmm *v, unsigned int device);
+struct vmm_queue *vmm_add_queue(struct vmm *v, uint32_t depth, uint32_t max_data);
 void vmm_detach(struct vmm *v);
+
+/* Attach to the first device, and open a queue of VMM_DEPTH and VMM_MAX_DATA. */
+void vmm_attach_one(struct vmm *v);
 
 /* The other side: a queue with mappings of its own. queue is NULL when that failed. */
 struct vmm_front {
@@ -69,6 +75,17 @@ struct vmm_front {
 
 void vmm_front_open(struct vmm_front *f, const struct vmm *v, unsigned int nr);
 void vmm_front_close(struct vmm_front *f);
+
+/* The second device by a queue of this process, which must not suffer from what the first one does.
+ */
+struct neighbour {
+	struct vmm vmm;
+	struct vmm_front front;
+};
+
+void neighbour_start(struct neighbour *n);
+void neighbour_goes_on(struct neighbour *n, uint32_t rounds);
+void neighbour_stop(struct neighbour *n);
 
 /* Memory that this process and those that it starts write. */
 struct vmm_shared {

@@ -51,15 +51,22 @@ keep_line(void *arg, enum vuc_log_level level, const char *line)
 	pthread_mutex_unlock(&lines.lock);
 }
 
+unsigned int
+rig_count_logged(const char *text)
+{
+	unsigned int n = 0;
+
+	pthread_mutex_lock(&lines.lock);
+	for (const char *at = lines.text; (at = strstr(at, text)) != NULL; at++)
+		n++;
+	pthread_mutex_unlock(&lines.lock);
+	return n;
+}
+
 bool
 rig_has_logged(const char *text)
 {
-	bool found;
-
-	pthread_mutex_lock(&lines.lock);
-	found = strstr(lines.text, text) != NULL;
-	pthread_mutex_unlock(&lines.lock);
-	return found;
+	return rig_count_logged(text) > 0;
 }
 
 void
@@ -91,8 +98,8 @@ rig_wait(unsigned int *ms)
 	return ++*ms < RIG_WAIT_MS;
 }
 
-struct vuc_poller *
-rig_start_poller(const char *name)
+static struct vuc_poller *
+start_poller(const char *name, const struct rig_opts *o)
 {
 	struct vuc_poller_opts opts;
 	struct vuc_error err = {0};
@@ -101,13 +108,21 @@ rig_start_poller(const char *name)
 	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.name = name;
 	opts.transport = peer_transport();
-	opts.cpu = VUC_POLLER_CPU_NONE;
-	opts.idle = VUC_IDLE_SLEEP;
-	opts.idle_loops = 100;
+	opts.cpu = VUC_POLLER_CPU_NONE; /* there may be fewer CPUs than threads that want one */
+	opts.idle = o->idle != 0 ? o->idle - 1 : VUC_IDLE_SLEEP;
+	opts.idle_loops = o->idle_loops < 0 ? 0 : 100;
+	if (o->idle_loops > 0)
+		opts.idle_loops = (uint32_t)o->idle_loops;
 	if (vuc_poller_create(&opts, &p, &err) != 0)
 		printf("# %s\n", err.text);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(p);
 	return p;
+}
+
+struct vuc_poller *
+rig_start_poller(const char *name)
+{
+	return start_poller(name, &(const struct rig_opts){.depth = 0});
 }
 
 static void
@@ -189,18 +204,79 @@ start_control(const struct rig_opts *o)
 	rig_add_device(o, RIG_SECOND, rig.sockets[1]);
 }
 
+static struct vuc_device *
+open_device(struct vuc_poller *p, struct peer *peer, unsigned int device, const struct rig_opts *o)
+{
+	struct vuc_device_opts opts;
+	struct vuc_error err = {0};
+	struct vuc_device *dev;
+
+	peer_opts(peer, device, &opts);
+	change_open_opts(&opts, o);
+	if (vuc_poller_open_device(p, &opts, &dev, &err) != 0)
+		printf("# %s\n", err.text);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(dev);
+	return dev;
+}
+
+struct vuc_device *
+rig_open_device(struct vuc_poller *p, struct peer *peer, unsigned int device)
+{
+	return open_device(p, peer, device, &(const struct rig_opts){.depth = 0});
+}
+
+struct vuc_queue *
+rig_open_device_queue(unsigned int device, uint32_t depth)
+{
+	struct vuc_queue_opts opts;
+	struct vuc_queue *q;
+
+	vuc_queue_opts_init(&opts, sizeof(opts));
+	opts.depth = depth;
+	CU_ASSERT_EQUAL_FATAL(
+		vuc_poller_open_queue(rig.poller, rig.dev[device], &opts, &q, NULL), 0);
+	return q;
+}
+
 static void
 open_devices(const struct rig_opts *o)
 {
 	for (unsigned int i = 0; i < o->alone; i++) {
-		struct vuc_error err = {0};
-		struct vuc_device_opts opts;
+		rig.dev[i] = open_device(rig.poller, rig.peer, i, o);
+		if (o->depth != 0)
+			rig.queue[i] = rig_open_device_queue(i, o->depth);
+	}
+}
 
-		peer_opts(rig.peer, i, &opts);
-		change_open_opts(&opts, o);
-		if (vuc_poller_open_device(rig.poller, &opts, &rig.dev[i], &err) != 0)
-			printf("# %s\n", err.text);
-		CU_ASSERT_PTR_NOT_NULL_FATAL(rig.dev[i]);
+void
+rig_close_device(unsigned int i)
+{
+	if (rig.queue[i] != NULL)
+		vuc_poller_close_queue(rig.poller, rig.queue[i]);
+	if (rig.dev[i] != NULL)
+		CU_ASSERT_EQUAL(vuc_poller_close_device(rig.poller, rig.dev[i]), 0);
+	rig.queue[i] = NULL;
+	rig.dev[i] = NULL;
+}
+
+void
+rig_stop_poller(void)
+{
+	for (unsigned int i = 0; i < 2; i++)
+		rig_close_device(i);
+	CU_ASSERT_EQUAL(vuc_poller_destroy(rig.poller), 0);
+	rig.poller = NULL;
+}
+
+void
+rig_use_queue(struct vuc_queue *q, uint32_t rounds)
+{
+	for (uint32_t i = 0; i < rounds; i++) {
+		uint32_t value = 0;
+
+		CU_ASSERT_EQUAL(vuc_queue_post(q, BAR0, REFDEV_REG_SCRATCH, &i, 4), 0);
+		CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, REFDEV_REG_SCRATCH, &value, 4), 0);
+		CU_ASSERT_EQUAL(value, i);
 	}
 }
 
@@ -224,7 +300,7 @@ rig_start(const struct rig_opts *opts)
 		peer_opts(rig.peer, i, &peer);
 		rig.sockets[i] = peer.path;
 	}
-	rig.poller = rig_start_poller(RIG_POLLER);
+	rig.poller = start_poller(RIG_POLLER, opts);
 	if (opts->alone != 0)
 		open_devices(opts);
 	else
@@ -238,9 +314,8 @@ rig_stop(void)
 
 	shm_close(&client);
 	vuc_control_destroy(rig.control);
-	for (unsigned int i = 0; i < 2 && rig.dev[i] != NULL; i++)
-		CU_ASSERT_EQUAL(vuc_poller_close_device(rig.poller, rig.dev[i]), 0);
-	CU_ASSERT_EQUAL(vuc_poller_destroy(rig.poller), 0);
+	if (rig.poller != NULL)
+		rig_stop_poller();
 	peer_stop(rig.peer);
 	CU_ASSERT_EQUAL(vuc_tempdir_count(rig.folder), 0);
 	vuc_tempdir_remove(rig.folder);

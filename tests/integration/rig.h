@@ -23,11 +23,12 @@
 #include "spawn.h"
 #include "tempdir.h"
 
-#define RIG_NAME    "disk0"
-#define RIG_SECOND  "disk1"
-#define RIG_POLLER  "rig"
-#define RIG_WAIT_MS SHM_TIMEOUT_MS /* until something that has to happen counts as not happening \
-				    */
+#define RIG_NAME   "disk0"
+#define RIG_SECOND "disk1"
+#define RIG_POLLER "rig"
+#define RIG_WAIT_MS                                                                  \
+	SHM_TIMEOUT_MS /* until something that has to happen counts as not happening \
+			*/
 
 struct rig {
 	struct peer *peer;
@@ -35,6 +36,7 @@ struct rig {
 	struct vuc_poller *poller;
 	struct vuc_control *control; /* NULL: the poller alone */
 	struct vuc_device *dev[2];   /* of the poller alone */
+	struct vuc_queue *queue[2];  /* to these, with opts->depth */
 	char folder[VUC_TEMPDIR_SIZE];
 	char path[VUC_TEMPDIR_SIZE + 16]; /* of the control plane's socket */
 };
@@ -48,6 +50,9 @@ extern struct shm_client client;
 struct rig_opts {
 	const char *server[8]; /* options of vuc-refdev */
 	unsigned int alone; /* so many devices are opened by the poller, without a control plane */
+	uint32_t depth;     /* of a queue to each of these; 0: none */
+	unsigned int idle;  /* enum vuc_idle + 1; it sleeps by default */
+	int idle_loops;     /* 100 by default; -1: none */
 
 	/* Deadlines of servers. By default they are longer than any test waits: on a busy machine
 	 * a server that is well may take seconds to answer. */
@@ -87,6 +92,18 @@ int rig_main_with(int argc, char **argv, CU_TestInfo *tests, CU_TestInfo *prepar
 
 /* Another poller. */
 struct vuc_poller *rig_start_poller(const char *name);
+
+/* For pollers alone: open another device of a server, or another queue to one of the rig's, which
+ * the test closes. */
+struct vuc_device *rig_open_device(struct vuc_poller *p, struct peer *peer, unsigned int device);
+struct vuc_queue *rig_open_device_queue(unsigned int device, uint32_t depth);
+
+/* Close what the rig has opened before rig_stop(): a device with its queue; the poller with all. */
+void rig_close_device(unsigned int device);
+void rig_stop_poller(void);
+
+/* Write a register, posted, and read it back, so many times. */
+void rig_use_queue(struct vuc_queue *q, uint32_t rounds);
 
 /* How the rig adds a device, at the socket of a server. */
 struct rig_device {
@@ -136,6 +153,7 @@ bool rig_has_connections(unsigned int nr);
 
 /* Whether a line was logged that contains text; whether one is, in time; forget those so far. */
 bool rig_has_logged(const char *text);
+unsigned int rig_count_logged(const char *text);
 bool rig_logs(const char *text);
 void rig_forget_log(void);
 

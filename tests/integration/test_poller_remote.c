@@ -23,7 +23,8 @@
 #include "asleep.h"
 #include "internal.h"
 #include "refdev_regs.h"
-#include "remote_rig.h"
+#include "remote_vmm.h"
+#include "rig.h"
 
 #define BAR0     VFIO_PCI_BAR0_REGION_INDEX
 #define BAR2     VFIO_PCI_BAR2_REGION_INDEX
@@ -33,6 +34,12 @@
 #define MANY     16     /* queues */
 #define HANG_MS  1000
 #define KICKS    200
+
+static void
+start(void)
+{
+	rig_start(&(struct rig_opts){.alone = 2, .idle_loops = -1});
+}
 
 /* ---- an honest process ---- */
 
@@ -65,13 +72,13 @@ access_all(const struct vmm *v, struct vmm_shared *shared)
 static void
 test_access(void)
 {
-	struct remote_rig rig = remote_rig_start(NULL, 0);
 	struct vuc_access_stats counters;
 	struct vuc_device_stats stats;
 	struct vmm_process process;
 	struct vmm v;
 
-	remote_rig_attach(&rig, &v);
+	start();
+	vmm_attach_one(&v);
 	vmm_start(&process, access_all, &v);
 	vmm_stop(&process);
 	vuc_poller_remote_counters(v.remote, &counters);
@@ -88,7 +95,7 @@ test_access(void)
 	CU_ASSERT_EQUAL(vuc_poller_get_device_stats(rig.poller, rig.dev[0], &stats), 0);
 	CU_ASSERT_EQUAL(stats.queues, 0);
 	CU_ASSERT_EQUAL(memcmp(&stats.accesses, &counters, sizeof(counters)), 0);
-	remote_rig_stop(&rig);
+	rig_stop();
 }
 
 /* Both ends sleep in each round, and each has to be woken by the other one. */
@@ -114,18 +121,18 @@ sleep_and_read(const struct vmm *v, struct vmm_shared *shared)
 static void
 test_wake_ups(void)
 {
-	struct remote_rig rig = remote_rig_start(NULL, 0);
 	struct vuc_poller_stats stats;
 	struct vmm_process process;
 	struct vmm v;
 
-	remote_rig_attach(&rig, &v);
+	start();
+	vmm_attach_one(&v);
 	vmm_start(&process, sleep_and_read, &v);
 	vmm_stop(&process);
 	CU_ASSERT_EQUAL(vuc_poller_get_stats(rig.poller, &stats), 0);
 	CU_ASSERT_TRUE(stats.sleeps > 0);
 	vmm_detach(&v);
-	remote_rig_stop(&rig);
+	rig_stop();
 }
 
 /* On the poller's thread. */
@@ -140,12 +147,13 @@ thread_id(void *arg)
 static void
 test_sleeps_again(void)
 {
-	struct remote_rig rig = remote_rig_start(NULL, 0);
-	pid_t poller = vuc_poller_call(rig.poller, thread_id, NULL);
 	const uint64_t one = 1;
 	struct vmm v;
+	pid_t poller;
 
-	remote_rig_attach(&rig, &v);
+	start();
+	poller = vuc_poller_call(rig.poller, thread_id, NULL);
+	vmm_attach_one(&v);
 	for (unsigned int i = 0; i < KICKS; i++) {
 		asleep_await(poller);
 		CU_ASSERT_EQUAL(write(v.kick_fd, &one, sizeof(one)), sizeof(one));
@@ -153,7 +161,7 @@ test_sleeps_again(void)
 	asleep_await(poller);
 	vmm_detach(&v);
 	asleep_await(poller);
-	remote_rig_stop(&rig);
+	rig_stop();
 }
 
 /* ---- closing a queue of a device that hangs ---- */
@@ -195,9 +203,8 @@ sees_closing(void *arg)
 }
 
 static void
-close_while_it_hangs(void)
+test_close_while_it_hangs(void)
 {
-	struct remote_rig rig = remote_rig_start("--fault=drop@region_read#7", HANG_MS);
 	struct vuc_queue_request r = {.op = VUC_QUEUE_READ, .region = BAR0, .count = 4};
 	struct vuc_queue_result result;
 	struct closer closer = {0};
@@ -206,7 +213,15 @@ close_while_it_hangs(void)
 	uint32_t value;
 	struct vmm v;
 
-	remote_rig_attach(&rig, &v);
+	if (strcmp(peer_transport(), "loopback") == 0) {
+		vuc_tap_skip("the loopback's server cannot hang");
+		return;
+	}
+	rig_start(&(struct rig_opts){.alone = 2,
+		.idle_loops = -1,
+		.timeout_ms = HANG_MS,
+		.server = {"--fault=drop@region_read#7"}});
+	vmm_attach_one(&v);
 	vmm_front_open(&f, &v, 0);
 	r.data = &value;
 	CU_ASSERT_EQUAL(vuc_queue_submit(f.queue, &r, 1), 1);
@@ -222,22 +237,12 @@ close_while_it_hangs(void)
 	CU_ASSERT_EQUAL(vuc_queue_submit(f.queue, &r, 1), -ECONNRESET);
 	vmm_front_close(&f);
 	vmm_detach(&v);
-	remote_rig_stop(&rig);
-}
-
-static void
-test_close_while_it_hangs(void)
-{
-	if (strcmp(peer_transport(), "loopback") == 0)
-		vuc_tap_skip("the loopback's server cannot hang");
-	else
-		close_while_it_hangs();
+	rig_stop();
 }
 
 /* ---- fairness ---- */
 
 struct race {
-	struct remote_rig *rig;
 	struct vmm vmms[2];
 	struct vmm_front many[MANY], single;
 	uint64_t posted[2]; /* when the single queue was empty */
@@ -270,7 +275,7 @@ run_race(void *arg)
 		fill_queue(race->many[i].queue);
 	fill_queue(race->single.queue);
 	while (race->posted[1] < FLOOD) {
-		vuc_poll_group_poll(vuc_poller_poll_group(race->rig->poller));
+		vuc_poll_group_poll(vuc_poller_poll_group(rig.poller));
 		for (unsigned int i = 0; i < 2; i++) {
 			vuc_poller_remote_counters(race->vmms[i].remote, &counters);
 			race->posted[i] = counters.posted;
@@ -283,17 +288,17 @@ run_race(void *arg)
 static void
 test_fair(void)
 {
-	struct remote_rig rig = remote_rig_start(NULL, 0);
 	static struct race race;
 
-	race = (struct race){.rig = &rig};
+	start();
+	memset(&race, 0, sizeof(race));
 	for (unsigned int i = 0; i < 2; i++)
-		vmm_attach(&race.vmms[i], rig.poller, rig.dev[i]);
+		vmm_attach(&race.vmms[i], i);
 	for (unsigned int i = 0; i < MANY; i++) {
-		vmm_open_queue(&race.vmms[0], FLOOD, 64);
+		vmm_add_queue(&race.vmms[0], FLOOD, 64);
 		vmm_front_open(&race.many[i], &race.vmms[0], i);
 	}
-	vmm_open_queue(&race.vmms[1], FLOOD, 64);
+	vmm_add_queue(&race.vmms[1], FLOOD, 64);
 	vmm_front_open(&race.single, &race.vmms[1], 0);
 	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, run_race, &race), 0);
 	printf("# %llu of many queues, %llu of one\n", (unsigned long long)race.posted[0],
@@ -305,14 +310,13 @@ test_fair(void)
 	vmm_front_close(&race.single);
 	for (unsigned int i = 0; i < 2; i++)
 		vmm_detach(&race.vmms[i]);
-	remote_rig_stop(&rig);
+	rig_stop();
 }
 
 #define PLACES 4  /* requests that the device works on at a time */
 #define READS  64 /* of each queue */
 
 struct crowd {
-	struct vuc_poller *poller;
 	struct vmm vmm;
 	struct vmm_front fronts[2];
 	unsigned int results[2]; /* when half of them were there */
@@ -343,7 +347,7 @@ run_crowd(void *arg)
 	for (unsigned int i = 0; i < 2; i++)
 		submit_reads(c->fronts[i].queue);
 	while (c->results[0] + c->results[1] < READS) {
-		vuc_poll_group_poll(vuc_poller_poll_group(c->poller));
+		vuc_poll_group_poll(vuc_poller_poll_group(rig.poller));
 		for (unsigned int i = 0; i < 2; i++)
 			c->results[i] += vuc_queue_poll(c->fronts[i].queue, results, READS);
 	}
@@ -354,17 +358,12 @@ run_crowd(void *arg)
 static void
 test_full_device(void)
 {
-	struct remote_rig rig = remote_rig_start(NULL, 0);
-	struct crowd c = {.poller = rig.poller};
-	struct vuc_device_opts opts;
+	struct crowd c = {0};
 
-	CU_ASSERT_EQUAL(vuc_poller_close_device(rig.poller, rig.dev[0]), 0);
-	peer_opts(rig.peer, 0, &opts);
-	opts.max_requests = PLACES;
-	CU_ASSERT_EQUAL_FATAL(vuc_poller_open_device(rig.poller, &opts, &rig.dev[0], NULL), 0);
-	vmm_attach(&c.vmm, rig.poller, rig.dev[0]);
+	rig_start(&(struct rig_opts){.alone = 1, .idle_loops = -1, .max_requests = PLACES});
+	vmm_attach(&c.vmm, 0);
 	for (unsigned int i = 0; i < 2; i++) {
-		vmm_open_queue(&c.vmm, READS, 64);
+		vmm_add_queue(&c.vmm, READS, 64);
 		vmm_front_open(&c.fronts[i], &c.vmm, i);
 	}
 	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, run_crowd, &c), 0);
@@ -373,7 +372,7 @@ test_full_device(void)
 	for (unsigned int i = 0; i < 2; i++)
 		vmm_front_close(&c.fronts[i]);
 	vmm_detach(&c.vmm);
-	remote_rig_stop(&rig);
+	rig_stop();
 }
 
 /* ---- what is refused ---- */
@@ -381,11 +380,12 @@ test_full_device(void)
 static void
 test_sleeps_memory(void)
 {
-	struct remote_rig rig = remote_rig_start(NULL, 0);
-	int fd = vuc_poller_sleeps_fd(rig.poller);
 	uint32_t word = 1;
 	void *addr;
+	int fd;
 
+	start();
+	fd = vuc_poller_sleeps_fd(rig.poller);
 	CU_ASSERT_EQUAL(pwrite(fd, &word, sizeof(word), 0), -1);
 	CU_ASSERT_EQUAL(ftruncate(fd, 0), -1);
 	CU_ASSERT_EQUAL(ftruncate(fd, 65536), -1);
@@ -395,7 +395,7 @@ test_sleeps_memory(void)
 	CU_ASSERT_PTR_NOT_EQUAL_FATAL(addr, MAP_FAILED);
 	CU_ASSERT_EQUAL(mprotect(addr, sizeof(word), PROT_READ | PROT_WRITE), -1);
 	munmap(addr, sizeof(word));
-	remote_rig_stop(&rig);
+	rig_stop();
 }
 
 static void
@@ -438,26 +438,27 @@ reopen_queue(struct vmm *v, unsigned int nr)
 static void
 test_refused(void)
 {
-	struct remote_rig rig = remote_rig_start("--max-data-xfer-size=4096", 0);
 	struct vuc_poller_remote_opts opts = {.kick_fd = -1};
 	struct vuc_poller_remote *remote;
 	struct vuc_error err = {0};
 	struct vmm v;
 
+	rig_start(&(struct rig_opts){
+		.alone = 2, .idle_loops = -1, .server = {"--max-data-xfer-size=4096"}});
 	CU_ASSERT_EQUAL(vuc_poller_add_remote(rig.poller, &opts, &remote, &err), -EINVAL);
 	CU_ASSERT_PTR_NULL(remote);
 	opts.dev = rig.dev[0];
 	CU_ASSERT_EQUAL(vuc_poller_add_remote(rig.poller, &opts, &remote, &err), -EBADF);
-	vmm_attach(&v, rig.poller, rig.dev[0]);
+	vmm_attach(&v, 0);
 	CU_ASSERT_EQUAL(vuc_poller_close_device(rig.poller, rig.dev[0]), -EBUSY);
 	for (unsigned int i = 0; i < VUC_SHM_MAX_QUEUES; i++)
-		CU_ASSERT_EQUAL(vmm_open_queue(&v, 4, 64)->index, i);
+		CU_ASSERT_EQUAL(vmm_add_queue(&v, 4, 64)->index, i);
 	refused_queues(&v);
 	/* An index that is free again is given again. */
 	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(v.remote, 7), 0);
 	CU_ASSERT_EQUAL(reopen_queue(&v, 7), 7);
 	vmm_detach(&v);
-	remote_rig_stop(&rig);
+	rig_stop();
 }
 
 #define POSTS 1000u
@@ -500,14 +501,15 @@ run_poster(void *arg)
 static void
 test_post(void)
 {
-	struct remote_rig rig = remote_rig_start(NULL, 0);
-	pid_t poller = vuc_poller_call(rig.poller, thread_id, NULL);
 	struct poster posters[3];
 	struct vuc_mailbox mailbox;
 	struct pollfd pfd = {.events = POLLIN};
 	unsigned int started = 0, received = 0;
+	pid_t poller;
 
 	CU_ASSERT_EQUAL_FATAL(vuc_mailbox_init(&mailbox), 0);
+	start();
+	poller = vuc_poller_call(rig.poller, thread_id, NULL);
 	pfd.fd = mailbox.fd;
 	CU_ASSERT_EQUAL(poll(&pfd, 1, 0), 0);
 	for (unsigned int i = 0; i < 3; i++) {
@@ -535,27 +537,27 @@ test_post(void)
 	/* What nobody waits for is run before the poller ends. */
 	posters[0].left = POSTS;
 	vuc_poller_post(rig.poller, &posters[0].post);
-	remote_rig_stop(&rig);
+	rig_stop();
 	CU_ASSERT_EQUAL(posters[0].left, 0);
 	CU_ASSERT_EQUAL(vuc_mailbox_run(&mailbox), 1);
 	vuc_mailbox_fini(&mailbox);
 }
 
-static CU_TestInfo tests[] = {
-	{"post", test_post},
-	{"access", test_access},
-	{"wake_ups", test_wake_ups},
-	{"sleeps_again", test_sleeps_again},
-	{"close_while_it_hangs", test_close_while_it_hangs},
-	{"fair", test_fair},
-	{"full_device", test_full_device},
-	{"sleeps_memory", test_sleeps_memory},
-	{"refused", test_refused},
-	CU_TEST_INFO_NULL,
-};
-
 int
 main(int argc, char **argv)
 {
-	return remote_rig_main(argc, argv, tests);
+	static CU_TestInfo tests[] = {
+		{"post", test_post},
+		{"access", test_access},
+		{"wake_ups", test_wake_ups},
+		{"sleeps_again", test_sleeps_again},
+		{"close_while_it_hangs", test_close_while_it_hangs},
+		{"fair", test_fair},
+		{"full_device", test_full_device},
+		{"sleeps_memory", test_sleeps_memory},
+		{"refused", test_refused},
+		CU_TEST_INFO_NULL,
+	};
+
+	return rig_main(argc, argv, tests, NULL);
 }

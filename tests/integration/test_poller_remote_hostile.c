@@ -15,12 +15,17 @@
 
 #include "fd_count.h"
 #include "refdev_regs.h"
-#include "remote_rig.h"
+#include "remote_vmm.h"
+#include "rig.h"
 
 #define BAR0  VFIO_PCI_BAR0_REGION_INDEX
 #define BAR2  VFIO_PCI_BAR2_REGION_INDEX
 #define KILLS 20
 #define RINGS 20000
+
+static struct neighbour neighbour;
+static struct vmm vmm; /* on the first device, with a queue */
+static struct vmm_process process;
 
 static uint64_t
 next_random(uint64_t *state)
@@ -54,21 +59,11 @@ ring_at_random(const struct vmm *v, struct vmm_shared *shared)
 static void
 test_bells_at_random(void)
 {
-	struct remote_rig rig = remote_rig_start(NULL, 0);
-	struct vmm_process process;
-	struct neighbour n;
-	struct vmm v;
-
-	remote_rig_attach(&rig, &v);
-	neighbour_start(&n, &rig);
-	vmm_start(&process, ring_at_random, &v);
+	vmm_start(&process, ring_at_random, &vmm);
 	vmm_await(&process, 1);
-	neighbour_goes_on(&n, 200);
+	neighbour_goes_on(&neighbour, 200);
 	vmm_stop(&process);
-	vmm_detach(&v);
-	neighbour_goes_on(&n, 200);
-	neighbour_stop(&n);
-	remote_rig_stop(&rig);
+	neighbour_goes_on(&neighbour, 200);
 }
 
 /* Posted writes without an end; the queue is closed under it. */
@@ -91,22 +86,14 @@ flood(const struct vmm *v, struct vmm_shared *shared)
 static void
 test_close_while_it_floods(void)
 {
-	struct remote_rig rig = remote_rig_start(NULL, 0);
-	struct vmm_process process;
-	struct neighbour n;
-	struct vmm v;
+	unsigned int index = vmm.queues[0].index;
 
-	neighbour_start(&n, &rig);
-	remote_rig_attach(&rig, &v);
-	vmm_start(&process, flood, &v);
+	vmm_start(&process, flood, &vmm);
 	vmm_await(&process, 1000);
-	neighbour_goes_on(&n, 100);
-	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(v.remote, v.queues[0].index), 0);
-	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(v.remote, v.queues[0].index), -ENOENT);
+	neighbour_goes_on(&neighbour, 100);
+	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(vmm.remote, index), 0);
+	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(vmm.remote, index), -ENOENT);
 	vmm_stop(&process);
-	vmm_detach(&v);
-	neighbour_stop(&n);
-	remote_rig_stop(&rig);
 }
 
 static int
@@ -147,22 +134,11 @@ spoil_kicks(const struct vmm *v, struct vmm_shared *shared)
 static void
 test_kicks_spoilt(void)
 {
-	struct remote_rig rig = remote_rig_start(NULL, 0);
-	struct vmm_process process;
-	struct neighbour n;
-	struct vmm v;
-
-	neighbour_start(&n, &rig);
-	remote_rig_attach(&rig, &v);
-	vmm_start(&process, spoil_kicks, &v);
-	neighbour_goes_on(&n, 500);
+	vmm_start(&process, spoil_kicks, &vmm);
+	neighbour_goes_on(&neighbour, 500);
 	vmm_await(&process, 1);
-	neighbour_goes_on(&n, 500);
+	neighbour_goes_on(&neighbour, 500);
 	vmm_stop(&process);
-	vmm_detach(&v);
-	neighbour_goes_on(&n, 100);
-	neighbour_stop(&n);
-	remote_rig_stop(&rig);
 }
 
 /* As many reads as there is room for, of all lengths, of all its queues. */
@@ -170,8 +146,8 @@ static int
 read_much(const struct vmm *v, struct vmm_shared *shared)
 {
 	struct vmm_front f[4];
-	struct vuc_queue_result results[RIG_DEPTH];
-	static uint8_t data[RIG_MAX_DATA];
+	struct vuc_queue_result results[VMM_DEPTH];
+	static uint8_t data[VMM_MAX_DATA];
 
 	for (unsigned int i = 0; i < 4; i++) {
 		vmm_front_open(&f[i], v, i);
@@ -182,30 +158,15 @@ read_much(const struct vmm *v, struct vmm_shared *shared)
 		const struct vuc_queue_request r = {
 			.op = i % 3 == 0 ? VUC_QUEUE_WRITE : VUC_QUEUE_READ,
 			.region = BAR2,
-			.count = i % RIG_MAX_DATA + 1,
+			.count = i % VMM_MAX_DATA + 1,
 			.data = data,
 		};
 
 		VMM_EXPECT(vuc_queue_submit(q, &r, 1) >= 0);
 		if (i % 8 == 0)
-			vuc_queue_poll(q, results, RIG_DEPTH);
+			vuc_queue_poll(q, results, VMM_DEPTH);
 		atomic_fetch_add(&shared->progress, 1);
 	}
-}
-
-static void
-kill_one(struct remote_rig *rig, uint32_t progress)
-{
-	struct vmm_process process;
-	struct vmm v;
-
-	vmm_attach(&v, rig->poller, rig->dev[0]);
-	for (unsigned int i = 0; i < 4; i++)
-		vmm_open_queue(&v, RIG_DEPTH, RIG_MAX_DATA);
-	vmm_start(&process, read_much, &v);
-	vmm_await(&process, progress);
-	vmm_kill(&process);
-	vmm_detach(&v);
 }
 
 static void
@@ -213,66 +174,79 @@ test_death(void)
 {
 	uint64_t state = 362436069;
 	unsigned int fds;
-	struct neighbour n;
-	struct remote_rig rig;
 
 	if (VMM_IS_THREAD) {
 		vuc_tap_skip("a thread cannot be killed alone");
 		return;
 	}
-	rig = remote_rig_start(NULL, 0);
-	neighbour_start(&n, &rig);
-	fds = fd_count();
 	for (unsigned int i = 0; i < KILLS; i++) {
-		kill_one(&rig, (uint32_t)(next_random(&state) % 500));
+		struct vmm v;
+
+		fds = fd_count();
+		vmm_attach(&v, 0);
+		for (unsigned int j = 0; j < 4; j++)
+			vmm_add_queue(&v, VMM_DEPTH, VMM_MAX_DATA);
+		vmm_start(&process, read_much, &v);
+		vmm_await(&process, (uint32_t)(next_random(&state) % 500));
+		vmm_kill(&process);
+		vmm_detach(&v);
 		CU_ASSERT_EQUAL(fd_count(), fds);
-		neighbour_goes_on(&n, 10);
+		neighbour_goes_on(&neighbour, 10);
 	}
-	neighbour_stop(&n);
-	remote_rig_stop(&rig);
 }
 
 /* A request that is none ends its queue and is counted; the queue beside it goes on. */
 static void
 test_broken_queue(void)
 {
-	struct remote_rig rig = remote_rig_start(NULL, 0);
-	struct vmm_front bad, good;
 	struct vuc_queue_request r = {.op = VUC_QUEUE_READ, .region = BAR0, .count = 4};
+	struct vmm_front bad, good;
 	uint32_t value;
-	struct vmm v;
 
-	vmm_attach(&v, rig.poller, rig.dev[0]);
-	vmm_open_queue(&v, RIG_DEPTH, 64);
-	vmm_open_queue(&v, RIG_DEPTH, 64);
+	vmm_add_queue(&vmm, VMM_DEPTH, 64);
 	/* The front takes its requests for longer than the back does. */
-	v.queues[0].geometry.chunk = 128;
-	vmm_front_open(&bad, &v, 0);
-	vmm_front_open(&good, &v, 1);
-	r.count = 128;
+	vmm.queues[0].geometry.chunk = 2 * VMM_MAX_DATA;
+	vmm_front_open(&bad, &vmm, 0);
+	vmm_front_open(&good, &vmm, 1);
+	r.count = 2 * VMM_MAX_DATA;
 	CU_ASSERT_EQUAL(vuc_queue_submit(bad.queue, &r, 1), 1);
 	CU_ASSERT_EQUAL(vuc_queue_wait(bad.queue, -1), -EPROTO);
-	CU_ASSERT_EQUAL(vuc_poller_remote_broken(v.remote), 1);
+	CU_ASSERT_EQUAL(vuc_poller_remote_broken(vmm.remote), 1);
 	CU_ASSERT_EQUAL(vuc_queue_read(good.queue, BAR0, REFDEV_REG_ID, &value, 4), 0);
-	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(v.remote, 0), 0);
+	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(vmm.remote, 0), 0);
 	CU_ASSERT_EQUAL(vuc_queue_read(good.queue, BAR0, REFDEV_REG_ID, &value, 4), 0);
 	vmm_front_close(&bad);
 	vmm_front_close(&good);
-	vmm_detach(&v);
-	remote_rig_stop(&rig);
 }
 
-static CU_TestInfo tests[] = {
-	{"bells_at_random", test_bells_at_random},
-	{"close_while_it_floods", test_close_while_it_floods},
-	{"kicks_spoilt", test_kicks_spoilt},
-	{"death", test_death},
-	{"broken_queue", test_broken_queue},
-	CU_TEST_INFO_NULL,
-};
+static void
+set_up(void)
+{
+	rig_start(&(struct rig_opts){.alone = 2, .idle_loops = -1});
+	neighbour_start(&neighbour);
+	vmm_attach_one(&vmm);
+}
+
+static void
+tear_down(void)
+{
+	vmm_detach(&vmm);
+	neighbour_goes_on(&neighbour, 100);
+	neighbour_stop(&neighbour);
+	rig_stop();
+}
 
 int
 main(int argc, char **argv)
 {
-	return remote_rig_main(argc, argv, tests);
+	static CU_TestInfo tests[] = {
+		{"bells_at_random", test_bells_at_random},
+		{"close_while_it_floods", test_close_while_it_floods},
+		{"kicks_spoilt", test_kicks_spoilt},
+		{"death", test_death},
+		{"broken_queue", test_broken_queue},
+		CU_TEST_INFO_NULL,
+	};
+
+	return rig_main_with(argc, argv, NULL, tests, set_up, tear_down);
 }

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -16,8 +17,8 @@
 
 #include <vuc/vmm.h>
 
-#include "control_rig.h"
 #include "refdev_regs.h"
+#include "rig.h"
 #include "vfio_user.h"
 
 #define BAR0       VFIO_PCI_BAR0_REGION_INDEX
@@ -28,8 +29,8 @@
 #define NR_THREADS 4u
 #define NR_ROUNDS  200u
 
-static struct control_rig rig;
 static struct vuc_vmm_device *dev;
+static struct vuc_queue *queue;
 
 static int
 attach(const char *name, struct vuc_vmm_device **to, struct vuc_error *err)
@@ -50,34 +51,32 @@ attach_well(void)
 	if (attach(RIG_NAME, &dev, &err) != 0)
 		printf("# %s\n", err.text);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(dev);
+	CU_ASSERT_EQUAL_FATAL(vuc_vmm_open_queue(dev, NULL, &queue, NULL), 0);
 }
 
 static void
 begin(const struct rig_opts *opts)
 {
-	rig_start(&rig, opts);
+	rig_start(opts);
 	attach_well();
+}
+
+static void
+set_up(void)
+{
+	begin(NULL);
 }
 
 static void
 end(void)
 {
 	vuc_vmm_detach(dev);
-	CU_ASSERT_TRUE(rig_is_left(&rig));
-	rig_stop(&rig);
-}
-
-static struct vuc_queue *
-open_queue(void)
-{
-	struct vuc_queue *queue;
-
-	CU_ASSERT_EQUAL_FATAL(vuc_vmm_open_queue(dev, NULL, &queue, NULL), 0);
-	return queue;
+	CU_ASSERT_TRUE(rig_has_connections(0));
+	rig_stop();
 }
 
 static uint64_t
-read_reg(struct vuc_queue *queue, uint64_t offset, uint32_t count)
+read_reg(uint64_t offset, uint32_t count)
 {
 	uint64_t value = 0;
 
@@ -86,7 +85,7 @@ read_reg(struct vuc_queue *queue, uint64_t offset, uint32_t count)
 }
 
 static void
-write_reg(struct vuc_queue *queue, uint64_t offset, uint64_t value, uint32_t count)
+write_reg(uint64_t offset, uint64_t value, uint32_t count)
 {
 	CU_ASSERT_EQUAL(vuc_queue_write(queue, BAR0, offset, &value, count), 0);
 }
@@ -97,7 +96,6 @@ test_info(void)
 	const struct vuc_vmm_info *info;
 	struct vuc_vmm_irq irq;
 
-	begin(NULL);
 	info = vuc_vmm_info(dev);
 	CU_ASSERT_EQUAL(info->generation, 1);
 	CU_ASSERT_EQUAL(info->pgsizes % 4096, 0);
@@ -109,7 +107,6 @@ test_info(void)
 	CU_ASSERT_EQUAL(vuc_vmm_irq(dev, MSIX, &irq, NULL), 0);
 	CU_ASSERT_EQUAL(irq.count, REFDEV_MSIX_VECTORS);
 	CU_ASSERT(irq.flags & VFIO_IRQ_INFO_EVENTFD);
-	end();
 }
 
 static void
@@ -118,14 +115,12 @@ test_refused(void)
 	struct vuc_vmm_device *second;
 	struct vuc_error err;
 
-	begin(NULL);
 	CU_ASSERT_EQUAL(attach("none", &second, &err), -ENOENT);
 	CU_ASSERT_STRING_EQUAL(err.text, "there is no device none");
 	CU_ASSERT_EQUAL(attach(RIG_NAME, &second, &err), -EBUSY);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "device " RIG_NAME " is in use by VMM "));
 	CU_ASSERT_EQUAL(attach(RIG_SECOND, &second, &err), 0);
 	vuc_vmm_detach(second);
-	end();
 }
 
 /* Writes to regions that ask the server for no answer, as they go over the wire. */
@@ -176,16 +171,11 @@ test_posted_writes(void)
 		const struct vuc_vmm_region *region;
 		_Atomic unsigned int posted = 0;
 		struct vuc_vmm_io_fds *fds;
-		struct vuc_queue *queue;
-		struct rig_opts opts;
 		uint8_t value = 7, seen = 0;
 
-		rig_opts_init(&opts);
-		opts.open.posted_writes = cases[i].policy;
-		opts.open.trace = count_posted;
-		opts.open.trace_arg = &posted;
-		begin(&opts);
-		queue = open_queue();
+		begin(&(struct rig_opts){.posted_writes = 1 + cases[i].policy,
+			.trace = count_posted,
+			.trace_arg = &posted});
 		CU_ASSERT_EQUAL(vuc_vmm_region(dev, BAR0, &region, NULL), 0);
 		if (cases[i].given == AREA)
 			CU_ASSERT_EQUAL(vuc_vmm_region(dev, BAR2, &region, NULL), 0);
@@ -208,12 +198,9 @@ static void
 test_regions(void)
 {
 	const struct vuc_vmm_region *region;
-	struct vuc_queue *queue;
 	uint32_t value = 0x12345678, seen = 0;
 	uint8_t *p;
 
-	begin(NULL);
-	queue = open_queue();
 	CU_ASSERT_EQUAL_FATAL(vuc_vmm_region(dev, BAR4, &region, NULL), 0);
 	CU_ASSERT_EQUAL(region->size, REFDEV_BAR4_SIZE);
 	CU_ASSERT_EQUAL_FATAL(region->nr_areas, 2);
@@ -230,7 +217,6 @@ test_regions(void)
 	CU_ASSERT_EQUAL_FATAL(vuc_vmm_region(dev, BAR0, &region, NULL), 0);
 	CU_ASSERT_EQUAL(region->nr_areas, 0);
 	CU_ASSERT_EQUAL(vuc_vmm_region(dev, VFIO_PCI_NUM_REGIONS, &region, NULL), -EINVAL);
-	end();
 }
 
 /* One vCPU: a queue of its own, and a part of the device's memory of its own. */
@@ -238,10 +224,10 @@ static void *
 run_vcpu(void *arg)
 {
 	uintptr_t id = (uintptr_t)arg, wrong = 0;
-	struct vuc_queue *queue;
+	struct vuc_queue *q;
 	uint64_t bytes[32], seen[32];
 
-	if (vuc_vmm_open_queue(dev, NULL, &queue, NULL) != 0)
+	if (vuc_vmm_open_queue(dev, NULL, &q, NULL) != 0)
 		return (void *)1;
 	for (uint64_t i = 0; i < NR_ROUNDS; i++) {
 		uint64_t at = REFDEV_RAM_OFFSET + id * sizeof(bytes);
@@ -251,14 +237,14 @@ run_vcpu(void *arg)
 			bytes[j] = id << 60 | i << 8 | j;
 		memset(seen, 0, sizeof(seen));
 		if (i % 2 == 0)
-			wrong += vuc_queue_post(queue, BAR0, at, bytes, count) != 0;
+			wrong += vuc_queue_post(q, BAR0, at, bytes, count) != 0;
 		else
-			wrong += vuc_queue_write(queue, BAR0, at, bytes, count) != 0;
+			wrong += vuc_queue_write(q, BAR0, at, bytes, count) != 0;
 		/* Posted writes come before what comes after them. */
-		wrong += vuc_queue_read(queue, BAR0, at, seen, count) != 0;
+		wrong += vuc_queue_read(q, BAR0, at, seen, count) != 0;
 		wrong += memcmp(seen, bytes, count) != 0;
 	}
-	vuc_vmm_close_queue(dev, queue);
+	vuc_vmm_close_queue(dev, q);
 	return (void *)wrong;
 }
 
@@ -268,29 +254,23 @@ test_vcpus(void)
 	pthread_t threads[NR_THREADS];
 	void *wrong;
 
-	begin(NULL);
 	for (uintptr_t i = 0; i < NR_THREADS; i++)
 		CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, run_vcpu, (void *)i), 0);
 	for (unsigned int i = 0; i < NR_THREADS; i++) {
 		pthread_join(threads[i], &wrong);
 		CU_ASSERT_PTR_NULL(wrong);
 	}
-	CU_ASSERT_EQUAL(rig_look(&rig, RIG_NAME).queues, 0);
-	end();
+	CU_ASSERT_EQUAL(rig_look(RIG_NAME).queues, 1);
 }
 
 static void
 test_queue_errors(void)
 {
-	struct vuc_queue *queue;
 	uint32_t value;
 
-	begin(NULL);
-	queue = open_queue();
 	CU_ASSERT_EQUAL(vuc_queue_read(queue, BAR0, REFDEV_BAR0_SIZE, &value, 4), -EINVAL);
 	CU_ASSERT_EQUAL(vuc_queue_read(queue, BAR0, REFDEV_REG_ERROR, &value, 4), -EIO);
-	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
-	end();
+	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
 }
 
 /* Guest memory, as its VMM has it, filled here and copied by the device. */
@@ -302,7 +282,7 @@ struct memory {
 static void
 memory_open(struct memory *m)
 {
-	m->fd = rig_memory(2 * MIB, true);
+	m->fd = rig_memory(2 * MIB, F_SEAL_SHRINK);
 	m->bytes = mmap(NULL, 2 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
 	CU_ASSERT_FATAL(m->bytes != MAP_FAILED);
 	memset(m->bytes, 0x5a, MIB);
@@ -316,17 +296,17 @@ memory_close(struct memory *m)
 }
 
 static uint64_t
-copy_by_device(struct vuc_queue *queue, uint64_t from, uint64_t to, uint32_t len, uint32_t mode)
+copy_by_device(uint64_t from, uint64_t to, uint32_t len, uint32_t mode)
 {
 	uint64_t status;
 
-	write_reg(queue, REFDEV_REG_DMA_SRC, from, 8);
-	write_reg(queue, REFDEV_REG_DMA_DST, to, 8);
-	write_reg(queue, REFDEV_REG_DMA_LEN, len, 4);
-	write_reg(queue, REFDEV_REG_DMA_MODE, mode, 4);
-	write_reg(queue, REFDEV_REG_DMA_START, 1, 4);
+	write_reg(REFDEV_REG_DMA_SRC, from, 8);
+	write_reg(REFDEV_REG_DMA_DST, to, 8);
+	write_reg(REFDEV_REG_DMA_LEN, len, 4);
+	write_reg(REFDEV_REG_DMA_MODE, mode, 4);
+	write_reg(REFDEV_REG_DMA_START, 1, 4);
 	do {
-		status = read_reg(queue, REFDEV_REG_DMA_STATUS, 4);
+		status = read_reg(REFDEV_REG_DMA_STATUS, 4);
 	} while (status == REFDEV_DMA_STATUS_BUSY);
 	return status;
 }
@@ -335,7 +315,6 @@ static void
 run_dma(uint32_t mode)
 {
 	const uint64_t base = UINT64_C(0x100000000);
-	struct vuc_queue *queue = open_queue();
 	struct vuc_vmm_dma halves[2];
 	struct vuc_error err;
 	struct memory m;
@@ -348,11 +327,10 @@ run_dma(uint32_t mode)
 			.flags = i == 0 ? VUC_VMM_DMA_READ : VUC_VMM_DMA_WRITE,
 			.fd = m.fd};
 	CU_ASSERT_EQUAL(vuc_vmm_dma_map(dev, halves, 2, NULL), 0);
-	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_DMA_MAPS, 4), 0);
+	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_DMA_MAPS, 4), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, &err), 0);
-	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_DMA_MAPS, 4), 2);
-	CU_ASSERT_EQUAL(
-		copy_by_device(queue, base, base + MIB, 65536, mode), REFDEV_DMA_STATUS_DONE);
+	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_DMA_MAPS, 4), 2);
+	CU_ASSERT_EQUAL(copy_by_device(base, base + MIB, 65536, mode), REFDEV_DMA_STATUS_DONE);
 	CU_ASSERT_EQUAL(m.bytes[MIB], 0x5a);
 	CU_ASSERT_EQUAL(m.bytes[MIB + 65535], 0x5a);
 	CU_ASSERT_EQUAL(m.bytes[MIB + 65536], 0);
@@ -360,22 +338,20 @@ run_dma(uint32_t mode)
 	halves[0].iova = base + 4 * MIB;
 	CU_ASSERT_EQUAL(vuc_vmm_dma_map(dev, halves, 2, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, &err), -EEXIST);
-	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_DMA_MAPS, 4), 3);
+	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_DMA_MAPS, 4), 3);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_unmap(dev, base, MIB, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, NULL), 0);
-	CU_ASSERT_EQUAL(copy_by_device(queue, base, base + MIB, 16, mode), REFDEV_DMA_STATUS_ERROR);
+	CU_ASSERT_EQUAL(copy_by_device(base, base + MIB, 16, mode), REFDEV_DMA_STATUS_ERROR);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_unmap_all(dev, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, NULL), 0);
-	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_DMA_MAPS, 4), 0);
+	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_DMA_MAPS, 4), 0);
 	memory_close(&m);
 }
 
 static void
 test_dma(void)
 {
-	begin(NULL);
 	run_dma(REFDEV_DMA_BY_MMAP);
-	end();
 }
 
 /* The server never gets the memory; memory that could shrink is refused. */
@@ -384,14 +360,11 @@ test_dma_message(void)
 {
 	struct vuc_vmm_dma m = {.size = MIB, .flags = VUC_VMM_DMA_READ};
 	struct vuc_error err;
-	struct rig_opts opts;
 
-	rig_opts_init(&opts);
-	opts.open.dma = VUC_DMA_MESSAGE;
-	begin(&opts);
+	begin(&(struct rig_opts){.dma = VUC_DMA_MESSAGE});
 	CU_ASSERT(vuc_vmm_info(dev)->dma_message);
 	run_dma(REFDEV_DMA_BY_MESSAGE);
-	m.fd = rig_memory(MIB, false);
+	m.fd = rig_memory(MIB, 0);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_map(dev, &m, 1, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, &err), -EPERM);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "F_SEAL_SHRINK"));
@@ -412,16 +385,13 @@ test_interrupts(void)
 {
 	const struct vuc_vmm_irq_range range = {MSIX, 0, REFDEV_MSIX_VECTORS}, last = {MSIX, 7, 2};
 	int fds[REFDEV_MSIX_VECTORS];
-	struct vuc_queue *queue;
 	struct vuc_error err;
 
-	begin(NULL);
-	queue = open_queue();
 	for (unsigned int i = 0; i < REFDEV_MSIX_VECTORS; i++)
 		fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	CU_ASSERT_EQUAL(vuc_vmm_irq_assign(dev, &range, VUC_VMM_IRQ_TRIGGER, fds, &err), 0);
 	for (uint32_t i = 0; i < REFDEV_MSIX_VECTORS; i++) {
-		write_reg(queue, REFDEV_REG_IRQ_TRIGGER, i, 4);
+		write_reg(REFDEV_REG_IRQ_TRIGGER, i, 4);
 		for (uint32_t j = 0; j < REFDEV_MSIX_VECTORS; j++)
 			CU_ASSERT_EQUAL(signals(fds[j]), i == j);
 	}
@@ -430,11 +400,10 @@ test_interrupts(void)
 		CU_ASSERT_EQUAL(signals(fds[j]), 1);
 	CU_ASSERT_EQUAL(vuc_vmm_irq_assign(dev, &last, VUC_VMM_IRQ_TRIGGER, fds, &err), -EINVAL);
 	CU_ASSERT_EQUAL(vuc_vmm_irq_disable(dev, MSIX, &err), 0);
-	write_reg(queue, REFDEV_REG_IRQ_TRIGGER, 0, 4);
+	write_reg(REFDEV_REG_IRQ_TRIGGER, 0, 4);
 	CU_ASSERT_EQUAL(signals(fds[0]), 0);
 	for (unsigned int i = 0; i < REFDEV_MSIX_VECTORS; i++)
 		close(fds[i]);
-	end();
 }
 
 static void
@@ -445,7 +414,6 @@ test_io_fds(void)
 	struct vuc_error err;
 	unsigned int eventfds = 0;
 
-	begin(NULL);
 	CU_ASSERT_EQUAL_FATAL(vuc_vmm_io_fds(dev, BAR0, &fds, &err), 0);
 	for (uint32_t i = 0; i < fds->nr; i++) {
 		if (fds->io[i].type != VUC_VMM_IO_EVENTFD || fds->io[i].fd < 0)
@@ -456,24 +424,19 @@ test_io_fds(void)
 	}
 	CU_ASSERT_EQUAL(eventfds, 1);
 	vuc_vmm_io_fds_free(fds);
-	end();
 }
 
 static void
 test_reset(void)
 {
-	struct vuc_queue *queue;
 	uint64_t resets;
 
-	begin(NULL);
-	queue = open_queue();
-	resets = read_reg(queue, REFDEV_REG_RESETS, 4);
-	write_reg(queue, REFDEV_REG_SCRATCH, 77, 8);
-	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_SCRATCH, 8), 77);
+	resets = read_reg(REFDEV_REG_RESETS, 4);
+	write_reg(REFDEV_REG_SCRATCH, 77, 8);
+	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_SCRATCH, 8), 77);
 	CU_ASSERT_EQUAL(vuc_vmm_reset(dev, NULL), 0);
-	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_SCRATCH, 8), 0);
-	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_RESETS, 4), resets + 1);
-	end();
+	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_SCRATCH, 8), 0);
+	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_RESETS, 4), resets + 1);
 }
 
 /* Wait for these events, however many wake-ups they take. */
@@ -492,42 +455,34 @@ await_events(uint32_t wanted)
 static void
 test_lost_and_back(void)
 {
-	struct vuc_queue *queue;
 	uint32_t value;
 
-	begin(NULL);
-	queue = open_queue();
-	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
-	rig_kill_server(&rig);
+	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
+	peer_kill(rig.peer);
 	CU_ASSERT(await_events(VUC_VMM_EVENT_LOST));
 	CU_ASSERT(vuc_queue_read(queue, BAR0, REFDEV_REG_ID, &value, 4) < 0);
-	rig_restart_server(&rig);
+	peer_restart(rig.peer);
 	CU_ASSERT(await_events(VUC_VMM_EVENT_BACK | VUC_VMM_EVENT_RESET));
 	vuc_vmm_detach(dev);
-	CU_ASSERT_TRUE(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+	CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 	attach_well();
 	CU_ASSERT_EQUAL(vuc_vmm_info(dev)->generation, 2);
-	CU_ASSERT_EQUAL(read_reg(open_queue(), REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
-	end();
+	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
 }
 
 /* The device is taken away while a request is outstanding, and while nobody waits. */
 static void
 test_removed(void)
 {
-	struct vuc_queue *queue;
 	struct vuc_error err;
 	uint32_t value;
 
-	begin(NULL);
-	queue = open_queue();
 	CU_ASSERT_EQUAL(vuc_control_detach(rig.control, RIG_NAME, &err), 0);
 	CU_ASSERT(await_events(VUC_VMM_EVENT_REMOVED | VUC_VMM_EVENT_GONE));
 	CU_ASSERT_EQUAL(vuc_queue_read(queue, BAR0, REFDEV_REG_ID, &value, 4), -ECONNRESET);
 	CU_ASSERT_EQUAL(vuc_vmm_reset(dev, &err), -ECONNRESET);
 	CU_ASSERT_STRING_EQUAL(
 		err.text, "the daemon has ended the connection: the device was taken away");
-	end();
 }
 
 static void
@@ -549,36 +504,24 @@ loop_until(struct vuc_vmm_device *d, const unsigned int *done, unsigned int nr)
 	return *done == nr;
 }
 
-/* Whose server has an hour for each answer, and gives none. */
-static void
-add_hung(struct refdev_server *server, struct vuc_vmm_device **hung)
-{
-	struct rig_opts opts;
-
-	refdev_server_start_with(server, NULL);
-	rig_opts_init(&opts);
-	opts.open.timeout_ms = 3600000;
-	opts.open.long_timeout_ms = 3600000;
-	rig_add_device(&rig, &opts, "hung", server->socket);
-	CU_ASSERT_FATAL(rig_becomes(&rig, "hung", VUC_CONTROL_FREE));
-	CU_ASSERT_EQUAL_FATAL(attach("hung", hung, NULL), 0);
-	CU_ASSERT_EQUAL(kill(server->process.pid, SIGSTOP), 0);
-}
-
 /* A main loop with two devices: nothing that it starts at one whose server hangs holds up the
  * other, and all of it ends when the server goes on. */
 static void
 test_hung_server(void)
 {
 	struct vuc_vmm_device *hung;
-	struct refdev_server server;
+	struct peer *server = peer_start(1, NULL);
+	struct vuc_device_opts at;
 	unsigned int of_hung = 0, done = 0;
 	struct vuc_vmm_dma m = {.size = MIB, .flags = VUC_VMM_DMA_READ};
-	struct vuc_queue *queue, *other;
+	struct vuc_queue *other;
 
-	begin(NULL);
-	add_hung(&server, &hung);
-	m.fd = rig_memory(MIB, true);
+	peer_opts(server, 0, &at);
+	rig_add_device(NULL, "hung", at.path);
+	CU_ASSERT_FATAL(rig_becomes("hung", VUC_CONTROL_FREE));
+	CU_ASSERT_EQUAL_FATAL(attach("hung", &hung, NULL), 0);
+	CU_ASSERT_EQUAL(kill(peer_process(server)->pid, SIGSTOP), 0);
+	m.fd = rig_memory(MIB, F_SEAL_SHRINK);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_map(hung, &m, 1, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_commit_start(hung, count_done, &of_hung, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_reset_start(hung, count_done, &of_hung, NULL), 0);
@@ -586,38 +529,34 @@ test_hung_server(void)
 		vuc_vmm_open_queue_start(hung, NULL, &other, count_done, &of_hung, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_open_queue_start(dev, NULL, &queue, count_done, &done, NULL), 0);
 	CU_ASSERT_TRUE_FATAL(loop_until(dev, &done, 1));
-	write_reg(queue, REFDEV_REG_SCRATCH, 77, 8);
+	write_reg(REFDEV_REG_SCRATCH, 77, 8);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_map(dev, &m, 1, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_commit_start(dev, count_done, &done, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_reset_start(dev, count_done, &done, NULL), 0);
 	close(m.fd);
 	CU_ASSERT_TRUE(loop_until(dev, &done, 3));
-	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_SCRATCH, 8), 0);
-	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_DMA_MAPS, 4), 1);
+	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_SCRATCH, 8), 0);
+	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_DMA_MAPS, 4), 1);
 	CU_ASSERT_EQUAL(vuc_vmm_events(hung), 0);
 	CU_ASSERT_EQUAL(of_hung, 0);
-	CU_ASSERT_EQUAL(kill(server.process.pid, SIGCONT), 0);
+	CU_ASSERT_EQUAL(kill(peer_process(server)->pid, SIGCONT), 0);
 	CU_ASSERT_TRUE(loop_until(hung, &of_hung, 3));
 	CU_ASSERT_EQUAL(vuc_vmm_detach_start(hung, count_done, &of_hung, NULL), 0);
 	CU_ASSERT_TRUE(loop_until(hung, &of_hung, 4));
-	refdev_server_stop(&server);
-	end();
+	peer_stop(server);
 }
 
 static void
 test_counters(void)
 {
 	struct vuc_vmm_counters c = {0};
-	struct vuc_queue *queue;
 	uint64_t value = 0;
 
-	begin(NULL);
-	queue = open_queue();
 	for (unsigned int i = 0; i < 10; i++) {
-		read_reg(queue, REFDEV_REG_ID, 4);
+		read_reg(REFDEV_REG_ID, 4);
 		CU_ASSERT_EQUAL(vuc_queue_post(queue, BAR0, REFDEV_REG_SCRATCH, &value, 8), 0);
 	}
-	write_reg(queue, REFDEV_REG_SCRATCH, 1, 8);
+	write_reg(REFDEV_REG_SCRATCH, 1, 8);
 	CU_ASSERT_EQUAL(vuc_queue_read(queue, BAR0, REFDEV_REG_ERROR, &value, 4), -EIO);
 	for (unsigned int i = 0; i < RIG_WAIT_MS && c.errors == 0; i++) {
 		poll(NULL, 0, 1);
@@ -627,7 +566,6 @@ test_counters(void)
 	CU_ASSERT_EQUAL(c.writes, 1);
 	CU_ASSERT_EQUAL(c.posted, 10);
 	CU_ASSERT_EQUAL(c.errors, 1);
-	end();
 }
 
 /* Detaching with everything open: the next one finds nothing of it. */
@@ -636,41 +574,39 @@ test_detach(void)
 {
 	const struct vuc_vmm_irq_range range = {MSIX, 0, 1};
 	struct vuc_vmm_dma m = {.size = MIB, .flags = VUC_VMM_DMA_READ};
-	struct vuc_queue *queue;
 	int fd;
 
-	begin(NULL);
 	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	m.fd = rig_memory(MIB, true);
-	queue = open_queue();
-	write_reg(queue, REFDEV_REG_SCRATCH, 1, 8);
+	m.fd = rig_memory(MIB, F_SEAL_SHRINK);
+	write_reg(REFDEV_REG_SCRATCH, 1, 8);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_map(dev, &m, 1, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_irq_assign(dev, &range, VUC_VMM_IRQ_TRIGGER, &fd, NULL), 0);
 	vuc_vmm_detach(dev);
 	attach_well();
-	queue = open_queue();
-	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_DMA_MAPS, 4), 0);
-	CU_ASSERT_EQUAL(read_reg(queue, REFDEV_REG_SCRATCH, 8), 0);
-	write_reg(queue, REFDEV_REG_IRQ_TRIGGER, 0, 4);
+	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_DMA_MAPS, 4), 0);
+	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_SCRATCH, 8), 0);
+	write_reg(REFDEV_REG_IRQ_TRIGGER, 0, 4);
 	CU_ASSERT_EQUAL(signals(fd), 0);
 	close(m.fd);
 	close(fd);
-	end();
 }
 
 int
 main(int argc, char **argv)
 {
-	CU_TestInfo tests[] = {
+	static CU_TestInfo tests[] = {
+		{"posted_writes", test_posted_writes},
+		{"DMA by messages", test_dma_message},
+		CU_TEST_INFO_NULL,
+	};
+	static CU_TestInfo attached[] = {
 		{"info", test_info},
 		{"refused", test_refused},
-		{"posted_writes", test_posted_writes},
 		{"regions", test_regions},
 		{"four vCPUs", test_vcpus},
 		{"errors of accesses", test_queue_errors},
 		{"DMA", test_dma},
-		{"DMA by messages", test_dma_message},
 		{"interrupts", test_interrupts},
 		{"io fds", test_io_fds},
 		{"reset", test_reset},
@@ -682,5 +618,5 @@ main(int argc, char **argv)
 		CU_TEST_INFO_NULL,
 	};
 
-	return rig_main(argc, argv, tests);
+	return rig_main_with(argc, argv, tests, attached, set_up, end);
 }
