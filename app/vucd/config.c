@@ -1,99 +1,116 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * The file: lines of
+ *
+ *	# a comment, from a '#' at the beginning of a line or behind a blank to its end
+ *	[section]
+ *	key = value
+ */
+
 #include "config.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "config_keys.h"
-#include "ini.h"
+#include "text.h"
 
-#define MAX_SHOWN 64 /* bytes of a value in a report */
+#define MAX_BYTES    1048576 /* of a file */
+#define MAX_SECTIONS 4096
+#define SECTION_SIZE 128 /* of a section's name, with its NUL */
+#define KEY_SIZE     64
+#define MAX_SHOWN    64 /* bytes of a value in a report */
+#define MAX_CUT      20 /* bytes of what is too long */
 
-/* A section of the file, and what becomes of it. */
-struct reading {
-	const struct vucd_ini_section *from;
-	const struct vucd_section *section;
-	void *into;
-	struct vucd_report *report;
+/* ---- reports ---- */
+
+struct vucd_said {
+	unsigned int line;
+	size_t number; /* those of one line stay in their order */
+	char *text;
 };
 
-/* ---- the keys of a section ---- */
-
-static const struct vucd_ini_entry *
-find_entry(const struct vucd_ini_section *section, const char *key, unsigned int nr_entries)
+static void __attribute__((format(printf, 4, 0))) report_add(struct vucd_report *report,
+	unsigned int line, const char *before, const char *fmt, va_list args)
 {
-	unsigned int i;
+	struct vucd_said *said =
+		realloc(report->said, (report->nr_said + 1) * sizeof(*report->said));
+	char text[VUCD_REPORT_MAX];
+	size_t len = (size_t)snprintf(text, sizeof(text), "%s", before);
 
-	for (i = 0; i < nr_entries; i++) {
-		if (strcmp(section->entries[i].key, key) == 0)
-			return &section->entries[i];
+	if (vsnprintf(text + len, sizeof(text) - len, fmt, args) < 0)
+		text[0] = '\0';
+	vuc_text_clean_controls(text);
+	if (said != NULL) {
+		report->said = said;
+		said += report->nr_said;
+		*said = (struct vucd_said){line, report->nr_said, strdup(text)};
 	}
-	return NULL;
-}
-
-/* Where a key of the section is; the section itself, if it has none. */
-static unsigned int
-key_line(const struct reading *r, const char *key)
-{
-	const struct vucd_ini_entry *entry = find_entry(r->from, key, r->from->nr_entries);
-
-	return entry != NULL ? entry->line : r->from->line;
-}
-
-/* What goes before the words of what is expected. */
-static const char *
-why_not(const struct vucd_key *key, const char *value, struct vuc_error *why)
-{
-	char name[VUCD_WORD_SIZE];
-
-	if (vucd_value_unknown_name(key, value, name))
-		snprintf(why->text, sizeof(why->text), "there is no %s; expected ", name);
+	if (said == NULL || said->text == NULL)
+		report->fn(report->arg, line, text); /* out of order, for want of memory */
 	else
-		snprintf(why->text, sizeof(why->text), "expected ");
-	return why->text;
+		report->nr_said++;
 }
 
-static void
-read_entry(const struct reading *r, unsigned int i)
+void
+vucd_report(struct vucd_report *report, unsigned int line, const char *fmt, ...)
 {
-	struct vuc_error why;
-	const struct vucd_ini_entry *entry = &r->from->entries[i];
-	const struct vucd_ini_entry *earlier = find_entry(r->from, entry->key, i);
-	const struct vucd_key *key = vucd_section_key(r->section, entry->key);
+	va_list args;
 
-	if (key == NULL)
-		vucd_report(
-			r->report, entry->line, "[%s] has no key %s", r->from->name, entry->key);
-	else if (earlier != NULL)
-		vucd_report(r->report, entry->line, "[%s] %s: is in line %u already", r->from->name,
-			entry->key, earlier->line);
-	else if (!vucd_key_set(key, r->into, entry->value))
-		vucd_report(r->report, entry->line, "[%s] %s = %.*s: %s%s", r->from->name,
-			entry->key, MAX_SHOWN, entry->value, why_not(key, entry->value, &why),
-			key->expected);
+	report->count++;
+	va_start(args, fmt);
+	report_add(report, line, "", fmt, args);
+	va_end(args);
 }
 
-static void
-read_entries(const struct reading *r)
+void
+vucd_report_warning(struct vucd_report *report, unsigned int line, const char *fmt, ...)
 {
-	unsigned int i;
-	size_t k;
+	va_list args;
 
-	vucd_section_init(r->section, r->into);
-	for (i = 0; i < r->from->nr_entries; i++)
-		read_entry(r, i);
-	for (k = 0; k < r->section->nr_keys; k++) {
-		const struct vucd_key *key = &r->section->keys[k];
+	va_start(args, fmt);
+	report_add(report, line, "warning: ", fmt, args);
+	va_end(args);
+}
 
-		if (key->fallback == NULL &&
-			find_entry(r->from, key->name, r->from->nr_entries) == NULL)
-			vucd_report(r->report, r->from->line, "[%s] %s is missing: expected %s",
-				r->from->name, key->name, key->expected);
+static int
+said_compare(const void *a, const void *b)
+{
+	const struct vucd_said *x = a, *y = b;
+
+	if (x->line != y->line)
+		return x->line < y->line ? -1 : 1;
+	return x->number < y->number ? -1 : 1;
+}
+
+void
+vucd_report_flush(struct vucd_report *report)
+{
+	size_t i;
+
+	if (report->nr_said > 0)
+		qsort(report->said, report->nr_said, sizeof(*report->said), said_compare);
+	for (i = 0; i < report->nr_said; i++) {
+		report->fn(report->arg, report->said[i].line, report->said[i].text);
+		free(report->said[i].text);
 	}
+	free(report->said);
+	report->said = NULL;
+	report->nr_said = 0;
 }
 
-/* ---- sections ---- */
+/* ---- sections and their keys ---- */
+
+struct parser {
+	struct vucd_config *config;
+	struct vucd_report *report;
+	unsigned int line;
+	const char *title;                  /* of the section; NULL: there was none yet */
+	const struct vucd_section *section; /* NULL: it was refused, and its keys are skipped */
+	void *into;
+};
 
 /* What stands behind "device " and the like; NULL for a section of another kind. */
 static const char *
@@ -103,186 +120,362 @@ name_in(const char *title, const struct vucd_section *section)
 
 	if (strncmp(title, section->name, len) != 0)
 		return NULL;
-	if (section->name_expected == NULL || title[len] == '\0')
+	if (section->key.name == NULL || title[len] == '\0')
 		return title[len] == '\0' ? "" : NULL;
 	return title[len] == ' ' ? title + len + 1 : NULL;
 }
 
-/* Take the name of a section into a field; a reading with a wrong one goes on without. */
+/* A section with a wrong name is read nevertheless. */
 static void
-read_name(const struct reading *r, char *field, size_t size)
+read_name(const struct parser *p, const char *name)
 {
-	const char *name = name_in(r->from->name, r->section);
-	bool reserved = r->section == &vucd_section_poller && strcmp(name, "auto") == 0;
+	bool reserved = p->section == &vucd_section_poller && strcmp(name, "auto") == 0;
 
-	if (reserved || !vucd_value_is_name(name, size))
-		vucd_report(r->report, r->from->line, "[%s]: expected [%s NAME], %s", r->from->name,
-			r->section->name, r->section->name_expected);
-	else
-		memcpy(field, name, strlen(name) + 1);
+	if (reserved || !vucd_key_set(&p->section->key, p->into, name))
+		vucd_report(p->report, p->line, "[%s]: expected [%s NAME], a name of %s", p->title,
+			p->section->name, p->section->key.expected);
 }
 
-static void
-read_poller(struct vucd_config *config, struct reading *r)
-{
-	struct vucd_poller_config *poller = &config->pollers[config->nr_pollers++];
-
-	r->section = &vucd_section_poller;
-	r->into = poller;
-	read_name(r, poller->name, sizeof(poller->name));
-	read_entries(r);
-	poller->cpu_line = key_line(r, "cpu");
-}
-
-static bool
-times_agree(const struct vucd_device_config *device)
-{
-	return device->retry_min_ms <= device->retry_max_ms;
-}
-
-static void
-read_device(struct vucd_config *config, struct reading *r)
-{
-	struct vucd_device_config *device = &config->devices[config->nr_devices++];
-	bool has_min = find_entry(r->from, "retry-min-ms", r->from->nr_entries) != NULL;
-
-	r->section = &vucd_section_device;
-	r->into = device;
-	device->line = r->from->line;
-	read_name(r, device->name, sizeof(device->name));
-	read_entries(r);
-	device->socket_line = key_line(r, "socket");
-	if (!times_agree(device))
-		vucd_report(r->report, key_line(r, has_min ? "retry-min-ms" : "retry-max-ms"),
-			"[%s] retry-min-ms = %u is more than retry-max-ms = %u", r->from->name,
-			device->retry_min_ms, device->retry_max_ms);
-}
-
-static const struct vucd_ini_section *
-find_earlier(const struct vucd_ini *ini, unsigned int i)
-{
-	unsigned int k;
-
-	for (k = 0; k < i; k++) {
-		if (strcmp(ini->sections[k].name, ini->sections[i].name) == 0)
-			return &ini->sections[k];
-	}
-	return NULL;
-}
-
-static void
-read_section(struct vucd_config *config, const struct vucd_ini *ini, unsigned int i,
-	struct vucd_report *report)
-{
-	const struct vucd_ini_section *earlier = find_earlier(ini, i);
-	struct reading r = {.from = &ini->sections[i], .report = report};
-
-	if (earlier != NULL) {
-		vucd_report(report, r.from->line, "[%s]: is in line %u already", r.from->name,
-			earlier->line);
-	} else if (name_in(r.from->name, &vucd_section_vucd) != NULL) {
-		r.section = &vucd_section_vucd;
-		r.into = &config->settings;
-		read_entries(&r);
-		config->settings.directory_line = key_line(&r, "directory");
-		config->settings.trace_directory_line = key_line(&r, "trace-directory");
-	} else if (name_in(r.from->name, &vucd_section_poller) != NULL) {
-		read_poller(config, &r);
-	} else if (name_in(r.from->name, &vucd_section_device) != NULL) {
-		read_device(config, &r);
-	} else {
-		vucd_report(report, r.from->line,
-			"[%s]: expected [vucd], [poller NAME] or [device NAME]", r.from->name);
-	}
-}
-
-/* ---- what belongs together ---- */
-
-static bool
-has_poller(const struct vucd_config *config, const char *name)
+/* The line of a section of this name; 0: there is none yet. */
+static unsigned int
+find_line(const struct vucd_config *config, const struct vucd_section *section, const char *name)
 {
 	unsigned int i;
 
-	for (i = 0; i < config->nr_pollers; i++) {
-		if (strcmp(config->pollers[i].name, name) == 0)
+	if (section == &vucd_section_vucd)
+		return config->settings.lines.section;
+	/* One with a wrong name has none. */
+	for (i = 0; section == &vucd_section_poller && i < config->nr_pollers; i++) {
+		if (name[0] != '\0' && strcmp(config->pollers[i].name, name) == 0)
+			return config->pollers[i].lines.section;
+	}
+	for (i = 0; section == &vucd_section_device && i < config->nr_devices; i++) {
+		if (name[0] != '\0' && strcmp(config->devices[i].name, name) == 0)
+			return config->devices[i].lines.section;
+	}
+	return 0;
+}
+
+static void
+begin_section(struct parser *p)
+{
+	static const struct vucd_section *const kinds[] = {
+		&vucd_section_vucd, &vucd_section_poller, &vucd_section_device};
+	struct vucd_config *config = p->config;
+	const char *name = NULL;
+	unsigned int earlier;
+	size_t i;
+
+	for (i = 0; name == NULL && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		p->section = kinds[i];
+		name = name_in(p->title, p->section);
+	}
+	earlier = name != NULL ? find_line(config, p->section, name) : 0;
+	if (name == NULL) {
+		vucd_report(p->report, p->line,
+			"[%s]: expected [vucd], [poller NAME] or [device NAME]", p->title);
+	} else if (earlier != 0) {
+		vucd_report(p->report, p->line, "[%s]: is in line %u already", p->title, earlier);
+	} else if (p->section == &vucd_section_vucd) {
+		p->into = &config->settings;
+	} else if (p->section == &vucd_section_poller) {
+		p->into = &config->pollers[config->nr_pollers++];
+		vucd_section_init(p->section, p->into, sizeof(*config->pollers));
+		read_name(p, name);
+	} else {
+		p->into = &config->devices[config->nr_devices++];
+		vucd_section_init(p->section, p->into, sizeof(*config->devices));
+		read_name(p, name);
+	}
+	if (name == NULL || earlier != 0)
+		p->section = NULL;
+	else
+		((struct vucd_lines *)p->into)->section = p->line;
+}
+
+/* What can be said of a section when all of it has been read. */
+static void
+end_section(const struct parser *p)
+{
+	const struct vucd_lines *lines = p->into;
+	size_t i;
+
+	for (i = 0; p->section != NULL && i < p->section->nr_keys; i++) {
+		const struct vucd_key *key = &p->section->keys[i];
+		char expected[128];
+
+		vucd_key_expected(key, expected, sizeof(expected));
+		if (key->fallback == NULL && lines->keys[i] == 0)
+			vucd_report(p->report, lines->section, "[%s] %s is missing: expected %s",
+				p->title, key->name, expected);
+	}
+}
+
+static void
+read_key(const struct parser *p, const char *name, const char *value)
+{
+	const struct vucd_key *key = vucd_section_key(p->section, name);
+	unsigned int *line;
+	char why[256];
+
+	if (key == NULL) {
+		vucd_report(p->report, p->line, "[%s] has no key %s", p->title, name);
+		return;
+	}
+	line = &((struct vucd_lines *)p->into)->keys[key - p->section->keys];
+	if (*line != 0) {
+		vucd_report(p->report, p->line, "[%s] %s: is in line %u already", p->title, name,
+			*line);
+		return;
+	}
+	*line = p->line;
+	if (vucd_key_set(key, p->into, value))
+		return;
+	vucd_key_explain(key, value, why, sizeof(why));
+	vucd_report(
+		p->report, p->line, "[%s] %s = %.*s: %s", p->title, name, MAX_SHOWN, value, why);
+}
+
+/* ---- lines ---- */
+
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* A text without the blanks at both ends, in place. */
+static char *
+text_trim(char *text)
+{
+	size_t len;
+
+	while (is_blank(text[0]))
+		text++;
+	len = strlen(text);
+	while (len > 0 && is_blank(text[len - 1]))
+		len--;
+	text[len] = '\0';
+	return text;
+}
+
+/* Each run of blanks becomes one. */
+static void
+blanks_join(char *text)
+{
+	char *to = text;
+
+	for (; *text != '\0'; text++) {
+		if (!is_blank(*text))
+			*to++ = *text;
+		else if (!is_blank(text[1]))
+			*to++ = ' ';
+	}
+	*to = '\0';
+}
+
+static bool
+has_control(const char *text, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		if (((unsigned char)text[i] < ' ' && !is_blank(text[i])) || text[i] == 0x7f)
 			return true;
 	}
 	return false;
 }
 
-/* Devices name pollers that there are. In the file, as it has the lines. */
+/* A line that begins with '['. */
 static void
-check_pollers(
-	const struct vucd_config *config, const struct vucd_ini *ini, struct vucd_report *report)
+parse_section(struct parser *p, char *line)
 {
-	unsigned int i;
+	size_t len = strlen(line);
+	bool closed = len > 1 && line[len - 1] == ']';
+	char *title;
 
-	for (i = 0; i < ini->nr_sections; i++) {
-		const struct vucd_ini_section *section = &ini->sections[i];
-		const struct vucd_ini_entry *entry;
-
-		if (name_in(section->name, &vucd_section_device) == NULL)
-			continue;
-		entry = find_entry(section, "poller", section->nr_entries);
-		if (entry != NULL && strcmp(entry->value, "auto") != 0 &&
-			!has_poller(config, entry->value))
-			vucd_report(report, entry->line,
-				"[%s] poller = %.*s: there is no such poller", section->name,
-				MAX_SHOWN, entry->value);
-	}
-	if (config->nr_pollers == 0)
-		vucd_report(report, 0, "expected at least one [poller NAME]");
+	end_section(p);
+	p->section = NULL;
+	if (closed)
+		line[len - 1] = '\0';
+	title = text_trim(line + 1);
+	p->title = title;
+	blanks_join(title);
+	if (!closed || strpbrk(title, "]#") != NULL)
+		vucd_report(p->report, p->line, "expected [SECTION]");
+	else if (title[0] == '\0')
+		vucd_report(p->report, p->line, "[]: the section has no name");
+	else if (strlen(title) >= SECTION_SIZE)
+		vucd_report(p->report, p->line, "[%.*s...]: a section's name has at most %d bytes",
+			MAX_CUT, title, SECTION_SIZE - 1);
+	else if (p->config->nr_pollers + p->config->nr_devices >= MAX_SECTIONS)
+		vucd_report(p->report, p->line, "more than %d sections", MAX_SECTIONS);
+	else
+		begin_section(p);
 }
 
-/* Servers have one client at a time. */
 static void
-check_sockets(const struct vucd_config *config, struct vucd_report *report)
+parse_key(const struct parser *p, char *line)
 {
-	const struct vucd_device_config *a, *b, *end = config->devices + config->nr_devices;
+	char *equals = strchr(line, '=');
+	const char *key, *value;
 
-	for (b = config->devices; b < end; b++) {
-		for (a = config->devices; a < b; a++) {
-			if (b->socket[0] == '\0' || strcmp(a->socket, b->socket) != 0)
-				continue;
-			vucd_report(report, b->socket_line,
-				"[device %s] socket = %s: [device %s] in line %u has it already",
-				b->name, b->socket, a->name, a->socket_line);
-			break;
+	if (equals == NULL) {
+		vucd_report(p->report, p->line, "expected [SECTION] or KEY = VALUE");
+		return;
+	}
+	*equals = '\0';
+	key = text_trim(line);
+	value = text_trim(equals + 1);
+	if (key[0] == '\0')
+		vucd_report(p->report, p->line, "expected a key before '='");
+	else if (strchr(key, '#') != NULL)
+		vucd_report(p->report, p->line, "%.*s: a key has no '#'", MAX_CUT, key);
+	else if (strlen(key) >= KEY_SIZE)
+		vucd_report(p->report, p->line, "%.*s...: a key has at most %d bytes", MAX_CUT, key,
+			KEY_SIZE - 1);
+	else if (value[0] == '\0')
+		vucd_report(p->report, p->line, "%s: expected a value behind '='", key);
+	else if (strlen(value) >= VUCD_VALUE_SIZE)
+		vucd_report(p->report, p->line, "%s: a value has at most %d bytes, this one %zu",
+			key, VUCD_VALUE_SIZE - 1, strlen(value));
+	else if (p->title == NULL)
+		vucd_report(p->report, p->line, "%s: expected a [SECTION] before it", key);
+	else if (p->section != NULL)
+		read_key(p, key, value);
+}
+
+/* A comment begins where a line does, or behind a blank: paths may have a '#' in them. */
+static void
+comment_cut(char *line)
+{
+	char *c;
+
+	for (c = strchr(line, '#'); c != NULL; c = strchr(c + 1, '#')) {
+		if (c == line || is_blank(c[-1])) {
+			*c = '\0';
+			return;
 		}
 	}
 }
 
-static int
-read_sections(struct vucd_config *config, const struct vucd_ini *ini, struct vucd_report *report)
+/* A line of len bytes, and a NUL behind them. */
+static void
+parse_line(struct parser *p, char *line, size_t len)
 {
+	p->line++;
+	if (has_control(line, len)) {
+		vucd_report(p->report, p->line, "a control character, this is no text");
+		return;
+	}
+	comment_cut(line);
+	line = text_trim(line);
+	if (line[0] == '[')
+		parse_section(p, line);
+	else if (line[0] != '\0')
+		parse_key(p, line);
+}
+
+/* ---- what belongs together ---- */
+
+bool
+vucd_config_has_poller(const struct vucd_config *config, const char *name)
+{
+	return name[0] == '\0' || find_line(config, &vucd_section_poller, name) != 0;
+}
+
+static void
+check_device(const struct vucd_config *config, const struct vucd_device_config *device,
+	struct vucd_report *report)
+{
+	const struct vucd_section *section = &vucd_section_device;
+	unsigned int line = vucd_key_line(section, device, "retry-min-ms");
+	const struct vucd_device_config *other;
+
+	if (line == device->lines.section)
+		line = vucd_key_line(section, device, "retry-max-ms");
+	if (device->retry_min_ms > device->retry_max_ms)
+		vucd_report(report, line, "[device %s] " VUCD_TIMES_DISAGREE, device->name,
+			device->retry_min_ms, device->retry_max_ms);
+	if (!vucd_config_has_poller(config, device->poller))
+		vucd_report(report, vucd_key_line(section, device, "poller"),
+			"[device %s] poller = %s: there is no such poller", device->name,
+			device->poller);
+	/* Servers have one client at a time. */
+	for (other = config->devices; other < device; other++) {
+		if (device->socket[0] == '\0' || strcmp(other->socket, device->socket) != 0)
+			continue;
+		vucd_report(report, vucd_key_line(section, device, "socket"),
+			"[device %s] socket = %s: [device %s] in line %u has it already",
+			device->name, device->socket, other->name,
+			vucd_key_line(section, other, "socket"));
+		break;
+	}
+}
+
+/* ---- the file ---- */
+
+/* Room for as many sections as there can be. */
+static int
+config_allocate(struct vucd_config *config, const char *text)
+{
+	size_t nr = 1;
+
+	for (text = strchr(text, '['); text != NULL && nr <= MAX_SECTIONS;
+		text = strchr(text + 1, '['))
+		nr++;
+	config->pollers = calloc(nr, sizeof(*config->pollers));
+	config->devices = calloc(nr, sizeof(*config->devices));
+	return config->pollers != NULL && config->devices != NULL ? 0 : -ENOMEM;
+}
+
+/* copy: of the text, with a NUL behind it. */
+static void
+parse_text(struct vucd_config *config, char *copy, size_t len, struct vucd_report *report)
+{
+	struct parser p = {.config = config, .report = report};
+	char *line, *end;
 	unsigned int i;
 
-	config->pollers = calloc(ini->nr_sections + 1, sizeof(*config->pollers));
-	config->devices = calloc(ini->nr_sections + 1, sizeof(*config->devices));
-	if (config->pollers == NULL || config->devices == NULL) {
-		vucd_report(report, 0, "out of memory");
-		return -ENOMEM;
+	for (line = copy; line < copy + len; line = end + 1) {
+		end = memchr(line, '\n', (size_t)(copy + len - line));
+		if (end == NULL)
+			end = copy + len;
+		*end = '\0';
+		parse_line(&p, line, (size_t)(end - line));
 	}
-	for (i = 0; i < ini->nr_sections; i++)
-		read_section(config, ini, i, report);
-	check_pollers(config, ini, report);
-	check_sockets(config, report);
-	return report->count == 0 ? 0 : -EINVAL;
+	end_section(&p);
+	for (i = 0; i < config->nr_devices; i++)
+		check_device(config, &config->devices[i], report);
+	if (config->nr_pollers == 0)
+		vucd_report(report, 0, "expected at least one [poller NAME]");
 }
 
 int
 vucd_config_parse(
 	struct vucd_config *config, const char *text, size_t len, struct vucd_report *report)
 {
-	struct vucd_ini ini;
-	int rc;
+	char *copy = malloc(len + 1);
+	int rc = copy != NULL ? 0 : -ENOMEM;
 
 	*config = (struct vucd_config){0};
-	vucd_section_init(&vucd_section_vucd, &config->settings);
-	rc = vucd_ini_parse(&ini, text, len, report);
-	if (rc == 0)
-		rc = read_sections(config, &ini, report);
-	vucd_ini_free(&ini);
+	vucd_section_init(&vucd_section_vucd, &config->settings, sizeof(config->settings));
+	if (rc == 0) {
+		memcpy(copy, text, len);
+		copy[len] = '\0';
+		rc = config_allocate(config, copy);
+	}
+	if (rc != 0) {
+		vucd_report(report, 0, "out of memory");
+	} else if (len > MAX_BYTES) {
+		vucd_report(report, 0, "the file has more than %d bytes", MAX_BYTES);
+		rc = -EFBIG;
+	} else {
+		parse_text(config, copy, len, report);
+		rc = report->count == 0 ? 0 : -EINVAL;
+	}
+	free(copy);
+	vucd_report_flush(report);
 	return rc;
 }
 
@@ -290,7 +483,7 @@ vucd_config_parse(
 static char *
 read_file(FILE *file, size_t *len)
 {
-	size_t size = VUCD_INI_MAX_BYTES + 1; /* one too many is seen */
+	size_t size = MAX_BYTES + 1; /* one too many is seen */
 	char *text = malloc(size);
 
 	if (text == NULL)
@@ -316,6 +509,7 @@ vucd_config_load(struct vucd_config *config, const char *path, struct vucd_repor
 		fclose(file);
 	if (text == NULL) {
 		vucd_report(report, 0, "cannot be read: %s", strerror(-rc));
+		vucd_report_flush(report);
 		return rc;
 	}
 	rc = vucd_config_parse(config, text, len, report);
@@ -329,88 +523,4 @@ vucd_config_free(struct vucd_config *config)
 	free(config->pollers);
 	free(config->devices);
 	*config = (struct vucd_config){0};
-}
-
-/* ---- a device by itself ---- */
-
-void
-vucd_device_config_init(struct vucd_device_config *device)
-{
-	*device = (struct vucd_device_config){0};
-	vucd_section_init(&vucd_section_device, device);
-}
-
-int
-vucd_device_config_set_name(
-	struct vucd_device_config *device, const char *name, struct vucd_report *report)
-{
-	if (!vucd_value_is_name(name, sizeof(device->name))) {
-		vucd_report(report, 0, "name = %.*s: expected %s", MAX_SHOWN, name,
-			"at most 63 letters, digits and \"._-\"");
-		return -EINVAL;
-	}
-	memcpy(device->name, name, strlen(name) + 1);
-	return 0;
-}
-
-int
-vucd_device_config_set(struct vucd_device_config *device, const char *name, const char *value,
-	struct vucd_report *report)
-{
-	const struct vucd_key *key = vucd_section_key(&vucd_section_device, name);
-	struct vuc_error why;
-
-	if (key == NULL)
-		vucd_report(report, 0, "a device has no %s", name);
-	else if (!vucd_key_set(key, device, value))
-		vucd_report(report, 0, "%s = %.*s: %s%s", name, MAX_SHOWN, value,
-			why_not(key, value, &why), key->expected);
-	else
-		return 0;
-	return -EINVAL;
-}
-
-int
-vucd_device_config_check(const struct vucd_device_config *device, struct vucd_report *report)
-{
-	if (device->name[0] == '\0')
-		vucd_report(report, 0, "name is missing");
-	else if (device->socket[0] == '\0')
-		vucd_report(report, 0, "socket is missing");
-	else if (!times_agree(device))
-		vucd_report(report, 0, "retry-min-ms = %u is more than retry-max-ms = %u",
-			device->retry_min_ms, device->retry_max_ms);
-	else
-		return 0;
-	return -EINVAL;
-}
-
-/* ---- help ---- */
-
-static void
-print_section(FILE *out, const struct vucd_section *section)
-{
-	size_t i;
-
-	fprintf(out, "[%s%s] %s\n", section->name, section->name_expected != NULL ? " NAME" : "",
-		section->help);
-	for (i = 0; i < section->nr_keys; i++) {
-		const struct vucd_key *key = &section->keys[i];
-
-		fprintf(out, "  %s\n      %s\n      %s; ", key->name, key->help, key->expected);
-		if (key->fallback != NULL)
-			fprintf(out, "default %s\n", key->fallback);
-		else
-			fprintf(out, "has to be given\n");
-	}
-}
-
-void
-vucd_config_help(FILE *out)
-{
-	print_section(out, &vucd_section_vucd);
-	putc('\n', out);
-	print_section(out, &vucd_section_poller);
-	putc('\n', out);
-	print_section(out, &vucd_section_device);
 }

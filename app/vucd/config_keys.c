@@ -1,387 +1,144 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "config_keys.h"
+
+/* The sections and keys that there are, and the values of keys. */
 
 #include <assert.h>
+#include <ctype.h>
+#include <grp.h>
+#include <pwd.h>
 #include <string.h>
 
+#include <vuc/poller.h>
 #include <vuc/shm.h>
 
 #include "config.h"
+#include "number.h"
 
-#define TEXT(number)       TEXT_OF(number)
-#define TEXT_OF(number)    #number
-#define COUNT(array)       (sizeof(array) / sizeof((array)[0]))
-#define SIZE_OF(of, field) sizeof(((struct of *)NULL)->field)
+#define TEXT(number)    TEXT_OF(number)
+#define TEXT_OF(number) #number
+#define COUNT(array)    (sizeof(array) / sizeof((array)[0]))
 
 /* Offset and width of a key's field. */
-#define FIELD(of, field) offsetof(struct of, field), .width = SIZE_OF(of, field)
+#define FIELD(of, field) offsetof(struct of, field), sizeof(((struct of *)NULL)->field)
 #define SETTING(field)   FIELD(vucd_settings, field)
 #define POLLER(field)    FIELD(vucd_poller_config, field)
 #define DEVICE(field)    FIELD(vucd_device_config, field)
 
-#define ON_OFF       "on or off"
-#define MILLISECONDS "milliseconds, 1 to 3600000"
-#define MAX_MS       3600000
-
-static const struct vucd_word log_levels[] = {
-	{"error", VUC_LOG_ERROR},
-	{"warning", VUC_LOG_WARNING},
-	{"notice", VUC_LOG_NOTICE},
-	{"debug", VUC_LOG_DEBUG},
-	{NULL, 0},
-};
-
-static const struct vucd_word idles[] = {
-	{"spin", VUC_IDLE_SPIN},
-	{"yield", VUC_IDLE_YIELD},
-	{"sleep", VUC_IDLE_SLEEP},
-	{NULL, 0},
-};
-
-static const struct vucd_word dmas[] = {
-	{"shared", VUC_DMA_SHARED},
-	{"message", VUC_DMA_MESSAGE},
-	{NULL, 0},
-};
-
-static const struct vucd_word resets[] = {
-	{"on", VUC_CONTROL_RESET_ON},
-	{"trust", VUC_CONTROL_RESET_TRUST},
-	{"never", VUC_CONTROL_RESET_NEVER},
-	{NULL, 0},
-};
-
-static const struct vucd_word posted_writes[] = {
-	{"off", VUC_POSTED_WRITES_OFF},
-	{"on", VUC_POSTED_WRITES_ON},
-	{"auto", VUC_POSTED_WRITES_AUTO},
-	{NULL, 0},
-};
+/* What a key takes. */
+#define WORDS(...)             .words = {__VA_ARGS__}
+#define NUMBER(least, most)    .min = (least), .max = (most), .expected = "a number"
+#define MEBIBYTES(least, most) .min = (least), .max = (most), .expected = "MiB"
+#define MILLISECONDS           .min = 1, .max = 3600000, .expected = "milliseconds"
+#define MODE(least)            .min = (least), .max = 0777, .octal = true, .expected = "an octal mode"
+#define ABSOLUTE_PATH(most)    .max = (most), .expected = "an absolute path of at most " #most " bytes"
+#define IDS(what)              .expected = "names or numbers of at most 32 existing " what ", with commas"
 
 static const struct vucd_key vucd_keys[] = {
-	{
-		.name = "directory",
-		.parse = vucd_value_directory,
-		.offset = SETTING(directory),
-		/* The longest name of a socket in it is "/management.sock". */
-		.size = SIZE_OF(vucd_settings, directory) - 16,
-		.expected = "an absolute path of at most 91 bytes, or auto",
+	/* The longest name of a socket in it is "/management.sock". */
+	{"directory", VUCD_PATH, SETTING(directory), ABSOLUTE_PATH(91), WORDS({"auto", 0}),
 		.fallback = "auto",
 		.help = "where the sockets are; auto: $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/vucd, "
-			"or /run/vucd for root",
-	},
-	{
-		.name = "directory-mode",
-		.parse = vucd_value_mode,
-		.offset = SETTING(directory_mode),
-		.min = 0700,
-		.max = 0777,
-		.expected = "an octal mode, 0700 to 0777",
-		.fallback = "0700",
-		.help = "permissions of the directory",
-	},
-	{
-		.name = "socket-mode",
-		.parse = vucd_value_mode,
-		.offset = SETTING(socket_mode),
-		.min = 0600,
-		.max = 0777,
-		.expected = "an octal mode, 0600 to 0777",
-		.fallback = "0600",
-		.help = "permissions of the VMMs' socket",
-	},
-	{
-		.name = "group",
-		.parse = vucd_value_group,
-		.offset = SETTING(group),
-		.expected = "name or number of an existing group, or none",
-		.fallback = "none",
-		.help = "group that is given directory and VMMs' socket",
-	},
-	{
-		.name = "max-vmms",
-		.parse = vucd_value_number,
-		.offset = SETTING(max_vmms),
-		.min = 1,
-		.max = 4096,
-		.expected = "a number, 1 to 4096",
-		.fallback = "64",
-		.help = "connections of VMMs at a time",
-	},
-	{
-		.name = "max-vmms-per-user",
-		.parse = vucd_value_number,
-		.offset = SETTING(max_vmms_per_user),
-		.min = 1,
-		.max = 4096,
-		.expected = "a number, 1 to 4096",
-		.fallback = "32",
-		.help = "of these, connections of one user",
-	},
-	{
-		.name = "max-queues",
-		.parse = vucd_value_number,
-		.offset = SETTING(max_queues),
-		.min = 1,
-		.max = VUC_SHM_MAX_QUEUES,
-		.expected = "a number, 1 to " TEXT(VUC_SHM_MAX_QUEUES),
-		.fallback = TEXT(VUC_SHM_MAX_QUEUES),
-		.help = "queues of one VMM",
-	},
-	{
-		.name = "max-queue-memory-mb",
-		.parse = vucd_value_number,
-		.offset = SETTING(max_queue_memory_mb),
-		.min = 1,
-		.max = 65536,
-		.expected = "MiB, 1 to 65536",
-		.fallback = "64",
-		.help = "memory that the queues of one VMM may take",
-	},
-	{
-		.name = "max-dma-maps",
-		.parse = vucd_value_number,
-		.offset = SETTING(max_dma_maps),
-		.min = 1,
-		.max = 65535,
-		.expected = "a number, 1 to 65535",
-		.fallback = "4096",
-		.help = "DMA mappings of one VMM, if the device allows for more",
-	},
-	{
-		.name = "max-dma-message-mb",
-		.parse = vucd_value_number,
-		.offset = SETTING(max_dma_message_mb),
-		.min = 0,
-		.max = 1048576,
-		.expected = "MiB, 0 to 1048576",
-		.fallback = "1024",
-		.help = "memory that DMA by message may cost vucd for one VMM",
-	},
-	{
-		.name = "handshake-timeout-ms",
-		.parse = vucd_value_number,
-		.offset = SETTING(handshake_timeout_ms),
-		.min = 1,
-		.max = MAX_MS,
-		.expected = MILLISECONDS,
-		.fallback = "5000",
-		.help = "until a connection has to have attached to a device",
-	},
-	{
-		.name = "log-level",
-		.parse = vucd_value_word,
-		.offset = SETTING(log_level),
-		.words = log_levels,
-		.expected = "error, warning, notice or debug",
-		.fallback = "notice",
-		.help = "log messages of this severity and above",
-	},
-	{
-		.name = "telemetry",
-		.parse = vucd_value_switch,
-		.offset = SETTING(telemetry),
-		.expected = ON_OFF,
-		.fallback = "on",
-		.help = "serve DPDK's telemetry",
-	},
-	{
-		.name = "file-prefix",
-		.parse = vucd_value_prefix,
-		.offset = SETTING(file_prefix),
-		.size = SIZE_OF(vucd_settings, file_prefix),
+			"or /run/vucd for root"},
+	{"directory-mode", VUCD_NUMBER, SETTING(directory_mode), MODE(0700), .fallback = "0700",
+		.help = "permissions of the directory"},
+	{"socket-mode", VUCD_NUMBER, SETTING(socket_mode), MODE(0600), .fallback = "0600",
+		.help = "permissions of the VMMs' socket"},
+	{"group", VUCD_GROUP, SETTING(group), WORDS({"none", VUCD_NO_ID}),
+		.expected = "name or number of an existing group", .fallback = "none",
+		.help = "group that is given directory and VMMs' socket"},
+	{"max-vmms", VUCD_NUMBER, SETTING(max_vmms), NUMBER(1, 4096), .fallback = "64",
+		.help = "connections of VMMs at a time"},
+	{"max-vmms-per-user", VUCD_NUMBER, SETTING(max_vmms_per_user), NUMBER(1, 4096),
+		.fallback = "32", .help = "of these, connections of one user"},
+	{"max-queues", VUCD_NUMBER, SETTING(max_queues), NUMBER(1, VUC_SHM_MAX_QUEUES),
+		.fallback = TEXT(VUC_SHM_MAX_QUEUES), .help = "queues of one VMM"},
+	{"max-queue-memory-mb", VUCD_NUMBER, SETTING(max_queue_memory_mb), MEBIBYTES(1, 65536),
+		.fallback = "64", .help = "memory that the queues of one VMM may take"},
+	{"max-dma-maps", VUCD_NUMBER, SETTING(max_dma_maps), NUMBER(1, 65535), .fallback = "4096",
+		.help = "DMA mappings of one VMM, if the device allows for more"},
+	{"max-dma-message-mb", VUCD_NUMBER, SETTING(max_dma_message_mb), MEBIBYTES(0, 1048576),
+		.fallback = "1024", .help = "memory that DMA by message may cost vucd for one VMM"},
+	{"handshake-timeout-ms", VUCD_NUMBER, SETTING(handshake_timeout_ms), MILLISECONDS,
+		.fallback = "5000", .help = "until a connection has to have attached to a device"},
+	{"log-level", VUCD_NUMBER, SETTING(log_level),
+		WORDS({"error", VUC_LOG_ERROR}, {"warning", VUC_LOG_WARNING},
+			{"notice", VUC_LOG_NOTICE}, {"debug", VUC_LOG_DEBUG}),
+		.fallback = "notice", .help = "log messages of this severity and above"},
+	{"telemetry", VUCD_SWITCH, SETTING(telemetry), WORDS({"on", 1}, {"off", 0}),
+		.fallback = "on", .help = "serve DPDK's telemetry"},
+	{"file-prefix", VUCD_PREFIX, SETTING(file_prefix), .max = VUCD_PREFIX_SIZE - 1,
 		.expected = "1 to 47 letters, digits and \"._-\", the first of them no dot",
 		.fallback = "vucd",
-		.help = "name of the daemon in DPDK's telemetry: dpdk-telemetry.py -f NAME",
-	},
-	{
-		.name = "trace-directory",
-		.parse = vucd_value_optional_path,
-		.offset = SETTING(trace_directory),
-		.size = SIZE_OF(vucd_settings, trace_directory),
-		.expected = "an absolute path of at most 107 bytes, or none",
-		.fallback = "none",
+		.help = "name of the daemon in DPDK's telemetry: dpdk-telemetry.py -f NAME"},
+	{"trace-directory", VUCD_PATH, SETTING(trace_directory), ABSOLUTE_PATH(107),
+		WORDS({"none", 0}), .fallback = "none",
 		.help = "where a trace of each request is written when the daemon stops; none: "
-			"nothing is traced",
-	},
-	{
-		.name = "hugepages",
-		.parse = vucd_value_switch,
-		.offset = SETTING(hugepages),
-		.expected = ON_OFF,
-		.fallback = "off",
-		.help = "take DPDK's memory from hugepages",
-	},
-	{
-		.name = "memory-mb",
-		.parse = vucd_value_number,
-		.offset = SETTING(memory_mb),
-		.min = 0,
-		.max = 1048576,
-		.expected = "MiB, 0 to 1048576",
-		.fallback = "0",
-		.help = "most memory that DPDK takes; 0: its default",
-	},
+			"nothing is traced"},
+	{"hugepages", VUCD_SWITCH, SETTING(hugepages), WORDS({"on", 1}, {"off", 0}),
+		.fallback = "off", .help = "take DPDK's memory from hugepages"},
+	{"memory-mb", VUCD_NUMBER, SETTING(memory_mb), MEBIBYTES(0, 1048576), .fallback = "0",
+		.help = "most memory that DPDK takes; 0: its default"},
 };
 
 static const struct vucd_key poller_keys[] = {
-	{
-		.name = "cpu",
-		.parse = vucd_value_cpu,
-		.offset = POLLER(cpu),
-		.expected = "a CPU number, auto or none",
-		.fallback = "auto",
-		.help = "CPU to run on; none: wherever the kernel puts it",
-	},
-	{
-		.name = "idle",
-		.parse = vucd_value_word,
-		.offset = POLLER(idle),
-		.words = idles,
-		.expected = "spin, yield or sleep",
-		.fallback = "spin",
-		.help = "what it does while there is nothing to do",
-	},
-	{
-		.name = "idle-loops",
-		.parse = vucd_value_number,
-		.offset = POLLER(idle_loops),
-		.min = 0,
-		.max = UINT32_MAX,
-		.expected = "a number, 0 to 4294967295",
+	{"cpu", VUCD_NUMBER, POLLER(cpu),
+		WORDS({"auto", (uint32_t)VUC_POLLER_CPU_AUTO},
+			{"none", (uint32_t)VUC_POLLER_CPU_NONE}),
+		.max = 4095, .expected = "a CPU number", .fallback = "auto",
+		.help = "CPU to run on; none: wherever the kernel puts it"},
+	{"idle", VUCD_NUMBER, POLLER(idle),
+		WORDS({"spin", VUC_IDLE_SPIN}, {"yield", VUC_IDLE_YIELD},
+			{"sleep", VUC_IDLE_SLEEP}),
+		.fallback = "spin", .help = "what it does while there is nothing to do"},
+	{"idle-loops", VUCD_NUMBER, POLLER(idle_loops), NUMBER(0, UINT32_MAX),
 		.fallback = TEXT(VUC_DEFAULT_IDLE_LOOPS),
-		.help = "loops without anything to do before it yields or sleeps",
-	},
-	{
-		.name = "transport",
-		.parse = vucd_value_transport,
-		.offset = POLLER(transport),
-		.expected = "auto, uring or posix",
-		.fallback = "auto",
-		.help = "how it talks to servers",
-	},
+		.help = "loops without anything to do before it yields or sleeps"},
+	{"transport", VUCD_NUMBER, POLLER(transport),
+		WORDS({"auto", 0}, {"uring", 1}, {"posix", 2}), .fallback = "auto",
+		.help = "how it talks to servers"},
 };
 
+/* Params of devices.add, too, in this order. */
 static const struct vucd_key device_keys[] = {
-	{
-		.name = "socket",
-		.parse = vucd_value_path,
-		.offset = DEVICE(socket),
-		.size = SIZE_OF(vucd_device_config, socket),
-		.expected = "an absolute path of at most 107 bytes",
-		.help = "UNIX socket of the vfio-user server",
-	},
-	{
-		.name = "poller",
-		.parse = vucd_value_poller,
-		.offset = DEVICE(poller),
-		.size = SIZE_OF(vucd_device_config, poller),
-		.expected = "the name of a poller, or auto",
-		.fallback = "auto",
-		.help = "poller that drives it; auto: the one with the fewest devices",
-	},
-	{
-		.name = "dma",
-		.parse = vucd_value_word,
-		.offset = DEVICE(dma),
-		.words = dmas,
-		.expected = "shared or message",
+	{"socket", VUCD_PATH, DEVICE(socket), ABSOLUTE_PATH(107),
+		.help = "UNIX socket of the vfio-user server"},
+	{"poller", VUCD_NAME, DEVICE(poller), WORDS({"auto", 0}), .max = VUCD_POLLER_SIZE - 1,
+		.expected = "the name of a poller", .fallback = "auto",
+		.help = "poller that drives it; auto: the one with the fewest devices"},
+	{"dma", VUCD_NUMBER, DEVICE(dma),
+		WORDS({"shared", VUC_DMA_SHARED}, {"message", VUC_DMA_MESSAGE}),
 		.fallback = "shared",
-		.help = "whether the server gets the VMM's memory, or asks for each access",
-	},
-	{
-		.name = "posted-writes",
-		.parse = vucd_value_word,
-		.offset = DEVICE(posted_writes),
-		.words = posted_writes,
-		.expected = "on, off or auto",
+		.help = "whether the server gets the VMM's memory, or asks for each access"},
+	{"posted-writes", VUCD_NUMBER, DEVICE(posted_writes),
+		WORDS({"on", VUC_POSTED_WRITES_ON}, {"off", VUC_POSTED_WRITES_OFF},
+			{"auto", VUC_POSTED_WRITES_AUTO}),
 		.fallback = "auto",
-		.help = "whether writes to memory BARs are posted; auto: until the VMM can map regions",
-	},
-	{
-		.name = "reset",
-		.parse = vucd_value_word,
-		.offset = DEVICE(reset),
-		.words = resets,
-		.expected = "on, trust or never",
+		.help = "whether writes to memory BARs are posted; auto: until the VMM can map regions"},
+	{"io-fds", VUCD_SWITCH, DEVICE(io_fds), WORDS({"on", 1}, {"off", 0}), .fallback = "on",
+		.help = "whether the server is asked for ioeventfds, which breaks some"},
+	{"max-dma-maps", VUCD_NUMBER, DEVICE(max_dma_maps), NUMBER(1, 65535),
+		.fallback = TEXT(VUC_DEFAULT_MAX_DMA_MAPS),
+		.help = "DMA mappings at a time, for a server that takes fewer than it announces"},
+	{"timeout-ms", VUCD_NUMBER, DEVICE(timeout_ms), MILLISECONDS,
+		.fallback = TEXT(VUC_DEFAULT_TIMEOUT_MS),
+		.help = "that connecting may take, all of it, and each answer"},
+	{"long-timeout-ms", VUCD_NUMBER, DEVICE(long_timeout_ms), MILLISECONDS,
+		.fallback = TEXT(VUC_DEFAULT_LONG_TIMEOUT_MS),
+		.help = "the same for what may take long, like a reset"},
+	{"retry-min-ms", VUCD_NUMBER, DEVICE(retry_min_ms), MILLISECONDS, .fallback = "100",
+		.help = "first wait before a server that is away is tried again"},
+	{"retry-max-ms", VUCD_NUMBER, DEVICE(retry_max_ms), MILLISECONDS, .fallback = "5000",
+		.help = "longest wait, which each attempt doubles up to"},
+	{"users", VUCD_USERS, DEVICE(users), IDS("users"), WORDS({"none", 0}), .fallback = "none",
+		.help = "who may have it, beside root and the daemon's own user"},
+	{"groups", VUCD_GROUPS, DEVICE(groups), IDS("groups"), WORDS({"none", 0}),
+		.fallback = "none", .help = "groups whose members may have it"},
+	{"reset", VUCD_NUMBER, DEVICE(reset),
+		WORDS({"on", VUC_CONTROL_RESET_ON}, {"trust", VUC_CONTROL_RESET_TRUST},
+			{"never", VUC_CONTROL_RESET_NEVER}),
 		.fallback = "on",
 		.help = "how it is made clean for the next VMM: a new connection and a reset, a "
-			"reset, or a new connection",
-	},
-	{
-		.name = "io-fds",
-		.parse = vucd_value_switch,
-		.offset = DEVICE(io_fds),
-		.expected = ON_OFF,
-		.fallback = "on",
-		.help = "whether the server is asked for ioeventfds, which breaks some",
-	},
-	{
-		.name = "max-dma-maps",
-		.parse = vucd_value_number,
-		.offset = DEVICE(max_dma_maps),
-		.min = 1,
-		.max = 65535,
-		.expected = "a number, 1 to 65535",
-		.fallback = TEXT(VUC_DEFAULT_MAX_DMA_MAPS),
-		.help = "DMA mappings at a time, for a server that takes fewer than it announces",
-	},
-	{
-		.name = "timeout-ms",
-		.parse = vucd_value_number,
-		.offset = DEVICE(timeout_ms),
-		.min = 1,
-		.max = MAX_MS,
-		.expected = MILLISECONDS,
-		.fallback = TEXT(VUC_DEFAULT_TIMEOUT_MS),
-		.help = "that connecting may take, all of it, and each answer",
-	},
-	{
-		.name = "long-timeout-ms",
-		.parse = vucd_value_number,
-		.offset = DEVICE(long_timeout_ms),
-		.min = 1,
-		.max = MAX_MS,
-		.expected = MILLISECONDS,
-		.fallback = TEXT(VUC_DEFAULT_LONG_TIMEOUT_MS),
-		.help = "the same for what may take long, like a reset",
-	},
-	{
-		.name = "retry-min-ms",
-		.parse = vucd_value_number,
-		.offset = DEVICE(retry_min_ms),
-		.min = 1,
-		.max = MAX_MS,
-		.expected = MILLISECONDS,
-		.fallback = "100",
-		.help = "first wait before a server that is away is tried again",
-	},
-	{
-		.name = "retry-max-ms",
-		.parse = vucd_value_number,
-		.offset = DEVICE(retry_max_ms),
-		.min = 1,
-		.max = MAX_MS,
-		.expected = MILLISECONDS,
-		.fallback = "5000",
-		.help = "longest wait, which each attempt doubles up to",
-	},
-	{
-		.name = "users",
-		.parse = vucd_value_users,
-		.offset = DEVICE(users),
-		.expected = "names or numbers of at most 32 existing users, with commas, or none",
-		.fallback = "none",
-		.help = "who may have it, beside root and the daemon's own user",
-	},
-	{
-		.name = "groups",
-		.parse = vucd_value_groups,
-		.offset = DEVICE(groups),
-		.expected = "names or numbers of at most 32 existing groups, with commas, or none",
-		.fallback = "none",
-		.help = "groups whose members may have it",
-	},
+			"reset, or a new connection"},
 };
 
 const struct vucd_section vucd_section_vucd = {
@@ -394,7 +151,8 @@ const struct vucd_section vucd_section_vucd = {
 const struct vucd_section vucd_section_poller = {
 	.name = "poller",
 	.help = "a thread that drives devices; at least one",
-	.name_expected = "a name of at most 15 letters, digits and \"._-\", and not auto",
+	.key = {"name", VUCD_NAME, POLLER(name), .max = VUCD_POLLER_SIZE - 1,
+		.expected = "at most 15 letters, digits and \"._-\", and not auto"},
 	.keys = poller_keys,
 	.nr_keys = COUNT(poller_keys),
 };
@@ -402,10 +160,218 @@ const struct vucd_section vucd_section_poller = {
 const struct vucd_section vucd_section_device = {
 	.name = "device",
 	.help = "a device that VMMs may have; any number",
-	.name_expected = "a name of at most 63 letters, digits and \"._-\"",
+	.key = {"name", VUCD_NAME, DEVICE(name), .max = VUC_CONTROL_NAME_SIZE - 1,
+		.expected = "at most 63 letters, digits and \"._-\""},
 	.keys = device_keys,
 	.nr_keys = COUNT(device_keys),
 };
+
+_Static_assert(COUNT(vucd_keys) <= VUCD_MAX_KEYS && COUNT(device_keys) <= VUCD_MAX_KEYS,
+	"each key has its line");
+
+/* ---- users and groups ---- */
+
+#define MAX_WORD  64    /* of a list, with its NUL */
+#define DB_BUFFER 16384 /* of an entry of the users' or groups' database */
+
+/* The id that a number or a name stands for. */
+static bool
+id_find(bool is_user, const char *text, uint32_t *id)
+{
+	char buffer[DB_BUFFER];
+	struct passwd user, *found_user = NULL;
+	struct group group, *found_group = NULL;
+	uint64_t number;
+
+	if (vuc_number_parse(text, 10, 0, VUCD_NO_ID - 1, &number) == 0)
+		*id = (uint32_t)number;
+	else if (is_user && getpwnam_r(text, &user, buffer, sizeof(buffer), &found_user) == 0 &&
+		found_user != NULL)
+		*id = user.pw_uid;
+	else if (!is_user && getgrnam_r(text, &group, buffer, sizeof(buffer), &found_group) == 0 &&
+		found_group != NULL)
+		*id = group.gr_gid;
+	else
+		return false;
+	return true;
+}
+
+/* The next word of a list, up to a comma; returns what is behind it, NULL when there is no word or
+ * too long a one. */
+static const char *
+next_word(const char *list, char word[MAX_WORD])
+{
+	size_t len, blanks;
+
+	list += strspn(list, " \t");
+	len = strcspn(list, ", \t");
+	if (len == 0 || len >= MAX_WORD)
+		return NULL;
+	memcpy(word, list, len);
+	word[len] = '\0';
+	list += len;
+	blanks = strspn(list, " \t");
+	if (list[blanks] != ',' && list[blanks] != '\0')
+		return NULL;
+	return list + blanks;
+}
+
+static bool
+ids_parse(bool are_users, const char *list, struct vucd_ids *ids)
+{
+	char word[MAX_WORD];
+
+	for (;;) {
+		list = next_word(list, word);
+		if (list == NULL || ids->nr == VUCD_MAX_IDS ||
+			!id_find(are_users, word, &ids->ids[ids->nr]))
+			return false;
+		ids->nr++;
+		if (*list == '\0')
+			return true;
+		list++;
+	}
+}
+
+/* The first word of a list that names nobody. Returns whether there is one. */
+static bool
+ids_unknown(bool are_users, const char *list, char word[MAX_WORD])
+{
+	uint32_t id;
+
+	while (list != NULL && (list = next_word(list, word)) != NULL) {
+		if (!isdigit((unsigned char)word[0]) && !id_find(are_users, word, &id))
+			return true;
+		list = *list == ',' ? list + 1 : NULL;
+	}
+	return false;
+}
+
+/* ---- values ---- */
+
+bool
+vucd_is_name(const char *text, size_t max)
+{
+	size_t len = strlen(text);
+
+	return len > 0 && len <= max &&
+		strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
+		len;
+}
+
+/* The word that is text; one without a word when there is none. */
+static const struct vucd_word *
+word_find(const struct vucd_key *key, const char *text)
+{
+	const struct vucd_word *word = key->words;
+
+	while (word->word != NULL && strcmp(word->word, text) != 0)
+		word++;
+	return word;
+}
+
+/* Reads text that is no word into the key's field. */
+static bool
+field_parse(const struct vucd_key *key, const char *text, void *field)
+{
+	uint64_t number;
+
+	switch (key->type) {
+	case VUCD_SWITCH:
+	case VUCD_NUMBER:
+		if (key->max == 0 ||
+			vuc_number_parse(text, key->octal ? 8 : 10, key->min, key->max, &number) !=
+				0)
+			return false;
+		*(uint32_t *)field = (uint32_t)number;
+		return true;
+	case VUCD_PATH:
+		if (text[0] != '/' || strlen(text) > key->max)
+			return false;
+		break;
+	case VUCD_PREFIX:
+	case VUCD_NAME:
+		if (!vucd_is_name(text, key->max) || (key->type == VUCD_PREFIX && text[0] == '.'))
+			return false;
+		break;
+	case VUCD_GROUP:
+		return id_find(false, text, field);
+	default:
+		return ids_parse(key->type == VUCD_USERS, text, field);
+	}
+	memcpy(field, text, strlen(text)); /* the field is zeroed, and has room for a NUL */
+	return true;
+}
+
+bool
+vucd_key_set(const struct vucd_key *key, void *config, const char *text)
+{
+	const struct vucd_word *word = word_find(key, text);
+	/* All of it is set, so that equal values are equal bytes. */
+	union {
+		uint32_t number;
+		char text[VUCD_PATH_SIZE];
+		struct vucd_ids ids;
+	} field = {.ids = {0}};
+
+	if (word->word != NULL)
+		field.number = word->value; /* of a text it is 0, as an empty one is */
+	else if (!field_parse(key, text, &field))
+		return false;
+	memcpy((char *)config + key->offset, &field, key->width);
+	return true;
+}
+
+bool
+vucd_key_equal(const struct vucd_key *key, const void *a, const void *b)
+{
+	return memcmp((const char *)a + key->offset, (const char *)b + key->offset, key->width) ==
+		0;
+}
+
+/* "WHAT, MIN to MAX", or WHAT and the words with commas and an "or". */
+void
+vucd_key_expected(const struct vucd_key *key, char *text, size_t size)
+{
+	const struct vucd_word *word = key->words;
+	const char *before = key->expected != NULL ? ", " : "";
+	FILE *out = fmemopen(text, size, "w");
+
+	text[0] = '\0';
+	if (out == NULL)
+		return;
+	fputs(key->expected != NULL ? key->expected : "", out);
+	if (key->type == VUCD_NUMBER && key->max > 0 && word->word == NULL)
+		fprintf(out, key->octal ? ", 0%o to 0%o" : ", %u to %u", key->min, key->max);
+	for (; word->word != NULL; word++) {
+		bool last = word[1].word == NULL;
+
+		if (last && word != key->words)
+			before = " or ";
+		else if (last)
+			before = ", or ";
+		fprintf(out, "%s%s", before, word->word);
+		before = ", ";
+	}
+	fclose(out);
+}
+
+void
+vucd_key_explain(const struct vucd_key *key, const char *value, char *text, size_t size)
+{
+	bool users = key->type == VUCD_USERS;
+	bool ids = users || key->type == VUCD_GROUPS || key->type == VUCD_GROUP;
+	char expected[128], word[MAX_WORD];
+
+	vucd_key_expected(key, expected, sizeof(expected));
+	if (ids && ids_unknown(users, value, word))
+		snprintf(text, size, "there is no %s %s; expected %s", users ? "user" : "group",
+			word, expected);
+	else
+		snprintf(text, size, "expected %s", expected);
+}
+
+/* ---- sections ---- */
 
 const struct vucd_key *
 vucd_section_key(const struct vucd_section *section, const char *name)
@@ -419,18 +385,23 @@ vucd_section_key(const struct vucd_section *section, const char *name)
 	return NULL;
 }
 
-bool
-vucd_key_set(const struct vucd_key *key, void *config, const char *text)
+unsigned int
+vucd_key_line(const struct vucd_section *section, const void *config, const char *name)
 {
-	return key->parse(key, text, (char *)config + key->offset);
+	const struct vucd_lines *lines = config;
+	unsigned int line = lines->keys[vucd_section_key(section, name) - section->keys];
+
+	return line != 0 ? line : lines->section;
 }
 
-/* Sections are zeroed before they are read, so that equal values are equal bytes. */
-bool
-vucd_key_equal(const struct vucd_key *key, const void *a, const void *b)
+const char *
+vucd_key_word(const struct vucd_section *section, const char *name, uint32_t value)
 {
-	return memcmp((const char *)a + key->offset, (const char *)b + key->offset, key->width) ==
-		0;
+	const struct vucd_word *word = vucd_section_key(section, name)->words;
+
+	while (word->word != NULL && word->value != value)
+		word++;
+	return word->word;
 }
 
 bool
@@ -446,10 +417,11 @@ vucd_section_equal(const struct vucd_section *section, const void *a, const void
 }
 
 void
-vucd_section_init(const struct vucd_section *section, void *config)
+vucd_section_init(const struct vucd_section *section, void *config, size_t size)
 {
 	size_t i;
 
+	memset(config, 0, size);
 	for (i = 0; i < section->nr_keys; i++) {
 		const struct vucd_key *key = &section->keys[i];
 		bool ok = key->fallback == NULL || vucd_key_set(key, config, key->fallback);
@@ -457,4 +429,36 @@ vucd_section_init(const struct vucd_section *section, void *config)
 		assert(ok);
 		(void)ok;
 	}
+}
+
+/* ---- help ---- */
+
+static void
+section_print(FILE *out, const struct vucd_section *section)
+{
+	char expected[128];
+	size_t i;
+
+	fprintf(out, "[%s%s] %s\n", section->name, section->key.name != NULL ? " NAME" : "",
+		section->help);
+	for (i = 0; i < section->nr_keys; i++) {
+		const struct vucd_key *key = &section->keys[i];
+
+		vucd_key_expected(key, expected, sizeof(expected));
+		fprintf(out, "  %s\n      %s\n      %s; ", key->name, key->help, expected);
+		if (key->fallback != NULL)
+			fprintf(out, "default %s\n", key->fallback);
+		else
+			fprintf(out, "has to be given\n");
+	}
+}
+
+void
+vucd_config_help(FILE *out)
+{
+	section_print(out, &vucd_section_vucd);
+	putc('\n', out);
+	section_print(out, &vucd_section_poller);
+	putc('\n', out);
+	section_print(out, &vucd_section_device);
 }

@@ -38,21 +38,24 @@ static void
 check_cpu(const struct vucd_config *config, const struct vucd_poller_config *poller,
 	struct vucd_report *report)
 {
+	const struct vucd_section *section = &vucd_section_poller;
 	const struct vucd_poller_config *other;
+	unsigned int line = vucd_key_line(section, poller, "cpu");
 
 	if (poller->cpu < 0)
 		return;
 	if (!may_run_on(poller->cpu)) {
-		vucd_report(report, poller->cpu_line,
+		vucd_report(report, line,
 			"[poller %s] cpu = %d: there is no such CPU, or the daemon may not use it",
 			poller->name, poller->cpu);
 		return;
 	}
 	for (other = config->pollers; other < poller; other++) {
 		if (both_spin(other, poller))
-			vucd_report_warning(report, poller->cpu_line,
+			vucd_report_warning(report, line,
 				"[poller %s] cpu = %d: [poller %s] in line %u spins on it as well",
-				poller->name, poller->cpu, other->name, other->cpu_line);
+				poller->name, poller->cpu, other->name,
+				vucd_key_line(section, other, "cpu"));
 	}
 }
 
@@ -92,16 +95,19 @@ check_folders(const struct vucd_config *config, struct vucd_report *report)
 	unsigned int i;
 
 	if (traces[0] != '\0' && (stat(traces, &st) != 0 || !S_ISDIR(st.st_mode)))
-		vucd_report(report, config->settings.trace_directory_line,
+		vucd_report(report,
+			vucd_key_line(&vucd_section_vucd, &config->settings, "trace-directory"),
 			"[vucd] trace-directory = %s: there is no such folder", traces);
 	if (directory[0] != '\0' && !has_folder(directory, folder))
-		vucd_report(report, config->settings.directory_line,
+		vucd_report(report,
+			vucd_key_line(&vucd_section_vucd, &config->settings, "directory"),
 			"[vucd] directory = %s: there is no folder %s", directory, folder);
 	for (i = 0; i < config->nr_devices; i++) {
 		const struct vucd_device_config *device = &config->devices[i];
 
 		if (!has_folder(device->socket, folder))
-			vucd_report_warning(report, device->socket_line,
+			vucd_report_warning(report,
+				vucd_key_line(&vucd_section_device, device, "socket"),
 				"[device %s] socket = %s: there is no folder %s", device->name,
 				device->socket, folder);
 	}
@@ -116,4 +122,5 @@ vucd_config_check_machine(const struct vucd_config *config, struct vucd_report *
 		check_cpu(config, &config->pollers[i], report);
 	check_nr_spinning(config, report);
 	check_folders(config, report);
+	vucd_report_flush(report);
 }

@@ -15,150 +15,16 @@
 #include <vuc/eal.h>
 
 #include "clock.h"
-#include "devices.h"
-#include "loop.h"
+#include "error.h"
 #include "methods.h"
-#include "notify.h"
-#include "pollers.h"
-#include "reload.h"
-#include "rpc.h"
-#include "run_dir.h"
-#include "server.h"
-#include "service.h"
-
-struct daemon {
-	const struct vucd_config *config;
-	struct vucd_log *log;
-	uint64_t started_ms;
-	struct vucd_loop loop;
-	struct vucd_watch signals;
-	struct vucd_run_dir dir;
-	char vmm_socket[VUCD_PATH_SIZE];
-	struct vucd_pollers pollers;
-	struct vuc_control *control;
-	struct vucd_devices devices;
-	struct vucd_reload reload;
-	unsigned int
-		coming; /* devices of the configuration whose first attempt to connect goes on */
-	struct vucd_service service;
-	struct vucd_rpc rpc;
-	struct vucd_server *server;
-};
-
-/* ---- what the management methods ask for ---- */
-
-static void
-get_status(void *arg, struct vucd_status *status)
-{
-	const struct daemon *d = arg;
-
-	*status = (struct vucd_status){
-		.version = VUC_VERSION,
-		.pid = (int)getpid(),
-		.uptime_ms = vuc_clock_ms() - d->started_ms,
-		.directory = d->dir.path,
-		.vmm_socket = d->vmm_socket,
-		.log_level = vucd_log_level(d->log),
-		.connections = vuc_control_connections(d->control),
-		.starting = d->coming > 0,
-	};
-}
-
-static void
-list_devices(void *arg, vuc_control_device_fn fn, void *fn_arg)
-{
-	const struct daemon *d = arg;
-
-	vuc_control_list(d->control, fn, fn_arg);
-}
-
-static int
-look_at_device(void *arg, const char *name, struct vuc_control_device *device)
-{
-	const struct daemon *d = arg;
-
-	return vuc_control_look(d->control, name, device);
-}
-
-static int
-look_at_poller(void *arg, unsigned int i, struct vucd_poller_view *poller)
-{
-	const struct daemon *d = arg;
-
-	return vucd_pollers_look(&d->pollers, i, poller);
-}
-
-static void
-add_device(void *arg, const char *who, const struct vucd_device_config *config, vucd_done_fn done,
-	void *done_arg)
-{
-	struct daemon *d = arg;
-
-	vucd_log(d->log, VUC_LOG_NOTICE, "management (%s): add device %s, %s", who, config->name,
-		config->socket);
-	vucd_devices_add(&d->devices, config, done, done_arg);
-}
-
-static void
-remove_device(
-	void *arg, const char *who, const char *name, bool force, vucd_done_fn done, void *done_arg)
-{
-	struct daemon *d = arg;
-
-	vucd_log(d->log, VUC_LOG_NOTICE, "management (%s): remove device %s%s", who, name,
-		force ? ", by force" : "");
-	vucd_devices_remove(&d->devices, name, force, done, done_arg);
-}
-
-static void
-detach_vmm(void *arg, const char *who, const char *device, vucd_done_fn done, void *done_arg)
-{
-	struct daemon *d = arg;
-
-	vucd_log(d->log, VUC_LOG_NOTICE, "management (%s): detach device %s from its VMM", who,
-		device);
-	vucd_devices_detach(&d->devices, device, done, done_arg);
-}
-
-static void
-daemon_reload(void *arg, const char *who, vucd_reload_fn fn, vucd_done_fn done, void *done_arg)
-{
-	struct daemon *d = arg;
-
-	vucd_log(d->log, VUC_LOG_NOTICE, "management (%s): reload", who);
-	vucd_reload_start(&d->reload, fn, done, done_arg);
-}
-
-static enum vuc_log_level
-set_log_level(void *arg, const char *who, enum vuc_log_level level)
-{
-	struct daemon *d = arg;
-	enum vuc_log_level before = vucd_log_level(d->log);
-
-	vucd_log(d->log, VUC_LOG_NOTICE, "management (%s): log level %s", who,
-		vucd_log_level_name(level));
-	vucd_log_set_level(d->log, level);
-	return before;
-}
-
-static const struct vucd_service_ops service_ops = {
-	.status = get_status,
-	.list_devices = list_devices,
-	.look_at_device = look_at_device,
-	.look_at_poller = look_at_poller,
-	.add_device = add_device,
-	.remove_device = remove_device,
-	.detach_vmm = detach_vmm,
-	.reload = daemon_reload,
-	.set_log_level = set_log_level,
-};
+#include "socket.h"
 
 /* ---- signals ---- */
 
 static void
 signalled(struct vucd_watch *watch, uint32_t events)
 {
-	struct daemon *d = watch->arg;
+	struct vucd_daemon *d = watch->arg;
 	struct signalfd_siginfo info;
 
 	(void)events;
@@ -184,7 +50,7 @@ fill_signals(sigset_t *set)
 
 /* Before there are other threads, which take over what is blocked. */
 static int
-open_signals(struct daemon *d)
+open_signals(struct vucd_daemon *d)
 {
 	sigset_t set;
 	int rc;
@@ -204,7 +70,7 @@ open_signals(struct daemon *d)
 /* From now on SIGINT ends the process, for whoever is impatient at a terminal. SIGTERM does not: it
  * may come twice, from a service manager and from a program between it and the daemon. */
 static void
-close_signals(struct daemon *d)
+close_signals(struct vucd_daemon *d)
 {
 	sigset_t set;
 
@@ -218,12 +84,46 @@ close_signals(struct daemon *d)
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
+/* ---- the service manager ---- */
+
+/*
+ * Tell it how the daemon is: sd_notify(3)'s datagrams to $NOTIFY_SOCKET, made here, as libsystemd
+ * would bring its own dependencies for the sake of one sendto(2). Lines of state are separated by
+ * '\n'. Returns 0, also when nobody wants to know, or a negative errno.
+ */
+static int
+notify(const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un addr;
+	socklen_t len;
+	int fd, rc;
+
+	if (path == NULL || path[0] == '\0')
+		return 0;
+	if (path[0] != '/' && path[0] != '@')
+		return -EINVAL;
+	rc = vuc_socket_address(path, &addr, NULL);
+	if (rc != 0)
+		return rc;
+	if (path[0] == '@') /* an abstract name */
+		addr.sun_path[0] = '\0';
+	len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&addr, len) < 0)
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
 /* ---- the configuration's devices ---- */
 
 /* Tell the service manager and the log that all devices have been added. Their servers may take
  * their time, and no other device or VMM waits for that. */
 static void
-tell_ready(struct daemon *d)
+tell_ready(struct vucd_daemon *d)
 {
 	char state[128];
 	int rc;
@@ -232,8 +132,8 @@ tell_ready(struct daemon *d)
 		d->config->nr_devices);
 	vucd_log(d->log, VUC_LOG_NOTICE, "ready, pollers: %u, devices: %u, VMMs at %s",
 		d->pollers.nr, d->config->nr_devices, d->vmm_socket);
-	rc = vucd_notify(state);
-	if (rc < 0)
+	rc = notify(state);
+	if (rc != 0)
 		vucd_log(d->log, VUC_LOG_WARNING, "the service manager cannot be told: %s",
 			strerror(-rc));
 }
@@ -241,7 +141,7 @@ tell_ready(struct daemon *d)
 static void
 device_tried(void *arg, int rc, const char *why)
 {
-	struct daemon *d = arg;
+	struct vucd_daemon *d = arg;
 
 	(void)rc;
 	(void)why; /* the log has it */
@@ -249,7 +149,7 @@ device_tried(void *arg, int rc, const char *why)
 }
 
 static void
-add_devices(struct daemon *d)
+add_devices(struct vucd_daemon *d)
 {
 	unsigned int i;
 
@@ -263,12 +163,11 @@ add_devices(struct daemon *d)
 static int
 daemon_fail(struct vuc_error *err, const char *what, int rc)
 {
-	snprintf(err->text, sizeof(err->text), "%s: %s", what, strerror(-rc));
-	return rc;
+	return rc == 0 ? 0 : vuc_error_set(err, rc, "%s: %s", what, strerror(-rc));
 }
 
 static int
-start_eal(struct daemon *d, struct vuc_error *err)
+start_eal(struct vucd_daemon *d, struct vuc_error *err)
 {
 	const struct vucd_settings *settings = &d->config->settings;
 	char trace_dir[VUCD_PATH_SIZE + sizeof("--trace-dir=")];
@@ -298,7 +197,7 @@ start_eal(struct daemon *d, struct vuc_error *err)
 
 /* Give the VMMs' socket to the group of the settings, if there is one. */
 static int
-give_socket(const struct daemon *d, struct vuc_error *err)
+give_socket(const struct vucd_daemon *d, struct vuc_error *err)
 {
 	uint32_t group = d->config->settings.group;
 	int rc;
@@ -306,13 +205,12 @@ give_socket(const struct daemon *d, struct vuc_error *err)
 	if (group == VUCD_NO_ID || lchown(d->vmm_socket, (uid_t)-1, group) == 0)
 		return 0;
 	rc = -errno;
-	snprintf(err->text, sizeof(err->text), "%s: cannot be given to the group: %s",
-		d->vmm_socket, strerror(-rc));
-	return rc;
+	return vuc_error_set(
+		err, rc, "%s: cannot be given to the group: %s", d->vmm_socket, strerror(-rc));
 }
 
 static int
-start_control(struct daemon *d, struct vuc_error *err)
+start_control(struct vucd_daemon *d, struct vuc_error *err)
 {
 	const struct vucd_settings *settings = &d->config->settings;
 	struct vuc_control_opts opts;
@@ -342,34 +240,29 @@ start_control(struct daemon *d, struct vuc_error *err)
 }
 
 static int
-start_server(struct daemon *d, struct vuc_error *err)
+start_server(struct vucd_daemon *d, struct vuc_error *err)
 {
 	char path[VUCD_PATH_SIZE];
 
 	vucd_run_dir_socket(&d->dir, VUCD_MANAGEMENT_SOCKET, path);
-	d->service = (struct vucd_service){.ops = &service_ops, .arg = d};
-	d->rpc = (struct vucd_rpc){.methods = vucd_methods, .service = &d->service};
+	d->rpc = (struct vucd_rpc){.methods = vucd_methods(), .arg = d};
 	return vucd_server_create(&d->loop, path, &d->rpc, d->log, &d->server, err);
 }
 
 static int
-start_loop(struct daemon *d, struct vuc_error *err)
+start_loop(struct vucd_daemon *d, struct vuc_error *err)
 {
-	int rc = vucd_loop_init(&d->loop);
-
-	return rc != 0 ? daemon_fail(err, "the main loop", rc) : 0;
+	return daemon_fail(err, "the main loop", vucd_loop_init(&d->loop));
 }
 
 static int
-start_signals(struct daemon *d, struct vuc_error *err)
+start_signals(struct vucd_daemon *d, struct vuc_error *err)
 {
-	int rc = open_signals(d);
-
-	return rc != 0 ? daemon_fail(err, "signals", rc) : 0;
+	return daemon_fail(err, "signals", open_signals(d));
 }
 
 static int
-start_dir(struct daemon *d, struct vuc_error *err)
+start_dir(struct vucd_daemon *d, struct vuc_error *err)
 {
 	int rc = vucd_run_dir_open(&d->dir, &d->config->settings, err);
 
@@ -379,70 +272,67 @@ start_dir(struct daemon *d, struct vuc_error *err)
 }
 
 static int
-start_pollers(struct daemon *d, struct vuc_error *err)
+start_pollers(struct vucd_daemon *d, struct vuc_error *err)
 {
 	return vucd_pollers_start(&d->pollers, d->config, d->log, err);
 }
 
 static int
-start_devices(struct daemon *d, struct vuc_error *err)
+start_devices(struct vucd_daemon *d, struct vuc_error *err)
 {
-	int rc;
-
 	d->devices = (struct vucd_devices){.pollers = &d->pollers, .loop = &d->loop, .log = d->log};
 	d->reload.devices = &d->devices;
-	rc = vucd_devices_init(&d->devices);
-	return rc != 0 ? daemon_fail(err, "devices", rc) : 0;
+	return daemon_fail(err, "devices", vucd_devices_init(&d->devices));
 }
 
 static void
-stop_devices(struct daemon *d)
+stop_devices(struct vucd_daemon *d)
 {
 	vucd_devices_fini(&d->devices);
 }
 
 static void
-stop_server(struct daemon *d)
+stop_server(struct vucd_daemon *d)
 {
 	vucd_server_destroy(d->server);
 }
 
 static void
-stop_control(struct daemon *d)
+stop_control(struct vucd_daemon *d)
 {
 	d->devices.closed = true;
 	vuc_control_destroy(d->control);
 }
 
 static void
-stop_pollers(struct daemon *d)
+stop_pollers(struct vucd_daemon *d)
 {
 	vucd_pollers_stop(&d->pollers);
 }
 
 static void
-stop_eal(struct daemon *d)
+stop_eal(struct vucd_daemon *d)
 {
 	(void)d;
 	vuc_eal_fini();
 }
 
 static void
-stop_dir(struct daemon *d)
+stop_dir(struct vucd_daemon *d)
 {
 	vucd_run_dir_close(&d->dir);
 }
 
 static void
-stop_loop(struct daemon *d)
+stop_loop(struct vucd_daemon *d)
 {
 	vucd_loop_fini(&d->loop);
 }
 
 /* What the daemon is made of, in the order in which it starts. It stops the other way round. */
 static const struct stage {
-	int (*start)(struct daemon *d, struct vuc_error *err);
-	void (*stop)(struct daemon *d);
+	int (*start)(struct vucd_daemon *d, struct vuc_error *err);
+	void (*stop)(struct vucd_daemon *d);
 } stages[] = {
 	{start_loop, stop_loop},
 	{start_signals, close_signals},
@@ -457,7 +347,7 @@ static const struct stage {
 #define NR_STAGES (sizeof(stages) / sizeof(stages[0]))
 
 static int
-daemon_serve(struct daemon *d, struct vuc_error *err)
+daemon_serve(struct vucd_daemon *d, struct vuc_error *err)
 {
 	int rc;
 
@@ -467,18 +357,19 @@ daemon_serve(struct daemon *d, struct vuc_error *err)
 		return rc;
 	tell_ready(d);
 	rc = vucd_loop_run(&d->loop);
-	vucd_notify("STOPPING=1");
+	notify("STOPPING=1");
 	close_signals(d);
-	return rc != 0 ? daemon_fail(err, "the main loop", rc) : 0;
+	return daemon_fail(err, "the main loop", rc);
 }
 
 int
 vucd_daemon_run(const char *path, const struct vucd_config *config, struct vucd_log *log,
 	struct vuc_error *err)
 {
-	struct daemon d = {
+	struct vucd_daemon d = {
 		.config = config,
 		.log = log,
+		.version = VUC_VERSION,
 		.reload = {.path = path,
 			.config = config,
 			.log = log,

@@ -6,27 +6,57 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "value.h"
+#include "error.h"
 
-/* What can be done to a device. */
-enum kind {
-	ADD,
-	REMOVE,
-	DETACH,
-};
-
-static const char *const kind_names[] = {"add", "remove", "detach"};
-
+/* Something that is being done to a device. */
 struct change {
 	struct vuc_post post; /* to the main thread, when it has ended */
-	enum kind kind;
+	const char *kind;     /* "add", "remove" or "detach" */
 	struct vucd_devices *devices;
 	char name[VUC_CONTROL_NAME_SIZE];
+	bool forgets; /* the device is gone when it has succeeded */
 	int rc;
 	struct vuc_error err;
 	vucd_done_fn done;
 	void *arg;
 };
+
+struct vucd_device_config *
+vucd_devices_find(const struct vucd_devices *devices, const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < devices->nr_known; i++) {
+		if (strcmp(devices->known[i].name, name) == 0)
+			return &devices->known[i];
+	}
+	return NULL;
+}
+
+/* ---- changes ---- */
+
+static void
+change_end(const struct change *change, int rc, const char *why)
+{
+	if (rc != 0)
+		vucd_log(change->devices->log, VUC_LOG_WARNING, "cannot %s device %s: %s",
+			change->kind, change->name, why);
+	change->done(change->arg, rc, rc != 0 ? why : "");
+}
+
+/* A post, on the main thread. */
+static void
+change_finish(void *arg)
+{
+	struct change *change = arg;
+	struct vucd_devices *devices = change->devices;
+	struct vucd_device_config *known = vucd_devices_find(devices, change->name);
+
+	if (change->rc == 0 && change->forgets && known != NULL)
+		*known = devices->known[--devices->nr_known];
+	change_end(change, change->rc, change->err.text);
+	free(change);
+}
 
 /* A vuc_done_fn, on the control thread. */
 static void
@@ -39,125 +69,38 @@ change_ended(void *arg, int rc, const struct vuc_error *err)
 	vuc_mailbox_post(&change->devices->mailbox, &change->post);
 }
 
-/* What is to be done, and to whom to tell how it went. */
-struct order {
-	enum kind kind;
-	const char *name; /* of the device */
-	vucd_done_fn done;
-	void *arg;
-};
-
-/* ---- what there is ---- */
-
-static struct vucd_device_config *
-find_known(const struct vucd_devices *devices, const char *name)
-{
-	unsigned int i;
-
-	for (i = 0; i < devices->nr_known; i++) {
-		if (strcmp(devices->known[i].name, name) == 0)
-			return &devices->known[i];
-	}
-	return NULL;
-}
-
-const struct vucd_device_config *
-vucd_devices_find(const struct vucd_devices *devices, const char *name)
-{
-	return find_known(devices, name);
-}
-
-/* The device that has a socket already; NULL when there is none. Servers have one client at a time.
- */
-static const struct vucd_device_config *
-find_socket(const struct vucd_devices *devices, const char *socket)
-{
-	unsigned int i;
-
-	for (i = 0; i < devices->nr_known; i++) {
-		if (strcmp(devices->known[i].socket, socket) == 0)
-			return &devices->known[i];
-	}
-	return NULL;
-}
-
-/* Room for one more, before it is added. */
-static int
-reserve_known(struct vucd_devices *devices)
-{
-	struct vucd_device_config *known =
-		realloc(devices->known, (devices->nr_known + 1) * sizeof(*known));
-
-	if (known == NULL)
-		return -ENOMEM;
-	devices->known = known;
-	return 0;
-}
-
-static void
-forget_known(struct vucd_devices *devices, const char *name)
-{
-	struct vucd_device_config *known = find_known(devices, name);
-
-	if (known != NULL)
-		*known = devices->known[--devices->nr_known];
-}
-
-/* ---- changes ---- */
-
-static void
-device_end(struct vucd_devices *devices, const struct order *order, int rc, const char *why)
-{
-	if (rc != 0)
-		vucd_log(devices->log, VUC_LOG_WARNING, "cannot %s device %.64s: %s",
-			kind_names[order->kind], order->name, why);
-	order->done(order->arg, rc, rc != 0 ? why : "");
-}
-
-/* A post, on the main thread. */
-static void
-job_finish(void *arg)
-{
-	struct change *change = arg;
-	const struct order order = {change->kind, change->name, change->done, change->arg};
-
-	if (change->rc == 0 && change->kind == REMOVE)
-		forget_known(change->devices, change->name);
-	device_end(change->devices, &order, change->rc, change->err.text);
-	free(change);
-}
-
-/* A change as it was ordered; NULL, with done called, when there can be none. */
+/* NULL, with done called, when there can be none. */
 static struct change *
-new_change(struct vucd_devices *devices, const struct order *order)
+change_new(struct vucd_devices *devices, const char *kind, const char *name, vucd_done_fn done,
+	void *arg)
 {
-	struct change *change;
+	struct change from = {.kind = kind, .devices = devices, .done = done, .arg = arg};
+	struct change *change = NULL;
 
-	if (devices->closed) {
-		device_end(devices, order, -ESHUTDOWN, "the daemon is stopping");
-		return NULL;
+	snprintf(from.name, sizeof(from.name), "%s", name);
+	if (!vucd_is_name(name, sizeof(from.name) - 1)) {
+		change_end(&from, -ENOENT, "no device can have this name");
+	} else if (devices->closed) {
+		change_end(&from, -ESHUTDOWN, "the daemon is stopping");
+	} else {
+		change = malloc(sizeof(*change));
+		if (change == NULL)
+			change_end(&from, -ENOMEM, "out of memory");
 	}
-	change = calloc(1, sizeof(*change));
-	if (change == NULL) {
-		device_end(devices, order, -ENOMEM, "out of memory");
-		return NULL;
+	if (change != NULL) {
+		*change = from;
+		change->post = (struct vuc_post){.fn = change_finish, .arg = change};
 	}
-	change->post = (struct vuc_post){.fn = job_finish, .arg = change};
-	change->kind = order->kind;
-	change->devices = devices;
-	snprintf(change->name, sizeof(change->name), "%s", order->name);
-	change->done = order->done;
-	change->arg = order->arg;
 	return change;
 }
 
 /* Ends a change that could not be begun. */
 static void
-begun(struct change *change, const struct order *order, int rc)
+change_begun(struct change *change, int rc)
 {
 	if (rc == 0)
 		return;
-	device_end(change->devices, order, rc, change->err.text);
+	change_end(change, rc, change->err.text);
 	free(change);
 }
 
@@ -195,6 +138,8 @@ vucd_devices_fini(struct vucd_devices *devices)
 	free(devices->known);
 }
 
+/* ---- what can be done ---- */
+
 static int
 start_adding(struct change *change, const struct vucd_device_config *config,
 	const struct vucd_poller *poller)
@@ -210,7 +155,7 @@ start_adding(struct change *change, const struct vucd_device_config *config,
 	device.path = config->socket;
 	device.dma = (enum vuc_dma_policy)config->dma;
 	device.posted_writes = (enum vuc_posted_writes)config->posted_writes;
-	device.io_fds = config->io_fds;
+	device.io_fds = config->io_fds != 0;
 	device.max_dma_maps = config->max_dma_maps;
 	device.timeout_ms = config->timeout_ms;
 	device.long_timeout_ms = config->long_timeout_ms;
@@ -225,78 +170,80 @@ start_adding(struct change *change, const struct vucd_device_config *config,
 		change->devices->control, &opts, change_ended, change, &change->err);
 }
 
+/* Servers have one client at a time. */
+static int
+check_socket(const struct vucd_devices *devices, const struct vucd_device_config *config,
+	struct vuc_error *err)
+{
+	unsigned int i;
+
+	for (i = 0; i < devices->nr_known; i++) {
+		const struct vucd_device_config *known = &devices->known[i];
+
+		if (strcmp(known->socket, config->socket) == 0 &&
+			strcmp(known->name, config->name) != 0)
+			return vuc_error_set(err, -EADDRINUSE,
+				"socket %s is that of device %s already", config->socket,
+				known->name);
+	}
+	return 0;
+}
+
 static int
 device_add(struct change *change, const struct vucd_device_config *config)
 {
 	struct vucd_devices *devices = change->devices;
 	const struct vucd_poller *poller =
 		vucd_pollers_choose(devices->pollers, config->poller, devices->control);
-	const struct vucd_device_config *other = find_socket(devices, config->socket);
-	struct vuc_error *err = &change->err;
+	struct vucd_device_config *known;
+	int rc = check_socket(devices, config, &change->err);
 
-	if (poller == NULL) {
-		snprintf(err->text, sizeof(err->text), "there is no poller %s", config->poller);
-		return -ENOENT;
-	}
-	if (other != NULL && strcmp(other->name, config->name) != 0) {
-		snprintf(err->text, sizeof(err->text), "socket %.108s is that of device %s already",
-			config->socket, other->name);
-		return -EADDRINUSE;
-	}
-	if (reserve_known(devices) != 0) {
-		snprintf(err->text, sizeof(err->text), "out of memory");
-		return -ENOMEM;
-	}
-	return start_adding(change, config, poller);
+	if (poller == NULL)
+		return vuc_error_set(
+			&change->err, -ENOENT, "there is no poller %s", config->poller);
+	if (rc != 0)
+		return rc;
+	known = realloc(devices->known, (devices->nr_known + 1) * sizeof(*known));
+	if (known == NULL)
+		return vuc_error_set(&change->err, -ENOMEM, "out of memory");
+	devices->known = known;
+	rc = start_adding(change, config, poller);
+	if (rc == 0)
+		devices->known[devices->nr_known++] = *config;
+	return rc;
 }
 
 void
 vucd_devices_add(struct vucd_devices *devices, const struct vucd_device_config *config,
 	vucd_done_fn done, void *arg)
 {
-	const struct order order = {ADD, config->name, done, arg};
-	struct change *change = new_change(devices, &order);
-	int rc;
+	struct change *change = change_new(devices, "add", config->name, done, arg);
 
-	if (change == NULL)
-		return;
-	rc = device_add(change, config);
-	if (rc == 0)
-		devices->known[devices->nr_known++] = *config;
-	begun(change, &order, rc);
-}
-
-/* A change to the device of this name; NULL, with done called, when there can be none. */
-static struct change *
-new_named_change(struct vucd_devices *devices, const struct order *order)
-{
-	if (vucd_value_is_name(order->name, VUC_CONTROL_NAME_SIZE))
-		return new_change(devices, order);
-	device_end(devices, order, -ENOENT, "no device can have this name");
-	return NULL;
+	if (change != NULL)
+		change_begun(change, device_add(change, config));
 }
 
 void
 vucd_devices_remove(
 	struct vucd_devices *devices, const char *name, bool force, vucd_done_fn done, void *arg)
 {
-	const struct order order = {REMOVE, name, done, arg};
-	struct change *change = new_named_change(devices, &order);
+	struct change *change = change_new(devices, "remove", name, done, arg);
 
-	if (change != NULL)
-		begun(change, &order,
-			vuc_control_remove_device_start(
-				devices->control, name, force, change_ended, change, &change->err));
+	if (change == NULL)
+		return;
+	change->forgets = true;
+	change_begun(change,
+		vuc_control_remove_device_start(
+			devices->control, name, force, change_ended, change, &change->err));
 }
 
 void
 vucd_devices_detach(struct vucd_devices *devices, const char *name, vucd_done_fn done, void *arg)
 {
-	const struct order order = {DETACH, name, done, arg};
-	struct change *change = new_named_change(devices, &order);
+	struct change *change = change_new(devices, "detach", name, done, arg);
 
 	if (change != NULL)
-		begun(change, &order,
+		change_begun(change,
 			vuc_control_detach_start(
 				devices->control, name, change_ended, change, &change->err));
 }

@@ -13,12 +13,14 @@
 #include "loop.h"
 #include "mailbox.h"
 #include "pollers.h"
-#include "service.h"
+
+/* The end of what takes time. why is valid during the call, and "" with 0. */
+typedef void (*vucd_done_fn)(void *arg, int rc, const char *why);
 
 struct vucd_devices {
 	struct vuc_control *control;
 	struct vucd_pollers *pollers;
-	struct vucd_log *log; /* is told of what fails */
+	struct vucd_log *log; /* gets what fails */
 	bool closed;          /* the daemon is stopping: nothing is begun any more */
 	struct vucd_loop *loop;
 	struct vuc_mailbox mailbox; /* for changes that have ended */
@@ -43,7 +45,6 @@ void vucd_devices_detach(
 	struct vucd_devices *devices, const char *name, vucd_done_fn done, void *arg);
 
 /* How a device was added; NULL when there is none of this name. Valid until the next change. */
-const struct vucd_device_config *vucd_devices_find(
-	const struct vucd_devices *devices, const char *name);
+struct vucd_device_config *vucd_devices_find(const struct vucd_devices *devices, const char *name);
 
 #endif /* VUCD_DEVICES_H */

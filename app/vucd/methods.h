@@ -6,7 +6,7 @@
 
 #include "rpc.h"
 
-/* Up to one without a name. The service of struct vucd_rpc is a struct vucd_service. */
-extern const struct vucd_rpc_method vucd_methods[];
+/* Up to one without a name. The argument of struct vucd_rpc is a struct vucd_daemon. */
+const struct vucd_rpc_method *vucd_methods(void);
 
 #endif /* VUCD_METHODS_H */

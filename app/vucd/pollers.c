@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include <vuc/poll_group.h>
-#include <vuc/stats.h>
 
 /* On the poller's thread, to whom the poll group belongs. */
 static int
@@ -33,7 +32,9 @@ poller_start(struct vucd_poller *poller, const struct vucd_poller_config *config
 	opts.cpu = config->cpu;
 	opts.idle = (enum vuc_idle)config->idle;
 	opts.idle_loops = config->idle_loops;
-	opts.transport = config->transport;
+	if (config->transport != 0)
+		opts.transport =
+			vucd_key_word(&vucd_section_poller, "transport", config->transport);
 	opts.log = vucd_log_line;
 	opts.log_arg = log;
 	rc = vuc_poller_create(&opts, &poller->poller, &why);
@@ -184,20 +185,4 @@ vucd_pollers_choose(struct vucd_pollers *pollers, const char *name, struct vuc_c
 		}
 	}
 	return best;
-}
-
-int
-vucd_pollers_look(const struct vucd_pollers *pollers, unsigned int i, struct vucd_poller_view *view)
-{
-	const struct vucd_poller *poller;
-
-	if (i >= pollers->nr)
-		return -ENOENT;
-	poller = &pollers->all[i];
-	view->name = vuc_poller_name(poller->poller);
-	view->cpu = vuc_poller_cpu(poller->poller);
-	view->idle = poller->idle;
-	view->transport = poller->transport;
-	view->placement = vuc_poller_placement(poller->poller);
-	return vuc_poller_get_stats(poller->poller, &view->stats);
 }

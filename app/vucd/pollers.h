@@ -9,7 +9,6 @@
 
 #include "config.h"
 #include "log.h"
-#include "service.h"
 
 struct vucd_poller {
 	struct vuc_poller *poller;
@@ -33,9 +32,5 @@ void vucd_pollers_stop(struct vucd_pollers *pollers);
 /* The poller of this name, or, for "", the one with the fewest devices; NULL when there is none. */
 struct vucd_poller *vucd_pollers_choose(
 	struct vucd_pollers *pollers, const char *name, struct vuc_control *control);
-
-/* Returns 0 or -ENOENT. */
-int vucd_pollers_look(
-	const struct vucd_pollers *pollers, unsigned int i, struct vucd_poller_view *view);
 
 #endif /* VUCD_POLLERS_H */

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config_keys.h"
-
 /* What is being done to a device. */
 struct step {
 	struct vucd_reload *reload;
@@ -77,18 +75,6 @@ find_wanted(const struct vucd_reload *r, const char *name)
 	return NULL;
 }
 
-static bool
-has_poller(const struct vucd_config *config, const char *name)
-{
-	unsigned int i;
-
-	for (i = 0; i < config->nr_pollers; i++) {
-		if (strcmp(config->pollers[i].name, name) == 0)
-			return true;
-	}
-	return name[0] == '\0';
-}
-
 static void
 device_added(void *arg, int rc, const char *why)
 {
@@ -117,7 +103,7 @@ add_devices(struct vucd_reload *r)
 		struct step *step;
 
 		if (vucd_devices_find(r->devices, device->name) != NULL ||
-			!has_poller(r->config, device->poller))
+			!vucd_config_has_poller(r->config, device->poller))
 			continue;
 		step = new_step(r, device->name);
 		if (step == NULL)
@@ -172,10 +158,10 @@ remove_devices(struct vucd_reload *r)
 		const struct vucd_device_config *wanted = find_wanted(r, known->name);
 
 		if (wanted != NULL) /* from now on it is the file's, whoever has added it */
-			known->line = wanted->line;
-		if (wanted == NULL && known->line != 0)
+			known->lines.section = wanted->lines.section;
+		if (wanted == NULL && known->lines.section != 0)
 			remove_device(r, known->name, NULL);
-		else if (wanted != NULL && has_poller(r->config, wanted->poller) &&
+		else if (wanted != NULL && vucd_config_has_poller(r->config, wanted->poller) &&
 			!vucd_section_equal(&vucd_section_device, known, wanted))
 			remove_device(r, known->name, wanted);
 	}
@@ -240,7 +226,7 @@ compare_devices(struct vucd_reload *r)
 		const struct vucd_device_config *device = &r->wanted.devices[i];
 		char what[80], why[64];
 
-		if (has_poller(r->config, device->poller))
+		if (vucd_config_has_poller(r->config, device->poller))
 			continue;
 		snprintf(what, sizeof(what), "[device %s]", device->name);
 		snprintf(why, sizeof(why), "its poller %s does not run yet", device->poller);

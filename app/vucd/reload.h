@@ -15,7 +15,19 @@
 #include "config.h"
 #include "devices.h"
 #include "log.h"
-#include "service.h"
+
+/* What the configuration, read again, means for a device (by its name), a poller or a setting (as
+ * the file has them, in brackets). */
+enum vucd_reload_kind {
+	VUCD_RELOAD_ADDED,
+	VUCD_RELOAD_REMOVED,
+	VUCD_RELOAD_CHANGED,
+	VUCD_RELOAD_RESTART, /* it stays as it is until the daemon is started again */
+	VUCD_RELOAD_FAILED,  /* why says so; else it is "" or explains */
+};
+
+typedef void (*vucd_reload_fn)(
+	void *arg, enum vucd_reload_kind kind, const char *what, const char *why);
 
 struct vucd_reload {
 	const char *path;                 /* of the file */
@@ -36,9 +48,9 @@ struct vucd_reload {
 };
 
 /*
- * Begin; fn (or NULL) and done are called as struct vucd_service_ops says. A file with errors
- * changes nothing: -EINVAL, with the first of them, and all in the log. -EBUSY while another one is
- * under way.
+ * Begin; fn (or NULL) is called for each difference, before done. A file with errors changes
+ * nothing: -EINVAL, with the first of them, and all in the log. -EBUSY while another one is under
+ * way.
  */
 void vucd_reload_start(struct vucd_reload *reload, vucd_reload_fn fn, vucd_done_fn done, void *arg);
 

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "json_text.h"
-#include "rpc_check.h"
 
 #define NO_MEMORY                                                      \
 	"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32603,\"message\":" \
@@ -27,8 +26,8 @@ struct vucd_rpc_request {
 	bool notification;         /* it has none */
 	bool starting;             /* the method has not returned yet */
 	bool over;                 /* the call has ended */
-	bool *ended;               /* set when the request is freed before its line returns */
-	vucd_rpc_answer_fn fn;     /* NULL: abandoned */
+	struct vucd_rpc_request **owner;
+	vucd_rpc_answer_fn fn; /* NULL: abandoned */
 	void *arg;
 };
 
@@ -53,37 +52,41 @@ code_text(int code)
 	}
 }
 
-/* What every answer has, added to an array. id stays the caller's. */
-static struct json_object *
-begin_answer(struct app_json *answer)
-{
-	struct json_object *obj = app_json_object(answer, answer->root, NULL);
-
-	app_json_text(answer, obj, "jsonrpc", "2.0");
-	return obj;
-}
-
+/* Add value, which stays the caller's, to an object. */
 static void
-end_answer(struct app_json *answer, struct json_object *obj, struct json_object *id)
+add_value(struct app_json *answer, struct json_object *obj, const char *key,
+	struct json_object *value)
 {
-	if (answer->failed)
-		return;
-	if (json_object_object_add(obj, "id", json_object_get(id)) != 0) {
-		json_object_put(id);
+	if (!answer->failed && json_object_object_add(obj, key, json_object_get(value)) != 0) {
+		json_object_put(value);
 		answer->failed = true;
 	}
+}
+
+/* An answer with a result; without one, with an error. */
+static struct json_object *
+add_answer(struct app_json *answer, struct json_object *id, struct json_object *result)
+{
+	struct json_object *obj = app_json_object(answer, answer->root, NULL), *error = NULL;
+
+	app_json_text(answer, obj, "jsonrpc", "2.0");
+	if (result != NULL)
+		add_value(answer, obj, "result", result);
+	else
+		error = app_json_object(answer, obj, "error");
+	add_value(answer, obj, "id", id);
+	return error;
 }
 
 static void
 add_error(struct app_json *answer, struct json_object *id, int code, int error, const char *why)
 {
-	struct json_object *obj = begin_answer(answer);
-	struct json_object *fields = app_json_object(answer, obj, "error");
+	struct json_object *fields = add_answer(answer, id, NULL);
+	struct json_object *number = json_object_new_int(code);
 	char text[VUC_ERROR_MAX + 64];
 
-	/* app_json_number() has no sign. */
-	if (!answer->failed && json_object_object_add(fields, "code", json_object_new_int(code)))
-		answer->failed = true;
+	add_value(answer, fields, "code", number); /* app_json_number() has no sign */
+	json_object_put(number);
 	snprintf(text, sizeof(text), "%s: %s", code_text(code), why);
 	app_json_text(answer, fields, "message", text);
 	if (error != 0) {
@@ -92,7 +95,6 @@ add_error(struct app_json *answer, struct json_object *id, int code, int error, 
 		app_json_text(answer, app_json_object(answer, fields, "data"), "errno",
 			name != NULL ? name : "EIO");
 	}
-	end_answer(answer, obj, id);
 }
 
 static void
@@ -136,6 +138,163 @@ vucd_rpc_refuse(int code, int error, const char *why, vucd_rpc_answer_fn fn, voi
 	app_json_finish(&answer);
 }
 
+/* ---- whether a request is one, and which ---- */
+
+/* Returns code, with what is wrong in err: names as they came, in UTF-8. */
+static int __attribute__((format(printf, 3, 4)))
+request_refuse(struct vuc_error *err, int code, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	if (vsnprintf(err->text, sizeof(err->text), fmt, args) < 0)
+		err->text[0] = '\0';
+	va_end(args);
+	return code;
+}
+
+/* The form of a request. Returns 0 or the code of an error, as do those below. */
+static int
+check_request(struct vucd_rpc_request *request, struct json_object *item, struct vuc_error *err)
+{
+	const int code = VUCD_RPC_INVALID_REQUEST;
+	struct json_object *value;
+
+	request->id = NULL;
+	request->notification = false;
+	if (!json_object_is_type(item, json_type_object))
+		return request_refuse(err, code, "expected an object");
+	if (json_object_object_get_ex(item, "id", &value)) {
+		if (value != NULL && !json_object_is_type(value, json_type_int) &&
+			(!json_object_is_type(value, json_type_string) ||
+				json_object_get_string_len(value) > VUCD_RPC_MAX_ID))
+			return request_refuse(err, code,
+				"expected an id that is an integer, null or a string of at most %d "
+				"bytes",
+				VUCD_RPC_MAX_ID);
+		request->id = value;
+	}
+	if (!json_object_object_get_ex(item, "jsonrpc", &value) ||
+		!json_object_is_type(value, json_type_string) ||
+		strcmp(json_object_get_string(value), "2.0") != 0)
+		return request_refuse(err, code, "expected \"jsonrpc\":\"2.0\"");
+	if (!json_object_object_get_ex(item, "method", &value) ||
+		!json_object_is_type(value, json_type_string))
+		return request_refuse(err, code, "expected a method that is a string");
+	if (json_object_object_get_ex(item, "params", &value) &&
+		!json_object_is_type(value, json_type_object) &&
+		!json_object_is_type(value, json_type_array))
+		return request_refuse(err, code, "expected params that are an object or an array");
+	request->notification = !json_object_object_get_ex(item, "id", NULL);
+	return 0;
+}
+
+static int
+find_method(struct vucd_rpc_request *request, struct json_object *item, struct vuc_error *err)
+{
+	const char *name = json_object_get_string(json_object_object_get(item, "method"));
+	const struct vucd_rpc_method *m = request->rpc->methods;
+
+	while (m->name != NULL && strcmp(m->name, name) != 0)
+		m++;
+	request->call.method = m;
+	if (m->name == NULL)
+		return request_refuse(err, VUCD_RPC_METHOD_NOT_FOUND, "%.64s", name);
+	return 0;
+}
+
+static bool
+is_strings(struct json_object *value)
+{
+	bool all = json_object_is_type(value, json_type_array);
+	size_t i;
+
+	for (i = 0; all && i < json_object_array_length(value); i++)
+		all = json_object_is_type(json_object_array_get_idx(value, i), json_type_string);
+	return all;
+}
+
+/* What a type is called when value is not of it, else NULL. */
+static const char *
+type_missed(enum vucd_rpc_type type, struct json_object *value)
+{
+	switch (type) {
+	case VUCD_RPC_STRING:
+		return json_object_is_type(value, json_type_string) ? NULL : "a string";
+	case VUCD_RPC_STRINGS:
+		return is_strings(value) ? NULL : "an array of strings";
+	case VUCD_RPC_BOOL:
+		return json_object_is_type(value, json_type_boolean) ? NULL : "true or false";
+	default:
+		return json_object_is_type(value, json_type_int) &&
+				json_object_get_int64(value) >= 0
+			? NULL
+			: "an integer, 0 or more";
+	}
+}
+
+static size_t
+count_params(const struct vucd_rpc_method *method)
+{
+	size_t n = 0;
+
+	while (method->params != NULL && method->params[n].name[0] != '\0')
+		n++;
+	return n;
+}
+
+/* What was given and is none of the method's. */
+static int
+refuse_unknown(
+	const struct vucd_rpc_method *method, struct json_object *params, struct vuc_error *err)
+{
+	size_t nr = count_params(method);
+
+	if (json_object_is_type(params, json_type_array)) {
+		if (json_object_array_length(params) > nr)
+			return request_refuse(err, VUCD_RPC_INVALID_PARAMS, "%s takes at most %zu",
+				method->name, nr);
+		return 0;
+	}
+	json_object_object_foreach(params, name, value)
+	{
+		size_t i = 0;
+
+		(void)value;
+		while (i < nr && strcmp(method->params[i].name, name) != 0)
+			i++;
+		if (i == nr)
+			return request_refuse(err, VUCD_RPC_INVALID_PARAMS,
+				"%s has no parameter %.64s", method->name, name);
+	}
+	return 0;
+}
+
+static int
+take_params(struct vucd_rpc_call *call, struct json_object *item, struct vuc_error *err)
+{
+	struct json_object *params = json_object_object_get(item, "params");
+	size_t i, nr = count_params(call->method);
+
+	if (params != NULL && refuse_unknown(call->method, params, err) != 0)
+		return VUCD_RPC_INVALID_PARAMS;
+	for (i = 0; i < nr; i++) {
+		const struct vucd_rpc_param *param = &call->method->params[i];
+		struct json_object *value = json_object_is_type(params, json_type_array)
+			? json_object_array_get_idx(params, i)
+			: json_object_object_get(params, param->name);
+		const char *missed =
+			value != NULL || param->required ? type_missed(param->type, value) : NULL;
+
+		if (missed != NULL)
+			return request_refuse(err, VUCD_RPC_INVALID_PARAMS, "%s: %s%s: expected %s",
+				call->method->name, param->name, value == NULL ? " is missing" : "",
+				missed);
+		call->params[i] = value;
+	}
+	return 0;
+}
+
 /* ---- a call ---- */
 
 static void carry_on(struct vucd_rpc_request *request);
@@ -143,6 +302,7 @@ static void carry_on(struct vucd_rpc_request *request);
 static void
 end_call(struct vucd_rpc_request *request)
 {
+	json_object_put(request->call.result);
 	request->over = true;
 	if (!request->starting)
 		carry_on(request);
@@ -152,18 +312,9 @@ void
 vucd_rpc_return(struct vucd_rpc_call *call)
 {
 	struct vucd_rpc_request *request = call->request;
-	struct json_object *obj;
 
-	if (!request->notification) {
-		obj = begin_answer(&request->answer);
-		if (!request->answer.failed &&
-			json_object_object_add(obj, "result", json_object_get(call->result)) != 0) {
-			json_object_put(call->result);
-			request->answer.failed = true;
-		}
-		end_answer(&request->answer, obj, request->id);
-	}
-	json_object_put(call->result);
+	if (!request->notification)
+		add_answer(&request->answer, request->id, call->result);
 	end_call(request);
 }
 
@@ -180,7 +331,6 @@ vucd_rpc_fail(struct vucd_rpc_call *call, int code, int error, const char *fmt, 
 	va_end(args);
 	if (!request->notification)
 		add_error(&request->answer, request->id, code, error, why);
-	json_object_put(call->result);
 	end_call(request);
 }
 
@@ -192,19 +342,21 @@ start_call(struct vucd_rpc_request *request, struct json_object *item)
 	struct vuc_error err = {""};
 	int code;
 
-	*call = (struct vucd_rpc_call){.service = request->rpc->service,
+	*call = (struct vucd_rpc_call){
+		.arg = request->rpc->arg,
 		.who = request->who,
 		.answer = &request->answer,
-		.request = request};
-	code = vucd_rpc_check_request(item, &request->id, &request->notification, &err);
+		.request = request,
+	};
+	code = check_request(request, item, &err);
 	if (code == 0)
-		code = vucd_rpc_find_method(request->rpc, item, &call->method, &err);
+		code = find_method(request, item, &err);
 	if (code == 0)
-		code = vucd_rpc_take_params(call, item, &err);
+		code = take_params(call, item, &err);
 	if (code == 0) {
 		call->result = json_object_new_object();
 		if (call->result == NULL)
-			code = VUCD_RPC_INTERNAL_ERROR;
+			code = request_refuse(&err, VUCD_RPC_INTERNAL_ERROR, "out of memory");
 	}
 	if (code != 0)
 		vucd_rpc_fail(call, code, 0, "%s", err.text);
@@ -217,10 +369,10 @@ start_call(struct vucd_rpc_request *request, struct json_object *item)
 static void
 end_request(struct vucd_rpc_request *request)
 {
-	if (request->fn != NULL)
+	if (request->fn != NULL) {
+		*request->owner = NULL;
 		give_answer(&request->answer, request->batch, request->fn, request->arg);
-	if (request->ended != NULL)
-		*request->ended = true;
+	}
 	json_object_put(request->root);
 	app_json_finish(&request->answer);
 	free(request);
@@ -260,54 +412,45 @@ unfit(struct json_object *root)
 	return NULL;
 }
 
-static struct vucd_rpc_request *
-start_request(const struct vucd_rpc *rpc, const char *who, struct json_object *root,
-	vucd_rpc_answer_fn answer, void *arg)
-{
-	struct vucd_rpc_request *request = calloc(1, sizeof(*request));
-	bool ended = false;
-
-	if (request == NULL) {
-		json_object_put(root);
-		vucd_rpc_refuse(VUCD_RPC_INTERNAL_ERROR, 0, "out of memory", answer, arg);
-		return NULL;
-	}
-	request->rpc = rpc;
-	request->who = who;
-	request->root = root;
-	request->batch = json_object_is_type(root, json_type_array);
-	request->fn = answer;
-	request->arg = arg;
-	request->ended = &ended;
-	init_answer(&request->answer);
-	carry_on(request);
-	if (ended)
-		return NULL;
-	request->ended = NULL;
-	return request;
-}
-
-struct vucd_rpc_request *
+void
 vucd_rpc_line(const struct vucd_rpc *rpc, const char *who, const char *line, size_t len,
-	vucd_rpc_answer_fn answer, void *arg)
+	vucd_rpc_answer_fn answer, void *arg, struct vucd_rpc_request **owner)
 {
+	struct vucd_rpc_request *request = NULL;
 	struct json_object *root;
 	struct vuc_error err = {""};
 	const char *why;
+	int code = VUCD_RPC_INVALID_REQUEST;
 	int rc = app_json_parse(line, len, &root, &err);
 
+	*owner = NULL;
 	if (rc != 0) {
-		vucd_rpc_refuse(rc == -ENOMEM ? VUCD_RPC_INTERNAL_ERROR : VUCD_RPC_PARSE_ERROR, 0,
-			err.text, answer, arg);
-		return NULL;
+		code = rc == -ENOMEM ? VUCD_RPC_INTERNAL_ERROR : VUCD_RPC_PARSE_ERROR;
+		why = err.text;
+	} else {
+		why = unfit(root);
 	}
-	why = unfit(root);
-	if (why != NULL) {
+	if (why == NULL) {
+		request = calloc(1, sizeof(*request));
+		code = VUCD_RPC_INTERNAL_ERROR;
+	}
+	if (request == NULL) {
 		json_object_put(root);
-		vucd_rpc_refuse(VUCD_RPC_INVALID_REQUEST, 0, why, answer, arg);
-		return NULL;
+		vucd_rpc_refuse(code, 0, why != NULL ? why : "out of memory", answer, arg);
+		return;
 	}
-	return start_request(rpc, who, root, answer, arg);
+	*request = (struct vucd_rpc_request){
+		.rpc = rpc,
+		.who = who,
+		.root = root,
+		.batch = json_object_is_type(root, json_type_array),
+		.owner = owner,
+		.fn = answer,
+		.arg = arg,
+	};
+	*owner = request;
+	init_answer(&request->answer);
+	carry_on(request);
 }
 
 void

@@ -26,7 +26,7 @@
 #define VUCD_RPC_INTERNAL_ERROR   (-32603)
 #define VUCD_RPC_FAILED           (-32000) /* data.errno says how */
 
-/* A request that is being carried out. */
+/* A line that is being carried out. */
 struct vucd_rpc_request;
 
 enum vucd_rpc_type {
@@ -37,25 +37,12 @@ enum vucd_rpc_type {
 };
 
 struct vucd_rpc_param {
-	const char *name;
+	char name[24];
 	enum vucd_rpc_type type;
 	bool required;
 };
 
-struct vucd_rpc_method;
-
-/* A method being called. */
-struct vucd_rpc_call {
-	const struct vucd_rpc_method *method;
-	void *service;   /* of the struct vucd_rpc */
-	const char *who; /* as given to vucd_rpc_line() */
-	/* In the order of the method's table, and of its types; NULL: not given. */
-	struct json_object *params[VUCD_RPC_MAX_PARAMS];
-	/* The answer as it is being built. What is added to result, an object, is the result. */
-	struct app_json *answer;
-	struct json_object *result;
-	struct vucd_rpc_request *request; /* rpc's own */
-};
+struct vucd_rpc_call;
 
 struct vucd_rpc_method {
 	const char *name;
@@ -66,7 +53,20 @@ struct vucd_rpc_method {
 
 struct vucd_rpc {
 	const struct vucd_rpc_method *methods; /* up to one without a name */
-	void *service;
+	void *arg;                             /* goes to the methods */
+};
+
+/* A method being called. */
+struct vucd_rpc_call {
+	const struct vucd_rpc_method *method;
+	void *arg;       /* of the struct vucd_rpc */
+	const char *who; /* as given to vucd_rpc_line() */
+	/* In the order of the method's table, and of its types; NULL: not given. */
+	struct json_object *params[VUCD_RPC_MAX_PARAMS];
+	/* The answer as it is being built. What is added to result, an object, is the result. */
+	struct app_json *answer;
+	struct json_object *result;
+	struct vucd_rpc_request *request; /* rpc's own */
 };
 
 /*
@@ -76,14 +76,14 @@ struct vucd_rpc {
 typedef void (*vucd_rpc_answer_fn)(void *arg, const char *text, size_t len);
 
 /*
- * Carry out a line, without its newline. answer is called once, perhaps before this returns. who
- * asks is for the log, and valid as long as the answer is wanted.
- * Returns the request while it is under way, else NULL.
+ * Carry out a line, without its newline. answer is called once, perhaps before this returns; until
+ * then *request is not NULL. who asks is for the log, and valid as long as the answer is wanted.
  */
-struct vucd_rpc_request *vucd_rpc_line(const struct vucd_rpc *rpc, const char *who,
-	const char *line, size_t len, vucd_rpc_answer_fn answer, void *arg);
+void vucd_rpc_line(const struct vucd_rpc *rpc, const char *who, const char *line, size_t len,
+	vucd_rpc_answer_fn answer, void *arg, struct vucd_rpc_request **request);
 
-/* Nobody wants the answer any more: answer will not be called. What was begun is carried out. */
+/* Nobody wants the answer any more: neither is answer called nor *request set. What was begun is
+ * carried out. */
 void vucd_rpc_abandon(struct vucd_rpc_request *request);
 
 /* An answer to a line, or a connection, that is not taken. error is as in vucd_rpc_fail(). */

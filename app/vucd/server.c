@@ -3,78 +3,279 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-#include "client.h"
 #include "error.h"
 #include "listener.h"
 
-#define BACKLOG  128
-#define WHY_SIZE 96
+#define BACKLOG        128
+#define LINES_PER_TURN 16 /* then others have theirs */
+#define WHY_SIZE       96
+
+/* A connection. */
+struct client {
+	struct vucd_server *server;
+	struct vucd_watch watch;
+	TAILQ_ENTRY(client) next;
+	char who[48];                     /* its user and process, for the log */
+	struct vucd_rpc_request *request; /* under way: it waits for an answer of ours */
+	bool last;                        /* nothing is read any more; closed after the answer */
+	bool serving;                     /* its lines are being looked at */
+	size_t in_start;                  /* of what has not been looked at */
+	size_t in_end;
+	char *out; /* an answer on its way, or NULL */
+	size_t out_len;
+	size_t out_sent;
+	char in[VUCD_MAX_LINE + 1];
+};
 
 struct vucd_server {
 	struct vucd_log *log;
+	struct vucd_loop *loop;
+	const struct vucd_rpc *rpc;
 	struct vucd_watch listener;
-	struct vucd_client_owner owner;
+	struct vuc_listener socket;
 	bool paused; /* all clients wait for answers of ours: nobody is accepted */
 	int spare;   /* given up to accept and hang up when there are no descriptors */
 	unsigned int nr_clients;
-	TAILQ_HEAD(, vucd_client) clients; /* quiet for longest first */
-	struct vuc_listener socket;
+	TAILQ_HEAD(, client) clients; /* quiet for longest first */
 };
 
 /* ---- clients come and go ---- */
 
 static void
-set_paused(struct vucd_server *server, bool paused)
+server_pause(struct vucd_server *server, bool paused)
 {
 	if (server->paused == paused)
 		return;
 	server->paused = paused;
-	vucd_loop_change(server->owner.loop, &server->listener, paused ? 0 : EPOLLIN);
+	vucd_loop_change(server->loop, &server->listener, paused ? 0 : EPOLLIN);
 }
 
+/* The client has sent or received something. It may be one that can go, now that its answer has
+ * come. */
 static void
-client_active(void *arg, struct vucd_client *client)
+client_is_active(struct client *client)
 {
-	struct vucd_server *server = arg;
+	struct vucd_server *server = client->server;
 
 	TAILQ_REMOVE(&server->clients, client, next);
 	TAILQ_INSERT_TAIL(&server->clients, client, next);
-	/* It may be one that can go, now that its answer has come. */
-	set_paused(server, false);
+	server_pause(server, false);
 }
 
+/* Close its connection and abandon its request. */
 static void
-client_gone(void *arg, struct vucd_client *client)
+client_destroy(struct client *client)
 {
-	struct vucd_server *server = arg;
+	struct vucd_server *server = client->server;
 
 	TAILQ_REMOVE(&server->clients, client, next);
 	server->nr_clients--;
-	vucd_client_destroy(client);
-	set_paused(server, false);
+	if (client->request != NULL)
+		vucd_rpc_abandon(client->request);
+	vucd_loop_remove(server->loop, &client->watch);
+	close(client->watch.fd);
+	free(client->out);
+	free(client);
+	server_pause(server, false);
 }
 
 /* Close the connection that has been quiet for longest. Returns false when all are busy. */
 static bool
-make_room(struct vucd_server *server)
+server_make_room(struct vucd_server *server)
 {
-	struct vucd_client *client;
+	struct client *client;
 
 	TAILQ_FOREACH (client, &server->clients, next) {
-		if (!vucd_client_busy(client)) {
+		if (client->request == NULL) {
 			vucd_log(server->log, VUC_LOG_DEBUG,
 				"management: a quiet connection is closed for a new one");
-			client_gone(server, client);
+			client_destroy(client);
 			return true;
 		}
 	}
 	return false;
 }
+
+/* ---- answers ---- */
+
+static void client_serve(struct client *client);
+
+/* The end of the first line that is there, NULL when it is not. */
+static char *
+line_end(struct client *client)
+{
+	return memchr(client->in + client->in_start, '\n', client->in_end - client->in_start);
+}
+
+static void
+client_answer(void *arg, const char *text, size_t len)
+{
+	struct client *client = arg;
+
+	client_is_active(client);
+	if (text != NULL) {
+		client->out = malloc(len + 1);
+		if (client->out == NULL) {
+			client->last = true; /* hanging up is all that is left to say */
+		} else {
+			memcpy(client->out, text, len);
+			client->out[len] = '\n';
+			client->out_len = len + 1;
+			client->out_sent = 0;
+		}
+	}
+	if (!client->serving)
+		client_serve(client);
+}
+
+/* Send what there is to send. Returns 0, also when the client takes no more for now; -errno when
+ * it has gone. */
+static int
+client_send(struct client *client)
+{
+	while (client->out_sent < client->out_len) {
+		ssize_t n = send(client->watch.fd, client->out + client->out_sent,
+			client->out_len - client->out_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? 0 : -errno;
+		client->out_sent += (size_t)n;
+		client_is_active(client);
+	}
+	free(client->out);
+	client->out = NULL;
+	client->out_len = 0;
+	return 0;
+}
+
+/* ---- lines ---- */
+
+/* Carry out the first line that is there. Returns whether there was one. */
+static bool
+client_take_line(struct client *client)
+{
+	const char *line = client->in + client->in_start;
+	const char *end = line_end(client);
+	size_t len;
+
+	if (end == NULL)
+		return false;
+	len = (size_t)(end - line);
+	client->in_start += len + 1;
+	while (len > 0 && (line[len - 1] == ' ' || line[len - 1] == '\r' || line[len - 1] == '\t'))
+		len--;
+	if (len > 0)
+		vucd_rpc_line(client->server->rpc, client->who, line, len, client_answer, client,
+			&client->request);
+	return true;
+}
+
+/* Read once. Returns whether the connection is still there. */
+static bool
+client_receive(struct client *client)
+{
+	ssize_t n;
+
+	client->in_end -= client->in_start;
+	memmove(client->in, client->in + client->in_start, client->in_end);
+	client->in_start = 0;
+	do {
+		n = recv(client->watch.fd, client->in + client->in_end,
+			sizeof(client->in) - client->in_end, MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN;
+	client->in_end += (size_t)n;
+	if (n > 0)
+		client_is_active(client);
+	return n > 0;
+}
+
+/* Whether the next line can be looked at. */
+static bool
+client_is_free(const struct client *client)
+{
+	return client->out == NULL && client->request == NULL && !client->last;
+}
+
+/* Answer line by line, until an answer takes its time, the client does not take one, or there are
+ * no more lines. Returns 0, or -errno when the client has to go. */
+static int
+client_answer_lines(struct client *client)
+{
+	unsigned int lines = 0;
+	int rc = client->out != NULL ? client_send(client) : 0;
+
+	while (rc == 0 && client_is_free(client) && lines < LINES_PER_TURN &&
+		client_take_line(client)) {
+		lines++;
+		if (client->out != NULL)
+			rc = client_send(client);
+	}
+	if (rc == 0 && client_is_free(client) &&
+		client->in_end - client->in_start == sizeof(client->in) &&
+		line_end(client) == NULL) {
+		client->last = true;
+		vucd_rpc_refuse(VUCD_RPC_INVALID_REQUEST, 0, "a line of more than 65536 bytes",
+			client_answer, client);
+		rc = client_send(client);
+	}
+	if (rc == 0 && client->last && client->out == NULL && client->request == NULL)
+		rc = -ECONNRESET;
+	return rc;
+}
+
+/* What the client is waited for next. It is not read from while it has an answer to come: what it
+ * sends meanwhile stays in the socket. */
+static uint32_t
+client_events(struct client *client)
+{
+	if (client->request != NULL)
+		return 0;
+	/* Lines that are there already wait for their turn: the socket can be written to at once.
+	 */
+	return client->out != NULL || line_end(client) != NULL ? EPOLLOUT : EPOLLIN;
+}
+
+/* May destroy the client. */
+static void
+client_serve(struct client *client)
+{
+	int rc;
+
+	client->serving = true;
+	rc = client_answer_lines(client);
+	client->serving = false;
+	if (rc == 0)
+		rc = vucd_loop_change(client->server->loop, &client->watch, client_events(client));
+	if (rc != 0)
+		client_destroy(client);
+}
+
+static void
+client_ready(struct vucd_watch *watch, uint32_t events)
+{
+	struct client *client = watch->arg;
+	bool there = (events & EPOLLIN) != 0 ? client_receive(client)
+					     : (events & (EPOLLHUP | EPOLLERR)) == 0;
+
+	if (there)
+		client_serve(client);
+	else
+		client_destroy(client);
+}
+
+/* ---- accepting ---- */
 
 /* Say a line on a new connection, whose buffer is empty; nobody is waited for. */
 static void
@@ -96,37 +297,47 @@ turn_away(int fd, int error, const char *why)
 
 /* Whether the peer is root or the daemon's own user; otherwise says why not. */
 static bool
-is_allowed(struct vucd_server *server, int fd, char why[WHY_SIZE])
+peer_is_allowed(struct vucd_server *server, int fd, struct ucred *peer, char why[WHY_SIZE])
 {
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
+	socklen_t len = sizeof(*peer);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0) {
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &len) != 0) {
 		snprintf(why, WHY_SIZE, "the user is not known");
 		return false;
 	}
-	if (peer.uid == 0 || peer.uid == geteuid())
+	if (peer->uid == 0 || peer->uid == geteuid())
 		return true;
-	snprintf(why, WHY_SIZE, "user %u is neither root nor the daemon's user, %u", peer.uid,
+	snprintf(why, WHY_SIZE, "user %u is neither root nor the daemon's user, %u", peer->uid,
 		geteuid());
 	vucd_log(server->log, VUC_LOG_WARNING, "management: process %d is refused: %s",
-		(int)peer.pid, why);
+		(int)peer->pid, why);
 	return false;
 }
 
+/* Serve a connected socket, which becomes the client's. */
 static void
-client_welcome(struct vucd_server *server, int fd)
+client_create(struct vucd_server *server, int fd)
 {
-	struct vucd_client *client;
+	struct client *client;
+	struct ucred peer;
 	char why[WHY_SIZE];
 
-	if (!is_allowed(server, fd, why)) {
+	if (!peer_is_allowed(server, fd, &peer, why)) {
 		turn_away(fd, -EACCES, why);
 		return;
 	}
-	client = vucd_client_create(&server->owner, fd);
-	if (client == NULL) {
+	client = malloc(sizeof(*client));
+	if (client != NULL) {
+		memset(client, 0, offsetof(struct client, in));
+		client->server = server;
+		client->watch = (struct vucd_watch){.fd = fd, .ready = client_ready, .arg = client};
+		snprintf(client->who, sizeof(client->who), "user %u, pid %d", peer.uid,
+			(int)peer.pid);
+	}
+	if (client == NULL || vucd_loop_add(server->loop, &client->watch, EPOLLIN) != 0) {
 		vucd_log(server->log, VUC_LOG_WARNING, "management: no memory for a connection");
+		close(fd);
+		free(client);
 		return;
 	}
 	TAILQ_INSERT_TAIL(&server->clients, client, next);
@@ -147,7 +358,7 @@ hang_up(struct vucd_server *server)
 	if (fd >= 0)
 		turn_away(fd, -EMFILE, "the daemon has no descriptors left");
 	else
-		set_paused(server, true);
+		server_pause(server, true);
 	server->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
@@ -158,13 +369,13 @@ accept_client(struct vucd_watch *watch, uint32_t events)
 	int fd;
 
 	(void)events;
-	if (server->nr_clients >= VUCD_MAX_CLIENTS && !make_room(server)) {
-		set_paused(server, true);
+	if (server->nr_clients >= VUCD_MAX_CLIENTS && !server_make_room(server)) {
+		server_pause(server, true);
 		return;
 	}
 	fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
-		client_welcome(server, fd);
+		client_create(server, fd);
 	else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
 		hang_up(server);
 }
@@ -172,15 +383,16 @@ accept_client(struct vucd_watch *watch, uint32_t events)
 /* ---- the socket ---- */
 
 static int
-server_open_socket(struct vucd_server *server, const char *path, struct vuc_error *err)
+server_listen(struct vucd_server *server, const char *path, struct vuc_error *err)
 {
 	int rc = vuc_listener_bind(&server->socket, path, SOCK_STREAM, 0600, err);
 
 	if (rc == 0)
 		rc = vuc_listener_listen(&server->socket, BACKLOG, err);
 	if (rc == 0) {
-		server->listener.fd = server->socket.fd;
-		rc = vucd_loop_add(server->owner.loop, &server->listener, EPOLLIN);
+		server->listener = (struct vucd_watch){
+			.fd = server->socket.fd, .ready = accept_client, .arg = server};
+		rc = vucd_loop_add(server->loop, &server->listener, EPOLLIN);
 		if (rc != 0)
 			vuc_error_set(err, rc, "%s: %s", path, strerror(-rc));
 	}
@@ -189,35 +401,19 @@ server_open_socket(struct vucd_server *server, const char *path, struct vuc_erro
 	return rc;
 }
 
-static struct vucd_server *
-server_allocate(struct vucd_loop *loop, const struct vucd_rpc *rpc, struct vucd_log *log)
-{
-	struct vucd_server *server = calloc(1, sizeof(*server));
-
-	if (server == NULL)
-		return NULL;
-	server->log = log;
-	server->listener = (struct vucd_watch){.ready = accept_client, .arg = server};
-	server->owner = (struct vucd_client_owner){.loop = loop,
-		.rpc = rpc,
-		.active = client_active,
-		.gone = client_gone,
-		.arg = server};
-	TAILQ_INIT(&server->clients);
-	return server;
-}
-
 int
 vucd_server_create(struct vucd_loop *loop, const char *path, const struct vucd_rpc *rpc,
 	struct vucd_log *log, struct vucd_server **server, struct vuc_error *err)
 {
-	struct vucd_server *s = server_allocate(loop, rpc, log);
+	struct vucd_server *s = malloc(sizeof(*s));
 	int rc;
 
 	*server = NULL;
 	if (s == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for the socket %s", path);
-	rc = server_open_socket(s, path, err);
+	*s = (struct vucd_server){.log = log, .loop = loop, .rpc = rpc};
+	TAILQ_INIT(&s->clients);
+	rc = server_listen(s, path, err);
 	if (rc != 0) {
 		free(s);
 		return rc;
@@ -233,8 +429,8 @@ vucd_server_destroy(struct vucd_server *server)
 	if (server == NULL)
 		return;
 	while (!TAILQ_EMPTY(&server->clients))
-		client_gone(server, TAILQ_FIRST(&server->clients));
-	vucd_loop_remove(server->owner.loop, &server->listener);
+		client_destroy(TAILQ_FIRST(&server->clients));
+	vucd_loop_remove(server->loop, &server->listener);
 	vuc_listener_close(&server->socket);
 	if (server->spare >= 0)
 		close(server->spare);

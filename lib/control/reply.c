@@ -11,31 +11,10 @@
 #include <linux/sockios.h>
 
 #include "error.h"
+#include "names.h"
 #include "vmm.h"
 
 #define ERRNO_MAX 4095
-
-static const char *const message_names[] = {
-	[VUC_SHM_HELLO] = "HELLO",
-	[VUC_SHM_ATTACH] = "ATTACH",
-	[VUC_SHM_REGION_INFO] = "REGION_INFO",
-	[VUC_SHM_IRQ_INFO] = "IRQ_INFO",
-	[VUC_SHM_OPEN_QUEUE] = "OPEN_QUEUE",
-	[VUC_SHM_CLOSE_QUEUE] = "CLOSE_QUEUE",
-	[VUC_SHM_DMA] = "DMA",
-	[VUC_SHM_SET_IRQS] = "SET_IRQS",
-	[VUC_SHM_IO_FDS] = "IO_FDS",
-	[VUC_SHM_RESET] = "RESET",
-	[VUC_SHM_DETACH] = "DETACH",
-};
-
-static const char *
-message_name(uint16_t type)
-{
-	const size_t nr = sizeof(message_names) / sizeof(message_names[0]);
-
-	return type < nr && message_names[type] != NULL ? message_names[type] : "a packet";
-}
 
 int
 vmm_end(struct control_vmm *v, const char *fmt, ...)
@@ -46,7 +25,8 @@ vmm_end(struct control_vmm *v, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	return vuc_error_set(&v->why, -EPROTO, "%s: %s", message_name(v->packet.header.type), text);
+	return vuc_error_set(
+		&v->why, -EPROTO, "%s: %s", vuc_shm_message_name(v->packet.header.type), text);
 }
 
 /* Whether something lies in the socket that the VMM has not read. */
@@ -106,6 +86,6 @@ vmm_refuse(struct control_vmm *v, int status, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(failure.reason, sizeof(failure.reason), fmt, args);
 	va_end(args);
-	vmm_log(v, level, "%s refused: %s", message_name(type), failure.reason);
+	vmm_log(v, level, "%s refused: %s", vuc_shm_message_name(type), failure.reason);
 	return send_reply(v, &failure.header, sizeof(failure), NULL, 0);
 }

@@ -16,6 +16,7 @@
 #include "device.h"
 #include "error.h"
 #include "fds.h"
+#include "names.h"
 #include "socket.h"
 
 #define ERRNO_MAX 4095
@@ -82,33 +83,13 @@ vmm_fds_close(struct vmm_fds *fds)
 	fds->nr = 0;
 }
 
-const char *
-vmm_message_name(unsigned int type)
-{
-	static const char *const names[] = {
-		[VUC_SHM_HELLO] = "HELLO",
-		[VUC_SHM_ATTACH] = "ATTACH",
-		[VUC_SHM_REGION_INFO] = "REGION_INFO",
-		[VUC_SHM_IRQ_INFO] = "IRQ_INFO",
-		[VUC_SHM_OPEN_QUEUE] = "OPEN_QUEUE",
-		[VUC_SHM_CLOSE_QUEUE] = "CLOSE_QUEUE",
-		[VUC_SHM_DMA] = "DMA",
-		[VUC_SHM_SET_IRQS] = "SET_IRQS",
-		[VUC_SHM_IO_FDS] = "IO_FDS",
-		[VUC_SHM_RESET] = "RESET",
-		[VUC_SHM_DETACH] = "DETACH",
-	};
-
-	return names[type];
-}
-
 static int
 header_wrong(struct vuc_vmm_device *dev, unsigned int type, struct vuc_error *err,
 	const char *field, int64_t seen, int64_t wanted)
 {
 	return vmm_link_end(&dev->link, err, -EPROTO,
 		"the daemon's reply to %s: %s %" PRId64 " instead of %" PRId64,
-		vmm_message_name(type), field, seen, wanted);
+		vuc_shm_message_name(type), field, seen, wanted);
 }
 
 int
@@ -117,7 +98,7 @@ vmm_reply_wrong(struct vuc_vmm_device *dev, const union vmm_packet *reply, struc
 {
 	return vmm_link_end(&dev->link, err, -EPROTO,
 		"the daemon's reply to %s: %s cannot be %" PRIu64,
-		vmm_message_name(reply->header.type), field, value);
+		vuc_shm_message_name(reply->header.type), field, value);
 }
 
 /* The daemon has hung up; its last words may be in the state page. */
@@ -152,7 +133,7 @@ vmm_request_send(struct vuc_vmm_device *dev, union vmm_packet *packet, const str
 		return daemon_gone(dev, err);
 	if (n < 0)
 		return vuc_error_set(err, (int)n, "%s cannot be sent to the daemon: %s",
-			vmm_message_name(h->type), strerror((int)-n));
+			vuc_shm_message_name(h->type), strerror((int)-n));
 	link->sequence++;
 	return 0;
 }
@@ -181,7 +162,8 @@ receive_packet(const struct vmm_link *link, union vmm_packet *packet, struct vmm
 	/* Fields of a packet that is too short for them are 0. */
 	memset(packet, 0, sizeof(*packet));
 	*fds = (struct vmm_fds){.nr = 0};
-	n = vuc_fds_receive(link->fd, &part, 1, fds->fd, VUC_SHM_MAX_FDS, &nr_fds, MSG_DONTWAIT, NULL);
+	n = vuc_fds_receive(
+		link->fd, &part, 1, fds->fd, VUC_SHM_MAX_FDS, &nr_fds, MSG_DONTWAIT, NULL);
 	if (n >= 0)
 		return accept_packet(fds, n, nr_fds);
 	return n == -ECONNRESET ? -EPIPE : (int)n;
@@ -199,10 +181,10 @@ not_received(struct vuc_vmm_device *dev, unsigned int type, int rc, struct vuc_e
 	case -EMSGSIZE:
 		return vmm_link_end(&dev->link, err, -EPROTO,
 			"the daemon's reply to %s: more than %u bytes or %u descriptors",
-			vmm_message_name(type), VUC_SHM_MAX_PACKET, VUC_SHM_MAX_FDS);
+			vuc_shm_message_name(type), VUC_SHM_MAX_PACKET, VUC_SHM_MAX_FDS);
 	default:
 		return vmm_link_end(&dev->link, err, rc, "the daemon's reply to %s: %s",
-			vmm_message_name(type), strerror(-rc));
+			vuc_shm_message_name(type), strerror(-rc));
 	}
 }
 
@@ -222,10 +204,10 @@ request_refused(struct vuc_vmm_device *dev, unsigned int type,
 	if (memchr(failure->reason, '\0', sizeof(failure->reason)) == NULL)
 		return vmm_link_end(&dev->link, err, -EPROTO,
 			"the daemon's reply to %s: a reason without an end",
-			vmm_message_name(type));
+			vuc_shm_message_name(type));
 	if (failure->reason[0] == '\0')
 		return vuc_error_set(err, h->status, "the daemon has refused %s: %s",
-			vmm_message_name(type), strerror(-h->status));
+			vuc_shm_message_name(type), strerror(-h->status));
 	return vuc_error_set(err, h->status, "%s", failure->reason);
 }
 
@@ -274,7 +256,7 @@ vmm_reply_is(struct vuc_vmm_device *dev, const union vmm_packet *reply, size_t s
 		return vuc_error_set(err, -EMFILE,
 			"the daemon's reply to %s: this process has too many open descriptors for "
 			"those that came",
-			vmm_message_name(type));
+			vuc_shm_message_name(type));
 	if (fds->nr != nr_fds)
 		return header_wrong(dev, type, err, "descriptors", fds->nr, nr_fds);
 	return 0;

@@ -76,9 +76,6 @@ bool vmm_link_is_gone(const struct vmm_link *link);
 /* Close all of them; there are none then. */
 void vmm_fds_close(struct vmm_fds *fds);
 
-/* The name of a type of message. */
-const char *vmm_message_name(unsigned int type);
-
 /*
  * Send a request, whose type, size and body are there. Returns 0; -EAGAIN when there is no room;
  * another negative errno, with err, when it cannot be sent: the connection has ended then, or is as

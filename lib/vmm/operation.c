@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "error.h"
+#include "names.h"
 #include "state.h"
 
 /* Between attempts to connect to a daemon that has no room for another one. */
@@ -185,7 +186,7 @@ operation_expire(struct vuc_vmm_device *dev, struct vmm_operation *op)
 	else if (dev->ops.asked != 0)
 		vmm_link_end(link, &err, -ETIMEDOUT,
 			"no reply of the daemon to %s within %" PRIu32 " ms",
-			vmm_message_name(dev->ops.asked), link->timeout_ms);
+			vuc_shm_message_name(dev->ops.asked), link->timeout_ms);
 	else
 		vmm_link_end(link, &err, -ETIMEDOUT,
 			"the daemon did not take a request within %" PRIu32 " ms",

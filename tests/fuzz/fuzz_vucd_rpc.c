@@ -1,22 +1,169 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The input is a byte of flags and lines of JSON-RPC. With LATER, methods that may take their time
- * end when all lines have been read, or never with ABANDON.
+ * The input is a byte of flags and lines of JSON-RPC, for vucd's methods on a daemon that is made
+ * up: two devices, one of them attached, and one poller. With LATER, methods that may take their
+ * time end when all lines have been read, or never with ABANDON.
  */
 
+#include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 #include <json-c/json.h>
 
+#include <vuc/stats.h>
+
+#include "daemon.h"
 #include "fuzz.h"
-#include "fake_service.h"
+#include "methods.h"
 
 #define LATER     0x1
 #define ABANDON   0x2
 #define MAX_LINES 64
 
-/* Each line has one answer. */
+/* ---- the daemon ---- */
+
+static const struct vuc_control_device devices[] = {
+	{
+		.name = "disk0",
+		.state = VUC_CONTROL_ATTACHED,
+		.generation = 3,
+		.vmm_pid = 4711,
+		.vmm_name = "qemu",
+		.reads = UINT64_MAX,
+	},
+	{.name = "net0", .state = VUC_CONTROL_AWAY, .reason = "Connection \"refused\" \xff"},
+};
+
+#define NR_DEVICES (sizeof(devices) / sizeof(devices[0]))
+
+/* Changes that have not ended: each line is one at most. */
+static bool later;
+static unsigned int waiting;
+static struct {
+	vucd_done_fn done;
+	void *arg;
+} pending[MAX_LINES];
+
+void
+vuc_control_list(struct vuc_control *control, vuc_control_device_fn fn, void *arg)
+{
+	(void)control;
+	for (size_t i = 0; i < NR_DEVICES; i++)
+		fn(arg, &devices[i]);
+}
+
+int
+vuc_control_look(struct vuc_control *control, const char *name, struct vuc_control_device *device)
+{
+	(void)control;
+	for (size_t i = 0; i < NR_DEVICES; i++) {
+		if (strcmp(devices[i].name, name) == 0) {
+			*device = devices[i];
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+unsigned int
+vuc_control_connections(struct vuc_control *control)
+{
+	(void)control;
+	return 2;
+}
+
+int
+vuc_poller_get_stats(struct vuc_poller *poller, struct vuc_poller_stats *stats)
+{
+	(void)poller;
+	*stats = (struct vuc_poller_stats){.devices = 2, .accesses.burst_sizes = {1, 2}};
+	return 0;
+}
+
+int
+vuc_poller_cpu(const struct vuc_poller *poller)
+{
+	(void)poller;
+	return 3;
+}
+
+const char *
+vuc_poller_name(const struct vuc_poller *poller)
+{
+	(void)poller;
+	return "io0";
+}
+
+const char *
+vuc_poller_placement(const struct vuc_poller *poller)
+{
+	(void)poller;
+	return "as was asked for";
+}
+
+static void
+change(vucd_done_fn done, void *arg)
+{
+	if (later) {
+		pending[waiting].done = done;
+		pending[waiting++].arg = arg;
+	} else {
+		done(arg, -EBUSY, "it is in use");
+	}
+}
+
+static void
+change_finish(void)
+{
+	vucd_done_fn done = pending[0].done;
+	void *arg = pending[0].arg;
+
+	memmove(&pending[0], &pending[1], --waiting * sizeof(pending[0]));
+	done(arg, 0, "");
+}
+
+void
+vucd_devices_add(struct vucd_devices *d, const struct vucd_device_config *config, vucd_done_fn done,
+	void *arg)
+{
+	(void)d;
+	REQUIRE(vucd_is_name(config->name, VUC_CONTROL_NAME_SIZE - 1) && config->socket[0] == '/');
+	REQUIRE(config->retry_min_ms >= 1 && config->retry_min_ms <= config->retry_max_ms);
+	REQUIRE(config->timeout_ms >= 1 && config->users.nr <= VUCD_MAX_IDS);
+	change(done, arg);
+}
+
+void
+vucd_devices_remove(
+	struct vucd_devices *d, const char *name, bool force, vucd_done_fn done, void *arg)
+{
+	(void)d;
+	(void)force;
+	REQUIRE(name != NULL);
+	change(done, arg);
+}
+
+void
+vucd_devices_detach(struct vucd_devices *d, const char *name, vucd_done_fn done, void *arg)
+{
+	vucd_devices_remove(d, name, true, done, arg);
+}
+
+void
+vucd_reload_start(struct vucd_reload *reload, vucd_reload_fn fn, vucd_done_fn done, void *arg)
+{
+	(void)reload;
+	fn(arg, VUCD_RELOAD_ADDED, "a", "");
+	fn(arg, VUCD_RELOAD_RESTART, "[vucd] group", "");
+	fn(arg, VUCD_RELOAD_FAILED, "c", "it has a VMM \xff");
+	change(done, arg);
+}
+
+/* ---- lines ---- */
+
+/* Each has one answer. */
 struct line {
 	struct vucd_rpc_request *request;
 	unsigned int answers;
@@ -43,7 +190,7 @@ take_answer(void *arg, const char *text, size_t len)
 	struct json_object *root;
 
 	line->answers++;
-	REQUIRE(tok != NULL);
+	REQUIRE(tok != NULL && line->request == NULL);
 	if (text != NULL) {
 		REQUIRE(memchr(text, '\n', len) == NULL && strlen(text) == len);
 		json_tokener_set_flags(tok, JSON_TOKENER_VALIDATE_UTF8);
@@ -63,7 +210,7 @@ take_answer(void *arg, const char *text, size_t len)
 
 /* Carry out all lines. Returns how many. */
 static unsigned int
-run_lines(struct fake_service *fake, struct line lines[MAX_LINES], struct input *in)
+run_lines(const struct vucd_rpc *rpc, struct line lines[MAX_LINES], struct input *in)
 {
 	unsigned int n = 0;
 
@@ -71,8 +218,8 @@ run_lines(struct fake_service *fake, struct line lines[MAX_LINES], struct input 
 		const uint8_t *end = memchr(in->data, '\n', in->size);
 		size_t len = end != NULL ? (size_t)(end - in->data) : in->size;
 
-		lines[n].request = vucd_rpc_line(&fake->rpc, "user 0, pid 1",
-			(const char *)in->data, len, take_answer, &lines[n]);
+		vucd_rpc_line(rpc, "user 0, pid 1", (const char *)in->data, len, take_answer,
+			&lines[n], &lines[n].request);
 		REQUIRE((lines[n].request == NULL) == (lines[n].answers == 1));
 		n++;
 		in->data += len;
@@ -88,22 +235,26 @@ run_lines(struct fake_service *fake, struct line lines[MAX_LINES], struct input 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static struct vucd_poller poller = {.transport = "uring"};
 	struct line lines[MAX_LINES] = {{NULL, 0}};
 	struct input in = {data, size};
-	struct fake_service fake;
+	struct vucd_log log;
+	struct vucd_daemon d = {.log = &log, .version = "1.2.3", .pollers = {1, &poller}};
+	const struct vucd_rpc rpc = {.methods = vucd_methods(), .arg = &d};
 	uint8_t flags = take_u8(&in);
 	unsigned int n;
 
-	fake_service_init(&fake);
-	fake.later = (flags & LATER) != 0;
-	n = run_lines(&fake, lines, &in);
+	vucd_log_init(&log, -1); /* to nowhere */
+	later = (flags & LATER) != 0;
+	n = run_lines(&rpc, lines, &in);
 	for (unsigned int i = 0; i < n && (flags & ABANDON) != 0; i++) {
 		if (lines[i].answers == 0)
 			vucd_rpc_abandon(lines[i].request);
 	}
-	while (fake.waiting > 0)
-		fake_service_finish(&fake);
+	while (waiting > 0)
+		change_finish();
 	for (unsigned int i = 0; i < n; i++)
 		REQUIRE(lines[i].answers == 1 || (flags & ABANDON) != 0);
+	vucd_log_fini(&log);
 	return 0;
 }

@@ -170,9 +170,10 @@ class Vucd(Process):
     """A vucd that is ready, in a folder of its own. It has a poller io0 that sleeps, on no CPU in
     particular, and no telemetry unless config says so, which goes behind that.
 
-    ready: wait until it is."""
+    ready: wait until it is. env: goes before what it has in its environment."""
 
-    def __init__(self, config='', ready=True):
+    def __init__(self, config='', ready=True, env=None):
+        self.env = env or {}
         self.folder = tempfile.TemporaryDirectory(prefix='vuc-')
         self.config = f'{self.folder.name}/vucd.conf'
         self.directory = f'{self.folder.name}/run'
@@ -187,7 +188,7 @@ class Vucd(Process):
         super().__init__(os.environ['VUCD'], '--config', self.config, env={
             'NOTIFY_SOCKET': f'{self.folder.name}/notify',
             'RUNTIME_DIRECTORY': self.folder.name,  # what EAL leaves behind goes with the folder
-        })
+        } | self.env)
         with self.closed_on_failure():
             assert not ready or self.next_notification().startswith('READY=1\n')
 
@@ -199,9 +200,10 @@ class Vucd(Process):
     def configure(self, config):
         """Write the configuration again."""
         telemetry = '' if 'telemetry = ' in config else 'telemetry = off\n'
+        directory = '' if '\ndirectory = ' in f'\n{config}' else f'directory = {self.directory}\n'
         with open(self.config, 'w', encoding='utf-8') as file:
             file.write(f'[poller io0]\ncpu = none\nidle = sleep\n[vucd]\n'
-                       f'directory = {self.directory}\n{telemetry}{config}')
+                       f'{directory}{telemetry}{config}')
 
     def next_notification(self):
         """What the daemon tells the service manager next."""

@@ -13,7 +13,6 @@
 #include <vuc/control.h>
 
 #include "config.h"
-#include "ini.h"
 #include "tap.h"
 
 #define POLLER "[poller p]\n"
@@ -112,14 +111,14 @@ test_all_keys(void)
 	CU_ASSERT_EQUAL(s->handshake_timeout_ms, 4);
 	CU_ASSERT_EQUAL(s->log_level, VUC_LOG_DEBUG);
 	CU_ASSERT_FALSE(s->telemetry);
-	CU_ASSERT_TRUE(s->hugepages);
+	CU_ASSERT_EQUAL(s->hugepages, 1);
 	CU_ASSERT_EQUAL(s->memory_mb, 3);
 	CU_ASSERT_EQUAL_FATAL(config.nr_pollers, 2);
 	CU_ASSERT_STRING_EQUAL(config.pollers[0].name, "io0");
 	CU_ASSERT_EQUAL(config.pollers[0].cpu, 2);
 	CU_ASSERT_EQUAL(config.pollers[0].idle, VUC_IDLE_SLEEP);
 	CU_ASSERT_EQUAL(config.pollers[0].idle_loops, 1);
-	CU_ASSERT_STRING_EQUAL(config.pollers[0].transport, "posix");
+	CU_ASSERT_EQUAL(config.pollers[0].transport, 2);
 	CU_ASSERT_EQUAL(config.pollers[1].cpu, VUC_POLLER_CPU_NONE);
 	CU_ASSERT_EQUAL(config.pollers[1].idle, VUC_IDLE_YIELD);
 	CU_ASSERT_EQUAL_FATAL(config.nr_devices, 1);
@@ -175,7 +174,7 @@ test_defaults(void)
 	CU_ASSERT_EQUAL(config.pollers[0].cpu, poller.cpu);
 	CU_ASSERT_EQUAL(config.pollers[0].idle, poller.idle);
 	CU_ASSERT_EQUAL(config.pollers[0].idle_loops, poller.idle_loops);
-	CU_ASSERT_PTR_NULL(config.pollers[0].transport);
+	CU_ASSERT_EQUAL(config.pollers[0].transport, 0);
 	CU_ASSERT_STRING_EQUAL(config.devices[0].poller, "");
 	CU_ASSERT_EQUAL(config.devices[0].dma, device.dma);
 	CU_ASSERT_EQUAL(config.devices[0].posted_writes, device.posted_writes);
@@ -193,224 +192,218 @@ test_defaults(void)
 static void
 test_edges(void)
 {
-	CU_ASSERT(is_fine(POLLER));
-	CU_ASSERT(is_fine("[poller p]"));
-	CU_ASSERT(is_fine("[poller p]\r\ncpu=auto\r\n"));
-	CU_ASSERT(is_fine(POLLER "cpu = 4095\nidle-loops = 4294967295\n"));
-	CU_ASSERT(is_fine(POLLER "[vucd]\ndirectory = auto\ngroup = none\n"));
-	CU_ASSERT(is_fine("[device d]\nsocket = /\\;s\nusers = none\n[poller p]\n"));
-	CU_ASSERT(is_fine("[poller abcdefghijklmno]\n"));
-	CU_ASSERT(is_fine(POLLER "[device auto]\nsocket = /s\n"));
+	static const char *const texts[] = {
+		POLLER,
+		"[poller p]",
+		"[poller p]\r\ncpu=auto\r\n",
+		POLLER "cpu = 4095\nidle-loops = 4294967295\n",
+		POLLER "[vucd]\ndirectory = auto\ngroup = none\n",
+		"[device d]\nsocket = /\\;s\nusers = none\n[poller p]\n",
+		"[device d]\nsocket = /s\npoller = p\n[poller p]\n",
+		POLLER "[device auto]\nsocket = /s\n",
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		CU_ASSERT(is_fine(texts[i]));
 }
 
 /* ---- what is wrong ---- */
 
-static void
-test_lines(void)
-{
-	CU_ASSERT(says("", "0: expected at least one [poller NAME]\n"));
-	CU_ASSERT(says(POLLER "\nhello\n", "3: expected [SECTION] or KEY = VALUE\n"));
-	CU_ASSERT(says("cpu = 1\n" POLLER, "1: cpu: expected a [SECTION] before it\n"));
-	CU_ASSERT(says(POLLER "[vucd\n", "2: expected [SECTION]\n"));
-	CU_ASSERT(says(POLLER "[vucd] x\n", "2: expected [SECTION]\n"));
-	CU_ASSERT(says(POLLER "[a]b]\n", "2: expected [SECTION]\n"));
-	CU_ASSERT(says(POLLER "[]\n", "2: []: the section has no name\n"));
-	CU_ASSERT(says(POLLER "[\n", "2: expected [SECTION]\n"));
-	CU_ASSERT(says(POLLER "= 1\n", "2: expected a key before '='\n"));
-	CU_ASSERT(says(POLLER "cpu =\n", "2: cpu: expected a value behind '='\n"));
-	CU_ASSERT(says(POLLER "cpu = # 1\n", "2: cpu: expected a value behind '='\n"));
-	CU_ASSERT(says(POLLER "c#pu = 1\n", "2: c#pu: a key has no '#'\n"));
-	CU_ASSERT(says(POLLER "[device d#]\n", "2: expected [SECTION]\n"));
-	CU_ASSERT(says(POLLER "cpu\x01 = 1\n", "2: a control character, this is no text\n"));
-}
+#define EXPECT_SECTION "expected [vucd], [poller NAME] or [device NAME]\n"
+#define EXPECT_POLLER \
+	"expected [poller NAME], a name of at most 15 letters, digits and \"._-\", and not auto\n"
+#define EXPECT_DEVICE "expected [device NAME], a name of at most 63 letters, digits and \"._-\"\n"
+#define EXPECT_USERS \
+	"expected names or numbers of at most 32 existing users, with commas, or none\n"
+#define DEVICE POLLER "[device d]\nsocket = /s\n"
 
-static void
-test_sections(void)
-{
-	CU_ASSERT(says(POLLER "[bogus]\nx = 1\n",
-		"2: [bogus]: expected [vucd], [poller NAME] or [device NAME]\n"));
-	CU_ASSERT(says(POLLER "[vucd x]\n",
-		"2: [vucd x]: expected [vucd], [poller NAME] or [device NAME]\n"));
-	CU_ASSERT(says(POLLER "[devices d]\n",
-		"2: [devices d]: expected [vucd], [poller NAME] or [device NAME]\n"));
-	CU_ASSERT(says("[poller]\n",
-		"1: [poller]: expected [poller NAME], a name of at most 15 letters, digits and "
-		"\"._-\", and not auto\n"));
-	CU_ASSERT(says("[poller auto]\n",
-		"1: [poller auto]: expected [poller NAME], a name of at most 15 letters, digits "
-		"and \"._-\", and not auto\n"));
-	CU_ASSERT(says("[poller abcdefghijklmnop]\n",
-		"1: [poller abcdefghijklmnop]: expected [poller NAME], a name of at most 15 "
-		"letters, digits and \"._-\", and not auto\n"));
-	CU_ASSERT(says(POLLER "[device a/b]\nsocket = /s\n",
-		"2: [device a/b]: expected [device NAME], a name of at most 63 letters, digits "
-		"and \"._-\"\n"));
-	CU_ASSERT(says(POLLER "[vucd]\n[poller  p]\n", "3: [poller p]: is in line 1 already\n"));
+/* What stands in a file, and what is reported. */
+struct row {
+	const char *text;
+	const char *says;
+};
+
+static const struct row line_rows[] = {
+	{"", "0: expected at least one [poller NAME]\n"},
+	{POLLER "\nhello\n", "3: expected [SECTION] or KEY = VALUE\n"},
+	{"cpu = 1\n" POLLER, "1: cpu: expected a [SECTION] before it\n"},
+	{POLLER "[vucd\n", "2: expected [SECTION]\n"},
+	{POLLER "[vucd] x\n", "2: expected [SECTION]\n"},
+	{POLLER "[a]b]\n", "2: expected [SECTION]\n"},
+	{POLLER "[]\n", "2: []: the section has no name\n"},
+	{POLLER "[\n", "2: expected [SECTION]\n"},
+	{POLLER "= 1\n", "2: expected a key before '='\n"},
+	{POLLER "cpu =\n", "2: cpu: expected a value behind '='\n"},
+	{POLLER "cpu = # 1\n", "2: cpu: expected a value behind '='\n"},
+	{POLLER "c#pu = 1\n", "2: c#pu: a key has no '#'\n"},
+	{POLLER "[device d#]\n", "2: expected [SECTION]\n"},
+	{POLLER "cpu\x01 = 1\n", "2: a control character, this is no text\n"},
+	{POLLER "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklm = 1\n",
+		"2: abcdefghijklmnopqrst...: a key has at most 63 bytes\n"},
+	{NULL, NULL},
+};
+
+static const struct row section_rows[] = {
+	{POLLER "[bogus]\nx = 1\n", "2: [bogus]: " EXPECT_SECTION},
+	{POLLER "[vucd x]\n", "2: [vucd x]: " EXPECT_SECTION},
+	{POLLER "[devices d]\n", "2: [devices d]: " EXPECT_SECTION},
+	{"[poller]\n", "1: [poller]: " EXPECT_POLLER},
+	{"[poller]\n[poller]\n", "1: [poller]: " EXPECT_POLLER "2: [poller]: " EXPECT_POLLER},
+	{"[poller auto]\n", "1: [poller auto]: " EXPECT_POLLER},
+	{"[poller abcdefghijklmnop]\n", "1: [poller abcdefghijklmnop]: " EXPECT_POLLER},
+	{POLLER "[device a/b]\nsocket = /s\n", "2: [device a/b]: " EXPECT_DEVICE},
+	{POLLER "[vucd]\n[poller  p]\n", "3: [poller p]: is in line 1 already\n"},
+	{POLLER "[vucd]\n[vucd]\n", "3: [vucd]: is in line 2 already\n"},
+	{DEVICE "[device  d]\nfoo = 1\n", "4: [device d]: is in line 2 already\n"},
 	/* Their keys go with a section that cannot be read. */
-	CU_ASSERT(says(POLLER "[device a]b]\nsocket = /s\n", "2: expected [SECTION]\n"));
-}
+	{POLLER "[device a]b]\nsocket = /s\n", "2: expected [SECTION]\n"},
+	{NULL, NULL},
+};
 
-/* As long as in devices.add; and a section's name that could be none of these is cut in the report.
- */
-static void
-test_long_names(void)
-{
-	char name[VUC_CONTROL_NAME_SIZE], text[512], wanted[512];
+static const struct row key_rows[] = {
+	{POLLER "cpus = 1\n", "2: [poller p] has no key cpus\n"},
+	{POLLER "socket = /s\n", "2: [poller p] has no key socket\n"},
+	{POLLER "cpu = 1\nidle = spin\ncpu = 2\n", "4: [poller p] cpu: is in line 2 already\n"},
+	{POLLER "[device d]\ndma = shared\n",
+		"2: [device d] socket is missing: expected an absolute path of at most 107 bytes\n"},
+	{DEVICE "poller = q\n", "4: [device d] poller = q: there is no such poller\n"},
+	{DEVICE "retry-min-ms = 9000\n",
+		"4: [device d] retry-min-ms = 9000 is more than retry-max-ms = 5000\n"},
+	{POLLER "[device d]\nretry-max-ms = 9\nsocket = /s\n",
+		"3: [device d] retry-min-ms = 100 is more than retry-max-ms = 9\n"},
+	{DEVICE "[device e]\nsocket = /t\n[device f]\nsocket = /s\n",
+		"7: [device f] socket = /s: [device d] in line 3 has it already\n"},
+	{NULL, NULL},
+};
 
-	memset(name, 'a', sizeof(name) - 1);
-	name[sizeof(name) - 1] = '\0';
-	snprintf(text, sizeof(text), POLLER "[device %s]\nsocket = /s\n", name);
-	CU_ASSERT(is_fine(text));
-	snprintf(text, sizeof(text), POLLER "[device %sa]\nsocket = /s\n", name);
-	snprintf(wanted, sizeof(wanted),
-		"2: [device %sa]: expected [device NAME], a name of at most 63 letters, digits and "
-		"\"._-\"\n",
-		name);
-	CU_ASSERT(says(text, wanted));
-	snprintf(text, sizeof(text), POLLER "[device %s%s]\ncpu = 1\n", name, name);
-	CU_ASSERT(says(
-		text, "2: [device aaaaaaaaaaaaa...]: a section's name has at most 127 bytes\n"));
-}
-
-static void
-test_keys(void)
-{
-	CU_ASSERT(says(POLLER "cpus = 1\n", "2: [poller p] has no key cpus\n"));
-	CU_ASSERT(says(POLLER "socket = /s\n", "2: [poller p] has no key socket\n"));
-	CU_ASSERT(says(POLLER "cpu = 1\nidle = spin\ncpu = 2\n",
-		"4: [poller p] cpu: is in line 2 already\n"));
-	CU_ASSERT(says(POLLER "[device d]\ndma = shared\n",
-		"2: [device d] socket is missing: expected an absolute path of at most 107 "
-		"bytes\n"));
-	CU_ASSERT(says(POLLER "[device d]\nsocket = /s\npoller = q\n",
-		"4: [device d] poller = q: there is no such poller\n"));
-	CU_ASSERT(says(POLLER "[device d]\nsocket = /s\nretry-min-ms = 9000\n",
-		"4: [device d] retry-min-ms = 9000 is more than retry-max-ms = 5000\n"));
-	CU_ASSERT(says(POLLER "[device d]\nretry-max-ms = 9\nsocket = /s\n",
-		"3: [device d] retry-min-ms = 100 is more than retry-max-ms = 9\n"));
-	CU_ASSERT(says(POLLER "[device d]\nsocket = /s\n[device e]\nsocket = /t\n"
-			      "[device f]\nsocket = /s\n",
-		"7: [device f] socket = /s: [device d] in line 3 has it already\n"));
-	CU_ASSERT(says(POLLER
-		"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklm = 1\n",
-		"2: abcdefghijklmnopqrst...: a key has at most 63 bytes\n"));
-}
-
-static void
-test_values(void)
-{
-	CU_ASSERT(says(POLLER "cpu = 99x\n",
-		"2: [poller p] cpu = 99x: expected a CPU number, auto or none\n"));
-	CU_ASSERT(says(POLLER "cpu = -1\n",
-		"2: [poller p] cpu = -1: expected a CPU number, auto or none\n"));
-	CU_ASSERT(says(POLLER "cpu = 4096\n",
-		"2: [poller p] cpu = 4096: expected a CPU number, auto or none\n"));
-	CU_ASSERT(says(POLLER "idle = SPIN\n",
-		"2: [poller p] idle = SPIN: expected spin, yield or sleep\n"));
-	CU_ASSERT(says(POLLER "idle-loops = 4294967296\n",
-		"2: [poller p] idle-loops = 4294967296: expected a number, 0 to 4294967295\n"));
-	CU_ASSERT(says(POLLER "transport = loopback\n",
-		"2: [poller p] transport = loopback: expected auto, uring or posix\n"));
-	CU_ASSERT(says(POLLER "[vucd]\ndirectory-mode = 0799\n",
-		"3: [vucd] directory-mode = 0799: expected an octal mode, 0700 to 0777\n"));
-	CU_ASSERT(says(POLLER "[vucd]\ndirectory = run\n",
+static const struct row value_rows[] = {
+	{POLLER "cpu = 99x\n", "2: [poller p] cpu = 99x: expected a CPU number, auto or none\n"},
+	{POLLER "cpu = -1\n", "2: [poller p] cpu = -1: expected a CPU number, auto or none\n"},
+	{POLLER "cpu = 4096\n", "2: [poller p] cpu = 4096: expected a CPU number, auto or none\n"},
+	{POLLER "idle = SPIN\n", "2: [poller p] idle = SPIN: expected spin, yield or sleep\n"},
+	{POLLER "idle = 1\n", "2: [poller p] idle = 1: expected spin, yield or sleep\n"},
+	{POLLER "idle-loops = 4294967296\n",
+		"2: [poller p] idle-loops = 4294967296: expected a number, 0 to 4294967295\n"},
+	{POLLER "transport = loopback\n",
+		"2: [poller p] transport = loopback: expected auto, uring or posix\n"},
+	{POLLER "[vucd]\ndirectory-mode = 0799\n",
+		"3: [vucd] directory-mode = 0799: expected an octal mode, 0700 to 0777\n"},
+	{POLLER "[vucd]\ndirectory = run\n",
 		"3: [vucd] directory = run: expected an absolute path of at most 91 bytes, or "
-		"auto\n"));
-	CU_ASSERT(says(POLLER "[vucd]\ntelemetry = yes\n",
-		"3: [vucd] telemetry = yes: expected on or off\n"));
-	CU_ASSERT(says(POLLER "[vucd]\nlog-level = info\n",
-		"3: [vucd] log-level = info: expected error, warning, notice or debug\n"));
-	CU_ASSERT(says(POLLER "[device d]\nsocket = s\n",
-		"3: [device d] socket = s: expected an absolute path of at most 107 bytes\n"));
-	CU_ASSERT(says(POLLER "[device d]\nsocket = /s\ntimeout-ms = 0\n",
-		"4: [device d] timeout-ms = 0: expected milliseconds, 1 to 3600000\n"));
-	CU_ASSERT(says(POLLER "[device d]\nsocket = /s\ndma = secure\n",
-		"4: [device d] dma = secure: expected shared or message\n"));
-}
-
-static void
-test_ids(void)
-{
-	static const struct {
-		const char *list;
-		const char *unknown;
-	} bad[] = {
-		{"no-such-user-here", "there is no user no-such-user-here; "},
-		{"root, nosuch, 7", "there is no user nosuch; "},
-		{"-1", "there is no user -1; "},
-		{"root,,root", ""},
-		{",root", ""},
-		{"root,", ""},
-		{"root root", ""},
-		{"4294967295", ""},
-	};
-	char text[128], wanted[256];
-
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		snprintf(text, sizeof(text), POLLER "[device d]\nsocket = /s\nusers = %s\n",
-			bad[i].list);
-		snprintf(wanted, sizeof(wanted),
-			"4: [device d] users = %s: %sexpected names or numbers of at most 32 "
-			"existing users, with commas, or none\n",
-			bad[i].list, bad[i].unknown);
-		CU_ASSERT(says(text, wanted));
-	}
-	CU_ASSERT(says(POLLER "[vucd]\ngroup = nosuch\n",
+		"auto\n"},
+	{POLLER "[vucd]\ntelemetry = yes\n", "3: [vucd] telemetry = yes: expected on or off\n"},
+	{POLLER "[vucd]\nlog-level = info\n",
+		"3: [vucd] log-level = info: expected error, warning, notice or debug\n"},
+	{POLLER "[vucd]\nfile-prefix = .a\n",
+		"3: [vucd] file-prefix = .a: expected 1 to 47 letters, digits and \"._-\", the "
+		"first of them no dot\n"},
+	{POLLER "[vucd]\nmemory-mb = 1048577\n",
+		"3: [vucd] memory-mb = 1048577: expected MiB, 0 to 1048576\n"},
+	{POLLER "[vucd]\ngroup = nosuch\n",
 		"3: [vucd] group = nosuch: there is no group nosuch; expected name or number of an "
-		"existing group, or none\n"));
-}
+		"existing group, or none\n"},
+	{POLLER "[device d]\nsocket = s\n",
+		"3: [device d] socket = s: expected an absolute path of at most 107 bytes\n"},
+	{DEVICE "timeout-ms = 0\n",
+		"4: [device d] timeout-ms = 0: expected milliseconds, 1 to 3600000\n"},
+	{DEVICE "dma = secure\n", "4: [device d] dma = secure: expected shared or message\n"},
+	{DEVICE "users = no-such-user-here\n",
+		"4: [device d] users = no-such-user-here: there is no user no-such-user-here; " EXPECT_USERS},
+	{DEVICE "users = root, nosuch, 7\n",
+		"4: [device d] users = root, nosuch, 7: there is no user nosuch; " EXPECT_USERS},
+	{DEVICE "users = -1\n", "4: [device d] users = -1: there is no user -1; " EXPECT_USERS},
+	{DEVICE "users = root,,root\n", "4: [device d] users = root,,root: " EXPECT_USERS},
+	{DEVICE "users = ,root\n", "4: [device d] users = ,root: " EXPECT_USERS},
+	{DEVICE "users = root,\n", "4: [device d] users = root,: " EXPECT_USERS},
+	{DEVICE "users = root root\n", "4: [device d] users = root root: " EXPECT_USERS},
+	{DEVICE "users = 4294967295\n", "4: [device d] users = 4294967295: " EXPECT_USERS},
+	{NULL, NULL},
+};
 
-/* A list of n users. */
-static void
-make_users(char *text, size_t size, unsigned int n)
-{
-	size_t len = (size_t)snprintf(text, size, POLLER "[device d]\nsocket = /s\nusers = 0");
-
-	while (--n > 0)
-		len += (size_t)snprintf(text + len, size - len, ",%u", n);
-}
-
-static void
-test_lengths(void)
-{
-	char text[1024], path[300];
-
-	make_users(text, sizeof(text), VUCD_MAX_IDS);
-	CU_ASSERT(is_fine(text));
-	make_users(text, sizeof(text), VUCD_MAX_IDS + 1);
-	CU_ASSERT_FALSE(is_fine(text));
-	memset(path, 'a', sizeof(path));
-	path[0] = '/';
-	snprintf(text, sizeof(text), POLLER "[device d]\nsocket = %.107s\n", path);
-	CU_ASSERT(is_fine(text));
-	snprintf(text, sizeof(text), POLLER "[device d]\nsocket = %.108s\n", path);
-	CU_ASSERT_FALSE(is_fine(text));
-	snprintf(text, sizeof(text), POLLER "[vucd]\ndirectory = %.91s\n", path);
-	CU_ASSERT(is_fine(text));
-	snprintf(text, sizeof(text), POLLER "[vucd]\ndirectory = %.92s\n", path);
-	CU_ASSERT_FALSE(is_fine(text));
-	snprintf(text, sizeof(text), POLLER "cpu = %.256s\n", path);
-	CU_ASSERT(says(text, "2: cpu: a value has at most 255 bytes, this one 256\n"));
-	/* A long comment is nobody's business. */
-	snprintf(text, sizeof(text), POLLER "cpu = 1 # %.299s%.299s\n", path, path);
-	CU_ASSERT(is_fine(text));
-}
-
-/* All mistakes are told at once. */
-static void
-test_several(void)
-{
-	CU_ASSERT(says("x\n[vucd]\nmax-vmms = 0\nfoo = 1\n[poller p]\ncpu = x\n",
+/* All mistakes are reported at once, in the order of lines, whenever they are found. */
+static const struct row several_rows[] = {
+	{"x\n[vucd]\nmax-vmms = 0\nfoo = 1\n[poller p]\ncpu = x\n",
 		"1: expected [SECTION] or KEY = VALUE\n"
 		"3: [vucd] max-vmms = 0: expected a number, 1 to 4096\n"
 		"4: [vucd] has no key foo\n"
-		"6: [poller p] cpu = x: expected a CPU number, auto or none\n"));
+		"6: [poller p] cpu = x: expected a CPU number, auto or none\n"},
+	{"[device d]\npoller = q\n[device e]\nsocket = /s\nretry-min-ms = 9000\n[device f]\n"
+	 "socket = /s\nfoo = 1\nbar = 1\n",
+		"0: expected at least one [poller NAME]\n"
+		"1: [device d] socket is missing: expected an absolute path of at most 107 bytes\n"
+		"2: [device d] poller = q: there is no such poller\n"
+		"5: [device e] retry-min-ms = 9000 is more than retry-max-ms = 5000\n"
+		"7: [device f] socket = /s: [device e] in line 4 has it already\n"
+		"8: [device f] has no key foo\n"
+		"9: [device f] has no key bar\n"},
+	{NULL, NULL},
+};
+
+static void
+check_rows(const struct row *row)
+{
+	for (; row->text != NULL; row++)
+		CU_ASSERT(says(row->text, row->says));
+}
+
+static void
+test_wrong(void)
+{
+	check_rows(line_rows);
+	check_rows(section_rows);
+	check_rows(key_rows);
+	check_rows(value_rows);
+	check_rows(several_rows);
+}
+
+/* The longest values, and those that are a byte longer: a format that has %.*s for count bytes of
+ * "/aaa..." or "0,0,...". */
+static void
+test_lengths(void)
+{
+	static const struct {
+		const char *before;
+		char first, second; /* repeated */
+		int longest;
+		const char *after;
+		const char *says; /* of the longer one; NULL: anything */
+	} rows[] = {
+		{"[device ", 'a', 'a', VUC_CONTROL_NAME_SIZE - 1, "]\nsocket = /s\n", NULL},
+		{"[poller ", 'a', 'a', VUCD_POLLER_SIZE - 1, "]\n", NULL},
+		{"[device d]\nsocket = ", '/', 'a', 107, "\n", NULL},
+		{"[vucd]\ndirectory = ", '/', 'a', 91, "\n", NULL},
+		{"[vucd]\nfile-prefix = ", 'a', 'a', 47, "\n", NULL},
+		{"[device d]\nsocket = /s\nusers = ", '0', ',', 2 * VUCD_MAX_IDS - 1, "\n", NULL},
+		{"cpu = 1 # ", 'a', 'a', 900, "\n", ""}, /* a comment has no end of them */
+	};
+	char text[1200], name[1000];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		for (int more = 0; more <= 1; more++) {
+			int len = rows[i].longest + (rows[i].second == ',' ? 2 * more : more);
+
+			for (int k = 0; k < len; k++)
+				name[k] = rows[i].second == ',' ? "0,"[k % 2]
+					: k == 0                ? rows[i].first
+								: rows[i].second;
+			name[len] = '\0';
+			snprintf(text, sizeof(text), POLLER "%s%s%s", rows[i].before, name,
+				rows[i].after);
+			CU_ASSERT_EQUAL(is_fine(text), more == 0 || rows[i].says != NULL);
+		}
+	}
+	memset(name, 'a', sizeof(name));
+	snprintf(text, sizeof(text), POLLER "[device %.128s]\ncpu = 1\n", name);
+	CU_ASSERT(says(
+		text, "2: [device aaaaaaaaaaaaa...]: a section's name has at most 127 bytes\n"));
+	snprintf(text, sizeof(text), POLLER "cpu = %.256s\n", name);
+	CU_ASSERT(says(text, "2: cpu: a value has at most 255 bytes, this one 256\n"));
 }
 
 static void
 test_limits(void)
 {
-	size_t size = VUCD_INI_MAX_BYTES + 2;
+	size_t size = 1048576 + 2;
 	char *text = malloc(size);
 	size_t len = 0;
 	unsigned int i;
@@ -419,7 +412,7 @@ test_limits(void)
 	memset(text, '\n', size - 1);
 	text[size - 1] = '\0';
 	CU_ASSERT(says(text, "0: the file has more than 1048576 bytes\n"));
-	for (i = 0; i <= VUCD_INI_MAX_SECTIONS; i++)
+	for (i = 0; i <= 4096; i++)
 		len += (size_t)snprintf(text + len, size - len, "[poller p%u]\n", i);
 	CU_ASSERT(says(text, "4097: more than 4096 sections\n"));
 	free(text);
@@ -456,8 +449,11 @@ test_machine(void)
 			"3: [poller p] cpu = 4095: there is no such CPU, or the daemon may not use "
 			"it\n",
 			1},
-		{"[vucd]\ndirectory = /no/such/v\n[poller p]\nidle = sleep\n",
-			"2: [vucd] directory = /no/such/v: there is no folder /no/such\n", 1},
+		{"[vucd]\ndirectory = /no/such/v\n[poller p]\nidle = sleep\ncpu = 4095\n",
+			"2: [vucd] directory = /no/such/v: there is no folder /no/such\n"
+			"5: [poller p] cpu = 4095: there is no such CPU, or the daemon may not use "
+			"it\n",
+			2},
 		{"[poller p]\nidle = sleep\n[device d]\nsocket = /dev/null/s\n",
 			"4: warning: [device d] socket = /dev/null/s: there is no folder "
 			"/dev/null\n",
@@ -494,8 +490,8 @@ test_machine_spinning(void)
 	CU_ASSERT_EQUAL_FATAL(sched_setaffinity(0, sizeof(one), &one), 0);
 	snprintf(text, sizeof(text), "[poller p]\ncpu = %d\n[poller q]\ncpu = %d\n", cpu, cpu);
 	snprintf(wanted, sizeof(wanted),
-		"4: warning: [poller q] cpu = %d: [poller p] in line 2 spins on it as well\n"
-		"0: warning: 2 pollers spin, and there are 1 CPUs for them\n",
+		"0: warning: 2 pollers spin, and there are 1 CPUs for them\n"
+		"4: warning: [poller q] cpu = %d: [poller p] in line 2 spins on it as well\n",
 		cpu);
 	CU_ASSERT_EQUAL(parse(&config, text, &said), 0);
 	vucd_config_check_machine(&config, &report);
@@ -507,30 +503,6 @@ test_machine_spinning(void)
 	CU_ASSERT_EQUAL(sched_getaffinity(0, sizeof(one), &one), 0);
 	CU_ASSERT(CPU_COUNT(&one) == 1 && CPU_ISSET((unsigned int)cpu, &one));
 	sched_setaffinity(0, sizeof(before), &before);
-}
-
-/* A device that is not of a file. */
-static void
-test_device_alone(void)
-{
-	struct said said = {.len = 0};
-	struct vucd_report report = {.fn = take_report, .arg = &said};
-	struct vucd_device_config device;
-
-	vucd_device_config_init(&device);
-	CU_ASSERT_EQUAL(vucd_device_config_check(&device, &report), -EINVAL);
-	CU_ASSERT_EQUAL(vucd_device_config_set_name(&device, "a b", &report), -EINVAL);
-	CU_ASSERT_EQUAL(vucd_device_config_set(&device, "cpu", "1", &report), -EINVAL);
-	CU_ASSERT_EQUAL(vucd_device_config_set(&device, "socket", "s", &report), -EINVAL);
-	CU_ASSERT_STRING_EQUAL(said.text,
-		"0: name is missing\n"
-		"0: name = a b: expected at most 63 letters, digits and \"._-\"\n"
-		"0: a device has no cpu\n"
-		"0: socket = s: expected an absolute path of at most 107 bytes\n");
-	CU_ASSERT_EQUAL(vucd_device_config_set_name(&device, "a", &report), 0);
-	CU_ASSERT_EQUAL(vucd_device_config_set(&device, "socket", "/s", &report), 0);
-	CU_ASSERT_EQUAL(vucd_device_config_check(&device, &report), 0);
-	CU_ASSERT_EQUAL(device.timeout_ms, VUC_DEFAULT_TIMEOUT_MS);
 }
 
 /* Every key is in the help, once for each section that has it. */
@@ -561,19 +533,12 @@ main(void)
 		{"all keys", test_all_keys},
 		{"defaults are the library's", test_defaults},
 		{"edges of what is allowed", test_edges},
-		{"lines", test_lines},
-		{"sections", test_sections},
-		{"long names", test_long_names},
-		{"keys", test_keys},
-		{"values", test_values},
-		{"users", test_ids},
+		{"what is wrong", test_wrong},
 		{"lengths", test_lengths},
-		{"several mistakes", test_several},
 		{"limits", test_limits},
 		{"files", test_files},
 		{"the machine", test_machine},
 		{"the machine: pollers that spin", test_machine_spinning},
-		{"a device by itself", test_device_alone},
 		{"help", test_help},
 		CU_TEST_INFO_NULL,
 	};

@@ -11,6 +11,7 @@
 #include <rte_telemetry.h>
 #include <rte_version.h>
 
+#include "names.h"
 #include "number.h"
 
 #if RTE_VERSION < RTE_VERSION_NUM(23, 3, 0, 0)
@@ -26,40 +27,21 @@
 /* Callbacks of telemetry have no argument, and no command is ever taken away. */
 static const struct vuc_telemetry_source *source;
 
-struct field {
-	const char *name;
-	uint64_t value;
-};
-
 static void
-add_fields(struct rte_tel_data *dict, const struct field *fields, size_t nr)
+add_counters(struct rte_tel_data *dict, const struct vuc_counter *counter, const void *stats)
 {
-	for (size_t i = 0; i < nr; i++)
-		rte_tel_data_add_dict_uint(dict, fields[i].name, fields[i].value);
+	for (; counter->name != NULL; counter++)
+		rte_tel_data_add_dict_uint(dict, counter->name, vuc_counter_value(counter, stats));
 }
-
-#define ADD_FIELDS(dict, fields) add_fields(dict, fields, sizeof(fields) / sizeof((fields)[0]))
 
 static int
 add_accesses(struct rte_tel_data *dict, const struct vuc_access_stats *a)
 {
-	const struct field fields[] = {
-		{"reads", a->reads},
-		{"writes", a->writes},
-		{"posted", a->posted},
-		{"read_bytes", a->read_bytes},
-		{"written_bytes", a->written_bytes},
-		{"retries", a->retries},
-		{"errors", a->errors},
-		{"timeouts", a->timeouts},
-		{"broken_queues", a->broken_queues},
-		{"bursts", a->bursts},
-	};
 	struct rte_tel_data *sizes = rte_tel_data_alloc();
 
 	if (sizes == NULL)
 		return -ENOMEM;
-	ADD_FIELDS(dict, fields);
+	add_counters(dict, vuc_access_counters, a);
 	rte_tel_data_start_array(sizes, RTE_TEL_UINT_VAL);
 	for (unsigned int i = 0; i < VUC_BURST_SIZES; i++)
 		rte_tel_data_add_array_uint(sizes, a->burst_sizes[i]);
@@ -70,19 +52,16 @@ add_accesses(struct rte_tel_data *dict, const struct vuc_access_stats *a)
 static int
 add_latency(struct rte_tel_data *dict, const struct vuc_latency *l)
 {
-	const struct field fields[] = {
-		{"count", l->count},
-		{"p50_ns", l->p50_ns},
-		{"p99_ns", l->p99_ns},
-		{"p999_ns", l->p999_ns},
-		{"max_ns", l->max_ns},
-	};
 	struct rte_tel_data *latency = rte_tel_data_alloc();
 
 	if (latency == NULL)
 		return -ENOMEM;
 	rte_tel_data_start_dict(latency);
-	ADD_FIELDS(latency, fields);
+	rte_tel_data_add_dict_uint(latency, "count", l->count);
+	rte_tel_data_add_dict_uint(latency, "p50_ns", l->p50_ns);
+	rte_tel_data_add_dict_uint(latency, "p99_ns", l->p99_ns);
+	rte_tel_data_add_dict_uint(latency, "p999_ns", l->p999_ns);
+	rte_tel_data_add_dict_uint(latency, "max_ns", l->max_ns);
 	rte_tel_data_add_dict_container(dict, "latency", latency, 0);
 	return 0;
 }
@@ -164,14 +143,6 @@ show_device(const char *cmd, const char *params, struct rte_tel_data *data)
 static int
 add_poller(struct rte_tel_data *pollers, const struct vuc_telemetry_poller *p)
 {
-	const struct field fields[] = {
-		{"devices", p->stats.devices},
-		{"queues", p->stats.queues},
-		{"loops_busy", p->stats.loops_busy},
-		{"loops_empty", p->stats.loops_empty},
-		{"sleeps", p->stats.sleeps},
-		{"calls", p->stats.calls},
-	};
 	struct rte_tel_data *dict = rte_tel_data_alloc();
 	char key[16];
 
@@ -184,7 +155,7 @@ add_poller(struct rte_tel_data *pollers, const struct vuc_telemetry_poller *p)
 	rte_tel_data_add_dict_string(dict, "idle", p->idle);
 	rte_tel_data_add_dict_string(dict, "transport", p->transport);
 	rte_tel_data_add_dict_string(dict, "latency", p->latency ? "on" : "off");
-	ADD_FIELDS(dict, fields);
+	add_counters(dict, vuc_poller_counters, &p->stats);
 	snprintf(key, sizeof(key), "%u", p->number);
 	rte_tel_data_add_dict_container(pollers, key, dict, 0);
 	return add_accesses(dict, &p->stats.accesses);
