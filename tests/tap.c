@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -13,7 +14,9 @@ static struct {
 	unsigned int asserts; /* made before the running test */
 	char skip[256];       /* why the running test is skipped */
 	bool counts_fds;
-	unsigned int fds; /* open before the running test */
+	unsigned int fds;          /* open before the running test */
+	char row[128];             /* of the table that the running test goes through */
+	unsigned int row_failures; /* assertions that had failed before it */
 } run;
 
 void
@@ -26,6 +29,26 @@ void
 vuc_tap_skip(const char *reason)
 {
 	snprintf(run.skip, sizeof(run.skip), "%s", reason);
+}
+
+static void
+end_row(void)
+{
+	if (run.row[0] != '\0' && CU_get_number_of_failures() > run.row_failures)
+		printf("# failed: %s\n", run.row);
+	run.row[0] = '\0';
+	run.row_failures = CU_get_number_of_failures();
+}
+
+void
+vuc_tap_row(const char *fmt, ...)
+{
+	va_list args;
+
+	end_row();
+	va_start(args, fmt);
+	vsnprintf(run.row, sizeof(run.row), fmt, args);
+	va_end(args);
 }
 
 /* One result line; skip is NULL unless the test was skipped. */
@@ -58,6 +81,7 @@ test_complete(const CU_pTest test, const CU_pSuite suite, const CU_pFailureRecor
 	bool idle = !skipped && CU_get_number_of_asserts() == run.asserts;
 	unsigned int fds = run.counts_fds ? fd_count() : run.fds;
 
+	end_row();
 	report(failure == NULL && !idle && fds == run.fds, suite, test, skipped ? run.skip : NULL);
 	if (fds != run.fds)
 		printf("# %s: %u descriptors are open, not %u\n", test->pName, fds, run.fds);

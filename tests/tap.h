@@ -28,6 +28,10 @@ int vuc_tap_tests(
 /* From now on, a test fails that leaves more or fewer descriptors open than it has found. */
 void vuc_tap_count_fds(void);
 
+/* What follows in the running test is about this row of a table: if an assertion fails before the
+ * next one, its name is printed. */
+void vuc_tap_row(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
 /* Mark the running test as skipped; the test itself returns next. */
 void vuc_tap_skip(const char *reason);
 

@@ -169,7 +169,7 @@ is_faulty(struct fake_server *s, const struct vuc_loopback_msg *request, uint16_
 {
 	uint32_t fields[2];
 
-	if (s->fault.nth == 0 || cmd != s->fault.cmd)
+	if (s->fault.nth == 0 || (s->fault.cmd != 0 && cmd != s->fault.cmd))
 		return false;
 	if (s->fault.flags != 0) {
 		fake_server_body(request, fields, sizeof(fields));

@@ -76,7 +76,7 @@ enum fake_wrong {
 /* What goes wrong: at the nth message that matches, from 1 on; 0 is nothing. */
 struct fake_fault {
 	unsigned int nth;
-	uint16_t cmd;
+	uint16_t cmd;   /* 0 is any */
 	uint32_t flags; /* at byte 4 of the body: a feature's number and method; 0 is any */
 	enum fake_wrong wrong;
 	uint32_t at;
