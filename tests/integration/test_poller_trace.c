@@ -69,15 +69,6 @@ look_into(const char *path, const struct stat *st, int type, struct FTW *at)
 	return 0;
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st;
-	(void)type;
-	(void)at;
-	return remove(path);
-}
-
 static unsigned int nr_messages;
 
 static void
@@ -161,7 +152,7 @@ test_files(void)
 			printf("# no %s\n", traces[i].text);
 		CU_ASSERT_TRUE(traces[i].found);
 	}
-	CU_ASSERT_EQUAL(nftw(folder, remove_one, OPEN_FILES, FTW_DEPTH | FTW_PHYS), 0);
+	CU_ASSERT_EQUAL(vuc_tempdir_remove(folder), 0);
 }
 
 static CU_TestInfo tests[] = {

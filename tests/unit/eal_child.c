@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <dirent.h>
-#include <ftw.h>
+#include <fnmatch.h>
 #include <grp.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "eal.h"
 #include "eal_child.h"
 #include "tap.h"
+#include "tempdir.h"
 
 #define CHILD_SECONDS 60
 
@@ -65,6 +65,24 @@ child_logged_opts(void)
 	opts.log = take_line;
 	opts.log_arg = &child_lines;
 	return opts;
+}
+
+bool
+child_text_is(const char *text, const char *pattern)
+{
+	bool fits = fnmatch(pattern, text, FNM_NOESCAPE) == 0;
+
+	if (!fits)
+		child_report("\"%s\" is not \"%s\"", text, pattern);
+	return fits;
+}
+
+bool
+child_fails(const struct vuc_eal_opts *opts, int rc, const char *pattern)
+{
+	struct vuc_error err = {""};
+
+	return CHECK(vuc_eal_init(opts, &err) == rc) && child_text_is(err.text, pattern);
 }
 
 void
@@ -168,15 +186,6 @@ child_run_thread(void *(*fn)(void *), void *arg)
 
 /* ---- in the parent ---- */
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st;
-	(void)type;
-	(void)at;
-	return remove(path);
-}
-
 static void
 drop_root(void)
 {
@@ -216,8 +225,8 @@ print_file(int fd, const char *what)
 	return (size_t)n;
 }
 
-void
-child_run_in_folder(void (*fn)(void), bool user, bool may_print)
+static void
+run_in_child(const struct child_test *test)
 {
 	int output = memfd_create("output", MFD_CLOEXEC);
 	int status = -1;
@@ -227,41 +236,39 @@ child_run_in_folder(void (*fn)(void), bool user, bool may_print)
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0)
-		be_child(fn, user, output);
+		be_child(test->fn, test->user, output);
 	CU_ASSERT_TRUE(pid > 0 && waitpid(pid, &status, 0) == pid);
 	CU_ASSERT_EQUAL(status, 0);
 	CU_ASSERT_EQUAL(print_file(report, "child"), 0);
-	if (!may_print || status != 0)
+	if (!test->loud || status != 0)
 		CU_ASSERT_EQUAL(print_file(output, "output"), 0);
 	close(output);
 	close(report);
 }
 
-void
-child_make_folder(void)
+static const struct child_test *all_tests;
+
+/* Whichever of them CUnit is about to run. */
+static void
+run_current_test(void)
 {
-	strcpy(child_folder, "/tmp/vuc-eal-XXXXXX");
-	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(child_folder));
+	const struct child_test *test = all_tests;
+
+	while (strcmp(test->name, CU_get_current_test()->pName) != 0)
+		test++;
+	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(child_folder), 0);
+	if (test->prepare == NULL || test->prepare())
+		run_in_child(test);
+	CU_ASSERT_EQUAL(vuc_tempdir_remove(child_folder), 0);
 }
 
-void
-child_remove_folder(void)
+int
+child_run_tests(const char *suite, const struct child_test *tests)
 {
-	CU_ASSERT_EQUAL(nftw(child_folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
-}
+	CU_TestInfo infos[16] = {CU_TEST_INFO_NULL};
 
-void
-child_run(void (*fn)(void))
-{
-	child_make_folder();
-	child_run_in_folder(fn, false, false);
-	child_remove_folder();
-}
-
-void
-child_run_loud(void (*fn)(void))
-{
-	child_make_folder();
-	child_run_in_folder(fn, false, true);
-	child_remove_folder();
+	all_tests = tests;
+	for (unsigned int i = 0; i + 1 < 16 && tests[i].name != NULL; i++)
+		infos[i] = (CU_TestInfo){tests[i].name, run_current_test};
+	return vuc_tap_tests(suite, NULL, NULL, infos);
 }

@@ -20,19 +20,19 @@
 
 /* ---- in the parent ---- */
 
+struct child_test {
+	const char *name;
+	void (*fn)(void);      /* the test, in the child */
+	bool user;             /* as another user than root */
+	bool loud;             /* it may print: DPDK prints what it refuses */
+	bool (*prepare)(void); /* in the parent, when there is a folder; false: skipped */
+};
+
+/* Run tests, of an array that ends with zeroes. What main() returns. */
+int child_run_tests(const char *suite, const struct child_test *tests);
+
 /* RUNTIME_DIRECTORY and HOME of the child. */
 extern char child_folder[64];
-
-void child_make_folder(void);
-void child_remove_folder(void);
-
-/* Run fn in a child, as another user than root if user is set. It may write to standard output and
- * standard error only if may_print is set; DPDK prints what it refuses. */
-void child_run_in_folder(void (*fn)(void), bool user, bool may_print);
-
-/* All of it, for a child that prints nothing, and for one that may. */
-void child_run(void (*fn)(void));
-void child_run_loud(void (*fn)(void));
 
 /* ---- in the child ---- */
 
@@ -52,6 +52,12 @@ bool child_check(bool fine, const char *function, int line, const char *conditio
 
 /* A line for whoever looks into a failure; makes the test fail. */
 void child_report(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Whether vuc_eal_init() with these options fails so; the text is a pattern of fnmatch(3). */
+bool child_fails(const struct vuc_eal_opts *opts, int rc, const char *pattern);
+
+/* Whether a text fits a pattern of fnmatch(3), where '*' is anything; reports it if not. */
+bool child_text_is(const char *text, const char *pattern);
 
 /* The defaults, with the log in child_lines. */
 struct vuc_eal_opts child_logged_opts(void);

@@ -67,34 +67,22 @@ default_eal(void)
 }
 
 static void
-no_opts(void)
-{
-	child_init(NULL);
-	vuc_eal_fini();
-	child_nothing_left();
-}
-
-static void
 init_twice(void)
 {
 	struct vuc_eal_opts opts = child_logged_opts();
-	struct vuc_error err = {0};
 
 	vuc_eal_fini();
 	child_init(&opts);
 	child_no_lines();
 	child_init(&opts);
 	CHECK(child_lines.nr == 1 && child_lines.levels[0] == VUC_LOG_NOTICE);
-	CHECK(strcmp(child_lines.text[0], "using DPDK's EAL as it has been initialised before") ==
-		0);
+	child_text_is(child_lines.text[0], "using DPDK's EAL as it has been initialised before");
 	vuc_eal_fini();
 	CHECK(telemetry_greets());
 	vuc_eal_fini();
 	vuc_eal_fini();
-	CHECK(vuc_eal_init(&opts, &err) == -EALREADY);
-	CHECK(strcmp(err.text,
-		      "DPDK's EAL has been cleaned up, and there is one in a process's "
-		      "life") == 0);
+	child_fails(&opts, -EALREADY,
+		"DPDK's EAL has been cleaned up, and there is one in a process's life");
 	CHECK(vuc_eal_thread_enter(EAL_ANY_CPU, NULL) == -ENODEV);
 	child_nothing_left();
 }
@@ -180,7 +168,6 @@ leftovers(void)
 	static const char killed[] = "vuc-1-0123abcd", locked[] = "vuc-2-0123abcd",
 			  served[] = "vuc-3-0123abcd", other[] = "vuc-4-blue";
 	struct vuc_eal_opts opts = child_logged_opts();
-	struct vuc_error err = {0};
 	int fd;
 
 	make_folder("");
@@ -195,10 +182,8 @@ leftovers(void)
 	fd = make_folder("a-name");
 	make_socket("a-name", false);
 	CHECK(flock(fd, LOCK_EX) == 0);
-	CHECK(vuc_eal_init(&opts, &err) == -EBUSY);
-	CHECK(strstr(err.text,
-		      "/dpdk/a-name: choose another file prefix than a-name, or switch "
-		      "telemetry off") != NULL);
+	child_fails(&opts, -EBUSY,
+		"*/dpdk/a-name: choose another file prefix than a-name, or switch telemetry off*");
 	close(fd);
 	child_init(&opts);
 	CHECK(telemetry_greets());
@@ -240,8 +225,8 @@ as_second_user(void)
 
 	child_init(&opts);
 	CHECK(child_lines.nr >= 1 && child_lines.levels[0] == VUC_LOG_WARNING);
-	CHECK(strncmp(child_lines.text[0], "no telemetry: folder ", 21) == 0);
-	CHECK(strstr(child_lines.text[0], "/dpdk: Permission denied; see XDG_RUNTIME_DIR") != NULL);
+	child_text_is(child_lines.text[0],
+		"no telemetry: folder */dpdk: Permission denied; see XDG_RUNTIME_DIR*");
 	child_run_thread(child_enter_and_leave, &cpu);
 	vuc_eal_fini();
 }
@@ -280,9 +265,8 @@ application_eal(void)
 		child_lines.nr = 0;
 		child_init(&opts);
 		CHECK(child_lines.nr == 1 && child_lines.levels[0] == VUC_LOG_NOTICE);
-		CHECK(strcmp(child_lines.text[0],
-			      "using DPDK's EAL as the application has initialised "
-			      "it") == 0);
+		child_text_is(child_lines.text[0],
+			"using DPDK's EAL as the application has initialised it");
 		child_run_thread(child_enter_and_leave, &cpu);
 		vuc_eal_fini();
 	}
@@ -296,121 +280,53 @@ application_eal(void)
 static void
 broken_application_eal(void)
 {
-	struct vuc_error err = {0};
-
 	CHECK(init_as_application("--iova-mode=sideways") < 0);
-	CHECK(vuc_eal_init(NULL, &err) == -ENOTSUP);
-	CHECK(strncmp(err.text, "the application's EAL takes no threads of others (Invalid ", 58) ==
-		0);
+	child_fails(NULL, -ENOTSUP, "the application's EAL takes no threads of others (Invalid *");
 	CHECK(vuc_eal_thread_enter(EAL_ANY_CPU, NULL) == -ENODEV);
 }
 
 /* ---- in the parent ---- */
 
-static void
-test_default(void)
+static bool
+give_folder_away(void)
 {
-	child_run(default_eal);
-}
-
-static void
-test_no_opts(void)
-{
-	child_run(no_opts);
-}
-
-static void
-test_twice(void)
-{
-	child_run(init_twice);
-}
-
-static void
-test_one_cpu(void)
-{
-	child_run(one_cpu);
-}
-
-static void
-test_named(void)
-{
-	child_run(named);
-}
-
-static void
-test_leftovers(void)
-{
-	char command[sizeof(child_folder) + 16];
-
-	child_make_folder();
-	child_run_in_folder(leftovers, false, false);
-	snprintf(command, sizeof(command), "rm -r %s/*", child_folder);
-	CU_ASSERT_EQUAL(system(command), 0);
-	child_remove_folder();
-}
-
-static void
-test_no_telemetry(void)
-{
-	child_run(no_telemetry);
-}
-
-static void
-test_user(void)
-{
-	child_make_folder();
 	if (geteuid() == 0)
 		CU_ASSERT_EQUAL(chown(child_folder, CHILD_NOBODY, CHILD_NOBODY), 0);
-	child_run_in_folder(as_user, true, false);
-	child_remove_folder();
+	return true;
 }
 
-static void
-test_second_user(void)
+static bool
+make_folder_of_root(void)
 {
 	char path[sizeof(child_folder) + 8];
 
 	if (geteuid() != 0) {
 		vuc_tap_skip("only root can make a folder of another user");
-		return;
+		return false;
 	}
-	child_make_folder();
 	snprintf(path, sizeof(path), "%s/dpdk", child_folder);
 	CU_ASSERT_EQUAL(chmod(child_folder, 0777), 0);
 	CU_ASSERT_EQUAL(mkdir(path, 0700), 0);
-	child_run_in_folder(as_second_user, true, false);
-	child_remove_folder();
+	return true;
 }
-
-static void
-test_application(void)
-{
-	child_run_loud(application_eal);
-}
-
-static void
-test_broken_application(void)
-{
-	child_run_loud(broken_application_eal);
-}
-
-static CU_TestInfo tests[] = {
-	{"by default", test_default},
-	{"without options", test_no_opts},
-	{"twice", test_twice},
-	{"in a process with one CPU", test_one_cpu},
-	{"named", test_named},
-	{"what killed processes have left", test_leftovers},
-	{"without telemetry", test_no_telemetry},
-	{"as a user", test_user},
-	{"as the second user of a folder", test_second_user},
-	{"an application's", test_application},
-	{"an application's that failed", test_broken_application},
-	CU_TEST_INFO_NULL,
-};
 
 int
 main(void)
 {
-	return vuc_tap_tests("eal", NULL, NULL, tests);
+	static const struct child_test tests[] = {
+		{"by default", default_eal},
+		{"twice", init_twice},
+		{"in a process with one CPU, without options", one_cpu},
+		{"named", named},
+		{"what killed processes have left", leftovers},
+		{"without telemetry", no_telemetry},
+		{"as a user", as_user, .user = true, .prepare = give_folder_away},
+		{"as the second user of a folder", as_second_user, .user = true,
+			.prepare = make_folder_of_root},
+		{"an application's", application_eal, .loud = true},
+		{"an application's that failed", broken_application_eal, .loud = true},
+		{0},
+	};
+
+	return child_run_tests("eal", tests);
 }

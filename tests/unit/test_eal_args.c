@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <ftw.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,7 +12,7 @@
 
 #include "eal_child.h"
 #include "eal_machine.h"
-#include "tap.h"
+#include "tempdir.h"
 
 static void
 lcores(void)
@@ -38,38 +37,35 @@ lcores(void)
 	child_no_lines();
 }
 
-static void
-refused(const struct vuc_eal_opts *opts, const char *reason)
-{
-	struct vuc_error err = {0};
-
-	CHECK(vuc_eal_init(opts, &err) == -EINVAL);
-	if (!CHECK(strcmp(err.text, reason) == 0))
-		child_report("%s", err.text);
-}
-
 /* EAL does not see them, so they may be corrected. */
 static void
 refused_opts(void)
 {
+	static const struct {
+		const char *lcores, *prefix;
+		unsigned int nr_args;
+		const char *error;
+	} rows[] = {
+		{"one", NULL, 0, "lcores \"one\" is not a list of CPUs as 0,2-3"},
+		{"0-1024", NULL, 0, "lcores \"0-1024\" is not a list of CPUs as 0,2-3"},
+		{"1023", NULL, 0, "lcores \"1023\": the process may not use CPU 1023"},
+		{NULL, "", 0, "file_prefix has 0 bytes, expected 1 to 47"},
+		{NULL, "a name that has forty-eight bytes is one too long", 0,
+			"file_prefix has 49 bytes, expected 1 to 47"},
+		{NULL, "a name that has forty-eight bytes is 1 too long.", 0,
+			"file_prefix has 48 bytes, expected 1 to 47"},
+		{NULL, "../name", 0,
+			"file_prefix \"../name\" has a '/' or a '%', or begins with a dot"},
+		{NULL, NULL, 129, "129 arguments for DPDK's EAL, at most 128"},
+	};
 	struct vuc_eal_opts opts = child_logged_opts();
 
-	opts.lcores = "one";
-	refused(&opts, "lcores \"one\" is not a list of CPUs as 0,2-3");
-	opts.lcores = "0-1024";
-	refused(&opts, "lcores \"0-1024\" is not a list of CPUs as 0,2-3");
-	opts.lcores = "1023";
-	refused(&opts, "lcores \"1023\": the process may not use CPU 1023");
-	opts.lcores = NULL;
-	opts.file_prefix = "";
-	refused(&opts, "file_prefix has 0 bytes, expected 1 to 47");
-	opts.file_prefix = "a name that has forty-eight bytes is one too long";
-	refused(&opts, "file_prefix has 49 bytes, expected 1 to 47");
-	opts.file_prefix = "../name";
-	refused(&opts, "file_prefix \"../name\" has a '/' or a '%', or begins with a dot");
-	opts.file_prefix = NULL;
-	opts.nr_args = 129;
-	refused(&opts, "129 arguments for DPDK's EAL, at most 128");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		opts.lcores = rows[i].lcores;
+		opts.file_prefix = rows[i].prefix;
+		opts.nr_args = rows[i].nr_args;
+		child_fails(&opts, -EINVAL, rows[i].error);
+	}
 	opts.nr_args = 0;
 	child_init(&opts);
 	vuc_eal_fini();
@@ -83,39 +79,34 @@ refused_args(void)
 {
 	static const char *const args[] = {"--iova-mode=sideways"};
 	struct vuc_eal_opts opts = child_logged_opts();
-	struct vuc_error err = {0};
 	cpu_set_t before = child_affinity();
 	cpu_set_t after;
 
 	opts.args = args;
 	opts.nr_args = 1;
-	CHECK(vuc_eal_init(&opts, &err) < 0);
-	CHECK(strncmp(err.text, "DPDK's EAL cannot be initialised: Invalid argument: EAL: ", 57) ==
-		0);
-	CHECK(strstr(err.text, "iova-mode") != NULL);
+	child_fails(&opts, -EINVAL,
+		"DPDK's EAL cannot be initialised: Invalid argument: EAL: *iova-mode*");
 	after = child_affinity();
 	CHECK(CPU_EQUAL(&before, &after));
 	child_nothing_left();
 	CHECK(child_lines.nr > 0 && child_lines.levels[0] == VUC_LOG_ERROR);
-	CHECK(vuc_eal_init(NULL, &err) == -EALREADY);
-	CHECK(strcmp(err.text,
-		      "DPDK's EAL has failed in this process, and cannot be tried "
-		      "again") == 0);
+	child_fails(NULL, -EALREADY,
+		"DPDK's EAL has failed in this process, and cannot be tried again");
 }
 
 /* ---- what a machine has, by files ---- */
 
 struct file {
-	const char *path; /* below the folder of the test */
+	const char *path;
 	const char *text;
 };
 
-#define CPU_FILE      "devices/system/cpu/cpu0/topology/core_id"
-#define HUGEPAGES(kb) "kernel/mm/hugepages/hugepages-" kb "kB/"
+#define CPU_FILE      "sys/devices/system/cpu/cpu0/topology/core_id"
+#define HUGEPAGES(kb) "sys/kernel/mm/hugepages/hugepages-" kb "kB/"
 #define NOT_POSSIBLE  "DPDK's EAL cannot be initialised: "
-#define MEMINFO(kb)                                                         \
-	{                                                                   \
-		"meminfo", "MemTotal: 999999 kB\nMemAvailable: " kb " kB\n" \
+#define MEMINFO(kb)                                                              \
+	{                                                                        \
+		"proc/meminfo", "MemTotal: 999999 kB\nMemAvailable: " kb " kB\n" \
 	}
 
 static const struct {
@@ -125,7 +116,7 @@ static const struct {
 	uint32_t memory_mb;
 	struct file files[6];
 } machines[] = {
-	{"it finds CPUs by sysfs, and there is no ./sys/" CPU_FILE, -ENODEV, false, 0,
+	{"it finds CPUs by sysfs, and there is no ./" CPU_FILE, -ENODEV, false, 0,
 		{MEMINFO("131072")}},
 	{"", 0, false, 0, {{CPU_FILE, "0"}}},
 	{"", 0, false, 128, {{CPU_FILE, "0"}, MEMINFO("131072")}},
@@ -145,37 +136,8 @@ static const struct {
 			{HUGEPAGES("1048576") "surplus_hugepages", "1"}}},
 };
 
-/* A file, and the folders that it is in. */
 static void
-make_file(const struct file *file)
-{
-	bool of_proc = strchr(file->path, '/') == NULL;
-	char path[128];
-	FILE *stream;
-
-	snprintf(path, sizeof(path), "%s/%s", of_proc ? "proc" : "sys", file->path);
-	for (char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		mkdir(path, 0700);
-		*slash = '/';
-	}
-	stream = fopen(path, "we");
-	if (!CHECK(stream != NULL))
-		return;
-	fputs(file->text, stream);
-	fclose(stream);
-}
-
-static int
-remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	return ftw->level == 0 ? 0 : remove(path);
-}
-
-static void
-check_machine(size_t i)
+expect_machine(size_t i)
 {
 	struct vuc_eal_opts opts = child_logged_opts();
 	struct vuc_error err = {""};
@@ -185,23 +147,26 @@ check_machine(size_t i)
 	CPU_ZERO(&cpu0);
 	CPU_SET(0, &cpu0);
 	for (size_t k = 0; k < 6 && machines[i].files[k].path != NULL; k++)
-		make_file(&machines[i].files[k]);
+		CHECK(vuc_tempdir_put(machines[i].files[k].path, machines[i].files[k].text) == 0);
 	opts.hugepages = machines[i].hugepages;
 	opts.memory_mb = machines[i].memory_mb;
 	if (machines[i].rc != 0)
 		snprintf(wanted, sizeof(wanted), NOT_POSSIBLE "%s", machines[i].says);
 	CHECK(vuc_eal_machine_check("./sys", "./proc", &opts, &cpu0, &err) == machines[i].rc);
-	if (!CHECK(strcmp(err.text, wanted) == 0))
-		child_report("%s", err.text);
-	CHECK(nftw(".", remove_entry, 8, FTW_DEPTH | FTW_PHYS) == 0);
+	if (strcmp(err.text, wanted) != 0)
+		child_report("machine %zu: %s", i, err.text);
 }
 
 static void
 all_machines(void)
 {
-	CHECK(chdir(child_folder) == 0);
-	for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++)
-		check_machine(i);
+	for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++) {
+		char folder[sizeof(child_folder) + 24];
+
+		snprintf(folder, sizeof(folder), "%s/%zu", child_folder, i);
+		CHECK(mkdir(folder, 0700) == 0 && chdir(folder) == 0);
+		expect_machine(i);
+	}
 }
 
 /* More than there is: nobody waits for EAL to find that out. */
@@ -209,11 +174,9 @@ static void
 too_much_memory(void)
 {
 	struct vuc_eal_opts opts = child_logged_opts();
-	struct vuc_error err = {""};
 
 	opts.memory_mb = UINT32_MAX;
-	CHECK(vuc_eal_init(&opts, &err) == -ENOMEM);
-	CHECK(strstr(err.text, "4294967295 MiB of memory were asked for, and ") != NULL);
+	child_fails(&opts, -ENOMEM, "*4294967295 MiB of memory were asked for, and *");
 	child_no_lines();
 	/* EAL has not seen it, so it may be corrected. */
 	opts.memory_mb = 0;
@@ -240,54 +203,18 @@ no_hugepages(void)
 	CHECK(CPU_EQUAL(&before, &after));
 }
 
-static void
-test_lcores(void)
-{
-	child_run(lcores);
-}
-
-static void
-test_refused_opts(void)
-{
-	child_run(refused_opts);
-}
-
-static void
-test_refused_args(void)
-{
-	child_run_loud(refused_args);
-}
-
-static void
-test_machines(void)
-{
-	child_run(all_machines);
-}
-
-static void
-test_too_much_memory(void)
-{
-	child_run(too_much_memory);
-}
-
-static void
-test_no_hugepages(void)
-{
-	child_run_loud(no_hugepages);
-}
-
-static CU_TestInfo tests[] = {
-	{"lcores", test_lcores},
-	{"options refused", test_refused_opts},
-	{"arguments refused", test_refused_args},
-	{"what a machine has", test_machines},
-	{"more memory than there is", test_too_much_memory},
-	{"hugepages that are not there", test_no_hugepages},
-	CU_TEST_INFO_NULL,
-};
-
 int
 main(void)
 {
-	return vuc_tap_tests("eal arguments", NULL, NULL, tests);
+	static const struct child_test tests[] = {
+		{"lcores", lcores},
+		{"options refused", refused_opts},
+		{"arguments refused", refused_args, .loud = true},
+		{"what a machine has", all_machines},
+		{"more memory than there is", too_much_memory},
+		{"hugepages that are not there", no_hugepages, .loud = true},
+		{0},
+	};
+
+	return child_run_tests("eal arguments", tests);
 }

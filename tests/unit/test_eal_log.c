@@ -103,29 +103,22 @@ log_lines(void)
 	CHECK(child_lines.nr == 4);
 }
 
-static void
-test_traces(void)
+static bool
+can_trace(void)
 {
 	if (THREAD_SANITIZER)
 		vuc_tap_skip("ThreadSanitizer does not see the locks of DPDK's traces");
-	else
-		child_run(traces);
+	return !THREAD_SANITIZER;
 }
-
-static void
-test_log(void)
-{
-	child_run(log_lines);
-}
-
-static CU_TestInfo tests[] = {
-	{"traces", test_traces},
-	{"log", test_log},
-	CU_TEST_INFO_NULL,
-};
 
 int
 main(void)
 {
-	return vuc_tap_tests("eal log", NULL, NULL, tests);
+	static const struct child_test tests[] = {
+		{"traces", traces, .prepare = can_trace},
+		{"log", log_lines},
+		{0},
+	};
+
+	return child_run_tests("eal log", tests);
 }

@@ -124,33 +124,15 @@ wrong_threads(void)
 	vuc_eal_fini();
 }
 
-static void
-test_threads(void)
-{
-	child_run(threads_on_one_cpu);
-}
-
-static void
-test_too_many_threads(void)
-{
-	child_run(too_many_threads);
-}
-
-static void
-test_wrong_threads(void)
-{
-	child_run(wrong_threads);
-}
-
-static CU_TestInfo tests[] = {
-	{"threads on one CPU", test_threads},
-	{"too many threads", test_too_many_threads},
-	{"wrong threads", test_wrong_threads},
-	CU_TEST_INFO_NULL,
-};
-
 int
 main(void)
 {
-	return vuc_tap_tests("eal threads", NULL, NULL, tests);
+	static const struct child_test tests[] = {
+		{"threads on one CPU", threads_on_one_cpu},
+		{"too many threads", too_many_threads},
+		{"wrong threads", wrong_threads},
+		{0},
+	};
+
+	return child_run_tests("eal threads", tests);
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "tempdir.h"
 
@@ -30,19 +31,38 @@ is_file(const struct dirent *entry)
 	return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
 }
 
-void
+static int
+remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st;
+	(void)type;
+	(void)at;
+	return remove(path);
+}
+
+int
 vuc_tempdir_remove(const char *path)
 {
-	DIR *dir = opendir(path);
-	struct dirent *entry;
+	return nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS) == 0 ? 0 : -errno;
+}
 
-	if (dir == NULL)
-		return;
-	while ((entry = readdir(dir)) != NULL)
-		if (is_file(entry))
-			unlinkat(dirfd(dir), entry->d_name, 0);
-	closedir(dir);
-	rmdir(path);
+int
+vuc_tempdir_put(const char *path, const char *text)
+{
+	char whole[PATH_MAX];
+	FILE *file;
+
+	snprintf(whole, sizeof(whole), "%s", path);
+	for (char *slash = strchr(whole + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		mkdir(whole, 0700);
+		*slash = '/';
+	}
+	file = fopen(whole, "we");
+	if (file == NULL)
+		return -errno;
+	fputs(text, file);
+	return fclose(file) == 0 ? 0 : -errno;
 }
 
 size_t
