@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "fake_vucd.h"
+
+#include <errno.h>
+#include <fnmatch.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,10 +14,17 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "fake_vucd.h"
+#include "fd_count.h"
 #include "fds.h"
 #include "memfd.h"
 #include "tap.h"
+#include "tempdir.h"
+
+#define PAGE 4096u
+
+struct fake_vucd fake;
+struct vuc_vmm_device *dev;
+struct vuc_error err;
 
 int
 fake_memory(size_t size)
@@ -23,8 +35,8 @@ fake_memory(size_t size)
 	return fd;
 }
 
-static void *
-map(int fd, size_t size)
+void *
+fake_map(int fd, size_t size)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
@@ -32,35 +44,32 @@ map(int fd, size_t size)
 	return p;
 }
 
-static void
-send_reply(int conn, const struct fake_reply *reply)
-{
-	(void)vuc_fds_send(conn, reply->packet, reply->size, reply->fds, reply->nr_fds, 0);
-}
+/* ---- its thread ---- */
 
 static void
-answer(struct fake_vucd *d, const struct fake_request *request, struct fake_reply *reply)
+answer(const struct fake_request *request, struct fake_reply *reply)
 {
-	const struct vuc_shm_header *h = &request->packet->header;
+	struct vuc_shm_header *h = &reply->packet->header;
 
-	if (h->size != request->size || h->flags != 0 || h->status != 0 ||
-		h->sequence != d->sequence + 1 ||
-		!fake_is_allowed(request->packet, request->size, request->nr_fds))
-		d->violations++;
-	d->sequence = h->sequence;
-	fake_make_reply(d, request->packet, reply);
-	if (d->twist != NULL && d->twisted == h->type && d->after-- == 0) {
-		d->after = 0;
-		d->twist(d, reply, d->twist_arg);
+	fake.violations += !fake_is_allowed(request);
+	fake.sequence = request->packet->header.sequence;
+	reply->size = fake_make_reply(request->packet, reply);
+	h->type = request->packet->header.type;
+	h->flags = VUC_SHM_REPLY;
+	h->size = (uint32_t)reply->size;
+	h->sequence = fake.sequence;
+	if (fake.twist != NULL && fake.twisted == h->type && fake.after-- == 0) {
+		fake.after = 0;
+		fake.twist(reply, fake.twist_arg);
 	}
 }
 
 /* Receive a request into the log, whose last place is used again when it is full. Returns NULL when
  * there is none any more. */
 static struct fake_request *
-receive(struct fake_vucd *d, int conn)
+receive(int conn)
 {
-	struct fake_request *r = &d->log[d->nr_log];
+	struct fake_request *r = &fake.log[fake.nr_log];
 	int fds[FAKE_MAX_FDS], nr_fds;
 	struct iovec part;
 	ssize_t n;
@@ -76,162 +85,152 @@ receive(struct fake_vucd *d, int conn)
 	r->size = (size_t)n;
 	r->nr_fds = (unsigned int)nr_fds;
 	vuc_fds_close(fds, r->nr_fds);
-	if (d->nr_log + 1 < FAKE_MAX_LOG)
-		d->nr_log++;
+	if (fake.nr_log + 1 < FAKE_MAX_LOG)
+		fake.nr_log++;
 	return r;
 }
 
 /* Returns false when the connection has come to its end. */
 static bool
-serve_one(struct fake_vucd *d, int conn)
+serve_one(int conn)
 {
 	union fake_packet packet;
 	struct fake_reply reply = {.packet = &packet, .copies = 1};
-	const struct fake_request *request = receive(d, conn);
+	const struct fake_request *request = receive(conn);
 
 	if (request == NULL)
 		return false;
 	memset(&packet, 0, sizeof(packet));
-	answer(d, request, &reply);
+	answer(request, &reply);
 	for (unsigned int i = 0; i < reply.copies; i++)
-		send_reply(conn, &reply);
+		(void)vuc_fds_send(conn, &packet, reply.size, reply.fds, reply.nr_fds, 0);
 	vuc_fds_close(reply.fds, reply.nr_fds);
 	return !reply.hang_up;
 }
 
-static void
-free_queues(struct fake_vucd *d)
-{
-	for (unsigned int i = 0; i < VUC_SHM_MAX_QUEUES; i++) {
-		struct fake_queue *q = &d->queues[i];
-
-		if (q->requests != NULL)
-			munmap(q->requests, q->requests_size);
-		if (q->completions != NULL)
-			munmap(q->completions, q->completions_size);
-		*q = (struct fake_queue){0};
-	}
-}
-
 /* Wait for fd or the end. Returns false at the end. */
 static bool
-await(struct fake_vucd *d, int fd)
+await(int fd)
 {
-	struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = d->stop[0], .events = POLLIN}};
+	struct pollfd fds[] = {
+		{.fd = fd, .events = POLLIN}, {.fd = fake.stop[0], .events = POLLIN}};
 
 	return poll(fds, 2, -1) > 0 && fds[1].revents == 0;
 }
 
 static void
-serve(struct fake_vucd *d, int conn)
+serve(int conn)
 {
 	bool more = true;
 
-	pthread_mutex_lock(&d->lock);
-	d->conn = conn;
-	d->sequence = 0;
-	pthread_mutex_unlock(&d->lock);
-	while (more && await(d, conn)) {
-		pthread_mutex_lock(&d->lock);
-		more = serve_one(d, conn);
-		pthread_mutex_unlock(&d->lock);
+	pthread_mutex_lock(&fake.lock);
+	fake.conn = conn;
+	fake.sequence = 0;
+	while (more) {
+		pthread_mutex_unlock(&fake.lock);
+		more = await(conn);
+		pthread_mutex_lock(&fake.lock);
+		more = more && serve_one(conn);
 	}
-	pthread_mutex_lock(&d->lock);
-	d->conn = -1;
-	pthread_mutex_unlock(&d->lock);
+	fake.conn = -1;
+	pthread_mutex_unlock(&fake.lock);
 	close(conn);
 }
 
 static void *
-run(void *arg)
+serve_all(void *arg)
 {
-	struct fake_vucd *d = arg;
-
-	while (await(d, d->listener)) {
-		int conn = accept4(d->listener, NULL, NULL, SOCK_CLOEXEC);
+	while (await(fake.listener)) {
+		int conn = accept4(fake.listener, NULL, NULL, SOCK_CLOEXEC);
 
 		if (conn >= 0)
-			serve(d, conn);
+			serve(conn);
 	}
-	return NULL;
+	return arg;
 }
+
+/* ---- in the test ---- */
 
 static void
-start_listening(struct fake_vucd *d)
+listen_in_folder(void)
 {
-	const char *base = getenv("TMPDIR");
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 
-	snprintf(d->dir, sizeof(d->dir), "%s/vuc-test-XXXXXX", base != NULL ? base : "/tmp");
-	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(d->dir));
-	snprintf(d->path, sizeof(d->path), "%s/vmm.sock", d->dir);
-	memcpy(addr.sun_path, d->path, strlen(d->path));
-	d->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	CU_ASSERT_EQUAL_FATAL(bind(d->listener, (const struct sockaddr *)&addr, sizeof(addr)), 0);
-	CU_ASSERT_EQUAL_FATAL(listen(d->listener, 1), 0);
+	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(fake.dir), 0);
+	snprintf(fake.path, sizeof(fake.path), "%s/vmm.sock", fake.dir);
+	memcpy(addr.sun_path, fake.path, strlen(fake.path));
+	fake.listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	CU_ASSERT_EQUAL_FATAL(bind(fake.listener, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+	CU_ASSERT_EQUAL_FATAL(listen(fake.listener, 1), 0);
 }
 
 void
-fake_vucd_start(struct fake_vucd *d)
+fake_start(void)
 {
-	*d = (struct fake_vucd){.conn = -1};
-	alarm(FAKE_TIMEOUT_S);
-	d->state_fd = fake_memory(4096);
-	d->bell_fd = fake_memory(4096);
-	d->poller_fd = fake_memory(4096);
-	d->state = map(d->state_fd, 4096);
-	d->bell = map(d->bell_fd, 4096);
-	d->poller = map(d->poller_fd, 4096);
-	d->state->state = VUC_SHM_ATTACHED;
-	d->state->generation = 1;
-	d->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	d->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	start_listening(d);
-	CU_ASSERT_EQUAL_FATAL(pipe(d->stop), 0);
-	pthread_mutex_init(&d->lock, NULL);
-	CU_ASSERT_EQUAL_FATAL(pthread_create(&d->thread, NULL, run, d), 0);
+	fake = (struct fake_vucd){.conn = -1, .fds_before = fd_count()};
+	dev = NULL;
+	alarm(20);
+	for (unsigned int i = 0; i < 5; i++)
+		fake.fds[i] = i < 3 ? fake_memory(PAGE) : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	fake.state = fake_map(fake.fds[0], PAGE);
+	fake.bell = fake_map(fake.fds[1], PAGE);
+	fake.poller = fake_map(fake.fds[2], PAGE);
+	fake.memory = fake.fds[1];
+	fake.kick_fd = fake.fds[3];
+	fake.event_fd = fake.fds[4];
+	fake.state->state = VUC_SHM_ATTACHED;
+	fake.state->generation = 1;
+	listen_in_folder();
+	CU_ASSERT_EQUAL_FATAL(pipe(fake.stop), 0);
+	pthread_mutex_init(&fake.lock, NULL);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&fake.thread, NULL, serve_all, NULL), 0);
 }
 
 void
-fake_vucd_stop(struct fake_vucd *d)
+fake_start_attached(void)
 {
-	const int fds[] = {d->listener, d->stop[0], d->state_fd, d->bell_fd, d->poller_fd,
-		d->kick_fd, d->event_fd};
+	fake_start();
+	fake_attach(0);
+}
 
-	close(d->stop[1]);
-	pthread_join(d->thread, NULL);
-	CU_ASSERT_EQUAL(d->violations, 0);
-	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
-		close(fds[i]);
-	munmap(d->state, 4096);
-	munmap(d->bell, 4096);
-	munmap(d->poller, 4096);
-	free_queues(d);
+void
+fake_stop(void)
+{
+	vuc_vmm_detach(dev);
+	close(fake.stop[1]);
+	pthread_join(fake.thread, NULL);
+	CU_ASSERT_EQUAL(fake.violations, 0);
+	close(fake.listener);
+	close(fake.stop[0]);
+	vuc_fds_close(fake.fds, 5);
+	munmap(fake.state, PAGE);
+	munmap(fake.bell, PAGE);
+	munmap(fake.poller, PAGE);
+	for (unsigned int i = 0; i < VUC_SHM_MAX_QUEUES; i++)
+		fake_free_queue(&fake.queues[i]);
 	for (unsigned int i = 0; i < FAKE_MAX_LOG; i++)
-		free(d->log[i].packet);
-	pthread_mutex_destroy(&d->lock);
-	unlink(d->path);
-	rmdir(d->dir);
+		free(fake.log[i].packet);
+	pthread_mutex_destroy(&fake.lock);
+	vuc_tempdir_remove(fake.dir);
 	alarm(0);
+	CU_ASSERT_EQUAL(fd_count(), fake.fds_before);
 }
 
 void
-fake_vucd_twist(
-	struct fake_vucd *d, unsigned int type, unsigned int after, fake_twist_fn twist, void *arg)
+fake_twist(unsigned int type, unsigned int after, fake_twist_fn twist, void *arg)
 {
-	pthread_mutex_lock(&d->lock);
-	d->twisted = type;
-	d->after = after;
-	d->twist = twist;
-	d->twist_arg = arg;
-	pthread_mutex_unlock(&d->lock);
+	pthread_mutex_lock(&fake.lock);
+	fake.twisted = type;
+	fake.after = after;
+	fake.twist = twist;
+	fake.twist_arg = arg;
+	pthread_mutex_unlock(&fake.lock);
 }
 
 void
-fake_vucd_publish(struct fake_vucd *d, const struct vuc_shm_state *state)
+fake_publish(const struct vuc_shm_state *state)
 {
-	struct vuc_shm_state *page = d->state;
-	const uint64_t one = 1;
+	struct vuc_shm_state *page = fake.state;
 
 	__atomic_store_n(&page->sequence, page->sequence + 1, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&page->state, state->state, __ATOMIC_SEQ_CST);
@@ -242,64 +241,105 @@ fake_vucd_publish(struct fake_vucd *d, const struct vuc_shm_state *state)
 	__atomic_store_n(&page->errors, state->errors, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&page->resets, state->resets, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&page->sequence, page->sequence + 1, __ATOMIC_SEQ_CST);
-	CU_ASSERT_EQUAL(write(d->event_fd, &one, sizeof(one)), sizeof(one));
+	CU_ASSERT_EQUAL(eventfd_write(fake.event_fd, 1), 0);
 }
 
 void
-fake_vucd_hang_up(struct fake_vucd *d)
+fake_hang_up(void)
 {
-	pthread_mutex_lock(&d->lock);
-	CU_ASSERT(d->conn >= 0);
-	shutdown(d->conn, SHUT_RDWR);
-	pthread_mutex_unlock(&d->lock);
+	pthread_mutex_lock(&fake.lock);
+	CU_ASSERT(fake.conn >= 0);
+	shutdown(fake.conn, SHUT_RDWR);
+	pthread_mutex_unlock(&fake.lock);
 }
 
-unsigned int
-fake_vucd_count(struct fake_vucd *d, unsigned int type)
-{
-	unsigned int n = 0;
-
-	pthread_mutex_lock(&d->lock);
-	for (unsigned int i = 0; i < d->nr_log; i++)
-		n += d->log[i].packet->header.type == type;
-	pthread_mutex_unlock(&d->lock);
-	return n;
-}
-
-const struct fake_request *
-fake_vucd_request(struct fake_vucd *d, unsigned int type, unsigned int n)
+/* The n-th request of a type, or NULL; and how many there are. */
+static const struct fake_request *
+log_find(unsigned int type, unsigned int n, unsigned int *nr)
 {
 	const struct fake_request *found = NULL;
 
-	pthread_mutex_lock(&d->lock);
-	for (unsigned int i = 0; i < d->nr_log && found == NULL; i++) {
-		if (d->log[i].packet->header.type == type && n-- == 0)
-			found = &d->log[i];
+	*nr = 0;
+	pthread_mutex_lock(&fake.lock);
+	for (unsigned int i = 0; i < fake.nr_log; i++) {
+		if (fake.log[i].packet->header.type == type && (*nr)++ == n)
+			found = &fake.log[i];
 	}
-	pthread_mutex_unlock(&d->lock);
+	pthread_mutex_unlock(&fake.lock);
+	return found;
+}
+
+unsigned int
+fake_count(unsigned int type)
+{
+	unsigned int nr;
+
+	log_find(type, 0, &nr);
+	return nr;
+}
+
+void
+fake_await(unsigned int type, unsigned int nr)
+{
+	while (fake_count(type) < nr)
+		sched_yield();
+}
+
+const struct fake_request *
+fake_request(unsigned int type, unsigned int n)
+{
+	unsigned int nr;
+	const struct fake_request *found = log_find(type, n, &nr);
+
 	CU_ASSERT_PTR_NOT_NULL_FATAL(found);
 	return found;
 }
 
 void
-fake_opts(const struct fake_vucd *d, struct vuc_vmm_attach_opts *opts)
+fake_opts(struct vuc_vmm_attach_opts *opts)
 {
 	vuc_vmm_attach_opts_init(opts, sizeof(*opts));
-	opts->socket = d->path;
+	opts->socket = fake.path;
 	opts->device = FAKE_DEVICE;
 	opts->name = "tester";
 }
 
-struct vuc_vmm_device *
-fake_attach(const struct fake_vucd *d)
+void
+fake_attach(uint32_t timeout_ms)
 {
 	struct vuc_vmm_attach_opts opts;
-	struct vuc_vmm_device *dev;
-	struct vuc_error err = {""};
 
-	fake_opts(d, &opts);
+	vuc_vmm_detach(dev);
+	fake_opts(&opts);
+	if (timeout_ms != 0)
+		opts.timeout_ms = timeout_ms;
+	err = (struct vuc_error){""};
 	CU_ASSERT_EQUAL(vuc_vmm_attach(&opts, &dev, &err), 0);
 	CU_ASSERT_STRING_EQUAL(err.text, "");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(dev);
-	return dev;
+}
+
+unsigned int
+fake_fill_backlog(int socks[8])
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	unsigned int nr = 0;
+	int rc = 0;
+
+	memcpy(addr.sun_path, fake.path, strlen(fake.path));
+	while (nr < 8 && rc == 0) {
+		socks[nr] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		rc = connect(socks[nr++], (const struct sockaddr *)&addr, sizeof(addr));
+	}
+	CU_ASSERT_EQUAL(errno, EAGAIN);
+	return nr;
+}
+
+bool
+fake_failed(int rc, int wanted, const char *pattern)
+{
+	if (rc == wanted && fnmatch(pattern, err.text, FNM_NOESCAPE) == 0)
+		return true;
+	printf("# %d instead of %d: \"%s\", not \"%s\"\n", rc, wanted, err.text, pattern);
+	return false;
 }

@@ -3,8 +3,8 @@
 #define VUC_TESTS_FAKE_VUCD_H
 
 /*
- * A daemon that keeps to <vuc/shm.h>, with one device that does nothing; it can be told to twist a
- * reply. It serves one VMM after the other, on a thread of its own.
+ * The daemon of the running test, which keeps to <vuc/shm.h>, with one device that does nothing; it
+ * can be told to twist a reply. It serves one VMM after the other, on a thread of its own.
  */
 
 #include <pthread.h>
@@ -15,13 +15,12 @@
 #include <vuc/shm.h>
 #include <vuc/vmm.h>
 
-#define FAKE_DEVICE    "disk" /* the name of its device */
-#define FAKE_REGIONS   3u
-#define FAKE_IRQS      3u
-#define FAKE_MAX_LOG   96u
-#define FAKE_MAX_FDS   32u
-#define FAKE_REGION    0x4000u /* bytes of region 0, whose first and last page can be mapped */
-#define FAKE_TIMEOUT_S 20u     /* until the alarm ends a test that hangs */
+#define FAKE_DEVICE  "disk" /* the name of its device */
+#define FAKE_REGIONS 3u
+#define FAKE_IRQS    3u
+#define FAKE_MAX_LOG 96u
+#define FAKE_MAX_FDS 32u
+#define FAKE_REGION  0x4000u /* bytes of region 0, whose first and last page can be mapped */
 
 /* A request as it came. */
 struct fake_request {
@@ -68,10 +67,8 @@ struct fake_queue {
 	size_t completions_size;
 };
 
-struct fake_vucd;
-
 /* Changes a reply, or what the daemon does. */
-typedef void (*fake_twist_fn)(struct fake_vucd *d, struct fake_reply *reply, void *arg);
+typedef void (*fake_twist_fn)(struct fake_reply *reply, void *arg);
 
 struct fake_vucd {
 	char dir[64];
@@ -88,58 +85,71 @@ struct fake_vucd {
 	struct fake_request log[FAKE_MAX_LOG]; /* packets as they came */
 	unsigned int violations;               /* requests that the VMM must not send */
 	uint32_t sequence;
-	int conn; /* -1: none */
-	int state_fd;
-	int bell_fd;
-	int poller_fd;
-	int kick_fd;
-	int event_fd;
+	int conn;   /* -1: none */
+	int fds[5]; /* those of ATTACH's reply: state, bell, poller, kick, event */
 	struct vuc_shm_state *state;
 	struct vuc_shm_bell *bell;
 	struct vuc_shm_poller *poller;
+	int memory; /* a descriptor of some */
+	int kick_fd;
+	int event_fd;
 	struct fake_queue queues[VUC_SHM_MAX_QUEUES];
 	uint32_t mappings;
+	unsigned int fds_before;
 };
 
-/* Start it; ends the running test when it cannot. An alarm goes off unless it is stopped in time.
- */
-void fake_vucd_start(struct fake_vucd *d);
+extern struct fake_vucd fake;
+extern struct vuc_vmm_device *dev; /* of the running test; NULL: none */
+extern struct vuc_error err;       /* of its last call that takes one */
 
-/* End it, and free all it has. Asserts that no request broke the rules. */
-void fake_vucd_stop(struct fake_vucd *d);
+/* Before and after each test: the daemon alone, or with dev attached to it. In the end no request
+ * has broken the rules and no descriptor is left. An alarm ends a test that hangs. */
+void fake_start(void);
+void fake_start_attached(void);
+void fake_stop(void);
 
 /* Replies to requests of a type are twisted from now on, but for the first few; NULL: no more. */
-void fake_vucd_twist(
-	struct fake_vucd *d, unsigned int type, unsigned int after, fake_twist_fn twist, void *arg);
+void fake_twist(unsigned int type, unsigned int after, fake_twist_fn twist, void *arg);
+
+/* Twists: a refusal with the errno that arg points to, which says "because"; no reply; the end of
+ * the connection instead of one. */
+void fake_refuse(struct fake_reply *reply, void *arg);
+void fake_keep_silent(struct fake_reply *reply, void *arg);
+void fake_end(struct fake_reply *reply, void *arg);
 
 /* Publish a state, and signal it. */
-void fake_vucd_publish(struct fake_vucd *d, const struct vuc_shm_state *state);
+void fake_publish(const struct vuc_shm_state *state);
 
 /* The connection is gone, as if the daemon had died. */
-void fake_vucd_hang_up(struct fake_vucd *d);
+void fake_hang_up(void);
 
-/* How many requests of a type have come. */
-unsigned int fake_vucd_count(struct fake_vucd *d, unsigned int type);
+/* How many requests of a type have come; wait for so many. */
+unsigned int fake_count(unsigned int type);
+void fake_await(unsigned int type, unsigned int nr);
 
 /* The n-th request of a type; it must be there, and stays valid. */
-const struct fake_request *fake_vucd_request(
-	struct fake_vucd *d, unsigned int type, unsigned int n);
-
-/* A twist: the reply is a refusal with the errno that arg points to, and says "because". */
-void fake_refuse(struct fake_vucd *d, struct fake_reply *reply, void *arg);
+const struct fake_request *fake_request(unsigned int type, unsigned int n);
 
 /* What a device is attached with. */
-void fake_opts(const struct fake_vucd *d, struct vuc_vmm_attach_opts *opts);
+void fake_opts(struct vuc_vmm_attach_opts *opts);
 
-/* Attach; ends the running test when it fails. */
-struct vuc_vmm_device *fake_attach(const struct fake_vucd *d);
+/* Detach dev, if there is one, and attach it anew; timeout_ms 0: the default. */
+void fake_attach(uint32_t timeout_ms);
+
+/* Have connections that nobody accepts, until connecting would wait. Returns how many. */
+unsigned int fake_fill_backlog(int socks[8]);
 
 /* Memory of a size, which cannot shrink. Returns its descriptor. */
 int fake_memory(size_t size);
+void *fake_map(int fd, size_t size);
 
-/* Inside: the reply to a request that was checked. */
-void fake_make_reply(
-	struct fake_vucd *d, const union fake_packet *request, struct fake_reply *reply);
-bool fake_is_allowed(const union fake_packet *request, size_t size, unsigned int nr_fds);
+/* Whether a call has returned this, and err says what fits the pattern, in which '*' is anything;
+ * prints both when not. */
+bool fake_failed(int rc, int wanted, const char *pattern);
+
+/* Inside: make the reply to a request, whose size is returned; whether a VMM may make it. */
+size_t fake_make_reply(const union fake_packet *request, struct fake_reply *reply);
+bool fake_is_allowed(const struct fake_request *request);
+void fake_free_queue(struct fake_queue *q);
 
 #endif /* VUC_TESTS_FAKE_VUCD_H */

@@ -4,20 +4,13 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "fake_vucd.h"
-#include "fd_count.h"
 #include "tap.h"
 
 #define NR_THREADS 4u
 #define NR_ROUNDS  100u
 
-static struct fake_vucd daemon_;
-static struct vuc_vmm_device *dev;
-static int memory;
 static pthread_barrier_t barrier;
 
 /* Regions are asked for once, whoever comes first. */
@@ -39,33 +32,25 @@ use_regions(unsigned int i)
 }
 
 static unsigned int
-use_memory(uint64_t iova)
+use_memory_and_queue(uint64_t iova)
 {
 	const struct vuc_vmm_dma m = {
-		.iova = iova, .size = 4096, .flags = VUC_VMM_DMA_READ, .fd = memory};
+		.iova = iova, .size = 4096, .flags = VUC_VMM_DMA_READ, .fd = fake.memory};
+	const struct vuc_queue_opts opts = {.size = sizeof(opts), .depth = 4, .max_data = 64};
+	struct vuc_queue *queue;
 	unsigned int wrong = 0;
 
 	wrong += vuc_vmm_dma_map(dev, &m, 1, NULL) != 0;
 	wrong += vuc_vmm_dma_unmap(dev, iova, 4096, NULL) != 0;
-	return wrong + (vuc_vmm_dma_commit(dev, NULL) != 0);
-}
-
-static unsigned int
-use_queue(void)
-{
-	const struct vuc_queue_opts opts = {.size = sizeof(opts), .depth = 4, .max_data = 64};
-	struct vuc_queue *queue;
-	uint32_t value = 7;
-	unsigned int wrong = 0;
-
+	wrong += vuc_vmm_dma_commit(dev, NULL) != 0;
 	wrong += vuc_vmm_open_queue(dev, &opts, &queue, NULL) != 0;
-	wrong += vuc_queue_post(queue, 0, 0, &value, sizeof(value)) != 0;
+	wrong += vuc_queue_post(queue, 0, 0, &iova, 4) != 0;
 	vuc_vmm_close_queue(dev, queue);
 	return wrong;
 }
 
 static void *
-run(void *arg)
+use_all(void *arg)
 {
 	uintptr_t id = (uintptr_t)arg, wrong = 0;
 	struct vuc_vmm_counters counters;
@@ -73,8 +58,7 @@ run(void *arg)
 	pthread_barrier_wait(&barrier);
 	for (unsigned int i = 0; i < NR_ROUNDS; i++) {
 		wrong += use_regions(i);
-		wrong += use_memory((id * NR_ROUNDS + i) * 4096);
-		wrong += use_queue();
+		wrong += use_memory_and_queue((id * NR_ROUNDS + i) * 4096);
 		wrong += vuc_vmm_reset(dev, NULL) != 0;
 		/* One thread takes events; the others have counters and info. */
 		if (id == 0)
@@ -85,68 +69,50 @@ run(void *arg)
 	return (void *)wrong;
 }
 
-static void
-test_threads(void)
-{
-	unsigned int before = fd_count();
-	pthread_t threads[NR_THREADS];
-	void *wrong;
-
-	fake_vucd_start(&daemon_);
-	dev = fake_attach(&daemon_);
-	memory = fake_memory(4096);
-	CU_ASSERT_EQUAL_FATAL(pthread_barrier_init(&barrier, NULL, NR_THREADS), 0);
-	for (uintptr_t i = 0; i < NR_THREADS; i++)
-		CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, run, (void *)i), 0);
-	for (unsigned int i = 0; i < NR_THREADS; i++) {
-		pthread_join(threads[i], &wrong);
-		CU_ASSERT_PTR_NULL(wrong);
-	}
-	pthread_barrier_destroy(&barrier);
-	close(memory);
-	vuc_vmm_detach(dev);
-	fake_vucd_stop(&daemon_);
-	CU_ASSERT_EQUAL(fd_count(), before);
-}
-
-/* The daemon goes while all of them are calling: each call ends, with the one error there is. */
+/* Each call ends, with the one error there is. */
 static void *
-run_to_the_end(void *arg)
+reset_to_the_end(void *arg)
 {
-	uintptr_t wrong = 0;
 	int rc = 0;
 
 	(void)arg;
 	pthread_barrier_wait(&barrier);
 	while (rc == 0)
 		rc = vuc_vmm_reset(dev, NULL);
-	wrong += rc != -ECONNRESET;
-	return (void *)wrong;
+	return (void *)(uintptr_t)(rc != -ECONNRESET);
 }
 
+/* hang_up: the daemon goes while all of them are calling. */
 static void
-test_end(void)
+run_threads(void *(*fn)(void *), bool hang_up)
 {
-	unsigned int before = fd_count();
 	pthread_t threads[NR_THREADS];
 	void *wrong;
 
-	fake_vucd_start(&daemon_);
-	dev = fake_attach(&daemon_);
 	CU_ASSERT_EQUAL_FATAL(pthread_barrier_init(&barrier, NULL, NR_THREADS), 0);
-	for (unsigned int i = 0; i < NR_THREADS; i++)
-		CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, run_to_the_end, NULL), 0);
-	while (fake_vucd_count(&daemon_, VUC_SHM_RESET) < 20)
-		sched_yield();
-	fake_vucd_hang_up(&daemon_);
+	for (uintptr_t i = 0; i < NR_THREADS; i++)
+		CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, fn, (void *)i), 0);
+	if (hang_up) {
+		fake_await(VUC_SHM_RESET, 20);
+		fake_hang_up();
+	}
 	for (unsigned int i = 0; i < NR_THREADS; i++) {
 		pthread_join(threads[i], &wrong);
 		CU_ASSERT_PTR_NULL(wrong);
 	}
 	pthread_barrier_destroy(&barrier);
-	vuc_vmm_detach(dev);
-	fake_vucd_stop(&daemon_);
-	CU_ASSERT_EQUAL(fd_count(), before);
+}
+
+static void
+test_threads(void)
+{
+	run_threads(use_all, false);
+}
+
+static void
+test_end(void)
+{
+	run_threads(reset_to_the_end, true);
 }
 
 int
@@ -157,10 +123,6 @@ main(void)
 		{"threads when the daemon goes", test_end},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"vmm", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
 
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("vmm", fake_start_attached, fake_stop, tests);
 }
