@@ -104,8 +104,10 @@ test_histogram(void)
 	}
 }
 
+/* A series that has room for a number of rounds of three samples. */
 static void
-init(struct bench_series *series, double ns_per_tick, unsigned int per_sample, unsigned int rounds)
+series_init(
+	struct bench_series *s, double ns_per_tick, unsigned int per_sample, unsigned int rounds)
 {
 	const struct bench_shape shape = {
 		.ns_per_tick = ns_per_tick,
@@ -114,43 +116,33 @@ init(struct bench_series *series, double ns_per_tick, unsigned int per_sample, u
 		.samples_per_round = 3,
 	};
 
-	CU_ASSERT_EQUAL_FATAL(bench_series_init(series, "series", &shape), 0);
+	CU_ASSERT_EQUAL_FATAL(bench_series_init(s, "series", &shape), 0);
 }
 
 static void
-add_round(struct bench_series *series, uint64_t a, uint64_t b, uint64_t c)
+series_add_round(struct bench_series *s, uint64_t a, uint64_t b, uint64_t c)
 {
-	const uint64_t values[] = {a, b, c};
-
-	bench_series_add(series, values, 3);
-	bench_series_end_round(series);
+	bench_series_add(s, (const uint64_t[]){a, b, c}, 3);
+	bench_series_end_round(s);
 }
 
-static void
-test_series_refuses_too_much(void)
-{
-	const struct bench_shape shape = {
-		.ns_per_tick = 1, .per_sample = 1, .rounds = 2, .samples_per_round = SIZE_MAX / 4};
-	struct bench_series s;
-
-	CU_ASSERT_EQUAL(bench_series_init(&s, "series", &shape), -ENOMEM);
-	bench_series_fini(&s);
-}
-
-/* Samples and rounds beyond those promised are dropped. */
+/* Samples and rounds beyond those promised are dropped, and too many promised ones are refused. */
 static void
 test_series_fills_up(void)
 {
+	const struct bench_shape too_much = {
+		.ns_per_tick = 1, .per_sample = 1, .rounds = 2, .samples_per_round = SIZE_MAX / 4};
 	const uint64_t values[] = {5, 4, 3, 2, 1};
 	struct bench_series s;
 
-	init(&s, 1, 1, 1);
+	CU_ASSERT_EQUAL(bench_series_init(&s, "series", &too_much), -ENOMEM);
+	bench_series_fini(&s);
+	series_init(&s, 1, 1, 1);
 	bench_series_add(&s, values, 0);
 	CU_ASSERT_EQUAL(s.nr_samples, 0);
 	bench_series_add(&s, values, 5);
 	bench_series_add(&s, values, 5);
-	CU_ASSERT_EQUAL(s.nr_samples, 3);
-	CU_ASSERT_EQUAL(s.samples[2], 3);
+	CU_ASSERT(s.nr_samples == 3 && s.samples[2] == 3);
 	bench_series_end_round(&s);
 	bench_series_end_round(&s);
 	CU_ASSERT_EQUAL(s.rounds, 1);
@@ -163,34 +155,25 @@ test_series_sums_up(void)
 {
 	struct bench_series s;
 
-	init(&s, 0.5, 1, 2);
-	add_round(&s, 300, 100, 200);
-	add_round(&s, 600, 400, 500);
+	series_init(&s, 0.5, 1, 2);
+	series_add_round(&s, 300, 100, 200);
+	series_add_round(&s, 600, 400, 500);
 	s.syscalls = 15;
 	NEAR(s.round[0].p50, 100);
 	NEAR(s.round[1].p50, 250);
-	CU_ASSERT_EQUAL(s.samples[0], 100);
-	CU_ASSERT_EQUAL(s.samples[3], 400);
-
+	CU_ASSERT(s.samples[0] == 100 && s.samples[3] == 400);
 	bench_series_finish(&s);
 	NEAR(s.summary.min, 50);
 	NEAR(s.summary.p50, 150);
-	CU_ASSERT_TRUE(isnan(s.summary.p90));
-	CU_ASSERT_TRUE(isnan(s.summary.p999));
+	CU_ASSERT(isnan(s.summary.p90) && isnan(s.summary.p999));
 	NEAR(s.summary.max, 300);
 	NEAR(s.summary.mean, 175);
 	NEAR(s.summary.per_second, 1e9 / 175);
 	NEAR(s.summary.syscalls, 2.5);
 	NEAR(bench_series_ns(&s, 5), 300);
 	bench_series_fini(&s);
-}
-
-static void
-test_series_without_samples(void)
-{
-	struct bench_series s;
-
-	init(&s, 1, 1, 1);
+	/* Without any. */
+	series_init(&s, 1, 1, 1);
 	bench_series_finish(&s);
 	NEAR(s.summary.p50, 0);
 	NEAR(s.summary.per_second, 0);
@@ -203,18 +186,17 @@ test_series_of_bundles(void)
 {
 	struct bench_series s;
 
-	init(&s, 0.5, 2, 2);
+	series_init(&s, 0.5, 2, 2);
 	s.round_end_to_end = 1200;
-	add_round(&s, 100, 200, 600);
+	series_add_round(&s, 100, 200, 600);
 	s.round_end_to_end = 2400;
-	add_round(&s, 400, 800, 900);
+	series_add_round(&s, 400, 800, 900);
 	s.syscalls = 3;
 	NEAR(s.round[0].p50, 50);
 	NEAR(s.round[0].mean, 75);
 	NEAR(s.round[0].end_to_end, 100);
 	NEAR(s.round[1].mean, 175);
 	NEAR(s.round[1].end_to_end, 200);
-
 	bench_series_finish(&s);
 	NEAR(s.summary.min, 25);
 	NEAR(s.summary.p50, 100);
@@ -226,49 +208,58 @@ test_series_of_bundles(void)
 	bench_series_fini(&s);
 }
 
+/* A floor and vuc, with ratios of nothing so far. */
+static struct bench_series base, vuc;
+static struct bench_ratios ratios;
+
+static void
+pair_init(unsigned int rounds)
+{
+	series_init(&base, 1, 1, rounds);
+	series_init(&vuc, 1, 1, rounds);
+}
+
+static void
+pair_compare(void)
+{
+	CU_ASSERT_EQUAL(bench_series_compare(&base, &vuc, &ratios), 0);
+	bench_series_fini(&base);
+	bench_series_fini(&vuc);
+}
+
 static void
 test_ratio_is_median_of_rounds(void)
 {
-	struct bench_series floor, vuc;
-	struct bench_ratios ratios;
-
-	init(&floor, 1, 1, 3);
-	init(&vuc, 1, 1, 3);
-	add_round(&floor, 1, 100, 200);
-	add_round(&floor, 1, 200, 300);
-	add_round(&floor, 1, 50, 100);
-	add_round(&vuc, 1, 110, 900);
-	add_round(&vuc, 1, 400, 900);
-	CU_ASSERT_EQUAL(bench_series_compare(&floor, &vuc, &ratios), -EINVAL);
-	add_round(&vuc, 1, 60, 900);
-	CU_ASSERT_EQUAL(bench_series_compare(&floor, &vuc, &ratios), 0);
+	pair_init(3);
+	series_add_round(&base, 1, 100, 200);
+	series_add_round(&base, 1, 200, 300);
+	series_add_round(&base, 1, 50, 100);
+	series_add_round(&vuc, 1, 110, 900);
+	series_add_round(&vuc, 1, 400, 900);
+	CU_ASSERT_EQUAL(bench_series_compare(&base, &vuc, &ratios), -EINVAL);
+	series_add_round(&vuc, 1, 60, 900);
+	CU_ASSERT_EQUAL(bench_series_compare(&base, &vuc, &ratios), 0);
+	NEAR(vuc.round[1].p50, 400); /* the rounds stay in their order */
+	pair_compare();
 	NEAR(ratios.p50.median, 1.2);
 	NEAR(ratios.p50.low, 1.15);
 	NEAR(ratios.p50.high, 1.6);
 	NEAR(ratios.p50.min, 1.1);
 	NEAR(ratios.p50.max, 2);
-	/* The rounds stay in their order. */
-	NEAR(vuc.round[1].p50, 400);
-	bench_series_fini(&floor);
-	bench_series_fini(&vuc);
 }
 
 /* The rate is of means, so that what is rare and slow counts; faster is more. */
 static void
 test_ratio_of_rates(void)
 {
-	struct bench_series floor, vuc;
-	struct bench_ratios ratios;
-
-	init(&floor, 1, 1, 3);
-	init(&vuc, 1, 1, 3);
+	pair_init(3);
 	for (uint64_t round = 1; round <= 3; round++) {
-		floor.round_end_to_end = 900 * round;
-		add_round(&floor, 100, 100, 400);
+		base.round_end_to_end = 900 * round;
+		series_add_round(&base, 100, 100, 400);
 		vuc.round_end_to_end = 300 * round * round;
-		add_round(&vuc, 10, 20, 60 * round);
+		series_add_round(&vuc, 10, 20, 60 * round);
 	}
-	CU_ASSERT_EQUAL(bench_series_compare(&floor, &vuc, &ratios), 0);
+	pair_compare();
 	NEAR(ratios.p50.median, 0.2);
 	NEAR(ratios.rate.median, 200.0 / 50);
 	NEAR(ratios.rate.min, 200.0 / 70);
@@ -276,24 +267,15 @@ test_ratio_of_rates(void)
 	NEAR(ratios.end_to_end.median, 600.0 / 400);
 	NEAR(ratios.end_to_end.min, 1);
 	NEAR(ratios.end_to_end.max, 3);
-	bench_series_fini(&floor);
-	bench_series_fini(&vuc);
-}
-
-static void
-test_ratio_without_end_to_end(void)
-{
-	struct bench_series s;
-	struct bench_ratios ratios;
-
-	init(&s, 1, 1, 1);
-	add_round(&s, 1, 2, 3);
-	bench_series_finish(&s);
-	CU_ASSERT_EQUAL(bench_series_compare(&s, &s, &ratios), 0);
+	/* Without end-to-end. */
+	pair_init(1);
+	series_add_round(&base, 1, 2, 3);
+	series_add_round(&vuc, 1, 2, 3);
+	bench_series_finish(&vuc);
+	NEAR(vuc.summary.end_to_end_per_second, 0);
+	pair_compare();
 	NEAR(ratios.rate.median, 1);
 	NEAR(ratios.end_to_end.max, 0);
-	NEAR(s.summary.end_to_end_per_second, 0);
-	bench_series_fini(&s);
 }
 
 /* Rounds whose ratios are a and b percent in turns: unsteady when these lie far apart. */
@@ -314,48 +296,34 @@ test_ratio_is_unsteady(void)
 	};
 
 	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
-		struct bench_series floor, vuc;
-		struct bench_ratios ratios;
-
-		init(&floor, 1, 1, rows[row].rounds);
-		init(&vuc, 1, 1, rows[row].rounds);
+		pair_init(rows[row].rounds);
 		for (unsigned int i = 0; i < rows[row].rounds; i++) {
 			uint64_t ticks = i % 2 == 0 ? rows[row].a : rows[row].b;
 
-			add_round(&floor, 100, 100, 100);
-			add_round(&vuc, ticks, ticks, ticks);
+			series_add_round(&base, 100, 100, 100);
+			series_add_round(&vuc, ticks, ticks, ticks);
 		}
-		CU_ASSERT_EQUAL(bench_series_compare(&floor, &vuc, &ratios), 0);
+		pair_compare();
 		CU_ASSERT_EQUAL(bench_ratio_is_unsteady(&ratios.p50), rows[row].expected);
-		bench_series_fini(&floor);
-		bench_series_fini(&vuc);
 	}
 }
-
-static CU_TestInfo tests[] = {
-	{"percentile", test_percentile},
-	{"percentile needs samples", test_percentile_needs_samples},
-	{"quantile", test_quantile},
-	{"histogram", test_histogram},
-	{"series refuses too much", test_series_refuses_too_much},
-	{"series fills up", test_series_fills_up},
-	{"series sums up", test_series_sums_up},
-	{"series without samples", test_series_without_samples},
-	{"series of several accesses a sample", test_series_of_bundles},
-	{"ratio is the median of the rounds", test_ratio_is_median_of_rounds},
-	{"ratio of rates", test_ratio_of_rates},
-	{"ratio without end-to-end", test_ratio_without_end_to_end},
-	{"ratio of rounds that disagree", test_ratio_is_unsteady},
-	CU_TEST_INFO_NULL,
-};
-
-static CU_SuiteInfo suites[] = {
-	{.pName = "stats", .pTests = tests},
-	CU_SUITE_INFO_NULL,
-};
 
 int
 main(void)
 {
-	return vuc_tap_run(suites);
+	CU_TestInfo tests[] = {
+		{"percentile", test_percentile},
+		{"percentile needs samples", test_percentile_needs_samples},
+		{"quantile", test_quantile},
+		{"histogram", test_histogram},
+		{"series fills up", test_series_fills_up},
+		{"series sums up", test_series_sums_up},
+		{"series of several accesses a sample", test_series_of_bundles},
+		{"ratio is the median of the rounds", test_ratio_is_median_of_rounds},
+		{"ratio of rates", test_ratio_of_rates},
+		{"ratio of rounds that disagree", test_ratio_is_unsteady},
+		CU_TEST_INFO_NULL,
+	};
+
+	return vuc_tap_tests("stats", NULL, NULL, tests);
 }

@@ -3,7 +3,7 @@
 #include "tap.h"
 
 static void
-check(uint64_t ticks)
+expect_bucket(uint64_t ticks)
 {
 	unsigned int bucket = histogram_bucket(ticks);
 
@@ -17,12 +17,12 @@ static void
 test_buckets(void)
 {
 	for (uint64_t ticks = 0; ticks < 5000; ticks++)
-		check(ticks);
+		expect_bucket(ticks);
 	for (unsigned int power = 6; power < HISTOGRAM_POWERS; power++) {
-		check((UINT64_C(1) << power) - 1);
-		check(UINT64_C(1) << power);
-		check((UINT64_C(1) << power) + 1);
-		check(UINT64_C(3) << (power - 1));
+		expect_bucket((UINT64_C(1) << power) - 1);
+		expect_bucket(UINT64_C(1) << power);
+		expect_bucket((UINT64_C(1) << power) + 1);
+		expect_bucket(UINT64_C(3) << (power - 1));
 	}
 }
 

@@ -7,7 +7,9 @@
  */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "device.h"
@@ -18,8 +20,7 @@ test_config(void)
 {
 	static const struct {
 		uint16_t max_msg_fds;
-		uint32_t max_data_xfer_size;
-		uint32_t max_dma_maps;
+		uint32_t max_data_xfer_size, max_dma_maps;
 		uint64_t pgsizes;
 	} wrong[] = {
 		{REFDEV_MAX_MSG_FDS + 1, 1, 1, 4096},
@@ -55,7 +56,7 @@ struct peer {
 
 /* Hand a message over; returns as refdev_handle(). */
 static int
-hand_over(struct peer *p, uint16_t cmd, const void *body, size_t len, size_t room)
+peer_hand_over(struct peer *p, uint16_t cmd, const void *body, size_t len, size_t room)
 {
 	const struct vfio_user_header header = {
 		.cmd = cmd, .msg_size = (uint32_t)(sizeof(header) + len)};
@@ -69,11 +70,11 @@ hand_over(struct peer *p, uint16_t cmd, const void *body, size_t len, size_t roo
 
 /* Returns 0 or the negative error of the reply. */
 static int
-ask(struct peer *p, uint16_t cmd, const void *body, size_t len, size_t room)
+peer_ask(struct peer *p, uint16_t cmd, const void *body, size_t len, size_t room)
 {
 	struct vfio_user_header header;
 
-	CU_ASSERT_EQUAL_FATAL(hand_over(p, cmd, body, len, room), 0);
+	CU_ASSERT_EQUAL_FATAL(peer_hand_over(p, cmd, body, len, room), 0);
 	CU_ASSERT_FATAL(p->reply.len >= sizeof(header) && p->reply.len <= room);
 	memcpy(&header, p->reply.bytes, sizeof(header));
 	return -(int)header.error_no;
@@ -88,11 +89,11 @@ peer_open(struct peer *p)
 	p->dev = refdev_create(&config);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(p->dev);
 	refdev_loopback(p->dev, &p->server);
-	CU_ASSERT_EQUAL_FATAL(ask(p, VFIO_USER_VERSION, "\0\0\2", 4, 256), 0);
+	CU_ASSERT_EQUAL_FATAL(peer_ask(p, VFIO_USER_VERSION, "\0\0\2", 4, 256), 0);
 }
 
 static int
-set_reg(struct peer *p, enum refdev_reg reg, uint32_t value)
+peer_set(struct peer *p, enum refdev_reg reg, uint32_t value)
 {
 	const struct {
 		uint64_t offset;
@@ -101,7 +102,7 @@ set_reg(struct peer *p, enum refdev_reg reg, uint32_t value)
 		uint32_t value;
 	} VFIO_USER_PACKED body = {.offset = reg, .count = sizeof(value), .value = value};
 
-	return ask(p, VFIO_USER_REGION_WRITE, &body, sizeof(body), 256);
+	return peer_ask(p, VFIO_USER_REGION_WRITE, &body, sizeof(body), 256);
 }
 
 /* No reply is longer than the room for it. */
@@ -115,14 +116,14 @@ test_room(void)
 
 	peer_open(&p);
 	CU_ASSERT_EQUAL(
-		hand_over(&p, VFIO_USER_DEVICE_GET_INFO, &info, sizeof(info), 15), -EMSGSIZE);
+		peer_hand_over(&p, VFIO_USER_DEVICE_GET_INFO, &info, sizeof(info), 15), -EMSGSIZE);
 	for (size_t room = 16; room < 32; room++) {
+		CU_ASSERT_EQUAL(peer_ask(&p, VFIO_USER_DEVICE_GET_INFO, &info, sizeof(info), room),
+			-EMSGSIZE);
 		CU_ASSERT_EQUAL(
-			ask(&p, VFIO_USER_DEVICE_GET_INFO, &info, sizeof(info), room), -EMSGSIZE);
-		CU_ASSERT_EQUAL(
-			ask(&p, VFIO_USER_REGION_READ, &read, sizeof(read), room), -EMSGSIZE);
+			peer_ask(&p, VFIO_USER_REGION_READ, &read, sizeof(read), room), -EMSGSIZE);
 	}
-	CU_ASSERT_EQUAL(ask(&p, VFIO_USER_DEVICE_GET_INFO, &info, sizeof(info), 32), 0);
+	CU_ASSERT_EQUAL(peer_ask(&p, VFIO_USER_DEVICE_GET_INFO, &info, sizeof(info), 32), 0);
 	refdev_destroy(p.dev);
 }
 
@@ -156,13 +157,13 @@ test_no_commands(void)
 	struct peer p;
 
 	peer_open(&p);
-	CU_ASSERT_EQUAL(ask(&p, VFIO_USER_DMA_MAP, &map, sizeof(map), 256), 0);
-	CU_ASSERT_EQUAL(set_reg(&p, REFDEV_REG_DMA_LEN, 8), 0);
-	CU_ASSERT_EQUAL(set_reg(&p, REFDEV_REG_DMA_START, 1), 0);
+	CU_ASSERT_EQUAL(peer_ask(&p, VFIO_USER_DMA_MAP, &map, sizeof(map), 256), 0);
+	CU_ASSERT_EQUAL(peer_set(&p, REFDEV_REG_DMA_LEN, 8), 0);
+	CU_ASSERT_EQUAL(peer_set(&p, REFDEV_REG_DMA_START, 1), 0);
 	CU_ASSERT_EQUAL(REFDEV_REG(p.dev, DMA_STATUS), REFDEV_DMA_STATUS_ERROR);
 	CU_ASSERT_EQUAL(REFDEV_REG(p.dev, DMA_ERRNO), EOPNOTSUPP);
-	CU_ASSERT_EQUAL(set_reg(&p, REFDEV_REG_RAW_SEND, VFIO_USER_DMA_READ), -EOPNOTSUPP);
-	CU_ASSERT_EQUAL(set_reg(&p, REFDEV_REG_TIMER, 1), -EOPNOTSUPP);
+	CU_ASSERT_EQUAL(peer_set(&p, REFDEV_REG_RAW_SEND, VFIO_USER_DMA_READ), -EOPNOTSUPP);
+	CU_ASSERT_EQUAL(peer_set(&p, REFDEV_REG_TIMER, 1), -EOPNOTSUPP);
 	CU_ASSERT_FALSE(refdev_has_command(p.dev));
 	refdev_destroy(p.dev);
 }
@@ -170,69 +171,78 @@ test_no_commands(void)
 /* ---- Sets of addresses ---- */
 
 static void
-add(struct refdev_intervals *set, uint64_t first, uint64_t last)
+set_add(struct refdev_intervals *set, uint64_t first, uint64_t last)
 {
 	CU_ASSERT_EQUAL(refdev_intervals_add(set, (struct refdev_interval){first, last}), 0);
 }
 
 static void
-cut(struct refdev_intervals *set, uint64_t first, uint64_t last)
+set_cut(struct refdev_intervals *set, uint64_t first, uint64_t last)
 {
 	CU_ASSERT_EQUAL(refdev_intervals_remove(set, (struct refdev_interval){first, last}), 0);
 }
 
 static bool
-has(const struct refdev_intervals *set, uint64_t first, uint64_t last)
+set_has(const struct refdev_intervals *set, uint64_t first, uint64_t last)
 {
 	return refdev_intervals_contain(set, (struct refdev_interval){first, last});
 }
 
+/* What a set is after each change, as text: the first and last address of each interval; "max" is
+ * UINT64_MAX. */
 static void
-test_merge(void)
+test_changes(void)
 {
+	static const uint64_t max = UINT64_MAX;
+	const struct {
+		bool adds;
+		uint64_t first, last;
+		const char *set;
+	} steps[] = {
+		{true, 10, 19, "10-19"},
+		{true, 40, 49, "10-19 40-49"},
+		{true, 30, 34, "10-19 30-34 40-49"},
+		{true, 20, 29, "10-34 40-49"},
+		{true, 12, 13, "10-34 40-49"},
+		{true, 0, max, "0-max"},
+		{true, max, max, "0-max"},
+		{false, 100, 199, "0-99 200-max"},
+		{false, 50, 249, "0-49 250-max"},
+		{false, 0, 0, "1-49 250-max"},
+		{false, max, max, "1-49 250-max-1"},
+		{false, 0, max, ""},
+		{false, 0, max, ""},
+	};
 	struct refdev_intervals set = {0};
 
-	add(&set, 10, 19);
-	add(&set, 40, 49);
-	add(&set, 30, 34);
-	CU_ASSERT_EQUAL(set.nr, 3);
-	add(&set, 20, 29);
-	CU_ASSERT_EQUAL(set.nr, 2);
-	CU_ASSERT(has(&set, 10, 34));
-	CU_ASSERT_FALSE(has(&set, 10, 35));
-	add(&set, 12, 13);
-	CU_ASSERT_EQUAL(set.nr, 2);
-	add(&set, 0, UINT64_MAX);
-	CU_ASSERT_EQUAL(set.nr, 1);
-	add(&set, UINT64_MAX, UINT64_MAX);
-	CU_ASSERT_EQUAL(set.nr, 1);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		char text[128] = "";
+
+		if (steps[i].adds)
+			set_add(&set, steps[i].first, steps[i].last);
+		else
+			set_cut(&set, steps[i].first, steps[i].last);
+		for (size_t k = 0; k < set.nr; k++) {
+			size_t len = strlen(text);
+
+			snprintf(text + len, sizeof(text) - len, "%s%" PRIu64 "-", k > 0 ? " " : "",
+				set.list[k].first);
+			len = strlen(text);
+			if (set.list[k].last > max / 2)
+				snprintf(text + len, sizeof(text) - len, "max%s",
+					set.list[k].last < max ? "-1" : "");
+			else
+				snprintf(text + len, sizeof(text) - len, "%" PRIu64,
+					set.list[k].last);
+		}
+		CU_ASSERT_STRING_EQUAL(text, steps[i].set);
+	}
+	set_add(&set, 10, 19);
+	CU_ASSERT(set_has(&set, 10, 19) && !set_has(&set, 10, 20) && !set_has(&set, 9, 19));
+	CU_ASSERT(refdev_intervals_touch(&set, (struct refdev_interval){19, 99}));
+	CU_ASSERT_FALSE(refdev_intervals_touch(&set, (struct refdev_interval){20, 99}));
 	refdev_intervals_clear(&set);
 	CU_ASSERT_EQUAL(set.nr, 0);
-}
-
-static void
-test_remove(void)
-{
-	struct refdev_intervals set = {0};
-
-	cut(&set, 0, UINT64_MAX);
-	add(&set, 0, UINT64_MAX);
-	cut(&set, 100, 199);
-	CU_ASSERT_EQUAL(set.nr, 2);
-	CU_ASSERT(has(&set, 0, 99));
-	CU_ASSERT(has(&set, 200, UINT64_MAX));
-	CU_ASSERT_FALSE(refdev_intervals_touch(&set, (struct refdev_interval){100, 199}));
-	CU_ASSERT(refdev_intervals_touch(&set, (struct refdev_interval){99, 199}));
-	cut(&set, 50, 249);
-	CU_ASSERT(has(&set, 0, 49));
-	CU_ASSERT(has(&set, 250, UINT64_MAX));
-	cut(&set, 0, 0);
-	cut(&set, UINT64_MAX, UINT64_MAX);
-	CU_ASSERT(has(&set, 1, 49));
-	CU_ASSERT(has(&set, 250, UINT64_MAX - 1));
-	cut(&set, 0, UINT64_MAX);
-	CU_ASSERT_EQUAL(set.nr, 0);
-	refdev_intervals_clear(&set);
 }
 
 #define WIDTH 512u
@@ -254,12 +264,12 @@ test_model(void)
 		last = first + (seed >> 20) % 24;
 		last = last < WIDTH ? last : WIDTH - 1;
 		if (seed & 0x80)
-			add(&set, first, last);
+			set_add(&set, first, last);
 		else
-			cut(&set, first, last);
+			set_cut(&set, first, last);
 		memset(model + first, (seed & 0x80) != 0, (last - first + 1) * sizeof(model[0]));
 		for (uint64_t i = 0; i < WIDTH; i++)
-			if (has(&set, i, i) != model[i])
+			if (set_has(&set, i, i) != model[i])
 				CU_FAIL_FATAL("a set that differs from its model");
 		for (size_t i = 1; i < set.nr; i++)
 			CU_ASSERT_FATAL(set.list[i - 1].last + 1 < set.list[i].first);
@@ -275,8 +285,7 @@ main(void)
 		{"room for replies", test_room},
 		{"sizes of messages", test_frames},
 		{"no way for commands", test_no_commands},
-		{"intervals: merge", test_merge},
-		{"intervals: remove", test_remove},
+		{"intervals: changes", test_changes},
 		{"intervals: against a model", test_model},
 		CU_TEST_INFO_NULL,
 	};

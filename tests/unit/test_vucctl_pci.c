@@ -38,7 +38,7 @@ test_bounds(void)
 
 /* Of every kind: keys are there and differ, masks fit their registers, names are there. */
 static void
-check_fields(const struct vucctl_pci_cap_kind *kind)
+expect_fields(const struct vucctl_pci_cap_kind *kind)
 {
 	const struct vucctl_pci_field *field, *other;
 
@@ -65,7 +65,7 @@ test_tables(void)
 
 			if (kind != NULL) {
 				known++;
-				check_fields(kind);
+				expect_fields(kind);
 			}
 			if (cap.extended)
 				break;
@@ -113,10 +113,6 @@ main(void)
 		{"noise", test_noise},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"vucctl_pci", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
 
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("vucctl_pci", NULL, NULL, tests);
 }
