@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Interrupts of the reference device, by the transport that the command line names. */
+/* MSI-X of the reference device, by the transport that the command line names. What else it makes
+ * of interrupts is shown by test_refdev_device.py, and how they are asked for by test_irq_messages.
+ */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +19,6 @@
 #include "refusal.h"
 
 #define BAR0 VFIO_PCI_BAR0_REGION_INDEX
-#define INTX VFIO_PCI_INTX_IRQ_INDEX
 #define MSI  VFIO_PCI_MSI_IRQ_INDEX
 #define MSIX VFIO_PCI_MSIX_IRQ_INDEX
 #define NR   REFDEV_MSIX_VECTORS
@@ -200,50 +201,6 @@ test_select(void)
 	CU_ASSERT(are_signalled(0x9b));
 }
 
-/* A vector that is raised while it is masked is delivered afterwards. */
-static void
-test_mask(void)
-{
-	assign(MSIX, 5, 1, VUC_IRQ_TRIGGER, eventfds);
-	act(MSIX, 4, 3, VUC_IRQ_MASK);
-	write_reg(REFDEV_REG_IRQ_TRIGGER, 5);
-	CU_ASSERT_EQUAL(events(0), 0);
-	act(MSIX, 4, 3, VUC_IRQ_UNMASK);
-	CU_ASSERT_EQUAL(events(0), 1);
-}
-
-/* A level: it comes again after each unmasking, until the driver has acknowledged it. */
-static void
-test_intx(void)
-{
-	assign(INTX, 0, 1, VUC_IRQ_TRIGGER, &eventfds[0]);
-	assign(INTX, 0, 1, VUC_IRQ_MASK, &eventfds[1]);
-	assign(INTX, 0, 1, VUC_IRQ_UNMASK, &eventfds[2]);
-	write_reg(REFDEV_REG_IRQ_TRIGGER, REFDEV_TRIGGER_INTX);
-	CU_ASSERT(are_signalled(3));
-	act(INTX, 0, 1, VUC_IRQ_UNMASK);
-	CU_ASSERT(are_signalled(7));
-	write_reg(REFDEV_REG_INTX, 0);
-	act(INTX, 0, 1, VUC_IRQ_UNMASK);
-	CU_ASSERT(are_signalled(4));
-}
-
-static void
-test_err_and_req(void)
-{
-	const struct vuc_irq_range req = {VFIO_PCI_REQ_IRQ_INDEX, 0, 1};
-
-	assign(VFIO_PCI_ERR_IRQ_INDEX, 0, 1, VUC_IRQ_TRIGGER, &eventfds[0]);
-	assign(VFIO_PCI_REQ_IRQ_INDEX, 0, 1, VUC_IRQ_TRIGGER, &eventfds[1]);
-	write_reg(REFDEV_REG_IRQ_TRIGGER, REFDEV_TRIGGER_ERR);
-	CU_ASSERT(are_signalled(1));
-	write_reg(REFDEV_REG_IRQ_TRIGGER, REFDEV_TRIGGER_REQ);
-	CU_ASSERT(are_signalled(2));
-	/* It cannot be masked, which is for the server to say. */
-	CU_ASSERT(is_refused(dev, vuc_irq_act(dev, &req, VUC_IRQ_MASK), -EINVAL,
-		"*the server answered VFIO_USER_DEVICE_SET_IRQS with error 22*"));
-}
-
 static void
 test_bad_ranges(void)
 {
@@ -334,9 +291,6 @@ static CU_TestInfo tests[] = {
 	{"deassign and disable", test_deassign_and_disable},
 	{"eventfds stay ours", test_eventfds_stay_ours},
 	{"select", test_select},
-	{"mask", test_mask},
-	{"INTx", test_intx},
-	{"ERR and REQ", test_err_and_req},
 	{"bad ranges", test_bad_ranges},
 	{"bad eventfds", test_bad_eventfds},
 	{"from a callback", test_from_callback},

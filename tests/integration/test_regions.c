@@ -8,10 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
-#include <linux/kvm.h>
 #include <linux/vfio.h>
 
 #include <vuc/io_fds.h>
@@ -21,12 +18,11 @@
 #include "refdev_regs.h"
 #include "refusal.h"
 
-#define BAR0       VFIO_PCI_BAR0_REGION_INDEX
-#define BAR2       VFIO_PCI_BAR2_REGION_INDEX
-#define BAR4       VFIO_PCI_BAR4_REGION_INDEX
-#define NONE       VFIO_PCI_NUM_REGIONS
-#define PAGE       REFDEV_PAGE_SIZE
-#define PATIENCE_S 10
+#define BAR0 VFIO_PCI_BAR0_REGION_INDEX
+#define BAR2 VFIO_PCI_BAR2_REGION_INDEX
+#define BAR4 VFIO_PCI_BAR4_REGION_INDEX
+#define NONE VFIO_PCI_NUM_REGIONS
+#define PAGE REFDEV_PAGE_SIZE
 
 static struct peer *peer;
 static struct vuc_device *dev;
@@ -242,41 +238,32 @@ test_server_dies(void)
 	CU_ASSERT_EQUAL(vuc_region_map(dev, BAR4, NULL), -ECONNRESET);
 }
 
-static const struct vuc_io_sub_region *
-find_sub_region(const struct vuc_io_fds *io, enum vuc_io_fd_type type)
-{
-	for (uint32_t i = 0; i < io->nr_sub_regions; i++) {
-		if (io->sub_regions[i].type == type)
-			return &io->sub_regions[i];
-	}
-	CU_FAIL_FATAL("a sub-region is missing");
-	return NULL;
-}
-
+/* What comes of them is shown by test_io_fds and test_refdev_device.py. */
 static void
 test_sub_regions(void)
 {
-	const struct vuc_io_sub_region *sub;
+	static const struct {
+		enum vuc_io_fd_type type;
+		uint64_t offset, size;
+	} rows[] = {
+		{VUC_IO_FD_IOEVENTFD, REFDEV_REG_DOORBELL, 4},
+		{VUC_IO_FD_IOREGIONFD, REFDEV_RAM_OFFSET, REFDEV_RAM_SIZE},
+		{VUC_IO_FD_IOEVENTFD_SHADOW, REFDEV_REG_DOORBELL2, 4},
+	};
 	struct vuc_io_fds *io;
 	struct stat st;
 
 	CU_ASSERT_EQUAL_FATAL(vuc_io_fds_get(dev, BAR0, &io), 0);
-	CU_ASSERT_EQUAL(io->nr_sub_regions, 3);
-	CU_ASSERT_EQUAL(io->nr_fds, 4);
-	sub = find_sub_region(io, VUC_IO_FD_IOEVENTFD);
-	CU_ASSERT_EQUAL(sub->offset, REFDEV_REG_DOORBELL);
-	CU_ASSERT_EQUAL(sub->size, 4);
-	CU_ASSERT_EQUAL(sub->flags, KVM_IOEVENTFD_FLAG_DATAMATCH);
-	CU_ASSERT_EQUAL(sub->datamatch, REFDEV_DOORBELL_MATCH);
-	sub = find_sub_region(io, VUC_IO_FD_IOREGIONFD);
-	CU_ASSERT_EQUAL(sub->offset, REFDEV_RAM_OFFSET);
-	CU_ASSERT_EQUAL(sub->size, REFDEV_RAM_SIZE);
-	CU_ASSERT_EQUAL(sub->user_data, REFDEV_RAM_OFFSET);
-	CU_ASSERT_EQUAL_FATAL(fstat(io->fds[sub->fd_index], &st), 0);
+	CU_ASSERT_EQUAL_FATAL(io->nr_sub_regions, 3);
+	CU_ASSERT_EQUAL_FATAL(io->nr_fds, 4);
+	for (unsigned int i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL(io->sub_regions[i].type, rows[i].type);
+		CU_ASSERT_EQUAL(io->sub_regions[i].offset, rows[i].offset);
+		CU_ASSERT_EQUAL(io->sub_regions[i].size, rows[i].size);
+	}
+	CU_ASSERT_EQUAL_FATAL(fstat(io->fds[io->sub_regions[1].fd_index], &st), 0);
 	CU_ASSERT(S_ISSOCK(st.st_mode));
-	sub = find_sub_region(io, VUC_IO_FD_IOEVENTFD_SHADOW);
-	CU_ASSERT_EQUAL(sub->offset, REFDEV_REG_DOORBELL2);
-	CU_ASSERT_EQUAL_FATAL(fstat(io->fds[sub->shadow_fd_index], &st), 0);
+	CU_ASSERT_EQUAL_FATAL(fstat(io->fds[io->sub_regions[2].shadow_fd_index], &st), 0);
 	CU_ASSERT(S_ISREG(st.st_mode));
 	vuc_io_fds_free(io);
 	CU_ASSERT_EQUAL_FATAL(vuc_io_fds_get(dev, BAR2, &io), 0);
@@ -294,50 +281,6 @@ test_few_fds(void)
 	CU_ASSERT_EQUAL_FATAL(vuc_io_fds_get(dev, BAR0, &io), 0);
 	CU_ASSERT_EQUAL(io->nr_sub_regions, 0);
 	CU_ASSERT_EQUAL(io->nr_fds, 0);
-	vuc_io_fds_free(io);
-}
-
-static uint32_t
-read_reg(uint64_t offset)
-{
-	uint32_t value = 0;
-
-	CU_ASSERT_EQUAL(vuc_device_read(dev, BAR0, offset, &value, sizeof(value)), 0);
-	return value;
-}
-
-/* Ring a doorbell, the nth time, and wait: the device notices an eventfd when it gets to it. */
-static void
-ring(int fd, uint32_t n, uint32_t value)
-{
-	const uint64_t one = 1;
-	time_t deadline = time(NULL) + PATIENCE_S;
-
-	CU_ASSERT_EQUAL(write(fd, &one, sizeof(one)), sizeof(one));
-	while (read_reg(REFDEV_REG_DOORBELL_COUNT) < n)
-		CU_ASSERT_FATAL(time(NULL) <= deadline);
-	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_DOORBELL_LAST), value);
-}
-
-/* What KVM would do, done by hand. */
-static void
-test_doorbells(void)
-{
-	const struct vuc_io_sub_region *sub;
-	const uint32_t value = 0x7654;
-	struct vuc_io_fds *io;
-
-	if (strcmp(peer_transport(), "loopback") == 0) {
-		vuc_tap_skip("a device without a process has nobody to wait for its eventfds");
-		return;
-	}
-	CU_ASSERT_EQUAL_FATAL(vuc_io_fds_get(dev, BAR0, &io), 0);
-	ring(io->fds[find_sub_region(io, VUC_IO_FD_IOEVENTFD)->fd_index], 1, REFDEV_DOORBELL_MATCH);
-	sub = find_sub_region(io, VUC_IO_FD_IOEVENTFD_SHADOW);
-	CU_ASSERT_EQUAL(pwrite(io->fds[sub->shadow_fd_index], &value, sizeof(value),
-				(off_t)sub->shadow_offset),
-		sizeof(value));
-	ring(io->fds[sub->fd_index], 2, value);
 	vuc_io_fds_free(io);
 }
 
@@ -365,7 +308,6 @@ static CU_TestInfo tests[] = {
 	{"server dies", test_server_dies},
 	{"sub-regions", test_sub_regions},
 	{"sub-regions, few descriptors", test_few_fds},
-	{"doorbells", test_doorbells},
 	{"sub-regions, server dies", test_sub_regions_of_the_dead},
 	CU_TEST_INFO_NULL,
 };
