@@ -11,15 +11,6 @@
 #include "vfio_user.h"
 
 #define FEATURE_LEN sizeof(struct vfio_user_device_feature)
-#define REPORT_LEN  sizeof(struct vfio_user_device_feature_dma_logging_report)
-
-/* A body that came, and the one that goes. */
-struct exchange {
-	const uint8_t *in;
-	size_t in_len;
-	uint8_t *out;
-	size_t out_len;
-};
 
 uint8_t
 mig_byte(size_t i)
@@ -43,93 +34,66 @@ static void __attribute__((format(printf, 2, 3))) trace(struct mig_server *f, co
 	va_end(args);
 }
 
-/* A feature's reply: what came, with argsz for len bytes of data. */
-static void
-echo(struct exchange *x, size_t len)
+static const uint8_t *
+body_of(const struct vuc_loopback_msg *request)
+{
+	return request->bytes + sizeof(struct vfio_user_header);
+}
+
+/* A feature's reply: what came, with argsz for len bytes of data, which are returned. */
+static uint8_t *
+echo(const struct vuc_loopback_msg *request, struct fake_reply *reply, size_t len)
 {
 	uint32_t argsz = (uint32_t)(FEATURE_LEN + len);
+	size_t came = request->len - sizeof(struct vfio_user_header);
 
-	memcpy(x->out, x->in, x->in_len < argsz ? x->in_len : argsz);
-	memcpy(x->out, &argsz, sizeof(argsz));
-	x->out_len = argsz;
-}
-
-static int
-answer_migration(struct mig_server *f, struct exchange *x)
-{
-	echo(x, sizeof(f->migration_flags));
-	memcpy(x->out + FEATURE_LEN, &f->migration_flags, sizeof(f->migration_flags));
-	return 0;
+	memcpy(reply->body, body_of(request), came < argsz ? came : argsz);
+	memcpy(reply->body, &argsz, sizeof(argsz));
+	reply->len = argsz;
+	return reply->body + FEATURE_LEN;
 }
 
 static void
-begin_data(struct mig_server *f)
+set_state(struct mig_server *f, uint32_t state)
 {
+	f->state = state;
 	f->round = 0;
 	f->left = 0;
-	if (f->state == VUC_MIGRATION_PRE_COPY)
+	if (state == VUC_MIGRATION_PRE_COPY)
 		f->left = f->pre_copy[0];
-	if (f->state == VUC_MIGRATION_STOP_COPY)
+	if (state == VUC_MIGRATION_STOP_COPY)
 		f->left = f->stop_copy;
+	trace(f, "%s ", vuc_migration_state_name((enum vuc_migration_state)state));
 }
 
-static int
-answer_state(struct mig_server *f, struct exchange *x, bool set)
+/* A bit for each page that was written. */
+static void
+put_dirty(uint8_t *bits, uint64_t first_page, uint64_t pages)
 {
-	struct vfio_user_device_feature_mig_state state = {.device_state = f->state};
-
-	if (set) {
-		memcpy(&state, x->in + FEATURE_LEN, sizeof(state));
-		f->state = state.device_state;
-		begin_data(f);
-		trace(f, "%s ", vuc_migration_state_name((enum vuc_migration_state)f->state));
+	for (uint64_t i = 0; i < pages; i++) {
+		if (mig_page_is_dirty(first_page + i))
+			bits[i / 8] |= (uint8_t)(1u << (i % 8));
 	}
-	echo(x, sizeof(state));
-	memcpy(x->out + FEATURE_LEN, &state, sizeof(state));
-	return 0;
-}
-
-static int
-answer_log_start(struct mig_server *f, struct exchange *x)
-{
-	struct vfio_user_device_feature_dma_logging_control control;
-
-	memcpy(&control, x->in + FEATURE_LEN, sizeof(control));
-	trace(f, "start%x,%u ", (unsigned int)control.page_size, control.num_ranges);
-	echo(x, x->in_len - FEATURE_LEN);
-	if (f->log_page_size != 0)
-		memcpy(x->out + FEATURE_LEN, &f->log_page_size, sizeof(f->log_page_size));
-	return 0;
-}
-
-static int
-answer_log_stop(struct mig_server *f, struct exchange *x)
-{
-	trace(f, "stop ");
-	echo(x, 0);
-	return 0;
 }
 
 /* Bits behind the last page are set as well, which a client must not take for pages. */
-static int
-answer_log_report(struct mig_server *f, struct exchange *x)
+static void
+answer_log_report(
+	struct mig_server *f, const struct vuc_loopback_msg *request, struct fake_reply *reply)
 {
 	struct vfio_user_device_feature_dma_logging_report report;
 	uint64_t pages, words;
 	uint8_t *bitmap;
 
-	memcpy(&report, x->in + FEATURE_LEN, sizeof(report));
+	memcpy(&report, body_of(request) + FEATURE_LEN, sizeof(report));
 	pages = report.length / report.page_size;
 	words = (pages + 63) / 64;
 	trace(f, "report%llx,%llu ", (unsigned long long)report.iova, (unsigned long long)pages);
-	echo(x, REPORT_LEN + words * sizeof(uint64_t));
-	bitmap = x->out + FEATURE_LEN + REPORT_LEN;
+	bitmap = echo(request, reply, sizeof(report) + words * sizeof(uint64_t)) + sizeof(report);
 	memset(bitmap, 0, words * sizeof(uint64_t));
-	for (uint64_t i = 0; i < words * 64; i++) {
-		if (i >= pages || mig_page_is_dirty(report.iova / report.page_size + i))
-			bitmap[i / 8] |= (uint8_t)(1u << (i % 8));
-	}
-	return 0;
+	put_dirty(bitmap, report.iova / report.page_size, pages);
+	for (uint64_t i = pages; i < words * 64; i++)
+		bitmap[i / 8] |= (uint8_t)(1u << (i % 8));
 }
 
 static bool
@@ -143,124 +107,130 @@ has_feature(const struct mig_server *f, uint32_t feature)
 }
 
 static int
-answer_feature(struct mig_server *f, struct exchange *x)
+answer_feature(
+	struct mig_server *f, const struct vuc_loopback_msg *request, struct fake_reply *reply)
 {
+	const uint8_t *data = body_of(request) + FEATURE_LEN;
+	struct vfio_user_device_feature_dma_logging_control control;
+	struct vfio_user_device_feature_mig_state state;
 	struct vfio_user_device_feature fixed;
-	uint32_t feature;
+	uint8_t *out;
 
-	memcpy(&fixed, x->in, sizeof(fixed));
-	feature = fixed.flags & VFIO_DEVICE_FEATURE_MASK;
-	if (!has_feature(f, feature))
+	fake_server_body(request, &fixed, sizeof(fixed));
+	if (!has_feature(f, fixed.flags & VFIO_DEVICE_FEATURE_MASK))
 		return ENOTTY;
 	if (fixed.flags & VFIO_DEVICE_FEATURE_PROBE) {
-		echo(x, 0);
+		echo(request, reply, 0);
 		return 0;
 	}
-	switch (feature) {
+	switch (fixed.flags & VFIO_DEVICE_FEATURE_MASK) {
 	case VFIO_DEVICE_FEATURE_MIGRATION:
-		return answer_migration(f, x);
+		memcpy(echo(request, reply, sizeof(f->migration_flags)), &f->migration_flags,
+			sizeof(f->migration_flags));
+		return 0;
 	case VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE:
-		return answer_state(f, x, (fixed.flags & VFIO_DEVICE_FEATURE_SET) != 0);
+		if ((fixed.flags & VFIO_DEVICE_FEATURE_SET) != 0) {
+			memcpy(&state, data, sizeof(state));
+			set_state(f, state.device_state);
+		}
+		state = (struct vfio_user_device_feature_mig_state){.device_state = f->state};
+		memcpy(echo(request, reply, sizeof(state)), &state, sizeof(state));
+		return 0;
 	case VFIO_DEVICE_FEATURE_DMA_LOGGING_START:
-		return answer_log_start(f, x);
+		memcpy(&control, data, sizeof(control));
+		trace(f, "start%x,%u ", (unsigned int)control.page_size, control.num_ranges);
+		out = echo(request, reply,
+			request->len - sizeof(struct vfio_user_header) - FEATURE_LEN);
+		if (f->log_page_size != 0)
+			memcpy(out, &f->log_page_size, sizeof(f->log_page_size));
+		return 0;
 	case VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP:
-		return answer_log_stop(f, x);
+		trace(f, "stop ");
+		echo(request, reply, 0);
+		return 0;
 	default:
-		return answer_log_report(f, x);
+		answer_log_report(f, request, reply);
+		return 0;
 	}
 }
 
 /* A read that is not filled ends the round. */
 static int
-answer_read(struct mig_server *f, struct exchange *x)
+answer_read(struct mig_server *f, const struct vuc_loopback_msg *request, struct fake_reply *reply)
 {
 	struct vfio_user_mig_data fixed;
 	size_t n;
 
-	memcpy(&fixed, x->in, sizeof(fixed));
+	fake_server_body(request, &fixed, sizeof(fixed));
 	n = fixed.size < f->left ? fixed.size : f->left;
 	trace(f, "r%zu ", n);
 	for (size_t i = 0; i < n; i++)
-		x->out[sizeof(fixed) + i] = mig_byte(f->sent++);
+		reply->body[sizeof(fixed) + i] = mig_byte(f->sent++);
 	f->left -= n;
 	if (n < fixed.size && f->state == VUC_MIGRATION_PRE_COPY)
 		f->left = ++f->round < MIG_ROUNDS ? f->pre_copy[f->round] : 0;
 	fixed.size = (uint32_t)n;
 	fixed.argsz = (uint32_t)(sizeof(fixed) + n);
-	memcpy(x->out, &fixed, sizeof(fixed));
-	x->out_len = fixed.argsz;
+	memcpy(reply->body, &fixed, sizeof(fixed));
+	reply->len = fixed.argsz;
 	return 0;
 }
 
 static int
-answer_write(struct mig_server *f, struct exchange *x)
+answer_write(struct mig_server *f, const struct vuc_loopback_msg *request)
 {
+	size_t came = request->len - sizeof(struct vfio_user_header);
 	struct vfio_user_mig_data fixed;
 
-	memcpy(&fixed, x->in, sizeof(fixed));
-	if (fixed.size != x->in_len - sizeof(fixed) || fixed.argsz != x->in_len)
+	fake_server_body(request, &fixed, sizeof(fixed));
+	if (fixed.size != came - sizeof(fixed) || fixed.argsz != came)
 		return EINVAL;
 	trace(f, "w%u ", fixed.size);
 	for (size_t i = 0; i < fixed.size; i++)
-		f->wrong += x->in[sizeof(fixed) + i] != mig_byte(f->taken++);
+		f->wrong += body_of(request)[sizeof(fixed) + i] != mig_byte(f->taken++);
 	return 0;
 }
 
 /* With the pages that were written, if they are asked for. */
 static int
-answer_unmap(struct exchange *x)
+answer_unmap(const struct vuc_loopback_msg *request, struct fake_reply *reply)
 {
-	struct vfio_user_dma_unmap unmap;
-	struct vfio_user_bitmap bitmap;
-	uint8_t *bits = x->out + x->in_len;
+	struct {
+		struct vfio_user_dma_unmap unmap;
+		struct vfio_user_bitmap bitmap;
+	} fixed = {0};
 
-	memcpy(&unmap, x->in, sizeof(unmap));
-	memcpy(x->out, x->in, x->in_len);
-	x->out_len = sizeof(unmap);
-	if ((unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) == 0)
-		return 0;
-	memcpy(&bitmap, x->in + sizeof(unmap), sizeof(bitmap));
-	memset(bits, 0, bitmap.size);
-	for (uint64_t i = 0; i < unmap.size / bitmap.pgsize; i++) {
-		if (mig_page_is_dirty(unmap.addr / bitmap.pgsize + i))
-			bits[i / 8] |= (uint8_t)(1u << (i % 8));
+	fake_server_body(request, &fixed.unmap, sizeof(fixed.unmap));
+	reply->len = sizeof(fixed.unmap);
+	if ((fixed.unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) != 0) {
+		fake_server_body(request, &fixed, sizeof(fixed));
+		reply->len = sizeof(fixed) + fixed.bitmap.size;
+		memset(reply->body, 0, reply->len);
+		put_dirty(reply->body + sizeof(fixed), fixed.unmap.addr / fixed.bitmap.pgsize,
+			fixed.unmap.size / fixed.bitmap.pgsize);
 	}
-	x->out_len = x->in_len + bitmap.size;
+	memcpy(reply->body, &fixed, reply->len < sizeof(fixed) ? reply->len : sizeof(fixed));
 	return 0;
 }
 
-static int
-answer(struct mig_server *f, uint16_t cmd, struct exchange *x)
+int
+mig_server_command(void *arg, const struct vuc_loopback_msg *request,
+	const struct vfio_user_header *header, struct fake_reply *reply)
 {
-	switch (cmd) {
+	switch (header->cmd) {
 	case VFIO_USER_DEVICE_FEATURE:
-		return answer_feature(f, x);
+		return answer_feature(arg, request, reply);
 	case VFIO_USER_MIG_DATA_READ:
-		return answer_read(f, x);
+		return answer_read(arg, request, reply);
 	case VFIO_USER_MIG_DATA_WRITE:
-		return answer_write(f, x);
+		return answer_write(arg, request);
 	case VFIO_USER_DMA_UNMAP:
-		return answer_unmap(x);
+		return answer_unmap(request, reply);
 	case VFIO_USER_DMA_MAP:
 	case VFIO_USER_DEVICE_RESET:
 		return 0;
 	}
 	return EOPNOTSUPP;
-}
-
-int
-mig_server_command(void *f, const struct vuc_loopback_msg *request,
-	const struct vfio_user_header *header, struct fake_reply *reply)
-{
-	struct exchange x = {
-		.in = request->bytes + sizeof(*header),
-		.in_len = request->len - sizeof(*header),
-		.out = reply->body,
-	};
-	int error = answer(f, header->cmd, &x);
-
-	reply->len = x.out_len;
-	return error;
 }
 
 /* A fake_deviate_fn. */

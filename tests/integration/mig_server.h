@@ -36,8 +36,8 @@ struct mig_server {
 /* A server that has it all, without regions and interrupts, and does nothing wrong; RUNNING. */
 void mig_server_init(struct mig_server *f);
 
-/* A fake_command_fn, for tests that have one of their own; f is its argument. */
-int mig_server_command(void *f, const struct vuc_loopback_msg *request,
+/* A fake_command_fn, for tests that have one of their own; a struct mig_server is its argument. */
+int mig_server_command(void *arg, const struct vuc_loopback_msg *request,
 	const struct vfio_user_header *header, struct fake_reply *reply);
 
 /* Byte i of its migration data. */
