@@ -215,6 +215,7 @@ test_bad_replies(void)
 		{set_pre_copy, GET_MIGRATION, FAKE_CLOSE, 0, 0, -ECONNRESET, "*", -ECONNRESET,
 			VUC_MIGRATION_RUNNING},
 	};
+	enum vuc_migration_state state;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		tear_down();
@@ -226,6 +227,8 @@ test_bad_replies(void)
 		CU_ASSERT_EQUAL(vuc_device_connected(dev), rows[i].rc != -ECONNRESET);
 		CU_ASSERT_EQUAL(rows[i].call(), rows[i].next);
 		CU_ASSERT_EQUAL(f.state, rows[i].state);
+		CU_ASSERT_EQUAL(vuc_migration_get_state(dev, &state),
+			rows[i].rc == -ECONNRESET ? -ECONNRESET : 0);
 		if (rows[i].next == -EINVAL)
 			CU_ASSERT_STRING_EQUAL(vuc_device_reason(dev),
 				"migration state cannot change from ERROR to STOP: reset the device");

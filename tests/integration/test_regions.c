@@ -271,19 +271,6 @@ test_sub_regions(void)
 	vuc_io_fds_free(io);
 }
 
-/* A client that cannot receive as many descriptors is offered none. */
-static void
-test_few_fds(void)
-{
-	struct vuc_io_fds *io;
-
-	reopen(1);
-	CU_ASSERT_EQUAL_FATAL(vuc_io_fds_get(dev, BAR0, &io), 0);
-	CU_ASSERT_EQUAL(io->nr_sub_regions, 0);
-	CU_ASSERT_EQUAL(io->nr_fds, 0);
-	vuc_io_fds_free(io);
-}
-
 static void
 test_sub_regions_of_the_dead(void)
 {
@@ -307,7 +294,6 @@ static CU_TestInfo tests[] = {
 	{"from a callback", test_from_callback},
 	{"server dies", test_server_dies},
 	{"sub-regions", test_sub_regions},
-	{"sub-regions, few descriptors", test_few_fds},
 	{"sub-regions, server dies", test_sub_regions_of_the_dead},
 	CU_TEST_INFO_NULL,
 };

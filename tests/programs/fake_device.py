@@ -2,7 +2,6 @@
 """A vfio-user server in a thread of the test that offers what the test says: regions, interrupts, the bytes
 of config space."""
 
-import array
 import json
 import os
 import socket
@@ -116,11 +115,10 @@ class FakeDevice:
         number, command, size, _, _ = HEADER.unpack(header)
         body = client.recv(size - HEADER.size, socket.MSG_WAITALL) if size > HEADER.size else b''
         reply, fds = self.reply_to(command, body)
-        error = 0 if reply is not None else 22
-        reply = HEADER.pack(number, command, HEADER.size + len(reply or b''),
-                            REPLY | (ERROR if error else 0), error) + (reply or b'')
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', fds))] if fds else []
-        client.sendmsg([reply], rights)
+        error = (REPLY, 0) if reply is not None else (REPLY | ERROR, 22)
+        reply = reply or b''
+        socket.send_fds(client, [HEADER.pack(number, command, HEADER.size + len(reply), *error),
+                                 reply], fds)
         for fd in fds:
             os.close(fd)
         return True

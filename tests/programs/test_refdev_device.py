@@ -294,14 +294,6 @@ def test_error_register(device):
     assert client.read(BAR0, 0x38, 4) == -4095
 
 
-def test_ram(device):
-    client = device()
-    data = bytes(i * 7 + i // 256 & 0xff for i in range(1024))
-    assert client.write(BAR0, 0x400, data) == 0
-    assert client.read(BAR0, 0x400, 1024) == data
-    assert client.read(BAR0, 0x403, 5) == data[3:8]
-
-
 RESETS = {
     'message': lambda client: client.try_ask(vfio.RESET),
     'FLR': lambda client: client.write(CONFIG, 0x48, b'\xff\xff'),
@@ -400,18 +392,6 @@ def test_msix_table(device):
         assert client.get(BAR4, nothing, 8) == 0
 
 
-def test_across_pages(device):
-    """One access over all four pages: table, memory, PBA, memory."""
-    client = device()
-    data = b'\xa5' * 16384
-    assert client.write(BAR4, 0, data) == 0
-    client.set_reg('IRQ_TRIGGER', 2)
-    read = client.read(BAR4, 0, 16384)
-    assert (read[0], read[0xfff], read[0x2000], read[0x2fff]) == (0xa4, 0, 1 << 2, 0)
-    assert read[0x1000:0x2000] == read[0x3000:] == data[:4096]
-    assert client.read(BAR4, 0xfff, 2) == b'\0\xa5'
-
-
 def test_mapped_memory(device):
     """What is mapped and what messages access is the same memory, which nobody can cut."""
     client = device()
@@ -444,16 +424,16 @@ def test_masks(device, mask, other):
     """A masked vector is pending, and delivered when nothing masks it any more."""
     client = device()
     fd = client.eventfd(MSIX, 5)
+    same = mask.split()[0] == other.split()[0]
     assert MASKS[mask](client, True) == 0
     client.set_reg('IRQ_TRIGGER', 5)
     client.set_reg('IRQ_TRIGGER', 5)
     assert MASKS[other](client, True) == 0
     assert (events(fd), client.get(BAR4, 0x2000, 8)) == (0, 1 << 5)
     assert MASKS[mask](client, False) == 0
-    assert events(fd) == (mask == other or {mask, other} == {'client', 'client by booleans'})
+    assert events(fd) == same
     assert MASKS[other](client, False) == 0
-    assert events(fd) == (not (mask == other or {mask, other} == {'client', 'client by booleans'}))
-    assert client.get(BAR4, 0x2000, 8) == 0
+    assert (events(fd), client.get(BAR4, 0x2000, 8)) == (not same, 0)
 
 
 def test_mask_and_reset(device):
@@ -480,15 +460,10 @@ def test_mask_events(device):
 
 
 def test_vectors(device):
-    """All by one message, in the order of the descriptors; each signals its own, and nobody's
-    else."""
+    """What test_irq.c does not ask for."""
     client = device()
-    fds = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(8)]
-    client.fds += fds
+    fds = client.new_eventfds(8)
     assert client.set_irqs(DATA_EVENTFD | TRIGGER, MSIX, 0, 8, fds=fds) == 0
-    for n in range(8):
-        client.set_reg('IRQ_TRIGGER', n)
-        assert [events(fd) for fd in fds] == [other == n for other in range(8)]
     assert client.set_irqs(DATA_BOOL | TRIGGER, MSIX, 2, 3, b'\1\0\2') == 0
     assert [events(fd) for fd in fds] == [0, 0, 1, 0, 1, 0, 0, 0]
     assert client.set_irqs(DATA_EVENTFD | TRIGGER, MSIX, 0, 1) == 0

@@ -193,11 +193,15 @@ class Client(Channel):
         return self.try_ask(SET_IRQS, struct.pack('<IIIII', argsz, flags, index, start, count) +
                             data, fds)
 
+    def new_eventfds(self, count):
+        self.fds += [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(count)]
+        return self.fds[-count:]
+
     def eventfd(self, index, n, action=TRIGGER):
         """Give an interrupt an eventfd for an action."""
-        self.fds.append(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
-        assert self.set_irqs(DATA_EVENTFD | action, index, n, 1, fds=self.fds[-1:]) == 0
-        return self.fds[-1]
+        fds = self.new_eventfds(1)
+        assert self.set_irqs(DATA_EVENTFD | action, index, n, 1, fds=fds) == 0
+        return fds[0]
 
     def feature(self, flags, data=b'', room=0):
         """The reply; room is for data in it."""
