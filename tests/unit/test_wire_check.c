@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "check.h"
 #include "tap.h"
 #include "vfio_user.h"
+
+#define VERSION VFIO_USER_VERSION
+#define WRITE   VFIO_USER_DMA_WRITE
 
 static void
 test_names_the_message(void)
@@ -18,32 +23,31 @@ test_names_the_message(void)
 	CU_ASSERT_EQUAL(vuc_wire_refuse(NULL, VFIO_USER_DMA_READ, "count %d", 3), -EPROTO);
 }
 
+/* Whether a check has found nothing, or this; why NULL: nothing. */
 static void
-test_min(void)
+check_found(int rc, struct vuc_error *err, const char *why)
 {
-	struct vuc_error err = {""};
-
-	CU_ASSERT_EQUAL(vuc_wire_check_min(VFIO_USER_VERSION, 4, 4, &err), 0);
-	CU_ASSERT_EQUAL(vuc_wire_check_min(VFIO_USER_VERSION, SIZE_MAX, 4, &err), 0);
-	CU_ASSERT_STRING_EQUAL(err.text, "");
-	CU_ASSERT_EQUAL(vuc_wire_check_min(VFIO_USER_VERSION, 3, 4, &err), -EPROTO);
-	CU_ASSERT_STRING_EQUAL(
-		err.text, "VFIO_USER_VERSION reply: body of 3 bytes, expected at least 4");
+	CU_ASSERT_EQUAL(rc, why != NULL ? -EPROTO : 0);
+	CU_ASSERT_STRING_EQUAL(err->text, why != NULL ? why : "");
+	if (strcmp(err->text, why != NULL ? why : "") != 0)
+		printf("# \"%s\"\n", err->text);
+	err->text[0] = '\0';
 }
 
 static void
-test_size(void)
+test_sizes(void)
 {
 	struct vuc_error err = {""};
 
-	CU_ASSERT_EQUAL(vuc_wire_check_size(VFIO_USER_DMA_WRITE, 17, 17, &err), 0);
-	CU_ASSERT_STRING_EQUAL(err.text, "");
-	CU_ASSERT_EQUAL(vuc_wire_check_size(VFIO_USER_DMA_WRITE, 16, 17, &err), -EPROTO);
-	CU_ASSERT_STRING_EQUAL(err.text, "VFIO_USER_DMA_WRITE: body of 16 bytes, expected 17");
-	CU_ASSERT_EQUAL(
-		vuc_wire_check_size(VFIO_USER_DMA_WRITE, 18, UINT64_C(1) << 32, &err), -EPROTO);
-	CU_ASSERT_STRING_EQUAL(
-		err.text, "VFIO_USER_DMA_WRITE: body of 18 bytes, expected 4294967296");
+	check_found(vuc_wire_check_min(VERSION, 4, 4, &err), &err, NULL);
+	check_found(vuc_wire_check_min(VERSION, SIZE_MAX, 4, &err), &err, NULL);
+	check_found(vuc_wire_check_min(VERSION, 3, 4, &err), &err,
+		"VFIO_USER_VERSION reply: body of 3 bytes, expected at least 4");
+	check_found(vuc_wire_check_size(WRITE, 17, 17, &err), &err, NULL);
+	check_found(vuc_wire_check_size(WRITE, 16, 17, &err), &err,
+		"VFIO_USER_DMA_WRITE: body of 16 bytes, expected 17");
+	check_found(vuc_wire_check_size(WRITE, 18, UINT64_C(1) << 32, &err), &err,
+		"VFIO_USER_DMA_WRITE: body of 18 bytes, expected 4294967296");
 }
 
 static void
@@ -51,29 +55,18 @@ test_fields(void)
 {
 	struct vuc_error err = {""};
 
-	CU_ASSERT_EQUAL(vuc_wire_check_number(VFIO_USER_VERSION, "major", 0, 0, &err), 0);
-	CU_ASSERT_EQUAL(vuc_wire_check_hex(VFIO_USER_VERSION, "flags", 7, 7, &err), 0);
-	CU_ASSERT_STRING_EQUAL(err.text, "");
-	CU_ASSERT_EQUAL(vuc_wire_check_number(VFIO_USER_VERSION, "major", 12, 0, &err), -EPROTO);
-	CU_ASSERT_STRING_EQUAL(err.text, "VFIO_USER_VERSION reply: major 12, expected 0");
-	CU_ASSERT_EQUAL(
-		vuc_wire_check_hex(VFIO_USER_VERSION, "flags", UINT64_MAX, 31, &err), -EPROTO);
-	CU_ASSERT_STRING_EQUAL(
-		err.text, "VFIO_USER_VERSION reply: flags 0xffffffffffffffff, expected 0x1f");
-}
-
-static void
-test_bounds(void)
-{
-	struct vuc_error err = {""};
-
-	CU_ASSERT_EQUAL(vuc_wire_check_least(VFIO_USER_VERSION, "argsz", 8, 8, &err), 0);
-	CU_ASSERT_EQUAL(vuc_wire_check_most(VFIO_USER_VERSION, "minor", 8, 8, &err), 0);
-	CU_ASSERT_STRING_EQUAL(err.text, "");
-	CU_ASSERT_EQUAL(vuc_wire_check_least(VFIO_USER_VERSION, "argsz", 7, 8, &err), -EPROTO);
-	CU_ASSERT_STRING_EQUAL(err.text, "VFIO_USER_VERSION reply: argsz 7, expected at least 8");
-	CU_ASSERT_EQUAL(vuc_wire_check_most(VFIO_USER_VERSION, "minor", 9, 8, &err), -EPROTO);
-	CU_ASSERT_STRING_EQUAL(err.text, "VFIO_USER_VERSION reply: minor 9, expected at most 8");
+	check_found(vuc_wire_check_number(VERSION, "major", 0, 0, &err), &err, NULL);
+	check_found(vuc_wire_check_hex(VERSION, "flags", 7, 7, &err), &err, NULL);
+	check_found(vuc_wire_check_number(VERSION, "major", 12, 0, &err), &err,
+		"VFIO_USER_VERSION reply: major 12, expected 0");
+	check_found(vuc_wire_check_hex(VERSION, "flags", UINT64_MAX, 31, &err), &err,
+		"VFIO_USER_VERSION reply: flags 0xffffffffffffffff, expected 0x1f");
+	check_found(vuc_wire_check_least(VERSION, "argsz", 8, 8, &err), &err, NULL);
+	check_found(vuc_wire_check_most(VERSION, "minor", 8, 8, &err), &err, NULL);
+	check_found(vuc_wire_check_least(VERSION, "argsz", 7, 8, &err), &err,
+		"VFIO_USER_VERSION reply: argsz 7, expected at least 8");
+	check_found(vuc_wire_check_most(VERSION, "minor", 9, 8, &err), &err,
+		"VFIO_USER_VERSION reply: minor 9, expected at most 8");
 }
 
 int
@@ -81,10 +74,8 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{"begins with the name of the message", test_names_the_message},
-		{"a body's least size", test_min},
-		{"a body's only size", test_size},
-		{"a field's only value", test_fields},
-		{"a field's bounds", test_bounds},
+		{"a body's least and only size", test_sizes},
+		{"a field's only value and bounds", test_fields},
 		CU_TEST_INFO_NULL,
 	};
 	return vuc_tap_tests("check", NULL, NULL, tests);

@@ -38,45 +38,83 @@ decode_copy(decode_fn decode, void *arg, const void *body, size_t len, struct vu
 	return rc;
 }
 
-/* Whether a body is refused as a breach of the protocol, in exactly these words. */
+/* A field of a body, and its value. */
+struct field {
+	size_t at;
+	size_t width;
+	uint64_t value;
+};
+
+#define FIELD(type, member) offsetof(type, member), sizeof(((type *)NULL)->member)
+
+/* A body that differs from a good one. */
+struct body_row {
+	const char *why; /* it is refused, in exactly these words; NULL: it is taken */
+	struct field fields[2];
+	size_t len; /* 0: that of the good one */
+	void *arg;  /* of the decoder; NULL: the usual one */
+};
+
+/* A decoder and a body that it takes. */
+struct decoder {
+	decode_fn decode;
+	void *arg;
+	const char *message; /* how its refusals begin */
+	const void *good;
+	size_t len;
+};
+
+/* Whether the good body, changed so, is taken, or refused as a breach of the protocol. */
 static inline bool
-refused(decode_fn decode, void *arg, const void *body, size_t len, const char *expected)
+row_holds(const struct decoder *d, const struct body_row *row)
 {
+	size_t len = row->len != 0 ? row->len : d->len;
+	uint8_t *body = calloc(1, len > d->len ? len : d->len);
+	char text[VUC_ERROR_MAX] = "";
 	struct vuc_error err;
-	int rc = decode_copy(decode, arg, body, len, &err);
+	int rc;
 
-	if (rc == -EPROTO && strcmp(err.text, expected) == 0)
+	CU_ASSERT_PTR_NOT_NULL_FATAL(body);
+	memcpy(body, d->good, d->len);
+	for (size_t i = 0; i < 2; i++)
+		memcpy(body + row->fields[i].at, &row->fields[i].value, row->fields[i].width);
+	rc = decode_copy(d->decode, row->arg != NULL ? row->arg : d->arg, body, len, &err);
+	free(body);
+	if (row->why != NULL)
+		snprintf(text, sizeof(text), "%s: %s", d->message, row->why);
+	if (rc == (row->why != NULL ? -EPROTO : 0) && strcmp(err.text, text) == 0)
 		return true;
-	printf("# returned %d and \"%s\"\n", rc, err.text);
-	return false;
-}
-
-/* Whether a body is taken. */
-static inline bool
-taken(decode_fn decode, void *arg, const void *body, size_t len)
-{
-	struct vuc_error err;
-	int rc = decode_copy(decode, arg, body, len, &err);
-
-	if (rc == 0 && err.text[0] == '\0')
-		return true;
-	printf("# returned %d and \"%s\"\n", rc, err.text);
+	printf("# \"%s\": returned %d and \"%s\"\n", text, rc, err.text);
 	return false;
 }
 
 /* How many of all shorter bodies, from none to one byte less, are refused with a reason. */
 static inline size_t
-count_refused_prefixes(decode_fn decode, void *arg, const void *body, size_t len)
+count_refused_prefixes(const struct decoder *d)
 {
 	size_t n = 0;
 
-	for (size_t short_len = 0; short_len < len; short_len++) {
+	for (size_t len = 0; len < d->len; len++) {
 		struct vuc_error err;
 
-		n += decode_copy(decode, arg, body, short_len, &err) == -EPROTO &&
+		n += decode_copy(d->decode, d->arg, d->good, len, &err) == -EPROTO &&
 			err.text[0] != '\0';
 	}
 	return n;
 }
+
+/* That the good body is taken, no shorter one is, and that all rows hold. */
+static inline void
+check_rows(const struct decoder *d, const struct body_row *rows, size_t nr_rows)
+{
+	static const struct body_row unchanged = {NULL};
+
+	CU_ASSERT(row_holds(d, &unchanged));
+	CU_ASSERT_EQUAL(count_refused_prefixes(d), d->len);
+	for (size_t i = 0; i < nr_rows; i++)
+		CU_ASSERT(row_holds(d, &rows[i]));
+}
+
+#define CHECK_ROWS(decoder, rows) check_rows(decoder, rows, sizeof(rows) / sizeof((rows)[0]))
 
 #endif /* VUC_TESTS_WIRE_BODY_H */
