@@ -379,6 +379,7 @@ test_reset_of_stopped_server(void)
 
 	for (unsigned int i = 0; i < 2; i++) {
 		rig_start(&rows[i]);
+		CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 		rig_attach(&client, RIG_NAME);
 		q = rig_open_queue(&client, NR_POSTED, post_page.count);
 		rig_signal_server(SIGSTOP);

@@ -18,7 +18,7 @@
 
 #include "clock.h"
 #include "connect.h"
-#include "control_rig.h"
+#include "rig.h"
 #include "fd_count.h"
 #include "listener.h"
 
@@ -136,8 +136,6 @@ __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)
 {
 	return fails(THREAD) ? errno : __real_pthread_create(thread, attr, fn, arg);
 }
-
-static struct control_rig rig;
 
 /* ---- the socket of VMMs ---- */
 
@@ -272,17 +270,17 @@ check_connection(enum call call, int error, const char *line, bool taken)
 {
 	struct shm_client c;
 
-	rig_start(&rig, NULL);
+	rig_start(NULL);
 	let_fail(call, 1, error);
 	CU_ASSERT_EQUAL_FATAL(shm_connect(&c, rig.path), 0);
 	CU_ASSERT_EQUAL(shm_hello(&c), taken ? 0 : SHM_GONE);
 	CU_ASSERT_TRUE(has_failed(call));
 	CU_ASSERT_TRUE(rig_logs(line));
 	shm_close(&c);
-	CU_ASSERT_TRUE(rig_is_left(&rig));
-	rig_attach(&rig, &c, RIG_NAME);
+	CU_ASSERT_TRUE(rig_has_connections(0));
+	rig_attach(&c, RIG_NAME);
 	shm_close(&c);
-	rig_stop(&rig);
+	rig_stop();
 }
 
 static void
@@ -316,7 +314,7 @@ test_attach(void)
 	struct shm_client c;
 	char wanted[64];
 
-	rig_start(&rig, NULL);
+	rig_start(NULL);
 	for (size_t i = 0; i < sizeof(attach_rows) / sizeof(attach_rows[0]); i++) {
 		const struct attach_row *row = &attach_rows[i];
 
@@ -327,12 +325,12 @@ test_attach(void)
 		CU_ASSERT_TRUE(has_failed(row->call));
 		snprintf(wanted, sizeof(wanted), "no memory to share: %s", strerror(row->error));
 		CU_ASSERT_STRING_EQUAL(c.reply.failure.reason, wanted);
-		CU_ASSERT_TRUE_FATAL(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+		CU_ASSERT_TRUE_FATAL(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 		CU_ASSERT_EQUAL_FATAL(shm_attach(&c, RIG_NAME), 0);
 		shm_close(&c);
-		CU_ASSERT_TRUE_FATAL(rig_becomes(&rig, RIG_NAME, VUC_CONTROL_FREE));
+		CU_ASSERT_TRUE_FATAL(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 	}
-	rig_stop(&rig);
+	rig_stop();
 }
 
 static const struct attach_row queue_rows[] = {
@@ -346,14 +344,11 @@ static const struct attach_row queue_rows[] = {
 static void
 test_open_queue(void)
 {
-	struct rig_opts opts;
 	struct shm_client c;
 	struct shm_queue q;
 
-	rig_opts_init(&opts);
-	opts.control.max_queues = 1;
-	rig_start(&rig, &opts);
-	rig_attach(&rig, &c, RIG_NAME);
+	rig_start(&(struct rig_opts){.max_queues = 1});
+	rig_attach(&c, RIG_NAME);
 	for (size_t i = 0; i < sizeof(queue_rows) / sizeof(queue_rows[0]); i++) {
 		let_fail(queue_rows[i].call, queue_rows[i].which, queue_rows[i].error);
 		CU_ASSERT_EQUAL(shm_open_queue(&c, 4, 64, &q), -queue_rows[i].error);
@@ -362,7 +357,7 @@ test_open_queue(void)
 		CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
 	}
 	shm_close(&c);
-	rig_stop(&rig);
+	rig_stop();
 }
 
 /* A connection that is not taken may have descriptors in it that take for ever to be closed:
@@ -372,12 +367,9 @@ test_held_up_closing(void)
 {
 	struct shm_client first, more, next;
 	int release = eventfd(0, EFD_CLOEXEC);
-	struct rig_opts opts;
 
-	rig_opts_init(&opts);
-	opts.control.max_vmms = 1;
-	rig_start(&rig, &opts);
-	rig_attach(&rig, &first, RIG_NAME);
+	rig_start(&(struct rig_opts){.max_vmms = 1});
+	rig_attach(&first, RIG_NAME);
 	atomic_store(&hold_up_by, release);
 	/* Something lies in it, if it comes before the end. */
 	for (unsigned int i = 0; atomic_load(&hold_up_by) >= 0 && i < RIG_WAIT_MS; i++) {
@@ -391,13 +383,13 @@ test_held_up_closing(void)
 	CU_ASSERT_EQUAL_FATAL(atomic_load(&hold_up_by), -1);
 	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_SECOND, false, NULL), 0);
 	shm_close(&first);
-	CU_ASSERT_TRUE(rig_is_left(&rig));
-	rig_attach(&rig, &next, RIG_NAME);
+	CU_ASSERT_TRUE(rig_has_connections(0));
+	rig_attach(&next, RIG_NAME);
 	CU_ASSERT_EQUAL(eventfd_write(release, 1), 0);
 	CU_ASSERT_TRUE(shm_is_ended(&more, RIG_WAIT_MS));
 	shm_close(&next);
 	shm_close(&more);
-	rig_stop(&rig);
+	rig_stop();
 	close(release);
 }
 
@@ -414,5 +406,5 @@ static CU_TestInfo tests[] = {
 int
 main(int argc, char **argv)
 {
-	return rig_main(argc, argv, tests);
+	return rig_main(argc, argv, tests, NULL);
 }
