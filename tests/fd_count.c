@@ -48,3 +48,19 @@ fd_slow(int *peer)
 		continue;
 	return fd;
 }
+
+bool
+fds_are_refused(void)
+{
+#if SO_ZEROCOPY == 60 /* numbered as on most architectures */
+	int passrights = 83;
+#else
+	int passrights = -1;
+#endif
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int off = 0;
+	bool refused = setsockopt(fd, SOL_SOCKET, passrights, &off, sizeof(off)) == 0;
+
+	close(fd);
+	return refused;
+}

@@ -6,6 +6,32 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Of Linux 6.16, where the options are numbered as on most architectures. */
+#if !defined(SO_PASSRIGHTS) && SO_ZEROCOPY == 60
+#define SO_PASSRIGHTS 83
+#endif
+
+int
+vuc_fds_accept(int sock, bool accept)
+{
+#ifdef SO_PASSRIGHTS
+	const int on = accept;
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+
+	if (setsockopt(sock, SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof(on)) != 0)
+		return -errno;
+	/* This takes the lock that who sends has while it looks at the option and queues. */
+	if (!accept)
+		getpeername(sock, (struct sockaddr *)&peer, &len);
+	return 0;
+#else
+	(void)sock;
+	(void)accept;
+	return -ENOPROTOOPT;
+#endif
+}
+
 void
 vuc_fds_close(const int *fds, unsigned int nr_fds)
 {

@@ -4,6 +4,7 @@
 
 /* Descriptors that go with a message over a UNIX socket (SCM_RIGHTS). */
 
+#include <stdbool.h>
 #include <sys/socket.h>
 
 #include "closers.h"
@@ -18,6 +19,13 @@ struct vuc_fds_control {
 
 /* Close them; those below 0 are none. */
 void vuc_fds_close(const int *fds, unsigned int nr_fds);
+
+/*
+ * Whether others may send descriptors to a socket (SO_PASSRIGHTS, Linux 6.16): -EPERM is what they
+ * get otherwise. What is sent behind this is refused, and what has been sent before is still there.
+ * Returns 0 or a negative errno, -ENOPROTOOPT where the kernel does not have it.
+ */
+int vuc_fds_accept(int sock, bool accept);
 
 /*
  * Send bytes and descriptors, at most VUC_FDS_MAX and maybe none, which stay the caller's. flags

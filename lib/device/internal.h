@@ -71,7 +71,10 @@ struct device_link {
 	struct vuc_conn *conn;       /* NULL: it has ended */
 	struct vuc_session *session; /* NULL: there is no such link */
 	struct vuc_device *dev;
-	bool sending; /* the transport has a segment */
+	int fd;           /* the socket, while there is conn; -1: it has none */
+	bool sending;     /* the transport has a segment */
+	bool refuses_fds; /* the kernel does, of all that is sent to the socket, */
+	bool counts_fds;  /* or it cannot */
 };
 
 /* What every access looks at comes first, so that it lies together. */
@@ -109,6 +112,7 @@ struct vuc_device {
 	uint32_t max_data_xfer_size; /* as announced */
 	enum vuc_dma_policy dma_policy;
 	bool io_fds;
+	unsigned int expects_fds; /* how many wait for replies with descriptors */
 	struct vuc_server_faults *faults;
 	struct vuc_server_faults own_faults; /* where faults points unless somebody keeps them */
 	struct vuc_closer *closer;  /* of all that comes from the server; NULL: closed here */
@@ -202,6 +206,12 @@ uint64_t device_link_due(const struct device_link *link);
 bool device_link_send(struct device_link *link);
 /* One look at the socket, of a transport that has it. Returns false when it takes a poll. */
 bool device_link_look(struct device_link *link);
+/* Somebody waits for replies that may bring descriptors, as whoever opens it does, or not any more:
+ * then the kernel is to refuse them. */
+void device_expect_fds(struct vuc_device *dev);
+void device_expect_fds_no_more(struct vuc_device *dev);
+/* Some time has passed: what was to be refused, and could not at once, is. */
+void device_settle_fds(struct vuc_device *dev);
 void device_flush(struct vuc_device *dev);
 void device_disconnect(struct vuc_device *dev);
 /* A message of a session from where its parts lie, if nothing has to go out before it. Returns how

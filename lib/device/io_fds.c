@@ -39,6 +39,7 @@ struct io_fds_operation {
 	uint32_t argsz;
 	unsigned int asked; /* questions so far */
 	bool awaited;       /* the answer to the last one */
+	bool expects_fds;
 	struct vuc_io_fds *answer;
 	struct vuc_io_fds **io_fds; /* the caller's */
 };
@@ -182,6 +183,9 @@ io_fds_run(struct operation *op)
 
 	if (a->awaited)
 		return -EAGAIN;
+	if (!a->expects_fds)
+		device_expect_fds(op->dev);
+	a->expects_fds = true;
 	if (a->answer != NULL || op->status != 0)
 		return 0;
 	if (a->asked == MAX_QUESTIONS)
@@ -202,6 +206,8 @@ io_fds_end(struct operation *op)
 {
 	struct io_fds_operation *a = (struct io_fds_operation *)op;
 
+	if (a->expects_fds)
+		device_expect_fds_no_more(op->dev);
 	if (op->status != 0)
 		return;
 	op->dev->bypassed = op->dev->bypassed || a->answer->nr_fds > 0;

@@ -3,9 +3,11 @@
 /* Where a device's sessions and their connections meet. */
 
 #include <errno.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "fds.h"
 #include "internal.h"
 
 static bool
@@ -132,11 +134,75 @@ device_link_open(struct device_link *link, int fd, const struct vuc_loopback_ser
 	if (fd >= 0)
 		receive_all_in_line(fd);
 	rc = transport->ops->open(transport, &address, &link_events, link, &link->conn, err);
+	link->fd = fd;
 	if (rc == 0)
 		link->conn->view = vuc_session_view(link->session);
 	else if (fd >= 0)
 		vuc_closer_close(closer, &fd, 1);
 	return rc;
+}
+
+/* ---- descriptors that nobody waits for ---- */
+
+#define WATCHED_MSGS 1000u /* the first ones, where the kernel refuses no descriptors */
+
+/* Where the kernel closes descriptors, it does that on this thread, for as long as their file
+ * takes: what was sent before it began to refuse them is received in the way that keeps them. */
+static bool
+link_has_unread(const struct device_link *link)
+{
+	int unread = 0;
+
+	return ioctl(link->fd, FIONREAD, &unread) != 0 || unread > 0;
+}
+
+/* A late reply may bring some, and its server is not to fail on sending it. */
+static void
+link_refuse_fds(struct device_link *link)
+{
+	if (link->refuses_fds || link->counts_fds || vuc_session_owes_reply(link->session))
+		return;
+	if (link->fd < 0 || vuc_fds_accept(link->fd, false) == 0)
+		link->refuses_fds = true;
+	else
+		link->counts_fds = true;
+}
+
+void
+device_settle_fds(struct vuc_device *dev)
+{
+	struct device_link *link = &dev->main;
+	const struct vuc_session_view *view = vuc_session_view(link->session);
+
+	if (!view->watches_fds || dev->expects_fds > 0 || link->conn == NULL)
+		return;
+	link_refuse_fds(link);
+	if ((link->refuses_fds && (link->fd < 0 || !link_has_unread(link))) ||
+		(link->counts_fds && view->received >= WATCHED_MSGS))
+		vuc_session_watch_fds(link->session, false);
+}
+
+/* Not of the twin socket, which the server has made: it can have kept this end as well, and allow
+ * itself what it likes. So descriptors are looked for there all the time. */
+void
+device_expect_fds(struct vuc_device *dev)
+{
+	struct device_link *link = &dev->main;
+
+	dev->expects_fds++;
+	if (!link->refuses_fds)
+		return;
+	if (link->conn != NULL && link->fd >= 0)
+		vuc_fds_accept(link->fd, true);
+	link->refuses_fds = false;
+	vuc_session_watch_fds(link->session, true);
+}
+
+void
+device_expect_fds_no_more(struct vuc_device *dev)
+{
+	dev->expects_fds--;
+	device_settle_fds(dev);
 }
 
 static void

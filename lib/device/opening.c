@@ -193,6 +193,7 @@ finish_opening(struct vuc_device *dev, int rc, const struct vuc_error *why)
 		dev->step = NULL;
 	dev->operating = dev->step != NULL;
 	device_learn_stop(&o->learn);
+	device_expect_fds_no_more(dev);
 	if (rc != 0) {
 		add_place(dev, rc, why, &err);
 		vuc_session_end(dev->session, rc, "%s", why->text);
@@ -386,6 +387,7 @@ alloc_device(const struct vuc_device_opts *opts, struct vuc_server_faults *fault
 		.max_data_xfer_size = opts->max_data_xfer_size,
 		.dma_policy = opts->dma,
 		.io_fds = opts->io_fds,
+		.expects_fds = 1,
 		.faults = faults != NULL ? faults : &d->own_faults,
 		.closer = closer,
 		.posted_writes = opts->posted_writes,

@@ -266,6 +266,7 @@ group_tick(struct vuc_poll_group *group)
 		device_link_tick(&dev->main, now);
 		device_link_tick(&dev->twin, now);
 		device_tick_operations(dev, now);
+		device_settle_fds(dev);
 		device_tick_hurry(dev, now);
 		group->hurried |= dev->hurry.patience_ms != 0;
 		if (device_step_due(dev) <= now)

@@ -54,6 +54,7 @@ vuc_session_create(const struct vuc_session_config *config)
 	if (s->tx.segment_max > TX_BUFFER_SIZE - KEPT_BYTES)
 		s->tx.segment_max = TX_BUFFER_SIZE - KEPT_BYTES;
 	s->view.max_data = config->version.max_data_xfer_size;
+	s->view.watches_fds = true;
 	s->twin_fd = -1;
 	vuc_wire_version_init(&s->peer);
 	if (alloc_tables(s) != 0 || (!config->twin && session_negotiate(s) != 0)) {

@@ -48,6 +48,18 @@ vuc_session_peer_json(const struct vuc_session *s)
 	return s->peer_json;
 }
 
+void
+vuc_session_watch_fds(struct vuc_session *s, bool watch)
+{
+	s->view.watches_fds = watch;
+}
+
+bool
+vuc_session_owes_reply(const struct vuc_session *s)
+{
+	return s->view.commands > 0 || s->timed_out > 0;
+}
+
 bool
 vuc_session_has_deadline(const struct vuc_session *s)
 {

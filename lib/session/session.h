@@ -172,6 +172,14 @@ vuc_session_watches_fds(const struct vuc_session *s)
 	return vuc_view_watches_fds(vuc_session_view(s));
 }
 
+/* Whether descriptors have to be seen whatever is outstanding: true at first. Once nobody can send
+ * any, they need not. */
+void vuc_session_watch_fds(struct vuc_session *s, bool watch);
+
+/* Whether the server may still answer a request other than a region access, or one that has timed
+ * out. */
+bool vuc_session_owes_reply(const struct vuc_session *s);
+
 /* ---- the top: requests ---- */
 
 /*

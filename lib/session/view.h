@@ -29,6 +29,7 @@ struct vuc_session_view {
 	uint8_t *part;            /* what has come of it */
 	uint32_t part_total;      /* its length; 0 until its header is complete */
 	uint32_t max_data;        /* see vuc_session_max_data() */
+	bool watches_fds;         /* see vuc_session_watch_fds() */
 };
 
 #define VUC_MAX_SEGMENT_FDS 16
@@ -55,17 +56,15 @@ vuc_view_has_segment(const struct vuc_session_view *v)
 	return v->nr_segments > 0 && v->state != VUC_SESSION_LOST;
 }
 
-#define VUC_VIEW_WATCHED_MSGS 1000u /* the first ones, looked at for descriptors in any case */
-
 /*
- * Whether descriptors that come have to be seen: true at first, and whenever a request other than a
- * region access is outstanding. A reply to an access has none, and looking for them costs time;
- * so after many messages without any, those that a server sends all the same may be dropped.
+ * Whether descriptors that come have to be seen: while the owner says so, and whenever a request
+ * other than a region access is outstanding. A reply to an access has none, and looking for them
+ * costs time.
  */
 static inline bool
 vuc_view_watches_fds(const struct vuc_session_view *v)
 {
-	return v->commands > 0 || v->received < VUC_VIEW_WATCHED_MSGS;
+	return v->commands > 0 || v->watches_fds;
 }
 
 /*

@@ -227,9 +227,10 @@ static const struct fault_case accesses[] = {
 	{"wrong-cmd@region_read#7", call_read_id, -EPROTO, ENDS,
 		"message 0x####: a reply to command 10, sent was VFIO_USER_REGION_READ 9"},
 	{"extra-fds=1@region_read#7", call_read_id, -EPROTO, ENDS,
-		"message 0x#### (VFIO_USER_REGION_READ): carried 1 unexpected file descriptors"},
+		"message 0x#### (VFIO_USER_REGION_READ): carried 1 unexpected file descriptors",
+		.refused = true},
 	{"extra-fds=250@region_read#7", call_read_id, -EPROTO, ENDS,
-		"a message carried more than 8 file descriptors"},
+		"a message carried more than 8 file descriptors", .refused = true},
 	{"error=5@region_read#7", call_read_id, -EIO, GOES_ON,
 		"the server answered VFIO_USER_REGION_READ with error 5 (Input/output "
 		"error)"},
@@ -325,7 +326,8 @@ static const struct fault_case dma[] = {
 		"server may send"},
 	{"extra-fds=1@dma_read", call_transfer, -EPROTO, ENDS,
 		"message 0x#### (VFIO_USER_DMA_READ 11, command): carried "
-		"unexpected file descriptors"},
+		"unexpected file descriptors",
+		.refused = true},
 	{"extra-fds=1@dma_read", call_transfer, -EPROTO, ENDS,
 		"twin socket: message 0x#### (VFIO_USER_DMA_READ 11, command): carried "
 		"unexpected file descriptors", .twin = true},

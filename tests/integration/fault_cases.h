@@ -31,6 +31,9 @@ struct fault_case {
 	const char *warning; /* the only one in the log, without the socket's path; NULL: none */
 	unsigned int least_ms;
 	bool twin; /* the server's commands have a socket of their own */
+	/* A kernel that refuses the descriptors of the fault lets its server fail: the connection
+	 * ends with -ECONNRESET then. */
+	bool refused;
 };
 
 struct fault_table {

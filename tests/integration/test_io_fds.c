@@ -3,8 +3,10 @@
 /* Descriptors of sub-regions: a server that answers well, and badly. */
 
 #include <errno.h>
+#include <semaphore.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -13,6 +15,8 @@
 #include <vuc/io_fds.h>
 
 #include "fake_server.h"
+#include "fd_count.h"
+#include "fds.h"
 #include "refusal.h"
 #include "tap.h"
 
@@ -36,6 +40,8 @@ static uint32_t argsz[8]; /* of the questions */
 static unsigned int nr_questions;
 static uint32_t more_argsz; /* a lie about the size */
 static bool early_fds;      /* send descriptors with an answer that is cut off, too */
+static bool held_up;        /* answer when told to */
+static sem_t asked, answered;
 
 static void
 put_fds(struct fake_reply *reply)
@@ -57,6 +63,10 @@ serve_command(void *arg, const struct vuc_loopback_msg *request,
 	CU_ASSERT_EQUAL_FATAL(header->cmd, VFIO_USER_DEVICE_GET_REGION_IO_FDS);
 	fake_server_body(request, &body, sizeof(body));
 	CU_ASSERT_EQUAL(body.index, REGION);
+	if (held_up) {
+		sem_post(&asked);
+		sem_wait(&answered);
+	}
 	room = body.argsz;
 	argsz[nr_questions++ % 8] = room;
 	body.count = nr_subs;
@@ -275,18 +285,147 @@ test_bad_answers(void)
 	CU_ASSERT_EQUAL(nr_questions, 0);
 }
 
+/* ---- descriptors that nobody waits for ---- */
+
+static struct fake_server socket_server;
+static int client_fd;
+static struct vuc_poll_group *group;
+static struct vuc_device *socket_dev;
+
+static void
+open_by_socket(const char *transport)
+{
+	struct vuc_poll_group_opts group_opts;
+	struct vuc_device_opts opts;
+
+	vuc_poll_group_opts_init(&group_opts, sizeof(group_opts));
+	group_opts.transport = transport;
+	CU_ASSERT_EQUAL_FATAL(vuc_poll_group_create(&group_opts, &group, NULL), 0);
+	socket_server = server;
+	client_fd = fake_server_start(&socket_server);
+	vuc_device_opts_init(&opts, sizeof(opts));
+	opts.fd = client_fd;
+	opts.group = group;
+	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &socket_dev, NULL), 0);
+}
+
+static void
+close_by_socket(void)
+{
+	vuc_device_close(socket_dev);
+	CU_ASSERT_EQUAL(vuc_poll_group_destroy(group), 0);
+	close(client_fd);
+	fake_server_stop(&socket_server);
+}
+
+/* A command with a descriptor that it must not have. */
+static int
+send_stray_fd(void)
+{
+	const struct {
+		struct vfio_user_header header;
+		struct vfio_user_dma_region_access access;
+	} command = {
+		.header = {.cmd = VFIO_USER_DMA_READ,
+			.msg_size = sizeof(command),
+			.flags = VFIO_USER_F_TYPE_COMMAND},
+		.access = {.count = 4},
+	};
+
+	return (int)vuc_fds_send(
+		socket_server.fd, &command, sizeof(command), &fds[0], 1, MSG_NOSIGNAL);
+}
+
+/* A vuc_done_fn. */
+static void
+note_end(void *arg, int status, const struct vuc_error *err)
+{
+	(void)err;
+	*(int *)arg = status;
+}
+
+/* The kernel refuses them once the device is open, but for the answers that bring some. */
+static void
+stray_fds_refused(const char *transport)
+{
+	open_by_socket(transport);
+	for (unsigned int i = 0; i < 2; i++) {
+		CU_ASSERT_EQUAL(send_stray_fd(), -EPERM);
+		CU_ASSERT_EQUAL_FATAL(vuc_io_fds_get(socket_dev, REGION, &io), 0);
+		CU_ASSERT_EQUAL(io->nr_fds, 1);
+		vuc_io_fds_free(io);
+		io = NULL;
+	}
+	CU_ASSERT_EQUAL(send_stray_fd(), -EPERM);
+	CU_ASSERT_TRUE(vuc_device_connected(socket_dev));
+	close_by_socket();
+}
+
+/* What was sent before they are refused is received in the way that keeps them, or the kernel would
+ * close them on the polling thread. */
+static void
+stray_fds_seen(const char *transport)
+{
+	int status = 1, unread = 0;
+
+	open_by_socket(transport);
+	held_up = true;
+	CU_ASSERT_EQUAL_FATAL(vuc_io_fds_get_start(socket_dev, REGION, &io, note_end, &status), 0);
+	vuc_poll_group_poll(group);
+	/* The answer lies in the socket before the other message. */
+	sem_wait(&asked);
+	sem_post(&answered);
+	while (unread == 0)
+		CU_ASSERT_EQUAL_FATAL(ioctl(client_fd, FIONREAD, &unread), 0);
+	CU_ASSERT_TRUE(send_stray_fd() > 0);
+	while (status == 1 || vuc_device_connected(socket_dev))
+		vuc_poll_group_poll(group);
+	CU_ASSERT_EQUAL(status, 0);
+	CU_ASSERT_PTR_NOT_NULL(
+		strstr(vuc_device_reason(socket_dev), "carried unexpected file descriptors"));
+	held_up = false;
+	vuc_io_fds_free(io);
+	io = NULL;
+	close_by_socket();
+}
+
+static void
+test_stray_fds_refused(void)
+{
+	if (!fds_are_refused()) {
+		vuc_tap_skip("this kernel refuses no descriptors (SO_PASSRIGHTS, Linux 6.16)");
+		return;
+	}
+	put_eventfds(1);
+	add(PLAIN, 0, 0, 0);
+	stray_fds_refused("posix");
+	stray_fds_refused(NULL);
+}
+
+static void
+test_stray_fds_seen(void)
+{
+	put_eventfds(1);
+	stray_fds_seen("posix");
+	stray_fds_seen(NULL);
+}
+
 static CU_TestInfo tests[] = {
 	{"ioeventfds", test_ioeventfds},
 	{"shadow and ioregionfd", test_shadow_and_ioregionfd},
 	{"none and most", test_numbers},
 	{"growing", test_growing},
 	{"bad answers", test_bad_answers},
+	{"stray descriptors are refused", test_stray_fds_refused},
+	{"stray descriptors are seen", test_stray_fds_seen},
 	CU_TEST_INFO_NULL,
 };
 
 int
 main(void)
 {
+	sem_init(&asked, 0, 0);
+	sem_init(&answered, 0, 0);
 	vuc_tap_count_fds();
 	return vuc_tap_tests("io_fds", set_up, tear_down, tests);
 }

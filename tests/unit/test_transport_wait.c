@@ -83,7 +83,6 @@ open_end(void)
 	address.fd = pair[0];
 	e->peer = pair[1];
 	CU_ASSERT_EQUAL_FATAL(ops->open(group, &address, &events, e, &e->conn, NULL), 0);
-	e->view.received = VUC_VIEW_WATCHED_MSGS;
 	e->conn->view = &e->view;
 	return e;
 }
