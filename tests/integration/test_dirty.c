@@ -238,23 +238,6 @@ test_unmap(void)
 }
 
 static void
-test_ranges(void)
-{
-	const struct vuc_dirty_range ranges[] = {
-		{IOVA, 2 * PAGE},
-		{IOVA + 8 * PAGE, 2 * PAGE},
-	};
-	uint64_t bitmap[WORDS] = {0};
-
-	start(ranges, 2);
-	dma_write(REFDEV_DMA_BY_FILE, 0, (uint32_t)(9 * PAGE));
-	CU_ASSERT(reports(&ranges[0], PAGE, 3, 0, 0));
-	CU_ASSERT(reports(&ranges[1], PAGE, 1, 0, 0));
-	CU_ASSERT_EQUAL(vuc_dirty_report(dev, &all, PAGE, bitmap, WORDS), -EINVAL);
-	CU_ASSERT_EQUAL(bitmap[0], 0);
-}
-
-static void
 test_wrong_order(void)
 {
 	uint64_t page_size = PAGE, bitmap[WORDS] = {0};
@@ -275,7 +258,6 @@ static CU_TestInfo tests[] = {
 	{"page sizes", test_page_sizes},
 	{"message, off", test_message_off},
 	{"unmap", test_unmap},
-	{"ranges", test_ranges},
 	{"wrong order", test_wrong_order},
 	CU_TEST_INFO_NULL,
 };

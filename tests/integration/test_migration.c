@@ -235,28 +235,6 @@ test_given_up(void)
 	CU_ASSERT(device_has(to, 7));
 }
 
-/* What a stream is embedded in stays where it is. */
-static void
-test_part_of_a_file(void)
-{
-	struct vuc_migration_load_opts opts;
-	struct vuc_migration_saved saved;
-	char tail[4] = {0};
-
-	fill_device(from, 5);
-	CU_ASSERT_EQUAL(write(file, "head", 4), 4);
-	CU_ASSERT_EQUAL(vuc_migration_save(from, file, NULL, &saved), 0);
-	CU_ASSERT_EQUAL(write(file, "tail", 4), 4);
-	CU_ASSERT_EQUAL(lseek(file, 4, SEEK_SET), 4);
-	vuc_migration_load_opts_init(&opts, sizeof(opts));
-	opts.bytes = saved.stop_copy_bytes;
-	opts.run = true;
-	CU_ASSERT_EQUAL(vuc_migration_load(to, file, &opts, NULL), 0);
-	CU_ASSERT_EQUAL(read(file, tail, 4), 4);
-	CU_ASSERT_EQUAL(memcmp(tail, "tail", 4), 0);
-	CU_ASSERT(device_has(to, 5));
-}
-
 static void
 test_server_dies(void)
 {
@@ -296,7 +274,6 @@ static CU_TestInfo tests[] = {
 	{"round trip", test_round_trip},
 	{"pre-copy", test_pre_copy},
 	{"given up", test_given_up},
-	{"part of a file", test_part_of_a_file},
 	{"server dies", test_server_dies},
 	{"from a callback", test_from_callback},
 	CU_TEST_INFO_NULL,
