@@ -54,11 +54,77 @@ parse_option(int key, char *text, struct argp_state *state)
 static const struct argp common = {.options = options, .parser = parse_option};
 const struct argp_child app_args_children[] = {{.argp = &common}, {0}};
 
+static bool
+takes_argument(const struct argp_option *option, char key)
+{
+	while (option != NULL && (option->name != NULL || option->key != 0)) {
+		if (option->key == key)
+			return option->arg != NULL;
+		option++;
+	}
+	return false;
+}
+
+/* Whether a long option, perhaps cut short, is one of a parser's or of app_args_children. */
+static bool
+is_known(const struct argp_option *option, const char *name, size_t len)
+{
+	for (; option != NULL && (option->name != NULL || option->key != 0); option++) {
+		if (option->name != NULL && strncmp(option->name, name, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Where the argument of an option begins, which is nobody's business here. */
+static char *
+option_end(const struct argp *argp, char *text)
+{
+	size_t len = strcspn(text, "=");
+	char *c;
+
+	if (text[1] == '-') {
+		bool known = is_known(argp->options, text + 2, len - 2) ||
+			is_known(options, text + 2, len - 2);
+
+		return text + (known ? len : strlen(text));
+	}
+	for (c = text + 1; *c != '\0' && !takes_argument(argp->options, *c); c++)
+		continue;
+	return c;
+}
+
+static void
+option_clean(const struct argp *argp, char *text)
+{
+	const char *end = option_end(argp, text);
+
+	for (; text < end; text++) {
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+	}
+}
+
+void
+app_args_prepare(const struct argp *argp, int argc, char *argv[], bool in_order)
+{
+	int i;
+
+	unsetenv("ARGP_HELP_FMT");
+	for (i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (argv[i][0] == '-')
+			option_clean(argp, argv[i]);
+		else if (in_order)
+			break;
+	}
+}
+
 void
 app_args_parse(const struct argp *argp, int argc, char *argv[], void *input)
 {
 	argp_err_exit_status = APP_EXIT_USAGE;
 	argv[0] = program_invocation_short_name; /* what argp says comes from one and the same */
+	app_args_prepare(argp, argc, argv, false);
 	if (argp_parse(argp, argc, argv, ARGP_NO_HELP, NULL, input) != 0)
 		exit(APP_EXIT_USAGE);
 }

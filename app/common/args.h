@@ -8,6 +8,7 @@
  */
 
 #include <argp.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Exit status of a program that was called the wrong way. */
@@ -18,6 +19,15 @@
 void app_args_parse(const struct argp *argp, int argc, char *argv[], void *input);
 
 extern const struct argp_child app_args_children[];
+
+/*
+ * What comes before argp_parse() where that is called by itself: control characters in options
+ * become
+ * '?', for getopt_long() prints those that it does not know as they are, and $ARGP_HELP_FMT goes,
+ * as argp never ends on margins of less than some 20 columns. in_order: the options end at the
+ * first argument.
+ */
+void app_args_prepare(const struct argp *argp, int argc, char *argv[], bool in_order);
 
 /* As argp_error(), with control characters replaced by '?': arguments may hold them. */
 void app_args_error(const struct argp_state *state, const char *fmt, ...)

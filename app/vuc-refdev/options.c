@@ -139,10 +139,19 @@ set_device_option(
 static void
 check_options(const struct refdev_options *options, const struct argp_state *state)
 {
+	unsigned int i, k;
+
 	if (options->fd >= 0 && options->nr_paths > 0)
 		app_args_error(state, "--fd can't go with a socket path: %s", options->paths[0]);
 	else if (options->fd < 0 && options->nr_paths == 0)
 		app_args_error(state, "no socket path");
+	for (i = 0; i < options->nr_paths; i++) {
+		for (k = 0; k < i; k++) {
+			if (strcmp(options->paths[i], options->paths[k]) == 0)
+				app_args_error(state, "socket path '%s' is given twice",
+					options->paths[i]);
+		}
+	}
 }
 
 static error_t

@@ -9,6 +9,8 @@
 #include "command.h"
 #include "print.h"
 
+#define MAX_MS 3600000 /* of a time in the daemon's configuration */
+
 enum {
 	OPT_POSTED_WRITES = 256,
 	OPT_RESET,
@@ -55,17 +57,19 @@ static const struct parameter {
 	const char *key;
 	const char *what; /* in errors */
 	const char *const *words;
+	uint32_t max; /* of a number, whose least is 1 */
 } parameters[] = {
 	{'p', TEXT, "poller"},
 	{'d', TEXT, "dma", "dma", policies},
 	{OPT_POSTED_WRITES, TEXT, "posted_writes", "posted writes", posted_words},
 	{OPT_RESET, TEXT, "reset", "reset", resets},
 	{OPT_IO_FDS, SWITCH, "io_fds", "ioeventfds", switches},
-	{OPT_MAX_DMA_MAPS, NUMBER, "max_dma_maps", "DMA mappings"},
-	{OPT_SERVER_TIMEOUT, NUMBER, "timeout_ms", "server timeout"},
-	{OPT_SERVER_LONG_TIMEOUT, NUMBER, "long_timeout_ms", "long server timeout"},
-	{OPT_RETRY_MIN, NUMBER, "retry_min_ms", "first retry"},
-	{OPT_RETRY_MAX, NUMBER, "retry_max_ms", "longest retry"},
+	{OPT_MAX_DMA_MAPS, NUMBER, "max_dma_maps", "--max-dma-maps", .max = 65535},
+	{OPT_SERVER_TIMEOUT, NUMBER, "timeout_ms", "--server-timeout", .max = MAX_MS},
+	{OPT_SERVER_LONG_TIMEOUT, NUMBER, "long_timeout_ms", "--server-long-timeout",
+		.max = MAX_MS},
+	{OPT_RETRY_MIN, NUMBER, "retry_min_ms", "--retry-min", .max = MAX_MS},
+	{OPT_RETRY_MAX, NUMBER, "retry_max_ms", "--retry-max", .max = MAX_MS},
 	{'u', LIST, "users"},
 	{'g', LIST, "groups"},
 };
@@ -108,7 +112,7 @@ add_take(struct vucctl *ctl, int key, const char *value)
 		break;
 	case NUMBER:
 		app_json_number(params, params->root, p->key,
-			vucctl_take_number(ctl, p->what, value, 1, UINT32_MAX));
+			vucctl_take_number(ctl, p->what, value, 1, p->max));
 		break;
 	case LIST:
 		take_list(params, p->key, value);

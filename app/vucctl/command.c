@@ -390,13 +390,15 @@ parse_command_line(struct vucctl *ctl, int argc, char *argv[])
 	const struct argp argp = {
 		.options = options,
 		.parser = take_key,
-		.args_doc = command->arguments,
+		/* An empty text would leave a blank at the end of the line. */
+		.args_doc = command->arguments[0] != '\0' ? command->arguments : NULL,
 		.doc = command->doc,
 		.children = app_args_children,
 	};
 
 	add_options(options, command->options);
 	add_options(options, command->daemon ? daemon_options : device_options);
+	app_args_prepare(&argp, argc, argv, false);
 	argp_parse(&argp, argc, argv, ARGP_NO_HELP, NULL, ctl);
 	if (ctl->management[0] == '\0' && named != NULL && named[0] != '\0')
 		snprintf(ctl->management, sizeof(ctl->management), "%s", named);

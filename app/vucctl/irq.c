@@ -76,6 +76,9 @@ vucctl_irqs_find(
 	struct vucctl_index_name name = vucctl_irq_name(index);
 
 	*range = (struct vuc_irq_range){.index = index, .count = count};
+	if (count == 0 && index >= VFIO_PCI_NUM_IRQS)
+		return vucctl_fail(
+			"%s: the device has no interrupts of index %u", ctl->args[0], index);
 	if (count == 0)
 		return vucctl_fail("%s: the device has no %s interrupt", ctl->args[0], name.text);
 	if (!irqs->has_vectors)

@@ -157,6 +157,7 @@ group_run(const struct group *group, int argc, char *argv[])
 
 	snprintf(name, sizeof(name), "vucctl%s%s", group->name[0] != '\0' ? " " : "", group->name);
 	argv[0] = name;
+	app_args_prepare(&argp, argc, argv, true);
 	argp_parse(&argp, argc, argv, ARGP_NO_HELP | ARGP_IN_ORDER, NULL, &level);
 	return level.status;
 }

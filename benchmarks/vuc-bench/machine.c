@@ -301,7 +301,7 @@ bench_env_init(struct bench_env *env, const struct bench_clock *clock)
 
 	*env = (struct bench_env){
 		.git = BENCH_GIT_REVISION,
-		.vuc = BENCH_VUC_VERSION,
+		.vuc = VUC_VERSION,
 		.dpdk = BENCH_DPDK_VERSION,
 		.liburing = BENCH_LIBURING_VERSION,
 		.kernel = "unknown",

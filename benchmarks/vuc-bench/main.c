@@ -89,7 +89,8 @@ measurement_main(const struct bench_ops *ops, int argc, char **argv)
 		bench_fail(&err, -ENOMEM, "out of memory");
 		return error_print(&err);
 	}
-	if (ops->check != NULL && ops->check(&bench, state, &err) != 0) {
+	if ((!ops->plots && bench_plot_check(bench.options.plot, &err) != 0) ||
+		(ops->check != NULL && ops->check(&bench, state, &err) != 0)) {
 		free(state);
 		return bench_options_complain(name, &err);
 	}

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "options.h"
 
-#include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "args.h"
 #include "bench.h"
 #include "number.h"
 #include "text.h"
@@ -304,6 +304,7 @@ bench_options_parse(
 	snprintf(rounds, sizeof(rounds), "rounds (%" PRIu32 ")", options->rounds);
 	memcpy(&table[p.nr_rows], standard, sizeof(standard));
 	argp_err_exit_status = EXIT_USAGE;
+	app_args_prepare(&argp, argc, argv, false);
 	return -argp_parse(&argp, argc, argv, ARGP_NO_HELP, NULL, &p);
 }
 
@@ -339,6 +340,7 @@ bench_options_parse_program(
 	};
 
 	argp_err_exit_status = EXIT_USAGE;
+	app_args_prepare(&argp, argc, argv, true);
 	return -argp_parse(&argp, argc, argv, ARGP_NO_HELP | ARGP_IN_ORDER, NULL, &p);
 }
 

@@ -109,8 +109,10 @@ struct bench_plot {
 	const char *terminal; /* gnuplot's word for the format */
 };
 
-/* Find gnuplot, and the format by the end of a file's name; NULL is SVG. Returns 0; -EINVAL for an
- * unknown one; -ENOENT without gnuplot; -ENOMEM. */
+/* Whether the end of a file's name stands for a format; NULL is fine. Returns 0 or -EINVAL. */
+int bench_plot_check(const char *path, struct vuc_error *err);
+
+/* Find gnuplot; path has been checked, NULL is SVG. Returns 0; -ENOENT without gnuplot; -ENOMEM. */
 int bench_plot_init(struct bench_plot *plot, const char *path, struct vuc_error *err);
 void bench_plot_fini(struct bench_plot *plot);
 

@@ -14,19 +14,29 @@
 /* From one point of a curve to the next, in 1/(1-p). */
 #define STEP 1.05
 
+/* What gnuplot calls the kind of picture of a file; NULL when there is none. */
+static const char *
+terminal_of(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+
+	if (dot != NULL && strcmp(dot, ".svg") == 0)
+		return "svg";
+	return dot != NULL && strcmp(dot, ".png") == 0 ? "pngcairo" : NULL;
+}
+
+int
+bench_plot_check(const char *path, struct vuc_error *err)
+{
+	if (path == NULL || terminal_of(path) != NULL)
+		return 0;
+	return bench_fail(err, -EINVAL, "--plot: '%s' ends neither in .svg nor in .png", path);
+}
+
 int
 bench_plot_init(struct bench_plot *plot, const char *path, struct vuc_error *err)
 {
-	const char *dot = path != NULL ? strrchr(path, '.') : ".svg";
-
-	*plot = (struct bench_plot){0};
-	if (dot != NULL && strcmp(dot, ".svg") == 0)
-		plot->terminal = "svg";
-	else if (dot != NULL && strcmp(dot, ".png") == 0)
-		plot->terminal = "pngcairo";
-	else
-		return bench_fail(
-			err, -EINVAL, "--plot: '%s' ends neither in .svg nor in .png", path);
+	*plot = (struct bench_plot){.terminal = terminal_of(path != NULL ? path : ".svg")};
 	if (bench_program_find("gnuplot", NULL, NULL, &plot->program, err) != 0)
 		return bench_fail(err, -ENOENT,
 			"--plot needs gnuplot, which is not in $PATH (package gnuplot-nox)");

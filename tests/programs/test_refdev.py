@@ -155,6 +155,7 @@ def test_paths(refdev, folder):
     ('--pgsizes=4097', '4097'),
     ('--pretend=map', "'map'"),
     ('--fd=3', "--fd can't go with a socket path: never-made"),
+    ('--socket-path=never-made', "socket path 'never-made' is given twice"),
     ('--fault=explode', "'explode'"),
     ('--fault=delay', 'delay needs a number'),
     ('--fault=delay=soon', "'soon'"),

@@ -115,11 +115,11 @@ add -d no a /s                      | dma 'no'
 add --posted-writes=1 a /s          | posted writes '1'
 add --reset=off a /s                | reset 'off'
 add --io-fds=1 a /s                 | ioeventfds '1'
-add --max-dma-maps=0 a /s           | DMA mappings '0'
-add --retry-min=0 a /s              | first retry '0'
-add --retry-max=x a /s              | longest retry 'x'
-add --server-timeout=x a /s         | server timeout 'x'
-add --server-long-timeout=x a /s    | long server timeout 'x'
+add --max-dma-maps=0 a /s           | --max-dma-maps '0' is not a number from 1 to 65535
+add --retry-min=0 a /s              | --retry-min '0' is not a number from 1 to 3600000
+add --retry-max=3600001 a /s        | --retry-max '3600001' is not a number from 1 to 3600000
+add --server-timeout=x a /s         | --server-timeout 'x'
+add --server-long-timeout=x a /s    | --server-long-timeout 'x'
 remove                              | no device given
 remove a b                          | unexpected argument 'b'
 detach                              | no device given
@@ -139,6 +139,10 @@ def test_usage(line, text):
 @pytest.mark.parametrize('args,text', [
     (['probe', ''], 'no socket given'), (['probe', 'a', 'b\nc'], "unexpected argument 'b?c'"),
     (['probe', '--timeout= 1', 'a'], "timeout ' 1'"),
+    (['--\x1b[1m'], "unrecognized option '--?[1m'"), (['-\x01'], "invalid option -- '?'"),
+    (['probe', '-T\x01'], "invalid option -- '?'"), (['probe', '--x\ny=\x01', 'a'], "'--x?y=?'"),
+    (['status', '--jso\x01'], "'--jso?'"),
+    (['probe', '-t\x01', 'a'], "timeout '?'"),
     (['status', '-m', ''], "'' of a socket"), (['status', '-m', 'x' * 200], "of a socket")])
 def test_usage_of_odd_arguments(args, text):
     assert text in rig.vucctl(*args, status=2).err
@@ -149,12 +153,21 @@ def test_help(command):
     """Each command describes itself, whatever else is on its command line."""
     run = rig.vucctl(*command.split(), '--help', '--frob')
     assert run.out.startswith(f'Usage: vucctl {command} [')
+    assert ' \n' not in run.out
     assert rig.vucctl(*command.split(), '-h').out == run.out
 
 
 def test_help_of_all():
     out = rig.vucctl('--help').out
     assert [name for name in COMMANDS if ' ' not in name and f'\n  {name} ' not in out] == []
+
+
+@pytest.mark.parametrize('program', ['VUCCTL', 'VUCD', 'VUC_REFDEV', 'VUC_BENCH'])
+def test_help_width(program):
+    """glibc's argp would never end on margins as narrow as $ARGP_HELP_FMT may have them."""
+    outs = {rig.Run(os.environ[program], '--help', env={'ARGP_HELP_FMT': f'rmargin={width}'}).out
+            for width in (0, 1, 20, 79)}
+    assert len(outs) == 1 and outs.pop().startswith('Usage: ')
 
 
 @pytest.mark.parametrize('option', ['--version', '-V'])
