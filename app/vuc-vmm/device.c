@@ -10,6 +10,7 @@
 #include <linux/vfio.h>
 
 #include "fail.h"
+#include "guest.h"
 #include "pci.h"
 
 #define EVENT_TIMEOUT_MS 1000

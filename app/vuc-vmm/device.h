@@ -15,7 +15,7 @@
 
 #include <vuc/vmm.h>
 
-#include "memory.h"
+struct memory; /* see guest.h */
 
 /* A part of a BAR that is mapped here, and can be mapped into the guest. */
 struct device_area {

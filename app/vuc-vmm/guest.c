@@ -2,8 +2,15 @@
 #include "guest.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "fail.h"
+#include "memfd.h"
 
 /* Of guest/guest.S. */
 extern const uint8_t guest_image[];
@@ -154,4 +161,39 @@ uint64_t
 series_ns(uint32_t ticks, uint32_t khz)
 {
 	return (uint64_t)ticks * 1000000 / khz;
+}
+
+/* ---- memory ---- */
+
+/* Whoever maps the file needs to know that it never shrinks beneath them. */
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+int
+memory_create(struct memory *memory, uint64_t size)
+{
+	void *bytes;
+	int rc;
+
+	*memory = (struct memory){.fd = vuc_memfd_create("guest", size, SEALS), .size = size};
+	if (memory->fd < 0)
+		return vmm_fail(memory->fd, "guest memory: a memfd of %llu bytes: %s",
+			(unsigned long long)size, strerror(-memory->fd));
+	bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory->fd, 0);
+	if (bytes != MAP_FAILED) {
+		memory->bytes = bytes;
+		return 0;
+	}
+	rc = vmm_fail(-errno, "guest memory: mmap: %s", strerror(errno));
+	memory_destroy(memory);
+	return rc;
+}
+
+void
+memory_destroy(struct memory *memory)
+{
+	if (memory->bytes != NULL)
+		munmap(memory->bytes, memory->size);
+	if (memory->fd >= 0)
+		close(memory->fd);
+	*memory = (struct memory){.fd = -1};
 }

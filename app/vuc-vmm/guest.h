@@ -11,7 +11,18 @@
 #include <stdint.h>
 
 #include "guest/abi.h"
-#include "memory.h"
+
+/* The guest's memory: a file without a name, so that it can be given to others. The guest has it at
+ * address 0. */
+struct memory {
+	int fd;
+	uint8_t *bytes;
+	uint64_t size;
+};
+
+/* Returns 0, or a negative errno, having said why. size: a multiple of the page size. */
+int memory_create(struct memory *memory, uint64_t size);
+void memory_destroy(struct memory *memory);
 
 struct guest {
 	uint32_t program; /* GUEST_DRIVE or GUEST_TORMENT */

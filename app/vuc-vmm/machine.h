@@ -14,7 +14,6 @@
 #include "device.h"
 #include "guest.h"
 #include "kvm.h"
-#include "memory.h"
 #include "msix.h"
 #include "pci.h"
 
@@ -38,8 +37,13 @@ void machine_destroy(struct machine *machine);
 /*
  * Run the guest, bringing each access that leaves it to whom it is for, until it says that it has
  * finished, by machine->guest.result. Returns 0; -ETIMEDOUT; -ECONNRESET when the device is gone;
- * another negative errno. It was said why. In run.c.
+ * another negative errno. It was said why.
  */
 int run_guest(struct machine *machine, uint32_t timeout_s);
+
+/* Print what came of it: for people, or as one JSON object. Both return 0, or a negative errno,
+ * having said why. In report.c. */
+int report_text(const struct machine *machine);
+int report_json(const struct machine *machine);
 
 #endif /* VMM_MACHINE_H */

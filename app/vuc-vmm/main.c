@@ -4,26 +4,112 @@
  * A VMM with the least that there can be, for a look at how one uses libvuc-vmm. Where to begin:
  *
  *	device.c   all calls of libvuc-vmm
- *	machine.c  what the machine is made of, and how the parts of it need each other
- *	run.c      what is done with an access that has left the guest
- *	bus.c      BARs in the guest's address space: mapped parts and ioeventfds
- *	pci.c      config space
- *	msix.c     interrupts
- *	kvm.c      KVM, and memory.c the guest's memory
- *	guest/     the program that the guest runs
+ *	machine.c  what the machine is made of, how the parts of it need each other, and what is
+ *done with an access that has left the guest bus.c      BARs in the guest's address space: mapped
+ *parts and ioeventfds pci.c      config space msix.c     interrupts kvm.c      KVM guest.c    the
+ *guest's memory, and what its program says; guest/ is that program report.c   what is printed of it
  */
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "device.h"
+#include "args.h"
 #include "fail.h"
 #include "machine.h"
-#include "options.h"
-#include "report.h"
 
 #define EXIT_SKIPPED 77 /* as test harnesses have it */
+
+/* ---- the command line ---- */
+
+#define DEFAULT_ROUNDS    1000
+#define DEFAULT_TIMEOUT_S 60
+#define MAX_TIMEOUT_S     3600
+
+struct options {
+	const char *socket; /* NULL: the library's default */
+	const char *device;
+	uint32_t program; /* GUEST_DRIVE or GUEST_TORMENT */
+	uint32_t rounds;
+	uint32_t timeout_s;
+	bool json;
+};
+
+static const struct argp_option option_table[] = {
+	{"device", 'd', "NAME", 0, "The device, by its name in vucd's configuration"},
+	{"guest", 'g', "PROGRAM", 0,
+		"'drive': use the device as a driver does, the default; 'torment': do what no "
+		"driver does"},
+	{"json", 'j', NULL, 0, "Print the report as one JSON object"},
+	{"rounds", 'r', "N", 0,
+		"Times that each access is timed, or that something is done at random, 1 to 65536; "
+		"1000 by default"},
+	{"socket", 's', "PATH", 0,
+		"The socket of vucd for VMMs; by default $VUCD_SOCKET, or where vucd has it by "
+		"default"},
+	{"timeout", 't', "S", 0, "Seconds that the guest may take, 1 to 3600; 60 by default"},
+	{0},
+};
+
+static uint32_t
+program_parse(const struct argp_state *state, const char *text)
+{
+	if (strcmp(text, "drive") == 0)
+		return GUEST_DRIVE;
+	if (strcmp(text, "torment") == 0)
+		return GUEST_TORMENT;
+	app_args_error(state, "--guest: drive or torment, not '%s'", text);
+}
+
+static error_t
+option_take(int key, char *value, struct argp_state *state)
+{
+	struct options *options = state->input;
+
+	switch (key) {
+	case 'd':
+		options->device = value;
+		return 0;
+	case 'g':
+		options->program = program_parse(state, value);
+		return 0;
+	case 'j':
+		options->json = true;
+		return 0;
+	case 'r':
+		options->rounds = (uint32_t)app_args_number(state, key, value, 1, GUEST_MAX_ROUNDS);
+		return 0;
+	case 's':
+		options->socket = value;
+		return 0;
+	case 't':
+		options->timeout_s = (uint32_t)app_args_number(state, key, value, 1, MAX_TIMEOUT_S);
+		return 0;
+	case ARGP_KEY_ARG:
+		app_args_error(state, "unexpected argument '%s'", value);
+	case ARGP_KEY_END:
+		if (options->device == NULL)
+			app_args_error(state, "no --device given");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp argp = {
+	.options = option_table,
+	.parser = option_take,
+	.args_doc = "--device=NAME",
+	.doc = "Runs a small guest under KVM that has a device of vucd on its PCI bus, and tests it. "
+	       "The guest has drivers for vuc-refdev and for gpio-pci-idio-16, a sample of "
+	       "libvfio-user; with other devices it looks at the bus only.\v"
+	       "Exit status: 0 when all has passed, 1 when something has failed, 2 for wrong "
+	       "options, 77 when nothing was tested: there is no KVM, or no driver.",
+	.children = app_args_children,
+};
+
+/* ---- the run ---- */
 
 /* What the guest has found out, as an exit status. */
 static int
@@ -106,8 +192,8 @@ vmm_run(const struct options *options)
 int
 main(int argc, char *argv[])
 {
-	struct options options;
+	struct options options = {.rounds = DEFAULT_ROUNDS, .timeout_s = DEFAULT_TIMEOUT_S};
 
-	options_parse(&options, argc, argv);
+	app_args_parse(&argp, argc, argv, &options);
 	return vmm_run(&options);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "report.h"
+#include "machine.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,9 +7,20 @@
 #include <string.h>
 
 #include "fail.h"
+#include "json_build.h"
 
-const char *
-report_result(uint32_t result)
+static const struct {
+	const char *key; /* in JSON */
+	const char *text;
+} series_names[GUEST_NR_SERIES] = {
+	[GUEST_SERIES_EXIT] = {"exit", "exit to the VMM"},
+	[GUEST_SERIES_READ] = {"read", "read by the queue"},
+	[GUEST_SERIES_POST] = {"post", "posted write by the queue"},
+	[GUEST_SERIES_MAPPED] = {"mapped", "read of a mapped BAR"},
+};
+
+static const char *
+result_name(uint32_t result)
 {
 	switch (result) {
 	case GUEST_PASS:
@@ -22,7 +33,7 @@ report_result(uint32_t result)
 }
 
 /* The device may write the guest's memory at any time: what is sorted is a copy. */
-int
+static int
 report_series(const struct machine *machine, uint32_t index, struct series *series)
 {
 	size_t nr = machine->guest.rounds;
@@ -104,12 +115,6 @@ has_times(const struct guest *guest)
 static int
 print_times(const struct machine *machine)
 {
-	static const char *const names[GUEST_NR_SERIES] = {
-		[GUEST_SERIES_EXIT] = "exit to the VMM",
-		[GUEST_SERIES_READ] = "read by the queue",
-		[GUEST_SERIES_POST] = "posted write by the queue",
-		[GUEST_SERIES_MAPPED] = "read of a mapped BAR",
-	};
 	int rc = 0;
 
 	if (!has_times(&machine->guest))
@@ -119,7 +124,7 @@ print_times(const struct machine *machine)
 		"median ns");
 	for (uint32_t i = 0; rc == 0 && i < GUEST_NR_SERIES; i++) {
 		if (machine->guest.series[i])
-			rc = print_series(machine, i, names[i]);
+			rc = print_series(machine, i, series_names[i].text);
 	}
 	return rc;
 }
@@ -130,4 +135,90 @@ report_text(const struct machine *machine)
 	print_device(machine);
 	print_steps(&machine->guest);
 	return print_times(machine);
+}
+
+/* ---- JSON ---- */
+
+static void
+add_machine(struct app_json *json, const struct machine *machine)
+{
+	struct json_object *root = json->root;
+	uint32_t ids = pci_ids(&machine->pci);
+
+	app_json_text(json, root, "measurement", "guest");
+	app_json_text(json, root, "device", machine->device->name);
+	app_json_hex(json, root, "vendor_id", 4, ids & 0xffff);
+	app_json_hex(json, root, "device_id", 4, ids >> 16);
+	app_json_text(json, root, "result", result_name(machine->guest.result));
+	app_json_number(json, root, "rounds", machine->guest.rounds);
+	app_json_number(json, root, "exits", machine->guest.exits);
+	app_json_number(json, root, "tsc_khz", machine->vcpu.tsc_khz);
+	app_json_number(json, root, "mapped_areas", bus_count_mapped(&machine->bus));
+	app_json_number(json, root, "eventfds", bus_count_eventfds(&machine->bus));
+	app_json_number(json, root, "failed_accesses", machine->device->failed_accesses);
+}
+
+static void
+add_steps(struct app_json *json, const struct guest *guest)
+{
+	struct json_object *steps = app_json_array(json, json->root, "steps");
+
+	for (uint32_t i = 0; i < guest->nr_steps; i++)
+		app_json_text(json, steps, NULL, guest_step_name(guest->steps[i]));
+	if (guest->result == GUEST_FAIL) {
+		app_json_number(json, json->root, "seen", guest->seen);
+		app_json_number(json, json->root, "expected", guest->expected);
+	}
+}
+
+static int
+add_one_series(struct app_json *json, struct json_object *parent, const struct machine *machine,
+	uint32_t index, const char *name)
+{
+	struct json_object *object = app_json_object(json, parent, name);
+	uint32_t khz = machine->vcpu.tsc_khz;
+	struct series series = {0};
+	int rc = report_series(machine, index, &series);
+
+	if (rc != 0)
+		return rc;
+	app_json_number(json, object, "min_ticks", series.min);
+	app_json_number(json, object, "median_ticks", series.median);
+	app_json_number(json, object, "p99_ticks", series.p99);
+	app_json_number(json, object, "max_ticks", series.max);
+	if (khz != 0)
+		app_json_number(json, object, "median_ns", series_ns(series.median, khz));
+	return 0;
+}
+
+static int
+add_series(struct app_json *json, const struct machine *machine)
+{
+	struct json_object *object = app_json_object(json, json->root, "series");
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < GUEST_NR_SERIES; i++) {
+		if (machine->guest.series[i])
+			rc = add_one_series(json, object, machine, i, series_names[i].key);
+	}
+	return rc;
+}
+
+int
+report_json(const struct machine *machine)
+{
+	struct app_json json;
+	int rc;
+
+	app_json_init(&json);
+	add_machine(&json, machine);
+	add_steps(&json, &machine->guest);
+	rc = add_series(&json, machine);
+	if (rc == 0) {
+		rc = app_json_print(stdout, &json);
+		if (rc != 0)
+			vmm_fail(rc, "no memory for the report");
+	}
+	app_json_finish(&json);
+	return rc;
 }
