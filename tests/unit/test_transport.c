@@ -1,165 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The socket transports, each held to the same promises: drivers/transport.h. */
+/* What the socket transports receive, each held to the same promises: drivers/transport.h. */
 
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <CUnit/CUnit.h>
+#include "transport_end.h"
 
-#include "fd_count.h"
-#include "fds.h"
-#include "tap.h"
-#include "transport.h"
-
-#define MAX_FDS     32
-#define MANY        80   /* connections, more than are received from eagerly */
-#define QUIET_POLLS 3000 /* enough for any driver to take a connection for idle */
-#define SOON_POLLS                                                                    \
-	70 /* a driver that looks at idle connections now and then has looked by then \
-	    */
-#define WAIT_POLLS 20000 /* an event that has not come by then does not come */
-
-/* One connection, with the test as its owner and as its peer. */
-struct end {
-	struct vuc_conn *conn;
-	struct vuc_session_view view;
-	int peer;
-	unsigned int sent;
-	unsigned int lost;
-	int error;
-	size_t len;
-	uint8_t bytes[256 * 1024];
-	unsigned int nr_fds;
-	int fds[MAX_FDS];
-	struct end *close_on_data; /* another connection to be closed by an event of this one */
-};
-
-static const struct vuc_transport_ops *ops;
-static struct vuc_transport_group *group;
-
-static void
-on_sent(struct vuc_conn *conn)
-{
-	((struct end *)conn->owner)->sent++;
-}
-
-static void
-on_received(struct vuc_conn *conn, const uint8_t *bytes, size_t len, const int *fds,
-	unsigned int nr_fds)
-{
-	struct end *e = conn->owner;
-	size_t room;
-	const uint8_t *into = vuc_view_receive_into(conn->view, &room);
-
-	CU_ASSERT_FATAL(e->len + len <= sizeof(e->bytes));
-	CU_ASSERT(into == NULL || bytes == into);
-	memcpy(e->bytes + e->len, bytes, len);
-	e->len += len;
-	e->view.part_len = 0;
-	for (unsigned int i = 0; i < nr_fds; i++) {
-		CU_ASSERT_FATAL(e->nr_fds < MAX_FDS);
-		e->fds[e->nr_fds++] = fds[i];
-	}
-	if (e->close_on_data != NULL && e->close_on_data->conn != NULL) {
-		ops->close(e->close_on_data->conn);
-		e->close_on_data->conn = NULL;
-	}
-}
-
-static void
-on_lost(struct vuc_conn *conn, int error)
-{
-	struct end *e = conn->owner;
-
-	e->lost++;
-	e->error = error;
-}
-
-static const struct vuc_conn_events events = {
-	.sent = on_sent,
-	.received = on_received,
-	.lost = on_lost,
-};
-
-static struct end *
-open_end(void)
-{
-	struct vuc_transport_address address = {.fd = -1};
-	struct end *e = calloc(1, sizeof(*e));
-	int pair[2];
-
-	CU_ASSERT_PTR_NOT_NULL_FATAL(e);
-	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	address.fd = pair[0];
-	e->peer = pair[1];
-	CU_ASSERT_EQUAL_FATAL(ops->open(group, &address, &events, e, &e->conn, NULL), 0);
-	e->conn->view = &e->view;
-	return e;
-}
-
-static void
-close_end(struct end *e)
-{
-	if (e->conn != NULL)
-		ops->close(e->conn);
-	if (e->peer >= 0)
-		close(e->peer);
-	for (unsigned int i = 0; i < e->nr_fds; i++)
-		close(e->fds[i]);
-	free(e);
-}
-
-static void
-poll_times(unsigned int n)
-{
-	while (n-- > 0)
-		ops->poll(group, 1);
-}
-
-static void
-poll_until_len(const struct end *e, size_t len)
-{
-	for (unsigned int n = 0; n < WAIT_POLLS && e->len < len; n++)
-		ops->poll(group, 1);
-	CU_ASSERT_EQUAL(e->len, len);
-}
-
-static void
-poll_until_lost(const struct end *e)
-{
-	for (unsigned int n = 0; n < WAIT_POLLS && e->lost == 0; n++)
-		ops->poll(group, 1);
-	CU_ASSERT_EQUAL(e->lost, 1);
-}
-
-/* Send a segment and see it leave. */
-static void
-send_bytes(struct end *e, const void *bytes, size_t len, const int *fds, unsigned int nr_fds)
-{
-	const struct vuc_segment segment = {
-		.bytes = bytes, .len = len, .fds = fds, .nr_fds = nr_fds};
-	unsigned int before = e->sent;
-	int rc = ops->send(e->conn, &segment);
-
-	CU_ASSERT_FATAL(rc == 0 || rc == 1);
-	for (unsigned int n = 0; rc == 0 && n < WAIT_POLLS && e->sent == before; n++)
-		ops->poll(group, 1);
-	CU_ASSERT_EQUAL(e->sent, before + (rc == 0));
-}
-
-static void
-send_to(struct end *e, const void *bytes, size_t len)
-{
-	CU_ASSERT_EQUAL(send(e->peer, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
-}
+#define MANY 80 /* connections, more than are received from eagerly */
 
 static void
 test_send_and_receive(void)
@@ -327,14 +175,6 @@ test_idle_and_busy_in_turn(void)
 }
 
 static void
-send_fds_to(struct end *e, const char *text, const int *fds, unsigned int nr_fds)
-{
-	ssize_t len = (ssize_t)strlen(text);
-
-	CU_ASSERT_EQUAL(vuc_fds_send(e->peer, text, (size_t)len, fds, nr_fds, 0), len);
-}
-
-static void
 receive_fds(bool idle)
 {
 	struct end *e = open_end();
@@ -452,25 +292,6 @@ test_unwatched_fds(void)
 }
 
 static void
-test_send_fds(void)
-{
-	struct end *e = open_end();
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	int fds[2] = {fd, fd};
-	char got[16];
-	struct iovec iov = {.iov_base = got, .iov_len = sizeof(got)};
-	int taken[2], nr_taken;
-
-	send_bytes(e, "two fds", 7, fds, 2);
-	CU_ASSERT_EQUAL(
-		vuc_fds_receive(e->peer, &iov, 1, taken, 2, &nr_taken, MSG_DONTWAIT, NULL), 7);
-	CU_ASSERT_EQUAL_FATAL(nr_taken, 2);
-	vuc_fds_close(taken, 2);
-	close(fd);
-	close_end(e);
-}
-
-static void
 test_peer_closes(void)
 {
 	struct end *busy = open_end();
@@ -509,257 +330,6 @@ test_last_words(void)
 	CU_ASSERT_EQUAL(e->len, 3);
 	CU_ASSERT_EQUAL(e->error, 0);
 	close_end(e);
-}
-
-/* A full socket holds a segment back, and lets go of it as a whole. */
-static void
-test_full_socket(void)
-{
-	static uint8_t block[VUC_SEGMENT_MAX], got[VUC_SEGMENT_MAX];
-	struct end *e = open_end();
-	unsigned int accepted = 0, received = 0;
-	int rc = 1;
-
-	for (unsigned int n = 0; n < 200 && (rc == 1 || e->sent == accepted); n++) {
-		const struct vuc_segment segment = {.bytes = block, .len = sizeof(block)};
-
-		memset(block, (int)accepted, sizeof(block));
-		rc = ops->send(e->conn, &segment);
-		if (rc == -EAGAIN)
-			break;
-		CU_ASSERT_FATAL(rc == 0 || rc == 1);
-		accepted++;
-		if (rc == 1)
-			e->sent++;
-		poll_times(10);
-	}
-	CU_ASSERT_FATAL(accepted > 1 && accepted < 200);
-	while (recv(e->peer, got, sizeof(got), MSG_DONTWAIT) == (ssize_t)sizeof(got)) {
-		CU_ASSERT_EQUAL(got[0], (uint8_t)received);
-		CU_ASSERT_EQUAL(got[sizeof(got) - 1], (uint8_t)received);
-		received++;
-		poll_times(10);
-	}
-	CU_ASSERT_EQUAL(received, accepted);
-	CU_ASSERT_EQUAL(e->sent, accepted);
-	close_end(e);
-}
-
-/* From several places, as much as there is room for; memory that is not there does no harm. */
-static void
-test_send_parts(void)
-{
-	static uint8_t block[1024 * 1024], got[sizeof(block)];
-	const struct iovec parts[] = {{block, 1}, {block + 1, 2}, {block + 3, sizeof(block) - 3}};
-	const struct iovec nowhere = {
-		mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 4096};
-	struct end *e = open_end();
-	int64_t n;
-
-	for (size_t i = 0; i < sizeof(block); i++)
-		block[i] = (uint8_t)(i * 7 + i / 251);
-	CU_ASSERT_FATAL(nowhere.iov_base != MAP_FAILED);
-	CU_ASSERT_EQUAL(ops->send_parts(e->conn, &nowhere, 1), -EFAULT);
-	munmap(nowhere.iov_base, nowhere.iov_len);
-	CU_ASSERT_EQUAL(ops->send_parts(e->conn, parts, 2), 3);
-	n = ops->send_parts(e->conn, parts, 3);
-	CU_ASSERT_FATAL(n > 0 && n < (int64_t)sizeof(block));
-	CU_ASSERT_EQUAL(ops->send_parts(e->conn, parts, 1), -EAGAIN);
-	CU_ASSERT_EQUAL(recv(e->peer, got, sizeof(got), MSG_DONTWAIT), 3 + n);
-	CU_ASSERT_EQUAL(memcmp(got, block, 3), 0);
-	CU_ASSERT_EQUAL(memcmp(got + 3, block, (size_t)n), 0);
-	send_to(e, "reply", 5);
-	poll_until_len(e, 5);
-	close_end(e);
-}
-
-/* What send(2) does, call by call: a number of bytes that it takes, or a negative errno. */
-static const int *script;
-
-ssize_t __wrap_send(int fd, const void *bytes, size_t len, int flags);
-ssize_t __real_send(int fd, const void *bytes, size_t len, int flags);
-
-ssize_t
-__wrap_send(int fd, const void *bytes, size_t len, int flags)
-{
-	int step;
-
-	if (script == NULL || *script == 0)
-		return __real_send(fd, bytes, len, flags);
-	step = *script++;
-	if (step > 0)
-		return __real_send(fd, bytes, (size_t)step, flags);
-	errno = -step;
-	return -1;
-}
-
-ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags);
-ssize_t __real_sendmsg(int fd, const struct msghdr *msg, int flags);
-
-/* Of one piece, as much as the script says. */
-ssize_t
-__wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
-{
-	if (script != NULL && *script > 0)
-		msg->msg_iov->iov_len = (size_t)*script++;
-	return __real_sendmsg(fd, msg, flags);
-}
-
-/* Descriptors go out with the first piece, once. */
-static void
-test_continued_fds(void)
-{
-	static const int pieces[] = {3, 0};
-	struct end *e = open_end();
-	const struct vuc_segment segment = {
-		.bytes = (const uint8_t *)"segment", .len = 7, .fds = &e->peer, .nr_fds = 1};
-	int nr_fds = 0;
-	size_t len = 0;
-
-	script = pieces;
-	CU_ASSERT_EQUAL(ops->send(e->conn, &segment), 0);
-	poll_times(10);
-	script = NULL;
-	while (len < 7) {
-		char got[16];
-		struct iovec iov = {.iov_base = got, .iov_len = sizeof(got)};
-		int taken[2], nr_taken;
-		ssize_t n =
-			vuc_fds_receive(e->peer, &iov, 1, taken, 2, &nr_taken, MSG_DONTWAIT, NULL);
-
-		CU_ASSERT_FATAL(n > 0);
-		len += (size_t)n;
-		CU_ASSERT_FATAL(nr_taken >= 0);
-		vuc_fds_close(taken, (unsigned int)nr_taken);
-		nr_fds += nr_taken;
-	}
-	CU_ASSERT_EQUAL(nr_fds, 1);
-	close_end(e);
-}
-
-/* A segment that the kernel takes in pieces, until it refuses the rest. */
-static void
-test_continued_send(void)
-{
-	static const int pieces[] = {3, -EAGAIN, 1, -EINTR, 3, 0};
-	static const int broken[] = {3, -EAGAIN, -ECONNRESET, 0};
-	const struct vuc_segment segment = {.bytes = (const uint8_t *)"segment", .len = 7};
-	struct end *e = open_end();
-	char got[16];
-
-	script = pieces;
-	CU_ASSERT_EQUAL(ops->send(e->conn, &segment), 0);
-	poll_times(10);
-	CU_ASSERT_EQUAL(e->sent, 1);
-	CU_ASSERT_EQUAL(recv(e->peer, got, sizeof(got), MSG_DONTWAIT), 7);
-	CU_ASSERT_EQUAL(memcmp(got, "segment", 7), 0);
-	script = broken;
-	CU_ASSERT_EQUAL(ops->send(e->conn, &segment), 0);
-	poll_times(10);
-	script = NULL;
-	CU_ASSERT_EQUAL(e->sent, 1);
-	CU_ASSERT_EQUAL(e->lost, 1);
-	CU_ASSERT_EQUAL(e->error, -ECONNRESET);
-	CU_ASSERT_EQUAL(recv(e->peer, got, sizeof(got), MSG_DONTWAIT), 3);
-	close_end(e);
-}
-
-/* The kernel takes nothing from the ring. */
-static bool stuck;
-
-struct io_uring;
-int __wrap_io_uring_submit_and_get_events(struct io_uring *ring);
-int __real_io_uring_submit_and_get_events(struct io_uring *ring);
-
-int
-__wrap_io_uring_submit_and_get_events(struct io_uring *ring)
-{
-	return stuck ? -EAGAIN : __real_io_uring_submit_and_get_events(ring);
-}
-
-static void set_up(void);
-static void tear_down(void);
-
-#define CROWD 160 /* of which each puts two entries into a ring of 256 */
-
-/* A ring that is full for a while holds nobody up, and none of what waits in it is lost. */
-static void
-test_stuck_ring(void)
-{
-	const struct vuc_segment segment = {.bytes = (const uint8_t *)"request", .len = 7};
-	struct end *ends[CROWD];
-	char got[16];
-
-	stuck = true;
-	for (unsigned int i = 0; i < CROWD; i++) {
-		int rc;
-
-		ends[i] = open_end();
-		rc = ops->send(ends[i]->conn, &segment);
-		CU_ASSERT(rc == 0 || rc == 1);
-	}
-	poll_times(QUIET_POLLS);
-	stuck = false;
-	poll_times(SOON_POLLS);
-	for (unsigned int i = 0; i < CROWD; i++) {
-		CU_ASSERT_EQUAL(recv(ends[i]->peer, got, sizeof(got), MSG_DONTWAIT), 7);
-		send_to(ends[i], "reply", 5);
-		poll_until_len(ends[i], 5);
-	}
-	/* What is still in it is not sent after the end of its connection. */
-	stuck = true;
-	for (unsigned int i = 0; i < CROWD; i++)
-		(void)ops->send(ends[i]->conn, &segment);
-	for (unsigned int i = 0; i < CROWD / 2; i++) {
-		close_end(ends[i]);
-		ends[i] = open_end();
-	}
-	stuck = false;
-	poll_times(SOON_POLLS);
-	for (unsigned int i = 0; i < CROWD; i++) {
-		ssize_t n = recv(ends[i]->peer, got, sizeof(got), MSG_DONTWAIT);
-
-		CU_ASSERT_EQUAL(n, i < CROWD / 2 ? -1 : 7);
-		close_end(ends[i]);
-	}
-	/* Nor does its end hold anybody up. */
-	stuck = true;
-	ends[0] = open_end();
-	(void)ops->send(ends[0]->conn, &segment);
-	close_end(ends[0]);
-	tear_down();
-	stuck = false;
-	set_up();
-}
-
-/* Closed while the kernel holds a segment and a receive: neither is touched afterwards. */
-static void
-test_close_in_flight(void)
-{
-	for (unsigned int round = 0; round < 20; round++) {
-		uint8_t *block = malloc(VUC_SEGMENT_MAX);
-		struct end *e = open_end();
-		const struct vuc_segment segment = {.bytes = block, .len = VUC_SEGMENT_MAX};
-		unsigned int n;
-
-		CU_ASSERT_PTR_NOT_NULL_FATAL(block);
-		memset(block, 0x5a, VUC_SEGMENT_MAX);
-		e->view.outstanding = true;
-		for (n = 0; n < 200; n++) {
-			int rc = ops->send(e->conn, &segment);
-
-			if (rc == -EAGAIN)
-				break;
-			if (round % 2 == 0)
-				ops->poll(group, 1);
-		}
-		CU_ASSERT(n < 200);
-		if (round % 3 == 0)
-			poll_times(QUIET_POLLS);
-		close_end(e);
-		free(block);
-	}
-	poll_times(100);
 }
 
 static void
@@ -882,108 +452,42 @@ test_idle_costs_no_syscall(void)
 	close_end(e);
 }
 
-static unsigned int fds_before;
+static const CU_TestInfo tests[] = {
+	{"test_send_and_receive", test_send_and_receive},
+	{"test_receive_when_idle", test_receive_when_idle},
+	{"test_receive_first", test_receive_first},
+	{"test_commands_while_nothing_is_owed", test_commands_while_nothing_is_owed},
+	{"test_look", test_look},
+	{"test_settle", test_settle},
+	{"test_idle_and_busy_in_turn", test_idle_and_busy_in_turn},
+	{"test_receive_fds", test_receive_fds},
+	{"test_receive_into", test_receive_into},
+	{"test_fds_without_room", test_fds_without_room},
+	{"test_unwatched_fds", test_unwatched_fds},
+	{"test_peer_closes", test_peer_closes},
+	{"test_last_words", test_last_words},
+	{"test_close_from_event", test_close_from_event},
+	{"test_close_with_fds", test_close_with_fds},
+	{"test_many_connections", test_many_connections},
+	{"test_large_stream", test_large_stream},
+	CU_TEST_INFO_NULL,
+};
 
-static void
-set_up(void)
-{
-	struct vuc_error err = {0};
-
-	fds_before = fd_count();
-	group = NULL;
-	if (ops->group_create(&group, NULL, NULL, &err) != 0)
-		group = NULL;
-}
-
-static void
-tear_down(void)
-{
-	if (group == NULL)
-		return;
-	ops->group_destroy(group);
-	CU_ASSERT_EQUAL(fd_count(), fds_before);
-}
-
-static void
-set_up_uring(void)
-{
-	ops = &vuc_transport_uring;
-	set_up();
-}
-
-/* The owner says that more is to be sent than by one connection. */
-static void
-set_up_uring_several(void)
-{
-	set_up_uring();
-	if (group != NULL)
-		group->several = true;
-}
-
-static void
-set_up_posix(void)
-{
-	ops = &vuc_transport_posix;
-	set_up();
-}
-
-/* io_uring is not allowed everywhere. */
-#define WHERE_ALLOWED(test)                                           \
-	static void allowed_##test(void)                              \
-	{                                                             \
-		if (group == NULL)                                    \
-			vuc_tap_skip("io_uring is not allowed here"); \
-		else                                                  \
-			test();                                       \
-	}
-
-#define TESTS(X)                               \
-	X(test_send_and_receive)               \
-	X(test_receive_when_idle)              \
-	X(test_receive_first)                  \
-	X(test_commands_while_nothing_is_owed) \
-	X(test_look)                           \
-	X(test_settle)                         \
-	X(test_idle_and_busy_in_turn)          \
-	X(test_receive_fds)                    \
-	X(test_receive_into)                   \
-	X(test_fds_without_room)               \
-	X(test_unwatched_fds)                  \
-	X(test_send_fds)                       \
-	X(test_peer_closes)                    \
-	X(test_last_words)                     \
-	X(test_full_socket)                    \
-	X(test_send_parts)                     \
-	X(test_stuck_ring)                     \
-	X(test_close_in_flight)                \
-	X(test_close_from_event)               \
-	X(test_close_with_fds)                 \
-	X(test_many_connections)               \
-	X(test_large_stream)
-
-TESTS(WHERE_ALLOWED)
-WHERE_ALLOWED(test_idle_costs_no_syscall)
-WHERE_ALLOWED(test_continued_send)
-WHERE_ALLOWED(test_continued_fds)
-
-#define ROW(test) {#test, allowed_##test},
-
-static CU_TestInfo tests[] = {TESTS(ROW) CU_TEST_INFO_NULL};
-static CU_TestInfo send_tests[] = {
-	ROW(test_continued_send) ROW(test_continued_fds) CU_TEST_INFO_NULL};
-static CU_TestInfo idle_tests[] = {ROW(test_idle_costs_no_syscall) CU_TEST_INFO_NULL};
+static const CU_TestInfo idle_tests[] = {
+	{"test_idle_costs_no_syscall", test_idle_costs_no_syscall},
+	CU_TEST_INFO_NULL,
+};
 
 int
 main(void)
 {
-	CU_SuiteInfo suites[] = {
-		{"posix", NULL, NULL, set_up_posix, tear_down, tests},
-		{"posix alone", NULL, NULL, set_up_posix, tear_down, send_tests},
-		{"uring", NULL, NULL, set_up_uring, tear_down, tests},
-		{"uring, several", NULL, NULL, set_up_uring_several, tear_down, tests},
-		{"uring alone", NULL, NULL, set_up_uring, tear_down, idle_tests},
-		CU_SUITE_INFO_NULL,
+	static const struct transport_suite suites[] = {
+		{"posix", &vuc_transport_posix, false, tests},
+		{"uring", &vuc_transport_uring, false, tests},
+		{"uring, several", &vuc_transport_uring, true, tests},
+		{"uring alone", &vuc_transport_uring, false, idle_tests},
+		{NULL},
 	};
 
-	return vuc_tap_run(suites);
+	return transport_main(suites);
 }

@@ -2,98 +2,21 @@
 
 /* How the socket transports sleep, and what wakes them: drivers/transport.h. */
 
-#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "asleep.h"
-#include "fd_count.h"
-#include "tap.h"
-#include "transport.h"
+#include "transport_end.h"
 
 #define FOREVER  INT_MAX            /* milliseconds; the watchdog is sooner */
 #define WATCHDOG 100                /* seconds until a sleep that nothing ends fails the program */
 #define MANY     40                 /* connections, more than are received from eagerly */
 #define LONG     (3u * 1024 * 1024) /* bytes, more than any socket takes at once */
 #define ROUNDS   10000u
-
-/* One connection, with the test as its owner and as its peer. */
-struct end {
-	struct vuc_conn *conn;
-	struct vuc_session_view view;
-	int peer;
-	unsigned int sent;
-	unsigned int lost;
-	size_t len; /* received */
-};
-
-static const struct vuc_transport_ops *ops;
-static struct vuc_transport_group *group;
-static unsigned int fds_before;
-static int wake_fd;
-
-static void
-on_sent(struct vuc_conn *conn)
-{
-	((struct end *)conn->owner)->sent++;
-}
-
-static void
-on_received(struct vuc_conn *conn, const uint8_t *bytes, size_t len, const int *fds,
-	unsigned int nr_fds)
-{
-	(void)bytes;
-	for (unsigned int i = 0; i < nr_fds; i++)
-		close(fds[i]);
-	((struct end *)conn->owner)->len += len;
-}
-
-static void
-on_lost(struct vuc_conn *conn, int error)
-{
-	(void)error;
-	((struct end *)conn->owner)->lost++;
-}
-
-static const struct vuc_conn_events events = {
-	.sent = on_sent,
-	.received = on_received,
-	.lost = on_lost,
-};
-
-static struct end *
-open_end(void)
-{
-	struct vuc_transport_address address = {.fd = -1};
-	struct end *e = calloc(1, sizeof(*e));
-	int pair[2];
-
-	CU_ASSERT_PTR_NOT_NULL_FATAL(e);
-	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	address.fd = pair[0];
-	e->peer = pair[1];
-	CU_ASSERT_EQUAL_FATAL(ops->open(group, &address, &events, e, &e->conn, NULL), 0);
-	e->conn->view = &e->view;
-	return e;
-}
-
-static void
-close_end(struct end *e)
-{
-	ops->close(e->conn);
-	close(e->peer);
-	free(e);
-}
 
 static void
 wait_and_poll(void)
@@ -472,76 +395,31 @@ test_nothing_is_lost(void)
 	close_end(e);
 }
 
-static void
-set_up(const struct vuc_transport_ops *transport)
-{
-	ops = transport;
-	fds_before = fd_count();
-	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (ops->group_create(&group, NULL, NULL, NULL) != 0)
-		group = NULL;
-}
-
-static void
-set_up_posix(void)
-{
-	set_up(&vuc_transport_posix);
-}
-
-static void
-set_up_uring(void)
-{
-	set_up(&vuc_transport_uring);
-}
-
-static void
-tear_down(void)
-{
-	if (group != NULL)
-		ops->group_destroy(group);
-	close(wake_fd);
-	CU_ASSERT_EQUAL(fd_count(), fds_before);
-}
-
-/* io_uring is not allowed everywhere. */
-#define WHERE_ALLOWED(test)                                           \
-	static void allowed_##test(void)                              \
-	{                                                             \
-		if (group == NULL)                                    \
-			vuc_tap_skip("io_uring is not allowed here"); \
-		else                                                  \
-			test();                                       \
-	}
-
-#define TESTS(X)                 \
-	X(test_time)             \
-	X(test_kick)             \
-	X(test_kick_not_read)    \
-	X(test_other_wake_fd)    \
-	X(test_bytes)            \
-	X(test_many_connections) \
-	X(test_peer_closes)      \
-	X(test_long_send)        \
-	X(test_full_socket)      \
-	X(test_close_when_full)  \
-	X(test_signal)           \
-	X(test_nothing_is_lost)
-
-TESTS(WHERE_ALLOWED)
-
-#define ROW(test) {#test, allowed_##test},
-
-static CU_TestInfo tests[] = {TESTS(ROW) CU_TEST_INFO_NULL};
+static const CU_TestInfo tests[] = {
+	{"test_time", test_time},
+	{"test_kick", test_kick},
+	{"test_kick_not_read", test_kick_not_read},
+	{"test_other_wake_fd", test_other_wake_fd},
+	{"test_bytes", test_bytes},
+	{"test_many_connections", test_many_connections},
+	{"test_peer_closes", test_peer_closes},
+	{"test_long_send", test_long_send},
+	{"test_full_socket", test_full_socket},
+	{"test_close_when_full", test_close_when_full},
+	{"test_signal", test_signal},
+	{"test_nothing_is_lost", test_nothing_is_lost},
+	CU_TEST_INFO_NULL,
+};
 
 int
 main(void)
 {
-	CU_SuiteInfo suites[] = {
-		{"posix", NULL, NULL, set_up_posix, tear_down, tests},
-		{"uring", NULL, NULL, set_up_uring, tear_down, tests},
-		CU_SUITE_INFO_NULL,
+	static const struct transport_suite suites[] = {
+		{"posix", &vuc_transport_posix, false, tests},
+		{"uring", &vuc_transport_uring, false, tests},
+		{NULL},
 	};
 
 	alarm(WATCHDOG);
-	return vuc_tap_run(suites);
+	return transport_main(suites);
 }
