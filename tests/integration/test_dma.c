@@ -305,6 +305,7 @@ test_refused_here(void)
 		{false, 0, 0, RW, -1, 0, -EINVAL, "*0x0 + 0x0: empty*"},
 		{false, 0x800, PAGE, RW, -1, 0, -EINVAL, "*page size*"},
 		{false, 0, 0x800, RW, -1, 0, -EINVAL, "*page size*"},
+		{false, 0, PAGE, RW, 1000000, 0x800, -EINVAL, "*page size*"},
 		{false, 0xfffffffffffff000, PAGE, RW, -1, 0, -EINVAL, "*beyond the end*"},
 		{false, 0, PAGE, 0, -1, 0, -EINVAL, "*neither readable nor writable*"},
 		{false, 0, PAGE, RW | 0x100, -1, 0, -EINVAL, "*unknown flags*"},

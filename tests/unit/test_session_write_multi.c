@@ -9,18 +9,23 @@
 #define READ  VFIO_USER_REGION_READ
 
 static void
-create(bool write_multiple)
+create_with(const char *capabilities)
 {
 	struct vuc_session_config config = fixture_config();
-	struct message reply = message_version(0, 2,
-		write_multiple ? "{\"capabilities\":{\"write_multiple\":true}}"
-			       : "{\"capabilities\":{}}");
+	struct message reply = message_version(0, 2, capabilities);
 
 	config.version.write_multiple = true;
 	fixture_create(&config);
 	fixture_send();
 	fixture_feed_message(&reply);
 	CU_ASSERT_EQUAL_FATAL(vuc_session_state(session), VUC_SESSION_READY);
+}
+
+static void
+create(bool write_multiple)
+{
+	create_with(write_multiple ? "{\"capabilities\":{\"write_multiple\":true}}"
+				   : "{\"capabilities\":{}}");
 }
 
 /*
@@ -146,6 +151,22 @@ test_many(void)
 	CU_ASSERT_EQUAL(sent, 20000);
 }
 
+/* The server's max_data_xfer_size bounds the writes of a message. */
+static void
+test_bounded(void)
+{
+	uint64_t posted = 0, sent = 0;
+
+	create_with("{\"capabilities\":{\"write_multiple\":true,\"max_data_xfer_size\":100}}");
+	while (posted < 8)
+		CU_ASSERT_EQUAL(post_next(&posted, 8), 0);
+	fixture_send();
+	CU_ASSERT_STRING_EQUAL(commands_sent(&sent), "MM");
+	CU_ASSERT_EQUAL(sent, 8);
+	for (unsigned int n = 0; n < fixture_nr_sent(); n++)
+		CU_ASSERT(fixture_sent(n).msg_size - HEADER_SIZE - sizeof(uint64_t) <= 100);
+}
+
 int
 main(void)
 {
@@ -153,6 +174,7 @@ main(void)
 		{"which writes are joined", test_joined},
 		{"a segment that was handed out", test_handed_out},
 		{"many", test_many},
+		{"no more than the server takes", test_bounded},
 		CU_TEST_INFO_NULL,
 	};
 
