@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/vfio.h>
+
 #include "clock.h"
 #include "fds.h"
 
@@ -116,6 +118,45 @@ shm_header(struct shm_client *c, struct vuc_shm_header *header, enum vuc_shm_typ
 		.size = (uint32_t)size,
 		.sequence = ++c->sequence,
 	};
+}
+
+struct shm_request
+shm_request(enum vuc_shm_type type, const char *device, int fd)
+{
+	struct shm_request r = {.type = type, .len = sizeof(r.packet.plain), .fd = -1};
+	union shm_packet *p = &r.packet;
+
+	if (type == VUC_SHM_HELLO) {
+		p->hello.magic = VUC_SHM_MAGIC;
+		p->hello.version_min = p->hello.version_max = VUC_SHM_VERSION;
+		r.len = sizeof(p->hello);
+	} else if (type == VUC_SHM_ATTACH) {
+		snprintf(p->attach.name, sizeof(p->attach.name), "%s", device);
+		r.len = sizeof(p->attach);
+	} else if (type == VUC_SHM_OPEN_QUEUE) {
+		p->open_queue.depth = 4;
+		p->open_queue.max_data = 64;
+		r.len = sizeof(p->open_queue);
+	} else if (type == VUC_SHM_DMA) {
+		p->dma.nr = p->dma.nr_fds = 1;
+		p->dma.flags = VUC_SHM_DMA_COMMIT;
+		p->dma.entries[0].op = VUC_SHM_DMA_MAP;
+		p->dma.entries[0].flags = VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE;
+		p->dma.entries[0].size = PAGE;
+		r.len = sizeof(p->dma) + sizeof(p->dma.entries[0]);
+		r.fd = fd;
+	} else if (type == VUC_SHM_SET_IRQS) {
+		p->set_irqs.index = VFIO_PCI_MSIX_IRQ_INDEX;
+		p->set_irqs.count = 2;
+		p->set_irqs.data = VUC_SHM_IRQ_EVENT;
+		p->set_irqs.which[1] = 1;
+		r.len = sizeof(p->set_irqs) + 2;
+		r.fd = fd;
+	} else if (type == VUC_SHM_REGION_INFO || type == VUC_SHM_IRQ_INFO ||
+		type == VUC_SHM_CLOSE_QUEUE || type == VUC_SHM_IO_FDS) {
+		r.len = sizeof(p->index);
+	}
+	return r;
 }
 
 static bool

@@ -50,6 +50,14 @@ union shm_packet {
 	uint8_t bytes[VUC_SHM_MAX_PACKET + 64]; /* one can be too long */
 };
 
+/* A request with its descriptor, but without its header. */
+struct shm_request {
+	enum vuc_shm_type type;
+	size_t len;
+	int fd; /* or -1 */
+	union shm_packet packet;
+};
+
 struct shm_queue {
 	struct shm_client *client;
 	uint32_t index;
@@ -109,6 +117,11 @@ bool shm_is_ended(struct shm_client *c, int timeout_ms);
 /* Fill the header of a request, which is the next one. */
 void shm_header(
 	struct shm_client *c, struct vuc_shm_header *header, enum vuc_shm_type type, size_t size);
+
+/* One that is right in its state, for a device name, with a descriptor if it can have one: a map of
+ * the first page of fd, or fd for the second MSI-X vector of two. Unknown types are headers alone.
+ */
+struct shm_request shm_request(enum vuc_shm_type type, const char *device, int fd);
 
 /* Send a request with that header, and wait for its reply: its status; or SHM_*. */
 int shm_call(struct shm_client *c, void *request, enum vuc_shm_type type, size_t size,

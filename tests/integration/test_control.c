@@ -3,12 +3,9 @@
 /* What a VMM that keeps the rules gets from the control plane: each message, and what it does. */
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <linux/vfio.h>
@@ -168,26 +165,6 @@ test_regions(void)
 	CU_ASSERT_EQUAL(r->nr_fds, client.nr_fds);
 }
 
-/* What is written by the mapping is what the device reads. */
-static void
-test_map_region(void)
-{
-	const struct vuc_shm_region_reply *r = &client.reply.region;
-	uint32_t value = 0x600dcafe, back = 0;
-	uint8_t *bytes;
-
-	CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_REGION_INFO, BAR2), 0);
-	CU_ASSERT_EQUAL_FATAL(r->nr_areas, 1);
-	CU_ASSERT_EQUAL(r->areas[0].size, REFDEV_BAR2_SIZE);
-	bytes = mmap(NULL, r->areas[0].size, PROT_READ | PROT_WRITE, MAP_SHARED,
-		client.fds[r->areas[0].fd_index], (off_t)r->areas[0].file_offset);
-	CU_ASSERT_FATAL(bytes != MAP_FAILED);
-	memcpy(bytes + 256, &value, sizeof(value));
-	CU_ASSERT_EQUAL(shm_read(rig_open_queue(&client, 4, 64), BAR2, 256, &back, 4), 0);
-	CU_ASSERT_EQUAL(back, value);
-	munmap(bytes, REFDEV_BAR2_SIZE);
-}
-
 static void
 test_irq_info(void)
 {
@@ -200,83 +177,6 @@ test_irq_info(void)
 	CU_ASSERT_EQUAL(r->index, MSIX);
 	CU_ASSERT_EQUAL(r->count, REFDEV_MSIX_VECTORS);
 	CU_ASSERT_NOT_EQUAL(r->flags & VFIO_IRQ_INFO_EVENTFD, 0);
-}
-
-static bool
-is_signalled(int fd, int timeout_ms)
-{
-	struct pollfd pfd = {.fd = fd, .events = POLLIN};
-	uint64_t count;
-
-	return poll(&pfd, 1, timeout_ms) == 1 && read(fd, &count, sizeof(count)) > 0;
-}
-
-static void
-test_irqs(void)
-{
-	const struct vuc_shm_set_irqs assign = {
-		.index = MSIX, .start = 1, .count = 3, .data = VUC_SHM_IRQ_EVENT};
-	const struct vuc_shm_set_irqs disable = {.index = MSIX, .action = VUC_SHM_IRQ_DISABLE};
-	const struct vuc_shm_set_irqs raise = {
-		.index = MSIX, .start = 3, .count = 1, .data = VUC_SHM_IRQ_ALL};
-	static const uint8_t which[] = {1, 0, 1};
-	const int fds[] = {eventfd(0, EFD_CLOEXEC), eventfd(0, EFD_CLOEXEC)};
-	struct shm_queue *q = rig_open_queue(&client, 4, 64);
-
-	CU_ASSERT_EQUAL(shm_set_irqs(&client, &assign, which, fds, 2), 0);
-	CU_ASSERT_EQUAL(client.reply.irqs_reply.done, 3);
-	rig_write(q, REFDEV_REG_IRQ_TRIGGER, 1, 4);
-	CU_ASSERT_TRUE(is_signalled(fds[0], RIG_WAIT_MS));
-	rig_write(q, REFDEV_REG_IRQ_TRIGGER, 3, 4);
-	CU_ASSERT_TRUE(is_signalled(fds[1], RIG_WAIT_MS));
-	CU_ASSERT_EQUAL(shm_set_irqs(&client, &raise, NULL, NULL, 0), 0);
-	CU_ASSERT_TRUE(is_signalled(fds[1], RIG_WAIT_MS));
-	CU_ASSERT_EQUAL(shm_set_irqs(&client, &disable, NULL, NULL, 0), 0);
-	rig_write(q, REFDEV_REG_IRQ_TRIGGER, 1, 4);
-	rig_write(q, REFDEV_REG_IRQ_TRIGGER, 3, 4);
-	CU_ASSERT_FALSE(is_signalled(fds[0], 0));
-	CU_ASSERT_FALSE(is_signalled(fds[1], 0));
-	close(fds[0]);
-	close(fds[1]);
-}
-
-/* The device finds its VMM's memory by either way. */
-static void
-test_dma(void)
-{
-	static const struct {
-		enum vuc_dma_policy dma;
-		uint32_t mode;
-	} rows[] = {{VUC_DMA_SHARED, REFDEV_DMA_BY_MMAP}, {VUC_DMA_MESSAGE, REFDEV_DMA_BY_MESSAGE}};
-	const uint64_t pattern = UINT64_C(0xa5a5a5a5a5a5a5a5);
-
-	for (unsigned int i = 0; i < 2; i++) {
-		struct shm_queue *q;
-		uint8_t bytes[2];
-		int fd;
-
-		rig_start(&(struct rig_opts){.dma = rows[i].dma});
-		fd = rig_memory(MIB, F_SEAL_SHRINK);
-		rig_attach(&client, RIG_NAME);
-		q = rig_open_queue(&client, 4, 64);
-		CU_ASSERT_EQUAL(shm_dma_map(&client, 0x100000, MIB / 2, MIB / 2,
-					VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE, fd),
-			0);
-		CU_ASSERT_EQUAL(client.reply.dma_reply.mappings, 1);
-		CU_ASSERT_EQUAL(rig_look(RIG_NAME).dma_maps, 1);
-		rig_write(q, REFDEV_REG_DMA_PATTERN, pattern, 8);
-		CU_ASSERT_EQUAL(rig_transfer(q, rows[i].mode | REFDEV_DMA_FILL, 0x101000, 0x2000),
-			REFDEV_DMA_STATUS_DONE);
-		CU_ASSERT_EQUAL(pread(fd, &bytes[0], 1, MIB / 2 + 0x1000), 1);
-		CU_ASSERT_EQUAL(pread(fd, &bytes[1], 1, MIB / 2 + 0x3000), 1);
-		CU_ASSERT_EQUAL(bytes[0], 0xa5);
-		CU_ASSERT_EQUAL(bytes[1], 0);
-		CU_ASSERT_EQUAL(shm_dma_unmap(&client, 0x100000, MIB / 2), 0);
-		CU_ASSERT_EQUAL(client.reply.dma_reply.mappings, 0);
-		CU_ASSERT_EQUAL(shm_dma_unmap(&client, 0x100000, MIB / 2), -ENOENT);
-		close(fd);
-		rig_stop();
-	}
 }
 
 /* Entries up to the one that is refused are taken, and those behind it not looked at. */
@@ -306,30 +206,6 @@ test_dma_batch(void)
 	CU_ASSERT_EQUAL(shm_dma_unmap_all(&client), 0);
 	CU_ASSERT_EQUAL(client.reply.dma_reply.mappings, 0);
 	close(fd);
-}
-
-static void
-test_io_fds(void)
-{
-	const struct vuc_shm_io_reply *r = &client.reply.io;
-
-	CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_IO_FDS, BAR0), 0);
-	CU_ASSERT_EQUAL(r->nr_fds, client.nr_fds);
-	CU_ASSERT_TRUE_FATAL(r->nr > 0);
-	CU_ASSERT_EQUAL(client.len, sizeof(*r) + r->nr * sizeof(r->sub_regions[0]));
-	CU_ASSERT_EQUAL(r->sub_regions[0].offset, REFDEV_REG_DOORBELL);
-	CU_ASSERT_EQUAL(r->sub_regions[0].datamatch, REFDEV_DOORBELL_MATCH);
-	CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_IO_FDS, 1000), -EINVAL);
-}
-
-static void
-test_reset(void)
-{
-	struct shm_queue *q = rig_open_queue(&client, 4, 64);
-	uint64_t before = rig_read(q, REFDEV_REG_RESETS, 4);
-
-	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_RESET), 0);
-	CU_ASSERT_EQUAL(rig_read(q, REFDEV_REG_RESETS, 4), before + 1);
 }
 
 /* A server that does not read, so that posted writes stay in their queue: a reset that is asked for
@@ -449,7 +325,6 @@ test_list(void)
 
 static CU_TestInfo tests[] = {
 	{"hello", test_hello},
-	{"dma", test_dma},
 	{"reset_behind_posted_writes", test_reset_behind_posted_writes},
 	{"reset_of_stopped_server", test_reset_of_stopped_server},
 	{"list", test_list},
@@ -462,12 +337,8 @@ static CU_TestInfo attached[] = {
 	{"queue", test_queue},
 	{"many_queues", test_many_queues},
 	{"regions", test_regions},
-	{"map_region", test_map_region},
 	{"irq_info", test_irq_info},
-	{"irqs", test_irqs},
 	{"dma_batch", test_dma_batch},
-	{"io_fds", test_io_fds},
-	{"reset", test_reset},
 	{"counters", test_counters},
 	CU_TEST_INFO_NULL,
 };

@@ -36,22 +36,24 @@ fill_with(int *fds, int nr, int fd)
 static void
 test_surplus(void)
 {
-	static const enum vuc_shm_type types[] = {VUC_SHM_REGION_INFO, VUC_SHM_IRQ_INFO,
-		VUC_SHM_IO_FDS, VUC_SHM_CLOSE_QUEUE, VUC_SHM_RESET, VUC_SHM_DETACH};
+	static const enum vuc_shm_type types[] = {VUC_SHM_HELLO, VUC_SHM_ATTACH,
+		VUC_SHM_REGION_INFO, VUC_SHM_IRQ_INFO, VUC_SHM_OPEN_QUEUE, VUC_SHM_IO_FDS,
+		VUC_SHM_CLOSE_QUEUE, VUC_SHM_RESET, VUC_SHM_DETACH};
 	static const unsigned int numbers[] = {1, VUC_SHM_MAX_FDS, VUC_SHM_MAX_FDS + 1, KERNEL_MAX};
-	struct vuc_shm_index index = {.index = 0};
-	int fds[KERNEL_MAX], fd;
+	int fds[KERNEL_MAX], fd = eventfd(0, EFD_CLOEXEC);
 
-	fd = eventfd(0, EFD_CLOEXEC);
 	fill_with(fds, KERNEL_MAX, fd);
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-		size_t size = types[i] == VUC_SHM_RESET || types[i] == VUC_SHM_DETACH
-			? sizeof(struct vuc_shm_plain)
-			: sizeof(index);
+		struct shm_request r = shm_request(types[i], RIG_NAME, -1);
 
 		for (size_t n = 0; n < sizeof(numbers) / sizeof(numbers[0]); n++) {
-			rig_attach(&client, RIG_NAME);
-			CU_ASSERT_EQUAL(shm_call(&client, &index, types[i], size, fds, numbers[n]),
+			CU_ASSERT_EQUAL_FATAL(shm_connect(&client, rig.path), 0);
+			if (types[i] >= VUC_SHM_ATTACH)
+				CU_ASSERT_EQUAL(shm_hello(&client), 0);
+			if (types[i] > VUC_SHM_ATTACH)
+				CU_ASSERT_EQUAL(shm_attach(&client, RIG_NAME), 0);
+			CU_ASSERT_EQUAL(
+				shm_call(&client, &r.packet, r.type, r.len, fds, numbers[n]),
 				SHM_GONE);
 			shm_close(&client);
 		}

@@ -45,87 +45,31 @@ stage_of(enum vuc_shm_type type)
 	return type == VUC_SHM_ATTACH ? GREETED : ATTACHED;
 }
 
-/* A packet, and what comes with it. */
-struct message {
-	size_t len;
-	int fd; /* or -1 */
-	union shm_packet packet;
-};
-
-static void
-fill_dma(struct message *m)
+/* Right in its state, with a descriptor of the right kind. */
+static struct shm_request
+make(unsigned int type)
 {
-	m->packet.dma.nr = 1;
-	m->packet.dma.nr_fds = 1;
-	m->packet.dma.flags = VUC_SHM_DMA_COMMIT;
-	m->packet.dma.entries[0] = (struct vuc_shm_dma_entry){
-		.op = VUC_SHM_DMA_MAP, .flags = VUC_SHM_DMA_READ, .size = PAGE};
-	m->len = sizeof(m->packet.dma) + sizeof(m->packet.dma.entries[0]);
-	m->fd = rig_memory(PAGE, F_SEAL_SHRINK);
+	int fd = -1;
+
+	if (type == VUC_SHM_DMA)
+		fd = rig_memory(PAGE, F_SEAL_SHRINK);
+	if (type == VUC_SHM_SET_IRQS)
+		fd = eventfd(0, EFD_CLOEXEC);
+	return shm_request((enum vuc_shm_type)type, RIG_NAME, fd);
 }
 
 static void
-fill_irqs(struct message *m)
+discard(struct shm_request *r)
 {
-	m->packet.set_irqs.index = VFIO_PCI_MSIX_IRQ_INDEX;
-	m->packet.set_irqs.count = 2;
-	m->packet.set_irqs.data = VUC_SHM_IRQ_EVENT;
-	m->packet.set_irqs.which[1] = 1;
-	m->len = sizeof(m->packet.set_irqs) + 2;
-	m->fd = eventfd(0, EFD_CLOEXEC);
-}
-
-/* Without its header; right in its stage, with a descriptor if it can have one. Unknown types are
- * headers alone. */
-static void
-make(struct message *m, unsigned int type)
-{
-	*m = (struct message){.len = sizeof(m->packet.plain), .fd = -1};
-	switch (type) {
-	case VUC_SHM_HELLO:
-		m->packet.hello.magic = VUC_SHM_MAGIC;
-		m->packet.hello.version_min = VUC_SHM_VERSION;
-		m->packet.hello.version_max = VUC_SHM_VERSION;
-		m->len = sizeof(m->packet.hello);
-		break;
-	case VUC_SHM_ATTACH:
-		snprintf(m->packet.attach.name, sizeof(m->packet.attach.name), RIG_NAME);
-		m->len = sizeof(m->packet.attach);
-		break;
-	case VUC_SHM_OPEN_QUEUE:
-		m->packet.open_queue.depth = 4;
-		m->packet.open_queue.max_data = 64;
-		m->len = sizeof(m->packet.open_queue);
-		break;
-	case VUC_SHM_DMA:
-		fill_dma(m);
-		break;
-	case VUC_SHM_SET_IRQS:
-		fill_irqs(m);
-		break;
-	case VUC_SHM_REGION_INFO:
-	case VUC_SHM_IRQ_INFO:
-	case VUC_SHM_CLOSE_QUEUE:
-	case VUC_SHM_IO_FDS:
-		m->len = sizeof(m->packet.index);
-		break;
-	default:
-		break;
-	}
-}
-
-static void
-discard(struct message *m)
-{
-	if (m->fd >= 0)
-		close(m->fd);
+	if (r->fd >= 0)
+		close(r->fd);
 }
 
 /* Send len bytes of it, as the next request, with a size in its header. */
 static void
-send_part(struct shm_client *c, struct message *m, unsigned int type, size_t len, size_t size)
+send_part(struct shm_client *c, struct shm_request *m, size_t len, size_t size)
 {
-	shm_header(c, &m->packet.header, type, size);
+	shm_header(c, &m->packet.header, m->type, size);
 	CU_ASSERT_EQUAL(shm_send(c, &m->packet, len, &m->fd, m->fd >= 0), 0);
 }
 
@@ -183,7 +127,7 @@ test_states(void)
 {
 	static const unsigned int others[] = {0, LAST_TYPE + 1, 0x7fff, UINT16_MAX};
 	struct shm_client c;
-	struct message m;
+	struct shm_request m;
 
 	for (enum stage stage = CONNECTED; stage < NR_STAGES; stage++) {
 		for (unsigned int i = 0; i < LAST_TYPE + 4; i++) {
@@ -192,8 +136,8 @@ test_states(void)
 			if (type >= 1 && type <= LAST_TYPE && stage_of(type) == stage)
 				continue;
 			reach(&c, stage);
-			make(&m, type);
-			send_part(&c, &m, type, m.len, m.len);
+			m = make(type);
+			send_part(&c, &m, m.len, m.len);
 			expect_end(&c);
 			discard(&m);
 		}
@@ -210,12 +154,12 @@ test_after_detach(void)
 	struct shm_client c;
 
 	for (unsigned int type = 1; type <= LAST_TYPE; type++) {
-		struct message m;
+		struct shm_request m;
 
 		reach(&c, ATTACHED);
-		make(&m, VUC_SHM_DETACH);
-		send_part(&c, &m, VUC_SHM_DETACH, m.len, m.len);
-		make(&m, type);
+		m = make(VUC_SHM_DETACH);
+		send_part(&c, &m, m.len, m.len);
+		m = make(type);
 		shm_header(&c, &m.packet.header, type, m.len);
 		(void)shm_send(&c, &m.packet, m.len, &m.fd, m.fd >= 0);
 		if (shm_receive(&c, RIG_WAIT_MS) == 0) {
@@ -236,11 +180,11 @@ test_repeated(void)
 	struct shm_client c;
 
 	for (unsigned int type = 1; type < LAST_TYPE; type++) {
-		struct message m;
+		struct shm_request m;
 
 		reach(&c, stage_of(type));
-		make(&m, type);
-		send_part(&c, &m, type, m.len, m.len);
+		m = make(type);
+		send_part(&c, &m, m.len, m.len);
 		(void)shm_send(&c, &m.packet, m.len, &m.fd, m.fd >= 0);
 		CU_ASSERT_EQUAL(shm_receive(&c, RIG_WAIT_MS), 0);
 		CU_ASSERT_EQUAL(c.reply.header.type, type);
@@ -289,11 +233,11 @@ test_pipelined(void)
 	reach(&c, ATTACHED);
 	first = c.sequence + 1;
 	for (unsigned int i = 0; i < PIPELINED; i++) {
-		struct message m;
+		struct shm_request m;
 
-		make(&m, VUC_SHM_IRQ_INFO);
+		m = make(VUC_SHM_IRQ_INFO);
 		m.packet.index.index = i % 8;
-		send_part(&c, &m, VUC_SHM_IRQ_INFO, m.len, m.len);
+		send_part(&c, &m, m.len, m.len);
 	}
 	for (unsigned int i = 0; i < PIPELINED; i++) {
 		CU_ASSERT_EQUAL_FATAL(shm_receive(&c, RIG_WAIT_MS), 0);
@@ -311,16 +255,16 @@ static void
 test_truncated(void)
 {
 	struct shm_client c;
-	struct message m;
+	struct shm_request m;
 
 	for (unsigned int type = 1; type <= LAST_TYPE; type++) {
 		size_t whole;
 
-		make(&m, type);
+		m = make(type);
 		whole = m.len;
 		for (size_t len = 0; len < whole; len++) {
 			reach(&c, stage_of(type));
-			send_part(&c, &m, type, len, len % 2 == 0 ? len : whole);
+			send_part(&c, &m, len, len % 2 == 0 ? len : whole);
 			expect_end(&c);
 		}
 		discard(&m);
@@ -334,13 +278,13 @@ test_surplus(void)
 	static const size_t surplus[] = {1, 4, 40, SURPLUS_MAX};
 	static const size_t sizes[] = {0, 15, 16, 4096, 4097, UINT32_MAX};
 	struct shm_client c;
-	struct message m;
+	struct shm_request m;
 
 	for (unsigned int type = 1; type <= LAST_TYPE; type++) {
-		make(&m, type);
+		m = make(type);
 		for (size_t i = 0; i < sizeof(surplus) / sizeof(surplus[0]); i++) {
 			reach(&c, stage_of(type));
-			send_part(&c, &m, type, m.len + surplus[i],
+			send_part(&c, &m, m.len + surplus[i],
 				i % 2 == 0 ? m.len + surplus[i] : m.len);
 			expect_end(&c);
 		}
@@ -348,7 +292,7 @@ test_surplus(void)
 			if (sizes[i] == m.len)
 				continue;
 			reach(&c, stage_of(type));
-			send_part(&c, &m, type, m.len, sizes[i]);
+			send_part(&c, &m, m.len, sizes[i]);
 			expect_end(&c);
 		}
 		discard(&m);
@@ -362,10 +306,10 @@ static bool
 say_something(struct shm_client *c, uint64_t *state)
 {
 	unsigned int type = hostile_below(state, LAST_TYPE + 2);
-	struct message m;
+	struct shm_request m;
 	int rc;
 
-	make(&m, type);
+	m = make(type);
 	shm_header(c, &m.packet.header, type, m.len);
 	for (uint32_t n = hostile_below(state, 4); n > 0; n--)
 		m.packet.bytes[hostile_below(state, (uint32_t)m.len)] =
