@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "peer.h"
+#include "process.h"
 #include "refdev.h"
-#include "spawn.h"
 #include "tap.h"
 #include "tempdir.h"
 
@@ -18,7 +19,7 @@ struct peer {
 	bool killed;
 
 	/* A process, for sockets. */
-	struct vuc_spawn process;
+	struct process process;
 	char dir[VUC_TEMPDIR_SIZE];
 	char paths[PEER_MAX_DEVICES][VUC_TEMPDIR_SIZE + 16];
 
@@ -147,7 +148,7 @@ run_process(struct peer *p, const char *const *options)
 		args[n++] = p->paths[i];
 	for (unsigned int i = 0; i < MAX_OPTIONS && options[i] != NULL; i++)
 		args[n++] = options[i];
-	CU_ASSERT_EQUAL_FATAL(vuc_spawn_server(&p->process, getenv("VUC_REFDEV"), args), 0);
+	CU_ASSERT_EQUAL_FATAL(process_start(&p->process, getenv("VUC_REFDEV"), args, true), 0);
 }
 
 static void
@@ -193,12 +194,12 @@ peer_restart(struct peer *p)
 {
 	static const char *const none[] = {NULL};
 
-	vuc_spawn_free(&p->process);
+	process_free(&p->process);
 	p->killed = false;
 	run_process(p, none);
 }
 
-struct vuc_spawn *
+struct process *
 peer_process(struct peer *p)
 {
 	return &p->process;
@@ -209,7 +210,7 @@ peer_kill(struct peer *p)
 {
 	p->killed = true;
 	if (!is_loopback())
-		vuc_spawn_kill(&p->process);
+		process_end(&p->process, SIGKILL);
 }
 
 void
@@ -219,11 +220,9 @@ peer_stop(struct peer *p)
 		for (unsigned int i = 0; i < p->nr_devices; i++)
 			refdev_destroy(p->devices[i]);
 	} else {
-		if (!p->killed) {
-			CU_ASSERT_EQUAL(vuc_spawn_stop(&p->process), 0);
-			CU_ASSERT_EQUAL(vuc_spawn_status(&p->process), 0);
-		}
-		vuc_spawn_free(&p->process);
+		if (!p->killed)
+			CU_ASSERT_EQUAL(process_end(&p->process, SIGTERM), 0);
+		process_free(&p->process);
 		vuc_tempdir_remove(p->dir);
 	}
 	free(p);

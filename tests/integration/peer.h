@@ -39,7 +39,7 @@ struct peer *peer_start_with(unsigned int nr_devices, const char *const *options
 void peer_restart(struct peer *p);
 
 /* The process, if it is one. */
-struct vuc_spawn *peer_process(struct peer *p);
+struct process *peer_process(struct peer *p);
 
 /* Stops the server and asserts that it has ended well. */
 void peer_stop(struct peer *p);

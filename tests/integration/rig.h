@@ -19,8 +19,8 @@
 #include <vuc/poller.h>
 
 #include "peer.h"
+#include "process.h"
 #include "shm_client.h"
-#include "spawn.h"
 #include "tempdir.h"
 
 #define RIG_NAME   "disk0"

@@ -407,7 +407,7 @@ test_hung_server(void)
 static unsigned int
 count_resets(void)
 {
-	char *errors = vuc_spawn_errors(peer_process(rig.peer));
+	char *errors = process_errors(peer_process(rig.peer));
 	unsigned int n = 0;
 
 	for (const char *at = errors; (at = strstr(at, "device_reset (")) != NULL; at++)

@@ -25,7 +25,7 @@
 #define BAR1_MAX 0x10000u
 #define PAGE     4096u
 
-#define BAR1_REFUSED "this version of the sample refuses its own BAR1 and ends"
+#define GPIO "gpio-pci-idio-16"
 
 /* How often each of the 16 outputs of gpio-pci-idio-16 was set: its whole state. Its callbacks
  * take no other size. */
@@ -118,26 +118,18 @@ static void
 test_gpio(void)
 {
 	struct sample from, to;
-	struct vuc_device *source, *destination;
 	int fd;
 
-	if (!sample_start(&from, "gpio-pci-idio-16"))
+	if (!sample_start(&from, GPIO))
 		return;
 	fd = memory_file();
-	CU_ASSERT_TRUE_FATAL(sample_start(&to, "gpio-pci-idio-16"));
-	source = sample_open(&from);
-	destination = sample_open(&to);
-	CU_ASSERT_FATAL(source != NULL && destination != NULL);
-
-	check_gpio_features(source);
-	CU_ASSERT_EQUAL(get_pins(destination), 0xffff);
-	save_gpio(source, fd);
-	CU_ASSERT_EQUAL(get_pins(source), 0x7ff0);
-	load_gpio(destination, fd);
-	CU_ASSERT_EQUAL(get_pins(destination), 0x7ff0);
-
-	vuc_device_close(destination);
-	vuc_device_close(source);
+	CU_ASSERT_TRUE_FATAL(sample_start(&to, GPIO));
+	check_gpio_features(from.dev);
+	CU_ASSERT_EQUAL(get_pins(to.dev), 0xffff);
+	save_gpio(from.dev, fd);
+	CU_ASSERT_EQUAL(get_pins(from.dev), 0x7ff0);
+	load_gpio(to.dev, fd);
+	CU_ASSERT_EQUAL(get_pins(to.dev), 0x7ff0);
 	sample_stop(&to);
 	sample_stop(&from);
 	close(fd);
@@ -145,7 +137,7 @@ test_gpio(void)
 
 /* All states of the sample's library, by the ways that it knows and we allow. */
 static void
-test_states(void)
+check_states(struct vuc_device *dev)
 {
 	const enum vuc_migration_state way[] = {
 		VUC_MIGRATION_STOP,
@@ -158,13 +150,7 @@ test_states(void)
 		VUC_MIGRATION_RUNNING,
 		VUC_MIGRATION_STOP_COPY,
 	};
-	struct vuc_device *dev;
-	struct sample s;
 
-	if (!sample_start(&s, "gpio-pci-idio-16"))
-		return;
-	dev = sample_open(&s);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(dev);
 	for (size_t i = 0; i < sizeof(way) / sizeof(way[0]); i++) {
 		enum vuc_migration_state state = VUC_MIGRATION_ERROR;
 
@@ -174,18 +160,29 @@ test_states(void)
 	}
 	CU_ASSERT_EQUAL(vuc_migration_set_state(dev, VUC_MIGRATION_PRE_COPY), -EINVAL);
 	CU_ASSERT_EQUAL(vuc_migration_set_state(dev, VUC_MIGRATION_RUNNING), 0);
-	vuc_device_close(dev);
-	sample_stop(&s);
+}
+
+static void
+test_states(void)
+{
+	sample_run(GPIO, check_states);
 }
 
 /* Nobody writes the memory here; what the sample's own DMA writes, the tests of DMA see. */
 static void
-check_dirty(struct vuc_device *dev, const struct vuc_dma_mapping *mapping)
+check_dirty(struct vuc_device *dev)
 {
-	const struct vuc_dirty_range range = {mapping->iova, mapping->size};
+	struct vuc_dma_mapping mapping = {
+		.iova = 0x100000,
+		.size = (uint64_t)8 * PAGE,
+		.flags = VUC_DMA_READ | VUC_DMA_WRITE,
+		.fd = memory_file(),
+	};
+	const struct vuc_dirty_range range = {mapping.iova, mapping.size};
 	uint64_t page_size = PAGE, bitmap = 0x8000;
 
-	CU_ASSERT_EQUAL(vuc_dma_map(dev, mapping), 0);
+	CU_ASSERT_EQUAL_FATAL(ftruncate(mapping.fd, (off_t)mapping.size), 0);
+	CU_ASSERT_EQUAL(vuc_dma_map(dev, &mapping), 0);
 	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
 	CU_ASSERT_EQUAL(vuc_dirty_report(dev, &range, PAGE, &bitmap, 1), -EINVAL);
 	CU_ASSERT_EQUAL(vuc_dirty_enable(dev, &page_size, &range, 1), 0);
@@ -195,29 +192,13 @@ check_dirty(struct vuc_device *dev, const struct vuc_dma_mapping *mapping)
 	CU_ASSERT_EQUAL(bitmap, 0x8000);
 	CU_ASSERT_EQUAL(vuc_dirty_disable(dev), 0);
 	CU_ASSERT_EQUAL(vuc_dirty_report(dev, &range, PAGE, &bitmap, 1), -EINVAL);
+	close(mapping.fd);
 }
 
 static void
 test_dirty(void)
 {
-	struct vuc_dma_mapping mapping = {
-		.iova = 0x100000,
-		.size = (uint64_t)8 * PAGE,
-		.flags = VUC_DMA_READ | VUC_DMA_WRITE,
-	};
-	struct vuc_device *dev;
-	struct sample s;
-
-	if (!sample_start(&s, "gpio-pci-idio-16"))
-		return;
-	mapping.fd = memory_file();
-	CU_ASSERT_EQUAL_FATAL(ftruncate(mapping.fd, (off_t)mapping.size), 0);
-	dev = sample_open(&s);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(dev);
-	check_dirty(dev, &mapping);
-	vuc_device_close(dev);
-	sample_stop(&s);
-	close(mapping.fd);
+	sample_run(GPIO, check_dirty);
 }
 
 /* Versions of the sample differ in the size of BAR1. */
@@ -309,33 +290,20 @@ load_server(struct vuc_device *dev, int fd, uint32_t chunk_size)
 }
 
 static void
-check_server(struct sample *from, struct sample *to, uint32_t chunk_size)
-{
-	struct vuc_device *source = sample_open(from), *destination;
-	int fd = memory_file();
-
-	if (source != NULL || !sample_skip_if_ended(from, BAR1_REFUSED)) {
-		destination = sample_open(to);
-		CU_ASSERT_FATAL(source != NULL && destination != NULL);
-		save_server(source, fd);
-		load_server(destination, fd, chunk_size);
-		vuc_device_close(destination);
-		vuc_device_close(source);
-	}
-	close(fd);
-}
-
-static void
 run_server(uint32_t chunk_size)
 {
 	struct sample from, to;
+	int fd;
 
 	if (!sample_start(&from, "server"))
 		return;
+	fd = memory_file();
 	CU_ASSERT_TRUE_FATAL(sample_start(&to, "server"));
-	check_server(&from, &to, chunk_size);
+	save_server(from.dev, fd);
+	load_server(to.dev, fd, chunk_size);
 	sample_stop(&to);
 	sample_stop(&from);
+	close(fd);
 }
 
 static void
@@ -351,9 +319,9 @@ test_server_in_chunks(void)
 }
 
 static CU_TestInfo tests[] = {
-	{"gpio-pci-idio-16", test_gpio},
-	{"gpio-pci-idio-16, states", test_states},
-	{"gpio-pci-idio-16, dirty pages", test_dirty},
+	{GPIO, test_gpio},
+	{GPIO ", states", test_states},
+	{GPIO ", dirty pages", test_dirty},
 	{"server", test_server},
 	{"server, loaded in chunks", test_server_in_chunks},
 	CU_TEST_INFO_NULL,
