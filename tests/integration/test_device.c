@@ -6,7 +6,6 @@
  */
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -454,51 +453,6 @@ test_bad_accesses(void)
 	CU_ASSERT(is_refused(dev, vuc_device_submit(dev, &req), -EINVAL, "unknown request 99"));
 }
 
-#define FIELD(name) \
-	offsetof(struct vuc_device_opts, name), sizeof(((struct vuc_device_opts *)NULL)->name)
-
-static void
-test_bad_opts(void)
-{
-	static const struct {
-		size_t at, size;
-		uint32_t value;
-		const char *transport;
-		const char *reason;
-	} rows[] = {
-		{FIELD(fd), 0, NULL, "exactly one of path, fd and loopback has to be set"},
-		{FIELD(timeout_ms), 0, NULL, "timeout_ms is 0"},
-		{FIELD(max_data_xfer_size), 1048577, NULL,
-			"max_data_xfer_size 1048577 is not in 8 to 1048576"},
-		{FIELD(max_data_xfer_size), 7, NULL, "max_data_xfer_size 7 is not in 8 to 1048576"},
-		{FIELD(max_dma_maps), 0, NULL, "max_dma_maps is 0"},
-		{FIELD(max_msg_fds), 17, NULL, "max_msg_fds 17 is over 16"},
-		{FIELD(max_requests), 100, NULL,
-			"max_requests 100 is not a power of two in 1 to 4096"},
-		{0, 0, 0, "carrier pigeon",
-			"/nonexistent: unknown transport 'carrier pigeon' (available: uring, "
-			"posix, loopback)"},
-		{0, 0, 0, "loopback", "/nonexistent: transport loopback does not support a socket"},
-	};
-	struct vuc_device *none = dev;
-	struct vuc_device_opts opts;
-	struct vuc_error err = {0};
-
-	vuc_device_opts_init(&opts, sizeof(opts));
-	CU_ASSERT_EQUAL(vuc_device_open(&opts, &none, &err), -EINVAL);
-	CU_ASSERT_STRING_EQUAL(err.text, rows[0].reason);
-	for (size_t i = 0; i < NR_ROWS(rows); i++) {
-		vuc_device_opts_init(&opts, sizeof(opts));
-		opts.path = "/nonexistent";
-		opts.transport = rows[i].transport;
-		memcpy((uint8_t *)&opts + rows[i].at, &rows[i].value, rows[i].size);
-		none = dev;
-		CU_ASSERT_EQUAL(vuc_device_open(&opts, &none, &err), -EINVAL);
-		CU_ASSERT_PTR_NULL(none);
-		CU_ASSERT_STRING_EQUAL(err.text, rows[i].reason);
-	}
-}
-
 /* A server that goes while the device is being opened leaves no device behind. */
 static void
 test_server_goes_at_last(void)
@@ -624,7 +578,6 @@ static CU_TestInfo tests[] = {
 	{"device error", test_device_error},
 	{"PCI writes", test_pci_writes},
 	{"bad accesses", test_bad_accesses},
-	{"bad options", test_bad_opts},
 	{"server goes at last", test_server_goes_at_last},
 	{"no descriptors", test_no_descriptors},
 	{"reset", test_reset},

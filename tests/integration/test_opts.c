@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Options of programs that know another version of a header, at each public function. */
+/* Options of programs that know another version of a header, at each public function, and values
+ * that are out of range. */
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -120,11 +122,57 @@ test_all(void)
 		LEAST(struct vuc_control_device_opts, retry_max_ms), add_device);
 }
 
+#define FIELD(name) \
+	offsetof(struct vuc_device_opts, name), sizeof(((struct vuc_device_opts *)NULL)->name)
+
+/* Values of a device that are out of range. */
+static void
+test_bad_values(void)
+{
+	static const struct {
+		size_t at, size;
+		uint32_t value;
+		const char *transport;
+		const char *reason;
+	} rows[] = {
+		{FIELD(fd), 0, NULL, "exactly one of path, fd and loopback has to be set"},
+		{FIELD(timeout_ms), 0, NULL, "timeout_ms is 0"},
+		{FIELD(max_data_xfer_size), 1048577, NULL,
+			"max_data_xfer_size 1048577 is not in 8 to 1048576"},
+		{FIELD(max_data_xfer_size), 7, NULL, "max_data_xfer_size 7 is not in 8 to 1048576"},
+		{FIELD(max_dma_maps), 0, NULL, "max_dma_maps is 0"},
+		{FIELD(max_msg_fds), 17, NULL, "max_msg_fds 17 is over 16"},
+		{FIELD(max_requests), 100, NULL,
+			"max_requests 100 is not a power of two in 1 to 4096"},
+		{0, 0, 0, "carrier pigeon",
+			"/nonexistent: unknown transport 'carrier pigeon' (available: uring, "
+			"posix, loopback)"},
+		{0, 0, 0, "loopback", "/nonexistent: transport loopback does not support a socket"},
+	};
+	struct vuc_device *dev;
+	struct vuc_device_opts opts;
+	struct vuc_error err = {0};
+
+	vuc_device_opts_init(&opts, sizeof(opts));
+	CU_ASSERT_EQUAL(vuc_device_open(&opts, &dev, &err), -EINVAL);
+	CU_ASSERT_STRING_EQUAL(err.text, rows[0].reason);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		vuc_device_opts_init(&opts, sizeof(opts));
+		opts.path = "/nonexistent";
+		opts.transport = rows[i].transport;
+		memcpy((uint8_t *)&opts + rows[i].at, &rows[i].value, rows[i].size);
+		CU_ASSERT_EQUAL(vuc_device_open(&opts, &dev, &err), -EINVAL);
+		CU_ASSERT_PTR_NULL(dev);
+		CU_ASSERT_STRING_EQUAL(err.text, rows[i].reason);
+	}
+}
+
 int
 main(void)
 {
 	CU_TestInfo tests[] = {
 		{"a size that was not set, and a byte that is not known", test_all},
+		{"values that a device cannot have", test_bad_values},
 		CU_TEST_INFO_NULL,
 	};
 	return vuc_tap_tests("opts", NULL, NULL, tests);
