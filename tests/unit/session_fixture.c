@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <dirent.h>
+#include <limits.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -240,10 +241,16 @@ fixture_next_segment(struct vuc_segment *segment)
 unsigned int
 fixture_send(void)
 {
+	return fixture_send_some(UINT_MAX);
+}
+
+unsigned int
+fixture_send_some(unsigned int most)
+{
 	struct vuc_segment segment = {0};
 	unsigned int n = 0;
 
-	for (sent_len = 0; fixture_next_segment(&segment); n++) {
+	for (sent_len = 0; n < most && fixture_next_segment(&segment); n++) {
 		CU_ASSERT_FATAL(segment.len <= sizeof(sent) - sent_len);
 		memcpy(sent + sent_len, segment.bytes, segment.len);
 		sent_len += segment.len;

@@ -116,8 +116,9 @@ int fixture_dma_map(const int *fds, unsigned int nr_fds, struct outcome *o);
 /* A copy of the next segment to send; false when there is none. */
 bool fixture_next_segment(struct vuc_segment *segment);
 
-/* Send everything there is. Returns how many segments it was. */
+/* Send everything there is, or a number of segments. Returns how many it was. */
 unsigned int fixture_send(void);
+unsigned int fixture_send_some(unsigned int most);
 
 /* How many messages the last fixture_send() sent; the header of the nth, and its body. */
 unsigned int fixture_nr_sent(void);

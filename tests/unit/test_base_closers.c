@@ -263,10 +263,5 @@ static CU_TestInfo tests[] = {
 int
 main(void)
 {
-	CU_SuiteInfo suites[] = {
-		{"closers", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("closers", NULL, NULL, tests);
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "opts.h"
@@ -93,24 +94,29 @@ test_newer(void)
 static void
 test_sizes(void)
 {
-	static const size_t wrong[] = {0, 1, sizeof(struct old_opts) - 1, 4097, SIZE_MAX};
-	struct vuc_error err = {0};
-	struct new_opts opts = defaults;
-	struct new_opts known;
+	static const struct {
+		size_t size;
+		const char *why;
+	} cases[] = {
+		{0, " of 0: some_opts_init() sets it"},
+		{1, " of 1: some_opts_init() sets it"},
+		{sizeof(struct old_opts) - 1,
+			" of 15, less than that of any version (16): give some_opts_init() its "
+			"sizeof"},
+		{4097, " of 4097: some_opts_init() sets it"},
+		{SIZE_MAX, " of 18446744073709551615: some_opts_init() sets it"},
+	};
 
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		opts.size = wrong[i];
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct new_opts opts = {.size = cases[i].size};
+		struct vuc_error err = {0};
+		struct new_opts known;
+		char text[VUC_ERROR_MAX];
+
+		snprintf(text, sizeof(text), "struct some_opts has a size%s", cases[i].why);
 		CU_ASSERT_EQUAL(read_new(&known, &opts, &err), -EINVAL);
+		CU_ASSERT_STRING_EQUAL(err.text, text);
 	}
-	opts.size = 0;
-	CU_ASSERT_EQUAL(read_new(&known, &opts, &err), -EINVAL);
-	CU_ASSERT_STRING_EQUAL(
-		err.text, "struct some_opts has a size of 0: some_opts_init() sets it");
-	opts.size = sizeof(struct old_opts) - 1;
-	CU_ASSERT_EQUAL(read_new(&known, &opts, &err), -EINVAL);
-	CU_ASSERT_STRING_EQUAL(err.text,
-		"struct some_opts has a size of 15, less than that of any version (16): give "
-		"some_opts_init() its sizeof");
 }
 
 int

@@ -8,6 +8,8 @@
 
 #define BITS  200u
 #define WORDS 4u
+#define BASE  UINT64_C(0x100000)
+#define HALF  (UINT64_C(1) << 63)
 
 static bool
 is_set(const uint64_t *map, uint64_t bit)
@@ -63,35 +65,30 @@ test_set_keeps(void)
 	CU_ASSERT_EQUAL(map[2], 1);
 }
 
+/* Bytes, and the first and the number of the pages that they set; also the first and the last byte
+ * that there can be, with the smallest and the largest page. */
 static void
 test_set_range(void)
 {
-	const uint64_t base = 0x100000;
-	uint64_t map[WORDS] = {0};
+	static const struct {
+		uint64_t base, pgsize, addr, len, first, pages;
+	} cases[] = {
+		{BASE, 4096, BASE + 4095, 0, 0, 0},
+		{BASE, 4096, BASE + 4095, 1, 0, 1},
+		{BASE, 4096, BASE + 4095, 2, 0, 2},
+		{BASE, 4096, BASE + 0x2000, 4096, 2, 1},
+		{BASE, 4096, BASE + 0x2fff, 63 * 4096, 2, 64},
+		{UINT64_MAX - 127, 1, UINT64_MAX, 1, 127, 1},
+		{0, HALF, 0, UINT64_MAX, 0, 2},
+	};
 
-	vuc_bitmap_set_range(map, base, 4096, base + 4095, 0);
-	CU_ASSERT(only_set(map, 0, 0));
-	vuc_bitmap_set_range(map, base, 4096, base + 4095, 1);
-	CU_ASSERT(only_set(map, 0, 1));
-	vuc_bitmap_set_range(map, base, 4096, base + 4095, 2);
-	CU_ASSERT(only_set(map, 0, 2));
-	vuc_bitmap_set_range(map, base, 4096, base + 0x2000, 4096);
-	CU_ASSERT(only_set(map, 0, 3));
-	vuc_bitmap_set_range(map, base, 4096, base + 0x2fff, 63 * 4096);
-	CU_ASSERT(only_set(map, 0, 66));
-}
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t map[WORDS] = {0};
 
-/* The first and the last byte that there can be, with the smallest and the largest page. */
-static void
-test_set_range_extremes(void)
-{
-	uint64_t map[WORDS] = {0};
-
-	vuc_bitmap_set_range(map, UINT64_MAX - 127, 1, UINT64_MAX, 1);
-	CU_ASSERT(only_set(map, 127, 1));
-	memset(map, 0, sizeof(map));
-	vuc_bitmap_set_range(map, 0, UINT64_C(1) << 63, 0, UINT64_MAX);
-	CU_ASSERT(only_set(map, 0, 2));
+		vuc_bitmap_set_range(
+			map, cases[i].base, cases[i].pgsize, cases[i].addr, cases[i].len);
+		CU_ASSERT(only_set(map, cases[i].first, cases[i].pages));
+	}
 }
 
 static void
@@ -135,7 +132,6 @@ main(void)
 		{"set every range", test_set_every_range},
 		{"set keeps what is set", test_set_keeps},
 		{"pages of a range", test_set_range},
-		{"pages at the ends of the address space", test_set_range_extremes},
 		{"or leaves out what is behind the last bit", test_or},
 		{"count", test_count},
 		CU_TEST_INFO_NULL,

@@ -108,50 +108,34 @@ test_translate_leaving(void)
 	dma_table_free(&t);
 }
 
+/* Entries of the same file, and the same ones without a file. */
 static void
 test_runs_on(void)
 {
 	static uint8_t memory[0x2000];
-	struct dma_file file = {0}, other = {0};
-	const struct dma_entry a = {.iova = 0x1000,
-		.size = 0x1000,
-		.offset = 0x5000,
-		.file = &file,
-		.addr = memory,
-		.flags = READ};
-	struct dma_entry b = {.iova = 0x2000,
-		.size = 0x1000,
-		.offset = 0x6000,
-		.file = &file,
-		.addr = memory + 0x1000,
-		.flags = READ};
-	struct dma_entry c, d;
+	static struct dma_file file, other;
+	static const struct dma_entry first = {0x1000, 0x1000, 0x5000, memory, &file, READ};
+	static const struct {
+		struct dma_entry next;
+		bool with_file, without; /* whether it runs on */
+	} cases[] = {
+		{{0x2000, 0x1000, 0x6000, memory + 0x1000, &file, READ}, true, true},
+		{{0x2001, 0x1000, 0x6000, memory + 0x1000, &file, READ}, false, false},
+		{{0x2000, 0x1000, 0x6001, memory + 0x1000, &file, READ}, false, true},
+		{{0x2000, 0x1000, 0x6000, memory + 0x1000, &other, READ}, false, true},
+		{{0x2000, 0x1000, 0x6000, memory + 0x1000, &file, READ | WRITE}, false, false},
+		/* Where it is mapped here matters only for memory without a file. */
+		{{0x2000, 0x1000, 0x6000, memory + 0x1001, &file, READ}, true, false},
+		{{0x2000, 0x1000, 0x6000, NULL, &file, READ}, true, false},
+	};
 
-	CU_ASSERT_TRUE(dma_entry_runs_on(&a, &b));
-	c = b;
-	c.iova++;
-	CU_ASSERT_FALSE(dma_entry_runs_on(&a, &c));
-	c = b;
-	c.offset++;
-	CU_ASSERT_FALSE(dma_entry_runs_on(&a, &c));
-	c = b;
-	c.file = &other;
-	CU_ASSERT_FALSE(dma_entry_runs_on(&a, &c));
-	c = b;
-	c.flags = READ | WRITE;
-	CU_ASSERT_FALSE(dma_entry_runs_on(&a, &c));
-	/* Where it is mapped here matters only for memory without a file. */
-	c = b;
-	c.addr++;
-	CU_ASSERT_TRUE(dma_entry_runs_on(&a, &c));
-	d = a;
-	d.file = NULL;
-	c.file = NULL;
-	CU_ASSERT_FALSE(dma_entry_runs_on(&d, &c));
-	c.addr = NULL;
-	CU_ASSERT_FALSE(dma_entry_runs_on(&d, &c));
-	c.addr = b.addr;
-	CU_ASSERT_TRUE(dma_entry_runs_on(&d, &c));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct dma_entry a = first, b = cases[i].next;
+
+		CU_ASSERT_EQUAL(dma_entry_runs_on(&a, &b), cases[i].with_file);
+		a.file = b.file = NULL;
+		CU_ASSERT_EQUAL(dma_entry_runs_on(&a, &b), cases[i].without);
+	}
 }
 
 /* One descriptor a file, however many mappings there are, and none when they are gone. */
@@ -188,28 +172,42 @@ test_files(void)
 	close(other);
 }
 
+/* The files of descriptors; released together with these. */
+static void
+get_files(struct dma_table *t, struct dma_entry *e, const int *fds, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		e[i].file = dma_file_get(t, fds[i]);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(e[i].file);
+	}
+}
+
+static void
+release_files(struct dma_table *t, struct dma_entry *e, const int *fds, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		dma_entry_release(t, &e[i]);
+		close(fds[i]);
+	}
+	CU_ASSERT_PTR_NULL(t->files);
+	dma_table_free(t);
+}
+
 /* Whoever gives a file for reading alone does not give it for writing by what came before. */
 static void
 test_files_by_mode(void)
 {
-	struct dma_table t = {0};
 	int fds[] = {memfd_create("a", MFD_CLOEXEC), -1};
 	struct dma_entry e[2] = {{0}};
+	struct dma_table t = {0};
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[0]);
 	fds[1] = open(path, O_RDONLY | O_CLOEXEC);
-	for (unsigned int i = 0; i < 2; i++) {
-		e[i].file = dma_file_get(&t, fds[i]);
-		CU_ASSERT_PTR_NOT_NULL_FATAL(e[i].file);
-		CU_ASSERT_EQUAL(
-			fcntl(e[i].file->fd, F_GETFL) & O_ACCMODE, i == 0 ? O_RDWR : O_RDONLY);
-	}
-	for (unsigned int i = 0; i < 2; i++) {
-		dma_entry_release(&t, &e[i]);
-		close(fds[i]);
-	}
-	dma_table_free(&t);
+	get_files(&t, e, fds, 2);
+	CU_ASSERT_EQUAL(fcntl(e[0].file->fd, F_GETFL) & O_ACCMODE, O_RDWR);
+	CU_ASSERT_EQUAL(fcntl(e[1].file->fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+	release_files(&t, e, fds, 2);
 }
 
 /* Whatever has no inode of its own is known by the open file alone. */
@@ -217,24 +215,16 @@ static void
 test_anonymous_files(void)
 {
 	int fds[] = {eventfd(0, EFD_CLOEXEC), eventfd(0, EFD_CLOEXEC), -1};
-	struct dma_table t = {0};
 	struct dma_entry e[3] = {{0}};
+	struct dma_table t = {0};
 
 	fds[2] = dup(fds[0]);
-	for (unsigned int i = 0; i < 3; i++) {
-		e[i].file = dma_file_get(&t, fds[i]);
-		CU_ASSERT_PTR_NOT_NULL_FATAL(e[i].file);
-	}
+	get_files(&t, e, fds, 3);
 	CU_ASSERT_PTR_NOT_EQUAL(e[0].file, e[1].file);
 	/* Where kcmp(2) is not allowed, each has a descriptor of its own. */
 	if (syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, fds[0], fds[2]) == 0)
 		CU_ASSERT_PTR_EQUAL(e[0].file, e[2].file);
-	for (unsigned int i = 0; i < 3; i++) {
-		dma_entry_release(&t, &e[i]);
-		close(fds[i]);
-	}
-	CU_ASSERT_PTR_NULL(t.files);
-	dma_table_free(&t);
+	release_files(&t, e, fds, 3);
 }
 
 static CU_TestInfo tests[] = {

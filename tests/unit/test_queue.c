@@ -544,10 +544,5 @@ main(void)
 		{"a request is looked at again", test_peek_again},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"queue", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("queue", NULL, NULL, tests);
 }

@@ -131,10 +131,5 @@ main(void)
 		{"answers before the end", test_answers_before_close},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"queue answers", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("queue answers", NULL, NULL, tests);
 }

@@ -175,10 +175,5 @@ main(void)
 		{"within a timeout", test_check_and_timeout},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"queue", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("queue", NULL, NULL, tests);
 }

@@ -480,10 +480,5 @@ main(void)
 		{"areas that the other end cannot write", test_read_only_peers},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{"queue", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("queue", NULL, NULL, tests);
 }

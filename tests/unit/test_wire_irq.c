@@ -15,12 +15,12 @@ static const struct vuc_wire_irq_range range = {.index = 2, .start = 3, .count =
 
 /* Whether a request begins with this. */
 static bool
-is_request(const void *buf, struct vfio_user_irq_set expected)
+is_request(const void *buf, const struct vfio_user_irq_set *expected)
 {
-	return memcmp(buf, &expected, sizeof(expected)) == 0;
+	return memcmp(buf, expected, sizeof(*expected)) == 0;
 }
 
-#define REQUEST(...) ((struct vfio_user_irq_set){__VA_ARGS__})
+#define REQUEST(...) (&(const struct vfio_user_irq_set){__VA_ARGS__})
 
 /* Flags: which data there is, 1 none, 2 booleans, 4 eventfds; and the action. */
 static void
