@@ -26,9 +26,9 @@
 #define RIG_NAME   "disk0"
 #define RIG_SECOND "disk1"
 #define RIG_POLLER "rig"
-#define RIG_WAIT_MS                                                                  \
-	SHM_TIMEOUT_MS /* until something that has to happen counts as not happening \
-			*/
+
+/* Until something that has to happen counts as not happening. */
+#define RIG_WAIT_MS SHM_TIMEOUT_MS
 
 struct rig {
 	struct peer *peer;

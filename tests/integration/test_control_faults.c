@@ -18,9 +18,9 @@
 
 #include "clock.h"
 #include "connect.h"
-#include "rig.h"
 #include "fd_count.h"
 #include "listener.h"
+#include "rig.h"
 
 enum call {
 	ACCEPT,
@@ -139,26 +139,6 @@ __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)
 
 /* ---- the socket of VMMs ---- */
 
-struct listen_row {
-	bool stale; /* a socket lies there on which nobody listens */
-	enum call call;
-	unsigned int which;
-	const char *what;
-};
-
-static const struct listen_row listen_rows[] = {
-	{false, LSTAT, 1, "lstat"},
-	{false, SOCKET, 1, "socket"},
-	{false, FCHMOD, 1, "fchmod"},
-	{false, BIND, 1, "bind"},
-	{false, LSTAT, 2, "lstat"},
-	{false, CHMOD, 1, "chmod"},
-	{false, LISTEN, 1, "listen"},
-	{true, SOCKET, 1, "socket"},
-	{true, UNLINK, 1, "unlink"},
-	{true, SOCKET, 2, "socket"},
-};
-
 static struct sockaddr_un
 address(const char *path)
 {
@@ -192,36 +172,47 @@ place(struct vuc_listener *l, const char *path, struct vuc_error *err)
 }
 
 static void
-check_listen(const struct listen_row *row, const char *path)
-{
-	struct vuc_listener l;
-	struct vuc_error err = {0};
-	unsigned int fds = fd_count();
-	char wanted[256];
-
-	if (row->stale)
-		close(bind_to(path, SOCK_SEQPACKET));
-	let_fail(row->call, row->which, EMFILE);
-	CU_ASSERT_EQUAL(place(&l, path, &err), -EMFILE);
-	CU_ASSERT_TRUE(has_failed(row->call));
-	snprintf(wanted, sizeof(wanted), "%s: %s: %s", path, row->what, strerror(EMFILE));
-	CU_ASSERT_STRING_EQUAL(err.text, wanted);
-	CU_ASSERT_EQUAL(fd_count(), fds);
-	/* The next one finds nothing in its way. */
-	CU_ASSERT_EQUAL(place(&l, path, &err), 0);
-	vuc_listener_close(&l);
-	CU_ASSERT_EQUAL(access(path, F_OK), -1);
-}
-
-static void
 test_listen(void)
 {
-	char folder[VUC_TEMPDIR_SIZE], path[VUC_TEMPDIR_SIZE + 8];
+	static const struct {
+		bool stale; /* a socket lies there on which nobody listens */
+		enum call call;
+		unsigned int which;
+		const char *what;
+	} rows[] = {
+		{false, LSTAT, 1, "lstat"},
+		{false, SOCKET, 1, "socket"},
+		{false, FCHMOD, 1, "fchmod"},
+		{false, BIND, 1, "bind"},
+		{false, LSTAT, 2, "lstat"},
+		{false, CHMOD, 1, "chmod"},
+		{false, LISTEN, 1, "listen"},
+		{true, SOCKET, 1, "socket"},
+		{true, UNLINK, 1, "unlink"},
+		{true, SOCKET, 2, "socket"},
+	};
+	char folder[VUC_TEMPDIR_SIZE], path[VUC_TEMPDIR_SIZE + 8], wanted[256];
+	unsigned int fds = fd_count();
+	struct vuc_error err = {0};
+	struct vuc_listener l;
 
 	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(folder), 0);
 	snprintf(path, sizeof(path), "%s/s", folder);
-	for (size_t i = 0; i < sizeof(listen_rows) / sizeof(listen_rows[0]); i++)
-		check_listen(&listen_rows[i], path);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (rows[i].stale)
+			close(bind_to(path, SOCK_SEQPACKET));
+		let_fail(rows[i].call, rows[i].which, EMFILE);
+		CU_ASSERT_EQUAL(place(&l, path, &err), -EMFILE);
+		CU_ASSERT_TRUE(has_failed(rows[i].call));
+		snprintf(
+			wanted, sizeof(wanted), "%s: %s: %s", path, rows[i].what, strerror(EMFILE));
+		CU_ASSERT_STRING_EQUAL(err.text, wanted);
+		CU_ASSERT_EQUAL(fd_count(), fds);
+		/* The next one finds nothing in its way. */
+		CU_ASSERT_EQUAL(place(&l, path, &err), 0);
+		vuc_listener_close(&l);
+		CU_ASSERT_EQUAL(access(path, F_OK), -1);
+	}
 	vuc_tempdir_remove(folder);
 }
 
@@ -266,40 +257,40 @@ test_full_backlog(void)
 
 /* The daemon goes on, and takes the next connection. */
 static void
-check_connection(enum call call, int error, const char *line, bool taken)
-{
-	struct shm_client c;
-
-	rig_start(NULL);
-	let_fail(call, 1, error);
-	CU_ASSERT_EQUAL_FATAL(shm_connect(&c, rig.path), 0);
-	CU_ASSERT_EQUAL(shm_hello(&c), taken ? 0 : SHM_GONE);
-	CU_ASSERT_TRUE(has_failed(call));
-	CU_ASSERT_TRUE(rig_logs(line));
-	shm_close(&c);
-	CU_ASSERT_TRUE(rig_has_connections(0));
-	rig_attach(&c, RIG_NAME);
-	shm_close(&c);
-	rig_stop();
-}
-
-static void
 test_accept(void)
 {
-	check_connection(ACCEPT, EMFILE, "cannot accept connections: Too many open files", true);
-	check_connection(EVENTFD, EMFILE, "no memory for a connection", false);
-	check_connection(THREAD, EAGAIN, "Resource temporarily unavailable", false);
+	static const struct {
+		enum call call;
+		int error;
+		const char *line;
+		int hello;
+	} rows[] = {
+		{ACCEPT, EMFILE, "cannot accept connections: Too many open files", 0},
+		{EVENTFD, EMFILE, "no memory for a connection", SHM_GONE},
+		{THREAD, EAGAIN, "Resource temporarily unavailable", SHM_GONE},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		rig_start(NULL);
+		let_fail(rows[i].call, 1, rows[i].error);
+		CU_ASSERT_EQUAL_FATAL(shm_connect(&client, rig.path), 0);
+		CU_ASSERT_EQUAL(shm_hello(&client), rows[i].hello);
+		CU_ASSERT_TRUE(has_failed(rows[i].call));
+		CU_ASSERT_TRUE(rig_logs(rows[i].line));
+		shm_close(&client);
+		CU_ASSERT_TRUE(rig_has_connections(0));
+		rig_attach(&client, RIG_NAME);
+		rig_stop();
+	}
 }
 
-struct attach_row {
+/* Files, and their pages, of which there are two of each for an attachment and for a queue. */
+static const struct share_row {
 	enum call call;
 	unsigned int which;
 	int error;
-};
-
-/* kick, event; state page, bell: each file and its pages */
-static const struct attach_row attach_rows[] = {
-	{EVENTFD, 1, EMFILE},
+} share_rows[] = {
+	{EVENTFD, 1, EMFILE}, /* these not for a queue */
 	{EVENTFD, 2, EMFILE},
 	{MEMFD, 1, ENFILE},
 	{MEMFD, 2, ENFILE},
@@ -307,56 +298,47 @@ static const struct attach_row attach_rows[] = {
 	{FALLOCATE, 2, ENOSPC},
 };
 
+#define NR_SHARE_ROWS (sizeof(share_rows) / sizeof(share_rows[0]))
+
 /* It is refused with the reason, and may try again. */
 static void
 test_attach(void)
 {
-	struct shm_client c;
 	char wanted[64];
 
 	rig_start(NULL);
-	for (size_t i = 0; i < sizeof(attach_rows) / sizeof(attach_rows[0]); i++) {
-		const struct attach_row *row = &attach_rows[i];
-
-		CU_ASSERT_EQUAL_FATAL(shm_connect(&c, rig.path), 0);
-		CU_ASSERT_EQUAL(shm_hello(&c), 0);
-		let_fail(row->call, row->which, row->error);
-		CU_ASSERT_EQUAL(shm_attach(&c, RIG_NAME), -row->error);
-		CU_ASSERT_TRUE(has_failed(row->call));
-		snprintf(wanted, sizeof(wanted), "no memory to share: %s", strerror(row->error));
-		CU_ASSERT_STRING_EQUAL(c.reply.failure.reason, wanted);
+	for (const struct share_row *r = share_rows; r < share_rows + NR_SHARE_ROWS; r++) {
+		CU_ASSERT_EQUAL_FATAL(shm_connect(&client, rig.path), 0);
+		CU_ASSERT_EQUAL(shm_hello(&client), 0);
+		let_fail(r->call, r->which, r->error);
+		CU_ASSERT_EQUAL(shm_attach(&client, RIG_NAME), -r->error);
+		CU_ASSERT_TRUE(has_failed(r->call));
+		snprintf(wanted, sizeof(wanted), "no memory to share: %s", strerror(r->error));
+		CU_ASSERT_STRING_EQUAL(client.reply.failure.reason, wanted);
 		CU_ASSERT_TRUE_FATAL(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
-		CU_ASSERT_EQUAL_FATAL(shm_attach(&c, RIG_NAME), 0);
-		shm_close(&c);
+		CU_ASSERT_EQUAL_FATAL(shm_attach(&client, RIG_NAME), 0);
+		shm_close(&client);
 		CU_ASSERT_TRUE_FATAL(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 	}
 	rig_stop();
 }
 
-static const struct attach_row queue_rows[] = {
-	{MEMFD, 1, ENFILE},
-	{MEMFD, 2, ENFILE},
-	{FALLOCATE, 1, ENOSPC},
-	{FALLOCATE, 2, ENOSPC},
-};
-
-/* Nothing of a queue that could not be made counts for its VMM. */
+/* Nothing of a queue that could not be made counts for its VMM, which may have one. */
 static void
 test_open_queue(void)
 {
-	struct shm_client c;
-	struct shm_queue q;
+	struct shm_queue q, more;
 
 	rig_start(&(struct rig_opts){.max_queues = 1});
-	rig_attach(&c, RIG_NAME);
-	for (size_t i = 0; i < sizeof(queue_rows) / sizeof(queue_rows[0]); i++) {
-		let_fail(queue_rows[i].call, queue_rows[i].which, queue_rows[i].error);
-		CU_ASSERT_EQUAL(shm_open_queue(&c, 4, 64, &q), -queue_rows[i].error);
-		CU_ASSERT_TRUE(has_failed(queue_rows[i].call));
-		CU_ASSERT_EQUAL_FATAL(shm_open_queue(&c, 4, 64, &q), 0);
+	rig_attach(&client, RIG_NAME);
+	for (const struct share_row *r = share_rows + 2; r < share_rows + NR_SHARE_ROWS; r++) {
+		let_fail(r->call, r->which, r->error);
+		CU_ASSERT_EQUAL(shm_open_queue(&client, 4, 64, &q), -r->error);
+		CU_ASSERT_TRUE(has_failed(r->call));
+		CU_ASSERT_EQUAL_FATAL(shm_open_queue(&client, 4, 64, &q), 0);
+		CU_ASSERT_EQUAL(shm_open_queue(&client, 4, 64, &more), -ENOSPC);
 		CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
 	}
-	shm_close(&c);
 	rig_stop();
 }
 
@@ -365,11 +347,11 @@ test_open_queue(void)
 static void
 test_held_up_closing(void)
 {
-	struct shm_client first, more, next;
+	struct shm_client more;
 	int release = eventfd(0, EFD_CLOEXEC);
 
 	rig_start(&(struct rig_opts){.max_vmms = 1});
-	rig_attach(&first, RIG_NAME);
+	rig_attach(&client, RIG_NAME);
 	atomic_store(&hold_up_by, release);
 	/* Something lies in it, if it comes before the end. */
 	for (unsigned int i = 0; atomic_load(&hold_up_by) >= 0 && i < RIG_WAIT_MS; i++) {
@@ -382,29 +364,28 @@ test_held_up_closing(void)
 	}
 	CU_ASSERT_EQUAL_FATAL(atomic_load(&hold_up_by), -1);
 	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_SECOND, false, NULL), 0);
-	shm_close(&first);
+	shm_close(&client);
 	CU_ASSERT_TRUE(rig_has_connections(0));
-	rig_attach(&next, RIG_NAME);
+	rig_attach(&client, RIG_NAME);
 	CU_ASSERT_EQUAL(eventfd_write(release, 1), 0);
 	CU_ASSERT_TRUE(shm_is_ended(&more, RIG_WAIT_MS));
-	shm_close(&next);
 	shm_close(&more);
 	rig_stop();
 	close(release);
 }
 
-static CU_TestInfo tests[] = {
-	{"held up closing", test_held_up_closing},
-	{"listen", test_listen},
-	{"full backlog", test_full_backlog},
-	{"accept", test_accept},
-	{"attach", test_attach},
-	{"open queue", test_open_queue},
-	CU_TEST_INFO_NULL,
-};
-
 int
 main(int argc, char **argv)
 {
+	CU_TestInfo tests[] = {
+		{"held up closing", test_held_up_closing},
+		{"listen", test_listen},
+		{"full backlog", test_full_backlog},
+		{"accept", test_accept},
+		{"attach", test_attach},
+		{"open queue", test_open_queue},
+		CU_TEST_INFO_NULL,
+	};
+
 	return rig_main(argc, argv, tests, NULL);
 }

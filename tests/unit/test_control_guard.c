@@ -141,13 +141,8 @@ static CU_TestInfo tests[] = {
 	CU_TEST_INFO_NULL,
 };
 
-static CU_SuiteInfo suites[] = {
-	{"guard", NULL, NULL, NULL, NULL, tests},
-	CU_SUITE_INFO_NULL,
-};
-
 int
 main(void)
 {
-	return vuc_tap_run(suites);
+	return vuc_tap_tests("guard", NULL, NULL, tests);
 }
