@@ -240,7 +240,7 @@ test_deadline(void)
 {
 	struct shm_client late[2];
 
-	rig_start(&(struct rig_opts){.handshake_timeout_ms = 1000});
+	rig_start(&(struct rig_opts){.handshake_timeout_ms = 2000});
 	rig_attach(&client, RIG_NAME);
 	for (unsigned int i = 0; i < 2; i++)
 		CU_ASSERT_EQUAL_FATAL(shm_connect(&late[i], rig.path), 0);
@@ -249,7 +249,7 @@ test_deadline(void)
 		CU_ASSERT_TRUE(shm_is_ended(&late[i], RIG_WAIT_MS));
 		shm_close(&late[i]);
 	}
-	CU_ASSERT_TRUE(rig_has_logged("did not attach within 1000 ms"));
+	CU_ASSERT_TRUE(rig_has_logged("did not attach within 2000 ms"));
 	rig_open_queue(&client, 4, 64);
 	rig_stop();
 }
