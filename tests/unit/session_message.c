@@ -73,15 +73,12 @@ message_region_info(const struct vfio_user_header *to, uint32_t index)
 static struct message
 dma_access(uint16_t id, uint16_t cmd, uint32_t flags)
 {
-	const struct {
-		struct vfio_user_dma_region_access access;
-		uint32_t data;
-	} body = {{.addr = 0x1000, .count = 4}, 0};
+	const uint64_t body[3] = {0x1000, 4, 0}; /* address, count, data */
 	uint32_t len = cmd == VFIO_USER_DMA_READ ? 16 : 20;
 	const struct vfio_user_header header = {
 		id, cmd, (uint32_t)HEADER_SIZE + len, COMMAND | flags, 0};
 
-	return message_build(header, &body, len);
+	return message_build(header, body, len);
 }
 
 struct message

@@ -91,28 +91,23 @@ static const struct reply_row headers[] = {
 };
 
 struct access {
-	struct vfio_user_region_access fixed;
+	uint64_t offset;
+	uint32_t region;
+	uint32_t count;
 	uint8_t data[4];
 };
 
-#define ACCESS(offset, region, count)    \
-	&(const struct access)           \
-	{                                \
-		{offset, region, count}, \
-		{                        \
-			1, 2, 3, 4       \
-		}                        \
-	}
-#define SHORT(len)                                                              \
-	{                                                                       \
-		FAILS, ASK_READ, {4, READ, 32 + (len), REPLY},                  \
-			MESSAGE_4(" (VFIO_USER_REGION_READ): count 3 and " #len \
-				  " bytes of data, asked was a count of 4"),    \
-			-EPROTO, 16 + (len), ACCESS(0x100, 2, 3)                \
-	}
-#define OTHER(command, place)                                           \
+/* clang-format off */
+#define ACCESS(offset, region, count) &(const struct access){offset, region, count, {1, 2, 3, 4}}
+#define OTHER(command, place) \
 	MESSAGE_4(" (VFIO_USER_REGION_" command "): a reply for " place \
-		  ", asked was region 2 offset 0x100")
+		", asked was region 2 offset 0x100")
+#define SHORT(len) \
+	{FAILS, ASK_READ, {4, READ, 32 + (len), REPLY}, \
+		MESSAGE_4(" (VFIO_USER_REGION_READ): count 3 and " #len \
+			" bytes of data, asked was a count of 4"), \
+		-EPROTO, 16 + (len), ACCESS(0x100, 2, 3)}
+/* clang-format on */
 
 static const struct reply_row accesses[] = {
 	{BREAKS, ASK_READ, {4, READ, 36, REPLY}, OTHER("READ", "region 3 offset 0x100"), 0, 20,
