@@ -394,14 +394,10 @@ rig_transfer(struct shm_queue *q, uint32_t mode, uint64_t iova, uint32_t len)
 void
 rig_leave_traces(struct shm_client *c, int memory, int irq)
 {
-	const struct vuc_shm_set_irqs what = {.index = VFIO_PCI_MSIX_IRQ_INDEX,
-		.count = REFDEV_MSIX_VECTORS,
-		.data = VUC_SHM_IRQ_EVENT};
 	const int fds[REFDEV_MSIX_VECTORS] = {irq, irq, irq, irq, irq, irq, irq, irq};
-	static const uint8_t which[REFDEV_MSIX_VECTORS] = {1, 1, 1, 1, 1, 1, 1, 1};
 
 	CU_ASSERT_EQUAL(shm_dma_map(c, 0, 1 << 20, 0, VUC_SHM_DMA_READ, memory), 0);
-	CU_ASSERT_EQUAL(shm_set_irqs(c, &what, which, fds, REFDEV_MSIX_VECTORS), 0);
+	CU_ASSERT_EQUAL(shm_assign_irqs(c, fds, REFDEV_MSIX_VECTORS), 0);
 	rig_write(rig_open_queue(c, 4, 64), REFDEV_REG_SCRATCH, 0x1234, 8);
 }
 

@@ -323,6 +323,17 @@ shm_set_irqs(struct shm_client *c, const struct vuc_shm_set_irqs *what, const ui
 }
 
 int
+shm_assign_irqs(struct shm_client *c, const int *fds, unsigned int nr)
+{
+	const struct vuc_shm_set_irqs what = {
+		.index = VFIO_PCI_MSIX_IRQ_INDEX, .count = nr, .data = VUC_SHM_IRQ_EVENT};
+	uint8_t which[VUC_SHM_MAX_FDS];
+
+	memset(which, 1, sizeof(which));
+	return shm_set_irqs(c, &what, which, fds, nr);
+}
+
+int
 shm_dma(struct shm_client *c, const struct vuc_shm_dma_entry *entry, uint32_t flags, int fd)
 {
 	union shm_packet request = {.bytes = {0}};

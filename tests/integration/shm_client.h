@@ -138,6 +138,9 @@ int shm_close_queue(struct shm_queue *q);
 int shm_set_irqs(struct shm_client *c, const struct vuc_shm_set_irqs *what, const uint8_t *which,
 	const int *fds, unsigned int nr_fds);
 
+/* Eventfds for the first MSI-X vectors. */
+int shm_assign_irqs(struct shm_client *c, const int *fds, unsigned int nr);
+
 /* One mapping of a file of its own, and a commit. */
 int shm_dma_map(struct shm_client *c, uint64_t iova, uint64_t size, uint64_t offset, uint32_t flags,
 	int fd);

@@ -67,13 +67,9 @@ step_commit(struct shm_client *c)
 static int
 step_assign_irqs(struct shm_client *c)
 {
-	const struct vuc_shm_set_irqs what = {.index = VFIO_PCI_MSIX_IRQ_INDEX,
-		.count = REFDEV_MSIX_VECTORS,
-		.data = VUC_SHM_IRQ_EVENT};
-	const uint8_t which[REFDEV_MSIX_VECTORS] = {1, 1, 1, 1, 1, 1, 1, 1};
 	const int fds[REFDEV_MSIX_VECTORS] = {irq, irq, irq, irq, irq, irq, irq, irq};
 
-	return shm_set_irqs(c, &what, which, fds, REFDEV_MSIX_VECTORS);
+	return shm_assign_irqs(c, fds, REFDEV_MSIX_VECTORS);
 }
 
 static int

@@ -267,15 +267,12 @@ test_no_memory(void)
 static void
 test_no_eventfd(void)
 {
-	const struct vuc_shm_set_irqs what = {.index = MSIX, .count = 1, .data = VUC_SHM_IRQ_EVENT};
-	static const uint8_t which[] = {1};
-
 	rig_attach(&client, RIG_NAME);
 	for (enum thing i = 0; i < FIRST_EVENTFD; i++) {
 		int fd = thing_open(i);
 
 		CU_ASSERT_FATAL(fd >= 0);
-		expect_refused(i, shm_set_irqs(&client, &what, which, &fd, 1),
+		expect_refused(i, shm_assign_irqs(&client, &fd, 1),
 			"IRQ index 2: a descriptor is not an eventfd");
 		close(fd);
 	}
@@ -288,15 +285,13 @@ test_no_eventfd(void)
 static void
 test_eventfds_replaced(void)
 {
-	const struct vuc_shm_set_irqs what = {.index = MSIX, .count = 8, .data = VUC_SHM_IRQ_EVENT};
-	static const uint8_t which[8] = {1, 1, 1, 1, 1, 1, 1, 1};
 	int fds[8];
 
 	rig_attach(&client, RIG_NAME);
 	for (unsigned int i = 0; i < FLOODS; i++) {
 		for (unsigned int k = 0; k < 8; k++)
 			fds[k] = eventfd(0, EFD_CLOEXEC);
-		CU_ASSERT_EQUAL(shm_set_irqs(&client, &what, which, fds, 8), 0);
+		CU_ASSERT_EQUAL(shm_assign_irqs(&client, fds, 8), 0);
 		for (unsigned int k = 0; k < 8; k++)
 			close(fds[k]);
 	}
@@ -307,8 +302,6 @@ test_eventfds_replaced(void)
 static void
 test_full_eventfds(void)
 {
-	const struct vuc_shm_set_irqs what = {.index = MSIX, .count = 8, .data = VUC_SHM_IRQ_EVENT};
-	static const uint8_t which[8] = {1, 1, 1, 1, 1, 1, 1, 1};
 	const uint64_t full = UINT64_MAX - 1;
 	int fds[8], fd;
 	struct shm_queue *q;
@@ -318,7 +311,7 @@ test_full_eventfds(void)
 	CU_ASSERT_EQUAL(write(fd, &full, sizeof(full)), sizeof(full));
 	fill_with(fds, 8, fd);
 	q = rig_open_queue(&client, 4, 64);
-	CU_ASSERT_EQUAL(shm_set_irqs(&client, &what, which, fds, 8), 0);
+	CU_ASSERT_EQUAL(shm_assign_irqs(&client, fds, 8), 0);
 	for (uint32_t vector = 0; vector < 8; vector++)
 		rig_write(q, REFDEV_REG_IRQ_TRIGGER, vector, 4);
 	hostile_neighbour_goes_on();
