@@ -253,9 +253,27 @@ test_behind_posted_writes(void)
 	}
 }
 
+/* A device with a group of its own, which goes with it. */
+static void
+test_own_group(void)
+{
+	struct peer *p = peer_start(1, NULL);
+	struct outcome closed = {.calls = 0};
+	struct vuc_device *dev;
+
+	peer_call_back(peer_open(p, 0), vuc_device_close);
+	dev = peer_open(p, 0);
+	group = vuc_device_poll_group(dev);
+	CU_ASSERT_EQUAL(vuc_device_close_start(dev, note, &closed), 0);
+	poll_until_called(group, &closed);
+	CU_ASSERT_EQUAL(closed.status, 0);
+	peer_stop(p);
+}
+
 static CU_TestInfo tests[] = {
 	{"in a callback", test_close_in_callback},
 	{"behind posted writes", test_behind_posted_writes},
+	{"a group of its own", test_own_group},
 	CU_TEST_INFO_NULL,
 };
 
