@@ -9,10 +9,8 @@ import struct
 import tempfile
 import threading
 
-HEADER = struct.Struct('<HHIII')
-VERSION, GET_INFO, GET_REGION_INFO, GET_IRQ_INFO, REGION_READ = 1, 4, 5, 7, 9
-REPLY, ERROR = 1, 0x20
-CONFIG = 7
+import vfio_client as vfio
+from vfio_client import CONFIG, ERROR, REPLY
 
 
 class Region:
@@ -103,41 +101,38 @@ class FakeDevice:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            with client:
-                while self.answer(client):
-                    pass
+            channel = vfio.Channel(client)
+            while self.answer(channel):
+                pass
+            channel.close()
 
-    def answer(self, client):
+    def answer(self, channel):
         """Answer a message. Returns whether there was one."""
-        header = client.recv(HEADER.size, socket.MSG_WAITALL)
-        if len(header) < HEADER.size:
+        request = channel.receive()
+        if request is None:
             return False
-        number, command, size, _, _ = HEADER.unpack(header)
-        body = client.recv(size - HEADER.size, socket.MSG_WAITALL) if size > HEADER.size else b''
-        reply, fds = self.reply_to(command, body)
-        error = (REPLY, 0) if reply is not None else (REPLY | ERROR, 22)
-        reply = reply or b''
-        socket.send_fds(client, [HEADER.pack(number, command, HEADER.size + len(reply), *error),
-                                 reply], fds)
+        body, fds = self.reply_to(request.cmd, request.body)
+        flags, error = (REPLY, 0) if body is not None else (REPLY | ERROR, 22)
+        channel.send(vfio.message(request.id, request.cmd, body or b'', flags, error=error), fds)
         for fd in fds:
             os.close(fd)
         return True
 
     def reply_to(self, command, body):
         """Returns a body, None for an error, and descriptors."""
-        if command == VERSION:
+        if command == vfio.VERSION:
             return struct.pack('<HH', 0, 1) + self.version_json().encode() + b'\0', []
-        if command == GET_INFO:
+        if command == vfio.GET_INFO:
             return struct.pack('<IIII', 16, 3, len(self.regions), len(self.irqs)), []
-        if command == GET_REGION_INFO:
+        if command == vfio.GET_REGION_INFO:
             argsz, _, index = struct.unpack_from('<III', body)
             region = self.regions[index]
             return region.info(index)[:argsz], [os.memfd_create('r')] if region.fd else []
-        if command == GET_IRQ_INFO:
+        if command == vfio.GET_IRQ_INFO:
             index = struct.unpack_from('<III', body)[2]
             flags, count = self.irqs[index]
             return struct.pack('<IIII', 16, flags, index, count), []
-        if command == REGION_READ:
+        if command == vfio.REGION_READ:
             offset, region, count = struct.unpack('<QII', body)
             if region == CONFIG and offset + count <= self.readable:
                 return body + bytes(self.config[offset:offset + count]), []

@@ -21,6 +21,10 @@ INTX, MSI, MSIX, ERR, REQ = range(5)    # interrupts
 READ, WRITE, MMAP, FILE_IO = 1, 2, 4, 8  # flags of a mapping
 DATA_NONE, DATA_BOOL, DATA_EVENTFD, MASK, UNMASK, TRIGGER = (1 << i for i in range(6))
 MAX_FDS = 253
+EPERM, ENOENT, EIO, ENXIO, EACCES, EFAULT, EBUSY, EEXIST, EINVAL, ENOTTY, ENOSPC, EMSGSIZE, \
+    EOPNOTSUPP, ENOTCONN = (
+        -number for number in (1, 2, 5, 6, 13, 14, 16, 17, 22, 25, 28, 90, 95, 107))
+PAGE = 4096
 
 _HEADER = os.path.join(os.path.dirname(os.path.realpath(__file__)), '../../app/vuc-refdev/refdev_regs.h')
 with open(_HEADER, encoding='utf-8') as _file:
@@ -95,6 +99,8 @@ class Channel:
 
 
 CAPABILITIES = '{"capabilities":{"max_msg_fds":8}}'
+NO_TWIN = '{"capabilities":{"max_msg_fds":8,"max_data_xfer_size":8192}}'
+TWIN = NO_TWIN[:-2] + ',"twin_socket":{"supported":true}}}'
 
 
 class Client(Channel):
@@ -219,3 +225,63 @@ def events(fd):
         return int.from_bytes(os.read(fd, 8), 'little')
     except BlockingIOError:
         return 0
+
+
+# ---- The DMA engine of the reference device ----
+
+BY_FILE, BY_MMAP = 1, 2
+FILL, SRC_BAR2, DST_BAR2 = 0x10, 0x20, 0x40
+DONE = 0
+BUSY = 1
+
+
+def start(client, mode, src=0, dst=0, size=1):
+    for name, value in (('MODE', mode), ('SRC', src), ('DST', dst), ('LEN', size), ('START', 1)):
+        client.post_reg(f'DMA_{name}', value)
+
+
+def status(client):
+    """DONE, BUSY or a negative error."""
+    value = client.reg('DMA_STATUS')
+    return BUSY if value == 1 else -client.reg('DMA_ERRNO') if value == 3 else DONE
+
+
+def transfer(client, *args, **options):
+    start(client, *args, **options)
+    return status(client)
+
+
+class Memory:
+    """A client's memory at address 0, which answers the device's commands."""
+
+    def __init__(self, client, size=65536):
+        self.client = client
+        self.channel = client.twin or client
+        self.bytes = bytearray(i * 11 + i // 256 & 0xff for i in range(size))
+        assert client.map(0, size, READ | WRITE) == 0
+
+    def next(self):
+        """The next command, and its address, count and data."""
+        command = self.channel.receive()
+        assert command.flags == 0
+        return command, *struct.unpack_from('<QQ', command.body), command.body[16:]
+
+    def reply(self, command, body=b'', error=0):
+        flags = REPLY | (ERROR if error else 0)
+        self.channel.send(message(command.id, command.cmd, body, flags, error=error))
+
+    def answer(self, command, addr, count, data):
+        if command.cmd == DMA_WRITE:
+            assert len(data) == count
+            self.bytes[addr:addr + count] = data
+            self.reply(command, command.body[:16])
+        else:
+            assert (command.cmd, data) == (DMA_READ, b'')
+            self.reply(command, command.body[:16] + self.bytes[addr:addr + count])
+
+
+def await_end(client):
+    """What was sent by the twin socket may be seen later than what was sent by the other."""
+    while status(client) == BUSY:
+        pass
+    return status(client)
