@@ -301,6 +301,7 @@ test_servers(void)
 		{STATUS("2-3,6", "0-1"), STAT("0"), 1, X},
 		{STATUS("4", "0-1"), STAT("0"), 0, 4},
 		{STATUS("0-1023", "1"), STAT("0"), 1, X},
+		{STATUS("3-4", "1"), STAT("0"), 1, X},
 		/* It may run anywhere and have memory anywhere: then it is where it was last. */
 		{STATUS("0-6", "0-1"), STAT("6"), 1, X},
 		{STATUS("0-6", "0-1"), STAT("1"), 0, X},

@@ -3,6 +3,7 @@
 /* Regions, interrupts, descriptors of regions, reset: what is asked, and what comes of it. */
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -221,6 +222,68 @@ test_io_fds(void)
 	CU_ASSERT_PTR_NULL(fds);
 }
 
+static unsigned int nr_ended;
+
+static void
+count_end(void *arg, int status, const struct vuc_error *why)
+{
+	(void)arg;
+	(void)why;
+	CU_ASSERT_EQUAL(status, 0);
+	nr_ended++;
+}
+
+/* Wrong use of what is started is told at once, and nothing is called. */
+static void
+test_wrong_start(void)
+{
+	const struct vuc_vmm_irq_range range = {.index = 2, .start = 0, .count = 1};
+	const vuc_vmm_done_fn done = count_end;
+	const struct vuc_vmm_region *region;
+	const struct vuc_vmm_attach_opts opts = {.size = sizeof(opts), .device = FAKE_DEVICE};
+	struct pollfd event = {.fd = vuc_vmm_event_fd(dev), .events = POLLIN};
+	struct vuc_vmm_device *none;
+	struct vuc_vmm_io_fds *io;
+	struct vuc_queue *other, *queue = NULL;
+	struct vuc_vmm_irq irq;
+	int fd = -1, bad = -2;
+	const int opened = vuc_vmm_open_queue(dev, NULL, &queue, NULL);
+	const int results[] = {
+		vuc_vmm_attach_start(&opts, &none, NULL, NULL, NULL),
+		vuc_vmm_detach_start(dev, NULL, NULL, NULL),
+		vuc_vmm_region_start(dev, 0, &region, NULL, NULL, NULL),
+		vuc_vmm_irq_start(dev, 0, &irq, NULL, NULL, NULL),
+		vuc_vmm_irq_start(dev, FAKE_IRQS, &irq, done, NULL, NULL),
+		vuc_vmm_open_queue_start(dev, NULL, &other, NULL, NULL, NULL),
+		vuc_vmm_dma_commit_start(dev, NULL, NULL, NULL),
+		vuc_vmm_irq_assign_start(dev, &range, VUC_VMM_IRQ_TRIGGER, &fd, NULL, NULL, NULL),
+		vuc_vmm_irq_act_start(dev, &range, VUC_VMM_IRQ_MASK, NULL, NULL, NULL),
+		vuc_vmm_irq_disable_start(dev, 0, NULL, NULL, NULL),
+		vuc_vmm_io_fds_start(dev, 0, &io, NULL, NULL, NULL),
+		vuc_vmm_close_queue_start(dev, queue, NULL, NULL, NULL),
+	};
+
+	CU_ASSERT_EQUAL_FATAL(opened, 0);
+	for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++)
+		CU_ASSERT_EQUAL(results[i], -EINVAL);
+	CU_ASSERT(fake_failed(vuc_vmm_reset_start(dev, NULL, NULL, &err), -EINVAL,
+		"no function to be called at the end"));
+	CU_ASSERT(fake_failed(vuc_vmm_region_start(dev, FAKE_REGIONS, &region, done, NULL, &err),
+		-EINVAL, "there is no region 3, the device has 3"));
+	CU_ASSERT(fake_failed(
+		vuc_vmm_irq_assign_start(dev, &range, VUC_VMM_IRQ_TRIGGER, &bad, done, NULL, &err),
+		-EINVAL, "descriptor -2 of interrupt 0 is not open"));
+	CU_ASSERT_EQUAL(vuc_vmm_close_queue_start(dev, queue, done, NULL, NULL), 0);
+	CU_ASSERT(fake_failed(vuc_vmm_close_queue_start(dev, queue, done, NULL, &err), -EINVAL,
+		"the device has no such queue, or it is closed"));
+	/* Functions are called for what was started only. */
+	while (nr_ended == 0) {
+		CU_ASSERT_EQUAL_FATAL(poll(&event, 1, -1), 1);
+		vuc_vmm_events(dev);
+	}
+	CU_ASSERT_EQUAL(nr_ended, 1);
+}
+
 int
 main(void)
 {
@@ -235,6 +298,7 @@ main(void)
 		{"irq done in parts", test_irq_partial},
 		{"irq invalid", test_irq_invalid},
 		{"io fds", test_io_fds},
+		{"wrong start", test_wrong_start},
 		CU_TEST_INFO_NULL,
 	};
 

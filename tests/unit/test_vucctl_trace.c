@@ -180,6 +180,11 @@ test_bodies(void)
 			BYTES(""), " argsz 16 flags (get probe) MIGRATION"},
 		{VFIO_USER_DEVICE_FEATURE, REPLY, FEATURE(GET, 1), BYTES("\x05\0\0\0\0\0\0\0"),
 			" argsz 16 flags (get) MIGRATION migration (stop_copy pre_copy)"},
+		{VFIO_USER_DEVICE_FEATURE, REPLY, FEATURE(GET, 1), BYTES("\x05\0\0\0\x01\0\0\0"),
+			" argsz 16 flags (get) MIGRATION migration (stop_copy pre_copy) and "
+			"0x100000000"},
+		{VFIO_USER_DEVICE_FEATURE, REPLY, FEATURE(GET, 1), BYTES("\x05\0\0\0\0\0\0\0\0"),
+			" argsz 16 flags (get) MIGRATION more 05:00:00:00:00:00:00:00:00"},
 		{VFIO_USER_DEVICE_FEATURE, COMMAND, FEATURE(SET, 2), BYTES("\x03\0\0\0\0\0\0\0"),
 			" argsz 16 flags (set) MIG_DEVICE_STATE state 3 STOP_COPY"},
 		{VFIO_USER_DEVICE_FEATURE, COMMAND, FEATURE(SET, 6),
