@@ -11,8 +11,7 @@
  *
  * All functions are called by the thread that owns the device's poll group, and poll the group
  * until the device has answered, so callbacks of other devices in it may run; those whose names end
- * with _start do not wait: see vuc_done_fn. vuc_migration_save() and vuc_migration_load() have no
- * such twins, since they wait for a descriptor as well: who must not wait makes them of the others.
+ * with _start do not wait: see vuc_done_fn.
  * Besides the errors that they name, all of them return what the server answered; -EPROTO for a
  * reply that breaks the protocol; -ETIMEDOUT; what ended the connection; -ENOMEM; -EDEADLK from a
  * completion callback. After a failure vuc_device_reason() says why.
@@ -117,6 +116,22 @@ int vuc_migration_write(struct vuc_device *dev, const void *data, size_t size);
 /** The same without waiting. @return as vuc_migration_read_start() */
 int vuc_migration_write_start(
 	struct vuc_device *dev, const void *data, size_t size, vuc_done_fn done, void *arg);
+
+/*
+ * Saving and loading as a whole have no twins: they are loops around the functions above, which
+ * have, and around a descriptor of the caller's, which they wait for as well. Who must not wait
+ * makes the loop an own one:
+ *
+ *	save: vuc_migration_supported_start(), vuc_migration_get_state_start(),
+ *	      vuc_migration_set_state_start(STOP_COPY); then, again and again,
+ *	      vuc_migration_read_start() of as many bytes as one message carries, until it has read
+ *	      fewer, each time the descriptor has taken what was read before; then
+ *	      vuc_migration_set_state_start(STOP)
+ *	load: vuc_migration_set_state_start(RESUMING), vuc_migration_write_start() of what has come,
+ *	      vuc_migration_set_state_start(STOP), and RUNNING
+ *
+ * The state is set back by the caller when one of them fails, as vuc_migration_save() says.
+ */
 
 /** How far a save or load is. */
 struct vuc_migration_progress {

@@ -56,6 +56,24 @@ struct vuc_region_mapping {
 int vuc_region_map(
 	struct vuc_device *dev, uint32_t region, const struct vuc_region_mapping **mappings);
 
+/**
+ * The same without waiting for the server, which is asked for config space. Mapping itself is done
+ * when its answer has come.
+ *
+ * @param dev          the device
+ * @param region       index of the region
+ * @param mappings     set to what is mapped, before done is called with 0; NULL until then. Has to
+ *                     live until done is called, as nr_mappings has
+ * @param nr_mappings  set to how many there are
+ * @param done         called when it is mapped, or has failed to, with what vuc_region_map() says
+ * @param arg          first argument of done
+ * @return 0; -EINVAL, -EOPNOTSUPP and -ENOMEM as vuc_region_map(); -ENOTCONN or what ended the
+ *         connection: done is not called, and vuc_device_reason() says why
+ */
+int vuc_region_map_start(struct vuc_device *dev, uint32_t region,
+	const struct vuc_region_mapping **mappings, uint32_t *nr_mappings, vuc_done_fn done,
+	void *arg);
+
 /** Unmap a region. Does nothing when it is not mapped or does not exist. */
 void vuc_region_unmap(struct vuc_device *dev, uint32_t region);
 
@@ -69,7 +87,8 @@ void vuc_region_unmap(struct vuc_device *dev, uint32_t region);
  * @param offset  bytes from the start of the region
  * @param data    where count bytes go; some of them may have been written after an error
  * @param count   bytes, at least 1
- * @return as vuc_device_read(); -EDEADLK only where it takes a message
+ * @return as vuc_device_read(); -EDEADLK only where it takes a message: who must not wait finds
+ *         out by the mappings whether it does, and then submits a request by vuc_device_submit()
  */
 int vuc_region_load(
 	struct vuc_device *dev, uint32_t region, uint64_t offset, void *data, size_t count);

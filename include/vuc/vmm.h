@@ -137,6 +137,10 @@ void vuc_vmm_detach(struct vuc_vmm_device *dev);
  * device behind it: stop watching its descriptor there. Its status is 0 when the daemon has taken
  * the memory away from the device; with -ECONNRESET or -ETIMEDOUT nobody knows.
  *
+ * The daemon carries out one request of a VMM after the other. So what is told of with -ECANCELED
+ * may go on there, and done comes behind its end: not later than timeout_ms from this call, as
+ * everything that is started.
+ *
  * @return 0; -EALREADY when it is being detached; -EINVAL without done
  */
 int vuc_vmm_detach_start(

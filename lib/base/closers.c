@@ -209,17 +209,12 @@ closers_free(struct vuc_closers *c)
 	free(c);
 }
 
-static void *
-closers_run(void *arg)
+/* With the lock held, by a thread that is counted as one that waits: close what is ready. */
+static void
+closers_close_ready(struct vuc_closers *c)
 {
-	struct vuc_closers *c = arg;
 	struct vuc_closer *o;
-	bool last;
 
-	pthread_setname_np(pthread_self(), "vuc-closer");
-	pthread_setaffinity_np(pthread_self(), sizeof(c->cpus), &c->cpus);
-	pthread_mutex_lock(&c->lock);
-	/* Whoever has started it, or it itself, has counted it as waiting. */
 	while ((o = closers_await_job(c)) != NULL) {
 		struct job *job = closer_take_job(o);
 
@@ -234,6 +229,18 @@ closers_run(void *arg)
 	}
 	c->nr_waiting--;
 	c->nr_threads--;
+}
+
+static void *
+closers_run(void *arg)
+{
+	struct vuc_closers *c = arg;
+	bool last;
+
+	pthread_setname_np(pthread_self(), "vuc-closer");
+	pthread_setaffinity_np(pthread_self(), sizeof(c->cpus), &c->cpus);
+	pthread_mutex_lock(&c->lock);
+	closers_close_ready(c);
 	last = c->nr_threads == 0 && c->abandoned;
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->lock);
@@ -254,6 +261,12 @@ vuc_closers_destroy(struct vuc_closers *c, uint32_t timeout_ms)
 	pthread_mutex_lock(&c->lock);
 	c->destroyed = true;
 	closers_stand_by(c);
+	/* Where no thread can be started, it is done here: nobody comes later. */
+	if (c->nr_threads == 0) {
+		c->nr_threads++;
+		c->nr_waiting++;
+		closers_close_ready(c);
+	}
 	pthread_cond_broadcast(&c->changed);
 	while (c->nr_threads > 0 && closers_await(c, end_ms))
 		continue;

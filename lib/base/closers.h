@@ -24,7 +24,8 @@ struct vuc_closer;
 struct vuc_closers *vuc_closers_create(void);
 
 /* Wait for at most so long until everything is closed, and free it; nobody holds a closer of it any
- * more. What is held up then is left to itself. Returns how many calls of vuc_closer_close() that
+ * more. What is held up then is left to itself. Where no thread can be started, the caller closes
+ * everything, however long that takes. Returns how many calls of vuc_closer_close() that
  * were. NULL does nothing. */
 unsigned int vuc_closers_destroy(struct vuc_closers *c, uint32_t timeout_ms);
 

@@ -4,7 +4,7 @@
 #include <signal.h>
 
 static int
-create(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg)
+thread_create_with_stack(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg)
 {
 	pthread_attr_t attr;
 	int rc = pthread_attr_init(&attr);
@@ -32,7 +32,7 @@ vuc_thread_create(pthread_t *thread, size_t stack, void *(*fn)(void *), void *ar
 	sigdelset(&signals, SIGILL);
 	sigdelset(&signals, SIGTRAP);
 	pthread_sigmask(SIG_SETMASK, &signals, &before);
-	rc = create(thread, stack, fn, arg);
+	rc = thread_create_with_stack(thread, stack, fn, arg);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return rc;
 }

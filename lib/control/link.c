@@ -69,11 +69,11 @@ link_changed(void *arg, bool connected, uint64_t silent_ms)
 
 	if (!connected) {
 		vuc_error_set(&link->reason, 0, "%s", vuc_device_reason(link->dev));
-		/* Pairs with take_lost_link(). */
+		/* Pairs with device_take_lost_link(). */
 		atomic_store_explicit(&link->ended, true, memory_order_release);
 	}
-	/* Pairs with look_at_silence(): whoever sees that the silence is over sees whether it is
-	 * because the connection is. */
+	/* Pairs with device_look_at_silence(): whoever sees that the silence is over sees whether
+	 * it is because the connection is. */
 	atomic_store_explicit(&link->silent_ms, silent_ms, memory_order_release);
 	control_poke(link->device);
 }

@@ -126,7 +126,7 @@ control_stop_step(struct vuc_control *c)
 }
 
 static uint64_t
-earlier(uint64_t a, uint64_t b)
+due_earlier(uint64_t a, uint64_t b)
 {
 	return b != 0 && (a == 0 || b < a) ? b : a;
 }
@@ -139,9 +139,9 @@ control_until_due(const struct vuc_control *c)
 	const struct control_device *d;
 
 	TAILQ_FOREACH (d, &c->devices, entry)
-		due = earlier(due, d->due_ms);
+		due = due_earlier(due, d->due_ms);
 	if (c->listens)
-		due = earlier(due, c->accept_ms);
+		due = due_earlier(due, c->accept_ms);
 	if (due == 0)
 		return -1;
 	if (due <= now)

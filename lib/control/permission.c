@@ -9,7 +9,7 @@
 
 /* A kernel that does not tell them leaves the primary group. */
 static void
-ask_groups(int fd, struct control_user *user)
+user_ask_groups(int fd, struct control_user *user)
 {
 	socklen_t len = 0;
 	gid_t *groups;
@@ -35,7 +35,7 @@ control_user_of(int fd, struct control_user *user)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
 		return -errno;
 	*user = (struct control_user){.pid = cred.pid, .uid = cred.uid, .gid = cred.gid};
-	ask_groups(fd, user);
+	user_ask_groups(fd, user);
 	return 0;
 }
 
@@ -48,7 +48,7 @@ control_user_fini(struct control_user *user)
 }
 
 static void *
-copy_of(const void *list, size_t bytes)
+permission_copy_list(const void *list, size_t bytes)
 {
 	void *copy = malloc(bytes > 0 ? bytes : 1);
 
@@ -61,9 +61,10 @@ int
 control_permission_init(struct control_permission *p, const struct vuc_control_device_opts *opts)
 {
 	*p = (struct control_permission){
-		.users = copy_of(opts->users, opts->nr_users * sizeof(*opts->users)),
+		.users = permission_copy_list(opts->users, opts->nr_users * sizeof(*opts->users)),
 		.nr_users = opts->nr_users,
-		.groups = copy_of(opts->groups, opts->nr_groups * sizeof(*opts->groups)),
+		.groups =
+			permission_copy_list(opts->groups, opts->nr_groups * sizeof(*opts->groups)),
 		.nr_groups = opts->nr_groups,
 	};
 	if (p->users != NULL && p->groups != NULL)
@@ -81,7 +82,7 @@ control_permission_fini(struct control_permission *p)
 }
 
 static bool
-is_member(const struct control_user *user, gid_t group)
+user_is_member(const struct control_user *user, gid_t group)
 {
 	if (user->gid == group)
 		return true;
@@ -102,7 +103,7 @@ control_may(const struct control_permission *p, const struct control_user *user)
 			return true;
 	}
 	for (unsigned int i = 0; i < p->nr_groups; i++) {
-		if (is_member(user, p->groups[i]))
+		if (user_is_member(user, p->groups[i]))
 			return true;
 	}
 	return false;

@@ -23,7 +23,7 @@
 
 /* A server that a reset ends may be started again by somebody each time, to no avail. */
 static uint32_t
-next_delay(const struct control_device *d)
+device_next_delay(const struct control_device *d)
 {
 	if (d->reset_ends >= MAX_RESET_ENDS)
 		return d->retry_max_ms < UINT32_MAX / RESET_RETRY_FACTOR
@@ -36,18 +36,18 @@ next_delay(const struct control_device *d)
 
 /* Whether the last connection was more than one that a server takes only to end it. */
 static bool
-has_lasted(const struct control_device *d)
+device_has_lasted(const struct control_device *d)
 {
 	return d->connected_ms != 0 && vuc_clock_ms() - d->connected_ms >= d->retry_max_ms;
 }
 
 /* A server that ends each connection does not keep its poller busy. */
 static void
-pace_attempt(struct control_device *d)
+device_pace_attempt(struct control_device *d)
 {
 	if (d->paced)
 		return;
-	if (has_lasted(d))
+	if (device_has_lasted(d))
 		d->delay = 0;
 	d->connected_ms = 0;
 	d->next_ms = vuc_clock_ms() + d->delay;
@@ -56,7 +56,7 @@ pace_attempt(struct control_device *d)
 
 /* With the lock held. */
 static void
-end_attempt(struct control_device *d)
+device_end_attempt(struct control_device *d)
 {
 	d->tried = true;
 	d->cleaning = d->cleaning && !d->renewing;
@@ -75,7 +75,7 @@ device_connected(struct control_device *d, struct control_link *link)
 	/* One that was closed to be made anew has not failed. */
 	if (!d->renewing) {
 		d->connected_ms = vuc_clock_ms();
-		d->delay = next_delay(d);
+		d->delay = device_next_delay(d);
 	}
 	generation = ++d->generation;
 	link->generation = generation;
@@ -86,7 +86,7 @@ device_connected(struct control_device *d, struct control_link *link)
 	/* It has the connection before, which is of no use any more. */
 	if (d->vmm != NULL)
 		vmm_tell(d->vmm, VUC_SHM_BACK, generation);
-	end_attempt(d);
+	device_end_attempt(d);
 	pthread_mutex_unlock(&c->lock);
 	control_log(&c->log, VUC_LOG_NOTICE, "%s: connected to %s, generation %" PRIu64, d->name,
 		d->path, generation);
@@ -94,7 +94,7 @@ device_connected(struct control_device *d, struct control_link *link)
 
 /* A reset that has ended the server is why it is away, whatever is seen afterwards. */
 static void
-explain_failure(struct control_device *d, int rc, struct vuc_error *err)
+device_explain_failure(struct control_device *d, int rc, struct vuc_error *err)
 {
 	struct vuc_error seen = *err;
 	char what[64];
@@ -124,12 +124,12 @@ device_not_connected(struct control_device *d, int rc, struct vuc_error *err)
 	bool news;
 
 	pthread_mutex_lock(&c->lock);
-	explain_failure(d, rc, err);
+	device_explain_failure(d, rc, err);
 	d->connected_ms = 0;
-	d->delay = next_delay(d);
+	d->delay = device_next_delay(d);
 	news = strcmp(d->reason.text, err->text) != 0;
 	d->reason = *err;
-	end_attempt(d);
+	device_end_attempt(d);
 	pthread_mutex_unlock(&c->lock);
 	if (news)
 		control_log(&c->log, VUC_LOG_WARNING, "%s: away: %s", d->name, err->text);
@@ -153,7 +153,7 @@ link_opened(void *arg, int status, const struct vuc_error *err)
 }
 
 static void
-start_attempt(struct control_device *d)
+device_start_attempt(struct control_device *d)
 {
 	struct vuc_error err = {0};
 	int rc = control_link_open_start(d, &d->coming, link_opened);
@@ -170,7 +170,7 @@ start_attempt(struct control_device *d)
 
 /* Returns the connection that is to be closed here: a VMM that has one closes it when it leaves. */
 static struct control_link *
-take_lost_link(struct control_device *d)
+device_take_lost_link(struct control_device *d)
 {
 	struct vuc_control *c = d->control;
 	struct vuc_error why = {0};
@@ -201,7 +201,7 @@ take_lost_link(struct control_device *d)
 
 /* That of a device that is being removed, and that no VMM has. */
 static struct control_link *
-take_last_link(struct control_device *d)
+device_take_last_link(struct control_device *d)
 {
 	struct vuc_control *c = d->control;
 	struct control_link *link = NULL;
@@ -230,7 +230,7 @@ link_closed(void *arg, int status, const struct vuc_error *err)
 }
 
 static void
-close_link(struct control_device *d, struct control_link *link)
+device_close_link(struct control_device *d, struct control_link *link)
 {
 	d->going = link;
 	control_link_close_start(link, link_closed);
@@ -239,7 +239,7 @@ close_link(struct control_device *d, struct control_link *link)
 /* ---- silence ---- */
 
 static void
-log_silence(struct control_device *d, uint64_t before, uint64_t now)
+device_log_silence(struct control_device *d, uint64_t before, uint64_t now)
 {
 	struct control_log *log = &d->control->log;
 
@@ -256,12 +256,12 @@ log_silence(struct control_device *d, uint64_t before, uint64_t now)
 
 /* Whoever sees the state, or is told, finds the line in the log. */
 static void
-look_at_silence(struct control_device *d)
+device_look_at_silence(struct control_device *d)
 {
 	struct vuc_control *c = d->control;
 	struct control_link *link;
 	uint64_t before, generation, now = 0;
-	bool over = true; /* the connection, and take_lost_link() says so */
+	bool over = true; /* the connection, and device_take_lost_link() says so */
 
 	pthread_mutex_lock(&c->lock);
 	link = d->link;
@@ -275,7 +275,7 @@ look_at_silence(struct control_device *d)
 	pthread_mutex_unlock(&c->lock);
 	if (now == before || over)
 		return;
-	log_silence(d, before, now);
+	device_log_silence(d, before, now);
 	pthread_mutex_lock(&c->lock);
 	/* Another connection may lie where this one lay. */
 	if (d->link == link && d->generation == generation) {
@@ -289,7 +289,7 @@ look_at_silence(struct control_device *d)
 /* ---- what is due ---- */
 
 static bool
-is_fulfilled(const struct control_device *d, const struct control_request *r)
+request_is_fulfilled(const struct control_device *d, const struct control_request *r)
 {
 	switch (r->kind) {
 	case CONTROL_TRIED:
@@ -303,7 +303,7 @@ is_fulfilled(const struct control_device *d, const struct control_request *r)
 }
 
 static void
-take_fulfilled(struct control_device *d, struct control_requests *fulfilled)
+device_take_fulfilled(struct control_device *d, struct control_requests *fulfilled)
 {
 	struct control_requests left = STAILQ_HEAD_INITIALIZER(left);
 	struct control_request *r;
@@ -311,7 +311,7 @@ take_fulfilled(struct control_device *d, struct control_requests *fulfilled)
 	pthread_mutex_lock(&d->control->lock);
 	while ((r = STAILQ_FIRST(&d->requests)) != NULL) {
 		STAILQ_REMOVE_HEAD(&d->requests, link);
-		if (is_fulfilled(d, r))
+		if (request_is_fulfilled(d, r))
 			STAILQ_INSERT_TAIL(fulfilled, r, link);
 		else
 			STAILQ_INSERT_TAIL(&left, r, link);
@@ -321,11 +321,11 @@ take_fulfilled(struct control_device *d, struct control_requests *fulfilled)
 }
 
 static void
-answer_requests(struct control_device *d)
+device_answer_requests(struct control_device *d)
 {
 	struct control_requests fulfilled = STAILQ_HEAD_INITIALIZER(fulfilled);
 
-	take_fulfilled(d, &fulfilled);
+	device_take_fulfilled(d, &fulfilled);
 	control_answer(&fulfilled);
 }
 
@@ -339,7 +339,7 @@ enum want {
 /* No connection while a VMM still has the one before and leaves: a server may take one at a time
  * only. */
 static enum want
-what_is_wanted(struct control_device *d)
+device_find_wanted(struct control_device *d)
 {
 	enum want want = WANT_NOTHING;
 
@@ -353,20 +353,20 @@ what_is_wanted(struct control_device *d)
 }
 
 static void
-do_what_is_wanted(struct control_device *d)
+device_do_wanted(struct control_device *d)
 {
-	switch (what_is_wanted(d)) {
+	switch (device_find_wanted(d)) {
 	case WANT_NOTHING:
 		break;
 	case WANT_ATTEMPT:
-		pace_attempt(d);
+		device_pace_attempt(d);
 		if (vuc_clock_ms() >= d->next_ms)
-			start_attempt(d);
+			device_start_attempt(d);
 		else
 			d->due_ms = d->next_ms;
 		break;
 	case WANT_RENEWAL:
-		start_attempt(d);
+		device_start_attempt(d);
 		break;
 	case WANT_END:
 		control_drop_device(d);
@@ -380,19 +380,19 @@ control_look_at(struct control_device *d)
 	struct control_link *link;
 
 	d->due_ms = 0;
-	answer_requests(d);
-	look_at_silence(d);
+	device_answer_requests(d);
+	device_look_at_silence(d);
 	if (d->coming != NULL && atomic_load_explicit(&d->stop, memory_order_acquire))
 		control_link_cancel(d->coming);
 	if (d->coming != NULL || d->going != NULL)
 		return;
-	link = take_lost_link(d);
+	link = device_take_lost_link(d);
 	if (link == NULL)
-		link = take_last_link(d);
+		link = device_take_last_link(d);
 	if (link != NULL)
-		close_link(d, link);
+		device_close_link(d, link);
 	else
-		do_what_is_wanted(d);
+		device_do_wanted(d);
 }
 
 void

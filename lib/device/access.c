@@ -38,8 +38,8 @@ static void
 split_access_done(struct vuc_request *req, int status)
 {
 	struct split_access *split = req->arg;
-	const struct vuc_session_reply reply = {
-		.status = status, .reason = req->priv.dev->reason.text};
+	/* The device's reason may be that of another call by now. */
+	const struct vuc_session_reply reply = {.status = status, .reason = strerror(-status)};
 
 	if (split->done != NULL)
 		split->done(split->arg, &reply);
@@ -142,7 +142,7 @@ polls_alone(const struct vuc_device *dev)
 
 /* Send, and look at the socket for a while. */
 static inline void
-exchange(struct vuc_device *dev, const bool *done)
+device_exchange(struct vuc_device *dev, const bool *done)
 {
 	struct vuc_poll_group *group = dev->group;
 	struct device_link *link = &dev->main;
@@ -218,7 +218,7 @@ perform_access(struct vuc_device *dev, enum vuc_op op, uint32_t region, uint64_t
 		begin_message(dev, op, &access) != 0)
 		return perform_long_access(dev, op, region, offset, data, count);
 	if (polls_alone(dev))
-		exchange(dev, &w.done);
+		device_exchange(dev, &w.done);
 	if (!w.done)
 		await_by_polls(dev, &w.done);
 	return w.status;

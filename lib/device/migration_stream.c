@@ -89,7 +89,7 @@ struct stream {
 };
 
 static int
-open_stream(struct stream *s, uint32_t chunk_size, uint32_t max)
+stream_open(struct stream *s, uint32_t chunk_size, uint32_t max)
 {
 	s->chunk = chunk_size != 0 && chunk_size < max ? chunk_size : max;
 	s->buf = malloc(s->chunk);
@@ -99,7 +99,7 @@ open_stream(struct stream *s, uint32_t chunk_size, uint32_t max)
 }
 
 static int
-move_to(struct stream *s, enum vuc_migration_state state)
+stream_move_to(struct stream *s, enum vuc_migration_state state)
 {
 	s->now.state = state;
 	return vuc_migration_set_state(s->dev, state);
@@ -107,7 +107,7 @@ move_to(struct stream *s, enum vuc_migration_state state)
 
 /* count bytes were moved. */
 static int
-tell(struct stream *s, uint32_t count)
+stream_tell(struct stream *s, uint32_t count)
 {
 	int rc;
 
@@ -125,7 +125,7 @@ tell(struct stream *s, uint32_t count)
 }
 
 static int
-check_supported(struct vuc_device *dev, uint64_t *flags)
+migration_check_supported(struct vuc_device *dev, uint64_t *flags)
 {
 	int rc = vuc_migration_supported(dev, flags);
 
@@ -136,7 +136,7 @@ check_supported(struct vuc_device *dev, uint64_t *flags)
 
 /* After a failure. Keeps its reason, and adds to it what went wrong in turn. */
 static void
-bring_back(struct vuc_device *dev, enum vuc_migration_state state, int error)
+migration_bring_back(struct vuc_device *dev, enum vuc_migration_state state, int error)
 {
 	struct vuc_error why = dev->reason;
 	struct vuc_error again;
@@ -161,7 +161,7 @@ vuc_migration_save_opts_init(struct vuc_migration_save_opts *opts, size_t size)
 }
 
 static int
-save_chunk(struct stream *s, uint64_t max_bytes, uint32_t *count)
+stream_save_chunk(struct stream *s, uint64_t max_bytes, uint32_t *count)
 {
 	size_t got;
 	int rc = vuc_migration_read(s->dev, s->buf, s->chunk, &got);
@@ -176,37 +176,37 @@ save_chunk(struct stream *s, uint64_t max_bytes, uint32_t *count)
 	if (rc != 0)
 		return vuc_error_set(
 			&s->dev->reason, rc, "writing migration data: %s", strerror(-rc));
-	return tell(s, *count);
+	return stream_tell(s, *count);
 }
 
 /* All that the server has for now; adds it to *bytes. */
 static int
-save_data(struct stream *s, uint64_t max_bytes, uint64_t *bytes)
+stream_save_data(struct stream *s, uint64_t max_bytes, uint64_t *bytes)
 {
 	uint64_t before = s->now.bytes;
 	uint32_t count;
 	int rc;
 
 	do {
-		rc = save_chunk(s, max_bytes, &count);
+		rc = stream_save_chunk(s, max_bytes, &count);
 	} while (rc == 0 && count == s->chunk && !s->end_pre_copy);
 	*bytes += s->now.bytes - before;
 	return rc;
 }
 
 static int
-pre_copy(struct stream *s, const struct vuc_migration_save_opts *opts,
+stream_pre_copy(struct stream *s, const struct vuc_migration_save_opts *opts,
 	struct vuc_migration_saved *saved)
 {
 	uint64_t before;
-	int rc = move_to(s, VUC_MIGRATION_PRE_COPY);
+	int rc = stream_move_to(s, VUC_MIGRATION_PRE_COPY);
 
 	if (rc != 0)
 		return rc;
 	do {
 		before = s->now.bytes;
 		s->now.round = ++saved->pre_copy_rounds;
-		rc = save_data(s, opts->max_bytes, &saved->pre_copy_bytes);
+		rc = stream_save_data(s, opts->max_bytes, &saved->pre_copy_bytes);
 	} while (rc == 0 && s->now.bytes > before && !s->end_pre_copy &&
 		saved->pre_copy_rounds < opts->pre_copy_rounds);
 	s->now.round = 0;
@@ -215,18 +215,18 @@ pre_copy(struct stream *s, const struct vuc_migration_save_opts *opts,
 }
 
 static int
-stop_copy(struct stream *s, const struct vuc_migration_save_opts *opts,
+stream_stop_copy(struct stream *s, const struct vuc_migration_save_opts *opts,
 	struct vuc_migration_saved *saved)
 {
-	int rc = move_to(s, VUC_MIGRATION_STOP_COPY);
+	int rc = stream_move_to(s, VUC_MIGRATION_STOP_COPY);
 
 	if (rc == 0)
-		rc = save_data(s, opts->max_bytes, &saved->stop_copy_bytes);
-	return rc == 0 ? move_to(s, VUC_MIGRATION_STOP) : rc;
+		rc = stream_save_data(s, opts->max_bytes, &saved->stop_copy_bytes);
+	return rc == 0 ? stream_move_to(s, VUC_MIGRATION_STOP) : rc;
 }
 
 static bool
-wants_pre_copy(
+migration_wants_pre_copy(
 	const struct vuc_migration_save_opts *opts, enum vuc_migration_state from, uint64_t flags)
 {
 	return opts->pre_copy_rounds > 0 && (flags & VUC_MIGRATION_CAN_PRE_COPY) != 0 &&
@@ -235,9 +235,9 @@ wants_pre_copy(
 
 /* What state the device is in, which must be one to save it from. */
 static int
-find_source(struct vuc_device *dev, enum vuc_migration_state *from, uint64_t *flags)
+migration_find_source(struct vuc_device *dev, enum vuc_migration_state *from, uint64_t *flags)
 {
-	int rc = check_supported(dev, flags);
+	int rc = migration_check_supported(dev, flags);
 
 	if (rc == 0)
 		rc = vuc_migration_get_state(dev, from);
@@ -249,24 +249,24 @@ find_source(struct vuc_device *dev, enum vuc_migration_state *from, uint64_t *fl
 }
 
 static int
-save(struct vuc_device *dev, int fd, const struct vuc_migration_save_opts *opts,
+migration_save(struct vuc_device *dev, int fd, const struct vuc_migration_save_opts *opts,
 	struct vuc_migration_saved *saved)
 {
 	struct stream s = {.dev = dev, .fd = fd, .progress = opts->progress, .arg = opts->arg};
 	enum vuc_migration_state from;
 	uint64_t flags;
-	int rc = find_source(dev, &from, &flags);
+	int rc = migration_find_source(dev, &from, &flags);
 
 	if (rc == 0)
-		rc = open_stream(&s, opts->chunk_size, migration_read_max(dev));
+		rc = stream_open(&s, opts->chunk_size, migration_read_max(dev));
 	if (rc != 0)
 		return rc;
-	if (wants_pre_copy(opts, from, flags))
-		rc = pre_copy(&s, opts, saved);
+	if (migration_wants_pre_copy(opts, from, flags))
+		rc = stream_pre_copy(&s, opts, saved);
 	if (rc == 0)
-		rc = stop_copy(&s, opts, saved);
+		rc = stream_stop_copy(&s, opts, saved);
 	if (rc != 0)
-		bring_back(dev,
+		migration_bring_back(dev,
 			from == VUC_MIGRATION_STOP ? VUC_MIGRATION_STOP : VUC_MIGRATION_RUNNING,
 			rc);
 	free(s.buf);
@@ -289,7 +289,7 @@ vuc_migration_save(struct vuc_device *dev, int fd, const struct vuc_migration_sa
 	rc = vuc_opts_read(&known, sizeof(known), opts,
 		VUC_OPTS_LEAST(struct vuc_migration_save_opts, arg), "vuc_migration_save_opts",
 		&dev->reason);
-	return rc == 0 ? save(dev, fd, &known, saved) : rc;
+	return rc == 0 ? migration_save(dev, fd, &known, saved) : rc;
 }
 
 VUC_EXPORT void
@@ -302,7 +302,7 @@ vuc_migration_load_opts_init(struct vuc_migration_load_opts *opts, size_t size)
 
 /* Returns 1 while there may be more, 0 at the end, or a negative errno. */
 static int
-load_chunk(struct stream *s, uint64_t size)
+stream_load_chunk(struct stream *s, uint64_t size)
 {
 	uint64_t left = size - s->now.bytes;
 	uint32_t want = left < s->chunk ? (uint32_t)left : s->chunk;
@@ -319,45 +319,46 @@ load_chunk(struct stream *s, uint64_t size)
 	if (got > 0)
 		rc = vuc_migration_write(s->dev, s->buf, got);
 	if (rc == 0 && got > 0)
-		rc = tell(s, (uint32_t)got);
+		rc = stream_tell(s, (uint32_t)got);
 	return rc == 0 ? got == s->chunk : rc;
 }
 
 static int
-load_steps(struct stream *s, const struct vuc_migration_load_opts *opts)
+stream_load_steps(struct stream *s, const struct vuc_migration_load_opts *opts)
 {
-	int rc = move_to(s, VUC_MIGRATION_RESUMING);
+	int rc = stream_move_to(s, VUC_MIGRATION_RESUMING);
 
 	if (rc == 0) {
 		do {
-			rc = load_chunk(s, opts->bytes);
+			rc = stream_load_chunk(s, opts->bytes);
 		} while (rc > 0);
 	}
 	if (rc == 0)
-		rc = move_to(s, VUC_MIGRATION_STOP);
+		rc = stream_move_to(s, VUC_MIGRATION_STOP);
 	if (rc == 0 && opts->run)
-		rc = move_to(s, VUC_MIGRATION_RUNNING);
+		rc = stream_move_to(s, VUC_MIGRATION_RUNNING);
 	return rc;
 }
 
 static int
-load(struct vuc_device *dev, int fd, const struct vuc_migration_load_opts *opts, uint64_t *bytes)
+migration_load(
+	struct vuc_device *dev, int fd, const struct vuc_migration_load_opts *opts, uint64_t *bytes)
 {
 	struct stream s = {.dev = dev, .fd = fd, .progress = opts->progress, .arg = opts->arg};
 	uint64_t flags;
-	int rc = check_supported(dev, &flags);
+	int rc = migration_check_supported(dev, &flags);
 
 	/* By way of STOP also from RESUMING, so that the stream begins anew. */
 	if (rc == 0)
-		rc = move_to(&s, VUC_MIGRATION_STOP);
+		rc = stream_move_to(&s, VUC_MIGRATION_STOP);
 	if (rc == 0)
-		rc = open_stream(&s, opts->chunk_size, migration_write_max(dev));
+		rc = stream_open(&s, opts->chunk_size, migration_write_max(dev));
 	if (rc != 0)
 		return rc;
-	rc = load_steps(&s, opts);
+	rc = stream_load_steps(&s, opts);
 	*bytes = s.now.bytes;
 	if (rc != 0)
-		bring_back(dev, VUC_MIGRATION_STOP, rc);
+		migration_bring_back(dev, VUC_MIGRATION_STOP, rc);
 	free(s.buf);
 	return rc;
 }
@@ -378,5 +379,5 @@ vuc_migration_load(
 	rc = vuc_opts_read(&known, sizeof(known), opts,
 		VUC_OPTS_LEAST(struct vuc_migration_load_opts, arg), "vuc_migration_load_opts",
 		&dev->reason);
-	return rc == 0 ? load(dev, fd, &known, bytes) : rc;
+	return rc == 0 ? migration_load(dev, fd, &known, bytes) : rc;
 }

@@ -84,7 +84,7 @@ vuc_poll_group_create(const struct vuc_poll_group_opts *opts, struct vuc_poll_gr
 
 /* Whether a device is closed, and only what was posted is still to be sent. */
 static bool
-lingers(const struct vuc_device *dev)
+device_lingers(const struct vuc_device *dev)
 {
 	return dev->closed && dev->closing.done == NULL;
 }
@@ -104,7 +104,7 @@ vuc_poll_group_destroy(struct vuc_poll_group *group)
 	if (group == NULL)
 		return 0;
 	TAILQ_FOREACH (dev, &group->devices, link) {
-		if (!lingers(dev))
+		if (!device_lingers(dev))
 			return -EBUSY;
 	}
 	if (group->polling) {
@@ -166,7 +166,7 @@ end_lingering(struct vuc_poll_group *group)
 
 	for (dev = TAILQ_FIRST(&group->devices); dev != NULL; dev = next) {
 		next = TAILQ_NEXT(dev, link);
-		if (!lingers(dev))
+		if (!device_lingers(dev))
 			continue;
 		device_flush(dev);
 		dev->closing.deadline_ms = 0;

@@ -70,7 +70,7 @@ sleep_until_kicked(struct vuc_poller *p)
 }
 
 static void
-idle(struct vuc_poller *p)
+poller_idle(struct vuc_poller *p)
 {
 	stats_add(&p->stats.loops_empty, 1);
 	if (p->idle == VUC_IDLE_SPIN || p->empty++ < p->idle_loops)
@@ -105,7 +105,7 @@ poller_loop(struct vuc_poller *p)
 			stats_add(&p->stats.loops_busy, 1);
 			look_around(p);
 		} else {
-			idle(p);
+			poller_idle(p);
 		}
 	}
 	while (atomic_load_explicit(&p->posted, memory_order_relaxed))

@@ -115,7 +115,7 @@ answered_nobody(void *arg, const struct vuc_session_reply *reply)
 }
 
 static bool
-times(const struct vuc_poller *p)
+poller_times_requests(const struct vuc_poller *p)
 {
 	return atomic_load_explicit(&p->times, memory_order_relaxed);
 }
@@ -151,7 +151,7 @@ serve_request(struct poller_queue *q, const struct vuc_queue_taken *taken)
 		struct poller_request *r = &q->requests[slot->id];
 
 		r->count = 0;
-		r->begun = times(q->poller) ? vuc_eal_ticks() : 0;
+		r->begun = poller_times_requests(q->poller) ? vuc_eal_ticks() : 0;
 		if (op == VUC_OP_READ) {
 			access.data = vuc_queue_back_room(&q->back, slot->id, slot->count);
 			r->count = slot->count;

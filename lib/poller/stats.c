@@ -34,7 +34,7 @@ to_ns(uint64_t ticks)
 
 /* The ticks that `per_mille` of all requests did not pass. */
 static uint64_t
-percentile(const uint64_t *buckets, uint64_t count, uint64_t max, unsigned int per_mille)
+histogram_percentile(const uint64_t *buckets, uint64_t count, uint64_t max, unsigned int per_mille)
 {
 	uint64_t rank = count / 1000 * per_mille + (count % 1000 * per_mille + 999) / 1000;
 	uint64_t seen = 0;
@@ -62,9 +62,9 @@ read_latency(const struct histogram *h, struct vuc_latency *latency)
 	if (count == 0)
 		return;
 	max = stats_get(&h->max);
-	latency->p50_ns = to_ns(percentile(buckets, count, max, 500));
-	latency->p99_ns = to_ns(percentile(buckets, count, max, 990));
-	latency->p999_ns = to_ns(percentile(buckets, count, max, 999));
+	latency->p50_ns = to_ns(histogram_percentile(buckets, count, max, 500));
+	latency->p99_ns = to_ns(histogram_percentile(buckets, count, max, 990));
+	latency->p999_ns = to_ns(histogram_percentile(buckets, count, max, 999));
 	latency->max_ns = to_ns(max);
 }
 

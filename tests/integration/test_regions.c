@@ -283,6 +283,110 @@ test_sub_regions_of_the_dead(void)
 		dev, vuc_io_fds_get(dev, BAR0, &io), -ECONNRESET, "*closed the connection*"));
 }
 
+/* What has become of a mapping that was started. */
+struct ending {
+	unsigned int calls;
+	int status;
+};
+
+/* A vuc_done_fn. */
+static void
+note_ending(void *arg, int status, const struct vuc_error *err)
+{
+	struct ending *e = arg;
+
+	CU_ASSERT_EQUAL(err->text[0] == '\0', status == 0);
+	e->calls++;
+	e->status = status;
+}
+
+static void
+open_in_group(struct vuc_poll_group **group, uint32_t timeout_ms)
+{
+	struct vuc_poll_group_opts group_opts;
+	struct vuc_device_opts opts;
+
+	vuc_poll_group_opts_init(&group_opts, sizeof(group_opts));
+	group_opts.transport = peer_transport();
+	CU_ASSERT_EQUAL_FATAL(vuc_poll_group_create(&group_opts, group, NULL), 0);
+	vuc_device_close(dev);
+	peer_opts(peer, 0, &opts);
+	opts.transport = NULL;
+	opts.group = *group;
+	opts.timeout_ms = timeout_ms;
+	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
+}
+
+static void
+close_in_group(struct vuc_poll_group *group)
+{
+	vuc_device_close(dev);
+	dev = NULL;
+	CU_ASSERT_EQUAL(vuc_poll_group_destroy(group), 0);
+}
+
+/* It is told of by a poll, also where it is mapped already. */
+static void
+test_started(void)
+{
+	const struct vuc_region_mapping *again;
+	struct vuc_poll_group *group;
+	struct ending e = {0};
+	uint32_t nr;
+
+	open_in_group(&group, 5000);
+	CU_ASSERT_EQUAL(vuc_region_map_start(dev, NONE, &m, &nr, note_ending, &e), -EINVAL);
+	CU_ASSERT_EQUAL(
+		vuc_region_map_start(dev, VFIO_PCI_CONFIG_REGION_INDEX, &m, &nr, note_ending, &e),
+		-EOPNOTSUPP);
+	for (unsigned int i = 1; i <= 2; i++) {
+		CU_ASSERT_EQUAL_FATAL(vuc_region_map_start(dev, BAR2, &m, &nr, note_ending, &e), 0);
+		CU_ASSERT_EQUAL(e.calls, i - 1);
+		CU_ASSERT_PTR_NULL(m);
+		while (e.calls < i)
+			vuc_poll_group_poll(group);
+		CU_ASSERT_EQUAL(e.status, 0);
+		CU_ASSERT_EQUAL_FATAL(nr, 1);
+		CU_ASSERT_TRUE(is_mapped(m));
+	}
+	CU_ASSERT_EQUAL(vuc_region_map(dev, BAR2, &again), 1);
+	CU_ASSERT_PTR_EQUAL(again, m);
+	close_in_group(group);
+	CU_ASSERT_EQUAL(e.calls, 2);
+}
+
+/* Once it is started, it ends once: in time, or with the device. */
+static void
+test_started_unanswered(void)
+{
+	if (strcmp(peer_transport(), "loopback") == 0) {
+		vuc_tap_skip("the loopback's server answers everything");
+		return;
+	}
+	for (unsigned int closed = 0; closed < 2; closed++) {
+		struct vuc_poll_group *group;
+		struct ending e = {0};
+		uint32_t nr;
+
+		vuc_device_close(dev);
+		dev = NULL;
+		peer_stop(peer);
+		peer = peer_start(1, "--fault=drop@region_read#7", NULL);
+		open_in_group(&group, closed ? 60000 : 100);
+		CU_ASSERT_EQUAL_FATAL(vuc_region_map_start(dev, BAR2, &m, &nr, note_ending, &e), 0);
+		while (!closed && e.calls == 0)
+			vuc_poll_group_poll(group);
+		/* Nobody waits for what is unanswered. */
+		if (closed)
+			CU_ASSERT_EQUAL(vuc_device_close_start(dev, NULL, NULL), 0);
+		CU_ASSERT_EQUAL(e.calls, 1);
+		CU_ASSERT_EQUAL(e.status, closed ? -ECANCELED : -ETIMEDOUT);
+		CU_ASSERT_PTR_NULL(m);
+		close_in_group(group);
+		CU_ASSERT_EQUAL(e.calls, 1);
+	}
+}
+
 static CU_TestInfo tests[] = {
 	{"whole", test_whole},
 	{"areas", test_areas},
@@ -295,6 +399,8 @@ static CU_TestInfo tests[] = {
 	{"server dies", test_server_dies},
 	{"sub-regions", test_sub_regions},
 	{"sub-regions, server dies", test_sub_regions_of_the_dead},
+	{"started", test_started},
+	{"started, and unanswered", test_started_unanswered},
 	CU_TEST_INFO_NULL,
 };
 

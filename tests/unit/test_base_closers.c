@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -10,11 +11,21 @@
 #include "fd_count.h"
 #include "fds.h"
 #include "tap.h"
+#include "thread.h"
 
 #define WAIT_MS   20000u
 #define NR_OWNERS 20u
 
 static struct vuc_closers *closers;
+static bool no_threads;
+
+/* In the place of lib/base's. */
+int
+vuc_thread_create(pthread_t *thread, size_t stack, void *(*fn)(void *), void *arg)
+{
+	(void)stack;
+	return no_threads ? -EAGAIN : -pthread_create(thread, NULL, fn, arg);
+}
 
 static void
 start_closers(void)
@@ -250,6 +261,25 @@ test_abandon(void)
 	close(peer);
 }
 
+/* Where no thread can be started, everything is closed at the end, and its memory is freed. */
+static void
+test_no_threads(void)
+{
+	int fds[2] = {eventfd(0, 0), eventfd(0, 0)};
+	struct vuc_closer *o;
+
+	no_threads = true;
+	start_closers();
+	o = create_closer(1);
+	for (unsigned int i = 0; i < 2; i++)
+		vuc_closer_close(o, &fds[i], 1);
+	CU_ASSERT_EQUAL(vuc_closer_waiting(o), 2);
+	vuc_closer_let_go(o);
+	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, 0), 0);
+	CU_ASSERT_FALSE(is_open(fds[0]) || is_open(fds[1]));
+	no_threads = false;
+}
+
 static CU_TestInfo tests[] = {
 	{"close", test_close},
 	{"sockets", test_sockets},
@@ -257,6 +287,7 @@ static CU_TestInfo tests[] = {
 	{"owners", test_owners},
 	{"share", test_share},
 	{"abandon", test_abandon},
+	{"no threads", test_no_threads},
 	CU_TEST_INFO_NULL,
 };
 
