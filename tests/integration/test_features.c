@@ -186,7 +186,9 @@ set_pre_copy(void)
 
 #define REPLY  "VFIO_USER_DEVICE_FEATURE reply: "
 #define CHANGE "from migration state RUNNING to STOP: "
-#define BUSY   "the server answered VFIO_USER_DEVICE_FEATURE with error 16 (Device or resource busy)"
+#define BUSY                                                          \
+	"the server answered VFIO_USER_DEVICE_FEATURE with error 16 " \
+	"(Device or resource busy)"
 /* The long timeout: a change has it for all of its messages. */
 #define LATE "no answer to VFIO_USER_DEVICE_FEATURE within 31 ms"
 
@@ -238,7 +240,8 @@ test_bad_replies(void)
 			rows[i].rc == -ECONNRESET ? -ECONNRESET : 0);
 		if (rows[i].next == -EINVAL)
 			CU_ASSERT_STRING_EQUAL(vuc_device_reason(dev),
-				"migration state cannot change from ERROR to STOP: reset the device");
+				"migration state cannot change from ERROR to STOP: reset the "
+				"device");
 	}
 }
 

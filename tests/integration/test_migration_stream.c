@@ -136,9 +136,18 @@ struct row {
 	const char *trace;
 };
 
-#define FEATURE "the server answered VFIO_USER_DEVICE_FEATURE with error "
-#define READ    "the server answered VFIO_USER_MIG_DATA_READ with error "
-#define REPLY   "VFIO_USER_MIG_DATA_READ reply: "
+#define FEATURE  "the server answered VFIO_USER_DEVICE_FEATURE with error "
+#define READ     "the server answered VFIO_USER_MIG_DATA_READ with error "
+#define REPLY    "VFIO_USER_MIG_DATA_READ reply: "
+#define EIO_TEXT "5 (Input/output error)"
+#define FROM     "from migration state "
+#define GIVEN_UP "given up in migration state "
+#define CLOSED   "the server closed the connection instead of answering "
+
+#define STATE_FAULT(nth, wrong, value) \
+	.fault = {nth, VFIO_USER_DEVICE_FEATURE, SET_STATE, wrong, 0, value}
+#define DATA_FAULT(direction, nth, wrong, at, value) \
+	.fault = {nth, VFIO_USER_MIG_DATA_##direction, 0, wrong, at, value}
 
 /* clang-format off */
 static const struct row saves[] = {
@@ -150,7 +159,8 @@ static const struct row saves[] = {
 		.trace = "STOP_COPY r600 r400 STOP "},
 	{.chunk = 601, .trace = "STOP_COPY r0 STOP "},
 	/* As much as a message can carry, more than once. */
-	{.stop_copy = 3000000, .bytes = 3000000, .trace = "STOP_COPY r1048576 r1048576 r902848 STOP "},
+	{.stop_copy = 3000000, .bytes = 3000000,
+		.trace = "STOP_COPY r1048576 r1048576 r902848 STOP "},
 	{.pre_copy = {250, 99}, .stop_copy = 50, .chunk = 100, .rounds = 10, .bytes = 399,
 		.trace = "PRE_COPY r100 r100 r50 r99 r0 STOP_COPY r50 STOP "},
 	{.pre_copy = {250, 99}, .stop_copy = 50, .chunk = 100, .rounds = 1, .bytes = 300,
@@ -177,56 +187,60 @@ static const struct row saves[] = {
 		.trace = "STOP_COPY r100 p0:100 r50 p0:150 STOP "},
 	{.pre_copy = {1000}, .chunk = 100, .rounds = 1, .answer_at = 1, .answer = -ECANCELED,
 		.rc = -ECANCELED, .bytes = 100,
-		.reason = "given up in migration state PRE_COPY after 100 bytes: Operation canceled",
+		.reason = GIVEN_UP "PRE_COPY after 100 bytes: Operation canceled",
 		.trace = "PRE_COPY r100 p1:100 RUNNING "},
 	{.stop_copy = 150, .chunk = 100, .answer_at = 1, .answer = -ECANCELED,
 		.rc = -ECANCELED, .bytes = 100,
-		.reason = "given up in migration state STOP_COPY after 100 bytes: Operation canceled",
+		.reason = GIVEN_UP "STOP_COPY after 100 bytes: Operation canceled",
 		.trace = "STOP_COPY r100 p0:100 RUNNING "},
 	{.from = "STOP", .stop_copy = 150, .chunk = 100, .answer_at = 1, .answer = -ECANCELED,
 		.rc = -ECANCELED, .bytes = 100,
-		.reason = "given up in migration state STOP_COPY after 100 bytes: Operation canceled",
+		.reason = GIVEN_UP "STOP_COPY after 100 bytes: Operation canceled",
 		.trace = "STOP_COPY r100 p0:100 STOP "},
 
 	/* What cannot be saved, or not there. */
 	{.bad_fd = true, .stop_copy = 10, .rc = -EBADF,
-		.reason = "writing migration data: Bad file descriptor", .trace = "STOP_COPY r10 RUNNING "},
+		.reason = "writing migration data: Bad file descriptor",
+		.trace = "STOP_COPY r10 RUNNING "},
 	{.from = "RESUMING", .rc = -EINVAL, .trace = "",
 		.reason = "a device in migration state RESUMING cannot be saved"},
 	{.from = "STOP_COPY", .rc = -EINVAL, .trace = "",
 		.reason = "a device in migration state STOP_COPY cannot be saved"},
 	{.from = "ERROR", .rc = -EINVAL, .trace = "",
 		.reason = "a device in migration state ERROR cannot be saved"},
-	{.cannot = UINT64_MAX, .rc = -EOPNOTSUPP, .trace = "", .reason = "the device cannot be migrated"},
+	{.cannot = UINT64_MAX, .rc = -EOPNOTSUPP, .trace = "",
+		.reason = "the device cannot be migrated"},
 
 	/* A fault at each step of a save with pre-copy, of 20 bytes and 10. */
-	{.fault = {1, VFIO_USER_DEVICE_FEATURE, SET_STATE, FAKE_ERROR, 0, EIO}, .rc = -EIO,
-		.reason = "from migration state RUNNING to PRE_COPY: " FEATURE "5 (Input/output error)",
+	{STATE_FAULT(1, FAKE_ERROR, EIO), .rc = -EIO,
+		.reason = FROM "RUNNING to PRE_COPY: " FEATURE EIO_TEXT,
 		.trace = ""},
-	{.fault = {2, VFIO_USER_DEVICE_FEATURE, SET_STATE, FAKE_ERROR, 0, EIO}, .rc = -EIO,
-		.reason = "from migration state PRE_COPY to STOP_COPY: " FEATURE "5 (Input/output error)",
+	{STATE_FAULT(2, FAKE_ERROR, EIO), .rc = -EIO,
+		.reason = FROM "PRE_COPY to STOP_COPY: " FEATURE EIO_TEXT,
 		.bytes = 20, .trace = "PRE_COPY r20 RUNNING "},
-	{.fault = {3, VFIO_USER_DEVICE_FEATURE, SET_STATE, FAKE_ERROR, 0, EIO}, .rc = -EIO,
-		.reason = "from migration state STOP_COPY to STOP: " FEATURE "5 (Input/output error)",
+	{STATE_FAULT(3, FAKE_ERROR, EIO), .rc = -EIO,
+		.reason = FROM "STOP_COPY to STOP: " FEATURE EIO_TEXT,
 		.bytes = 30, .trace = "PRE_COPY r20 STOP_COPY r10 RUNNING "},
-	{.fault = {1, VFIO_USER_MIG_DATA_READ, 0, FAKE_ERROR, 0, EIO}, .rc = -EIO,
-		.reason = READ "5 (Input/output error)", .trace = "PRE_COPY RUNNING "},
-	{.fault = {2, VFIO_USER_MIG_DATA_READ, 0, FAKE_CUT, 0, 1}, .rc = -EPROTO,
-		.reason = REPLY "body of 17 bytes, expected the 8 of its fields and 10 to 1048576 more",
+	{DATA_FAULT(READ, 1, FAKE_ERROR, 0, EIO), .rc = -EIO,
+		.reason = READ EIO_TEXT, .trace = "PRE_COPY RUNNING "},
+	{DATA_FAULT(READ, 2, FAKE_CUT, 0, 1), .rc = -EPROTO,
+		.reason = REPLY "body of 17 bytes, expected the 8 of its fields and 10 to "
+			"1048576 more",
 		.bytes = 20, .trace = "PRE_COPY r20 STOP_COPY r10 RUNNING "},
-	{.fault = {2, VFIO_USER_MIG_DATA_READ, 0, FAKE_FIELD, 4, 11}, .rc = -EPROTO,
+	{DATA_FAULT(READ, 2, FAKE_FIELD, 4, 11), .rc = -EPROTO,
 		.reason = REPLY "argsz 18, expected 19",
 		.bytes = 20, .trace = "PRE_COPY r20 STOP_COPY r10 RUNNING "},
-	{.fault = {2, VFIO_USER_MIG_DATA_READ, 0, FAKE_FIELD, 4, UINT32_MAX}, .rc = -EPROTO,
+	{DATA_FAULT(READ, 2, FAKE_FIELD, 4, UINT32_MAX), .rc = -EPROTO,
 		.reason = REPLY "size 4294967295, asked for at most 1048576",
 		.bytes = 20, .trace = "PRE_COPY r20 STOP_COPY r10 RUNNING "},
-	{.fault = {1, VFIO_USER_MIG_DATA_READ, 0, FAKE_ERROR_STATE, 0, EIO}, .rc = -EIO,
-		.reason = READ "5 (Input/output error); and not brought back to RUNNING: migration state "
-			"cannot change from ERROR to RUNNING: reset the device", .trace = "PRE_COPY "},
-	{.fault = {1, VFIO_USER_MIG_DATA_READ, 0, FAKE_CLOSE, 0, 0}, .rc = -ECONNRESET,
-		.reason = "the server closed the connection instead of answering VFIO_USER_MIG_DATA_READ",
+	{DATA_FAULT(READ, 1, FAKE_ERROR_STATE, 0, EIO), .rc = -EIO,
+		.reason = READ EIO_TEXT "; and not brought back to RUNNING: migration state "
+			"cannot change from ERROR to RUNNING: reset the device",
+		.trace = "PRE_COPY "},
+	{DATA_FAULT(READ, 1, FAKE_CLOSE, 0, 0), .rc = -ECONNRESET,
+		.reason = CLOSED "VFIO_USER_MIG_DATA_READ",
 		.trace = "PRE_COPY r20 "},
-	{.fault = {1, VFIO_USER_MIG_DATA_READ, 0, FAKE_SILENT, 0, 0}, .rc = -ETIMEDOUT,
+	{DATA_FAULT(READ, 1, FAKE_SILENT, 0, 0), .rc = -ETIMEDOUT,
 		.reason = "no answer to VFIO_USER_MIG_DATA_READ within 30 ms",
 		.trace = "PRE_COPY r20 RUNNING "},
 };
@@ -249,30 +263,30 @@ static const struct row loads[] = {
 		.reason = "the migration data ends after 100 of 101 bytes"},
 	{.from = "STOP", .bad_fd = true, .no_opts = true, .rc = -EBADF, .trace = "RESUMING STOP ",
 		.reason = "reading migration data: Bad file descriptor"},
-	{.from = "STOP", .stop_copy = 100, .most = 50, .answer_at = 1, .answer = -EINTR, .rc = -EINTR,
-		.bytes = 50,
-		.reason = "given up in migration state RESUMING after 50 bytes: Interrupted system call",
+	{.from = "STOP", .stop_copy = 100, .most = 50, .answer_at = 1, .answer = -EINTR,
+		.rc = -EINTR, .bytes = 50,
+		.reason = GIVEN_UP "RESUMING after 50 bytes: Interrupted system call",
 		.trace = "RESUMING w50 p0:50 STOP "},
 	{.from = "ERROR", .no_opts = true, .rc = -EINVAL, .trace = "",
 		.reason = "migration state cannot change from ERROR to STOP: reset the device"},
 	{.cannot = UINT64_MAX, .no_opts = true, .rc = -EOPNOTSUPP, .trace = "",
 		.reason = "the device cannot be migrated"},
 	/* A fault at each step of a load, of 10 bytes and 10. */
-	{.fault = {2, VFIO_USER_MIG_DATA_WRITE, 0, FAKE_ERROR, 0, ENOSPC}, .rc = -ENOSPC, .bytes = 10,
-		.reason = "the server answered VFIO_USER_MIG_DATA_WRITE with error 28 (No space left on "
-			"device)", .trace = "STOP RESUMING w10 STOP "},
-	{.fault = {2, VFIO_USER_MIG_DATA_WRITE, 0, FAKE_CLOSE, 0, 0}, .rc = -ECONNRESET, .bytes = 20,
-		.reason = "the server closed the connection instead of answering VFIO_USER_MIG_DATA_WRITE",
+	{DATA_FAULT(WRITE, 2, FAKE_ERROR, 0, ENOSPC), .rc = -ENOSPC, .bytes = 10,
+		.reason = "the server answered VFIO_USER_MIG_DATA_WRITE with error 28 (No space "
+			"left on device)", .trace = "STOP RESUMING w10 STOP "},
+	{DATA_FAULT(WRITE, 2, FAKE_CLOSE, 0, 0), .rc = -ECONNRESET, .bytes = 20,
+		.reason = CLOSED "VFIO_USER_MIG_DATA_WRITE",
 		.trace = "STOP RESUMING w10 w10 "},
 	/* A server that finds the data wrong says so at its end. */
-	{.fault = {3, VFIO_USER_DEVICE_FEATURE, SET_STATE, FAKE_ERROR_STATE, 0, EINVAL},
+	{STATE_FAULT(3, FAKE_ERROR_STATE, EINVAL),
 		.rc = -EINVAL, .bytes = 20,
-		.reason = "from migration state RESUMING to STOP: " FEATURE "22 (Invalid argument); the "
-			"device is in ERROR now; and not brought back to STOP: migration state cannot "
-			"change from ERROR to STOP: reset the device",
+		.reason = FROM "RESUMING to STOP: " FEATURE "22 (Invalid argument); the "
+			"device is in ERROR now; and not brought back to STOP: migration state "
+			"cannot change from ERROR to STOP: reset the device",
 		.trace = "STOP RESUMING w10 w10 "},
-	{.fault = {4, VFIO_USER_DEVICE_FEATURE, SET_STATE, FAKE_ERROR, 0, EIO}, .rc = -EIO, .bytes = 20,
-		.reason = "from migration state STOP to RUNNING: " FEATURE "5 (Input/output error)",
+	{STATE_FAULT(4, FAKE_ERROR, EIO), .rc = -EIO, .bytes = 20,
+		.reason = FROM "STOP to RUNNING: " FEATURE EIO_TEXT,
 		.trace = "STOP RESUMING w10 w10 STOP "},
 };
 /* clang-format on */
@@ -456,8 +470,8 @@ test_pipes(void)
 	for (unsigned int i = 0; i < 4; i++)
 		check_pipe(i % 2 != 0, i / 2 != 0 ? O_NONBLOCK : 0);
 	CU_ASSERT_STRING_EQUAL(f.trace,
-		"STOP RESUMING w32768 w32768 w32768 w32768 w32768 w32768 w32768 w32768 w32768 w5088 "
-		"STOP ");
+		"STOP RESUMING w32768 w32768 w32768 w32768 w32768 w32768 w32768 w32768 w32768 "
+		"w5088 STOP ");
 }
 
 static void
