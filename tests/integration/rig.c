@@ -463,6 +463,17 @@ rig_logs(const char *text)
 	return true;
 }
 
+void
+rig_change(void *of, const struct rig_change *change)
+{
+	uint8_t *at = (uint8_t *)of + change->at;
+
+	if (change->size > sizeof(change->value))
+		memset(at, (int)change->value, change->size);
+	else
+		memcpy(at, &change->value, change->size);
+}
+
 int
 rig_memory(size_t size, int seals)
 {

@@ -14,6 +14,7 @@
  */
 
 #include <fcntl.h> /* F_SEAL_... */
+#include <stddef.h>
 
 #include <vuc/control.h>
 #include <vuc/poller.h>
@@ -156,6 +157,20 @@ bool rig_has_logged(const char *text);
 unsigned int rig_count_logged(const char *text);
 bool rig_logs(const char *text);
 void rig_forget_log(void);
+
+/* A field that is not as in a struct that is right; more than 8 bytes have the value in each. */
+struct rig_change {
+	size_t at;
+	size_t size;
+	uint64_t value;
+};
+
+#define RIG_CHANGE(type, field, value)                                                    \
+	{                                                                                 \
+		offsetof(struct type, field), sizeof(((struct type *)NULL)->field), value \
+	}
+
+void rig_change(void *of, const struct rig_change *change);
 
 /* Memory that can be mapped for DMA, of a size, with seals. */
 int rig_memory(size_t size, int seals);

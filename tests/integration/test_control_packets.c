@@ -4,7 +4,6 @@
  * connection, and in what words. */
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -40,234 +39,204 @@ enum base {
 	DETACH,
 };
 
-/* A field that is not as in the right request. */
-struct change {
-	size_t at;
-	size_t size;
-	uint64_t value;
-};
-
-#define OF(type, field, value)                                                            \
-	{                                                                                 \
-		offsetof(struct type, field), sizeof(((struct type *)NULL)->field), value \
-	}
-#define HEADER(field, value) OF(vuc_shm_header, field, (uint64_t)(value))
-#define HELLO_(field, value) OF(vuc_shm_hello, field, value)
-#define INDEX(field, value)  OF(vuc_shm_index, field, value)
-#define QUEUE(field, value)  OF(vuc_shm_open_queue, field, value)
-#define DMA(field, value)    OF(vuc_shm_dma, field, value)
-#define ENTRY(field, value)  OF(vuc_shm_dma, entries[0].field, (uint64_t)(value))
-#define IRQS(field, value)   OF(vuc_shm_set_irqs, field, value)
-#define WHICH(n, value)      OF(vuc_shm_set_irqs, which[n], value)
+#define HEADER(field, value) RIG_CHANGE(vuc_shm_header, field, (uint64_t)(value))
+#define HELLO_(field, value) RIG_CHANGE(vuc_shm_hello, field, value)
+#define INDEX(field, value)  RIG_CHANGE(vuc_shm_index, field, value)
+#define QUEUE(field, value)  RIG_CHANGE(vuc_shm_open_queue, field, value)
+#define DMA(field, value)    RIG_CHANGE(vuc_shm_dma, field, value)
+#define ENTRY(field, value)  RIG_CHANGE(vuc_shm_dma, entries[0].field, (uint64_t)(value))
+#define IRQS(field, value)   RIG_CHANGE(vuc_shm_set_irqs, field, value)
+#define WHICH(n, value)      RIG_CHANGE(vuc_shm_set_irqs, which[n], value)
 
 /* What a row changes beside fields: bytes at the end, and descriptors. */
 struct row {
 	enum base base;
-	struct change change[3];
+	struct rig_change change[3];
 	int bytes;
 	int fds;
 	int verdict;      /* status of the reply, or SHM_GONE */
 	const char *text; /* in the reason, or in the log */
 };
 
+#define ENDS(words)    .verdict = SHM_GONE, .text = words /* the connection */
+#define REFUSED(words) .verdict = -EINVAL, .text = words
+
 static const struct row rows[] = {
 	/* The header, which is the same for all. */
-	{RESET, {HEADER(type, 0)}, .verdict = SHM_GONE, .text = "unknown type 0"},
-	{RESET, {HEADER(type, 12)}, .verdict = SHM_GONE, .text = "unknown type 12"},
-	{RESET, {HEADER(flags, 1)}, .verdict = SHM_GONE, .text = "RESET: flags 0x1"},
-	{RESET, {HEADER(flags, 0x8000)}, .verdict = SHM_GONE, .text = "RESET: flags 0x8000"},
-	{RESET, {HEADER(size, 15)}, .verdict = SHM_GONE, .text = "size 15, but 16 bytes"},
-	{RESET, {HEADER(size, 17)}, .verdict = SHM_GONE, .text = "size 17, but 16 bytes"},
-	{RESET, {HEADER(status, 1)}, .verdict = SHM_GONE, .text = "RESET: status 1"},
-	{RESET, {HEADER(status, -1)}, .verdict = SHM_GONE, .text = "RESET: status -1"},
-	{RESET, {HEADER(sequence, 2)}, .verdict = SHM_GONE, .text = "sequence 2 after 2"},
-	{RESET, {HEADER(sequence, 4)}, .verdict = SHM_GONE, .text = "sequence 4 after 2"},
+	{RESET, {HEADER(type, 0)}, ENDS("unknown type 0")},
+	{RESET, {HEADER(type, 12)}, ENDS("unknown type 12")},
+	{RESET, {HEADER(flags, 1)}, ENDS("RESET: flags 0x1")},
+	{RESET, {HEADER(flags, 0x8000)}, ENDS("RESET: flags 0x8000")},
+	{RESET, {HEADER(size, 15)}, ENDS("size 15, but 16 bytes")},
+	{RESET, {HEADER(size, 17)}, ENDS("size 17, but 16 bytes")},
+	{RESET, {HEADER(status, 1)}, ENDS("RESET: status 1")},
+	{RESET, {HEADER(status, -1)}, ENDS("RESET: status -1")},
+	{RESET, {HEADER(sequence, 2)}, ENDS("sequence 2 after 2")},
+	{RESET, {HEADER(sequence, 4)}, ENDS("sequence 4 after 2")},
 
 	/* Lengths and descriptors of those that are always the same, of which the hostile suites
 	 * have all. */
-	{HELLO, .bytes = -1, .verdict = SHM_GONE, .text = "HELLO: 95 bytes"},
-	{ATTACH, .bytes = 1, .verdict = SHM_GONE, .text = "ATTACH: 81 bytes"},
-	{IO_FDS, .fds = 1, .verdict = SHM_GONE, .text = "IO_FDS: 1 unexpected descriptors"},
-	{RESET, .bytes = -1, .verdict = SHM_GONE, .text = "a packet of 15 bytes"},
-	{RESET, .bytes = 1, .verdict = SHM_GONE, .text = "RESET: 17 bytes"},
-	{RESET, .fds = 1, .verdict = SHM_GONE, .text = "RESET: 1 unexpected descriptors"},
-	{RESET, .fds = VUC_SHM_MAX_FDS, .verdict = SHM_GONE,
-		.text = "RESET: 16 unexpected descriptors"},
-	{RESET, .fds = VUC_SHM_MAX_FDS + 1, .verdict = SHM_GONE, .text = "more than 16 descr"},
-	{DETACH, .bytes = 1, .verdict = SHM_GONE, .text = "DETACH: 17 bytes"},
-	{DETACH, .fds = 1, .verdict = SHM_GONE, .text = "DETACH: 1 unexpected descriptors"},
+	{HELLO, .bytes = -1, ENDS("HELLO: 95 bytes")},
+	{ATTACH, .bytes = 1, ENDS("ATTACH: 81 bytes")},
+	{IO_FDS, .fds = 1, ENDS("IO_FDS: 1 unexpected descriptors")},
+	{RESET, .bytes = -1, ENDS("a packet of 15 bytes")},
+	{RESET, .bytes = 1, ENDS("RESET: 17 bytes")},
+	{RESET, .fds = 1, ENDS("RESET: 1 unexpected descriptors")},
+	{RESET, .fds = VUC_SHM_MAX_FDS, ENDS("RESET: 16 unexpected descriptors")},
+	{RESET, .fds = VUC_SHM_MAX_FDS + 1, ENDS("more than 16 descr")},
+	{DETACH, .bytes = 1, ENDS("DETACH: 17 bytes")},
+	{DETACH, .fds = 1, ENDS("DETACH: 1 unexpected descriptors")},
 	{RESET},
 	{DETACH},
 
 	{HELLO},
-	{HELLO, {HELLO_(magic, VUC_SHM_MAGIC - 1)}, .verdict = SHM_GONE, .text = "HELLO: magic"},
-	{HELLO, {HELLO_(magic, VUC_SHM_MAGIC + 1)}, .verdict = SHM_GONE, .text = "HELLO: magic"},
-	{HELLO, {HELLO_(version_min, 0)}, .verdict = SHM_GONE, .text = "versions 0 to 1"},
-	{HELLO, {HELLO_(version_min, 2)}, .verdict = SHM_GONE, .text = "versions 2 to 1"},
-	{HELLO, {HELLO_(version_max, 0)}, .verdict = SHM_GONE, .text = "versions 1 to 0"},
+	{HELLO, {HELLO_(magic, VUC_SHM_MAGIC - 1)}, ENDS("HELLO: magic")},
+	{HELLO, {HELLO_(magic, VUC_SHM_MAGIC + 1)}, ENDS("HELLO: magic")},
+	{HELLO, {HELLO_(version_min, 0)}, ENDS("versions 0 to 1")},
+	{HELLO, {HELLO_(version_min, 2)}, ENDS("versions 2 to 1")},
+	{HELLO, {HELLO_(version_max, 0)}, ENDS("versions 1 to 0")},
 	{HELLO, {HELLO_(version_max, UINT16_MAX)}},
 	{HELLO, {HELLO_(version_min, 2), HELLO_(version_max, 2)}, .verdict = -EPROTONOSUPPORT,
 		.text = "the VMM speaks versions 2 to 2, the daemon up to 1"},
-	{HELLO, {HELLO_(reserved, 1)}, .verdict = SHM_GONE, .text = "HELLO: reserved is 0x1"},
-	{HELLO, {HELLO_(name, 'x')}, .verdict = SHM_GONE, .text = "HELLO: unterminated name"},
+	{HELLO, {HELLO_(reserved, 1)}, ENDS("HELLO: reserved is 0x1")},
+	{HELLO, {HELLO_(name, 'x')}, ENDS("HELLO: unterminated name")},
 	{HELLO, {HELLO_(name, 'x'), HELLO_(name[VUC_SHM_NAME_SIZE - 1], 0)}},
 
 	{ATTACH},
-	{ATTACH, {OF(vuc_shm_attach, name[0], 0)}, .verdict = -ENOENT,
+	{ATTACH, {RIG_CHANGE(vuc_shm_attach, name[0], 0)}, .verdict = -ENOENT,
 		.text = "there is no device "},
-	{ATTACH, {OF(vuc_shm_attach, name, 'x')}, .verdict = SHM_GONE,
-		.text = "ATTACH: unterminated name"},
+	{ATTACH, {RIG_CHANGE(vuc_shm_attach, name, 'x')}, ENDS("ATTACH: unterminated name")},
 	{ATTACH,
-		{OF(vuc_shm_attach, name, 'x'), OF(vuc_shm_attach, name[VUC_SHM_NAME_SIZE - 1], 0)},
+		{RIG_CHANGE(vuc_shm_attach, name, 'x'),
+			RIG_CHANGE(vuc_shm_attach, name[VUC_SHM_NAME_SIZE - 1], 0)},
 		.verdict = -ENOENT, .text = "there is no device xxx"},
 
 	{REGION_INFO, {INDEX(index, VFIO_PCI_NUM_REGIONS - 1)}},
-	{REGION_INFO, {INDEX(index, UINT32_MAX)}, .verdict = -EINVAL,
-		.text = "there is no region 4294967295"},
-	{REGION_INFO, {INDEX(reserved, 1)}, .verdict = SHM_GONE, .text = "REGION_INFO: reserved"},
+	{REGION_INFO, {INDEX(index, UINT32_MAX)}, REFUSED("there is no region 4294967295")},
+	{REGION_INFO, {INDEX(reserved, 1)}, ENDS("REGION_INFO: reserved")},
 	{IRQ_INFO, {INDEX(index, VFIO_PCI_NUM_IRQS - 1)}},
-	{IRQ_INFO, {INDEX(index, VFIO_PCI_NUM_IRQS)}, .verdict = -EINVAL,
-		.text = "there is no IRQ index 5"},
-	{IRQ_INFO, {INDEX(index, UINT32_MAX)}, .verdict = -EINVAL,
-		.text = "there is no IRQ index 4294967295"},
-	{IRQ_INFO, {INDEX(reserved, 1)}, .verdict = SHM_GONE, .text = "IRQ_INFO: reserved"},
+	{IRQ_INFO, {INDEX(index, VFIO_PCI_NUM_IRQS)}, REFUSED("there is no IRQ index 5")},
+	{IRQ_INFO, {INDEX(index, UINT32_MAX)}, REFUSED("there is no IRQ index 4294967295")},
+	{IRQ_INFO, {INDEX(reserved, 1)}, ENDS("IRQ_INFO: reserved")},
 	{IO_FDS, {INDEX(index, UINT32_MAX)}, .verdict = -EINVAL},
-	{IO_FDS, {INDEX(reserved, 1)}, .verdict = SHM_GONE, .text = "IO_FDS: reserved"},
+	{IO_FDS, {INDEX(reserved, 1)}, ENDS("IO_FDS: reserved")},
 
-	{OPEN_QUEUE, {QUEUE(depth, 0)}, .verdict = -EINVAL, .text = "a queue of depth 0"},
+	{OPEN_QUEUE, {QUEUE(depth, 0)}, REFUSED("a queue of depth 0")},
 	{OPEN_QUEUE, {QUEUE(depth, 1)}},
 	{OPEN_QUEUE, {QUEUE(depth, 4096), QUEUE(max_data, 65536)}, .verdict = -ENOSPC},
-	{OPEN_QUEUE, {QUEUE(depth, 3)}, .verdict = -EINVAL, .text = "a queue of depth 3"},
+	{OPEN_QUEUE, {QUEUE(depth, 3)}, REFUSED("a queue of depth 3")},
 	{OPEN_QUEUE, {QUEUE(depth, VUC_SHM_MAX_DEPTH)}},
-	{OPEN_QUEUE, {QUEUE(depth, VUC_SHM_MAX_DEPTH + 1)}, .verdict = -EINVAL,
-		.text = "a queue of depth 4097"},
-	{OPEN_QUEUE, {QUEUE(depth, VUC_SHM_MAX_DEPTH * 2)}, .verdict = -EINVAL,
-		.text = "a queue of depth 8192"},
-	{OPEN_QUEUE, {QUEUE(depth, UINT64_C(1) << 31)}, .verdict = -EINVAL,
-		.text = "a queue of depth 2147483648"},
-	{OPEN_QUEUE, {QUEUE(max_data, 0)}, .verdict = -EINVAL, .text = "with 0 bytes"},
-	{OPEN_QUEUE, {QUEUE(max_data, VUC_SHM_SLOT_SIZE - 1)}, .verdict = -EINVAL,
-		.text = "with 63 bytes"},
+	{OPEN_QUEUE, {QUEUE(depth, VUC_SHM_MAX_DEPTH + 1)}, REFUSED("a queue of depth 4097")},
+	{OPEN_QUEUE, {QUEUE(depth, VUC_SHM_MAX_DEPTH * 2)}, REFUSED("a queue of depth 8192")},
+	{OPEN_QUEUE, {QUEUE(depth, UINT64_C(1) << 31)}, REFUSED("a queue of depth 2147483648")},
+	{OPEN_QUEUE, {QUEUE(max_data, 0)}, REFUSED("with 0 bytes")},
+	{OPEN_QUEUE, {QUEUE(max_data, VUC_SHM_SLOT_SIZE - 1)}, REFUSED("with 63 bytes")},
 	{OPEN_QUEUE, {QUEUE(max_data, VUC_SHM_SLOT_SIZE)}},
-	{OPEN_QUEUE, {QUEUE(max_data, VUC_SHM_SLOT_SIZE + 1)}, .verdict = -EINVAL,
-		.text = "with 65 bytes"},
+	{OPEN_QUEUE, {QUEUE(max_data, VUC_SHM_SLOT_SIZE + 1)}, REFUSED("with 65 bytes")},
 	{OPEN_QUEUE, {QUEUE(max_data, VUC_SHM_MAX_DATA)}},
-	{OPEN_QUEUE, {QUEUE(max_data, VUC_SHM_MAX_DATA + VUC_SHM_SLOT_SIZE)}, .verdict = -EINVAL,
-		.text = "with 1048640 bytes"},
+	{OPEN_QUEUE, {QUEUE(max_data, VUC_SHM_MAX_DATA + VUC_SHM_SLOT_SIZE)},
+		REFUSED("with 1048640 bytes")},
 
 	{CLOSE_QUEUE},
-	{CLOSE_QUEUE, {INDEX(index, 1)}, .verdict = -EINVAL, .text = "there is no queue 1"},
-	{CLOSE_QUEUE, {INDEX(index, VUC_SHM_MAX_QUEUES - 1)}, .verdict = -EINVAL,
-		.text = "there is no queue 63"},
-	{CLOSE_QUEUE, {INDEX(index, VUC_SHM_MAX_QUEUES)}, .verdict = -EINVAL,
-		.text = "there is no queue 64"},
-	{CLOSE_QUEUE, {INDEX(index, UINT32_MAX)}, .verdict = -EINVAL,
-		.text = "there is no queue 4294967295"},
-	{CLOSE_QUEUE, {INDEX(reserved, 1)}, .verdict = SHM_GONE, .text = "CLOSE_QUEUE: reserved"},
+	{CLOSE_QUEUE, {INDEX(index, 1)}, REFUSED("there is no queue 1")},
+	{CLOSE_QUEUE, {INDEX(index, VUC_SHM_MAX_QUEUES - 1)}, REFUSED("there is no queue 63")},
+	{CLOSE_QUEUE, {INDEX(index, VUC_SHM_MAX_QUEUES)}, REFUSED("there is no queue 64")},
+	{CLOSE_QUEUE, {INDEX(index, UINT32_MAX)}, REFUSED("there is no queue 4294967295")},
+	{CLOSE_QUEUE, {INDEX(reserved, 1)}, ENDS("CLOSE_QUEUE: reserved")},
 
 	{DMA_NONE},
-	{DMA_NONE, .bytes = -1, .verdict = SHM_GONE, .text = "DMA: 31 bytes"},
-	{DMA_NONE, .bytes = 1, .verdict = SHM_GONE, .text = "DMA: 0 entries in 33 bytes"},
-	{DMA_NONE, {DMA(nr, 1)}, .verdict = SHM_GONE, .text = "DMA: 1 entries in 32 bytes"},
-	{DMA_NONE, {DMA(nr, UINT32_MAX)}, .verdict = SHM_GONE, .text = "4294967295 entries"},
-	{DMA_NONE, {DMA(nr, VUC_SHM_MAX_DMA)}, .bytes = VUC_SHM_MAX_DMA * 40, .verdict = SHM_GONE,
-		.text = "DMA: entry 0: unknown op 0"},
+	{DMA_NONE, .bytes = -1, ENDS("DMA: 31 bytes")},
+	{DMA_NONE, .bytes = 1, ENDS("DMA: 0 entries in 33 bytes")},
+	{DMA_NONE, {DMA(nr, 1)}, ENDS("DMA: 1 entries in 32 bytes")},
+	{DMA_NONE, {DMA(nr, UINT32_MAX)}, ENDS("4294967295 entries")},
+	{DMA_NONE, {DMA(nr, VUC_SHM_MAX_DMA)}, .bytes = VUC_SHM_MAX_DMA * 40,
+		ENDS("DMA: entry 0: unknown op 0")},
 	{DMA_NONE, {DMA(nr, VUC_SHM_MAX_DMA + 1)}, .bytes = (VUC_SHM_MAX_DMA + 1) * 40,
-		.verdict = SHM_GONE, .text = "DMA: 2632 bytes"},
-	{DMA_NONE, {DMA(nr_fds, 1)}, .verdict = SHM_GONE, .text = "nr_fds 1, but 0 descr"},
-	{DMA_NONE, {DMA(nr_fds, 1)}, .fds = 1, .verdict = SHM_GONE,
-		.text = "1 descriptors, but those used are 0x0"},
-	{DMA_NONE, {DMA(nr_fds, UINT32_MAX)}, .verdict = SHM_GONE, .text = "nr_fds 4294967295"},
+		ENDS("DMA: 2632 bytes")},
+	{DMA_NONE, {DMA(nr_fds, 1)}, ENDS("nr_fds 1, but 0 descr")},
+	{DMA_NONE, {DMA(nr_fds, 1)}, .fds = 1, ENDS("1 descriptors, but those used are 0x0")},
+	{DMA_NONE, {DMA(nr_fds, UINT32_MAX)}, ENDS("nr_fds 4294967295")},
 	{DMA_NONE, {DMA(flags, 0)}},
-	{DMA_NONE, {DMA(flags, 2)}, .verdict = SHM_GONE, .text = "DMA: flags 0x2"},
-	{DMA_NONE, {DMA(reserved, 1)}, .verdict = SHM_GONE, .text = "reserved 0x1"},
+	{DMA_NONE, {DMA(flags, 2)}, ENDS("DMA: flags 0x2")},
+	{DMA_NONE, {DMA(reserved, 1)}, ENDS("reserved 0x1")},
 
 	{DMA_MAP},
-	{DMA_MAP, .fds = 1, .verdict = SHM_GONE, .text = "nr_fds 1, but 2 descriptors"},
-	{DMA_MAP, {DMA(nr_fds, 2)}, .fds = 1, .verdict = SHM_GONE,
-		.text = "2 descriptors, but those used are 0x1"},
-	{DMA_MAP, .fds = -1, .verdict = SHM_GONE, .text = "nr_fds 1, but 0 descriptors"},
-	{DMA_MAP, {ENTRY(op, 0)}, .verdict = SHM_GONE, .text = "entry 0: unknown op 0"},
-	{DMA_MAP, {ENTRY(op, 4)}, .verdict = SHM_GONE, .text = "entry 0: unknown op 4"},
-	{DMA_MAP, {ENTRY(reserved, 1)}, .verdict = SHM_GONE, .text = "a reserved field"},
-	{DMA_MAP, {ENTRY(pad, 1)}, .verdict = SHM_GONE, .text = "a reserved field"},
+	{DMA_MAP, .fds = 1, ENDS("nr_fds 1, but 2 descriptors")},
+	{DMA_MAP, {DMA(nr_fds, 2)}, .fds = 1, ENDS("2 descriptors, but those used are 0x1")},
+	{DMA_MAP, .fds = -1, ENDS("nr_fds 1, but 0 descriptors")},
+	{DMA_MAP, {ENTRY(op, 0)}, ENDS("entry 0: unknown op 0")},
+	{DMA_MAP, {ENTRY(op, 4)}, ENDS("entry 0: unknown op 4")},
+	{DMA_MAP, {ENTRY(reserved, 1)}, ENDS("a reserved field")},
+	{DMA_MAP, {ENTRY(pad, 1)}, ENDS("a reserved field")},
 	{DMA_MAP, {ENTRY(flags, 0)}, .verdict = -EINVAL},
 	{DMA_MAP, {ENTRY(flags, 1)}},
 	{DMA_MAP, {ENTRY(flags, 2)}},
-	{DMA_MAP, {ENTRY(flags, 4)}, .verdict = SHM_GONE, .text = "entry 0: unknown flags 0x4"},
+	{DMA_MAP, {ENTRY(flags, 4)}, ENDS("entry 0: unknown flags 0x4")},
 	{DMA_MAP, {ENTRY(iova, 1)}, .verdict = -EINVAL},
 	{DMA_MAP, {ENTRY(iova, LAST_PAGE - PAGE)}},
-	{DMA_MAP, {ENTRY(iova, LAST_PAGE)}, .verdict = -EINVAL, .text = "of the address space"},
+	{DMA_MAP, {ENTRY(iova, LAST_PAGE)}, REFUSED("of the address space")},
 	{DMA_MAP, {ENTRY(size, 0)}, .verdict = -EINVAL},
 	{DMA_MAP, {ENTRY(size, 1)}, .verdict = -EINVAL},
 	{DMA_MAP, {ENTRY(size, 2 * PAGE)}},
-	{DMA_MAP, {ENTRY(size, 3 * PAGE)}, .verdict = -EINVAL, .text = "beyond the end"},
-	{DMA_MAP, {ENTRY(size, UINT64_MAX)}, .verdict = -EINVAL, .text = "beyond the end"},
+	{DMA_MAP, {ENTRY(size, 3 * PAGE)}, REFUSED("beyond the end")},
+	{DMA_MAP, {ENTRY(size, UINT64_MAX)}, REFUSED("beyond the end")},
 	{DMA_MAP, {ENTRY(offset, PAGE)}},
-	{DMA_MAP, {ENTRY(offset, 2 * PAGE)}, .verdict = -EINVAL, .text = "beyond the end"},
-	{DMA_MAP, {ENTRY(offset, LAST_PAGE)}, .verdict = -EINVAL, .text = "beyond the end"},
-	{DMA_MAP, {ENTRY(offset, UINT64_MAX)}, .verdict = -EINVAL, .text = "beyond the end"},
-	{DMA_MAP, {ENTRY(fd_index, -1)}, .verdict = SHM_GONE, .text = "fd_index -1 of 1"},
-	{DMA_MAP, {ENTRY(fd_index, 1)}, .verdict = SHM_GONE, .text = "fd_index 1 of 1"},
-	{DMA_MAP, {ENTRY(fd_index, INT32_MAX)}, .verdict = SHM_GONE, .text = "fd_index 2147483647"},
+	{DMA_MAP, {ENTRY(offset, 2 * PAGE)}, REFUSED("beyond the end")},
+	{DMA_MAP, {ENTRY(offset, LAST_PAGE)}, REFUSED("beyond the end")},
+	{DMA_MAP, {ENTRY(offset, UINT64_MAX)}, REFUSED("beyond the end")},
+	{DMA_MAP, {ENTRY(fd_index, -1)}, ENDS("fd_index -1 of 1")},
+	{DMA_MAP, {ENTRY(fd_index, 1)}, ENDS("fd_index 1 of 1")},
+	{DMA_MAP, {ENTRY(fd_index, INT32_MAX)}, ENDS("fd_index 2147483647")},
 
 	{DMA_UNMAP},
-	{DMA_UNMAP, {ENTRY(flags, 1)}, .verdict = SHM_GONE, .text = "entry 0: flags 0x1"},
-	{DMA_UNMAP, {ENTRY(offset, PAGE)}, .verdict = SHM_GONE, .text = "offset 0x1000"},
-	{DMA_UNMAP, {ENTRY(fd_index, 0)}, .verdict = SHM_GONE, .text = "fd_index 0 of an unmap"},
-	{DMA_UNMAP, {ENTRY(reserved, 1)}, .verdict = SHM_GONE, .text = "a reserved field"},
+	{DMA_UNMAP, {ENTRY(flags, 1)}, ENDS("entry 0: flags 0x1")},
+	{DMA_UNMAP, {ENTRY(offset, PAGE)}, ENDS("offset 0x1000")},
+	{DMA_UNMAP, {ENTRY(fd_index, 0)}, ENDS("fd_index 0 of an unmap")},
+	{DMA_UNMAP, {ENTRY(reserved, 1)}, ENDS("a reserved field")},
 	{DMA_UNMAP, {ENTRY(size, 0)}, .verdict = -EINVAL},
 	{DMA_UNMAP, {ENTRY(iova, 8 * PAGE)}, .verdict = -ENOENT},
 	{DMA_UNMAP_ALL},
-	{DMA_UNMAP_ALL, {ENTRY(iova, 1)}, .verdict = SHM_GONE, .text = "a range of UNMAP_ALL"},
-	{DMA_UNMAP_ALL, {ENTRY(size, 1)}, .verdict = SHM_GONE, .text = "a range of UNMAP_ALL"},
-	{DMA_UNMAP_ALL, {ENTRY(flags, 1)}, .verdict = SHM_GONE, .text = "entry 0: flags 0x1"},
-	{DMA_UNMAP_ALL, {ENTRY(pad, 1)}, .verdict = SHM_GONE, .text = "a reserved field"},
+	{DMA_UNMAP_ALL, {ENTRY(iova, 1)}, ENDS("a range of UNMAP_ALL")},
+	{DMA_UNMAP_ALL, {ENTRY(size, 1)}, ENDS("a range of UNMAP_ALL")},
+	{DMA_UNMAP_ALL, {ENTRY(flags, 1)}, ENDS("entry 0: flags 0x1")},
+	{DMA_UNMAP_ALL, {ENTRY(pad, 1)}, ENDS("a reserved field")},
 
 	{IRQ_EVENT},
-	{IRQ_EVENT, {IRQS(index, VFIO_PCI_NUM_IRQS)}, .verdict = -EINVAL,
-		.text = "there is no IRQ index 5"},
-	{IRQ_EVENT, {IRQS(index, UINT32_MAX)}, .verdict = -EINVAL,
-		.text = "there is no IRQ index 4294967295"},
+	{IRQ_EVENT, {IRQS(index, VFIO_PCI_NUM_IRQS)}, REFUSED("there is no IRQ index 5")},
+	{IRQ_EVENT, {IRQS(index, UINT32_MAX)}, REFUSED("there is no IRQ index 4294967295")},
 	{IRQ_EVENT, {IRQS(start, 2046)}, .verdict = -EINVAL},
 	{IRQ_EVENT, {IRQS(start, UINT32_MAX)}, .verdict = -EINVAL},
-	{IRQ_EVENT, {IRQS(count, 1)}, .verdict = SHM_GONE, .text = "1 interrupts in 34 bytes"},
-	{IRQ_EVENT, {IRQS(count, 3)}, .verdict = SHM_GONE, .text = "3 interrupts in 34 bytes"},
-	{IRQ_EVENT, {IRQS(action, VUC_SHM_IRQ_DISABLE + 1)}, .verdict = SHM_GONE,
-		.text = "unknown action 4"},
-	{IRQ_EVENT, {IRQS(data, VUC_SHM_IRQ_EVENT + 1)}, .verdict = SHM_GONE,
-		.text = "unknown action 0 with data 3"},
-	{IRQ_EVENT, {WHICH(1, 2)}, .verdict = SHM_GONE, .text = "neither 0 nor 1"},
-	{IRQ_EVENT, {WHICH(1, 255)}, .verdict = SHM_GONE, .text = "neither 0 nor 1"},
-	{IRQ_EVENT, {WHICH(0, 1)}, .verdict = SHM_GONE, .text = "1 descriptors, expected 2"},
+	{IRQ_EVENT, {IRQS(count, 1)}, ENDS("1 interrupts in 34 bytes")},
+	{IRQ_EVENT, {IRQS(count, 3)}, ENDS("3 interrupts in 34 bytes")},
+	{IRQ_EVENT, {IRQS(action, VUC_SHM_IRQ_DISABLE + 1)}, ENDS("unknown action 4")},
+	{IRQ_EVENT, {IRQS(data, VUC_SHM_IRQ_EVENT + 1)}, ENDS("unknown action 0 with data 3")},
+	{IRQ_EVENT, {WHICH(1, 2)}, ENDS("neither 0 nor 1")},
+	{IRQ_EVENT, {WHICH(1, 255)}, ENDS("neither 0 nor 1")},
+	{IRQ_EVENT, {WHICH(0, 1)}, ENDS("1 descriptors, expected 2")},
 	{IRQ_EVENT, {WHICH(0, 1)}, .fds = 1},
-	{IRQ_EVENT, .fds = 1, .verdict = SHM_GONE, .text = "2 descriptors, expected 1"},
-	{IRQ_EVENT, .fds = -1, .verdict = SHM_GONE, .text = "0 descriptors, expected 1"},
-	{IRQ_EVENT, .bytes = 1, .verdict = SHM_GONE, .text = "2 interrupts in 35 bytes"},
+	{IRQ_EVENT, .fds = 1, ENDS("2 descriptors, expected 1")},
+	{IRQ_EVENT, .fds = -1, ENDS("0 descriptors, expected 1")},
+	{IRQ_EVENT, .bytes = 1, ENDS("2 interrupts in 35 bytes")},
 	{IRQ_SOME},
-	{IRQ_SOME, {WHICH(0, 2)}, .verdict = SHM_GONE, .text = "neither 0 nor 1"},
-	{IRQ_SOME, .fds = 1, .verdict = SHM_GONE, .text = "1 descriptors, expected 0"},
-	{IRQ_SOME, .bytes = -1, .verdict = SHM_GONE, .text = "2 interrupts in 33 bytes"},
+	{IRQ_SOME, {WHICH(0, 2)}, ENDS("neither 0 nor 1")},
+	{IRQ_SOME, .fds = 1, ENDS("1 descriptors, expected 0")},
+	{IRQ_SOME, .bytes = -1, ENDS("2 interrupts in 33 bytes")},
 	{IRQ_TRIGGER},
 	{IRQ_TRIGGER, {IRQS(start, REFDEV_MSIX_VECTORS - 1)}, .verdict = -EINVAL},
-	{IRQ_TRIGGER, {IRQS(count, 0)}, .verdict = SHM_GONE, .text = "SET_IRQS: count 0"},
+	{IRQ_TRIGGER, {IRQS(count, 0)}, ENDS("SET_IRQS: count 0")},
 	{IRQ_TRIGGER, {IRQS(count, VUC_SHM_MAX_IRQS)}, .verdict = -EINVAL},
-	{IRQ_TRIGGER, {IRQS(count, VUC_SHM_MAX_IRQS + 1)}, .verdict = SHM_GONE,
-		.text = "SET_IRQS: count 2049"},
-	{IRQ_TRIGGER, {IRQS(count, UINT32_MAX)}, .verdict = SHM_GONE,
-		.text = "SET_IRQS: count 4294967295"},
-	{IRQ_TRIGGER, .bytes = 1, .verdict = SHM_GONE, .text = "2 interrupts in 33 bytes"},
-	{IRQ_TRIGGER, .bytes = -1, .verdict = SHM_GONE, .text = "SET_IRQS: 31 bytes"},
-	{IRQ_TRIGGER, .bytes = VUC_SHM_MAX_IRQS + 1, .verdict = SHM_GONE,
-		.text = "SET_IRQS: 2081 bytes"},
-	{IRQ_TRIGGER, .fds = 1, .verdict = SHM_GONE, .text = "1 descriptors, expected 0"},
+	{IRQ_TRIGGER, {IRQS(count, VUC_SHM_MAX_IRQS + 1)}, ENDS("SET_IRQS: count 2049")},
+	{IRQ_TRIGGER, {IRQS(count, UINT32_MAX)}, ENDS("SET_IRQS: count 4294967295")},
+	{IRQ_TRIGGER, .bytes = 1, ENDS("2 interrupts in 33 bytes")},
+	{IRQ_TRIGGER, .bytes = -1, ENDS("SET_IRQS: 31 bytes")},
+	{IRQ_TRIGGER, .bytes = VUC_SHM_MAX_IRQS + 1, ENDS("SET_IRQS: 2081 bytes")},
+	{IRQ_TRIGGER, .fds = 1, ENDS("1 descriptors, expected 0")},
 	{IRQ_DISABLE},
-	{IRQ_DISABLE, {IRQS(start, 1)}, .verdict = SHM_GONE, .text = "start 1, count 0, data 0 of"},
-	{IRQ_DISABLE, {IRQS(count, 1)}, .verdict = SHM_GONE, .text = "start 0, count 1, data 0 of"},
-	{IRQ_DISABLE, {IRQS(data, 1)}, .verdict = SHM_GONE, .text = "start 0, count 0, data 1 of"},
-	{IRQ_DISABLE, {IRQS(data, 2)}, .verdict = SHM_GONE, .text = "start 0, count 0, data 2 of"},
-	{IRQ_DISABLE, {IRQS(index, VFIO_PCI_NUM_IRQS)}, .verdict = -EINVAL,
-		.text = "there is no IRQ index 5"},
+	{IRQ_DISABLE, {IRQS(start, 1)}, ENDS("start 1, count 0, data 0 of")},
+	{IRQ_DISABLE, {IRQS(count, 1)}, ENDS("start 0, count 1, data 0 of")},
+	{IRQ_DISABLE, {IRQS(data, 1)}, ENDS("start 0, count 0, data 1 of")},
+	{IRQ_DISABLE, {IRQS(data, 2)}, ENDS("start 0, count 0, data 2 of")},
+	{IRQ_DISABLE, {IRQS(index, VFIO_PCI_NUM_IRQS)}, REFUSED("there is no IRQ index 5")},
 };
 
 #define NR_ROWS      (sizeof(rows) / sizeof(rows[0]))
@@ -335,16 +304,6 @@ make(enum base base, int fd, unsigned int *nr_fds)
 	return r;
 }
 
-/* A field of more than 8 bytes has the value in each of them. */
-static void
-apply(struct shm_request *r, const struct change *change)
-{
-	if (change->size > sizeof(change->value))
-		memset(r->packet.bytes + change->at, (int)change->value, change->size);
-	else
-		memcpy(r->packet.bytes + change->at, &change->value, change->size);
-}
-
 /* As far as the request needs it. */
 static void
 reach(struct shm_client *c, enum base base, int memory)
@@ -377,7 +336,7 @@ ask(struct shm_client *c, const struct row *row, int fd)
 	nr_fds = (unsigned int)((int)nr_fds + row->fds);
 	shm_header(c, &r.packet.header, r.type, r.len);
 	for (size_t i = 0; i < sizeof(row->change) / sizeof(row->change[0]); i++)
-		apply(&r, &row->change[i]);
+		rig_change(&r.packet, &row->change[i]);
 	CU_ASSERT_EQUAL(shm_send(c, &r.packet, r.len, fds, nr_fds), 0);
 	if (shm_receive(c, RIG_WAIT_MS) != 0)
 		return SHM_GONE;

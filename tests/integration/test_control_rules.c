@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -119,28 +118,16 @@ test_socket(void)
 	rig_stop();
 }
 
-/* An option that is not as in the right ones. */
-struct change {
-	size_t at;
-	size_t size;
-	uint64_t value;
-};
-
-#define OF(type, field, value)                                                            \
-	{                                                                                 \
-		offsetof(struct type, field), sizeof(((struct type *)NULL)->field), value \
-	}
-
 static void
 test_opts(void)
 {
-	static const struct change bad[] = {
-		OF(vuc_control_opts, path, 0),
-		OF(vuc_control_opts, max_vmms, 0),
-		OF(vuc_control_opts, max_queues, VUC_SHM_MAX_QUEUES + 1),
-		OF(vuc_control_opts, mode, 01777),
-		OF(vuc_control_opts, handshake_timeout_ms, 0),
-		OF(vuc_control_opts, max_dma_maps, 0),
+	static const struct rig_change bad[] = {
+		RIG_CHANGE(vuc_control_opts, path, 0),
+		RIG_CHANGE(vuc_control_opts, max_vmms, 0),
+		RIG_CHANGE(vuc_control_opts, max_queues, VUC_SHM_MAX_QUEUES + 1),
+		RIG_CHANGE(vuc_control_opts, mode, 01777),
+		RIG_CHANGE(vuc_control_opts, handshake_timeout_ms, 0),
+		RIG_CHANGE(vuc_control_opts, max_dma_maps, 0),
 	};
 	struct vuc_control_opts opts, good;
 	struct vuc_control *c;
@@ -152,7 +139,7 @@ test_opts(void)
 	good.path = path;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		opts = good;
-		memcpy((char *)&opts + bad[i].at, &bad[i].value, bad[i].size);
+		rig_change(&opts, &bad[i]);
 		CU_ASSERT_EQUAL(vuc_control_create(&opts, &c, NULL), -EINVAL);
 	}
 	memset(path, 'x', sizeof(path) - 1);
@@ -167,14 +154,15 @@ test_device_opts(void)
 	static const char *const names[] = {NULL, "", "a b", "a/b", "\xff",
 		"0123456789012345678901234567890123456789012345678901234567890123"};
 	static const struct {
-		struct change change;
+		struct rig_change change;
 		bool open; /* it is one of the device's own */
 		const char *text;
 	} bad[] = {
-		{OF(vuc_control_device_opts, device, 0), false, "device good has no server"},
-		{OF(vuc_control_device_opts, poller, 0), false, ""},
-		{OF(vuc_control_device_opts, retry_min_ms, 0), false, ""},
-		{OF(vuc_device_opts, path, 0), true, ""},
+		{RIG_CHANGE(vuc_control_device_opts, device, 0), false,
+			"device good has no server"},
+		{RIG_CHANGE(vuc_control_device_opts, poller, 0), false, ""},
+		{RIG_CHANGE(vuc_control_device_opts, retry_min_ms, 0), false, ""},
+		{RIG_CHANGE(vuc_device_opts, path, 0), true, ""},
 	};
 	struct rig_device good, d;
 	struct vuc_error err = {0};
@@ -187,12 +175,9 @@ test_device_opts(void)
 		CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &d.control, &err), -EINVAL);
 	}
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		const struct change *c = &bad[i].change;
-
 		d = good;
 		d.control.device = &d.open;
-		memcpy((bad[i].open ? (char *)&d.open : (char *)&d.control) + c->at, &c->value,
-			c->size);
+		rig_change(bad[i].open ? (void *)&d.open : &d.control, &bad[i].change);
 		CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &d.control, &err), -EINVAL);
 		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, bad[i].text));
 	}
