@@ -22,7 +22,7 @@ static const struct vuc_irq_range vectors = {
 static const struct vuc_dirty_range range = {.iova = DIRTY * PAGE, .size = 2 * PAGE};
 
 /* What results go to. */
-static struct {
+static struct results {
 	uint64_t flags;
 	enum vuc_migration_state state;
 	bool supported;
@@ -114,10 +114,11 @@ static const struct call {
 	unsigned int messages; /* of the operation; 0: it cannot be started */
 	uint16_t first;        /* of them */
 	bool vital;            /* unanswered, it ends the connection */
+	bool brings;           /* results */
 } calls[] = {
 	{"map", call_map, 1, VFIO_USER_DMA_MAP, true},
 	{"unmap", call_unmap, 1, VFIO_USER_DMA_UNMAP, true},
-	{"unmap with dirty pages", call_dma_unmap_dirty, 1, VFIO_USER_DMA_UNMAP, true},
+	{"unmap with dirty pages", call_dma_unmap_dirty, 1, VFIO_USER_DMA_UNMAP, true, true},
 	{"reset", call_device_reset, 1, VFIO_USER_DEVICE_RESET, true},
 	{"assign", call_irq_assign, 1, VFIO_USER_DEVICE_SET_IRQS, false},
 	{"deassign", call_irq_deassign, 1, VFIO_USER_DEVICE_SET_IRQS, false},
@@ -125,17 +126,17 @@ static const struct call {
 	{"select", call_irq_select, 1, VFIO_USER_DEVICE_SET_IRQS, false},
 	{"disable", call_irq_disable, 1, VFIO_USER_DEVICE_SET_IRQS, false},
 	{"probe", call_feature_probe, 1, VFIO_USER_DEVICE_FEATURE, false},
-	{"get", call_feature_get, 1, VFIO_USER_DEVICE_FEATURE, false},
+	{"get", call_feature_get, 1, VFIO_USER_DEVICE_FEATURE, false, true},
 	{"set", call_feature_set, 1, VFIO_USER_DEVICE_FEATURE, false},
-	{"migration supported", call_migration_supported, 1, VFIO_USER_DEVICE_FEATURE, false},
-	{"get state", call_migration_get_state, 1, VFIO_USER_DEVICE_FEATURE, false},
+	{"migration supported", call_migration_supported, 1, VFIO_USER_DEVICE_FEATURE, false, true},
+	{"get state", call_migration_get_state, 1, VFIO_USER_DEVICE_FEATURE, false, true},
 	{"set state", call_migration_set_state, 3, VFIO_USER_DEVICE_FEATURE, false},
-	{"read data", call_migration_read, 1, VFIO_USER_MIG_DATA_READ, false},
+	{"read data", call_migration_read, 1, VFIO_USER_MIG_DATA_READ, false, true},
 	{"write data", call_migration_write, 1, VFIO_USER_MIG_DATA_WRITE, false},
-	{"logging supported", call_dirty_supported, 3, VFIO_USER_DEVICE_FEATURE, false},
+	{"logging supported", call_dirty_supported, 3, VFIO_USER_DEVICE_FEATURE, false, true},
 	{"enable logging", call_dirty_enable, 1, VFIO_USER_DEVICE_FEATURE, false},
 	{"disable logging", call_dirty_disable, 1, VFIO_USER_DEVICE_FEATURE, false},
-	{"report", call_dirty_report, 1, VFIO_USER_DEVICE_FEATURE, false},
+	{"report", call_dirty_report, 1, VFIO_USER_DEVICE_FEATURE, false, true},
 	{"save", call_migration_save, 0, 0, false},
 	{"load", call_migration_load, 0, 0, false},
 	{"load from a region", call_region_load, 0, 0, false},
@@ -152,6 +153,8 @@ map_first(void)
 	map_page(dut.dev, DIRTY, VUC_DMA_READ);
 	CU_ASSERT_EQUAL(vuc_dma_commit(dut.dev), 0);
 	dut.server->nr_seen = 0;
+	dut.mig.left = sizeof(results.bytes);
+	memset(&results, 0, sizeof(results));
 	results.page_size = PAGE;
 }
 
@@ -250,30 +253,40 @@ test_each_message(void)
 	}
 }
 
-/* Each goes behind posted writes that came before, started or waited for. */
+/* Each goes behind posted writes that came before; one that is waited for brings what one that is
+ * started does. */
 static void
 test_answered(void)
 {
-	for (size_t i = 0; i < NR_CALLS; i++) {
-		for (unsigned int waits = 0; waits < 2 && calls[i].messages > 0; waits++) {
-			struct job job = {0};
-			struct writes w;
+	struct results before, brought;
 
-			next_row("%s, %s", calls[i].name, waits ? "waited for" : "started");
-			map_first();
-			submit_writes(&dut, &w, VUC_OP_WRITE_POSTED);
-			CU_ASSERT_EQUAL(calls[i].call(dut.dev, waits ? NULL : &job), 0);
-			CU_ASSERT_EQUAL(job.calls, 0);
-			if (!waits)
-				poll_until_done(&job);
-			CU_ASSERT_EQUAL(job.status, 0);
-			CU_ASSERT_STRING_EQUAL(job.err.text, "");
-			CU_ASSERT_EQUAL_FATAL(dut.server->nr_seen, NR_WRITES + calls[i].messages);
-			CU_ASSERT_EQUAL(dut.server->seen[NR_WRITES - 1], VFIO_USER_REGION_WRITE);
-			CU_ASSERT_EQUAL(dut.server->seen[NR_WRITES], calls[i].first);
-			close_setup(&dut);
-			CU_ASSERT_EQUAL(job.calls, !waits);
+	for (size_t i = 0; i < 2 * NR_CALLS; i++) {
+		const struct call *c = &calls[i / 2];
+		struct job job = {0};
+		bool waits = i % 2;
+		struct writes w;
+
+		if (c->messages == 0)
+			continue;
+		next_row("%s, %s", c->name, waits ? "waited for" : "started");
+		map_first();
+		before = results;
+		submit_writes(&dut, &w, VUC_OP_WRITE_POSTED);
+		CU_ASSERT_EQUAL(c->call(dut.dev, waits ? NULL : &job), 0);
+		CU_ASSERT_EQUAL(job.calls, 0);
+		if (!waits) {
+			poll_until_done(&job);
+			brought = results;
 		}
+		CU_ASSERT_EQUAL(job.status, 0);
+		CU_ASSERT_STRING_EQUAL(job.err.text, "");
+		CU_ASSERT_EQUAL(memcmp(&before, &results, sizeof(results)) != 0, c->brings);
+		CU_ASSERT_EQUAL(memcmp(&brought, &results, sizeof(results)), 0);
+		CU_ASSERT_EQUAL_FATAL(dut.server->nr_seen, NR_WRITES + c->messages);
+		CU_ASSERT_EQUAL(dut.server->seen[NR_WRITES - 1], VFIO_USER_REGION_WRITE);
+		CU_ASSERT_EQUAL(dut.server->seen[NR_WRITES], c->first);
+		close_setup(&dut);
+		CU_ASSERT_EQUAL(job.calls, !waits);
 	}
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What the operations of the public functions copy and bring; and commits. */
+/* What the operations of the public functions copy; unmapping with dirty pages; and commits. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <vuc/dirty.h>
-#include <vuc/feature.h>
 #include <vuc/irq.h>
 #include <vuc/migration.h>
 
@@ -23,19 +22,7 @@
 
 static const struct vuc_irq_range vectors = {
 	.index = VFIO_PCI_MSIX_IRQ_INDEX, .start = 1, .count = 3};
-static const struct vuc_dirty_range range = {.iova = DIRTY * PAGE, .size = 2 * PAGE};
-
-/* What results go to. */
-static struct {
-	uint64_t flags;
-	enum vuc_migration_state state;
-	bool supported;
-	uint64_t page_size;
-	uint64_t bitmap;
-	uint32_t value;
-	size_t len;
-	uint8_t bytes[64];
-} results;
+static uint64_t bitmap; /* of dirty pages */
 
 /* Nothing has come from there on. */
 static void
@@ -90,23 +77,6 @@ test_irqs(void)
 	}
 }
 
-static void
-test_features(void)
-{
-	struct job jobs[2] = {{0}};
-
-	CU_ASSERT_EQUAL(vuc_feature_get_start(dut.dev, 5, &results.value, sizeof(results.value),
-				&results.len, on_done, &jobs[0]),
-		0);
-	CU_ASSERT_EQUAL(vuc_feature_get_start(dut.dev, 5, &results.value, VUC_FEATURE_MAX_DATA + 1,
-				&results.len, on_done, &jobs[1]),
-		-EMSGSIZE);
-	expect_done(jobs, 1);
-	CU_ASSERT_EQUAL(results.value, 5);
-	CU_ASSERT_EQUAL(results.len, sizeof(results.value));
-	CU_ASSERT_EQUAL(jobs[1].calls, 0);
-}
-
 /* More than a message holds; what is written is copied. */
 static void
 test_migration_data(void)
@@ -135,65 +105,31 @@ test_migration_data(void)
 	free(bytes);
 }
 
-/* A change asks for the state and for PRE_COPY before; one into the same state asks once. */
-static void
-test_migration_states(void)
-{
-	struct job jobs[5] = {{0}};
-
-	CU_ASSERT_EQUAL(
-		vuc_migration_supported_start(dut.dev, &results.flags, on_done, &jobs[0]), 0);
-	CU_ASSERT_EQUAL(
-		vuc_migration_set_state_start(dut.dev, VUC_MIGRATION_PRE_COPY, on_done, &jobs[1]),
-		0);
-	CU_ASSERT_EQUAL(
-		vuc_migration_get_state_start(dut.dev, &results.state, on_done, &jobs[2]), 0);
-	CU_ASSERT_EQUAL(
-		vuc_migration_set_state_start(dut.dev, VUC_MIGRATION_PRE_COPY, on_done, &jobs[3]),
-		0);
-	CU_ASSERT_EQUAL(
-		vuc_migration_set_state_start(dut.dev, VUC_MIGRATION_ERROR, on_done, &jobs[4]), 0);
-	expect_done(jobs, 4);
-	poll_until_done(&jobs[4]);
-	CU_ASSERT_EQUAL(jobs[4].status, -EINVAL);
-	CU_ASSERT_STRING_EQUAL(
-		jobs[4].err.text, "migration state cannot change from PRE_COPY to ERROR");
-	CU_ASSERT_EQUAL(results.flags, VUC_MIGRATION_CAN_STOP_COPY | VUC_MIGRATION_CAN_PRE_COPY);
-	CU_ASSERT_EQUAL(results.state, VUC_MIGRATION_PRE_COPY);
-	CU_ASSERT_EQUAL(dut.server->nr_seen, 1 + 3 + 1 + 1 + 1);
-}
-
 /* Pages that were dirty before stay so; ranges are copied. */
 static void
 test_dirty(void)
 {
-	struct vuc_dirty_range asked = range;
-	struct job jobs[3] = {{0}};
+	struct vuc_dirty_range asked = {.iova = DIRTY * PAGE, .size = 2 * PAGE};
+	struct job jobs[2] = {{0}};
+	uint64_t page_size = PAGE;
 
-	results.bitmap = 2;
-	results.page_size = PAGE;
+	bitmap = 2;
 	CU_ASSERT_EQUAL(
-		vuc_dirty_supported_start(dut.dev, &results.supported, on_done, &jobs[0]), 0);
+		vuc_dirty_enable_start(dut.dev, &page_size, &asked, 1, on_done, &jobs[0]), 0);
 	CU_ASSERT_EQUAL(
-		vuc_dirty_enable_start(dut.dev, &results.page_size, &asked, 1, on_done, &jobs[1]),
-		0);
-	CU_ASSERT_EQUAL(vuc_dirty_report_start(
-				dut.dev, &asked, PAGE, &results.bitmap, 1, on_done, &jobs[2]),
-		0);
+		vuc_dirty_report_start(dut.dev, &asked, PAGE, &bitmap, 1, on_done, &jobs[1]), 0);
 	CU_ASSERT_EQUAL(
-		vuc_dirty_report_start(dut.dev, &asked, 3, &results.bitmap, 1, on_done, &jobs[2]),
-		-EINVAL);
+		vuc_dirty_report_start(dut.dev, &asked, 3, &bitmap, 1, on_done, &jobs[1]), -EINVAL);
 	memset(&asked, 0xff, sizeof(asked));
-	expect_done(jobs, 3);
-	CU_ASSERT(results.supported);
-	CU_ASSERT_EQUAL(results.bitmap, 3);
+	expect_done(jobs, 2);
+	CU_ASSERT_EQUAL(bitmap, 3);
 }
 
 static int
 unmap_dirty(struct job *job)
 {
 	return vuc_dma_unmap_dirty_start(
-		dut.dev, DIRTY * PAGE, PAGE, PAGE, &results.bitmap, 1, on_done, job);
+		dut.dev, DIRTY * PAGE, PAGE, PAGE, &bitmap, 1, on_done, job);
 }
 
 /* While it is being unmapped, nothing else is done with the mapping; if the server refuses, it is
@@ -201,17 +137,15 @@ unmap_dirty(struct job *job)
 static void
 test_unmap_dirty(void)
 {
-	const struct vuc_dma_mapping over = {.iova = DIRTY * PAGE,
-		.size = PAGE,
-		.flags = VUC_DMA_READ,
-		.fd = -1,
-		.addr = results.bytes};
+	static uint8_t page[PAGE];
+	const struct vuc_dma_mapping over = {
+		.iova = DIRTY * PAGE, .size = PAGE, .flags = VUC_DMA_READ, .fd = -1, .addr = page};
 
 	for (unsigned int refused = 0; refused < 2; refused++) {
 		struct job job = {0}, second = {0};
 
 		next_row("%s", refused ? "refused" : "answered");
-		results.bitmap = 0;
+		bitmap = 0;
 		map_dirty_page();
 		dut.server->held = 1u << VFIO_USER_DMA_UNMAP;
 		dut.server->refused = refused << VFIO_USER_DMA_UNMAP;
@@ -226,7 +160,7 @@ test_unmap_dirty(void)
 		release_all();
 		poll_until_done(&job);
 		CU_ASSERT_EQUAL(job.status, refused ? -EIO : 0);
-		CU_ASSERT_EQUAL(results.bitmap, refused ? 0 : 1);
+		CU_ASSERT_EQUAL(bitmap, refused ? 0 : 1);
 		CU_ASSERT_EQUAL(vuc_dma_count(dut.dev), refused);
 		CU_ASSERT_EQUAL(vuc_dma_unmap(dut.dev, DIRTY * PAGE, PAGE), refused ? 0 : -ENOENT);
 		dut.server->refused = 0;
@@ -405,9 +339,7 @@ test_commit_storm(void)
 
 static CU_TestInfo result_tests[] = {
 	{"interrupts", test_irqs},
-	{"features", test_features},
 	{"migration data", test_migration_data},
-	{"migration states", test_migration_states},
 	{"dirty pages", test_dirty},
 	{"unmapping with dirty pages", test_unmap_dirty},
 	{"copies of all", test_copies},
