@@ -5,7 +5,8 @@
 #include <unistd.h>
 
 #include "queue_pair.h"
-#include "tap.h"
+
+struct queue_pair q;
 
 static void *
 zeroed(size_t size)
@@ -57,6 +58,24 @@ pair_close(struct queue_pair *pair)
 	close(pair->kick_fd);
 	free(pair->completions);
 	free(pair->requests);
+}
+
+static void
+set_up(void)
+{
+	pair_open(&q, PAIR_DEPTH, PAIR_CHUNK);
+}
+
+static void
+tear_down(void)
+{
+	pair_close(&q);
+}
+
+int
+pair_main(const char *suite, CU_TestInfo *tests)
+{
+	return vuc_tap_tests(suite, set_up, tear_down, tests);
 }
 
 struct queue_request_slot *

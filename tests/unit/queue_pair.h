@@ -13,6 +13,7 @@
 
 #include "back.h"
 #include "front_state.h"
+#include "tap.h"
 
 #define PAIR_BELL_BIT (UINT64_C(1) << 41)
 
@@ -27,6 +28,13 @@ struct queue_pair {
 	_Atomic uint32_t sleeps;
 	int kick_fd;
 };
+
+#define PAIR_DEPTH 4u
+#define PAIR_CHUNK 128u
+
+/* A queue of this size, for the running test of a suite whose main() is pair_main(). */
+extern struct queue_pair q;
+int pair_main(const char *suite, CU_TestInfo *tests);
 
 /* Ends the running test when there is no memory or descriptor for it. */
 void pair_open(struct queue_pair *pair, uint32_t depth, uint32_t chunk);

@@ -128,7 +128,10 @@ test_runs_on(void)
 		{{0x2000, 0x1000, 0x6000, memory + 0x1001, &file, READ}, true, false},
 		{{0x2000, 0x1000, 0x6000, NULL, &file, READ}, true, false},
 	};
+	const struct dma_entry unmapped[2] = {
+		{.iova = 0x1000, .size = 0x1000}, {.iova = 0x2000, .size = 0x1000}};
 
+	CU_ASSERT_TRUE(dma_entry_runs_on(&unmapped[0], &unmapped[1]));
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct dma_entry a = first, b = cases[i].next;
 

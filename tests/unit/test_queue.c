@@ -4,9 +4,8 @@
 #include <string.h>
 
 #include "queue_pair.h"
-#include "tap.h"
 
-#define CHUNK       128u
+#define CHUNK       PAIR_CHUNK
 #define BATCHES     4u /* of depth requests each: more than 3 laps */
 #define POLL_BURST  5u
 #define UNTOUCHED   0x5a
@@ -366,26 +365,23 @@ test_invalid(void)
 	uint8_t data[CHUNK + 1] = {0};
 	const struct vuc_queue_request good = {VUC_QUEUE_WRITE, UINT16_MAX, 0, 4, data, NULL};
 	struct vuc_queue_request r[3];
-	struct queue_pair pair;
 
-	pair_open(&pair, 4, CHUNK);
 	for (unsigned int i = 0; i < 6; i++) {
 		r[0] = r[1] = r[2] = good;
 		r[1].op = i == 0 ? 0 : i == 1 ? VUC_QUEUE_WRITE_PCI + 1 : r[1].op;
 		r[1].region = i == 2 ? UINT16_MAX + 1 : r[1].region;
 		r[1].count = i == 3 ? 0 : i == 4 ? CHUNK + 1 : i == 5 ? UINT32_MAX : 4;
-		CU_ASSERT_EQUAL(vuc_queue_submit(pair.front, r + 1, 1), -EINVAL);
-		CU_ASSERT_EQUAL(vuc_queue_submit(pair.front, r + 1, 2), -EINVAL);
-		CU_ASSERT_EQUAL(vuc_queue_outstanding(pair.front), 0);
+		CU_ASSERT_EQUAL(vuc_queue_submit(q.front, r + 1, 1), -EINVAL);
+		CU_ASSERT_EQUAL(vuc_queue_submit(q.front, r + 1, 2), -EINVAL);
+		CU_ASSERT_EQUAL(vuc_queue_outstanding(q.front), 0);
 	}
-	CU_ASSERT(vuc_queue_back_is_empty(&pair.back));
+	CU_ASSERT(vuc_queue_back_is_empty(&q.back));
 	/* What comes before it is taken, and what comes after it is not. */
-	CU_ASSERT_EQUAL(vuc_queue_submit(pair.front, r, 3), 1);
-	CU_ASSERT_EQUAL(vuc_queue_outstanding(pair.front), 1);
-	CU_ASSERT_EQUAL(vuc_queue_submit(pair.front, r, 0), 0);
-	CU_ASSERT_EQUAL(vuc_queue_post(pair.front, 0, 0, data, 0), -EINVAL);
-	CU_ASSERT_EQUAL(vuc_queue_post(pair.front, UINT16_MAX + 1, 0, data, 4), -EINVAL);
-	pair_close(&pair);
+	CU_ASSERT_EQUAL(vuc_queue_submit(q.front, r, 3), 1);
+	CU_ASSERT_EQUAL(vuc_queue_outstanding(q.front), 1);
+	CU_ASSERT_EQUAL(vuc_queue_submit(q.front, r, 0), 0);
+	CU_ASSERT_EQUAL(vuc_queue_post(q.front, 0, 0, data, 0), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_queue_post(q.front, UINT16_MAX + 1, 0, data, 4), -EINVAL);
 }
 
 static int
@@ -402,50 +398,44 @@ static void
 test_credits(void)
 {
 	struct vuc_queue_taken taken;
-	struct queue_pair pair;
 
-	pair_open(&pair, 4, CHUNK);
 	/* Nobody looks: this would be a credit too many. */
-	atomic_store(&pair_back_header(&pair)->taken, 3);
+	atomic_store(&pair_back_header(&q)->taken, 3);
 	for (uint32_t i = 0; i < 4; i++)
-		CU_ASSERT_EQUAL(post(&pair, i), 1);
-	atomic_store(&pair_back_header(&pair)->taken, 0);
-	CU_ASSERT_EQUAL(post(&pair, 4), 0);
-	CU_ASSERT_EQUAL(vuc_queue_outstanding(pair.front), 0);
-	pair_take(&pair, &taken);
-	pair_take(&pair, &taken);
-	CU_ASSERT_EQUAL(post(&pair, 4), 0);
-	vuc_queue_back_flush(&pair.back);
-	CU_ASSERT_EQUAL(post(&pair, 4), 1);
-	CU_ASSERT_EQUAL(post(&pair, 5), 1);
-	CU_ASSERT_EQUAL(post(&pair, 6), 0);
+		CU_ASSERT_EQUAL(post(&q, i), 1);
+	atomic_store(&pair_back_header(&q)->taken, 0);
+	CU_ASSERT_EQUAL(post(&q, 4), 0);
+	CU_ASSERT_EQUAL(vuc_queue_outstanding(q.front), 0);
+	pair_take(&q, &taken);
+	pair_take(&q, &taken);
+	CU_ASSERT_EQUAL(post(&q, 4), 0);
+	vuc_queue_back_flush(&q.back);
+	CU_ASSERT_EQUAL(post(&q, 4), 1);
+	CU_ASSERT_EQUAL(post(&q, 5), 1);
+	CU_ASSERT_EQUAL(post(&q, 6), 0);
 	for (uint32_t i = 2; i < 6; i++) {
 		uint32_t value = 0;
 
-		pair_take(&pair, &taken);
+		pair_take(&q, &taken);
 		memcpy(&value, taken.payload, sizeof(value));
 		CU_ASSERT_EQUAL(value, i);
 	}
-	CU_ASSERT(vuc_queue_back_is_empty(&pair.back));
-	pair_close(&pair);
+	CU_ASSERT(vuc_queue_back_is_empty(&q.back));
 }
 
 /* A count of more than was submitted, or of less than was taken before, is no credit. */
 static void
 test_credits_impossible(void)
 {
-	struct queue_pair pair;
 
-	pair_open(&pair, 4, CHUNK);
 	for (uint32_t i = 0; i < 4; i++)
-		CU_ASSERT_EQUAL(post(&pair, i), 1);
-	atomic_store(&pair_back_header(&pair)->taken, 5);
-	CU_ASSERT_EQUAL(post(&pair, 4), 0);
-	atomic_store(&pair_back_header(&pair)->taken, UINT32_MAX);
-	CU_ASSERT_EQUAL(post(&pair, 4), 0);
-	atomic_store(&pair_back_header(&pair)->taken, 4);
-	CU_ASSERT_EQUAL(post(&pair, 4), 1);
-	pair_close(&pair);
+		CU_ASSERT_EQUAL(post(&q, i), 1);
+	atomic_store(&pair_back_header(&q)->taken, 5);
+	CU_ASSERT_EQUAL(post(&q, 4), 0);
+	atomic_store(&pair_back_header(&q)->taken, UINT32_MAX);
+	CU_ASSERT_EQUAL(post(&q, 4), 0);
+	atomic_store(&pair_back_header(&q)->taken, 4);
+	CU_ASSERT_EQUAL(post(&q, 4), 1);
 }
 
 /* A result tells as well that what came before its request was copied. */
@@ -456,24 +446,21 @@ test_credits_of_results(void)
 	const struct vuc_queue_request r = {VUC_QUEUE_READ, 0, 0, sizeof(value), &value, NULL};
 	struct vuc_queue_result result;
 	struct vuc_queue_taken taken;
-	struct queue_pair pair;
 
-	pair_open(&pair, 4, CHUNK);
-	CU_ASSERT_EQUAL(post(&pair, 0), 1);
-	CU_ASSERT_EQUAL(post(&pair, 1), 1);
-	CU_ASSERT_EQUAL(vuc_queue_submit(pair.front, &r, 1), 1);
-	CU_ASSERT_EQUAL(post(&pair, 2), 1);
-	CU_ASSERT_EQUAL(post(&pair, 3), 0);
+	CU_ASSERT_EQUAL(post(&q, 0), 1);
+	CU_ASSERT_EQUAL(post(&q, 1), 1);
+	CU_ASSERT_EQUAL(vuc_queue_submit(q.front, &r, 1), 1);
+	CU_ASSERT_EQUAL(post(&q, 2), 1);
+	CU_ASSERT_EQUAL(post(&q, 3), 0);
 	for (unsigned int i = 0; i < 3; i++)
-		pair_take(&pair, &taken);
-	memcpy(vuc_queue_back_room(&pair.back, taken.slot.id, 4), "\1\2\3\4", 4);
-	vuc_queue_back_complete(&pair.back, taken.slot.id, 0, 4);
-	CU_ASSERT_EQUAL(post(&pair, 3), 0);
-	CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, &result, 1), 1);
+		pair_take(&q, &taken);
+	memcpy(vuc_queue_back_room(&q.back, taken.slot.id, 4), "\1\2\3\4", 4);
+	vuc_queue_back_complete(&q.back, taken.slot.id, 0, 4);
+	CU_ASSERT_EQUAL(post(&q, 3), 0);
+	CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 1);
 	for (uint32_t i = 3; i < 6; i++)
-		CU_ASSERT_EQUAL(post(&pair, i), 1);
-	CU_ASSERT_EQUAL(post(&pair, 6), 0);
-	pair_close(&pair);
+		CU_ASSERT_EQUAL(post(&q, i), 1);
+	CU_ASSERT_EQUAL(post(&q, 6), 0);
 }
 
 /* One read is outstanding while posted writes take all positions that there are, and come again. */
@@ -484,26 +471,23 @@ test_credits_of_old_result(void)
 	const struct vuc_queue_request r = {VUC_QUEUE_WRITE, 0, 0, sizeof(value), &value, NULL};
 	struct vuc_queue_result result;
 	struct vuc_queue_taken taken;
-	struct queue_pair pair;
 
-	pair_open(&pair, 4, CHUNK);
-	CU_ASSERT_EQUAL(vuc_queue_submit(pair.front, &r, 1), 1);
-	pair_take(&pair, &taken);
-	pair.front->tail += UINT32_MAX;
-	pair.front->taken = pair.front->tail;
-	pair.back.head += UINT32_MAX;
-	pair_set_tags(&pair, pair.back.head);
-	atomic_store(&pair_back_header(&pair)->taken, pair.back.head);
-	atomic_store(&pair_completion_slot(&pair, 0)->tag, 0);
+	CU_ASSERT_EQUAL(vuc_queue_submit(q.front, &r, 1), 1);
+	pair_take(&q, &taken);
+	q.front->tail += UINT32_MAX;
+	q.front->taken = q.front->tail;
+	q.back.head += UINT32_MAX;
+	pair_set_tags(&q, q.back.head);
+	atomic_store(&pair_back_header(&q)->taken, q.back.head);
+	atomic_store(&pair_completion_slot(&q, 0)->tag, 0);
 	for (uint32_t i = 0; i < 4; i++)
-		CU_ASSERT_EQUAL(post(&pair, i), 1);
-	vuc_queue_back_complete(&pair.back, taken.slot.id, 0, 0);
-	CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, &result, 1), 1);
-	CU_ASSERT_EQUAL(post(&pair, 4), 0);
-	pair_take(&pair, &taken);
+		CU_ASSERT_EQUAL(post(&q, i), 1);
+	vuc_queue_back_complete(&q.back, taken.slot.id, 0, 0);
+	CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 1);
+	CU_ASSERT_EQUAL(post(&q, 4), 0);
+	pair_take(&q, &taken);
 	memcpy(&value, taken.payload, sizeof(value));
 	CU_ASSERT_EQUAL(value, 0);
-	pair_close(&pair);
 }
 
 /* A request that was looked at stays the next one until it is taken. */
@@ -544,5 +528,5 @@ main(void)
 		{"a request is looked at again", test_peek_again},
 		CU_TEST_INFO_NULL,
 	};
-	return vuc_tap_tests("queue", NULL, NULL, tests);
+	return pair_main("queue", tests);
 }

@@ -6,9 +6,8 @@
 #include <string.h>
 
 #include "queue_pair.h"
-#include "tap.h"
 
-#define CHUNK 128u
+#define CHUNK PAIR_CHUNK
 #define READS 32u
 
 /* Reads of one byte that the back has taken; the ids are those of the front, in order. */
@@ -103,23 +102,20 @@ static void
 test_lone_answer(void)
 {
 	struct vuc_queue_taken taken;
-	struct queue_pair pair;
 	uint8_t data;
 
-	pair_open(&pair, 4, CHUNK);
-	pair_start_at(&pair, UINT32_MAX - 5);
+	pair_start_at(&q, UINT32_MAX - 5);
 	for (unsigned int i = 0; i < 12; i++) {
 		const struct vuc_queue_request r = {VUC_QUEUE_READ, 0, i, 1, &data, NULL};
 		struct vuc_queue_result result;
 
 		data = UINT8_MAX;
-		CU_ASSERT_EQUAL(vuc_queue_submit(pair.front, &r, 1), 1);
-		pair_take(&pair, &taken);
-		answer_read(&pair, taken.slot.id, (uint8_t)i);
-		CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, &result, 1), 1);
+		CU_ASSERT_EQUAL(vuc_queue_submit(q.front, &r, 1), 1);
+		pair_take(&q, &taken);
+		answer_read(&q, taken.slot.id, (uint8_t)i);
+		CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 1);
 		CU_ASSERT_EQUAL(data, i);
 	}
-	pair_close(&pair);
 }
 
 int
@@ -131,5 +127,5 @@ main(void)
 		{"answers before the end", test_answers_before_close},
 		CU_TEST_INFO_NULL,
 	};
-	return vuc_tap_tests("queue answers", NULL, NULL, tests);
+	return pair_main("queue answers", tests);
 }

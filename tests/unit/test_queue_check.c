@@ -11,8 +11,7 @@
 #include "queue_pair.h"
 #include "tap.h"
 
-#define CHUNK      128u
-#define DEPTH      4u
+#define DEPTH      PAIR_DEPTH
 #define DEADLOCK_S 20u /* until the alarm ends a test that hangs */
 
 static int
@@ -37,20 +36,13 @@ check(void *arg)
 	return ++c->calls > c->good ? -ECONNRESET : 0;
 }
 
+/* The front of the running test looks so. */
 static void
-open_checked(struct queue_pair *pair, struct checked *c)
+set_check(struct checked *c)
 {
-	pair_open(pair, DEPTH, CHUNK);
-	pair->front->check = check;
-	pair->front->check_arg = c;
+	q.front->check = check;
+	q.front->check_arg = c;
 	alarm(DEADLOCK_S);
-}
-
-static void
-close_checked(struct queue_pair *pair)
-{
-	alarm(0);
-	pair_close(pair);
 }
 
 /* Nobody wakes the front, which finds out by itself, and then says so in every call. */
@@ -60,16 +52,15 @@ test_check(void)
 	struct checked c = {.good = 2};
 	struct vuc_queue_result result;
 	uint8_t data[4] = {0};
-	struct queue_pair pair;
 
-	open_checked(&pair, &c);
-	CU_ASSERT_EQUAL(vuc_queue_read(pair.front, 0, 0, data, 4), -ECONNRESET);
+	set_check(&c);
+	CU_ASSERT_EQUAL(vuc_queue_read(q.front, 0, 0, data, 4), -ECONNRESET);
 	CU_ASSERT_EQUAL(c.calls, 3);
-	CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, &result, 1), 0);
-	CU_ASSERT_EQUAL(read_request(&pair, data, 4, NULL), -ECONNRESET);
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), -ECONNRESET);
+	CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 0);
+	CU_ASSERT_EQUAL(read_request(&q, data, 4, NULL), -ECONNRESET);
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), -ECONNRESET);
 	CU_ASSERT_EQUAL(c.calls, 3);
-	close_checked(&pair);
+	alarm(0);
 }
 
 /* What was answered before is delivered, and then the error. */
@@ -80,24 +71,23 @@ test_check_results_first(void)
 	struct vuc_queue_result result;
 	struct vuc_queue_taken taken;
 	uint8_t data[4] = {0};
-	struct queue_pair pair;
 
-	open_checked(&pair, &c);
-	CU_ASSERT_EQUAL(read_request(&pair, data, 4, NULL), 1);
-	CU_ASSERT_EQUAL(read_request(&pair, data, 4, NULL), 1);
+	set_check(&c);
+	CU_ASSERT_EQUAL(read_request(&q, data, 4, NULL), 1);
+	CU_ASSERT_EQUAL(read_request(&q, data, 4, NULL), 1);
 	for (uint32_t i = 0; i + 2 < DEPTH; i++)
-		CU_ASSERT_EQUAL(vuc_queue_post(pair.front, 0, 0, data, 4), 0);
-	pair_take(&pair, &taken);
-	vuc_queue_back_complete(&pair.back, taken.slot.id, -EIO, 0);
+		CU_ASSERT_EQUAL(vuc_queue_post(q.front, 0, 0, data, 4), 0);
+	pair_take(&q, &taken);
+	vuc_queue_back_complete(&q.back, taken.slot.id, -EIO, 0);
 	/* There is no room for it: it waits, and finds that there never will be. */
-	CU_ASSERT_EQUAL(vuc_queue_post(pair.front, 0, 0, data, 4), -ECONNRESET);
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), 0);
-	CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, &result, 1), 1);
+	CU_ASSERT_EQUAL(vuc_queue_post(q.front, 0, 0, data, 4), -ECONNRESET);
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), 0);
+	CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 1);
 	CU_ASSERT_EQUAL(result.status, -EIO);
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), -ECONNRESET);
-	CU_ASSERT_EQUAL(vuc_queue_outstanding(pair.front), 1);
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), -ECONNRESET);
+	CU_ASSERT_EQUAL(vuc_queue_outstanding(q.front), 1);
 	CU_ASSERT_EQUAL(c.calls, 1);
-	close_checked(&pair);
+	alarm(0);
 }
 
 static void *
@@ -122,32 +112,31 @@ test_check_seldom(void)
 	struct checked c = {.good = UINT_MAX};
 	struct vuc_queue_result result;
 	uint8_t data[4] = {0};
-	struct queue_pair pair;
 	pthread_t thread;
 
-	open_checked(&pair, &c);
-	vuc_queue_set_spin(pair.front, UINT_MAX);
-	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, answer_one, &pair), 0);
-	CU_ASSERT_EQUAL(vuc_queue_read(pair.front, 0, 0, data, 4), 0);
+	set_check(&c);
+	vuc_queue_set_spin(q.front, UINT_MAX);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, answer_one, &q), 0);
+	CU_ASSERT_EQUAL(vuc_queue_read(q.front, 0, 0, data, 4), 0);
 	pthread_join(thread, NULL);
 	CU_ASSERT_EQUAL(c.calls, 0);
-	vuc_queue_set_spin(pair.front, 0);
-	CU_ASSERT_EQUAL(read_request(&pair, data, 4, NULL), 1);
+	vuc_queue_set_spin(q.front, 0);
+	CU_ASSERT_EQUAL(read_request(&q, data, 4, NULL), 1);
 	for (unsigned int i = 0; i < 1000; i++)
-		CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, &result, 1), 0);
+		CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 0);
 	CU_ASSERT_EQUAL(c.calls, 0);
-	pair.front->check_ms = INT64_MAX;
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 1), -ETIMEDOUT);
+	q.front->check_ms = INT64_MAX;
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 1), -ETIMEDOUT);
 	CU_ASSERT_EQUAL(c.calls, 0);
 	/* Waits that are shorter than the time between two calls find out, too. */
-	pair.front->check_ms = 0;
+	q.front->check_ms = 0;
 	for (unsigned int i = 0; i < 3; i++)
-		CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 0), -ETIMEDOUT);
+		CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 0), -ETIMEDOUT);
 	CU_ASSERT(c.calls >= 1);
 	c.good = 0;
-	pair.front->check_ms = 0;
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 0), -ECONNRESET);
-	close_checked(&pair);
+	q.front->check_ms = 0;
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 0), -ECONNRESET);
+	alarm(0);
 }
 
 /* A wait of more than the time between two calls ends when it is to. */
@@ -156,13 +145,12 @@ test_check_and_timeout(void)
 {
 	struct checked c = {.good = UINT_MAX};
 	uint8_t data[4] = {0};
-	struct queue_pair pair;
 
-	open_checked(&pair, &c);
-	CU_ASSERT_EQUAL(read_request(&pair, data, 4, NULL), 1);
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 150), -ETIMEDOUT);
+	set_check(&c);
+	CU_ASSERT_EQUAL(read_request(&q, data, 4, NULL), 1);
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 150), -ETIMEDOUT);
 	CU_ASSERT(c.calls >= 2);
-	close_checked(&pair);
+	alarm(0);
 }
 
 int
@@ -175,5 +163,5 @@ main(void)
 		{"within a timeout", test_check_and_timeout},
 		CU_TEST_INFO_NULL,
 	};
-	return vuc_tap_tests("queue", NULL, NULL, tests);
+	return pair_main("queue", tests);
 }

@@ -286,20 +286,20 @@ guest_post(struct guest *g)
 static void
 guest_run(struct guest *g, uint32_t requests)
 {
-	struct vuc_queue *q = g->pair->front;
+	struct vuc_queue *front = g->pair->front;
 
-	while (g->sequence < requests || vuc_queue_outstanding(q) > 0) {
+	while (g->sequence < requests || vuc_queue_outstanding(front) > 0) {
 		unsigned int n = 0;
 
 		dawdle(&g->random);
-		vuc_queue_set_spin(q, random_below(&g->random, 2) * 50);
+		vuc_queue_set_spin(front, random_below(&g->random, 2) * 50);
 		if (g->sequence < requests && random_below(&g->random, 3) != 0)
 			n += guest_submit(g);
 		if (g->sequence < requests && random_below(&g->random, 32) == 0)
 			guest_post(g);
 		n += guest_poll(g);
-		if (n == 0 && vuc_queue_outstanding(q) > 0)
-			g->wrong += vuc_queue_wait(q, -1) != 0;
+		if (n == 0 && vuc_queue_outstanding(front) > 0)
+			g->wrong += vuc_queue_wait(front, -1) != 0;
 	}
 }
 

@@ -14,10 +14,9 @@
 #include "layout.h"
 #include "memfd.h"
 #include "queue_pair.h"
-#include "tap.h"
 
-#define CHUNK      128u
-#define DEPTH      4u
+#define CHUNK      PAIR_CHUNK
+#define DEPTH      PAIR_DEPTH
 #define DEADLOCK_S 20u /* until the alarm ends a test whose wake-up was lost */
 
 /* What a thread that serves the back is to do. */
@@ -102,26 +101,23 @@ finish(pthread_t thread)
 static void
 run_calls(unsigned int spins, bool only_when_asleep)
 {
-	struct queue_pair pair;
-	struct server s = {.pair = &pair, .nr = 60, .only_when_asleep = only_when_asleep};
+	struct server s = {.pair = &q, .nr = 60, .only_when_asleep = only_when_asleep};
 	uint8_t data[CHUNK] = {0};
 	unsigned int wrong = 0;
 	pthread_t thread;
 
-	pair_open(&pair, DEPTH, CHUNK);
-	vuc_queue_set_spin(pair.front, spins);
+	vuc_queue_set_spin(q.front, spins);
 	thread = start(&s);
 	for (uint32_t i = 1; i <= 30; i++) {
 		int status = i == 13 ? -EIO : 0;
 
-		wrong += vuc_queue_read(pair.front, 1, i, data, 4 * i) != status;
+		wrong += vuc_queue_read(q.front, 1, i, data, 4 * i) != status;
 		wrong += status == 0 && !payload_matches(data, 4 * i, i);
-		wrong += vuc_queue_write(pair.front, 1, i, data, 4 * i) != status;
+		wrong += vuc_queue_write(q.front, 1, i, data, 4 * i) != status;
 	}
 	finish(thread);
 	CU_ASSERT_EQUAL(wrong, 0);
-	CU_ASSERT_EQUAL(vuc_queue_outstanding(pair.front), 0);
-	pair_close(&pair);
+	CU_ASSERT_EQUAL(vuc_queue_outstanding(q.front), 0);
 }
 
 static void
@@ -140,21 +136,18 @@ test_calls_asleep(void)
 static void
 test_post_asleep(void)
 {
-	struct queue_pair pair;
-	struct server s = {.pair = &pair, .nr = 3 * DEPTH, .only_when_asleep = true};
+	struct server s = {.pair = &q, .nr = 3 * DEPTH, .only_when_asleep = true};
 	uint8_t data[CHUNK] = {0};
 	unsigned int wrong = 0;
 	pthread_t thread;
 
-	pair_open(&pair, DEPTH, CHUNK);
-	vuc_queue_set_spin(pair.front, 10);
+	vuc_queue_set_spin(q.front, 10);
 	thread = start(&s);
 	for (uint32_t i = 0; i < 4 * DEPTH; i++)
-		wrong += vuc_queue_post(pair.front, 1, 0, data, CHUNK) != 0;
+		wrong += vuc_queue_post(q.front, 1, 0, data, CHUNK) != 0;
 	finish(thread);
 	CU_ASSERT_EQUAL(wrong, 0);
 	CU_ASSERT_EQUAL(s.answered, 3 * DEPTH);
-	pair_close(&pair);
 }
 
 static void
@@ -163,23 +156,20 @@ test_busy(void)
 	struct vuc_queue_result result;
 	struct vuc_queue_taken taken;
 	uint8_t data[4] = {0};
-	struct queue_pair pair;
 
-	pair_open(&pair, DEPTH, CHUNK);
-	CU_ASSERT_EQUAL(read_request(&pair, data, 4, &pair), 1);
-	CU_ASSERT_EQUAL(vuc_queue_read(pair.front, 0, 0, data, 4), -EBUSY);
-	CU_ASSERT_EQUAL(vuc_queue_write(pair.front, 0, 0, data, 4), -EBUSY);
-	CU_ASSERT_EQUAL(vuc_queue_outstanding(pair.front), 1);
-	CU_ASSERT_EQUAL(vuc_queue_post(pair.front, 0, 0, data, 4), 0);
-	pair_take(&pair, &taken);
-	vuc_queue_back_complete(&pair.back, taken.slot.id, -EPERM, 0);
+	CU_ASSERT_EQUAL(read_request(&q, data, 4, &q), 1);
+	CU_ASSERT_EQUAL(vuc_queue_read(q.front, 0, 0, data, 4), -EBUSY);
+	CU_ASSERT_EQUAL(vuc_queue_write(q.front, 0, 0, data, 4), -EBUSY);
+	CU_ASSERT_EQUAL(vuc_queue_outstanding(q.front), 1);
+	CU_ASSERT_EQUAL(vuc_queue_post(q.front, 0, 0, data, 4), 0);
+	pair_take(&q, &taken);
+	vuc_queue_back_complete(&q.back, taken.slot.id, -EPERM, 0);
 	/* Also when its result is there. */
-	CU_ASSERT_EQUAL(vuc_queue_read(pair.front, 0, 0, data, 4), -EBUSY);
-	CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, &result, 1), 1);
-	CU_ASSERT_PTR_EQUAL(result.arg, &pair);
+	CU_ASSERT_EQUAL(vuc_queue_read(q.front, 0, 0, data, 4), -EBUSY);
+	CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 1);
+	CU_ASSERT_PTR_EQUAL(result.arg, &q);
 	CU_ASSERT_EQUAL(result.status, -EPERM);
-	CU_ASSERT_PTR_NOT_NULL(strstr(vuc_queue_reason(pair.front), "are outstanding"));
-	pair_close(&pair);
+	CU_ASSERT_PTR_NOT_NULL(strstr(vuc_queue_reason(q.front), "are outstanding"));
 }
 
 static void
@@ -188,23 +178,20 @@ test_wait(void)
 	struct vuc_queue_result result;
 	struct vuc_queue_taken taken;
 	uint8_t data[4];
-	struct queue_pair pair;
 
-	pair_open(&pair, DEPTH, CHUNK);
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), -ENOENT);
-	CU_ASSERT_EQUAL(read_request(&pair, data, 4, NULL), 1);
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 0), -ETIMEDOUT);
-	vuc_queue_set_spin(pair.front, 0);
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 0), -ETIMEDOUT);
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 5), -ETIMEDOUT);
-	CU_ASSERT_EQUAL(atomic_load(&pair_front_header(&pair)->sleeps), 0);
-	pair_take(&pair, &taken);
-	vuc_queue_back_complete(&pair.back, taken.slot.id, -EIO, 0);
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 0), 0);
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), 0);
-	CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, &result, 1), 1);
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), -ENOENT);
-	pair_close(&pair);
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), -ENOENT);
+	CU_ASSERT_EQUAL(read_request(&q, data, 4, NULL), 1);
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 0), -ETIMEDOUT);
+	vuc_queue_set_spin(q.front, 0);
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 0), -ETIMEDOUT);
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 5), -ETIMEDOUT);
+	CU_ASSERT_EQUAL(atomic_load(&pair_front_header(&q)->sleeps), 0);
+	pair_take(&q, &taken);
+	vuc_queue_back_complete(&q.back, taken.slot.id, -EIO, 0);
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 0), 0);
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), 0);
+	CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 1);
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), -ENOENT);
 }
 
 /* However long it would spin, time and the end of the queue are not overlooked. */
@@ -212,17 +199,14 @@ static void
 test_wait_spinning(void)
 {
 	uint8_t data[4];
-	struct queue_pair pair;
 
-	pair_open(&pair, DEPTH, CHUNK);
-	vuc_queue_set_spin(pair.front, UINT_MAX);
-	CU_ASSERT_EQUAL(read_request(&pair, data, 4, NULL), 1);
+	vuc_queue_set_spin(q.front, UINT_MAX);
+	CU_ASSERT_EQUAL(read_request(&q, data, 4, NULL), 1);
 	alarm(DEADLOCK_S);
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 2), -ETIMEDOUT);
-	vuc_queue_back_close(&pair.back, -ENODEV);
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), -ENODEV);
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 2), -ETIMEDOUT);
+	vuc_queue_back_close(&q.back, -ENODEV);
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), -ENODEV);
 	alarm(0);
-	pair_close(&pair);
 }
 
 /* Every call says so, once the results from before are delivered. */
@@ -232,27 +216,24 @@ test_close(void)
 	struct vuc_queue_result results[4];
 	struct vuc_queue_taken taken[3];
 	uint8_t data[3][4] = {{0}};
-	struct queue_pair pair;
 
-	pair_open(&pair, DEPTH, CHUNK);
 	for (unsigned int i = 0; i < 3; i++)
-		CU_ASSERT_EQUAL(read_request(&pair, data[i], 4, data[i]), 1);
+		CU_ASSERT_EQUAL(read_request(&q, data[i], 4, data[i]), 1);
 	for (unsigned int i = 0; i < 3; i++)
-		pair_take(&pair, &taken[i]);
-	payload_fill(vuc_queue_back_room(&pair.back, taken[1].slot.id, 4), 4, 1);
-	vuc_queue_back_complete(&pair.back, taken[1].slot.id, 0, 4);
-	vuc_queue_back_close(&pair.back, -ENODEV);
-	CU_ASSERT_EQUAL(read_request(&pair, data[0], 4, NULL), -ENODEV);
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), 0);
-	CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, results, 4), 1);
+		pair_take(&q, &taken[i]);
+	payload_fill(vuc_queue_back_room(&q.back, taken[1].slot.id, 4), 4, 1);
+	vuc_queue_back_complete(&q.back, taken[1].slot.id, 0, 4);
+	vuc_queue_back_close(&q.back, -ENODEV);
+	CU_ASSERT_EQUAL(read_request(&q, data[0], 4, NULL), -ENODEV);
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), 0);
+	CU_ASSERT_EQUAL(vuc_queue_poll(q.front, results, 4), 1);
 	CU_ASSERT_PTR_EQUAL(results[0].arg, data[1]);
 	CU_ASSERT(payload_matches(data[1], 4, 1));
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), -ENODEV);
-	CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, results, 4), 0);
-	CU_ASSERT_EQUAL(vuc_queue_outstanding(pair.front), 2);
-	CU_ASSERT_EQUAL(vuc_queue_read(pair.front, 0, 0, data[0], 4), -ENODEV);
-	CU_ASSERT_EQUAL(vuc_queue_post(pair.front, 0, 0, data[0], 4), -ENODEV);
-	pair_close(&pair);
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), -ENODEV);
+	CU_ASSERT_EQUAL(vuc_queue_poll(q.front, results, 4), 0);
+	CU_ASSERT_EQUAL(vuc_queue_outstanding(q.front), 2);
+	CU_ASSERT_EQUAL(vuc_queue_read(q.front, 0, 0, data[0], 4), -ENODEV);
+	CU_ASSERT_EQUAL(vuc_queue_post(q.front, 0, 0, data[0], 4), -ENODEV);
 }
 
 /* An error may have any name, also that of a wait that has taken too long. */
@@ -262,18 +243,15 @@ test_close_timed_out(void)
 	struct vuc_queue_result result;
 	struct vuc_queue_taken taken;
 	uint8_t data[4] = {0};
-	struct queue_pair pair;
 
-	pair_open(&pair, DEPTH, CHUNK);
-	CU_ASSERT_EQUAL(read_request(&pair, data, 4, NULL), 1);
-	pair_take(&pair, &taken);
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, 0), -ETIMEDOUT);
-	vuc_queue_back_complete(&pair.back, taken.slot.id, 0, 4);
-	CU_ASSERT_EQUAL(vuc_queue_poll(pair.front, &result, 1), 1);
-	vuc_queue_back_close(&pair.back, -ETIMEDOUT);
-	CU_ASSERT_EQUAL(vuc_queue_read(pair.front, 0, 0, data, 4), -ETIMEDOUT);
-	CU_ASSERT_EQUAL(vuc_queue_outstanding(pair.front), 0);
-	pair_close(&pair);
+	CU_ASSERT_EQUAL(read_request(&q, data, 4, NULL), 1);
+	pair_take(&q, &taken);
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 0), -ETIMEDOUT);
+	vuc_queue_back_complete(&q.back, taken.slot.id, 0, 4);
+	CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 1);
+	vuc_queue_back_close(&q.back, -ETIMEDOUT);
+	CU_ASSERT_EQUAL(vuc_queue_read(q.front, 0, 0, data, 4), -ETIMEDOUT);
+	CU_ASSERT_EQUAL(vuc_queue_outstanding(q.front), 0);
 }
 
 /* Whoever sleeps when the queue is closed wakes up: in a wait, a call, a posted write. */
@@ -319,32 +297,29 @@ test_bell(void)
 		{VUC_QUEUE_WRITE_POSTED, 0, 0, 4, data, NULL},
 		{VUC_QUEUE_WRITE_POSTED, 0, 0, 4, data, NULL},
 	};
-	struct queue_pair pair;
 
-	pair_open(&pair, DEPTH, CHUNK);
 	/* Not asked to ring: who sleeps and has not turned it on gets nothing. */
-	atomic_store(&pair.sleeps, 1);
-	CU_ASSERT_EQUAL(vuc_queue_submit(pair.front, posts, 1), 1);
-	CU_ASSERT_EQUAL(atomic_load(&pair.bells), 0);
-	CU_ASSERT(!was_kicked(&pair));
+	atomic_store(&q.sleeps, 1);
+	CU_ASSERT_EQUAL(vuc_queue_submit(q.front, posts, 1), 1);
+	CU_ASSERT_EQUAL(atomic_load(&q.bells), 0);
+	CU_ASSERT(!was_kicked(&q));
 	/* It rings for someone who is awake, and spares him the kick. */
-	atomic_store(&pair.sleeps, 0);
-	atomic_store(&pair.bells, 1);
-	vuc_queue_back_set_bell(&pair.back, true);
-	CU_ASSERT(!vuc_queue_back_is_empty(&pair.back));
-	CU_ASSERT_EQUAL(vuc_queue_submit(pair.front, posts, 1), 1);
-	CU_ASSERT_EQUAL(atomic_exchange(&pair.bells, 0), PAIR_BELL_BIT | 1);
-	CU_ASSERT(!was_kicked(&pair));
+	atomic_store(&q.sleeps, 0);
+	atomic_store(&q.bells, 1);
+	vuc_queue_back_set_bell(&q.back, true);
+	CU_ASSERT(!vuc_queue_back_is_empty(&q.back));
+	CU_ASSERT_EQUAL(vuc_queue_submit(q.front, posts, 1), 1);
+	CU_ASSERT_EQUAL(atomic_exchange(&q.bells, 0), PAIR_BELL_BIT | 1);
+	CU_ASSERT(!was_kicked(&q));
 	/* One kick for a burst. */
-	atomic_store(&pair.sleeps, 1);
-	CU_ASSERT_EQUAL(vuc_queue_submit(pair.front, posts, 2), 2);
-	CU_ASSERT_EQUAL(atomic_exchange(&pair.bells, 0), PAIR_BELL_BIT);
-	CU_ASSERT(was_kicked(&pair));
+	atomic_store(&q.sleeps, 1);
+	CU_ASSERT_EQUAL(vuc_queue_submit(q.front, posts, 2), 2);
+	CU_ASSERT_EQUAL(atomic_exchange(&q.bells, 0), PAIR_BELL_BIT);
+	CU_ASSERT(was_kicked(&q));
 	/* Nothing was taken, nothing is rung. */
-	CU_ASSERT_EQUAL(vuc_queue_submit(pair.front, posts, 2), 0);
-	CU_ASSERT_EQUAL(atomic_load(&pair.bells), 0);
-	CU_ASSERT(!was_kicked(&pair));
-	pair_close(&pair);
+	CU_ASSERT_EQUAL(vuc_queue_submit(q.front, posts, 2), 0);
+	CU_ASSERT_EQUAL(atomic_load(&q.bells), 0);
+	CU_ASSERT(!was_kicked(&q));
 }
 
 /* Off again, and for a back that is polled all the time, there is neither ring nor kick. */
@@ -352,19 +327,16 @@ static void
 test_bell_off(void)
 {
 	uint8_t data[4] = {0};
-	struct queue_pair pair;
 
-	pair_open(&pair, DEPTH, CHUNK);
-	atomic_store(&pair.sleeps, 1);
-	vuc_queue_back_set_bell(&pair.back, true);
-	vuc_queue_back_set_bell(&pair.back, false);
-	CU_ASSERT_EQUAL(vuc_queue_post(pair.front, 0, 0, data, 4), 0);
-	vuc_queue_back_set_bell(&pair.back, true);
-	pair.front->bell.word = NULL;
-	CU_ASSERT_EQUAL(vuc_queue_post(pair.front, 0, 0, data, 4), 0);
-	CU_ASSERT_EQUAL(atomic_load(&pair.bells), 0);
-	CU_ASSERT(!was_kicked(&pair));
-	pair_close(&pair);
+	atomic_store(&q.sleeps, 1);
+	vuc_queue_back_set_bell(&q.back, true);
+	vuc_queue_back_set_bell(&q.back, false);
+	CU_ASSERT_EQUAL(vuc_queue_post(q.front, 0, 0, data, 4), 0);
+	vuc_queue_back_set_bell(&q.back, true);
+	q.front->bell.word = NULL;
+	CU_ASSERT_EQUAL(vuc_queue_post(q.front, 0, 0, data, 4), 0);
+	CU_ASSERT_EQUAL(atomic_load(&q.bells), 0);
+	CU_ASSERT(!was_kicked(&q));
 }
 
 /* A wake costs a system call: only after something was done, and only for one who sleeps. */
@@ -373,27 +345,24 @@ test_flush(void)
 {
 	struct vuc_queue_taken taken;
 	uint8_t data[4] = {0};
-	struct queue_pair pair;
 	_Atomic uint32_t *wakes;
 
-	pair_open(&pair, DEPTH, CHUNK);
-	wakes = &pair_back_header(&pair)->wakes;
-	atomic_store(&pair_front_header(&pair)->sleeps, 1);
-	vuc_queue_back_flush(&pair.back);
+	wakes = &pair_back_header(&q)->wakes;
+	atomic_store(&pair_front_header(&q)->sleeps, 1);
+	vuc_queue_back_flush(&q.back);
 	CU_ASSERT_EQUAL(atomic_load(wakes), 0);
-	CU_ASSERT_EQUAL(vuc_queue_post(pair.front, 0, 0, data, 4), 0);
-	pair_take(&pair, &taken);
-	vuc_queue_back_flush(&pair.back);
-	vuc_queue_back_flush(&pair.back);
+	CU_ASSERT_EQUAL(vuc_queue_post(q.front, 0, 0, data, 4), 0);
+	pair_take(&q, &taken);
+	vuc_queue_back_flush(&q.back);
+	vuc_queue_back_flush(&q.back);
 	CU_ASSERT_EQUAL(atomic_load(wakes), 1);
-	CU_ASSERT_EQUAL(atomic_load(&pair_back_header(&pair)->taken), 1);
-	atomic_store(&pair_front_header(&pair)->sleeps, 0);
-	CU_ASSERT_EQUAL(vuc_queue_post(pair.front, 0, 0, data, 4), 0);
-	pair_take(&pair, &taken);
-	vuc_queue_back_flush(&pair.back);
+	CU_ASSERT_EQUAL(atomic_load(&pair_back_header(&q)->taken), 1);
+	atomic_store(&pair_front_header(&q)->sleeps, 0);
+	CU_ASSERT_EQUAL(vuc_queue_post(q.front, 0, 0, data, 4), 0);
+	pair_take(&q, &taken);
+	vuc_queue_back_flush(&q.back);
 	CU_ASSERT_EQUAL(atomic_load(wakes), 1);
-	CU_ASSERT_EQUAL(atomic_load(&pair_back_header(&pair)->taken), 2);
-	pair_close(&pair);
+	CU_ASSERT_EQUAL(atomic_load(&pair_back_header(&q)->taken), 2);
 }
 
 /* Memory as two processes have it: each end maps what the other one writes read-only. */
@@ -480,5 +449,5 @@ main(void)
 		{"areas that the other end cannot write", test_read_only_peers},
 		CU_TEST_INFO_NULL,
 	};
-	return vuc_tap_tests("queue", NULL, NULL, tests);
+	return pair_main("queue", tests);
 }
