@@ -245,6 +245,22 @@ test_bad_replies(void)
 	}
 }
 
+/* A connection that ends with a request on it that has timed out. */
+static void
+test_close_after_silence(void)
+{
+	tear_down();
+	mig_server_init(&f);
+	f.server.fault =
+		(struct fake_fault){1, VFIO_USER_DEVICE_FEATURE, SET_STATE, FAKE_SILENT, 0, 0};
+	dev = mig_server_open(&f);
+	CU_ASSERT_EQUAL(set_stop(), -ETIMEDOUT);
+	f.server.fault.flags = GET_MIGRATION;
+	f.server.fault.wrong = FAKE_CLOSE;
+	f.server.matched = 0;
+	CU_ASSERT_EQUAL(set_pre_copy(), -ECONNRESET);
+}
+
 /* Open it again with another max_data_xfer_size. */
 static void
 reopen(uint32_t max_data)
@@ -470,6 +486,7 @@ static CU_TestInfo tests[] = {
 	{"no pre-copy", test_pre_copy_not_supported},
 	{"unknown state", test_unknown_state},
 	{"bad replies", test_bad_replies},
+	{"close after silence", test_close_after_silence},
 	{"log supported", test_log_supported},
 	{"log, start and stop", test_log_start_and_stop},
 	{"log, bad ranges and page sizes", test_log_bad_ranges},
