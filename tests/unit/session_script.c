@@ -71,6 +71,8 @@ of_no_request(void *arg, const struct vuc_session_reply *reply)
 static void
 own(const struct step *step)
 {
+	unsigned int before = vuc_session_outstanding(session);
+
 	switch (step->verb) {
 	case CREATE:
 		open_session(FIXTURE_REQUESTS, false);
@@ -83,6 +85,7 @@ own(const struct step *step)
 		break;
 	case CANCEL:
 		vuc_session_cancel(session, of_no_request, (int)step->n, step->text);
+		CHECK(vuc_session_outstanding(session) == before);
 		vuc_session_cancel(session, NULL, (int)step->n, step->text);
 		break;
 	case END:

@@ -237,7 +237,6 @@ test_pieces(void)
 	config.version.twin_socket.supported = true;
 	for (size_t first = 1; first <= part.m.len; first++) {
 		for (size_t second = first; second <= part.m.len; second++) {
-
 			fixture_create(&config);
 			fixture_send();
 			part.fds[0] = dup(STDERR_FILENO);
