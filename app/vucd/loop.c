@@ -47,31 +47,23 @@ vucd_loop_remove(struct vucd_loop *loop, struct vucd_watch *watch)
 }
 
 int
-vucd_loop_step(struct vucd_loop *loop, int timeout_ms)
+vucd_loop_run(struct vucd_loop *loop)
 {
 	struct epoll_event event;
 	struct vucd_watch *watch;
-	int n;
 
-	/* One at a time: another one might be of a watch that the first one has freed. */
-	n = epoll_wait(loop->epfd, &event, 1, timeout_ms);
-	if (n < 0)
-		return errno == EINTR ? 0 : -errno;
-	if (n == 0)
-		return 0;
-	watch = event.data.ptr;
-	watch->ready(watch, event.events);
-	return 1;
-}
+	while (!loop->stopped) {
+		/* One at a time: another one might be of a watch that the first one has freed. */
+		int n = epoll_wait(loop->epfd, &event, 1, -1);
 
-int
-vucd_loop_run(struct vucd_loop *loop)
-{
-	int rc = 0;
-
-	while (!loop->stopped && rc >= 0)
-		rc = vucd_loop_step(loop, -1);
-	return rc < 0 ? rc : 0;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n == 1) {
+			watch = event.data.ptr;
+			watch->ready(watch, event.events);
+		}
+	}
+	return 0;
 }
 
 void

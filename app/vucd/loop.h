@@ -42,8 +42,4 @@ void vucd_loop_remove(struct vucd_loop *loop, struct vucd_watch *watch);
 int vucd_loop_run(struct vucd_loop *loop);
 void vucd_loop_stop(struct vucd_loop *loop);
 
-/* Handle one event, or none within the time; -1: wait for ever. Returns 1, 0 or a negative errno.
- */
-int vucd_loop_step(struct vucd_loop *loop, int timeout_ms);
-
 #endif /* VUCD_LOOP_H */

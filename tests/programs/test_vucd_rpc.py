@@ -233,7 +233,8 @@ def test_refused(client, daemon, request_, answer):
 def test_notifications(client, daemon):
     """Requests without an id are carried out and not answered, whatever comes of them."""
     note = {'jsonrpc': '2.0', 'method': 'devices.remove', 'params': ['noted']}
-    client.say(note, {'jsonrpc': '2.0', 'method': 'nothing'}, [note, note], X)
+    status = {'jsonrpc': '2.0', 'method': 'status'}
+    client.say(note, status, {'jsonrpc': '2.0', 'method': 'nothing'}, [note, status, note], X)
     assert client.hear() == NO_X
     daemon.drain()
     assert daemon.err.count(b'cannot remove device noted: there is no device noted\n') == 3
@@ -348,25 +349,35 @@ def test_stats(refdev, fresh, vmm):
 
 
 def test_add(fresh):
-    """Each param is the key of the configuration: nothing has changed for who then has it there."""
-    rows = [('poller', 'io0'), ('dma', 'message'), ('posted_writes', 'off'), ('io_fds', False),
-            ('max_dma_maps', 6), ('timeout_ms', 7), ('long_timeout_ms', 8), ('retry_min_ms', 9),
-            ('retry_max_ms', 101), ('users', ['root', '5']), ('groups', ['0']), ('reset', 'trust')]
-    config = ''
-    for key, value in rows:
-        fresh.do('devices.add', **{'name': key, 'socket': f'/no/{key}', key: value})
-        text = ','.join(value) if isinstance(value, list) else {False: 'off'}.get(value, value)
-        config += f'[device {key}]\nsocket = /no/{key}\n{key.replace("_", "-")} = {text}\n'
+    """Each param is the key of the configuration: nothing has changed for a reload of a file that has
+    it, and all of a file that has another value."""
+    rows = [
+        ('socket', '/no/socket', '/no/other'), ('poller', 'io0', 'auto'), ('dma', 'message', 'shared'),
+        ('posted_writes', 'off', 'on'), ('io_fds', False, 'on'), ('max_dma_maps', 6, 7),
+        ('timeout_ms', 7, 8), ('long_timeout_ms', 8, 9), ('retry_min_ms', 9, 10),
+        ('retry_max_ms', 101, 102), ('users', ['root', '5'], '0'), ('groups', ['0'], '0,1'),
+        ('reset', 'trust', 'never')]
+
+    def configure(column):
+        config = ''
+        for row in rows:
+            key, value = row[0], row[column]
+            text = ','.join(value) if isinstance(value, list) else {False: 'off'}.get(value, value)
+            socket_ = '' if key == 'socket' else f'socket = /no/{key}\n'
+            config += f'[device {key}]\n{socket_}{key.replace("_", "-")} = {text}\n'
+        fresh.configure(f'{config}[device position]\nsocket = /no/position\nposted-writes = off\n'
+                        'max-dma-maps = 65535\ntimeout-ms = 1\nlong-timeout-ms = 2\n'
+                        'retry-min-ms = 3\nretry-max-ms = 4\nreset = never\n')
+    for key, value, _ in rows:
+        fresh.do('devices.add', **{'name': key, 'socket': f'/no/{key}'} | {key: value})
     fresh.do('devices.add', 'position', '/no/position', 'auto', 'shared', 'off', True, 65535, 1, 2,
              3, 4, [], [], 'never')
-    config += ('[device position]\nsocket = /no/position\nposted-writes = off\nmax-dma-maps = 65535\n'
-               'timeout-ms = 1\nlong-timeout-ms = 2\nretry-min-ms = 3\nretry-max-ms = 4\n'
-               'reset = never\n')
-    fresh.configure(config)
+    configure(1)
     assert not any(fresh.do('reload').values())
-    # And what differs is seen.
-    fresh.configure(config.replace('= message', '= shared'))
-    assert fresh.do('reload')['changed'] == ['dma']
+    configure(2)
+    reloaded = fresh.do('reload')
+    assert sorted(reloaded['changed']) == sorted(key for key, *_ in rows)
+    assert not reloaded['failed']
 
 
 def test_log_level(fresh):

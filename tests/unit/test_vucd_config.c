@@ -311,6 +311,12 @@ static const struct row value_rows[] = {
 		"4: [device d] users = no-such-user-here: there is no user no-such-user-here; " EXPECT_USERS},
 	{DEVICE "users = root, nosuch, 7\n",
 		"4: [device d] users = root, nosuch, 7: there is no user nosuch; " EXPECT_USERS},
+	/* Debian has a user nobody and a group nogroup. */
+	{DEVICE "users = nobody\ngroups = nobody\n",
+		"5: [device d] groups = nobody: there is no group nobody; expected names or "
+		"numbers of at most 32 existing groups, with commas, or none\n"},
+	{DEVICE "groups = nogroup\nusers = nogroup\n",
+		"5: [device d] users = nogroup: there is no user nogroup; " EXPECT_USERS},
 	{DEVICE "users = -1\n", "4: [device d] users = -1: there is no user -1; " EXPECT_USERS},
 	{DEVICE "users = root,,root\n", "4: [device d] users = root,,root: " EXPECT_USERS},
 	{DEVICE "users = ,root\n", "4: [device d] users = ,root: " EXPECT_USERS},
