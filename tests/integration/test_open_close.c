@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <pthread.h>
 #include <semaphore.h>
-#include <stdatomic.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/single_threaded.h>
@@ -38,15 +38,27 @@ static struct vuc_poll_group *group;
 static struct vuc_device *neighbour;
 static struct peer *good;
 
-static _Atomic(const char *) blocked_path; /* opening it waits; NULL: none */
+static pthread_mutex_t blocked_lock = PTHREAD_MUTEX_INITIALIZER;
+static const char *blocked_path; /* opening it waits; NULL: none */
 static sem_t blocked;
+
+static void
+block_path(const char *path)
+{
+	pthread_mutex_lock(&blocked_lock);
+	blocked_path = path;
+	pthread_mutex_unlock(&blocked_lock);
+}
 
 static bool
 is_blocked(const char *path)
 {
-	const char *which = atomic_load(&blocked_path);
+	bool is;
 
-	return which != NULL && strcmp(path, which) == 0;
+	pthread_mutex_lock(&blocked_lock);
+	is = blocked_path != NULL && strcmp(path, blocked_path) == 0;
+	pthread_mutex_unlock(&blocked_lock);
+	return is;
 }
 
 /* The library looks in the kernel's cache of paths by this: nothing is there of one that blocks. */
@@ -522,7 +534,7 @@ test_blocked_path(void)
 		struct opening o = {.dev = NULL};
 
 		vuc_tap_row("%s", closings[how]);
-		atomic_store(&blocked_path, opts.path);
+		block_path(opts.path);
 		start(&o, &opts);
 		for (unsigned int i = 0; i < 100; i++)
 			read_id(neighbour);
@@ -536,7 +548,7 @@ test_blocked_path(void)
 		}
 		while (fd_count() > fds)
 			sched_yield();
-		atomic_store(&blocked_path, NULL);
+		block_path(NULL);
 	}
 	sem_destroy(&blocked);
 }
@@ -552,7 +564,7 @@ test_blocked_attempts(void)
 
 	sem_init(&blocked, 0, 0);
 	peer_opts(good, 1, &opts);
-	atomic_store(&blocked_path, opts.path);
+	block_path(opts.path);
 	opts.timeout_ms = 1;
 	for (unsigned int i = 0; i < 3; i++)
 		CU_ASSERT_EQUAL(vuc_device_open(&opts, &dev, &err), -ETIMEDOUT);
@@ -566,7 +578,7 @@ test_blocked_attempts(void)
 		sem_post(&blocked);
 	while (fd_count() > fds)
 		sched_yield();
-	atomic_store(&blocked_path, NULL);
+	block_path(NULL);
 	opts.timeout_ms = NO_TIMEOUT;
 	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, &err), 0);
 	vuc_device_close(dev);
