@@ -415,15 +415,14 @@ check_device(const struct vucd_config *config, const struct vucd_device_config *
 
 /* ---- the file ---- */
 
-/* Room for as many sections as there can be. */
+/* Room for as many sections as there can be. The text may have a NUL inside. */
 static int
-config_allocate(struct vucd_config *config, const char *text)
+config_allocate(struct vucd_config *config, const char *text, size_t len)
 {
-	size_t nr = 1;
+	size_t i, nr = 1;
 
-	for (text = strchr(text, '['); text != NULL && nr <= MAX_SECTIONS;
-		text = strchr(text + 1, '['))
-		nr++;
+	for (i = 0; i < len && nr <= MAX_SECTIONS; i++)
+		nr += text[i] == '[';
 	config->pollers = calloc(nr, sizeof(*config->pollers));
 	config->devices = calloc(nr, sizeof(*config->devices));
 	return config->pollers != NULL && config->devices != NULL ? 0 : -ENOMEM;
@@ -463,7 +462,7 @@ vucd_config_parse(
 	if (rc == 0) {
 		memcpy(copy, text, len);
 		copy[len] = '\0';
-		rc = config_allocate(config, copy);
+		rc = config_allocate(config, copy, len);
 	}
 	if (rc != 0) {
 		vucd_report(report, 0, "out of memory");

@@ -424,6 +424,21 @@ test_limits(void)
 	free(text);
 }
 
+/* It ends the text for C, and hides nothing of it. */
+static void
+test_nul(void)
+{
+	static const char text[] = "\0\n[poller a]\n[poller b]\n";
+	struct said said = {.len = 0};
+	struct vucd_report report = {.fn = take_report, .arg = &said};
+	struct vucd_config config;
+
+	CU_ASSERT_EQUAL(vucd_config_parse(&config, text, sizeof(text) - 1, &report), -EINVAL);
+	CU_ASSERT_STRING_EQUAL(said.text, "1: a control character, this is no text\n");
+	CU_ASSERT_EQUAL(config.nr_pollers, 2);
+	vucd_config_free(&config);
+}
+
 static void
 test_files(void)
 {
@@ -542,6 +557,7 @@ main(void)
 		{"what is wrong", test_wrong},
 		{"lengths", test_lengths},
 		{"limits", test_limits},
+		{"a NUL", test_nul},
 		{"files", test_files},
 		{"the machine", test_machine},
 		{"the machine: pollers that spin", test_machine_spinning},
