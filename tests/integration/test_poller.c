@@ -2,7 +2,7 @@
 
 /*
  * Pollers against the reference device, by the transport that the command line names: threads that
- * reach devices through queues, and what happens to them when something goes wrong.
+ * reach devices through queues.
  */
 
 #include <errno.h>
@@ -20,11 +20,8 @@
 
 #include <vuc/stats.h>
 
-#include "fd_count.h"
-#include "fds.h"
 #include "refdev_regs.h"
 #include "rig.h"
-#include "socket.h"
 
 #define BAR0       VFIO_PCI_BAR0_REGION_INDEX
 #define CONFIG     VFIO_PCI_CONFIG_REGION_INDEX
@@ -32,20 +29,20 @@
 #define DEPTH      32
 #define NR_THREADS 8
 
+/* To the first device. */
+static struct vuc_queue *q;
+
+static void
+start_with(const struct rig_opts *opts)
+{
+	rig_start(opts);
+	q = rig.queue[0];
+}
+
 static void
 start(void)
 {
-	rig_start(&(struct rig_opts){.alone = 1, .depth = DEPTH});
-}
-
-static bool
-is_skipped(const char *why)
-{
-	bool loopback = strcmp(peer_transport(), "loopback") == 0;
-
-	if (loopback)
-		vuc_tap_skip(why);
-	return loopback;
+	start_with(&(struct rig_opts){.alone = 1, .depth = DEPTH});
 }
 
 static void
@@ -61,11 +58,9 @@ static void
 access_with(enum vuc_idle idle)
 {
 	uint8_t out[600], in[600] = {0};
-	struct vuc_queue *q;
 	uint32_t id = 0;
 
-	rig_start(&(struct rig_opts){.alone = 1, .depth = 16, .idle = 1 + idle});
-	q = rig.queue[0];
+	start_with(&(struct rig_opts){.alone = 1, .depth = 16, .idle = 1 + idle});
 	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, REFDEV_REG_ID, &id, sizeof(id)), 0);
 	CU_ASSERT_EQUAL(id, REFDEV_ID_VALUE);
 	rig_use_queue(q, 200);
@@ -108,7 +103,7 @@ test_sleep(void)
 
 /* Take all results that are to come, each of them once and with its own data. */
 static void
-take_results(struct vuc_queue *q, const uint32_t *data)
+take_results(const uint32_t *data)
 {
 	struct vuc_queue_result results[DEPTH];
 	uint32_t seen = 0;
@@ -135,10 +130,8 @@ test_many(void)
 {
 	struct vuc_queue_request requests[DEPTH];
 	uint32_t data[DEPTH];
-	struct vuc_queue *q;
 
-	rig_start(&(struct rig_opts){.alone = 1, .depth = DEPTH, .idle = 1 + VUC_IDLE_YIELD});
-	q = rig.queue[0];
+	start_with(&(struct rig_opts){.alone = 1, .depth = DEPTH, .idle = 1 + VUC_IDLE_YIELD});
 	for (uint32_t i = 0; i < DEPTH; i++) {
 		uint32_t value = 1000 + i;
 
@@ -163,7 +156,7 @@ test_many(void)
 		CU_ASSERT_EQUAL(vuc_queue_submit(q, requests, 1), 0);
 		CU_ASSERT_EQUAL(vuc_queue_outstanding(q), DEPTH);
 		CU_ASSERT_EQUAL(vuc_queue_read(q, BAR2, 0, data, 4), -EBUSY);
-		take_results(q, data);
+		take_results(data);
 	}
 	CU_ASSERT_EQUAL(vuc_queue_wait(q, 0), -ENOENT);
 	rig_stop();
@@ -180,10 +173,7 @@ test_pieces(void)
 		vuc_queue_post,
 	};
 	static uint8_t out[10000], in[10000];
-	struct vuc_queue *q;
 
-	start();
-	q = rig.queue[0];
 	CU_ASSERT_EQUAL(vuc_queue_max_data(q), 4096);
 	for (size_t n = 0; n < sizeof(writes) / sizeof(writes[0]); n++) {
 		fill(out, sizeof(out), n);
@@ -193,17 +183,13 @@ test_pieces(void)
 	}
 	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, 0, in, 5000), -EINVAL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(vuc_queue_reason(q), " of region 0: "));
-	rig_stop();
 }
 
 static void
 test_bad_accesses(void)
 {
-	struct vuc_queue *q;
 	uint32_t value = 0;
 
-	start();
-	q = rig.queue[0];
 	CU_ASSERT_STRING_EQUAL(vuc_queue_reason(q), "");
 	CU_ASSERT_EQUAL(vuc_queue_read(q, 77, 0x10, &value, 4), -EINVAL);
 	CU_ASSERT_STRING_EQUAL(vuc_queue_reason(q),
@@ -216,7 +202,6 @@ test_bad_accesses(void)
 	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, 0, &value, 0), -EINVAL);
 	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, REFDEV_REG_ID, &value, 4), 0);
 	CU_ASSERT_EQUAL(value, REFDEV_ID_VALUE);
-	rig_stop();
 }
 
 /* ---- options ---- */
@@ -238,8 +223,8 @@ test_bad_opts(void)
 	struct vuc_queue_opts queue_opts;
 	struct vuc_device_opts device_opts = {.size = 0};
 	struct vuc_device *no_dev;
+	struct vuc_queue *no_queue;
 	struct vuc_error err = {0};
-	struct vuc_queue *q;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct vuc_poller_opts opts;
@@ -253,19 +238,17 @@ test_bad_opts(void)
 		CU_ASSERT_PTR_NULL(p);
 		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, rows[i].text));
 	}
-	start();
 	vuc_queue_opts_init(&queue_opts, sizeof(queue_opts));
 	queue_opts.depth = 3;
-	CU_ASSERT_EQUAL(
-		vuc_poller_open_queue(rig.poller, rig.dev[0], &queue_opts, &q, &err), -EINVAL);
-	CU_ASSERT_PTR_NULL(q);
+	CU_ASSERT_EQUAL(vuc_poller_open_queue(rig.poller, rig.dev[0], &queue_opts, &no_queue, &err),
+		-EINVAL);
+	CU_ASSERT_PTR_NULL(no_queue);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "a queue of depth 3"));
 	CU_ASSERT_EQUAL(vuc_poller_open_device(rig.poller, &device_opts, &no_dev, &err), -EINVAL);
 	CU_ASSERT_PTR_NULL(no_dev);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "vuc_device_opts has a size of 0"));
 	CU_ASSERT_EQUAL(vuc_poller_destroy(rig.poller), -EBUSY);
 	CU_ASSERT_EQUAL(vuc_poller_close_device(rig.poller, rig.dev[0]), -EBUSY);
-	rig_stop();
 }
 
 /* Near a server: its socket is asked, and closed again. */
@@ -276,9 +259,10 @@ test_near_socket(void)
 	struct vuc_error err = {0};
 	struct vuc_poller *p;
 
-	if (is_skipped("there is no socket"))
+	if (strcmp(peer_transport(), "loopback") == 0) {
+		vuc_tap_skip("there is no socket");
 		return;
-	start();
+	}
 	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.transport = peer_transport();
 	opts.idle = VUC_IDLE_SLEEP;
@@ -291,7 +275,6 @@ test_near_socket(void)
 	opts.near_socket = "/nonexistent/socket";
 	CU_ASSERT_EQUAL(vuc_poller_create(&opts, &p, &err), -ENOENT);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "connect: No such file or directory"));
-	rig_stop();
 }
 
 /* ---- calls and sleep ---- */
@@ -326,14 +309,12 @@ test_call(void)
 {
 	struct caller c = {.thread = pthread_self()};
 
-	start();
 	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, note_thread, &c), 7);
 	CU_ASSERT_FALSE(pthread_equal(c.thread, pthread_self()));
 	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, call_again, &c), 8);
 	CU_ASSERT_EQUAL(c.nested, 7);
 	for (unsigned int i = 0; i < 2000; i++)
 		CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, note_thread, &c), 7);
-	rig_stop();
 }
 
 /* Until it has slept once more. Returns how many loops there were so far. */
@@ -357,7 +338,7 @@ test_call_is_rare(void)
 	struct caller c = {0};
 	uint64_t sleeps = 0, loops;
 
-	rig_start(&(struct rig_opts){.alone = 1, .idle_loops = 100000});
+	start_with(&(struct rig_opts){.alone = 1, .idle_loops = 100000});
 	/* Opening the device was worth them as well. */
 	await_sleep(&sleeps);
 	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, note_thread, &c), 7);
@@ -375,10 +356,10 @@ test_wake_ups(void)
 {
 	uint32_t value;
 
-	rig_start(&(struct rig_opts){.alone = 1, .depth = 4, .idle_loops = -1});
-	vuc_queue_set_spin(rig.queue[0], 0);
+	start_with(&(struct rig_opts){.alone = 1, .depth = 4, .idle_loops = -1});
+	vuc_queue_set_spin(q, 0);
 	for (unsigned int i = 0; i < 5000; i++)
-		CU_ASSERT_EQUAL(vuc_queue_read(rig.queue[0], BAR0, REFDEV_REG_ID, &value, 4), 0);
+		CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, REFDEV_REG_ID, &value, 4), 0);
 	rig_stop();
 }
 
@@ -396,7 +377,6 @@ reset(void *arg)
 static int
 post_and_reset(void *arg)
 {
-	struct vuc_queue *q = rig.queue[0];
 	const uint64_t bars = UINT64_MAX;
 	int rc = 0;
 
@@ -414,10 +394,8 @@ test_reset_behind_queue(void)
 {
 	uint64_t before = 1, after = 1;
 	uint32_t bars_before[2] = {1, 1}, bars_after[2] = {2, 2};
-	struct vuc_queue *q;
 
-	rig_start(&(struct rig_opts){.alone = 1, .depth = 256});
-	q = rig.queue[0];
+	start_with(&(struct rig_opts){.alone = 1, .depth = 256});
 	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, reset, rig.dev[0]), 0);
 	CU_ASSERT_EQUAL(vuc_queue_read(q, CONFIG, PCI_BASE_ADDRESS_0, bars_before, 8), 0);
 	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, post_and_reset, rig.dev[0]), 0);
@@ -428,232 +406,6 @@ test_reset_behind_queue(void)
 	CU_ASSERT_EQUAL(vuc_queue_read(q, CONFIG, PCI_BASE_ADDRESS_0, bars_after, 8), 0);
 	CU_ASSERT_EQUAL(memcmp(bars_before, bars_after, sizeof(bars_after)), 0);
 	rig_stop();
-}
-
-/* ---- servers that die, or hang ---- */
-
-static void
-test_device_dies(void)
-{
-	uint32_t value;
-
-	start();
-	CU_ASSERT_EQUAL(vuc_queue_read(rig.queue[0], BAR0, REFDEV_REG_ID, &value, 4), 0);
-	peer_kill(rig.peer);
-	/* The first one may be what finds out. */
-	CU_ASSERT_EQUAL(vuc_queue_read(rig.queue[0], BAR0, REFDEV_REG_ID, &value, 4), -ECONNRESET);
-	CU_ASSERT_EQUAL(
-		vuc_queue_write(rig.queue[0], BAR0, REFDEV_REG_SCRATCH, &value, 4), -ECONNRESET);
-	CU_ASSERT_EQUAL(vuc_queue_post(rig.queue[0], BAR0, REFDEV_REG_SCRATCH, &value, 4), 0);
-	rig_stop();
-}
-
-static uint64_t
-count_calls(void)
-{
-	struct vuc_poller_stats stats;
-
-	CU_ASSERT_EQUAL(vuc_poller_get_stats(rig.poller, &stats), 0);
-	return stats.calls;
-}
-
-/* A device of another server that hangs in a read and in a reset, and its queue. */
-struct hung {
-	struct peer *peer;
-	struct vuc_device *dev;
-	struct vuc_queue *queue;
-	uint32_t data;
-	pthread_t thread; /* waits for it */
-	_Atomic int result;
-	uint64_t calls; /* of the poller, before it waits */
-};
-
-#define WAITING 1 /* no result yet */
-
-static void
-hung_start(struct hung *h, void *(*thread)(void *arg))
-{
-	struct vuc_queue_request r = {.op = VUC_QUEUE_READ, .region = BAR0, .count = 4};
-
-	h->peer = peer_start(
-		1, "--fault=drop@region_read#7", "--fault=drop@device_reset", (char *)NULL);
-	h->dev = rig_open_device(rig.poller, h->peer, 0);
-	CU_ASSERT_EQUAL_FATAL(vuc_poller_open_queue(rig.poller, h->dev, NULL, &h->queue, NULL), 0);
-	r.data = &h->data;
-	CU_ASSERT_EQUAL(vuc_queue_submit(h->queue, &r, 1), 1);
-	h->result = WAITING;
-	h->calls = count_calls();
-	CU_ASSERT_EQUAL_FATAL(pthread_create(&h->thread, NULL, thread, h), 0);
-}
-
-static void *
-reset_thread(void *arg)
-{
-	struct hung *h = arg;
-
-	h->result = vuc_poller_call(rig.poller, reset, h->dev);
-	return NULL;
-}
-
-/* It hangs in an access and in a call: the other one on the same poller answers all the same, and
- * what hangs ends when its server does, not before. */
-static void
-test_hung_device(void)
-{
-	struct vuc_queue_result result;
-	struct hung h;
-
-	if (is_skipped("the loopback's server cannot hang"))
-		return;
-	rig_start(&(struct rig_opts){.alone = 1, .depth = 4, .idle = 1 + VUC_IDLE_YIELD});
-	hung_start(&h, reset_thread);
-	rig_use_queue(rig.queue[0], 2000);
-	CU_ASSERT_EQUAL(vuc_queue_poll(h.queue, &result, 1), 0);
-	CU_ASSERT_EQUAL(h.result, WAITING);
-	peer_kill(h.peer);
-	CU_ASSERT_EQUAL(vuc_queue_wait(h.queue, -1), 0);
-	CU_ASSERT_EQUAL(vuc_queue_poll(h.queue, &result, 1), 1);
-	CU_ASSERT_EQUAL(result.status, -ECONNRESET);
-	pthread_join(h.thread, NULL);
-	CU_ASSERT_EQUAL(h.result, -ECONNRESET);
-	vuc_poller_close_queue(rig.poller, h.queue);
-	CU_ASSERT_EQUAL(vuc_poller_close_device(rig.poller, h.dev), 0);
-	peer_stop(h.peer);
-	rig_stop();
-}
-
-static void *
-close_thread(void *arg)
-{
-	struct hung *h = arg;
-
-	h->result = vuc_poller_close_queue(rig.poller, h->queue);
-	return NULL;
-}
-
-/* Whoever closes a queue of a hung device waits for it, and nobody else does: the poller is called,
- * and opens and closes devices meanwhile. */
-static void
-test_close_while_it_hangs(void)
-{
-	struct vuc_device *other;
-	struct caller c;
-	struct hung h;
-
-	if (is_skipped("the loopback's server cannot hang"))
-		return;
-	start();
-	hung_start(&h, close_thread);
-	while (count_calls() == h.calls)
-		sched_yield();
-	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, note_thread, &c), 7);
-	other = rig_open_device(rig.poller, rig.peer, 1);
-	CU_ASSERT_EQUAL(vuc_poller_close_device(rig.poller, other), 0);
-	CU_ASSERT_EQUAL(vuc_poller_close_device(rig.poller, h.dev), -EBUSY);
-	CU_ASSERT_EQUAL(h.result, WAITING);
-	peer_kill(h.peer);
-	pthread_join(h.thread, NULL);
-	CU_ASSERT_EQUAL(h.result, 0);
-	CU_ASSERT_EQUAL(vuc_poller_close_device(rig.poller, h.dev), 0);
-	peer_stop(h.peer);
-	rig_stop();
-}
-
-/* A server whose descriptors take long to close: with one it answers VERSION, which breaks the
- * protocol, maybe out of band, and the other one is never received. */
-struct slow_server {
-	struct sockaddr_un addr;
-	int listener;
-	int fds[2];
-	int peers[2]; /* of the descriptors */
-	int flags;    /* to send the first one with */
-};
-
-static void *
-slow_server_run(void *arg)
-{
-	static const char bytes[64];
-	struct slow_server *s = arg;
-	int conn = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
-
-	/* Not all kernels have anything out of band here. */
-	if (s->flags == 0 || vuc_fds_send(conn, bytes, 1, &s->fds[0], 1, s->flags) < 0)
-		vuc_fds_send(conn, bytes, sizeof(bytes), &s->fds[0], 1, 0);
-	vuc_fds_send(conn, bytes, sizeof(bytes), &s->fds[1], 1, 0);
-	close(s->fds[0]);
-	close(s->fds[1]);
-	/* The client has hung up, whatever of the connection is still to be closed. */
-	while (read(conn, &(char[256]){0}, 256) > 0)
-		continue;
-	close(conn);
-	return NULL;
-}
-
-static void
-slow_server_start(struct slow_server *s)
-{
-	char path[sizeof(rig.folder) + 8];
-
-	snprintf(path, sizeof(path), "%s/s", rig.folder);
-	CU_ASSERT_EQUAL_FATAL(vuc_socket_address(path, &s->addr, NULL), 0);
-	s->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	CU_ASSERT_EQUAL_FATAL(bind(s->listener, (struct sockaddr *)&s->addr, sizeof(s->addr)), 0);
-	CU_ASSERT_EQUAL_FATAL(listen(s->listener, 1), 0);
-	for (unsigned int i = 0; i < 2; i++) {
-		s->fds[i] = fd_slow(&s->peers[i]);
-		CU_ASSERT_TRUE_FATAL(s->fds[i] >= 0);
-	}
-}
-
-static void
-slow_server_stop(struct slow_server *s)
-{
-	close(s->peers[0]);
-	close(s->peers[1]);
-	close(s->listener);
-	unlink(s->addr.sun_path);
-}
-
-/* Closing what a server has sent takes as long as the server likes: that holds up neither the
- * poller, nor its other devices, nor its end. */
-static void
-hold_up_closing(bool let_go, int flags)
-{
-	struct slow_server bad = {.flags = flags};
-	struct vuc_device_opts opts;
-	struct vuc_device *dev;
-	struct vuc_error err;
-	pthread_t thread;
-
-	rig_start(&(struct rig_opts){.alone = 1, .depth = 4, .idle = 1 + VUC_IDLE_YIELD});
-	slow_server_start(&bad);
-	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, slow_server_run, &bad), 0);
-	vuc_device_opts_init(&opts, sizeof(opts));
-	opts.path = bad.addr.sun_path;
-	opts.timeout_ms = 3600000;
-	CU_ASSERT_EQUAL(vuc_poller_open_device(rig.poller, &opts, &dev, &err), -EPROTO);
-	pthread_join(thread, NULL);
-	for (unsigned int i = 0; i < 3; i++) {
-		dev = rig_open_device(rig.poller, rig.peer, 1);
-		CU_ASSERT_EQUAL(vuc_poller_close_device(rig.poller, dev), 0);
-		rig_use_queue(rig.queue[0], 1);
-	}
-	if (let_go)
-		slow_server_stop(&bad);
-	rig_stop_poller();
-	if (!let_go)
-		slow_server_stop(&bad);
-	rig_stop();
-}
-
-static void
-test_slow_fds(void)
-{
-	if (is_skipped("nothing comes over the loopback but from this process itself"))
-		return;
-	hold_up_closing(true, 0);
-	hold_up_closing(false, 0);
-	hold_up_closing(false, MSG_OOB);
 }
 
 /* ---- threads that come and go ---- */
@@ -668,7 +420,7 @@ struct user {
 static _Atomic bool stop_users;
 
 static void
-use_queue(struct vuc_queue *q, const struct user *u)
+use_queue(struct vuc_queue *own, const struct user *u)
 {
 	uint64_t offset = 64 * u->number;
 	uint32_t in = 0;
@@ -677,13 +429,13 @@ use_queue(struct vuc_queue *q, const struct user *u)
 		uint32_t out = i << 8 | u->number;
 
 		CU_ASSERT_EQUAL(
-			(i % 2 == 0 ? vuc_queue_post : vuc_queue_write)(q, BAR2, offset, &out, 4),
+			(i % 2 == 0 ? vuc_queue_post : vuc_queue_write)(own, BAR2, offset, &out, 4),
 			0);
-		CU_ASSERT_EQUAL(vuc_queue_read(q, BAR2, offset, &in, 4), 0);
+		CU_ASSERT_EQUAL(vuc_queue_read(own, BAR2, offset, &in, 4), 0);
 		CU_ASSERT_EQUAL(in, out);
 	}
 	/* The last ones are left for closing to carry out. */
-	CU_ASSERT_EQUAL(vuc_queue_post(q, BAR2, offset, &in, 4), 0);
+	CU_ASSERT_EQUAL(vuc_queue_post(own, BAR2, offset, &in, 4), 0);
 }
 
 static void *
@@ -693,10 +445,10 @@ user_thread(void *arg)
 
 	/* Once at least: the others may be done before this thread has had a CPU. */
 	do {
-		struct vuc_queue *q = rig_open_device_queue(0, 1u << u->number % 5);
+		struct vuc_queue *own = rig_open_device_queue(0, 1u << u->number % 5);
 
-		use_queue(q, u);
-		vuc_poller_close_queue(rig.poller, q);
+		use_queue(own, u);
+		vuc_poller_close_queue(rig.poller, own);
 		u->rounds++;
 	} while (!stop_users);
 	return NULL;
@@ -717,7 +469,6 @@ test_churn(void)
 	struct user users[NR_THREADS];
 	time_t begun = time(NULL);
 
-	start();
 	stop_users = false;
 	for (unsigned int i = 0; i < NR_THREADS; i++) {
 		users[i] = (struct user){.number = i};
@@ -725,14 +476,14 @@ test_churn(void)
 			pthread_create(&users[i].thread, NULL, user_thread, &users[i]), 0);
 	}
 	for (unsigned int i = 0; goes_on(i, begun); i++) {
-		struct vuc_queue *q;
+		struct vuc_queue *second;
 		uint32_t id = 0;
 
 		rig.dev[1] = rig_open_device(rig.poller, rig.peer, 1);
-		q = rig_open_device_queue(1, 8);
-		CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, REFDEV_REG_ID, &id, 4), 0);
+		second = rig_open_device_queue(1, 8);
+		CU_ASSERT_EQUAL(vuc_queue_read(second, BAR0, REFDEV_REG_ID, &id, 4), 0);
 		CU_ASSERT_EQUAL(id, REFDEV_ID_VALUE);
-		vuc_poller_close_queue(rig.poller, q);
+		vuc_poller_close_queue(rig.poller, second);
 		rig_close_device(1);
 	}
 	stop_users = true;
@@ -740,7 +491,6 @@ test_churn(void)
 		pthread_join(users[i].thread, NULL);
 		CU_ASSERT_TRUE(users[i].rounds > 0);
 	}
-	rig_stop();
 }
 
 int
@@ -751,21 +501,20 @@ main(int argc, char **argv)
 		{"yield", test_yield},
 		{"sleep", test_sleep},
 		{"many", test_many},
+		{"call_is_rare", test_call_is_rare},
+		{"wake_ups", test_wake_ups},
+		{"reset_behind_queue", test_reset_behind_queue},
+		CU_TEST_INFO_NULL,
+	};
+	static CU_TestInfo prepared[] = {
 		{"pieces", test_pieces},
 		{"bad_accesses", test_bad_accesses},
 		{"bad_opts", test_bad_opts},
 		{"near_socket", test_near_socket},
 		{"call", test_call},
-		{"call_is_rare", test_call_is_rare},
-		{"wake_ups", test_wake_ups},
-		{"device_dies", test_device_dies},
-		{"reset_behind_queue", test_reset_behind_queue},
-		{"slow_fds", test_slow_fds},
-		{"hung_device", test_hung_device},
-		{"close_while_it_hangs", test_close_while_it_hangs},
 		{"churn", test_churn},
 		CU_TEST_INFO_NULL,
 	};
 
-	return rig_main(argc, argv, tests, NULL);
+	return rig_main_with(argc, argv, tests, prepared, start, rig_stop);
 }

@@ -77,7 +77,6 @@ test_access(void)
 	struct vmm_process process;
 	struct vmm v;
 
-	start();
 	vmm_attach_one(&v);
 	vmm_start(&process, access_all, &v);
 	vmm_stop(&process);
@@ -95,7 +94,6 @@ test_access(void)
 	CU_ASSERT_EQUAL(vuc_poller_get_device_stats(rig.poller, rig.dev[0], &stats), 0);
 	CU_ASSERT_EQUAL(stats.queues, 0);
 	CU_ASSERT_EQUAL(memcmp(&stats.accesses, &counters, sizeof(counters)), 0);
-	rig_stop();
 }
 
 /* Both ends sleep in each round, and each has to be woken by the other one. */
@@ -125,14 +123,12 @@ test_wake_ups(void)
 	struct vmm_process process;
 	struct vmm v;
 
-	start();
 	vmm_attach_one(&v);
 	vmm_start(&process, sleep_and_read, &v);
 	vmm_stop(&process);
 	CU_ASSERT_EQUAL(vuc_poller_get_stats(rig.poller, &stats), 0);
 	CU_ASSERT_TRUE(stats.sleeps > 0);
 	vmm_detach(&v);
-	rig_stop();
 }
 
 /* On the poller's thread. */
@@ -148,11 +144,9 @@ static void
 test_sleeps_again(void)
 {
 	const uint64_t one = 1;
+	pid_t poller = vuc_poller_call(rig.poller, thread_id, NULL);
 	struct vmm v;
-	pid_t poller;
 
-	start();
-	poller = vuc_poller_call(rig.poller, thread_id, NULL);
 	vmm_attach_one(&v);
 	for (unsigned int i = 0; i < KICKS; i++) {
 		asleep_await(poller);
@@ -161,7 +155,6 @@ test_sleeps_again(void)
 	asleep_await(poller);
 	vmm_detach(&v);
 	asleep_await(poller);
-	rig_stop();
 }
 
 /* ---- closing a queue of a device that hangs ---- */
@@ -290,8 +283,6 @@ test_fair(void)
 {
 	static struct race race;
 
-	start();
-	memset(&race, 0, sizeof(race));
 	for (unsigned int i = 0; i < 2; i++)
 		vmm_attach(&race.vmms[i], i);
 	for (unsigned int i = 0; i < MANY; i++) {
@@ -310,7 +301,6 @@ test_fair(void)
 	vmm_front_close(&race.single);
 	for (unsigned int i = 0; i < 2; i++)
 		vmm_detach(&race.vmms[i]);
-	rig_stop();
 }
 
 #define PLACES 4  /* requests that the device works on at a time */
@@ -380,12 +370,10 @@ test_full_device(void)
 static void
 test_sleeps_memory(void)
 {
+	int fd = vuc_poller_sleeps_fd(rig.poller);
 	uint32_t word = 1;
 	void *addr;
-	int fd;
 
-	start();
-	fd = vuc_poller_sleeps_fd(rig.poller);
 	CU_ASSERT_EQUAL(pwrite(fd, &word, sizeof(word), 0), -1);
 	CU_ASSERT_EQUAL(ftruncate(fd, 0), -1);
 	CU_ASSERT_EQUAL(ftruncate(fd, 65536), -1);
@@ -395,7 +383,6 @@ test_sleeps_memory(void)
 	CU_ASSERT_PTR_NOT_EQUAL_FATAL(addr, MAP_FAILED);
 	CU_ASSERT_EQUAL(mprotect(addr, sizeof(word), PROT_READ | PROT_WRITE), -1);
 	munmap(addr, sizeof(word));
-	rig_stop();
 }
 
 static void
@@ -548,16 +535,19 @@ main(int argc, char **argv)
 {
 	static CU_TestInfo tests[] = {
 		{"post", test_post},
-		{"access", test_access},
-		{"wake_ups", test_wake_ups},
-		{"sleeps_again", test_sleeps_again},
 		{"close_while_it_hangs", test_close_while_it_hangs},
-		{"fair", test_fair},
 		{"full_device", test_full_device},
-		{"sleeps_memory", test_sleeps_memory},
 		{"refused", test_refused},
 		CU_TEST_INFO_NULL,
 	};
+	static CU_TestInfo prepared[] = {
+		{"access", test_access},
+		{"wake_ups", test_wake_ups},
+		{"sleeps_again", test_sleeps_again},
+		{"fair", test_fair},
+		{"sleeps_memory", test_sleeps_memory},
+		CU_TEST_INFO_NULL,
+	};
 
-	return rig_main(argc, argv, tests, NULL);
+	return rig_main_with(argc, argv, tests, prepared, start, rig_stop);
 }

@@ -273,28 +273,6 @@ test_queue_errors(void)
 	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
 }
 
-/* Guest memory, as its VMM has it, filled here and copied by the device. */
-struct memory {
-	int fd;
-	uint8_t *bytes;
-};
-
-static void
-memory_open(struct memory *m)
-{
-	m->fd = rig_memory(2 * MIB, F_SEAL_SHRINK);
-	m->bytes = mmap(NULL, 2 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
-	CU_ASSERT_FATAL(m->bytes != MAP_FAILED);
-	memset(m->bytes, 0x5a, MIB);
-}
-
-static void
-memory_close(struct memory *m)
-{
-	munmap(m->bytes, 2 * MIB);
-	close(m->fd);
-}
-
 static uint64_t
 copy_by_device(uint64_t from, uint64_t to, uint32_t len, uint32_t mode)
 {
@@ -311,29 +289,32 @@ copy_by_device(uint64_t from, uint64_t to, uint32_t len, uint32_t mode)
 	return status;
 }
 
+/* Guest memory, as its VMM has it, filled here and copied by the device. */
 static void
 run_dma(uint32_t mode)
 {
 	const uint64_t base = UINT64_C(0x100000000);
 	struct vuc_vmm_dma halves[2];
 	struct vuc_error err;
-	struct memory m;
+	int fd = rig_memory(2 * MIB, F_SEAL_SHRINK);
+	uint8_t *bytes = mmap(NULL, 2 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
-	memory_open(&m);
+	CU_ASSERT_FATAL(bytes != MAP_FAILED);
+	memset(bytes, 0x5a, MIB);
 	for (unsigned int i = 0; i < 2; i++)
 		halves[i] = (struct vuc_vmm_dma){.iova = base + i * MIB,
 			.size = MIB,
 			.offset = i * MIB,
 			.flags = i == 0 ? VUC_VMM_DMA_READ : VUC_VMM_DMA_WRITE,
-			.fd = m.fd};
+			.fd = fd};
 	CU_ASSERT_EQUAL(vuc_vmm_dma_map(dev, halves, 2, NULL), 0);
 	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_DMA_MAPS, 4), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, &err), 0);
 	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_DMA_MAPS, 4), 2);
 	CU_ASSERT_EQUAL(copy_by_device(base, base + MIB, 65536, mode), REFDEV_DMA_STATUS_DONE);
-	CU_ASSERT_EQUAL(m.bytes[MIB], 0x5a);
-	CU_ASSERT_EQUAL(m.bytes[MIB + 65535], 0x5a);
-	CU_ASSERT_EQUAL(m.bytes[MIB + 65536], 0);
+	CU_ASSERT_EQUAL(bytes[MIB], 0x5a);
+	CU_ASSERT_EQUAL(bytes[MIB + 65535], 0x5a);
+	CU_ASSERT_EQUAL(bytes[MIB + 65536], 0);
 	/* One is there already; the one before it is done all the same. */
 	halves[0].iova = base + 4 * MIB;
 	CU_ASSERT_EQUAL(vuc_vmm_dma_map(dev, halves, 2, NULL), 0);
@@ -345,7 +326,8 @@ run_dma(uint32_t mode)
 	CU_ASSERT_EQUAL(vuc_vmm_dma_unmap_all(dev, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, NULL), 0);
 	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_DMA_MAPS, 4), 0);
-	memory_close(&m);
+	munmap(bytes, 2 * MIB);
+	close(fd);
 }
 
 static void
