@@ -15,7 +15,6 @@
 #include <vuc/eal.h>
 
 #include "clock.h"
-#include "error.h"
 #include "methods.h"
 #include "socket.h"
 
@@ -163,7 +162,9 @@ add_devices(struct vucd_daemon *d)
 static int
 daemon_fail(struct vuc_error *err, const char *what, int rc)
 {
-	return rc == 0 ? 0 : vuc_error_set(err, rc, "%s: %s", what, strerror(-rc));
+	if (rc != 0)
+		snprintf(err->text, sizeof(err->text), "%s: %s", what, strerror(-rc));
+	return rc;
 }
 
 static int
@@ -205,8 +206,9 @@ give_socket(const struct vucd_daemon *d, struct vuc_error *err)
 	if (group == VUCD_NO_ID || lchown(d->vmm_socket, (uid_t)-1, group) == 0)
 		return 0;
 	rc = -errno;
-	return vuc_error_set(
-		err, rc, "%s: cannot be given to the group: %s", d->vmm_socket, strerror(-rc));
+	snprintf(err->text, sizeof(err->text), "%s: cannot be given to the group: %s",
+		d->vmm_socket, strerror(-rc));
+	return rc;
 }
 
 static int

@@ -181,10 +181,13 @@ check_socket(const struct vucd_devices *devices, const struct vucd_device_config
 		const struct vucd_device_config *known = &devices->known[i];
 
 		if (strcmp(known->socket, config->socket) == 0 &&
-			strcmp(known->name, config->name) != 0)
-			return vuc_error_set(err, -EADDRINUSE,
+			strcmp(known->name, config->name) != 0) {
+			/* Paths stay as they are, in UTF-8. */
+			snprintf(err->text, sizeof(err->text),
 				"socket %s is that of device %s already", config->socket,
 				known->name);
+			return -EADDRINUSE;
+		}
 	}
 	return 0;
 }

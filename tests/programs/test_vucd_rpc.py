@@ -380,6 +380,13 @@ def test_add(fresh):
     assert not reloaded['failed']
 
 
+def test_socket_of_another(fresh):
+    """A path is repeated as it came."""
+    fresh.do('devices.add', 'a', '/no/é')
+    assert fresh.ask('devices.add', 'b', '/no/é') == error(
+        FAILED, 'socket /no/é is that of device a already', errno='EADDRINUSE')
+
+
 def test_log_level(fresh):
     assert fresh.do('log.set_level', 'debug') == {'level': 'debug', 'before': 'notice'}
     assert fresh.do('status')['log_level'] == 'debug'
