@@ -201,6 +201,7 @@ test_ends(void)
 	CU_ASSERT(set_has(&set, 0, 99) && set_has(&set, 200, max) && set.nr == 2);
 	CU_ASSERT_FALSE(refdev_intervals_touch(&set, (struct refdev_interval){100, 199}));
 	CU_ASSERT(refdev_intervals_touch(&set, (struct refdev_interval){99, 199}));
+	CU_ASSERT(refdev_intervals_touch(&set, (struct refdev_interval){100, 200}));
 	set_cut(&set, 0, 0);
 	set_cut(&set, max, max);
 	CU_ASSERT(set_has(&set, 1, 99) && set_has(&set, 200, max - 1) && set.nr == 2);
