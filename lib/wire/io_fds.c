@@ -52,8 +52,8 @@ vuc_wire_io_fds_get(const struct vuc_wire_io_fds *r, uint32_t i, struct vuc_wire
 }
 
 static int
-refuse(const struct vuc_wire_io_fds_request *asked, uint32_t i, const char *field, uint64_t value,
-	const char *expected, struct vuc_error *err)
+sub_region_refuse(const struct vuc_wire_io_fds_request *asked, uint32_t i, const char *field,
+	uint64_t value, const char *expected, struct vuc_error *err)
 {
 	return vuc_wire_refuse(err, IO_FDS,
 		"region %" PRIu32 ": sub-region %" PRIu32 ": %s %" PRIu64 ", expected %s",
@@ -65,9 +65,9 @@ check_type(const struct vuc_wire_io_fds *r, const struct vuc_wire_io_fds_request
 	const struct vuc_wire_sub_region *sub, struct vuc_error *err)
 {
 	if (sub->type > VFIO_USER_IO_FD_TYPE_IOEVENTFD_SHADOW)
-		return refuse(asked, i, "type", sub->type, "0, 1 or 2", err);
+		return sub_region_refuse(asked, i, "type", sub->type, "0, 1 or 2", err);
 	if (sub->type == VFIO_USER_IO_FD_TYPE_IOEVENTFD_SHADOW && r->stride < LONG_SIZE)
-		return refuse(asked, i, "size in the message", r->stride,
+		return sub_region_refuse(asked, i, "size in the message", r->stride,
 			"at least 48 for a shadow ioeventfd", err);
 	return 0;
 }
@@ -77,10 +77,11 @@ check_fds(const struct vuc_wire_io_fds_request *asked, uint32_t i,
 	const struct vuc_wire_sub_region *sub, struct vuc_error *err)
 {
 	if (sub->fd_index >= asked->nr_fds && sub->fd_index != VUC_WIRE_NO_FD)
-		return refuse(asked, i, "fd_index", sub->fd_index, "one for which an fd came", err);
+		return sub_region_refuse(
+			asked, i, "fd_index", sub->fd_index, "one for which an fd came", err);
 	if (sub->type == VFIO_USER_IO_FD_TYPE_IOEVENTFD_SHADOW &&
 		sub->shadow_fd_index >= asked->nr_fds)
-		return refuse(asked, i, "shadow_mem_fd_index", sub->shadow_fd_index,
+		return sub_region_refuse(asked, i, "shadow_mem_fd_index", sub->shadow_fd_index,
 			"one for which an fd came", err);
 	return 0;
 }

@@ -7,7 +7,7 @@
 
 /* data_len is what follows: it counts in argsz, as there is nothing in the reply. */
 static size_t
-encode(void *buf, const struct vuc_wire_irq_range *range, uint32_t flags, uint32_t data_len)
+irq_set_encode(void *buf, const struct vuc_wire_irq_range *range, uint32_t flags, uint32_t data_len)
 {
 	const struct vfio_user_irq_set set = {
 		.argsz = (uint32_t)sizeof(set) + data_len,
@@ -25,7 +25,7 @@ size_t
 vuc_wire_irq_act_encode(
 	void *buf, const struct vuc_wire_irq_range *range, enum vuc_wire_irq_action action)
 {
-	return encode(buf, range, VFIO_IRQ_SET_DATA_NONE | (uint32_t)action, 0);
+	return irq_set_encode(buf, range, VFIO_IRQ_SET_DATA_NONE | (uint32_t)action, 0);
 }
 
 int
@@ -38,7 +38,7 @@ vuc_wire_irq_select_encode(void *buf, size_t size, const struct vuc_wire_irq_ran
 		return -EINVAL;
 	if (size < sizeof(struct vfio_user_irq_set) + range->count)
 		return -ENOSPC;
-	at += encode(buf, range, VFIO_IRQ_SET_DATA_BOOL | (uint32_t)action, range->count);
+	at += irq_set_encode(buf, range, VFIO_IRQ_SET_DATA_BOOL | (uint32_t)action, range->count);
 	for (uint32_t i = 0; i < range->count; i++)
 		*at++ = flags[i];
 	return (int)(at - (uint8_t *)buf);
@@ -48,7 +48,7 @@ size_t
 vuc_wire_irq_eventfd_encode(
 	void *buf, const struct vuc_wire_irq_range *range, enum vuc_wire_irq_action action)
 {
-	return encode(buf, range, VFIO_IRQ_SET_DATA_EVENTFD | (uint32_t)action, 0);
+	return irq_set_encode(buf, range, VFIO_IRQ_SET_DATA_EVENTFD | (uint32_t)action, 0);
 }
 
 size_t

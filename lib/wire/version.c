@@ -35,10 +35,11 @@ struct text {
 	size_t len;
 };
 
-static void append(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void version_append(struct text *t, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 static void
-append(struct text *t, const char *fmt, ...)
+version_append(struct text *t, const char *fmt, ...)
 {
 	size_t left = t->len < t->size ? t->size - t->len : 0;
 	va_list args;
@@ -53,23 +54,23 @@ append(struct text *t, const char *fmt, ...)
 static void
 append_capabilities(struct text *t, const struct vuc_wire_version *v)
 {
-	append(t,
+	version_append(t,
 		"{\"capabilities\":{\"max_msg_fds\":%" PRIu32 ",\"max_data_xfer_size\":%" PRIu32
 		",\"max_dma_maps\":%" PRIu32 ",\"pgsizes\":%" PRIu64,
 		v->max_msg_fds, v->max_data_xfer_size, v->max_dma_maps, v->pgsizes);
 	if (v->twin_socket.supported) {
-		append(t, ",\"twin_socket\":{\"supported\":true");
+		version_append(t, ",\"twin_socket\":{\"supported\":true");
 		if (v->twin_socket.has_fd_index)
-			append(t, ",\"fd_index\":%" PRIu32, v->twin_socket.fd_index);
-		append(t, "}");
+			version_append(t, ",\"fd_index\":%" PRIu32, v->twin_socket.fd_index);
+		version_append(t, "}");
 	}
 	if (v->write_multiple)
-		append(t, ",\"write_multiple\":true");
+		version_append(t, ",\"write_multiple\":true");
 	if (v->migration.present && v->migration.pgsize != 0)
-		append(t, ",\"migration\":{\"pgsize\":%" PRIu64 "}", v->migration.pgsize);
+		version_append(t, ",\"migration\":{\"pgsize\":%" PRIu64 "}", v->migration.pgsize);
 	else if (v->migration.present)
-		append(t, ",\"migration\":{}");
-	append(t, "}}");
+		version_append(t, ",\"migration\":{}");
+	version_append(t, "}}");
 }
 
 int
