@@ -113,7 +113,7 @@ run_vcpu(void *arg)
 		rc = -ENODEV;
 	if (rc == 0) /* the guest's store to a memory BAR: posted if the daemon posts it */
 		rc = vuc_queue_write_pci(vcpu->queue, 0, SCRATCH, &value, sizeof(value));
-	if (rc == 0) /* ordered behind it */
+	if (rc == 0) /* ordered after the write */
 		rc = vuc_queue_read(vcpu->queue, 0, SCRATCH, &back, sizeof(back));
 	vcpu->result = rc != 0 ? rc : back == value ? 0 : -EIO;
 	return NULL;

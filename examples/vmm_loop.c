@@ -59,7 +59,7 @@ count_result(struct device *d, int rc, const struct vuc_error *err)
 		note(d, rc, err);
 }
 
-/* The library frees the device behind this. */
+/* The library frees the device after this callback. */
 static void
 detached(void *arg, int status, const struct vuc_error *err)
 {
