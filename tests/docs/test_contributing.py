@@ -17,7 +17,7 @@ def missing_paths(text, root):
 
 
 def missing_functions(text, root):
-    sources = [source.read_text() for folder in ('drivers', 'lib')
+    sources = [source.read_text() for folder in ('drivers', 'lib', 'tests')
                for source in (root / folder).rglob('*.c')]
     return [name for name in sorted(set(FUNCTION.findall(text)))
             if not any(re.search(rf'^{name}\(', source, re.MULTILINE) for source in sources)]
