@@ -566,9 +566,9 @@ poller_choose_place(
 	 * another CPU. */
 	*cpu = opts->cpu;
 	if (opts->cpu == VUC_POLLER_CPU_NONE)
-		snprintf(why, size, "on any CPU, as was asked for");
+		snprintf(why, size, "any CPU, as configured");
 	else
-		snprintf(why, size, "CPU %d, as was asked for", opts->cpu);
+		snprintf(why, size, "CPU %d, as configured", opts->cpu);
 	if (opts->cpu != VUC_POLLER_CPU_AUTO)
 		return 0;
 	rc = vuc_topology_read("/sys", NULL, &topology, err);
