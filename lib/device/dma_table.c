@@ -128,12 +128,13 @@ void
 dma_table_put_back(struct dma_table *t, uint32_t commit)
 {
 	struct dma_entries merged = {0}, *leaving = &t->leaving;
-	const struct dma_entry *next = t->entries.at, *end = next + t->entries.nr;
+	const struct dma_entries *list = &t->entries;
+	size_t next = 0; /* in the list */
 
 	dma_entries_compact(leaving);
 	if (leaving->nr == 0)
 		return;
-	merged.room = t->entries.nr + leaving->nr;
+	merged.room = list->nr + leaving->nr;
 	merged.at = malloc(merged.room * sizeof(*merged.at));
 	if (merged.at == NULL)
 		return;
@@ -141,17 +142,17 @@ dma_table_put_back(struct dma_table *t, uint32_t commit)
 	for (size_t i = 0; i < leaving->nr; i++) {
 		struct dma_entry *e = &leaving->at[i];
 
-		while (next < end && next->iova < e->iova)
-			merged.at[merged.nr++] = *next++;
+		while (next < list->nr && list->at[next].iova < e->iova)
+			merged.at[merged.nr++] = list->at[next++];
 		if (!dma_entry_is_due(e, commit) ||
 			(merged.nr > 0 && !dma_entry_is_behind(e, &merged.at[merged.nr - 1])) ||
-			(next < end && !dma_entry_is_behind(next, e)))
+			(next < list->nr && !dma_entry_is_behind(&list->at[next], e)))
 			continue;
 		merged.at[merged.nr++] = *e;
 		e->left = true;
 	}
-	while (next < end)
-		merged.at[merged.nr++] = *next++;
+	while (next < list->nr)
+		merged.at[merged.nr++] = list->at[next++];
 	free(t->entries.at);
 	t->entries = merged;
 	dma_entries_compact(leaving);

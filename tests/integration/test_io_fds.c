@@ -38,9 +38,9 @@ static unsigned int nr_fds;
 static uint32_t grow;     /* sub-regions that are added with each question */
 static uint32_t argsz[8]; /* of the questions */
 static unsigned int nr_questions;
-static uint32_t more_argsz; /* a lie about the size */
-static bool early_fds;      /* send descriptors with an answer that is cut off, too */
-static bool held_up;        /* answer when told to */
+static uint32_t more_argsz;  /* a lie about the size */
+static bool early_fds;       /* send descriptors with an answer that is cut off, too */
+static _Atomic bool held_up; /* answer when told to */
 static sem_t asked, answered;
 
 static void
