@@ -4,15 +4,14 @@
 
 /**
  * @file
- * The control plane, daemon's side: devices of pollers, offered to VMM processes through shared
- * memory. vucd is made of it; a program that has pollers of its own can offer its devices, too. It
- * is in libvuc-poller.
+ * The control plane: offers devices of pollers to VMM processes through shared memory. vucd is
+ * built on it; other programs with pollers can use it, too. It is part of libvuc-poller.
  *
- * VMMs are not trusted: whatever one sends or writes ends its own connection at most. The library
- * has a thread that accepts, and one for each connection, of which there are at most max_vmms.
+ * VMMs are not trusted: a VMM that breaks the protocol loses only its own connection. The library
+ * has one thread that accepts connections, and one thread for each of at most max_vmms connections.
  *
- * Functions may be called by any thread but a poller's, and block until pollers and servers have
- * done their part, unless said otherwise.
+ * Unless noted otherwise, any thread except a poller's may call these functions, and they block
+ * until pollers and servers have finished.
  */
 
 #include <stdbool.h>
@@ -36,78 +35,77 @@ struct vuc_control_opts {
 	/** Bytes of this struct, as the caller knows it; set by vuc_control_opts_init(). */
 	size_t size;
 	/** Path of the socket for VMMs, at most 107 bytes. Must not exist, or be a socket that
-	 * nobody listens on, which is replaced. */
+	 * no process listens on, which is replaced. */
 	const char *path;
-	/** Its mode; 0600 by default. */
+	/** Mode of the socket; 0600 by default. */
 	mode_t mode;
-	/** Nobody can connect until vuc_control_listen(): devices may be added before, so that no
-	 * VMM is told that one is unknown. */
+	/** VMMs cannot connect until vuc_control_listen(): add devices before, so that no VMM sees
+	 * an incomplete list of devices. */
 	bool deferred;
-	/** Connections at a time. */
+	/** Maximum number of connections. */
 	unsigned int max_vmms;
-	/** Of these, connections of one user: one user cannot take them all. */
+	/** Maximum number of connections of one user, so that one user cannot use all of them. */
 	unsigned int max_vmms_per_user;
-	/** Queues of one VMM; at most VUC_SHM_MAX_QUEUES. */
+	/** Maximum number of queues of one VMM; at most VUC_SHM_MAX_QUEUES. */
 	unsigned int max_queues;
-	/** Bytes of memory that the queues of one VMM may take. */
+	/** Maximum bytes of memory of all queues of one VMM. */
 	uint64_t max_queue_memory;
-	/** DMA mappings of one VMM, if the device allows for more. */
+	/** Maximum number of DMA mappings of one VMM, if the limit of the device is not lower. */
 	unsigned int max_dma_maps;
-	/** Bytes of memory that accesses of its device by message may cost this process for one
-	 * VMM: pages that they are the first to touch, and page tables. A VMM whose device needs
-	 * more loses its connection. */
+	/** Maximum bytes of memory that this process spends on DMA by message for one VMM: pages
+	 * that are allocated by an access of its device, and page tables. A VMM whose device needs
+	 * more is disconnected. */
 	uint64_t max_dma_message;
-	/** Milliseconds until a connection has to have attached to a device. */
+	/** Milliseconds that a VMM has to attach to a device after it has connected. */
 	uint32_t handshake_timeout_ms;
-	/** Takes log lines, on any thread, one at a time; NULL drops them. Calls no function of the
-	 * control plane. Of lines that a connection or a user causes, too many are left out, and
-	 * counted. */
+	/** Receives log lines, on any thread, one at a time; NULL discards them. Must not call
+	 * functions of the control plane. Lines caused by a connection or a user are rate-limited;
+	 * suppressed lines are counted. */
 	vuc_log_fn log;
 	/** First argument of log. */
 	void *log_arg;
 };
 
-/** Set every field of opts to its default; path to NULL. Size is sizeof(*opts): a library that
- * knows more fields, or fewer, heeds it. */
+/** Set every field of opts to its default; path to NULL. Size is sizeof(*opts), so that the
+ * library supports callers whose struct has more or fewer fields. */
 void vuc_control_opts_init(struct vuc_control_opts *opts, size_t size);
 
 /**
- * Create a control plane, and listen, unless that is deferred.
+ * Create a control plane, and listen for VMMs unless deferred is set.
  *
- * The first one in a process sets a handler for SIGBUS, which stays: a VMM that truncates memory
- * that is mapped here loses its connection. Other faults go to the handler that was set before;
- * one that is set afterwards takes its place.
+ * The first control plane in a process installs a permanent handler for SIGBUS: a VMM that
+ * truncates memory that is mapped here is disconnected. All other faults are passed to the handler
+ * that was installed before. A handler that is installed later replaces this one.
  *
  * @param opts     options; not used after the call
- * @param control  set to it on success, to NULL on failure
+ * @param control  set to the new control plane on success, to NULL on failure
  * @param err      filled on failure; may be NULL
- * @return 0; -EINVAL for options that cannot be; -ENAMETOOLONG for the path of the socket;
- *         -EADDRINUSE when somebody listens on it;
- *         what socket(2), bind(2) and the like say; -ENOMEM
+ * @return 0; -EINVAL for invalid options; -ENAMETOOLONG for the path of the socket; -EADDRINUSE
+ * when a process listens on it; the errors of socket(2), bind(2) and similar calls; -ENOMEM
  */
 int vuc_control_create(
 	const struct vuc_control_opts *opts, struct vuc_control **control, struct vuc_error *err);
 
-/** Let VMMs connect, where that was deferred. @return 0; what listen(2) says; -EAGAIN when there
- * can be no more threads */
+/** Listen for VMMs if deferred was set. @return 0; the errors of listen(2); -EAGAIN when no thread
+ * can be created */
 int vuc_control_listen(struct vuc_control *control, struct vuc_error *err);
 
 /**
- * Tell all VMMs that the end has come, take their devices away, close all devices, remove the
- * socket and free everything. What was started and has not ended ends before this returns. Devices
- * end side by side, and what is waited for is logged. NULL does nothing.
+ * Notify all VMMs, detach their devices, close all devices, remove the socket and free the control
+ * plane. Pending operations complete before this function returns. Devices are closed in parallel;
+ * the log shows what the function waits for. NULL is ignored.
  */
 void vuc_control_destroy(struct vuc_control *control);
 
-/** How a device is made clean for the next VMM. */
+/** How a device is reset for the next VMM. */
 enum vuc_control_reset {
-	/** By a new connection and a DEVICE_RESET on it, if the device has one: for servers that
-	 * answer a reset without doing all of it. */
+	/** Reconnect, and send DEVICE_RESET if the device supports it: for servers whose reset is
+	 * incomplete. */
 	VUC_CONTROL_RESET_ON,
-	/** By a DEVICE_RESET on the same connection: for servers that are known to do it, and for
-	 * those that end with their first client. */
+	/** Send DEVICE_RESET on the same connection: for servers that are known to reset
+	 * completely, and for servers that exit after their first client. */
 	VUC_CONTROL_RESET_TRUST,
-	/** By a new connection only: for servers that a reset ends. VMMs cannot reset the device
+	/** Only reconnect: for servers that exit or hang on a reset. VMMs cannot reset the device
 	 * either. */
 	VUC_CONTROL_RESET_NEVER,
 };
@@ -116,146 +114,148 @@ enum vuc_control_reset {
 struct vuc_control_device_opts {
 	/** Bytes of this struct, as the caller knows it; set by vuc_control_device_opts_init(). */
 	size_t size;
-	/** Its name: 1 to 63 bytes of letters, digits and "._-". Copied. */
+	/** Name of the device: 1 to 63 letters, digits and "._-". Copied. */
 	const char *name;
-	/** The poller that drives it, which lives until the device is removed. */
+	/** The poller that drives the device; must not be destroyed before the device is removed.
+	 */
 	struct vuc_poller *poller;
-	/** How to open it, by path (or loopback): a descriptor could not be connected to again.
-	 * group, transport and max_msg_fds are not used. Copied, with path. */
+	/** How to open the device, by path or loopback: the library cannot reconnect with only a
+	 * file descriptor. group, transport and max_msg_fds are not used. Copied, including path.
+	 */
 	const struct vuc_device_opts *device;
-	/** Users who may have it. Root and the daemon's own user always may. Copied. */
+	/** Users who can attach. Root and the daemon's own user always can. Copied. */
 	const uid_t *users;
 	/** How many of them. */
 	unsigned int nr_users;
-	/** Groups whose members may have it: the primary and the supplementary groups of a process
-	 * when it connects count. Copied. */
+	/** Groups whose members can attach: the primary and supplementary groups of a process when
+	 * it connects count. Copied. */
 	const gid_t *groups;
 	/** How many of them. */
 	unsigned int nr_groups;
-	/** How it is made clean when it is connected to, and when a VMM has left. */
+	/** How the device is reset after connecting to it, and after a VMM has detached. */
 	enum vuc_control_reset reset;
-	/** Milliseconds between attempts to connect to a server that is away: the first and the
-	 * longest one, which each attempt doubles up to. Once three connections in a row have ended
-	 * on DEVICE_RESET, the server is tried every 12 * retry_max_ms only. */
+	/** First delay in milliseconds between attempts to reconnect to a server; it doubles with
+	 * each attempt. After the server has closed three connections in a row on DEVICE_RESET, the
+	 * delay is 12 * retry_max_ms. */
 	uint32_t retry_min_ms;
-	/** The longest one. */
+	/** Maximum delay in milliseconds. */
 	uint32_t retry_max_ms;
 };
 
 /** Set every field of opts to its default; name, poller and device to NULL. Size is
- * sizeof(*opts): a library that knows more fields, or fewer, heeds it. */
+ * sizeof(*opts), so that the library supports callers whose struct has more or fewer fields. */
 void vuc_control_device_opts_init(struct vuc_control_device_opts *opts, size_t size);
 
 /**
- * Offer a device. Its server may be away: it is connected to when it is there, and the device is
- * reset, unless reset says otherwise, for servers keep what clients have left in it. The device is
- * there when this returns; a VMM that attaches before it is connected to waits for that, for half
- * of handshake_timeout_ms at most.
+ * Add a device. Its server may be away: the control plane connects when the server is available,
+ * and resets the device as opts->reset says, because servers keep the state of earlier clients.
+ * VMMs can see the device when this function returns. A VMM that attaches before the connection is
+ * made waits for it, for at most half of handshake_timeout_ms.
  *
  * @param control  the control plane
- * @param opts     how; not used after the call
- * @param done     called when the first attempt to connect has ended, with 0 whether it has
- * succeeded or not; or when the device is removed before
- * @param arg      goes to done
+ * @param opts     options; not used after the call
+ * @param done     called with 0 when the first attempt to connect is complete, successful or not,
+ * or when the device is removed before
+ * @param arg      first argument of done
  * @param err      filled on failure; may be NULL
- * @return 0, and done will be called; else it will not: -EINVAL for options that cannot be; -EEXIST
- *         when there is a device of that name; -ESHUTDOWN while the control plane is being
- *         destroyed; -ENOMEM
+ * @return 0, and done will be called; else done is not called: -EINVAL for invalid options; -EEXIST
+ *         when a device of that name exists; -ESHUTDOWN while the control plane is being destroyed;
+ *         -ENOMEM
  */
 int vuc_control_add_device_start(struct vuc_control *control,
 	const struct vuc_control_device_opts *opts, vuc_done_fn done, void *arg,
 	struct vuc_error *err);
 
-/** vuc_control_add_device_start(), and wait for its end. */
+/** Synchronous variant of vuc_control_add_device_start(). */
 int vuc_control_add_device(struct vuc_control *control, const struct vuc_control_device_opts *opts,
 	struct vuc_error *err);
 
 /**
- * Take a device away and close it. Nobody finds it any more when this returns; its name is free
- * when done is called.
+ * Remove a device and close it. VMMs no longer see the device when this function returns; the name
+ * can be reused when done is called.
  *
  * @param control  the control plane
  * @param name     the device's
- * @param force    take it away from the VMM that has it, which is told
- * @param done     called with 0 when it is closed
- * @param arg      goes to done
+ * @param force    detach the VMM first, and notify it
+ * @param done     called with 0 when the device is closed
+ * @param arg      first argument of done
  * @param err      filled on failure; may be NULL
- * @return 0, and done will be called; else it will not: -ENOENT; -EBUSY when a VMM has it and force
- *         is false; -ENOMEM
+ * @return 0, and done will be called; else done is not called: -ENOENT; -EBUSY when a VMM is
+ * attached and force is false; -ENOMEM
  */
 int vuc_control_remove_device_start(struct vuc_control *control, const char *name, bool force,
 	vuc_done_fn done, void *arg, struct vuc_error *err);
 
-/** vuc_control_remove_device_start(), and wait for its end. */
+/** Synchronous variant of vuc_control_remove_device_start(). */
 int vuc_control_remove_device(
 	struct vuc_control *control, const char *name, bool force, struct vuc_error *err);
 
 /**
- * Take a device away from the VMM that has it, so that another one may attach. A server that does
- * not answer has a second: then its connection is ended, so that the VMM leaves.
+ * Detach the VMM from a device, so that another VMM can attach. If the server does not reply within
+ * a second, the connection to it is closed.
  *
- * @return 0, and done will be called with 0 when the VMM has left; else it will not: -ENOENT for a
- *         device that there is not; -ENOTCONN for one that no VMM has; -ENOMEM
+ * @return 0, and done will be called with 0 when the VMM is detached; else done is not called:
+ *         -ENOENT when the device does not exist; -ENOTCONN when no VMM is attached; -ENOMEM
  */
 int vuc_control_detach_start(struct vuc_control *control, const char *name, vuc_done_fn done,
 	void *arg, struct vuc_error *err);
 
-/** vuc_control_detach_start(), and wait for its end. */
+/** Synchronous variant of vuc_control_detach_start(). */
 int vuc_control_detach(struct vuc_control *control, const char *name, struct vuc_error *err);
 
-/** How a device is. */
+/** State of a device. */
 enum vuc_control_state {
-	VUC_CONTROL_AWAY,     /**< its server is not there, or broke the protocol; tried again */
-	VUC_CONTROL_FREE,     /**< a VMM may attach */
-	VUC_CONTROL_ATTACHED, /**< a VMM has it */
-	VUC_CONTROL_CLEANING, /**< it is being made clean after its last VMM */
-	/** Its server has stopped answering: requests time out, and nothing comes. */
+	VUC_CONTROL_AWAY, /**< not connected: the server is away or broke the protocol; retried */
+	VUC_CONTROL_FREE, /**< a VMM may attach */
+	VUC_CONTROL_ATTACHED, /**< a VMM is attached */
+	VUC_CONTROL_CLEANING, /**< being reset after its last VMM */
+	/** The server has stopped replying: requests time out, and it sends nothing. */
 	VUC_CONTROL_NOT_ANSWERING,
-	/** Its server was connected to again, and its VMM has the connection before: it has to
-	 * detach and to attach again. */
+	/** Reconnected, but the VMM still uses the previous connection: it must detach, and attach
+	 * again. */
 	VUC_CONTROL_STALE,
 };
 
-#define VUC_CONTROL_STATES (VUC_CONTROL_STALE + 1) /**< how many states there are */
+#define VUC_CONTROL_STATES (VUC_CONTROL_STALE + 1) /**< number of states */
 
-#define VUC_CONTROL_NAME_SIZE 64 /**< of a name, with the NUL at its end */
+#define VUC_CONTROL_NAME_SIZE 64 /**< of a name, including the NUL */
 
-/** What there is to say of a device. */
+/** Information about a device. */
 struct vuc_control_device {
-	char name[VUC_CONTROL_NAME_SIZE]; /**< as it was added with */
-	char socket[108];                 /**< of its server */
+	char name[VUC_CONTROL_NAME_SIZE]; /**< name of the device */
+	char socket[108];                 /**< socket of its server */
 	char poller[16];                  /**< name of its poller */
-	enum vuc_control_state state;     /**< what it is doing */
-	uint64_t generation;              /**< how often it was connected to */
-	uint64_t since_ms;          /**< how long it has been in this state, in milliseconds */
-	char reason[VUC_ERROR_MAX]; /**< why it is away, not answering or stale; else "" */
-	/* of the VMM that has it, if one has: */
+	enum vuc_control_state state;     /**< state */
+	uint64_t generation;              /**< number of connections to the server so far */
+	uint64_t since_ms;                /**< time in this state, in milliseconds */
+	char reason[VUC_ERROR_MAX];       /**< why it is away, not answering or stale; else "" */
+	/* of the attached VMM, if any: */
 	pid_t vmm_pid;                        /**< 0: none */
 	uid_t vmm_uid;                        /**< its user */
-	char vmm_name[VUC_CONTROL_NAME_SIZE]; /**< as it calls itself, made printable */
-	unsigned int queues;                  /**< that it has open */
-	unsigned int dma_maps;                /**< that it has */
-	uint64_t attached_ms;                 /**< how long it has had the device */
+	char vmm_name[VUC_CONTROL_NAME_SIZE]; /**< the VMM's own name, made printable */
+	unsigned int queues;                  /**< number of open queues */
+	unsigned int dma_maps;                /**< number of DMA mappings */
+	uint64_t attached_ms;                 /**< time since it attached, in milliseconds */
 	/* since the device was added: */
 	uint64_t reads;    /**< reads */
-	uint64_t writes;   /**< writes that were waited for */
+	uint64_t writes;   /**< writes with a reply */
 	uint64_t posted;   /**< posted writes */
 	uint64_t errors;   /**< accesses that failed */
-	uint64_t timeouts; /**< of these, the ones that the server has not answered in time */
-	uint64_t attaches; /**< VMMs that have had it */
+	uint64_t timeouts; /**< of these, accesses that timed out */
+	uint64_t attaches; /**< number of attaches so far */
 };
 
 /** Called for a device; the struct is valid during the call. */
 typedef void (*vuc_control_device_fn)(void *arg, const struct vuc_control_device *device);
 
-/** Look at all devices, in the order in which they were added. Does not wait for servers. */
+/** Call fn for each device, in the order in which they were added. Does not wait for servers. */
 void vuc_control_list(struct vuc_control *control, vuc_control_device_fn fn, void *arg);
 
-/** Look at one device. @return 0; -ENOENT */
+/** Get information about one device. @return 0; -ENOENT */
 int vuc_control_look(
 	struct vuc_control *control, const char *name, struct vuc_control_device *device);
 
-/** Connections of VMMs that there are, attached or not. */
+/** Number of connected VMMs, attached or not. */
 unsigned int vuc_control_connections(struct vuc_control *control);
 
 #ifdef __cplusplus

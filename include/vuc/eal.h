@@ -4,20 +4,20 @@
 
 /**
  * @file
- * DPDK's environment (EAL), which pollers need: libvuc-poller.
+ * DPDK's environment (EAL), which pollers need. Part of libvuc-poller.
  *
- * EAL can be initialised once in the life of a process. Either vuc does it, in vuc_eal_init(), or
- * the application has done it by rte_eal_init() before; vuc_eal_init() then recognises that and
- * uses it as it is. In both cases vuc_eal_init() comes before the first poller.
+ * EAL can be initialised only once in a process. Either vuc_eal_init() does it, or the application
+ * has called rte_eal_init() before; then vuc_eal_init() uses the existing EAL. In both cases, call
+ * vuc_eal_init() before creating the first poller.
  *
- * As vuc initialises it, EAL has one lcore, the calling thread, which may run on all CPUs that it
- * could run on before, and starts no worker threads. Pollers are threads of their own, which are
- * registered with EAL: any number of them on any CPU, up to RTE_MAX_LCORE - 1 together.
+ * When vuc_eal_init() initialises EAL, it has one lcore, the calling thread, which keeps its CPU
+ * affinity, and no worker threads. Pollers are additional threads that are registered with EAL: up
+ * to RTE_MAX_LCORE - 1 of them, on any CPUs.
  *
- * EAL needs no privileges, no hugepages and no devices. It leaves a folder DIR/dpdk behind, which
- * belongs to all DPDK processes of the user; DIR is RUNTIME_DIRECTORY if that is set, else /var/run
- * for root and XDG_RUNTIME_DIR or /tmp for others. Its own folder in there, with the telemetry
- * socket, goes with vuc_eal_fini().
+ * EAL needs no privileges, hugepages or devices. It creates the directory DIR/dpdk, which all DPDK
+ * processes of the user share and which remains; DIR is RUNTIME_DIRECTORY if it is set, else
+ * /var/run for root and XDG_RUNTIME_DIR or /tmp for others. vuc_eal_fini() removes the process's
+ * own directory in it, with the telemetry socket.
  */
 
 #include <stdbool.h>
@@ -37,10 +37,11 @@ extern "C" {
 struct vuc_eal_opts {
 	/** Bytes of this struct, as the caller knows it; set by vuc_eal_opts_init(). */
 	size_t size;
-	/** Take memory from hugepages instead of pages of the usual size. */
+	/** Allocate memory from hugepages instead of normal pages. */
 	bool hugepages;
-	/** Most memory without hugepages, or memory to take at once with them, in MiB. 0 is the
-	 * default: VUC_DEFAULT_EAL_MEMORY_MB without, what is needed as it is needed with them. */
+	/** Memory in MiB: the maximum without hugepages, the amount to allocate at start with them.
+	 * 0, the default: VUC_DEFAULT_EAL_MEMORY_MB without, allocation on demand with hugepages.
+	 */
 	uint32_t memory_mb;
 	/**
 	 * CPUs as in EAL's -l, "0,2-3": each becomes an lcore with that number, and all but the
@@ -48,45 +49,45 @@ struct vuc_eal_opts {
 	 * is for an application that calls rte_eal_remote_launch() itself.
 	 */
 	const char *lcores;
-	/** At most 47 bytes. Names EAL's runtime folder, and with it the telemetry socket, so that
-	 * dpdk-telemetry.py -f finds it. One that another process has is refused while telemetry is
-	 * on; what a killed one has left is taken over. NULL, the default: a new name that begins
-	 * with "vuc-" and the process's id. */
+	/** Name of EAL's runtime directory, and so of the telemetry socket for dpdk-telemetry.py
+	 * -f; at most 47 bytes. With telemetry, a name that another process uses is refused; the
+	 * directory of a killed process is reused. NULL, the default: a new name that begins with
+	 * "vuc-" and the process ID. */
 	const char *file_prefix;
-	/** Serve rte_telemetry on a socket; on by default. Where there can be no such socket, a
-	 * warning says why and EAL does without. */
+	/** Serve rte_telemetry on a socket; on by default. If the socket cannot be created, a
+	 * warning is logged, and EAL runs without it. */
 	bool telemetry;
 	/** At most 128 more arguments of EAL, after those that vuc makes; not checked. EAL exits on
 	 * --help, and prints its usage when it refuses one. */
 	const char *const *args;
 	/** Number of args. */
 	unsigned int nr_args;
-	/** Takes the log lines of EAL and of everything else that uses rte_log, of any thread, but
-	 * one at a time; from the libraries of DPDK, warnings and worse. It must not call functions
-	 * of this file. NULL drops the lines. */
+	/** Receives the log lines of EAL and of all other users of rte_log, on any thread, one at a
+	 * time; of DPDK's libraries, only warnings and errors. Must not call functions of this
+	 * file. NULL discards the lines. */
 	vuc_log_fn log;
 	/** First argument of log. */
 	void *log_arg;
 };
 
-/** Set every field of opts to its default. Size is sizeof(*opts): a library that
- * knows more fields, or fewer, heeds it. */
+/** Set every field of opts to its default. Size is sizeof(*opts), so that the
+ * library supports callers whose struct has more or fewer fields. */
 void vuc_eal_opts_init(struct vuc_eal_opts *opts, size_t size);
 
 /**
- * Initialise EAL, or use what there is of it. May be called by any thread.
+ * Initialise EAL, or use the existing one. Any thread.
  *
- * The calling thread becomes EAL's main lcore. It keeps its CPU affinity, also where EAL binds it
- * to a CPU meanwhile (opts->lcores), and its signal mask; threads that EAL starts take no signals
- * but those of faults.
+ * The calling thread becomes EAL's main lcore. It keeps its signal mask and its CPU affinity, even
+ * if EAL pins it to a CPU temporarily (opts->lcores). Threads that EAL starts block all signals
+ * except those of faults.
  *
- * When EAL is there already, be it by vuc or by the application, the call counts one more user,
- * opts are not used but for a line to opts->log that says so, and no thread changes. An EAL of the
- * application must be fully initialised, and without secondary processes, as pollers are
- * registered with it.
+ * If EAL is initialised already, by vuc_eal_init() or by the application, the call only counts one
+ * more user, and logs a line to opts->log; the other options are ignored. An EAL of the application
+ * must be fully initialised and have no secondary processes, because pollers are registered with
+ * it.
  *
- * @param opts  options; NULL takes the defaults; not used after the call but for log and log_arg,
- *              which are until vuc_eal_fini()
+ * @param opts  options; NULL: defaults; not used after the call, except for log and log_arg, which
+ * are used until vuc_eal_fini()
  * @param err   filled on failure; may be NULL
  * @return 0; -EINVAL for options out of bounds; -ENODEV where sysfs, by which EAL finds CPUs, is
  * not mounted at /sys; -ENOMEM without the memory or hugepages that are asked for; -EALREADY when
@@ -96,9 +97,10 @@ void vuc_eal_opts_init(struct vuc_eal_opts *opts, size_t size);
 int vuc_eal_init(const struct vuc_eal_opts *opts, struct vuc_error *err);
 
 /**
- * One vuc_eal_init() less. The last one cleans EAL up if vuc has initialised it, and removes its
- * files; there must be no poller then, and no other use of DPDK later in this process. An EAL of
- * the application stays as it is. Without a vuc_eal_init() before, it does nothing.
+ * Release EAL; call it once for each vuc_eal_init(). The last call cleans up an EAL that
+ * vuc_eal_init() has initialised, and removes its files; all pollers must have been destroyed, and
+ * DPDK cannot be used in this process afterwards. An EAL of the application stays unchanged. Does
+ * nothing without a preceding vuc_eal_init().
  */
 void vuc_eal_fini(void);
 

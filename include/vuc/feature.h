@@ -30,19 +30,20 @@ extern "C" {
 #define VUC_FEATURE_MAX_DATA 32768 /**< most bytes of data that a feature can have here */
 
 /**
- * Ask whether a device has a feature.
+ * Query whether a device supports a feature.
  *
  * @param dev      the device
  * @param feature  VFIO_DEVICE_FEATURE_* of <linux/vfio.h>, without flags
- * @param methods  VUC_FEATURE_GET and VUC_FEATURE_SET: all of them must be supported; 0 asks for
- *                 the feature alone
- * @return 0 when it has; what the server answers when it has not, most often -EINVAL, -ENOTTY or
- *         -EOPNOTSUPP; -EINVAL for other methods; -EPROTO for a reply that breaks the protocol;
- *         -ETIMEDOUT; what ended the connection; -EDEADLK from a completion callback
+ * @param methods  VUC_FEATURE_GET and VUC_FEATURE_SET: all of them must be supported; 0 queries
+ *                 only the feature
+ * @return 0 when it is supported; else an error reply of the server, most often -EINVAL, -ENOTTY or
+ *         -EOPNOTSUPP; -EINVAL for other methods; -EPROTO for a reply that violates the protocol;
+ *         -ETIMEDOUT; the error of the connection; -EDEADLK from a completion callback
  */
 int vuc_feature_probe(struct vuc_device *dev, uint16_t feature, uint32_t methods);
 
-/** The same without waiting. @return 0; -EINVAL; -ENOMEM; what ended the connection */
+/** Asynchronous variant, see vuc_done_fn. @return 0; -EINVAL; -ENOMEM; the error of the connection
+ */
 int vuc_feature_probe_start(
 	struct vuc_device *dev, uint16_t feature, uint32_t methods, vuc_done_fn done, void *arg);
 
@@ -59,8 +60,8 @@ int vuc_feature_probe_start(
  */
 int vuc_feature_get(struct vuc_device *dev, uint16_t feature, void *data, size_t size, size_t *len);
 
-/** The same without waiting: data and len have to live until done is called.
- * @return 0; -EMSGSIZE; -ENOMEM; what ended the connection */
+/** Asynchronous variant, see vuc_done_fn: data and len must stay valid until done is called.
+ * @return 0; -EMSGSIZE; -ENOMEM; the error of the connection */
 int vuc_feature_get_start(struct vuc_device *dev, uint16_t feature, void *data, size_t size,
 	size_t *len, vuc_done_fn done, void *arg);
 
@@ -75,7 +76,7 @@ int vuc_feature_get_start(struct vuc_device *dev, uint16_t feature, void *data, 
  */
 int vuc_feature_set(struct vuc_device *dev, uint16_t feature, const void *data, size_t len);
 
-/** The same without waiting. @return as vuc_feature_get_start() */
+/** Asynchronous variant, see vuc_done_fn. @return as vuc_feature_get_start() */
 int vuc_feature_set_start(struct vuc_device *dev, uint16_t feature, const void *data, size_t len,
 	vuc_done_fn done, void *arg);
 

@@ -4,11 +4,11 @@
 
 /**
  * @file
- * Parts of a region that are accessed by way of a file descriptor: what a VMM gives to KVM, so that
- * a guest's access reaches the server without the VMM, or vuc, in between.
+ * Parts of a region that are accessed through file descriptors. A VMM passes them to KVM, so that a
+ * guest's access reaches the server directly.
  *
- * Like all functions that take a device, these are called by the thread that owns its poll group;
- * vuc_io_fds_free() by any.
+ * Call these functions on the thread that owns the device's poll group; any thread may call
+ * vuc_io_fds_free().
  *
  * Specification: VFIO_USER_DEVICE_GET_REGION_IO_FDS.
  */
@@ -34,7 +34,7 @@ enum vuc_io_fd_type {
 
 /** A part of a region, and how it is accessed. */
 struct vuc_io_sub_region {
-	enum vuc_io_fd_type type; /**< which of the fields below count */
+	enum vuc_io_fd_type type; /**< determines which of the fields below are valid */
 	uint32_t flags;           /**< KVM_IOEVENTFD_FLAG_* of <linux/kvm.h>, or for an ioregionfd
 				       KVM_IOREGION_*: none but those of the specification */
 	uint64_t offset;          /**< from the start of the region */
@@ -47,10 +47,10 @@ struct vuc_io_sub_region {
 	uint64_t user_data;       /**< of an ioregionfd, to be passed back to the server, else 0 */
 };
 
-/** What a server has to say of a region. */
+/** The parts of a region that are accessed through file descriptors. */
 struct vuc_io_fds {
-	uint32_t nr_sub_regions;                     /**< 0: there are none */
-	uint32_t nr_fds;                             /**< descriptors that came */
+	uint32_t nr_sub_regions;                     /**< number of parts; may be 0 */
+	uint32_t nr_fds;                             /**< number of file descriptors */
 	const struct vuc_io_sub_region *sub_regions; /**< nr_sub_regions of them; they may share
 							  descriptors */
 	int fds[VUC_MAX_MSG_FDS]; /**< nr_fds of them. Taken by setting one to -1;
@@ -58,27 +58,27 @@ struct vuc_io_fds {
 };
 
 /**
- * Ask a server which parts of a region are accessed by way of a descriptor. Polls the group until
- * it has answered, so callbacks of other devices in it may run.
+ * Query the parts of a region that are accessed through file descriptors. Polls the group until the
+ * server replies, so callbacks of other devices in it may run.
  *
- * No more descriptors can come than vuc_device_opts.max_msg_fds announced, and a server that
- * sends more loses its connection: open with VUC_MAX_MSG_FDS what is to be asked this.
+ * The server can send at most vuc_device_opts.max_msg_fds file descriptors, and is disconnected if
+ * it sends more: open the device with VUC_MAX_MSG_FDS to use this function.
  *
  * @param dev     the device
  * @param region  index of the region
- * @param io_fds  set to the answer, the caller's, to be freed by vuc_io_fds_free(); to NULL after
- *                an error
+ * @param io_fds  set to the result, which the caller must free with vuc_io_fds_free(); to NULL
+ * after an error
  * @return 0; -EINVAL for a region that does not exist; -EOPNOTSUPP when the server does not know
  * the message (it answers error 0, EINVAL, ENOSYS or EOPNOTSUPP), when io_fds of the options is
  *         off, or in vucd when the question has ended a connection before; what else the server
  *         answers; -EPROTO for an answer that breaks the protocol, that has flags which are not
- * known, or that has grown each time it was asked for; -ETIMEDOUT; what ended the connection;
+ * known, or that has grown each time it was asked for; -ETIMEDOUT; the error of the connection;
  * -EDEADLK from a completion callback; -ENOMEM. vuc_device_reason() says why
  */
 int vuc_io_fds_get(struct vuc_device *dev, uint32_t region, struct vuc_io_fds **io_fds);
 
 /**
- * Begin what vuc_io_fds_get() does.
+ * Asynchronous variant of vuc_io_fds_get().
  *
  * @param dev     the device
  * @param region  index of the region
@@ -91,7 +91,7 @@ int vuc_io_fds_get(struct vuc_device *dev, uint32_t region, struct vuc_io_fds **
 int vuc_io_fds_get_start(struct vuc_device *dev, uint32_t region, struct vuc_io_fds **io_fds,
 	vuc_done_fn done, void *arg);
 
-/** Free an answer and close the descriptors that are left in it. NULL does nothing. */
+/** Free the result and close its remaining file descriptors. NULL is ignored. */
 void vuc_io_fds_free(struct vuc_io_fds *io_fds);
 
 #ifdef __cplusplus

@@ -12,8 +12,8 @@
  * All functions are called by the thread that owns the device's poll group, and poll the group
  * until the device has answered, so callbacks of other devices in it may run; those whose names end
  * with _start do not wait: see vuc_done_fn.
- * Besides the errors that they name, all of them return what the server answered; -EPROTO for a
- * reply that breaks the protocol; -ETIMEDOUT; what ended the connection; -ENOMEM; -EDEADLK from a
+ * Besides the errors that they name, all of them return an error reply of the server; -EPROTO for a
+ * reply that breaks the protocol; -ETIMEDOUT; the error of the connection; -ENOMEM; -EDEADLK from a
  * completion callback. After a failure vuc_device_reason() says why.
  *
  * Specification: VFIO_DEVICE_FEATURE_MIGRATION, VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
@@ -59,61 +59,62 @@ const char *vuc_migration_state_name(enum vuc_migration_state state);
  */
 int vuc_migration_supported(struct vuc_device *dev, uint64_t *flags);
 
-/** The same without waiting: flags have to live until done is called. @return 0; -ENOMEM; what
- * ended the connection */
+/** Asynchronous variant: flags must stay valid until done is called. @return 0; -ENOMEM; the error
+ * of the connection */
 int vuc_migration_supported_start(
 	struct vuc_device *dev, uint64_t *flags, vuc_done_fn done, void *arg);
 
-/** Ask for the state of the device. @return 0; -EPROTO for a state that is not known */
+/** Query the migration state of the device. @return 0; -EPROTO for an unknown state */
 int vuc_migration_get_state(struct vuc_device *dev, enum vuc_migration_state *state);
 
-/** The same without waiting: state has to live until done is called. @return as
+/** Asynchronous variant: state must stay valid until done is called. @return as
  * vuc_migration_supported_start() */
 int vuc_migration_get_state_start(
 	struct vuc_device *dev, enum vuc_migration_state *state, vuc_done_fn done, void *arg);
 
 /**
- * Bring the device into another state; where that takes several arcs, the server takes them in
- * turn. When the device is in it already, nothing is done. All of it has long_timeout_ms.
+ * Set the migration state of the device. If this takes several transitions, the server executes
+ * them one after another. Does nothing if the device is in this state already. long_timeout_ms
+ * applies to the whole call.
  *
- * The device is asked for its state first, and a change that the specification does not have is
- * refused here, with both names in the reason: to ERROR, from ERROR, from STOP_COPY to PRE_COPY,
- * from or to the P2P states.
+ * The call first queries the state, and refuses changes that the specification does not allow, with
+ * both states in the error text: to ERROR, from ERROR, from STOP_COPY to PRE_COPY, from or to the
+ * P2P states.
  *
  * @return 0; -EINVAL for such a change; -EOPNOTSUPP for PRE_COPY when the device does not support
- *         it. What state the device is in after an error of the server, only
- *         vuc_migration_get_state() can tell; the reason says so when it is ERROR
+ *         it. After an error of the server, the state is unknown: call
+ *         vuc_migration_get_state(). The error text says so if it is ERROR
  */
 int vuc_migration_set_state(struct vuc_device *dev, enum vuc_migration_state state);
 
-/** The same without waiting: also a change that cannot be is told by done. @return as
+/** Asynchronous variant; done also reports changes that are not allowed. @return as
  * vuc_migration_supported_start() */
 int vuc_migration_set_state_start(
 	struct vuc_device *dev, enum vuc_migration_state state, vuc_done_fn done, void *arg);
 
 /**
- * Read migration data, in PRE_COPY or STOP_COPY. Takes as many messages as max_data_xfer_size
- * demands.
+ * Read migration data, in PRE_COPY or STOP_COPY. Sends several messages if max_data_xfer_size
+ * requires it.
  *
  * @param dev    the device
- * @param data   where it goes
- * @param size   most bytes to read
- * @param count  set to the bytes that came, also on failure. Fewer than size: there is no more, in
- *               PRE_COPY for now
+ * @param data   destination
+ * @param size   maximum bytes to read
+ * @param count  set to the number of bytes read, also on failure. If less than size, there is no
+ * more data (in PRE_COPY, at present)
  * @return 0
  */
 int vuc_migration_read(struct vuc_device *dev, void *data, size_t size, size_t *count);
 
-/** The same without waiting: data and count have to live until done is called.
- * @return 0; -ENOMEM; what ended the connection */
+/** Asynchronous variant: data and count must stay valid until done is called.
+ * @return 0; -ENOMEM; the error of the connection */
 int vuc_migration_read_start(struct vuc_device *dev, void *data, size_t size, size_t *count,
 	vuc_done_fn done, void *arg);
 
-/** Write size bytes of migration data, in RESUMING, by as many messages as it takes: all of them
- * together have timeout_ms, as those of a read. @return 0 */
+/** Write size bytes of migration data, in RESUMING, with several messages if necessary. As for a
+ * read, timeout_ms applies to all of them together. @return 0 */
 int vuc_migration_write(struct vuc_device *dev, const void *data, size_t size);
 
-/** The same without waiting. @return as vuc_migration_read_start() */
+/** Asynchronous variant, see vuc_done_fn. @return as vuc_migration_read_start() */
 int vuc_migration_write_start(
 	struct vuc_device *dev, const void *data, size_t size, vuc_done_fn done, void *arg);
 
@@ -172,7 +173,7 @@ struct vuc_migration_save_opts {
 };
 
 /** Set every field of opts to its default: no pre-copy, and no bounds. Size is
- * sizeof(*opts): a library that knows more fields, or fewer, heeds it. */
+ * sizeof(*opts), so that the library supports callers whose struct has more or fewer fields. */
 void vuc_migration_save_opts_init(struct vuc_migration_save_opts *opts, size_t size);
 
 /** What a save has done. */
@@ -223,7 +224,8 @@ struct vuc_migration_load_opts {
 };
 
 /** Set every field of opts to its default: up to the end of the file, the device stays in STOP.
- * Size is sizeof(*opts): a library that knows more fields, or fewer, heeds it. */
+ * Size is sizeof(*opts), so that the library supports callers whose struct has more or fewer
+ * fields. */
 void vuc_migration_load_opts_init(struct vuc_migration_load_opts *opts, size_t size);
 
 /**

@@ -4,17 +4,16 @@
 
 /**
  * @file
- * Regions as memory: mapping what a server offers a descriptor for, and accesses that go through
- * the mapping where there is one and by message elsewhere.
+ * Memory-mapped regions: map a region, or parts of it, for which the server sent file descriptors,
+ * and access a region through its mapping where it is mapped and by messages elsewhere.
  *
- * The pages that hold the MSI-X table or the pending bits, by what config space says, are never
- * mapped, whatever the server offers: accesses to them always reach the server.
+ * The pages of the MSI-X table and PBA, as config space describes them, are never mapped: accesses
+ * to them always reach the server.
  *
- * vuc_device_read(), vuc_device_write() and vuc_device_submit() are messages whether or not a
- * region is mapped. Between messages that are under way and accesses to a mapping there is no
- * order.
+ * vuc_device_read(), vuc_device_write() and vuc_device_submit() always send messages, even if a
+ * region is mapped. There is no order between outstanding messages and accesses to a mapping.
  *
- * Like all functions that take a device, these are called by the thread that owns its poll group.
+ * Call these functions on the thread that owns the device's poll group.
  *
  * Specification: VFIO_USER_DEVICE_GET_REGION_INFO, its sparse mmap capability.
  */

@@ -4,34 +4,35 @@
 
 /**
  * @file
- * libvuc-vmm: a VMM's way to a device that vucd owns.
+ * libvuc-vmm: the library by which a VMM uses a device that vucd owns.
  *
- * The library needs libc and nothing else, starts no threads and installs no signal handlers.
- * Link with -lvuc-vmm; pkg-config knows it as libvuc-vmm. It has the functions of this header and
- * those of <vuc/queue.h>.
+ * The library needs only libc, starts no threads and installs no signal handlers. Link with
+ * -lvuc-vmm; its pkg-config name is libvuc-vmm. It contains the functions of this header and of
+ * <vuc/queue.h>.
  *
- * A VMM attaches to a device and has it for itself until it detaches or dies: then the daemon takes
- * its interrupts and its memory away from the device, makes it clean, and gives it to the next one.
+ * A VMM attaches to a device and has exclusive use of it until it detaches or exits. Then the
+ * daemon removes the VMM's interrupts and memory from the device and resets it, and another VMM can
+ * attach.
  *
  * - Register accesses go through queues, one for each thread, without a system call while both
  *   sides are awake.
- * - Everything else is a message to the daemon and waits for its reply; those functions may be
- *   called by any thread, at the same time as well, and take their turns.
- * - Each function that waits has a twin whose name ends with _start. It returns at once, and the
- *   end is told by vuc_vmm_events(): see vuc_vmm_done_fn. No function holds a lock while it waits,
- *   so these never wait for another thread either.
+ * - All other functions send a message to the daemon and wait for the reply. Any thread may call
+ *   them, also concurrently: their requests are processed one after another.
+ * - Each function that waits has an asynchronous variant, whose name ends in _start. It returns at
+ *   once, and vuc_vmm_events() reports completion: see vuc_vmm_done_fn. No function holds a lock
+ *   while it waits, so the asynchronous variants do not wait for other threads either.
  *
- * vuc_vmm_detach() is called by one thread when no other one uses the device any more. After a
- * fork() one of both processes may use it, and it stays attached until both have ended or called
+ * Call vuc_vmm_detach() when no other thread uses the device any more. After a fork(), only one of
+ * the two processes may use the device, and it stays attached until both have exited or called
  * exec().
  *
- * Functions return 0 or a negative errno, and fill err (which may be NULL) with one line that says
- * what failed. Beside what is said of each, those that take err return -ECONNRESET when the daemon
- * has ended the connection, -EPROTO when it breaks the rules of <vuc/shm.h>, -ETIMEDOUT when it
- * does not answer, -EMFILE and -ENOMEM; -ENOTCONN before the device is attached, -ECANCELED when it
- * is being detached; and those that wait, -EDEADLK when they are called by a vuc_vmm_done_fn. After
- * -EPROTO or -ETIMEDOUT of the daemon there is no connection any more: later calls return
- * -ECONNRESET, with that reason. VUC_VMM_EVENT_GONE tells of it.
+ * Functions return 0 or a negative errno, and fill err (which may be NULL) with a one-line error
+ * text. In addition to the errors listed for each function, all functions with err return
+ * -ECONNRESET when the daemon has closed the connection, -EPROTO when it violates the protocol of
+ * <vuc/shm.h>, -ETIMEDOUT when it does not reply, -EMFILE, -ENOMEM, -ENOTCONN before the device is
+ * attached, and -ECANCELED while it is being detached. Functions that wait return -EDEADLK when a
+ * vuc_vmm_done_fn calls them. After -EPROTO or -ETIMEDOUT, the connection to the daemon is closed:
+ * VUC_VMM_EVENT_GONE is reported, and later calls return -ECONNRESET with the same reason.
  */
 
 #include <stdbool.h>
@@ -49,24 +50,25 @@ extern "C" {
 struct vuc_vmm_device;
 
 /**
- * What was started has ended: the completion of the functions whose names end with _start. They
- * return 0 or a negative errno, with err filled: with 0, this is called exactly once, by
- * vuc_vmm_events() on the thread that calls it, or by vuc_vmm_detach(), and never before the
- * function has returned; with an errno, nothing was begun, and it is not called at all.
+ * Completion callback of the asynchronous functions, whose names end in _start. If such a function
+ * returns 0, its callback is called exactly once, by vuc_vmm_events() on the calling thread or by
+ * vuc_vmm_detach(), and never before the function has returned. If it returns a negative errno, it
+ * has filled err, the operation was not started, and the callback is not called.
  *
- * What is started for one device is carried out, and told of, in the order in which it was started;
- * devices do not wait for each other. The time that each has, timeout_ms, runs from its start, also
- * while it waits for its turn. When it is over, or the connection ends, all that was started ends.
- * What a function needs of its arguments is copied and descriptors are duplicated by the start,
- * except for memory that results go to, which has to live until this is called.
+ * The operations of a device are executed and completed in the order in which they were started;
+ * operations of different devices are independent. The timeout of an operation, timeout_ms, begins
+ * when it is started, even if it has to wait for earlier ones. When an operation times out or the
+ * connection is closed, all operations of the device complete with an error. The start function
+ * copies its arguments and duplicates file descriptors, except for the memory for results, which
+ * must stay valid until the callback is called.
  *
- * May call any function of this header but those that wait, which return -EDEADLK;
- * vuc_vmm_close_queue() and vuc_vmm_detach() do wait here as well.
+ * The callback may call any function of this header except those that wait, which return -EDEADLK.
+ * vuc_vmm_close_queue() and vuc_vmm_detach() are allowed and do wait.
  *
- * @param arg     what was given with it
- * @param status  0 or a negative errno, as the function that waits returns it; -ECANCELED when the
- *                device was detached before it had ended
- * @param err     one line about what went wrong; empty with status 0; valid during the call
+ * @param arg     the arg of the start function
+ * @param status  0 or a negative errno, as the synchronous function returns it; -ECANCELED when the
+ *                device was detached before the operation was complete
+ * @param err     one-line error text; empty with status 0; valid during the call
  */
 typedef void (*vuc_vmm_done_fn)(void *arg, int status, const struct vuc_error *err);
 
@@ -74,21 +76,22 @@ typedef void (*vuc_vmm_done_fn)(void *arg, int status, const struct vuc_error *e
 struct vuc_vmm_attach_opts {
 	/** Bytes of this struct, as the caller knows it; set by vuc_vmm_attach_opts_init(). */
 	size_t size;
-	/** Path of the daemon's socket; NULL: $VUCD_SOCKET, else where vucd has it by default. */
+	/** Path of the daemon's socket; NULL: $VUCD_SOCKET if it is set, else vucd's default path.
+	 */
 	const char *socket;
 	/** Name of the device in the daemon's configuration. */
 	const char *device;
 	/** Names this VMM in the daemon's logs; NULL: the name of the program. */
 	const char *name;
-	/** Milliseconds that attaching and each function that asks the daemon may take, from the
-	 * call on; the daemon may have to wait for the device's server. */
+	/** Timeout in milliseconds for attaching and for each function that sends a message to the
+	 * daemon, from the call on; the daemon may have to wait for the device's server. */
 	uint32_t timeout_ms;
 };
 
 #define VUC_VMM_DEFAULT_TIMEOUT_MS 65000 /**< default of timeout_ms */
 
-/** Set every field of opts to its default. Size is sizeof(*opts): a library that knows more fields,
- * or fewer, heeds it. */
+/** Set every field of opts to its default. Size is sizeof(*opts), so that the library supports
+ * callers whose struct has more or fewer fields. */
 void vuc_vmm_attach_opts_init(struct vuc_vmm_attach_opts *opts, size_t size);
 
 /**
@@ -98,70 +101,70 @@ void vuc_vmm_attach_opts_init(struct vuc_vmm_attach_opts *opts, size_t size);
  * @param dev   set to the device on success, to NULL on failure
  * @param err   filled on failure; may be NULL
  * @return 0; what connect(2) says; -EPROTONOSUPPORT when daemon and library have no version of the
- *         protocol in common; -ENOENT when the daemon has no device of this name; -EACCES when it
- *         is not for this user; -EBUSY when another VMM has it; -ENOTCONN while its server is away;
- *         -ETIMEDOUT; -EINVAL for options that cannot be; -ENAMETOOLONG for the path of the socket
+ *         protocol in common; -ENOENT when the daemon has no device of this name; -EACCES when this
+ *         user may not attach to it; -EBUSY when another VMM uses it; -ENOTCONN while its server is
+ *         away; -ETIMEDOUT; -EINVAL for invalid options; -ENAMETOOLONG for the path of the socket
  */
 int vuc_vmm_attach(
 	const struct vuc_vmm_attach_opts *opts, struct vuc_vmm_device **dev, struct vuc_error *err);
 
 /**
- * The same without waiting: see vuc_vmm_done_fn. vuc_vmm_event_fd() and vuc_vmm_events() serve the
- * device from here on; nothing else can be done with it until done was called with status 0, except
- * for detaching it, which the caller does whatever becomes of it.
+ * Asynchronous variant, see vuc_vmm_done_fn. vuc_vmm_event_fd() and vuc_vmm_events() can be used
+ * from here on. All other functions except the detach functions must wait until done is called with
+ * status 0. The caller must detach the device even if attaching fails.
  *
  * @param opts  options; not used after the call
  * @param dev   set to the device on success, to NULL on failure
- * @param done  called when the device is attached, or cannot be
+ * @param done  called when the device is attached or attaching has failed
  * @param arg   first argument of done
  * @param err   filled on failure; may be NULL
- * @return 0; -EINVAL for options that cannot be or without done
+ * @return 0; -EINVAL for invalid options or without done
  */
 int vuc_vmm_attach_start(const struct vuc_vmm_attach_opts *opts, struct vuc_vmm_device **dev,
 	vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
 
 /**
- * Give the device back and free it: queues that are open are closed as vuc_vmm_close_queue() does,
- * before anything else is taken away; their memory is gone. Waits until the daemon has taken its
- * memory away from the device, so that it can be freed or used otherwise; a daemon that does not
- * answer is waited for no longer than timeout_ms. NULL does nothing.
+ * Detach from the device and free it. First closes and frees open queues, as vuc_vmm_close_queue()
+ * does. Waits until the daemon has removed the VMM's memory from the device, so that the memory can
+ * be freed or reused; if the daemon does not reply, the function returns after timeout_ms. NULL is
+ * ignored.
  *
- * What was started and has not ended ends with -ECANCELED, before the call returns. Called by a
- * vuc_vmm_done_fn, it leaves the device to vuc_vmm_events(), which frees it.
+ * Pending asynchronous operations complete with -ECANCELED before the function returns. If a
+ * vuc_vmm_done_fn calls it, vuc_vmm_events() frees the device afterwards.
  */
 void vuc_vmm_detach(struct vuc_vmm_device *dev);
 
 /**
- * The same without waiting: see vuc_vmm_done_fn. What was started and has not ended is told of
- * first, with -ECANCELED; done is the last function that is called, and vuc_vmm_events() frees the
- * device behind it: stop watching its descriptor there. Its status is 0 when the daemon has taken
- * the memory away from the device; with -ECONNRESET or -ETIMEDOUT nobody knows.
+ * Asynchronous variant, see vuc_vmm_done_fn. Pending operations complete first, with -ECANCELED.
+ * done is the last callback; vuc_vmm_events() frees the device after it, so stop watching the
+ * device's file descriptor there. The status is 0 when the daemon has removed the memory from the
+ * device; with -ECONNRESET or -ETIMEDOUT, the state of the memory is unknown.
  *
- * The daemon carries out one request of a VMM after the other. So what is told of with -ECANCELED
- * may go on there, and done comes behind its end: not later than timeout_ms from this call, as
- * everything that is started.
+ * The daemon processes the requests of a VMM one after another. An operation that was completed
+ * with -ECANCELED may still run there, and done is called only after it has finished, but no later
+ * than timeout_ms after this call.
  *
- * @return 0; -EALREADY when it is being detached; -EINVAL without done
+ * @return 0; -EALREADY when the device is being detached; -EINVAL without done
  */
 int vuc_vmm_detach_start(
 	struct vuc_vmm_device *dev, vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
 
-/** What there is to know of a device. */
+/** Information about a device. */
 struct vuc_vmm_info {
-	uint64_t generation;   /**< how often the daemon has connected to the device, from 1 */
-	uint64_t pgsizes;      /**< page sizes of DMA mappings, or'ed together */
+	uint64_t generation;   /**< number of the daemon's connections to the device so far */
+	uint64_t pgsizes;      /**< bitmap of the page sizes of DMA mappings */
 	uint32_t flags;        /**< VFIO_DEVICE_FLAGS_* of <linux/vfio.h> */
-	uint32_t num_regions;  /**< regions 0 … num_regions - 1 can be asked about */
-	uint32_t num_irqs;     /**< IRQ indexes 0 … num_irqs - 1 can be asked about */
-	uint32_t max_dma_maps; /**< DMA mappings at a time */
-	uint32_t max_queues;   /**< queues at a time */
-	uint32_t max_depth;    /**< requests of a queue that can be outstanding */
-	uint32_t max_data;     /**< bytes of a request of a queue */
-	bool dma_message; /**< the device's server never gets the memory: its accesses are messages,
-			     which the daemon carries out */
+	uint32_t num_regions;  /**< valid region indexes are 0 … num_regions - 1 */
+	uint32_t num_irqs;     /**< valid IRQ indexes are 0 … num_irqs - 1 */
+	uint32_t max_dma_maps; /**< maximum number of DMA mappings */
+	uint32_t max_queues;   /**< maximum number of open queues */
+	uint32_t max_depth;    /**< maximum number of outstanding requests of a queue */
+	uint32_t max_data;     /**< maximum bytes of a request of a queue */
+	bool dma_message; /**< the server has no access to the VMM's memory: it sends a message for
+			     each access, which the daemon executes */
 };
 
-/** The device's info; valid until the device is detached. Any thread. */
+/** Get information about the device; valid until the device is detached. Any thread. */
 const struct vuc_vmm_info *vuc_vmm_info(const struct vuc_vmm_device *dev);
 
 /** A part of a region that can be mapped into the VMM and its guest. */
@@ -169,32 +172,32 @@ struct vuc_vmm_area {
 	uint64_t offset;      /**< from the start of the region; a multiple of the page size */
 	uint64_t size;        /**< bytes; a multiple of the page size, not 0 */
 	uint64_t file_offset; /**< for mmap(2) */
-	int fd;               /**< for mmap(2); stays the device's, open until it is detached */
+	int fd;               /**< for mmap(2); owned by the device, open until it is detached */
 };
 
 /** A region. */
 struct vuc_vmm_region {
-	uint64_t size;     /**< bytes; 0: there is no such region */
+	uint64_t size;     /**< bytes; 0: the region does not exist */
 	uint32_t index;    /**< VFIO_PCI_*_REGION_INDEX of <linux/vfio.h>, or higher */
 	uint32_t flags;    /**< VFIO_REGION_INFO_FLAG_* of <linux/vfio.h> */
 	uint32_t type;     /**< VFIO_REGION_INFO_CAP_TYPE, 0 without one */
 	uint32_t subtype;  /**< goes with type */
 	uint32_t nr_areas; /**< parts that can be mapped */
-	const struct vuc_vmm_area *areas; /**< nr_areas of them, ascending and apart. The pages of
-					     the MSI-X table and the pending bits are in none */
+	const struct vuc_vmm_area *areas; /**< nr_areas of them, ascending, without overlaps. They
+					     do not contain the pages of the MSI-X table and PBA */
 };
 
 /**
- * Look at a region; the daemon is asked once. The result is valid until the device is detached.
- * A server that truncates a file that is mapped makes accesses raise SIGBUS.
+ * Query a region. The library caches the result, which is valid until the device is detached.
+ * If the server truncates a mapped file, accesses to the mapping raise SIGBUS.
  *
  * @return 0; -EINVAL when index is not below num_regions
  */
 int vuc_vmm_region(struct vuc_vmm_device *dev, uint32_t index, const struct vuc_vmm_region **region,
 	struct vuc_error *err);
 
-/** The same without waiting: see vuc_vmm_done_fn; region has to live until then. A region that was
- * asked about is there at once: vuc_vmm_region() does not wait for it. @return 0; -EINVAL */
+/** Asynchronous variant, see vuc_vmm_done_fn; region must stay valid until then. After it,
+ * vuc_vmm_region() returns the cached result without waiting. @return 0; -EINVAL */
 int vuc_vmm_region_start(struct vuc_vmm_device *dev, uint32_t index,
 	const struct vuc_vmm_region **region, vuc_vmm_done_fn done, void *arg,
 	struct vuc_error *err);
@@ -203,226 +206,228 @@ int vuc_vmm_region_start(struct vuc_vmm_device *dev, uint32_t index,
 struct vuc_vmm_irq {
 	uint32_t index; /**< VFIO_PCI_*_IRQ_INDEX of <linux/vfio.h>, or higher */
 	uint32_t flags; /**< VFIO_IRQ_INFO_* of <linux/vfio.h> */
-	uint32_t count; /**< interrupts of this index; 0: there are none */
+	uint32_t count; /**< number of interrupts of this index; may be 0 */
 };
 
-/** Look at an IRQ index. @return 0; -EINVAL when index is not below num_irqs */
+/** Query an IRQ index. @return 0; -EINVAL when index is not below num_irqs */
 int vuc_vmm_irq(
 	struct vuc_vmm_device *dev, uint32_t index, struct vuc_vmm_irq *irq, struct vuc_error *err);
 
-/** The same without waiting: see vuc_vmm_done_fn; irq has to live until then. @return 0; -EINVAL */
+/** Asynchronous variant, see vuc_vmm_done_fn; irq must stay valid until then. @return 0; -EINVAL */
 int vuc_vmm_irq_start(struct vuc_vmm_device *dev, uint32_t index, struct vuc_vmm_irq *irq,
 	vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
 
 /**
- * Open a queue, for one thread at a time: most often one for each vCPU. What is done with it is in
- * <vuc/queue.h>; it costs no system call while daemon and VMM are awake. When the daemon dies,
- * whoever waits is told -ECONNRESET after 100 ms at most; who only polls hears of it by
- * vuc_vmm_events().
+ * Open a queue, which one thread may use at a time; a VMM typically opens one for each vCPU. For
+ * its functions, see <vuc/queue.h>; they need no system call while the daemon and the VMM are
+ * awake. If the daemon exits, waiting functions return -ECONNRESET within 100 ms; a thread that
+ * only polls has to call vuc_vmm_events() to detect it.
  *
  * @param dev    the device
- * @param opts   depth and bytes of a request; NULL takes the defaults; not used after the call
+ * @param opts   depth and maximum bytes of a request; NULL: defaults; not used after the call
  * @param queue  set to the queue on success, to NULL on failure
  * @param err    filled on failure; may be NULL
- * @return 0; -EINVAL for options out of bounds; -ENOSPC when there are max_queues
+ * @return 0; -EINVAL for options out of range; -ENOSPC when max_queues queues are open
  */
 int vuc_vmm_open_queue(struct vuc_vmm_device *dev, const struct vuc_queue_opts *opts,
 	struct vuc_queue **queue, struct vuc_error *err);
 
-/** The same without waiting: see vuc_vmm_done_fn; queue has to live until then. @return 0; -EINVAL
+/** Asynchronous variant, see vuc_vmm_done_fn; queue must stay valid until then. @return 0; -EINVAL
  */
 int vuc_vmm_open_queue_start(struct vuc_vmm_device *dev, const struct vuc_queue_opts *opts,
 	struct vuc_queue **queue, vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
 
 /**
- * Close a queue that no thread uses any more, and free it. What was submitted before is carried
- * out, posted writes included, unless the device's server does not take it within the timeout that
- * the daemon has for it; results are dropped. A VMM that dies leaves its queues to the daemon,
- * which does the same. NULL does nothing.
+ * Close and free a queue that no thread uses any more. Requests that were submitted before,
+ * including posted writes, are still executed, unless the server does not read them within the
+ * daemon's timeout; their results are discarded. If a VMM exits, the daemon closes its queues in
+ * the same way. NULL is ignored.
  */
 void vuc_vmm_close_queue(struct vuc_vmm_device *dev, struct vuc_queue *queue);
 
-/** The same without waiting: see vuc_vmm_done_fn. From here on nobody may use the queue. @return 0;
- * -EINVAL when the device has no such queue, or it is being closed */
+/** Asynchronous variant, see vuc_vmm_done_fn. The queue must not be used after this call. @return
+ * 0; -EINVAL when the device has no such queue, or it is being closed */
 int vuc_vmm_close_queue_start(struct vuc_vmm_device *dev, struct vuc_queue *queue,
 	vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
 
 #define VUC_VMM_DMA_READ  (1u << 0) /**< the device may read the memory */
 #define VUC_VMM_DMA_WRITE (1u << 1) /**< the device may write the memory */
 
-/** A piece of memory, and where the device sees it. */
+/** A DMA mapping: a range of memory and its address for the device. */
 struct vuc_vmm_dma {
-	uint64_t iova;   /**< address as the device sees it, a multiple of the page size */
+	uint64_t iova;   /**< address for the device, a multiple of the page size */
 	uint64_t size;   /**< bytes, a multiple of the page size, not 0 */
 	uint64_t offset; /**< of the memory in the file, a multiple of the page size */
 	uint32_t flags;  /**< VUC_VMM_DMA_READ and VUC_VMM_DMA_WRITE, at least one of them */
-	int fd; /**< the file: a memfd, hugetlbfs, /dev/shm. With dma_message a memfd has to be
-		   sealed by F_SEAL_SHRINK. Stays the caller's, and may be closed after the
+	int fd; /**< the file: a memfd, hugetlbfs, /dev/shm. With dma_message, a memfd must be
+		   sealed with F_SEAL_SHRINK. Owned by the caller, who may close it after the
 		   commit */
 };
 
 /**
- * Queue mappings; vuc_vmm_dma_commit() makes them so. A device has one such queue, for all threads.
+ * Queue mappings; vuc_vmm_dma_commit() executes them. All threads share the device's one queue of
+ * mappings.
  *
- * @return 0; -EINVAL for flags or addresses that cannot be, or a descriptor that is not open;
- *         nothing was queued then. What daemon and device think of them is told by the commit
+ * @return 0; -EINVAL for invalid flags or addresses or a closed file descriptor, in which case
+ *         nothing is queued. Errors of the daemon and the device are returned by the commit
  */
 int vuc_vmm_dma_map(struct vuc_vmm_device *dev, const struct vuc_vmm_dma *mappings, size_t nr,
 	struct vuc_error *err);
 
-/** Queue the unmapping of all mappings in [iova, iova + size), which must not cut one. @return 0;
- * -EINVAL for a range that cannot be */
+/** Queue the unmapping of all mappings in [iova, iova + size), which must not contain only a part
+ * of one. @return 0; -EINVAL for an invalid range */
 int vuc_vmm_dma_unmap(
 	struct vuc_vmm_device *dev, uint64_t iova, uint64_t size, struct vuc_error *err);
 
-/** Queue the unmapping of everything. */
+/** Queue the unmapping of all mappings. */
 int vuc_vmm_dma_unmap_all(struct vuc_vmm_device *dev, struct vuc_error *err);
 
 /**
- * Make what is queued so, and wait for it: when 0 is returned, the device's server has let go of
- * all that was unmapped. After an error of a mapping or unmapping, those queued behind it are
- * forgotten, and those before it were done.
+ * Execute all queued mappings and unmappings, and wait for their completion: after 0, the server no
+ * longer accesses unmapped memory. If one fails, those before it are done, and those after it are
+ * discarded.
  *
  * @return 0; -EINVAL, -EEXIST for mappings that overlap, -ENOENT for an unmapping without a
- *         mapping, -ENOSPC when there are too many, -EPERM for memory that could shrink, -EDQUOT
- *         for more than the daemon's max-dma-message-mb allows, what the device's server has
- *         answered, -ETIMEDOUT
+ *         mapping, -ENOSPC for too many mappings, -EPERM for memory that can shrink, -EDQUOT for
+ *         more than the daemon's max-dma-message-mb allows; an error reply of the server;
+ *         -ETIMEDOUT
  */
 int vuc_vmm_dma_commit(struct vuc_vmm_device *dev, struct vuc_error *err);
 
-/** The same without waiting: see vuc_vmm_done_fn. What is mapped and unmapped after this call is
- * for the next commit; memory that is unmapped stays in use until done is called. Descriptors of
- * mappings may be closed after this call. @return 0; -EMFILE and -ENOMEM, and all is queued as it
- * was */
+/** Asynchronous variant, see vuc_vmm_done_fn. Mappings and unmappings that are queued after this
+ * call belong to the next commit. Unmapped memory stays in use until done is called. File
+ * descriptors of mappings may be closed after this call. @return 0; -EMFILE and -ENOMEM, which
+ * leave the queue unchanged */
 int vuc_vmm_dma_commit_start(
 	struct vuc_vmm_device *dev, vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
 
-/** Some interrupts of an IRQ index: start … start + count - 1. */
+/** A range of interrupts of an IRQ index: start … start + count - 1. */
 struct vuc_vmm_irq_range {
 	uint32_t index; /**< VFIO_PCI_*_IRQ_INDEX of <linux/vfio.h>, or higher */
 	uint32_t start; /**< the first one */
 	uint32_t count; /**< how many, at least 1 */
 };
 
-/** What can be done with an interrupt, and what an eventfd can be told of. */
+/** Actions on an interrupt, and events that an eventfd can signal. */
 enum vuc_vmm_irq_action {
-	VUC_VMM_IRQ_TRIGGER = 0, /**< it is raised */
-	VUC_VMM_IRQ_MASK = 1,    /**< it is masked */
-	VUC_VMM_IRQ_UNMASK = 2,  /**< it is unmasked */
+	VUC_VMM_IRQ_TRIGGER = 0, /**< raise the interrupt */
+	VUC_VMM_IRQ_MASK = 1,    /**< mask the interrupt */
+	VUC_VMM_IRQ_UNMASK = 2,  /**< unmask the interrupt */
 };
 
 /**
- * Assign eventfds to interrupts, in place of those that were assigned before. The device's server
- * signals them itself: one that is a KVM irqfd reaches the guest directly.
+ * Assign eventfds to interrupts, and replace those that were assigned before. The device's server
+ * signals the eventfds itself: with a KVM irqfd, the interrupt reaches the guest directly.
  *
  * @param dev       the device
  * @param range     the interrupts
- * @param action    what the eventfds are signalled for
- * @param eventfds  range->count of them, or -1 to take that interrupt's away. They stay the
- *                  caller's and may be closed after the call
+ * @param action    event that signals the eventfds
+ * @param eventfds  range->count of them; -1 removes the eventfd of that interrupt. The caller owns
+ *                  them and may close them after the call
  * @param err       filled on failure; may be NULL
- * @return 0; -EINVAL for interrupts that there are not, or a descriptor that is no eventfd;
- *         -EOPNOTSUPP when the server takes no descriptors; what the server has answered, also
- * about what the flags of the index rule out
+ * @return 0; -EINVAL for interrupts that do not exist, or a file descriptor that is not an eventfd;
+ *         -EOPNOTSUPP when the server accepts no file descriptors; an error reply of the server,
+ *         which also decides whether the flags of the index allow the action
  */
 int vuc_vmm_irq_assign(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
 	enum vuc_vmm_irq_action action, const int *eventfds, struct vuc_error *err);
 
-/** The same without waiting: see vuc_vmm_done_fn. Also here eventfds may be closed after the call.
- * @return 0; -EINVAL; -EMFILE; -ENOMEM */
+/** Asynchronous variant, see vuc_vmm_done_fn. The eventfds may be closed after this call. @return
+ * 0; -EINVAL; -EMFILE; -ENOMEM */
 int vuc_vmm_irq_assign_start(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
 	enum vuc_vmm_irq_action action, const int *eventfds, vuc_vmm_done_fn done, void *arg,
 	struct vuc_error *err);
 
-/** Trigger, mask or unmask all interrupts of a range; as vuc_vmm_irq_assign(). */
+/** Trigger, mask or unmask all interrupts of a range. @return as vuc_vmm_irq_assign() */
 int vuc_vmm_irq_act(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
 	enum vuc_vmm_irq_action action, struct vuc_error *err);
 
-/** The same without waiting: see vuc_vmm_done_fn. @return 0; -EINVAL */
+/** Asynchronous variant, see vuc_vmm_done_fn. @return 0; -EINVAL */
 int vuc_vmm_irq_act_start(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
 	enum vuc_vmm_irq_action action, vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
 
-/** Disable all interrupts of an index and take away their eventfds. */
+/** Disable all interrupts of an index and remove their eventfds. */
 int vuc_vmm_irq_disable(struct vuc_vmm_device *dev, uint32_t index, struct vuc_error *err);
 
-/** The same without waiting: see vuc_vmm_done_fn. @return 0; -EINVAL */
+/** Asynchronous variant, see vuc_vmm_done_fn. @return 0; -EINVAL */
 int vuc_vmm_irq_disable_start(struct vuc_vmm_device *dev, uint32_t index, vuc_vmm_done_fn done,
 	void *arg, struct vuc_error *err);
 
-/** How a part of a region is accessed by descriptor. */
+/** How a part of a region is accessed through a file descriptor. */
 enum vuc_vmm_io_type {
 	VUC_VMM_IO_EVENTFD = 0,        /**< a write signals an eventfd: for KVM_IOEVENTFD */
-	VUC_VMM_IO_REGIONFD = 1,       /**< accesses are messages on the descriptor */
-	VUC_VMM_IO_EVENTFD_SHADOW = 2, /**< as an eventfd, and the value goes into memory */
+	VUC_VMM_IO_REGIONFD = 1,       /**< accesses are messages on the file descriptor */
+	VUC_VMM_IO_EVENTFD_SHADOW = 2, /**< like an eventfd, and the value is written to memory */
 };
 
-/** A part of a region that is accessed by descriptor. */
+/** A part of a region that is accessed through a file descriptor. */
 struct vuc_vmm_io {
-	enum vuc_vmm_io_type type; /**< which of the fields below count */
+	enum vuc_vmm_io_type type; /**< determines which of the fields below are valid */
 	uint32_t flags;            /**< KVM_IOEVENTFD_FLAG_* of <linux/kvm.h> */
 	uint64_t offset;           /**< from the start of the region */
 	uint64_t size;             /**< bytes; 0: of any size */
 	uint64_t datamatch;        /**< of an eventfd */
 	uint64_t user_data;        /**< of a regionfd */
 	uint64_t shadow_offset;    /**< of the value in the shadow memory */
-	int fd;                    /**< -1: none, access it by the queue */
-	int shadow_fd;             /**< the shadow memory, or -1; its size has to be checked */
+	int fd;                    /**< -1: none, use a queue for accesses */
+	int shadow_fd;             /**< the shadow memory, or -1; check its size before use */
 };
 
-/** What the device's server has to say of a region. */
+/** The parts of a region that are accessed through file descriptors. */
 struct vuc_vmm_io_fds {
-	uint32_t nr;                 /**< parts; 0: there are none */
-	const struct vuc_vmm_io *io; /**< nr of them; they may share descriptors */
+	uint32_t nr;                 /**< number of parts; may be 0 */
+	const struct vuc_vmm_io *io; /**< nr of them; they may share file descriptors */
 };
 
 /**
- * Ask which parts of a region are accessed by descriptor, for KVM_IOEVENTFD.
+ * Query the parts of a region that are accessed through file descriptors, for KVM_IOEVENTFD.
  *
- * @return 0 with *fds the caller's, to be freed by vuc_vmm_io_fds_free(); -EINVAL for a region that
- *         there is not; -EOPNOTSUPP when the server does not know the question
+ * @return 0, and the caller must free *fds with vuc_vmm_io_fds_free(); -EINVAL for a region that
+ *         does not exist; -EOPNOTSUPP when the server does not support the command
  */
 int vuc_vmm_io_fds(struct vuc_vmm_device *dev, uint32_t region, struct vuc_vmm_io_fds **fds,
 	struct vuc_error *err);
 
-/** The same without waiting: see vuc_vmm_done_fn; fds has to live until then. @return 0; -EINVAL */
+/** Asynchronous variant, see vuc_vmm_done_fn; fds must stay valid until then. @return 0; -EINVAL */
 int vuc_vmm_io_fds_start(struct vuc_vmm_device *dev, uint32_t region, struct vuc_vmm_io_fds **fds,
 	vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
 
-/** Free them and close their descriptors. NULL does nothing. */
+/** Free fds and close its file descriptors. NULL is ignored. */
 void vuc_vmm_io_fds_free(struct vuc_vmm_io_fds *fds);
 
-/** Reset the device and wait for it. What was submitted to its queues before, posted writes
- * included, reaches the device before the reset. @return 0; -EOPNOTSUPP when it has no
- * VFIO_DEVICE_FLAGS_RESET; what the server has answered; -ETIMEDOUT */
+/** Reset the device and wait for completion. Requests that were submitted to its queues before,
+ * including posted writes, reach the device before the reset. @return 0; -EOPNOTSUPP without
+ * VFIO_DEVICE_FLAGS_RESET; an error reply of the server; -ETIMEDOUT */
 int vuc_vmm_reset(struct vuc_vmm_device *dev, struct vuc_error *err);
 
-/** The same without waiting: see vuc_vmm_done_fn. @return 0 */
+/** Asynchronous variant, see vuc_vmm_done_fn. @return 0 */
 int vuc_vmm_reset_start(
 	struct vuc_vmm_device *dev, vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
 
-#define VUC_VMM_EVENT_LOST    (1u << 0) /**< the device's server is away: requests fail */
-#define VUC_VMM_EVENT_BACK    (1u << 1) /**< it is there again: detach, and attach anew */
-#define VUC_VMM_EVENT_RESET   (1u << 2) /**< the guest's driver has to reset the device */
-#define VUC_VMM_EVENT_REMOVED (1u << 3) /**< the operator has taken the device away: detach */
-#define VUC_VMM_EVENT_GONE    (1u << 4) /**< the daemon ends or is dead: detach */
-#define VUC_VMM_EVENT_SILENT  (1u << 5) /**< the server has stopped answering: requests time out */
-#define VUC_VMM_EVENT_ANSWERS (1u << 6) /**< it answers again */
+#define VUC_VMM_EVENT_LOST    (1u << 0) /**< the connection to the server is lost: requests fail */
+#define VUC_VMM_EVENT_BACK    (1u << 1) /**< the daemon has reconnected: detach, and attach again */
+#define VUC_VMM_EVENT_RESET   (1u << 2) /**< the guest's driver must reset the device */
+#define VUC_VMM_EVENT_REMOVED (1u << 3) /**< the operator has removed the device: detach */
+#define VUC_VMM_EVENT_GONE    (1u << 4) /**< the daemon exits or has crashed: detach */
+#define VUC_VMM_EVENT_SILENT  (1u << 5) /**< the server stopped replying: requests time out */
+#define VUC_VMM_EVENT_ANSWERS (1u << 6) /**< the server replies again */
 
-/** A descriptor that can be read (poll(2), epoll(7)) while there are events, or something is to be
- * done about what was started; the device's, and only vuc_vmm_events() may read it. Any thread. */
+/** Get a file descriptor that is readable (poll(2), epoll(7)) while vuc_vmm_events() has to be
+ * called for events or pending operations. The device owns it; only vuc_vmm_events() may read it.
+ * Any thread. */
 int vuc_vmm_event_fd(const struct vuc_vmm_device *dev);
 
 /**
- * Take the events that have come since the last call, carry on with what was started, and call the
- * vuc_vmm_done_fn of what has ended. Never blocks. One thread at a time; in such a function it does
- * nothing. The device is gone after this call when one of them has detached it, or was that of
- * vuc_vmm_detach_start().
+ * Get the events since the last call, make progress on pending operations, and call the
+ * vuc_vmm_done_fn of completed ones. Never blocks. One thread at a time; does nothing inside a
+ * vuc_vmm_done_fn. The device is freed by this call if a callback has detached it, or if the
+ * callback of vuc_vmm_detach_start() was called.
  *
- * @return VUC_VMM_EVENT_*, or'ed together; 0: none
+ * @return bitmap of VUC_VMM_EVENT_*; 0: none
  */
 uint32_t vuc_vmm_events(struct vuc_vmm_device *dev);
 
-/** What the daemon has counted for this VMM. */
+/** The daemon's counters for this VMM. */
 struct vuc_vmm_counters {
 	uint64_t reads;  /**< reads */
 	uint64_t writes; /**< writes */
@@ -430,8 +435,8 @@ struct vuc_vmm_counters {
 	uint64_t errors; /**< of these, the ones that failed */
 };
 
-/** The daemon's counters, a second old at most, and 0 of a device that was never attached; no
- * system call. Any thread. */
+/** Get the daemon's counters, without a system call. They are at most a second old, and 0 for a
+ * device that was never attached. Any thread. */
 void vuc_vmm_counters(const struct vuc_vmm_device *dev, struct vuc_vmm_counters *counters);
 
 #ifdef __cplusplus
