@@ -4,12 +4,12 @@
 
 /**
  * @file
- * What went wrong, in words.
+ * Error texts.
  *
- * Functions of vuc return 0 (or a count) on success and a negative errno on failure. Where the
- * errno alone would leave the user guessing, a `struct vuc_error` takes one line that names the
- * object, the field and the value seen. The line has no newline at its end and no credentials in
- * it; strings that came from a peer have their control characters replaced.
+ * Functions of vuc return 0 (or a count) on success and a negative errno on failure. If the errno
+ * alone is not specific enough, a `struct vuc_error` contains one line with the object, the field
+ * and the value. The line has no newline at its end and contains no credentials; control characters
+ * in strings of a peer are replaced.
  */
 
 #ifdef __cplusplus
@@ -19,9 +19,9 @@ extern "C" {
 /** Size of the text in struct vuc_error, terminating NUL included. */
 #define VUC_ERROR_MAX 256
 
-/** One line about a failure. Zero-initialised it is empty. */
+/** One-line error text. A zero-initialised struct is empty. */
 struct vuc_error {
-	char text[VUC_ERROR_MAX]; /**< always NUL-terminated; empty when nothing was said */
+	char text[VUC_ERROR_MAX]; /**< always NUL-terminated; empty if there is no error text */
 };
 
 #ifdef __cplusplus

@@ -4,15 +4,15 @@
 
 /**
  * @file
- * Log lines. The libraries never print: whoever creates a poll group or a poller gives it
- * a function that takes the lines.
+ * Log lines. The libraries never print: the creator of a poll group or a poller passes a function
+ * that receives the lines.
  */
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/** How much a log line matters. */
+/** Severity of a log line. */
 enum vuc_log_level {
 	VUC_LOG_ERROR,
 	VUC_LOG_WARNING,
@@ -21,10 +21,10 @@ enum vuc_log_level {
 };
 
 /**
- * Takes one log line. Called by the thread that owns the poll group, never from its fast path.
+ * Receives one log line. Called on the thread that owns the poll group, never in its fast path.
  *
- * @param arg    the log_arg that came with the function
- * @param level  how much it matters
+ * @param arg    the log_arg of the options
+ * @param level  severity
  * @param line   one line without a newline, valid during the call only
  */
 typedef void (*vuc_log_fn)(void *arg, enum vuc_log_level level, const char *line);

@@ -4,8 +4,8 @@
 
 /**
  * @file
- * A vfio-user server inside the process, for the `loopback` transport: for unit tests of a VMM,
- * and for measuring what vuc itself costs without a socket in between.
+ * A vfio-user server inside the process, for the `loopback` transport: for unit tests of a VMM, and
+ * to measure the library without a socket.
  */
 
 #include <stddef.h>
@@ -18,16 +18,16 @@ extern "C" {
 /** Most file descriptors that one message of a loopback server can carry. */
 #define VUC_LOOPBACK_MAX_FDS 16
 
-/** A message on its way through the loopback: header and body, and the fds that ride on it. */
+/** A message of the loopback transport: header, body and file descriptors. */
 struct vuc_loopback_msg {
 	uint8_t *bytes;                /**< header and body */
 	size_t len;                    /**< bytes in use */
-	size_t size;                   /**< bytes that there is room for */
-	int fds[VUC_LOOPBACK_MAX_FDS]; /**< descriptors that came with it */
-	unsigned int nr_fds;           /**< how many of them are set */
+	size_t size;                   /**< capacity in bytes */
+	int fds[VUC_LOOPBACK_MAX_FDS]; /**< file descriptors of the message */
+	unsigned int nr_fds;           /**< number of file descriptors */
 };
 
-/** A server as functions. All are called by the thread that polls the group. */
+/** Functions of a server. All are called on the thread that polls the group. */
 struct vuc_loopback_server {
 	/**
 	 * Handle one whole message of the client.
@@ -38,7 +38,7 @@ struct vuc_loopback_server {
 	 * @param reply  where the reply goes: bytes and size are set, len and nr_fds are 0. A len
 	 * of 0 after the call means that there is no reply. Descriptors in it belong to the client
 	 * after the call
-	 * @return 0 to go on; a negative errno closes the connection, as a server that exits would
+	 * @return 0; a negative errno closes the connection, as if the server had exited
 	 */
 	int (*handle)(void *arg, struct vuc_loopback_msg *req, struct vuc_loopback_msg *reply);
 	/** The client has disconnected; may be NULL. */

@@ -4,17 +4,17 @@
 
 /**
  * @file
- * Migration, version 2 of VFIO's: moving the internal state of a device to another server.
+ * Migration (version 2 of VFIO's protocol): moves the internal state of a device to another server.
  *
- * vuc_migration_save() and vuc_migration_load() do all of it, to and from a file descriptor. The
- * functions before them are their parts, for those who want to do something in between.
+ * vuc_migration_save() and vuc_migration_load() do the whole migration, to and from a file
+ * descriptor. The other functions are its steps, for callers that need more control.
  *
- * All functions are called by the thread that owns the device's poll group, and poll the group
- * until the device has answered, so callbacks of other devices in it may run; those whose names end
- * with _start do not wait: see vuc_done_fn.
- * Besides the errors that they name, all of them return an error reply of the server; -EPROTO for a
- * reply that breaks the protocol; -ETIMEDOUT; the error of the connection; -ENOMEM; -EDEADLK from a
- * completion callback. After a failure vuc_device_reason() says why.
+ * Call these functions on the thread that owns the device's poll group. They poll the group until
+ * the device replies, so callbacks of other devices in it may run. Functions whose names end in
+ * _start do not wait, see vuc_done_fn. Besides the errors that they name, all of them return an
+ * error reply of the server; -EPROTO for a reply that breaks the protocol; -ETIMEDOUT; the error of
+ * the connection; -ENOMEM; -EDEADLK from a completion callback. After a failure,
+ * vuc_device_reason() returns the error text.
  *
  * Specification: VFIO_DEVICE_FEATURE_MIGRATION, VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE,
  * VFIO_USER_MIG_DATA_READ, VFIO_USER_MIG_DATA_WRITE.
@@ -36,8 +36,8 @@ extern "C" {
 
 /** States of a device. Specification: the table of VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE. */
 enum vuc_migration_state {
-	VUC_MIGRATION_ERROR = 0,        /**< failed; vuc_device_reset() leads back to RUNNING */
-	VUC_MIGRATION_STOP = 1,         /**< changes nothing, neither inside nor outside */
+	VUC_MIGRATION_ERROR = 0,        /**< failed; vuc_device_reset() returns to RUNNING */
+	VUC_MIGRATION_STOP = 1,         /**< stopped; neither its state nor memory changes */
 	VUC_MIGRATION_RUNNING = 2,      /**< runs normally */
 	VUC_MIGRATION_STOP_COPY = 3,    /**< is stopped, its state can be read */
 	VUC_MIGRATION_RESUMING = 4,     /**< is stopped, a new state can be written */
@@ -50,7 +50,7 @@ enum vuc_migration_state {
 const char *vuc_migration_state_name(enum vuc_migration_state state);
 
 /**
- * Ask what of migration the device supports.
+ * Query which parts of migration the device supports.
  *
  * @param dev    the device
  * @param flags  set to VUC_MIGRATION_CAN_*: 0 when it cannot be migrated, otherwise at least
@@ -119,9 +119,9 @@ int vuc_migration_write_start(
 	struct vuc_device *dev, const void *data, size_t size, vuc_done_fn done, void *arg);
 
 /*
- * Saving and loading as a whole have no twins: they are loops around the functions above, which
- * have, and around a descriptor of the caller's, which they wait for as well. Who must not wait
- * makes the loop an own one:
+ * vuc_migration_save() and vuc_migration_load() have no asynchronous variants: they call the
+ *functions above in a loop, and also wait for the caller's file descriptor. Callers that must not
+ *wait can implement the loop themselves:
  *
  *	save: vuc_migration_supported_start(), vuc_migration_get_state_start(),
  *	      vuc_migration_set_state_start(STOP_COPY); then, again and again,
@@ -134,22 +134,22 @@ int vuc_migration_write_start(
  * The state is set back by the caller when one of them fails, as vuc_migration_save() says.
  */
 
-/** How far a save or load is. */
+/** Progress of a save or load. */
 struct vuc_migration_progress {
 	enum vuc_migration_state state; /**< PRE_COPY, STOP_COPY or RESUMING */
 	uint32_t round;                 /**< of pre-copy, from 1 on; else 0 */
-	uint64_t bytes;                 /**< moved since the beginning, whatever the state */
+	uint64_t bytes;                 /**< total bytes transferred, in all states */
 };
 
-/** What a progress callback returns to end pre-copy now. Elsewhere it is the same as 0. */
+/** Return value of a progress callback that ends pre-copy. Elsewhere the same as 0. */
 #define VUC_MIGRATION_END_PRE_COPY 1
 
 /**
- * Told after each message of migration data. May use the device, but neither close it nor change
+ * Called after each message of migration data. May use the device, but must not close it or change
  * its migration state.
  *
- * @return 0 to go on; VUC_MIGRATION_END_PRE_COPY; a negative errno to give up, which the save or
- *         load then returns
+ * @return 0 to continue; VUC_MIGRATION_END_PRE_COPY; a negative errno to abort the save or load,
+ * which returns it
  */
 typedef int (*vuc_migration_progress_fn)(void *arg, const struct vuc_migration_progress *progress);
 
@@ -157,14 +157,14 @@ typedef int (*vuc_migration_progress_fn)(void *arg, const struct vuc_migration_p
 struct vuc_migration_save_opts {
 	/** Bytes of this struct, as the caller knows it; set by vuc_migration_save_opts_init(). */
 	size_t size;
-	/** Most rounds of pre-copy, 0 for none. A round ends when the server has no more data for
-	 * now; a round without any data is the last. Not used when the device does not support
+	/** Maximum rounds of pre-copy, 0 for none. A round ends when the server has no more data
+	 * for now; a round without any data is the last. Not used when the device does not support
 	 * pre-copy or does not run. */
 	uint32_t pre_copy_rounds;
 	/** Most bytes of one message; 0: as many as it may carry. */
 	uint32_t chunk_size;
-	/** Most bytes of data in all: a server that sends more is given up on. UINT64_MAX: no
-	 * bound. */
+	/** Maximum bytes of data: the save fails if the server sends more. UINT64_MAX: no
+	 * limit. */
 	uint64_t max_bytes;
 	/** Told of the progress; may be NULL. */
 	vuc_migration_progress_fn progress;
@@ -172,32 +172,30 @@ struct vuc_migration_save_opts {
 	void *arg;
 };
 
-/** Set every field of opts to its default: no pre-copy, and no bounds. Size is
+/** Set every field of opts to its default: no pre-copy, and no limits. Size is
  * sizeof(*opts), so that the library supports callers whose struct has more or fewer fields. */
 void vuc_migration_save_opts_init(struct vuc_migration_save_opts *opts, size_t size);
 
-/** What a save has done. */
+/** Result of a save. */
 struct vuc_migration_saved {
 	uint32_t pre_copy_rounds; /**< rounds of pre-copy */
-	uint64_t pre_copy_bytes;  /**< data read in PRE_COPY, which lies first in the stream */
-	uint64_t stop_copy_bytes; /**< data read in STOP_COPY, behind it */
+	uint64_t pre_copy_bytes;  /**< data read in PRE_COPY, at the start of the stream */
+	uint64_t stop_copy_bytes; /**< data read in STOP_COPY, after it */
 };
 
 /**
  * Save the state of a device that is in RUNNING, PRE_COPY or STOP. When 0 is returned the device
  * is in STOP.
  *
- * The stream has the server's data as it came and nothing else. It can be loaded by a server of the
- * same kind.
+ * The stream contains only the server's unmodified data. A server of the same kind can load it.
  *
- * On failure, also that of a progress callback, what was written to fd is worthless, and the device
- * is brought back: to STOP if it was there, otherwise to RUNNING. Where that does not succeed
- * either, because it is in ERROR or the connection has ended, the reason says so.
+ * On failure, also of a progress callback, the data in fd is unusable, and the device returns to
+ * STOP if it was in this state, otherwise to RUNNING. If that also fails, because the device is in
+ * ERROR or the connection is closed, the error text says so.
  *
  * @param dev    the device
- * @param fd     where the stream goes, by write(2): what that blocks on, this blocks on, and a
- *               pipe without a reader raises SIGPIPE unless it is ignored. A descriptor with
- *               O_NONBLOCK is waited for
+ * @param fd     destination of the stream. The call blocks where write(2) does, also with
+ * O_NONBLOCK; a pipe without a reader raises SIGPIPE unless it is ignored
  * @param opts   options; NULL takes the defaults
  * @param saved  set to what was done, also on failure; may be NULL
  * @return 0; -EOPNOTSUPP for a device that cannot be migrated; -EINVAL for one in another state;

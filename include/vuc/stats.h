@@ -4,16 +4,16 @@
 
 /**
  * @file
- * What pollers count: accesses by queues, how the poller spent its time, and latencies.
+ * Counters of pollers: accesses through queues, use of the poller's time, and latencies.
  *
- * The poller's thread counts, without locks; any thread may read at any time, and delays nobody.
- * Each counter is read as a whole, and together they are of about the same moment: two of them may
- * differ by the requests that were under way.
+ * The poller's thread updates the counters without locks; any thread may read them at any time
+ * without delaying others. Each counter is read atomically, but two counters may differ by the
+ * requests that were outstanding meanwhile.
  *
- * What is called on the poller's thread by vuc_poller_call() goes past the queues, and is not in
- * these counters but in vuc_poller_stats.calls.
+ * Functions that run on the poller's thread through vuc_poller_call() bypass the queues; only
+ * vuc_poller_stats.calls counts them.
  *
- * The same figures are in rte_telemetry as /vuc/devices, /vuc/device,NAME and /vuc/pollers.
+ * The same counters are in rte_telemetry as /vuc/devices, /vuc/device,NAME and /vuc/pollers.
  */
 
 #include <stdbool.h>
@@ -28,61 +28,63 @@ extern "C" {
 #define VUC_BURST_SIZES      6   /**< classes of burst sizes: 1, 2-3, 4-7, 8-15, 16-31, 32 */
 #define VUC_DEVICE_NAME_SIZE 128 /**< bytes of a device's name, with its end */
 
-/** What came by queues. */
+/** Accesses through queues. */
 struct vuc_access_stats {
-	uint64_t reads;         /**< reads that were taken from queues, failed ones among them */
-	uint64_t writes;        /**< the same of writes that are answered */
-	uint64_t posted;        /**< the same of posted writes */
-	uint64_t read_bytes;    /**< bytes that reads have brought */
-	uint64_t written_bytes; /**< bytes that were given to the server, by both kinds of writes */
-	uint64_t bursts;        /**< times that something was taken from a queue */
+	uint64_t reads;         /**< reads from queues, including failed ones */
+	uint64_t writes;        /**< likewise, writes with a reply */
+	uint64_t posted;        /**< likewise, posted writes */
+	uint64_t read_bytes;    /**< bytes read */
+	uint64_t written_bytes; /**< bytes sent to the server by both kinds of writes */
+	uint64_t bursts;        /**< number of bursts taken from queues */
 	/** Bursts by the number of requests in them: burst_sizes[n] counts those of 2^n to
 	 * 2^(n+1) - 1 requests. */
 	uint64_t burst_sizes[VUC_BURST_SIZES];
-	uint64_t retries;  /**< looks at a request that had to stay in its queue for want of room */
-	uint64_t errors;   /**< requests that failed, each of them once; of posted writes, those
-			    * that could not be sent */
-	uint64_t timeouts; /**< those of the errors that are -ETIMEDOUT */
-	uint64_t broken_queues; /**< queues that were closed for a request that makes no sense */
+	uint64_t
+		retries; /**< number of times that a request stayed in its queue for lack of room */
+	uint64_t errors; /**< requests that failed, each of them once; of posted writes, those
+			  * that could not be sent */
+	uint64_t timeouts;      /**< of these, errors with -ETIMEDOUT */
+	uint64_t broken_queues; /**< queues that were closed because of an invalid request */
 };
 
 /**
- * Time from taking a request from its queue to its answer, posted writes excepted. A percentile is
- * at most 1/16 above the true one, and never below it.
+ * Time from taking a request from its queue to its reply, without posted writes. A percentile is at
+ * most 1/16 above the exact one, and never below it.
  */
 struct vuc_latency {
-	uint64_t count;   /**< requests that were timed; all else is 0 without any */
-	uint64_t p50_ns;  /**< half of them took no longer, in nanoseconds */
-	uint64_t p99_ns;  /**< 99 % of them took no longer */
-	uint64_t p999_ns; /**< 99.9 % of them took no longer */
-	uint64_t max_ns;  /**< the longest, exactly */
+	uint64_t count;   /**< number of measured requests; if 0, all other fields are 0 */
+	uint64_t p50_ns;  /**< median in nanoseconds */
+	uint64_t p99_ns;  /**< 99th percentile */
+	uint64_t p999_ns; /**< 99.9th percentile */
+	uint64_t max_ns;  /**< maximum, exact */
 };
 
-/** A device since it was opened; of a control plane, since it was added, over all connections. */
+/** Counters of a device since it was opened; for a control plane, since it was added, including all
+ * its connections. */
 struct vuc_device_stats {
-	/** Names it in telemetry and in log lines: its name in a control plane, else the path of
-	 * its socket, with '?' for what is not printable ASCII; followed by '#' and a number when
-	 * that name was taken. */
+	/** Name in telemetry and log lines: its name in a control plane, else the path of its
+	 * socket with '?' for characters that are not printable ASCII; followed by '#' and a number
+	 * if the name is in use. */
 	char name[VUC_DEVICE_NAME_SIZE];
-	uint32_t id; /**< names its last connection in traces; never used again in this process */
+	uint32_t id;    /**< ID of its last connection in traces; not reused in this process */
 	bool connected; /**< as vuc_device_connected() was some milliseconds ago */
-	/** How long the server has been silent while requests timed out, in milliseconds; 0 while
-	 * it answers. Anything that it sends ends it. */
+	/** Milliseconds for which the server has sent nothing while requests timed out; 0 while it
+	 * replies. Reset by any message of the server. */
 	uint64_t silent_ms;
-	uint32_t queues;                  /**< that are open */
-	struct vuc_access_stats accesses; /**< by queues */
+	uint32_t queues;                  /**< number of open queues */
+	struct vuc_access_stats accesses; /**< accesses through queues */
 	struct vuc_latency latency;       /**< see vuc_poller_set_latency() */
 };
 
-/** A poller since it was created. */
+/** Counters of a poller since it was created. */
 struct vuc_poller_stats {
-	uint32_t devices;                 /**< that are open */
-	uint32_t queues;                  /**< that are open */
-	struct vuc_access_stats accesses; /**< of all its devices, those that are closed too */
-	uint64_t loops_busy;              /**< loops in which there was something to do */
-	uint64_t loops_empty;             /**< loops in which there was nothing */
-	uint64_t sleeps;                  /**< times that it slept, with VUC_IDLE_SLEEP */
-	uint64_t calls;                   /**< calls made on its thread for other threads */
+	uint32_t devices;                 /**< number of open devices */
+	uint32_t queues;                  /**< number of open queues */
+	struct vuc_access_stats accesses; /**< of all its devices, including closed ones */
+	uint64_t loops_busy;              /**< loops with work to do */
+	uint64_t loops_empty;             /**< idle loops */
+	uint64_t sleeps;                  /**< number of sleeps, with VUC_IDLE_SLEEP */
+	uint64_t calls;                   /**< calls on its thread for other threads */
 };
 
 /** Read the counters of a poller. Any thread. @return 0 */
@@ -94,15 +96,15 @@ int vuc_poller_get_stats(struct vuc_poller *poller, struct vuc_poller_stats *sta
  * @param poller  the poller
  * @param dev     the device; only compared, so that it may have been closed
  * @param stats   filled on success
- * @return 0; -ENODEV for a device that is not, or not any more, one of the poller's
+ * @return 0; -ENODEV for a device that the poller does not have (any more)
  */
 int vuc_poller_get_device_stats(
 	struct vuc_poller *poller, const struct vuc_device *dev, struct vuc_device_stats *stats);
 
 /**
- * Whether the poller times requests; off in a new poller. It takes two reads of the CPU's time
- * stamp counter for each request. Any thread; requests that are under way may be left out. What was
- * timed before stays.
+ * Turn the measurement of latencies on or off; it is off in a new poller. It costs two reads of the
+ * CPU's time stamp counter per request. Outstanding requests may not be measured; earlier
+ * measurements are kept. Any thread.
  */
 void vuc_poller_set_latency(struct vuc_poller *poller, bool on);
 

@@ -4,7 +4,7 @@
 
 /**
  * @file
- * Every message of a device, as it is sent or has been received: for tools that show them.
+ * Tracing of all messages that a device sends and receives.
  */
 
 #include <stdbool.h>
@@ -18,15 +18,15 @@ extern "C" {
 /** A message on the wire. */
 struct vuc_trace_message {
 	bool sent;            /**< to the server, else from it */
-	bool twin;            /**< over the socket for the server's commands */
+	bool twin;            /**< on the twin socket */
 	const uint8_t *bytes; /**< header and body; valid during the call */
-	size_t len;           /**< of bytes; the header says the same */
-	unsigned int nr_fds;  /**< descriptors that go or came with it */
+	size_t len;           /**< length in bytes; equal to the size in the header */
+	unsigned int nr_fds;  /**< number of file descriptors of the message */
 };
 
 /**
- * Takes a message. A received one has a header that was checked, nothing else. Called by the thread
- * that polls the device, from within polls; may not use the device.
+ * Called for each message. The header of a received message has been checked, its body has not.
+ * Called on the thread that polls the device, inside a poll; must not use the device.
  *
  * @param arg      the trace_arg of struct vuc_device_opts
  * @param message  valid during the call
