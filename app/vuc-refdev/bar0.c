@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <sys/timerfd.h>
 
-#include "device.h"
+#include "reference.h"
 
 enum access {
 	RO,
@@ -25,11 +25,17 @@ refdev_bar0_reset(struct refdev *dev)
 {
 	uint64_t resets = REFDEV_REG(dev, RESETS);
 
-	memset(&dev->bar0, 0, sizeof(dev->bar0));
+	refdev_reference_of(dev)->bar0 = (struct refdev_bar0){0};
 	REFDEV_REG(dev, RESETS) = resets;
 	REFDEV_REG(dev, ID) = REFDEV_ID_VALUE;
 	REFDEV_REG(dev, VERSION) = REFDEV_VERSION_VALUE;
 	REFDEV_REG(dev, ERRNO) = REFDEV_ERRNO_DEFAULT;
+}
+
+static uint64_t *
+value_of(const struct refdev *dev, uint32_t slot)
+{
+	return &refdev_reference_of(dev)->bar0.value[slot];
 }
 
 static struct refdev_overlap
@@ -50,7 +56,7 @@ first_slot(uint32_t offset)
 static int
 reg_read(struct refdev *dev, uint32_t slot, uint64_t *value)
 {
-	*value = dev->bar0.value[slot];
+	*value = *value_of(dev, slot);
 	switch (slot * 4) {
 	case REFDEV_REG_COUNTER:
 		REFDEV_REG(dev, COUNTER)++;
@@ -91,17 +97,17 @@ timer_set(struct refdev *dev, uint32_t ms)
 	const struct itimerspec spec = {
 		.it_value = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000},
 	};
-	int *fd = &dev->events.fds[REFDEV_EVENT_TIMER];
+	int fd = dev->events.fds[REFDEV_EVENT_TIMER];
 
 	if (!dev->config.commands)
 		return -EOPNOTSUPP;
-	if (*fd < 0 && ms > 0) {
-		*fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-		if (*fd < 0)
+	if (fd < 0 && ms > 0) {
+		fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+		if (fd < 0)
 			return -errno;
-		dev->events.nr++;
+		refdev_event_add(dev, REFDEV_EVENT_TIMER, fd);
 	}
-	return *fd < 0 || timerfd_settime(*fd, 0, &spec, NULL) == 0 ? 0 : -errno;
+	return fd < 0 || timerfd_settime(fd, 0, &spec, NULL) == 0 ? 0 : -errno;
 }
 
 static int
@@ -125,7 +131,7 @@ reg_write(struct refdev *dev, uint32_t slot, uint64_t value)
 	case REFDEV_REG_RAW_SEND:
 		return refdev_engine_send_raw(dev, (uint32_t)value);
 	case REFDEV_REG_TIMER:
-		dev->bar0.value[slot] = value;
+		*value_of(dev, slot) = value;
 		return timer_set(dev, (uint32_t)value);
 	case REFDEV_REG_ERRNO:
 		if (value < 1 || value > 4095)
@@ -134,7 +140,7 @@ reg_write(struct refdev *dev, uint32_t slot, uint64_t value)
 	default:
 		break;
 	}
-	dev->bar0.value[slot] = value;
+	*value_of(dev, slot) = value;
 	return 0;
 }
 
@@ -203,7 +209,7 @@ static int
 regs_write(struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t count)
 {
 	for (uint32_t slot = first_slot(offset); slot * 4 < offset + count; slot++) {
-		uint64_t value = regs[slot].access == WO ? 0 : dev->bar0.value[slot];
+		uint64_t value = regs[slot].access == WO ? 0 : *value_of(dev, slot);
 		struct refdev_overlap o;
 		int rc;
 
@@ -232,7 +238,7 @@ ram_at(struct refdev *dev, uint32_t offset, uint32_t count)
 {
 	if (offset < REFDEV_RAM_OFFSET || offset + count > REFDEV_RAM_OFFSET + REFDEV_RAM_SIZE)
 		return NULL;
-	return dev->bar0.ram + (offset - REFDEV_RAM_OFFSET);
+	return refdev_reference_of(dev)->bar0.ram + (offset - REFDEV_RAM_OFFSET);
 }
 
 int

@@ -5,6 +5,8 @@
 
 #include "device.h"
 
+#define MAX_CONTROL_MESSAGE 8192u
+
 void
 refdev_config_init(struct refdev_config *config)
 {
@@ -28,8 +30,23 @@ config_is_valid(const struct refdev_config *config)
 {
 	return config->max_msg_fds <= REFDEV_MAX_MSG_FDS && config->max_data_xfer_size >= 1 &&
 		config->max_data_xfer_size <= REFDEV_MAX_DATA_XFER_SIZE &&
-		config->max_dma_maps >= 1 && config->pgsizes != 0 &&
-		(config->pgsizes & (REFDEV_PAGE_SIZE - 1)) == 0;
+		config->max_dma_maps >= 1 && config->pgsizes != 0 && (config->pgsizes & 4095) == 0;
+}
+
+/* With the data of a region, or a version with its JSON. */
+static size_t
+longest_message(const struct refdev_config *config)
+{
+	size_t data = sizeof(struct vfio_user_header) + sizeof(struct vfio_user_region_access) +
+		config->max_data_xfer_size;
+
+	return data > MAX_CONTROL_MESSAGE ? data : MAX_CONTROL_MESSAGE;
+}
+
+size_t
+refdev_max_message(const struct refdev *dev)
+{
+	return dev->max_message;
 }
 
 struct refdev *
@@ -47,13 +64,15 @@ refdev_create(const struct refdev_config *config)
 		return NULL;
 	dev->model = &refdev_reference;
 	dev->config = *config;
+	dev->max_message = longest_message(config);
 	dev->twin_fd = -1;
+	memset(dev->events.fds, -1, sizeof(dev->events.fds));
 	refdev_irq_init(dev);
 	refdev_migration_reset(dev);
-	rc = dev->model->open(dev);
+	rc = dev->model->create(dev);
 	if (rc == 0)
 		return dev;
-	dev->model->close(dev);
+	dev->model->destroy(dev);
 	free(dev);
 	errno = -rc;
 	return NULL;
@@ -66,7 +85,7 @@ refdev_destroy(struct refdev *dev)
 		return;
 	refdev_disconnect(dev);
 	free(dev->dma.maps);
-	dev->model->close(dev);
+	dev->model->destroy(dev);
 	free(dev);
 }
 
@@ -76,7 +95,9 @@ refdev_disconnect(struct refdev *dev)
 	for (uint32_t index = 0; index < REFDEV_NR_IRQ_INDEXES; index++)
 		refdev_irq_release(dev, index);
 	refdev_dma_release(dev);
+	memset(&dev->outgoing, 0, sizeof(dev->outgoing));
 	dev->model->disconnect(dev);
+	refdev_events_close(dev);
 	refdev_dirty_stop(dev);
 	refdev_migration_release(dev);
 	if (dev->twin_fd >= 0)
@@ -94,6 +115,7 @@ refdev_reset(struct refdev *dev)
 {
 	refdev_irq_reset(dev);
 	refdev_migration_reset(dev);
+	refdev_commands_forget(dev);
 	dev->model->reset(dev, false);
 	refdev_irq_refresh(dev);
 }
@@ -108,4 +130,10 @@ refdev_reset_handle(struct refdev *dev, const struct refdev_body *in, struct ref
 	else
 		refdev_reset(dev);
 	return 0;
+}
+
+int
+refdev_io_fds_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
+{
+	return dev->model->io_fds(dev, in, out);
 }

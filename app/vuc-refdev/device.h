@@ -13,8 +13,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <linux/vfio.h>
+
 #include "refdev.h"
-#include "refdev_regs.h"
 #include "vfio_user.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -47,9 +48,6 @@ refdev_handler refdev_version_handle, refdev_device_info_handle, refdev_region_i
 	refdev_io_fds_handle, refdev_write_multi_handle, refdev_feature_handle,
 	refdev_mig_data_read_handle, refdev_mig_data_write_handle, refdev_reset_handle;
 
-/* A reply of the client. Returns 0 or REFDEV_HANG_UP. */
-int refdev_answer_handle(struct refdev *dev, const struct vuc_loopback_msg *msg);
-
 /* Note why a client is disconnected; returns REFDEV_HANG_UP. */
 int refdev_hang_up(struct refdev *dev, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -62,8 +60,9 @@ int refdev_body_put(
 int refdev_feature_reply(
 	struct refdev_body *out, const struct refdev_body *in, const void *data, size_t data_len);
 
-/* ---- memory.c: memory with a descriptor ---- */
+/* ---- descriptor.c: memory, events, and what replies carry ---- */
 
+/* Memory with a descriptor. */
 struct refdev_memory {
 	int fd; /* sealed against resizing, so that no client can make an access to it fault */
 	uint8_t *bytes;
@@ -73,7 +72,21 @@ struct refdev_memory {
 int refdev_memory_open(struct refdev_memory *mem, const char *name, size_t size);
 void refdev_memory_close(struct refdev_memory *mem);
 
-/* ---- region.c, info.c: regions and accesses to them ---- */
+/* Descriptors that something happens on. */
+struct refdev_events {
+	int fds[REFDEV_MAX_EVENT_FDS]; /* -1: not in use */
+	unsigned int nr;               /* in use */
+};
+
+/* Take a descriptor for an event. */
+void refdev_event_add(struct refdev *dev, unsigned int event, int fd);
+/* Close all of them. */
+void refdev_events_close(struct refdev *dev);
+
+/* Have the reply carry a descriptor of its own for the same file. */
+int refdev_body_attach(struct refdev_body *out, int fd);
+
+/* ---- region.c: regions and accesses to them ---- */
 
 typedef int refdev_read_fn(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count);
 typedef int refdev_write_fn(
@@ -85,9 +98,12 @@ struct refdev_region {
 	uint32_t flags;
 	refdev_read_fn *read;
 	refdev_write_fn *write;
+	const void *caps; /* with VFIO_REGION_INFO_FLAG_CAPS: its capabilities */
+	uint32_t caps_size;
 };
 
-#define REFDEV_NR_REGIONS 9u
+#define REFDEV_NR_REGIONS ((uint32_t)VFIO_PCI_NUM_REGIONS)
+#define REFDEV_MAX_CAPS   64u
 
 /* The part of an access that lies in a range; count is 0 when there is none. */
 struct refdev_overlap {
@@ -109,14 +125,12 @@ refdev_overlap(uint32_t offset, uint32_t count, uint32_t base, uint32_t size)
 
 /* ---- irq.c ---- */
 
-#define REFDEV_NR_IRQ_INDEXES 5u
-#define REFDEV_NR_IRQS        (1u + REFDEV_MSIX_VECTORS + 1u + 1u)
+#define REFDEV_NR_IRQ_INDEXES ((uint32_t)VFIO_PCI_NUM_IRQS)
+#define REFDEV_MAX_VECTORS    64u
 
-/* The interrupts of one index lie in refdev.irq from first on. */
 struct refdev_irq_index {
 	uint32_t flags; /* VFIO_IRQ_INFO_* */
-	uint32_t count;
-	uint32_t first;
+	uint32_t count; /* 0 ... 1, of MSI-X 0 ... REFDEV_MAX_VECTORS */
 };
 
 enum refdev_irq_event {
@@ -168,11 +182,11 @@ void refdev_dma_release(struct refdev *dev);
 /* Whether all of a range may be accessed so: 0, -EFAULT or -EACCES. */
 int refdev_dma_check(const struct refdev *dev, uint64_t addr, uint64_t len, bool write);
 /*
- * Copy between a buffer and the client's memory, through its mappings; how is REFDEV_DMA_BY_FILE or
- * REFDEV_DMA_BY_MMAP. done is set to the bytes that were copied.
+ * Copy between a buffer and the client's memory, through its mappings: by mapping them, else by
+ * reading and writing their files. done is set to the bytes that were copied.
  */
 int refdev_dma_copy(struct refdev *dev, const struct refdev_memory *buffer, uint64_t addr,
-	uint32_t len, bool write, uint32_t how, uint32_t *done);
+	uint32_t len, bool write, bool by_mmap, uint32_t *done);
 
 /* ---- dirty.c: the log of what was written through mappings ---- */
 
@@ -197,6 +211,9 @@ bool refdev_intervals_contain(const struct refdev_intervals *set, struct refdev_
 bool refdev_intervals_touch(const struct refdev_intervals *set, struct refdev_interval interval);
 /* Empty it and free its memory. */
 void refdev_intervals_clear(struct refdev_intervals *set);
+
+/* A list of nr elements with room for one more: NULL without memory, and the list is as it was. */
+void *refdev_list_grow(void *list, size_t nr, size_t *capacity, size_t each);
 
 struct refdev_dirty {
 	bool started;
@@ -241,57 +258,42 @@ void refdev_migration_reset(struct refdev *dev);
 /* The client has gone: transfers end, the device stays as it is. */
 void refdev_migration_release(struct refdev *dev);
 
-/* ---- engine.c: the DMA engine, and the commands that the device sends to its client ---- */
+/* ---- config_space.c ---- */
 
-/* The registers of a transfer as they were when it began. */
-struct refdev_transfer {
-	uint64_t src;
-	uint64_t dst;
-	uint64_t pattern;
-	uint32_t len;
-	uint32_t mode;
-	uint32_t chunk;  /* most bytes of a message */
-	uint32_t window; /* most messages without an answer */
-	uint32_t vector; /* 0: none, else 1 + its number */
+#define REFDEV_CONFIG_SIZE 4096u
+
+/* A field of config space: its value after a reset, and the bits that a write changes. */
+struct refdev_field {
+	uint16_t offset;
+	uint8_t bytes;
+	uint32_t value;
+	uint32_t writable;
 };
 
-/* All that is read is kept in the buffer until it is written. */
-struct refdev_engine {
-	enum {
-		REFDEV_ENGINE_IDLE,
-		REFDEV_ENGINE_READING,
-		REFDEV_ENGINE_WRITING,
-	} phase;
-	struct refdev_transfer transfer;
-	struct refdev_memory buffer; /* of REFDEV_DMA_MAX_LEN bytes, once there was a transfer */
-	uint32_t asked;              /* bytes of this phase that messages were sent for */
-	uint32_t answered;           /* bytes of this phase that were answered */
-	unsigned int in_flight;      /* messages without an answer */
-	int error;                   /* the first one of this transfer, negative */
+struct refdev_config_space {
+	uint8_t bytes[REFDEV_CONFIG_SIZE];
+	uint8_t writable[REFDEV_CONFIG_SIZE]; /* bits that a write changes */
 };
 
-/* Start a transfer by the registers. Returns 0 or, when none can begin, -EBUSY or -ENOMEM. */
-int refdev_engine_start(struct refdev *dev);
-/* RAW_SEND was written. */
-int refdev_engine_send_raw(struct refdev *dev, uint32_t cmd);
-/* Forget what is under way; answers may still come. */
-void refdev_engine_reset(struct refdev *dev);
-/* The client has gone. */
-void refdev_engine_release(struct refdev *dev);
+refdev_read_fn refdev_config_space_read;
+refdev_write_fn refdev_config_space_write;
+void refdev_config_space_reset(struct refdev *dev);
+
+/* ---- command.c: commands that the device sends to its client ---- */
 
 /* A power of two; the low bits of a message id are its place in the table. */
 #define REFDEV_MAX_COMMANDS 256u
 
+/* A VFIO_USER_DMA_READ or VFIO_USER_DMA_WRITE. */
 struct refdev_command {
 	enum {
-		REFDEV_OWNER_NONE, /* the place is free */
-		REFDEV_OWNER_ENGINE,
-		REFDEV_OWNER_RAW,
-		REFDEV_OWNER_GONE, /* nobody waits for the answer any more */
-	} owner;
+		REFDEV_COMMAND_NONE, /* the place is free */
+		REFDEV_COMMAND_SENT,
+		REFDEV_COMMAND_GONE, /* nobody waits for the answer any more */
+	} state;
 	uint16_t id;
 	uint16_t cmd;
-	uint32_t offset; /* the engine's: in its buffer */
+	uint32_t tag; /* the model's */
 	uint64_t addr;
 	uint64_t count;
 };
@@ -300,75 +302,39 @@ struct refdev_outgoing {
 	struct refdev_command commands[REFDEV_MAX_COMMANDS];
 	unsigned int nr; /* without an answer */
 	uint16_t next_id;
-	uint32_t raw_left; /* raw messages to be sent yet */
-	uint16_t raw_cmd;
 };
 
-/* ---- events.c: what reaches the device by descriptors of its own ---- */
-
-enum refdev_event {
-	REFDEV_EVENT_DOORBELL,  /* ioeventfd of DOORBELL */
-	REFDEV_EVENT_DOORBELL2, /* shadow ioeventfd of DOORBELL2 */
-	REFDEV_EVENT_TIMER,
-};
-
-_Static_assert(REFDEV_EVENT_TIMER + 1 == REFDEV_MAX_EVENT_FDS, "one descriptor an event");
-
-struct refdev_events {
-	int fds[REFDEV_MAX_EVENT_FDS]; /* -1: not in use */
-	unsigned int nr;               /* in use */
-	int ioregion[2];               /* a socket pair; -1 before a client asks */
-	struct refdev_memory shadow;   /* of DOORBELL2; fd -1 before a client asks */
-};
-
-void refdev_events_init(struct refdev *dev);
-/* The client has gone, and what it was given means nothing any more. */
-void refdev_events_release(struct refdev *dev);
-
-/* ---- bar0.c, config_space.c, reference.c: the reference device ---- */
-
-#define REFDEV_NR_SLOTS        (REFDEV_REGS_SIZE / 4u)
-#define REFDEV_MSIX_ENTRY_SIZE 16u
-
-struct refdev_bar0 {
-	uint64_t value[REFDEV_NR_SLOTS]; /* of the register at offset 4 * slot */
-	uint8_t ram[REFDEV_RAM_SIZE];
-};
-
-struct refdev_config_space {
-	uint8_t bytes[REFDEV_CONFIG_SIZE];
-	uint8_t writable[REFDEV_CONFIG_SIZE]; /* bits that a write changes */
-};
-
-/* A register of BAR0 by its name. */
-#define REFDEV_REG(dev, name) ((dev)->bar0.value[REFDEV_REG_##name / 4])
-
-refdev_read_fn refdev_bar0_read, refdev_config_space_read;
-refdev_write_fn refdev_bar0_write, refdev_config_space_write;
-void refdev_bar0_reset(struct refdev *dev);
-void refdev_config_space_reset(struct refdev *dev);
-
-/* All that migration moves, in one piece. */
-struct refdev_image {
-	uint64_t regs[REFDEV_REGS_SIZE / 4u];
-	uint8_t ram[REFDEV_RAM_SIZE];
-	uint8_t config[REFDEV_CONFIG_SIZE];
-	uint8_t bar2[REFDEV_BAR2_SIZE];
-	uint8_t bar4[REFDEV_BAR4_SIZE];
-	uint8_t msix_table[REFDEV_MSIX_VECTORS * REFDEV_MSIX_ENTRY_SIZE];
-	uint64_t intx_level;
-	uint64_t pending; /* bits of MSI-X vectors */
-};
+/* Make a message of a command, with data behind it; data NULL: zeros. Its reply comes to the model,
+ * unless flags have VFIO_USER_F_NO_REPLY. */
+void refdev_command_put(struct refdev *dev, struct refdev_command command, uint32_t flags,
+	const void *data, size_t len, struct vuc_loopback_msg *msg);
+/* Nobody waits for answers any more; they may still come. */
+void refdev_commands_forget(struct refdev *dev);
+/* A reply of the client. Returns 0 or REFDEV_HANG_UP. */
+int refdev_answer_handle(struct refdev *dev, const struct vuc_loopback_msg *msg);
 
 /* ---- device.c ---- */
 
-/* A kind of device. */
+/* A reply to a command: what it has in the place of the command's fields, and len bytes behind its
+ * header. */
+struct refdev_answer {
+	struct vfio_user_header header;
+	struct vfio_user_dma_region_access access; /* zeros where the reply is too short */
+	const uint8_t *data;
+	size_t len;
+};
+
+/* A kind of device. What it has for itself is in refdev.state, its own. */
 struct refdev_model {
 	struct refdev_region regions[REFDEV_NR_REGIONS];
 	struct refdev_irq_index irqs[REFDEV_NR_IRQ_INDEXES];
-	/* Returns 0 or a negative errno, after which close() is due as well. */
-	int (*open)(struct refdev *dev);
-	void (*close)(struct refdev *dev);
+	const struct refdev_field *fields; /* of config space, the rest of which is 0 */
+	size_t nr_fields;
+	uint16_t pcie_cap; /* where its PCI Express capability lies in config space */
+	/* Make the state, as after power-on. Returns 0 or a negative errno, after which destroy()
+	 * is due as well. */
+	int (*create)(struct refdev *dev);
+	void (*destroy)(struct refdev *dev);
 	/* To the state of power-on; or pretend to. */
 	void (*reset)(struct refdev *dev, bool pretend);
 	/* The client has gone: end what waits for it. */
@@ -379,32 +345,41 @@ struct refdev_model {
 	bool (*is_masked)(const struct refdev *dev, uint32_t index, uint32_t n);
 	/* Whether it waits for its client, and can't be stopped. */
 	bool (*is_busy)(const struct refdev *dev);
-	/* What migration moves. Applying returns 0 or, and has changed nothing, -EINVAL. */
-	void (*capture)(const struct refdev *dev, struct refdev_image *image);
-	int (*apply)(struct refdev *dev, const struct refdev_image *image);
+	/* VFIO_USER_DEVICE_GET_REGION_IO_FDS. */
+	refdev_handler *io_fds;
+	/* Something has happened on the descriptor of an event. */
+	void (*take_event)(struct refdev *dev, unsigned int event);
+	/* Commands to the client: whether there is one, make a message of it by
+	 * refdev_command_put(), and take the answer: 0 or REFDEV_HANG_UP. */
+	bool (*has_command)(const struct refdev *dev);
+	void (*next_command)(struct refdev *dev, struct vuc_loopback_msg *msg);
+	int (*answer)(struct refdev *dev, const struct refdev_command *command,
+		const struct refdev_answer *answer);
+	/* What migration moves, of a size. Applying returns 0 or, and has changed nothing, -EINVAL.
+	 */
+	size_t image_size;
+	void (*capture)(const struct refdev *dev, void *image);
+	int (*apply)(struct refdev *dev, const void *image);
 };
 
 extern const struct refdev_model refdev_reference;
 
 struct refdev {
 	const struct refdev_model *model;
+	void *state; /* the model's */
 	struct refdev_config config;
 	bool negotiated;
 	bool write_multi; /* negotiated */
 	bool twin;        /* likewise: commands of the device have a socket of their own */
 	bool reset_due;   /* by the write of configuration space that is carried out */
 	bool intx_level;
-	int twin_fd; /* until it is taken, else -1 */
+	int twin_fd;        /* until it is taken, else -1 */
+	size_t max_message; /* that it takes or answers */
 	uint32_t client_max_msg_fds;
 	uint32_t client_max_data_xfer_size;
-	struct refdev_bar0 bar0;
 	struct refdev_config_space config_space;
-	struct refdev_memory bar2;
-	struct refdev_memory bar4;
-	uint8_t msix_table[REFDEV_MSIX_VECTORS * REFDEV_MSIX_ENTRY_SIZE];
-	struct refdev_irq irq[REFDEV_NR_IRQS];
+	struct refdev_irq irq[REFDEV_NR_IRQ_INDEXES][REFDEV_MAX_VECTORS];
 	struct refdev_dma dma;
-	struct refdev_engine engine;
 	struct refdev_outgoing outgoing;
 	struct refdev_dirty dirty;
 	struct refdev_migration migration;

@@ -32,20 +32,27 @@ intervals_find(const struct refdev_intervals *set, uint64_t addr)
 	return low;
 }
 
+void *
+refdev_list_grow(void *list, size_t nr, size_t *capacity, size_t each)
+{
+	size_t more = *capacity > 0 ? 2 * *capacity : 64;
+
+	if (nr < *capacity)
+		return list;
+	list = realloc(list, more * each);
+	if (list != NULL)
+		*capacity = more;
+	return list;
+}
+
 static int
 make_room(struct refdev_intervals *set)
 {
-	size_t capacity = set->capacity > 0 ? 2 * set->capacity : 16;
-	struct refdev_interval *list;
+	void *list = refdev_list_grow(set->list, set->nr, &set->capacity, sizeof(set->list[0]));
 
-	if (set->nr < set->capacity)
-		return 0;
-	list = realloc(set->list, capacity * sizeof(*list));
-	if (list == NULL)
-		return -ENOMEM;
-	set->list = list;
-	set->capacity = capacity;
-	return 0;
+	if (list != NULL)
+		set->list = list;
+	return list != NULL ? 0 : -ENOMEM;
 }
 
 /* Put nr intervals where those from first to end (not included) are; there is room. */

@@ -8,7 +8,6 @@
  */
 
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -48,35 +47,20 @@ first_above(const struct refdev_dma *dma, uint64_t addr)
 }
 
 static int
-make_room(struct refdev_dma *dma)
-{
-	size_t capacity = dma->capacity > 0 ? 2 * dma->capacity : 64;
-	struct refdev_dma_map *maps;
-
-	if (dma->nr_maps < dma->capacity)
-		return 0;
-	maps = realloc(dma->maps, capacity * sizeof(*maps));
-	if (maps == NULL)
-		return -ENOMEM;
-	dma->maps = maps;
-	dma->capacity = capacity;
-	return 0;
-}
-
-static int
 insert_map(struct refdev *dev, const struct refdev_dma_map *map)
 {
 	struct refdev_dma *dma = &dev->dma;
 	size_t at = first_above(dma, map->addr);
-	int rc;
+	void *maps;
 
 	if (at < dma->nr_maps && dma->maps[at].addr <= map->addr + (map->size - 1))
 		return -EEXIST;
 	if (dma->nr_maps >= dev->config.max_dma_maps)
 		return -ENOSPC;
-	rc = make_room(dma);
-	if (rc != 0)
-		return rc;
+	maps = refdev_list_grow(dma->maps, dma->nr_maps, &dma->capacity, sizeof(*map));
+	if (maps == NULL)
+		return -ENOMEM;
+	dma->maps = maps;
 	memmove(&dma->maps[at + 1], &dma->maps[at], (dma->nr_maps - at) * sizeof(*map));
 	dma->maps[at] = *map;
 	dma->nr_maps++;
@@ -342,26 +326,25 @@ copy_by_mmap(const struct refdev_memory *buffer, const struct piece *piece)
 
 /* Mappings that say neither may be accessed both ways. */
 static bool
-map_allows(const struct refdev_dma_map *map, uint32_t how)
+map_allows(const struct refdev_dma_map *map, bool by_mmap)
 {
 	uint32_t both = VFIO_USER_F_DMA_REGION_MMAP | VFIO_USER_F_DMA_REGION_FILE_IO;
-	uint32_t flag = how == REFDEV_DMA_BY_MMAP ? VFIO_USER_F_DMA_REGION_MMAP
-						  : VFIO_USER_F_DMA_REGION_FILE_IO;
+	uint32_t flag = by_mmap ? VFIO_USER_F_DMA_REGION_MMAP : VFIO_USER_F_DMA_REGION_FILE_IO;
 
 	return (map->flags & both) == 0 || (map->flags & flag) != 0;
 }
 
 static int
 copy_piece(struct refdev *dev, const struct refdev_memory *buffer, const struct piece *piece,
-	uint32_t how)
+	bool by_mmap)
 {
 	int rc = check_file(piece);
 
 	if (rc != 0)
 		return rc;
-	if (!map_allows(piece->map, how))
+	if (!map_allows(piece->map, by_mmap))
 		return -EACCES;
-	rc = how == REFDEV_DMA_BY_MMAP ? copy_by_mmap(buffer, piece) : copy_by_file(buffer, piece);
+	rc = by_mmap ? copy_by_mmap(buffer, piece) : copy_by_file(buffer, piece);
 	if (piece->write)
 		refdev_dirty_mark(dev, piece->map->addr + piece->offset, piece->len);
 	return rc;
@@ -369,7 +352,7 @@ copy_piece(struct refdev *dev, const struct refdev_memory *buffer, const struct 
 
 int
 refdev_dma_copy(struct refdev *dev, const struct refdev_memory *buffer, uint64_t addr, uint32_t len,
-	bool write, uint32_t how, uint32_t *done)
+	bool write, bool by_mmap, uint32_t *done)
 {
 	*done = 0;
 	while (*done < len) {
@@ -383,7 +366,7 @@ refdev_dma_copy(struct refdev *dev, const struct refdev_memory *buffer, uint64_t
 		piece.offset = addr + *done - map->addr;
 		left = map->size - piece.offset;
 		piece.len = left < len - *done ? (uint32_t)left : len - *done;
-		rc = copy_piece(dev, buffer, &piece, how);
+		rc = copy_piece(dev, buffer, &piece, by_mmap);
 		if (rc != 0)
 			return rc;
 		*done += piece.len;

@@ -18,15 +18,15 @@ index_of(const struct refdev *dev, uint32_t index)
 static struct refdev_irq *
 irq_at(struct refdev *dev, uint32_t index, uint32_t n)
 {
-	return &dev->irq[index_of(dev, index)->first + n];
+	return &dev->irq[index][n];
 }
 
 void
 refdev_irq_init(struct refdev *dev)
 {
-	for (uint32_t i = 0; i < REFDEV_NR_IRQS; i++)
-		for (int event = 0; event < REFDEV_IRQ_NR_EVENTS; event++)
-			dev->irq[i].eventfd[event] = -1;
+	for (uint32_t index = 0; index < REFDEV_NR_IRQ_INDEXES; index++)
+		for (uint32_t n = 0; n < REFDEV_MAX_VECTORS; n++)
+			memset(dev->irq[index][n].eventfd, -1, sizeof(dev->irq[index][n].eventfd));
 }
 
 /*
@@ -105,8 +105,9 @@ void
 refdev_irq_reset(struct refdev *dev)
 {
 	refdev_irq_set_intx(dev, false);
-	for (uint32_t i = 0; i < REFDEV_NR_IRQS; i++)
-		dev->irq[i].pending = false;
+	for (uint32_t index = 0; index < REFDEV_NR_IRQ_INDEXES; index++)
+		for (uint32_t n = 0; n < index_of(dev, index)->count; n++)
+			dev->irq[index][n].pending = false;
 }
 
 /* Takes fd, which may be -1. */
@@ -176,10 +177,10 @@ refdev_irq_set_intx(struct refdev *dev, bool level)
 uint64_t
 refdev_irq_pending_bits(const struct refdev *dev)
 {
-	const struct refdev_irq *irq = &dev->irq[index_of(dev, VFIO_PCI_MSIX_IRQ_INDEX)->first];
+	const struct refdev_irq *irq = dev->irq[VFIO_PCI_MSIX_IRQ_INDEX];
 	uint64_t bits = 0;
 
-	for (uint32_t n = 0; n < REFDEV_MSIX_VECTORS; n++)
+	for (uint32_t n = 0; n < index_of(dev, VFIO_PCI_MSIX_IRQ_INDEX)->count; n++)
 		bits |= (uint64_t)irq[n].pending << n;
 	return bits;
 }
@@ -205,17 +206,6 @@ refdev_irq_info_handle(struct refdev *dev, const struct refdev_body *in, struct 
 #define DATA_FLAGS   ((uint32_t)VFIO_IRQ_SET_DATA_TYPE_MASK)
 #define ACTION_FLAGS ((uint32_t)VFIO_IRQ_SET_ACTION_TYPE_MASK)
 
-/* A request that has been checked. */
-struct irq_set {
-	uint32_t data;   /* one of DATA_FLAGS */
-	uint32_t action; /* one of ACTION_FLAGS */
-	uint32_t index;
-	uint32_t start;
-	uint32_t count;
-	const uint8_t *bools;
-	int *fds; /* count of them, or NULL to de-assign */
-};
-
 static bool
 is_one_bit(uint32_t flags)
 {
@@ -224,9 +214,9 @@ is_one_bit(uint32_t flags)
 
 /* What comes behind the fixed part: a byte an interrupt, a descriptor an interrupt, or nothing. */
 static bool
-payload_fits(const struct irq_set *set, size_t bytes, unsigned int nr_fds)
+payload_fits(const struct vfio_user_irq_set *set, size_t bytes, unsigned int nr_fds)
 {
-	switch (set->data) {
+	switch (set->flags & DATA_FLAGS) {
 	case VFIO_IRQ_SET_DATA_BOOL:
 		return bytes == set->count && nr_fds == 0;
 	case VFIO_IRQ_SET_DATA_EVENTFD:
@@ -238,67 +228,44 @@ payload_fits(const struct irq_set *set, size_t bytes, unsigned int nr_fds)
 
 /* No interrupts at all stands for all of them, and only when they are to be disabled. */
 static bool
-is_disable(const struct irq_set *set)
+is_disable(const struct vfio_user_irq_set *set)
 {
-	return set->count == 0 && set->start == 0 && set->data == VFIO_IRQ_SET_DATA_NONE &&
-		set->action == VFIO_IRQ_SET_ACTION_TRIGGER;
+	return set->count == 0 && set->start == 0 &&
+		set->flags == (VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER);
 }
 
-static int
-irq_set_check(const struct refdev *dev, const struct irq_set *set)
+static bool
+irq_set_is_valid(const struct refdev *dev, const struct vfio_user_irq_set *set)
 {
 	const struct refdev_irq_index *index;
 
-	if (!is_one_bit(set->data) || !is_one_bit(set->action))
-		return -EINVAL;
-	if (set->index >= REFDEV_NR_IRQ_INDEXES)
-		return -EINVAL;
+	if ((set->flags & ~(DATA_FLAGS | ACTION_FLAGS)) != 0 ||
+		!is_one_bit(set->flags & DATA_FLAGS) || !is_one_bit(set->flags & ACTION_FLAGS) ||
+		set->index >= REFDEV_NR_IRQ_INDEXES)
+		return false;
 	if (is_disable(set))
-		return 0;
+		return true;
 	index = index_of(dev, set->index);
 	if (set->count == 0 || set->start > index->count || set->count > index->count - set->start)
-		return -EINVAL;
-	if (set->action != VFIO_IRQ_SET_ACTION_TRIGGER &&
-		(index->flags & VFIO_IRQ_INFO_MASKABLE) == 0)
-		return -EINVAL;
-	return 0;
-}
-
-static int
-irq_set_decode(const struct refdev *dev, const struct refdev_body *in, struct irq_set *set)
-{
-	struct vfio_user_irq_set wire;
-
-	memcpy(&wire, in->bytes, sizeof(wire));
-	if (wire.argsz != in->len || (wire.flags & ~(DATA_FLAGS | ACTION_FLAGS)) != 0)
-		return -EINVAL;
-	*set = (struct irq_set){
-		.data = wire.flags & DATA_FLAGS,
-		.action = wire.flags & ACTION_FLAGS,
-		.index = wire.index,
-		.start = wire.start,
-		.count = wire.count,
-		.bools = in->bytes + sizeof(wire),
-		.fds = in->nr_fds > 0 ? in->fds : NULL,
-	};
-	if (irq_set_check(dev, set) != 0)
-		return -EINVAL;
-	return payload_fits(set, in->len - sizeof(wire), in->nr_fds) ? 0 : -EINVAL;
+		return false;
+	return (set->flags & VFIO_IRQ_SET_ACTION_TRIGGER) != 0 ||
+		(index->flags & VFIO_IRQ_INFO_MASKABLE) != 0;
 }
 
 static void
-irq_set_act(struct refdev *dev, const struct irq_set *set, uint32_t n)
+irq_set_act(struct refdev *dev, const struct vfio_user_irq_set *set, uint32_t n)
 {
-	if (set->action == VFIO_IRQ_SET_ACTION_TRIGGER)
+	if (set->flags & VFIO_IRQ_SET_ACTION_TRIGGER)
 		refdev_irq_raise(dev, set->index, n);
 	else
-		irq_set_client_mask(dev, set->index, n, set->action == VFIO_IRQ_SET_ACTION_MASK);
+		irq_set_client_mask(
+			dev, set->index, n, (set->flags & VFIO_IRQ_SET_ACTION_MASK) != 0);
 }
 
 static enum refdev_irq_event
-event_of(uint32_t action)
+event_of(uint32_t flags)
 {
-	switch (action) {
+	switch (flags & ACTION_FLAGS) {
 	case VFIO_IRQ_SET_ACTION_MASK:
 		return REFDEV_IRQ_MASKED;
 	case VFIO_IRQ_SET_ACTION_UNMASK:
@@ -308,35 +275,37 @@ event_of(uint32_t action)
 	}
 }
 
-/* Takes the i-th descriptor. */
+/* Takes the i-th descriptor; without any, the eventfds are de-assigned. */
 static void
-irq_set_assign(struct refdev *dev, const struct irq_set *set, uint32_t i)
+irq_set_assign(struct refdev *dev, const struct vfio_user_irq_set *set,
+	const struct refdev_body *in, uint32_t i)
 {
 	int fd = -1;
 
-	if (set->fds != NULL) {
-		fd = set->fds[i];
-		set->fds[i] = -1;
+	if (in->nr_fds > 0) {
+		fd = in->fds[i];
+		in->fds[i] = -1;
 	}
-	irq_assign(dev, set->index, set->start + i, event_of(set->action), fd);
+	irq_assign(dev, set->index, set->start + i, event_of(set->flags), fd);
 }
 
 int
 refdev_set_irqs_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
 {
-	struct irq_set set;
-	int rc;
+	const uint8_t *bools = in->bytes + sizeof(struct vfio_user_irq_set);
+	struct vfio_user_irq_set set;
 
 	(void)out;
-	rc = irq_set_decode(dev, in, &set);
-	if (rc != 0)
-		return rc;
+	memcpy(&set, in->bytes, sizeof(set));
+	if (set.argsz != in->len || !irq_set_is_valid(dev, &set) ||
+		!payload_fits(&set, in->len - sizeof(set), in->nr_fds))
+		return -EINVAL;
 	if (is_disable(&set))
 		refdev_irq_release(dev, set.index);
 	for (uint32_t i = 0; i < set.count; i++) {
-		if (set.data == VFIO_IRQ_SET_DATA_EVENTFD)
-			irq_set_assign(dev, &set, i);
-		else if (set.data == VFIO_IRQ_SET_DATA_NONE || set.bools[i] != 0)
+		if (set.flags & VFIO_IRQ_SET_DATA_EVENTFD)
+			irq_set_assign(dev, &set, in, i);
+		else if ((set.flags & VFIO_IRQ_SET_DATA_NONE) != 0 || bools[i] != 0)
 			irq_set_act(dev, &set, set.start + i);
 	}
 	return 0;

@@ -107,9 +107,9 @@ refdev_message_size(struct refdev *dev, const uint8_t *bytes, size_t len)
 			dev, "message %u is no command: flags 0x%x", header.msg_id, header.flags);
 		return -EPROTO;
 	}
-	if (header.msg_size < sizeof(header) || header.msg_size > refdev_max_message(dev)) {
+	if (header.msg_size < sizeof(header) || header.msg_size > dev->max_message) {
 		refdev_hang_up(dev, "message %u has size %u, not %zu ... %zu", header.msg_id,
-			header.msg_size, sizeof(header), refdev_max_message(dev));
+			header.msg_size, sizeof(header), dev->max_message);
 		return -EPROTO;
 	}
 	return (ssize_t)header.msg_size;

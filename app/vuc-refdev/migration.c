@@ -29,26 +29,29 @@ struct record {
 };
 
 struct refdev_save {
-	struct refdev_image now;   /* as it was captured last */
-	struct refdev_image known; /* as the reader knows it */
+	uint8_t *now;   /* the image as it was captured last */
+	uint8_t *known; /* as the reader knows it */
+	uint32_t size;  /* of the image */
 	bool begun;
 	bool all; /* the first round sends all pieces */
 	bool ended;
-	uint32_t next;                                      /* piece to look at */
+	uint32_t next;                                      /* offset of the piece to look at */
 	uint64_t sum;                                       /* of the stream so far */
 	uint8_t bytes[sizeof(struct record) + RECORD_DATA]; /* a record */
 	size_t len;                                         /* of the record */
 	size_t taken;                                       /* of its bytes by the reader */
+	_Alignas(uint64_t) uint8_t images[];                /* what now and known point to */
 };
 
 struct refdev_load {
-	struct refdev_image image;
+	uint32_t size; /* of the image */
 	uint64_t sum;
 	bool begun;
 	bool ended;
 	bool broken;
 	uint8_t bytes[sizeof(struct record) + RECORD_DATA]; /* a record */
 	size_t len;                                         /* bytes of it that have come */
+	_Alignas(uint64_t) uint8_t image[];
 };
 
 /* A checksum as it goes: FNV-1a of 64 bits. */
@@ -63,8 +66,6 @@ checksum(uint64_t sum, const void *bytes, size_t len)
 		sum = (sum ^ at[i]) * 0x100000001b3ull;
 	return sum;
 }
-
-#define NR_PIECES ((uint32_t)((sizeof(struct refdev_image) + RECORD_DATA - 1) / RECORD_DATA))
 
 /* A record of this kind, with len bytes of data behind it. */
 static void
@@ -89,18 +90,16 @@ save_put(struct refdev_save *save, enum record_kind kind, uint32_t offset, size_
 static bool
 put_piece(struct refdev_save *save)
 {
-	for (; save->next < NR_PIECES; save->next++) {
-		uint32_t offset = save->next * RECORD_DATA;
-		uint32_t left = (uint32_t)sizeof(save->now) - offset;
+	while (save->next < save->size) {
+		uint32_t offset = save->next;
+		uint32_t left = save->size - offset;
 		uint32_t len = left < RECORD_DATA ? left : RECORD_DATA;
-		const uint8_t *now = (const uint8_t *)&save->now + offset;
-		uint8_t *known = (uint8_t *)&save->known + offset;
 
-		if (!save->all && memcmp(now, known, len) == 0)
+		save->next += len;
+		if (!save->all && memcmp(save->now + offset, save->known + offset, len) == 0)
 			continue;
-		memcpy(known, now, len);
-		save_put(save, RECORD_PIECE, offset, len, now, len);
-		save->next++;
+		memcpy(save->known + offset, save->now + offset, len);
+		save_put(save, RECORD_PIECE, offset, len, save->now + offset, len);
 		return true;
 	}
 	return false;
@@ -116,7 +115,7 @@ next_record(struct refdev_save *save, bool final)
 		return false;
 	if (!save->begun) {
 		save->begun = true;
-		save_put(save, RECORD_BEGIN, STREAM_VERSION, sizeof(save->now), "", 0);
+		save_put(save, RECORD_BEGIN, STREAM_VERSION, save->size, "", 0);
 		return true;
 	}
 	if (put_piece(save))
@@ -136,7 +135,7 @@ save_read(
 {
 	size_t done = 0;
 
-	dev->model->capture(dev, &save->now);
+	dev->model->capture(dev, save->now);
 	while (done < size && next_record(save, final)) {
 		size_t left = save->len - save->taken;
 		size_t n = left < size - done ? left : size - done;
@@ -152,7 +151,7 @@ save_read(
 static bool
 record_is_valid(const struct refdev_load *load, const struct record *record)
 {
-	const uint32_t size = sizeof(load->image);
+	const uint32_t size = load->size;
 
 	if (record->magic != STREAM_MAGIC || load->ended)
 		return false;
@@ -188,7 +187,7 @@ take_record(struct refdev_load *load, const struct record *record)
 		load->begun = true;
 		break;
 	case RECORD_PIECE:
-		memcpy((uint8_t *)&load->image + record->offset, data, record->length);
+		memcpy(load->image + record->offset, data, record->length);
 		break;
 	default:
 		memcpy(&sum, data, sizeof(sum));
@@ -241,7 +240,7 @@ load_finish(const struct refdev_load *load, struct refdev *dev)
 {
 	if (load->broken || !load->ended || load->len > 0)
 		return -EINVAL;
-	return dev->model->apply(dev, &load->image);
+	return dev->model->apply(dev, load->image);
 }
 
 #define ERROR     VFIO_USER_DEVICE_STATE_ERROR
@@ -302,23 +301,33 @@ refdev_migration_release(struct refdev *dev)
 }
 
 static int
-begin_save(struct refdev_migration *mig)
+begin_save(struct refdev *dev)
 {
-	mig->save = calloc(1, sizeof(*mig->save));
-	if (mig->save == NULL)
+	size_t size = dev->model->image_size;
+	struct refdev_save *save = calloc(1, sizeof(*save) + 2 * size);
+
+	dev->migration.save = save;
+	if (save == NULL)
 		return -ENOMEM;
-	mig->save->all = true;
-	mig->save->sum = CHECKSUM_START;
+	save->now = save->images;
+	save->known = save->images + size;
+	save->size = (uint32_t)size;
+	save->all = true;
+	save->sum = CHECKSUM_START;
 	return 0;
 }
 
 static int
-begin_load(struct refdev_migration *mig)
+begin_load(struct refdev *dev)
 {
-	mig->load = calloc(1, sizeof(*mig->load));
-	if (mig->load == NULL)
+	size_t size = dev->model->image_size;
+	struct refdev_load *load = calloc(1, sizeof(*load) + size);
+
+	dev->migration.load = load;
+	if (load == NULL)
 		return -ENOMEM;
-	mig->load->sum = CHECKSUM_START;
+	load->size = (uint32_t)size;
+	load->sum = CHECKSUM_START;
 	return 0;
 }
 
@@ -351,10 +360,10 @@ do_arc(struct refdev *dev, state_t to)
 	switch (mig->state) {
 	case STOP:
 		if (to == STOP_COPY)
-			return begin_save(mig);
-		return to == RESUMING ? begin_load(mig) : 0;
+			return begin_save(dev);
+		return to == RESUMING ? begin_load(dev) : 0;
 	case RUNNING:
-		return to == PRE_COPY ? begin_save(mig) : stop_operation(dev);
+		return to == PRE_COPY ? begin_save(dev) : stop_operation(dev);
 	case RESUMING:
 		return end_load(dev);
 	case PRE_COPY:

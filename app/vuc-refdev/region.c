@@ -3,32 +3,8 @@
 /* What a client asks about device and regions, and its reads and writes of them. */
 
 #include <errno.h>
-#include <fcntl.h>
 
 #include "device.h"
-
-#define NR_AREAS 2
-
-/* The capability chain of BAR4: one link, a struct vfio_user_cap_sparse_mmap with its areas. */
-struct sparse_caps {
-	struct vfio_user_cap_header header;
-	uint32_t nr_areas;
-	uint32_t reserved;
-	struct vfio_user_sparse_area areas[NR_AREAS];
-} VFIO_USER_PACKED;
-
-_Static_assert(offsetof(struct sparse_caps, areas) == sizeof(struct vfio_user_cap_sparse_mmap),
-	"sparse areas follow their capability");
-
-static const struct sparse_caps bar4_caps = {
-	.header = {.id = VFIO_REGION_INFO_CAP_SPARSE_MMAP, .version = 1},
-	.nr_areas = NR_AREAS,
-	.areas =
-		{
-			{.offset = REFDEV_BAR4_AREA_0, .size = REFDEV_PAGE_SIZE},
-			{.offset = REFDEV_BAR4_AREA_1, .size = REFDEV_PAGE_SIZE},
-		},
-};
 
 int
 refdev_device_info_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
@@ -48,23 +24,10 @@ refdev_device_info_handle(struct refdev *dev, const struct refdev_body *in, stru
 	return refdev_body_put(out, &reply, sizeof(reply), sizeof(reply), ask.argsz);
 }
 
-/* The client's own descriptor for a region's memory. */
-static int
-attach_memory(struct refdev_body *out, const struct refdev_memory *mem)
-{
-	int fd = fcntl(mem->fd, F_DUPFD_CLOEXEC, 0);
-
-	if (fd < 0)
-		return -errno;
-	out->fds[0] = fd;
-	out->nr_fds = 1;
-	return 0;
-}
-
 /* Region info and capabilities as they are told in full. */
 struct region_reply {
 	struct vfio_user_region_info info;
-	struct sparse_caps caps;
+	uint8_t caps[REFDEV_MAX_CAPS];
 } VFIO_USER_PACKED;
 
 static void
@@ -85,9 +48,9 @@ fill_region_reply(struct region_reply *reply, const struct refdev_region *region
 			},
 	};
 	if (flags & VFIO_REGION_INFO_FLAG_CAPS) {
-		reply->info.argsz = sizeof(*reply);
+		reply->info.argsz += region->caps_size;
 		reply->info.cap_offset = sizeof(reply->info);
-		reply->caps = bar4_caps;
+		memcpy(reply->caps, region->caps, region->caps_size);
 	}
 }
 
@@ -109,7 +72,7 @@ refdev_region_info_handle(struct refdev *dev, const struct refdev_body *in, stru
 	rc = refdev_body_put(out, &reply, reply.info.argsz, sizeof(reply.info), ask.argsz);
 	if (rc != 0)
 		return rc;
-	return mem != NULL && ask.argsz >= reply.info.argsz ? attach_memory(out, mem) : 0;
+	return mem != NULL && ask.argsz >= reply.info.argsz ? refdev_body_attach(out, mem->fd) : 0;
 }
 
 /* Regions are far smaller than 4 GiB, so an offset that passed fits 32 bits. */
@@ -210,8 +173,6 @@ refdev_write_multi_handle(struct refdev *dev, const struct refdev_body *in, stru
 	uint64_t done = 0;
 	int error = 0;
 
-	if (!dev->write_multi)
-		return -EOPNOTSUPP;
 	memcpy(&multi, in->bytes, sizeof(multi));
 	if (multi.wr_cnt == 0 || room % each != 0 || room / each != multi.wr_cnt)
 		return -EINVAL;

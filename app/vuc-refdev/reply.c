@@ -8,9 +8,6 @@
 
 #include "device.h"
 
-/* Longest message that carries no data of a region: a version with its JSON. */
-#define MAX_CONTROL_MESSAGE 8192u
-
 const char *
 refdev_reason(const struct refdev *dev)
 {
@@ -26,15 +23,6 @@ refdev_hang_up(struct refdev *dev, const char *fmt, ...)
 	vsnprintf(dev->reason, sizeof(dev->reason), fmt, ap);
 	va_end(ap);
 	return REFDEV_HANG_UP;
-}
-
-size_t
-refdev_max_message(const struct refdev *dev)
-{
-	size_t data = sizeof(struct vfio_user_header) + sizeof(struct vfio_user_region_access) +
-		dev->config.max_data_xfer_size;
-
-	return data > MAX_CONTROL_MESSAGE ? data : MAX_CONTROL_MESSAGE;
 }
 
 int

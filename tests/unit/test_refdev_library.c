@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "device.h"
+#include "reference.h"
 #include "tap.h"
 
 static void

@@ -4,39 +4,23 @@
  * VFIO_USER_DEVICE_GET_REGION_IO_FDS, by which a client gets the former. */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <linux/kvm.h>
 
-#include "device.h"
 #include "fds.h"
+#include "reference.h"
 
 void
-refdev_events_init(struct refdev *dev)
+refdev_io_fds_release(struct refdev *dev)
 {
-	struct refdev_events *events = &dev->events;
+	struct refdev_reference *ref = dev->state;
 
-	*events = (struct refdev_events){.ioregion = {-1, -1}, .shadow = {.fd = -1}};
-	for (unsigned int i = 0; i < REFDEV_MAX_EVENT_FDS; i++)
-		events->fds[i] = -1;
-}
-
-void
-refdev_events_release(struct refdev *dev)
-{
-	struct refdev_events *events = &dev->events;
-
-	for (unsigned int i = 0; i < REFDEV_MAX_EVENT_FDS; i++)
-		if (events->fds[i] >= 0)
-			close(events->fds[i]);
-	for (unsigned int i = 0; i < 2; i++)
-		if (events->ioregion[i] >= 0)
-			close(events->ioregion[i]);
-	refdev_memory_close(&events->shadow);
-	refdev_events_init(dev);
+	vuc_fds_close(ref->ioregion, 2);
+	ref->ioregion[0] = -1;
+	ref->ioregion[1] = -1;
+	refdev_memory_close(&ref->shadow);
 }
 
 static void
@@ -46,8 +30,8 @@ doorbell_ring(struct refdev *dev, uint32_t offset, uint32_t value)
 }
 
 /* An ioeventfd tells how often it was written; all of them at once count as one write. */
-static void
-take_event(struct refdev *dev, enum refdev_event event)
+void
+refdev_io_fds_take_event(struct refdev *dev, unsigned int event)
 {
 	uint32_t value;
 
@@ -56,34 +40,14 @@ take_event(struct refdev *dev, enum refdev_event event)
 		doorbell_ring(dev, REFDEV_REG_DOORBELL, REFDEV_DOORBELL_MATCH);
 		break;
 	case REFDEV_EVENT_DOORBELL2:
-		memcpy(&value, dev->events.shadow.bytes, sizeof(value));
+		memcpy(&value, refdev_reference_of(dev)->shadow.bytes, sizeof(value));
 		doorbell_ring(dev, REFDEV_REG_DOORBELL2, value);
 		break;
-	case REFDEV_EVENT_TIMER:
+	default:
 		refdev_irq_raise(dev, VFIO_PCI_MSIX_IRQ_INDEX,
 			(uint32_t)REFDEV_REG(dev, TIMER_VECTOR) % REFDEV_MSIX_VECTORS);
 		break;
 	}
-}
-
-void
-refdev_take_events(struct refdev *dev)
-{
-	for (unsigned int i = 0; i < REFDEV_MAX_EVENT_FDS; i++) {
-		uint64_t times;
-
-		if (dev->events.fds[i] >= 0 &&
-			read(dev->events.fds[i], &times, sizeof(times)) == (ssize_t)sizeof(times))
-			take_event(dev, (enum refdev_event)i);
-	}
-}
-
-unsigned int
-refdev_event_fds(const struct refdev *dev, int *fds)
-{
-	if (dev->events.nr > 0)
-		memcpy(fds, dev->events.fds, sizeof(dev->events.fds));
-	return dev->events.nr;
 }
 
 /* The descriptors of a reply, by fd_index. */
@@ -129,27 +93,16 @@ static const struct vfio_user_sub_region_ioeventfd doorbell2 = {
 };
 
 static int
-open_eventfd(struct refdev_events *events, enum refdev_event event)
+open_eventfd(struct refdev *dev, enum refdev_event event)
 {
 	int fd;
 
-	if (events->fds[event] >= 0)
+	if (dev->events.fds[event] >= 0)
 		return 0;
 	fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	events->fds[event] = fd;
-	events->nr++;
-	return 0;
-}
-
-static int
-open_ioregion(struct refdev_events *events)
-{
-	if (events->ioregion[0] >= 0)
-		return 0;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, events->ioregion) != 0)
-		return -errno;
+	refdev_event_add(dev, event, fd);
 	return 0;
 }
 
@@ -157,37 +110,33 @@ open_ioregion(struct refdev_events *events)
 static int
 open_all(struct refdev *dev)
 {
-	struct refdev_events *events = &dev->events;
-	int rc = open_eventfd(events, REFDEV_EVENT_DOORBELL);
+	struct refdev_reference *ref = dev->state;
+	int rc = open_eventfd(dev, REFDEV_EVENT_DOORBELL);
 
 	if (rc == 0)
-		rc = open_eventfd(events, REFDEV_EVENT_DOORBELL2);
-	if (rc == 0)
-		rc = open_ioregion(events);
-	if (rc == 0 && events->shadow.fd < 0)
-		rc = refdev_memory_open(&events->shadow, "refdev-shadow", SHADOW_SIZE);
+		rc = open_eventfd(dev, REFDEV_EVENT_DOORBELL2);
+	if (rc == 0 && ref->ioregion[0] < 0 &&
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ref->ioregion) != 0)
+		rc = -errno;
+	if (rc == 0 && ref->shadow.fd < 0)
+		rc = refdev_memory_open(&ref->shadow, "refdev-shadow", SHADOW_SIZE);
 	return rc;
 }
 
 static int
 io_fd_attach(const struct refdev *dev, struct refdev_body *out)
 {
-	const struct refdev_events *events = &dev->events;
 	const int own[NR_FDS] = {
-		[FD_DOORBELL] = events->fds[REFDEV_EVENT_DOORBELL],
-		[FD_IOREGION] = events->ioregion[1],
-		[FD_DOORBELL2] = events->fds[REFDEV_EVENT_DOORBELL2],
-		[FD_SHADOW] = events->shadow.fd,
+		[FD_DOORBELL] = dev->events.fds[REFDEV_EVENT_DOORBELL],
+		[FD_IOREGION] = refdev_reference_of(dev)->ioregion[1],
+		[FD_DOORBELL2] = dev->events.fds[REFDEV_EVENT_DOORBELL2],
+		[FD_SHADOW] = refdev_reference_of(dev)->shadow.fd,
 	};
+	int rc = 0;
 
-	for (unsigned int i = 0; i < NR_FDS; i++) {
-		int fd = fcntl(own[i], F_DUPFD_CLOEXEC, 0);
-
-		if (fd < 0)
-			return -errno;
-		out->fds[out->nr_fds++] = fd;
-	}
-	return 0;
+	for (unsigned int i = 0; i < NR_FDS && rc == 0; i++)
+		rc = refdev_body_attach(out, own[i]);
+	return rc;
 }
 
 static void
@@ -205,15 +154,13 @@ fill_reply(struct io_fds_reply *reply, uint32_t index, bool offered)
 
 /* Other regions have none, and neither has a client that can't receive as many descriptors. */
 int
-refdev_io_fds_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
+refdev_io_fds_get(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
 {
 	struct vfio_user_region_io_fds ask;
 	struct io_fds_reply reply;
 	bool offered;
 	int rc;
 
-	if (!dev->config.io_fds)
-		return -EOPNOTSUPP;
 	memcpy(&ask, in->bytes, sizeof(ask));
 	if (ask.index >= REFDEV_NR_REGIONS || ask.flags != 0 || ask.count != 0)
 		return -EINVAL;
