@@ -157,7 +157,8 @@ refdev_channel_receive(struct refdev_channel *ch, struct refdev *dev)
 	make_room(ch);
 	old_end = ch->end;
 	part = (struct iovec){.iov_base = ch->buffer + old_end, .iov_len = ch->size - old_end};
-	n = vuc_fds_receive(ch->fd, &part, 1, fds, VUC_LOOPBACK_MAX_FDS, &nr_fds, MSG_DONTWAIT, NULL);
+	n = vuc_fds_receive(
+		ch->fd, &part, 1, fds, VUC_LOOPBACK_MAX_FDS, &nr_fds, MSG_DONTWAIT, NULL);
 	if (n < 0)
 		return n;
 	ch->end += (size_t)n;

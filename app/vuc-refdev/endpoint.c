@@ -17,19 +17,19 @@
 #define COMMAND_BURST 64
 
 int
-refdev_endpoint_init(struct refdev_endpoint *ep, const struct refdev_endpoint_config *config)
+refdev_endpoint_init(
+	struct refdev_endpoint *ep, const struct refdev_options *options, uint64_t serial)
 {
-	struct refdev_config device = config->device;
+	struct refdev_config device = options->device;
 	size_t size;
 
 	*ep = (struct refdev_endpoint){
 		.listener = {.fd = -1},
 		.main = {.fd = -1},
 		.twin = {.fd = -1},
-		.faults = config->faults,
-		.verbose = config->verbose,
-		.once = config->once,
+		.options = options,
 	};
+	device.serial = serial;
 	device.commands = true;
 	ep->dev = refdev_create(&device);
 	if (ep->dev == NULL) {
@@ -39,7 +39,7 @@ refdev_endpoint_init(struct refdev_endpoint *ep, const struct refdev_endpoint_co
 	size = refdev_max_message(ep->dev);
 	ep->reply = (struct vuc_loopback_msg){.bytes = malloc(size), .size = size};
 	ep->command = (struct vuc_loopback_msg){.bytes = malloc(size), .size = size};
-	ep->faults_seen = calloc(config->faults->nr + 1, sizeof(ep->faults_seen[0]));
+	ep->faults_seen = calloc(options->faults.nr + 1, sizeof(ep->faults_seen[0]));
 	if (ep->reply.bytes != NULL && ep->command.bytes != NULL && ep->faults_seen != NULL &&
 		refdev_channel_init(&ep->main, size) == 0 &&
 		refdev_channel_init(&ep->twin, size) == 0)
@@ -117,7 +117,7 @@ client_disconnect(struct refdev_endpoint *ep)
 	ep->more = false;
 	ep->mute = false;
 	ep->twin_lost = false;
-	ep->finished = ep->once || ep->listener.fd < 0;
+	ep->finished = ep->options->once || ep->listener.fd < 0;
 	if (ep->finished)
 		vuc_listener_close(&ep->listener);
 }
@@ -144,7 +144,7 @@ refdev_endpoint_accept(struct refdev_endpoint *ep)
 		return;
 	}
 	refdev_channel_open(&ep->main, fd);
-	if (refdev_faults_refuse(ep->faults, ep->faults_seen))
+	if (refdev_faults_refuse(&ep->options->faults, ep->faults_seen))
 		client_disconnect(ep);
 }
 
@@ -196,9 +196,9 @@ message_send(struct refdev_endpoint *ep, struct refdev_channel *ch, struct vuc_l
 {
 	struct refdev_plan plan = {0};
 
-	if (ep->faults->nr == 0)
+	if (ep->options->faults.nr == 0)
 		return refdev_channel_send(ch, msg, NULL);
-	refdev_faults_apply(ep->faults, ep->faults_seen, msg, &plan);
+	refdev_faults_apply(&ep->options->faults, ep->faults_seen, msg, &plan);
 	ep->mute = plan.mute;
 	if (ep->mute)
 		refdev_channel_drop(&ep->main);
@@ -218,7 +218,7 @@ message_serve(struct refdev_endpoint *ep)
 	rc = refdev_handle(ep->dev, &ep->request, &ep->reply);
 	if (nr_fds > 0)
 		close_fds(&ep->request);
-	if (ep->verbose)
+	if (ep->options->verbose)
 		refdev_trace(ep->name, &ep->request, nr_fds, &ep->reply);
 	if (rc != 0) {
 		client_blame(ep);
@@ -308,7 +308,7 @@ commands_send(struct refdev_endpoint *ep)
 
 		if (!refdev_next_command(ep->dev, &ep->command))
 			return;
-		if (ep->verbose)
+		if (ep->options->verbose)
 			refdev_trace_command(ep->name, &ep->command);
 		after_command(ep, ch, message_send(ep, ch, &ep->command));
 	}
@@ -329,7 +329,7 @@ twin_receive(struct refdev_endpoint *ep)
 		return;
 	}
 	while ((rc = refdev_channel_next(&ep->twin, ep->dev, &msg)) == 1) {
-		if (ep->verbose)
+		if (ep->options->verbose)
 			refdev_trace_command(ep->name, &msg);
 		rc = refdev_handle_twin(ep->dev, &msg);
 		close_fds(&msg);

@@ -6,6 +6,7 @@
 
 #include "channel.h"
 #include "listener.h"
+#include "options.h"
 
 struct refdev_endpoint {
 	char name[120]; /* of the socket, for messages */
@@ -16,26 +17,19 @@ struct refdev_endpoint {
 	struct vuc_loopback_msg request;
 	struct vuc_loopback_msg reply;
 	struct vuc_loopback_msg command; /* of the device, being sent */
-	const struct refdev_faults *faults;
+	const struct refdev_options *options;
 	uint64_t *faults_seen;
 	int accept_error; /* what kept the last client from being accepted, not to say it twice */
-	bool verbose;
-	bool once;      /* the first client is the last one */
-	bool more;      /* the last turn left messages behind */
-	bool mute;      /* this client gets no more replies */
-	bool twin_lost; /* this client has closed the twin socket: it gets no more commands */
-	bool finished;  /* no more clients */
+	bool more;        /* the last turn left messages behind */
+	bool mute;        /* this client gets no more replies */
+	bool twin_lost;   /* this client has closed the twin socket: it gets no more commands */
+	bool finished;    /* no more clients */
 };
 
-struct refdev_endpoint_config {
-	struct refdev_config device;
-	const struct refdev_faults *faults; /* outlive the endpoint */
-	bool verbose;
-	bool once;
-};
-
-/* A device without a socket. Returns 0, or a negative errno after a line on stderr. */
-int refdev_endpoint_init(struct refdev_endpoint *ep, const struct refdev_endpoint_config *config);
+/* A device with a serial number, without a socket; options outlive it. Returns 0, or a negative
+ * errno after a line on stderr. */
+int refdev_endpoint_init(
+	struct refdev_endpoint *ep, const struct refdev_options *options, uint64_t serial);
 void refdev_endpoint_destroy(struct refdev_endpoint *ep);
 
 /* Serve a path, or a UNIX stream socket that listens or is connected; takes fd. Returns 0, or a

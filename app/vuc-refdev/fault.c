@@ -13,7 +13,7 @@
 
 enum kind_id {
 	CLOSE_ON_ACCEPT, /* the only one that concerns clients, not replies */
-	/* What becomes of a reply on its way: its plan. */
+	/* What becomes of a reply on its way: its plan ... */
 	DELAY,
 	REORDER,
 	DROP,
@@ -23,14 +23,13 @@ enum kind_id {
 	TRUNCATE,
 	SPLIT,
 	EXTRA_FDS,
-	/* What becomes of its bytes: the header, with the length or without ... */
+	/* ... and what of its bytes. */
 	WRONG_ID,
 	WRONG_SIZE,
 	WRONG_TYPE,
 	WRONG_CMD,
 	ERROR,
 	LENGTH,
-	/* ... and the body. */
 	WRONG_COUNT,
 	ARGSZ,
 	FD_INDEX,
@@ -155,53 +154,16 @@ set_length(struct vuc_loopback_msg *reply, struct vfio_user_header *header, size
 	header->msg_size = (uint32_t)len;
 }
 
-static void
-apply_to_header(const struct refdev_fault *fault, struct vuc_loopback_msg *reply)
-{
-	struct vfio_user_header header;
-
-	memcpy(&header, reply->bytes, sizeof(header));
-	switch (fault->kind->id) {
-	case WRONG_ID:
-		header.msg_id ^= 0xffff;
-		break;
-	case WRONG_SIZE:
-		header.msg_size = (uint32_t)fault->number;
-		break;
-	case WRONG_TYPE:
-		header.flags &= ~VFIO_USER_F_TYPE_MASK;
-		break;
-	case WRONG_CMD:
-		header.cmd = header.cmd == VFIO_USER_REGION_READ ? VFIO_USER_REGION_WRITE
-								 : VFIO_USER_REGION_READ;
-		break;
-	case ERROR:
-		vuc_fds_close(reply->fds, reply->nr_fds);
-		reply->nr_fds = 0;
-		header.flags |= VFIO_USER_F_ERROR;
-		header.error_no = (uint32_t)fault->number;
-		set_length(reply, &header, sizeof(header));
-		break;
-	default:
-		set_length(reply, &header, (size_t)fault->number);
-		break;
-	}
-	memcpy(reply->bytes, &header, sizeof(header));
-}
-
 /* Where a reply has its body, a field of it, and that of the first sub-region. */
 #define BODY           sizeof(struct vfio_user_header)
 #define AT(type, name) (BODY + offsetof(struct vfio_user_##type, name))
 #define FD_INDEX_AT    (sizeof(struct vfio_user_region_io_fds) + AT(sub_region_ioeventfd, fd_index))
 
-/* Where a reply has its count, or the low half of it. */
+/* Where a reply to a command has its count, or the low half of it. */
 static size_t
-count_offset(const struct vuc_loopback_msg *reply)
+count_offset(uint16_t cmd)
 {
-	struct vfio_user_header header;
-
-	memcpy(&header, reply->bytes, sizeof(header));
-	switch (header.cmd) {
+	switch (cmd) {
 	case VFIO_USER_DMA_READ:
 	case VFIO_USER_DMA_WRITE:
 		return AT(dma_region_access, count);
@@ -251,26 +213,50 @@ set_version(struct vuc_loopback_msg *reply, bool minor)
 }
 
 static void
-set_json(struct vuc_loopback_msg *reply, const char *text)
+set_json(struct vuc_loopback_msg *reply, struct vfio_user_header *header, const char *text)
 {
 	size_t at = AT(version, data);
-	struct vfio_user_header header;
+	size_t len = strlen(text) + 1;
 
-	if (reply->len < at || reply->size < at + strlen(text) + 1)
+	if (reply->len < at || reply->size < at + len)
 		return;
-	memcpy(&header, reply->bytes, sizeof(header));
-	set_length(reply, &header, at + strlen(text) + 1);
-	memcpy(reply->bytes, &header, sizeof(header));
-	memcpy(reply->bytes + at, text, strlen(text) + 1);
+	set_length(reply, header, at + len);
+	memcpy(reply->bytes + at, text, len);
 }
 
 /* Every reply that has an argsz begins with it. */
 static void
-apply_to_body(const struct refdev_fault *fault, struct vuc_loopback_msg *reply)
+apply_to_bytes(const struct refdev_fault *fault, struct vuc_loopback_msg *reply)
 {
+	struct vfio_user_header header;
+
+	memcpy(&header, reply->bytes, sizeof(header));
 	switch (fault->kind->id) {
+	case WRONG_ID:
+		header.msg_id ^= 0xffff;
+		break;
+	case WRONG_SIZE:
+		header.msg_size = (uint32_t)fault->number;
+		break;
+	case WRONG_TYPE:
+		header.flags &= ~VFIO_USER_F_TYPE_MASK;
+		break;
+	case WRONG_CMD:
+		header.cmd = header.cmd == VFIO_USER_REGION_READ ? VFIO_USER_REGION_WRITE
+								 : VFIO_USER_REGION_READ;
+		break;
+	case ERROR:
+		vuc_fds_close(reply->fds, reply->nr_fds);
+		reply->nr_fds = 0;
+		header.flags |= VFIO_USER_F_ERROR;
+		header.error_no = (uint32_t)fault->number;
+		set_length(reply, &header, sizeof(header));
+		break;
+	case LENGTH:
+		set_length(reply, &header, (size_t)fault->number);
+		break;
 	case WRONG_COUNT:
-		set_u32(reply, count_offset(reply), 1, true);
+		set_u32(reply, count_offset(header.cmd), 1, true);
 		break;
 	case ARGSZ:
 		set_u32(reply, BODY, fault->number, false);
@@ -285,9 +271,10 @@ apply_to_body(const struct refdev_fault *fault, struct vuc_loopback_msg *reply)
 		set_version(reply, fault->number == 1);
 		break;
 	default:
-		set_json(reply, fault->text);
+		set_json(reply, &header, fault->text);
 		break;
 	}
+	memcpy(reply->bytes, &header, sizeof(header));
 }
 
 /* What the device itself commands is spoiled by its name only. */
@@ -325,10 +312,8 @@ refdev_faults_apply(const struct refdev_faults *faults, uint64_t *seen,
 			continue;
 		if (fault->kind->id < WRONG_ID)
 			apply_to_plan(fault, plan);
-		else if (fault->kind->id < WRONG_COUNT)
-			apply_to_header(fault, reply);
 		else
-			apply_to_body(fault, reply);
+			apply_to_bytes(fault, reply);
 	}
 }
 

@@ -13,36 +13,21 @@
 #define METHODS (GET | SET)
 
 struct feature {
-	/* Body to body, fixed part included; NULL where nothing can be got. */
-	int (*get)(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out);
-	/* The data, which may be changed to what the answer says; NULL where nothing can be set. */
-	int (*set)(struct refdev *dev, uint8_t *data, size_t len);
-	bool is_logging; /* belongs to logging, else to migration */
+	refdev_handler *get;     /* body to body, fixed part included; NULL: nothing can be got */
+	refdev_feature_set *set; /* NULL: nothing can be set */
+	bool is_logging;         /* belongs to logging, else to migration */
 };
 
+/* clang-format off */
 static const struct feature features[] = {
-	[VFIO_DEVICE_FEATURE_MIGRATION] = {.get = refdev_migration_flags_get},
+	[VFIO_DEVICE_FEATURE_MIGRATION] = {refdev_migration_flags_get, NULL, false},
 	[VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE] =
-		{
-			.get = refdev_migration_state_get,
-			.set = refdev_migration_state_set,
-		},
-	[VFIO_DEVICE_FEATURE_DMA_LOGGING_START] =
-		{
-			.set = refdev_dirty_start_set,
-			.is_logging = true,
-		},
-	[VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP] =
-		{
-			.set = refdev_dirty_stop_set,
-			.is_logging = true,
-		},
-	[VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT] =
-		{
-			.get = refdev_dirty_report_get,
-			.is_logging = true,
-		},
+		{refdev_migration_state_get, refdev_migration_state_set, false},
+	[VFIO_DEVICE_FEATURE_DMA_LOGGING_START] = {NULL, refdev_dirty_start_set, true},
+	[VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP] = {NULL, refdev_dirty_stop_set, true},
+	[VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT] = {refdev_dirty_report_get, NULL, true},
 };
+/* clang-format on */
 
 static const struct feature *
 find_feature(const struct refdev *dev, uint32_t index)

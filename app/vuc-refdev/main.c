@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "endpoint.h"
-#include "options.h"
 #include "report.h"
 
 /* SIGTERM and SIGINT arrive as reads; a client that leaves while it is signalled is no reason to
@@ -189,18 +188,10 @@ static unsigned int
 endpoints_open(
 	struct refdev_endpoint *eps, unsigned int nr_eps, const struct refdev_options *options)
 {
-	struct refdev_endpoint_config config = {
-		.device = options->device,
-		.faults = &options->faults,
-		.verbose = options->verbose,
-		.once = options->once,
-	};
-
 	for (unsigned int i = 0; i < nr_eps; i++) {
 		int rc;
 
-		config.device.serial = i + 1;
-		if (refdev_endpoint_init(&eps[i], &config) != 0)
+		if (refdev_endpoint_init(&eps[i], options, i + 1) != 0)
 			return i;
 		if (options->fd >= 0)
 			rc = refdev_endpoint_adopt(&eps[i], options->fd);

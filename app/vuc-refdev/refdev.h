@@ -15,8 +15,6 @@
 
 #include <vuc/loopback.h>
 
-#define REFDEV_MAJOR 0u
-
 /* Bounds of struct refdev_config. */
 #define REFDEV_MAX_MSG_FDS        VUC_LOOPBACK_MAX_FDS
 #define REFDEV_MAX_DATA_XFER_SIZE (16u * 1024u * 1024u)

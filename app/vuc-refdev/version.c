@@ -11,8 +11,7 @@
 struct capabilities {
 	uint64_t max_msg_fds;
 	uint64_t max_data_xfer_size;
-	uint64_t max_dma_maps;
-	uint64_t pgsizes;
+	uint64_t unused;
 	bool twin_socket;
 	bool write_multiple;
 };
@@ -67,8 +66,8 @@ get_capabilities(json_object *root, struct capabilities *caps)
 		return 0;
 	if (get_number(object, "max_msg_fds", 0, &caps->max_msg_fds) != 0 ||
 		get_number(object, "max_data_xfer_size", 1, &caps->max_data_xfer_size) != 0 ||
-		get_number(object, "max_dma_maps", 1, &caps->max_dma_maps) != 0 ||
-		get_number(object, "pgsizes", 1, &caps->pgsizes) != 0 ||
+		get_number(object, "max_dma_maps", 1, &caps->unused) != 0 ||
+		get_number(object, "pgsizes", 1, &caps->unused) != 0 ||
 		get_bool(object, "write_multiple", &caps->write_multiple) != 0 ||
 		find_member(object, "twin_socket", json_type_object, &twin) != 0)
 		return -EINVAL;
@@ -103,7 +102,7 @@ decode_data(const char *data, size_t len, struct capabilities *caps)
 static int
 version_encode(const struct refdev *dev, uint16_t minor, struct refdev_body *out)
 {
-	const struct vfio_user_version version = {.major = REFDEV_MAJOR, .minor = minor};
+	const struct vfio_user_version version = {.major = VFIO_USER_MAJOR, .minor = minor};
 	size_t room;
 	int n;
 
@@ -165,7 +164,10 @@ version_agree(struct refdev *dev, const struct capabilities *caps)
 int
 refdev_version_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
 {
-	struct capabilities caps = {.max_msg_fds = 1, .max_data_xfer_size = 1024 * 1024};
+	struct capabilities caps = {
+		.max_msg_fds = VFIO_USER_DEFAULT_MAX_MSG_FDS,
+		.max_data_xfer_size = VFIO_USER_DEFAULT_MAX_DATA_XFER_SIZE,
+	};
 	struct vfio_user_version theirs;
 	uint16_t minor;
 	int rc;
@@ -173,9 +175,9 @@ refdev_version_handle(struct refdev *dev, const struct refdev_body *in, struct r
 	if (dev->negotiated)
 		return -EINVAL;
 	memcpy(&theirs, in->bytes, sizeof(theirs));
-	if (theirs.major != REFDEV_MAJOR)
-		return refdev_hang_up(dev, "client proposes version %u.%u, spoken is %u.%u",
-			theirs.major, theirs.minor, REFDEV_MAJOR, dev->config.minor);
+	if (theirs.major != VFIO_USER_MAJOR)
+		return refdev_hang_up(dev, "client proposes version %u.%u, spoken is %d.%u",
+			theirs.major, theirs.minor, VFIO_USER_MAJOR, dev->config.minor);
 	rc = decode_data((const char *)in->bytes + sizeof(theirs), in->len - sizeof(theirs), &caps);
 	if (rc != 0)
 		return rc;
