@@ -33,30 +33,30 @@ enum option_key {
 /* clang-format off */
 static const struct argp_option arguments[] = {
 	{NULL, 0, NULL, 0, "Sockets and process:", 1},
-	{"socket-path", OPT_SOCKET_PATH, "PATH", 0, "Another PATH; each is a device of its own", 0},
-	{"fd", OPT_FD, "N", 0, "Serve descriptor N, a listening or connected socket, instead", 0},
-	{"mode", OPT_MODE, "block|poll", 0, "Sleep while there is nothing to do (default), or never", 0},
+	{"socket-path", OPT_SOCKET_PATH, "PATH", 0, "Another PATH; each is a separate device", 0},
+	{"fd", OPT_FD, "N", 0, "Serve file descriptor N, a listening or connected socket", 0},
+	{"mode", OPT_MODE, "block|poll", 0, "Sleep while idle (default), or poll without sleeping", 0},
 	{"cpu", OPT_CPU, "N", 0, "Run on CPU N only", 0},
-	{"once", OPT_ONCE, NULL, 0, "Exit after the first client of each device has left", 0},
+	{"once", OPT_ONCE, NULL, 0, "Exit when the first client of each device has disconnected", 0},
 	{"ready-fd", OPT_READY_FD, "N", 0,
 		"Write a newline to descriptor N and close it when all sockets listen", 0},
 	{"verbose", OPT_VERBOSE, NULL, 0, "Print a line for each message to stderr", 0},
 	{NULL, 0, NULL, 0, "What the device offers:", 2},
 	{"max-data-xfer-size", OPT_MAX_DATA_XFER_SIZE, "N", 0,
-		"Most bytes of data in a message (default 1048576)", 0},
-	{"max-msg-fds", OPT_MAX_MSG_FDS, "N", 0, "Most descriptors in a message (default 8)", 0},
-	{"max-dma-maps", OPT_MAX_DMA_MAPS, "N", 0, "Most DMA mappings at a time (default 65535)", 0},
+		"Maximum bytes of data in a message (default 1048576)", 0},
+	{"max-msg-fds", OPT_MAX_MSG_FDS, "N", 0, "Maximum file descriptors in a message (default 8)", 0},
+	{"max-dma-maps", OPT_MAX_DMA_MAPS, "N", 0, "Maximum number of DMA mappings (default 65535)", 0},
 	{"pgsizes", OPT_PGSIZES, "N", 0,
-		"Page sizes for DMA mappings, or'ed together (default 4096)", 0},
+		"Bitmap of page sizes for DMA mappings (default 4096)", 0},
 	{"minor", OPT_MINOR, "N", 0, "Highest minor version of the protocol (default 2)", 0},
 	{"no-twin-socket", OPT_NO_TWIN_SOCKET, NULL, 0,
 		"Send the device's commands over the client's socket", 0},
 	{"no-write-multi", OPT_NO_WRITE_MULTI, NULL, 0, "Do not support REGION_WRITE_MULTI", 0},
 	{"no-migration", OPT_NO_MIGRATION, NULL, 0, "Do not support migration", 0},
-	{"no-dirty-log", OPT_NO_DIRTY_LOG, NULL, 0, "Do not log what the device writes", 0},
+	{"no-dirty-log", OPT_NO_DIRTY_LOG, NULL, 0, "Do not support logging of dirty pages", 0},
 	{"no-io-fds", OPT_NO_IO_FDS, NULL, 0, "Do not support DEVICE_GET_REGION_IO_FDS", 0},
-	{NULL, 0, NULL, 0, "What it does wrong:", 3},
-	{"pretend", OPT_PRETEND, "COMMAND", 0, "Answer reset or unmap-all and do nothing", 0},
+	{NULL, 0, NULL, 0, "Faults:", 3},
+	{"pretend", OPT_PRETEND, "COMMAND", 0, "Reply to reset or unmap-all with success, but do nothing", 0},
 	{"fault", OPT_FAULT, "SPEC", 0, "Inject a fault: KIND[=VALUE][@COMMAND][#N]", 0},
 	{0},
 };
@@ -64,11 +64,11 @@ static const struct argp_option arguments[] = {
 
 static const char doc[] =
 	"Serve a reference vfio-user device at each UNIX socket PATH.\v"
-	"Faults: delay=MS, drop, duplicate, truncate=BYTES, split, wrong-id, wrong-size=SIZE, "
+	"Kinds of faults: delay=MS, drop, duplicate, truncate=BYTES, split, wrong-id, wrong-size=SIZE, "
 	"length=BYTES, wrong-count, wrong-type, wrong-cmd, wrong-version[=major|minor], "
 	"bad-json=TEXT, extra-fds=COUNT, argsz=SIZE, cap-loop, fd-index=N, error=ERRNO, close, "
 	"reorder=MS, never, close-on-accept.\n"
-	"COMMAND is one like region_read; #N means the Nth reply only.";
+	"COMMAND is a command such as region_read; #N selects only the Nth reply.";
 
 static void
 set_pretend(struct refdev_config *device, const char *text, const struct argp_state *state)

@@ -37,18 +37,17 @@ struct options {
 };
 
 static const struct argp_option option_table[] = {
-	{"device", 'd', "NAME", 0, "The device, by its name in vucd's configuration"},
+	{"device", 'd', "NAME", 0, "Name of the device in vucd's configuration"},
 	{"guest", 'g', "PROGRAM", 0,
-		"'drive': use the device as a driver does, the default; 'torment': do what no "
-		"driver does"},
+		"'drive', the default: use the device as a driver does; 'torment': make invalid "
+		"accesses"},
 	{"json", 'j', NULL, 0, "Print the report as one JSON object"},
 	{"rounds", 'r', "N", 0,
-		"Times that each access is timed, or that something is done at random, 1 to 65536; "
-		"1000 by default"},
+		"Number of measurements per kind of access, or of random actions, 1 to 65536; 1000 "
+		"by default"},
 	{"socket", 's', "PATH", 0,
-		"The socket of vucd for VMMs; by default $VUCD_SOCKET, or where vucd has it by "
-		"default"},
-	{"timeout", 't', "S", 0, "Seconds that the guest may take, 1 to 3600; 60 by default"},
+		"The socket of vucd for VMMs; $VUCD_SOCKET or vucd's default path by default"},
+	{"timeout", 't', "S", 0, "Timeout for the guest in seconds, 1 to 3600; 60 by default"},
 	{0},
 };
 
@@ -101,11 +100,11 @@ static const struct argp argp = {
 	.options = option_table,
 	.parser = option_take,
 	.args_doc = "--device=NAME",
-	.doc = "Runs a small guest under KVM that has a device of vucd on its PCI bus, and tests it. "
+	.doc = "Runs a small guest under KVM that tests a device of vucd on its PCI bus. "
 	       "The guest has drivers for vuc-refdev and for gpio-pci-idio-16, a sample of "
-	       "libvfio-user; with other devices it looks at the bus only.\v"
-	       "Exit status: 0 when all has passed, 1 when something has failed, 2 for wrong "
-	       "options, 77 when nothing was tested: there is no KVM, or no driver.",
+	       "libvfio-user; for other devices, it only enumerates the bus.\v"
+	       "Exit status: 0 if all steps have passed, 1 on failure, 2 for invalid usage, 77 if "
+	       "nothing was tested because KVM or a driver is missing.",
 	.children = app_args_children,
 };
 

@@ -23,20 +23,22 @@ enum {
 };
 
 static const struct argp_option options[] = {
-	{"poller", 'p', "NAME", 0, "Poller that drives it"},
-	{"dma", 'd', "POLICY", 0, "'shared' or 'message'"},
-	{"posted-writes", OPT_POSTED_WRITES, "WORD", 0, "'on', 'off' or 'auto'"},
-	{"reset", OPT_RESET, "WORD", 0, "'on', 'trust' or 'never'"},
-	{"io-fds", OPT_IO_FDS, "WORD", 0, "'on' or 'off'"},
-	{"max-dma-maps", OPT_MAX_DMA_MAPS, "N", 0, "DMA mappings at a time"},
-	{"server-timeout", OPT_SERVER_TIMEOUT, "MS", 0, "How long the server may take"},
+	{"poller", 'p', "NAME", 0, "Poller that drives the device"},
+	{"dma", 'd', "POLICY", 0, "DMA by 'shared' memory or by 'message'"},
+	{"posted-writes", OPT_POSTED_WRITES, "WORD", 0,
+		"Post writes to memory BARs: 'on', 'off' or 'auto'"},
+	{"reset", OPT_RESET, "WORD", 0, "Reset for the next VMM: 'on', 'trust' or 'never'"},
+	{"io-fds", OPT_IO_FDS, "WORD", 0, "Ask the server for ioeventfds: 'on' or 'off'"},
+	{"max-dma-maps", OPT_MAX_DMA_MAPS, "N", 0, "Maximum number of DMA mappings"},
+	{"server-timeout", OPT_SERVER_TIMEOUT, "MS", 0,
+		"Timeout for connecting and for each reply of the server"},
 	{"server-long-timeout", OPT_SERVER_LONG_TIMEOUT, "MS", 0,
-		"How long it may take for a reset"},
+		"Timeout for slow commands such as a reset"},
 	{"retry-min", OPT_RETRY_MIN, "MS", 0,
-		"First wait before a server that is away is tried again"},
-	{"retry-max", OPT_RETRY_MAX, "MS", 0, "Longest such wait"},
-	{"users", 'u', "LIST", 0, "Names or numbers of users who may have it, with commas"},
-	{"groups", 'g', "LIST", 0, "Groups whose members may have it"},
+		"Delay before the first attempt to reconnect to a server"},
+	{"retry-max", OPT_RETRY_MAX, "MS", 0, "Maximum delay between attempts to reconnect"},
+	{"users", 'u', "LIST", 0, "Names or numbers of users who can attach, separated by commas"},
+	{"groups", 'g', "LIST", 0, "Groups whose members can attach"},
 	{0},
 };
 
@@ -205,8 +207,8 @@ add_end(struct vucctl *ctl)
 const struct vucctl_command vucctl_add = {
 	.name = "add",
 	.summary = "add a device to the daemon",
-	.doc = "Has the daemon offer the device behind SOCKET to VMMs. Its server may come later. What "
-	       "is not given is as in a configuration.",
+	.doc = "Adds a device to the daemon, which offers the device on SOCKET to VMMs. The server may be "
+	       "started later. Options have the defaults of the configuration.",
 	.arguments = "NAME SOCKET",
 	.daemon = true,
 	.timeout_ms = VUCCTL_DAEMON_LONG_TIMEOUT_MS,

@@ -95,21 +95,21 @@ vucctl_take_word(
 
 static const struct argp_option device_options[] = {
 	{"transport", KEY_TRANSPORT, "NAME", 0,
-		"'uring' or 'posix'; the best that the kernel allows by default"},
+		"'uring' or 'posix'; 'uring' by default where the kernel allows it"},
 	{"timeout", 't', "MS", 0,
-		"How long the server may take for each answer; 5000 by default, 60000 for a reset "
-		"or a change of the migration state"},
+		"Timeout for connecting and for each reply of the server; 5000 by default, 60000 "
+		"for a reset or a change of the migration state"},
 	{"trace", 'T', NULL, 0, "Print each message to stderr"},
 	{0},
 };
 
 static const struct argp_option daemon_options[] = {
 	{"management", 'm', "PATH", 0,
-		"Management socket of the daemon; by default $VUCD_MANAGEMENT_SOCKET or where vucd "
-		"has it by default"},
+		"Management socket of the daemon; $VUCD_MANAGEMENT_SOCKET or vucd's default path "
+		"by default"},
 	{"timeout", 't', "MS", 0,
-		"How long the daemon may take for each answer; 5000 by default, 60000 for add, "
-		"remove, detach and reload"},
+		"Timeout for each response of the daemon; 5000 by default, 60000 for add, remove, "
+		"detach and reload"},
 	VUCCTL_OPTION_JSON,
 	{0},
 };

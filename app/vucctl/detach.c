@@ -13,8 +13,8 @@ detach_run(struct vucctl *ctl)
 
 const struct vucctl_command vucctl_detach = {
 	.name = "detach",
-	.summary = "take a device away from a VMM",
-	.doc = "Takes a device away from the VMM that has it, so that another VMM can attach to it.",
+	.summary = "detach the VMM from a device",
+	.doc = "Detaches the VMM from a device, so that another VMM can attach to it.",
 	.arguments = "DEVICE",
 	.daemon = true,
 	.timeout_ms = VUCCTL_DAEMON_LONG_TIMEOUT_MS,

@@ -122,7 +122,7 @@ devices_run(struct vucctl *ctl)
 const struct vucctl_command vucctl_devices = {
 	.name = "devices",
 	.summary = "list the daemon's devices",
-	.doc = "Lists the devices that the daemon offers, and who has them.",
+	.doc = "Lists the daemon's devices, their states, and the attached VMMs.",
 	.arguments = "",
 	.daemon = true,
 	.run = devices_run,

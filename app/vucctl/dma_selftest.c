@@ -22,10 +22,11 @@ struct selftest {
 };
 
 static const struct argp_option options[] = {
-	{"size", 's', "N", 0, "Bytes of memory, a multiple of 8 pages; 1 MiB by default"},
+	{"size", 's', "N", 0,
+		"Size of the memory in bytes, a multiple of 8 pages; 1 MiB by default"},
 	{"policy", 'p', "POLICY", 0,
-		"'shared': the server gets descriptors of the memory, the default; 'message': it "
-		"has to ask for each access"},
+		"'shared', the default: the server gets file descriptors of the memory; 'message': "
+		"it sends a message for each access"},
 	VUCCTL_OPTION_JSON,
 	{0},
 };
@@ -221,8 +222,8 @@ selftest_end(struct vucctl *ctl)
 const struct vucctl_command vucctl_dma_selftest = {
 	.name = "dma-selftest",
 	.summary = "test DMA with mappings of memory",
-	.doc = "Maps memory for the device behind SOCKET in several ways and unmaps it. Has a vuc-refdev "
-	       "copy some as well; other devices are expected to leave it alone.",
+	.doc = "Maps memory for the device on SOCKET in several ways and unmaps it. A vuc-refdev also "
+	       "copies some of it; any other device must not access the memory meanwhile.",
 	.arguments = "SOCKET",
 	.options = options,
 	.size = sizeof(struct selftest),

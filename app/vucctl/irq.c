@@ -135,9 +135,9 @@ irq_trigger_run(struct vucctl *ctl)
 	return irq_act(ctl, VUC_IRQ_TRIGGER, "trigger");
 }
 
-#define FORGETS                                                                                      \
-	" of the device behind SOCKET. A server may forget what was masked, and drops eventfds, as " \
-	"soon as the client is gone."
+#define FORGETS                                                                                       \
+	" of the device on SOCKET. When the command exits, the server may reset the masks and drops " \
+	"the eventfds."
 #define COMMON                                                                         \
 	.arguments = "SOCKET", .options = options, .size = sizeof(struct vucctl_irqs), \
 	.take = irq_take
@@ -160,8 +160,8 @@ const struct vucctl_command vucctl_irq_unmask = {
 
 const struct vucctl_command vucctl_irq_trigger = {
 	.name = "irq trigger",
-	.summary = "have the server raise interrupts",
-	.doc = "Has the server raise interrupts" FORGETS,
+	.summary = "make the server raise interrupts",
+	.doc = "Makes the server raise interrupts" FORGETS,
 	COMMON,
 	.run = irq_trigger_run,
 };

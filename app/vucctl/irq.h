@@ -16,9 +16,9 @@ struct vucctl_irqs {
 
 /* clang-format off */
 #define VUCCTL_IRQ_OPTIONS \
-	{"index", 'i', "INDEX", 0, "intx, msi, msix, err, req or a number; by default the first of " \
-		"msix, msi and intx that the device has"}, \
-	{"vector", 'v', "N|A-B", 0, "These of the index; all by default"}
+	{"index", 'i', "INDEX", 0, "intx, msi, msix, err, req or a number; the first of msix, msi " \
+		"and intx that the device has by default"}, \
+	{"vector", 'v', "N|A-B", 0, "Vectors of the index; all by default"}
 /* clang-format on */
 
 /* Take one of these options; what is wrong ends the program. */

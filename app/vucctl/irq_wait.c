@@ -35,10 +35,10 @@ struct wait {
 
 static const struct argp_option options[] = {
 	VUCCTL_IRQ_OPTIONS,
-	{"count", 'c', "N", 0, "End after N interrupts, 1 by default; 0: never"},
-	{"wait", 'w', "MS", 0, "End after so long; never by default"},
-	{"trigger", 'g', NULL, 0, "Have the server raise all of them once"},
-	{"json", 'j', NULL, 0, "Print one JSON object a line"},
+	{"count", 'c', "N", 0, "Exit after N interrupts; 1 by default, 0: no limit"},
+	{"wait", 'w', "MS", 0, "Exit after MS milliseconds; no limit by default"},
+	{"trigger", 'g', NULL, 0, "Make the server raise each interrupt once"},
+	{"json", 'j', NULL, 0, "Print one JSON object per line"},
 	{0},
 };
 
@@ -330,8 +330,8 @@ irq_wait_free(struct vucctl *ctl)
 const struct vucctl_command vucctl_irq_wait = {
 	.name = "irq wait",
 	.summary = "wait for interrupts and print them",
-	.doc = "Gives the server eventfds for interrupts, waits for them, and prints each with the "
-	       "seconds since then.",
+	.doc = "Assigns eventfds to interrupts of the device on SOCKET, waits for them, and prints each "
+	       "interrupt with its time in seconds.",
 	.arguments = "SOCKET",
 	.options = options,
 	.size = sizeof(struct wait),

@@ -42,12 +42,12 @@ struct group {
 
 static const struct group groups[] = {
 	{"", NULL,
-		"Inspects vfio-user devices, and controls the daemon vucd, which offers them to "
+		"Inspects vfio-user devices, and manages the daemon vucd, which offers devices to "
 		"VMMs."},
 	{"irq", "wait for, mask, unmask or trigger interrupts",
-		"Waits for the interrupts of a device, masks, unmasks or triggers them."},
+		"Waits for interrupts of a device, or masks, unmasks or triggers them."},
 	{"migrate", "save or load the state of a device",
-		"Moves the state of a device to a file, and back into another server."},
+		"Saves the state of a device to a file, or loads it from a file."},
 };
 
 #define NR_GROUPS (sizeof(groups) / sizeof(groups[0]))

@@ -205,21 +205,21 @@ progress_end(struct progress *progress)
 
 /* clang-format off */
 #define COMMON_OPTIONS \
-	{"chunk", 'c', "N", 0, "At most N bytes in a message; as many as the server takes by default"}, \
+	{"chunk", 'c', "N", 0, "Maximum bytes of data per message; the server's limit by default"}, \
 	VUCCTL_OPTION_JSON
 /* clang-format on */
 
 static const struct argp_option save_options[] = {
-	{"precopy", 'p', NULL, 0, "Copy what can be copied while the device runs"},
-	{"run", 'r', NULL, 0, "Let the device run afterwards"},
-	{"no-run", 'n', NULL, 0, "Leave it stopped, the default"},
+	{"precopy", 'p', NULL, 0, "Copy state before the device is stopped"},
+	{"run", 'r', NULL, 0, "Run the device afterwards"},
+	{"no-run", 'n', NULL, 0, "Leave the device stopped (default)"},
 	COMMON_OPTIONS,
 	{0},
 };
 
 static const struct argp_option load_options[] = {
-	{"run", 'r', NULL, 0, "Let the device run afterwards, the default"},
-	{"no-run", 'n', NULL, 0, "Leave it stopped"},
+	{"run", 'r', NULL, 0, "Run the device afterwards (default)"},
+	{"no-run", 'n', NULL, 0, "Leave the device stopped"},
 	COMMON_OPTIONS,
 	{0},
 };
@@ -458,8 +458,7 @@ save_run(struct vucctl *ctl)
 const struct vucctl_command vucctl_migrate_save = {
 	.name = "migrate save",
 	.summary = "save the state of a device to a file",
-	.doc = "Stops the device behind SOCKET and saves its state to FILE, '-' for standard "
-	       "output.",
+	.doc = "Stops the device on SOCKET and saves its state to FILE; '-' is standard output.",
 	.arguments = "SOCKET FILE",
 	.options = save_options,
 	.size = sizeof(struct migration),
@@ -471,8 +470,8 @@ const struct vucctl_command vucctl_migrate_save = {
 const struct vucctl_command vucctl_migrate_load = {
 	.name = "migrate load",
 	.summary = "load the state of a device from a file",
-	.doc = "Loads the state in FILE, '-' for standard input, into the device behind SOCKET. Its own "
-	       "state is lost.",
+	.doc = "Loads the state in FILE into the device on SOCKET and replaces the device's own state; "
+	       "'-' is standard input.",
 	.arguments = "SOCKET FILE",
 	.options = load_options,
 	.size = sizeof(struct migration),

@@ -20,9 +20,9 @@ struct probe {
 
 static const struct argp_option options[] = {
 	VUCCTL_OPTION_JSON,
-	{"lspci", 'l', NULL, 0, "Print config space for 'lspci -F FILE'"},
-	{"numeric", 'n', NULL, 0, "Print numbers where the PCI id database has names"},
-	{"verbose", 'v', NULL, 0, "Print all of config space and of the areas of regions"},
+	{"lspci", 'l', NULL, 0, "Print config space in the format of 'lspci -F FILE'"},
+	{"numeric", 'n', NULL, 0, "Print numeric IDs instead of names from the PCI ID database"},
+	{"verbose", 'v', NULL, 0, "Print all of config space and all mappable areas of regions"},
 	{NULL, 'x', NULL, OPTION_ALIAS},
 	{0},
 };
@@ -175,9 +175,9 @@ probe_run(struct vucctl *ctl)
 
 const struct vucctl_command vucctl_probe = {
 	.name = "probe",
-	.summary = "show what a vfio-user server offers",
-	.doc = "Shows what the vfio-user device behind SOCKET is. Reads from the device, never writes to "
-	       "it.",
+	.summary = "show the device of a vfio-user server",
+	.doc = "Shows the vfio-user device on SOCKET: negotiated limits, regions, interrupts and config "
+	       "space. Never writes to the device.",
 	.arguments = "SOCKET",
 	.options = options,
 	.size = sizeof(struct probe),

@@ -17,9 +17,9 @@ struct read {
 };
 
 static const struct argp_option options[] = {
-	{"count", 'c', "N", 0, "Read N times, 1 by default"},
+	{"count", 'c', "N", 0, "Read N times; 1 by default"},
 	VUCCTL_OPTION_JSON,
-	{"raw", 'r', NULL, 0, "Print the bytes as they are"},
+	{"raw", 'r', NULL, 0, "Print the raw bytes"},
 	{0},
 };
 
@@ -140,9 +140,9 @@ read_run(struct vucctl *ctl)
 const struct vucctl_command vucctl_read = {
 	.name = "read",
 	.summary = "read from a region",
-	.doc = "Reads SIZE bytes at OFFSET of a region, which is a number, bar0 to bar5, rom, config "
-	       "or vga. Prints 1, 2, 4 and 8 bytes as a little-endian number, others in rows. "
-	       "Numbers are decimal, or hexadecimal with 0x.",
+	.doc = "Reads SIZE bytes at OFFSET of a region. REGION is a number, bar0 to bar5, rom, config "
+	       "or vga. Prints 1, 2, 4 or 8 bytes as a little-endian number, other sizes as a hex "
+	       "dump. Numbers are decimal, or hexadecimal with 0x.",
 	.arguments = "SOCKET REGION OFFSET SIZE",
 	.options = options,
 	.size = sizeof(struct read),

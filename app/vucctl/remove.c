@@ -2,7 +2,7 @@
 #include "command.h"
 
 static const struct argp_option options[] = {
-	{"force", 'f', NULL, 0, "Take it away from the VMM that has it"},
+	{"force", 'f', NULL, 0, "Detach the VMM that uses the device first"},
 	{0},
 };
 

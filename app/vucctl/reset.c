@@ -14,7 +14,7 @@ reset_run(struct vucctl *ctl)
 const struct vucctl_command vucctl_reset = {
 	.name = "reset",
 	.summary = "reset a device",
-	.doc = "Resets the device behind SOCKET.",
+	.doc = "Resets the device on SOCKET.",
 	.arguments = "SOCKET",
 	.run = reset_run,
 };

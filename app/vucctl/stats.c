@@ -36,9 +36,9 @@ struct stats {
 
 static const struct argp_option options[] = {
 	{"watch", 'w', NULL, 0,
-		"Show devices' rates per second, again and again; with --json one object a line"},
-	{"interval", 'i', "SECONDS", 0, "So far apart, 0.1 to 3600; 1 by default"},
-	{"count", 'c', "N", 0, "End after so many times; 0, the default: never"},
+		"Show devices' rates per second periodically (one object per line with --json)"},
+	{"interval", 'i', "SECONDS", 0, "Seconds between updates, 0.1 to 3600; 1 by default"},
+	{"count", 'c', "N", 0, "Exit after N updates; 0, the default: no limit"},
 	{0},
 };
 
@@ -491,7 +491,7 @@ stats_end(struct vucctl *ctl)
 const struct vucctl_command vucctl_stats = {
 	.name = "stats",
 	.summary = "show the daemon's statistics",
-	.doc = "Shows what the daemon has counted: of DEVICE, or of all devices and pollers.",
+	.doc = "Shows the daemon's counters for DEVICE, or for all devices and pollers.",
 	.arguments = "[DEVICE]",
 	.daemon = true,
 	.options = options,

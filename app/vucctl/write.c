@@ -21,10 +21,11 @@ struct write {
 
 static const struct argp_option options[] = {
 	{"data", 'd', "HEX", 0,
-		"Write these bytes, two hexadecimal digits each, in place of SIZE and VALUE"},
+		"Write these bytes, two hexadecimal digits each, instead of SIZE and VALUE"},
 	{"file", 'f', "FILE", 0,
-		"Write what is in FILE, '-' for standard input, in place of SIZE and VALUE"},
-	{"posted", 'p', NULL, 0, "Ask for no answer: errors of the device stay unknown"},
+		"Write the contents of FILE instead of SIZE and VALUE; '-' is standard input"},
+	{"posted", 'p', NULL, 0,
+		"Send a posted write: no reply, so errors of the device are not reported"},
 	{0},
 };
 
@@ -184,9 +185,9 @@ write_end(struct vucctl *ctl)
 const struct vucctl_command vucctl_write = {
 	.name = "write",
 	.summary = "write to a region",
-	.doc = "Writes a little-endian number of SIZE bytes, or any bytes, at OFFSET of a region, which "
-	       "is a number, bar0 to bar5, rom, config or vga. Numbers are decimal, or hexadecimal "
-	       "with 0x.",
+	.doc = "Writes VALUE as a little-endian number of SIZE bytes, or the given bytes, at OFFSET of a "
+	       "region. REGION is a number, bar0 to bar5, rom, config or vga. Numbers are decimal, "
+	       "or hexadecimal with 0x.",
 	.arguments = "SOCKET REGION OFFSET [SIZE VALUE]",
 	.options = options,
 	.size = sizeof(struct write),

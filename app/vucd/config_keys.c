@@ -37,47 +37,50 @@ static const struct vucd_key vucd_keys[] = {
 	/* The longest name of a socket in it is "/management.sock". */
 	{"directory", VUCD_PATH, SETTING(directory), ABSOLUTE_PATH(91), WORDS({"auto", 0}),
 		.fallback = "auto",
-		.help = "where the sockets are; auto: $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/vucd, "
+		.help = "directory of the sockets; auto: $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/vucd, "
 			"or /run/vucd for root"},
 	{"directory-mode", VUCD_NUMBER, SETTING(directory_mode), MODE(0700), .fallback = "0700",
 		.help = "permissions of the directory"},
 	{"socket-mode", VUCD_NUMBER, SETTING(socket_mode), MODE(0600), .fallback = "0600",
-		.help = "permissions of the VMMs' socket"},
+		.help = "permissions of the socket for VMMs"},
 	{"group", VUCD_GROUP, SETTING(group), WORDS({"none", VUCD_NO_ID}),
 		.expected = "name or number of an existing group", .fallback = "none",
-		.help = "group that is given directory and VMMs' socket"},
+		.help = "group of the directory and of the socket for VMMs"},
 	{"max-vmms", VUCD_NUMBER, SETTING(max_vmms), NUMBER(1, 4096), .fallback = "64",
-		.help = "connections of VMMs at a time"},
+		.help = "maximum number of connected VMMs"},
 	{"max-vmms-per-user", VUCD_NUMBER, SETTING(max_vmms_per_user), NUMBER(1, 4096),
-		.fallback = "32", .help = "of these, connections of one user"},
+		.fallback = "32", .help = "maximum number of connected VMMs of one user"},
 	{"max-queues", VUCD_NUMBER, SETTING(max_queues), NUMBER(1, VUC_SHM_MAX_QUEUES),
-		.fallback = TEXT(VUC_SHM_MAX_QUEUES), .help = "queues of one VMM"},
+		.fallback = TEXT(VUC_SHM_MAX_QUEUES),
+		.help = "maximum number of queues of one VMM"},
 	{"max-queue-memory-mb", VUCD_NUMBER, SETTING(max_queue_memory_mb), MEBIBYTES(1, 65536),
-		.fallback = "64", .help = "memory that the queues of one VMM may take"},
+		.fallback = "64", .help = "maximum memory of all queues of one VMM"},
 	{"max-dma-maps", VUCD_NUMBER, SETTING(max_dma_maps), NUMBER(1, 65535), .fallback = "4096",
-		.help = "DMA mappings of one VMM, if the device allows for more"},
+		.help = "maximum number of DMA mappings of one VMM"},
 	{"max-dma-message-mb", VUCD_NUMBER, SETTING(max_dma_message_mb), MEBIBYTES(0, 1048576),
-		.fallback = "1024", .help = "memory that DMA by message may cost vucd for one VMM"},
+		.fallback = "1024",
+		.help = "maximum memory that vucd spends on DMA by message for one VMM"},
 	{"handshake-timeout-ms", VUCD_NUMBER, SETTING(handshake_timeout_ms), MILLISECONDS,
-		.fallback = "5000", .help = "until a connection has to have attached to a device"},
+		.fallback = "5000",
+		.help = "time that a VMM has to attach to a device after it has connected"},
 	{"log-level", VUCD_NUMBER, SETTING(log_level),
 		WORDS({"error", VUC_LOG_ERROR}, {"warning", VUC_LOG_WARNING},
 			{"notice", VUC_LOG_NOTICE}, {"debug", VUC_LOG_DEBUG}),
 		.fallback = "notice", .help = "log messages of this severity and above"},
 	{"telemetry", VUCD_SWITCH, SETTING(telemetry), WORDS({"on", 1}, {"off", 0}),
-		.fallback = "on", .help = "serve DPDK's telemetry"},
+		.fallback = "on", .help = "serve DPDK telemetry"},
 	{"file-prefix", VUCD_PREFIX, SETTING(file_prefix), .max = VUCD_PREFIX_SIZE - 1,
 		.expected = "1 to 47 letters, digits and \"._-\", the first of them no dot",
 		.fallback = "vucd",
-		.help = "name of the daemon in DPDK's telemetry: dpdk-telemetry.py -f NAME"},
+		.help = "name of the daemon in DPDK telemetry: dpdk-telemetry.py -f NAME"},
 	{"trace-directory", VUCD_PATH, SETTING(trace_directory), ABSOLUTE_PATH(107),
 		WORDS({"none", 0}), .fallback = "none",
-		.help = "where a trace of each request is written when the daemon stops; none: "
-			"nothing is traced"},
+		.help = "directory for a trace of the requests, written when the daemon stops; "
+			"none: no trace"},
 	{"hugepages", VUCD_SWITCH, SETTING(hugepages), WORDS({"on", 1}, {"off", 0}),
-		.fallback = "off", .help = "take DPDK's memory from hugepages"},
+		.fallback = "off", .help = "allocate DPDK's memory from hugepages"},
 	{"memory-mb", VUCD_NUMBER, SETTING(memory_mb), MEBIBYTES(0, 1048576), .fallback = "0",
-		.help = "most memory that DPDK takes; 0: its default"},
+		.help = "maximum memory that DPDK allocates; 0: DPDK's default"},
 };
 
 static const struct vucd_key poller_keys[] = {
@@ -85,17 +88,17 @@ static const struct vucd_key poller_keys[] = {
 		WORDS({"auto", (uint32_t)VUC_POLLER_CPU_AUTO},
 			{"none", (uint32_t)VUC_POLLER_CPU_NONE}),
 		.max = 4095, .expected = "a CPU number", .fallback = "auto",
-		.help = "CPU to run on; none: wherever the kernel puts it"},
+		.help = "CPU to run on; none: not pinned to a CPU"},
 	{"idle", VUCD_NUMBER, POLLER(idle),
 		WORDS({"spin", VUC_IDLE_SPIN}, {"yield", VUC_IDLE_YIELD},
 			{"sleep", VUC_IDLE_SLEEP}),
-		.fallback = "spin", .help = "what it does while there is nothing to do"},
+		.fallback = "spin", .help = "what the poller does when it is idle"},
 	{"idle-loops", VUCD_NUMBER, POLLER(idle_loops), NUMBER(0, UINT32_MAX),
 		.fallback = TEXT(VUC_DEFAULT_IDLE_LOOPS),
-		.help = "loops without anything to do before it yields or sleeps"},
+		.help = "idle loops before the poller yields or sleeps"},
 	{"transport", VUCD_NUMBER, POLLER(transport),
 		WORDS({"auto", 0}, {"uring", 1}, {"posix", 2}), .fallback = "auto",
-		.help = "how it talks to servers"},
+		.help = "how the poller accesses sockets; auto: io_uring if the kernel allows it"},
 };
 
 /* Params of devices.add, too, in this order. */
@@ -104,41 +107,41 @@ static const struct vucd_key device_keys[] = {
 		.help = "UNIX socket of the vfio-user server"},
 	{"poller", VUCD_NAME, DEVICE(poller), WORDS({"auto", 0}), .max = VUCD_POLLER_SIZE - 1,
 		.expected = "the name of a poller", .fallback = "auto",
-		.help = "poller that drives it; auto: the one with the fewest devices"},
+		.help = "poller that drives the device; auto: the poller with the fewest devices"},
 	{"dma", VUCD_NUMBER, DEVICE(dma),
 		WORDS({"shared", VUC_DMA_SHARED}, {"message", VUC_DMA_MESSAGE}),
 		.fallback = "shared",
-		.help = "whether the server gets the VMM's memory, or asks for each access"},
+		.help = "DMA by file descriptors of the VMM's memory, or by a message for each access"},
 	{"posted-writes", VUCD_NUMBER, DEVICE(posted_writes),
 		WORDS({"on", VUC_POSTED_WRITES_ON}, {"off", VUC_POSTED_WRITES_OFF},
 			{"auto", VUC_POSTED_WRITES_AUTO}),
 		.fallback = "auto",
-		.help = "whether writes to memory BARs are posted; auto: until the VMM can map regions"},
+		.help = "post writes to memory BARs; auto: until the VMM receives descriptors of a region"},
 	{"io-fds", VUCD_SWITCH, DEVICE(io_fds), WORDS({"on", 1}, {"off", 0}), .fallback = "on",
-		.help = "whether the server is asked for ioeventfds, which breaks some"},
+		.help = "ask the server for ioeventfds; some servers close the connection on it"},
 	{"max-dma-maps", VUCD_NUMBER, DEVICE(max_dma_maps), NUMBER(1, 65535),
 		.fallback = TEXT(VUC_DEFAULT_MAX_DMA_MAPS),
-		.help = "DMA mappings at a time, for a server that takes fewer than it announces"},
+		.help = "maximum number of DMA mappings, if the server supports fewer than it announces"},
 	{"timeout-ms", VUCD_NUMBER, DEVICE(timeout_ms), MILLISECONDS,
 		.fallback = TEXT(VUC_DEFAULT_TIMEOUT_MS),
-		.help = "that connecting may take, all of it, and each answer"},
+		.help = "timeout for connecting to the server and for each of its replies"},
 	{"long-timeout-ms", VUCD_NUMBER, DEVICE(long_timeout_ms), MILLISECONDS,
 		.fallback = TEXT(VUC_DEFAULT_LONG_TIMEOUT_MS),
-		.help = "the same for what may take long, like a reset"},
+		.help = "timeout for slow commands such as a reset"},
 	{"retry-min-ms", VUCD_NUMBER, DEVICE(retry_min_ms), MILLISECONDS, .fallback = "100",
-		.help = "first wait before a server that is away is tried again"},
+		.help = "delay before the first attempt to reconnect; doubles with each attempt"},
 	{"retry-max-ms", VUCD_NUMBER, DEVICE(retry_max_ms), MILLISECONDS, .fallback = "5000",
-		.help = "longest wait, which each attempt doubles up to"},
+		.help = "maximum delay between attempts to reconnect"},
 	{"users", VUCD_USERS, DEVICE(users), IDS("users"), WORDS({"none", 0}), .fallback = "none",
-		.help = "who may have it, beside root and the daemon's own user"},
+		.help = "users who can attach, besides root and the daemon's own user"},
 	{"groups", VUCD_GROUPS, DEVICE(groups), IDS("groups"), WORDS({"none", 0}),
-		.fallback = "none", .help = "groups whose members may have it"},
+		.fallback = "none", .help = "groups whose members can attach"},
 	{"reset", VUCD_NUMBER, DEVICE(reset),
 		WORDS({"on", VUC_CONTROL_RESET_ON}, {"trust", VUC_CONTROL_RESET_TRUST},
 			{"never", VUC_CONTROL_RESET_NEVER}),
 		.fallback = "on",
-		.help = "how it is made clean for the next VMM: a new connection and a reset, a "
-			"reset, or a new connection"},
+		.help = "reset for the next VMM: on: reconnect and reset; trust: only reset; "
+			"never: only reconnect"},
 };
 
 const struct vucd_section vucd_section_vucd = {
@@ -150,7 +153,7 @@ const struct vucd_section vucd_section_vucd = {
 
 const struct vucd_section vucd_section_poller = {
 	.name = "poller",
-	.help = "a thread that drives devices; at least one",
+	.help = "a polling thread that drives devices; at least one",
 	.key = {"name", VUCD_NAME, POLLER(name), .max = VUCD_POLLER_SIZE - 1,
 		.expected = "at most 15 letters, digits and \"._-\", and not auto"},
 	.keys = poller_keys,
@@ -159,7 +162,7 @@ const struct vucd_section vucd_section_poller = {
 
 const struct vucd_section vucd_section_device = {
 	.name = "device",
-	.help = "a device that VMMs may have; any number",
+	.help = "a device for VMMs; any number",
 	.key = {"name", VUCD_NAME, DEVICE(name), .max = VUC_CONTROL_NAME_SIZE - 1,
 		.expected = "at most 63 letters, digits and \"._-\""},
 	.keys = device_keys,
@@ -449,7 +452,7 @@ section_print(FILE *out, const struct vucd_section *section)
 		if (key->fallback != NULL)
 			fprintf(out, "default %s\n", key->fallback);
 		else
-			fprintf(out, "has to be given\n");
+			fprintf(out, "required\n");
 	}
 }
 

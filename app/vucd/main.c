@@ -28,10 +28,9 @@ enum {
 };
 
 static const struct argp_option option_table[] = {
-	{"config", 'c', "FILE", 0, "Configuration; by default " VUCD_DEFAULT_CONFIG},
-	{"check", OPT_CHECK, NULL, 0, "Say what is wrong with the configuration, or OK, and exit"},
-	{"help-config", OPT_HELP_CONFIG, NULL, 0,
-		"Print what the configuration may have, and exit"},
+	{"config", 'c', "FILE", 0, "Configuration file; default: " VUCD_DEFAULT_CONFIG},
+	{"check", OPT_CHECK, NULL, 0, "Check the configuration and exit"},
+	{"help-config", OPT_HELP_CONFIG, NULL, 0, "Print all keys of the configuration and exit"},
 	{0},
 };
 
@@ -60,7 +59,7 @@ option_take(int key, char *value, struct argp_state *state)
 static const struct argp argp = {
 	.options = option_table,
 	.parser = option_take,
-	.doc = "Serves vfio-user devices to VMMs through shared memory, in the foreground.",
+	.doc = "Offers vfio-user devices to VMMs through shared memory. Runs in the foreground.",
 	.children = app_args_children,
 };
 

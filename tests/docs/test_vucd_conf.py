@@ -17,7 +17,7 @@ KEY_OF_HELP = re.compile(r'^  (\S+)()$')
 KEY_OF_PAGE = re.compile(r'^\*(\S+)\* = (.*)$')
 BOLD = re.compile(r'\*([^*]+)\*')
 NUMBER = re.compile(r'\b\d+\b')
-TAKES = re.compile(r'^(.*); (?:default (.*)|has to be given)$')
+TAKES = re.compile(r'^(.*); (?:default (.*)|required)$')
 ONLY_WORDS = re.compile(r'(?:[a-z]+, )*[a-z]+ or [a-z]+$')
 BY_DEFAULT = re.compile(r'(\S+) by default')
 
@@ -25,7 +25,7 @@ BY_DEFAULT = re.compile(r'(\S+) by default')
 class Key(NamedTuple):
     words: set    # that it takes
     numbers: set  # bounds of its value, or of its length
-    default: str  # None for a key that has to be given
+    default: str  # None for a required key
 
 
 def key_of_help(_, below):
