@@ -173,7 +173,8 @@ test_bad_offers(void)
 
 	CU_ASSERT_EQUAL_FATAL(pipe2(ends, O_CLOEXEC), 0);
 	for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++) {
-		const struct vuc_region_mapping *m = NULL;
+		static const struct vuc_region_mapping none;
+		const struct vuc_region_mapping *m = &none;
 		uint8_t byte = 0;
 		int rc;
 

@@ -130,6 +130,9 @@ test_unmap(void)
 static void
 test_not_mappable(void)
 {
+	static const struct vuc_region_mapping none;
+
+	m = &none;
 	CU_ASSERT(is_refused(dev, vuc_region_map(dev, BAR0, &m), -EOPNOTSUPP,
 		"region 0 cannot be mapped: its flags are 0x3, and it has 0 file descriptors"));
 	CU_ASSERT_PTR_NULL(m);
