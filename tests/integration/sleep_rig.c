@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -78,7 +79,7 @@ expect_lost(const char *reason)
 {
 	while (vuc_device_connected(dev))
 		wait_and_poll(wake_fd);
-	CU_ASSERT_PTR_NOT_NULL(strstr(vuc_device_reason(dev), reason));
+	CU_ASSERT_EQUAL(fnmatch(reason, vuc_device_reason(dev), 0), 0);
 }
 
 void

@@ -49,7 +49,7 @@ void wait_and_poll(int fd);
 void settle(int fd);
 void expect_idle(int fd, uint32_t ms);
 
-/* The connection ends for this reason. */
+/* The connection ends for this reason, a pattern of fnmatch(3). */
 void expect_lost(const char *reason);
 
 /* Map the memory for DMA. */

@@ -90,8 +90,8 @@ static const struct row rows[] = {
 	{DETACH},
 
 	{HELLO},
-	{HELLO, {HELLO_(magic, VUC_SHM_MAGIC - 1)}, ENDS("HELLO: magic")},
-	{HELLO, {HELLO_(magic, VUC_SHM_MAGIC + 1)}, ENDS("HELLO: magic")},
+	{HELLO, {HELLO_(magic, VUC_SHM_MAGIC - 1)}, ENDS("HELLO: magic 0x314d4853435555ff")},
+	{HELLO, {HELLO_(magic, VUC_SHM_MAGIC + 1)}, ENDS("HELLO: magic 0x314d485343555601")},
 	{HELLO, {HELLO_(version_min, 0)}, ENDS("versions 0 to 1")},
 	{HELLO, {HELLO_(version_min, 2)}, ENDS("versions 2 to 1")},
 	{HELLO, {HELLO_(version_max, 0)}, ENDS("versions 1 to 0")},

@@ -131,7 +131,7 @@ test_opts(void)
 	};
 	struct vuc_control_opts opts, good;
 	struct vuc_control *c;
-	char path[200];
+	char path[200] = "";
 
 	rig_start(NULL);
 	vuc_control_opts_init(&good, sizeof(good));

@@ -66,15 +66,15 @@ events(unsigned int i)
 	return read(eventfds[i], &n, sizeof(n)) == sizeof(n) ? n : 0;
 }
 
-/* Whether there was an event at each eventfd that has its bit set, and none at the others. */
+/* Whether there was one event at each eventfd that has its bit set, and none at the others. */
 static bool
 are_signalled(unsigned int bits)
 {
-	unsigned int found = 0;
+	bool are = true;
 
 	for (unsigned int i = 0; i < NR; i++)
-		found += (unsigned int)events(i) << i;
-	return found == bits;
+		are = events(i) == (bits >> i & 1) && are;
+	return are;
 }
 
 static void
