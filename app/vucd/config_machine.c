@@ -9,6 +9,7 @@
 #include <vuc/poller.h>
 
 #include "config.h"
+#include "run_dir.h"
 
 /* Whether a thread of this process may run on a CPU is for the kernel to say. */
 static bool
@@ -73,9 +74,8 @@ check_nr_spinning(const struct vucd_config *config, struct vucd_report *report)
 			nr, CPU_COUNT(&set));
 }
 
-/* The folder that a path is in. Returns whether there is one. */
-static bool
-has_folder(const char *path, char folder[VUCD_PATH_SIZE])
+bool
+vucd_config_has_folder(const char *path, char folder[VUCD_PATH_SIZE])
 {
 	const char *slash = strrchr(path, '/');
 	struct stat st;
@@ -91,6 +91,7 @@ check_folders(const struct vucd_config *config, struct vucd_report *report)
 	const char *directory = config->settings.directory;
 	const char *traces = config->settings.trace_directory;
 	char folder[VUCD_PATH_SIZE];
+	struct vuc_error err;
 	struct stat st;
 	unsigned int i;
 
@@ -98,14 +99,14 @@ check_folders(const struct vucd_config *config, struct vucd_report *report)
 		vucd_report(report,
 			vucd_key_line(&vucd_section_vucd, &config->settings, "trace-directory"),
 			"[vucd] trace-directory = %s: there is no such folder", traces);
-	if (directory[0] != '\0' && !has_folder(directory, folder))
+	if (vucd_run_dir_check(&config->settings, &err) != 0)
 		vucd_report(report,
 			vucd_key_line(&vucd_section_vucd, &config->settings, "directory"),
-			"[vucd] directory = %s: there is no folder %s", directory, folder);
+			"[vucd] directory = %s%s", directory[0] != '\0' ? "" : "auto: ", err.text);
 	for (i = 0; i < config->nr_devices; i++) {
 		const struct vucd_device_config *device = &config->devices[i];
 
-		if (!has_folder(device->socket, folder))
+		if (!vucd_config_has_folder(device->socket, folder))
 			vucd_report_warning(report,
 				vucd_key_line(&vucd_section_device, device, "socket"),
 				"[device %s] socket = %s: there is no folder %s", device->name,

@@ -58,17 +58,35 @@ run_dir_choose(
 	return 0;
 }
 
+/*
+ * Whether a directory that is there can be used. Who can write to it can replace the sockets in it.
+ * It may be one that others use, such as /tmp, so it is never changed to fit.
+ */
+static int
+run_dir_check_found(const char *path, const struct stat *st, const struct vucd_settings *settings,
+	struct vuc_error *err)
+{
+	mode_t mode = st->st_mode & 07777;
+
+	if (!S_ISDIR(st->st_mode))
+		return run_dir_refuse(path, "is not a directory", -ENOTDIR, err);
+	if (st->st_uid != geteuid())
+		return run_dir_refuse(path, "belongs to another user", -EPERM, err);
+	if ((mode & 022 & ~settings->directory_mode) == 0 &&
+		((mode & 022) == 0 || (mode & S_ISVTX) == 0))
+		return 0;
+	snprintf(err->text, sizeof(err->text),
+		"%.100s: mode %04o lets other users write to it; set directory to one that does not "
+		"exist, so that vucd makes it, or to one of mode %04o",
+		path, mode, settings->directory_mode);
+	return -EPERM;
+}
+
 /* Set group and mode, which the owner may do. The mode comes last: chown(2) may clear bits. */
 static int
 set_access(
 	const struct vucd_run_dir *dir, const struct vucd_settings *settings, struct vuc_error *err)
 {
-	struct stat st;
-
-	if (fstat(dir->fd, &st) != 0)
-		return run_dir_fail(dir->path, "cannot be looked at", err);
-	if (st.st_uid != geteuid())
-		return run_dir_refuse(dir->path, "belongs to another user", -EPERM, err);
 	if (settings->group != VUCD_NO_ID && fchown(dir->fd, (uid_t)-1, settings->group) != 0)
 		return run_dir_fail(dir->path, "cannot be given to the group", err);
 	if (fchmod(dir->fd, (mode_t)settings->directory_mode) != 0)
@@ -76,9 +94,22 @@ set_access(
 	return 0;
 }
 
+/* Whether the directory is the daemon's alone: it has made it, or systemd has, for the service. */
+static bool
+is_own(const struct vucd_run_dir *dir, const struct vucd_settings *settings)
+{
+	const char *runtime = getenv("RUNTIME_DIRECTORY");
+
+	return dir->made ||
+		(settings->directory[0] == '\0' && runtime != NULL && runtime[0] == '/');
+}
+
 static int
 run_dir_take(struct vucd_run_dir *dir, const struct vucd_settings *settings, struct vuc_error *err)
 {
+	struct stat st;
+	int rc;
+
 	dir->fd = open(dir->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir->fd < 0)
 		return run_dir_fail(dir->path, "cannot be opened", err);
@@ -87,7 +118,31 @@ run_dir_take(struct vucd_run_dir *dir, const struct vucd_settings *settings, str
 			return run_dir_refuse(dir->path, "another vucd has it", -EBUSY, err);
 		return run_dir_fail(dir->path, "cannot be locked", err);
 	}
-	return set_access(dir, settings, err);
+	if (fstat(dir->fd, &st) != 0)
+		return run_dir_fail(dir->path, "cannot be looked at", err);
+	rc = run_dir_check_found(dir->path, &st, settings, err);
+	if (rc == 0 && is_own(dir, settings))
+		rc = set_access(dir, settings, err);
+	return rc;
+}
+
+int
+vucd_run_dir_check(const struct vucd_settings *settings, struct vuc_error *err)
+{
+	char path[VUCD_PATH_SIZE], folder[VUCD_PATH_SIZE];
+	struct stat st;
+	int rc = run_dir_choose(path, settings, err);
+
+	if (rc != 0)
+		return rc;
+	if (lstat(path, &st) == 0)
+		return run_dir_check_found(path, &st, settings, err);
+	if (errno != ENOENT)
+		return run_dir_fail(path, "cannot be looked at", err);
+	if (vucd_config_has_folder(path, folder))
+		return 0;
+	snprintf(err->text, sizeof(err->text), "%.100s: there is no folder %.100s", path, folder);
+	return -ENOENT;
 }
 
 int

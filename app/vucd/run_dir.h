@@ -21,12 +21,16 @@ struct vucd_run_dir {
 
 /*
  * Make the directory, or take the one that is there and belongs to the daemon's user, and lock it.
+ * Only a directory that it has made, or systemd for it, is given the mode and group of the settings.
  *
  * Returns 0; -EBUSY when another daemon has it; -EPERM when others own it or may write to it;
  * -ENOENT when there is no default; what mkdir(2) and the like say. err is filled on failure.
  */
 int vucd_run_dir_open(
 	struct vucd_run_dir *dir, const struct vucd_settings *settings, struct vuc_error *err);
+
+/* Whether there is anything now that vucd_run_dir_open() would refuse; changes nothing. */
+int vucd_run_dir_check(const struct vucd_settings *settings, struct vuc_error *err);
 
 /* Unlock it; remove it if it was made and nothing is in it. */
 void vucd_run_dir_close(struct vucd_run_dir *dir);

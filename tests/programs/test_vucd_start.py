@@ -10,15 +10,19 @@ import pytest
 import rig
 
 
-def run(folder, directory=None, more='', env=None):
-    """Start a daemon that cannot, in a clean environment. Returns what it says last."""
+def run(folder, directory=None, more='', env=None, checked=True):
+    """Start a daemon that cannot, in a clean environment, and check its configuration, where
+    `checked` says that --check finds it, too. Returns what the daemon says last."""
     path = f'{folder}/vucd.conf'
     with open(path, 'w', encoding='utf-8') as file:
         file.write('[poller a]\ncpu = none\nidle = sleep\n[vucd]\ntelemetry = off\n'
                    + (f'directory = {directory}\n' if directory else '') + more)
-    ended = rig.Run(os.environ['VUCD'], '--config', path,
-                    env={'RUNTIME_DIRECTORY': '', 'XDG_RUNTIME_DIR': ''} | (env or {}))
+    env = {'RUNTIME_DIRECTORY': '', 'XDG_RUNTIME_DIR': ''} | (env or {})
+    ended = rig.Run(os.environ['VUCD'], '--config', path, env=env)
     assert ended.status == 1
+    check = rig.Run(os.environ['VUCD'], '--check', '--config', path, env=env)
+    assert check.status == (1 if checked else 0)
+    assert ('[vucd] directory = ' in check.err) == checked
     return ended.err.splitlines()[-1]
 
 
@@ -37,7 +41,8 @@ def make_file(path):
 def test_directory(folder, make, name, text):
     if make:
         make(f'{folder}/{name}')
-    assert f' error   {folder}{text}' in run(folder, f'{folder}/{name}')
+    assert f' error   {folder}{text}' in run(folder, f'{folder}/{name}',
+                                                checked='.sock' not in text)
     assert not make or os.path.lexists(f'{folder}/{name}')
 
 
@@ -46,6 +51,11 @@ def test_directory_of_another_user(folder):
     os.mkdir(f'{folder}/d')
     os.chown(f'{folder}/d', 65534, -1)
     assert f'{folder}/d: belongs to another user' in run(folder, f'{folder}/d')
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root has /run/vucd')
+def test_no_directory(folder):
+    assert 'no directory for the sockets: set directory in [vucd] or $XDG_RUNTIME_DIR' in run(folder)
 
 
 def test_long_directory(folder):
@@ -66,13 +76,27 @@ def test_default_directory(vucd, folder, env, name):
     assert not os.path.exists(f'{folder}/{name}/vmm.sock')
 
 
-def test_directory_that_is_there(vucd, folder):
-    """It is taken, given the mode, and left."""
-    os.mkdir(f'{folder}/d', 0o777)
-    daemon = vucd(f'directory = {folder}/d\ndirectory-mode = 0750\n')
-    assert stat.S_IMODE(os.stat(f'{folder}/d').st_mode) == 0o750
+@pytest.mark.parametrize('own', [False, True])
+def test_directory_that_is_there(vucd, folder, own):
+    """It is left as it is, unless systemd has made it for the service."""
+    os.mkdir(f'{folder}/d', 0o700)
+    os.chmod(f'{folder}/d', 0o755)
+    daemon = vucd(f'directory = {"auto" if own else f"{folder}/d"}\ndirectory-mode = 0750\n',
+                  env={'RUNTIME_DIRECTORY': f'{folder}/d'})
+    assert stat.S_IMODE(os.stat(f'{folder}/d').st_mode) == (0o750 if own else 0o755)
     assert daemon.stop() == 0
-    assert os.listdir(f'{folder}/d') == []
+    assert 'vmm.sock' not in os.listdir(f'{folder}/d')
+
+
+@pytest.mark.parametrize('mode,allowed', [
+    (0o1777, '0700'), (0o1777, '0777'), (0o770, '0700'), (0o702, '0770')])
+def test_directory_of_many(folder, mode, allowed):
+    os.mkdir(f'{folder}/d')
+    os.chmod(f'{folder}/d', mode)
+    assert (f'{folder}/d: mode {mode:04o} lets other users write to it; set directory to one that '
+            f'does not exist, so that vucd makes it, or to one of mode {allowed}') in \
+        run(folder, f'{folder}/d', f'directory-mode = {allowed}\n')
+    assert stat.S_IMODE(os.stat(f'{folder}/d').st_mode) == mode
 
 
 # ---- the service manager ----

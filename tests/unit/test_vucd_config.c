@@ -481,6 +481,7 @@ test_machine(void)
 			0},
 	};
 
+	setenv("RUNTIME_DIRECTORY", "/v", 1);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct vucd_config config;
 		struct said said;
@@ -505,6 +506,7 @@ test_machine_spinning(void)
 	char text[128], wanted[256];
 	int cpu = sched_getcpu();
 
+	setenv("RUNTIME_DIRECTORY", "/v", 1);
 	CU_ASSERT_EQUAL_FATAL(sched_getaffinity(0, sizeof(before), &before), 0);
 	CPU_ZERO(&one);
 	CPU_SET((unsigned int)cpu, &one);
