@@ -179,7 +179,8 @@ print_device(const struct vucctl *ctl, struct json_object *list)
 	}
 	if (reply.lacks != NULL)
 		return vucctl_fail_answer(ctl, "devices.list", reply.lacks);
-	return vucctl_fail("%s: %s was added, but is gone already", ctl->management, ctl->args[0]);
+	return vucctl_fail(
+		"%s: %s was added, but has been removed again", ctl->management, ctl->args[0]);
 }
 
 static int

@@ -51,7 +51,7 @@ int
 vucctl_fail_answer(const struct vucctl *ctl, const char *method, const char *lacks)
 {
 	return vucctl_fail(
-		"%s: the answer to %s has no '%s' as it should be", ctl->management, method, lacks);
+		"%s: the response to %s lacks a valid '%s'", ctl->management, method, lacks);
 }
 
 /* The library's log: warnings, and to a terminal the rest. A vuc_log_fn. */
@@ -118,7 +118,7 @@ static void
 take_management(struct vucctl *ctl, const char *value)
 {
 	if (value[0] == '\0' || strlen(value) >= sizeof(ctl->management))
-		app_args_error(ctl->state, "path '%s' of a socket has not 1 to %zu bytes", value,
+		app_args_error(ctl->state, "socket path '%s' must have 1 to %zu bytes", value,
 			sizeof(ctl->management) - 1);
 	memcpy(ctl->management, value, strlen(value) + 1);
 }

@@ -296,8 +296,8 @@ irqs_watch(struct vucctl *ctl)
 		return ret;
 	off = vuc_irq_disable(ctl->dev, index);
 	if (off != 0 && ret == EXIT_SUCCESS)
-		return vucctl_fail_device(ctl, off, "cannot take the eventfds of %s away",
-			vucctl_irq_name(index).text);
+		return vucctl_fail_device(
+			ctl, off, "cannot remove the eventfds of %s", vucctl_irq_name(index).text);
 	return ret;
 }
 

@@ -246,7 +246,7 @@ save_check(struct vucctl *ctl)
 
 	m->file.fd = -1;
 	if (ctl->json && strcmp(ctl->args[1], "-") == 0)
-		app_args_error(ctl->state, "--json and '-' for the file exclude each other");
+		app_args_error(ctl->state, "--json and '-' for the file are mutually exclusive");
 	return 0;
 }
 
@@ -420,7 +420,8 @@ file_commit(struct vucctl *ctl)
 	struct migration *m = ctl->own;
 
 	if (vucctl_interrupted())
-		return vucctl_fail("%s: the state is not saved after a signal", ctl->args[0]);
+		return vucctl_fail(
+			"%s: saving the state was interrupted by a signal", ctl->args[0]);
 	return outfile_commit(&m->file);
 }
 

@@ -342,7 +342,7 @@ handle_error(char *fmt, ...)
 		text[0] = '\0';
 	va_end(args);
 	text[strcspn(text, "\n")] = '\0';
-	exit(vucctl_fail("cannot use the PCI id database: %s; --numeric does without", text));
+	exit(vucctl_fail("cannot use the PCI id database: %s; use --numeric", text));
 }
 
 static void

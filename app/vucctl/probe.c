@@ -47,7 +47,7 @@ probe_check(struct vucctl *ctl)
 	const struct probe *probe = ctl->own;
 
 	if (ctl->json && probe->lspci)
-		app_args_error(ctl->state, "--json and --lspci exclude each other");
+		app_args_error(ctl->state, "--json and --lspci are mutually exclusive");
 	return 0;
 }
 
@@ -155,7 +155,7 @@ probe_run(struct vucctl *ctl)
 	int ret = config_read(ctl->dev, config);
 
 	if (ret < 0)
-		return vucctl_fail_device(ctl, ret, "cannot look at the device");
+		return vucctl_fail_device(ctl, ret, "cannot query the device");
 	decoded = vucctl_pci_header_decode(
 		&(struct vucctl_pci_image){image.bytes, config->len}, &header);
 	if (decoded)

@@ -319,7 +319,7 @@ print_interrupt(struct json_object *pci)
 		printf("pin %c      line %" PRIu64 "\n", 'A' + (int)pin - 1,
 			number(pci, "interrupt_line"));
 	else
-		printf("pin %" PRIu64 ", which PCI does not have\n", pin);
+		printf("pin %" PRIu64 ", which is invalid\n", pin);
 }
 
 static void

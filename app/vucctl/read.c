@@ -40,7 +40,7 @@ read_check(struct vucctl *ctl)
 	struct read *read = ctl->own;
 
 	if (ctl->json && read->raw)
-		app_args_error(ctl->state, "--json and --raw exclude each other");
+		app_args_error(ctl->state, "--json and --raw are mutually exclusive");
 	vucctl_access_take(ctl, &read->access);
 	read->access.size = vucctl_take_number(ctl, "size", ctl->args[3], 1, SIZE_MAX);
 	return 0;

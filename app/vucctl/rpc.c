@@ -114,7 +114,7 @@ get_over(struct vucctl_rpc *rpc, short events, uint64_t deadline)
 		return wait_for(rpc, events, deadline);
 	if (errno == EPIPE || errno == ECONNRESET)
 		return rpc_fail(rpc, -ECONNRESET, "the daemon has closed the connection");
-	return rpc_fail(rpc, -errno, "the connection: %s", strerror(errno));
+	return rpc_fail(rpc, -errno, "connection error: %s", strerror(errno));
 }
 
 static int
@@ -191,7 +191,7 @@ receive_line(struct vucctl_rpc *rpc, uint64_t deadline, size_t *len)
 	}
 	*len = (size_t)(end - rpc->line) + 1;
 	if (*len < all)
-		return rpc_fail(rpc, -EPROTO, "the daemon has sent more than an answer");
+		return rpc_fail(rpc, -EPROTO, "the daemon sent data after its response");
 	return 0;
 }
 

@@ -221,11 +221,12 @@ refuse_overlap(struct vucctl_selftest *test)
 		return result;
 	ret = vucctl_selftest_map(test, 1, 1, READ_WRITE);
 	if (ret != -EEXIST)
-		return vucctl_selftest_fail(test, "an overlap is answered by '%s'", strerror(-ret));
+		return vucctl_selftest_fail(
+			test, "an overlapping mapping returned '%s'", strerror(-ret));
 	ret = vuc_dma_unmap(test->dev, VUCCTL_SELFTEST_IOVA, test->piece);
 	if (ret != -EINVAL)
 		return vucctl_selftest_fail(
-			test, "the unmapping of a part is answered by '%s'", strerror(-ret));
+			test, "unmapping a part of a mapping returned '%s'", strerror(-ret));
 	return commit_and_count(test, 1);
 }
 
@@ -243,7 +244,7 @@ unmap_all(struct vucctl_selftest *test)
 	ret = vuc_dma_unmap(test->dev, VUCCTL_SELFTEST_IOVA, test->size);
 	if (ret != -ENOENT)
 		return vucctl_selftest_fail(
-			test, "an unmapping of nothing is answered by '%s'", strerror(-ret));
+			test, "unmapping an unmapped range returned '%s'", strerror(-ret));
 	return vucctl_selftest_check_count(test, 0);
 }
 

@@ -158,7 +158,7 @@ memory_copy(struct vucctl_selftest *test, uint32_t mode)
 	if (ret == 0)
 		ret = transfer_perform(test, &transfer, &error);
 	if (ret != 0)
-		return vucctl_selftest_fail_call(test, "cannot have it copied", ret);
+		return vucctl_selftest_fail_call(test, "cannot make the device copy memory", ret);
 	if (error != 0)
 		return fail_transfer(test, error);
 	return check_bytes(test, test->memory + from, to, transfer.len);
@@ -207,12 +207,13 @@ copy_scattered(struct vucctl_selftest *test)
 	if (ret == 0)
 		ret = transfer_perform(test, &transfer, &error);
 	if (ret != 0)
-		return vucctl_selftest_fail_call(test, "cannot have it copied", ret);
+		return vucctl_selftest_fail_call(test, "cannot make the device copy memory", ret);
 	if (error != 0)
 		return fail_transfer(test, error);
 	if (memcmp(written, test->memory + 3 * test->piece - half, half) != 0 ||
 		memcmp(written + half, test->memory + test->piece, half) != 0)
-		return vucctl_selftest_fail(test, "what was read is not what the addresses have");
+		return vucctl_selftest_fail(
+			test, "the device read other data than the memory contains");
 	return VUCCTL_SELFTEST_PASS;
 }
 
@@ -224,11 +225,11 @@ expect_refusal(struct vucctl_selftest *test, const struct transfer *transfer)
 	int ret = transfer_perform(test, transfer, &error);
 
 	if (ret != 0)
-		return vucctl_selftest_fail_call(test, "cannot have it tried", ret);
+		return vucctl_selftest_fail_call(test, "cannot start the forbidden access", ret);
 	if (error == 0)
-		return vucctl_selftest_fail(test, "the device says that it has done it");
+		return vucctl_selftest_fail(test, "the device reports success");
 	if (!is_untouched(test->memory + test->size / 2, test->size / 2))
-		return vucctl_selftest_fail(test, "memory has changed all the same");
+		return vucctl_selftest_fail(test, "memory has changed despite the error");
 	return VUCCTL_SELFTEST_PASS;
 }
 

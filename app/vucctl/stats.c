@@ -85,7 +85,7 @@ stats_check(struct vucctl *ctl)
 	const struct stats *stats = ctl->own;
 
 	if (!stats->watch && (stats->interval_ms != 0 || stats->count != 0))
-		app_args_error(ctl->state, "--interval and --count are of use with --watch only");
+		app_args_error(ctl->state, "--interval and --count require --watch");
 	return 0;
 }
 

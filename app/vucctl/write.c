@@ -145,7 +145,7 @@ write_check(struct vucctl *ctl)
 	bool bytes = write->data != NULL || write->file != NULL;
 
 	if (write->data != NULL && write->file != NULL)
-		app_args_error(ctl->state, "--data and --file exclude each other");
+		app_args_error(ctl->state, "--data and --file are mutually exclusive");
 	if (bytes && ctl->nr_args > 3)
 		app_args_error(ctl->state, "unexpected argument '%s'", ctl->args[3]);
 	if (!bytes && ctl->nr_args < 5)

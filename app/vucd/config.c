@@ -175,7 +175,8 @@ begin_section(struct parser *p)
 		vucd_report(p->report, p->line,
 			"[%s]: expected [vucd], [poller NAME] or [device NAME]", p->title);
 	} else if (earlier != 0) {
-		vucd_report(p->report, p->line, "[%s]: is in line %u already", p->title, earlier);
+		vucd_report(
+			p->report, p->line, "[%s]: already defined in line %u", p->title, earlier);
 	} else if (p->section == &vucd_section_vucd) {
 		p->into = &config->settings;
 	} else if (p->section == &vucd_section_poller) {
@@ -224,7 +225,7 @@ read_key(const struct parser *p, const char *name, const char *value)
 	}
 	line = &((struct vucd_lines *)p->into)->keys[key - p->section->keys];
 	if (*line != 0) {
-		vucd_report(p->report, p->line, "[%s] %s: is in line %u already", p->title, name,
+		vucd_report(p->report, p->line, "[%s] %s: already set in line %u", p->title, name,
 			*line);
 		return;
 	}
@@ -330,12 +331,12 @@ parse_key(const struct parser *p, char *line)
 	if (key[0] == '\0')
 		vucd_report(p->report, p->line, "expected a key before '='");
 	else if (strchr(key, '#') != NULL)
-		vucd_report(p->report, p->line, "%.*s: a key has no '#'", MAX_CUT, key);
+		vucd_report(p->report, p->line, "%.*s: a key cannot contain '#'", MAX_CUT, key);
 	else if (strlen(key) >= KEY_SIZE)
 		vucd_report(p->report, p->line, "%.*s...: a key has at most %d bytes", MAX_CUT, key,
 			KEY_SIZE - 1);
 	else if (value[0] == '\0')
-		vucd_report(p->report, p->line, "%s: expected a value behind '='", key);
+		vucd_report(p->report, p->line, "%s: expected a value after '='", key);
 	else if (strlen(value) >= VUCD_VALUE_SIZE)
 		vucd_report(p->report, p->line, "%s: a value has at most %d bytes, this one %zu",
 			key, VUCD_VALUE_SIZE - 1, strlen(value));
@@ -365,7 +366,7 @@ parse_line(struct parser *p, char *line, size_t len)
 {
 	p->line++;
 	if (has_control(line, len)) {
-		vucd_report(p->report, p->line, "a control character, this is no text");
+		vucd_report(p->report, p->line, "control character: this is not a text file");
 		return;
 	}
 	comment_cut(line);

@@ -33,7 +33,7 @@ signalled(struct vucd_watch *watch, uint32_t events)
 		vucd_reload_request(&d->reload);
 		return;
 	}
-	vucd_log(d->log, VUC_LOG_NOTICE, "stopping, by %s of process %u",
+	vucd_log(d->log, VUC_LOG_NOTICE, "stopping: %s from process %u",
 		info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT", info.ssi_pid);
 	vucd_loop_stop(&d->loop);
 }
@@ -133,7 +133,7 @@ tell_ready(struct vucd_daemon *d)
 		d->pollers.nr, d->config->nr_devices, d->vmm_socket);
 	rc = notify(state);
 	if (rc != 0)
-		vucd_log(d->log, VUC_LOG_WARNING, "the service manager cannot be told: %s",
+		vucd_log(d->log, VUC_LOG_WARNING, "cannot notify the service manager: %s",
 			strerror(-rc));
 }
 
@@ -206,8 +206,8 @@ give_socket(const struct vucd_daemon *d, struct vuc_error *err)
 	if (group == VUCD_NO_ID || lchown(d->vmm_socket, (uid_t)-1, group) == 0)
 		return 0;
 	rc = -errno;
-	snprintf(err->text, sizeof(err->text), "%s: cannot be given to the group: %s",
-		d->vmm_socket, strerror(-rc));
+	snprintf(err->text, sizeof(err->text), "%s: cannot change the group: %s", d->vmm_socket,
+		strerror(-rc));
 	return rc;
 }
 

@@ -79,7 +79,7 @@ change_new(struct vucd_devices *devices, const char *kind, const char *name, vuc
 
 	snprintf(from.name, sizeof(from.name), "%s", name);
 	if (!vucd_is_name(name, sizeof(from.name) - 1)) {
-		change_end(&from, -ENOENT, "no device can have this name");
+		change_end(&from, -ENOENT, "invalid device name");
 	} else if (devices->closed) {
 		change_end(&from, -ESHUTDOWN, "the daemon is stopping");
 	} else {
@@ -184,7 +184,7 @@ check_socket(const struct vucd_devices *devices, const struct vucd_device_config
 			strcmp(known->name, config->name) != 0) {
 			/* Paths stay as they are, in UTF-8. */
 			snprintf(err->text, sizeof(err->text),
-				"socket %s is that of device %s already", config->socket,
+				"socket %s is already used by device %s", config->socket,
 				known->name);
 			return -EADDRINUSE;
 		}

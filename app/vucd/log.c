@@ -112,7 +112,7 @@ tell_lost(struct vucd_log *log)
 {
 	char text[64];
 
-	snprintf(text, sizeof(text), "%u lines of the log were lost before this one", log->lost);
+	snprintf(text, sizeof(text), "%u log lines were dropped before this one", log->lost);
 	return write_line(log, VUC_LOG_WARNING, text);
 }
 

@@ -92,8 +92,8 @@ warn_of_crowds(const struct vucd_pollers *pollers, struct vucd_log *log)
 		for (k = 0; k < i; k++) {
 			if (both_spin(&pollers->all[k], &pollers->all[i]))
 				vucd_log(log, VUC_LOG_WARNING,
-					"pollers %s and %s both spin on CPU %d, and stop each "
-					"other for milliseconds; see cpu and idle",
+					"pollers %s and %s both spin on CPU %d, and delay each "
+					"other by milliseconds; change cpu or idle",
 					vuc_poller_name(pollers->all[k].poller),
 					vuc_poller_name(pollers->all[i].poller),
 					vuc_poller_cpu(pollers->all[i].poller));

@@ -40,7 +40,7 @@ reload_finish(struct vucd_reload *r)
 	free(r->changed);
 	r->changed = NULL;
 	r->busy = false;
-	vucd_log(r->log, VUC_LOG_NOTICE, "reload: done%s", r->failed ? ", not all of it" : "");
+	vucd_log(r->log, VUC_LOG_NOTICE, "reload: done%s", r->failed ? ", with failures" : "");
 	r->done(r->arg, 0, "");
 	if (r->again)
 		vucd_reload_request(r);
@@ -229,7 +229,7 @@ compare_devices(struct vucd_reload *r)
 		if (vucd_config_has_poller(r->config, device->poller))
 			continue;
 		snprintf(what, sizeof(what), "[device %s]", device->name);
-		snprintf(why, sizeof(why), "its poller %s does not run yet", device->poller);
+		snprintf(why, sizeof(why), "poller %s is not running yet", device->poller);
 		reload_tell(r, VUCD_RELOAD_RESTART, what, why);
 	}
 }

@@ -88,7 +88,7 @@ set_access(
 	const struct vucd_run_dir *dir, const struct vucd_settings *settings, struct vuc_error *err)
 {
 	if (settings->group != VUCD_NO_ID && fchown(dir->fd, (uid_t)-1, settings->group) != 0)
-		return run_dir_fail(dir->path, "cannot be given to the group", err);
+		return run_dir_fail(dir->path, "cannot change the group", err);
 	if (fchmod(dir->fd, (mode_t)settings->directory_mode) != 0)
 		return run_dir_fail(dir->path, "its mode cannot be set", err);
 	return 0;
@@ -115,11 +115,11 @@ run_dir_take(struct vucd_run_dir *dir, const struct vucd_settings *settings, str
 		return run_dir_fail(dir->path, "cannot be opened", err);
 	if (flock(dir->fd, LOCK_EX | LOCK_NB) != 0) {
 		if (errno == EWOULDBLOCK)
-			return run_dir_refuse(dir->path, "another vucd has it", -EBUSY, err);
+			return run_dir_refuse(dir->path, "in use by another vucd", -EBUSY, err);
 		return run_dir_fail(dir->path, "cannot be locked", err);
 	}
 	if (fstat(dir->fd, &st) != 0)
-		return run_dir_fail(dir->path, "cannot be looked at", err);
+		return run_dir_fail(dir->path, "cannot be checked", err);
 	rc = run_dir_check_found(dir->path, &st, settings, err);
 	if (rc == 0 && is_own(dir, settings))
 		rc = set_access(dir, settings, err);
@@ -138,7 +138,7 @@ vucd_run_dir_check(const struct vucd_settings *settings, struct vuc_error *err)
 	if (lstat(path, &st) == 0)
 		return run_dir_check_found(path, &st, settings, err);
 	if (errno != ENOENT)
-		return run_dir_fail(path, "cannot be looked at", err);
+		return run_dir_fail(path, "cannot be checked", err);
 	if (vucd_config_has_folder(path, folder))
 		return 0;
 	snprintf(err->text, sizeof(err->text), "%.100s: there is no folder %.100s", path, folder);
@@ -157,7 +157,7 @@ vucd_run_dir_open(
 		return rc;
 	dir->made = mkdir(dir->path, 0700) == 0;
 	if (!dir->made && errno != EEXIST)
-		return run_dir_fail(dir->path, "cannot be made", err);
+		return run_dir_fail(dir->path, "cannot be created", err);
 	rc = run_dir_take(dir, settings, err);
 	if (rc != 0)
 		vucd_run_dir_close(dir);

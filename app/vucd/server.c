@@ -96,7 +96,7 @@ server_make_room(struct vucd_server *server)
 	TAILQ_FOREACH (client, &server->clients, next) {
 		if (client->request == NULL) {
 			vucd_log(server->log, VUC_LOG_DEBUG,
-				"management: a quiet connection is closed for a new one");
+				"management: closed an idle connection to accept a new one");
 			client_destroy(client);
 			return true;
 		}
@@ -302,14 +302,14 @@ peer_is_allowed(struct vucd_server *server, int fd, struct ucred *peer, char why
 	socklen_t len = sizeof(*peer);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &len) != 0) {
-		snprintf(why, WHY_SIZE, "the user is not known");
+		snprintf(why, WHY_SIZE, "unknown user");
 		return false;
 	}
 	if (peer->uid == 0 || peer->uid == geteuid())
 		return true;
 	snprintf(why, WHY_SIZE, "user %u is neither root nor the daemon's user, %u", peer->uid,
 		geteuid());
-	vucd_log(server->log, VUC_LOG_WARNING, "management: process %d is refused: %s",
+	vucd_log(server->log, VUC_LOG_WARNING, "management: connection of process %d refused: %s",
 		(int)peer->pid, why);
 	return false;
 }
@@ -351,12 +351,12 @@ hang_up(struct vucd_server *server)
 	int fd;
 
 	vucd_log(server->log, VUC_LOG_WARNING,
-		"management: no descriptors left for a connection: %s", strerror(errno));
+		"management: out of file descriptors for a connection: %s", strerror(errno));
 	if (server->spare >= 0)
 		close(server->spare);
 	fd = accept4(server->listener.fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
-		turn_away(fd, -EMFILE, "the daemon has no descriptors left");
+		turn_away(fd, -EMFILE, "the daemon is out of file descriptors");
 	else
 		server_pause(server, true);
 	server->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);

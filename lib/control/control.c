@@ -152,7 +152,7 @@ control_warn(struct vuc_control *c)
 	if (c->signaller.context == 0)
 		control_log(&c->log, VUC_LOG_WARNING,
 			"no asynchronous I/O on this system: a hostile VMM could block the "
-			"daemon by the eventfd that tells it of events");
+			"daemon through its event eventfd");
 	if (access("/proc/self/fd", X_OK) != 0)
 		control_log(&c->log, VUC_LOG_WARNING,
 			"no /proc on this system: cannot check whether descriptors for "

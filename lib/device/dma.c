@@ -83,7 +83,7 @@ dma_is_shared(struct vuc_device *dev, const struct vuc_dma_mapping *m)
 		return true;
 	if (m->addr != NULL)
 		device_warn(dev, DEVICE_FAULT_NO_FDS,
-			"max_msg_fds is 0: the server gets no memory, and has to ask for each "
+			"max_msg_fds is 0: the server cannot map memory, and sends a message for each "
 			"access");
 	return false;
 }

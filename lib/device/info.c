@@ -231,8 +231,8 @@ learn_ask_for_more(struct device_learn *l, uint32_t argsz, struct vuc_error *err
 {
 	if (l->asked_again)
 		return vuc_error_set(err, -EPROTO,
-			"VFIO_USER_DEVICE_GET_REGION_INFO: region %u asked for an argsz of %u, and "
-			"given that for %u",
+			"VFIO_USER_DEVICE_GET_REGION_INFO: region %u requires an argsz of %u, and "
+			"after a request with it, %u",
 			l->index, l->argsz, argsz);
 	l->asked_again = true;
 	l->argsz = argsz;

@@ -191,7 +191,7 @@ io_fds_run(struct operation *op)
 	if (a->asked == MAX_QUESTIONS)
 		return operation_fail(op, -EPROTO,
 			"VFIO_USER_DEVICE_GET_REGION_IO_FDS: region %u: asked %u times, and the "
-			"server wants an argsz of %u now",
+			"server requires an argsz of %u now",
 			a->region, a->asked, a->argsz);
 	rc = operation_send(op, &a->message, &req);
 	if (rc != 0)

@@ -100,7 +100,7 @@ device_check_command(const struct vuc_device *dev, uint16_t cmd, struct vuc_erro
 	if (rc != 0 || (dev->faults->broke_on & UINT32_C(1) << cmd) == 0)
 		return rc;
 	return vuc_error_set(err, -EOPNOTSUPP,
-		"%s is not sent: it has broken a connection to this server",
+		"%s is not sent: it has closed a connection to this server before",
 		vuc_wire_command_name(cmd));
 }
 

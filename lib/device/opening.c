@@ -437,8 +437,8 @@ vuc_device_open_known_start(const struct vuc_device_opts *opts, struct vuc_serve
 
 	*dev = NULL;
 	if (vuc_closer_waiting(closer) >= MAX_UNCLOSED)
-		return vuc_error_set(
-			err, -EBUSY, "not connected: what the server has sent takes long to close");
+		return vuc_error_set(err, -EBUSY,
+			"not connected: still closing file descriptors that the server has sent");
 	d = alloc_device(opts, faults, choose_closer(opts, closer));
 	if (d == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a device");

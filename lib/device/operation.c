@@ -53,7 +53,7 @@ operation_fail_by_session(struct operation *op, int status)
 
 	if (*reason)
 		return operation_fail(op, status, "%s", reason);
-	return operation_fail(op, status, "cannot ask the server: %s", strerror(-status));
+	return operation_fail(op, status, "cannot send the request: %s", strerror(-status));
 }
 
 int

@@ -491,13 +491,13 @@ failure_text(int failure)
 {
 	switch (failure) {
 	case -EINVAL:
-		return "there is no such region, or it has no such bytes";
+		return "no such region, or an access outside of it";
 	case -EBUSY:
 		return "other requests of the queue are outstanding";
 	case -ECONNRESET:
-		return "the connection to the device, or the daemon, has ended";
+		return "the connection to the device or the daemon is closed";
 	case -EPROTO:
-		return "the other end of the queue, or the device's server, broke the rules";
+		return "the other side of the queue or the server violated the protocol";
 	default:
 		return strerror(-failure);
 	}

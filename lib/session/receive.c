@@ -100,7 +100,7 @@ check_reply_header(struct vuc_session *s, const struct vfio_user_header *h, cons
 		return false;
 	}
 	if (session_is_queued(s, slot)) {
-		end_broken(s, h, "its command was not sent yet");
+		end_broken(s, h, "its request was not sent yet");
 		return false;
 	}
 	/* The specification wants the header alone behind an error; the rest is skipped. */
@@ -177,7 +177,7 @@ take_header(struct vuc_session *s, struct message *m, const uint8_t *bytes)
 	m->slot = NULL;
 	if (type == VFIO_USER_F_TYPE_COMMAND && (h->flags & ~VFIO_USER_F_KNOWN) == 0)
 		return check_command_header(s, h);
-	vuc_session_end(s, -EPROTO, "message 0x%04x (%s %u): flags 0x%x are not known", h->msg_id,
+	vuc_session_end(s, -EPROTO, "message 0x%04x (%s %u): flags 0x%x are unknown", h->msg_id,
 		vuc_wire_command_name(h->cmd), h->cmd, h->flags);
 	return false;
 }
@@ -211,7 +211,7 @@ check_access(struct vuc_session *s, struct slot *slot, const struct message *m)
 	bool right_size = m->len == slot->reply_max;
 
 	if (m->len == 0 && slot->cmd == VFIO_USER_REGION_READ) {
-		fail_access(s, slot, m, "a reply without data, asked was a count of %u",
+		fail_access(s, slot, m, "a reply without data to a request of count %u",
 			slot->asked.count);
 		return false;
 	}
@@ -221,13 +221,13 @@ check_access(struct vuc_session *s, struct slot *slot, const struct message *m)
 	if (got.offset != slot->asked.offset || got.region != slot->asked.region) {
 		vuc_session_end(s, -EPROTO,
 			"message 0x%04x (%s): a reply for region %u offset 0x%" PRIx64
-			", asked was region %u offset 0x%" PRIx64,
+			", requested region %u offset 0x%" PRIx64,
 			m->header.msg_id, vuc_wire_command_name(slot->cmd), got.region, got.offset,
 			slot->asked.region, slot->asked.offset);
 		return false;
 	}
 	if (!right_size)
-		fail_access(s, slot, m, "count %u and %zu bytes of data, asked was a count of %u",
+		fail_access(s, slot, m, "count %u and %zu bytes of data, requested count %u",
 			got.count, m->len - sizeof(got), slot->asked.count);
 	return right_size;
 }
@@ -242,7 +242,7 @@ warn_of_access(struct vuc_session *s, const struct slot *slot, const struct mess
 		memcpy(&got, m->body, sizeof(got));
 	if (got.count != slot->asked.count && session_is_new_fault(s, VUC_FAULT_ACCESS_REPLY))
 		session_warn(s,
-			"message 0x%04x (%s): a reply of %zu bytes with count %u, asked was %u",
+			"message 0x%04x (%s): a reply of %zu bytes with count %u, requested %u",
 			m->header.msg_id, vuc_wire_command_name(slot->cmd), m->len, got.count,
 			slot->asked.count);
 }
@@ -335,7 +335,7 @@ drop_surplus(struct vuc_session *s, const struct message *m)
 	s->awaits_posted = true;
 	s->config.faults->answers_posted = true;
 	if (session_is_new_fault(s, VUC_FAULT_ANSWERS_POSTED))
-		session_warn(s, "the server answered a posted %s%s: writes are awaited from now on",
+		session_warn(s, "the server answered a posted %s%s: later writes request a reply",
 			vuc_wire_command_name(m->header.cmd), error ? " with an error" : "");
 }
 

@@ -40,10 +40,10 @@ options_read(struct vuc_vmm_attach_opts *known, const struct vuc_vmm_attach_opts
 		return vuc_error_set(err, -EINVAL, "no name of a device to attach to");
 	if (strlen(known->device) >= VUC_SHM_NAME_SIZE)
 		return vuc_error_set(err, -EINVAL,
-			"the name of the device has %zu bytes, %d are the most: %s",
+			"device name of %zu bytes, at most %d are allowed: %s",
 			strlen(known->device), VUC_SHM_NAME_SIZE - 1, known->device);
 	if (known->timeout_ms == 0)
-		return vuc_error_set(err, -EINVAL, "a timeout of 0 ms");
+		return vuc_error_set(err, -EINVAL, "timeout_ms is 0");
 	if (known->name == NULL)
 		known->name = program_invocation_short_name;
 	return 0;
@@ -323,7 +323,7 @@ vuc_vmm_attach_start(const struct vuc_vmm_attach_opts *opts, struct vuc_vmm_devi
 
 	*dev = NULL;
 	if (done == NULL)
-		return vuc_error_set(err, -EINVAL, "no function to be called at the end");
+		return vuc_error_set(err, -EINVAL, "no completion callback");
 	a = attach_prepare(opts, &rc, err);
 	if (a == NULL)
 		return rc;
@@ -437,7 +437,7 @@ vuc_vmm_detach_start(
 	int rc = 0;
 
 	if (done == NULL)
-		return vuc_error_set(err, -EINVAL, "no function to be called at the end");
+		return vuc_error_set(err, -EINVAL, "no completion callback");
 	p = plain_create(dev, VUC_SHM_DETACH, err);
 	if (p == NULL)
 		return -ENOMEM;

@@ -105,7 +105,7 @@ check_range(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
 	if (rc != 0)
 		return rc;
 	if (action > VUC_VMM_IRQ_UNMASK)
-		return vuc_error_set(err, -EINVAL, "%d is nothing to do with interrupts", action);
+		return vuc_error_set(err, -EINVAL, "unknown interrupt action %d", action);
 	if (range->count == 0 || range->count > UINT32_MAX - range->start)
 		return vuc_error_set(err, -EINVAL,
 			"%" PRIu32 " interrupts from %" PRIu32 " on of IRQ index %" PRIu32

@@ -105,15 +105,15 @@ vmm_reply_wrong(struct vuc_vmm_device *dev, const union vmm_packet *reply, struc
 static int
 daemon_gone(struct vuc_vmm_device *dev, struct vuc_error *err)
 {
-	static const char text[] = "the daemon has ended the connection";
+	static const char text[] = "the daemon closed the connection";
 	const struct vuc_shm_state *page = dev->pages.state;
 	uint32_t state = page != NULL ? __atomic_load_n(&page->state, __ATOMIC_ACQUIRE) : 0;
 
 	if (state == VUC_SHM_REMOVED)
-		return vmm_link_end(
-			&dev->link, err, -ECONNRESET, "%s: the device was taken away", text);
+		return vmm_link_end(&dev->link, err, -ECONNRESET,
+			"%s: the device was removed or detached", text);
 	if (state == VUC_SHM_STOPPING)
-		return vmm_link_end(&dev->link, err, -ECONNRESET, "%s: it stops", text);
+		return vmm_link_end(&dev->link, err, -ECONNRESET, "%s: it is stopping", text);
 	return vmm_link_end(&dev->link, err, -ECONNRESET, "%s", text);
 }
 
@@ -132,7 +132,7 @@ vmm_request_send(struct vuc_vmm_device *dev, union vmm_packet *packet, const str
 	if (n == -EPIPE || n == -ECONNRESET)
 		return daemon_gone(dev, err);
 	if (n < 0)
-		return vuc_error_set(err, (int)n, "%s cannot be sent to the daemon: %s",
+		return vuc_error_set(err, (int)n, "cannot send %s to the daemon: %s",
 			vuc_shm_message_name(h->type), strerror((int)-n));
 	link->sequence++;
 	return 0;
@@ -203,7 +203,7 @@ request_refused(struct vuc_vmm_device *dev, unsigned int type,
 		return header_wrong(dev, type, err, "descriptors", fds->nr, 0);
 	if (memchr(failure->reason, '\0', sizeof(failure->reason)) == NULL)
 		return vmm_link_end(&dev->link, err, -EPROTO,
-			"the daemon's reply to %s: a reason without an end",
+			"the daemon's reply to %s: unterminated reason",
 			vuc_shm_message_name(type));
 	if (failure->reason[0] == '\0')
 		return vuc_error_set(err, h->status, "the daemon has refused %s: %s",
@@ -274,7 +274,7 @@ vmm_memory_map(
 		return vuc_error_set(err, -errno, "%s: %s", what, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return vuc_error_set(err, -EPROTO,
-			"%s: the daemon's descriptor is not of memory (mode 0%o)", what,
+			"%s: the daemon's file descriptor is not a memory file (mode 0%o)", what,
 			st.st_mode);
 	if (st.st_size < 0 || (uint64_t)st.st_size < size)
 		return vuc_error_set(err, -EPROTO,
@@ -301,8 +301,8 @@ vmm_eventfd_check(int fd, const char *what, struct vuc_error *err)
 		return vuc_error_set(err, -errno, "%s: %s", what, strerror(errno));
 	if ((st.st_mode & S_IFMT) == 0)
 		return 0;
-	return vuc_error_set(err, -EPROTO, "%s: the daemon's descriptor is no eventfd (mode 0%o)",
-		what, st.st_mode);
+	return vuc_error_set(err, -EPROTO,
+		"%s: the daemon's file descriptor is not an eventfd (mode 0%o)", what, st.st_mode);
 }
 
 int

@@ -30,7 +30,7 @@ vmm_operation_create(struct vuc_vmm_device *dev, const struct vmm_operation_ops 
 	struct vmm_operation *op = calloc(1, size);
 
 	if (op == NULL) {
-		vuc_error_set(err, -ENOMEM, "no memory to ask the daemon");
+		vuc_error_set(err, -ENOMEM, "no memory for a request to the daemon");
 		return NULL;
 	}
 	op->ops = ops;
@@ -185,7 +185,7 @@ operation_expire(struct vuc_vmm_device *dev, struct vmm_operation *op)
 			link->addr.sun_path, strerror(ETIMEDOUT));
 	else if (dev->ops.asked != 0)
 		vmm_link_end(link, &err, -ETIMEDOUT,
-			"no reply of the daemon to %s within %" PRIu32 " ms",
+			"no reply from the daemon to %s within %" PRIu32 " ms",
 			vuc_shm_message_name(dev->ops.asked), link->timeout_ms);
 	else
 		vmm_link_end(link, &err, -ETIMEDOUT,
@@ -362,7 +362,7 @@ vmm_operation_check(const struct vuc_vmm_device *dev, const struct vmm_completio
 	int rc;
 
 	if (completion != NULL && completion->done == NULL)
-		return vuc_error_set(err, -EINVAL, "no function to be called at the end");
+		return vuc_error_set(err, -EINVAL, "no completion callback");
 	if (completion == NULL && vmm_is_callback(dev))
 		return vuc_error_set(
 			err, -EDEADLK, "a synchronous call from a completion callback");

@@ -78,11 +78,11 @@ check_fds(const struct vuc_wire_io_fds_request *asked, uint32_t i,
 {
 	if (sub->fd_index >= asked->nr_fds && sub->fd_index != VUC_WIRE_NO_FD)
 		return sub_region_refuse(
-			asked, i, "fd_index", sub->fd_index, "one for which an fd came", err);
+			asked, i, "fd_index", sub->fd_index, "the index of a received fd", err);
 	if (sub->type == VFIO_USER_IO_FD_TYPE_IOEVENTFD_SHADOW &&
 		sub->shadow_fd_index >= asked->nr_fds)
 		return sub_region_refuse(asked, i, "shadow_mem_fd_index", sub->shadow_fd_index,
-			"one for which an fd came", err);
+			"the index of a received fd", err);
 	return 0;
 }
 
@@ -177,7 +177,7 @@ vuc_wire_io_fds_decode(const void *body, size_t len, const struct vuc_wire_io_fd
 		out->truncated = true;
 		if (len > asked->argsz)
 			return vuc_wire_refuse(err, IO_FDS,
-				"body of %zu bytes, asked for at most %" PRIu32, len, asked->argsz);
+				"body of %zu bytes, requested at most %" PRIu32, len, asked->argsz);
 		return 0;
 	}
 	rc = vuc_wire_check_size(IO_FDS, len, got.argsz, err);

@@ -33,7 +33,7 @@ vuc_wire_mig_data_decode(const void *body, size_t len, uint32_t size, const uint
 	memcpy(&got, body, sizeof(got));
 	if (got.size > size)
 		return vuc_wire_refuse(
-			err, READ, "size %" PRIu32 ", asked for at most %" PRIu32, got.size, size);
+			err, READ, "size %" PRIu32 ", requested at most %" PRIu32, got.size, size);
 	rc = vuc_wire_check_number(READ, "argsz", got.argsz, (uint64_t)sizeof(got) + got.size, err);
 	if (rc != 0)
 		return rc;

@@ -187,7 +187,7 @@ vuc_wire_region_info_decode(const void *body, size_t len, uint32_t index, uint32
 		out->truncated = true;
 		if (len > argsz)
 			return vuc_wire_refuse(err, REGION_INFO,
-				"body of %zu bytes, asked for at most %" PRIu32, len, argsz);
+				"body of %zu bytes, requested at most %" PRIu32, len, argsz);
 		return 0;
 	}
 	if ((out->info.flags & VFIO_REGION_INFO_FLAG_CAPS) == 0 || out->info.cap_offset == 0)

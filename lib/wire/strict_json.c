@@ -151,7 +151,7 @@ parse(struct json_tokener *tok, const char *text, size_t len, struct json_object
 		return vuc_error_set(err, -EPROTO, "is not JSON at byte %zu: %s", end,
 			json_tokener_error_desc(error));
 	if (end != len)
-		return vuc_error_set(err, -EPROTO, "goes on at byte %zu behind the JSON text", end);
+		return vuc_error_set(err, -EPROTO, "has data after the JSON text at byte %zu", end);
 	return 0;
 }
 
@@ -179,7 +179,7 @@ parse_copy(const char *text, size_t len, struct json_object **root, struct vuc_e
 	int rc;
 
 	if (tok == NULL || copy == NULL) {
-		rc = vuc_error_set(err, -ENOMEM, "has no memory to be parsed in");
+		rc = vuc_error_set(err, -ENOMEM, "cannot be parsed: out of memory");
 	} else {
 		json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
 		rc = parse(tok, copy, len, root, err);

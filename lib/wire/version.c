@@ -307,14 +307,14 @@ check_twin_socket(const struct vuc_wire_version *ours, const struct vuc_wire_ver
 		return 0;
 	if (!ours->twin_socket.supported)
 		return vuc_wire_refuse(err, VFIO_USER_VERSION,
-			"capability twin_socket.supported is true, but was not asked for");
+			"capability twin_socket.supported is true, but was not requested");
 	if (!theirs->twin_socket.has_fd_index)
 		return vuc_wire_refuse(
 			err, VFIO_USER_VERSION, "capability twin_socket.fd_index is missing");
 	if (theirs->twin_socket.fd_index >= nr_fds)
 		return vuc_wire_refuse(err, VFIO_USER_VERSION,
 			"capability twin_socket.fd_index is %" PRIu32
-			", but %u file descriptors came",
+			", but %u file descriptors were received",
 			theirs->twin_socket.fd_index, nr_fds);
 	return 0;
 }

@@ -87,7 +87,7 @@ static const struct fault_case opening[] = {
 	{"bad-json={\"capabilities\":{\"twin_socket\":{\"supported\":true,\"fd_index\":1}}}",
 		NULL, -EPROTO, ENDS,
 		"VFIO_USER_VERSION reply: capability twin_socket.fd_index is 1, but 1 file "
-		"descriptors came", .twin = true},
+		"descriptors were received", .twin = true},
 	{"extra-fds=1@version", NULL, -EPROTO, ENDS,
 		"VFIO_USER_VERSION reply: carried 1 unexpected file descriptors"},
 	{"extra-fds=1@version", NULL, -EPROTO, ENDS,
@@ -188,32 +188,32 @@ static const struct fault_case accesses[] = {
 	{"wrong-size=33@region_read#7", call_read_id_twice, -EPROTO, ENDS,
 		"message 0x#### ((unknown) *",
 		.warning = "message 0x#### (VFIO_USER_REGION_READ): count 4 and 1 bytes of data, "
-			   "asked was a count of 4"},
+			   "requested count 4"},
 	{"length=16@region_read#7", call_read_id, -EPROTO, GOES_ON,
-		"message 0x#### (VFIO_USER_REGION_READ): a reply without data, asked was a "
-		"count of 4",
-		.warning = "message 0x#### (VFIO_USER_REGION_READ): a reply without data, asked was "
-			   "a count of 4"},
+		"message 0x#### (VFIO_USER_REGION_READ): a reply without data to a "
+		"request of count 4",
+		.warning = "message 0x#### (VFIO_USER_REGION_READ): a reply without data to a "
+			   "request of count 4"},
 	{"length=20@region_read#7", call_read_id, -EPROTO, ENDS,
 		"message 0x#### (VFIO_USER_REGION_READ 9): msg_size 20, expected 32 to 36"},
 	{"length=35@region_read#7", call_read_id, -EPROTO, GOES_ON,
 		"message 0x#### (VFIO_USER_REGION_READ): count 4 and 3 bytes of data, "
-		"asked was a count of 4",
+		"requested count 4",
 		.warning = "message 0x#### (VFIO_USER_REGION_READ): count 4 and 3 bytes of data, "
-			   "asked was a count of 4"},
+			   "requested count 4"},
 	{"length=16@region_write", call_write_scratch, 0, GOES_ON,
 		.warning = "message 0x#### (VFIO_USER_REGION_WRITE): a reply of 0 bytes with count "
-			   "0, asked was 8"},
+			   "0, requested 8"},
 	{"length=33@region_write", call_write_scratch, -EPROTO, ENDS,
 		"message 0x#### (VFIO_USER_REGION_WRITE 10): msg_size 33, expected 32 to 32"},
 	{"length=20@device_reset", vuc_device_reset, -EPROTO, ENDS,
 		"message 0x#### (VFIO_USER_DEVICE_RESET 13): msg_size 20, expected 16 to 16"},
 	{"wrong-count@region_read#7", call_read_id, 0, GOES_ON,
 		.warning = "message 0x#### (VFIO_USER_REGION_READ): a reply of 20 bytes with count "
-			   "5, asked was 4"},
+			   "5, requested 4"},
 	{"wrong-count@region_write", call_write_scratch, 0, GOES_ON,
 		.warning = "message 0x#### (VFIO_USER_REGION_WRITE): a reply of 16 bytes with count "
-			   "9, asked was 8"},
+			   "9, requested 8"},
 	{"error=0@device_reset", vuc_device_reset, -EOPNOTSUPP, GOES_ON,
 		"the server answered VFIO_USER_DEVICE_RESET with error 0 (Operation not "
 		"supported)",
@@ -347,7 +347,7 @@ static const struct fault_case others[] = {
 		"VFIO_USER_DEVICE_SET_IRQS with error 22 (Invalid argument)"},
 	{"fd-index=9", call_get_io_fds, -EPROTO, GOES_ON,
 		"VFIO_USER_DEVICE_GET_REGION_IO_FDS reply: region 0: sub-region 0: "
-		"fd_index 9, expected one for which an fd came"},
+		"fd_index 9, expected the index of a received fd"},
 	{"argsz=8@device_get_region_io_fds", call_get_io_fds, -EPROTO, GOES_ON,
 		"VFIO_USER_DEVICE_GET_REGION_IO_FDS reply: region 0: argsz 8, expected 16 "
 		"to 65536"},
@@ -368,7 +368,7 @@ static const struct fault_case others[] = {
 		"the server answered VFIO_USER_DEVICE_FEATURE with error 5 (Input/output "
 		"error)"},
 	{"wrong-count@mig_data_read", call_read_migration, -EPROTO, GOES_ON,
-		"VFIO_USER_MIG_DATA_READ reply: size 65, asked for at most 64"},
+		"VFIO_USER_MIG_DATA_READ reply: size 65, requested at most 64"},
 	{"argsz=8@mig_data_read", call_read_migration, -EPROTO, GOES_ON,
 		"VFIO_USER_MIG_DATA_READ reply: argsz 8, expected 72"},
 	{"length=20@mig_data_read", call_read_migration, -EPROTO, ENDS,

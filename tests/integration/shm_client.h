@@ -24,7 +24,7 @@
 #define SHM_TIMEOUT_MS 60000 /* until the daemon counts as hung */
 
 /* What a call returns beside the reply's status, which is 0 or negative. */
-#define SHM_GONE   1 /* the daemon has ended the connection */
+#define SHM_GONE   1 /* the daemon closed the connection */
 #define SHM_SILENT 2 /* it has said nothing in time */
 #define SHM_WRONG  3 /* the reply is none that may come */
 

@@ -235,7 +235,7 @@ test_growing(void)
 	nr_subs = 1;
 	grow = 1;
 	CU_ASSERT(is_get_refused(REGION, -EPROTO,
-		"VFIO_USER_DEVICE_GET_REGION_IO_FDS: region 0: asked 4 times, and the server wants "
+		"VFIO_USER_DEVICE_GET_REGION_IO_FDS: region 0: asked 4 times, and the server requires "
 		"an argsz of 208 now"));
 	CU_ASSERT_EQUAL(nr_questions, 4);
 	grow = 0;
@@ -256,7 +256,7 @@ test_bad_answers(void)
 		const char *reason;
 	} rows[] = {
 		{PLAIN, 0, 0x10, 2, 0,
-			REPLY "sub-region 0: fd_index 2, expected one for which an fd came"},
+			REPLY "sub-region 0: fd_index 2, expected the index of a received fd"},
 		{PLAIN, 0, 0xffe, 0, 0,
 			REPLY "sub-region 0 of 0x4 bytes at 0xffe is outside the region's 0x1000"},
 		{PLAIN, KVM_IOEVENTFD_FLAG_DEASSIGN, 0, 0, 0,

@@ -231,7 +231,7 @@ static const struct row saves[] = {
 		.reason = REPLY "argsz 18, expected 19",
 		.bytes = 20, .trace = "PRE_COPY r20 STOP_COPY r10 RUNNING "},
 	{DATA_FAULT(READ, 2, FAKE_FIELD, 4, UINT32_MAX), .rc = -EPROTO,
-		.reason = REPLY "size 4294967295, asked for at most 1048576",
+		.reason = REPLY "size 4294967295, requested at most 1048576",
 		.bytes = 20, .trace = "PRE_COPY r20 STOP_COPY r10 RUNNING "},
 	{DATA_FAULT(READ, 1, FAKE_ERROR_STATE, 0, EIO), .rc = -EIO,
 		.reason = READ EIO_TEXT "; and not brought back to RUNNING: migration state "

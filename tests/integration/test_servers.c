@@ -594,7 +594,7 @@ static const struct row rows[] = {
 
 	/* Posted writes that are answered. */
 	{"posted write answered", {WRITE, ANSWER, 0}, .call = post,
-		.warnings = {ANSWERED ": writes are awaited"}},
+		.warnings = {ANSWERED ": later writes request a reply"}},
 	{"many posted writes answered", {WRITE, ANSWER, 0}, .call = post_many,
 		.warnings = {ANSWERED}},
 	{"posted write refused", {WRITE, REFUSE, 0, 22}, .call = post,
@@ -678,12 +678,12 @@ static const struct row rows[] = {
 	{"read: no body", {READ, CUT, 0, 0}, .call = read_4, .status = -EPROTO,
 		.reason = "a reply without data", .warnings = {"a reply without data"}},
 	{"read: short", {READ, CUT, 0, ACCESS + 4}, .call = read_8, .status = -EPROTO,
-		.reason = "4 bytes of data, asked was a count of 8",
-		.warnings = {"4 bytes of data, asked was a count of 8"}},
+		.reason = "4 bytes of data, requested count 8",
+		.warnings = {"4 bytes of data, requested count 8"}},
 	{"read: data alone", {READ, CUT, 0, 4}, .call = read_4, .status = -EPROTO, .ends = true,
 		.reason = "msg_size 20, expected 32 to 36"},
 	{"read: count 0", {READ, SET_COUNT, 0, 0}, .call = read_4,
-		.warnings = {"a reply of 20 bytes with count 0, asked was 4"}},
+		.warnings = {"a reply of 20 bytes with count 0, requested 4"}},
 	{"config space by registers only", {READ, CLOSE_ON_ODD_SIZE, CONFIG},
 		.call = access_config},
 	{"read closes", {READ, CLOSE, 0}, .call = read_4, .status = -ECONNRESET, .ends = true,
@@ -795,7 +795,7 @@ test_remembered(void)
 	CU_ASSERT_EQUAL_FATAL(open_scene(&s), 0);
 	CU_ASSERT_EQUAL(get_io_fds(&s), -EOPNOTSUPP);
 	CU_ASSERT_PTR_NOT_NULL(strstr(vuc_device_reason(s.dev),
-		"VFIO_USER_DEVICE_GET_REGION_IO_FDS is not sent: it has broken a connection"));
+		"VFIO_USER_DEVICE_GET_REGION_IO_FDS is not sent: it has closed a connection"));
 	CU_ASSERT_EQUAL(vuc_device_write_posted(s.dev, 0, 0, "x", 1), 0);
 	CU_ASSERT_EQUAL(read_bar(&s, 2, 4), 0);
 	CU_ASSERT_EQUAL(s.posted, 1);

@@ -464,7 +464,7 @@ test_removed(void)
 	CU_ASSERT_EQUAL(vuc_queue_read(queue, BAR0, REFDEV_REG_ID, &value, 4), -ECONNRESET);
 	CU_ASSERT_EQUAL(vuc_vmm_reset(dev, &err), -ECONNRESET);
 	CU_ASSERT_STRING_EQUAL(
-		err.text, "the daemon has ended the connection: the device was taken away");
+		err.text, "the daemon closed the connection: the device was removed or detached");
 }
 
 static void

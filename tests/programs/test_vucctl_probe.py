@@ -314,7 +314,7 @@ CONFIG = [
     ('empty extended list', {0x100: b'\xff' * 4}, ['  [b0]  Vendor specific: length 16\n\n']),
     ('bridge', {0x0e: b'\x81', 0x3d: b'\x09', 0x38: struct.pack('<I', 0xfeb00001)},
      ['  header type     01         PCI bridge, multifunction\n',
-      '  interrupt       pin 9, which PCI does not have\n', '  ROM             enabled at '
+      '  interrupt       pin 9, which is invalid\n', '  ROM             enabled at '
       '0xfeb00000, no region\n']),
     ('ROM', {0x30: struct.pack('<I', 0xfeb007fe)},
      ['  ROM             disabled at 0xfeb00000, no region\n']),

@@ -97,7 +97,7 @@ def fails(folder, args, answers, text, **options):
     (result({}, 'null'), 'not to the question'),
     (b'{"jsonrpc":"2.0","result":{}}\n', 'not to the question'),
     (error('"no"', 0), 'not to the question'),
-    (result({}) + b'{}', 'more than an answer'),
+    (result({}) + b'{}', 'data after its response'),
     (Daemon.FLOOD, 'the answer has more than 4194304 bytes'),
     (error('1'), 'an error without a message'),
     (b'{"jsonrpc":"2.0","error":null,"id":1}\n', 'an error without a message'),
@@ -217,23 +217,26 @@ def counted(name='a', **counters):
 
 
 @pytest.mark.parametrize('args,answer,text', [
-    (['status'], {}, "the answer to status has no '"),
-    (['status'], {'devices': {}, 'version': '1', 'state': []}, "the answer to status has no '"),
-    (['devices'], {'devices': 7}, "the answer to devices.list has no 'devices'"),
-    (['devices'], {'devices': [1, None]}, "the answer to devices.list has no 'name'"),
-    (['devices'], {'devices': [listed(vmm={})]}, "the answer to devices.list has no 'pid'"),
-    (['devices', '--json'], {}, "the answer to devices.list has no 'devices'"),
-    (['stats'], {'time_ms': 1, 'devices': []}, "the answer to stats.get has no 'pollers'"),
-    (['stats'], {'time_ms': 1, 'devices': [], 'pollers': [1]}, "stats.get has no 'name'"),
-    (['stats'], {'devices': [], 'pollers': []}, "stats.get has no 'time_ms'"),
-    (['stats'], {'time_ms': 1, 'devices': {}, 'pollers': []}, "stats.get has no 'devices'"),
-    (['stats'], {'time_ms': 1, 'devices': [[]], 'pollers': []}, "stats.get has no 'name'"),
-    (['stats'], {'time_ms': 1, 'devices': [counted(reads=-1)], 'pollers': []}, "no 'reads'"),
-    (['stats'], {'time_ms': 1, 'devices': [counted(reads=1.5)], 'pollers': []}, "no 'reads'"),
-    (['stats'], {'time_ms': 1, 'devices': [counted(reads=None)], 'pollers': []}, "no 'reads'"),
-    (['stats'], {'time_ms': 1, 'devices': [counted(reads='7')], 'pollers': []}, "no 'reads'"),
-    (['stats', '-w', '-i0.1'], {'time_ms': '1', 'devices': []}, "stats.get has no 'time_ms'"),
-    (['reload'], {}, "the answer to reload has no 'added'")])
+    (['status'], {}, "the response to status lacks a valid '"),
+    (['status'], {'devices': {}, 'version': '1', 'state': []},
+     "the response to status lacks a valid '"),
+    (['devices'], {'devices': 7}, "the response to devices.list lacks a valid 'devices'"),
+    (['devices'], {'devices': [1, None]}, "the response to devices.list lacks a valid 'name'"),
+    (['devices'], {'devices': [listed(vmm={})]},
+     "the response to devices.list lacks a valid 'pid'"),
+    (['devices', '--json'], {}, "the response to devices.list lacks a valid 'devices'"),
+    (['stats'], {'time_ms': 1, 'devices': []}, "the response to stats.get lacks a valid 'pollers'"),
+    (['stats'], {'time_ms': 1, 'devices': [], 'pollers': [1]}, "stats.get lacks a valid 'name'"),
+    (['stats'], {'devices': [], 'pollers': []}, "stats.get lacks a valid 'time_ms'"),
+    (['stats'], {'time_ms': 1, 'devices': {}, 'pollers': []}, "stats.get lacks a valid 'devices'"),
+    (['stats'], {'time_ms': 1, 'devices': [[]], 'pollers': []}, "stats.get lacks a valid 'name'"),
+    (['stats'], {'time_ms': 1, 'devices': [counted(reads=-1)], 'pollers': []}, "a valid 'reads'"),
+    (['stats'], {'time_ms': 1, 'devices': [counted(reads=1.5)], 'pollers': []}, "a valid 'reads'"),
+    (['stats'], {'time_ms': 1, 'devices': [counted(reads=None)], 'pollers': []}, "a valid 'reads'"),
+    (['stats'], {'time_ms': 1, 'devices': [counted(reads='7')], 'pollers': []}, "a valid 'reads'"),
+    (['stats', '-w', '-i0.1'], {'time_ms': '1', 'devices': []},
+     "stats.get lacks a valid 'time_ms'"),
+    (['reload'], {}, "the response to reload lacks a valid 'added'")])
 def test_lacks(folder, args, answer, text):
     fails(folder, args, [result(answer)], text)
 
@@ -246,7 +249,7 @@ def test_hangs_up(folder, args, answers):
 
 def test_gone_already(folder):
     fails(folder, ['add', 'a', '/s'], [result({}), result({'devices': []}, 2)],
-          'a was added, but is gone already')
+          'a was added, but has been removed again')
 
 
 def test_clock_stands_still(folder):

@@ -28,7 +28,7 @@ probe a b                           | unexpected argument 'b'
 probe --frob a                      | '--frob'
 probe --json -qv a                  | q'
 probe --json=1 a                    | argument
-probe --json --lspci a              | exclude each other
+probe --json --lspci a              | mutually exclusive
 probe a --timeout                   | requires an argument
 probe --timeout=0 a                 | timeout '0'
 probe --timeout=-1 a                | timeout '-1'
@@ -49,7 +49,7 @@ read S 4294967296 0 4               | region '4294967296'
 read S bar0 x 4                     | offset 'x'
 read S bar0 0 0                     | size '0'
 read -c0 S bar0 0 4                 | count '0'
-read -jr S bar0 0 4                 | exclude each other
+read -jr S bar0 0 4                 | mutually exclusive
 read --trace=1 S bar0 0 4           | argument
 write S bar0 0 4                    | no value given
 write S bar0 0 9 1                  | size '9'
@@ -62,7 +62,7 @@ write -d:01 S bar0 0                | data ':01'
 write -d01::02 S bar0 0             | data '01::02'
 write -d0x01 S bar0 0               | data '0x01'
 write -d00 S bar0 0 1               | unexpected argument '1'
-write -d00 -f/dev/null S bar0 0     | exclude each other
+write -d00 -f/dev/null S bar0 0     | mutually exclusive
 reset S x                           | unexpected argument 'x'
 dma-selftest --size=0 S             | size '0'
 dma-selftest --size=4294967297 S    | size '4294967297'
@@ -85,7 +85,7 @@ migrate                             | no command given
 migrate copy                        | unknown command 'copy'
 migrate save S                      | no file given
 migrate save S f g                  | unexpected argument 'g'
-migrate save -j S -                 | exclude each other
+migrate save -j S -                 | mutually exclusive
 migrate save -c0 S f                | chunk '0'
 migrate load -p S f                 | p'
 status x                            | unexpected argument 'x'
@@ -93,8 +93,8 @@ status --frob                       | '--frob'
 status --timeout=0                  | timeout '0'
 status -m                           | requires an argument
 devices x                           | unexpected argument 'x'
-stats --interval=1                  | with --watch only
-stats --count=1                     | with --watch only
+stats --interval=1                  | require --watch
+stats --count=1                     | require --watch
 stats -w -i0.099                    | interval '0.099'
 stats -w -i0                        | interval '0'
 stats -w -i3601                     | interval '3601'
@@ -143,7 +143,8 @@ def test_usage(line, text):
     (['probe', '-T\x01'], "invalid option -- '?'"), (['probe', '--x\ny=\x01', 'a'], "'--x?y=?'"),
     (['status', '--jso\x01'], "'--jso?'"),
     (['probe', '-t\x01', 'a'], "timeout '?'"),
-    (['status', '-m', ''], "'' of a socket"), (['status', '-m', 'x' * 200], "of a socket")])
+    (['status', '-m', ''], "socket path ''"),
+    (['status', '-m', 'x' * 200], "must have 1 to 107 bytes")])
 def test_usage_of_odd_arguments(args, text):
     assert text in rig.vucctl(*args, status=2).err
 
@@ -242,5 +243,5 @@ def test_lspci_unreadable(refdev):
 
 
 def test_timeout_of_several():
-    assert 'exclude' not in rig.vucctl('probe', '--timeout=1', '/nonexistent/s', status=1).err
+    assert 'exclusive' not in rig.vucctl('probe', '--timeout=1', '/nonexistent/s', status=1).err
     assert TOO_LONG in rig.vucctl('probe', '-t', TOO_LONG, 'a', status=2).err

@@ -56,7 +56,7 @@ def test_life(vucd):
         ('running', daemon.vmm_socket, daemon.pid)
     end(daemon)
     assert daemon.next_notification().startswith('STOPPING=1')
-    assert b'notice  stopping, by SIGTERM of process' in daemon.err
+    assert b'notice  stopping: SIGTERM from process' in daemon.err
     assert b'notice  stopped\n' in daemon.err
     assert not os.path.exists(daemon.directory)
 
@@ -99,7 +99,7 @@ def test_twice(vucd):
     daemon = vucd()
     second = run('--config', daemon.config)
     assert second.status == 1
-    assert 'run: another vucd has it\n' in second.err
+    assert 'run: in use by another vucd\n' in second.err
     daemon.do('status')
     daemon.stop(signal.SIGKILL)
     assert os.path.exists(daemon.management)
@@ -364,7 +364,7 @@ def test_reload(refdev, vucd, vmm):
     reloads(daemon, added=['d'], removed=['b'], changed=['[vucd] log-level', 'a'], restart=[
         {'what': '[vucd] max-vmms', 'reason': None},
         {'what': '[poller io1]', 'reason': 'it is new'},
-        {'what': '[device e]', 'reason': 'its poller io1 does not run yet'}])
+        {'what': '[device e]', 'reason': 'poller io1 is not running yet'}])
     assert daemon.refuses('devices.remove', 'b') == 'ENOENT'
     daemon.do('devices.remove', 'c')
     daemon.await_state('disk0', 'attached')

@@ -188,9 +188,9 @@ def test_no_id(client, number):
     (call('devices.remove', name='a', force=1),
      error(PARAMS, 'devices.remove: force: expected true or false')),
     (call('devices.remove', 'a/b'),
-     error(FAILED, 'no device can have this name', errno='ENOENT')),
+     error(FAILED, 'invalid device name', errno='ENOENT')),
     (call('devices.remove', 'é'),
-     error(FAILED, 'no device can have this name', errno='ENOENT')),
+     error(FAILED, 'invalid device name', errno='ENOENT')),
     (call('vmms.detach'), error(PARAMS, 'vmms.detach: device is missing: expected a string')),
     (call('vmms.detach', 'c'), error(FAILED, 'there is no device c', errno='ENOENT')),
     (call('devices.add', 'a'),
@@ -384,7 +384,7 @@ def test_socket_of_another(fresh):
     """A path is repeated as it came."""
     fresh.do('devices.add', 'a', '/no/é')
     assert fresh.ask('devices.add', 'b', '/no/é') == error(
-        FAILED, 'socket /no/é is that of device a already', errno='EADDRINUSE')
+        FAILED, 'socket /no/é is already used by device a', errno='EADDRINUSE')
 
 
 def test_log_level(fresh):
@@ -526,7 +526,7 @@ def test_other_user(fresh):
         assert client.hear() == error(FAILED, why, None, errno='EACCES')
         assert client.is_over()
         fresh.ask('x')
-        assert f'management: process {os.getpid()} is refused: {why}\n' in fresh.err.decode()
+        assert f'management: connection of process {os.getpid()} refused: {why}\n' in fresh.err.decode()
 
 
 def test_no_descriptors(fresh):
@@ -538,7 +538,7 @@ def test_no_descriptors(fresh):
     resource.prlimit(fresh.pid, resource.RLIMIT_NOFILE, (limit, before[1]))
     with contextlib.closing(Client(fresh)) as client:
         assert client.hear() == error(
-            FAILED, 'the daemon has no descriptors left', None, errno='EMFILE')
+            FAILED, 'the daemon is out of file descriptors', None, errno='EMFILE')
         assert client.is_over()
     resource.prlimit(fresh.pid, resource.RLIMIT_NOFILE, before)
     assert fresh.ask('x') == NO_X

@@ -34,7 +34,7 @@ def make_file(path):
 @pytest.mark.parametrize('make,name,text', [
     (make_file, 'd', '/d: cannot be opened: Not a directory'),
     (lambda path: os.symlink('/tmp', path), 'd', '/d: cannot be opened: Not a directory'),
-    (None, 'no/d', '/no/d: cannot be made: No such file or directory'),
+    (None, 'no/d', '/no/d: cannot be created: No such file or directory'),
     (lambda path: os.mkdir(path) or make_file(f'{path}/vmm.sock'), 'd', '/d/vmm.sock: '),
     (lambda path: os.mkdir(path) or make_file(f'{path}/management.sock'), 'd',
      '/d/management.sock: ')])
@@ -120,5 +120,5 @@ def test_notify_fails(vucd, name, text):
     daemon = vucd(env={'NOTIFY_SOCKET': name}, ready=False)
     daemon.await_output('notice  ready, pollers: 1, devices: 0, VMMs at ', 'err')
     assert daemon.stop() == 0
-    told = b'warning the service manager cannot be told: '
+    told = b'warning cannot notify the service manager: '
     assert told + text.encode() in daemon.err if text else told not in daemon.err

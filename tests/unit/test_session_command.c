@@ -69,7 +69,7 @@ test_header_refused(void)
 			"message 0x0001 (VFIO_USER_DMA_WRITE 12, command): a command with the "
 			"error flag"},
 		{BREAKS, NOTHING, {1, WRITE, 32, 0x40},
-			"message 0x0001 (VFIO_USER_DMA_WRITE 12): flags 0x40 are not known"},
+			"message 0x0001 (VFIO_USER_DMA_WRITE 12): flags 0x40 are unknown"},
 		{BREAKS, NOTHING, {1, WRITE, 31},
 			"message 0x0001 (VFIO_USER_DMA_WRITE 12): msg_size 31, expected 32 to "
 			"4128"},

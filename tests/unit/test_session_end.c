@@ -60,7 +60,7 @@ static const struct script_row rows[] = {
 		{CROWD, {LOSE}, ENDS(-ECONNRESET, NO_ANSWER)}},
 	{"a broken rule with requests of all kinds",
 		{CROWD, {FEED, .h = {.flags = 0x3}},
-			ENDS(-EPROTO, "message 0x0000 ((unknown) 0): flags 0x3 are not known")}},
+			ENDS(-EPROTO, "message 0x0000 ((unknown) 0): flags 0x3 are unknown")}},
 	/* A refused command is blamed for what goes wrong next... */
 	{"blame of a refused command",
 		{{ASK_IO_FDS, 'a'}, {SEND_ALL, 1}, {ANSWER_ERROR, 'a', EINVAL},

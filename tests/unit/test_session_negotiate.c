@@ -57,7 +57,7 @@ test_header_refused(void)
 			"message 0x0000 (VFIO_USER_VERSION 1, command): not a command that a "
 			"server may send"},
 		{BREAKS, CREATE, {0, VERSION, 20, REPLY | 0x40},
-			"message 0x0000 (VFIO_USER_VERSION 1): flags 0x41 are not known"},
+			"message 0x0000 (VFIO_USER_VERSION 1): flags 0x41 are unknown"},
 		{BREAKS, CREATE, {5, VFIO_USER_DMA_READ, 32, COMMAND},
 			"message 0x0005 (VFIO_USER_DMA_READ 11, command): a command before the "
 			"reply to VFIO_USER_VERSION",
@@ -100,7 +100,7 @@ test_version_refused(void)
 		{0, 2, CAPS("\"pgsizes\":4096,\"pgsizes\":4096"),
 			REFUSED("version data has the member \"pgsizes\" twice")},
 		{0, 2, TWIN("0"),
-			REFUSED("capability twin_socket.supported is true, but was not asked for")},
+			REFUSED("capability twin_socket.supported is true, but was not requested")},
 		{0, 2, "{}\x01\x7f\xff",
 			"VFIO_USER_VERSION reply: version data is not JSON at "
 			"byte 2: unexpected character '?'"},
@@ -110,7 +110,7 @@ test_version_refused(void)
 			FIXTURE_MAX_FDS + 1},
 		{0, 2, TWIN("1"),
 			REFUSED("capability twin_socket.fd_index is 1, but 1 file descriptors "
-				"came"),
+				"were received"),
 			1, true},
 		/* What the other one is for, nobody says. */
 		{0, 2, TWIN("1"), REFUSED("carried 1 unexpected file descriptors"), 2, true},

@@ -60,12 +60,11 @@ static const struct reply_row headers[] = {
 		MESSAGE_4(": a reply to command 14, sent was VFIO_USER_DEVICE_RESET 13")},
 	{BREAKS, NOTHING, {0xffff, WRITE, 16, REPLY},
 		"message 0xffff (VFIO_USER_REGION_WRITE 10, reply): " NO_REQUEST},
-	{BREAKS, ASK_RESET, {4, RESET, 16, 0x2}, MESSAGE_4(OF_RESET "): flags 0x2 are not known")},
-	{BREAKS, ASK_RESET, {4, RESET, 16, 0xf}, MESSAGE_4(OF_RESET "): flags 0xf are not known")},
-	{BREAKS, ASK_RESET, {4, RESET, 16, 0x41},
-		MESSAGE_4(OF_RESET "): flags 0x41 are not known")},
+	{BREAKS, ASK_RESET, {4, RESET, 16, 0x2}, MESSAGE_4(OF_RESET "): flags 0x2 are unknown")},
+	{BREAKS, ASK_RESET, {4, RESET, 16, 0xf}, MESSAGE_4(OF_RESET "): flags 0xf are unknown")},
+	{BREAKS, ASK_RESET, {4, RESET, 16, 0x41}, MESSAGE_4(OF_RESET "): flags 0x41 are unknown")},
 	{BREAKS, ASK_RESET, {4, RESET, 16, 0x80000001},
-		MESSAGE_4(OF_RESET "): flags 0x80000001 are not known")},
+		MESSAGE_4(OF_RESET "): flags 0x80000001 are unknown")},
 	{BREAKS, ASK_RESET, {4, RESET, 16, 0x0},
 		MESSAGE_4(OF_RESET ", command): not a command that a server may send")},
 	{BREAKS, ASK_RESET, {4, RESET, 0, REPLY},
@@ -101,11 +100,11 @@ struct access {
 #define ACCESS(offset, region, count) &(const struct access){offset, region, count, {1, 2, 3, 4}}
 #define OTHER(command, place) \
 	MESSAGE_4(" (VFIO_USER_REGION_" command "): a reply for " place \
-		", asked was region 2 offset 0x100")
+		", requested region 2 offset 0x100")
 #define SHORT(len) \
 	{FAILS, ASK_READ, {4, READ, 32 + (len), REPLY}, \
 		MESSAGE_4(" (VFIO_USER_REGION_READ): count 3 and " #len \
-			" bytes of data, asked was a count of 4"), \
+			" bytes of data, requested count 4"), \
 		-EPROTO, 16 + (len), ACCESS(0x100, 2, 3)}
 /* clang-format on */
 
@@ -123,7 +122,7 @@ static const struct reply_row accesses[] = {
 	SHORT(2),
 	SHORT(3),
 	{FAILS, ASK_READ, {4, READ, 16, REPLY},
-		MESSAGE_4(" (VFIO_USER_REGION_READ): a reply without data, asked was a count of 4"),
+		MESSAGE_4(" (VFIO_USER_REGION_READ): a reply without data to a request of count 4"),
 		-EPROTO},
 	{PASSES, ASK_WRITE, {4, WRITE, 16, REPLY}},
 	/* Other clients do not look at the count. */
@@ -135,7 +134,7 @@ static const struct reply_row accesses[] = {
 #define GUESS    {FEED, .h = {4, RESET, 16, REPLY}}
 #define POSTED   {POST}, {SEND_ALL, 1}
 #define NOT_SENT \
-	{LOST, -EPROTO, 0, MESSAGE_4(OF_RESET ", reply): its command was not sent yet")}, \
+	{LOST, -EPROTO, 0, MESSAGE_4(OF_RESET ", reply): its request was not sent yet")}, \
 	{DONE, 'a', -EPROTO}
 /* clang-format on */
 

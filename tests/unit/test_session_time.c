@@ -48,7 +48,7 @@ static const struct script_row rows[] = {
 		{ASK(ASK_READ), EXPIRE, EXPIRED, {ANSWER_AT, 'a', ASKED_OFFSET + 1},
 			{LOST, -EPROTO, 0,
 				"message 0x0004 (VFIO_USER_REGION_READ): a reply for region 2 "
-				"offset 0x101, asked was region 2 offset 0x100"}}},
+				"offset 0x101, requested region 2 offset 0x100"}}},
 	{"expired with the reply in parts",
 		{ASK(ASK_READ), {ANSWER_UNTIL, 'a', 34}, EXPIRE, EXPIRED, {ANSWER_UNTIL, 'a', 36},
 			{STATE, READY}}},

@@ -88,7 +88,8 @@ test_options(void)
 	memset(path, 'p', sizeof(path) - 1);
 	CU_ASSERT(fake_failed(attach_to("/", NULL), -EINVAL, "no name of a device*"));
 	CU_ASSERT(fake_failed(attach_to("/", ""), -EINVAL, "no name of a device*"));
-	CU_ASSERT(fake_failed(attach_to("/", device), -EINVAL, "*has 64 bytes, 63 are the most*"));
+	CU_ASSERT(fake_failed(attach_to("/", device), -EINVAL,
+		"*device name of 64 bytes, at most 63 are allowed*"));
 	CU_ASSERT(fake_failed(
 		attach_to(path, "disk"), -ENAMETOOLONG, "*socket path of 108 bytes, at most 107*"));
 	CU_ASSERT_EQUAL(attach_to("", "disk"), -EINVAL);
@@ -111,7 +112,7 @@ test_options_size(void)
 		{sizeof(struct vuc_vmm_attach_opts) + 8, 1, 1000, "*is set, this library knows*"},
 		{0, 1, 1000, "*struct vuc_vmm_attach_opts has a size of 0*"},
 		{SIZE_MAX, 1, 1000, "*"},
-		{sizeof(struct vuc_vmm_attach_opts), 1, 0, "*timeout of 0 ms*"},
+		{sizeof(struct vuc_vmm_attach_opts), 1, 0, "*timeout_ms is 0*"},
 	};
 	struct {
 		struct vuc_vmm_attach_opts opts;
@@ -299,7 +300,7 @@ test_detach_in_two_processes(void)
 	CU_ASSERT_EQUAL_FATAL(waitpid(child, &status, 0), child);
 	CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 17);
 	CU_ASSERT(fake_failed(
-		vuc_vmm_reset(dev, &err), -ECONNRESET, "the daemon has ended the connection"));
+		vuc_vmm_reset(dev, &err), -ECONNRESET, "the daemon closed the connection"));
 	/* The daemon is there for the next one. */
 	fake_attach(0);
 }

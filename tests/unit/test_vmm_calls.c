@@ -266,8 +266,8 @@ test_wrong_start(void)
 	CU_ASSERT_EQUAL_FATAL(opened, 0);
 	for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++)
 		CU_ASSERT_EQUAL(results[i], -EINVAL);
-	CU_ASSERT(fake_failed(vuc_vmm_reset_start(dev, NULL, NULL, &err), -EINVAL,
-		"no function to be called at the end"));
+	CU_ASSERT(fake_failed(
+		vuc_vmm_reset_start(dev, NULL, NULL, &err), -EINVAL, "no completion callback"));
 	CU_ASSERT(fake_failed(vuc_vmm_region_start(dev, FAKE_REGIONS, &region, done, NULL, &err),
 		-EINVAL, "there is no region 3, the device has 3"));
 	CU_ASSERT(fake_failed(

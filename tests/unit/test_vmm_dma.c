@@ -186,7 +186,7 @@ test_closed_early(void)
 	map(1, 1);
 	close(memory[1]);
 	CU_ASSERT(fake_failed(vuc_vmm_dma_commit(dev, &err), -EBADF,
-		"DMA cannot be sent to the daemon: Bad file descriptor"));
+		"cannot send DMA to the daemon: Bad file descriptor"));
 	memory[1] = fake_memory(PAGE);
 	map(1, 0);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, &err), 0);

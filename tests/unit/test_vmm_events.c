@@ -95,7 +95,7 @@ test_removed(void)
 	fake_hang_up();
 	expect(VUC_VMM_EVENT_GONE);
 	CU_ASSERT(fake_failed(vuc_vmm_reset(dev, &err), -ECONNRESET,
-		"the daemon has ended the connection: the device was taken away"));
+		"the daemon closed the connection: the device was removed or detached"));
 }
 
 /* An orderly end is told once, though the connection goes after it. */
@@ -107,7 +107,7 @@ test_stopping(void)
 	fake_hang_up();
 	expect(0);
 	CU_ASSERT(fake_failed(vuc_vmm_reset(dev, &err), -ECONNRESET,
-		"the daemon has ended the connection: it stops"));
+		"the daemon closed the connection: it is stopping"));
 }
 
 /* What became of the device while it was being attached is told afterwards. */

@@ -16,7 +16,7 @@
 
 #define MOST      32u
 #define DETACHING "the device is being detached"
-#define ENDED     "the daemon has ended the connection"
+#define ENDED     "the daemon closed the connection"
 
 /* What has ended, in order. */
 static struct {
@@ -439,7 +439,7 @@ test_deadline(void)
 	CU_ASSERT_EQUAL(loop_until(3) & ~VUC_VMM_EVENT_GONE, 0);
 	for (unsigned int i = 0; i < 3; i++)
 		expect(i, (int)i + 1, i == 0 ? -ETIMEDOUT : -ECONNRESET,
-			"no reply of the daemon to RESET within 300 ms");
+			"no reply from the daemon to RESET within 300 ms");
 }
 
 static void
@@ -462,7 +462,7 @@ test_deadline_of_all(void)
 	fake_twist(VUC_SHM_SET_IRQS, 0, do_one_slowly, NULL);
 	CU_ASSERT_EQUAL(vuc_vmm_irq_act_start(dev, &range, VUC_VMM_IRQ_MASK, note, id(1), NULL), 0);
 	loop_until(1);
-	expect(0, 1, -ETIMEDOUT, "no reply of the daemon to SET_IRQS within 300 ms");
+	expect(0, 1, -ETIMEDOUT, "no reply from the daemon to SET_IRQS within 300 ms");
 }
 
 static void

@@ -233,11 +233,11 @@ static const struct row line_rows[] = {
 	{POLLER "[]\n", "2: []: the section has no name\n"},
 	{POLLER "[\n", "2: expected [SECTION]\n"},
 	{POLLER "= 1\n", "2: expected a key before '='\n"},
-	{POLLER "cpu =\n", "2: cpu: expected a value behind '='\n"},
-	{POLLER "cpu = # 1\n", "2: cpu: expected a value behind '='\n"},
-	{POLLER "c#pu = 1\n", "2: c#pu: a key has no '#'\n"},
+	{POLLER "cpu =\n", "2: cpu: expected a value after '='\n"},
+	{POLLER "cpu = # 1\n", "2: cpu: expected a value after '='\n"},
+	{POLLER "c#pu = 1\n", "2: c#pu: a key cannot contain '#'\n"},
 	{POLLER "[device d#]\n", "2: expected [SECTION]\n"},
-	{POLLER "cpu\x01 = 1\n", "2: a control character, this is no text\n"},
+	{POLLER "cpu\x01 = 1\n", "2: control character: this is not a text file\n"},
 	{POLLER "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklm = 1\n",
 		"2: abcdefghijklmnopqrst...: a key has at most 63 bytes\n"},
 	{NULL, NULL},
@@ -252,9 +252,9 @@ static const struct row section_rows[] = {
 	{"[poller auto]\n", "1: [poller auto]: " EXPECT_POLLER},
 	{"[poller abcdefghijklmnop]\n", "1: [poller abcdefghijklmnop]: " EXPECT_POLLER},
 	{POLLER "[device a/b]\nsocket = /s\n", "2: [device a/b]: " EXPECT_DEVICE},
-	{POLLER "[vucd]\n[poller  p]\n", "3: [poller p]: is in line 1 already\n"},
-	{POLLER "[vucd]\n[vucd]\n", "3: [vucd]: is in line 2 already\n"},
-	{DEVICE "[device  d]\nfoo = 1\n", "4: [device d]: is in line 2 already\n"},
+	{POLLER "[vucd]\n[poller  p]\n", "3: [poller p]: already defined in line 1\n"},
+	{POLLER "[vucd]\n[vucd]\n", "3: [vucd]: already defined in line 2\n"},
+	{DEVICE "[device  d]\nfoo = 1\n", "4: [device d]: already defined in line 2\n"},
 	/* Their keys go with a section that cannot be read. */
 	{POLLER "[device a]b]\nsocket = /s\n", "2: expected [SECTION]\n"},
 	{NULL, NULL},
@@ -263,7 +263,7 @@ static const struct row section_rows[] = {
 static const struct row key_rows[] = {
 	{POLLER "cpus = 1\n", "2: [poller p] has no key cpus\n"},
 	{POLLER "socket = /s\n", "2: [poller p] has no key socket\n"},
-	{POLLER "cpu = 1\nidle = spin\ncpu = 2\n", "4: [poller p] cpu: is in line 2 already\n"},
+	{POLLER "cpu = 1\nidle = spin\ncpu = 2\n", "4: [poller p] cpu: already set in line 2\n"},
 	{POLLER "[device d]\ndma = shared\n",
 		"2: [device d] socket is missing: expected an absolute path of at most 107 bytes\n"},
 	{DEVICE "poller = q\n", "4: [device d] poller = q: there is no such poller\n"},
@@ -434,7 +434,7 @@ test_nul(void)
 	struct vucd_config config;
 
 	CU_ASSERT_EQUAL(vucd_config_parse(&config, text, sizeof(text) - 1, &report), -EINVAL);
-	CU_ASSERT_STRING_EQUAL(said.text, "1: a control character, this is no text\n");
+	CU_ASSERT_STRING_EQUAL(said.text, "1: control character: this is not a text file\n");
 	CU_ASSERT_EQUAL(config.nr_pollers, 2);
 	vucd_config_free(&config);
 }

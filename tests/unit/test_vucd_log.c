@@ -103,7 +103,7 @@ test_one_line(void)
 static void
 test_full_pipe(void)
 {
-	static const char lost[] = " lines of the log were lost before this one\n";
+	static const char lost[] = " log lines were dropped before this one\n";
 	unsigned int count = 0, i;
 	const char *line;
 

@@ -149,14 +149,14 @@ test_long_bounds(void)
 		{NULL, {{LONG(fixed.count), 1}}},
 		{"region 2: sub-region 2: type 3, expected 0, 1 or 2", {{LONG(subs[2].type), 3}}},
 		{NULL, {{LONG(subs[0].fd_index), 2}}},
-		{"region 2: sub-region 0: fd_index 3, expected one for which an fd came",
+		{"region 2: sub-region 0: fd_index 3, expected the index of a received fd",
 			{{LONG(subs[0].fd_index), 3}}},
-		{"region 2: sub-region 0: fd_index 4294967294, expected one for which an fd came",
+		{"region 2: sub-region 0: fd_index 4294967294, expected the index of a received fd",
 			{{LONG(subs[0].fd_index), NO_FD - 1}}},
-		{"region 2: sub-region 1: shadow_mem_fd_index 3, expected one for which an fd came",
+		{"region 2: sub-region 1: shadow_mem_fd_index 3, expected the index of a received fd",
 			{{LONG(subs[1].shadow_mem_fd_index), 3}}},
-		{"region 2: sub-region 1: shadow_mem_fd_index 4294967295, expected one for which an "
-		 "fd came",
+		{"region 2: sub-region 1: shadow_mem_fd_index 4294967295, expected the index of a "
+		 "received fd",
 			{{LONG(subs[1].shadow_mem_fd_index), NO_FD}}},
 		{NULL, {{LONG(subs[0].offset), 0xffc}}},
 		{"region 2: sub-region 0 of 0x4 bytes at 0xffd is outside the region's 0x1000",
@@ -208,11 +208,11 @@ test_truncated(void)
 	static const struct decoder decoder = {decode, &asked_63, NAME, &one, sizeof(one)};
 	static const struct body_row rows[] = {
 		{NULL, .len = 63},
-		{"body of 64 bytes, asked for at most 63", .len = 64},
+		{"body of 64 bytes, requested at most 63", .len = 64},
 		{NULL, {{FIELD(struct vfio_user_region_io_fds, argsz), VUC_WIRE_MAX_ARGSZ}}},
 		/* Exactly what was asked for is not truncated: the sub-region is looked at. */
-		{"region 2: sub-region 0: fd_index 0, expected one for which an fd came", .len = 64,
-			.arg = &asked_64},
+		{"region 2: sub-region 0: fd_index 0, expected the index of a received fd",
+			.len = 64, .arg = &asked_64},
 	};
 	struct vuc_wire_io_fds out;
 	struct vuc_error err;

@@ -50,7 +50,7 @@ test_decode(void)
 		{NULL, .len = 16},
 		{"body of 17 bytes, expected the 8 of its fields and 5 to 8 more", .len = 17},
 		{NULL, .arg = &five},
-		{"size 5, asked for at most 4", .arg = &four},
+		{"size 5, requested at most 4", .arg = &four},
 		{"argsz 12, expected 13", {{ARGSZ, 12}}},
 		/* 7 is what the sum is in 32 bits. */
 		{"argsz 7, expected 4294967303", {{SIZE, UINT32_MAX}, {ARGSZ, 7}}, .arg = &most},

@@ -112,7 +112,7 @@ test_truncated(void)
 		/* Exactly what was asked for is not truncated: the chain is looked at. */
 		{"region 1: capability at offset 4, expected 32 to 32", {{INFO(argsz), 40}},
 			.len = 40},
-		{"body of 41 bytes, asked for at most 40", {{INFO(argsz), VUC_WIRE_MAX_ARGSZ}},
+		{"body of 41 bytes, requested at most 40", {{INFO(argsz), VUC_WIRE_MAX_ARGSZ}},
 			.len = 41},
 	};
 	struct vuc_wire_region_info out;

@@ -367,10 +367,10 @@ test_check(void)
 		{0, 3, false, false, false, 0, "minor 3, expected at most 2"},
 		{1, 0, false, false, false, 0, "major 1, expected 0"},
 		{0, 2, false, true, true, 2,
-			"capability twin_socket.supported is true, but was not asked for"},
+			"capability twin_socket.supported is true, but was not requested"},
 		{0, 2, true, true, true, 2, NULL},
 		{0, 2, true, true, true, 1,
-			"capability twin_socket.fd_index is 1, but 1 file descriptors came"},
+			"capability twin_socket.fd_index is 1, but 1 file descriptors were received"},
 		{0, 2, true, true, false, 2, "capability twin_socket.fd_index is missing"},
 		{0, 2, true, false, false, 0, NULL},
 	};
