@@ -407,7 +407,7 @@ int vuc_vmm_reset_start(
 #define VUC_VMM_EVENT_LOST    (1u << 0) /**< the connection to the server is lost: requests fail */
 #define VUC_VMM_EVENT_BACK    (1u << 1) /**< the daemon has reconnected: detach, and attach again */
 #define VUC_VMM_EVENT_RESET   (1u << 2) /**< the guest's driver must reset the device */
-#define VUC_VMM_EVENT_REMOVED (1u << 3) /**< the operator has removed the device: detach */
+#define VUC_VMM_EVENT_REMOVED (1u << 3) /**< the operator has removed or detached it: detach */
 #define VUC_VMM_EVENT_GONE    (1u << 4) /**< the daemon exits or has crashed: detach */
 #define VUC_VMM_EVENT_SILENT  (1u << 5) /**< the server stopped replying: requests time out */
 #define VUC_VMM_EVENT_ANSWERS (1u << 6) /**< the server replies again */
