@@ -24,7 +24,11 @@ static const struct argp_option options[] = {
 static void
 args_exit(void)
 {
-	exit(fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_FAILURE);
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		exit(EXIT_SUCCESS);
+	fprintf(stderr, "%s: writing to stdout: %s\n", program_invocation_short_name,
+		strerror(errno));
+	exit(EXIT_FAILURE);
 }
 
 static error_t
@@ -43,7 +47,8 @@ parse_option(int key, char *text, struct argp_state *state)
 		return 0;
 	case 'V':
 		/* Of a command, too, whose name stands behind the program's. */
-		printf("%.*s " VUC_VERSION "\n", (int)strcspn(state->name, " "), state->name);
+		printf("%.*s %s\n", (int)strcspn(state->name, " "), state->name,
+			state->input != NULL ? (const char *)state->input : VUC_VERSION);
 		args_exit();
 		return 0;
 	default:

@@ -18,6 +18,7 @@
  * option, and after --help and the like: with status 1 when that could not be printed. */
 void app_args_parse(const struct argp *argp, int argc, char *argv[], void *input);
 
+/* Its input is NULL, or the text that --version prints behind the name of the program. */
 extern const struct argp_child app_args_children[];
 
 /*

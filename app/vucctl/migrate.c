@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,18 +16,11 @@
 #include "clock.h"
 #include "command.h"
 #include "interrupt.h"
+#include "outfile.h"
 #include "print.h"
 
 /* Rounds after which a device that never comes to an end is stopped. */
 #define PRE_COPY_ROUNDS 16
-
-/* A file that appears when it is complete: until then it has another name, and what was there
- * before stays. */
-struct outfile {
-	const char *path;
-	int fd;                   /* -1: not open */
-	char temporary[PATH_MAX]; /* "" when it is written in place */
-};
 
 /* The progress of a migration: a line on stderr, where that is a terminal. */
 struct progress {
@@ -44,89 +36,11 @@ struct migration {
 	bool run;
 	bool no_run;
 	int fd; /* of the file to load */
-	struct outfile file;
+	struct app_outfile file;
 	uint64_t bytes; /* loaded */
 	struct vuc_migration_saved saved;
 	uint64_t ns;
 };
-
-/* ---- the file that is saved to ---- */
-
-/* A symbolic link is followed, to a file that is written in place. */
-static bool
-is_replaceable(const char *path)
-{
-	struct stat st;
-
-	if (lstat(path, &st) != 0)
-		return errno == ENOENT;
-	return S_ISREG(st.st_mode);
-}
-
-static int
-open_temporary(struct outfile *file)
-{
-	int n = snprintf(file->temporary, sizeof(file->temporary), "%s.XXXXXX", file->path);
-
-	if (n < 0 || (size_t)n >= sizeof(file->temporary)) {
-		file->temporary[0] = '\0';
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	return mkostemp(file->temporary, O_CLOEXEC);
-}
-
-static int
-outfile_open(struct outfile *file, const char *path)
-{
-	file->path = path;
-	file->temporary[0] = '\0';
-	if (strcmp(path, "-") == 0)
-		file->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
-	else if (is_replaceable(path))
-		file->fd = open_temporary(file);
-	else
-		file->fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOCTTY);
-	if (file->fd >= 0)
-		return 0;
-	return vucctl_fail("cannot write %s: %s", path, strerror(errno));
-}
-
-/* Pipes and devices have no disk behind them. */
-static bool
-sync_file(int fd)
-{
-	return fsync(fd) == 0 || errno == EINVAL || errno == EROFS || errno == ENOTSUP;
-}
-
-static int
-outfile_commit(struct outfile *file)
-{
-	bool ok = sync_file(file->fd);
-
-	if (close(file->fd) != 0)
-		ok = false;
-	file->fd = -1;
-	if (ok && file->temporary[0] != '\0')
-		ok = rename(file->temporary, file->path) == 0;
-	if (ok)
-		return 0;
-	vucctl_fail("cannot write %s: %s", file->path, strerror(errno));
-	if (file->temporary[0] != '\0')
-		unlink(file->temporary);
-	return EXIT_FAILURE;
-}
-
-static void
-outfile_abort(struct outfile *file)
-{
-	if (file->fd < 0)
-		return;
-	close(file->fd);
-	file->fd = -1;
-	if (file->temporary[0] != '\0')
-		unlink(file->temporary);
-}
 
 /* ---- progress ---- */
 
@@ -242,9 +156,6 @@ migrate_take(struct vucctl *ctl, int key, const char *value)
 static int
 save_check(struct vucctl *ctl)
 {
-	struct migration *m = ctl->own;
-
-	m->file.fd = -1;
 	if (ctl->json && strcmp(ctl->args[1], "-") == 0)
 		app_args_error(ctl->state, "--json and '-' for the file are mutually exclusive");
 	return 0;
@@ -418,11 +329,15 @@ static int
 file_commit(struct vucctl *ctl)
 {
 	struct migration *m = ctl->own;
+	int ret;
 
 	if (vucctl_interrupted())
 		return vucctl_fail(
 			"%s: saving the state was interrupted by a signal", ctl->args[0]);
-	return outfile_commit(&m->file);
+	ret = app_outfile_commit(&m->file);
+	if (ret != 0)
+		return vucctl_fail("cannot write %s: %s", ctl->args[1], strerror(-ret));
+	return 0;
 }
 
 /* A device whose state did not get into the file goes on. */
@@ -444,15 +359,15 @@ static int
 save_run(struct vucctl *ctl)
 {
 	struct migration *m = ctl->own;
-	int ret = outfile_open(&m->file, ctl->args[1]);
+	int ret = app_outfile_open(&m->file, ctl->args[1], 0600);
 
 	if (ret != 0)
-		return ret;
+		return vucctl_fail("cannot write %s: %s", ctl->args[1], strerror(-ret));
 	vucctl_interrupt_install();
 	ret = state_save(ctl);
 	if (ret == 0)
 		ret = save_finish(ctl);
-	outfile_abort(&m->file);
+	app_outfile_abort(&m->file);
 	return ret;
 }
 
