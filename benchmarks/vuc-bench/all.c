@@ -12,7 +12,6 @@
 #include <vuc/eal.h>
 
 #include "bench.h"
-#include "daemon.h"
 
 #define MAX_ARGS 8
 
@@ -111,10 +110,6 @@ static const struct {
 
 _Static_assert(NR_GOALS <= BENCH_MAX_VERDICTS, "all fit");
 
-static const struct bench_option all_options[] = {
-	{0},
-};
-
 static void
 part_judge(struct bench_verdict *v, size_t i, const struct bench_result *result)
 {
@@ -175,40 +170,37 @@ judge_all(struct bench_result *all)
 }
 
 /* The options are those of the user and, of its own, those of the table. */
-static int
-part_prepare(const struct bench *bench, unsigned int i, struct bench *one, void *state,
-	struct vuc_error *err)
+static void
+part_prepare(const struct bench *bench, unsigned int i, struct bench *one)
 {
-	const struct bench_ops *ops = parts[i].ops;
 	char *args[MAX_ARGS + 1] = {NULL};
 	int nr = 0;
 
 	/* argp orders them, but changes no text. */
 	for (; nr < MAX_ARGS && parts[i].args[nr] != NULL; nr++)
 		args[nr] = (char *)(uintptr_t)parts[i].args[nr];
-	*one = *bench;
-	bench_options_parse(&one->options, ops, nr, args);
+	bench_options_parse(one, nr, args);
 	one->options.rounds = parts[i].rounds != 0 ? parts[i].rounds : bench->options.rounds;
 	one->options.cpus = bench->options.cpus;
-	return ops->check != NULL ? ops->check(one, state, err) : 0;
 }
 
 /* Too few CPUs are no failure: what needs fewer is measured all the same. */
 static int
-run_part(struct bench *bench, struct bench_part *part, unsigned int i, struct vuc_error *err)
+part_run(struct bench *bench, unsigned int i, struct vuc_error *err)
 {
-	const struct bench_ops *ops = parts[i].ops;
-	struct bench one;
+	struct bench_part *part = &bench->result->parts[i];
+	struct bench one = *bench;
 	int ret;
 
+	one.ops = parts[i].ops;
+	one.result = &part->result;
+	one.state = calloc(1, one.ops->state_size);
 	part->name = parts[i].name;
-	part->result.measurement = ops->name;
-	part->state = calloc(1, ops->state_size);
-	if (part->state == NULL)
+	part->state = one.state;
+	if (one.state == NULL)
 		return bench_fail(err, -ENOMEM, "out of memory");
-	ret = part_prepare(bench, i, &one, part->state, err);
-	if (ret == 0)
-		ret = ops->run(&one, part->state, &part->result, err);
+	part_prepare(bench, i, &one);
+	ret = bench_run(&one, err);
 	if (ret == -ENODEV) {
 		snprintf(part->skipped, sizeof(part->skipped), "%s", err->text);
 		return 0;
@@ -223,7 +215,7 @@ run_part(struct bench *bench, struct bench_part *part, unsigned int i, struct vu
 
 /* Each measurement moves to its CPU, and the next one is to have the choice again. */
 static int
-run_parts(struct bench *bench, struct bench_result *result, struct vuc_error *err)
+parts_run(struct bench *bench, struct vuc_error *err)
 {
 	cpu_set_t allowed;
 	int ret = 0;
@@ -231,8 +223,8 @@ run_parts(struct bench *bench, struct bench_result *result, struct vuc_error *er
 	if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
 		return bench_fail(err, -errno, "sched_getaffinity: %s", strerror(errno));
 	for (unsigned int i = 0; i < NR_PARTS && ret == 0; i++) {
-		result->nr_parts = i + 1;
-		ret = run_part(bench, &result->parts[i], i, err);
+		bench->result->nr_parts = i + 1;
+		ret = part_run(bench, i, err);
 		sched_setaffinity(0, sizeof(allowed), &allowed);
 		if (ret == 0)
 			ret = bench_interrupt_check(err);
@@ -241,14 +233,13 @@ run_parts(struct bench *bench, struct bench_result *result, struct vuc_error *er
 }
 
 static int
-all_run(struct bench *bench, void *state, struct bench_result *result, struct vuc_error *err)
+all_run(struct bench *bench, struct vuc_error *err)
 {
+	struct bench_result *result = bench->result;
 	int ret;
 
-	(void)state;
-	snprintf(result->headline, sizeof(result->headline),
-		"%d measurements of %" PRIu32 " rounds", NR_PARTS, bench->options.rounds);
-	bench_result_add_number(result, "rounds", bench->options.rounds);
+	bench_say(result->headline, "%d measurements of %" PRIu32 " rounds", NR_PARTS,
+		bench->options.rounds);
 	result->parts = calloc(NR_PARTS, sizeof(*result->parts));
 	if (result->parts == NULL)
 		return bench_fail(err, -ENOMEM, "out of memory");
@@ -256,7 +247,7 @@ all_run(struct bench *bench, void *state, struct bench_result *result, struct vu
 	ret = bench_eal_init(err);
 	if (ret != 0)
 		return ret;
-	ret = run_parts(bench, result, err);
+	ret = parts_run(bench, err);
 	vuc_eal_fini();
 	if (ret == 0)
 		judge_all(result);
@@ -267,8 +258,8 @@ const struct bench_ops bench_all = {
 	.name = "all",
 	.summary =
 		"All of these but transports and hung, shortly, and how they stand to their goals",
-	.options = all_options,
 	.defaults = {.rounds = 10},
+	.setup = BENCH_NOTHING,
 	.plots = true,
 	.state_size = 1,
 	.run = all_run,

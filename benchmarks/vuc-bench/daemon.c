@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "daemon.h"
+#include "process.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -21,7 +21,6 @@
 #define SOCKET      "/vmm.sock"
 
 enum op {
-	OP_HELLO,    /* nothing: is it there? */
 	OP_BEGIN,    /* make a poller; the text of the reply is its transport */
 	OP_ADD,      /* offer a device */
 	OP_END,      /* take away all devices and the poller */
@@ -58,6 +57,30 @@ bench_eal_init(struct vuc_error *err)
 	opts.telemetry = false;
 	ret = vuc_eal_init(&opts, &why);
 	return ret != 0 ? bench_fail_why(err, ret, "", why.text) : 0;
+}
+
+struct syscalls_call {
+	struct vuc_poll_group *group;
+	uint64_t number;
+};
+
+/* On the poller's thread, whose the group is. */
+static int
+read_syscalls(void *arg)
+{
+	struct syscalls_call *call = arg;
+
+	call->number = vuc_poll_group_syscalls(call->group);
+	return 0;
+}
+
+uint64_t
+bench_poller_syscalls(struct vuc_poller *poller)
+{
+	struct syscalls_call call = {.group = vuc_poller_poll_group(poller)};
+
+	vuc_poller_call(poller, read_syscalls, &call);
+	return call.number;
 }
 
 struct refdev *
@@ -171,30 +194,11 @@ server_end(struct server *s, struct vuc_error *err)
 	return ret;
 }
 
-struct syscalls_call {
-	struct vuc_poller *poller;
-	uint64_t number;
-};
-
-/* On the poller's thread, whose the group is. */
-static int
-read_syscalls(void *arg)
-{
-	struct syscalls_call *call = arg;
-
-	call->number = vuc_poll_group_syscalls(vuc_poller_poll_group(call->poller));
-	return 0;
-}
-
 static int
 server_carry_out(
 	struct server *s, const struct request *request, struct reply *reply, struct vuc_error *err)
 {
-	struct syscalls_call call = {.poller = s->poller};
-
 	switch (request->op) {
-	case OP_HELLO:
-		return 0;
 	case OP_BEGIN:
 		return server_begin(s, request, reply, err);
 	case OP_ADD:
@@ -202,8 +206,7 @@ server_carry_out(
 	case OP_END:
 		return server_end(s, err);
 	case OP_SYSCALLS:
-		vuc_poller_call(s->poller, read_syscalls, &call);
-		reply->number = call.number;
+		reply->number = bench_poller_syscalls(s->poller);
 		return 0;
 	}
 	return -EINVAL;
@@ -267,11 +270,9 @@ bench_daemon_main(int argc, char **argv)
 	signal(SIGTERM, SIG_IGN);
 	s.fd = atoi(argv[0]);
 	ret = server_listen(&s, argv[1], &err);
-	if (ret != 0) {
-		/* It answers the first request. */
-		server_reply(s.fd, &reply, ret, &err);
+	server_reply(s.fd, &reply, ret, &err);
+	if (ret != 0)
 		return EXIT_FAILURE;
-	}
 	server_run(&s);
 	vuc_control_destroy(s.control);
 	vuc_poller_destroy(s.poller);
@@ -286,8 +287,10 @@ daemon_receive(struct bench_daemon *d, struct reply *reply, struct vuc_error *er
 {
 	int ret = bench_process_wait_ready(0, NAME, d->fd, BENCH_TIMEOUT_MS, err);
 
-	if (ret != 0 || recv(d->fd, reply, sizeof(*reply), 0) == (ssize_t)sizeof(*reply))
+	if (ret != 0)
 		return ret;
+	if (recv(d->fd, reply, sizeof(*reply), 0) == (ssize_t)sizeof(*reply))
+		return reply->status != 0 ? bench_fail(err, reply->status, "%s", reply->text) : 0;
 	ret = bench_process_explain(
 		bench_process_wait(d->pid), -ECHILD, NAME, " before it was ready", err);
 	d->pid = 0;
@@ -298,14 +301,9 @@ static int
 daemon_ask(struct bench_daemon *d, const struct request *request, struct reply *reply,
 	struct vuc_error *err)
 {
-	int ret;
-
 	if (send(d->fd, request, sizeof(*request), MSG_NOSIGNAL) < 0)
 		return bench_fail(err, -errno, NAME ": %s", strerror(errno));
-	ret = daemon_receive(d, reply, err);
-	if (ret == 0 && reply->status != 0)
-		ret = bench_fail(err, reply->status, "%s", reply->text);
-	return ret;
+	return daemon_receive(d, reply, err);
 }
 
 int
@@ -378,7 +376,6 @@ bench_daemon_syscalls(struct bench_daemon *d, uint64_t *syscalls, struct vuc_err
 static int
 daemon_spawn(struct bench_daemon *d, struct vuc_error *err)
 {
-	const struct request hello = {.op = OP_HELLO};
 	char name[] = "vuc-bench", word[] = BENCH_DAEMON_WORD, fd_arg[16];
 	char *const args[] = {name, word, fd_arg, d->socket, NULL};
 	struct reply reply;
@@ -394,7 +391,7 @@ daemon_spawn(struct bench_daemon *d, struct vuc_error *err)
 	if (ret < 0)
 		return ret;
 	d->pid = ret;
-	return daemon_ask(d, &hello, &reply, err);
+	return daemon_receive(d, &reply, err);
 }
 
 int
@@ -423,7 +420,6 @@ bench_daemon_stop(struct bench_daemon *d)
 		close(d->fd);
 	if (d->pid > 0)
 		bench_process_stop(d->pid);
-	unlink(d->socket);
-	rmdir(d->dir);
+	bench_folder_remove(d->dir);
 	*d = (struct bench_daemon){.fd = -1};
 }

@@ -6,16 +6,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <vuc/dma.h>
-#include <vuc/eal.h>
 
 #include "memfd.h"
-#include "target.h"
 #include "wire.h"
 
 #define MAX_MAPS 65535 /* what vuc-refdev takes by default */
@@ -44,9 +41,6 @@ struct floor {
 };
 
 struct dma {
-	struct bench_target target;
-	struct bench *bench;
-	struct bench_result *result;
 	struct bench_dma_memory memory;
 	struct floor floors[NR_WAYS]; /* that of WAY_VUC is not used */
 	struct bench_subject subject;
@@ -58,29 +52,15 @@ static const char *const layouts[] = {"adjacent", "apart", NULL};
 
 static const struct bench_option dma_options[] = {
 	BENCH_OPTION_SOCKET,
-	BENCH_OPTION_TRANSPORT("uring or posix (what vuc chooses)"),
+	BENCH_OPTION_TRANSPORT(bench_socket_transport_names, "uring or posix (what vuc chooses)"),
 	BENCH_OPTION_PATH(
 		"inline: vuc is called in this thread; poller: in that of a poller; shm: by a daemon "
 		"(inline)"),
-	{"maps", "N", "mappings, each a page of a file (1024)", BENCH_NUMBER, BENCH_FIELD(ops), 1,
-		MAX_MAPS},
+	BENCH_OPTION_NUMBER("maps", "mappings, each a page of a file (1024)", ops, 1, MAX_MAPS),
 	{"layout", "NAME", "adjacent, or apart, so that no two mappings can be joined (adjacent)",
 		BENCH_WORD, BENCH_FIELD(layout), 0, 0, layouts},
 	{0},
 };
-
-static int
-dma_check(struct bench *bench, void *state, struct vuc_error *err)
-{
-	struct dma *d = state;
-	int ret = bench_target_check(&d->target, &bench->options, err);
-
-	d->target.waits = true;
-	d->memory.apart = strcmp(bench->options.layout, "apart") == 0;
-	if (ret == 0 && d->target.kind == BENCH_SERVER_LOOPBACK)
-		return bench_fail(err, -EINVAL, "--transport: 'loopback' is not uring or posix");
-	return ret;
-}
 
 static uint64_t
 iova_of(const struct bench_dma_memory *memory, uint32_t i)
@@ -221,7 +201,7 @@ static int
 floor_open(struct dma *d, enum way way, struct vuc_error *err)
 {
 	struct floor *f = &d->floors[way];
-	int ret = bench_connect(d->target.path, err);
+	int ret = bench_connect(d->subject.socket, err);
 
 	if (ret < 0)
 		return ret;
@@ -234,12 +214,13 @@ floor_open(struct dma *d, enum way way, struct vuc_error *err)
 }
 
 static void
-floor_init(struct dma *d, enum way way, unsigned int window)
+floor_init(struct bench *b, enum way way, unsigned int window)
 {
+	struct dma *d = b->state;
 	struct floor *f = &d->floors[way];
 
 	f->window = window;
-	f->wire.clock = &d->bench->clock;
+	f->wire.clock = &b->clock;
 	bench_message_dma_map(&f->map, d->memory.size);
 	bench_message_dma_unmap(&f->unmap, d->memory.size);
 }
@@ -306,14 +287,14 @@ way_syscalls(struct dma *d, enum way way)
 }
 
 static int
-run_act(struct dma *d, enum way way, bool unmap, bool counts, struct vuc_error *err)
+act_run(struct bench *b, enum way way, bool unmap, bool counts, struct vuc_error *err)
 {
-	const struct bench_clock *clock = &d->bench->clock;
-	struct bench_series *series = &d->result->series[unmap * NR_WAYS + way];
+	struct dma *d = b->state;
+	struct bench_series *series = &b->result->series[unmap * NR_WAYS + way];
 	uint64_t syscalls = way_syscalls(d, way);
-	uint64_t start = bench_clock_ticks(clock);
+	uint64_t start = bench_clock_ticks(&b->clock);
 	int ret = way_act(d, way, unmap, err);
-	uint64_t ticks = bench_clock_ticks(clock) - start;
+	uint64_t ticks = bench_clock_ticks(&b->clock) - start;
 
 	if (ret != 0 || !counts)
 		return ret;
@@ -323,97 +304,73 @@ run_act(struct dma *d, enum way way, bool unmap, bool counts, struct vuc_error *
 }
 
 static int
-run_turn(void *arg, unsigned int way, struct vuc_error *err)
+dma_turn(struct bench *b, unsigned int way, struct vuc_error *err)
 {
-	struct dma *d = arg;
+	struct dma *d = b->state;
 	int ret = way == WAY_VUC ? bench_subject_open(&d->subject, err) : floor_open(d, way, err);
 
 	if (ret != 0)
 		return ret;
 	for (unsigned int act = 0; act < 2 * (CYCLES + 1) && ret == 0; act++)
-		ret = run_act(d, way, act % 2 == 1, act >= 2, err);
+		ret = act_run(b, way, act % 2 == 1, act >= 2, err);
 	if (way == WAY_VUC)
 		bench_subject_close(&d->subject);
 	else
 		close(d->floors[way].wire.fd);
 	for (unsigned int unmap = 0; unmap < 2 && ret == 0; unmap++)
-		bench_series_end_round(&d->result->series[unmap * NR_WAYS + way]);
+		bench_series_end_round(&b->result->series[unmap * NR_WAYS + way]);
 	return ret;
 }
 
 static void
-describe_path(const struct dma *d, struct bench_result *result)
+dma_describe(struct bench *b)
 {
-	enum bench_path path = d->subject.path;
-	size_t len = strlen(result->headline);
+	const struct bench_options *o = &b->options;
+	struct bench_result *result = b->result;
 
-	if (path == BENCH_PATH_INLINE)
-		return;
-	snprintf(result->headline + len, sizeof(result->headline) - len, "; %s on CPU %u",
-		path == BENCH_PATH_SHM ? "by a daemon's poller" : "called in a poller",
-		d->target.poller_cpu);
-	if (d->target.shares_cpu)
-		snprintf(result->note, sizeof(result->note),
-			"the poller shares the CPU of the thread that calls it, and sleeps between "
-			"calls: with two CPUs there is none for it alone");
-}
-
-static void
-dma_describe(struct dma *d)
-{
-	const struct bench_options *o = &d->bench->options;
-	struct bench_result *result = d->result;
-
-	snprintf(result->headline, sizeof(result->headline),
+	bench_say(result->headline,
 		"%" PRIu32 " %s mappings with a descriptor each; %" PRIu32 " rounds of %d", o->ops,
 		o->layout, o->rounds, CYCLES);
-	result->unit = "mapping";
-	result->units = "mappings";
-	bench_target_describe(&d->target, d->bench, result);
-	describe_path(d, result);
-	snprintf(result->floor, sizeof(result->floor),
+	if (o->path != BENCH_PATH_INLINE)
+		bench_say_more(result->headline, "; %s on CPU %u",
+			o->path == BENCH_PATH_SHM ? "by a daemon's poller" : "called in a poller",
+			b->target.poller_cpu);
+	if (b->target.shares_cpu)
+		bench_say(result->note,
+			"the poller shares the CPU of the thread that calls it, and sleeps between "
+			"calls: with two CPUs there is none for it alone");
+	bench_say(result->floor,
 		"a message for each mapping, up to %d before their replies, over a connection of "
 		"its own",
 		WINDOW);
-	snprintf(result->timed, sizeof(result->timed),
+	bench_say(result->timed,
 		"from the first call until the server has done all %" PRIu32
 		", divided by %" PRIu32,
 		o->ops, o->ops);
-	bench_result_add_number(result, "maps", o->ops);
-	bench_result_add_text(result, "layout", o->layout);
-	bench_result_add_number(result, "page", d->memory.size);
+	bench_result_add_number(result, "page", ((struct dma *)b->state)->memory.size);
 	bench_result_add_number(result, "cycles", CYCLES);
-	bench_result_add_number(result, "rounds", o->rounds);
 }
 
-static int
-add_series(struct dma *d, struct vuc_error *err)
+static void
+dma_add_series(struct bench *b)
 {
 	static const char *const names[] = {
 		[WAY_FLOOR] = "floor", [WAY_VUC] = "vuc", [WAY_ONE_BY_ONE] = "one by one"};
-	const struct bench_shape shape = {
-		.ns_per_tick = d->bench->clock.ns_per_tick,
-		.per_sample = d->memory.nr,
-		.rounds = d->bench->options.rounds,
-		.samples_per_round = CYCLES,
-	};
+	struct dma *d = b->state;
 
-	d->result->per_group = NR_WAYS;
+	b->result->per_group = NR_WAYS;
 	for (unsigned int i = 0; i < 2 * NR_WAYS; i++) {
 		struct bench_series *series =
-			bench_result_add_series(d->result, names[i % NR_WAYS], &shape, err);
+			bench_series_append(b, names[i % NR_WAYS], CYCLES, d->memory.nr);
 
-		if (series == NULL)
-			return -ENOMEM;
 		series->topic = i < NR_WAYS ? "map" : "unmap";
 		series->transport = i % NR_WAYS == WAY_VUC ? d->subject.transport : "socket";
 		series->by_rate = true;
 	}
-	return 0;
 }
 
 static int
-make_mappings(struct dma *d, struct vuc_error *err)
+dma_make_mappings(struct dma *d, struct vuc_error *err)
 {
 	const struct bench_dma_memory *memory = &d->memory;
 
@@ -433,81 +390,52 @@ make_mappings(struct dma *d, struct vuc_error *err)
 }
 
 static void
-set_up_ways(struct dma *d)
+dma_init_ways(struct bench *b)
 {
-	const struct bench_options *o = &d->bench->options;
+	struct dma *d = b->state;
 	struct bench_subject *s = &d->subject;
 
-	floor_init(d, WAY_FLOOR, WINDOW);
-	floor_init(d, WAY_ONE_BY_ONE, 1);
-	bench_subject_init(s, (enum bench_path)o->path, &d->bench->clock, &bench_settle_access,
-		o->transport, d->target.poller_cpu);
-	s->socket = d->target.path;
-	s->daemon = &d->target.daemon;
+	floor_init(b, WAY_FLOOR, WINDOW);
+	floor_init(b, WAY_ONE_BY_ONE, 1);
+	bench_subject_init(s, b, (enum bench_path)b->options.path, &bench_settle_access);
 	s->queues = false;
 	s->keeps_group = true;
-	if (d->target.shares_cpu) {
+	if (b->target.shares_cpu) {
 		s->poller_opts.idle = VUC_IDLE_SLEEP;
 		s->poller_opts.idle_loops = IDLE_LOOPS;
 	}
 }
 
 static int
-dma_measure(struct dma *d, struct vuc_error *err)
+dma_run(struct bench *b, struct vuc_error *err)
 {
-	const struct bench_turns turns = {
-		.name = d->result->measurement,
-		.rounds = d->bench->options.rounds,
-		.nr_ways = NR_WAYS,
-		.turn = run_turn,
-		.arg = d,
-	};
+	struct dma *d = b->state;
 	int ret;
 
-	set_up_ways(d);
-	ret = make_mappings(d, err);
-	if (ret == 0)
-		ret = add_series(d, err);
-	if (ret == 0) {
-		dma_describe(d);
-		ret = bench_turns_run(&turns, err);
-	}
-	bench_subject_fini(&d->subject);
-	free(d->mappings);
-	return ret == 0 ? bench_result_finish(d->result, err) : ret;
-}
-
-static int
-dma_run(struct bench *bench, void *state, struct bench_result *result, struct vuc_error *err)
-{
-	struct dma *d = state;
-	bool poller = bench->options.path == BENCH_PATH_POLLER;
-	int ret = bench_target_start(&d->target, bench, err);
-
+	d->memory.apart = strcmp(b->options.layout, "apart") == 0;
+	ret = bench_dma_memory_make(&d->memory, b->options.ops, err);
 	if (ret != 0)
 		return ret;
-	d->bench = bench;
-	d->result = result;
-	ret = bench_dma_memory_make(&d->memory, bench->options.ops, err);
-	if (ret == 0 && poller)
-		ret = bench_eal_init(err);
-	if (ret == 0) {
-		ret = dma_measure(d, err);
-		if (poller)
-			vuc_eal_fini();
-	}
-	if (d->memory.fd >= 0)
-		close(d->memory.fd);
-	bench_target_stop(&d->target, bench);
+	dma_init_ways(b);
+	dma_add_series(b);
+	dma_describe(b);
+	ret = dma_make_mappings(d, err);
+	if (ret == 0)
+		ret = bench_turns_run(b, b->ops->name, NR_WAYS, dma_turn, err);
+	bench_subject_fini(&d->subject);
+	free(d->mappings);
+	close(d->memory.fd);
 	return ret;
 }
 
 const struct bench_ops bench_dma = {
 	.name = "dma",
 	.summary = "How long mapping memory takes next to a message for each mapping",
+	.unit = "mapping",
+	.units = "mappings",
 	.options = dma_options,
 	.defaults = {.rounds = 100, .ops = 1024, .layout = "adjacent"},
+	.setup = BENCH_TARGET_WAITS,
 	.state_size = sizeof(struct dma),
-	.check = dma_check,
 	.run = dma_run,
 };

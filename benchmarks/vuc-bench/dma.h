@@ -59,8 +59,8 @@ struct bench_dma_peer {
 };
 
 /* Allocate the memory. plan is set. Returns 0 or -ENOMEM. */
-int bench_dma_peer_init(struct bench_dma_peer *peer, enum bench_path path,
-	const struct bench *bench, struct vuc_error *err);
+int bench_dma_peer_init(struct bench_dma_peer *peer, struct bench *bench, enum bench_path path,
+	struct vuc_error *err);
 void bench_dma_peer_fini(struct bench_dma_peer *peer);
 
 /* A turn: the device runs, answered by the floor or by vuc over a transport; its times go to the

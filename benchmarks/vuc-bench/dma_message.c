@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,7 +15,6 @@
 #include <linux/vfio.h>
 
 #include <vuc/dma.h>
-#include <vuc/eal.h>
 
 #include "dma.h"
 #include "wire.h"
@@ -464,15 +462,15 @@ bench_dma_peer_turn(struct bench_dma_peer *p, bool floor, const char *transport,
 }
 
 int
-bench_dma_peer_init(struct bench_dma_peer *p, enum bench_path path, const struct bench *bench,
-	struct vuc_error *err)
+bench_dma_peer_init(
+	struct bench_dma_peer *p, struct bench *b, enum bench_path path, struct vuc_error *err)
 {
-	p->clock = &bench->clock;
-	p->cpu = bench->env.cpus.cpu[1];
+	p->clock = &b->clock;
+	p->cpu = b->env.cpus.cpu[1];
 	p->fd = -1;
+	bench_subject_init(&p->subject, b, path, &bench_settle_access);
 	/* A poller has this thread's CPU, which sleeps meanwhile. */
-	bench_subject_init(
-		&p->subject, path, p->clock, &bench_settle_access, NULL, bench->env.cpus.cpu[0]);
+	p->subject.poller_opts.cpu = (int)b->env.cpus.cpu[0];
 	p->subject.queues = false;
 	p->subject.dma_by_message = true;
 	p->memory_size = (size_t)p->plan.size * p->plan.depth;
@@ -490,36 +488,27 @@ bench_dma_peer_fini(struct bench_dma_peer *p)
 	p->memory = NULL;
 }
 
-struct dma_message {
-	struct bench *bench;
-	struct bench_result *result;
-	struct bench_dma_peer peer;
-};
-
 static const char *const ops[] = {"read", "write", NULL};
-static const char *const transports[] = {"uring", "posix", NULL};
 
 static const struct bench_option dma_message_options[] = {
-	{"transport", "NAME", "uring or posix (what vuc chooses)", BENCH_WORD,
-		BENCH_FIELD(transport), 0, 0, transports},
+	BENCH_OPTION_TRANSPORT(bench_socket_transport_names, "uring or posix (what vuc chooses)"),
 	BENCH_OPTION_PATH(
 		"inline: vuc answers in this thread; poller: in that of a poller (inline)"),
 	{"op", "NAME", "what the device does to memory: read or write (read)", BENCH_CHOICE,
 		BENCH_FIELD(op), 0, 0, ops},
 	{"size", "N", "bytes of a transfer: 4096 to 1048576 (65536)", BENCH_NUMBER,
 		BENCH_FIELD(size), MIN_SIZE, MAX_SIZE, NULL, MIN_SIZE},
-	{"depth", "N", "transfers under way at once (1)", BENCH_NUMBER, BENCH_FIELD(together), 1,
-		MAX_DEPTH},
-	{"transfers", "N", "transfers of each series in a round (512)", BENCH_NUMBER,
-		BENCH_FIELD(ops), 1, MAX_TRANSFERS},
+	BENCH_OPTION_NUMBER("depth", "transfers under way at once (1)", together, 1, MAX_DEPTH),
+	BENCH_OPTION_NUMBER(
+		"transfers", "transfers of each series in a round (512)", ops, 1, MAX_TRANSFERS),
 	{0},
 };
 
 static int
-dma_message_check(struct bench *bench, void *state, struct vuc_error *err)
+dma_message_check(struct bench *b, struct vuc_error *err)
 {
-	struct bench_options *o = &bench->options;
-	struct bench_dma_plan *plan = &((struct dma_message *)state)->peer.plan;
+	struct bench_options *o = &b->options;
+	struct bench_dma_plan *plan = &((struct bench_dma_peer *)b->state)->plan;
 
 	if (o->path == BENCH_PATH_SHM)
 		return bench_fail(err, -EINVAL,
@@ -539,108 +528,65 @@ dma_message_check(struct bench *bench, void *state, struct vuc_error *err)
 }
 
 static void
-dma_message_describe(struct dma_message *d)
+dma_message_describe(struct bench *b)
 {
-	const struct bench_options *o = &d->bench->options;
-	struct bench_result *result = d->result;
+	const struct bench_options *o = &b->options;
+	struct bench_result *result = b->result;
 
-	snprintf(result->headline, sizeof(result->headline),
+	bench_say(result->headline,
 		"DMA_%s of %" PRIu32 " bytes, %" PRIu32 " under way; %" PRIu32
 		" rounds of %" PRIu32,
 		o->op == BENCH_WRITE ? "WRITE" : "READ", o->size, o->together, o->rounds, o->ops);
 	if (o->path == BENCH_PATH_POLLER)
-		snprintf(result->note, sizeof(result->note),
+		bench_say(result->note,
 			"vuc's side is a poller on CPU %u; the thread that has set it up sleeps",
-			d->bench->env.cpus.cpu[0]);
-	snprintf(result->server, sizeof(result->server), "a process of its own, polling on CPU %u",
-		d->peer.cpu);
-	snprintf(result->floor, sizeof(result->floor),
+			b->env.cpus.cpu[0]);
+	bench_say(result->server, "a process of its own, polling on CPU %u", b->env.cpus.cpu[1]);
+	bench_say(result->floor,
 		"a copy of the same bytes between socket and memory, nothing is checked");
-	snprintf(result->timed, sizeof(result->timed),
+	bench_say(result->timed,
 		"by the server: from one reply to the %dth behind it, divided by %d", PER_SAMPLE,
 		PER_SAMPLE);
-	result->unit = "transfer";
-	result->units = "transfers";
 	result->bytes = o->size;
-	bench_result_add_text(result, "path", bench_path_names[o->path]);
-	bench_result_add_text(result, "op", ops[o->op]);
-	bench_result_add_number(result, "size", o->size);
-	bench_result_add_number(result, "depth", o->together);
-	bench_result_add_number(result, "transfers", o->ops);
-	bench_result_add_number(result, "rounds", o->rounds);
 }
 
 static int
-run_turn(void *arg, unsigned int way, struct vuc_error *err)
+dma_message_turn(struct bench *b, unsigned int way, struct vuc_error *err)
 {
-	struct dma_message *d = arg;
-
 	return bench_dma_peer_turn(
-		&d->peer, way == 0, d->bench->options.transport, &d->result->series[way], err);
+		b->state, way == 0, b->options.transport, &b->result->series[way], err);
 }
 
 static int
-dma_message_measure(struct dma_message *d, struct vuc_error *err)
+dma_message_run(struct bench *b, struct vuc_error *err)
 {
-	const struct bench_turns turns = {
-		.name = d->result->measurement,
-		.rounds = d->bench->options.rounds,
-		.nr_ways = 2,
-		.turn = run_turn,
-		.arg = d,
-	};
-	const struct bench_shape shape = {
-		.ns_per_tick = d->bench->clock.ns_per_tick,
-		.per_sample = PER_SAMPLE,
-		.rounds = turns.rounds,
-		.samples_per_round = d->peer.plan.samples,
-	};
-	struct bench_series *series;
-	int ret;
+	struct bench_dma_peer *peer = b->state;
+	int ret = bench_dma_peer_init(peer, b, (enum bench_path)b->options.path, err);
 
-	for (unsigned int i = 0; i < turns.nr_ways; i++) {
-		series = bench_result_add_series(d->result, i == 0 ? "floor" : "vuc", &shape, err);
-		if (series == NULL)
-			return -ENOMEM;
-		series->transport = i == 0 ? "socket" : d->peer.subject.transport;
+	for (unsigned int i = 0; i < 2; i++) {
+		struct bench_series *series = bench_series_append(
+			b, i == 0 ? "floor" : "vuc", peer->plan.samples, PER_SAMPLE);
+
+		series->transport = i == 0 ? "socket" : peer->subject.transport;
 		series->by_rate = i == 1;
 	}
-	dma_message_describe(d);
-	ret = bench_turns_run(&turns, err);
-	return ret == 0 ? bench_result_finish(d->result, err) : ret;
-}
-
-static int
-dma_message_run(
-	struct bench *bench, void *state, struct bench_result *result, struct vuc_error *err)
-{
-	struct dma_message *d = state;
-	enum bench_path path = (enum bench_path)bench->options.path;
-	int ret = bench_take_cpus(bench, 2, true, "the server needs one of its own", err);
-
-	if (ret != 0)
-		return ret;
-	d->bench = bench;
-	d->result = result;
-	ret = bench_dma_peer_init(&d->peer, path, bench, err);
-	if (ret == 0 && path == BENCH_PATH_POLLER)
-		ret = bench_eal_init(err);
-	if (ret == 0) {
-		ret = dma_message_measure(d, err);
-		if (path == BENCH_PATH_POLLER)
-			vuc_eal_fini();
-	}
-	bench_dma_peer_fini(&d->peer);
-	bench_release_cpus(bench);
+	dma_message_describe(b);
+	if (ret == 0)
+		ret = bench_turns_run(b, b->ops->name, 2, dma_message_turn, err);
+	bench_dma_peer_fini(peer);
 	return ret;
 }
 
 const struct bench_ops bench_dma_message = {
 	.name = "dma-message",
 	.summary = "How fast a device moves data by messages next to a copy over the socket",
+	.unit = "transfer",
+	.units = "transfers",
 	.options = dma_message_options,
 	.defaults = {.rounds = 100, .size = 65536, .together = 1, .ops = 512},
-	.state_size = sizeof(struct dma_message),
+	.setup = BENCH_CPU_PAIR,
+	.too_few = "the server needs one of its own",
+	.state_size = sizeof(struct bench_dma_peer),
 	.check = dma_message_check,
 	.run = dma_message_run,
 };

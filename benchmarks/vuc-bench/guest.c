@@ -13,10 +13,8 @@
 
 #include <json-c/json.h>
 
-#include "daemon.h"
+#include "bench.h"
 #include "memfd.h"
-#include "process.h"
-#include "rounds.h"
 
 #define MAX_OPS    65536
 #define DEVICE     "device"
@@ -41,8 +39,6 @@ static const struct {
 #define NR_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 struct guest {
-	struct bench *bench;
-	struct bench_result *result;
 	char *program;
 	char transport[BENCH_DAEMON_NAME_MAX];
 	bool shares_cpu; /* the server shares the poller's, as there is none for it alone */
@@ -57,7 +53,7 @@ struct report {
 };
 
 static const struct bench_option guest_options[] = {
-	BENCH_OPTION_OPS(MAX_OPS, "accesses of each kind in a round (1000)"),
+	BENCH_OPTION_NUMBER("ops", "accesses of each kind in a round (1000)", ops, 1, MAX_OPS),
 	{0},
 };
 
@@ -75,8 +71,9 @@ program_find(char **program, struct vuc_error *err)
 
 /* It prints to files, which take all of it while nobody reads. */
 static int
-program_spawn(const struct guest *g, const int files[2], pid_t *pid)
+program_spawn(const struct bench *b, const int files[2], pid_t *pid)
 {
+	const struct guest *g = b->state;
 	char name[] = NAME, json[] = "--json", timeout[] = "--timeout=20", rounds[32];
 	char socket[] = "--socket", device[] = "--device", device_name[] = DEVICE;
 	char *const args[] = {name, json, timeout, rounds, socket,
@@ -86,7 +83,7 @@ program_spawn(const struct guest *g, const int files[2], pid_t *pid)
 
 	if (ret != 0)
 		return -ret;
-	snprintf(rounds, sizeof(rounds), "--rounds=%u", g->bench->options.ops);
+	snprintf(rounds, sizeof(rounds), "--rounds=%u", b->options.ops);
 	ret = posix_spawn_file_actions_adddup2(&actions, files[0], STDOUT_FILENO);
 	if (ret == 0)
 		ret = posix_spawn_file_actions_adddup2(&actions, files[1], STDERR_FILENO);
@@ -132,14 +129,15 @@ report_parse(const char *text, struct report *report, struct vuc_error *err)
 }
 
 static int
-program_run(const struct guest *g, const int files[2], struct report *report, struct vuc_error *err)
+program_run(const struct bench *b, const int files[2], struct report *report, struct vuc_error *err)
 {
 	static char text[MAX_REPORT + 1];
 	pid_t pid = 0;
-	int status, ret = program_spawn(g, files, &pid);
+	int status, ret = program_spawn(b, files, &pid);
 
 	if (ret != 0)
-		return bench_fail(err, ret, "%s: %s", g->program, strerror(-ret));
+		return bench_fail(
+			err, ret, "%s: %s", ((struct guest *)b->state)->program, strerror(-ret));
 	status = bench_process_wait(pid);
 	memset(text, 0, sizeof(text));
 	if (pread(files[status != 0 ? 1 : 0], text, MAX_REPORT, 0) < 0)
@@ -148,63 +146,51 @@ program_run(const struct guest *g, const int files[2], struct report *report, st
 }
 
 static void
-guest_describe(struct guest *g)
+guest_describe(struct bench *b)
 {
-	const struct bench_options *o = &g->bench->options;
-	const struct bench_cpus *cpus = &g->bench->env.cpus;
-	struct bench_result *result = g->result;
+	const struct guest *g = b->state;
+	const struct bench_cpus *cpus = &b->env.cpus;
+	struct bench_result *result = b->result;
 
-	snprintf(result->headline, sizeof(result->headline),
+	bench_say(result->headline,
 		"accesses of a guest to a device of a daemon, its poller on CPU %u; %" PRIu32
 		" rounds of %" PRIu32 " of each kind",
-		cpus->cpu[cpus->nr - 1], o->rounds, o->ops);
-	result->unit = "access";
-	result->units = "accesses";
-	result->per_group = NR_KINDS;
-	snprintf(result->server, sizeof(result->server), "vuc-refdev, %s on CPU %u",
+		cpus->cpu[cpus->nr - 1], b->options.rounds, b->options.ops);
+	bench_say(result->server, "vuc-refdev, %s on CPU %u",
 		g->shares_cpu ? "sleeping" : "polling", cpus->cpu[1]);
-	snprintf(result->floor, sizeof(result->floor),
+	bench_say(result->floor,
 		"an access that the VMM answers by itself: an exit from the guest, and back");
-	snprintf(result->timed, sizeof(result->timed),
+	bench_say(result->timed,
 		"by the guest's time stamp counter; a sample is the median of a round");
 	if (g->shares_cpu)
-		snprintf(result->note, sizeof(result->note),
+		bench_say(result->note,
 			"server and poller share a CPU and sleep: with two CPUs a read has "
 			"wake-ups in it");
 	bench_result_add_text(result, "path", "shm");
-	bench_result_add_number(result, "ops", o->ops);
-	bench_result_add_number(result, "rounds", o->rounds);
+	result->per_group = NR_KINDS;
 }
 
-static int
-add_series(struct guest *g, uint64_t tsc_khz, struct vuc_error *err)
+static void
+guest_add_series(struct bench *b, uint64_t tsc_khz)
 {
-	const struct bench_shape shape = {
-		/* KVM gives a guest the host's counter unless told otherwise. */
-		.ns_per_tick = tsc_khz != 0 ? 1e6 / (double)tsc_khz : g->bench->clock.ns_per_tick,
-		.per_sample = 1,
-		.rounds = g->bench->options.rounds,
-		.samples_per_round = 1,
-	};
+	struct guest *g = b->state;
 
-	bench_result_add_number(g->result, "tsc_khz", tsc_khz);
+	bench_result_add_number(b->result, "tsc_khz", tsc_khz);
 	for (unsigned int i = 0; i < NR_KINDS; i++) {
-		struct bench_series *series =
-			bench_result_add_series(g->result, kinds[i].name, &shape, err);
+		struct bench_series *series = bench_series_append(b, kinds[i].name, 1, 1);
 
-		if (series == NULL)
-			return -ENOMEM;
+		/* KVM gives a guest the host's counter unless told otherwise. */
+		if (tsc_khz != 0)
+			series->ns_per_tick = 1e6 / (double)tsc_khz;
 		series->subject = kinds[i].subject;
 		series->transport = kinds[i].transport != NULL ? kinds[i].transport : g->transport;
 		series->guest_ticks = true;
 	}
-	return 0;
 }
 
 static int
-run_turn(void *arg, unsigned int way, struct vuc_error *err)
+guest_turn(struct bench *b, unsigned int way, struct vuc_error *err)
 {
-	struct guest *g = arg;
 	const int files[2] = {
 		vuc_memfd_create("vuc-vmm-out", 0, 0), vuc_memfd_create("vuc-vmm-err", 0, 0)};
 	struct report report;
@@ -212,26 +198,27 @@ run_turn(void *arg, unsigned int way, struct vuc_error *err)
 
 	(void)way;
 	if (files[0] >= 0 && files[1] >= 0)
-		ret = program_run(g, files, &report, err);
+		ret = program_run(b, files, &report, err);
 	else
 		ret = bench_fail(err, -ENOMEM, "no memory for the output of " NAME);
 	for (unsigned int i = 0; i < 2; i++) {
 		if (files[i] >= 0)
 			close(files[i]);
 	}
-	if (ret == 0 && g->result->nr_series == 0)
-		ret = add_series(g, report.tsc_khz, err);
+	if (ret == 0 && b->result->nr_series == 0)
+		guest_add_series(b, report.tsc_khz);
 	for (unsigned int i = 0; i < NR_KINDS && ret == 0; i++) {
-		bench_series_add(&g->result->series[i], &report.median[i], 1);
-		bench_series_end_round(&g->result->series[i]);
+		bench_series_add(&b->result->series[i], &report.median[i], 1);
+		bench_series_end_round(&b->result->series[i]);
 	}
 	return ret == 0 ? bench_interrupt_check(err) : ret;
 }
 
 static int
-offer_device(struct guest *g, struct vuc_error *err)
+guest_offer_device(struct bench *b, struct vuc_error *err)
 {
-	const struct bench_cpus *cpus = &g->bench->env.cpus;
+	struct guest *g = b->state;
+	const struct bench_cpus *cpus = &b->env.cpus;
 	const struct bench_refdev_opts server = {
 		.cpu = cpus->cpu[1], .block = g->shares_cpu, .sockets = 1};
 	struct vuc_poller_opts opts;
@@ -248,43 +235,23 @@ offer_device(struct guest *g, struct vuc_error *err)
 }
 
 static int
-guest_measure(struct guest *g, struct vuc_error *err)
+guest_run(struct bench *b, struct vuc_error *err)
 {
-	const struct bench_turns turns = {
-		.name = g->result->measurement,
-		.rounds = g->bench->options.rounds,
-		.nr_ways = 1,
-		.turn = run_turn,
-		.arg = g,
-	};
-	int ret = offer_device(g, err);
-
-	if (ret == 0) {
-		guest_describe(g);
-		ret = bench_turns_run(&turns, err);
-	}
-	bench_daemon_stop(&g->daemon);
-	bench_refdev_stop(&g->server);
-	return ret == 0 ? bench_result_finish(g->result, err) : ret;
-}
-
-static int
-guest_run(struct bench *bench, void *state, struct bench_result *result, struct vuc_error *err)
-{
-	struct guest *g = state;
+	struct guest *g = b->state;
 	int ret = program_find(&g->program, err);
 
 	if (ret != 0)
 		return ret;
-	g->bench = bench;
-	g->result = result;
-	g->shares_cpu = bench_cpus_available(&bench->options.cpus) < 3;
-	ret = bench_take_cpus(
-		bench, g->shares_cpu ? 2 : 3, true, "the poller needs one of its own", err);
+	g->shares_cpu = bench_cpus_available(&b->options.cpus) < 3;
+	ret = bench_take_cpus(b, g->shares_cpu ? 2 : 3, "the poller needs one of its own", err);
+	if (ret == 0)
+		ret = guest_offer_device(b, err);
 	if (ret == 0) {
-		ret = guest_measure(g, err);
-		bench_release_cpus(bench);
+		guest_describe(b);
+		ret = bench_turns_run(b, b->ops->name, 1, guest_turn, err);
 	}
+	bench_daemon_stop(&g->daemon);
+	bench_refdev_stop(&g->server);
 	free(g->program);
 	return ret;
 }
@@ -292,8 +259,11 @@ guest_run(struct bench *bench, void *state, struct bench_result *result, struct 
 const struct bench_ops bench_guest = {
 	.name = "guest",
 	.summary = "What an access takes as a guest under KVM sees it",
+	.unit = "access",
+	.units = "accesses",
 	.options = guest_options,
 	.defaults = {.rounds = 10, .ops = 1000},
+	.setup = BENCH_NOTHING,
 	.state_size = sizeof(struct guest),
 	.run = guest_run,
 };

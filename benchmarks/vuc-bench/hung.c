@@ -13,9 +13,8 @@
 
 #include <vuc/vmm.h>
 
+#include "bench.h"
 #include "memfd.h"
-#include "process.h"
-#include "rounds.h"
 
 #define MAX_HUNG       64
 #define MAX_TIMEOUT_MS 60000
@@ -48,36 +47,6 @@ static const struct {
 	[KIND_MAPS] = {"maps", "drop@dma_map"},
 };
 
-struct hung;
-
-/* What a turn times, in this order. */
-static int daemon_start(struct hung *h, struct vuc_error *err);
-static int healthy_attach(struct hung *h, struct vuc_error *err);
-static int healthy_map(struct hung *h, struct vuc_error *err);
-static int healthy_reset(struct hung *h, struct vuc_error *err);
-static int healthy_detach(struct hung *h, struct vuc_error *err);
-static int daemon_add(struct hung *h, struct vuc_error *err);
-static int daemon_remove(struct hung *h, struct vuc_error *err);
-static int daemon_end(struct hung *h, struct vuc_error *err);
-
-static const struct {
-	const char *name;
-	int (*act)(struct hung *h, struct vuc_error *err);
-} actions[] = {
-	{"ready", daemon_start},
-	{"attach", healthy_attach},
-	{"map 1,024", healthy_map},
-	{"reset", healthy_reset},
-	{"detach", healthy_detach},
-	{"add", daemon_add},
-	{"remove", daemon_remove},
-	{"end", daemon_end},
-};
-
-#define NR_ACTIONS (sizeof(actions) / sizeof(actions[0]))
-
-_Static_assert(NR_ACTIONS *NR_KINDS <= BENCH_MAX_SERIES, "all fit");
-
 /* The VMM of a server that hangs later. */
 struct hung_vmm {
 	struct vuc_vmm_device *dev;
@@ -89,8 +58,7 @@ struct hung_vmm {
 };
 
 struct hung {
-	struct bench *bench;
-	struct bench_result *result;
+	const struct bench *bench;
 	struct bench_refdev healthy; /* of two devices, one of which is added */
 	int memory;
 
@@ -103,10 +71,10 @@ struct hung {
 };
 
 static const struct bench_option hung_options[] = {
-	{"hung", "N", "hung servers, 1 to 64 (10)", BENCH_NUMBER, BENCH_FIELD(nr_hung), 1,
-		MAX_HUNG},
-	{"timeout-ms", "N", "milliseconds that the daemon waits for their replies (300)",
-		BENCH_NUMBER, BENCH_FIELD(timeout_ms), 1, MAX_TIMEOUT_MS},
+	BENCH_OPTION_NUMBER("hung", "hung servers, 1 to 64 (10)", nr_hung, 1, MAX_HUNG),
+	BENCH_OPTION_NUMBER("timeout-ms",
+		"milliseconds that the daemon waits for their replies (300)", timeout_ms, 1,
+		MAX_TIMEOUT_MS),
 	{0},
 };
 
@@ -318,13 +286,32 @@ daemon_end(struct hung *h, struct vuc_error *err)
 
 /* ---- turns ---- */
 
+/* What a turn times, in this order. */
+static const struct {
+	const char *name;
+	int (*act)(struct hung *h, struct vuc_error *err);
+} actions[] = {
+	{"ready", daemon_start},
+	{"attach", healthy_attach},
+	{"map 1,024", healthy_map},
+	{"reset", healthy_reset},
+	{"detach", healthy_detach},
+	{"add", daemon_add},
+	{"remove", daemon_remove},
+	{"end", daemon_end},
+};
+
+#define NR_ACTIONS (sizeof(actions) / sizeof(actions[0]))
+
+_Static_assert(NR_ACTIONS *NR_KINDS <= BENCH_MAX_SERIES, "all fit");
+
 static int
 time_actions(struct hung *h, struct vuc_error *err)
 {
 	int ret = 0;
 
 	for (unsigned int i = 0; i < NR_ACTIONS && ret == 0; i++) {
-		struct bench_series *series = &h->result->series[i * NR_KINDS + h->kind];
+		struct bench_series *series = &h->bench->result->series[i * NR_KINDS + h->kind];
 		uint64_t ticks = bench_clock_ticks(&h->bench->clock);
 
 		ret = actions[i].act(h, err);
@@ -342,9 +329,9 @@ time_actions(struct hung *h, struct vuc_error *err)
 }
 
 static int
-run_turn(void *arg, unsigned int i, struct vuc_error *err)
+hung_turn(struct bench *b, unsigned int i, struct vuc_error *err)
 {
-	struct hung *h = arg;
+	struct hung *h = b->state;
 	int ret;
 
 	h->kind = (enum kind)i;
@@ -360,110 +347,64 @@ run_turn(void *arg, unsigned int i, struct vuc_error *err)
 }
 
 static void
-hung_describe(struct hung *h)
+hung_describe(struct bench *b)
 {
-	struct bench_result *result = h->result;
-	uint32_t rounds = h->bench->options.rounds;
+	const struct bench_options *o = &b->options;
+	struct bench_result *result = b->result;
 
-	snprintf(result->headline, sizeof(result->headline),
+	bench_say(result->headline,
 		"a healthy device beside %" PRIu32 " hung ones on one poller of vucd; %" PRIu32
 		" rounds",
-		h->bench->options.nr_hung, rounds);
-	snprintf(result->server, sizeof(result->server),
+		o->nr_hung, o->rounds);
+	bench_say(result->server,
 		"vuc-refdev, sleeping; the hung ones have %" PRIu32 " ms for each request",
-		h->bench->options.timeout_ms);
-	snprintf(result->floor, sizeof(result->floor), "the same without hung servers");
-	snprintf(result->timed, sizeof(result->timed),
+		o->timeout_ms);
+	bench_say(result->floor, "the same without hung servers");
+	bench_say(result->timed,
 		"ready and end from start and SIGTERM, the others until the daemon has answered");
-	snprintf(result->note, sizeof(result->note),
+	bench_say(result->note,
 		"stopped and reset: hung from the start; full and maps: once the daemon was ready");
-	result->unit = "action";
-	result->units = "actions";
 	result->per_group = NR_KINDS;
 	result->shows_more = true;
-	bench_result_add_number(result, "hung", h->bench->options.nr_hung);
-	bench_result_add_number(result, "timeout_ms", h->bench->options.timeout_ms);
-	bench_result_add_number(result, "rounds", rounds);
-}
-
-static int
-add_series(struct hung *h, struct vuc_error *err)
-{
-	const struct bench_shape shape = {
-		.ns_per_tick = h->bench->clock.ns_per_tick,
-		.per_sample = 1,
-		.rounds = h->bench->options.rounds,
-		.samples_per_round = 1,
-	};
-
 	for (unsigned int i = 0; i < NR_ACTIONS * NR_KINDS; i++) {
 		struct bench_series *series =
-			bench_result_add_series(h->result, kinds[i % NR_KINDS].name, &shape, err);
+			bench_series_append(b, kinds[i % NR_KINDS].name, 1, 1);
 
-		if (series == NULL)
-			return -ENOMEM;
 		series->topic = actions[i / NR_KINDS].name;
 		series->transport = "vucd";
 	}
-	return 0;
 }
 
 static int
-start_healthy(struct hung *h, struct vuc_error *err)
+hung_run(struct bench *b, struct vuc_error *err)
 {
 	const struct bench_refdev_opts opts = {
-		.cpu = h->bench->env.cpus.cpu[1], .block = true, .sockets = 2};
+		.cpu = b->env.cpus.cpu[1], .block = true, .sockets = 2};
+	struct hung *h = b->state;
+	int ret;
 
+	hung_describe(b);
+	h->bench = b;
 	h->memory = vuc_memfd_create("vuc-bench", MAPS * PAGE, 0);
 	if (h->memory < 0)
 		return bench_fail(err, h->memory, "memfd: %s", strerror(-h->memory));
-	return bench_refdev_start(&h->healthy, &opts, err);
-}
-
-static int
-measure_hung(struct hung *h, struct vuc_error *err)
-{
-	const struct bench_turns turns = {
-		.name = h->result->measurement,
-		.rounds = h->bench->options.rounds,
-		.nr_ways = NR_KINDS,
-		.turn = run_turn,
-		.arg = h,
-	};
-	int ret = add_series(h, err);
-
+	ret = bench_refdev_start(&h->healthy, &opts, err);
 	if (ret == 0)
-		ret = start_healthy(h, err);
-	if (ret == 0)
-		ret = bench_turns_run(&turns, err);
+		ret = bench_turns_run(b, b->ops->name, NR_KINDS, hung_turn, err);
 	bench_refdev_stop(&h->healthy);
-	if (h->memory >= 0)
-		close(h->memory);
-	return ret == 0 ? bench_result_finish(h->result, err) : ret;
-}
-
-static int
-hung_run(struct bench *bench, void *state, struct bench_result *result, struct vuc_error *err)
-{
-	struct hung *h = state;
-	int ret = bench_take_cpus(bench, 2, false, "the servers need one of their own", err);
-
-	if (ret != 0)
-		return ret;
-	h->bench = bench;
-	h->result = result;
-	h->memory = -1;
-	hung_describe(h);
-	ret = measure_hung(h, err);
-	bench_release_cpus(bench);
+	close(h->memory);
 	return ret;
 }
 
 const struct bench_ops bench_hung = {
 	.name = "hung",
 	.summary = "What hung servers take from a healthy device on the same poller",
+	.unit = "action",
+	.units = "actions",
 	.options = hung_options,
 	.defaults = {.rounds = 10, .nr_hung = 10, .timeout_ms = 300},
+	.setup = BENCH_CPU_PAIR_FREE,
+	.too_few = "the servers need one of their own",
 	.state_size = sizeof(struct hung),
 	.run = hung_run,
 };

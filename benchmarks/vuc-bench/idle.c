@@ -9,10 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include <vuc/eal.h>
-
 #include "subject.h"
-#include "target.h"
 
 #define MAX_SECONDS  3600
 #define MAX_ACCESSES 1000
@@ -29,89 +26,49 @@ static const char *const policies[NR_POLICIES] = {
 };
 
 struct idle {
-	struct bench_target target;
-	struct bench *bench;
-	struct bench_result *result;
 	struct bench_subject subject;   /* its idle policy changes with the turn */
 	char subjects[NR_POLICIES][48]; /* of sentences */
 };
 
 static const struct bench_option idle_options[] = {
 	BENCH_OPTION_SOCKET,
-	BENCH_OPTION_TRANSPORT("uring or posix (what vuc chooses)"),
+	BENCH_OPTION_TRANSPORT(bench_socket_transport_names, "uring or posix (what vuc chooses)"),
 	BENCH_OPTION_PATH(
 		"poller: in this process; shm: in another one, by shared memory (poller)"),
 	{"seconds", "S", "how long each policy is idle, over all rounds (4)", BENCH_SECONDS,
 		BENCH_FIELD(seconds), 0, MAX_SECONDS},
-	{"accesses", "N", "accesses of each policy in a round, each after idling (10)",
-		BENCH_NUMBER, BENCH_FIELD(ops), 1, MAX_ACCESSES},
+	BENCH_OPTION_NUMBER("accesses",
+		"accesses of each policy in a round, each after idling (10)", ops, 1, MAX_ACCESSES),
 	{0},
 };
 
 static int
-idle_check(struct bench *bench, void *state, struct vuc_error *err)
+idle_check(struct bench *b, struct vuc_error *err)
 {
-	struct idle *d = state;
-	int ret = bench_target_check(&d->target, &bench->options, err);
-
-	d->target.block = true;
-	if (bench->options.path == BENCH_PATH_INLINE)
+	if (b->options.path == BENCH_PATH_INLINE)
 		return bench_fail(err, -EINVAL,
 			"--path inline: what idles is a poller; inline nothing runs between two "
 			"accesses");
-	if (ret == 0 && d->target.kind == BENCH_SERVER_LOOPBACK)
-		return bench_fail(err, -EINVAL, "--transport: 'loopback' is not uring or posix");
-	return ret;
+	return 0;
 }
 
 static void
-idle_describe(struct idle *d)
+idle_describe(struct bench *b)
 {
-	const struct bench_options *o = &d->bench->options;
-	struct bench_result *result = d->result;
+	const struct bench_options *o = &b->options;
+	struct bench_result *result = b->result;
 
-	snprintf(result->headline, sizeof(result->headline),
+	bench_say(result->headline,
 		"a poller on CPU %u with one device, idle for %.3g s under each policy; %" PRIu32
 		" rounds of %" PRIu32 " accesses",
-		d->target.poller_cpu, o->seconds, o->rounds, o->ops);
-	result->unit = "access";
-	result->units = "accesses";
-	bench_target_describe(&d->target, d->bench, result);
-	snprintf(result->floor, sizeof(result->floor), "a poller that spins");
-	snprintf(result->timed, sizeof(result->timed),
+		b->target.poller_cpu, o->seconds, o->rounds, o->ops);
+	bench_say(result->floor, "a poller that spins");
+	bench_say(result->timed,
 		"the first access after %u ms without any, by a thread that sleeps for its answer",
 		(unsigned int)(GAP_NS / 1000000));
 	if (o->path == BENCH_PATH_SHM)
-		snprintf(result->note, sizeof(result->note),
+		bench_say(result->note,
 			"the CPU time is that of all threads of the process that has the poller");
-	bench_result_add_number(result, "milliseconds", (uint64_t)(o->seconds * 1e3));
-	bench_result_add_number(result, "accesses", o->ops);
-	bench_result_add_number(result, "rounds", o->rounds);
-}
-
-static int
-add_series(struct idle *d, struct vuc_error *err)
-{
-	const struct bench_shape shape = {
-		.ns_per_tick = d->bench->clock.ns_per_tick,
-		.per_sample = 1,
-		.rounds = d->bench->options.rounds,
-		.samples_per_round = d->bench->options.ops,
-	};
-
-	d->result->per_group = NR_POLICIES;
-	for (unsigned int i = 0; i < NR_POLICIES; i++) {
-		struct bench_series *series =
-			bench_result_add_series(d->result, policies[i], &shape, err);
-
-		if (series == NULL)
-			return -ENOMEM;
-		snprintf(d->subjects[i], sizeof(d->subjects[i]), "%s: the first access",
-			policies[i]);
-		series->subject = d->subjects[i];
-		series->transport = d->subject.transport;
-	}
-	return 0;
 }
 
 static int
@@ -139,7 +96,7 @@ static int
 get_cpu_clock(struct idle *d, clockid_t *clock)
 {
 	if (d->subject.path == BENCH_PATH_SHM)
-		return -clock_getcpuclockid(d->target.daemon.pid, clock);
+		return -clock_getcpuclockid(d->subject.daemon->pid, clock);
 	return vuc_poller_call(d->subject.poller, get_own_clock, clock);
 }
 
@@ -154,12 +111,12 @@ clock_now(clockid_t clock)
 
 /* The poller's clock is read from here, so that nothing disturbs it. */
 static int
-run_idle(struct idle *d, struct bench_series *series, struct vuc_error *err)
+idle_time_run(struct bench *b, struct bench_series *series, struct vuc_error *err)
 {
-	const struct bench_options *o = &d->bench->options;
+	const struct bench_options *o = &b->options;
 	uint64_t begin, cpu_begin;
 	clockid_t clock;
-	int ret = get_cpu_clock(d, &clock);
+	int ret = get_cpu_clock(b->state, &clock);
 
 	if (ret != 0)
 		return bench_fail(err, ret, "the poller's CPU clock: %s", strerror(-ret));
@@ -175,12 +132,12 @@ run_idle(struct idle *d, struct bench_series *series, struct vuc_error *err)
 }
 
 static int
-run_accesses(struct idle *d, struct bench_series *series, struct vuc_error *err)
+accesses_run(struct bench *b, struct bench_series *series, struct vuc_error *err)
 {
-	struct bench_way *way = &d->subject.queue.way;
+	struct bench_way *way = &((struct idle *)b->state)->subject.queue.way;
 	int ret = 0;
 
-	for (uint32_t i = 0; i < d->bench->options.ops && ret == 0; i++) {
+	for (uint32_t i = 0; i < b->options.ops && ret == 0; i++) {
 		uint64_t syscalls = way->syscalls;
 		uint64_t ticks;
 
@@ -196,11 +153,10 @@ run_accesses(struct idle *d, struct bench_series *series, struct vuc_error *err)
 }
 
 static int
-run_turn(void *arg, unsigned int i, struct vuc_error *err)
+idle_turn(struct bench *b, unsigned int i, struct vuc_error *err)
 {
-	struct idle *d = arg;
-	struct bench_subject *s = &d->subject;
-	struct bench_series *series = &d->result->series[i];
+	struct bench_subject *s = &((struct idle *)b->state)->subject;
+	struct bench_series *series = &b->result->series[i];
 	uint64_t ticks;
 	int ret;
 
@@ -212,9 +168,9 @@ run_turn(void *arg, unsigned int i, struct vuc_error *err)
 	vuc_queue_set_spin(s->queue.queue, 0);
 	ret = s->queue.way.ops->burst(&s->queue.way, 1, &ticks, err);
 	if (ret == 0)
-		ret = run_idle(d, series, err);
+		ret = idle_time_run(b, series, err);
 	if (ret == 0)
-		ret = run_accesses(d, series, err);
+		ret = accesses_run(b, series, err);
 	if (ret == 0)
 		bench_series_end_round(series);
 	bench_subject_close(s);
@@ -222,55 +178,35 @@ run_turn(void *arg, unsigned int i, struct vuc_error *err)
 }
 
 static int
-idle_measure(struct idle *d, struct vuc_error *err)
+idle_run(struct bench *b, struct vuc_error *err)
 {
-	const struct bench_options *o = &d->bench->options;
-	const struct bench_turns turns = {
-		.name = d->result->measurement,
-		.rounds = o->rounds,
-		.nr_ways = NR_POLICIES,
-		.turn = run_turn,
-		.arg = d,
-	};
-	int ret;
+	struct idle *d = b->state;
 
 	/* An access of any server; it changes nothing. Its few system calls are most of its time,
 	 * so that this thread's are not traced. */
-	bench_subject_init(&d->subject, (enum bench_path)o->path, &d->bench->clock,
-		&bench_settle_access, o->transport, d->target.poller_cpu);
-	d->subject.socket = d->target.path;
-	d->subject.daemon = &d->target.daemon;
-	idle_describe(d);
-	ret = add_series(d, err);
-	if (ret == 0)
-		ret = bench_turns_run(&turns, err);
-	return ret == 0 ? bench_result_finish(d->result, err) : ret;
-}
+	bench_subject_init(&d->subject, b, (enum bench_path)b->options.path, &bench_settle_access);
+	idle_describe(b);
+	b->result->per_group = NR_POLICIES;
+	for (unsigned int i = 0; i < NR_POLICIES; i++) {
+		struct bench_series *series =
+			bench_series_append(b, policies[i], b->options.ops, 1);
 
-static int
-idle_run(struct bench *bench, void *state, struct bench_result *result, struct vuc_error *err)
-{
-	struct idle *d = state;
-	int ret = bench_target_start(&d->target, bench, err);
-
-	if (ret != 0)
-		return ret;
-	d->bench = bench;
-	d->result = result;
-	ret = bench_eal_init(err);
-	if (ret == 0) {
-		ret = idle_measure(d, err);
-		vuc_eal_fini();
+		snprintf(d->subjects[i], sizeof(d->subjects[i]), "%s: the first access",
+			policies[i]);
+		series->subject = d->subjects[i];
+		series->transport = d->subject.transport;
 	}
-	bench_target_stop(&d->target, bench);
-	return ret;
+	return bench_turns_run(b, b->ops->name, NR_POLICIES, idle_turn, err);
 }
 
 const struct bench_ops bench_idle = {
 	.name = "idle",
 	.summary = "What an idle poller takes under each policy, and the first access after it",
+	.unit = "access",
+	.units = "accesses",
 	.options = idle_options,
 	.defaults = {.rounds = 2, .path = BENCH_PATH_POLLER, .seconds = 4, .ops = 10},
+	.setup = BENCH_TARGET_SLEEPS,
 	.state_size = sizeof(struct idle),
 	.check = idle_check,
 	.run = idle_run,

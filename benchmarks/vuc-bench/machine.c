@@ -25,6 +25,9 @@
 #define CALIBRATION_MS 20
 #define READINGS       16
 
+const char bench_versions[] = VUC_VERSION " (" BENCH_GIT_REVISION "), DPDK " BENCH_DPDK_VERSION
+					  ", liburing " BENCH_LIBURING_VERSION;
+
 int
 bench_fail(struct vuc_error *err, int code, const char *fmt, ...)
 {
@@ -387,12 +390,4 @@ bench_env_hold_latency(struct bench_env *env)
 	if (fd >= 0)
 		close(fd);
 	return -1;
-}
-
-const char *
-bench_env_versions(const struct bench_env *env, char buf[BENCH_VERSIONS_MAX])
-{
-	snprintf(buf, BENCH_VERSIONS_MAX, "vuc %s (%s), DPDK %s, liburing %s", env->vuc, env->git,
-		env->dpdk, env->liburing);
-	return buf;
 }

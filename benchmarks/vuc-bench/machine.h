@@ -122,8 +122,7 @@ void bench_env_end(struct bench_env *env);
  * or a negative errno. */
 int bench_env_hold_latency(struct bench_env *env);
 
-/* "vuc 1.2.3 (revision), DPDK 1.2, liburing 1.2" */
-#define BENCH_VERSIONS_MAX 320
-const char *bench_env_versions(const struct bench_env *env, char buf[BENCH_VERSIONS_MAX]);
+/* "1.2.3 (revision), DPDK 1.2, liburing 1.2": of vuc and what it uses. */
+extern const char bench_versions[];
 
 #endif /* BENCH_MACHINE_H */

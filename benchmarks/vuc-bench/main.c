@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "args.h"
 #include "bench.h"
-#include "daemon.h"
 
 static const struct bench_ops *const measurements[] = {
 	&bench_mmio,
@@ -32,34 +32,23 @@ error_print(const struct vuc_error *err)
 	return EXIT_FAILURE;
 }
 
-/* What was printed to stdout is only good when it got there. */
 static int
-printing_end(void)
-{
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return EXIT_SUCCESS;
-	fprintf(stderr, "vuc-bench: writing to stdout: %s\n", strerror(errno));
-	return EXIT_FAILURE;
-}
-
-static int
-measurement_run(
-	struct bench *bench, const struct bench_ops *ops, void *state, struct vuc_error *err)
+measurement_run(struct bench *bench, struct vuc_error *err)
 {
 	static struct bench_result result;
 	static struct bench_output output;
 	const struct bench_options *options = &bench->options;
 	int ret;
 
-	result.measurement = ops->name;
+	bench->result = &result;
 	result.label = options->label;
 	bench_interrupt_install();
-	ret = bench_output_init(&output, options->json, options->plot, ops->plots, err);
+	ret = bench_output_init(&output, options->json, options->plot, bench->ops->plots, err);
 	if (ret == 0) {
 		bench_clock_init(&bench->clock);
 		bench_env_init(&bench->env, &bench->clock);
 		bench_env_begin(&bench->env);
-		ret = ops->run(bench, state, &result, err);
+		ret = bench_run(bench, err);
 		bench_env_end(&bench->env);
 	}
 	if (ret == 0)
@@ -74,50 +63,95 @@ measurement_run(
 static int
 measurement_main(const struct bench_ops *ops, int argc, char **argv)
 {
-	struct bench bench = {.latency = -1};
+	static struct bench bench = {.latency = -1};
 	struct vuc_error err = {0};
 	char name[32];
-	void *state;
 	int ret;
 
 	snprintf(name, sizeof(name), "vuc-bench %s", ops->name);
 	argv[0] = name;
-	if (bench_options_parse(&bench.options, ops, argc, argv) != 0)
-		return printing_end();
-	state = calloc(1, ops->state_size);
-	if (state == NULL) {
+	bench.ops = ops;
+	bench.state = calloc(1, ops->state_size);
+	if (bench.state == NULL) {
 		bench_fail(&err, -ENOMEM, "out of memory");
 		return error_print(&err);
 	}
-	if ((!ops->plots && bench_plot_check(bench.options.plot, &err) != 0) ||
-		(ops->check != NULL && ops->check(&bench, state, &err) != 0)) {
-		free(state);
-		return bench_options_complain(name, &err);
-	}
-	ret = measurement_run(&bench, ops, state, &err);
-	free(state);
+	bench_options_parse(&bench, argc, argv);
+	ret = measurement_run(&bench, &err);
+	free(bench.state);
 	/* A failure may be of the signal's making. */
 	bench_interrupt_raise();
 	return ret != 0 ? error_print(&err) : EXIT_SUCCESS;
 }
 
+/* What follows the name of a measurement is its own. */
+static error_t
+program_parse(int key, char *arg, struct argp_state *state)
+{
+	int *status = state->input;
+
+	if (key == ARGP_KEY_INIT)
+		state->child_inputs[0] = (void *)(uintptr_t)bench_versions;
+	else if (key == ARGP_KEY_NO_ARGS)
+		app_args_error(state, "no measurement is given");
+	else if (key != ARGP_KEY_ARG)
+		return ARGP_ERR_UNKNOWN;
+	for (unsigned int i = 0; key == ARGP_KEY_ARG; i++) {
+		int first = state->next - 1;
+
+		if (measurements[i] == NULL)
+			app_args_error(state, "no such measurement: '%s'", arg);
+		if (strcmp(measurements[i]->name, arg) != 0)
+			continue;
+		state->next = state->argc;
+		*status =
+			measurement_main(measurements[i], state->argc - first, state->argv + first);
+		break;
+	}
+	return 0;
+}
+
+/* Behind the rest of the help, where argp does not break the lines. */
+static char *
+list_measurements(int key, const char *text, void *input)
+{
+	char *list = NULL;
+	size_t len;
+	FILE *out;
+
+	(void)input;
+	if (key != ARGP_KEY_HELP_POST_DOC)
+		return (char *)(uintptr_t)text;
+	out = open_memstream(&list, &len);
+	if (out == NULL)
+		return NULL;
+	fprintf(out, "%s\n\nMeasurements:\n", text);
+	for (unsigned int i = 0; measurements[i] != NULL; i++)
+		fprintf(out, "  %-12s %s\n", measurements[i]->name, measurements[i]->summary);
+	fclose(out);
+	return list;
+}
+
 int
 main(int argc, char **argv)
 {
+	const struct argp argp = {
+		.parser = program_parse,
+		.args_doc = "MEASUREMENT [OPTION]...",
+		.doc = "Measure vuc against the least that the machine allows.\v"
+		       "vuc-bench MEASUREMENT --help prints the options of a measurement.",
+		.children = app_args_children,
+		.help_filter = list_measurements,
+	};
 	char name[] = "vuc-bench";
-	struct vuc_error err;
-	int index = argc;
+	int status = EXIT_SUCCESS;
 
 	if (argc > 1 && strcmp(argv[1], BENCH_DAEMON_WORD) == 0)
 		return bench_daemon_main(argc - 2, argv + 2);
 	setlocale(LC_CTYPE, "");
 	argv[0] = name;
-	if (bench_options_parse_program(measurements, argc, argv, &index) != 0)
-		return printing_end();
-	for (unsigned int i = 0; measurements[i] != NULL; i++) {
-		if (strcmp(measurements[i]->name, argv[index]) == 0)
-			return measurement_main(measurements[i], argc - index, argv + index);
-	}
-	bench_fail(&err, -EINVAL, "no such measurement: '%s'", argv[index]);
-	return bench_options_complain(name, &err);
+	argp_err_exit_status = APP_EXIT_USAGE;
+	app_args_prepare(&argp, argc, argv, true);
+	argp_parse(&argp, argc, argv, ARGP_NO_HELP | ARGP_IN_ORDER, NULL, &status);
+	return status;
 }

@@ -5,14 +5,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/vfio.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <vuc/eal.h>
-
 #include "floor.h"
-#include "target.h"
 
 static const char *const floors[] = {"own", "shared", NULL};
 static const char *const clients[] = {"blocking", "handover", NULL};
@@ -20,7 +16,6 @@ static const char *const clients[] = {"blocking", "handover", NULL};
 #define NR_CLIENTS 2
 
 struct mmio {
-	struct bench_target target;
 	struct bench_access access;
 	bool shared; /* the floor uses vuc's connection, which is one for the whole run */
 	int shared_fd;
@@ -32,14 +27,15 @@ struct mmio {
 
 static const struct bench_option mmio_options[] = {
 	BENCH_OPTION_SOCKET,
-	BENCH_OPTION_TRANSPORT("uring, posix or loopback (what vuc chooses)"),
+	BENCH_OPTION_TRANSPORT(
+		bench_transport_names, "uring, posix or loopback (what vuc chooses)"),
 	BENCH_OPTION_PATH(
 		"inline: vuc polls in this thread; poller: by a queue, on a CPU of its own; shm: "
 		"the same in another process (inline)"),
 	BENCH_OPTION_OP,
-	{"burst", "N", "posted writes that are submitted together (32)", BENCH_NUMBER,
-		BENCH_FIELD(together), 1, BENCH_MAX_BURST},
-	BENCH_OPTION_OPS(10000000, "accesses of each series in a round (2000)"),
+	BENCH_OPTION_NUMBER("burst", "posted writes that are submitted together (32)", together, 1,
+		BENCH_MAX_BURST),
+	BENCH_OPTION_NUMBER("ops", "accesses of each series in a round (2000)", ops, 1, 10000000),
 	{"region", "N", "region to access, with --offset (BAR0; with --socket config space)",
 		BENCH_NUMBER64, BENCH_FIELD(region), 0, UINT32_MAX},
 	{"offset", "N", "offset in it (vuc-refdev's scratch register; with --socket 0)",
@@ -49,33 +45,26 @@ static const struct bench_option mmio_options[] = {
 		"measure the ways of other clients in the same run: blocking sleeps in recv, "
 		"handover receives on an I/O thread",
 		BENCH_WORDS, BENCH_FIELD(compare), 0, 0, clients},
-	{"floor", "NAME", "own: a connection of its own each round; shared: vuc's, one for the run",
-		BENCH_WORD, BENCH_FIELD(floor), 0, 0, floors},
+	BENCH_OPTION_FLOOR(
+		floors, "own: a connection of its own each round; shared: vuc's, one for the run"),
 	{0},
 };
 
-static bool
-is_compared(const struct bench_options *o, const char *client)
-{
-	return o->compare != NULL && strstr(o->compare, client) != NULL;
-}
-
 static int
-check_access(struct mmio *m, const struct bench_options *o, struct vuc_error *err)
+mmio_check_access(struct bench *b, struct vuc_error *err)
 {
+	struct mmio *m = b->state;
+	struct bench_options *o = &b->options;
 	bool given = o->region != BENCH_NOT_GIVEN;
 
-	m->access = bench_scratch_access;
-	m->access.op = (enum bench_access_op)o->op;
-	m->access.size = o->size;
-	m->access.together = o->together;
 	if (given != (o->offset != BENCH_NOT_GIVEN))
 		return bench_fail(err, -EINVAL, "--region and --offset go together");
+	m->access = bench_access_of(o);
 	if (given) {
 		m->access.region = (uint32_t)o->region;
 		m->access.offset = o->offset;
 		m->access.server = o->socket;
-	} else if (m->target.kind == BENCH_SERVER_FOREIGN) {
+	} else if (b->target.kind == BENCH_SERVER_FOREIGN) {
 		m->access.region = VFIO_PCI_CONFIG_REGION_INDEX;
 		m->access.offset = 0;
 		if (o->op != BENCH_READ)
@@ -83,26 +72,31 @@ check_access(struct mmio *m, const struct bench_options *o, struct vuc_error *er
 				"--op %s to a device that is not ours needs --region and --offset",
 				bench_op_names[o->op]);
 	}
+	o->region = m->access.region;
+	o->offset = m->access.offset;
 	return 0;
 }
 
 static int
-check_floor(struct mmio *m, const struct bench_options *o, struct vuc_error *err)
+mmio_check_floor(struct bench *b, struct vuc_error *err)
 {
+	struct mmio *m = b->state;
+	struct bench_options *o = &b->options;
 	bool has_poller = o->path != BENCH_PATH_INLINE;
 
-	if (m->target.kind == BENCH_SERVER_LOOPBACK && o->floor != NULL)
+	if (bench_is_loopback(b) && o->floor != NULL)
 		return bench_fail(err, -EINVAL, "--transport loopback takes no --floor");
 	m->shared = o->floor != NULL ? strcmp(o->floor, "shared") == 0
 				     : o->socket != NULL && !has_poller;
 	/* The poller would read the floor's replies. */
 	if (m->shared && has_poller)
 		return bench_fail(err, -EINVAL, "--floor shared is for --path inline");
+	o->floor = bench_is_loopback(b) ? "call" : floors[m->shared ? 1 : 0];
 	if (o->compare == NULL)
 		return 0;
 	if (o->op == BENCH_POSTED)
 		return bench_fail(err, -EINVAL, "--compare is for --op read and write");
-	if (m->target.kind == BENCH_SERVER_LOOPBACK)
+	if (bench_is_loopback(b))
 		return bench_fail(err, -EINVAL, "--compare is for servers on a socket");
 	if (m->shared)
 		return bench_fail(err, -EINVAL,
@@ -112,212 +106,156 @@ check_floor(struct mmio *m, const struct bench_options *o, struct vuc_error *err
 }
 
 static int
-mmio_check(struct bench *bench, void *state, struct vuc_error *err)
+mmio_check(struct bench *b, struct vuc_error *err)
 {
-	struct bench_options *o = &bench->options;
-	struct mmio *m = state;
-	int ret = bench_target_check(&m->target, o, err);
+	struct bench_options *o = &b->options;
+	int ret = mmio_check_floor(b, err);
 
-	if (ret == 0)
-		ret = check_floor(m, o, err);
 	if (ret == 0 && o->op != BENCH_POSTED && o->together > 1)
 		ret = bench_fail(err, -EINVAL, "--burst %" PRIu32 " is for --op posted, not %s",
 			o->together, bench_op_names[o->op]);
 	if (ret == 0)
-		ret = bench_comparison_check(o, err);
-	return ret == 0 ? check_access(m, o, err) : ret;
-}
-
-static bool
-is_loopback(const struct mmio *m)
-{
-	return m->target.kind == BENCH_SERVER_LOOPBACK;
+		ret = mmio_check_access(b, err);
+	return ret == 0 ? bench_rounds_check(o, o->together, err) : ret;
 }
 
 static void
-describe_path(const struct mmio *m, const struct bench_options *o, struct bench_result *result)
+mmio_describe(struct bench *b)
 {
-	size_t len = strlen(result->headline);
+	const struct mmio *m = b->state;
+	const struct bench_options *o = &b->options;
+	const struct bench_access *a = &m->access;
+	struct bench_result *result = b->result;
 
+	bench_say(result->headline,
+		"%s of %" PRIu32 " bytes at region %" PRIu32 ", offset 0x%" PRIx64 "; %" PRIu32
+		" rounds of %" PRIu32,
+		bench_access_name(o), a->size, a->region, a->offset, o->rounds, o->ops);
+	if (bench_is_loopback(b))
+		bench_say(result->floor, "a call of the server's message handler, no socket");
+	else
+		bench_say(result->floor, "%s, over %s",
+			a->op == BENCH_POSTED ? "one send of the whole burst"
+					      : "send and spin on recv",
+			m->shared ? "vuc's connection" : "a connection of its own");
+	if (a->together > 1)
+		bench_say(result->timed,
+			"from the first call until all %" PRIu32
+			" writes of a burst are submitted, divided by %" PRIu32,
+			a->together, a->together);
 	if (o->path == BENCH_PATH_INLINE)
 		return;
-	snprintf(result->headline + len, sizeof(result->headline) - len,
-		"; through a queue and %s on CPU %u",
+	bench_say_more(result->headline, "; through a queue and %s on CPU %u",
 		o->path == BENCH_PATH_SHM ? "another process's poller" : "a poller",
-		m->target.poller_cpu);
-	if (is_loopback(m))
-		snprintf(result->note, sizeof(result->note),
+		b->target.poller_cpu);
+	if (bench_is_loopback(b))
+		bench_say(result->note,
 			"the figure is of the loopback device: with two CPUs no server can spin "
 			"beside the poller and this thread");
 }
 
 static void
-mmio_describe(struct mmio *m, const struct bench *bench, struct bench_result *result)
-{
-	const struct bench_options *o = &bench->options;
-	const struct bench_access *a = &m->access;
-
-	snprintf(result->headline, sizeof(result->headline),
-		"%s of %" PRIu32 " bytes at region %" PRIu32 ", offset 0x%" PRIx64 "; %" PRIu32
-		" rounds of %" PRIu32,
-		bench_comparison_what(o), a->size, a->region, a->offset, o->rounds, o->ops);
-	result->unit = "access";
-	result->units = "accesses";
-	bench_target_describe(&m->target, bench, result);
-	if (is_loopback(m))
-		snprintf(result->floor, sizeof(result->floor),
-			"a call of the server's message handler, no socket");
-	else
-		snprintf(result->floor, sizeof(result->floor), "%s, over %s",
-			a->op == BENCH_POSTED ? "one send of the whole burst"
-					      : "send and spin on recv",
-			m->shared ? "vuc's connection" : "a connection of its own");
-	describe_path(m, o, result);
-	bench_comparison_describe(o, result);
-	bench_result_add_number(result, "region", a->region);
-	bench_result_add_number(result, "offset", a->offset);
-	if (a->together > 1)
-		snprintf(result->timed, sizeof(result->timed),
-			"from the first call until all %" PRIu32
-			" writes of a burst are submitted, divided by %" PRIu32,
-			a->together, a->together);
-	if (a->op == BENCH_POSTED)
-		bench_result_add_number(result, "burst", a->together);
-	bench_result_add_text(result, "floor", is_loopback(m) ? "call" : floors[m->shared ? 1 : 0]);
-}
-
-static void
-floor_set_up(struct mmio *m, const struct bench *bench, struct bench_floor *floor,
+mmio_add_floor(struct bench *b, struct bench_rounds *r, struct bench_floor *floor, const char *name,
 	enum bench_floor_how how)
 {
-	bench_floor_init(floor, how, &bench->clock, &m->access);
-	floor->server = &m->target.loopback;
-	floor->path = m->shared ? NULL : m->target.path;
+	struct mmio *m = b->state;
+	bool by_rate = r->nr_ways > 0 && m->access.op == BENCH_POSTED;
+
+	bench_floor_init(floor, how, &b->clock, &m->access);
+	floor->server = &b->target.loopback;
+	floor->path = m->shared ? NULL : b->target.path;
 	floor->wire.fd = m->shared_fd;
+	bench_rounds_add(b, r, &floor->way, name, bench_is_loopback(b) ? "call" : "socket")
+		->by_rate = by_rate;
 }
 
 static void
-subject_set_up(struct mmio *m, const struct bench *bench, enum bench_path path)
+mmio_init_subject(struct bench *b, enum bench_path path)
 {
-	const struct bench_options *o = &bench->options;
-	struct bench_subject *s = &m->subject;
+	struct mmio *m = b->state;
 
-	bench_subject_init(s, path, &bench->clock, &m->access, o->transport, m->target.poller_cpu);
-	s->daemon = &m->target.daemon;
-	s->trace = path == BENCH_PATH_SHM;
-	s->keeps_group = true;
-	if (is_loopback(m))
-		s->loopback = path == BENCH_PATH_SHM ? NULL : &m->target.loopback;
-	else if (m->shared)
-		s->fd = m->shared_fd;
-	else
-		s->socket = m->target.path;
+	bench_subject_init(&m->subject, b, path, &m->access);
+	m->subject.trace = path == BENCH_PATH_SHM;
+	m->subject.keeps_group = true;
+	m->subject.fd = m->shared_fd;
 }
 
 /* A server of others may not have the register. Where both ways have one connection that shows when
  * vuc opens the device; else it has to be found before the floor's turn. */
 static int
-try_register(struct mmio *m, const struct bench *bench, struct vuc_error *err)
+mmio_try_register(struct bench *b, struct vuc_error *err)
 {
+	struct mmio *m = b->state;
 	int ret;
 
 	if (m->access.server == NULL || m->shared)
 		return 0;
-	subject_set_up(m, bench, BENCH_PATH_INLINE);
+	mmio_init_subject(b, BENCH_PATH_INLINE);
 	ret = bench_subject_open(&m->subject, err);
 	bench_subject_fini(&m->subject);
 	return ret;
 }
 
-static void
-comparison_add(
-	struct bench_comparison *c, struct bench_way *way, const char *name, const char *transport)
-{
-	c->ways[c->nr_ways] = way;
-	c->names[c->nr_ways] = name;
-	c->transports[c->nr_ways++] = transport;
-}
-
 static int
-mmio_compare(struct mmio *m, const struct bench *bench, struct bench_result *result,
-	struct vuc_error *err)
+mmio_compare(struct bench *b, struct vuc_error *err)
 {
-	const struct bench_options *o = &bench->options;
-	struct bench_comparison c = {
-		.by_rate = o->op == BENCH_POSTED,
-		.apart = o->together > 1,
-		.keep_open = m->shared,
-	};
+	struct mmio *m = b->state;
+	const struct bench_options *o = &b->options;
+	struct bench_rounds r = bench_rounds_of(b);
+	struct bench_series *series;
 	int ret;
 
-	floor_set_up(m, bench, &m->floor, is_loopback(m) ? BENCH_FLOOR_CALL : BENCH_FLOOR_SPIN);
-	comparison_add(&c, &m->floor.way, "floor", is_loopback(m) ? "call" : "socket");
-	subject_set_up(m, bench, (enum bench_path)o->path);
-	comparison_add(&c, &m->subject.queue.way, "vuc", m->subject.transport);
-	if (!is_loopback(m) && o->together > 1) {
-		floor_set_up(m, bench, &m->each, BENCH_FLOOR_EACH);
-		comparison_add(&c, &m->each.way, "each", "socket");
+	r.apart = o->together > 1;
+	r.keep_open = m->shared;
+	mmio_add_floor(b, &r, &m->floor, "floor",
+		bench_is_loopback(b) ? BENCH_FLOOR_CALL : BENCH_FLOOR_SPIN);
+	mmio_init_subject(b, (enum bench_path)o->path);
+	series = bench_rounds_add(b, &r, &m->subject.queue.way, "vuc", m->subject.transport);
+	series->by_rate = o->op == BENCH_POSTED;
+	if (!bench_is_loopback(b) && o->together > 1)
+		mmio_add_floor(b, &r, &m->each, "each", BENCH_FLOOR_EACH);
+	for (unsigned int i = 0; i < NR_CLIENTS && o->compare != NULL; i++) {
+		if (strstr(o->compare, clients[i]) != NULL)
+			mmio_add_floor(b, &r, &m->clients[i], clients[i], BENCH_FLOOR_BLOCKING + i);
 	}
-	for (unsigned int i = 0; i < NR_CLIENTS; i++) {
-		if (!is_compared(o, clients[i]))
-			continue;
-		floor_set_up(m, bench, &m->clients[i], BENCH_FLOOR_BLOCKING + i);
-		comparison_add(&c, &m->clients[i].way, clients[i], "socket");
-	}
-	ret = bench_comparison_run(&c, bench, result, err);
+	b->result->per_group = r.nr_ways;
+	ret = bench_rounds_run(b, &r, err);
 	if (m->subject.trace)
-		bench_subject_tell_traced(&m->subject, result, &result->series[1]);
+		bench_subject_tell_traced(&m->subject, b->result, series);
 	bench_subject_fini(&m->subject);
 	return ret;
 }
 
 static int
-mmio_measure(struct mmio *m, const struct bench *bench, struct bench_result *result,
-	struct vuc_error *err)
+mmio_run(struct bench *b, struct vuc_error *err)
 {
-	bool poller = bench->options.path == BENCH_PATH_POLLER;
-	int ret = try_register(m, bench, err);
+	struct mmio *m = b->state;
+	int ret;
 
 	m->shared_fd = -1;
+	mmio_describe(b);
+	ret = mmio_try_register(b, err);
 	if (ret == 0 && m->shared)
-		m->shared_fd = bench_connect(m->target.path, err);
-	if (ret == 0 && m->shared && m->shared_fd < 0)
-		return m->shared_fd;
-	if (ret == 0 && poller)
-		ret = bench_eal_init(err);
-	if (ret == 0) {
-		ret = mmio_compare(m, bench, result, err);
-		if (poller)
-			vuc_eal_fini();
-	}
+		ret = m->shared_fd = bench_connect(b->target.path, err);
+	if (ret >= 0)
+		ret = mmio_compare(b, err);
 	if (m->shared_fd >= 0)
 		close(m->shared_fd);
-	return ret;
-}
-
-static int
-mmio_run(struct bench *bench, void *state, struct bench_result *result, struct vuc_error *err)
-{
-	struct mmio *m = state;
-	int ret = bench_target_start(&m->target, bench, err);
-
-	if (ret != 0)
-		return ret;
-	mmio_describe(m, bench, result);
-	ret = mmio_measure(m, bench, result, err);
-	bench_target_stop(&m->target, bench);
 	return ret;
 }
 
 const struct bench_ops bench_mmio = {
 	.name = "mmio",
 	.summary = "How long a register access takes next to the least a socket can cost",
+	.unit = "access",
+	.units = "accesses",
 	.options = mmio_options,
 	.defaults = {.rounds = 100,
 		.size = 4,
 		.ops = 2000,
 		.region = BENCH_NOT_GIVEN,
 		.offset = BENCH_NOT_GIVEN},
+	.setup = BENCH_TARGET,
 	.state_size = sizeof(struct mmio),
 	.check = mmio_check,
 	.run = mmio_run,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "options.h"
+#include "bench.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -8,16 +8,13 @@
 #include <string.h>
 
 #include "args.h"
-#include "bench.h"
 #include "number.h"
 #include "text.h"
 
-#define EXIT_USAGE  2
 #define MAX_ROUNDS  1000
 #define MAX_LABEL   80
 #define MAX_OPTIONS 24
-#define KEY_FIRST   256 /* keys of options without a letter */
-#define KEY_USAGE   (KEY_FIRST + MAX_OPTIONS)
+#define KEY_FIRST   256 /* of keys: options have no letter */
 
 const char *const bench_path_names[] = {
 	[BENCH_PATH_INLINE] = "inline",
@@ -34,9 +31,10 @@ const char *const bench_op_names[] = {
 };
 
 const char *const bench_transport_names[] = {"uring", "posix", "loopback", NULL};
+const char *const bench_socket_transport_names[] = {"uring", "posix", NULL};
 
 static const struct bench_option common[] = {
-	{"rounds", "N", "rounds", BENCH_NUMBER, BENCH_FIELD(rounds), 1, MAX_ROUNDS},
+	BENCH_OPTION_NUMBER("rounds", "rounds", rounds, 1, MAX_ROUNDS),
 	{"cpus", "A,B", "CPU to measure on, and the other end's (the first ones allowed)",
 		BENCH_CPUS, BENCH_FIELD(cpus)},
 	{"json", "FILE", "write the result as JSON; - is stdout, and the table goes to stderr then",
@@ -182,6 +180,7 @@ option_parse(const struct bench_option *o, struct bench_options *options, const 
 	case BENCH_CHOICE:
 		return parse_word(o, text, strlen(text), field, err);
 	case BENCH_WORD:
+	case BENCH_TRANSPORT:
 		ret = parse_word(o, text, strlen(text), &index, err);
 		text = o->words[index];
 		break;
@@ -206,51 +205,80 @@ option_parse(const struct bench_option *o, struct bench_options *options, const 
 	return ret;
 }
 
-static const struct argp_option standard[] = {
-	{"help", 'h', NULL, 0, "print this and exit", -1},
-	{"usage", KEY_USAGE, NULL, 0, "print a short usage message and exit", -1},
-	{"version", 'V', NULL, 0, "print the versions and exit", -1},
-	{0},
-};
-
-/* What a parser fills. */
-struct parse {
-	struct bench_options *options;
-	const struct bench_option *rows[MAX_OPTIONS]; /* by key, from KEY_FIRST on */
-	unsigned int nr_rows;
-	const struct bench_ops *const *measurements; /* of the program itself */
-	int *index;
-};
-
 static void
-version_print(void)
+counts_describe(const struct bench_options *o, struct bench_result *result)
 {
-	struct bench_clock clock = {.ns_per_tick = 1};
-	struct bench_env env;
-	char versions[BENCH_VERSIONS_MAX];
+	char text[48];
+	size_t len = 0;
 
-	bench_env_init(&env, &clock);
-	printf("vuc-bench: %s\n", bench_env_versions(&env, versions));
+	for (uint32_t i = 0; i < o->nr_counts; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%" PRIu32,
+			i > 0 ? "," : "", o->counts[i]);
+	bench_result_add_text(result, "devices", text);
 }
 
-/* Options that print something instead of a run. */
-static error_t
-standard_parse(int key, const struct parse *p, struct argp_state *state)
+static void
+option_describe(const struct bench_option *o, const struct bench_options *options,
+	struct bench_result *result)
 {
-	if (key == 'V') {
-		version_print();
-		return ECANCELED;
+	const void *field = (const char *)options + o->field;
+	char key[24];
+
+	snprintf(key, sizeof(key), "%s", o->name);
+	for (char *c = key; *c != '\0'; c++)
+		*c = *c == '-' ? '_' : *c;
+	switch (o->type) {
+	case BENCH_NUMBER:
+	case BENCH_POWER:
+		/* Below its minimum it was not given. */
+		if (*(const uint32_t *)field >= o->min)
+			bench_result_add_number(result, key, *(const uint32_t *)field);
+		return;
+	case BENCH_NUMBER64:
+		bench_result_add_number(result, key, *(const uint64_t *)field);
+		return;
+	case BENCH_CHOICE:
+		bench_result_add_text(result, key, o->words[*(const uint32_t *)field]);
+		return;
+	case BENCH_WORD:
+		bench_result_add_text(result, key, *(const char *const *)field);
+		return;
+	case BENCH_SECONDS:
+		bench_result_add_number(
+			result, "milliseconds", (uint64_t)(*(const double *)field * 1e3));
+		return;
+	case BENCH_COUNTS:
+		counts_describe(options, result);
+		return;
+	default:
+		return;
 	}
-	argp_state_help(state, stdout,
-		key == 'h' ? ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC
-			   : ARGP_HELP_USAGE);
-	if (key != 'h' || p->measurements == NULL)
-		return ECANCELED;
-	/* argp would break these lines. */
-	printf("\nMeasurements:\n");
-	for (unsigned int i = 0; p->measurements[i] != NULL; i++)
-		printf("  %-12s %s\n", p->measurements[i]->name, p->measurements[i]->summary);
-	return ECANCELED;
+}
+
+void
+bench_options_describe(const struct bench_options *options, const struct bench_ops *ops,
+	struct bench_result *result)
+{
+	const struct bench_option *own = ops->options;
+
+	for (; own != NULL && own->name != NULL; own++)
+		option_describe(own, options, result);
+	option_describe(&common[0], options, result);
+}
+
+/* What the parser fills. */
+struct parse {
+	struct bench *bench;
+	const struct bench_option *rows[MAX_OPTIONS]; /* by key, from KEY_FIRST on */
+	unsigned int nr_rows;
+};
+
+static int
+options_check(struct bench *b, struct vuc_error *err)
+{
+	int ret = b->ops->plots ? 0 : bench_plot_check(b->options.plot, err);
+
+	return ret == 0 ? bench_check(b, err) : ret;
 }
 
 static error_t
@@ -258,22 +286,27 @@ measurement_parse(int key, char *arg, struct argp_state *state)
 {
 	const struct parse *p = state->input;
 	struct vuc_error err;
+	int ret = 0;
 
-	if (key == 'h' || key == 'V' || key == KEY_USAGE)
-		return standard_parse(key, p, state);
-	if (key == ARGP_KEY_ARG)
-		argp_error(state, "unexpected argument '%s'", arg);
-	if (key < KEY_FIRST || key >= KEY_FIRST + (int)p->nr_rows)
+	if (key == ARGP_KEY_INIT)
+		state->child_inputs[0] = (void *)(uintptr_t)bench_versions;
+	else if (key == ARGP_KEY_ARG)
+		app_args_error(state, "unexpected argument '%s'", arg);
+	else if (key == ARGP_KEY_END)
+		ret = options_check(p->bench, &err);
+	else if (key >= KEY_FIRST && key < KEY_FIRST + (int)p->nr_rows)
+		ret = option_parse(p->rows[key - KEY_FIRST], &p->bench->options, arg, &err);
+	else
 		return ARGP_ERR_UNKNOWN;
-	if (option_parse(p->rows[key - KEY_FIRST], p->options, arg, &err) != 0)
-		argp_error(state, "%s", err.text);
+	if (ret != 0)
+		app_args_error(state, "%s", err.text);
 	return 0;
 }
 
 static void
 rows_add(struct parse *p, struct argp_option *options, const struct bench_option *rows)
 {
-	for (; rows->name != NULL; rows++) {
+	for (; rows != NULL && rows->name != NULL; rows++) {
 		options[p->nr_rows] = (struct argp_option){
 			.name = rows->name,
 			.key = KEY_FIRST + (int)p->nr_rows,
@@ -284,70 +317,29 @@ rows_add(struct parse *p, struct argp_option *options, const struct bench_option
 	}
 }
 
-int
-bench_options_parse(
-	struct bench_options *options, const struct bench_ops *ops, int argc, char **argv)
+void
+bench_options_parse(struct bench *b, int argc, char **argv)
 {
-	struct argp_option table[MAX_OPTIONS + 4] = {0};
-	struct parse p = {.options = options};
+	struct argp_option table[MAX_OPTIONS + 1] = {0};
+	struct parse p = {.bench = b};
 	char doc[128], rounds[16];
-	const struct argp argp = {.options = table, .parser = measurement_parse, .doc = doc};
+	const struct argp argp = {
+		.options = table,
+		.parser = measurement_parse,
+		.doc = doc,
+		.children = app_args_children,
+	};
 
-	*options = ops->defaults;
-	snprintf(doc, sizeof(doc), "%s.", ops->summary);
-	rows_add(&p, table, ops->options);
+	b->options = b->ops->defaults;
+	snprintf(doc, sizeof(doc), "%s.", b->ops->summary);
+	snprintf(rounds, sizeof(rounds), "rounds (%" PRIu32 ")", b->options.rounds);
+	rows_add(&p, table, b->ops->options);
 	rows_add(&p, table, common);
 	for (unsigned int i = 0; i < p.nr_rows; i++) {
 		if (p.rows[i] == &common[0])
 			table[i].doc = rounds;
 	}
-	snprintf(rounds, sizeof(rounds), "rounds (%" PRIu32 ")", options->rounds);
-	memcpy(&table[p.nr_rows], standard, sizeof(standard));
-	argp_err_exit_status = EXIT_USAGE;
+	argp_err_exit_status = APP_EXIT_USAGE;
 	app_args_prepare(&argp, argc, argv, false);
-	return -argp_parse(&argp, argc, argv, ARGP_NO_HELP, NULL, &p);
-}
-
-static error_t
-program_parse(int key, char *arg, struct argp_state *state)
-{
-	const struct parse *p = state->input;
-
-	(void)arg;
-	if (key == 'h' || key == 'V' || key == KEY_USAGE)
-		return standard_parse(key, p, state);
-	if (key == ARGP_KEY_NO_ARGS)
-		argp_error(state, "no measurement is given");
-	if (key != ARGP_KEY_ARG)
-		return ARGP_ERR_UNKNOWN;
-	/* What follows is the measurement's. */
-	*p->index = state->next - 1;
-	state->next = state->argc;
-	return 0;
-}
-
-int
-bench_options_parse_program(
-	const struct bench_ops *const *measurements, int argc, char **argv, int *index)
-{
-	struct parse p = {.measurements = measurements, .index = index};
-	const struct argp argp = {
-		.options = standard,
-		.parser = program_parse,
-		.args_doc = "MEASUREMENT [OPTION]...",
-		.doc = "Measure vuc against the least that the machine allows.\v"
-		       "vuc-bench MEASUREMENT --help prints the options of a measurement.",
-	};
-
-	argp_err_exit_status = EXIT_USAGE;
-	app_args_prepare(&argp, argc, argv, true);
-	return -argp_parse(&argp, argc, argv, ARGP_NO_HELP | ARGP_IN_ORDER, NULL, &p);
-}
-
-int
-bench_options_complain(const char *name, const struct vuc_error *err)
-{
-	fprintf(stderr, "%s: %s\nTry `%s --help' or `%s --usage' for more information.\n", name,
-		err->text, name, name);
-	return EXIT_USAGE;
+	argp_parse(&argp, argc, argv, ARGP_NO_HELP, NULL, &p);
 }

@@ -128,6 +128,24 @@ bench_folder_make(char dir[BENCH_SOCKET_MAX], size_t room, struct vuc_error *err
 	return ret;
 }
 
+static int
+remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)st;
+	(void)flag;
+	(void)ftw;
+	remove(path);
+	return 0;
+}
+
+void
+bench_folder_remove(char dir[BENCH_SOCKET_MAX])
+{
+	if (dir[0] != '\0')
+		nftw(dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+	dir[0] = '\0';
+}
+
 /* In the child; uses nothing but system calls. */
 static void
 program_exec(const char *program, char *const args[], int fd, pid_t parent)
@@ -322,8 +340,6 @@ bench_refdev_start(
 void
 bench_refdev_stop(struct bench_refdev *refdev)
 {
-	char path[BENCH_SOCKET_MAX];
-
 	if (refdev->pid > 0) {
 		kill(refdev->pid, SIGTERM);
 		/* It may be stopped. */
@@ -331,12 +347,7 @@ bench_refdev_stop(struct bench_refdev *refdev)
 		bench_process_stop(refdev->pid);
 		refdev->pid = 0;
 	}
-	if (refdev->dir[0] == '\0')
-		return;
-	for (unsigned int i = 0; i < refdev->sockets; i++)
-		unlink(bench_refdev_socket(refdev, i, path));
-	rmdir(refdev->dir);
-	refdev->dir[0] = '\0';
+	bench_folder_remove(refdev->dir);
 }
 
 static void
@@ -497,16 +508,6 @@ bench_vucd_end(struct bench_vucd *vucd, struct vuc_error *err)
 	return 0;
 }
 
-static int
-remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	remove(path);
-	return 0;
-}
-
 void
 bench_vucd_stop(struct bench_vucd *vucd)
 {
@@ -520,6 +521,6 @@ bench_vucd_stop(struct bench_vucd *vucd)
 		close(vucd->notify);
 	if (vucd->management >= 0)
 		close(vucd->management);
-	nftw(vucd->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+	bench_folder_remove(vucd->dir);
 	*vucd = (struct bench_vucd){.notify = -1, .management = -1};
 }

@@ -4,7 +4,6 @@
 
 /* A measurement's result, and its reports: text, JSON and plots. */
 
-#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,16 +11,19 @@
 #include <vuc/error.h>
 
 #include "machine.h"
+#include "outfile.h"
 #include "stats.h"
 
 #define BENCH_MAX_FACTS    16
 #define BENCH_MAX_SERIES   40
 #define BENCH_MAX_VERDICTS 12
+#define BENCH_SAY_MAX      192 /* bytes of a text for people */
 
 /* How it was measured, for programs. */
 struct bench_fact {
-	const char *key;
-	const char *text; /* NULL: it is a number */
+	char key[24];
+	bool is_text;
+	char text[128];
 	uint64_t number;
 };
 
@@ -41,21 +43,23 @@ struct bench_part;
 
 struct bench_result {
 	const char *measurement;
-	const char *label;  /* the user's own; NULL: none */
-	const char *unit;   /* what the times are of: "access" */
-	const char *units;  /* more than one */
-	uint32_t bytes;     /* that a unit moves; 0: that is not what it is about */
-	char headline[160]; /* what was done how often */
-	char server[192];   /* who answered */
-	char floor[192];    /* what the floor is */
-	char timed[160];    /* from when to when; "": nothing special */
-	char note[192];     /* a remark on the figures; "": none */
+	const char *label; /* the user's own; NULL: none */
+	const char *unit;  /* what the times are of: "access" */
+	const char *units; /* more than one */
+	uint32_t bytes;    /* that a unit moves; 0: that is not what it is about */
+	/* What bench_say() sets. */
+	char headline[BENCH_SAY_MAX]; /* what was done how often */
+	char server[BENCH_SAY_MAX];   /* who answered */
+	char floor[BENCH_SAY_MAX];    /* what the floor is */
+	char timed[BENCH_SAY_MAX];    /* from when to when; "": nothing special */
+	char note[BENCH_SAY_MAX];     /* a remark on the figures; "": none */
 	struct bench_fact facts[BENCH_MAX_FACTS];
 	unsigned int nr_facts;
 	/* In groups of one size: a floor, then what is compared with it. */
 	struct bench_series series[BENCH_MAX_SERIES];
 	struct bench_ratios ratios[BENCH_MAX_SERIES]; /* of each to its floor */
 	unsigned int nr_series;
+	bool no_memory;           /* for one of them */
 	unsigned int per_group;   /* of series; 0: 2, a floor and vuc */
 	bool shows_more;          /* the table has differences from the floor */
 	struct bench_part *parts; /* of a result that is its parts and their summary */
@@ -79,13 +83,20 @@ bench_result_floor(const struct bench_result *result, unsigned int series)
 	return series - series % (result->per_group != 0 ? result->per_group : 2);
 }
 
-/* Text that is a fact must live as long as the result. */
+/* Set a text of a result, or add to it. */
+void bench_say(char text[BENCH_SAY_MAX], const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+void bench_say_more(char text[BENCH_SAY_MAX], const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Facts are copied. A blank is made of a control character in a text. */
 void bench_result_add_text(struct bench_result *result, const char *key, const char *text);
 void bench_result_add_number(struct bench_result *result, const char *key, uint64_t number);
 
-/* Append a series. Returns NULL without memory, with a line in err. */
-struct bench_series *bench_result_add_series(struct bench_result *result, const char *name,
-	const struct bench_shape *shape, struct vuc_error *err);
+/* Append a series. Without memory it takes no samples, and the next function says so. */
+struct bench_series *bench_result_add_series(
+	struct bench_result *result, const char *name, const struct bench_shape *shape);
+int bench_result_check_memory(const struct bench_result *result, struct vuc_error *err);
 
 /* Sum up all series. Returns 0 or -ENOMEM. */
 int bench_result_finish(struct bench_result *result, struct vuc_error *err);
@@ -121,23 +132,13 @@ void bench_plot_fini(struct bench_plot *plot);
 int bench_plot_draw(const struct bench_plot *plot, int fd, const struct bench_env *env,
 	const struct bench_result *result, struct vuc_error *err);
 
-/*
- * A file of a report, opened before the measurement begins so that nobody learns only after it that
- * the folder is not there. A regular file is replaced when its successor is complete; anything else
- * (a pipe, a device, a link) is written to as it is.
- */
-struct bench_outfile {
-	const char *path; /* NULL: not in use */
-	int fd;
-	char temporary[PATH_MAX]; /* "": written in place */
-};
-
-/* Where the reports go. */
+/* Where the reports go. Files are opened before the measurement begins, so that nobody learns only
+ * after it that the folder is not there. */
 struct bench_output {
 	FILE *text;
 	bool json_to_stdout;
-	struct bench_outfile json;
-	struct bench_outfile picture;
+	struct app_outfile json;
+	struct app_outfile picture;
 	struct bench_plot plot;
 	const char *folder; /* of the pictures of all parts; NULL: there is one picture or none */
 	bool folder_made;

@@ -76,7 +76,7 @@ put_options(struct app_json *json, struct json_object *root, const struct bench_
 	for (unsigned int i = 0; i < result->nr_facts; i++) {
 		const struct bench_fact *fact = &result->facts[i];
 
-		if (fact->text != NULL)
+		if (fact->is_text)
 			app_json_text(json, object, fact->key, fact->text);
 		else
 			app_json_number(json, object, fact->key, fact->number);

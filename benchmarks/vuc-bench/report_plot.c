@@ -101,10 +101,9 @@ write_time_tics(FILE *out)
 static void
 write_origin(FILE *out, const struct bench_env *env, const struct bench_result *result)
 {
-	char versions[BENCH_VERSIONS_MAX], line[800];
+	char line[800];
 
-	snprintf(line, sizeof(line), "%s; %s; %s%s", env->cpu, env->kernel,
-		bench_env_versions(env, versions),
+	snprintf(line, sizeof(line), "%s; %s; vuc %s%s", env->cpu, env->kernel, bench_versions,
 		bench_result_is_unsteady(result) ? "; THE MACHINE WAS NOT QUIET" : "");
 	fputs("set bmargin 5\nset label ", out);
 	write_quoted(out, line);

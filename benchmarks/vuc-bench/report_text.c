@@ -135,11 +135,11 @@ print_headline(const struct term *term, const struct bench_result *result)
 static void
 print_machine(const struct term *term, const struct bench_env *env)
 {
-	char versions[BENCH_VERSIONS_MAX], steal[48] = "";
+	char steal[48] = "";
 
 	print_line(term, "cpu", "%s, measuring on CPU %u", env->cpu, env->cpus.cpu[0]);
 	print_line(term, "kernel", "%s, cpu_dma_latency %s", env->kernel, env->dma_latency);
-	print_line(term, "versions", "%s", bench_env_versions(env, versions));
+	print_line(term, "versions", "vuc %s", bench_versions);
 	print_line(term, "clock", "%s", env->clock);
 	if (env->steal >= 0)
 		snprintf(

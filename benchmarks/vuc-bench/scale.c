@@ -5,18 +5,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <vuc/eal.h>
 
 #include "refdev.h"
-#include "target.h"
 #include "subject.h"
 
-#define MAX_OPS     (1u << 20)
-#define MAX_SAMPLES 20000000 /* of a series: 160 MB */
-#define GROUP       64       /* accesses between two looks at anything else */
+#define MAX_OPS (1u << 20)
+#define GROUP   64 /* accesses between two looks at anything else */
 
 enum act {
 	ACT_ONE_BUSY,
@@ -25,12 +19,6 @@ enum act {
 };
 
 struct scale {
-	struct bench_target target;
-	struct bench *bench;
-	struct bench_result *result;
-	unsigned int nr_acts;
-	unsigned int max; /* devices */
-	char counts_text[48];
 	char names[BENCH_MAX_COUNTS][8];
 	char subjects[BENCH_MAX_COUNTS * NR_ACTS][48];
 	struct bench_subject subject;
@@ -41,7 +29,7 @@ struct scale {
 };
 
 static const struct bench_option scale_options[] = {
-	BENCH_OPTION_TRANSPORT(
+	BENCH_OPTION_TRANSPORT(bench_transport_names,
 		"loopback; uring or posix, by which one device is busy and all others are idle "
 		"(loopback)"),
 	BENCH_OPTION_PATH(
@@ -50,111 +38,88 @@ static const struct bench_option scale_options[] = {
 	{"devices", "N,N",
 		"numbers of devices that are compared with the first one (1,4,16,64,256)",
 		BENCH_COUNTS, BENCH_FIELD(counts), 1, BENCH_MAX_DEVICES},
-	BENCH_OPTION_OPS(MAX_OPS, "accesses of each series in a round (2048)"),
+	BENCH_OPTION_NUMBER("ops", "accesses of each series in a round (2048)", ops, 1, MAX_OPS),
 	{0},
 };
 
 static int
-scale_check(struct bench *bench, void *state, struct vuc_error *err)
+scale_check(struct bench *b, struct vuc_error *err)
 {
-	struct bench_options *o = &bench->options;
-	struct scale *s = state;
-	uint64_t all;
-	int ret;
-
-	s->max = o->counts[o->nr_counts - 1];
-	o->ops = (o->ops + BENCH_BUSY_TOGETHER - 1) / BENCH_BUSY_TOGETHER * BENCH_BUSY_TOGETHER;
-	all = (uint64_t)o->ops * o->rounds;
-	if (all > MAX_SAMPLES)
-		return bench_fail(err, -EINVAL, "--ops times --rounds: %" PRIu64 ", at most %u",
-			all, MAX_SAMPLES);
-	ret = bench_target_check(&s->target, o, err);
-	/* By a socket the server's core, not ours, would be what is measured with all busy. */
-	s->nr_acts = s->target.kind == BENCH_SERVER_LOOPBACK ? NR_ACTS : ACT_ONE_BUSY + 1;
-	return ret;
+	return bench_rounds_check(&b->options, BENCH_BUSY_TOGETHER, err);
 }
 
-static bool
-is_loopback(const struct scale *s)
+/* By a socket the server's core, not ours, would be what is measured with all busy. */
+static unsigned int
+count_acts(const struct bench *b)
 {
-	return s->target.kind == BENCH_SERVER_LOOPBACK;
+	return bench_is_loopback(b) ? NR_ACTS : ACT_ONE_BUSY + 1;
+}
+
+static unsigned int
+most_devices(const struct bench *b)
+{
+	return b->options.counts[b->options.nr_counts - 1];
 }
 
 static void
-scale_describe(struct scale *s)
+scale_describe(struct bench *b)
 {
-	const struct bench_options *o = &s->bench->options;
-	struct bench_result *result = s->result;
+	const struct bench_options *o = &b->options;
+	struct bench_result *result = b->result;
 	bool has_poller = o->path != BENCH_PATH_INLINE;
-	size_t len = 0;
 
+	bench_say(result->headline, "reads of 4 bytes with ");
 	for (unsigned int i = 0; i < o->nr_counts; i++)
-		len += (size_t)snprintf(s->counts_text + len, sizeof(s->counts_text) - len, "%s%u",
-			i > 0 ? "," : "", o->counts[i]);
-	snprintf(result->headline, sizeof(result->headline),
-		"reads of 4 bytes with %s devices in one %s; %" PRIu32 " rounds of %" PRIu32,
-		s->counts_text, has_poller ? "poller" : "poll group", o->rounds, o->ops);
-	result->unit = "access";
-	result->units = "accesses";
-	bench_target_describe(&s->target, s->bench, result);
-	if (is_loopback(s)) {
-		snprintf(result->server, sizeof(result->server),
-			"reference devices inside this process, each its own");
-		snprintf(result->timed, sizeof(result->timed),
-			"all busy: %d accesses, %s, divided by %d", BENCH_BUSY_TOGETHER,
+		bench_say_more(result->headline, "%s%u", i > 0 ? "," : "", o->counts[i]);
+	bench_say_more(result->headline, " devices in one %s; %" PRIu32 " rounds of %" PRIu32,
+		has_poller ? "poller" : "poll group", o->rounds, o->ops);
+	if (bench_is_loopback(b)) {
+		bench_say(result->server, "reference devices inside this process, each its own");
+		bench_say(result->timed, "all busy: %d accesses, %s, divided by %d",
+			BENCH_BUSY_TOGETHER,
 			has_poller ? "as many outstanding at all devices together"
 				   : "one outstanding at each device",
 			BENCH_BUSY_TOGETHER);
 	} else {
-		snprintf(result->note, sizeof(result->note),
+		bench_say(result->note,
 			"the devices that are not busy are served by a process that sleeps");
 	}
-	snprintf(result->floor, sizeof(result->floor), "the same with %u device%s", o->counts[0],
+	bench_say(result->floor, "the same with %u device%s", o->counts[0],
 		o->counts[0] == 1 ? "" : "s");
-	bench_result_add_text(result, "devices", s->counts_text);
-	bench_result_add_number(result, "ops", o->ops);
-	bench_result_add_number(result, "rounds", o->rounds);
 }
 
-static int
-add_series(struct scale *s, struct vuc_error *err)
+static void
+scale_add_series(struct bench *b)
 {
-	const struct bench_options *o = &s->bench->options;
+	const struct bench_options *o = &b->options;
+	struct scale *s = b->state;
 
-	s->result->per_group = o->nr_counts;
-	for (unsigned int i = 0; i < s->nr_acts * o->nr_counts; i++) {
+	b->result->per_group = o->nr_counts;
+	for (unsigned int i = 0; i < count_acts(b) * o->nr_counts; i++) {
 		unsigned int count = i % o->nr_counts;
 		bool all = i / o->nr_counts == ACT_ALL_BUSY;
-		const struct bench_shape shape = {
-			.ns_per_tick = s->bench->clock.ns_per_tick,
-			.per_sample = all ? BENCH_BUSY_TOGETHER : 1,
-			.rounds = o->rounds,
-			.samples_per_round = o->ops / shape.per_sample,
-		};
-		struct bench_series *series;
+		unsigned int per_sample = all ? BENCH_BUSY_TOGETHER : 1;
+		struct bench_series *series =
+			bench_series_append(b, s->names[count], o->ops / per_sample, per_sample);
 
 		snprintf(s->names[count], sizeof(s->names[count]), "%u", o->counts[count]);
 		snprintf(s->subjects[i], sizeof(s->subjects[i]), "%s with %u devices",
 			all ? "a core" : "an access", o->counts[count]);
-		series = bench_result_add_series(s->result, s->names[count], &shape, err);
-		if (series == NULL)
-			return -ENOMEM;
 		series->subject = s->subjects[i];
 		series->topic = all ? "all busy" : "one busy";
 		series->by_rate = all;
 		series->transport = s->subject.transport;
 	}
-	return 0;
 }
 
 /* A series of NULL: nothing is recorded. */
 static int
-run_one_busy(struct scale *s, struct bench_series *series, struct vuc_error *err)
+one_busy_run(struct bench *b, struct bench_series *series, struct vuc_error *err)
 {
-	struct bench_way *way = &s->subject.queue.way;
+	struct bench_way *way = &((struct scale *)b->state)->subject.queue.way;
 	uint64_t ticks[GROUP];
 
-	for (uint32_t n = 0; n < s->bench->options.ops; n += GROUP) {
+	for (uint32_t n = 0; n < b->options.ops; n += GROUP) {
 		uint64_t syscalls = way->syscalls;
 		int ret = way->ops->burst(way, GROUP, ticks, err);
 
@@ -171,9 +136,10 @@ run_one_busy(struct scale *s, struct bench_series *series, struct vuc_error *err
 }
 
 static int
-run_all_busy(struct scale *s, struct bench_series *series, struct vuc_error *err)
+all_busy_run(struct bench *b, struct bench_series *series, struct vuc_error *err)
 {
-	unsigned int samples = s->bench->options.ops / BENCH_BUSY_TOGETHER;
+	struct scale *s = b->state;
+	unsigned int samples = b->options.ops / BENCH_BUSY_TOGETHER;
 	int ret = bench_busy_run(&s->subject, 1, s->ticks, err);
 
 	if (ret == 0)
@@ -184,12 +150,13 @@ run_all_busy(struct scale *s, struct bench_series *series, struct vuc_error *err
 }
 
 static int
-run_turn(void *arg, unsigned int i, struct vuc_error *err)
+scale_turn(struct bench *b, unsigned int i, struct vuc_error *err)
 {
-	struct scale *s = arg;
-	const struct bench_options *o = &s->bench->options;
-	struct bench_series *one = &s->result->series[i];
-	struct bench_series *all = &s->result->series[o->nr_counts + i];
+	struct scale *s = b->state;
+	const struct bench_options *o = &b->options;
+	struct bench_series *one = &b->result->series[i];
+	struct bench_series *all = &b->result->series[o->nr_counts + i];
+	bool has_all = count_acts(b) > ACT_ALL_BUSY;
 	int ret;
 
 	s->subject.nr = o->counts[i];
@@ -197,28 +164,30 @@ run_turn(void *arg, unsigned int i, struct vuc_error *err)
 	ret = bench_subject_open(&s->subject, err);
 	if (ret != 0)
 		return ret;
-	ret = run_one_busy(s, NULL, err);
+	ret = one_busy_run(b, NULL, err);
 	if (ret == 0)
-		ret = run_one_busy(s, one, err);
-	if (ret == 0 && s->nr_acts > ACT_ALL_BUSY)
-		ret = run_all_busy(s, all, err);
+		ret = one_busy_run(b, one, err);
+	if (ret == 0 && has_all)
+		ret = all_busy_run(b, all, err);
 	bench_subject_close(&s->subject);
 	bench_series_end_round(one);
-	if (s->nr_acts > ACT_ALL_BUSY)
+	if (has_all)
 		bench_series_end_round(all);
 	return ret;
 }
 
 static int
-start_servers(struct scale *s, struct vuc_error *err)
+start_servers(struct bench *b, struct vuc_error *err)
 {
+	struct scale *s = b->state;
+	unsigned int most = most_devices(b);
 	const struct bench_refdev_opts idle = {
-		.cpu = s->bench->env.cpus.cpu[0], .block = true, .sockets = s->max - 1};
+		.cpu = b->env.cpus.cpu[0], .block = true, .sockets = most - 1};
 
-	if (!is_loopback(s))
-		return s->max > 1 ? bench_refdev_start(&s->idle, &idle, err) : 0;
+	if (!bench_is_loopback(b))
+		return most > 1 ? bench_refdev_start(&s->idle, &idle, err) : 0;
 	/* The daemon has its own. */
-	for (unsigned int i = 0; i < s->max && s->subject.path != BENCH_PATH_SHM; i++) {
+	for (unsigned int i = 0; i < most && b->options.path != BENCH_PATH_SHM; i++) {
 		s->refdevs[i] = bench_loopback_start(&s->loopbacks[i], err);
 		if (s->refdevs[i] == NULL)
 			return -ENOMEM;
@@ -226,75 +195,39 @@ start_servers(struct scale *s, struct vuc_error *err)
 	return 0;
 }
 
-static void
-stop_servers(struct scale *s)
-{
-	bench_refdev_stop(&s->idle);
-	for (unsigned int i = 0; i < s->max; i++)
-		refdev_destroy(s->refdevs[i]);
-}
-
 static int
-scale_measure(struct scale *s, struct vuc_error *err)
+scale_run(struct bench *b, struct vuc_error *err)
 {
-	const struct bench_options *o = &s->bench->options;
-	const struct bench_turns turns = {
-		.name = s->result->measurement,
-		.rounds = o->rounds,
-		.nr_ways = o->nr_counts,
-		.turn = run_turn,
-		.arg = s,
-	};
+	struct scale *s = b->state;
 	int ret;
 
-	bench_subject_init(&s->subject, (enum bench_path)o->path, &s->bench->clock,
-		&bench_scratch_access, o->transport, s->target.poller_cpu);
-	s->subject.daemon = &s->target.daemon;
-	s->subject.socket = s->target.path;
+	bench_subject_init(&s->subject, b, (enum bench_path)b->options.path, &bench_scratch_access);
 	s->subject.others = &s->idle;
-	if (is_loopback(s) && o->path != BENCH_PATH_SHM)
+	if (s->subject.loopback != NULL)
 		s->subject.loopback = s->loopbacks;
-	scale_describe(s);
-	ret = start_servers(s, err);
+	scale_describe(b);
+	scale_add_series(b);
+	ret = start_servers(b, err);
 	if (ret == 0)
-		ret = add_series(s, err);
-	if (ret == 0)
-		ret = bench_turns_run(&turns, err);
-	stop_servers(s);
-	return ret == 0 ? bench_result_finish(s->result, err) : ret;
-}
-
-static int
-scale_run(struct bench *bench, void *state, struct bench_result *result, struct vuc_error *err)
-{
-	struct scale *s = state;
-	bool poller = bench->options.path == BENCH_PATH_POLLER;
-	int ret = bench_target_start(&s->target, bench, err);
-
-	if (ret != 0)
-		return ret;
-	s->bench = bench;
-	s->result = result;
-	if (poller)
-		ret = bench_eal_init(err);
-	if (ret == 0) {
-		ret = scale_measure(s, err);
-		if (poller)
-			vuc_eal_fini();
-	}
-	bench_target_stop(&s->target, bench);
+		ret = bench_turns_run(b, b->ops->name, b->options.nr_counts, scale_turn, err);
+	bench_refdev_stop(&s->idle);
+	for (unsigned int i = 0; i < most_devices(b); i++)
+		refdev_destroy(s->refdevs[i]);
 	return ret;
 }
 
 const struct bench_ops bench_scale = {
 	.name = "scale",
 	.summary = "What an access costs when many devices share a core",
+	.unit = "access",
+	.units = "accesses",
 	.options = scale_options,
 	.defaults = {.rounds = 50,
 		.transport = "loopback",
 		.counts = {1, 4, 16, 64, 256},
 		.nr_counts = 5,
 		.ops = 2048},
+	.setup = BENCH_TARGET,
 	.state_size = sizeof(struct scale),
 	.check = scale_check,
 	.run = scale_run,

@@ -78,7 +78,6 @@ bench_series_init(struct bench_series *series, const char *name, const struct be
 		.transport = "",
 		.ns_per_tick = shape->ns_per_tick / shape->per_sample,
 		.per_sample = shape->per_sample,
-		.max_rounds = shape->rounds,
 	};
 	if (__builtin_mul_overflow(shape->rounds, shape->samples_per_round, &nr) ||
 		__builtin_mul_overflow(nr, sizeof(*series->samples), &bytes) || bytes > PTRDIFF_MAX)
@@ -90,6 +89,7 @@ bench_series_init(struct bench_series *series, const char *name, const struct be
 	/* Not zero: the compiler would make calloc() of that, which touches nothing. */
 	memset(series->samples, 0xff, bytes);
 	series->max_samples = nr;
+	series->max_rounds = shape->rounds;
 	return 0;
 }
 

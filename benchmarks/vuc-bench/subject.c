@@ -404,42 +404,22 @@ bench_subject_fini(struct bench_subject *s)
 		close_driver(s);
 }
 
-struct syscalls_call {
-	struct vuc_poll_group *group;
-	uint64_t number;
-};
-
-/* On the thread whose the group is. */
-static int
-read_syscalls(void *arg)
-{
-	struct syscalls_call *call = arg;
-
-	call->number = vuc_poll_group_syscalls(call->group);
-	return 0;
-}
-
 uint64_t
 bench_subject_syscalls(struct bench_subject *s)
 {
-	struct syscalls_call call = {.group = s->group};
 	struct vuc_error ignored;
+	uint64_t number = 0;
 
 	/* Without a socket there are none, and asking another thread would be in the way. */
-	if (s->path != BENCH_PATH_INLINE && s->socket == NULL && s->fd < 0)
+	if (s->path == BENCH_PATH_INLINE)
+		number = vuc_poll_group_syscalls(s->group);
+	else if (s->socket == NULL && s->fd < 0)
 		return 0;
-	switch (s->path) {
-	case BENCH_PATH_INLINE:
-		read_syscalls(&call);
-		break;
-	case BENCH_PATH_POLLER:
-		vuc_poller_call(s->poller, read_syscalls, &call);
-		break;
-	case BENCH_PATH_SHM:
-		bench_daemon_syscalls(s->daemon, &call.number, &ignored);
-		break;
-	}
-	return call.number;
+	else if (s->path == BENCH_PATH_POLLER)
+		number = bench_poller_syscalls(s->poller);
+	else
+		bench_daemon_syscalls(s->daemon, &number, &ignored);
+	return number;
 }
 
 int
@@ -454,7 +434,7 @@ bench_subject_tell_traced(
 {
 	series->traced = s->untraced == 0;
 	if (s->untraced != 0)
-		snprintf(result->note, sizeof(result->note),
+		bench_say(result->note,
 			"the system calls of this thread could not be counted: ptrace: %s",
 			strerror(-s->untraced));
 }
@@ -560,8 +540,8 @@ queued_burst(struct bench_way *way, unsigned int nr, uint64_t *ticks, struct vuc
 }
 
 void
-bench_subject_init(struct bench_subject *s, enum bench_path path, const struct bench_clock *clock,
-	const struct bench_access *access, const char *transport, unsigned int cpu)
+bench_subject_init(struct bench_subject *s, struct bench *b, enum bench_path path,
+	const struct bench_access *access)
 {
 	static const struct bench_way_ops inline_ops = {
 		.open = way_open,
@@ -576,11 +556,20 @@ bench_subject_init(struct bench_subject *s, enum bench_path path, const struct b
 		.settle = bench_queue_way_settle,
 	};
 
-	*s = (struct bench_subject){.path = path, .fd = -1, .nr = 1, .queues = true};
-	bench_queue_way_init(
-		&s->queue, path == BENCH_PATH_INLINE ? &inline_ops : &queued_ops, clock, access);
+	*s = (struct bench_subject){
+		.path = path,
+		.fd = -1,
+		.nr = 1,
+		.queues = true,
+		.socket = b->target.path,
+		.daemon = &b->target.daemon,
+	};
+	if (bench_is_loopback(b) && path != BENCH_PATH_SHM)
+		s->loopback = &b->target.loopback;
+	bench_queue_way_init(&s->queue, path == BENCH_PATH_INLINE ? &inline_ops : &queued_ops,
+		&b->clock, access);
 	vuc_poller_opts_init(&s->poller_opts, sizeof(s->poller_opts));
 	s->poller_opts.name = "bench";
-	s->poller_opts.cpu = (int)cpu;
-	s->poller_opts.transport = transport;
+	s->poller_opts.cpu = (int)b->target.poller_cpu;
+	s->poller_opts.transport = b->options.transport;
 }

@@ -4,15 +4,64 @@
 
 /* What is measured: devices by vuc, inline, by a poller, or by a poller of the daemon. */
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
 #include <vuc/device.h>
 #include <vuc/loopback.h>
 #include <vuc/poller.h>
 #include <vuc/queue.h>
 #include <vuc/vmm.h>
 
-#include "daemon.h"
-#include "rounds.h"
-#include "tracer.h"
+#include "bench.h"
+
+/*
+ * Counts the system calls of a thread, all of them: a process of its own watches it by ptrace(2),
+ * which needs no privileges. A thread that makes none runs as fast as ever; one that does pays
+ * dearly for each.
+ */
+
+struct bench_tracer_shared;
+
+struct bench_tracer {
+	pid_t pid; /* 0: nothing is counted */
+	struct bench_tracer_shared *shared;
+};
+
+/* What both processes see. */
+struct bench_tracer_shared {
+	_Atomic int status; /* 0: not yet; 1: counting; else a negative errno */
+	_Atomic int stop;
+	_Atomic uint64_t syscalls;
+	_Atomic uint64_t futexes; /* of these: to sleep, or to wake somebody */
+};
+
+struct bench_tracer_counts {
+	uint64_t syscalls;
+	uint64_t futexes;
+};
+
+/* Count those of the calling thread from now on. Returns 0, or a negative errno where that is not
+ * allowed: nothing is counted then. */
+int bench_tracer_begin(struct bench_tracer *tracer);
+
+/* Called by the same thread. Nothing happens when nothing is counted. */
+void bench_tracer_end(struct bench_tracer *tracer);
+
+/* How many there have been, for differences; a look makes none itself. The tracer counts while the
+ * thread is stopped. */
+static inline struct bench_tracer_counts
+bench_tracer_count(const struct bench_tracer *tracer)
+{
+	struct bench_tracer_counts counts = {0};
+
+	if (tracer->pid == 0)
+		return counts;
+	counts.syscalls = atomic_load_explicit(&tracer->shared->syscalls, memory_order_relaxed);
+	counts.futexes = atomic_load_explicit(&tracer->shared->futexes, memory_order_relaxed);
+	return counts;
+}
 
 /* Bytes of a request, the least that a queue can have: every access is shorter. */
 #define BENCH_QUEUE_DATA 64
@@ -78,16 +127,10 @@ struct bench_subject {
 	struct bench_device devices[BENCH_MAX_DEVICES];
 };
 
-/*
- * Set everything to defaults: one device with a queue, no tracing. With BENCH_PATH_POLLER
- * bench_eal_init() comes before it is opened.
- *
- * @param transport  by name; NULL: vuc's choice
- * @param cpu        of the poller
- */
-void bench_subject_init(struct bench_subject *subject, enum bench_path path,
-	const struct bench_clock *clock, const struct bench_access *access, const char *transport,
-	unsigned int cpu);
+/* Set everything to defaults: one device with a queue, that of the target, by the transport that
+ * was asked for, and no tracing. */
+void bench_subject_init(struct bench_subject *subject, struct bench *bench, enum bench_path path,
+	const struct bench_access *access);
 
 /* Close what is open, the poll group included. Nothing happens when nothing is. */
 void bench_subject_fini(struct bench_subject *subject);

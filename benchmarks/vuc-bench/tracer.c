@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "tracer.h"
+#include "subject.h"
 
 #include <errno.h>
 #include <signal.h>

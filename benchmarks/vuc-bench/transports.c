@@ -2,10 +2,7 @@
 
 /* vuc-bench transports: uring next to posix, over real sockets. */
 
-#include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "dma.h"
@@ -26,8 +23,6 @@ enum way {
 
 static const char *const transports[NR_WAYS] = {"posix", "uring"};
 
-struct transports;
-
 /* What is compared. One server process polls as many sockets as a row asks for. */
 struct row {
 	const char *topic;
@@ -38,93 +33,67 @@ struct row {
 	bool unmap;           /* what is timed of mapping and unmapping */
 	bool write;           /* by the device, into memory */
 	unsigned int devices; /* in the poll group */
-	int (*run)(struct transports *t, struct vuc_error *err);
+	int (*run)(struct bench *b, struct vuc_error *err);
 };
 
 struct transports {
-	struct bench *bench;
-	struct bench_result *result;
 	struct bench_refdev server;
 	struct bench_refdev idle; /* serves devices that are not busy */
 	/* The row under way. */
 	const struct row *row;
-	struct bench_series *series; /* of each way */
+	struct bench_rounds rounds; /* with the series of each way */
 	struct bench_subject subjects[NR_WAYS];
 	struct bench_dma_memory memory;
 	struct bench_dma_peer peer;
 	uint64_t ticks[MAX_SAMPLES];
 };
 
-static void
-subject_set_up(struct transports *t, unsigned int way, const struct bench_access *access)
+static struct bench_subject *
+init_subject(struct bench *b, unsigned int way, const struct bench_access *access)
 {
+	struct transports *t = b->state;
 	struct bench_subject *s = &t->subjects[way];
 
-	bench_subject_init(s, BENCH_PATH_INLINE, &t->bench->clock, access, transports[way], 0);
+	bench_subject_init(s, b, BENCH_PATH_INLINE, access);
+	s->poller_opts.transport = transports[way];
 	s->socket = t->server.socket;
+	return s;
 }
 
 /* Reads of one device, or its posted writes. */
 static int
-run_accesses(struct transports *t, struct vuc_error *err)
+accesses_run(struct bench *b, struct vuc_error *err)
 {
+	struct transports *t = b->state;
 	struct bench_access access = bench_scratch_access;
-	struct bench_rounds rounds = {
-		.clock = &t->bench->clock,
-		.nr_ways = NR_WAYS,
-		.rounds = t->bench->options.rounds,
-		.samples = t->row->samples,
-		.apart = t->row->op == BENCH_POSTED,
-		.settle = t->row->op == BENCH_POSTED,
-		.name = t->row->topic,
-	};
 	int ret;
 
 	access.op = t->row->op;
 	access.together = t->row->per_sample;
-	for (unsigned int i = 0; i < NR_WAYS; i++) {
-		subject_set_up(t, i, &access);
-		t->subjects[i].keeps_group = true;
-		rounds.ways[i] = &t->subjects[i].queue.way;
-		rounds.series[i] = &t->series[i];
-	}
-	ret = bench_rounds_run(&rounds, err);
+	for (unsigned int i = 0; i < NR_WAYS; i++)
+		init_subject(b, i, &access)->keeps_group = true;
+	ret = bench_rounds_run(b, &t->rounds, err);
 	for (unsigned int i = 0; i < NR_WAYS; i++)
 		bench_subject_fini(&t->subjects[i]);
 	return ret;
 }
 
-static int
-run_turns(struct transports *t, int (*turn)(void *arg, unsigned int i, struct vuc_error *err),
-	struct vuc_error *err)
-{
-	const struct bench_turns turns = {
-		.name = t->row->topic,
-		.rounds = t->bench->options.rounds,
-		.nr_ways = NR_WAYS,
-		.turn = turn,
-		.arg = t,
-	};
-
-	return bench_turns_run(&turns, err);
-}
-
 /* The first time warms up. */
 static int
-map_and_unmap(struct transports *t, struct bench_subject *s, struct bench_series *series,
+map_and_unmap(struct bench *b, struct bench_subject *s, struct bench_series *series,
 	struct vuc_error *err)
 {
-	const struct bench_clock *clock = &t->bench->clock;
+	struct transports *t = b->state;
 
 	for (unsigned int i = 0; i < 2 * (t->row->samples + 1); i++) {
 		bool unmap = i % 2 == 1;
 		uint64_t syscalls = bench_subject_syscalls(s);
-		uint64_t ticks = bench_clock_ticks(clock);
+		uint64_t ticks = bench_clock_ticks(&b->clock);
 		int ret = bench_dma_act(s, &t->memory, unmap, err);
 
 		if (ret != 0)
 			return ret;
-		ticks = bench_clock_ticks(clock) - ticks;
+		ticks = bench_clock_ticks(&b->clock) - ticks;
 		if (i < 2 || unmap != t->row->unmap)
 			continue;
 		series->syscalls += bench_subject_syscalls(s) - syscalls;
@@ -134,47 +103,47 @@ map_and_unmap(struct transports *t, struct bench_subject *s, struct bench_series
 }
 
 static int
-maps_turn(void *arg, unsigned int i, struct vuc_error *err)
+maps_turn(struct bench *b, unsigned int i, struct vuc_error *err)
 {
-	struct transports *t = arg;
-	struct bench_subject *s = &t->subjects[i];
-	int ret;
+	struct transports *t = b->state;
+	struct bench_subject *s = init_subject(b, i, &bench_settle_access);
+	int ret = bench_subject_open(s, err);
 
-	subject_set_up(t, i, &bench_settle_access);
-	ret = bench_subject_open(s, err);
 	if (ret != 0)
 		return ret;
-	ret = map_and_unmap(t, s, &t->series[i], err);
+	ret = map_and_unmap(b, s, t->rounds.series[i], err);
 	bench_subject_close(s);
-	bench_series_end_round(&t->series[i]);
+	bench_series_end_round(t->rounds.series[i]);
 	return ret;
 }
 
 static int
-run_maps(struct transports *t, struct vuc_error *err)
+maps_run(struct bench *b, struct vuc_error *err)
 {
+	struct transports *t = b->state;
 	int ret;
 
 	t->memory.apart = true;
 	ret = bench_dma_memory_make(&t->memory, MAPS, err);
 	if (ret != 0)
 		return ret;
-	ret = run_turns(t, maps_turn, err);
+	ret = bench_turns_run(b, t->row->topic, NR_WAYS, maps_turn, err);
 	close(t->memory.fd);
 	return ret;
 }
 
 static int
-transfers_turn(void *arg, unsigned int i, struct vuc_error *err)
+transfers_turn(struct bench *b, unsigned int i, struct vuc_error *err)
 {
-	struct transports *t = arg;
+	struct transports *t = b->state;
 
-	return bench_dma_peer_turn(&t->peer, false, transports[i], &t->series[i], err);
+	return bench_dma_peer_turn(&t->peer, false, transports[i], t->rounds.series[i], err);
 }
 
 static int
-run_transfers(struct transports *t, struct vuc_error *err)
+transfers_run(struct bench *b, struct vuc_error *err)
 {
+	struct transports *t = b->state;
 	int ret;
 
 	t->peer.plan = (struct bench_dma_plan){
@@ -185,18 +154,19 @@ run_transfers(struct transports *t, struct vuc_error *err)
 		.per_sample = t->row->per_sample,
 		.timeout_ms = TRANSFERS_MS,
 	};
-	ret = bench_dma_peer_init(&t->peer, BENCH_PATH_INLINE, t->bench, err);
+	ret = bench_dma_peer_init(&t->peer, b, BENCH_PATH_INLINE, err);
 	if (ret == 0)
-		ret = run_turns(t, transfers_turn, err);
+		ret = bench_turns_run(b, t->row->topic, NR_WAYS, transfers_turn, err);
 	bench_dma_peer_fini(&t->peer);
 	return ret;
 }
 
 /* A turn begins with one that is not counted. */
 static int
-access_devices(struct transports *t, struct bench_subject *s, struct bench_series *series,
+devices_access(struct bench *b, struct bench_subject *s, struct bench_series *series,
 	struct vuc_error *err)
 {
+	struct transports *t = b->state;
 	struct bench_way *way = &s->queue.way;
 	unsigned int samples = t->row->samples;
 	int ret = 0;
@@ -219,150 +189,127 @@ access_devices(struct transports *t, struct bench_subject *s, struct bench_serie
 /* All are served by the process that polls: the first device by its last socket, the others by
  * those before. Where one is busy, the others are served by a process that sleeps. */
 static int
-devices_turn(void *arg, unsigned int i, struct vuc_error *err)
+devices_turn(struct bench *b, unsigned int i, struct vuc_error *err)
 {
-	struct transports *t = arg;
-	struct bench_subject *s = &t->subjects[i];
+	struct transports *t = b->state;
+	struct bench_subject *s = init_subject(b, i, &bench_scratch_access);
 	char path[BENCH_SOCKET_MAX];
 	int ret = bench_interrupt_check(err);
 
 	if (ret != 0)
 		return ret;
-	subject_set_up(t, i, &bench_scratch_access);
 	s->nr = t->row->devices;
 	s->others = t->row->sockets > 1 ? &t->server : &t->idle;
 	s->socket = bench_refdev_socket(&t->server, t->row->sockets - 1, path);
 	ret = bench_subject_open(s, err);
 	if (ret != 0)
 		return ret;
-	ret = access_devices(t, s, &t->series[i], err);
+	ret = devices_access(b, s, t->rounds.series[i], err);
 	bench_subject_close(s);
-	bench_series_end_round(&t->series[i]);
+	bench_series_end_round(t->rounds.series[i]);
 	return ret;
 }
 
 static int
-run_devices(struct transports *t, struct vuc_error *err)
+devices_run(struct bench *b, struct vuc_error *err)
 {
+	struct transports *t = b->state;
 	const struct bench_refdev_opts idle = {
-		.cpu = t->bench->env.cpus.cpu[0], .block = true, .sockets = t->row->devices - 1};
+		.cpu = b->env.cpus.cpu[0], .block = true, .sockets = t->row->devices - 1};
 	int ret = 0;
 
 	if (t->row->sockets == 1)
 		ret = bench_refdev_start(&t->idle, &idle, err);
 	if (ret == 0)
-		ret = run_turns(t, devices_turn, err);
+		ret = bench_turns_run(b, t->row->topic, NR_WAYS, devices_turn, err);
 	bench_refdev_stop(&t->idle);
 	return ret;
 }
 
 static const struct row rows[] = {
-	{"lone read", 1, 1, 2000, .op = BENCH_READ, .run = run_accesses},
-	{"posted bursts", 1, BURST, 100, .op = BENCH_POSTED, .run = run_accesses},
-	{"maps apart", 1, MAPS, 4, .run = run_maps},
-	{"unmaps apart", 1, MAPS, 4, .unmap = true, .run = run_maps},
-	{"device reads 64 KiB", 0, PER_SAMPLE, 32, .run = run_transfers},
-	{"device writes 64 KiB", 0, PER_SAMPLE, 32, .write = true, .run = run_transfers},
-	{"4 devices busy", 4, BENCH_BUSY_TOGETHER, 16, .devices = 4, .run = run_devices},
-	{"16 devices busy", 16, BENCH_BUSY_TOGETHER, 16, .devices = 16, .run = run_devices},
+	{"lone read", 1, 1, 2000, .op = BENCH_READ, .run = accesses_run},
+	{"posted bursts", 1, BURST, 100, .op = BENCH_POSTED, .run = accesses_run},
+	{"maps apart", 1, MAPS, 4, .run = maps_run},
+	{"unmaps apart", 1, MAPS, 4, .unmap = true, .run = maps_run},
+	{"device reads 64 KiB", 0, PER_SAMPLE, 32, .run = transfers_run},
+	{"device writes 64 KiB", 0, PER_SAMPLE, 32, .write = true, .run = transfers_run},
+	{"4 devices busy", 4, BENCH_BUSY_TOGETHER, 16, .devices = 4, .run = devices_run},
+	{"16 devices busy", 16, BENCH_BUSY_TOGETHER, 16, .devices = 16, .run = devices_run},
 	{"64 devices busy", ALL_DEVICES, BENCH_BUSY_TOGETHER, 16, .devices = ALL_DEVICES,
-		.run = run_devices},
-	{"1 of 64 devices busy", 1, 1, MAX_SAMPLES, .devices = ALL_DEVICES, .run = run_devices},
+		.run = devices_run},
+	{"1 of 64 devices busy", 1, 1, MAX_SAMPLES, .devices = ALL_DEVICES, .run = devices_run},
 };
 
 #define NR_ROWS (sizeof(rows) / sizeof(rows[0]))
 
 _Static_assert(NR_ROWS *NR_WAYS <= BENCH_MAX_SERIES, "all fit");
 
-static const struct bench_option transports_options[] = {
-	{0},
-};
-
 static void
-transports_describe(const struct transports *t)
+transports_describe(const struct bench *b)
 {
-	uint32_t rounds = t->bench->options.rounds;
-	struct bench_result *result = t->result;
+	struct bench_result *result = b->result;
 
-	snprintf(result->headline, sizeof(result->headline),
-		"uring next to posix, both by this thread; %" PRIu32 " rounds of each row", rounds);
-	snprintf(result->server, sizeof(result->server), "a process of its own, polling on CPU %u",
-		t->bench->env.cpus.cpu[1]);
-	snprintf(result->floor, sizeof(result->floor), "the same by the transport posix");
-	snprintf(result->timed, sizeof(result->timed),
+	bench_say(result->headline,
+		"uring next to posix, both by this thread; %" PRIu32 " rounds of each row",
+		b->options.rounds);
+	bench_say(result->server, "a process of its own, polling on CPU %u", b->env.cpus.cpu[1]);
+	bench_say(result->floor, "the same by the transport posix");
+	bench_say(result->timed,
 		"bursts of %d writes, %d mappings, %d transfers and %d reads of busy devices "
 		"together, divided by their number",
 		BURST, MAPS, PER_SAMPLE, BENCH_BUSY_TOGETHER);
-	result->unit = "operation";
-	result->units = "operations";
-	bench_result_add_number(result, "rounds", rounds);
 }
 
 static int
-add_series(struct transports *t, const struct row *row, struct vuc_error *err)
+row_run(struct bench *b, const struct row *row, struct vuc_error *err)
 {
-	const struct bench_shape shape = {
-		.ns_per_tick = t->bench->clock.ns_per_tick,
-		.per_sample = row->per_sample,
-		.rounds = t->bench->options.rounds,
-		.samples_per_round = row->samples,
-	};
-
-	for (unsigned int i = 0; i < NR_WAYS; i++) {
-		struct bench_series *series = bench_result_add_series(
-			t->result, i == WAY_POSIX ? "floor" : "vuc", &shape, err);
-
-		if (series == NULL)
-			return -ENOMEM;
-		series->topic = row->topic;
-		series->transport = transports[i];
-		series->subject = transports[i];
-	}
-	return 0;
-}
-
-static int
-run_row(struct transports *t, const struct row *row, struct vuc_error *err)
-{
+	struct transports *t = b->state;
 	const struct bench_refdev_opts server = {
-		.cpu = t->bench->env.cpus.cpu[1], .sockets = row->sockets};
-	int ret;
+		.cpu = b->env.cpus.cpu[1], .sockets = row->sockets};
+	int ret = 0;
 
 	t->row = row;
-	t->series = &t->result->series[t->result->nr_series];
-	ret = add_series(t, row, err);
-	if (ret == 0 && row->sockets > 0)
+	t->rounds = (struct bench_rounds){
+		.name = row->topic,
+		.samples = row->samples,
+		.per_sample = row->per_sample,
+		.apart = row->op == BENCH_POSTED,
+		.settle = row->op == BENCH_POSTED,
+	};
+	for (unsigned int i = 0; i < NR_WAYS; i++) {
+		struct bench_series *series = bench_rounds_add(b, &t->rounds,
+			&t->subjects[i].queue.way, i == WAY_POSIX ? "floor" : "vuc", transports[i]);
+
+		series->topic = row->topic;
+		series->subject = transports[i];
+	}
+	if (row->sockets > 0)
 		ret = bench_refdev_start(&t->server, &server, err);
 	if (ret == 0)
-		ret = row->run(t, err);
+		ret = row->run(b, err);
 	bench_refdev_stop(&t->server);
 	return ret;
 }
 
 static int
-transports_run(struct bench *bench, void *state, struct bench_result *result, struct vuc_error *err)
+transports_run(struct bench *b, struct vuc_error *err)
 {
-	struct transports *t = state;
-	int ret = bench_take_cpus(bench, 2, true, "the server needs one of its own", err);
+	int ret = 0;
 
-	if (ret != 0)
-		return ret;
-	t->bench = bench;
-	t->result = result;
-	transports_describe(t);
+	transports_describe(b);
 	for (size_t i = 0; i < NR_ROWS && ret == 0; i++)
-		ret = run_row(t, &rows[i], err);
-	if (ret == 0)
-		ret = bench_result_finish(result, err);
-	bench_release_cpus(bench);
+		ret = row_run(b, &rows[i], err);
 	return ret;
 }
 
 const struct bench_ops bench_transports = {
 	.name = "transports",
 	.summary = "What each kind of work takes by uring next to posix",
-	.options = transports_options,
+	.unit = "operation",
+	.units = "operations",
 	.defaults = {.rounds = 50},
+	.setup = BENCH_CPU_PAIR,
+	.too_few = "the server needs one of its own",
 	.state_size = sizeof(struct transports),
 	.run = transports_run,
 };

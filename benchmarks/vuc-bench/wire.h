@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "rounds.h"
+#include "bench.h"
 #include "vfio_user.h"
 
 #define BENCH_MESSAGE_MAX 256

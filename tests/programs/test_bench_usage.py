@@ -148,6 +148,17 @@ def test_json_file(folder):
         assert os.listdir(folder) == ['result.json']
 
 
+def test_json_through_link(folder):
+    """A link is followed, and nothing is left of what was in the file."""
+    with open(f'{folder}/result.json', 'wb') as file:
+        file.write(b'x' * 1000000)
+    os.symlink('result.json', f'{folder}/link')
+    bench('mmio', *FEW, '--transport', 'loopback', '--json', f'{folder}/link')
+    with open(f'{folder}/result.json', encoding='utf-8') as file:
+        bench_rig.check_result(json.load(file), 'mmio', 'access', topics=[(None, 200, 1)])
+    assert sorted(os.listdir(folder)) == ['link', 'result.json']
+
+
 def need_gnuplot():
     if shutil.which('gnuplot') is None:
         pytest.skip('no gnuplot')

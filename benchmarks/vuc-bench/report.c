@@ -1,70 +1,145 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "report.h"
 
+#include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int
-file_open_temporary(struct bench_outfile *file, const char *path)
-{
-	int n = snprintf(
-		file->temporary, sizeof(file->temporary), "%s.%ld.tmp", path, (long)getpid());
+#include "text.h"
 
-	if (n < 0 || (size_t)n >= sizeof(file->temporary)) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	return open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+/* ---- results ---- */
+
+void
+bench_say(char text[BENCH_SAY_MAX], const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, BENCH_SAY_MAX, fmt, args);
+	va_end(args);
 }
 
-/* path must live as long as the file. */
-static int
-file_open(struct bench_outfile *file, const char *path, struct vuc_error *err)
+void
+bench_say_more(char text[BENCH_SAY_MAX], const char *fmt, ...)
 {
-	struct stat st;
-	bool replace = lstat(path, &st) != 0 ? errno == ENOENT : S_ISREG(st.st_mode);
+	size_t len = strlen(text);
+	va_list args;
 
-	*file = (struct bench_outfile){.fd = -1};
-	file->fd = replace ? file_open_temporary(file, path)
-			   : open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-	if (file->fd < 0)
-		return bench_fail(err, -errno, "%s: %s", path, strerror(errno));
-	file->path = path;
+	va_start(args, fmt);
+	vsnprintf(text + len, BENCH_SAY_MAX - len, fmt, args);
+	va_end(args);
+}
+
+static struct bench_fact *
+fact_add(struct bench_result *result, const char *key)
+{
+	struct bench_fact *fact = &result->facts[result->nr_facts++];
+
+	assert(result->nr_facts <= BENCH_MAX_FACTS);
+	snprintf(fact->key, sizeof(fact->key), "%s", key);
+	return fact;
+}
+
+void
+bench_result_add_text(struct bench_result *result, const char *key, const char *text)
+{
+	struct bench_fact *fact = fact_add(result, key);
+
+	fact->is_text = true;
+	snprintf(fact->text, sizeof(fact->text), "%s", text);
+	vuc_text_clean(fact->text);
+}
+
+void
+bench_result_add_number(struct bench_result *result, const char *key, uint64_t number)
+{
+	fact_add(result, key)->number = number;
+}
+
+struct bench_series *
+bench_result_add_series(
+	struct bench_result *result, const char *name, const struct bench_shape *shape)
+{
+	struct bench_series *series = &result->series[result->nr_series++];
+
+	assert(result->nr_series <= BENCH_MAX_SERIES);
+	if (bench_series_init(series, name, shape) != 0)
+		result->no_memory = true;
+	return series;
+}
+
+int
+bench_result_check_memory(const struct bench_result *result, struct vuc_error *err)
+{
+	return result->no_memory ? bench_fail(err, -ENOMEM, "no memory for the samples") : 0;
+}
+
+int
+bench_result_finish(struct bench_result *result, struct vuc_error *err)
+{
+	int ret = bench_result_check_memory(result, err);
+
+	if (ret != 0)
+		return ret;
+	for (unsigned int i = 0; i < result->nr_series; i++) {
+		bench_series_finish(&result->series[i]);
+		if (bench_series_compare(&result->series[bench_result_floor(result, i)],
+			    &result->series[i], &result->ratios[i]) != 0)
+			return bench_fail(err, -ENOMEM, "out of memory");
+	}
 	return 0;
 }
 
-/* Give a complete file its name. */
-static int
-file_commit(struct bench_outfile *file, struct vuc_error *err)
+void
+bench_result_fini(struct bench_result *result)
 {
-	int ret = close(file->fd) != 0 ? -errno : 0;
-
-	if (file->temporary[0] != '\0') {
-		if (ret == 0 && rename(file->temporary, file->path) != 0)
-			ret = -errno;
-		if (ret != 0)
-			unlink(file->temporary);
+	for (unsigned int i = 0; i < result->nr_series; i++)
+		bench_series_fini(&result->series[i]);
+	for (unsigned int i = 0; i < result->nr_parts; i++) {
+		bench_result_fini(&result->parts[i].result);
+		free(result->parts[i].state);
 	}
-	if (ret != 0)
-		bench_fail(err, ret, "%s: %s", file->path, strerror(-ret));
-	file->path = NULL;
-	return ret;
+	free(result->parts);
+	result->parts = NULL;
+	result->nr_parts = 0;
+	result->nr_series = 0;
 }
 
-/* Remove an incomplete file. Nothing happens when not in use, or after a commit. */
-static void
-file_abort(struct bench_outfile *file)
+bool
+bench_result_is_unsteady(const struct bench_result *result)
 {
-	if (file->path == NULL)
-		return;
-	close(file->fd);
-	if (file->temporary[0] != '\0')
-		unlink(file->temporary);
-	file->path = NULL;
+	for (unsigned int i = 0; i < result->nr_series; i++) {
+		const struct bench_ratios *ratios = &result->ratios[i];
+
+		if (bench_ratio_is_unsteady(
+			    result->series[i].by_rate ? &ratios->rate : &ratios->p50))
+			return true;
+	}
+	return false;
+}
+
+/* ---- files ---- */
+
+/* path must live as long as the file. */
+static int
+file_open(struct app_outfile *file, const char *path, struct vuc_error *err)
+{
+	int ret = app_outfile_open(file, path, 0666);
+
+	return ret != 0 ? bench_fail(err, ret, "%s: %s", path, strerror(-ret)) : 0;
+}
+
+static int
+file_commit(struct app_outfile *file, struct vuc_error *err)
+{
+	const char *path = file->path;
+	int ret = app_outfile_commit(file);
+
+	return ret != 0 ? bench_fail(err, ret, "%s: %s", path, strerror(-ret)) : 0;
 }
 
 static int
@@ -106,8 +181,8 @@ bench_output_init(struct bench_output *output, const char *json, const char *plo
 void
 bench_output_fini(struct bench_output *output)
 {
-	file_abort(&output->json);
-	file_abort(&output->picture);
+	app_outfile_abort(&output->json);
+	app_outfile_abort(&output->picture);
 	bench_plot_fini(&output->plot);
 	/* One with pictures stays. */
 	if (output->folder_made)
@@ -170,7 +245,7 @@ write_part_picture(struct bench_output *output, const struct bench_env *env,
 	if (ret == 0)
 		ret = write_picture(output, env, &part->result, err);
 	/* Its name is about to go. */
-	file_abort(&output->picture);
+	app_outfile_abort(&output->picture);
 	return ret;
 }
 
