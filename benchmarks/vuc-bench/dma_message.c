@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -194,11 +193,7 @@ device_run(struct device *d, unsigned int cpu, pid_t parent)
 	struct vuc_error err;
 	int ret;
 
-	/* A terminal's SIGINT is for the parent, which then ends this process. */
-	setpgid(0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(EXIT_FAILURE);
+	bench_child_begin(parent, SIGKILL);
 	ret = bench_cpu_pin(cpu, &err);
 	d->data = malloc(d->plan->size);
 	if (d->data == NULL)

@@ -146,15 +146,23 @@ bench_folder_remove(char dir[BENCH_SOCKET_MAX])
 	dir[0] = '\0';
 }
 
+void
+bench_child_begin(pid_t parent, int signo)
+{
+	/* A terminal's SIGINT is for the parent, which then stops the child in order. */
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, signo);
+	if (getppid() != parent)
+		_exit(EXIT_FAILURE);
+}
+
 /* In the child; uses nothing but system calls. */
 static void
 program_exec(const char *program, char *const args[], int fd, pid_t parent)
 {
 	signal(SIGPIPE, SIG_DFL);
-	/* A terminal's SIGINT is for the parent, which then stops the child in order. */
-	setpgid(0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() == parent && fcntl(fd, F_SETFD, 0) == 0)
+	bench_child_begin(parent, SIGTERM);
+	if (fcntl(fd, F_SETFD, 0) == 0)
 		execv(program, args);
 	_exit(127);
 }

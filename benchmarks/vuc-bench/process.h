@@ -46,6 +46,9 @@ int bench_folder_make(char dir[BENCH_SOCKET_MAX], size_t room, struct vuc_error 
 /* Remove it with what is in it, and make dir ""; nothing happens when it is that already. */
 void bench_folder_remove(char dir[BENCH_SOCKET_MAX]);
 
+/* In a forked child: it gets signo when its parent dies, and ends if that has happened already. */
+void bench_child_begin(pid_t parent, int signo);
+
 /*
  * Start a program, which gets SIGTERM when this process dies. It inherits one descriptor beside the
  * standard ones. Returns its pid or a negative errno.

@@ -13,6 +13,15 @@
 
 /* ---- results ---- */
 
+const struct bench_time bench_times[BENCH_NR_TIMES] = {
+	{"p50", "p50", 7, offsetof(struct bench_summary, p50)},
+	{"p90", "p90", 7, offsetof(struct bench_summary, p90)},
+	{"p99", "p99", 8, offsetof(struct bench_summary, p99)},
+	{"p999", "p99.9", 9, offsetof(struct bench_summary, p999)},
+	{"min", "min", 7, offsetof(struct bench_summary, min)},
+	{"max", "max", 10, offsetof(struct bench_summary, max)},
+};
+
 void
 bench_say(char text[BENCH_SAY_MAX], const char *fmt, ...)
 {

@@ -102,6 +102,24 @@ int bench_result_check_memory(const struct bench_result *result, struct vuc_erro
 int bench_result_finish(struct bench_result *result, struct vuc_error *err);
 void bench_result_fini(struct bench_result *result);
 
+/* The percentiles and extremes of a summary, in the order of reports. */
+struct bench_time {
+	const char *key;  /* "_ns" follows */
+	const char *head; /* of a column */
+	int width;        /* enough for what a busy machine shows in the tail */
+	size_t time;      /* its place in the summary */
+};
+
+#define BENCH_NR_TIMES 6
+
+extern const struct bench_time bench_times[BENCH_NR_TIMES];
+
+static inline double
+bench_time_of(const struct bench_summary *summary, const struct bench_time *time)
+{
+	return *(const double *)((const char *)summary + time->time);
+}
+
 /* Whether the rounds disagree on a figure that the result is about. */
 bool bench_result_is_unsteady(const struct bench_result *result);
 

@@ -145,12 +145,9 @@ put_series(struct app_json *json, struct json_object *array, const struct bench_
 		app_json_text(json, object, "topic", series->topic);
 	app_json_text(json, object, "name", series->name);
 	app_json_text(json, object, "transport", series->transport);
-	put_double(json, object, "p50_ns", sum->p50, "%.1f");
-	put_double(json, object, "p90_ns", sum->p90, "%.1f");
-	put_double(json, object, "p99_ns", sum->p99, "%.1f");
-	put_double(json, object, "p999_ns", sum->p999, "%.1f");
-	put_double(json, object, "min_ns", sum->min, "%.1f");
-	put_double(json, object, "max_ns", sum->max, "%.1f");
+	for (size_t t = 0; t < BENCH_NR_TIMES; t++)
+		put_joined(json, object, bench_times[t].key, "_ns",
+			bench_time_of(sum, &bench_times[t]), "%.1f");
 	put_double(json, object, "mean_ns", sum->mean, "%.1f");
 	put_rates(json, object, result, i);
 	app_json_number(json, object, "samples", series->nr_samples);

@@ -160,22 +160,6 @@ print_circumstances(const struct term *term, const struct bench_result *result)
 		print_line(term, "note", "%s", result->note);
 }
 
-/* Wide enough for what a busy machine shows in the tail. */
-static const struct {
-	const char *head;
-	int width;
-	size_t time; /* its place in the summary */
-} time_columns[] = {
-	{"p50", 7, offsetof(struct bench_summary, p50)},
-	{"p90", 7, offsetof(struct bench_summary, p90)},
-	{"p99", 8, offsetof(struct bench_summary, p99)},
-	{"p99.9", 9, offsetof(struct bench_summary, p999)},
-	{"min", 7, offsetof(struct bench_summary, min)},
-	{"max", 10, offsetof(struct bench_summary, max)},
-};
-
-#define NR_COLUMNS (sizeof(time_columns) / sizeof(time_columns[0]))
-
 static void
 print_head(const struct term *term, const struct bench_result *result)
 {
@@ -184,8 +168,8 @@ print_head(const struct term *term, const struct bench_result *result)
 	snprintf(rate, sizeof(rate), "%s/s", result->units);
 	snprintf(unit, sizeof(unit), "/%s", result->unit);
 	fprintf(term->out, "\n%s%-*s", term->bold, NAME_WIDTH, "ns");
-	for (size_t i = 0; i < NR_COLUMNS; i++)
-		fprintf(term->out, " %*s", time_columns[i].width, time_columns[i].head);
+	for (size_t i = 0; i < BENCH_NR_TIMES; i++)
+		fprintf(term->out, " %*s", bench_times[i].width, bench_times[i].head);
 	fprintf(term->out, "%12s%10s%8s%s\n", rate, "syscalls", "p50 to", term->plain);
 	fprintf(term->out, "%s%*s%10s%8s%s\n", term->bold, NAME_WIDTH + TIMES_WIDTH + 12, "", unit,
 		"floor", term->plain);
@@ -202,11 +186,10 @@ print_row(const struct term *term, const struct bench_result *result, unsigned i
 	if (snprintf(name, sizeof(name), "%s (%s)", series->name, series->transport) > NAME_WIDTH)
 		snprintf(name, sizeof(name), "%s", series->name);
 	fprintf(term->out, "%s%-*s%s", term->series[i % 4], NAME_WIDTH, name, term->plain);
-	for (size_t c = 0; c < NR_COLUMNS; c++) {
-		const char *time = (const char *)&series->summary + time_columns[c].time;
+	for (size_t c = 0; c < BENCH_NR_TIMES; c++) {
+		double time = bench_time_of(&series->summary, &bench_times[c]);
 
-		fprintf(term->out, " %*s", time_columns[c].width,
-			format_number(*(const double *)time, number));
+		fprintf(term->out, " %*s", bench_times[c].width, format_number(time, number));
 	}
 	fprintf(term->out, "%12s%10.2f%s%8.2f%s\n",
 		format_number(series->summary.per_second, number), series->summary.syscalls,

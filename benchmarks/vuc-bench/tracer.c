@@ -93,10 +93,7 @@ tracer_run(struct bench_tracer_shared *shared, pid_t thread, pid_t parent)
 {
 	int ret;
 
-	setpgid(0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(EXIT_FAILURE);
+	bench_child_begin(parent, SIGKILL);
 	ret = thread_seize(thread);
 	tracer_tell(shared, ret != 0 ? ret : 1);
 	if (ret == 0)
