@@ -430,7 +430,7 @@ dma_run(struct bench *b, struct vuc_error *err)
 
 const struct bench_ops bench_dma = {
 	.name = "dma",
-	.summary = "How long mapping memory takes next to a message for each mapping",
+	.summary = "Mapping memory next to a message for each mapping",
 	.unit = "mapping",
 	.units = "mappings",
 	.options = dma_options,

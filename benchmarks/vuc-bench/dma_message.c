@@ -574,7 +574,7 @@ dma_message_run(struct bench *b, struct vuc_error *err)
 
 const struct bench_ops bench_dma_message = {
 	.name = "dma-message",
-	.summary = "How fast a device moves data by messages next to a copy over the socket",
+	.summary = "DMA by messages next to a copy over the socket",
 	.unit = "transfer",
 	.units = "transfers",
 	.options = dma_message_options,

@@ -158,7 +158,7 @@ hop_run(struct bench *b, struct vuc_error *err)
 
 const struct bench_ops bench_hop = {
 	.name = "hop",
-	.summary = "How long a request takes from a thread to a polling core and back",
+	.summary = "A request from a thread to a polling core and back",
 	.unit = "request",
 	.units = "requests",
 	.options = hop_options,

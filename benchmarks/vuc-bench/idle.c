@@ -201,7 +201,7 @@ idle_run(struct bench *b, struct vuc_error *err)
 
 const struct bench_ops bench_idle = {
 	.name = "idle",
-	.summary = "What an idle poller takes under each policy, and the first access after it",
+	.summary = "What an idle poller takes by policy, and the first access after",
 	.unit = "access",
 	.units = "accesses",
 	.options = idle_options,

@@ -125,9 +125,10 @@ list_measurements(int key, const char *text, void *input)
 	out = open_memstream(&list, &len);
 	if (out == NULL)
 		return NULL;
-	fprintf(out, "%s\n\nMeasurements:\n", text);
+	fputs("Measurements:\n", out);
 	for (unsigned int i = 0; measurements[i] != NULL; i++)
 		fprintf(out, "  %-12s %s\n", measurements[i]->name, measurements[i]->summary);
+	fprintf(out, "\n%s", text);
 	fclose(out);
 	return list;
 }

@@ -246,7 +246,7 @@ mmio_run(struct bench *b, struct vuc_error *err)
 
 const struct bench_ops bench_mmio = {
 	.name = "mmio",
-	.summary = "How long a register access takes next to the least a socket can cost",
+	.summary = "A register access next to the least that a socket can cost",
 	.unit = "access",
 	.units = "accesses",
 	.options = mmio_options,
