@@ -179,7 +179,7 @@ part_prepare(const struct bench *bench, unsigned int i, struct bench *one)
 	/* argp orders them, but changes no text. */
 	for (; nr < MAX_ARGS && parts[i].args[nr] != NULL; nr++)
 		args[nr] = (char *)(uintptr_t)parts[i].args[nr];
-	bench_options_parse(one, nr, args);
+	bench_options_parse(one, nr, args, bench_check);
 	one->options.rounds = parts[i].rounds != 0 ? parts[i].rounds : bench->options.rounds;
 	one->options.cpus = bench->options.cpus;
 }

@@ -130,9 +130,11 @@ struct bench;
 struct bench_ops;
 struct bench_rounds;
 
-/* Parse and check the arguments of a measurement; argv[0] is what messages call it. The program
- * ends after wrong ones, and after --help and the like. */
-void bench_options_parse(struct bench *bench, int argc, char **argv);
+typedef int (*bench_check_fn)(struct bench *bench, struct vuc_error *err);
+
+/* Parse the arguments of a measurement, then check them together; messages call the measurement
+ * argv[0]. The program ends after wrong arguments, and after --help and the like. */
+void bench_options_parse(struct bench *bench, int argc, char **argv, bench_check_fn check);
 
 /* Put the options of a measurement that say what was done into its result. */
 void bench_options_describe(const struct bench_options *options, const struct bench_ops *ops,

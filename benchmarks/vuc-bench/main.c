@@ -76,7 +76,7 @@ measurement_main(const struct bench_ops *ops, int argc, char **argv)
 		bench_fail(&err, -ENOMEM, "out of memory");
 		return error_print(&err);
 	}
-	bench_options_parse(&bench, argc, argv);
+	bench_options_parse(&bench, argc, argv, bench_check);
 	ret = measurement_run(&bench, &err);
 	free(bench.state);
 	/* A failure may be of the signal's making. */

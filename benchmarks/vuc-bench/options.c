@@ -269,16 +269,18 @@ bench_options_describe(const struct bench_options *options, const struct bench_o
 /* What the parser fills. */
 struct parse {
 	struct bench *bench;
+	bench_check_fn check;
 	const struct bench_option *rows[MAX_OPTIONS]; /* by key, from KEY_FIRST on */
 	unsigned int nr_rows;
 };
 
 static int
-options_check(struct bench *b, struct vuc_error *err)
+options_check(const struct parse *p, struct vuc_error *err)
 {
+	struct bench *b = p->bench;
 	int ret = b->ops->plots ? 0 : bench_plot_check(b->options.plot, err);
 
-	return ret == 0 ? bench_check(b, err) : ret;
+	return ret == 0 ? p->check(b, err) : ret;
 }
 
 static error_t
@@ -293,7 +295,7 @@ measurement_parse(int key, char *arg, struct argp_state *state)
 	else if (key == ARGP_KEY_ARG)
 		app_args_error(state, "unexpected argument '%s'", arg);
 	else if (key == ARGP_KEY_END)
-		ret = options_check(p->bench, &err);
+		ret = options_check(p, &err);
 	else if (key >= KEY_FIRST && key < KEY_FIRST + (int)p->nr_rows)
 		ret = option_parse(p->rows[key - KEY_FIRST], &p->bench->options, arg, &err);
 	else
@@ -318,10 +320,10 @@ rows_add(struct parse *p, struct argp_option *options, const struct bench_option
 }
 
 void
-bench_options_parse(struct bench *b, int argc, char **argv)
+bench_options_parse(struct bench *b, int argc, char **argv, bench_check_fn check)
 {
 	struct argp_option table[MAX_OPTIONS + 1] = {0};
-	struct parse p = {.bench = b};
+	struct parse p = {.bench = b, .check = check};
 	char doc[128], rounds[16];
 	const struct argp argp = {
 		.options = table,
