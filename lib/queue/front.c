@@ -491,7 +491,7 @@ failure_text(int failure)
 {
 	switch (failure) {
 	case -EINVAL:
-		return "no such region, or an access outside of it";
+		return "no such region, an access outside of it, or the server answered EINVAL";
 	case -EBUSY:
 		return "other requests of the queue are outstanding";
 	case -ECONNRESET:
