@@ -44,7 +44,7 @@ struct vuc_device;
  * after all requests that were submitted before it. The timeout of an operation begins when it is
  * started, even if it has to wait for earlier ones. The start function copies its arguments and
  * duplicates file descriptors, except for the memory for results, which must stay valid until the
- * callback is called.
+ * callback is called. With NULL in its place, the function returns -EINVAL.
  *
  * The same functions are allowed as in a vuc_request_fn.
  *

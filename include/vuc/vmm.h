@@ -60,7 +60,8 @@ struct vuc_vmm_device;
  * when it is started, even if it has to wait for earlier ones. When an operation times out or the
  * connection is closed, all operations of the device complete with an error. The start function
  * copies its arguments and duplicates file descriptors, except for the memory for results, which
- * must stay valid until the callback is called.
+ * must stay valid until the callback is called. With NULL in its place, the function returns
+ * -EINVAL.
  *
  * The callback may call any function of this header except those that wait, which return -EDEADLK.
  * vuc_vmm_close_queue() and vuc_vmm_detach() are allowed and do wait.

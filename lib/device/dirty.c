@@ -105,9 +105,12 @@ VUC_EXPORT int
 vuc_dirty_supported_start(struct vuc_device *dev, bool *supported, vuc_done_fn done, void *arg)
 {
 	int rc;
-	struct probe *p = feature_sequence_create(
-		dev, sizeof(*p), &probe_ops, dev->timeout_ms, &rc, &dev->reason);
+	struct probe *p;
 
+	if (supported == NULL)
+		return vuc_error_set(&dev->reason, -EINVAL, "supported is NULL");
+	p = feature_sequence_create(
+		dev, sizeof(*p), &probe_ops, dev->timeout_ms, &rc, &dev->reason);
 	if (p == NULL)
 		return rc;
 	p->supported = supported;
@@ -231,9 +234,12 @@ VUC_EXPORT int
 vuc_dirty_enable_start(struct vuc_device *dev, uint64_t *page_size,
 	const struct vuc_dirty_range *ranges, uint32_t nr_ranges, vuc_done_fn done, void *arg)
 {
-	int rc = check_start(dev, *page_size, ranges, nr_ranges);
 	struct enabling *e;
+	int rc;
 
+	if (page_size == NULL)
+		return vuc_error_set(&dev->reason, -EINVAL, "page_size is NULL");
+	rc = check_start(dev, *page_size, ranges, nr_ranges);
 	if (rc != 0)
 		return rc;
 	e = feature_sequence_create(
@@ -407,9 +413,12 @@ vuc_dirty_report_start(struct vuc_device *dev, const struct vuc_dirty_range *ran
 	uint64_t page_size, uint64_t *bitmap, size_t words, vuc_done_fn done, void *arg)
 {
 	uint32_t max_data = vuc_session_max_data(dev->session);
-	int rc = check_report(dev, range, page_size, words);
 	struct report *r;
+	int rc;
 
+	if (bitmap == NULL)
+		return vuc_error_set(&dev->reason, -EINVAL, "bitmap is NULL");
+	rc = check_report(dev, range, page_size, words);
 	if (rc != 0)
 		return rc;
 	if (max_data < REPORT_DATA + sizeof(uint64_t))

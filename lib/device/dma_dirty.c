@@ -233,8 +233,11 @@ vuc_dma_unmap_dirty_start(struct vuc_device *dev, uint64_t iova, uint64_t size, 
 	};
 	struct vuc_error *err = &dev->reason;
 	uint32_t map_size;
-	int rc = vuc_wire_bitmap_size(size, pgsize, &map_size);
+	int rc;
 
+	if (bitmap == NULL)
+		return vuc_error_set(err, -EINVAL, "bitmap is NULL");
+	rc = vuc_wire_bitmap_size(size, pgsize, &map_size);
 	if (rc != 0)
 		return unmap_refuse(err, &what.range, rc, "no bitmap can have that page size");
 	if (words < map_size / sizeof(uint64_t))

@@ -143,8 +143,11 @@ vuc_feature_get_start(struct vuc_device *dev, uint16_t feature, void *data, size
 		.len = FIXED_LEN,
 		.reply_max = fixed.argsz,
 	};
-	int rc = feature_check_size(dev, feature, size, &dev->reason);
+	int rc;
 
+	if ((data == NULL && size > 0) || len == NULL)
+		return vuc_error_set(&dev->reason, -EINVAL, "data or len is NULL");
+	rc = feature_check_size(dev, feature, size, &dev->reason);
 	return rc == 0 ? feature_start(dev, &req, &what, feature_get_take, done, arg) : rc;
 }
 

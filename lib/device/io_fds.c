@@ -252,9 +252,12 @@ vuc_io_fds_get_start(struct vuc_device *dev, uint32_t region, struct vuc_io_fds 
 	vuc_done_fn done, void *arg)
 {
 	struct io_fds_operation *a;
-	int rc = io_fds_check_region(dev, region, &dev->reason);
+	int rc;
 
+	if (io_fds == NULL)
+		return vuc_error_set(&dev->reason, -EINVAL, "io_fds is NULL");
 	*io_fds = NULL;
+	rc = io_fds_check_region(dev, region, &dev->reason);
 	if (rc != 0)
 		return rc;
 	a = calloc(1, sizeof(*a));

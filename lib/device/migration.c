@@ -76,9 +76,12 @@ VUC_EXPORT int
 vuc_migration_supported_start(struct vuc_device *dev, uint64_t *flags, vuc_done_fn done, void *arg)
 {
 	int rc;
-	struct question *q = feature_sequence_create(
-		dev, sizeof(*q), &flags_ops, dev->timeout_ms, &rc, &dev->reason);
+	struct question *q;
 
+	if (flags == NULL)
+		return vuc_error_set(&dev->reason, -EINVAL, "flags is NULL");
+	q = feature_sequence_create(
+		dev, sizeof(*q), &flags_ops, dev->timeout_ms, &rc, &dev->reason);
 	if (q == NULL)
 		return rc;
 	q->flags = flags;
@@ -135,9 +138,12 @@ vuc_migration_get_state_start(
 	struct vuc_device *dev, enum vuc_migration_state *state, vuc_done_fn done, void *arg)
 {
 	int rc;
-	struct question *q = feature_sequence_create(
-		dev, sizeof(*q), &state_ops, dev->timeout_ms, &rc, &dev->reason);
+	struct question *q;
 
+	if (state == NULL)
+		return vuc_error_set(&dev->reason, -EINVAL, "state is NULL");
+	q = feature_sequence_create(
+		dev, sizeof(*q), &state_ops, dev->timeout_ms, &rc, &dev->reason);
 	if (q == NULL)
 		return rc;
 	q->state = state;

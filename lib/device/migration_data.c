@@ -160,6 +160,9 @@ vuc_migration_read_start(
 	struct data_operation *d;
 	int rc;
 
+	if ((data == NULL && size > 0) || count == NULL)
+		return vuc_error_set(
+			&dev->reason, -EINVAL, "data or count is NULL");
 	*count = 0;
 	d = data_create(dev, VFIO_USER_MIG_DATA_READ, migration_read_max(dev), size, &rc);
 	if (d == NULL)
@@ -175,7 +178,8 @@ vuc_migration_read(struct vuc_device *dev, void *data, size_t size, size_t *coun
 	struct operation_waiter w = {.dev = dev};
 	int rc = operation_may_wait(dev);
 
-	*count = 0;
+	if (count != NULL)
+		*count = 0;
 	if (rc != 0)
 		return rc;
 	return operation_wait(

@@ -74,9 +74,12 @@ vuc_device_open_start(const struct vuc_device_opts *opts, struct vuc_device **de
 	void *arg, struct vuc_error *err)
 {
 	struct vuc_device_opts known;
-	int rc = vuc_device_read_opts(&known, opts, err);
+	int rc;
 
+	if (dev == NULL)
+		return vuc_error_set(err, -EINVAL, "dev is NULL");
 	*dev = NULL;
+	rc = vuc_device_read_opts(&known, opts, err);
 	return rc == 0 ? vuc_device_open_known_start(&known, NULL, NULL, dev, done, arg, err) : rc;
 }
 

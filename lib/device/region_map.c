@@ -179,8 +179,12 @@ vuc_region_map_start(struct vuc_device *dev, uint32_t region,
 	void *arg)
 {
 	struct region_mapping_start *m;
-	int rc = device_check_mappable(dev, region, &dev->reason);
+	int rc;
 
+	if (mappings == NULL || nr_mappings == NULL)
+		return vuc_error_set(
+			&dev->reason, -EINVAL, "mappings or nr_mappings is NULL");
+	rc = device_check_mappable(dev, region, &dev->reason);
 	*mappings = NULL;
 	*nr_mappings = 0;
 	if (rc != 0)

@@ -321,6 +321,8 @@ vuc_vmm_attach_start(const struct vuc_vmm_attach_opts *opts, struct vuc_vmm_devi
 	struct attach_operation *a;
 	int rc;
 
+	if (dev == NULL)
+		return vuc_error_set(err, -EINVAL, "dev is NULL");
 	*dev = NULL;
 	if (done == NULL)
 		return vuc_error_set(err, -EINVAL, "no completion callback");

@@ -70,8 +70,11 @@ info_begin(struct vuc_vmm_device *dev, uint32_t index, struct vuc_vmm_irq *irq,
 	const struct vmm_completion *completion, struct vuc_error *err)
 {
 	struct info_operation *i;
-	int rc = check_index(dev, index, err);
+	int rc;
 
+	if (irq == NULL)
+		return vuc_error_set(err, -EINVAL, "irq is NULL");
+	rc = check_index(dev, index, err);
 	if (rc != 0)
 		return rc;
 	i = vmm_operation_create(dev, &info_ops, sizeof(*i), err);

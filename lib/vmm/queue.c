@@ -227,9 +227,12 @@ open_begin(struct vuc_vmm_device *dev, const struct vuc_queue_opts *opts, struct
 {
 	struct vuc_queue_opts known;
 	struct open_operation *o;
-	int rc = vuc_queue_read_opts(&known, opts, err);
+	int rc;
 
+	if (queue == NULL)
+		return vuc_error_set(err, -EINVAL, "queue is NULL");
 	*queue = NULL;
+	rc = vuc_queue_read_opts(&known, opts, err);
 	if (rc == 0)
 		rc = vmm_attached_check(dev, err);
 	if (rc == 0)

@@ -203,9 +203,12 @@ region_begin(struct vuc_vmm_device *dev, uint32_t index, const struct vuc_vmm_re
 	const struct vmm_completion *completion, struct vuc_error *err)
 {
 	struct region_operation *r;
-	int rc = region_check(dev, index, err);
+	int rc;
 
+	if (region == NULL)
+		return vuc_error_set(err, -EINVAL, "region is NULL");
 	*region = NULL;
+	rc = region_check(dev, index, err);
 	if (rc != 0)
 		return rc;
 	r = vmm_operation_create(dev, &region_ops, sizeof(*r), err);
@@ -222,6 +225,8 @@ vuc_vmm_region(struct vuc_vmm_device *dev, uint32_t index, const struct vuc_vmm_
 {
 	const struct vmm_region *kept = NULL;
 
+	if (region == NULL)
+		return region_begin(dev, index, region, NULL, err);
 	/* One that is known is not waited for, be the daemon dead or the caller a callback. */
 	pthread_mutex_lock(&dev->lock);
 	if (index < dev->info.num_regions)
@@ -367,9 +372,12 @@ io_begin(struct vuc_vmm_device *dev, uint32_t region, struct vuc_vmm_io_fds **fd
 	const struct vmm_completion *completion, struct vuc_error *err)
 {
 	struct io_operation *i;
-	int rc = region_check(dev, region, err);
+	int rc;
 
+	if (fds == NULL)
+		return vuc_error_set(err, -EINVAL, "fds is NULL");
 	*fds = NULL;
+	rc = region_check(dev, region, err);
 	if (rc != 0)
 		return rc;
 	i = vmm_operation_create(dev, &io_ops, sizeof(*i), err);

@@ -8,6 +8,7 @@
 
 #include <vuc/dirty.h>
 #include <vuc/feature.h>
+#include <vuc/io_fds.h>
 #include <vuc/irq.h>
 #include <vuc/migration.h>
 #include <vuc/region_map.h>
@@ -364,12 +365,54 @@ test_closed_while_waiting(void)
 	}
 }
 
+static void
+expect_null(int rc, const char *reason)
+{
+	CU_ASSERT_EQUAL(rc, -EINVAL);
+	CU_ASSERT_STRING_EQUAL(vuc_device_reason(dut.dev), reason);
+}
+
+/* A function that has no place for its result is refused at once. */
+static void
+test_no_place(void)
+{
+	const struct vuc_region_mapping *mappings;
+	struct vuc_error err;
+	uint32_t nr;
+
+	expect_null(vuc_region_map_start(dut.dev, 0, NULL, &nr, on_done, NULL),
+		"mappings or nr_mappings is NULL");
+	expect_null(vuc_region_map_start(dut.dev, 0, &mappings, NULL, on_done, NULL),
+		"mappings or nr_mappings is NULL");
+	expect_null(vuc_io_fds_get_start(dut.dev, 0, NULL, on_done, NULL), "io_fds is NULL");
+	expect_null(vuc_dirty_supported_start(dut.dev, NULL, on_done, NULL), "supported is NULL");
+	expect_null(vuc_dirty_enable_start(dut.dev, NULL, &range, 1, on_done, NULL),
+		"page_size is NULL");
+	expect_null(vuc_dirty_report_start(dut.dev, &range, PAGE, NULL, 1, on_done, NULL),
+		"bitmap is NULL");
+	expect_null(vuc_dma_unmap_dirty_start(dut.dev, 0, PAGE, PAGE, NULL, 1, on_done, NULL),
+		"bitmap is NULL");
+	expect_null(vuc_migration_supported_start(dut.dev, NULL, on_done, NULL), "flags is NULL");
+	expect_null(vuc_migration_get_state_start(dut.dev, NULL, on_done, NULL), "state is NULL");
+	expect_null(vuc_migration_read_start(dut.dev, NULL, 8, &results.len, on_done, NULL),
+		"data or count is NULL");
+	expect_null(vuc_migration_read_start(dut.dev, results.bytes, 8, NULL, on_done, NULL),
+		"data or count is NULL");
+	expect_null(vuc_feature_get_start(dut.dev, 5, NULL, 8, &results.len, on_done, NULL),
+		"data or len is NULL");
+	expect_null(vuc_feature_get_start(dut.dev, 5, &results.value, 4, NULL, on_done, NULL),
+		"data or len is NULL");
+	CU_ASSERT_EQUAL(vuc_device_open_start(NULL, NULL, on_done, NULL, &err), -EINVAL);
+	CU_ASSERT_STRING_EQUAL(err.text, "dev is NULL");
+}
+
 static CU_TestInfo tests[] = {
 	{"answered", test_answered},
 	{"refused, late, lost, cancelled or closed at each message", test_each_message},
 	{"closed from its callback", test_closed_from_callback},
 	{"closed while it is waited for", test_closed_while_waiting},
 	{"called from a callback", test_called_from_callback},
+	{"no place for a result", test_no_place},
 	CU_TEST_INFO_NULL,
 };
 

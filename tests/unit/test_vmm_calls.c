@@ -261,11 +261,21 @@ test_wrong_start(void)
 		vuc_vmm_irq_disable_start(dev, 0, NULL, NULL, NULL),
 		vuc_vmm_io_fds_start(dev, 0, &io, NULL, NULL, NULL),
 		vuc_vmm_close_queue_start(dev, queue, NULL, NULL, NULL),
+		vuc_vmm_attach_start(&opts, NULL, done, NULL, NULL),
+		vuc_vmm_region_start(dev, 0, NULL, done, NULL, NULL),
+		vuc_vmm_irq_start(dev, 0, NULL, done, NULL, NULL),
+		vuc_vmm_open_queue_start(dev, NULL, NULL, done, NULL, NULL),
+		vuc_vmm_region(dev, 0, NULL, NULL),
+		vuc_vmm_irq(dev, 0, NULL, NULL),
+		vuc_vmm_open_queue(dev, NULL, NULL, NULL),
+		vuc_vmm_io_fds(dev, 0, NULL, NULL),
 	};
 
 	CU_ASSERT_EQUAL_FATAL(opened, 0);
 	for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++)
 		CU_ASSERT_EQUAL(results[i], -EINVAL);
+	CU_ASSERT(fake_failed(
+		vuc_vmm_io_fds_start(dev, 0, NULL, done, NULL, &err), -EINVAL, "fds is NULL"));
 	CU_ASSERT(fake_failed(
 		vuc_vmm_reset_start(dev, NULL, NULL, &err), -EINVAL, "no completion callback"));
 	CU_ASSERT(fake_failed(vuc_vmm_region_start(dev, FAKE_REGIONS, &region, done, NULL, &err),
