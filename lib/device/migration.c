@@ -261,9 +261,9 @@ change_take_support(struct change *c, const struct vuc_session_reply *reply, str
 static int
 change_explain(const struct change *c, bool failed, struct vuc_error *err)
 {
-	return vuc_error_set(err, c->error, "from migration state %s to %s: %s%s",
-		vuc_migration_state_name(c->from), vuc_migration_state_name(c->to), c->why.text,
-		failed ? "; the device is in ERROR now" : "");
+	return vuc_error_set(err, c->error, "%sfrom migration state %s to %s: %s",
+		failed ? "the device is in ERROR now: " : "", vuc_migration_state_name(c->from),
+		vuc_migration_state_name(c->to), c->why.text);
 }
 
 static int

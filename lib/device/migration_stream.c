@@ -148,8 +148,10 @@ migration_bring_back(struct vuc_device *dev, enum vuc_migration_state state, int
 		return;
 	}
 	again = dev->reason;
-	vuc_error_set(&dev->reason, error, "%.150s; and not brought back to %s: %.70s", why.text,
-		vuc_migration_state_name(state), again.text);
+	/* The state that it is in comes first: a long reason is cut at its end. */
+	vuc_error_set(&dev->reason, error, "not brought back to %s: %.120s%s; first error: %.80s%s",
+		vuc_migration_state_name(state), again.text, strlen(again.text) > 120 ? "..." : "",
+		why.text, strlen(why.text) > 80 ? "..." : "");
 }
 
 VUC_EXPORT void

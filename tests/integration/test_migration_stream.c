@@ -234,8 +234,8 @@ static const struct row saves[] = {
 		.reason = REPLY "size 4294967295, requested at most 1048576",
 		.bytes = 20, .trace = "PRE_COPY r20 STOP_COPY r10 RUNNING "},
 	{DATA_FAULT(READ, 1, FAKE_ERROR_STATE, 0, EIO), .rc = -EIO,
-		.reason = READ EIO_TEXT "; and not brought back to RUNNING: migration state "
-			"cannot change from ERROR to RUNNING: reset the device",
+		.reason = "not brought back to RUNNING: migration state cannot change from ERROR "
+			"to RUNNING: reset the device; first error: " READ EIO_TEXT,
 		.trace = "PRE_COPY "},
 	{DATA_FAULT(READ, 1, FAKE_CLOSE, 0, 0), .rc = -ECONNRESET,
 		.reason = CLOSED "VFIO_USER_MIG_DATA_READ",
@@ -281,9 +281,9 @@ static const struct row loads[] = {
 	/* A server that finds the data wrong says so at its end. */
 	{STATE_FAULT(3, FAKE_ERROR_STATE, EINVAL),
 		.rc = -EINVAL, .bytes = 20,
-		.reason = FROM "RESUMING to STOP: " FEATURE "22 (Invalid argument); the "
-			"device is in ERROR now; and not brought back to STOP: migration state "
-			"cannot change from ERROR to STOP: reset the device",
+		.reason = "not brought back to STOP: migration state cannot change from ERROR to "
+			"STOP: reset the device; first error: the device is in ERROR now: "
+			FROM "RESUMING to STOP: the server an...",
 		.trace = "STOP RESUMING w10 w10 "},
 	{STATE_FAULT(4, FAKE_ERROR, EIO), .rc = -EIO, .bytes = 20,
 		.reason = FROM "STOP to RUNNING: " FEATURE EIO_TEXT,
