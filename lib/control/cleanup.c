@@ -180,9 +180,9 @@ leaving_begin(struct leaving *leaving)
 	pthread_mutex_unlock(&c->lock);
 }
 
-/* Returns the connection that is to be closed, if it is: all but one whose server was trusted, and
- * asked. */
-static struct control_link *
+/* Returns whether the connection is to be closed: all but one whose server was trusted, and asked.
+ * Until it is closed, it stays that of the VMM: a removal of the device hurries it. */
+static bool
 leaving_give_up_link(
 	struct control_vmm *v, const struct leaving *leaving, int rc, const struct vuc_error *err)
 {
@@ -199,7 +199,10 @@ leaving_give_up_link(
 	}
 	if (current && rc != 0)
 		d->reason = *err;
-	v->link = NULL;
+	if (kept)
+		v->link = NULL;
+	else if (d->removing)
+		control_hurry_removal(d);
 	/* One that is closed in any case need not have let go before. */
 	d->renewing = current && !kept && (rc == 0 || d->reset != VUC_CONTROL_RESET_TRUST);
 	pthread_mutex_unlock(&v->control->lock);
@@ -208,7 +211,34 @@ leaving_give_up_link(
 		vmm_log(v, VUC_LOG_WARNING,
 			"cleanup failed, closing the connection to the server: %s%s",
 			rc == -EPIPE ? "disconnected on DEVICE_RESET: " : "", err->text);
-	return kept ? NULL : link;
+	return !kept;
+}
+
+/* A vuc_done_fn, on the control thread. */
+static void
+leaving_link_closed(void *arg, int status, const struct vuc_error *err)
+{
+	struct control_link *link = arg;
+	struct control_device *d = link->device;
+
+	(void)status;
+	(void)err;
+	pthread_mutex_lock(&d->control->lock);
+	d->vmm->link = NULL;
+	pthread_cond_broadcast(&d->control->changed);
+	pthread_mutex_unlock(&d->control->lock);
+}
+
+static void
+leaving_close_link(struct control_vmm *v)
+{
+	struct vuc_control *c = v->control;
+
+	control_link_close_start(v->link, true, leaving_link_closed);
+	pthread_mutex_lock(&c->lock);
+	while (v->link != NULL)
+		pthread_cond_wait(&c->changed, &c->lock);
+	pthread_mutex_unlock(&c->lock);
 }
 
 /* The next one may have it; or it is connected to again. */
@@ -252,7 +282,6 @@ void
 vmm_release(struct control_vmm *v)
 {
 	struct leaving leaving = {.v = v};
-	struct control_link *link;
 	struct vuc_error err = {0};
 	int rc;
 
@@ -261,9 +290,8 @@ vmm_release(struct control_vmm *v)
 	v->remote = NULL;
 	vmm_free_queues(v);
 	rc = vmm_operate(v, leaving_clean, &leaving, &err);
-	link = leaving_give_up_link(v, &leaving, rc, &err);
-	if (link != NULL)
-		control_link_close(link);
+	if (leaving_give_up_link(v, &leaving, rc, &err))
+		leaving_close_link(v);
 	vmm_close_files(&leaving.held);
 	vmm_free_attachment(v);
 	atomic_store_explicit(&v->nr_dma_maps, 0, memory_order_relaxed);

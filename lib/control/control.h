@@ -74,6 +74,8 @@ struct control_link {
 	bool flushed;   /* likewise: it has been there */
 	bool refused;   /* the poller's thread's: it is being closed, for it cannot be opened */
 	bool opened;    /* likewise: it can be */
+	bool drain;     /* closing it sends what was posted first */
+	bool closed;    /* guarded by the control's lock: no hurry is posted any more */
 	struct vuc_post hurry;
 	_Atomic bool hurried;         /* hurry is on its way to the poller */
 	_Atomic uint32_t patience_ms; /* that it takes there */
@@ -167,6 +169,10 @@ void control_take_away(struct control_device *d);
  * leave */
 void control_stop_device(struct control_device *d);
 
+/* device.c: with the lock held: the device is being removed, or the daemon ends: what its VMM waits
+ * for at the server ends soon */
+void control_hurry_removal(struct control_device *d);
+
 /* devices.c: on the control thread: forget a device that nobody has and that has no connection */
 void control_drop_device(struct control_device *d);
 
@@ -193,14 +199,14 @@ int control_link_open_start(struct control_device *d, struct control_link **link
 /* link.c: on the control thread: end what control_link_open_start() has started, at once */
 void control_link_cancel(struct control_link *link);
 
-/* link.c: with the lock held: the VMM of a connection has to leave. What it waits for at its server
- * ends when that does nothing for so long, and after CUT_MS. */
+/* link.c: with the lock held: the VMM of a connection has to leave, or its device is removed. What
+ * is waited for at the server, also while the connection is being closed, ends when the server does
+ * nothing for so long, and after CUT_MS. */
 void control_link_hurry(struct control_link *link, uint32_t patience_ms);
 
-/* link.c: on the control thread: close it; freed behind done */
-void control_link_close_start(struct control_link *link, vuc_done_fn done);
-
-/* link.c: close and free it. Any thread but control's and the poller's. */
-void control_link_close(struct control_link *link);
+/* link.c: close it; drain: what was posted is sent first, for which the server has its timeout.
+ * done is called on the control thread with the link as arg, which is freed behind it. Any thread.
+ */
+void control_link_close_start(struct control_link *link, bool drain, vuc_done_fn done);
 
 #endif /* VUC_LIB_CONTROL_H */

@@ -211,6 +211,12 @@ device_hurry_vmm(struct control_device *d, uint32_t patience_ms)
 }
 
 void
+control_hurry_removal(struct control_device *d)
+{
+	device_hurry_vmm(d, d->control->stop ? STUCK_MS : CUT_MS);
+}
+
+void
 control_stop_device(struct control_device *d)
 {
 	d->removing = true;
@@ -219,7 +225,7 @@ control_stop_device(struct control_device *d)
 		control_take_away(d);
 	if (d->vmm != NULL && d->vmm->link != d->link)
 		vmm_leave_lost(d->vmm);
-	device_hurry_vmm(d, d->control->stop ? STUCK_MS : CUT_MS);
+	control_hurry_removal(d);
 	pthread_cond_broadcast(&d->control->changed);
 	control_poke(d);
 }

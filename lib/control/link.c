@@ -19,6 +19,7 @@
 /* ---- on the control thread ---- */
 
 static void link_end_opening(void *arg);
+static void link_end_closing(void *arg);
 
 static void
 link_post_to_control(struct control_link *l, void (*fn)(void *arg))
@@ -31,7 +32,9 @@ link_post_to_control(struct control_link *l, void (*fn)(void *arg))
 static void
 link_come_back(void *arg)
 {
-	link_post_to_control(arg, link_end_opening);
+	const struct control_link *l = arg;
+
+	link_post_to_control(arg, l->closed ? link_end_closing : link_end_opening);
 }
 
 static void
@@ -51,11 +54,30 @@ link_end_opening(void *arg)
 		free(l);
 }
 
+/* Returns whether control_link_hurry() has posted something before. */
+static bool
+link_end_hurries(struct control_link *l)
+{
+	struct vuc_control *c = l->device->control;
+	bool hurried;
+
+	pthread_mutex_lock(&c->lock);
+	l->closed = true;
+	hurried = l->hurry.fn != NULL;
+	pthread_mutex_unlock(&c->lock);
+	return hurried;
+}
+
 static void
 link_end_closing(void *arg)
 {
 	struct control_link *l = arg;
 
+	if (!l->closed && link_end_hurries(l)) {
+		l->post.fn = link_come_back;
+		vuc_poller_post(l->device->poller, &l->post);
+		return;
+	}
 	l->done(l, 0, &l->err);
 	free(l);
 }
@@ -210,14 +232,19 @@ link_hurry(void *arg)
 
 	/* Pairs with control_link_hurry(). */
 	atomic_exchange_explicit(&l->hurried, false, memory_order_acq_rel);
+	/* NULL: it was closed before this came. */
+	if (l->dev == NULL)
+		return;
 	vuc_device_hurry(l->dev, atomic_load_explicit(&l->patience_ms, memory_order_relaxed),
 		CUT_MS, "the server did not answer while the device was taken away from its VMM");
 }
 
-/* Who has it closes it on the poller's thread as well, behind this. */
+/* The link is freed behind what is posted here: see link_end_closing(). */
 void
 control_link_hurry(struct control_link *l, uint32_t patience_ms)
 {
+	if (l->closed)
+		return;
 	atomic_store_explicit(&l->patience_ms, patience_ms, memory_order_relaxed);
 	/* Pairs with link_hurry(). */
 	if (atomic_exchange_explicit(&l->hurried, true, memory_order_acq_rel))
@@ -230,9 +257,12 @@ control_link_hurry(struct control_link *l, uint32_t patience_ms)
 static void
 link_closed(void *arg, int status, const struct vuc_error *err)
 {
+	struct control_link *l = arg;
+
 	(void)status;
 	(void)err;
-	link_post_to_control(arg, link_end_closing);
+	l->dev = NULL;
+	link_post_to_control(l, link_end_closing);
 }
 
 static void
@@ -240,21 +270,15 @@ link_close(void *arg)
 {
 	struct control_link *l = arg;
 
-	vuc_poller_close_start(l->device->poller, l->dev, false, link_closed, l);
+	vuc_poller_close_start(l->device->poller, l->dev, l->drain, link_closed, l);
 }
 
 void
-control_link_close_start(struct control_link *l, vuc_done_fn done)
+control_link_close_start(struct control_link *l, bool drain, vuc_done_fn done)
 {
+	l->drain = drain;
 	l->done = done;
 	l->err.text[0] = '\0';
 	l->post = (struct vuc_post){.fn = link_close, .arg = l};
 	vuc_poller_post(l->device->poller, &l->post);
-}
-
-void
-control_link_close(struct control_link *link)
-{
-	vuc_poller_close_device(link->device->poller, link->dev);
-	free(link);
 }

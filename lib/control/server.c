@@ -233,7 +233,7 @@ static void
 device_close_link(struct control_device *d, struct control_link *link)
 {
 	d->going = link;
-	control_link_close_start(link, link_closed);
+	control_link_close_start(link, false, link_closed);
 }
 
 /* ---- silence ---- */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,10 @@
 #define MIB     (1024u * 1024u)
 #define AN_HOUR 3600000u
 #define HUNG    8u /* servers */
+
+/* Posted writes of a page each: more than the socket of a server that does not read takes, and less
+ * than that and what the connection keeps to be sent. */
+#define NR_POSTED 70u
 
 /* Has a device, leaves traces in it, and leaves by word. */
 static void
@@ -451,6 +456,48 @@ test_leave_hung_server(void)
 	}
 }
 
+/* Neither the removal nor the end waits for a server that has stopped reading, though its VMM left
+ * before, and the connection is being closed, for which the server has an hour. */
+static void
+test_hung_server_after_leaving(void)
+{
+	const struct vuc_shm_request post = {
+		.op = VUC_SHM_WRITE_POSTED, .region = VFIO_PCI_BAR2_REGION_INDEX, .count = 4096};
+	struct shm_queue *q, another;
+	struct shm_client other;
+
+	for (unsigned int removed = 0; removed < 2; removed++) {
+		rig_start(&(struct rig_opts){.posted_writes = VUC_POSTED_WRITES_ON + 1});
+		rig_attach(&client, RIG_NAME);
+		rig_attach(&other, RIG_SECOND);
+		q = rig_open_queue(&client, 128, post.count);
+		rig_signal_server(SIGSTOP);
+		for (unsigned int i = 0; i < NR_POSTED; i++)
+			shm_submit(q, &post);
+		for (unsigned int ms = 0; shm_taken(q) < NR_POSTED && rig_wait(&ms);)
+			continue;
+		CU_ASSERT_EQUAL(shm_taken(q), NR_POSTED);
+		shm_close(&client);
+		CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_CLEANING));
+		/* Time in which the closing begins. */
+		for (unsigned int i = 0; i < 20; i++) {
+			CU_ASSERT_EQUAL_FATAL(shm_open_queue(&other, 4, 64, &another), 0);
+			CU_ASSERT_EQUAL(shm_close_queue(&another), 0);
+		}
+		CU_ASSERT_EQUAL(rig_look(RIG_NAME).state, VUC_CONTROL_CLEANING);
+		if (removed == 1) {
+			CU_ASSERT_EQUAL(
+				vuc_control_remove_device(rig.control, RIG_NAME, false, NULL), 0);
+		} else {
+			vuc_control_destroy(rig.control);
+			rig.control = NULL;
+		}
+		rig_signal_server(SIGCONT);
+		shm_close(&other);
+		rig_stop();
+	}
+}
+
 /* Listens at a path, and never answers. */
 static int
 listen_at(const char *path)
@@ -554,6 +601,7 @@ main(int argc, char **argv)
 		{"unanswered_reset", test_unanswered_reset},
 		{"hung_server", test_hung_server},
 		{"leave_hung_server", test_leave_hung_server},
+		{"hung_server_after_leaving", test_hung_server_after_leaving},
 		{"stop_beside_hung_servers", test_stop_beside_hung_servers},
 		CU_TEST_INFO_NULL,
 	};
