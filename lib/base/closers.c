@@ -249,8 +249,58 @@ closers_run(void *arg)
 	return NULL;
 }
 
+/* Descriptors and mappings stay. */
+static void
+closer_forget(struct vuc_closer *o)
+{
+	struct job *job;
+
+	while ((job = STAILQ_FIRST(&o->jobs)) != NULL) {
+		STAILQ_REMOVE_HEAD(&o->jobs, link);
+		o->nr_jobs--;
+		free(job);
+	}
+	closer_free_if_done(o);
+}
+
+/* The caller holds no lock of the heir but that of c, which has no threads: nobody else uses it. */
+static void
+closers_bequeath(struct vuc_closers *c, struct vuc_closers *heir)
+{
+	struct vuc_closer *o;
+
+	if (heir == NULL) {
+		while ((o = TAILQ_FIRST(&c->ready)) != NULL) {
+			TAILQ_REMOVE(&c->ready, o, link);
+			closer_forget(o);
+		}
+		return;
+	}
+	pthread_mutex_lock(&heir->lock);
+	while ((o = TAILQ_FIRST(&c->ready)) != NULL) {
+		TAILQ_REMOVE(&c->ready, o, link);
+		TAILQ_INSERT_TAIL(&heir->ready, o, link);
+		o->closers = heir;
+	}
+	heir->nr_left += c->nr_left;
+	c->nr_left = 0;
+	pthread_mutex_unlock(&heir->lock);
+}
+
+bool
+vuc_closers_retry(struct vuc_closers *c)
+{
+	bool stuck;
+
+	pthread_mutex_lock(&c->lock);
+	closers_stand_by(c);
+	stuck = c->nr_threads == 0 && !TAILQ_EMPTY(&c->ready);
+	pthread_mutex_unlock(&c->lock);
+	return stuck;
+}
+
 unsigned int
-vuc_closers_destroy(struct vuc_closers *c, uint32_t timeout_ms)
+vuc_closers_destroy(struct vuc_closers *c, uint32_t timeout_ms, struct vuc_closers *heir)
 {
 	uint64_t end_ms = vuc_clock_ms() + timeout_ms;
 	unsigned int left;
@@ -261,17 +311,14 @@ vuc_closers_destroy(struct vuc_closers *c, uint32_t timeout_ms)
 	pthread_mutex_lock(&c->lock);
 	c->destroyed = true;
 	closers_stand_by(c);
-	/* Where no thread can be started, it is done here: nobody comes later. */
-	if (c->nr_threads == 0) {
-		c->nr_threads++;
-		c->nr_waiting++;
-		closers_close_ready(c);
-	}
 	pthread_cond_broadcast(&c->changed);
 	while (c->nr_threads > 0 && closers_await(c, end_ms))
 		continue;
-	left = c->nr_left;
 	last = c->nr_threads == 0;
+	/* No thread could be started: nobody comes later. */
+	if (last)
+		closers_bequeath(c, heir);
+	left = c->nr_left;
 	c->abandoned = true;
 	pthread_mutex_unlock(&c->lock);
 	if (last)

@@ -24,10 +24,16 @@ struct vuc_closer;
 struct vuc_closers *vuc_closers_create(void);
 
 /* Wait for at most so long until everything is closed, and free it; nobody holds a closer of it any
- * more. What is held up then is left to itself. Where no thread can be started, the caller closes
- * everything, however long that takes. Returns how many calls of vuc_closer_close() that
- * were. NULL does nothing. */
-unsigned int vuc_closers_destroy(struct vuc_closers *c, uint32_t timeout_ms);
+ * more. The caller closes nothing itself: what is held up then is left to its threads. Where no
+ * thread can be started, what is left passes to the heir; without one (NULL), it stays open until
+ * the process ends. Returns how many calls of vuc_closer_close() were left, but for those that have
+ * passed to the heir. NULL does nothing. */
+unsigned int vuc_closers_destroy(
+	struct vuc_closers *c, uint32_t timeout_ms, struct vuc_closers *heir);
+
+/* Start a thread if something waits for one. Returns whether something waits and there is none: the
+ * caller tries again later. */
+bool vuc_closers_retry(struct vuc_closers *c);
 
 /* One that holds up at most so many threads. NULL without memory. Whoever uses it holds it, the
  * creator from the beginning, and lets go of it: what it was given by then is still closed. */

@@ -97,7 +97,7 @@ control_free(struct vuc_control *c)
 	if (c->signaller.file >= 0)
 		control_signaller_fini(&c->signaller);
 	vuc_closer_let_go(c->closer);
-	vuc_closers_destroy(c->closers, CLOSERS_MS);
+	vuc_closers_destroy(c->closers, CLOSERS_MS, NULL);
 	if (c->mailbox.fd >= 0)
 		vuc_mailbox_fini(&c->mailbox);
 	control_log_fini(&c->log);

@@ -39,7 +39,8 @@ struct vuc_control {
 	/* The control thread's own. */
 	struct vuc_listener listener;
 	uint64_t accept_ms;          /* connections are accepted from then on */
-	struct vuc_closers *closers; /* of connections that are not taken */
+	struct vuc_closers *closers; /* of connections that are not taken, and heir of the VMMs' */
+	uint64_t closers_ms;         /* when a thread for them is tried again; 0: none is missing */
 	struct vuc_closer *closer;
 	uint64_t stopping_ms; /* when what is waited for at the end is logged next */
 

@@ -12,7 +12,8 @@
 #include "control.h"
 #include "vmm.h"
 
-#define STOPPING_MS 1000u /* until it is logged again what is waited for at the end */
+#define CLOSERS_RETRY_MS 100u  /* until it tries again to start a thread that closes */
+#define STOPPING_MS      1000u /* until it is logged again what is waited for at the end */
 
 /* The first one that is due, behind this one or of all. */
 static struct control_device *
@@ -135,7 +136,7 @@ due_earlier(uint64_t a, uint64_t b)
 static int
 control_until_due(const struct vuc_control *c)
 {
-	uint64_t due = c->stopping_ms, now = vuc_clock_ms();
+	uint64_t due = due_earlier(c->stopping_ms, c->closers_ms), now = vuc_clock_ms();
 	const struct control_device *d;
 
 	TAILQ_FOREACH (d, &c->devices, entry)
@@ -182,6 +183,13 @@ control_stops(struct vuc_control *c)
 	return stop;
 }
 
+/* What VMMs have sent is closed by a thread as soon as one can be started. */
+static void
+control_retry_closers(struct vuc_control *c)
+{
+	c->closers_ms = vuc_closers_retry(c->closers) ? vuc_clock_ms() + CLOSERS_RETRY_MS : 0;
+}
+
 void *
 control_run(void *arg)
 {
@@ -193,6 +201,7 @@ control_run(void *arg)
 		vuc_mailbox_run(&c->mailbox);
 		control_look_at_due(c);
 		control_reap(c);
+		control_retry_closers(c);
 	}
 	control_reap(c);
 	return NULL;

@@ -48,7 +48,8 @@ vmm_free(struct control_vmm *v)
 	if (v->wake_fd >= 0)
 		close(v->wake_fd);
 	vuc_closer_let_go(v->closer);
-	vuc_closers_destroy(v->closers, 0);
+	/* The control thread never closes a descriptor of a VMM itself. */
+	vuc_closers_destroy(v->closers, 0, v->control->closers);
 	control_user_fini(&v->user);
 	free(v);
 }

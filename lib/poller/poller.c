@@ -162,7 +162,7 @@ start_thread(struct vuc_poller *p, const struct vuc_poller_opts *opts, struct vu
 static void
 free_poller(struct vuc_poller *p)
 {
-	if (vuc_closers_destroy(p->closers, CLOSERS_MS) > 0)
+	if (vuc_closers_destroy(p->closers, CLOSERS_MS, NULL) > 0)
 		poller_log(p, VUC_LOG_NOTICE,
 			"poller %s: descriptors that servers have sent are still being closed",
 			p->name);

@@ -99,9 +99,9 @@ test_close(void)
 	fds[0] = eventfd(0, 0);
 	vuc_closer_close(o, fds, 1);
 	vuc_closer_let_go(o);
-	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS), 0);
+	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS, NULL), 0);
 	CU_ASSERT_EQUAL(fd_count(), before);
-	CU_ASSERT_EQUAL(vuc_closers_destroy(NULL, 0), 0);
+	CU_ASSERT_EQUAL(vuc_closers_destroy(NULL, 0, NULL), 0);
 }
 
 /* A socket is closed at once when nothing lies in it, whatever the other end has done. */
@@ -155,7 +155,7 @@ test_sockets(void)
 	close(peer);
 	CU_ASSERT_TRUE(vuc_closer_wait(o, WAIT_MS));
 	vuc_closer_let_go(o);
-	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS), 0);
+	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS, NULL), 0);
 }
 
 static bool
@@ -182,7 +182,7 @@ test_unmap(void)
 		CU_ASSERT_FALSE(is_mapped(page));
 	}
 	vuc_closer_let_go(o);
-	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS), 0);
+	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS, NULL), 0);
 }
 
 /* Many are held up, and none of them holds up another one. */
@@ -217,7 +217,7 @@ test_owners(void)
 		vuc_closer_let_go(held_up[i]);
 	}
 	vuc_closer_let_go(other);
-	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS), 0);
+	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS, NULL), 0);
 }
 
 /* One who may hold up two threads has both, and no more. */
@@ -243,7 +243,7 @@ test_share(void)
 	CU_ASSERT_FALSE(is_open(fd));
 	close(peers[1]);
 	vuc_closer_let_go(o);
-	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS), 0);
+	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS, NULL), 0);
 }
 
 /* What is held up at the end is left, and the last thread frees the memory. */
@@ -257,27 +257,37 @@ test_abandon(void)
 	o = create_closer(1);
 	peer = close_slow(o);
 	vuc_closer_let_go(o);
-	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, 1), 1);
+	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, 1, NULL), 1);
 	close(peer);
 }
 
-/* Where no thread can be started, everything is closed at the end, and its memory is freed. */
+/* Where no thread can be started, nothing is closed by who destroys it: not even what can be closed
+ * at once. The heir closes it when there are threads again; without one, it stays open. */
 static void
 test_no_threads(void)
 {
 	int fds[2] = {eventfd(0, 0), eventfd(0, 0)};
+	struct vuc_closers *heir = vuc_closers_create();
 	struct vuc_closer *o;
 
-	no_threads = true;
-	start_closers();
-	o = create_closer(1);
-	for (unsigned int i = 0; i < 2; i++)
-		vuc_closer_close(o, &fds[i], 1);
-	CU_ASSERT_EQUAL(vuc_closer_waiting(o), 2);
-	vuc_closer_let_go(o);
-	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, 0), 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(heir);
+	for (unsigned int inherited = 0; inherited < 2; inherited++) {
+		no_threads = true;
+		start_closers();
+		o = create_closer(1);
+		for (unsigned int i = 0; i < 2; i++)
+			vuc_closer_close(o, &fds[i], 1);
+		CU_ASSERT_EQUAL(vuc_closer_waiting(o), 2);
+		vuc_closer_let_go(o);
+		CU_ASSERT_EQUAL(vuc_closers_destroy(closers, 0, inherited == 1 ? heir : NULL),
+			inherited == 1 ? 0 : 2);
+		CU_ASSERT_TRUE(is_open(fds[0]) && is_open(fds[1]));
+		CU_ASSERT_EQUAL(vuc_closers_retry(heir), inherited == 1);
+		no_threads = false;
+		CU_ASSERT_FALSE(vuc_closers_retry(heir));
+	}
+	CU_ASSERT_EQUAL(vuc_closers_destroy(heir, WAIT_MS, NULL), 0);
 	CU_ASSERT_FALSE(is_open(fds[0]) || is_open(fds[1]));
-	no_threads = false;
 }
 
 static CU_TestInfo tests[] = {
