@@ -209,9 +209,6 @@ void vucd_config_free(struct vucd_config *config);
  * before the daemon can do its work. Errors are those that keep it from starting. */
 void vucd_config_check_machine(const struct vucd_config *config, struct vucd_report *report);
 
-/* The folder that a path is in. Returns whether there is one. */
-bool vucd_config_has_folder(const char *path, char folder[VUCD_PATH_SIZE]);
-
 /* Whether there is a poller of this name; "" is any. */
 bool vucd_config_has_poller(const struct vucd_config *config, const char *name);
 

@@ -74,16 +74,6 @@ check_nr_spinning(const struct vucd_config *config, struct vucd_report *report)
 			nr, CPU_COUNT(&set));
 }
 
-bool
-vucd_config_has_folder(const char *path, char folder[VUCD_PATH_SIZE])
-{
-	const char *slash = strrchr(path, '/');
-	struct stat st;
-
-	snprintf(folder, VUCD_PATH_SIZE, "%.*s", slash == path ? 1 : (int)(slash - path), path);
-	return stat(folder, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 /* Servers may make their folders when they start, which is not known now. */
 static void
 check_folders(const struct vucd_config *config, struct vucd_report *report)
@@ -106,7 +96,7 @@ check_folders(const struct vucd_config *config, struct vucd_report *report)
 	for (i = 0; i < config->nr_devices; i++) {
 		const struct vucd_device_config *device = &config->devices[i];
 
-		if (!vucd_config_has_folder(device->socket, folder))
+		if (!vucd_has_folder(device->socket, folder))
 			vucd_report_warning(report,
 				vucd_key_line(&vucd_section_device, device, "socket"),
 				"[device %s] socket = %s: there is no folder %s", device->name,

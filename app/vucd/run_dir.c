@@ -10,6 +10,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+bool
+vucd_has_folder(const char *path, char folder[VUCD_PATH_SIZE])
+{
+	const char *slash = strrchr(path, '/');
+	struct stat st;
+
+	snprintf(folder, VUCD_PATH_SIZE, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	return stat(folder, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 /* Fill err from "PATH: what: errno" and return -errno. */
 static int
 run_dir_fail(const char *path, const char *what, struct vuc_error *err)
@@ -139,7 +149,7 @@ vucd_run_dir_check(const struct vucd_settings *settings, struct vuc_error *err)
 		return run_dir_check_found(path, &st, settings, err);
 	if (errno != ENOENT)
 		return run_dir_fail(path, "cannot be checked", err);
-	if (vucd_config_has_folder(path, folder))
+	if (vucd_has_folder(path, folder))
 		return 0;
 	snprintf(err->text, sizeof(err->text), "%.100s: there is no folder %.100s", path, folder);
 	return -ENOENT;

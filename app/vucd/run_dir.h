@@ -39,4 +39,7 @@ void vucd_run_dir_close(struct vucd_run_dir *dir);
 void vucd_run_dir_socket(
 	const struct vucd_run_dir *dir, const char *name, char path[VUCD_PATH_SIZE]);
 
+/* Put the folder that a path is in into folder. Returns whether it exists. */
+bool vucd_has_folder(const char *path, char folder[VUCD_PATH_SIZE]);
+
 #endif /* VUCD_RUN_DIR_H */
