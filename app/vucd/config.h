@@ -178,6 +178,7 @@ struct vucd_report {
 	/* Takes what is wrong in line number line; 0: with no line in particular. */
 	void (*fn)(void *arg, unsigned int line, const char *text);
 	void *arg;
+	bool machine;       /* for vucd_config_parse(): check against the machine as well */
 	unsigned int count; /* of what was reported, warnings excepted */
 	struct vucd_said *said;
 	size_t nr_said;

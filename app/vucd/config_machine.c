@@ -113,5 +113,4 @@ vucd_config_check_machine(const struct vucd_config *config, struct vucd_report *
 		check_cpu(config, &config->pollers[i], report);
 	check_nr_spinning(config, report);
 	check_folders(config, report);
-	vucd_report_flush(report);
 }

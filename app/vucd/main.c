@@ -124,13 +124,9 @@ finish_output(void)
 	return EXIT_FAILURE;
 }
 
-/* Errors have been printed by then. */
 static int
-config_check(const struct vucd_config *config, struct vucd_report *report)
+print_ok(const struct vucd_config *config)
 {
-	vucd_config_check_machine(config, report);
-	if (report->count > 0)
-		return EXIT_FAILURE;
 	printf("OK: %u poller%s, %u device%s\n", config->nr_pollers,
 		config->nr_pollers == 1 ? "" : "s", config->nr_devices,
 		config->nr_devices == 1 ? "" : "s");
@@ -154,11 +150,11 @@ main(int argc, char *argv[])
 		return finish_output();
 	}
 	report.arg = (void *)(uintptr_t)options.config;
+	report.machine = options.check;
 	if (vucd_config_load(&config, options.config, &report) != 0)
 		status = EXIT_FAILURE;
 	else
-		status = options.check ? config_check(&config, &report)
-				       : vucd_run(options.config, &config);
+		status = options.check ? print_ok(&config) : vucd_run(options.config, &config);
 	vucd_config_free(&config);
 	return status;
 }

@@ -132,6 +132,11 @@ def test_crowd(vucd):
     ('[device d]\nsocket = /s\n[device e]\nsocket = /t\n', 0, 'OK: 1 poller, 2 devices\n', ''),
     ('[device d]\nsocket = /no/such/s\n', 0, 'OK: 1 poller, 1 device\n',
      ':8: warning: [device d] socket = /no/such/s: there is no folder /no/such\n'),
+    ('[device d]\nsocket = /no/s\n[device e]\nsocket = /no/s\n[poller io1]\ncpu = 4095\n', 1, '',
+     ':8: warning: [device d] socket = /no/s: there is no folder /no\n'
+     '@:10: warning: [device e] socket = /no/s: there is no folder /no\n'
+     '@:10: [device e] socket = /no/s: [device d] in line 8 has it already\n'
+     '@:12: [poller io1] cpu = 4095: there is no such CPU, or the daemon may not use it\n'),
     ('[poller io1]\ncpu = 99x\n', 1, '',
      ':8: [poller io1] cpu = 99x: expected a CPU number, auto or none\n')])
 def test_check(folder, more, status, out, err):
@@ -140,7 +145,7 @@ def test_check(folder, more, status, out, err):
         file.write(f'[poller io0]\ncpu = none\nidle = sleep\n[vucd]\ndirectory = {folder}/run\n'
                    f'telemetry = off\n{more}')
     check = run('--check', '--config', path)
-    assert (check.status, check.out, check.err) == (status, out, path + err if err else '')
+    assert (check.status, check.out, check.err) == (status, out, (path + err).replace('@', path) if err else '')
 
 
 TRY = "Try `vucd --help' or `vucd --usage' for more information.\n"

@@ -489,6 +489,7 @@ test_machine(void)
 
 		CU_ASSERT_EQUAL(parse(&config, rows[i].text, &said), 0);
 		vucd_config_check_machine(&config, &report);
+		vucd_report_flush(&report);
 		CU_ASSERT_STRING_EQUAL(said.text, rows[i].says);
 		CU_ASSERT_EQUAL(report.count, rows[i].errors);
 		vucd_config_free(&config);
@@ -518,6 +519,7 @@ test_machine_spinning(void)
 		cpu);
 	CU_ASSERT_EQUAL(parse(&config, text, &said), 0);
 	vucd_config_check_machine(&config, &report);
+	vucd_report_flush(&report);
 	CU_ASSERT_STRING_EQUAL(said.text, wanted);
 	CU_ASSERT_EQUAL(report.count, 0);
 	vucd_config_free(&config);
