@@ -30,6 +30,8 @@ signalled(struct vucd_watch *watch, uint32_t events)
 	if (read(watch->fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	if (info.ssi_signo == SIGHUP) {
+		vucd_log(d->log, VUC_LOG_NOTICE, "reload: SIGHUP from process %u%s", info.ssi_pid,
+			d->reload.busy ? ", deferred until the current reload is done" : "");
 		vucd_reload_request(&d->reload);
 		return;
 	}

@@ -418,6 +418,8 @@ call_devices_add(struct vucd_rpc_call *call)
 		ok = false;
 	}
 	if (!ok) {
+		vucd_log(d->log, VUC_LOG_WARNING, "management (%s): cannot add a device: %s",
+			call->who, err.text);
 		vucd_rpc_fail(call, VUCD_RPC_INVALID_PARAMS, 0, "%s", err.text);
 		return;
 	}

@@ -7,7 +7,8 @@
 #include <string.h>
 
 /* What is being done to a device. */
-struct step {
+struct vucd_reload_step {
+	LIST_ENTRY(vucd_reload_step) link;
 	struct vucd_reload *reload;
 	char name[VUC_CONTROL_NAME_SIZE];
 	unsigned int i; /* of wanted */
@@ -48,10 +49,10 @@ reload_finish(struct vucd_reload *r)
 
 /* ---- devices ---- */
 
-static struct step *
+static struct vucd_reload_step *
 new_step(struct vucd_reload *r, const char *name)
 {
-	struct step *step = calloc(1, sizeof(*step));
+	struct vucd_reload_step *step = calloc(1, sizeof(*step));
 
 	if (step == NULL) {
 		reload_tell(r, VUCD_RELOAD_FAILED, name, "out of memory");
@@ -60,6 +61,7 @@ new_step(struct vucd_reload *r, const char *name)
 	step->reload = r;
 	snprintf(step->name, sizeof(step->name), "%s", name);
 	r->pending++;
+	LIST_INSERT_HEAD(&r->steps, step, link);
 	return step;
 }
 
@@ -78,7 +80,7 @@ find_wanted(const struct vucd_reload *r, const char *name)
 static void
 device_added(void *arg, int rc, const char *why)
 {
-	struct step *step = arg;
+	struct vucd_reload_step *step = arg;
 	struct vucd_reload *r = step->reload;
 
 	if (rc != 0)
@@ -86,6 +88,7 @@ device_added(void *arg, int rc, const char *why)
 	else
 		reload_tell(
 			r, step->change ? VUCD_RELOAD_CHANGED : VUCD_RELOAD_ADDED, step->name, "");
+	LIST_REMOVE(step, link);
 	free(step);
 	if (--r->pending == 0)
 		reload_finish(r);
@@ -100,7 +103,7 @@ add_devices(struct vucd_reload *r)
 	r->pending = 1;
 	for (i = 0; i < r->wanted.nr_devices; i++) {
 		const struct vucd_device_config *device = &r->wanted.devices[i];
-		struct step *step;
+		struct vucd_reload_step *step;
 
 		if (vucd_devices_find(r->devices, device->name) != NULL ||
 			!vucd_config_has_poller(r->config, device->poller))
@@ -118,7 +121,7 @@ add_devices(struct vucd_reload *r)
 static void
 device_removed(void *arg, int rc, const char *why)
 {
-	struct step *step = arg;
+	struct vucd_reload_step *step = arg;
 	struct vucd_reload *r = step->reload;
 
 	if (rc != 0)
@@ -127,6 +130,7 @@ device_removed(void *arg, int rc, const char *why)
 		r->changed[step->i] = true;
 	else
 		reload_tell(r, VUCD_RELOAD_REMOVED, step->name, "");
+	LIST_REMOVE(step, link);
 	free(step);
 	if (--r->pending == 0)
 		add_devices(r);
@@ -135,7 +139,7 @@ device_removed(void *arg, int rc, const char *why)
 static void
 remove_device(struct vucd_reload *r, const char *name, const struct vucd_device_config *wanted)
 {
-	struct step *step = new_step(r, name);
+	struct vucd_reload_step *step = new_step(r, name);
 
 	if (step == NULL)
 		return;
@@ -276,6 +280,19 @@ read_wanted(struct vucd_reload *r, struct reading *reading)
 	return rc;
 }
 
+/* While another one is under way. */
+static void
+reload_refuse(struct vucd_reload *r, vucd_done_fn done, void *arg)
+{
+	const struct vucd_reload_step *step = LIST_FIRST(&r->steps);
+	char why[128];
+
+	snprintf(why, sizeof(why), "another reload is waiting for device %s",
+		step != NULL ? step->name : "");
+	vucd_log(r->log, VUC_LOG_WARNING, "reload: refused: %s", why);
+	done(arg, -EBUSY, why);
+}
+
 void
 vucd_reload_start(struct vucd_reload *r, vucd_reload_fn fn, vucd_done_fn done, void *arg)
 {
@@ -283,7 +300,7 @@ vucd_reload_start(struct vucd_reload *r, vucd_reload_fn fn, vucd_done_fn done, v
 	int rc;
 
 	if (r->busy) {
-		done(arg, -EBUSY, "another reload is still adding, removing or changing devices");
+		reload_refuse(r, done, arg);
 		return;
 	}
 	vucd_log(r->log, VUC_LOG_NOTICE, "reload: reading %s", r->path);

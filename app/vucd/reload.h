@@ -11,6 +11,7 @@
  */
 
 #include <stdbool.h>
+#include <sys/queue.h>
 
 #include "config.h"
 #include "devices.h"
@@ -29,6 +30,8 @@ enum vucd_reload_kind {
 typedef void (*vucd_reload_fn)(
 	void *arg, enum vucd_reload_kind kind, const char *what, const char *why);
 
+struct vucd_reload_step;
+
 struct vucd_reload {
 	const char *path;                 /* of the file */
 	const struct vucd_config *config; /* that the daemon has started with */
@@ -41,7 +44,8 @@ struct vucd_reload {
 	bool failed; /* at something */
 	struct vucd_config wanted;
 	bool *changed;        /* by the number of a device of wanted: it was taken away first */
-	unsigned int pending; /* changes that have not ended */
+	LIST_HEAD(, vucd_reload_step) steps; /* changes that have not ended */
+	unsigned int pending;                /* number of them */
 	vucd_reload_fn fn;
 	vucd_done_fn done;
 	void *arg;

@@ -174,11 +174,13 @@ def test_device(ready):
     ready.do('stats.get', device='disk0')
     assert ready.refuses('vmms.detach', 'disk0') == 'ENOTCONN'
     ready.do('devices.remove', 'disk0')
+    assert 'error' in ready.ask('devices.add', name='disk0', socket='relative')
     assert ready.refuses('devices.remove', 'disk0') == 'ENOENT'
     assert ready.refuses('vmms.detach', 'disk0') == 'ENOENT'
     end(ready)
     for text in ('cannot detach device disk0: no VMM has device disk0\n',
                  f'management (user {os.getuid()}, pid {os.getpid()}): remove device disk0',
+                 'cannot add a device: socket = relative: expected ',
                  'cannot remove device disk0: there is no device disk0\n'):
         assert text in ready.err.decode()
 
@@ -398,6 +400,25 @@ def test_reload_refused(ready, vmm):
     assert b'reload: nothing has been changed\n' in ready.err
 
 
+def test_reload_busy(vucd, folder):
+    """A reload waits for a new device; a second one is refused with its name, or is deferred."""
+    daemon = vucd()
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+        server.bind(f'{folder}/s')
+        server.listen()
+        daemon.configure(f'[device hung]\nsocket = {folder}/s\ntimeout-ms = 3600000\n')
+        client.connect(daemon.management)
+        client.sendall(b'{"jsonrpc": "2.0", "method": "reload", "id": 1}\n')
+        daemon.await_output('reload: reading ', 'err')
+        busy = daemon.ask('reload')['error']
+        assert (busy['data']['errno'], busy['message']) == \
+            ('EBUSY', 'Failed: another reload is waiting for device hung')
+        os.kill(daemon.pid, signal.SIGHUP)
+        daemon.await_output(', deferred until the current reload is done\n', 'err')
+        end(daemon)
+    assert b'warning reload: refused: another reload is waiting for device hung\n' in daemon.err
+
+
 def test_reload_signal(refdev, vucd):
     daemon = vucd('[device a]\nsocket = /no/a\n')
     daemon.configure(f'[device a]\nsocket = /no/a\n{device(refdev())}')
@@ -405,3 +426,4 @@ def test_reload_signal(refdev, vucd):
     daemon.await_state('disk0', 'free')
     end(daemon)
     assert b'notice  reload: disk0 added\n' in daemon.err
+    assert f'notice  reload: SIGHUP from process {os.getpid()}\n' in daemon.err.decode()
