@@ -75,13 +75,14 @@ vucd_report_warning(struct vucd_report *report, unsigned int line, const char *f
 	va_end(args);
 }
 
+/* What has no line (0) comes last. */
 static int
 said_compare(const void *a, const void *b)
 {
 	const struct vucd_said *x = a, *y = b;
 
 	if (x->line != y->line)
-		return x->line < y->line ? -1 : 1;
+		return y->line == 0 || (x->line != 0 && x->line < y->line) ? -1 : 1;
 	return x->number < y->number ? -1 : 1;
 }
 

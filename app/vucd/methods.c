@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "methods.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -304,9 +305,6 @@ call_stats_get(struct vucd_rpc_call *call)
 
 /* ---- devices.add ---- */
 
-/* The name and the keys of a [device] section, with '_' for '-'; see vucd_methods(). */
-static struct vucd_rpc_param add_params[VUCD_RPC_MAX_PARAMS + 1];
-
 static enum vucd_rpc_type
 key_rpc_type(const struct vucd_key *key)
 {
@@ -323,12 +321,14 @@ key_rpc_type(const struct vucd_key *key)
 	}
 }
 
+/* The name and the keys of a [device] section, with '_' for '-'. */
 static void
-fill_add_params(void)
+fill_add_params(struct vucd_rpc_param add_params[VUCD_RPC_MAX_PARAMS + 1])
 {
 	const struct vucd_section *section = &vucd_section_device;
 	size_t i;
 
+	assert(section->nr_keys + 1 <= VUCD_RPC_MAX_PARAMS);
 	add_params[0] = (struct vucd_rpc_param){"name", VUCD_RPC_STRING, true};
 	for (i = 0; i < section->nr_keys; i++) {
 		struct vucd_rpc_param *param = &add_params[i + 1];
@@ -409,7 +409,7 @@ call_devices_add(struct vucd_rpc_call *call)
 	ok = set_param(&config, &section->key, VUCD_RPC_STRING, call->params[0], &err);
 	for (i = 0; ok && i < section->nr_keys; i++) {
 		if (call->params[i + 1] != NULL)
-			ok = set_param(&config, &section->keys[i], add_params[i + 1].type,
+			ok = set_param(&config, &section->keys[i], key_rpc_type(&section->keys[i]),
 				call->params[i + 1], &err);
 	}
 	if (ok && config.retry_min_ms > config.retry_max_ms) {
@@ -543,6 +543,7 @@ call_log_set_level(struct vucd_rpc_call *call)
 const struct vucd_rpc_method *
 vucd_methods(void)
 {
+	static struct vucd_rpc_param add_params[VUCD_RPC_MAX_PARAMS + 1];
 	static const struct vucd_rpc_method methods[] = {
 		{"status", call_status, NULL},
 		{"devices.list", call_devices_list, NULL},
@@ -556,6 +557,6 @@ vucd_methods(void)
 		{NULL, NULL, NULL},
 	};
 
-	fill_add_params();
+	fill_add_params(add_params);
 	return methods;
 }

@@ -120,16 +120,17 @@ int vuc_migration_write_start(
 
 /*
  * vuc_migration_save() and vuc_migration_load() have no asynchronous variants: they call the
- *functions above in a loop, and also wait for the caller's file descriptor. Callers that must not
- *wait can implement the loop themselves:
+ * functions above in a loop, and also wait for the caller's file descriptor. Callers that must not
+ * wait can implement the loop themselves:
  *
  *	save: vuc_migration_supported_start(), vuc_migration_get_state_start(),
  *	      vuc_migration_set_state_start(STOP_COPY); then, again and again,
  *	      vuc_migration_read_start() of as many bytes as one message carries, until it has read
  *	      fewer, each time the descriptor has taken what was read before; then
  *	      vuc_migration_set_state_start(STOP)
- *	load: vuc_migration_set_state_start(RESUMING), vuc_migration_write_start() of what has come,
- *	      vuc_migration_set_state_start(STOP), and RUNNING
+ *	load: vuc_migration_supported_start(), vuc_migration_set_state_start(STOP), then RESUMING;
+ *	      vuc_migration_write_start() of each part of the stream that was read;
+ *	      vuc_migration_set_state_start(STOP); then RUNNING, if the device is to run
  *
  * The state is set back by the caller when one of them fails, as vuc_migration_save() says.
  */

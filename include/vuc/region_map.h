@@ -56,18 +56,25 @@ int vuc_region_map(
 	struct vuc_device *dev, uint32_t region, const struct vuc_region_mapping **mappings);
 
 /**
- * The same without waiting for the server, which is asked for config space. Mapping itself is done
- * when its answer has come.
+ * Asynchronous variant: asks the server for config space without waiting. The mmap(2) calls
+ * themselves are made on the polling thread when the reply has been received. Call it on the thread
+ * that owns the device's poll group, also from a completion callback. The reply has to be received
+ * within the timeout_ms of the device. If the region is mapped already, done is called from the
+ * next poll with what is mapped.
  *
  * @param dev          the device
  * @param region       index of the region
- * @param mappings     set to what is mapped, before done is called with 0; NULL until then. Has to
- *                     live until done is called, as nr_mappings has
- * @param nr_mappings  set to how many there are
- * @param done         called when it is mapped, or has failed to, with what vuc_region_map() says
+ * @param mappings     not NULL; set to NULL, and before done is called with 0 to what is mapped, as
+ *                     by vuc_region_map(). It must stay valid until done is called
+ * @param nr_mappings  not NULL; set likewise to the number of mappings. It must stay valid until
+ *                     done is called
+ * @param done         called from a later poll: status 0, or a negative errno as of
+ *                     vuc_region_map(); what ended the connection, if it is lost before
  * @param arg          first argument of done
- * @return 0; -EINVAL, -EOPNOTSUPP and -ENOMEM as vuc_region_map(); -ENOTCONN or what ended the
- *         connection: done is not called, and vuc_device_reason() says why
+ * @return 0; -EINVAL, -EOPNOTSUPP and -ENOMEM as vuc_region_map(), -EINVAL also if mappings or
+ *         nr_mappings is NULL; -ENOTCONN or what ended the
+ *         connection. After an error done is not called, and vuc_device_reason() returns the error
+ *         text
  */
 int vuc_region_map_start(struct vuc_device *dev, uint32_t region,
 	const struct vuc_region_mapping **mappings, uint32_t *nr_mappings, vuc_done_fn done,

@@ -21,7 +21,8 @@ vuc_fds_accept(int sock, bool accept)
 
 	if (setsockopt(sock, SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof(on)) != 0)
 		return -errno;
-	/* This takes the lock that who sends has while it looks at the option and queues. */
+	/* getpeername() takes the lock that a sender holds while it checks the option and queues
+	 * its message: afterwards no sender still sees the old value. */
 	if (!accept)
 		getpeername(sock, (struct sockaddr *)&peer, &len);
 	return 0;

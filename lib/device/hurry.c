@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Who is about to close a device waits for its server only as long as that does something. */
+/* A device that is about to be closed waits for its server only while the server makes progress. */
 
 #include <errno.h>
 

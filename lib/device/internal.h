@@ -73,8 +73,8 @@ struct device_link {
 	struct vuc_device *dev;
 	int fd;           /* the socket, while there is conn; -1: it has none */
 	bool sending;     /* the transport has a segment */
-	bool refuses_fds; /* the kernel does, of all that is sent to the socket, */
-	bool counts_fds;  /* or it cannot */
+	bool refuses_fds; /* the kernel rejects descriptors that the server sends (SO_PASSRIGHTS) */
+	bool counts_fds;  /* the kernel cannot: the first messages are checked for descriptors */
 };
 
 /* What every access looks at comes first, so that it lies together. */

@@ -147,7 +147,7 @@ device_link_open(struct device_link *link, int fd, const struct vuc_loopback_ser
 #define WATCHED_MSGS 1000u /* the first ones, where the kernel refuses no descriptors */
 
 /* Where the kernel closes descriptors, it does that on this thread, for as long as their file
- * takes: what was sent before it began to refuse them is received in the way that keeps them. */
+ * takes: messages sent before it began to refuse them are received with room for descriptors. */
 static bool
 link_has_unread(const struct device_link *link)
 {
@@ -156,7 +156,8 @@ link_has_unread(const struct device_link *link)
 	return ioctl(link->fd, FIONREAD, &unread) != 0 || unread > 0;
 }
 
-/* A late reply may bring some, and its server is not to fail on sending it. */
+/* Not while a reply is outstanding: a late reply may carry descriptors, and sendmsg() should not
+ * fail for its server. */
 static void
 link_refuse_fds(struct device_link *link)
 {

@@ -44,7 +44,7 @@ region_map_area(struct vuc_device *dev, struct region *r, const struct device_ar
 	return 0;
 }
 
-/* Whoever has mapped it meanwhile has done the same. */
+/* If another call has mapped the region in the meantime, its mappings are the same. */
 static int
 region_map_found(struct vuc_device *dev, struct region *r, const struct device_areas *found)
 {
@@ -182,8 +182,7 @@ vuc_region_map_start(struct vuc_device *dev, uint32_t region,
 	int rc;
 
 	if (mappings == NULL || nr_mappings == NULL)
-		return vuc_error_set(
-			&dev->reason, -EINVAL, "mappings or nr_mappings is NULL");
+		return vuc_error_set(&dev->reason, -EINVAL, "mappings or nr_mappings is NULL");
 	rc = device_check_mappable(dev, region, &dev->reason);
 	*mappings = NULL;
 	*nr_mappings = 0;

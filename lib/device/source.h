@@ -24,8 +24,9 @@ struct vuc_poll_source {
 	 * before. Returns false when there is nothing; else vuc_device_drained() is called once all
 	 * of that was taken. May be NULL. */
 	bool (*drain)(void *arg, struct vuc_device *dev);
-	/* At the end of a poll in which a connection has ended, and now and then: some milliseconds
-	 * after the state of a device has changed otherwise. May be NULL. */
+	/* The state of a device may have changed: called at the end of a poll in which a connection
+	 * has ended, and otherwise with the group's tick, a few milliseconds after the change. May
+	 * be NULL. */
 	void (*changed)(void *arg);
 	void *arg;
 };
@@ -105,9 +106,10 @@ int vuc_device_open_known(const struct vuc_device_opts *opts, struct vuc_server_
  * Somebody is going to close the device and does not wait for a server that hangs: the connection
  * ends, and what is under way with -ECANCELED, when nothing has come and gone for patience_ms while
  * something was awaited, also before the call; and when something is awaited for limit_ms from here
- * on without a break. A server of whom nothing is awaited keeps its connection. The first of
- * several such calls counts, and a shorter patience. patience_ms 0: there is no such hurry any
- * more. Called on the thread that polls the device. The device stays. why: one line; it is kept.
+ * on without a break. A server of whom nothing is awaited keeps its connection. Of
+ * several calls the one with the shortest patience_ms applies, and limit_ms runs from the first.
+ * patience_ms 0: there is no such hurry any more. Called on the thread that polls the device. The
+ * device stays. why: one line; it is kept.
  */
 void vuc_device_hurry(
 	struct vuc_device *dev, uint32_t patience_ms, uint32_t limit_ms, const char *why);

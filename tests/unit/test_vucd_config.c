@@ -326,7 +326,8 @@ static const struct row value_rows[] = {
 	{NULL, NULL},
 };
 
-/* All mistakes are reported at once, in the order of lines, whenever they are found. */
+/* All mistakes are reported at once, in the order of lines, whenever they are found; those
+ * without a line last. */
 static const struct row several_rows[] = {
 	{"x\n[vucd]\nmax-vmms = 0\nfoo = 1\n[poller p]\ncpu = x\n",
 		"1: expected [SECTION] or KEY = VALUE\n"
@@ -335,13 +336,13 @@ static const struct row several_rows[] = {
 		"6: [poller p] cpu = x: expected a CPU number, auto or none\n"},
 	{"[device d]\npoller = q\n[device e]\nsocket = /s\nretry-min-ms = 9000\n[device f]\n"
 	 "socket = /s\nfoo = 1\nbar = 1\n",
-		"0: expected at least one [poller NAME]\n"
 		"1: [device d] socket is missing: expected an absolute path of at most 107 bytes\n"
 		"2: [device d] poller = q: there is no such poller\n"
 		"5: [device e] retry-min-ms = 9000 is more than retry-max-ms = 5000\n"
 		"7: [device f] socket = /s: [device e] in line 4 has it already\n"
 		"8: [device f] has no key foo\n"
-		"9: [device f] has no key bar\n"},
+		"9: [device f] has no key bar\n"
+		"0: expected at least one [poller NAME]\n"},
 	{NULL, NULL},
 };
 
@@ -514,8 +515,8 @@ test_machine_spinning(void)
 	CU_ASSERT_EQUAL_FATAL(sched_setaffinity(0, sizeof(one), &one), 0);
 	snprintf(text, sizeof(text), "[poller p]\ncpu = %d\n[poller q]\ncpu = %d\n", cpu, cpu);
 	snprintf(wanted, sizeof(wanted),
-		"0: warning: 2 pollers spin, and there are 1 CPUs for them\n"
-		"4: warning: [poller q] cpu = %d: [poller p] in line 2 spins on it as well\n",
+		"4: warning: [poller q] cpu = %d: [poller p] in line 2 spins on it as well\n"
+		"0: warning: 2 pollers spin, and there are 1 CPUs for them\n",
 		cpu);
 	CU_ASSERT_EQUAL(parse(&config, text, &said), 0);
 	vucd_config_check_machine(&config, &report);
