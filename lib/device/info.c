@@ -359,6 +359,9 @@ bars_answered(struct vuc_request *req, int status)
 
 	if (status == 0)
 		keep_bars(l->dev, l->bars);
+	else if (status == -ETIMEDOUT && vuc_session_error(s) == 0)
+		device_warn(l->dev, DEVICE_FAULT_CONFIG,
+			"no answer to a read of the BARs in config space: PCI writes are not posted");
 	vuc_error_set(&err, vuc_session_error(s), "%s", vuc_session_reason(s));
 	learn_finish(l, vuc_session_error(s), &err);
 }

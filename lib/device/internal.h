@@ -47,6 +47,7 @@ enum device_fault {
 	DEVICE_FAULT_IRQ_REFUSED,
 	DEVICE_FAULT_IRQ_FLAGS, /* an index without a flag that an operation on it needs */
 	DEVICE_FAULT_NO_FDS,    /* no descriptors are taken, so memory is accessed by message */
+	DEVICE_FAULT_CONFIG,    /* a read of config space is not answered */
 	DEVICE_FAULT_RESET,     /* the flag for a reset, and none */
 };
 

@@ -100,13 +100,26 @@ open(const char *path, int flags, ...)
 	return openat(AT_FDCWD, path, flags, mode);
 }
 
+static unsigned int nr_warnings;
+static char warning[512]; /* the last one of a group */
+
+static void
+note_warning(void *arg, enum vuc_log_level level, const char *line)
+{
+	(void)arg;
+	nr_warnings += level == VUC_LOG_WARNING;
+	snprintf(warning, sizeof(warning), "%s", line);
+}
+
 static void
 create_group(void)
 {
 	struct vuc_poll_group_opts opts;
 
+	nr_warnings = 0;
 	vuc_poll_group_opts_init(&opts, sizeof(opts));
 	opts.transport = peer_transport();
+	opts.log = note_warning;
 	CU_ASSERT_EQUAL_FATAL(vuc_poll_group_create(&opts, &group, NULL), 0);
 }
 
@@ -239,7 +252,7 @@ test_open_fails(void)
 	vuc_device_close(o.dev);
 }
 
-/* A device whose config space is never answered is opened at the deadline. */
+/* A device whose config space is never answered is opened at the deadline, with a warning. */
 static void
 test_mute_config_space(void)
 {
@@ -250,8 +263,12 @@ test_mute_config_space(void)
 	peer_opts(p, 0, &opts);
 	opts.group = group;
 	opts.timeout_ms = 2000;
+	nr_warnings = 0;
 	CU_ASSERT_EQUAL_FATAL(vuc_device_open_start(&opts, &o.dev, note, &o.opened, NULL), 0);
 	expect_open(&o);
+	CU_ASSERT_EQUAL(nr_warnings, 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(warning,
+		": no answer to a read of the BARs in config space: PCI writes are not posted"));
 	vuc_device_close(o.dev);
 	peer_stop(p);
 }
