@@ -231,7 +231,10 @@ device_open(struct vucctl *ctl)
 	if (ret == 0)
 		return dev;
 	if (error.text[0] != '\0')
-		vucctl_fail("%s", error.text);
+		vucctl_fail("%s%s", error.text,
+			ret == -ETIMEDOUT && strstr(error.text, "VFIO_USER_VERSION") != NULL
+				? "; another client may be connected"
+				: "");
 	else
 		vucctl_fail("%s: cannot open the device: %s", ctl->args[0], strerror(-ret));
 	return NULL;

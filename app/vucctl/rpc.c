@@ -72,6 +72,8 @@ vucctl_rpc_open(struct vucctl_rpc *rpc, const char *path, uint32_t timeout_ms)
 
 	*rpc = (struct vucctl_rpc){.fd = -1, .timeout_ms = timeout_ms};
 	ret = connect_to(rpc, path);
+	if (ret == -EPROTOTYPE)
+		return rpc_fail(rpc, ret, "not the management socket of vucd; is it that of VMMs?");
 	return ret == 0 ? 0 : rpc_fail(rpc, ret, "cannot connect: %s", strerror(-ret));
 }
 

@@ -192,8 +192,8 @@ struct vuc_irq {
 
 /**
  * Connect to a server, negotiate, and query the device's regions and interrupts. Polls the group
- * until done, so callbacks of other devices in it may run. If the server does not answer the read of
- * the BARs in config space, the device is open after timeout_ms, with a warning in the log, and
+ * until done, so callbacks of other devices in it may run. If the server does not answer the read
+ * of the BARs in config space, the device is open after timeout_ms, with a warning in the log, and
  * VUC_OP_WRITE_PCI does not post.
  *
  * @param opts  options; not used after the call

@@ -132,7 +132,7 @@ def test_failures(device, args, text):
 
 @pytest.mark.parametrize('fault,command,text', [
     ('close@region_read', 'read', 'closed the connection'),
-    ('never@region_read', 'read', 'within 2000 ms'),
+    ('never@region_read#7', 'read', 'within 2000 ms'),
     ('error=5@device_reset', 'reset', 'cannot reset the device'),
     ('never@device_reset', 'reset', 'within 2000 ms')])
 def test_faults(refdev, fault, command, text):

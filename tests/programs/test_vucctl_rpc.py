@@ -167,6 +167,14 @@ def test_cannot_connect(path, text):
     assert text in rig.vucctl('status', '-m', path, status=1).err
 
 
+def test_socket_of_vmms(folder):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(f'{folder}/s')
+        listener.listen()
+        assert 'not the management socket of vucd; is it that of VMMs?' in \
+            rig.vucctl('status', '-m', f'{folder}/s', status=1).err
+
+
 # ---- what is asked ----
 
 def test_requests(folder):
