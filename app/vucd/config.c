@@ -447,8 +447,8 @@ parse_text(struct vucd_config *config, char *copy, size_t len, struct vucd_repor
 	}
 	end_section(&p);
 	/* With values that could not be read, the machine would be checked for something else. */
-	if (report->machine && report->count == 0)
-		vucd_config_check_machine(config, report);
+	if (report->check != NULL && report->count == 0)
+		report->check(config, report);
 	for (i = 0; i < config->nr_devices; i++)
 		check_device(config, &config->devices[i], report);
 	if (config->nr_pollers == 0)

@@ -178,7 +178,8 @@ struct vucd_report {
 	/* Takes what is wrong in line number line; 0: with no line in particular. */
 	void (*fn)(void *arg, unsigned int line, const char *text);
 	void *arg;
-	bool machine;       /* for vucd_config_parse(): check against the machine as well */
+	/* What vucd_config_parse() calls when all values could be read, or NULL. */
+	void (*check)(const struct vucd_config *config, struct vucd_report *report);
 	unsigned int count; /* of what was reported, warnings excepted */
 	struct vucd_said *said;
 	size_t nr_said;

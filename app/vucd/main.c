@@ -150,7 +150,7 @@ main(int argc, char *argv[])
 		return finish_output();
 	}
 	report.arg = (void *)(uintptr_t)options.config;
-	report.machine = options.check;
+	report.check = options.check ? vucd_config_check_machine : NULL;
 	if (vucd_config_load(&config, options.config, &report) != 0)
 		status = EXIT_FAILURE;
 	else

@@ -95,6 +95,9 @@ test_deadline_asleep(void)
 		vuc_poll_group_poll(group);
 	}
 	CU_ASSERT_EQUAL(jobs[1].status, -ETIMEDOUT);
+	release_all();
+	poll_until_done(&jobs[0]);
+	CU_ASSERT_EQUAL(jobs[0].status, 0);
 }
 
 /* Until something that was started has been awaited for some ticks, however late they come. */
