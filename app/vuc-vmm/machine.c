@@ -176,8 +176,8 @@ on_alarm(int signal_number)
 		*stop_byte = 1;
 }
 
-/* When the time is over, *stop becomes 1, which is a kvm_run's immediate_exit. Without SA_RESTART:
- * whoever is in the kernel comes out. */
+/* When the time is over, *stop becomes 1, which is a kvm_run's immediate_exit. Without SA_RESTART,
+ * so that a system call under way returns. */
 static int
 deadline_set(uint32_t seconds, volatile uint8_t *stop)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The sections and keys that there are, and the values of keys. */
+/* The table of sections and keys, and how their values are parsed and printed. */
 
 #include <assert.h>
 #include <ctype.h>

@@ -216,8 +216,8 @@ int bench_check(struct bench *bench, struct vuc_error *err);
 /* Set up, describe, run and sum up: the series of the result are finished then. */
 int bench_run(struct bench *bench, struct vuc_error *err);
 
-/* Take the first CPUs, or those of --cpus, keep them awake and move to the first one. too_few ends
- * the message for too few. bench_run() lets go of them. */
+/* Take the first CPUs, or those of --cpus, keep them awake and move to the first one. too_few is
+ * the end of the error message when there are not enough. bench_run() releases them. */
 int bench_take_cpus(
 	struct bench *bench, unsigned int nr, const char *too_few, struct vuc_error *err);
 
@@ -227,8 +227,8 @@ bench_is_loopback(const struct bench *bench)
 	return bench->target.kind == BENCH_SERVER_LOOPBACK;
 }
 
-/* Append a series of so many samples a round, each the time of per_sample accesses. What runs the
- * turns reports that there is no memory; until then the series takes no samples. */
+/* Append a series of so many samples a round, each the time of per_sample accesses. Without
+ * memory the series takes no samples, and the function that runs the turns returns the error. */
 struct bench_series *bench_series_append(
 	struct bench *bench, const char *name, uint32_t samples, uint32_t per_sample);
 

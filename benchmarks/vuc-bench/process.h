@@ -138,8 +138,8 @@ void bench_vucd_stop(struct bench_vucd *vucd);
 
 /*
  * What vucd is to a VMM, for --path shm: this program once more, as a process that has a control
- * plane. It is told over a socket pair to make a poller with devices, and to take both down again,
- * so that there is one in its turn only. It ends when the other end is closed.
+ * plane. Commands over a socket pair create a poller with devices and remove both again, so that
+ * they exist only in their own turn. The process ends when the other end is closed.
  */
 #define BENCH_DAEMON_NAME_MAX 16 /* of transports and devices */
 

@@ -94,8 +94,8 @@ link_changed(void *arg, bool connected, uint64_t silent_ms)
 		/* Pairs with device_take_lost_link(). */
 		atomic_store_explicit(&link->ended, true, memory_order_release);
 	}
-	/* Pairs with device_look_at_silence(): whoever sees that the silence is over sees whether
-	 * it is because the connection is. */
+	/* Pairs with device_look_at_silence(): a reader that sees the end of the silence
+	 * also sees whether the connection has ended. */
 	atomic_store_explicit(&link->silent_ms, silent_ms, memory_order_release);
 	control_poke(link->device);
 }

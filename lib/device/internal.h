@@ -31,7 +31,7 @@ struct vuc_poll_group {
 	unsigned int completed; /* requests, in the poll under way */
 	uint64_t ticked_ms;
 	bool hurried; /* a device is, so that ticks are frequent */
-	bool changed; /* a tick has passed, or a connection has ended: the source is told */
+	bool changed; /* a tick has passed or a connection has ended: notify the source */
 	struct vuc_poll_source source; /* begin and end are NULL without one */
 	struct vuc_closers *closers;   /* or NULL */
 	struct vuc_device_list devices;
