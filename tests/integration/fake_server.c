@@ -181,7 +181,7 @@ is_faulty(struct fake_server *s, const struct vuc_loopback_msg *request, uint16_
 
 /* What the tables say of a command before it is answered. Returns an errno to answer. */
 static int
-refuse(struct fake_server *s, const struct vuc_loopback_msg *request, uint16_t cmd)
+server_refuse(struct fake_server *s, const struct vuc_loopback_msg *request, uint16_t cmd)
 {
 	if (s->nr_seen < FAKE_MAX_SEEN)
 		s->seen[s->nr_seen] = cmd;
@@ -242,7 +242,7 @@ handle(void *arg, struct vuc_loopback_msg *request, struct vuc_loopback_msg *mes
 
 	memcpy(&header, request->bytes, HEADER_SIZE);
 	reply.silent = (header.flags & VFIO_USER_F_NO_REPLY) != 0;
-	error = refuse(s, request, header.cmd);
+	error = server_refuse(s, request, header.cmd);
 	if (error == 0)
 		error = answer(s, request, &header, &reply);
 	if (error != 0)
@@ -340,7 +340,7 @@ serve_message(struct fake_server *s, struct vuc_loopback_msg *in, struct vuc_loo
 }
 
 static void *
-serve(void *arg)
+server_serve(void *arg)
 {
 	struct fake_server *s = arg;
 	uint8_t *bytes = malloc(3 * (size_t)MESSAGE_MAX);
@@ -399,7 +399,7 @@ fake_server_start(struct fake_server *s)
 	s->fd = pair[1];
 	s->twin_fd = 0;
 	s->running = true;
-	CU_ASSERT_EQUAL_FATAL(pthread_create(&s->thread, NULL, serve, s), 0);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&s->thread, NULL, server_serve, s), 0);
 	return pair[0];
 }
 

@@ -26,7 +26,7 @@ static const enum vuc_dma_policy policies[] = {VUC_DMA_SHARED, VUC_DMA_MESSAGE};
 
 /* Memory of so many bytes, for a VMM that is attached to a new rig. */
 static int
-begin(const struct rig_opts *opts, size_t size)
+memory_begin(const struct rig_opts *opts, size_t size)
 {
 	rig_start(opts);
 	rig_attach(&client, RIG_NAME);
@@ -34,7 +34,7 @@ begin(const struct rig_opts *opts, size_t size)
 }
 
 static void
-end(int fd)
+memory_end(int fd)
 {
 	close(fd);
 	shm_close(&client);
@@ -50,7 +50,7 @@ test_by_message(void)
 	const uint64_t pattern = 0x1122334455667788;
 
 	for (unsigned int i = 0; i < 2; i++) {
-		int fd = begin(&(struct rig_opts){.dma = policies[i]}, MIB);
+		int fd = memory_begin(&(struct rig_opts){.dma = policies[i]}, MIB);
 		struct shm_queue *q = rig_open_queue(&client, 4, 64);
 		uint64_t seen[2];
 
@@ -64,7 +64,7 @@ test_by_message(void)
 		CU_ASSERT_EQUAL(shm_dma_unmap(&client, 0, MIB), 0);
 		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, VUC_SHM_DMA_READ, fd), 0);
 		CU_ASSERT_EQUAL(rig_transfer(q, FILL_BY_MESSAGE, 0, MIB), REFDEV_DMA_STATUS_ERROR);
-		end(fd);
+		memory_end(fd);
 	}
 }
 
@@ -97,7 +97,7 @@ test_holes(void)
 	}
 	close(watch);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		int fd = begin(
+		int fd = memory_begin(
 			&(struct rig_opts){.dma = cases[i].policy, .max_dma_message = 256 * 1024},
 			MIB);
 		struct shm_queue *q = rig_open_queue(&client, 4, 64);
@@ -119,7 +119,7 @@ test_holes(void)
 		} else {
 			CU_ASSERT_EQUAL(rig_look(RIG_NAME).state, VUC_CONTROL_ATTACHED);
 		}
-		end(fd);
+		memory_end(fd);
 	}
 }
 
@@ -128,7 +128,8 @@ static void
 test_no_budget(void)
 {
 	for (unsigned int i = 0; i < 2; i++) {
-		int fd = begin(&(struct rig_opts){.dma = policies[i], .no_dma_message = true}, MIB);
+		int fd = memory_begin(
+			&(struct rig_opts){.dma = policies[i], .no_dma_message = true}, MIB);
 
 		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, fd),
 			policies[i] == VUC_DMA_SHARED ? 0 : -EDQUOT);
@@ -136,7 +137,7 @@ test_no_budget(void)
 			rig_transfer(rig_open_queue(&client, 4, 64), FILL_BY_MESSAGE, 0, MIB),
 			REFDEV_DMA_STATUS_ERROR);
 		CU_ASSERT_EQUAL(rig_look(RIG_NAME).state, VUC_CONTROL_ATTACHED);
-		end(fd);
+		memory_end(fd);
 	}
 }
 
@@ -165,7 +166,7 @@ static void
 test_populated(void)
 {
 	static const uint8_t page[4096] = {1};
-	int fd = begin(&(struct rig_opts){.dma = VUC_DMA_MESSAGE}, 4 * MIB);
+	int fd = memory_begin(&(struct rig_opts){.dma = VUC_DMA_MESSAGE}, 4 * MIB);
 	struct stat st;
 
 	for (off_t i = 0; i < 2 * MIB; i += 4096)
@@ -175,7 +176,7 @@ test_populated(void)
 	CU_ASSERT_EQUAL(resident_bytes("memfd:guest"), MIB + sizeof(page));
 	CU_ASSERT_EQUAL(fstat(fd, &st), 0);
 	CU_ASSERT_EQUAL((size_t)st.st_blocks * 512, 2 * MIB + sizeof(page));
-	end(fd);
+	memory_end(fd);
 }
 
 /* As many as there may be; what is unmapped makes room. */
@@ -183,7 +184,8 @@ static void
 test_limit(void)
 {
 	for (unsigned int way = 0; way < 2; way++) {
-		int fd = begin(&(struct rig_opts){.dma = policies[way], .max_dma_maps = 8}, MIB);
+		int fd = memory_begin(
+			&(struct rig_opts){.dma = policies[way], .max_dma_maps = 8}, MIB);
 
 		for (unsigned int round = 0; round < 3; round++) {
 			for (uint64_t i = 0; i < 9; i++)
@@ -193,7 +195,7 @@ test_limit(void)
 			CU_ASSERT_EQUAL(shm_dma_unmap(&client, 0, 8 * MIB), 0);
 			CU_ASSERT_EQUAL(client.reply.dma_reply.mappings, 0);
 		}
-		end(fd);
+		memory_end(fd);
 	}
 }
 
@@ -203,7 +205,7 @@ test_address_space(void)
 {
 	/* Each VMM may have 16 MiB mapped. */
 	const struct rig_opts opts = {.dma = VUC_DMA_MESSAGE, .max_vmms = 1u << 22};
-	int fd = begin(&opts, 32 * MIB);
+	int fd = memory_begin(&opts, 32 * MIB);
 
 	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, 32 * MIB, 0, READ_WRITE, fd), -EFBIG);
 	for (unsigned int round = 0; round < 3; round++) {
@@ -213,7 +215,7 @@ test_address_space(void)
 		CU_ASSERT_EQUAL(shm_dma_map(&client, 16 * MIB, 4 * MIB, 0, READ_WRITE, fd), 0);
 		CU_ASSERT_EQUAL(shm_dma_unmap(&client, 0, 32 * MIB), 0);
 	}
-	end(fd);
+	memory_end(fd);
 }
 
 /* A read behind the end of a file that is nobody's memory. */
@@ -234,7 +236,7 @@ make_own_fault(void)
 static void
 test_own_fault(void)
 {
-	int fd = begin(&(struct rig_opts){.dma = VUC_DMA_MESSAGE}, MIB), status = 0;
+	int fd = memory_begin(&(struct rig_opts){.dma = VUC_DMA_MESSAGE}, MIB), status = 0;
 	pid_t pid = fork();
 
 	if (pid == 0)
@@ -243,14 +245,14 @@ test_own_fault(void)
 	/* A sanitizer's handler, which is asked next, exits instead. */
 	CU_ASSERT_TRUE((WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS) ||
 		(WIFEXITED(status) && WEXITSTATUS(status) != 0));
-	end(fd);
+	memory_end(fd);
 }
 
 /* Files of which one descriptor each is kept are bounded, too. */
 static void
 test_many_files(void)
 {
-	int fd = begin(NULL, MIB);
+	int fd = memory_begin(NULL, MIB);
 
 	for (uint64_t i = 0; i <= 64; i++) {
 		int file = rig_memory(4096, 0);
@@ -260,7 +262,7 @@ test_many_files(void)
 		close(file);
 	}
 	CU_ASSERT_EQUAL(rig_look(RIG_NAME).dma_maps, 64);
-	end(fd);
+	memory_end(fd);
 }
 
 /* A server that refuses a mapping, and then an unmapping: what is mapped here follows, so that
@@ -273,7 +275,7 @@ test_refused(void)
 		.dma = VUC_DMA_MESSAGE,
 		.max_dma_maps = 8,
 	};
-	int fd = begin(&opts, MIB);
+	int fd = memory_begin(&opts, MIB);
 
 	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, fd), 0);
 	CU_ASSERT_EQUAL(shm_dma_map(&client, MIB, MIB, 0, READ_WRITE, fd), -ENOMEM);
@@ -286,7 +288,7 @@ test_refused(void)
 	CU_ASSERT_EQUAL(shm_dma_map(&client, 9 * MIB, MIB, 0, READ_WRITE, fd), -ENOSPC);
 	CU_ASSERT_EQUAL(shm_dma_unmap(&client, 3 * MIB, MIB), 0);
 	CU_ASSERT_EQUAL(shm_dma_map(&client, 9 * MIB, MIB, 0, READ_WRITE, fd), 0);
-	end(fd);
+	memory_end(fd);
 }
 
 int

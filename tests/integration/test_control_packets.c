@@ -324,7 +324,7 @@ reach(struct shm_client *c, enum base base, int memory)
 }
 
 static int
-ask(struct shm_client *c, const struct row *row, int fd)
+packet_ask(struct shm_client *c, const struct row *row, int fd)
 {
 	int fds[VUC_SHM_MAX_FDS + 1];
 	unsigned int nr_fds;
@@ -351,7 +351,7 @@ check_row(const struct row *row, int memory, int event)
 	int got;
 
 	reach(&c, row->base, memory);
-	got = ask(&c, row, dma ? memory : event);
+	got = packet_ask(&c, row, dma ? memory : event);
 	good = got == row->verdict;
 	if (good && row->text != NULL)
 		good = got == SHM_GONE ? rig_has_logged(row->text)
@@ -423,7 +423,7 @@ test_no_room(void)
 	limit = before;
 	limit.rlim_cur = (rlim_t)lowest_free_fd();
 	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	CU_ASSERT_EQUAL(ask(&c, &row, memory), SHM_GONE);
+	CU_ASSERT_EQUAL(packet_ask(&c, &row, memory), SHM_GONE);
 	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
 	CU_ASSERT_TRUE(rig_has_logged(row.text));
 	CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));

@@ -55,7 +55,7 @@ attach_well(void)
 }
 
 static void
-begin(const struct rig_opts *opts)
+vmm_begin(const struct rig_opts *opts)
 {
 	rig_start(opts);
 	attach_well();
@@ -64,11 +64,11 @@ begin(const struct rig_opts *opts)
 static void
 set_up(void)
 {
-	begin(NULL);
+	vmm_begin(NULL);
 }
 
 static void
-end(void)
+vmm_end(void)
 {
 	vuc_vmm_detach(dev);
 	CU_ASSERT_TRUE(rig_has_connections(0));
@@ -173,7 +173,7 @@ test_posted_writes(void)
 		struct vuc_vmm_io_fds *fds;
 		uint8_t value = 7, seen = 0;
 
-		begin(&(struct rig_opts){.posted_writes = 1 + cases[i].policy,
+		vmm_begin(&(struct rig_opts){.posted_writes = 1 + cases[i].policy,
 			.trace = count_posted,
 			.trace_arg = &posted});
 		CU_ASSERT_EQUAL(vuc_vmm_region(dev, BAR0, &region, NULL), 0);
@@ -189,7 +189,7 @@ test_posted_writes(void)
 		CU_ASSERT_EQUAL(vuc_queue_read(queue, cases[i].region, offset, &seen, 1), 0);
 		CU_ASSERT_EQUAL(seen, value);
 		CU_ASSERT_EQUAL(atomic_load(&posted), cases[i].posted);
-		end();
+		vmm_end();
 	}
 }
 
@@ -343,7 +343,7 @@ test_dma_message(void)
 	struct vuc_vmm_dma m = {.size = MIB, .flags = VUC_VMM_DMA_READ};
 	struct vuc_error err;
 
-	begin(&(struct rig_opts){.dma = VUC_DMA_MESSAGE});
+	vmm_begin(&(struct rig_opts){.dma = VUC_DMA_MESSAGE});
 	CU_ASSERT(vuc_vmm_info(dev)->dma_message);
 	run_dma(REFDEV_DMA_BY_MESSAGE);
 	m.fd = rig_memory(MIB, 0);
@@ -351,7 +351,7 @@ test_dma_message(void)
 	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, &err), -EPERM);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "F_SEAL_SHRINK"));
 	close(m.fd);
-	end();
+	vmm_end();
 }
 
 static uint64_t
@@ -600,5 +600,5 @@ main(int argc, char **argv)
 		CU_TEST_INFO_NULL,
 	};
 
-	return rig_main_with(argc, argv, tests, attached, set_up, end);
+	return rig_main_with(argc, argv, tests, attached, set_up, vmm_end);
 }

@@ -17,7 +17,7 @@
 #define DMA_MAX    0x100000u /* bytes of one DMA read, more than a socket holds */
 
 static void
-ask(int fd, uint64_t addr)
+memory_ask(int fd, uint64_t addr)
 {
 	const struct vfio_user_header header = {.msg_id = 7, .cmd = VFIO_USER_DMA_READ};
 	const struct vfio_user_dma_region_access access = {.addr = addr, .count = DMA_MAX};
@@ -48,7 +48,7 @@ read_memory(struct wait_server *s, int fd)
 
 	for (size_t offset = 0; offset < WAIT_SIZE; offset += DMA_MAX) {
 		asleep_await(s->client);
-		ask(fd, WAIT_SIZE + offset);
+		memory_ask(fd, WAIT_SIZE + offset);
 		asleep_await(s->client);
 		if (!fake_server_receive(&s->fake, fd, &header) ||
 			!is_memory(&s->fake.answer, offset))
@@ -86,7 +86,7 @@ act(struct wait_server *s, uint64_t offset)
 	else if (offset == WAIT_COMMAND_ON_TWIN)
 		read_memory(s, s->fake.twin_fd);
 	else if (offset == WAIT_STOP_TWIN) {
-		ask(s->fake.twin_fd, WAIT_SIZE);
+		memory_ask(s->fake.twin_fd, WAIT_SIZE);
 		await_hang_up(s->fake.twin_fd);
 	} else if (offset == WAIT_STOP) {
 		atomic_store(&s->stopped, true);

@@ -119,7 +119,7 @@ await(int fd)
 }
 
 static void
-serve(int conn)
+connection_serve(int conn)
 {
 	bool more = true;
 
@@ -144,7 +144,7 @@ serve_all(void *arg)
 		int conn = accept4(fake.listener, NULL, NULL, SOCK_CLOEXEC);
 
 		if (conn >= 0)
-			serve(conn);
+			connection_serve(conn);
 	}
 	return arg;
 }

@@ -29,7 +29,7 @@ open_for_talk(void)
 
 /* files: what the server sends duplicates of, one with a reply and two with another; NULL: none. */
 static void
-ask(struct talk *t, const int *files)
+talk_ask(struct talk *t, const int *files)
 {
 	struct vfio_user_header h[5];
 
@@ -86,7 +86,7 @@ receive_cut(const int *files, const ino_t *inodes)
 
 	for (size_t first = 0; first < len; first++) {
 		for (size_t second = first; second < len; second++) {
-			ask(&t, files);
+			talk_ask(&t, files);
 			len = fixture_parts_len(t.parts, NR_PARTS);
 			fixture_feed_parts(t.parts, NR_PARTS, first, second);
 			CU_ASSERT_TRUE_FATAL(complete(&t, inodes));
@@ -127,7 +127,7 @@ test_byte_by_byte(void)
 	struct talk t;
 
 	open_for_talk();
-	ask(&t, NULL);
+	talk_ask(&t, NULL);
 	for (unsigned int i = 0; i < NR_PARTS; i++) {
 		for (size_t byte = 0; byte < t.parts[i].m.len; byte++) {
 			CU_ASSERT_EQUAL(t.read.calls, i > 0);

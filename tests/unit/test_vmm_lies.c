@@ -264,7 +264,7 @@ change_fds(const struct lie *lie, struct fake_reply *reply)
 }
 
 static void
-refuse(const struct lie *lie, struct fake_reply *reply)
+lie_refuse(const struct lie *lie, struct fake_reply *reply)
 {
 	fake_refuse(reply, &(int){lie->how == REFUSE ? lie->rc : -ENODEV});
 	if (lie->how == NO_END)
@@ -282,7 +282,7 @@ twist(struct fake_reply *reply, void *arg)
 	if (lie->how == SET)
 		memcpy(reply->packet->bytes + lie->offset, &lie->value, lie->width);
 	if (lie->how == REFUSE || lie->how == NO_END || lie->how == REFUSE_FD)
-		refuse(lie, reply);
+		lie_refuse(lie, reply);
 	if (lie->how == SIZE || lie->how == LONGER)
 		reply->size += lie->value;
 	if (lie->how == LONGER)

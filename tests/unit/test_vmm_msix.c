@@ -73,7 +73,7 @@ fake_disconnect(void *arg, uint32_t vector, int eventfd)
 static const struct msix_ops ops = {fake_enable, fake_disable, fake_connect, fake_disconnect};
 
 static void
-begin(void)
+msix_begin(void)
 {
 	uint8_t capability[PCI_CAP_MSIX_SIZEOF] = {PCI_CAP_ID_MSIX, 0, VECTORS - 1, 0};
 	uint32_t table = TABLE | BAR;
@@ -87,7 +87,7 @@ begin(void)
 }
 
 static void
-end(void)
+msix_end(void)
 {
 	msix_destroy(&msix);
 	for (unsigned int i = 0; i < VECTORS; i++)
@@ -252,5 +252,5 @@ main(void)
 		CU_TEST_INFO_NULL,
 	};
 
-	return vuc_tap_tests("msix", begin, end, tests);
+	return vuc_tap_tests("msix", msix_begin, msix_end, tests);
 }
