@@ -38,7 +38,7 @@ free_memory(struct vmm_memory *m)
 }
 
 void
-vmm_attach(struct vmm *v, unsigned int device)
+vmm_attach_device(struct vmm *v, unsigned int device)
 {
 	struct vuc_poller_remote_opts opts = {.dev = rig.dev[device]};
 	struct vuc_error err = {0};
@@ -80,7 +80,7 @@ vmm_add_queue(struct vmm *v, uint32_t depth, uint32_t max_data)
 }
 
 void
-vmm_detach(struct vmm *v)
+vmm_detach_device(struct vmm *v)
 {
 	vuc_poller_remove_remote(v->remote);
 	for (unsigned int i = 0; i < v->nr_queues; i++) {
@@ -94,7 +94,7 @@ vmm_detach(struct vmm *v)
 void
 vmm_attach_one(struct vmm *v)
 {
-	vmm_attach(v, 0);
+	vmm_attach_device(v, 0);
 	vmm_add_queue(v, VMM_DEPTH, VMM_MAX_DATA);
 }
 
@@ -155,7 +155,7 @@ vmm_front_close(struct vmm_front *f)
 void
 neighbour_start(struct neighbour *n)
 {
-	vmm_attach(&n->vmm, 1);
+	vmm_attach_device(&n->vmm, 1);
 	vmm_add_queue(&n->vmm, VMM_DEPTH, VMM_MAX_DATA);
 	vmm_front_open(&n->front, &n->vmm, 0);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(n->front.queue);
@@ -172,7 +172,7 @@ void
 neighbour_stop(struct neighbour *n)
 {
 	vmm_front_close(&n->front);
-	vmm_detach(&n->vmm);
+	vmm_detach_device(&n->vmm);
 }
 
 /* ---- processes ---- */

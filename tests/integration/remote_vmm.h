@@ -57,10 +57,10 @@ struct vmm {
 #define VMM_MAX_DATA 1024
 
 /* The side of the rig's poller, for a device of the rig; each asserts that it works. Queues are
- * closed by vmm_detach() as well. */
-void vmm_attach(struct vmm *v, unsigned int device);
+ * closed by vmm_detach_device() as well. */
+void vmm_attach_device(struct vmm *v, unsigned int device);
 struct vmm_queue *vmm_add_queue(struct vmm *v, uint32_t depth, uint32_t max_data);
-void vmm_detach(struct vmm *v);
+void vmm_detach_device(struct vmm *v);
 
 /* Attach to the first device, and open a queue of VMM_DEPTH and VMM_MAX_DATA. */
 void vmm_attach_one(struct vmm *v);

@@ -90,7 +90,7 @@ test_access(void)
 	CU_ASSERT_EQUAL(vuc_poller_get_device_stats(rig.poller, rig.dev[0], &stats), 0);
 	CU_ASSERT_EQUAL(stats.queues, 1);
 	CU_ASSERT_EQUAL(memcmp(&stats.accesses, &counters, sizeof(counters)), 0);
-	vmm_detach(&v);
+	vmm_detach_device(&v);
 	CU_ASSERT_EQUAL(vuc_poller_get_device_stats(rig.poller, rig.dev[0], &stats), 0);
 	CU_ASSERT_EQUAL(stats.queues, 0);
 	CU_ASSERT_EQUAL(memcmp(&stats.accesses, &counters, sizeof(counters)), 0);
@@ -128,7 +128,7 @@ test_wake_ups(void)
 	vmm_stop(&process);
 	CU_ASSERT_EQUAL(vuc_poller_get_stats(rig.poller, &stats), 0);
 	CU_ASSERT_TRUE(stats.sleeps > 0);
-	vmm_detach(&v);
+	vmm_detach_device(&v);
 }
 
 /* On the poller's thread. */
@@ -153,7 +153,7 @@ test_sleeps_again(void)
 		CU_ASSERT_EQUAL(write(v.kick_fd, &one, sizeof(one)), sizeof(one));
 	}
 	asleep_await(poller);
-	vmm_detach(&v);
+	vmm_detach_device(&v);
 	asleep_await(poller);
 }
 
@@ -229,7 +229,7 @@ test_close_while_it_hangs(void)
 	CU_ASSERT_EQUAL(result.status, -ETIMEDOUT);
 	CU_ASSERT_EQUAL(vuc_queue_submit(f.queue, &r, 1), -ECONNRESET);
 	vmm_front_close(&f);
-	vmm_detach(&v);
+	vmm_detach_device(&v);
 	rig_stop();
 }
 
@@ -284,7 +284,7 @@ test_fair(void)
 	static struct race race;
 
 	for (unsigned int i = 0; i < 2; i++)
-		vmm_attach(&race.vmms[i], i);
+		vmm_attach_device(&race.vmms[i], i);
 	for (unsigned int i = 0; i < MANY; i++) {
 		vmm_add_queue(&race.vmms[0], FLOOD, 64);
 		vmm_front_open(&race.many[i], &race.vmms[0], i);
@@ -300,7 +300,7 @@ test_fair(void)
 		vmm_front_close(&race.many[i]);
 	vmm_front_close(&race.single);
 	for (unsigned int i = 0; i < 2; i++)
-		vmm_detach(&race.vmms[i]);
+		vmm_detach_device(&race.vmms[i]);
 }
 
 #define PLACES 4  /* requests that the device works on at a time */
@@ -351,7 +351,7 @@ test_full_device(void)
 	struct crowd c = {0};
 
 	rig_start(&(struct rig_opts){.alone = 1, .idle_loops = -1, .max_requests = PLACES});
-	vmm_attach(&c.vmm, 0);
+	vmm_attach_device(&c.vmm, 0);
 	for (unsigned int i = 0; i < 2; i++) {
 		vmm_add_queue(&c.vmm, READS, 64);
 		vmm_front_open(&c.fronts[i], &c.vmm, i);
@@ -361,7 +361,7 @@ test_full_device(void)
 	CU_ASSERT_TRUE(c.results[0] >= READS / 4 && c.results[1] >= READS / 4);
 	for (unsigned int i = 0; i < 2; i++)
 		vmm_front_close(&c.fronts[i]);
-	vmm_detach(&c.vmm);
+	vmm_detach_device(&c.vmm);
 	rig_stop();
 }
 
@@ -436,7 +436,7 @@ test_refused(void)
 	CU_ASSERT_PTR_NULL(remote);
 	opts.dev = rig.dev[0];
 	CU_ASSERT_EQUAL(vuc_poller_add_remote(rig.poller, &opts, &remote, &err), -EBADF);
-	vmm_attach(&v, 0);
+	vmm_attach_device(&v, 0);
 	CU_ASSERT_EQUAL(vuc_poller_close_device(rig.poller, rig.dev[0]), -EBUSY);
 	for (unsigned int i = 0; i < VUC_SHM_MAX_QUEUES; i++)
 		CU_ASSERT_EQUAL(vmm_add_queue(&v, 4, 64)->index, i);
@@ -444,7 +444,7 @@ test_refused(void)
 	/* An index that is free again is given again. */
 	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(v.remote, 7), 0);
 	CU_ASSERT_EQUAL(reopen_queue(&v, 7), 7);
-	vmm_detach(&v);
+	vmm_detach_device(&v);
 	rig_stop();
 }
 

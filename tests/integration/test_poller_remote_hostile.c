@@ -183,13 +183,13 @@ test_death(void)
 		struct vmm v;
 
 		fds = fd_count();
-		vmm_attach(&v, 0);
+		vmm_attach_device(&v, 0);
 		for (unsigned int j = 0; j < 4; j++)
 			vmm_add_queue(&v, VMM_DEPTH, VMM_MAX_DATA);
 		vmm_start(&process, read_much, &v);
 		vmm_await(&process, (uint32_t)(next_random(&state) % 500));
 		vmm_kill(&process);
-		vmm_detach(&v);
+		vmm_detach_device(&v);
 		CU_ASSERT_EQUAL(fd_count(), fds);
 		neighbour_goes_on(&neighbour, 10);
 	}
@@ -230,7 +230,7 @@ set_up(void)
 static void
 tear_down(void)
 {
-	vmm_detach(&vmm);
+	vmm_detach_device(&vmm);
 	neighbour_goes_on(&neighbour, 100);
 	neighbour_stop(&neighbour);
 	rig_stop();
