@@ -20,6 +20,11 @@ enum {
 	OPT_SERVER_LONG_TIMEOUT,
 	OPT_RETRY_MIN,
 	OPT_RETRY_MAX,
+	OPT_OUTAGE,
+	OPT_HOLD,
+	OPT_AFTER_HOLD,
+	OPT_FENCE,
+	OPT_RELEASE,
 };
 
 static const struct argp_option options[] = {
@@ -37,6 +42,14 @@ static const struct argp_option options[] = {
 	{"retry-min", OPT_RETRY_MIN, "MS", 0,
 		"Delay before the first attempt to reconnect to a server"},
 	{"retry-max", OPT_RETRY_MAX, "MS", 0, "Maximum delay between attempts to reconnect"},
+	{"outage", OPT_OUTAGE, "WORD", 0, "When the server is lost: 'fail' or 'hold'"},
+	{"hold", OPT_HOLD, "MS", 0, "Time in which reads wait for a lost server"},
+	{"after-hold", OPT_AFTER_HOLD, "WORD", 0,
+		"Reads after that: 'hold', 'last', 'ones', 'error' or 'auto'"},
+	{"fence", OPT_FENCE, "WORD", 0,
+		"Wait for the end of the previous server process: 'on' or 'off'"},
+	{"release", OPT_RELEASE, "MS", 0,
+		"Time that a VMM has to release the device before it is taken away"},
 	{"users", 'u', "LIST", 0, "Names or numbers of users who can attach, separated by commas"},
 	{"groups", 'g', "LIST", 0, "Groups whose members can attach"},
 	{0},
@@ -45,6 +58,8 @@ static const struct argp_option options[] = {
 static const char *const policies[] = {"shared", "message", NULL};
 static const char *const posted_words[] = {"on", "off", "auto", NULL};
 static const char *const resets[] = {"on", "trust", "never", NULL};
+static const char *const outages[] = {"fail", "hold", NULL};
+static const char *const after_holds[] = {"hold", "last", "ones", "error", "auto", NULL};
 static const char *const switches[] = {"off", "on", NULL};
 
 /* What an option becomes of the parameters of the call. */
@@ -72,6 +87,11 @@ static const struct parameter {
 		.max = MAX_MS},
 	{OPT_RETRY_MIN, NUMBER, "retry_min_ms", "--retry-min", .max = MAX_MS},
 	{OPT_RETRY_MAX, NUMBER, "retry_max_ms", "--retry-max", .max = MAX_MS},
+	{OPT_OUTAGE, TEXT, "outage", "outage", outages},
+	{OPT_HOLD, NUMBER, "hold_ms", "--hold", .max = MAX_MS},
+	{OPT_AFTER_HOLD, TEXT, "after_hold", "after-hold", after_holds},
+	{OPT_FENCE, SWITCH, "fence", "fence", switches},
+	{OPT_RELEASE, NUMBER, "release_ms", "--release", .max = MAX_MS},
 	{'u', LIST, "users"},
 	{'g', LIST, "groups"},
 };

@@ -20,8 +20,8 @@
 #define VUCD_VALUE_SIZE  256 /* of a key's value as text, with its NUL */
 #define VUCD_MAX_IDS     32  /* users, or groups, of a device */
 #define VUCD_NO_ID       UINT32_MAX
-#define VUCD_MAX_KEYS    20 /* of a section */
-#define VUCD_MAX_WORDS   4  /* of a key */
+#define VUCD_MAX_KEYS    24 /* of a section */
+#define VUCD_MAX_WORDS   5  /* of a key */
 
 /* ---- what is read ---- */
 
@@ -83,6 +83,11 @@ struct vucd_device_config {
 	uint32_t long_timeout_ms;
 	uint32_t retry_min_ms;
 	uint32_t retry_max_ms;
+	uint32_t outage; /* enum vuc_control_outage */
+	uint32_t hold_ms;
+	uint32_t after_hold; /* enum vuc_control_after_hold */
+	uint32_t fence;      /* a switch */
+	uint32_t release_ms;
 	struct vucd_ids users;
 	struct vucd_ids groups;
 };

@@ -142,6 +142,27 @@ static const struct vucd_key device_keys[] = {
 		.fallback = "on",
 		.help = "reset for the next VMM: on: reconnect and reset; trust: only reset; "
 			"never: only reconnect"},
+	{"outage", VUCD_NUMBER, DEVICE(outage),
+		WORDS({"fail", VUC_CONTROL_OUTAGE_FAIL}, {"hold", VUC_CONTROL_OUTAGE_HOLD}),
+		.fallback = "fail",
+		.help = "when the connection to the server is lost: fail: the VMM has to attach again; "
+			"hold: the VMM keeps the device, which is restored when the server is back"},
+	{"hold-ms", VUCD_NUMBER, DEVICE(hold_ms), MILLISECONDS, .fallback = "4000",
+		.help = "time from the loss of the connection in which reads wait for the server"},
+	{"after-hold", VUCD_NUMBER, DEVICE(after_hold),
+		WORDS({"hold", VUC_CONTROL_AFTER_HOLD}, {"last", VUC_CONTROL_AFTER_LAST},
+			{"ones", VUC_CONTROL_AFTER_ONES}, {"error", VUC_CONTROL_AFTER_ERROR},
+			{"auto", VUC_CONTROL_AFTER_AUTO}),
+		.fallback = "auto",
+		.help = "reads after hold-ms: hold: they wait; last: the value read last; ones: all "
+			"ones; error: they fail; auto: last for config space, else error"},
+	{"fence", VUCD_SWITCH, DEVICE(fence), WORDS({"on", 1}, {"off", 0}), .fallback = "on",
+		.help = "give the VMM's memory to another server process only when the previous one "
+			"has ended"},
+	{"release-ms", VUCD_NUMBER, DEVICE(release_ms), .max = 3600000, .expected = "milliseconds",
+		.fallback = "0",
+		.help = "time that a VMM has to release the device before it is taken away; 0: it is "
+			"not asked"},
 };
 
 const struct vucd_section vucd_section_vucd = {

@@ -166,6 +166,11 @@ start_adding(struct change *change, const struct vucd_device_config *config,
 	opts.nr_groups = config->groups.nr;
 	opts.retry_min_ms = config->retry_min_ms;
 	opts.retry_max_ms = config->retry_max_ms;
+	opts.outage = (enum vuc_control_outage)config->outage;
+	opts.hold_ms = config->hold_ms;
+	opts.after_hold = (enum vuc_control_after_hold)config->after_hold;
+	opts.fence = config->fence != 0;
+	opts.release_ms = config->release_ms;
 	return vuc_control_add_device_start(
 		change->devices->control, &opts, change_ended, change, &change->err);
 }

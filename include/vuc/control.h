@@ -110,6 +110,23 @@ enum vuc_control_reset {
 	VUC_CONTROL_RESET_NEVER,
 };
 
+/** What becomes of a VMM's device when the connection to its server is lost. */
+enum vuc_control_outage {
+	/** Accesses fail. The VMM has to detach, and to attach again once the server is back. */
+	VUC_CONTROL_OUTAGE_FAIL,
+	/** The VMM keeps the device: it is restored when the server is back. */
+	VUC_CONTROL_OUTAGE_HOLD,
+};
+
+/** What reads return while the server is away, once hold_ms are over. */
+enum vuc_control_after_hold {
+	VUC_CONTROL_AFTER_AUTO,  /**< LAST for config space, ERROR for other regions */
+	VUC_CONTROL_AFTER_HOLD,  /**< nothing: they wait until the server is back */
+	VUC_CONTROL_AFTER_LAST,  /**< the value that was read there last */
+	VUC_CONTROL_AFTER_ONES,  /**< all ones */
+	VUC_CONTROL_AFTER_ERROR, /**< -ENOTCONN; writes fail as well */
+};
+
 /** How to offer a device. Fill it with vuc_control_device_opts_init() first. */
 struct vuc_control_device_opts {
 	/** Bytes of this struct, as the caller knows it; set by vuc_control_device_opts_init(). */
@@ -140,6 +157,19 @@ struct vuc_control_device_opts {
 	uint32_t retry_min_ms;
 	/** Maximum delay in milliseconds. */
 	uint32_t retry_max_ms;
+	/** What becomes of the device when the connection to its server is lost. */
+	enum vuc_control_outage outage;
+	/** Milliseconds from the loss of the connection in which reads wait for the server; at
+	 * least 1. */
+	uint32_t hold_ms;
+	/** What reads return after that. */
+	enum vuc_control_after_hold after_hold;
+	/** Whether another server process gets the VMM's memory only after the one before has
+	 * ended. */
+	bool fence;
+	/** Milliseconds that a VMM has to release its device before it is removed by force, or
+	 * taken away; 0: it is not asked. */
+	uint32_t release_ms;
 };
 
 /** Set every field of opts to its default; name, poller and device to NULL. Size is

@@ -24,6 +24,9 @@ vuc_control_device_opts_init(struct vuc_control_device_opts *opts, size_t size)
 		.reset = VUC_CONTROL_RESET_ON,
 		.retry_min_ms = 100,
 		.retry_max_ms = 5000,
+		.outage = VUC_CONTROL_OUTAGE_FAIL,
+		.hold_ms = 4000,
+		.fence = true,
 	};
 
 	vuc_opts_init(opts, size, &defaults, sizeof(defaults));
@@ -57,6 +60,12 @@ device_check_opts(const struct vuc_control_device_opts *o, struct vuc_error *err
 		o->retry_max_ms > INT32_MAX)
 		return vuc_error_set(err, -EINVAL, "device %s: retries between %u and %u ms",
 			o->name, o->retry_min_ms, o->retry_max_ms);
+	if (o->outage > VUC_CONTROL_OUTAGE_HOLD || o->after_hold > VUC_CONTROL_AFTER_ERROR)
+		return vuc_error_set(err, -EINVAL, "device %s: unknown outage %d or after_hold %d",
+			o->name, (int)o->outage, (int)o->after_hold);
+	if (o->hold_ms == 0 || o->hold_ms > INT32_MAX || o->release_ms > INT32_MAX)
+		return vuc_error_set(err, -EINVAL, "device %s: hold_ms %u, release_ms %u", o->name,
+			o->hold_ms, o->release_ms);
 	return 0;
 }
 

@@ -118,6 +118,10 @@ add --io-fds=1 a /s                 | ioeventfds '1'
 add --max-dma-maps=0 a /s           | --max-dma-maps '0' is not a number from 1 to 65535
 add --retry-min=0 a /s              | --retry-min '0' is not a number from 1 to 3600000
 add --retry-max=3600001 a /s        | --retry-max '3600001' is not a number from 1 to 3600000
+add --outage=on a /s                | outage 'on'
+add --after-hold=off a /s           | after-hold 'off'
+add --fence=1 a /s                  | fence '1'
+add --hold=0 a /s                   | --hold '0' is not a number from 1 to 3600000
 add --server-timeout=x a /s         | --server-timeout 'x'
 add --server-long-timeout=x a /s    | --server-long-timeout 'x'
 remove                              | no device given

@@ -91,7 +91,8 @@ test_all_keys(void)
 		"[device\td.0-_]\nsocket = /s#1 = \\#t## # c\npoller = io1\ndma = message\n"
 		"posted-writes = off\nio-fds = off\nmax-dma-maps = 64\ntimeout-ms = 11\n"
 		"long-timeout-ms = 12\nretry-min-ms = 13\n"
-		"retry-max-ms = 14\nreset = never\nusers = root , 1000,1001\ngroups = 4294967294";
+		"retry-max-ms = 14\nreset = never\noutage = hold\nhold-ms = 15\nafter-hold = ones\n"
+		"fence = off\nrelease-ms = 16\nusers = root , 1000,1001\ngroups = 4294967294";
 	struct vucd_config config;
 	const struct vucd_settings *s = &config.settings;
 	const struct vucd_device_config *d;
@@ -135,6 +136,11 @@ test_all_keys(void)
 	CU_ASSERT_EQUAL(d->long_timeout_ms, 12);
 	CU_ASSERT_EQUAL(d->retry_min_ms, 13);
 	CU_ASSERT_EQUAL(d->retry_max_ms, 14);
+	CU_ASSERT_EQUAL(d->outage, VUC_CONTROL_OUTAGE_HOLD);
+	CU_ASSERT_EQUAL(d->hold_ms, 15);
+	CU_ASSERT_EQUAL(d->after_hold, VUC_CONTROL_AFTER_ONES);
+	CU_ASSERT_FALSE(d->fence);
+	CU_ASSERT_EQUAL(d->release_ms, 16);
 	CU_ASSERT_EQUAL_FATAL(d->users.nr, 3);
 	CU_ASSERT_EQUAL(d->users.ids[0], 0);
 	CU_ASSERT_EQUAL(d->users.ids[2], 1001);
@@ -185,6 +191,11 @@ test_defaults(void)
 	CU_ASSERT_EQUAL(config.devices[0].long_timeout_ms, device.long_timeout_ms);
 	CU_ASSERT_EQUAL(config.devices[0].retry_min_ms, offer.retry_min_ms);
 	CU_ASSERT_EQUAL(config.devices[0].retry_max_ms, offer.retry_max_ms);
+	CU_ASSERT_EQUAL(config.devices[0].outage, offer.outage);
+	CU_ASSERT_EQUAL(config.devices[0].hold_ms, offer.hold_ms);
+	CU_ASSERT_EQUAL(config.devices[0].after_hold, offer.after_hold);
+	CU_ASSERT_EQUAL(config.devices[0].fence, offer.fence);
+	CU_ASSERT_EQUAL(config.devices[0].release_ms, offer.release_ms);
 	CU_ASSERT_EQUAL(config.devices[0].users.nr, 0);
 	vucd_config_free(&config);
 }
