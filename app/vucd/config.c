@@ -115,7 +115,7 @@ struct parser {
 
 /* What stands behind "device " and the like; NULL for a section of another kind. */
 static const char *
-name_in(const char *title, const struct vucd_section *section)
+section_name(const char *title, const struct vucd_section *section)
 {
 	size_t len = strlen(section->name);
 
@@ -169,7 +169,7 @@ begin_section(struct parser *p)
 
 	for (i = 0; name == NULL && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		p->section = kinds[i];
-		name = name_in(p->title, p->section);
+		name = section_name(p->title, p->section);
 	}
 	earlier = name != NULL ? find_line(config, p->section, name) : 0;
 	if (name == NULL) {

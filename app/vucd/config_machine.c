@@ -13,7 +13,7 @@
 
 /* Whether a thread of this process may run on a CPU is for the kernel to say. */
 static bool
-may_run_on(int cpu)
+cpu_is_allowed(int cpu)
 {
 	cpu_set_t before, set;
 	bool may;
@@ -30,7 +30,7 @@ may_run_on(int cpu)
 }
 
 static bool
-both_spin(const struct vucd_poller_config *a, const struct vucd_poller_config *b)
+pollers_both_spin(const struct vucd_poller_config *a, const struct vucd_poller_config *b)
 {
 	return a->cpu == b->cpu && a->idle == VUC_IDLE_SPIN && b->idle == VUC_IDLE_SPIN;
 }
@@ -45,14 +45,14 @@ check_cpu(const struct vucd_config *config, const struct vucd_poller_config *pol
 
 	if (poller->cpu < 0)
 		return;
-	if (!may_run_on(poller->cpu)) {
+	if (!cpu_is_allowed(poller->cpu)) {
 		vucd_report(report, line,
 			"[poller %s] cpu = %d: there is no such CPU, or the daemon may not use it",
 			poller->name, poller->cpu);
 		return;
 	}
 	for (other = config->pollers; other < poller; other++) {
-		if (both_spin(other, poller))
+		if (pollers_both_spin(other, poller))
 			vucd_report_warning(report, line,
 				"[poller %s] cpu = %d: [poller %s] in line %u spins on it as well",
 				poller->name, poller->cpu, other->name,

@@ -21,7 +21,7 @@
 /* ---- signals ---- */
 
 static void
-signalled(struct vucd_watch *watch, uint32_t events)
+signals_ready(struct vucd_watch *watch, uint32_t events)
 {
 	struct vucd_daemon *d = watch->arg;
 	struct signalfd_siginfo info;
@@ -58,7 +58,7 @@ open_signals(struct vucd_daemon *d)
 
 	fill_signals(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	d->signals = (struct vucd_watch){.ready = signalled, .arg = d};
+	d->signals = (struct vucd_watch){.ready = signals_ready, .arg = d};
 	d->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (d->signals.fd < 0)
 		return -errno;
@@ -93,7 +93,7 @@ close_signals(struct vucd_daemon *d)
  * '\n'. Returns 0, also when nobody wants to know, or a negative errno.
  */
 static int
-notify(const char *state)
+service_manager_notify(const char *state)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un addr;
@@ -124,7 +124,7 @@ notify(const char *state)
 /* Tell the service manager and the log that all devices have been added. Their servers may take
  * their time, and no other device or VMM waits for that. */
 static void
-tell_ready(struct vucd_daemon *d)
+daemon_report_ready(struct vucd_daemon *d)
 {
 	char state[128];
 	int rc;
@@ -133,7 +133,7 @@ tell_ready(struct vucd_daemon *d)
 		d->config->nr_devices);
 	vucd_log(d->log, VUC_LOG_NOTICE, "ready, pollers: %u, devices: %u, VMMs at %s",
 		d->pollers.nr, d->config->nr_devices, d->vmm_socket);
-	rc = notify(state);
+	rc = service_manager_notify(state);
 	if (rc != 0)
 		vucd_log(d->log, VUC_LOG_WARNING, "cannot notify the service manager: %s",
 			strerror(-rc));
@@ -359,9 +359,9 @@ daemon_serve(struct vucd_daemon *d, struct vuc_error *err)
 	rc = vuc_control_listen(d->control, err);
 	if (rc != 0)
 		return rc;
-	tell_ready(d);
+	daemon_report_ready(d);
 	rc = vucd_loop_run(&d->loop);
-	notify("STOPPING=1");
+	service_manager_notify("STOPPING=1");
 	close_signals(d);
 	return daemon_fail(err, "the main loop", rc);
 }

@@ -33,7 +33,7 @@ vucd_log_level_name(enum vuc_log_level level)
 
 /* Whether fd is what $JOURNAL_STREAM says journald reads: stderr may have been redirected since. */
 static bool
-is_journal(int fd)
+fd_is_journal(int fd)
 {
 	const char *stream = getenv("JOURNAL_STREAM");
 	unsigned long long dev, ino;
@@ -48,7 +48,7 @@ void
 vucd_log_init(struct vucd_log *log, int fd)
 {
 	log->fd = fd;
-	log->journal = is_journal(fd);
+	log->journal = fd_is_journal(fd);
 	log->lost = 0;
 	atomic_init(&log->level, VUC_LOG_NOTICE);
 	pthread_mutex_init(&log->lock, NULL);
@@ -108,7 +108,7 @@ write_line(struct vucd_log *log, enum vuc_log_level level, const char *text)
 }
 
 static bool
-tell_lost(struct vucd_log *log)
+log_report_lost(struct vucd_log *log)
 {
 	char text[64];
 
@@ -124,7 +124,7 @@ vucd_log_line(void *arg, enum vuc_log_level level, const char *line)
 	if (level > vucd_log_level(log))
 		return;
 	pthread_mutex_lock(&log->lock);
-	if (log->lost > 0 && tell_lost(log))
+	if (log->lost > 0 && log_report_lost(log))
 		log->lost = 0;
 	if (log->lost > 0 || !write_line(log, level, line))
 		log->lost++;

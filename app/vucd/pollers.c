@@ -50,7 +50,7 @@ poller_start(struct vucd_poller *poller, const struct vucd_poller_config *config
 /* Which come first: a CPU that is asked for is known before others are chosen, and those that spin
  * choose before those that can share one. */
 static int
-rank_of(const struct vucd_poller_config *config)
+poller_rank(const struct vucd_poller_config *config)
 {
 	if (config->cpu >= 0)
 		return 0;
@@ -67,14 +67,14 @@ start_rank(struct vucd_pollers *pollers, const struct vucd_config *config, int r
 	int rc = 0;
 
 	for (i = 0; i < config->nr_pollers && rc == 0; i++) {
-		if (rank_of(&config->pollers[i]) == rank)
+		if (poller_rank(&config->pollers[i]) == rank)
 			rc = poller_start(&pollers->all[i], &config->pollers[i], log, err);
 	}
 	return rc;
 }
 
 static bool
-both_spin(const struct vucd_poller *a, const struct vucd_poller *b)
+pollers_both_spin(const struct vucd_poller *a, const struct vucd_poller *b)
 {
 	int cpu = vuc_poller_cpu(a->poller);
 
@@ -90,7 +90,7 @@ warn_of_crowds(const struct vucd_pollers *pollers, struct vucd_log *log)
 
 	for (i = 0; i < pollers->nr; i++) {
 		for (k = 0; k < i; k++) {
-			if (both_spin(&pollers->all[k], &pollers->all[i]))
+			if (pollers_both_spin(&pollers->all[k], &pollers->all[i]))
 				vucd_log(log, VUC_LOG_WARNING,
 					"pollers %s and %s both spin on CPU %d, and delay each "
 					"other by milliseconds; change cpu or idle",

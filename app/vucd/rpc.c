@@ -204,7 +204,7 @@ find_method(struct vucd_rpc_request *request, struct json_object *item, struct v
 }
 
 static bool
-is_strings(struct json_object *value)
+is_array_of_strings(struct json_object *value)
 {
 	bool all = json_object_is_type(value, json_type_array);
 	size_t i;
@@ -216,13 +216,13 @@ is_strings(struct json_object *value)
 
 /* What a type is called when value is not of it, else NULL. */
 static const char *
-type_missed(enum vucd_rpc_type type, struct json_object *value)
+type_expected(enum vucd_rpc_type type, struct json_object *value)
 {
 	switch (type) {
 	case VUCD_RPC_STRING:
 		return json_object_is_type(value, json_type_string) ? NULL : "a string";
 	case VUCD_RPC_STRINGS:
-		return is_strings(value) ? NULL : "an array of strings";
+		return is_array_of_strings(value) ? NULL : "an array of strings";
 	case VUCD_RPC_BOOL:
 		return json_object_is_type(value, json_type_boolean) ? NULL : "true or false";
 	default:
@@ -284,7 +284,7 @@ take_params(struct vucd_rpc_call *call, struct json_object *item, struct vuc_err
 			? json_object_array_get_idx(params, i)
 			: json_object_object_get(params, param->name);
 		const char *missed =
-			value != NULL || param->required ? type_missed(param->type, value) : NULL;
+			value != NULL || param->required ? type_expected(param->type, value) : NULL;
 
 		if (missed != NULL)
 			return request_refuse(err, VUCD_RPC_INVALID_PARAMS, "%s: %s%s: expected %s",
@@ -297,7 +297,7 @@ take_params(struct vucd_rpc_call *call, struct json_object *item, struct vuc_err
 
 /* ---- a call ---- */
 
-static void carry_on(struct vucd_rpc_request *request);
+static void request_continue(struct vucd_rpc_request *request);
 
 static void
 end_call(struct vucd_rpc_request *request)
@@ -305,7 +305,7 @@ end_call(struct vucd_rpc_request *request)
 	json_object_put(request->call.result);
 	request->over = true;
 	if (!request->starting)
-		carry_on(request);
+		request_continue(request);
 }
 
 void
@@ -379,7 +379,7 @@ end_request(struct vucd_rpc_request *request)
 }
 
 static void
-carry_on(struct vucd_rpc_request *request)
+request_continue(struct vucd_rpc_request *request)
 {
 	size_t n = request->batch ? json_object_array_length(request->root) : 1;
 
@@ -401,7 +401,7 @@ carry_on(struct vucd_rpc_request *request)
 
 /* Whether a line that is JSON can be a request or a batch. */
 static const char *
-unfit(struct json_object *root)
+batch_error(struct json_object *root)
 {
 	if (!json_object_is_type(root, json_type_array))
 		return NULL;
@@ -428,7 +428,7 @@ vucd_rpc_line(const struct vucd_rpc *rpc, const char *who, const char *line, siz
 		code = rc == -ENOMEM ? VUCD_RPC_INTERNAL_ERROR : VUCD_RPC_PARSE_ERROR;
 		why = err.text;
 	} else {
-		why = unfit(root);
+		why = batch_error(root);
 	}
 	if (why == NULL) {
 		request = calloc(1, sizeof(*request));
@@ -450,7 +450,7 @@ vucd_rpc_line(const struct vucd_rpc *rpc, const char *who, const char *line, siz
 	};
 	*owner = request;
 	init_answer(&request->answer);
-	carry_on(request);
+	request_continue(request);
 }
 
 void

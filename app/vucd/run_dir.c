@@ -39,7 +39,7 @@ run_dir_refuse(const char *path, const char *why, int rc, struct vuc_error *err)
 
 /* The first of what may be several, with colons. */
 static int
-from_runtime_directory(char path[VUCD_PATH_SIZE], const char *list)
+runtime_directory_first(char path[VUCD_PATH_SIZE], const char *list)
 {
 	return snprintf(path, VUCD_PATH_SIZE, "%.*s", (int)strcspn(list, ":"), list);
 }
@@ -55,7 +55,7 @@ run_dir_choose(
 	if (settings->directory[0] != '\0')
 		len = snprintf(path, VUCD_PATH_SIZE, "%s", settings->directory);
 	else if (runtime != NULL && runtime[0] == '/')
-		len = from_runtime_directory(path, runtime);
+		len = runtime_directory_first(path, runtime);
 	else if (xdg != NULL && xdg[0] == '/')
 		len = snprintf(path, VUCD_PATH_SIZE, "%s/vucd", xdg);
 	else if (geteuid() == 0)
@@ -94,7 +94,7 @@ run_dir_check_found(const char *path, const struct stat *st, const struct vucd_s
 
 /* Set group and mode, which the owner may do. The mode comes last: chown(2) may clear bits. */
 static int
-set_access(
+run_dir_set_access(
 	const struct vucd_run_dir *dir, const struct vucd_settings *settings, struct vuc_error *err)
 {
 	if (settings->group != VUCD_NO_ID && fchown(dir->fd, (uid_t)-1, settings->group) != 0)
@@ -106,7 +106,7 @@ set_access(
 
 /* Whether the directory is the daemon's alone: it has made it, or systemd has, for the service. */
 static bool
-is_own(const struct vucd_run_dir *dir, const struct vucd_settings *settings)
+run_dir_is_own(const struct vucd_run_dir *dir, const struct vucd_settings *settings)
 {
 	const char *runtime = getenv("RUNTIME_DIRECTORY");
 
@@ -131,8 +131,8 @@ run_dir_take(struct vucd_run_dir *dir, const struct vucd_settings *settings, str
 	if (fstat(dir->fd, &st) != 0)
 		return run_dir_fail(dir->path, "cannot be checked", err);
 	rc = run_dir_check_found(dir->path, &st, settings, err);
-	if (rc == 0 && is_own(dir, settings))
-		rc = set_access(dir, settings, err);
+	if (rc == 0 && run_dir_is_own(dir, settings))
+		rc = run_dir_set_access(dir, settings, err);
 	return rc;
 }
 

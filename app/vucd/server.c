@@ -289,7 +289,7 @@ refusal_send(void *arg, const char *text, size_t len)
 
 /* Hang up on a new connection, and say why. */
 static void
-turn_away(int fd, int error, const char *why)
+connection_refuse(int fd, int error, const char *why)
 {
 	vucd_rpc_refuse(VUCD_RPC_FAILED, error, why, refusal_send, &fd);
 	close(fd);
@@ -323,7 +323,7 @@ client_create(struct vucd_server *server, int fd)
 	char why[WHY_SIZE];
 
 	if (!peer_is_allowed(server, fd, &peer, why)) {
-		turn_away(fd, -EACCES, why);
+		connection_refuse(fd, -EACCES, why);
 		return;
 	}
 	client = malloc(sizeof(*client));
@@ -346,7 +346,7 @@ client_create(struct vucd_server *server, int fd)
 
 /* There are no descriptors: hang up, as the listener would be ready for ever otherwise. */
 static void
-hang_up(struct vucd_server *server)
+connection_refuse_without_fds(struct vucd_server *server)
 {
 	int fd;
 
@@ -356,7 +356,7 @@ hang_up(struct vucd_server *server)
 		close(server->spare);
 	fd = accept4(server->listener.fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
-		turn_away(fd, -EMFILE, "the daemon is out of file descriptors");
+		connection_refuse(fd, -EMFILE, "the daemon is out of file descriptors");
 	else
 		server_pause(server, true);
 	server->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -377,7 +377,7 @@ accept_client(struct vucd_watch *watch, uint32_t events)
 	if (fd >= 0)
 		client_create(server, fd);
 	else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-		hang_up(server);
+		connection_refuse_without_fds(server);
 }
 
 /* ---- the socket ---- */
