@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "layout.h"
+#include "sync.h"
 #include "subject.h"
 
 /* A run: how many accesses have begun and ended. */

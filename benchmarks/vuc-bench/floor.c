@@ -11,7 +11,7 @@
 
 #include "fds.h"
 #include "front.h"
-#include "layout.h"
+#include "sync.h"
 
 #define STOP_WORD  UINT32_MAX
 #define RING_BURST 32 /* requests between two looks at anything else, as a poller has it */

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "layout.h"
+#include "sync.h"
 
 static struct bench_queue_way *
 queue_of(struct bench_way *way)

@@ -10,7 +10,7 @@
 
 #include "error.h"
 #include "internal.h"
-#include "layout.h"
+#include "sync.h"
 #include "post.h"
 #include "registry.h"
 #include "source.h"

@@ -15,6 +15,7 @@
 #include "layout.h"
 #include "registry.h"
 #include "source.h"
+#include "sync.h"
 
 enum area {
 	REQUESTS,

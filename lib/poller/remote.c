@@ -9,7 +9,7 @@
 #include "clock.h"
 #include "error.h"
 #include "internal.h"
-#include "layout.h"
+#include "sync.h"
 #include "registry.h"
 #include "source.h"
 

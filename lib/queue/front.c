@@ -13,6 +13,7 @@
 #include <vuc/export.h>
 
 #include "opts.h"
+#include "sync.h"
 
 /* Some times what a register access takes: a thread that sleeps wakes up late. */
 #define DEFAULT_SPINS 2000u

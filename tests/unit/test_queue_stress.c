@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "queue_pair.h"
+#include "sync.h"
 #include "tap.h"
 
 #define CHUNK       256u

@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "layout.h"
+#include "sync.h"
 #include "memfd.h"
 #include "queue_pair.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "back.h"
+#include "sync.h"
 
 #include <assert.h>
 #include <errno.h>
