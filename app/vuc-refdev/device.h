@@ -64,12 +64,17 @@ int refdev_feature_reply(
 
 /* Memory with a descriptor. */
 struct refdev_memory {
-	int fd; /* sealed against resizing, so that no client can make an access to it fault */
+	/* Sealed against resizing, so that no client can make an access to it fault; unless it is a
+	 * file in a folder. */
+	int fd;
 	uint8_t *bytes;
 	size_t size;
 };
 
 int refdev_memory_open(struct refdev_memory *mem, const char *name, size_t size);
+/* That of a region of the device: a file in config.bar_folder, if there is one. */
+int refdev_memory_open_region(
+	const struct refdev *dev, struct refdev_memory *mem, uint32_t region, size_t size);
 void refdev_memory_close(struct refdev_memory *mem);
 
 /* Descriptors that something happens on. */

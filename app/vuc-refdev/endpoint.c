@@ -21,6 +21,7 @@ refdev_endpoint_init(
 	struct refdev_endpoint *ep, const struct refdev_options *options, uint64_t serial)
 {
 	struct refdev_config device = options->device;
+	struct vuc_error err = {0};
 	size_t size;
 
 	*ep = (struct refdev_endpoint){
@@ -31,9 +32,13 @@ refdev_endpoint_init(
 	};
 	device.serial = serial;
 	device.commands = true;
+	device.err = &err;
 	ep->dev = refdev_create(&device);
 	if (ep->dev == NULL) {
-		refdev_report("can't make a device: %s", strerror(errno));
+		if (err.text[0] == '\0')
+			snprintf(err.text, sizeof(err.text), "can't make a device: %s",
+				strerror(errno));
+		refdev_report("%s", err.text);
 		return -EINVAL;
 	}
 	size = refdev_max_message(ep->dev);

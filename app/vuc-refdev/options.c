@@ -27,6 +27,7 @@ enum option_key {
 	OPT_NO_MIGRATION,
 	OPT_NO_DIRTY_LOG,
 	OPT_NO_IO_FDS,
+	OPT_BAR_FILE,
 	OPT_VERBOSE,
 };
 
@@ -55,6 +56,8 @@ static const struct argp_option arguments[] = {
 	{"no-migration", OPT_NO_MIGRATION, NULL, 0, "Do not support migration", 0},
 	{"no-dirty-log", OPT_NO_DIRTY_LOG, NULL, 0, "Do not support logging of dirty pages", 0},
 	{"no-io-fds", OPT_NO_IO_FDS, NULL, 0, "Do not support DEVICE_GET_REGION_IO_FDS", 0},
+	{"bar-file", OPT_BAR_FILE, "FOLDER", 0,
+		"Keep the memory of mappable regions in files in FOLDER", 0},
 	{NULL, 0, NULL, 0, "Faults:", 3},
 	{"pretend", OPT_PRETEND, "COMMAND", 0, "Reply to reset or unmap-all with success, but do nothing", 0},
 	{"fault", OPT_FAULT, "SPEC", 0, "Inject a fault: KIND[=VALUE][@COMMAND][#N]", 0},
@@ -129,6 +132,9 @@ set_device_option(
 		return 0;
 	case OPT_NO_IO_FDS:
 		device->io_fds = false;
+		return 0;
+	case OPT_BAR_FILE:
+		device->bar_folder = text;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;

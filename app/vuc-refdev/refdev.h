@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <vuc/error.h>
 #include <vuc/loopback.h>
 
 /* Bounds of struct refdev_config. */
@@ -37,6 +38,10 @@ struct refdev_config {
 	bool io_fds;
 	bool pretend_reset;     /* a reset is only answered; the state goes with the client */
 	bool pretend_unmap_all; /* likewise UNMAP_ALL; the mappings go with the client */
+	/* Where the memory of mappable regions is in files, which stay; NULL: in memory that goes
+	 * with the device. Read by refdev_create() only. */
+	const char *bar_folder;
+	struct vuc_error *err; /* filled when one of the files cannot be used, or NULL */
 };
 
 void refdev_config_init(struct refdev_config *config);

@@ -238,8 +238,11 @@ reference_create(struct refdev *dev)
 	ref->ioregion[1] = -1;
 	config_space_reset(dev);
 	refdev_bar0_reset(dev);
-	rc = refdev_memory_open(&ref->bar2, "refdev-bar2", REFDEV_BAR2_SIZE);
-	return rc != 0 ? rc : refdev_memory_open(&ref->bar4, "refdev-bar4", REFDEV_BAR4_SIZE);
+	rc = refdev_memory_open_region(
+		dev, &ref->bar2, VFIO_PCI_BAR2_REGION_INDEX, REFDEV_BAR2_SIZE);
+	return rc != 0 ? rc
+		       : refdev_memory_open_region(
+				 dev, &ref->bar4, VFIO_PCI_BAR4_REGION_INDEX, REFDEV_BAR4_SIZE);
 }
 
 static void

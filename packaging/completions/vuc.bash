@@ -47,8 +47,8 @@ _vuc_options() {
 	"vuc-refdev")
 		echo --socket-path= --fd= --mode= --cpu= --once --ready-fd= --max-data-xfer-size= \
 			--max-msg-fds= --max-dma-maps= --pgsizes= --minor= --no-twin-socket \
-			--no-write-multi --no-migration --no-dirty-log --no-io-fds --pretend= --fault= \
-			--verbose -h,--help --usage -V,--version
+			--no-write-multi --no-migration --no-dirty-log --no-io-fds --bar-file= \
+			--pretend= --fault= --verbose -h,--help --usage -V,--version
 		;;
 	"vuc-vmm")
 		echo -s,--socket= -d,--device= -g,--guest= -r,--rounds= -t,--timeout= -j,--json \
@@ -98,7 +98,7 @@ _vuc_values() {
 		;;
 	"vuc-refdev --mode") echo block poll ;;
 	"vuc-refdev --pretend") echo reset unmap-all ;;
-	"vuc-refdev --socket-path") echo FILE ;;
+	"vuc-refdev --bar-file" | "vuc-refdev --socket-path") echo FILE ;;
 	"vuc-vmm --device") _vuc_devices ;;
 	"vuc-vmm --guest") echo drive torment ;;
 	"vuc-vmm --socket" | "vucd --config") echo FILE ;;

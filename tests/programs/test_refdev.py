@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The program vuc-refdev: its command line, sockets and modes, and how it reads a stream."""
 
+import mmap
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ import struct
 import pytest
 import rig
 import vfio_client as vfio
-from vfio_client import BAR0, BAR2, Client, message
+from vfio_client import BAR0, BAR2, BAR4, Client, message
 
 MODES = ['--mode=block', '--mode=poll']
 ID_VALUE = 0x52637576
@@ -256,6 +257,107 @@ def test_many_maps(refdev):
     fd = client.map_memory(1 << 40, 4096)
     assert all(client.map(4096 * i, 4096, 3, fd) == 0 for i in range(1100))
     assert client.reg('DMA_MAPS') == 1101
+
+
+# ---- Files of BARs ----
+
+MAPPABLE = [(BAR2, 0x10000, 0), (BAR4, 0x4000, 0x1000)]  # with an offset that can be mapped
+
+
+def region_file(client, region):
+    """The descriptor that a client gets for a region."""
+    ask = struct.pack('<IIIIQQ', 4096, 0, region, 0, 0, 0)
+    return client.ask(vfio.GET_REGION_INFO, ask).fds[0]
+
+
+def inode(fd):
+    return os.fstat(fd).st_dev, os.fstat(fd).st_ino
+
+
+def test_bar_files_outlive_the_server(refdev, folder):
+    """What a client has mapped is the memory of each server that comes after its own."""
+    path = f'{folder}/s'
+    server = refdev(f'--bar-file={folder}', at=path)
+    client = Client(path)
+    regions = []
+    for bar, size, offset in MAPPABLE:
+        fd = region_file(client, bar)
+        assert os.stat(f'{folder}/device1-bar{bar}').st_ino == os.fstat(fd).st_ino
+        regions.append((bar, offset, inode(fd), mmap.mmap(fd, size)))
+    for turn in range(1, 4):
+        assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+        for bar, offset, _, memory in regions:
+            memory[offset] = turn
+        server = refdev(f'--bar-file={folder}', at=path)
+        client = Client(path)
+        for bar, offset, first, memory in regions:
+            assert inode(region_file(client, bar)) == first
+            assert client.get(bar, offset, 1) == turn
+            client.set(bar, offset + 8, 1, 100 + turn)
+            assert memory[offset + 8] == 100 + turn
+    assert client.try_ask(vfio.RESET) == 0
+    assert all(memory[:] == bytes(len(memory)) for *_, memory in regions)
+    assert server.stop() == 0
+    assert server.err == b''
+    assert sorted(os.listdir(folder)) == ['device1-bar2', 'device1-bar4']
+
+
+def test_bar_files_of_each_device(refdev, folder):
+    refdev(f'{folder}/s', f'--bar-file={folder}')
+    assert sorted(os.listdir(folder)) == [
+        f'device{n}-bar{bar}' for n in (1, 2) for bar in (BAR2, BAR4)] + ['s']
+
+
+def make_file(path, size):
+    with open(path, 'wb') as file:
+        file.truncate(size)
+
+
+def make_link(path):
+    make_file(f'{path}-real', 0x10000)
+    os.symlink(f'{path}-real', path)
+
+
+def make_foreign(path):
+    if os.geteuid() != 0:
+        pytest.skip('only root can give files away')
+    make_file(path, 0x10000)
+    os.chown(path, 1, 1)
+
+
+@pytest.mark.parametrize('make, text', [
+    (os.mkdir, 'Is a directory'),
+    (os.mkfifo, 'not a regular file'),
+    (make_link, 'Too many levels of symbolic links'),
+    (make_foreign, 'belongs to user 1'),
+    (lambda path: make_file(path, 0xffff), 'has 65535 bytes, not 65536'),
+    (lambda path: make_file(path, 0x10001), 'has 65537 bytes, not 65536'),
+], ids=['directory', 'fifo', 'link', 'foreign', 'short', 'long'])
+def test_bar_file_that_cannot_be_used(folder, make, text):
+    """It is refused in a line, and stays as it is."""
+    path = f'{folder}/device1-bar2'
+    make(path)
+    before = os.lstat(path)
+    wrong = run(f'{folder}/s', f'--bar-file={folder}')
+    assert (wrong.status, wrong.out, wrong.err.count('\n')) == (1, '', 1)
+    assert wrong.err.startswith(f'vuc-refdev: {path}') and text in wrong.err
+    after = os.lstat(path)
+    assert (before.st_ino, before.st_size, before.st_mtime_ns) == (
+        after.st_ino, after.st_size, after.st_mtime_ns)
+
+
+def test_bar_file_that_is_empty(refdev, folder):
+    """A server that was killed before it had set the size leaves one."""
+    make_file(f'{folder}/device1-bar4', 0)
+    server = refdev(f'--bar-file={folder}')
+    assert os.stat(f'{folder}/device1-bar4').st_size == 0x4000
+    check_ends(server)
+
+
+def test_bar_folder_that_is_missing(folder):
+    wrong = run(f'{folder}/s', f'--bar-file={folder}/none')
+    assert (wrong.status, wrong.err) == (
+        1, f'vuc-refdev: {folder}/none/device1-bar2: No such file or directory\n')
 
 
 # ---- The stream ----
