@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "internal.h"
 #include "operation.h"
+#include "record.h"
 
 static const char closed[] = "the device was closed";
 
@@ -83,6 +84,7 @@ begin_closing(struct vuc_device *dev, vuc_done_fn done, void *arg)
 	dev->operating = true;
 	device_mark_dirty(dev);
 	device_cancel_opening(dev);
+	vuc_device_record_stop(dev);
 	device_cancel_operations(dev, -ECANCELED, closed);
 }
 

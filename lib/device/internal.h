@@ -49,6 +49,7 @@ enum device_fault {
 	DEVICE_FAULT_NO_FDS,    /* no descriptors are taken, so memory is accessed by message */
 	DEVICE_FAULT_CONFIG,    /* a read of config space is not answered */
 	DEVICE_FAULT_RESET,     /* the flag for a reset, and none */
+	DEVICE_FAULT_NO_PEER,   /* nobody says which process it is */
 };
 
 /* A region as it is kept: what the public view points to is allocated here. */
@@ -65,6 +66,14 @@ struct region {
 struct irq_set {
 	uint32_t start;
 	uint32_t end;
+};
+
+/* The process that the kernel names as the other end of the socket, when it was connected. */
+struct device_peer {
+	bool known; /* false: there is no socket */
+	pid_t pid;  /* 0: the kernel names none, as for another PID namespace */
+	uid_t uid;
+	int pidfd; /* -1: none */
 };
 
 /* A session and the connection that carries it. */
@@ -124,6 +133,8 @@ struct vuc_device {
 	bool unmap_all;                 /* was called since the last commit */
 	bool logging;                   /* the pages that the server writes */
 	struct device_opening *opening; /* or NULL */
+	struct device_record *record;   /* or NULL */
+	struct device_peer peer;
 	struct {
 		uint64_t deadline_ms;
 		vuc_done_fn done; /* NULL: nobody is told */
@@ -194,6 +205,10 @@ void device_log_warning(void *arg, const char *line);
 /* device.c: warn of a fault of the server, once for each kind */
 void device_warn(struct vuc_device *dev, enum device_fault fault, const char *fmt, ...)
 	__attribute__((cold, format(printf, 3, 4)));
+
+/* fence.c: who is at the other end of a connected socket; and forget it */
+void device_peer_take(struct device_peer *peer, int sock);
+void device_peer_forget(struct device_peer *peer);
 
 /* link.c: between session and connection */
 int device_link_open(struct device_link *link, int fd, const struct vuc_loopback_server *loopback,

@@ -236,6 +236,7 @@ opening_connect(struct device_opening *o, uint64_t now_ms, struct vuc_error *err
 		return fd;
 	device_connector_free(o->connector, o->dev->closer);
 	o->connector = NULL;
+	device_peer_take(&o->dev->peer, fd);
 	return device_link_open(&o->dev->main, fd, NULL, err);
 }
 
@@ -331,6 +332,7 @@ open_connection(struct device_opening *o, const struct vuc_device_opts *opts, st
 		fd = device_adopt(opts->fd, err);
 	if (fd < 0 && opts->loopback == NULL)
 		return fd;
+	device_peer_take(&o->dev->peer, fd);
 	return device_link_open(&o->dev->main, fd, opts->loopback, err);
 }
 
@@ -376,6 +378,7 @@ alloc_device(const struct vuc_device_opts *opts, struct vuc_server_faults *fault
 	}
 	*d = (struct vuc_device){
 		.operations = TAILQ_HEAD_INITIALIZER(d->operations),
+		.peer.pidfd = -1,
 		.main.dev = d,
 		.twin.dev = d,
 		.last = &d->first,
@@ -405,6 +408,7 @@ device_destroy(struct vuc_device *dev)
 	device_link_free(&dev->main);
 	device_forget(dev);
 	dma_table_free(&dev->dma);
+	device_peer_forget(&dev->peer);
 	vuc_closer_let_go(dev->closer);
 	free(dev);
 }

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "record.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "internal.h"
+#include "recorded.h"
+#include "vfio_user.h"
+
+static void
+record_note_read(struct device_record *r, uint64_t offset, const uint8_t *data, size_t count)
+{
+	if (offset >= RECORD_CONFIG_SIZE || count > RECORD_CONFIG_SIZE - offset)
+		return;
+	memcpy(r->config.last + offset, data, count);
+	memset(r->config.is_known + offset, 1, count);
+}
+
+static void
+record_free(struct device_record *r)
+{
+	vuc_closer_let_go(r->closer);
+	free(r);
+}
+
+/* A server that does not let config space be read can still be restored. */
+static void
+record_config_read(struct vuc_request *req, int status)
+{
+	struct device_record *r = req->arg;
+	struct vuc_device *dev = r->dev;
+	struct vuc_error err = {0};
+	vuc_done_fn done = r->done;
+	void *arg = r->arg;
+
+	r->done = NULL;
+	if (r->is_stopped) {
+		record_free(r);
+		vuc_error_set(&err, -ECANCELED, "the record was stopped");
+		done(arg, -ECANCELED, &err);
+		return;
+	}
+	if (status == 0) {
+		r->first_len = req->count;
+		record_note_read(r, 0, r->first, req->count);
+	}
+	status = device_check_connected(dev, &err);
+	if (status != 0)
+		vuc_device_record_stop(dev);
+	done(arg, status, &err);
+}
+
+static size_t
+config_size(const struct vuc_device *dev)
+{
+	const struct vuc_region *config = vuc_device_region(dev, VFIO_PCI_CONFIG_REGION_INDEX);
+
+	if (config == NULL || (config->flags & VFIO_REGION_INFO_FLAG_READ) == 0)
+		return 0;
+	return config->size < MSIX_CONFIG_SIZE ? (size_t)config->size : MSIX_CONFIG_SIZE;
+}
+
+VUC_PRIVATE int
+vuc_device_record_start(
+	struct vuc_device *dev, const struct vuc_record_opts *opts, vuc_done_fn done, void *arg)
+{
+	struct vuc_error *err = &dev->reason;
+	struct device_record *r;
+	int rc = device_check_connected(dev, err);
+
+	if (rc != 0)
+		return rc;
+	if (dev->record != NULL)
+		return vuc_error_set(err, -EALREADY, "the device has a record already");
+	r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for the record of a device");
+	r->dev = dev;
+	r->closer = vuc_closer_hold(opts->closer);
+	r->done = done;
+	r->arg = arg;
+	r->read = (struct vuc_request){
+		.op = VUC_OP_READ,
+		.region = VFIO_PCI_CONFIG_REGION_INDEX,
+		.data = r->first,
+		.count = config_size(dev),
+		.done = record_config_read,
+		.arg = r,
+	};
+	dev->record = r;
+	/* Without bytes to read it is complete with the next poll. */
+	device_enqueue(dev, &r->read);
+	device_mark_dirty(dev);
+	return 0;
+}
+
+VUC_PRIVATE void
+vuc_device_record_stop(struct vuc_device *dev)
+{
+	struct device_record *r = dev->record;
+
+	if (r == NULL)
+		return;
+	dev->record = NULL;
+	r->is_stopped = true;
+	/* Config space is still being read into it. */
+	if (r->done == NULL)
+		record_free(r);
+}
+
+VUC_PRIVATE bool
+vuc_device_is_away(const struct vuc_device *dev)
+{
+	return dev->record != NULL && vuc_session_state(dev->session) == VUC_SESSION_LOST;
+}
+
+VUC_PRIVATE int
+vuc_device_record_read_config(
+	const struct vuc_device *dev, uint64_t offset, void *data, uint32_t count)
+{
+	const struct vuc_region *config = vuc_device_region(dev, VFIO_PCI_CONFIG_REGION_INDEX);
+	const struct device_record *r = dev->record;
+
+	if (config == NULL || count > config->size || offset > config->size - count)
+		return -EINVAL;
+	if (r == NULL || count > RECORD_CONFIG_SIZE || offset > RECORD_CONFIG_SIZE - count ||
+		memchr(r->config.is_known + offset, 0, count) != NULL)
+		return -ENODATA;
+	memcpy(data, r->config.last + offset, count);
+	return 0;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_DEVICE_RECORD_H
+#define VUC_DEVICE_RECORD_H
+
+/*
+ * The record of a device: what its client has set, so that the device survives its server.
+ *
+ * While a device has a record, the end of its connection does not end the device: it is *away*.
+ * DMA maps and unmaps, IRQ changes and a reset are then taken into the record instead of being
+ * sent, and end well; those under way when the connection is lost do, too. Everything else fails as
+ * on any device without a connection. A restore takes the connection of a fresh device, which is
+ * compared with this one, and replays the record.
+ *
+ * Recorded: DMA mappings (the DMA table itself), eventfds and explicit masks of interrupts, the
+ * last value of each register of config space and of the MSI-X table that the server took, and
+ * dirty-page logging. All of it is bounded. A migration's state is not recorded.
+ *
+ * All functions are called on the thread that polls the device, callbacks come from its polls.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vuc/device.h>
+#include <vuc/error.h>
+
+#include "closers.h"
+
+/* Eventfds and explicit masks of a device that are kept; an IRQ operation beyond fails with -ENOSPC
+ * before anything is sent. MSI-X has at most 2048 interrupts. */
+#define VUC_RECORD_MAX_IRQS 4160u
+
+struct vuc_record_opts {
+	/* By whom eventfds are closed, which may be files of the client's own file system; held
+	 * until the record is stopped. NULL: they are closed on the thread that polls. */
+	struct vuc_closer *closer;
+};
+
+/*
+ * Keep a record from now on, for a client that has set nothing yet; reads config space. done is
+ * called once: with 0, also when config space cannot be read; or with what ended the connection,
+ * and then there is no record. Returns 0; -EALREADY, -ENOMEM, -ENOTCONN, and done is not called.
+ */
+int vuc_device_record_start(
+	struct vuc_device *dev, const struct vuc_record_opts *opts, vuc_done_fn done, void *arg);
+
+/*
+ * Forget all of it, as when the client leaves. A device that is away is from then on one whose
+ * connection has ended; a restore under way ends with -ECANCELED, from this call. Mappings stay in
+ * the DMA table until the device is closed. Does nothing without a record; closing stops it, too.
+ */
+void vuc_device_record_stop(struct vuc_device *dev);
+
+/* Whether the device has a record, and its connection has ended or is being restored.
+ * vuc_device_connected() is false meanwhile. */
+bool vuc_device_is_away(const struct vuc_device *dev);
+
+/*
+ * What config space had there last: as it was read at the start or later, with what was written
+ * since and taken. Returns 0; -ENODATA if a byte of it is not known; -EINVAL beyond the region.
+ */
+int vuc_device_record_read_config(
+	const struct vuc_device *dev, uint64_t offset, void *data, uint32_t count);
+
+/*
+ * Whether the process behind a fresh device may get what the old one's process had. Returns 0;
+ * -EAGAIN: the old process still runs, why names it (ask again later); -EACCES: another user
+ * runs the new one. fence_on false: the old process may run still. A server of which the kernel
+ * names no process (a socket of another PID namespace, no socket) passes, and draws one warning.
+ */
+int vuc_device_fence(struct vuc_device *old, const struct vuc_device *fresh, bool fence_on,
+	struct vuc_error *why);
+
+struct vuc_restore_opts {
+	bool reset; /* RESET comes first, if the device has the flag */
+};
+
+/*
+ * Restore a device that is away with the connection of a fresh one, which is open, of the same poll
+ * group, and used by nobody. In this order: compare both; RESET; power state D0; BARs; DMA
+ * mappings; interrupts, INTx unmasked; MSI-X table; MSI and MSI-X control; device control; other
+ * registers that the server had taken; dirty-page logging, after which all mapped memory is
+ * reported dirty once; COMMAND. A refused register is logged once and skipped; anything else that
+ * is refused fails.
+ *
+ * done is called once. 0: the device is connected again. -ENODEV: the device differs, err says in
+ * what. Else what went wrong, and the device is away as before, with its record: it can be tried
+ * again with another fresh device. fresh has no connection any more in either case; it has to stay
+ * until then, and the caller closes it.
+ * Returns 0; -EINVAL, -EBUSY (one is under way), -ENOMEM, and nothing was done.
+ */
+int vuc_device_restore_start(struct vuc_device *dev, struct vuc_device *fresh,
+	const struct vuc_restore_opts *opts, vuc_done_fn done, void *arg);
+
+/* What the restore under way is at, as "mapping 12 of 64"; "" if there is none. Valid until the
+ * next call. */
+const char *vuc_device_restore_step(struct vuc_device *dev);
+
+/* Duplicate the eventfds of all assigned INTx, MSI and MSI-X interrupts, up to max of them: returns
+ * how many, which are the caller's. */
+unsigned int vuc_device_hold_eventfds(const struct vuc_device *dev, int *fds, unsigned int max);
+
+/* Bit n: a file of region n was another one after the last restore than before. */
+uint64_t vuc_device_remapped(const struct vuc_device *dev);
+
+#endif /* VUC_DEVICE_RECORD_H */
