@@ -193,7 +193,7 @@ device_check(struct device *device)
 		reason = "the daemon has ended";
 	else if (events & VUC_VMM_EVENT_REMOVED)
 		reason = "the operator has taken it away";
-	else if (events & (VUC_VMM_EVENT_LOST | VUC_VMM_EVENT_BACK))
+	else if (events & (VUC_VMM_EVENT_LOST | VUC_VMM_EVENT_STALE))
 		reason = "its server has ended";
 	else if (events & VUC_VMM_EVENT_RESET)
 		reason = "it has to be reset";

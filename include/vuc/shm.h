@@ -27,7 +27,7 @@ extern "C" {
 #endif
 
 #define VUC_SHM_MAGIC   UINT64_C(0x314d485343555600) /**< in HELLO: bytes 00 "VUCSHM1" on x86 */
-#define VUC_SHM_VERSION 1                            /**< of this file */
+#define VUC_SHM_VERSION 2                            /**< of this file */
 
 #define VUC_SHM_MAX_PACKET  4096 /**< bytes of a packet, including the header */
 #define VUC_SHM_MAX_FDS     16   /**< file descriptors of a packet */
@@ -298,12 +298,15 @@ struct vuc_shm_io_reply {
 enum vuc_shm_device_state {
 	VUC_SHM_ATTACHED = 1, /**< it can be used */
 	VUC_SHM_LOST = 2,     /**< its server is away: requests fail */
-	VUC_SHM_BACK = 3,    /**< the daemon has reconnected to the server; the device is as after a
-				reset: detach, and attach again */
-	VUC_SHM_REMOVED = 4, /**< the operator has removed or detached the device: detach */
+	VUC_SHM_STALE = 3,    /**< the daemon has reconnected to the server, without this VMM's
+				 memory and interrupts: detach, and attach again */
+	VUC_SHM_REMOVED = 4,  /**< the operator has removed or detached the device: detach */
 	VUC_SHM_STOPPING = 5, /**< the daemon is stopping: detach */
 	VUC_SHM_SILENT = 6,   /**< the server has stopped replying: requests time out;
 				 VUC_SHM_ATTACHED again when it replies again */
+	VUC_SHM_BACK = 7,     /**< as VUC_SHM_ATTACHED: the daemon has reconnected to the server and
+				 restored this VMM's memory and interrupts; `resets` has
+				 increased */
 };
 
 /**
@@ -320,7 +323,11 @@ struct vuc_shm_state {
 	uint64_t posted;     /**< … posted writes, … */
 	uint64_t errors;     /**< … and those that failed */
 	uint64_t resets;     /**< counter: when it has increased, the guest's driver must reset the
-				device,     as after VUC_SHM_BACK */
+				device, which has lost its registers, as after VUC_SHM_BACK */
+	uint64_t remaps;     /**< counter: when it has increased, the memory of regions is another
+				one: ask for them again, and map their areas anew */
+	uint64_t releases; /**< counter: when it has increased, the operator wants the device back:
+			      detach soon */
 };
 
 /** The doorbell by which a VMM notifies its poller: memory that both write. */
@@ -366,7 +373,7 @@ struct vuc_shm_request {
 	uint16_t op;                       /**< enum vuc_shm_op */
 	uint16_t region;                   /**< index */
 	uint16_t id;                       /**< below depth, not that of an outstanding request */
-	uint16_t reserved[5];              /**< 0; ignored in version 1 */
+	uint16_t reserved[5];              /**< 0; ignored in this version */
 	uint8_t data[VUC_SHM_REQUEST_MAX]; /**< of a write */
 	uint32_t tag;                      /**< atomic: position / depth + 1, stored last */
 };

@@ -405,13 +405,16 @@ int vuc_vmm_reset(struct vuc_vmm_device *dev, struct vuc_error *err);
 int vuc_vmm_reset_start(
 	struct vuc_vmm_device *dev, vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
 
-#define VUC_VMM_EVENT_LOST    (1u << 0) /**< the connection to the server is lost: requests fail */
-#define VUC_VMM_EVENT_BACK    (1u << 1) /**< the daemon has reconnected: detach, and attach again */
+#define VUC_VMM_EVENT_LOST    (1u << 0) /**< the connection to the server is lost */
+#define VUC_VMM_EVENT_BACK    (1u << 1) /**< the device is restored: go on; with EVENT_RESET */
 #define VUC_VMM_EVENT_RESET   (1u << 2) /**< the guest's driver must reset the device */
 #define VUC_VMM_EVENT_REMOVED (1u << 3) /**< the operator has removed or detached it: detach */
 #define VUC_VMM_EVENT_GONE    (1u << 4) /**< the daemon exits or has crashed: detach */
 #define VUC_VMM_EVENT_SILENT  (1u << 5) /**< the server stopped replying: requests time out */
 #define VUC_VMM_EVENT_ANSWERS (1u << 6) /**< the server replies again */
+#define VUC_VMM_EVENT_STALE   (1u << 7) /**< the daemon has reconnected: detach, and attach again */
+#define VUC_VMM_EVENT_REMAP   (1u << 8) /**< regions have other memory: query and map them again */
+#define VUC_VMM_EVENT_RELEASE (1u << 9) /**< the operator wants the device back: detach soon */
 
 /** Get a file descriptor that is readable (poll(2), epoll(7)) while vuc_vmm_events() has to be
  * called for events or pending operations. The device owns it; only vuc_vmm_events() may read it.

@@ -52,10 +52,10 @@ vmm_hello(struct control_vmm *v)
 	if (rc != 0)
 		return rc;
 	hello_keep_name(v, h->name);
-	if (h->version_min > VUC_SHM_VERSION)
+	if (h->version_min > VUC_SHM_VERSION || h->version_max < VUC_SHM_VERSION)
 		return vmm_refuse(v, -EPROTONOSUPPORT,
-			"the VMM speaks versions %u to %u, the daemon up to %u", h->version_min,
-			h->version_max, VUC_SHM_VERSION);
+			"the VMM supports versions %u to %u of the protocol, the daemon version %u",
+			h->version_min, h->version_max, VUC_SHM_VERSION);
 	v->state = VMM_GREETED;
 	return vmm_reply(v, &reply.header, sizeof(reply), NULL, 0);
 }

@@ -85,7 +85,7 @@ device_connected(struct control_device *d, struct control_link *link)
 	d->reason.text[0] = '\0';
 	/* It has the connection before, which is of no use any more. */
 	if (d->vmm != NULL)
-		vmm_tell(d->vmm, VUC_SHM_BACK, generation);
+		vmm_tell(d->vmm, VUC_SHM_STALE, generation);
 	device_end_attempt(d);
 	pthread_mutex_unlock(&c->lock);
 	control_log(&c->log, VUC_LOG_NOTICE, "%s: connected to %s, generation %" PRIu64, d->name,

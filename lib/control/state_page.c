@@ -19,6 +19,8 @@ SAME(writes);
 SAME(posted);
 SAME(errors);
 SAME(resets);
+SAME(remaps);
+SAME(releases);
 _Static_assert(sizeof(struct state_page) == sizeof(struct vuc_shm_state), "");
 
 /*
@@ -49,12 +51,22 @@ state_page_set(struct state_page *page, enum vuc_shm_device_state state, uint64_
 	uint64_t resets = atomic_load_explicit(&page->resets, memory_order_relaxed);
 
 	/* A device whose server was away is as new, and its driver does not know that. */
-	if (state == VUC_SHM_BACK)
+	if (state == VUC_SHM_STALE || state == VUC_SHM_BACK)
 		resets++;
 	state_page_begin(page);
 	atomic_store_explicit(&page->state, (uint32_t)state, memory_order_release);
 	atomic_store_explicit(&page->generation, generation, memory_order_release);
 	atomic_store_explicit(&page->resets, resets, memory_order_release);
+	state_page_end(page);
+}
+
+void
+state_page_add(struct state_page *page, _Atomic uint64_t *counter)
+{
+	uint64_t n = atomic_load_explicit(counter, memory_order_relaxed);
+
+	state_page_begin(page);
+	atomic_store_explicit(counter, n + 1, memory_order_release);
 	state_page_end(page);
 }
 

@@ -19,9 +19,14 @@ struct state_page {
 	_Atomic uint64_t posted;
 	_Atomic uint64_t errors;
 	_Atomic uint64_t resets;
+	_Atomic uint64_t remaps;
+	_Atomic uint64_t releases;
 };
 
 void state_page_set(struct state_page *page, enum vuc_shm_device_state state, uint64_t generation);
+
+/* Increase one of the counters of events: resets, remaps, releases. */
+void state_page_add(struct state_page *page, _Atomic uint64_t *counter);
 
 /* Does not write when nothing has changed. */
 void state_page_count(struct state_page *page, const struct vuc_access_stats *counters);

@@ -83,6 +83,24 @@ vmm_tell(struct control_vmm *v, enum vuc_shm_device_state state, uint64_t genera
 }
 
 void
+vmm_tell_remap(struct control_vmm *v)
+{
+	if (v->page == NULL)
+		return;
+	state_page_add(v->page, &v->page->remaps);
+	control_signal(&v->control->signaller, v->event_fd);
+}
+
+void
+vmm_tell_release(struct control_vmm *v)
+{
+	if (v->page == NULL)
+		return;
+	state_page_add(v->page, &v->page->releases);
+	control_signal(&v->control->signaller, v->event_fd);
+}
+
+void
 vmm_leave(struct control_vmm *v, uint64_t when_ms, const char *why)
 {
 	if (v->leave_ms != 0 && v->leave_ms <= when_ms)

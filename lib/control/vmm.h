@@ -92,6 +92,12 @@ int vmm_step(struct control_vmm *v, bool packet);
 /* vmm.c: with the lock held: what has become of its device */
 void vmm_tell(struct control_vmm *v, enum vuc_shm_device_state state, uint64_t generation);
 
+/* vmm.c: with the lock held: the memory of its regions is another one */
+void vmm_tell_remap(struct control_vmm *v);
+
+/* vmm.c: with the lock held: the operator wants the device back */
+void vmm_tell_release(struct control_vmm *v);
+
 /* vmm.c: with the lock held: end its connection at a time, unless it is ended before */
 void vmm_leave(struct control_vmm *v, uint64_t when_ms, const char *why);
 

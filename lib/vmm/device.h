@@ -42,6 +42,8 @@ struct vmm_told {
 	uint32_t state; /* enum vuc_shm_device_state */
 	uint64_t generation;
 	uint64_t resets;
+	uint64_t remaps;
+	uint64_t releases;
 	bool gone;
 };
 

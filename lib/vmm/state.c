@@ -74,6 +74,8 @@ page_copy(const struct vuc_shm_state *from, struct vuc_shm_state *to)
 	to->posted = __atomic_load_n(&from->posted, __ATOMIC_ACQUIRE);
 	to->errors = __atomic_load_n(&from->errors, __ATOMIC_ACQUIRE);
 	to->resets = __atomic_load_n(&from->resets, __ATOMIC_ACQUIRE);
+	to->remaps = __atomic_load_n(&from->remaps, __ATOMIC_ACQUIRE);
+	to->releases = __atomic_load_n(&from->releases, __ATOMIC_ACQUIRE);
 }
 
 static void
@@ -135,6 +137,8 @@ vmm_watch_state(struct vuc_vmm_device *dev, struct vuc_error *err)
 	dev->told.state = VUC_SHM_ATTACHED; /* so that whatever else it is already is an event */
 	dev->told.generation = dev->info.generation;
 	dev->told.resets = state.resets;
+	dev->told.remaps = state.remaps;
+	dev->told.releases = state.releases;
 	/* By its edges: it is never read, since the daemon could take what is there, and a read
 	 * would wait. */
 	rc = watch_add(&dev->watch, dev->watch.event_fd, EPOLLIN | EPOLLET);
@@ -211,25 +215,34 @@ vmm_watch_drain(struct vuc_vmm_device *dev)
 static uint32_t
 state_compare(struct vmm_told *told, const struct vuc_shm_state *now)
 {
+	bool renewed = now->generation != told->generation;
 	uint32_t events = 0;
 
 	if (now->resets != told->resets)
 		events |= VUC_VMM_EVENT_RESET;
+	if (now->remaps != told->remaps)
+		events |= VUC_VMM_EVENT_REMAP;
+	if (now->releases != told->releases)
+		events |= VUC_VMM_EVENT_RELEASE;
 	if (now->state == VUC_SHM_LOST && told->state != VUC_SHM_LOST)
 		events |= VUC_VMM_EVENT_LOST;
 	/* It may have been lost and come back again since the last look. */
-	if (now->state == VUC_SHM_BACK &&
-		(told->state != VUC_SHM_BACK || now->generation != told->generation))
+	if (now->state == VUC_SHM_STALE && (told->state != VUC_SHM_STALE || renewed))
+		events |= VUC_VMM_EVENT_STALE;
+	if (now->state == VUC_SHM_BACK && (told->state != VUC_SHM_BACK || renewed))
 		events |= VUC_VMM_EVENT_BACK;
 	if (now->state == VUC_SHM_SILENT && told->state != VUC_SHM_SILENT)
 		events |= VUC_VMM_EVENT_SILENT;
-	if (now->state == VUC_SHM_ATTACHED && told->state == VUC_SHM_SILENT)
+	if (told->state == VUC_SHM_SILENT && !renewed &&
+		(now->state == VUC_SHM_ATTACHED || now->state == VUC_SHM_BACK))
 		events |= VUC_VMM_EVENT_ANSWERS;
 	if (now->state == VUC_SHM_REMOVED && told->state != VUC_SHM_REMOVED)
 		events |= VUC_VMM_EVENT_REMOVED;
 	told->state = now->state;
 	told->generation = now->generation;
 	told->resets = now->resets;
+	told->remaps = now->remaps;
+	told->releases = now->releases;
 	return events;
 }
 

@@ -185,8 +185,8 @@ op_hello(struct vmm *m)
 {
 	union packet_bytes p = {.hello = {.magic = VUC_SHM_MAGIC, .name = "fuzz"}};
 
-	p.hello.version_min = 1;
-	p.hello.version_max = 1;
+	p.hello.version_min = VUC_SHM_VERSION;
+	p.hello.version_max = VUC_SHM_VERSION;
 	send_packet(m, &p, VUC_SHM_HELLO, sizeof(p.hello), 0);
 }
 

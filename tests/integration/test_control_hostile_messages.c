@@ -108,12 +108,12 @@ test_versions(void)
 	shm_close(&c);
 	/* Who was refused may say it better. */
 	reach(&c, CONNECTED);
-	CU_ASSERT_EQUAL(greet(&c, 2), -EPROTONOSUPPORT);
+	CU_ASSERT_EQUAL(greet(&c, VUC_SHM_VERSION + 1), -EPROTONOSUPPORT);
 	CU_ASSERT_EQUAL(greet(&c, UINT16_MAX), -EPROTONOSUPPORT);
 	CU_ASSERT_EQUAL(shm_hello(&c), 0);
 	shm_close(&c);
 	reach(&c, CONNECTED);
-	CU_ASSERT_EQUAL(greet(&c, 2), -EPROTONOSUPPORT);
+	CU_ASSERT_EQUAL(greet(&c, VUC_SHM_VERSION + 1), -EPROTONOSUPPORT);
 	CU_ASSERT_EQUAL(shm_attach(&c, RIG_NAME), SHM_GONE);
 	shm_close(&c);
 	CU_ASSERT_FALSE(rig_has_logged("\x1b"));

@@ -63,7 +63,7 @@ test_loss(void)
 	CU_ASSERT_TRUE(rc < 0 && rc != -ETIMEDOUT);
 	CU_ASSERT_TRUE(shm_plain(&client, VUC_SHM_RESET) < 0);
 	peer_restart(rig.peer);
-	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_STALE, RIG_WAIT_MS));
 	CU_ASSERT_EQUAL(shm_state(&client).generation, 2);
 	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
 	shm_close(&client);
@@ -112,7 +112,7 @@ test_remove_while_away(void)
 		CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
 		if (back != 0) {
 			peer_restart(rig.peer);
-			CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK, RIG_WAIT_MS));
+			CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_STALE, RIG_WAIT_MS));
 		}
 		CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_NAME, true, NULL), 0);
 		CU_ASSERT_TRUE(rig_logs("disconnected: its device is lost, and is removed"));

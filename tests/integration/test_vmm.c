@@ -444,7 +444,7 @@ test_lost_and_back(void)
 	CU_ASSERT(await_events(VUC_VMM_EVENT_LOST));
 	CU_ASSERT(vuc_queue_read(queue, BAR0, REFDEV_REG_ID, &value, 4) < 0);
 	peer_restart(rig.peer);
-	CU_ASSERT(await_events(VUC_VMM_EVENT_BACK | VUC_VMM_EVENT_RESET));
+	CU_ASSERT(await_events(VUC_VMM_EVENT_STALE | VUC_VMM_EVENT_RESET));
 	vuc_vmm_detach(dev);
 	CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 	attach_well();

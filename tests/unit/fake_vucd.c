@@ -240,6 +240,8 @@ fake_publish(const struct vuc_shm_state *state)
 	__atomic_store_n(&page->posted, state->posted, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&page->errors, state->errors, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&page->resets, state->resets, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&page->remaps, state->remaps, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&page->releases, state->releases, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&page->sequence, page->sequence + 1, __ATOMIC_SEQ_CST);
 	CU_ASSERT_EQUAL(eventfd_write(fake.event_fd, 1), 0);
 }

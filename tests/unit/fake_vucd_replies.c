@@ -170,7 +170,7 @@ fake_make_reply(const union fake_packet *request, struct fake_reply *reply)
 	switch (request->header.type) {
 	case VUC_SHM_HELLO:
 		p->hello_reply = (struct vuc_shm_hello_reply){
-			.version = 1,
+			.version = VUC_SHM_VERSION,
 			.max_queues = 8,
 			.max_depth = 256,
 			.max_data = 65536,
@@ -282,8 +282,8 @@ fake_is_allowed(const struct fake_request *r)
 	if (r->nr_fds != 0 || r->size != sizes[h->type])
 		return false;
 	if (h->type == VUC_SHM_HELLO)
-		return p->hello.magic == VUC_SHM_MAGIC && p->hello.version_min == 1 &&
-			p->hello.version_max == 1 && p->hello.reserved == 0 &&
+		return p->hello.magic == VUC_SHM_MAGIC && p->hello.version_min == VUC_SHM_VERSION &&
+			p->hello.version_max == VUC_SHM_VERSION && p->hello.reserved == 0 &&
 			is_name(p->hello.name);
 	if (h->type == VUC_SHM_ATTACH)
 		return is_name(p->attach.name);

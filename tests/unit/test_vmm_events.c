@@ -47,10 +47,20 @@ static const struct {
 	} steps[4];
 } histories[] = {
 	{"a signal without a change", {{VUC_SHM_ATTACHED, 1, 0, 0}}},
+	{"lost and stale",
+		{{VUC_SHM_LOST, 1, 0, VUC_VMM_EVENT_LOST},
+			{VUC_SHM_STALE, 2, 1, VUC_VMM_EVENT_STALE | VUC_VMM_EVENT_RESET},
+			{VUC_SHM_LOST, 2, 1, VUC_VMM_EVENT_LOST},
+			{VUC_SHM_STALE, 3, 2, VUC_VMM_EVENT_STALE | VUC_VMM_EVENT_RESET}}},
 	{"lost and back",
-		{{VUC_SHM_LOST, 1, 0, VUC_VMM_EVENT_LOST}, {VUC_SHM_BACK, 2, 0, VUC_VMM_EVENT_BACK},
-			{VUC_SHM_LOST, 2, 0, VUC_VMM_EVENT_LOST},
-			{VUC_SHM_BACK, 3, 0, VUC_VMM_EVENT_BACK}}},
+		{{VUC_SHM_LOST, 1, 0, VUC_VMM_EVENT_LOST},
+			{VUC_SHM_BACK, 2, 1, VUC_VMM_EVENT_BACK | VUC_VMM_EVENT_RESET},
+			{VUC_SHM_LOST, 2, 1, VUC_VMM_EVENT_LOST},
+			{VUC_SHM_BACK, 3, 2, VUC_VMM_EVENT_BACK | VUC_VMM_EVENT_RESET}}},
+	{"back, silent, and answering again",
+		{{VUC_SHM_BACK, 2, 1, VUC_VMM_EVENT_BACK | VUC_VMM_EVENT_RESET},
+			{VUC_SHM_SILENT, 2, 1, VUC_VMM_EVENT_SILENT},
+			{VUC_SHM_ATTACHED, 2, 1, VUC_VMM_EVENT_ANSWERS}}},
 	{"back between two looks",
 		{{VUC_SHM_BACK, 2, 0, VUC_VMM_EVENT_BACK}, {VUC_SHM_LOST, 2, 0, NOT_LOOKED_AT},
 			{VUC_SHM_BACK, 3, 0, VUC_VMM_EVENT_BACK},
@@ -120,6 +130,23 @@ test_lost_early(void)
 	CU_ASSERT_EQUAL(vuc_vmm_events(dev), 0);
 }
 
+/* Counters of their own, whatever the state is. */
+static void
+test_requests(void)
+{
+	struct vuc_shm_state s = {.state = VUC_SHM_ATTACHED, .generation = 1, .remaps = 1};
+
+	fake_publish(&s);
+	expect(VUC_VMM_EVENT_REMAP);
+	s.releases = 5;
+	fake_publish(&s);
+	expect(VUC_VMM_EVENT_RELEASE);
+	s.remaps = 7;
+	s.releases = 6;
+	fake_publish(&s);
+	expect(VUC_VMM_EVENT_REMAP | VUC_VMM_EVENT_RELEASE);
+}
+
 /* A daemon could take back what it has written, so nobody reads it: each write is an event. */
 static void
 test_not_read(void)
@@ -128,8 +155,8 @@ test_not_read(void)
 
 	publish(VUC_SHM_LOST, 1, 0);
 	expect(VUC_VMM_EVENT_LOST);
-	publish(VUC_SHM_BACK, 2, 0);
-	expect(VUC_VMM_EVENT_BACK);
+	publish(VUC_SHM_STALE, 2, 0);
+	expect(VUC_VMM_EVENT_STALE);
 	CU_ASSERT_EQUAL(read(fake.event_fd, &count, sizeof(count)), sizeof(count));
 	CU_ASSERT_EQUAL(count, 2);
 	publish(VUC_SHM_LOST, 2, 0);
@@ -189,6 +216,7 @@ main(void)
 		{"removed", test_removed},
 		{"stopping", test_stopping},
 		{"lost while it was attached", test_lost_early},
+		{"remap and release", test_requests},
 		{"the daemon's eventfd is not read", test_not_read},
 		{"counters", test_counters},
 		CU_TEST_INFO_NULL,

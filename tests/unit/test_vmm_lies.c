@@ -91,7 +91,7 @@ static const struct lie lies[] = {
 	{VUC_SHM_RESET, SILENCE, 0, 0, 0, -ETIMEDOUT, "no reply from the daemon to RESET within"},
 	{VUC_SHM_RESET, HANG_UP, 0, 0, 0, -ECONNRESET, "the daemon closed the connection"},
 	/* Of the first two. */
-	{VUC_SHM_HELLO, SET, AT(hello_reply, version), 2, -EPROTO, "HELLO: version cannot be 2"},
+	{VUC_SHM_HELLO, SET, AT(hello_reply, version), 1, -EPROTO, "HELLO: version cannot be 1"},
 	{VUC_SHM_HELLO, SET, AT(hello_reply, version), 0, -EPROTO, "version cannot be 0"},
 	{VUC_SHM_HELLO, SET, AT(hello_reply, reserved), 1, -EPROTO, "reserved cannot be 1"},
 	{VUC_SHM_HELLO, SET, AT(hello_reply, pad), 4, -EPROTO, "reserved cannot be 4"},
@@ -115,7 +115,7 @@ static const struct lie lies[] = {
 	{VUC_SHM_ATTACH, LONGER, 0, 0, 8, -EPROTO, "reply to ATTACH: size 64 instead of 56"},
 	{VUC_SHM_ATTACH, SWAP_FD, 0, 0, A_PIPE, -EPROTO, "page of the state: the daemon's "},
 	{VUC_SHM_ATTACH, SWAP_FD, 0, 0, A_FOLDER, -EPROTO, "page of the state: the daemon's "},
-	{VUC_SHM_ATTACH, SWAP_FD, 0, 0, SHORT_MEMORY, -EPROTO, "has 15 bytes, not 56"},
+	{VUC_SHM_ATTACH, SWAP_FD, 0, 0, SHORT_MEMORY, -EPROTO, "has 15 bytes, not 72"},
 	{VUC_SHM_ATTACH, SWAP_FD, 0, 0, UNSEALED_MEMORY, -EPROTO, "not sealed against shrinking"},
 	{VUC_SHM_ATTACH, SWAP_FD, 2, 0, UNSEALED_MEMORY, -EPROTO, "page of the poller: the "},
 	{VUC_SHM_ATTACH, SWAP_FD, 1, 0, AN_EVENTFD, -EPROTO, "page of the bell: the daemon's "},
