@@ -25,6 +25,7 @@ enum {
 	OPT_AFTER_HOLD,
 	OPT_FENCE,
 	OPT_RELEASE,
+	OPT_MAP,
 };
 
 static const struct argp_option options[] = {
@@ -50,6 +51,7 @@ static const struct argp_option options[] = {
 		"Wait for the end of the previous server process: 'on' or 'off'"},
 	{"release", OPT_RELEASE, "MS", 0,
 		"Time that a VMM has to release the device before it is taken away"},
+	{"map", OPT_MAP, "WORD", 0, "Regions that VMMs can map: 'direct' or 'none'"},
 	{"users", 'u', "LIST", 0, "Names or numbers of users who can attach, separated by commas"},
 	{"groups", 'g', "LIST", 0, "Groups whose members can attach"},
 	{0},
@@ -60,6 +62,7 @@ static const char *const posted_words[] = {"on", "off", "auto", NULL};
 static const char *const resets[] = {"on", "trust", "never", NULL};
 static const char *const outages[] = {"fail", "hold", NULL};
 static const char *const after_holds[] = {"hold", "last", "ones", "error", "auto", NULL};
+static const char *const maps[] = {"direct", "none", NULL};
 static const char *const switches[] = {"off", "on", NULL};
 
 /* What an option becomes of the parameters of the call. */
@@ -92,6 +95,7 @@ static const struct parameter {
 	{OPT_AFTER_HOLD, TEXT, "after_hold", "after-hold", after_holds},
 	{OPT_FENCE, SWITCH, "fence", "fence", switches},
 	{OPT_RELEASE, NUMBER, "release_ms", "--release", .max = MAX_MS},
+	{OPT_MAP, TEXT, "map", "map", maps},
 	{'u', LIST, "users"},
 	{'g', LIST, "groups"},
 };

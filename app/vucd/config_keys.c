@@ -163,6 +163,11 @@ static const struct vucd_key device_keys[] = {
 		.fallback = "0",
 		.help = "time that a VMM has to release the device before it is taken away; 0: it is "
 			"not asked"},
+	{"map", VUCD_NUMBER, DEVICE(map),
+		WORDS({"direct", VUC_CONTROL_MAP_DIRECT}, {"none", VUC_CONTROL_MAP_NONE}),
+		.fallback = "direct",
+		.help = "regions that can be mapped: direct: VMMs get descriptors of them; none: VMMs "
+			"access them through queues only"},
 };
 
 const struct vucd_section vucd_section_vucd = {

@@ -171,6 +171,7 @@ start_adding(struct change *change, const struct vucd_device_config *config,
 	opts.after_hold = (enum vuc_control_after_hold)config->after_hold;
 	opts.fence = config->fence != 0;
 	opts.release_ms = config->release_ms;
+	opts.map = (enum vuc_control_map)config->map;
 	return vuc_control_add_device_start(
 		change->devices->control, &opts, change_ended, change, &change->err);
 }

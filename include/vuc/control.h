@@ -127,6 +127,12 @@ enum vuc_control_after_hold {
 	VUC_CONTROL_AFTER_ERROR, /**< -ENOTCONN; writes fail as well */
 };
 
+/** What VMMs get of regions that can be mapped. */
+enum vuc_control_map {
+	VUC_CONTROL_MAP_DIRECT, /**< descriptors of what the server offers for mapping */
+	VUC_CONTROL_MAP_NONE,   /**< nothing: all accesses go through queues */
+};
+
 /** How to offer a device. Fill it with vuc_control_device_opts_init() first. */
 struct vuc_control_device_opts {
 	/** Bytes of this struct, as the caller knows it; set by vuc_control_device_opts_init(). */
@@ -170,6 +176,8 @@ struct vuc_control_device_opts {
 	/** Milliseconds that a VMM has to release its device before it is removed by force, or
 	 * taken away; 0: it is not asked. */
 	uint32_t release_ms;
+	/** What VMMs get of regions that can be mapped. */
+	enum vuc_control_map map;
 };
 
 /** Set every field of opts to its default; name, poller and device to NULL. Size is

@@ -109,6 +109,7 @@ struct control_device {
 	struct vuc_device_opts opts;    /* path is that above */
 	struct control_permission permission;
 	enum vuc_control_reset reset;
+	enum vuc_control_map map;
 	uint32_t retry_min_ms;
 	uint32_t retry_max_ms;
 	_Atomic bool poked; /* the control thread is going to look at it */

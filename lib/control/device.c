@@ -63,6 +63,9 @@ device_check_opts(const struct vuc_control_device_opts *o, struct vuc_error *err
 	if (o->outage > VUC_CONTROL_OUTAGE_HOLD || o->after_hold > VUC_CONTROL_AFTER_ERROR)
 		return vuc_error_set(err, -EINVAL, "device %s: unknown outage %d or after_hold %d",
 			o->name, (int)o->outage, (int)o->after_hold);
+	if (o->map > VUC_CONTROL_MAP_NONE)
+		return vuc_error_set(
+			err, -EINVAL, "device %s: unknown map %d", o->name, (int)o->map);
 	if (o->hold_ms == 0 || o->hold_ms > INT32_MAX || o->release_ms > INT32_MAX)
 		return vuc_error_set(err, -EINVAL, "device %s: hold_ms %u, release_ms %u", o->name,
 			o->hold_ms, o->release_ms);
@@ -115,6 +118,7 @@ device_alloc(struct vuc_control *c, const struct vuc_control_device_opts *opts,
 	d->control = c;
 	d->poller = opts->poller;
 	d->reset = opts->reset;
+	d->map = opts->map;
 	d->retry_min_ms = opts->retry_min_ms;
 	d->retry_max_ms = opts->retry_max_ms;
 	snprintf(d->name, sizeof(d->name), "%s", opts->name);

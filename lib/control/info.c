@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <linux/vfio.h>
+
 #include <vuc/io_fds.h>
 
 #include "error.h"
@@ -100,13 +102,14 @@ info_reply_region(struct control_vmm *v, const struct vuc_region *r)
 	struct descriptors d = {.nr = 0};
 	struct vuc_error err = {0};
 	union reply reply = {.bytes = {0}};
-	int rc = r->size > 0 ? info_areas_of(v, &f, &err) : 0;
+	bool direct = v->device->map == VUC_CONTROL_MAP_DIRECT;
+	int rc = r->size > 0 && direct ? info_areas_of(v, &f, &err) : 0;
 
 	if (rc != 0)
 		return vmm_refuse(v, rc, "%s", err.text);
 	reply.region.index = r->index;
 	reply.region.size = r->size;
-	reply.region.flags = r->flags;
+	reply.region.flags = direct ? r->flags : r->flags & ~(uint32_t)VFIO_REGION_INFO_FLAG_MMAP;
 	reply.region.type = r->type;
 	reply.region.subtype = r->subtype;
 	info_fill_areas(&reply.region, &f.found, &d);

@@ -69,7 +69,8 @@ _vuc_options() {
 	"vucctl add")
 		echo "$daemon" -p,--poller= -d,--dma= --posted-writes= --reset= --io-fds= \
 			--max-dma-maps= --server-timeout= --server-long-timeout= --retry-min= --retry-max= \
-			--outage= --hold= --after-hold= --fence= --release= -u,--users= -g,--groups=
+			--outage= --hold= --after-hold= --fence= --release= --map= \
+			-u,--users= -g,--groups=
 		;;
 	"vucctl remove") echo "$daemon" -f,--force ;;
 	"vucd") echo -c,--config= --check --help-config -h,--help --usage -V,--version ;;
@@ -107,6 +108,7 @@ _vuc_values() {
 	"vucctl add --posted-writes") echo on off auto ;;
 	"vucctl add --reset") echo on trust never ;;
 	"vucctl add --io-fds" | "vucctl add --fence") echo on off ;;
+	"vucctl add --map") echo direct none ;;
 	"vucctl add --outage") echo fail hold ;;
 	"vucctl add --after-hold") echo hold last ones error auto ;;
 	"vucctl irq "*" --index") echo intx msi msix err req ;;

@@ -65,6 +65,7 @@ struct rig_opts {
 	void *trace_arg;
 
 	enum vuc_control_reset reset;
+	enum vuc_control_map map;
 	uint32_t retry_min_ms, retry_max_ms; /* 5 and 50 by default */
 	uid_t user;                          /* who may have the devices */
 	gid_t group;

@@ -162,6 +162,7 @@ test_device_opts(void)
 			"device good has no server"},
 		{RIG_CHANGE(vuc_control_device_opts, poller, 0), false, ""},
 		{RIG_CHANGE(vuc_control_device_opts, retry_min_ms, 0), false, ""},
+		{RIG_CHANGE(vuc_control_device_opts, map, 2), false, "device good: unknown map 2"},
 		{RIG_CHANGE(vuc_device_opts, path, 0), true, ""},
 	};
 	struct rig_device good, d;
