@@ -16,7 +16,7 @@
 #include <vuc/dma.h>
 
 #include "dma.h"
-#include "wire.h"
+#include "floor.h"
 
 #define PER_SAMPLE       16
 #define MIN_SIZE         4096

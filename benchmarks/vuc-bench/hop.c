@@ -4,9 +4,281 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "floor.h"
+#include "back.h"
+#include "front.h"
+#include "subject.h"
+#include "sync.h"
+
+#define STOP_WORD  UINT32_MAX
+#define RING_BURST 32 /* requests between two looks at anything else, as a poller has it */
+
+/* ---- floors ---- */
+
+/* A word goes to a thread on another CPU and another one comes back, each on a cache line
+ * of its own. */
+#define BENCH_LINE 128 /* so far apart that no CPU fetches both at once */
+
+struct echo_lines {
+	_Alignas(BENCH_LINE) _Atomic uint32_t there;
+	_Alignas(BENCH_LINE) _Atomic uint32_t back;
+};
+
+struct echo {
+	struct bench_way way;
+	const struct bench_clock *clock;
+	unsigned int cpu; /* of the thread that answers */
+	pthread_t thread;
+	uint32_t count; /* of words so far */
+	struct echo_lines *lines;
+};
+
+/* The queue itself. Requests are taken and answered, and nothing is done. */
+struct ring {
+	struct bench_queue_way queue;
+	unsigned int cpu; /* of the thread that answers */
+	pthread_t thread;
+	_Atomic bool stop;
+	void *requests;
+	void *completions;
+	struct vuc_queue_back back;
+};
+
+static struct echo *
+echo_of(struct bench_way *way)
+{
+	return (struct echo *)way;
+}
+
+static void *
+echo_answer(void *arg)
+{
+	struct echo_lines *lines = arg;
+	uint32_t last = 0;
+
+	while (last != STOP_WORD) {
+		/* Pairs with echo_send(). */
+		uint32_t word = atomic_load_explicit(&lines->there, memory_order_acquire);
+
+		if (word == last) {
+			queue_pause();
+			continue;
+		}
+		last = word;
+		/* Pairs with echo_burst(). */
+		atomic_store_explicit(&lines->back, word, memory_order_release);
+	}
+	return NULL;
+}
+
+static void
+echo_send(struct echo_lines *lines, uint32_t word)
+{
+	/* Pairs with echo_answer(). */
+	atomic_store_explicit(&lines->there, word, memory_order_release);
+}
+
+static int
+echo_burst(struct bench_way *way, unsigned int nr, uint64_t *ticks, struct vuc_error *err)
+{
+	struct echo *e = echo_of(way);
+	struct echo_lines *lines = e->lines;
+
+	(void)err;
+	for (unsigned int i = 0; i < nr; i++) {
+		uint64_t start = bench_clock_ticks(e->clock);
+		uint32_t word = ++e->count;
+
+		echo_send(lines, word);
+		/* Pairs with echo_answer(). */
+		while (atomic_load_explicit(&lines->back, memory_order_acquire) != word)
+			queue_pause();
+		ticks[i] = bench_clock_ticks(e->clock) - start;
+	}
+	return 0;
+}
+
+static int
+echo_settle(struct bench_way *way, struct vuc_error *err)
+{
+	uint64_t ticks;
+
+	return echo_burst(way, 1, &ticks, err);
+}
+
+static int
+echo_open(struct bench_way *way, struct vuc_error *err)
+{
+	struct echo *e = echo_of(way);
+	void *lines = NULL;
+	int ret;
+
+	if (posix_memalign(&lines, BENCH_LINE, sizeof(*e->lines)) != 0)
+		return bench_fail(err, -ENOMEM, "out of memory");
+	memset(lines, 0, sizeof(*e->lines));
+	e->count = 0;
+	e->lines = lines;
+	ret = bench_cpu_thread(&e->thread, e->cpu, echo_answer, lines, err);
+	if (ret != 0)
+		free(lines);
+	return ret;
+}
+
+static void
+echo_close(struct bench_way *way)
+{
+	struct echo *e = echo_of(way);
+
+	echo_send(e->lines, STOP_WORD);
+	pthread_join(e->thread, NULL);
+	free(e->lines);
+}
+
+static const struct bench_way_ops echo_ops = {
+	.open = echo_open,
+	.close = echo_close,
+	.burst = echo_burst,
+	.settle = echo_settle,
+};
+
+static void
+echo_init(struct echo *echo, const struct bench_clock *clock, unsigned int cpu)
+{
+	*echo = (struct echo){.way.ops = &echo_ops, .clock = clock, .cpu = cpu};
+}
+
+static struct ring *
+ring_of(struct bench_way *way)
+{
+	return (struct ring *)way;
+}
+
+static void
+ring_answer(struct vuc_queue_back *back, const struct vuc_queue_taken *taken)
+{
+	const struct queue_request_slot *slot = &taken->slot;
+
+	vuc_queue_back_take(back, taken);
+	if (slot->op != VUC_QUEUE_WRITE_POSTED)
+		vuc_queue_back_complete(
+			back, slot->id, 0, slot->op == VUC_QUEUE_READ ? slot->count : 0);
+}
+
+static void *
+ring_serve(void *arg)
+{
+	struct ring *r = arg;
+	struct vuc_queue_taken taken;
+
+	while (!atomic_load_explicit(&r->stop, memory_order_relaxed)) {
+		unsigned int n = 0;
+
+		for (; n < RING_BURST && vuc_queue_back_peek(&r->back, &taken) > 0; n++)
+			ring_answer(&r->back, &taken);
+		if (n > 0)
+			vuc_queue_back_flush(&r->back);
+		else
+			queue_pause();
+	}
+	return NULL;
+}
+
+static void *
+ring_alloc(size_t size)
+{
+	void *area = NULL;
+
+	if (posix_memalign(&area, 4096, size) != 0)
+		return NULL;
+	memset(area, 0, size);
+	return area;
+}
+
+static int
+ring_make(struct ring *r)
+{
+	const struct vuc_queue_geometry geometry = {
+		.depth = r->queue.access->together,
+		.chunk = BENCH_QUEUE_DATA,
+	};
+	struct vuc_queue_front_opts front = {.geometry = geometry};
+	struct vuc_queue_back_opts back = {.geometry = geometry};
+	int ret;
+
+	r->requests = ring_alloc(vuc_queue_requests_size(&geometry));
+	r->completions = ring_alloc(vuc_queue_completions_size(&geometry));
+	if (r->requests == NULL || r->completions == NULL)
+		return -ENOMEM;
+	front.requests = r->requests;
+	back.requests = r->requests;
+	front.completions = r->completions;
+	back.completions = r->completions;
+	ret = vuc_queue_back_init(&r->back, &back);
+	if (ret != 0)
+		return ret;
+	r->queue.queue = vuc_queue_create(&front);
+	return r->queue.queue != NULL ? 0 : -ENOMEM;
+}
+
+static void
+ring_free(struct ring *r)
+{
+	vuc_queue_destroy(r->queue.queue);
+	vuc_queue_back_fini(&r->back);
+	free(r->requests);
+	free(r->completions);
+	r->queue.queue = NULL;
+	r->requests = NULL;
+	r->completions = NULL;
+}
+
+static int
+ring_open(struct bench_way *way, struct vuc_error *err)
+{
+	struct ring *r = ring_of(way);
+	int ret = ring_make(r);
+
+	if (ret != 0) {
+		bench_fail(err, ret, "no memory for a queue");
+	} else {
+		atomic_store_explicit(&r->stop, false, memory_order_relaxed);
+		ret = bench_cpu_thread(&r->thread, r->cpu, ring_serve, r, err);
+	}
+	if (ret != 0)
+		ring_free(r);
+	return ret;
+}
+
+static void
+ring_close(struct bench_way *way)
+{
+	struct ring *r = ring_of(way);
+
+	atomic_store_explicit(&r->stop, true, memory_order_relaxed);
+	pthread_join(r->thread, NULL);
+	ring_free(r);
+}
+
+static const struct bench_way_ops ring_ops = {
+	.open = ring_open,
+	.close = ring_close,
+	.burst = bench_queue_way_burst,
+	.settle = bench_queue_way_settle,
+};
+
+static void
+ring_init(struct ring *ring, const struct bench_clock *clock, const struct bench_access *access,
+	unsigned int cpu)
+{
+	*ring = (struct ring){.cpu = cpu};
+	bench_queue_way_init(&ring->queue, &ring_ops, clock, access);
+}
+
+/* ---- the measurement ---- */
 
 enum floor_kind {
 	FLOOR_ECHO,
@@ -21,8 +293,8 @@ struct hop {
 	enum floor_kind floor_kind;
 	union {
 		struct bench_way way;
-		struct bench_echo echo;
-		struct bench_ring ring;
+		struct echo echo;
+		struct ring ring;
 		struct bench_subject poller;
 	} floor;
 	struct bench_subject subject;
@@ -139,9 +411,9 @@ hop_run(struct bench *b, struct vuc_error *err)
 
 	hop_describe(b);
 	if (h->floor_kind == FLOOR_ECHO)
-		bench_echo_init(&h->floor.echo, &b->clock, b->target.poller_cpu);
+		echo_init(&h->floor.echo, &b->clock, b->target.poller_cpu);
 	else if (h->floor_kind == FLOOR_RING)
-		bench_ring_init(&h->floor.ring, &b->clock, &h->access, b->target.poller_cpu);
+		ring_init(&h->floor.ring, &b->clock, &h->access, b->target.poller_cpu);
 	else
 		hop_init_subject(b, &h->floor.poller, BENCH_PATH_POLLER);
 	hop_init_subject(b, &h->subject, (enum bench_path)o->path);

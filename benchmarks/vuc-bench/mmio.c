@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "floor.h"
+#include "subject.h"
 
 static const char *const floors[] = {"own", "shared", NULL};
 static const char *const clients[] = {"blocking", "handover", NULL};

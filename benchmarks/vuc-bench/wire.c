@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "wire.h"
+#include "floor.h"
 
 #include <errno.h>
 #include <inttypes.h>
