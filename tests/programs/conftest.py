@@ -8,7 +8,7 @@ import tempfile
 
 import pytest
 
-pytest.register_assert_rewrite('rig', 'bench_rig', 'vfio_client')  # what they assert counts, too
+pytest.register_assert_rewrite('rig', 'bench_rig', 'outage_rig', 'vfio_client')  # what they assert counts, too
 
 # pylint: disable=wrong-import-position
 import rig  # noqa: E402

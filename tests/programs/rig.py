@@ -246,8 +246,10 @@ class Vucd(Process):
 class Vmm(Process):
     """A VMM that is attached to a device of a daemon; see vmm.c for what it can be told."""
 
+    program = 'VUC_TEST_VMM'
+
     def __init__(self, daemon, device):
-        super().__init__(os.environ['VUC_TEST_VMM'], daemon.vmm_socket, device,
+        super().__init__(os.environ[self.program], daemon.vmm_socket, device,
                          stdin=subprocess.PIPE)
         with self.closed_on_failure():
             assert self.next_line() == '0 '

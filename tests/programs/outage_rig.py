@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What tests of outages share: a server that is killed and started again, a VMM that works on its
+device all the time, and what processes hold on to."""
+
+import json
+import os
+import tempfile
+
+import rig
+
+# Rounds of a test that kills something again and again.
+ROUNDS = int(os.environ.get('VUC_TEST_ROUNDS', '30'))
+FIRST_ROUNDS = 10  # after which nobody holds on to more
+
+# A daemon that connects again as soon as it can.
+FAST = 'retry-min-ms = 1\nretry-max-ms = 10\n'
+
+
+class Server:
+    """A vuc-refdev at .socket that is killed, and started there again. It begins with options."""
+
+    def __init__(self, *options):
+        self.folder = tempfile.TemporaryDirectory(prefix='vuc-')
+        self.socket = f'{self.folder.name}/s'
+        self.process = rig.Refdev(*options, at=self.socket)
+
+    def kill(self):
+        """It leaves its socket behind."""
+        self.process.close()
+
+    def start(self, *options):
+        self.process = rig.Refdev(*options, at=self.socket)
+
+    def restart(self, *options):
+        self.kill()
+        self.start(*options)
+
+    def signal(self, number):
+        os.kill(self.process.pid, number)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.process.returncode is None:
+            self.process.close()
+        self.folder.cleanup()
+
+
+class Storm(rig.Vmm):
+    """A VMM whose vCPUs work all the time and check what they get; storm.c says what it can be
+    told."""
+
+    program = 'VUC_TEST_STORM'
+
+    def ok(self, what):
+        """Tell it to do what has to succeed. Returns the text."""
+        status, text = self.do(what).split(' ', 1)
+        assert status == '0', f'{what}: {status} {text}; {self.report()}'
+        return text
+
+    def report(self):
+        return json.loads(self.do('report'))
+
+    def has_been_right(self, *documented):
+        """Nothing that it has got was wrong; beside success, accesses had only these errors."""
+        report = self.report()
+        assert (report['wrong'], report['why']) == (0, ''), report
+        for kind, statuses in report.items():
+            if isinstance(statuses, dict) and kind != 'events':
+                assert set(statuses) <= {'0', *documented}, (kind, report)
+        return report
+
+
+class Holdings:
+    """What a process holds on to: descriptors, mappings, and KiB of memory."""
+
+    def __init__(self, pid):
+        def count_lines(path):
+            with open(path, encoding='utf-8') as file:
+                return sum(1 for _ in file)
+        self.pid = pid
+        self.fds = len(os.listdir(f'/proc/{pid}/fd'))
+        self.maps = count_lines(f'/proc/{pid}/maps')
+        with open(f'/proc/{pid}/status', encoding='utf-8') as status:
+            self.rss_kib = int(status.read().split('\nVmRSS:')[1].split()[0])
+
+    def __repr__(self):
+        return f'{self.fds} descriptors, {self.maps} mappings, {self.rss_kib} KiB'
+
+
+class Leaks:
+    """Look whether processes hold on to more in the end than after the first rounds: look(round)
+    behind each of them, with processes as name=pid."""
+
+    def __init__(self, rounds=ROUNDS):
+        self.rounds = rounds
+        self.before = {}
+
+    def look(self, number, **pids):
+        if number + 1 == FIRST_ROUNDS:
+            self.before = {name: Holdings(pid) for name, pid in pids.items()}
+        elif number + 1 == self.rounds:
+            for name, pid in pids.items():
+                self.compare(name, pid)
+
+    def compare(self, name, pid):
+        before, now = self.before[name], Holdings(pid)
+
+        def is_settled():  # what is closed on another thread is closed soon
+            nonlocal now
+            now = Holdings(pid)
+            return now.fds <= before.fds and now.maps <= before.maps
+        rig.eventually(is_settled)
+        print(f'# {name}: after {FIRST_ROUNDS} rounds {before}; after {self.rounds} {now}')
+        if os.environ['VUC_TEST_SANITIZE'] == 'none':
+            assert now.rss_kib <= before.rss_kib + 1024
