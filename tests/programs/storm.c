@@ -46,6 +46,9 @@ static const struct {
 	{"gone", VUC_VMM_EVENT_GONE},
 	{"silent", VUC_VMM_EVENT_SILENT},
 	{"answers", VUC_VMM_EVENT_ANSWERS},
+	{"stale", VUC_VMM_EVENT_STALE},
+	{"remap", VUC_VMM_EVENT_REMAP},
+	{"release", VUC_VMM_EVENT_RELEASE},
 	{"attached", STORM_EVENT_ATTACHED},
 };
 

@@ -38,7 +38,7 @@ def test_killed_and_attached_again(server, vucd, storm):
         vmm.ok(f'await lost {number + 1}')
         vmm.ok('pause')
         target.start()
-        vmm.ok(f'await back {number + 1}')
+        vmm.ok(f'await stale {number + 1}')
         vmm.ok('again')
         vmm.ok('run')
         vmm.ok('check 1')
