@@ -45,6 +45,11 @@ struct vuc_access_stats {
 			  * that could not be sent */
 	uint64_t timeouts;      /**< of these, errors with -ETIMEDOUT */
 	uint64_t broken_queues; /**< queues that were closed because of an invalid request */
+	uint64_t held_reads;    /**< times that a read was kept until its device returns */
+	/** Writes of both kinds that were dropped, and answered as done, because the device was
+	 * away. Posted writes that were on their way to the server when it was lost are not known.
+	 */
+	uint64_t dropped_writes;
 };
 
 /**
@@ -71,6 +76,11 @@ struct vuc_device_stats {
 	/** Milliseconds for which the server has sent nothing while requests timed out; 0 while it
 	 * replies. Reset by any message of the server. */
 	uint64_t silent_ms;
+	uint64_t outages; /**< times that the connection was lost */
+	/** Milliseconds of all outages together, including one that has not ended. An outage ends
+	 * with the next connection or, for a device that keeps its VMM, once it is restored. */
+	uint64_t outage_ms;
+	uint64_t outage_last_ms;          /**< milliseconds of the last outage that has ended */
 	uint32_t queues;                  /**< number of open queues */
 	struct vuc_access_stats accesses; /**< accesses through queues */
 	struct vuc_latency latency;       /**< see vuc_poller_set_latency() */

@@ -16,7 +16,18 @@ const struct vuc_counter vuc_access_counters[] = {
 	{COUNTER(vuc_access_stats, errors)},
 	{COUNTER(vuc_access_stats, timeouts)},
 	{COUNTER(vuc_access_stats, broken_queues)},
+	{COUNTER(vuc_access_stats, held_reads)},
+	{COUNTER(vuc_access_stats, dropped_writes)},
 	{COUNTER(vuc_access_stats, bursts)},
+	{NULL, 0, 0},
+};
+
+const struct vuc_counter vuc_device_counters[] = {
+	{COUNTER(vuc_device_stats, silent_ms)},
+	{COUNTER(vuc_device_stats, queues)},
+	{COUNTER(vuc_device_stats, outages)},
+	{COUNTER(vuc_device_stats, outage_ms)},
+	{COUNTER(vuc_device_stats, outage_last_ms)},
 	{NULL, 0, 0},
 };
 

@@ -16,6 +16,7 @@ struct vuc_counter {
 
 /* Up to one without a name; burst_sizes is not among them. */
 extern const struct vuc_counter vuc_access_counters[]; /* of struct vuc_access_stats */
+extern const struct vuc_counter vuc_device_counters[]; /* of struct vuc_device_stats, by itself */
 extern const struct vuc_counter vuc_poller_counters[]; /* of struct vuc_poller_stats, by itself */
 
 static inline uint64_t

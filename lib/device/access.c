@@ -26,6 +26,13 @@ vuc_device_access_max(const struct vuc_device *dev)
 	return read < write ? read : write;
 }
 
+VUC_PRIVATE int
+vuc_device_check_access(const struct vuc_device *dev, enum vuc_op op, uint32_t region,
+	uint64_t offset, uint64_t count)
+{
+	return device_check_access(dev, op, region, offset, count);
+}
+
 /* An access that takes several messages. */
 struct split_access {
 	struct vuc_request req;

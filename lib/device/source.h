@@ -51,6 +51,10 @@ uint32_t vuc_device_timeout_ms(const struct vuc_device *dev);
 /* Most bytes of one access: what fits one message either way. */
 uint32_t vuc_device_access_max(const struct vuc_device *dev);
 
+/* Whether an access is one of the device, connected or not: 0, -EINVAL or -EACCES. */
+int vuc_device_check_access(const struct vuc_device *dev, enum vuc_op op, uint32_t region,
+	uint64_t offset, uint64_t count);
+
 /* Whether a write by op to a region is posted. Called on the thread that polls the device. */
 bool vuc_device_posts(const struct vuc_device *dev, enum vuc_op op, uint32_t region);
 

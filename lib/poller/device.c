@@ -8,6 +8,7 @@
 
 #include <vuc/export.h>
 
+#include "clock.h"
 #include "error.h"
 #include "internal.h"
 #include "sync.h"
@@ -17,6 +18,71 @@
 #include "text.h"
 #include "trace.h"
 #include "watch.h"
+
+/* ---- outages ---- */
+
+/* Whether a device of the account is connected. One that is away is still to be restored, by a
+ * connection that is not for others. */
+static bool
+account_is_served(const struct vuc_poller *p, const struct poller_account *a)
+{
+	const struct poller_device *d;
+	bool served = false;
+
+	TAILQ_FOREACH (d, &p->devices, link) {
+		bool connected = atomic_load_explicit(&d->connected, memory_order_relaxed);
+
+		if (d->account != a || !atomic_load_explicit(&d->open, memory_order_relaxed))
+			continue;
+		if (poller_is_away(d) && !connected)
+			return false;
+		served |= connected;
+	}
+	return served;
+}
+
+/* Returns whether an outage begins. */
+static bool
+account_begin_outage(const struct vuc_poller *p, struct poller_account *a)
+{
+	if (stats_get(&a->outage_since_ms) != 0 || account_is_served(p, a))
+		return false;
+	stats_add(&a->outages, 1);
+	atomic_store_explicit(&a->outage_since_ms, vuc_clock_ms(), memory_order_relaxed);
+	return true;
+}
+
+static void
+account_end_outage(const struct vuc_poller *p, struct poller_account *a)
+{
+	uint64_t since_ms = stats_get(&a->outage_since_ms);
+	uint64_t ms;
+
+	if (since_ms == 0 || !account_is_served(p, a))
+		return;
+	ms = vuc_clock_ms() - since_ms;
+	stats_add(&a->outage_ms, ms);
+	atomic_store_explicit(&a->outage_last_ms, ms, memory_order_relaxed);
+	atomic_store_explicit(&a->outage_since_ms, 0, memory_order_relaxed);
+}
+
+void
+poller_device_returned(struct poller_device *d)
+{
+	atomic_store_explicit(&d->connected, true, memory_order_relaxed);
+	account_end_outage(d->poller, d->account);
+}
+
+/* ---- what has become of a connection ---- */
+
+/* That of a device which is being restored has gone to another one. */
+static void
+note_loss(struct vuc_poller *p, struct poller_device *d)
+{
+	poller_hold_keeps(d);
+	if (account_begin_outage(p, d->account))
+		poller_log(p, VUC_LOG_WARNING, "%s: the connection has ended", d->account->name);
+}
 
 static void
 watch_device_now(struct vuc_poller *p, struct poller_device *d)
@@ -30,7 +96,7 @@ watch_device_now(struct vuc_poller *p, struct poller_device *d)
 	atomic_store_explicit(&d->silent_ms, silent_ms, memory_order_relaxed);
 	atomic_store_explicit(&d->connected, connected, memory_order_relaxed);
 	if (!connected)
-		poller_log(p, VUC_LOG_WARNING, "%s: the connection has ended", d->account->name);
+		note_loss(p, d);
 	if (d->watcher != NULL)
 		d->watcher(d->watcher_arg, connected, silent_ms);
 }
@@ -42,6 +108,7 @@ poller_watch_devices(void *arg)
 	struct poller_device *d;
 
 	TAILQ_FOREACH (d, &p->devices, link) {
+		poller_hold_look(d);
 		if (atomic_load_explicit(&d->connected, memory_order_relaxed))
 			watch_device_now(p, d);
 	}
@@ -89,6 +156,7 @@ open_own_account(struct vuc_poller *p, const struct vuc_device_opts *opts)
 static void
 free_device(struct vuc_poller *p, struct poller_device *d)
 {
+	poller_hold_free(d);
 	if (!d->named)
 		vuc_poller_close_account(p, d->account);
 	free(d);
@@ -145,6 +213,7 @@ device_opened(void *arg, int status, const struct vuc_error *err)
 	if (status == 0) {
 		atomic_store_explicit(&d->connected, true, memory_order_relaxed);
 		atomic_store_explicit(&d->open, true, memory_order_relaxed);
+		account_end_outage(d->poller, d->account);
 		vuc_trace_open(d->id, d->account->name);
 	}
 	d->opened(d->opened_arg, status, err);
@@ -193,6 +262,7 @@ device_closed(void *arg, int status, const struct vuc_error *err)
 	(void)err;
 	/* First: those who ask from other threads look at nothing that is gone. */
 	vuc_registry_remove_device(d->poller, d);
+	account_end_outage(d->poller, d->account);
 	if (atomic_load_explicit(&d->open, memory_order_relaxed))
 		vuc_trace_close(d->id);
 	free_device(d->poller, d);
@@ -230,8 +300,9 @@ vuc_poller_watch_device(struct vuc_poller *p, struct vuc_device *dev, poller_wat
 		return -EINVAL;
 	d->watcher = fn;
 	d->watcher_arg = arg;
+	poller_hold_look(d);
 	/* Else it is told when it is seen next. */
-	if (!atomic_load_explicit(&d->connected, memory_order_relaxed))
+	if (fn != NULL && !atomic_load_explicit(&d->connected, memory_order_relaxed))
 		d->watcher(d->watcher_arg, false, 0);
 	return 0;
 }

@@ -28,6 +28,8 @@ _Static_assert(BURST < 1u << VUC_BURST_SIZES, "each burst is of a size that is c
 
 struct poller_queue;
 struct poller_device;
+struct poller_hold;
+struct last_read;
 struct queue_closing;
 
 /* A request that a device works on. */
@@ -35,8 +37,14 @@ struct poller_request {
 	struct poller_queue *queue;
 	uint32_t count; /* bytes that are read */
 	uint16_t id;
+	uint16_t region;
 	uint64_t begun; /* by the time stamp counter; 0: it is not timed */
+	uint64_t offset;
+	uint32_t position; /* in the queue, among all of its requests */
+	TAILQ_ENTRY(poller_request) parked_link;
 };
+
+TAILQ_HEAD(poller_request_list, poller_request);
 
 /* The poller's end of a queue. */
 struct poller_queue {
@@ -50,6 +58,7 @@ struct poller_queue {
 	bool active;                      /* on the list of those that are looked at in each loop */
 	bool broken;                      /* nothing more is taken */
 	struct poller_request *requests;  /* by id */
+	struct poller_request_list parked; /* reads that wait for the device's return; in order */
 	struct vuc_poller_remote *remote; /* whose it is; NULL: front and memory are the poller's */
 	struct queue_closing *closing;    /* who waits until nothing is left and outstanding */
 	bool draining;                    /* a reset waits until what was in it then is taken */
@@ -69,6 +78,10 @@ struct poller_account {
 	struct histogram latency;
 	struct vuc_server_faults faults;
 	struct vuc_closer *closer; /* of what the server sends, over all connections */
+	_Atomic uint64_t outages;
+	_Atomic uint64_t outage_ms; /* of those that have ended */
+	_Atomic uint64_t outage_last_ms;
+	_Atomic uint64_t outage_since_ms; /* 0: there is none */
 };
 
 /* What the poller keeps of a device. */
@@ -81,6 +94,9 @@ struct poller_device {
 	TAILQ_HEAD(, vuc_poller_remote) remotes; /* the poller's thread; see registry.h */
 	_Atomic unsigned int nr_queues;
 	unsigned int nr_draining;   /* queues */
+	_Atomic bool away;          /* it has a hold, and is lost or has parked reads */
+	struct last_read *last;     /* NULL: what is read is not kept */
+	struct poller_hold *hold;   /* what is done in outages; NULL: accesses fail */
 	uint32_t id;                /* in traces */
 	_Atomic bool open;          /* it was connected to, and has not been closed */
 	_Atomic bool connected;     /* as it was seen last */
@@ -235,6 +251,50 @@ void poller_await_closing(struct queue_closing *c);
 
 /* device.c: see which connections have ended; also the changed of a struct vuc_poll_source */
 void poller_watch_devices(void *arg);
+
+/* device.c: a device that was lost has been restored */
+void poller_device_returned(struct poller_device *d);
+
+/* serve.c: the end of a request that is owed an answer; send a read, as vuc_device_access_begin()
+ */
+void poller_answer(struct poller_request *r, int status);
+int poller_send_read(struct poller_request *r);
+
+/*
+ * hold.c: accesses during outages; see hold.h. A device with a hold that is lost is away from the
+ * first one on that notes it, until it has returned and its parked reads were sent.
+ */
+static inline bool
+poller_is_away(const struct poller_device *d)
+{
+	return atomic_load_explicit(&d->away, memory_order_relaxed);
+}
+
+/* Whether what a device does not take now is kept, or answered for it. */
+bool poller_hold_keeps(struct poller_device *d);
+
+/* A request has ended with an error. Returns whether it is kept, or was answered otherwise. */
+bool poller_hold_answered(struct poller_request *r, int status);
+
+/* Take a read, or return the status of a write, in place of the device. */
+void poller_hold_read(struct poller_request *r);
+int poller_hold_write(struct poller_queue *q, const struct queue_request_slot *slot);
+
+/* What a read has got; for a device with last. */
+void poller_hold_note_read(struct poller_request *r);
+
+/* In each poll, for a device that is away. Returns whether new requests may be taken. */
+bool poller_hold_serve(struct poller_device *d);
+
+/* See whether a device that is away has returned. */
+void poller_hold_look(struct poller_device *d);
+
+/* How long the poller may sleep at most, before it has to look at what is parked. */
+unsigned int poller_hold_sleep_ms(const struct vuc_poller *p, unsigned int max);
+
+/* End what is parked of a queue. */
+void poller_hold_end_queue(struct poller_queue *q, int status);
+void poller_hold_free(struct poller_device *d);
 
 /* post.c */
 bool poller_is_own_thread(const struct vuc_poller *p);

@@ -63,6 +63,7 @@ poller_alloc_back(struct poller_queue *q, const struct vuc_queue_back_opts *memo
 	uint32_t depth = memory->geometry.depth;
 	int rc = vuc_queue_back_init(&q->back, memory);
 
+	TAILQ_INIT(&q->parked);
 	q->requests = queue_alloc_lines(depth * sizeof(*q->requests));
 	if (rc != 0 || q->requests == NULL)
 		return -ENOMEM;
@@ -229,7 +230,8 @@ queue_end_drain(struct poller_queue *q)
 static void
 queue_begin_drain(struct poller_queue *q)
 {
-	if (q->broken || vuc_queue_back_is_empty(&q->back))
+	/* One whose reads are sent again has no more to take, but these go before. */
+	if (q->broken || (vuc_queue_back_is_empty(&q->back) && TAILQ_EMPTY(&q->parked)))
 		return;
 	if (!q->draining)
 		q->device->nr_draining++;
@@ -299,6 +301,7 @@ has_nothing_left(const struct poller_queue *q)
 void
 poller_begin_closing(struct poller_queue *q, struct queue_closing *c)
 {
+	poller_hold_end_queue(q, -ECANCELED);
 	if (has_nothing_left(q)) {
 		close_now(q);
 		return;

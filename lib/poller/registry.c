@@ -103,6 +103,8 @@ vuc_stats_sum(struct vuc_access_stats *sum, const struct access_counters *c)
 	sum->errors += stats_get(&c->errors);
 	sum->timeouts += stats_get(&c->timeouts);
 	sum->broken_queues += stats_get(&c->broken_queues);
+	sum->held_reads += stats_get(&c->held_reads);
+	sum->dropped_writes += stats_get(&c->dropped_writes);
 }
 
 void
@@ -167,6 +169,8 @@ counters_merge(struct access_counters *to, const struct access_counters *from)
 	stats_add(&to->errors, stats_get(&from->errors));
 	stats_add(&to->timeouts, stats_get(&from->timeouts));
 	stats_add(&to->broken_queues, stats_get(&from->broken_queues));
+	stats_add(&to->held_reads, stats_get(&from->held_reads));
+	stats_add(&to->dropped_writes, stats_get(&from->dropped_writes));
 }
 
 void

@@ -19,24 +19,71 @@ stats_of(struct poller_queue *q)
 	return q->counters;
 }
 
-static void
-request_answered(void *arg, const struct vuc_session_reply *reply)
+static inline __attribute__((always_inline)) void
+request_end(struct poller_request *r, int status)
 {
-	struct poller_request *r = arg;
 	struct poller_queue *q = r->queue;
 
 	q->poller->answered++;
-	if (reply->status == 0) {
+	if (status == 0) {
 		stats_add(&stats_of(q)->read_bytes, r->count);
 	} else {
 		stats_add(&stats_of(q)->errors, 1);
-		if (reply->status == -ETIMEDOUT)
+		if (status == -ETIMEDOUT)
 			stats_add(&stats_of(q)->timeouts, 1);
 	}
 	if (r->begun != 0)
 		histogram_add(&q->device->account->latency, vuc_eal_ticks() - r->begun);
-	vuc_trace_complete(q->device->id, q->index, r->id, reply->status);
-	vuc_queue_back_complete(&q->back, r->id, reply->status, reply->status == 0 ? r->count : 0);
+	vuc_trace_complete(q->device->id, q->index, r->id, status);
+	vuc_queue_back_complete(&q->back, r->id, status, status == 0 ? r->count : 0);
+}
+
+__attribute__((cold)) void
+poller_answer(struct poller_request *r, int status)
+{
+	request_end(r, status);
+}
+
+static __attribute__((cold, noinline)) void
+request_failed(struct poller_request *r, int status)
+{
+	if (!poller_hold_answered(r, status))
+		request_end(r, status);
+}
+
+static __attribute__((noinline)) void
+request_noted(struct poller_request *r)
+{
+	poller_hold_note_read(r);
+	request_end(r, 0);
+}
+
+static void
+request_answered(void *arg, const struct vuc_session_reply *reply)
+{
+	struct poller_request *r = arg;
+
+	if (reply->status != 0)
+		request_failed(r, reply->status);
+	else if (r->queue->device->last != NULL)
+		request_noted(r);
+	else
+		request_end(r, 0);
+}
+
+int
+poller_send_read(struct poller_request *r)
+{
+	const struct vuc_session_access access = {
+		.region = r->region,
+		.offset = r->offset,
+		.data = vuc_queue_back_room(&r->queue->back, r->id, r->count),
+		.count = r->count,
+		.done = request_answered,
+		.arg = r,
+	};
+
+	return vuc_device_access_begin(r->queue->device->dev, VUC_OP_READ, &access);
 }
 
 /* What the front may do wrong ends its queue, and nothing else. */
@@ -108,6 +155,10 @@ answered_nobody(void *arg, const struct vuc_session_reply *reply)
 {
 	struct poller_device *d = arg;
 
+	if (reply->status != 0 && reply->status != -ECANCELED && poller_hold_keeps(d)) {
+		stats_add(&d->account->counters.dropped_writes, 1);
+		return;
+	}
 	if (reply->status != 0)
 		stats_add(&d->account->counters.errors, 1);
 	if (reply->status == -ETIMEDOUT)
@@ -126,6 +177,46 @@ request_answer(struct poller_queue *q, uint16_t id, int status)
 {
 	vuc_trace_complete(q->device->id, q->index, id, status);
 	vuc_queue_back_complete(&q->back, id, status, 0);
+}
+
+/* A request of a device that is away. */
+static void
+keep_request(struct poller_queue *q, const struct queue_request_slot *slot)
+{
+	int status;
+
+	if (slot->op == VUC_QUEUE_READ) {
+		request_count(q, VUC_OP_READ, slot->count, 0);
+		poller_hold_read(&q->requests[slot->id]);
+		return;
+	}
+	status = poller_hold_write(q, slot);
+	request_count(q, slot->op == VUC_QUEUE_WRITE_POSTED ? VUC_OP_WRITE_POSTED : VUC_OP_WRITE, 0,
+		status);
+	if (slot->op != VUC_QUEUE_WRITE_POSTED)
+		request_answer(q, slot->id, status);
+}
+
+/* A request that the device does not take. Returns as serve_request(). */
+static __attribute__((noinline)) bool
+refuse_request(
+	struct poller_queue *q, const struct vuc_queue_taken *taken, enum vuc_op op, int status)
+{
+	const struct queue_request_slot *slot = &taken->slot;
+
+	if (status == -EAGAIN)
+		return false;
+	vuc_queue_back_take(&q->back, taken);
+	vuc_trace_submit(q->device->id, q->index, slot->id, slot->op, slot->region, slot->offset,
+		slot->count);
+	if (poller_hold_keeps(q->device)) {
+		keep_request(q, slot);
+		return true;
+	}
+	request_count(q, op, slot->count, status);
+	if (slot->op != VUC_QUEUE_WRITE_POSTED)
+		request_answer(q, slot->id, status);
+	return true;
 }
 
 /* Returns false when there is no room for it now: it stays in its queue. */
@@ -150,23 +241,24 @@ serve_request(struct poller_queue *q, const struct vuc_queue_taken *taken)
 	} else if (op != VUC_OP_WRITE_POSTED) {
 		struct poller_request *r = &q->requests[slot->id];
 
-		r->count = 0;
+		r->region = slot->region;
+		r->offset = slot->offset;
+		r->position = q->back.head;
 		r->begun = poller_times_requests(q->poller) ? vuc_eal_ticks() : 0;
-		if (op == VUC_OP_READ) {
+		r->count = op == VUC_OP_READ ? slot->count : 0;
+		if (op == VUC_OP_READ)
 			access.data = vuc_queue_back_room(&q->back, slot->id, slot->count);
-			r->count = slot->count;
-		}
 		access.arg = r;
 	}
 	rc = vuc_device_access_begin(q->device->dev, op, &access);
-	if (rc == -EAGAIN)
-		return false;
+	if (rc != 0)
+		return refuse_request(q, taken, op, rc);
 	vuc_queue_back_take(&q->back, taken);
-	request_count(q, op, slot->count, rc);
+	request_count(q, op, slot->count, 0);
 	vuc_trace_submit(q->device->id, q->index, slot->id, slot->op, slot->region, slot->offset,
 		slot->count);
-	if (owed && (rc != 0 || op == VUC_OP_WRITE_POSTED))
-		request_answer(q, slot->id, rc);
+	if (owed && op == VUC_OP_WRITE_POSTED)
+		request_answer(q, slot->id, 0);
 	return true;
 }
 
@@ -238,6 +330,19 @@ begin_with(struct poller_device *d, const struct poller_queue *q)
 	}
 }
 
+/* While the device takes nothing new: the patience of those who close queues may end. */
+static __attribute__((cold, noinline)) void
+drain_closing(struct poller_device *d)
+{
+	struct poller_queue *q, *next;
+
+	for (q = TAILQ_FIRST(&d->active); q != NULL; q = next) {
+		next = TAILQ_NEXT(q, active_link);
+		if (q->closing != NULL)
+			poller_queue_drained(q);
+	}
+}
+
 /*
  * All queues of a device share one burst, so that a process with many of them gets no more of the
  * poller than one with a single one. When it did not suffice, or the device has no room now,
@@ -250,6 +355,10 @@ serve_device(struct vuc_poller *p, struct poller_device *d)
 	unsigned int left = BURST;
 	bool full = false;
 
+	if (poller_is_away(d) && !poller_hold_serve(d)) {
+		drain_closing(d);
+		return;
+	}
 	while (q != NULL && left > 0 && !full) {
 		struct poller_queue *next = TAILQ_NEXT(q, active_link);
 

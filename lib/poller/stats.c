@@ -77,17 +77,32 @@ silent_for(const struct poller_device *d)
 }
 
 /* The last connection counts; queues of a VMM may be to the one before. One that is being made is
- * none yet. */
-static void
-add_connection(struct vuc_device_stats *stats, const struct poller_device *d)
+ * none yet, nor is one by which a device that is away is restored. Returns whether it is away. */
+static bool
+add_connection(struct vuc_device_stats *stats, const struct poller_device *d, bool away)
 {
 	if (!atomic_load_explicit(&d->open, memory_order_relaxed))
-		return;
-	stats->id = d->id;
-	stats->connected = atomic_load_explicit(&d->connected, memory_order_relaxed);
-	stats->silent_ms = silent_for(d);
+		return away;
+	if (!away) {
+		stats->id = d->id;
+		stats->connected = atomic_load_explicit(&d->connected, memory_order_relaxed);
+		stats->silent_ms = silent_for(d);
+	}
 	stats->queues += atomic_load_explicit(&d->nr_queues, memory_order_relaxed);
 	sum_remotes(&stats->accesses, d);
+	return away || (poller_is_away(d) && !stats->connected);
+}
+
+static void
+add_outages(struct vuc_device_stats *stats, const struct poller_account *a)
+{
+	uint64_t since_ms = stats_get(&a->outage_since_ms);
+
+	stats->outages = stats_get(&a->outages);
+	stats->outage_last_ms = stats_get(&a->outage_last_ms);
+	stats->outage_ms = stats_get(&a->outage_ms);
+	if (since_ms != 0)
+		stats->outage_ms += vuc_clock_ms() - since_ms;
 }
 
 void
@@ -95,14 +110,16 @@ vuc_stats_read_account(
 	const struct vuc_poller *p, const struct poller_account *a, struct vuc_device_stats *stats)
 {
 	const struct poller_device *d;
+	bool away = false;
 
 	*stats = (struct vuc_device_stats){0};
 	memcpy(stats->name, a->name, sizeof(stats->name));
 	vuc_stats_sum(&stats->accesses, &a->counters);
 	read_latency(&a->latency, &stats->latency);
+	add_outages(stats, a);
 	TAILQ_FOREACH (d, &p->devices, link) {
 		if (d->account == a)
-			add_connection(stats, d);
+			away = add_connection(stats, d, away);
 	}
 }
 

@@ -26,6 +26,8 @@ struct access_counters {
 	_Atomic uint64_t timeouts;
 	_Atomic uint64_t retries;
 	_Atomic uint64_t broken_queues;
+	_Atomic uint64_t held_reads;
+	_Atomic uint64_t dropped_writes;
 };
 
 /* Of a poller. */

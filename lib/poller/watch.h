@@ -18,7 +18,8 @@ typedef void (*poller_watch_fn)(void *arg, bool connected, uint64_t silent_ms);
 
 /*
  * On the poller's thread: call fn there when the connection of a device has ended, and when its
- * server stops answering or answers again; now, when it has ended already. fn does not block, and
+ * server stops answering or answers again; now, when it has ended already. NULL: call nobody. To be
+ * called again when the device was restored, for the next loss to be seen. fn does not block, and
  * calls nothing of the device or the poller. It is not called any more once the device is being
  * closed. Returns 0; -EINVAL for a device of others.
  */

@@ -146,6 +146,8 @@ expect_accesses(struct json_object *shown, const struct vuc_access_stats *a)
 		FIELD(errors),
 		FIELD(timeouts),
 		FIELD(broken_queues),
+		FIELD(held_reads),
+		FIELD(dropped_writes),
 		FIELD(bursts),
 		{NULL, 0},
 	};
@@ -213,6 +215,10 @@ expect_agreement(void)
 	CU_ASSERT_TRUE(text_is(shown, "state", stats.connected ? "connected" : "lost"));
 	CU_ASSERT_EQUAL(number(shown, "id"), stats.id);
 	CU_ASSERT_EQUAL(number(shown, "queues"), 1);
+	CU_ASSERT_EQUAL(number(shown, "outages"), stats.outages);
+	CU_ASSERT_EQUAL(number(shown, "outage_last_ms"), stats.outage_last_ms);
+	CU_ASSERT_TRUE(number(shown, "outage_ms") >= stats.outage_ms);
+	CU_ASSERT_EQUAL(stats.outages, !stats.connected);
 	expect_accesses(shown, &stats.accesses);
 	expect_fields(member(shown, "latency"), &stats.latency, fields);
 	json_object_put(answer);

@@ -336,7 +336,8 @@ def test_stats(refdev, fresh, vmm):
     assert list(poller) == [
         'name', 'cpu', 'idle', 'transport', 'placement', 'devices', 'queues', 'loops_busy',
         'loops_empty', 'sleeps', 'calls', 'reads', 'writes', 'posted', 'read_bytes',
-        'written_bytes', 'retries', 'errors', 'timeouts', 'broken_queues', 'bursts', 'burst_sizes']
+        'written_bytes', 'retries', 'errors', 'timeouts', 'broken_queues', 'held_reads',
+        'dropped_writes', 'bursts', 'burst_sizes']
     assert (poller['name'], poller['cpu'], poller['idle'], poller['queues'], poller['reads'],
             poller['burst_sizes']) == ('io0', None, 'sleep', 1, 1, [1, 0, 0, 0, 0, 0])
     assert poller['transport'] in ('uring', 'posix') and poller['read_bytes'] > 0

@@ -134,8 +134,7 @@ show_device(const char *cmd, const char *params, struct rte_tel_data *data)
 	rte_tel_data_add_dict_uint(data, "id", stats.id);
 	rte_tel_data_add_dict_string(data, "poller", poller);
 	rte_tel_data_add_dict_string(data, "state", state_name(&stats));
-	rte_tel_data_add_dict_uint(data, "silent_ms", stats.silent_ms);
-	rte_tel_data_add_dict_uint(data, "queues", stats.queues);
+	add_counters(data, vuc_device_counters, &stats);
 	rc = add_accesses(data, &stats.accesses);
 	return rc == 0 ? add_latency(data, &stats.latency) : rc;
 }

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "hold.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/vfio.h>
+
+#include "clock.h"
+#include "internal.h"
+#include "record.h"
+#include "registry.h"
+#include "source.h"
+
+/* Registers of a device whose last values are known, at most. */
+#define LAST_READS 256u
+
+struct last_read {
+	uint64_t offset;
+	uint16_t region;
+	uint8_t count; /* 0: there is none */
+	uint8_t data[sizeof(uint64_t)];
+};
+
+struct poller_hold {
+	struct poller_hold_opts opts;
+	uint64_t end_ms; /* until then reads are kept; 0: there is no outage */
+	bool over;       /* it has passed */
+};
+
+/* ---- what was read last ---- */
+
+static struct last_read *
+find_last(const struct poller_request *r)
+{
+	uint64_t key = (r->offset ^ ((uint64_t)r->region << 32)) * UINT64_C(0x9e3779b97f4a7c15);
+
+	return &r->queue->device->last[(key >> 32) % LAST_READS];
+}
+
+void
+poller_hold_note_read(struct poller_request *r)
+{
+	struct last_read *last;
+
+	if (r->count == 0 || r->count > sizeof(last->data))
+		return;
+	last = find_last(r);
+	last->offset = r->offset;
+	last->region = r->region;
+	last->count = (uint8_t)r->count;
+	memcpy(last->data, vuc_queue_back_room(&r->queue->back, r->id, r->count), r->count);
+}
+
+static int
+read_last(const struct poller_device *d, const struct poller_request *r, void *data)
+{
+	const struct last_read *last;
+
+	if (r->region == VFIO_PCI_CONFIG_REGION_INDEX)
+		return vuc_device_record_read_config(d->dev, r->offset, data, r->count);
+	last = find_last(r);
+	if (last->count != r->count || last->offset != r->offset || last->region != r->region)
+		return -ENODATA;
+	memcpy(data, last->data, r->count);
+	return 0;
+}
+
+/* ---- accesses of a device that is away ---- */
+
+static enum poller_after
+after_of(const struct poller_hold *hold, uint16_t region)
+{
+	return region == VFIO_PCI_CONFIG_REGION_INDEX ? hold->opts.after_config
+						      : hold->opts.after_rest;
+}
+
+static void
+set_away(struct poller_device *d, bool away)
+{
+	atomic_store_explicit(&d->away, away, memory_order_relaxed);
+}
+
+static void
+hold_begin(struct poller_device *d)
+{
+	struct poller_hold *hold = d->hold;
+
+	set_away(d, true);
+	if (hold->end_ms != 0)
+		return;
+	hold->end_ms = vuc_clock_coarse_ms() + hold->opts.hold_ms;
+	hold->over = hold->opts.hold_ms == 0;
+}
+
+bool
+poller_hold_keeps(struct poller_device *d)
+{
+	if (d->hold == NULL || vuc_device_connected(d->dev))
+		return false;
+	hold_begin(d);
+	return true;
+}
+
+/* The outage has lasted too long for this one. */
+static void
+answer_instead(struct poller_device *d, struct poller_request *r)
+{
+	void *data = vuc_queue_back_room(&r->queue->back, r->id, r->count);
+	int status = -ENOTCONN;
+
+	switch (after_of(d->hold, r->region)) {
+	case POLLER_AFTER_LAST:
+		if (read_last(d, r, data) == 0)
+			status = 0;
+		break;
+	case POLLER_AFTER_ONES:
+		memset(data, 0xff, r->count);
+		status = 0;
+		break;
+	case POLLER_AFTER_HOLD:
+	case POLLER_AFTER_ERROR:
+		break;
+	}
+	poller_answer(r, status);
+}
+
+/* In the order of the queue, whatever the order in which the loss has ended them. */
+static void
+park_read(struct poller_request *r)
+{
+	struct poller_request_list *parked = &r->queue->parked;
+	struct poller_request *before;
+
+	TAILQ_FOREACH_REVERSE(before, parked, poller_request_list, parked_link)
+	{
+		if ((int32_t)(before->position - r->position) < 0)
+			break;
+	}
+	if (before != NULL)
+		TAILQ_INSERT_AFTER(parked, before, r, parked_link);
+	else
+		TAILQ_INSERT_HEAD(parked, r, parked_link);
+	stats_add(&r->queue->counters->held_reads, 1);
+}
+
+static void
+hold_read(struct poller_device *d, struct poller_request *r)
+{
+	if (d->hold->over && after_of(d->hold, r->region) != POLLER_AFTER_HOLD)
+		answer_instead(d, r);
+	else
+		park_read(r);
+}
+
+/* Returns the status that a write gets. */
+static int
+drop_write(const struct poller_queue *q, uint16_t region)
+{
+	const struct poller_hold *hold = q->device->hold;
+
+	if (hold->over && after_of(hold, region) == POLLER_AFTER_ERROR)
+		return -ENOTCONN;
+	stats_add(&q->counters->dropped_writes, 1);
+	return 0;
+}
+
+bool
+poller_hold_answered(struct poller_request *r, int status)
+{
+	struct poller_queue *q = r->queue;
+
+	/* Who closes the queue or the device does not wait for the return. */
+	if (q->closing != NULL || status == -ECANCELED || !poller_hold_keeps(q->device))
+		return false;
+	if (r->count > 0)
+		hold_read(q->device, r);
+	else
+		poller_answer(r, drop_write(q, r->region));
+	return true;
+}
+
+int
+poller_hold_write(struct poller_queue *q, const struct queue_request_slot *slot)
+{
+	int rc = vuc_device_check_access(
+		q->device->dev, VUC_OP_WRITE, slot->region, slot->offset, slot->count);
+
+	return rc == 0 ? drop_write(q, slot->region) : rc;
+}
+
+void
+poller_hold_read(struct poller_request *r)
+{
+	struct poller_device *d = r->queue->device;
+	int rc = vuc_device_check_access(d->dev, VUC_OP_READ, r->region, r->offset, r->count);
+
+	if (rc == 0 && r->queue->closing != NULL)
+		rc = -ECANCELED;
+	if (rc == 0)
+		hold_read(d, r);
+	else
+		poller_answer(r, rc);
+}
+
+/* ---- the end of an outage, or of what it may last ---- */
+
+static void
+hold_expire(struct poller_device *d)
+{
+	struct poller_queue *q;
+
+	d->hold->over = true;
+	TAILQ_FOREACH (q, &d->active, active_link) {
+		struct poller_request_list parked = TAILQ_HEAD_INITIALIZER(parked);
+		struct poller_request *r;
+
+		TAILQ_CONCAT(&parked, &q->parked, parked_link);
+		while ((r = TAILQ_FIRST(&parked)) != NULL) {
+			TAILQ_REMOVE(&parked, r, parked_link);
+			if (after_of(d->hold, r->region) == POLLER_AFTER_HOLD)
+				TAILQ_INSERT_TAIL(&q->parked, r, parked_link);
+			else
+				answer_instead(d, r);
+		}
+	}
+}
+
+static bool
+has_parked(const struct poller_device *d)
+{
+	const struct poller_queue *q;
+
+	/* A queue with an outstanding request is active. */
+	TAILQ_FOREACH (q, &d->active, active_link) {
+		if (!TAILQ_EMPTY(&q->parked))
+			return true;
+	}
+	return false;
+}
+
+void
+poller_hold_look(struct poller_device *d)
+{
+	if (d->hold == NULL || d->hold->end_ms == 0 || !vuc_device_connected(d->dev))
+		return;
+	d->hold->end_ms = 0;
+	d->hold->over = false;
+	poller_device_returned(d);
+	if (!has_parked(d))
+		set_away(d, false);
+}
+
+/* Returns whether all were sent. */
+static bool
+send_parked(struct poller_device *d)
+{
+	unsigned int left = BURST;
+	struct poller_queue *q;
+
+	TAILQ_FOREACH (q, &d->active, active_link) {
+		struct poller_request *r;
+
+		while ((r = TAILQ_FIRST(&q->parked)) != NULL) {
+			int rc = left-- > 0 ? poller_send_read(r) : -EAGAIN;
+
+			if (rc == -EAGAIN || (rc != 0 && poller_hold_keeps(d)))
+				return false;
+			TAILQ_REMOVE(&q->parked, r, parked_link);
+			d->poller->taken++;
+			if (rc != 0)
+				poller_answer(r, rc);
+		}
+	}
+	return true;
+}
+
+bool
+poller_hold_serve(struct poller_device *d)
+{
+	if (poller_hold_keeps(d)) {
+		if (!d->hold->over && vuc_clock_coarse_ms() >= d->hold->end_ms)
+			hold_expire(d);
+		return true;
+	}
+	poller_hold_look(d);
+	if (!send_parked(d))
+		return false;
+	set_away(d, false);
+	return true;
+}
+
+unsigned int
+poller_hold_sleep_ms(const struct vuc_poller *p, unsigned int max)
+{
+	const struct poller_device *d;
+	uint64_t now = vuc_clock_coarse_ms();
+
+	TAILQ_FOREACH (d, &p->active, active_link) {
+		uint64_t left;
+
+		if (!poller_is_away(d) || !has_parked(d))
+			continue;
+		if (vuc_device_connected(d->dev))
+			return 0;
+		if (d->hold->over)
+			continue;
+		left = d->hold->end_ms > now ? d->hold->end_ms - now : 0;
+		max = left < max ? (unsigned int)left : max;
+	}
+	return max;
+}
+
+void
+poller_hold_end_queue(struct poller_queue *q, int status)
+{
+	struct poller_request *r;
+
+	while ((r = TAILQ_FIRST(&q->parked)) != NULL) {
+		TAILQ_REMOVE(&q->parked, r, parked_link);
+		poller_answer(r, status);
+	}
+	vuc_queue_back_flush(&q->back);
+}
+
+/* ---- the policy ---- */
+
+void
+poller_hold_free(struct poller_device *d)
+{
+	if (d->hold == NULL)
+		return;
+	free(d->last);
+	free(d->hold);
+	d->last = NULL;
+	d->hold = NULL;
+}
+
+static void
+remove_hold(struct poller_device *d)
+{
+	struct poller_queue *q;
+
+	TAILQ_FOREACH (q, &d->active, active_link)
+		poller_hold_end_queue(q, -ENOTCONN);
+	poller_hold_free(d);
+	set_away(d, false);
+}
+
+static int
+set_hold(struct poller_device *d, const struct poller_hold_opts *opts)
+{
+	struct last_read *last = NULL;
+
+	if (opts->after_rest == POLLER_AFTER_LAST) {
+		last = calloc(LAST_READS, sizeof(*last));
+		if (last == NULL)
+			return -ENOMEM;
+	}
+	if (d->hold == NULL)
+		d->hold = calloc(1, sizeof(*d->hold));
+	if (d->hold == NULL) {
+		free(last);
+		return -ENOMEM;
+	}
+	free(d->last);
+	d->last = last;
+	d->hold->opts = *opts;
+	if (atomic_load_explicit(&d->open, memory_order_relaxed))
+		poller_hold_keeps(d);
+	return 0;
+}
+
+int
+vuc_poller_set_hold(
+	struct vuc_poller *p, struct vuc_device *dev, const struct poller_hold_opts *opts)
+{
+	struct poller_device *d = vuc_registry_find_device(p, dev);
+
+	if (d == NULL)
+		return -EINVAL;
+	if (opts != NULL)
+		return set_hold(d, opts);
+	remove_hold(d);
+	return 0;
+}
