@@ -13,7 +13,6 @@
 #include <vuc/dma.h>
 
 #include "memfd.h"
-#include "floor.h"
 
 #define MAX_MAPS 65535 /* what vuc-refdev takes by default */
 #define CYCLES   2     /* that a turn counts, behind one that it does not */

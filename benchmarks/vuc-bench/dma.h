@@ -4,11 +4,12 @@
 
 /* Mapping memory, and memory that a device accesses by message. */
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
+#include "floor.h"
 #include "subject.h"
 
 /* What is mapped: pages of one file, each by itself. */
@@ -37,13 +38,18 @@ struct bench_dma_plan {
 	unsigned int timeout_ms; /* for all of it */
 };
 
-/* What the device's process shares with ours. */
-struct bench_dma_shared {
+/* Such a device, on a thread of its own. */
+struct bench_dma_device {
+	const struct bench_dma_plan *plan;
+	pthread_t thread;
+	struct bench_wire wire;
 	_Atomic int status; /* 0: at work; 1: done, ticks are there; else a negative errno */
-	uint64_t ticks[];   /* of each sample */
+	uint8_t *data;      /* of an access */
+	uint64_t *ticks;    /* of each sample */
+	uint64_t last;      /* end of the last sample, in ticks */
 };
 
-/* Such a device, and who answers it. */
+/* It, and who answers it. */
 struct bench_dma_peer {
 	const struct bench_clock *clock;
 	struct bench_dma_plan plan;
@@ -52,10 +58,8 @@ struct bench_dma_peer {
 	size_t memory_size;
 	struct bench_subject subject; /* vuc; path, transport and CPU are set */
 	uint64_t syscalls;            /* of the turn */
-	pid_t pid;
-	int fd; /* our end of the connection */
-	struct bench_dma_shared *shared;
-	size_t shared_size;
+	int fd;                       /* our end of the connection */
+	struct bench_dma_device device;
 };
 
 /* Allocate the memory. plan is set. Returns 0 or -ENOMEM. */

@@ -4,10 +4,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,7 +14,6 @@
 #include <vuc/dma.h>
 
 #include "dma.h"
-#include "floor.h"
 
 #define PER_SAMPLE       16
 #define MIN_SIZE         4096
@@ -37,19 +34,11 @@ struct head {
 	struct vfio_user_dma_region_access access;
 };
 
-/* ---- in the device's process ---- */
-
-struct device {
-	const struct bench_dma_plan *plan;
-	struct bench_dma_shared *shared;
-	struct bench_wire wire;
-	uint8_t *data;
-	uint64_t last; /* end of the last sample, in ticks */
-};
+/* ---- on the device's thread ---- */
 
 static int
-device_answer(
-	struct device *d, const struct vfio_user_header *command, const void *body, size_t len)
+device_answer(struct bench_dma_device *d, const struct vfio_user_header *command, const void *body,
+	size_t len)
 {
 	const struct vfio_user_header header = {
 		.msg_id = command->msg_id,
@@ -63,7 +52,7 @@ device_answer(
 
 /* Just enough of a server for vuc to open it: no regions, no interrupts. */
 static int
-device_handle(struct device *d, const struct vfio_user_header *command)
+device_handle(struct bench_dma_device *d, const struct vfio_user_header *command)
 {
 	static const char json[] = "{\"capabilities\":{\"max_data_xfer_size\":1048576}}";
 	const struct vfio_user_version version = {
@@ -88,7 +77,7 @@ device_handle(struct device *d, const struct vfio_user_header *command)
 
 /* Answer commands until memory has been mapped. */
 static int
-device_negotiate(struct device *d)
+device_negotiate(struct bench_dma_device *d)
 {
 	struct vfio_user_header command = {0};
 	int ret = 0;
@@ -124,7 +113,7 @@ head_fill(struct head *head, const struct bench_dma_plan *plan, uint32_t i, bool
 }
 
 static int
-device_send(struct device *d, uint32_t i)
+device_send(struct bench_dma_device *d, uint32_t i)
 {
 	const struct bench_dma_plan *plan = d->plan;
 	struct head head;
@@ -135,7 +124,7 @@ device_send(struct device *d, uint32_t i)
 }
 
 static int
-device_receive(struct device *d, uint32_t i)
+device_receive(struct bench_dma_device *d, uint32_t i)
 {
 	const struct bench_dma_plan *plan = d->plan;
 	struct head head, expected;
@@ -155,19 +144,19 @@ device_receive(struct device *d, uint32_t i)
 }
 
 static void
-device_record(struct device *d, uint32_t done)
+device_record(struct bench_dma_device *d, uint32_t done)
 {
 	uint64_t now;
 
 	if (done % d->plan->per_sample != 0)
 		return;
 	now = bench_clock_ticks(d->wire.clock);
-	d->shared->ticks[done / d->plan->per_sample - 1] = now - d->last;
+	d->ticks[done / d->plan->per_sample - 1] = now - d->last;
 	d->last = now;
 }
 
 static int
-device_access(struct device *d)
+device_access(struct bench_dma_device *d)
 {
 	uint32_t total = d->plan->samples * d->plan->per_sample;
 	uint32_t sent = 0, done = 0;
@@ -187,57 +176,46 @@ device_access(struct device *d)
 }
 
 /* The status tells of failures; there is nobody else to hear of them. */
-static void
-device_run(struct device *d, unsigned int cpu, pid_t parent)
+static void *
+device_run(void *arg)
 {
-	struct vuc_error err;
-	int ret;
+	struct bench_dma_device *d = arg;
+	int ret = d->plan->negotiate ? device_negotiate(d) : 0;
 
-	bench_child_begin(parent, SIGKILL);
-	ret = bench_cpu_pin(cpu, &err);
-	d->data = malloc(d->plan->size);
-	if (d->data == NULL)
-		ret = -ENOMEM;
-	else
-		memset(d->data, FILL, d->plan->size);
-	if (ret == 0 && d->plan->negotiate)
-		ret = device_negotiate(d);
 	if (ret == 0)
 		ret = device_access(d);
 	/* Pairs with peer_status(). */
-	atomic_store_explicit(&d->shared->status, ret != 0 ? ret : 1, memory_order_release);
-	_exit(EXIT_SUCCESS);
+	atomic_store_explicit(&d->status, ret != 0 ? ret : 1, memory_order_release);
+	return NULL;
 }
 
-/* ---- in the process that measures ---- */
+/* ---- on the thread that measures ---- */
 
 /* 0 while the device is at work, 1 when it is done, a negative errno. */
 static int
 peer_status(const struct bench_dma_peer *p)
 {
 	/* Pairs with device_run(). */
-	return atomic_load_explicit(&p->shared->status, memory_order_acquire);
+	return atomic_load_explicit(&p->device.status, memory_order_acquire);
 }
 
 static int
-peer_fork(struct bench_dma_peer *p, struct vuc_error *err)
+peer_start(struct bench_dma_peer *p, struct vuc_error *err)
 {
-	struct device device = {.plan = &p->plan, .shared = p->shared};
-	pid_t parent = getpid();
+	struct bench_dma_device *d = &p->device;
 	int fds[2], ret;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
 		return bench_fail(err, -errno, "socketpair: %s", strerror(errno));
 	p->fd = fds[0];
-	device.wire = (struct bench_wire){.clock = p->clock, .fd = fds[1]};
-	bench_wire_begin(&device.wire, p->plan.timeout_ms);
-	p->pid = fork();
-	if (p->pid == 0) {
+	d->status = 0;
+	d->wire = (struct bench_wire){.clock = p->clock, .fd = fds[1]};
+	bench_wire_begin(&d->wire, p->plan.timeout_ms);
+	ret = bench_cpu_thread(&d->thread, p->cpu, device_run, d, err);
+	if (ret != 0) {
 		close(fds[0]);
-		device_run(&device, p->cpu, parent);
+		close(fds[1]);
 	}
-	ret = p->pid < 0 ? bench_fail(err, -errno, "fork: %s", strerror(errno)) : 0;
-	close(fds[1]);
 	return ret;
 }
 
@@ -245,31 +223,10 @@ peer_fork(struct bench_dma_peer *p, struct vuc_error *err)
 static void
 peer_stop(struct bench_dma_peer *p)
 {
-	if (p->pid > 0) {
-		kill(p->pid, SIGKILL);
-		bench_process_wait(p->pid);
-	}
-	if (p->fd >= 0)
-		close(p->fd);
-	if (p->shared != NULL)
-		munmap(p->shared, p->shared_size);
-	p->pid = 0;
-	p->fd = -1;
-	p->shared = NULL;
-}
-
-static int
-peer_start(struct bench_dma_peer *p, struct vuc_error *err)
-{
-	void *shared;
-
-	p->shared_size = sizeof(*p->shared) + p->plan.samples * sizeof(p->shared->ticks[0]);
-	shared = mmap(
-		NULL, p->shared_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (shared == MAP_FAILED)
-		return bench_fail(err, -errno, "mmap: %s", strerror(errno));
-	p->shared = shared;
-	return peer_fork(p, err);
+	shutdown(p->device.wire.fd, SHUT_RDWR);
+	pthread_join(p->device.thread, NULL);
+	close(p->device.wire.fd);
+	close(p->fd);
 }
 
 /* The floor: take a head, copy the data from or to where it belongs, send a head. */
@@ -439,8 +396,9 @@ bench_dma_peer_turn(struct bench_dma_peer *p, bool floor, const char *transport,
 
 	p->plan.negotiate = !floor;
 	ret = peer_start(p, err);
-	if (ret == 0)
-		ret = floor ? answer_floor(p, err) : answer_vuc(p, transport, err);
+	if (ret != 0)
+		return ret;
+	ret = floor ? answer_floor(p, err) : answer_vuc(p, transport, err);
 	if (ret == 0) {
 		status = peer_wait(p);
 		if (status < 0)
@@ -448,7 +406,7 @@ bench_dma_peer_turn(struct bench_dma_peer *p, bool floor, const char *transport,
 				series->name, strerror(-status));
 	}
 	if (ret == 0) {
-		bench_series_add(series, p->shared->ticks, p->plan.samples);
+		bench_series_add(series, p->device.ticks, p->plan.samples);
 		series->syscalls += p->syscalls;
 		bench_series_end_round(series);
 	}
@@ -462,7 +420,6 @@ bench_dma_peer_init(
 {
 	p->clock = &b->clock;
 	p->cpu = b->env.cpus.cpu[1];
-	p->fd = -1;
 	bench_subject_init(&p->subject, b, path, &bench_settle_access);
 	/* A poller has this thread's CPU, which sleeps meanwhile. */
 	p->subject.poller_opts.cpu = (int)b->env.cpus.cpu[0];
@@ -470,9 +427,15 @@ bench_dma_peer_init(
 	p->subject.dma_by_message = true;
 	p->memory_size = (size_t)p->plan.size * p->plan.depth;
 	p->memory = malloc(p->memory_size);
-	if (p->memory == NULL)
+	p->device = (struct bench_dma_device){
+		.plan = &p->plan,
+		.data = malloc(p->plan.size),
+		.ticks = calloc(p->plan.samples, sizeof(*p->device.ticks)),
+	};
+	if (p->memory == NULL || p->device.data == NULL || p->device.ticks == NULL)
 		return bench_fail(err, -ENOMEM, "no memory for %zu bytes", p->memory_size);
 	memset(p->memory, FILL, p->memory_size);
+	memset(p->device.data, FILL, p->plan.size);
 	return 0;
 }
 
@@ -480,7 +443,10 @@ void
 bench_dma_peer_fini(struct bench_dma_peer *p)
 {
 	free(p->memory);
+	free(p->device.data);
+	free(p->device.ticks);
 	p->memory = NULL;
+	p->device = (struct bench_dma_device){0};
 }
 
 static const char *const ops[] = {"read", "write", NULL};
@@ -536,7 +502,7 @@ dma_message_describe(struct bench *b)
 		bench_say(result->note,
 			"vuc's side is a poller on CPU %u; the thread that has set it up sleeps",
 			b->env.cpus.cpu[0]);
-	bench_say(result->server, "a process of its own, polling on CPU %u", b->env.cpus.cpu[1]);
+	bench_say(result->server, "a thread of its own, polling on CPU %u", b->env.cpus.cpu[1]);
 	bench_say(result->floor,
 		"a copy of the same bytes between socket and memory, nothing is checked");
 	bench_say(result->timed,

@@ -257,16 +257,14 @@ bench_output_init(struct bench_output *output, const char *json, const char *plo
 {
 	int ret = 0;
 
-	*output = (struct bench_output){.text = stdout};
-	output->json_to_stdout = json != NULL && strcmp(json, "-") == 0;
-	if (output->json_to_stdout)
-		output->text = stderr;
+	*output = (struct bench_output){
+		.text = json != NULL && strcmp(json, "-") == 0 ? stderr : stdout};
 	if (plot != NULL)
 		ret = plot_init(&output->plot, is_folder ? NULL : plot, err);
 	if (ret == 0 && plot != NULL)
 		ret = is_folder ? folder_open(output, plot, err)
 				: file_open(&output->picture, plot, err);
-	if (ret == 0 && json != NULL && !output->json_to_stdout)
+	if (ret == 0 && json != NULL)
 		ret = file_open(&output->json, json, err);
 	return ret;
 }
@@ -296,22 +294,20 @@ static int
 write_json(struct bench_output *output, const struct bench_env *env,
 	const struct bench_result *result, struct vuc_error *err)
 {
-	const char *name = output->json_to_stdout ? "stdout" : output->json.path;
+	const char *path = output->json.path;
 	FILE *out;
 	int ret;
 
-	if (name == NULL)
+	if (path == NULL)
 		return 0;
-	out = output->json_to_stdout ? stdout : fdopen(dup(output->json.fd), "w");
+	out = fdopen(dup(output->json.fd), "w");
 	if (out == NULL)
-		return bench_fail(err, -errno, "%s: %s", name, strerror(errno));
+		return bench_fail(err, -errno, "%s: %s", path, strerror(errno));
 	ret = bench_report_json(out, env, result);
-	if (ret != 0)
-		bench_fail(err, ret, "%s: %s", name, strerror(-ret));
-	if (output->json_to_stdout)
-		return ret;
 	fclose(out);
-	return ret == 0 ? file_commit(&output->json, err) : ret;
+	if (ret != 0)
+		return bench_fail(err, ret, "%s: %s", path, strerror(-ret));
+	return file_commit(&output->json, err);
 }
 
 static int

@@ -35,7 +35,6 @@ int bench_plot_check(const char *path, struct vuc_error *err);
  * after it that the folder is not there. */
 struct bench_output {
 	FILE *text;
-	bool json_to_stdout;
 	struct app_outfile json;
 	struct app_outfile picture;
 	struct bench_plot plot;

@@ -5,7 +5,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "buckets.h"
 #include "json_build.h"
+
+#define HISTOGRAM_BITS 5 /* a bucket is at most 1/32 of its values wide */
 
 /* A double with the digits that mean something; nothing for a percentile that there is not. */
 static void
@@ -96,14 +99,16 @@ put_histogram(struct app_json *json, struct json_object *object, const struct be
 
 	while (i < series->nr_samples) {
 		size_t first = i;
-		size_t bucket = bench_histogram_bucket((uint64_t)bench_series_ns(series, i));
+		unsigned int bucket =
+			vuc_bucket_of((uint64_t)bench_series_ns(series, i), HISTOGRAM_BITS);
+		uint64_t last = vuc_bucket_last(bucket, HISTOGRAM_BITS);
 		struct json_object *one = app_json_object(json, array, NULL);
 
-		while (i < series->nr_samples &&
-			bench_histogram_bucket((uint64_t)bench_series_ns(series, i)) == bucket)
+		while (i < series->nr_samples && (uint64_t)bench_series_ns(series, i) <= last)
 			i++;
-		app_json_number(json, one, "from_ns", bench_histogram_low(bucket));
-		app_json_number(json, one, "to_ns", bench_histogram_high(bucket));
+		app_json_number(json, one, "from_ns",
+			bucket > 0 ? vuc_bucket_last(bucket - 1, HISTOGRAM_BITS) + 1 : 0);
+		app_json_number(json, one, "to_ns", last);
 		app_json_number(json, one, "count", i - first);
 	}
 }

@@ -24,18 +24,6 @@ size_t bench_percentile_needs(unsigned int permille);
 double bench_quantile(const double *sorted, size_t nr, double part);
 
 /*
- * A histogram has one bucket for each value below 32, then 32 buckets of the same width from each
- * power of two to the next. So a bucket is at most 1/32 of its values wide.
- */
-#define BENCH_HISTOGRAM_SUB_BITS 5
-#define BENCH_HISTOGRAM_SUB      (1u << BENCH_HISTOGRAM_SUB_BITS)
-#define BENCH_HISTOGRAM_BUCKETS  ((64 - BENCH_HISTOGRAM_SUB_BITS + 1) * BENCH_HISTOGRAM_SUB)
-
-size_t bench_histogram_bucket(uint64_t value);
-uint64_t bench_histogram_low(size_t bucket);  /* its least value */
-uint64_t bench_histogram_high(size_t bucket); /* its greatest value */
-
-/*
  * Of one access; in nanoseconds, but for the last four. A percentile is NAN unless at least one
  * sample lies above it: 20 samples have no p99.
  */

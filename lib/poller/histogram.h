@@ -7,6 +7,7 @@
  * counter, which readers turn into nanoseconds. One thread adds, others read.
  */
 
+#include "buckets.h"
 #include "stats.h"
 
 #define HISTOGRAM_BITS    4u
@@ -22,27 +23,8 @@ struct histogram {
 static inline unsigned int
 histogram_bucket(uint64_t ticks)
 {
-	unsigned int power;
-
-	if (ticks < HISTOGRAM_STEPS)
-		return (unsigned int)ticks;
-	if (ticks >> HISTOGRAM_POWERS != 0)
-		return HISTOGRAM_BUCKETS - 1;
-	power = 63u - (unsigned int)__builtin_clzll(ticks);
-	return (power - HISTOGRAM_BITS + 1) * HISTOGRAM_STEPS +
-		(unsigned int)(ticks >> (power - HISTOGRAM_BITS)) % HISTOGRAM_STEPS;
-}
-
-/* The most ticks that fall into a bucket. */
-static inline uint64_t
-histogram_last(unsigned int bucket)
-{
-	unsigned int shift = bucket / HISTOGRAM_STEPS;
-	uint64_t step = bucket % HISTOGRAM_STEPS;
-
-	if (shift == 0)
-		return step;
-	return ((HISTOGRAM_STEPS + step + 1) << (shift - 1)) - 1;
+	return ticks >> HISTOGRAM_POWERS != 0 ? HISTOGRAM_BUCKETS - 1
+					      : vuc_bucket_of(ticks, HISTOGRAM_BITS);
 }
 
 static inline void

@@ -40,9 +40,11 @@ histogram_percentile(const uint64_t *buckets, uint64_t count, uint64_t max, unsi
 	uint64_t seen = 0;
 
 	for (unsigned int i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
+		uint64_t last = vuc_bucket_last(i, HISTOGRAM_BITS);
+
 		seen += buckets[i];
 		if (seen >= rank)
-			return histogram_last(i) < max ? histogram_last(i) : max;
+			return last < max ? last : max;
 	}
 	return max;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The arithmetic of vuc-bench: percentiles, histogram and series. */
+/* The arithmetic of vuc-bench: percentiles and series. */
 
 #include <errno.h>
 #include <math.h>
@@ -80,28 +80,6 @@ test_quantile(void)
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		NEAR(bench_quantile(values, rows[i].nr, rows[i].part), rows[i].expected);
-}
-
-/* Every bucket begins where its predecessor ends, its ends fall into it, and it is at most 1/32 of
- * its values wide. */
-static void
-test_histogram(void)
-{
-	CU_ASSERT_EQUAL(bench_histogram_low(0), 0);
-	CU_ASSERT_EQUAL(bench_histogram_high(BENCH_HISTOGRAM_BUCKETS - 1), UINT64_MAX);
-	CU_ASSERT_EQUAL(bench_histogram_bucket(63), 63);
-	CU_ASSERT_EQUAL(bench_histogram_bucket(64), bench_histogram_bucket(65));
-	for (size_t i = 0; i < BENCH_HISTOGRAM_BUCKETS; i++) {
-		uint64_t low = bench_histogram_low(i);
-		uint64_t high = bench_histogram_high(i);
-
-		CU_ASSERT_TRUE_FATAL(low <= high);
-		CU_ASSERT_EQUAL_FATAL(bench_histogram_bucket(low), i);
-		CU_ASSERT_EQUAL_FATAL(bench_histogram_bucket(high), i);
-		CU_ASSERT_TRUE_FATAL(high - low <= low / BENCH_HISTOGRAM_SUB);
-		if (i + 1 < BENCH_HISTOGRAM_BUCKETS)
-			CU_ASSERT_EQUAL_FATAL(bench_histogram_low(i + 1), high + 1);
-	}
 }
 
 /* A series that has room for a number of rounds of three samples. */
@@ -315,7 +293,6 @@ main(void)
 		{"percentile", test_percentile},
 		{"percentile needs samples", test_percentile_needs_samples},
 		{"quantile", test_quantile},
-		{"histogram", test_histogram},
 		{"series fills up", test_series_fills_up},
 		{"series sums up", test_series_sums_up},
 		{"series of several accesses a sample", test_series_of_bundles},

@@ -2,28 +2,27 @@
 #include "histogram.h"
 #include "tap.h"
 
-static void
-expect_bucket(uint64_t ticks)
-{
-	unsigned int bucket = histogram_bucket(ticks);
-
-	CU_ASSERT_TRUE_FATAL(bucket < HISTOGRAM_BUCKETS - 1);
-	CU_ASSERT_TRUE(histogram_last(bucket) >= ticks);
-	CU_ASSERT_TRUE(histogram_last(bucket) - ticks <= ticks / HISTOGRAM_STEPS);
-	CU_ASSERT_TRUE(bucket == 0 || histogram_last(bucket - 1) < ticks);
-}
-
+/* Every bucket begins where the one before ends, its ends fall into it, and it is at most 1/2^bits
+ * of its values wide, up to the last one of all 64 bits. */
 static void
 test_buckets(void)
 {
-	for (uint64_t ticks = 0; ticks < 5000; ticks++)
-		expect_bucket(ticks);
-	for (unsigned int power = 6; power < HISTOGRAM_POWERS; power++) {
-		expect_bucket((UINT64_C(1) << power) - 1);
-		expect_bucket(UINT64_C(1) << power);
-		expect_bucket((UINT64_C(1) << power) + 1);
-		expect_bucket(UINT64_C(3) << (power - 1));
+	for (unsigned int bits = 4; bits <= 5; bits++) {
+		unsigned int nr = (64 - bits + 1) << bits;
+		uint64_t first = 0;
+
+		for (unsigned int bucket = 0; bucket < nr; bucket++) {
+			uint64_t last = vuc_bucket_last(bucket, bits);
+
+			CU_ASSERT_TRUE_FATAL(last >= first && last - first <= first >> bits);
+			CU_ASSERT_EQUAL_FATAL(vuc_bucket_of(first, bits), bucket);
+			CU_ASSERT_EQUAL_FATAL(vuc_bucket_of(last, bits), bucket);
+			first = last + 1;
+		}
+		CU_ASSERT_EQUAL(first, 0);
 	}
+	CU_ASSERT_EQUAL(vuc_bucket_of(63, 5), 63);
+	CU_ASSERT_EQUAL(vuc_bucket_of(64, 5), vuc_bucket_of(65, 5));
 }
 
 static void
@@ -32,7 +31,7 @@ test_longest(void)
 	uint64_t most = UINT64_C(1) << HISTOGRAM_POWERS;
 
 	CU_ASSERT_EQUAL(histogram_bucket(most - 1), HISTOGRAM_BUCKETS - 1);
-	CU_ASSERT_EQUAL(histogram_last(HISTOGRAM_BUCKETS - 1), most - 1);
+	CU_ASSERT_EQUAL(vuc_bucket_last(HISTOGRAM_BUCKETS - 1, HISTOGRAM_BITS), most - 1);
 	CU_ASSERT_EQUAL(histogram_bucket(most), HISTOGRAM_BUCKETS - 1);
 	CU_ASSERT_EQUAL(histogram_bucket(UINT64_MAX), HISTOGRAM_BUCKETS - 1);
 }
