@@ -3,13 +3,9 @@
 /* Devices that are opened, and closed before they are open or while their server hangs, while their
  * group serves others; also from callbacks. */
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <pthread.h>
-#include <semaphore.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/single_threaded.h>
 #include <sys/socket.h>
@@ -22,6 +18,7 @@
 #include <vuc/dma.h>
 #include <vuc/io_fds.h>
 
+#include "blocked_path.h"
 #include "connect.h"
 #include "fd_count.h"
 #include "outcome.h"
@@ -37,68 +34,6 @@
 static struct vuc_poll_group *group;
 static struct vuc_device *neighbour;
 static struct peer *good;
-
-static pthread_mutex_t blocked_lock = PTHREAD_MUTEX_INITIALIZER;
-static const char *blocked_path; /* opening it waits; NULL: none */
-static sem_t blocked;
-
-static void
-block_path(const char *path)
-{
-	pthread_mutex_lock(&blocked_lock);
-	blocked_path = path;
-	pthread_mutex_unlock(&blocked_lock);
-}
-
-static bool
-is_blocked(const char *path)
-{
-	bool is;
-
-	pthread_mutex_lock(&blocked_lock);
-	is = blocked_path != NULL && strcmp(path, blocked_path) == 0;
-	pthread_mutex_unlock(&blocked_lock);
-	return is;
-}
-
-/* The library looks in the kernel's cache of paths by this: nothing is there of one that blocks. */
-long
-syscall(long number, ...)
-{
-	static long (*next)(long, ...);
-	long a[6];
-	va_list args;
-
-	va_start(args, number);
-	for (unsigned int i = 0; i < 6; i++)
-		a[i] = va_arg(args, long);
-	va_end(args);
-	if (number == SYS_openat2 && is_blocked((const char *)a[1])) {
-		errno = EAGAIN;
-		return -1;
-	}
-	if (next == NULL)
-		*(void **)&next = dlsym(RTLD_NEXT, "syscall");
-	return next(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-}
-
-/* The library looks paths up by this. */
-int
-open(const char *path, int flags, ...)
-{
-	mode_t mode = 0;
-	va_list args;
-
-	va_start(args, flags);
-	if ((flags & O_CREAT) != 0)
-		mode = va_arg(args, mode_t);
-	va_end(args);
-	if (is_blocked(path)) {
-		while (sem_wait(&blocked) != 0)
-			;
-	}
-	return openat(AT_FDCWD, path, flags, mode);
-}
 
 static unsigned int nr_warnings;
 static char warning[512]; /* the last one of a group */
@@ -544,7 +479,7 @@ test_blocked_path(void)
 {
 	struct vuc_device_opts opts;
 
-	sem_init(&blocked, 0, 0);
+	sem_init(&blocked_path_wait, 0, 0);
 	peer_opts(good, 1, &opts);
 	for (int how = 0; how <= NR_CLOSINGS; how++) {
 		unsigned int fds = fd_count();
@@ -558,7 +493,7 @@ test_blocked_path(void)
 		CU_ASSERT_EQUAL(o.opened.calls, 0);
 		if (how < NR_CLOSINGS)
 			close_opening(&o, (enum closing)how);
-		sem_post(&blocked);
+		sem_post(&blocked_path_wait);
 		if (how == NR_CLOSINGS) {
 			expect_open(&o);
 			vuc_device_close(o.dev);
@@ -567,7 +502,7 @@ test_blocked_path(void)
 			sched_yield();
 		block_path(NULL);
 	}
-	sem_destroy(&blocked);
+	sem_destroy(&blocked_path_wait);
 }
 
 /* Attempts that are given up do not pile up threads and descriptors, one for each. */
@@ -579,7 +514,7 @@ test_blocked_attempts(void)
 	struct vuc_error err = {0};
 	struct vuc_device *dev;
 
-	sem_init(&blocked, 0, 0);
+	sem_init(&blocked_path_wait, 0, 0);
 	peer_opts(good, 1, &opts);
 	block_path(opts.path);
 	opts.timeout_ms = 1;
@@ -592,14 +527,14 @@ test_blocked_attempts(void)
 	CU_ASSERT_EQUAL(vuc_device_connect(opts.path, 1, &err), -EBUSY);
 	CU_ASSERT_EQUAL(fd_count(), refused_fds);
 	for (unsigned int i = 0; i < 4; i++)
-		sem_post(&blocked);
+		sem_post(&blocked_path_wait);
 	while (fd_count() > fds)
 		sched_yield();
 	block_path(NULL);
 	opts.timeout_ms = NO_TIMEOUT;
 	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, &err), 0);
 	vuc_device_close(dev);
-	sem_destroy(&blocked);
+	sem_destroy(&blocked_path_wait);
 }
 
 static CU_TestInfo socket_tests[] = {

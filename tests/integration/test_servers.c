@@ -7,11 +7,9 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <vuc/dma.h>
@@ -19,45 +17,16 @@
 #include <vuc/io_fds.h>
 #include <vuc/irq.h>
 
-#include "fake_server.h"
+#include "deviating_server.h"
 #include "fd_count.h"
 #include "memfd.h"
 #include "source.h"
 #include "tap.h"
 
-#define HEADER       sizeof(struct vfio_user_header)
-#define ACCESS       sizeof(struct vfio_user_region_access)
-#define ANY          UINT32_MAX /* index */
-#define CONFIG       VFIO_PCI_CONFIG_REGION_INDEX
-#define CONFIG_SIZE  256u
 #define MAX_AT_ONCE  32u /* reads of config space */
-#define BAR_SIZE     4096u
 #define MAX_WARNINGS 4u
 
 static const char *transport;
-
-enum kind {
-	NORMAL,
-	ANSWER,           /* also what asked for no reply */
-	REFUSE,           /* with error `value` */
-	REFUSE_AS_CMD,    /* the same without the type of a reply */
-	REFUSE_WITH_BODY, /* with what was asked behind it */
-	CUT,              /* to `value` bytes of body, or with more behind it */
-	SET_ARGSZ,
-	SET_COUNT,
-	SET_FLAGS,
-	CLEAR_FLAGS,
-	CLOSE,
-	CLOSE_ON_ODD_SIZE, /* of an access */
-};
-
-/* What the server does to replies to one command. */
-struct deviation {
-	uint16_t cmd;
-	enum kind kind;
-	uint32_t index; /* of the region or IRQ index, or ANY */
-	uint32_t value;
-};
 
 struct scene;
 
@@ -76,15 +45,8 @@ struct row {
 
 /* A client and its server. */
 struct scene {
-	struct fake_server server;
+	struct deviating_server server;
 	const struct row *row;
-	uint8_t config[CONFIG_SIZE];
-	uint8_t bar0[BAR_SIZE];
-	uint8_t bar2[BAR_SIZE];
-	_Atomic unsigned int asked[VFIO_USER_MAX]; /* messages by command */
-	_Atomic unsigned int posted;
-	_Atomic unsigned int odd;     /* accesses to config space that are no aligned registers */
-	_Atomic unsigned int at_once; /* the most of them that waited for an answer */
 	struct vuc_device_opts opts;
 	struct vuc_server_faults faults;
 	struct vuc_device *dev;
@@ -93,190 +55,6 @@ struct scene {
 	unsigned int nr_warnings;
 	unsigned int fds;
 };
-
-/* ---- the server ---- */
-
-/* A field of the body, in words from its beginning. */
-static uint32_t
-get_word(const struct vuc_loopback_msg *message, size_t n)
-{
-	uint32_t value = ANY;
-
-	if (message->len >= HEADER + (n + 1) * sizeof(value))
-		memcpy(&value, message->bytes + HEADER + n * sizeof(value), sizeof(value));
-	return value;
-}
-
-static void
-set_word(struct vuc_loopback_msg *message, size_t n, uint32_t value)
-{
-	memcpy(message->bytes + HEADER + n * sizeof(value), &value, sizeof(value));
-}
-
-/* Of the region or IRQ index, which is the third word wherever there is one. */
-static uint32_t
-index_of(const struct vuc_loopback_msg *request, uint16_t cmd)
-{
-	bool has = cmd == VFIO_USER_REGION_READ || cmd == VFIO_USER_REGION_WRITE ||
-		cmd == VFIO_USER_DEVICE_SET_IRQS || cmd == VFIO_USER_DEVICE_GET_REGION_INFO;
-
-	return has ? get_word(request, 2) : ANY;
-}
-
-static bool
-is_odd_size(const struct vuc_loopback_msg *request)
-{
-	struct vfio_user_region_access access;
-
-	fake_server_body(request, &access, sizeof(access));
-	return (access.count != 1 && access.count != 2 && access.count != 4 && access.count != 8) ||
-		access.offset % access.count != 0;
-}
-
-/* A reply with a body of that size instead. */
-static int
-answer(struct vuc_loopback_msg *message, const struct vuc_loopback_msg *request, uint32_t flags,
-	uint32_t error_no, size_t body)
-{
-	struct vfio_user_header header;
-
-	memcpy(&header, request->bytes, HEADER);
-	header.flags = flags;
-	header.error_no = error_no;
-	header.msg_size = (uint32_t)(HEADER + body);
-	memcpy(message->bytes, &header, HEADER);
-	message->len = header.msg_size;
-	return 0;
-}
-
-static int
-apply(const struct deviation *d, const struct vuc_loopback_msg *request,
-	struct vuc_loopback_msg *message)
-{
-	const uint32_t reply = VFIO_USER_F_TYPE_REPLY, error = VFIO_USER_F_ERROR;
-
-	switch (d->kind) {
-	case NORMAL:
-		break;
-	case ANSWER:
-		return answer(message, request, reply, 0, ACCESS);
-	case REFUSE:
-		return answer(message, request, reply | error, d->value, 0);
-	case REFUSE_AS_CMD:
-		return answer(message, request, error, d->value, 0);
-	case REFUSE_WITH_BODY:
-		return answer(message, request, reply | error, d->value, request->len - HEADER);
-	case CUT:
-		return answer(message, request, reply, 0, d->value);
-	case SET_ARGSZ:
-		set_word(message, 0, d->value);
-		break;
-	case SET_COUNT:
-		set_word(message, 3, d->value);
-		break;
-	case SET_FLAGS:
-		set_word(message, 1, get_word(message, 1) | d->value);
-		break;
-	case CLEAR_FLAGS:
-		set_word(message, 1, get_word(message, 1) & ~d->value);
-		break;
-	case CLOSE:
-		return -ECONNRESET;
-	case CLOSE_ON_ODD_SIZE:
-		return is_odd_size(request) ? -ECONNRESET : 0;
-	}
-	return 0;
-}
-
-/* A read of config space, with as many behind it as lie in the socket. */
-static void
-note_config_read(struct scene *s, const struct vuc_loopback_msg *request)
-{
-	unsigned int at_once;
-	int unread = 0;
-
-	CU_ASSERT_EQUAL_FATAL(ioctl(s->server.fd, FIONREAD, &unread), 0);
-	at_once = 1 + (unsigned int)((size_t)unread / request->len);
-	if (at_once > s->at_once)
-		s->at_once = at_once;
-}
-
-static int
-deviate(void *arg, const struct vuc_loopback_msg *request, struct vuc_loopback_msg *message)
-{
-	struct scene *s = arg;
-	const struct deviation *d = &s->row->deviation;
-	struct vfio_user_header header;
-	bool is_posted, is_access;
-	uint32_t index;
-
-	memcpy(&header, request->bytes, HEADER);
-	index = index_of(request, header.cmd);
-	is_posted = (header.flags & VFIO_USER_F_NO_REPLY) != 0;
-	is_access = header.cmd == VFIO_USER_REGION_READ || header.cmd == VFIO_USER_REGION_WRITE;
-	s->asked[header.cmd]++;
-	s->posted += is_posted;
-	s->odd += is_access && index == CONFIG && is_odd_size(request);
-	if (header.cmd == VFIO_USER_REGION_READ && index == CONFIG)
-		note_config_read(s, request);
-	if (header.cmd != d->cmd || (d->index != ANY && d->index != index))
-		return 0;
-	/* UNMAP is refused for all at once only. */
-	if (header.cmd == VFIO_USER_DMA_UNMAP && (get_word(request, 4) | get_word(request, 5)) != 0)
-		return 0;
-	/* Those that a posted write alone gets: others are good. */
-	if ((d->kind == ANSWER || d->cmd == VFIO_USER_REGION_WRITE) && !is_posted)
-		return 0;
-	return apply(d, request, message);
-}
-
-/* Whatever the tables do not say. An UNMAP repeats its request. */
-static int
-command(void *arg, const struct vuc_loopback_msg *request, const struct vfio_user_header *header,
-	struct fake_reply *reply)
-{
-	struct vfio_user_dma_unmap unmap;
-
-	(void)arg;
-	if (header->cmd == VFIO_USER_DEVICE_GET_REGION_IO_FDS ||
-		header->cmd == VFIO_USER_DEVICE_FEATURE)
-		return EOPNOTSUPP;
-	if (header->cmd != VFIO_USER_DMA_UNMAP)
-		return 0;
-	fake_server_body(request, &unmap, sizeof(unmap));
-	memcpy(reply->body, &unmap, sizeof(unmap));
-	reply->len = sizeof(unmap);
-	return 0;
-}
-
-static void
-set_bar(struct scene *s, uint32_t index, uint8_t *bytes)
-{
-	s->server.regions[index].size = BAR_SIZE;
-	s->server.regions[index].flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
-	s->server.regions[index].bytes = bytes;
-	memset(bytes, 0xa0 + (int)index, BAR_SIZE);
-}
-
-static void
-set_up_server(struct scene *s, const struct row *row)
-{
-	s->row = row;
-	s->server.max_msg_fds = 8;
-	s->server.json = row->json;
-	s->server.flags = VFIO_DEVICE_FLAGS_RESET;
-	s->server.unread = row->unread;
-	s->server.irqs[VFIO_PCI_INTX_IRQ_INDEX].flags = row->irq_flags;
-	s->server.irqs[VFIO_PCI_INTX_IRQ_INDEX].count = 1;
-	s->server.command = command;
-	s->server.deviate = deviate;
-	s->server.arg = s;
-	set_bar(s, 0, s->bar0);
-	set_bar(s, 2, s->bar2);
-	s->server.regions[CONFIG].size = CONFIG_SIZE;
-	s->server.regions[CONFIG].flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
-	s->server.regions[CONFIG].bytes = s->config;
-}
 
 /* ---- the client ---- */
 
@@ -296,7 +74,7 @@ keep_warning(void *arg, enum vuc_log_level level, const char *line)
 static int
 open_scene(struct scene *s)
 {
-	int fd = fake_server_start(&s->server);
+	int fd = fake_server_start(&s->server.fake);
 	int rc;
 
 	s->opts.fd = fd;
@@ -310,7 +88,7 @@ close_scene(struct scene *s)
 {
 	vuc_device_close(s->dev);
 	s->dev = NULL;
-	fake_server_stop(&s->server);
+	fake_server_stop(&s->server.fake);
 }
 
 static void
@@ -318,7 +96,8 @@ start(struct scene *s, const struct row *row)
 {
 	memset(s, 0, sizeof(*s));
 	s->fds = fd_count();
-	set_up_server(s, row);
+	s->row = row;
+	deviating_server_init(&s->server, &row->deviation, row->json, row->irq_flags, row->unread);
 	vuc_device_opts_init(&s->opts, sizeof(s->opts));
 	s->opts.transport = transport;
 	s->opts.twin_socket = false;
@@ -367,7 +146,7 @@ post(struct scene *s)
 		CU_ASSERT_EQUAL(vuc_device_read(s->dev, 0, i, &got, 1), 0);
 		CU_ASSERT_EQUAL(got, i);
 	}
-	CU_ASSERT_EQUAL(s->posted, 1);
+	CU_ASSERT_EQUAL(s->server.posted, 1);
 	return 0;
 }
 
@@ -422,7 +201,7 @@ map(struct scene *s, uint64_t iova, bool with_addr)
 	struct vuc_dma_mapping mapping = {.iova = iova,
 		.size = BAR_SIZE,
 		.flags = VUC_DMA_READ | VUC_DMA_WRITE,
-		.addr = with_addr ? s->bar0 : NULL};
+		.addr = with_addr ? s->server.bar0 : NULL};
 	int rc;
 
 	mapping.fd = vuc_memfd_create("memory", BAR_SIZE, 0);
@@ -762,8 +541,8 @@ run_row(const struct row *row)
 		CU_ASSERT_EQUAL(vuc_device_connected(s.dev), !row->ends);
 		CU_ASSERT_EQUAL(read_bar(&s, 2, 4), row->ends ? status : 0);
 	}
-	CU_ASSERT_EQUAL(s.odd, 0);
-	CU_ASSERT(s.at_once <= MAX_AT_ONCE);
+	CU_ASSERT_EQUAL(s.server.odd, 0);
+	CU_ASSERT(s.server.at_once <= MAX_AT_ONCE);
 	close_scene(&s);
 	CU_ASSERT_EQUAL(fd_count(), s.fds);
 }
@@ -798,7 +577,7 @@ test_remembered(void)
 		"VFIO_USER_DEVICE_GET_REGION_IO_FDS is not sent: it has closed a connection"));
 	CU_ASSERT_EQUAL(vuc_device_write_posted(s.dev, 0, 0, "x", 1), 0);
 	CU_ASSERT_EQUAL(read_bar(&s, 2, 4), 0);
-	CU_ASSERT_EQUAL(s.posted, 1);
+	CU_ASSERT_EQUAL(s.server.posted, 1);
 	CU_ASSERT_EQUAL(s.nr_warnings, 1);
 	close_scene(&s);
 }
@@ -826,7 +605,7 @@ test_not_asked(void)
 	CU_ASSERT_EQUAL_FATAL(open_scene(&s), 0);
 	CU_ASSERT_EQUAL(get_io_fds(&s), -EOPNOTSUPP);
 	CU_ASSERT_PTR_NOT_NULL(strstr(vuc_device_reason(s.dev), "io_fds is off"));
-	CU_ASSERT_EQUAL(s.asked[IO_FDS], 0);
+	CU_ASSERT_EQUAL(s.server.asked[IO_FDS], 0);
 	close_scene(&s);
 }
 
@@ -845,7 +624,7 @@ test_max_dma_maps(void)
 	CU_ASSERT_EQUAL(map(&s, 4 * BAR_SIZE, true), 0);
 	CU_ASSERT_EQUAL(map(&s, 8 * BAR_SIZE, true), -ENOSPC);
 	CU_ASSERT_EQUAL(vuc_dma_commit(s.dev), 0);
-	CU_ASSERT_EQUAL(s.asked[VFIO_USER_DMA_MAP], 2);
+	CU_ASSERT_EQUAL(s.server.asked[VFIO_USER_DMA_MAP], 2);
 	close_scene(&s);
 }
 

@@ -27,10 +27,10 @@ static struct {
 	unsigned int step, rounds;
 } script;
 
-#define CHECK(condition) check(condition, #condition)
+#define CHECK(condition) step_check(condition, #condition)
 
 static void
-check(bool ok, const char *condition)
+step_check(bool ok, const char *condition)
 {
 	if (!ok)
 		printf("# step %u: %s; the session: state %u, error %d, \"%s\"\n", script.step,
@@ -69,7 +69,7 @@ of_no_request(void *arg, const struct vuc_session_reply *reply)
 }
 
 static void
-own(const struct step *step)
+step_control(const struct step *step)
 {
 	unsigned int before = vuc_session_outstanding(session);
 
@@ -108,7 +108,7 @@ own(const struct step *step)
 }
 
 static int
-request(enum verb verb, struct letter *l)
+letter_request(enum verb verb, struct letter *l)
 {
 	const struct vfio_user_region_io_fds io_fds = {.argsz = sizeof(io_fds)};
 
@@ -131,10 +131,11 @@ request(enum verb verb, struct letter *l)
 }
 
 static void
-ask(const struct step *step)
+step_ask(const struct step *step)
 {
 	struct letter *l = step->verb == POST ? NULL : letter_of(step->n);
-	int rc = l == NULL ? fixture_post((uint64_t)step->n, "x", 1) : request(step->verb, l);
+	int rc =
+		l == NULL ? fixture_post((uint64_t)step->n, "x", 1) : letter_request(step->verb, l);
 
 	CHECK(rc == (int)step->m);
 	if (rc != 0)
@@ -180,7 +181,7 @@ check_refusal(const struct step *step)
 }
 
 static void
-transmit(const struct step *step)
+step_transmit(const struct step *step)
 {
 	unsigned int n = 0;
 
@@ -225,7 +226,7 @@ reply_to(const struct letter *l, uint64_t offset)
 }
 
 static void
-serve(const struct step *step)
+step_answer(const struct step *step)
 {
 	bool answers = step->verb <= ANSWER_ERROR;
 	struct letter *l = answers ? letter_of(step->n) : NULL;
@@ -275,7 +276,7 @@ check_all_done(const struct step *step)
 }
 
 static void
-expect(const struct step *step)
+step_expect(const struct step *step)
 {
 	unsigned long long n = (unsigned long long)step->n;
 	uint64_t since = 0;
@@ -321,22 +322,22 @@ expect(const struct step *step)
 }
 
 static void
-take_step(const struct step *step)
+step_take(const struct step *step)
 {
 	if (step->verb >= PENDING)
-		expect(step);
+		step_expect(step);
 	else if (step->verb >= ANSWER)
-		serve(step);
+		step_answer(step);
 	else if (step->verb >= SEND_ALL)
-		transmit(step);
+		step_transmit(step);
 	else if (step->verb >= ASK_READ)
-		ask(step);
+		step_ask(step);
 	else if (step->verb != NOTHING)
-		own(step);
+		step_control(step);
 }
 
 static void
-begin(void)
+script_begin(void)
 {
 	memset(&script, 0, sizeof(script));
 	script.now = START;
@@ -346,9 +347,9 @@ begin(void)
 void
 script_run(const struct script_row *row)
 {
-	begin();
+	script_begin();
 	for (; row->steps[script.step].verb != NOTHING; script.step++)
-		take_step(&row->steps[script.step]);
+		step_take(&row->steps[script.step]);
 	for (unsigned int i = 0; i < NR_LETTERS; i++) {
 		const struct letter *l = &script.letters[i];
 
@@ -371,12 +372,12 @@ run_reply(const struct reply_row *r)
 		{ASK_RESET, 'b', error},
 	};
 
-	begin();
-	take_step(&(struct step){r->first, 'a'});
-	take_step(&(struct step){SEND_ALL, r->first != NOTHING});
+	script_begin();
+	step_take(&(struct step){r->first, 'a'});
+	step_take(&(struct step){SEND_ALL, r->first != NOTHING});
 	fixture_feed_message(&m);
 	for (size_t i = 0; i < NR(expected); i++)
-		take_step(&expected[i]);
+		step_take(&expected[i]);
 }
 
 void

@@ -60,85 +60,85 @@ test_taken(void)
 #define TWICE       "an object has two members of one name"
 #define NOT_UTF8    "byte 1: not UTF-8"
 
+static const struct {
+	const char *text;
+	size_t len;
+	const char *why;
+} refused[] = {
+	{BYTES(""), "byte 0: expected a value"},
+	{BYTES("{"), "byte 1: expected a name in quotes"},
+	{BYTES("{\"a\""), "byte 4: expected ':'"},
+	{BYTES("{\"a\":"), "byte 5: expected a value"},
+	{BYTES("{\"a\":1"), "byte 6: expected ',' or '}'"},
+	{BYTES("{\"a\":1,}"), "byte 7: expected a name in quotes"},
+	{BYTES("{a:1}"), "byte 1: expected a name in quotes"},
+	{BYTES("[1"), "byte 2: expected ',' or ']'"},
+	{BYTES("[1,]"), "byte 3: expected a value"},
+	{BYTES("[1 2]"), "byte 3: expected ',' or ']'"},
+	{BYTES("[1}"), "byte 2: expected ',' or ']'"},
+	{BYTES("1 2"), "byte 2: something behind the value"},
+	{BYTES("nul"), "byte 0: expected a value"},
+	{BYTES("True"), "byte 0: expected a value"},
+	{BYTES("NaN"), "byte 0: expected a value"},
+	{BYTES("Infinity"), "byte 0: expected a value"},
+	{BYTES("'a'"), "byte 0: expected a value"},
+	{BYTES("/**/1"), "byte 0: expected a value"},
+	/* Which of them counts would be a matter of the parser. */
+	{BYTES("{\"a\":1,\"a\":1}"), TWICE},
+	{BYTES("{\"a\":1,\"\\u0061\":2}"), TWICE},
+	{BYTES("[{\"b\":{\"a\":1,\"c\":[],\"a\":{\"x\":1}}}]"), TWICE},
+	/* Numbers. */
+	{BYTES("01"), "byte 1: something behind the value"},
+	{BYTES("-"), "byte 1: expected a digit"},
+	{BYTES("+1"), "byte 0: expected a value"},
+	{BYTES("1."), "byte 2: expected a digit"},
+	{BYTES(".5"), "byte 0: expected a value"},
+	{BYTES("1e"), "byte 2: expected a digit"},
+	{BYTES("1e+"), "byte 3: expected a digit"},
+	{BYTES("0x10"), "byte 1: something behind the value"},
+	{BYTES("1000000000000000000"), "byte 19: a number too long"},
+	/* Strings. */
+	{BYTES("\"a"), "byte 2: a string without an end"},
+	{BYTES("\"a\\"), "byte 3: an unknown escape"},
+	{BYTES("\"\\x41\""), "byte 2: an unknown escape"},
+	{BYTES("\"\\u12g4\""), "byte 5: \\u wants four hexadecimal digits"},
+	{BYTES("\"\\u0000\""), "byte 7: U+0000 in a string"},
+	{BYTES("\"a\tb\""), "byte 2: a control character in a string"},
+	{BYTES("\"a\0b\""), "byte 2: a control character in a string"},
+	{BYTES("1\0"), "byte 1: something behind the value"},
+	{BYTES("\"\\\0\""), "byte 2: an unknown escape"},
+	/* UTF-8: a continuation alone, or none; over-long; a surrogate; behind the last
+	 * code point; no first byte; cut off. */
+	{BYTES("\"\x80\""), NOT_UTF8},
+	{BYTES("\"\xc3\""), NOT_UTF8},
+	{BYTES("\"\xc0\x80\""), NOT_UTF8},
+	{BYTES("\"\xc1\xbf\""), NOT_UTF8},
+	{BYTES("\"\xe0\x9f\xbf\""), NOT_UTF8},
+	{BYTES("\"\xed\xa0\x80\""), NOT_UTF8},
+	{BYTES("\"\xf0\x8f\xbf\xbf\""), NOT_UTF8},
+	{BYTES("\"\xf4\x90\x80\x80\""), NOT_UTF8},
+	{BYTES("\"\xf5\x80\x80\x80\""), NOT_UTF8},
+	{BYTES("\"\xe2\x82\""), NOT_UTF8},
+	{BYTES("\"\xf0\x9f\x98\""), NOT_UTF8},
+	{BYTES("\"\xff\""), NOT_UTF8},
+	{BYTES("\"\xe2\x82"), NOT_UTF8},
+	{BYTES("\xef\xbb\xbf{}"), "byte 0: expected a value"},
+	/* Nesting. */
+	{BYTES("[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]"), "byte 17: nested too deeply"},
+	{BYTES("{\"a\":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}"), "byte 21: nested too deeply"},
+};
+
 static void
 test_refused(void)
 {
-	static const struct {
-		const char *text;
-		size_t len;
-		const char *why;
-	} rows[] = {
-		{BYTES(""), "byte 0: expected a value"},
-		{BYTES("{"), "byte 1: expected a name in quotes"},
-		{BYTES("{\"a\""), "byte 4: expected ':'"},
-		{BYTES("{\"a\":"), "byte 5: expected a value"},
-		{BYTES("{\"a\":1"), "byte 6: expected ',' or '}'"},
-		{BYTES("{\"a\":1,}"), "byte 7: expected a name in quotes"},
-		{BYTES("{a:1}"), "byte 1: expected a name in quotes"},
-		{BYTES("[1"), "byte 2: expected ',' or ']'"},
-		{BYTES("[1,]"), "byte 3: expected a value"},
-		{BYTES("[1 2]"), "byte 3: expected ',' or ']'"},
-		{BYTES("[1}"), "byte 2: expected ',' or ']'"},
-		{BYTES("1 2"), "byte 2: something behind the value"},
-		{BYTES("nul"), "byte 0: expected a value"},
-		{BYTES("True"), "byte 0: expected a value"},
-		{BYTES("NaN"), "byte 0: expected a value"},
-		{BYTES("Infinity"), "byte 0: expected a value"},
-		{BYTES("'a'"), "byte 0: expected a value"},
-		{BYTES("/**/1"), "byte 0: expected a value"},
-		/* Which of them counts would be a matter of the parser. */
-		{BYTES("{\"a\":1,\"a\":1}"), TWICE},
-		{BYTES("{\"a\":1,\"\\u0061\":2}"), TWICE},
-		{BYTES("[{\"b\":{\"a\":1,\"c\":[],\"a\":{\"x\":1}}}]"), TWICE},
-		/* Numbers. */
-		{BYTES("01"), "byte 1: something behind the value"},
-		{BYTES("-"), "byte 1: expected a digit"},
-		{BYTES("+1"), "byte 0: expected a value"},
-		{BYTES("1."), "byte 2: expected a digit"},
-		{BYTES(".5"), "byte 0: expected a value"},
-		{BYTES("1e"), "byte 2: expected a digit"},
-		{BYTES("1e+"), "byte 3: expected a digit"},
-		{BYTES("0x10"), "byte 1: something behind the value"},
-		{BYTES("1000000000000000000"), "byte 19: a number too long"},
-		/* Strings. */
-		{BYTES("\"a"), "byte 2: a string without an end"},
-		{BYTES("\"a\\"), "byte 3: an unknown escape"},
-		{BYTES("\"\\x41\""), "byte 2: an unknown escape"},
-		{BYTES("\"\\u12g4\""), "byte 5: \\u wants four hexadecimal digits"},
-		{BYTES("\"\\u0000\""), "byte 7: U+0000 in a string"},
-		{BYTES("\"a\tb\""), "byte 2: a control character in a string"},
-		{BYTES("\"a\0b\""), "byte 2: a control character in a string"},
-		{BYTES("1\0"), "byte 1: something behind the value"},
-		{BYTES("\"\\\0\""), "byte 2: an unknown escape"},
-		/* UTF-8: a continuation alone, or none; over-long; a surrogate; behind the last
-		 * code point; no first byte; cut off. */
-		{BYTES("\"\x80\""), NOT_UTF8},
-		{BYTES("\"\xc3\""), NOT_UTF8},
-		{BYTES("\"\xc0\x80\""), NOT_UTF8},
-		{BYTES("\"\xc1\xbf\""), NOT_UTF8},
-		{BYTES("\"\xe0\x9f\xbf\""), NOT_UTF8},
-		{BYTES("\"\xed\xa0\x80\""), NOT_UTF8},
-		{BYTES("\"\xf0\x8f\xbf\xbf\""), NOT_UTF8},
-		{BYTES("\"\xf4\x90\x80\x80\""), NOT_UTF8},
-		{BYTES("\"\xf5\x80\x80\x80\""), NOT_UTF8},
-		{BYTES("\"\xe2\x82\""), NOT_UTF8},
-		{BYTES("\"\xf0\x9f\x98\""), NOT_UTF8},
-		{BYTES("\"\xff\""), NOT_UTF8},
-		{BYTES("\"\xe2\x82"), NOT_UTF8},
-		{BYTES("\xef\xbb\xbf{}"), "byte 0: expected a value"},
-		/* Nesting. */
-		{BYTES("[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]"), "byte 17: nested too deeply"},
-		{BYTES("{\"a\":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}"), "byte 21: nested too deeply"},
-	};
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
 		struct json_object *root;
 		struct vuc_error err = {""};
-		int rc = parse(rows[i].text, rows[i].len, &root, &err);
+		int rc = parse(refused[i].text, refused[i].len, &root, &err);
 
-		CU_ASSERT(rc == -EINVAL && root == NULL && strcmp(err.text, rows[i].why) == 0);
-		if (rc != -EINVAL || strcmp(err.text, rows[i].why) != 0)
-			printf("# %s: returned %d, \"%s\"\n", rows[i].text, rc, err.text);
+		CU_ASSERT(rc == -EINVAL && root == NULL && strcmp(err.text, refused[i].why) == 0);
+		if (rc != -EINVAL || strcmp(err.text, refused[i].why) != 0)
+			printf("# %s: returned %d, \"%s\"\n", refused[i].text, rc, err.text);
 		json_object_put(root);
 	}
 }

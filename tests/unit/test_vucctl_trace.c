@@ -103,125 +103,124 @@ test_headers(void)
 #define SIX        "\x06\0\0\0\0\0\0\0", 8
 #define NINE_BYTES "region 0 offset 0x8 count 9; "
 
+static const struct {
+	uint16_t cmd;
+	uint32_t flags;
+	const void *fixed;
+	size_t fixed_len;
+	const char *tail;
+	size_t tail_len;
+	const char *expected;
+} bodies[] = {
+	{VFIO_USER_VERSION, COMMAND, BODY(version, 0, 2), BYTES("{}\x1b\0"),
+		" major 0 minor 2 {}\\x1b"},
+	{VFIO_USER_VERSION, REPLY, BODY(version, 0, 2), BYTES(""), " major 0 minor 2"},
+	{VFIO_USER_VERSION, REPLY, BODY(version, 0, 2), BYTES("{"),
+		" major 0 minor 2 { (without a NUL)"},
+	{VFIO_USER_VERSION, REPLY, BODY(version, 0, 2), BYTES("{}\0\x01\x02\x03"),
+		" major 0 minor 2 {} more 01:02:03"},
+	{VFIO_USER_DMA_MAP, COMMAND, BODY(dma_map, 32, 0x13, 0x1000, 0x100000000, 0x2000),
+		BYTES(""),
+		" argsz 32 flags (read write 0x10) addr 0x100000000 size 0x2000 offset "
+		"0x1000"},
+	{VFIO_USER_DMA_MAP, COMMAND, BYTES("\x20\0\0\0\x13\0\0\0\0\x10\0\0"), BYTES(""),
+		" argsz 32 flags (read write 0x10) (12 of 32 bytes)"},
+	{VFIO_USER_DMA_UNMAP, REPLY, BODY(dma_unmap, 40, 1, 0x1000, 0x2000),
+		BYTES("\0\x10\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0"),
+		" argsz 40 flags (get_dirty_bitmap) addr 0x1000 size 0x2000 pgsize 0x1000 "
+		"bitmap 8 bytes data 0x0000000000000003"},
+	{VFIO_USER_DMA_UNMAP, REPLY, BYTES(""), BYTES(""), " (0 of 24 bytes)"},
+	{VFIO_USER_DEVICE_GET_INFO, COMMAND, BODY(device_info, 16, 0, 0, 0), BYTES(""),
+		" argsz 16"},
+	{VFIO_USER_DEVICE_GET_INFO, REPLY, BODY(device_info, 16, 3, 9, 5), BYTES(""),
+		" argsz 16 flags (reset pci) num_regions 9 num_irqs 5"},
+	{VFIO_USER_DEVICE_GET_REGION_INFO, REPLY, BODY(region_info, 32, 7, 2, 0, 0x10000, 0x3000),
+		BYTES("\x01\x02\x03\x04"),
+		" argsz 32 index 2 flags (read write mmap) size 0x10000 offset 0x3000 "
+		"cap_offset 0 more 0x04030201"},
+	{VFIO_USER_DEVICE_GET_IRQ_INFO, REPLY, BODY(irq_info, 16, 0x7, 0, 1), BYTES(""),
+		" argsz 16 index 0 flags (eventfd maskable automasked) count 1"},
+	{VFIO_USER_DEVICE_GET_REGION_IO_FDS, COMMAND, BODY(region_io_fds, 16, 0, 2, 1), BYTES(""),
+		" argsz 16 flags 0x0 index 2 count 1"},
+	{VFIO_USER_DEVICE_SET_IRQS, COMMAND, BODY(irq_set, 20, 0x24, 2, 1, 3), BYTES(""),
+		" argsz 20 flags (eventfd trigger) index 2 start 1 count 3"},
+	{VFIO_USER_DEVICE_SET_IRQS, COMMAND, BODY(irq_set, 23, 0x0a, 2, 0, 3), BYTES("\x01\0\x01"),
+		" argsz 23 flags (bool mask) index 2 start 0 count 3 which 01:00:01"},
+	{VFIO_USER_DEVICE_SET_IRQS, REPLY, BYTES(""), BYTES(""), ""},
+	{VFIO_USER_REGION_READ, COMMAND, BODY(region_access, 0x10, 7, 4), BYTES(""),
+		" region 7 offset 0x10 count 4"},
+	{VFIO_USER_REGION_READ, REPLY, BODY(region_access, 0x10, 7, 4), BYTES("xV4\x12"),
+		" region 7 offset 0x10 count 4 data 0x12345678"},
+	{VFIO_USER_REGION_WRITE, COMMAND, BODY(region_access, 0x10, 7, 4), BYTES("x"),
+		" region 7 offset 0x10 count 4 data 0x78"},
+	{VFIO_USER_REGION_WRITE, REPLY, BODY(region_access, 0x10, 7, 4), BYTES(""),
+		" region 7 offset 0x10 count 4"},
+	{VFIO_USER_DMA_READ, COMMAND, BODY(dma_region_access, 0x1000, 20), BYTES(""),
+		" addr 0x1000 count 20"},
+	{VFIO_USER_DMA_WRITE, COMMAND, BODY(dma_region_access, 0x1000, 20),
+		BYTES("abcdefghijklmnopqrst"),
+		" addr 0x1000 count 20 data "
+		"61:62:63:64:65:66:67:68:69:6a:6b:6c:6d:6e:6f:70... (20 bytes)"},
+	{VFIO_USER_REGION_WRITE_MULTI, COMMAND, SIX,
+		BYTES(ENTRY("\x02") ENTRY("\x08") ENTRY("\x09")),
+		" wr_cnt 6; region 0 offset 0x8 count 2 data 0x1234; region 0 offset 0x8 "
+		"count 8 data 0x0000000000001234; region 0 offset 0x8 count 9"},
+	{VFIO_USER_REGION_WRITE_MULTI, COMMAND, SIX,
+		BYTES(ENTRY("\x09") ENTRY("\x09") ENTRY("\x09") ENTRY("\x09") ENTRY("\x09")
+				ENTRY("\x09")),
+		" wr_cnt 6; " NINE_BYTES NINE_BYTES NINE_BYTES NINE_BYTES "2 more"},
+	{VFIO_USER_REGION_WRITE_MULTI, REPLY, SIX, BYTES(""), " wr_cnt 6"},
+	{VFIO_USER_DEVICE_FEATURE, COMMAND, FEATURE(PROBE, VFIO_DEVICE_FEATURE_GET | 1), BYTES(""),
+		" argsz 16 flags (get probe) MIGRATION"},
+	{VFIO_USER_DEVICE_FEATURE, REPLY, FEATURE(GET, 1), BYTES("\x05\0\0\0\0\0\0\0"),
+		" argsz 16 flags (get) MIGRATION migration (stop_copy pre_copy)"},
+	{VFIO_USER_DEVICE_FEATURE, REPLY, FEATURE(GET, 1), BYTES("\x05\0\0\0\x01\0\0\0"),
+		" argsz 16 flags (get) MIGRATION migration (stop_copy pre_copy) and "
+		"0x100000000"},
+	{VFIO_USER_DEVICE_FEATURE, REPLY, FEATURE(GET, 1), BYTES("\x05\0\0\0\0\0\0\0\0"),
+		" argsz 16 flags (get) MIGRATION more 05:00:00:00:00:00:00:00:00"},
+	{VFIO_USER_DEVICE_FEATURE, COMMAND, FEATURE(SET, 2), BYTES("\x03\0\0\0\0\0\0\0"),
+		" argsz 16 flags (set) MIG_DEVICE_STATE state 3 STOP_COPY"},
+	{VFIO_USER_DEVICE_FEATURE, COMMAND, FEATURE(SET, 6),
+		BYTES("\0\x10\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\x20\0\0\0\0\0\0\0\x30\0\0\0\0\0\0"),
+		" argsz 16 flags (set) DMA_LOGGING_START page_size 0x1000 num_ranges 1; "
+		"iova 0x2000 length 0x3000"},
+	{VFIO_USER_DEVICE_FEATURE, COMMAND, FEATURE(SET, 7), BYTES(""),
+		" argsz 16 flags (set) DMA_LOGGING_STOP"},
+	{VFIO_USER_DEVICE_FEATURE, COMMAND, FEATURE(GET, 8),
+		BYTES("\0\x20\0\0\0\0\0\0\0\x30\0\0\0\0\0\0\0\x10\0\0\0\0\0\0"),
+		" argsz 16 flags (get) DMA_LOGGING_REPORT iova 0x2000 length 0x3000 "
+		"page_size 0x1000"},
+	{VFIO_USER_DEVICE_FEATURE, REPLY, FEATURE(GET, 77), BYTES("\x01"),
+		" argsz 16 flags (get) feature 77 more 0x01"},
+	{VFIO_USER_MIG_DATA_READ, COMMAND, BODY(mig_data, 10, 2), BYTES(""), " argsz 10 size 2"},
+	{VFIO_USER_MIG_DATA_READ, REPLY, BODY(mig_data, 10, 2), BYTES("\x01\x02"),
+		" argsz 10 size 2 data 0x0201"},
+	{VFIO_USER_MIG_DATA_WRITE, COMMAND, BODY(mig_data, 10, 2), BYTES("\x01\x02"),
+		" argsz 10 size 2 data 0x0201"},
+};
+
 /* What the fields read like, behind the header. Every shorter message has to be printed as well, by
  * a decoder that reads no byte behind its end. */
 static void
 test_bodies(void)
 {
-	const struct {
-		uint16_t cmd;
-		uint32_t flags;
-		const void *fixed;
-		size_t fixed_len;
-		const char *tail;
-		size_t tail_len;
-		const char *expected;
-	} rows[] = {
-		{VFIO_USER_VERSION, COMMAND, BODY(version, 0, 2), BYTES("{}\x1b\0"),
-			" major 0 minor 2 {}\\x1b"},
-		{VFIO_USER_VERSION, REPLY, BODY(version, 0, 2), BYTES(""), " major 0 minor 2"},
-		{VFIO_USER_VERSION, REPLY, BODY(version, 0, 2), BYTES("{"),
-			" major 0 minor 2 { (without a NUL)"},
-		{VFIO_USER_VERSION, REPLY, BODY(version, 0, 2), BYTES("{}\0\x01\x02\x03"),
-			" major 0 minor 2 {} more 01:02:03"},
-		{VFIO_USER_DMA_MAP, COMMAND, BODY(dma_map, 32, 0x13, 0x1000, 0x100000000, 0x2000),
-			BYTES(""),
-			" argsz 32 flags (read write 0x10) addr 0x100000000 size 0x2000 offset "
-			"0x1000"},
-		{VFIO_USER_DMA_MAP, COMMAND, BYTES("\x20\0\0\0\x13\0\0\0\0\x10\0\0"), BYTES(""),
-			" argsz 32 flags (read write 0x10) (12 of 32 bytes)"},
-		{VFIO_USER_DMA_UNMAP, REPLY, BODY(dma_unmap, 40, 1, 0x1000, 0x2000),
-			BYTES("\0\x10\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0"),
-			" argsz 40 flags (get_dirty_bitmap) addr 0x1000 size 0x2000 pgsize 0x1000 "
-			"bitmap 8 bytes data 0x0000000000000003"},
-		{VFIO_USER_DMA_UNMAP, REPLY, BYTES(""), BYTES(""), " (0 of 24 bytes)"},
-		{VFIO_USER_DEVICE_GET_INFO, COMMAND, BODY(device_info, 16, 0, 0, 0), BYTES(""),
-			" argsz 16"},
-		{VFIO_USER_DEVICE_GET_INFO, REPLY, BODY(device_info, 16, 3, 9, 5), BYTES(""),
-			" argsz 16 flags (reset pci) num_regions 9 num_irqs 5"},
-		{VFIO_USER_DEVICE_GET_REGION_INFO, REPLY,
-			BODY(region_info, 32, 7, 2, 0, 0x10000, 0x3000), BYTES("\x01\x02\x03\x04"),
-			" argsz 32 index 2 flags (read write mmap) size 0x10000 offset 0x3000 "
-			"cap_offset 0 more 0x04030201"},
-		{VFIO_USER_DEVICE_GET_IRQ_INFO, REPLY, BODY(irq_info, 16, 0x7, 0, 1), BYTES(""),
-			" argsz 16 index 0 flags (eventfd maskable automasked) count 1"},
-		{VFIO_USER_DEVICE_GET_REGION_IO_FDS, COMMAND, BODY(region_io_fds, 16, 0, 2, 1),
-			BYTES(""), " argsz 16 flags 0x0 index 2 count 1"},
-		{VFIO_USER_DEVICE_SET_IRQS, COMMAND, BODY(irq_set, 20, 0x24, 2, 1, 3), BYTES(""),
-			" argsz 20 flags (eventfd trigger) index 2 start 1 count 3"},
-		{VFIO_USER_DEVICE_SET_IRQS, COMMAND, BODY(irq_set, 23, 0x0a, 2, 0, 3),
-			BYTES("\x01\0\x01"),
-			" argsz 23 flags (bool mask) index 2 start 0 count 3 which 01:00:01"},
-		{VFIO_USER_DEVICE_SET_IRQS, REPLY, BYTES(""), BYTES(""), ""},
-		{VFIO_USER_REGION_READ, COMMAND, BODY(region_access, 0x10, 7, 4), BYTES(""),
-			" region 7 offset 0x10 count 4"},
-		{VFIO_USER_REGION_READ, REPLY, BODY(region_access, 0x10, 7, 4), BYTES("xV4\x12"),
-			" region 7 offset 0x10 count 4 data 0x12345678"},
-		{VFIO_USER_REGION_WRITE, COMMAND, BODY(region_access, 0x10, 7, 4), BYTES("x"),
-			" region 7 offset 0x10 count 4 data 0x78"},
-		{VFIO_USER_REGION_WRITE, REPLY, BODY(region_access, 0x10, 7, 4), BYTES(""),
-			" region 7 offset 0x10 count 4"},
-		{VFIO_USER_DMA_READ, COMMAND, BODY(dma_region_access, 0x1000, 20), BYTES(""),
-			" addr 0x1000 count 20"},
-		{VFIO_USER_DMA_WRITE, COMMAND, BODY(dma_region_access, 0x1000, 20),
-			BYTES("abcdefghijklmnopqrst"),
-			" addr 0x1000 count 20 data "
-			"61:62:63:64:65:66:67:68:69:6a:6b:6c:6d:6e:6f:70... (20 bytes)"},
-		{VFIO_USER_REGION_WRITE_MULTI, COMMAND, SIX,
-			BYTES(ENTRY("\x02") ENTRY("\x08") ENTRY("\x09")),
-			" wr_cnt 6; region 0 offset 0x8 count 2 data 0x1234; region 0 offset 0x8 "
-			"count 8 data 0x0000000000001234; region 0 offset 0x8 count 9"},
-		{VFIO_USER_REGION_WRITE_MULTI, COMMAND, SIX,
-			BYTES(ENTRY("\x09") ENTRY("\x09") ENTRY("\x09") ENTRY("\x09") ENTRY("\x09")
-					ENTRY("\x09")),
-			" wr_cnt 6; " NINE_BYTES NINE_BYTES NINE_BYTES NINE_BYTES "2 more"},
-		{VFIO_USER_REGION_WRITE_MULTI, REPLY, SIX, BYTES(""), " wr_cnt 6"},
-		{VFIO_USER_DEVICE_FEATURE, COMMAND, FEATURE(PROBE, VFIO_DEVICE_FEATURE_GET | 1),
-			BYTES(""), " argsz 16 flags (get probe) MIGRATION"},
-		{VFIO_USER_DEVICE_FEATURE, REPLY, FEATURE(GET, 1), BYTES("\x05\0\0\0\0\0\0\0"),
-			" argsz 16 flags (get) MIGRATION migration (stop_copy pre_copy)"},
-		{VFIO_USER_DEVICE_FEATURE, REPLY, FEATURE(GET, 1), BYTES("\x05\0\0\0\x01\0\0\0"),
-			" argsz 16 flags (get) MIGRATION migration (stop_copy pre_copy) and "
-			"0x100000000"},
-		{VFIO_USER_DEVICE_FEATURE, REPLY, FEATURE(GET, 1), BYTES("\x05\0\0\0\0\0\0\0\0"),
-			" argsz 16 flags (get) MIGRATION more 05:00:00:00:00:00:00:00:00"},
-		{VFIO_USER_DEVICE_FEATURE, COMMAND, FEATURE(SET, 2), BYTES("\x03\0\0\0\0\0\0\0"),
-			" argsz 16 flags (set) MIG_DEVICE_STATE state 3 STOP_COPY"},
-		{VFIO_USER_DEVICE_FEATURE, COMMAND, FEATURE(SET, 6),
-			BYTES("\0\x10\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\x20\0\0\0\0\0\0\0\x30\0\0\0\0\0\0"),
-			" argsz 16 flags (set) DMA_LOGGING_START page_size 0x1000 num_ranges 1; "
-			"iova 0x2000 length 0x3000"},
-		{VFIO_USER_DEVICE_FEATURE, COMMAND, FEATURE(SET, 7), BYTES(""),
-			" argsz 16 flags (set) DMA_LOGGING_STOP"},
-		{VFIO_USER_DEVICE_FEATURE, COMMAND, FEATURE(GET, 8),
-			BYTES("\0\x20\0\0\0\0\0\0\0\x30\0\0\0\0\0\0\0\x10\0\0\0\0\0\0"),
-			" argsz 16 flags (get) DMA_LOGGING_REPORT iova 0x2000 length 0x3000 "
-			"page_size 0x1000"},
-		{VFIO_USER_DEVICE_FEATURE, REPLY, FEATURE(GET, 77), BYTES("\x01"),
-			" argsz 16 flags (get) feature 77 more 0x01"},
-		{VFIO_USER_MIG_DATA_READ, COMMAND, BODY(mig_data, 10, 2), BYTES(""),
-			" argsz 10 size 2"},
-		{VFIO_USER_MIG_DATA_READ, REPLY, BODY(mig_data, 10, 2), BYTES("\x01\x02"),
-			" argsz 10 size 2 data 0x0201"},
-		{VFIO_USER_MIG_DATA_WRITE, COMMAND, BODY(mig_data, 10, 2), BYTES("\x01\x02"),
-			" argsz 10 size 2 data 0x0201"},
-	};
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const struct vuc_trace_message message = {.sent = rows[i].flags == COMMAND};
+	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+		const struct vuc_trace_message message = {.sent = bodies[i].flags == COMMAND};
 		size_t len = sizeof(struct vfio_user_header);
 		uint8_t bytes[256];
 
-		memcpy(bytes + len, rows[i].fixed, rows[i].fixed_len);
-		len += rows[i].fixed_len;
-		memcpy(bytes + len, rows[i].tail, rows[i].tail_len);
-		len += rows[i].tail_len;
+		memcpy(bytes + len, bodies[i].fixed, bodies[i].fixed_len);
+		len += bodies[i].fixed_len;
+		memcpy(bytes + len, bodies[i].tail, bodies[i].tail_len);
+		len += bodies[i].tail_len;
 		memcpy(bytes,
-			&(struct vfio_user_header){7, rows[i].cmd, (uint32_t)len, rows[i].flags, 0},
+			&(struct vfio_user_header){
+				7, bodies[i].cmd, (uint32_t)len, bodies[i].flags, 0},
 			sizeof(struct vfio_user_header));
 		expect_line(bytes, len, message,
 			strlen("-> #7     DEVICE_RESET             command     16 bytes"),
-			rows[i].expected);
+			bodies[i].expected);
 		for (size_t shorter = 0; shorter < len; shorter++)
 			free(line_of(bytes, shorter, message));
 	}
