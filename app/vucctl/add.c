@@ -26,6 +26,7 @@ enum {
 	OPT_FENCE,
 	OPT_RELEASE,
 	OPT_MAP,
+	OPT_KEEP_BAR0,
 };
 
 static const struct argp_option options[] = {
@@ -52,6 +53,8 @@ static const struct argp_option options[] = {
 	{"release", OPT_RELEASE, "MS", 0,
 		"Time that a VMM has to release the device before it is taken away"},
 	{"map", OPT_MAP, "WORD", 0, "Regions that VMMs can map: 'direct' or 'none'"},
+	{"keep-bar0", OPT_KEEP_BAR0, "WORD", 0,
+		"Keep the file of BAR0 when SPDK's target is restarted: 'on' or 'off'"},
 	{"users", 'u', "LIST", 0, "Names or numbers of users who can attach, separated by commas"},
 	{"groups", 'g', "LIST", 0, "Groups whose members can attach"},
 	{0},
@@ -96,6 +99,7 @@ static const struct parameter {
 	{OPT_FENCE, SWITCH, "fence", "fence", switches},
 	{OPT_RELEASE, NUMBER, "release_ms", "--release", .max = MAX_MS},
 	{OPT_MAP, TEXT, "map", "map", maps},
+	{OPT_KEEP_BAR0, SWITCH, "keep_bar0", "keep-bar0", switches},
 	{'u', LIST, "users"},
 	{'g', LIST, "groups"},
 };

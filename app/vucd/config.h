@@ -88,7 +88,8 @@ struct vucd_device_config {
 	uint32_t after_hold; /* enum vuc_control_after_hold */
 	uint32_t fence;      /* a switch */
 	uint32_t release_ms;
-	uint32_t map; /* enum vuc_control_map */
+	uint32_t map;       /* enum vuc_control_map */
+	uint32_t keep_bar0; /* a switch */
 	struct vucd_ids users;
 	struct vucd_ids groups;
 };

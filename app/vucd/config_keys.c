@@ -168,6 +168,10 @@ static const struct vucd_key device_keys[] = {
 		.fallback = "direct",
 		.help = "regions that can be mapped: direct: VMMs get descriptors of them; none: VMMs "
 			"access them through queues only"},
+	{"keep-bar0", VUCD_SWITCH, DEVICE(keep_bar0), WORDS({"on", 1}, {"off", 0}),
+		.fallback = "off",
+		.help = "keep the file of BAR0 when SPDK's target is restarted, by a link named bar0 "
+			"beside the socket"},
 };
 
 const struct vucd_section vucd_section_vucd = {

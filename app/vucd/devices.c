@@ -172,6 +172,7 @@ start_adding(struct change *change, const struct vucd_device_config *config,
 	opts.fence = config->fence != 0;
 	opts.release_ms = config->release_ms;
 	opts.map = (enum vuc_control_map)config->map;
+	opts.keep_bar0 = config->keep_bar0 != 0;
 	return vuc_control_add_device_start(
 		change->devices->control, &opts, change_ended, change, &change->err);
 }

@@ -178,6 +178,10 @@ struct vuc_control_device_opts {
 	uint32_t release_ms;
 	/** What VMMs get of regions that can be mapped. */
 	enum vuc_control_map map;
+	/** Keep the file of BAR0 across restarts of a server that creates it as "bar0" in the
+	 * folder of its socket, as SPDK's target does: a link of that name is placed there, and
+	 * removed with the device. One device per folder. */
+	bool keep_bar0;
 };
 
 /** Set every field of opts to its default; name, poller and device to NULL. Size is

@@ -292,6 +292,9 @@ vmm_release(struct control_vmm *v)
 	rc = vmm_operate(v, leaving_clean, &leaving, &err);
 	if (leaving_give_up_link(v, &leaving, rc, &err))
 		leaving_close_link(v);
+	/* A server that keeps its connection may still use it. */
+	if (v->device->reset != VUC_CONTROL_RESET_TRUST)
+		control_bar0_clear(v->device);
 	vmm_close_files(&leaving.held);
 	vmm_free_attachment(v);
 	atomic_store_explicit(&v->nr_dma_maps, 0, memory_order_relaxed);

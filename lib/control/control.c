@@ -78,6 +78,7 @@ control_alloc(const struct vuc_control_opts *opts)
 	c->listener.fd = -1;
 	c->mailbox.fd = -1;
 	c->signaller.file = -1;
+	c->bar0_fd = -1;
 	TAILQ_INIT(&c->devices);
 	TAILQ_INIT(&c->vmms);
 	TAILQ_INIT(&c->finished);
@@ -100,6 +101,8 @@ control_free(struct vuc_control *c)
 	vuc_closers_destroy(c->closers, CLOSERS_MS, NULL);
 	if (c->mailbox.fd >= 0)
 		vuc_mailbox_fini(&c->mailbox);
+	if (c->bar0_fd >= 0)
+		close(c->bar0_fd);
 	control_log_fini(&c->log);
 	pthread_cond_destroy(&c->changed);
 	pthread_mutex_destroy(&c->lock);

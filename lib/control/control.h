@@ -14,6 +14,7 @@
 #include <vuc/control.h>
 #include <vuc/stats.h>
 
+#include "bar0.h"
 #include "closers.h"
 #include "event.h"
 #include "listener.h"
@@ -43,6 +44,7 @@ struct vuc_control {
 	uint64_t closers_ms;         /* when a thread for them is tried again; 0: none is missing */
 	struct vuc_closer *closer;
 	uint64_t stopping_ms; /* when what is waited for at the end is logged next */
+	int bar0_fd;          /* of inotify, for keep_bar0; -1: nothing is watched */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -125,6 +127,7 @@ struct control_device {
 	uint64_t next_ms;            /* which is this one */
 	uint64_t connected_ms;       /* when it was, with the last attempt; 0: not */
 	uint32_t delay;              /* before the next attempt */
+	struct control_bar0 bar0;
 
 	/* Guarded by the control's lock. */
 	struct control_link *link; /* NULL while the server is away */

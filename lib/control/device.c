@@ -138,19 +138,6 @@ device_alloc(struct vuc_control *c, const struct vuc_control_device_opts *opts,
 	return NULL;
 }
 
-/* Those that are being removed as well: their names are not free yet. */
-static bool
-device_name_is_taken(struct vuc_control *c, const char *name)
-{
-	const struct control_device *d;
-
-	TAILQ_FOREACH (d, &c->devices, entry) {
-		if (strcmp(d->name, name) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* ---- requests, which the control thread answers ---- */
 
 static struct control_request *
@@ -171,11 +158,19 @@ static int
 device_insert(struct control_device *d, struct vuc_error *err)
 {
 	struct vuc_control *c = d->control;
+	const struct control_device *other;
 
 	if (c->stop)
 		return vuc_error_set(err, -ESHUTDOWN, "the daemon is stopping");
-	if (device_name_is_taken(c, d->name))
-		return vuc_error_set(err, -EEXIST, "device %s exists already", d->name);
+	TAILQ_FOREACH (other, &c->devices, entry) {
+		/* Those that are being removed as well: their names are not free yet. */
+		if (strcmp(d->name, other->name) == 0)
+			return vuc_error_set(err, -EEXIST, "device %s exists already", d->name);
+		if (control_bar0_collides(d, other))
+			return vuc_error_set(err, -EEXIST,
+				"device %s: keep_bar0 is on for device %s in folder %s already",
+				d->name, other->name, d->bar0.folder);
+	}
 	TAILQ_INSERT_TAIL(&c->devices, d, entry);
 	control_poke(d);
 	return 0;
@@ -196,6 +191,12 @@ vuc_control_add_device_start(struct vuc_control *c, const struct vuc_control_dev
 	if (rc != 0)
 		return rc;
 	d = device_alloc(c, &known, &device);
+	if (d != NULL && known.keep_bar0)
+		rc = control_bar0_init(d, err);
+	if (rc != 0) {
+		control_device_free(d);
+		return rc;
+	}
 	r = request_alloc(CONTROL_TRIED, done, arg);
 	if (d == NULL || r == NULL) {
 		if (d != NULL)

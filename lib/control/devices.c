@@ -85,6 +85,7 @@ control_drop_device(struct control_device *d)
 	pthread_mutex_unlock(&c->lock);
 	if (poked)
 		return;
+	control_bar0_remove(d);
 	control_log(&c->log, VUC_LOG_NOTICE, "%s: removed", d->name);
 	pthread_mutex_lock(&c->lock);
 	TAILQ_REMOVE(&c->devices, d, entry);

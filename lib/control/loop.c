@@ -156,6 +156,7 @@ control_wait_for_events(struct vuc_control *c)
 	struct pollfd fds[] = {
 		{.fd = c->mailbox.fd, .events = POLLIN},
 		{.fd = -1, .events = POLLIN},
+		{.fd = c->bar0_fd, .events = POLLIN},
 	};
 	bool listens;
 	int timeout;
@@ -168,8 +169,12 @@ control_wait_for_events(struct vuc_control *c)
 		c->accept_ms = 0;
 	if (listens && c->accept_ms == 0)
 		fds[1].fd = c->listener.fd;
-	if (poll(fds, 2, timeout) > 0 && fds[1].revents != 0)
+	if (poll(fds, 3, timeout) <= 0)
+		return;
+	if (fds[1].revents != 0)
 		control_accept(c);
+	if (fds[2].revents != 0)
+		control_bar0_take_events(c);
 }
 
 static bool

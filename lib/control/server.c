@@ -145,9 +145,12 @@ link_opened(void *arg, int status, const struct vuc_error *err)
 
 	d->coming = NULL;
 	atomic_store_explicit(&d->resetting, false, memory_order_relaxed);
-	if (status == 0)
+	if (status == 0) {
+		/* A daemon that was killed may have left it as its VMM had it. */
+		if (d->generation == 0)
+			control_bar0_clear(d);
 		device_connected(d, link);
-	else if (!atomic_load_explicit(&d->stop, memory_order_relaxed))
+	} else if (!atomic_load_explicit(&d->stop, memory_order_relaxed))
 		device_not_connected(d, status, &why);
 	control_look_at(d);
 }
@@ -155,13 +158,16 @@ link_opened(void *arg, int status, const struct vuc_error *err)
 static void
 device_start_attempt(struct control_device *d)
 {
-	struct vuc_error err = {0};
-	int rc = control_link_open_start(d, &d->coming, link_opened);
+	struct vuc_error err = d->bar0.err;
+	int rc = d->bar0.status;
 
 	d->paced = false;
-	if (rc == 0)
-		return;
-	vuc_error_set(&err, rc, "no memory for a connection");
+	if (rc == 0) {
+		rc = control_link_open_start(d, &d->coming, link_opened);
+		if (rc == 0)
+			return;
+		vuc_error_set(&err, rc, "no memory for a connection");
+	}
 	device_not_connected(d, rc, &err);
 	control_poke(d);
 }
@@ -362,7 +368,7 @@ device_do_wanted(struct control_device *d)
 		device_pace_attempt(d);
 		if (vuc_clock_ms() >= d->next_ms)
 			device_start_attempt(d);
-		else
+		else if (d->due_ms == 0 || d->due_ms > d->next_ms)
 			d->due_ms = d->next_ms;
 		break;
 	case WANT_RENEWAL:
@@ -382,7 +388,9 @@ control_look_at(struct control_device *d)
 	d->due_ms = 0;
 	device_answer_requests(d);
 	device_look_at_silence(d);
-	if (d->coming != NULL && atomic_load_explicit(&d->stop, memory_order_acquire))
+	if (!atomic_load_explicit(&d->stop, memory_order_acquire))
+		control_bar0_place(d);
+	else if (d->coming != NULL)
 		control_link_cancel(d->coming);
 	if (d->coming != NULL || d->going != NULL)
 		return;

@@ -15,7 +15,7 @@ HEADING = re.compile(r'^(##?) (.*)$')
 GROUP = re.compile(r'^([A-Z ]+ OPTION)S$')
 MENTION = re.compile(r'_([A-Z ]+ OPTION)_')
 WORDS = re.compile(r'\*[\w-]+\*(?:\|\*[\w-]+\*)+$')
-LONG_NAME = re.compile(r'(?<![\w-])--[a-z][a-z-]*')
+LONG_NAME = re.compile(r'(?<![\w-])--[a-z][a-z0-9-]*')
 
 
 class Page:

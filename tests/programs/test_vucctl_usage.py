@@ -120,6 +120,7 @@ add --retry-min=0 a /s              | --retry-min '0' is not a number from 1 to 
 add --retry-max=3600001 a /s        | --retry-max '3600001' is not a number from 1 to 3600000
 add --outage=on a /s                | outage 'on'
 add --after-hold=off a /s           | after-hold 'off'
+add --keep-bar0=1 a /s              | keep-bar0 '1'
 add --map=off a /s                  | map 'off'
 add --fence=1 a /s                  | fence '1'
 add --hold=0 a /s                   | --hold '0' is not a number from 1 to 3600000
