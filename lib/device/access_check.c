@@ -2,6 +2,7 @@
 #include "access_check.h"
 
 #include "error.h"
+#include "record.h"
 
 static int
 access_refuse(
@@ -25,8 +26,10 @@ int
 device_check_request(
 	const struct vuc_device *dev, const struct vuc_request *req, struct vuc_error *err)
 {
-	int rc = device_check_connected(dev, err);
+	int rc = 0;
 
+	if (req->op != VUC_OP_RESET || !vuc_device_is_away(dev))
+		rc = device_check_connected(dev, err);
 	if (rc != 0)
 		return rc;
 	switch (req->op) {

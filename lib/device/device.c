@@ -8,6 +8,9 @@
 
 #include "error.h"
 #include "internal.h"
+#include "msix.h"
+#include "record.h"
+#include "vfio_user.h"
 
 static void
 request_prepare(struct vuc_device *dev, struct vuc_request *req)
@@ -70,13 +73,15 @@ device_check_connected(const struct vuc_device *dev, struct vuc_error *err)
 {
 	int error;
 
-	if (vuc_device_connected(dev))
+	if (vuc_device_connected(dev) || dev->replaying)
 		return 0;
 	error = vuc_session_error(dev->session);
 	if (error != 0)
 		return vuc_error_set(err, error, "%s", vuc_session_reason(dev->session));
 	return vuc_error_set(err, -ENOTCONN, "the device is being %s",
-		dev->opening != NULL ? "opened" : "closed");
+		dev->opening != NULL              ? "opened"
+			: vuc_device_is_away(dev) ? "restored"
+						  : "closed");
 }
 
 VUC_EXPORT const struct vuc_device_version *
@@ -124,8 +129,26 @@ vuc_device_is_silent(const struct vuc_device *dev, uint64_t *since_ms)
 	return vuc_session_silent(dev->session, since_ms);
 }
 
+VUC_PRIVATE bool
+vuc_device_is_away(const struct vuc_device *dev)
+{
+	return dev->record != NULL &&
+		(dev->restoring != RESTORE_NONE ||
+			vuc_session_state(dev->session) == VUC_SESSION_LOST);
+}
+
 VUC_EXPORT bool
 vuc_device_connected(const struct vuc_device *dev)
 {
 	return dev->step == NULL && vuc_session_state(dev->session) == VUC_SESSION_READY;
+}
+
+size_t
+device_config_size(const struct vuc_device *dev)
+{
+	const struct vuc_region *config = vuc_device_region(dev, VFIO_PCI_CONFIG_REGION_INDEX);
+
+	if (config == NULL || (config->flags & VFIO_REGION_INFO_FLAG_READ) == 0)
+		return 0;
+	return config->size < MSIX_CONFIG_SIZE ? (size_t)config->size : MSIX_CONFIG_SIZE;
 }

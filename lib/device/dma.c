@@ -11,6 +11,7 @@
 
 #include "error.h"
 #include "internal.h"
+#include "recorded.h"
 
 #define KNOWN_FLAGS (VUC_DMA_READ | VUC_DMA_WRITE | VUC_DMA_MMAP | VUC_DMA_FILE_IO)
 #define FILE_FLAGS  (VUC_DMA_MMAP | VUC_DMA_FILE_IO)
@@ -70,6 +71,10 @@ dma_check_mapping(
 	if (t->entries.nr >= dev->version.max_dma_maps)
 		return dma_refuse(err, m->iova, m->size, -ENOSPC,
 			"no room for another mapping (max_dma_maps)");
+	if (vuc_device_is_away(dev) && t->entries.nr >= dev->record->maps_taken &&
+		dma_table_windows(t) >= dev->record->maps_taken)
+		return dma_refuse(err, m->iova, m->size, -ENOSPC,
+			"more mappings than the server had taken before it went away");
 	return 0;
 }
 
@@ -154,11 +159,12 @@ dma_check_unmap(const struct vuc_device *dev, uint64_t iova, uint64_t size, stru
 	return 0;
 }
 
-/* By the commit that runs. */
+/* What a restore is about to map was mapped before, and whoever unmaps it need not know of that: it
+ * leaves with the next commit. */
 static bool
-dma_is_being_mapped(const struct dma_table *t, const struct dma_entry *e)
+dma_has_to_be_unmapped(const struct dma_table *t, const struct dma_entry *e)
 {
-	return t->commits_run && e->queued && dma_entry_is_due(e, t->running_commit);
+	return e->on_server || (t->replays && dma_entry_is_being_mapped(t, e));
 }
 
 /* What the server does not know of is forgotten, the rest waits for the commit. */
@@ -170,22 +176,24 @@ dma_take_leave(struct dma_table *t, size_t i, size_t n, struct vuc_error *err)
 	for (size_t k = i; k < i + n; k++) {
 		struct dma_entry *e = &t->entries.at[k];
 
-		if (e->unmapping || dma_is_being_mapped(t, e))
+		if (e->unmapping || (!t->replays && dma_entry_is_being_mapped(t, e)))
 			return dma_refuse(err, e->iova, e->size, -EBUSY,
 				e->unmapping ? "is being unmapped" : "is being mapped");
 	}
 	for (size_t k = i; k < i + n; k++) {
 		struct dma_entry *e = &t->entries.at[k];
 
-		if (e->on_server && dma_entries_push(&t->leaving, e) != 0) {
+		if (dma_has_to_be_unmapped(t, e) && dma_entries_push(&t->leaving, e) != 0) {
 			t->leaving.nr = before;
 			return dma_refuse(err, e->iova, e->size, -ENOMEM, "no memory to unmap it");
 		}
 	}
-	for (size_t k = before; k < t->leaving.nr; k++)
+	for (size_t k = before; k < t->leaving.nr; k++) {
+		t->leaving.at[k].on_server = true;
 		t->leaving.at[k].commit = t->next_commit;
+	}
 	for (size_t k = i; k < i + n; k++) {
-		if (!t->entries.at[k].on_server)
+		if (!dma_has_to_be_unmapped(t, &t->entries.at[k]))
 			dma_entry_release(t, &t->entries.at[k]);
 	}
 	dma_table_cut(t, i, n);

@@ -10,6 +10,7 @@
  * Servers pin it, and let requests drain before they let go of it: both take their time.
  */
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 #include "dma.h"
 #include "error.h"
 #include "internal.h"
+#include "recorded.h"
 #include "vfio_user.h"
 
 _Static_assert(VUC_DMA_READ == VFIO_USER_F_DMA_REGION_READ &&
@@ -226,14 +228,23 @@ commit_is_planned(const struct commit *c, const struct dma_entry *e, bool rest)
 		!commit_is_in_the_way(c, e);
 }
 
+static void
+window_plan(struct dma_entries *list, size_t i, size_t end, const struct vuc_wire_dma_range *window)
+{
+	for (; i < end; i++) {
+		list->at[i].window_iova = window->addr;
+		list->at[i].window_size = window->size;
+	}
+}
+
 /* Neighbours that run on become one mapping of the server. */
 static int
 commit_plan_maps(struct commit *c, bool rest)
 {
-	const struct dma_entries *list = &c->op.dev->dma.entries;
+	struct dma_entries *list = &c->op.dev->dma.entries;
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < list->nr;) {
+	for (size_t i = 0, begin; rc == 0 && i < list->nr;) {
 		const struct dma_entry *first = &list->at[i];
 		struct commit_message m = {
 			.map = true,
@@ -241,15 +252,22 @@ commit_plan_maps(struct commit *c, bool rest)
 			.range = {.addr = first->iova, .size = first->size},
 		};
 
-		i++;
+		begin = i++;
 		if (!commit_is_planned(c, first, rest))
 			continue;
 		while (i < list->nr && commit_is_planned(c, &list->at[i], rest) &&
 			dma_entry_runs_on(&list->at[i - 1], &list->at[i]))
 			m.range.size += list->at[i++].size;
+		window_plan(list, begin, i, &m.range);
 		rc = commit_add_message(c, &m);
 	}
 	return rc;
+}
+
+static bool
+window_is_planned_for(const struct dma_entry *e, const struct vuc_wire_dma_range *window)
+{
+	return !e->left && e->window_iova == window->addr && e->window_size == window->size;
 }
 
 static void
@@ -258,11 +276,12 @@ window_mapped(struct dma_table *t, const struct vuc_wire_dma_range *window)
 	for (size_t i = window_first(t, window); window_holds(t, i, window); i++) {
 		struct dma_entry *e = &t->entries.at[i];
 
+		/* Not what has taken the place of an entry that left meanwhile. */
+		if (!window_is_planned_for(e, window))
+			continue;
 		e->queued = false;
 		e->rest = false;
 		e->on_server = true;
-		e->window_iova = window->addr;
-		e->window_size = window->size;
 	}
 }
 
@@ -315,11 +334,24 @@ commit_message_replied(struct operation_message *message, const struct vuc_sessi
 		window_unmapped(&c->op.dev->dma, m);
 }
 
+/* The first entry of a mapping that is to be made, which may be leaving already. */
+static const struct dma_entry *
+window_first_entry(const struct dma_table *t, const struct vuc_wire_dma_range *window)
+{
+	size_t i = dma_table_lower_bound(t, window->addr), leaving = t->leaving.nr;
+	const struct dma_entry *e = i < t->entries.nr ? &t->entries.at[i] : NULL;
+
+	while (e == NULL || e->iova != window->addr || !window_is_planned_for(e, window)) {
+		assert(leaving > 0);
+		e = &t->leaving.at[--leaving];
+	}
+	return e;
+}
+
 static int
 commit_send_map(struct commit *c, struct commit_message *m)
 {
-	const struct dma_table *t = &c->op.dev->dma;
-	const struct dma_entry *e = &t->entries.at[dma_table_lower_bound(t, m->range.addr)];
+	const struct dma_entry *e = window_first_entry(&c->op.dev->dma, &m->range);
 	uint8_t body[sizeof(struct vfio_user_dma_map)];
 	const struct vuc_session_request req = {
 		.cmd = VFIO_USER_DMA_MAP,
@@ -368,7 +400,7 @@ commit_forget_replied(struct operation_message *message, const struct vuc_sessio
 {
 	struct operation *op = message->op;
 
-	if (!vuc_device_connected(op->dev))
+	if (vuc_session_error(op->dev->session) != 0)
 		operation_fail(op, reply->status, "%s", reply->reason);
 }
 
@@ -415,6 +447,7 @@ commit_begin_phase(struct commit *c)
 	if (c->phase == COMMIT_PLAN) {
 		c->phase = COMMIT_UNMAPS;
 		t->commits_run = true;
+		t->replays = c->op.replays;
 		t->running_commit = c->number;
 		return commit_plan_unmaps(c);
 	}
@@ -478,14 +511,31 @@ commit_end(struct operation *op)
 {
 	struct commit *c = (struct commit *)op;
 	struct dma_table *t = &op->dev->dma;
+	bool keeps = op->dev->record != NULL && (op->lost || op->replays);
 
 	/* The server has kept them, so they are back; or, where something else was to take their
-	 * place, they are to be unmapped by the next commit. */
-	dma_table_put_back(t, c->number);
-	if (op->status != 0)
+	 * place, they are to be unmapped by the next commit. With a record they are dropped when
+	 * the server is gone. */
+	if (!keeps)
+		dma_table_put_back(t, c->number);
+	if (op->status != 0 && !keeps)
 		commit_drop_unmapped(t, c->number);
-	t->commits_run = false;
+	/* One that was recorded did not run. */
+	if (c->phase != COMMIT_PLAN)
+		t->commits_run = t->replays = false;
 	t->commits_left--;
+}
+
+/* The table is the record. Mappings that the server took are what one after it has to take. */
+static int
+commit_record(struct operation *op)
+{
+	struct device_record *r = op->dev->record;
+	size_t taken = vuc_dma_server_count(op->dev);
+
+	if (taken > r->maps_taken)
+		r->maps_taken = taken;
+	return op->status;
 }
 
 static void
@@ -502,6 +552,8 @@ static const struct operation_ops commit_ops = {
 	.name = "DMA commit",
 	.vital = true,
 	.run = commit_run,
+	.record = commit_record,
+	.sent_from = RESTORE_MAPS,
 	.end = commit_end,
 	.free = commit_free,
 };

@@ -69,6 +69,33 @@ dma_table_free(struct dma_table *t)
 	dma_entries_free(t, &t->leaving);
 }
 
+void
+dma_table_lose(struct dma_table *t)
+{
+	for (size_t i = 0; i < t->leaving.nr; i++)
+		dma_entry_release(t, &t->leaving.at[i]);
+	t->leaving.nr = 0;
+	for (size_t i = 0; i < t->entries.nr; i++) {
+		struct dma_entry *e = &t->entries.at[i];
+
+		e->on_server = false;
+		e->queued = true;
+		e->rest = false;
+		e->commit = t->next_commit;
+	}
+}
+
+size_t
+dma_table_windows(const struct dma_table *t)
+{
+	const struct dma_entries *list = &t->entries;
+	size_t n = 0;
+
+	for (size_t i = 0; i < list->nr; i++)
+		n += i == 0 || !dma_entry_runs_on(&list->at[i - 1], &list->at[i]);
+	return n;
+}
+
 size_t
 dma_table_lower_bound(const struct dma_table *t, uint64_t iova)
 {

@@ -33,7 +33,7 @@ struct dma_entry {
 	bool queued;     /* to be mapped by that */
 	bool rest;      /* was a part of a mapping of the server of which another one is unmapped */
 	bool on_server; /* as a part of the following; it stays so while a commit is under way */
-	uint64_t window_iova; /* the server's mapping */
+	uint64_t window_iova; /* the server's mapping, also one that is being made */
 	uint64_t window_size;
 	uint64_t *dirty; /* pages written by message, NULL while there are none */
 	bool left;       /* of those leaving: it is gone, and dropped when the commit is over */
@@ -54,6 +54,7 @@ struct dma_table {
 	uint32_t next_commit;    /* number of the next one that is started */
 	uint32_t running_commit; /* number of the one that runs ... */
 	bool commits_run;        /* ... if there is one */
+	bool replays;            /* it maps what was there before; see record.h */
 	uint32_t commits_left;   /* that have not ended */
 };
 
@@ -65,6 +66,18 @@ dma_entry_is_due(const struct dma_entry *e, uint32_t commit)
 }
 
 void dma_table_free(struct dma_table *t);
+
+/* The server is gone: nothing is on it, nothing leaves it, and all is to be mapped by the next
+ * commit, which makes so many messages of it. */
+void dma_table_lose(struct dma_table *t);
+size_t dma_table_windows(const struct dma_table *t);
+
+/* Whether an entry is to be mapped by the commit that runs. */
+static inline bool
+dma_entry_is_being_mapped(const struct dma_table *t, const struct dma_entry *e)
+{
+	return t->commits_run && e->queued && dma_entry_is_due(e, t->running_commit);
+}
 
 /* The first entry that ends behind iova, or nr. */
 size_t dma_table_lower_bound(const struct dma_table *t, uint64_t iova);

@@ -117,6 +117,7 @@ struct vuc_device {
 	struct vuc_irq *irqs;
 	struct irq_set *irq_sets; /* one per IRQ index */
 	struct vuc_device_version version;
+	char *version_json; /* what its json points to */
 	uint32_t timeout_ms;
 	uint32_t long_timeout_ms;
 	uint32_t max_data_xfer_size; /* as announced */
@@ -134,6 +135,9 @@ struct vuc_device {
 	bool logging;                   /* the pages that the server writes */
 	struct device_opening *opening; /* or NULL */
 	struct device_record *record;   /* or NULL */
+	struct device_restore *restore; /* or NULL */
+	enum restore_stage restoring;
+	bool replaying; /* the restore starts an operation */
 	struct device_peer peer;
 	struct {
 		uint64_t deadline_ms;
@@ -196,6 +200,9 @@ device_mark_dirty(struct vuc_device *dev)
 void device_enqueue(struct vuc_device *dev, struct vuc_request *req);
 void device_enqueue_first(struct vuc_device *dev, struct vuc_request *req);
 
+/* device.c: bytes of config space that can be read, of those that hold capabilities */
+size_t device_config_size(const struct vuc_device *dev);
+
 /* device.c: whether it is there to be used; says why not */
 int device_check_connected(const struct vuc_device *dev, struct vuc_error *err);
 
@@ -229,6 +236,9 @@ void device_expect_fds_no_more(struct vuc_device *dev);
 /* Some time has passed: what was to be refused, and could not at once, is. */
 void device_settle_fds(struct vuc_device *dev);
 void device_flush(struct vuc_device *dev);
+/* Both devices, of one poll group, get the other one's sessions and connections, with the closers
+ * of what these have sent, and their peers. Nothing is outstanding. */
+void device_swap_connections(struct vuc_device *a, struct vuc_device *b);
 void device_disconnect(struct vuc_device *dev);
 /* A message of a session from where its parts lie, if nothing has to go out before it. Returns how
  * many bytes are out, and nothing is kept of the others. */
@@ -256,6 +266,14 @@ void device_destroy(struct vuc_device *dev);
 
 /* info.c: forget what was learned of the device */
 void device_forget(struct vuc_device *dev);
+
+/* irq.c: send what the record has of some interrupts; kind as in struct record_irq */
+struct vuc_irq_range;
+int device_replay_irqs_start(struct vuc_device *dev, const struct vuc_irq_range *range,
+	uint32_t kind, const int *fds, vuc_done_fn done, void *arg);
+
+/* restore.c: end the one under way, if there is one */
+void device_cancel_restore(struct vuc_device *dev, const char *why);
 
 /* hurry.c: end the connection when its time is over; and when that is, unless it moves before */
 void device_tick_hurry(struct vuc_device *dev, uint64_t now_ms);

@@ -11,6 +11,7 @@
 #include "internal.h"
 #include "irq.h"
 #include "message.h"
+#include "recorded.h"
 
 /* Interrupts that one message selects from: no index of PCI has more than 2048. */
 #define MAX_SELECT 4096u
@@ -295,15 +296,15 @@ irq_run(struct operation *op)
 
 /* Interrupts that VFIO_IRQ_INFO_NORESIZE binds are those of the first assignment. */
 static void
-irq_keep_set(const struct irq_operation *o)
+irq_keep_set(const struct irq_operation *o, const struct vuc_irq_range *assigned)
 {
-	struct irq_set *set = &o->op.dev->irq_sets[o->piece.index];
+	struct irq_set *set = &o->op.dev->irq_sets[o->range.index];
 
 	if (o->kind == IRQ_DISABLE) {
 		*set = (struct irq_set){0};
-	} else if (irq_has_eventfds(o) && o->action == VUC_IRQ_TRIGGER && set->start == set->end) {
-		set->start = o->piece.start;
-		set->end = o->piece.start + o->piece.count;
+	} else if (assigned->count > 0 && o->action == VUC_IRQ_TRIGGER && set->start == set->end) {
+		set->start = assigned->start;
+		set->end = assigned->start + assigned->count;
 	}
 }
 
@@ -332,10 +333,83 @@ irq_replied(struct operation_message *message, const struct vuc_session_reply *r
 			piece->index, piece->start, piece->start + piece->count - 1, reply->reason);
 		return;
 	}
-	irq_keep_set(o);
+	irq_keep_set(o, irq_has_eventfds(o) ? piece : &(struct vuc_irq_range){0});
 	irq_warn(o);
 	o->n += piece->count;
 	o->piece.count = 0;
+}
+
+/* ---- the record ---- */
+
+static void
+irq_record_assigned(struct irq_operation *o, struct device_record *r)
+{
+	for (uint32_t i = 0; i < o->n; i++) {
+		if (o->eventfds[i] < 0) {
+			record_irq_clear(r, o->range.index, o->action, o->range.start + i, 1);
+			continue;
+		}
+		record_irq_set(r, o->range.index, o->action, o->range.start + i, o->eventfds[i]);
+		o->eventfds[i] = -1;
+	}
+}
+
+static void
+irq_record_masked(const struct irq_operation *o, struct device_record *r)
+{
+	uint32_t index = o->range.index, start = o->range.start;
+
+	if (o->which == NULL && o->action == VUC_IRQ_UNMASK)
+		record_irq_clear(r, index, RECORD_IRQ_MASKED, start, o->n);
+	if (o->action == VUC_IRQ_TRIGGER || (o->which == NULL && o->action == VUC_IRQ_UNMASK))
+		return;
+	for (uint32_t i = 0; i < o->n; i++) {
+		if (o->which != NULL && !o->which[i])
+			continue;
+		if (o->action == VUC_IRQ_MASK)
+			record_irq_set(r, index, RECORD_IRQ_MASKED, start + i, -1);
+		else
+			record_irq_clear(r, index, RECORD_IRQ_MASKED, start + i, 1);
+	}
+}
+
+/* What the server has not seen is dealt with as if it had. */
+static void
+irq_record_rest(struct irq_operation *o)
+{
+	struct vuc_irq_range span = {0};
+
+	if (o->kind == IRQ_ASSIGN)
+		span = irq_span_of(&o->range, o->eventfds);
+	irq_keep_set(o, &span);
+	o->n = o->range.count;
+}
+
+static int
+irq_record(struct operation *op)
+{
+	struct irq_operation *o = (struct irq_operation *)op;
+	struct device_record *r = op->dev->record;
+
+	if (op->lost)
+		irq_record_rest(o);
+	switch (o->kind) {
+	case IRQ_ASSIGN:
+		irq_record_assigned(o, r);
+		break;
+	case IRQ_DEASSIGN:
+		record_irq_clear(r, o->range.index, o->action, o->range.start, o->n);
+		break;
+	case IRQ_ACT:
+	case IRQ_SELECT:
+		irq_record_masked(o, r);
+		break;
+	case IRQ_DISABLE:
+		if (o->n > 0)
+			record_irq_clear_index(r, o->range.index);
+		break;
+	}
+	return op->status;
 }
 
 static void
@@ -361,6 +435,8 @@ irq_free(struct operation *op)
 static const struct operation_ops irq_ops = {
 	.name = "SET_IRQS",
 	.run = irq_run,
+	.record = irq_record,
+	.sent_from = RESTORE_IRQS,
 	.end = irq_end,
 	.free = irq_free,
 };
@@ -412,6 +488,41 @@ irq_copy(struct irq_operation *o, const struct irq_change *c)
 	return 0;
 }
 
+/* How many entries of the record it adds at most. */
+static unsigned int
+irq_count_new(const struct irq_operation *o)
+{
+	const struct device_record *r = o->op.dev->record;
+
+	if (o->kind == IRQ_ASSIGN)
+		return record_irq_count_new(r, &o->range, o->action, o->eventfds);
+	if ((o->kind == IRQ_ACT || o->kind == IRQ_SELECT) && o->action == VUC_IRQ_MASK)
+		return record_irq_count_new(r, &o->range, RECORD_IRQ_MASKED, NULL);
+	return 0;
+}
+
+/* Whether the record has room for this one behind those that have not ended. */
+static int
+irq_check_room(const struct irq_operation *o, struct vuc_error *err)
+{
+	const struct vuc_device *dev = o->op.dev;
+	const struct operation *op;
+	uint64_t nr;
+
+	if (dev->record == NULL || o->op.replays)
+		return 0;
+	nr = dev->record->nr_irqs + irq_count_new(o);
+	TAILQ_FOREACH (op, &dev->operations, link) {
+		if (op->ops == o->op.ops && !op->replays)
+			nr += irq_count_new((const struct irq_operation *)op);
+	}
+	if (nr <= VUC_RECORD_MAX_IRQS)
+		return 0;
+	return vuc_error_set(err, -ENOSPC,
+		"IRQ index %u: more than %u eventfds and masks of a device are not kept",
+		o->range.index, VUC_RECORD_MAX_IRQS);
+}
+
 static int
 irq_start(struct vuc_device *dev, const struct irq_change *c, vuc_done_fn done, void *arg)
 {
@@ -432,7 +543,9 @@ irq_start(struct vuc_device *dev, const struct irq_change *c, vuc_done_fn done, 
 		vuc_error_set(err, rc, "no memory for SET_IRQS");
 	else
 		rc = device_check_command(dev, VFIO_USER_DEVICE_SET_IRQS, err);
-	if (rc == 0 && c->eventfds != NULL && !c->waits)
+	if (rc == 0)
+		rc = irq_check_room(o, err);
+	if (rc == 0 && c->eventfds != NULL && (!c->waits || dev->record != NULL))
 		rc = irq_duplicate(o, err);
 	if (rc == 0)
 		return operation_start(&o->op, done, arg, err);
@@ -581,5 +694,24 @@ vuc_irq_disable_start(struct vuc_device *dev, uint32_t index, vuc_done_fn done, 
 	if (rc != 0)
 		return rc;
 	c = irq_disable_all(dev, index);
+	return irq_start(dev, &c, done, arg);
+}
+
+/* The descriptors are duplicated: a client may replace them meanwhile. */
+int
+device_replay_irqs_start(struct vuc_device *dev, const struct vuc_irq_range *range, uint32_t kind,
+	const int *fds, vuc_done_fn done, void *arg)
+{
+	struct irq_change c = {.kind = IRQ_ACT, .range = *range};
+
+	if (kind == RECORD_IRQ_MASKED) {
+		c.action = VUC_IRQ_MASK;
+	} else if (kind == RECORD_IRQ_UNMASKED) {
+		c.action = VUC_IRQ_UNMASK;
+	} else {
+		c.kind = IRQ_ASSIGN;
+		c.action = (enum vuc_irq_action)kind;
+		c.eventfds = fds;
+	}
 	return irq_start(dev, &c, done, arg);
 }

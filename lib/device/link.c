@@ -229,6 +229,58 @@ device_link_free(struct device_link *link)
 	link->session = NULL;
 }
 
+static void
+link_pass(struct device_link *link)
+{
+	const struct vuc_session_owner owner = {
+		.command_arg = link->dev,
+		.trace_arg = link,
+		.warn_arg = link->dev,
+		.faults = link->dev->faults,
+		.closer = link->dev->closer,
+	};
+
+	if (link->session != NULL)
+		vuc_session_set_owner(link->session, &owner);
+	if (link->conn != NULL)
+		link->conn->owner = link;
+}
+
+/* Of those of both devices, each gets the other one's, and what refers to a device with it. */
+static void
+link_swap(struct device_link *a, struct device_link *b)
+{
+	struct device_link was = *a;
+	struct vuc_device *dev = a->dev;
+
+	*a = *b;
+	a->dev = dev;
+	dev = b->dev;
+	*b = was;
+	b->dev = dev;
+	link_pass(a);
+	link_pass(b);
+}
+
+void
+device_swap_connections(struct vuc_device *a, struct vuc_device *b)
+{
+	struct vuc_closer *closer = a->closer;
+	struct device_peer peer = a->peer;
+
+	a->closer = b->closer;
+	b->closer = closer;
+	a->peer = b->peer;
+	b->peer = peer;
+	link_swap(&a->main, &b->main);
+	link_swap(&a->twin, &b->twin);
+	a->session = a->main.session;
+	b->session = b->main.session;
+	a->twin_ended = b->twin_ended = false;
+	device_mark_dirty(a);
+	device_mark_dirty(b);
+}
+
 /* The transport has not sent a segment at once. */
 static void
 link_note_unsent(struct device_link *link, int rc)
@@ -298,6 +350,18 @@ device_flush_twin(struct vuc_device *dev)
 		vuc_session_reason(dev->twin.session));
 }
 
+/* What its server had is the record's. */
+static void
+device_lose(struct vuc_device *dev)
+{
+	if (dev->record == NULL)
+		return;
+	dma_table_lose(&dev->dma);
+	dev->unmap_all = false;
+	dev->draining = false;
+	device_record_operations(dev);
+}
+
 /* What waits for room or for a reply goes on when link_follow_up() is told of that. */
 void
 device_flush(struct vuc_device *dev)
@@ -315,6 +379,7 @@ device_flush(struct vuc_device *dev)
 		device_disconnect(dev);
 		dev->group->changed = true;
 		device_pump(dev);
+		device_lose(dev);
 		sent = dev->step != NULL;
 	}
 	if (sent && (dev->first != NULL || dev->operating))

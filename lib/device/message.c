@@ -9,6 +9,7 @@
 #include "command.h"
 #include "error.h"
 #include "fds.h"
+#include "recorded.h"
 #include "vfio_user.h"
 
 static int
@@ -55,10 +56,21 @@ static const struct operation_ops vital_message_ops = {
 	.free = message_free,
 };
 
+/* What a reset undoes. Mappings and interrupts stay. */
+static int
+message_record_reset(struct operation *op)
+{
+	if (op->status == 0)
+		record_forget_registers(op->dev->record);
+	return op->status;
+}
+
 static const struct operation_ops reset_ops = {
 	.barrier = true,
 	.vital = true,
 	.run = message_run,
+	.record = message_record_reset,
+	.sent_from = RESTORE_BARS,
 	.free = message_free,
 };
 
@@ -95,8 +107,11 @@ message_copy(struct message_operation *m, const struct vuc_session_request *req,
 int
 device_check_command(const struct vuc_device *dev, uint16_t cmd, struct vuc_error *err)
 {
-	int rc = device_check_connected(dev, err);
+	bool is_recorded = cmd == VFIO_USER_DEVICE_SET_IRQS || cmd == VFIO_USER_DEVICE_RESET;
+	int rc = 0;
 
+	if (!is_recorded || !vuc_device_is_away(dev))
+		rc = device_check_connected(dev, err);
 	if (rc != 0 || (dev->faults->broke_on & UINT32_C(1) << cmd) == 0)
 		return rc;
 	return vuc_error_set(err, -EOPNOTSUPP,

@@ -153,7 +153,9 @@ keep_version(struct vuc_device *dev, const struct vuc_device_opts *opts)
 	dev->version.pgsizes = peer->pgsizes;
 	dev->version.write_multiple = peer->write_multiple;
 	dev->version.twin_socket = peer->twin_socket.supported;
-	dev->version.json = vuc_session_peer_json(dev->session);
+	/* It outlives the session. */
+	dev->version_json = strdup(vuc_session_peer_json(dev->session));
+	dev->version.json = dev->version_json != NULL ? dev->version_json : "";
 }
 
 /* On which socket its server is. */
@@ -409,6 +411,7 @@ device_destroy(struct vuc_device *dev)
 	device_forget(dev);
 	dma_table_free(&dev->dma);
 	device_peer_forget(&dev->peer);
+	free(dev->version_json);
 	vuc_closer_let_go(dev->closer);
 	free(dev);
 }

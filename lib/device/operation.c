@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "error.h"
 #include "internal.h"
+#include "record.h"
 
 void
 operation_init(struct operation *op, const struct operation_ops *ops, struct vuc_device *dev,
@@ -20,6 +21,7 @@ operation_init(struct operation *op, const struct operation_ops *ops, struct vuc
 	op->name = ops->name;
 	op->dev = dev;
 	op->timeout_ms = timeout_ms;
+	op->replays = dev->replaying;
 }
 
 void
@@ -43,6 +45,7 @@ operation_fail(struct operation *op, int status, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	op->status = vuc_error_set(&op->err, status, "%s", text);
+	op->lost = op->lost || vuc_session_state(op->dev->session) == VUC_SESSION_LOST;
 	return status;
 }
 
@@ -56,12 +59,42 @@ operation_fail_by_session(struct operation *op, int status)
 	return operation_fail(op, status, "cannot send the request: %s", strerror(-status));
 }
 
+/* Whether it goes into the record instead of to the server. */
+static bool
+operation_is_recorded(const struct operation *op)
+{
+	const struct vuc_device *dev = op->dev;
+
+	if (op->ops->record == NULL || op->replays || !vuc_device_is_away(dev))
+		return false;
+	return vuc_session_state(dev->session) == VUC_SESSION_LOST ||
+		dev->restoring < op->ops->sent_from;
+}
+
+/* Whether there is a server for it, or a record. */
+static int
+operation_check(const struct operation *op, struct vuc_error *err)
+{
+	if (op->replays || (op->ops->record != NULL && vuc_device_is_away(op->dev)))
+		return 0;
+	return device_check_connected(op->dev, err);
+}
+
+static void
+operation_set_recorded(struct operation *op)
+{
+	op->state = OPERATION_OVER;
+	op->lost = true;
+	op->recorded = true;
+	device_mark_dirty(op->dev);
+}
+
 int
 operation_start(struct operation *op, vuc_done_fn done, void *arg, struct vuc_error *err)
 {
 	struct vuc_device *dev = op->dev;
 	const struct vuc_poll_source *source = &dev->group->source;
-	int rc = device_check_connected(dev, err);
+	int rc = operation_check(op, err);
 
 	if (rc != 0) {
 		operation_free(op);
@@ -71,6 +104,11 @@ operation_start(struct operation *op, vuc_done_fn done, void *arg, struct vuc_er
 	op->arg = arg;
 	op->state = OPERATION_PLACED;
 	op->deadline_ms = vuc_clock_coarse_ms() + op->timeout_ms;
+	if (operation_is_recorded(op)) {
+		TAILQ_INSERT_TAIL(&dev->operations, op, link);
+		operation_set_recorded(op);
+		return 0;
+	}
 	op->place.op = OPERATION_PLACE;
 	op->placed = true;
 	TAILQ_INSERT_TAIL(&dev->operations, op, link);
@@ -143,6 +181,19 @@ operation_take_turn(struct vuc_request *place)
 	return true;
 }
 
+/* One that the loss of its connection has kept from its end has the record's. */
+static void
+operation_record(struct operation *op)
+{
+	if (op->ops->record == NULL || op->replays || op->dev->record == NULL)
+		return;
+	if (op->lost)
+		op->status = 0;
+	op->status = op->ops->record(op);
+	if (op->status == 0)
+		op->err = (struct vuc_error){0};
+}
+
 /* The callback may do anything but poll; the memory is kept for replies that are still to come. */
 static void
 operation_end(struct operation *op)
@@ -152,10 +203,12 @@ operation_end(struct operation *op)
 	operation_leave_place(op);
 	TAILQ_REMOVE(&dev->operations, op, link);
 	op->state = OPERATION_ENDED;
-	dev->operating = dev->step != NULL;
+	if (!op->recorded)
+		dev->operating = dev->step != NULL;
 	if (dev->first != NULL || !TAILQ_EMPTY(&dev->operations))
 		device_mark_dirty(dev);
 	dev->group->completed++;
+	operation_record(op);
 	if (op->ops->end != NULL)
 		op->ops->end(op);
 	/* Until the callback has returned it cannot be freed. */
@@ -188,9 +241,13 @@ operation_advance(struct operation *op)
 	struct vuc_error why = {0};
 	int rc = 0;
 
+	if (op->state == OPERATION_READY && operation_is_recorded(op)) {
+		op->state = OPERATION_OVER;
+		op->lost = true;
+	}
 	if (op->state == OPERATION_READY) {
 		op->state = OPERATION_RUNNING;
-		rc = device_check_connected(op->dev, &why);
+		rc = operation_check(op, &why);
 		if (rc != 0) {
 			operation_fail(op, rc, "%s: %s", op->name, why.text);
 			op->state = OPERATION_OVER;
@@ -217,8 +274,11 @@ operation_replied(void *arg, const struct vuc_session_reply *reply)
 	struct operation *op = m->op;
 
 	if (op->state != OPERATION_ENDED) {
+		bool timed_out = op->ops->vital && reply->status == -ETIMEDOUT && !reply->refused;
+
+		op->lost = op->lost || (timed_out && op->status == 0);
 		m->replied(m, reply);
-		if (op->ops->vital && reply->status == -ETIMEDOUT && !reply->refused)
+		if (timed_out)
 			vuc_session_end(op->dev->session, -ETIMEDOUT, "%s", reply->reason);
 	}
 	/* Until here it could not be freed. */
@@ -252,13 +312,54 @@ operation_send(
 	return 0;
 }
 
+static struct operation *
+find_recorded(const struct vuc_device *dev)
+{
+	struct operation *op;
+
+	TAILQ_FOREACH (op, &dev->operations, link) {
+		if (op->recorded && op->outstanding == 0)
+			return op;
+	}
+	return NULL;
+}
+
+/* They wait for none of the others, nor does the server know of them. */
+static bool
+end_recorded_operations(struct vuc_device *dev)
+{
+	struct operation *last = TAILQ_LAST(&dev->operations, operation_list);
+	struct operation *op;
+	bool ended = false, is_last = false;
+
+	while (!is_last && (op = find_recorded(dev)) != NULL) {
+		is_last = op == last;
+		operation_end(op);
+		ended = true;
+	}
+	return ended;
+}
+
+void
+device_record_operations(struct vuc_device *dev)
+{
+	struct operation *op;
+
+	TAILQ_FOREACH (op, &dev->operations, link) {
+		if (op->state >= OPERATION_RUNNING || !operation_is_recorded(op))
+			continue;
+		operation_leave_place(op);
+		operation_set_recorded(op);
+	}
+}
+
 /* Those that callbacks start meanwhile wait for the next time. */
 bool
 device_run_operations(struct vuc_device *dev)
 {
+	bool ended = dev->record != NULL && end_recorded_operations(dev), is_last = false;
 	struct operation *last = TAILQ_LAST(&dev->operations, operation_list);
 	struct operation *op = TAILQ_FIRST(&dev->operations);
-	bool ended = false, is_last = false;
 
 	while (!is_last && op != NULL && op->state != OPERATION_PLACED) {
 		is_last = op == last;
@@ -302,6 +403,7 @@ device_tick_operations(struct vuc_device *dev, uint64_t now_ms)
 	struct operation *op;
 
 	while ((op = find_expired(dev, now_ms)) != NULL) {
+		op->lost = op->lost || (op->status == 0 && op->outstanding > 0 && op->ops->vital);
 		operation_fail(op, -ETIMEDOUT, "%s: %s within %u ms", op->name,
 			op->state < OPERATION_RUNNING ? "not begun" : "not completely sent",
 			op->timeout_ms);

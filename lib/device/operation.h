@@ -26,6 +26,22 @@
 
 struct operation;
 
+/* What a restore is at; see record.h. */
+enum restore_stage {
+	RESTORE_NONE,
+	RESTORE_COMPARE,
+	RESTORE_RESET,
+	RESTORE_POWER,
+	RESTORE_BARS,
+	RESTORE_MAPS,
+	RESTORE_IRQS,
+	RESTORE_TABLE,
+	RESTORE_REGISTERS,
+	RESTORE_LOGGING,
+	RESTORE_COMMAND,
+	RESTORE_DONE,
+};
+
 /* A kind of operation. */
 struct operation_ops {
 	const char *name; /* for error texts, as "DMA commit"; NULL: operation.name is set */
@@ -41,6 +57,14 @@ struct operation_ops {
 	 * nothing more is sent.
 	 */
 	int (*run)(struct operation *op);
+	/*
+	 * Take into the record of the device what the operation has done, or, if its connection was
+	 * lost before or during it (op->lost), what it was to do; returns what it ends with. NULL:
+	 * it fails without a connection, as all do on a device without a record.
+	 */
+	int (*record)(struct operation *op);
+	/* While the device is being restored: from here on it is sent, and recorded before. */
+	enum restore_stage sent_from;
 	/* It has ended, and its callback comes next; may be NULL. */
 	void (*end)(struct operation *op);
 	/* Free it, and what it owns; NULL: free(3). */
@@ -64,6 +88,9 @@ struct operation {
 	TAILQ_ENTRY(operation) link;
 	struct vuc_request place; /* among the requests of the device */
 	bool placed;
+	bool replays;  /* it is a part of a restore */
+	bool lost;     /* it has no connection, or no longer: it fails, or is recorded */
+	bool recorded; /* it only waits for a poll to end */
 	enum operation_state state;
 	unsigned int outstanding; /* messages */
 	uint32_t timeout_ms;
@@ -103,6 +130,9 @@ int operation_start(struct operation *op, vuc_done_fn done, void *arg, struct vu
  */
 int operation_send(
 	struct operation *op, struct operation_message *m, const struct vuc_session_request *req);
+
+/* A connection has ended: those of a device with a record that have not begun are recorded. */
+void device_record_operations(struct vuc_device *dev);
 
 /* Keep an error, if it is the first. Does not end the operation. Returns status. */
 int operation_fail(struct operation *op, int status, const char *fmt, ...)

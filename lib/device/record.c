@@ -2,6 +2,7 @@
 #include "record.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ record_note_read(struct device_record *r, uint64_t offset, const uint8_t *data, 
 static void
 record_free(struct device_record *r)
 {
+	record_irq_clear_all(r);
 	vuc_closer_let_go(r->closer);
 	free(r);
 }
@@ -53,16 +55,6 @@ record_config_read(struct vuc_request *req, int status)
 	done(arg, status, &err);
 }
 
-static size_t
-config_size(const struct vuc_device *dev)
-{
-	const struct vuc_region *config = vuc_device_region(dev, VFIO_PCI_CONFIG_REGION_INDEX);
-
-	if (config == NULL || (config->flags & VFIO_REGION_INFO_FLAG_READ) == 0)
-		return 0;
-	return config->size < MSIX_CONFIG_SIZE ? (size_t)config->size : MSIX_CONFIG_SIZE;
-}
-
 VUC_PRIVATE int
 vuc_device_record_start(
 	struct vuc_device *dev, const struct vuc_record_opts *opts, vuc_done_fn done, void *arg)
@@ -86,7 +78,7 @@ vuc_device_record_start(
 		.op = VUC_OP_READ,
 		.region = VFIO_PCI_CONFIG_REGION_INDEX,
 		.data = r->first,
-		.count = config_size(dev),
+		.count = device_config_size(dev),
 		.done = record_config_read,
 		.arg = r,
 	};
@@ -104,17 +96,12 @@ vuc_device_record_stop(struct vuc_device *dev)
 
 	if (r == NULL)
 		return;
+	device_cancel_restore(dev, "the record was stopped");
 	dev->record = NULL;
 	r->is_stopped = true;
 	/* Config space is still being read into it. */
 	if (r->done == NULL)
 		record_free(r);
-}
-
-VUC_PRIVATE bool
-vuc_device_is_away(const struct vuc_device *dev)
-{
-	return dev->record != NULL && vuc_session_state(dev->session) == VUC_SESSION_LOST;
 }
 
 VUC_PRIVATE int
@@ -131,4 +118,32 @@ vuc_device_record_read_config(
 		return -ENODATA;
 	memcpy(data, r->config.last + offset, count);
 	return 0;
+}
+
+/* Interrupts that stop or unplug a device in stock VMMs are not among them. */
+static bool
+is_for_driver(const struct record_irq *irq)
+{
+	return irq->kind == VUC_IRQ_TRIGGER && irq->index <= VFIO_PCI_MSIX_IRQ_INDEX;
+}
+
+VUC_PRIVATE unsigned int
+vuc_device_hold_eventfds(const struct vuc_device *dev, int *fds, unsigned int max)
+{
+	const struct device_record *r = dev->record;
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; r != NULL && i < r->nr_irqs && n < max; i++) {
+		if (!is_for_driver(&r->irqs[i]))
+			continue;
+		fds[n] = fcntl(r->irqs[i].fd, F_DUPFD_CLOEXEC, 0);
+		n += fds[n] >= 0;
+	}
+	return n;
+}
+
+VUC_PRIVATE uint64_t
+vuc_device_remapped(const struct vuc_device *dev)
+{
+	return dev->record != NULL ? dev->record->remapped : 0;
 }

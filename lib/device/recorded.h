@@ -21,9 +21,24 @@ struct record_config {
 	uint8_t is_refused[RECORD_CONFIG_SIZE]; /* a register that begins here, by a restore */
 };
 
+/* An eventfd for an action on an interrupt, or an interrupt that is masked explicitly. */
+struct record_irq {
+	uint32_t index;
+	uint32_t kind; /* enum vuc_irq_action, or the next one */
+	uint32_t vector;
+	int fd; /* -1: it is masked */
+};
+
+#define RECORD_IRQ_MASKED   ((uint32_t)VUC_IRQ_UNMASK + 1)
+#define RECORD_IRQ_UNMASKED (RECORD_IRQ_MASKED + 1) /* to be replayed only */
+
 struct device_record {
 	struct vuc_device *dev;
 	struct vuc_closer *closer;
+	uint64_t remapped; /* see vuc_device_remapped() */
+	size_t maps_taken; /* most mappings that the server had at a time */
+	unsigned int nr_irqs;
+	struct record_irq irqs[VUC_RECORD_MAX_IRQS]; /* by index, kind and vector */
 	struct record_config config;
 	uint8_t first[MSIX_CONFIG_SIZE]; /* config space at the start, to compare */
 	size_t first_len;                /* 0: it is not known */
@@ -32,5 +47,28 @@ struct device_record {
 	vuc_done_fn done; /* NULL: it was called */
 	void *arg;
 };
+
+/* record_irq.c: the first of those that are not before this one; nr_irqs: there is none. */
+unsigned int record_irq_find(
+	const struct device_record *r, uint32_t index, uint32_t kind, uint32_t vector);
+
+/* How many of the interrupts of a range whose descriptor is not -1 are new. fds NULL: of all. */
+unsigned int record_irq_count_new(const struct device_record *r, const struct vuc_irq_range *range,
+	uint32_t kind, const int *fds);
+
+/* Takes over the descriptor, and closes the one before. There is room for it. */
+void record_irq_set(
+	struct device_record *r, uint32_t index, uint32_t kind, uint32_t vector, int fd);
+
+/* Forget those of a range. */
+void record_irq_clear(
+	struct device_record *r, uint32_t index, uint32_t kind, uint32_t start, uint32_t count);
+
+/* Forget all of an index, and all. */
+void record_irq_clear_index(struct device_record *r, uint32_t index);
+void record_irq_clear_all(struct device_record *r);
+
+/* record_config.c: forget what a reset undoes. */
+void record_forget_registers(struct device_record *r);
 
 #endif /* VUC_DEVICE_RECORDED_H */

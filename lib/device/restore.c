@@ -1,43 +1,452 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Restoring a device: the connection of a fresh one takes the place of the one that was lost. */
+/*
+ * Restoring a device: the connection of a fresh one takes the place of the one that was lost, and
+ * the record is replayed on it, a stage after the other, one message or operation at a time. The
+ * poll group takes the steps. A loss, or whatever else fails, ends the connection: nothing is ever
+ * restored in part.
+ */
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
+#include <vuc/dma.h>
+
+#include "compare.h"
 #include "error.h"
 #include "internal.h"
+#include "message.h"
 #include "recorded.h"
+#include "vfio_user.h"
+
+#define IRQS_AT_ONCE 64u
+
+struct device_restore {
+	struct vuc_device *dev;
+	struct vuc_device *fresh; /* NULL: its connection was taken */
+	bool reset;
+	vuc_done_fn done;
+	void *arg;
+	bool waits; /* for the end of what was begun */
+	int status; /* of that */
+	struct vuc_error err;
+	unsigned int begun;     /* in this stage */
+	struct record_irq next; /* the first one that is not replayed yet */
+	bool unmasks;           /* INTx comes before that */
+	struct vuc_request req;
+	uint8_t config[MSIX_CONFIG_SIZE]; /* of the fresh device */
+	char step[64];
+};
+
+/* ---- what is begun, and its end ---- */
+
+static void
+restore_go_on(struct device_restore *o, int status, const char *why)
+{
+	o->waits = false;
+	if (status != 0)
+		o->status = vuc_error_set(&o->err, status, "%s", why);
+	device_mark_dirty(o->dev);
+}
+
+/* A vuc_done_fn. */
+static void
+restore_operation_done(void *arg, int status, const struct vuc_error *err)
+{
+	restore_go_on(arg, status, err->text);
+}
+
+/* An operation was started, or could not be. */
+static int
+restore_begun(struct device_restore *o, int rc)
+{
+	o->dev->replaying = false;
+	o->waits = rc == 0;
+	o->begun++;
+	return rc == 0 ? -EAGAIN : vuc_error_set(&o->err, rc, "%s", o->dev->reason.text);
+}
+
+/* What the server has refused, and only that, can be gone without. */
+static bool
+restore_was_refused(const struct device_restore *o, int status)
+{
+	return status != 0 && status != -ETIMEDOUT && vuc_session_error(o->dev->session) == 0;
+}
+
+/* ---- comparing ---- */
+
+/* A vuc_request_fn. */
+static void
+restore_config_read(struct vuc_request *req, int status)
+{
+	struct device_restore *o = req->arg;
+	const struct vuc_session *s = o->fresh->session;
+
+	if (status != 0)
+		req->count = 0;
+	if (status != -ETIMEDOUT && vuc_session_error(s) == 0)
+		status = 0;
+	restore_go_on(o, status,
+		vuc_session_error(s) != 0 ? vuc_session_reason(s)
+					  : "no answer to a read of config space");
+}
+
+static int
+restore_read_config(struct device_restore *o)
+{
+	o->req = (struct vuc_request){
+		.op = VUC_OP_READ,
+		.region = VFIO_PCI_CONFIG_REGION_INDEX,
+		.data = o->config,
+		.count = device_config_size(o->fresh),
+		.done = restore_config_read,
+		.arg = o,
+	};
+	if (o->req.count == 0)
+		return 0;
+	device_enqueue(o->fresh, &o->req);
+	device_mark_dirty(o->fresh);
+	o->waits = true;
+	return -EAGAIN;
+}
+
+/* As the kernel knows them: the file system of one may be the server itself. */
+static bool
+is_same_file(int a, int b)
+{
+	const int flags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
+	struct statx x, y;
+
+	return statx(a, "", flags, STATX_INO, &x) == 0 && statx(b, "", flags, STATX_INO, &y) == 0 &&
+		x.stx_ino == y.stx_ino && x.stx_dev_major == y.stx_dev_major &&
+		x.stx_dev_minor == y.stx_dev_minor;
+}
+
+/* The structs stay: other threads look at them. */
+static void
+restore_swap_files(struct device_restore *o)
+{
+	uint64_t remapped = 0;
+
+	for (uint32_t i = 0; i < o->dev->info.num_regions; i++) {
+		struct region *r = &o->dev->regions[i], *fresh = &o->fresh->regions[i];
+
+		for (uint32_t k = 0; k < r->info.nr_fds; k++) {
+			int fd = r->fds[k];
+
+			if (i < 64 && !is_same_file(fd, fresh->fds[k]))
+				remapped |= UINT64_C(1) << i;
+			r->fds[k] = fresh->fds[k];
+			fresh->fds[k] = fd;
+		}
+	}
+	o->dev->record->remapped = remapped;
+}
+
+static void
+restore_graft(struct device_restore *o)
+{
+	struct vuc_device *dev = o->dev;
+
+	dev->faults->warned |= o->fresh->faults->warned;
+	dev->faults->broke_on |= o->fresh->faults->broke_on;
+	dev->faults->answers_posted |= o->fresh->faults->answers_posted;
+	restore_swap_files(o);
+	device_swap_connections(dev, o->fresh);
+	dev->hurry.moved_ms = 0;
+	dev->reason.text[0] = '\0';
+	o->fresh = NULL;
+}
+
+static int
+restore_compare(struct device_restore *o)
+{
+	const struct device_record *r = o->dev->record;
+	int rc;
+
+	if (o->begun++ == 0) {
+		rc = restore_read_config(o);
+		if (rc != 0)
+			return rc;
+	}
+	rc = device_compare(
+		o->dev, r->first, r->first_len, o->fresh, o->config, o->req.count, &o->err);
+	if (rc == 0)
+		rc = vuc_session_error(o->fresh->session) != 0
+			? vuc_error_set(&o->err, vuc_session_error(o->fresh->session), "%s",
+				  vuc_session_reason(o->fresh->session))
+			: 0;
+	if (rc == 0)
+		restore_graft(o);
+	return rc;
+}
+
+/* ---- operations ---- */
+
+/* A vuc_done_fn. A device that cannot be reset is a new one all the same. */
+static void
+restore_reset_done(void *arg, int status, const struct vuc_error *err)
+{
+	struct device_restore *o = arg;
+	bool cannot = status == -EOPNOTSUPP || status == -ENOSYS;
+
+	restore_go_on(o, cannot && restore_was_refused(o, status) ? 0 : status, err->text);
+}
+
+static int
+restore_reset(struct device_restore *o)
+{
+	const struct vuc_session_request req = {
+		.cmd = VFIO_USER_DEVICE_RESET, .timeout_ms = o->dev->long_timeout_ms};
+	struct message_operation *m;
+	int rc;
+
+	if (o->begun > 0 || !o->reset || (o->dev->info.flags & VFIO_DEVICE_FLAGS_RESET) == 0)
+		return 0;
+	o->dev->replaying = true;
+	m = message_operation_create(o->dev, sizeof(*m), &req, NULL, &rc, &o->dev->reason);
+	if (m != NULL)
+		rc = operation_start(&m->op, restore_reset_done, o, &o->dev->reason);
+	return restore_begun(o, rc);
+}
+
+static int
+restore_maps(struct device_restore *o)
+{
+	if (o->begun > 0 || vuc_dma_count(o->dev) == 0)
+		return 0;
+	o->dev->replaying = true;
+	return restore_begun(o, vuc_dma_commit_start(o->dev, restore_operation_done, o));
+}
+
+/* A vuc_done_fn. Servers that mask no INTx refuse to unmask it. */
+static void
+restore_unmask_done(void *arg, int status, const struct vuc_error *err)
+{
+	struct device_restore *o = arg;
+
+	restore_go_on(o, restore_was_refused(o, status) ? 0 : status, err->text);
+}
+
+static int
+restore_unmask_intx(struct device_restore *o)
+{
+	const struct vuc_irq_range range = {.index = VFIO_PCI_INTX_IRQ_INDEX, .count = 1};
+
+	o->unmasks = false;
+	o->dev->replaying = true;
+	return restore_begun(o,
+		device_replay_irqs_start(
+			o->dev, &range, RECORD_IRQ_UNMASKED, NULL, restore_unmask_done, o));
+}
+
+static bool
+irq_follows(const struct record_irq *irq, const struct record_irq *first, uint32_t count)
+{
+	return irq->index == first->index && irq->kind == first->kind &&
+		irq->vector == first->vector + count;
+}
+
+/* Interrupts behind each other with one message, or as many as it takes. */
+static int
+restore_irqs(struct device_restore *o)
+{
+	const struct device_record *r = o->dev->record;
+	unsigned int i = record_irq_find(r, o->next.index, o->next.kind, o->next.vector);
+	const struct record_irq *first = &r->irqs[i];
+	struct vuc_irq_range range = {0};
+	int fds[IRQS_AT_ONCE];
+
+	if (o->unmasks)
+		return restore_unmask_intx(o);
+	if (i == r->nr_irqs)
+		return 0;
+	range.index = first->index;
+	range.start = first->vector;
+	while (range.count < IRQS_AT_ONCE && i + range.count < r->nr_irqs &&
+		irq_follows(first + range.count, first, range.count)) {
+		fds[range.count] = first[range.count].fd;
+		range.count++;
+	}
+	o->next = (struct record_irq){
+		.index = first->index, .kind = first->kind, .vector = first->vector + range.count};
+	if (first->index == VFIO_PCI_INTX_IRQ_INDEX && first->kind == RECORD_IRQ_MASKED)
+		return restore_irqs(o);
+	o->unmasks = first->index == VFIO_PCI_INTX_IRQ_INDEX && first->kind == VUC_IRQ_TRIGGER;
+	o->dev->replaying = true;
+	return restore_begun(o,
+		device_replay_irqs_start(
+			o->dev, &range, first->kind, fds, restore_operation_done, o));
+}
+
+static int
+restore_nothing(struct device_restore *o)
+{
+	(void)o;
+	return 0;
+}
+
+/* ---- the whole of it ---- */
+
+/* Each returns 0 when it is over, -EAGAIN when it has begun something, and what it fails with. */
+static int (*const restore_stages[])(struct device_restore *o) = {
+	[RESTORE_COMPARE] = restore_compare,
+	[RESTORE_RESET] = restore_reset,
+	[RESTORE_POWER] = restore_nothing,
+	[RESTORE_BARS] = restore_nothing,
+	[RESTORE_MAPS] = restore_maps,
+	[RESTORE_IRQS] = restore_irqs,
+	[RESTORE_TABLE] = restore_nothing,
+	[RESTORE_REGISTERS] = restore_nothing,
+	[RESTORE_LOGGING] = restore_nothing,
+	[RESTORE_COMMAND] = restore_nothing,
+};
+
+static void
+restore_end_session(struct vuc_device *dev, int status, const char *why)
+{
+	vuc_session_end(dev->session, status, "%s", why);
+	device_pump(dev);
+	device_mark_dirty(dev);
+}
+
+/* The callback may close the device. */
+static void
+restore_finish(struct device_restore *o, int status, const struct vuc_error *why)
+{
+	struct vuc_device *dev = o->dev;
+	struct vuc_error err = *why;
+
+	dev->restoring = RESTORE_NONE;
+	dev->step = NULL;
+	dev->operating = false;
+	/* What is under way for the restore ends here, unless it has succeeded. */
+	if (o->fresh != NULL)
+		restore_end_session(o->fresh, status, err.text);
+	else if (status != 0)
+		restore_end_session(dev, status, err.text);
+	dev->restore = NULL;
+	dev->group->changed = true;
+	dev->group->completed++;
+	device_mark_dirty(dev);
+	o->done(o->arg, status, &err);
+	free(o);
+}
+
+static int
+restore_run(struct device_restore *o)
+{
+	struct vuc_device *dev = o->dev;
+	int rc = 0;
+
+	if (o->fresh == NULL && vuc_session_error(dev->session) != 0)
+		return vuc_error_set(&o->err, vuc_session_error(dev->session), "%s",
+			vuc_session_reason(dev->session));
+	while (rc == 0 && !o->waits && dev->restoring != RESTORE_DONE) {
+		rc = o->status != 0 ? o->status : restore_stages[dev->restoring](o);
+		if (rc != 0)
+			continue;
+		dev->restoring++;
+		o->begun = 0;
+	}
+	return o->waits ? -EAGAIN : rc;
+}
+
+/* Taken when something has come. All that is waited for has a deadline of its own. */
+static void
+restore_step(struct vuc_device *dev)
+{
+	struct device_restore *o = dev->restore;
+	int rc = restore_run(o);
+
+	if (rc != -EAGAIN)
+		restore_finish(o, rc, &o->err);
+}
+
+static uint64_t
+restore_due(const struct vuc_device *dev)
+{
+	(void)dev;
+	return UINT64_MAX;
+}
+
+void
+device_cancel_restore(struct vuc_device *dev, const char *why)
+{
+	struct vuc_error err = {0};
+
+	vuc_error_set(&err, -ECANCELED, "%s", why);
+	if (dev->restore != NULL)
+		restore_finish(dev->restore, -ECANCELED, &err);
+}
 
 VUC_PRIVATE int
 vuc_device_restore_start(struct vuc_device *dev, struct vuc_device *fresh,
 	const struct vuc_restore_opts *opts, vuc_done_fn done, void *arg)
 {
-	(void)fresh;
-	(void)opts;
-	(void)done;
-	(void)arg;
-	return vuc_error_set(&dev->reason, -EOPNOTSUPP, "not there yet");
+	struct vuc_error *err = &dev->reason;
+	struct device_restore *o;
+
+	if (dev->restore != NULL)
+		return vuc_error_set(err, -EBUSY, "the device is being restored already");
+	if (!vuc_device_is_away(dev))
+		return vuc_error_set(err, -EINVAL, "the device is not away");
+	if (fresh == dev || fresh->group != dev->group || !vuc_device_connected(fresh))
+		return vuc_error_set(
+			err, -EINVAL, "the fresh device is not connected, or of another group");
+	o = calloc(1, sizeof(*o));
+	if (o == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory to restore a device");
+	o->dev = dev;
+	o->fresh = fresh;
+	o->reset = opts->reset;
+	o->done = done;
+	o->arg = arg;
+	dev->restore = o;
+	dev->restoring = RESTORE_COMPARE;
+	dev->step = restore_step;
+	dev->step_due = restore_due;
+	device_mark_dirty(dev);
+	return 0;
+}
+
+static size_t
+count_mapped(const struct vuc_device *dev)
+{
+	const struct dma_entries *list = &dev->dma.entries;
+	size_t n = 0;
+
+	for (size_t i = 0; i < list->nr; i++)
+		n += list->at[i].on_server;
+	return n;
 }
 
 VUC_PRIVATE const char *
 vuc_device_restore_step(struct vuc_device *dev)
 {
-	(void)dev;
-	return "";
-}
+	static const char *const steps[] = {
+		[RESTORE_NONE] = "",
+		[RESTORE_COMPARE] = "comparing",
+		[RESTORE_RESET] = "resetting",
+		[RESTORE_POWER] = "powering up",
+		[RESTORE_BARS] = "setting BARs",
+		[RESTORE_MAPS] = "",
+		[RESTORE_IRQS] = "assigning interrupts",
+		[RESTORE_TABLE] = "writing the MSI-X table",
+		[RESTORE_REGISTERS] = "writing registers",
+		[RESTORE_LOGGING] = "starting dirty-page logging",
+		[RESTORE_COMMAND] = "enabling",
+		[RESTORE_DONE] = "",
+	};
+	struct device_restore *o = dev->restore;
 
-VUC_PRIVATE unsigned int
-vuc_device_hold_eventfds(const struct vuc_device *dev, int *fds, unsigned int max)
-{
-	(void)dev;
-	(void)fds;
-	(void)max;
-	return 0;
-}
-
-VUC_PRIVATE uint64_t
-vuc_device_remapped(const struct vuc_device *dev)
-{
-	(void)dev;
-	return 0;
+	if (dev->restoring != RESTORE_MAPS)
+		return steps[dev->restoring];
+	snprintf(o->step, sizeof(o->step), "mapping %zu of %zu", count_mapped(dev),
+		vuc_dma_count(dev));
+	return o->step;
 }

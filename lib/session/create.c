@@ -81,3 +81,13 @@ vuc_session_destroy(struct vuc_session *s)
 	free(s->peer_json);
 	free(s);
 }
+
+void
+vuc_session_set_owner(struct vuc_session *s, const struct vuc_session_owner *owner)
+{
+	s->config.command_arg = owner->command_arg;
+	s->config.trace_arg = owner->trace_arg;
+	s->config.warn_arg = owner->warn_arg;
+	s->config.faults = owner->faults;
+	s->config.closer = owner->closer;
+}

@@ -117,6 +117,18 @@ struct vuc_session_request {
 /* Returns a session with VERSION queued, or NULL when out of memory. */
 struct vuc_session *vuc_session_create(const struct vuc_session_config *config);
 
+/* What of its config belongs to the owner of a session, which may change. */
+struct vuc_session_owner {
+	void *command_arg;
+	void *trace_arg;
+	void *warn_arg;
+	struct vuc_server_faults *faults;
+	struct vuc_closer *closer;
+};
+
+/* A session without requests gets another owner. */
+void vuc_session_set_owner(struct vuc_session *s, const struct vuc_session_owner *owner);
+
 /* An access is about to be made: let what it needs come into the cache meanwhile. */
 void vuc_session_prefetch(const struct vuc_session *s);
 
