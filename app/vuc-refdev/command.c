@@ -97,7 +97,7 @@ refdev_answer_handle(struct refdev *dev, const struct vuc_loopback_msg *msg)
 	place = &dev->outgoing.commands[answer.header.msg_id % REFDEV_MAX_COMMANDS];
 	if (place->state == REFDEV_COMMAND_NONE || place->id != answer.header.msg_id ||
 		place->cmd != answer.header.cmd || msg->nr_fds > 0)
-		return refdev_hang_up(dev, "reply to command %u, message %u, that was not sent",
+		return refdev_hang_up(dev, "unexpected reply to command %u, message %u",
 			answer.header.cmd, answer.header.msg_id);
 	command = *place;
 	free_place(&dev->outgoing, place);

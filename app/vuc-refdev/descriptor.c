@@ -55,9 +55,9 @@ bar_file_check(int fd, size_t size, const char *path, struct vuc_error *err)
 	if (!S_ISREG(st.st_mode))
 		return vuc_error_set(err, -EINVAL, "%s: not a regular file", path);
 	if (st.st_uid != geteuid())
-		return vuc_error_set(err, -EPERM, "%s: belongs to user %u", path, st.st_uid);
+		return vuc_error_set(err, -EPERM, "%s: owned by user %u", path, st.st_uid);
 	if (st.st_size != 0 && (size_t)st.st_size != size)
-		return vuc_error_set(err, -EINVAL, "%s: has %lld bytes, not %zu", path,
+		return vuc_error_set(err, -EINVAL, "%s: has %lld bytes, expected %zu", path,
 			(long long)st.st_size, size);
 	if (st.st_size == 0 && ftruncate(fd, (off_t)size) != 0)
 		return vuc_error_set(err, -errno, "%s: %s", path, strerror(errno));

@@ -36,7 +36,7 @@ refdev_endpoint_init(
 	ep->dev = refdev_create(&device);
 	if (ep->dev == NULL) {
 		if (err.text[0] == '\0')
-			snprintf(err.text, sizeof(err.text), "can't make a device: %s",
+			snprintf(err.text, sizeof(err.text), "cannot create a device: %s",
 				strerror(errno));
 		refdev_report("%s", err.text);
 		return -EINVAL;
@@ -96,7 +96,7 @@ refdev_endpoint_adopt(struct refdev_endpoint *ep, int fd)
 
 	snprintf(ep->name, sizeof(ep->name), "fd %d", fd);
 	if (socket_option(fd, SO_DOMAIN) != AF_UNIX || socket_option(fd, SO_TYPE) != SOCK_STREAM) {
-		refdev_report("%s is no UNIX stream socket", ep->name);
+		refdev_report("%s is not a UNIX stream socket", ep->name);
 		return -ENOTSOCK;
 	}
 	if (socket_option(fd, SO_ACCEPTCONN) != 1) {
@@ -106,7 +106,7 @@ refdev_endpoint_adopt(struct refdev_endpoint *ep, int fd)
 	ep->listener.fd = fd;
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
-		refdev_report("%s can't be made non-blocking: %s", ep->name, strerror(errno));
+		refdev_report("%s: cannot set O_NONBLOCK: %s", ep->name, strerror(errno));
 		return -EINVAL;
 	}
 	return 0;
@@ -144,7 +144,7 @@ refdev_endpoint_accept(struct refdev_endpoint *ep)
 		bool passes = errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
 
 		if (!passes && errno != ep->accept_error)
-			refdev_report("%s: can't accept a client: %s", ep->name, strerror(errno));
+			refdev_report("%s: cannot accept a client: %s", ep->name, strerror(errno));
 		ep->accept_error = errno;
 		return;
 	}
@@ -162,7 +162,7 @@ after_receive(struct refdev_endpoint *ep, ssize_t rc)
 	if (rc == -EAGAIN || rc == -EINTR)
 		return false;
 	if (rc == 0 && refdev_channel_left(&ep->main) > 0)
-		refdev_report("%s: the client left %zu bytes into a message", ep->name,
+		refdev_report("%s: the client disconnected after %zu bytes of a message", ep->name,
 			refdev_channel_left(&ep->main));
 	else if (rc == -EPROTO)
 		refdev_report(

@@ -361,7 +361,7 @@ refdev_engine_answer(struct refdev *dev, const struct refdev_command *command,
 	}
 	if (error == 0 && !answer_fits(command, answer))
 		return refdev_hang_up(dev,
-			"answer to command %u, message %u, is not of %llu bytes at 0x%llx",
+			"reply to command %u, message %u: expected %llu bytes at 0x%llx",
 			command->cmd, command->id, (unsigned long long)command->count,
 			(unsigned long long)command->addr);
 	transfer_answer(dev, command->tag, (uint32_t)command->count, answer->data, error);

@@ -383,7 +383,7 @@ read_value(struct refdev_fault *fault, const char *value, const struct why *why)
 	const struct refdev_fault_kind *kind = fault->kind;
 
 	if (value == NULL && (kind->value == NUMBER || kind->value == TEXT))
-		return spec_refuse(why, "%s needs a %s: %s=%s", kind->name,
+		return spec_refuse(why, "%s requires a %s: %s=%s", kind->name,
 			kind->value == NUMBER ? "number" : "text", kind->name,
 			kind->value == NUMBER ? "N" : "TEXT");
 	if (value == NULL)
@@ -406,7 +406,7 @@ read_value(struct refdev_fault *fault, const char *value, const struct why *why)
 			return 0;
 		return spec_refuse(why, "%s takes major or minor, not '%s'", kind->name, value);
 	default:
-		return spec_refuse(why, "%s takes no value, not '%s'", kind->name, value);
+		return spec_refuse(why, "%s takes no value: '%s'", kind->name, value);
 	}
 }
 
@@ -419,10 +419,10 @@ read_command(struct refdev_fault *fault, const char *command, const struct why *
 		return 0;
 	fault->command = refdev_command_find(command);
 	if (fault->command == 0)
-		return spec_refuse(why, "there is no command '%s'", command);
+		return spec_refuse(why, "unknown command '%s'", command);
 	if (kind->id == CLOSE_ON_ACCEPT ||
 		(kind->commands != 0 && (kind->commands & 1u << fault->command) == 0))
-		return spec_refuse(why, "%s can't be done to %s", kind->name, command);
+		return spec_refuse(why, "%s does not apply to %s", kind->name, command);
 	return 0;
 }
 
@@ -443,7 +443,7 @@ read_fault(char *spec, struct refdev_fault *fault, const struct why *why)
 		if (strcmp(kinds[i].name, spec) == 0)
 			fault->kind = &kinds[i];
 	if (fault->kind == NULL)
-		return spec_refuse(why, "there is no kind of fault '%s'", spec);
+		return spec_refuse(why, "unknown kind of fault '%s'", spec);
 	rc = read_command(fault, command, why);
 	if (rc != 0)
 		return rc;

@@ -60,7 +60,7 @@ cpu_pin(int cpu)
 	rc = sched_setaffinity(0, size, set) == 0 ? 0 : -errno;
 	CPU_FREE(set);
 	if (rc != 0)
-		refdev_report("can't run on CPU %d: %s", cpu, strerror(-rc));
+		refdev_report("cannot run on CPU %d: %s", cpu, strerror(-rc));
 	return rc;
 }
 
@@ -73,7 +73,7 @@ tell_ready(int fd)
 		return 0;
 	n = write(fd, "\n", 1);
 	if (n != 1) {
-		refdev_report("--ready-fd: can't write to %d: %s", fd, strerror(errno));
+		refdev_report("--ready-fd: cannot write to %d: %s", fd, strerror(errno));
 		return -EIO;
 	}
 	close(fd);

@@ -103,12 +103,12 @@ refdev_message_size(struct refdev *dev, const uint8_t *bytes, size_t len)
 	memcpy(&header, bytes, sizeof(header));
 	if ((header.flags & VFIO_USER_F_TYPE_MASK) != VFIO_USER_F_TYPE_COMMAND &&
 		!is_reply(dev, &header)) {
-		refdev_hang_up(
-			dev, "message %u is no command: flags 0x%x", header.msg_id, header.flags);
+		refdev_hang_up(dev, "message %u is not a command: flags 0x%x", header.msg_id,
+			header.flags);
 		return -EPROTO;
 	}
 	if (header.msg_size < sizeof(header) || header.msg_size > dev->max_message) {
-		refdev_hang_up(dev, "message %u has size %u, not %zu ... %zu", header.msg_id,
+		refdev_hang_up(dev, "message %u has size %u, expected %zu to %zu", header.msg_id,
 			header.msg_size, sizeof(header), dev->max_message);
 		return -EPROTO;
 	}
@@ -182,8 +182,8 @@ check_frame(struct refdev *dev, const struct vuc_loopback_msg *req,
 		return -EPROTO;
 	}
 	if (req->nr_fds > dev->config.max_msg_fds) {
-		refdev_hang_up(dev, "message carries %u descriptors, not 0 ... %u", req->nr_fds,
-			dev->config.max_msg_fds);
+		refdev_hang_up(dev, "message has %u file descriptors, expected at most %u",
+			req->nr_fds, dev->config.max_msg_fds);
 		return -EPROTO;
 	}
 	if (reply->size < sizeof(struct vfio_user_header)) {
@@ -198,7 +198,7 @@ static int
 handle_reply(struct refdev *dev, const struct vuc_loopback_msg *msg, bool by_twin)
 {
 	if (by_twin != dev->twin) {
-		refdev_hang_up(dev, "reply by the %s socket", by_twin ? "twin" : "main");
+		refdev_hang_up(dev, "reply on the %s socket", by_twin ? "twin" : "main");
 		return -EPROTO;
 	}
 	return refdev_answer_handle(dev, msg) == 0 ? 0 : -EPROTO;
@@ -245,7 +245,7 @@ refdev_handle_twin(struct refdev *dev, const struct vuc_loopback_msg *msg)
 
 	memcpy(&header, msg->bytes, sizeof(header));
 	if (!is_reply(dev, &header)) {
-		refdev_hang_up(dev, "message %u by the twin socket is no reply: flags 0x%x",
+		refdev_hang_up(dev, "message %u on the twin socket is not a reply: flags 0x%x",
 			header.msg_id, header.flags);
 		return -EPROTO;
 	}

@@ -81,7 +81,7 @@ set_pretend(struct refdev_config *device, const char *text, const struct argp_st
 	else if (strcmp(text, "unmap-all") == 0)
 		device->pretend_unmap_all = true;
 	else
-		app_args_error(state, "--pretend: reset or unmap-all, not '%s'", text);
+		app_args_error(state, "--pretend: '%s' is neither reset nor unmap-all", text);
 }
 
 static void
@@ -148,7 +148,8 @@ check_options(const struct refdev_options *options, const struct argp_state *sta
 	unsigned int i, k;
 
 	if (options->fd >= 0 && options->nr_paths > 0)
-		app_args_error(state, "--fd can't go with a socket path: %s", options->paths[0]);
+		app_args_error(state, "--fd and a socket path are mutually exclusive: %s",
+			options->paths[0]);
 	else if (options->fd < 0 && options->nr_paths == 0)
 		app_args_error(state, "no socket path");
 	for (i = 0; i < options->nr_paths; i++) {
@@ -182,7 +183,7 @@ set_option(int key, char *text, struct argp_state *state)
 	case OPT_MODE:
 		options->poll = strcmp(text, "poll") == 0;
 		if (!options->poll && strcmp(text, "block") != 0)
-			app_args_error(state, "--mode: block or poll, not '%s'", text);
+			app_args_error(state, "--mode: '%s' is neither block nor poll", text);
 		return 0;
 	case OPT_ONCE:
 		options->once = true;

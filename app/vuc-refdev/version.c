@@ -176,7 +176,7 @@ refdev_version_handle(struct refdev *dev, const struct refdev_body *in, struct r
 		return -EINVAL;
 	memcpy(&theirs, in->bytes, sizeof(theirs));
 	if (theirs.major != VFIO_USER_MAJOR)
-		return refdev_hang_up(dev, "client proposes version %u.%u, spoken is %d.%u",
+		return refdev_hang_up(dev, "client requests version %u.%u, supported is %d.%u",
 			theirs.major, theirs.minor, VFIO_USER_MAJOR, dev->config.minor);
 	rc = decode_data((const char *)in->bytes + sizeof(theirs), in->len - sizeof(theirs), &caps);
 	if (rc != 0)

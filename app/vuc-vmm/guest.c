@@ -116,17 +116,17 @@ guest_step_name(uint32_t step)
 		[GUEST_STEP_MASK] = "mask and unmask an interrupt",
 		[GUEST_STEP_PORT] = "read and write an I/O port",
 		[GUEST_STEP_TIMES] = "time accesses",
-		[GUEST_STEP_NO_PORTS] = "use ports where there are none",
-		[GUEST_STEP_NO_MEMORY] = "use memory where there is none",
-		[GUEST_STEP_NO_FUNCTION] = "look at a function that there is not",
+		[GUEST_STEP_NO_PORTS] = "access I/O ports where no device is",
+		[GUEST_STEP_NO_MEMORY] = "access memory where no device is",
+		[GUEST_STEP_NO_FUNCTION] = "access a PCI function that does not exist",
 		[GUEST_STEP_CONFIG_RANDOM] = "write config space at random",
-		[GUEST_STEP_BARS_ASTRAY] = "place BARs where they do not belong",
+		[GUEST_STEP_BARS_ASTRAY] = "place BARs at invalid addresses",
 		[GUEST_STEP_BAR_RANDOM] = "write a BAR at random",
 		[GUEST_STEP_AS_BEFORE] = "use the device as before",
 	};
 
 	if (step >= GUEST_NR_STEPS || names[step] == NULL)
-		return "something that it has no name for";
+		return "an unknown step";
 	return names[step];
 }
 

@@ -316,8 +316,7 @@ handle_exit(struct machine *machine)
 		return vmm_fail(-EIO, "KVM cannot run the guest: internal error %u",
 			run->internal.suberror);
 	default:
-		return vmm_fail(-EIO, "KVM has left the guest for reason %u, which is not expected",
-			run->exit_reason);
+		return vmm_fail(-EIO, "unexpected KVM exit reason %u", run->exit_reason);
 	}
 }
 
@@ -333,8 +332,8 @@ run_interrupted(const struct machine *machine, uint32_t timeout_s)
 {
 	if (!deadline_passed())
 		return 0;
-	return vmm_fail(-ETIMEDOUT, "the guest has not finished within %u s; it was to %s",
-		timeout_s, current_step(&machine->guest));
+	return vmm_fail(-ETIMEDOUT, "the guest did not finish within %u s; its step: %s", timeout_s,
+		current_step(&machine->guest));
 }
 
 static int

@@ -58,7 +58,7 @@ program_parse(const struct argp_state *state, const char *text)
 		return GUEST_DRIVE;
 	if (strcmp(text, "torment") == 0)
 		return GUEST_TORMENT;
-	app_args_error(state, "--guest: drive or torment, not '%s'", text);
+	app_args_error(state, "--guest: '%s' is neither drive nor torment", text);
 }
 
 static error_t
@@ -126,7 +126,7 @@ result_judge(const struct machine *machine)
 			machine->device->name, ids & 0xffff, ids >> 16);
 	default:
 		return vmm_fail(EXIT_FAILURE,
-			"device %s: the guest was to %s, saw 0x%x and expected 0x%x",
+			"device %s: guest step failed: %s: got 0x%x, expected 0x%x",
 			machine->device->name,
 			guest_step_name(
 				guest->nr_steps > 0 ? guest->steps[guest->nr_steps - 1] : 0),
@@ -180,7 +180,7 @@ vmm_run(const struct options *options)
 	int rc = vm_create(&vm, &reason);
 
 	if (rc == -ENODEV && reason != NULL)
-		return vmm_fail(EXIT_SKIPPED, "skipped: no use of /dev/kvm here: %s", reason);
+		return vmm_fail(EXIT_SKIPPED, "skipped: cannot use /dev/kvm: %s", reason);
 	if (rc != 0)
 		return EXIT_FAILURE;
 	status = run_vm(&vm, options);

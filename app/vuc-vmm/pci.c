@@ -95,10 +95,10 @@ init_memory_bar(struct pci_bar *bar, uint32_t index, uint64_t size, uint32_t fla
 	bool is_64 = (flags & PCI_BASE_ADDRESS_MEM_TYPE_MASK) == PCI_BASE_ADDRESS_MEM_TYPE_64;
 
 	if (is_64 && index + 1 == PCI_NR_BARS)
-		return vmm_fail(-EPROTO, "BAR%u: 64 bits, without a BAR for the upper half", index);
+		return vmm_fail(-EPROTO, "BAR%u: a 64-bit BAR without an upper half", index);
 	if (decoded == 0 || (!is_64 && decoded > UINT32_MAX))
-		return vmm_fail(-EPROTO, "BAR%u: 0x%llx bytes, too many for its address", index,
-			(unsigned long long)size);
+		return vmm_fail(-EPROTO, "BAR%u: 0x%llx bytes do not fit into its address width",
+			index, (unsigned long long)size);
 	bar[0] = (struct pci_bar){
 		.value = flags & ~(uint32_t)PCI_BASE_ADDRESS_MEM_MASK,
 		.writable = (uint32_t) ~(decoded - 1),

@@ -119,7 +119,7 @@ print_times(const struct machine *machine)
 
 	if (!has_times(&machine->guest))
 		return 0;
-	printf("ticks that an access takes, %u times\n", machine->guest.rounds);
+	printf("ticks per access, %u samples\n", machine->guest.rounds);
 	printf("  %-26s %10s %10s %10s %10s %12s\n", "", "min", "median", "p99", "max",
 		"median ns");
 	for (uint32_t i = 0; rc == 0 && i < GUEST_NR_SERIES; i++) {

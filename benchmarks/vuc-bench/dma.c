@@ -429,7 +429,7 @@ dma_run(struct bench *b, struct vuc_error *err)
 
 const struct bench_ops bench_dma = {
 	.name = "dma",
-	.summary = "Mapping memory next to a message for each mapping",
+	.summary = "Mapping memory compared with one message per mapping",
 	.unit = "mapping",
 	.units = "mappings",
 	.options = dma_options,

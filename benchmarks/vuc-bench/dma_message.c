@@ -473,8 +473,7 @@ dma_message_check(struct bench *b, struct vuc_error *err)
 
 	if (o->path == BENCH_PATH_SHM)
 		return bench_fail(err, -EINVAL,
-			"--path shm: the daemon's poller answers, and the VMM has no part in it: "
-			"that is --path poller");
+			"--path shm: a VMM takes no part in DMA by messages; use --path poller");
 	*plan = (struct bench_dma_plan){
 		.write = o->op == BENCH_WRITE,
 		.size = o->size,
@@ -502,11 +501,11 @@ dma_message_describe(struct bench *b)
 		bench_say(result->note,
 			"vuc's side is a poller on CPU %u; the thread that has set it up sleeps",
 			b->env.cpus.cpu[0]);
-	bench_say(result->server, "a thread of its own, polling on CPU %u", b->env.cpus.cpu[1]);
+	bench_say(result->server, "a separate thread, polling on CPU %u", b->env.cpus.cpu[1]);
 	bench_say(result->floor,
 		"a copy of the same bytes between socket and memory, nothing is checked");
 	bench_say(result->timed,
-		"by the server: from one reply to the %dth behind it, divided by %d", PER_SAMPLE,
+		"by the server: from one reply to the %dth after it, divided by %d", PER_SAMPLE,
 		PER_SAMPLE);
 	result->bytes = o->size;
 }
@@ -540,7 +539,7 @@ dma_message_run(struct bench *b, struct vuc_error *err)
 
 const struct bench_ops bench_dma_message = {
 	.name = "dma-message",
-	.summary = "DMA by messages next to a copy over the socket",
+	.summary = "DMA by messages compared with a copy over the socket",
 	.unit = "transfer",
 	.units = "transfers",
 	.options = dma_message_options,

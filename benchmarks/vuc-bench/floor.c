@@ -208,7 +208,7 @@ handover_start(struct bench_floor *f, struct vuc_error *err)
 		return 0;
 	pthread_cond_destroy(&f->answered);
 	pthread_mutex_destroy(&f->lock);
-	return bench_fail(err, -ret, "a thread for the hand-over: %s", strerror(ret));
+	return bench_fail(err, -ret, "cannot start a thread for the hand-over: %s", strerror(ret));
 }
 
 static void

@@ -258,7 +258,7 @@ guest_run(struct bench *b, struct vuc_error *err)
 
 const struct bench_ops bench_guest = {
 	.name = "guest",
-	.summary = "What an access takes as a guest under KVM sees it",
+	.summary = "Duration of an access as seen by a guest under KVM",
 	.unit = "access",
 	.units = "accesses",
 	.options = guest_options,

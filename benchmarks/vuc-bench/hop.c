@@ -349,8 +349,7 @@ hop_check(struct bench *b, struct vuc_error *err)
 
 	if (o->path == BENCH_PATH_INLINE)
 		return bench_fail(err, -EINVAL,
-			"--path inline: a hop goes to a poller; without one there is vuc-bench "
-			"mmio --transport loopback");
+			"--path inline has no poller; use vuc-bench mmio --transport loopback");
 	h->access = bench_access_of(o);
 	ret = bench_rounds_check(o, o->together, err);
 	return ret == 0 ? hop_check_floor(b, err) : ret;
@@ -373,7 +372,8 @@ hop_describe(struct bench *b)
 		o->path == BENCH_PATH_SHM ? "another" : "this", cpu);
 	if (h->floor_kind == FLOOR_ECHO)
 		bench_say(result->floor,
-			"a word to CPU %u and another one back, each on its cache line", cpu);
+			"a word to CPU %u and another one back, each in a cache line of its own",
+			cpu);
 	else if (h->floor_kind == FLOOR_RING)
 		bench_say(result->floor, "the queue alone: a thread on CPU %u takes and answers",
 			cpu);
@@ -385,8 +385,7 @@ hop_describe(struct bench *b)
 			" are in the queue, divided by %" PRIu32,
 			n, n);
 	else if (n > 1)
-		bench_say(result->timed,
-			"%" PRIu32 " answers one behind the other, divided by %" PRIu32, n, n);
+		bench_say(result->timed, "%" PRIu32 " replies in a row, divided by %" PRIu32, n, n);
 }
 
 static void

@@ -398,7 +398,7 @@ hung_run(struct bench *b, struct vuc_error *err)
 
 const struct bench_ops bench_hung = {
 	.name = "hung",
-	.summary = "What hung servers take from a healthy device on the same poller",
+	.summary = "How hung servers delay a healthy device on the same poller",
 	.unit = "action",
 	.units = "actions",
 	.options = hung_options,

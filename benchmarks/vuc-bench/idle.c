@@ -46,9 +46,7 @@ static int
 idle_check(struct bench *b, struct vuc_error *err)
 {
 	if (b->options.path == BENCH_PATH_INLINE)
-		return bench_fail(err, -EINVAL,
-			"--path inline: what idles is a poller; inline nothing runs between two "
-			"accesses");
+		return bench_fail(err, -EINVAL, "--path inline has no poller that could be idle");
 	return 0;
 }
 
@@ -201,7 +199,7 @@ idle_run(struct bench *b, struct vuc_error *err)
 
 const struct bench_ops bench_idle = {
 	.name = "idle",
-	.summary = "What an idle poller takes by policy, and the first access after",
+	.summary = "CPU time of an idle poller, and the first access afterwards",
 	.unit = "access",
 	.units = "accesses",
 	.options = idle_options,

@@ -269,7 +269,8 @@ bench_cpu_thread(
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
 	if (ret != 0)
-		return bench_fail(err, -ret, "a thread on CPU %u: %s", cpu, strerror(ret));
+		return bench_fail(
+			err, -ret, "cannot start a thread on CPU %u: %s", cpu, strerror(ret));
 	return 0;
 }
 

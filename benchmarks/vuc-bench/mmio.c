@@ -70,7 +70,7 @@ mmio_check_access(struct bench *b, struct vuc_error *err)
 		m->access.offset = 0;
 		if (o->op != BENCH_READ)
 			return bench_fail(err, -EINVAL,
-				"--op %s to a device that is not ours needs --region and --offset",
+				"--op %s with --socket requires --region and --offset",
 				bench_op_names[o->op]);
 	}
 	o->region = m->access.region;
@@ -247,7 +247,7 @@ mmio_run(struct bench *b, struct vuc_error *err)
 
 const struct bench_ops bench_mmio = {
 	.name = "mmio",
-	.summary = "A register access next to the least that a socket can cost",
+	.summary = "A register access compared with the minimum over a socket",
 	.unit = "access",
 	.units = "accesses",
 	.options = mmio_options,

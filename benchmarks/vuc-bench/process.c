@@ -119,7 +119,7 @@ bench_folder_make(char dir[BENCH_SOCKET_MAX], size_t room, struct vuc_error *err
 	n = snprintf(dir, BENCH_SOCKET_MAX, "%s/vuc-bench-XXXXXX", tmp);
 	if (n < 0 || (size_t)n + room >= BENCH_SOCKET_MAX)
 		ret = bench_fail(err, -ENAMETOOLONG,
-			"no room for a socket's path in the temporary folder: %s", tmp);
+			"the path of the temporary folder is too long for a socket in it: %s", tmp);
 	else if (mkdtemp(dir) == NULL)
 		ret = bench_fail(err, -errno, "%s: %s", dir, strerror(errno));
 	else
@@ -240,7 +240,7 @@ bench_process_explain(
 		return bench_fail(
 			err, code, "%s: killed by signal %d%s", program, WTERMSIG(status), when);
 	return bench_fail(
-		err, code, "%s: ended with status %d%s", program, WEXITSTATUS(status), when);
+		err, code, "%s: exited with status %d%s", program, WEXITSTATUS(status), when);
 }
 
 const char *

@@ -211,7 +211,7 @@ plot_draw(const struct bench_plot *plot, int fd, const struct bench_env *env,
 	if (status != 0)
 		return bench_process_explain(status, -EIO, "gnuplot", "", err);
 	if (!fed)
-		return bench_fail(err, -EIO, "gnuplot: ended before it had read everything");
+		return bench_fail(err, -EIO, "gnuplot: exited before reading all of its input");
 	return 0;
 }
 

@@ -380,7 +380,7 @@ scale_run(struct bench *b, struct vuc_error *err)
 
 const struct bench_ops bench_scale = {
 	.name = "scale",
-	.summary = "What an access costs when many devices share a core",
+	.summary = "Cost of an access when many devices share a core",
 	.unit = "access",
 	.units = "accesses",
 	.options = scale_options,

@@ -252,7 +252,7 @@ transports_describe(const struct bench *b)
 	bench_say(result->headline,
 		"uring next to posix, both by this thread; %" PRIu32 " rounds of each row",
 		b->options.rounds);
-	bench_say(result->server, "a process of its own, polling on CPU %u", b->env.cpus.cpu[1]);
+	bench_say(result->server, "a separate process, polling on CPU %u", b->env.cpus.cpu[1]);
 	bench_say(result->floor, "the same by the transport posix");
 	bench_say(result->timed,
 		"bursts of %d writes, %d mappings, %d transfers and %d reads of busy devices "
@@ -304,7 +304,7 @@ transports_run(struct bench *b, struct vuc_error *err)
 
 const struct bench_ops bench_transports = {
 	.name = "transports",
-	.summary = "What each kind of work takes by uring next to posix",
+	.summary = "Each kind of work with uring, compared with posix",
 	.unit = "operation",
 	.units = "operations",
 	.defaults = {.rounds = 50},

@@ -132,15 +132,15 @@ check_header(const struct vfio_user_header *sent, const struct vfio_user_header 
 {
 	if ((got->flags & VFIO_USER_F_TYPE_MASK) != VFIO_USER_F_TYPE_REPLY)
 		return bench_fail(err, -EPROTO,
-			"floor: message of command %u with flags 0x%x came instead of a reply",
+			"floor: expected a reply, got a message of command %u with flags 0x%x",
 			got->cmd, got->flags);
 	if (got->msg_id != sent->msg_id || got->cmd != sent->cmd)
 		return bench_fail(err, -EPROTO,
-			"floor: reply to command %u, id %u came instead of command %u, id %u",
+			"floor: got a reply to command %u, id %u; expected command %u, id %u",
 			got->cmd, got->msg_id, sent->cmd, sent->msg_id);
 	if (got->msg_size != len)
-		return bench_fail(err, -EPROTO,
-			"floor: reply of %zu bytes says that it has %" PRIu32, len, got->msg_size);
+		return bench_fail(err, -EPROTO, "floor: reply of %zu bytes has msg_size %" PRIu32,
+			len, got->msg_size);
 	return 0;
 }
 
@@ -181,7 +181,7 @@ bench_message_check(
 			msg->reply_len);
 	if (memcmp(reply + HEADER_LEN, msg->bytes + HEADER_LEN, msg->echo_len) != 0)
 		return bench_fail(err, -EPROTO,
-			"floor: reply to command %u repeats something else than was sent", got.cmd);
+			"floor: reply to command %u does not repeat the request's fields", got.cmd);
 	return 0;
 }
 
@@ -407,8 +407,7 @@ wire_receive_version(struct bench_wire *w, const struct bench_message *sent, str
 	if (ret == 0)
 		memcpy(&header, reply, sizeof(header));
 	if (ret == 0 && (header.msg_size < sizeof(header) || header.msg_size > sizeof(reply)))
-		return bench_fail(err, -EPROTO,
-			"floor: reply to VERSION says that it has %" PRIu32 " bytes",
+		return bench_fail(err, -EPROTO, "floor: reply to VERSION has msg_size %" PRIu32,
 			header.msg_size);
 	if (ret == 0)
 		ret = bench_wire_receive_all(
@@ -426,7 +425,7 @@ wire_receive_version(struct bench_wire *w, const struct bench_message *sent, str
 			header.msg_size);
 	memcpy(&version, reply + sizeof(header), sizeof(version));
 	if (version.major != VFIO_USER_MAJOR)
-		return bench_fail(err, -EPROTO, "floor: the server speaks version %u.%u",
+		return bench_fail(err, -EPROTO, "floor: unsupported protocol version %u.%u",
 			version.major, version.minor);
 	return 0;
 }

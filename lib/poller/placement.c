@@ -159,8 +159,8 @@ vuc_topology_read(const char *sys, const cpu_set_t *allowed, struct vuc_topology
 
 	*topology = (struct vuc_topology){0};
 	if (allowed == NULL && sched_getaffinity(0, sizeof(own), &own) != 0)
-		return vuc_error_set(
-			err, -errno, "the CPUs that the process may use: %s", strerror(errno));
+		return vuc_error_set(err, -errno,
+			"cannot get the CPUs that the process may use: %s", strerror(errno));
 	if (allowed == NULL)
 		allowed = &own;
 	if (!take_list(read_file("%s/devices/system/cpu/online", sys), &online))

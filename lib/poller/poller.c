@@ -41,13 +41,13 @@ static int
 check_opts(const struct vuc_poller_opts *opts, struct vuc_error *err)
 {
 	if (opts->name == NULL || opts->name[0] == '\0' || strlen(opts->name) > 15)
-		return vuc_error_set(err, -EINVAL, "a poller's name has 1 to 15 bytes");
+		return vuc_error_set(err, -EINVAL, "a poller's name must have 1 to 15 bytes");
 	if (opts->cpu < VUC_POLLER_CPU_NONE)
 		return vuc_error_set(
-			err, -EINVAL, "poller %s: there is no CPU %d", opts->name, opts->cpu);
+			err, -EINVAL, "poller %s: CPU %d does not exist", opts->name, opts->cpu);
 	if (opts->idle < VUC_IDLE_SPIN || opts->idle > VUC_IDLE_SLEEP)
-		return vuc_error_set(err, -EINVAL, "poller %s: there is no idle policy %d",
-			opts->name, (int)opts->idle);
+		return vuc_error_set(err, -EINVAL, "poller %s: unknown idle policy %d", opts->name,
+			(int)opts->idle);
 	return 0;
 }
 

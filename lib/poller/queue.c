@@ -170,7 +170,7 @@ open_queue(void *arg)
 
 	if (d == NULL)
 		return vuc_error_set(
-			o->err, -EINVAL, "the device is not one of poller %s", p->name);
+			o->err, -EINVAL, "the device does not belong to poller %s", p->name);
 	index = find_index(p);
 	if (index < 0)
 		return vuc_error_set(
@@ -205,8 +205,8 @@ vuc_poller_open_queue(struct vuc_poller *p, struct vuc_device *dev,
 	o.geometry.chunk = known.max_data;
 	if (!vuc_queue_geometry_valid(&o.geometry))
 		return vuc_error_set(err, -EINVAL,
-			"a queue of depth %u with %u bytes a request: the depth is a power of two up "
-			"to %u, the bytes are a multiple of %u up to %u",
+			"queue of depth %u with %u bytes per request: the depth must be a power of two "
+			"up to %u, the bytes a multiple of %u up to %u",
 			known.depth, known.max_data, QUEUE_DEPTH_MAX, QUEUE_SLOT_SIZE,
 			QUEUE_CHUNK_MAX);
 	rc = vuc_poller_call(p, open_queue, &o);

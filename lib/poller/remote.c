@@ -76,8 +76,8 @@ add_remote(void *arg)
 
 	r->device = vuc_registry_find_device(a->poller, a->opts->dev);
 	if (r->device == NULL)
-		return vuc_error_set(
-			a->err, -EINVAL, "the device is not one of poller %s", a->poller->name);
+		return vuc_error_set(a->err, -EINVAL, "the device does not belong to poller %s",
+			a->poller->name);
 	rc = watch_kicks(r, a->err);
 	if (rc != 0)
 		return rc;
@@ -144,12 +144,11 @@ check_geometry(const struct opening *o)
 
 	if (!vuc_queue_geometry_valid(g))
 		return vuc_error_set(o->err, -EINVAL,
-			"there is no queue of depth %u with %u bytes a request", g->depth,
-			g->chunk);
+			"invalid queue: depth %u, %u bytes per request", g->depth, g->chunk);
 	if (g->chunk > max)
 		return vuc_error_set(o->err, -EINVAL,
-			"requests of %u bytes, and a message to the device holds %u", g->chunk,
-			max);
+			"requests of %u bytes exceed the %u bytes of a message to the device",
+			g->chunk, max);
 	return 0;
 }
 

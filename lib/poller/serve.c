@@ -98,8 +98,7 @@ break_queue(struct poller_queue *q)
 	vuc_queue_back_close(&q->back, -EPROTO);
 	/* Another process could fill the log; whoever serves it says what is to be said. */
 	if (q->remote == NULL)
-		poller_log(q->poller, VUC_LOG_WARNING,
-			"%s: a queue was closed: request %u is none that a queue may carry",
+		poller_log(q->poller, VUC_LOG_WARNING, "%s: a queue was closed: invalid request %u",
 			q->device->account->name, q->back.head);
 }
 

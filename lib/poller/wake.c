@@ -60,7 +60,7 @@ poller_wake_open(struct vuc_poller *p, struct vuc_error *err)
 
 	if (rc != 0)
 		return vuc_error_set(
-			err, rc, "poller %s: a page to share: %s", p->name, strerror(-rc));
+			err, rc, "poller %s: cannot share a page: %s", p->name, strerror(-rc));
 	p->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (p->kick_fd < 0)
 		return vuc_error_set(

@@ -216,7 +216,7 @@ test_bad_opts(void)
 		const char *text;
 	} rows[] = {
 		{"0123456789abcdef", VUC_POLLER_CPU_NONE, NULL,
-			"a poller's name has 1 to 15 bytes"},
+			"a poller's name must have 1 to 15 bytes"},
 		{NULL, 100000, NULL, "100000"},
 		{NULL, VUC_POLLER_CPU_NONE, "tcp", "'tcp'"},
 	};
@@ -243,7 +243,7 @@ test_bad_opts(void)
 	CU_ASSERT_EQUAL(vuc_poller_open_queue(rig.poller, rig.dev[0], &queue_opts, &no_queue, &err),
 		-EINVAL);
 	CU_ASSERT_PTR_NULL(no_queue);
-	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "a queue of depth 3"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "queue of depth 3"));
 	CU_ASSERT_EQUAL(vuc_poller_open_device(rig.poller, &device_opts, &no_dev, &err), -EINVAL);
 	CU_ASSERT_PTR_NULL(no_dev);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "vuc_device_opts has a size of 0"));

@@ -52,8 +52,8 @@ mmio --region 4294967296 --offset 0             | --region: '4294967296'
 mmio --floor none                               | 'none'
 mmio --transport loopback --floor own           | --floor
 mmio --transport loopback --socket s            | --socket
-mmio --socket s --op write                      | needs --region and --offset
-mmio --socket s --op posted                     | needs --region and --offset
+mmio --socket s --op write                      | requires --region and --offset
+mmio --socket s --op posted                     | requires --region and --offset
 mmio --socket=                                  | empty
 mmio --json=                                    | empty
 mmio --burst 2                                  | --burst 2 is for --op posted, not read
@@ -73,7 +73,7 @@ dma-message --depth 33                          | --depth: '33'
 dma-message --transfers 0                       | --transfers: '0'
 dma-message --op erase                          | read or write
 dma-message --transport loopback                | uring or posix
-dma-message --path shm                          | that is --path poller
+dma-message --path shm                          | use --path poller
 hop --depth 3                                   | --depth: '3' is not a power of two
 hop --depth 512                                 | --depth: '512'
 hop --size 16                                   | --size: '16'
@@ -99,7 +99,7 @@ idle --seconds nan                              | 'nan'
 idle --seconds 0x10                             | '0x10'
 idle --accesses 1001                            | --accesses: '1001'
 idle --transport loopback                       | uring or posix
-idle --path inline                              | what idles is a poller
+idle --path inline                              | no poller that could be idle
 hung --hung 65                                  | --hung: '65'
 guest --ops 65537                               | --ops: '65537'
 guest --path shm                                | '--path'
@@ -229,7 +229,7 @@ def test_missing_socket(folder, args, text):
 
 @pytest.mark.parametrize('program,text', [
     ('/nonexistent/refdev', '/nonexistent/refdev'),
-    ('/bin/true', '/bin/true: ended with status 0')])
+    ('/bin/true', '/bin/true: exited with status 0')])
 def test_missing_server_program(program, text):
     bench_rig.need_two_cpus()
     complain(text, 'mmio', env={'VUC_REFDEV': program})
@@ -266,24 +266,24 @@ def test_interrupted(folder, number):
 # A fault of the server, and what is said of it. The floor comes first in the first round, so it is
 # the one to notice.
 FAULTS = '''
-wrong-id@region_read#100        | floor: reply to command 9, id
-wrong-cmd@region_read           | floor: reply to command
-wrong-type@region_read          | instead of a reply
-wrong-size=30@region_read       | says that it has 30
-wrong-count@region_read         | repeats something else
+wrong-id@region_read#100        | floor: got a reply to command 9, id
+wrong-cmd@region_read           | floor: got a reply to command
+wrong-type@region_read          | floor: expected a reply, got
+wrong-size=30@region_read       | has msg_size 30
+wrong-count@region_read         | does not repeat the request
 error=5@region_read             | error 5 (Input/output error)
 close@region_read               | Connection reset by peer
 truncate=20@region_read         | Connection reset by peer
 duplicate@region_read           | floor:
 close@version                   | closed the connection during VERSION
-wrong-version=major@version     | speaks version 1.
+wrong-version=major@version     | unsupported protocol version 1.
 error=13@version                | error 13 (Permission denied)
-wrong-size=1000000@version      | says that it has 1000000
+wrong-size=1000000@version      | has msg_size 1000000
 error=12@dma_map#5              | floor: the server answered command 2
 error=12@dma_map#45             | vuc: DMA mapping of 0x
 error=22@dma_unmap#5            | floor: the server answered command 3
 error=22@dma_unmap#45           | vuc: DMA unmapping of 0x
-wrong-id@dma_map#5              | floor: reply to command 2, id
+wrong-id@dma_map#5              | floor: got a reply to command 2, id
 close@dma_unmap                 | Connection reset by peer
 '''
 FAULT_ROWS = [[part.strip() for part in row.split(' | ')]

@@ -144,7 +144,7 @@ def test_paths(refdev, folder):
 
 @pytest.mark.parametrize('option, text', [
     ('--bogus', '--bogus'),
-    ('--mode=fast', "--mode: block or poll, not 'fast'"),
+    ('--mode=fast', "--mode: 'fast' is neither block nor poll"),
     ('--mode', "option '--mode' requires an argument"),
     ('--cpu=x', "--cpu: 'x' is not a number"),
     ('--cpu=-1', "'-1'"),
@@ -155,22 +155,22 @@ def test_paths(refdev, folder):
     ('--max-dma-maps=0', '0 is not within 1'),
     ('--pgsizes=4097', '4097'),
     ('--pretend=map', "'map'"),
-    ('--fd=3', "--fd can't go with a socket path: never-made"),
+    ('--fd=3', "--fd and a socket path are mutually exclusive: never-made"),
     ('--socket-path=never-made', "socket path 'never-made' is given twice"),
     ('--fault=explode', "'explode'"),
-    ('--fault=delay', 'delay needs a number'),
+    ('--fault=delay', 'delay requires a number'),
     ('--fault=delay=soon', "'soon'"),
     ('--fault=extra-fds=0', "'0'"),
     ('--fault=close@version#0', "'0'"),
     ('--fault=close@versions', "'versions'"),
-    ('--fault=wrong-count@version', "wrong-count can't be done to version"),
-    ('--fault=close-on-accept@version', "can't be done"),
-    ('--fault=reorder', 'reorder needs a number'),
+    ('--fault=wrong-count@version', "wrong-count does not apply to version"),
+    ('--fault=close-on-accept@version', 'does not apply'),
+    ('--fault=reorder', 'reorder requires a number'),
     ('--fault=reorder=0', "'0'"),
-    ('--fault=reorder=5@dma_read', "reorder can't be done to dma_read"),
+    ('--fault=reorder=5@dma_read', "reorder does not apply to dma_read"),
     ('--fault=drop=1', 'drop takes no value'),
     ('--fault=wrong-version=patch', "'patch'"),
-    ('--fault=bad-json', 'needs a text'),
+    ('--fault=bad-json', 'requires a text'),
     ('--fault=bad-json=' + 4097 * 'x', 'at most 4096 bytes, not 4097'),
     ('--fault=', "''"),
 ])
@@ -228,7 +228,7 @@ def test_fd_connected(start):
 
 def test_fd_that_is_no_socket():
     wrong = run('--fd=2')
-    assert (wrong.status, wrong.err) == (1, 'vuc-refdev: fd 2 is no UNIX stream socket\n')
+    assert (wrong.status, wrong.err) == (1, 'vuc-refdev: fd 2 is not a UNIX stream socket\n')
 
 
 def test_verbose(refdev):
@@ -329,9 +329,9 @@ def make_foreign(path):
     (os.mkdir, 'Is a directory'),
     (os.mkfifo, 'not a regular file'),
     (make_link, 'Too many levels of symbolic links'),
-    (make_foreign, 'belongs to user 1'),
-    (lambda path: make_file(path, 0xffff), 'has 65535 bytes, not 65536'),
-    (lambda path: make_file(path, 0x10001), 'has 65537 bytes, not 65536'),
+    (make_foreign, 'owned by user 1'),
+    (lambda path: make_file(path, 0xffff), 'has 65535 bytes, expected 65536'),
+    (lambda path: make_file(path, 0x10001), 'has 65537 bytes, expected 65536'),
 ], ids=['directory', 'fifo', 'link', 'foreign', 'short', 'long'])
 def test_bar_file_that_cannot_be_used(folder, make, text):
     """It is refused in a line, and stays as it is."""
@@ -442,15 +442,15 @@ def test_early_leave(refdev):
         client.send(message(1, vfio.REGION_READ, ID)[:size])
         client.close()
     check_serves(server.socket)
-    check_ends(server, 'the client left 20 bytes into a message')
+    check_ends(server, 'the client disconnected after 20 bytes of a message')
 
 
 @pytest.mark.parametrize('size, flags, text', [
-    (15, 0, 'message 7 has size 15, not 16 ... 1048608'),
+    (15, 0, 'message 7 has size 15, expected 16 to 1048608'),
     (0, 0, 'message 7 has size 0'),
     (1048609, 0, 'message 7 has size 1048609'),
     (0xffffffff, 0, 'message 7 has size 4294967295'),
-    *((16, kind, f'message 7 is no command: flags {kind:#x}') for kind in range(1, 16)),
+    *((16, kind, f'message 7 is not a command: flags {kind:#x}') for kind in range(1, 16)),
 ])
 def test_broken_header(refdev, size, flags, text):
     """The client is disconnected, with a line, and the next one is served."""
@@ -464,7 +464,7 @@ def test_broken_header(refdev, size, flags, text):
 
 
 @pytest.mark.parametrize('cmd, text', [
-    (vfio.VERSION, 'client proposes version 1.0, spoken is 0.2'),
+    (vfio.VERSION, 'client requests version 1.0, supported is 0.2'),
     (vfio.RESET, 'message 1 has command 13 before VFIO_USER_VERSION'),
 ])
 def test_broken_start(refdev, cmd, text):
@@ -518,7 +518,7 @@ def test_fds_of_a_client_that_left(refdev):
 
 @pytest.mark.parametrize('count, text', [
     (1, ''), (8, ''),
-    (9, 'message carries 9 descriptors, not 0 ... 8'), (16, 'message carries 16 descriptors'),
+    (9, 'message has 9 file descriptors, expected at most 8'), (16, 'message has 16 file descriptors'),
     (17, 'more descriptors than a message may carry'), (64, 'more descriptors than'),
 ])
 def test_many_fds(refdev, count, text):

@@ -240,9 +240,9 @@ def test_wrong_reply(refdev, what):
     assert client.receive() is None
     client.close()
     assert server.stop() == 0
-    said = {'id': 'that was not sent', 'cmd': 'that was not sent', 'no twin': 'that was not sent',
-            'twin command': f'message {number} by the twin socket is no reply',
-            'wrong socket': 'reply by the main socket'}.get(what, 'is not of 16 bytes at 0x0')
+    said = {'id': 'unexpected reply', 'cmd': 'unexpected reply', 'no twin': 'unexpected reply',
+            'twin command': f'message {number} on the twin socket is not a reply',
+            'wrong socket': 'reply on the main socket'}.get(what, 'expected 16 bytes at 0x0')
     assert server.err.count(b'\n') == 1
     assert said in server.err.decode()
 

@@ -92,7 +92,7 @@ def test_no_device(guest):
     (['--device=a', '--rounds=+1'], "--rounds: '+1' is not a number"),
     (['--device=a', '--timeout=99999999999999999999'],
      '--timeout: 99999999999999999999 is not within 1 ... 3600'),
-    (['--device=a', '--guest=other'], "--guest: drive or torment, not 'other'")])
+    (['--device=a', '--guest=other'], "--guest: 'other' is neither drive nor torment")])
 def test_wrong_options(args, text):
     run = rig.Run(os.environ['VUC_VMM'], *args)
     assert (run.status, run.out) == (2, '')

@@ -76,13 +76,13 @@ init_twice(void)
 	child_no_lines();
 	child_init(&opts);
 	CHECK(child_lines.nr == 1 && child_lines.levels[0] == VUC_LOG_NOTICE);
-	child_text_is(child_lines.text[0], "using DPDK's EAL as it has been initialised before");
+	child_text_is(child_lines.text[0], "using DPDK's EAL, which was initialised before");
 	vuc_eal_fini();
 	CHECK(telemetry_greets());
 	vuc_eal_fini();
 	vuc_eal_fini();
 	child_fails(&opts, -EALREADY,
-		"DPDK's EAL has been cleaned up, and there is one in a process's life");
+		"DPDK's EAL was cleaned up and cannot be initialised again in this process");
 	CHECK(vuc_eal_thread_enter(EAL_ANY_CPU, NULL) == -ENODEV);
 	child_nothing_left();
 }
@@ -266,7 +266,7 @@ application_eal(void)
 		child_init(&opts);
 		CHECK(child_lines.nr == 1 && child_lines.levels[0] == VUC_LOG_NOTICE);
 		child_text_is(child_lines.text[0],
-			"using DPDK's EAL as the application has initialised it");
+			"using DPDK's EAL, which the application has initialised");
 		child_run_thread(child_enter_and_leave, &cpu);
 		vuc_eal_fini();
 	}
@@ -281,7 +281,7 @@ static void
 broken_application_eal(void)
 {
 	CHECK(init_as_application("--iova-mode=sideways") < 0);
-	child_fails(NULL, -ENOTSUP, "the application's EAL takes no threads of others (Invalid *");
+	child_fails(NULL, -ENOTSUP, "the application's EAL accepts no external threads (Invalid *");
 	CHECK(vuc_eal_thread_enter(EAL_ANY_CPU, NULL) == -ENODEV);
 }
 

@@ -91,7 +91,7 @@ refused_args(void)
 	child_nothing_left();
 	CHECK(child_lines.nr > 0 && child_lines.levels[0] == VUC_LOG_ERROR);
 	child_fails(NULL, -EALREADY,
-		"DPDK's EAL has failed in this process, and cannot be tried again");
+		"DPDK's EAL failed to initialise in this process and cannot be retried");
 }
 
 /* ---- what a machine has, by files ---- */
@@ -116,15 +116,15 @@ static const struct {
 	uint32_t memory_mb;
 	struct file files[6];
 } machines[] = {
-	{"it finds CPUs by sysfs, and there is no ./" CPU_FILE, -ENODEV, false, 0,
+	{"it finds CPUs by sysfs, but ./" CPU_FILE " does not exist", -ENODEV, false, 0,
 		{MEMINFO("131072")}},
 	{"", 0, false, 0, {{CPU_FILE, "0"}}},
 	{"", 0, false, 128, {{CPU_FILE, "0"}, MEMINFO("131072")}},
 	{"129 MiB of memory were asked for, and 128 MiB are available", -ENOMEM, false, 129,
 		{{CPU_FILE, "0"}, MEMINFO("131072")}},
-	{"no hugepage is free; sysctl vm.nr_hugepages=32 makes some", -ENOMEM, true, 0,
+	{"no hugepage is free; sysctl vm.nr_hugepages=32 reserves some", -ENOMEM, true, 0,
 		{{CPU_FILE, "0"}, {HUGEPAGES("2048") "free_hugepages", "0"}}},
-	{"no hugepage is free; sysctl vm.nr_hugepages=32 makes some", -ENOMEM, true, 0,
+	{"no hugepage is free; sysctl vm.nr_hugepages=32 reserves some", -ENOMEM, true, 0,
 		{{CPU_FILE, "0"}, {HUGEPAGES("2048") "free_hugepages", "3"},
 			{HUGEPAGES("2048") "resv_hugepages", "3"}}},
 	{"7 MiB of memory were asked for, and 6 MiB are available in hugepages", -ENOMEM, true, 7,

@@ -138,8 +138,8 @@ start_eal(const struct vuc_eal_opts *opts, struct vuc_error *err)
 	int rc;
 
 	if (sched_getaffinity(0, sizeof(affinity), &affinity) != 0)
-		return vuc_error_set(
-			err, -errno, "the CPUs that the process may use: %s", strerror(errno));
+		return vuc_error_set(err, -errno,
+			"cannot get the CPUs that the process may use: %s", strerror(errno));
 	rc = vuc_eal_args_check(opts, &affinity, err);
 	if (rc == 0)
 		rc = vuc_eal_machine_check("/sys", "/proc", opts, &affinity, err);
@@ -178,14 +178,16 @@ attach_eal(const struct vuc_eal_opts *opts, struct vuc_error *err)
 	int rc = pthread_create(&thread, NULL, try_registration, &error);
 
 	if (rc != 0)
-		return vuc_error_set(err, -rc, "a thread to try DPDK's EAL with: %s", strerror(rc));
+		return vuc_error_set(
+			err, -rc, "cannot start a thread to test DPDK's EAL: %s", strerror(rc));
 	pthread_join(thread, NULL);
 	if (error != 0)
 		return vuc_error_set(err, -ENOTSUP,
-			"the application's EAL takes no threads of others (%s): it is not "
-			"initialised to the end, has secondary processes or no lcore left",
+			"the application's EAL accepts no external threads (%s): it is not fully "
+			"initialised, has secondary processes or no lcore left",
 			strerror(error));
-	vuc_eal_say(opts, VUC_LOG_NOTICE, "using DPDK's EAL as the application has initialised it");
+	vuc_eal_say(
+		opts, VUC_LOG_NOTICE, "using DPDK's EAL, which the application has initialised");
 	eal.state = EAL_APPLICATIONS;
 	return 0;
 }
@@ -196,15 +198,14 @@ eal_enter(const struct vuc_eal_opts *opts, struct vuc_error *err)
 	switch (eal.state) {
 	case EAL_OURS:
 	case EAL_APPLICATIONS:
-		vuc_eal_say(
-			opts, VUC_LOG_NOTICE, "using DPDK's EAL as it has been initialised before");
+		vuc_eal_say(opts, VUC_LOG_NOTICE, "using DPDK's EAL, which was initialised before");
 		return 0;
 	case EAL_FAILED:
 		return vuc_error_set(err, -EALREADY,
-			"DPDK's EAL has failed in this process, and cannot be tried again");
+			"DPDK's EAL failed to initialise in this process and cannot be retried");
 	case EAL_OVER:
 		return vuc_error_set(err, -EALREADY,
-			"DPDK's EAL has been cleaned up, and there is one in a process's life");
+			"DPDK's EAL was cleaned up and cannot be initialised again in this process");
 	case EAL_NONE:
 		break;
 	}

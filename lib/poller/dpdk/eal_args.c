@@ -30,8 +30,8 @@ check_lcores(const char *lcores, const cpu_set_t *allowed, struct vuc_error *err
 				"lcores \"%.64s\": the process may not use CPU %u", lcores, cpu);
 		if (cpu >= RTE_MAX_LCORE)
 			return vuc_error_set(err, -EINVAL,
-				"lcores \"%.64s\": DPDK has no lcore %u, they end at %u", lcores,
-				cpu, RTE_MAX_LCORE - 1);
+				"lcores \"%.64s\": DPDK has no lcore %u, the last one is %u",
+				lcores, cpu, RTE_MAX_LCORE - 1);
 	}
 	return 0;
 }

@@ -25,7 +25,7 @@ check_cpus(const char *sys, const cpu_set_t *allowed, struct vuc_error *err)
 			cpu);
 		if (access(path, F_OK) != 0)
 			return vuc_error_set(err, -ENODEV,
-				CANNOT "it finds CPUs by sysfs, and there is no %.128s", path);
+				CANNOT "it finds CPUs by sysfs, but %.128s does not exist", path);
 	}
 	return 0;
 }
@@ -114,7 +114,7 @@ vuc_eal_machine_check(const char *sys, const char *proc, const struct vuc_eal_op
 		return rc;
 	if (opts->hugepages && mb == 0)
 		return vuc_error_set(err, -ENOMEM,
-			CANNOT "no hugepage is free; sysctl vm.nr_hugepages=32 makes some");
+			CANNOT "no hugepage is free; sysctl vm.nr_hugepages=32 reserves some");
 	if (opts->memory_mb > mb)
 		return vuc_error_set(err, -ENOMEM,
 			CANNOT "%u MiB of memory were asked for, and %" PRIu64
