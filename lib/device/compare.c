@@ -9,6 +9,7 @@
 #include <linux/pci_regs.h>
 
 #include "error.h"
+#include "msix.h"
 #include "source.h"
 #include "vfio_user.h"
 
@@ -275,17 +276,9 @@ compare_config(const struct comparison *c)
 }
 
 int
-device_compare(const struct vuc_device *dev, const uint8_t *first, size_t first_len,
-	const struct vuc_device *fresh, const uint8_t *config, size_t len, struct vuc_error *why)
+device_compare(const struct vuc_device *dev, const struct vuc_device *fresh, struct vuc_error *why)
 {
-	const struct comparison c = {
-		.dev = dev,
-		.fresh = fresh,
-		.first = first,
-		.config = config,
-		.len = first_len,
-		.why = why,
-	};
+	const struct comparison c = {.dev = dev, .fresh = fresh, .why = why};
 	int rc = compare_versions(&c);
 
 	if (rc == 0)
@@ -294,8 +287,19 @@ device_compare(const struct vuc_device *dev, const uint8_t *first, size_t first_
 		rc = compare_region(&c, i);
 	for (uint32_t i = 0; rc == 0 && i < dev->info.num_irqs; i++)
 		rc = compare_irq(&c, i);
-	if (rc != 0 || first_len == 0)
-		return rc;
+	return rc;
+}
+
+int
+device_compare_config(const uint8_t *first, size_t first_len, const uint8_t *config, size_t len,
+	struct vuc_error *why)
+{
+	const struct comparison c = {
+		.first = first, .config = config, .len = first_len, .why = why};
+	int rc;
+
+	if (first_len == 0)
+		return 0;
 	rc = differ(&c, first_len, len, "readable bytes of config space:");
 	return rc == 0 ? compare_config(&c) : rc;
 }

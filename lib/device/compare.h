@@ -8,13 +8,15 @@
 #include <stddef.h>
 
 #include "internal.h"
-#include "msix.h"
 
-/*
- * first and config are the beginnings of both devices' config spaces, as they were right after
- * opening; a length of 0: unknown. Returns 0; or -ENODEV, and why says what differs.
- */
-int device_compare(const struct vuc_device *dev, const uint8_t *first, size_t first_len,
-	const struct vuc_device *fresh, const uint8_t *config, size_t len, struct vuc_error *why);
+/* What both were opened with, without their config spaces. Returns 0; or -ENODEV, and why says what
+ * differs. */
+int device_compare(
+	const struct vuc_device *dev, const struct vuc_device *fresh, struct vuc_error *why);
+
+/* The same of the beginnings of their config spaces, as they are right after opening. first_len 0:
+ * the first one is not known, and passes. */
+int device_compare_config(const uint8_t *first, size_t first_len, const uint8_t *config, size_t len,
+	struct vuc_error *why);
 
 #endif /* VUC_DEVICE_COMPARE_H */

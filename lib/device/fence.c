@@ -95,6 +95,5 @@ vuc_device_fence(struct vuc_device *old, const struct vuc_device *fresh, bool fe
 	if (peer->pid == fresh->peer.pid || !peer_is_running(peer))
 		return 0;
 	peer_name_program(peer, name, sizeof(name));
-	return vuc_error_set(why, -EAGAIN,
-		"the process behind the lost connection still runs: %d (%s)", (int)peer->pid, name);
+	return vuc_error_set(why, -EAGAIN, "process %d (%s)", (int)peer->pid, name);
 }

@@ -240,6 +240,8 @@ void device_flush(struct vuc_device *dev);
  * of what these have sent, and their peers. Nothing is outstanding. */
 void device_swap_connections(struct vuc_device *a, struct vuc_device *b);
 void device_disconnect(struct vuc_device *dev);
+/* The connection has ended, and what waited for it: what the server had is the record's alone. */
+void device_lose(struct vuc_device *dev);
 /* A message of a session from where its parts lie, if nothing has to go out before it. Returns how
  * many bytes are out, and nothing is kept of the others. */
 size_t device_send_parts(struct vuc_device *dev, const struct vuc_session *s,

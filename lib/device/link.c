@@ -350,8 +350,7 @@ device_flush_twin(struct vuc_device *dev)
 		vuc_session_reason(dev->twin.session));
 }
 
-/* What its server had is the record's. */
-static void
+void
 device_lose(struct vuc_device *dev)
 {
 	if (dev->record == NULL)

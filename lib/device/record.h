@@ -64,9 +64,10 @@ int vuc_device_record_read_config(
 
 /*
  * Whether the process behind a fresh device may get what the old one's process had. Returns 0;
- * -EAGAIN: the old process still runs, why names it (ask again later); -EACCES: another user
- * runs the new one. fence_on false: the old process may run still. A server of which the kernel
- * names no process (a socket of another PID namespace, no socket) passes, and draws one warning.
+ * -EAGAIN: the old process still runs (ask again later), why is "process 123 (its program)";
+ * -EACCES: another user runs the new one. fence_on false: the old process may run still. A server
+ * of which the kernel names no process (a socket of another PID namespace, no socket) passes, and
+ * draws one warning.
  */
 int vuc_device_fence(struct vuc_device *old, const struct vuc_device *fresh, bool fence_on,
 	struct vuc_error *why);
@@ -83,11 +84,13 @@ struct vuc_restore_opts {
  * reported dirty once; COMMAND. A refused register is logged once and skipped; anything else that
  * is refused fails.
  *
- * done is called once. 0: the device is connected again. -ENODEV: the device differs, err says in
- * what. Else what went wrong, and the device is away as before, with its record: it can be tried
- * again with another fresh device. fresh has no connection any more in either case; it has to stay
- * until then, and the caller closes it.
- * Returns 0; -EINVAL, -EBUSY (one is under way), -ENOMEM, and nothing was done.
+ * Returns 0: fresh has no connection any more and may be closed, done is called once from a poll;
+ * -ENODEV: the device differs, and vuc_device_reason(dev) says in what; -EINVAL, -EBUSY (one is
+ * under way), -ENOMEM. Unless it is 0, nothing was done.
+ *
+ * done gets 0: the device is connected again; -ENODEV: it differs, err says in what; else what went
+ * wrong. Unless it is 0, the device is away as before, with its record, and can be restored with
+ * another fresh device.
  */
 int vuc_device_restore_start(struct vuc_device *dev, struct vuc_device *fresh,
 	const struct vuc_restore_opts *opts, vuc_done_fn done, void *arg);

@@ -27,7 +27,6 @@
 
 struct device_restore {
 	struct vuc_device *dev;
-	struct vuc_device *fresh; /* NULL: its connection was taken */
 	bool reset;
 	vuc_done_fn done;
 	void *arg;
@@ -40,6 +39,8 @@ struct device_restore {
 	struct vuc_request req;
 	uint8_t config[MSIX_CONFIG_SIZE]; /* of the fresh device */
 	char step[64];
+	unsigned int nr_fds; /* of all regions ... */
+	int fds[];           /* ... as the fresh device had them; -1: it is somebody else's */
 };
 
 /* ---- what is begun, and its end ---- */
@@ -84,15 +85,10 @@ static void
 restore_config_read(struct vuc_request *req, int status)
 {
 	struct device_restore *o = req->arg;
-	const struct vuc_session *s = o->fresh->session;
 
 	if (status != 0)
 		req->count = 0;
-	if (status != -ETIMEDOUT && vuc_session_error(s) == 0)
-		status = 0;
-	restore_go_on(o, status,
-		vuc_session_error(s) != 0 ? vuc_session_reason(s)
-					  : "no answer to a read of config space");
+	restore_go_on(o, restore_was_refused(o, status) ? 0 : status, o->dev->reason.text);
 }
 
 static int
@@ -102,14 +98,14 @@ restore_read_config(struct device_restore *o)
 		.op = VUC_OP_READ,
 		.region = VFIO_PCI_CONFIG_REGION_INDEX,
 		.data = o->config,
-		.count = device_config_size(o->fresh),
+		.count = device_config_size(o->dev),
 		.done = restore_config_read,
 		.arg = o,
 	};
 	if (o->req.count == 0)
 		return 0;
-	device_enqueue(o->fresh, &o->req);
-	device_mark_dirty(o->fresh);
+	device_enqueue(o->dev, &o->req);
+	device_mark_dirty(o->dev);
 	o->waits = true;
 	return -EAGAIN;
 }
@@ -126,62 +122,39 @@ is_same_file(int a, int b)
 		x.stx_dev_minor == y.stx_dev_minor;
 }
 
-/* The structs stay: other threads look at them. */
+/* Those of the device, of which there are as many, are the restore's then. */
 static void
-restore_swap_files(struct device_restore *o)
+restore_take_files(struct device_restore *o)
 {
 	uint64_t remapped = 0;
+	int *fresh = o->fds;
 
 	for (uint32_t i = 0; i < o->dev->info.num_regions; i++) {
-		struct region *r = &o->dev->regions[i], *fresh = &o->fresh->regions[i];
+		struct region *r = &o->dev->regions[i];
 
-		for (uint32_t k = 0; k < r->info.nr_fds; k++) {
+		for (uint32_t k = 0; k < r->info.nr_fds; k++, fresh++) {
 			int fd = r->fds[k];
 
-			if (i < 64 && !is_same_file(fd, fresh->fds[k]))
+			if (i < 64 && !is_same_file(fd, *fresh))
 				remapped |= UINT64_C(1) << i;
-			r->fds[k] = fresh->fds[k];
-			fresh->fds[k] = fd;
+			r->fds[k] = *fresh;
+			*fresh = fd;
 		}
 	}
 	o->dev->record->remapped = remapped;
-}
-
-static void
-restore_graft(struct device_restore *o)
-{
-	struct vuc_device *dev = o->dev;
-
-	dev->faults->warned |= o->fresh->faults->warned;
-	dev->faults->broke_on |= o->fresh->faults->broke_on;
-	dev->faults->answers_posted |= o->fresh->faults->answers_posted;
-	restore_swap_files(o);
-	device_swap_connections(dev, o->fresh);
-	dev->hurry.moved_ms = 0;
-	dev->reason.text[0] = '\0';
-	o->fresh = NULL;
 }
 
 static int
 restore_compare(struct device_restore *o)
 {
 	const struct device_record *r = o->dev->record;
-	int rc;
+	int rc = o->begun++ == 0 ? restore_read_config(o) : 0;
 
-	if (o->begun++ == 0) {
-		rc = restore_read_config(o);
-		if (rc != 0)
-			return rc;
-	}
-	rc = device_compare(
-		o->dev, r->first, r->first_len, o->fresh, o->config, o->req.count, &o->err);
 	if (rc == 0)
-		rc = vuc_session_error(o->fresh->session) != 0
-			? vuc_error_set(&o->err, vuc_session_error(o->fresh->session), "%s",
-				  vuc_session_reason(o->fresh->session))
-			: 0;
+		rc = device_compare_config(
+			r->first, r->first_len, o->config, o->req.count, &o->err);
 	if (rc == 0)
-		restore_graft(o);
+		restore_take_files(o);
 	return rc;
 }
 
@@ -306,14 +279,6 @@ static int (*const restore_stages[])(struct device_restore *o) = {
 	[RESTORE_COMMAND] = restore_nothing,
 };
 
-static void
-restore_end_session(struct vuc_device *dev, int status, const char *why)
-{
-	vuc_session_end(dev->session, status, "%s", why);
-	device_pump(dev);
-	device_mark_dirty(dev);
-}
-
 /* The callback may close the device. */
 static void
 restore_finish(struct device_restore *o, int status, const struct vuc_error *why)
@@ -325,11 +290,12 @@ restore_finish(struct device_restore *o, int status, const struct vuc_error *why
 	dev->step = NULL;
 	dev->operating = false;
 	/* What is under way for the restore ends here, unless it has succeeded. */
-	if (o->fresh != NULL)
-		restore_end_session(o->fresh, status, err.text);
-	else if (status != 0)
-		restore_end_session(dev, status, err.text);
+	if (status != 0) {
+		vuc_session_end(dev->session, status, "%s", err.text);
+		device_pump(dev);
+	}
 	dev->restore = NULL;
+	vuc_closer_close(dev->closer, o->fds, o->nr_fds);
 	dev->group->changed = true;
 	dev->group->completed++;
 	device_mark_dirty(dev);
@@ -343,7 +309,7 @@ restore_run(struct device_restore *o)
 	struct vuc_device *dev = o->dev;
 	int rc = 0;
 
-	if (o->fresh == NULL && vuc_session_error(dev->session) != 0)
+	if (vuc_session_error(dev->session) != 0)
 		return vuc_error_set(&o->err, vuc_session_error(dev->session), "%s",
 			vuc_session_reason(dev->session));
 	while (rc == 0 && !o->waits && dev->restoring != RESTORE_DONE) {
@@ -384,13 +350,9 @@ device_cancel_restore(struct vuc_device *dev, const char *why)
 		restore_finish(dev->restore, -ECANCELED, &err);
 }
 
-VUC_PRIVATE int
-vuc_device_restore_start(struct vuc_device *dev, struct vuc_device *fresh,
-	const struct vuc_restore_opts *opts, vuc_done_fn done, void *arg)
+static int
+restore_check(const struct vuc_device *dev, const struct vuc_device *fresh, struct vuc_error *err)
 {
-	struct vuc_error *err = &dev->reason;
-	struct device_restore *o;
-
 	if (dev->restore != NULL)
 		return vuc_error_set(err, -EBUSY, "the device is being restored already");
 	if (!vuc_device_is_away(dev))
@@ -398,14 +360,69 @@ vuc_device_restore_start(struct vuc_device *dev, struct vuc_device *fresh,
 	if (fresh == dev || fresh->group != dev->group || !vuc_device_connected(fresh))
 		return vuc_error_set(
 			err, -EINVAL, "the fresh device is not connected, or of another group");
-	o = calloc(1, sizeof(*o));
+	return device_compare(dev, fresh, err);
+}
+
+static struct device_restore *
+restore_create(const struct vuc_device *fresh)
+{
+	struct device_restore *o;
+	unsigned int nr_fds = 0;
+
+	for (uint32_t i = 0; i < fresh->info.num_regions; i++)
+		nr_fds += fresh->regions[i].info.nr_fds;
+	o = calloc(1, sizeof(*o) + nr_fds * sizeof(o->fds[0]));
+	if (o != NULL)
+		o->nr_fds = nr_fds;
+	return o;
+}
+
+/* Take what the fresh device has: the connection, and the files of its regions for later. */
+static void
+restore_graft(struct device_restore *o, struct vuc_device *fresh)
+{
+	struct vuc_device *dev = o->dev;
+	int *fd = o->fds;
+
+	/* No flush has seen the end yet. */
+	if (dev->main.conn != NULL) {
+		device_pump(dev);
+		device_lose(dev);
+	}
+
+	for (uint32_t i = 0; i < fresh->info.num_regions; i++) {
+		struct region *r = &fresh->regions[i];
+
+		for (uint32_t k = 0; k < r->info.nr_fds; k++) {
+			*fd++ = r->fds[k];
+			r->fds[k] = -1;
+		}
+	}
+	dev->faults->warned |= fresh->faults->warned;
+	dev->faults->broke_on |= fresh->faults->broke_on;
+	dev->faults->answers_posted |= fresh->faults->answers_posted;
+	device_swap_connections(dev, fresh);
+	dev->hurry.moved_ms = 0;
+	dev->reason.text[0] = '\0';
+}
+
+VUC_PRIVATE int
+vuc_device_restore_start(struct vuc_device *dev, struct vuc_device *fresh,
+	const struct vuc_restore_opts *opts, vuc_done_fn done, void *arg)
+{
+	struct device_restore *o;
+	int rc = restore_check(dev, fresh, &dev->reason);
+
+	if (rc != 0)
+		return rc;
+	o = restore_create(fresh);
 	if (o == NULL)
-		return vuc_error_set(err, -ENOMEM, "no memory to restore a device");
+		return vuc_error_set(&dev->reason, -ENOMEM, "no memory to restore a device");
 	o->dev = dev;
-	o->fresh = fresh;
 	o->reset = opts->reset;
 	o->done = done;
 	o->arg = arg;
+	restore_graft(o, fresh);
 	dev->restore = o;
 	dev->restoring = RESTORE_COMPARE;
 	dev->step = restore_step;

@@ -385,16 +385,23 @@ restore(struct job *job)
 	const struct vuc_restore_opts opts = {.reset = true};
 	struct vuc_device *dev = open_fresh();
 	struct job own = {0};
+	int rc;
 
 	job = job != NULL ? job : &own;
 	*job = (struct job){0};
-	CU_ASSERT_EQUAL_FATAL(vuc_device_restore_start(dut, dev, &opts, on_done, job), 0);
-	await(job);
+	rc = vuc_device_restore_start(dut, dev, &opts, on_done, job);
+	CU_ASSERT_EQUAL(job->calls, 0);
+	CU_ASSERT_EQUAL(vuc_device_connected(dev), rc != 0);
+	vuc_device_close(dev);
+	if (rc == 0)
+		await(job);
+	else
+		on_done(job, rc, &(struct vuc_error){0});
+	if (rc != 0)
+		snprintf(job->err.text, sizeof(job->err.text), "%s", vuc_device_reason(dut));
 	CU_ASSERT_EQUAL(vuc_device_connected(dut), job->status == 0);
 	CU_ASSERT_EQUAL(vuc_device_is_away(dut), job->status != 0);
 	CU_ASSERT_STRING_EQUAL(vuc_device_restore_step(dut), "");
-	CU_ASSERT(!vuc_device_connected(dev));
-	vuc_device_close(dev);
 	if (job->status != 0)
 		printf("# %s\n", job->err.text);
 	return job->status;
