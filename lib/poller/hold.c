@@ -321,7 +321,6 @@ poller_hold_end_queue(struct poller_queue *q, int status)
 		TAILQ_REMOVE(&q->parked, r, parked_link);
 		poller_answer(r, status);
 	}
-	vuc_queue_back_flush(&q->back);
 }
 
 /* ---- the policy ---- */
