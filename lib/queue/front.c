@@ -94,12 +94,34 @@ is_status(int status)
 }
 
 static int
+front_error(const struct vuc_queue *q)
+{
+	return atomic_load_explicit(&q->error, memory_order_relaxed);
+}
+
+static int
+front_fail(struct vuc_queue *q, int error)
+{
+	atomic_store_explicit(&q->error, error, memory_order_relaxed);
+	return error;
+}
+
+/* The caller hears of the end of the queue, and lets go of its buffers: no result is taken after
+ * it. */
+static int
+front_settle(struct vuc_queue *q, int error)
+{
+	q->settled = true;
+	return front_fail(q, error);
+}
+
+static int
 front_is_closed(const struct vuc_queue *q)
 {
-	int error;
+	int error = front_error(q);
 
-	if (q->error != 0)
-		return q->error;
+	if (error != 0)
+		return error;
 	/* Pairs with vuc_queue_back_close(). */
 	error = atomic_load_explicit(&q->back->closed, memory_order_acquire);
 	if (error == 0)
@@ -209,6 +231,8 @@ vuc_queue_submit(struct vuc_queue *q, const struct vuc_queue_request *requests, 
 	unsigned int n = 0;
 
 	if (error != 0)
+		error = queue_renew(q, error);
+	if (error != 0)
 		return error;
 	for (; n < nr; n++) {
 		const struct vuc_queue_request *r = &requests[n];
@@ -275,7 +299,7 @@ front_take_result(struct vuc_queue *q, struct vuc_queue_result *result)
 
 	queue_copied();
 	if (!is_answer(p, status, count)) {
-		q->error = -EPROTO;
+		front_fail(q, -EPROTO);
 		return false;
 	}
 	if (status == 0 && p->data != NULL)
@@ -295,7 +319,9 @@ vuc_queue_poll(struct vuc_queue *q, struct vuc_queue_result *results, unsigned i
 {
 	unsigned int n = 0;
 
-	while (n < max && q->error == 0 && front_has_result(q) && front_take_result(q, &results[n]))
+	if (front_error(q) != 0 || !front_has_result(q))
+		return queue_poll_cut(q, results, max);
+	while (n < max && front_has_result(q) && front_take_result(q, &results[n]))
 		n++;
 	return n;
 }
@@ -386,15 +412,14 @@ vuc_queue_wait(struct vuc_queue *q, int timeout_ms)
 {
 	int rc;
 
-	if (q->error != 0)
-		return q->error;
+	rc = front_error(q);
+	if (rc != 0)
+		return front_settle(q, rc);
 	if (vuc_queue_outstanding(q) == 0)
 		return -ENOENT;
 	rc = front_wait_until(q, front_has_result, timeout_ms);
-	/* The caller lets go of its buffers now: should an answer come after all, it is not taken.
-	 */
 	if (rc < 0)
-		q->error = rc;
+		front_settle(q, rc);
 	return rc > 0 ? -ETIMEDOUT : rc;
 }
 
@@ -421,8 +446,11 @@ perform_piece(struct vuc_queue *q, const struct vuc_queue_request *r)
 
 	if (r->op == VUC_QUEUE_WRITE_POSTED)
 		return front_submit_one(q, r);
-	if (q->error != 0)
-		return q->error;
+	rc = front_error(q);
+	if (rc != 0)
+		rc = queue_renew(q, rc);
+	if (rc != 0)
+		return rc;
 	if (vuc_queue_outstanding(q) > 0)
 		return -EBUSY;
 	rc = front_submit_one(q, r);
@@ -432,10 +460,9 @@ perform_piece(struct vuc_queue *q, const struct vuc_queue_request *r)
 		return rc;
 	if (vuc_queue_poll(q, &result, 1) == 1)
 		return result.status;
-	/* Also a result that was there and is gone: r->data is the caller's again, let none come.
-	 */
-	q->error = -EPROTO;
-	return q->error;
+	/* Also a result that was there and is gone, unless the queue was cut meanwhile. */
+	rc = front_error(q);
+	return front_settle(q, rc != 0 ? rc : -EPROTO);
 }
 
 static int

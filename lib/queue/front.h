@@ -42,6 +42,27 @@ struct vuc_queue *vuc_queue_create(const struct vuc_queue_front_opts *opts);
 int vuc_queue_read_opts(
 	struct vuc_queue_opts *known, const struct vuc_queue_opts *opts, struct vuc_error *err);
 
+/* Other memory for a queue whose back has died: mappings as large as those before, zeroed; and its
+ * bit in the word of the bell. */
+struct vuc_queue_renewal {
+	void *requests;
+	void *completions;
+	uint64_t bit;
+};
+
+/*
+ * The back has died. Whatever was submitted ends with this error, at the owner's next call or, when
+ * it sleeps, within 100 ms. Returns the memory that was offered and not taken, to be freed; NULL.
+ * Any thread; not at the same time as vuc_queue_offer(). The queue may be in use.
+ */
+struct vuc_queue_renewal *vuc_queue_cut(struct vuc_queue *queue, int error);
+
+/*
+ * Offer memory to a queue that was cut. The thread that uses it moves the memory to the addresses
+ * of the old one when it next submits something, and frees the renewal. The queue begins anew then.
+ */
+void vuc_queue_offer(struct vuc_queue *queue, struct vuc_queue_renewal *renewal);
+
 /* Requests outstanding are forgotten: results of reads go nowhere any more. NULL does nothing. */
 void vuc_queue_destroy(struct vuc_queue *queue);
 

@@ -33,9 +33,10 @@ struct vuc_queue {
 	uint32_t head;  /* of completions */
 	unsigned int nr_free;
 	unsigned int spins;
-	int error; /* the back broke the rules, or the caller knows that it has closed: no more
-		      results */
-	int lost;  /* what check() has said */
+	_Atomic int error; /* the back broke the rules, or the caller knows that it has closed, or
+			      vuc_queue_cut(): no more results */
+	int lost;          /* what check() has said */
+	bool settled;      /* the caller knows that what is outstanding gets no result */
 	int (*check)(void *arg);
 	void *check_arg;
 	int64_t check_ms; /* when it is to be called again */
@@ -45,6 +46,18 @@ struct vuc_queue {
 	struct vuc_queue_request failed; /* the last one that was waited for and failed, */
 	int failure;                     /* and why; 0: none has */
 	char reason[256];
+	struct vuc_queue_renewal *_Atomic renewal; /* offered; NULL: none */
 };
+
+/*
+ * renew.c, on the thread that uses the queue, which is closed with this error: begin anew in the
+ * memory that was offered. Not while requests are outstanding whose results are wanted. Returns 0,
+ * or the error when there is none.
+ */
+int queue_renew(struct vuc_queue *q, int error);
+
+/* renew.c, likewise: results of requests that ended with the memory before: -ECONNRESET. */
+unsigned int queue_poll_cut(
+	struct vuc_queue *q, struct vuc_queue_result *results, unsigned int max);
 
 #endif /* VUC_QUEUE_FRONT_STATE_H */

@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* A new daemon is asked for what the VMM has asked for before, and for nothing else. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "fake_vucd.h"
+#include "fds.h"
+#include "tap.h"
+
+#define PAGE UINT64_C(4096)
+
+static int eventfds[6];
+
+static void
+set_up(void)
+{
+	fake_start_attached();
+	for (unsigned int i = 0; i < 6; i++)
+		eventfds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+static void
+tear_down(void)
+{
+	vuc_fds_close(eventfds, 6);
+	fake_stop();
+}
+
+static void
+map(uint64_t page, int fd)
+{
+	const struct vuc_vmm_dma m = {
+		.iova = page * PAGE, .size = PAGE, .offset = PAGE, .flags = 3, .fd = fd};
+
+	CU_ASSERT_EQUAL(vuc_vmm_dma_map(dev, &m, 1, NULL), 0);
+}
+
+/* Mappings 0 … 69 of one file, which is closed then, but for 10 … 19. */
+static void
+use_memory(void)
+{
+	int fd = fake_memory(2 * PAGE), again = dup(fd);
+
+	for (uint64_t i = 0; i < 70; i++)
+		map(69 - i, i % 2 == 0 ? fd : again);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_unmap(dev, 10 * PAGE, 10 * PAGE, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, NULL), 0);
+	close(fd);
+	close(again);
+}
+
+static void
+assign(uint32_t index, uint32_t start, enum vuc_vmm_irq_action action, int fd)
+{
+	const struct vuc_vmm_irq_range range = {index, start, 1};
+
+	CU_ASSERT_EQUAL(vuc_vmm_irq_assign(dev, &range, action, &fd, NULL), 0);
+}
+
+/* Vectors 3 and 7 of index 2 are raised by eventfds 0 and 1; its vectors 5 and 6 are masked; index
+ * 0 has a mask eventfd, and index 1 nothing any more. */
+static void
+use_interrupts(void)
+{
+	const struct vuc_vmm_irq_range four = {2, 4, 4}, two = {2, 7, 1};
+
+	assign(2, 3, VUC_VMM_IRQ_TRIGGER, eventfds[5]);
+	assign(2, 3, VUC_VMM_IRQ_TRIGGER, eventfds[0]);
+	assign(2, 7, VUC_VMM_IRQ_TRIGGER, eventfds[1]);
+	assign(2, 9, VUC_VMM_IRQ_TRIGGER, eventfds[2]);
+	assign(2, 9, VUC_VMM_IRQ_TRIGGER, -1);
+	assign(0, 0, VUC_VMM_IRQ_MASK, eventfds[3]);
+	assign(1, 0, VUC_VMM_IRQ_TRIGGER, eventfds[4]);
+	CU_ASSERT_EQUAL(vuc_vmm_irq_disable(dev, 1, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_irq_act(dev, &four, VUC_VMM_IRQ_MASK, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_irq_act(dev, &two, VUC_VMM_IRQ_UNMASK, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_irq_act(dev, &(struct vuc_vmm_irq_range){2, 4, 1},
+				VUC_VMM_IRQ_UNMASK, NULL),
+		0);
+}
+
+static void
+use_all(void)
+{
+	const struct vuc_vmm_region *region;
+	struct vuc_queue *queue;
+
+	use_memory();
+	use_interrupts();
+	CU_ASSERT_EQUAL(vuc_vmm_region(dev, 0, &region, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_region(dev, 2, &region, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_open_queue(dev, NULL, &queue, NULL), 0);
+}
+
+static void
+expect_irqs(unsigned int n, uint32_t index, uint32_t start, uint32_t action, uint32_t data,
+	const char *which)
+{
+	const struct fake_request *r = fake_request(VUC_SHM_SET_IRQS, n);
+	const struct vuc_shm_set_irqs *s = &r->packet->set_irqs;
+
+	CU_ASSERT(s->index == index && s->start == start);
+	CU_ASSERT(s->action == action && s->data == data);
+	CU_ASSERT_EQUAL_FATAL(s->count, strlen(which));
+	for (uint32_t i = 0; i < s->count; i++)
+		CU_ASSERT_EQUAL(s->which[i], which[i] - '0');
+}
+
+/* The signals of an eventfd since the last look. */
+static uint64_t
+signals(unsigned int i)
+{
+	uint64_t n = 0;
+
+	return read(eventfds[i], &n, sizeof(n)) == sizeof(n) ? n : 0;
+}
+
+static void
+expect_all(void)
+{
+	const struct vuc_shm_dma *m;
+
+	CU_ASSERT_EQUAL(fake_count(VUC_SHM_REGION_INFO), 2);
+	CU_ASSERT_EQUAL(fake_request(VUC_SHM_REGION_INFO, 1)->packet->index.index, 2);
+	CU_ASSERT_EQUAL(fake_count(VUC_SHM_DMA), 1);
+	m = &fake_request(VUC_SHM_DMA, 0)->packet->dma;
+	CU_ASSERT(m->nr == 60 && m->nr_fds == 1 && m->flags == VUC_SHM_DMA_COMMIT);
+	for (uint32_t i = 0; i < m->nr; i++) {
+		const struct vuc_shm_dma_entry *e = &m->entries[i];
+
+		CU_ASSERT_EQUAL(e->iova, (i < 10 ? i : i + 10) * PAGE);
+		CU_ASSERT(e->size == PAGE && e->offset == PAGE && e->flags == 3);
+	}
+	CU_ASSERT_EQUAL(fake_count(VUC_SHM_SET_IRQS), 3);
+	for (unsigned int i = 0; i < 3; i++) {
+		const struct vuc_shm_set_irqs *s =
+			&fake_request(VUC_SHM_SET_IRQS, i)->packet->set_irqs;
+
+		if (s->index == 0)
+			expect_irqs(i, 0, 0, VUC_SHM_IRQ_MASK, VUC_SHM_IRQ_EVENT, "1");
+		else if (s->data == VUC_SHM_IRQ_EVENT)
+			expect_irqs(i, 2, 3, VUC_SHM_IRQ_TRIGGER, VUC_SHM_IRQ_EVENT, "10001");
+		else
+			expect_irqs(i, 2, 5, VUC_SHM_IRQ_MASK, VUC_SHM_IRQ_SOME, "11");
+	}
+	CU_ASSERT_EQUAL(fake_count(VUC_SHM_OPEN_QUEUE), 1);
+	for (unsigned int i = 0; i < 6; i++)
+		CU_ASSERT_EQUAL(signals(i), i < 2);
+}
+
+static void
+test_replay(void)
+{
+	const struct vuc_vmm_region *before, *after;
+
+	use_all();
+	CU_ASSERT_EQUAL(vuc_vmm_region(dev, 0, &before, NULL), 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		fake_restart();
+		CU_ASSERT_EQUAL(vuc_vmm_events(dev), VUC_VMM_EVENT_GONE);
+		CU_ASSERT_EQUAL(vuc_vmm_reattach(dev, -1, &err), 0);
+		expect_all();
+		CU_ASSERT_EQUAL(vuc_vmm_events(dev), VUC_VMM_EVENT_RESET | VUC_VMM_EVENT_REMAP);
+		CU_ASSERT_EQUAL(vuc_vmm_events(dev), 0);
+		CU_ASSERT_EQUAL(vuc_vmm_region(dev, 0, &after, NULL), 0);
+		/* What was said before the last change is there still. */
+		CU_ASSERT(after != before && fcntl(before->areas[0].fd, F_GETFD) >= 0);
+		CU_ASSERT(after->fd == -1 && before->size == after->size);
+		before = after;
+	}
+	/* The new daemon's state is watched. */
+	fake_publish(&(const struct vuc_shm_state){.state = VUC_SHM_LOST, .generation = 1});
+	CU_ASSERT_EQUAL(vuc_vmm_events(dev), VUC_VMM_EVENT_LOST);
+	fake_hang_up();
+	CU_ASSERT_EQUAL(poll(&(struct pollfd){vuc_vmm_event_fd(dev), POLLIN, 0}, 1, -1), 1);
+	CU_ASSERT_EQUAL(vuc_vmm_events(dev), VUC_VMM_EVENT_GONE);
+}
+
+/* More than a message takes, of mappings, files and eventfds. */
+static void
+test_many(void)
+{
+	int fds[20];
+
+	for (unsigned int i = 0; i < 20; i++)
+		fds[i] = fake_memory(2 * PAGE);
+	for (unsigned int i = 0; i < 150; i++)
+		map(i, fds[i % 20]);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, NULL), 0);
+	vuc_fds_close(fds, 20);
+	for (uint32_t i = 0; i < 40; i++)
+		assign(2, i, VUC_VMM_IRQ_TRIGGER, eventfds[i % 2]);
+	fake_restart();
+	CU_ASSERT_EQUAL(vuc_vmm_reattach(dev, -1, &err), 0);
+	CU_ASSERT_EQUAL(fake.mappings, 150);
+	CU_ASSERT_EQUAL(fake_count(VUC_SHM_SET_IRQS), 3);
+	CU_ASSERT(signals(0) == 20 && signals(1) == 20);
+}
+
+/* What was refused is not asked for again; what it was to take away is not, either. */
+static void
+test_failed_commit(void)
+{
+	int status = -EEXIST;
+
+	map(1, fake.memory);
+	map(2, fake.memory);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, NULL), 0);
+	fake_twist(VUC_SHM_DMA, 0, fake_refuse, &status);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_unmap(dev, PAGE, PAGE, NULL), 0);
+	map(3, fake.memory);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, NULL), -EEXIST);
+	fake_twist(0, 0, NULL, NULL);
+	fake_restart();
+	CU_ASSERT_EQUAL(vuc_vmm_reattach(dev, -1, &err), 0);
+	CU_ASSERT_EQUAL(fake_request(VUC_SHM_DMA, 0)->packet->dma.nr, 1);
+	CU_ASSERT_EQUAL(fake_request(VUC_SHM_DMA, 0)->packet->dma.entries[0].iova, 2 * PAGE);
+}
+
+/* ---- a daemon that is not what it was ---- */
+
+#define AT(packet, field) offsetof(union fake_packet, packet.field)
+static const struct difference {
+	unsigned int type;
+	size_t offset;
+	uint32_t value;
+	const char *error;
+} differences[] = {
+	{VUC_SHM_ATTACH, AT(attach_reply, device_flags), 1, "another device: flags was 0x3, and*"},
+	{VUC_SHM_ATTACH, AT(attach_reply, num_regions), 4, "another device: num_regions was *"},
+	{VUC_SHM_ATTACH, AT(attach_reply, num_irqs), 2, "another device: num_irqs was 0x3*"},
+	{VUC_SHM_ATTACH, AT(attach_reply, pgsizes), 8192, "another device: pgsizes was 0x1000*"},
+	{VUC_SHM_ATTACH, AT(attach_reply, flags), 0, "another device: dma_message was 0x1*"},
+	{VUC_SHM_ATTACH, AT(attach_reply, max_dma_maps), 899, "another device: max_dma_maps*"},
+	{VUC_SHM_ATTACH, AT(attach_reply, max_data), 4096, "another device: max_data *"},
+	{VUC_SHM_HELLO, AT(hello_reply, max_queues), 7, "another device: max_queues was 0x8*"},
+	{VUC_SHM_HELLO, AT(hello_reply, max_depth), 128, "another device: max_depth was *"},
+	{VUC_SHM_REGION_INFO, AT(region_reply, size), 0x5000, "another device: size of a region*"},
+	{VUC_SHM_REGION_INFO, AT(region_reply, subtype), 8, "another device: type of a region*"},
+};
+
+static void
+set_field(struct fake_reply *reply, void *arg)
+{
+	const struct difference *d = arg;
+
+	memcpy(&reply->packet->bytes[d->offset], &d->value, sizeof(d->value));
+}
+
+static void
+test_differences(void)
+{
+	use_all();
+	for (size_t i = 0; i < sizeof(differences) / sizeof(differences[0]); i++) {
+		fake_restart();
+		fake_twist(differences[i].type, 0, set_field, (void *)(uintptr_t)&differences[i]);
+		if (!fake_failed(vuc_vmm_reattach(dev, -1, &err), -ENODEV, differences[i].error))
+			CU_FAIL("another device was taken");
+		CU_ASSERT(fake_failed(vuc_vmm_reset(dev, &err), -ECONNRESET, differences[i].error));
+		fake_twist(0, 0, NULL, NULL);
+	}
+	fake_restart();
+	CU_ASSERT_EQUAL(vuc_vmm_reattach(dev, -1, &err), 0);
+	expect_all();
+}
+
+/* A daemon that refuses each thing, ends with each, or does not answer it: nothing is left of it,
+ * and the next one has all. */
+static void
+test_steps(void)
+{
+	static const unsigned int types[] = {VUC_SHM_HELLO, VUC_SHM_ATTACH, VUC_SHM_REGION_INFO,
+		VUC_SHM_DMA, VUC_SHM_SET_IRQS, VUC_SHM_OPEN_QUEUE};
+	int status = -EIO;
+
+	use_all();
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		const struct {
+			fake_twist_fn twist;
+			int rc;
+		} ends[] = {{fake_refuse, status}, {fake_end, -ECONNRESET}};
+
+		for (unsigned int k = 0; k < 2; k++) {
+			fake_restart();
+			fake_twist(types[i], types[i] == VUC_SHM_SET_IRQS ? 2 : 0, ends[k].twist,
+				&status);
+			CU_ASSERT_EQUAL(vuc_vmm_reattach(dev, -1, &err), ends[k].rc);
+			CU_ASSERT_EQUAL(vuc_vmm_reset(dev, NULL), -ECONNRESET);
+			fake_twist(0, 0, NULL, NULL);
+			CU_ASSERT_EQUAL(signals(0), 0);
+		}
+	}
+	fake_restart();
+	CU_ASSERT_EQUAL(vuc_vmm_reattach(dev, -1, &err), 0);
+	expect_all();
+}
+
+/* ---- calls ---- */
+
+struct outcome {
+	unsigned int calls;
+	int status;
+};
+
+static void
+keep_outcome(void *arg, int status, const struct vuc_error *why)
+{
+	struct outcome *o = arg;
+
+	(void)why;
+	o->calls++;
+	o->status = status;
+}
+
+static void
+run_until(const struct outcome *o)
+{
+	struct pollfd fd = {.fd = vuc_vmm_event_fd(dev), .events = POLLIN};
+
+	while (o->calls == 0) {
+		CU_ASSERT_EQUAL_FATAL(poll(&fd, 1, -1), 1);
+		vuc_vmm_events(dev);
+	}
+}
+
+/* What is called meanwhile comes behind it, and it is called once at a time. */
+static void
+test_start(void)
+{
+	struct outcome in_vain = {0}, again = {0}, reset = {0}, lost = {0};
+
+	fake_twist(VUC_SHM_RESET, 0, fake_keep_silent, NULL);
+	CU_ASSERT_EQUAL(vuc_vmm_reset_start(dev, keep_outcome, &lost, NULL), 0);
+	fake_await(VUC_SHM_RESET, 1);
+	fake_restart();
+	fake_twist(VUC_SHM_HELLO, 0, fake_keep_silent, NULL);
+	CU_ASSERT_EQUAL(vuc_vmm_reattach_start(dev, -1, NULL, NULL, NULL), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_vmm_reattach_start(dev, -1, keep_outcome, &in_vain, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_reattach(dev, -1, NULL), -EALREADY);
+	fake_await(VUC_SHM_HELLO, 1);
+	fake_restart();
+	run_until(&in_vain);
+	fake_twist(0, 0, NULL, NULL);
+	CU_ASSERT_EQUAL(vuc_vmm_reattach_start(dev, -1, keep_outcome, &again, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_reset_start(dev, keep_outcome, &reset, NULL), 0);
+	run_until(&reset);
+	CU_ASSERT(lost.calls == 1 && lost.status == -ECONNRESET);
+	CU_ASSERT(in_vain.calls == 1 && in_vain.status == -ECONNRESET);
+	CU_ASSERT(again.calls == 1 && again.status == 0 && reset.status == 0);
+}
+
+/* A daemon that lives is left: it may be about to stop. */
+static void
+test_alive(void)
+{
+	use_interrupts();
+	CU_ASSERT_EQUAL(vuc_vmm_reattach(dev, -1, &err), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_reset(dev, &err), 0);
+	CU_ASSERT_EQUAL(fake_count(VUC_SHM_HELLO), 2);
+}
+
+static void
+test_detach_meanwhile(void)
+{
+	struct outcome again = {0}, left = {0};
+
+	use_all();
+	fake_restart();
+	fake_twist(VUC_SHM_DMA, 0, fake_keep_silent, NULL);
+	CU_ASSERT_EQUAL(vuc_vmm_reattach_start(dev, -1, keep_outcome, &again, NULL), 0);
+	while (fake_count(VUC_SHM_DMA) == 0)
+		vuc_vmm_events(dev);
+	CU_ASSERT_EQUAL(vuc_vmm_detach_start(dev, keep_outcome, &left, NULL), 0);
+	run_until(&left);
+	CU_ASSERT(again.calls == 1 && again.status == -ECANCELED);
+	CU_ASSERT_EQUAL(left.status, -ECONNRESET);
+	dev = NULL;
+}
+
+/* ---- waiting ---- */
+
+static int
+attach_waiting(uint32_t wait_ms)
+{
+	struct vuc_vmm_attach_opts opts;
+
+	vuc_vmm_detach(dev);
+	fake_opts(&opts);
+	opts.wait_ms = wait_ms;
+	return vuc_vmm_attach(&opts, &dev, &err);
+}
+
+struct refusals {
+	int status;
+	unsigned int left;
+};
+
+static void
+refuse_some(struct fake_reply *reply, void *arg)
+{
+	struct refusals *r = arg;
+
+	if (r->left == 0)
+		return;
+	r->left--;
+	fake_refuse(reply, &r->status);
+}
+
+/* Waiting is for what may pass. */
+static void
+test_wait(void)
+{
+	static const struct {
+		int status;
+		bool waits;
+	} rows[] = {{-EBUSY, true}, {-ENOENT, true}, {-ENOTCONN, true}, {-EACCES, false},
+		{-EPROTONOSUPPORT, false}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct refusals r = {rows[i].status, 2};
+
+		fake_twist(VUC_SHM_ATTACH, 0, refuse_some, &r);
+		CU_ASSERT_EQUAL(attach_waiting(60000), rows[i].waits ? 0 : rows[i].status);
+		CU_ASSERT_EQUAL(r.left, rows[i].waits ? 0 : 1);
+		r.left = 2;
+		fake_restart();
+		if (rows[i].waits)
+			CU_ASSERT_EQUAL(vuc_vmm_reattach(dev, -1, &err), 0);
+		fake_twist(0, 0, NULL, NULL);
+	}
+	/* It does end. */
+	fake_twist(VUC_SHM_ATTACH, 0, fake_refuse, &(int){-EBUSY});
+	CU_ASSERT(fake_failed(attach_waiting(100), -EBUSY, "because"));
+	fake_twist(0, 0, NULL, NULL);
+}
+
+/* A daemon that is not there yet. */
+static void
+test_wait_for_path(void)
+{
+	struct vuc_vmm_attach_opts opts;
+	struct outcome o = {0};
+	char other[128];
+
+	vuc_vmm_detach(dev);
+	dev = NULL;
+	snprintf(other, sizeof(other), "%s.other", fake.path);
+	CU_ASSERT_EQUAL_FATAL(rename(fake.path, other), 0);
+	CU_ASSERT(fake_failed(attach_waiting(30), -ENOENT, "cannot connect to the daemon at *"));
+	fake_opts(&opts);
+	opts.wait_ms = 60000;
+	CU_ASSERT_EQUAL_FATAL(vuc_vmm_attach_start(&opts, &dev, keep_outcome, &o, NULL), 0);
+	vuc_vmm_events(dev);
+	CU_ASSERT_EQUAL(o.calls, 0);
+	CU_ASSERT_EQUAL_FATAL(rename(other, fake.path), 0);
+	run_until(&o);
+	CU_ASSERT_EQUAL(o.status, 0);
+	CU_ASSERT_EQUAL(vuc_vmm_reset(dev, &err), 0);
+}
+
+/* ---- a connection of the VMM's ---- */
+
+static int
+connect_to_fake(int type)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	memcpy(addr.sun_path, fake.path, strlen(fake.path));
+	CU_ASSERT_EQUAL(connect(fd, (const struct sockaddr *)&addr, sizeof(addr)),
+		type == SOCK_SEQPACKET ? 0 : -1);
+	return fd;
+}
+
+static void
+test_descriptor(void)
+{
+	struct vuc_vmm_attach_opts opts;
+	int fd, other;
+
+	vuc_vmm_detach(dev);
+	dev = NULL;
+	fake_opts(&opts);
+	opts.socket = "/there/is/none";
+	other = connect_to_fake(SOCK_STREAM);
+	opts.fd = other;
+	CU_ASSERT(fake_failed(vuc_vmm_attach(&opts, &dev, &err), -EINVAL,
+		"descriptor * is no connected UNIX socket of type SOCK_SEQPACKET"));
+	close(other);
+	fd = connect_to_fake(SOCK_SEQPACKET);
+	opts.fd = fd;
+	opts.wait_ms = 1;
+	CU_ASSERT_EQUAL(vuc_vmm_attach(&opts, &dev, &err), -EINVAL);
+	opts.wait_ms = 0;
+	CU_ASSERT_EQUAL_FATAL(vuc_vmm_attach(&opts, &dev, &err), 0);
+	close(fd);
+	CU_ASSERT_EQUAL(vuc_vmm_reset(dev, &err), 0);
+	use_all();
+	fake_restart();
+	CU_ASSERT(fake_failed(vuc_vmm_reattach(dev, -1, &err), -EINVAL, "*another one is needed"));
+	fd = connect_to_fake(SOCK_SEQPACKET);
+	CU_ASSERT_EQUAL(vuc_vmm_reattach(dev, fd, &err), 0);
+	close(fd);
+	expect_all();
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{"replay", test_replay},
+		{"more than a message takes", test_many},
+		{"a commit that failed", test_failed_commit},
+		{"another device", test_differences},
+		{"each step refused or lost", test_steps},
+		{"asynchronous", test_start},
+		{"a daemon that lives", test_alive},
+		{"detached meanwhile", test_detach_meanwhile},
+		{"waiting", test_wait},
+		{"waiting for a daemon", test_wait_for_path},
+		{"by a connected descriptor", test_descriptor},
+		CU_TEST_INFO_NULL,
+	};
+
+	return vuc_tap_tests("vmm", set_up, tear_down, tests);
+}
