@@ -200,8 +200,9 @@ enum vuc_shm_dma_op {
 	VUC_SHM_DMA_UNMAP_ALL = 3, /**< unmap all mappings */
 };
 
-#define VUC_SHM_DMA_READ  (1u << 0) /**< the device may read the memory */
-#define VUC_SHM_DMA_WRITE (1u << 1) /**< the device may write the memory */
+#define VUC_SHM_DMA_READ      (1u << 0) /**< of a MAP: the device may read the memory */
+#define VUC_SHM_DMA_WRITE     (1u << 1) /**< of a MAP: the device may write the memory */
+#define VUC_SHM_DMA_IF_MAPPED (1u << 2) /**< of an UNMAP: a range without mappings is no error */
 
 /** An entry. Fields that op does not use are 0; an unused fd_index is -1. */
 struct vuc_shm_dma_entry {

@@ -18,7 +18,8 @@
  *   sides are awake.
  * - All other functions send a message to the daemon and wait for the reply. Any thread may call
  *   them, also concurrently: their requests are processed one after another.
- * - Each function that waits has an asynchronous variant, whose name ends in _start. It returns at
+ * - Each function that waits for the daemon, but for vuc_vmm_read() and the like, has an
+ *   asynchronous variant, whose name ends in _start. It returns at
  *   once, and vuc_vmm_events() reports completion: see vuc_vmm_done_fn. No function holds a lock
  *   while it waits, so the asynchronous variants do not wait for other threads either.
  *
@@ -87,6 +88,13 @@ struct vuc_vmm_attach_opts {
 	/** Timeout in milliseconds for attaching and for each function that sends a message to the
 	 * daemon, from the call on; the daemon may have to wait for the device's server. */
 	uint32_t timeout_ms;
+	/** A UNIX socket of type SOCK_SEQPACKET that is connected to the daemon, for VMMs that may
+	 * not open one; it is duplicated. -1, the default: connect to `socket`. */
+	int fd;
+	/** How long to wait, in milliseconds and in addition to timeout_ms, while the daemon, the
+	 * device or its server is not there, or another VMM has the device; 0, the default: not at
+	 * all. Not with fd. */
+	uint32_t wait_ms;
 };
 
 #define VUC_VMM_DEFAULT_TIMEOUT_MS 65000 /**< default of timeout_ms */
@@ -104,7 +112,8 @@ void vuc_vmm_attach_opts_init(struct vuc_vmm_attach_opts *opts, size_t size);
  * @return 0; what connect(2) says; -EPROTONOSUPPORT when daemon and library have no version of the
  *         protocol in common; -ENOENT when the daemon has no device of this name; -EACCES when this
  *         user may not attach to it; -EBUSY when another VMM uses it; -ENOTCONN while its server is
- *         away; -ETIMEDOUT; -EINVAL for invalid options; -ENAMETOOLONG for the path of the socket
+ *         away; -ETIMEDOUT; -EINVAL for invalid options; -ENAMETOOLONG for the path of the socket.
+ *         With wait_ms, the errors that may pass are returned after that time only
  */
 int vuc_vmm_attach(
 	const struct vuc_vmm_attach_opts *opts, struct vuc_vmm_device **dev, struct vuc_error *err);
@@ -150,6 +159,40 @@ void vuc_vmm_detach(struct vuc_vmm_device *dev);
 int vuc_vmm_detach_start(
 	struct vuc_vmm_device *dev, vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
 
+/**
+ * Attach again to the device when the daemon has gone (VUC_VMM_EVENT_GONE), at the same path, and
+ * restore what the VMM has set up: mappings, eventfds and masks of interrupts, and queues. The
+ * library keeps a record of that, with a descriptor of each file and of each eventfd. The device
+ * that the new daemon has under the name must be the same: its flags, numbers and sizes of regions
+ * are compared. Threads may use the device meanwhile:
+ *
+ * - Requests that were submitted to a queue before end with -ECONNRESET: they may or may not have
+ *   reached the device, and none is sent again. Posted writes among them may be lost. A thread that
+ *   waits in a queue returns within 100 ms. Until this operation has succeeded, each access returns
+ *   -ECONNRESET; from then on the same queues work. If a thread has requests outstanding that it
+ *   has not waited for, vuc_queue_submit() returns -ECONNRESET until vuc_queue_poll() has returned
+ *   their results.
+ * - Functions that are waiting end with -ECONNRESET; those called from here on wait for this one.
+ *
+ * On success, each eventfd of INTx, MSI and MSI-X that is signalled when an interrupt is raised has
+ * been written once, and vuc_vmm_events() reports VUC_VMM_EVENT_RESET and VUC_VMM_EVENT_REMAP: the
+ * device is as after a reset, and its regions are other ones. Mappings of a commit that failed are
+ * not restored. vuc_vmm_info() does not change, and counters begin at 0.
+ *
+ * @param dev  the device
+ * @param fd   a descriptor as in struct vuc_vmm_attach_opts; -1: connect to the same path
+ * @param err  filled on failure; may be NULL
+ * @return 0; as vuc_vmm_attach(), with the timeout_ms and wait_ms of attaching; -ENODEV when the
+ *         device is another one; -EALREADY while it is being attached again; an error of what could
+ *         not be restored. After a failure it can be called again
+ */
+int vuc_vmm_reattach(struct vuc_vmm_device *dev, int fd, struct vuc_error *err);
+
+/** Asynchronous variant, see vuc_vmm_done_fn; fd may be closed after this call. @return 0;
+ * -EALREADY; -EINVAL; -EMFILE; -ENOMEM */
+int vuc_vmm_reattach_start(
+	struct vuc_vmm_device *dev, int fd, vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
+
 /** Information about a device. */
 struct vuc_vmm_info {
 	uint64_t generation;   /**< number of the daemon's connections to the device so far */
@@ -186,10 +229,16 @@ struct vuc_vmm_region {
 	uint32_t nr_areas; /**< parts that can be mapped */
 	const struct vuc_vmm_area *areas; /**< nr_areas of them, ascending, without overlaps. They
 					     do not contain the pages of the MSI-X table and PBA */
+	int fd; /**< descriptor of all areas, if they have one in common and `offset` of an area
+		     plus fd_offset is its file_offset; else -1. May be duplicated */
+	uint64_t fd_offset; /**< see fd */
 };
 
 /**
- * Query a region. The library caches the result, which is valid until the device is detached.
+ * Query a region. The library caches the result until VUC_VMM_EVENT_REMAP is reported: call it
+ * again then. A result, with its descriptors, is valid until the device is detached, or until the
+ * event is reported for the second time after the call, and duplicates of descriptors for as long
+ * as the caller has them.
  * If the server truncates a mapped file, accesses to the mapping raise SIGBUS.
  *
  * @return 0; -EINVAL when index is not below num_regions
@@ -251,6 +300,27 @@ void vuc_vmm_close_queue(struct vuc_vmm_device *dev, struct vuc_queue *queue);
 int vuc_vmm_close_queue_start(struct vuc_vmm_device *dev, struct vuc_queue *queue,
 	vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
 
+/**
+ * Read count bytes at offset of a region, as vuc_queue_read(). For callers without a queue of their
+ * own: the device has one for all threads, which take turns. It is opened at the first call, with
+ * defaults. Open queues for threads that access registers often.
+ *
+ * @return 0; an error reply of the server; -EINVAL for an access outside of the region; errors of
+ *         vuc_vmm_open_queue()
+ */
+int vuc_vmm_read(struct vuc_vmm_device *dev, uint32_t region, uint64_t offset, void *data,
+	uint32_t count, struct vuc_error *err);
+
+/** Write count bytes at offset of a region and wait for the result, as vuc_queue_write(). See
+ * vuc_vmm_read(). */
+int vuc_vmm_write(struct vuc_vmm_device *dev, uint32_t region, uint64_t offset, const void *data,
+	uint32_t count, struct vuc_error *err);
+
+/** Write count bytes at offset of a region as PCI does, as vuc_queue_write_pci(). See
+ * vuc_vmm_read(). */
+int vuc_vmm_write_pci(struct vuc_vmm_device *dev, uint32_t region, uint64_t offset,
+	const void *data, uint32_t count, struct vuc_error *err);
+
 #define VUC_VMM_DMA_READ  (1u << 0) /**< the device may read the memory */
 #define VUC_VMM_DMA_WRITE (1u << 1) /**< the device may write the memory */
 
@@ -262,15 +332,17 @@ struct vuc_vmm_dma {
 	uint32_t flags;  /**< VUC_VMM_DMA_READ and VUC_VMM_DMA_WRITE, at least one of them */
 	int fd; /**< the file: a memfd, hugetlbfs, /dev/shm. With dma_message, a memfd must be
 		   sealed with F_SEAL_SHRINK. Owned by the caller, who may close it after the
-		   commit */
+		   commit. -1: memory without a file (a ROM, another device's BAR): accepted, but
+		   the device has no access to it */
 };
 
 /**
  * Queue mappings; vuc_vmm_dma_commit() executes them. All threads share the device's one queue of
  * mappings.
  *
- * @return 0; -EINVAL for invalid flags or addresses or a closed file descriptor, in which case
- *         nothing is queued. Errors of the daemon and the device are returned by the commit
+ * @return number of mappings without a file, usually 0; -EINVAL for invalid flags or addresses or a
+ *         closed file descriptor, in which case nothing is queued. Errors of the daemon and the
+ *         device are returned by the commit
  */
 int vuc_vmm_dma_map(struct vuc_vmm_device *dev, const struct vuc_vmm_dma *mappings, size_t nr,
 	struct vuc_error *err);
@@ -278,6 +350,10 @@ int vuc_vmm_dma_map(struct vuc_vmm_device *dev, const struct vuc_vmm_dma *mappin
 /** Queue the unmapping of all mappings in [iova, iova + size), which must not contain only a part
  * of one. @return 0; -EINVAL for an invalid range */
 int vuc_vmm_dma_unmap(
+	struct vuc_vmm_device *dev, uint64_t iova, uint64_t size, struct vuc_error *err);
+
+/** The same, but without an error of the commit if the range has no mapping. */
+int vuc_vmm_dma_unmap_if_mapped(
 	struct vuc_vmm_device *dev, uint64_t iova, uint64_t size, struct vuc_error *err);
 
 /** Queue the unmapping of all mappings. */
@@ -354,6 +430,23 @@ int vuc_vmm_irq_disable(struct vuc_vmm_device *dev, uint32_t index, struct vuc_e
 int vuc_vmm_irq_disable_start(struct vuc_vmm_device *dev, uint32_t index, vuc_vmm_done_fn done,
 	void *arg, struct vuc_error *err);
 
+struct vfio_irq_set;
+
+/**
+ * What ioctl(VFIO_DEVICE_SET_IRQS) does, with its struct of <linux/vfio.h>: each combination of
+ * DATA_NONE, DATA_BOOL or DATA_EVENTFD with ACTION_TRIGGER, ACTION_MASK or ACTION_UNMASK. A count
+ * of 0 with DATA_NONE and ACTION_TRIGGER disables the index.
+ *
+ * @return as vuc_vmm_irq_assign(); -EINVAL also for flags or an argsz that cannot be
+ */
+int vuc_vmm_irq_set(
+	struct vuc_vmm_device *dev, const struct vfio_irq_set *set, struct vuc_error *err);
+
+/** Asynchronous variant, see vuc_vmm_done_fn. The eventfds may be closed after this call. @return
+ * 0; -EINVAL; -EMFILE; -ENOMEM */
+int vuc_vmm_irq_set_start(struct vuc_vmm_device *dev, const struct vfio_irq_set *set,
+	vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
+
 /** How a part of a region is accessed through a file descriptor. */
 enum vuc_vmm_io_type {
 	VUC_VMM_IO_EVENTFD = 0,        /**< a write signals an eventfd: for KVM_IOEVENTFD */
@@ -409,7 +502,7 @@ int vuc_vmm_reset_start(
 #define VUC_VMM_EVENT_BACK    (1u << 1) /**< the device is restored: go on; with EVENT_RESET */
 #define VUC_VMM_EVENT_RESET   (1u << 2) /**< the guest's driver must reset the device */
 #define VUC_VMM_EVENT_REMOVED (1u << 3) /**< the operator has removed or detached it: detach */
-#define VUC_VMM_EVENT_GONE    (1u << 4) /**< the daemon exits or has crashed: detach */
+#define VUC_VMM_EVENT_GONE    (1u << 4) /**< the daemon exits or has crashed: reattach, or detach */
 #define VUC_VMM_EVENT_SILENT  (1u << 5) /**< the server stopped replying: requests time out */
 #define VUC_VMM_EVENT_ANSWERS (1u << 6) /**< the server replies again */
 #define VUC_VMM_EVENT_STALE   (1u << 7) /**< the daemon has reconnected: detach, and attach again */

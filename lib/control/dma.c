@@ -59,7 +59,9 @@ vmm_close_files(struct held_files *held)
 static int
 dma_check_unused(struct control_vmm *v, uint32_t i, const struct vuc_shm_dma_entry *e)
 {
-	if (e->flags != 0 || e->offset != 0 || e->fd_index != -1)
+	uint32_t known = e->op == VUC_SHM_DMA_UNMAP ? VUC_SHM_DMA_IF_MAPPED : 0;
+
+	if ((e->flags & ~known) != 0 || e->offset != 0 || e->fd_index != -1)
 		return vmm_end(v,
 			"entry %u: flags 0x%x, offset 0x%" PRIx64 ", fd_index %d of an "
 			"unmapping",
@@ -242,6 +244,8 @@ batch_take(struct vuc_device *dev, struct batch *b, uint32_t i)
 		return batch_map(dev, b, i);
 	rc = e->op == VUC_SHM_DMA_UNMAP ? vuc_dma_unmap(dev, e->iova, e->size)
 					: vuc_dma_unmap_all(dev);
+	if (rc == -ENOENT && (e->flags & VUC_SHM_DMA_IF_MAPPED) != 0)
+		return 0;
 	return rc != 0 ? vuc_error_set(&b->err, rc, "%s", vuc_device_reason(dev)) : 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Attaching to a device, resetting it, what becomes of it, and detaching from it. */
+/* Attaching to a device of a daemon. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,6 +10,8 @@
 
 #include <vuc/export.h>
 
+#include "attach.h"
+#include "clock.h"
 #include "error.h"
 #include "operation.h"
 #include "opts.h"
@@ -17,14 +19,21 @@
 
 #define PATH_SIZE 256
 
+/* Between attempts to attach to a device that is not there. */
+#define RETRY_PAUSE_MS 50u
+
 VUC_EXPORT void
 vuc_vmm_attach_opts_init(struct vuc_vmm_attach_opts *opts, size_t size)
 {
-	const struct vuc_vmm_attach_opts defaults = {.timeout_ms = VUC_VMM_DEFAULT_TIMEOUT_MS};
+	const struct vuc_vmm_attach_opts defaults = {
+		.timeout_ms = VUC_VMM_DEFAULT_TIMEOUT_MS,
+		.fd = -1,
+	};
 
 	vuc_opts_init(opts, size, &defaults, sizeof(defaults));
 }
 
+/* What has to do with the daemon. */
 static int
 options_read(struct vuc_vmm_attach_opts *known, const struct vuc_vmm_attach_opts *opts,
 	struct vuc_error *err)
@@ -36,17 +45,25 @@ options_read(struct vuc_vmm_attach_opts *known, const struct vuc_vmm_attach_opts
 		VUC_OPTS_LEAST(struct vuc_vmm_attach_opts, timeout_ms), "vuc_vmm_attach_opts", err);
 	if (rc != 0)
 		return rc;
-	if (known->device == NULL || known->device[0] == '\0')
-		return vuc_error_set(err, -EINVAL, "no name of a device to attach to");
-	if (strlen(known->device) >= VUC_SHM_NAME_SIZE)
-		return vuc_error_set(err, -EINVAL,
-			"device name of %zu bytes, at most %d are allowed: %s",
-			strlen(known->device), VUC_SHM_NAME_SIZE - 1, known->device);
 	if (known->timeout_ms == 0)
 		return vuc_error_set(err, -EINVAL, "timeout_ms is 0");
+	if (known->wait_ms > 0 && known->fd >= 0)
+		return vuc_error_set(err, -EINVAL,
+			"wait_ms with a connected descriptor: it cannot be connected again");
 	if (known->name == NULL)
 		known->name = program_invocation_short_name;
 	return 0;
+}
+
+static int
+options_check_device(const struct vuc_vmm_attach_opts *known, struct vuc_error *err)
+{
+	if (known->device == NULL || known->device[0] == '\0')
+		return vuc_error_set(err, -EINVAL, "no name of a device to attach to");
+	if (strlen(known->device) < VUC_SHM_NAME_SIZE)
+		return 0;
+	return vuc_error_set(err, -EINVAL, "device name of %zu bytes, at most %d are allowed: %s",
+		strlen(known->device), VUC_SHM_NAME_SIZE - 1, known->device);
 }
 
 /* What a program with privileges of its own finds in the environment is not its own. */
@@ -78,31 +95,21 @@ default_path(char path[PATH_SIZE])
 	snprintf(path, PATH_SIZE, "/run/vucd/vmm.sock");
 }
 
-/* HELLO, then ATTACH. */
-struct attach_operation {
-	struct vmm_operation op;
-	bool greeted;
-	char name[VUC_SHM_NAME_SIZE];
-	char device[VUC_SHM_NAME_SIZE];
-};
-
-static bool
-attach_ask(struct vmm_operation *op, union vmm_packet *request, struct vmm_fds *fds)
+void
+vmm_hello_ask(const struct vuc_vmm_device *dev, union vmm_packet *request)
 {
-	struct attach_operation *a = (struct attach_operation *)op;
+	vmm_request_set(request, VUC_SHM_HELLO, sizeof(request->hello));
+	request->hello.magic = VUC_SHM_MAGIC;
+	request->hello.version_min = VUC_SHM_VERSION;
+	request->hello.version_max = VUC_SHM_VERSION;
+	memcpy(request->hello.name, dev->name, sizeof(dev->name));
+}
 
-	(void)fds;
-	if (!a->greeted) {
-		vmm_request_set(request, VUC_SHM_HELLO, sizeof(request->hello));
-		request->hello.magic = VUC_SHM_MAGIC;
-		request->hello.version_min = VUC_SHM_VERSION;
-		request->hello.version_max = VUC_SHM_VERSION;
-		memcpy(request->hello.name, a->name, sizeof(a->name));
-	} else {
-		vmm_request_set(request, VUC_SHM_ATTACH, sizeof(request->attach));
-		memcpy(request->attach.name, a->device, sizeof(a->device));
-	}
-	return true;
+void
+vmm_attach_ask(const struct vuc_vmm_device *dev, union vmm_packet *request)
+{
+	vmm_request_set(request, VUC_SHM_ATTACH, sizeof(request->attach));
+	memcpy(request->attach.name, dev->device, sizeof(dev->device));
 }
 
 static int
@@ -123,9 +130,9 @@ hello_check(struct vuc_vmm_device *dev, const union vmm_packet *packet, struct v
 	return 0;
 }
 
-static int
-hello_take(struct vuc_vmm_device *dev, const union vmm_packet *reply, const struct vmm_fds *fds,
-	struct vuc_error *err)
+int
+vmm_hello_take(struct vuc_vmm_device *dev, const union vmm_packet *reply, const struct vmm_fds *fds,
+	struct vuc_vmm_info *info, struct vuc_error *err)
 {
 	const struct vuc_shm_hello_reply *r = &reply->hello_reply;
 	int rc = vmm_reply_is(dev, reply, sizeof(*r), fds, 0, err);
@@ -134,11 +141,11 @@ hello_take(struct vuc_vmm_device *dev, const union vmm_packet *reply, const stru
 		rc = hello_check(dev, reply, err);
 	if (rc != 0)
 		return rc;
-	dev->info.max_queues = r->max_queues;
-	dev->info.max_depth = r->max_depth;
-	dev->info.max_data = r->max_data;
-	dev->info.max_dma_maps = r->max_dma_maps;
-	return VMM_MORE;
+	info->max_queues = r->max_queues;
+	info->max_depth = r->max_depth;
+	info->max_data = r->max_data;
+	info->max_dma_maps = r->max_dma_maps;
+	return 0;
 }
 
 static int
@@ -180,21 +187,78 @@ info_keep(struct vuc_vmm_info *info, const struct vuc_shm_attach_reply *r)
 
 /* Take over the descriptors of the reply: eventfds are kept, those of memory closed once mapped. */
 static int
-attach_take_fds(struct vuc_vmm_device *dev, struct vmm_fds *fds, struct vuc_error *err)
+attach_take_fds(struct vmm_attached *a, struct vmm_fds *fds, struct vuc_error *err)
 {
-	int rc = vmm_pages_map(&dev->pages, fds->fd, err);
+	int rc = vmm_pages_map(&a->pages, fds->fd, err);
 
-	dev->kick_fd = fds->fd[VUC_SHM_FD_KICK];
-	dev->watch.event_fd = fds->fd[VUC_SHM_FD_EVENT];
+	a->kick_fd = fds->fd[VUC_SHM_FD_KICK];
+	a->event_fd = fds->fd[VUC_SHM_FD_EVENT];
 	fds->fd[VUC_SHM_FD_KICK] = -1;
 	fds->fd[VUC_SHM_FD_EVENT] = -1;
 	if (rc == 0)
-		rc = vmm_eventfd_check(dev->kick_fd, "the poller's kick", err);
+		rc = vmm_eventfd_check(a->kick_fd, "the poller's kick", err);
 	if (rc == 0)
-		rc = vmm_eventfd_unblock(dev->kick_fd, "the poller's kick", err);
+		rc = vmm_eventfd_unblock(a->kick_fd, "the poller's kick", err);
 	if (rc == 0)
-		rc = vmm_eventfd_check(dev->watch.event_fd, "events of the device", err);
+		rc = vmm_eventfd_check(a->event_fd, "events of the device", err);
 	return rc;
+}
+
+int
+vmm_attach_take(struct vuc_vmm_device *dev, const union vmm_packet *reply, struct vmm_fds *fds,
+	struct vmm_attached *a, struct vuc_error *err)
+{
+	int rc =
+		vmm_reply_is(dev, reply, sizeof(reply->attach_reply), fds, VUC_SHM_ATTACH_FDS, err);
+
+	if (rc == 0)
+		rc = attach_take_fds(a, fds, err);
+	if (rc == 0)
+		rc = attach_check(dev, reply, err);
+	if (rc == 0)
+		info_keep(&a->info, &reply->attach_reply);
+	return rc;
+}
+
+/* Whether the device may be there later: no daemon, no such device, no server, another VMM. */
+static bool
+is_worth_waiting(int status)
+{
+	return status == -ENOENT || status == -ECONNREFUSED || status == -ENOTCONN ||
+		status == -EBUSY || status == -ECONNRESET;
+}
+
+bool
+vmm_attach_retry(struct vmm_operation *op)
+{
+	struct vmm_link *link = &op->dev->link;
+	uint64_t now = vuc_clock_ms();
+
+	if (!is_worth_waiting(op->status) || now + RETRY_PAUSE_MS >= link->wait_end)
+		return false;
+	vmm_watch_forget_link(&op->dev->watch, link->fd);
+	if (vmm_link_renew(link, -1, NULL) != 0)
+		return false;
+	link->retry_ms = now + RETRY_PAUSE_MS;
+	op->status = 0;
+	return true;
+}
+
+/* HELLO, then ATTACH. */
+struct attach_operation {
+	struct vmm_operation op;
+	bool greeted;
+};
+
+static bool
+attach_ask(struct vmm_operation *op, union vmm_packet *request, struct vmm_fds *fds)
+{
+	(void)fds;
+	if (((struct attach_operation *)op)->greeted)
+		vmm_attach_ask(op->dev, request);
+	else
+		vmm_hello_ask(op->dev, request);
+	return true;
 }
 
 static int
@@ -203,20 +267,21 @@ attach_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_
 {
 	struct attach_operation *a = (struct attach_operation *)op;
 	struct vuc_vmm_device *dev = op->dev;
+	struct vmm_attached attached = {.info = dev->info, .kick_fd = -1, .event_fd = -1};
 	int rc;
 
 	if (!a->greeted) {
 		a->greeted = true;
-		return hello_take(dev, reply, fds, err);
+		rc = vmm_hello_take(dev, reply, fds, &dev->info, err);
+		return rc == 0 ? VMM_MORE : rc;
 	}
-	rc = vmm_reply_is(dev, reply, sizeof(reply->attach_reply), fds, VUC_SHM_ATTACH_FDS, err);
-	if (rc == 0)
-		rc = attach_take_fds(dev, fds, err);
-	if (rc == 0)
-		rc = attach_check(dev, reply, err);
+	rc = vmm_attach_take(dev, reply, fds, &attached, err);
+	dev->pages = attached.pages;
+	dev->kick_fd = attached.kick_fd;
+	dev->watch.event_fd = attached.event_fd;
 	if (rc != 0)
 		return rc;
-	info_keep(&dev->info, &reply->attach_reply);
+	dev->info = attached.info;
 	rc = vmm_watch_state(dev, err);
 	return rc == 0 ? vmm_regions_alloc(dev, err) : rc;
 }
@@ -225,6 +290,12 @@ attach_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_
 static int
 attach_refused(struct vmm_operation *op)
 {
+	struct attach_operation *a = (struct attach_operation *)op;
+
+	if (vmm_attach_retry(op)) {
+		a->greeted = false;
+		return VMM_MORE;
+	}
 	vmm_link_end(&op->dev->link, NULL, op->status, "%s", op->err.text);
 	return 0;
 }
@@ -235,43 +306,8 @@ static const struct vmm_operation_ops attach_ops = {
 	.refused = attach_refused,
 };
 
-static void
-free_device(struct vuc_vmm_device *dev)
-{
-	vmm_queues_free(dev);
-	vmm_regions_free(dev);
-	vmm_watch_close(&dev->watch);
-	vmm_pages_unmap(&dev->pages);
-	if (dev->kick_fd >= 0)
-		close(dev->kick_fd);
-	vmm_link_close(&dev->link);
-	free(dev->dma.entries);
-	pthread_cond_destroy(&dev->ops.turn);
-	pthread_mutex_destroy(&dev->lock);
-	free(dev);
-}
-
-static struct vuc_vmm_device *
-new_device(void)
-{
-	struct vuc_vmm_device *dev = calloc(1, sizeof(*dev));
-
-	if (dev == NULL)
-		return NULL;
-	dev->link.fd = -1;
-	dev->kick_fd = -1;
-	dev->watch.epoll_fd = -1;
-	dev->watch.timer_fd = -1;
-	dev->watch.event_fd = -1;
-	TAILQ_INIT(&dev->ops.queue);
-	TAILQ_INIT(&dev->ops.ended);
-	pthread_cond_init(&dev->ops.turn, NULL);
-	pthread_mutex_init(&dev->lock, NULL);
-	return dev;
-}
-
 static int
-device_prepare(
+device_open(
 	struct vuc_vmm_device *dev, const struct vuc_vmm_attach_opts *opts, struct vuc_error *err)
 {
 	char path[PATH_SIZE];
@@ -279,9 +315,31 @@ device_prepare(
 
 	if (opts->socket == NULL)
 		default_path(path);
-	rc = vmm_link_open(
-		&dev->link, opts->socket != NULL ? opts->socket : path, opts->timeout_ms, err);
+	if (opts->fd >= 0)
+		rc = vmm_link_open_fd(&dev->link, opts->fd, err);
+	else
+		rc = vmm_link_open(&dev->link, opts->socket != NULL ? opts->socket : path, err);
 	return rc == 0 ? vmm_watch_open(&dev->watch, err) : rc;
+}
+
+struct vuc_vmm_device *
+vmm_device_prepare(const struct vuc_vmm_attach_opts *known, int *rc, struct vuc_error *err)
+{
+	struct vuc_vmm_device *dev = vmm_device_create();
+
+	if (dev == NULL) {
+		*rc = vuc_error_set(err, -ENOMEM, "no memory for a device");
+		return NULL;
+	}
+	dev->link.timeout_ms = known->timeout_ms;
+	dev->link.wait_ms = known->wait_ms;
+	/* The name is for logs only: a long one is cut. */
+	snprintf(dev->name, sizeof(dev->name), "%s", known->name);
+	*rc = device_open(dev, known, err);
+	if (*rc == 0)
+		return dev;
+	vmm_device_free(dev);
+	return NULL;
 }
 
 /* Returns an operation that attaches a new device, or NULL with *rc. */
@@ -289,27 +347,24 @@ static struct attach_operation *
 attach_prepare(const struct vuc_vmm_attach_opts *opts, int *rc, struct vuc_error *err)
 {
 	struct vuc_vmm_attach_opts known;
-	struct attach_operation *a = NULL;
+	struct attach_operation *a;
 	struct vuc_vmm_device *dev;
 
 	*rc = options_read(&known, opts, err);
-	if (*rc != 0)
+	if (*rc == 0)
+		*rc = options_check_device(&known, err);
+	dev = *rc == 0 ? vmm_device_prepare(&known, rc, err) : NULL;
+	if (dev == NULL)
 		return NULL;
-	dev = new_device();
-	if (dev != NULL)
-		a = vmm_operation_create(dev, &attach_ops, sizeof(*a), err);
-	if (a == NULL) {
-		*rc = vuc_error_set(err, -ENOMEM, "no memory for a device");
-	} else if ((*rc = device_prepare(dev, &known, err)) == 0) {
-		/* The name is for logs only: a long one is cut. */
-		snprintf(a->name, sizeof(a->name), "%s", known.name);
-		snprintf(a->device, sizeof(a->device), "%s", known.device);
+	snprintf(dev->device, sizeof(dev->device), "%s", known.device);
+	a = vmm_operation_create(dev, &attach_ops, sizeof(*a), err);
+	if (a != NULL) {
 		a->op.phase = VMM_ATTACHED;
+		a->op.waits = true;
 		return a;
 	}
-	free(a);
-	if (dev != NULL)
-		free_device(dev);
+	*rc = -ENOMEM;
+	vmm_device_free(dev);
 	return NULL;
 }
 
@@ -356,170 +411,6 @@ vuc_vmm_attach(
 	if (rc == 0)
 		*dev = attached;
 	else
-		free_device(attached);
+		vmm_device_free(attached);
 	return rc;
-}
-
-VUC_EXPORT const struct vuc_vmm_info *
-vuc_vmm_info(const struct vuc_vmm_device *dev)
-{
-	return &dev->info;
-}
-
-/* A request without a body: RESET or DETACH. */
-struct plain_operation {
-	struct vmm_operation op;
-	enum vuc_shm_type type;
-};
-
-static bool
-plain_ask(struct vmm_operation *op, union vmm_packet *request, struct vmm_fds *fds)
-{
-	struct plain_operation *p = (struct plain_operation *)op;
-
-	(void)fds;
-	vmm_request_set(request, p->type, sizeof(request->plain));
-	return true;
-}
-
-static int
-plain_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_fds *fds,
-	struct vuc_error *err)
-{
-	return vmm_reply_is(op->dev, reply, sizeof(reply->plain), fds, 0, err);
-}
-
-static const struct vmm_operation_ops plain_ops = {.ask = plain_ask, .take = plain_take};
-
-static struct plain_operation *
-plain_create(struct vuc_vmm_device *dev, enum vuc_shm_type type, struct vuc_error *err)
-{
-	struct plain_operation *p = vmm_operation_create(dev, &plain_ops, sizeof(*p), err);
-
-	if (p != NULL)
-		p->type = type;
-	return p;
-}
-
-static int
-reset_begin(
-	struct vuc_vmm_device *dev, const struct vmm_completion *completion, struct vuc_error *err)
-{
-	struct plain_operation *p = plain_create(dev, VUC_SHM_RESET, err);
-
-	return p != NULL ? vmm_operation_begin(&p->op, completion, err) : -ENOMEM;
-}
-
-VUC_EXPORT int
-vuc_vmm_reset(struct vuc_vmm_device *dev, struct vuc_error *err)
-{
-	return reset_begin(dev, NULL, err);
-}
-
-VUC_EXPORT int
-vuc_vmm_reset_start(
-	struct vuc_vmm_device *dev, vuc_vmm_done_fn done, void *arg, struct vuc_error *err)
-{
-	return reset_begin(dev, &(const struct vmm_completion){done, arg}, err);
-}
-
-/* Whether the daemon has the device for this VMM, and can be asked to take it back. */
-static bool
-has_to_be_told(const struct vuc_vmm_device *dev)
-{
-	return dev->info.generation != 0 && !dev->link.ended;
-}
-
-VUC_EXPORT int
-vuc_vmm_detach_start(
-	struct vuc_vmm_device *dev, vuc_vmm_done_fn done, void *arg, struct vuc_error *err)
-{
-	const struct vmm_completion completion = {done, arg};
-	struct plain_operation *p;
-	int rc = 0;
-
-	if (done == NULL)
-		return vuc_error_set(err, -EINVAL, "no completion callback");
-	p = plain_create(dev, VUC_SHM_DETACH, err);
-	if (p == NULL)
-		return -ENOMEM;
-	p->op.phase = VMM_DETACHED;
-	pthread_mutex_lock(&dev->lock);
-	if (dev->phase >= VMM_DETACHING) {
-		free(p);
-		rc = vuc_error_set(err, -EALREADY, "the device is being detached");
-	} else {
-		dev->phase = VMM_DETACHING;
-		vmm_operations_cancel(dev);
-		if (dev->info.generation == 0) /* there is nothing to give back */
-			vmm_operation_end_at_once(&p->op, &completion);
-		else
-			vmm_operation_start(&p->op, &completion);
-	}
-	pthread_mutex_unlock(&dev->lock);
-	return rc;
-}
-
-/* With the lock held. Should it fail: hanging up says the same, only that there is nothing to wait
- * for. */
-static void
-device_leave(struct vuc_vmm_device *dev)
-{
-	struct plain_operation *p;
-
-	dev->phase = VMM_DETACHING;
-	vmm_operations_cancel(dev);
-	while (!TAILQ_EMPTY(&dev->ops.ended))
-		vmm_operations_tell(dev);
-	p = has_to_be_told(dev) ? plain_create(dev, VUC_SHM_DETACH, NULL) : NULL;
-	if (p != NULL)
-		vmm_operation_wait(&p->op, NULL);
-	dev->phase = VMM_DETACHED;
-}
-
-VUC_EXPORT void
-vuc_vmm_detach(struct vuc_vmm_device *dev)
-{
-	bool in_callback;
-
-	if (dev == NULL)
-		return;
-	pthread_mutex_lock(&dev->lock);
-	in_callback = vmm_is_callback(dev);
-	device_leave(dev);
-	pthread_mutex_unlock(&dev->lock);
-	/* vuc_vmm_events() is not done with it. */
-	if (!in_callback)
-		free_device(dev);
-}
-
-VUC_EXPORT int
-vuc_vmm_event_fd(const struct vuc_vmm_device *dev)
-{
-	return dev->watch.epoll_fd;
-}
-
-VUC_EXPORT uint32_t
-vuc_vmm_events(struct vuc_vmm_device *dev)
-{
-	bool gone, attached, detached;
-	uint32_t events;
-
-	pthread_mutex_lock(&dev->lock);
-	if (vmm_is_callback(dev)) {
-		pthread_mutex_unlock(&dev->lock);
-		return 0;
-	}
-	gone = vmm_watch_drain(dev);
-	vmm_operations_advance(dev);
-	attached = dev->told.state != 0;
-	pthread_mutex_unlock(&dev->lock);
-	events = attached ? vmm_state_events(dev, gone) : 0;
-	pthread_mutex_lock(&dev->lock);
-	vmm_operations_tell(dev);
-	detached = dev->phase == VMM_DETACHED;
-	pthread_mutex_unlock(&dev->lock);
-	if (detached)
-		free_device(dev);
-	return events;
 }

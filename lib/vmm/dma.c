@@ -2,42 +2,84 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <vuc/export.h>
 
 #include "error.h"
-#include "fds.h"
 #include "operation.h"
 
 _Static_assert(
 	VUC_VMM_DMA_READ == VUC_SHM_DMA_READ && VUC_VMM_DMA_WRITE == VUC_SHM_DMA_WRITE, "flags");
 
-/* Make room for nr more entries. */
+/* Make room for nr more elements of this size in an array that has room for some. */
 static int
-table_reserve(struct vmm_dma_queue *q, size_t nr, struct vuc_error *err)
+array_reserve(
+	void **array, size_t *room, size_t have, size_t nr, size_t size, struct vuc_error *err)
 {
-	struct vmm_dma_entry *entries;
-	size_t need, room = q->room > 0 ? q->room : 16;
+	size_t need, more = *room > 0 ? *room : 16;
+	void *grown;
 
-	if (__builtin_add_overflow(q->nr, nr, &need) || need > SIZE_MAX / 2 / sizeof(*entries))
+	if (__builtin_add_overflow(have, nr, &need) || need > SIZE_MAX / 2 / size)
 		return vuc_error_set(err, -ENOMEM, "no memory for %zu DMA mappings", nr);
-	if (need <= q->room)
+	if (need <= *room)
 		return 0;
-	while (room < need)
-		room *= 2;
-	entries = realloc(q->entries, room * sizeof(*entries));
-	if (entries == NULL)
+	while (more < need)
+		more *= 2;
+	grown = realloc(*array, more * size);
+	if (grown == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for %zu DMA mappings", nr);
-	q->entries = entries;
-	q->room = room;
+	*array = grown;
+	*room = more;
 	return 0;
 }
 
 static int
-entry_enqueue(struct vuc_vmm_device *dev, const struct vmm_dma_entry *entry, struct vuc_error *err)
+table_reserve(struct vmm_dma_queue *q, size_t nr, struct vuc_error *err)
 {
+	void *entries = q->entries;
+	int rc = array_reserve(&entries, &q->room, q->nr, nr, sizeof(*q->entries), err);
+
+	q->entries = entries;
+	return rc;
+}
+
+static int
+unshared_reserve(struct vmm_unshared *u, size_t nr, struct vuc_error *err)
+{
+	void *ranges = u->ranges;
+	int rc = array_reserve(&ranges, &u->room, u->nr, nr, sizeof(*u->ranges), err);
+
+	u->ranges = ranges;
+	return rc;
+}
+
+/* Forget what lies in [iova, last]. Returns whether there was something. */
+static bool
+unshared_remove(struct vmm_unshared *u, uint64_t iova, uint64_t last)
+{
+	size_t left = 0;
+	bool found;
+
+	for (size_t i = 0; i < u->nr; i++) {
+		const struct vmm_range *r = &u->ranges[i];
+
+		if (r->iova < iova || r->iova + (r->size - 1) > last)
+			u->ranges[left++] = *r;
+	}
+	found = left < u->nr;
+	u->nr = left;
+	return found;
+}
+
+/* An unmapping. Where the VMM has mapped memory without a descriptor, the daemon may have nothing.
+ */
+static int
+entry_enqueue(struct vuc_vmm_device *dev, struct vmm_dma_entry *entry, struct vuc_error *err)
+{
+	uint64_t last = entry->size > 0 ? entry->iova + (entry->size - 1) : UINT64_MAX;
 	struct vmm_dma_queue *q = &dev->dma;
 	int rc;
 
@@ -45,8 +87,12 @@ entry_enqueue(struct vuc_vmm_device *dev, const struct vmm_dma_entry *entry, str
 	rc = vmm_check_attached(dev, err);
 	if (rc == 0)
 		rc = table_reserve(q, 1, err);
-	if (rc == 0)
+	if (rc == 0) {
+		if (unshared_remove(&dev->unshared, entry->iova, last) &&
+			entry->op == VUC_SHM_DMA_UNMAP)
+			entry->flags |= VUC_SHM_DMA_IF_MAPPED;
 		q->entries[q->nr++] = *entry;
+	}
 	pthread_mutex_unlock(&dev->lock);
 	return rc;
 }
@@ -79,16 +125,21 @@ dma_check(const struct vuc_vmm_device *dev, const struct vuc_vmm_dma *m, size_t 
 	if (m->flags == 0 || (m->flags & ~(VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE)) != 0)
 		return vuc_error_set(err, -EINVAL, "DMA mapping %zu: flags 0x%" PRIx32 " cannot be",
 			i, m->flags);
-	if (fcntl(m->fd, F_GETFD) < 0)
+	if (m->fd != -1 && fcntl(m->fd, F_GETFD) < 0)
 		return vuc_error_set(
 			err, -EINVAL, "DMA mapping %zu: descriptor %d is not open", i, m->fd);
 	return 0;
 }
 
 static void
-entries_append(struct vmm_dma_queue *q, const struct vuc_vmm_dma *m)
+mapping_enqueue(struct vuc_vmm_device *dev, const struct vuc_vmm_dma *m)
 {
-	q->entries[q->nr++] = (struct vmm_dma_entry){
+	if (m->fd < 0) {
+		dev->unshared.ranges[dev->unshared.nr++] =
+			(struct vmm_range){.iova = m->iova, .size = m->size};
+		return;
+	}
+	dev->dma.entries[dev->dma.nr++] = (struct vmm_dma_entry){
 		.op = VUC_SHM_DMA_MAP,
 		.flags = m->flags,
 		.iova = m->iova,
@@ -96,6 +147,27 @@ entries_append(struct vmm_dma_queue *q, const struct vuc_vmm_dma *m)
 		.offset = m->offset,
 		.fd = m->fd,
 	};
+}
+
+/* With the lock held. */
+static int
+mappings_enqueue(struct vuc_vmm_device *dev, const struct vuc_vmm_dma *mappings, size_t nr,
+	struct vuc_error *err)
+{
+	size_t nr_unshared = 0;
+	int rc = vmm_check_attached(dev, err);
+
+	for (size_t i = 0; i < nr; i++)
+		nr_unshared += mappings[i].fd < 0;
+	if (rc == 0)
+		rc = table_reserve(&dev->dma, nr - nr_unshared, err);
+	if (rc == 0)
+		rc = unshared_reserve(&dev->unshared, nr_unshared, err);
+	if (rc != 0)
+		return rc;
+	for (size_t i = 0; i < nr; i++)
+		mapping_enqueue(dev, &mappings[i]);
+	return nr_unshared < INT_MAX ? (int)nr_unshared : INT_MAX;
 }
 
 VUC_EXPORT int
@@ -109,20 +181,18 @@ vuc_vmm_dma_map(struct vuc_vmm_device *dev, const struct vuc_vmm_dma *mappings, 
 	if (rc != 0)
 		return rc;
 	pthread_mutex_lock(&dev->lock);
-	rc = vmm_check_attached(dev, err);
-	if (rc == 0)
-		rc = table_reserve(&dev->dma, nr, err);
-	for (size_t i = 0; rc == 0 && i < nr; i++)
-		entries_append(&dev->dma, &mappings[i]);
+	rc = mappings_enqueue(dev, mappings, nr, err);
 	pthread_mutex_unlock(&dev->lock);
 	return rc;
 }
 
-VUC_EXPORT int
-vuc_vmm_dma_unmap(struct vuc_vmm_device *dev, uint64_t iova, uint64_t size, struct vuc_error *err)
+static int
+unmap_enqueue(struct vuc_vmm_device *dev, uint64_t iova, uint64_t size, uint32_t flags,
+	struct vuc_error *err)
 {
-	const struct vmm_dma_entry entry = {
+	struct vmm_dma_entry entry = {
 		.op = VUC_SHM_DMA_UNMAP,
+		.flags = flags,
 		.iova = iova,
 		.size = size,
 		.fd = -1,
@@ -140,9 +210,22 @@ vuc_vmm_dma_unmap(struct vuc_vmm_device *dev, uint64_t iova, uint64_t size, stru
 }
 
 VUC_EXPORT int
+vuc_vmm_dma_unmap(struct vuc_vmm_device *dev, uint64_t iova, uint64_t size, struct vuc_error *err)
+{
+	return unmap_enqueue(dev, iova, size, 0, err);
+}
+
+VUC_EXPORT int
+vuc_vmm_dma_unmap_if_mapped(
+	struct vuc_vmm_device *dev, uint64_t iova, uint64_t size, struct vuc_error *err)
+{
+	return unmap_enqueue(dev, iova, size, VUC_SHM_DMA_IF_MAPPED, err);
+}
+
+VUC_EXPORT int
 vuc_vmm_dma_unmap_all(struct vuc_vmm_device *dev, struct vuc_error *err)
 {
-	const struct vmm_dma_entry entry = {.op = VUC_SHM_DMA_UNMAP_ALL, .fd = -1};
+	struct vmm_dma_entry entry = {.op = VUC_SHM_DMA_UNMAP_ALL, .fd = -1};
 
 	return entry_enqueue(dev, &entry, err);
 }
@@ -161,16 +244,15 @@ put_fd(struct vmm_fds *fds, int fd)
 	return (int)fds->nr++;
 }
 
-/* Write as many entries into a message as it takes. */
-static void
-put_entries(
+void
+vmm_dma_put_entries(
 	struct vuc_shm_dma *r, struct vmm_fds *fds, const struct vmm_dma_entry *entries, size_t nr)
 {
 	for (r->nr = 0; r->nr < nr && r->nr < VUC_SHM_MAX_DMA; r->nr++) {
 		const struct vmm_dma_entry *e = &entries[r->nr];
-		int fd_index = e->fd >= 0 ? put_fd(fds, e->fd) : -1;
+		int fd_index = e->file != NULL ? put_fd(fds, e->file->fd) : -1;
 
-		if (e->fd >= 0 && fd_index < 0)
+		if (e->file != NULL && fd_index < 0)
 			break;
 		r->entries[r->nr] = (struct vuc_shm_dma_entry){
 			.op = e->op,
@@ -188,11 +270,11 @@ put_entries(
 struct commit_operation {
 	struct vmm_operation op;
 	struct vmm_dma_queue q;
+	size_t nr_maps; /* that there is room for in the record */
 	size_t done;
 	size_t asked;   /* entries of the request */
+	size_t unclear; /* entries behind those that are done, some of which may be done */
 	bool committed; /* by the request */
-	int *held;      /* duplicates of the descriptors, each once; NULL when a thread waits */
-	unsigned int nr_held;
 };
 
 /* After an entry was refused: those before it are to be done all the same. */
@@ -205,12 +287,43 @@ commit_ask(struct vmm_operation *op, union vmm_packet *request, struct vmm_fds *
 
 	if (c->q.nr == 0)
 		return false;
-	put_entries(r, fds, &c->q.entries[c->done], left);
+	vmm_dma_put_entries(r, fds, &c->q.entries[c->done], left);
 	c->asked = r->nr;
 	c->committed = c->asked == left;
 	r->flags = c->committed ? VUC_SHM_DMA_COMMIT : 0;
 	vmm_request_set(request, VUC_SHM_DMA, sizeof(*r) + r->nr * sizeof(r->entries[0]));
 	return true;
+}
+
+static void
+entry_record(struct vmm_record *record, struct vmm_dma_entry *e)
+{
+	if (e->op == VUC_SHM_DMA_UNMAP)
+		vmm_record_unmap(record, e->iova, e->iova + (e->size - 1));
+	else if (e->op == VUC_SHM_DMA_UNMAP_ALL)
+		vmm_record_unmap(record, 0, UINT64_MAX);
+	if (e->op != VUC_SHM_DMA_MAP)
+		return;
+	vmm_record_map(record,
+		&(const struct vmm_mapping){
+			.iova = e->iova,
+			.size = e->size,
+			.offset = e->offset,
+			.flags = e->flags,
+			.file = e->file,
+		});
+	e->file = NULL;
+}
+
+/* Where it is unclear what was done, memory that the VMM has wanted to take away is not handed out
+ * again. */
+static void
+commit_record(struct commit_operation *c)
+{
+	for (size_t i = 0; i < c->done + c->unclear; i++) {
+		if (i < c->done || c->q.entries[i].op != VUC_SHM_DMA_MAP)
+			entry_record(&c->op.dev->record, &c->q.entries[i]);
+	}
 }
 
 static int
@@ -226,23 +339,39 @@ commit_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_
 	if (r->reserved != 0)
 		return vmm_reply_wrong(op->dev, reply, err, "reserved", r->reserved);
 	c->done += c->asked;
-	return c->committed ? 0 : VMM_MORE;
+	if (!c->committed)
+		return VMM_MORE;
+	commit_record(c);
+	return 0;
 }
 
 /* The commit behind a refusal has nothing but the commit: another refusal is the end. */
 static int
 commit_refused(struct vmm_operation *op)
 {
-	return ((struct commit_operation *)op)->asked > 0 && !op->dev->link.ended ? VMM_MORE : 0;
+	struct commit_operation *c = (struct commit_operation *)op;
+
+	c->unclear += c->asked;
+	/* A commit that fails does not say at which of the entries before it. */
+	if (c->committed) {
+		c->unclear += c->done;
+		c->done = 0;
+	}
+	if (c->asked > 0 && !op->dev->link.ended)
+		return VMM_MORE;
+	commit_record(c);
+	return 0;
 }
 
+/* What the record did not take. */
 static void
 commit_free(struct vmm_operation *op)
 {
 	struct commit_operation *c = (struct commit_operation *)op;
 
-	vuc_fds_close(c->held, c->nr_held);
-	free(c->held);
+	for (size_t i = 0; i < c->q.nr; i++)
+		vmm_file_put(c->q.entries[i].file);
+	op->dev->record.reserved -= c->nr_maps;
 	free(c->q.entries);
 }
 
@@ -253,53 +382,47 @@ static const struct vmm_operation_ops commit_ops = {
 	.free = commit_free,
 };
 
-/* The duplicate of a descriptor of the caller's, who may close it; one that was made for an entry
- * before this one serves as well. Returns it, or a negative errno. */
-static int
-fd_hold(struct commit_operation *c, const int *from, int fd)
+static void
+files_put(struct vmm_dma_queue *q)
 {
-	int held;
-
-	for (unsigned int i = c->nr_held; i > 0; i--) {
-		if (from[i - 1] == fd)
-			return c->held[i - 1];
+	for (size_t i = 0; i < q->nr; i++) {
+		vmm_file_put(q->entries[i].file);
+		q->entries[i].file = NULL;
 	}
-	held = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (held < 0)
-		return -errno;
-	c->held[c->nr_held++] = held;
-	return held;
 }
 
-/* Entries of the queue get descriptors of the operation's own. Returns 0 or a negative errno: the
- * queue is as it was. */
+/* Hold what entries need, whose callers may close their descriptors. Returns 0; -EMFILE, -ENFILE or
+ * -ENOMEM: the queue is as it was; another negative errno: it is empty. */
 static int
-fds_hold(struct commit_operation *c, struct vmm_dma_queue *q, struct vuc_error *err)
+commit_hold(struct commit_operation *c, struct vmm_dma_queue *q, struct vuc_error *err)
 {
-	int *from = malloc((q->nr + 1) * sizeof(*from));
+	struct vmm_record *record = &c->op.dev->record;
+	size_t nr_maps = 0;
 	int rc = 0;
 
-	c->held = malloc((q->nr + 1) * sizeof(*c->held));
-	c->q.entries = malloc((q->nr + 1) * sizeof(*q->entries));
-	if (from == NULL || c->held == NULL || c->q.entries == NULL)
-		rc = vuc_error_set(err, -ENOMEM, "no memory for a commit of %zu entries", q->nr);
 	for (size_t i = 0; rc == 0 && i < q->nr; i++) {
-		struct vmm_dma_entry *e = &c->q.entries[i];
+		struct vmm_dma_entry *e = &q->entries[i];
 
-		*e = q->entries[i];
-		if (e->fd < 0)
+		if (e->op != VUC_SHM_DMA_MAP)
 			continue;
-		from[c->nr_held] = e->fd;
-		e->fd = fd_hold(c, from, e->fd);
-		if (e->fd < 0)
-			rc = vuc_error_set(err, e->fd, "DMA mapping at 0x%" PRIx64 ": %s", e->iova,
-				strerror(-e->fd));
+		nr_maps++;
+		rc = vmm_file_get(record, e->fd, &e->file);
+		if (rc != 0)
+			vuc_error_set(err, rc, "DMA mapping at 0x%" PRIx64 ": %s", e->iova,
+				strerror(-rc));
 	}
-	free(from);
-	if (rc != 0)
+	if (rc == 0 && vmm_record_reserve_maps(record, nr_maps) != 0)
+		rc = vuc_error_set(err, -ENOMEM, "no memory for %zu DMA mappings", nr_maps);
+	if (rc != 0) {
+		files_put(q);
+		/* An entry that can never be committed is not kept. */
+		if (rc != -EMFILE && rc != -ENFILE && rc != -ENOMEM)
+			q->nr = 0;
 		return rc;
-	c->q.nr = q->nr;
-	q->nr = 0;
+	}
+	c->nr_maps = nr_maps;
+	c->q = *q;
+	*q = (struct vmm_dma_queue){0};
 	return 0;
 }
 
@@ -315,12 +438,8 @@ commit_begin(
 		return -ENOMEM;
 	pthread_mutex_lock(&dev->lock);
 	rc = vmm_operation_check(dev, completion, err);
-	if (rc == 0 && completion != NULL) {
-		rc = fds_hold(c, &dev->dma, err);
-	} else if (rc == 0) {
-		c->q = dev->dma;
-		dev->dma = (struct vmm_dma_queue){0};
-	}
+	if (rc == 0)
+		rc = commit_hold(c, &dev->dma, err);
 	if (rc == 0)
 		rc = vmm_operation_begin_locked(&c->op, completion, err);
 	else

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <linux/vfio.h>
+
 #include <vuc/export.h>
 
 #include "error.h"
@@ -109,7 +111,8 @@ check_range(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
 		return rc;
 	if (action > VUC_VMM_IRQ_UNMASK)
 		return vuc_error_set(err, -EINVAL, "unknown interrupt action %d", action);
-	if (range->count == 0 || range->count > UINT32_MAX - range->start)
+	if (range->count == 0 || range->start >= VMM_MAX_VECTORS ||
+		range->count > VMM_MAX_VECTORS - range->start)
 		return vuc_error_set(err, -EINVAL,
 			"%" PRIu32 " interrupts from %" PRIu32 " on of IRQ index %" PRIu32
 			" cannot be",
@@ -122,25 +125,27 @@ struct set_operation {
 	struct vmm_operation op;
 	struct vuc_vmm_irq_range left;
 	enum vuc_shm_irq_action action;
+	enum vuc_shm_irq_data data;
 	uint32_t asked; /* interrupts of the request */
 	uint32_t done;
-	int *eventfds; /* of all interrupts, or NULL */
-	bool owned;    /* they are duplicates */
+	int *eventfds;  /* VUC_SHM_IRQ_EVENT: duplicates, until the record has them */
+	uint8_t *which; /* VUC_SHM_IRQ_SOME */
 };
 
-/* Write as many eventfds into a message as it takes. */
-static void
-put_eventfds(struct vuc_shm_set_irqs *r, struct vmm_fds *fds, const int *eventfds, uint32_t nr)
+uint32_t
+vmm_irq_put_eventfds(
+	struct vuc_shm_set_irqs *r, struct vmm_fds *fds, const int *eventfds, uint32_t nr)
 {
 	for (r->count = 0; r->count < nr && r->count < VUC_SHM_MAX_IRQS; r->count++) {
 		int fd = eventfds[r->count];
 
 		if (fd >= 0 && fds->nr == VUC_SHM_MAX_FDS)
-			return;
+			break;
 		r->which[r->count] = fd >= 0;
 		if (fd >= 0)
 			fds->fd[fds->nr++] = fd;
 	}
+	return r->count;
 }
 
 static bool
@@ -150,11 +155,12 @@ set_ask(struct vmm_operation *op, union vmm_packet *request, struct vmm_fds *fds
 	struct vuc_shm_set_irqs *r = &request->set_irqs;
 	size_t size = sizeof(*r);
 
-	r->data = VUC_SHM_IRQ_ALL;
+	r->data = (uint16_t)s->data;
 	r->count = s->left.count < VUC_SHM_MAX_IRQS ? s->left.count : VUC_SHM_MAX_IRQS;
-	if (s->eventfds != NULL) {
-		r->data = VUC_SHM_IRQ_EVENT;
-		put_eventfds(r, fds, &s->eventfds[s->done], s->left.count);
+	if (s->data == VUC_SHM_IRQ_EVENT)
+		size += vmm_irq_put_eventfds(r, fds, &s->eventfds[s->done], s->left.count);
+	if (s->data == VUC_SHM_IRQ_SOME) {
+		memcpy(r->which, &s->which[s->done], r->count);
 		size += r->count;
 	}
 	r->index = s->left.index;
@@ -163,6 +169,26 @@ set_ask(struct vmm_operation *op, union vmm_packet *request, struct vmm_fds *fds
 	vmm_request_set(request, VUC_SHM_SET_IRQS, size);
 	s->asked = r->count;
 	return true;
+}
+
+/* So many interrupts, from the first one that is left on, have been dealt with. */
+static void
+set_record(struct set_operation *s, uint32_t done)
+{
+	struct vmm_record *record = &s->op.dev->record;
+	const struct vuc_vmm_irq_range *range = &s->left;
+
+	if (s->action == VUC_SHM_IRQ_DISABLE)
+		vmm_record_disable(record, range->index);
+	else if (s->data == VUC_SHM_IRQ_EVENT)
+		vmm_record_assign(
+			record, range->index, range->start, s->action, &s->eventfds[s->done], done);
+	else if (s->action != VUC_SHM_IRQ_TRIGGER)
+		vmm_record_mask(record, range->index, range->start, done,
+			s->which != NULL ? &s->which[s->done] : NULL,
+			s->action == VUC_SHM_IRQ_MASK);
+	if (s->data == VUC_SHM_IRQ_EVENT)
+		memset(&s->eventfds[s->done], 0xff, done * sizeof(*s->eventfds));
 }
 
 static int
@@ -179,6 +205,7 @@ set_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_fds
 		return vmm_reply_wrong(op->dev, reply, err, "done", r->done);
 	if (r->reserved != 0)
 		return vmm_reply_wrong(op->dev, reply, err, "reserved", r->reserved);
+	set_record(s, r->done);
 	s->left.start += r->done;
 	s->left.count -= r->done;
 	s->done += r->done;
@@ -190,10 +217,10 @@ set_free(struct vmm_operation *op)
 {
 	struct set_operation *s = (struct set_operation *)op;
 
-	if (!s->owned)
-		return;
-	vuc_fds_close(s->eventfds, s->done + s->left.count);
+	if (s->eventfds != NULL)
+		vuc_fds_close(s->eventfds, s->done + s->left.count);
 	free(s->eventfds);
+	free(s->which);
 }
 
 static const struct vmm_operation_ops set_ops = {
@@ -202,7 +229,7 @@ static const struct vmm_operation_ops set_ops = {
 	.free = set_free,
 };
 
-/* The caller may close its own. */
+/* The caller may close its own, and the record keeps them. */
 static int
 eventfds_duplicate(struct set_operation *s, const int *eventfds, struct vuc_error *err)
 {
@@ -211,7 +238,6 @@ eventfds_duplicate(struct set_operation *s, const int *eventfds, struct vuc_erro
 	s->eventfds = malloc(count * sizeof(*s->eventfds));
 	if (s->eventfds == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for %" PRIu32 " interrupts", count);
-	s->owned = true;
 	memset(s->eventfds, 0xff, count * sizeof(*s->eventfds));
 	for (uint32_t i = 0; i < count; i++) {
 		if (eventfds[i] < 0)
@@ -225,8 +251,46 @@ eventfds_duplicate(struct set_operation *s, const int *eventfds, struct vuc_erro
 }
 
 static int
-set_begin(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
-	enum vuc_shm_irq_action action, const int *eventfds,
+which_copy(struct set_operation *s, const uint8_t *which, struct vuc_error *err)
+{
+	uint32_t count = s->left.count;
+
+	s->which = malloc(count);
+	if (s->which == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for %" PRIu32 " interrupts", count);
+	for (uint32_t i = 0; i < count; i++)
+		s->which[i] = which[i] != 0;
+	return 0;
+}
+
+/* What is asked of the daemon. */
+struct set_request {
+	struct vuc_vmm_irq_range range;
+	enum vuc_shm_irq_action action;
+	enum vuc_shm_irq_data data;
+	const void *values; /* as many as interrupts: eventfds, or bytes that are not 0 */
+};
+
+/* With the lock held. */
+static int
+set_begin_locked(
+	struct set_operation *s, const struct vmm_completion *completion, struct vuc_error *err)
+{
+	const struct vuc_vmm_irq_range *range = &s->left;
+	int rc = vmm_operation_check(s->op.dev, completion, err);
+
+	if (rc == 0 &&
+		vmm_record_reserve_irqs(
+			&s->op.dev->record, range->index, range->start + range->count) != 0)
+		rc = vuc_error_set(err, -ENOMEM, "no memory for interrupts");
+	if (rc == 0)
+		return vmm_operation_begin_locked(&s->op, completion, err);
+	vmm_operation_free(&s->op);
+	return rc;
+}
+
+static int
+set_begin(struct vuc_vmm_device *dev, const struct set_request *request,
 	const struct vmm_completion *completion, struct vuc_error *err)
 {
 	struct set_operation *s = vmm_operation_create(dev, &set_ops, sizeof(*s), err);
@@ -234,15 +298,19 @@ set_begin(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
 
 	if (s == NULL)
 		return -ENOMEM;
-	s->left = *range;
-	s->action = action;
-	if (eventfds != NULL && completion != NULL)
-		rc = eventfds_duplicate(s, eventfds, err);
-	else
-		s->eventfds = (int *)(uintptr_t)eventfds; /* whoever waits keeps them */
+	s->left = request->range;
+	s->action = request->action;
+	s->data = request->data;
+	if (s->data == VUC_SHM_IRQ_EVENT)
+		rc = eventfds_duplicate(s, request->values, err);
+	else if (s->data == VUC_SHM_IRQ_SOME)
+		rc = which_copy(s, request->values, err);
+	pthread_mutex_lock(&dev->lock);
 	if (rc == 0)
-		return vmm_operation_begin(&s->op, completion, err);
-	vmm_operation_free(&s->op);
+		rc = set_begin_locked(s, completion, err);
+	else
+		vmm_operation_free(&s->op);
+	pthread_mutex_unlock(&dev->lock);
 	return rc;
 }
 
@@ -251,6 +319,12 @@ assign_begin(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
 	enum vuc_vmm_irq_action action, const int *eventfds,
 	const struct vmm_completion *completion, struct vuc_error *err)
 {
+	const struct set_request request = {
+		.range = *range,
+		.action = (enum vuc_shm_irq_action)action,
+		.data = VUC_SHM_IRQ_EVENT,
+		.values = eventfds,
+	};
 	int rc = check_range(dev, range, action, err);
 
 	/* Before the first message: later ones would fail with some of the work done. */
@@ -260,9 +334,7 @@ assign_begin(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
 				"descriptor %d of interrupt %" PRIu64 " is not open", eventfds[i],
 				(uint64_t)range->start + i);
 	}
-	if (rc != 0)
-		return rc;
-	return set_begin(dev, range, (enum vuc_shm_irq_action)action, eventfds, completion, err);
+	return rc == 0 ? set_begin(dev, &request, completion, err) : rc;
 }
 
 VUC_EXPORT int
@@ -286,11 +358,14 @@ act_begin(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
 	enum vuc_vmm_irq_action action, const struct vmm_completion *completion,
 	struct vuc_error *err)
 {
+	const struct set_request request = {
+		.range = *range,
+		.action = (enum vuc_shm_irq_action)action,
+		.data = VUC_SHM_IRQ_ALL,
+	};
 	int rc = check_range(dev, range, action, err);
 
-	if (rc != 0)
-		return rc;
-	return set_begin(dev, range, (enum vuc_shm_irq_action)action, NULL, completion, err);
+	return rc == 0 ? set_begin(dev, &request, completion, err) : rc;
 }
 
 VUC_EXPORT int
@@ -311,12 +386,14 @@ static int
 disable_begin(struct vuc_vmm_device *dev, uint32_t index, const struct vmm_completion *completion,
 	struct vuc_error *err)
 {
-	const struct vuc_vmm_irq_range none = {.index = index};
+	const struct set_request request = {
+		.range.index = index,
+		.action = VUC_SHM_IRQ_DISABLE,
+		.data = VUC_SHM_IRQ_ALL,
+	};
 	int rc = check_index(dev, index, err);
 
-	if (rc != 0)
-		return rc;
-	return set_begin(dev, &none, VUC_SHM_IRQ_DISABLE, NULL, completion, err);
+	return rc == 0 ? set_begin(dev, &request, completion, err) : rc;
 }
 
 VUC_EXPORT int
@@ -330,4 +407,88 @@ vuc_vmm_irq_disable_start(struct vuc_vmm_device *dev, uint32_t index, vuc_vmm_do
 	void *arg, struct vuc_error *err)
 {
 	return disable_begin(dev, index, &(const struct vmm_completion){done, arg}, err);
+}
+
+static const uint32_t data_mask =
+	VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_DATA_EVENTFD;
+
+/* The bits of the data, or of the action, of which one has to be set. Returns false otherwise. */
+static bool
+raw_read_flags(uint32_t flags, struct set_request *request)
+{
+	switch (flags & data_mask) {
+	case VFIO_IRQ_SET_DATA_NONE:
+		request->data = VUC_SHM_IRQ_ALL;
+		break;
+	case VFIO_IRQ_SET_DATA_BOOL:
+		request->data = VUC_SHM_IRQ_SOME;
+		break;
+	case VFIO_IRQ_SET_DATA_EVENTFD:
+		request->data = VUC_SHM_IRQ_EVENT;
+		break;
+	default:
+		return false;
+	}
+	switch (flags & ~data_mask) {
+	case VFIO_IRQ_SET_ACTION_TRIGGER:
+		request->action = VUC_SHM_IRQ_TRIGGER;
+		return true;
+	case VFIO_IRQ_SET_ACTION_MASK:
+		request->action = VUC_SHM_IRQ_MASK;
+		return true;
+	case VFIO_IRQ_SET_ACTION_UNMASK:
+		request->action = VUC_SHM_IRQ_UNMASK;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static size_t
+raw_data_size(const struct vfio_irq_set *set, const struct set_request *request)
+{
+	if (request->data == VUC_SHM_IRQ_ALL)
+		return 0;
+	return set->count * (request->data == VUC_SHM_IRQ_EVENT ? sizeof(int32_t) : 1);
+}
+
+static int
+raw_begin(struct vuc_vmm_device *dev, const struct vfio_irq_set *set,
+	const struct vmm_completion *completion, struct vuc_error *err)
+{
+	struct set_request request = {
+		.range = {.index = set->index, .start = set->start, .count = set->count},
+		.values = set->data,
+	};
+	int rc;
+
+	if (!raw_read_flags(set->flags, &request))
+		return vuc_error_set(
+			err, -EINVAL, "vfio_irq_set: flags 0x%" PRIx32 " cannot be", set->flags);
+	if (set->argsz < sizeof(*set) || set->argsz - sizeof(*set) < raw_data_size(set, &request))
+		return vuc_error_set(err, -EINVAL,
+			"vfio_irq_set: argsz %" PRIu32 " is too small for %" PRIu32 " interrupts",
+			set->argsz, set->count);
+	/* As VFIO has it: no interrupts, no data, to be raised. */
+	if (set->count == 0 && request.data == VUC_SHM_IRQ_ALL &&
+		request.action == VUC_SHM_IRQ_TRIGGER)
+		return disable_begin(dev, set->index, completion, err);
+	if (request.data == VUC_SHM_IRQ_EVENT)
+		return assign_begin(dev, &request.range, (enum vuc_vmm_irq_action)request.action,
+			request.values, completion, err);
+	rc = check_range(dev, &request.range, (enum vuc_vmm_irq_action)request.action, err);
+	return rc == 0 ? set_begin(dev, &request, completion, err) : rc;
+}
+
+VUC_EXPORT int
+vuc_vmm_irq_set(struct vuc_vmm_device *dev, const struct vfio_irq_set *set, struct vuc_error *err)
+{
+	return raw_begin(dev, set, NULL, err);
+}
+
+VUC_EXPORT int
+vuc_vmm_irq_set_start(struct vuc_vmm_device *dev, const struct vfio_irq_set *set,
+	vuc_vmm_done_fn done, void *arg, struct vuc_error *err)
+{
+	return raw_begin(dev, set, &(const struct vmm_completion){done, arg}, err);
 }

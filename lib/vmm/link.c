@@ -21,16 +21,84 @@
 
 #define ERRNO_MAX 4095
 
+static int
+link_socket(struct vuc_error *err)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	return fd >= 0 ? fd : vuc_error_set(err, -errno, "no socket: %s", strerror(errno));
+}
+
+static bool
+is_daemon_socket(int fd)
+{
+	struct sockaddr_un peer;
+	socklen_t size = sizeof(peer), type_size = sizeof(int);
+	int type;
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size) == 0 &&
+		type == SOCK_SEQPACKET && getpeername(fd, (struct sockaddr *)&peer, &size) == 0 &&
+		peer.sun_family == AF_UNIX;
+}
+
+static int
+link_duplicate(int given, struct vuc_error *err)
+{
+	int fd;
+
+	if (!is_daemon_socket(given))
+		return vuc_error_set(err, -EINVAL,
+			"descriptor %d is no connected UNIX socket of type SOCK_SEQPACKET", given);
+	fd = fcntl(given, F_DUPFD_CLOEXEC, 0);
+	return fd >= 0 ? fd
+		       : vuc_error_set(err, -errno, "no descriptor for the connection: %s",
+				 strerror(errno));
+}
+
 int
-vmm_link_open(struct vmm_link *link, const char *path, uint32_t timeout_ms, struct vuc_error *err)
+vmm_link_open(struct vmm_link *link, const char *path, struct vuc_error *err)
 {
 	int rc = vuc_socket_address(path, &link->addr, err);
 
-	link->timeout_ms = timeout_ms;
 	if (rc != 0)
 		return rc;
-	link->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	return link->fd >= 0 ? 0 : vuc_error_set(err, -errno, "no socket: %s", strerror(errno));
+	link->fd = link_socket(err);
+	return link->fd >= 0 ? 0 : link->fd;
+}
+
+int
+vmm_link_open_fd(struct vmm_link *link, int fd, struct vuc_error *err)
+{
+	link->fd = link_duplicate(fd, err);
+	if (link->fd < 0)
+		return link->fd;
+	link->given = true;
+	link->connected = true;
+	return 0;
+}
+
+int
+vmm_link_renew(struct vmm_link *link, int fd, struct vuc_error *err)
+{
+	int fresh = fd >= 0 ? link_duplicate(fd, err) : link_socket(err);
+
+	if (fresh < 0)
+		return fresh;
+	shutdown(link->fd, SHUT_RDWR);
+	if (dup3(fresh, link->fd, O_CLOEXEC) < 0) {
+		int rc = vuc_error_set(
+			err, -errno, "no descriptor for the connection: %s", strerror(errno));
+
+		close(fresh);
+		return rc;
+	}
+	close(fresh);
+	link->given = fd >= 0;
+	link->connected = fd >= 0;
+	link->ended = false;
+	link->retry_ms = 0;
+	link->sequence = 0;
+	return 0;
 }
 
 void

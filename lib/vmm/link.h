@@ -47,16 +47,27 @@ struct vmm_link {
 	int fd; /* -1: there is none */
 	struct sockaddr_un addr;
 	uint32_t timeout_ms;
+	uint32_t wait_ms;  /* how long it may take until the device is there */
+	uint64_t wait_end; /* when that is over; 0: it is not waited for */
+	uint64_t retry_ms; /* not to be connected to before */
+	bool given;        /* the descriptor came from the VMM: it cannot be connected again */
 	uint32_t sequence; /* of the last request */
 	bool connected;
 	bool ended;              /* nothing more is sent or received */
 	struct vuc_error reason; /* why it has ended */
 };
 
-/* A socket, to be connected. Returns 0; -EINVAL for a path that is too long; what socket(2) says.
- */
-int vmm_link_open(
-	struct vmm_link *link, const char *path, uint32_t timeout_ms, struct vuc_error *err);
+/* A socket, to be connected. Returns 0; -ENAMETOOLONG; what socket(2) says. */
+int vmm_link_open(struct vmm_link *link, const char *path, struct vuc_error *err);
+
+/* A duplicate of a connected one. Returns 0; -EINVAL for something else. */
+int vmm_link_open_fd(struct vmm_link *link, int fd, struct vuc_error *err);
+
+/* Begin anew, with a new socket, or with a duplicate of a connected one unless fd is -1. Threads
+ * that look at the descriptor meanwhile see the new one. Returns as the above; the link is as it
+ * was after an error. */
+int vmm_link_renew(struct vmm_link *link, int fd, struct vuc_error *err);
+
 void vmm_link_close(struct vmm_link *link);
 
 /* Returns 0; what connect(2) says; -EAGAIN while too many wait to be accepted: nothing tells when

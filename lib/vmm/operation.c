@@ -65,6 +65,8 @@ operation_end(struct vmm_operation *op)
 	TAILQ_REMOVE(&ops->queue, op, link);
 	if (ops->asker == op)
 		ops->asker = NULL;
+	if (op->dev->reattaching == op)
+		op->dev->reattaching = NULL;
 	if (op->completion.done == NULL)
 		return;
 	ops->nr_started--;
@@ -147,10 +149,14 @@ request_send(struct vuc_vmm_device *dev, struct vmm_operation *op)
 static bool
 link_connect(struct vuc_vmm_device *dev, struct vmm_operation *op)
 {
-	int rc = vmm_link_connect(&dev->link);
+	uint64_t now = vuc_clock_ms();
 	struct vuc_error err;
+	int rc;
 
-	if (rc == -EAGAIN)
+	if (now < dev->link.retry_ms)
+		return false;
+	rc = vmm_link_connect(&dev->link);
+	if (rc == -EAGAIN || ((rc == -ENOENT || rc == -ECONNREFUSED) && now < dev->link.wait_end))
 		return false;
 	if (rc == 0) {
 		vmm_watch_link(&dev->watch, dev->link.fd, 0);
@@ -232,12 +238,19 @@ watch_update(struct vuc_vmm_device *dev)
 			!advances                 ? 0
 				: ops->asked != 0 ? EPOLLIN
 						  : EPOLLOUT);
-	if (!TAILQ_EMPTY(&ops->ended))
+	if (!TAILQ_EMPTY(&ops->ended) || dev->reattached != 0)
 		vmm_watch_timer(&dev->watch, VMM_WATCH_NOW);
 	else
 		vmm_watch_calm(&dev->watch);
 	if (advances)
 		vmm_watch_timer(&dev->watch, next_look(dev));
+}
+
+void
+vmm_operations_abort(struct vuc_vmm_device *dev)
+{
+	operations_end(dev);
+	watch_update(dev);
 }
 
 void
@@ -254,6 +267,10 @@ operation_enqueue(struct vmm_operation *op, const struct vmm_completion *complet
 	struct vmm_operations *ops = &op->dev->ops;
 
 	op->deadline_ms = vuc_clock_ms() + op->dev->link.timeout_ms;
+	if (op->waits) {
+		op->dev->link.wait_end = vuc_clock_ms() + op->dev->link.wait_ms;
+		op->deadline_ms += op->dev->link.wait_ms;
+	}
 	if (completion != NULL) {
 		op->completion = *completion;
 		ops->nr_started++;
@@ -356,17 +373,23 @@ vmm_attached_check(struct vuc_vmm_device *dev, struct vuc_error *err)
 }
 
 int
-vmm_operation_check(const struct vuc_vmm_device *dev, const struct vmm_completion *completion,
+vmm_operation_check_call(const struct vuc_vmm_device *dev, const struct vmm_completion *completion,
 	struct vuc_error *err)
 {
-	int rc;
-
 	if (completion != NULL && completion->done == NULL)
 		return vuc_error_set(err, -EINVAL, "no completion callback");
 	if (completion == NULL && vmm_is_callback(dev))
 		return vuc_error_set(
 			err, -EDEADLK, "a synchronous call from a completion callback");
-	rc = vmm_check_attached(dev, err);
+	return vmm_check_attached(dev, err);
+}
+
+int
+vmm_operation_check(const struct vuc_vmm_device *dev, const struct vmm_completion *completion,
+	struct vuc_error *err)
+{
+	int rc = vmm_operation_check_call(dev, completion, err);
+
 	if (rc == 0 && dev->link.ended)
 		rc = vuc_error_set(err, -ECONNRESET, "%s", dev->link.reason.text);
 	return rc;
@@ -432,8 +455,8 @@ vmm_operations_tell(struct vuc_vmm_device *dev)
 			dev->phase = phase;
 		pthread_mutex_unlock(&dev->lock);
 		op->completion.done(op->completion.arg, op->status, &op->err);
-		vmm_operation_free(op);
 		pthread_mutex_lock(&dev->lock);
+		vmm_operation_free(op);
 		if (phase == VMM_DETACHED)
 			dev->phase = phase;
 	}

@@ -18,7 +18,7 @@ struct vmm_operation;
 /* There is another request to be sent. */
 #define VMM_MORE 1
 
-/* A kind of operation. All is called with the device's lock held, but for free(). */
+/* A kind of operation. All is called with the device's lock held. */
 struct vmm_operation_ops {
 	/*
 	 * Write the next request: the type and size of its header, its body, and descriptors, which
@@ -48,6 +48,7 @@ struct vmm_operation {
 	TAILQ_ENTRY(vmm_operation) link;
 	struct vmm_completion completion; /* done is NULL when a thread waits */
 	uint64_t deadline_ms;
+	bool waits; /* for the device to be there, longer than the deadline of others */
 	bool over;
 	enum vmm_phase phase; /* of the device, when the end is told; 0: it stays as it is */
 	int status;           /* the first error */
@@ -78,6 +79,10 @@ int vmm_attached_check(struct vuc_vmm_device *dev, struct vuc_error *err);
 int vmm_operation_check(const struct vuc_vmm_device *dev, const struct vmm_completion *completion,
 	struct vuc_error *err);
 
+/* The same, whatever the connection is. */
+int vmm_operation_check_call(const struct vuc_vmm_device *dev,
+	const struct vmm_completion *completion, struct vuc_error *err);
+
 /*
  * Start an operation, or with NULL for the completion: start it, wait, and return how it has ended.
  * It is freed at its end, or when it cannot be started. With the device's lock held, which a thread
@@ -103,6 +108,9 @@ void vmm_operation_end_at_once(struct vmm_operation *op, const struct vmm_comple
 /* End all that was started with -ECANCELED. With the lock held. */
 void vmm_operations_cancel(struct vuc_vmm_device *dev);
 
+/* The connection is given up: end all that was started with -ECONNRESET. With the lock held. */
+void vmm_operations_abort(struct vuc_vmm_device *dev);
+
 /* Advance what can be, unless a thread that waits does so. With the lock held. */
 void vmm_operations_advance(struct vuc_vmm_device *dev);
 
@@ -112,5 +120,13 @@ void vmm_operations_tell(struct vuc_vmm_device *dev);
 
 /* Whether this thread is in such a function. With the lock held. */
 bool vmm_is_callback(const struct vuc_vmm_device *dev);
+
+/* dma.c: write as many entries into a message as it takes. */
+void vmm_dma_put_entries(struct vuc_shm_dma *request, struct vmm_fds *fds,
+	const struct vmm_dma_entry *entries, size_t nr);
+
+/* irq.c: write as many eventfds into a message as it takes. Returns of how many interrupts. */
+uint32_t vmm_irq_put_eventfds(
+	struct vuc_shm_set_irqs *request, struct vmm_fds *fds, const int *eventfds, uint32_t nr);
 
 #endif /* VUC_VMM_OPERATION_H */

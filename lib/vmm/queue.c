@@ -13,21 +13,38 @@
 /* A queue with the memory that the daemon has made for it. */
 struct vmm_queue {
 	struct vuc_queue *front;
+	struct vuc_queue_geometry geometry;
+	bool open; /* the daemon has it, as this index */
 	uint32_t index;
-	void *requests;
-	void *completions;
-	size_t requests_size;
-	size_t completions_size;
+	struct vuc_queue_renewal memory;
+	struct vuc_queue_renewal *next; /* that a new daemon has made; not offered yet */
 };
+
+static void
+memory_unmap(const struct vuc_queue_geometry *g, const struct vuc_queue_renewal *memory)
+{
+	if (memory->requests != NULL)
+		munmap(memory->requests, vuc_queue_requests_size(g));
+	if (memory->completions != NULL)
+		munmap(memory->completions, vuc_queue_completions_size(g));
+}
+
+static void
+renewal_free(const struct vuc_queue_geometry *g, struct vuc_queue_renewal *renewal)
+{
+	if (renewal != NULL)
+		memory_unmap(g, renewal);
+	free(renewal);
+}
 
 static void
 free_queue(struct vmm_queue *q)
 {
+	if (q->front != NULL)
+		renewal_free(&q->geometry, vuc_queue_cut(q->front, -ECONNRESET));
 	vuc_queue_destroy(q->front);
-	if (q->requests != NULL)
-		munmap(q->requests, q->requests_size);
-	if (q->completions != NULL)
-		munmap(q->completions, q->completions_size);
+	memory_unmap(&q->geometry, &q->memory);
+	renewal_free(&q->geometry, q->next);
 	free(q);
 }
 
@@ -50,30 +67,27 @@ check_daemon(void *arg)
 	return vmm_link_is_gone(&dev->link) ? -ECONNRESET : 0;
 }
 
+/* What is mapped already is in it after an error, too. */
 static int
-map_queue(struct vmm_queue *q, const struct vuc_queue_geometry *g, const struct vmm_fds *fds,
-	struct vuc_error *err)
+memory_map(struct vuc_queue_renewal *memory, const struct vuc_queue_geometry *g,
+	const struct vmm_fds *fds, struct vuc_error *err)
 {
-	int rc;
+	int rc = vmm_memory_map(&memory->requests, fds->fd[0], vuc_queue_requests_size(g),
+		PROT_READ | PROT_WRITE, "requests of a queue", err);
 
-	q->requests_size = vuc_queue_requests_size(g);
-	q->completions_size = vuc_queue_completions_size(g);
-	rc = vmm_memory_map(&q->requests, fds->fd[0], q->requests_size, PROT_READ | PROT_WRITE,
-		"requests of a queue", err);
 	if (rc == 0)
-		rc = vmm_memory_map(&q->completions, fds->fd[1], q->completions_size, PROT_READ,
-			"completions of a queue", err);
+		rc = vmm_memory_map(&memory->completions, fds->fd[1], vuc_queue_completions_size(g),
+			PROT_READ, "completions of a queue", err);
 	return rc;
 }
 
 static int
-create_front(struct vuc_vmm_device *dev, struct vmm_queue *q, const struct vuc_queue_geometry *g,
-	struct vuc_error *err)
+create_front(struct vuc_vmm_device *dev, struct vmm_queue *q, struct vuc_error *err)
 {
 	const struct vuc_queue_front_opts opts = {
-		.geometry = *g,
-		.requests = q->requests,
-		.completions = q->completions,
+		.geometry = q->geometry,
+		.requests = q->memory.requests,
+		.completions = q->memory.completions,
 		.bell =
 			{
 				.word = (_Atomic uint64_t *)&dev->pages.bell->rung,
@@ -86,31 +100,58 @@ create_front(struct vuc_vmm_device *dev, struct vmm_queue *q, const struct vuc_q
 	};
 
 	q->front = vuc_queue_create(&opts);
-	return q->front != NULL
-		? 0
-		: vuc_error_set(err, -ENOMEM, "no memory for a queue of %" PRIu32, g->depth);
+	return q->front != NULL ? 0
+				: vuc_error_set(err, -ENOMEM, "no memory for a queue of %" PRIu32,
+					  q->geometry.depth);
+}
+
+/* There is one free: the daemon has fewer queues of this VMM than that. */
+static struct vmm_queue **
+queue_slot(struct vuc_vmm_device *dev)
+{
+	struct vmm_queue **slot = dev->queues;
+
+	while (*slot != NULL)
+		slot++;
+	return slot;
 }
 
 /* Make a queue of what came with the reply. */
 static int
 make_queue(struct vuc_vmm_device *dev, const struct vuc_shm_queue_reply *r,
-	const struct vmm_fds *fds, struct vuc_error *err)
+	const struct vmm_fds *fds, struct vuc_queue **front, struct vuc_error *err)
 {
-	const struct vuc_queue_geometry g = {.depth = r->depth, .chunk = r->max_data};
 	struct vmm_queue *q = calloc(1, sizeof(*q));
 	int rc;
 
 	if (q == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a queue");
+	q->geometry = (struct vuc_queue_geometry){.depth = r->depth, .chunk = r->max_data};
 	q->index = r->index;
-	rc = map_queue(q, &g, fds, err);
+	q->open = true;
+	rc = memory_map(&q->memory, &q->geometry, fds, err);
 	if (rc == 0)
-		rc = create_front(dev, q, &g, err);
-	if (rc == 0)
-		dev->queues[q->index] = q;
-	else
+		rc = create_front(dev, q, err);
+	if (rc != 0) {
 		free_queue(q);
-	return rc;
+		return rc;
+	}
+	*queue_slot(dev) = q;
+	*front = q->front;
+	return 0;
+}
+
+/* Whether the daemon has one of this index. */
+static bool
+is_open(const struct vuc_vmm_device *dev, uint32_t index)
+{
+	for (unsigned int i = 0; i < VUC_SHM_MAX_QUEUES; i++) {
+		const struct vmm_queue *q = dev->queues[i];
+
+		if (q != NULL && q->open && q->index == index)
+			return true;
+	}
+	return false;
 }
 
 static int
@@ -120,7 +161,7 @@ check_reply(struct vuc_vmm_device *dev, const union vmm_packet *packet,
 	const struct vuc_shm_queue_reply *r = &packet->queue_reply;
 	const struct vuc_queue_geometry g = {.depth = r->depth, .chunk = r->max_data};
 
-	if (r->index >= VUC_SHM_MAX_QUEUES || dev->queues[r->index] != NULL)
+	if (r->index >= VUC_SHM_MAX_QUEUES || is_open(dev, r->index))
 		return vmm_reply_wrong(dev, packet, err, "index", r->index);
 	if (r->depth != opts->depth)
 		return vmm_reply_wrong(dev, packet, err, "depth", r->depth);
@@ -148,6 +189,80 @@ check_all(struct vuc_vmm_device *dev, const union vmm_packet *packet, const stru
 	rc = check_reply(dev, packet, opts, err);
 	return rc != 0 ? rc : shape;
 }
+
+/* ---- a new daemon ---- */
+
+void
+vmm_queues_cut(struct vuc_vmm_device *dev)
+{
+	for (unsigned int i = 0; i < VUC_SHM_MAX_QUEUES; i++) {
+		struct vmm_queue *q = dev->queues[i];
+
+		if (q == NULL)
+			continue;
+		renewal_free(&q->geometry, vuc_queue_cut(q->front, -ECONNRESET));
+		renewal_free(&q->geometry, q->next);
+		q->next = NULL;
+		q->open = false;
+	}
+}
+
+struct vmm_queue *
+vmm_queue_to_open(const struct vuc_vmm_device *dev)
+{
+	for (unsigned int i = 0; i < VUC_SHM_MAX_QUEUES; i++) {
+		if (dev->queues[i] != NULL && !dev->queues[i]->open)
+			return dev->queues[i];
+	}
+	return NULL;
+}
+
+void
+vmm_queue_open_ask(const struct vmm_queue *q, union vmm_packet *request)
+{
+	vmm_request_set(request, VUC_SHM_OPEN_QUEUE, sizeof(request->open_queue));
+	request->open_queue.depth = q->geometry.depth;
+	request->open_queue.max_data = q->geometry.chunk;
+}
+
+int
+vmm_queue_open_take(struct vuc_vmm_device *dev, struct vmm_queue *q, const union vmm_packet *reply,
+	const struct vmm_fds *fds, struct vuc_error *err)
+{
+	const struct vuc_shm_queue_reply *r = &reply->queue_reply;
+	const struct vuc_queue_opts opts = {
+		.depth = q->geometry.depth, .max_data = q->geometry.chunk};
+	int rc = check_all(dev, reply, fds, &opts, err);
+
+	if (rc != 0)
+		return rc;
+	if (r->max_data != q->geometry.chunk)
+		return vuc_error_set(err, -ENODEV,
+			"a queue had requests of %" PRIu32 " bytes, and has %" PRIu32 " now",
+			q->geometry.chunk, r->max_data);
+	q->next = calloc(1, sizeof(*q->next));
+	if (q->next == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for a queue");
+	q->open = true;
+	q->index = r->index;
+	return memory_map(q->next, &q->geometry, fds, err);
+}
+
+void
+vmm_queues_offer(struct vuc_vmm_device *dev)
+{
+	for (unsigned int i = 0; i < VUC_SHM_MAX_QUEUES; i++) {
+		struct vmm_queue *q = dev->queues[i];
+
+		if (q == NULL || q->next == NULL)
+			continue;
+		q->next->bit = UINT64_C(1) << q->index;
+		vuc_queue_offer(q->front, q->next);
+		q->next = NULL;
+	}
+}
+
+/* ---- opening and closing ---- */
 
 struct open_operation {
 	struct vmm_operation op;
@@ -188,13 +303,11 @@ open_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_fd
 		return vmm_reply_is(dev, reply, sizeof(reply->plain), fds, 0, err);
 	rc = check_all(dev, reply, fds, &o->opts, err);
 	if (rc == 0)
-		rc = make_queue(dev, r, fds, err);
+		rc = make_queue(dev, r, fds, o->to, err);
 	if (rc == -EPROTO)
 		return vmm_link_end(&dev->link, NULL, rc, "%s", err->text);
-	if (rc == 0) {
-		*o->to = dev->queues[r->index]->front;
+	if (rc == 0)
 		return 0;
-	}
 	o->gives_back = true;
 	o->index = r->index;
 	vmm_operation_fail(op, rc, err);
@@ -273,6 +386,8 @@ close_ask(struct vmm_operation *op, union vmm_packet *request, struct vmm_fds *f
 	struct close_operation *c = (struct close_operation *)op;
 
 	(void)fds;
+	if (!c->queue->open)
+		return false;
 	vmm_request_set(request, VUC_SHM_CLOSE_QUEUE, sizeof(request->index));
 	request->index.index = c->queue->index;
 	return true;
@@ -357,6 +472,8 @@ vuc_vmm_close_queue(struct vuc_vmm_device *dev, struct vuc_queue *queue)
 		c->queue = taken;
 		vmm_operation_wait(&c->op, NULL);
 	} else if (taken != NULL) {
+		if (dev->opening == taken)
+			dev->opening = NULL;
 		free_queue(taken);
 	}
 	pthread_mutex_unlock(&dev->lock);

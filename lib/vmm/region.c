@@ -22,13 +22,14 @@ vmm_regions_alloc(struct vuc_vmm_device *dev, struct vuc_error *err)
 	if (nr == 0)
 		return 0;
 	dev->regions = calloc(nr, sizeof(struct vmm_region *));
-	return dev->regions != NULL
+	dev->old_regions = calloc(nr, sizeof(struct vmm_region *));
+	return dev->regions != NULL && dev->old_regions != NULL
 		? 0
 		: vuc_error_set(err, -ENOMEM, "no memory for %" PRIu32 " regions", nr);
 }
 
-static void
-free_region(struct vmm_region *r)
+void
+vmm_region_free(struct vmm_region *r)
 {
 	if (r == NULL)
 		return;
@@ -39,10 +40,33 @@ free_region(struct vmm_region *r)
 void
 vmm_regions_free(struct vuc_vmm_device *dev)
 {
-	for (uint32_t i = 0; dev->regions != NULL && i < dev->info.num_regions; i++)
-		free_region(dev->regions[i]);
+	for (uint32_t i = 0; i < dev->info.num_regions; i++) {
+		if (dev->regions != NULL)
+			vmm_region_free(dev->regions[i]);
+		if (dev->old_regions != NULL)
+			vmm_region_free(dev->old_regions[i]);
+	}
 	free(dev->regions);
+	free(dev->old_regions);
 	dev->regions = NULL;
+	dev->old_regions = NULL;
+}
+
+void
+vmm_regions_renew(struct vuc_vmm_device *dev, struct vmm_region **fresh)
+{
+	for (uint32_t i = 0; i < dev->info.num_regions; i++) {
+		struct vmm_region *next = fresh != NULL ? fresh[i] : NULL;
+
+		if (dev->regions[i] == NULL && next == NULL)
+			continue;
+		vmm_region_free(dev->old_regions[i]);
+		dev->old_regions[i] = dev->regions[i];
+		dev->regions[i] = next;
+		if (fresh != NULL)
+			fresh[i] = NULL;
+	}
+	dev->region_epoch++;
 }
 
 /* Whether an area lies in its file, which the device's server may cut later all the same. */
@@ -112,15 +136,35 @@ region_reply_is(struct vuc_vmm_device *dev, const union vmm_packet *packet,
 		dev, packet, sizeof(*r) + r->nr_areas * sizeof(r->areas[0]), fds, r->nr_fds, err);
 }
 
-static int
-region_reply_keep(struct vuc_vmm_device *dev, const struct vuc_shm_region_reply *r,
-	struct vmm_fds *fds, struct vuc_error *err)
+/* The descriptor and base offset that all areas have in common. */
+static void
+region_find_base(struct vuc_vmm_region *r)
+{
+	const struct vuc_vmm_area *a = r->areas;
+
+	r->fd = -1;
+	for (uint32_t i = 0; i < r->nr_areas; i++) {
+		if (a[i].fd != a[0].fd || a[i].file_offset < a[i].offset ||
+			a[i].file_offset - a[i].offset != a[0].file_offset - a[0].offset)
+			return;
+	}
+	if (r->nr_areas == 0)
+		return;
+	r->fd = a[0].fd;
+	r->fd_offset = a[0].file_offset - a[0].offset;
+}
+
+/* Returns NULL when there is no memory. */
+static struct vmm_region *
+region_reply_keep(const struct vuc_shm_region_reply *r, struct vmm_fds *fds, struct vuc_error *err)
 {
 	struct vmm_region *kept =
 		calloc(1, sizeof(*kept) + r->nr_areas * sizeof(struct vuc_vmm_area));
 
-	if (kept == NULL)
-		return vuc_error_set(err, -ENOMEM, "no memory for region %" PRIu32, r->index);
+	if (kept == NULL) {
+		vuc_error_set(err, -ENOMEM, "no memory for region %" PRIu32, r->index);
+		return NULL;
+	}
 	for (uint32_t i = 0; i < r->nr_areas; i++) {
 		const struct vuc_shm_area *a = &r->areas[i];
 
@@ -142,8 +186,29 @@ region_reply_keep(struct vuc_vmm_device *dev, const struct vuc_shm_region_reply 
 		.nr_areas = r->nr_areas,
 		.areas = kept->areas,
 	};
-	dev->regions[r->index] = kept;
-	return 0;
+	region_find_base(&kept->region);
+	return kept;
+}
+
+void
+vmm_region_ask(uint32_t index, union vmm_packet *request)
+{
+	vmm_request_set(request, VUC_SHM_REGION_INFO, sizeof(request->index));
+	request->index.index = index;
+}
+
+int
+vmm_region_take(struct vuc_vmm_device *dev, uint32_t index, const union vmm_packet *reply,
+	struct vmm_fds *fds, struct vmm_region **region, struct vuc_error *err)
+{
+	int rc = region_reply_is(dev, reply, fds, err);
+
+	if (rc == 0)
+		rc = region_reply_check(dev, index, reply, fds, err);
+	if (rc != 0)
+		return rc;
+	*region = region_reply_keep(&reply->region_reply, fds, err);
+	return *region != NULL ? 0 : -ENOMEM;
 }
 
 static int
@@ -161,6 +226,7 @@ region_check(struct vuc_vmm_device *dev, uint32_t index, struct vuc_error *err)
 struct region_operation {
 	struct vmm_operation op;
 	uint32_t index;
+	uint64_t epoch;
 	const struct vuc_vmm_region **to;
 };
 
@@ -175,8 +241,8 @@ region_ask(struct vmm_operation *op, union vmm_packet *request, struct vmm_fds *
 		*r->to = &kept->region;
 		return false;
 	}
-	vmm_request_set(request, VUC_SHM_REGION_INFO, sizeof(request->index));
-	request->index.index = r->index;
+	r->epoch = op->dev->region_epoch;
+	vmm_region_ask(r->index, request);
 	return true;
 }
 
@@ -185,15 +251,19 @@ region_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_
 	struct vuc_error *err)
 {
 	struct region_operation *r = (struct region_operation *)op;
-	int rc = region_reply_is(op->dev, reply, fds, err);
+	struct vmm_region *region;
+	int rc = vmm_region_take(op->dev, r->index, reply, fds, &region, err);
 
-	if (rc == 0)
-		rc = region_reply_check(op->dev, r->index, reply, fds, err);
-	if (rc == 0)
-		rc = region_reply_keep(op->dev, &reply->region_reply, fds, err);
-	if (rc == 0)
-		*r->to = &op->dev->regions[r->index]->region;
-	return rc;
+	if (rc != 0)
+		return rc;
+	/* It is of before a change, or may be. */
+	if (r->epoch != op->dev->region_epoch) {
+		vmm_region_free(region);
+		return VMM_MORE;
+	}
+	op->dev->regions[r->index] = region;
+	*r->to = &region->region;
+	return 0;
 }
 
 static const struct vmm_operation_ops region_ops = {.ask = region_ask, .take = region_take};

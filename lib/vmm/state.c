@@ -59,6 +59,35 @@ vmm_pages_unmap(struct vmm_pages *pages)
 	*pages = (struct vmm_pages){0};
 }
 
+static int
+page_replace(void *old, void *other, size_t size, struct vuc_error *err)
+{
+	if (mremap(other, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, old) == old)
+		return 0;
+	return vuc_error_set(
+		err, -errno, "cannot move a page of the daemon's: %s", strerror(errno));
+}
+
+int
+vmm_pages_replace(struct vmm_pages *pages, struct vmm_pages *others, struct vuc_error *err)
+{
+	int rc = page_replace((void *)(uintptr_t)pages->state, (void *)(uintptr_t)others->state,
+		sizeof(*pages->state), err);
+
+	if (rc != 0)
+		return rc;
+	others->state = NULL;
+	rc = page_replace(pages->bell, others->bell, sizeof(*pages->bell), err);
+	if (rc != 0)
+		return rc;
+	others->bell = NULL;
+	rc = page_replace((void *)(uintptr_t)pages->poller, (void *)(uintptr_t)others->poller,
+		sizeof(*pages->poller), err);
+	if (rc == 0)
+		others->poller = NULL;
+	return rc;
+}
+
 /*
  * Each load has acquire order and so none comes before those above it: the second look at the
  * sequence is the last one. If a field is of a later state, the odd number that the daemon has
@@ -127,22 +156,56 @@ vmm_watch_close(struct vmm_watch *w)
 	}
 }
 
+void
+vmm_state_begin(struct vuc_vmm_device *dev, uint64_t generation)
+{
+	struct vuc_shm_state state;
+
+	state_read(&dev->pages, &state);
+	dev->told = (struct vmm_told){
+		.state = VUC_SHM_ATTACHED, /* so that whatever else it is already is an event */
+		.generation = generation,
+		.resets = state.resets,
+		.remaps = state.remaps,
+		.releases = state.releases,
+	};
+}
+
+/* By its edges: it is never read, since the daemon could take what is there, and a read would
+ * wait. */
+static int
+watch_event(struct vmm_watch *w, int fd, struct vuc_error *err)
+{
+	int rc = watch_add(w, fd, EPOLLIN | EPOLLET);
+
+	return rc == 0 ? 0 : vuc_error_set(err, rc, "cannot listen for events: %s", strerror(-rc));
+}
+
 int
 vmm_watch_state(struct vuc_vmm_device *dev, struct vuc_error *err)
 {
-	struct vuc_shm_state state;
-	int rc;
+	vmm_state_begin(dev, dev->info.generation);
+	return watch_event(&dev->watch, dev->watch.event_fd, err);
+}
 
-	state_read(&dev->pages, &state);
-	dev->told.state = VUC_SHM_ATTACHED; /* so that whatever else it is already is an event */
-	dev->told.generation = dev->info.generation;
-	dev->told.resets = state.resets;
-	dev->told.remaps = state.remaps;
-	dev->told.releases = state.releases;
-	/* By its edges: it is never read, since the daemon could take what is there, and a read
-	 * would wait. */
-	rc = watch_add(&dev->watch, dev->watch.event_fd, EPOLLIN | EPOLLET);
-	return rc == 0 ? 0 : vuc_error_set(err, rc, "cannot listen for events: %s", strerror(-rc));
+void
+vmm_watch_forget_link(struct vmm_watch *w, int fd)
+{
+	epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+	w->link_mask = 0;
+}
+
+int
+vmm_watch_renew_event(struct vmm_watch *w, int event_fd, struct vuc_error *err)
+{
+	int rc = watch_event(w, event_fd, err);
+
+	if (rc != 0)
+		return rc;
+	epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, w->event_fd, NULL);
+	close(w->event_fd);
+	w->event_fd = event_fd;
+	return 0;
 }
 
 static void

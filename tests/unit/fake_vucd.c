@@ -164,12 +164,9 @@ listen_in_folder(void)
 	CU_ASSERT_EQUAL_FATAL(listen(fake.listener, 1), 0);
 }
 
-void
-fake_start(void)
+static void
+pages_make(void)
 {
-	fake = (struct fake_vucd){.conn = -1, .fds_before = fd_count()};
-	dev = NULL;
-	alarm(20);
 	for (unsigned int i = 0; i < 5; i++)
 		fake.fds[i] = i < 3 ? fake_memory(PAGE) : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	fake.state = fake_map(fake.fds[0], PAGE);
@@ -180,6 +177,45 @@ fake_start(void)
 	fake.event_fd = fake.fds[4];
 	fake.state->state = VUC_SHM_ATTACHED;
 	fake.state->generation = 1;
+}
+
+static void
+memory_free(void)
+{
+	vuc_fds_close(fake.fds, 5);
+	munmap(fake.state, PAGE);
+	munmap(fake.bell, PAGE);
+	munmap(fake.poller, PAGE);
+	fake_forget_backs();
+	for (unsigned int i = 0; i < VUC_SHM_MAX_QUEUES; i++)
+		fake_free_queue(&fake.queues[i]);
+}
+
+void
+fake_restart(void)
+{
+	pthread_mutex_lock(&fake.lock);
+	if (fake.conn >= 0)
+		shutdown(fake.conn, SHUT_RDWR);
+	while (fake.conn >= 0) {
+		pthread_mutex_unlock(&fake.lock);
+		sched_yield();
+		pthread_mutex_lock(&fake.lock);
+	}
+	memory_free();
+	pages_make();
+	fake.mappings = 0;
+	fake.nr_log = 0;
+	pthread_mutex_unlock(&fake.lock);
+}
+
+void
+fake_start(void)
+{
+	fake = (struct fake_vucd){.conn = -1, .fds_before = fd_count()};
+	dev = NULL;
+	alarm(20);
+	pages_make();
 	listen_in_folder();
 	CU_ASSERT_EQUAL_FATAL(pipe(fake.stop), 0);
 	pthread_mutex_init(&fake.lock, NULL);
@@ -202,12 +238,7 @@ fake_stop(void)
 	CU_ASSERT_EQUAL(fake.violations, 0);
 	close(fake.listener);
 	close(fake.stop[0]);
-	vuc_fds_close(fake.fds, 5);
-	munmap(fake.state, PAGE);
-	munmap(fake.bell, PAGE);
-	munmap(fake.poller, PAGE);
-	for (unsigned int i = 0; i < VUC_SHM_MAX_QUEUES; i++)
-		fake_free_queue(&fake.queues[i]);
+	memory_free();
 	for (unsigned int i = 0; i < FAKE_MAX_LOG; i++)
 		free(fake.log[i].packet);
 	pthread_mutex_destroy(&fake.lock);

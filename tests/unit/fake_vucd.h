@@ -96,6 +96,7 @@ struct fake_vucd {
 	struct fake_queue queues[VUC_SHM_MAX_QUEUES];
 	uint32_t mappings;
 	unsigned int fds_before;
+	struct fake_server *server; /* of the queues; NULL: none */
 };
 
 extern struct fake_vucd fake;
@@ -122,6 +123,14 @@ void fake_publish(const struct vuc_shm_state *state);
 
 /* The connection is gone, as if the daemon had died. */
 void fake_hang_up(void);
+
+/* The daemon has died, and another one is there, which knows nothing; no request is logged. */
+void fake_restart(void);
+
+/* Serve all queues, on a thread of its own until fake_stop_queues(): a read gets bytes that are the
+ * low byte of its offset. */
+void fake_serve_queues(void);
+void fake_stop_queues(void);
 
 /* How many requests of a type have come; wait for so many. */
 unsigned int fake_count(unsigned int type);
@@ -151,5 +160,6 @@ bool fake_failed(int rc, int wanted, const char *pattern);
 size_t fake_make_reply(const union fake_packet *request, struct fake_reply *reply);
 bool fake_is_allowed(const struct fake_request *request);
 void fake_free_queue(struct fake_queue *q);
+void fake_forget_backs(void);
 
 #endif /* VUC_TESTS_FAKE_VUCD_H */

@@ -140,6 +140,7 @@ reply_close_queue(uint32_t index)
 	struct fake_queue *q = &fake.queues[index < 8 ? index : 8];
 
 	fake.violations += q->requests == NULL;
+	fake_forget_backs();
 	fake_free_queue(q);
 	return sizeof(struct vuc_shm_plain);
 }
@@ -229,6 +230,8 @@ is_dma(const struct vuc_shm_dma *r, size_t size, unsigned int nr_fds)
 	for (uint32_t i = 0; i < r->nr; i++) {
 		const struct vuc_shm_dma_entry *e = &r->entries[i];
 
+		if (e->op != VUC_SHM_DMA_MAP && (e->flags & ~VUC_SHM_DMA_IF_MAPPED) != 0)
+			return false;
 		if (e->reserved != 0 || e->pad != 0 || e->fd_index >= (int32_t)nr_fds ||
 			(e->op == VUC_SHM_DMA_MAP) != (e->fd_index >= 0))
 			return false;
@@ -252,7 +255,7 @@ is_irqs(const struct vuc_shm_set_irqs *r, size_t size, unsigned int nr_fds)
 			return false;
 		ones += r->which[i];
 	}
-	return nr_fds == ones && nr_fds <= VUC_SHM_MAX_FDS;
+	return nr_fds == (r->data == VUC_SHM_IRQ_EVENT ? ones : 0) && nr_fds <= VUC_SHM_MAX_FDS;
 }
 
 bool

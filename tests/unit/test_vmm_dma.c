@@ -128,23 +128,19 @@ test_invalid(void)
 		uint32_t flags;
 		bool no_fd;
 	} rows[] = {
-		{PAGE + 1, PAGE, 0, 1, false},
-		{PAGE, 0, 0, 1, false},
-		{PAGE, PAGE / 2, 0, 1, false},
-		{0 - PAGE, 2 * PAGE, 0, 1, false},
-		{PAGE, PAGE, 1, 1, false},
-		{PAGE, PAGE, UINT64_C(1) << 63, 1, false},
-		{PAGE, PAGE, INT64_MAX & ~(PAGE - 1), 1, false},
-		{PAGE, PAGE, 0, 0, false},
+		{PAGE + 1, PAGE, 0, 1, false}, {PAGE, 0, 0, 1, false},
+		{PAGE, PAGE / 2, 0, 1, false}, {0 - PAGE, 2 * PAGE, 0, 1, false},
+		{PAGE, PAGE, 1, 1, false}, {PAGE, PAGE, UINT64_C(1) << 63, 1, false},
+		{PAGE, PAGE, INT64_MAX & ~(PAGE - 1), 1, false}, {PAGE, PAGE, 0, 0, false},
 		{PAGE, PAGE, 0, 4, false},
-		{PAGE, PAGE, 0, 1, true},
+		{PAGE, PAGE, 0, 1, true}, /* an open one would be no error */
 	};
 	static const uint64_t ranges[][2] = {{1, PAGE}, {0, 0}, {2 * PAGE, 0 - PAGE}};
 	struct vuc_vmm_dma two[2] = {mapping(1, 0)};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		two[1] = (struct vuc_vmm_dma){rows[i].iova, rows[i].size, rows[i].offset,
-			rows[i].flags, rows[i].no_fd ? -1 : memory[0]};
+			rows[i].flags, rows[i].no_fd ? -2 : memory[0]};
 		err.text[0] = '\0';
 		if (!fake_failed(vuc_vmm_dma_map(dev, two, 2, &err), -EINVAL, "DMA mapping 1: *")) {
 			printf("# mapping %zu\n", i);
@@ -186,10 +182,36 @@ test_closed_early(void)
 	map(1, 1);
 	close(memory[1]);
 	CU_ASSERT(fake_failed(vuc_vmm_dma_commit(dev, &err), -EBADF,
-		"cannot send DMA to the daemon: Bad file descriptor"));
+		"DMA mapping at 0x1000: Bad file descriptor"));
 	memory[1] = fake_memory(PAGE);
 	map(1, 0);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, &err), 0);
+}
+
+/* Memory without a file is none of the daemon's, and unmapping it is no error there. */
+static void
+test_no_file(void)
+{
+	struct vuc_vmm_dma three[] = {mapping(1, 0), mapping(2, 0), mapping(3, 0)};
+	const struct vuc_shm_dma *m;
+
+	three[0].fd = three[2].fd = -1;
+	CU_ASSERT_EQUAL(vuc_vmm_dma_map(dev, three, 3, NULL), 2);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_unmap(dev, PAGE, PAGE, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_unmap(dev, 2 * PAGE, PAGE, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_unmap(dev, PAGE, PAGE, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_unmap_if_mapped(dev, 9 * PAGE, PAGE, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_unmap_all(dev, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_unmap(dev, 3 * PAGE, PAGE, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, NULL), 0);
+	m = expect_message(0, 7, 1, VUC_SHM_DMA_COMMIT);
+	expect_entry(m, 0, VUC_SHM_DMA_MAP, 2, 1, 0);
+	expect_entry(m, 1, VUC_SHM_DMA_UNMAP, 1, 1, -1);
+	CU_ASSERT_EQUAL(m->entries[1].flags, VUC_SHM_DMA_IF_MAPPED);
+	CU_ASSERT_EQUAL(m->entries[2].flags, 0);
+	CU_ASSERT_EQUAL(m->entries[3].flags, 0);
+	CU_ASSERT_EQUAL(m->entries[4].flags, VUC_SHM_DMA_IF_MAPPED);
+	CU_ASSERT_EQUAL(m->entries[6].flags, 0);
 }
 
 int
@@ -202,6 +224,7 @@ main(void)
 		{"invalid", test_invalid},
 		{"refused", test_refused},
 		{"closed before the commit", test_closed_early},
+		{"memory without a file", test_no_file},
 		CU_TEST_INFO_NULL,
 	};
 

@@ -9,7 +9,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "back.h"
 #include "fake_vucd.h"
 #include "tap.h"
 
@@ -24,59 +23,15 @@ open_queue(uint32_t depth, uint32_t max_data)
 	return queue;
 }
 
-/* A thread that serves the first queue of the daemon, until it is told to stop. */
-struct server {
-	struct vuc_queue_back back;
-	_Atomic bool stop;
-	pthread_t thread;
-};
-
-static void
-server_answer(struct vuc_queue_back *b, const struct vuc_queue_taken *taken)
-{
-	const struct queue_request_slot *slot = &taken->slot;
-	bool read = slot->op == VUC_QUEUE_READ;
-
-	vuc_queue_back_take(b, taken);
-	if (read)
-		memset(vuc_queue_back_room(b, slot->id, slot->count), (int)slot->offset,
-			slot->count);
-	if (slot->op != VUC_QUEUE_WRITE_POSTED)
-		vuc_queue_back_complete(b, slot->id, 0, read ? slot->count : 0);
-	vuc_queue_back_flush(b);
-}
-
-static void *
-server_run(void *arg)
-{
-	struct server *s = arg;
-	struct vuc_queue_taken taken;
-
-	while (!s->stop) {
-		if (vuc_queue_back_peek(&s->back, &taken) == 1)
-			server_answer(&s->back, &taken);
-		else
-			sched_yield();
-	}
-	return NULL;
-}
-
 static void
 test_access(void)
 {
 	struct vuc_queue *queue = open_queue(8, 256);
-	const struct vuc_queue_back_opts opts = {
-		.geometry = {8, 256},
-		.requests = fake.queues[0].requests,
-		.completions = fake.queues[0].completions,
-	};
-	struct server s = {.stop = false};
 	uint8_t data[256] = {0};
 	unsigned int wrong = 0;
 
 	CU_ASSERT(vuc_queue_depth(queue) == 8 && vuc_queue_max_data(queue) == 256);
-	CU_ASSERT_EQUAL_FATAL(vuc_queue_back_init(&s.back, &opts), 0);
-	CU_ASSERT_EQUAL_FATAL(pthread_create(&s.thread, NULL, server_run, &s), 0);
+	fake_serve_queues();
 	for (uint32_t i = 1; i <= 100; i++) {
 		wrong += vuc_queue_read(queue, 0, i, data, i) != 0;
 		wrong += data[0] != i || data[i - 1] != i;
@@ -84,9 +39,7 @@ test_access(void)
 		wrong += vuc_queue_post(queue, 0, 0, data, i) != 0;
 	}
 	CU_ASSERT_EQUAL(wrong, 0);
-	s.stop = true;
-	pthread_join(s.thread, NULL);
-	vuc_queue_back_fini(&s.back);
+	fake_stop_queues();
 	vuc_vmm_close_queue(dev, queue);
 	CU_ASSERT_EQUAL(fake_count(VUC_SHM_CLOSE_QUEUE), 1);
 }
