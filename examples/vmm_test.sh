@@ -14,46 +14,16 @@ expected=$3
 example=$4
 foreign=${5-}
 
-dir=$(mktemp -d "${TMPDIR:-/tmp}/vuc-example-XXXXXX") || exit 1
-export RUNTIME_DIRECTORY="$dir" # DPDK's EAL makes its folder there
+. "${0%/*}/tap.sh"
+
 refdev_pid=
 vucd_pid=
-failed=0
-n=0
 
 clean_up() {
 	[ -z "$vucd_pid" ] || kill "$vucd_pid"
 	[ -z "$refdev_pid" ] || kill "$refdev_pid"
 	wait
 	rm -rf "$dir"
-}
-trap clean_up EXIT
-trap 'exit 1' HUP INT TERM
-
-# check NAME COMMAND...: a line of TAP, and behind a failure what the programs have said
-check() {
-	name=$1
-	shift
-	n=$((n + 1))
-	if "$@"; then
-		echo "ok $n - $name"
-	else
-		failed=1
-		echo "not ok $n - $name"
-		sed 's/^/# /' "$dir"/*.out "$dir"/*.err
-	fi
-}
-
-# status_is STATUS COMMAND...
-status_is() {
-	wanted=$1
-	shift
-	"$@" >"$dir/example.out" 2>"$dir/example.err"
-	[ $? -eq "$wanted" ]
-}
-
-one_line() {
-	[ "$(wc -l <"$1")" -eq 1 ]
 }
 
 # The server writes a line when it can be connected to; when it dies before, the file just ends.

@@ -4,6 +4,19 @@
 
 #include <CUnit/CUnit.h>
 
+/* Whether the test was built with ThreadSanitizer. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define VUC_TAP_TSAN 1
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
+#define VUC_TAP_TSAN 1
+#endif
+#ifndef VUC_TAP_TSAN
+#define VUC_TAP_TSAN 0
+#endif
+
 /*
  * CUnit suites as a test program that speaks TAP. A test program's main() is one call:
  *

@@ -217,13 +217,30 @@ copy_scattered(struct vucctl_selftest *test)
 	return VUCCTL_SELFTEST_PASS;
 }
 
-/* The device has to be refused, and nothing may have been written. */
+/* The second half of memory is mapped for reading, or not at all: the device has to be refused, and
+ * nothing may have been written there. */
 static enum vucctl_selftest_result
-expect_refusal(struct vucctl_selftest *test, const struct transfer *transfer)
+refuse_write(struct vucctl_selftest *test, bool is_mapped)
 {
+	const unsigned int middle = VUCCTL_SELFTEST_PIECES / 2;
+	const struct transfer transfer = {
+		.src = FIRST,
+		.dst = FIRST + test->size / 2,
+		.len = 64,
+		.mode = REFDEV_DMA_BY_MESSAGE,
+	};
 	uint32_t error;
-	int ret = transfer_perform(test, transfer, &error);
+	int ret;
 
+	memory_fill(test);
+	ret = vucctl_selftest_map(test, 0, 0, VUC_DMA_READ | VUC_DMA_WRITE);
+	if (ret == 0 && is_mapped)
+		ret = vucctl_selftest_map(test, middle, middle, VUC_DMA_READ);
+	if (ret == 0)
+		ret = vuc_dma_commit(test->dev);
+	if (ret != 0)
+		return vucctl_selftest_fail_call(test, "cannot map", ret);
+	ret = transfer_perform(test, &transfer, &error);
 	if (ret != 0)
 		return vucctl_selftest_fail_call(test, "cannot start the forbidden access", ret);
 	if (error == 0)
@@ -236,44 +253,13 @@ expect_refusal(struct vucctl_selftest *test, const struct transfer *transfer)
 static enum vucctl_selftest_result
 refuse_unmapped(struct vucctl_selftest *test)
 {
-	const struct transfer transfer = {
-		.src = FIRST,
-		.dst = FIRST + test->size / 2,
-		.len = 64,
-		.mode = REFDEV_DMA_BY_MESSAGE,
-	};
-	int ret;
-
-	memory_fill(test);
-	ret = vucctl_selftest_map(test, 0, 0, VUC_DMA_READ | VUC_DMA_WRITE);
-	if (ret == 0)
-		ret = vuc_dma_commit(test->dev);
-	if (ret != 0)
-		return vucctl_selftest_fail_call(test, "cannot map", ret);
-	return expect_refusal(test, &transfer);
+	return refuse_write(test, false);
 }
 
 static enum vucctl_selftest_result
 refuse_read_only(struct vucctl_selftest *test)
 {
-	const unsigned int middle = VUCCTL_SELFTEST_PIECES / 2;
-	const struct transfer transfer = {
-		.src = FIRST,
-		.dst = FIRST + test->size / 2,
-		.len = 64,
-		.mode = REFDEV_DMA_BY_MESSAGE,
-	};
-	int ret;
-
-	memory_fill(test);
-	ret = vucctl_selftest_map(test, 0, 0, VUC_DMA_READ | VUC_DMA_WRITE);
-	if (ret == 0)
-		ret = vucctl_selftest_map(test, middle, middle, VUC_DMA_READ);
-	if (ret == 0)
-		ret = vuc_dma_commit(test->dev);
-	if (ret != 0)
-		return vucctl_selftest_fail_call(test, "cannot map", ret);
-	return expect_refusal(test, &transfer);
+	return refuse_write(test, true);
 }
 
 const struct vucctl_selftest_step vucctl_selftest_refdev_steps[] = {

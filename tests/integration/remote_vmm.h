@@ -19,18 +19,10 @@
 #include "back.h"
 #include "front.h"
 #include "remote.h"
+#include "tap.h"
 
 /* Threads in place of processes: ThreadSanitizer sees one process only. */
-#if defined(__SANITIZE_THREAD__)
-#define VMM_IS_THREAD 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define VMM_IS_THREAD 1
-#endif
-#endif
-#ifndef VMM_IS_THREAD
-#define VMM_IS_THREAD 0
-#endif
+#define VMM_IS_THREAD VUC_TAP_TSAN
 
 /* A memory file, mapped by its maker. */
 struct vmm_memory {

@@ -17,17 +17,6 @@
 #include "refdev_regs.h"
 #include "tempdir.h"
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define __SANITIZE_THREAD__ 1
-#endif
-#endif
-#ifdef __SANITIZE_THREAD__
-#define THREAD_SANITIZER true
-#else
-#define THREAD_SANITIZER false
-#endif
-
 static bool
 contains(const char *path, const char *text)
 {
@@ -134,7 +123,7 @@ test_files(void)
 	static const char *const streams[] = {"first-poller", "second-poller", "loopback#2"};
 	char folder[VUC_TEMPDIR_SIZE];
 
-	if (THREAD_SANITIZER) {
+	if (VUC_TAP_TSAN) {
 		vuc_tap_skip("ThreadSanitizer does not see the locks of DPDK's traces");
 		return;
 	}

@@ -280,6 +280,14 @@ def starter(kind):
         yield lambda *args, **options: stack.enter_context(kind(*args, **options))
 
 
+def reference_device():
+    """The same of one that says nothing and ends well."""
+    with Refdev() as device:
+        yield device
+        assert device.stop() == 0
+        assert device.err == b''
+
+
 class Run:
     """A program that has run to its end: .status, .out and .err."""
 

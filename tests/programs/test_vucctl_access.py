@@ -10,12 +10,7 @@ import pytest
 import rig
 
 
-@pytest.fixture(name='device', scope='module')
-def fixture_device():
-    with rig.Refdev() as device:
-        yield device
-        assert device.stop() == 0
-        assert device.err == b''
+DEVICE = pytest.fixture(rig.reference_device, name='device', scope='module')
 
 
 def read(device, *args, **popen):

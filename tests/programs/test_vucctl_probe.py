@@ -15,12 +15,7 @@ import rig
 from fake_device import FakeDevice, Region, sample_config
 
 
-@pytest.fixture(name='device', scope='module')
-def fixture_device():
-    with rig.Refdev() as device:
-        yield device
-        assert device.stop() == 0
-        assert device.err == b''
+DEVICE = pytest.fixture(rig.reference_device, name='device', scope='module')
 
 
 def probe(device, *options):

@@ -228,6 +228,20 @@ fixture_dma_map(const int *fds, unsigned int nr_fds, struct outcome *o)
 	return fixture_request(VFIO_USER_DMA_MAP, &body, sizeof(body), fds, nr_fds, o);
 }
 
+unsigned int
+fixture_fill_segments(int *fd, struct outcome *o)
+{
+	struct vuc_session_config config = fixture_config();
+	unsigned int n = 0;
+
+	config.max_requests = 256;
+	fixture_open(&config);
+	*fd = fixture_new_fd();
+	while (fixture_dma_map(fd, 1, o) == 0)
+		n++;
+	return n;
+}
+
 bool
 fixture_next_segment(struct vuc_segment *segment)
 {

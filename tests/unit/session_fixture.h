@@ -111,6 +111,10 @@ int fixture_reset(struct outcome *o);
 int fixture_region_info(uint32_t index, struct outcome *o);
 int fixture_dma_map(const int *fds, unsigned int nr_fds, struct outcome *o);
 
+/* Open a session of 256 requests and map a new descriptor until there is no segment left for it.
+ * Returns how many maps have been queued. */
+unsigned int fixture_fill_segments(int *fd, struct outcome *o);
+
 /* ---- what was sent ---- */
 
 /* A copy of the next segment to send; false when there is none. */

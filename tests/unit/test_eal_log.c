@@ -15,17 +15,6 @@
 #include "eal_child.h"
 #include "tap.h"
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define __SANITIZE_THREAD__ 1
-#endif
-#endif
-#ifdef __SANITIZE_THREAD__
-#define THREAD_SANITIZER true
-#else
-#define THREAD_SANITIZER false
-#endif
-
 #define TRACED "an allocation" /* its type, which EAL traces */
 
 static bool trace_found;
@@ -106,9 +95,9 @@ log_lines(void)
 static bool
 can_trace(void)
 {
-	if (THREAD_SANITIZER)
+	if (VUC_TAP_TSAN)
 		vuc_tap_skip("ThreadSanitizer does not see the locks of DPDK's traces");
-	return !THREAD_SANITIZER;
+	return !VUC_TAP_TSAN;
 }
 
 int

@@ -184,16 +184,10 @@ test_busy_client(void)
 static void
 test_no_segment_for_requests(void)
 {
-	struct vuc_session_config config = fixture_config();
 	struct outcome o = {0};
-	unsigned int n = 0;
 	int fd;
+	unsigned int n = fixture_fill_segments(&fd, &o);
 
-	config.max_requests = 256;
-	fixture_open(&config);
-	fd = fixture_new_fd();
-	while (fixture_dma_map(&fd, 1, &o) == 0)
-		n++;
 	flood(100);
 	CU_ASSERT_EQUAL(vuc_session_state(session), READY);
 	CU_ASSERT_EQUAL(fixture_send(), n + 1);
