@@ -213,8 +213,9 @@ int vuc_control_add_device(struct vuc_control *control, const struct vuc_control
 	struct vuc_error *err);
 
 /**
- * Remove a device and close it. VMMs no longer see the device when this function returns; the name
- * can be reused when done is called.
+ * Remove a device and close it. VMMs no longer see the device when this function returns, or, if an
+ * attached VMM is asked first (release_ms), when it has detached or the time is over; the name can
+ * be reused when done is called.
  *
  * @param control  the control plane
  * @param name     the device's
@@ -233,7 +234,8 @@ int vuc_control_remove_device(
 	struct vuc_control *control, const char *name, bool force, struct vuc_error *err);
 
 /**
- * Detach the VMM from a device, so that another VMM can attach. If the server does not reply within
+ * Detach the VMM from a device, so that another VMM can attach. It is asked first, if release_ms is
+ * not 0. If the server does not reply within
  * a second, the connection to it is closed.
  *
  * @return 0, and done will be called with 0 when the VMM is detached; else done is not called:
@@ -270,7 +272,8 @@ struct vuc_control_device {
 	enum vuc_control_state state;     /**< state */
 	uint64_t generation;              /**< number of connections to the server so far */
 	uint64_t since_ms;                /**< time in this state, in milliseconds */
-	char reason[VUC_ERROR_MAX];       /**< why it is away, not answering or stale; else "" */
+	char reason[VUC_ERROR_MAX]; /**< why it is away, not answering or stale; that its VMM has
+				       been asked for it; else "" */
 	/* of the attached VMM, if any: */
 	pid_t vmm_pid;                        /**< 0: none */
 	uid_t vmm_uid;                        /**< its user */

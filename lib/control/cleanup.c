@@ -177,6 +177,7 @@ leaving_begin(struct leaving *leaving)
 	leaving->asks = leaving_asks_server(v, c->stop);
 	v->device->cleaning = true;
 	v->device->since_ms = vuc_clock_ms();
+	control_end_release(v->device);
 	pthread_mutex_unlock(&c->lock);
 }
 

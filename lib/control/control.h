@@ -114,6 +114,7 @@ struct control_device {
 	enum vuc_control_map map;
 	uint32_t retry_min_ms;
 	uint32_t retry_max_ms;
+	uint32_t release_ms;
 	_Atomic bool poked; /* the control thread is going to look at it */
 	struct vuc_post poke;
 	_Atomic bool stop;      /* it is not to be connected to any more */
@@ -135,6 +136,8 @@ struct control_device {
 	bool cleaning;             /* the latter, or `renewing` */
 	bool renewing;             /* the connection was closed to be made anew */
 	bool removing;             /* nobody finds it any more */
+	uint64_t release_end_ms;   /* its VMM has been asked for it, and has until then; 0: not */
+	bool release_removes;      /* and then it is removed */
 	bool tried;                /* to connect, once at least */
 	struct control_requests requests;
 	uint64_t generation;
@@ -173,6 +176,13 @@ void control_take_away(struct control_device *d);
 /* device.c: with the lock held: not to be connected to any more; and its VMM, if it has one, has to
  * leave */
 void control_stop_device(struct control_device *d);
+
+/* device.c: on the control thread: take the device away from a VMM that has not released it in time
+ */
+void control_look_at_release(struct control_device *d);
+
+/* device.c: with the lock held: its VMM leaves */
+void control_end_release(struct control_device *d);
 
 /* device.c: with the lock held: the device is being removed, or the daemon ends: what its VMM waits
  * for at the server ends soon */

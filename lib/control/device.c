@@ -121,6 +121,7 @@ device_alloc(struct vuc_control *c, const struct vuc_control_device_opts *opts,
 	d->map = opts->map;
 	d->retry_min_ms = opts->retry_min_ms;
 	d->retry_max_ms = opts->retry_max_ms;
+	d->release_ms = opts->release_ms;
 	snprintf(d->name, sizeof(d->name), "%s", opts->name);
 	d->opts = *device;
 	if (device->path != NULL) {
@@ -234,6 +235,7 @@ void
 control_stop_device(struct control_device *d)
 {
 	d->removing = true;
+	d->release_end_ms = 0;
 	atomic_store_explicit(&d->stop, true, memory_order_release);
 	if (control_has_vmm(d))
 		control_take_away(d);
@@ -263,6 +265,63 @@ device_log_leaving(struct control_device *d)
 }
 
 /* With the lock held. */
+static void
+device_detach(struct control_device *d)
+{
+	control_take_away(d);
+	device_hurry_vmm(d, CUT_MS);
+}
+
+/* ---- the VMM is asked first ---- */
+
+/* With the lock held: returns whether the rest has to wait for the VMM. */
+static bool
+device_start_release(struct control_device *d, bool removes)
+{
+	struct control_vmm *v = d->vmm;
+
+	if (d->release_ms == 0 || !control_has_vmm(d) || v->leave_ms != 0)
+		return false;
+	d->release_removes |= removes;
+	/* The time of whoever asks again is that of the first. */
+	if (d->release_end_ms != 0)
+		return true;
+	d->release_end_ms = vuc_clock_ms() + d->release_ms;
+	vmm_tell_release(v);
+	control_log(&d->control->log, VUC_LOG_NOTICE,
+		"%s: asking VMM %s (pid %d) to release the device; it is taken away in %u ms",
+		d->name, v->name, (int)v->user.pid, d->release_ms);
+	control_poke(d);
+	return true;
+}
+
+void
+control_look_at_release(struct control_device *d)
+{
+	pthread_mutex_lock(&d->control->lock);
+	if (d->release_end_ms > vuc_clock_ms()) {
+		if (d->due_ms == 0 || d->due_ms > d->release_end_ms)
+			d->due_ms = d->release_end_ms;
+	} else if (d->release_end_ms != 0) {
+		d->release_end_ms = 0;
+		device_log_leaving(d);
+		if (d->release_removes)
+			control_stop_device(d);
+		else
+			device_detach(d);
+	}
+	pthread_mutex_unlock(&d->control->lock);
+}
+
+void
+control_end_release(struct control_device *d)
+{
+	if (d->release_end_ms != 0 && d->release_removes)
+		control_stop_device(d);
+	d->release_end_ms = 0;
+}
+
+/* With the lock held. */
 static int
 device_start_removal(struct vuc_control *c, const char *name, bool force, struct control_request *r,
 	struct vuc_error *err)
@@ -275,6 +334,8 @@ device_start_removal(struct vuc_control *c, const char *name, bool force, struct
 		return vuc_error_set(err, -EBUSY, "device %s is in use by VMM %s (pid %d)", name,
 			d->vmm->name, (int)d->vmm->user.pid);
 	control_insert_request(d, r);
+	if (device_start_release(d, true))
+		return 0;
 	device_log_leaving(d);
 	control_stop_device(d);
 	return 0;
@@ -309,9 +370,10 @@ device_start_detaching(
 	if (!control_has_vmm(d))
 		return vuc_error_set(err, -ENOTCONN, "no VMM has device %s", name);
 	control_insert_request(d, r);
+	if (device_start_release(d, false))
+		return 0;
 	device_log_leaving(d);
-	control_take_away(d);
-	device_hurry_vmm(d, CUT_MS);
+	device_detach(d);
 	return 0;
 }
 

@@ -29,6 +29,19 @@ list_state_of(const struct control_device *d)
 	return d->vmm != NULL ? VUC_CONTROL_ATTACHED : VUC_CONTROL_FREE;
 }
 
+/* Whatever else there is to say of it. */
+static void
+list_explain_release(const struct control_device *d, struct vuc_control_device *to)
+{
+	uint64_t now = vuc_clock_ms();
+
+	if (d->release_end_ms != 0)
+		snprintf(to->reason, sizeof(to->reason),
+			"the VMM has been asked to release the device, which is taken away in %" PRIu64
+			" ms",
+			d->release_end_ms > now ? d->release_end_ms - now : 0);
+}
+
 static void
 list_explain(const struct control_device *d, struct vuc_control_device *to)
 {
@@ -56,6 +69,7 @@ list_explain(const struct control_device *d, struct vuc_control_device *to)
 	case VUC_CONTROL_CLEANING:
 		break;
 	}
+	list_explain_release(d, to);
 }
 
 static void

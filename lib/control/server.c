@@ -388,6 +388,7 @@ control_look_at(struct control_device *d)
 	d->due_ms = 0;
 	device_answer_requests(d);
 	device_look_at_silence(d);
+	control_look_at_release(d);
 	if (!atomic_load_explicit(&d->stop, memory_order_acquire))
 		control_bar0_place(d);
 	else if (d->coming != NULL)

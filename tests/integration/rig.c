@@ -156,6 +156,7 @@ rig_device_opts(
 	d->control.reset = o->reset;
 	d->control.map = o->map;
 	d->control.keep_bar0 = o->keep_bar0;
+	d->control.release_ms = o->release_ms;
 	d->control.retry_min_ms = o->retry_min_ms != 0 ? o->retry_min_ms : 5;
 	d->control.retry_max_ms = o->retry_max_ms != 0 ? o->retry_max_ms : 50;
 	d->control.users = &o->user;

@@ -67,6 +67,7 @@ struct rig_opts {
 	enum vuc_control_reset reset;
 	enum vuc_control_map map;
 	bool keep_bar0;
+	uint32_t release_ms;
 	uint32_t retry_min_ms, retry_max_ms; /* 5 and 50 by default */
 	uid_t user;                          /* who may have the devices */
 	gid_t group;

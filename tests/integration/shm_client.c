@@ -488,6 +488,8 @@ copy_state(struct vuc_shm_state *to, const struct vuc_shm_state *from)
 	to->posted = __atomic_load_n(&from->posted, __ATOMIC_ACQUIRE);
 	to->errors = __atomic_load_n(&from->errors, __ATOMIC_ACQUIRE);
 	to->resets = __atomic_load_n(&from->resets, __ATOMIC_ACQUIRE);
+	to->remaps = __atomic_load_n(&from->remaps, __ATOMIC_ACQUIRE);
+	to->releases = __atomic_load_n(&from->releases, __ATOMIC_ACQUIRE);
 }
 
 struct vuc_shm_state
