@@ -246,7 +246,6 @@ poller_hold_look(struct poller_device *d)
 	if (d->hold == NULL || d->hold->end_ms == 0 || !vuc_device_connected(d->dev))
 		return;
 	d->hold->end_ms = 0;
-	d->hold->over = false;
 	poller_device_returned(d);
 	if (!has_parked(d))
 		set_away(d, false);
@@ -265,7 +264,7 @@ send_parked(struct poller_device *d)
 		while ((r = TAILQ_FIRST(&q->parked)) != NULL) {
 			int rc = left-- > 0 ? poller_send_read(r) : -EAGAIN;
 
-			if (rc == -EAGAIN || (rc != 0 && poller_hold_keeps(d)))
+			if (rc == -EAGAIN)
 				return false;
 			TAILQ_REMOVE(&q->parked, r, parked_link);
 			d->poller->taken++;

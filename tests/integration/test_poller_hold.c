@@ -226,6 +226,30 @@ test_budget(void)
 	rig_stop();
 }
 
+/* On the poller's thread. */
+static int
+sleep_ms(void *arg)
+{
+	return (int)poller_hold_sleep_ms(rig.poller, *(unsigned int *)arg);
+}
+
+/* The poller sleeps until the budget is used up, if something waits for that. */
+static void
+test_sleep(void)
+{
+	unsigned int max = INT32_MAX;
+	uint32_t value;
+
+	start(AN_HOUR, POLLER_AFTER_HOLD, POLLER_AFTER_ONES);
+	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, sleep_ms, &max), INT32_MAX);
+	hold_lose_server();
+	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, sleep_ms, &max), INT32_MAX);
+	hold_submit(rig.queue[0], VUC_QUEUE_READ, BAR0, REFDEV_REG_ID, &value);
+	hold_await(1);
+	CU_ASSERT_TRUE(vuc_poller_call(rig.poller, sleep_ms, &max) <= (int)AN_HOUR);
+	rig_stop();
+}
+
 /* Whoever writes is held up by nothing; what is no access of the device is refused as ever. */
 static void
 test_writes(void)
@@ -482,6 +506,7 @@ main(int argc, char **argv)
 		{"unknown", test_unknown},
 		{"many_registers", test_many_registers},
 		{"budget", test_budget},
+		{"sleep", test_sleep},
 		{"writes", test_writes},
 		{"posted_in_flight", test_posted_in_flight},
 		{"silent", test_silent},

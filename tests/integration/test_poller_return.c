@@ -164,7 +164,8 @@ test_two_outages(void)
 		CU_ASSERT_EQUAL(hold_stats().outages, i);
 	}
 	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, hold_set,
-				&(struct poller_hold_opts){.hold_ms = AN_HOUR}),
+				&(struct poller_hold_opts){
+					.hold_ms = AN_HOUR, .after_rest = POLLER_AFTER_ONES}),
 		0);
 	hold_lose_server();
 	submit_reads(rig.queue[0], REFDEV_REG_COUNTER, &parked, 1);
@@ -341,11 +342,67 @@ test_account(void)
 	rig_stop();
 }
 
+/* On the poller's thread. */
+static int
+hold_connection(void *arg)
+{
+	const struct poller_hold_opts opts = {.hold_ms = AN_HOUR};
+	struct account *a = arg;
+
+	return vuc_poller_set_hold(rig.poller, a->dev, &opts);
+}
+
+/* On the poller's thread. */
+static int
+watch_connection(void *arg)
+{
+	struct account *a = arg;
+
+	return vuc_poller_watch_device(rig.poller, a->dev, count_loss, &losses);
+}
+
+/* While a device is away, a connection by which it could be restored is not shown, and its loss is
+ * no other outage. */
+static void
+test_account_held(void)
+{
+	struct account a = {.account = NULL}, fresh;
+	struct vuc_device_stats before, stats;
+
+	rig_start(&(struct rig_opts){.alone = 1});
+	a.account = vuc_poller_open_account(rig.poller, "disk");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(a.account);
+	account_open(&a);
+	before = account_stats(&a);
+	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, hold_connection, &a), 0);
+	peer_kill(rig.peer);
+	while (account_stats(&a).outages == 0)
+		sched_yield();
+	peer_restart(rig.peer);
+	fresh = a;
+	account_open(&fresh);
+	stats = account_stats(&a);
+	CU_ASSERT_EQUAL(stats.id, before.id);
+	CU_ASSERT_FALSE(stats.connected);
+	CU_ASSERT_EQUAL(stats.outage_last_ms, 0);
+	atomic_store(&losses.nr, 0);
+	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, watch_connection, &fresh), 0);
+	peer_kill(rig.peer);
+	while (atomic_load(&losses.nr) == 0)
+		sched_yield();
+	CU_ASSERT_EQUAL(account_stats(&a).outages, 1);
+	account_close(&fresh);
+	account_close(&a);
+	vuc_poller_close_account(rig.poller, a.account);
+	rig_stop();
+}
+
 int
 main(int argc, char **argv)
 {
 	static CU_TestInfo tests[] = {
 		{"account", test_account},
+		{"account_held", test_account_held},
 		{"return", test_return},
 		{"two_outages", test_two_outages},
 		{"lost_again", test_lost_again},
