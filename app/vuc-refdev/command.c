@@ -2,6 +2,8 @@
 
 /* Commands that the device sends to its client, up to their answers. */
 
+#include <errno.h>
+
 #include "device.h"
 
 /* A free place in the table; there is one. */
@@ -103,4 +105,41 @@ refdev_answer_handle(struct refdev *dev, const struct vuc_loopback_msg *msg)
 	free_place(&dev->outgoing, place);
 	return command.state == REFDEV_COMMAND_SENT ? dev->model->answer(dev, &command, &answer)
 						    : 0;
+}
+
+/* Whether a good answer repeats what was asked and has the data. The specification gives the count
+ * in the answer to a write 4 bytes: whoever keeps to that is understood, too. */
+static bool
+answer_fits(const struct refdev_command *command, const struct refdev_answer *answer)
+{
+	if (answer->access.addr != command->addr || answer->access.count != command->count)
+		return false;
+	if (command->cmd == VFIO_USER_DMA_READ)
+		return answer->len >= sizeof(answer->access) &&
+			answer->len - sizeof(answer->access) == command->count;
+	return answer->len == sizeof(answer->access) ||
+		answer->len == sizeof(answer->access) - sizeof(uint32_t);
+}
+
+/* An error without a number is one all the same. */
+static int
+error_of(const struct vfio_user_header *header)
+{
+	if ((header->flags & VFIO_USER_F_ERROR) == 0)
+		return 0;
+	return header->error_no > 0 && header->error_no < 4096 ? -(int)header->error_no : -EIO;
+}
+
+int
+refdev_answer_check(struct refdev *dev, const struct refdev_command *command,
+	const struct refdev_answer *answer)
+{
+	int error = error_of(&answer->header);
+
+	if (error == 0 && !answer_fits(command, answer))
+		return refdev_hang_up(dev,
+			"reply to command %u, message %u: expected %llu bytes at 0x%llx",
+			command->cmd, command->id, (unsigned long long)command->count,
+			(unsigned long long)command->addr);
+	return error;
 }

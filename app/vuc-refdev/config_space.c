@@ -18,6 +18,15 @@ refdev_config_space_reset(struct refdev *dev)
 	}
 }
 
+bool
+refdev_intx_is_disabled(const struct refdev *dev)
+{
+	uint16_t command;
+
+	memcpy(&command, dev->config_space.bytes + PCI_COMMAND, sizeof(command));
+	return (command & PCI_COMMAND_INTX_DISABLE) != 0;
+}
+
 int
 refdev_config_space_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count)
 {

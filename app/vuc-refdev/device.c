@@ -62,8 +62,10 @@ refdev_create(const struct refdev_config *config)
 	dev = calloc(1, sizeof(*dev));
 	if (dev == NULL)
 		return NULL;
-	dev->model = &refdev_reference;
+	dev->model = config->nvme_file != NULL ? &refdev_nvme : &refdev_reference;
 	dev->config = *config;
+	dev->config.migration = config->migration && dev->model->image_size > 0;
+	dev->config.io_fds = config->io_fds && dev->model->io_fds != NULL;
 	dev->max_message = longest_message(config);
 	dev->twin_fd = -1;
 	memset(dev->events.fds, -1, sizeof(dev->events.fds));
@@ -136,4 +138,17 @@ int
 refdev_io_fds_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
 {
 	return dev->model->io_fds(dev, in, out);
+}
+
+void
+refdev_poll(struct refdev *dev)
+{
+	if (dev->model->poll != NULL)
+		dev->model->poll(dev);
+}
+
+int64_t
+refdev_poll_ns(const struct refdev *dev)
+{
+	return dev->model->poll_ns != NULL ? dev->model->poll_ns(dev) : -1;
 }

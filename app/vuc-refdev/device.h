@@ -4,7 +4,7 @@
 
 /*
  * The inside of the server; refdev.h is what others see. A kind of device is a const struct
- * refdev_model (reference.c is the one that there is); the rest serves any kind: messages, regions,
+ * refdev_model (reference.c, and nvme/controller.c); the rest serves any kind: messages, regions,
  * interrupts, the DMA table, the log of writes, migration.
  */
 
@@ -186,12 +186,20 @@ struct refdev_dma {
 void refdev_dma_release(struct refdev *dev);
 /* Whether all of a range may be accessed so: 0, -EFAULT or -EACCES. */
 int refdev_dma_check(const struct refdev *dev, uint64_t addr, uint64_t len, bool write);
+/* A part of the client's memory, and where a buffer has the same bytes. */
+struct refdev_dma_range {
+	uint64_t addr;
+	uint32_t len;
+	uint32_t at;
+	bool write; /* to the client's memory */
+};
+
 /*
  * Copy between a buffer and the client's memory, through its mappings: by mapping them, else by
  * reading and writing their files. done is set to the bytes that were copied.
  */
-int refdev_dma_copy(struct refdev *dev, const struct refdev_memory *buffer, uint64_t addr,
-	uint32_t len, bool write, bool by_mmap, uint32_t *done);
+int refdev_dma_copy(struct refdev *dev, const struct refdev_memory *buffer,
+	const struct refdev_dma_range *range, bool by_mmap, uint32_t *done);
 
 /* ---- dirty.c: the log of what was written through mappings ---- */
 
@@ -283,6 +291,8 @@ struct refdev_config_space {
 refdev_read_fn refdev_config_space_read;
 refdev_write_fn refdev_config_space_write;
 void refdev_config_space_reset(struct refdev *dev);
+/* By the bit of the command register. */
+bool refdev_intx_is_disabled(const struct refdev *dev);
 
 /* ---- command.c: commands that the device sends to its client ---- */
 
@@ -303,6 +313,8 @@ struct refdev_command {
 	uint64_t count;
 };
 
+struct refdev_answer;
+
 struct refdev_outgoing {
 	struct refdev_command commands[REFDEV_MAX_COMMANDS];
 	unsigned int nr; /* without an answer */
@@ -313,6 +325,10 @@ struct refdev_outgoing {
  * unless flags have VFIO_USER_F_NO_REPLY. */
 void refdev_command_put(struct refdev *dev, struct refdev_command command, uint32_t flags,
 	const void *data, size_t len, struct vuc_loopback_msg *msg);
+/* Whether an answer repeats what its command asked for and has the data: 0, the negative errno that
+ * it has instead, or REFDEV_HANG_UP. */
+int refdev_answer_check(struct refdev *dev, const struct refdev_command *command,
+	const struct refdev_answer *answer);
 /* Nobody waits for answers any more; they may still come. */
 void refdev_commands_forget(struct refdev *dev);
 /* A reply of the client. Returns 0 or REFDEV_HANG_UP. */
@@ -350,7 +366,7 @@ struct refdev_model {
 	bool (*is_masked)(const struct refdev *dev, uint32_t index, uint32_t n);
 	/* Whether it waits for its client, and can't be stopped. */
 	bool (*is_busy)(const struct refdev *dev);
-	/* VFIO_USER_DEVICE_GET_REGION_IO_FDS. */
+	/* VFIO_USER_DEVICE_GET_REGION_IO_FDS; NULL: there are none, and no events. */
 	refdev_handler *io_fds;
 	/* Something has happened on the descriptor of an event. */
 	void (*take_event)(struct refdev *dev, unsigned int event);
@@ -360,14 +376,20 @@ struct refdev_model {
 	void (*next_command)(struct refdev *dev, struct vuc_loopback_msg *msg);
 	int (*answer)(struct refdev *dev, const struct refdev_command *command,
 		const struct refdev_answer *answer);
-	/* What migration moves, of a size. Applying returns 0 or, and has changed nothing, -EINVAL.
+	/* Do some of what the device does by itself, without waiting, and how many nanoseconds to
+	 * wait at most before that is called again; -1: until the client says something. NULL: it
+	 * does nothing by itself. */
+	void (*poll)(struct refdev *dev);
+	int64_t (*poll_ns)(const struct refdev *dev);
+	/* What migration moves, of a size; 0: there is no migration. Applying returns 0 or, and has
+	 * changed nothing, -EINVAL.
 	 */
 	size_t image_size;
 	void (*capture)(const struct refdev *dev, void *image);
 	int (*apply)(struct refdev *dev, const void *image);
 };
 
-extern const struct refdev_model refdev_reference;
+extern const struct refdev_model refdev_reference, refdev_nvme;
 
 struct refdev {
 	const struct refdev_model *model;

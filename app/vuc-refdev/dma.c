@@ -351,21 +351,21 @@ copy_piece(struct refdev *dev, const struct refdev_memory *buffer, const struct 
 }
 
 int
-refdev_dma_copy(struct refdev *dev, const struct refdev_memory *buffer, uint64_t addr, uint32_t len,
-	bool write, bool by_mmap, uint32_t *done)
+refdev_dma_copy(struct refdev *dev, const struct refdev_memory *buffer,
+	const struct refdev_dma_range *range, bool by_mmap, uint32_t *done)
 {
 	*done = 0;
-	while (*done < len) {
-		const struct refdev_dma_map *map = map_find(dev, addr + *done);
-		struct piece piece = {.map = map, .at = *done, .write = write};
+	while (*done < range->len) {
+		const struct refdev_dma_map *map = map_find(dev, range->addr + *done);
+		struct piece piece = {.map = map, .at = range->at + *done, .write = range->write};
 		uint64_t left;
 		int rc;
 
 		if (map == NULL)
 			return -EFAULT;
-		piece.offset = addr + *done - map->addr;
+		piece.offset = range->addr + *done - map->addr;
 		left = map->size - piece.offset;
-		piece.len = left < len - *done ? (uint32_t)left : len - *done;
+		piece.len = left < range->len - *done ? (uint32_t)left : range->len - *done;
 		rc = copy_piece(dev, buffer, &piece, by_mmap);
 		if (rc != 0)
 			return rc;

@@ -370,6 +370,7 @@ refdev_endpoint_turn(struct refdev_endpoint *ep, bool look)
 		twin_serve(ep, look);
 	if (!refdev_channel_is_open(&ep->main))
 		return;
+	refdev_poll(ep->dev);
 	commands_send(ep);
 	if (look && refdev_channel_is_open(&ep->main) && refdev_event_fds(ep->dev, fds) > 0)
 		refdev_take_events(ep->dev);
@@ -403,6 +404,7 @@ refdev_endpoint_wait(const struct refdev_endpoint *ep, struct pollfd *pfds)
 		ns = shorter_timeout(ns, refdev_channel_wait(&ep->twin, true, &pfds[1]));
 	if (is_command_due(ep))
 		ns = 0;
+	ns = shorter_timeout(ns, refdev_poll_ns(ep->dev));
 	if (refdev_event_fds(ep->dev, fds) > 0)
 		for (unsigned int i = 0; i < REFDEV_MAX_EVENT_FDS; i++)
 			pfds[2 + i] = (struct pollfd){.fd = fds[i], .events = POLLIN};

@@ -125,13 +125,14 @@ static int
 access_client(struct refdev *dev, uint64_t addr, bool write, uint32_t *done)
 {
 	const struct refdev_transfer *t = &engine_of(dev)->transfer;
+	const struct refdev_dma_range range = {.addr = addr, .len = t->len, .write = write};
 	int rc;
 
 	if (how_of(t) == REFDEV_DMA_BY_MESSAGE)
 		return begin_messages(dev, addr, write);
 	rc = refdev_dma_check(dev, addr, t->len, write);
 	return rc != 0 ? rc
-		       : refdev_dma_copy(dev, &engine_of(dev)->buffer, addr, t->len, write,
+		       : refdev_dma_copy(dev, &engine_of(dev)->buffer, &range,
 				 how_of(t) == REFDEV_DMA_BY_MMAP, done);
 }
 
@@ -328,43 +329,20 @@ answer_raw(struct refdev *dev, const struct refdev_answer *answer)
 	REFDEV_REG(dev, RAW_ANSWER_LEN) = answer->len > ACCESS_SIZE ? answer->len - ACCESS_SIZE : 0;
 }
 
-/* Whether a good answer repeats what was asked and has the data. The specification gives the count
- * in the answer to a write 4 bytes: whoever keeps to that is understood, too. */
-static bool
-answer_fits(const struct refdev_command *command, const struct refdev_answer *answer)
-{
-	if (answer->access.addr != command->addr || answer->access.count != command->count)
-		return false;
-	if (command->cmd == VFIO_USER_DMA_READ)
-		return answer->len >= ACCESS_SIZE && answer->len - ACCESS_SIZE == command->count;
-	return answer->len == ACCESS_SIZE || answer->len == ACCESS_SIZE - sizeof(uint32_t);
-}
-
-/* An error without a number is one all the same. */
-static int
-error_of(const struct vfio_user_header *header)
-{
-	if ((header->flags & VFIO_USER_F_ERROR) == 0)
-		return 0;
-	return header->error_no > 0 && header->error_no < 4096 ? -(int)header->error_no : -EIO;
-}
-
 int
 refdev_engine_answer(struct refdev *dev, const struct refdev_command *command,
 	const struct refdev_answer *answer)
 {
-	int error = error_of(&answer->header);
+	int rc;
 
 	if (command->tag == TAG_RAW) {
 		answer_raw(dev, answer);
 		return 0;
 	}
-	if (error == 0 && !answer_fits(command, answer))
-		return refdev_hang_up(dev,
-			"reply to command %u, message %u: expected %llu bytes at 0x%llx",
-			command->cmd, command->id, (unsigned long long)command->count,
-			(unsigned long long)command->addr);
-	transfer_answer(dev, command->tag, (uint32_t)command->count, answer->data, error);
+	rc = refdev_answer_check(dev, command, answer);
+	if (rc == REFDEV_HANG_UP)
+		return rc;
+	transfer_answer(dev, command->tag, (uint32_t)command->count, answer->data, rc);
 	return 0;
 }
 

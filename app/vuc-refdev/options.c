@@ -28,6 +28,7 @@ enum option_key {
 	OPT_NO_DIRTY_LOG,
 	OPT_NO_IO_FDS,
 	OPT_BAR_FILE,
+	OPT_DEVICE,
 	OPT_VERBOSE,
 };
 
@@ -43,6 +44,8 @@ static const struct argp_option arguments[] = {
 		"Write a newline to descriptor N and close it when all sockets listen", 0},
 	{"verbose", OPT_VERBOSE, NULL, 0, "Print a line for each message to stderr", 0},
 	{NULL, 0, NULL, 0, "What the device offers:", 2},
+	{"device", OPT_DEVICE, "nvme:FILE[,size=BYTES]", 0,
+		"Serve an NVMe controller with the blocks of FILE instead of the reference device", 0},
 	{"max-data-xfer-size", OPT_MAX_DATA_XFER_SIZE, "N", 0,
 		"Maximum bytes of data in a message (default 1048576)", 0},
 	{"max-msg-fds", OPT_MAX_MSG_FDS, "N", 0, "Maximum file descriptors in a message (default 8)", 0},
@@ -93,10 +96,27 @@ add_fault(struct refdev_faults *faults, const char *spec, const struct argp_stat
 		app_args_error(state, "--fault: %s", why);
 }
 
+/* nvme:FILE[,size=BYTES]. What is behind the last comma is part of the name unless it is a size. */
+static void
+set_device_kind(struct refdev_config *device, char *text, const struct argp_state *state)
+{
+	char *size = strrchr(text, ',');
+
+	if (strncmp(text, "nvme:", 5) != 0)
+		app_args_error(state, "--device: nvme:FILE[,size=BYTES], not '%s'", text);
+	if (size != NULL && strncmp(size, ",size=", 6) == 0) {
+		*size = '\0';
+		device->nvme_size = app_args_number(
+			state, OPT_DEVICE, size + 6, 512, (uint64_t)INT64_MAX & ~511ull);
+	}
+	device->nvme_file = text + 5;
+	if (device->nvme_file[0] == '\0')
+		app_args_error(state, "--device: nvme: has no file");
+}
+
 /* What the device offers; returns 0 or ARGP_ERR_UNKNOWN. */
 static error_t
-set_device_option(
-	struct refdev_config *device, int key, const char *text, const struct argp_state *state)
+set_device_option(struct refdev_config *device, int key, char *text, const struct argp_state *state)
 {
 	switch (key) {
 	case OPT_MAX_DATA_XFER_SIZE:
@@ -133,6 +153,9 @@ set_device_option(
 	case OPT_NO_IO_FDS:
 		device->io_fds = false;
 		return 0;
+	case OPT_DEVICE:
+		set_device_kind(device, text, state);
+		return 0;
 	case OPT_BAR_FILE:
 		device->bar_folder = text;
 		return 0;
@@ -152,6 +175,8 @@ check_options(const struct refdev_options *options, const struct argp_state *sta
 			options->paths[0]);
 	else if (options->fd < 0 && options->nr_paths == 0)
 		app_args_error(state, "no socket path");
+	if (options->device.nvme_file != NULL && options->nr_paths > 1)
+		app_args_error(state, "--device: one socket path, not %u", options->nr_paths);
 	for (i = 0; i < options->nr_paths; i++) {
 		for (k = 0; k < i; k++) {
 			if (strcmp(options->paths[i], options->paths[k]) == 0)

@@ -3,9 +3,9 @@
 #define REFDEV_H
 
 /*
- * The reference device and its side of the vfio-user protocol, written from the specification
- * (QEMU's docs/interop/vfio-user.rst) without any of the client's code. Messages in, replies out:
- * no I/O on sockets, no threads. docs/refdev.md tells what the device does.
+ * The reference device, or an NVMe controller, and its side of the vfio-user protocol, written from
+ * the specification (QEMU's docs/interop/vfio-user.rst) without any of the client's code. Messages
+ * in, replies out: no I/O on sockets, no threads. docs/refdev.md tells what the device does.
  */
 
 #include <stdbool.h>
@@ -38,6 +38,10 @@ struct refdev_config {
 	bool io_fds;
 	bool pretend_reset;     /* a reset is only answered; the state goes with the client */
 	bool pretend_unmap_all; /* likewise UNMAP_ALL; the mappings go with the client */
+	/* An NVMe controller instead of the reference device, and the size of this file, which has
+	 * its blocks; 0: that it has. Neither migration nor I/O descriptors go with it. */
+	const char *nvme_file;
+	uint64_t nvme_size;
 	/* Where the memory of mappable regions is in files, which stay; NULL: in memory that goes
 	 * with the device. Read by refdev_create() only. */
 	const char *bar_folder;
@@ -89,6 +93,11 @@ bool refdev_awaits_answers(const struct refdev *dev);
 int refdev_take_twin(struct refdev *dev);
 /* A whole message that came by the twin socket. Returns as refdev_handle(). */
 int refdev_handle_twin(struct refdev *dev, const struct vuc_loopback_msg *msg);
+
+/* Do some of what the device does by itself, without waiting. And how many nanoseconds to wait at
+ * most before the next call; -1: until a message has come. */
+void refdev_poll(struct refdev *dev);
+int64_t refdev_poll_ns(const struct refdev *dev);
 
 /* Descriptors that something happens on: those of fds that are not -1. Returns how many. */
 #define REFDEV_MAX_EVENT_FDS 3u

@@ -10,12 +10,6 @@
 
 #include "reference.h"
 
-/* Bits of an MSI-X table entry that can be written: address, data, and the mask bit of vector
- * control, the last 4 bytes. */
-#define VECTOR_CONTROL 12u
-static const uint8_t entry_writable[REFDEV_MSIX_ENTRY_SIZE] = {
-	0xfc, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01};
-
 #define BAR_MASK(size) (~((size)-1u))
 
 #define COMMAND_WRITABLE                                                                   \
@@ -122,7 +116,6 @@ _Static_assert(sizeof(bar4_caps) <= REFDEV_MAX_CAPS, "there is room for capabili
 static int
 bar4_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count)
 {
-	uint64_t pending = refdev_irq_pending_bits(dev);
 	struct refdev_overlap o;
 
 	memset(data, 0, count);
@@ -131,11 +124,7 @@ bar4_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count)
 		memcpy(data + o.in_access,
 			refdev_reference_of(dev)->bar4.bytes + areas[i] + o.in_range, o.count);
 	}
-	o = refdev_overlap(
-		offset, count, REFDEV_BAR4_TABLE, sizeof(refdev_reference_of(dev)->msix_table));
-	memcpy(data + o.in_access, refdev_reference_of(dev)->msix_table + o.in_range, o.count);
-	o = refdev_overlap(offset, count, REFDEV_BAR4_PBA, sizeof(pending));
-	memcpy(data + o.in_access, (const uint8_t *)&pending + o.in_range, o.count);
+	refdev_msix_read(dev, &refdev_reference_of(dev)->msix, offset, data, count);
 	return 0;
 }
 
@@ -149,13 +138,7 @@ bar4_write(struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t co
 		memcpy(refdev_reference_of(dev)->bar4.bytes + areas[i] + o.in_range,
 			data + o.in_access, o.count);
 	}
-	o = refdev_overlap(
-		offset, count, REFDEV_BAR4_TABLE, sizeof(refdev_reference_of(dev)->msix_table));
-	for (uint32_t i = 0; i < o.count; i++)
-		refdev_reference_of(dev)->msix_table[o.in_range + i] = data[o.in_access + i] &
-			entry_writable[(o.in_range + i) % REFDEV_MSIX_ENTRY_SIZE];
-	if (o.count > 0)
-		refdev_irq_refresh(dev);
+	refdev_msix_write(dev, &refdev_reference_of(dev)->msix, offset, data, count);
 	return 0;
 }
 
@@ -173,25 +156,13 @@ reference_memory(const struct refdev *dev, uint32_t region)
 }
 
 static bool
-is_set(const struct refdev *dev, uint32_t offset, uint16_t bit)
-{
-	uint16_t word;
-
-	memcpy(&word, dev->config_space.bytes + offset, sizeof(word));
-	return (word & bit) != 0;
-}
-
-static bool
 reference_is_masked(const struct refdev *dev, uint32_t index, uint32_t n)
 {
 	switch (index) {
 	case VFIO_PCI_INTX_IRQ_INDEX:
-		return is_set(dev, PCI_COMMAND, PCI_COMMAND_INTX_DISABLE);
+		return refdev_intx_is_disabled(dev);
 	case VFIO_PCI_MSIX_IRQ_INDEX:
-		return is_set(dev, REFDEV_CAP_MSIX + PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_MASKALL) ||
-			(refdev_reference_of(dev)
-					->msix_table[n * REFDEV_MSIX_ENTRY_SIZE + VECTOR_CONTROL] &
-				1) != 0;
+		return refdev_msix_is_masked(dev, &refdev_reference_of(dev)->msix, n);
 	default:
 		return false;
 	}
@@ -203,10 +174,6 @@ reference_is_busy(const struct refdev *dev)
 	return refdev_reference_of(dev)->engine.phase != REFDEV_ENGINE_IDLE;
 }
 
-/*
- * MSI-X vectors begin unmasked, other than PCI has it: clients that keep the table to themselves,
- * as VMMs do, would never see an interrupt otherwise.
- */
 static void
 reference_reset(struct refdev *dev, bool pretend)
 {
@@ -218,8 +185,7 @@ reference_reset(struct refdev *dev, bool pretend)
 	refdev_bar0_reset(dev);
 	memset(refdev_reference_of(dev)->bar2.bytes, 0, refdev_reference_of(dev)->bar2.size);
 	memset(refdev_reference_of(dev)->bar4.bytes, 0, refdev_reference_of(dev)->bar4.size);
-	memset(refdev_reference_of(dev)->msix_table, 0,
-		sizeof(refdev_reference_of(dev)->msix_table));
+	refdev_msix_reset(&refdev_reference_of(dev)->msix);
 }
 
 static int
@@ -236,6 +202,10 @@ reference_create(struct refdev *dev)
 	ref->shadow.fd = -1;
 	ref->ioregion[0] = -1;
 	ref->ioregion[1] = -1;
+	ref->msix = (struct refdev_msix){.vectors = REFDEV_MSIX_VECTORS,
+		.table_at = REFDEV_BAR4_TABLE,
+		.pending_at = REFDEV_BAR4_PBA,
+		.cap = REFDEV_CAP_MSIX};
 	config_space_reset(dev);
 	refdev_bar0_reset(dev);
 	rc = refdev_memory_open_region(
@@ -288,7 +258,7 @@ reference_capture(const struct refdev *dev, void *to)
 	memcpy(image->config, dev->config_space.bytes, sizeof(image->config));
 	memcpy(image->bar2, ref->bar2.bytes, sizeof(image->bar2));
 	memcpy(image->bar4, ref->bar4.bytes, sizeof(image->bar4));
-	memcpy(image->msix_table, ref->msix_table, sizeof(image->msix_table));
+	memcpy(image->msix_table, ref->msix.table, sizeof(image->msix_table));
 	image->intx_level = dev->intx_level;
 	image->pending = refdev_irq_pending_bits(dev);
 }
@@ -327,7 +297,7 @@ reference_apply(struct refdev *dev, const void *from)
 	memcpy(ref->bar0.ram, image->ram, sizeof(image->ram));
 	memcpy(ref->bar2.bytes, image->bar2, sizeof(image->bar2));
 	memcpy(ref->bar4.bytes, image->bar4, sizeof(image->bar4));
-	memcpy(ref->msix_table, image->msix_table, sizeof(image->msix_table));
+	memcpy(ref->msix.table, image->msix_table, sizeof(image->msix_table));
 	refdev_irq_refresh(dev);
 	for (uint32_t vector = 0; vector < REFDEV_MSIX_VECTORS; vector++)
 		if (image->pending & 1u << vector)

@@ -6,10 +6,10 @@
  * reference.c). */
 
 #include "device.h"
+#include "msix.h"
 #include "refdev_regs.h"
 
-#define REFDEV_NR_SLOTS        (REFDEV_REGS_SIZE / 4u)
-#define REFDEV_MSIX_ENTRY_SIZE 16u
+#define REFDEV_NR_SLOTS (REFDEV_REGS_SIZE / 4u)
 
 struct refdev_bar0 {
 	uint64_t value[REFDEV_NR_SLOTS]; /* of the register at offset 4 * slot */
@@ -57,7 +57,7 @@ struct refdev_reference {
 	struct refdev_bar0 bar0;
 	struct refdev_memory bar2;
 	struct refdev_memory bar4;
-	uint8_t msix_table[REFDEV_MSIX_VECTORS * REFDEV_MSIX_ENTRY_SIZE];
+	struct refdev_msix msix;
 	struct refdev_engine engine;
 	int ioregion[2];             /* a socket pair; -1 before a client asks */
 	struct refdev_memory shadow; /* of DOORBELL2; fd -1 before a client asks */

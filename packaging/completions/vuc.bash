@@ -47,7 +47,7 @@ _vuc_options() {
 	"vuc-refdev")
 		echo --socket-path= --fd= --mode= --cpu= --once --ready-fd= --max-data-xfer-size= \
 			--max-msg-fds= --max-dma-maps= --pgsizes= --minor= --no-twin-socket \
-			--no-write-multi --no-migration --no-dirty-log --no-io-fds --bar-file= \
+			--no-write-multi --no-migration --no-dirty-log --no-io-fds --device= --bar-file= \
 			--pretend= --fault= --verbose -h,--help --usage -V,--version
 		;;
 	"vuc-vmm")

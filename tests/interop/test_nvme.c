@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * A small NVMe driver against SPDK's NVMe-oF target: an admin queue and one other, one command at a
- * time. What fails in it is a failed assertion of the running test, and a fatal one when there is
- * no going on.
+ * A small NVMe driver against SPDK's NVMe-oF target, and by test_refdev_nvme.py against vuc-refdev:
+ * an admin queue and one other, one command at a time. What fails in it is a failed assertion of
+ * the running test, and a fatal one when there is no going on.
  *
  * VUC_SPDK_NVMF_SOCKET names the socket of a VFIOUSER listener that has no other client: "cntrl" in
  * the folder that is the listener's address. Its subsystem has a namespace 1, whose first block is
