@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "fds.h"
+#include "socket.h"
 
 #define HEADER_LEN        sizeof(struct vfio_user_header)
 #define ACCESS_LEN        sizeof(struct vfio_user_region_access)
@@ -199,15 +200,11 @@ bench_limit_waiting(int fd, unsigned int ms, struct vuc_error *err)
 static int
 connect_to(int fd, const char *path, struct vuc_error *err)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	size_t len = strlen(path);
-	int ret;
+	struct sockaddr_un addr;
+	int ret = vuc_socket_address(path, &addr, err);
 
-	if (len >= sizeof(addr.sun_path))
-		return bench_fail(err, -ENAMETOOLONG, "socket path of %zu bytes, at most %zu: %s",
-			len, sizeof(addr.sun_path) - 1, path);
-	memcpy(addr.sun_path, path, len);
-	ret = bench_limit_waiting(fd, BENCH_TIMEOUT_MS, err);
+	if (ret == 0)
+		ret = bench_limit_waiting(fd, BENCH_TIMEOUT_MS, err);
 	if (ret != 0)
 		return ret;
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
