@@ -203,20 +203,20 @@ post_many(struct world *w)
 }
 
 static void
-tick(struct world *w)
+session_tick(struct world *w)
 {
 	w->now += take_u8(&w->in);
 	vuc_session_tick(w->s, w->now);
 }
 
 static void
-drain(struct world *w)
+session_drain(struct world *w)
 {
 	vuc_session_drain(w->s);
 }
 
 static void
-end(struct world *w)
+session_end(struct world *w)
 {
 	vuc_session_end(w->s, -EHOSTDOWN, "after %u requests", w->nr_requests);
 }
@@ -279,7 +279,7 @@ check_handed(struct world *w)
 }
 
 static void
-sent(struct world *w)
+session_sent(struct world *w)
 {
 	if (!w->handed)
 		return;
@@ -292,15 +292,15 @@ sent(struct world *w)
 static void
 send_all(struct world *w)
 {
-	sent(w);
+	session_sent(w);
 	while (vuc_session_has_segment(w->s)) {
 		hand_out(w);
-		sent(w);
+		session_sent(w);
 	}
 }
 
 static void
-lost(struct world *w)
+session_lost(struct world *w)
 {
 	vuc_session_lost(w->s, -(int)(take_u8(&w->in) % 100));
 }
@@ -309,7 +309,7 @@ lost(struct world *w)
 
 /* Give the session bytes, in two pieces, and new descriptors with the second. */
 static void
-feed(struct world *w, const uint8_t *bytes, size_t len)
+server_feed(struct world *w, const uint8_t *bytes, size_t len)
 {
 	size_t cut = take_u8(&w->in);
 	unsigned int nr_fds = take_u8(&w->in) % 20;
@@ -341,7 +341,7 @@ feed_raw(struct world *w)
 	size_t len = take_u8(&w->in);
 
 	take(&w->in, bytes, len);
-	feed(w, bytes, len);
+	server_feed(w, bytes, len);
 }
 
 static size_t
@@ -380,7 +380,7 @@ put_body(uint8_t *body, const struct sent *to, uint8_t how)
 
 /* A reply to one of the commands sent last: right, an error, or wrong in one byte. */
 static void
-answer(struct world *w)
+server_answer(struct world *w)
 {
 	uint8_t which = take_u8(&w->in), how = take_u8(&w->in);
 	uint8_t bytes[HEADER_SIZE + MAX_BODY];
@@ -403,12 +403,12 @@ answer(struct world *w)
 	memcpy(bytes, &header, HEADER_SIZE);
 	if (how & 2)
 		bytes[take_u8(&w->in) % (HEADER_SIZE + len)] ^= take_u8(&w->in);
-	feed(w, bytes, HEADER_SIZE + len);
+	server_feed(w, bytes, HEADER_SIZE + len);
 }
 
 /* A command of the server, with data behind it when it is a write. */
 static void
-command(struct world *w)
+server_command(struct world *w)
 {
 	uint8_t how = take_u8(&w->in);
 	size_t len = how & 1 ? take_u8(&w->in) : 0;
@@ -421,19 +421,19 @@ command(struct world *w)
 	};
 
 	memcpy(bytes, &header, HEADER_SIZE);
-	feed(w, bytes, header.msg_size);
+	server_feed(w, bytes, header.msg_size);
 }
 
 /* Without further ado, so that most inputs get behind VERSION. */
 static void
-negotiate(struct world *w)
+server_negotiate(struct world *w)
 {
 	const struct input rest = w->in;
 
 	send_all(w);
 	w->in = (struct input){0};
 	w->in.data = rest.data;
-	answer(w);
+	server_answer(w);
 	w->in = rest;
 }
 
@@ -459,7 +459,7 @@ check_state(struct world *w)
 }
 
 static void
-finish(struct world *w)
+session_finish(struct world *w)
 {
 	vuc_session_end(w->s, -ECANCELED, "the input is at its end");
 	check_state(w);
@@ -473,19 +473,19 @@ finish(struct world *w)
 
 /* Add at the end, so that the corpus keeps its meaning. */
 static void (*const operations[])(struct world *w) = {
-	negotiate,
+	server_negotiate,
 	make_request,
 	send_all,
-	answer,
+	server_answer,
 	hand_out,
-	sent,
-	tick,
-	command,
+	session_sent,
+	session_tick,
+	server_command,
 	feed_raw,
 	post_many,
-	drain,
-	end,
-	lost,
+	session_drain,
+	session_end,
+	session_lost,
 };
 
 /* The client's side of DMA by message: what there is, by the count that was asked for. */
@@ -512,7 +512,7 @@ answer_command(void *arg, struct vuc_session *s, const struct vuc_session_comman
 }
 
 static void
-create(struct world *w)
+session_create(struct world *w)
 {
 	static const uint32_t segment_max[] = {512, 1024, 8192, 1u << 30};
 	uint8_t how = take_u8(&w->in);
@@ -538,13 +538,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	memset(&w, 0, sizeof(w));
 	w.in = (struct input){data, size};
-	create(&w);
+	session_create(&w);
 	for (unsigned int i = 0; w.in.size > 0 && i < MAX_STEPS; i++) {
 		uint8_t which = take_u8(&w.in);
 
 		operations[which % (sizeof(operations) / sizeof(operations[0]))](&w);
 		check_state(&w);
 	}
-	finish(&w);
+	session_finish(&w);
 	return 0;
 }
