@@ -173,19 +173,30 @@ bool control_has_vmm(const struct control_device *d);
 /* devices.c: with the lock held: let that VMM leave */
 void control_take_away(struct control_device *d);
 
-/* device.c: with the lock held: not to be connected to any more; and its VMM, if it has one, has to
- * leave */
+/* release.c: with the lock held: not to be connected to any more; and its VMM, if it has one, has
+ * to leave */
 void control_stop_device(struct control_device *d);
 
-/* device.c: on the control thread: take the device away from a VMM that has not released it in time
+/* release.c: on the control thread: take the device away from a VMM that has not released it in
+ * time
  */
 void control_look_at_release(struct control_device *d);
 
-/* device.c: with the lock held: its VMM leaves */
+/* release.c: with the lock held: its VMM leaves */
 void control_end_release(struct control_device *d);
 
-/* device.c: with the lock held: the device is being removed, or the daemon ends: what its VMM waits
- * for at the server ends soon */
+/* release.c: with the lock held: ask the VMM, if there is one and it is to be asked. Returns
+ * whether the rest has to wait for it. */
+bool control_start_release(struct control_device *d, bool removes);
+
+/* release.c: with the lock held: take the device away from its VMM */
+void control_detach(struct control_device *d);
+
+/* release.c: with the lock held: why the caller may have to wait */
+void control_log_leaving(struct control_device *d);
+
+/* release.c: with the lock held: the device is being removed, or the daemon ends: what its VMM
+ * waits for at the server ends soon */
 void control_hurry_removal(struct control_device *d);
 
 /* devices.c: on the control thread: forget a device that nobody has and that has no connection */

@@ -217,110 +217,6 @@ vuc_control_add_device_start(struct vuc_control *c, const struct vuc_control_dev
 	return rc;
 }
 
-/* With the lock held: one that leaves, or has to, is not held up by its server. */
-static void
-device_hurry_vmm(struct control_device *d, uint32_t patience_ms)
-{
-	if (d->vmm != NULL && d->vmm->link != NULL)
-		control_link_hurry(d->vmm->link, patience_ms);
-}
-
-void
-control_hurry_removal(struct control_device *d)
-{
-	device_hurry_vmm(d, d->control->stop ? STUCK_MS : CUT_MS);
-}
-
-void
-control_stop_device(struct control_device *d)
-{
-	d->removing = true;
-	d->release_end_ms = 0;
-	atomic_store_explicit(&d->stop, true, memory_order_release);
-	if (control_has_vmm(d))
-		control_take_away(d);
-	if (d->vmm != NULL && d->vmm->link != d->link)
-		vmm_leave_lost(d->vmm);
-	control_hurry_removal(d);
-	pthread_cond_broadcast(&d->control->changed);
-	control_poke(d);
-}
-
-/* With the lock held: why the caller may have to wait. */
-static void
-device_log_leaving(struct control_device *d)
-{
-	struct control_log *log = &d->control->log;
-
-	if (control_has_vmm(d))
-		control_log(log, VUC_LOG_NOTICE,
-			"%s: waiting for VMM %s (pid %d) to detach, and for "
-			"its outstanding requests",
-			d->name, d->vmm->name, (int)d->vmm->user.pid);
-	else if (d->link != NULL)
-		control_log(log, VUC_LOG_NOTICE,
-			"%s: closing the connection; the server has %u ms at most to take what was "
-			"posted",
-			d->name, d->opts.timeout_ms);
-}
-
-/* With the lock held. */
-static void
-device_detach(struct control_device *d)
-{
-	control_take_away(d);
-	device_hurry_vmm(d, CUT_MS);
-}
-
-/* ---- the VMM is asked first ---- */
-
-/* With the lock held: returns whether the rest has to wait for the VMM. */
-static bool
-device_start_release(struct control_device *d, bool removes)
-{
-	struct control_vmm *v = d->vmm;
-
-	if (d->release_ms == 0 || !control_has_vmm(d) || v->leave_ms != 0)
-		return false;
-	d->release_removes |= removes;
-	/* The time of whoever asks again is that of the first. */
-	if (d->release_end_ms != 0)
-		return true;
-	d->release_end_ms = vuc_clock_ms() + d->release_ms;
-	vmm_tell_release(v);
-	control_log(&d->control->log, VUC_LOG_NOTICE,
-		"%s: asking VMM %s (pid %d) to release the device; it is taken away in %u ms",
-		d->name, v->name, (int)v->user.pid, d->release_ms);
-	control_poke(d);
-	return true;
-}
-
-void
-control_look_at_release(struct control_device *d)
-{
-	pthread_mutex_lock(&d->control->lock);
-	if (d->release_end_ms > vuc_clock_ms()) {
-		if (d->due_ms == 0 || d->due_ms > d->release_end_ms)
-			d->due_ms = d->release_end_ms;
-	} else if (d->release_end_ms != 0) {
-		d->release_end_ms = 0;
-		device_log_leaving(d);
-		if (d->release_removes)
-			control_stop_device(d);
-		else
-			device_detach(d);
-	}
-	pthread_mutex_unlock(&d->control->lock);
-}
-
-void
-control_end_release(struct control_device *d)
-{
-	if (d->release_end_ms != 0 && d->release_removes)
-		control_stop_device(d);
-	d->release_end_ms = 0;
-}
-
 /* With the lock held. */
 static int
 device_start_removal(struct vuc_control *c, const char *name, bool force, struct control_request *r,
@@ -334,9 +230,9 @@ device_start_removal(struct vuc_control *c, const char *name, bool force, struct
 		return vuc_error_set(err, -EBUSY, "device %s is in use by VMM %s (pid %d)", name,
 			d->vmm->name, (int)d->vmm->user.pid);
 	control_insert_request(d, r);
-	if (device_start_release(d, true))
+	if (control_start_release(d, true))
 		return 0;
-	device_log_leaving(d);
+	control_log_leaving(d);
 	control_stop_device(d);
 	return 0;
 }
@@ -370,10 +266,10 @@ device_start_detaching(
 	if (!control_has_vmm(d))
 		return vuc_error_set(err, -ENOTCONN, "no VMM has device %s", name);
 	control_insert_request(d, r);
-	if (device_start_release(d, false))
+	if (control_start_release(d, false))
 		return 0;
-	device_log_leaving(d);
-	device_detach(d);
+	control_log_leaving(d);
+	control_detach(d);
 	return 0;
 }
 
