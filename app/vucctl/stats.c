@@ -101,6 +101,17 @@ format_busy(struct vucctl_reply *reply, struct json_object *value, char text[VUC
 	snprintf(text, VUCCTL_CELL_SIZE, "%.1f%%", all > 0 ? busy / all * 100 : 0);
 }
 
+static void
+format_last_outage(
+	struct vucctl_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+{
+	uint64_t ms = vucctl_reply_number(reply, value, "outage_last_ms");
+
+	if (ms > 0)
+		snprintf(text, VUCCTL_CELL_SIZE, "%" PRIu64 ".%" PRIu64 " s", ms / 1000,
+			ms % 1000 / 100);
+}
+
 static const struct vucctl_field device_fields[] = {
 	{"DEVICE", "name"},
 	{"STATE", "state"},
@@ -112,6 +123,9 @@ static const struct vucctl_field device_fields[] = {
 	{"QUEUES", "queues", true},
 	{"DMA MAPS", "dma_maps", true},
 	{"ATTACHES", "attaches", true},
+	{"OUTAGES", "outages", true},
+	{"LAST OUTAGE", "", true, .format = format_last_outage},
+	{"DROPPED", "dropped_writes", true},
 	{0},
 };
 

@@ -14,12 +14,19 @@ format_uptime(struct vucctl_reply *reply, struct json_object *value, char text[V
 	snprintf(text, VUCCTL_CELL_SIZE, "%s", vucctl_duration_format(ms / 1000).text);
 }
 
+/* States that few devices are in are shown only if there are any. */
 static void
 format_devices(struct vucctl_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
 {
+	static const struct {
+		const char *state, *text;
+	} rare[] = {
+		{"not-answering", "not answering"},
+		{"stale", "stale"},
+		{"fenced", "fenced"},
+		{"restoring", "restoring"},
+	};
 	struct json_object *devices = vucctl_reply_object(reply, value, "devices");
-	uint64_t not_answering = vucctl_reply_number(reply, devices, "not-answering");
-	uint64_t stale = vucctl_reply_number(reply, devices, "stale");
 	int n = snprintf(text, VUCCTL_CELL_SIZE,
 		"%" PRIu64 " attached, %" PRIu64 " free, %" PRIu64 " away, %" PRIu64 " cleaning",
 		vucctl_reply_number(reply, devices, "attached"),
@@ -27,11 +34,13 @@ format_devices(struct vucctl_reply *reply, struct json_object *value, char text[
 		vucctl_reply_number(reply, devices, "away"),
 		vucctl_reply_number(reply, devices, "cleaning"));
 
-	if (not_answering > 0)
-		n += snprintf(text + n, VUCCTL_CELL_SIZE - (size_t)n, ", %" PRIu64 " not answering",
-			not_answering);
-	if (stale > 0)
-		snprintf(text + n, VUCCTL_CELL_SIZE - (size_t)n, ", %" PRIu64 " stale", stale);
+	for (size_t i = 0; i < sizeof(rare) / sizeof(rare[0]) && n < VUCCTL_CELL_SIZE; i++) {
+		uint64_t count = vucctl_reply_number(reply, devices, rare[i].state);
+
+		if (count > 0)
+			n += snprintf(text + n, VUCCTL_CELL_SIZE - (size_t)n, ", %" PRIu64 " %s",
+				count, rare[i].text);
+	}
 }
 
 static const struct vucctl_field fields[] = {

@@ -21,6 +21,8 @@ static const char *const state_names[VUC_CONTROL_STATES] = {
 	[VUC_CONTROL_CLEANING] = "cleaning",
 	[VUC_CONTROL_NOT_ANSWERING] = "not-answering",
 	[VUC_CONTROL_STALE] = "stale",
+	[VUC_CONTROL_FENCED] = "fenced",
+	[VUC_CONTROL_RESTORING] = "restoring",
 };
 
 /* The end of what a method has begun. */
@@ -77,6 +79,11 @@ static const struct field {
 	{"errors", NUMBER_64, FIELD(errors), STATS},
 	{"timeouts", NUMBER_64, FIELD(timeouts), STATS},
 	{"attaches", NUMBER_64, FIELD(attaches), STATS},
+	{"outages", NUMBER_64, FIELD(outages), STATS},
+	{"outage_ms", NUMBER_64, FIELD(outage_ms), STATS},
+	{"outage_last_ms", NUMBER_64, FIELD(outage_last_ms), STATS},
+	{"held_reads", NUMBER_64, FIELD(held_reads), STATS},
+	{"dropped_writes", NUMBER_64, FIELD(dropped_writes), STATS},
 };
 
 static void

@@ -258,9 +258,12 @@ enum vuc_control_state {
 	/** Reconnected, but the VMM still uses the previous connection: it must detach, and attach
 	 * again. */
 	VUC_CONTROL_STALE,
+	/** The server is back, but the process of the previous one has not ended yet. */
+	VUC_CONTROL_FENCED,
+	VUC_CONTROL_RESTORING, /**< what its VMM has set is replayed to the server */
 };
 
-#define VUC_CONTROL_STATES (VUC_CONTROL_STALE + 1) /**< number of states */
+#define VUC_CONTROL_STATES (VUC_CONTROL_RESTORING + 1) /**< number of states */
 
 #define VUC_CONTROL_NAME_SIZE 64 /**< of a name, including the NUL */
 
@@ -272,8 +275,8 @@ struct vuc_control_device {
 	enum vuc_control_state state;     /**< state */
 	uint64_t generation;              /**< number of connections to the server so far */
 	uint64_t since_ms;                /**< time in this state, in milliseconds */
-	char reason[VUC_ERROR_MAX]; /**< why it is away, not answering or stale; that its VMM has
-				       been asked for it; else "" */
+	char reason[VUC_ERROR_MAX]; /**< why it is away, not answering or stale, or what it waits
+				       for; that its VMM has been asked for it; else "" */
 	/* of the attached VMM, if any: */
 	pid_t vmm_pid;                        /**< 0: none */
 	uid_t vmm_uid;                        /**< its user */
@@ -282,12 +285,17 @@ struct vuc_control_device {
 	unsigned int dma_maps;                /**< number of DMA mappings */
 	uint64_t attached_ms;                 /**< time since it attached, in milliseconds */
 	/* since the device was added: */
-	uint64_t reads;    /**< reads */
-	uint64_t writes;   /**< writes with a reply */
-	uint64_t posted;   /**< posted writes */
-	uint64_t errors;   /**< accesses that failed */
-	uint64_t timeouts; /**< of these, accesses that timed out */
-	uint64_t attaches; /**< number of attaches so far */
+	uint64_t reads;     /**< reads */
+	uint64_t writes;    /**< writes with a reply */
+	uint64_t posted;    /**< posted writes */
+	uint64_t errors;    /**< accesses that failed */
+	uint64_t timeouts;  /**< of these, accesses that timed out */
+	uint64_t attaches;  /**< number of attaches so far */
+	uint64_t outages;   /**< times that the connection was lost */
+	uint64_t outage_ms; /**< milliseconds of all outages, including one that has not ended */
+	uint64_t outage_last_ms; /**< milliseconds of the last one that has ended */
+	uint64_t held_reads;     /**< times that a read was kept until the server is back */
+	uint64_t dropped_writes; /**< writes that were dropped because the server was away */
 };
 
 /** Called for a device; the struct is valid during the call. */

@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "error.h"
+#include "outage.h"
 #include "source.h"
 #include "vmm.h"
 #include "watch.h"
@@ -38,8 +39,9 @@ attach_check_device(struct control_vmm *v, struct control_device *d, struct vuc_
 		return vuc_error_set(err, -EBUSY,
 			"device %s is still being cleaned up after its last VMM", name);
 	if (d->vmm != NULL)
-		return vuc_error_set(err, -EBUSY, "device %s is in use by VMM %s (pid %d)", name,
-			d->vmm->name, (int)d->vmm->user.pid);
+		return vuc_error_set(err, -EBUSY, "device %s is in use by VMM %s (pid %d)%s", name,
+			d->vmm->name, (int)d->vmm->user.pid,
+			d->link == NULL ? ", and its server is away" : "");
 	if (!d->tried)
 		return vuc_error_set(
 			err, -ENOTCONN, "device %s is still connecting to its server", name);
@@ -149,16 +151,19 @@ attach_create(struct control_vmm *v, struct vuc_error *err)
 	return vuc_poller_add_remote(v->device->poller, &opts, &v->remote, err);
 }
 
-/* What has become of the device meanwhile is in it, too. */
-static void
+/* What has become of the device meanwhile is in it, too. Returns its generation. */
+static uint64_t
 attach_publish_state(struct control_vmm *v)
 {
 	struct vuc_control *c = v->control;
+	uint64_t generation;
 
 	pthread_mutex_lock(&c->lock);
 	v->page = v->state_memory.addr;
-	state_page_set(v->page, v->told, v->link->generation);
+	generation = v->link->generation;
+	state_page_set(v->page, v->told, generation);
 	pthread_mutex_unlock(&c->lock);
+	return generation;
 }
 
 /* Most bytes of a request of a queue. */
@@ -184,13 +189,13 @@ attach_device_flags(const struct control_vmm *v)
 }
 
 static int
-attach_reply(struct control_vmm *v)
+attach_reply(struct control_vmm *v, uint64_t generation)
 {
 	const struct vuc_device_info *info = vuc_device_info(v->link->dev);
 	const struct vuc_device_version *version = vuc_device_version(v->link->dev);
 	uint32_t max_maps = v->control->opts.max_dma_maps;
 	struct vuc_shm_attach_reply r = {
-		.generation = v->link->generation,
+		.generation = generation,
 		.pgsizes = version->pgsizes,
 		.flags = v->device->opts.dma == VUC_DMA_MESSAGE ? VUC_SHM_DMA_MESSAGE : 0,
 		.device_flags = attach_device_flags(v),
@@ -215,6 +220,7 @@ vmm_attach(struct control_vmm *v)
 {
 	const char *name = v->packet.attach.name;
 	struct vuc_error err = {0};
+	uint64_t generation;
 	int rc;
 
 	if (memchr(name, '\0', VUC_SHM_NAME_SIZE) == NULL)
@@ -228,10 +234,11 @@ vmm_attach(struct control_vmm *v)
 		return vmm_refuse(v, rc, "%s", err.text);
 	}
 	v->max_data = attach_max_data(v->link->dev);
+	vmm_start_record(v);
 	v->state = VMM_ATTACHED;
-	attach_publish_state(v);
+	generation = attach_publish_state(v);
 	vmm_log(v, VUC_LOG_NOTICE, "attached");
-	rc = attach_reply(v);
+	rc = attach_reply(v, generation);
 	memory_close(&v->state_memory);
 	memory_close(&v->bell);
 	return rc;

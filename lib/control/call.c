@@ -4,7 +4,15 @@
 
 #include "error.h"
 #include "post.h"
+#include "record.h"
 #include "vmm.h"
+
+/* Whether the connection has ended, and the VMM has none but that. */
+bool
+vmm_device_is_lost(const struct vuc_device *dev)
+{
+	return !vuc_device_connected(dev) && !vuc_device_is_away(dev);
+}
 
 struct call {
 	struct vuc_device *dev;
@@ -24,7 +32,7 @@ call_run(void *arg)
 
 	if (rc < 0)
 		vuc_error_set(c->err, rc, "%s", *reason != '\0' ? reason : strerror(-rc));
-	c->lost = !vuc_device_connected(c->dev);
+	c->lost = vmm_device_is_lost(c->dev);
 	return rc;
 }
 
@@ -81,7 +89,7 @@ operation_ended(void *arg, int status, const struct vuc_error *err)
 	op->status = status;
 	if (status < 0)
 		op->why = *err;
-	op->lost = !vuc_device_connected(op->dev);
+	op->lost = vmm_device_is_lost(op->dev);
 	operation_release(op);
 }
 

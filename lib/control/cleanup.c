@@ -18,6 +18,7 @@
 
 #include "clock.h"
 #include "error.h"
+#include "outage.h"
 #include "source.h"
 #include "vmm.h"
 
@@ -178,6 +179,9 @@ leaving_begin(struct leaving *leaving)
 	v->device->cleaning = true;
 	v->device->since_ms = vuc_clock_ms();
 	control_end_release(v->device);
+	/* A new connection that was to be restored is not wanted any more. */
+	if (v->device->link != v->link)
+		control_poke(v->device);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -250,6 +254,7 @@ leaving_end(struct control_vmm *v)
 
 	pthread_mutex_lock(&v->control->lock);
 	d->vmm = NULL;
+	d->differs = false;
 	d->cleaning = d->renewing;
 	d->since_ms = vuc_clock_ms();
 	v->device = NULL;
@@ -287,6 +292,7 @@ vmm_release(struct control_vmm *v)
 	int rc;
 
 	leaving_begin(&leaving);
+	vmm_stop_record(v);
 	vuc_poller_remove_remote(v->remote);
 	v->remote = NULL;
 	vmm_free_queues(v);

@@ -9,7 +9,7 @@
 
 #include "clock.h"
 #include "error.h"
-#include "vmm.h"
+#include "outage.h"
 
 #define PUBLISH_MS 500u
 
@@ -56,6 +56,7 @@ vmm_look_around(struct control_vmm *v)
 	if (vuc_poller_remote_broken(v->remote) > 0)
 		return vuc_error_set(&v->why, -EPROTO, "protocol violation in a queue");
 	vmm_publish_counters(v, now);
+	vmm_signal_return(v);
 	return 0;
 }
 

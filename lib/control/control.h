@@ -17,6 +17,7 @@
 #include "bar0.h"
 #include "closers.h"
 #include "event.h"
+#include "hold.h"
 #include "listener.h"
 #include "log.h"
 #include "mailbox.h"
@@ -56,6 +57,19 @@ struct vuc_control {
 	unsigned int nr_vmms;
 };
 
+/* What a connection does that is to take the place of another one; the control thread's. */
+struct control_restore {
+	struct control_link *old; /* NULL: it is one of its own */
+	bool started;             /* it is open */
+	bool fenced;              /* it waits for the end of the old server's process */
+	bool logged;              /* that was said */
+	bool ended;               /* and its end is to be told */
+	bool looking;             /* look is on its way to the poller, or back */
+	uint64_t due_ms;          /* when it is tried, or looked at, again */
+	struct vuc_post look;
+	char step[64]; /* what was seen by it */
+};
+
 /* A connection to the server of a device. When it ends, a new one takes its place; the old one is
  * kept for a VMM that has queues to it. */
 struct control_link {
@@ -79,9 +93,21 @@ struct control_link {
 	bool opened;    /* likewise: it can be */
 	bool drain;     /* closing it sends what was posted first */
 	bool closed;    /* guarded by the control's lock: no hurry is posted any more */
+	bool closing;   /* the poller's thread's: it is being closed */
 	struct vuc_post hurry;
 	_Atomic bool hurried;         /* hurry is on its way to the poller */
 	_Atomic uint32_t patience_ms; /* that it takes there */
+
+	_Atomic bool recorded; /* what the VMM sets is kept; cleared before it is closed */
+	bool visited;          /* the control thread's: others posted something to it */
+	struct control_restore restore;
+};
+
+/* What is being done to restore a device. */
+enum control_stage {
+	CONTROL_STAGE_NONE,
+	CONTROL_STAGE_FENCED,
+	CONTROL_STAGE_RESTORING,
 };
 
 /* Somebody waits for something of a device. */
@@ -114,6 +140,9 @@ struct control_device {
 	enum vuc_control_map map;
 	uint32_t retry_min_ms;
 	uint32_t retry_max_ms;
+	enum vuc_control_outage outage;
+	struct poller_hold_opts hold; /* of outages that its VMM survives */
+	bool fence;
 	uint32_t release_ms;
 	_Atomic bool poked; /* the control thread is going to look at it */
 	struct vuc_post poke;
@@ -145,8 +174,11 @@ struct control_device {
 	unsigned int reset_ends; /* connections in a row that ended on DEVICE_RESET, */
 	bool reset_unanswered;   /* the last of them since that was not answered */
 	struct vuc_error reason; /* why it is away */
-	uint64_t since_ms;       /* when link or vmm came or went */
-	uint64_t silent_ms;      /* of link, as it was told and logged; 0: it answers */
+	enum control_stage stage;
+	bool differs;      /* it has come back as another one: it stays away while it has the VMM */
+	uint64_t dropped;  /* writes, before the outage under way */
+	uint64_t since_ms; /* when link or vmm came or went */
+	uint64_t silent_ms; /* of link, as it was told and logged; 0: it answers */
 	struct control_log_limit silent_lines;
 };
 
@@ -215,12 +247,17 @@ void control_look_at(struct control_device *d);
 void control_look_at_poked(void *arg);
 
 /*
- * link.c: on the control thread: connect, and reset the device, if it has to be: -EPIPE for a
+ * link.c: on the control thread: connect, and reset the device, unless that is left to the restore
+ * of another connection: -EPIPE for a
  * server that has ended the connection on that, -ETIME for one that has not answered it. done is
  * called on the control thread with the link as arg, which is freed behind it when that has failed.
  * Returns 0 or -ENOMEM.
  */
-int control_link_open_start(struct control_device *d, struct control_link **link, vuc_done_fn done);
+int control_link_open_start(struct control_device *d, struct control_link *old,
+	struct control_link **link, vuc_done_fn done);
+
+/* link.c: on the poller's thread: it is connected, and is watched from now on */
+void control_link_watch(struct control_link *link);
 
 /* link.c: on the control thread: end what control_link_open_start() has started, at once */
 void control_link_cancel(struct control_link *link);

@@ -107,6 +107,26 @@ device_read_opts(struct vuc_control_device_opts *known, const struct vuc_control
 	return rc == 0 ? device_check_opts(known, err) : rc;
 }
 
+static struct poller_hold_opts
+device_hold_opts(const struct vuc_control_device_opts *opts)
+{
+	static const enum poller_after after[] = {
+		[VUC_CONTROL_AFTER_HOLD] = POLLER_AFTER_HOLD,
+		[VUC_CONTROL_AFTER_LAST] = POLLER_AFTER_LAST,
+		[VUC_CONTROL_AFTER_ONES] = POLLER_AFTER_ONES,
+		[VUC_CONTROL_AFTER_ERROR] = POLLER_AFTER_ERROR,
+	};
+	struct poller_hold_opts hold = {
+		.hold_ms = opts->hold_ms,
+		.after_config = POLLER_AFTER_LAST,
+		.after_rest = POLLER_AFTER_ERROR,
+	};
+
+	if (opts->after_hold != VUC_CONTROL_AFTER_AUTO)
+		hold.after_config = hold.after_rest = after[opts->after_hold];
+	return hold;
+}
+
 static struct control_device *
 device_alloc(struct vuc_control *c, const struct vuc_control_device_opts *opts,
 	const struct vuc_device_opts *device)
@@ -121,6 +141,9 @@ device_alloc(struct vuc_control *c, const struct vuc_control_device_opts *opts,
 	d->map = opts->map;
 	d->retry_min_ms = opts->retry_min_ms;
 	d->retry_max_ms = opts->retry_max_ms;
+	d->outage = opts->outage;
+	d->hold = device_hold_opts(opts);
+	d->fence = opts->fence;
 	d->release_ms = opts->release_ms;
 	snprintf(d->name, sizeof(d->name), "%s", opts->name);
 	d->opts = *device;

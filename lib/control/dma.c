@@ -253,7 +253,7 @@ static void
 look_at_device(const struct vuc_device *dev, struct batch *b)
 {
 	b->mappings = vuc_dma_count(dev);
-	b->lost = !vuc_device_connected(dev);
+	b->lost = vmm_device_is_lost(dev);
 }
 
 /* A vuc_done_fn. */

@@ -54,16 +54,16 @@ link_end_opening(void *arg)
 		free(l);
 }
 
-/* Returns whether control_link_hurry() has posted something before. */
+/* Returns whether something else was posted to it before. */
 static bool
-link_end_hurries(struct control_link *l)
+link_end_posts(struct control_link *l)
 {
 	struct vuc_control *c = l->device->control;
 	bool hurried;
 
 	pthread_mutex_lock(&c->lock);
 	l->closed = true;
-	hurried = l->hurry.fn != NULL;
+	hurried = l->hurry.fn != NULL || l->visited;
 	pthread_mutex_unlock(&c->lock);
 	return hurried;
 }
@@ -73,7 +73,7 @@ link_end_closing(void *arg)
 {
 	struct control_link *l = arg;
 
-	if (!l->closed && link_end_hurries(l)) {
+	if (!l->closed && link_end_posts(l)) {
 		l->post.fn = link_come_back;
 		vuc_poller_post(l->device->poller, &l->post);
 		return;
@@ -121,11 +121,19 @@ link_refuse(struct control_link *l, int status, const struct vuc_error *err)
 	vuc_poller_close_start(l->device->poller, l->dev, false, link_refused_closed, l);
 }
 
+void
+control_link_watch(struct control_link *l)
+{
+	atomic_store_explicit(&l->silent_ms, 0, memory_order_relaxed);
+	atomic_store_explicit(&l->ended, false, memory_order_relaxed);
+	vuc_poller_watch_device(l->device->poller, l->dev, link_changed, l);
+}
+
 static void
 link_accept(struct control_link *l)
 {
 	l->opened = true;
-	vuc_poller_watch_device(l->device->poller, l->dev, link_changed, l);
+	control_link_watch(l);
 	link_post_to_control(l, link_end_opening);
 }
 
@@ -162,7 +170,7 @@ link_opened(void *arg, int status, const struct vuc_error *err)
 		link_refuse(l, status, err);
 		return;
 	}
-	if (l->device->reset == VUC_CONTROL_RESET_NEVER ||
+	if (l->restore.old != NULL || l->device->reset == VUC_CONTROL_RESET_NEVER ||
 		(vuc_device_info(l->dev)->flags & VFIO_DEVICE_FLAGS_RESET) == 0) {
 		link_accept(l);
 		return;
@@ -189,7 +197,8 @@ link_open(void *arg)
 }
 
 int
-control_link_open_start(struct control_device *d, struct control_link **link, vuc_done_fn done)
+control_link_open_start(struct control_device *d, struct control_link *old,
+	struct control_link **link, vuc_done_fn done)
 {
 	struct control_link *l = calloc(1, sizeof(*l));
 
@@ -197,6 +206,7 @@ control_link_open_start(struct control_device *d, struct control_link **link, vu
 	if (l == NULL)
 		return -ENOMEM;
 	l->device = d;
+	l->restore.old = old;
 	l->done = done;
 	l->post = (struct vuc_post){.fn = link_open, .arg = l};
 	vuc_poller_post(d->poller, &l->post);
@@ -270,6 +280,7 @@ link_close(void *arg)
 {
 	struct control_link *l = arg;
 
+	l->closing = true;
 	vuc_poller_close_start(l->device->poller, l->dev, l->drain, link_closed, l);
 }
 

@@ -20,6 +20,9 @@ list_state_of(const struct control_device *d)
 {
 	if (d->cleaning)
 		return VUC_CONTROL_CLEANING;
+	if (d->link == NULL && d->stage != CONTROL_STAGE_NONE)
+		return d->stage == CONTROL_STAGE_FENCED ? VUC_CONTROL_FENCED
+							: VUC_CONTROL_RESTORING;
 	if (d->link == NULL)
 		return VUC_CONTROL_AWAY;
 	if (d->vmm != NULL && d->vmm->link != d->link)
@@ -53,6 +56,10 @@ list_explain(const struct control_device *d, struct vuc_control_device *to)
 				? "connected, waiting for the answer to DEVICE_RESET"
 				: d->reason.text);
 		break;
+	case VUC_CONTROL_FENCED:
+	case VUC_CONTROL_RESTORING:
+		snprintf(to->reason, sizeof(to->reason), "%s", d->reason.text);
+		break;
 	case VUC_CONTROL_NOT_ANSWERING:
 		to->since_ms = vuc_clock_ms() - d->silent_ms;
 		snprintf(to->reason, sizeof(to->reason),
@@ -83,6 +90,11 @@ list_look_at_counters(const struct control_device *d, struct vuc_control_device 
 	to->posted = stats.accesses.posted;
 	to->errors = stats.accesses.errors;
 	to->timeouts = stats.accesses.timeouts;
+	to->outages = stats.outages;
+	to->outage_ms = stats.outage_ms;
+	to->outage_last_ms = stats.outage_last_ms;
+	to->held_reads = stats.accesses.held_reads;
+	to->dropped_writes = stats.accesses.dropped_writes;
 }
 
 static void

@@ -56,6 +56,9 @@ void
 control_detach(struct control_device *d)
 {
 	control_take_away(d);
+	/* Without a server there is nothing that it could end in order. */
+	if (d->vmm->link != d->link)
+		vmm_leave(d->vmm, vuc_clock_ms(), "the device was taken away");
 	device_hurry_vmm(d, CUT_MS);
 }
 

@@ -14,7 +14,8 @@
 #include "clock.h"
 #include "control.h"
 #include "error.h"
-#include "vmm.h"
+#include "outage.h"
+#include "watch.h"
 
 #define MAX_RESET_ENDS     3u  /* in a row, until it is tried seldom */
 #define RESET_RETRY_FACTOR 12u /* how much more seldom */
@@ -64,6 +65,23 @@ device_end_attempt(struct control_device *d)
 	pthread_cond_broadcast(&d->control->changed);
 }
 
+/* With the lock held: returns the connection's generation. */
+static uint64_t
+device_take_link(struct control_device *d, struct control_link *link)
+{
+	/* One that was closed to be made anew has not failed. */
+	if (!d->renewing) {
+		d->connected_ms = vuc_clock_ms();
+		d->delay = device_next_delay(d);
+	}
+	link->generation = ++d->generation;
+	d->link = link;
+	d->since_ms = vuc_clock_ms();
+	d->reset_ends = 0;
+	d->reason.text[0] = '\0';
+	return d->generation;
+}
+
 /* A VMM may attach, leave and have the connection closed as soon as the lock is let go. */
 static void
 device_connected(struct control_device *d, struct control_link *link)
@@ -72,17 +90,7 @@ device_connected(struct control_device *d, struct control_link *link)
 	uint64_t generation;
 
 	pthread_mutex_lock(&c->lock);
-	/* One that was closed to be made anew has not failed. */
-	if (!d->renewing) {
-		d->connected_ms = vuc_clock_ms();
-		d->delay = device_next_delay(d);
-	}
-	generation = ++d->generation;
-	link->generation = generation;
-	d->link = link;
-	d->since_ms = vuc_clock_ms();
-	d->reset_ends = 0;
-	d->reason.text[0] = '\0';
+	generation = device_take_link(d, link);
 	/* It has the connection before, which is of no use any more. */
 	if (d->vmm != NULL)
 		vmm_tell(d->vmm, VUC_SHM_STALE, generation);
@@ -92,7 +100,8 @@ device_connected(struct control_device *d, struct control_link *link)
 		d->path, generation);
 }
 
-/* A reset that has ended the server is why it is away, whatever is seen afterwards. */
+/* With the lock held: a reset that has ended the server is why it is away, whatever is seen
+ * afterwards. */
 static void
 device_explain_failure(struct control_device *d, int rc, struct vuc_error *err)
 {
@@ -116,17 +125,20 @@ device_explain_failure(struct control_device *d, int rc, struct vuc_error *err)
 	vuc_error_set(err, rc, "%s (\"reset = never\" does without): %.120s", what, seen.text);
 }
 
-/* The same reason again is no news. */
+/* The same reason again is no news. A look at a socket on which nobody listens costs no server
+ * anything, and a VMM waits for one. */
 static void
-device_not_connected(struct control_device *d, int rc, struct vuc_error *err)
+device_not_connected(struct control_device *d, int rc, const struct vuc_error *err)
 {
 	struct vuc_control *c = d->control;
 	bool news;
 
 	pthread_mutex_lock(&c->lock);
-	device_explain_failure(d, rc, err);
 	d->connected_ms = 0;
-	d->delay = device_next_delay(d);
+	if ((rc == -ENOENT || rc == -ECONNREFUSED) && device_kept_link(d) != NULL)
+		d->delay = d->retry_min_ms;
+	else
+		d->delay = device_next_delay(d);
 	news = strcmp(d->reason.text, err->text) != 0;
 	d->reason = *err;
 	device_end_attempt(d);
@@ -135,24 +147,128 @@ device_not_connected(struct control_device *d, int rc, struct vuc_error *err)
 		control_log(&c->log, VUC_LOG_WARNING, "%s: away: %s", d->name, err->text);
 }
 
+/* ---- a VMM's device that has returned ---- */
+
+/* What was counted before is that of earlier outages. */
+static uint64_t
+device_count_dropped(struct control_device *d)
+{
+	struct vuc_device_stats stats;
+	uint64_t dropped;
+
+	vuc_poller_account_stats(d->poller, d->account, &stats);
+	dropped = stats.accesses.dropped_writes - d->dropped;
+	d->dropped = stats.accesses.dropped_writes;
+	return dropped;
+}
+
+/* The VMM may have left meanwhile, and closes the connection then. */
+static void
+device_returned(struct control_device *d, struct control_link *link)
+{
+	struct vuc_control *c = d->control;
+	uint64_t generation, dropped, ms = 0;
+
+	pthread_mutex_lock(&c->lock);
+	if (device_kept_link(d) != link) {
+		pthread_mutex_unlock(&c->lock);
+		return;
+	}
+	ms = vuc_clock_ms() - d->since_ms;
+	dropped = device_count_dropped(d);
+	generation = device_take_link(d, link);
+	vmm_tell(d->vmm, VUC_SHM_BACK, generation);
+	d->vmm->returned = true;
+	control_wake(d->vmm->wake_fd);
+	device_end_attempt(d);
+	pthread_mutex_unlock(&c->lock);
+	control_log(&c->log, VUC_LOG_NOTICE,
+		"%s: restored for its VMM after %" PRIu64 " ms, generation %" PRIu64 "; %" PRIu64
+		" writes were dropped",
+		d->name, ms, generation, dropped);
+}
+
+/* What there is now is not what the VMM has. */
+static void
+device_differs(struct control_device *d, const struct vuc_error *err)
+{
+	struct vuc_control *c = d->control;
+
+	pthread_mutex_lock(&c->lock);
+	vuc_error_set(&d->reason, -ENODEV, "another device has come back: %.200s", err->text);
+	d->differs = d->vmm != NULL;
+	if (d->vmm != NULL)
+		vmm_tell(d->vmm, VUC_SHM_REMOVED, d->generation);
+	device_end_attempt(d);
+	pthread_mutex_unlock(&c->lock);
+	control_log(&c->log, VUC_LOG_ERROR,
+		"%s: another device has come back, the VMM has to detach: %s", d->name, err->text);
+}
+
+/* A vuc_done_fn. A new connection that was not wanted any more has not failed. */
+static void
+link_restored(void *arg, int status, const struct vuc_error *err)
+{
+	struct control_link *link = arg;
+	struct control_device *d = link->device;
+
+	d->coming = NULL;
+	if (status == 0)
+		device_returned(d, link->restore.old);
+	else if (status == -ENODEV)
+		device_differs(d, err);
+	else if (status != -ECANCELED)
+		device_not_connected(d, status, err);
+	control_look_at(d);
+}
+
+/* ---- the end of an attempt ---- */
+
+static void
+device_not_opened(struct control_device *d, int status, const struct vuc_error *err)
+{
+	struct vuc_error why = *err;
+
+	pthread_mutex_lock(&d->control->lock);
+	device_explain_failure(d, status, &why);
+	pthread_mutex_unlock(&d->control->lock);
+	device_not_connected(d, status, &why);
+}
+
 /* A vuc_done_fn. */
 static void
 link_opened(void *arg, int status, const struct vuc_error *err)
 {
 	struct control_link *link = arg;
 	struct control_device *d = link->device;
-	struct vuc_error why = *err;
 
-	d->coming = NULL;
 	atomic_store_explicit(&d->resetting, false, memory_order_relaxed);
+	if (status == 0 && link->restore.old != NULL) {
+		control_restore_start(link, link_restored);
+		return;
+	}
+	d->coming = NULL;
 	if (status == 0) {
 		/* A daemon that was killed may have left it as its VMM had it. */
 		if (d->generation == 0)
 			control_bar0_clear(d);
 		device_connected(d, link);
-	} else if (!atomic_load_explicit(&d->stop, memory_order_relaxed))
-		device_not_connected(d, status, &why);
+	} else if (!atomic_load_explicit(&d->stop, memory_order_relaxed) && status != -ECANCELED) {
+		device_not_opened(d, status, err);
+	}
 	control_look_at(d);
+}
+
+/* The connection that a VMM keeps has ended, for there is no other one. */
+static struct control_link *
+device_find_kept(struct control_device *d)
+{
+	struct control_link *link;
+
+	pthread_mutex_lock(&d->control->lock);
+	link = device_kept_link(d);
+	pthread_mutex_unlock(&d->control->lock);
+	return link;
 }
 
 static void
@@ -163,7 +279,7 @@ device_start_attempt(struct control_device *d)
 
 	d->paced = false;
 	if (rc == 0) {
-		rc = control_link_open_start(d, &d->coming, link_opened);
+		rc = control_link_open_start(d, device_find_kept(d), &d->coming, link_opened);
 		if (rc == 0)
 			return;
 		vuc_error_set(&err, rc, "no memory for a connection");
@@ -174,12 +290,26 @@ device_start_attempt(struct control_device *d)
 
 /* ---- connections that end ---- */
 
+/* With the lock held. */
+static void
+device_log_loss(struct control_device *d, const struct control_link *link)
+{
+	struct control_log *log = &d->control->log;
+
+	if (device_kept_link(d) == link)
+		control_log(log, VUC_LOG_WARNING,
+			"%s: lost: %.160s; VMM %s (pid %d) keeps it, it is restored when its "
+			"server is back",
+			d->name, link->reason.text, d->vmm->name, (int)d->vmm->user.pid);
+	else
+		control_log(log, VUC_LOG_WARNING, "%s: lost: %s", d->name, link->reason.text);
+}
+
 /* Returns the connection that is to be closed here: a VMM that has one closes it when it leaves. */
 static struct control_link *
 device_take_lost_link(struct control_device *d)
 {
 	struct vuc_control *c = d->control;
-	struct vuc_error why = {0};
 	struct control_link *link;
 	bool theirs;
 
@@ -190,6 +320,8 @@ device_take_lost_link(struct control_device *d)
 		return NULL;
 	}
 	theirs = d->vmm != NULL && d->vmm->link == link;
+	/* Whoever is told finds the line in the log. */
+	device_log_loss(d, link);
 	if (d->vmm != NULL)
 		vmm_tell(d->vmm, VUC_SHM_LOST, link->generation);
 	if (theirs && d->removing)
@@ -198,10 +330,8 @@ device_take_lost_link(struct control_device *d)
 	d->silent_ms = 0;
 	d->since_ms = vuc_clock_ms();
 	d->reason = link->reason;
-	why = link->reason;
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->lock);
-	control_log(&c->log, VUC_LOG_WARNING, "%s: lost: %s", d->name, why.text);
 	return theirs ? NULL : link;
 }
 
@@ -352,7 +482,8 @@ device_find_wanted(struct control_device *d)
 	pthread_mutex_lock(&d->control->lock);
 	if (d->removing)
 		want = d->vmm == NULL ? WANT_END : WANT_NOTHING;
-	else if (d->link == NULL && !(d->cleaning && d->vmm != NULL) && !d->control->stop)
+	else if (d->link == NULL && !(d->cleaning && d->vmm != NULL) && !d->differs &&
+		!d->control->stop)
 		want = d->renewing ? WANT_RENEWAL : WANT_ATTEMPT;
 	pthread_mutex_unlock(&d->control->lock);
 	return want;
@@ -380,6 +511,18 @@ device_do_wanted(struct control_device *d)
 	}
 }
 
+static void
+device_look_at_coming(struct control_device *d)
+{
+	struct control_link *link = d->coming;
+
+	if (link->restore.started)
+		control_restore_look_at(link);
+	else if (atomic_load_explicit(&d->stop, memory_order_acquire) ||
+		(link->restore.old != NULL && !control_restore_is_wanted(link)))
+		control_link_cancel(link);
+}
+
 void
 control_look_at(struct control_device *d)
 {
@@ -391,8 +534,8 @@ control_look_at(struct control_device *d)
 	control_look_at_release(d);
 	if (!atomic_load_explicit(&d->stop, memory_order_acquire))
 		control_bar0_place(d);
-	else if (d->coming != NULL)
-		control_link_cancel(d->coming);
+	if (d->coming != NULL)
+		device_look_at_coming(d);
 	if (d->coming != NULL || d->going != NULL)
 		return;
 	link = device_take_lost_link(d);

@@ -53,6 +53,7 @@ struct control_vmm {
 	uint64_t leave_ms; /* when its connection is ended; 0: not */
 	const char *leave_why;
 	uint64_t attached_ms;
+	bool returned; /* its device has, and its interrupts are to be signalled */
 
 	_Atomic unsigned int nr_queues;
 	_Atomic unsigned int nr_dma_maps;
@@ -153,6 +154,9 @@ int vmm_call(struct control_vmm *v, control_device_fn fn, void *arg, struct vuc_
 typedef int (*control_start_fn)(
 	struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg);
 int vmm_operate(struct control_vmm *v, control_start_fn start, void *arg, struct vuc_error *err);
+
+/* call.c: on the poller's thread: whether its connection has ended for good */
+bool vmm_device_is_lost(const struct vuc_device *dev);
 
 /* call.c: add to an error that the VMM has to attach again. @return rc */
 int vmm_error_lost(struct vuc_error *err, int rc);

@@ -159,6 +159,10 @@ rig_device_opts(
 	d->control.release_ms = o->release_ms;
 	d->control.retry_min_ms = o->retry_min_ms != 0 ? o->retry_min_ms : 5;
 	d->control.retry_max_ms = o->retry_max_ms != 0 ? o->retry_max_ms : 50;
+	d->control.outage = o->outage;
+	d->control.hold_ms = o->hold_ms != 0 ? o->hold_ms : AN_HOUR;
+	d->control.after_hold = o->after_hold;
+	d->control.fence = !o->no_fence;
 	d->control.users = &o->user;
 	d->control.nr_users = o->user != 0;
 	d->control.groups = &o->group;

@@ -69,7 +69,11 @@ struct rig_opts {
 	bool keep_bar0;
 	uint32_t release_ms;
 	uint32_t retry_min_ms, retry_max_ms; /* 5 and 50 by default */
-	uid_t user;                          /* who may have the devices */
+	enum vuc_control_outage outage;      /* fail by default */
+	uint32_t hold_ms;
+	enum vuc_control_after_hold after_hold;
+	bool no_fence;
+	uid_t user; /* who may have the devices */
 	gid_t group;
 
 	mode_t mode;

@@ -223,7 +223,7 @@ def listed(name='a', state='free', vmm=None):
 
 def counted(name='a', **counters):
     return {'name': name, 'state': 'free', 'reads': 0, 'writes': 0, 'posted': 0, 'errors': 0,
-            'timeouts': 0, 'attaches': 1, 'queues': 2, 'dma_maps': 3} | counters
+            'timeouts': 0, 'outages': 0, 'outage_last_ms': 0, 'dropped_writes': 0, 'attaches': 1, 'queues': 2, 'dma_maps': 3} | counters
 
 
 @pytest.mark.parametrize('args,answer,text', [
@@ -313,7 +313,7 @@ STATUS = {
     'version': '1.2.3', 'pid': 7, 'state': 'running', 'uptime_ms': 0, 'directory': '/d',
     'vmm_socket': '/d/v', 'log_level': 'info', 'pollers': 2, 'connections': 3,
     'devices': {'away': 1, 'free': 2, 'attached': 3, 'cleaning': 4, 'not-answering': 0,
-                'stale': 0}}
+                'stale': 0, 'fenced': 0, 'restoring': 0}}
 
 
 def test_status(folder):
@@ -341,8 +341,9 @@ def test_duration(folder, seconds, text):
 
 
 def test_status_of_trouble(folder):
-    answer = STATUS | {'devices': STATUS['devices'] | {'not-answering': 5, 'stale': 6}}
-    assert ', 4 cleaning, 5 not answering, 6 stale\n' in \
+    answer = STATUS | {'devices': STATUS['devices'] | {
+        'not-answering': 5, 'stale': 6, 'fenced': 7, 'restoring': 8}}
+    assert ', 4 cleaning, 5 not answering, 6 stale, 7 fenced, 8 restoring\n' in \
         run(folder, ['status'], [result(answer)], 0)[1].out
 
 

@@ -291,7 +291,7 @@ def test_status(daemon):
         (daemon.pid, daemon.directory, daemon.vmm_socket, 1)
     assert (status['state'], status['log_level'], status['connections']) == ('running', 'notice', 0)
     assert status['devices'] == {'away': 0, 'free': 0, 'attached': 0, 'cleaning': 0,
-                                 'not-answering': 0, 'stale': 0}
+                                 'not-answering': 0, 'stale': 0, 'fenced': 0, 'restoring': 0}
 
 
 def test_lists(refdev, fresh, vmm):
@@ -328,7 +328,8 @@ def test_stats(refdev, fresh, vmm):
     assert list(stats) == ['time_ms', 'devices', 'pollers']
     disk, net = stats['devices']
     assert list(disk) == ['name', 'state', 'generation', 'queues', 'dma_maps', 'reads', 'writes',
-                          'posted', 'errors', 'timeouts', 'attaches']
+                          'posted', 'errors', 'timeouts', 'attaches', 'outages', 'outage_ms',
+                          'outage_last_ms', 'held_reads', 'dropped_writes']
     assert (disk['name'], disk['state'], disk['queues'], disk['reads'], disk['attaches']) == \
         ('disk0', 'attached', 1, 1, 1)
     assert (net['name'], net['state'], net['reads']) == ('net0', 'away', 0)

@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "post.h"
+#include "record.h"
 #include "tap.h"
 #include "vmm.h"
 
@@ -46,6 +47,13 @@ vuc_device_connected(const struct vuc_device *dev)
 {
 	(void)dev;
 	return true;
+}
+
+bool
+vuc_device_is_away(const struct vuc_device *dev)
+{
+	(void)dev;
+	return false;
 }
 
 const char *

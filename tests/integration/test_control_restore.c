@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * Servers that are lost under a VMM that keeps its device, and come back: at each stage of that the
+ * VMM may leave, the operator may intervene, or the server may be lost again. The device is behind
+ * a link, so that a first server and a second one can be there at the same time.
+ */
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <linux/vfio.h>
+
+#include "refdev_regs.h"
+#include "rig.h"
+
+#define KEPT    "kept"
+#define BAR0    VFIO_PCI_BAR0_REGION_INDEX
+#define MIB     (1024u * 1024u)
+#define AN_HOUR 3600000u
+
+static struct peer *first, *second;
+static char link_path[VUC_TEMPDIR_SIZE + 16];
+static struct shm_queue *queue;
+static int memory, irq;
+
+/* ---- the device and its servers ---- */
+
+/* The device is behind this server from now on. */
+static void
+link_to(struct peer *p)
+{
+	char path[sizeof(link_path) + 8];
+	struct vuc_device_opts opts;
+
+	peer_opts(p, 0, &opts);
+	snprintf(path, sizeof(path), "%s.new", link_path);
+	CU_ASSERT_EQUAL_FATAL(symlink(opts.path, path), 0);
+	CU_ASSERT_EQUAL_FATAL(rename(path, link_path), 0);
+}
+
+/* A VMM that has the device, with memory, an interrupt and a queue. Its first server ends the
+ * connection, and goes on, when the VMM asks for a reset. */
+static void
+kept_start(const struct rig_opts *opts)
+{
+	struct rig_opts o = *opts;
+
+	o.outage = VUC_CONTROL_OUTAGE_HOLD;
+	rig_start(NULL);
+	snprintf(link_path, sizeof(link_path), "%s/kept", rig.folder);
+	first = peer_start(1, "--fault=close@device_reset#2", NULL);
+	second = NULL;
+	link_to(first);
+	rig_add_device(&o, KEPT, link_path);
+	rig_attach(&client, KEPT);
+	memory = rig_memory(MIB, F_SEAL_SHRINK);
+	irq = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	queue = rig_open_queue(&client, 8, 64);
+	CU_ASSERT_EQUAL(
+		shm_dma_map(&client, 0, MIB, 0, VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE, memory), 0);
+	CU_ASSERT_EQUAL(shm_assign_irqs(&client, &irq, 1), 0);
+}
+
+static void
+kept_stop(void)
+{
+	shm_close(&client);
+	if (rig.control != NULL)
+		CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, KEPT, true, NULL), 0);
+	unlink(link_path);
+	peer_stop(first);
+	if (second != NULL)
+		peer_stop(second);
+	close(memory);
+	close(irq);
+	rig_stop();
+}
+
+/* How the first server is lost. */
+enum loss {
+	KILLED,
+	CLOSED, /* its process goes on */
+};
+
+/* The second server is there, and the first one is lost. */
+static void
+kept_lose(enum loss loss, const char *fault)
+{
+	second = peer_start(1, fault, NULL);
+	link_to(second);
+	if (loss == KILLED)
+		peer_kill(first);
+	else
+		CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_RESET), 0);
+}
+
+static uint64_t
+irq_count(void)
+{
+	uint64_t count = 0;
+	ssize_t n = read(irq, &count, sizeof(count));
+
+	return n == sizeof(count) ? count : 0;
+}
+
+static bool
+irq_comes(void)
+{
+	struct pollfd pfd = {.fd = irq, .events = POLLIN};
+
+	return poll(&pfd, 1, RIG_WAIT_MS) == 1;
+}
+
+/* What the VMM has set is there. */
+static void
+kept_expect_restored(void)
+{
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK, RIG_WAIT_MS));
+	CU_ASSERT_EQUAL(rig_look(KEPT).state, VUC_CONTROL_ATTACHED);
+	/* One may have been lost. */
+	CU_ASSERT_TRUE(irq_comes());
+	CU_ASSERT_EQUAL(irq_count(), 1);
+	CU_ASSERT_EQUAL(rig_read(queue, REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
+	CU_ASSERT_EQUAL(rig_read(queue, REFDEV_REG_DMA_MAPS, 4), 1);
+	CU_ASSERT_EQUAL(rig_transfer(queue, REFDEV_DMA_BY_MMAP, 0, 4096), REFDEV_DMA_STATUS_DONE);
+	rig_write(queue, REFDEV_REG_IRQ_TRIGGER, 0, 4);
+	CU_ASSERT_TRUE(irq_comes());
+	CU_ASSERT_EQUAL(irq_count(), 1);
+}
+
+/* ---- tests ---- */
+
+/* The VMM keeps what it has: one line tells of the begin, and one of the end. */
+static void
+test_return(void)
+{
+	kept_start(&(struct rig_opts){.outage = 0});
+	peer_kill(first);
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(rig_has_logged("kept: lost: "));
+	CU_ASSERT_TRUE(rig_has_logged(" keeps it, it is restored when its server is back"));
+	CU_ASSERT_EQUAL(rig_look(KEPT).state, VUC_CONTROL_AWAY);
+	peer_restart(first);
+	kept_expect_restored();
+	CU_ASSERT_EQUAL(shm_state(&client).generation, 2);
+	CU_ASSERT_TRUE(rig_logs("kept: restored for its VMM after "));
+	CU_ASSERT_EQUAL(rig_look(KEPT).outages, 1);
+	CU_ASSERT_TRUE(rig_look(KEPT).outage_ms >= rig_look(KEPT).outage_last_ms);
+	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
+	shm_close(&client);
+	CU_ASSERT_TRUE(rig_becomes(KEPT, VUC_CONTROL_FREE));
+	kept_stop();
+}
+
+/* It is nobody else's meanwhile; and with outage = fail the VMM has to attach anew. */
+static void
+test_others(void)
+{
+	struct shm_client other;
+
+	kept_start(&(struct rig_opts){.outage = 0});
+	peer_kill(first);
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
+	CU_ASSERT_EQUAL(shm_start(&other, rig.path, KEPT), -EBUSY);
+	CU_ASSERT_PTR_NOT_NULL(strstr(other.reply.failure.reason, ", and its server is away"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(other.reply.failure.reason, "is in use by VMM "));
+	shm_close(&other);
+	rig_attach(&other, RIG_SECOND);
+	CU_ASSERT_EQUAL(rig_read(rig_open_queue(&other, 4, 64), REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
+	shm_close(&other);
+	peer_restart(first);
+	kept_expect_restored();
+	kept_stop();
+}
+
+/* While the server is away, the VMM is answered: with what was learned, what is recorded, or a
+ * reason. */
+static void
+test_messages(void)
+{
+	struct shm_queue q;
+	int another = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int fds[2] = {irq, another};
+
+	kept_start(&(struct rig_opts){.outage = 0});
+	fds[0] = irq;
+	peer_kill(first);
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
+	CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_REGION_INFO, BAR0), 0);
+	CU_ASSERT_TRUE(client.reply.region.size > 0);
+	CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_IRQ_INFO, VFIO_PCI_MSIX_IRQ_INDEX), 0);
+	CU_ASSERT_EQUAL(client.reply.irq.count, REFDEV_MSIX_VECTORS);
+	CU_ASSERT_TRUE(shm_index(&client, VUC_SHM_IO_FDS, BAR0) < 0);
+	CU_ASSERT_PTR_NULL(strstr(client.reply.failure.reason, "attach again"));
+	CU_ASSERT_EQUAL(shm_open_queue(&client, 4, 64, &q), 0);
+	CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
+	CU_ASSERT_EQUAL(shm_dma_unmap(&client, 0, MIB), 0);
+	CU_ASSERT_EQUAL(
+		shm_dma_map(&client, MIB, MIB, 0, VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE, memory), 0);
+	CU_ASSERT_EQUAL(shm_assign_irqs(&client, fds, 2), 0);
+	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_RESET), 0);
+	peer_restart(first);
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK, RIG_WAIT_MS));
+	CU_ASSERT_EQUAL(rig_transfer(queue, REFDEV_DMA_BY_MMAP, MIB, 4096), REFDEV_DMA_STATUS_DONE);
+	CU_ASSERT_NOT_EQUAL(
+		rig_transfer(queue, REFDEV_DMA_BY_MMAP, 0, 4096), REFDEV_DMA_STATUS_DONE);
+	kept_stop();
+	close(another);
+}
+
+/* The first server's process has the VMM's memory: the second one gets it when that has ended. */
+static void
+test_fence(void)
+{
+	char who[64];
+
+	kept_start(&(struct rig_opts){.outage = 0});
+	kept_lose(CLOSED, NULL);
+	CU_ASSERT_TRUE(rig_becomes(KEPT, VUC_CONTROL_FENCED));
+	snprintf(who, sizeof(who), "waiting for process %d (vuc-refdev) of the old server to end",
+		(int)peer_process(first)->pid);
+	CU_ASSERT_STRING_EQUAL(rig_look(KEPT).reason, who);
+	CU_ASSERT_EQUAL(rig_count_logged(who), 1);
+	peer_kill(first);
+	kept_expect_restored();
+	CU_ASSERT_EQUAL(rig_count_logged(who), 1);
+	kept_stop();
+
+	kept_start(&(struct rig_opts){.no_fence = true});
+	kept_lose(CLOSED, NULL);
+	kept_expect_restored();
+	kept_stop();
+}
+
+/* One that has come back as another device is not the VMM's, which is told. */
+static void
+test_another_device(void)
+{
+	kept_start(&(struct rig_opts){.outage = 0});
+	kept_lose(KILLED, "--pgsizes=65536");
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_REMOVED, RIG_WAIT_MS));
+	CU_ASSERT_EQUAL(rig_look(KEPT).state, VUC_CONTROL_AWAY);
+	CU_ASSERT_PTR_NOT_NULL(strstr(rig_look(KEPT).reason, "another device has come back: "));
+	CU_ASSERT_TRUE(rig_logs("kept: another device has come back, the VMM has to detach: "));
+	CU_ASSERT_EQUAL(rig_count_logged("another device has come back"), 1);
+	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
+	shm_close(&client);
+	CU_ASSERT_TRUE(rig_becomes(KEPT, VUC_CONTROL_FREE));
+	kept_stop();
+}
+
+/* ---- each stage, and what interrupts it ---- */
+
+static const struct stage {
+	const char *name;
+	enum loss loss;
+	const char *fault; /* of the second server: what is never answered */
+	bool absent;       /* there is no second server */
+	enum vuc_control_state state;
+	const char *reason;
+} stages[] = {
+	{"no server", KILLED, NULL, true, VUC_CONTROL_AWAY, "connect: "},
+	{"version", KILLED, "--fault=never@version", false, VUC_CONTROL_AWAY, ""},
+	{"learning", KILLED, "--fault=never@device_get_region_info#2", false, VUC_CONTROL_AWAY, ""},
+	{"fence", CLOSED, NULL, false, VUC_CONTROL_FENCED, "waiting for process "},
+	{"reset", KILLED, "--fault=never@device_reset", false, VUC_CONTROL_RESTORING, ""},
+	{"maps", KILLED, "--fault=never@dma_map", false, VUC_CONTROL_RESTORING, "mapping 0 of 1"},
+	{"irqs", KILLED, "--fault=never@device_set_irqs", false, VUC_CONTROL_RESTORING, ""},
+};
+
+static void
+interrupt_by_detach(void)
+{
+	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
+	shm_close(&client);
+}
+
+static void
+interrupt_by_hanging_up(void)
+{
+	shm_close(&client);
+}
+
+static void
+interrupt_by_operator(void)
+{
+	CU_ASSERT_EQUAL(vuc_control_detach(rig.control, KEPT, NULL), 0);
+	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+}
+
+/* A vuc_done_fn. */
+static void
+note_end(void *arg, int status, const struct vuc_error *err)
+{
+	(void)arg;
+	(void)err;
+	CU_ASSERT_EQUAL(status, 0);
+}
+
+static void
+interrupt_by_removal(void)
+{
+	struct rig_device d;
+
+	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, KEPT, false, NULL), -EBUSY);
+	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, KEPT, true, NULL), 0);
+	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+	rig_device_opts(&d, NULL, KEPT, link_path);
+	CU_ASSERT_EQUAL(
+		vuc_control_add_device_start(rig.control, &d.control, note_end, NULL, NULL), 0);
+}
+
+static void
+interrupt_by_stop(void)
+{
+	vuc_control_destroy(rig.control);
+	rig.control = NULL;
+}
+
+static void
+interrupt_by_loss(void)
+{
+	if (second != NULL)
+		peer_kill(second);
+}
+
+static const struct interruption {
+	const char *name;
+	void (*interrupt)(void);
+	bool stays; /* the VMM has the device, and gets it back */
+} interruptions[] = {
+	{"detach", interrupt_by_detach, false},
+	{"hang up", interrupt_by_hanging_up, false},
+	{"operator", interrupt_by_operator, false},
+	{"removal", interrupt_by_removal, false},
+	{"stop", interrupt_by_stop, false},
+	{"loss", interrupt_by_loss, true},
+};
+
+static bool
+stage_is_reached(const struct stage *s)
+{
+	struct vuc_control_device d;
+	unsigned int ms = 0;
+
+	do {
+		d = rig_look(KEPT);
+		if (d.state == s->state && strstr(d.reason, s->reason) != NULL)
+			return true;
+	} while (rig_wait(&ms));
+	printf("# %s: state %d: %s\n", s->name, (int)d.state, d.reason);
+	return false;
+}
+
+/* A server without any fault. */
+static void
+kept_serve(void)
+{
+	if (second != NULL) {
+		peer_kill(second);
+		peer_restart(second);
+	} else {
+		peer_restart(first);
+	}
+}
+
+static void
+interrupt_stage(const struct stage *s, const struct interruption *i)
+{
+	kept_start(&(struct rig_opts){.outage = 0});
+	if (s->absent)
+		peer_kill(first);
+	else
+		kept_lose(s->loss, s->fault);
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
+	CU_ASSERT_TRUE_FATAL(stage_is_reached(s));
+	i->interrupt();
+	if (i->stays && s->loss == CLOSED)
+		peer_kill(first);
+	kept_serve();
+	if (i->stays)
+		kept_expect_restored();
+	else if (rig.control != NULL)
+		CU_ASSERT_TRUE(rig_becomes(KEPT, VUC_CONTROL_FREE));
+	kept_stop();
+}
+
+static void
+test_interruptions(void)
+{
+	for (size_t s = 0; s < sizeof(stages) / sizeof(stages[0]); s++) {
+		for (size_t i = 0; i < sizeof(interruptions) / sizeof(interruptions[0]); i++) {
+			vuc_tap_row("%s, %s", stages[s].name, interruptions[i].name);
+			interrupt_stage(&stages[s], &interruptions[i]);
+		}
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	CU_TestInfo tests[] = {
+		{"return", test_return},
+		{"others", test_others},
+		{"messages", test_messages},
+		{"fence", test_fence},
+		{"another_device", test_another_device},
+		{"interruptions", test_interruptions},
+		CU_TEST_INFO_NULL,
+	};
+
+	return rig_main(argc, argv, tests, NULL);
+}
