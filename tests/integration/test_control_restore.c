@@ -215,6 +215,32 @@ test_messages(void)
 	close(another);
 }
 
+/* The record is bounded by what the server took before, and ends with its VMM: the next one finds
+ * nothing of it. */
+static void
+test_record(void)
+{
+	struct shm_client next;
+	struct shm_queue *q;
+
+	kept_start(&(struct rig_opts){.outage = 0});
+	peer_kill(first);
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
+	for (uint64_t i = 1; i < 4; i++)
+		CU_ASSERT_EQUAL(
+			shm_dma_map(&client, i * MIB, MIB, 0, VUC_SHM_DMA_READ, memory), -ENOSPC);
+	shm_close(&client);
+	peer_restart(first);
+	CU_ASSERT_TRUE(rig_becomes(KEPT, VUC_CONTROL_FREE));
+	rig_attach(&next, KEPT);
+	q = rig_open_queue(&next, 4, 64);
+	CU_ASSERT_EQUAL(rig_read(q, REFDEV_REG_DMA_MAPS, 4), 0);
+	rig_write(q, REFDEV_REG_IRQ_TRIGGER, 0, 4);
+	CU_ASSERT_EQUAL(irq_count(), 0);
+	shm_close(&next);
+	kept_stop();
+}
+
 /* The first server's process has the VMM's memory: the second one gets it when that has ended. */
 static void
 test_fence(void)
@@ -410,6 +436,7 @@ main(int argc, char **argv)
 		{"return", test_return},
 		{"others", test_others},
 		{"messages", test_messages},
+		{"record", test_record},
 		{"fence", test_fence},
 		{"another_device", test_another_device},
 		{"interruptions", test_interruptions},
