@@ -38,6 +38,7 @@ extern "C" {
 #define VUC_SHM_MAX_DMA     64   /**< entries of a DMA message */
 #define VUC_SHM_MAX_IRQS    2048 /**< interrupts of a SET_IRQS message */
 #define VUC_SHM_MAX_IO      64   /**< sub-regions in the reply to IO_FDS */
+#define VUC_SHM_MAX_LIST    56   /**< devices in the reply to LIST */
 
 /** Type of a packet. The reply to a request has the same type. */
 enum vuc_shm_type {
@@ -52,6 +53,7 @@ enum vuc_shm_type {
 	VUC_SHM_IO_FDS = 9,      /**< query the ioeventfds of a region */
 	VUC_SHM_RESET = 10,      /**< reset the device */
 	VUC_SHM_DETACH = 11,     /**< detach; the daemon closes the connection after its reply */
+	VUC_SHM_LIST = 12,       /**< list the devices that this user may attach to */
 };
 
 #define VUC_SHM_REPLY 1 /**< in flags of struct vuc_shm_header */
@@ -293,6 +295,31 @@ struct vuc_shm_io_reply {
 	uint32_t nr;                  /**< number of sub-regions; the packet ends after them */
 	uint32_t nr_fds;              /**< that come with the packet */
 	struct vuc_shm_io_sub_region sub_regions[]; /**< nr of them */
+};
+
+/** Request, before ATTACH. No file descriptors. */
+struct vuc_shm_list {
+	struct vuc_shm_header header; /**< as in every packet */
+	uint32_t first;               /**< how many devices to leave out, from the first one on */
+	uint32_t reserved;            /**< 0 */
+};
+
+#define VUC_SHM_LISTED_IN_USE    (1u << 0) /**< a VMM is attached, or is being cleaned up after */
+#define VUC_SHM_LISTED_CONNECTED (1u << 1) /**< its server is there */
+
+/** A device. */
+struct vuc_shm_listed {
+	char name[VUC_SHM_NAME_SIZE]; /**< with a NUL at its end */
+	uint32_t flags;               /**< VUC_SHM_LISTED_* */
+	uint32_t reserved;            /**< 0 */
+};
+
+/** Reply to LIST. No file descriptors. */
+struct vuc_shm_list_reply {
+	struct vuc_shm_header header;    /**< as in every packet */
+	uint32_t nr;                     /**< number of devices; the packet ends after them */
+	uint32_t more;                   /**< number of devices behind these */
+	struct vuc_shm_listed devices[]; /**< nr of them */
 };
 
 /** State of the device. */

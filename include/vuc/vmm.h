@@ -133,6 +133,41 @@ int vuc_vmm_attach(
 int vuc_vmm_attach_start(const struct vuc_vmm_attach_opts *opts, struct vuc_vmm_device **dev,
 	vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
 
+#define VUC_VMM_LISTED_IN_USE    (1u << 0) /**< a VMM is attached, or is being cleaned up after */
+#define VUC_VMM_LISTED_CONNECTED (1u << 1) /**< the device's server is there */
+
+/** A device of a daemon. */
+struct vuc_vmm_listed {
+	const char *name; /**< for struct vuc_vmm_attach_opts */
+	uint32_t flags;   /**< VUC_VMM_LISTED_* */
+};
+
+/** Devices of a daemon. */
+struct vuc_vmm_list {
+	uint32_t nr;                                 /**< number of devices; may be 0 */
+	const struct vuc_vmm_listed *const *devices; /**< nr of them, in the daemon's order */
+};
+
+/**
+ * List the devices that this process's user may attach to.
+ *
+ * @param opts  options, of which `device` is not used; may be NULL
+ * @param list  set on success; must be freed with vuc_vmm_list_free()
+ * @param err   filled on failure; may be NULL
+ * @return 0; as vuc_vmm_attach(), but for the device
+ */
+int vuc_vmm_list(
+	const struct vuc_vmm_attach_opts *opts, struct vuc_vmm_list **list, struct vuc_error *err);
+
+/** Asynchronous variant, see vuc_vmm_done_fn. dev is set to a device that is never attached, for
+ * vuc_vmm_event_fd() and vuc_vmm_events(); the caller must detach it. list must stay valid until
+ * done is called. @return 0; -EINVAL */
+int vuc_vmm_list_start(const struct vuc_vmm_attach_opts *opts, struct vuc_vmm_device **dev,
+	struct vuc_vmm_list **list, vuc_vmm_done_fn done, void *arg, struct vuc_error *err);
+
+/** NULL is ignored. */
+void vuc_vmm_list_free(struct vuc_vmm_list *list);
+
 /**
  * Detach from the device and free it. First closes and frees open queues, as vuc_vmm_close_queue()
  * does. Waits until the daemon has removed the VMM's memory from the device, so that the memory can

@@ -56,6 +56,7 @@ vuc_shm_message_name(unsigned int type)
 		[VUC_SHM_IO_FDS] = "IO_FDS",
 		[VUC_SHM_RESET] = "RESET",
 		[VUC_SHM_DETACH] = "DETACH",
+		[VUC_SHM_LIST] = "LIST",
 	};
 
 	if (type >= sizeof(names) / sizeof(names[0]) || names[type] == NULL)

@@ -33,6 +33,7 @@ static const struct message messages[] = {
 	[VUC_SHM_IO_FDS] = {EXACTLY(vuc_shm_index), VMM_ATTACHED, false, vmm_io_fds},
 	[VUC_SHM_RESET] = {EXACTLY(vuc_shm_plain), VMM_ATTACHED, false, vmm_reset},
 	[VUC_SHM_DETACH] = {EXACTLY(vuc_shm_plain), VMM_ATTACHED, false, vmm_detach},
+	[VUC_SHM_LIST] = {EXACTLY(vuc_shm_list), VMM_GREETED, false, vmm_list},
 };
 
 static const struct message *

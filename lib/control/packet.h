@@ -25,6 +25,7 @@ struct packet {
 		struct vuc_shm_open_queue open_queue;
 		struct vuc_shm_dma dma;
 		struct vuc_shm_set_irqs set_irqs;
+		struct vuc_shm_list list;
 		uint8_t bytes[VUC_SHM_MAX_PACKET];
 	};
 };

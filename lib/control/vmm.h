@@ -188,5 +188,6 @@ int vmm_set_irqs(struct control_vmm *v);
 int vmm_io_fds(struct control_vmm *v);
 int vmm_reset(struct control_vmm *v);
 int vmm_detach(struct control_vmm *v);
+int vmm_list(struct control_vmm *v);
 
 #endif /* VUC_LIB_CONTROL_VMM_H */

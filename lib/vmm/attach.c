@@ -286,18 +286,21 @@ attach_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_
 	return rc == 0 ? vmm_regions_alloc(dev, err) : rc;
 }
 
+int
+vmm_attach_refused(struct vmm_operation *op)
+{
+	vmm_link_end(&op->dev->link, NULL, op->status, "%s", op->err.text);
+	return 0;
+}
+
 /* Nothing can be done with the device but detach. */
 static int
 attach_refused(struct vmm_operation *op)
 {
-	struct attach_operation *a = (struct attach_operation *)op;
-
-	if (vmm_attach_retry(op)) {
-		a->greeted = false;
-		return VMM_MORE;
-	}
-	vmm_link_end(&op->dev->link, NULL, op->status, "%s", op->err.text);
-	return 0;
+	if (!vmm_attach_retry(op))
+		return vmm_attach_refused(op);
+	((struct attach_operation *)op)->greeted = false;
+	return VMM_MORE;
 }
 
 static const struct vmm_operation_ops attach_ops = {
@@ -322,8 +325,9 @@ device_open(
 	return rc == 0 ? vmm_watch_open(&dev->watch, err) : rc;
 }
 
-struct vuc_vmm_device *
-vmm_device_prepare(const struct vuc_vmm_attach_opts *known, int *rc, struct vuc_error *err)
+/* From options that have been read. */
+static struct vuc_vmm_device *
+device_create(const struct vuc_vmm_attach_opts *known, int *rc, struct vuc_error *err)
 {
 	struct vuc_vmm_device *dev = vmm_device_create();
 
@@ -335,6 +339,8 @@ vmm_device_prepare(const struct vuc_vmm_attach_opts *known, int *rc, struct vuc_
 	dev->link.wait_ms = known->wait_ms;
 	/* The name is for logs only: a long one is cut. */
 	snprintf(dev->name, sizeof(dev->name), "%s", known->name);
+	if (known->device != NULL)
+		snprintf(dev->device, sizeof(dev->device), "%s", known->device);
 	*rc = device_open(dev, known, err);
 	if (*rc == 0)
 		return dev;
@@ -342,21 +348,27 @@ vmm_device_prepare(const struct vuc_vmm_attach_opts *known, int *rc, struct vuc_
 	return NULL;
 }
 
+struct vuc_vmm_device *
+vmm_device_prepare(
+	const struct vuc_vmm_attach_opts *opts, bool attaches, int *rc, struct vuc_error *err)
+{
+	struct vuc_vmm_attach_opts known;
+
+	*rc = options_read(&known, opts, err);
+	if (*rc == 0 && attaches)
+		*rc = options_check_device(&known, err);
+	return *rc == 0 ? device_create(&known, rc, err) : NULL;
+}
+
 /* Returns an operation that attaches a new device, or NULL with *rc. */
 static struct attach_operation *
 attach_prepare(const struct vuc_vmm_attach_opts *opts, int *rc, struct vuc_error *err)
 {
-	struct vuc_vmm_attach_opts known;
+	struct vuc_vmm_device *dev = vmm_device_prepare(opts, true, rc, err);
 	struct attach_operation *a;
-	struct vuc_vmm_device *dev;
 
-	*rc = options_read(&known, opts, err);
-	if (*rc == 0)
-		*rc = options_check_device(&known, err);
-	dev = *rc == 0 ? vmm_device_prepare(&known, rc, err) : NULL;
 	if (dev == NULL)
 		return NULL;
-	snprintf(dev->device, sizeof(dev->device), "%s", known.device);
 	a = vmm_operation_create(dev, &attach_ops, sizeof(*a), err);
 	if (a != NULL) {
 		a->op.phase = VMM_ATTACHED;

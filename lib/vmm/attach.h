@@ -15,10 +15,10 @@ struct vmm_attached {
 	int event_fd;
 };
 
-/* A device that is not attached, with a connection to be made and the name of its VMM. Returns NULL
- * with *rc. */
+/* A device that is not attached, with a connection to be made, and names; attaches: that of the
+ * device is needed. Returns NULL with *rc. */
 struct vuc_vmm_device *vmm_device_prepare(
-	const struct vuc_vmm_attach_opts *known, int *rc, struct vuc_error *err);
+	const struct vuc_vmm_attach_opts *opts, bool attaches, int *rc, struct vuc_error *err);
 
 void vmm_hello_ask(const struct vuc_vmm_device *dev, union vmm_packet *request);
 void vmm_attach_ask(const struct vuc_vmm_device *dev, union vmm_packet *request);
@@ -32,5 +32,8 @@ int vmm_attach_take(struct vuc_vmm_device *dev, const union vmm_packet *reply, s
 /* An operation that attaches was refused, or could not connect: whether it begins anew, with HELLO,
  * since the VMM waits for the device. */
 bool vmm_attach_retry(struct vmm_operation *op);
+
+/* That is the end of the connection. Returns 0. */
+int vmm_attach_refused(struct vmm_operation *op);
 
 #endif /* VUC_VMM_ATTACH_H */

@@ -405,8 +405,7 @@ reattach_refused(struct vmm_operation *op)
 		reattach_begin_anew(r);
 		return VMM_MORE;
 	}
-	vmm_link_end(&op->dev->link, NULL, op->status, "%s", op->err.text);
-	return 0;
+	return vmm_attach_refused(op);
 }
 
 static void

@@ -152,6 +152,8 @@ shm_request(enum vuc_shm_type type, const char *device, int fd)
 		p->set_irqs.which[1] = 1;
 		r.len = sizeof(p->set_irqs) + 2;
 		r.fd = fd;
+	} else if (type == VUC_SHM_LIST) {
+		r.len = sizeof(p->list);
 	} else if (type == VUC_SHM_REGION_INFO || type == VUC_SHM_IRQ_INFO ||
 		type == VUC_SHM_CLOSE_QUEUE || type == VUC_SHM_IO_FDS) {
 		r.len = sizeof(p->index);

@@ -47,6 +47,8 @@ union shm_packet {
 	struct vuc_shm_set_irqs set_irqs;
 	struct vuc_shm_irqs_reply irqs_reply;
 	struct vuc_shm_io_reply io;
+	struct vuc_shm_list list;
+	struct vuc_shm_list_reply list_reply;
 	uint8_t bytes[VUC_SHM_MAX_PACKET + 64]; /* one can be too long */
 };
 

@@ -14,7 +14,7 @@
 #include "hostile.h"
 
 #define PAGE        4096u
-#define LAST_TYPE   VUC_SHM_DETACH
+#define LAST_TYPE   VUC_SHM_LIST
 #define PIPELINED   32u
 #define RANDOM      1000u
 #define SURPLUS_MAX 1000u
@@ -42,7 +42,7 @@ stage_of(enum vuc_shm_type type)
 {
 	if (type == VUC_SHM_HELLO)
 		return CONNECTED;
-	return type == VUC_SHM_ATTACH ? GREETED : ATTACHED;
+	return type == VUC_SHM_ATTACH || type == VUC_SHM_LIST ? GREETED : ATTACHED;
 }
 
 /* Right in its state, with a descriptor of the right kind. */

@@ -21,6 +21,7 @@
 /* Requests that are right as they are. */
 enum base {
 	HELLO,
+	LIST,
 	ATTACH,
 	REGION_INFO,
 	IRQ_INFO,
@@ -64,7 +65,7 @@ struct row {
 static const struct row rows[] = {
 	/* The header, which is the same for all. */
 	{RESET, {HEADER(type, 0)}, ENDS("unknown type 0")},
-	{RESET, {HEADER(type, 12)}, ENDS("unknown type 12")},
+	{RESET, {HEADER(type, 13)}, ENDS("unknown type 13")},
 	{RESET, {HEADER(flags, 1)}, ENDS("RESET: flags 0x1")},
 	{RESET, {HEADER(flags, 0x8000)}, ENDS("RESET: flags 0x8000")},
 	{RESET, {HEADER(size, 15)}, ENDS("size 15, but 16 bytes")},
@@ -103,6 +104,13 @@ static const struct row rows[] = {
 	{HELLO, {HELLO_(reserved, 1)}, ENDS("HELLO: reserved is 0x1")},
 	{HELLO, {HELLO_(name, 'x')}, ENDS("HELLO: unterminated name")},
 	{HELLO, {HELLO_(name, 'x'), HELLO_(name[VUC_SHM_NAME_SIZE - 1], 0)}},
+
+	{LIST},
+	{LIST, {RIG_CHANGE(vuc_shm_list, first, UINT32_MAX)}},
+	{LIST, {RIG_CHANGE(vuc_shm_list, reserved, 1)}, ENDS("LIST: reserved is 0x1")},
+	{LIST, .bytes = -1, ENDS("LIST: 23 bytes")},
+	{LIST, .bytes = 1, ENDS("LIST: 25 bytes")},
+	{LIST, .fds = 1, ENDS("LIST: 1 unexpected descriptors")},
 
 	{ATTACH},
 	{ATTACH, {RIG_CHANGE(vuc_shm_attach, name[0], 0)}, .verdict = -ENOENT,
@@ -253,6 +261,7 @@ type_of(enum base base)
 {
 	static const enum vuc_shm_type types[] = {
 		[HELLO] = VUC_SHM_HELLO,
+		[LIST] = VUC_SHM_LIST,
 		[ATTACH] = VUC_SHM_ATTACH,
 		[REGION_INFO] = VUC_SHM_REGION_INFO,
 		[IRQ_INFO] = VUC_SHM_IRQ_INFO,
@@ -317,7 +326,7 @@ reach(struct shm_client *c, enum base base, int memory)
 	struct shm_queue q;
 
 	CU_ASSERT_EQUAL_FATAL(shm_connect(c, rig.path), 0);
-	if (base >= ATTACH)
+	if (base >= LIST)
 		CU_ASSERT_EQUAL_FATAL(shm_hello(c), 0);
 	if (base > ATTACH)
 		CU_ASSERT_EQUAL_FATAL(shm_attach(c, RIG_NAME), 0);

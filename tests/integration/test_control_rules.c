@@ -18,6 +18,57 @@
 #define SOMEBODY 12345
 #define OTHERS   23456
 
+/* Flags that LIST has of the device; -1: it has no device at all; -2: others. */
+static int
+listed_flags(void)
+{
+	struct shm_client c;
+	struct vuc_shm_list list = {.first = 0};
+	const struct vuc_shm_list_reply *r = &c.reply.list_reply;
+	int flags = -2;
+
+	if (shm_connect(&c, rig.path) == 0 && shm_hello(&c) == 0 &&
+		shm_call(&c, &list, VUC_SHM_LIST, sizeof(list), NULL, 0) == 0 && r->more == 0) {
+		if (r->nr == 0)
+			flags = -1;
+		for (uint32_t i = 0; i < r->nr; i++) {
+			if (strcmp(r->devices[i].name, RIG_NAME) == 0)
+				flags = (int)r->devices[i].flags;
+		}
+	}
+	shm_close(&c);
+	return flags;
+}
+
+/* A user sees the devices that it may use, and what they are. */
+static void
+test_list(void)
+{
+	struct shm_client c;
+	int status;
+	pid_t pid;
+
+	rig_start(&(struct rig_opts){.mode = 0666, .user = SOMEBODY, .group = OTHERS});
+	CU_ASSERT_EQUAL(chmod(rig.folder, 0755), 0);
+	CU_ASSERT_EQUAL(listed_flags(), VUC_SHM_LISTED_CONNECTED);
+	CU_ASSERT_EQUAL_FATAL(shm_start(&c, rig.path, RIG_NAME), 0);
+	CU_ASSERT_EQUAL(listed_flags(), VUC_SHM_LISTED_CONNECTED | VUC_SHM_LISTED_IN_USE);
+	shm_close(&c);
+	pid = fork();
+	if (pid == 0) {
+		gid_t none = 2;
+
+		if (geteuid() != 0)
+			_exit(0);
+		if (setgroups(1, &none) != 0 || setgid(2) != 0 || setuid(54321) != 0)
+			_exit(100);
+		_exit(listed_flags() == -1 ? 0 : 1);
+	}
+	waitpid(pid, &status, 0);
+	CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	rig_stop();
+}
+
 /* In a child of another user and group, supplementary ones among them: what attaching says. */
 static int
 attach_as(uid_t uid, gid_t gid, gid_t supplementary, char *reason)
@@ -345,6 +396,7 @@ int
 main(int argc, char **argv)
 {
 	CU_TestInfo tests[] = {
+		{"list", test_list},
 		{"permission", test_permission},
 		{"socket_mode", test_socket_mode},
 		{"socket", test_socket},

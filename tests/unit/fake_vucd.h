@@ -19,6 +19,7 @@
 #define FAKE_REGIONS 3u
 #define FAKE_IRQS    3u
 #define FAKE_MAX_LOG 96u
+#define FAKE_LISTED  130u /* devices that it lists */
 #define FAKE_MAX_FDS 32u
 #define FAKE_REGION  0x4000u /* bytes of region 0, whose first and last page can be mapped */
 
@@ -42,6 +43,8 @@ struct fake_request {
 		struct vuc_shm_dma_reply dma_reply;
 		struct vuc_shm_irqs_reply irqs_reply;
 		struct vuc_shm_io_reply io_reply;
+		struct vuc_shm_list list;
+		struct vuc_shm_list_reply list_reply;
 		struct vuc_shm_failure failure;
 		uint8_t bytes[2 * VUC_SHM_MAX_PACKET];
 	} * packet;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -163,6 +164,24 @@ reply_io_fds(struct fake_reply *reply)
 	return sizeof(*r) + 3 * sizeof(r->sub_regions[0]);
 }
 
+/* "dev0", "dev1" and so on, each third in use, each second connected. */
+static size_t
+reply_list(uint32_t first, struct vuc_shm_list_reply *r)
+{
+	uint32_t left = first < FAKE_LISTED ? FAKE_LISTED - first : 0;
+
+	r->nr = left < VUC_SHM_MAX_LIST ? left : VUC_SHM_MAX_LIST;
+	r->more = left - r->nr;
+	for (uint32_t i = 0; i < r->nr; i++) {
+		struct vuc_shm_listed *d = &r->devices[i];
+
+		snprintf(d->name, sizeof(d->name), "dev%u", first + i);
+		d->flags = ((first + i) % 3 == 0 ? VUC_SHM_LISTED_IN_USE : 0) |
+			((first + i) % 2 == 0 ? VUC_SHM_LISTED_CONNECTED : 0);
+	}
+	return sizeof(*r) + r->nr * sizeof(r->devices[0]);
+}
+
 size_t
 fake_make_reply(const union fake_packet *request, struct fake_reply *reply)
 {
@@ -204,6 +223,8 @@ fake_make_reply(const union fake_packet *request, struct fake_reply *reply)
 		return sizeof(p->irqs_reply);
 	case VUC_SHM_IO_FDS:
 		return reply_io_fds(reply);
+	case VUC_SHM_LIST:
+		return reply_list(request->list.first, &p->list_reply);
 	default:
 		reply->hang_up = request->header.type == VUC_SHM_DETACH;
 		return sizeof(struct vuc_shm_plain);
@@ -271,12 +292,13 @@ fake_is_allowed(const struct fake_request *r)
 		[VUC_SHM_IO_FDS] = sizeof(struct vuc_shm_index),
 		[VUC_SHM_RESET] = sizeof(struct vuc_shm_plain),
 		[VUC_SHM_DETACH] = sizeof(struct vuc_shm_plain),
+		[VUC_SHM_LIST] = sizeof(struct vuc_shm_list),
 	};
 	const union fake_packet *p = r->packet;
 	const struct vuc_shm_header *h = &p->header;
 
 	if (h->size != r->size || h->flags != 0 || h->status != 0 ||
-		h->sequence != fake.sequence + 1 || h->type > VUC_SHM_DETACH)
+		h->sequence != fake.sequence + 1 || h->type > VUC_SHM_LIST)
 		return false;
 	if (h->type == VUC_SHM_DMA)
 		return is_dma(&p->dma, r->size, r->nr_fds);
@@ -290,5 +312,7 @@ fake_is_allowed(const struct fake_request *r)
 			is_name(p->hello.name);
 	if (h->type == VUC_SHM_ATTACH)
 		return is_name(p->attach.name);
+	if (h->type == VUC_SHM_LIST)
+		return p->list.reserved == 0;
 	return h->type == VUC_SHM_OPEN_QUEUE || h->type >= VUC_SHM_RESET || p->index.reserved == 0;
 }

@@ -305,6 +305,107 @@ test_detach_in_two_processes(void)
 	fake_attach(0);
 }
 
+/* More than a reply takes. */
+static void
+test_list(void)
+{
+	struct vuc_vmm_attach_opts opts;
+	struct vuc_vmm_list *list = NULL;
+	char name[16];
+
+	fake_opts(&opts);
+	opts.device = NULL;
+	CU_ASSERT_EQUAL_FATAL(vuc_vmm_list(&opts, &list, &err), 0);
+	CU_ASSERT_EQUAL_FATAL(list->nr, FAKE_LISTED);
+	for (uint32_t i = 0; i < list->nr; i++) {
+		snprintf(name, sizeof(name), "dev%u", i);
+		CU_ASSERT_STRING_EQUAL(list->devices[i]->name, name);
+		CU_ASSERT_EQUAL(list->devices[i]->flags,
+			(i % 3 == 0 ? VUC_VMM_LISTED_IN_USE : 0) |
+				(i % 2 == 0 ? VUC_VMM_LISTED_CONNECTED : 0));
+	}
+	vuc_vmm_list_free(list);
+	vuc_vmm_list_free(NULL);
+	CU_ASSERT_EQUAL(fake_count(VUC_SHM_LIST), 3);
+	CU_ASSERT_EQUAL(vuc_vmm_list(&opts, NULL, &err), -EINVAL);
+	opts.socket = "/there/is/none";
+	CU_ASSERT_EQUAL(vuc_vmm_list(&opts, &list, &err), -ENOENT);
+	CU_ASSERT_PTR_NULL(list);
+}
+
+static void
+list_done(void *arg, int status, const struct vuc_error *why)
+{
+	(void)why;
+	*(int *)arg = status;
+}
+
+static void
+test_list_start(void)
+{
+	struct vuc_vmm_attach_opts opts;
+	struct vuc_vmm_list *list = NULL;
+	int status = 1;
+
+	fake_opts(&opts);
+	CU_ASSERT_EQUAL_FATAL(vuc_vmm_list_start(&opts, &dev, &list, list_done, &status, &err), 0);
+	while (status == 1)
+		CU_ASSERT_EQUAL(vuc_vmm_events(dev), 0);
+	CU_ASSERT(status == 0 && list != NULL);
+	vuc_vmm_list_free(list);
+	CU_ASSERT_EQUAL(vuc_vmm_reset(dev, NULL), -ENOTCONN);
+	vuc_vmm_detach(dev);
+	/* Left before its end. */
+	CU_ASSERT_EQUAL_FATAL(vuc_vmm_list_start(&opts, &dev, &list, list_done, &status, &err), 0);
+	vuc_vmm_detach(dev);
+	dev = NULL;
+	CU_ASSERT(status == -ECANCELED || status == 0);
+	if (status == 0)
+		vuc_vmm_list_free(list);
+}
+
+/* What a daemon cannot list. */
+#define LISTED(field) \
+	offsetof(struct vuc_shm_list_reply, devices) + offsetof(struct vuc_shm_listed, field)
+static const struct wrong_list {
+	size_t offset;
+	uint32_t value;
+	const char *error;
+} wrong_lists[] = {
+	{offsetof(struct vuc_shm_list_reply, nr), 57, "*LIST: nr cannot be 57"},
+	{offsetof(struct vuc_shm_list_reply, nr), 55, "*LIST: size 4056 instead of 3984"},
+	{offsetof(struct vuc_shm_list_reply, more), 65537, "*LIST: more cannot be 65537"},
+	{LISTED(flags), 4, "*LIST: flags of a device cannot be 4"},
+	{LISTED(reserved), 1, "*LIST: reserved of a device cannot be 1"},
+	{SIZE_MAX, 0, "*LIST: name of a device cannot be 0"},
+};
+
+static void
+list_wrongly(struct fake_reply *reply, void *arg)
+{
+	const struct wrong_list *w = arg;
+
+	if (w->offset == SIZE_MAX)
+		memset(reply->packet->list_reply.devices[0].name, 'x', VUC_SHM_NAME_SIZE);
+	else
+		memcpy(&reply->packet->bytes[w->offset], &w->value, sizeof(w->value));
+}
+
+static void
+test_wrong_lists(void)
+{
+	struct vuc_vmm_attach_opts opts;
+	struct vuc_vmm_list *list;
+
+	fake_opts(&opts);
+	for (size_t i = 0; i < sizeof(wrong_lists) / sizeof(wrong_lists[0]); i++) {
+		fake_twist(VUC_SHM_LIST, i % 2, list_wrongly, (void *)(uintptr_t)&wrong_lists[i]);
+		CU_ASSERT(fake_failed(
+			vuc_vmm_list(&opts, &list, &err), -EPROTO, wrong_lists[i].error));
+		CU_ASSERT_PTR_NULL(list);
+	}
+}
+
 int
 main(void)
 {
@@ -321,6 +422,9 @@ main(void)
 		{"detach with all that a device can have", test_detach_with_everything},
 		{"detach unheard", test_detach_unheard},
 		{"detach in two processes", test_detach_in_two_processes},
+		{"list", test_list},
+		{"list, asynchronous", test_list_start},
+		{"lists that cannot be", test_wrong_lists},
 		CU_TEST_INFO_NULL,
 	};
 
