@@ -68,6 +68,7 @@ struct control_restore {
 	uint64_t due_ms;          /* when it is tried, or looked at, again */
 	struct vuc_post look;
 	char step[64]; /* what was seen by it */
+	uint64_t remapped; /* bits of regions that have another file than before */
 };
 
 /* A connection to the server of a device. When it ends, a new one takes its place; the old one is

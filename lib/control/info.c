@@ -103,8 +103,15 @@ info_reply_region(struct control_vmm *v, const struct vuc_region *r)
 	struct vuc_error err = {0};
 	union reply reply = {.bytes = {0}};
 	bool direct = v->device->map == VUC_CONTROL_MAP_DIRECT;
-	int rc = r->size > 0 && direct ? info_areas_of(v, &f, &err) : 0;
+	int rc = 0;
 
+	if (r->size > 0 && direct) {
+		/* Before: a restore that ends meanwhile has to see it. */
+		if (r->index < 64)
+			atomic_fetch_or_explicit(
+				&v->mapped, UINT64_C(1) << r->index, memory_order_relaxed);
+		rc = info_areas_of(v, &f, &err);
+	}
 	if (rc != 0)
 		return vmm_refuse(v, rc, "%s", err.text);
 	reply.region.index = r->index;

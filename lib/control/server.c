@@ -164,7 +164,7 @@ device_count_dropped(struct control_device *d)
 
 /* The VMM may have left meanwhile, and closes the connection then. */
 static void
-device_returned(struct control_device *d, struct control_link *link)
+device_returned(struct control_device *d, struct control_link *link, uint64_t remapped)
 {
 	struct vuc_control *c = d->control;
 	uint64_t generation, dropped, ms = 0;
@@ -177,6 +177,8 @@ device_returned(struct control_device *d, struct control_link *link)
 	ms = vuc_clock_ms() - d->since_ms;
 	dropped = device_count_dropped(d);
 	generation = device_take_link(d, link);
+	if ((atomic_load_explicit(&d->vmm->mapped, memory_order_relaxed) & remapped) != 0)
+		vmm_tell_remap(d->vmm);
 	vmm_tell(d->vmm, VUC_SHM_BACK, generation);
 	d->vmm->returned = true;
 	control_wake(d->vmm->wake_fd);
@@ -214,7 +216,7 @@ link_restored(void *arg, int status, const struct vuc_error *err)
 
 	d->coming = NULL;
 	if (status == 0)
-		device_returned(d, link->restore.old);
+		device_returned(d, link->restore.old, link->restore.remapped);
 	else if (status == -ENODEV)
 		device_differs(d, err);
 	else if (status != -ECANCELED)

@@ -57,6 +57,7 @@ struct control_vmm {
 
 	_Atomic unsigned int nr_queues;
 	_Atomic unsigned int nr_dma_maps;
+	_Atomic uint64_t mapped; /* bits of regions that it has asked for areas of */
 
 	/* The thread's own. */
 	enum vmm_state state;

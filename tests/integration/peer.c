@@ -190,13 +190,19 @@ peer_start(unsigned int nr_devices, ...)
 }
 
 void
+peer_restart_with(struct peer *p, const char *const *options)
+{
+	process_free(&p->process);
+	p->killed = false;
+	run_process(p, options);
+}
+
+void
 peer_restart(struct peer *p)
 {
 	static const char *const none[] = {NULL};
 
-	process_free(&p->process);
-	p->killed = false;
-	run_process(p, none);
+	peer_restart_with(p, none);
 }
 
 struct process *

@@ -37,6 +37,7 @@ struct peer *peer_start_with(unsigned int nr_devices, const char *const *options
 
 /* Serve the same sockets again, after peer_kill(), without options. */
 void peer_restart(struct peer *p);
+void peer_restart_with(struct peer *p, const char *const *options); /* as peer_start_with() */
 
 /* The process, if it is one. */
 struct process *peer_process(struct peer *p);

@@ -2,6 +2,10 @@
 
 /* Regions that VMMs map: whether they can, and what the control plane does for the files. */
 
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <linux/vfio.h>
 
 #include "refdev_regs.h"
@@ -58,8 +62,72 @@ test_map(void)
 	}
 }
 
+#define KEPT "kept"
+
+/* What vuc-refdev leaves. */
+static void
+files_remove(void)
+{
+	char path[VUC_TEMPDIR_SIZE + 16];
+
+	for (unsigned int k = 0; k < 2; k++) {
+		snprintf(path, sizeof(path), "%s/device1-bar%u", rig.folder, mappable[k]);
+		unlink(path);
+	}
+}
+
+/* A server that comes back with another file, or the same: a VMM that has mapped a region is told
+ * to map it anew if it has to. */
+static void
+test_remap(void)
+{
+	static const struct {
+		bool same;   /* the server keeps its files */
+		bool mapped; /* the VMM has asked for them */
+		uint64_t remaps;
+	} rows[] = {{false, true, 1}, {false, false, 0}, {true, true, 0}};
+	struct rig_opts o = {.outage = VUC_CONTROL_OUTAGE_HOLD};
+	char option[VUC_TEMPDIR_SIZE + 16];
+	const char *options[2] = {NULL};
+	struct stat before = {0}, after;
+	struct vuc_device_opts opts;
+	struct peer *peer;
+
+	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		rig_start(NULL);
+		options[0] = rows[i].same ? option : NULL;
+		snprintf(option, sizeof(option), "--bar-file=%s", rig.folder);
+		peer = peer_start_with(1, options);
+		peer_opts(peer, 0, &opts);
+		rig_add_device(&o, KEPT, opts.path);
+		rig_attach(&client, KEPT);
+		if (rows[i].mapped) {
+			CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_REGION_INFO, BAR2), 0);
+			CU_ASSERT_EQUAL_FATAL(client.nr_fds, 1);
+			CU_ASSERT_EQUAL(fstat(client.fds[0], &before), 0);
+		}
+		/* Behind this, the record of the device has begun. */
+		rig_read(rig_open_queue(&client, 4, 64), REFDEV_REG_ID, 4);
+		peer_kill(peer);
+		CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
+		peer_restart_with(peer, options);
+		CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK, RIG_WAIT_MS));
+		CU_ASSERT_EQUAL(shm_state(&client).remaps, rows[i].remaps);
+		CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_REGION_INFO, BAR2), 0);
+		CU_ASSERT_EQUAL_FATAL(client.nr_fds, 1);
+		CU_ASSERT_EQUAL(fstat(client.fds[0], &after), 0);
+		CU_ASSERT_EQUAL(before.st_ino == after.st_ino, rows[i].same);
+		shm_close(&client);
+		CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, KEPT, true, NULL), 0);
+		peer_stop(peer);
+		files_remove();
+		rig_stop();
+	}
+}
+
 static CU_TestInfo tests[] = {
 	{"map", test_map},
+	{"remap", test_remap},
 	CU_TEST_INFO_NULL,
 };
 
