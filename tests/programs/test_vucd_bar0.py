@@ -22,6 +22,12 @@ def fixture_there(folder):
     return path
 
 
+@pytest.fixture(name='vucd')
+def fixture_vucd(there):  # pylint: disable=unused-argument
+    """Daemons that end before the folder is removed, in which they place links again."""
+    yield from rig.starter(rig.Vucd)
+
+
 def config(there, more=''):
     return f'[device d0]\nsocket = {there}/s\nkeep-bar0 = on\n{more}'
 
