@@ -2,6 +2,7 @@
 """A vfio-user server in a thread of the test that offers what the test says: regions, interrupts, the bytes
 of config space."""
 
+import contextlib
 import json
 import os
 import socket
@@ -101,10 +102,16 @@ class FakeDevice:
                 client, _ = self.listener.accept()
             except OSError:
                 return
+            self.client = client
             channel = vfio.Channel(client)
-            while self.answer(channel):
-                pass
+            with contextlib.suppress(BrokenPipeError):
+                while self.answer(channel):
+                    pass
             channel.close()
+
+    def drop(self):
+        """End the connection of the client that there is."""
+        self.client.shutdown(socket.SHUT_RDWR)
 
     def answer(self, channel):
         """Answer a message. Returns whether there was one."""
@@ -132,6 +139,10 @@ class FakeDevice:
             index = struct.unpack_from('<III', body)[2]
             flags, count = self.irqs[index]
             return struct.pack('<IIII', 16, flags, index, count), []
+        if command == vfio.DMA_MAP:
+            return b'', []
+        if command == vfio.DMA_UNMAP:
+            return body, []
         if command == vfio.REGION_READ:
             offset, region, count = struct.unpack('<QII', body)
             if region == CONFIG and offset + count <= self.readable:

@@ -5,6 +5,7 @@ device all the time, and what processes hold on to."""
 import json
 import os
 import tempfile
+import time
 
 import rig
 
@@ -96,11 +97,13 @@ class Leaks:
     def __init__(self, rounds=ROUNDS):
         self.rounds = rounds
         self.before = {}
+        self.begun = time.monotonic()
 
     def look(self, number, **pids):
         if number + 1 == FIRST_ROUNDS:
             self.before = {name: Holdings(pid) for name, pid in pids.items()}
         elif number + 1 == self.rounds:
+            print(f'# {(time.monotonic() - self.begun) / self.rounds * 1000:.0f} ms a round')
             for name, pid in pids.items():
                 self.compare(name, pid)
 

@@ -259,10 +259,14 @@ class Vmm(Process):
         line, self.out = self.out.split(b'\n', 1)
         return line.decode()
 
-    def do(self, what):
-        """Returns the return value, and the text of an error behind a blank."""
+    def send(self, what):
+        """Tell it to do something, and do not wait for that."""
         self.process.stdin.write(what.encode() + b'\n')
         self.process.stdin.flush()
+
+    def do(self, what):
+        """Returns the return value, and the text of an error behind a blank."""
+        self.send(what)
         return self.next_line()
 
     def detach(self):

@@ -11,6 +11,9 @@
  *	await E N     wait until the event E was reported N times in all
  *	check         see that mappings and interrupts work
  *	check 1       and that the registers are as they were written at first
+ *	churn N       change mappings and interrupts N times
+ *	post          have the device fill a page, by posted writes
+ *	filled        wait until it has done that
  *	signals       how often each eventfd was signalled since the last call
  *	again         detach and attach
  *	reattach      to another vucd, where the one before is gone
@@ -216,6 +219,18 @@ storm_attach_again(struct storm *s)
 	return rc == 0 && running ? storm_run(s) : rc;
 }
 
+/* The library gives the device all that it had, but for what was under way when the daemon died. */
+static int
+storm_reattach(struct storm *s)
+{
+	int rc = vuc_vmm_reattach(s->dev, -1, &s->err);
+
+	if (rc != 0)
+		return rc;
+	storm_add_events(s, STORM_EVENT_ATTACHED);
+	return storm_settle(s);
+}
+
 /* ---- reports ---- */
 
 /* Of a kind, over all vCPUs: how often it had which status. */
@@ -289,6 +304,25 @@ storm_map_more(struct storm *s, unsigned int nr)
 }
 
 static int
+storm_churn_often(struct storm *s, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++)
+		storm_churn(&s->vcpus[VCPUS - 1]);
+	return 0;
+}
+
+static int
+storm_await_filled(struct storm *s)
+{
+	for (int ms = 0; !storm_is_filled(s); ms += LOOK_MS) {
+		if (ms >= TIMEOUT_MS)
+			return vuc_error_set(&s->err, -ETIME, "the device has not filled a page");
+		storm_poll(s, false, LOOK_MS);
+	}
+	return 0;
+}
+
+static int
 storm_do(struct storm *s, const char *what, const char *name, unsigned int nr)
 {
 	if (strcmp(what, "run") == 0)
@@ -305,8 +339,16 @@ storm_do(struct storm *s, const char *what, const char *name, unsigned int nr)
 		return storm_report_signals(s);
 	if (strcmp(what, "again") == 0)
 		return storm_attach_again(s);
+	if (strcmp(what, "reattach") == 0)
+		return storm_reattach(s);
 	if (strcmp(what, "configure") == 0)
 		return storm_configure(s);
+	if (strcmp(what, "churn") == 0)
+		return storm_churn_often(s, nr);
+	if (strcmp(what, "post") == 0)
+		return storm_post_fill(s);
+	if (strcmp(what, "filled") == 0)
+		return storm_await_filled(s);
 	if (strcmp(what, "map") == 0)
 		return storm_map_more(s, nr);
 	return -EINVAL;

@@ -100,6 +100,7 @@ struct storm {
 	pthread_mutex_t churn;
 	struct storm_slot slots[SLOTS];
 	struct storm_vector vectors[VECTORS];
+	unsigned int filled; /* slot, by storm_post_fill() */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -123,6 +124,18 @@ void storm_wrong(struct storm *s, const char *fmt, ...) __attribute__((format(pr
 /* storm_check.c: give the device of a new attachment all mappings and eventfds. Returns 0 or a
  * negative errno, with why in s->err. */
 int storm_set_up(struct storm *s);
+
+/* storm_check.c: unmap the slots of which nobody knows, after an error, whether they are mapped;
+ * assign and unmask such vectors. Returns as storm_set_up(). */
+int storm_settle(struct storm *s);
+
+/* storm_vcpu.c: change some mappings and interrupts, counted as what v does */
+void storm_churn(struct storm_vcpu *v);
+
+/* storm_check.c: have the device fill a slot that it has, by writes that are posted; later, whether
+ * it has done so */
+int storm_post_fill(struct storm *s);
+bool storm_is_filled(const struct storm *s);
 
 /* storm_check.c: write the registers that a guest's driver writes once, by the main thread's queue
  */

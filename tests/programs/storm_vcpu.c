@@ -282,11 +282,9 @@ churn_vector(struct storm_vcpu *v)
 }
 
 /* Maps and interrupts have one owner at a time: the last vCPU, or a check. */
-static void
-vcpu_churn(struct storm_vcpu *v)
+void
+storm_churn(struct storm_vcpu *v)
 {
-	if (v->id != VCPUS - 1)
-		return;
 	pthread_mutex_lock(&v->storm->churn);
 	churn_slots(v);
 	churn_vector(v);
@@ -318,7 +316,8 @@ vcpu_do_round(struct storm_vcpu *v)
 		rc = vcpu_read_bulk(v);
 	if (rc == 0)
 		rc = vcpu_take_interrupt(v);
-	vcpu_churn(v);
+	if (v->id == VCPUS - 1)
+		storm_churn(v);
 	if (rc == 0)
 		atomic_fetch_add_explicit(&v->rounds, 1, memory_order_relaxed);
 	if (queue_is_closed(rc))

@@ -75,13 +75,12 @@ vmm_fill(struct vmm *vmm, unsigned int nr)
 	return (int)n;
 }
 
-/* A register of BAR0. */
+/* A register. */
 static int
-vmm_get(struct vmm *vmm, unsigned int offset)
+vmm_get(struct vmm *vmm, uint32_t index, unsigned int offset)
 {
 	uint32_t value = 0;
-	int rc = vuc_queue_read(
-		vmm->queue, VFIO_PCI_BAR0_REGION_INDEX, offset, &value, sizeof(value));
+	int rc = vuc_queue_read(vmm->queue, index, offset, &value, sizeof(value));
 
 	snprintf(vmm->err.text, sizeof(vmm->err.text), "%u", value);
 	return rc;
@@ -132,6 +131,7 @@ vmm_do(struct vmm *vmm, const char *what, unsigned int nr, uint32_t value)
 		uint32_t event;
 	} events[] = {
 		{"lost", VUC_VMM_EVENT_LOST},
+		{"back", VUC_VMM_EVENT_BACK},
 		{"removed", VUC_VMM_EVENT_REMOVED},
 		{"gone", VUC_VMM_EVENT_GONE},
 		{"silent", VUC_VMM_EVENT_SILENT},
@@ -151,7 +151,9 @@ vmm_do(struct vmm *vmm, const char *what, unsigned int nr, uint32_t value)
 		return vuc_queue_read(
 			vmm->queue, VFIO_PCI_CONFIG_REGION_INDEX, 0, &ids, sizeof(ids));
 	if (strcmp(what, "get") == 0)
-		return vmm_get(vmm, nr);
+		return vmm_get(vmm, VFIO_PCI_BAR0_REGION_INDEX, nr);
+	if (strcmp(what, "config") == 0)
+		return vmm_get(vmm, VFIO_PCI_CONFIG_REGION_INDEX, nr);
 	if (strcmp(what, "set") == 0)
 		return vmm_set(vmm, nr, value);
 	if (strcmp(what, "fill") == 0)
