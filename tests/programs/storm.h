@@ -22,7 +22,7 @@
 #define SLOTS      16u   /* DMA mappings that come and go, a page each, with a gap behind it */
 #define STORM_PAGE 4096u /* of memory */
 #define STATUSES   256u  /* errno values that are counted */
-#define TIMEOUT_MS 60000 /* for what must happen */
+#define TIMEOUT_MS 30000 /* for what must happen; a test waits longer */
 
 /* MSI-X vectors: each vCPU has one, the others are assigned, removed and masked at random. */
 #define FIRST_CHURN VCPUS
