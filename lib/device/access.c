@@ -33,7 +33,7 @@ vuc_device_check_access(const struct vuc_device *dev, enum vuc_op op, uint32_t r
 	return device_check_access(dev, op, region, offset, count);
 }
 
-/* An access that takes several messages. */
+/* An access that takes several messages, or that the record is about. */
 struct split_access {
 	struct vuc_request req;
 	vuc_session_fn done; /* NULL: a posted write */
@@ -96,7 +96,8 @@ vuc_device_access_begin(struct vuc_device *dev, enum vuc_op op, const struct vuc
 		rc = -EAGAIN;
 	if (rc != 0)
 		return rc;
-	if (device_goes_by_registers(a->region, a->offset, a->count))
+	if (device_goes_by_registers(a->region, a->offset, a->count) ||
+		device_records_region(dev, a->region))
 		rc = begin_split_access(dev, op, a);
 	else
 		rc = begin_message(dev, op, a);
@@ -222,7 +223,7 @@ perform_access(struct vuc_device *dev, enum vuc_op op, uint32_t region, uint64_t
 	if (dev->group->polling || dev->first != NULL || count > UINT32_MAX ||
 		device_check_access(dev, op, region, offset, count) != 0 ||
 		device_goes_by_registers(region, offset, count) ||
-		begin_message(dev, op, &access) != 0)
+		device_records_region(dev, region) || begin_message(dev, op, &access) != 0)
 		return perform_long_access(dev, op, region, offset, data, count);
 	if (polls_alone(dev))
 		device_exchange(dev, &w.done);
@@ -263,7 +264,8 @@ vuc_device_write_posted(
 	if (!vuc_device_posts(dev, VUC_OP_WRITE_POSTED, region))
 		return vuc_device_write(dev, region, offset, data, count);
 	if (dev->first == NULL && count <= vuc_session_max_write(dev->session) &&
-		!device_goes_by_registers(region, offset, count)) {
+		!device_goes_by_registers(region, offset, count) &&
+		!device_records_region(dev, region)) {
 		rc = vuc_session_region_write(dev->session, &access, true);
 		if (rc == 0)
 			device_mark_dirty(dev);

@@ -98,6 +98,7 @@ struct vuc_device {
 	struct region *regions;
 	struct vuc_device_info info;
 	uint32_t memory_bars; /* bit n: BAR n is memory, as its register says */
+	uint32_t recorded;    /* bit n: accesses to region n are for the record */
 	bool dirty;
 	bool operating; /* an operation has more to send, or there is a step */
 	bool draining;  /* the group's source has more that goes before a barrier */
@@ -194,6 +195,14 @@ device_mark_dirty(struct vuc_device *dev)
 		return;
 	dev->dirty = true;
 	TAILQ_INSERT_TAIL(&dev->group->dirty, dev, dirty_link);
+}
+
+/* Whether the record looks at accesses to a region: config space, and the BAR that has the MSI-X
+ * table. */
+static inline bool
+device_records_region(const struct vuc_device *dev, uint32_t region)
+{
+	return region < 32 && (dev->recorded >> region & 1) != 0;
 }
 
 /* device.c: put a request behind those that wait; or before them */

@@ -8,11 +8,30 @@
 #include "access_check.h"
 #include "error.h"
 #include "internal.h"
+#include "recorded.h"
 #include "vfio_user.h"
+
+/* What the server has answered or taken, and the record is about. */
+static __attribute__((noinline)) void
+request_record(const struct vuc_request *req)
+{
+	struct vuc_device *dev = req->priv.dev;
+
+	if (dev->record == NULL || dev->restoring != RESTORE_NONE || req->priv.status != 0)
+		return;
+	if (req->region == VFIO_PCI_CONFIG_REGION_INDEX && req->op == VUC_OP_READ)
+		record_note_read(dev->record, req->offset, req->data, req->count);
+	else if (req->region == VFIO_PCI_CONFIG_REGION_INDEX)
+		record_note_write(dev->record, req->offset, req->data, req->count);
+	else if (req->op != VUC_OP_READ)
+		record_note_table(dev->record, req->offset, req->data, req->count);
+}
 
 static void
 request_complete(struct vuc_request *req)
 {
+	if (device_records_region(req->priv.dev, req->region))
+		request_record(req);
 	req->priv.dev->group->completed++;
 	req->done(req, req->priv.status);
 }
@@ -56,6 +75,9 @@ vuc_device_posts(const struct vuc_device *dev, enum vuc_op op, uint32_t region)
 {
 	if (dev->posted_writes == VUC_POSTED_WRITES_OFF)
 		return false;
+	/* What is recorded is what the server has taken. */
+	if (region == VFIO_PCI_CONFIG_REGION_INDEX && dev->record != NULL)
+		return false;
 	if (op != VUC_OP_WRITE_PCI)
 		return op == VUC_OP_WRITE_POSTED;
 	if (dev->posted_writes == VUC_POSTED_WRITES_AUTO && dev->bypassed)
@@ -71,17 +93,6 @@ vuc_device_forget_bypasses(struct vuc_device *dev)
 
 /* Of one access, so that a slow server has the time for each of them. */
 #define MAX_REGISTERS 32u
-
-/* Up to the next dword, and aligned. */
-static uint32_t
-register_size(uint64_t offset, size_t left)
-{
-	uint32_t n = message_size(left, 4 - (uint32_t)(offset & 3));
-
-	if (n > 1 && (offset & 1) != 0)
-		return 1;
-	return n == 3 ? 2 : n;
-}
 
 /* Queue one message of a request. Returns 0, -EAGAIN, or what ended the session. */
 static int
@@ -103,7 +114,8 @@ queue_message(struct vuc_device *dev, struct vuc_request *req)
 
 	if (by_registers && req->priv.outstanding >= MAX_REGISTERS)
 		return -EAGAIN;
-	access.count = by_registers ? register_size(access.offset, left) : message_size(left, max);
+	access.count =
+		by_registers ? config_register_size(access.offset, left) : message_size(left, max);
 	if (req->op == VUC_OP_READ)
 		rc = vuc_session_region_read(s, &access);
 	else

@@ -12,20 +12,24 @@
 #include "vfio_user.h"
 
 static void
-record_note_read(struct device_record *r, uint64_t offset, const uint8_t *data, size_t count)
-{
-	if (offset >= RECORD_CONFIG_SIZE || count > RECORD_CONFIG_SIZE - offset)
-		return;
-	memcpy(r->config.last + offset, data, count);
-	memset(r->config.is_known + offset, 1, count);
-}
-
-static void
 record_free(struct device_record *r)
 {
 	record_irq_clear_all(r);
+	free(r->table.taken);
 	vuc_closer_let_go(r->closer);
 	free(r);
+}
+
+static int
+record_learn(struct device_record *r, struct vuc_error *err)
+{
+	r->first_len = r->read.count;
+	record_find_registers(r);
+	if (record_find_table(r) != 0)
+		return vuc_error_set(err, -ENOMEM, "no memory for the MSI-X table of a device");
+	if (r->table.place.size > 0)
+		r->dev->recorded |= UINT32_C(1) << r->table.place.bar;
+	return 0;
 }
 
 /* A server that does not let config space be read can still be restored. */
@@ -45,11 +49,9 @@ record_config_read(struct vuc_request *req, int status)
 		done(arg, -ECANCELED, &err);
 		return;
 	}
-	if (status == 0) {
-		r->first_len = req->count;
-		record_note_read(r, 0, r->first, req->count);
-	}
 	status = device_check_connected(dev, &err);
+	if (status == 0 && req->priv.status == 0)
+		status = record_learn(r, &err);
 	if (status != 0)
 		vuc_device_record_stop(dev);
 	done(arg, status, &err);
@@ -83,6 +85,7 @@ vuc_device_record_start(
 		.arg = r,
 	};
 	dev->record = r;
+	dev->recorded = UINT32_C(1) << VFIO_PCI_CONFIG_REGION_INDEX;
 	/* Without bytes to read it is complete with the next poll. */
 	device_enqueue(dev, &r->read);
 	device_mark_dirty(dev);
@@ -98,6 +101,7 @@ vuc_device_record_stop(struct vuc_device *dev)
 		return;
 	device_cancel_restore(dev, "the record was stopped");
 	dev->record = NULL;
+	dev->recorded = 0;
 	r->is_stopped = true;
 	/* Config space is still being read into it. */
 	if (r->done == NULL)

@@ -11,6 +11,27 @@
 
 #define RECORD_CONFIG_SIZE 4096u
 
+/* When a register of config space is replayed; see record.h. */
+enum record_order {
+	RECORD_NEVER, /* it is read-only, or a write of it does something */
+	RECORD_BARS,
+	RECORD_MESSAGES, /* MSI and MSI-X */
+	RECORD_DEVICE,   /* device control */
+	RECORD_OTHERS,
+	RECORD_COMMAND,
+};
+
+/* A register of config space that has its own width. */
+struct record_register {
+	uint16_t at;
+	uint8_t width;
+	enum record_order order;
+	uint32_t writable;
+	uint32_t cleared; /* by writing ones; or a one starts something. Never replayed */
+};
+
+#define RECORD_MAX_REGISTERS 128u
+
 /* Bytes that a server has, as far as they are known, and what it took of them. */
 struct record_config {
 	uint8_t last[RECORD_CONFIG_SIZE];       /* read or written */
@@ -19,6 +40,27 @@ struct record_config {
 	uint8_t is_taken[RECORD_CONFIG_SIZE];   /* whether a byte of taken is */
 	uint8_t width[RECORD_CONFIG_SIZE];      /* of the last write that began here; 0: none */
 	uint8_t is_refused[RECORD_CONFIG_SIZE]; /* a register that begins here, by a restore */
+	uint8_t owner[RECORD_CONFIG_SIZE];      /* the register that a byte belongs to, from 1 on */
+	struct record_register registers[RECORD_MAX_REGISTERS];
+	unsigned int nr_registers;
+	uint32_t power;   /* where PMCSR is; 0: nowhere */
+	uint32_t express; /* where device control is, if it can reset the device; 0: nowhere */
+};
+
+/* The MSI-X table, and whether a byte was written. */
+struct record_table {
+	struct msix_place place; /* size 0: there is none */
+	uint8_t *taken;
+	uint8_t *is_taken;
+	bool is_refused;
+};
+
+/* A write to be replayed. */
+struct record_write {
+	uint32_t region;
+	uint32_t width;
+	uint64_t offset;
+	uint8_t value[8];
 };
 
 /* An eventfd for an action on an interrupt, or an interrupt that is masked explicitly. */
@@ -40,6 +82,7 @@ struct device_record {
 	unsigned int nr_irqs;
 	struct record_irq irqs[VUC_RECORD_MAX_IRQS]; /* by index, kind and vector */
 	struct record_config config;
+	struct record_table table;
 	uint8_t first[MSIX_CONFIG_SIZE]; /* config space at the start, to compare */
 	size_t first_len;                /* 0: it is not known */
 	struct vuc_request read;         /* of that */
@@ -68,7 +111,36 @@ void record_irq_clear(
 void record_irq_clear_index(struct device_record *r, uint32_t index);
 void record_irq_clear_all(struct device_record *r);
 
-/* record_config.c: forget what a reset undoes. */
+/* record_config.c: which registers there are, by the config space at the start. */
+void record_find_registers(struct device_record *r);
+
+/* The server has answered a read, or taken a write of one or more registers. */
+void record_note_read(struct device_record *r, uint64_t offset, const void *data, size_t count);
+void record_note_write(struct device_record *r, uint64_t offset, const void *data, size_t count);
+
+/* The next write of an order, from *cursor on, which is 0 at first. Returns false: there is none.
+ */
+bool record_next_write(const struct device_record *r, enum record_order order, uint32_t *cursor,
+	struct record_write *write);
+
+/* Forget what a reset undoes. */
 void record_forget_registers(struct device_record *r);
+
+/* record_table.c: the same of the MSI-X table. -ENOMEM. */
+int record_find_table(struct device_record *r);
+void record_note_table(struct device_record *r, uint64_t offset, const void *data, size_t count);
+bool record_next_entry(const struct device_record *r, uint32_t *cursor, struct record_write *write);
+
+/* Up to the next dword, and aligned: what is one register, unless the client says otherwise. */
+static inline uint32_t
+config_register_size(uint64_t offset, size_t left)
+{
+	uint32_t n = 4 - (uint32_t)(offset & 3);
+
+	n = left < n ? (uint32_t)left : n;
+	if (n > 1 && (offset & 1) != 0)
+		return 1;
+	return n == 3 ? 2 : n;
+}
 
 #endif /* VUC_DEVICE_RECORDED_H */

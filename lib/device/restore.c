@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <linux/pci_regs.h>
+
 #include <vuc/dma.h>
 
 #include "compare.h"
@@ -33,10 +35,13 @@ struct device_restore {
 	bool waits; /* for the end of what was begun */
 	int status; /* of that */
 	struct vuc_error err;
-	unsigned int begun;     /* in this stage */
-	struct record_irq next; /* the first one that is not replayed yet */
-	bool unmasks;           /* INTx comes before that */
+	unsigned int begun;      /* in this stage */
+	struct record_irq next;  /* the first one that is not replayed yet */
+	bool unmasks;            /* INTx comes before that */
+	enum record_order order; /* of registers */
+	uint32_t cursor;
 	struct vuc_request req;
+	struct record_write write;
 	uint8_t config[MSIX_CONFIG_SIZE]; /* of the fresh device */
 	char step[64];
 	unsigned int nr_fds; /* of all regions ... */
@@ -256,6 +261,133 @@ restore_irqs(struct device_restore *o)
 			o->dev, &range, first->kind, fds, restore_operation_done, o));
 }
 
+/* ---- registers ---- */
+
+/* A vuc_request_fn. What is refused is said once, however often it is tried. */
+static void
+restore_written(struct vuc_request *req, int status)
+{
+	struct device_restore *o = req->arg;
+	struct vuc_device *dev = o->dev;
+	struct device_record *r = dev->record;
+	bool is_config = req->region == VFIO_PCI_CONFIG_REGION_INDEX;
+	bool is_known = is_config ? r->config.is_refused[req->offset] : r->table.is_refused;
+	char line[VUC_ERROR_MAX];
+
+	if (restore_was_refused(o, status)) {
+		snprintf(line, sizeof(line),
+			"%s at 0x%llx was not restored: the server refuses a write of %zu bytes",
+			is_config ? "the register" : "the MSI-X table",
+			(unsigned long long)req->offset, req->count);
+		if (!is_known)
+			device_log_warning(dev, line);
+		if (is_config)
+			r->config.is_refused[req->offset] = 1;
+		else
+			r->table.is_refused = true;
+		status = 0;
+	}
+	restore_go_on(o, status, dev->reason.text);
+}
+
+static int
+restore_write(struct device_restore *o, const struct record_write *write)
+{
+	o->write = *write;
+	o->req = (struct vuc_request){
+		.op = VUC_OP_WRITE,
+		.region = write->region,
+		.offset = write->offset,
+		.data = o->write.value,
+		.count = write->width,
+		.done = restore_written,
+		.arg = o,
+	};
+	device_enqueue(o->dev, &o->req);
+	device_mark_dirty(o->dev);
+	o->waits = true;
+	o->begun++;
+	return -EAGAIN;
+}
+
+static int
+restore_registers_of(struct device_restore *o, enum record_order order)
+{
+	struct record_write write;
+
+	return record_next_write(o->dev->record, order, &o->cursor, &write)
+		? restore_write(o, &write)
+		: 0;
+}
+
+static int
+restore_bars(struct device_restore *o)
+{
+	return restore_registers_of(o, RECORD_BARS);
+}
+
+static int
+restore_table(struct device_restore *o)
+{
+	struct record_write write;
+
+	return record_next_entry(o->dev->record, &o->cursor, &write) ? restore_write(o, &write) : 0;
+}
+
+static int
+restore_registers(struct device_restore *o)
+{
+	for (; o->order <= RECORD_OTHERS; o->order++, o->cursor = 0) {
+		int rc = restore_registers_of(o, o->order);
+
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int
+restore_command(struct device_restore *o)
+{
+	return restore_registers_of(o, RECORD_COMMAND);
+}
+
+/* A vuc_request_fn. */
+static void
+restore_power_read(struct vuc_request *req, int status)
+{
+	struct device_restore *o = req->arg;
+
+	/* As good as D0. */
+	if (status != 0)
+		memset(o->write.value, 0, sizeof(o->write.value));
+	restore_go_on(o, restore_was_refused(o, status) ? 0 : status, o->dev->reason.text);
+}
+
+/* A device in another power state takes nothing else. */
+static int
+restore_power(struct device_restore *o)
+{
+	uint32_t at = o->dev->record->config.power;
+	struct record_write write = {.region = VFIO_PCI_CONFIG_REGION_INDEX, .width = 2};
+
+	if (at == 0 || o->begun > 1)
+		return 0;
+	write.offset = at;
+	if (o->begun == 0) {
+		restore_write(o, &write);
+		o->req.op = VUC_OP_READ;
+		o->req.done = restore_power_read;
+		return -EAGAIN;
+	}
+	memcpy(write.value, o->write.value, write.width);
+	if ((write.value[0] & PCI_PM_CTRL_STATE_MASK) == 0)
+		return 0;
+	write.value[0] &= (uint8_t)~PCI_PM_CTRL_STATE_MASK;
+	write.value[1] &= (uint8_t) ~(PCI_PM_CTRL_PME_STATUS >> 8);
+	return restore_write(o, &write);
+}
+
 static int
 restore_nothing(struct device_restore *o)
 {
@@ -269,14 +401,14 @@ restore_nothing(struct device_restore *o)
 static int (*const restore_stages[])(struct device_restore *o) = {
 	[RESTORE_COMPARE] = restore_compare,
 	[RESTORE_RESET] = restore_reset,
-	[RESTORE_POWER] = restore_nothing,
-	[RESTORE_BARS] = restore_nothing,
+	[RESTORE_POWER] = restore_power,
+	[RESTORE_BARS] = restore_bars,
 	[RESTORE_MAPS] = restore_maps,
 	[RESTORE_IRQS] = restore_irqs,
-	[RESTORE_TABLE] = restore_nothing,
-	[RESTORE_REGISTERS] = restore_nothing,
+	[RESTORE_TABLE] = restore_table,
+	[RESTORE_REGISTERS] = restore_registers,
 	[RESTORE_LOGGING] = restore_nothing,
-	[RESTORE_COMMAND] = restore_nothing,
+	[RESTORE_COMMAND] = restore_command,
 };
 
 /* The callback may close the device. */
@@ -318,6 +450,7 @@ restore_run(struct device_restore *o)
 			continue;
 		dev->restoring++;
 		o->begun = 0;
+		o->cursor = 0;
 	}
 	return o->waits ? -EAGAIN : rc;
 }
@@ -420,6 +553,7 @@ vuc_device_restore_start(struct vuc_device *dev, struct vuc_device *fresh,
 		return vuc_error_set(&dev->reason, -ENOMEM, "no memory to restore a device");
 	o->dev = dev;
 	o->reset = opts->reset;
+	o->order = RECORD_MESSAGES;
 	o->done = done;
 	o->arg = arg;
 	restore_graft(o, fresh);

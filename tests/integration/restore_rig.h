@@ -29,6 +29,7 @@ struct restore_server {
 	char log[MAX_LOG];
 	size_t log_len;
 	int eventfds[VFIO_PCI_NUM_IRQS][8]; /* duplicates of what came to be triggered; 0: none */
+	unsigned int dies_at;    /* this message behind those that open it; 0: it lives */
 	unsigned int refuse_nth; /* of the messages that are logged, from 1 on; 0: none */
 	unsigned int logged;
 };
