@@ -35,7 +35,7 @@ def test_killed_and_attached_again(server, vucd, storm):
     vmm = storm(daemon, 'disk0')
     leaks = Leaks()
     vmm.ok('run')
-    vmm.ok('check')
+    vmm.ok('check 1')
     for number in range(ROUNDS):
         vmm.ok('rounds 1')
         target.kill()
@@ -45,7 +45,7 @@ def test_killed_and_attached_again(server, vucd, storm):
         vmm.ok(f'await stale {number + 1}')
         vmm.ok('again')
         vmm.ok('run')
-        vmm.ok('check')
+        vmm.ok('check 1')
         leaks.look(number, vucd=daemon.pid, vmm=vmm.pid)
     print(vmm.has_been_right('ECONNRESET', 'ENOTCONN', 'ECANCELED'))
     vmm.detach()
@@ -93,7 +93,7 @@ def test_restarted(held, way):
         if way == 'twice':  # while it is being restored
             target.restart()
         vmm.ok(f'await reset {number + 1}')
-        vmm.ok('check')
+        vmm.ok('check 1')
         leaks.look(number, vucd=daemon.pid, vmm=vmm.pid)
     print('#', vmm.has_been_right(), counters(daemon))
     vmm.detach()
@@ -107,7 +107,7 @@ def test_signals(held):
     for number in range(3):
         target.restart()
         vmm.ok(f'await reset {number + 1}')
-        vmm.ok('check')  # which takes what has come to those that it looks at
+        vmm.ok('check 1')  # which takes what has come to those that it looks at
     vmm.ok('signals')
     target.restart()
     vmm.ok('await reset 4')
@@ -119,12 +119,12 @@ def test_signals(held):
         signals = [a + b for a, b in zip(signals, more)]
         return signals == [1] * 9 + [0, 0]
     rig.eventually(all_have_come)
-    vmm.ok('check')
+    vmm.ok('check 1')
     assert vmm.ok('signals') == '0 0 0 0 0 0 0 0 0 0 0'
 
 
 STEPS = ['version', 'device_get_info', 'device_get_region_info', 'device_get_irq_info', 'region_read',
-         'device_reset', 'dma_map', 'device_set_irqs']
+         'device_reset', 'region_write', 'dma_map', 'device_set_irqs']
 
 
 @pytest.mark.parametrize('command', STEPS)
@@ -142,7 +142,7 @@ def test_dies_while_restored(held, command):
         target.process.drain()
         again = target.process.err.count(b': version (') > 1
         if again:
-            vmm.ok('check')
+            vmm.ok('check 1')
     print(f'# {nth - 1} steps')
     assert nth > 1
     vmm.has_been_right()
@@ -156,12 +156,12 @@ def test_refuses(held, fault):
     target, _, vmm = held(FOREVER)
     target.restart('--verbose', f'--fault={fault}')
     vmm.ok('await reset 1')
-    vmm.ok('check')
+    vmm.ok('check 1')
     target.process.drain()
     assert target.process.err.count(b': version (') == 2
 
 
-@pytest.mark.parametrize('command', ['version', 'device_get_info', 'device_reset'])
+@pytest.mark.parametrize('command', ['version', 'device_get_info', 'device_reset', 'region_write'])
 @pytest.mark.parametrize('end', ['detach', 'stop'])
 def test_hangs_while_restored(held, command, end):
     """A server that may take an hour for an answer holds up nobody: what is done has not waited."""
@@ -239,7 +239,7 @@ def test_maps_while_away(held):
     vmm.ok('churn 50')
     target.start()
     vmm.ok('await reset 1')
-    vmm.ok('check')
+    vmm.ok('check 1')
 
 
 def test_beside(storm, server, vucd):
@@ -256,11 +256,11 @@ def test_beside(storm, server, vucd):
         target.start()
         vmm.ok(f'await reset {number + 1}')
         vmm.ok('rounds 1')
-    beside.ok('check')
+    beside.ok('check 1')
     events = beside.has_been_right()['events']
     assert [name for name, nr in events.items() if nr > 0] == ['attached']
     assert counters(daemon, 'disk1')['outages'] == 0
-    vmm.ok('check')
+    vmm.ok('check 1')
     vmm.has_been_right()
 
 
@@ -270,7 +270,7 @@ def test_vmm_killed_while_away(server, vucd):
     daemon = vucd(device(target, HOLD + FOREVER))
     for _ in range(ROUNDS):
         with Storm(daemon, 'disk0') as vmm:
-            vmm.ok('check')
+            vmm.ok('check 1')
             vmm.ok('churn 5')
             target.kill()
             vmm.ok('await lost 1')
@@ -305,7 +305,7 @@ def test_stopped(held):
         assert b'dma_map' not in target.process.err
         stopped.close()
         vmm.ok(f'await reset {number + 1}')
-        vmm.ok('check')
+        vmm.ok('check 1')
         target.process.drain()
         assert b'dma_map' in target.process.err
     vmm.has_been_right()
