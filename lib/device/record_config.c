@@ -239,8 +239,8 @@ merge_byte(struct record_config *c, uint32_t at, uint8_t byte)
 	const struct record_register *reg =
 		c->owner[at] != 0 ? &c->registers[c->owner[at] - 1] : NULL;
 	unsigned int shift = reg != NULL ? 8 * (at - reg->at) : 0;
-	uint8_t writable = reg != NULL ? (uint8_t)(reg->writable >> shift) : UINT8_MAX;
-	uint8_t cleared = reg != NULL ? (uint8_t)(reg->cleared >> shift) : 0;
+	uint32_t writable = reg != NULL ? reg->writable >> shift : UINT8_MAX;
+	uint32_t cleared = reg != NULL ? reg->cleared >> shift : 0;
 
 	c->last[at] = (uint8_t)((byte & writable) | (c->last[at] & ~writable & ~(byte & cleared)));
 	c->is_known[at] |= reg == NULL;
