@@ -76,7 +76,7 @@ queue_renew(struct vuc_queue *q, int error)
 	int rc;
 
 	if (atomic_load_explicit(&q->renewal, memory_order_relaxed) == NULL ||
-		(vuc_queue_outstanding(q) > 0 && !q->settled))
+		(q->nr_free < q->geometry.depth && !q->settled))
 		return error;
 	/*
 	 * Clear the error, then take the offer; vuc_queue_cut() takes the offer, then stores the
