@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Answers to requests; and while the device is away, what is done instead. */
+
 #include "hold.h"
 
 #include <errno.h>
@@ -8,10 +11,12 @@
 #include <linux/vfio.h>
 
 #include "clock.h"
+#include "eal.h"
 #include "internal.h"
 #include "record.h"
 #include "registry.h"
 #include "source.h"
+#include "trace.h"
 
 /* Registers of a device whose last values are known, at most. */
 #define LAST_READS 256u
@@ -29,6 +34,33 @@ struct poller_hold {
 	bool over;       /* it has passed */
 };
 
+/* ---- answers ---- */
+
+static inline __attribute__((always_inline)) void
+request_end(struct poller_request *r, int status)
+{
+	struct poller_queue *q = r->queue;
+
+	q->poller->answered++;
+	if (status == 0) {
+		stats_add(&q->counters->read_bytes, r->count);
+	} else {
+		stats_add(&q->counters->errors, 1);
+		if (status == -ETIMEDOUT)
+			stats_add(&q->counters->timeouts, 1);
+	}
+	if (r->begun != 0)
+		histogram_add(&q->device->account->latency, vuc_eal_ticks() - r->begun);
+	vuc_trace_complete(q->device->id, q->index, r->id, status);
+	vuc_queue_back_complete(&q->back, r->id, status, status == 0 ? r->count : 0);
+}
+
+static __attribute__((cold, noinline)) void
+request_answer_now(struct poller_request *r, int status)
+{
+	request_end(r, status);
+}
+
 /* ---- what was read last ---- */
 
 static struct last_read *
@@ -39,8 +71,8 @@ find_last(const struct poller_request *r)
 	return &r->queue->device->last[(key >> 32) % LAST_READS];
 }
 
-void
-poller_hold_note_read(struct poller_request *r)
+static void
+hold_note_read(struct poller_request *r)
 {
 	struct last_read *last;
 
@@ -123,7 +155,7 @@ answer_instead(struct poller_device *d, struct poller_request *r)
 	case POLLER_AFTER_ERROR:
 		break;
 	}
-	poller_answer(r, status);
+	request_answer_now(r, status);
 }
 
 /* In the order of the queue, whatever the order in which the loss has ended them. */
@@ -166,8 +198,9 @@ drop_write(const struct poller_queue *q, uint16_t region)
 	return 0;
 }
 
-bool
-poller_hold_answered(struct poller_request *r, int status)
+/* Returns whether that is the outage's, and not an answer. */
+static bool
+hold_answered(struct poller_request *r, int status)
 {
 	struct poller_queue *q = r->queue;
 
@@ -177,8 +210,35 @@ poller_hold_answered(struct poller_request *r, int status)
 	if (r->count > 0)
 		hold_read(q->device, r);
 	else
-		poller_answer(r, drop_write(q, r->region));
+		request_answer_now(r, drop_write(q, r->region));
 	return true;
+}
+
+static __attribute__((cold, noinline)) void
+request_failed(struct poller_request *r, int status)
+{
+	if (!hold_answered(r, status))
+		request_end(r, status);
+}
+
+static __attribute__((noinline)) void
+request_noted(struct poller_request *r)
+{
+	hold_note_read(r);
+	request_end(r, 0);
+}
+
+void
+poller_request_answered(void *arg, const struct vuc_session_reply *reply)
+{
+	struct poller_request *r = arg;
+
+	if (reply->status != 0)
+		request_failed(r, reply->status);
+	else if (r->queue->device->last != NULL)
+		request_noted(r);
+	else
+		request_end(r, 0);
 }
 
 int
@@ -201,7 +261,7 @@ poller_hold_read(struct poller_request *r)
 	if (rc == 0)
 		hold_read(d, r);
 	else
-		poller_answer(r, rc);
+		request_answer_now(r, rc);
 }
 
 /* ---- the end of an outage, or of what it may last ---- */
@@ -251,6 +311,21 @@ poller_hold_look(struct poller_device *d)
 		set_away(d, false);
 }
 
+static int
+read_send(struct poller_request *r)
+{
+	const struct vuc_session_access access = {
+		.region = r->region,
+		.offset = r->offset,
+		.data = vuc_queue_back_room(&r->queue->back, r->id, r->count),
+		.count = r->count,
+		.done = poller_request_answered,
+		.arg = r,
+	};
+
+	return vuc_device_access_begin(r->queue->device->dev, VUC_OP_READ, &access);
+}
+
 /* Returns whether all were sent. */
 static bool
 send_parked(struct poller_device *d)
@@ -262,14 +337,14 @@ send_parked(struct poller_device *d)
 		struct poller_request *r;
 
 		while ((r = TAILQ_FIRST(&q->parked)) != NULL) {
-			int rc = left-- > 0 ? poller_send_read(r) : -EAGAIN;
+			int rc = left-- > 0 ? read_send(r) : -EAGAIN;
 
 			if (rc == -EAGAIN)
 				return false;
 			TAILQ_REMOVE(&q->parked, r, parked_link);
 			d->poller->taken++;
 			if (rc != 0)
-				poller_answer(r, rc);
+				request_answer_now(r, rc);
 		}
 	}
 	return true;
@@ -318,7 +393,7 @@ poller_hold_end_queue(struct poller_queue *q, int status)
 
 	while ((r = TAILQ_FIRST(&q->parked)) != NULL) {
 		TAILQ_REMOVE(&q->parked, r, parked_link);
-		poller_answer(r, status);
+		request_answer_now(r, status);
 	}
 }
 

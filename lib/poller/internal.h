@@ -252,13 +252,16 @@ void poller_await_closing(struct queue_closing *c);
 /* device.c: see which connections have ended; also the changed of a struct vuc_poll_source */
 void poller_watch_devices(void *arg);
 
-/* device.c: a device that was lost has been restored */
+/* account.c: an outage of the account begins, if no device of it is connected: returns whether it
+ * does; it ends, if there was one */
+bool poller_account_begin_outage(const struct vuc_poller *p, struct poller_account *a);
+void poller_account_end_outage(const struct vuc_poller *p, struct poller_account *a);
+
+/* account.c: a device that was away is connected again */
 void poller_device_returned(struct poller_device *d);
 
-/* serve.c: the end of a request that is owed an answer; send a read, as vuc_device_access_begin()
- */
-void poller_answer(struct poller_request *r, int status);
-int poller_send_read(struct poller_request *r);
+/* hold.c: the done of an access that is owed an answer, with its struct poller_request */
+void poller_request_answered(void *arg, const struct vuc_session_reply *reply);
 
 /*
  * hold.c: accesses during outages; see hold.h. A device with a hold that is lost is away from the
@@ -273,15 +276,9 @@ poller_is_away(const struct poller_device *d)
 /* Whether what a device does not take now is kept, or answered for it. */
 bool poller_hold_keeps(struct poller_device *d);
 
-/* A request has ended with an error. Returns whether it is kept, or was answered otherwise. */
-bool poller_hold_answered(struct poller_request *r, int status);
-
 /* Take a read, or return the status of a write, in place of the device. */
 void poller_hold_read(struct poller_request *r);
 int poller_hold_write(struct poller_queue *q, const struct queue_request_slot *slot);
-
-/* What a read has got; for a device with last. */
-void poller_hold_note_read(struct poller_request *r);
 
 /* In each poll, for a device that is away. Returns whether new requests may be taken. */
 bool poller_hold_serve(struct poller_device *d);

@@ -19,73 +19,6 @@ stats_of(struct poller_queue *q)
 	return q->counters;
 }
 
-static inline __attribute__((always_inline)) void
-request_end(struct poller_request *r, int status)
-{
-	struct poller_queue *q = r->queue;
-
-	q->poller->answered++;
-	if (status == 0) {
-		stats_add(&stats_of(q)->read_bytes, r->count);
-	} else {
-		stats_add(&stats_of(q)->errors, 1);
-		if (status == -ETIMEDOUT)
-			stats_add(&stats_of(q)->timeouts, 1);
-	}
-	if (r->begun != 0)
-		histogram_add(&q->device->account->latency, vuc_eal_ticks() - r->begun);
-	vuc_trace_complete(q->device->id, q->index, r->id, status);
-	vuc_queue_back_complete(&q->back, r->id, status, status == 0 ? r->count : 0);
-}
-
-__attribute__((cold)) void
-poller_answer(struct poller_request *r, int status)
-{
-	request_end(r, status);
-}
-
-static __attribute__((cold, noinline)) void
-request_failed(struct poller_request *r, int status)
-{
-	if (!poller_hold_answered(r, status))
-		request_end(r, status);
-}
-
-static __attribute__((noinline)) void
-request_noted(struct poller_request *r)
-{
-	poller_hold_note_read(r);
-	request_end(r, 0);
-}
-
-static void
-request_answered(void *arg, const struct vuc_session_reply *reply)
-{
-	struct poller_request *r = arg;
-
-	if (reply->status != 0)
-		request_failed(r, reply->status);
-	else if (r->queue->device->last != NULL)
-		request_noted(r);
-	else
-		request_end(r, 0);
-}
-
-int
-poller_send_read(struct poller_request *r)
-{
-	const struct vuc_session_access access = {
-		.region = r->region,
-		.offset = r->offset,
-		.data = vuc_queue_back_room(&r->queue->back, r->id, r->count),
-		.count = r->count,
-		.done = request_answered,
-		.arg = r,
-	};
-
-	return vuc_device_access_begin(r->queue->device->dev, VUC_OP_READ, &access);
-}
-
 /* What the front may do wrong ends its queue, and nothing else. */
 static void
 break_queue(struct poller_queue *q)
@@ -229,7 +162,7 @@ serve_request(struct poller_queue *q, const struct vuc_queue_taken *taken)
 		.offset = slot->offset,
 		.data = (void *)(uintptr_t)taken->payload,
 		.count = slot->count,
-		.done = request_answered,
+		.done = poller_request_answered,
 	};
 	bool owed = slot->op != VUC_QUEUE_WRITE_POSTED;
 	int rc;
