@@ -10,20 +10,6 @@
 
 /* ---- Events ---- */
 
-/* One of each type waits; it is told when there is a request, and no more until its log is read. */
-void
-refdev_nvme_event_raise(
-	struct refdev *dev, enum nvme_event_type type, uint8_t info, enum nvme_log log)
-{
-	struct nvme_event *event = &refdev_nvme_of(dev)->events[type];
-
-	if (event->pending || event->masked)
-		return;
-	event->pending = true;
-	event->info = info;
-	event->log = (uint8_t)log;
-}
-
 void
 refdev_nvme_event_request(struct refdev *dev, const struct nvme_command *cmd)
 {
@@ -73,29 +59,6 @@ refdev_nvme_health_check(struct refdev *dev)
 	if (is_too_warm(nvme) && (nvme->features.events & NVME_WARNING_TEMPERATURE) != 0)
 		refdev_nvme_event_raise(
 			dev, NVME_EVENT_HEALTH, NVME_ABOVE_TEMPERATURE, NVME_LOG_HEALTH);
-}
-
-/* ---- The error log ---- */
-
-/* Where the error is, is not said. */
-#define NO_PARAMETER 0xffffu
-
-void
-refdev_nvme_error_log(
-	struct refdev *dev, uint16_t sq, const struct nvme_command *cmd, uint16_t status)
-{
-	struct refdev_nvme *nvme = refdev_nvme_of(dev);
-	uint64_t count = ++nvme->statistics.errors;
-
-	nvme->errors[(count - 1) % NVME_NR_ERRORS] = (struct nvme_error_entry){
-		.count = count,
-		.sq = sq,
-		.cid = cmd->cid,
-		.status = (uint16_t)(status << 1),
-		.parameter = NO_PARAMETER,
-		.lba = sq != 0 ? (uint64_t)cmd->cdw11 << 32 | cmd->cdw10 : 0,
-		.nsid = cmd->nsid,
-	};
 }
 
 /* ---- The pages ---- */

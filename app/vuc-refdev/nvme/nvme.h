@@ -185,7 +185,13 @@ refdev_nvme_of(const struct refdev *dev)
 	return dev->state;
 }
 
-/* ---- queue.c: doorbells, commands and completions ---- */
+static inline uint32_t
+nvme_smallest(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/* ---- queue.c: doorbells, completions, and what is told of errors ---- */
 
 /* Look at the doorbells. */
 void refdev_nvme_doorbells_read(struct refdev *dev);
@@ -206,6 +212,15 @@ void refdev_nvme_kept_complete(
 bool refdev_nvme_cq_has_room(const struct nvme_cq *cq, uint32_t entries);
 /* The controller can't go on. */
 void refdev_nvme_fatal(struct refdev *dev);
+/* Raise the interrupts of all completions since the last poll. */
+void refdev_nvme_interrupts_raise(struct refdev *dev);
+void refdev_nvme_error_log(
+	struct refdev *dev, uint16_t sq, const struct nvme_command *cmd, uint16_t status);
+void refdev_nvme_event_raise(
+	struct refdev *dev, enum nvme_event_type type, uint8_t info, enum nvme_log log);
+
+/* ---- run.c: commands; of struct refdev_model ---- */
+
 void refdev_nvme_poll(struct refdev *dev);
 int64_t refdev_nvme_poll_ns(const struct refdev *dev);
 
@@ -214,19 +229,24 @@ int64_t refdev_nvme_poll_ns(const struct refdev *dev);
 /* Access this much at an address, and at a place in the buffer; step follows. */
 void refdev_nvme_access_start(
 	struct refdev *dev, struct nvme_segment segment, uint32_t at, bool write, nvme_step *step);
+/* The same with the segments of the command. */
+void refdev_nvme_access_segments(struct refdev *dev, uint32_t at, bool write, nvme_step *step);
 /* Whether answers have to come first. */
 bool refdev_nvme_access_waits(const struct refdev *dev);
-/*
- * Move the data of the command between its PRPs and the start of the buffer; moved follows, or
- * NULL: the command has succeeded. Errors end the command.
- */
-void refdev_nvme_data_move(struct refdev *dev, uint32_t len, bool to_client, nvme_step *moved);
 
 /* Of struct refdev_model. */
 bool refdev_nvme_has_command(const struct refdev *dev);
 void refdev_nvme_next_command(struct refdev *dev, struct vuc_loopback_msg *msg);
 int refdev_nvme_answer(struct refdev *dev, const struct refdev_command *command,
 	const struct refdev_answer *answer);
+
+/* ---- data.c ---- */
+
+/*
+ * Move the data of the command between its PRPs and the start of the buffer; moved follows, or
+ * NULL: the command has succeeded. Errors end the command.
+ */
+void refdev_nvme_data_move(struct refdev *dev, uint32_t len, bool to_client, nvme_step *moved);
 
 /* ---- Commands. They end by a completion, now or later. ---- */
 
@@ -240,10 +260,6 @@ void refdev_nvme_features_reset(struct refdev *dev);
 
 /* ---- log.c: log pages and asynchronous events ---- */
 
-void refdev_nvme_error_log(
-	struct refdev *dev, uint16_t sq, const struct nvme_command *cmd, uint16_t status);
-void refdev_nvme_event_raise(
-	struct refdev *dev, enum nvme_event_type type, uint8_t info, enum nvme_log log);
 /* The temperature may have passed a threshold. */
 void refdev_nvme_health_check(struct refdev *dev);
 /* Complete a request for an event that has happened; false: there is none of them. */
