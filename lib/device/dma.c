@@ -164,7 +164,8 @@ dma_check_unmap(const struct vuc_device *dev, uint64_t iova, uint64_t size, stru
 static bool
 dma_has_to_be_unmapped(const struct dma_table *t, const struct dma_entry *e)
 {
-	return e->on_server || (t->replays && dma_entry_is_being_mapped(t, e));
+	return e->on_server ||
+		(t->replays && e->window_size != 0 && dma_entry_is_being_mapped(t, e));
 }
 
 /* What the server does not know of is forgotten, the rest waits for the commit. */

@@ -176,6 +176,8 @@ window_unmapped(struct dma_table *t, const struct commit_message *m)
 	for (size_t i = window_first(t, &m->range); window_holds(t, i, &m->range); i++) {
 		if (entry_is_of_window(&t->entries.at[i], &m->range))
 			t->entries.at[i].on_server = false;
+		if (!t->entries.at[i].on_server)
+			t->entries.at[i].window_size = 0;
 	}
 	for (size_t i = m->leaving; i < m->leaving + m->nr_leaving; i++) {
 		dma_entry_release(t, &t->leaving.at[i]);
@@ -553,7 +555,6 @@ static const struct operation_ops commit_ops = {
 	.vital = true,
 	.run = commit_run,
 	.record = commit_record,
-	.sent_from = RESTORE_MAPS,
 	.end = commit_end,
 	.free = commit_free,
 };

@@ -81,8 +81,19 @@ dma_table_lose(struct dma_table *t)
 		e->on_server = false;
 		e->queued = true;
 		e->rest = false;
+		e->window_size = 0;
 		e->commit = t->next_commit;
 	}
+}
+
+bool
+dma_table_is_committed(const struct dma_table *t)
+{
+	for (size_t i = 0; i < t->entries.nr; i++) {
+		if (!t->entries.at[i].on_server)
+			return false;
+	}
+	return t->leaving.nr == 0;
 }
 
 size_t

@@ -67,6 +67,9 @@ dma_entry_is_due(const struct dma_entry *e, uint32_t commit)
 
 void dma_table_free(struct dma_table *t);
 
+/* Whether the server has all that is mapped, and nothing else. */
+bool dma_table_is_committed(const struct dma_table *t);
+
 /* The server is gone: nothing is on it, nothing leaves it, and all is to be mapped by the next
  * commit, which makes so many messages of it. */
 void dma_table_lose(struct dma_table *t);

@@ -66,6 +66,8 @@ struct region {
 struct irq_set {
 	uint32_t start;
 	uint32_t end;
+	bool changed;  /* the record has something that a restore has not replayed */
+	bool replayed; /* the restore has sent something */
 };
 
 /* The process that the kernel names as the other end of the socket, when it was connected. */

@@ -301,7 +301,7 @@ irq_keep_set(const struct irq_operation *o, const struct vuc_irq_range *assigned
 	struct irq_set *set = &o->op.dev->irq_sets[o->range.index];
 
 	if (o->kind == IRQ_DISABLE) {
-		*set = (struct irq_set){0};
+		set->start = set->end = 0;
 	} else if (assigned->count > 0 && o->action == VUC_IRQ_TRIGGER && set->start == set->end) {
 		set->start = assigned->start;
 		set->end = assigned->start + assigned->count;
@@ -391,6 +391,7 @@ irq_record(struct operation *op)
 	struct irq_operation *o = (struct irq_operation *)op;
 	struct device_record *r = op->dev->record;
 
+	op->dev->irq_sets[o->range.index].changed = true;
 	if (op->lost)
 		irq_record_rest(o);
 	switch (o->kind) {
@@ -436,7 +437,6 @@ static const struct operation_ops irq_ops = {
 	.name = "SET_IRQS",
 	.run = irq_run,
 	.record = irq_record,
-	.sent_from = RESTORE_IRQS,
 	.end = irq_end,
 	.free = irq_free,
 };
@@ -704,11 +704,13 @@ device_replay_irqs_start(struct vuc_device *dev, const struct vuc_irq_range *ran
 {
 	struct irq_change c = {.kind = IRQ_ACT, .range = *range};
 
-	if (kind == RECORD_IRQ_MASKED) {
+	if (kind == RECORD_IRQ_NONE)
+		c = irq_disable_all(dev, range->index);
+	else if (kind == RECORD_IRQ_MASKED)
 		c.action = VUC_IRQ_MASK;
-	} else if (kind == RECORD_IRQ_UNMASKED) {
+	else if (kind == RECORD_IRQ_UNMASKED)
 		c.action = VUC_IRQ_UNMASK;
-	} else {
+	else {
 		c.kind = IRQ_ASSIGN;
 		c.action = (enum vuc_irq_action)kind;
 		c.eventfds = fds;

@@ -60,8 +60,10 @@ static const struct operation_ops vital_message_ops = {
 static int
 message_record_reset(struct operation *op)
 {
-	if (op->status == 0)
-		record_forget_registers(op->dev->record);
+	if (op->status != 0)
+		return op->status;
+	record_forget_registers(op->dev->record);
+	op->dev->record->resets = op->dev->restoring > RESTORE_RESET;
 	return op->status;
 }
 
@@ -70,7 +72,6 @@ static const struct operation_ops reset_ops = {
 	.vital = true,
 	.run = message_run,
 	.record = message_record_reset,
-	.sent_from = RESTORE_BARS,
 	.free = message_free,
 };
 

@@ -63,12 +63,7 @@ operation_fail_by_session(struct operation *op, int status)
 static bool
 operation_is_recorded(const struct operation *op)
 {
-	const struct vuc_device *dev = op->dev;
-
-	if (op->ops->record == NULL || op->replays || !vuc_device_is_away(dev))
-		return false;
-	return vuc_session_state(dev->session) == VUC_SESSION_LOST ||
-		dev->restoring < op->ops->sent_from;
+	return op->ops->record != NULL && !op->replays && vuc_device_is_away(op->dev);
 }
 
 /* Whether there is a server for it, or a record. */

@@ -63,8 +63,6 @@ struct operation_ops {
 	 * it fails without a connection, as all do on a device without a record.
 	 */
 	int (*record)(struct operation *op);
-	/* While the device is being restored: from here on it is sent, and recorded before. */
-	enum restore_stage sent_from;
 	/* It has ended, and its callback comes next; may be NULL. */
 	void (*end)(struct operation *op);
 	/* Free it, and what it owns; NULL: free(3). */

@@ -71,13 +71,16 @@ struct record_irq {
 	int fd; /* -1: it is masked */
 };
 
-#define RECORD_IRQ_MASKED   ((uint32_t)VUC_IRQ_UNMASK + 1)
-#define RECORD_IRQ_UNMASKED (RECORD_IRQ_MASKED + 1) /* to be replayed only */
+#define RECORD_IRQ_MASKED ((uint32_t)VUC_IRQ_UNMASK + 1)
+/* To be replayed only; the second one disables the index. */
+#define RECORD_IRQ_UNMASKED (RECORD_IRQ_MASKED + 1)
+#define RECORD_IRQ_NONE     (RECORD_IRQ_MASKED + 2)
 
 struct device_record {
 	struct vuc_device *dev;
 	struct vuc_closer *closer;
 	uint64_t remapped; /* see vuc_device_remapped() */
+	bool resets;       /* a reset was recorded since a restore has sent one */
 	size_t maps_taken; /* most mappings that the server had at a time */
 	unsigned int nr_irqs;
 	struct record_irq irqs[VUC_RECORD_MAX_IRQS]; /* by index, kind and vector */

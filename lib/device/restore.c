@@ -192,10 +192,11 @@ restore_reset(struct device_restore *o)
 	return restore_begun(o, rc);
 }
 
+/* Again when the client has changed the table meanwhile. */
 static int
 restore_maps(struct device_restore *o)
 {
-	if (o->begun > 0 || vuc_dma_count(o->dev) == 0)
+	if (dma_table_is_committed(&o->dev->dma))
 		return 0;
 	o->dev->replaying = true;
 	return restore_begun(o, vuc_dma_commit_start(o->dev, restore_operation_done, o));
@@ -229,9 +230,9 @@ irq_follows(const struct record_irq *irq, const struct record_irq *first, uint32
 		irq->vector == first->vector + count;
 }
 
-/* Interrupts behind each other with one message, or as many as it takes. */
+/* Interrupts of the index behind each other with one message, or as many as it takes. */
 static int
-restore_irqs(struct device_restore *o)
+restore_next_irqs(struct device_restore *o)
 {
 	const struct device_record *r = o->dev->record;
 	unsigned int i = record_irq_find(r, o->next.index, o->next.kind, o->next.vector);
@@ -239,9 +240,7 @@ restore_irqs(struct device_restore *o)
 	struct vuc_irq_range range = {0};
 	int fds[IRQS_AT_ONCE];
 
-	if (o->unmasks)
-		return restore_unmask_intx(o);
-	if (i == r->nr_irqs)
+	if (i == r->nr_irqs || first->index != o->next.index)
 		return 0;
 	range.index = first->index;
 	range.start = first->vector;
@@ -250,15 +249,60 @@ restore_irqs(struct device_restore *o)
 		fds[range.count] = first[range.count].fd;
 		range.count++;
 	}
-	o->next = (struct record_irq){
-		.index = first->index, .kind = first->kind, .vector = first->vector + range.count};
+	o->next.kind = first->kind;
+	o->next.vector = first->vector + range.count;
+	/* INTx is never left masked. */
 	if (first->index == VFIO_PCI_INTX_IRQ_INDEX && first->kind == RECORD_IRQ_MASKED)
-		return restore_irqs(o);
+		return 0;
 	o->unmasks = first->index == VFIO_PCI_INTX_IRQ_INDEX && first->kind == VUC_IRQ_TRIGGER;
+	o->dev->irq_sets[range.index].replayed = true;
 	o->dev->replaying = true;
 	return restore_begun(o,
 		device_replay_irqs_start(
 			o->dev, &range, first->kind, fds, restore_operation_done, o));
+}
+
+/* The first index that has changed since it was replayed; num_irqs: there is none. */
+static uint32_t
+find_changed_index(const struct vuc_device *dev)
+{
+	uint32_t i = 0;
+
+	while (i < dev->info.num_irqs && !dev->irq_sets[i].changed)
+		i++;
+	return i;
+}
+
+/* What an index had before is not asked for: all of it is replaced. */
+static int
+restore_begin_index(struct device_restore *o, uint32_t index)
+{
+	struct irq_set *set = &o->dev->irq_sets[index];
+	const struct vuc_irq_range range = {.index = index};
+
+	set->changed = false;
+	o->next = (struct record_irq){.index = index};
+	if (!set->replayed)
+		return restore_next_irqs(o);
+	set->replayed = false;
+	o->dev->replaying = true;
+	return restore_begun(o,
+		device_replay_irqs_start(
+			o->dev, &range, RECORD_IRQ_NONE, NULL, restore_operation_done, o));
+}
+
+static int
+restore_irqs(struct device_restore *o)
+{
+	uint32_t index;
+	int rc;
+
+	if (o->unmasks)
+		return restore_unmask_intx(o);
+	rc = restore_next_irqs(o);
+	while (rc == 0 && (index = find_changed_index(o->dev)) < o->dev->info.num_irqs)
+		rc = restore_begin_index(o, index);
+	return rc;
 }
 
 /* ---- registers ---- */
@@ -435,6 +479,28 @@ restore_finish(struct device_restore *o, int status, const struct vuc_error *why
 	free(o);
 }
 
+/* What the client has changed since is behind the record: it was answered already. */
+static int
+restore_changes(struct device_restore *o)
+{
+	struct vuc_device *dev = o->dev;
+	int rc = 0;
+
+	if (dev->record->resets) {
+		dev->record->resets = false;
+		o->reset = true;
+		o->begun = 0;
+		o->cursor = 0;
+		o->order = RECORD_MESSAGES;
+		dev->restoring = RESTORE_RESET;
+	}
+	if (dev->restoring > RESTORE_MAPS)
+		rc = restore_maps(o);
+	if (rc == 0 && dev->restoring > RESTORE_IRQS)
+		rc = restore_irqs(o);
+	return rc;
+}
+
 static int
 restore_run(struct device_restore *o)
 {
@@ -444,8 +510,12 @@ restore_run(struct device_restore *o)
 	if (vuc_session_error(dev->session) != 0)
 		return vuc_error_set(&o->err, vuc_session_error(dev->session), "%s",
 			vuc_session_reason(dev->session));
-	while (rc == 0 && !o->waits && dev->restoring != RESTORE_DONE) {
-		rc = o->status != 0 ? o->status : restore_stages[dev->restoring](o);
+	while (rc == 0 && !o->waits) {
+		rc = o->status != 0 ? o->status : restore_changes(o);
+		if (rc == 0 && dev->restoring == RESTORE_DONE)
+			return 0;
+		if (rc == 0)
+			rc = restore_stages[dev->restoring](o);
 		if (rc != 0)
 			continue;
 		dev->restoring++;
@@ -556,6 +626,12 @@ vuc_device_restore_start(struct vuc_device *dev, struct vuc_device *fresh,
 	o->order = RECORD_MESSAGES;
 	o->done = done;
 	o->arg = arg;
+	o->next.index = UINT32_MAX;
+	for (uint32_t i = 0; i < dev->info.num_irqs; i++) {
+		dev->irq_sets[i].changed = true;
+		dev->irq_sets[i].replayed = false;
+	}
+	dev->record->resets = false;
 	restore_graft(o, fresh);
 	dev->restore = o;
 	dev->restoring = RESTORE_COMPARE;

@@ -161,7 +161,8 @@ def test_refuses(held, fault):
     assert target.process.err.count(b': version (') == 2
 
 
-@pytest.mark.parametrize('command', ['version', 'device_get_info', 'device_reset', 'region_write'])
+@pytest.mark.parametrize('command', [
+    'version', 'device_get_info', 'device_reset', 'region_write', 'dma_map', 'device_set_irqs'])
 @pytest.mark.parametrize('end', ['detach', 'stop'])
 def test_hangs_while_restored(held, command, end):
     """A server that may take an hour for an answer holds up nobody: what is done has not waited."""
