@@ -144,7 +144,7 @@ static const struct vucd_key device_keys[] = {
 			"never: only reconnect"},
 	{"outage", VUCD_NUMBER, DEVICE(outage),
 		WORDS({"fail", VUC_CONTROL_OUTAGE_FAIL}, {"hold", VUC_CONTROL_OUTAGE_HOLD}),
-		.fallback = "fail",
+		.fallback = "hold",
 		.help = "when the connection to the server is lost: fail: the VMM has to attach again; "
 			"hold: the VMM keeps the device, which is restored when the server is back"},
 	{"hold-ms", VUCD_NUMBER, DEVICE(hold_ms), MILLISECONDS, .fallback = "4000",

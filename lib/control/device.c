@@ -24,7 +24,7 @@ vuc_control_device_opts_init(struct vuc_control_device_opts *opts, size_t size)
 		.reset = VUC_CONTROL_RESET_ON,
 		.retry_min_ms = 100,
 		.retry_max_ms = 5000,
-		.outage = VUC_CONTROL_OUTAGE_FAIL,
+		.outage = VUC_CONTROL_OUTAGE_HOLD,
 		.hold_ms = 4000,
 		.fence = true,
 	};

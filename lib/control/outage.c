@@ -233,10 +233,8 @@ restore_start(struct control_link *fresh)
 		return rc;
 	/* Its connection is about to go to the old one. */
 	vuc_poller_watch_device(d->poller, fresh->dev, NULL, NULL);
-	rc = vuc_device_restore_start(old->dev, fresh->dev, &opts, restore_done, fresh);
-	if (rc != 0)
-		vuc_error_set(&fresh->err, rc, "%s", vuc_device_reason(old->dev));
-	return rc;
+	return vuc_device_restore_start(
+		old->dev, fresh->dev, &opts, restore_done, fresh, &fresh->err);
 }
 
 static void

@@ -85,15 +85,15 @@ struct vuc_restore_opts {
  * is refused fails.
  *
  * Returns 0: fresh has no connection any more and may be closed, done is called once from a poll;
- * -ENODEV: the device differs, and vuc_device_reason(dev) says in what; -EINVAL, -EBUSY (one is
- * under way), -ENOMEM. Unless it is 0, nothing was done.
+ * -ENODEV: the device differs, and err says in what; -EINVAL, -EBUSY (one is under way), -ENOMEM.
+ * Unless it is 0, nothing was done.
  *
  * done gets 0: the device is connected again; -ENODEV: it differs, err says in what; else what went
  * wrong. Unless it is 0, the device is away as before, with its record, and can be restored with
  * another fresh device.
  */
 int vuc_device_restore_start(struct vuc_device *dev, struct vuc_device *fresh,
-	const struct vuc_restore_opts *opts, vuc_done_fn done, void *arg);
+	const struct vuc_restore_opts *opts, vuc_done_fn done, void *arg, struct vuc_error *err);
 
 /* What the restore under way is at, as "mapping 12 of 64"; "" if there is none. Valid until the
  * next call. */

@@ -611,16 +611,16 @@ restore_graft(struct device_restore *o, struct vuc_device *fresh)
 
 VUC_PRIVATE int
 vuc_device_restore_start(struct vuc_device *dev, struct vuc_device *fresh,
-	const struct vuc_restore_opts *opts, vuc_done_fn done, void *arg)
+	const struct vuc_restore_opts *opts, vuc_done_fn done, void *arg, struct vuc_error *err)
 {
 	struct device_restore *o;
-	int rc = restore_check(dev, fresh, &dev->reason);
+	int rc = restore_check(dev, fresh, err);
 
 	if (rc != 0)
 		return rc;
 	o = restore_create(fresh);
 	if (o == NULL)
-		return vuc_error_set(&dev->reason, -ENOMEM, "no memory to restore a device");
+		return vuc_error_set(err, -ENOMEM, "no memory to restore a device");
 	o->dev = dev;
 	o->reset = opts->reset;
 	o->order = RECORD_MESSAGES;

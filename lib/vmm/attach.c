@@ -20,7 +20,9 @@
 #define PATH_SIZE 256
 
 /* Between attempts to attach to a device that is not there. */
-#define RETRY_PAUSE_MS 50u
+/* Between attempts, each of which the daemon logs: twice as long each time. */
+#define RETRY_MIN_MS 50u
+#define RETRY_MAX_MS 1000u
 
 VUC_EXPORT void
 vuc_vmm_attach_opts_init(struct vuc_vmm_attach_opts *opts, size_t size)
@@ -234,13 +236,17 @@ vmm_attach_retry(struct vmm_operation *op)
 	struct vmm_link *link = &op->dev->link;
 	uint64_t now = vuc_clock_ms();
 
-	if (!is_worth_waiting(op->status) || now + RETRY_PAUSE_MS >= link->wait_end)
+	link->pause_ms = link->pause_ms == 0 ? RETRY_MIN_MS : link->pause_ms * 2;
+	if (link->pause_ms > RETRY_MAX_MS)
+		link->pause_ms = RETRY_MAX_MS;
+	if (!is_worth_waiting(op->status) || now + link->pause_ms >= link->wait_end)
 		return false;
 	vmm_watch_forget_link(&op->dev->watch, link->fd);
 	if (vmm_link_renew(link, -1, NULL) != 0)
 		return false;
-	link->retry_ms = now + RETRY_PAUSE_MS;
+	link->retry_ms = now + link->pause_ms;
 	op->status = 0;
+	op->err.text[0] = '\0';
 	return true;
 }
 

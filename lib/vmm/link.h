@@ -52,6 +52,7 @@ struct vmm_link {
 	uint32_t wait_ms;  /* how long it may take until the device is there */
 	uint64_t wait_end; /* when that is over; 0: it is not waited for */
 	uint64_t retry_ms; /* not to be connected to before */
+	uint32_t pause_ms; /* before the last retry; 0: there was none */
 	bool given;        /* the descriptor came from the VMM: it cannot be connected again */
 	uint32_t sequence; /* of the last request */
 	bool connected;

@@ -269,6 +269,7 @@ operation_enqueue(struct vmm_operation *op, const struct vmm_completion *complet
 	op->deadline_ms = vuc_clock_ms() + op->dev->link.timeout_ms;
 	if (op->waits) {
 		op->dev->link.wait_end = vuc_clock_ms() + op->dev->link.wait_ms;
+		op->dev->link.pause_ms = 0;
 		op->deadline_ms += op->dev->link.wait_ms;
 	}
 	if (completion != NULL) {

@@ -390,7 +390,7 @@ restore(struct job *job)
 
 	job = job != NULL ? job : &own;
 	*job = (struct job){0};
-	rc = vuc_device_restore_start(dut, dev, &opts, on_done, job);
+	rc = vuc_device_restore_start(dut, dev, &opts, on_done, job, &job->err);
 	CU_ASSERT_EQUAL(job->calls, 0);
 	CU_ASSERT_EQUAL(vuc_device_connected(dev), rc != 0);
 	vuc_device_close(dev);

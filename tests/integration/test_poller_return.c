@@ -63,7 +63,7 @@ begin_restore(void *arg)
 	const struct vuc_restore_opts opts = {.reset = true};
 	struct hold_event *e = arg;
 
-	return vuc_device_restore_start(rig.dev[0], e->fresh, &opts, restored, e);
+	return vuc_device_restore_start(rig.dev[0], e->fresh, &opts, restored, e, NULL);
 }
 
 /* Until the fresh device is closed, which takes some polls. */

@@ -45,8 +45,8 @@ def section(name, path, more=''):
     return f'[device {name}]\nsocket = {path}\n{more}'
 
 
-def sections(folder, nr):
-    return ''.join(section(f'hung{i}', f'{folder}/{i}', HOUR) for i in range(nr))
+def sections(folder, nr, more=''):
+    return ''.join(section(f'hung{i}', f'{folder}/{i}', HOUR + more) for i in range(nr))
 
 
 def has_had(server, command):
@@ -74,7 +74,8 @@ def test_beside(refdev, vucd, vmm, folder, fault, first, shown):
         server = refdev(*(f'{folder}/{i}' for i in range(HUNG)),
                         *(['--verbose', f'--fault=drop@{fault}'] if fault else []))
     healthy = refdev(f'{folder}/added')
-    daemon = vucd(sections(folder, HUNG) + section('disk0', healthy.socket))
+    more = 'outage = fail\n' if first == 'region_start' else ''  # a record reads config space, too
+    daemon = vucd(sections(folder, HUNG, more) + section('disk0', healthy.socket))
     if fault is None:
         server.hang()
     vmms = [vmm(daemon, f'hung{i}') for i in range(HUNG if first else 0)]

@@ -368,7 +368,9 @@ def test_comes_back_different(vucd, vmm, what):
         else:
             assert client.do('removed') == '0 '
             assert row(daemon)['state'] == 'away'
-            assert 'another device has come back: ' in row(daemon)['reason']
+            reason = row(daemon)['reason']
+            assert 'another device has come back: ' in reason
+            assert 'closed the connection' not in reason  # why the old one has ended
         client.detach()
         daemon.await_state('disk0', 'free')
         vmm(daemon, 'disk0').detach()

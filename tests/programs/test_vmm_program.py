@@ -71,7 +71,8 @@ def test_text(guest):
 
 def test_server_ends(guest):
     """The device's server goes while the guest uses it: the VMM says so, and ends."""
-    run = guest('--rounds=500', fault=['--fault=close@region_read#450'], status=1)
+    run = guest('--rounds=500', config='outage = fail\n', status=1,
+                fault=['--fault=close@region_read#450'])
     assert 'device dev0: its server has ended' in run.err
     assert '\n  FAIL  time accesses\n' in run.out
 

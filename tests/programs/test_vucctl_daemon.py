@@ -137,7 +137,7 @@ def test_lost_while_not_answering(setup, vmm):
 
 def test_stale(setup, refdev, vmm):
     """A VMM that goes on with a device whose server was restarted is told what to do."""
-    setup.start('retry-max-ms = 100\n')
+    setup.start('retry-max-ms = 100\noutage = fail\n')
     client = vmm(setup.daemon, 'disk0')
     path = setup.device.socket
     setup.device.stop(signal.SIGKILL)
