@@ -205,6 +205,7 @@ extern const struct bench_ops bench_dma_message;
 extern const struct bench_ops bench_hop;
 extern const struct bench_ops bench_idle;
 extern const struct bench_ops bench_hung;
+extern const struct bench_ops bench_outage;
 extern const struct bench_ops bench_scale;
 extern const struct bench_ops bench_transports;
 extern const struct bench_ops bench_guest;

@@ -20,6 +20,7 @@ static const struct bench_ops *const measurements[] = {
 	&bench_transports,
 	&bench_idle,
 	&bench_hung,
+	&bench_outage,
 	&bench_guest,
 	&bench_all,
 	NULL,

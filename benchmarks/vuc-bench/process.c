@@ -310,14 +310,10 @@ refdev_start(struct bench_refdev *refdev, const char *program, const struct benc
 	struct vuc_error *err)
 {
 	int ready[2];
-	int ret = bench_folder_make(refdev->dir, sizeof(REFDEV_LONGEST) - 1, err);
+	int ret = bench_pipe(ready, err);
 
-	if (ret == 0)
-		ret = bench_pipe(ready, err);
 	if (ret != 0)
 		return ret;
-	snprintf(refdev->socket, sizeof(refdev->socket), "%.*s/refdev.sock",
-		(int)(sizeof(refdev->socket) - sizeof(REFDEV_LONGEST)), refdev->dir);
 	ret = refdev_spawn(refdev, program, opts, ready[1], err);
 	close(ready[1]);
 	if (ret == 0)
@@ -327,22 +323,46 @@ refdev_start(struct bench_refdev *refdev, const char *program, const struct benc
 }
 
 int
-bench_refdev_start(
+bench_refdev_start_again(
 	struct bench_refdev *refdev, const struct bench_refdev_opts *opts, struct vuc_error *err)
 {
 	char *program;
-	int ret;
-
-	*refdev = (struct bench_refdev){.sockets = opts->sockets};
-	ret = bench_program_find(
+	int ret = bench_program_find(
 		"vuc-refdev", "VUC_REFDEV", "../../app/vuc-refdev/vuc-refdev", &program, err);
+
 	if (ret != 0)
 		return ret;
 	ret = refdev_start(refdev, program, opts, err);
-	if (ret != 0)
-		bench_refdev_stop(refdev);
 	free(program);
 	return ret;
+}
+
+int
+bench_refdev_start(
+	struct bench_refdev *refdev, const struct bench_refdev_opts *opts, struct vuc_error *err)
+{
+	int ret;
+
+	*refdev = (struct bench_refdev){.sockets = opts->sockets};
+	ret = bench_folder_make(refdev->dir, sizeof(REFDEV_LONGEST) - 1, err);
+	if (ret != 0)
+		return ret;
+	snprintf(refdev->socket, sizeof(refdev->socket), "%.*s/refdev.sock",
+		(int)(sizeof(refdev->socket) - sizeof(REFDEV_LONGEST)), refdev->dir);
+	ret = bench_refdev_start_again(refdev, opts, err);
+	if (ret != 0)
+		bench_refdev_stop(refdev);
+	return ret;
+}
+
+void
+bench_refdev_kill(struct bench_refdev *refdev)
+{
+	if (refdev->pid <= 0)
+		return;
+	kill(refdev->pid, SIGKILL);
+	bench_process_wait(refdev->pid);
+	refdev->pid = 0;
 }
 
 void

@@ -97,6 +97,14 @@ struct bench_refdev {
 int bench_refdev_start(
 	struct bench_refdev *refdev, const struct bench_refdev_opts *opts, struct vuc_error *err);
 
+/* End it by SIGKILL, which leaves its sockets in the folder. Nothing happens when it does not run.
+ */
+void bench_refdev_kill(struct bench_refdev *refdev);
+
+/* Start it once more in the same folder; as bench_refdev_start(), but the folder stays. */
+int bench_refdev_start_again(
+	struct bench_refdev *refdev, const struct bench_refdev_opts *opts, struct vuc_error *err);
+
 /* The path of socket i. Returns path. */
 const char *bench_refdev_socket(
 	const struct bench_refdev *refdev, unsigned int i, char path[BENCH_SOCKET_MAX]);

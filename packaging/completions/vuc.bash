@@ -10,7 +10,7 @@
 # The commands of a command.
 _vuc_commands() {
 	case $1 in
-	"vuc-bench") echo mmio dma dma-message hop scale transports idle hung guest all ;;
+	"vuc-bench") echo mmio dma dma-message hop scale transports idle hung outage guest all ;;
 	"vucctl")
 		echo probe read write reset irq dma-selftest migrate status devices stats add remove \
 			detach reload
@@ -42,6 +42,7 @@ _vuc_options() {
 	"vuc-bench scale") echo "$bench" --transport= --path= --devices= --ops= ;;
 	"vuc-bench idle") echo "$bench" --socket= --transport= --path= --seconds= --accesses= ;;
 	"vuc-bench hung") echo "$bench" --hung= --timeout-ms= ;;
+	"vuc-bench outage") echo "$bench" --retry-ms= ;;
 	"vuc-bench guest") echo "$bench" --ops= ;;
 	"vuc-bench all" | "vuc-bench transports") echo "$bench" ;;
 	"vuc-refdev")

@@ -241,6 +241,17 @@ def test_hung():
     assert 'ms at p50' in run.err
 
 
+def test_outage():
+    bench_rig.need_two_cpus()
+    rows = ['1 map', '64 maps', '1,024 maps']
+    run = bench('outage', '--rounds', '1', '--json', '-')
+    result = run.json()
+    check_result(result, 'outage', 'return', ('fresh', 'first read', 'restored'),
+                 [(row, 1, 1) for row in rows], rounds=1, options={'retry_ms': 10})
+    assert all('more_ns' in result[row]['restored'] for row in rows)
+    assert 'ms at p50' in run.err
+
+
 def test_guest():
     if not bench_rig.has_guest():
         pytest.skip('needs vuc-vmm and /dev/kvm')
