@@ -385,21 +385,20 @@ restore(struct job *job)
 {
 	const struct vuc_restore_opts opts = {.reset = true};
 	struct vuc_device *dev = open_fresh();
+	struct vuc_error err = {0};
 	struct job own = {0};
 	int rc;
 
 	job = job != NULL ? job : &own;
 	*job = (struct job){0};
-	rc = vuc_device_restore_start(dut, dev, &opts, on_done, job, &job->err);
+	rc = vuc_device_restore_start(dut, dev, &opts, on_done, job, &err);
 	CU_ASSERT_EQUAL(job->calls, 0);
 	CU_ASSERT_EQUAL(vuc_device_connected(dev), rc != 0);
 	vuc_device_close(dev);
 	if (rc == 0)
 		await(job);
 	else
-		on_done(job, rc, &(struct vuc_error){0});
-	if (rc != 0)
-		snprintf(job->err.text, sizeof(job->err.text), "%s", vuc_device_reason(dut));
+		on_done(job, rc, &err);
 	CU_ASSERT_EQUAL(vuc_device_connected(dut), job->status == 0);
 	CU_ASSERT_EQUAL(vuc_device_is_away(dut), job->status != 0);
 	CU_ASSERT_STRING_EQUAL(vuc_device_restore_step(dut), "");

@@ -3,8 +3,15 @@
 /* A device that is away and comes back: lib/device/record.h. */
 
 #include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <linux/pci_regs.h>
 
 #include "restore_rig.h"
 
@@ -174,9 +181,292 @@ test_loss_at_each_step(void)
 	expect_log(&fresh, RESTORED);
 }
 
+/* ---- what differs ---- */
+
+#define FIELD(field) \
+	offsetof(struct restore_server, field), sizeof(((struct restore_server *)0)->field)
+#define BYTES(at, size) offsetof(struct restore_server, config) + (at), (size)
+#define INTX            VFIO_PCI_INTX_IRQ_INDEX
+#define MSIX            VFIO_PCI_MSIX_IRQ_INDEX
+
+/* A field of the server that has come back, or its version data, and what is said of it. */
+static const struct {
+	const char *json;
+	size_t at;
+	size_t size;
+	uint64_t value;
+	const char *why;
+} differences[] = {
+	{"\"max_msg_fds\":4,\"pgsizes\":8192", 0, 0, 0, "pgsizes 0x2000, was 0x1000"},
+	{"\"max_msg_fds\":4,\"max_data_xfer_size\":4096", 0, 0, 0,
+		"max_data_xfer_size 0x1000, was 0x100000"},
+	{"\"max_msg_fds\":3", 0, 0, 0, "max_msg_fds 0x3, was 0x4"},
+	{"\"max_msg_fds\":4,\"max_dma_maps\":100", 0, 0, 0, "max_dma_maps 0x64, was 0xffff"},
+	{NULL, FIELD(fake.flags), 0, "device flags 0x2, was 0x3"},
+	{NULL, FIELD(fake.regions[0].size), PAGE, "region 0: size 0x1000, was 0x2000"},
+	{NULL, FIELD(fake.regions[0].offset), PAGE, "region 0: offset 0x1000, was 0x0"},
+	{NULL, FIELD(fake.regions[7].flags), VFIO_REGION_INFO_FLAG_READ,
+		"region 7: flags 0x1, was 0x3"},
+	{NULL, FIELD(fake.regions[0].areas[0].offset), PAGE,
+		"region 0: offset of area 0 0x1000, was 0x0"},
+	{NULL, FIELD(fake.regions[0].areas[0].size), 2 * PAGE,
+		"region 0: size of area 0 0x2000, was 0x1000"},
+	{NULL, FIELD(fake.irqs[MSIX].count), 7, "IRQ index 2: count 0x7, was 0x8"},
+	{NULL, FIELD(fake.irqs[INTX].flags), VFIO_IRQ_INFO_EVENTFD,
+		"IRQ index 0: flags 0x1, was 0x3"},
+	{NULL, FIELD(fake.regions[7].size), 128, "region 7: size 0x80, was 0x100"},
+	{NULL, BYTES(PCI_VENDOR_ID, 2), 1, "vendor at 0x0: 0x1, was 0x1b36"},
+	{NULL, BYTES(PCI_DEVICE_ID, 2), 1, "device at 0x2: 0x1, was 0x11"},
+	{NULL, BYTES(PCI_REVISION_ID, 1), 1, "revision at 0x8: 0x1, was 0x3"},
+	{NULL, BYTES(PCI_CLASS_PROG, 1), 1, "class at 0x9: 0x10801, was 0x10802"},
+	{NULL, BYTES(PCI_HEADER_TYPE, 1), 0x80, "header type at 0xe: 0x80, was 0x0"},
+	{NULL, BYTES(PCI_SUBSYSTEM_VENDOR_ID, 2), 1, "subsystem vendor at 0x2c: 0x1, was 0x4455"},
+	{NULL, BYTES(PCI_SUBSYSTEM_ID, 2), 1, "subsystem at 0x2e: 0x1, was 0x3322"},
+	{NULL, BYTES(PCI_INTERRUPT_PIN, 1), 2, "interrupt pin at 0x3d: 0x2, was 0x1"},
+	{NULL, BYTES(PCI_STATUS, 2), 0, "capability list in STATUS at 0x6: 0x0, was 0x10"},
+	{NULL, BYTES(PCI_CAPABILITY_LIST, 1), 0x50, "first capability at 0x34: 0x50, was 0x40"},
+	{NULL, BYTES(PCI_BASE_ADDRESS_0, 1), 0, "type of BAR 0: 0x0, was 0x4"},
+	{NULL, BYTES(PCI_BASE_ADDRESS_2, 1), 8, "type of BAR 2: 0x8, was 0x0"},
+	{NULL, BYTES(0x50, 1), PCI_CAP_ID_VPD, "capability at 0x50: 0x3, was 0x5"},
+	{NULL, BYTES(0x51, 1), 0x80, "next capability at 0x51: 0x80, was 0x70"},
+	{NULL, BYTES(0x42, 2), 2, "power management at 0x42: 0x2, was 0x3"},
+	{NULL, BYTES(0x52, 2), 0, "MSI at 0x52: 0x0, was 0x80"},
+	{NULL, BYTES(0x72, 2), 6, "MSI-X vectors at 0x72: 0x6, was 0x7"},
+	{NULL, BYTES(0x74, 4), 0, "MSI-X table at 0x74: 0x0, was 0x1000"},
+	{NULL, BYTES(0x78, 4), 0, "MSI-X pending bits at 0x78: 0x0, was 0x1800"},
+	{NULL, BYTES(0x82, 2), 1, "PCI Express at 0x82: 0x1, was 0x2"},
+	{NULL, BYTES(0x84, 4), 0, "PCI Express device at 0x84: 0x0, was 0x10000000"},
+	{NULL, BYTES(0xc2, 1), 8, "length of a vendor's capability at 0xc2: 0x8, was 0x10"},
+};
+
+/* It is told in one line, nothing of the record reaches that server, and the next one gets all. */
+static void
+test_differences(void)
+{
+	char json[128], why[128];
+	struct job job;
+
+	set_all();
+	lose();
+	for (unsigned int i = 0; i < NR_ROWS(differences); i++) {
+		vuc_tap_row("%s", differences[i].why);
+		restore_server_clear(&fresh);
+		restore_server_init(&fresh);
+		if (differences[i].json != NULL) {
+			snprintf(
+				json, sizeof(json), "{\"capabilities\":{%s}}", differences[i].json);
+			fresh.fake.json = json;
+		}
+		memcpy((uint8_t *)&fresh + differences[i].at, &differences[i].value,
+			differences[i].size);
+		CU_ASSERT_EQUAL(restore(&job), -ENODEV);
+		snprintf(why, sizeof(why), "the device came back different: %s%s",
+			differences[i].at >= offsetof(struct restore_server, config)
+				? "config space, "
+				: "",
+			differences[i].why);
+		if (strncmp(differences[i].why, "type of BAR", 11) == 0)
+			snprintf(why, sizeof(why), "the device came back different: %s",
+				differences[i].why);
+		CU_ASSERT_STRING_EQUAL(job.err.text, why);
+		expect_log(&fresh, "");
+	}
+	restore_server_clear(&fresh);
+	restore_server_init(&fresh);
+	CU_ASSERT_EQUAL(restore(NULL), 0);
+	expect_log(&fresh, RESTORED);
+}
+
+/* ---- what is refused ---- */
+
+/* Registers, and that INTx is unmasked, can be gone without; the rest can not. */
+static void
+test_refusals(void)
+{
+	const char *line = RESTORED;
+	struct job job;
+
+	set_all();
+	lose();
+	for (unsigned int nth = 1; *line != '\0'; nth++) {
+		bool is_needed = strncmp(line, "reset", 5) == 0 || strncmp(line, "map", 3) == 0 ||
+			(strncmp(line, "irq", 3) == 0 && strstr(line, "unmask") != line + 6);
+
+		vuc_tap_row("%.*s", (int)strcspn(line, "\n"), line);
+		line += strcspn(line, "\n") + 1;
+		restore_server_clear(&fresh);
+		restore_server_init(&fresh);
+		fresh.refuse_nth = nth;
+		CU_ASSERT_EQUAL(restore(&job), is_needed ? -EIO : 0);
+		CU_ASSERT(fresh.logged >= nth);
+		CU_ASSERT_EQUAL(job.err.text[0] != '\0', is_needed);
+		if (!is_needed) {
+			expect_log(&fresh, RESTORED);
+			lose();
+		}
+	}
+	restore_server_clear(&fresh);
+	restore_server_init(&fresh);
+	CU_ASSERT_EQUAL(restore(NULL), 0);
+	expect_log(&fresh, RESTORED);
+}
+
+/* ---- what the client does meanwhile ---- */
+
+static void
+test_changes_while_away(void)
+{
+	set_all();
+	lose();
+	CU_ASSERT_EQUAL(write_region(CONFIG, 0x04, 0, 2), -ECONNRESET);
+	/* The server took two. */
+	CU_ASSERT_EQUAL(map_and_commit(0x20000, 0, 1), -ENOSPC);
+	CU_ASSERT_EQUAL(unmap_and_commit(0x1000, 2 * PAGE), 0);
+	CU_ASSERT_EQUAL(map_and_commit(0x20000, 0, 1), 0);
+	CU_ASSERT_EQUAL(map_and_commit(0x30000, 0, 1), -ENOSPC);
+	CU_ASSERT_EQUAL(assign(VFIO_PCI_ERR_IRQ_INDEX, 0, 1, VUC_IRQ_TRIGGER, 9), 0);
+	mask(MSIX, 2, 3, VUC_IRQ_UNMASK);
+	CU_ASSERT_EQUAL(restore(NULL), 0);
+	expect_log(&fresh,
+		"reset\nread 7:44/2\n" RESTORED_BARS "map 10000+4000 flags 7 offset 8000 memory\n"
+		"map 20000+1000 flags 7 offset 0 memory\n"
+		"irq 0 trigger eventfd 0+1 fds 1\n"
+		"irq 0 unmask none 0+1\n"
+		"irq 1 trigger eventfd 0+2 fds 2\n"
+		"irq 2 trigger eventfd 1+4 fds 4\n"
+		"irq 2 trigger eventfd 5+2 fds 2\n"
+		"irq 3 trigger eventfd 0+1 fds 1\n" RESTORED_REGISTERS "write 7:4/2 = 406\n");
+	CU_ASSERT(reaches(&fresh, VFIO_PCI_ERR_IRQ_INDEX, 0, 9));
+}
+
+/* Behind what is begun, with a server that does not answer that: each is answered all the same. */
+static void
+test_changes_during_restore(void)
+{
+	static const uint16_t hangs[] = {
+		VFIO_USER_DEVICE_RESET,
+		VFIO_USER_DMA_MAP,
+		VFIO_USER_DEVICE_SET_IRQS,
+		VFIO_USER_REGION_WRITE,
+	};
+	const struct vuc_restore_opts opts = {.reset = true};
+
+	for (unsigned int i = 0; i < NR_ROWS(hangs); i++) {
+		struct vuc_device *dev;
+		struct job job = {0};
+
+		next_row("command %u hangs", hangs[i]);
+		set_all();
+		lose();
+		fresh.fake.held = 1u << hangs[i];
+		dev = open_fresh();
+		CU_ASSERT_EQUAL_FATAL(
+			vuc_device_restore_start(dut, dev, &opts, on_done, &job, NULL), 0);
+		vuc_device_close(dev);
+		poll_often();
+		CU_ASSERT_STRING_NOT_EQUAL(vuc_device_restore_step(dut), "");
+		CU_ASSERT_EQUAL(map_and_commit(0x30000, 0, 1), -ENOSPC);
+		CU_ASSERT_EQUAL(unmap_and_commit(0x1000, 2 * PAGE), 0);
+		CU_ASSERT_EQUAL(assign(VFIO_PCI_ERR_IRQ_INDEX, 0, 1, VUC_IRQ_TRIGGER, 9), 0);
+		mask(MSIX, 2, 3, VUC_IRQ_UNMASK);
+		CU_ASSERT_EQUAL(job.calls, 0);
+		lose();
+		CU_ASSERT_EQUAL(await(&job), -ECONNRESET);
+		restore_server_clear(&fresh);
+		restore_server_init(&fresh);
+		CU_ASSERT_EQUAL(restore(NULL), 0);
+		expect_log(&fresh,
+			"reset\nread 7:44/2\n" RESTORED_BARS
+			"map 10000+4000 flags 7 offset 8000 memory\n"
+			"irq 0 trigger eventfd 0+1 fds 1\n"
+			"irq 0 unmask none 0+1\n"
+			"irq 1 trigger eventfd 0+2 fds 2\n"
+			"irq 2 trigger eventfd 1+4 fds 4\n"
+			"irq 2 trigger eventfd 5+2 fds 2\n"
+			"irq 3 trigger eventfd 0+1 fds 1\n" RESTORED_REGISTERS
+			"write 7:4/2 = 406\n");
+		CU_ASSERT(reaches(&fresh, VFIO_PCI_ERR_IRQ_INDEX, 0, 9));
+	}
+}
+
+/* Sent, and the answer is lost: they have ended well, and the next server gets them. */
+static void
+test_under_way_at_loss(void)
+{
+	const struct vuc_irq_range range = {.index = MSIX, .start = 0, .count = 1};
+	struct job commit = {0}, irq = {0};
+
+	old.fake.held = 1u << VFIO_USER_DMA_MAP | 1u << VFIO_USER_DEVICE_SET_IRQS;
+	CU_ASSERT_EQUAL(map_pages(0x1000, 0, 2), 0);
+	CU_ASSERT_EQUAL(vuc_dma_commit_start(dut, on_done, &commit), 0);
+	CU_ASSERT_EQUAL(
+		vuc_irq_assign_start(dut, &range, VUC_IRQ_TRIGGER, eventfds, on_done, &irq), 0);
+	poll_often();
+	CU_ASSERT_EQUAL(commit.calls + irq.calls, 0);
+	lose();
+	CU_ASSERT_EQUAL(await(&commit), 0);
+	CU_ASSERT_EQUAL(await(&irq), 0);
+	CU_ASSERT_EQUAL(restore(NULL), 0);
+	expect_log(&fresh,
+		"reset\nread 7:44/2\n"
+		"map 1000+2000 flags 7 offset 0 memory\n"
+		"irq 2 trigger eventfd 0+1 fds 1\n");
+	CU_ASSERT(reaches(&fresh, MSIX, 0, 0));
+}
+
+/* ---- the fence ---- */
+
+static void
+test_fence(void)
+{
+	struct vuc_device *dev = open_fresh();
+	struct vuc_error why = {0};
+	char expected[64];
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		pause();
+		_exit(0);
+	}
+	CU_ASSERT_FATAL(pid > 0);
+	snprintf(expected, sizeof(expected), "process %d (test_restore)", (int)pid);
+	dut->peer = (struct device_peer){.known = true, .pid = pid, .uid = 7};
+	dut->peer.pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	dev->peer = (struct device_peer){.known = true, .pid = getpid(), .uid = 7, .pidfd = -1};
+	CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, true, &why), -EAGAIN);
+	CU_ASSERT_STRING_EQUAL(why.text, expected);
+	CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, false, &why), 0);
+	/* The same process, and one that the kernel does not name. */
+	dev->peer.pid = pid;
+	CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, true, &why), 0);
+	dev->peer.pid = 0;
+	CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, true, &why), 0);
+	dev->peer.pid = getpid();
+	for (unsigned int on = 0; on < 2; on++) {
+		dev->peer.uid = 8;
+		CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, on != 0, &why), -EACCES);
+		CU_ASSERT_STRING_EQUAL(
+			why.text, "the server is run by user 8, and was run by user 7 before");
+		dev->peer.uid = 7;
+	}
+	/* A zombie holds no memory. */
+	kill(pid, SIGKILL);
+	CU_ASSERT_EQUAL(waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT), 0);
+	CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, true, &why), 0);
+	waitpid(pid, NULL, 0);
+	CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, true, &why), 0);
+	vuc_device_close(dev);
+}
+
 static CU_TestInfo tests[] = {
 	{"everything is replayed in its order", test_return},
 	{"the next server dies at each step", test_loss_at_each_step},
+	{"a device that differs stays away", test_differences},
+	{"what the next server refuses", test_refusals},
+	{"what changes while it is away", test_changes_while_away},
+	{"what changes during a restore that hangs", test_changes_during_restore},
+	{"what was under way at the loss", test_under_way_at_loss},
+	{"the old server's process is waited for", test_fence},
 	CU_TEST_INFO_NULL,
 };
 
