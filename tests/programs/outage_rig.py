@@ -4,6 +4,7 @@ device all the time, and what processes hold on to."""
 
 import json
 import os
+import subprocess
 import tempfile
 import time
 
@@ -74,6 +75,27 @@ class Storm(rig.Vmm):
             if isinstance(statuses, dict) and kind != 'events':
                 assert set(statuses) <= {'0', *documented}, (kind, report)
         return report
+
+
+class Nvme(rig.Process):
+    """A VMM that writes and verifies blocks all the time; see test_nvme_restart.c."""
+
+    def __init__(self, daemon, device):
+        super().__init__(os.environ['VUC_TEST_NVME_RESTART'], daemon.vmm_socket, device,
+                         stdin=subprocess.PIPE)
+
+    def await_back(self, number):
+        """Wait until it has verified all blocks after so many returns."""
+        self.await_output(f'\nback {number}\n')
+
+    def finish(self):
+        self.process.stdin.close()
+        assert self.wait() == 0, self.out
+        print(self.out.decode())
+
+    def close(self):
+        self.process.stdin.close()
+        super().close()
 
 
 class Holdings:

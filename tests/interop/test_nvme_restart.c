@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/*
+ * An NVMe driver over libvuc-vmm that goes on while the server is killed and started again:
+ * test_nvme_restart SOCKET DEVICE. It writes and verifies blocks of namespace 1 until the end of
+ * its standard input, and prints a line "back N" when it has verified all blocks after the Nth
+ * return.
+ */
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "clock.h"
+#include "nvme_driver.h"
+#include "tap.h"
+
+#define NR_BLOCKS  64u
+#define BLOCK_SIZE 512u
+
+enum {
+	DATA = 4,
+};
+
+static const char *socket_path;
+static const char *device;
+
+static struct nvme nvme;
+static uint32_t generations[NR_BLOCKS]; /* acknowledged; 0: never written */
+static uint64_t written, verified, repeated, returns;
+
+static void
+fill_pattern(uint8_t *data, uint32_t block, uint32_t generation)
+{
+	const uint32_t words[] = {block, generation};
+
+	for (size_t at = 0; at < BLOCK_SIZE; at += sizeof(words))
+		memcpy(data + at, words, sizeof(words));
+}
+
+static bool
+transfer_block(uint8_t opcode, uint32_t block)
+{
+	return nvme_execute(&nvme, &nvme.io,
+		(struct nvme_command){
+			.opcode = opcode, .nsid = 1, .prp = {nvme_iova(DATA)}, .cdw10 = block});
+}
+
+static bool
+write_block(uint32_t block, uint32_t generation)
+{
+	fill_pattern(nvme_page(&nvme, DATA), block, generation);
+	if (!transfer_block(NVME_WRITE, block))
+		return false;
+	generations[block] = generation;
+	written++;
+	return true;
+}
+
+static bool
+verify_block(uint32_t block)
+{
+	uint8_t expected[BLOCK_SIZE];
+
+	fill_pattern(expected, block, generations[block]);
+	memset(nvme_page(&nvme, DATA), 0, BLOCK_SIZE);
+	if (!transfer_block(NVME_READ, block))
+		return false;
+	CU_ASSERT_EQUAL_FATAL(memcmp(nvme_page(&nvme, DATA), expected, BLOCK_SIZE), 0);
+	verified++;
+	return true;
+}
+
+/* Of the block that was being written, either generation may be there, so it is written first. */
+static bool
+verify_all(uint32_t except)
+{
+	for (uint32_t block = 0; block < NR_BLOCKS; block++)
+		if (block != except && generations[block] != 0 && !verify_block(block))
+			return false;
+	return true;
+}
+
+static bool
+is_asked_to_end(void)
+{
+	struct pollfd input = {.fd = 0, .events = POLLIN};
+
+	return poll(&input, 1, 0) == 1;
+}
+
+/* Until the controller is up and has what was acknowledged. */
+static void
+recover(uint32_t block, uint32_t generation)
+{
+	uint64_t lost_ms = nvme.lost_ms;
+	bool up;
+
+	/* Without a return of the server, nothing may have failed. */
+	CU_ASSERT_FATAL((nvme.events & VUC_VMM_EVENT_BACK) != 0);
+	do {
+		CU_ASSERT((nvme.events & VUC_VMM_EVENT_BACK) == 0 ||
+			(nvme.events & VUC_VMM_EVENT_RESET) != 0);
+		nvme.events = 0;
+		returns++;
+		up = nvme_disable(&nvme) && nvme_enable(&nvme) && nvme_create_io_queue(&nvme) &&
+			write_block(block, generation) && verify_all(block);
+		CU_ASSERT_FATAL(up || (nvme.events & VUC_VMM_EVENT_BACK) != 0);
+	} while (!up);
+	repeated++;
+	printf("# verified %llu ms after the loss\nback %llu\n",
+		(unsigned long long)(vuc_clock_ms() - lost_ms), (unsigned long long)returns);
+	fflush(stdout);
+}
+
+static void
+test_outages(void)
+{
+	uint32_t block = 0, generation = 1;
+
+	nvme_attach(&nvme, socket_path, device);
+	nvme_set_up(&nvme);
+	CU_ASSERT_FATAL(nvme_enable(&nvme) && nvme_create_io_queue(&nvme));
+	printf("# doorbells are %s\nback 0\n", nvme.doorbells != NULL ? "mapped" : "trapped");
+	fflush(stdout);
+	while (!is_asked_to_end()) {
+		if (!write_block(block, generation) || !verify_block(block))
+			recover(block, generation);
+		block = (block + 1) % NR_BLOCKS;
+		generation += block == 0;
+	}
+	CU_ASSERT(verify_all(NR_BLOCKS));
+	CU_ASSERT_EQUAL(nvme.remaps, 0);
+	printf("# %llu returns, %llu blocks written, %llu verified, %llu repeated, %u remaps\n",
+		(unsigned long long)returns, (unsigned long long)written,
+		(unsigned long long)verified, (unsigned long long)repeated, nvme.remaps);
+}
+
+static void
+tear_down(void)
+{
+	nvme_close(&nvme);
+}
+
+int
+main(int argc, char **argv)
+{
+	CU_TestInfo tests[] = {{"outages", test_outages}, CU_TEST_INFO_NULL};
+	CU_SuiteInfo suites[] = {
+		{"nvme", NULL, NULL, NULL, tear_down, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	if (argc != 3)
+		return 2;
+	socket_path = argv[1];
+	device = argv[2];
+	return vuc_tap_run(suites);
+}
