@@ -518,7 +518,9 @@ commit_end(struct operation *op)
 	/* The server has kept them, so they are back; or, where something else was to take their
 	 * place, they are to be unmapped by the next commit. With a record they are dropped when
 	 * the server is gone. */
-	if (!keeps)
+	if (keeps)
+		dma_entries_compact(&t->leaving);
+	else
 		dma_table_put_back(t, c->number);
 	if (op->status != 0 && !keeps)
 		commit_drop_unmapped(t, c->number);

@@ -319,6 +319,12 @@ find_recorded(const struct vuc_device *dev)
 	return NULL;
 }
 
+bool
+device_is_recording(const struct vuc_device *dev)
+{
+	return find_recorded(dev) != NULL;
+}
+
 /* They wait for none of the others, nor does the server know of them. */
 static bool
 end_recorded_operations(struct vuc_device *dev)

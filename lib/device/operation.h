@@ -139,6 +139,9 @@ int operation_fail(struct operation *op, int status, const char *fmt, ...)
 /* Let those run whose turn it is. Returns whether one has ended. */
 bool device_run_operations(struct vuc_device *dev);
 
+/* Whether an operation that goes into the record has not got there yet. */
+bool device_is_recording(const struct vuc_device *dev);
+
 /* The first request of the device is the place of an operation, whose turn it is now. Returns
  * whether requests behind it may go on. */
 bool operation_take_turn(struct vuc_request *place);

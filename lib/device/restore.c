@@ -512,6 +512,11 @@ restore_run(struct device_restore *o)
 			vuc_session_reason(dev->session));
 	while (rc == 0 && !o->waits) {
 		rc = o->status != 0 ? o->status : restore_changes(o);
+		/* What comes into the record now would never be sent. */
+		if (rc == 0 && dev->restoring == RESTORE_DONE && device_is_recording(dev)) {
+			device_mark_dirty(dev);
+			return -EAGAIN;
+		}
 		if (rc == 0 && dev->restoring == RESTORE_DONE)
 			return 0;
 		if (rc == 0)

@@ -389,6 +389,44 @@ test_changes_during_restore(void)
 	}
 }
 
+/* After each poll of a restore: the server has the changes when that is over. */
+static void
+test_changes_at_each_poll(void)
+{
+	const struct vuc_restore_opts opts = {.reset = true};
+	unsigned int nr_polls = 0;
+	bool is_over;
+
+	do {
+		struct vuc_device *dev;
+		struct job job = {0};
+		const char *map;
+
+		next_row("poll %u", ++nr_polls);
+		set_all();
+		lose();
+		dev = open_fresh();
+		CU_ASSERT_EQUAL_FATAL(
+			vuc_device_restore_start(dut, dev, &opts, on_done, &job, NULL), 0);
+		vuc_device_close(dev);
+		for (unsigned int i = 0; i < nr_polls; i++)
+			vuc_poll_group_poll(group);
+		is_over = job.calls > 0;
+		CU_ASSERT_EQUAL(unmap_and_commit(0x1000, 2 * PAGE), 0);
+		CU_ASSERT_EQUAL(map_and_commit(0x20000, 0, 1), 0);
+		CU_ASSERT_EQUAL(assign(MSIX, 1, 1, VUC_IRQ_TRIGGER, 9), 0);
+		CU_ASSERT_EQUAL(await(&job), 0);
+		CU_ASSERT_EQUAL(vuc_dma_server_count(dut), 2);
+		map = strstr(fresh.log, "\nmap 1000+2000");
+		CU_ASSERT(map == NULL || strstr(map, "\nunmap 1000+2000") != NULL);
+		map = strstr(fresh.log, "\nmap 20000+1000 flags 7 offset 0 memory\n");
+		CU_ASSERT(map != NULL && strstr(map, "unmap 20000") == NULL);
+		CU_ASSERT(reaches(&fresh, MSIX, 1, 9));
+		CU_ASSERT(reaches(&fresh, MSIX, 6, 6));
+	} while (!is_over);
+	CU_ASSERT(nr_polls > 10);
+}
+
 /* Sent, and the answer is lost: they have ended well, and the next server gets them. */
 static void
 test_under_way_at_loss(void)
@@ -465,6 +503,7 @@ static CU_TestInfo tests[] = {
 	{"what the next server refuses", test_refusals},
 	{"what changes while it is away", test_changes_while_away},
 	{"what changes during a restore that hangs", test_changes_during_restore},
+	{"what changes at each poll of a restore", test_changes_at_each_poll},
 	{"what was under way at the loss", test_under_way_at_loss},
 	{"the old server's process is waited for", test_fence},
 	CU_TEST_INFO_NULL,
