@@ -80,9 +80,8 @@ struct vuc_restore_opts {
  * Restore a device that is away with the connection of a fresh one, which is open, of the same poll
  * group, and used by nobody. In this order: compare both; RESET; power state D0; BARs; DMA
  * mappings; interrupts, INTx unmasked; MSI-X table; MSI and MSI-X control; device control; other
- * registers that the server had taken; dirty-page logging, after which all mapped memory is
- * reported dirty once; COMMAND. A refused register is logged once and skipped; anything else that
- * is refused fails.
+ * registers that the server had taken; COMMAND. Dirty-page logging is not started again. A refused
+ * register is logged once and skipped; anything else that is refused fails.
  *
  * Returns 0: fresh has no connection any more and may be closed, done is called once from a poll;
  * -ENODEV: the device differs, and err says in what; -EINVAL, -EBUSY (one is under way), -ENOMEM.
