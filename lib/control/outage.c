@@ -35,8 +35,10 @@ record_started(void *arg, int status, const struct vuc_error *err)
 	struct control_link *link = arg;
 
 	(void)err;
-	if (status != 0 && status != -ECANCELED)
-		atomic_store_explicit(&link->recorded, false, memory_order_relaxed);
+	if (status == 0 || status == -ECANCELED)
+		return;
+	atomic_store_explicit(&link->recorded, false, memory_order_relaxed);
+	vuc_poller_set_hold(link->device->poller, link->dev, NULL);
 }
 
 /* A control_device_fn. */
@@ -243,6 +245,8 @@ restore_try(void *arg)
 	struct control_link *fresh = arg;
 
 	fresh->status = restore_start(fresh);
+	if (fresh->status == -ENODEV)
+		link_stop_record(fresh->restore.old);
 	if (fresh->status == -EAGAIN)
 		restore_post_to_control(fresh, restore_fenced);
 	else if (fresh->status != 0)
