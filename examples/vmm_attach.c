@@ -239,7 +239,7 @@ handle_events(struct vuc_vmm_device *dev)
 	if (events & (VUC_VMM_EVENT_GONE | VUC_VMM_EVENT_REMOVED))
 		return -ENODEV; /* unplug the device from the guest, and detach */
 	if (events & VUC_VMM_EVENT_LOST)
-		return -ENOTCONN; /* accesses fail: the guest reads all ones until it is back */
+		return -ENOTCONN; /* with outage = fail, accesses fail until it is back */
 	return 0;
 }
 
