@@ -22,8 +22,8 @@
 #define FENCE_RETRY_MS 50u /* until it is seen again whether the old process has ended */
 #define STEP_LOOK_MS   50u /* until it is seen again what a restore is at */
 
-/* Eventfds that are written after a return: of INTx, MSI and MSI-X. */
-#define MAX_SIGNALS (1u + 32u + 2048u)
+/* Eventfds that are held at once to be written after a return. */
+#define MAX_SIGNALS 64u
 
 /* ---- the record, on the VMM's thread ---- */
 
@@ -97,6 +97,7 @@ vmm_stop_record(struct control_vmm *v)
 /* ---- interrupts after a return, on the VMM's thread ---- */
 
 struct signals {
+	unsigned int cursor;
 	int fds[MAX_SIGNALS];
 	unsigned int nr;
 };
@@ -107,7 +108,7 @@ signals_hold(struct vuc_device *dev, void *arg)
 {
 	struct signals *s = arg;
 
-	s->nr = vuc_device_hold_eventfds(dev, s->fds, MAX_SIGNALS);
+	s->nr = vuc_device_hold_eventfds(dev, &s->cursor, s->fds, MAX_SIGNALS);
 	return 0;
 }
 
@@ -123,20 +124,23 @@ vmm_take_return(struct control_vmm *v)
 	return returned;
 }
 
+/* The interrupts change by this thread only. */
 void
 vmm_signal_return(struct control_vmm *v)
 {
-	struct signals s;
+	struct signals s = {.cursor = 0};
 
 	if (!vmm_take_return(v))
 		return;
-	vmm_call(v, signals_hold, &s, NULL);
-	for (unsigned int i = 0; i < s.nr; i++) {
-		pthread_mutex_lock(&v->control->lock);
-		control_signal(&v->control->signaller, s.fds[i]);
-		pthread_mutex_unlock(&v->control->lock);
-	}
-	vmm_close_fds(v, s.fds, s.nr);
+	do {
+		vmm_call(v, signals_hold, &s, NULL);
+		for (unsigned int i = 0; i < s.nr; i++) {
+			pthread_mutex_lock(&v->control->lock);
+			control_signal(&v->control->signaller, s.fds[i]);
+			pthread_mutex_unlock(&v->control->lock);
+		}
+		vmm_close_fds(v, s.fds, s.nr);
+	} while (s.nr > 0);
 }
 
 /* ---- the connection that is to be restored ---- */

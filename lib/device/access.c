@@ -97,7 +97,7 @@ vuc_device_access_begin(struct vuc_device *dev, enum vuc_op op, const struct vuc
 	if (rc != 0)
 		return rc;
 	if (device_goes_by_registers(a->region, a->offset, a->count) ||
-		device_records_region(dev, a->region))
+		device_records(dev, op, a->region, a->offset, a->count))
 		rc = begin_split_access(dev, op, a);
 	else
 		rc = begin_message(dev, op, a);
@@ -223,7 +223,8 @@ perform_access(struct vuc_device *dev, enum vuc_op op, uint32_t region, uint64_t
 	if (dev->group->polling || dev->first != NULL || count > UINT32_MAX ||
 		device_check_access(dev, op, region, offset, count) != 0 ||
 		device_goes_by_registers(region, offset, count) ||
-		device_records_region(dev, region) || begin_message(dev, op, &access) != 0)
+		device_records(dev, op, region, offset, count) ||
+		begin_message(dev, op, &access) != 0)
 		return perform_long_access(dev, op, region, offset, data, count);
 	if (polls_alone(dev))
 		device_exchange(dev, &w.done);
@@ -265,7 +266,7 @@ vuc_device_write_posted(
 		return vuc_device_write(dev, region, offset, data, count);
 	if (dev->first == NULL && count <= vuc_session_max_write(dev->session) &&
 		!device_goes_by_registers(region, offset, count) &&
-		!device_records_region(dev, region)) {
+		!device_records(dev, VUC_OP_WRITE_POSTED, region, offset, count)) {
 		rc = vuc_session_region_write(dev->session, &access, true);
 		if (rc == 0)
 			device_mark_dirty(dev);

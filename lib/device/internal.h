@@ -4,6 +4,8 @@
 
 #include <sys/queue.h>
 
+#include <linux/vfio.h>
+
 #include <vuc/device.h>
 #include <vuc/export.h>
 #include <vuc/region_map.h>
@@ -99,8 +101,9 @@ struct vuc_device {
 	struct vuc_request **last;
 	struct region *regions;
 	struct vuc_device_info info;
-	uint32_t memory_bars; /* bit n: BAR n is memory, as its register says */
-	uint32_t recorded;    /* bit n: accesses to region n are for the record */
+	uint32_t memory_bars;  /* bit n: BAR n is memory, as its register says */
+	bool recording;        /* there is a record, for which accesses to config space are, */
+	uint32_t table_region; /* and writes of the MSI-X table, from table_begin to table_end */
 	bool dirty;
 	bool operating; /* an operation has more to send, or there is a step */
 	bool draining;  /* the group's source has more that goes before a barrier */
@@ -134,11 +137,12 @@ struct vuc_device {
 	vuc_trace_fn trace;
 	void *trace_arg;
 	struct dma_table dma;
-	bool unmap_all;                 /* was called since the last commit */
-	bool logging;                   /* the pages that the server writes */
-	struct device_opening *opening; /* or NULL */
-	struct device_record *record;   /* or NULL */
-	struct device_restore *restore; /* or NULL */
+	bool unmap_all;                  /* was called since the last commit */
+	bool logging;                    /* the pages that the server writes */
+	uint64_t table_begin, table_end; /* see recording */
+	struct device_opening *opening;  /* or NULL */
+	struct device_record *record;    /* or NULL */
+	struct device_restore *restore;  /* or NULL */
 	enum restore_stage restoring;
 	bool replaying; /* the restore starts an operation */
 	struct device_peer peer;
@@ -199,12 +203,18 @@ device_mark_dirty(struct vuc_device *dev)
 	TAILQ_INSERT_TAIL(&dev->group->dirty, dev, dirty_link);
 }
 
-/* Whether the record looks at accesses to a region: config space, and the BAR that has the MSI-X
- * table. */
+/* Whether an access is for the record. Others of a BAR that has the MSI-X table, too, take the
+ * short way. */
 static inline bool
-device_records_region(const struct vuc_device *dev, uint32_t region)
+device_records(const struct vuc_device *dev, enum vuc_op op, uint32_t region, uint64_t offset,
+	size_t count)
 {
-	return region < 32 && (dev->recorded >> region & 1) != 0;
+	if (!dev->recording)
+		return false;
+	if (region == VFIO_PCI_CONFIG_REGION_INDEX)
+		return true;
+	return op != VUC_OP_READ && region == dev->table_region && offset < dev->table_end &&
+		offset + count > dev->table_begin;
 }
 
 /* device.c: put a request behind those that wait; or before them */

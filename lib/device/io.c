@@ -30,7 +30,7 @@ request_record(const struct vuc_request *req)
 static void
 request_complete(struct vuc_request *req)
 {
-	if (device_records_region(req->priv.dev, req->region))
+	if (device_records(req->priv.dev, req->op, req->region, req->offset, req->count))
 		request_record(req);
 	req->priv.dev->group->completed++;
 	req->done(req, req->priv.status);

@@ -27,8 +27,9 @@ record_learn(struct device_record *r, struct vuc_error *err)
 	record_find_registers(r);
 	if (record_find_table(r) != 0)
 		return vuc_error_set(err, -ENOMEM, "no memory for the MSI-X table of a device");
-	if (r->table.place.size > 0)
-		r->dev->recorded |= UINT32_C(1) << r->table.place.bar;
+	r->dev->table_region = r->table.place.bar;
+	r->dev->table_begin = r->table.place.offset;
+	r->dev->table_end = r->table.place.offset + r->table.place.size;
 	return 0;
 }
 
@@ -85,7 +86,7 @@ vuc_device_record_start(
 		.arg = r,
 	};
 	dev->record = r;
-	dev->recorded = UINT32_C(1) << VFIO_PCI_CONFIG_REGION_INDEX;
+	dev->recording = true;
 	/* Without bytes to read it is complete with the next poll. */
 	device_enqueue(dev, &r->read);
 	device_mark_dirty(dev);
@@ -101,7 +102,8 @@ vuc_device_record_stop(struct vuc_device *dev)
 		return;
 	device_cancel_restore(dev, "the record was stopped");
 	dev->record = NULL;
-	dev->recorded = 0;
+	dev->recording = false;
+	dev->table_begin = dev->table_end = 0;
 	r->is_stopped = true;
 	/* Config space is still being read into it. */
 	if (r->done == NULL)
@@ -132,15 +134,16 @@ is_for_driver(const struct record_irq *irq)
 }
 
 VUC_PRIVATE unsigned int
-vuc_device_hold_eventfds(const struct vuc_device *dev, int *fds, unsigned int max)
+vuc_device_hold_eventfds(
+	const struct vuc_device *dev, unsigned int *cursor, int *fds, unsigned int max)
 {
 	const struct device_record *r = dev->record;
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; r != NULL && i < r->nr_irqs && n < max; i++) {
-		if (!is_for_driver(&r->irqs[i]))
+	for (; r != NULL && *cursor < r->nr_irqs && n < max; ++*cursor) {
+		if (!is_for_driver(&r->irqs[*cursor]))
 			continue;
-		fds[n] = fcntl(r->irqs[i].fd, F_DUPFD_CLOEXEC, 0);
+		fds[n] = fcntl(r->irqs[*cursor].fd, F_DUPFD_CLOEXEC, 0);
 		n += fds[n] >= 0;
 	}
 	return n;

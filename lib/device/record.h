@@ -12,8 +12,8 @@
  * compared with this one, and replays the record.
  *
  * Recorded: DMA mappings (the DMA table itself), eventfds and explicit masks of interrupts, the
- * last value of each register of config space and of the MSI-X table that the server took, and
- * dirty-page logging. All of it is bounded. A migration's state is not recorded.
+ * last value of each register of config space and of the MSI-X table that the server took. All of
+ * it is bounded. Dirty-page logging and a migration's state are not recorded.
  *
  * All functions are called on the thread that polls the device, callbacks come from its polls.
  */
@@ -98,9 +98,11 @@ int vuc_device_restore_start(struct vuc_device *dev, struct vuc_device *fresh,
  * next call. */
 const char *vuc_device_restore_step(struct vuc_device *dev);
 
-/* Duplicate the eventfds of all assigned INTx, MSI and MSI-X interrupts, up to max of them: returns
- * how many, which are the caller's. */
-unsigned int vuc_device_hold_eventfds(const struct vuc_device *dev, int *fds, unsigned int max);
+/* Duplicate the eventfds of assigned INTx, MSI and MSI-X interrupts, from *cursor on, which is 0 at
+ * first, up to max of them: returns how many, which are the caller's. 0: there are no more, or no
+ * room for a descriptor. */
+unsigned int vuc_device_hold_eventfds(
+	const struct vuc_device *dev, unsigned int *cursor, int *fds, unsigned int max);
 
 /* Bit n: a file of region n was another one after the last restore than before. */
 uint64_t vuc_device_remapped(const struct vuc_device *dev);

@@ -432,13 +432,6 @@ restore_power(struct device_restore *o)
 	return restore_write(o, &write);
 }
 
-static int
-restore_nothing(struct device_restore *o)
-{
-	(void)o;
-	return 0;
-}
-
 /* ---- the whole of it ---- */
 
 /* Each returns 0 when it is over, -EAGAIN when it has begun something, and what it fails with. */
@@ -451,7 +444,6 @@ static int (*const restore_stages[])(struct device_restore *o) = {
 	[RESTORE_IRQS] = restore_irqs,
 	[RESTORE_TABLE] = restore_table,
 	[RESTORE_REGISTERS] = restore_registers,
-	[RESTORE_LOGGING] = restore_nothing,
 	[RESTORE_COMMAND] = restore_command,
 };
 
@@ -670,7 +662,6 @@ vuc_device_restore_step(struct vuc_device *dev)
 		[RESTORE_IRQS] = "assigning interrupts",
 		[RESTORE_TABLE] = "writing the MSI-X table",
 		[RESTORE_REGISTERS] = "writing registers",
-		[RESTORE_LOGGING] = "starting dirty-page logging",
 		[RESTORE_COMMAND] = "enabling",
 		[RESTORE_DONE] = "",
 	};

@@ -117,8 +117,8 @@ set_all(void)
 static void
 test_return(void)
 {
+	unsigned int nr, cursor = 0;
 	int fds[16];
-	unsigned int nr;
 
 	set_all();
 	lose();
@@ -128,7 +128,9 @@ test_return(void)
 	CU_ASSERT(reaches(&fresh, VFIO_PCI_MSIX_IRQ_INDEX, 6, 6));
 	CU_ASSERT_EQUAL(vuc_device_remapped(dut), 0);
 	/* INTx, MSI and MSI-X, without ERR. */
-	nr = vuc_device_hold_eventfds(dut, fds, NR_ROWS(fds));
+	nr = vuc_device_hold_eventfds(dut, &cursor, fds, 4);
+	CU_ASSERT_EQUAL(nr, 4);
+	nr += vuc_device_hold_eventfds(dut, &cursor, fds + nr, NR_ROWS(fds) - nr);
 	CU_ASSERT_EQUAL(nr, 9);
 	for (unsigned int i = 0; i < nr; i++)
 		close(fds[i]);
@@ -461,6 +463,7 @@ test_fence(void)
 	struct vuc_error why = {0};
 	char expected[64];
 	pid_t pid = fork();
+	int pidfd;
 
 	if (pid == 0) {
 		pause();
@@ -474,6 +477,11 @@ test_fence(void)
 	CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, true, &why), -EAGAIN);
 	CU_ASSERT_STRING_EQUAL(why.text, expected);
 	CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, false, &why), 0);
+	/* No descriptor was left for its pidfd. */
+	pidfd = dut->peer.pidfd;
+	dut->peer.pidfd = -1;
+	CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, true, &why), -EAGAIN);
+	dut->peer.pidfd = pidfd;
 	/* The same process, and one that the kernel does not name. */
 	dev->peer.pid = pid;
 	CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, true, &why), 0);
