@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -46,13 +47,16 @@ device_peer_forget(struct device_peer *peer)
 	*peer = (struct device_peer){.pidfd = -1};
 }
 
-/* A zombie has ended: it holds no memory any more. */
+/* A zombie has ended: it holds no memory any more. Without a descriptor of the process, for which
+ * there was no room, its number has to do. */
 static bool
 peer_is_running(const struct device_peer *peer)
 {
 	struct pollfd ended = {.fd = peer->pidfd, .events = POLLIN};
 
-	return peer->pidfd >= 0 && poll(&ended, 1, 0) == 0;
+	if (peer->pidfd < 0)
+		return kill(peer->pid, 0) == 0 || errno == EPERM;
+	return poll(&ended, 1, 0) == 0;
 }
 
 /* Its program, as the kernel names it, without what a terminal or a log would take for more. */
