@@ -96,6 +96,7 @@ attach_claim_device(struct control_vmm *v, struct vuc_error *err)
 		v->told = d->silent_ms != 0 ? VUC_SHM_SILENT : VUC_SHM_ATTACHED;
 		v->attached_ms = vuc_clock_ms();
 		d->since_ms = v->attached_ms;
+		d->dropped = control_count_dropped(d);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return rc;

@@ -236,6 +236,7 @@ control_bar0_place(struct control_device *d)
 	struct control_bar0 *b = &d->bar0;
 	struct vuc_error err = {0};
 	struct bar0_files f;
+	uint64_t due_ms;
 	int rc;
 
 	if (!b->on)
@@ -246,8 +247,9 @@ control_bar0_place(struct control_device *d)
 		b->ino = f.file.st_ino;
 		rc = bar0_link(b, &f, &err);
 	}
-	if (rc == 0 && !bar0_watch(d->control, b, &f))
-		d->due_ms = vuc_clock_ms() + BAR0_LOOK_MS;
+	due_ms = vuc_clock_ms() + BAR0_LOOK_MS;
+	if (rc == 0 && !bar0_watch(d->control, b, &f) && (d->due_ms == 0 || d->due_ms > due_ms))
+		d->due_ms = due_ms;
 	bar0_close(&f);
 	bar0_say(d, rc, &err);
 }

@@ -67,7 +67,7 @@ struct control_restore {
 	bool looking;             /* look is on its way to the poller, or back */
 	uint64_t due_ms;          /* when it is tried, or looked at, again */
 	struct vuc_post look;
-	char step[64]; /* what was seen by it */
+	char step[64];     /* what was seen by it */
 	uint64_t remapped; /* bits of regions that have another file than before */
 };
 
@@ -177,7 +177,7 @@ struct control_device {
 	struct vuc_error reason; /* why it is away */
 	enum control_stage stage;
 	bool differs;      /* it has come back as another one: it stays away while it has the VMM */
-	uint64_t dropped;  /* writes, before the outage under way */
+	uint64_t dropped;  /* writes, when its VMM attached or was restored */
 	uint64_t since_ms; /* when link or vmm came or went */
 	uint64_t silent_ms; /* of link, as it was told and logged; 0: it answers */
 	struct control_log_limit silent_lines;
@@ -192,6 +192,9 @@ void control_reap(struct vuc_control *c);
 
 /* devices.c: by name, with the lock held; NULL for none, or one that is being removed */
 struct control_device *control_find(struct vuc_control *c, const char *name);
+
+/* devices.c: writes that were dropped in its outages so far */
+uint64_t control_count_dropped(const struct control_device *d);
 
 /* devices.c: have the control thread look at a device. Any thread, while the device is sure to be
  * there: the lock is held, or it has a connection. */

@@ -30,6 +30,15 @@ control_find(struct vuc_control *c, const char *name)
 	return NULL;
 }
 
+uint64_t
+control_count_dropped(const struct control_device *d)
+{
+	struct vuc_device_stats stats;
+
+	vuc_poller_account_stats(d->poller, d->account, &stats);
+	return stats.accesses.dropped_writes;
+}
+
 void
 control_poke(struct control_device *d)
 {

@@ -149,19 +149,6 @@ device_not_connected(struct control_device *d, int rc, const struct vuc_error *e
 
 /* ---- a VMM's device that has returned ---- */
 
-/* What was counted before is that of earlier outages. */
-static uint64_t
-device_count_dropped(struct control_device *d)
-{
-	struct vuc_device_stats stats;
-	uint64_t dropped;
-
-	vuc_poller_account_stats(d->poller, d->account, &stats);
-	dropped = stats.accesses.dropped_writes - d->dropped;
-	d->dropped = stats.accesses.dropped_writes;
-	return dropped;
-}
-
 /* The VMM may have left meanwhile, and closes the connection then. */
 static void
 device_returned(struct control_device *d, struct control_link *link, uint64_t remapped)
@@ -175,7 +162,8 @@ device_returned(struct control_device *d, struct control_link *link, uint64_t re
 		return;
 	}
 	ms = vuc_clock_ms() - d->since_ms;
-	dropped = device_count_dropped(d);
+	dropped = control_count_dropped(d) - d->dropped;
+	d->dropped += dropped;
 	generation = device_take_link(d, link);
 	if ((atomic_load_explicit(&d->vmm->mapped, memory_order_relaxed) & remapped) != 0)
 		vmm_tell_remap(d->vmm);
@@ -207,6 +195,17 @@ device_differs(struct control_device *d, const struct vuc_error *err)
 		"%s: another device has come back, the VMM has to detach: %s", d->name, err->text);
 }
 
+/* The VMM has left meanwhile: the next attempt is for others, and does not wait for what it has
+ * waited for. */
+static void
+device_not_wanted(struct control_device *d)
+{
+	pthread_mutex_lock(&d->control->lock);
+	d->delay = 0;
+	vuc_error_set(&d->reason, 0, "connecting again, its VMM has left");
+	pthread_mutex_unlock(&d->control->lock);
+}
+
 /* A vuc_done_fn. A new connection that was not wanted any more has not failed. */
 static void
 link_restored(void *arg, int status, const struct vuc_error *err)
@@ -221,6 +220,8 @@ link_restored(void *arg, int status, const struct vuc_error *err)
 		device_differs(d, err);
 	else if (status != -ECANCELED)
 		device_not_connected(d, status, err);
+	else
+		device_not_wanted(d);
 	control_look_at(d);
 }
 

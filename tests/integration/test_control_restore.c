@@ -245,6 +245,7 @@ test_record(void)
 static void
 test_fence(void)
 {
+	struct vuc_control_device look;
 	char who[64];
 
 	kept_start(&(struct rig_opts){.outage = 0});
@@ -262,6 +263,18 @@ test_fence(void)
 	kept_start(&(struct rig_opts){.no_fence = true});
 	kept_lose(CLOSED, NULL);
 	kept_expect_restored();
+	kept_stop();
+
+	/* Once the VMM has left, nothing waits for the process. */
+	kept_start(&(struct rig_opts){.outage = 0});
+	kept_lose(CLOSED, NULL);
+	CU_ASSERT_TRUE(rig_becomes(KEPT, VUC_CONTROL_FENCED));
+	shm_close(&client);
+	do {
+		look = rig_look(KEPT);
+	} while (look.vmm_pid != 0 || look.state == VUC_CONTROL_CLEANING);
+	CU_ASSERT_PTR_NULL(strstr(look.reason, "waiting for process"));
+	CU_ASSERT_TRUE(rig_becomes(KEPT, VUC_CONTROL_FREE));
 	kept_stop();
 }
 
