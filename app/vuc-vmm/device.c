@@ -189,6 +189,9 @@ device_check(struct device *device)
 	uint32_t events = vuc_vmm_events(device->vuc);
 	const char *reason = NULL;
 
+	/* Accesses have waited for the server, and the device goes on. */
+	if (events & VUC_VMM_EVENT_BACK)
+		events &= ~(VUC_VMM_EVENT_LOST | VUC_VMM_EVENT_RESET);
 	if (events & VUC_VMM_EVENT_GONE)
 		reason = "the daemon has ended";
 	else if (events & VUC_VMM_EVENT_REMOVED)

@@ -77,6 +77,12 @@ def test_server_ends(guest):
     assert '\n  FAIL  time accesses\n' in run.out
 
 
+def test_server_reconnects(guest):
+    """The guest does not notice that its device's server has closed the connection."""
+    out = guest('--rounds=500', fault=['--fault=close@region_read#450']).out
+    assert '\n  pass  time accesses\n' in out
+
+
 def test_no_device(guest):
     run = guest(device='other', status=1)
     assert 'device other: ' in run.err and run.out == ''
