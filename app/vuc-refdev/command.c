@@ -107,8 +107,8 @@ refdev_answer_handle(struct refdev *dev, const struct vuc_loopback_msg *msg)
 						    : 0;
 }
 
-/* Whether a good answer repeats what was asked and has the data. The specification gives the count
- * in the answer to a write 4 bytes: whoever keeps to that is understood, too. */
+/* Whether a good answer repeats what was asked and has the data. The count in the answer to a write
+ * has 4 bytes in the specification and 8 in some clients: both are accepted. */
 static bool
 answer_fits(const struct refdev_command *command, const struct refdev_answer *answer)
 {

@@ -21,7 +21,7 @@
 
 /* A word goes to a thread on another CPU and another one comes back, each on a cache line
  * of its own. */
-#define BENCH_LINE 128 /* so far apart that no CPU fetches both at once */
+#define BENCH_LINE 128 /* bytes between words that must not share a prefetched line */
 
 struct echo_lines {
 	_Alignas(BENCH_LINE) _Atomic uint32_t there;

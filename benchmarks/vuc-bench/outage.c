@@ -22,7 +22,7 @@
 enum kind {
 	KIND_FRESH, /* the floor: a client that connects at once, maps and reads */
 	KIND_READ,  /* a read of a VMM that waited for it */
-	KIND_BACK,  /* until the VMM is told that its device is whole */
+	KIND_BACK,  /* until the VMM receives VUC_VMM_EVENT_BACK */
 	NR_KINDS
 };
 

@@ -84,7 +84,7 @@ has_io_queues(const struct refdev_nvme *nvme)
 	return false;
 }
 
-/* All that there are are granted, whatever was asked for. */
+/* The controller grants all its queues, however many the client asks for. */
 static uint16_t
 queues_set(struct refdev *dev, const struct nvme_command *cmd)
 {

@@ -191,7 +191,7 @@ nvme_smallest(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-/* ---- queue.c: doorbells, completions, and what is told of errors ---- */
+/* ---- queue.c: doorbells, completions, error log and events ---- */
 
 /* Look at the doorbells. */
 void refdev_nvme_doorbells_read(struct refdev *dev);

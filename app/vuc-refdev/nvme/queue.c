@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Queues: doorbells, completions and their interrupts; and what is told of errors. */
+/* Queues: doorbells, completions and their interrupts; the error log and events. */
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -11,7 +11,8 @@
 
 /* ---- Events and the error log ---- */
 
-/* One of each type waits; it is told when there is a request, and no more until its log is read. */
+/* At most one event of each type is pending. It is reported when the client has requested one; the
+ * next of its type only after the client has read the log page. */
 void
 refdev_nvme_event_raise(
 	struct refdev *dev, enum nvme_event_type type, uint8_t info, enum nvme_log log)

@@ -13,7 +13,7 @@
 #include "error.h"
 #include "nvme.h"
 
-/* The same file is the same namespace, whoever serves it. */
+/* The identifier depends on the file only: every server of it shows the same namespace. */
 static void
 id_make(uint8_t *id, const struct stat *st)
 {
