@@ -224,16 +224,12 @@ bell_ring(struct vuc_queue *q)
 	}
 }
 
-VUC_EXPORT int
-vuc_queue_submit(struct vuc_queue *q, const struct vuc_queue_request *requests, unsigned int nr)
+static int
+front_submit(struct vuc_queue *q, const struct vuc_queue_request *requests, unsigned int nr)
 {
-	int error = front_is_closed(q);
 	unsigned int n = 0;
+	int error = 0;
 
-	if (error != 0)
-		error = queue_renew(q, error);
-	if (error != 0)
-		return error;
 	for (; n < nr; n++) {
 		const struct vuc_queue_request *r = &requests[n];
 		bool posted = r->op == VUC_QUEUE_WRITE_POSTED;
@@ -249,6 +245,23 @@ vuc_queue_submit(struct vuc_queue *q, const struct vuc_queue_request *requests, 
 	if (n > 0)
 		bell_ring(q);
 	return n > 0 ? (int)n : error;
+}
+
+/* Apart, so that a queue that is open pays for nothing of it. */
+static __attribute__((cold, noinline)) int
+front_submit_anew(struct vuc_queue *q, const struct vuc_queue_request *requests, unsigned int nr)
+{
+	int error = queue_renew(q, front_is_closed(q));
+
+	return error != 0 ? error : front_submit(q, requests, nr);
+}
+
+VUC_EXPORT int
+vuc_queue_submit(struct vuc_queue *q, const struct vuc_queue_request *requests, unsigned int nr)
+{
+	if (front_is_closed(q) != 0)
+		return front_submit_anew(q, requests, nr);
+	return front_submit(q, requests, nr);
 }
 
 static const struct queue_completion_slot *
@@ -319,7 +332,7 @@ vuc_queue_poll(struct vuc_queue *q, struct vuc_queue_result *results, unsigned i
 {
 	unsigned int n = 0;
 
-	if (front_error(q) != 0 || !front_has_result(q))
+	if (front_error(q) != 0)
 		return queue_poll_cut(q, results, max);
 	while (n < max && front_has_result(q) && front_take_result(q, &results[n]))
 		n++;
