@@ -27,8 +27,8 @@
 
 /* ---- the record, on the VMM's thread ---- */
 
-/* A vuc_done_fn, on the poller's thread. A connection that has ended before the record was complete
- * is lost as one without a record. */
+/* A vuc_done_fn, on the poller's thread. Without a record, the device is lost with its connection.
+ */
 static void
 record_started(void *arg, int status, const struct vuc_error *err)
 {

@@ -20,10 +20,10 @@ record_free(struct device_record *r)
 	free(r);
 }
 
-static int
-record_learn(struct device_record *r, struct vuc_error *err)
+int
+record_learn(struct device_record *r, size_t len, struct vuc_error *err)
 {
-	r->first_len = r->read.count;
+	r->first_len = len;
 	record_find_registers(r);
 	if (record_find_table(r) != 0)
 		return vuc_error_set(err, -ENOMEM, "no memory for the MSI-X table of a device");
@@ -33,7 +33,8 @@ record_learn(struct device_record *r, struct vuc_error *err)
 	return 0;
 }
 
-/* A server that does not let config space be read can still be restored. */
+/* A server that does not let config space be read can still be restored, and one that is lost
+ * meanwhile. */
 static void
 record_config_read(struct vuc_request *req, int status)
 {
@@ -50,9 +51,7 @@ record_config_read(struct vuc_request *req, int status)
 		done(arg, -ECANCELED, &err);
 		return;
 	}
-	status = device_check_connected(dev, &err);
-	if (status == 0 && req->priv.status == 0)
-		status = record_learn(r, &err);
+	status = status == 0 ? record_learn(r, req->count, &err) : 0;
 	if (status != 0)
 		vuc_device_record_stop(dev);
 	done(arg, status, &err);

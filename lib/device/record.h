@@ -38,8 +38,9 @@ struct vuc_record_opts {
 
 /*
  * Keep a record from now on, for a client that has set nothing yet; reads config space. done is
- * called once: with 0, also when config space cannot be read; or with what ended the connection,
- * and then there is no record. Returns 0; -EALREADY, -ENOMEM, -ENOTCONN, and done is not called.
+ * called once: with 0, also when config space cannot be read or the connection ends meanwhile: then
+ * it is read by the first restore; -ENOMEM, and there is no record; -ECANCELED when it was stopped.
+ * Returns 0; -EALREADY, -ENOMEM, -ENOTCONN, and done is not called.
  */
 int vuc_device_record_start(
 	struct vuc_device *dev, const struct vuc_record_opts *opts, vuc_done_fn done, void *arg);

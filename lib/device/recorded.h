@@ -94,6 +94,9 @@ struct device_record {
 	void *arg;
 };
 
+/* record.c: len bytes of config space are in r->first. -ENOMEM. */
+int record_learn(struct device_record *r, size_t len, struct vuc_error *err);
+
 /* record_irq.c: the first of those that are not before this one; nr_irqs: there is none. */
 unsigned int record_irq_find(
 	const struct device_record *r, uint32_t index, uint32_t kind, uint32_t vector);

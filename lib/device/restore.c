@@ -152,12 +152,16 @@ restore_take_files(struct device_restore *o)
 static int
 restore_compare(struct device_restore *o)
 {
-	const struct device_record *r = o->dev->record;
+	struct device_record *r = o->dev->record;
 	int rc = o->begun++ == 0 ? restore_read_config(o) : 0;
 
 	if (rc == 0)
 		rc = device_compare_config(
 			r->first, r->first_len, o->config, o->req.count, &o->err);
+	if (rc == 0 && r->first_len == 0 && o->req.count > 0) {
+		memcpy(r->first, o->config, o->req.count);
+		rc = record_learn(r, o->req.count, &o->err);
+	}
 	if (rc == 0)
 		restore_take_files(o);
 	return rc;

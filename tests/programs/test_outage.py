@@ -148,6 +148,16 @@ def test_dies_while_restored(held, command):
     vmm.has_been_right()
 
 
+def test_lost_while_attaching(server, vucd, vmm):
+    """A server that is lost before config space was read for the record is no other case."""
+    daemon = vucd(device(server('--fault=close@region_read#8'), HOLD + FOREVER))
+    client = vmm(daemon, 'disk0')
+    assert client.do('queue') == '0 '
+    assert client.do('back') == '0 '
+    assert client.do('get 8') == '0 0'
+    assert client.do('config 0') == '0 1986229877'
+
+
 @pytest.mark.parametrize('fault', [
     'error=5@dma_map#3', 'error=28@dma_map#16', 'error=5@device_set_irqs#1', 'error=5@device_reset#1'])
 def test_refuses(held, fault):

@@ -87,7 +87,7 @@ def test_server_that_is_restarted(vucd, vmm, refdev, there):
     server.stop(rig.signal.SIGKILL)
     os.close(play_target(there))
     server = refdev(at=f'{there}/s')
-    daemon.await_state('d0', 'stale')
+    assert client.do('back') == '0 '
     await_link(there)
     assert os.pread(fd, 8, 0x1000) == b'doorbell'
     client.detach()
