@@ -20,19 +20,6 @@ record_free(struct device_record *r)
 	free(r);
 }
 
-int
-record_learn(struct device_record *r, size_t len, struct vuc_error *err)
-{
-	r->first_len = len;
-	record_find_registers(r);
-	if (record_find_table(r) != 0)
-		return vuc_error_set(err, -ENOMEM, "no memory for the MSI-X table of a device");
-	r->dev->table_region = r->table.place.bar;
-	r->dev->table_begin = r->table.place.offset;
-	r->dev->table_end = r->table.place.offset + r->table.place.size;
-	return 0;
-}
-
 /* A server that does not let config space be read can still be restored, and one that is lost
  * meanwhile. */
 static void

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "error.h"
+#include "internal.h"
 #include "recorded.h"
 
 int
@@ -60,4 +62,17 @@ record_next_entry(const struct device_record *r, uint32_t *cursor, struct record
 		return true;
 	}
 	return false;
+}
+
+int
+record_learn(struct device_record *r, size_t len, struct vuc_error *err)
+{
+	r->first_len = len;
+	record_find_registers(r);
+	if (record_find_table(r) != 0)
+		return vuc_error_set(err, -ENOMEM, "no memory for the MSI-X table of a device");
+	r->dev->table_region = r->table.place.bar;
+	r->dev->table_begin = r->table.place.offset;
+	r->dev->table_end = r->table.place.offset + r->table.place.size;
+	return 0;
 }

@@ -94,9 +94,6 @@ struct device_record {
 	void *arg;
 };
 
-/* record.c: len bytes of config space are in r->first. -ENOMEM. */
-int record_learn(struct device_record *r, size_t len, struct vuc_error *err);
-
 /* record_irq.c: the first of those that are not before this one; nr_irqs: there is none. */
 unsigned int record_irq_find(
 	const struct device_record *r, uint32_t index, uint32_t kind, uint32_t vector);
@@ -136,6 +133,9 @@ void record_forget_registers(struct device_record *r);
 int record_find_table(struct device_record *r);
 void record_note_table(struct device_record *r, uint64_t offset, const void *data, size_t count);
 bool record_next_entry(const struct device_record *r, uint32_t *cursor, struct record_write *write);
+
+/* record_table.c: len bytes of config space are in r->first: find registers and table. -ENOMEM. */
+int record_learn(struct device_record *r, size_t len, struct vuc_error *err);
 
 /* Up to the next dword, and aligned: what is one register, unless the client says otherwise. */
 static inline uint32_t
