@@ -9,6 +9,7 @@
 #include <vuc/poller.h>
 #include <vuc/shm.h>
 
+#include "attend.h"
 #include "back.h"
 #include "closers.h"
 #include "front.h"
@@ -134,9 +135,13 @@ struct vuc_poller {
 	TAILQ_HEAD(, poller_device) active; /* those with queues that are looked at */
 	unsigned int nr_words;              /* of bells that are in use */
 	unsigned int nr_remotes;
-	unsigned int next_remote;    /* that is listened to */
-	struct remote_bell *remotes; /* nr_remotes of them, in no order */
-	unsigned int taken;          /* requests, in the loop under way */
+	unsigned int next_remote;                      /* that is listened to */
+	struct remote_bell *remotes;                   /* nr_remotes of them, in no order */
+	TAILQ_HEAD(, poller_attendant) hot_attendants; /* those that are looked at */
+	TAILQ_HEAD(, poller_attendant) attendants;
+	unsigned int nr_attendants;
+	unsigned int cold_loops; /* since quiet ones were asked for */
+	unsigned int taken;      /* requests, in the loop under way */
 	unsigned int answered;
 	unsigned int empty; /* loops, since there was something */
 	enum vuc_idle idle;
@@ -196,6 +201,18 @@ void poller_kick(struct vuc_poller *p);
  */
 bool poller_wake_take(struct vuc_poller *p);
 
+/* attend.c: take what is in wake_fd, and look at the attendants concerned from now on. Returns
+ * whether there was anything. */
+bool poller_take_events(struct vuc_poller *p);
+
+/* attend.c: in each loop, before and after devices are served */
+void poller_look_at_attendants(struct vuc_poller *p);
+void poller_give_results(struct vuc_poller *p);
+
+/* attend.c: with the tick of the group; and how long the poller may sleep at most */
+void poller_tick_attendants(struct vuc_poller *p);
+unsigned int poller_attend_sleep_ms(const struct vuc_poller *p, unsigned int max);
+
 /* serve.c: what happens in each poll of the group; see source.h */
 void poller_begin(void *arg);
 void poller_end(void *arg);
@@ -249,7 +266,7 @@ void poller_queue_taken(struct poller_queue *q, unsigned int n);
 /* queue.c: on another thread: wait until all of them are gone */
 void poller_await_closing(struct queue_closing *c);
 
-/* device.c: see which connections have ended; also the changed of a struct vuc_poll_source */
+/* device.c: see which connections have ended */
 void poller_watch_devices(void *arg);
 
 /* account.c: an outage of the account begins, if no device of it is connected: returns whether it

@@ -8,7 +8,7 @@
 #include "internal.h"
 #include "source.h"
 
-#define SLEEP_MS    1000u /* at most; only what is parked depends on it */
+#define SLEEP_MS    1000u /* at most; only what is parked, and attendants, depend on it */
 #define SHORT_LOOPS 64u   /* to look around after what is rare, and need not be followed by more */
 
 /* What follows an access comes soon, as the next one does: those are worth all loops. */
@@ -58,7 +58,8 @@ sleep_until_kicked(struct vuc_poller *p)
 		!atomic_load_explicit(&p->stop, memory_order_seq_cst)) {
 		stats_add(&p->stats.sleeps, 1);
 		poller_watch_devices(p);
-		rc = vuc_poll_group_wait(p->group, p->wake_fd, poller_hold_sleep_ms(p, SLEEP_MS));
+		rc = vuc_poll_group_wait(p->group, p->wake_fd,
+			poller_attend_sleep_ms(p, poller_hold_sleep_ms(p, SLEEP_MS)));
 	}
 	atomic_store_explicit(p->sleeps, 0, memory_order_relaxed);
 	kicked = poller_wake_take(p);

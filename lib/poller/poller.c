@@ -76,6 +76,14 @@ try_to_sleep(struct vuc_poller *p, struct vuc_error *err)
 	return 0;
 }
 
+/* The changed of a struct vuc_poll_source. */
+static void
+poller_tick(void *arg)
+{
+	poller_watch_devices(arg);
+	poller_tick_attendants(arg);
+}
+
 /* The poll group, whose memory comes from the node that the thread runs on. */
 static int
 set_up(const struct start *start)
@@ -85,7 +93,7 @@ set_up(const struct start *start)
 		.begin = poller_begin,
 		.end = poller_end,
 		.drain = poller_drain,
-		.changed = poller_watch_devices,
+		.changed = poller_tick,
 		.arg = p,
 	};
 	struct vuc_poll_group_opts group_opts;
@@ -187,6 +195,8 @@ alloc_poller(const struct vuc_poller_opts *opts)
 	TAILQ_INIT(&p->devices);
 	TAILQ_INIT(&p->accounts);
 	TAILQ_INIT(&p->active);
+	TAILQ_INIT(&p->attendants);
+	TAILQ_INIT(&p->hot_attendants);
 	snprintf(p->name, sizeof(p->name), "%s", opts->name);
 	p->idle = opts->idle;
 	p->idle_loops = opts->idle_loops;
@@ -245,7 +255,7 @@ check_unused(void *arg)
 {
 	const struct vuc_poller *p = arg;
 
-	return p->nr_devices > 0 || p->nr_queues > 0 ? -EBUSY : 0;
+	return p->nr_devices > 0 || p->nr_queues > 0 || p->nr_attendants > 0 ? -EBUSY : 0;
 }
 
 VUC_EXPORT int

@@ -308,6 +308,8 @@ poller_begin(void *arg)
 	struct vuc_poller *p = arg;
 	struct poller_device *d, *next;
 
+	if (p->nr_attendants > 0)
+		poller_look_at_attendants(p);
 	poller_hear_bells(p);
 	for (d = TAILQ_FIRST(&p->active); d != NULL; d = next) {
 		next = TAILQ_NEXT(d, active_link);
@@ -326,4 +328,6 @@ poller_end(void *arg)
 		TAILQ_FOREACH (q, &d->active, active_link)
 			vuc_queue_back_flush(&q->back);
 	}
+	if (p->nr_attendants > 0)
+		poller_give_results(p);
 }

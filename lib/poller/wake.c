@@ -7,7 +7,8 @@
  * remotes, which it never reads: whoever shares an eventfd can make it block, so that a read() of
  * it could stop the poller for good. They are in there by their edges instead: a write is an event,
  * and taking the event is all that is needed for the next sleep. The edge of a write between two
- * sleeps stays until then, and ends the second one at once.
+ * sleeps stays until then, and ends the second one at once. Sockets of attendants are in there
+ * likewise, see attend.c.
  */
 
 #include <errno.h>
@@ -24,8 +25,6 @@
 #include "internal.h"
 #include "memfd.h"
 #include "remote.h"
-
-#define EVENTS 64 /* taken after a sleep; more of them end the next one at once */
 
 _Static_assert(sizeof(struct vuc_shm_poller) == sizeof(_Atomic uint32_t), "it is the word alone");
 
@@ -102,12 +101,11 @@ poller_wake_remove(struct vuc_poller *p, int kick_fd)
 bool
 poller_wake_take(struct vuc_poller *p)
 {
-	struct epoll_event events[EVENTS];
 	bool kicked = false;
 	uint64_t kicks;
 
-	if (p->nr_remotes > 0)
-		kicked = epoll_wait(p->wake_fd, events, EVENTS, 0) > 0;
+	if (p->nr_remotes > 0 || p->nr_attendants > 0)
+		kicked = poller_take_events(p);
 	return read(p->kick_fd, &kicks, sizeof(kicks)) == sizeof(kicks) || kicked;
 }
 
