@@ -8,7 +8,8 @@ import tempfile
 
 import pytest
 
-pytest.register_assert_rewrite('rig', 'bench_rig', 'outage_rig', 'vfio_client')  # what they assert counts, too
+pytest.register_assert_rewrite(  # what they assert counts, too
+    'rig', 'bench_rig', 'outage_rig', 'vfio_client', 'front_client', 'front_qemu')
 
 # pylint: disable=wrong-import-position
 import rig  # noqa: E402
