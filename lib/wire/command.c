@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <vuc/export.h>
+
 #include "command.h"
 #include "info.h"
 #include "version.h"
@@ -152,7 +154,7 @@ static const struct vuc_wire_command commands[VFIO_USER_MAX] = {
 };
 /* clang-format on */
 
-const struct vuc_wire_command *
+VUC_PRIVATE const struct vuc_wire_command *
 vuc_wire_command(uint16_t cmd)
 {
 	if (cmd >= VFIO_USER_MAX || commands[cmd].name == NULL)
@@ -160,7 +162,7 @@ vuc_wire_command(uint16_t cmd)
 	return &commands[cmd];
 }
 
-const char *
+VUC_PRIVATE const char *
 vuc_wire_command_name(uint16_t cmd)
 {
 	const struct vuc_wire_command *row = vuc_wire_command(cmd);

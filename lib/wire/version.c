@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <vuc/export.h>
+
 #include "check.h"
 #include "error.h"
 #include "strict_json.h"
@@ -15,7 +17,7 @@
 #define MIN_DATA 8u    /* a register in one message */
 #define MIN_PAGE 4096u /* no host has smaller ones */
 
-void
+VUC_PRIVATE void
 vuc_wire_version_init(struct vuc_wire_version *v)
 {
 	*v = (struct vuc_wire_version){
@@ -73,7 +75,7 @@ append_capabilities(struct text *t, const struct vuc_wire_version *v)
 	version_append(t, "}}");
 }
 
-int
+VUC_PRIVATE int
 vuc_wire_version_encode(void *buf, size_t size, const struct vuc_wire_version *v)
 {
 	const struct vfio_user_version fixed = {.major = v->major, .minor = v->minor};
@@ -276,7 +278,7 @@ decode_data(const char *data, size_t len, struct vuc_wire_version *v, struct vuc
 	return rc;
 }
 
-int
+VUC_PRIVATE int
 vuc_wire_version_decode(
 	const void *body, size_t len, struct vuc_wire_version *v, struct vuc_error *err)
 {

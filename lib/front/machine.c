@@ -1,0 +1,730 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The machine itself: bytes to messages, messages to requests, their answers and their time. */
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "command.h"
+#include "error.h"
+#include "info.h"
+#include "internal.h"
+#include "version.h"
+
+#define MIN_DATA 4096u
+#define MAX_DATA (64u << 20)
+
+/* Replies that are under way while the client takes none. */
+#define MIN_OUTPUT 131072u
+
+static uint32_t
+clamp_u32(uint32_t value, uint32_t min, uint32_t max)
+{
+	if (value < min)
+		return min;
+	return value < max ? value : max;
+}
+
+/* The areas of all regions in one piece. Returns 0 or -ENOMEM. */
+static int
+copy_areas(struct front *f)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < f->nr_regions; i++)
+		n += f->regions[i].nr_areas;
+	f->areas = malloc((n + 1) * sizeof(*f->areas));
+	if (f->areas == NULL)
+		return -ENOMEM;
+	n = 0;
+	for (uint32_t i = 0; i < f->nr_regions; i++) {
+		struct front_region *region = &f->regions[i];
+
+		if (region->nr_areas > 0)
+			memcpy(f->areas + n, region->areas, region->nr_areas * sizeof(*f->areas));
+		region->areas = f->areas + n;
+		n += region->nr_areas;
+	}
+	return 0;
+}
+
+/* Whether an index is of those that VMMs ask for to be notified and that have one interrupt. */
+static bool
+is_notice(uint32_t index)
+{
+	return index == VFIO_PCI_ERR_IRQ_INDEX || index == VFIO_PCI_REQ_IRQ_INDEX;
+}
+
+static int
+copy_shape(struct front *f, const struct front_shape *shape)
+{
+	uint32_t nr_regions = clamp_u32(shape->nr_regions, 0, FRONT_MAX_REGIONS);
+	uint32_t nr_irqs = clamp_u32(shape->nr_irqs, 0, FRONT_MAX_IRQS);
+
+	f->flags = shape->flags;
+	f->nr_regions = clamp_u32(nr_regions, FRONT_MIN_REGIONS, FRONT_MAX_REGIONS);
+	f->nr_irqs = clamp_u32(nr_irqs, FRONT_MIN_IRQS, FRONT_MAX_IRQS);
+	for (uint32_t i = 0; i < nr_regions; i++) {
+		f->regions[i] = shape->regions[i];
+		f->regions[i].nr_areas =
+			clamp_u32(f->regions[i].nr_areas, 0, VUC_WIRE_MAX_SPARSE_AREAS);
+	}
+	for (uint32_t i = 0; i < nr_irqs; i++)
+		f->irqs[i] = shape->irqs[i];
+	for (uint32_t i = 0; i < f->nr_irqs; i++) {
+		if (is_notice(i) && f->irqs[i].count == 0)
+			f->irqs[i] = (struct front_irq){VFIO_IRQ_INFO_EVENTFD, 1};
+	}
+	front_config_init(f, shape->config);
+	return copy_areas(f);
+}
+
+static int
+create_buffers(struct front *f)
+{
+	uint32_t data = f->max_data;
+	uint32_t max_reply;
+
+	if (data < VUC_WIRE_MAX_IRQ_COUNT)
+		data = VUC_WIRE_MAX_IRQ_COUNT;
+	f->max_message = (uint32_t)FRONT_HEADER_SIZE + FRONT_MAX_FIXED + data;
+	f->in_size = f->max_message + FRONT_READ_AHEAD;
+	max_reply = (uint32_t)FRONT_HEADER_SIZE + FRONT_MAX_FIXED + f->max_data;
+	if (max_reply < FRONT_HEADER_SIZE + front_max_region_info(f))
+		max_reply = (uint32_t)FRONT_HEADER_SIZE + front_max_region_info(f);
+	f->out_size = 2 * (size_t)max_reply > MIN_OUTPUT ? 2 * (size_t)max_reply : MIN_OUTPUT;
+	f->in = malloc(f->in_size);
+	f->out = malloc(f->out_size);
+	return f->in != NULL && f->out != NULL ? 0 : -ENOMEM;
+}
+
+struct front *
+front_create(const struct front_opts *opts)
+{
+	struct front *f = calloc(1, sizeof(*f));
+
+	if (f == NULL)
+		return NULL;
+	f->max_data = clamp_u32(opts->max_data, MIN_DATA, MAX_DATA);
+	f->reply_ms = clamp_u32(opts->reply_ms, 1, INT32_MAX);
+	f->max_dma_maps = clamp_u32(opts->max_dma_maps, 1, VFIO_USER_DEFAULT_MAX_DMA_MAPS);
+	f->pgsizes = opts->pgsizes & ~(uint64_t)(VFIO_USER_DEFAULT_PGSIZES - 1);
+	if (f->pgsizes == 0)
+		f->pgsizes = VFIO_USER_DEFAULT_PGSIZES;
+	f->out_fd = -1;
+	if (copy_shape(f, opts->shape) != 0 || create_buffers(f) != 0) {
+		front_destroy(f);
+		return NULL;
+	}
+	return f;
+}
+
+void
+front_destroy(struct front *f)
+{
+	if (f == NULL)
+		return;
+	free(f->areas);
+	free(f->in);
+	free(f->out);
+	free(f);
+}
+
+static void
+drop_fd(struct front *f, int fd)
+{
+	assert(f->nr_stray < FRONT_MAX_STRAY);
+	f->stray[f->nr_stray++] = fd;
+}
+
+static void
+drop_fds(struct front *f, const int *fds, unsigned int nr_fds)
+{
+	for (unsigned int i = 0; i < nr_fds; i++)
+		drop_fd(f, fds[i]);
+}
+
+static int front_fail(struct front *f, int error, const char *fmt, ...)
+	__attribute__((cold, format(printf, 3, 4)));
+
+static int
+front_fail(struct front *f, int error, const char *fmt, ...)
+{
+	struct vuc_error line;
+	va_list args;
+
+	if (f->ended)
+		return f->error;
+	va_start(args, fmt);
+	vsnprintf(line.text, sizeof(line.text), fmt, args);
+	va_end(args);
+	f->error = error;
+	front_end(f, line.text);
+	return error;
+}
+
+void
+front_end(struct front *f, const char *why)
+{
+	struct vuc_error line = {0};
+
+	if (f->ended)
+		return;
+	f->ended = true;
+	if (f->error == 0)
+		f->error = -EPROTO;
+	vuc_error_set(&line, 0, "%s", why != NULL ? why : "");
+	memcpy(f->why, line.text, sizeof(f->why));
+	drop_fds(f, f->pending, f->nr_pending);
+	if (f->out_fd != -1)
+		drop_fd(f, f->out_fd);
+	f->out_fd = -1;
+	f->nr_pending = f->nr_batches = f->nr_marks = 0;
+	f->in_len = f->out_len = f->out_kept = f->out_rest = 0;
+	f->used = 0;
+	f->stall_ms = 0;
+}
+
+const char *
+front_why(const struct front *f)
+{
+	return f->ended ? f->why : NULL;
+}
+
+unsigned int
+front_take_stray_fds(struct front *f, int *fds, unsigned int max)
+{
+	unsigned int n = f->nr_stray < max ? f->nr_stray : max;
+
+	f->nr_stray -= n;
+	memcpy(fds, f->stray + f->nr_stray, n * sizeof(*fds));
+	return n;
+}
+
+/* The message in turn, when all of it is there. */
+static bool
+head_message(const struct front *f, struct front_message *m)
+{
+	const uint8_t *at = f->in + f->in_head;
+
+	if (f->in_len < FRONT_HEADER_SIZE)
+		return false;
+	memcpy(&m->header, at, sizeof(m->header));
+	if (f->in_len < m->header.msg_size)
+		return false;
+	m->body = at + FRONT_HEADER_SIZE;
+	m->len = m->header.msg_size - (uint32_t)FRONT_HEADER_SIZE;
+	m->nr_fds = 0;
+	if (f->nr_batches > 0 && f->batches[0].pos == f->in_pos)
+		m->nr_fds = f->batches[0].nr_fds;
+	return true;
+}
+
+/* How much of the stream may be received now. */
+static size_t
+wanted_bytes(const struct front *f)
+{
+	size_t ahead = f->in_len < FRONT_READ_AHEAD ? FRONT_READ_AHEAD - f->in_len : 0;
+	struct vfio_user_header header;
+
+	if (f->ended || f->nr_stray > 0 || f->nr_pending > FRONT_MAX_PENDING - FRONT_MAX_FDS)
+		return 0;
+	if (f->in_len < FRONT_HEADER_SIZE)
+		return ahead;
+	memcpy(&header, f->in + f->in_head, sizeof(header));
+	if (header.msg_size > f->in_len && header.msg_size - f->in_len > ahead)
+		return header.msg_size - f->in_len;
+	return ahead;
+}
+
+void *
+front_room(struct front *f, size_t *size)
+{
+	*size = wanted_bytes(f);
+	if (*size > 0 && (f->in_len == 0 || f->in_head + f->in_len + *size > f->in_size)) {
+		memmove(f->in, f->in + f->in_head, f->in_len);
+		f->in_head = 0;
+	}
+	return f->in + f->in_head + f->in_len;
+}
+
+/* Find where messages begin, up to the end of what has been received. Returns 0 or -EPROTO. */
+static int
+find_messages(struct front *f)
+{
+	uint64_t end = f->in_pos + f->in_len;
+
+	while (f->in_next + FRONT_HEADER_SIZE <= end) {
+		struct vfio_user_header header;
+
+		memcpy(&header, f->in + f->in_head + (f->in_next - f->in_pos), sizeof(header));
+		if (header.msg_size < FRONT_HEADER_SIZE || header.msg_size > f->max_message)
+			return front_fail(f, -EPROTO,
+				"message 0x%04x (%s): msg_size %u, expected %zu to %u",
+				header.msg_id, vuc_wire_command_name(header.cmd), header.msg_size,
+				FRONT_HEADER_SIZE, f->max_message);
+		f->in_last = f->in_next;
+		f->in_next += header.msg_size;
+	}
+	return 0;
+}
+
+/* Descriptors belong to the message that begins last, be it with a part of its header. */
+static int
+take_fds(struct front *f, const int *fds, unsigned int nr_fds)
+{
+	uint64_t pos = f->in_next < f->in_pos + f->in_len ? f->in_next : f->in_last;
+	struct front_batch *batch = NULL;
+	unsigned int before = 0;
+
+	if (f->nr_batches > 0 && f->batches[f->nr_batches - 1].pos == pos) {
+		batch = &f->batches[f->nr_batches - 1];
+		before = batch->nr_fds;
+	}
+	if (nr_fds > FRONT_MAX_FDS - before) {
+		drop_fds(f, fds, nr_fds);
+		return front_fail(f, -EPROTO,
+			"a message has %u file descriptors, expected at most %u", before + nr_fds,
+			FRONT_MAX_FDS);
+	}
+	if (batch == NULL) {
+		batch = &f->batches[f->nr_batches++];
+		*batch = (struct front_batch){.pos = pos};
+	}
+	batch->nr_fds += nr_fds;
+	memcpy(f->pending + f->nr_pending, fds, nr_fds * sizeof(*fds));
+	f->nr_pending += nr_fds;
+	return 0;
+}
+
+/* Times that are close count as the first of them. */
+static void
+mark_arrival(struct front *f, uint64_t now_ms)
+{
+	uint64_t end = f->in_pos + f->in_len;
+	struct front_mark *last = f->nr_marks > 0 ? &f->marks[f->nr_marks - 1] : NULL;
+
+	if (last != NULL &&
+		(f->nr_marks == FRONT_MARKS || now_ms - last->ms < f->reply_ms / FRONT_MARKS)) {
+		last->end = end;
+		return;
+	}
+	f->marks[f->nr_marks++] = (struct front_mark){.end = end, .ms = now_ms};
+}
+
+int
+front_received(struct front *f, size_t bytes, const int *fds, unsigned int nr_fds, uint64_t now_ms)
+{
+	if (f->ended) {
+		drop_fds(f, fds, nr_fds);
+		return f->error;
+	}
+	assert(f->in_head + f->in_len + bytes <= f->in_size);
+	f->in_len += bytes;
+	mark_arrival(f, now_ms);
+	if (find_messages(f) != 0) {
+		drop_fds(f, fds, nr_fds);
+		return f->error;
+	}
+	return nr_fds > 0 ? take_fds(f, fds, nr_fds) : 0;
+}
+
+/* When the message in turn, which is whole, has to be answered. */
+static uint64_t
+head_due_ms(const struct front *f, const struct front_message *m)
+{
+	uint64_t end = f->in_pos + m->header.msg_size;
+
+	for (unsigned int i = 0; i < f->nr_marks; i++) {
+		if (f->marks[i].end >= end)
+			return f->marks[i].ms + f->reply_ms;
+	}
+	return UINT64_MAX;
+}
+
+/* Go on to the next message; descriptors of this one are in taken. */
+static void
+consume(struct front *f, const struct front_message *m)
+{
+	unsigned int passed = 0;
+
+	f->in_head += m->header.msg_size;
+	f->in_len -= m->header.msg_size;
+	f->in_pos += m->header.msg_size;
+	while (passed < f->nr_marks && f->marks[passed].end <= f->in_pos)
+		passed++;
+	f->nr_marks -= passed;
+	memmove(f->marks, f->marks + passed, f->nr_marks * sizeof(f->marks[0]));
+	if (m->nr_fds == 0)
+		return;
+	memcpy(f->taken, f->pending, m->nr_fds * sizeof(f->taken[0]));
+	f->nr_pending -= m->nr_fds;
+	memmove(f->pending, f->pending + m->nr_fds, f->nr_pending * sizeof(f->pending[0]));
+	f->nr_batches--;
+	memmove(f->batches, f->batches + 1, f->nr_batches * sizeof(f->batches[0]));
+}
+
+static struct front_slot *
+next_slot(struct front *f, uint64_t *left)
+{
+	struct front_slot *slot;
+
+	if (*left == 0)
+		return NULL;
+	slot = &f->slots[__builtin_ctzll(*left)];
+	*left &= *left - 1;
+	return slot;
+}
+
+static bool
+id_is_in_use(struct front *f, uint16_t id)
+{
+	uint64_t left = f->used;
+	struct front_slot *slot;
+
+	while ((slot = next_slot(f, &left)) != NULL) {
+		if (slot->owed && slot->header.msg_id == id)
+			return true;
+	}
+	return false;
+}
+
+static int
+fail_message(struct front *f, const struct front_message *m, const char *what)
+{
+	return front_fail(f, -EPROTO, "message 0x%04x (%s): %s", m->header.msg_id,
+		vuc_wire_command_name(m->header.cmd), what);
+}
+
+/* What leaves no way to answer. Returns 0 or -EPROTO. */
+static int
+check_message(struct front *f, const struct front_message *m)
+{
+	const struct vuc_wire_command *row = vuc_wire_command(m->header.cmd);
+	bool owed = (m->header.flags & VFIO_USER_F_NO_REPLY) == 0;
+
+	if ((m->header.flags & VFIO_USER_F_TYPE_MASK) != VFIO_USER_F_TYPE_COMMAND)
+		return fail_message(f, m, "not a command");
+	if (!f->negotiated && m->header.cmd != VFIO_USER_VERSION)
+		return fail_message(f, m, "a command before VFIO_USER_VERSION");
+	if (!owed && row != NULL && !row->no_reply)
+		return fail_message(f, m, "a command without its reply is of no use");
+	if (owed && id_is_in_use(f, m->header.msg_id))
+		return fail_message(f, m, "an earlier command has this message id");
+	return 0;
+}
+
+static bool
+is_access(enum front_kind kind)
+{
+	return kind == FRONT_ACCESS || kind == FRONT_WRITE_MULTI;
+}
+
+/* Whether a request may be carried out beside those that are outstanding. */
+static bool
+may_pass(const struct front *f, enum front_kind kind)
+{
+	if (f->used == 0)
+		return true;
+	if (is_access(kind))
+		return is_access(f->kind);
+	return kind == f->kind && (kind == FRONT_DMA_MAP || kind == FRONT_DMA_UNMAP);
+}
+
+static void
+fill_slot(struct front *f, const struct front_message *m, struct front_request *r,
+	uint32_t fixed_len, uint32_t body_len)
+{
+	unsigned int index = (unsigned int)__builtin_ctzll(~f->used);
+	struct front_slot *slot = &f->slots[index];
+
+	r->token = ++f->nr_tokens * FRONT_MAX_REQUESTS + index;
+	*slot = (struct front_slot){
+		.header = m->header,
+		.token = r->token,
+		.owed = r->owed,
+		.fixed_len = fixed_len,
+		.body_len = body_len,
+		.due_ms = head_due_ms(f, m),
+	};
+	if (r->kind != FRONT_WRITE_MULTI && fixed_len > 0)
+		memcpy(slot->fixed, m->body, fixed_len);
+	if (slot->owed)
+		f->out_kept += FRONT_HEADER_SIZE + body_len;
+	f->used |= UINT64_C(1) << index;
+	f->kind = r->kind;
+}
+
+/* Returns whether the request can be handed out now. */
+static bool
+hand_out(struct front *f, const struct front_message *m, struct front_request *r)
+{
+	uint32_t fixed_len, body_len;
+
+	front_reply_shape(f, m, &fixed_len, &body_len);
+	if (r->kind == FRONT_REGION_FD)
+		body_len = front_region_info_len(f, r->region, true);
+	r->owed = (m->header.flags & VFIO_USER_F_NO_REPLY) == 0;
+	if (!may_pass(f, r->kind) || ~f->used == 0 || (r->owed && !front_has_room(f, body_len)) ||
+		(r->kind == FRONT_REGION_FD && f->out_fd != -1))
+		return false;
+	fill_slot(f, m, r, fixed_len, body_len);
+	consume(f, m);
+	r->fds = f->taken;
+	r->nr_fds = m->nr_fds;
+	return true;
+}
+
+static bool
+has_room_to_refuse(const struct front *f, const struct front_message *m)
+{
+	uint32_t fixed_len, body_len;
+
+	front_reply_shape(f, m, &fixed_len, &body_len);
+	return front_has_room(f, body_len);
+}
+
+static int
+negotiate(struct front *f, const struct front_message *m)
+{
+	struct vuc_error err;
+	int rc = front_answer_version(f, m, &err);
+
+	if (rc != 0)
+		return front_fail(f, rc, "%s", err.text);
+	consume(f, m);
+	drop_fds(f, f->taken, m->nr_fds);
+	return 0;
+}
+
+enum step {
+	STEP_DONE, /* answered here */
+	STEP_WAIT,
+	STEP_REQUEST,
+};
+
+/* Returns an enum step or -EPROTO. */
+static int
+handle_message(struct front *f, const struct front_message *m, struct front_request *r)
+{
+	int rc = check_message(f, m);
+	int status = 0;
+
+	if (rc != 0)
+		return rc;
+	if (!f->negotiated)
+		return negotiate(f, m);
+	switch (front_decode(f, m, r, &status)) {
+	case FRONT_FORWARD:
+		return hand_out(f, m, r) ? STEP_REQUEST : STEP_WAIT;
+	case FRONT_ANSWER:
+		if (!has_room_to_refuse(f, m))
+			return STEP_WAIT;
+		front_answer_info(f, m);
+		break;
+	case FRONT_REFUSE:
+		if (!has_room_to_refuse(f, m))
+			return STEP_WAIT;
+		front_put_refusal(f, m, status);
+		break;
+	}
+	consume(f, m);
+	drop_fds(f, f->taken, m->nr_fds);
+	return STEP_DONE;
+}
+
+int
+front_next(struct front *f, struct front_request *r)
+{
+	struct front_message m;
+
+	while (!f->ended && head_message(f, &m)) {
+		int rc = handle_message(f, &m, r);
+
+		if (rc < 0)
+			return rc;
+		if (rc != STEP_DONE)
+			return rc == STEP_REQUEST;
+	}
+	return f->ended ? f->error : 0;
+}
+
+unsigned int
+front_outstanding(const struct front *f)
+{
+	return (unsigned int)__builtin_popcountll(f->used);
+}
+
+/* The request of an answer, which is no longer outstanding; NULL: it has been answered. */
+static struct front_slot *
+end_request(struct front *f, unsigned int token)
+{
+	unsigned int index = token % FRONT_MAX_REQUESTS;
+	struct front_slot *slot = &f->slots[index];
+
+	if ((f->used >> index & 1) == 0 || slot->token != token)
+		return NULL;
+	f->used &= ~(UINT64_C(1) << index);
+	if (slot->owed)
+		f->out_kept -= FRONT_HEADER_SIZE + slot->body_len;
+	return slot;
+}
+
+static void
+put_answer(struct front *f, const struct front_slot *slot, int status, const void *data)
+{
+	const struct front_body body = {
+		.fixed = slot->fixed,
+		.fixed_len = slot->fixed_len,
+		.data = status == 0 ? data : NULL,
+		.body_len = slot->body_len,
+		.fill = status == 0 ? 0 : 0xff,
+	};
+
+	if (slot->owed)
+		front_put_reply(f, &slot->header, status, &body);
+}
+
+void
+front_reply_read(struct front *f, unsigned int token, int status, const void *data)
+{
+	struct front_slot *slot = end_request(f, token);
+
+	if (slot != NULL)
+		put_answer(f, slot, status, data);
+}
+
+void
+front_reply(struct front *f, unsigned int token, int status)
+{
+	front_reply_read(f, token, status, NULL);
+}
+
+void
+front_reply_multi(struct front *f, unsigned int token, int status, uint64_t done)
+{
+	struct front_slot *slot = end_request(f, token);
+
+	if (slot == NULL)
+		return;
+	if (status == 0)
+		memcpy(slot->fixed, &done, sizeof(done));
+	put_answer(f, slot, status, NULL);
+}
+
+void
+front_reply_fd(struct front *f, unsigned int token, int status, int fd)
+{
+	struct front_slot *slot = end_request(f, token);
+	struct vfio_user_region_info ask;
+
+	if (slot == NULL || status != 0) {
+		if (fd >= 0)
+			drop_fd(f, fd);
+		fd = -1;
+	}
+	if (slot == NULL)
+		return;
+	memcpy(&ask, slot->fixed, sizeof(ask));
+	if (fd >= 0) {
+		f->out_fd = fd;
+		f->out_fd_at = f->out_len;
+	}
+	front_put_region_info(f, &slot->header, &ask, fd >= 0);
+}
+
+uint64_t
+front_deadline_ms(const struct front *f)
+{
+	uint64_t earliest = f->stall_ms != 0 ? f->stall_ms : UINT64_MAX;
+	uint64_t left = f->used;
+	struct front_message m;
+
+	while (left != 0) {
+		const struct front_slot *slot = &f->slots[__builtin_ctzll(left)];
+
+		left &= left - 1;
+		if (slot->due_ms < earliest)
+			earliest = slot->due_ms;
+	}
+	if (!f->ended && !f->no_room && head_message(f, &m) && head_due_ms(f, &m) < earliest)
+		earliest = head_due_ms(f, &m);
+	return earliest != UINT64_MAX ? earliest : 0;
+}
+
+/* Whether an answer at this time is too late to be told from the reply to another request. */
+static int
+check_lateness(struct front *f, const struct vfio_user_header *h, uint64_t due_ms, uint64_t now_ms)
+{
+	if (now_ms < due_ms + f->reply_ms / 4)
+		return 0;
+	return front_fail(f, -ETIMEDOUT,
+		"message 0x%04x (%s): not answered for %llu ms, the process did not run", h->msg_id,
+		vuc_wire_command_name(h->cmd), (unsigned long long)(now_ms - due_ms + f->reply_ms));
+}
+
+/* What an error reply to a region's description has: no capabilities. */
+static void
+expire_slot(struct front *f, struct front_slot *slot)
+{
+	end_request(f, slot->token);
+	slot->body_len = slot->header.cmd == VFIO_USER_DEVICE_GET_REGION_INFO ? slot->fixed_len
+									      : slot->body_len;
+	put_answer(f, slot, -ETIMEDOUT, NULL);
+}
+
+static int
+expire_requests(struct front *f, uint64_t now_ms)
+{
+	uint64_t left = f->used;
+	struct front_slot *slot;
+
+	while ((slot = next_slot(f, &left)) != NULL) {
+		if (now_ms < slot->due_ms)
+			continue;
+		if (slot->owed && check_lateness(f, &slot->header, slot->due_ms, now_ms) != 0)
+			return f->error;
+		expire_slot(f, slot);
+	}
+	return 0;
+}
+
+/* Those that have waited for their turn in vain. */
+static int
+expire_waiting(struct front *f, uint64_t now_ms)
+{
+	struct front_message m;
+
+	while (head_message(f, &m)) {
+		uint64_t due_ms = head_due_ms(f, &m);
+
+		if (now_ms < due_ms)
+			return 0;
+		if (check_message(f, &m) != 0)
+			return f->error;
+		if ((m.header.flags & VFIO_USER_F_NO_REPLY) == 0 &&
+			check_lateness(f, &m.header, due_ms, now_ms) != 0)
+			return f->error;
+		if (!has_room_to_refuse(f, &m)) {
+			f->no_room = true;
+			return 0;
+		}
+		front_put_refusal(f, &m, -ETIMEDOUT);
+		consume(f, &m);
+		drop_fds(f, f->taken, m.nr_fds);
+	}
+	return 0;
+}
+
+int
+front_expire(struct front *f, uint64_t now_ms)
+{
+	if (f->ended)
+		return f->error;
+	if (f->stall_ms != 0 && now_ms >= f->stall_ms)
+		return front_fail(f, -ETIMEDOUT, "the client has not taken its replies for %u ms",
+			f->reply_ms);
+	if (expire_requests(f, now_ms) != 0)
+		return f->error;
+	return expire_waiting(f, now_ms);
+}
