@@ -208,7 +208,7 @@ restore_done(void *arg, int status, const struct vuc_error *err)
 	fresh->status = status;
 	fresh->err = *err;
 	if (status == 0) {
-		fresh->restore.remapped = vuc_device_remapped(fresh->restore.old->dev);
+		fresh->restore.remapped = vuc_device_take_remapped(fresh->restore.old->dev);
 		control_link_watch(fresh->restore.old);
 	} else if (status == -ENODEV)
 		link_stop_record(fresh->restore.old);

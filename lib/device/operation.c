@@ -109,7 +109,8 @@ operation_start(struct operation *op, vuc_done_fn done, void *arg, struct vuc_er
 	TAILQ_INSERT_TAIL(&dev->operations, op, link);
 	device_enqueue(dev, &op->place);
 	device_mark_dirty(dev);
-	if (op->ops->barrier && source->drain != NULL && source->drain(source->arg, dev))
+	if (op->ops->barrier && !op->replays && source->drain != NULL &&
+		source->drain(source->arg, dev))
 		dev->draining = true;
 	return 0;
 }
@@ -149,7 +150,8 @@ operation_of_place(const struct vuc_request *place)
 static bool
 operation_waits_for_source(const struct operation *op)
 {
-	return op->ops->barrier && op->state == OPERATION_PLACED && op->dev->draining;
+	return op->ops->barrier && !op->replays && op->state == OPERATION_PLACED &&
+		op->dev->draining;
 }
 
 bool
@@ -410,6 +412,19 @@ device_tick_operations(struct vuc_device *dev, uint64_t now_ms)
 			op->timeout_ms);
 		operation_stop(op);
 	}
+}
+
+void
+device_cancel_replays(struct vuc_device *dev, int error, const char *why)
+{
+	struct operation *op = TAILQ_FIRST(&dev->operations);
+
+	while (op != NULL && !op->replays)
+		op = TAILQ_NEXT(op, link);
+	if (op == NULL)
+		return;
+	operation_fail(op, error, "%s: %s", op->name, why);
+	operation_end(op);
 }
 
 void

@@ -155,6 +155,9 @@ void device_tick_operations(struct vuc_device *dev, uint64_t now_ms);
 /* The earliest deadline; UINT64_MAX: there is none. */
 uint64_t device_operations_due(const struct vuc_device *dev);
 
+/* End what a restore has begun, of which there is one at most. */
+void device_cancel_replays(struct vuc_device *dev, int error, const char *why);
+
 /* End all at once, with this error. */
 void device_cancel_operations(struct vuc_device *dev, int error, const char *why);
 

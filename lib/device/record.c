@@ -136,7 +136,11 @@ vuc_device_hold_eventfds(
 }
 
 VUC_PRIVATE uint64_t
-vuc_device_remapped(const struct vuc_device *dev)
+vuc_device_take_remapped(struct vuc_device *dev)
 {
-	return dev->record != NULL ? dev->record->remapped : 0;
+	uint64_t remapped = dev->record != NULL ? dev->record->remapped : 0;
+
+	if (dev->record != NULL)
+		dev->record->remapped = 0;
+	return remapped;
 }

@@ -105,7 +105,8 @@ const char *vuc_device_restore_step(struct vuc_device *dev);
 unsigned int vuc_device_hold_eventfds(
 	const struct vuc_device *dev, unsigned int *cursor, int *fds, unsigned int max);
 
-/* Bit n: a file of region n was another one after the last restore than before. */
-uint64_t vuc_device_remapped(const struct vuc_device *dev);
+/* After a restore: bit n: a file of region n has become another one since this was called last, by
+ * that restore or one before it that has failed. */
+uint64_t vuc_device_take_remapped(struct vuc_device *dev);
 
 #endif /* VUC_DEVICE_RECORD_H */

@@ -79,7 +79,7 @@ struct record_irq {
 struct device_record {
 	struct vuc_device *dev;
 	struct vuc_closer *closer;
-	uint64_t remapped; /* see vuc_device_remapped() */
+	uint64_t remapped; /* see vuc_device_take_remapped() */
 	bool resets;       /* a reset was recorded since a restore has sent one */
 	size_t maps_taken; /* most mappings that the server had at a time */
 	unsigned int nr_irqs;

@@ -7,12 +7,15 @@
  * restored in part.
  */
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <linux/pci_regs.h>
 
@@ -38,6 +41,7 @@ struct device_restore {
 	unsigned int begun;      /* in this stage */
 	struct record_irq next;  /* the first one that is not replayed yet */
 	bool unmasks;            /* INTx comes before that */
+	bool fills;              /* its set was assigned with a filler */
 	enum record_order order; /* of registers */
 	uint32_t cursor;
 	struct vuc_request req;
@@ -131,7 +135,6 @@ is_same_file(int a, int b)
 static void
 restore_take_files(struct device_restore *o)
 {
-	uint64_t remapped = 0;
 	int *fresh = o->fds;
 
 	for (uint32_t i = 0; i < o->dev->info.num_regions; i++) {
@@ -141,12 +144,11 @@ restore_take_files(struct device_restore *o)
 			int fd = r->fds[k];
 
 			if (i < 64 && !is_same_file(fd, *fresh))
-				remapped |= UINT64_C(1) << i;
+				o->dev->record->remapped |= UINT64_C(1) << i;
 			r->fds[k] = *fresh;
 			*fresh = fd;
 		}
 	}
-	o->dev->record->remapped = remapped;
 }
 
 static int
@@ -234,6 +236,71 @@ irq_follows(const struct record_irq *irq, const struct record_irq *first, uint32
 		irq->vector == first->vector + count;
 }
 
+/* Interrupts that VFIO_IRQ_INFO_NORESIZE binds: all of them come with the first message. */
+static bool
+irq_is_of_set(const struct vuc_device *dev, const struct record_irq *irq)
+{
+	return irq->kind == VUC_IRQ_TRIGGER &&
+		(dev->irqs[irq->index].flags & VFIO_IRQ_INFO_NORESIZE) != 0;
+}
+
+/* The eventfds of a set; -1: this interrupt has none. Returns whether each has one. */
+static bool
+restore_find_set(const struct device_record *r, const struct vuc_irq_range *range, int *fds)
+{
+	unsigned int i = record_irq_find(r, range->index, VUC_IRQ_TRIGGER, range->start);
+	bool is_whole = true;
+
+	for (uint32_t k = 0; k < range->count; k++) {
+		const struct record_irq wanted = {
+			.index = range->index, .kind = VUC_IRQ_TRIGGER, .vector = range->start};
+		bool has = i < r->nr_irqs && irq_follows(&r->irqs[i], &wanted, k);
+
+		fds[k] = has ? r->irqs[i++].fd : -1;
+		is_whole = is_whole && has;
+	}
+	return is_whole;
+}
+
+static int
+restore_irqs_start(
+	struct device_restore *o, const struct vuc_irq_range *range, uint32_t kind, const int *fds)
+{
+	o->dev->irq_sets[range->index].replayed = true;
+	o->dev->replaying = true;
+	return restore_begun(
+		o, device_replay_irqs_start(o->dev, range, kind, fds, restore_operation_done, o));
+}
+
+/* A set that has lost some of its eventfds is assigned with one of ours in their places, and then
+ * as it is. */
+static int
+restore_irq_set(struct device_restore *o, uint32_t index)
+{
+	const struct irq_set *set = &o->dev->irq_sets[index];
+	const struct vuc_irq_range range = {
+		.index = index, .start = set->start, .count = set->end - set->start};
+	int fds[VUC_MAX_SEGMENT_FDS];
+	int filler, rc;
+
+	assert(range.count <= VUC_MAX_SEGMENT_FDS);
+	if (restore_find_set(o->dev->record, &range, fds) || o->fills) {
+		o->fills = false;
+		o->next.kind = VUC_IRQ_TRIGGER;
+		o->next.vector = set->end;
+		return restore_irqs_start(o, &range, VUC_IRQ_TRIGGER, fds);
+	}
+	filler = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (filler < 0)
+		return vuc_error_set(&o->err, -errno, "eventfd: %s", strerror(errno));
+	for (uint32_t k = 0; k < range.count; k++)
+		fds[k] = fds[k] < 0 ? filler : fds[k];
+	o->fills = true;
+	rc = restore_irqs_start(o, &range, VUC_IRQ_TRIGGER, fds);
+	close(filler);
+	return rc;
+}
+
 /* Interrupts of the index behind each other with one message, or as many as it takes. */
 static int
 restore_next_irqs(struct device_restore *o)
@@ -246,6 +313,8 @@ restore_next_irqs(struct device_restore *o)
 
 	if (i == r->nr_irqs || first->index != o->next.index)
 		return 0;
+	if (irq_is_of_set(o->dev, first))
+		return restore_irq_set(o, first->index);
 	range.index = first->index;
 	range.start = first->vector;
 	while (range.count < IRQS_AT_ONCE && i + range.count < r->nr_irqs &&
@@ -259,11 +328,7 @@ restore_next_irqs(struct device_restore *o)
 	if (first->index == VFIO_PCI_INTX_IRQ_INDEX && first->kind == RECORD_IRQ_MASKED)
 		return 0;
 	o->unmasks = first->index == VFIO_PCI_INTX_IRQ_INDEX && first->kind == VUC_IRQ_TRIGGER;
-	o->dev->irq_sets[range.index].replayed = true;
-	o->dev->replaying = true;
-	return restore_begun(o,
-		device_replay_irqs_start(
-			o->dev, &range, first->kind, fds, restore_operation_done, o));
+	return restore_irqs_start(o, &range, first->kind, fds);
 }
 
 /* The first index that has changed since it was replayed; num_irqs: there is none. */
@@ -281,11 +346,17 @@ find_changed_index(const struct vuc_device *dev)
 static int
 restore_begin_index(struct device_restore *o, uint32_t index)
 {
+	const struct device_record *r = o->dev->record;
 	struct irq_set *set = &o->dev->irq_sets[index];
 	const struct vuc_irq_range range = {.index = index};
 
 	set->changed = false;
 	o->next = (struct record_irq){.index = index};
+	o->fills = false;
+	/* Nothing binds the new server yet. */
+	if (record_irq_find(r, index, VUC_IRQ_TRIGGER, 0) ==
+		record_irq_find(r, index, VUC_IRQ_TRIGGER, UINT32_MAX))
+		set->start = set->end = 0;
 	if (!set->replayed)
 		return restore_next_irqs(o);
 	set->replayed = false;
@@ -319,10 +390,12 @@ restore_written(struct vuc_request *req, int status)
 	struct vuc_device *dev = o->dev;
 	struct device_record *r = dev->record;
 	bool is_config = req->region == VFIO_PCI_CONFIG_REGION_INDEX;
-	bool is_known = is_config ? r->config.is_refused[req->offset] : r->table.is_refused;
 	char line[VUC_ERROR_MAX];
+	bool is_known;
 
+	/* Otherwise there may be no record any more. */
 	if (restore_was_refused(o, status)) {
+		is_known = is_config ? r->config.is_refused[req->offset] : r->table.is_refused;
 		snprintf(line, sizeof(line),
 			"%s at 0x%llx was not restored: the server refuses a write of %zu bytes",
 			is_config ? "the register" : "the MSI-X table",
@@ -451,6 +524,8 @@ static int (*const restore_stages[])(struct device_restore *o) = {
 	[RESTORE_COMMAND] = restore_command,
 };
 
+static void restore_step(struct vuc_device *dev);
+
 /* The callback may close the device. */
 static void
 restore_finish(struct device_restore *o, int status, const struct vuc_error *why)
@@ -458,15 +533,19 @@ restore_finish(struct device_restore *o, int status, const struct vuc_error *why
 	struct vuc_device *dev = o->dev;
 	struct vuc_error err = *why;
 
+	/* From here on a callback may stop the record, or close the device. */
+	dev->restore = NULL;
 	dev->restoring = RESTORE_NONE;
-	dev->step = NULL;
-	dev->operating = false;
+	if (dev->step == restore_step) {
+		dev->step = NULL;
+		dev->operating = false;
+	}
 	/* What is under way for the restore ends here, unless it has succeeded. */
 	if (status != 0) {
 		vuc_session_end(dev->session, status, "%s", err.text);
 		device_pump(dev);
+		device_cancel_replays(dev, status, err.text);
 	}
-	dev->restore = NULL;
 	vuc_closer_close(dev->closer, o->fds, o->nr_fds);
 	dev->group->changed = true;
 	dev->group->completed++;

@@ -232,7 +232,7 @@ restore_server_init(struct restore_server *s)
 		(struct fake_region){.size = sizeof(s->config), .flags = rw, .bytes = s->config};
 	s->fake.irqs[VFIO_PCI_INTX_IRQ_INDEX] = (struct fake_irq){.count = 1, .flags = irq};
 	s->fake.irqs[VFIO_PCI_MSI_IRQ_INDEX] = (struct fake_irq){
-		.count = 2, .flags = VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE};
+		.count = 4, .flags = VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE};
 	s->fake.irqs[VFIO_PCI_MSIX_IRQ_INDEX] = (struct fake_irq){.count = 8, .flags = irq};
 	s->fake.irqs[VFIO_PCI_ERR_IRQ_INDEX] = (struct fake_irq){.count = 1, .flags = irq};
 	init_config(s->config);
@@ -321,6 +321,7 @@ open_dut(void)
 static void
 close_dut(void)
 {
+	/* NULL: the test has closed it. */
 	vuc_device_close(dut);
 	dut = NULL;
 	restore_server_clear(&old);

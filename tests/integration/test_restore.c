@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -126,7 +127,7 @@ test_return(void)
 	expect_log(&fresh, RESTORED);
 	CU_ASSERT(reaches(&fresh, VFIO_PCI_INTX_IRQ_INDEX, 0, 0));
 	CU_ASSERT(reaches(&fresh, VFIO_PCI_MSIX_IRQ_INDEX, 6, 6));
-	CU_ASSERT_EQUAL(vuc_device_remapped(dut), 0);
+	CU_ASSERT_EQUAL(vuc_device_take_remapped(dut), 0);
 	/* INTx, MSI and MSI-X, without ERR. */
 	nr = vuc_device_hold_eventfds(dut, &cursor, fds, 4);
 	CU_ASSERT_EQUAL(nr, 4);
@@ -189,6 +190,7 @@ test_loss_at_each_step(void)
 	offsetof(struct restore_server, field), sizeof(((struct restore_server *)0)->field)
 #define BYTES(at, size) offsetof(struct restore_server, config) + (at), (size)
 #define INTX            VFIO_PCI_INTX_IRQ_INDEX
+#define MSI             VFIO_PCI_MSI_IRQ_INDEX
 #define MSIX            VFIO_PCI_MSIX_IRQ_INDEX
 
 /* A field of the server that has come back, or its version data, and what is said of it. */
@@ -454,6 +456,81 @@ test_under_way_at_loss(void)
 	CU_ASSERT(reaches(&fresh, MSIX, 0, 0));
 }
 
+/* ---- mapped regions ---- */
+
+/* Another file that came with a restore that has failed is one that its client does not know. */
+static void
+test_remapped(void)
+{
+	int other = memfd_create("other", MFD_CLOEXEC);
+
+	CU_ASSERT_EQUAL_FATAL(ftruncate(other, sizeof(fresh.bar)), 0);
+	lose();
+	for (unsigned int nth = 0; nth < 2; nth++) {
+		restore_server_init(&fresh);
+		fresh.fake.regions[0].fds[0] = other;
+		fresh.refuse_nth = nth == 0; /* RESET */
+		CU_ASSERT_EQUAL(restore(NULL), nth == 0 ? -EIO : 0);
+	}
+	CU_ASSERT_EQUAL(vuc_device_take_remapped(dut), 1u << 0);
+	CU_ASSERT_EQUAL(vuc_device_take_remapped(dut), 0);
+	close(other);
+}
+
+/* ---- interrupts that are assigned together ---- */
+
+static void
+deassign(uint32_t index, uint32_t start, uint32_t count)
+{
+	const struct vuc_irq_range range = {.index = index, .start = start, .count = count};
+	struct job job = {0};
+
+	CU_ASSERT_EQUAL_FATAL(
+		vuc_irq_deassign_start(dut, &range, VUC_IRQ_TRIGGER, on_done, &job), 0);
+	CU_ASSERT_EQUAL(await(&job), 0);
+}
+
+/* Of three that VFIO_IRQ_INFO_NORESIZE binds, some have no eventfd when the server is lost: the
+ * next server gets the same set, and then they are deassigned. */
+static void
+test_noresize(void)
+{
+	static const struct {
+		uint32_t start, count; /* without eventfd */
+		const char *log;
+	} rows[] = {
+		{0, 0, "irq 1 trigger eventfd 1+3 fds 3\n"},
+		{1, 1,
+			"irq 1 trigger eventfd 1+3 fds 3\n"
+			"irq 1 trigger eventfd 1+1\n"
+			"irq 1 trigger eventfd 2+2 fds 2\n"},
+		{2, 1,
+			"irq 1 trigger eventfd 1+3 fds 3\n"
+			"irq 1 trigger eventfd 1+1 fds 1\n"
+			"irq 1 trigger eventfd 2+1\n"
+			"irq 1 trigger eventfd 3+1 fds 1\n"},
+		{1, 3, ""},
+	};
+
+	for (unsigned int i = 0; i < NR_ROWS(rows); i++) {
+		bool empty = rows[i].log[0] == '\0';
+
+		next_row("%u from %u on", rows[i].count, rows[i].start);
+		CU_ASSERT_EQUAL(assign(MSI, 1, 3, VUC_IRQ_TRIGGER, 0), 0);
+		if (rows[i].count > 0)
+			deassign(MSI, rows[i].start, rows[i].count);
+		lose();
+		CU_ASSERT_EQUAL(restore(NULL), 0);
+		CU_ASSERT_PTR_NOT_NULL(strstr(fresh.log, "read 7:44/2\n"));
+		CU_ASSERT_STRING_EQUAL(
+			strstr(fresh.log, "read 7:44/2\n") + strlen("read 7:44/2\n"), rows[i].log);
+		/* A new server is bound by what it got. */
+		CU_ASSERT_EQUAL(assign(MSI, 0, 1, VUC_IRQ_TRIGGER, 0), empty ? 0 : -EBUSY);
+		CU_ASSERT_EQUAL(assign(MSI, 1, 1, VUC_IRQ_TRIGGER, 5), empty ? -EBUSY : 0);
+		CU_ASSERT(empty || reaches(&fresh, MSI, 1, 5));
+	}
+}
+
 /* ---- the fence ---- */
 
 static void
@@ -513,6 +590,8 @@ static CU_TestInfo tests[] = {
 	{"what changes during a restore that hangs", test_changes_during_restore},
 	{"what changes at each poll of a restore", test_changes_at_each_poll},
 	{"what was under way at the loss", test_under_way_at_loss},
+	{"files of mapped regions", test_remapped},
+	{"interrupts that are assigned together", test_noresize},
 	{"the old server's process is waited for", test_fence},
 	CU_TEST_INFO_NULL,
 };
