@@ -3,6 +3,7 @@
 /* REGION_INFO, IRQ_INFO and IO_FDS: what the device has; and RESET. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,36 +34,71 @@ _Static_assert(
 	"sub-regions");
 _Static_assert(VUC_MAX_MSG_FDS <= VUC_SHM_MAX_FDS, "descriptors of a server fit");
 
-struct descriptors {
-	int fds[VUC_SHM_MAX_FDS];
-	uint32_t nr;
-};
-
-static uint32_t
-info_index_of(struct descriptors *d, int fd)
-{
-	uint32_t i = 0;
-
-	while (i < d->nr && d->fds[i] != fd)
-		i++;
-	if (i == d->nr)
-		d->fds[d->nr++] = fd;
-	return i;
-}
-
 struct finding {
 	uint32_t region;
 	struct device_areas found;
+	uint32_t indexes[VUC_SHM_MAX_AREAS]; /* of each area's file in fds */
+	int fds[VUC_SHM_MAX_FDS];
+	uint32_t nr_fds;
+	vuc_done_fn done;
+	void *done_arg;
 };
+
+/* Returns the index of the area's file, or -errno. */
+static int
+info_hold_file(struct finding *f, uint32_t area)
+{
+	for (uint32_t i = 0; i < area; i++) {
+		if (f->found.areas[i].fd == f->found.areas[area].fd)
+			return (int)f->indexes[i];
+	}
+	f->fds[f->nr_fds] = fcntl(f->found.areas[area].fd, F_DUPFD_CLOEXEC, 0);
+	return f->fds[f->nr_fds] < 0 ? -errno : (int)f->nr_fds++;
+}
+
+/* On the poller's thread: a restore closes the device's own descriptors. */
+static int
+info_hold_files(struct finding *f)
+{
+	if (f->found.nr > VUC_SHM_MAX_AREAS)
+		f->found.nr = VUC_SHM_MAX_AREAS;
+	for (uint32_t i = 0; i < f->found.nr; i++) {
+		int index = info_hold_file(f, i);
+
+		if (index < 0)
+			return index;
+		f->indexes[i] = (uint32_t)index;
+	}
+	return 0;
+}
+
+/* A vuc_done_fn. */
+static void
+info_areas_found(void *arg, int status, const struct vuc_error *err)
+{
+	struct finding *f = arg;
+	struct vuc_error why = *err;
+	int rc = status == 0 ? info_hold_files(f) : status;
+
+	if (status == 0 && rc != 0)
+		vuc_error_set(&why, rc, "files of region %u: %s", f->region, strerror(-rc));
+	f->done(f->done_arg, rc, &why);
+}
 
 /* A control_start_fn. */
 static int
 info_find_areas(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 {
 	struct finding *f = arg;
-	int rc = vuc_device_region_areas_start(dev, f->region, &f->found, done, done_arg);
+	int rc;
 
-	return rc == REGION_AREAS_FOUND ? OPERATION_DONE : rc;
+	f->done = done;
+	f->done_arg = done_arg;
+	rc = vuc_device_region_areas_start(dev, f->region, &f->found, info_areas_found, f);
+	if (rc != REGION_AREAS_FOUND)
+		return rc;
+	rc = info_hold_files(f);
+	return rc == 0 ? OPERATION_DONE : rc;
 }
 
 /* What the server offers wrongly is not offered: the region can still be accessed by the queue. */
@@ -73,33 +109,34 @@ info_areas_of(struct control_vmm *v, struct finding *f, struct vuc_error *err)
 
 	if (rc == -EPROTO)
 		vmm_log(v, VUC_LOG_WARNING, "%s", err->text);
-	if (rc == -EOPNOTSUPP || rc == -EPROTO)
-		return 0;
-	if (f->found.nr > VUC_SHM_MAX_AREAS)
-		f->found.nr = VUC_SHM_MAX_AREAS;
-	return rc;
+	return rc == -EOPNOTSUPP || rc == -EPROTO ? 0 : rc;
 }
 
 static void
-info_fill_areas(
-	struct vuc_shm_region_reply *reply, const struct device_areas *found, struct descriptors *d)
+info_fill_areas(struct vuc_shm_region_reply *reply, const struct finding *f)
 {
-	for (uint32_t i = 0; i < found->nr; i++)
+	for (uint32_t i = 0; i < f->found.nr; i++)
 		reply->areas[i] = (struct vuc_shm_area){
-			.offset = found->areas[i].offset,
-			.size = found->areas[i].size,
-			.file_offset = found->areas[i].file_offset,
-			.fd_index = info_index_of(d, found->areas[i].fd),
+			.offset = f->found.areas[i].offset,
+			.size = f->found.areas[i].size,
+			.file_offset = f->found.areas[i].file_offset,
+			.fd_index = f->indexes[i],
 		};
-	reply->nr_areas = found->nr;
-	reply->nr_fds = d->nr;
+	reply->nr_areas = f->found.nr;
+	reply->nr_fds = f->nr_fds;
+}
+
+static void
+info_drop_areas(struct control_vmm *v, struct finding *f)
+{
+	vmm_close_fds(v, f->fds, f->nr_fds);
+	free(f->found.areas);
 }
 
 static int
 info_reply_region(struct control_vmm *v, const struct vuc_region *r)
 {
 	struct finding f = {.region = r->index};
-	struct descriptors d = {.nr = 0};
 	struct vuc_error err = {0};
 	union reply reply = {.bytes = {0}};
 	bool direct = v->device->map == VUC_CONTROL_MAP_DIRECT;
@@ -112,17 +149,21 @@ info_reply_region(struct control_vmm *v, const struct vuc_region *r)
 				&v->mapped, UINT64_C(1) << r->index, memory_order_relaxed);
 		rc = info_areas_of(v, &f, &err);
 	}
-	if (rc != 0)
-		return vmm_refuse(v, rc, "%s", err.text);
+	if (rc != 0) {
+		rc = vmm_refuse(v, rc, "%s", err.text);
+		info_drop_areas(v, &f);
+		return rc;
+	}
 	reply.region.index = r->index;
 	reply.region.size = r->size;
 	reply.region.flags = direct ? r->flags : r->flags & ~(uint32_t)VFIO_REGION_INFO_FLAG_MMAP;
 	reply.region.type = r->type;
 	reply.region.subtype = r->subtype;
-	info_fill_areas(&reply.region, &f.found, &d);
-	free(f.found.areas);
-	return vmm_reply(v, &reply.header,
-		sizeof(reply.region) + f.found.nr * sizeof(reply.region.areas[0]), d.fds, d.nr);
+	info_fill_areas(&reply.region, &f);
+	rc = vmm_reply(v, &reply.header,
+		sizeof(reply.region) + f.found.nr * sizeof(reply.region.areas[0]), f.fds, f.nr_fds);
+	info_drop_areas(v, &f);
+	return rc;
 }
 
 int

@@ -14,9 +14,7 @@
 static void
 record_free(struct device_record *r)
 {
-	record_irq_clear_all(r);
 	free(r->table.taken);
-	vuc_closer_let_go(r->closer);
 	free(r);
 }
 
@@ -91,6 +89,9 @@ vuc_device_record_stop(struct vuc_device *dev)
 	dev->recording = false;
 	dev->table_begin = dev->table_end = 0;
 	r->is_stopped = true;
+	/* The client's closer may end before config space has been read. */
+	record_irq_clear_all(r);
+	vuc_closer_let_go(r->closer);
 	/* Config space is still being read into it. */
 	if (r->done == NULL)
 		record_free(r);

@@ -2,8 +2,13 @@
 
 /* Regions that VMMs map: whether they can, and what the control plane does for the files. */
 
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <linux/vfio.h>
@@ -125,9 +130,68 @@ test_remap(void)
 	}
 }
 
+/* ---- a restore behind the back of a reply ---- */
+
+static _Atomic bool armed; /* the next reply with descriptors waits for a restore */
+static struct peer *lost;
+static struct stat sent;
+
+/* What the control plane sends by. */
+ssize_t
+sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	const struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+	int first;
+
+	if (c != NULL && atomic_exchange(&armed, false)) {
+		memcpy(&first, CMSG_DATA(c), sizeof(first));
+		CU_ASSERT_EQUAL(fstat(first, &sent), 0);
+		peer_kill(lost);
+		peer_restart(lost);
+		while (rig_look(KEPT).generation < 2)
+			sched_yield();
+	}
+	return syscall(SYS_sendmsg, fd, msg, flags);
+}
+
+/* A VMM that asks for a region gets the files that the device had, whatever becomes of it
+ * meanwhile. */
+static void
+test_reply_and_restore(void)
+{
+	struct rig_opts o = {.outage = VUC_CONTROL_OUTAGE_HOLD};
+	struct vuc_device_opts opts;
+	struct stat got;
+
+	rig_start(NULL);
+	lost = peer_start(1, NULL);
+	peer_opts(lost, 0, &opts);
+	rig_add_device(&o, KEPT, opts.path);
+	rig_attach(&client, KEPT);
+	rig_read(rig_open_queue(&client, 4, 64), REFDEV_REG_ID, 4);
+	atomic_store(&armed, true);
+	CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_REGION_INFO, BAR2), 0);
+	CU_ASSERT_FALSE(armed);
+	CU_ASSERT_EQUAL_FATAL(client.nr_fds, 1);
+	CU_ASSERT_EQUAL(fstat(client.fds[0], &got), 0);
+	CU_ASSERT_EQUAL(got.st_ino, sent.st_ino);
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK, RIG_WAIT_MS));
+	CU_ASSERT_EQUAL(shm_state(&client).remaps, 1);
+	/* What was learned is known while the server is away, too. */
+	peer_kill(lost);
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
+	CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_REGION_INFO, BAR2), 0);
+	CU_ASSERT_EQUAL(client.reply.region.nr_areas, 1);
+	shm_close(&client);
+	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, KEPT, true, NULL), 0);
+	peer_stop(lost);
+	rig_stop();
+}
+
 static CU_TestInfo tests[] = {
 	{"map", test_map},
 	{"remap", test_remap},
+	{"reply_and_restore", test_reply_and_restore},
 	CU_TEST_INFO_NULL,
 };
 

@@ -119,6 +119,29 @@ test_close(void)
 	}
 }
 
+/* The client leaves before config space has been read into its record, with the threads that close
+ * its descriptors. */
+static void
+test_early_stop(void)
+{
+	struct vuc_closers *closers = vuc_closers_create();
+	struct vuc_closer *closer = vuc_closer_create(closers, 1);
+	const struct vuc_record_opts opts = {.closer = closer};
+	struct job started = {0};
+
+	vuc_device_record_stop(dut);
+	old.fake.held = 1u << VFIO_USER_REGION_READ;
+	CU_ASSERT_EQUAL_FATAL(vuc_device_record_start(dut, &opts, on_done, &started), 0);
+	vuc_closer_let_go(closer);
+	poll_often();
+	CU_ASSERT_EQUAL(started.calls, 0);
+	vuc_device_record_stop(dut);
+	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, 0, NULL), 0);
+	vuc_session_end(dut->session, -ECONNRESET, "the server closed the connection");
+	device_mark_dirty(dut);
+	CU_ASSERT_EQUAL(await(&started), -ECANCELED);
+}
+
 /* A vuc_done_fn. */
 static void
 on_done_stop(void *arg, int status, const struct vuc_error *err)
@@ -161,6 +184,7 @@ static CU_TestInfo tests[] = {
 	{"the server is lost", test_loss},
 	{"the record is stopped", test_record_stop},
 	{"the device is closed", test_close},
+	{"the record is stopped before it is complete", test_early_stop},
 	{"a callback stops the record or closes the device", test_callbacks},
 	CU_TEST_INFO_NULL,
 };
