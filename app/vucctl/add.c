@@ -27,6 +27,7 @@ enum {
 	OPT_RELEASE,
 	OPT_MAP,
 	OPT_KEEP_BAR0,
+	OPT_RECOVER,
 };
 
 static const struct argp_option options[] = {
@@ -55,6 +56,8 @@ static const struct argp_option options[] = {
 	{"map", OPT_MAP, "WORD", 0, "Regions that VMMs can map: 'direct' or 'none'"},
 	{"keep-bar0", OPT_KEEP_BAR0, "WORD", 0,
 		"Keep the file of BAR0 when SPDK's target is restarted: 'on' or 'off'"},
+	{"recover", OPT_RECOVER, "WORD", 0,
+		"Let an NVMe driver see that the server was restarted: 'nvme' or 'none'"},
 	{"users", 'u', "LIST", 0, "Names or numbers of users who can attach, separated by commas"},
 	{"groups", 'g', "LIST", 0, "Groups whose members can attach"},
 	{0},
@@ -66,6 +69,7 @@ static const char *const resets[] = {"on", "trust", "never", NULL};
 static const char *const outages[] = {"fail", "hold", NULL};
 static const char *const after_holds[] = {"hold", "last", "ones", "error", "auto", NULL};
 static const char *const maps[] = {"direct", "none", NULL};
+static const char *const recovers[] = {"nvme", "none", NULL};
 static const char *const switches[] = {"off", "on", NULL};
 
 /* What an option becomes of the parameters of the call. */
@@ -100,6 +104,7 @@ static const struct parameter {
 	{OPT_RELEASE, NUMBER, "release_ms", "--release", .max = MAX_MS},
 	{OPT_MAP, TEXT, "map", "map", maps},
 	{OPT_KEEP_BAR0, SWITCH, "keep_bar0", "keep-bar0", switches},
+	{OPT_RECOVER, TEXT, "recover", "recover", recovers},
 	{'u', LIST, "users"},
 	{'g', LIST, "groups"},
 };

@@ -90,6 +90,7 @@ struct vucd_device_config {
 	uint32_t release_ms;
 	uint32_t map;       /* enum vuc_control_map */
 	uint32_t keep_bar0; /* a switch */
+	uint32_t recover;   /* enum vuc_control_recover */
 	struct vucd_ids users;
 	struct vucd_ids groups;
 };

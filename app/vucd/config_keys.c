@@ -172,6 +172,11 @@ static const struct vucd_key device_keys[] = {
 		.fallback = "off",
 		.help = "keep the file of BAR0 when SPDK's target is restarted, by a link named bar0 "
 			"beside the socket"},
+	{"recover", VUCD_NUMBER, DEVICE(recover),
+		WORDS({"nvme", VUC_CONTROL_RECOVER_NVME}, {"none", VUC_CONTROL_RECOVER_NONE}),
+		.fallback = "nvme",
+		.help = "after an outage: nvme: let the driver of an NVMe controller see that it has "
+			"failed, so that it resets it; none: do not"},
 };
 
 const struct vucd_section vucd_section_vucd = {

@@ -173,6 +173,7 @@ start_adding(struct change *change, const struct vucd_device_config *config,
 	opts.release_ms = config->release_ms;
 	opts.map = (enum vuc_control_map)config->map;
 	opts.keep_bar0 = config->keep_bar0 != 0;
+	opts.recover = (enum vuc_control_recover)config->recover;
 	return vuc_control_add_device_start(
 		change->devices->control, &opts, change_ended, change, &change->err);
 }

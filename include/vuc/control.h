@@ -127,6 +127,17 @@ enum vuc_control_after_hold {
 	VUC_CONTROL_AFTER_ERROR, /**< -ENOTCONN; writes fail as well */
 };
 
+/** What the guest's driver is shown after an outage that its VMM's device has survived, besides
+ * interrupts. */
+enum vuc_control_recover {
+	VUC_CONTROL_RECOVER_NONE, /**< nothing */
+	/** Of an NVMe controller (class 01.08.02) a failure, so that its driver resets it at once:
+	 * an outstanding asynchronous event request is completed with "persistent internal error",
+	 * and CSTS reads as "controller fatal status" until CC is written. Of other devices
+	 * nothing. */
+	VUC_CONTROL_RECOVER_NVME,
+};
+
 /** What VMMs get of regions that can be mapped. */
 enum vuc_control_map {
 	VUC_CONTROL_MAP_DIRECT, /**< descriptors of what the server offers for mapping */
@@ -182,6 +193,8 @@ struct vuc_control_device_opts {
 	 * folder of its socket, as SPDK's target does: a link of that name is placed there, and
 	 * removed with the device. One device per folder. */
 	bool keep_bar0;
+	/** What the guest's driver is shown after an outage. */
+	enum vuc_control_recover recover;
 };
 
 /** Set every field of opts to its default; name, poller and device to NULL. Size is

@@ -144,6 +144,7 @@ struct control_device {
 	enum vuc_control_outage outage;
 	struct poller_hold_opts hold; /* of outages that its VMM survives */
 	bool fence;
+	enum vuc_control_recover recover;
 	uint32_t release_ms;
 	_Atomic bool poked; /* the control thread is going to look at it */
 	struct vuc_post poke;

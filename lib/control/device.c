@@ -27,6 +27,7 @@ vuc_control_device_opts_init(struct vuc_control_device_opts *opts, size_t size)
 		.outage = VUC_CONTROL_OUTAGE_HOLD,
 		.hold_ms = 4000,
 		.fence = true,
+		.recover = VUC_CONTROL_RECOVER_NVME,
 	};
 
 	vuc_opts_init(opts, size, &defaults, sizeof(defaults));
@@ -66,6 +67,9 @@ device_check_opts(const struct vuc_control_device_opts *o, struct vuc_error *err
 	if (o->map > VUC_CONTROL_MAP_NONE)
 		return vuc_error_set(
 			err, -EINVAL, "device %s: unknown map %d", o->name, (int)o->map);
+	if (o->recover > VUC_CONTROL_RECOVER_NVME)
+		return vuc_error_set(
+			err, -EINVAL, "device %s: unknown recover %d", o->name, (int)o->recover);
 	if (o->hold_ms == 0 || o->hold_ms > INT32_MAX || o->release_ms > INT32_MAX)
 		return vuc_error_set(err, -EINVAL, "device %s: hold_ms %u, release_ms %u", o->name,
 			o->hold_ms, o->release_ms);
@@ -144,6 +148,7 @@ device_alloc(struct vuc_control *c, const struct vuc_control_device_opts *opts,
 	d->outage = opts->outage;
 	d->hold = device_hold_opts(opts);
 	d->fence = opts->fence;
+	d->recover = opts->recover;
 	d->release_ms = opts->release_ms;
 	snprintf(d->name, sizeof(d->name), "%s", opts->name);
 	d->opts = *device;

@@ -81,9 +81,10 @@ int
 dma_maps_add(struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd, uint64_t page,
 	void **addr)
 {
-	int prot = (entry->flags & VUC_SHM_DMA_WRITE) != 0 ? PROT_READ | PROT_WRITE : PROT_READ;
+	bool writable = (entry->flags & VUC_SHM_DMA_WRITE) != 0;
+	int prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
 	uint64_t skip = entry->offset & (page - 1);
-	struct dma_map map = {.iova = entry->iova};
+	struct dma_map map = {.iova = entry->iova, .length = entry->size, .writable = writable};
 	int rc;
 
 	if (m->nr == m->max)
@@ -155,6 +156,19 @@ dma_maps_populate(const struct dma_maps *m, const struct vuc_shm_dma_entry *entr
 			(entry->flags & VUC_SHM_DMA_WRITE) != 0);
 	}
 	close(own);
+}
+
+uint8_t *
+dma_maps_find(const struct dma_maps *m, uint64_t iova, uint64_t size, bool writes)
+{
+	for (size_t i = 0; i < m->nr; i++) {
+		const struct dma_map *map = &m->at[i];
+
+		if (!map->leaves && iova >= map->iova && size <= map->length &&
+			iova - map->iova <= map->length - size && (map->writable || !writes))
+			return map->addr + (iova - map->iova);
+	}
+	return NULL;
 }
 
 void

@@ -18,6 +18,8 @@
 
 struct dma_map {
 	uint64_t iova;
+	uint64_t length; /* of the memory */
+	bool writable;
 	uint8_t *addr; /* of the memory; in what is mapped of its file: whole pages */
 	void *base;
 	size_t size;
@@ -58,6 +60,10 @@ int dma_maps_add(struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int 
 
 /* Let the pages that there are of what was added last be found without a fault. Takes its time. */
 void dma_maps_populate(const struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd);
+
+/* Where size bytes from iova on are mapped, all of them by one mapping that stays, and so that they
+ * can be written if need be; else NULL. */
+uint8_t *dma_maps_find(const struct dma_maps *m, uint64_t iova, uint64_t size, bool writes);
 
 /* Unmap those that were added last, all but nr of them; the device has never had them. */
 void dma_maps_undo(struct dma_maps *m, size_t nr);

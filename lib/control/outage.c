@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "error.h"
 #include "hold.h"
+#include "nvme_recover.h"
 #include "post.h"
 #include "record.h"
 #include "watch.h"
@@ -46,7 +47,10 @@ static int
 record_start(struct vuc_device *dev, void *arg)
 {
 	const struct control_vmm *v = arg;
-	const struct vuc_record_opts opts = {.closer = v->closer};
+	const struct vuc_record_opts opts = {
+		.closer = v->closer,
+		.recovers_nvme = v->device->recover == VUC_CONTROL_RECOVER_NVME,
+	};
 	int rc = vuc_poller_set_hold(v->device->poller, dev, &v->device->hold);
 
 	if (rc != 0)
@@ -132,6 +136,7 @@ vmm_signal_return(struct control_vmm *v)
 
 	if (!vmm_take_return(v))
 		return;
+	vmm_recover_nvme(v);
 	do {
 		vmm_call(v, signals_hold, &s, NULL);
 		for (unsigned int i = 0; i < s.nr; i++) {

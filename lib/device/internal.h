@@ -80,6 +80,13 @@ struct device_peer {
 	int pidfd; /* -1: none */
 };
 
+/* Bytes of a BAR whose accesses are for the record; none when both are the same. */
+struct recorded_range {
+	uint32_t region;
+	uint64_t begin;
+	uint64_t end;
+};
+
 /* A session and the connection that carries it. */
 struct device_link {
 	struct vuc_conn *conn;       /* NULL: it has ended */
@@ -101,9 +108,12 @@ struct vuc_device {
 	struct vuc_request **last;
 	struct region *regions;
 	struct vuc_device_info info;
-	uint32_t memory_bars;  /* bit n: BAR n is memory, as its register says */
-	bool recording;        /* there is a record, for which accesses to config space are, */
-	uint32_t table_region; /* and writes of the MSI-X table, from table_begin to table_end */
+	uint32_t memory_bars; /* bit n: BAR n is memory, as its register says */
+	struct {
+		uint32_t reads; /* bit n: some reads of region n are for the record; 0: there is
+				   none */
+		uint32_t writes;
+	} recorded;
 	bool dirty;
 	bool operating; /* an operation has more to send, or there is a step */
 	bool draining;  /* the group's source has more that goes before a barrier */
@@ -117,6 +127,8 @@ struct vuc_device {
 	const _Atomic bool *dma_revoked; /* or NULL; see vuc_dma_set_revoked() */
 	bool own_group;
 	unsigned int holds;               /* see device_hold() */
+	struct recorded_range table;      /* the MSI-X table, see recorded */
+	struct recorded_range registers;  /* those of an NVMe controller */
 	struct operation_list operations; /* that have not ended, in order */
 	struct device_link twin;          /* for the server's commands, when negotiated */
 	TAILQ_ENTRY(vuc_device) link;
@@ -137,12 +149,11 @@ struct vuc_device {
 	vuc_trace_fn trace;
 	void *trace_arg;
 	struct dma_table dma;
-	bool unmap_all;                  /* was called since the last commit */
-	bool logging;                    /* the pages that the server writes */
-	uint64_t table_begin, table_end; /* see recording */
-	struct device_opening *opening;  /* or NULL */
-	struct device_record *record;    /* or NULL */
-	struct device_restore *restore;  /* or NULL */
+	bool unmap_all;                 /* was called since the last commit */
+	bool logging;                   /* the pages that the server writes */
+	struct device_opening *opening; /* or NULL */
+	struct device_record *record;   /* or NULL */
+	struct device_restore *restore; /* or NULL */
 	enum restore_stage restoring;
 	bool replaying; /* the restore starts an operation */
 	struct device_peer peer;
@@ -203,18 +214,25 @@ device_mark_dirty(struct vuc_device *dev)
 	TAILQ_INSERT_TAIL(&dev->group->dirty, dev, dirty_link);
 }
 
+static inline bool
+recorded_range_has(const struct recorded_range *r, uint32_t region, uint64_t offset, size_t count)
+{
+	return region == r->region && offset < r->end && offset + count > r->begin;
+}
+
 /* Whether an access is for the record. Others of a BAR that has the MSI-X table, too, take the
  * short way. */
 static inline bool
 device_records(const struct vuc_device *dev, enum vuc_op op, uint32_t region, uint64_t offset,
 	size_t count)
 {
-	if (!dev->recording)
+	uint32_t some = op == VUC_OP_READ ? dev->recorded.reads : dev->recorded.writes;
+
+	if ((some >> (region & 31) & 1) == 0)
 		return false;
-	if (region == VFIO_PCI_CONFIG_REGION_INDEX)
-		return true;
-	return op != VUC_OP_READ && region == dev->table_region && offset < dev->table_end &&
-		offset + count > dev->table_begin;
+	return region == VFIO_PCI_CONFIG_REGION_INDEX ||
+		recorded_range_has(&dev->table, region, offset, count) ||
+		recorded_range_has(&dev->registers, region, offset, count);
 }
 
 /* device.c: put a request behind those that wait; or before them */

@@ -11,6 +11,17 @@
 #include "recorded.h"
 #include "vfio_user.h"
 
+static void
+request_record_bar(struct device_record *r, const struct vuc_request *req)
+{
+	const struct vuc_device *dev = req->priv.dev;
+
+	if (recorded_range_has(&dev->table, req->region, req->offset, req->count))
+		record_note_table(r, req->offset, req->data, req->count);
+	if (recorded_range_has(&dev->registers, req->region, req->offset, req->count))
+		record_note_nvme(r, req->offset, req->data, req->count);
+}
+
 /* What the server has answered or taken, and the record is about. */
 static __attribute__((noinline)) void
 request_record(const struct vuc_request *req)
@@ -23,8 +34,10 @@ request_record(const struct vuc_request *req)
 		record_note_read(dev->record, req->offset, req->data, req->count);
 	else if (req->region == VFIO_PCI_CONFIG_REGION_INDEX)
 		record_note_write(dev->record, req->offset, req->data, req->count);
-	else if (req->op != VUC_OP_READ)
-		record_note_table(dev->record, req->offset, req->data, req->count);
+	else if (req->op == VUC_OP_READ)
+		record_overlay_nvme(dev->record, req->offset, req->data, req->count);
+	else
+		request_record_bar(dev->record, req);
 }
 
 static void

@@ -61,6 +61,7 @@ vuc_device_record_start(
 	r->closer = vuc_closer_hold(opts->closer);
 	r->done = done;
 	r->arg = arg;
+	r->recovers_nvme = opts->recovers_nvme;
 	r->read = (struct vuc_request){
 		.op = VUC_OP_READ,
 		.region = VFIO_PCI_CONFIG_REGION_INDEX,
@@ -70,7 +71,7 @@ vuc_device_record_start(
 		.arg = r,
 	};
 	dev->record = r;
-	dev->recording = true;
+	dev->recorded.reads = dev->recorded.writes = 1u << VFIO_PCI_CONFIG_REGION_INDEX;
 	/* Without bytes to read it is complete with the next poll. */
 	device_enqueue(dev, &r->read);
 	device_mark_dirty(dev);
@@ -86,8 +87,8 @@ vuc_device_record_stop(struct vuc_device *dev)
 		return;
 	device_cancel_restore(dev, "the record was stopped");
 	dev->record = NULL;
-	dev->recording = false;
-	dev->table_begin = dev->table_end = 0;
+	dev->recorded.reads = dev->recorded.writes = 0;
+	dev->table = dev->registers = (struct recorded_range){0};
 	r->is_stopped = true;
 	/* The client's closer may end before config space has been read. */
 	record_irq_clear_all(r);

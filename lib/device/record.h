@@ -12,8 +12,9 @@
  * compared with this one, and replays the record.
  *
  * Recorded: DMA mappings (the DMA table itself), eventfds and explicit masks of interrupts, the
- * last value of each register of config space and of the MSI-X table that the server took. All of
- * it is bounded. Dirty-page logging and a migration's state are not recorded.
+ * last value of each register of config space and of the MSI-X table that the server took; of an
+ * NVMe controller, where its admin queues are. All of it is bounded. Dirty-page logging and a
+ * migration's state are not recorded.
  *
  * All functions are called on the thread that polls the device, callbacks come from its polls.
  */
@@ -34,6 +35,10 @@ struct vuc_record_opts {
 	/* By whom eventfds are closed, which may be files of the client's own file system; held
 	 * until the record is stopped. NULL: they are closed on the thread that polls. */
 	struct vuc_closer *closer;
+	/* Of an NVMe controller, keep what vuc_device_failed_nvme() says; and after a restore let
+	 * it say that it has failed (CSTS.CFS), until the client writes CC: it may have commands
+	 * under way that the new server knows nothing of. */
+	bool recovers_nvme;
 };
 
 /*
@@ -108,5 +113,15 @@ unsigned int vuc_device_hold_eventfds(
 /* After a restore: bit n: a file of region n has become another one since this was called last, by
  * that restore or one before it that has failed. */
 uint64_t vuc_device_take_remapped(struct vuc_device *dev);
+
+/* The admin queues of an NVMe controller, by its registers, as the client has written them. */
+struct vuc_nvme_queues {
+	uint64_t asq;
+	uint64_t acq;
+	uint32_t aqa;
+};
+
+/* Whether it was restored, and its client, which had enabled it, has not written CC since. */
+bool vuc_device_failed_nvme(const struct vuc_device *dev, struct vuc_nvme_queues *queues);
 
 #endif /* VUC_DEVICE_RECORD_H */

@@ -365,4 +365,5 @@ record_forget_registers(struct device_record *r)
 	memset(c->is_known, 1, r->first_len);
 	if (r->table.place.size > 0)
 		memset(r->table.is_taken, 0, r->table.place.size);
+	record_forget_nvme(r);
 }

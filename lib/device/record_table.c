@@ -26,6 +26,12 @@ record_find_table(struct device_record *r)
 		return -ENOMEM;
 	t->is_taken = t->taken + msix.table.size;
 	t->place = msix.table;
+	r->dev->table = (struct recorded_range){
+		.region = t->place.bar,
+		.begin = t->place.offset,
+		.end = t->place.offset + t->place.size,
+	};
+	r->dev->recorded.writes |= 1u << t->place.bar;
 	return 0;
 }
 
@@ -69,10 +75,8 @@ record_learn(struct device_record *r, size_t len, struct vuc_error *err)
 {
 	r->first_len = len;
 	record_find_registers(r);
+	record_find_nvme(r);
 	if (record_find_table(r) != 0)
 		return vuc_error_set(err, -ENOMEM, "no memory for the MSI-X table of a device");
-	r->dev->table_region = r->table.place.bar;
-	r->dev->table_begin = r->table.place.offset;
-	r->dev->table_end = r->table.place.offset + r->table.place.size;
 	return 0;
 }

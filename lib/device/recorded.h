@@ -10,6 +10,7 @@
 #include "record.h"
 
 #define RECORD_CONFIG_SIZE 4096u
+#define RECORD_NVME_SIZE   0x24u /* from CC to ACQ */
 
 /* When a register of config space is replayed; see record.h. */
 enum record_order {
@@ -55,6 +56,12 @@ struct record_table {
 	bool is_refused;
 };
 
+/* Registers of an NVMe controller that place its admin queues, as the client has written them. */
+struct record_nvme {
+	uint8_t regs[RECORD_NVME_SIZE];
+	bool failed; /* it has returned since; CSTS says so until CC is written */
+};
+
 /* A write to be replayed. */
 struct record_write {
 	uint32_t region;
@@ -86,6 +93,8 @@ struct device_record {
 	struct record_irq irqs[VUC_RECORD_MAX_IRQS]; /* by index, kind and vector */
 	struct record_config config;
 	struct record_table table;
+	struct record_nvme nvme;
+	bool recovers_nvme;              /* if the device is an NVMe controller */
 	uint8_t first[MSIX_CONFIG_SIZE]; /* config space at the start, to compare */
 	size_t first_len;                /* 0: it is not known */
 	struct vuc_request read;         /* of that */
@@ -133,6 +142,18 @@ void record_forget_registers(struct device_record *r);
 int record_find_table(struct device_record *r);
 void record_note_table(struct device_record *r, uint64_t offset, const void *data, size_t count);
 bool record_next_entry(const struct device_record *r, uint32_t *cursor, struct record_write *write);
+
+/* record_nvme.c: the same of an NVMe controller's registers, if it is one that is to be recovered.
+ */
+void record_find_nvme(struct device_record *r);
+void record_note_nvme(struct device_record *r, uint64_t offset, const void *data, size_t count);
+
+/* record_nvme.c: the device is as after a reset: its client does not know, or has reset it. */
+void record_fail_nvme(struct device_record *r);
+void record_forget_nvme(struct device_record *r);
+
+/* record_nvme.c: what has been read of the registers becomes what the client shall see. */
+void record_overlay_nvme(const struct device_record *r, uint64_t offset, void *data, size_t count);
 
 /* record_table.c: len bytes of config space are in r->first: find registers and table. -ENOMEM. */
 int record_learn(struct device_record *r, size_t len, struct vuc_error *err);

@@ -545,6 +545,8 @@ restore_finish(struct device_restore *o, int status, const struct vuc_error *why
 		vuc_session_end(dev->session, status, "%s", err.text);
 		device_pump(dev);
 		device_cancel_replays(dev, status, err.text);
+	} else {
+		record_fail_nvme(dev->record);
 	}
 	vuc_closer_close(dev->closer, o->fds, o->nr_fds);
 	dev->group->changed = true;

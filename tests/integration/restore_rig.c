@@ -306,7 +306,7 @@ await(struct job *job)
 static void
 open_dut(void)
 {
-	const struct vuc_record_opts opts = {.closer = NULL};
+	const struct vuc_record_opts opts = {.recovers_nvme = true};
 	struct job job = {0};
 
 	restore_server_init(&old);

@@ -21,7 +21,6 @@
 #define CC_EN     (1u << 0)
 #define CC_IOSQES (6u << 16) /* 64 bytes */
 #define CC_IOCQES (4u << 20) /* 16 bytes */
-#define CSTS_CFS  (1u << 1)
 
 #define PHYS_CONTIGUOUS (1u << 0)
 #define INTERRUPTS      (1u << 1)
@@ -281,7 +280,7 @@ wait_for_ready(struct nvme *n, uint32_t ready)
 	uint32_t csts;
 
 	do {
-		csts = nvme_get32(n, BAR0, NVME_CSTS) & (NVME_CSTS_RDY | CSTS_CFS);
+		csts = nvme_get32(n, BAR0, NVME_CSTS) & (NVME_CSTS_RDY | NVME_CSTS_CFS);
 	} while (csts != ready && !nvme_has_returned(n) && vuc_clock_ms() < deadline);
 	return csts == ready;
 }
@@ -346,25 +345,37 @@ wait_for_completion(struct nvme *n, const struct nvme_queue *q)
 	return false;
 }
 
+static void
+submit(struct nvme *n, struct nvme_queue *q, const struct nvme_command *cmd)
+{
+	q->sq[q->tail] = *cmd;
+	q->tail = (q->tail + 1) % NVME_ENTRIES;
+	ring(n, 2 * q->id, q->tail);
+}
+
+static void
+take_completion(struct nvme *n, struct nvme_queue *q)
+{
+	q->head = (q->head + 1) % NVME_ENTRIES;
+	if (q->head == 0)
+		q->phase ^= 1;
+	ring(n, 2 * q->id + 1, q->head);
+}
+
 bool
 nvme_execute(struct nvme *n, struct nvme_queue *q, struct nvme_command cmd)
 {
 	struct nvme_completion *c = &q->cq[q->head];
 
 	cmd.cid = q->next_cid++;
-	q->sq[q->tail] = cmd;
-	q->tail = (q->tail + 1) % NVME_ENTRIES;
-	ring(n, 2 * q->id, q->tail);
+	submit(n, q, &cmd);
 	if (!wait_for_completion(n, q))
 		return false;
 	CU_ASSERT_EQUAL(c->status >> 1, 0);
 	CU_ASSERT_EQUAL(c->cid, cmd.cid);
 	CU_ASSERT_EQUAL(c->sq_id, q->id);
 	CU_ASSERT_EQUAL(c->sq_head, q->tail);
-	q->head = (q->head + 1) % NVME_ENTRIES;
-	if (q->head == 0)
-		q->phase ^= 1;
-	ring(n, 2 * q->id + 1, q->head);
+	take_completion(n, q);
 	return true;
 }
 
@@ -386,4 +397,27 @@ nvme_create_io_queue(struct nvme *n)
 	init_queue(n, &n->io, 1, IO_SQ, IO_CQ);
 	return create_queue(n, NVME_CREATE_IO_CQ, IO_CQ, PHYS_CONTIGUOUS | INTERRUPTS) &&
 		create_queue(n, NVME_CREATE_IO_SQ, IO_SQ, 1 << 16 | PHYS_CONTIGUOUS);
+}
+
+void
+nvme_request_event(struct nvme *n)
+{
+	submit(n, &n->admin,
+		&(struct nvme_command){.opcode = NVME_ASYNC_EVENT, .cid = NVME_EVENT_CID});
+}
+
+/* The doorbell may have come to the server behind its kill, so nothing is said of sq_head. */
+bool
+nvme_await_event(struct nvme *n, uint32_t *result)
+{
+	const struct nvme_completion *c = &n->admin.cq[n->admin.head];
+
+	if (!wait_for_completion(n, &n->admin))
+		return false;
+	CU_ASSERT_EQUAL(c->status >> 1, 0);
+	CU_ASSERT_EQUAL(c->cid, NVME_EVENT_CID);
+	CU_ASSERT_EQUAL(c->sq_id, 0);
+	*result = c->result;
+	take_completion(n, &n->admin);
+	return true;
 }

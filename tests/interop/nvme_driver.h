@@ -29,17 +29,21 @@
 #define NVME_ACQ       0x30u
 #define NVME_DOORBELLS 0x1000u
 #define NVME_CSTS_RDY  (1u << 0)
+#define NVME_CSTS_CFS  (1u << 1)
 
 /* Opcodes of the admin queue, and of others. */
 #define NVME_CREATE_IO_SQ 0x01u
 #define NVME_CREATE_IO_CQ 0x05u
 #define NVME_IDENTIFY     0x06u
+#define NVME_ASYNC_EVENT  0x0cu
 #define NVME_WRITE        0x01u
 #define NVME_READ         0x02u
 
 #define NVME_PAGE     4096u
 #define NVME_NR_PAGES 16u /* of memory for the controller; the first four are the queues */
 #define NVME_ENTRIES  16u /* of each queue */
+
+#define NVME_EVENT_CID 0x7abcu /* of the event request, and of no other command */
 
 struct nvme_command {
 	uint8_t opcode;
@@ -103,5 +107,10 @@ bool nvme_enable(struct nvme *n);
 bool nvme_disable(struct nvme *n);
 bool nvme_create_io_queue(struct nvme *n);
 bool nvme_execute(struct nvme *n, struct nvme_queue *q, struct nvme_command cmd);
+
+/* Have an event request outstanding; and wait for its end, which the tests' servers leave to vucd.
+ * nvme_await_event() returns false if none has come in time. */
+void nvme_request_event(struct nvme *n);
+bool nvme_await_event(struct nvme *n, uint32_t *result);
 
 #endif /* NVME_DRIVER_H */

@@ -2,9 +2,9 @@
 
 /*
  * An NVMe driver over libvuc-vmm that goes on while the server is killed and started again:
- * test_nvme_restart SOCKET DEVICE. It writes and verifies blocks of namespace 1 until the end of
- * its standard input, and prints a line "back N" when it has verified all blocks after the Nth
- * return.
+ * test_nvme_restart SOCKET DEVICE RECOVER, the latter as vucd has it for the device. It writes and
+ * verifies blocks of namespace 1 until the end of its standard input, and prints a line "back N"
+ * when it has verified all blocks after the Nth return.
  */
 
 #include <poll.h>
@@ -18,16 +18,19 @@
 #define NR_BLOCKS  64u
 #define BLOCK_SIZE 512u
 
+#define PERSISTENT_ERROR 0x010300u /* an error, 3, of the error log */
+
 enum {
 	DATA = 4,
 };
 
 static const char *socket_path;
 static const char *device;
+static bool recovers; /* vucd says that the controller has failed */
 
 static struct nvme nvme;
 static uint32_t generations[NR_BLOCKS]; /* acknowledged; 0: never written */
-static uint64_t written, verified, repeated, returns;
+static uint64_t written, verified, repeated, returns, failures;
 
 static void
 fill_pattern(uint8_t *data, uint32_t block, uint32_t generation)
@@ -89,6 +92,33 @@ is_asked_to_end(void)
 	return poll(&input, 1, 0) == 1;
 }
 
+static bool
+start(void)
+{
+	if (!nvme_enable(&nvme) || !nvme_create_io_queue(&nvme))
+		return false;
+	nvme_request_event(&nvme);
+	return true;
+}
+
+/* What a driver that does not know of outages sees of a return. */
+static void
+look_at_failure(void)
+{
+	uint32_t event = 0;
+
+	/* The second loss in a row finds a controller that was not enabled. */
+	if (!recovers) {
+		CU_ASSERT_EQUAL(nvme_get32(&nvme, BAR0, NVME_CSTS), 0);
+		return;
+	}
+	CU_ASSERT_TRUE(nvme_await_event(&nvme, &event));
+	CU_ASSERT_EQUAL(event, PERSISTENT_ERROR);
+	CU_ASSERT_EQUAL(nvme_get32(&nvme, BAR0, NVME_CSTS), NVME_CSTS_CFS);
+	CU_ASSERT_EQUAL(nvme_get32(&nvme, BAR0, NVME_CSTS), NVME_CSTS_CFS);
+	failures++;
+}
+
 /* Until the controller is up and has what was acknowledged. */
 static void
 recover(uint32_t block, uint32_t generation)
@@ -103,8 +133,9 @@ recover(uint32_t block, uint32_t generation)
 			(nvme.events & VUC_VMM_EVENT_RESET) != 0);
 		nvme.events = 0;
 		returns++;
-		up = nvme_disable(&nvme) && nvme_enable(&nvme) && nvme_create_io_queue(&nvme) &&
-			write_block(block, generation) && verify_all(block);
+		look_at_failure();
+		up = nvme_disable(&nvme) && start() && write_block(block, generation) &&
+			verify_all(block);
 		CU_ASSERT_FATAL(up || (nvme.events & VUC_VMM_EVENT_BACK) != 0);
 	} while (!up);
 	repeated++;
@@ -120,7 +151,7 @@ test_outages(void)
 
 	nvme_attach(&nvme, socket_path, device);
 	nvme_set_up(&nvme);
-	CU_ASSERT_FATAL(nvme_enable(&nvme) && nvme_create_io_queue(&nvme));
+	CU_ASSERT_FATAL(start());
 	printf("# doorbells are %s\nback 0\n", nvme.doorbells != NULL ? "mapped" : "trapped");
 	fflush(stdout);
 	while (!is_asked_to_end()) {
@@ -131,9 +162,11 @@ test_outages(void)
 	}
 	CU_ASSERT(verify_all(NR_BLOCKS));
 	CU_ASSERT_EQUAL(nvme.remaps, 0);
-	printf("# %llu returns, %llu blocks written, %llu verified, %llu repeated, %u remaps\n",
-		(unsigned long long)returns, (unsigned long long)written,
-		(unsigned long long)verified, (unsigned long long)repeated, nvme.remaps);
+	printf("# %llu returns, %llu failures seen, %llu blocks written, %llu verified, "
+	       "%llu repeated, %u remaps\n",
+		(unsigned long long)returns, (unsigned long long)failures,
+		(unsigned long long)written, (unsigned long long)verified,
+		(unsigned long long)repeated, nvme.remaps);
 }
 
 static void
@@ -151,9 +184,10 @@ main(int argc, char **argv)
 		CU_SUITE_INFO_NULL,
 	};
 
-	if (argc != 3)
+	if (argc != 4)
 		return 2;
 	socket_path = argv[1];
 	device = argv[2];
+	recovers = strcmp(argv[3], "nvme") == 0;
 	return vuc_tap_run(suites);
 }

@@ -81,8 +81,8 @@ class Storm(rig.Vmm):
 class Nvme(rig.Process):
     """A VMM that writes and verifies blocks all the time; see test_nvme_restart.c."""
 
-    def __init__(self, daemon, device):
-        super().__init__(os.environ['VUC_TEST_NVME_RESTART'], daemon.vmm_socket, device,
+    def __init__(self, daemon, device, recover='nvme'):
+        super().__init__(os.environ['VUC_TEST_NVME_RESTART'], daemon.vmm_socket, device, recover,
                          stdin=subprocess.PIPE)
 
     def await_back(self, number):

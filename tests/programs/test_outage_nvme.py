@@ -25,9 +25,11 @@ def fixture_server():
     yield from rig.starter(Server)
 
 
+@pytest.mark.parametrize('recover', ['nvme', 'none'])
 @pytest.mark.parametrize('way', ['mapped', 'trapped'])
-def test_killed(server, vucd, driver, folder, way):
-    """Doorbells are the same file throughout, or are written by messages."""
+def test_killed(server, vucd, driver, folder, way, recover):
+    """Doorbells are the same file throughout, or are written by messages. The driver gets an event,
+    and sees in CSTS, that the controller has failed, or nothing."""
     with open(f'{folder}/disk', 'wb') as disk:
         disk.truncate(1 << 20)
     os.mkdir(f'{folder}/bars')
@@ -36,9 +38,11 @@ def test_killed(server, vucd, driver, folder, way):
         options.append(f'--bar-file={folder}/bars')
     target = server(*options)
     more = 'map = none\n' if way == 'trapped' else ''
+    if recover == 'none':
+        more += 'recover = none\n'
     daemon = vucd(f'[device nvme0]\nsocket = {target.socket}\n{HOLD}{more}')
     daemon.await_state('nvme0', 'free')
-    vmm = driver(daemon, 'nvme0')
+    vmm = driver(daemon, 'nvme0', recover)
     vmm.await_output(f'# doorbells are {way}\nback 0\n')
     for number in range(ROUNDS):
         target.restart(*options)

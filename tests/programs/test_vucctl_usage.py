@@ -122,6 +122,7 @@ add --outage=on a /s                | outage 'on'
 add --after-hold=off a /s           | after-hold 'off'
 add --keep-bar0=1 a /s              | keep-bar0 '1'
 add --map=off a /s                  | map 'off'
+add --recover=on a /s               | recover 'on'
 add --fence=1 a /s                  | fence '1'
 add --hold=0 a /s                   | --hold '0' is not a number from 1 to 3600000
 add --server-timeout=x a /s         | --server-timeout 'x'

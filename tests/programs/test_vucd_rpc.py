@@ -195,7 +195,7 @@ def test_no_id(client, number):
     (call('vmms.detach', 'c'), error(FAILED, 'there is no device c', errno='ENOENT')),
     (call('devices.add', 'a'),
      error(PARAMS, 'devices.add: socket is missing: expected a string')),
-    (call('devices.add', *['a'] * 22), error(PARAMS, 'devices.add takes at most 21')),
+    (call('devices.add', *['a'] * 23), error(PARAMS, 'devices.add takes at most 22')),
     (call('devices.add', name='a', socket='/s', timeout_ms=-1),
      error(PARAMS, 'devices.add: timeout_ms: expected an integer, 0 or more')),
     (call('devices.add', name='a', socket='/s', users=[1]),
@@ -360,7 +360,7 @@ def test_add(fresh):
         ('retry_max_ms', 101, 102), ('users', ['root', '5'], '0'), ('groups', ['0'], '0,1'),
         ('reset', 'trust', 'never'), ('outage', 'hold', 'fail'), ('hold_ms', 5, 6),
         ('after_hold', 'last', 'ones'), ('fence', False, 'on'), ('release_ms', 7, 8),
-        ('map', 'none', 'direct'), ('keep_bar0', True, 'off')]
+        ('map', 'none', 'direct'), ('keep_bar0', True, 'off'), ('recover', 'none', 'nvme')]
 
     def configure(column):
         config = ''
@@ -373,11 +373,11 @@ def test_add(fresh):
                         'max-dma-maps = 65535\ntimeout-ms = 1\nlong-timeout-ms = 2\n'
                         'retry-min-ms = 3\nretry-max-ms = 4\nreset = never\noutage = hold\n'
                         'hold-ms = 5\nafter-hold = error\nfence = off\nrelease-ms = 6\nmap = none\n'
-                        'keep-bar0 = off\n')
+                        'keep-bar0 = off\nrecover = none\n')
     for key, value, _ in rows:
         fresh.do('devices.add', **{'name': key, 'socket': f'/no/{key}'} | {key: value})
     fresh.do('devices.add', 'position', '/no/position', 'auto', 'shared', 'off', True, 65535, 1, 2,
-             3, 4, [], [], 'never', 'hold', 5, 'error', False, 6, 'none', False)
+             3, 4, [], [], 'never', 'hold', 5, 'error', False, 6, 'none', False, 'none')
     configure(1)
     assert not any(fresh.do('reload').values())
     configure(2)

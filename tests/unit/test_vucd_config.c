@@ -92,7 +92,8 @@ test_all_keys(void)
 		"posted-writes = off\nio-fds = off\nmax-dma-maps = 64\ntimeout-ms = 11\n"
 		"long-timeout-ms = 12\nretry-min-ms = 13\n"
 		"retry-max-ms = 14\nreset = never\noutage = hold\nhold-ms = 15\nafter-hold = ones\n"
-		"fence = off\nrelease-ms = 16\nmap = none\nkeep-bar0 = on\nusers = root , 1000,1001\ngroups = 4294967294";
+		"fence = off\nrelease-ms = 16\nmap = none\nkeep-bar0 = on\nrecover = none\n"
+		"users = root , 1000,1001\ngroups = 4294967294";
 	struct vucd_config config;
 	const struct vucd_settings *s = &config.settings;
 	const struct vucd_device_config *d;
@@ -143,6 +144,7 @@ test_all_keys(void)
 	CU_ASSERT_EQUAL(d->release_ms, 16);
 	CU_ASSERT_EQUAL(d->map, VUC_CONTROL_MAP_NONE);
 	CU_ASSERT_EQUAL(d->keep_bar0, 1);
+	CU_ASSERT_EQUAL(d->recover, VUC_CONTROL_RECOVER_NONE);
 	CU_ASSERT_EQUAL_FATAL(d->users.nr, 3);
 	CU_ASSERT_EQUAL(d->users.ids[0], 0);
 	CU_ASSERT_EQUAL(d->users.ids[2], 1001);
@@ -200,6 +202,7 @@ test_defaults(void)
 	CU_ASSERT_EQUAL(config.devices[0].release_ms, offer.release_ms);
 	CU_ASSERT_EQUAL(config.devices[0].map, offer.map);
 	CU_ASSERT_EQUAL(config.devices[0].keep_bar0, offer.keep_bar0);
+	CU_ASSERT_EQUAL(config.devices[0].recover, offer.recover);
 	CU_ASSERT_EQUAL(config.devices[0].users.nr, 0);
 	vucd_config_free(&config);
 }

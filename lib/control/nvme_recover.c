@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "nvme_recover.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "error.h"
+
+/* NVM Express 1.4, sections 4.2, 4.6 and 5.2. */
+#define PAGE_MASK           4095u
+#define COMMAND_SIZE        64u
+#define COMPLETION_SIZE     16u
+#define ASYNC_EVENT_REQUEST 0x0cu
+#define PERSISTENT_ERROR    0x00010300u /* an error, 3, to be found in the error log */
+
+/* Event requests that are looked at: drivers have no more than 16. */
+#define MAX_REQUESTS 64u
+
+/* One of the two queues, as it lies in the guest's memory. */
+struct nvme_queue {
+	uint8_t *base;
+	uint32_t size; /* entries */
+};
+
+struct admin_queues {
+	struct nvme_queue sq;
+	struct nvme_queue cq;
+	uint32_t tail;  /* where the next completion goes, */
+	uint32_t phase; /* with this tag */
+	uint32_t head;  /* of the submission queue, as the last completion says */
+};
+
+/* The guest may change it at any time: it is loaded once. */
+static uint32_t
+entry_load(const struct nvme_queue *q, uint32_t entry_size, uint32_t index, unsigned int word)
+{
+	const void *at = q->base + (size_t)index * entry_size + word * sizeof(uint32_t);
+
+	return le32toh(atomic_load_explicit((const _Atomic uint32_t *)at, memory_order_acquire));
+}
+
+static uint32_t
+command_word(const struct admin_queues *a, uint32_t index)
+{
+	return entry_load(&a->sq, COMMAND_SIZE, index, 0);
+}
+
+static uint32_t
+completion_word(const struct admin_queues *a, uint32_t index, unsigned int word)
+{
+	return entry_load(&a->cq, COMPLETION_SIZE, index, word);
+}
+
+static uint32_t
+completion_phase(const struct admin_queues *a, uint32_t index)
+{
+	return completion_word(a, index, 3) >> 16 & 1;
+}
+
+static int
+queue_locate(struct nvme_queue *q, const char *name, uint64_t iova, uint32_t size, uint8_t *base,
+	struct vuc_error *why)
+{
+	*q = (struct nvme_queue){.base = base, .size = size};
+	if (size < 2 || (iova & PAGE_MASK) != 0)
+		return vuc_error_set(
+			why, -EINVAL, "%u entries at 0x%" PRIx64 " are no %s", size, iova, name);
+	if (base == NULL || ((uintptr_t)base & (sizeof(uint32_t) - 1)) != 0)
+		return vuc_error_set(
+			why, -EFAULT, "no memory is mapped for the %s at 0x%" PRIx64, name, iova);
+	return 0;
+}
+
+static int
+queues_locate(struct admin_queues *a, const struct vuc_nvme_queues *queues,
+	const struct dma_maps *maps, struct vuc_error *why)
+{
+	uint32_t sq_size = (queues->aqa & 0xfff) + 1, cq_size = (queues->aqa >> 16 & 0xfff) + 1;
+	int rc = queue_locate(&a->sq, "admin submission queue", queues->asq, sq_size,
+		dma_maps_find(maps, queues->asq, (uint64_t)sq_size * COMMAND_SIZE, false), why);
+
+	if (rc != 0)
+		return rc;
+	return queue_locate(&a->cq, "admin completion queue", queues->acq, cq_size,
+		dma_maps_find(maps, queues->acq, (uint64_t)cq_size * COMPLETION_SIZE, true), why);
+}
+
+/* Entries of a lap through the queue have the same tag, those of the lap before the other one. The
+ * driver has read the entry at the tail, for one of them stays empty when the queue is full. */
+static int
+queues_find_tail(struct admin_queues *a, struct vuc_error *why)
+{
+	uint32_t first = completion_phase(a, 0), at = 1;
+
+	while (at < a->cq.size && completion_phase(a, at) == first)
+		at++;
+	a->tail = at % a->cq.size;
+	a->phase = a->tail == 0 ? first ^ 1 : first;
+	while (at < a->cq.size && completion_phase(a, at) != first)
+		at++;
+	if (at < a->cq.size)
+		return vuc_error_set(why, -EINVAL,
+			"the phase tags of the admin completion queue are in no order");
+	return 0;
+}
+
+/* Before the first completion it is 0, as is the memory. */
+static int
+queues_find_head(struct admin_queues *a, struct vuc_error *why)
+{
+	uint32_t last = (a->tail + a->cq.size - 1) % a->cq.size;
+
+	a->head = completion_word(a, last, 2) & 0xffff;
+	if (a->head >= a->sq.size)
+		return vuc_error_set(why, -EINVAL,
+			"the last admin completion is of entry %u of %u in the submission queue",
+			a->head, a->sq.size);
+	return 0;
+}
+
+/* One that was never written. */
+static bool
+completion_is_empty(const struct admin_queues *a, uint32_t index)
+{
+	return (completion_word(a, index, 0) | completion_word(a, index, 1) |
+		       completion_word(a, index, 2) | completion_word(a, index, 3)) == 0;
+}
+
+/* How many entries the controller has taken out of the submission queue since a command was
+ * completed; false: it was not, or all that is in that queue came later. */
+static bool
+find_completed(const struct admin_queues *a, uint32_t cid, uint32_t *since)
+{
+	for (uint32_t i = 1; i <= a->cq.size && i <= a->sq.size; i++) {
+		uint32_t index = (a->tail + a->cq.size - i) % a->cq.size;
+		uint32_t head;
+
+		if ((completion_word(a, index, 3) & 0xffff) != cid || completion_is_empty(a, index))
+			continue;
+		head = (completion_word(a, index, 2) & 0xffff) % a->sq.size;
+		*since = (a->head + a->sq.size - head) % a->sq.size;
+		return true;
+	}
+	return false;
+}
+
+/* Commands stay in the queue until others take their place, so a completion of the same id may be
+ * of this one or of one before it. back: it is so many entries before the head. */
+static bool
+request_is_outstanding(const struct admin_queues *a, uint32_t cid, uint32_t back)
+{
+	uint32_t since;
+
+	return !find_completed(a, cid, &since) || back % a->sq.size <= since;
+}
+
+/* The entry at the head itself comes last: it is the oldest one, unless the controller took it
+ * after the last completion. */
+static int
+queues_find_request(const struct admin_queues *a, uint32_t *cid, uint32_t *head)
+{
+	unsigned int looks = 0;
+
+	for (uint32_t back = 1; back <= a->sq.size && looks < MAX_REQUESTS; back++) {
+		uint32_t word = command_word(a, (a->head + a->sq.size - back) % a->sq.size);
+
+		if ((word & 0xff) != ASYNC_EVENT_REQUEST)
+			continue;
+		looks++;
+		if (!request_is_outstanding(a, word >> 16, back))
+			continue;
+		*cid = word >> 16;
+		*head = back == a->sq.size ? (a->head + 1) % a->sq.size : a->head;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+int
+nvme_event_find(struct nvme_event *event, const struct vuc_nvme_queues *queues,
+	const struct dma_maps *maps, struct vuc_error *why)
+{
+	struct admin_queues a;
+	uint32_t cid, head;
+	int rc = queues_locate(&a, queues, maps, why);
+
+	if (rc == 0)
+		rc = queues_find_tail(&a, why);
+	if (rc == 0)
+		rc = queues_find_head(&a, why);
+	if (rc != 0)
+		return rc;
+	rc = queues_find_request(&a, &cid, &head);
+	if (rc != 0)
+		return vuc_error_set(why, rc, "no asynchronous event request is outstanding");
+	*event = (struct nvme_event){
+		.entry = a.cq.base + (size_t)a.tail * COMPLETION_SIZE,
+		.words = {PERSISTENT_ERROR, 0, head, cid | a.phase << 16},
+	};
+	return 0;
+}
+
+/* The last word has the phase tag. */
+void
+nvme_event_write(const struct nvme_event *event)
+{
+	for (unsigned int i = 0; i < 4; i++) {
+		void *at = event->entry + i * sizeof(uint32_t);
+
+		atomic_store_explicit((_Atomic uint32_t *)at, htole32(event->words[i]),
+			i == 3 ? memory_order_release : memory_order_relaxed);
+	}
+}
+
+/* ---- on the poller's thread: the guest's accesses to the registers pass there ---- */
+
+/* A control_device_fn: 1 when the controller has failed. */
+static int
+queues_get(struct vuc_device *dev, void *arg)
+{
+	return vuc_device_failed_nvme(dev, arg);
+}
+
+/* A control_device_fn: 1 when the event was written. */
+static int
+event_write(struct vuc_device *dev, void *arg)
+{
+	struct vuc_nvme_queues queues;
+
+	/* A driver that has written CC is going to begin with empty queues. */
+	if (!vuc_device_failed_nvme(dev, &queues))
+		return 0;
+	nvme_event_write(arg);
+	return 1;
+}
+
+void
+vmm_recover_nvme(struct control_vmm *v)
+{
+	struct vuc_nvme_queues queues;
+	struct vuc_error why = {0};
+	struct nvme_event event;
+
+	if (vmm_call(v, queues_get, &queues, NULL) <= 0)
+		return;
+	if (nvme_event_find(&event, &queues, &v->maps, &why) != 0)
+		vmm_log(v, VUC_LOG_NOTICE,
+			"the guest's NVMe driver gets no event, but sees in CSTS that the "
+			"controller has failed: %s",
+			why.text);
+	else if (vmm_call(v, event_write, &event, NULL) > 0)
+		vmm_log(v, VUC_LOG_NOTICE,
+			"the guest's NVMe driver was sent the event \"persistent internal error\"");
+}

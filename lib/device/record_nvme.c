@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The registers of an NVMe controller in the record (NVM Express 1.4, section 3.1): after a restore
+ * the controller is disabled, and whoever has enabled it has commands under way that are lost. */
+
+#include <endian.h>
+#include <string.h>
+
+#include <linux/pci_regs.h>
+
+#include "internal.h"
+#include "recorded.h"
+
+#define CLASS_NVME 0x010802u
+
+/* Offsets in BAR0. */
+#define REG_CC   0x14u
+#define REG_CSTS 0x1cu
+#define REG_AQA  0x24u
+#define REG_ASQ  0x28u
+#define REG_ACQ  0x30u
+#define REG_END  0x38u
+
+#define CC_EN    (1u << 0)
+#define CSTS_CFS (1u << 1) /* in its first byte */
+
+_Static_assert(REG_END - REG_CC == RECORD_NVME_SIZE, "all of them are kept");
+
+static uint64_t
+nvme_get64(const struct record_nvme *n, uint32_t reg)
+{
+	uint64_t value;
+
+	memcpy(&value, n->regs + (reg - REG_CC), sizeof(value));
+	return le64toh(value);
+}
+
+static uint32_t
+nvme_get32(const struct record_nvme *n, uint32_t reg)
+{
+	uint32_t value;
+
+	memcpy(&value, n->regs + (reg - REG_CC), sizeof(value));
+	return le32toh(value);
+}
+
+void
+record_find_nvme(struct device_record *r)
+{
+	uint32_t class;
+
+	if (!r->recovers_nvme || r->first_len < PCI_STD_HEADER_SIZEOF)
+		return;
+	memcpy(&class, r->first + PCI_CLASS_REVISION, sizeof(class));
+	if (le32toh(class) >> 8 != CLASS_NVME)
+		return;
+	r->dev->registers = (struct recorded_range){
+		.region = VFIO_PCI_BAR0_REGION_INDEX,
+		.begin = REG_CC,
+		.end = REG_END,
+	};
+	r->dev->recorded.writes |= 1u << VFIO_PCI_BAR0_REGION_INDEX;
+}
+
+/* CSTS is read as the server has it again. */
+static void
+nvme_clear_failure(struct device_record *r)
+{
+	r->nvme.failed = false;
+	r->dev->recorded.reads &= ~(1u << VFIO_PCI_BAR0_REGION_INDEX);
+}
+
+void
+record_note_nvme(struct device_record *r, uint64_t offset, const void *data, size_t count)
+{
+	uint64_t begin = offset > REG_CC ? offset : REG_CC;
+	uint64_t end = offset + count < REG_END ? offset + count : REG_END;
+
+	memcpy(r->nvme.regs + (begin - REG_CC), (const uint8_t *)data + (begin - offset),
+		end - begin);
+	if (begin < REG_CC + sizeof(uint32_t))
+		nvme_clear_failure(r);
+}
+
+void
+record_fail_nvme(struct device_record *r)
+{
+	if ((nvme_get32(&r->nvme, REG_CC) & CC_EN) == 0)
+		return;
+	r->nvme.failed = true;
+	r->dev->recorded.reads |= 1u << VFIO_PCI_BAR0_REGION_INDEX;
+}
+
+void
+record_forget_nvme(struct device_record *r)
+{
+	memset(r->nvme.regs, 0, sizeof(r->nvme.regs));
+	nvme_clear_failure(r);
+}
+
+void
+record_overlay_nvme(const struct device_record *r, uint64_t offset, void *data, size_t count)
+{
+	if (r->nvme.failed && offset <= REG_CSTS && offset + count > REG_CSTS)
+		((uint8_t *)data)[REG_CSTS - offset] |= CSTS_CFS;
+}
+
+VUC_PRIVATE bool
+vuc_device_failed_nvme(const struct vuc_device *dev, struct vuc_nvme_queues *queues)
+{
+	const struct device_record *r = dev->record;
+
+	if (r == NULL || !r->nvme.failed)
+		return false;
+	queues->asq = nvme_get64(&r->nvme, REG_ASQ);
+	queues->acq = nvme_get64(&r->nvme, REG_ACQ);
+	queues->aqa = nvme_get32(&r->nvme, REG_AQA);
+	return true;
+}

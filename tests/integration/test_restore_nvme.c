@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* An NVMe controller that comes back says that it has failed, until its driver writes CC. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include <linux/pci_regs.h>
+
+#include "restore_rig.h"
+
+#define CC   0x14u
+#define CSTS 0x1cu
+#define AQA  0x24u
+#define ASQ  0x28u
+#define ACQ  0x30u
+
+#define ENABLED 0x00460001u
+#define CFS     2u
+
+static uint64_t
+read_bar0(uint64_t offset, uint32_t count)
+{
+	uint64_t value = 0;
+
+	CU_ASSERT_EQUAL(vuc_device_read(dut, 0, offset, &value, count), 0);
+	return value;
+}
+
+static bool
+has_failed(void)
+{
+	struct vuc_nvme_queues queues;
+
+	return vuc_device_failed_nvme(dut, &queues);
+}
+
+static void
+enable(void)
+{
+	CU_ASSERT_EQUAL(write_region(0, AQA, 0x001f003f, 4), 0);
+	CU_ASSERT_EQUAL(write_region(0, ASQ, 0x123456000, 8), 0);
+	CU_ASSERT_EQUAL(write_region(0, ACQ, 0x89abc000, 4), 0);
+	CU_ASSERT_EQUAL(write_region(0, ACQ + 4, 7, 4), 0);
+	CU_ASSERT_EQUAL(write_region(0, CC, ENABLED, 4), 0);
+}
+
+static void
+lose_and_restore(void)
+{
+	lose();
+	CU_ASSERT_EQUAL(restore(NULL), 0);
+}
+
+static void
+test_failure(void)
+{
+	struct vuc_nvme_queues queues = {0};
+
+	enable();
+	CU_ASSERT_FALSE(has_failed());
+	lose_and_restore();
+	CU_ASSERT_TRUE_FATAL(vuc_device_failed_nvme(dut, &queues));
+	CU_ASSERT_EQUAL(queues.aqa, 0x001f003f);
+	CU_ASSERT_EQUAL(queues.asq, 0x123456000);
+	CU_ASSERT_EQUAL(queues.acq, 0x789abc000);
+	/* A bit of CSTS as it is, and of no other register. */
+	memset(fresh.bar, 0x10, 0x40);
+	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), 0x10101012);
+	CU_ASSERT_EQUAL(read_bar0(CSTS, 1), 0x12);
+	CU_ASSERT_EQUAL(read_bar0(CSTS - 4, 8), 0x1010101210101010);
+	CU_ASSERT_EQUAL(read_bar0(CSTS - 3, 4), 0x12101010);
+	CU_ASSERT_EQUAL(read_bar0(CSTS + 1, 4), 0x10101010);
+	CU_ASSERT_EQUAL(read_bar0(CSTS - 4, 4), 0x10101010);
+	/* As long as CC is not written. */
+	CU_ASSERT_EQUAL(write_region(0, AQA, 0, 4), 0);
+	CU_ASSERT_EQUAL(write_region(0, CC - 4, 0, 4), 0);
+	CU_ASSERT_EQUAL(write_region(0, CC + 4, 0, 4), 0);
+	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), 0x10101012);
+	CU_ASSERT_EQUAL(write_region(0, CC, 0, 4), 0);
+	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), 0x10101010);
+	CU_ASSERT_FALSE(has_failed());
+}
+
+/* It stays so through another loss, and comes again with the next one. */
+static void
+test_again(void)
+{
+	enable();
+	lose_and_restore();
+	lose_and_restore();
+	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), CFS);
+	enable();
+	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), 0);
+	lose_and_restore();
+	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), CFS);
+}
+
+/* A posted write of CC ends it as well. */
+static void
+test_posted(void)
+{
+	const uint32_t cc = ENABLED;
+
+	CU_ASSERT_EQUAL(vuc_device_write_posted(dut, 0, CC, &cc, sizeof(cc)), 0);
+	poll_often();
+	lose_and_restore();
+	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), CFS);
+	CU_ASSERT_EQUAL(vuc_device_write_posted(dut, 0, CC, &cc, sizeof(cc)), 0);
+	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), 0);
+}
+
+static void
+disable(void)
+{
+	CU_ASSERT_EQUAL(write_region(0, CC, ENABLED & ~1u, 4), 0);
+}
+
+static void
+reset(void)
+{
+	CU_ASSERT_EQUAL(vuc_device_reset(dut), 0);
+}
+
+static void
+reset_function(void)
+{
+	CU_ASSERT_EQUAL(write_region(VFIO_PCI_CONFIG_REGION_INDEX, 0x88, 0x8000, 2), 0);
+}
+
+static void
+refuse(void)
+{
+	old.refuse_nth = old.logged + 1;
+	CU_ASSERT_NOT_EQUAL(write_region(0, CC, ENABLED, 4), 0);
+	old.refuse_nth = 0;
+}
+
+static void
+start_record(bool recovers_nvme, uint32_t class)
+{
+	const struct vuc_record_opts opts = {.recovers_nvme = recovers_nvme};
+	struct job job = {0};
+
+	vuc_device_record_stop(dut);
+	memcpy(old.config + PCI_CLASS_REVISION, &class, sizeof(class));
+	memcpy(fresh.config + PCI_CLASS_REVISION, &class, sizeof(class));
+	CU_ASSERT_EQUAL_FATAL(vuc_device_record_start(dut, &opts, on_done, &job), 0);
+	CU_ASSERT_EQUAL(await(&job), 0);
+	enable();
+}
+
+static void
+be_none(void)
+{
+	start_record(false, 0x01080200);
+}
+
+static void
+be_ahci(void)
+{
+	start_record(true, 0x01060100);
+}
+
+static const struct {
+	const char *name;
+	bool enabled;
+	void (*then)(void);
+} sound[] = {
+	{"never enabled", false, poll_often},
+	{"disabled", true, disable},
+	{"reset", true, reset},
+	{"reset by config space", true, reset_function},
+	{"the server refuses CC", false, refuse},
+	{"not to be recovered", true, be_none},
+	{"another class", true, be_ahci},
+};
+
+static void
+test_sound(void)
+{
+	for (unsigned int i = 0; i < NR_ROWS(sound); i++) {
+		next_row("%s", sound[i].name);
+		if (sound[i].enabled)
+			enable();
+		sound[i].then();
+		lose_and_restore();
+		CU_ASSERT_FALSE(has_failed());
+		CU_ASSERT_EQUAL(read_bar0(CSTS, 4), 0);
+	}
+}
+
+/* Its reset, during the outage or after it, is the end of what failed. */
+static void
+test_reset(void)
+{
+	struct job job = {0};
+
+	enable();
+	lose();
+	CU_ASSERT_EQUAL_FATAL(vuc_device_reset_start(dut, on_done, &job), 0);
+	CU_ASSERT_EQUAL(await(&job), 0);
+	CU_ASSERT_EQUAL(restore(NULL), 0);
+	CU_ASSERT_FALSE(has_failed());
+	enable();
+	lose_and_restore();
+	CU_ASSERT_TRUE(has_failed());
+	reset();
+	CU_ASSERT_FALSE(has_failed());
+	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), 0);
+}
+
+/* The next VMM sees nothing of it. */
+static void
+test_record_stopped(void)
+{
+	enable();
+	lose_and_restore();
+	vuc_device_record_stop(dut);
+	CU_ASSERT_FALSE(has_failed());
+	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), 0);
+}
+
+static CU_TestInfo tests[] = {
+	{"it says that it has failed until CC is written", test_failure},
+	{"it is lost again", test_again},
+	{"posted writes", test_posted},
+	{"it has not failed for its driver", test_sound},
+	{"a reset ends it", test_reset},
+	{"the end of the record ends it", test_record_stopped},
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(void)
+{
+	CU_SuiteInfo suites[] = {
+		{"restore_nvme", NULL, NULL, set_up, tear_down, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	vuc_tap_count_fds();
+	return vuc_tap_run(suites);
+}
