@@ -31,6 +31,7 @@ struct last_read {
 struct poller_hold {
 	struct poller_hold_opts opts;
 	uint64_t end_ms; /* until then reads are kept; 0: there is no outage */
+	uint64_t due_ms; /* when one that is parked ends, or that is over; UINT64_MAX: never */
 	bool over;       /* it has passed */
 };
 
@@ -123,6 +124,7 @@ hold_begin(struct poller_device *d)
 	if (hold->end_ms != 0)
 		return;
 	hold->end_ms = vuc_clock_coarse_ms() + hold->opts.hold_ms;
+	hold->due_ms = hold->end_ms;
 	hold->over = hold->opts.hold_ms == 0;
 }
 
@@ -177,13 +179,33 @@ park_read(struct poller_request *r)
 	stats_add(&r->queue->counters->held_reads, 1);
 }
 
+static bool
+read_is_held(const struct poller_hold *hold, const struct poller_request *r)
+{
+	return after_of(hold, r->region) == POLLER_AFTER_HOLD ||
+		(!hold->over && vuc_clock_coarse_ms() < r->end_ms);
+}
+
 static void
 hold_read(struct poller_device *d, struct poller_request *r)
 {
-	if (d->hold->over && after_of(d->hold, r->region) != POLLER_AFTER_HOLD)
+	struct poller_hold *hold = d->hold;
+
+	if (!read_is_held(hold, r)) {
 		answer_instead(d, r);
-	else
-		park_read(r);
+		return;
+	}
+	park_read(r);
+	if (r->end_ms < hold->due_ms && after_of(hold, r->region) != POLLER_AFTER_HOLD)
+		hold->due_ms = r->end_ms;
+}
+
+/* For as long as this outage is held, even if there are others meanwhile. */
+static void
+hold_new_read(struct poller_device *d, struct poller_request *r)
+{
+	r->end_ms = d->hold->end_ms;
+	hold_read(d, r);
 }
 
 /* Returns the status that a write gets. */
@@ -198,27 +220,26 @@ drop_write(const struct poller_queue *q, uint16_t region)
 	return 0;
 }
 
-/* Returns whether that is the outage's, and not an answer. */
+/* Whether that is the outage's, and not an answer. Who closes the queue or the device does not wait
+ * for the return. */
 static bool
-hold_answered(struct poller_request *r, int status)
+is_lost(const struct poller_queue *q, int status)
 {
-	struct poller_queue *q = r->queue;
-
-	/* Who closes the queue or the device does not wait for the return. */
-	if (q->closing != NULL || status == -ECANCELED || !poller_hold_keeps(q->device))
-		return false;
-	if (r->count > 0)
-		hold_read(q->device, r);
-	else
-		request_answer_now(r, drop_write(q, r->region));
-	return true;
+	return status != 0 && status != -ECANCELED && q->closing == NULL &&
+		poller_hold_keeps(q->device);
 }
 
 static __attribute__((cold, noinline)) void
 request_failed(struct poller_request *r, int status)
 {
-	if (!hold_answered(r, status))
+	struct poller_queue *q = r->queue;
+
+	if (!is_lost(q, status))
 		request_end(r, status);
+	else if (r->count > 0)
+		hold_new_read(q->device, r);
+	else
+		request_answer_now(r, drop_write(q, r->region));
 }
 
 static __attribute__((noinline)) void
@@ -259,7 +280,7 @@ poller_hold_read(struct poller_request *r)
 	if (rc == 0 && r->queue->closing != NULL)
 		rc = -ECANCELED;
 	if (rc == 0)
-		hold_read(d, r);
+		hold_new_read(d, r);
 	else
 		request_answer_now(r, rc);
 }
@@ -267,24 +288,35 @@ poller_hold_read(struct poller_request *r)
 /* ---- the end of an outage, or of what it may last ---- */
 
 static void
+queue_expire(struct poller_queue *q)
+{
+	struct poller_request_list parked = TAILQ_HEAD_INITIALIZER(parked);
+	struct poller_hold *hold = q->device->hold;
+	struct poller_request *r;
+
+	TAILQ_CONCAT(&parked, &q->parked, parked_link);
+	while ((r = TAILQ_FIRST(&parked)) != NULL) {
+		TAILQ_REMOVE(&parked, r, parked_link);
+		if (!read_is_held(hold, r)) {
+			answer_instead(q->device, r);
+			continue;
+		}
+		TAILQ_INSERT_TAIL(&q->parked, r, parked_link);
+		if (r->end_ms < hold->due_ms && !hold->over)
+			hold->due_ms = r->end_ms;
+	}
+}
+
+static void
 hold_expire(struct poller_device *d)
 {
+	struct poller_hold *hold = d->hold;
 	struct poller_queue *q;
 
-	d->hold->over = true;
-	TAILQ_FOREACH (q, &d->active, active_link) {
-		struct poller_request_list parked = TAILQ_HEAD_INITIALIZER(parked);
-		struct poller_request *r;
-
-		TAILQ_CONCAT(&parked, &q->parked, parked_link);
-		while ((r = TAILQ_FIRST(&parked)) != NULL) {
-			TAILQ_REMOVE(&parked, r, parked_link);
-			if (after_of(d->hold, r->region) == POLLER_AFTER_HOLD)
-				TAILQ_INSERT_TAIL(&q->parked, r, parked_link);
-			else
-				answer_instead(d, r);
-		}
-	}
+	hold->over = vuc_clock_coarse_ms() >= hold->end_ms;
+	hold->due_ms = hold->over ? UINT64_MAX : hold->end_ms;
+	TAILQ_FOREACH (q, &d->active, active_link)
+		queue_expire(q);
 }
 
 static bool
@@ -311,6 +343,18 @@ poller_hold_look(struct poller_device *d)
 		set_away(d, false);
 }
 
+/* One that was sent again. */
+static void
+held_read_answered(void *arg, const struct vuc_session_reply *reply)
+{
+	struct poller_request *r = arg;
+
+	if (is_lost(r->queue, reply->status))
+		hold_read(r->queue->device, r);
+	else
+		poller_request_answered(arg, reply);
+}
+
 static int
 read_send(struct poller_request *r)
 {
@@ -319,7 +363,7 @@ read_send(struct poller_request *r)
 		.offset = r->offset,
 		.data = vuc_queue_back_room(&r->queue->back, r->id, r->count),
 		.count = r->count,
-		.done = poller_request_answered,
+		.done = held_read_answered,
 		.arg = r,
 	};
 
@@ -354,7 +398,7 @@ bool
 poller_hold_serve(struct poller_device *d)
 {
 	if (poller_hold_keeps(d)) {
-		if (!d->hold->over && vuc_clock_coarse_ms() >= d->hold->end_ms)
+		if (vuc_clock_coarse_ms() >= d->hold->due_ms)
 			hold_expire(d);
 		return true;
 	}
@@ -378,9 +422,7 @@ poller_hold_sleep_ms(const struct vuc_poller *p, unsigned int max)
 			continue;
 		if (vuc_device_connected(d->dev))
 			return 0;
-		if (d->hold->over)
-			continue;
-		left = d->hold->end_ms > now ? d->hold->end_ms - now : 0;
+		left = d->hold->due_ms > now ? d->hold->due_ms - now : 0;
 		max = left < max ? (unsigned int)left : max;
 	}
 	return max;

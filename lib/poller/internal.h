@@ -42,6 +42,7 @@ struct poller_request {
 	uint64_t begun; /* by the time stamp counter; 0: it is not timed */
 	uint64_t offset;
 	uint32_t position; /* in the queue, among all of its requests */
+	uint64_t end_ms;   /* until when it is held, once it was parked */
 	TAILQ_ENTRY(poller_request) parked_link;
 };
 

@@ -201,6 +201,34 @@ test_lost_again(void)
 	rig_stop();
 }
 
+/* A read that no server answers is held as long as its first outage is, whatever comes then: it may
+ * be what each of them dies of. */
+static void
+test_lost_for_good(void)
+{
+	struct poller_hold_opts longer = {.hold_ms = AN_HOUR, .after_rest = POLLER_AFTER_ONES};
+	uint32_t value = 0;
+	int status;
+
+	start_to_return(500, POLLER_AFTER_ONES);
+	hold_lose_server();
+	submit_reads(rig.queue[0], REFDEV_REG_ID, &value, 1);
+	hold_await(1);
+	restore(stop_server);
+	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, hold_set, &longer), 0);
+	hold_lose_server();
+	hold_await_result(rig.queue[0], &status);
+	CU_ASSERT_EQUAL(status, 0);
+	CU_ASSERT_EQUAL(value, UINT32_MAX);
+	/* The others' time is that of this outage. */
+	submit_reads(rig.queue[0], REFDEV_REG_COUNTER, &value, 1);
+	restore(NULL);
+	hold_await_result(rig.queue[0], &status);
+	CU_ASSERT_EQUAL(status, 0);
+	CU_ASSERT_NOT_EQUAL(value, UINT32_MAX);
+	rig_stop();
+}
+
 static void
 reset_done(struct vuc_request *req, int status)
 {
@@ -406,6 +434,7 @@ main(int argc, char **argv)
 		{"return", test_return},
 		{"two_outages", test_two_outages},
 		{"lost_again", test_lost_again},
+		{"lost_for_good", test_lost_for_good},
 		{"reset", test_reset},
 		{"remote_returns", test_remote_returns},
 		CU_TEST_INFO_NULL,
