@@ -1,0 +1,830 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "front_fixture.h"
+
+#define READ  VFIO_USER_REGION_READ
+#define WRITE VFIO_USER_REGION_WRITE
+#define MAP   VFIO_USER_DMA_MAP
+#define UNMAP VFIO_USER_DMA_UNMAP
+#define RESET VFIO_USER_DEVICE_RESET
+
+/* Most bytes of a message: header, fixed part, and as many interrupts as there may be. */
+#define MAX_MESSAGE (16 + 32 + 65536)
+
+static int
+send_map(uint16_t id, const int *fds, unsigned int nr_fds)
+{
+	const struct vfio_user_dma_map map = {32, 3, 0, id * UINT64_C(4096), 4096};
+
+	return send_with_fds(id, MAP, &map, sizeof(map), fds, nr_fds);
+}
+
+static int
+send_unmap(uint16_t id)
+{
+	const struct vfio_user_dma_unmap unmap = {24, 0, id * UINT64_C(4096), 4096};
+
+	return send_message(id, UNMAP, 0, &unmap, sizeof(unmap));
+}
+
+static int
+send_question(uint16_t id)
+{
+	const struct vfio_user_device_info info = {16};
+
+	return send_message(id, VFIO_USER_DEVICE_GET_INFO, 0, &info, sizeof(info));
+}
+
+/* Three messages in one piece: a map with a descriptor, a posted write and a read. */
+struct stream {
+	struct vfio_user_header map_header;
+	struct vfio_user_dma_map map;
+	struct vfio_user_header write_header;
+	struct vfio_user_region_access write;
+	uint8_t data[4];
+	struct vfio_user_header read_header;
+	struct vfio_user_region_access read;
+} VFIO_USER_PACKED;
+
+static const struct stream stream = {
+	.map_header = {1, MAP, 48},
+	.map = {32, 3, 0, 0x1000, 0x1000},
+	.write_header = {2, WRITE, 36, VFIO_USER_F_NO_REPLY},
+	.write = {8, 0, 4},
+	.data = {1, 2, 3, 4},
+	.read_header = {3, READ, 32},
+	.read = {16, 0, 4},
+};
+
+static void
+check_stream(int fd)
+{
+	struct front_request r = next_request(FRONT_DMA_MAP);
+
+	CU_ASSERT(r.nr_fds == 1 && r.fds[0] == fd);
+	CU_ASSERT(nothing_next());
+	front_reply(front, r.token, 0);
+	CU_ASSERT(is_reply(1, MAP, 0, NULL, 0));
+	r = next_request(FRONT_ACCESS);
+	CU_ASSERT(r.access.write && !r.owed && memcmp(r.access.data, stream.data, 4) == 0);
+	front_reply(front, r.token, 0);
+	r = next_request(FRONT_ACCESS);
+	CU_ASSERT(!r.access.write && r.access.offset == 16 && r.nr_fds == 0);
+	front_reply_read(front, r.token, 0, "abcd");
+	CU_ASSERT_EQUAL(take_reply()->header.msg_id, 3);
+	CU_ASSERT(nothing_next() && is_silent());
+}
+
+static void
+test_pieces(void)
+{
+	const uint8_t *bytes = (const uint8_t *)&stream;
+	struct front_request r;
+	int fd = 100;
+
+	for (size_t cut = 1; cut < sizeof(stream); cut++) {
+		vuc_tap_row("cut at %zu", cut);
+		CU_ASSERT_EQUAL(
+			feed(bytes, cut, cut <= 48 ? &fd : NULL, cut <= 48), (ptrdiff_t)cut);
+		if (cut > 48) {
+			/* The kernel ends a receive behind the bytes that descriptors came with. */
+			front_rig_open();
+			feed(bytes, 48, &fd, 1);
+			feed(bytes + 48, cut - 48, NULL, 0);
+		}
+		if (cut < 48)
+			CU_ASSERT(nothing_next());
+		feed(bytes + cut, sizeof(stream) - cut, NULL, 0);
+		check_stream(fd);
+	}
+	for (size_t i = 0; i < sizeof(stream); i++)
+		CU_ASSERT_EQUAL(feed(bytes + i, 1, i == 0 ? &fd : NULL, i == 0), 1);
+	check_stream(fd);
+	CU_ASSERT_EQUAL(front_next(front, &r), 0);
+	CU_ASSERT(are_stray(NULL, 0));
+}
+
+/* Of several messages in one receive, the last one has the descriptors, even when no more than a
+ * byte of its header is there. */
+static void
+test_fds_of_the_last(void)
+{
+	const struct vfio_user_header header = {9, MAP, 48};
+	static const struct vfio_user_dma_map map = {32, 3, 0, 0x1000, 0x1000};
+	int fds[2] = {200, 201};
+
+	for (size_t begun = 1; begun <= 48; begun++) {
+		uint8_t bytes[48 + 48];
+		struct front_request r;
+
+		vuc_tap_row("%zu bytes of the second map", begun);
+		memcpy(bytes, &header, 16);
+		memcpy(bytes + 16, &map, 32);
+		memcpy(bytes + 48, bytes, 48);
+		bytes[48] = 10;
+		CU_ASSERT_EQUAL(feed(bytes, 48 + begun, fds, 1), (ptrdiff_t)(48 + begun));
+		r = next_request(FRONT_DMA_MAP);
+		CU_ASSERT_EQUAL(r.nr_fds, 0);
+		front_reply(front, r.token, 0);
+		if (begun < 48)
+			CU_ASSERT_EQUAL(feed(bytes + 48 + begun, 48 - begun, NULL, 0),
+				(ptrdiff_t)(48 - begun));
+		r = next_request(FRONT_DMA_MAP);
+		CU_ASSERT(r.nr_fds == 1 && r.fds[0] == 200);
+		front_reply(front, r.token, 0);
+		CU_ASSERT(is_reply(9, MAP, 0, NULL, 0) && is_reply(10, MAP, 0, NULL, 0));
+	}
+}
+
+/* Descriptors that come with the middle of a message are that one's. */
+static void
+test_fds_late(void)
+{
+	const uint8_t *bytes = (const uint8_t *)&stream;
+	struct front_request r;
+	int fd = 300;
+
+	feed(bytes, 20, NULL, 0);
+	feed(bytes + 20, 28, &fd, 1);
+	r = next_request(FRONT_DMA_MAP);
+	CU_ASSERT(r.nr_fds == 1 && r.fds[0] == 300);
+	front_reply(front, r.token, 0);
+	/* Two pieces with one each are two of one message. */
+	feed(bytes, 20, &fd, 1);
+	feed(bytes + 20, 28, &fd, 1);
+	CU_ASSERT(nothing_next());
+	CU_ASSERT(is_reply(1, MAP, 0, NULL, 0) && is_reply(1, MAP, EINVAL, NULL, 0));
+	CU_ASSERT_EQUAL(front_take_stray_fds(front, &fd, 1), 1);
+	CU_ASSERT_EQUAL(front_take_stray_fds(front, &fd, 1), 1);
+	CU_ASSERT_EQUAL(front_take_stray_fds(front, &fd, 1), 0);
+}
+
+static void
+test_too_many_fds(void)
+{
+	int fds[253];
+
+	for (int i = 0; i < 253; i++)
+		fds[i] = 1000 + i;
+	CU_ASSERT_EQUAL(send_map(1, fds, 1), 0);
+	CU_ASSERT_EQUAL(send_map(2, fds + 1, FRONT_MAX_FDS + 1), -EPROTO);
+	CU_ASSERT(has_ended("a message has 33 file descriptors, expected at most 32"));
+	CU_ASSERT(are_stray(fds, 1 + FRONT_MAX_FDS + 1));
+	front_rig_open();
+	CU_ASSERT_EQUAL(send_map(1, fds, 253), -EPROTO);
+	CU_ASSERT(are_stray(fds, 253));
+	/* What comes then is nobody's. */
+	CU_ASSERT_EQUAL(front_received(front, 0, fds, 3, now_ms), -EPROTO);
+	CU_ASSERT(are_stray(fds, 3));
+	CU_ASSERT(is_silent());
+}
+
+/* A client that sends descriptors and has them wait is stopped from sending more. */
+static void
+test_fds_ahead(void)
+{
+	const struct vfio_user_irq_set set = {20,
+		VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_PCI_MSIX_IRQ_INDEX, 0,
+		8};
+	int fds[512];
+	struct front_request r;
+	unsigned int sent = 0;
+	size_t room;
+
+	for (int i = 0; i < 512; i++)
+		fds[i] = 1000 + i;
+	while (send_with_fds((uint16_t)sent, VFIO_USER_DEVICE_SET_IRQS, &set, 20, fds + 8 * sent,
+		       8) == 0 &&
+		sent < 60)
+		sent++;
+	CU_ASSERT_EQUAL(sent, 13);
+	for (unsigned int i = 0; i < sent; i++) {
+		r = next_request(FRONT_SET_IRQS);
+		CU_ASSERT(
+			r.nr_fds == 8 && memcmp(r.fds, fds + (size_t)8 * i, 8 * sizeof(int)) == 0);
+		CU_ASSERT(nothing_next());
+		front_reply(front, r.token, 0);
+		front_room(front, &room);
+		CU_ASSERT(room > 0);
+	}
+	front_end(front, NULL);
+	CU_ASSERT(are_stray(NULL, 0));
+}
+
+/* Nothing is received while somebody has to take care of what came. */
+static void
+test_stray_first(void)
+{
+	int fd = 400;
+	size_t room;
+
+	CU_ASSERT_EQUAL(send_with_fds(1, RESET, NULL, 0, &fd, 1), 0);
+	CU_ASSERT(nothing_next());
+	front_room(front, &room);
+	CU_ASSERT_EQUAL(room, 0);
+	CU_ASSERT(are_stray(&fd, 1));
+	front_room(front, &room);
+	CU_ASSERT(room > 0);
+}
+
+static const struct broken_row {
+	const char *name;
+	struct vfio_user_header header;
+	const char *why;
+} broken[] = {
+	{"size 0", {5, READ, 0},
+		"message 0x0005 (VFIO_USER_REGION_READ): msg_size 0, expected 16 to 65584"},
+	{"size 15", {5, READ, 15},
+		"message 0x0005 (VFIO_USER_REGION_READ): msg_size 15, expected 16 to 65584"},
+	{"too large", {5, WRITE, MAX_MESSAGE + 1},
+		"message 0x0005 (VFIO_USER_REGION_WRITE): msg_size 65585, expected 16 to 65584"},
+	{"4 GiB", {0xffff, 200, UINT32_MAX},
+		"message 0xffff ((unknown)): msg_size 4294967295, expected 16 to 65584"},
+	{"a reply", {5, READ, 16, VFIO_USER_F_TYPE_REPLY},
+		"message 0x0005 (VFIO_USER_REGION_READ): not a command"},
+	{"type 2", {5, RESET, 16, 2}, "message 0x0005 (VFIO_USER_DEVICE_RESET): not a command"},
+	{"a read without reply", {5, READ, 16, VFIO_USER_F_NO_REPLY},
+		"message 0x0005 (VFIO_USER_REGION_READ): a command without its reply is of no use"},
+	{"a question without reply", {5, VFIO_USER_DEVICE_GET_INFO, 16, VFIO_USER_F_NO_REPLY},
+		"message 0x0005 (VFIO_USER_DEVICE_GET_INFO): a command without its reply is of no use"},
+};
+
+static void
+test_broken(void)
+{
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+		struct front_request r;
+		size_t room;
+		int rc;
+
+		vuc_tap_row("%s", broken[i].name);
+		front_rig_open();
+		rc = (int)feed(&broken[i].header, 16, NULL, 0);
+		CU_ASSERT(rc == 16 || rc == -EPROTO);
+		CU_ASSERT_EQUAL(front_next(front, &r), -EPROTO);
+		CU_ASSERT(has_ended(broken[i].why));
+		CU_ASSERT_EQUAL(front_next(front, &r), -EPROTO);
+		CU_ASSERT_EQUAL(front_expire(front, now_ms), -EPROTO);
+		CU_ASSERT_EQUAL(front_deadline_ms(front), 0);
+		front_room(front, &room);
+		CU_ASSERT_EQUAL(room, 0);
+		CU_ASSERT(is_silent());
+	}
+}
+
+/* The largest message, and that what is behind it is found. */
+static void
+test_largest(void)
+{
+	static uint8_t body[MAX_MESSAGE - 16];
+
+	CU_ASSERT_EQUAL(send_message(1, 14, 0, body, sizeof(body)), 0);
+	CU_ASSERT_EQUAL(send_question(2), -ENOBUFS);
+	CU_ASSERT(nothing_next());
+	CU_ASSERT(is_reply(1, 14, EOPNOTSUPP, NULL, 0));
+	CU_ASSERT_EQUAL(send_question(2), 0);
+	CU_ASSERT(nothing_next());
+	CU_ASSERT_EQUAL(take_reply()->header.msg_id, 2);
+}
+
+static void
+test_before_version(void)
+{
+	struct front_request r;
+
+	front_rig_destroy();
+	front_rig_create();
+	CU_ASSERT_EQUAL(send_read(1, 0, 0, 4), 0);
+	CU_ASSERT_EQUAL(front_next(front, &r), -EPROTO);
+	CU_ASSERT(has_ended(
+		"message 0x0001 (VFIO_USER_REGION_READ): a command before VFIO_USER_VERSION"));
+}
+
+static void
+test_ids(void)
+{
+	struct front_request first, r;
+
+	CU_ASSERT_EQUAL(send_write(7, VFIO_USER_F_NO_REPLY, 0, 0, "abcd", 4), 0);
+	first = next_request(FRONT_ACCESS);
+	/* A posted write's id is nobody's. */
+	CU_ASSERT_EQUAL(send_read(7, 0, 0, 4), 0);
+	r = next_request(FRONT_ACCESS);
+	CU_ASSERT_EQUAL(send_write(7, VFIO_USER_F_NO_REPLY, 0, 0, "abcd", 4), 0);
+	front_reply(front, next_request(FRONT_ACCESS).token, 0);
+	front_reply(front, first.token, 0);
+	front_reply_read(front, r.token, 0, "abcd");
+	/* Cloud Hypervisor uses an id again as soon as it has its reply. */
+	CU_ASSERT_EQUAL(send_read(7, 0, 0, 4), 0);
+	r = next_request(FRONT_ACCESS);
+	CU_ASSERT_EQUAL(send_read(8, 0, 0, 4), 0);
+	CU_ASSERT_EQUAL(send_read(7, 0, 0, 4), 0);
+	next_request(FRONT_ACCESS);
+	CU_ASSERT_EQUAL(front_next(front, &r), -EPROTO);
+	CU_ASSERT(has_ended(
+		"message 0x0007 (VFIO_USER_REGION_READ): an earlier command has this message "
+		"id"));
+}
+
+/* Kinds of requests that may be carried out at a time; all others one by one. */
+static const struct order_row {
+	const char *name;
+	char first, second;
+	bool together;
+} orders[] = {
+	{"read, read", 'r', 'r', true},
+	{"read, write", 'r', 'w', true},
+	{"write, read", 'w', 'r', true},
+	{"posted write, read", 'p', 'r', true},
+	{"map, map", 'm', 'm', true},
+	{"unmap, unmap", 'u', 'u', true},
+	{"map, unmap", 'm', 'u', false},
+	{"unmap, map", 'u', 'm', false},
+	{"read, map", 'r', 'm', false},
+	{"map, read", 'm', 'r', false},
+	{"posted write, reset", 'p', 'x', false},
+	{"read, reset", 'r', 'x', false},
+	{"reset, read", 'x', 'r', false},
+	{"reset, reset", 'x', 'x', false},
+	{"interrupts, interrupts", 'i', 'i', false},
+	{"map, interrupts", 'm', 'i', false},
+	{"region, region", 'f', 'f', false},
+	{"region, read", 'f', 'r', false},
+};
+
+static void
+send_kind(uint16_t id, char kind)
+{
+	static const struct vfio_user_irq_set set = {20, 0x21, VFIO_PCI_MSIX_IRQ_INDEX, 0, 1};
+	static const struct vfio_user_region_info info = {32};
+	int rc = -1;
+
+	switch (kind) {
+	case 'r':
+		rc = send_read(id, 0, 0, 4);
+		break;
+	case 'w':
+		rc = send_write(id, 0, 0, 0, "abcd", 4);
+		break;
+	case 'p':
+		rc = send_write(id, VFIO_USER_F_NO_REPLY, 0, 0, "abcd", 4);
+		break;
+	case 'm':
+		rc = send_map(id, NULL, 0);
+		break;
+	case 'u':
+		rc = send_unmap(id);
+		break;
+	case 'x':
+		rc = send_message(id, RESET, 0, NULL, 0);
+		break;
+	case 'i':
+		rc = send_message(id, VFIO_USER_DEVICE_SET_IRQS, 0, &set, 20);
+		break;
+	case 'f':
+		rc = send_message(id, VFIO_USER_DEVICE_GET_REGION_INFO, 0, &info, 32);
+		break;
+	}
+	CU_ASSERT_EQUAL(rc, 0);
+}
+
+static void
+answer(const struct front_request *r)
+{
+	if (r->kind == FRONT_REGION_FD)
+		front_reply_fd(front, r->token, 0, -1);
+	else
+		front_reply(front, r->token, 0);
+}
+
+static void
+test_order(void)
+{
+	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+		struct front_request first, second;
+
+		vuc_tap_row("%s", orders[i].name);
+		front_rig_open();
+		send_kind(1, orders[i].first);
+		send_kind(2, orders[i].second);
+		CU_ASSERT_EQUAL_FATAL(front_next(front, &first), 1);
+		CU_ASSERT_EQUAL(front_next(front, &second), orders[i].together);
+		CU_ASSERT_EQUAL(front_outstanding(front), orders[i].together ? 2 : 1);
+		answer(&first);
+		if (!orders[i].together)
+			CU_ASSERT_EQUAL_FATAL(front_next(front, &second), 1);
+		answer(&second);
+		CU_ASSERT_EQUAL(front_outstanding(front), 0);
+	}
+}
+
+/* Questions wait for nobody. */
+static void
+test_question_passes(void)
+{
+	struct front_request r;
+
+	CU_ASSERT_EQUAL(send_message(1, RESET, 0, NULL, 0), 0);
+	CU_ASSERT_EQUAL(send_question(2), 0);
+	r = next_request(FRONT_RESET);
+	CU_ASSERT(nothing_next());
+	CU_ASSERT_EQUAL(take_reply()->header.msg_id, 2);
+	front_reply(front, r.token, 0);
+	CU_ASSERT(is_reply(1, RESET, 0, NULL, 0));
+}
+
+static void
+test_most_requests(void)
+{
+	struct front_request r[FRONT_MAX_REQUESTS + 1];
+
+	for (uint16_t i = 0; i <= FRONT_MAX_REQUESTS; i++)
+		CU_ASSERT_EQUAL(send_read(i, 0, 0, 4), 0);
+	for (unsigned int i = 0; i < FRONT_MAX_REQUESTS; i++)
+		r[i] = next_request(FRONT_ACCESS);
+	CU_ASSERT(nothing_next());
+	CU_ASSERT_EQUAL(front_outstanding(front), FRONT_MAX_REQUESTS);
+	/* In any order. */
+	for (unsigned int i = FRONT_MAX_REQUESTS; i-- > 0;)
+		front_reply_read(front, r[i].token, 0, "abcd");
+	r[0] = next_request(FRONT_ACCESS);
+	front_reply_read(front, r[0].token, 0, "abcd");
+	for (uint16_t i = FRONT_MAX_REQUESTS; i-- > 0;)
+		CU_ASSERT_EQUAL(take_reply()->header.msg_id, i);
+	CU_ASSERT_EQUAL(take_reply()->header.msg_id, FRONT_MAX_REQUESTS);
+}
+
+/* An answer more than there was a request is none. */
+static void
+test_answers_once(void)
+{
+	struct front_request old, r;
+
+	CU_ASSERT_EQUAL(send_read(1, 0, 0, 4), 0);
+	old = next_request(FRONT_ACCESS);
+	front_reply(front, old.token, 0);
+	CU_ASSERT_EQUAL(take_reply()->header.msg_id, 1);
+	front_reply(front, old.token, 0);
+	CU_ASSERT(is_silent());
+	CU_ASSERT_EQUAL(send_read(2, 0, 0, 4), 0);
+	r = next_request(FRONT_ACCESS);
+	front_reply(front, old.token, 0);
+	front_reply(front, 0, 0);
+	front_reply(front, UINT32_MAX, 0);
+	front_reply_fd(front, old.token, 0, 77);
+	CU_ASSERT(are_stray((int[]){77}, 1));
+	CU_ASSERT(is_silent());
+	front_reply(front, r.token, 0);
+	CU_ASSERT_EQUAL(take_reply()->header.msg_id, 2);
+	CU_ASSERT_EQUAL(send_read(3, 0, 0, 4), 0);
+	r = next_request(FRONT_ACCESS);
+	front_end(front, "over");
+	front_reply(front, r.token, 0);
+	front_reply_fd(front, r.token, 0, 78);
+	CU_ASSERT(are_stray((int[]){78}, 1));
+	CU_ASSERT(is_silent() && has_ended("over"));
+}
+
+/* A client that does not read its replies gets no more of them, and is not read. */
+static void
+test_reply_room(void)
+{
+	struct front_request r;
+	unsigned int handed = 0, sent = 0;
+	size_t room;
+
+	while (handed == sent) {
+		CU_ASSERT_EQUAL_FATAL(send_read((uint16_t)sent, 2, 0, MAX_DATA), 0);
+		sent++;
+		if (front_next(front, &r) != 1)
+			break;
+		front_reply_read(front, r.token, -EIO, NULL);
+		handed++;
+	}
+	/* As many as 128 KiB take. */
+	CU_ASSERT_EQUAL(handed, 131072 / (MAX_DATA + 32));
+	while (send_read((uint16_t)sent, 2, 0, MAX_DATA) == 0)
+		sent++;
+	front_room(front, &room);
+	CU_ASSERT_EQUAL(room, 0);
+	CU_ASSERT_EQUAL((sent - handed) * 32, 65536);
+	/* Questions need room as well. */
+	CU_ASSERT(nothing_next());
+	/* From here on each reply that goes makes room for one. */
+	for (unsigned int i = 0; i < sent - handed; i++) {
+		CU_ASSERT_EQUAL(take_reply()->header.msg_id, i);
+		r = next_request(FRONT_ACCESS);
+		CU_ASSERT(nothing_next());
+		front_reply_read(front, r.token, -EIO, NULL);
+	}
+	front_room(front, &room);
+	CU_ASSERT(room > 0);
+}
+
+/* Room is kept from the moment a request is handed out. */
+static void
+test_room_is_kept(void)
+{
+	struct front_request r[16];
+	unsigned int n = 0;
+
+	for (uint16_t i = 0; i < 20; i++)
+		CU_ASSERT_EQUAL(send_read(i, 2, 0, MAX_DATA), 0);
+	while (n < 16 && front_next(front, &r[n]) == 1)
+		n++;
+	CU_ASSERT_EQUAL(n, 131072 / (MAX_DATA + 32));
+	for (unsigned int i = 0; i < n; i++)
+		front_reply_read(front, r[i].token, -EIO, NULL);
+	CU_ASSERT(nothing_next());
+	front_end(front, NULL);
+}
+
+static void
+test_expiry(void)
+{
+	struct front_request map, r;
+
+	CU_ASSERT_EQUAL(front_deadline_ms(front), 0);
+	CU_ASSERT_EQUAL(send_map(1, NULL, 0), 0);
+	CU_ASSERT_EQUAL(front_deadline_ms(front), now_ms + REPLY_MS);
+	map = next_request(FRONT_DMA_MAP);
+	CU_ASSERT_EQUAL(front_deadline_ms(front), now_ms + REPLY_MS);
+	now_ms += 1000;
+	CU_ASSERT_EQUAL(send_read(2, 0, 8, 4), 0);
+	CU_ASSERT(nothing_next());
+	now_ms += REPLY_MS - 1001;
+	CU_ASSERT_EQUAL(front_expire(front, now_ms), 0);
+	CU_ASSERT(is_silent());
+	now_ms++;
+	CU_ASSERT_EQUAL(front_expire(front, now_ms), 0);
+	CU_ASSERT(is_reply(1, MAP, ETIMEDOUT, NULL, 0));
+	CU_ASSERT_EQUAL(front_deadline_ms(front), now_ms + 1000);
+	/* For the machine it is over. */
+	r = next_request(FRONT_ACCESS);
+	front_reply(front, map.token, 0);
+	CU_ASSERT(is_silent());
+	now_ms += 1000;
+	CU_ASSERT_EQUAL(front_expire(front, now_ms), 0);
+	CU_ASSERT(is_reply(
+		2, READ, ETIMEDOUT, "\10\0\0\0\0\0\0\0\0\0\0\0\4\0\0\0\xff\xff\xff\xff", 20));
+	front_reply_read(front, r.token, 0, "abcd");
+	CU_ASSERT(is_silent());
+	CU_ASSERT_EQUAL(front_deadline_ms(front), 0);
+}
+
+/* What waits for its turn is answered in time as well, its descriptors are nobody's. */
+static void
+test_expiry_of_waiting(void)
+{
+	static const struct vfio_user_dma_unmap unmap = {24, 0, 4096 * 3, 4096};
+	struct front_request r;
+	int fd = 500;
+
+	CU_ASSERT_EQUAL(send_message(1, RESET, 0, NULL, 0), 0);
+	r = next_request(FRONT_RESET);
+	CU_ASSERT_EQUAL(send_map(2, &fd, 1), 0);
+	CU_ASSERT_EQUAL(send_unmap(3), 0);
+	CU_ASSERT_EQUAL(send_write(4, VFIO_USER_F_NO_REPLY, 0, 0, "abcd", 4), 0);
+	now_ms += REPLY_MS / 2;
+	CU_ASSERT_EQUAL(send_read(5, 0, 0, 4), 0);
+	now_ms += REPLY_MS / 2;
+	CU_ASSERT_EQUAL(front_deadline_ms(front), now_ms);
+	CU_ASSERT_EQUAL(front_expire(front, now_ms), 0);
+	CU_ASSERT(is_reply(1, RESET, ETIMEDOUT, NULL, 0));
+	CU_ASSERT(is_reply(2, MAP, ETIMEDOUT, NULL, 0));
+	CU_ASSERT(is_reply(3, UNMAP, ETIMEDOUT, &unmap, 24));
+	CU_ASSERT(is_silent());
+	CU_ASSERT(are_stray(&fd, 1));
+	CU_ASSERT_EQUAL(front_deadline_ms(front), now_ms + REPLY_MS / 2);
+	front_reply(front, r.token, 0);
+	r = next_request(FRONT_ACCESS);
+	CU_ASSERT(!r.access.write);
+}
+
+/* An operation that outlasts reply_ms: what comes behind it is answered when its own time is over.
+ */
+static void
+test_expiry_is_each_ones(void)
+{
+	CU_ASSERT_EQUAL(send_message(1000, RESET, 0, NULL, 0), 0);
+	next_request(FRONT_RESET);
+	for (uint16_t i = 0; i < 200; i++) {
+		now_ms += 7;
+		CU_ASSERT_EQUAL(send_map(i, NULL, 0), 0);
+	}
+	now_ms += REPLY_MS - 1400;
+	CU_ASSERT_EQUAL(front_expire(front, now_ms), 0);
+	CU_ASSERT(is_reply(1000, RESET, ETIMEDOUT, NULL, 0));
+	for (uint16_t i = 0; i < 200; i++) {
+		uint64_t due_ms = now_ms;
+
+		/* Not late, and not earlier than by a 32nd. */
+		if (is_silent()) {
+			due_ms = front_deadline_ms(front);
+			CU_ASSERT(due_ms <= 1000000 + 7 * (i + UINT64_C(1)) + REPLY_MS);
+			CU_ASSERT(due_ms >=
+				1000000 + 7 * (i + UINT64_C(1)) + REPLY_MS - REPLY_MS / 32);
+			CU_ASSERT_EQUAL(front_expire(front, due_ms), 0);
+		}
+		CU_ASSERT(is_reply(i, MAP, ETIMEDOUT, NULL, 0));
+	}
+}
+
+static void
+test_expiry_of_posted(void)
+{
+	struct front_request r;
+
+	CU_ASSERT_EQUAL(send_write(1, VFIO_USER_F_NO_REPLY, 0, 0, "abcd", 4), 0);
+	r = next_request(FRONT_ACCESS);
+	/* However late: nobody waits for it. */
+	CU_ASSERT_EQUAL(front_expire(front, now_ms + 10 * REPLY_MS), 0);
+	CU_ASSERT_EQUAL(front_outstanding(front), 0);
+	CU_ASSERT(is_silent());
+	front_reply(front, r.token, 0);
+	CU_ASSERT(is_silent());
+}
+
+/* QEMU takes a reply behind its time for the begin of another one. */
+static void
+test_too_late(void)
+{
+	struct front_request r;
+
+	CU_ASSERT_EQUAL(send_read(9, 0, 0, 4), 0);
+	next_request(FRONT_ACCESS);
+	CU_ASSERT_EQUAL(front_expire(front, now_ms + REPLY_MS + REPLY_MS / 4), -ETIMEDOUT);
+	CU_ASSERT(has_ended("message 0x0009 (VFIO_USER_REGION_READ): not answered for 5000 ms, the "
+			    "process did not run"));
+	CU_ASSERT(is_silent());
+	front_rig_open();
+	CU_ASSERT_EQUAL(send_read(9, 0, 0, 4), 0);
+	CU_ASSERT_EQUAL(front_expire(front, now_ms + REPLY_MS + REPLY_MS / 4), -ETIMEDOUT);
+	front_rig_open();
+	CU_ASSERT_EQUAL(send_read(9, 0, 0, 4), 0);
+	next_request(FRONT_ACCESS);
+	CU_ASSERT_EQUAL(front_expire(front, now_ms + REPLY_MS + REPLY_MS / 4 - 1), 0);
+	CU_ASSERT_EQUAL(take_reply()->header.error_no, ETIMEDOUT);
+	CU_ASSERT_EQUAL(front_next(front, &r), 0);
+}
+
+static void
+test_client_does_not_read(void)
+{
+	struct front_request r;
+	size_t size;
+	int fd;
+
+	CU_ASSERT_EQUAL(send_question(1), 0);
+	CU_ASSERT_EQUAL(send_question(2), 0);
+	CU_ASSERT(nothing_next());
+	CU_ASSERT_EQUAL(front_deadline_ms(front), 0);
+	front_sent(front, 0, now_ms);
+	CU_ASSERT_EQUAL(front_deadline_ms(front), now_ms + REPLY_MS);
+	now_ms += REPLY_MS - 1;
+	front_sent(front, 0, now_ms);
+	CU_ASSERT_EQUAL(front_expire(front, now_ms), 0);
+	/* A byte is enough for another reply_ms. */
+	front_output(front, &size, &fd);
+	CU_ASSERT_EQUAL(size, 64);
+	front_sent(front, 1, now_ms);
+	CU_ASSERT_EQUAL(front_deadline_ms(front), now_ms + REPLY_MS);
+	now_ms += REPLY_MS;
+	CU_ASSERT_EQUAL(front_expire(front, now_ms), -ETIMEDOUT);
+	CU_ASSERT(has_ended("the client has not taken its replies for 4000 ms"));
+	CU_ASSERT_EQUAL(front_next(front, &r), -ETIMEDOUT);
+	front_rig_open();
+	CU_ASSERT_EQUAL(send_question(1), 0);
+	CU_ASSERT(nothing_next());
+	front_sent(front, 0, now_ms);
+	front_sent(front, 32, now_ms);
+	CU_ASSERT_EQUAL(front_deadline_ms(front), 0);
+}
+
+/* What is due has no room: no sooner call helps than the end of the client's time. */
+static void
+test_expiry_without_room(void)
+{
+	struct front_request r;
+	uint64_t begin = now_ms;
+	uint16_t id = 0;
+
+	do {
+		CU_ASSERT_EQUAL_FATAL(send_read(++id, 2, 0, MAX_DATA), 0);
+		if (front_next(front, &r) != 1)
+			break;
+		front_reply_read(front, r.token, -EIO, NULL);
+	} while (id < 100);
+	now_ms += 100;
+	front_sent(front, 0, now_ms);
+	CU_ASSERT_EQUAL(front_deadline_ms(front), begin + REPLY_MS);
+	CU_ASSERT_EQUAL(front_expire(front, begin + REPLY_MS), 0);
+	CU_ASSERT_EQUAL(front_deadline_ms(front), begin + 100 + REPLY_MS);
+	take_reply();
+	CU_ASSERT_EQUAL(front_deadline_ms(front), begin + REPLY_MS);
+	CU_ASSERT_EQUAL(front_expire(front, begin + REPLY_MS), 0);
+	for (uint16_t i = 2; i < id; i++)
+		CU_ASSERT_EQUAL(take_reply()->header.error_no, EIO);
+	CU_ASSERT_EQUAL(take_reply()->header.error_no, ETIMEDOUT);
+}
+
+static void
+test_end(void)
+{
+	static const struct vfio_user_region_info info = {32};
+	struct front_request r;
+	int fds[3] = {600, 601, 602};
+
+	CU_ASSERT_PTR_NULL(front_why(front));
+	CU_ASSERT_EQUAL(send_message(1, VFIO_USER_DEVICE_GET_REGION_INFO, 0, &info, 32), 0);
+	r = next_request(FRONT_REGION_FD);
+	front_reply_fd(front, r.token, 0, 602);
+	CU_ASSERT_EQUAL(send_map(2, fds, 1), 0);
+	CU_ASSERT_EQUAL(send_map(3, fds + 1, 1), 0);
+	front_end(front, "the VMM has \n closed");
+	CU_ASSERT(has_ended("the VMM has ? closed"));
+	front_end(front, "another reason");
+	CU_ASSERT(has_ended("the VMM has ? closed"));
+	CU_ASSERT(are_stray(fds, 3));
+	CU_ASSERT_EQUAL(front_outstanding(front), 0);
+}
+
+/* Bytes of a client that sends without end, in pieces of any size, while requests are answered now
+ * and then: none is lost, none is twice. */
+static void
+test_storm(void)
+{
+	uint8_t bytes[48];
+	struct front_request r;
+	unsigned int seed = 1, answered = 0, sent = 0, tokens[FRONT_MAX_REQUESTS], n = 0;
+	size_t at = 0;
+
+	while (answered < 20000) {
+		const struct vfio_user_header header = {(uint16_t)sent, WRITE, 36};
+		const struct vfio_user_region_access access = {0, 0, 4};
+		size_t len = 36 - at, room;
+
+		memcpy(bytes, &header, 16);
+		memcpy(bytes + 16, &access, 16);
+		memcpy(bytes + 32, &sent, 4);
+		seed = seed * 1103515245 + 12345;
+		if ((seed >> 16) % 3 == 0)
+			len = len < (seed >> 20) % 36 ? len : (seed >> 20) % 36;
+		room = (size_t)feed(bytes + at, len, NULL, 0);
+		at = (at + room) % 36;
+		sent += room > 0 && at == 0;
+		while ((seed >> 18) % 5 != 0 && n < FRONT_MAX_REQUESTS &&
+			front_next(front, &r) == 1) {
+			unsigned int number;
+
+			memcpy(&number, r.access.data, 4);
+			CU_ASSERT_EQUAL_FATAL(number, answered + n);
+			tokens[n++] = r.token;
+		}
+		if ((seed >> 22) % 7 != 0)
+			continue;
+		for (unsigned int i = 0; i < n; i++) {
+			front_reply(front, tokens[i], 0);
+			CU_ASSERT_EQUAL_FATAL(take_reply()->header.msg_id, (uint16_t)answered++);
+		}
+		n = 0;
+	}
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{"messages in pieces, cut at every byte", test_pieces},
+		{"descriptors belong to the message that begins last", test_fds_of_the_last},
+		{"descriptors that come late", test_fds_late},
+		{"too many descriptors", test_too_many_fds},
+		{"descriptors ahead of their turn are bounded", test_fds_ahead},
+		{"stray descriptors are to be taken first", test_stray_first},
+		{"broken headers end the connection", test_broken},
+		{"the largest message", test_largest},
+		{"a command before the version", test_before_version},
+		{"a message id in use", test_ids},
+		{"what may be outstanding at a time", test_order},
+		{"questions wait for nobody", test_question_passes},
+		{"at most 64 requests at a time", test_most_requests},
+		{"each request has one answer", test_answers_once},
+		{"no more replies than there is room for", test_reply_room},
+		{"room is kept for what is outstanding", test_room_is_kept},
+		{"requests expire", test_expiry},
+		{"requests expire that wait for their turn", test_expiry_of_waiting},
+		{"each request has its own time", test_expiry_is_each_ones},
+		{"posted writes expire in silence", test_expiry_of_posted},
+		{"the connection ends instead of an answer that is too late", test_too_late},
+		{"a client that does not read is disconnected", test_client_does_not_read},
+		{"expiry without room for the reply", test_expiry_without_room},
+		{"the end of a connection", test_end},
+		{"a storm of writes in pieces", test_storm},
+		CU_TEST_INFO_NULL,
+	};
+	return vuc_tap_tests("front_machine", front_rig_open, front_rig_destroy, tests);
+}

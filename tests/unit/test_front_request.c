@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "front_fixture.h"
+
+/* Numbers that stand for descriptors: the machine does not touch them. */
+static const int some_fds[40] = {100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112,
+	113, 114, 115, 116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 130,
+	131, 132, 133, 134, 135, 136, 137, 138, 139};
+
+#define MAX_BODY 96
+
+/* A body of a request that is refused. */
+struct refused_row {
+	const char *name;
+	uint16_t cmd;
+	int error;
+	uint32_t reply_len; /* of the body */
+	const void *body;
+	size_t len;
+	unsigned int nr_fds;
+};
+
+#define BODY(...) &(__VA_ARGS__), sizeof(__VA_ARGS__)
+/* As many bytes of it. */
+#define PART(len, ...) &(__VA_ARGS__), len
+
+#define MAP(...)    BODY((const struct vfio_user_dma_map){32, __VA_ARGS__})
+#define UNMAP(...)  BODY((const struct vfio_user_dma_unmap){24, __VA_ARGS__})
+#define ACCESS(...) BODY((const struct vfio_user_region_access){__VA_ARGS__})
+#define IRQS(...)   BODY((const struct vfio_user_irq_set){20, __VA_ARGS__})
+#define REGION(...) BODY((const struct vfio_user_region_info){__VA_ARGS__})
+#define IRQ(...)    BODY((const struct vfio_user_irq_info){__VA_ARGS__})
+#define IO_FDS(...) BODY((const struct vfio_user_region_io_fds){__VA_ARGS__})
+#define INFO(...)   BODY((const struct vfio_user_device_info){__VA_ARGS__})
+
+struct two_writes {
+	uint64_t n;
+	struct vfio_user_write_multi_entry entries[2];
+};
+#define MULTI(...) BODY((const struct two_writes){__VA_ARGS__})
+
+#define NONE    VFIO_IRQ_SET_DATA_NONE
+#define BOOL    VFIO_IRQ_SET_DATA_BOOL
+#define EVENTFD VFIO_IRQ_SET_DATA_EVENTFD
+#define TRIGGER VFIO_IRQ_SET_ACTION_TRIGGER
+#define MASK    VFIO_IRQ_SET_ACTION_MASK
+#define UNMASK  VFIO_IRQ_SET_ACTION_UNMASK
+#define MSIX    VFIO_PCI_MSIX_IRQ_INDEX
+#define CONFIG  VFIO_PCI_CONFIG_REGION_INDEX
+
+struct indexed_irqs {
+	struct vfio_user_irq_set set;
+	int32_t indexes[3];
+} VFIO_USER_PACKED;
+#define INDEXED(...) \
+	BODY((const struct indexed_irqs){{32, EVENTFD | TRIGGER, MSIX, 0, 3}, {__VA_ARGS__}})
+
+static const uint8_t zeros[128];
+
+static const struct refused_row refused[] = {
+	{"map: short", VFIO_USER_DMA_MAP, EINVAL, 0, zeros, 31},
+	{"map: no body", VFIO_USER_DMA_MAP, EINVAL, 0, zeros, 0},
+	{"map: long", VFIO_USER_DMA_MAP, EINVAL, 0, zeros, 33},
+	{"map: empty", VFIO_USER_DMA_MAP, EINVAL, 0, MAP(3, 0, 0, 0)},
+	{"map: beyond 64 bits", VFIO_USER_DMA_MAP, EINVAL, 0, MAP(3, 0, UINT64_MAX - 4095, 8192)},
+	{"map: offset beyond 64 bits", VFIO_USER_DMA_MAP, EINVAL, 0,
+		MAP(3, UINT64_MAX - 4095, 0, 8192)},
+	{"map: unknown flag", VFIO_USER_DMA_MAP, EINVAL, 0, MAP(3 | 16, 0, 0, 4096)},
+	{"map: two descriptors", VFIO_USER_DMA_MAP, EINVAL, 0, MAP(3, 0, 0, 4096), 2},
+
+	{"unmap: short", VFIO_USER_DMA_UNMAP, EINVAL, 24, zeros, 23},
+	{"unmap: no body", VFIO_USER_DMA_UNMAP, EINVAL, 24, zeros, 0},
+	{"unmap: long", VFIO_USER_DMA_UNMAP, EINVAL, 24, zeros, 25},
+	{"unmap: empty", VFIO_USER_DMA_UNMAP, EINVAL, 24, UNMAP(0, 0, 0)},
+	{"unmap: beyond 64 bits", VFIO_USER_DMA_UNMAP, EINVAL, 24, UNMAP(0, UINT64_MAX, 2)},
+	{"unmap: all of a range", VFIO_USER_DMA_UNMAP, EINVAL, 24,
+		UNMAP(VFIO_DMA_UNMAP_FLAG_ALL, 0, 4096)},
+	{"unmap: unknown flag", VFIO_USER_DMA_UNMAP, EINVAL, 24, UNMAP(8, 0, 4096)},
+	{"unmap: dirty pages", VFIO_USER_DMA_UNMAP, EOPNOTSUPP, 24,
+		UNMAP(VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, 0, 4096)},
+	{"unmap: a descriptor", VFIO_USER_DMA_UNMAP, EINVAL, 24, UNMAP(0, 0, 4096), 1},
+
+	{"read: short", VFIO_USER_REGION_READ, EINVAL, 16, zeros, 15},
+	{"read: no body", VFIO_USER_REGION_READ, EINVAL, 16, zeros, 0},
+	{"read: data", VFIO_USER_REGION_READ, EINVAL, 16, zeros, 17},
+	{"read: nothing", VFIO_USER_REGION_READ, EINVAL, 16, ACCESS(0, 0, 0)},
+	{"read: no such region", VFIO_USER_REGION_READ, EINVAL, 20, ACCESS(0, 9, 4)},
+	{"read: highest region", VFIO_USER_REGION_READ, EINVAL, 20, ACCESS(0, UINT32_MAX, 4)},
+	{"read: empty region", VFIO_USER_REGION_READ, EINVAL, 20, ACCESS(0, 1, 4)},
+	{"read: across the end", VFIO_USER_REGION_READ, EINVAL, 20, ACCESS(BAR4_SIZE - 3, 4, 4)},
+	{"read: behind the end", VFIO_USER_REGION_READ, EINVAL, 17, ACCESS(BAR4_SIZE, 4, 1)},
+	{"read: highest offset", VFIO_USER_REGION_READ, EINVAL, 20, ACCESS(UINT64_MAX, 0, 4)},
+	{"read: more than max_data", VFIO_USER_REGION_READ, EINVAL, 16, ACCESS(0, 2, MAX_DATA + 1)},
+	{"read: 4 GiB", VFIO_USER_REGION_READ, EINVAL, 16, ACCESS(0, 0, UINT32_MAX)},
+	{"read: a descriptor", VFIO_USER_REGION_READ, EINVAL, 20, ACCESS(0, 0, 4), 1},
+
+	{"write: short", VFIO_USER_REGION_WRITE, EINVAL, 16, zeros, 15},
+	{"write: no data", VFIO_USER_REGION_WRITE, EINVAL, 16, ACCESS(0, 0, 4)},
+	{"write: too little data", VFIO_USER_REGION_WRITE, EINVAL, 16,
+		PART(19, (const struct vfio_user_write_multi_entry){0, 0, 4})},
+	{"write: too much data", VFIO_USER_REGION_WRITE, EINVAL, 16,
+		PART(21, (const struct vfio_user_write_multi_entry){0, 0, 4})},
+	{"write: nothing", VFIO_USER_REGION_WRITE, EINVAL, 16, ACCESS(0, 0, 0)},
+	{"write: no such region", VFIO_USER_REGION_WRITE, EINVAL, 16,
+		PART(20, (const struct vfio_user_write_multi_entry){0, 9, 4})},
+	{"write: behind the end", VFIO_USER_REGION_WRITE, EINVAL, 16,
+		PART(20, (const struct vfio_user_write_multi_entry){BAR0_SIZE, 0, 4})},
+	{"write: a descriptor", VFIO_USER_REGION_WRITE, EINVAL, 16,
+		PART(20, (const struct vfio_user_write_multi_entry){0, 0, 4}), 1},
+
+	{"multi: short", VFIO_USER_REGION_WRITE_MULTI, EINVAL, 8, zeros, 7},
+	{"multi: none", VFIO_USER_REGION_WRITE_MULTI, EINVAL, 8, zeros, 8},
+	{"multi: fewer than said", VFIO_USER_REGION_WRITE_MULTI, EINVAL, 8,
+		MULTI(3, {{0, 0, 4}, {4, 0, 4}})},
+	{"multi: more than said", VFIO_USER_REGION_WRITE_MULTI, EINVAL, 8,
+		MULTI(1, {{0, 0, 4}, {4, 0, 4}})},
+	{"multi: a part of one", VFIO_USER_REGION_WRITE_MULTI, EINVAL, 8,
+		PART(55, (const struct two_writes){2, {{0, 0, 4}, {4, 0, 4}}})},
+	{"multi: 2^64 - 1", VFIO_USER_REGION_WRITE_MULTI, EINVAL, 8,
+		MULTI(UINT64_MAX, {{0, 0, 4}, {4, 0, 4}})},
+	{"multi: nine bytes", VFIO_USER_REGION_WRITE_MULTI, EINVAL, 8,
+		MULTI(2, {{0, 0, 4}, {4, 0, 9}})},
+	{"multi: no bytes", VFIO_USER_REGION_WRITE_MULTI, EINVAL, 8,
+		MULTI(2, {{0, 0, 0}, {4, 0, 4}})},
+	{"multi: behind the end", VFIO_USER_REGION_WRITE_MULTI, EINVAL, 8,
+		MULTI(2, {{0, 0, 4}, {BAR0_SIZE, 0, 4}})},
+	{"multi: no such region", VFIO_USER_REGION_WRITE_MULTI, EINVAL, 8,
+		MULTI(2, {{0, 0, 4}, {0, 77, 4}})},
+
+	{"irqs: short", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0, zeros, 19},
+	{"irqs: no body", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0, zeros, 0},
+	{"irqs: no such index", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0,
+		IRQS(NONE | TRIGGER, 5, 0, 1)},
+	{"irqs: disable no such index", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0,
+		IRQS(NONE | TRIGGER, UINT32_MAX, 0, 0)},
+	{"irqs: no action", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0, IRQS(NONE, MSIX, 0, 1)},
+	{"irqs: two actions", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0,
+		IRQS(NONE | TRIGGER | MASK, MSIX, 0, 1)},
+	{"irqs: no data", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0, IRQS(TRIGGER, MSIX, 0, 1)},
+	{"irqs: two kinds of data", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0,
+		IRQS(NONE | EVENTFD | TRIGGER, MSIX, 0, 1)},
+	{"irqs: unknown flag", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0,
+		IRQS(NONE | TRIGGER | 64, MSIX, 0, 1)},
+	{"irqs: across the end", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0,
+		IRQS(NONE | TRIGGER, MSIX, 7, 2)},
+	{"irqs: behind the end", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0,
+		IRQS(NONE | TRIGGER, MSIX, 8, 1)},
+	{"irqs: sum beyond 32 bits", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0,
+		IRQS(NONE | TRIGGER, MSIX, 4, UINT32_MAX)},
+	{"irqs: of an empty index", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0,
+		IRQS(NONE | TRIGGER, VFIO_PCI_MSI_IRQ_INDEX, 0, 1)},
+	{"irqs: booleans that are not there", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0,
+		PART(22, (const struct indexed_irqs){{20, BOOL | MASK, MSIX, 0, 3}})},
+	{"irqs: 2^32 - 1 booleans", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0,
+		IRQS(BOOL | MASK, MSIX, 0, UINT32_MAX)},
+	{"irqs: a descriptor with booleans", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0,
+		PART(21, (const struct indexed_irqs){{20, BOOL | MASK, MSIX, 0, 1}}), 1},
+	{"irqs: a descriptor with no data", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0,
+		IRQS(NONE | TRIGGER, MSIX, 0, 1), 1},
+	{"irqs: fewer descriptors", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0,
+		IRQS(EVENTFD | TRIGGER, MSIX, 0, 3), 2},
+	{"irqs: more descriptors", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0,
+		IRQS(EVENTFD | TRIGGER, MSIX, 0, 3), 4},
+	{"irqs: a part of the indexes", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0,
+		PART(31, (const struct indexed_irqs){{32, EVENTFD | TRIGGER, MSIX, 0, 3}}), 1},
+	{"irqs: an index beyond the descriptors", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0,
+		INDEXED(0, 1, 2), 2},
+	{"irqs: an index of -2", VFIO_USER_DEVICE_SET_IRQS, EINVAL, 0, INDEXED(0, -2, 1), 2},
+
+	{"reset: body", VFIO_USER_DEVICE_RESET, EINVAL, 0, zeros, 1},
+	{"reset: a descriptor", VFIO_USER_DEVICE_RESET, EINVAL, 0, zeros, 0, 1},
+
+	{"info: short", VFIO_USER_DEVICE_GET_INFO, EINVAL, 16, INFO(15)},
+	{"info: short body", VFIO_USER_DEVICE_GET_INFO, EINVAL, 16,
+		PART(15, (const struct vfio_user_device_info){16})},
+	{"info: no body", VFIO_USER_DEVICE_GET_INFO, EINVAL, 16, zeros, 0},
+	{"region info: small argsz", VFIO_USER_DEVICE_GET_REGION_INFO, EINVAL, 32, REGION(31)},
+	{"region info: short", VFIO_USER_DEVICE_GET_REGION_INFO, EINVAL, 32,
+		PART(31, (const struct vfio_user_region_info){32})},
+	{"region info: no such region", VFIO_USER_DEVICE_GET_REGION_INFO, EINVAL, 32,
+		REGION(32, 0, 9)},
+	{"region info: highest region", VFIO_USER_DEVICE_GET_REGION_INFO, EINVAL, 32,
+		REGION(32, 0, UINT32_MAX)},
+	{"region info: a descriptor", VFIO_USER_DEVICE_GET_REGION_INFO, EINVAL, 32, REGION(32), 1},
+	{"irq info: small argsz", VFIO_USER_DEVICE_GET_IRQ_INFO, EINVAL, 16, IRQ(15)},
+	{"irq info: no such index", VFIO_USER_DEVICE_GET_IRQ_INFO, EINVAL, 16, IRQ(16, 0, 5)},
+	{"irq info: short", VFIO_USER_DEVICE_GET_IRQ_INFO, EINVAL, 16,
+		PART(12, (const struct vfio_user_irq_info){16})},
+	{"io fds: no such region", VFIO_USER_DEVICE_GET_REGION_IO_FDS, EINVAL, 16,
+		IO_FDS(16, 0, 9)},
+	{"io fds: small argsz", VFIO_USER_DEVICE_GET_REGION_IO_FDS, EINVAL, 16, IO_FDS(8)},
+
+	{"version again", VFIO_USER_VERSION, EINVAL, 4, zeros, 4},
+	{"feature", VFIO_USER_DEVICE_FEATURE, EOPNOTSUPP, 8, zeros, 24},
+	{"feature: no body", VFIO_USER_DEVICE_FEATURE, EOPNOTSUPP, 8, zeros, 0},
+	{"migration data: read", VFIO_USER_MIG_DATA_READ, EOPNOTSUPP, 8, zeros, 8},
+	{"migration data: write", VFIO_USER_MIG_DATA_WRITE, EOPNOTSUPP, 0, zeros, 16},
+	{"a command of servers: read", VFIO_USER_DMA_READ, EOPNOTSUPP, 0, zeros, 16},
+	{"a command of servers: write", VFIO_USER_DMA_WRITE, EOPNOTSUPP, 0, zeros, 24},
+	{"command 0", 0, EOPNOTSUPP, 0, zeros, 0},
+	{"command 14", 14, EOPNOTSUPP, 0, zeros, 100},
+	{"command 19", 19, EOPNOTSUPP, 0, zeros, 8},
+	{"command 65535", 65535, EOPNOTSUPP, 0, zeros, 8},
+	{"command 65535: a descriptor", 65535, EINVAL, 0, zeros, 8, 1},
+};
+
+/* What the reply repeats of the request: as much as it has room for, but no count of writes; and
+ * ones for data that was to be read. */
+static void
+expect_body(const struct refused_row *row, uint8_t *body)
+{
+	size_t known = row->len < row->reply_len ? row->len : row->reply_len;
+
+	memset(body, 0, MAX_BODY);
+	if (known > 0 && row->cmd != VFIO_USER_REGION_WRITE_MULTI)
+		memcpy(body, row->body, known);
+	if (row->cmd == VFIO_USER_REGION_READ && row->reply_len > 16)
+		memset(body + 16, 0xff, row->reply_len - 16);
+}
+
+/* In full, because Cloud Hypervisor and QEMU read as much as they expect, whatever the flags. */
+static void
+test_refused(void)
+{
+	uint8_t body[MAX_BODY];
+
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		const struct refused_row *row = &refused[i];
+
+		vuc_tap_row("%s", row->name);
+		CU_ASSERT_EQUAL(
+			send_with_fds(7, row->cmd, row->body, row->len, some_fds, row->nr_fds), 0);
+		CU_ASSERT(nothing_next());
+		expect_body(row, body);
+		CU_ASSERT(is_reply(7, row->cmd, row->error, body, row->reply_len));
+		CU_ASSERT(is_silent());
+		CU_ASSERT(are_stray(some_fds, row->nr_fds));
+		CU_ASSERT_EQUAL(front_outstanding(front), 0);
+	}
+}
+
+/* The header alone is what Alioth reads of an error. */
+static void
+test_refused_short(void)
+{
+	front_rig_open_minor(2);
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		const struct refused_row *row = &refused[i];
+
+		vuc_tap_row("%s", row->name);
+		CU_ASSERT_EQUAL(send_message(7, row->cmd, 0, row->body, row->len), 0);
+		if (row->nr_fds > 0) {
+			/* Good without them, perhaps. */
+			struct front_request r;
+
+			if (front_next(front, &r) == 1)
+				front_reply(front, r.token, -EIO);
+			CU_ASSERT_EQUAL(take_reply()->header.cmd, row->cmd);
+			continue;
+		}
+		CU_ASSERT(nothing_next());
+		CU_ASSERT(is_reply(7, row->cmd, row->error, NULL, 0));
+		CU_ASSERT(is_silent());
+	}
+}
+
+static void
+test_flags(void)
+{
+	static const struct vfio_user_region_access access = {0, 0, 4};
+	uint8_t body[20];
+
+	memcpy(body, &access, 16);
+	memset(body + 16, 0xff, 4);
+	CU_ASSERT_EQUAL(send_message(1, VFIO_USER_REGION_READ, VFIO_USER_F_ERROR, &access, 16), 0);
+	CU_ASSERT(nothing_next());
+	CU_ASSERT(is_reply(1, VFIO_USER_REGION_READ, EINVAL, body, 20));
+	CU_ASSERT_EQUAL(send_message(2, VFIO_USER_REGION_READ, 0x80000040, &access, 16), 0);
+	CU_ASSERT(nothing_next());
+	CU_ASSERT(is_reply(2, VFIO_USER_REGION_READ, EINVAL, body, 20));
+	/* Refused without a word: the client waits for none. */
+	CU_ASSERT_EQUAL(send_message(3, VFIO_USER_DMA_MAP, VFIO_USER_F_NO_REPLY, zeros, 32), 0);
+	CU_ASSERT_EQUAL(send_message(4, 99, VFIO_USER_F_NO_REPLY, zeros, 32), 0);
+	CU_ASSERT(nothing_next());
+	CU_ASSERT(is_silent());
+}
+
+static void
+test_access(void)
+{
+	struct front_request r;
+	uint8_t data[4] = {1, 2, 3, 4};
+	uint8_t body[16 + MAX_DATA];
+
+	CU_ASSERT_EQUAL(send_read(5, 4, BAR4_SIZE - 4, 4), 0);
+	r = next_request(FRONT_ACCESS);
+	CU_ASSERT(!r.access.write && r.owed && r.nr_fds == 0);
+	CU_ASSERT_EQUAL(r.access.region, 4);
+	CU_ASSERT_EQUAL(r.access.offset, BAR4_SIZE - 4);
+	CU_ASSERT_EQUAL(r.access.count, 4);
+	front_reply_read(front, r.token, 0, data);
+	memcpy(body, &(struct vfio_user_region_access){BAR4_SIZE - 4, 4, 4}, 16);
+	memcpy(body + 16, data, 4);
+	CU_ASSERT(is_reply(5, VFIO_USER_REGION_READ, 0, body, 20));
+
+	CU_ASSERT_EQUAL(send_read(6, 2, 0, MAX_DATA), 0);
+	r = next_request(FRONT_ACCESS);
+	CU_ASSERT_EQUAL(r.access.count, MAX_DATA);
+	front_reply_read(front, r.token, -EIO, NULL);
+	memcpy(body, &(struct vfio_user_region_access){0, 2, MAX_DATA}, 16);
+	memset(body + 16, 0xff, MAX_DATA);
+	CU_ASSERT(is_reply(6, VFIO_USER_REGION_READ, EIO, body, sizeof(body)));
+
+	CU_ASSERT_EQUAL(send_write(7, 0, 0, 8, data, 4), 0);
+	r = next_request(FRONT_ACCESS);
+	CU_ASSERT(r.access.write && r.owed);
+	CU_ASSERT_EQUAL(memcmp(r.access.data, data, 4), 0);
+	front_reply(front, r.token, 0);
+	memcpy(body, &(struct vfio_user_region_access){8, 0, 4}, 16);
+	CU_ASSERT(is_reply(7, VFIO_USER_REGION_WRITE, 0, body, 16));
+
+	CU_ASSERT_EQUAL(send_write(8, VFIO_USER_F_NO_REPLY, 0, 8, data, 4), 0);
+	r = next_request(FRONT_ACCESS);
+	CU_ASSERT(r.access.write && !r.owed);
+	front_reply(front, r.token, -EIO);
+	CU_ASSERT(is_silent());
+}
+
+static void
+test_write_multi(void)
+{
+	static const struct two_writes writes = {2, {{0, 0, 4, {1}}, {BAR4_SIZE - 8, 4, 8, {2}}}};
+	struct front_request r;
+
+	CU_ASSERT_EQUAL(
+		send_message(1, VFIO_USER_REGION_WRITE_MULTI, 0, &writes, sizeof(writes)), 0);
+	r = next_request(FRONT_WRITE_MULTI);
+	CU_ASSERT_EQUAL(r.multi.nr_writes, 2);
+	CU_ASSERT_EQUAL(memcmp(r.multi.entries, writes.entries, sizeof(writes.entries)), 0);
+	front_reply_multi(front, r.token, 0, 2);
+	CU_ASSERT(is_reply(1, VFIO_USER_REGION_WRITE_MULTI, 0, &(uint64_t){2}, 8));
+	CU_ASSERT_EQUAL(
+		send_message(2, VFIO_USER_REGION_WRITE_MULTI, 0, &writes, sizeof(writes)), 0);
+	r = next_request(FRONT_WRITE_MULTI);
+	front_reply_multi(front, r.token, -EIO, 1);
+	CU_ASSERT(is_reply(2, VFIO_USER_REGION_WRITE_MULTI, EIO, &(uint64_t){0}, 8));
+}
+
+static void
+test_dma(void)
+{
+	static const struct vfio_user_dma_map map = {0, 3, 4096, 0x100000000, 0x200000};
+	static const struct vfio_user_dma_map last = {32, 1, 0, UINT64_MAX - 4095, 4096};
+	static const struct vfio_user_dma_unmap unmap = {24, 0, 0x1000, 0x1000};
+	static const struct vfio_user_dma_unmap all = {24, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0};
+	struct front_request r;
+
+	CU_ASSERT_EQUAL(send_with_fds(1, VFIO_USER_DMA_MAP, &map, 32, some_fds, 1), 0);
+	r = next_request(FRONT_DMA_MAP);
+	CU_ASSERT(r.nr_fds == 1 && r.fds[0] == some_fds[0]);
+	CU_ASSERT(r.map.addr == map.addr && r.map.size == map.size && r.map.offset == 4096 &&
+		r.map.flags == 3);
+	front_reply(front, r.token, 0);
+	CU_ASSERT(is_reply(1, VFIO_USER_DMA_MAP, 0, NULL, 0));
+	/* A ROM, and the end of the address space. */
+	CU_ASSERT_EQUAL(send_message(2, VFIO_USER_DMA_MAP, 0, &last, 32), 0);
+	r = next_request(FRONT_DMA_MAP);
+	CU_ASSERT(r.nr_fds == 0 && r.map.size == 4096);
+	front_reply(front, r.token, -ENOSPC);
+	CU_ASSERT(is_reply(2, VFIO_USER_DMA_MAP, ENOSPC, NULL, 0));
+	CU_ASSERT_EQUAL(send_message(3, VFIO_USER_DMA_UNMAP, 0, &unmap, 24), 0);
+	r = next_request(FRONT_DMA_UNMAP);
+	CU_ASSERT(!r.unmap.all && r.unmap.addr == 0x1000 && r.unmap.size == 0x1000);
+	front_reply(front, r.token, -ENOENT);
+	CU_ASSERT(is_reply(3, VFIO_USER_DMA_UNMAP, ENOENT, &unmap, 24));
+	CU_ASSERT_EQUAL(send_message(4, VFIO_USER_DMA_UNMAP, 0, &all, 24), 0);
+	r = next_request(FRONT_DMA_UNMAP);
+	CU_ASSERT(r.unmap.all);
+	front_reply(front, r.token, 0);
+	CU_ASSERT(is_reply(4, VFIO_USER_DMA_UNMAP, 0, &all, 24));
+}
+
+/* Forms of SET_IRQS that clients use. A row with fds has what front_irq_fd() says of each. */
+static const struct irqs_row {
+	const char *name;
+	const void *body;
+	size_t len;
+	unsigned int nr_fds;
+	enum front_irq_data data;
+	uint32_t action, index, start, count;
+	int fds[16];
+} irqs_rows[] = {
+	{"QEMU: 36 bytes", IRQS(NONE | UNMASK, 0, 0, 1), 0, FRONT_IRQ_NONE, UNMASK, 0, 0, 1},
+	{"all of MSI-X", IRQS(EVENTFD | TRIGGER, MSIX, 0, 8), 8, FRONT_IRQ_EVENTFD, TRIGGER, MSIX,
+		0, 8, {100, 101, 102, 103, 104, 105, 106, 107}},
+	{"none of them", IRQS(EVENTFD | TRIGGER, MSIX, 2, 3), 0, FRONT_IRQ_EVENTFD, TRIGGER, MSIX,
+		2, 3, {-1, -1, -1}},
+	{"Alioth: an index for each", INDEXED(1, -1, 0), 2, FRONT_IRQ_EVENTFD, TRIGGER, MSIX, 0, 3,
+		{101, -1, 100}},
+	{"Alioth: none", INDEXED(-1, -1, -1), 0, FRONT_IRQ_EVENTFD, TRIGGER, MSIX, 0, 3,
+		{-1, -1, -1}},
+	{"Alioth: one twice", INDEXED(0, 0, 0), 1, FRONT_IRQ_EVENTFD, TRIGGER, MSIX, 0, 3,
+		{100, 100, 100}},
+	{"booleans", PART(23, (const struct indexed_irqs){{20, BOOL | MASK, MSIX, 5, 3}}), 0,
+		FRONT_IRQ_BOOL, MASK, MSIX, 5, 3},
+	{"unmask by an eventfd", IRQS(EVENTFD | UNMASK, 0, 0, 1), 1, FRONT_IRQ_EVENTFD, UNMASK, 0,
+		0, 1, {100}},
+	{"disable", IRQS(NONE | TRIGGER, MSIX, 0, 0), 0, FRONT_IRQ_NONE, TRIGGER, MSIX, 0, 0},
+	{"disable, with eventfds", IRQS(EVENTFD | TRIGGER, MSIX, 3, 0), 0, FRONT_IRQ_NONE, TRIGGER,
+		MSIX, 0, 0},
+	{"ERR", IRQS(EVENTFD | TRIGGER, VFIO_PCI_ERR_IRQ_INDEX, 0, 1), 1, FRONT_IRQ_EVENTFD,
+		TRIGGER, VFIO_PCI_ERR_IRQ_INDEX, 0, 1, {100}},
+	{"REQ", IRQS(EVENTFD | TRIGGER, VFIO_PCI_REQ_IRQ_INDEX, 0, 1), 1, FRONT_IRQ_EVENTFD,
+		TRIGGER, VFIO_PCI_REQ_IRQ_INDEX, 0, 1, {100}},
+};
+
+static void
+test_irqs(void)
+{
+	for (size_t i = 0; i < sizeof(irqs_rows) / sizeof(irqs_rows[0]); i++) {
+		const struct irqs_row *row = &irqs_rows[i];
+		struct front_request r;
+
+		vuc_tap_row("%s", row->name);
+		CU_ASSERT_EQUAL(send_with_fds(1, VFIO_USER_DEVICE_SET_IRQS, row->body, row->len,
+					some_fds, row->nr_fds),
+			0);
+		r = next_request(FRONT_SET_IRQS);
+		CU_ASSERT_EQUAL(r.irqs.data, row->data);
+		CU_ASSERT_EQUAL((uint32_t)r.irqs.action, row->action);
+		CU_ASSERT(r.irqs.range.index == row->index && r.irqs.range.start == row->start &&
+			r.irqs.range.count == row->count);
+		CU_ASSERT_EQUAL(r.nr_fds, row->nr_fds);
+		for (uint32_t k = 0; row->data == FRONT_IRQ_EVENTFD && k < row->count; k++)
+			CU_ASSERT_EQUAL(front_irq_fd(&r, k), row->fds[k]);
+		if (row->data == FRONT_IRQ_BOOL)
+			CU_ASSERT_EQUAL(memcmp(r.irqs.flags, zeros, row->count), 0);
+		front_reply(front, r.token, 0);
+		CU_ASSERT(is_reply(1, VFIO_USER_DEVICE_SET_IRQS, 0, NULL, 0));
+	}
+}
+
+/* What asks for nothing succeeds at once, with the device none the wiser. */
+static void
+test_no_irqs(void)
+{
+	static const struct vfio_user_irq_set sets[] = {
+		{20, NONE | TRIGGER, VFIO_PCI_MSI_IRQ_INDEX, 0, 0},
+		{20, EVENTFD | TRIGGER, VFIO_PCI_MSI_IRQ_INDEX, 0, 0},
+		{20, NONE | MASK, MSIX, 0, 0},
+		{20, BOOL | UNMASK, MSIX, 0, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+		CU_ASSERT_EQUAL(send_message(1, VFIO_USER_DEVICE_SET_IRQS, 0, &sets[i], 20), 0);
+		CU_ASSERT(nothing_next());
+		CU_ASSERT(is_reply(1, VFIO_USER_DEVICE_SET_IRQS, 0, NULL, 0));
+		CU_ASSERT_EQUAL(send_message(2, VFIO_USER_DEVICE_SET_IRQS, VFIO_USER_F_NO_REPLY,
+					&sets[i], 20),
+			0);
+		CU_ASSERT(nothing_next());
+		CU_ASSERT(is_silent());
+	}
+}
+
+static void
+test_reset(void)
+{
+	struct front_request r;
+
+	CU_ASSERT_EQUAL(send_message(1, VFIO_USER_DEVICE_RESET, 0, NULL, 0), 0);
+	r = next_request(FRONT_RESET);
+	front_reply(front, r.token, -EIO);
+	CU_ASSERT(is_reply(1, VFIO_USER_DEVICE_RESET, EIO, NULL, 0));
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{"each malformed request is refused by a reply of full size", test_refused},
+		{"a client of minor version 2 gets errors of a header", test_refused_short},
+		{"flags of commands", test_flags},
+		{"reads and writes", test_access},
+		{"several writes in one message", test_write_multi},
+		{"maps and unmaps", test_dma},
+		{"interrupts in all forms", test_irqs},
+		{"requests for no interrupts", test_no_irqs},
+		{"reset", test_reset},
+		CU_TEST_INFO_NULL,
+	};
+	return vuc_tap_tests("front_request", front_rig_open, front_rig_destroy, tests);
+}
