@@ -95,6 +95,8 @@ struct vuc_vmm_attach_opts {
 	 * device or its server is not there, or another VMM has the device; 0, the default: not at
 	 * all. Not with fd. */
 	uint32_t wait_ms;
+	/** The same for vuc_vmm_reattach(); 0, the default: wait_ms. */
+	uint32_t reattach_wait_ms;
 };
 
 #define VUC_VMM_DEFAULT_TIMEOUT_MS 65000 /**< default of timeout_ms */
@@ -217,9 +219,9 @@ int vuc_vmm_detach_start(
  * @param dev  the device
  * @param fd   a descriptor as in struct vuc_vmm_attach_opts; -1: connect to the same path
  * @param err  filled on failure; may be NULL
- * @return 0; as vuc_vmm_attach(), with the timeout_ms and wait_ms of attaching; -ENODEV when the
- *         device is another one; -EALREADY while it is being attached again; an error of what could
- *         not be restored. After a failure it can be called again
+ * @return 0; as vuc_vmm_attach(), with the timeout_ms and reattach_wait_ms of attaching; -ENODEV
+ *         when the device is another one; -EALREADY while it is being attached again; an error of
+ *         what could not be restored. After a failure it can be called again
  */
 int vuc_vmm_reattach(struct vuc_vmm_device *dev, int fd, struct vuc_error *err);
 

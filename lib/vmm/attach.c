@@ -19,7 +19,6 @@
 
 #define PATH_SIZE 256
 
-/* Between attempts to attach to a device that is not there. */
 /* Between attempts, each of which the daemon logs: twice as long each time. */
 #define RETRY_MIN_MS 50u
 #define RETRY_MAX_MS 1000u
@@ -49,9 +48,11 @@ options_read(struct vuc_vmm_attach_opts *known, const struct vuc_vmm_attach_opts
 		return rc;
 	if (known->timeout_ms == 0)
 		return vuc_error_set(err, -EINVAL, "timeout_ms is 0");
-	if (known->wait_ms > 0 && known->fd >= 0)
+	if ((known->wait_ms | known->reattach_wait_ms) != 0 && known->fd >= 0)
 		return vuc_error_set(err, -EINVAL,
 			"wait_ms with a connected descriptor: it cannot be connected again");
+	if (known->reattach_wait_ms == 0)
+		known->reattach_wait_ms = known->wait_ms;
 	if (known->name == NULL)
 		known->name = program_invocation_short_name;
 	return 0;
@@ -239,7 +240,7 @@ vmm_attach_retry(struct vmm_operation *op)
 	link->pause_ms = link->pause_ms == 0 ? RETRY_MIN_MS : link->pause_ms * 2;
 	if (link->pause_ms > RETRY_MAX_MS)
 		link->pause_ms = RETRY_MAX_MS;
-	if (!is_worth_waiting(op->status) || now + link->pause_ms >= link->wait_end)
+	if (!is_worth_waiting(op->status) || link->given || now + link->pause_ms >= link->wait_end)
 		return false;
 	vmm_watch_forget_link(&op->dev->watch, link->fd);
 	if (vmm_link_renew(link, -1, NULL) != 0)
@@ -343,6 +344,7 @@ device_create(const struct vuc_vmm_attach_opts *known, int *rc, struct vuc_error
 	}
 	dev->link.timeout_ms = known->timeout_ms;
 	dev->link.wait_ms = known->wait_ms;
+	dev->link.reattach_wait_ms = known->reattach_wait_ms;
 	/* The name is for logs only: a long one is cut. */
 	snprintf(dev->name, sizeof(dev->name), "%s", known->name);
 	if (known->device != NULL)

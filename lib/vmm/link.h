@@ -49,10 +49,11 @@ struct vmm_link {
 	int fd; /* -1: there is none */
 	struct sockaddr_un addr;
 	uint32_t timeout_ms;
-	uint32_t wait_ms;  /* how long it may take until the device is there */
-	uint64_t wait_end; /* when that is over; 0: it is not waited for */
-	uint64_t retry_ms; /* not to be connected to before */
-	uint32_t pause_ms; /* before the last retry; 0: there was none */
+	uint32_t wait_ms;          /* how long it may take until the device is there, */
+	uint32_t reattach_wait_ms; /* and from the first vuc_vmm_reattach() on */
+	uint64_t wait_end;         /* when that is over; 0: it is not waited for */
+	uint64_t retry_ms;         /* not to be connected to before */
+	uint32_t pause_ms;         /* before the last retry; 0: there was none */
 	bool given;        /* the descriptor came from the VMM: it cannot be connected again */
 	uint32_t sequence; /* of the last request */
 	bool connected;

@@ -491,6 +491,7 @@ reattach_begin_locked(struct vuc_vmm_device *dev, int fd, const struct vmm_compl
 		return rc;
 	}
 	dev->reattaching = &r->op;
+	dev->link.wait_ms = dev->link.reattach_wait_ms;
 	if (completion == NULL)
 		return vmm_operation_wait(&r->op, err);
 	vmm_operation_start(&r->op, completion);

@@ -390,13 +390,14 @@ test_detach_meanwhile(void)
 /* ---- waiting ---- */
 
 static int
-attach_waiting(uint32_t wait_ms)
+attach_waiting(uint32_t wait_ms, uint32_t reattach_wait_ms)
 {
 	struct vuc_vmm_attach_opts opts;
 
 	vuc_vmm_detach(dev);
 	fake_opts(&opts);
 	opts.wait_ms = wait_ms;
+	opts.reattach_wait_ms = reattach_wait_ms;
 	return vuc_vmm_attach(&opts, &dev, &err);
 }
 
@@ -430,7 +431,7 @@ test_wait(void)
 		struct refusals r = {rows[i].status, 2};
 
 		fake_twist(VUC_SHM_ATTACH, 0, refuse_some, &r);
-		CU_ASSERT_EQUAL(attach_waiting(60000), rows[i].waits ? 0 : rows[i].status);
+		CU_ASSERT_EQUAL(attach_waiting(60000, 0), rows[i].waits ? 0 : rows[i].status);
 		CU_ASSERT_EQUAL(r.left, rows[i].waits ? 0 : 1);
 		r.left = 2;
 		fake_restart();
@@ -440,7 +441,42 @@ test_wait(void)
 	}
 	/* It does end. */
 	fake_twist(VUC_SHM_ATTACH, 0, fake_refuse, &(int){-EBUSY});
-	CU_ASSERT(fake_failed(attach_waiting(100), -EBUSY, "because"));
+	CU_ASSERT(fake_failed(attach_waiting(100, 0), -EBUSY, "because"));
+	fake_twist(0, 0, NULL, NULL);
+}
+
+static int
+connect_to_fake(int type)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	memcpy(addr.sun_path, fake.path, strlen(fake.path));
+	CU_ASSERT_EQUAL(connect(fd, (const struct sockaddr *)&addr, sizeof(addr)),
+		type == SOCK_SEQPACKET ? 0 : -1);
+	return fd;
+}
+
+/* Each call has a time of its own, and one with a descriptor has none. */
+static void
+test_wait_again(void)
+{
+	struct refusals r = {-EBUSY, 2};
+	int fd;
+
+	CU_ASSERT_EQUAL_FATAL(attach_waiting(0, 60000), 0);
+	fake_restart();
+	fake_twist(VUC_SHM_ATTACH, 0, refuse_some, &r);
+	CU_ASSERT_EQUAL(vuc_vmm_reattach(dev, -1, &err), 0);
+	CU_ASSERT_EQUAL(r.left, 0);
+	r.left = 2;
+	fake_restart();
+	fd = connect_to_fake(SOCK_SEQPACKET);
+	CU_ASSERT(fake_failed(vuc_vmm_reattach(dev, fd, &err), -EBUSY, "because"));
+	CU_ASSERT_EQUAL(r.left, 1);
+	close(fd);
+	CU_ASSERT(fake_failed(attach_waiting(0, 60000), -EBUSY, "because"));
+	CU_ASSERT_EQUAL(r.left, 0);
 	fake_twist(0, 0, NULL, NULL);
 }
 
@@ -456,7 +492,7 @@ test_wait_for_path(void)
 	dev = NULL;
 	snprintf(other, sizeof(other), "%s.other", fake.path);
 	CU_ASSERT_EQUAL_FATAL(rename(fake.path, other), 0);
-	CU_ASSERT(fake_failed(attach_waiting(30), -ENOENT, "cannot connect to the daemon at *"));
+	CU_ASSERT(fake_failed(attach_waiting(30, 0), -ENOENT, "cannot connect to the daemon at *"));
 	fake_opts(&opts);
 	opts.wait_ms = 60000;
 	CU_ASSERT_EQUAL_FATAL(vuc_vmm_attach_start(&opts, &dev, keep_outcome, &o, NULL), 0);
@@ -469,18 +505,6 @@ test_wait_for_path(void)
 }
 
 /* ---- a connection of the VMM's ---- */
-
-static int
-connect_to_fake(int type)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-
-	memcpy(addr.sun_path, fake.path, strlen(fake.path));
-	CU_ASSERT_EQUAL(connect(fd, (const struct sockaddr *)&addr, sizeof(addr)),
-		type == SOCK_SEQPACKET ? 0 : -1);
-	return fd;
-}
 
 static void
 test_descriptor(void)
@@ -502,6 +526,9 @@ test_descriptor(void)
 	opts.wait_ms = 1;
 	CU_ASSERT_EQUAL(vuc_vmm_attach(&opts, &dev, &err), -EINVAL);
 	opts.wait_ms = 0;
+	opts.reattach_wait_ms = 1;
+	CU_ASSERT_EQUAL(vuc_vmm_attach(&opts, &dev, &err), -EINVAL);
+	opts.reattach_wait_ms = 0;
 	CU_ASSERT_EQUAL_FATAL(vuc_vmm_attach(&opts, &dev, &err), 0);
 	close(fd);
 	CU_ASSERT_EQUAL(vuc_vmm_reset(dev, &err), 0);
@@ -527,6 +554,7 @@ main(void)
 		{"a daemon that lives", test_alive},
 		{"detached meanwhile", test_detach_meanwhile},
 		{"waiting", test_wait},
+		{"waiting again", test_wait_again},
 		{"waiting for a daemon", test_wait_for_path},
 		{"by a connected descriptor", test_descriptor},
 		CU_TEST_INFO_NULL,
