@@ -89,6 +89,21 @@ connect_io(struct bus *bus, struct bus_bar *bar)
 	}
 }
 
+void
+bus_renew_io(struct bus *bus)
+{
+	for (uint32_t i = 0; i < PCI_NR_BARS; i++) {
+		struct bus_bar *bar = &bus->bars[i];
+
+		if (bar->on)
+			disconnect_io(bus, bar);
+		vuc_vmm_io_fds_free(bar->io_fds);
+		bar->io_fds = device_io_fds(bus->device, i);
+		if (bar->on)
+			connect_io(bus, bar);
+	}
+}
+
 static void
 switch_off(struct bus *bus, uint32_t index)
 {

@@ -45,6 +45,9 @@ void bus_destroy(struct bus *bus);
 /* BARs have moved, or have been switched on or off. */
 void bus_update(struct bus *bus, const struct pci *pci);
 
+/* The device's server is another one: writes by eventfd are asked for again. */
+void bus_renew_io(struct bus *bus);
+
 /* How many parts of BARs are memory of the guest, and how many writes go by eventfd. */
 uint32_t bus_count_mapped(const struct bus *bus);
 uint32_t bus_count_eventfds(const struct bus *bus);

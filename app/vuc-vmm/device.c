@@ -9,11 +9,12 @@
 
 #include <linux/vfio.h>
 
+#include "clock.h"
 #include "fail.h"
 #include "guest.h"
 #include "pci.h"
 
-#define EVENT_TIMEOUT_MS 1000
+#define EVENT_TIMEOUT_MS 10000
 
 /* The line that libvuc-vmm has for an error. */
 static int
@@ -24,16 +25,17 @@ fail_device(const struct device *device, int rc, const struct vuc_error *err)
 }
 
 static int
-attach(struct device *device, const char *socket)
+attach(struct device *device, const struct device_opts *device_opts)
 {
 	struct vuc_vmm_attach_opts opts;
 	struct vuc_error err = {0};
 	int rc;
 
 	vuc_vmm_attach_opts_init(&opts, sizeof(opts));
-	opts.socket = socket;
+	opts.socket = device_opts->socket;
 	opts.device = device->name;
 	opts.name = "vuc-vmm";
+	opts.reattach_wait_ms = device_opts->wait_ms;
 	rc = vuc_vmm_attach(&opts, &device->vuc, &err);
 	return rc != 0 ? fail_device(device, rc, &err) : 0;
 }
@@ -74,24 +76,19 @@ find_bar(struct device *device, uint32_t bar, const struct vuc_vmm_region **regi
 	return rc != 0 ? fail_device(device, rc, &err) : 0;
 }
 
+/* In place of what place->bytes has already; NULL: anywhere. */
 static int
-map_area(
-	struct device *device, const struct vuc_vmm_region *region, const struct vuc_vmm_area *area)
+map_area(struct device *device, struct device_area *place, const struct vuc_vmm_area *area)
 {
-	bool read_only = (region->flags & VFIO_REGION_INFO_FLAG_WRITE) == 0;
-	void *bytes = mmap(NULL, area->size, read_only ? PROT_READ : PROT_READ | PROT_WRITE,
-		MAP_SHARED, area->fd, (off_t)area->file_offset);
+	int fixed = place->bytes != NULL ? MAP_FIXED : 0;
+	void *bytes = mmap(place->bytes, area->size,
+		place->read_only ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED | fixed, area->fd,
+		(off_t)area->file_offset);
 
 	if (bytes == MAP_FAILED)
 		return vmm_fail(-errno, "device %s: mmap of BAR%u at 0x%llx: %s", device->name,
-			region->index, (unsigned long long)area->offset, strerror(errno));
-	device->areas[device->nr_areas++] = (struct device_area){
-		.bar = region->index,
-		.offset = area->offset,
-		.size = area->size,
-		.bytes = bytes,
-		.read_only = read_only,
-	};
+			place->bar, (unsigned long long)area->offset, strerror(errno));
+	place->bytes = bytes;
 	return 0;
 }
 
@@ -109,18 +106,29 @@ map_bar(struct device *device, uint32_t bar)
 	if (areas == NULL)
 		return vmm_fail(-ENOMEM, "device %s: no memory for its mappings", device->name);
 	device->areas = areas;
-	for (uint32_t i = 0; rc == 0 && i < region->nr_areas; i++)
-		rc = map_area(device, region, &region->areas[i]);
+	for (uint32_t i = 0; rc == 0 && i < region->nr_areas; i++) {
+		struct device_area *place = &device->areas[device->nr_areas];
+
+		*place = (struct device_area){
+			.bar = bar,
+			.offset = region->areas[i].offset,
+			.size = region->areas[i].size,
+			.read_only = (region->flags & VFIO_REGION_INFO_FLAG_WRITE) == 0,
+		};
+		rc = map_area(device, place, &region->areas[i]);
+		if (rc == 0)
+			device->nr_areas++;
+	}
 	return rc;
 }
 
 int
-device_attach(struct device *device, const char *socket, const char *name)
+device_attach(struct device *device, const struct device_opts *opts)
 {
 	int rc;
 
-	*device = (struct device){.name = name};
-	rc = attach(device, socket);
+	*device = (struct device){.name = opts->name};
+	rc = attach(device, opts);
 	if (rc == 0)
 		rc = open_queue(device);
 	if (rc == 0)
@@ -184,70 +192,216 @@ device_bar_size(struct device *device, uint32_t bar, uint64_t *size)
 }
 
 void
-device_check(struct device *device)
+device_on_reset(struct device *device, void (*was_reset)(void *arg), void *arg)
 {
-	uint32_t events = vuc_vmm_events(device->vuc);
-	const char *reason = NULL;
-
-	/* Accesses have waited for the server, and the device goes on. */
-	if (events & VUC_VMM_EVENT_BACK)
-		events &= ~(VUC_VMM_EVENT_LOST | VUC_VMM_EVENT_RESET);
-	if (events & VUC_VMM_EVENT_GONE)
-		reason = "the daemon has ended";
-	else if (events & VUC_VMM_EVENT_REMOVED)
-		reason = "the operator has taken it away";
-	else if (events & (VUC_VMM_EVENT_LOST | VUC_VMM_EVENT_STALE))
-		reason = "its server has ended";
-	else if (events & VUC_VMM_EVENT_RESET)
-		reason = "it has to be reset";
-	if (reason == NULL || device->gone)
-		return;
-	device->gone = true;
-	vmm_fail(-ECONNRESET, "device %s: %s", device->name, reason);
+	device->was_reset = was_reset;
+	device->arg = arg;
 }
 
-/* An access fails as soon as the connection does; the news of it may take a little longer. */
-static void
-await_event(struct device *device)
+static const struct vuc_vmm_area *
+find_area(const struct vuc_vmm_region *region, const struct device_area *place)
 {
-	struct pollfd pollfd = {.fd = vuc_vmm_event_fd(device->vuc), .events = POLLIN};
+	for (uint32_t i = 0; i < region->nr_areas; i++) {
+		if (region->areas[i].offset == place->offset &&
+			region->areas[i].size == place->size)
+			return &region->areas[i];
+	}
+	return NULL;
+}
 
-	if (!device->awaited)
-		poll(&pollfd, 1, EVENT_TIMEOUT_MS);
-	device->awaited = true;
+/* At the same address, so that the guest's memory slot needs no change. Returns -ECONNRESET, with
+ * nothing said, when the daemon has gone: another one is looked for then. */
+static int
+remap_area(struct device *device, struct device_area *place)
+{
+	const struct vuc_vmm_region *region;
+	const struct vuc_vmm_area *area;
+	struct vuc_error err = {0};
+	int rc = vuc_vmm_region(device->vuc, place->bar, &region, &err);
+
+	if (rc == -ECONNRESET)
+		return rc;
+	if (rc != 0)
+		return fail_device(device, rc, &err);
+	area = find_area(region, place);
+	if (area == NULL)
+		return vmm_fail(-ENODEV, "device %s: BAR%u cannot be mapped at 0x%llx any more",
+			device->name, place->bar, (unsigned long long)place->offset);
+	return map_area(device, place, area);
 }
 
 static int
-access_account(struct device *device, int rc)
+remap_areas(struct device *device)
 {
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < device->nr_areas; i++)
+		rc = remap_area(device, &device->areas[i]);
 	if (rc == 0)
+		device->remaps++;
+	return rc;
+}
+
+/* The guest has no notion of a reset, but for its program that looks for one. */
+static int
+follow_return(struct device *device, uint32_t events)
+{
+	int rc = (events & VUC_VMM_EVENT_REMAP) != 0 ? remap_areas(device) : 0;
+
+	if (rc == -ECONNRESET)
 		return 0;
-	device->failed_accesses++;
-	if (rc == -ECONNRESET || rc == -EPROTO)
-		await_event(device);
+	if (rc == 0 && (events & VUC_VMM_EVENT_RESET) != 0) {
+		device->resets++;
+		if (device->was_reset != NULL)
+			device->was_reset(device->arg);
+	}
+	return rc;
+}
+
+static int
+reattach(struct device *device)
+{
+	struct vuc_error err = {0};
+	int rc = vuc_vmm_reattach(device->vuc, -1, &err);
+
+	if (rc != 0)
+		return vmm_fail(rc, "device %s: the daemon has ended: %s", device->name, err.text);
+	device->reattaches++;
+	device->lost = false;
+	device->awaited = false;
+	return 0;
+}
+
+/* Returns false when there was nothing to do: the device can be used, or is gone. */
+static bool
+follow_events(struct device *device)
+{
+	uint32_t events = vuc_vmm_events(device->vuc);
+	int rc;
+
+	if (events & VUC_VMM_EVENT_LOST)
+		device->lost = true;
+	if (events & VUC_VMM_EVENT_BACK)
+		device->lost = false;
+	if (events & VUC_VMM_EVENT_REMOVED)
+		rc = vmm_fail(
+			-ECONNRESET, "device %s: the operator has taken it away", device->name);
+	else if (events & VUC_VMM_EVENT_STALE)
+		rc = vmm_fail(-ECONNRESET, "device %s: its server has ended", device->name);
+	else if (events & VUC_VMM_EVENT_GONE)
+		rc = reattach(device);
+	else if (events & (VUC_VMM_EVENT_RESET | VUC_VMM_EVENT_REMAP))
+		rc = follow_return(device, events);
+	else
+		return false;
+	device->gone = rc != 0;
+	return !device->gone;
+}
+
+/* What is done after a reset accesses the device, too, which may be lost again meanwhile. */
+void
+device_check(struct device *device)
+{
+	if (device->checking || device->gone)
+		return;
+	device->checking = true;
+	while (follow_events(device))
+		;
+	device->checking = false;
+}
+
+static void
+await_events(struct device *device, uint64_t deadline_ms)
+{
+	struct pollfd pollfd = {.fd = vuc_vmm_event_fd(device->vuc), .events = POLLIN};
+	uint64_t now_ms;
+
+	/* Signals come all the time. */
+	do
+		now_ms = vuc_clock_ms();
+	while (now_ms < deadline_ms && poll(&pollfd, 1, (int)(deadline_ms - now_ms)) < 0);
+}
+
+void
+device_await_reset(struct device *device, uint32_t resets)
+{
+	uint64_t deadline_ms = vuc_clock_ms() + EVENT_TIMEOUT_MS;
+
 	device_check(device);
+	while (device->resets == resets && !device->gone && vuc_clock_ms() < deadline_ms) {
+		await_events(device, deadline_ms);
+		device_check(device);
+	}
+}
+
+/* What has failed as the daemon has gone fails as soon as the connection does; the news of it may
+ * take a little longer. Returns whether another daemon has the device now. */
+static bool
+has_returned(struct device *device, int rc)
+{
+	uint32_t reattaches = device->reattaches;
+
+	if (rc == -ECONNRESET || rc == -EPROTO || rc == -ECANCELED) {
+		if (!device->awaited)
+			await_events(device, vuc_clock_ms() + EVENT_TIMEOUT_MS);
+		device->awaited = true;
+	}
+	device_check(device);
+	return device->reattaches != reattaches;
+}
+
+static int
+access_fail(struct device *device, int rc)
+{
+	device->failed_accesses++;
+	if (device->lost && !device->gone) {
+		device->gone = true;
+		vmm_fail(rc, "device %s: its server has ended", device->name);
+	}
 	return rc;
 }
 
 int
 device_read(struct device *device, uint32_t region, uint64_t offset, void *data, uint32_t count)
 {
-	return access_account(device, vuc_queue_read(device->queue, region, offset, data, count));
+	int rc;
+
+	do
+		rc = vuc_queue_read(device->queue, region, offset, data, count);
+	while (rc != 0 && has_returned(device, rc));
+	return rc == 0 ? 0 : access_fail(device, rc);
+}
+
+static int
+drop_write(struct device *device)
+{
+	device->dropped_writes++;
+	return 0;
 }
 
 int
 device_write(
 	struct device *device, uint32_t region, uint64_t offset, const void *data, uint32_t count)
 {
-	return access_account(device, vuc_queue_write(device->queue, region, offset, data, count));
+	int rc = vuc_queue_write(device->queue, region, offset, data, count);
+
+	while (rc != 0 && has_returned(device, rc)) {
+		if (region != VFIO_PCI_CONFIG_REGION_INDEX)
+			return drop_write(device);
+		rc = vuc_queue_write(device->queue, region, offset, data, count);
+	}
+	return rc == 0 ? 0 : access_fail(device, rc);
 }
 
 int
 device_post(
 	struct device *device, uint32_t region, uint64_t offset, const void *data, uint32_t count)
 {
-	return access_account(
-		device, vuc_queue_write_pci(device->queue, region, offset, data, count));
+	int rc = vuc_queue_write_pci(device->queue, region, offset, data, count);
+
+	if (rc == 0)
+		return 0;
+	return has_returned(device, rc) ? drop_write(device) : access_fail(device, rc);
 }
 
 /* A device may have fewer interrupts than its capability says. */
@@ -284,6 +438,8 @@ device_enable_msix(struct device *device, const int *eventfds, uint32_t nr_vecto
 		range.count = nr_vectors;
 	if (rc == 0 && range.count > 0)
 		rc = vuc_vmm_irq_assign(device->vuc, &range, VUC_VMM_IRQ_TRIGGER, eventfds, &err);
+	if (rc != 0 && has_returned(device, rc))
+		return device_enable_msix(device, eventfds, nr_vectors);
 	return rc != 0 ? fail_irqs(device, rc, &err) : 0;
 }
 
@@ -291,8 +447,11 @@ void
 device_disable_msix(struct device *device)
 {
 	struct vuc_error err = {0};
-	int rc = vuc_vmm_irq_disable(device->vuc, VFIO_PCI_MSIX_IRQ_INDEX, &err);
+	int rc;
 
+	do
+		rc = vuc_vmm_irq_disable(device->vuc, VFIO_PCI_MSIX_IRQ_INDEX, &err);
+	while (rc != 0 && has_returned(device, rc));
 	if (rc != 0)
 		fail_irqs(device, rc, &err);
 }

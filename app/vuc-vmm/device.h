@@ -32,15 +32,33 @@ struct device {
 	struct vuc_queue *queue; /* of the one thread that runs our one CPU */
 	struct device_area *areas;
 	size_t nr_areas;
+	void (*was_reset)(void *arg);
+	void *arg;
 	uint64_t failed_accesses;
+	uint64_t dropped_writes; /* as the daemon had gone, see device_post() */
+	uint32_t reattaches;
+	uint32_t remaps;  /* times that areas were mapped anew */
+	uint32_t resets;  /* under the guest, by the return of a server or a daemon */
 	bool irqs_failed; /* and it was said */
 	bool awaited;     /* an access has failed as if the device was gone */
+	bool checking;
+	bool lost; /* the server is away: accesses wait, unless they fail */
 	bool gone; /* the daemon, its device, or the device's server: nothing works any more */
 };
 
-/* socket: of the daemon; NULL: the default one. */
-int device_attach(struct device *device, const char *socket, const char *name);
+struct device_opts {
+	const char *socket; /* of the daemon; NULL: the default one */
+	const char *name;
+	uint32_t wait_ms; /* for another daemon when one has ended */
+};
+
+int device_attach(struct device *device, const struct device_opts *opts);
 void device_detach(struct device *device);
+
+/* Have a function called when the device has returned from an outage, reset: with its memory,
+ * interrupts and areas, but without ioeventfds and what was written to its config space. It may
+ * access the device. */
+void device_on_reset(struct device *device, void (*was_reset)(void *arg), void *arg);
 
 /* Let the device access the guest's memory, at the addresses that the guest has it at. */
 int device_share_memory(struct device *device, const struct memory *memory);
@@ -51,6 +69,11 @@ int device_unshare_memory(struct device *device);
 /* Bytes of the region behind a BAR; 0: there is none. */
 int device_bar_size(struct device *device, uint32_t bar, uint64_t *size);
 
+/*
+ * When the daemon has gone meanwhile, a read is made again with the next daemon, and so is a write
+ * to config space. A write to a BAR is dropped, as the daemon does while a server is away: in a
+ * device that was reset, a doorbell of before would do harm.
+ */
 int device_read(
 	struct device *device, uint32_t region, uint64_t offset, void *data, uint32_t count);
 
@@ -71,7 +94,12 @@ void device_disable_msix(struct device *device);
  * vuc_vmm_io_fds_free(). */
 struct vuc_vmm_io_fds *device_io_fds(struct device *device, uint32_t bar);
 
-/* Look whether the device is still there, and say so if it is not. */
+/* Follow what has become of the device: attach to another daemon when one has gone, map areas anew
+ * when they are others, and say so if the device is of no use any more. */
 void device_check(struct device *device);
+
+/* The same, when the guest has seen what it cannot explain after so many resets: if there was
+ * another one, the news of it may take a little longer. */
+void device_await_reset(struct device *device, uint32_t resets);
 
 #endif /* VMM_DEVICE_H */

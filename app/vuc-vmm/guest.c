@@ -33,6 +33,13 @@ guest_port_read(const struct guest *guest, uint16_t port, void *data, uint32_t c
 	if (count != sizeof(value))
 		return false;
 	switch (port) {
+	case GUEST_PORT_AREAS:
+		value = guest->areas;
+		break;
+	case GUEST_PORT_AMISS:
+	case GUEST_PORT_RESETS:
+		value = guest->resets;
+		break;
 	case GUEST_PORT_PROGRAM:
 		value = guest->program;
 		break;
@@ -49,9 +56,14 @@ guest_port_read(const struct guest *guest, uint16_t port, void *data, uint32_t c
 	return true;
 }
 
+/* A step that is begun again starts over, and so do those behind it. */
 static void
 begin_step(struct guest *guest, uint32_t step)
 {
+	for (uint32_t i = 0; i < guest->nr_steps; i++) {
+		if (guest->steps[i] == step)
+			guest->nr_steps = i;
+	}
 	if (guest->nr_steps < GUEST_NR_STEPS)
 		guest->steps[guest->nr_steps++] = step;
 }

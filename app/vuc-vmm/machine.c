@@ -4,10 +4,11 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/time.h>
 
 #include <linux/vfio.h>
 
+#include "clock.h"
 #include "fail.h"
 
 #define MEMORY_SLOT 0u
@@ -44,6 +45,16 @@ msix_control(void *arg, uint16_t control)
 	struct machine *machine = arg;
 
 	msix_set_control(&machine->msix, control);
+}
+
+/* The device has returned from an outage. */
+static void
+was_reset(void *arg)
+{
+	struct machine *machine = arg;
+
+	bus_renew_io(&machine->bus);
+	pci_restore(&machine->pci);
 }
 
 static const struct pci_ops pci_ops = {config_read, config_write, bars_changed, msix_control};
@@ -141,12 +152,15 @@ machine_create(
 		rc = vcpu_create(&machine->vcpu, vm, GUEST_IMAGE);
 	if (rc != 0)
 		machine_destroy(machine);
+	else
+		device_on_reset(device, was_reset, machine);
 	return rc;
 }
 
 void
 machine_destroy(struct machine *machine)
 {
+	device_on_reset(machine->device, NULL, NULL);
 	vcpu_destroy(&machine->vcpu);
 	bus_destroy(&machine->bus);
 	msix_destroy(&machine->msix);
@@ -159,49 +173,43 @@ machine_destroy(struct machine *machine)
 /* Running it. */
 
 /*
- * The end of a guest's time. A guest that hangs, or sleeps for an interrupt that never comes, does
- * not leave KVM by itself: a signal makes it, or keeps it from going back.
+ * A guest that hangs, or sleeps for an interrupt that never comes, does not leave KVM by itself,
+ * however long it has to live and whatever becomes of the device: from time to time, a signal makes
+ * it, or keeps it from going back.
  */
 
-/* For the handler, which gets nothing else. */
+#define TICK_US 100000
+
+/* A kvm_run's immediate_exit, for the handler, which gets nothing else. */
 static volatile uint8_t *volatile stop_byte;
-static volatile sig_atomic_t passed;
 
 static void
-on_alarm(int signal_number)
+on_tick(int signal_number)
 {
 	(void)signal_number;
-	passed = 1;
 	if (stop_byte != NULL)
 		*stop_byte = 1;
 }
 
-/* When the time is over, *stop becomes 1, which is a kvm_run's immediate_exit. Without SA_RESTART,
- * so that a system call under way returns. */
+/* Without SA_RESTART, so that a system call under way returns. */
 static int
-deadline_set(uint32_t seconds, volatile uint8_t *stop)
+ticks_begin(volatile uint8_t *stop)
 {
-	struct sigaction action = {.sa_handler = on_alarm};
+	struct sigaction action = {.sa_handler = on_tick};
+	const struct timeval tick = {.tv_usec = TICK_US};
 
-	passed = 0;
 	stop_byte = stop;
 	if (sigaction(SIGALRM, &action, NULL) < 0)
 		return vmm_fail(-errno, "sigaction: %s", strerror(errno));
-	alarm(seconds);
+	setitimer(ITIMER_REAL, &(const struct itimerval){tick, tick}, NULL);
 	return 0;
 }
 
 static void
-deadline_clear(void)
+ticks_end(void)
 {
-	alarm(0);
+	setitimer(ITIMER_REAL, &(const struct itimerval){0}, NULL);
 	stop_byte = NULL;
-}
-
-static bool
-deadline_passed(void)
-{
-	return passed != 0;
 }
 
 /* Reads bring all bits set where nothing is, and when the device fails. */
@@ -249,8 +257,22 @@ space_write(struct machine *machine, bool is_io, uint64_t address, const void *d
 }
 
 static void
+update_resets(struct machine *machine, bool awaits)
+{
+	if (awaits)
+		device_await_reset(machine->device, machine->guest.resets);
+	else
+		device_check(machine->device);
+	machine->guest.resets = machine->device->resets;
+}
+
+static void
 port_read(struct machine *machine, uint16_t port, void *data, uint32_t count)
 {
+	if (port == GUEST_PORT_RESETS || port == GUEST_PORT_AMISS)
+		update_resets(machine, port == GUEST_PORT_AMISS);
+	else if (port == GUEST_PORT_AREAS)
+		machine->guest.areas = bus_count_mapped(&machine->bus);
 	if (guest_port_read(&machine->guest, port, data, count))
 		return;
 	machine->guest.exits++;
@@ -328,9 +350,11 @@ current_step(const struct guest *guest)
 }
 
 static int
-run_interrupted(const struct machine *machine, uint32_t timeout_s)
+run_tick(struct machine *machine, uint64_t deadline_ms, uint32_t timeout_s)
 {
-	if (!deadline_passed())
+	machine->vcpu.run->immediate_exit = 0;
+	device_check(machine->device);
+	if (vuc_clock_ms() < deadline_ms)
 		return 0;
 	return vmm_fail(-ETIMEDOUT, "the guest did not finish within %u s; its step: %s", timeout_s,
 		current_step(&machine->guest));
@@ -339,6 +363,7 @@ run_interrupted(const struct machine *machine, uint32_t timeout_s)
 static int
 run_loop(struct machine *machine, uint32_t timeout_s)
 {
+	uint64_t deadline_ms = vuc_clock_ms() + (uint64_t)timeout_s * 1000;
 	int rc = 0;
 
 	while (rc == 0 && machine->guest.result == 0) {
@@ -346,7 +371,7 @@ run_loop(struct machine *machine, uint32_t timeout_s)
 		if (rc == 0)
 			rc = handle_exit(machine);
 		else if (rc == -EINTR)
-			rc = run_interrupted(machine, timeout_s);
+			rc = run_tick(machine, deadline_ms, timeout_s);
 		if (rc == 0 && machine->device->gone)
 			rc = -ECONNRESET;
 	}
@@ -360,7 +385,7 @@ check_accesses(struct machine *machine)
 {
 	uint64_t failed = machine->device->failed_accesses;
 
-	if (machine->guest.program != GUEST_DRIVE || failed == 0)
+	if (machine->guest.program == GUEST_TORMENT || failed == 0)
 		return 0;
 	machine->guest.result = 0;
 	return vmm_fail(-EIO, "device %s: %llu accesses have failed", machine->device->name,
@@ -370,12 +395,12 @@ check_accesses(struct machine *machine)
 int
 run_guest(struct machine *machine, uint32_t timeout_s)
 {
-	int rc = deadline_set(timeout_s, &machine->vcpu.run->immediate_exit);
+	int rc = ticks_begin(&machine->vcpu.run->immediate_exit);
 
 	if (rc == 0)
 		rc = run_loop(machine, timeout_s);
 	if (rc == 0)
 		rc = check_accesses(machine);
-	deadline_clear();
+	ticks_end();
 	return rc;
 }

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * A VMM with the least that there can be, for a look at how one uses libvuc-vmm. Where to begin:
- *
- *	device.c   all calls of libvuc-vmm
- *	machine.c  what the machine is made of, how the parts of it need each other, and what is
- *done with an access that has left the guest bus.c      BARs in the guest's address space: mapped
- *parts and ioeventfds pci.c      config space msix.c     interrupts kvm.c      KVM guest.c    the
- *guest's memory, and what its program says; guest/ is that program report.c   what is printed of it
+ * A VMM with the least that there can be, for a look at how one uses libvuc-vmm. docs/vuc-vmm.md
+ * says where to begin.
  */
 
 #include <errno.h>
@@ -25,14 +20,16 @@
 
 #define DEFAULT_ROUNDS    1000
 #define DEFAULT_TIMEOUT_S 60
+#define DEFAULT_WAIT_S    10u
 #define MAX_TIMEOUT_S     3600
 
 struct options {
 	const char *socket; /* NULL: the library's default */
 	const char *device;
-	uint32_t program; /* GUEST_DRIVE or GUEST_TORMENT */
+	uint32_t program; /* GUEST_DRIVE, GUEST_TORMENT or GUEST_RECOVER */
 	uint32_t rounds;
 	uint32_t timeout_s;
+	uint32_t wait_s;
 	bool json;
 };
 
@@ -40,14 +37,17 @@ static const struct argp_option option_table[] = {
 	{"device", 'd', "NAME", 0, "Name of the device in vucd's configuration"},
 	{"guest", 'g', "PROGRAM", 0,
 		"'drive', the default: use the device as a driver does; 'torment': make invalid "
-		"accesses"},
+		"accesses; 'recover': use the device until it has returned from N outages"},
 	{"json", 'j', NULL, 0, "Print the report as one JSON object"},
 	{"rounds", 'r', "N", 0,
-		"Number of measurements per kind of access, or of random actions, 1 to 65536; 1000 "
-		"by default"},
+		"Number of measurements per kind of access, of random actions, or of outages, 1 to "
+		"65536; 1000 by default"},
 	{"socket", 's', "PATH", 0,
 		"The socket of vucd for VMMs; $VUCD_SOCKET or vucd's default path by default"},
 	{"timeout", 't', "S", 0, "Timeout for the guest in seconds, 1 to 3600; 60 by default"},
+	{"wait", 'w', "S", 0,
+		"How long to wait for another vucd when vucd has ended, in seconds, 0 to 3600; 10 "
+		"by default"},
 	{0},
 };
 
@@ -58,7 +58,9 @@ program_parse(const struct argp_state *state, const char *text)
 		return GUEST_DRIVE;
 	if (strcmp(text, "torment") == 0)
 		return GUEST_TORMENT;
-	app_args_error(state, "--guest: '%s' is neither drive nor torment", text);
+	if (strcmp(text, "recover") == 0)
+		return GUEST_RECOVER;
+	app_args_error(state, "--guest: '%s' is not drive, torment or recover", text);
 }
 
 static error_t
@@ -84,6 +86,9 @@ option_take(int key, char *value, struct argp_state *state)
 		return 0;
 	case 't':
 		options->timeout_s = (uint32_t)app_args_number(state, key, value, 1, MAX_TIMEOUT_S);
+		return 0;
+	case 'w':
+		options->wait_s = (uint32_t)app_args_number(state, key, value, 0, MAX_TIMEOUT_S);
 		return 0;
 	case ARGP_KEY_ARG:
 		app_args_error(state, "unexpected argument '%s'", value);
@@ -161,10 +166,15 @@ run_device(struct vm *vm, struct device *device, const struct options *options)
 static int
 run_vm(struct vm *vm, const struct options *options)
 {
+	const struct device_opts opts = {
+		.socket = options->socket,
+		.name = options->device,
+		.wait_ms = options->wait_s * 1000,
+	};
 	struct device device;
 	int status;
 
-	if (device_attach(&device, options->socket, options->device) != 0)
+	if (device_attach(&device, &opts) != 0)
 		return EXIT_FAILURE;
 	status = run_device(vm, &device, options);
 	device_detach(&device);
@@ -191,7 +201,11 @@ vmm_run(const struct options *options)
 int
 main(int argc, char *argv[])
 {
-	struct options options = {.rounds = DEFAULT_ROUNDS, .timeout_s = DEFAULT_TIMEOUT_S};
+	struct options options = {
+		.rounds = DEFAULT_ROUNDS,
+		.timeout_s = DEFAULT_TIMEOUT_S,
+		.wait_s = DEFAULT_WAIT_S,
+	};
 
 	app_args_parse(&argp, argc, argv, &options);
 	return vmm_run(&options);

@@ -253,6 +253,17 @@ config_write(struct pci *pci, uint32_t offset, const void *data, uint32_t count)
 		follow_write(pci, offset, data, count);
 }
 
+/* The command register is the last one: from there on the device decodes its BARs. An error is as
+ * that of any access. */
+void
+pci_restore(const struct pci *pci)
+{
+	if (pci->msix != 0)
+		pci->ops->config_write(pci->arg, pci->msix + PCI_MSIX_FLAGS, &pci->msix_control,
+			sizeof(pci->msix_control));
+	pci->ops->config_write(pci->arg, PCI_COMMAND, &pci->command, sizeof(pci->command));
+}
+
 /* The offset in our device's config space that an access to the data port means. */
 static bool
 selected_offset(const struct pci *pci, uint16_t port, uint32_t count, uint32_t *offset)

@@ -62,6 +62,10 @@ int pci_init(
 bool pci_port_read(struct pci *pci, uint16_t port, void *data, uint32_t count);
 bool pci_port_write(struct pci *pci, uint16_t port, const void *data, uint32_t count);
 
+/* The device was reset, and the guest does not know: write again what the guest has written to the
+ * registers that are known here. */
+void pci_restore(const struct pci *pci);
+
 /* Where a BAR is. False: it is nowhere, as there is no such BAR or it is switched off. */
 bool pci_bar_address(const struct pci *pci, uint32_t bar, uint64_t *address);
 

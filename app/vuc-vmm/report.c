@@ -48,6 +48,16 @@ report_series(const struct machine *machine, uint32_t index, struct series *seri
 }
 
 static void
+print_outages(const struct device *device)
+{
+	if (device->resets == 0)
+		return;
+	printf("  outages: %u, vucd ended in %u of them; mapped again: %u times\n", device->resets,
+		device->reattaches, device->remaps);
+	printf("  dropped writes: %llu\n", (unsigned long long)device->dropped_writes);
+}
+
+static void
 print_device(const struct machine *machine)
 {
 	uint32_t ids = pci_ids(&machine->pci);
@@ -66,6 +76,7 @@ print_device(const struct machine *machine)
 	printf("  mapped parts: %u of %zu, writes by eventfd: %u\n",
 		bus_count_mapped(&machine->bus), machine->device->nr_areas,
 		bus_count_eventfds(&machine->bus));
+	print_outages(machine->device);
 }
 
 /* All steps have passed but the last one, which may have failed. */
@@ -156,6 +167,10 @@ add_machine(struct app_json *json, const struct machine *machine)
 	app_json_number(json, root, "mapped_areas", bus_count_mapped(&machine->bus));
 	app_json_number(json, root, "eventfds", bus_count_eventfds(&machine->bus));
 	app_json_number(json, root, "failed_accesses", machine->device->failed_accesses);
+	app_json_number(json, root, "dropped_writes", machine->device->dropped_writes);
+	app_json_number(json, root, "outages", machine->device->resets);
+	app_json_number(json, root, "reattaches", machine->device->reattaches);
+	app_json_number(json, root, "remaps", machine->device->remaps);
 }
 
 static void

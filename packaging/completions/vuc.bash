@@ -52,7 +52,7 @@ _vuc_options() {
 			--pretend= --fault= --verbose -h,--help --usage -V,--version
 		;;
 	"vuc-vmm")
-		echo -s,--socket= -d,--device= -g,--guest= -r,--rounds= -t,--timeout= -j,--json \
+		echo -s,--socket= -d,--device= -g,--guest= -r,--rounds= -t,--timeout= -w,--wait= -j,--json \
 			-h,--help --usage -V,--version
 		;;
 	"vucctl" | "vucctl irq" | "vucctl migrate") echo "$common" ;;
@@ -102,7 +102,7 @@ _vuc_values() {
 	"vuc-refdev --pretend") echo reset unmap-all ;;
 	"vuc-refdev --bar-file" | "vuc-refdev --socket-path") echo FILE ;;
 	"vuc-vmm --device") _vuc_devices ;;
-	"vuc-vmm --guest") echo drive torment ;;
+	"vuc-vmm --guest") echo drive torment recover ;;
 	"vuc-vmm --socket" | "vucd --config") echo FILE ;;
 	"vucctl "*" --management") echo FILE ;;
 	"vucctl add --dma" | "vucctl dma-selftest --policy") echo shared message ;;

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """vuc-vmm and its guest, with a vuc-refdev behind vucd: the whole way, from an instruction on."""
 
+import contextlib
+import json
 import os
 
 import pytest
 
 import rig
+from outage_rig import FAST, Server
 
 
 @pytest.fixture(name='guest')
@@ -83,6 +86,105 @@ def test_server_reconnects(guest):
     assert '\n  pass  time accesses\n' in out
 
 
+TURNS = 300  # reads: more than one turn of a guest that recovers needs
+
+
+class Recovering:
+    """A guest that uses its device until that has returned from so many outages, at a server that
+    can be restarted and a daemon that can be killed."""
+
+    def __init__(self, start, vucd, server, outages, config='', options=()):
+        self.server, self.outages = server, outages
+        self.daemon = vucd(f'[device dev0]\nsocket = {server.socket}\n{FAST}hold-ms = 3600000\n'
+                           f'{config}')
+        self.daemon.await_state('dev0', 'free')
+        self.vmm = start(os.environ['VUC_VMM'], '--socket', self.daemon.vmm_socket, '--json',
+                         '--device=dev0', '--guest=recover', f'--rounds={outages}',
+                         '--wait=60', *options)
+
+    def await_reads(self, number=TURNS):
+        """Wait until the guest has made so many reads more, or has ended. Returns whether it runs."""
+        def reads():
+            return self.daemon.do('stats.get', device='dev0')['devices'][0]['reads']
+        first = reads()
+        rig.eventually(lambda: self.vmm.process.poll() is not None or reads() >= first + number)
+        return self.vmm.process.poll() is None
+
+    def finish(self):
+        """Returns the report of a guest that has passed."""
+        status = self.vmm.wait()
+        assert (status, self.vmm.err) == (0, b''), self.vmm.out
+        root = json.loads(self.vmm.out)
+        assert root.items() >= {'result': 'pass', 'failed_accesses': 0}.items()
+        assert len(root['steps']) == 10
+        assert self.daemon.stop() == 0
+        return root
+
+
+@pytest.fixture(name='recovering')
+def fixture_recovering(start, vucd):
+    """Skips without KVM. recovering(3, options of the server, config='')."""
+    with contextlib.ExitStack() as stack:
+        def run(outages, *options, config='', vmm=()):
+            probe = rig.Run(os.environ['VUC_VMM'], '--socket=/dev/null', '--device=dev0')
+            if probe.status == 77:
+                pytest.skip('there is no use of /dev/kvm here')
+            return Recovering(start, vucd, stack.enter_context(Server(*options)), outages, config,
+                              vmm)
+        yield run
+
+
+@pytest.mark.parametrize('config,areas', [('', 3), ('map = none\n', 0)])
+def test_vucd_killed(recovering, config, areas):
+    """The guest goes on with the next daemon: memory, interrupts, mapped parts and the doorbell by
+    eventfd are there."""
+    guest = recovering(4, config=config)
+    for _ in range(guest.outages):
+        assert guest.await_reads()
+        guest.daemon.kill_and_run()
+    report = guest.finish()
+    assert report.items() >= {'outages': 4, 'reattaches': 4, 'remaps': 4, 'mapped_areas': areas,
+                              'eventfds': 1}.items()
+
+
+def test_vucd_and_server_killed(recovering):
+    """The mapped parts are those of another file then, at the same place in the guest."""
+    guest = recovering(3)
+    for _ in range(guest.outages):
+        assert guest.await_reads()
+        guest.server.kill()
+        guest.server.start()
+        guest.daemon.kill_and_run()
+    report = guest.finish()
+    assert report['reattaches'] == 3
+    assert report['mapped_areas'] == 3
+
+
+@pytest.mark.parametrize('keeps_files', [False, True])
+def test_server_killed(recovering, folder, keeps_files):
+    """Only if the files of the mapped parts are others, they are mapped again."""
+    options = [f'--bar-file={folder}'] if keeps_files else []
+    guest = recovering(3, *options)
+    while guest.await_reads():
+        guest.server.restart(*options)
+    report = guest.finish()
+    assert report['outages'] >= 3
+    assert report['reattaches'] == 0
+    assert report['remaps'] == 0 if keeps_files else report['remaps'] >= 3
+    assert report['eventfds'] == 1
+
+
+def test_vucd_killed_for_good(recovering):
+    """A daemon that does not come back is waited for, but not for ever."""
+    guest = recovering(1, vmm=['--wait=1'])
+    assert guest.await_reads()
+    guest.daemon.process.kill()
+    assert guest.vmm.wait() == 1
+    assert guest.vmm.err.startswith(b'vuc-vmm: device dev0: the daemon has ended: cannot connect ')
+    assert guest.vmm.err.count(b'\n') == 1
+    assert json.loads(guest.vmm.out)['reattaches'] == 0
+
+
 def test_no_device(guest):
     run = guest(device='other', status=1)
     assert 'device other: ' in run.err and run.out == ''
@@ -99,7 +201,7 @@ def test_no_device(guest):
     (['--device=a', '--rounds=+1'], "--rounds: '+1' is not a number"),
     (['--device=a', '--timeout=99999999999999999999'],
      '--timeout: 99999999999999999999 is not within 1 ... 3600'),
-    (['--device=a', '--guest=other'], "--guest: 'other' is neither drive nor torment")])
+    (['--device=a', '--guest=other'], "--guest: 'other' is not drive, torment or recover")])
 def test_wrong_options(args, text):
     run = rig.Run(os.environ['VUC_VMM'], *args)
     assert (run.status, run.out) == (2, '')

@@ -34,6 +34,7 @@ test_numbers(void)
 		{REFDEV_BY_MESSAGE, REFDEV_DMA_BY_MESSAGE},
 		{REFDEV_BY_MMAP, REFDEV_DMA_BY_MMAP},
 		{REFDEV_FROM_BAR_2, REFDEV_DMA_SRC_BAR2},
+		{REFDEV_DMA_IS_BUSY, REFDEV_DMA_STATUS_BUSY},
 		{REFDEV_DMA_IS_DONE, REFDEV_DMA_STATUS_DONE},
 		{REFDEV_DOORBELL_EVENT, REFDEV_DOORBELL_MATCH},
 		{REFDEV_BAR_4_MAPPED, REFDEV_BAR4_AREA_0},
@@ -65,14 +66,20 @@ port_out(struct guest *guest, uint16_t port, uint32_t value)
 static void
 test_ports(void)
 {
-	struct guest guest = {.program = GUEST_TORMENT, .rounds = 12, .exits = 34};
+	struct guest guest = {
+		.program = GUEST_TORMENT, .rounds = 12, .exits = 34, .resets = 56, .areas = 78};
 
 	CU_ASSERT_EQUAL(port_in(&guest, GUEST_PORT_PROGRAM), GUEST_TORMENT);
 	CU_ASSERT_EQUAL(port_in(&guest, GUEST_PORT_ROUNDS), 12);
 	CU_ASSERT_EQUAL(port_in(&guest, GUEST_PORT_EXITS), 34);
+	CU_ASSERT_EQUAL(port_in(&guest, GUEST_PORT_RESETS), 56);
+	CU_ASSERT_EQUAL(port_in(&guest, GUEST_PORT_AMISS), 56);
+	CU_ASSERT_EQUAL(port_in(&guest, GUEST_PORT_AREAS), 78);
 	port_out(&guest, GUEST_PORT_STEP, GUEST_STEP_SCAN);
 	port_out(&guest, GUEST_PORT_STEP, GUEST_STEP_DMA);
 	CU_ASSERT(guest.nr_steps == 2 && guest.steps[1] == GUEST_STEP_DMA);
+	port_out(&guest, GUEST_PORT_STEP, GUEST_STEP_SCAN);
+	CU_ASSERT(guest.nr_steps == 1 && guest.steps[0] == GUEST_STEP_SCAN);
 	port_out(&guest, GUEST_PORT_SERIES, GUEST_SERIES_POST);
 	CU_ASSERT(guest.series[GUEST_SERIES_POST] && !guest.series[GUEST_SERIES_READ]);
 	port_out(&guest, GUEST_PORT_SEEN, 5);

@@ -301,6 +301,22 @@ test_msix(void)
 	CU_ASSERT_EQUAL(fake.config[0x53], 0xc0);
 }
 
+/* A device that was reset gets what the guest has written, and nothing else changes. */
+static void
+test_restore(void)
+{
+	config_write(PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+	config_write(0x50, 0x80070000 | PCI_CAP_ID_MSIX, 4);
+	prepare();
+	pci_restore(&pci);
+	expect_told(2, 0, 0);
+	CU_ASSERT_EQUAL(fake.config[PCI_COMMAND], PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	CU_ASSERT_EQUAL(fake.config[0x53], 0x80);
+	pci.msix = 0;
+	pci_restore(&pci);
+	expect_told(3, 0, 0);
+}
+
 /* A device that fails is seen as one that is not there, and what it refuses has no effect. */
 static void
 test_device_fails(void)
@@ -388,6 +404,7 @@ main(void)
 		{"bytes of BARs", test_bytes_of_bars},
 		{"command", test_command},
 		{"MSI-X control", test_msix},
+		{"restore", test_restore},
 		{"device fails", test_device_fails},
 		{"capabilities", test_capabilities},
 		{"impossible BARs", test_impossible_bars},

@@ -84,7 +84,7 @@ guest_image:
 	cmp	$GUEST_TORMENT, %eax
 	je	torment
 	cmpl	$REFDEV_IDS, AT(ids)
-	je	drive_refdev
+	je	refdev
 	cmpl	$GPIO_IDS, AT(ids)
 	je	drive_gpio
 	mov	$GUEST_NO_DRIVER, %eax
@@ -99,12 +99,20 @@ finish:
 	out	%eax, $GUEST_PORT_RESULT
 	jmp	finish
 
-/* Fail unless %eax is %edx. */
+/* Fail unless %eax is %edx, or something went wrong because the device was reset meanwhile. */
 expect:
 	cmp	%edx, %eax
 	jne	1f
 	ret
-1:	out	%eax, $GUEST_PORT_SEEN
+1:	mov	%eax, %ecx
+	in	$GUEST_PORT_PROGRAM, %eax
+	cmp	$GUEST_RECOVER, %eax
+	jne	2f
+	in	$GUEST_PORT_AMISS, %eax
+	cmp	%eax, AT(resets)
+	jne	refdev_recover
+2:	mov	%ecx, %eax
+	out	%eax, $GUEST_PORT_SEEN
 	TELL	GUEST_PORT_EXPECTED, %edx
 	mov	$GUEST_FAIL, %eax
 	jmp	finish

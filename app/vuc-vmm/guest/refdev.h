@@ -31,6 +31,7 @@
 #define REFDEV_BY_MESSAGE  0
 #define REFDEV_BY_MMAP     2
 #define REFDEV_FROM_BAR_2  0x20
+#define REFDEV_DMA_IS_BUSY 1
 #define REFDEV_DMA_IS_DONE 2
 
 /* The value that an ioeventfd stands for. */
