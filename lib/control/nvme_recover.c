@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "vmm.h"
 
 /* NVM Express 1.4, sections 4.2, 4.6 and 5.2. */
 #define PAGE_MASK           4095u
@@ -18,6 +19,9 @@
 
 /* Event requests that are looked at: drivers have no more than 16. */
 #define MAX_REQUESTS 64u
+
+/* A driver makes its request soon after it has enabled the controller, or never. */
+#define MAX_LOOKS 20u
 
 /* One of the two queues, as it lies in the guest's memory. */
 struct nvme_queue {
@@ -130,11 +134,11 @@ completion_is_empty(const struct admin_queues *a, uint32_t index)
 }
 
 /* How many entries the controller has taken out of the submission queue since a command was
- * completed; false: it was not, or all that is in that queue came later. */
+ * completed; false: it was not, by the last completions. */
 static bool
-find_completed(const struct admin_queues *a, uint32_t cid, uint32_t *since)
+find_completed(const struct admin_queues *a, uint32_t cid, uint32_t last, uint32_t *since)
 {
-	for (uint32_t i = 1; i <= a->cq.size && i <= a->sq.size; i++) {
+	for (uint32_t i = 1; i <= a->cq.size && i <= last; i++) {
 		uint32_t index = (a->tail + a->cq.size - i) % a->cq.size;
 		uint32_t head;
 
@@ -148,13 +152,14 @@ find_completed(const struct admin_queues *a, uint32_t cid, uint32_t *since)
 }
 
 /* Commands stay in the queue until others take their place, so a completion of the same id may be
- * of this one or of one before it. back: it is so many entries before the head. */
+ * of this one or of one before it; all of them are newer than a completion with as many behind it.
+ * back: it is so many entries before the head. */
 static bool
 request_is_outstanding(const struct admin_queues *a, uint32_t cid, uint32_t back)
 {
 	uint32_t since;
 
-	return !find_completed(a, cid, &since) || back % a->sq.size <= since;
+	return !find_completed(a, cid, a->sq.size, &since) || back % a->sq.size <= since;
 }
 
 /* The entry at the head itself comes last: it is the oldest one, unless the controller took it
@@ -179,21 +184,45 @@ queues_find_request(const struct admin_queues *a, uint32_t *cid, uint32_t *head)
 	return -ENOENT;
 }
 
+/* One that was seen before, whose entry has been taken by others since. */
+static int
+queues_find_known(const struct admin_queues *a, const struct vuc_nvme_queues *queues,
+	const struct nvme_watch *watch, uint32_t *cid, uint32_t *head)
+{
+	uint32_t since;
+
+	if (!watch->known || watch->enables != queues->enables ||
+		find_completed(a, watch->cid, a->cq.size, &since))
+		return -ENOENT;
+	*cid = watch->cid;
+	*head = a->head;
+	return 0;
+}
+
+static int
+queues_look_at(struct admin_queues *a, const struct vuc_nvme_queues *queues,
+	const struct dma_maps *maps, struct vuc_error *why)
+{
+	int rc = queues_locate(a, queues, maps, why);
+
+	if (rc == 0)
+		rc = queues_find_tail(a, why);
+	return rc == 0 ? queues_find_head(a, why) : rc;
+}
+
 int
 nvme_event_find(struct nvme_event *event, const struct vuc_nvme_queues *queues,
-	const struct dma_maps *maps, struct vuc_error *why)
+	const struct dma_maps *maps, const struct nvme_watch *watch, struct vuc_error *why)
 {
 	struct admin_queues a;
 	uint32_t cid, head;
-	int rc = queues_locate(&a, queues, maps, why);
+	int rc = queues_look_at(&a, queues, maps, why);
 
-	if (rc == 0)
-		rc = queues_find_tail(&a, why);
-	if (rc == 0)
-		rc = queues_find_head(&a, why);
 	if (rc != 0)
 		return rc;
 	rc = queues_find_request(&a, &cid, &head);
+	if (rc != 0)
+		rc = queues_find_known(&a, queues, watch, &cid, &head);
 	if (rc != 0)
 		return vuc_error_set(why, rc, "no asynchronous event request is outstanding");
 	*event = (struct nvme_event){
@@ -201,6 +230,19 @@ nvme_event_find(struct nvme_event *event, const struct vuc_nvme_queues *queues,
 		.words = {PERSISTENT_ERROR, 0, head, cid | a.phase << 16},
 	};
 	return 0;
+}
+
+bool
+nvme_watch_look(
+	struct nvme_watch *watch, const struct vuc_nvme_queues *queues, const struct dma_maps *maps)
+{
+	struct admin_queues a;
+	struct vuc_error why;
+	uint32_t head;
+
+	watch->known = queues_look_at(&a, queues, maps, &why) == 0 &&
+		queues_find_request(&a, &watch->cid, &head) == 0;
+	return watch->known;
 }
 
 /* The last word has the phase tag. */
@@ -217,11 +259,11 @@ nvme_event_write(const struct nvme_event *event)
 
 /* ---- on the poller's thread: the guest's accesses to the registers pass there ---- */
 
-/* A control_device_fn: 1 when the controller has failed. */
+/* A control_device_fn: 1 when the controller is enabled. */
 static int
 queues_get(struct vuc_device *dev, void *arg)
 {
-	return vuc_device_failed_nvme(dev, arg);
+	return vuc_device_nvme_queues(dev, arg);
 }
 
 /* A control_device_fn: 1 when the event was written. */
@@ -231,10 +273,31 @@ event_write(struct vuc_device *dev, void *arg)
 	struct vuc_nvme_queues queues;
 
 	/* A driver that has written CC is going to begin with empty queues. */
-	if (!vuc_device_failed_nvme(dev, &queues))
+	if (!vuc_device_nvme_queues(dev, &queues) || !queues.failed)
 		return 0;
 	nvme_event_write(arg);
 	return 1;
+}
+
+void
+vmm_watch_nvme(struct control_vmm *v)
+{
+	struct nvme_watch *watch = &v->nvme;
+	uint32_t enables = vuc_device_nvme_enables(v->link->dev);
+	struct vuc_nvme_queues queues;
+
+	if (enables != watch->enables)
+		*watch = (struct nvme_watch){.enables = enables, .looks = MAX_LOOKS};
+	if (watch->looks == 0)
+		return;
+	watch->looks--;
+	if (vmm_call(v, queues_get, &queues, NULL) > 0 && queues.enables == enables &&
+		!queues.failed && nvme_watch_look(watch, &queues, &v->maps)) {
+		watch->looks = 0;
+		vmm_log(v, VUC_LOG_DEBUG,
+			"the guest's NVMe driver has requested events by admin command %u",
+			watch->cid);
+	}
 }
 
 void
@@ -244,9 +307,9 @@ vmm_recover_nvme(struct control_vmm *v)
 	struct vuc_error why = {0};
 	struct nvme_event event;
 
-	if (vmm_call(v, queues_get, &queues, NULL) <= 0)
+	if (vmm_call(v, queues_get, &queues, NULL) <= 0 || !queues.failed)
 		return;
-	if (nvme_event_find(&event, &queues, &v->maps, &why) != 0)
+	if (nvme_event_find(&event, &queues, &v->maps, &v->nvme, &why) != 0)
 		vmm_log(v, VUC_LOG_NOTICE,
 			"the guest's NVMe driver gets no event, but sees in CSTS that the "
 			"controller has failed: %s",

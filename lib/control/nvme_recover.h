@@ -11,7 +11,16 @@
 
 #include "dma_maps.h"
 #include "record.h"
-#include "vmm.h"
+
+struct control_vmm;
+
+/* Other commands take the place of an event request in its queue, so its id is kept. */
+struct nvme_watch {
+	uint32_t enables;   /* of the controller, when it was looked for last */
+	unsigned int looks; /* that are left */
+	bool known;
+	uint32_t cid;
+};
 
 /* A completion that is to be written. */
 struct nvme_event {
@@ -20,19 +29,27 @@ struct nvme_event {
 };
 
 /*
- * Find an event request that is outstanding, and where it is to be completed. All that is read may
- * be anything, and change at any time; nothing beyond the mappings is touched. Returns 0; or a
- * negative errno with the reason, and the event is left alone: the queues are not where memory is
- * mapped, or are no queues, or no request is outstanding.
+ * Find an event request that is outstanding, and where it is to be completed; watch: one that was
+ * seen before counts unless there is a completion of it. All that is read may be anything, and
+ * change at any time; nothing beyond the mappings is touched. Returns 0; or a negative errno with
+ * the reason, and the event is left alone: the queues are not where memory is mapped, or are no
+ * queues, or no request is outstanding.
  */
 int nvme_event_find(struct nvme_event *event, const struct vuc_nvme_queues *queues,
-	const struct dma_maps *maps, struct vuc_error *why);
+	const struct dma_maps *maps, const struct nvme_watch *watch, struct vuc_error *why);
 
 /* Write it, so that who looks for it finds all of it. */
 void nvme_event_write(const struct nvme_event *event);
 
-/* On the VMM's thread, after a return: complete the event request of the guest's driver, unless it
- * has begun to reset the controller. Its interrupt is still to be signalled. */
+/* Look once for an event request of a controller that was enabled. Returns whether it is known. */
+bool nvme_watch_look(struct nvme_watch *watch, const struct vuc_nvme_queues *queues,
+	const struct dma_maps *maps);
+
+/* On the VMM's thread, now and then: look for the event request of the guest's driver. */
+void vmm_watch_nvme(struct control_vmm *v);
+
+/* On the VMM's thread, after a return: complete that event request, unless the driver has begun to
+ * reset the controller. Its interrupt is still to be signalled. */
 void vmm_recover_nvme(struct control_vmm *v);
 
 #endif /* VUC_LIB_CONTROL_NVME_RECOVER_H */

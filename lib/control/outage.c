@@ -15,7 +15,6 @@
 #include "clock.h"
 #include "error.h"
 #include "hold.h"
-#include "nvme_recover.h"
 #include "post.h"
 #include "record.h"
 #include "watch.h"

@@ -12,6 +12,7 @@
 #include "control.h"
 #include "dma_maps.h"
 #include "guard.h"
+#include "nvme_recover.h"
 #include "packet.h"
 #include "remote.h"
 #include "shared_memory.h"
@@ -76,6 +77,7 @@ struct control_vmm {
 	struct vmm_queue queues[VUC_SHM_MAX_QUEUES];
 	bool *irqs; /* by index: something was done with it */
 	struct dma_maps maps;
+	struct nvme_watch nvme;
 	struct packet packet;        /* the request at hand */
 	struct vuc_closers *closers; /* of its descriptors, and of its socket */
 	struct vuc_closer *closer;

@@ -128,7 +128,8 @@ struct vuc_device {
 	bool own_group;
 	unsigned int holds;               /* see device_hold() */
 	struct recorded_range table;      /* the MSI-X table, see recorded */
-	struct recorded_range registers;  /* those of an NVMe controller */
+	struct recorded_range registers;  /* those of an NVMe controller, */
+	_Atomic uint32_t nvme_enables;    /* and how often it was enabled */
 	struct operation_list operations; /* that have not ended, in order */
 	struct device_link twin;          /* for the server's commands, when negotiated */
 	TAILQ_ENTRY(vuc_device) link;

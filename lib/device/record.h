@@ -35,7 +35,7 @@ struct vuc_record_opts {
 	/* By whom eventfds are closed, which may be files of the client's own file system; held
 	 * until the record is stopped. NULL: they are closed on the thread that polls. */
 	struct vuc_closer *closer;
-	/* Of an NVMe controller, keep what vuc_device_failed_nvme() says; and after a restore let
+	/* Of an NVMe controller, keep what vuc_device_nvme_queues() says; and after a restore let
 	 * it say that it has failed (CSTS.CFS), until the client writes CC: it may have commands
 	 * under way that the new server knows nothing of. */
 	bool recovers_nvme;
@@ -119,9 +119,14 @@ struct vuc_nvme_queues {
 	uint64_t asq;
 	uint64_t acq;
 	uint32_t aqa;
+	uint32_t enables; /* see vuc_device_nvme_enables() */
+	bool failed;      /* it was restored, and the client has not written CC since */
 };
 
-/* Whether it was restored, and its client, which had enabled it, has not written CC since. */
-bool vuc_device_failed_nvme(const struct vuc_device *dev, struct vuc_nvme_queues *queues);
+/* Whether it is a controller that is to be recovered, and that the client has enabled. */
+bool vuc_device_nvme_queues(const struct vuc_device *dev, struct vuc_nvme_queues *queues);
+
+/* How often the client has enabled it; any thread, while the device is open. */
+uint32_t vuc_device_nvme_enables(const struct vuc_device *dev);
 
 #endif /* VUC_DEVICE_RECORD_H */

@@ -4,6 +4,7 @@
  * the controller is disabled, and whoever has enabled it has commands under way that are lost. */
 
 #include <endian.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include <linux/pci_regs.h>
@@ -44,6 +45,12 @@ nvme_get32(const struct record_nvme *n, uint32_t reg)
 	return le32toh(value);
 }
 
+static bool
+nvme_is_enabled(const struct record_nvme *n)
+{
+	return (nvme_get32(n, REG_CC) & CC_EN) != 0;
+}
+
 void
 record_find_nvme(struct device_record *r)
 {
@@ -75,17 +82,20 @@ record_note_nvme(struct device_record *r, uint64_t offset, const void *data, siz
 {
 	uint64_t begin = offset > REG_CC ? offset : REG_CC;
 	uint64_t end = offset + count < REG_END ? offset + count : REG_END;
+	bool was_enabled = nvme_is_enabled(&r->nvme);
 
 	memcpy(r->nvme.regs + (begin - REG_CC), (const uint8_t *)data + (begin - offset),
 		end - begin);
 	if (begin < REG_CC + sizeof(uint32_t))
 		nvme_clear_failure(r);
+	if (nvme_is_enabled(&r->nvme) && !was_enabled)
+		atomic_fetch_add_explicit(&r->dev->nvme_enables, 1, memory_order_relaxed);
 }
 
 void
 record_fail_nvme(struct device_record *r)
 {
-	if ((nvme_get32(&r->nvme, REG_CC) & CC_EN) == 0)
+	if (!nvme_is_enabled(&r->nvme))
 		return;
 	r->nvme.failed = true;
 	r->dev->recorded.reads |= 1u << VFIO_PCI_BAR0_REGION_INDEX;
@@ -106,14 +116,22 @@ record_overlay_nvme(const struct device_record *r, uint64_t offset, void *data, 
 }
 
 VUC_PRIVATE bool
-vuc_device_failed_nvme(const struct vuc_device *dev, struct vuc_nvme_queues *queues)
+vuc_device_nvme_queues(const struct vuc_device *dev, struct vuc_nvme_queues *queues)
 {
 	const struct device_record *r = dev->record;
 
-	if (r == NULL || !r->nvme.failed)
+	if (r == NULL || !nvme_is_enabled(&r->nvme))
 		return false;
 	queues->asq = nvme_get64(&r->nvme, REG_ASQ);
 	queues->acq = nvme_get64(&r->nvme, REG_ACQ);
 	queues->aqa = nvme_get32(&r->nvme, REG_AQA);
+	queues->enables = vuc_device_nvme_enables(dev);
+	queues->failed = r->nvme.failed;
 	return true;
+}
+
+VUC_PRIVATE uint32_t
+vuc_device_nvme_enables(const struct vuc_device *dev)
+{
+	return atomic_load_explicit(&dev->nvme_enables, memory_order_relaxed);
 }

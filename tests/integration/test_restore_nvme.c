@@ -32,7 +32,7 @@ has_failed(void)
 {
 	struct vuc_nvme_queues queues;
 
-	return vuc_device_failed_nvme(dut, &queues);
+	return vuc_device_nvme_queues(dut, &queues) && queues.failed;
 }
 
 static void
@@ -59,8 +59,11 @@ test_failure(void)
 
 	enable();
 	CU_ASSERT_FALSE(has_failed());
+	CU_ASSERT_EQUAL(vuc_device_nvme_enables(dut), 1);
 	lose_and_restore();
-	CU_ASSERT_TRUE_FATAL(vuc_device_failed_nvme(dut, &queues));
+	CU_ASSERT_TRUE_FATAL(vuc_device_nvme_queues(dut, &queues));
+	CU_ASSERT_TRUE(queues.failed);
+	CU_ASSERT_EQUAL(queues.enables, 1);
 	CU_ASSERT_EQUAL(queues.aqa, 0x001f003f);
 	CU_ASSERT_EQUAL(queues.asq, 0x123456000);
 	CU_ASSERT_EQUAL(queues.acq, 0x789abc000);
@@ -79,7 +82,11 @@ test_failure(void)
 	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), 0x10101012);
 	CU_ASSERT_EQUAL(write_region(0, CC, 0, 4), 0);
 	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), 0x10101010);
-	CU_ASSERT_FALSE(has_failed());
+	CU_ASSERT_FALSE(vuc_device_nvme_queues(dut, &queues));
+	enable();
+	CU_ASSERT_EQUAL(write_region(0, CC, ENABLED | 1 << 14, 4), 0);
+	CU_ASSERT_TRUE(vuc_device_nvme_queues(dut, &queues));
+	CU_ASSERT_EQUAL(queues.enables, 2);
 }
 
 /* It stays so through another loss, and comes again with the next one. */

@@ -212,7 +212,7 @@ set_up_memory(struct nvme *n)
 		.flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE,
 	};
 
-	n->fd = vuc_memfd_create("guest", MEMORY_SIZE, 0);
+	n->fd = vuc_memfd_create("guest", MEMORY_SIZE, F_SEAL_SHRINK);
 	CU_ASSERT_FATAL(n->fd >= 0);
 	n->memory = mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, n->fd, 0);
 	CU_ASSERT_FATAL(n->memory != MAP_FAILED);

@@ -3,13 +3,15 @@
 /*
  * An NVMe driver over libvuc-vmm that goes on while the server is killed and started again:
  * test_nvme_restart SOCKET DEVICE RECOVER, the latter as vucd has it for the device. It writes and
- * verifies blocks of namespace 1 until the end of its standard input, and prints a line "back N"
- * when it has verified all blocks after the Nth return.
+ * verifies blocks of namespace 1 until the end of its standard input, each byte of which makes it
+ * fill its admin queue, and print a line "filled". It prints a line "back N" when it has verified
+ * all blocks after the Nth return.
  */
 
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "nvme_driver.h"
@@ -84,12 +86,33 @@ verify_all(uint32_t except)
 	return true;
 }
 
+/* Until nothing of commands before is left in the admin queue. */
+static bool
+fill_admin_queue(void)
+{
+	for (unsigned int i = 0; i < NVME_ENTRIES; i++) {
+		if (!nvme_execute(&nvme, &nvme.admin,
+			    (struct nvme_command){
+				    .opcode = NVME_IDENTIFY, .prp = {nvme_iova(DATA)}, .cdw10 = 1}))
+			return false;
+	}
+	return true;
+}
+
 static bool
 is_asked_to_end(void)
 {
 	struct pollfd input = {.fd = 0, .events = POLLIN};
+	char c;
 
-	return poll(&input, 1, 0) == 1;
+	if (poll(&input, 1, 0) != 1)
+		return false;
+	if (read(0, &c, 1) != 1)
+		return true;
+	CU_ASSERT_TRUE(fill_admin_queue());
+	printf("filled\n");
+	fflush(stdout);
+	return false;
 }
 
 static bool

@@ -89,6 +89,12 @@ class Nvme(rig.Process):
         """Wait until it has verified all blocks after so many returns."""
         self.await_output(f'\nback {number}\n')
 
+    def fill_admin_queue(self):
+        before = self.out.count(b'\nfilled\n')
+        self.process.stdin.write(b'.')
+        self.process.stdin.flush()
+        assert self.await_event(lambda: self.out.count(b'\nfilled\n') > before), self.out
+
     def finish(self):
         self.process.stdin.close()
         assert self.wait() == 0, self.out

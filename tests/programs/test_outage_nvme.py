@@ -25,27 +25,51 @@ def fixture_server():
     yield from rig.starter(Server)
 
 
-@pytest.mark.parametrize('recover', ['nvme', 'none'])
-@pytest.mark.parametrize('way', ['mapped', 'trapped'])
-def test_killed(server, vucd, driver, folder, way, recover):
-    """Doorbells are the same file throughout, or are written by messages. The driver gets an event,
-    and sees in CSTS, that the controller has failed, or nothing."""
+@pytest.fixture(name='disk')
+def fixture_disk(folder):
     with open(f'{folder}/disk', 'wb') as disk:
         disk.truncate(1 << 20)
+    return f'--device=nvme:{folder}/disk'
+
+
+@pytest.mark.parametrize('recover', ['nvme', 'none'])
+@pytest.mark.parametrize('way', ['mapped', 'trapped', 'by message'])
+def test_killed(server, vucd, driver, folder, disk, way, recover):
+    """Doorbells are the same file throughout, or are written by messages, as is all memory. The
+    driver gets an event, and sees in CSTS, that the controller has failed, or nothing."""
     os.mkdir(f'{folder}/bars')
-    options = [f'--device=nvme:{folder}/disk']
+    options = [disk]
     if way == 'mapped':
         options.append(f'--bar-file={folder}/bars')
     target = server(*options)
-    more = 'map = none\n' if way == 'trapped' else ''
+    more = 'map = none\n' if way != 'mapped' else ''
+    if way == 'by message':
+        more += 'dma = message\n'
     if recover == 'none':
         more += 'recover = none\n'
     daemon = vucd(f'[device nvme0]\nsocket = {target.socket}\n{HOLD}{more}')
     daemon.await_state('nvme0', 'free')
     vmm = driver(daemon, 'nvme0', recover)
-    vmm.await_output(f'# doorbells are {way}\nback 0\n')
+    vmm.await_output(f'# doorbells are {"mapped" if way == "mapped" else "trapped"}\nback 0\n')
     for number in range(ROUNDS):
         target.restart(*options)
+        vmm.await_back(number + 1)
+    vmm.finish()
+    assert daemon.stop() == 0
+
+
+def test_filled_admin_queue(server, vucd, driver, disk):
+    """The event request has left its queue, but was seen there before."""
+    target = server(disk)
+    daemon = vucd(f'log-level = debug\n[device nvme0]\nsocket = {target.socket}\n'
+                  f'{HOLD}map = none\n')
+    daemon.await_state('nvme0', 'free')
+    vmm = driver(daemon, 'nvme0')
+    seen = b"the guest's NVMe driver has requested events by admin command 31420"
+    for number in range(2):
+        assert daemon.await_event(lambda: daemon.err.count(seen) > number)
+        vmm.fill_admin_queue()
+        target.restart(disk)
         vmm.await_back(number + 1)
     vmm.finish()
     assert daemon.stop() == 0

@@ -21,9 +21,12 @@
 #define SQ       IOVA
 #define CQ       (IOVA + 4 * PAGE)
 
+#define AQA(sq, cq) (((cq)-1) << 16 | ((sq)-1))
+
 #define NR_ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
 static struct dma_maps maps;
+static struct nvme_watch watch;
 static int memory_fd, wake_fd;
 static uint8_t *memory; /* as the guest has it */
 
@@ -43,6 +46,7 @@ set_up(void)
 	const struct dma_maps_opts opts = {.max = 4, .max_bytes = 1 << 20, .budget = 1 << 20};
 
 	CU_ASSERT_EQUAL_FATAL(guard_install(), 0);
+	watch = (struct nvme_watch){0};
 	memory_fd = memfd_create("guest", MFD_CLOEXEC);
 	wake_fd = eventfd(0, EFD_CLOEXEC);
 	CU_ASSERT_EQUAL_FATAL(ftruncate(memory_fd, (PAGES + 1) * PAGE), 0);
@@ -68,6 +72,7 @@ struct queues {
 	uint32_t sq_size, cq_size;
 	uint32_t sq_tail, cq_tail;
 	uint32_t phase;
+	struct vuc_nvme_queues is;
 };
 
 static void
@@ -95,7 +100,8 @@ put_completion(struct queues *q, uint32_t cid)
 }
 
 /* "s1 c1" submits command 1, and completes it; "e31" requests an event; "x3(...)" is that thrice;
- * "r" enables the controller anew: its completions are cleared, commands stay. */
+ * "r" enables the controller anew: its completions are cleared, commands stay. "w" looks for a
+ * request. */
 static const char *
 run_script(struct queues *q, const char *s)
 {
@@ -114,7 +120,9 @@ run_script(struct queues *q, const char *s)
 			memset(memory + (CQ - IOVA), 0, q->cq_size * 16);
 			q->sq_tail = q->cq_tail = 0;
 			q->phase = 1;
-		}
+			q->is.enables++;
+		} else if (step == 'w')
+			CU_ASSERT_TRUE(nvme_watch_look(&watch, &q->is, &maps))
 		for (; step == 'x' && n > 0; n--)
 			s = run_script(q, body) + 1;
 		while (*s == ' ')
@@ -162,6 +170,10 @@ static const struct {
 	{"the largest ones", 256, 1024, "x1500(s1 c1) e31 s1 c1",
 		"entry 477: id 31, phase 0, head 222"},
 	{"all completions unread", 16, 8, "e31 x7(s1 c1)", "entry 7: id 31, phase 1, head 8"},
+	{"overwritten, and seen before", 8, 16, "e31 w x8(s1 c1)",
+		"entry 8: id 31, phase 1, head 1"},
+	{"seen before, and completed", 8, 16, "e31 w c31 x8(s1 c1)", NULL},
+	{"seen before, and the controller enabled anew", 8, 16, "e31 w x8(s1 c1) r s1 c1", NULL},
 	{"enabled anew, and requested anew", 16, 16, "s1 c1 e31 s2 c2 r s1 c1 s2 c2 e31 s3 c3",
 		"entry 3: id 31, phase 1, head 4"},
 };
@@ -197,10 +209,13 @@ test_scripts(void)
 	static uint8_t before[PAGES * PAGE];
 
 	for (unsigned int i = 0; i < NR_ROWS(scripts); i++) {
+		uint32_t sq_size = scripts[i].sq_size, cq_size = scripts[i].cq_size;
 		struct queues q = {
-			.sq_size = scripts[i].sq_size, .cq_size = scripts[i].cq_size, .phase = 1};
-		const struct vuc_nvme_queues queues = {
-			.aqa = (q.cq_size - 1) << 16 | (q.sq_size - 1), .asq = SQ, .acq = CQ};
+			.sq_size = sq_size,
+			.cq_size = cq_size,
+			.phase = 1,
+			.is = {SQ, CQ, AQA(sq_size, cq_size), 1, false},
+		};
 		struct vuc_error why = {0};
 		struct nvme_event event;
 		char text[64] = "";
@@ -208,15 +223,17 @@ test_scripts(void)
 
 		vuc_tap_row("%s", scripts[i].name);
 		memset(memory, 0, PAGES * PAGE);
+		watch = (struct nvme_watch){.enables = 1};
 		run_script(&q, scripts[i].script);
 		memcpy(before, memory, PAGES * PAGE);
-		rc = nvme_event_find(&event, &queues, &maps, &why);
+		rc = nvme_event_find(&event, &q.is, &maps, &watch, &why);
 		CU_ASSERT_EQUAL(memcmp(memory, before, PAGES * PAGE), 0);
 		CU_ASSERT_EQUAL(rc, scripts[i].event != NULL ? 0 : -ENOENT);
 		if (rc != 0)
 			continue;
 		describe(text, sizeof(text), &event);
-		if (scripts[i].event == NULL || strcmp(text, scripts[i].event) != 0)
+		CU_ASSERT_PTR_NOT_NULL_FATAL(scripts[i].event);
+		if (strcmp(text, scripts[i].event) != 0)
 			printf("# %s\n", text);
 		CU_ASSERT_STRING_EQUAL(text, scripts[i].event);
 		expect_written(before, &event);
@@ -225,8 +242,6 @@ test_scripts(void)
 
 /* ---- what a hostile driver may have written ---- */
 
-#define AQA(sq, cq) (((cq)-1) << 16 | ((sq)-1))
-
 static const struct {
 	const char *name;
 	struct vuc_nvme_queues queues;
@@ -234,33 +249,34 @@ static const struct {
 	const char *why;
 } places[] = {
 	{"all zero", {0}, -EINVAL, "1 entries at 0x0 are no admin submission queue"},
-	{"one command", {SQ, CQ, AQA(1, 16)}, -EINVAL,
+	{"one command", {SQ, CQ, AQA(1, 16), 0, false}, -EINVAL,
 		"1 entries at 0x7f000000 are no admin submission queue"},
-	{"one completion", {SQ, CQ, AQA(16, 1)}, -EINVAL,
+	{"one completion", {SQ, CQ, AQA(16, 1), 0, false}, -EINVAL,
 		"1 entries at 0x7f004000 are no admin completion queue"},
-	{"commands in the middle of a page", {SQ + 64, CQ, AQA(16, 16)}, -EINVAL,
+	{"commands in the middle of a page", {SQ + 64, CQ, AQA(16, 16), 0, false}, -EINVAL,
 		"16 entries at 0x7f000040 are no admin submission queue"},
-	{"completions at an odd address", {SQ, CQ + 1, AQA(16, 16)}, -EINVAL,
+	{"completions at an odd address", {SQ, CQ + 1, AQA(16, 16), 0, false}, -EINVAL,
 		"16 entries at 0x7f004001 are no admin completion queue"},
-	{"commands where nothing is mapped", {SQ - PAGE, CQ, AQA(16, 16)}, -EFAULT,
+	{"commands where nothing is mapped", {SQ - PAGE, CQ, AQA(16, 16), 0, false}, -EFAULT,
 		"no memory is mapped for the admin submission queue at 0x7efff000"},
-	{"completions where nothing is mapped", {SQ, READONLY + PAGE, AQA(16, 16)}, -EFAULT,
-		"no memory is mapped for the admin completion queue at 0x7f009000"},
-	{"completions that cannot be written", {SQ, READONLY, AQA(16, 16)}, -EFAULT,
+	{"completions where nothing is mapped", {SQ, READONLY + PAGE, AQA(16, 16), 0, false},
+		-EFAULT, "no memory is mapped for the admin completion queue at 0x7f009000"},
+	{"completions that cannot be written", {SQ, READONLY, AQA(16, 16), 0, false}, -EFAULT,
 		"no memory is mapped for the admin completion queue at 0x7f008000"},
-	{"commands to the end of the mapping", {IOVA + (PAGES - 1) * PAGE, CQ, AQA(64, 16)},
-		-ENOENT, "no asynchronous event request is outstanding"},
-	{"commands across the end", {IOVA + (PAGES - 1) * PAGE, CQ, AQA(65, 16)}, -EFAULT,
+	{"commands to the end of the mapping",
+		{IOVA + (PAGES - 1) * PAGE, CQ, AQA(64, 16), 0, false}, -ENOENT,
+		"no asynchronous event request is outstanding"},
+	{"commands across the end", {IOVA + (PAGES - 1) * PAGE, CQ, AQA(65, 16), 0, false}, -EFAULT,
 		"no memory is mapped for the admin submission queue at 0x7f007000"},
-	{"completions across the end", {SQ, IOVA + (PAGES - 1) * PAGE, AQA(16, 257)}, -EFAULT,
-		"no memory is mapped for the admin completion queue at 0x7f007000"},
-	{"the largest queue", {SQ, CQ, AQA(4096, 4096)}, -EFAULT,
+	{"completions across the end", {SQ, IOVA + (PAGES - 1) * PAGE, AQA(16, 257), 0, false},
+		-EFAULT, "no memory is mapped for the admin completion queue at 0x7f007000"},
+	{"the largest queue", {SQ, CQ, AQA(4096, 4096), 0, false}, -EFAULT,
 		"no memory is mapped for the admin submission queue at 0x7f000000"},
-	{"at the end of all addresses", {UINT64_MAX - 4095, CQ, AQA(64, 16)}, -EFAULT,
+	{"at the end of all addresses", {UINT64_MAX - 4095, CQ, AQA(64, 16), 0, false}, -EFAULT,
 		"no memory is mapped for the admin submission queue at 0xfffffffffffff000"},
-	{"beyond it", {UINT64_MAX - 4095, UINT64_MAX - 4095, AQA(4096, 4096)}, -EFAULT,
+	{"beyond it", {UINT64_MAX - 4095, UINT64_MAX - 4095, AQA(4096, 4096), 0, false}, -EFAULT,
 		"no memory is mapped for the admin submission queue at 0xfffffffffffff000"},
-	{"one queue in the other", {CQ, CQ, AQA(16, 16)}, -ENOENT,
+	{"one queue in the other", {CQ, CQ, AQA(16, 16), 0, false}, -ENOENT,
 		"no asynchronous event request is outstanding"},
 };
 
@@ -270,7 +286,7 @@ expect_refusal(const struct vuc_nvme_queues *queues, int status, const char *tex
 	struct vuc_error why = {0};
 	struct nvme_event event;
 
-	CU_ASSERT_EQUAL(nvme_event_find(&event, queues, &maps, &why), status);
+	CU_ASSERT_EQUAL(nvme_event_find(&event, queues, &maps, &watch, &why), status);
 	if (strcmp(why.text, text) != 0)
 		printf("# %s\n", why.text);
 	CU_ASSERT_STRING_EQUAL(why.text, text);
@@ -288,7 +304,7 @@ test_places(void)
 static void
 test_contents(void)
 {
-	const struct vuc_nvme_queues queues = {SQ, CQ, AQA(16, 16)};
+	const struct vuc_nvme_queues queues = {SQ, CQ, AQA(16, 16), 0, false};
 
 	put32(SQ, 0x0c);
 	put32(CQ + 3 * 16 + 12, 1 << 16);
@@ -306,12 +322,12 @@ test_contents(void)
 static void
 test_mappings(void)
 {
-	const struct vuc_nvme_queues queues = {SQ, CQ, AQA(16, 16)};
+	const struct vuc_nvme_queues queues = {SQ, CQ, AQA(16, 16), 0, false};
 	struct vuc_error why = {0};
 	struct nvme_event event;
 
 	put32(SQ, 0x0c);
-	CU_ASSERT_EQUAL(nvme_event_find(&event, &queues, &maps, &why), 0);
+	CU_ASSERT_EQUAL(nvme_event_find(&event, &queues, &maps, &watch, &why), 0);
 	dma_maps_leave(&maps, maps.nr, IOVA, PAGE);
 	expect_refusal(&queues, -EFAULT,
 		"no memory is mapped for the admin submission queue at 0x7f000000");
@@ -322,14 +338,14 @@ test_mappings(void)
 	map(SQ, 64, 1024, VUC_SHM_DMA_READ);
 	map(CQ, 5 * PAGE + 256, 256, VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE);
 	put32(SQ + 64, 0x0c | 9 << 16);
-	CU_ASSERT_EQUAL_FATAL(nvme_event_find(&event, &queues, &maps, &why), 0);
+	CU_ASSERT_EQUAL_FATAL(nvme_event_find(&event, &queues, &maps, &watch, &why), 0);
 	nvme_event_write(&event);
 	CU_ASSERT_EQUAL(memcmp(memory + 5 * PAGE + 256, event.words, 16), 0);
 	CU_ASSERT_EQUAL(event.words[3], 1u << 16 | 9);
-	expect_refusal(&(struct vuc_nvme_queues){SQ, CQ, AQA(17, 16)}, -EFAULT,
+	expect_refusal(&(struct vuc_nvme_queues){SQ, CQ, AQA(17, 16), 0, false}, -EFAULT,
 		"no memory is mapped for the admin submission queue at 0x7f000000");
 	/* One that looks for the whole pages finds those of another file offset. */
-	expect_refusal(&(struct vuc_nvme_queues){SQ, CQ, AQA(16, 17)}, -EFAULT,
+	expect_refusal(&(struct vuc_nvme_queues){SQ, CQ, AQA(16, 17), 0, false}, -EFAULT,
 		"no memory is mapped for the admin completion queue at 0x7f004000");
 }
 
@@ -337,12 +353,12 @@ test_mappings(void)
 static void
 test_shrunk(void)
 {
-	const struct vuc_nvme_queues queues = {SQ, CQ, AQA(16, 16)};
+	const struct vuc_nvme_queues queues = {SQ, CQ, AQA(16, 16), 0, false};
 	struct vuc_error why = {0};
 	struct nvme_event event;
 
 	put32(SQ, 0x0c);
-	CU_ASSERT_EQUAL_FATAL(nvme_event_find(&event, &queues, &maps, &why), 0);
+	CU_ASSERT_EQUAL_FATAL(nvme_event_find(&event, &queues, &maps, &watch, &why), 0);
 	CU_ASSERT_PTR_NULL(dma_maps_problem(&maps));
 	CU_ASSERT_EQUAL_FATAL(ftruncate(memory_fd, 0), 0);
 	nvme_event_write(&event);
@@ -373,7 +389,7 @@ test_random(void)
 				(uint32_t)random() & 0x0003000f);
 		if (round % 64 == 0)
 			memset(memory, 0, PAGES * PAGE);
-		if (nvme_event_find(&event, &queues, &maps, &why) != 0)
+		if (nvme_event_find(&event, &queues, &maps, &watch, &why) != 0)
 			continue;
 		found++;
 		CU_ASSERT_FATAL(event.entry >= base && event.entry + 16 <= base + PAGES * PAGE);
