@@ -213,8 +213,9 @@ int vuc_vmm_detach_start(
  *
  * On success, each eventfd of INTx, MSI and MSI-X that is signalled when an interrupt is raised has
  * been written once, and vuc_vmm_events() reports VUC_VMM_EVENT_RESET and VUC_VMM_EVENT_REMAP: the
- * device is as after a reset, and its regions are other ones. Mappings of a commit that failed are
- * not restored. vuc_vmm_info() does not change, and counters begin at 0.
+ * device is as after a reset, and its regions are other ones. vuc_vmm_info() does not change, and
+ * counters begin at 0. Of a call that has returned -ECONNRESET, nothing is restored: neither what
+ * it was to map, assign or unmask, nor what it was to unmap, to replace or to disable.
  *
  * @param dev  the device
  * @param fd   a descriptor as in struct vuc_vmm_attach_opts; -1: connect to the same path
@@ -404,7 +405,7 @@ int vuc_vmm_dma_unmap_all(struct vuc_vmm_device *dev, struct vuc_error *err);
  * @return 0; -EINVAL, -EEXIST for mappings that overlap, -ENOENT for an unmapping without a
  *         mapping, -ENOSPC for too many mappings, -EPERM for memory that can shrink, -EDQUOT for
  *         more than the daemon's max-dma-message-mb allows; an error reply of the server;
- *         -ETIMEDOUT
+ *         -ETIMEDOUT. After -ECONNRESET, see vuc_vmm_reattach()
  */
 int vuc_vmm_dma_commit(struct vuc_vmm_device *dev, struct vuc_error *err);
 

@@ -357,10 +357,22 @@ commit_refused(struct vmm_operation *op)
 		c->unclear += c->done;
 		c->done = 0;
 	}
-	if (c->asked > 0 && !op->dev->link.ended)
+	if (op->dev->link.ended)
+		return 0;
+	if (c->asked > 0)
 		return VMM_MORE;
 	commit_record(c);
 	return 0;
+}
+
+static void
+commit_cut(struct vmm_operation *op)
+{
+	struct commit_operation *c = (struct commit_operation *)op;
+
+	c->done = 0;
+	c->unclear = c->q.nr;
+	commit_record(c);
 }
 
 /* What the record did not take. */
@@ -379,6 +391,7 @@ static const struct vmm_operation_ops commit_ops = {
 	.ask = commit_ask,
 	.take = commit_take,
 	.refused = commit_refused,
+	.cut = commit_cut,
 	.free = commit_free,
 };
 
@@ -438,7 +451,7 @@ commit_begin(
 		return -ENOMEM;
 	pthread_mutex_lock(&dev->lock);
 	rc = vmm_operation_check(dev, completion, err);
-	if (rc == 0)
+	if (rc == 0 || rc == -ECONNRESET)
 		rc = commit_hold(c, &dev->dma, err);
 	if (rc == 0)
 		rc = vmm_operation_begin_locked(&c->op, completion, err);

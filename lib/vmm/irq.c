@@ -212,6 +212,20 @@ set_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_fds
 	return s->left.count > 0 ? VMM_MORE : 0;
 }
 
+/* An interrupt that was to be unmasked stays masked. */
+static void
+set_cut(struct vmm_operation *op)
+{
+	struct set_operation *s = (struct set_operation *)op;
+
+	if (s->data == VUC_SHM_IRQ_EVENT) {
+		vuc_fds_close(&s->eventfds[s->done], s->left.count);
+		memset(&s->eventfds[s->done], 0xff, s->left.count * sizeof(*s->eventfds));
+	}
+	if (s->data == VUC_SHM_IRQ_EVENT || s->action != VUC_SHM_IRQ_UNMASK)
+		set_record(s, s->left.count);
+}
+
 static void
 set_free(struct vmm_operation *op)
 {
@@ -226,6 +240,7 @@ set_free(struct vmm_operation *op)
 static const struct vmm_operation_ops set_ops = {
 	.ask = set_ask,
 	.take = set_take,
+	.cut = set_cut,
 	.free = set_free,
 };
 
@@ -277,16 +292,12 @@ set_begin_locked(
 	struct set_operation *s, const struct vmm_completion *completion, struct vuc_error *err)
 {
 	const struct vuc_vmm_irq_range *range = &s->left;
-	int rc = vmm_operation_check(s->op.dev, completion, err);
 
-	if (rc == 0 &&
-		vmm_record_reserve_irqs(
-			&s->op.dev->record, range->index, range->start + range->count) != 0)
-		rc = vuc_error_set(err, -ENOMEM, "no memory for interrupts");
-	if (rc == 0)
+	if (vmm_record_reserve_irqs(
+		    &s->op.dev->record, range->index, range->start + range->count) == 0)
 		return vmm_operation_begin_locked(&s->op, completion, err);
 	vmm_operation_free(&s->op);
-	return rc;
+	return vuc_error_set(err, -ENOMEM, "no memory for interrupts");
 }
 
 static int

@@ -61,6 +61,8 @@ operation_end(struct vmm_operation *op)
 {
 	struct vmm_operations *ops = &op->dev->ops;
 
+	if (op->status != 0 && op->dev->link.ended && op->ops->cut != NULL)
+		op->ops->cut(op);
 	op->over = true;
 	TAILQ_REMOVE(&ops->queue, op, link);
 	if (ops->asker == op)
@@ -402,6 +404,8 @@ vmm_operation_begin_locked(
 {
 	int rc = vmm_operation_check(op->dev, completion, err);
 
+	if (rc == -ECONNRESET && op->ops->cut != NULL)
+		op->ops->cut(op);
 	if (rc != 0)
 		vmm_operation_free(op);
 	else if (completion != NULL)

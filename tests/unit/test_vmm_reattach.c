@@ -387,6 +387,90 @@ test_detach_meanwhile(void)
 	dev = NULL;
 }
 
+/* What the VMM has wanted to take away when the daemon died is not handed out again, and what it
+ * has wanted to have neither: the calls have failed. */
+static void
+take_away(void)
+{
+	static struct outcome ignored;
+	const struct vuc_vmm_irq_range replaced = {2, 3, 1}, masked = {2, 4, 1},
+				       unmasked = {2, 5, 1};
+
+	CU_ASSERT_EQUAL(vuc_vmm_dma_unmap(dev, PAGE, PAGE, NULL), 0);
+	map(3, fake.memory);
+	vuc_vmm_dma_commit_start(dev, keep_outcome, &ignored, NULL);
+	vuc_vmm_irq_assign_start(
+		dev, &replaced, VUC_VMM_IRQ_TRIGGER, &eventfds[2], keep_outcome, &ignored, NULL);
+	vuc_vmm_irq_act_start(dev, &masked, VUC_VMM_IRQ_MASK, keep_outcome, &ignored, NULL);
+	vuc_vmm_irq_act_start(dev, &unmasked, VUC_VMM_IRQ_UNMASK, keep_outcome, &ignored, NULL);
+	vuc_vmm_irq_disable_start(dev, 1, keep_outcome, &ignored, NULL);
+}
+
+static void
+use_some(void)
+{
+	const struct vuc_vmm_irq_range masked = {2, 5, 1};
+
+	map(1, fake.memory);
+	map(2, fake.memory);
+	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, NULL), 0);
+	assign(2, 3, VUC_VMM_IRQ_TRIGGER, eventfds[0]);
+	assign(1, 0, VUC_VMM_IRQ_TRIGGER, eventfds[1]);
+	CU_ASSERT_EQUAL(vuc_vmm_irq_act(dev, &masked, VUC_VMM_IRQ_MASK, NULL), 0);
+}
+
+static void
+expect_taken_away(void)
+{
+	const struct vuc_shm_dma *m;
+
+	CU_ASSERT_EQUAL(vuc_vmm_reattach(dev, -1, &err), 0);
+	CU_ASSERT_EQUAL_FATAL(fake_count(VUC_SHM_DMA), 1);
+	m = &fake_request(VUC_SHM_DMA, 0)->packet->dma;
+	CU_ASSERT(m->nr == 1 && m->entries[0].iova == 2 * PAGE);
+	CU_ASSERT_EQUAL_FATAL(fake_count(VUC_SHM_SET_IRQS), 1);
+	expect_irqs(0, 2, 4, VUC_SHM_IRQ_MASK, VUC_SHM_IRQ_SOME, "11");
+	for (unsigned int i = 0; i < 6; i++)
+		CU_ASSERT_EQUAL(signals(i), 0);
+	/* Nothing of it is left for the next commit. */
+	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, &err), 0);
+	CU_ASSERT_EQUAL(fake_count(VUC_SHM_DMA), 1);
+}
+
+static void
+test_taken_away(void)
+{
+	static const struct {
+		bool silent; /* the daemon has the first request, and no more */
+		bool told;   /* its end, before these calls */
+		bool heard;  /* its end, before attaching again */
+	} rows[] = {{true, false, true}, {true, false, false}, {false, false, true},
+		{false, true, true}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct outcome first = {0};
+
+		tear_down();
+		set_up();
+		use_some();
+		if (rows[i].silent) {
+			fake_twist(VUC_SHM_RESET, 0, fake_keep_silent, NULL);
+			CU_ASSERT_EQUAL(vuc_vmm_reset_start(dev, keep_outcome, &first, NULL), 0);
+			fake_await(VUC_SHM_RESET, 1);
+			take_away();
+		}
+		fake_restart();
+		fake_twist(0, 0, NULL, NULL);
+		if (rows[i].told)
+			vuc_vmm_events(dev);
+		if (!rows[i].silent)
+			take_away();
+		if (rows[i].heard)
+			vuc_vmm_events(dev);
+		expect_taken_away();
+	}
+}
+
 /* ---- waiting ---- */
 
 static int
@@ -553,6 +637,7 @@ main(void)
 		{"asynchronous", test_start},
 		{"a daemon that lives", test_alive},
 		{"detached meanwhile", test_detach_meanwhile},
+		{"taken away meanwhile", test_taken_away},
 		{"waiting", test_wait},
 		{"waiting again", test_wait_again},
 		{"waiting for a daemon", test_wait_for_path},
