@@ -36,7 +36,8 @@ create(const uint8_t config[FRONT_CONFIG_HEADER])
 static void
 create_device(void)
 {
-	static const uint8_t config[FRONT_CONFIG_HEADER] = {[0x14] = 0x01,
+	static const uint8_t config[FRONT_CONFIG_HEADER] = {[PCI_HEADER_TYPE] = 0x80,
+		[0x14] = 0x01,
 		[0x18] = 0x0c,
 		[0x20] = 0x04,
 		[0x30] = 0x01,

@@ -177,6 +177,11 @@ test_too_many_fds(void)
 	front_rig_open();
 	CU_ASSERT_EQUAL(send_map(1, fds, 253), -EPROTO);
 	CU_ASSERT(are_stray(fds, 253));
+	/* As many in two pieces of one message. */
+	front_rig_open();
+	CU_ASSERT_EQUAL(feed(&stream, 20, fds, 20), 20);
+	CU_ASSERT_EQUAL(feed((const uint8_t *)&stream + 20, 28, fds + 20, 13), -EPROTO);
+	CU_ASSERT(are_stray(fds, 33));
 	/* What comes then is nobody's. */
 	CU_ASSERT_EQUAL(front_received(front, 0, fds, 3, now_ms), -EPROTO);
 	CU_ASSERT(are_stray(fds, 3));
@@ -687,6 +692,7 @@ test_client_does_not_read(void)
 	CU_ASSERT_EQUAL(front_deadline_ms(front), now_ms + REPLY_MS);
 	now_ms += REPLY_MS - 1;
 	front_sent(front, 0, now_ms);
+	CU_ASSERT_EQUAL(front_deadline_ms(front), now_ms + 1);
 	CU_ASSERT_EQUAL(front_expire(front, now_ms), 0);
 	/* A byte is enough for another reply_ms. */
 	front_output(front, &size, &fd);
