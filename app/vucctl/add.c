@@ -28,6 +28,10 @@ enum {
 	OPT_MAP,
 	OPT_KEEP_BAR0,
 	OPT_RECOVER,
+	OPT_EXPORT,
+	OPT_EXPORT_MODE,
+	OPT_EXPORT_GROUP,
+	OPT_REPLY,
 };
 
 static const struct argp_option options[] = {
@@ -58,6 +62,10 @@ static const struct argp_option options[] = {
 		"Keep the file of BAR0 when SPDK's target is restarted: 'on' or 'off'"},
 	{"recover", OPT_RECOVER, "WORD", 0,
 		"Let an NVMe driver see that the server was restarted: 'nvme' or 'none'"},
+	{"export", OPT_EXPORT, "SOCKET", 0, "Socket for VMMs that are vfio-user clients"},
+	{"export-mode", OPT_EXPORT_MODE, "MODE", 0, "Permissions of that socket, in octal"},
+	{"export-group", OPT_EXPORT_GROUP, "GROUP", 0, "Group of that socket"},
+	{"reply", OPT_REPLY, "MS", 0, "Time in which each request of such a VMM is answered"},
 	{"users", 'u', "LIST", 0, "Names or numbers of users who can attach, separated by commas"},
 	{"groups", 'g', "LIST", 0, "Groups whose members can attach"},
 	{0},
@@ -80,6 +88,7 @@ static const struct parameter {
 		SWITCH,
 		NUMBER,
 		LIST,
+		PATH,
 	} kind;
 	const char *key;
 	const char *what; /* in errors */
@@ -105,6 +114,10 @@ static const struct parameter {
 	{OPT_MAP, TEXT, "map", "map", maps},
 	{OPT_KEEP_BAR0, SWITCH, "keep_bar0", "keep-bar0", switches},
 	{OPT_RECOVER, TEXT, "recover", "recover", recovers},
+	{OPT_EXPORT, PATH, "export"},
+	{OPT_EXPORT_MODE, TEXT, "export_mode"},
+	{OPT_EXPORT_GROUP, TEXT, "export_group"},
+	{OPT_REPLY, NUMBER, "reply_ms", "--reply", .max = MAX_MS},
 	{'u', LIST, "users"},
 	{'g', LIST, "groups"},
 };
@@ -122,6 +135,24 @@ take_list(struct app_json *params, const char *key, const char *value)
 		word = strtok_r(NULL, ", ", &rest))
 		app_json_text(params, array, NULL, word);
 	free(copy);
+}
+
+/* The daemon has another working directory: the path is made absolute. */
+static int
+add_take_path(struct app_json *params, const char *key, const char *path)
+{
+	char absolute[2 * PATH_MAX] = "";
+
+	if (path[0] != '/') {
+		if (getcwd(absolute, PATH_MAX) == NULL)
+			return vucctl_fail("%s: %s", path, strerror(errno));
+		strcat(absolute, "/");
+	}
+	if (strlen(absolute) + strlen(path) >= PATH_MAX)
+		return vucctl_fail("%s: %s", path, strerror(ENAMETOOLONG));
+	strcat(absolute, path);
+	app_json_text(params, params->root, key, absolute);
+	return 0;
 }
 
 /* A parameter that is given once more takes the place of the one before. */
@@ -152,30 +183,21 @@ add_take(struct vucctl *ctl, int key, const char *value)
 	case LIST:
 		take_list(params, p->key, value);
 		break;
+	case PATH:
+		params->failed |= add_take_path(params, p->key, value) != 0;
+		break;
 	}
 }
 
-/* The daemon has another working directory: the path is made absolute. */
 static int
 add_check(struct vucctl *ctl)
 {
-	const char *path = ctl->args[1];
 	struct app_json *params = ctl->own;
-	char absolute[2 * PATH_MAX] = "";
 
-	if (path[0] != '/') {
-		if (getcwd(absolute, PATH_MAX) == NULL)
-			return vucctl_fail("%s: %s", path, strerror(errno));
-		strcat(absolute, "/");
-	}
-	if (strlen(absolute) + strlen(path) >= PATH_MAX)
-		return vucctl_fail("%s: %s", path, strerror(ENAMETOOLONG));
-	strcat(absolute, path);
 	if (params->root == NULL)
 		app_json_init(params);
 	app_json_text(params, params->root, "name", ctl->args[0]);
-	app_json_text(params, params->root, "socket", absolute);
-	return 0;
+	return add_take_path(params, "socket", ctl->args[1]);
 }
 
 static void

@@ -3,6 +3,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "command.h"
@@ -30,7 +31,8 @@ format_since(struct vucctl_reply *reply, struct json_object *value, char text[VU
 	strftime(text, VUCCTL_CELL_SIZE, "%F %T", &tm);
 }
 
-/* The process, its user by name or, for one that has none, by number, and what it calls itself. */
+/* The process, its user by name or, for one that has none, by number, what it calls itself, and
+ * that it is a vfio-user client. */
 static void
 format_vmm(struct vucctl_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
 {
@@ -46,8 +48,10 @@ format_vmm(struct vucctl_reply *reply, struct json_object *value, char text[VUCC
 	snprintf(number, sizeof(number), "%" PRIu64, uid);
 	if (uid < UINT32_MAX)
 		getpwuid_r((uid_t)uid, &entry, buffer, sizeof(buffer), &user);
-	snprintf(text, VUCCTL_CELL_SIZE, "%" PRIu64 " %s %s", pid,
-		user != NULL ? user->pw_name : number, vucctl_reply_text(reply, vmm, "name"));
+	snprintf(text, VUCCTL_CELL_SIZE, "%" PRIu64 " %s %s%s", pid,
+		user != NULL ? user->pw_name : number, vucctl_reply_text(reply, vmm, "name"),
+		strcmp(vucctl_reply_text(reply, vmm, "plane"), "vfio-user") == 0 ? " (vfio-user)"
+										 : "");
 }
 
 static void

@@ -386,13 +386,31 @@ vucd_config_has_poller(const struct vucd_config *config, const char *name)
 	return name[0] == '\0' || find_line(config, &vucd_section_poller, name) != 0;
 }
 
+/* No two devices have the same path in a key. */
+static void
+check_path(const struct vucd_config *config, const struct vucd_device_config *device,
+	const char *key, size_t offset, struct vucd_report *report)
+{
+	const struct vucd_section *section = &vucd_section_device;
+	const char *path = (const char *)device + offset;
+	const struct vucd_device_config *other;
+
+	for (other = config->devices; other < device; other++) {
+		if (path[0] == '\0' || strcmp((const char *)other + offset, path) != 0)
+			continue;
+		vucd_report(report, vucd_key_line(section, device, key),
+			"[device %s] %s = %s: [device %s] in line %u has it already", device->name,
+			key, path, other->name, vucd_key_line(section, other, key));
+		break;
+	}
+}
+
 static void
 check_device(const struct vucd_config *config, const struct vucd_device_config *device,
 	struct vucd_report *report)
 {
 	const struct vucd_section *section = &vucd_section_device;
 	unsigned int line = vucd_key_line(section, device, "retry-min-ms");
-	const struct vucd_device_config *other;
 
 	if (line == device->lines.section)
 		line = vucd_key_line(section, device, "retry-max-ms");
@@ -404,15 +422,9 @@ check_device(const struct vucd_config *config, const struct vucd_device_config *
 			"[device %s] poller = %s: there is no such poller", device->name,
 			device->poller);
 	/* Servers have one client at a time. */
-	for (other = config->devices; other < device; other++) {
-		if (device->socket[0] == '\0' || strcmp(other->socket, device->socket) != 0)
-			continue;
-		vucd_report(report, vucd_key_line(section, device, "socket"),
-			"[device %s] socket = %s: [device %s] in line %u has it already",
-			device->name, device->socket, other->name,
-			vucd_key_line(section, other, "socket"));
-		break;
-	}
+	check_path(config, device, "socket", offsetof(struct vucd_device_config, socket), report);
+	check_path(
+		config, device, "export", offsetof(struct vucd_device_config, export_path), report);
 }
 
 /* ---- the file ---- */

@@ -14,14 +14,15 @@
 
 #include <vuc/control.h>
 
-#define VUCD_PATH_SIZE   108 /* of a socket's path, with its NUL */
-#define VUCD_POLLER_SIZE 16  /* of a poller's name, with its NUL */
-#define VUCD_PREFIX_SIZE 48  /* of EAL's file prefix, with its NUL */
-#define VUCD_VALUE_SIZE  256 /* of a key's value as text, with its NUL */
-#define VUCD_MAX_IDS     32  /* users, or groups, of a device */
-#define VUCD_NO_ID       UINT32_MAX
-#define VUCD_MAX_KEYS    24 /* of a section */
-#define VUCD_MAX_WORDS   5  /* of a key */
+#define VUCD_PATH_SIZE         108 /* of a socket's path, with its NUL */
+#define VUCD_POLLER_SIZE       16  /* of a poller's name, with its NUL */
+#define VUCD_PREFIX_SIZE       48  /* of EAL's file prefix, with its NUL */
+#define VUCD_VALUE_SIZE        256 /* of a key's value as text, with its NUL */
+#define VUCD_MAX_IDS           32  /* users, or groups, of a device */
+#define VUCD_NO_ID             UINT32_MAX
+#define VUCD_EXPORT_TIMEOUT_MS 3000 /* less than what an exported device has to answer in */
+#define VUCD_MAX_KEYS          32   /* of a section */
+#define VUCD_MAX_WORDS         5    /* of a key */
 
 /* ---- what is read ---- */
 
@@ -78,8 +79,8 @@ struct vucd_device_config {
 	uint32_t posted_writes;        /* enum vuc_posted_writes */
 	uint32_t reset;                /* enum vuc_control_reset */
 	uint32_t max_dma_maps;
-	uint32_t io_fds; /* a switch */
-	uint32_t timeout_ms;
+	uint32_t io_fds;     /* a switch */
+	uint32_t timeout_ms; /* 0: the default, which depends on export_path */
 	uint32_t long_timeout_ms;
 	uint32_t retry_min_ms;
 	uint32_t retry_max_ms;
@@ -91,6 +92,10 @@ struct vucd_device_config {
 	uint32_t map;       /* enum vuc_control_map */
 	uint32_t keep_bar0; /* a switch */
 	uint32_t recover;   /* enum vuc_control_recover */
+	char export_path[VUCD_PATH_SIZE]; /* "": it is not exported */
+	uint32_t export_mode;
+	uint32_t export_group; /* VUCD_NO_ID: not changed */
+	uint32_t reply_ms;
 	struct vucd_ids users;
 	struct vucd_ids groups;
 };

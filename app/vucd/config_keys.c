@@ -122,9 +122,10 @@ static const struct vucd_key device_keys[] = {
 	{"max-dma-maps", VUCD_NUMBER, DEVICE(max_dma_maps), NUMBER(1, 65535),
 		.fallback = TEXT(VUC_DEFAULT_MAX_DMA_MAPS),
 		.help = "maximum number of DMA mappings, if the server supports fewer than it announces"},
-	{"timeout-ms", VUCD_NUMBER, DEVICE(timeout_ms), MILLISECONDS,
-		.fallback = TEXT(VUC_DEFAULT_TIMEOUT_MS),
-		.help = "timeout for connecting to the server and for each of its replies"},
+	{"timeout-ms", VUCD_NUMBER, DEVICE(timeout_ms), MILLISECONDS, WORDS({"auto", 0}),
+		.fallback = "auto",
+		.help = "timeout for connecting to the server and for each of its replies; auto: " TEXT(
+			VUC_DEFAULT_TIMEOUT_MS) ", or " TEXT(VUCD_EXPORT_TIMEOUT_MS) " with export"},
 	{"long-timeout-ms", VUCD_NUMBER, DEVICE(long_timeout_ms), MILLISECONDS,
 		.fallback = TEXT(VUC_DEFAULT_LONG_TIMEOUT_MS),
 		.help = "timeout for slow commands such as a reset"},
@@ -177,6 +178,18 @@ static const struct vucd_key device_keys[] = {
 		.fallback = "nvme",
 		.help = "after an outage: nvme: let the driver of an NVMe controller see that it has "
 			"failed, so that it resets it; none: do not"},
+	{"export", VUCD_PATH, DEVICE(export_path), ABSOLUTE_PATH(107), WORDS({"none", 0}),
+		.fallback = "none",
+		.help = "UNIX socket at which the device is a vfio-user server for QEMU, Cloud "
+			"Hypervisor and other VMMs that do not use libvuc-vmm"},
+	{"export-mode", VUCD_NUMBER, DEVICE(export_mode), MODE(0600), .fallback = "0600",
+		.help = "permissions of that socket"},
+	{"export-group", VUCD_GROUP, DEVICE(export_group), WORDS({"none", VUCD_NO_ID}),
+		.expected = "name or number of an existing group", .fallback = "none",
+		.help = "group of that socket"},
+	{"reply-ms", VUCD_NUMBER, DEVICE(reply_ms), MILLISECONDS, .fallback = "4000",
+		.help = "time in which each request of such a VMM is answered; QEMU gives the device "
+			"up after 5000 ms without an answer"},
 };
 
 const struct vucd_section vucd_section_vucd = {
@@ -379,7 +392,7 @@ vucd_key_expected(const struct vucd_key *key, char *text, size_t size)
 	if (out == NULL)
 		return;
 	fputs(key->expected != NULL ? key->expected : "", out);
-	if (key->type == VUCD_NUMBER && key->max > 0 && word->word == NULL)
+	if (key->type == VUCD_NUMBER && key->max > 0 && (word->word == NULL || key->min > 0))
 		fprintf(out, key->octal ? ", 0%o to 0%o" : ", %u to %u", key->min, key->max);
 	for (; word->word != NULL; word++) {
 		bool last = word[1].word == NULL;

@@ -157,7 +157,10 @@ start_adding(struct change *change, const struct vucd_device_config *config,
 	device.posted_writes = (enum vuc_posted_writes)config->posted_writes;
 	device.io_fds = config->io_fds != 0;
 	device.max_dma_maps = config->max_dma_maps;
-	device.timeout_ms = config->timeout_ms;
+	if (config->timeout_ms != 0)
+		device.timeout_ms = config->timeout_ms;
+	else if (config->export_path[0] != '\0')
+		device.timeout_ms = VUCD_EXPORT_TIMEOUT_MS;
 	device.long_timeout_ms = config->long_timeout_ms;
 	opts.reset = (enum vuc_control_reset)config->reset;
 	opts.users = config->users.ids;
@@ -174,6 +177,10 @@ start_adding(struct change *change, const struct vucd_device_config *config,
 	opts.map = (enum vuc_control_map)config->map;
 	opts.keep_bar0 = config->keep_bar0 != 0;
 	opts.recover = (enum vuc_control_recover)config->recover;
+	opts.export_path = config->export_path[0] != '\0' ? config->export_path : NULL;
+	opts.export_mode = (mode_t)config->export_mode;
+	opts.export_group = config->export_group;
+	opts.reply_ms = config->reply_ms;
 	return vuc_control_add_device_start(
 		change->devices->control, &opts, change_ended, change, &change->err);
 }

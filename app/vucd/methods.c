@@ -45,6 +45,7 @@ enum field_type {
 	NUMBER_32,
 	NUMBER_64,
 	STATE,
+	PLANE,
 };
 
 /* Which replies have a field. */
@@ -67,9 +68,11 @@ static const struct field {
 	{"since_ms", NUMBER_64, FIELD(since_ms), LIST},
 	{"reason", TEXT_OR_NULL, FIELD(reason), LIST},
 	{"generation", NUMBER_64, FIELD(generation), LIST | STATS},
+	{"export", TEXT_OR_NULL, FIELD(export_path), LIST},
 	{"pid", NUMBER_32, FIELD(vmm_pid), VMM},
 	{"uid", NUMBER_32, FIELD(vmm_uid), VMM},
 	{"name", TEXT, FIELD(vmm_name), VMM},
+	{"plane", PLANE, FIELD(vmm_exported), VMM},
 	{"queues", NUMBER_32, FIELD(queues), VMM | STATS},
 	{"dma_maps", NUMBER_32, FIELD(dma_maps), VMM | STATS},
 	{"attached_ms", NUMBER_64, FIELD(attached_ms), VMM},
@@ -106,6 +109,10 @@ add_field(struct app_json *json, struct json_object *obj, const struct field *fi
 	case STATE:
 		app_json_text(json, obj, field->name,
 			state_names[*(const enum vuc_control_state *)value]);
+		break;
+	case PLANE:
+		app_json_text(json, obj, field->name,
+			*(const bool *)value ? "vfio-user" : "shared-memory");
 		break;
 	}
 }
@@ -319,7 +326,7 @@ key_rpc_type(const struct vucd_key *key)
 	case VUCD_SWITCH:
 		return VUCD_RPC_BOOL;
 	case VUCD_NUMBER:
-		return key->max > 0 ? VUCD_RPC_NUMBER : VUCD_RPC_STRING;
+		return key->max > 0 && !key->octal ? VUCD_RPC_NUMBER : VUCD_RPC_STRING;
 	case VUCD_USERS:
 	case VUCD_GROUPS:
 		return VUCD_RPC_STRINGS;

@@ -14,7 +14,7 @@
 
 #include "json_build.h"
 
-#define VUCD_RPC_MAX_PARAMS 24
+#define VUCD_RPC_MAX_PARAMS 32
 #define VUCD_RPC_MAX_BATCH  64 /* requests */
 #define VUCD_RPC_MAX_ID     64 /* bytes of an id that is a string */
 

@@ -195,6 +195,17 @@ struct vuc_control_device_opts {
 	bool keep_bar0;
 	/** What the guest's driver is shown after an outage. */
 	enum vuc_control_recover recover;
+	/** Path of a socket, at most 107 bytes, at which the device is a vfio-user server for VMMs
+	 * such as QEMU and Cloud Hypervisor; as path of struct vuc_control_opts. NULL: none. It is
+	 * removed with the device. */
+	const char *export_path;
+	/** Mode of that socket; 0600 by default. */
+	mode_t export_mode;
+	/** Group of that socket; (gid_t)-1: not changed. */
+	gid_t export_group;
+	/** Milliseconds within which each request of such a VMM is answered; at least 1. QEMU gives
+	 * its device up after 5000 ms without an answer. */
+	uint32_t reply_ms;
 };
 
 /** Set every field of opts to its default; name, poller and device to NULL. Size is
@@ -293,7 +304,8 @@ struct vuc_control_device {
 	/* of the attached VMM, if any: */
 	pid_t vmm_pid;                        /**< 0: none */
 	uid_t vmm_uid;                        /**< its user */
-	char vmm_name[VUC_CONTROL_NAME_SIZE]; /**< the VMM's own name, made printable */
+	char vmm_name[VUC_CONTROL_NAME_SIZE]; /**< the VMM's own name, made printable; of its
+						 program, if it has connected to export_path */
 	unsigned int queues;                  /**< number of open queues */
 	unsigned int dma_maps;                /**< number of DMA mappings */
 	uint64_t attached_ms;                 /**< time since it attached, in milliseconds */
@@ -309,6 +321,8 @@ struct vuc_control_device {
 	uint64_t outage_last_ms; /**< milliseconds of the last one that has ended */
 	uint64_t held_reads;     /**< times that a read was kept until the server is back */
 	uint64_t dropped_writes; /**< writes that were dropped because the server was away */
+	char export_path[108];   /**< socket for VMMs that are vfio-user clients; "": none */
+	bool vmm_exported;       /**< the attached VMM has connected to it */
 };
 
 /** Called for a device; the struct is valid during the call. */

@@ -102,15 +102,23 @@ vuc_listener_listen(struct vuc_listener *l, int backlog, struct vuc_error *err)
 }
 
 void
-vuc_listener_close(struct vuc_listener *l)
+vuc_listener_forget(struct vuc_listener *l)
 {
 	struct stat st;
 
-	if (l->fd < 0)
-		return;
 	if (l->ino != 0 && lstat(l->address.sun_path, &st) == 0 && st.st_dev == l->dev &&
 		st.st_ino == l->ino)
 		unlink(l->address.sun_path);
-	close(l->fd);
 	l->fd = -1;
+}
+
+void
+vuc_listener_close(struct vuc_listener *l)
+{
+	int fd = l->fd;
+
+	if (fd < 0)
+		return;
+	vuc_listener_forget(l);
+	close(fd);
 }

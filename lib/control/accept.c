@@ -3,7 +3,9 @@
 /* Connections of VMMs: who is let in, and gets a thread. */
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "clock.h"
@@ -73,8 +75,9 @@ vmm_admit(struct control_vmm *v)
 	return rc;
 }
 
+/* d: the device that it has connected to; NULL: it has connected to all of them. */
 static void
-connection_welcome(struct vuc_control *c, int fd)
+connection_welcome(struct vuc_control *c, const struct control_device *d, int fd)
 {
 	struct control_vmm *v;
 	int rc;
@@ -84,6 +87,8 @@ connection_welcome(struct vuc_control *c, int fd)
 		return;
 	}
 	v = vmm_alloc(c, fd);
+	if (v != NULL && d != NULL)
+		snprintf(v->exported, sizeof(v->exported), "%s", d->name);
 	if (v == NULL) {
 		control_log_limited(
 			&c->log, &c->log.own, VUC_LOG_ERROR, "no memory for a connection");
@@ -101,8 +106,9 @@ connection_welcome(struct vuc_control *c, int fd)
 
 /* Returns whether there may be another one. */
 static bool
-connection_accept(struct vuc_control *c)
+connection_accept(struct vuc_control *c, const struct control_device *d)
 {
+	int listener = d != NULL ? d->exported.listener.fd : c->listener.fd;
 	int fd;
 
 	/* Closing a socket closes the descriptors that lie unread in it. While that is held up,
@@ -111,9 +117,9 @@ connection_accept(struct vuc_control *c)
 		c->accept_ms = vuc_clock_ms() + SHORTAGE_MS;
 		return false;
 	}
-	fd = accept4(c->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0) {
-		connection_welcome(c, fd);
+		connection_welcome(c, d, fd);
 		return true;
 	}
 	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
@@ -130,8 +136,19 @@ control_accept(struct vuc_control *c)
 {
 	unsigned int n = 0;
 
-	while (n < ACCEPT_BURST && connection_accept(c))
+	while (n < ACCEPT_BURST && connection_accept(c, NULL))
 		n++;
+}
+
+/* By level: what is left is found in the next round. */
+void
+control_accept_exported(struct vuc_control *c)
+{
+	struct epoll_event events[ACCEPT_BURST];
+	int nr = epoll_wait(c->exports_fd, events, ACCEPT_BURST, 0);
+
+	for (int i = 0; i < nr && c->accept_ms == 0; i++)
+		connection_accept(c, events[i].data.ptr);
 }
 
 void

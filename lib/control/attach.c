@@ -26,10 +26,9 @@
 
 /* With the lock held: whether this VMM may have it now. */
 static int
-attach_check_device(struct control_vmm *v, struct control_device *d, struct vuc_error *err)
+attach_check_device(
+	struct control_vmm *v, const char *name, struct control_device *d, struct vuc_error *err)
 {
-	const char *name = v->packet.attach.name;
-
 	if (d == NULL)
 		return vuc_error_set(err, -ENOENT, "there is no device %s", name);
 	if (!control_may(&d->permission, &v->user))
@@ -72,20 +71,17 @@ control_wait_for_change(struct vuc_control *c, uint64_t end_ms)
 	return pthread_cond_timedwait(&c->changed, &c->lock, &end) != ETIMEDOUT;
 }
 
-/* From here on it is this VMM's. One that is coming is waited for, but not to the end of the
- * handshake: the answer has to come before. */
-static int
-attach_claim_device(struct control_vmm *v, struct vuc_error *err)
+int
+vmm_claim_device(struct control_vmm *v, const char *name, uint64_t end_ms, struct vuc_error *err)
 {
 	struct vuc_control *c = v->control;
-	uint64_t end_ms = vuc_clock_ms() + c->opts.handshake_timeout_ms / 2;
 	struct control_device *d;
 	int rc;
 
 	pthread_mutex_lock(&c->lock);
 	do {
-		d = control_find(c, v->packet.attach.name);
-		rc = attach_check_device(v, d, err);
+		d = control_find(c, name);
+		rc = attach_check_device(v, name, d, err);
 	} while (rc != 0 && device_is_coming(d) && v->leave_ms == 0 &&
 		control_wait_for_change(c, end_ms));
 	if (rc == 0) {
@@ -110,8 +106,8 @@ attach_create_fds(struct control_vmm *v)
 	return v->kick_fd >= 0 && v->event_fd >= 0 ? 0 : -errno;
 }
 
-static int
-attach_create_memory(struct control_vmm *v)
+int
+vmm_prepare_device(struct control_vmm *v)
 {
 	const struct vuc_control_opts *opts = &v->control->opts;
 	const bool shared = v->device->opts.dma == VUC_DMA_SHARED;
@@ -122,6 +118,14 @@ attach_create_memory(struct control_vmm *v)
 		.budget = opts->max_dma_message,
 		.wake_fd = v->wake_fd,
 	};
+
+	v->irqs = calloc(vuc_device_info(v->link->dev)->num_irqs + 1u, sizeof(*v->irqs));
+	return v->irqs != NULL ? dma_maps_init(&v->maps, &maps) : -ENOMEM;
+}
+
+static int
+attach_create_memory(struct control_vmm *v)
+{
 	int node = vuc_poller_node(v->device->poller);
 	int rc = memory_create(
 		&v->state_memory, memory_pages(sizeof(struct vuc_shm_state)), MEMORY_OURS, node);
@@ -129,8 +133,6 @@ attach_create_memory(struct control_vmm *v)
 	if (rc == 0)
 		rc = memory_create(
 			&v->bell, memory_pages(sizeof(struct vuc_shm_bell)), MEMORY_BOTH, node);
-	if (rc == 0)
-		rc = dma_maps_init(&v->maps, &maps);
 	return rc;
 }
 
@@ -142,9 +144,8 @@ attach_create(struct control_vmm *v, struct vuc_error *err)
 
 	if (rc == 0)
 		rc = attach_create_memory(v);
-	v->irqs = calloc(vuc_device_info(opts.dev)->num_irqs + 1u, sizeof(*v->irqs));
-	if (rc == 0 && v->irqs == NULL)
-		rc = -ENOMEM;
+	if (rc == 0)
+		rc = vmm_prepare_device(v);
 	if (rc != 0)
 		return vuc_error_set(err, rc, "no memory to share: %s", strerror(-rc));
 	opts.bell = v->bell.addr;
@@ -179,8 +180,8 @@ attach_max_data(const struct vuc_device *dev)
 }
 
 /* What VMMs may not use is not there. */
-static uint32_t
-attach_device_flags(const struct control_vmm *v)
+uint32_t
+vmm_device_flags(const struct control_vmm *v)
 {
 	uint32_t flags = vuc_device_info(v->link->dev)->flags;
 
@@ -199,7 +200,7 @@ attach_reply(struct control_vmm *v, uint64_t generation)
 		.generation = generation,
 		.pgsizes = version->pgsizes,
 		.flags = v->device->opts.dma == VUC_DMA_MESSAGE ? VUC_SHM_DMA_MESSAGE : 0,
-		.device_flags = attach_device_flags(v),
+		.device_flags = vmm_device_flags(v),
 		.num_regions = info->num_regions,
 		.num_irqs = info->num_irqs,
 		.max_dma_maps = version->max_dma_maps < max_maps ? version->max_dma_maps : max_maps,
@@ -226,7 +227,9 @@ vmm_attach(struct control_vmm *v)
 
 	if (memchr(name, '\0', VUC_SHM_NAME_SIZE) == NULL)
 		return vmm_end(v, "unterminated name");
-	rc = attach_claim_device(v, &err);
+	/* The answer has to come before the end of the handshake. */
+	rc = vmm_claim_device(
+		v, name, vuc_clock_ms() + v->control->opts.handshake_timeout_ms / 2, &err);
 	if (rc != 0)
 		return vmm_refuse(v, rc, "%s", err.text);
 	rc = attach_create(v, &err);

@@ -268,9 +268,14 @@ vmm_free_attachment(struct control_vmm *v)
 {
 	struct vuc_control *c = v->control;
 
+	int request_fd;
+
 	pthread_mutex_lock(&c->lock);
 	v->page = NULL;
+	request_fd = v->request_fd;
+	v->request_fd = -1;
 	pthread_mutex_unlock(&c->lock);
+	vmm_close_fds(v, &request_fd, 1);
 	memory_free(&v->state_memory);
 	memory_free(&v->bell);
 	if (v->kick_fd >= 0)

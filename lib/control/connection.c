@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "error.h"
 #include "outage.h"
+#include "stock.h"
 
 #define PUBLISH_MS 500u
 
@@ -125,7 +126,7 @@ vmm_step(struct control_vmm *v, bool packet)
 static void
 vmm_serve(struct control_vmm *v)
 {
-	int rc = 0;
+	int rc = v->exported[0] != '\0' ? stock_serve(v) : 0;
 
 	while (rc == 0 && v->state != VMM_DETACHED)
 		rc = vmm_step(v, vmm_wait_for_packet(v));
@@ -160,6 +161,7 @@ vmm_run(void *arg)
 	snprintf(name, sizeof(name), "vuc-vmm %d", (int)v->user.pid);
 	pthread_setname_np(pthread_self(), name);
 	vmm_serve(v);
+	stock_end(v);
 	/* Who sees it hang up knows that the device has let go of everything. */
 	if (v->device != NULL)
 		vmm_release(v);

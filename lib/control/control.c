@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -79,6 +80,7 @@ control_alloc(const struct vuc_control_opts *opts)
 	c->mailbox.fd = -1;
 	c->signaller.file = -1;
 	c->bar0_fd = -1;
+	c->exports_fd = -1;
 	TAILQ_INIT(&c->devices);
 	TAILQ_INIT(&c->vmms);
 	TAILQ_INIT(&c->finished);
@@ -103,6 +105,8 @@ control_free(struct vuc_control *c)
 		vuc_mailbox_fini(&c->mailbox);
 	if (c->bar0_fd >= 0)
 		close(c->bar0_fd);
+	if (c->exports_fd >= 0)
+		close(c->exports_fd);
 	control_log_fini(&c->log);
 	pthread_cond_destroy(&c->changed);
 	pthread_mutex_destroy(&c->lock);
@@ -132,6 +136,10 @@ control_set_up(struct vuc_control *c, const char *path, struct vuc_error *err)
 		rc = control_signaller_init(&c->signaller);
 	if (rc == 0)
 		rc = vuc_mailbox_init(&c->mailbox);
+	if (rc == 0) {
+		c->exports_fd = epoll_create1(EPOLL_CLOEXEC);
+		rc = c->exports_fd >= 0 ? 0 : -errno;
+	}
 	if (rc == 0) {
 		c->closers = vuc_closers_create();
 		c->closer = c->closers != NULL ? vuc_closer_create(c->closers, MAX_CLOSERS) : NULL;

@@ -17,6 +17,7 @@
 #include "bar0.h"
 #include "closers.h"
 #include "event.h"
+#include "export.h"
 #include "hold.h"
 #include "listener.h"
 #include "log.h"
@@ -46,6 +47,7 @@ struct vuc_control {
 	struct vuc_closer *closer;
 	uint64_t stopping_ms; /* when what is waited for at the end is logged next */
 	int bar0_fd;          /* of inotify, for keep_bar0; -1: nothing is watched */
+	int exports_fd;       /* epoll: of the sockets of exported devices; any thread adds them */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -146,6 +148,7 @@ struct control_device {
 	bool fence;
 	enum vuc_control_recover recover;
 	uint32_t release_ms;
+	uint32_t reply_ms;  /* of a VMM that has connected to the device itself */
 	_Atomic bool poked; /* the control thread is going to look at it */
 	struct vuc_post poke;
 	_Atomic bool stop;      /* it is not to be connected to any more */
@@ -160,6 +163,7 @@ struct control_device {
 	uint64_t connected_ms;       /* when it was, with the last attempt; 0: not */
 	uint32_t delay;              /* before the next attempt */
 	struct control_bar0 bar0;
+	struct control_export exported;
 
 	/* Guarded by the control's lock. */
 	struct control_link *link; /* NULL while the server is away */
@@ -187,8 +191,10 @@ struct control_device {
 /* loop.c: what the control thread runs */
 void *control_run(void *arg);
 
-/* accept.c: take connections that have come; forget those of VMMs that have finished */
+/* accept.c: take connections that have come, also to the sockets of exported devices; forget those
+ * of VMMs that have finished */
 void control_accept(struct vuc_control *c);
+void control_accept_exported(struct vuc_control *c);
 void control_reap(struct vuc_control *c);
 
 /* devices.c: by name, with the lock held; NULL for none, or one that is being removed */

@@ -28,6 +28,9 @@ vuc_control_device_opts_init(struct vuc_control_device_opts *opts, size_t size)
 		.hold_ms = 4000,
 		.fence = true,
 		.recover = VUC_CONTROL_RECOVER_NVME,
+		.export_mode = 0600,
+		.export_group = (gid_t)-1,
+		.reply_ms = 4000,
 	};
 
 	vuc_opts_init(opts, size, &defaults, sizeof(defaults));
@@ -73,6 +76,9 @@ device_check_opts(const struct vuc_control_device_opts *o, struct vuc_error *err
 	if (o->hold_ms == 0 || o->hold_ms > INT32_MAX || o->release_ms > INT32_MAX)
 		return vuc_error_set(err, -EINVAL, "device %s: hold_ms %u, release_ms %u", o->name,
 			o->hold_ms, o->release_ms);
+	if ((o->export_mode & ~(mode_t)0777) != 0 || o->reply_ms == 0 || o->reply_ms > INT32_MAX)
+		return vuc_error_set(err, -EINVAL, "device %s: export_mode 0%o, reply_ms %u",
+			o->name, o->export_mode, o->reply_ms);
 	return 0;
 }
 
@@ -150,6 +156,8 @@ device_alloc(struct vuc_control *c, const struct vuc_control_device_opts *opts,
 	d->fence = opts->fence;
 	d->recover = opts->recover;
 	d->release_ms = opts->release_ms;
+	d->reply_ms = opts->reply_ms;
+	d->exported.listener.fd = -1;
 	snprintf(d->name, sizeof(d->name), "%s", opts->name);
 	d->opts = *device;
 	if (device->path != NULL) {
@@ -188,6 +196,7 @@ device_insert(struct control_device *d, struct vuc_error *err)
 {
 	struct vuc_control *c = d->control;
 	const struct control_device *other;
+	int rc;
 
 	if (c->stop)
 		return vuc_error_set(err, -ESHUTDOWN, "the daemon is stopping");
@@ -200,6 +209,9 @@ device_insert(struct control_device *d, struct vuc_error *err)
 				"device %s: keep_bar0 is on for device %s in folder %s already",
 				d->name, other->name, d->bar0.folder);
 	}
+	rc = control_export_watch(d);
+	if (rc != 0)
+		return vuc_error_set(err, rc, "device %s: epoll: %s", d->name, strerror(-rc));
 	TAILQ_INSERT_TAIL(&c->devices, d, entry);
 	control_poke(d);
 	return 0;
@@ -222,6 +234,8 @@ vuc_control_add_device_start(struct vuc_control *c, const struct vuc_control_dev
 	d = device_alloc(c, &known, &device);
 	if (d != NULL && known.keep_bar0)
 		rc = control_bar0_init(d, err);
+	if (d != NULL && rc == 0 && known.export_path != NULL)
+		rc = control_export_open(d, &known, err);
 	if (rc != 0) {
 		control_device_free(d);
 		return rc;

@@ -13,6 +13,7 @@
 void
 control_device_free(struct control_device *d)
 {
+	control_export_close(d);
 	control_permission_fini(&d->permission);
 	vuc_poller_close_account(d->poller, d->account);
 	free(d);

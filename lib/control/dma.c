@@ -29,6 +29,7 @@ _Static_assert((unsigned int)VUC_SHM_DMA_READ == VUC_DMA_READ &&
 struct batch {
 	struct control_vmm *v;
 	const struct vuc_shm_dma *request;
+	const int *fds; /* of its entries */
 	bool shared;
 	void *addrs[VUC_SHM_MAX_DMA]; /* where entries were mapped */
 	uint32_t nr;                  /* entries that can be taken; then the refused one follows */
@@ -169,7 +170,7 @@ static int
 dma_prepare_mapping(struct batch *b, uint32_t i)
 {
 	const struct vuc_shm_dma_entry *e = &b->request->entries[i];
-	int fd = b->v->packet.fds[e->fd_index];
+	int fd = b->fds[e->fd_index];
 	int rc = dma_check_memory(b, e, fd);
 
 	b->addrs[i] = NULL;
@@ -220,7 +221,7 @@ batch_map(struct vuc_device *dev, struct batch *b, uint32_t i)
 	if (vuc_dma_count(dev) >= b->v->control->opts.max_dma_maps)
 		return dma_refuse(b, e, -ENOSPC, "too many mappings");
 	if (b->shared) {
-		mapping.fd = b->v->packet.fds[e->fd_index];
+		mapping.fd = b->fds[e->fd_index];
 		mapping.offset = e->offset;
 	}
 	rc = vuc_dma_map(dev, &mapping);
@@ -338,19 +339,17 @@ dma_keep_maps(struct batch *b, size_t before)
 }
 
 int
-vmm_dma(struct control_vmm *v)
+vmm_apply_dma(struct control_vmm *v, const struct vuc_shm_dma *request, const int *fds,
+	struct vmm_dma_result *result)
 {
 	struct batch b = {
 		.v = v,
-		.request = &v->packet.dma,
+		.request = request,
+		.fds = fds,
 		.shared = v->device->opts.dma == VUC_DMA_SHARED,
 	};
-	struct vuc_shm_dma_reply reply = {0};
 	size_t before = v->maps.nr;
-	int rc = dma_check_packet(v);
 
-	if (rc != 0)
-		return rc;
 	dma_prepare(&b);
 	vmm_operate(v, batch_apply, &b, NULL);
 	vmm_close_files(&b.held);
@@ -358,8 +357,27 @@ vmm_dma(struct control_vmm *v)
 	atomic_store_explicit(&v->nr_dma_maps, (unsigned int)b.mappings, memory_order_relaxed);
 	if (b.status != 0 && b.lost)
 		vmm_error_lost(&b.err, b.status);
-	if (b.status != 0)
-		return vmm_refuse(v, b.status, "%s", b.err.text);
-	reply.mappings = (uint32_t)b.mappings;
+	*result = (struct vmm_dma_result){
+		.taken = b.taken,
+		.committed = b.committed,
+		.mappings = (uint32_t)b.mappings,
+		.err = b.err,
+	};
+	return b.status;
+}
+
+int
+vmm_dma(struct control_vmm *v)
+{
+	struct vuc_shm_dma_reply reply = {0};
+	struct vmm_dma_result result;
+	int rc = dma_check_packet(v);
+
+	if (rc != 0)
+		return rc;
+	rc = vmm_apply_dma(v, &v->packet.dma, v->packet.fds, &result);
+	if (rc != 0)
+		return vmm_refuse(v, rc, "%s", result.err.text);
+	reply.mappings = result.mappings;
 	return vmm_reply(v, &reply.header, sizeof(reply), NULL, 0);
 }

@@ -36,38 +36,35 @@ _Static_assert(VUC_MAX_MSG_FDS <= VUC_SHM_MAX_FDS, "descriptors of a server fit"
 
 struct finding {
 	uint32_t region;
-	struct device_areas found;
-	uint32_t indexes[VUC_SHM_MAX_AREAS]; /* of each area's file in fds */
-	int fds[VUC_SHM_MAX_FDS];
-	uint32_t nr_fds;
+	struct vmm_areas *areas;
 	vuc_done_fn done;
 	void *done_arg;
 };
 
 /* Returns the index of the area's file, or -errno. */
 static int
-info_hold_file(struct finding *f, uint32_t area)
+info_hold_file(struct vmm_areas *a, uint32_t area)
 {
 	for (uint32_t i = 0; i < area; i++) {
-		if (f->found.areas[i].fd == f->found.areas[area].fd)
-			return (int)f->indexes[i];
+		if (a->found.areas[i].fd == a->found.areas[area].fd)
+			return (int)a->indexes[i];
 	}
-	f->fds[f->nr_fds] = fcntl(f->found.areas[area].fd, F_DUPFD_CLOEXEC, 0);
-	return f->fds[f->nr_fds] < 0 ? -errno : (int)f->nr_fds++;
+	a->fds[a->nr_fds] = fcntl(a->found.areas[area].fd, F_DUPFD_CLOEXEC, 0);
+	return a->fds[a->nr_fds] < 0 ? -errno : (int)a->nr_fds++;
 }
 
 /* On the poller's thread: a restore closes the device's own descriptors. */
 static int
-info_hold_files(struct finding *f)
+info_hold_files(struct vmm_areas *a)
 {
-	if (f->found.nr > VUC_SHM_MAX_AREAS)
-		f->found.nr = VUC_SHM_MAX_AREAS;
-	for (uint32_t i = 0; i < f->found.nr; i++) {
-		int index = info_hold_file(f, i);
+	if (a->found.nr > VUC_SHM_MAX_AREAS)
+		a->found.nr = VUC_SHM_MAX_AREAS;
+	for (uint32_t i = 0; i < a->found.nr; i++) {
+		int index = info_hold_file(a, i);
 
 		if (index < 0)
 			return index;
-		f->indexes[i] = (uint32_t)index;
+		a->indexes[i] = (uint32_t)index;
 	}
 	return 0;
 }
@@ -78,7 +75,7 @@ info_areas_found(void *arg, int status, const struct vuc_error *err)
 {
 	struct finding *f = arg;
 	struct vuc_error why = *err;
-	int rc = status == 0 ? info_hold_files(f) : status;
+	int rc = status == 0 ? info_hold_files(f->areas) : status;
 
 	if (status == 0 && rc != 0)
 		vuc_error_set(&why, rc, "files of region %u: %s", f->region, strerror(-rc));
@@ -94,75 +91,80 @@ info_find_areas(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_
 
 	f->done = done;
 	f->done_arg = done_arg;
-	rc = vuc_device_region_areas_start(dev, f->region, &f->found, info_areas_found, f);
+	rc = vuc_device_region_areas_start(dev, f->region, &f->areas->found, info_areas_found, f);
 	if (rc != REGION_AREAS_FOUND)
 		return rc;
-	rc = info_hold_files(f);
+	rc = info_hold_files(f->areas);
 	return rc == 0 ? OPERATION_DONE : rc;
 }
 
 /* What the server offers wrongly is not offered: the region can still be accessed by the queue. */
-static int
-info_areas_of(struct control_vmm *v, struct finding *f, struct vuc_error *err)
+int
+vmm_find_areas(
+	struct control_vmm *v, uint32_t region, struct vmm_areas *areas, struct vuc_error *err)
 {
-	int rc = vmm_operate(v, info_find_areas, f, err);
+	struct finding f = {.region = region, .areas = areas};
+	int rc;
 
+	*areas = (struct vmm_areas){.nr_fds = 0};
+	if (v->device->map != VUC_CONTROL_MAP_DIRECT ||
+		vuc_device_region(v->link->dev, region)->size == 0)
+		return 0;
+	/* Before: a restore that ends meanwhile has to see it. */
+	if (region < 64)
+		atomic_fetch_or_explicit(&v->mapped, UINT64_C(1) << region, memory_order_relaxed);
+	rc = vmm_operate(v, info_find_areas, &f, err);
 	if (rc == -EPROTO)
 		vmm_log(v, VUC_LOG_WARNING, "%s", err->text);
 	return rc == -EOPNOTSUPP || rc == -EPROTO ? 0 : rc;
 }
 
-static void
-info_fill_areas(struct vuc_shm_region_reply *reply, const struct finding *f)
+void
+vmm_drop_areas(struct control_vmm *v, struct vmm_areas *areas)
 {
-	for (uint32_t i = 0; i < f->found.nr; i++)
-		reply->areas[i] = (struct vuc_shm_area){
-			.offset = f->found.areas[i].offset,
-			.size = f->found.areas[i].size,
-			.file_offset = f->found.areas[i].file_offset,
-			.fd_index = f->indexes[i],
-		};
-	reply->nr_areas = f->found.nr;
-	reply->nr_fds = f->nr_fds;
+	vmm_close_fds(v, areas->fds, areas->nr_fds);
+	free(areas->found.areas);
 }
 
 static void
-info_drop_areas(struct control_vmm *v, struct finding *f)
+info_fill_areas(struct vuc_shm_region_reply *reply, const struct vmm_areas *a)
 {
-	vmm_close_fds(v, f->fds, f->nr_fds);
-	free(f->found.areas);
+	for (uint32_t i = 0; i < a->found.nr; i++)
+		reply->areas[i] = (struct vuc_shm_area){
+			.offset = a->found.areas[i].offset,
+			.size = a->found.areas[i].size,
+			.file_offset = a->found.areas[i].file_offset,
+			.fd_index = a->indexes[i],
+		};
+	reply->nr_areas = a->found.nr;
+	reply->nr_fds = a->nr_fds;
 }
 
 static int
 info_reply_region(struct control_vmm *v, const struct vuc_region *r)
 {
-	struct finding f = {.region = r->index};
+	struct vmm_areas areas;
 	struct vuc_error err = {0};
 	union reply reply = {.bytes = {0}};
-	bool direct = v->device->map == VUC_CONTROL_MAP_DIRECT;
-	int rc = 0;
+	int rc = vmm_find_areas(v, r->index, &areas, &err);
 
-	if (r->size > 0 && direct) {
-		/* Before: a restore that ends meanwhile has to see it. */
-		if (r->index < 64)
-			atomic_fetch_or_explicit(
-				&v->mapped, UINT64_C(1) << r->index, memory_order_relaxed);
-		rc = info_areas_of(v, &f, &err);
-	}
 	if (rc != 0) {
 		rc = vmm_refuse(v, rc, "%s", err.text);
-		info_drop_areas(v, &f);
+		vmm_drop_areas(v, &areas);
 		return rc;
 	}
 	reply.region.index = r->index;
 	reply.region.size = r->size;
-	reply.region.flags = direct ? r->flags : r->flags & ~(uint32_t)VFIO_REGION_INFO_FLAG_MMAP;
+	reply.region.flags = v->device->map == VUC_CONTROL_MAP_DIRECT
+		? r->flags
+		: r->flags & ~(uint32_t)VFIO_REGION_INFO_FLAG_MMAP;
 	reply.region.type = r->type;
 	reply.region.subtype = r->subtype;
-	info_fill_areas(&reply.region, &f);
+	info_fill_areas(&reply.region, &areas);
 	rc = vmm_reply(v, &reply.header,
-		sizeof(reply.region) + f.found.nr * sizeof(reply.region.areas[0]), f.fds, f.nr_fds);
-	info_drop_areas(v, &f);
+		sizeof(reply.region) + areas.found.nr * sizeof(reply.region.areas[0]), areas.fds,
+		areas.nr_fds);
+	vmm_drop_areas(v, &areas);
 	return rc;
 }
 
@@ -272,15 +274,20 @@ reset_start(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 }
 
 int
+vmm_apply_reset(struct control_vmm *v, struct vuc_error *err)
+{
+	if (v->device->reset == VUC_CONTROL_RESET_NEVER)
+		return vuc_error_set(err, -EOPNOTSUPP, "the device cannot be reset");
+	return vmm_operate(v, reset_start, NULL, err);
+}
+
+int
 vmm_reset(struct control_vmm *v)
 {
 	struct vuc_shm_plain reply = {0};
 	struct vuc_error err = {0};
-	int rc;
+	int rc = vmm_apply_reset(v, &err);
 
-	if (v->device->reset == VUC_CONTROL_RESET_NEVER)
-		return vmm_refuse(v, -EOPNOTSUPP, "the device cannot be reset");
-	rc = vmm_operate(v, reset_start, NULL, &err);
 	if (rc != 0)
 		return vmm_refuse(v, rc, "%s", err.text);
 	return vmm_reply(v, &reply.header, sizeof(reply), NULL, 0);

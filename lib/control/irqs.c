@@ -9,6 +9,7 @@
 
 #include <vuc/irq.h>
 
+#include "error.h"
 #include "vmm.h"
 
 _Static_assert((int)VUC_SHM_IRQ_TRIGGER == VUC_IRQ_TRIGGER &&
@@ -69,93 +70,74 @@ irqs_check_packet(struct control_vmm *v)
 	return irqs_check_which(v);
 }
 
-/* Where there is no /proc to tell, the server has to. */
-static bool
-irqs_are_eventfds(const struct packet *p)
-{
-	for (unsigned int i = 0; i < p->nr_fds; i++) {
-		if (!packet_is_eventfd(p->fds[i], true))
-			return false;
-	}
-	return true;
-}
-
-struct setting {
-	const struct packet *packet;
-	struct vuc_irq_range range;
-	vuc_done_fn done;
-	void *done_arg;
-};
-
-static int
-irqs_assign(struct vuc_device *dev, const struct setting *s)
-{
-	const struct packet *p = s->packet;
-	const struct vuc_shm_set_irqs *r = &p->set_irqs;
-	int eventfds[VUC_SHM_MAX_IRQS];
-	unsigned int next = 0;
-
-	for (uint32_t i = 0; i < r->count; i++)
-		eventfds[i] = r->which[i] == 1 ? p->fds[next++] : -1;
-	return vuc_irq_assign_start(
-		dev, &s->range, (enum vuc_irq_action)r->action, eventfds, s->done, s->done_arg);
-}
-
-static int
-irqs_select(struct vuc_device *dev, const struct setting *s)
-{
-	const struct vuc_shm_set_irqs *r = &s->packet->set_irqs;
-	bool which[VUC_SHM_MAX_IRQS];
-
-	for (uint32_t i = 0; i < r->count; i++)
-		which[i] = r->which[i] == 1;
-	return vuc_irq_select_start(
-		dev, &s->range, (enum vuc_irq_action)r->action, which, s->done, s->done_arg);
-}
-
 /* A control_start_fn. */
 static int
 irqs_apply(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 {
-	const struct packet *p = arg;
-	const struct vuc_shm_set_irqs *r = &p->set_irqs;
-	const struct setting s = {
-		.packet = p,
-		.range = {.index = r->index, .start = r->start, .count = r->count},
-		.done = done,
-		.done_arg = done_arg,
-	};
+	const struct vmm_irqs *s = arg;
+	enum vuc_irq_action action = (enum vuc_irq_action)s->action;
 
-	if (r->action == VUC_SHM_IRQ_DISABLE)
-		return vuc_irq_disable_start(dev, r->index, done, done_arg);
-	if (r->data == VUC_SHM_IRQ_EVENT)
-		return irqs_assign(dev, &s);
-	if (r->data == VUC_SHM_IRQ_SOME)
-		return irqs_select(dev, &s);
-	return vuc_irq_act_start(dev, &s.range, (enum vuc_irq_action)r->action, done, done_arg);
+	if (s->action == VUC_SHM_IRQ_DISABLE)
+		return vuc_irq_disable_start(dev, s->range.index, done, done_arg);
+	if (s->eventfds != NULL)
+		return vuc_irq_assign_start(dev, &s->range, action, s->eventfds, done, done_arg);
+	if (s->which != NULL)
+		return vuc_irq_select_start(dev, &s->range, action, s->which, done, done_arg);
+	return vuc_irq_act_start(dev, &s->range, action, done, done_arg);
+}
+
+int
+vmm_apply_irqs(struct control_vmm *v, const struct vmm_irqs *irqs, struct vuc_error *err)
+{
+	uint32_t index = irqs->range.index;
+	int rc;
+
+	if (index >= vuc_device_info(v->link->dev)->num_irqs)
+		return vuc_error_set(err, -EINVAL, "there is no IRQ index %u", index);
+	/* Where there is no /proc to tell, the server has to. */
+	for (uint32_t i = 0; irqs->eventfds != NULL && i < irqs->range.count; i++) {
+		if (irqs->eventfds[i] >= 0 && !packet_is_eventfd(irqs->eventfds[i], true))
+			return vuc_error_set(err, -EINVAL,
+				"IRQ index %u: a descriptor is not an eventfd", index);
+	}
+	/* Also when it fails: the server may have done some of it. */
+	v->irqs[index] = true;
+	rc = vmm_operate(v, irqs_apply, (void *)(uintptr_t)irqs, err);
+	if (rc == 0)
+		v->irqs[index] = irqs->action != VUC_SHM_IRQ_DISABLE;
+	return rc;
 }
 
 int
 vmm_set_irqs(struct control_vmm *v)
 {
-	const struct vuc_shm_set_irqs *r = &v->packet.set_irqs;
+	const struct packet *p = &v->packet;
+	const struct vuc_shm_set_irqs *r = &p->set_irqs;
 	struct vuc_shm_irqs_reply reply = {0};
 	struct vuc_error err = {0};
+	int eventfds[VUC_SHM_MAX_IRQS];
+	bool which[VUC_SHM_MAX_IRQS];
+	struct vmm_irqs irqs = {
+		.range = {.index = r->index, .start = r->start, .count = r->count},
+		.action = (enum vuc_shm_irq_action)r->action,
+	};
+	unsigned int next = 0;
 	int rc = irqs_check_packet(v);
 
 	if (rc != 0)
 		return rc;
-	if (r->index >= vuc_device_info(v->link->dev)->num_irqs)
-		return vmm_refuse(v, -EINVAL, "there is no IRQ index %u", r->index);
-	if (!irqs_are_eventfds(&v->packet))
-		return vmm_refuse(
-			v, -EINVAL, "IRQ index %u: a descriptor is not an eventfd", r->index);
-	/* Also when it fails: the server may have done some of it. */
-	v->irqs[r->index] = true;
-	rc = vmm_operate(v, irqs_apply, &v->packet, &err);
+	for (uint32_t i = 0; has_bytes(r) && i < r->count; i++) {
+		which[i] = r->which[i] == 1;
+		if (r->data == VUC_SHM_IRQ_EVENT)
+			eventfds[i] = which[i] ? p->fds[next++] : -1;
+	}
+	if (r->data == VUC_SHM_IRQ_EVENT)
+		irqs.eventfds = eventfds;
+	else if (r->data == VUC_SHM_IRQ_SOME)
+		irqs.which = which;
+	rc = vmm_apply_irqs(v, &irqs, &err);
 	if (rc != 0)
 		return vmm_refuse(v, rc, "%s", err.text);
-	v->irqs[r->index] = r->action != VUC_SHM_IRQ_DISABLE;
 	reply.done = r->count;
 	return vmm_reply(v, &reply.header, sizeof(reply), NULL, 0);
 }

@@ -103,6 +103,7 @@ list_look_at_vmm(const struct control_vmm *v, struct vuc_control_device *to)
 	to->vmm_pid = v->user.pid;
 	to->vmm_uid = v->user.uid;
 	snprintf(to->vmm_name, sizeof(to->vmm_name), "%s", v->name);
+	to->vmm_exported = v->exported[0] != '\0';
 	to->queues = atomic_load_explicit(&v->nr_queues, memory_order_relaxed);
 	to->dma_maps = atomic_load_explicit(&v->nr_dma_maps, memory_order_relaxed);
 	to->attached_ms = vuc_clock_ms() - v->attached_ms;
@@ -119,6 +120,8 @@ list_look_at_device(const struct control_device *d, struct vuc_control_device *t
 	};
 	snprintf(to->name, sizeof(to->name), "%s", d->name);
 	snprintf(to->socket, sizeof(to->socket), "%s", d->path);
+	snprintf(to->export_path, sizeof(to->export_path), "%s",
+		d->exported.listener.fd >= 0 ? d->exported.listener.address.sun_path : "");
 	snprintf(to->poller, sizeof(to->poller), "%s", vuc_poller_name(d->poller));
 	list_explain(d, to);
 	list_look_at_counters(d, to);

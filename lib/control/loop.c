@@ -141,8 +141,7 @@ control_until_due(const struct vuc_control *c)
 
 	TAILQ_FOREACH (d, &c->devices, entry)
 		due = due_earlier(due, d->due_ms);
-	if (c->listens)
-		due = due_earlier(due, c->accept_ms);
+	due = due_earlier(due, c->accept_ms);
 	if (due == 0)
 		return -1;
 	if (due <= now)
@@ -157,6 +156,7 @@ control_wait_for_events(struct vuc_control *c)
 		{.fd = c->mailbox.fd, .events = POLLIN},
 		{.fd = -1, .events = POLLIN},
 		{.fd = c->bar0_fd, .events = POLLIN},
+		{.fd = -1, .events = POLLIN},
 	};
 	bool listens;
 	int timeout;
@@ -169,10 +169,14 @@ control_wait_for_events(struct vuc_control *c)
 		c->accept_ms = 0;
 	if (listens && c->accept_ms == 0)
 		fds[1].fd = c->listener.fd;
-	if (poll(fds, 3, timeout) <= 0)
+	if (c->accept_ms == 0)
+		fds[3].fd = c->exports_fd;
+	if (poll(fds, 4, timeout) <= 0)
 		return;
 	if (fds[1].revents != 0)
 		control_accept(c);
+	if (fds[3].revents != 0)
+		control_accept_exported(c);
 	if (fds[2].revents != 0)
 		control_bar0_take_events(c);
 }

@@ -537,6 +537,8 @@ control_look_at(struct control_device *d)
 	control_look_at_release(d);
 	if (!atomic_load_explicit(&d->stop, memory_order_acquire))
 		control_bar0_place(d);
+	else
+		control_export_close(d);
 	if (d->coming != NULL)
 		device_look_at_coming(d);
 	if (d->coming != NULL || d->going != NULL)

@@ -27,6 +27,7 @@ vmm_alloc(struct vuc_control *c, int fd)
 	v->state = VMM_CONNECTED;
 	v->kick_fd = -1;
 	v->event_fd = -1;
+	v->request_fd = -1;
 	v->state_memory.fd = -1;
 	v->bell.fd = -1;
 	v->deadline_ms = vuc_clock_ms() + c->opts.handshake_timeout_ms;
@@ -69,6 +70,14 @@ vmm_log(struct control_vmm *v, enum vuc_log_level level, const char *fmt, ...)
 		(unsigned int)v->user.uid, text);
 }
 
+/* With the lock held: a stock VMM knows nothing else. */
+static void
+vmm_request_device(struct control_vmm *v)
+{
+	if (v->request_fd >= 0)
+		control_signal(&v->control->signaller, v->request_fd);
+}
+
 void
 vmm_tell(struct control_vmm *v, enum vuc_shm_device_state state, uint64_t generation)
 {
@@ -76,6 +85,8 @@ vmm_tell(struct control_vmm *v, enum vuc_shm_device_state state, uint64_t genera
 	if (v->told == VUC_SHM_REMOVED || v->told == VUC_SHM_STOPPING)
 		return;
 	v->told = state;
+	if (state == VUC_SHM_REMOVED)
+		vmm_request_device(v);
 	if (v->page == NULL)
 		return;
 	state_page_set(v->page, state, generation);
@@ -94,6 +105,7 @@ vmm_tell_remap(struct control_vmm *v)
 void
 vmm_tell_release(struct control_vmm *v)
 {
+	vmm_request_device(v);
 	if (v->page == NULL)
 		return;
 	state_page_add(v->page, &v->page->releases);

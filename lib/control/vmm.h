@@ -9,11 +9,14 @@
 
 #include <stdatomic.h>
 
+#include <vuc/irq.h>
+
 #include "control.h"
 #include "dma_maps.h"
 #include "guard.h"
 #include "nvme_recover.h"
 #include "packet.h"
+#include "region_areas.h"
 #include "remote.h"
 #include "shared_memory.h"
 #include "state_page.h"
@@ -42,6 +45,8 @@ struct control_vmm {
 	int fd;
 	int wake_fd; /* an eventfd: look at what is below */
 	struct control_user user;
+	char exported[VUC_CONTROL_NAME_SIZE]; /* the device that it has connected to; "": it says
+						 which one it wants */
 	struct control_log_limit log_limit;
 	uint64_t deadline_ms; /* to be attached */
 
@@ -54,7 +59,8 @@ struct control_vmm {
 	uint64_t leave_ms; /* when its connection is ended; 0: not */
 	const char *leave_why;
 	uint64_t attached_ms;
-	bool returned; /* its device has, and its interrupts are to be signalled */
+	int request_fd; /* of a stock VMM: its eventfd by which it is asked for the device; -1 */
+	bool returned;  /* its device has, and its interrupts are to be signalled */
 
 	_Atomic unsigned int nr_queues;
 	_Atomic unsigned int nr_dma_maps;
@@ -66,6 +72,7 @@ struct control_vmm {
 	bool hung_up;         /* the VMM itself has ended it */
 	bool sequenced;       /* a request has come, */
 	uint32_t sequence;    /* and this was its number */
+	struct stock *stock;  /* of a stock VMM */
 	struct vuc_poller_remote *remote;
 	struct memory state_memory;
 	struct memory bell;
@@ -179,7 +186,51 @@ struct held_files {
 void vmm_hold_files(const struct vuc_device *dev, struct held_files *held);
 void vmm_close_files(struct held_files *held);
 
-/* The handlers; the packet has been checked as far as its row in messages.c says. */
+/*
+ * What handlers of both planes do. Each returns 0 or a negative errno, with err.
+ *
+ * attach.c: vmm_claim_device(): from here on it is this VMM's; one that is coming is waited for
+ * until end_ms. vmm_prepare_device(): what is kept of each VMM. vmm_device_flags(): of the device,
+ * without what VMMs may not use.
+ */
+int vmm_claim_device(
+	struct control_vmm *v, const char *name, uint64_t end_ms, struct vuc_error *err);
+int vmm_prepare_device(struct control_vmm *v);
+uint32_t vmm_device_flags(const struct control_vmm *v);
+
+/* dma.c: entries that have been checked; fds: by their fd_index. */
+struct vmm_dma_result {
+	uint32_t taken; /* entries, from the first one on */
+	bool committed;
+	uint32_t mappings; /* that there are */
+	struct vuc_error err;
+};
+int vmm_apply_dma(struct control_vmm *v, const struct vuc_shm_dma *request, const int *fds,
+	struct vmm_dma_result *result);
+
+/* irqs.c */
+struct vmm_irqs {
+	struct vuc_irq_range range;
+	enum vuc_shm_irq_action action;
+	const int *eventfds; /* range.count of them, -1: take it away; NULL: none of this */
+	const bool *which;   /* likewise; NULL: all of the range */
+};
+int vmm_apply_irqs(struct control_vmm *v, const struct vmm_irqs *irqs, struct vuc_error *err);
+
+/* info.c: what of a region the VMM may map, which may be nothing; to be dropped in any case, also
+ * what is left of it then. fds: of its files; indexes: of each area's file in them */
+struct vmm_areas {
+	struct device_areas found;
+	uint32_t indexes[VUC_SHM_MAX_AREAS];
+	int fds[VUC_SHM_MAX_FDS];
+	uint32_t nr_fds;
+};
+int vmm_find_areas(
+	struct control_vmm *v, uint32_t region, struct vmm_areas *areas, struct vuc_error *err);
+void vmm_drop_areas(struct control_vmm *v, struct vmm_areas *areas);
+int vmm_apply_reset(struct control_vmm *v, struct vuc_error *err);
+
+/* The handlers of messages; the packet has been checked as far as its row in messages.c says. */
 int vmm_hello(struct control_vmm *v);
 int vmm_attach(struct control_vmm *v);
 int vmm_region_info(struct control_vmm *v);

@@ -71,7 +71,8 @@ _vuc_options() {
 		echo "$daemon" -p,--poller= -d,--dma= --posted-writes= --reset= --io-fds= \
 			--max-dma-maps= --server-timeout= --server-long-timeout= --retry-min= --retry-max= \
 			--outage= --hold= --after-hold= --fence= --release= --map= \
-			--keep-bar0= --recover= -u,--users= -g,--groups=
+			--keep-bar0= --recover= --export= --export-mode= --export-group= --reply= \
+			-u,--users= -g,--groups=
 		;;
 	"vucctl remove") echo "$daemon" -f,--force ;;
 	"vucd") echo -c,--config= --check --help-config -h,--help --usage -V,--version ;;
@@ -111,6 +112,7 @@ _vuc_values() {
 	"vucctl add --io-fds" | "vucctl add --fence" | "vucctl add --keep-bar0") echo on off ;;
 	"vucctl add --map") echo direct none ;;
 	"vucctl add --recover") echo nvme none ;;
+	"vucctl add --export") echo FILE ;;
 	"vucctl add --outage") echo fail hold ;;
 	"vucctl add --after-hold") echo hold last ones error auto ;;
 	"vucctl irq "*" --index") echo intx msi msix err req ;;

@@ -60,7 +60,7 @@ require_sane(const struct vucd_config *config)
 		require_terminated(device->socket, sizeof(device->socket));
 		require_terminated(device->poller, sizeof(device->poller));
 		REQUIRE(device->name[0] != '\0' && device->socket[0] == '/');
-		REQUIRE(device->timeout_ms >= 1 && device->users.nr <= VUCD_MAX_IDS);
+		REQUIRE(device->long_timeout_ms >= 1 && device->users.nr <= VUCD_MAX_IDS);
 		REQUIRE(device->retry_min_ms <= device->retry_max_ms);
 	}
 }

@@ -41,7 +41,7 @@ def fixture_front(request, refdev, vucd, folder):
 
 
 def skip_without_export():
-    if 'export = ' not in rig.Run(os.environ['VUCD'], '--help-config').out:
+    if '\n  export\n' not in rig.Run(os.environ['VUCD'], '--help-config').out:
         pytest.skip('this vucd exports no devices')
 
 

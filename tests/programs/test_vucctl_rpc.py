@@ -185,7 +185,9 @@ def test_requests(folder):
         'add', '-p', 'io7', '-d', 'shared', '--posted-writes=auto', '--reset=never', '--io-fds=on',
         '--max-dma-maps=0x10', '--server-timeout=1', '--server-long-timeout=2', '--retry-min=3',
         '--retry-max=4', '--outage=hold', '--hold=5', '--after-hold=ones', '--fence=off',
-        '--release=6', '--map=none', '--keep-bar0=on', '--recover=none', '-u', 'root, 7', '-g', '', 'a/"', '/s'],
+        '--release=6', '--map=none', '--keep-bar0=on', '--recover=none',
+        '--export=/e', '--export-mode=0660', '--export-group=kvm', '--reply=8',
+        '-u', 'root, 7', '-g', '', 'a/"', '/s'],
         [b' ' + result({'more': 0})[:-1] + b'\r\n', result({'devices': [device]}, 2)], status=0)
     assert ended.out == 'added a/", now away\n'
     assert [json.loads(line) for line in daemon.requests] == [
@@ -193,7 +195,8 @@ def test_requests(folder):
             'poller': 'io7', 'dma': 'shared', 'posted_writes': 'auto', 'reset': 'never',
             'io_fds': True, 'max_dma_maps': 16, 'timeout_ms': 1, 'long_timeout_ms': 2,
             'retry_min_ms': 3, 'retry_max_ms': 4, 'outage': 'hold', 'hold_ms': 5,
-            'after_hold': 'ones', 'fence': False, 'release_ms': 6, 'map': 'none', 'keep_bar0': True, 'recover': 'none', 'users': ['root', '7'],
+            'after_hold': 'ones', 'fence': False, 'release_ms': 6, 'map': 'none', 'keep_bar0': True,
+            'recover': 'none', 'export': '/e', 'export_mode': '0660', 'export_group': 'kvm', 'reply_ms': 8, 'users': ['root', '7'],
             'groups': [], 'name': 'a/"', 'socket': '/s'}},
         {'jsonrpc': '2.0', 'method': 'devices.list', 'id': 2}]
 
@@ -213,7 +216,7 @@ def test_request(folder, args, request_):
 
 # ---- answers that lack something, and that contradict each other ----
 
-VMM = {'pid': 7, 'uid': 4294967294, 'name': 'v', 'queues': 3}
+VMM = {'pid': 7, 'uid': 4294967294, 'name': 'v', 'plane': 'shared-memory', 'queues': 3}
 
 
 def listed(name='a', state='free', vmm=None):

@@ -121,6 +121,7 @@ add --retry-max=3600001 a /s        | --retry-max '3600001' is not a number from
 add --outage=on a /s                | outage 'on'
 add --after-hold=off a /s           | after-hold 'off'
 add --keep-bar0=1 a /s              | keep-bar0 '1'
+add --reply=0 a /s                  | --reply '0' is not a number from 1 to 3600000
 add --map=off a /s                  | map 'off'
 add --recover=on a /s               | recover 'on'
 add --fence=1 a /s                  | fence '1'

@@ -195,7 +195,7 @@ def test_no_id(client, number):
     (call('vmms.detach', 'c'), error(FAILED, 'there is no device c', errno='ENOENT')),
     (call('devices.add', 'a'),
      error(PARAMS, 'devices.add: socket is missing: expected a string')),
-    (call('devices.add', *['a'] * 23), error(PARAMS, 'devices.add takes at most 22')),
+    (call('devices.add', *['a'] * 27), error(PARAMS, 'devices.add takes at most 26')),
     (call('devices.add', name='a', socket='/s', timeout_ms=-1),
      error(PARAMS, 'devices.add: timeout_ms: expected an integer, 0 or more')),
     (call('devices.add', name='a', socket='/s', users=[1]),
@@ -302,11 +302,12 @@ def test_lists(refdev, fresh, vmm):
     disk, net = fresh.do('devices.list')['devices']
     seen = disk['vmm']
     assert list(disk) == ['name', 'socket', 'poller', 'state', 'since_ms', 'reason', 'generation',
-                          'vmm']
+                          'export', 'vmm']
     assert (disk['name'], disk['socket'], disk['poller'], disk['state'], disk['reason'],
             disk['generation']) == ('disk0', server.socket, 'io0', 'attached', None, 1)
     assert {key: seen[key] for key in ('pid', 'uid', 'name', 'queues', 'dma_maps')} == {
         'pid': client.pid, 'uid': os.getuid(), 'name': 'a test', 'queues': 0, 'dma_maps': 0}
+    assert (seen['plane'], disk['export']) == ('shared-memory', None)
     assert (net['state'], net['generation'], net['vmm']) == ('away', 0, None)
     assert net['reason'].endswith(': No such file or directory')
     vmms, = fresh.do('vmms.list')['vmms']
@@ -360,7 +361,9 @@ def test_add(fresh):
         ('retry_max_ms', 101, 102), ('users', ['root', '5'], '0'), ('groups', ['0'], '0,1'),
         ('reset', 'trust', 'never'), ('outage', 'hold', 'fail'), ('hold_ms', 5, 6),
         ('after_hold', 'last', 'ones'), ('fence', False, 'on'), ('release_ms', 7, 8),
-        ('map', 'none', 'direct'), ('keep_bar0', True, 'off'), ('recover', 'none', 'nvme')]
+        ('map', 'none', 'direct'), ('keep_bar0', True, 'off'), ('recover', 'none', 'nvme'),
+        ('export', f'{fresh.directory}/export', 'none'), ('export_mode', '0660', '0600'),
+        ('export_group', '0', 'none'), ('reply_ms', 9, 10)]
 
     def configure(column):
         config = ''
@@ -373,11 +376,13 @@ def test_add(fresh):
                         'max-dma-maps = 65535\ntimeout-ms = 1\nlong-timeout-ms = 2\n'
                         'retry-min-ms = 3\nretry-max-ms = 4\nreset = never\noutage = hold\n'
                         'hold-ms = 5\nafter-hold = error\nfence = off\nrelease-ms = 6\nmap = none\n'
-                        'keep-bar0 = off\nrecover = none\n')
+                        'keep-bar0 = off\nrecover = none\nexport = none\nexport-mode = 0600\nexport-group = none\n'
+                        'reply-ms = 7\n')
     for key, value, _ in rows:
         fresh.do('devices.add', **{'name': key, 'socket': f'/no/{key}'} | {key: value})
     fresh.do('devices.add', 'position', '/no/position', 'auto', 'shared', 'off', True, 65535, 1, 2,
-             3, 4, [], [], 'never', 'hold', 5, 'error', False, 6, 'none', False, 'none')
+             3, 4, [], [], 'never', 'hold', 5, 'error', False, 6, 'none', False,
+             'none', 'none', '0600', 'none', 7)
     configure(1)
     assert not any(fresh.do('reload').values())
     configure(2)

@@ -92,8 +92,8 @@ test_all_keys(void)
 		"posted-writes = off\nio-fds = off\nmax-dma-maps = 64\ntimeout-ms = 11\n"
 		"long-timeout-ms = 12\nretry-min-ms = 13\n"
 		"retry-max-ms = 14\nreset = never\noutage = hold\nhold-ms = 15\nafter-hold = ones\n"
-		"fence = off\nrelease-ms = 16\nmap = none\nkeep-bar0 = on\nrecover = none\n"
-		"users = root , 1000,1001\ngroups = 4294967294";
+		"fence = off\nrelease-ms = 16\nmap = none\nkeep-bar0 = on\nrecover = none\nexport = /e\n"
+		"export-mode = 0660\nexport-group = 8\nreply-ms = 17\nusers = root , 1000,1001\ngroups = 4294967294";
 	struct vucd_config config;
 	const struct vucd_settings *s = &config.settings;
 	const struct vucd_device_config *d;
@@ -145,6 +145,10 @@ test_all_keys(void)
 	CU_ASSERT_EQUAL(d->map, VUC_CONTROL_MAP_NONE);
 	CU_ASSERT_EQUAL(d->keep_bar0, 1);
 	CU_ASSERT_EQUAL(d->recover, VUC_CONTROL_RECOVER_NONE);
+	CU_ASSERT_STRING_EQUAL(d->export_path, "/e");
+	CU_ASSERT_EQUAL(d->export_mode, 0660);
+	CU_ASSERT_EQUAL(d->export_group, 8);
+	CU_ASSERT_EQUAL(d->reply_ms, 17);
 	CU_ASSERT_EQUAL_FATAL(d->users.nr, 3);
 	CU_ASSERT_EQUAL(d->users.ids[0], 0);
 	CU_ASSERT_EQUAL(d->users.ids[2], 1001);
@@ -191,7 +195,7 @@ test_defaults(void)
 	CU_ASSERT_EQUAL(config.devices[0].reset, VUC_CONTROL_RESET_ON);
 	CU_ASSERT_EQUAL(config.devices[0].io_fds, device.io_fds);
 	CU_ASSERT_EQUAL(config.devices[0].max_dma_maps, device.max_dma_maps);
-	CU_ASSERT_EQUAL(config.devices[0].timeout_ms, device.timeout_ms);
+	CU_ASSERT_EQUAL(config.devices[0].timeout_ms, 0);
 	CU_ASSERT_EQUAL(config.devices[0].long_timeout_ms, device.long_timeout_ms);
 	CU_ASSERT_EQUAL(config.devices[0].retry_min_ms, offer.retry_min_ms);
 	CU_ASSERT_EQUAL(config.devices[0].retry_max_ms, offer.retry_max_ms);
@@ -203,6 +207,10 @@ test_defaults(void)
 	CU_ASSERT_EQUAL(config.devices[0].map, offer.map);
 	CU_ASSERT_EQUAL(config.devices[0].keep_bar0, offer.keep_bar0);
 	CU_ASSERT_EQUAL(config.devices[0].recover, offer.recover);
+	CU_ASSERT_STRING_EQUAL(config.devices[0].export_path, "");
+	CU_ASSERT_EQUAL(config.devices[0].export_mode, offer.export_mode);
+	CU_ASSERT_EQUAL(config.devices[0].export_group, offer.export_group);
+	CU_ASSERT_EQUAL(config.devices[0].reply_ms, offer.reply_ms);
 	CU_ASSERT_EQUAL(config.devices[0].users.nr, 0);
 	vucd_config_free(&config);
 }
@@ -323,7 +331,7 @@ static const struct row value_rows[] = {
 	{POLLER "[device d]\nsocket = s\n",
 		"3: [device d] socket = s: expected an absolute path of at most 107 bytes\n"},
 	{DEVICE "timeout-ms = 0\n",
-		"4: [device d] timeout-ms = 0: expected milliseconds, 1 to 3600000\n"},
+		"4: [device d] timeout-ms = 0: expected milliseconds, 1 to 3600000, or auto\n"},
 	{DEVICE "dma = secure\n", "4: [device d] dma = secure: expected shared or message\n"},
 	{DEVICE "users = no-such-user-here\n",
 		"4: [device d] users = no-such-user-here: there is no user no-such-user-here; " EXPECT_USERS},
@@ -564,8 +572,8 @@ test_help(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "[poller NAME] "));
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\n  idle-loops\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(text,
-		"\n  timeout-ms\n      timeout for connecting to the server and for each of its replies\n"
-		"      milliseconds, 1 to 3600000; default 5000\n"));
+		"\n  long-timeout-ms\n      timeout for slow commands such as a reset\n"
+		"      milliseconds, 1 to 3600000; default 60000\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "required"));
 	free(text);
 }

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "stock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/vfio.h>
+
+#include "clock.h"
+#include "error.h"
+#include "outage.h"
+#include "serve.h"
+#include "source.h"
+#include "text.h"
+
+#define MAX_DATA (1u << 20) /* of an access */
+
+struct stock {
+	struct front *front;
+	struct vuc_queue *queue;
+	struct front_server *server;
+};
+
+/* ---- coming and going ---- */
+
+/* What it calls itself is not known; its program is. */
+static void
+stock_find_name(struct control_vmm *v)
+{
+	char path[64], name[sizeof(v->name)] = "";
+	ssize_t n = -1;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)v->user.pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, name, sizeof(name) - 1);
+		close(fd);
+	}
+	if (n <= 0)
+		return;
+	name[strcspn(name, "\n")] = '\0';
+	pthread_mutex_lock(&v->control->lock);
+	snprintf(v->name, sizeof(v->name), "%s", name);
+	vuc_text_clean_name(v->name);
+	pthread_mutex_unlock(&v->control->lock);
+}
+
+static uint32_t
+stock_reply_ms(struct control_vmm *v)
+{
+	struct control_device *d;
+	uint32_t ms = 0;
+
+	pthread_mutex_lock(&v->control->lock);
+	d = control_find(v->control, v->exported);
+	if (d != NULL)
+		ms = d->reply_ms;
+	pthread_mutex_unlock(&v->control->lock);
+	return ms;
+}
+
+static int
+stock_open_queue(struct control_vmm *v, struct stock *st, struct vuc_error *err)
+{
+	struct vuc_queue_opts opts;
+
+	vuc_queue_opts_init(&opts, sizeof(opts));
+	opts.depth = FRONT_MAX_REQUESTS;
+	return vuc_poller_open_queue(v->device->poller, v->link->dev, &opts, &st->queue, err);
+}
+
+static int
+stock_create_front(struct control_vmm *v, struct stock *st, struct vuc_error *err)
+{
+	const struct vuc_device_version *version = vuc_device_version(v->link->dev);
+	uint32_t max_maps = v->control->opts.max_dma_maps;
+	uint32_t max_data = vuc_device_access_max(v->link->dev);
+	struct front_shape shape;
+	const struct front_opts opts = {
+		.max_data = max_data < MAX_DATA ? max_data : MAX_DATA,
+		.reply_ms = v->device->reply_ms,
+		.max_dma_maps = version->max_dma_maps < max_maps ? version->max_dma_maps : max_maps,
+		.pgsizes = version->pgsizes,
+		.shape = &shape,
+	};
+	int rc = stock_shape_make(v, st->queue, &shape, err);
+
+	if (rc != 0)
+		return rc;
+	st->front = front_create(&opts);
+	stock_shape_free(&shape);
+	return st->front != NULL ? 0 : vuc_error_set(err, -ENOMEM, "no memory for a connection");
+}
+
+static int
+stock_create_server(struct control_vmm *v, struct stock *st, struct vuc_error *err)
+{
+	const struct front_server_opts opts = {
+		.poller = v->device->poller,
+		.dev = v->link->dev,
+		.queue = st->queue,
+		.front = st->front,
+		.closer = v->closer,
+		.fd = v->fd,
+		.wake_fd = v->wake_fd,
+	};
+	int rc;
+
+	st->server = front_server_create(&opts);
+	if (st->server == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for a connection");
+	rc = front_server_pass(st->server);
+	return rc != 0 ? vuc_error_set(err, rc, "the poller: %s", strerror(-rc)) : 0;
+}
+
+static int
+stock_begin(struct control_vmm *v, struct vuc_error *err)
+{
+	struct stock *st = calloc(1, sizeof(*st));
+	int rc;
+
+	v->stock = st;
+	if (st == NULL)
+		return vuc_error_set(err, -ENOMEM, "no memory for a connection");
+	rc = vmm_claim_device(v, v->exported, vuc_clock_ms() + stock_reply_ms(v), err);
+	if (rc != 0)
+		return rc;
+	rc = vmm_prepare_device(v);
+	if (rc != 0)
+		return vuc_error_set(err, rc, "no memory for a VMM: %s", strerror(-rc));
+	vmm_start_record(v);
+	rc = stock_open_queue(v, st, err);
+	if (rc == 0)
+		rc = stock_create_front(v, st, err);
+	if (rc == 0)
+		rc = stock_create_server(v, st, err);
+	if (rc != 0)
+		return rc;
+	v->state = VMM_ATTACHED;
+	atomic_store_explicit(&v->nr_queues, 1, memory_order_relaxed);
+	vmm_log(v, VUC_LOG_NOTICE, "attached, by its socket");
+	return 0;
+}
+
+void
+stock_end(struct control_vmm *v)
+{
+	struct stock *st = v->stock;
+
+	if (st == NULL)
+		return;
+	front_server_destroy(st->server);
+	if (st->queue != NULL)
+		vuc_poller_close_queue(v->device->poller, st->queue);
+	if (st->front != NULL) {
+		int fds[VUC_SHM_MAX_FDS];
+		unsigned int n;
+
+		front_end(st->front, NULL);
+		while ((n = front_take_stray_fds(st->front, fds, VUC_SHM_MAX_FDS)) > 0)
+			vmm_close_fds(v, fds, n);
+	}
+	front_destroy(st->front);
+	free(st);
+	v->stock = NULL;
+	atomic_store_explicit(&v->nr_queues, 0, memory_order_relaxed);
+}
+
+/* ---- answers ---- */
+
+/* Unless its time is over. */
+static void
+stock_reply(struct control_vmm *v, const struct front_request *r, int status)
+{
+	front_server_expire(v->stock->server);
+	front_reply(v->stock->front, r->token, status);
+}
+
+/* What was refused is said, as for other VMMs. */
+static void
+stock_answer(struct control_vmm *v, const struct front_request *r, const char *what, int status,
+	const struct vuc_error *err)
+{
+	if (status != 0)
+		vmm_log(v, VUC_LOG_NOTICE, "%s refused: %s", what, err->text);
+	stock_reply(v, r, status);
+}
+
+/* ---- DMA ---- */
+
+/* A packet with one entry. */
+union stock_dma {
+	struct vuc_shm_dma dma;
+	uint8_t bytes[sizeof(struct vuc_shm_dma) + sizeof(struct vuc_shm_dma_entry)];
+};
+
+static void
+stock_change_dma(struct control_vmm *v, const struct front_request *r, const char *what,
+	const struct vuc_shm_dma_entry *entry)
+{
+	union stock_dma request = {.dma = {.nr = 1, .flags = VUC_SHM_DMA_COMMIT}};
+	struct vmm_dma_result result;
+	int rc;
+
+	request.dma.entries[0] = *entry;
+	rc = vmm_apply_dma(v, &request.dma, r->fds, &result);
+	stock_answer(v, r, what, rc, &result.err);
+}
+
+/* Memory without a descriptor is none that a server could access: it stays here. */
+static void
+stock_map(struct control_vmm *v, const struct front_request *r)
+{
+	const struct vuc_shm_dma_entry entry = {
+		.op = VUC_SHM_DMA_MAP,
+		.flags = r->map.flags & (VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE),
+		.iova = r->map.addr,
+		.size = r->map.size,
+		.offset = r->map.offset,
+	};
+
+	if (r->nr_fds == 0)
+		stock_reply(v, r, 0);
+	else if (r->nr_fds > 1)
+		stock_reply(v, r, -EINVAL);
+	else
+		stock_change_dma(v, r, "DMA_MAP", &entry);
+}
+
+static void
+stock_unmap(struct control_vmm *v, const struct front_request *r)
+{
+	const struct vuc_shm_dma_entry entry = {
+		.op = r->unmap.all ? VUC_SHM_DMA_UNMAP_ALL : VUC_SHM_DMA_UNMAP,
+		.flags = r->unmap.all ? 0 : VUC_SHM_DMA_IF_MAPPED,
+		.iova = r->unmap.addr,
+		.size = r->unmap.size,
+		.fd_index = -1,
+	};
+
+	stock_change_dma(v, r, "DMA_UNMAP", &entry);
+}
+
+/* ---- interrupts ---- */
+
+/* By this eventfd the VMM is asked for its device. */
+static void
+stock_keep_request_fd(struct control_vmm *v, const struct front_request *r)
+{
+	int fd = -1, old;
+
+	if (r->irqs.data == FRONT_IRQ_EVENTFD && front_irq_fd(r, 0) >= 0 &&
+		packet_is_eventfd(front_irq_fd(r, 0), false))
+		fd = fcntl(front_irq_fd(r, 0), F_DUPFD_CLOEXEC, 0);
+	pthread_mutex_lock(&v->control->lock);
+	old = v->request_fd;
+	v->request_fd = fd;
+	pthread_mutex_unlock(&v->control->lock);
+	vmm_close_fds(v, &old, 1);
+}
+
+static bool
+stock_has_irq(const struct control_vmm *v, uint32_t index)
+{
+	const struct vuc_irq *irq = vuc_device_irq(v->link->dev, index);
+
+	return irq != NULL && irq->count > 0;
+}
+
+/* A count of 0 disables the index. */
+static enum vuc_shm_irq_action
+stock_irq_action(const struct front_set_irqs *set)
+{
+	if (set->range.count == 0)
+		return VUC_SHM_IRQ_DISABLE;
+	switch (set->action) {
+	case VUC_WIRE_IRQ_MASK:
+		return VUC_SHM_IRQ_MASK;
+	case VUC_WIRE_IRQ_UNMASK:
+		return VUC_SHM_IRQ_UNMASK;
+	case VUC_WIRE_IRQ_TRIGGER:
+		break;
+	}
+	return VUC_SHM_IRQ_TRIGGER;
+}
+
+static int
+stock_apply_irqs(struct control_vmm *v, const struct front_request *r, struct vuc_error *err)
+{
+	const struct front_set_irqs *set = &r->irqs;
+	int eventfds[VUC_SHM_MAX_IRQS];
+	bool which[VUC_SHM_MAX_IRQS];
+	struct vmm_irqs irqs = {
+		.range = {set->range.index, set->range.start, set->range.count},
+		.action = stock_irq_action(set),
+	};
+
+	if (set->data != FRONT_IRQ_NONE && set->range.count > VUC_SHM_MAX_IRQS)
+		return vuc_error_set(err, -EINVAL, "%u interrupts in a message", set->range.count);
+	for (uint32_t i = 0; set->data != FRONT_IRQ_NONE && i < set->range.count; i++) {
+		if (set->data == FRONT_IRQ_EVENTFD)
+			eventfds[i] = front_irq_fd(r, i);
+		else
+			which[i] = set->flags[i] != 0;
+	}
+	if (set->data == FRONT_IRQ_EVENTFD)
+		irqs.eventfds = eventfds;
+	else if (set->data == FRONT_IRQ_BOOL)
+		irqs.which = which;
+	return vmm_apply_irqs(v, &irqs, err);
+}
+
+static void
+stock_set_irqs(struct control_vmm *v, const struct front_request *r)
+{
+	uint32_t index = r->irqs.range.index;
+	struct vuc_error err = {0};
+	int rc = 0;
+
+	if (index == VFIO_PCI_REQ_IRQ_INDEX && r->irqs.action == VUC_WIRE_IRQ_TRIGGER)
+		stock_keep_request_fd(v, r);
+	/* Those that the device has not are its client's all the same. */
+	if (stock_has_irq(v, index))
+		rc = stock_apply_irqs(v, r, &err);
+	stock_answer(v, r, "SET_IRQS", rc, &err);
+}
+
+/* ---- everything else ---- */
+
+static void
+stock_give_region(struct control_vmm *v, const struct front_request *r)
+{
+	struct vuc_error err = {0};
+	struct vmm_areas areas;
+	int rc = vmm_find_areas(v, r->region, &areas, &err);
+
+	if (rc == 0 && areas.nr_fds != 1)
+		rc = vuc_error_set(&err, -EOPNOTSUPP, "region %u has %u files by now", r->region,
+			areas.nr_fds);
+	if (rc != 0)
+		vmm_log(v, VUC_LOG_NOTICE, "GET_REGION_INFO: no descriptor: %s", err.text);
+	front_server_expire(v->stock->server);
+	front_reply_fd(v->stock->front, r->token, rc, rc == 0 ? areas.fds[0] : -1);
+	if (rc == 0)
+		areas.nr_fds = 0;
+	vmm_drop_areas(v, &areas);
+}
+
+/* Nothing else is outstanding, and the queue is this thread's while it has the turn. */
+static void
+stock_write_multi(struct control_vmm *v, const struct front_request *r)
+{
+	struct vfio_user_write_multi_entry e;
+	uint32_t done = 0;
+	int rc = 0;
+
+	while (rc == 0 && done < r->multi.nr_writes) {
+		memcpy(&e, r->multi.entries + done * sizeof(e), sizeof(e));
+		rc = vuc_queue_write_pci(v->stock->queue, e.region, e.offset, &e.data, e.count);
+		if (rc == 0)
+			done++;
+	}
+	front_server_expire(v->stock->server);
+	front_reply_multi(v->stock->front, r->token, rc, done);
+}
+
+static void
+stock_carry_out(struct control_vmm *v, const struct front_request *r)
+{
+	struct vuc_error err = {0};
+	int rc;
+
+	switch (r->kind) {
+	case FRONT_DMA_MAP:
+		stock_map(v, r);
+		break;
+	case FRONT_DMA_UNMAP:
+		stock_unmap(v, r);
+		break;
+	case FRONT_SET_IRQS:
+		stock_set_irqs(v, r);
+		break;
+	case FRONT_REGION_FD:
+		stock_give_region(v, r);
+		break;
+	case FRONT_RESET:
+		rc = vmm_apply_reset(v, &err);
+		stock_answer(v, r, "DEVICE_RESET", rc, &err);
+		break;
+	case FRONT_WRITE_MULTI:
+		stock_write_multi(v, r);
+		break;
+	case FRONT_ACCESS: /* the poller's */
+	case FRONT_FEATURE:
+	case FRONT_MIG_READ:
+	case FRONT_MIG_WRITE:
+		stock_reply(v, r, -EOPNOTSUPP);
+		break;
+	}
+}
+
+/* The request is of no use behind the next call of the machine; its descriptors are kept. */
+static void
+stock_take_request(struct control_vmm *v, struct front_request *r)
+{
+	int fds[FRONT_MAX_FDS];
+
+	if (r->nr_fds > 0)
+		memcpy(fds, r->fds, r->nr_fds * sizeof(*fds));
+	r->fds = fds;
+	stock_carry_out(v, r);
+	vmm_close_fds(v, fds, r->nr_fds);
+}
+
+/* ---- the thread ---- */
+
+/* While it is this thread's turn. Returns 0, or an error that ends the connection, with why. */
+static int
+stock_take_turn(struct control_vmm *v)
+{
+	struct stock *st = v->stock;
+	struct front_request r;
+	int rc;
+
+	while ((rc = front_server_next(st->server, &r)) == 1) {
+		stock_take_request(v, &r);
+		rc = front_server_send(st->server);
+		if (rc != 0)
+			break;
+	}
+	if (rc == 0)
+		rc = front_server_send(st->server);
+	if (rc != 0)
+		return vuc_error_set(&v->why, rc, "%s", front_why(st->front));
+	rc = front_server_pass(st->server);
+	return rc != 0 ? vuc_error_set(&v->why, rc, "the poller: %s", strerror(-rc)) : 0;
+}
+
+static int
+stock_look_around(struct control_vmm *v)
+{
+	const char *problem = vmm_leaves(v, vuc_clock_ms());
+
+	if (problem != NULL)
+		return vuc_error_set(&v->why, -ECANCELED, "%s", problem);
+	problem = dma_maps_problem(&v->maps);
+	if (problem != NULL)
+		return vuc_error_set(&v->why, -EFAULT, "%s", problem);
+	vmm_signal_return(v);
+	return front_server_has_turn(v->stock->server) ? stock_take_turn(v) : 0;
+}
+
+static int
+stock_until_next(struct control_vmm *v)
+{
+	uint64_t now = vuc_clock_ms(), next;
+
+	pthread_mutex_lock(&v->control->lock);
+	next = v->leave_ms;
+	pthread_mutex_unlock(&v->control->lock);
+	if (next == 0)
+		return -1;
+	return next > now ? (int)(next - now) : 0;
+}
+
+int
+stock_serve(struct control_vmm *v)
+{
+	int rc;
+
+	stock_find_name(v);
+	rc = stock_begin(v, &v->why);
+	while (rc == 0) {
+		control_wait(v->wake_fd, stock_until_next(v));
+		rc = stock_look_around(v);
+	}
+	return rc;
+}
