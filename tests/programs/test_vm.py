@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A Linux guest in a stock QEMU has an NVMe disk of vuc-refdev."""
+
+import pytest
+
+import rig
+from guest_rig import Guest, Programs
+from outage_rig import Server
+
+DISK = 64 << 20
+
+
+@pytest.fixture(name='programs', scope='module')
+def fixture_programs():
+    return Programs()
+
+
+@pytest.fixture(name='guest')
+def fixture_guest(programs):
+    """Start guests: guest(socket); see Guest."""
+    for start in rig.starter(Guest):
+        yield lambda *args, **options: start(programs, *args, **options)
+
+
+@pytest.fixture(name='server')
+def fixture_server():
+    yield from rig.starter(Server)
+
+
+@pytest.fixture(name='disk')
+def fixture_disk(folder):
+    path = f'{folder}/disk'
+    with open(path, 'wb') as file:
+        file.truncate(DISK)
+    return path
+
+
+@pytest.fixture(name='filesystem')
+def fixture_filesystem(disk, programs):
+    """A disk with an ext4 file system, which is a good one in the end as well."""
+    programs.run('sbin/mke2fs', '-q', '-t', 'ext4', disk)
+    yield disk
+    programs.run('sbin/e2fsck', '-f', '-n', disk)
+
+
+def count_interrupts(vm):
+    """Of each vector of the disk, by all CPUs."""
+    rows = vm.ok('grep nvme0q /proc/interrupts').splitlines()
+    assert all('PCI-MSIX' in row for row in rows), rows
+    return [sum(map(int, row.split()[1:3])) for row in rows]
+
+
+def has_worked(vm, path):
+    """Write and verify for some rounds, and once more after the file was closed."""
+    vm.begin(path)
+    vm.await_rounds()
+    vm.tell('stop')
+    vm.tell('run')
+    vm.await_rounds()
+    report = vm.tell('stop')
+    vm.end()
+    assert report['verified'] > 0
+    print('#', path, report)
+
+
+def test_disk(guest, server, disk):
+    """A guest does with a disk what guests do."""
+    vm = guest(server(f'--device=nvme:{disk}').socket)
+    vm.await_disk()
+
+    # What the guest sees of it, and its interrupts.
+    function = vm.ok('basename $(readlink -f /sys/class/nvme/nvme0/device)').strip()
+    sysfs = f'/sys/bus/pci/devices/{function}'
+    assert vm.ok(f'cat {sysfs}/vendor {sysfs}/device {sysfs}/class').split()[::2] == ['0x7675', '0x010802']
+    assert vm.ok('cat /sys/block/nvme0n1/size').strip() == str(DISK // 512)
+    before = count_interrupts(vm)
+    assert len(before) == 3
+    vm.begin('/dev/nvme0n1')
+    vm.await_rounds()
+    vm.tell('stop')
+    assert sum(count_interrupts(vm)[1:]) > sum(before[1:])
+
+    # Resets: the driver's, and the function's while no driver has it.
+    vm.ok('echo 1 >/sys/class/nvme/nvme0/reset_controller')
+    vm.await_disk()
+    vm.tell('run')
+    vm.ok('echo 1 >/sys/class/nvme/nvme0/reset_controller')
+    vm.await_rounds()
+    vm.tell('stop')
+    vm.end()
+    vm.ok(f'echo {function} >/sys/bus/pci/drivers/nvme/unbind')
+    assert vm.do('[ -e /dev/nvme0n1 ]') == (1, '')
+    vm.ok(f'echo 1 >{sysfs}/reset')
+    vm.ok(f'echo {function} >/sys/bus/pci/drivers/nvme/bind')
+    vm.await_disk()
+    has_worked(vm, '/dev/nvme0n1')
+    vm.power_off()
+
+
+def test_filesystem(guest, server, filesystem):
+    """A disk that is plugged in while the guest runs, which has no MSI-X, has files."""
+    vm = guest(kernel='pci=nomsi')
+    vm.monitor.do('device_add', **vm.device(server(f'--device=nvme:{filesystem}').socket))
+    vm.await_disk()
+    assert 'IO-APIC' in vm.ok('grep nvme0q0 /proc/interrupts')
+    vm.ok('mount -t ext4 /dev/nvme0n1 /mnt')
+    has_worked(vm, '/mnt/file')
+    vm.ok('umount /mnt')
+    vm.power_off()
