@@ -414,21 +414,14 @@ check_message(struct front *f, const struct front_message *m)
 	return 0;
 }
 
-static bool
-is_access(enum front_kind kind)
-{
-	return kind == FRONT_ACCESS || kind == FRONT_WRITE_MULTI;
-}
-
 /* Whether a request may be carried out beside those that are outstanding. */
 static bool
 may_pass(const struct front *f, enum front_kind kind)
 {
 	if (f->used == 0)
 		return true;
-	if (is_access(kind))
-		return is_access(f->kind);
-	return kind == f->kind && (kind == FRONT_DMA_MAP || kind == FRONT_DMA_UNMAP);
+	return kind == f->kind &&
+		(kind == FRONT_ACCESS || kind == FRONT_DMA_MAP || kind == FRONT_DMA_UNMAP);
 }
 
 static void

@@ -309,12 +309,6 @@ check_request(const struct front_request *r)
 	REQUIRE(r->nr_fds <= FRONT_MAX_FDS);
 }
 
-static bool
-is_access(enum front_kind kind)
-{
-	return kind == FRONT_ACCESS || kind == FRONT_WRITE_MULTI;
-}
-
 /* Whether a request may be handed out beside those that are outstanding. Those that have expired
  * are not: how many there are is not known here. */
 static void
@@ -326,8 +320,8 @@ check_order(const struct world *w, const struct front_request *r)
 		enum front_kind kind = w->out[i].kind;
 
 		REQUIRE(w->out[i].token != r->token);
-		beside += (is_access(kind) && is_access(r->kind)) ||
-			(kind == r->kind && (kind == FRONT_DMA_MAP || kind == FRONT_DMA_UNMAP));
+		beside += kind == r->kind &&
+			(kind == FRONT_ACCESS || kind == FRONT_DMA_MAP || kind == FRONT_DMA_UNMAP);
 	}
 	REQUIRE(front_outstanding(w->f) <= beside + 1);
 	REQUIRE(front_outstanding(w->f) <= FRONT_MAX_REQUESTS);
