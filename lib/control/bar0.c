@@ -41,16 +41,11 @@ int
 control_bar0_init(struct control_device *d, struct vuc_error *err)
 {
 	struct control_bar0 *b = &d->bar0;
-	const char *slash = strrchr(d->path, '/');
 
 	if (d->path[0] == '\0')
 		return vuc_error_set(
 			err, -EINVAL, "device %s: keep_bar0 takes a server with a path", d->name);
-	if (slash == NULL)
-		snprintf(b->folder, sizeof(b->folder), ".");
-	else
-		snprintf(b->folder, sizeof(b->folder), "%.*s",
-			slash == d->path ? 1 : (int)(slash - d->path), d->path);
+	b->folder = d->arrival.folder;
 	snprintf(b->name, sizeof(b->name), ".bar0-%s", d->name);
 	b->on = true;
 	return 0;
@@ -201,15 +196,13 @@ bar0_link(const struct control_bar0 *b, const struct bar0_files *f, struct vuc_e
 static bool
 bar0_watch(struct vuc_control *c, const struct control_bar0 *b, struct bar0_files *f)
 {
-	char path[sizeof(b->folder) + sizeof(b->name) + 1];
+	char path[sizeof(((struct control_arrival *)NULL)->folder) + sizeof(b->name) + 1];
 	struct vuc_error ignored;
 
-	if (c->bar0_fd < 0)
-		c->bar0_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	snprintf(path, sizeof(path), "%s/%s", b->folder, b->name);
 	/* Without a watch it is placed with the next attempt to connect. */
-	if (c->bar0_fd < 0 ||
-		inotify_add_watch(c->bar0_fd, path, IN_ATTRIB | IN_ONESHOT | IN_DONT_FOLLOW) < 0)
+	if (c->inotify_fd < 0 ||
+		inotify_add_watch(c->inotify_fd, path, IN_ATTRIB | IN_ONESHOT | IN_DONT_FOLLOW) < 0)
 		return true;
 	return bar0_check_file(b, f, &ignored) != 0 || f->placed;
 }
@@ -255,14 +248,11 @@ control_bar0_place(struct control_device *d)
 }
 
 void
-control_bar0_take_events(struct vuc_control *c)
+control_bar0_hurry(struct vuc_control *c)
 {
 	uint64_t due_ms = vuc_clock_ms() + BAR0_LOOK_MS;
-	char events[4096];
 	struct control_device *d;
 
-	while (read(c->bar0_fd, events, sizeof(events)) > 0)
-		continue;
 	pthread_mutex_lock(&c->lock);
 	TAILQ_FOREACH (d, &c->devices, entry) {
 		if (d->bar0.on && (d->due_ms == 0 || d->due_ms > due_ms))

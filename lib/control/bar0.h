@@ -15,7 +15,7 @@ struct control_device;
 
 struct control_bar0 {
 	bool on;
-	char folder[108];                                    /* of the server's socket */
+	const char *folder;                                  /* of the server's socket */
 	char name[sizeof(".bar0-") + VUC_CONTROL_NAME_SIZE]; /* of the file in it, which stays */
 	dev_t dev;                                           /* of the file, as it was seen last */
 	ino_t ino;                                           /* likewise; 0: none */
@@ -32,8 +32,8 @@ bool control_bar0_collides(const struct control_device *d, const struct control_
 /* Place the link, unless it is there; status says whether that was possible. */
 void control_bar0_place(struct control_device *d);
 
-/* Something has happened on bar0_fd: links are placed again soon. */
-void control_bar0_take_events(struct vuc_control *c);
+/* Something has happened to the files: links are placed again soon. */
+void control_bar0_hurry(struct vuc_control *c);
 
 /* Any thread, while no VMM can attach: clear what the last one has left in the file. */
 void control_bar0_clear(struct control_device *d);

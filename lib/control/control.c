@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -79,7 +80,7 @@ control_alloc(const struct vuc_control_opts *opts)
 	c->listener.fd = -1;
 	c->mailbox.fd = -1;
 	c->signaller.file = -1;
-	c->bar0_fd = -1;
+	c->inotify_fd = -1;
 	c->exports_fd = -1;
 	TAILQ_INIT(&c->devices);
 	TAILQ_INIT(&c->vmms);
@@ -103,8 +104,8 @@ control_free(struct vuc_control *c)
 	vuc_closers_destroy(c->closers, CLOSERS_MS, NULL);
 	if (c->mailbox.fd >= 0)
 		vuc_mailbox_fini(&c->mailbox);
-	if (c->bar0_fd >= 0)
-		close(c->bar0_fd);
+	if (c->inotify_fd >= 0)
+		close(c->inotify_fd);
 	if (c->exports_fd >= 0)
 		close(c->exports_fd);
 	control_log_fini(&c->log);
@@ -147,6 +148,9 @@ control_set_up(struct vuc_control *c, const char *path, struct vuc_error *err)
 	}
 	if (rc != 0)
 		return vuc_error_set(err, rc, "a control plane: %s", strerror(-rc));
+	c->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (c->inotify_fd < 0)
+		c->inotify_fd = -errno;
 	rc = vuc_listener_bind(&c->listener, path, SOCK_SEQPACKET, c->opts.mode, err);
 	if (rc == 0 && !c->opts.deferred)
 		rc = vuc_control_listen(c, err);

@@ -14,6 +14,7 @@
 #include <vuc/control.h>
 #include <vuc/stats.h>
 
+#include "arrival.h"
 #include "bar0.h"
 #include "closers.h"
 #include "event.h"
@@ -46,7 +47,8 @@ struct vuc_control {
 	uint64_t closers_ms;         /* when a thread for them is tried again; 0: none is missing */
 	struct vuc_closer *closer;
 	uint64_t stopping_ms; /* when what is waited for at the end is logged next */
-	int bar0_fd;          /* of inotify, for keep_bar0; -1: nothing is watched */
+	int inotify_fd;       /* for keep_bar0 and for arrivals; or -errno */
+	bool watch_logged;    /* that folders cannot be watched */
 	int exports_fd;       /* epoll: of the sockets of exported devices; any thread adds them */
 
 	pthread_mutex_t lock;
@@ -162,6 +164,7 @@ struct control_device {
 	uint64_t next_ms;            /* which is this one */
 	uint64_t connected_ms;       /* when it was, with the last attempt; 0: not */
 	uint32_t delay;              /* before the next attempt */
+	struct control_arrival arrival;
 	struct control_bar0 bar0;
 	struct control_export exported;
 

@@ -164,6 +164,7 @@ device_alloc(struct vuc_control *c, const struct vuc_control_device_opts *opts,
 		snprintf(d->path, sizeof(d->path), "%s", device->path);
 		d->opts.path = d->path;
 	}
+	control_arrival_init(d);
 	vuc_error_set(&d->reason, 0, "not connected yet");
 	d->since_ms = vuc_clock_ms();
 	d->poke = (struct vuc_post){.fn = control_look_at_poked, .arg = d};

@@ -155,7 +155,7 @@ control_wait_for_events(struct vuc_control *c)
 	struct pollfd fds[] = {
 		{.fd = c->mailbox.fd, .events = POLLIN},
 		{.fd = -1, .events = POLLIN},
-		{.fd = c->bar0_fd, .events = POLLIN},
+		{.fd = c->inotify_fd, .events = POLLIN},
 		{.fd = -1, .events = POLLIN},
 	};
 	bool listens;
@@ -178,7 +178,7 @@ control_wait_for_events(struct vuc_control *c)
 	if (fds[3].revents != 0)
 		control_accept_exported(c);
 	if (fds[2].revents != 0)
-		control_bar0_take_events(c);
+		control_arrival_take_events(c);
 }
 
 static bool

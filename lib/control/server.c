@@ -53,6 +53,7 @@ device_pace_attempt(struct control_device *d)
 	d->connected_ms = 0;
 	d->next_ms = vuc_clock_ms() + d->delay;
 	d->paced = true;
+	control_arrival_watch(d);
 }
 
 /* With the lock held. */
@@ -130,17 +131,18 @@ device_explain_failure(struct control_device *d, int rc, struct vuc_error *err)
 static void
 device_not_connected(struct control_device *d, int rc, const struct vuc_error *err)
 {
+	bool early = control_arrival_was_early(d, rc), news;
 	struct vuc_control *c = d->control;
-	bool news;
 
 	pthread_mutex_lock(&c->lock);
 	d->connected_ms = 0;
 	if ((rc == -ENOENT || rc == -ECONNREFUSED) && device_kept_link(d) != NULL)
 		d->delay = d->retry_min_ms;
-	else
+	else if (!early)
 		d->delay = device_next_delay(d);
-	news = strcmp(d->reason.text, err->text) != 0;
-	d->reason = *err;
+	news = !early && strcmp(d->reason.text, err->text) != 0;
+	if (news)
+		d->reason = *err;
 	device_end_attempt(d);
 	pthread_mutex_unlock(&c->lock);
 	if (news)
@@ -275,12 +277,13 @@ device_find_kept(struct control_device *d)
 }
 
 static void
-device_start_attempt(struct control_device *d)
+device_start_attempt(struct control_device *d, bool hurried)
 {
 	struct vuc_error err = d->bar0.err;
 	int rc = d->bar0.status;
 
 	d->paced = false;
+	control_arrival_begin(d, hurried);
 	if (rc == 0) {
 		rc = control_link_open_start(d, device_find_kept(d), &d->coming, link_opened);
 		if (rc == 0)
@@ -493,22 +496,34 @@ device_find_wanted(struct control_device *d)
 }
 
 static void
+device_attempt_in_time(struct control_device *d)
+{
+	uint64_t now = vuc_clock_ms(), due = d->next_ms;
+
+	if (d->arrival.due_ms != 0 && d->arrival.due_ms < due)
+		due = d->arrival.due_ms;
+	if (now >= due)
+		device_start_attempt(d, now < d->next_ms);
+	else if (d->due_ms == 0 || d->due_ms > due)
+		d->due_ms = due;
+}
+
+static void
 device_do_wanted(struct control_device *d)
 {
 	switch (device_find_wanted(d)) {
 	case WANT_NOTHING:
+		control_arrival_forget(d);
 		break;
 	case WANT_ATTEMPT:
 		device_pace_attempt(d);
-		if (vuc_clock_ms() >= d->next_ms)
-			device_start_attempt(d);
-		else if (d->due_ms == 0 || d->due_ms > d->next_ms)
-			d->due_ms = d->next_ms;
+		device_attempt_in_time(d);
 		break;
 	case WANT_RENEWAL:
-		device_start_attempt(d);
+		device_start_attempt(d, false);
 		break;
 	case WANT_END:
+		control_arrival_forget(d);
 		control_drop_device(d);
 		break;
 	}

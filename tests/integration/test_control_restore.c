@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -157,6 +158,58 @@ test_return(void)
 	shm_close(&client);
 	CU_ASSERT_TRUE(rig_becomes(KEPT, VUC_CONTROL_FREE));
 	kept_stop();
+}
+
+/* Whether this process watches a folder. */
+static bool
+folder_is_watched(void)
+{
+	char path[48], line[128];
+	bool found = false;
+
+	for (int fd = 0; fd < 256 && !found; fd++) {
+		FILE *info;
+
+		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+		info = fopen(path, "re");
+		while (info != NULL && !found && fgets(line, sizeof(line), info) != NULL)
+			found = strncmp(line, "inotify wd:", strlen("inotify wd:")) == 0;
+		if (info != NULL)
+			fclose(info);
+	}
+	return found;
+}
+
+/* A server is connected to when its socket appears, without waiting for the next retry. */
+static void
+test_arrival(void)
+{
+	struct rig_opts opts = {.retry_min_ms = AN_HOUR, .retry_max_ms = AN_HOUR};
+
+	/* What is moved there. */
+	kept_start(&opts);
+	CU_ASSERT_FALSE(folder_is_watched());
+	peer_kill(first);
+	while (!folder_is_watched())
+		sched_yield();
+	peer_restart(first);
+	link_to(first);
+	kept_expect_restored();
+	while (folder_is_watched())
+		sched_yield();
+	kept_stop();
+
+	/* What is made there. */
+	opts.outage = VUC_CONTROL_OUTAGE_HOLD;
+	rig_start(&opts);
+	rig_attach(&client, RIG_NAME);
+	peer_kill(rig.peer);
+	while (!folder_is_watched())
+		sched_yield();
+	peer_restart(rig.peer);
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(rig_becomes(RIG_SECOND, VUC_CONTROL_FREE));
+	rig_stop();
 }
 
 /* It is nobody else's meanwhile; and with outage = fail the VMM has to attach anew. */
@@ -447,6 +500,7 @@ main(int argc, char **argv)
 {
 	CU_TestInfo tests[] = {
 		{"return", test_return},
+		{"arrival", test_arrival},
 		{"others", test_others},
 		{"messages", test_messages},
 		{"record", test_record},

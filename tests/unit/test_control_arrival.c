@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Folders of sockets that are watched by inotify, and when their devices are connected to. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "tap.h"
+
+#define STORM 20000u /* more than the kernel keeps of them, by default */
+
+static struct vuc_control control;
+static struct control_device devices[2];
+static char folder[sizeof("/tmp/arrival-XXXXXX/folder")];
+static unsigned int nr_bar0, nr_lines;
+
+/* What is called in lib/control. */
+void
+control_bar0_hurry(struct vuc_control *c)
+{
+	(void)c;
+	nr_bar0++;
+}
+
+void
+control_log(struct control_log *log, enum vuc_log_level level, const char *fmt, ...)
+{
+	(void)log;
+	(void)level;
+	(void)fmt;
+	nr_lines++;
+}
+
+static void
+add_device(struct control_device *d, const char *name)
+{
+	*d = (struct control_device){.control = &control};
+	snprintf(d->path, sizeof(d->path), "%s/%s", folder, name);
+	control_arrival_init(d);
+	TAILQ_INSERT_TAIL(&control.devices, d, entry);
+}
+
+static void
+set_up(void)
+{
+	snprintf(folder, sizeof(folder), "/tmp/arrival-XXXXXX");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+	strcat(folder, "/folder");
+	CU_ASSERT_EQUAL_FATAL(mkdir(folder, 0700), 0);
+	control = (struct vuc_control){.inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC)};
+	CU_ASSERT_FATAL(control.inotify_fd >= 0);
+	pthread_mutex_init(&control.lock, NULL);
+	TAILQ_INIT(&control.devices);
+	add_device(&devices[0], "disk0");
+	add_device(&devices[1], "disk1");
+	nr_bar0 = nr_lines = 0;
+}
+
+static void
+path_of(char path[128], const char *name)
+{
+	snprintf(path, 128, "%s/%s", folder, name);
+}
+
+static void
+make(const char *name)
+{
+	char path[128];
+	int fd;
+
+	path_of(path, name);
+	fd = open(path, O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	CU_ASSERT_FATAL(fd >= 0);
+	close(fd);
+}
+
+static void
+unmake(const char *name)
+{
+	char path[128];
+
+	path_of(path, name);
+	CU_ASSERT_EQUAL_FATAL(unlink(path), 0);
+}
+
+static void
+tear_down(void)
+{
+	if (control.inotify_fd >= 0)
+		close(control.inotify_fd);
+	CU_ASSERT_EQUAL(rmdir(folder), 0);
+	*strrchr(folder, '/') = '\0';
+	CU_ASSERT_EQUAL(rmdir(folder), 0);
+}
+
+/* Returns how often there was something. */
+static unsigned int
+take_all(void)
+{
+	struct pollfd pfd = {.fd = control.inotify_fd, .events = POLLIN};
+	unsigned int n = 0;
+
+	for (; poll(&pfd, 1, 0) > 0; n++)
+		control_arrival_take_events(&control);
+	return n;
+}
+
+/* Whether the events make a device due, which then is connected to. */
+static bool
+is_due(struct control_device *d)
+{
+	bool due;
+
+	take_all();
+	due = d->arrival.due_ms != 0;
+	CU_ASSERT_EQUAL(d->due_ms != 0, due);
+	d->due_ms = 0;
+	if (due)
+		control_arrival_begin(d, true);
+	return due;
+}
+
+static void
+test_names(void)
+{
+	char from[128], to[128];
+
+	control_arrival_watch(&devices[0]);
+	control_arrival_watch(&devices[1]);
+	CU_ASSERT_FALSE(is_due(&devices[0]));
+	make("disk");
+	make("disk00");
+	CU_ASSERT_FALSE(is_due(&devices[0]));
+	make("disk0");
+	CU_ASSERT_TRUE(is_due(&devices[0]));
+	CU_ASSERT_FALSE(is_due(&devices[1]));
+	path_of(from, "disk00");
+	path_of(to, "disk1");
+	CU_ASSERT_EQUAL(rename(from, to), 0);
+	CU_ASSERT_FALSE(is_due(&devices[0]));
+	CU_ASSERT_TRUE(is_due(&devices[1]));
+	unmake("disk0");
+	CU_ASSERT_FALSE(is_due(&devices[0]));
+	/* One that does not wait any more leaves the other's watch alone. */
+	control_arrival_forget(&devices[0]);
+	make("disk0");
+	CU_ASSERT_FALSE(is_due(&devices[0]));
+	unmake("disk1");
+	make("disk1");
+	CU_ASSERT_TRUE(is_due(&devices[1]));
+	control_arrival_forget(&devices[1]);
+	unmake("disk1");
+	make("disk1");
+	CU_ASSERT_EQUAL(take_all(), 1); /* the watch is removed */
+	unmake("disk");
+	unmake("disk0");
+	unmake("disk1");
+	CU_ASSERT_EQUAL(nr_bar0, 0);
+}
+
+/* A folder that is not there, comes, is replaced, and goes: each attempt watches what there is. */
+static void
+test_folders(void)
+{
+	char other[sizeof(folder) + 8];
+
+	snprintf(other, sizeof(other), "%s.other", folder);
+	CU_ASSERT_EQUAL(rename(folder, other), 0);
+	control_arrival_watch(&devices[0]);
+	CU_ASSERT_EQUAL(devices[0].arrival.watch, -1);
+	CU_ASSERT_EQUAL(mkdir(folder, 0700), 0);
+	control_arrival_watch(&devices[0]);
+	make("disk0");
+	CU_ASSERT_TRUE(is_due(&devices[0]));
+	unmake("disk0");
+	CU_ASSERT_EQUAL(rmdir(folder), 0);
+	CU_ASSERT_FALSE(is_due(&devices[0]));
+	CU_ASSERT_EQUAL(devices[0].arrival.watch, -1);
+	CU_ASSERT_EQUAL(rename(other, folder), 0);
+	control_arrival_watch(&devices[0]);
+	make("disk0");
+	CU_ASSERT_TRUE(is_due(&devices[0]));
+	unmake("disk0");
+	/* The watch of one that was moved away is not kept. */
+	CU_ASSERT_EQUAL(rename(folder, other), 0);
+	CU_ASSERT_EQUAL(mkdir(folder, 0700), 0);
+	control_arrival_watch(&devices[0]);
+	take_all();
+	CU_ASSERT_EQUAL(rmdir(other), 0);
+	CU_ASSERT_EQUAL(take_all(), 0);
+	CU_ASSERT_EQUAL(nr_lines, 0);
+}
+
+/* Whoever fills the folder gets a part of each turn; what the kernel drops may have been it. */
+static void
+test_storm(void)
+{
+	char names[2][128];
+
+	path_of(names[0], "a");
+	path_of(names[1], "b");
+	make("a");
+	control_arrival_watch(&devices[0]);
+	for (unsigned int i = 0; i < STORM; i++)
+		CU_ASSERT_EQUAL_FATAL(rename(names[i % 2], names[(i + 1) % 2]), 0);
+	CU_ASSERT_TRUE(take_all() > 100);
+	CU_ASSERT_TRUE(is_due(&devices[0]));
+	CU_ASSERT_FALSE(is_due(&devices[1]));
+	CU_ASSERT_EQUAL(nr_bar0, 1);
+	unmake("a");
+}
+
+/* Attempts that were not due by their time are counted, until one was. */
+static void
+test_hurries(void)
+{
+	struct control_device *d = &devices[0];
+
+	control_arrival_watch(d);
+	for (unsigned int i = 0; i < 10; i++) {
+		make("disk0");
+		CU_ASSERT_EQUAL(is_due(d), i < 8);
+		unmake("disk0");
+		CU_ASSERT_TRUE(control_arrival_was_early(d, -ENOENT));
+		CU_ASSERT_EQUAL(d->arrival.due_ms, 0);
+	}
+	control_arrival_begin(d, false);
+	CU_ASSERT_FALSE(control_arrival_was_early(d, -ECONNREFUSED));
+	CU_ASSERT_EQUAL(d->arrival.due_ms, 0);
+	make("disk0");
+	for (unsigned int i = 0; i < 8; i++) {
+		take_all();
+		CU_ASSERT_NOT_EQUAL(d->arrival.due_ms, 0);
+		control_arrival_begin(d, true);
+		CU_ASSERT_TRUE(control_arrival_was_early(d, -ECONNREFUSED));
+	}
+	CU_ASSERT_EQUAL(d->arrival.due_ms, 0);
+	unmake("disk0");
+	/* Anything else says something of the server. */
+	CU_ASSERT_FALSE(control_arrival_was_early(d, -ETIMEDOUT));
+	/* One that resets end is not connected to at each of its starts. */
+	control_arrival_begin(d, false);
+	d->due_ms = 0;
+	d->reset_ends = 1;
+	make("disk0");
+	CU_ASSERT_FALSE(is_due(d));
+	unmake("disk0");
+}
+
+/* Without inotify there is one line, however many wait. */
+static void
+test_limits(void)
+{
+	close(control.inotify_fd);
+	control.inotify_fd = -EMFILE;
+	for (unsigned int i = 0; i < 4; i++)
+		control_arrival_watch(&devices[i % 2]);
+	CU_ASSERT_EQUAL(nr_lines, 1);
+	CU_ASSERT_EQUAL(devices[0].arrival.watch, -1);
+	control_arrival_forget(&devices[0]);
+}
+
+static CU_TestInfo tests[] = {
+	{"names in a folder", test_names},
+	{"folders", test_folders},
+	{"a storm of events", test_storm},
+	{"attempts before their time", test_hurries},
+	{"limits", test_limits},
+	CU_TEST_INFO_NULL,
+};
+
+int
+main(void)
+{
+	CU_SuiteInfo suites[] = {
+		{"control_arrival", NULL, NULL, set_up, tear_down, tests},
+		CU_SUITE_INFO_NULL,
+	};
+
+	vuc_tap_count_fds();
+	return vuc_tap_run(suites);
+}
