@@ -230,7 +230,9 @@ def test_folders_that_cannot_be_used(vucd, there):
 def test_folder_that_is_made_anew(vucd, there):
     daemon = vucd(config(there, OFTEN))
     await_link(there)
-    shutil.rmtree(there)
+    # At once, for what is removed from it is placed again.
+    os.rename(there, f'{there}-gone')
+    shutil.rmtree(f'{there}-gone')
     rig.eventually(lambda: 'cannot be opened' in reason(daemon))
     os.mkdir(there)
     await_link(there)
