@@ -144,6 +144,7 @@ static int
 share_memory(struct vuc_vmm_device *dev, const struct guest_memory *m, struct vuc_error *err)
 {
 	const struct vuc_vmm_dma mapping = {
+		.argsz = sizeof(mapping),
 		.iova = 0,
 		.size = MEMORY_SIZE,
 		.flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE,

@@ -70,7 +70,7 @@ io_region_write(
 static int
 io_get_irq_info(void *dev, struct vfio_irq_info *info)
 {
-	struct vuc_vmm_irq irq;
+	struct vuc_vmm_irq irq = {.argsz = sizeof(irq)};
 	int rc = vuc_vmm_irq(dev, info->index, &irq, &why);
 
 	if (rc != 0)
@@ -150,12 +150,16 @@ static int
 use_memory(const struct io_ops *ops, void *dev, int fd)
 {
 	const struct vuc_vmm_dma ram = {
+		.argsz = sizeof(ram),
 		.size = MEMORY_SIZE,
 		.flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE,
 		.fd = fd,
 	};
-	const struct vuc_vmm_dma rom = {
-		.iova = ROM, .size = ROM_SIZE, .flags = VUC_VMM_DMA_READ, .fd = -1};
+	const struct vuc_vmm_dma rom = {.argsz = sizeof(rom),
+		.iova = ROM,
+		.size = ROM_SIZE,
+		.flags = VUC_VMM_DMA_READ,
+		.fd = -1};
 	int rc = ops->dma_map(dev, &ram);
 
 	if (rc == 0)

@@ -125,8 +125,9 @@ static void
 prepare(struct device *d)
 {
 	const struct vuc_vmm_irq_range range = {VFIO_PCI_MSIX_IRQ_INDEX, VECTOR, 1};
-	struct vuc_vmm_dma mapping = {
-		.size = MEMORY_SIZE, .flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE};
+	struct vuc_vmm_dma mapping = {.argsz = sizeof(mapping),
+		.size = MEMORY_SIZE,
+		.flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE};
 	int irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	struct vuc_error err = {0};
 	int rc;

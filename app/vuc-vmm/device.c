@@ -156,6 +156,7 @@ int
 device_share_memory(struct device *device, const struct memory *memory)
 {
 	struct vuc_vmm_dma mapping = {
+		.argsz = sizeof(mapping),
 		.iova = 0,
 		.size = memory->size,
 		.offset = 0,
@@ -408,7 +409,7 @@ device_post(
 static int
 count_msix(struct device *device, uint32_t *count, struct vuc_error *err)
 {
-	struct vuc_vmm_irq irq = {0};
+	struct vuc_vmm_irq irq = {.argsz = sizeof(irq)};
 	int rc = 0;
 
 	if (vuc_vmm_info(device->vuc)->num_irqs > VFIO_PCI_MSIX_IRQ_INDEX)

@@ -378,6 +378,7 @@ dma_make_mappings(struct dma *d, struct vuc_error *err)
 		return bench_fail(err, -ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < memory->nr; i++) {
 		d->mappings[i] = (struct vuc_vmm_dma){
+			.argsz = sizeof(d->mappings[i]),
 			.iova = iova_of(memory, i),
 			.size = memory->size,
 			.offset = i * memory->size,

@@ -127,8 +127,10 @@ use_hung_device(void *arg)
 {
 	static const uint8_t bytes[PAGE];
 	struct hung_vmm *v = arg;
-	const struct vuc_vmm_dma mapping = {
-		.size = PAGE, .flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE, .fd = v->memory};
+	const struct vuc_vmm_dma mapping = {.argsz = sizeof(mapping),
+		.size = PAGE,
+		.flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE,
+		.fd = v->memory};
 
 	if (v->kind == KIND_MAPS && vuc_vmm_dma_map(v->dev, &mapping, 1, NULL) == 0)
 		(void)vuc_vmm_dma_commit(v->dev, NULL);
@@ -237,6 +239,7 @@ healthy_map(struct hung *h, struct vuc_error *err)
 
 	for (unsigned int i = 0; i < MAPS; i++)
 		mappings[i] = (struct vuc_vmm_dma){
+			.argsz = sizeof(mappings[i]),
 			.iova = (uint64_t)i * 2 * PAGE,
 			.size = PAGE,
 			.offset = (uint64_t)i * PAGE,

@@ -154,6 +154,7 @@ vmm_map(struct outage *o, struct vuc_error *err)
 
 	for (unsigned int i = 0; i < nr; i++)
 		mappings[i] = (struct vuc_vmm_dma){
+			.argsz = sizeof(mappings[i]),
 			.iova = (uint64_t)i * 2 * PAGE,
 			.size = PAGE,
 			.offset = (uint64_t)i * PAGE,

@@ -34,6 +34,12 @@
  * attached, and -ECANCELED while it is being detached. Functions that wait return -EDEADLK when a
  * vuc_vmm_done_fn calls them. After -EPROTO or -ETIMEDOUT, the connection to the daemon is closed:
  * VUC_VMM_EVENT_GONE is reported, and later calls return -ECONNRESET with the same reason.
+ *
+ * Later versions may add fields at the end of structs that begin with their size, and bits to
+ * flags and events, which callers should ignore. A caller sets `argsz` to the sizeof of the struct
+ * as it knows it: a size that no version has had, and a field that is not 0 and that the library
+ * does not know, are -EINVAL; what the library fills and does not know becomes 0. In structs of the
+ * library's, argsz says what it knows. All other structs stay as they are.
  */
 
 #include <stdbool.h>
@@ -140,13 +146,15 @@ int vuc_vmm_attach_start(const struct vuc_vmm_attach_opts *opts, struct vuc_vmm_
 
 /** A device of a daemon. */
 struct vuc_vmm_listed {
+	size_t argsz;     /**< bytes of this struct, as the library knows it */
 	const char *name; /**< for struct vuc_vmm_attach_opts */
 	uint32_t flags;   /**< VUC_VMM_LISTED_* */
 };
 
 /** Devices of a daemon. */
 struct vuc_vmm_list {
-	uint32_t nr;                                 /**< number of devices; may be 0 */
+	size_t argsz; /**< bytes of this struct, as the library knows it */
+	uint32_t nr;  /**< number of devices; may be 0 */
 	const struct vuc_vmm_listed *const *devices; /**< nr of them, in the daemon's order */
 };
 
@@ -233,6 +241,7 @@ int vuc_vmm_reattach_start(
 
 /** Information about a device. */
 struct vuc_vmm_info {
+	size_t argsz;          /**< bytes of this struct, as the library knows it */
 	uint64_t generation;   /**< number of the daemon's connections to the device so far */
 	uint64_t pgsizes;      /**< bitmap of the page sizes of DMA mappings */
 	uint32_t flags;        /**< VFIO_DEVICE_FLAGS_* of <linux/vfio.h> */
@@ -259,6 +268,7 @@ struct vuc_vmm_area {
 
 /** A region. */
 struct vuc_vmm_region {
+	size_t argsz;      /**< bytes of this struct, as the library knows it */
 	uint64_t size;     /**< bytes; 0: the region does not exist */
 	uint32_t index;    /**< VFIO_PCI_*_REGION_INDEX of <linux/vfio.h>, or higher */
 	uint32_t flags;    /**< VFIO_REGION_INFO_FLAG_* of <linux/vfio.h> */
@@ -292,12 +302,14 @@ int vuc_vmm_region_start(struct vuc_vmm_device *dev, uint32_t index,
 
 /** An IRQ index. */
 struct vuc_vmm_irq {
+	size_t argsz;   /**< bytes of this struct, as the caller knows it */
 	uint32_t index; /**< VFIO_PCI_*_IRQ_INDEX of <linux/vfio.h>, or higher */
 	uint32_t flags; /**< VFIO_IRQ_INFO_* of <linux/vfio.h> */
 	uint32_t count; /**< number of interrupts of this index; may be 0 */
 };
 
-/** Query an IRQ index. @return 0; -EINVAL when index is not below num_irqs */
+/** Query an IRQ index; argsz of irq must be set. @return 0; -EINVAL when index is not below
+ * num_irqs, or for argsz */
 int vuc_vmm_irq(
 	struct vuc_vmm_device *dev, uint32_t index, struct vuc_vmm_irq *irq, struct vuc_error *err);
 
@@ -364,6 +376,7 @@ int vuc_vmm_write_pci(struct vuc_vmm_device *dev, uint32_t region, uint64_t offs
 
 /** A DMA mapping: a range of memory and its address for the device. */
 struct vuc_vmm_dma {
+	size_t argsz;    /**< bytes of this struct, as the caller knows it */
 	uint64_t iova;   /**< address for the device, a multiple of the page size */
 	uint64_t size;   /**< bytes, a multiple of the page size, not 0 */
 	uint64_t offset; /**< of the memory in the file, a multiple of the page size */
@@ -378,8 +391,9 @@ struct vuc_vmm_dma {
  * Queue mappings; vuc_vmm_dma_commit() executes them. All threads share the device's one queue of
  * mappings.
  *
- * @return number of mappings without a file, usually 0; -EINVAL for invalid flags or addresses or a
- *         closed file descriptor, in which case nothing is queued. Errors of the daemon and the
+ * @return number of mappings without a file, usually 0; -EINVAL for invalid flags or addresses, a
+ *         closed file descriptor, or an argsz that is not that of the first one, in which case
+ *         nothing is queued. Errors of the daemon and the
  *         device are returned by the commit
  */
 int vuc_vmm_dma_map(struct vuc_vmm_device *dev, const struct vuc_vmm_dma *mappings, size_t nr,
@@ -507,6 +521,7 @@ struct vuc_vmm_io {
 
 /** The parts of a region that are accessed through file descriptors. */
 struct vuc_vmm_io_fds {
+	size_t argsz;                /**< bytes of this struct, as the library knows it */
 	uint32_t nr;                 /**< number of parts; may be 0 */
 	const struct vuc_vmm_io *io; /**< nr of them; they may share file descriptors */
 };
@@ -564,15 +579,18 @@ uint32_t vuc_vmm_events(struct vuc_vmm_device *dev);
 
 /** The daemon's counters for this VMM. */
 struct vuc_vmm_counters {
+	size_t argsz;    /**< bytes of this struct, as the caller knows it */
 	uint64_t reads;  /**< reads */
 	uint64_t writes; /**< writes */
 	uint64_t posted; /**< posted writes */
 	uint64_t errors; /**< of these, the ones that failed */
 };
 
-/** Get the daemon's counters, without a system call. They are at most a second old, and 0 for a
- * device that was never attached. Any thread. */
-void vuc_vmm_counters(const struct vuc_vmm_device *dev, struct vuc_vmm_counters *counters);
+/** Get the daemon's counters, without a system call; argsz of counters must be set. They are at
+ * most a second old, and 0 for a device that was never attached. Any thread. @return 0; -EINVAL for
+ * argsz
+ */
+int vuc_vmm_counters(const struct vuc_vmm_device *dev, struct vuc_vmm_counters *counters);
 
 #ifdef __cplusplus
 }

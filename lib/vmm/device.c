@@ -38,6 +38,7 @@ vmm_device_create(void)
 
 	if (dev == NULL)
 		return NULL;
+	dev->info.argsz = sizeof(dev->info);
 	dev->link.fd = -1;
 	dev->kick_fd = -1;
 	dev->watch.epoll_fd = -1;

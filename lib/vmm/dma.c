@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "operation.h"
+#include "opts.h"
 
 _Static_assert(
 	VUC_VMM_DMA_READ == VUC_SHM_DMA_READ && VUC_VMM_DMA_WRITE == VUC_SHM_DMA_WRITE, "flags");
@@ -106,6 +107,21 @@ is_range(const struct vuc_vmm_device *dev, uint64_t iova, uint64_t size)
 	return size > 0 && ((iova | size) & mask) == 0 && iova <= UINT64_MAX - (size - 1);
 }
 
+/* Mapping i of a caller that may know more or fewer fields: they are so many bytes apart. */
+static int
+mapping_read(
+	const struct vuc_vmm_dma *mappings, size_t i, struct vuc_vmm_dma *m, struct vuc_error *err)
+{
+	size_t argsz = mappings->argsz;
+	const void *given = (const uint8_t *)mappings + i * argsz;
+
+	if (memcmp(given, &argsz, sizeof(argsz)) != 0)
+		return vuc_error_set(err, -EINVAL,
+			"DMA mapping %zu: its argsz is not that of the first one, %zu", i, argsz);
+	return vuc_argsz_read(
+		m, sizeof(*m), given, VUC_OPTS_LEAST(struct vuc_vmm_dma, fd), "vuc_vmm_dma", err);
+}
+
 static int
 dma_check(const struct vuc_vmm_device *dev, const struct vuc_vmm_dma *m, size_t i,
 	struct vuc_error *err)
@@ -152,21 +168,22 @@ mapping_enqueue(struct vuc_vmm_device *dev, const struct vuc_vmm_dma *m)
 /* With the lock held. */
 static int
 mappings_enqueue(struct vuc_vmm_device *dev, const struct vuc_vmm_dma *mappings, size_t nr,
-	struct vuc_error *err)
+	size_t nr_unshared, struct vuc_error *err)
 {
-	size_t nr_unshared = 0;
 	int rc = vmm_check_attached(dev, err);
 
-	for (size_t i = 0; i < nr; i++)
-		nr_unshared += mappings[i].fd < 0;
 	if (rc == 0)
 		rc = table_reserve(&dev->dma, nr - nr_unshared, err);
 	if (rc == 0)
 		rc = unshared_reserve(&dev->unshared, nr_unshared, err);
 	if (rc != 0)
 		return rc;
-	for (size_t i = 0; i < nr; i++)
-		mapping_enqueue(dev, &mappings[i]);
+	for (size_t i = 0; i < nr; i++) {
+		struct vuc_vmm_dma m;
+
+		if (mapping_read(mappings, i, &m, NULL) == 0)
+			mapping_enqueue(dev, &m);
+	}
 	return nr_unshared < INT_MAX ? (int)nr_unshared : INT_MAX;
 }
 
@@ -174,14 +191,21 @@ VUC_EXPORT int
 vuc_vmm_dma_map(struct vuc_vmm_device *dev, const struct vuc_vmm_dma *mappings, size_t nr,
 	struct vuc_error *err)
 {
+	size_t nr_unshared = 0;
 	int rc = vmm_attached_check(dev, err);
 
-	for (size_t i = 0; rc == 0 && i < nr; i++)
-		rc = dma_check(dev, &mappings[i], i, err);
+	for (size_t i = 0; rc == 0 && i < nr; i++) {
+		struct vuc_vmm_dma m;
+
+		rc = mapping_read(mappings, i, &m, err);
+		if (rc == 0)
+			rc = dma_check(dev, &m, i, err);
+		nr_unshared += rc == 0 && m.fd < 0;
+	}
 	if (rc != 0)
 		return rc;
 	pthread_mutex_lock(&dev->lock);
-	rc = mappings_enqueue(dev, mappings, nr, err);
+	rc = mappings_enqueue(dev, mappings, nr, nr_unshared, err);
 	pthread_mutex_unlock(&dev->lock);
 	return rc;
 }

@@ -12,6 +12,7 @@
 #include "error.h"
 #include "fds.h"
 #include "operation.h"
+#include "opts.h"
 
 _Static_assert((int)VUC_VMM_IRQ_TRIGGER == VUC_SHM_IRQ_TRIGGER &&
 		(int)VUC_VMM_IRQ_MASK == VUC_SHM_IRQ_MASK &&
@@ -34,6 +35,7 @@ struct info_operation {
 	struct vmm_operation op;
 	uint32_t index;
 	struct vuc_vmm_irq *irq;
+	size_t argsz; /* as it was at first */
 };
 
 static bool
@@ -54,6 +56,7 @@ info_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_fd
 	struct info_operation *i = (struct info_operation *)op;
 	const struct vuc_shm_irq_reply *r = &reply->irq_reply;
 	int rc = vmm_reply_is(op->dev, reply, sizeof(*r), fds, 0, err);
+	struct vuc_vmm_irq known;
 
 	if (rc != 0)
 		return rc;
@@ -61,7 +64,8 @@ info_take(struct vmm_operation *op, const union vmm_packet *reply, struct vmm_fd
 		return vmm_reply_wrong(op->dev, reply, err, "index", r->index);
 	if (r->reserved != 0)
 		return vmm_reply_wrong(op->dev, reply, err, "reserved", r->reserved);
-	*i->irq = (struct vuc_vmm_irq){.index = r->index, .flags = r->flags, .count = r->count};
+	known = (struct vuc_vmm_irq){.index = r->index, .flags = r->flags, .count = r->count};
+	vuc_argsz_write(i->irq, i->argsz, &known, sizeof(known));
 	return 0;
 }
 
@@ -76,7 +80,10 @@ info_begin(struct vuc_vmm_device *dev, uint32_t index, struct vuc_vmm_irq *irq,
 
 	if (irq == NULL)
 		return vuc_error_set(err, -EINVAL, "irq is NULL");
-	rc = check_index(dev, index, err);
+	rc = vuc_argsz_check(
+		irq->argsz, VUC_OPTS_LEAST(struct vuc_vmm_irq, count), "vuc_vmm_irq", err);
+	if (rc == 0)
+		rc = check_index(dev, index, err);
 	if (rc != 0)
 		return rc;
 	i = vmm_operation_create(dev, &info_ops, sizeof(*i), err);
@@ -84,6 +91,7 @@ info_begin(struct vuc_vmm_device *dev, uint32_t index, struct vuc_vmm_irq *irq,
 		return -ENOMEM;
 	i->index = index;
 	i->irq = irq;
+	i->argsz = irq->argsz;
 	return vmm_operation_begin(&i->op, completion, err);
 }
 

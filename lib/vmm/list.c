@@ -95,7 +95,8 @@ device_append(struct list_operation *l, const struct vuc_shm_listed *d, struct v
 		return vuc_error_set(err, -ENOMEM, "no memory for a list of devices");
 	}
 	memcpy(listed->name, d->name, sizeof(listed->name));
-	listed->public = (struct vuc_vmm_listed){.name = listed->name, .flags = d->flags};
+	listed->public = (struct vuc_vmm_listed){
+		.argsz = sizeof(listed->public), .name = listed->name, .flags = d->flags};
 	l->devices[l->nr++] = &listed->public;
 	return 0;
 }
@@ -107,8 +108,9 @@ list_complete(struct list_operation *l, struct vuc_error *err)
 
 	if (list == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a list of devices");
-	*list = (struct vuc_vmm_list){
-		.nr = l->nr, .devices = (const struct vuc_vmm_listed *const *)l->devices};
+	*list = (struct vuc_vmm_list){.argsz = sizeof(*list),
+		.nr = l->nr,
+		.devices = (const struct vuc_vmm_listed *const *)l->devices};
 	l->devices = NULL;
 	l->nr = 0;
 	*l->to = list;

@@ -178,6 +178,7 @@ region_reply_keep(const struct vuc_shm_region_reply *r, struct vmm_fds *fds, str
 	kept->fds = *fds;
 	fds->nr = 0;
 	kept->region = (struct vuc_vmm_region){
+		.argsz = sizeof(kept->region),
 		.size = r->size,
 		.index = r->index,
 		.flags = r->flags,
@@ -403,7 +404,8 @@ io_reply_keep(struct vuc_vmm_io_fds **to, const struct vuc_shm_io_reply *r, stru
 		sub_region_convert(&kept->io[i], &r->sub_regions[i], fds);
 	kept->fds = *fds;
 	fds->nr = 0;
-	kept->public = (struct vuc_vmm_io_fds){.nr = r->nr, .io = kept->io};
+	kept->public =
+		(struct vuc_vmm_io_fds){.argsz = sizeof(kept->public), .nr = r->nr, .io = kept->io};
 	*to = &kept->public;
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include <vuc/export.h>
 
 #include "error.h"
+#include "opts.h"
 
 /*
  * A daemon writes the page in less than a look, unless it loses its CPU meanwhile: then it gets
@@ -326,17 +327,25 @@ vmm_state_events(struct vuc_vmm_device *dev, bool gone)
 	return events;
 }
 
-VUC_EXPORT void
+VUC_EXPORT int
 vuc_vmm_counters(const struct vuc_vmm_device *dev, struct vuc_vmm_counters *counters)
 {
+	size_t argsz = counters->argsz;
 	struct vuc_shm_state state = {0};
+	struct vuc_vmm_counters known;
+	int rc = vuc_argsz_check(
+		argsz, VUC_OPTS_LEAST(struct vuc_vmm_counters, errors), "vuc_vmm_counters", NULL);
 
+	if (rc != 0)
+		return rc;
 	if (dev->pages.state != NULL)
 		state_read(&dev->pages, &state);
-	*counters = (struct vuc_vmm_counters){
+	known = (struct vuc_vmm_counters){
 		.reads = state.reads,
 		.writes = state.writes,
 		.posted = state.posted,
 		.errors = state.errors,
 	};
+	vuc_argsz_write(counters, argsz, &known, sizeof(known));
+	return 0;
 }

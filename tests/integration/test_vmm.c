@@ -94,7 +94,7 @@ static void
 test_info(void)
 {
 	const struct vuc_vmm_info *info;
-	struct vuc_vmm_irq irq;
+	struct vuc_vmm_irq irq = {.argsz = sizeof(irq)};
 
 	info = vuc_vmm_info(dev);
 	CU_ASSERT_EQUAL(info->generation, 1);
@@ -302,7 +302,8 @@ run_dma(uint32_t mode)
 	CU_ASSERT_FATAL(bytes != MAP_FAILED);
 	memset(bytes, 0x5a, MIB);
 	for (unsigned int i = 0; i < 2; i++)
-		halves[i] = (struct vuc_vmm_dma){.iova = base + i * MIB,
+		halves[i] = (struct vuc_vmm_dma){.argsz = sizeof(halves[i]),
+			.iova = base + i * MIB,
 			.size = MIB,
 			.offset = i * MIB,
 			.flags = i == 0 ? VUC_VMM_DMA_READ : VUC_VMM_DMA_WRITE,
@@ -340,7 +341,7 @@ test_dma(void)
 static void
 test_dma_message(void)
 {
-	struct vuc_vmm_dma m = {.size = MIB, .flags = VUC_VMM_DMA_READ};
+	struct vuc_vmm_dma m = {.argsz = sizeof(m), .size = MIB, .flags = VUC_VMM_DMA_READ};
 	struct vuc_error err;
 
 	vmm_begin(&(struct rig_opts){.dma = VUC_DMA_MESSAGE});
@@ -495,7 +496,7 @@ test_hung_server(void)
 	struct peer *server = peer_start(1, NULL);
 	struct vuc_device_opts at;
 	unsigned int of_hung = 0, done = 0;
-	struct vuc_vmm_dma m = {.size = MIB, .flags = VUC_VMM_DMA_READ};
+	struct vuc_vmm_dma m = {.argsz = sizeof(m), .size = MIB, .flags = VUC_VMM_DMA_READ};
 	struct vuc_queue *other;
 
 	peer_opts(server, 0, &at);
@@ -531,7 +532,7 @@ test_hung_server(void)
 static void
 test_counters(void)
 {
-	struct vuc_vmm_counters c = {0};
+	struct vuc_vmm_counters c = {.argsz = sizeof(c)};
 	uint64_t value = 0;
 
 	for (unsigned int i = 0; i < 10; i++) {
@@ -555,7 +556,7 @@ static void
 test_detach(void)
 {
 	const struct vuc_vmm_irq_range range = {MSIX, 0, 1};
-	struct vuc_vmm_dma m = {.size = MIB, .flags = VUC_VMM_DMA_READ};
+	struct vuc_vmm_dma m = {.argsz = sizeof(m), .size = MIB, .flags = VUC_VMM_DMA_READ};
 	int fd;
 
 	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -207,6 +207,7 @@ set_up_memory(struct nvme *n)
 		.flags = VUC_DMA_READ | VUC_DMA_WRITE,
 	};
 	struct vuc_vmm_dma vmm_mapping = {
+		.argsz = sizeof(vmm_mapping),
 		.iova = IOVA,
 		.size = MEMORY_SIZE,
 		.flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE,

@@ -294,7 +294,8 @@ storm_report_signals(struct storm *s)
 static int
 storm_map_more(struct storm *s, unsigned int nr)
 {
-	const struct vuc_vmm_dma mapping = {.iova = (uint64_t)(SLOTS + nr) * 2 * STORM_PAGE,
+	const struct vuc_vmm_dma mapping = {.argsz = sizeof(mapping),
+		.iova = (uint64_t)(SLOTS + nr) * 2 * STORM_PAGE,
 		.size = STORM_PAGE,
 		.flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE,
 		.fd = s->memory_fd};

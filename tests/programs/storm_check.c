@@ -82,7 +82,8 @@ set_up_maps(struct storm *s)
 	int rc = 0;
 
 	for (unsigned int i = 0; rc == 0 && i < SLOTS; i++) {
-		const struct vuc_vmm_dma mapping = {.iova = i * 2 * STORM_PAGE,
+		const struct vuc_vmm_dma mapping = {.argsz = sizeof(mapping),
+			.iova = i * 2 * STORM_PAGE,
 			.size = STORM_PAGE,
 			.offset = i * STORM_PAGE,
 			.flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE,

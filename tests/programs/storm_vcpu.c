@@ -228,7 +228,8 @@ churn_slots(struct storm_vcpu *v)
 
 	for (unsigned int n = 0; rc == 0 && n < 4; n++) {
 		unsigned int i = (unsigned int)vcpu_random(v, SLOTS);
-		const struct vuc_vmm_dma mapping = {.iova = i * 2 * STORM_PAGE,
+		const struct vuc_vmm_dma mapping = {.argsz = sizeof(mapping),
+			.iova = i * 2 * STORM_PAGE,
 			.size = STORM_PAGE,
 			.offset = i * STORM_PAGE,
 			.flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE,

@@ -48,8 +48,10 @@ vmm_await(struct vmm *vmm, uint32_t events)
 static int
 vmm_map(struct vmm *vmm, unsigned int nr)
 {
-	struct vuc_vmm_dma mapping = {
-		.size = PAGE, .flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE, .fd = vmm->memory};
+	struct vuc_vmm_dma mapping = {.argsz = sizeof(mapping),
+		.size = PAGE,
+		.flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE,
+		.fd = vmm->memory};
 	int rc = 0;
 
 	for (unsigned int i = 0; rc == 0 && i < nr; i++) {

@@ -249,7 +249,8 @@ count_inheritable(void)
 static void
 test_detach_with_everything(void)
 {
-	const struct vuc_vmm_dma m = {.size = 4096, .flags = 3, .fd = fake.memory};
+	const struct vuc_vmm_dma m = {
+		.argsz = sizeof(m), .size = 4096, .flags = 3, .fd = fake.memory};
 	unsigned int inheritable = count_inheritable();
 	const struct vuc_vmm_region *region;
 	struct vuc_vmm_io_fds *io;

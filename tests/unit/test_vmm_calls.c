@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -79,7 +80,7 @@ test_refused(void)
 static void
 test_irq(void)
 {
-	struct vuc_vmm_irq irq;
+	struct vuc_vmm_irq irq = {.argsz = sizeof(irq)};
 
 	CU_ASSERT_EQUAL(vuc_vmm_irq(dev, 2, &irq, NULL), 0);
 	CU_ASSERT(irq.index == 2 && irq.flags == VFIO_IRQ_INFO_EVENTFD && irq.count == 2048 + 64);
@@ -87,6 +88,161 @@ test_irq(void)
 	CU_ASSERT_EQUAL(irq.count, 0);
 	CU_ASSERT(fake_failed(vuc_vmm_irq(dev, FAKE_IRQS, &irq, &err), -EINVAL,
 		"there is no IRQ index 3, the device has 3"));
+}
+
+/* ---- structs of programs that know another version of the header ---- */
+
+#define LATER 16u /* bytes of fields that this version does not know */
+
+union sized {
+	struct vuc_vmm_irq irq;
+	struct vuc_vmm_dma dma[2];
+	struct vuc_vmm_counters counters;
+	uint8_t bytes[8192];
+};
+
+static int
+irq_use(union sized *s)
+{
+	return vuc_vmm_irq(dev, 2, &s->irq, &err);
+}
+
+/* Two mappings, as far apart as they are large. */
+static int
+dma_use(union sized *s)
+{
+	size_t argsz = s->dma->argsz;
+	struct vuc_vmm_dma m = {argsz, 0x1000, 0x1000, 0, VUC_VMM_DMA_READ, fake.memory};
+
+	memcpy(s, &m, offsetof(struct vuc_vmm_dma, fd) + sizeof(m.fd));
+	m.iova = 0x2000;
+	if (argsz >= sizeof(argsz) && argsz <= sizeof(*s) / 2)
+		memcpy(s->bytes + argsz, &m, offsetof(struct vuc_vmm_dma, fd) + sizeof(m.fd));
+	return vuc_vmm_dma_map(dev, s->dma, 2, &err);
+}
+
+static int
+counters_use(union sized *s)
+{
+	return vuc_vmm_counters(dev, &s->counters);
+}
+
+/* Of these structs, what a program of the first version knows of them, and all that is known. */
+#define FIRST(type, last) (offsetof(struct type, last) + sizeof(((struct type *)NULL)->last))
+
+static const struct sized_row {
+	const char *error;
+	int (*use)(union sized *s);
+	size_t first;
+	size_t all;
+	bool is_filled; /* by the library */
+} sized_rows[] = {
+	{"struct vuc_vmm_irq has an argsz of *: set it to its sizeof", irq_use,
+		FIRST(vuc_vmm_irq, count), sizeof(struct vuc_vmm_irq), true},
+	{"struct vuc_vmm_dma has an argsz of *: set it to its sizeof", dma_use,
+		FIRST(vuc_vmm_dma, fd), sizeof(struct vuc_vmm_dma), false},
+	{NULL, counters_use, FIRST(vuc_vmm_counters, errors), sizeof(struct vuc_vmm_counters),
+		true},
+};
+
+static void
+expect_sizes_refused(const struct sized_row *row)
+{
+	const size_t sizes[] = {0, 1, row->first - 1, 4097, SIZE_MAX};
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		union sized s = {.irq.argsz = sizes[i]};
+
+		if (row->error == NULL) {
+			CU_ASSERT_EQUAL(row->use(&s), -EINVAL);
+		} else {
+			CU_ASSERT(fake_failed(row->use(&s), -EINVAL, row->error));
+		}
+	}
+}
+
+static void
+expect_sizes_taken(const struct sized_row *row)
+{
+	const size_t sizes[] = {row->first, row->all, row->all + LATER, 4096};
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		union sized s = {.bytes = {0}};
+
+		memset(s.bytes + sizes[i], 0x5a, LATER);
+		s.irq.argsz = sizes[i];
+		CU_ASSERT_EQUAL(row->use(&s), 0);
+		CU_ASSERT_EQUAL(s.irq.argsz, sizes[i]);
+		for (size_t k = 0; row->is_filled && k < LATER; k++)
+			CU_ASSERT_EQUAL(s.bytes[sizes[i] + k], 0x5a); /* nothing behind it */
+	}
+}
+
+static void
+test_sizes(void)
+{
+	for (size_t i = 0; i < sizeof(sized_rows) / sizeof(sized_rows[0]); i++) {
+		expect_sizes_refused(&sized_rows[i]);
+		expect_sizes_taken(&sized_rows[i]);
+	}
+	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, NULL), 0);
+	CU_ASSERT_EQUAL(fake_count(VUC_SHM_DMA), 1);
+	CU_ASSERT_EQUAL(fake_request(VUC_SHM_DMA, 0)->packet->dma.nr, 8);
+	for (uint32_t i = 0; i < 8; i++)
+		CU_ASSERT_EQUAL(fake_request(VUC_SHM_DMA, 0)->packet->dma.entries[i].iova,
+			i % 2 == 0 ? 0x1000 : 0x2000);
+}
+
+/* What a program sets that this version does not know is not ignored; what it wants to have is 0.
+ */
+static void
+test_unknown_fields(void)
+{
+	for (size_t i = 0; i < sizeof(sized_rows) / sizeof(sized_rows[0]); i++) {
+		const struct sized_row *row = &sized_rows[i];
+		union sized s = {.irq.argsz = row->all + LATER};
+
+		s.bytes[row->all + LATER - 1] = 1;
+		CU_ASSERT_EQUAL(row->use(&s), row->is_filled ? 0 : -EINVAL);
+		CU_ASSERT_EQUAL(s.bytes[row->all + LATER - 1], !row->is_filled);
+	}
+	CU_ASSERT_STRING_EQUAL(
+		err.text, "struct vuc_vmm_dma: byte 55 is set, this library knows 40");
+}
+
+static void
+test_sizes_apart(void)
+{
+	const struct vuc_vmm_dma two[2] = {
+		{sizeof(two[0]), 0x1000, 0x1000, 0, VUC_VMM_DMA_READ, fake.memory},
+		{sizeof(two[0]) - 4, 0x2000, 0x1000, 0, VUC_VMM_DMA_READ, fake.memory}};
+
+	CU_ASSERT(fake_failed(vuc_vmm_dma_map(dev, two, 2, &err), -EINVAL,
+		"DMA mapping 1: its argsz is not that of the first one, 40"));
+}
+
+/* What the library owns says what it knows. */
+static void
+test_sizes_told(void)
+{
+	const struct vuc_vmm_region *region;
+	struct vuc_vmm_attach_opts opts;
+	struct vuc_vmm_io_fds *io;
+	struct vuc_vmm_list *list;
+
+	CU_ASSERT_EQUAL(vuc_vmm_info(dev)->argsz, sizeof(struct vuc_vmm_info));
+	CU_ASSERT_EQUAL_FATAL(vuc_vmm_region(dev, 0, &region, NULL), 0);
+	CU_ASSERT_EQUAL(region->argsz, sizeof(*region));
+	CU_ASSERT_EQUAL_FATAL(vuc_vmm_io_fds(dev, 0, &io, NULL), 0);
+	CU_ASSERT_EQUAL(io->argsz, sizeof(*io));
+	vuc_vmm_io_fds_free(io);
+	vuc_vmm_detach(dev);
+	dev = NULL;
+	fake_opts(&opts);
+	CU_ASSERT_EQUAL_FATAL(vuc_vmm_list(&opts, &list, NULL), 0);
+	CU_ASSERT_EQUAL(list->argsz, sizeof(*list));
+	CU_ASSERT_EQUAL(list->devices[0]->argsz, sizeof(*list->devices[0]));
+	vuc_vmm_list_free(list);
 }
 
 /* The n-th SET_IRQS message, without its bytes. */
@@ -245,7 +401,7 @@ test_wrong_start(void)
 	struct vuc_vmm_device *none;
 	struct vuc_vmm_io_fds *io;
 	struct vuc_queue *other, *queue = NULL;
-	struct vuc_vmm_irq irq;
+	struct vuc_vmm_irq irq = {.argsz = sizeof(irq)};
 	int fd = -1, bad = -2;
 	const int opened = vuc_vmm_open_queue(dev, NULL, &queue, NULL);
 	const int results[] = {
@@ -302,6 +458,10 @@ main(void)
 		{"region without areas", test_region_without_areas},
 		{"refused", test_refused},
 		{"irq", test_irq},
+		{"sizes of structs", test_sizes},
+		{"fields that are not known", test_unknown_fields},
+		{"structs of two sizes", test_sizes_apart},
+		{"structs of the library's", test_sizes_told},
 		{"irq assign", test_irq_assign},
 		{"irq unassign", test_irq_unassign},
 		{"irq act", test_irq_act},

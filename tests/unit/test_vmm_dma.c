@@ -34,6 +34,7 @@ static struct vuc_vmm_dma
 mapping(uint64_t page, unsigned int i)
 {
 	return (struct vuc_vmm_dma){
+		.argsz = sizeof(struct vuc_vmm_dma),
 		.iova = page * PAGE,
 		.size = PAGE,
 		.offset = (page + 1) * PAGE,
@@ -139,8 +140,8 @@ test_invalid(void)
 	struct vuc_vmm_dma two[2] = {mapping(1, 0)};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		two[1] = (struct vuc_vmm_dma){rows[i].iova, rows[i].size, rows[i].offset,
-			rows[i].flags, rows[i].no_fd ? -2 : memory[0]};
+		two[1] = (struct vuc_vmm_dma){sizeof(two[1]), rows[i].iova, rows[i].size,
+			rows[i].offset, rows[i].flags, rows[i].no_fd ? -2 : memory[0]};
 		err.text[0] = '\0';
 		if (!fake_failed(vuc_vmm_dma_map(dev, two, 2, &err), -EINVAL, "DMA mapping 1: *")) {
 			printf("# mapping %zu\n", i);

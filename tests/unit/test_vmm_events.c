@@ -180,7 +180,7 @@ publish_many(void *arg)
 static void
 test_counters(void)
 {
-	struct vuc_vmm_counters c = {1, 1, 1, 1};
+	struct vuc_vmm_counters c = {sizeof(c), 1, 1, 1, 1};
 	const struct vuc_shm_state s = {.state = VUC_SHM_ATTACHED,
 		.generation = 1,
 		.reads = UINT64_MAX,

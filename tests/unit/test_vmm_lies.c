@@ -298,11 +298,12 @@ twist(struct fake_reply *reply, void *arg)
 static int
 call(unsigned int type, struct vuc_error *why)
 {
-	const struct vuc_vmm_dma m = {.size = 4096, .flags = 3, .fd = fake.memory};
+	const struct vuc_vmm_dma m = {
+		.argsz = sizeof(m), .size = 4096, .flags = 3, .fd = fake.memory};
 	const struct vuc_vmm_irq_range range = {.index = 2, .start = 0, .count = 4};
 	const struct vuc_vmm_region *region;
 	struct vuc_vmm_io_fds *io = NULL;
-	struct vuc_vmm_irq irq;
+	struct vuc_vmm_irq irq = {.argsz = sizeof(irq)};
 	struct vuc_queue *queue;
 	int rc;
 

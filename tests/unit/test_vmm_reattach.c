@@ -38,8 +38,12 @@ tear_down(void)
 static void
 map(uint64_t page, int fd)
 {
-	const struct vuc_vmm_dma m = {
-		.iova = page * PAGE, .size = PAGE, .offset = PAGE, .flags = 3, .fd = fd};
+	const struct vuc_vmm_dma m = {.argsz = sizeof(m),
+		.iova = page * PAGE,
+		.size = PAGE,
+		.offset = PAGE,
+		.flags = 3,
+		.fd = fd};
 
 	CU_ASSERT_EQUAL(vuc_vmm_dma_map(dev, &m, 1, NULL), 0);
 }

@@ -267,7 +267,7 @@ static void *
 ask_all(void *arg)
 {
 	uintptr_t wrong = 0;
-	struct vuc_vmm_counters counters;
+	struct vuc_vmm_counters counters = {.argsz = sizeof(counters)};
 	uint8_t data[16];
 
 	(void)arg;

@@ -138,7 +138,10 @@ static void
 start_with_fds(void)
 {
 	const struct vuc_vmm_irq_range range = {.index = 2, .start = 0, .count = 40};
-	struct vuc_vmm_dma m = {.size = 4096, .flags = VUC_VMM_DMA_READ, .fd = fake_memory(8192)};
+	struct vuc_vmm_dma m = {.argsz = sizeof(m),
+		.size = 4096,
+		.flags = VUC_VMM_DMA_READ,
+		.fd = fake_memory(8192)};
 	int fds[40];
 
 	for (unsigned int i = 0; i < 40; i++)
@@ -164,7 +167,7 @@ test_each(void)
 	const struct vuc_vmm_region *region;
 	struct vuc_queue *queue;
 	struct vuc_vmm_io_fds *io;
-	struct vuc_vmm_irq irq;
+	struct vuc_vmm_irq irq = {.argsz = sizeof(irq)};
 
 	hold();
 	CU_ASSERT_EQUAL(reset(1), 0);
@@ -249,13 +252,14 @@ test_refused(void)
 static void
 expect_too_early(void)
 {
-	const struct vuc_vmm_dma m = {.size = 4096, .flags = VUC_VMM_DMA_READ, .fd = fake.memory};
+	const struct vuc_vmm_dma m = {
+		.argsz = sizeof(m), .size = 4096, .flags = VUC_VMM_DMA_READ, .fd = fake.memory};
 	const struct vuc_vmm_irq_range range = {.count = 1};
 	const struct vuc_vmm_region *region;
-	struct vuc_vmm_counters counters;
+	struct vuc_vmm_counters counters = {.argsz = sizeof(counters)};
 	struct vuc_vmm_io_fds *fds;
 	struct vuc_queue *queue;
-	struct vuc_vmm_irq irq;
+	struct vuc_vmm_irq irq = {.argsz = sizeof(irq)};
 	const int results[] = {
 		vuc_vmm_reset(dev, NULL),
 		vuc_vmm_region(dev, 0, &region, NULL),

@@ -19,7 +19,7 @@ use_regions(unsigned int i)
 {
 	const struct vuc_vmm_region *region;
 	struct vuc_vmm_io_fds *io;
-	struct vuc_vmm_irq irq;
+	struct vuc_vmm_irq irq = {.argsz = sizeof(irq)};
 	unsigned int wrong = 0;
 
 	wrong += vuc_vmm_region(dev, i % FAKE_REGIONS, &region, NULL) != 0;
@@ -34,8 +34,11 @@ use_regions(unsigned int i)
 static unsigned int
 use_memory_and_queue(uint64_t iova)
 {
-	const struct vuc_vmm_dma m = {
-		.iova = iova, .size = 4096, .flags = VUC_VMM_DMA_READ, .fd = fake.memory};
+	const struct vuc_vmm_dma m = {.argsz = sizeof(m),
+		.iova = iova,
+		.size = 4096,
+		.flags = VUC_VMM_DMA_READ,
+		.fd = fake.memory};
 	const struct vuc_queue_opts opts = {.size = sizeof(opts), .depth = 4, .max_data = 64};
 	struct vuc_queue *queue;
 	unsigned int wrong = 0;
@@ -53,7 +56,7 @@ static void *
 use_all(void *arg)
 {
 	uintptr_t id = (uintptr_t)arg, wrong = 0;
-	struct vuc_vmm_counters counters;
+	struct vuc_vmm_counters counters = {.argsz = sizeof(counters)};
 
 	pthread_barrier_wait(&barrier);
 	for (unsigned int i = 0; i < NR_ROUNDS; i++) {
