@@ -84,6 +84,14 @@ operation_set_recorded(struct operation *op)
 	device_mark_dirty(op->dev);
 }
 
+/* Whether the connection has ended, and no flush has seen that: those that were started before are
+ * still to be recorded. */
+static bool
+device_is_about_to_lose(const struct vuc_device *dev)
+{
+	return dev->main.conn != NULL && dev->restoring == RESTORE_NONE;
+}
+
 int
 operation_start(struct operation *op, vuc_done_fn done, void *arg, struct vuc_error *err)
 {
@@ -99,7 +107,7 @@ operation_start(struct operation *op, vuc_done_fn done, void *arg, struct vuc_er
 	op->arg = arg;
 	op->state = OPERATION_PLACED;
 	op->deadline_ms = vuc_clock_coarse_ms() + op->timeout_ms;
-	if (operation_is_recorded(op)) {
+	if (operation_is_recorded(op) && !device_is_about_to_lose(dev)) {
 		TAILQ_INSERT_TAIL(&dev->operations, op, link);
 		operation_set_recorded(op);
 		return 0;

@@ -236,11 +236,15 @@ irq_follows(const struct record_irq *irq, const struct record_irq *first, uint32
 		irq->vector == first->vector + count;
 }
 
-/* Interrupts that VFIO_IRQ_INFO_NORESIZE binds: all of them come with the first message. */
+/* Interrupts that VFIO_IRQ_INFO_NORESIZE binds: all of them come with the first message. A server
+ * that does not keep to it may have taken others. */
 static bool
 irq_is_of_set(const struct vuc_device *dev, const struct record_irq *irq)
 {
-	return irq->kind == VUC_IRQ_TRIGGER &&
+	const struct irq_set *set = &dev->irq_sets[irq->index];
+
+	return irq->kind == VUC_IRQ_TRIGGER && irq->vector >= set->start &&
+		irq->vector < set->end &&
 		(dev->irqs[irq->index].flags & VFIO_IRQ_INFO_NORESIZE) != 0;
 }
 

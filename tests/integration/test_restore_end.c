@@ -179,6 +179,50 @@ test_callbacks(void)
 	}
 }
 
+/* What is started when the connection has ended, and nobody has noticed yet, is later than what was
+ * started before. */
+static void
+test_order_at_loss(void)
+{
+	const struct vuc_irq_range range = {
+		.index = VFIO_PCI_MSIX_IRQ_INDEX, .start = 4, .count = 1};
+	struct job before = {0}, after = {0};
+
+	CU_ASSERT_EQUAL(assign(VFIO_PCI_MSIX_IRQ_INDEX, 4, 1, VUC_IRQ_TRIGGER, 0), 0);
+	CU_ASSERT_EQUAL(vuc_irq_deassign_start(dut, &range, VUC_IRQ_TRIGGER, on_done, &before), 0);
+	vuc_session_end(dut->session, -ECONNRESET, "the server closed the connection");
+	CU_ASSERT_EQUAL(
+		vuc_irq_assign_start(dut, &range, VUC_IRQ_TRIGGER, &eventfds[1], on_done, &after),
+		0);
+	lose();
+	CU_ASSERT_EQUAL(await(&before), 0);
+	CU_ASSERT_EQUAL(await(&after), 0);
+	CU_ASSERT_EQUAL(restore(NULL), 0);
+	expect_log(&fresh, "reset\nread 7:44/2\nirq 2 trigger eventfd 4+1 fds 1\n");
+	CU_ASSERT(reaches(&fresh, VFIO_PCI_MSIX_IRQ_INDEX, 4, 1));
+}
+
+/* Of an index with VFIO_IRQ_INFO_NORESIZE, a server has taken what is not of the first set. */
+static void
+test_beyond_set(void)
+{
+	const struct vuc_irq_range sets[] = {{.index = VFIO_PCI_MSI_IRQ_INDEX, .count = 1},
+		{.index = VFIO_PCI_MSI_IRQ_INDEX, .start = 1, .count = 1}};
+	struct job jobs[2] = {0};
+
+	for (unsigned int i = 0; i < 2; i++)
+		CU_ASSERT_EQUAL(vuc_irq_assign_start(dut, &sets[i], VUC_IRQ_TRIGGER, &eventfds[i],
+					on_done, &jobs[i]),
+			0);
+	CU_ASSERT_EQUAL(await(&jobs[1]), 0);
+	lose();
+	CU_ASSERT_EQUAL(restore(NULL), 0);
+	expect_log(&fresh,
+		"reset\nread 7:44/2\n"
+		"irq 1 trigger eventfd 0+1 fds 1\n"
+		"irq 1 trigger eventfd 1+1 fds 1\n");
+}
+
 static CU_TestInfo tests[] = {
 	{"a reset waits for no queue", test_reset_and_queues},
 	{"the server is lost", test_loss},
@@ -186,6 +230,8 @@ static CU_TestInfo tests[] = {
 	{"the device is closed", test_close},
 	{"the record is stopped before it is complete", test_early_stop},
 	{"a callback stops the record or closes the device", test_callbacks},
+	{"what is started at a loss", test_order_at_loss},
+	{"interrupts beyond their set", test_beyond_set},
 	CU_TEST_INFO_NULL,
 };
 
