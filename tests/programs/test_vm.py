@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A Linux guest in a stock QEMU has an NVMe disk of vuc-refdev."""
+"""A Linux guest in a stock QEMU has an NVMe disk of vuc-refdev, directly or by vucd."""
+
+import os
+import time
 
 import pytest
 
 import rig
 from guest_rig import Guest, Programs
-from outage_rig import Server
+from outage_rig import FAST, Server
 
 DISK = 64 << 20
+KILLS = 10
 
 
 @pytest.fixture(name='programs', scope='module')
@@ -25,6 +29,23 @@ def fixture_guest(programs):
 @pytest.fixture(name='server')
 def fixture_server():
     yield from rig.starter(Server)
+
+
+@pytest.fixture(name='export')
+def fixture_export(vucd, folder):
+    """Give a server's device to a vucd, with more configuration. Returns its socket for QEMU."""
+    def start(target, more=''):
+        path = f'{folder}/export'
+        daemon = vucd(f'[device nvme0]\nsocket = {target.socket}\nexport = {path}\n{FAST}{more}')
+        daemon.await_state('nvme0', 'free')
+        return path
+    return start
+
+
+@pytest.fixture(name='attach', params=['direct', 'vucd'])
+def fixture_attach(request, export):
+    """The socket for QEMU of a server's device: the server's own, or vucd's."""
+    return export if request.param == 'vucd' else lambda target: target.socket
 
 
 @pytest.fixture(name='disk')
@@ -63,9 +84,9 @@ def has_worked(vm, path):
     print('#', path, report)
 
 
-def test_disk(guest, server, disk):
+def test_disk(guest, attach, server, disk):
     """A guest does with a disk what guests do."""
-    vm = guest(server(f'--device=nvme:{disk}').socket)
+    vm = guest(attach(server(f'--device=nvme:{disk}')))
     vm.await_disk()
 
     # What the guest sees of it, and its interrupts.
@@ -97,13 +118,46 @@ def test_disk(guest, server, disk):
     vm.power_off()
 
 
-def test_filesystem(guest, server, filesystem):
+def test_filesystem(guest, attach, server, filesystem):
     """A disk that is plugged in while the guest runs, which has no MSI-X, has files."""
     vm = guest(kernel='pci=nomsi')
-    vm.monitor.do('device_add', **vm.device(server(f'--device=nvme:{filesystem}').socket))
+    vm.monitor.do('device_add', **vm.device(attach(server(f'--device=nvme:{filesystem}'))))
     vm.await_disk()
     assert 'IO-APIC' in vm.ok('grep nvme0q0 /proc/interrupts')
     vm.ok('mount -t ext4 /dev/nvme0n1 /mnt')
     has_worked(vm, '/mnt/file')
     vm.ok('umount /mnt')
     vm.power_off()
+
+
+@pytest.mark.parametrize('doorbells', ['mapped', 'trapped'])
+def test_killed(guest, server, export, filesystem, folder, doorbells):
+    """The guest goes on when the server was killed and is started again, and nothing is lost."""
+    options = [f'--device=nvme:{filesystem}']
+    if doorbells == 'mapped':
+        os.mkdir(f'{folder}/bars')
+        options.append(f'--bar-file={folder}/bars')
+    target = server(*options)
+    vm = guest(export(target, 'map = none\n' if doorbells == 'trapped' else ''),
+               kernel='nvme_core.io_timeout=3')
+    vm.await_disk()
+    vm.ok('mount -t ext4 /dev/nvme0n1 /mnt')
+    vm.begin('/mnt/file')
+    vm.await_rounds()
+    away, pauses = [], []
+    for _ in range(KILLS):
+        killed = time.monotonic()
+        target.restart(*options)
+        away.append(int(1000 * (time.monotonic() - killed)))
+        pauses.append(vm.await_rounds())
+        vm.await_disk()
+    vm.tell('stop')
+    vm.ok('umount /mnt')
+    vm.ok('mount -t ext4 /dev/nvme0n1 /mnt')
+    vm.tell('run')
+    report = vm.tell('stop')
+    vm.end()
+    vm.ok('umount /mnt')
+    vm.power_off()
+    print(f'# {KILLS} kills; the server was away for {away} ms, the longest pauses were {pauses} ms;'
+          f' {report}')
