@@ -317,7 +317,6 @@ operation_send(
 	return 0;
 }
 
-/* Behind one that the loss has not ended yet, it waits: the record gets them in order. */
 static struct operation *
 find_recorded(const struct vuc_device *dev)
 {
@@ -326,8 +325,6 @@ find_recorded(const struct vuc_device *dev)
 	TAILQ_FOREACH (op, &dev->operations, link) {
 		if (op->recorded && op->outstanding == 0)
 			return op;
-		if (op->ops->record != NULL && !op->replays)
-			break;
 	}
 	return NULL;
 }
@@ -335,13 +332,7 @@ find_recorded(const struct vuc_device *dev)
 bool
 device_is_recording(const struct vuc_device *dev)
 {
-	const struct operation *op;
-
-	TAILQ_FOREACH (op, &dev->operations, link) {
-		if (op->recorded)
-			return true;
-	}
-	return false;
+	return find_recorded(dev) != NULL;
 }
 
 /* They wait for none of the others, nor does the server know of them. */

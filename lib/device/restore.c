@@ -291,8 +291,7 @@ restore_irq_set(struct device_restore *o, uint32_t index)
 	if (restore_find_set(o->dev->record, &range, fds) || o->fills) {
 		o->fills = false;
 		o->next.kind = VUC_IRQ_TRIGGER;
-		/* None is outside of it, unless several were assigned at once. */
-		o->next.vector = UINT32_MAX;
+		o->next.vector = set->end;
 		return restore_irqs_start(o, &range, VUC_IRQ_TRIGGER, fds);
 	}
 	filler = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -456,32 +456,6 @@ test_under_way_at_loss(void)
 	CU_ASSERT(reaches(&fresh, MSIX, 0, 0));
 }
 
-/* What is begun before anybody has noticed the loss counts, also behind what was not sent. */
-static void
-test_begun_at_loss(void)
-{
-	const struct vuc_irq_range range = {.index = MSIX, .start = 4, .count = 1};
-
-	for (unsigned int sent = 0; sent < 2; sent++) {
-		struct job none = {0}, assigned = {0};
-
-		next_row(sent != 0 ? "sent" : "not sent");
-		old.fake.held = 1u << VFIO_USER_DEVICE_SET_IRQS;
-		CU_ASSERT_EQUAL(
-			vuc_irq_deassign_start(dut, &range, VUC_IRQ_TRIGGER, on_done, &none), 0);
-		if (sent != 0)
-			poll_often();
-		vuc_session_end(dut->session, -ECONNRESET, "the server closed the connection");
-		CU_ASSERT_EQUAL(vuc_irq_assign_start(
-					dut, &range, VUC_IRQ_TRIGGER, eventfds, on_done, &assigned),
-			0);
-		CU_ASSERT_EQUAL(await(&none), 0);
-		CU_ASSERT_EQUAL(await(&assigned), 0);
-		CU_ASSERT_EQUAL(restore(NULL), 0);
-		expect_log(&fresh, "reset\nread 7:44/2\nirq 2 trigger eventfd 4+1 fds 1\n");
-	}
-}
-
 /* ---- mapped regions ---- */
 
 /* Another file that came with a restore that has failed is one that its client does not know. */
@@ -557,23 +531,6 @@ test_noresize(void)
 	}
 }
 
-/* Two assignments at once, of which a server would refuse the second one. */
-static void
-test_noresize_twice(void)
-{
-	const struct vuc_irq_range one = {.index = MSI, .start = 0, .count = 1};
-	const struct vuc_irq_range two = {.index = MSI, .start = 1, .count = 1};
-	struct job a = {0}, b = {0};
-
-	lose();
-	CU_ASSERT_EQUAL(vuc_irq_assign_start(dut, &one, VUC_IRQ_TRIGGER, eventfds, on_done, &a), 0);
-	CU_ASSERT_EQUAL(vuc_irq_assign_start(dut, &two, VUC_IRQ_TRIGGER, eventfds, on_done, &b), 0);
-	await(&a);
-	await(&b);
-	CU_ASSERT_EQUAL(restore(NULL), 0);
-	expect_log(&fresh, "reset\nread 7:44/2\nirq 1 trigger eventfd 0+1 fds 1\n");
-}
-
 /* ---- the fence ---- */
 
 static void
@@ -633,10 +590,8 @@ static CU_TestInfo tests[] = {
 	{"what changes during a restore that hangs", test_changes_during_restore},
 	{"what changes at each poll of a restore", test_changes_at_each_poll},
 	{"what was under way at the loss", test_under_way_at_loss},
-	{"what is begun when the loss is not noticed yet", test_begun_at_loss},
 	{"files of mapped regions", test_remapped},
 	{"interrupts that are assigned together", test_noresize},
-	{"interrupts of an index, assigned at once", test_noresize_twice},
 	{"the old server's process is waited for", test_fence},
 	CU_TEST_INFO_NULL,
 };
