@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "error.h"
 #include "post.h"
@@ -109,12 +110,40 @@ start_operation(void *arg)
 	operation_release(op);
 }
 
-static void
-wait_for_operation(struct operation *op)
+/* With the lock held: wait until a time; 0: for ever. Returns whether the time is over. */
+static bool
+operation_wait_until(struct operation *op, uint64_t end_ms)
 {
+	const struct timespec end = {
+		.tv_sec = (time_t)(end_ms / 1000),
+		.tv_nsec = (long)(end_ms % 1000) * 1000000,
+	};
+
+	if (end_ms != 0)
+		return pthread_cond_timedwait(&op->over, &op->lock, &end) == ETIMEDOUT;
+	pthread_cond_wait(&op->over, &op->lock);
+	return false;
+}
+
+static uint64_t
+vmm_wait(struct control_vmm *v)
+{
+	return v->while_waiting != NULL ? v->while_waiting(v) : 0;
+}
+
+static void
+wait_for_operation(struct control_vmm *v, struct operation *op)
+{
+	uint64_t next = vmm_wait(v);
+
 	pthread_mutex_lock(&op->lock);
-	while (op->left > 0)
-		pthread_cond_wait(&op->over, &op->lock);
+	while (op->left > 0) {
+		if (!operation_wait_until(op, next))
+			continue;
+		pthread_mutex_unlock(&op->lock);
+		next = vmm_wait(v);
+		pthread_mutex_lock(&op->lock);
+	}
 	pthread_mutex_unlock(&op->lock);
 	pthread_cond_destroy(&op->over);
 	pthread_mutex_destroy(&op->lock);
@@ -124,12 +153,16 @@ int
 vmm_operate(struct control_vmm *v, control_start_fn start, void *arg, struct vuc_error *err)
 {
 	struct operation op = {.dev = v->link->dev, .start = start, .arg = arg, .left = 2};
+	pthread_condattr_t attr;
 
 	op.post = (struct vuc_post){.fn = start_operation, .arg = &op};
 	pthread_mutex_init(&op.lock, NULL);
-	pthread_cond_init(&op.over, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&op.over, &attr);
+	pthread_condattr_destroy(&attr);
 	vuc_poller_post(v->device->poller, &op.post);
-	wait_for_operation(&op);
+	wait_for_operation(v, &op);
 	if (op.status == 0)
 		return 0;
 	vuc_error_set(err, op.status, "%s", op.why.text);

@@ -103,6 +103,8 @@ struct control_link {
 	_Atomic bool hurried;         /* hurry is on its way to the poller */
 	_Atomic uint32_t patience_ms; /* that it takes there */
 
+	_Atomic uint64_t
+		kept_files;    /* bits of regions that its VMM has mapped and cannot map anew */
 	_Atomic bool recorded; /* what the VMM sets is kept; cleared before it is closed */
 	bool visited;          /* the control thread's: others posted something to it */
 	struct control_restore restore;

@@ -230,8 +230,11 @@ static int
 restore_start(struct control_link *fresh)
 {
 	const struct control_device *d = fresh->device;
-	const struct vuc_restore_opts opts = {.reset = d->reset != VUC_CONTROL_RESET_NEVER};
 	struct control_link *old = fresh->restore.old;
+	const struct vuc_restore_opts opts = {
+		.reset = d->reset != VUC_CONTROL_RESET_NEVER,
+		.kept_files = atomic_load_explicit(&old->kept_files, memory_order_relaxed),
+	};
 	int rc;
 
 	if (!link_is_away(old))

@@ -18,9 +18,11 @@
 #include "source.h"
 #include "text.h"
 
-#define MAX_DATA (1u << 20) /* of an access */
+#define MAX_DATA     (1u << 20) /* of an access */
+#define LATE_LOOK_MS 20u        /* while an operation lasts too long */
 
 struct stock {
+	bool late; /* what the thread does has been answered, and the turn was passed */
 	struct front *front;
 	struct vuc_queue *queue;
 	struct front_server *server;
@@ -119,6 +121,32 @@ stock_create_server(struct control_vmm *v, struct stock *st, struct vuc_error *e
 	return rc != 0 ? vuc_error_set(err, rc, "the poller: %s", strerror(-rc)) : 0;
 }
 
+/*
+ * While the thread waits for the server: a request is answered in time, and the poller goes on.
+ * What the thread has begun goes on, too; meanwhile it refuses what is handed over to it.
+ */
+static uint64_t
+stock_wait(struct control_vmm *v)
+{
+	struct stock *st = v->stock;
+	uint64_t now = vuc_clock_coarse_ms(), due;
+
+	if (!front_server_has_turn(st->server))
+		return now + LATE_LOOK_MS;
+	if (st->late) {
+		front_server_drop_late(st->server);
+	} else {
+		due = front_deadline_ms(st->front);
+		if (due > now)
+			return due;
+		front_server_expire(st->server);
+		st->late = true;
+	}
+	if (front_outstanding(st->front) == 0 && front_server_send(st->server) == 0)
+		front_server_pass(st->server);
+	return now + LATE_LOOK_MS;
+}
+
 static int
 stock_begin(struct control_vmm *v, struct vuc_error *err)
 {
@@ -142,6 +170,7 @@ stock_begin(struct control_vmm *v, struct vuc_error *err)
 		rc = stock_create_server(v, st, err);
 	if (rc != 0)
 		return rc;
+	v->while_waiting = stock_wait;
 	v->state = VMM_ATTACHED;
 	atomic_store_explicit(&v->nr_queues, 1, memory_order_relaxed);
 	vmm_log(v, VUC_LOG_NOTICE, "attached, by its socket");
@@ -155,6 +184,7 @@ stock_end(struct control_vmm *v)
 
 	if (st == NULL)
 		return;
+	v->while_waiting = NULL;
 	front_server_destroy(st->server);
 	if (st->queue != NULL)
 		vuc_poller_close_queue(v->device->poller, st->queue);
@@ -174,12 +204,21 @@ stock_end(struct control_vmm *v)
 
 /* ---- answers ---- */
 
-/* Unless its time is over. */
+/* Whether the answer may be given: the time is not over. */
+static bool
+stock_may_answer(struct control_vmm *v)
+{
+	if (v->stock->late)
+		return false;
+	front_server_expire(v->stock->server);
+	return true;
+}
+
 static void
 stock_reply(struct control_vmm *v, const struct front_request *r, int status)
 {
-	front_server_expire(v->stock->server);
-	front_reply(v->stock->front, r->token, status);
+	if (stock_may_answer(v))
+		front_reply(v->stock->front, r->token, status);
 }
 
 /* What was refused is said, as for other VMMs. */
@@ -338,17 +377,22 @@ stock_give_region(struct control_vmm *v, const struct front_request *r)
 {
 	struct vuc_error err = {0};
 	struct vmm_areas areas;
-	int rc = vmm_find_areas(v, r->region, &areas, &err);
+	int rc;
 
+	/* Before: a restore that begins meanwhile has to see it. */
+	if (r->region < 64)
+		atomic_fetch_or_explicit(
+			&v->link->kept_files, UINT64_C(1) << r->region, memory_order_relaxed);
+	rc = vmm_find_areas(v, r->region, &areas, &err);
 	if (rc == 0 && areas.nr_fds != 1)
 		rc = vuc_error_set(&err, -EOPNOTSUPP, "region %u has %u files by now", r->region,
 			areas.nr_fds);
 	if (rc != 0)
 		vmm_log(v, VUC_LOG_NOTICE, "GET_REGION_INFO: no descriptor: %s", err.text);
-	front_server_expire(v->stock->server);
-	front_reply_fd(v->stock->front, r->token, rc, rc == 0 ? areas.fds[0] : -1);
-	if (rc == 0)
-		areas.nr_fds = 0;
+	if (stock_may_answer(v)) {
+		front_reply_fd(v->stock->front, r->token, rc, rc == 0 ? areas.fds[0] : -1);
+		areas.nr_fds = rc == 0 ? 0 : areas.nr_fds;
+	}
 	vmm_drop_areas(v, &areas);
 }
 
@@ -366,8 +410,8 @@ stock_write_multi(struct control_vmm *v, const struct front_request *r)
 		if (rc == 0)
 			done++;
 	}
-	front_server_expire(v->stock->server);
-	front_reply_multi(v->stock->front, r->token, rc, done);
+	if (stock_may_answer(v))
+		front_reply_multi(v->stock->front, r->token, rc, done);
 }
 
 static void
@@ -430,9 +474,16 @@ stock_take_turn(struct control_vmm *v)
 
 	while ((rc = front_server_next(st->server, &r)) == 1) {
 		stock_take_request(v, &r);
+		if (st->late)
+			break;
 		rc = front_server_send(st->server);
 		if (rc != 0)
 			break;
+	}
+	/* The turn was passed. */
+	if (st->late) {
+		st->late = false;
+		return 0;
 	}
 	if (rc == 0)
 		rc = front_server_send(st->server);

@@ -73,6 +73,8 @@ struct control_vmm {
 	bool sequenced;       /* a request has come, */
 	uint32_t sequence;    /* and this was its number */
 	struct stock *stock;  /* of a stock VMM */
+	/* Called while the thread waits for the server: returns when next, 0: not any more. */
+	uint64_t (*while_waiting)(struct control_vmm *v);
 	struct vuc_poller_remote *remote;
 	struct memory state_memory;
 	struct memory bell;

@@ -80,6 +80,9 @@ int vuc_device_fence(struct vuc_device *old, const struct vuc_device *fresh, boo
 
 struct vuc_restore_opts {
 	bool reset; /* RESET comes first, if the device has the flag */
+	/* Bit n: a restore with another file of region n fails with -EXDEV, before anything was done
+	 * to the fresh device. */
+	uint64_t kept_files;
 };
 
 /*

@@ -33,6 +33,7 @@
 struct device_restore {
 	struct vuc_device *dev;
 	bool reset;
+	uint64_t kept_files; /* see struct vuc_restore_opts */
 	vuc_done_fn done;
 	void *arg;
 	bool waits; /* for the end of what was begun */
@@ -131,6 +132,26 @@ is_same_file(int a, int b)
 		x.stx_dev_minor == y.stx_dev_minor;
 }
 
+/* A client that cannot map anew would go on with memory that is nobody's. */
+static int
+restore_check_files(struct device_restore *o)
+{
+	const int *fresh = o->fds;
+
+	for (uint32_t i = 0; i < o->dev->info.num_regions; i++) {
+		const struct region *r = &o->dev->regions[i];
+
+		for (uint32_t k = 0; k < r->info.nr_fds; k++, fresh++) {
+			if (i < 64 && (o->kept_files >> i & 1) != 0 &&
+				!is_same_file(r->fds[k], *fresh))
+				return vuc_error_set(&o->err, -EXDEV,
+					"region %u is in another file than the one that is mapped",
+					i);
+		}
+	}
+	return 0;
+}
+
 /* Those of the device, of which there are as many, are the restore's then. */
 static void
 restore_take_files(struct device_restore *o)
@@ -164,6 +185,8 @@ restore_compare(struct device_restore *o)
 		memcpy(r->first, o->config, o->req.count);
 		rc = record_learn(r, o->req.count, &o->err);
 	}
+	if (rc == 0)
+		rc = restore_check_files(o);
 	if (rc == 0)
 		restore_take_files(o);
 	return rc;
@@ -709,6 +732,7 @@ vuc_device_restore_start(struct vuc_device *dev, struct vuc_device *fresh,
 		return vuc_error_set(err, -ENOMEM, "no memory to restore a device");
 	o->dev = dev;
 	o->reset = opts->reset;
+	o->kept_files = opts->kept_files;
 	o->order = RECORD_MESSAGES;
 	o->done = done;
 	o->arg = arg;

@@ -493,11 +493,29 @@ front_server_pass(struct front_server *s)
 	return 0;
 }
 
+void
+front_server_drop_late(struct front_server *s)
+{
+	struct front_request *r = &s->pending;
+
+	if (!s->has_pending || r->kind == FRONT_ACCESS)
+		return;
+	front_server_expire(s);
+	/* Nothing but this one was outstanding. */
+	if (front_outstanding(s->opts.front) > 0)
+		return;
+	vuc_closer_close(s->opts.closer, r->fds, r->nr_fds);
+	s->has_pending = false;
+}
+
 /* What was received last is carried out before more is. */
 int
 front_server_next(struct front_server *s, struct front_request *r)
 {
-	int rc = s->has_pending ? 1 : 0;
+	int rc;
+
+	front_server_drop_late(s);
+	rc = s->has_pending ? 1 : 0;
 
 	while (rc == 0) {
 		rc = front_next(s->opts.front, &s->pending);

@@ -47,9 +47,13 @@ int front_server_pass(struct front_server *s);
 /*
  * In the thread's turn: the next request that is the thread's, as front_next() returns it: 1; 0:
  * there is none now, and the turn may be passed; or what has ended the connection. Receives what
- * has come first.
+ * has come first. One that has been answered as late is not returned.
  */
 int front_server_next(struct front_server *s, struct front_request *r);
+
+/* In the thread's turn: forget a request that has been handed over and is late. Its descriptors are
+ * closed. */
+void front_server_drop_late(struct front_server *s);
 
 /* In the thread's turn, before a reply: answer what is late. */
 void front_server_expire(struct front_server *s);
