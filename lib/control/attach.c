@@ -45,8 +45,9 @@ attach_check_device(
 		return vuc_error_set(
 			err, -ENOTCONN, "device %s is still connecting to its server", name);
 	if (d->link == NULL)
-		return vuc_error_set(err, -ENOTCONN, "the server of device %s is away: %.150s",
-			name, d->reason.text);
+		return vuc_error_set(err, -ENOTCONN,
+			"the server of device %s is away: %.130s (for %llu s)", name,
+			d->reason.text, (unsigned long long)(vuc_clock_ms() - d->since_ms) / 1000);
 	return 0;
 }
 

@@ -535,6 +535,8 @@ failure_text(int failure)
 		return "no such region, an access outside of it, or the server answered EINVAL";
 	case -EBUSY:
 		return "other requests of the queue are outstanding";
+	case -ENOTCONN:
+		return "the device's server is away";
 	case -ECONNRESET:
 		return "the connection to the device or the daemon is closed";
 	case -EPROTO:

@@ -3,14 +3,28 @@
 /* Accesses of threads that have no queue of their own. */
 
 #include <errno.h>
+#include <inttypes.h>
 
 #include <vuc/export.h>
 
+#include "clock.h"
 #include "device.h"
 #include "error.h"
 
 typedef int (*access_fn)(
 	struct vuc_queue *queue, uint32_t region, uint64_t offset, void *data, uint32_t count);
+
+static int
+access_fail(const struct vuc_vmm_device *dev, int rc, const char *reason, struct vuc_error *err)
+{
+	uint64_t lost_ms = __atomic_load_n(&dev->lost_ms, __ATOMIC_RELAXED);
+	uint64_t away_ms = vuc_clock_ms() - lost_ms;
+
+	if (rc != -ENOTCONN || lost_ms == 0)
+		return vuc_error_set(err, rc, "%s", reason);
+	return vuc_error_set(err, rc, "%s, for %" PRIu64 ".%" PRIu64 " s", reason, away_ms / 1000,
+		away_ms / 100 % 10);
+}
 
 /* With the lock of the accesses held. */
 static int
@@ -23,7 +37,7 @@ access_locked(struct vuc_vmm_device *dev, access_fn access, const struct vuc_que
 	if (rc != 0)
 		return rc;
 	rc = access(a->queue, r->region, r->offset, r->data, r->count);
-	return rc == 0 ? 0 : vuc_error_set(err, rc, "%s", vuc_queue_reason(a->queue));
+	return rc == 0 ? 0 : access_fail(dev, rc, vuc_queue_reason(a->queue), err);
 }
 
 static int

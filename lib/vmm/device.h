@@ -130,6 +130,7 @@ struct vuc_vmm_device {
 	struct vmm_pages pages;
 	int kick_fd;
 	struct vmm_told told;
+	uint64_t lost_ms; /* atomic: when it was reported that the server is away; 0: it is not */
 };
 
 /* device.c */

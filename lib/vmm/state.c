@@ -11,6 +11,7 @@
 
 #include <vuc/export.h>
 
+#include "clock.h"
 #include "error.h"
 #include "opts.h"
 
@@ -320,6 +321,10 @@ vmm_state_events(struct vuc_vmm_device *dev, bool gone)
 	/* After draining: what changes from here on signals once more. */
 	state_read(&dev->pages, &now);
 	events = state_compare(told, &now);
+	if (now.state != VUC_SHM_LOST)
+		__atomic_store_n(&dev->lost_ms, 0, __ATOMIC_RELAXED);
+	else if (events & VUC_VMM_EVENT_LOST)
+		__atomic_store_n(&dev->lost_ms, vuc_clock_ms(), __ATOMIC_RELAXED);
 	if ((gone || now.state == VUC_SHM_STOPPING) && !told->gone) {
 		told->gone = true;
 		events |= VUC_VMM_EVENT_GONE;

@@ -2,6 +2,7 @@
 """A VMM keeps its device while the server behind it is killed, stopped and started again."""
 
 import os
+import re
 import signal
 
 import pytest
@@ -211,12 +212,26 @@ def test_after_hold(server, vucd, vmm, policy):
     assert client.do('lost') == '0 '
     assert (client.do('config 0'), client.do('get 8')) == AFTER[policy]
     dropped = '-107 ' if AFTER[policy][1].startswith('-107') else '0 '
+    if dropped != '0 ':
+        assert re.fullmatch('-107 a read of 4 bytes at 0x8 of region 0: '
+                            r"the device's server is away, for \d+\.\d s", client.do('access 8'))
     assert client.do('set 8 6') == dropped
     assert counters(daemon)['dropped_writes'] == (1 if dropped == '0 ' else 0)
     target.start()
     assert client.do('back') == '0 '
     assert client.do('get 8') == '0 0'  # the device has been reset
+    assert client.do('access 8') == '0 '
     assert client.do('config 0') == '0 1986229877'
+
+
+def test_attach_while_away(server, vucd):
+    target = server()
+    daemon = vucd(device(target))
+    daemon.await_state('disk0', 'free')
+    target.kill()
+    daemon.await_state('disk0', 'away')
+    run = rig.Run(os.environ['VUC_TEST_VMM'], daemon.vmm_socket, 'disk0')
+    assert re.fullmatch(r'-107 the server of device disk0 is away: .+ \(for \d+ s\)\n', run.out)
 
 
 @pytest.mark.parametrize('config', [FOREVER, f'{AT_ONCE}after-hold = hold\n'])

@@ -154,6 +154,9 @@ vmm_do(struct vmm *vmm, const char *what, unsigned int nr, uint32_t value)
 			vmm->queue, VFIO_PCI_CONFIG_REGION_INDEX, 0, &ids, sizeof(ids));
 	if (strcmp(what, "get") == 0)
 		return vmm_get(vmm, VFIO_PCI_BAR0_REGION_INDEX, nr);
+	if (strcmp(what, "access") == 0)
+		return vuc_vmm_read(
+			vmm->dev, VFIO_PCI_BAR0_REGION_INDEX, nr, &ids, sizeof(ids), &vmm->err);
 	if (strcmp(what, "config") == 0)
 		return vmm_get(vmm, VFIO_PCI_CONFIG_REGION_INDEX, nr);
 	if (strcmp(what, "set") == 0)
