@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <linux/pci_regs.h>
 #include <linux/vfio.h>
 
 #include "refdev_regs.h"
@@ -23,6 +24,7 @@
 
 #define KEPT    "kept"
 #define BAR0    VFIO_PCI_BAR0_REGION_INDEX
+#define CONFIG  VFIO_PCI_CONFIG_REGION_INDEX
 #define MIB     (1024u * 1024u)
 #define AN_HOUR 3600000u
 
@@ -46,11 +48,12 @@ link_to(struct peer *p)
 	CU_ASSERT_EQUAL_FATAL(rename(path, link_path), 0);
 }
 
-/* A VMM that has the device, with memory, an interrupt and a queue. Its first server ends the
- * connection, and goes on, when the VMM asks for a reset. */
+/* A VMM that has the device, with memory, an interrupt and a queue, and has enabled it. Its first
+ * server ends the connection, and goes on, when the VMM asks for a reset. */
 static void
 kept_start(const struct rig_opts *opts)
 {
+	const uint16_t command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
 	struct rig_opts o = *opts;
 
 	o.outage = VUC_CONTROL_OUTAGE_HOLD;
@@ -67,6 +70,7 @@ kept_start(const struct rig_opts *opts)
 	CU_ASSERT_EQUAL(
 		shm_dma_map(&client, 0, MIB, 0, VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE, memory), 0);
 	CU_ASSERT_EQUAL(shm_assign_irqs(&client, &irq, 1), 0);
+	CU_ASSERT_EQUAL(shm_write(queue, CONFIG, PCI_COMMAND, &command, sizeof(command)), 0);
 }
 
 static void
@@ -364,6 +368,7 @@ static const struct stage {
 	{"fence", CLOSED, NULL, false, VUC_CONTROL_FENCED, "waiting for process "},
 	{"reset", KILLED, "--fault=never@device_reset", false, VUC_CONTROL_RESTORING, ""},
 	{"maps", KILLED, "--fault=never@dma_map", false, VUC_CONTROL_RESTORING, "mapping 0 of 1"},
+	{"config", KILLED, "--fault=never@region_write", false, VUC_CONTROL_RESTORING, "enabling"},
 	{"irqs", KILLED, "--fault=never@device_set_irqs", false, VUC_CONTROL_RESTORING, ""},
 };
 

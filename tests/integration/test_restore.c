@@ -188,10 +188,11 @@ test_loss_at_each_step(void)
 
 #define FIELD(field) \
 	offsetof(struct restore_server, field), sizeof(((struct restore_server *)0)->field)
-#define BYTES(at, size) offsetof(struct restore_server, config) + (at), (size)
-#define INTX            VFIO_PCI_INTX_IRQ_INDEX
-#define MSI             VFIO_PCI_MSI_IRQ_INDEX
-#define MSIX            VFIO_PCI_MSIX_IRQ_INDEX
+#define BODY_AT(type, field) (uint32_t) offsetof(struct type, field)
+#define BYTES(at, size)      offsetof(struct restore_server, config) + (at), (size)
+#define INTX                 VFIO_PCI_INTX_IRQ_INDEX
+#define MSI                  VFIO_PCI_MSI_IRQ_INDEX
+#define MSIX                 VFIO_PCI_MSIX_IRQ_INDEX
 
 /* A field of the server that has come back, or its version data, and what is said of it. */
 static const struct {
@@ -200,7 +201,12 @@ static const struct {
 	size_t size;
 	uint64_t value;
 	const char *why;
+	uint32_t info_at; /* the value is in the reply to DEVICE_GET_INFO there */
 } differences[] = {
+	{NULL, 0, 0, 8, "number of regions 0x8, was 0x9",
+		BODY_AT(vfio_user_device_info, num_regions)},
+	{NULL, 0, 0, 4, "number of IRQ indexes 0x4, was 0x5",
+		BODY_AT(vfio_user_device_info, num_irqs)},
 	{"\"max_msg_fds\":4,\"pgsizes\":8192", 0, 0, 0, "pgsizes 0x2000, was 0x1000"},
 	{"\"max_msg_fds\":4,\"max_data_xfer_size\":4096", 0, 0, 0,
 		"max_data_xfer_size 0x1000, was 0x100000"},
@@ -215,6 +221,11 @@ static const struct {
 		"region 0: offset of area 0 0x1000, was 0x0"},
 	{NULL, FIELD(fake.regions[0].areas[0].size), 2 * PAGE,
 		"region 0: size of area 0 0x2000, was 0x1000"},
+	{NULL, FIELD(fake.regions[0].nr_areas), 0, "region 0: flags 0x7, was 0xf"},
+	{NULL, FIELD(fake.regions[0].nr_fds), 0, "region 0: number of files 0x0, was 0x1"},
+	{NULL, FIELD(fake.irqs[MSI].count), 2, "IRQ index 1: count 0x2, was 0x4"},
+	{NULL, FIELD(fake.irqs[INTX].count), 0, "IRQ index 0: count 0x0, was 0x1"},
+	{NULL, FIELD(fake.irqs[MSIX].count), 9, "IRQ index 2: count 0x9, was 0x8"},
 	{NULL, FIELD(fake.irqs[MSIX].count), 7, "IRQ index 2: count 0x7, was 0x8"},
 	{NULL, FIELD(fake.irqs[INTX].flags), VFIO_IRQ_INFO_EVENTFD,
 		"IRQ index 0: flags 0x1, was 0x3"},
@@ -263,6 +274,12 @@ test_differences(void)
 		}
 		memcpy((uint8_t *)&fresh + differences[i].at, &differences[i].value,
 			differences[i].size);
+		if (differences[i].info_at != 0)
+			fresh.fake.fault = (struct fake_fault){.nth = 1,
+				.cmd = VFIO_USER_DEVICE_GET_INFO,
+				.wrong = FAKE_FIELD,
+				.at = differences[i].info_at,
+				.value = (uint32_t)differences[i].value};
 		CU_ASSERT_EQUAL(restore(&job), -ENODEV);
 		snprintf(why, sizeof(why), "the device came back different: %s%s",
 			differences[i].at >= offsetof(struct restore_server, config)
@@ -341,6 +358,28 @@ test_changes_while_away(void)
 		"irq 2 trigger eventfd 5+2 fds 2\n"
 		"irq 3 trigger eventfd 0+1 fds 1\n" RESTORED_REGISTERS "write 7:4/2 = 406\n");
 	CU_ASSERT(reaches(&fresh, VFIO_PCI_ERR_IRQ_INDEX, 0, 9));
+}
+
+/* A reset is recorded: what the client has set of config space and the MSI-X table is forgotten,
+ * mappings and interrupts are not. What it sets afterwards counts again. */
+static void
+test_reset_while_away(void)
+{
+	struct job reset = {0};
+
+	set_all();
+	lose();
+	CU_ASSERT_EQUAL(vuc_device_reset_start(dut, on_done, &reset), 0);
+	CU_ASSERT_EQUAL(await(&reset), 0);
+	CU_ASSERT_EQUAL(restore(NULL), 0);
+	expect_log(&fresh, "reset\nread 7:44/2\n" RESTORED_MAPS RESTORED_IRQS);
+	CU_ASSERT_EQUAL(write_region(CONFIG, 0x04, 0x0402, 2), 0);
+	lose();
+	restore_server_clear(&fresh);
+	restore_server_init(&fresh);
+	CU_ASSERT_EQUAL(restore(NULL), 0);
+	expect_log(
+		&fresh, "reset\nread 7:44/2\n" RESTORED_MAPS RESTORED_IRQS "write 7:4/2 = 402\n");
 }
 
 /* Behind what is begun, with a server that does not answer that: each is answered all the same. */
@@ -587,6 +626,7 @@ static CU_TestInfo tests[] = {
 	{"a device that differs stays away", test_differences},
 	{"what the next server refuses", test_refusals},
 	{"what changes while it is away", test_changes_while_away},
+	{"a reset while it is away", test_reset_while_away},
 	{"what changes during a restore that hangs", test_changes_during_restore},
 	{"what changes at each poll of a restore", test_changes_at_each_poll},
 	{"what was under way at the loss", test_under_way_at_loss},
