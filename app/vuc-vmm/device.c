@@ -16,6 +16,9 @@
 
 #define EVENT_TIMEOUT_MS 10000
 
+/* What is done once more for each daemon that dies of it. */
+#define MAX_REPEATS 3u
+
 /* The line that libvuc-vmm has for an error. */
 static int
 fail_device(const struct device *device, int rc, const struct vuc_error *err)
@@ -335,6 +338,12 @@ device_await_reset(struct device *device, uint32_t resets)
 	}
 }
 
+static bool
+is_loss(int rc)
+{
+	return rc == -ECONNRESET || rc == -EPROTO || rc == -ECANCELED;
+}
+
 /* What has failed as the daemon has gone fails as soon as the connection does; the news of it may
  * take a little longer. Returns whether another daemon has the device now. */
 static bool
@@ -342,7 +351,7 @@ has_returned(struct device *device, int rc)
 {
 	uint32_t reattaches = device->reattaches;
 
-	if (rc == -ECONNRESET || rc == -EPROTO || rc == -ECANCELED) {
+	if (is_loss(rc)) {
 		if (!device->awaited)
 			await_events(device, vuc_clock_ms() + EVENT_TIMEOUT_MS);
 		device->awaited = true;
@@ -351,9 +360,12 @@ has_returned(struct device *device, int rc)
 	return device->reattaches != reattaches;
 }
 
+/* What is written after a reset is written again after the next one. */
 static int
 access_fail(struct device *device, int rc)
 {
+	if (device->checking && is_loss(rc))
+		return rc;
 	device->failed_accesses++;
 	if (device->lost && !device->gone) {
 		device->gone = true;
@@ -365,11 +377,12 @@ access_fail(struct device *device, int rc)
 int
 device_read(struct device *device, uint32_t region, uint64_t offset, void *data, uint32_t count)
 {
+	unsigned int left = MAX_REPEATS;
 	int rc;
 
 	do
 		rc = vuc_queue_read(device->queue, region, offset, data, count);
-	while (rc != 0 && has_returned(device, rc));
+	while (rc != 0 && has_returned(device, rc) && left-- > 0);
 	return rc == 0 ? 0 : access_fail(device, rc);
 }
 
@@ -384,14 +397,17 @@ int
 device_write(
 	struct device *device, uint32_t region, uint64_t offset, const void *data, uint32_t count)
 {
-	int rc = vuc_queue_write(device->queue, region, offset, data, count);
+	unsigned int left = region == VFIO_PCI_CONFIG_REGION_INDEX ? MAX_REPEATS : 0;
+	int rc;
 
-	while (rc != 0 && has_returned(device, rc)) {
-		if (region != VFIO_PCI_CONFIG_REGION_INDEX)
-			return drop_write(device);
+	do {
 		rc = vuc_queue_write(device->queue, region, offset, data, count);
-	}
-	return rc == 0 ? 0 : access_fail(device, rc);
+		if (rc == 0)
+			return 0;
+		if (!has_returned(device, rc))
+			return access_fail(device, rc);
+	} while (left-- > 0);
+	return drop_write(device);
 }
 
 int
@@ -428,31 +444,42 @@ fail_irqs(struct device *device, int rc, const struct vuc_error *err)
 	return rc;
 }
 
-int
-device_enable_msix(struct device *device, const int *eventfds, uint32_t nr_vectors)
+static int
+assign_msix(struct device *device, const int *eventfds, uint32_t nr_vectors, struct vuc_error *err)
 {
 	struct vuc_vmm_irq_range range = {.index = VFIO_PCI_MSIX_IRQ_INDEX};
-	struct vuc_error err = {0};
-	int rc = count_msix(device, &range.count, &err);
+	int rc = count_msix(device, &range.count, err);
 
 	if (range.count > nr_vectors)
 		range.count = nr_vectors;
 	if (rc == 0 && range.count > 0)
-		rc = vuc_vmm_irq_assign(device->vuc, &range, VUC_VMM_IRQ_TRIGGER, eventfds, &err);
-	if (rc != 0 && has_returned(device, rc))
-		return device_enable_msix(device, eventfds, nr_vectors);
+		rc = vuc_vmm_irq_assign(device->vuc, &range, VUC_VMM_IRQ_TRIGGER, eventfds, err);
+	return rc;
+}
+
+int
+device_enable_msix(struct device *device, const int *eventfds, uint32_t nr_vectors)
+{
+	unsigned int left = MAX_REPEATS;
+	struct vuc_error err = {0};
+	int rc;
+
+	do
+		rc = assign_msix(device, eventfds, nr_vectors, &err);
+	while (rc != 0 && has_returned(device, rc) && left-- > 0);
 	return rc != 0 ? fail_irqs(device, rc, &err) : 0;
 }
 
 void
 device_disable_msix(struct device *device)
 {
+	unsigned int left = MAX_REPEATS;
 	struct vuc_error err = {0};
 	int rc;
 
 	do
 		rc = vuc_vmm_irq_disable(device->vuc, VFIO_PCI_MSIX_IRQ_INDEX, &err);
-	while (rc != 0 && has_returned(device, rc));
+	while (rc != 0 && has_returned(device, rc) && left-- > 0);
 	if (rc != 0)
 		fail_irqs(device, rc, &err);
 }

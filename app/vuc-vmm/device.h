@@ -70,9 +70,9 @@ int device_unshare_memory(struct device *device);
 int device_bar_size(struct device *device, uint32_t bar, uint64_t *size);
 
 /*
- * When the daemon has gone meanwhile, a read is made again with the next daemon, and so is a write
- * to config space. A write to a BAR is dropped, as the daemon does while a server is away: in a
- * device that was reset, a doorbell of before would do harm.
+ * When the daemon has gone meanwhile, a read is made again with the next daemon, a few times, and
+ * so is a write to config space. A write to a BAR is dropped, as the daemon does while a server is
+ * away: in a device that was reset, a doorbell of before would do harm.
  */
 int device_read(
 	struct device *device, uint32_t region, uint64_t offset, void *data, uint32_t count);
