@@ -109,7 +109,7 @@ def test_identify_controller(controller):
     assert data[4:7] == b'VUC' and len(data[4:24].split()) == 1
     assert data[24:64].rstrip() == b'vuc-refdev NVMe'
     assert data[77] == 8
-    assert struct.unpack_from('<I', data, 80) == (0x10400,)
+    assert struct.unpack_from('<IxxxxxxxxI', data, 80) == (0x10400, 1 << 9)
     assert data[512:514] == b'\x66\x44'
     assert struct.unpack_from('<I', data, 516) == (1,)
     assert data[768:].startswith(b'nqn.') and data[900:1024] == bytes(124)
@@ -496,7 +496,7 @@ def test_queue_is_not_mapped(controller, lost):
 
 @pytest.mark.parametrize('feature, value, expected', [
     (1, 0x04030201, 0x04030201), (4, 0x158, 0x158), (4, 0x100100, 0x100), (6, 0, 0),
-    (8, 0xffff1234, 0x1234), (0xa, 1, 1), (0xb, 0x3ff, 0xff), (9, 0x10003, 0x10003)])
+    (8, 0xffff1234, 0x1234), (0xa, 1, 1), (0xb, 0xfff, 0x2ff), (9, 0x10003, 0x10003)])
 def test_features(controller, feature, value, expected):
     assert controller.manage(nvme.SET_FEATURES, feature, value) == 0
     assert controller.do(controller.admin, nvme.GET_FEATURES, feature, value) == (0, expected)

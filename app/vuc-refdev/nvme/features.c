@@ -66,7 +66,7 @@ feature_find(struct nvme_features *features, const struct nvme_command *cmd, uin
 		*bits = 1;
 		return &features->atomicity;
 	case NVME_ASYNC_EVENT_CONFIG:
-		*bits = 0xff;
+		*bits = 0xff | NVME_FIRMWARE_NOTICES;
 		return &features->events;
 	default:
 		return NULL;

@@ -8,12 +8,14 @@
 
 /* Fields of Identify Controller that are always the same. */
 static const struct refdev_field controller_fields[] = {
-	{0, 2, NVME_VENDOR_ID, 0},            /* VID */
-	{2, 2, NVME_VENDOR_ID, 0},            /* SSVID */
-	{77, 1, NVME_MDTS, 0},                /* MDTS */
-	{80, 4, NVME_VERSION, 0},             /* VER */
-	{111, 1, 1, 0},                       /* CNTRLTYPE: an I/O controller */
-	{258, 1, 3, 0},                       /* ACL: 4 */
+	{0, 2, NVME_VENDOR_ID, 0}, /* VID */
+	{2, 2, NVME_VENDOR_ID, 0}, /* SSVID */
+	{77, 1, NVME_MDTS, 0},     /* MDTS */
+	{80, 4, NVME_VERSION, 0},  /* VER */
+	{92, 4, NVME_FIRMWARE_NOTICES,
+		0},     /* OAES: without any of these, Linux requests no events */
+	{111, 1, 1, 0}, /* CNTRLTYPE: an I/O controller */
+	{258, 1, 3, 0}, /* ACL: 4 */
 	{259, 1, NVME_MAX_EVENT_REQS - 1, 0}, /* AERL */
 	{260, 1, 1 << 1 | 1, 0},              /* FRMW: one slot, read-only */
 	{261, 1, 1 << 2, 0},                  /* LPA: offsets in log pages */

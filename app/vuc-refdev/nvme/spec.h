@@ -158,5 +158,6 @@ enum nvme_event_type {
 #define NVME_INVALID_DOORBELL_VALUE 1u
 #define NVME_ABOVE_TEMPERATURE      1u /* of NVME_EVENT_HEALTH */
 #define NVME_WARNING_TEMPERATURE    (1u << 1)
+#define NVME_FIRMWARE_NOTICES       (1u << 9) /* bit of OAES and of the feature */
 
 #endif /* REFDEV_NVME_SPEC_H */
