@@ -194,16 +194,23 @@ bar0_link(const struct control_bar0 *b, const struct bar0_files *f, struct vuc_e
 /* The number of the file's links changes when the server unlinks one. Returns whether the link was
  * still there when that began to be watched. */
 static bool
-bar0_watch(struct vuc_control *c, const struct control_bar0 *b, struct bar0_files *f)
+bar0_watch(struct vuc_control *c, struct control_bar0 *b, struct bar0_files *f)
 {
 	char path[sizeof(((struct control_arrival *)NULL)->folder) + sizeof(b->name) + 1];
 	struct vuc_error ignored;
+	int watch = -1;
 
 	snprintf(path, sizeof(path), "%s/%s", b->folder, b->name);
+	if (c->inotify_fd >= 0)
+		watch = inotify_add_watch(
+			c->inotify_fd, path, IN_ATTRIB | IN_ONESHOT | IN_DONT_FOLLOW);
 	/* Without a watch it is placed with the next attempt to connect. */
-	if (c->inotify_fd < 0 ||
-		inotify_add_watch(c->inotify_fd, path, IN_ATTRIB | IN_ONESHOT | IN_DONT_FOLLOW) < 0)
+	if (watch < 0)
 		return true;
+	/* A file that was renamed by the owner of the folder would stay watched. */
+	if (b->watch > 0 && b->watch != watch)
+		inotify_rm_watch(c->inotify_fd, b->watch);
+	b->watch = watch;
 	return bar0_check_file(b, f, &ignored) != 0 || f->placed;
 }
 

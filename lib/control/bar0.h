@@ -19,6 +19,7 @@ struct control_bar0 {
 	char name[sizeof(".bar0-") + VUC_CONTROL_NAME_SIZE]; /* of the file in it, which stays */
 	dev_t dev;                                           /* of the file, as it was seen last */
 	ino_t ino;                                           /* likewise; 0: none */
+	int watch;  /* of inotify, of the file, unless it has been used up; 0: none */
 	int status; /* 0, or why there is no link, with err */
 	struct vuc_error err;
 };

@@ -99,6 +99,26 @@ def test_server_that_is_restarted(vucd, vmm, refdev, there):
     assert server.stop() == 0
 
 
+def count_watches(pid):
+    lines = []
+    for fd in os.listdir(f'/proc/{pid}/fdinfo'):
+        with open(f'/proc/{pid}/fdinfo/{fd}', encoding='ascii') as info:
+            lines += info.readlines()
+    return sum(line.startswith('inotify wd:') for line in lines)
+
+
+def test_files_that_are_renamed(vucd, there):
+    """The owner of the folder takes the files away again and again: one is watched, and its
+    folder."""
+    daemon = vucd(config(there, OFTEN))
+    for turn in range(20):
+        await_link(there)
+        for name in (KEPT, 'bar0'):
+            os.rename(f'{there}/{name}', f'{there}/{name}{turn}')
+    await_link(there)
+    rig.eventually(lambda: count_watches(daemon.pid) <= 2)
+
+
 def test_daemon_that_is_killed(vucd, there):
     """The next daemon goes on with the file, whether its link was unlinked meanwhile or not."""
     daemon = vucd(config(there))
