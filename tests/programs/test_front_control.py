@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A stock VMM keeps its device while the server behind it is restarted, and is asked for it when it
+has to give it back; who may have it, and how long each answer takes at most."""
+
+import os
+import signal
+import socket
+import sys
+
+import pytest
+import rig
+from front_client import HIGH_RAM, Alioth, CloudHypervisor
+from front_qemu import Qemu
+from outage_rig import FAST, Server
+from vfio_client import (BAR0, BAR2, BY_MMAP, CONFIG, DONE, MSIX, PAGE, REGION_READ, REQ, access,
+                         await_end, start)
+
+VMMS = pytest.mark.parametrize('kind', [Qemu, CloudHypervisor, Alioth])
+RAM_WINDOW = 0x400
+FOREVER = 'hold-ms = 3600000\nafter-hold = hold\n'
+HOUR = 'timeout-ms = 3600000\nlong-timeout-ms = 3600000\n'
+
+
+@pytest.fixture(name='server')
+def fixture_server():
+    yield from rig.starter(Server)
+
+
+class Exported:
+    """A server, a daemon that exports its device, and the VMMs that have it."""
+
+    def __init__(self, folder, vucd, server, more, ready):
+        self.folder, self.server, self.path = folder, server, f'{folder}/d0'
+        self.vmms = []
+        self.daemon = vucd(f'[device d0]\nsocket = {server.socket}\nexport = {self.path}\n'
+                           f'{FAST}{more}')
+        if ready:
+            self.daemon.await_state('d0', 'free')
+
+    def attach(self, kind=Qemu, **options):
+        vmm = kind(self.path, **options)
+        self.vmms.append(vmm)
+        vmm.attach()
+        return vmm
+
+    def row(self):
+        return self.daemon.do('devices.list')['devices'][0]
+
+    def counters(self):
+        return self.daemon.do('stats.get', device='d0')['devices'][0]
+
+    def lose(self):
+        self.server.kill()
+        rig.eventually(lambda: self.row()['state'] == 'away')
+
+    def await_return(self):
+        self.daemon.await_state('d0', 'attached')
+
+
+@pytest.fixture(name='exported')
+def fixture_exported(server, vucd, folder):
+    """exported('map = none', '--mode=poll') returns an Exported."""
+    made = []
+
+    def make(more='', *options, ready=True):
+        made.append(Exported(folder, vucd, server(*options), more, ready))
+        return made[-1]
+    yield make
+    for one in made:
+        for vmm in one.vmms:
+            vmm.close()
+
+
+def send_read(vmm, region, offset, count):
+    """Send a read, whose reply is waited for later."""
+    return vmm.send_one(REGION_READ, access(region, offset, count), room=32 + count)
+
+
+@VMMS
+def test_restarted(exported, kind, folder):
+    """Mapped memory, mappings, interrupts and registers are there after each return; each interrupt
+    comes once more, for it may have been lost."""
+    one = exported(FOREVER, f'--bar-file={folder}')
+    vmm = one.attach(kind)
+    (at, memory), = vmm.map_region(BAR2)
+    vmm.enable_msix()
+    vmm.ram[PAGE:2 * PAGE] = data = os.urandom(PAGE)
+    for number in range(3):
+        one.lose()
+        assert vmm.get(CONFIG, 0, 4) == 0x76637675
+        vmm.set(BAR0, RAM_WINDOW, 4, 1)
+        one.server.start(f'--bar-file={folder}')
+        one.await_return()
+        for vector in range(8):
+            assert vmm.await_event(MSIX, vector) == 1
+        assert vmm.get(BAR0, RAM_WINDOW, 4) == 0
+        memory[:8] = number.to_bytes(8, 'little')
+        assert vmm.get(BAR2, at, 8) == number
+        start(vmm, BY_MMAP, PAGE, HIGH_RAM + number * PAGE, PAGE)
+        assert await_end(vmm) == DONE
+        assert vmm.ram[HIGH_RAM + number * PAGE:][:PAGE] == data
+        vmm.set_reg('IRQ_TRIGGER', 5)
+        assert vmm.await_event(MSIX, 5) == 1
+        vmm.take_events()
+    assert one.counters()['dropped_writes'] == 3
+
+
+def test_held_read(exported, folder):
+    """It is answered after the return; configuration space meanwhile."""
+    one = exported(FOREVER + 'reply-ms = 3600000\n', f'--bar-file={folder}')
+    vmm = one.attach()
+    one.lose()
+    number = send_read(vmm, BAR0, 0, 4)
+    assert vmm.get(CONFIG, 0, 4) == 0x76637675
+    rig.eventually(lambda: one.counters()['held_reads'] == 1)
+    one.server.start(f'--bar-file={folder}')
+    assert vmm.wait(number).body[16:] == (0x52637576).to_bytes(4, 'little')
+
+
+def test_reply_in_time(exported, folder):
+    """A read that is held for ever is answered with an error, and the stream goes on."""
+    one = exported(FOREVER + 'reply-ms = 100\n', f'--bar-file={folder}')
+    vmm = one.attach()
+    one.lose()
+    for _ in range(3):
+        assert vmm.read(BAR0, 0, 4) == -110
+        assert vmm.get(CONFIG, 0, 4) == 0x76637675
+    one.server.start(f'--bar-file={folder}')
+    one.await_return()
+    assert vmm.reg('ID') == 0x52637576
+
+
+def test_hung(exported):
+    """So is one that a server does not answer, and whatever the VMM's thread waits for; what comes
+    behind that, too."""
+    one = exported(HOUR + 'reply-ms = 100\n')
+    vmm = one.attach()
+    one.server.signal(signal.SIGSTOP)
+    assert vmm.read(BAR0, 0, 4) == -110
+    numbers = [vmm.map_section(1 << 40, PAGE, vmm.memory)]
+    assert vmm.transaction(numbers) == [-110]
+    assert vmm.transaction([vmm.unmap_section(1 << 41, PAGE)]) == [-110]
+    assert vmm.read(BAR0, 0, 4) == -110
+    one.server.signal(signal.SIGCONT)
+    rig.eventually(lambda: vmm.read(BAR0, 0, 4) == (0x52637576).to_bytes(4, 'little'))
+    rig.eventually(lambda: vmm.transaction([vmm.unmap_section(1 << 40, PAGE)]) == [])
+
+
+def test_another_file(exported, folder):
+    """A mapping that nobody can change is not left behind: the device stays away until the file is
+    back."""
+    one = exported(FOREVER + 'reply-ms = 100\n', f'--bar-file={folder}')
+    vmm = one.attach()
+    one.server.restart()
+    rig.eventually(lambda: one.row()['reason'] is not None and 'another file' in one.row()['reason'])
+    assert vmm.get(CONFIG, 0, 4) == 0x76637675
+    assert vmm.read(BAR0, 0, 4) == -110
+    one.server.restart(f'--bar-file={folder}')
+    one.await_return()
+    assert vmm.reg('ID') == 0x52637576
+
+
+def test_nothing_mapped(exported):
+    """With map = none there is no file to be kept."""
+    one = exported(FOREVER + 'map = none\n')
+    vmm = one.attach()
+    assert vmm.is_posting()
+    vmm.post_write(BAR0, RAM_WINDOW, bytes(range(4)))
+    assert vmm.read(BAR0, RAM_WINDOW, 4) == bytes(range(4))
+    assert one.counters()['posted'] == 1
+    one.server.restart()
+    one.await_return()
+    assert vmm.reg('ID') == 0x52637576
+
+
+def test_another_device(exported, folder):
+    """The VMM is asked for the device, by REQ."""
+    one = exported(FOREVER + 'map = none\n')
+    vmm = one.attach()
+    one.server.restart(f'--device=nvme:{folder}/disk,size=1048576')
+    assert vmm.await_event(REQ) == 1
+    assert 'another device has come back' in one.row()['reason']
+
+
+def test_removed(exported):
+    """It is asked first, and has the time that it was given."""
+    one = exported('release-ms = 3600000\n')
+    vmm = one.attach()
+    removal = rig.Process(os.environ['VUCCTL'], 'remove', '-f', 'd0', '-m',
+                          one.daemon.management)
+    with removal:
+        assert vmm.await_event(REQ) == 1
+        assert vmm.reg('ID') == 0x52637576
+        vmm.close()
+        assert removal.wait() == 0
+    assert not os.path.exists(one.path)
+
+
+def test_one_at_a_time(exported, vmm):
+    """By either socket; the next one may come when the last has gone."""
+    one = exported()
+    stock = one.attach()
+    row = one.row()['vmm']
+    assert (row['plane'], row['pid'], row['queues']) == ('vfio-user', os.getpid(), 1)
+    assert rig.Run(os.environ['VUC_TEST_VMM'], one.daemon.vmm_socket, 'd0').status != 0
+    with socket.socket(socket.AF_UNIX) as other:
+        other.settimeout(rig.TIMEOUT_S)
+        other.connect(one.path)
+        assert other.recv(1) == b''
+    one.daemon.await_output('device d0 is in use by VMM', 'err')
+    assert stock.reg('ID') == 0x52637576
+    stock.close()
+    client = vmm(one.daemon, 'd0')
+    with socket.socket(socket.AF_UNIX) as other:
+        other.settimeout(rig.TIMEOUT_S)
+        other.connect(one.path)
+        assert other.recv(1) == b''
+    client.detach()
+    assert one.attach().reg('ID') == 0x52637576
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason='needs root')
+def test_users(exported):
+    """Others may connect where the mode allows it, and have the device if they are named."""
+    one = exported('export-mode = 0666\nexport-group = 65534\nusers = 1\n')
+    os.chmod(one.folder, 0o755)
+    status = os.stat(one.path)
+    assert (status.st_mode & 0o777, status.st_gid) == (0o666, 65534)
+    code = f"""
+import os, socket
+os.setuid(int(os.environ['USER_ID']))
+with socket.socket(socket.AF_UNIX) as s:
+    s.settimeout({rig.TIMEOUT_S})
+    s.connect('{one.path}')
+    try:
+        s.send(bytes.fromhex('0000010014000000000000000000000000000000'))
+        print(s.recv(100) != b'')
+    except (BrokenPipeError, ConnectionResetError):
+        print(False)
+"""
+    for user, text in (('2', 'False'), ('1', 'True')):
+        ended = rig.Run(sys.executable, '-c', code, env=os.environ | {'USER_ID': user})
+        assert ended.out == text + '\n', ended.err
+        one.daemon.await_state('d0', 'free')
+    one.daemon.await_output('user 2 may not use device d0', 'err')
