@@ -33,7 +33,7 @@ def fixture_server():
 
 @pytest.fixture(name='export')
 def fixture_export(vucd, folder):
-    """Give a server's device to a vucd, with more configuration. Returns its socket for QEMU."""
+    """Give a server's device to a vucd, with more configuration. Returns its socket for VMMs."""
     def start(target, more=''):
         path = f'{folder}/export'
         daemon = vucd(f'[device nvme0]\nsocket = {target.socket}\nexport = {path}\n{FAST}{more}')
@@ -44,7 +44,7 @@ def fixture_export(vucd, folder):
 
 @pytest.fixture(name='attach', params=['direct', 'vucd'])
 def fixture_attach(request, export):
-    """The socket for QEMU of a server's device: the server's own, or vucd's."""
+    """The socket for VMMs of a server's device: the server's own, or vucd's."""
     return export if request.param == 'vucd' else lambda target: target.socket
 
 
@@ -132,7 +132,7 @@ def test_filesystem(guest, attach, server, filesystem):
 
 @pytest.mark.parametrize('doorbells', ['mapped', 'trapped'])
 def test_killed(guest, server, export, filesystem, folder, doorbells):
-    """The guest goes on when the server was killed and is started again, and nothing is lost."""
+    """The guest resets its controller as soon as a server is there again, and nothing is lost."""
     options = [f'--device=nvme:{filesystem}']
     if doorbells == 'mapped':
         os.mkdir(f'{folder}/bars')
@@ -159,5 +159,6 @@ def test_killed(guest, server, export, filesystem, folder, doorbells):
     vm.end()
     vm.ok('umount /mnt')
     vm.power_off()
+    assert vm.console().count('controller due to persistent internal error') == KILLS
     print(f'# {KILLS} kills; the server was away for {away} ms, the longest pauses were {pauses} ms;'
           f' {report}')
