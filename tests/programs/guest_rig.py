@@ -22,7 +22,7 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mkfifo /to /from
-exec 3<>/to 4<>/from </dev/ttyS1 >/dev/ttyS1 2>&1
+exec 3<>/to 4<>/from </dev/hvc0 >/dev/hvc0 2>&1
 stty raw -echo
 echo ready
 while read -r line; do
@@ -135,7 +135,8 @@ class Guest(rig.Process):
             '-display', 'none', '-no-reboot', '-accel', programs.accelerator, '-smp', 2,
             '-m', MEMORY, '-object', f'memory-backend-memfd,id=m,share=on,size={MEMORY}',
             '-machine', 'q35,memory-backend=m',
-            '-serial', f'file:{self.folder.name}/console', '-serial', 'stdio',
+            '-serial', f'file:{self.folder.name}/console', '-chardev', 'stdio,id=commands',
+            '-device', 'virtio-serial-pci', '-device', 'virtconsole,chardev=commands',
             '-qmp', f'unix:{self.folder.name}/qmp,server=on,wait=off',
             '-kernel', programs.kernel, '-initrd', f'{self.folder.name}/initramfs',
             '-append', f'console=ttyS0 panic=-1 {kernel}',
