@@ -125,6 +125,7 @@ static const struct vucctl_field device_fields[] = {
 	{"ATTACHES", "attaches", true},
 	{"OUTAGES", "outages", true},
 	{"LAST OUTAGE", "", true, .format = format_last_outage},
+	{"HELD", "held_reads", true},
 	{"DROPPED", "dropped_writes", true},
 	{0},
 };

@@ -230,7 +230,7 @@ def test_errors(all_, args, text):
 def test_stats(all_):
     out = all_.run('stats').out
     assert out.startswith('DEVICE  STATE  READS  ')
-    for text in ('  TIMEOUTS  QUEUES  DMA MAPS  ATTACHES  OUTAGES  LAST OUTAGE  DROPPED\n',
+    for text in ('  TIMEOUTS  QUEUES  DMA MAPS  ATTACHES  OUTAGES  LAST OUTAGE  HELD  DROPPED\n',
                  '\ndisk0   free  ', '\n\nPOLLER  CPU  IDLE   TRANSPORT  ', '\nio0       -  sleep  '):
         assert text in out
     out = all_.run('stats', 'disk0').out
