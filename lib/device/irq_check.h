@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VUC_DEVICE_IRQ_CHECK_H
+#define VUC_DEVICE_IRQ_CHECK_H
+
+/* What a client asks of interrupts is checked before anything is sent. */
+
+#include <stdint.h>
+
+#include <vuc/error.h>
+#include <vuc/irq.h>
+
+/* Each returns 0, or a negative errno, and err says why: whether an index has interrupts; whether
+ * the action can be asked of this range; whether these can be assigned (eventfds NULL: taken away),
+ * also by what VFIO_IRQ_INFO_NORESIZE demands. */
+int irq_check_index(const struct vuc_device *dev, uint32_t index, struct vuc_error *err);
+int irq_check_action(const struct vuc_device *dev, const struct vuc_irq_range *range,
+	enum vuc_irq_action action, struct vuc_error *err);
+int irq_check_assign(const struct vuc_device *dev, const struct vuc_irq_range *range,
+	enum vuc_irq_action action, const int *eventfds, struct vuc_error *err);
+
+/* Most eventfds that one message carries to the server. */
+uint32_t irq_max_eventfds(const struct vuc_device *dev);
+
+/* How many interrupts, from the first one on, one message can deal with: all have eventfds, or none
+ * has. */
+uint32_t irq_run_length(const int *eventfds, uint32_t count, uint32_t max_fds);
+
+/* The part of a range from its first eventfd to its last; count 0: there is none. */
+struct vuc_irq_range irq_span_of(const struct vuc_irq_range *range, const int *eventfds);
+
+#endif /* VUC_DEVICE_IRQ_CHECK_H */
