@@ -27,6 +27,8 @@ vmm_publish_counters(struct control_vmm *v, uint64_t now)
 {
 	struct vuc_access_stats counters;
 
+	if (now < v->publish_ms)
+		return;
 	v->publish_ms = now + PUBLISH_MS;
 	vuc_poller_remote_counters(v->remote, &counters);
 	pthread_mutex_lock(&v->control->lock);
@@ -54,10 +56,8 @@ vmm_look_around(struct control_vmm *v)
 		return vuc_error_set(&v->why, -EFAULT, "%s", problem);
 	if (vuc_poller_remote_broken(v->remote) > 0)
 		return vuc_error_set(&v->why, -EPROTO, "protocol violation in a queue");
-	if (now >= v->publish_ms) {
-		vmm_publish_counters(v, now);
-		vmm_watch_nvme(v);
-	}
+	vmm_publish_counters(v, now);
+	vmm_watch_nvme(v, now);
 	vmm_signal_return(v);
 	return 0;
 }

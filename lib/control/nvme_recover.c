@@ -22,6 +22,7 @@
 
 /* A driver makes its request soon after it has enabled the controller, or never. */
 #define MAX_LOOKS 20u
+#define LOOK_MS   500u
 
 /* One of the two queues, as it lies in the guest's memory. */
 struct nvme_queue {
@@ -279,24 +280,37 @@ event_write(struct vuc_device *dev, void *arg)
 	return 1;
 }
 
+static void
+vmm_look_for_request(struct control_vmm *v)
+{
+	struct nvme_watch *watch = &v->nvme;
+	struct vuc_nvme_queues queues;
+
+	if (vmm_call(v, queues_get, &queues, NULL) <= 0 || queues.enables != watch->enables ||
+		queues.failed || !nvme_watch_look(watch, &queues, &v->maps))
+		return;
+	watch->looks = 0;
+	vmm_log(v, VUC_LOG_DEBUG,
+		"the guest's NVMe driver has requested events by admin command %u", watch->cid);
+}
+
 void
-vmm_watch_nvme(struct control_vmm *v)
+vmm_watch_nvme(struct control_vmm *v, uint64_t now_ms)
 {
 	struct nvme_watch *watch = &v->nvme;
 	uint32_t enables = vuc_device_nvme_enables(v->link->dev);
-	struct vuc_nvme_queues queues;
 
-	if (enables != watch->enables)
-		*watch = (struct nvme_watch){.enables = enables, .looks = MAX_LOOKS};
-	if (watch->looks == 0)
+	if (enables == 0 || now_ms < watch->due_ms)
 		return;
-	watch->looks--;
-	if (vmm_call(v, queues_get, &queues, NULL) > 0 && queues.enables == enables &&
-		!queues.failed && nvme_watch_look(watch, &queues, &v->maps)) {
-		watch->looks = 0;
-		vmm_log(v, VUC_LOG_DEBUG,
-			"the guest's NVMe driver has requested events by admin command %u",
-			watch->cid);
+	watch->due_ms = now_ms + LOOK_MS;
+	if (enables != watch->enables) {
+		watch->enables = enables;
+		watch->known = false;
+		watch->looks = MAX_LOOKS;
+	}
+	if (watch->looks > 0) {
+		watch->looks--;
+		vmm_look_for_request(v);
 	}
 }
 

@@ -16,6 +16,7 @@ struct control_vmm;
 
 /* Other commands take the place of an event request in its queue, so its id is kept. */
 struct nvme_watch {
+	uint64_t due_ms;    /* when the controller is looked at next; 0: when there is time */
 	uint32_t enables;   /* of the controller, when it was looked for last */
 	unsigned int looks; /* that are left */
 	bool known;
@@ -45,8 +46,8 @@ void nvme_event_write(const struct nvme_event *event);
 bool nvme_watch_look(struct nvme_watch *watch, const struct vuc_nvme_queues *queues,
 	const struct dma_maps *maps);
 
-/* On the VMM's thread, now and then: look for the event request of the guest's driver. */
-void vmm_watch_nvme(struct control_vmm *v);
+/* On the VMM's thread, when it is due: look for the event request of the guest's driver. */
+void vmm_watch_nvme(struct control_vmm *v, uint64_t now_ms);
 
 /* On the VMM's thread, after a return: complete that event request, unless the driver has begun to
  * reset the controller. Its interrupt is still to be signalled. */

@@ -496,13 +496,15 @@ stock_take_turn(struct control_vmm *v)
 static int
 stock_look_around(struct control_vmm *v)
 {
-	const char *problem = vmm_leaves(v, vuc_clock_ms());
+	uint64_t now = vuc_clock_ms();
+	const char *problem = vmm_leaves(v, now);
 
 	if (problem != NULL)
 		return vuc_error_set(&v->why, -ECANCELED, "%s", problem);
 	problem = dma_maps_problem(&v->maps);
 	if (problem != NULL)
 		return vuc_error_set(&v->why, -EFAULT, "%s", problem);
+	vmm_watch_nvme(v, now);
 	vmm_signal_return(v);
 	return front_server_has_turn(v->stock->server) ? stock_take_turn(v) : 0;
 }
@@ -515,6 +517,8 @@ stock_until_next(struct control_vmm *v)
 	pthread_mutex_lock(&v->control->lock);
 	next = v->leave_ms;
 	pthread_mutex_unlock(&v->control->lock);
+	if (v->nvme.due_ms != 0 && (next == 0 || v->nvme.due_ms < next))
+		next = v->nvme.due_ms;
 	if (next == 0)
 		return -1;
 	return next > now ? (int)(next - now) : 0;

@@ -129,7 +129,8 @@ struct vuc_nvme_queues {
 /* Whether it is a controller that is to be recovered, and that the client has enabled. */
 bool vuc_device_nvme_queues(const struct vuc_device *dev, struct vuc_nvme_queues *queues);
 
-/* How often the client has enabled it; any thread, while the device is open. */
+/* How often clients have enabled it, or one more; 0: it is no such controller, or it is not known
+ * yet. Any thread, while the device is open. */
 uint32_t vuc_device_nvme_enables(const struct vuc_device *dev);
 
 #endif /* VUC_DEVICE_RECORD_H */

@@ -51,6 +51,12 @@ nvme_is_enabled(const struct record_nvme *n)
 	return (nvme_get32(n, REG_CC) & CC_EN) != 0;
 }
 
+static void
+nvme_count_enabling(struct vuc_device *dev)
+{
+	atomic_fetch_add_explicit(&dev->nvme_enables, 1, memory_order_relaxed);
+}
+
 void
 record_find_nvme(struct device_record *r)
 {
@@ -67,6 +73,7 @@ record_find_nvme(struct device_record *r)
 		.end = REG_END,
 	};
 	r->dev->recorded.writes |= 1u << VFIO_PCI_BAR0_REGION_INDEX;
+	nvme_count_enabling(r->dev);
 }
 
 /* CSTS is read as the server has it again. */
@@ -89,7 +96,7 @@ record_note_nvme(struct device_record *r, uint64_t offset, const void *data, siz
 	if (begin < REG_CC + sizeof(uint32_t))
 		nvme_clear_failure(r);
 	if (nvme_is_enabled(&r->nvme) && !was_enabled)
-		atomic_fetch_add_explicit(&r->dev->nvme_enables, 1, memory_order_relaxed);
+		nvme_count_enabling(r->dev);
 }
 
 void

@@ -59,11 +59,11 @@ test_failure(void)
 
 	enable();
 	CU_ASSERT_FALSE(has_failed());
-	CU_ASSERT_EQUAL(vuc_device_nvme_enables(dut), 1);
+	CU_ASSERT_EQUAL(vuc_device_nvme_enables(dut), 2);
 	lose_and_restore();
 	CU_ASSERT_TRUE_FATAL(vuc_device_nvme_queues(dut, &queues));
 	CU_ASSERT_TRUE(queues.failed);
-	CU_ASSERT_EQUAL(queues.enables, 1);
+	CU_ASSERT_EQUAL(queues.enables, 2);
 	CU_ASSERT_EQUAL(queues.aqa, 0x001f003f);
 	CU_ASSERT_EQUAL(queues.asq, 0x123456000);
 	CU_ASSERT_EQUAL(queues.acq, 0x789abc000);
@@ -86,7 +86,7 @@ test_failure(void)
 	enable();
 	CU_ASSERT_EQUAL(write_region(0, CC, ENABLED | 1 << 14, 4), 0);
 	CU_ASSERT_TRUE(vuc_device_nvme_queues(dut, &queues));
-	CU_ASSERT_EQUAL(queues.enables, 2);
+	CU_ASSERT_EQUAL(queues.enables, 3);
 }
 
 /* It stays so through another loss, and comes again with the next one. */
