@@ -14,8 +14,9 @@
 
 #define FRONT_HEADER_SIZE sizeof(struct vfio_user_header)
 
-/* What is received ahead of the message that is in turn. */
-#define FRONT_READ_AHEAD 65536u
+/* What is received ahead of the message that is in turn: it bounds the messages that are answered
+ * at once, 16 bytes each, while a poller's other devices wait. */
+#define FRONT_READ_AHEAD 4096u
 
 /* Descriptors of messages that are not in turn yet. */
 #define FRONT_MAX_PENDING 128u
