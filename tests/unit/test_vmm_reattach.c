@@ -489,9 +489,10 @@ attach_waiting(uint32_t wait_ms, uint32_t reattach_wait_ms)
 	return vuc_vmm_attach(&opts, &dev, &err);
 }
 
+/* The fake daemon's thread counts. */
 struct refusals {
 	int status;
-	unsigned int left;
+	_Atomic unsigned int left;
 };
 
 static void
