@@ -92,6 +92,8 @@ server_receive(struct front_server *s)
 	ssize_t n;
 	int rc;
 
+	/* Until they are taken there is no room, and what was refused without a reply leaves some. */
+	server_close_strays(s);
 	part.iov_base = front_room(f, &part.iov_len);
 	if (part.iov_len == 0)
 		return 0;
@@ -106,7 +108,6 @@ server_receive(struct front_server *s)
 	if (nr_fds < 0)
 		return server_fail(s, nr_fds);
 	rc = front_received(f, (size_t)n, fds, (unsigned int)nr_fds, vuc_clock_coarse_ms());
-	server_close_strays(s);
 	return rc < 0 ? rc : 1;
 }
 

@@ -3,6 +3,7 @@
 well, and to vucd, which exports it. What they then see is the same."""
 
 import os
+import struct
 
 import pytest
 import rig
@@ -225,6 +226,15 @@ def test_refused(front, kind):
         data = vmm.read(BAR0, offset, size)
         assert data == EIO or kind is CloudHypervisor and vmm.error == -EIO
         assert vmm.write(BAR0, offset, bytes(size)) == EIO
+        assert vmm.reg('ID') == 0x52637576
+
+
+def test_posted_descriptors(front):
+    """A posted request that is refused goes without a reply, and so do its descriptors; the next
+    request is answered all the same."""
+    vmm = front(Alioth)
+    for body in (bytes(31), struct.pack('<IIQQQ', 32, 3, 0, 0, 0)):
+        vmm.send(vfio.message(7, vfio.DMA_MAP, body, vfio.NO_REPLY), [vmm.memory])
         assert vmm.reg('ID') == 0x52637576
 
 
