@@ -59,8 +59,8 @@ struct vuc_control_opts {
 	/** Milliseconds that a VMM has to attach to a device after it has connected. */
 	uint32_t handshake_timeout_ms;
 	/** Receives log lines, on any thread, one at a time; NULL discards them. Must not call
-	 * functions of the control plane. Lines caused by a connection or a user are rate-limited;
-	 * suppressed lines are counted. */
+	 * functions of the control plane, and must not block: locks of it may be held. Lines caused
+	 * by a connection or a user are rate-limited; suppressed lines are counted. */
 	vuc_log_fn log;
 	/** First argument of log. */
 	void *log_arg;

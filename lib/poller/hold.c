@@ -160,23 +160,69 @@ answer_instead(struct poller_device *d, struct poller_request *r)
 	request_answer_now(r, status);
 }
 
-/* In the order of the queue, whatever the order in which the loss has ended them. */
+static bool
+read_is_before(const struct poller_request *a, const struct poller_request *b)
+{
+	return (int32_t)(a->position - b->position) < 0;
+}
+
 static void
 park_read(struct poller_request *r)
 {
-	struct poller_request_list *parked = &r->queue->parked;
-	struct poller_request *before;
+	struct poller_queue *q = r->queue;
+	const struct poller_request *last = TAILQ_LAST(&q->parked, poller_request_list);
 
-	TAILQ_FOREACH_REVERSE(before, parked, poller_request_list, parked_link)
-	{
-		if ((int32_t)(before->position - r->position) < 0)
+	q->shuffled = q->shuffled || (last != NULL && read_is_before(r, last));
+	TAILQ_INSERT_TAIL(&q->parked, r, parked_link);
+	stats_add(&q->counters->held_reads, 1);
+}
+
+/* Move what is in another list, in its order, in between. */
+static void
+merge_reads(struct poller_request_list *into, struct poller_request_list *from)
+{
+	struct poller_request *at = TAILQ_FIRST(into), *r;
+
+	while ((r = TAILQ_FIRST(from)) != NULL) {
+		while (at != NULL && read_is_before(at, r))
+			at = TAILQ_NEXT(at, parked_link);
+		if (at == NULL)
 			break;
+		TAILQ_REMOVE(from, r, parked_link);
+		TAILQ_INSERT_BEFORE(at, r, parked_link);
 	}
-	if (before != NULL)
-		TAILQ_INSERT_AFTER(parked, before, r, parked_link);
-	else
-		TAILQ_INSERT_HEAD(parked, r, parked_link);
-	stats_add(&r->queue->counters->held_reads, 1);
+	TAILQ_CONCAT(into, from, parked_link);
+}
+
+/* Whatever the order in which the loss has ended them, which the server has a part in: lists of 1,
+ * 2, 4 ... reads are merged with the next one of as many. */
+static void
+sort_parked(struct poller_queue *q)
+{
+	struct poller_request_list lists[32], *l = lists;
+	struct poller_request *r;
+	unsigned int n = 0;
+
+	for (; (r = TAILQ_FIRST(&q->parked)) != NULL; l++) {
+		TAILQ_REMOVE(&q->parked, r, parked_link);
+		TAILQ_INIT(l);
+		TAILQ_INSERT_TAIL(l, r, parked_link);
+		n++;
+		for (unsigned int bits = n; (bits & 1) == 0; bits >>= 1, l--)
+			merge_reads(l - 1, l);
+	}
+	while (l > lists)
+		merge_reads(&q->parked, --l);
+	q->shuffled = false;
+}
+
+/* The first one that is parked; NULL: there is none. */
+static struct poller_request *
+first_parked(struct poller_queue *q)
+{
+	if (q->shuffled)
+		sort_parked(q);
+	return TAILQ_FIRST(&q->parked);
 }
 
 static bool
@@ -294,6 +340,8 @@ queue_expire(struct poller_queue *q)
 	struct poller_hold *hold = q->device->hold;
 	struct poller_request *r;
 
+	if (q->shuffled)
+		sort_parked(q);
 	TAILQ_CONCAT(&parked, &q->parked, parked_link);
 	while ((r = TAILQ_FIRST(&parked)) != NULL) {
 		TAILQ_REMOVE(&parked, r, parked_link);
@@ -380,7 +428,7 @@ send_parked(struct poller_device *d)
 	TAILQ_FOREACH (q, &d->active, active_link) {
 		struct poller_request *r;
 
-		while ((r = TAILQ_FIRST(&q->parked)) != NULL) {
+		while ((r = first_parked(q)) != NULL) {
 			int rc = left-- > 0 ? read_send(r) : -EAGAIN;
 
 			if (rc == -EAGAIN)
@@ -433,7 +481,7 @@ poller_hold_end_queue(struct poller_queue *q, int status)
 {
 	struct poller_request *r;
 
-	while ((r = TAILQ_FIRST(&q->parked)) != NULL) {
+	while ((r = first_parked(q)) != NULL) {
 		TAILQ_REMOVE(&q->parked, r, parked_link);
 		request_answer_now(r, status);
 	}

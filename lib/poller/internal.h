@@ -60,7 +60,8 @@ struct poller_queue {
 	bool active;                      /* on the list of those that are looked at in each loop */
 	bool broken;                      /* nothing more is taken */
 	struct poller_request *requests;  /* by id */
-	struct poller_request_list parked; /* reads that wait for the device's return; in order */
+	struct poller_request_list parked; /* reads that wait for the device's return; in order, */
+	bool shuffled;                     /* or not yet */
 	struct vuc_poller_remote *remote; /* whose it is; NULL: front and memory are the poller's */
 	struct queue_closing *closing;    /* who waits until nothing is left and outstanding */
 	bool draining;                    /* a reset waits until what was in it then is taken */
