@@ -2,6 +2,7 @@
 """A Linux guest in a stock QEMU has an NVMe disk of vuc-refdev, directly or by vucd."""
 
 import os
+import signal
 import time
 
 import pytest
@@ -162,3 +163,24 @@ def test_killed(guest, server, export, filesystem, folder, doorbells):
     assert vm.console().count('controller due to persistent internal error') == KILLS
     print(f'# {KILLS} kills; the server was away for {away} ms, the longest pauses were {pauses} ms;'
           f' {report}')
+
+
+def test_stopped(guest, server, export, disk):
+    """QEMU's connection outlives a server that is stopped for longer than QEMU waits for a reply,
+    though the guest reads a register meanwhile."""
+    target = server(f'--device=nvme:{disk}')
+    vm = guest(export(target))
+    vm.await_disk()
+    config = '/sys/class/nvme/nvme0/device/config'
+    vm.begin('/dev/nvme0n1')
+    for seconds in (6, 20):
+        vm.await_rounds()
+        target.signal(signal.SIGSTOP)
+        until = time.monotonic() + seconds
+        vm.ok(f'dd if={config} of=/dev/null bs=4 count=1')
+        time.sleep(max(0, until - time.monotonic()))
+        target.signal(signal.SIGCONT)
+        vm.await_rounds()
+        assert vm.ok(f'head -c 2 {config}; echo') == 'uv'
+    vm.tell('stop')
+    vm.power_off()
