@@ -120,7 +120,9 @@ enum vuc_control_outage {
 
 /** What reads return while the server is away, once hold_ms are over. */
 enum vuc_control_after_hold {
-	VUC_CONTROL_AFTER_AUTO,  /**< LAST for config space, ERROR for other regions */
+	/** LAST for config space, and for an NVMe controller that is to be recovered; ERROR for
+	 * other regions */
+	VUC_CONTROL_AFTER_AUTO,
 	VUC_CONTROL_AFTER_HOLD,  /**< nothing: they wait until the server is back */
 	VUC_CONTROL_AFTER_LAST,  /**< the value that was read there last */
 	VUC_CONTROL_AFTER_ONES,  /**< all ones */

@@ -149,6 +149,7 @@ struct control_device {
 	uint32_t retry_max_ms;
 	enum vuc_control_outage outage;
 	struct poller_hold_opts hold; /* of outages that its VMM survives */
+	bool hold_is_auto;            /* it depends on what kind of device it is */
 	bool fence;
 	enum vuc_control_recover recover;
 	uint32_t release_ms;

@@ -153,6 +153,7 @@ device_alloc(struct vuc_control *c, const struct vuc_control_device_opts *opts,
 	d->retry_max_ms = opts->retry_max_ms;
 	d->outage = opts->outage;
 	d->hold = device_hold_opts(opts);
+	d->hold_is_auto = opts->after_hold == VUC_CONTROL_AFTER_AUTO;
 	d->fence = opts->fence;
 	d->recover = opts->recover;
 	d->release_ms = opts->release_ms;

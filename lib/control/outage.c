@@ -27,6 +27,20 @@
 
 /* ---- the record, on the VMM's thread ---- */
 
+/* A driver that reads all ones gives an NVMe controller up for good; one that reads the last values
+ * of its registers waits for its commands. */
+static void
+link_choose_hold(const struct control_link *link)
+{
+	const struct control_device *d = link->device;
+	struct poller_hold_opts hold = d->hold;
+
+	if (!d->hold_is_auto || vuc_device_nvme_enables(link->dev) == 0)
+		return;
+	hold.after_rest = POLLER_AFTER_LAST;
+	vuc_poller_set_hold(d->poller, link->dev, &hold);
+}
+
 /* A vuc_done_fn, on the poller's thread. Without a record, the device is lost with its connection.
  */
 static void
@@ -35,6 +49,8 @@ record_started(void *arg, int status, const struct vuc_error *err)
 	struct control_link *link = arg;
 
 	(void)err;
+	if (status == 0)
+		link_choose_hold(link);
 	if (status == 0 || status == -ECANCELED)
 		return;
 	atomic_store_explicit(&link->recorded, false, memory_order_relaxed);

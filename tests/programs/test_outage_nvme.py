@@ -75,6 +75,24 @@ def test_filled_admin_queue(server, vucd, driver, disk):
     assert daemon.stop() == 0
 
 
+@pytest.mark.parametrize('recover, after', [('nvme', '0 983055'), ('none', '-107 0')])
+def test_after_hold(server, vucd, vmm, disk, recover, after):
+    """A register keeps its value while the server does not come back: Linux gives a controller up
+    for good that reads as all ones."""
+    target = server(disk)
+    daemon = vucd(f'[device nvme0]\nsocket = {target.socket}\nhold-ms = 1\nrecover = {recover}\n{FAST}')
+    client = vmm(daemon, 'nvme0')
+    assert client.do('queue') == '0 '
+    assert client.do('set 36 983055') == '0 '
+    assert client.do('get 36') == '0 983055'
+    target.kill()
+    assert client.do('lost') == '0 '
+    assert client.do('get 36') == after
+    target.start(disk)
+    assert client.do('back') == '0 '
+    assert client.do('get 36') == '0 0'
+
+
 def test_spdk(vucd, driver):
     path, restart = os.environ.get('VUC_SPDK_NVMF_SOCKET'), os.environ.get('VUC_SPDK_RESTART')
     if not path or not restart:
