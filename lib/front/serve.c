@@ -14,6 +14,7 @@
 #include "fds.h"
 #include "post.h"
 #include "record.h"
+#include "source.h"
 
 #define SMALL       64u /* bytes of an access that need no memory of their own */
 #define RESULTS     16u /* taken at once */
@@ -92,7 +93,8 @@ server_receive(struct front_server *s)
 	ssize_t n;
 	int rc;
 
-	/* Until they are taken there is no room, and what was refused without a reply leaves some. */
+	/* There is no room until they are taken, and what is refused without a reply leaves some.
+	 */
 	server_close_strays(s);
 	part.iov_base = front_room(f, &part.iov_len);
 	if (part.iov_len == 0)
@@ -237,17 +239,13 @@ slot_submit(struct front_server *s, struct front_access_slot *slot)
 	return rc == 1 ? 0 : rc == 0 ? -EBUSY : rc;
 }
 
-/* What was known of config space answers while the device is away, without waiting. */
+/* Put what was known last into a read of config space. Returns whether it is one, and is known. */
 static bool
-slot_answer_from_record(struct front_server *s, struct front_access_slot *slot)
+slot_recall(struct front_server *s, struct front_access_slot *slot)
 {
-	if (slot->write || slot->region != VFIO_PCI_CONFIG_REGION_INDEX ||
-		!vuc_device_is_away(s->opts.dev) ||
-		vuc_device_record_read_config(s->opts.dev, slot->offset, slot->data, slot->count) !=
-			0)
-		return false;
-	slot_answer(s, slot, 0);
-	return true;
+	return !slot->write && slot->region == VFIO_PCI_CONFIG_REGION_INDEX &&
+		vuc_device_record_read_config(s->opts.dev, slot->offset, slot->data, slot->count) ==
+		0;
 }
 
 static void
@@ -262,6 +260,29 @@ slot_go_on(struct front_server *s, struct front_access_slot *slot)
 	rc = slot_submit(s, slot);
 	if (rc != 0)
 		slot_answer(s, slot, rc);
+}
+
+/*
+ * While the device is away, or its server does not answer, what was known of config space answers
+ * without waiting: QEMU stands still meanwhile, and a vendor id of ones is a device that is gone.
+ * One read at a time is sent to a silent server nevertheless, whose reply shows that it is back.
+ */
+static bool
+slot_answer_from_record(struct front_server *s, struct front_access_slot *slot)
+{
+	bool away = vuc_device_is_away(s->opts.dev);
+	uint64_t since_ms;
+
+	if ((!away && !vuc_device_is_silent(s->opts.dev, &since_ms)) || !slot_recall(s, slot))
+		return false;
+	if (away || s->nr_busy > 0) {
+		slot_answer(s, slot, 0);
+		return true;
+	}
+	front_config_merge(s->opts.front, slot->offset, slot->count, slot->data);
+	front_reply_read(s->opts.front, slot->token, 0, slot->data);
+	slot_go_on(s, slot);
+	return true;
 }
 
 static void
@@ -288,7 +309,9 @@ server_result(struct front_server *s, const struct vuc_queue_result *result)
 
 	s->nr_busy--;
 	if (result->status != 0) {
-		slot_answer(s, slot, result->status);
+		bool known = result->status == -ETIMEDOUT && slot_recall(s, slot);
+
+		slot_answer(s, slot, known ? 0 : result->status);
 		return;
 	}
 	slot->done += slot->part;

@@ -3,6 +3,7 @@
 well, and to vucd, which exports it. What they then see is the same."""
 
 import os
+import signal
 import struct
 
 import pytest
@@ -227,6 +228,26 @@ def test_refused(front, kind):
         assert data == EIO or kind is CloudHypervisor and vmm.error == -EIO
         assert vmm.write(BAR0, offset, bytes(size)) == EIO
         assert vmm.reg('ID') == 0x52637576
+
+
+def test_silent_server(front):
+    """Config space is known: while the server is stopped, it takes the time of one read, if any,
+    and reads as it did."""
+    vmm = front(Qemu, more='timeout-ms = 500\n')
+    if vmm.daemon is None:
+        pytest.skip('there is no vucd')
+    known = vmm.read(CONFIG, 0, 256)
+    vmm.set(CONFIG, 0x10, 4, 0xe0000000)
+    os.kill(vmm.server.pid, signal.SIGSTOP)
+    for _ in range(1000):
+        assert vmm.get(CONFIG, 0, 4) == 0x76637675
+        assert vmm.get(CONFIG, 0x10, 4) & ~0xf == 0xe0000000
+    assert vmm.read(CONFIG, 0x34, 256 - 0x34) == known[0x34:]
+    os.kill(vmm.server.pid, signal.SIGCONT)
+    vmm.daemon.await_state('d0', 'attached')
+    vmm.set(CONFIG, 0x9c, 1, 0x5a)
+    assert vmm.get(CONFIG, 0x9c, 1) == 0x5a
+    assert vmm.reg('ID') == 0x52637576
 
 
 def test_posted_descriptors(front):
