@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <linux/vfio.h>
@@ -87,6 +88,7 @@ stock_create_front(struct control_vmm *v, struct stock *st, struct vuc_error *er
 	const struct front_opts opts = {
 		.max_data = max_data < MAX_DATA ? max_data : MAX_DATA,
 		.reply_ms = v->device->reply_ms,
+		.now_ms = vuc_clock_coarse_ms(),
 		.max_dma_maps = version->max_dma_maps < max_maps ? version->max_dma_maps : max_maps,
 		.pgsizes = version->pgsizes,
 		.shape = &shape,
@@ -535,5 +537,8 @@ stock_serve(struct control_vmm *v)
 		control_wait(v->wake_fd, stock_until_next(v));
 		rc = stock_look_around(v);
 	}
+	/* A stock VMM stands still while it waits for a reply: it is not to wait for what releasing
+	 * its device takes as well. */
+	shutdown(v->fd, SHUT_RDWR);
 	return rc;
 }

@@ -65,6 +65,7 @@ front_answer_version(struct front *f, const struct front_message *m, struct vuc_
 		return vuc_error_set(err, -EPROTO, "client has version %u.%u, supported is %d.%u",
 			theirs.major, theirs.minor, VFIO_USER_MAJOR, MAX_MINOR);
 	f->negotiated = true;
+	f->hello_ms = 0;
 	f->takes_fds = theirs.max_msg_fds > 0;
 	f->short_errors = theirs.minor >= SHORT_ERRORS_MINOR;
 	return put_version(f, m, &theirs);

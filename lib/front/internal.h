@@ -64,6 +64,7 @@ struct front {
 	uint32_t max_message;
 
 	bool negotiated;
+	uint64_t hello_ms; /* until when that has to be; 0: no matter */
 	bool takes_fds;    /* the client has room for a region's descriptor */
 	bool short_errors; /* an error reply is the header alone */
 

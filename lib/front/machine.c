@@ -107,6 +107,7 @@ front_create(const struct front_opts *opts)
 		return NULL;
 	f->max_data = clamp_u32(opts->max_data, MIN_DATA, MAX_DATA);
 	f->reply_ms = clamp_u32(opts->reply_ms, 1, INT32_MAX);
+	f->hello_ms = opts->now_ms != 0 ? opts->now_ms + f->reply_ms : 0;
 	f->max_dma_maps = clamp_u32(opts->max_dma_maps, 1, VFIO_USER_DEFAULT_MAX_DMA_MAPS);
 	f->pgsizes = opts->pgsizes & ~(uint64_t)(VFIO_USER_DEFAULT_PGSIZES - 1);
 	if (f->pgsizes == 0)
@@ -182,7 +183,7 @@ front_end(struct front *f, const char *why)
 	f->nr_pending = f->nr_batches = f->nr_marks = 0;
 	f->in_len = f->out_len = f->out_kept = f->out_rest = 0;
 	f->used = 0;
-	f->stall_ms = 0;
+	f->stall_ms = f->hello_ms = 0;
 }
 
 const char *
@@ -633,6 +634,8 @@ front_deadline_ms(const struct front *f)
 	uint64_t left = f->used;
 	struct front_message m;
 
+	if (f->hello_ms != 0 && f->hello_ms < earliest)
+		earliest = f->hello_ms;
 	while (left != 0) {
 		const struct front_slot *slot = &f->slots[__builtin_ctzll(left)];
 
@@ -714,6 +717,9 @@ front_expire(struct front *f, uint64_t now_ms)
 {
 	if (f->ended)
 		return f->error;
+	if (f->hello_ms != 0 && now_ms >= f->hello_ms)
+		return front_fail(f, -ETIMEDOUT, "no %s within %u ms",
+			vuc_wire_command_name(VFIO_USER_VERSION), f->reply_ms);
 	if (f->stall_ms != 0 && now_ms >= f->stall_ms)
 		return front_fail(f, -ETIMEDOUT, "the client has not taken its replies for %u ms",
 			f->reply_ms);

@@ -77,6 +77,7 @@ struct front_opts {
 	uint32_t max_data;     /* most bytes of an access, announced as max_data_xfer_size: 4 KiB to
 				  64 MiB, other values are taken for the next of these */
 	uint32_t reply_ms;     /* each request is answered within this time of its arrival */
+	uint64_t now_ms;       /* VERSION has to come within reply_ms of it; 0: at any time */
 	uint32_t max_dma_maps; /* announced; at most 65,535 */
 	uint64_t pgsizes;      /* announced */
 	const struct front_shape *shape; /* is copied */

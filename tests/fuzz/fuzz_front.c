@@ -27,6 +27,7 @@
 #define NR_REGIONS  9u
 #define NR_IRQS     3u
 #define REPLY_MS    64u
+#define START_MS    1000u
 
 /* A command that the client has sent, as far as it is whole. */
 struct command {
@@ -635,6 +636,7 @@ create_front(uint8_t config)
 	const struct front_opts opts = {
 		.max_data = MAX_DATA,
 		.reply_ms = config & 1 ? 1 : REPLY_MS,
+		.now_ms = config & 4 ? START_MS : 0,
 		.max_dma_maps = 65535,
 		.pgsizes = 4096,
 		.shape = &shape,
@@ -657,7 +659,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	w.nr_out = w.nr_given = 0;
 	memset(w.given, 0, sizeof(w.given));
 	w.in = (struct input){data, size};
-	w.now = 1000;
+	w.now = START_MS;
 	config = take_u8(&w.in);
 	w.f = create_front(config);
 	REQUIRE(w.f != NULL);

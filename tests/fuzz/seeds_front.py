@@ -18,7 +18,7 @@ import struct
  WRITE, _, _, RESET, _, WRITE_MULTI, FEATURE, MIG_READ, MIG_WRITE) = range(1, 19)
 
 NO_REPLY = 0x10
-SHORT, READY = 1, 2  # of the configuration: 1 ms for a reply; a version is agreed upon
+SHORT, READY = 1, 2  # of the configuration: 1 ms for a reply; a minor version follows, agreed upon
 
 
 def command(cmd, body=b'', number=1, flags=0, fds=0, size=None, cut=0):
@@ -113,7 +113,7 @@ def seeds():
         'bars': bytes([CONFIG, 0x10, 23, 1]) + bytes([255] * 24) + bytes([CONFIG, 0, 127, 0]),
         'end': read + bytes([NEXT, END, 0, ANSWER_ALL, SEND_ALL]),
     }
-    return {name: bytes([READY]) + script for name, script in scripts.items()} | {
+    return {name: bytes([READY, 1]) + script for name, script in scripts.items()} | {
         'version-qemu': bytes([0, NEGOTIATE, 0]) + read + GO,
         'version-cloud-hypervisor': bytes([0, NEGOTIATE, 1]) + command(READ, access(9, 0, 4)) + GO,
         'version-alioth': bytes([0, NEGOTIATE, 2]) + command(READ, access(9, 0, 4)) + GO,
@@ -121,7 +121,8 @@ def seeds():
         'version-major': bytes([0]) + command(VERSION, struct.pack('<HH', 1, 1)) + GO,
         'version-with-fds': bytes([0]) + command(VERSION, struct.pack('<HH', 0, 1), fds=3) + GO,
         'before-version': bytes([0]) + read + GO,
-        'short-time': bytes([READY | SHORT]) + read + bytes([NEXT, WAIT, 1, EXPIRE]) + GO,
+        'silence': bytes([4]) + LATE,
+        'short-time': bytes([READY | SHORT, 2]) + read + bytes([NEXT, WAIT, 1, EXPIRE]) + GO,
     }
 
 

@@ -41,6 +41,7 @@ front_rig_create(void)
 	const struct front_opts opts = {
 		.max_data = MAX_DATA,
 		.reply_ms = REPLY_MS,
+		.now_ms = 1000000,
 		.max_dma_maps = 1000,
 		.pgsizes = 4096,
 		.shape = &shape,

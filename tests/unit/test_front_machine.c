@@ -312,6 +312,26 @@ test_before_version(void)
 		"message 0x0001 (VFIO_USER_REGION_READ): a command before VFIO_USER_VERSION"));
 }
 
+/* What it has sent of one does not count. */
+static void
+test_no_version(void)
+{
+	const uint8_t part[10] = {0};
+
+	front_rig_destroy();
+	front_rig_create();
+	CU_ASSERT_EQUAL(front_deadline_ms(front), now_ms + REPLY_MS);
+	CU_ASSERT_EQUAL(front_expire(front, now_ms + REPLY_MS - 1), 0);
+	CU_ASSERT_EQUAL(feed(part, sizeof(part), NULL, 0), sizeof(part));
+	CU_ASSERT(nothing_next());
+	CU_ASSERT_EQUAL(front_deadline_ms(front), now_ms + REPLY_MS);
+	CU_ASSERT_EQUAL(front_expire(front, now_ms + REPLY_MS), -ETIMEDOUT);
+	CU_ASSERT(has_ended("no VFIO_USER_VERSION within 4000 ms"));
+	CU_ASSERT_EQUAL(front_deadline_ms(front), 0);
+	front_rig_open();
+	CU_ASSERT_EQUAL(front_deadline_ms(front), 0);
+}
+
 static void
 test_ids(void)
 {
@@ -854,6 +874,7 @@ main(void)
 		{"broken headers end the connection", test_broken},
 		{"the largest message", test_largest},
 		{"a command before the version", test_before_version},
+		{"no version", test_no_version},
 		{"a message id in use", test_ids},
 		{"how much is received at once", test_room},
 		{"what may be outstanding at a time", test_order},
