@@ -3,6 +3,7 @@
 /* ATTACH and DETACH: having a device, and not any more. */
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -51,12 +52,23 @@ attach_check_device(
 	return 0;
 }
 
+/* With the lock held, under which a device's VMM has its socket. */
+static bool
+vmm_has_hung_up(const struct control_vmm *v)
+{
+	struct pollfd pfd = {.fd = v->fd, .events = POLLRDHUP};
+
+	return poll(&pfd, 1, 0) == 1;
+}
+
 /* With the lock held: whether it may soon be had: its server is being connected to, for the first
- * time or after the last VMM. */
+ * time or after the last VMM, or that has gone and it was not seen yet. */
 static bool
 device_is_coming(const struct control_device *d)
 {
-	return d != NULL && !d->control->stop && (d->cleaning || !d->tried);
+	if (d == NULL || d->control->stop)
+		return false;
+	return d->cleaning || !d->tried || (d->vmm != NULL && vmm_has_hung_up(d->vmm));
 }
 
 /* With the lock held, but for the time in which it waits: for `changed`. Returns false when the
