@@ -256,7 +256,7 @@ all_run(struct bench *bench, struct vuc_error *err)
 
 const struct bench_ops bench_all = {
 	.name = "all",
-	.summary = "All but transports, hung and outage, shortened, with goals",
+	.summary = "Most of the others, shortened, with goals",
 	.defaults = {.rounds = 10},
 	.setup = BENCH_NOTHING,
 	.plots = true,

@@ -68,6 +68,7 @@ struct bench_options {
 	const char *floor;   /* NULL: none was given */
 	const char *compare; /* a list */
 	const char *layout;
+	const char *idle;
 	double seconds;
 	uint32_t counts[BENCH_MAX_COUNTS]; /* --devices */
 	uint32_t nr_counts;
@@ -206,6 +207,7 @@ extern const struct bench_ops bench_hop;
 extern const struct bench_ops bench_idle;
 extern const struct bench_ops bench_hung;
 extern const struct bench_ops bench_outage;
+extern const struct bench_ops bench_front;
 extern const struct bench_ops bench_scale;
 extern const struct bench_ops bench_transports;
 extern const struct bench_ops bench_guest;

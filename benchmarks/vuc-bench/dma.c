@@ -16,7 +16,7 @@
 
 #define MAX_MAPS 65535 /* what vuc-refdev takes by default */
 #define CYCLES   2     /* that a turn counts, behind one that it does not */
-#define WINDOW   64    /* of the floor's messages before their replies */
+#define WINDOW   BENCH_DMA_WINDOW
 
 /* Loops of a poller that shares its CPU before it sleeps: whoever called it waits for that CPU. */
 #define IDLE_LOOPS 1
@@ -28,20 +28,9 @@ enum way {
 	NR_WAYS
 };
 
-/* Written by hand: a message for each mapping, up to a window of them before their replies. */
-struct floor {
-	unsigned int window;
-	uint16_t id; /* of the last message that was sent */
-	struct bench_message map;
-	struct bench_message unmap;
-	struct bench_wire wire;
-	size_t received; /* bytes of replies that were not looked at */
-	uint8_t replies[WINDOW * BENCH_MESSAGE_MAX];
-};
-
 struct dma {
 	struct bench_dma_memory memory;
-	struct floor floors[NR_WAYS]; /* that of WAY_VUC is not used */
+	struct bench_dma_floor floors[NR_WAYS]; /* that of WAY_VUC is not used */
 	struct bench_subject subject;
 	struct vuc_vmm_dma *mappings; /* by a daemon */
 	uint64_t syscalls;            /* of the poller, when it was last called */
@@ -106,31 +95,28 @@ bench_dma_act(struct bench_subject *s, const struct bench_dma_memory *memory, bo
 
 /* The message of mapping i of those that began behind id `base`. */
 static void
-floor_aim(
-	const struct dma *d, struct floor *f, struct bench_message *msg, uint16_t base, uint32_t i)
+floor_aim(struct bench_dma_floor *f, struct bench_message *msg, uint16_t base, uint32_t i)
 {
-	const struct bench_dma_memory *memory = &d->memory;
-
 	bench_message_number(msg, (uint16_t)(base + 1 + i));
 	if (msg == &f->map)
-		bench_message_dma_map_set(msg, iova_of(memory, i), i * memory->size);
+		bench_message_dma_map_set(msg, iova_of(f->memory, i), i * f->memory->size);
 	else
-		bench_message_dma_unmap_set(msg, iova_of(memory, i));
+		bench_message_dma_unmap_set(msg, iova_of(f->memory, i));
 }
 
 /* Messages from..to - 1: a descriptor rides on a message of its own, others go together. */
 static int
-floor_send(const struct dma *d, struct floor *f, struct bench_message *msg, uint16_t base,
-	uint32_t from, uint32_t to)
+floor_send(struct bench_dma_floor *f, struct bench_message *msg, uint16_t base, uint32_t from,
+	uint32_t to)
 {
 	uint8_t together[WINDOW * BENCH_MESSAGE_MAX];
 	size_t len = 0;
 	int ret = 0;
 
 	for (uint32_t i = from; i < to && ret == 0; i++) {
-		floor_aim(d, f, msg, base, i);
+		floor_aim(f, msg, base, i);
 		if (msg == &f->map) {
-			ret = bench_wire_send_fd(&f->wire, msg->bytes, msg->len, d->memory.fd);
+			ret = bench_wire_send_fd(&f->wire, msg->bytes, msg->len, f->memory->fd);
 			continue;
 		}
 		memcpy(together + len, msg->bytes, msg->len);
@@ -142,8 +128,8 @@ floor_send(const struct dma *d, struct floor *f, struct bench_message *msg, uint
 /* Receive what there is and take the replies that are whole. Returns how many, or a negative errno.
  */
 static int
-floor_receive(const struct dma *d, struct floor *f, struct bench_message *msg, uint16_t base,
-	uint32_t done, struct vuc_error *err)
+floor_receive(struct bench_dma_floor *f, struct bench_message *msg, uint16_t base, uint32_t done,
+	struct vuc_error *err)
 {
 	ssize_t n = bench_wire_receive(
 		&f->wire, f->replies + f->received, sizeof(f->replies) - f->received);
@@ -158,7 +144,7 @@ floor_receive(const struct dma *d, struct floor *f, struct bench_message *msg, u
 		int ret;
 
 		memcpy(&header, f->replies + at, sizeof(header));
-		floor_aim(d, f, msg, base, done + (uint32_t)taken);
+		floor_aim(f, msg, base, done + (uint32_t)taken);
 		ret = bench_message_check(msg, f->replies + at, header.msg_size, err);
 		if (ret != 0)
 			return ret;
@@ -170,12 +156,11 @@ floor_receive(const struct dma *d, struct floor *f, struct bench_message *msg, u
 	return taken;
 }
 
-static int
-floor_act(struct dma *d, enum way way, bool unmap, struct vuc_error *err)
+int
+bench_dma_floor_act(struct bench_dma_floor *f, bool unmap, struct vuc_error *err)
 {
-	struct floor *f = &d->floors[way];
 	struct bench_message *msg = unmap ? &f->unmap : &f->map;
-	uint32_t nr = d->memory.nr, sent = 0, done = 0;
+	uint32_t nr = f->memory->nr, sent = 0, done = 0;
 	uint16_t base = f->id;
 
 	while (done < nr) {
@@ -183,11 +168,11 @@ floor_act(struct dma *d, enum way way, bool unmap, struct vuc_error *err)
 		int ret;
 
 		bench_wire_begin(&f->wire, BENCH_TIMEOUT_MS);
-		ret = floor_send(d, f, msg, base, sent, to);
+		ret = floor_send(f, msg, base, sent, to);
 		if (ret != 0)
 			return bench_wire_check(msg, NULL, ret, err);
 		sent = to;
-		ret = floor_receive(d, f, msg, base, done, err);
+		ret = floor_receive(f, msg, base, done, err);
 		if (ret < 0)
 			return ret;
 		done += (uint32_t)ret;
@@ -196,11 +181,10 @@ floor_act(struct dma *d, enum way way, bool unmap, struct vuc_error *err)
 	return 0;
 }
 
-static int
-floor_open(struct dma *d, enum way way, struct vuc_error *err)
+int
+bench_dma_floor_open(struct bench_dma_floor *f, const char *path, struct vuc_error *err)
 {
-	struct floor *f = &d->floors[way];
-	int ret = bench_connect(d->subject.socket, err);
+	int ret = bench_connect(path, err);
 
 	if (ret < 0)
 		return ret;
@@ -212,16 +196,15 @@ floor_open(struct dma *d, enum way way, struct vuc_error *err)
 	return ret;
 }
 
-static void
-floor_init(struct bench *b, enum way way, unsigned int window)
+void
+bench_dma_floor_init(struct bench_dma_floor *f, const struct bench_clock *clock,
+	const struct bench_dma_memory *memory, unsigned int window)
 {
-	struct dma *d = b->state;
-	struct floor *f = &d->floors[way];
-
 	f->window = window;
-	f->wire.clock = &b->clock;
-	bench_message_dma_map(&f->map, d->memory.size);
-	bench_message_dma_unmap(&f->unmap, d->memory.size);
+	f->memory = memory;
+	f->wire.clock = clock;
+	bench_message_dma_map(&f->map, memory->size);
+	bench_message_dma_unmap(&f->unmap, memory->size);
 }
 
 struct act_call {
@@ -262,7 +245,7 @@ way_act(struct dma *d, enum way way, bool unmap, struct vuc_error *err)
 	struct act_call call = {.dma = d, .unmap = unmap, .err = err};
 
 	if (way != WAY_VUC)
-		return floor_act(d, way, unmap, err);
+		return bench_dma_floor_act(&d->floors[way], unmap, err);
 	switch (d->subject.path) {
 	case BENCH_PATH_SHM:
 		return shm_act(d, unmap, err);
@@ -306,7 +289,8 @@ static int
 dma_turn(struct bench *b, unsigned int way, struct vuc_error *err)
 {
 	struct dma *d = b->state;
-	int ret = way == WAY_VUC ? bench_subject_open(&d->subject, err) : floor_open(d, way, err);
+	int ret = way == WAY_VUC ? bench_subject_open(&d->subject, err)
+				 : bench_dma_floor_open(&d->floors[way], d->subject.socket, err);
 
 	if (ret != 0)
 		return ret;
@@ -395,8 +379,8 @@ dma_init_ways(struct bench *b)
 	struct dma *d = b->state;
 	struct bench_subject *s = &d->subject;
 
-	floor_init(b, WAY_FLOOR, WINDOW);
-	floor_init(b, WAY_ONE_BY_ONE, 1);
+	bench_dma_floor_init(&d->floors[WAY_FLOOR], &b->clock, &d->memory, WINDOW);
+	bench_dma_floor_init(&d->floors[WAY_ONE_BY_ONE], &b->clock, &d->memory, 1);
 	bench_subject_init(s, b, (enum bench_path)b->options.path, &bench_settle_access);
 	s->queues = false;
 	s->keeps_group = true;

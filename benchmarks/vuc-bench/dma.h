@@ -23,6 +23,30 @@ struct bench_dma_memory {
 /* Make the file. Returns 0 or a negative errno; fd is the caller's to close. */
 int bench_dma_memory_make(struct bench_dma_memory *memory, uint32_t nr, struct vuc_error *err);
 
+/* Written by hand: a message for each mapping, up to a window of them before their replies. */
+#define BENCH_DMA_WINDOW 64
+
+struct bench_dma_floor {
+	const struct bench_dma_memory *memory;
+	unsigned int window;
+	uint16_t id; /* of the last message that was sent */
+	struct bench_message map;
+	struct bench_message unmap;
+	struct bench_wire wire; /* its descriptor is the caller's to close, while it is open */
+	size_t received;        /* bytes of replies that were not looked at */
+	uint8_t replies[BENCH_DMA_WINDOW * BENCH_MESSAGE_MAX];
+};
+
+/* The window is at most BENCH_DMA_WINDOW. */
+void bench_dma_floor_init(struct bench_dma_floor *floor, const struct bench_clock *clock,
+	const struct bench_dma_memory *memory, unsigned int window);
+
+/* Connect, and exchange VERSION. Returns 0 or a negative errno. */
+int bench_dma_floor_open(struct bench_dma_floor *floor, const char *path, struct vuc_error *err);
+
+/* Map all memory, or unmap all of it. Returns 0 or a negative errno. */
+int bench_dma_floor_act(struct bench_dma_floor *floor, bool unmap, struct vuc_error *err);
+
 /* Map all memory, or unmap all of it, inline and by one commit. Returns 0 or a negative errno. */
 int bench_dma_act(struct bench_subject *subject, const struct bench_dma_memory *memory, bool unmap,
 	struct vuc_error *err);

@@ -21,6 +21,7 @@ static const struct bench_ops *const measurements[] = {
 	&bench_idle,
 	&bench_hung,
 	&bench_outage,
+	&bench_front,
 	&bench_guest,
 	&bench_all,
 	NULL,

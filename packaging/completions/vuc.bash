@@ -10,7 +10,7 @@
 # The commands of a command.
 _vuc_commands() {
 	case $1 in
-	"vuc-bench") echo mmio dma dma-message hop scale transports idle hung outage guest all ;;
+	"vuc-bench") echo mmio dma dma-message hop scale transports idle hung outage front guest all ;;
 	"vucctl")
 		echo probe read write reset irq dma-selftest migrate status devices stats add remove \
 			detach reload
@@ -43,6 +43,7 @@ _vuc_options() {
 	"vuc-bench idle") echo "$bench" --socket= --transport= --path= --seconds= --accesses= ;;
 	"vuc-bench hung") echo "$bench" --hung= --timeout-ms= ;;
 	"vuc-bench outage") echo "$bench" --retry-ms= ;;
+	"vuc-bench front") echo "$bench" --ops= --idle= ;;
 	"vuc-bench guest") echo "$bench" --ops= ;;
 	"vuc-bench all" | "vuc-bench transports") echo "$bench" ;;
 	"vuc-refdev")
@@ -85,6 +86,7 @@ _vuc_values() {
 	"vuc-bench "*" --json" | "vuc-bench "*" --plot" | "vuc-bench "*" --socket") echo FILE ;;
 	"vuc-bench dma --layout") echo adjacent apart ;;
 	"vuc-bench dma-message --op") echo read write ;;
+	"vuc-bench front --idle") echo spin yield sleep ;;
 	"vuc-bench hop --floor") echo echo ring poller ;;
 	"vuc-bench mmio --floor") echo own shared ;;
 	"vuc-bench mmio --compare") echo blocking handover blocking,handover ;;

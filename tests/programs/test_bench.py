@@ -252,6 +252,14 @@ def test_outage():
     assert 'ms at p50' in run.err
 
 
+def test_front():
+    bench_rig.need_two_cpus()
+    rows = [('read', 20, 1), ('write', 20, 1), ('map', 1, 1024), ('unmap', 1, 1024)]
+    run = bench('front', '--rounds', '1', '--ops', '20', '--json', '-')
+    check_result(run.json(), 'front', 'action', ('direct', 'vucd'), rows, rounds=1, transport='vucd',
+                 options={'ops': 20, 'idle': 'sleep'})
+
+
 def test_guest():
     if not bench_rig.has_guest():
         pytest.skip('needs vuc-vmm and /dev/kvm')

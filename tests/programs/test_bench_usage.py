@@ -102,6 +102,8 @@ idle --transport loopback                       | uring or posix
 idle --path inline                              | no poller that could be idle
 hung --hung 65                                  | --hung: '65'
 outage --retry-ms 0                             | --retry-ms: '0'
+front --ops 0                                   | --ops: '0'
+front --idle doze                               | --idle: 'doze'
 guest --ops 65537                               | --ops: '65537'
 guest --path shm                                | '--path'
 all --op read                                   | '--op'
@@ -125,7 +127,8 @@ def test_usage_of_label():
     ('-V', 'liburing '), ('transports --help', 'rounds (50)'), ('mmio --help', '--burst=N'),
     ('mmio -h', '--burst=N'), ('dma --help', '--maps'), ('dma-message --help', '--depth'),
     ('hop --help', '--depth'), ('scale --help', 'rounds (50)'), ('idle --help', '--seconds'),
-    ('hung --help', '--timeout-ms'), ('outage --help', '--retry-ms'), ('guest --help', '--ops'), ('all --help', '--json'),
+    ('hung --help', '--timeout-ms'), ('outage --help', '--retry-ms'), ('front --help', '--idle'),
+    ('guest --help', '--ops'), ('all --help', '--json'),
     ('mmio --usage', '[--burst=N]'), ('mmio -V', 'DPDK ')])
 def test_help(line, text):
     run = bench(*line.split())
@@ -238,7 +241,8 @@ def test_missing_server_program(program, text):
 
 @pytest.mark.parametrize('line,text', [
     ('mmio', '1 CPU'), ('dma', '1 CPU'), ('dma-message', '1 CPU'), ('transports', '1 CPU'),
-    ('hung', '1 CPU'), ('outage', '1 CPU'), ('hop', '1 CPU'), ('idle', '1 CPU'), ('scale --transport posix', '1 CPU'),
+    ('hung', '1 CPU'), ('outage', '1 CPU'), ('front', '1 CPU'), ('hop', '1 CPU'), ('idle', '1 CPU'),
+    ('scale --transport posix', '1 CPU'),
     ('mmio --path poller --transport loopback', 'the poller needs one')])
 def test_one_cpu(line, text):
     with bench_rig.on_one_cpu():
