@@ -93,6 +93,36 @@ def test_after_hold(server, vucd, vmm, disk, recover, after):
     assert client.do('get 36') == '0 0'
 
 
+NO_EVENT = "the guest's NVMe driver gets no event, but sees in CSTS that the controller has failed: "
+
+
+@pytest.mark.parametrize('dma', ['shared', 'message'])
+@pytest.mark.parametrize('pages, aqa, why', [
+    (0, 0xf000f, 'no memory is mapped for the admin submission queue at 0x0'),
+    (1, 0xf000f, 'no memory is mapped for the admin completion queue at 0x2000'),
+    (2, 0xf0040, 'no memory is mapped for the admin submission queue at 0x0'),
+    (2, 0xf000f, 'no asynchronous event request is outstanding')])
+def test_no_event(server, vucd, vmm, disk, dma, pages, aqa, why):
+    """A VMM whose driver has placed its queues anywhere loses nothing but the event."""
+    target = server(disk)
+    daemon = vucd(f'[device nvme0]\nsocket = {target.socket}\n{HOLD}dma = {dma}\n')
+    client = vmm(daemon, 'nvme0')
+    assert client.do('queue') == '0 '
+    if pages:
+        assert client.do(f'map {pages}') == '0 '
+        assert client.do('commit') == '0 '
+    for register, value in ((36, aqa), (40, 0), (44, 0), (48, 0x2000), (52, 0), (20, 0x460001)):
+        assert client.do(f'set {register} {value}') == '0 '
+    assert client.do('get 28') == '0 1'
+    target.restart(disk)
+    assert client.do('back') == '0 '
+    daemon.await_output(NO_EVENT + why, 'err')
+    assert client.do('get 28') == '0 2'
+    assert client.do('set 20 4587520') == '0 '
+    assert client.do('get 28') == '0 0'
+    assert daemon.stop() == 0
+
+
 def test_spdk(vucd, driver):
     path, restart = os.environ.get('VUC_SPDK_NVMF_SOCKET'), os.environ.get('VUC_SPDK_RESTART')
     if not path or not restart:
