@@ -279,14 +279,14 @@ print_times(const struct term *term, const struct bench_result *result)
 	}
 }
 
-/* A row for each topic: its floor, and for the others how much more they take. */
+/* A row for each topic: its floor, and for the others how much more they take, and the longest. */
 static void
 print_differences(const struct term *term, const struct bench_result *result)
 {
 	fprintf(term->out, "\n%s%-*s%10s", term->bold, NAME_WIDTH, "ms at p50",
 		result->series[0].name);
 	for (unsigned int i = 1; i < result->per_group; i++)
-		fprintf(term->out, "%11s    ratio", result->series[i].name);
+		fprintf(term->out, "%11s    ratio      max", result->series[i].name);
 	fputs(term->plain, term->out);
 	for (unsigned int i = 0; i < result->nr_series; i++) {
 		double floor = result->series[bench_result_floor(result, i)].summary.p50;
@@ -296,8 +296,9 @@ print_differences(const struct term *term, const struct bench_result *result)
 			fprintf(term->out, "\n%-*s%10.1f", NAME_WIDTH, result->series[i].topic,
 				p50 / 1e6);
 		else
-			fprintf(term->out, "%s%+11.1f%9.2f%s", term->series[i % 4],
-				(p50 - floor) / 1e6, result->ratios[i].p50.median, term->plain);
+			fprintf(term->out, "%s%+11.1f%9.2f%9.1f%s", term->series[i % 4],
+				(p50 - floor) / 1e6, result->ratios[i].p50.median,
+				result->series[i].summary.max / 1e6, term->plain);
 	}
 	fputc('\n', term->out);
 }

@@ -238,7 +238,7 @@ def test_hung():
                  [(row, 1, 1) for row in rows], rounds=1, transport='vucd',
                  options={'hung': 1, 'timeout_ms': 100})
     assert all('more_ns' in result[row]['maps'] for row in rows)
-    assert 'ms at p50' in run.err
+    assert 'ms at p50' in run.err and '    ratio      max' in run.err
 
 
 def test_outage():
@@ -249,7 +249,7 @@ def test_outage():
     check_result(result, 'outage', 'return', ('fresh', 'first read', 'restored'),
                  [(row, 1, 1) for row in rows], rounds=1, options={'retry_ms': 10})
     assert all('more_ns' in result[row]['restored'] for row in rows)
-    assert 'ms at p50' in run.err
+    assert 'ms at p50' in run.err and '    ratio      max' in run.err
 
 
 def test_front():
