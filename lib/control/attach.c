@@ -45,7 +45,7 @@ attach_check_device(
 	if (!d->tried)
 		return vuc_error_set(
 			err, -ENOTCONN, "device %s is still connecting to its server", name);
-	if (d->link == NULL)
+	if (d->link == NULL && (v->exported[0] == '\0' || d->learned == NULL))
 		return vuc_error_set(err, -ENOTCONN,
 			"the server of device %s is away: %.130s (for %llu s)", name,
 			d->reason.text, (unsigned long long)(vuc_clock_ms() - d->since_ms) / 1000);
@@ -84,6 +84,16 @@ control_wait_for_change(struct vuc_control *c, uint64_t end_ms)
 	return pthread_cond_timedwait(&c->changed, &c->lock, &end) != ETIMEDOUT;
 }
 
+/* With the lock held: the server is away, but what it has told is known. */
+static void
+claim_learned(struct control_vmm *v, struct control_device *d)
+{
+	v->link = d->learned;
+	d->learned = NULL;
+	v->told = VUC_SHM_LOST;
+	atomic_store_explicit(&v->link->recorded, true, memory_order_relaxed);
+}
+
 int
 vmm_claim_device(struct control_vmm *v, const char *name, uint64_t end_ms, struct vuc_error *err)
 {
@@ -103,6 +113,8 @@ vmm_claim_device(struct control_vmm *v, const char *name, uint64_t end_ms, struc
 		v->device = d;
 		v->link = d->link;
 		v->told = d->silent_ms != 0 ? VUC_SHM_SILENT : VUC_SHM_ATTACHED;
+		if (v->link == NULL)
+			claim_learned(v, d);
 		v->attached_ms = vuc_clock_ms();
 		d->since_ms = v->attached_ms;
 		d->dropped = control_count_dropped(d);

@@ -105,6 +105,7 @@ struct control_link {
 
 	_Atomic uint64_t
 		kept_files;    /* bits of regions that its VMM has mapped and cannot map anew */
+	_Atomic bool learned;  /* it has a record, though no VMM; set on the poller's thread */
 	_Atomic bool recorded; /* what the VMM sets is kept; cleared before it is closed */
 	bool visited;          /* the control thread's: others posted something to it */
 	struct control_restore restore;
@@ -173,13 +174,16 @@ struct control_device {
 
 	/* Guarded by the control's lock. */
 	struct control_link *link; /* NULL while the server is away */
-	struct control_vmm *vmm;   /* that has it, or whose traces are being removed */
-	bool cleaning;             /* the latter, or `renewing` */
-	bool renewing;             /* the connection was closed to be made anew */
-	bool removing;             /* nobody finds it any more */
-	uint64_t release_end_ms;   /* its VMM has been asked for it, and has until then; 0: not */
-	bool release_removes;      /* and then it is removed */
-	bool tried;                /* to connect, once at least */
+	/* That of the last server, of a device that is exported, while it is away and no VMM has
+	 * it: one that starts meanwhile gets it. */
+	struct control_link *learned;
+	struct control_vmm *vmm; /* that has it, or whose traces are being removed */
+	bool cleaning;           /* the latter, or `renewing` */
+	bool renewing;           /* the connection was closed to be made anew */
+	bool removing;           /* nobody finds it any more */
+	uint64_t release_end_ms; /* its VMM has been asked for it, and has until then; 0: not */
+	bool release_removes;    /* and then it is removed */
+	bool tried;              /* to connect, once at least */
 	struct control_requests requests;
 	uint64_t generation;
 	uint64_t attaches;

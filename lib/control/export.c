@@ -42,6 +42,7 @@ control_export_open(
 		rc = vuc_listener_listen(l, BACKLOG, err);
 	if (rc != 0)
 		vuc_listener_close(l);
+	d->exported.on = rc == 0;
 	return rc;
 }
 

@@ -4,6 +4,8 @@
 
 /* The sockets of exported devices: each of them is a vfio-user server for stock VMMs. */
 
+#include <stdbool.h>
+
 #include <vuc/control.h>
 #include <vuc/error.h>
 
@@ -14,6 +16,7 @@ struct control_device;
 
 /* The socket of a device; all zero but for an fd of -1: there is none. */
 struct control_export {
+	bool on; /* there is one, or was one until the device began to be removed */
 	struct vuc_listener listener;
 };
 

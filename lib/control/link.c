@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include <linux/vfio.h>
@@ -13,6 +14,7 @@
 #include "control.h"
 #include "error.h"
 #include "post.h"
+#include "record.h"
 #include "source.h"
 #include "watch.h"
 
@@ -130,11 +132,45 @@ control_link_watch(struct control_link *l)
 }
 
 static void
-link_accept(struct control_link *l)
+link_accept_now(struct control_link *l)
 {
 	l->opened = true;
 	control_link_watch(l);
 	link_post_to_control(l, link_end_opening);
+}
+
+/* A vuc_done_fn. One that was stopped is being closed. */
+static void
+link_learned(void *arg, int status, const struct vuc_error *err)
+{
+	struct control_link *l = arg;
+
+	(void)err;
+	if (status == -ECANCELED)
+		return;
+	atomic_store_explicit(&l->learned, status == 0, memory_order_relaxed);
+	link_accept_now(l);
+}
+
+/* So that a VMM of an exported device can start while the server is away. Returns whether it is
+ * waited for. */
+static bool
+link_learn(struct control_link *l)
+{
+	const struct control_device *d = l->device;
+	const struct vuc_record_opts opts = {
+		.recovers_nvme = d->recover == VUC_CONTROL_RECOVER_NVME,
+	};
+
+	return d->exported.on && d->outage == VUC_CONTROL_OUTAGE_HOLD && l->restore.old == NULL &&
+		vuc_device_record_start(l->dev, &opts, link_learned, l) == 0;
+}
+
+static void
+link_accept(struct control_link *l)
+{
+	if (!link_learn(l))
+		link_accept_now(l);
 }
 
 /* A reset that is not answered in time ends the connection as well. */

@@ -70,6 +70,13 @@ record_start(struct vuc_device *dev, void *arg)
 
 	if (rc != 0)
 		return rc;
+	/* What was kept of it for a VMM that starts while it is away: either this is that VMM, or
+	 * it was not needed. */
+	if (vuc_device_is_away(dev)) {
+		vuc_device_record_set_client(dev, v->closer);
+		return 0;
+	}
+	vuc_device_record_stop(dev);
 	atomic_store_explicit(&v->link->recorded, true, memory_order_relaxed);
 	rc = vuc_device_record_start(dev, &opts, record_started, v->link);
 	if (rc == 0)
@@ -92,6 +99,7 @@ vmm_start_record(struct control_vmm *v)
 static void
 link_stop_record(struct control_link *link)
 {
+	atomic_store_explicit(&link->learned, false, memory_order_relaxed);
 	atomic_store_explicit(&link->recorded, false, memory_order_relaxed);
 	vuc_poller_set_hold(link->device->poller, link->dev, NULL);
 	vuc_device_record_stop(link->dev);
@@ -262,6 +270,7 @@ restore_start(struct control_link *fresh)
 		return rc;
 	/* Its connection is about to go to the old one. */
 	vuc_poller_watch_device(d->poller, fresh->dev, NULL, NULL);
+	vuc_device_record_stop(fresh->dev);
 	return vuc_device_restore_start(
 		old->dev, fresh->dev, &opts, restore_done, fresh, &fresh->err);
 }

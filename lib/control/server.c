@@ -240,6 +240,18 @@ device_not_opened(struct control_device *d, int status, const struct vuc_error *
 	device_not_connected(d, status, &why);
 }
 
+/* The connection that a VMM keeps has ended, for there is no other one. */
+static struct control_link *
+device_find_kept(struct control_device *d)
+{
+	struct control_link *link;
+
+	pthread_mutex_lock(&d->control->lock);
+	link = device_kept_link(d);
+	pthread_mutex_unlock(&d->control->lock);
+	return link;
+}
+
 /* A vuc_done_fn. */
 static void
 link_opened(void *arg, int status, const struct vuc_error *err)
@@ -248,6 +260,9 @@ link_opened(void *arg, int status, const struct vuc_error *err)
 	struct control_device *d = link->device;
 
 	atomic_store_explicit(&d->resetting, false, memory_order_relaxed);
+	/* A VMM may have come by now, and have got what was known of the device. */
+	if (status == 0 && link->restore.old == NULL)
+		link->restore.old = device_find_kept(d);
 	if (status == 0 && link->restore.old != NULL) {
 		control_restore_start(link, link_restored);
 		return;
@@ -262,18 +277,6 @@ link_opened(void *arg, int status, const struct vuc_error *err)
 		device_not_opened(d, status, err);
 	}
 	control_look_at(d);
-}
-
-/* The connection that a VMM keeps has ended, for there is no other one. */
-static struct control_link *
-device_find_kept(struct control_device *d)
-{
-	struct control_link *link;
-
-	pthread_mutex_lock(&d->control->lock);
-	link = device_kept_link(d);
-	pthread_mutex_unlock(&d->control->lock);
-	return link;
 }
 
 static void
@@ -317,7 +320,7 @@ device_take_lost_link(struct control_device *d)
 {
 	struct vuc_control *c = d->control;
 	struct control_link *link;
-	bool theirs;
+	bool theirs, kept;
 
 	pthread_mutex_lock(&c->lock);
 	link = d->link;
@@ -326,6 +329,10 @@ device_take_lost_link(struct control_device *d)
 		return NULL;
 	}
 	theirs = d->vmm != NULL && d->vmm->link == link;
+	kept = d->vmm == NULL && !d->removing &&
+		atomic_load_explicit(&link->learned, memory_order_relaxed);
+	if (kept)
+		d->learned = link;
 	/* Whoever is told finds the line in the log. */
 	device_log_loss(d, link);
 	if (d->vmm != NULL)
@@ -338,7 +345,22 @@ device_take_lost_link(struct control_device *d)
 	d->reason = link->reason;
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->lock);
-	return theirs ? NULL : link;
+	return theirs || kept ? NULL : link;
+}
+
+/* What was kept for a VMM that starts while the server is away, and is not needed any more. */
+static struct control_link *
+device_take_learned_link(struct control_device *d)
+{
+	struct control_link *link = NULL;
+
+	pthread_mutex_lock(&d->control->lock);
+	if (d->link != NULL || d->removing) {
+		link = d->learned;
+		d->learned = NULL;
+	}
+	pthread_mutex_unlock(&d->control->lock);
+	return link;
 }
 
 /* That of a device that is being removed, and that no VMM has. */
@@ -561,6 +583,8 @@ control_look_at(struct control_device *d)
 	link = device_take_lost_link(d);
 	if (link == NULL)
 		link = device_take_last_link(d);
+	if (link == NULL)
+		link = device_take_learned_link(d);
 	if (link != NULL)
 		device_close_link(d, link);
 	else

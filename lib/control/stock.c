@@ -398,6 +398,27 @@ stock_give_region(struct control_vmm *v, const struct front_request *r)
 	vmm_drop_areas(v, &areas);
 }
 
+/* The result of one that is late goes to nobody: the poller takes it. */
+static int
+stock_write(struct control_vmm *v, const struct vfio_user_write_multi_entry *e)
+{
+	const struct vuc_queue_request request = {
+		.op = VUC_QUEUE_WRITE_PCI,
+		.region = e->region,
+		.offset = e->offset,
+		.count = e->count,
+		.data = (void *)(uintptr_t)e->data,
+	};
+	uint64_t now = vuc_clock_coarse_ms(), due = front_deadline_ms(v->stock->front);
+	struct vuc_queue_result result;
+	int rc = vuc_queue_submit(v->stock->queue, &request, 1);
+
+	if (rc != 1)
+		return rc < 0 ? rc : -EAGAIN;
+	rc = vuc_queue_wait(v->stock->queue, due > now ? (int)(due - now) : 0);
+	return rc == 0 && vuc_queue_poll(v->stock->queue, &result, 1) == 1 ? result.status : rc;
+}
+
 /* Nothing else is outstanding, and the queue is this thread's while it has the turn. */
 static void
 stock_write_multi(struct control_vmm *v, const struct front_request *r)
@@ -408,7 +429,7 @@ stock_write_multi(struct control_vmm *v, const struct front_request *r)
 
 	while (rc == 0 && done < r->multi.nr_writes) {
 		memcpy(&e, r->multi.entries + done * sizeof(e), sizeof(e));
-		rc = vuc_queue_write_pci(v->stock->queue, e.region, e.offset, &e.data, e.count);
+		rc = stock_write(v, &e);
 		if (rc == 0)
 			done++;
 	}

@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "machine.h"
+#include "record.h"
 #include "stock.h"
 
 /* Such a VMM takes one descriptor of a region, in which all of its areas lie as in the region. */
@@ -85,6 +86,47 @@ at_most(uint32_t value, uint32_t max)
 	return value < max ? value : max;
 }
 
+/* A control_device_fn. -EAGAIN: it is not away, and is asked itself. */
+static int
+shape_read_record(struct vuc_device *dev, void *arg)
+{
+	struct front_shape *shape = arg;
+
+	if (!vuc_device_is_away(dev))
+		return -EAGAIN;
+	return vuc_device_record_read_config(dev, 0, shape->config, sizeof(shape->config));
+}
+
+/* With a deadline, also when the device is lost just now. */
+static int
+shape_ask_config(struct control_vmm *v, struct vuc_queue *queue, struct front_shape *shape)
+{
+	const struct vuc_queue_request request = {
+		.op = VUC_QUEUE_READ,
+		.region = VFIO_PCI_CONFIG_REGION_INDEX,
+		.count = sizeof(shape->config),
+		.data = shape->config,
+	};
+	struct vuc_queue_result result;
+	int rc = vuc_queue_submit(queue, &request, 1);
+
+	if (rc != 1)
+		return rc < 0 ? rc : -EAGAIN;
+	rc = vuc_queue_wait(queue, (int)v->device->reply_ms);
+	return rc == 0 && vuc_queue_poll(queue, &result, 1) == 1 ? result.status : rc;
+}
+
+static int
+shape_read_config(struct control_vmm *v, struct vuc_queue *queue, struct front_shape *shape,
+	struct vuc_error *err)
+{
+	int rc = vmm_call(v, shape_read_record, shape, NULL);
+
+	if (rc == -EAGAIN)
+		rc = shape_ask_config(v, queue, shape);
+	return rc != 0 ? vuc_error_set(err, rc, "cannot read config space: %s", strerror(-rc)) : 0;
+}
+
 static int
 shape_fill(struct control_vmm *v, struct vuc_queue *queue, struct front_shape *shape,
 	struct vuc_error *err)
@@ -100,9 +142,7 @@ shape_fill(struct control_vmm *v, struct vuc_queue *queue, struct front_shape *s
 	if (rc != 0 || shape->nr_regions <= VFIO_PCI_CONFIG_REGION_INDEX ||
 		regions[VFIO_PCI_CONFIG_REGION_INDEX].size < sizeof(shape->config))
 		return rc;
-	rc = vuc_queue_read(
-		queue, VFIO_PCI_CONFIG_REGION_INDEX, 0, shape->config, sizeof(shape->config));
-	return rc != 0 ? vuc_error_set(err, rc, "%s", vuc_queue_reason(queue)) : 0;
+	return shape_read_config(v, queue, shape, err);
 }
 
 int

@@ -79,6 +79,18 @@ vuc_device_record_start(
 }
 
 VUC_PRIVATE void
+vuc_device_record_set_client(struct vuc_device *dev, struct vuc_closer *closer)
+{
+	struct device_record *r = dev->record;
+
+	if (r == NULL)
+		return;
+	vuc_closer_let_go(r->closer);
+	r->closer = vuc_closer_hold(closer);
+	r->maps_taken = dev->version.max_dma_maps;
+}
+
+VUC_PRIVATE void
 vuc_device_record_stop(struct vuc_device *dev)
 {
 	struct device_record *r = dev->record;

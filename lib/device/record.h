@@ -57,6 +57,10 @@ int vuc_device_record_start(
  */
 void vuc_device_record_stop(struct vuc_device *dev);
 
+/* The record gets its client, which has set nothing yet, where there was none when it began.
+ * Nothing is known of how many mappings the server takes, but what it has announced. */
+void vuc_device_record_set_client(struct vuc_device *dev, struct vuc_closer *closer);
+
 /* Whether the device has a record, and its connection has ended or is being restored.
  * vuc_device_connected() is false meanwhile. */
 bool vuc_device_is_away(const struct vuc_device *dev);
@@ -80,8 +84,8 @@ int vuc_device_fence(struct vuc_device *old, const struct vuc_device *fresh, boo
 
 struct vuc_restore_opts {
 	bool reset; /* RESET comes first, if the device has the flag */
-	/* Bit n: a restore with another file of region n fails with -EXDEV, before anything was done
-	 * to the fresh device. */
+	/* Bit n: a restore with another file of region n fails with -EXDEV, before anything was
+	 * done to the fresh device. */
 	uint64_t kept_files;
 };
 

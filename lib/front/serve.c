@@ -21,6 +21,8 @@
 #define BUSY_LOOKS  8u  /* while results are awaited, the socket is looked at as seldom */
 #define STRAY_BURST 64u
 
+#define STANDARD_CONFIG 256u /* bytes of config space that a record has */
+
 /* An access that the device works on, in one part after the other. */
 struct front_access_slot {
 	unsigned int token;
@@ -239,13 +241,19 @@ slot_submit(struct front_server *s, struct front_access_slot *slot)
 	return rc == 1 ? 0 : rc == 0 ? -EBUSY : rc;
 }
 
-/* Put what was known last into a read of config space. Returns whether it is one, and is known. */
+/* Put what was known last into a read of config space. Returns whether it is one, and is known. A
+ * VMM that reads all of it finds no extended capabilities, of which nothing is kept. */
 static bool
 slot_recall(struct front_server *s, struct front_access_slot *slot)
 {
-	return !slot->write && slot->region == VFIO_PCI_CONFIG_REGION_INDEX &&
-		vuc_device_record_read_config(s->opts.dev, slot->offset, slot->data, slot->count) ==
-		0;
+	uint32_t known = slot->count;
+
+	if (slot->write || slot->region != VFIO_PCI_CONFIG_REGION_INDEX)
+		return false;
+	if (slot->offset < STANDARD_CONFIG && slot->count > STANDARD_CONFIG - slot->offset)
+		known = (uint32_t)(STANDARD_CONFIG - slot->offset);
+	memset(slot->data, 0, slot->count);
+	return vuc_device_record_read_config(s->opts.dev, slot->offset, slot->data, known) == 0;
 }
 
 static void
@@ -307,6 +315,9 @@ server_result(struct front_server *s, const struct vuc_queue_result *result)
 {
 	struct front_access_slot *slot = result->arg;
 
+	/* The thread has given it up. */
+	if (slot == NULL)
+		return;
 	s->nr_busy--;
 	if (result->status != 0) {
 		bool known = result->status == -ETIMEDOUT && slot_recall(s, slot);

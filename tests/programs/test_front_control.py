@@ -76,6 +76,14 @@ def send_read(vmm, region, offset, count):
     return vmm.send_one(REGION_READ, access(region, offset, count), room=32 + count)
 
 
+def assert_closed(path):
+    """Whoever connects is disconnected."""
+    with socket.socket(socket.AF_UNIX) as other:
+        other.settimeout(rig.TIMEOUT_S)
+        other.connect(path)
+        assert other.recv(1) == b''
+
+
 @VMMS
 def test_restarted(exported, kind, folder):
     """Mapped memory, mappings, interrupts and registers are there after each return; each interrupt
@@ -146,6 +154,43 @@ def test_hung(exported):
     rig.eventually(lambda: vmm.transaction([vmm.unmap_section(1 << 40, PAGE)]) == [])
 
 
+@VMMS
+def test_started_while_away(exported, kind, folder):
+    """What was learned of the device answers; the server gets what the VMM has set when it is back."""
+    one = exported(FOREVER, f'--bar-file={folder}')
+    one.lose()
+    vmm = one.attach(kind)
+    assert len(vmm.read(CONFIG, 0, 4096)) == 4096
+    vmm.enable_msix()
+    vmm.ram[PAGE:2 * PAGE] = data = os.urandom(PAGE)
+    one.server.start(f'--bar-file={folder}')
+    one.await_return()
+    assert vmm.await_event(MSIX, 7) == 1
+    vmm.set(CONFIG, 4, 2, 0x0407)  # what was written meanwhile was dropped
+    start(vmm, BY_MMAP, PAGE, HIGH_RAM, PAGE)
+    assert await_end(vmm) == DONE
+    assert vmm.ram[HIGH_RAM:][:PAGE] == data
+    vmm.close()
+    one.daemon.await_state('d0', 'free')
+    one.lose()
+    one.server.start(f'--bar-file={folder}')
+    one.daemon.await_state('d0', 'free')
+    assert one.attach(kind).reg('ID') == 0x52637576
+
+
+def test_nothing_learned(exported):
+    """A device whose server has never been there cannot be had."""
+    one = exported(FOREVER, ready=False)
+    one.lose()
+    one.daemon.kill_and_run()
+    rig.eventually(lambda: one.row()['state'] == 'away')
+    assert_closed(one.path)
+    one.daemon.await_output('the server of device d0 is away', 'err')
+    one.server.start()
+    one.daemon.await_state('d0', 'free')
+    assert one.attach().reg('ID') == 0x52637576
+
+
 def test_another_file(exported, folder):
     """A mapping that nobody can change is not left behind: the device stays away until the file is
     back."""
@@ -203,18 +248,12 @@ def test_one_at_a_time(exported, vmm):
     row = one.row()['vmm']
     assert (row['plane'], row['pid'], row['queues']) == ('vfio-user', os.getpid(), 1)
     assert rig.Run(os.environ['VUC_TEST_VMM'], one.daemon.vmm_socket, 'd0').status != 0
-    with socket.socket(socket.AF_UNIX) as other:
-        other.settimeout(rig.TIMEOUT_S)
-        other.connect(one.path)
-        assert other.recv(1) == b''
+    assert_closed(one.path)
     one.daemon.await_output('device d0 is in use by VMM', 'err')
     assert stock.reg('ID') == 0x52637576
     stock.close()
     client = vmm(one.daemon, 'd0')
-    with socket.socket(socket.AF_UNIX) as other:
-        other.settimeout(rig.TIMEOUT_S)
-        other.connect(one.path)
-        assert other.recv(1) == b''
+    assert_closed(one.path)
     client.detach()
     assert one.attach().reg('ID') == 0x52637576
 
