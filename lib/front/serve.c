@@ -103,6 +103,8 @@ server_receive(struct front_server *s)
 		return 0;
 	n = vuc_fds_receive(
 		s->opts.fd, &part, 1, fds, VUC_FDS_MAX, &nr_fds, MSG_DONTWAIT, s->opts.closer);
+	if (n == -EAGAIN)
+		s->attendant.event = false;
 	if (n == -EAGAIN || n == -EINTR)
 		return 0;
 	if (n == 0)
@@ -389,7 +391,7 @@ server_look(void *arg)
 	struct front_server *s = arg;
 	int rc = 0;
 
-	if (s->nr_busy == 0 || ++s->looks % BUSY_LOOKS == 0)
+	if (s->nr_busy == 0 || s->attendant.event || ++s->looks % BUSY_LOOKS == 0)
 		rc = server_receive(s);
 	if (rc != 0 || s->attendant.output)
 		server_carry_out(s);

@@ -27,7 +27,10 @@ static void
 attendant_heat(struct poller_attendant *a)
 {
 	a->quiet = 0;
-	if (a->hot || a->paused)
+	if (a->paused)
+		return;
+	a->event = true;
+	if (a->hot)
 		return;
 	a->hot = true;
 	TAILQ_INSERT_TAIL(&a->poller->hot_attendants, a, hot_link);

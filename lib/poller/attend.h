@@ -34,6 +34,8 @@ struct poller_attendant {
 	const struct poller_attendant_ops *ops;
 	void *arg;
 	bool busy; /* results are awaited: set and cleared by the attendant */
+	/* epoll has reported something, once; cleared by the attendant when nothing is left. */
+	bool event;
 
 	/* The poller's. */
 	struct vuc_poller *poller;

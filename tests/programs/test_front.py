@@ -243,6 +243,19 @@ def test_silent_server(front):
     assert vmm.reg('ID') == 0x52637576
 
 
+def test_questions_beside_a_read(front):
+    """A poller that sleeps while the server works on a read hears the VMM at once."""
+    vmm = front(Alioth, more='timeout-ms = 3600000\nreply-ms = 3600000\npoller = tired\n'
+                '[poller tired]\ncpu = none\nidle = sleep\nidle-loops = 0\n')
+    if vmm.daemon is None:
+        pytest.skip('there is no vucd')
+    os.kill(vmm.server.pid, signal.SIGSTOP)
+    vmm.send(vfio.message(0xffff, vfio.REGION_READ, vfio.access(BAR0, 0, 4)))
+    for _ in range(50):
+        assert vmm.transact(vfio.GET_INFO, struct.pack('<IIII', 16, 0, 0, 0), 16)
+    os.kill(vmm.server.pid, signal.SIGCONT)
+
+
 def test_posted_descriptors(front):
     """A posted request that is refused goes without a reply, and so do its descriptors; the next
     request is answered all the same."""
