@@ -23,7 +23,8 @@
 #define LATE_LOOK_MS 20u        /* while an operation lasts too long */
 
 struct stock {
-	bool late; /* what the thread does has been answered, and the turn was passed */
+	bool works; /* the thread carries out a request, */
+	bool late;  /* what the thread does has been answered, and the turn was passed */
 	struct front *front;
 	struct vuc_queue *queue;
 	struct front_server *server;
@@ -135,12 +136,15 @@ stock_wait(struct control_vmm *v)
 
 	if (!front_server_has_turn(st->server))
 		return now + LATE_LOOK_MS;
-	if (st->late) {
+	front_server_receive(st->server);
+	if (front_why(st->front) != NULL)
+		return now + LATE_LOOK_MS;
+	if (st->late || !st->works) {
 		front_server_drop_late(st->server);
 	} else {
 		due = front_deadline_ms(st->front);
-		if (due > now)
-			return due;
+		if (due == 0 || due > now)
+			return now + LATE_LOOK_MS;
 		front_server_expire(st->server);
 		st->late = true;
 	}
@@ -398,45 +402,6 @@ stock_give_region(struct control_vmm *v, const struct front_request *r)
 	vmm_drop_areas(v, &areas);
 }
 
-/* The result of one that is late goes to nobody: the poller takes it. */
-static int
-stock_write(struct control_vmm *v, const struct vfio_user_write_multi_entry *e)
-{
-	const struct vuc_queue_request request = {
-		.op = VUC_QUEUE_WRITE_PCI,
-		.region = e->region,
-		.offset = e->offset,
-		.count = e->count,
-		.data = (void *)(uintptr_t)e->data,
-	};
-	uint64_t now = vuc_clock_coarse_ms(), due = front_deadline_ms(v->stock->front);
-	struct vuc_queue_result result;
-	int rc = vuc_queue_submit(v->stock->queue, &request, 1);
-
-	if (rc != 1)
-		return rc < 0 ? rc : -EAGAIN;
-	rc = vuc_queue_wait(v->stock->queue, due > now ? (int)(due - now) : 0);
-	return rc == 0 && vuc_queue_poll(v->stock->queue, &result, 1) == 1 ? result.status : rc;
-}
-
-/* Nothing else is outstanding, and the queue is this thread's while it has the turn. */
-static void
-stock_write_multi(struct control_vmm *v, const struct front_request *r)
-{
-	struct vfio_user_write_multi_entry e;
-	uint32_t done = 0;
-	int rc = 0;
-
-	while (rc == 0 && done < r->multi.nr_writes) {
-		memcpy(&e, r->multi.entries + done * sizeof(e), sizeof(e));
-		rc = stock_write(v, &e);
-		if (rc == 0)
-			done++;
-	}
-	if (stock_may_answer(v))
-		front_reply_multi(v->stock->front, r->token, rc, done);
-}
-
 static void
 stock_carry_out(struct control_vmm *v, const struct front_request *r)
 {
@@ -460,8 +425,9 @@ stock_carry_out(struct control_vmm *v, const struct front_request *r)
 		rc = vmm_apply_reset(v, &err);
 		stock_answer(v, r, "DEVICE_RESET", rc, &err);
 		break;
-	case FRONT_WRITE_MULTI:
-		stock_write_multi(v, r);
+	case FRONT_WRITE_MULTI: /* it was never announced */
+		if (stock_may_answer(v))
+			front_reply_multi(v->stock->front, r->token, -EOPNOTSUPP, 0);
 		break;
 	case FRONT_ACCESS: /* the poller's */
 	case FRONT_FEATURE:
@@ -496,17 +462,18 @@ stock_take_turn(struct control_vmm *v)
 	int rc;
 
 	while ((rc = front_server_next(st->server, &r)) == 1) {
+		bool late;
+
+		st->works = true;
 		stock_take_request(v, &r);
-		if (st->late)
-			break;
+		late = st->late;
+		st->works = st->late = false;
+		/* It was passed, and may have come back. */
+		if (late && !front_server_has_turn(st->server))
+			return 0;
 		rc = front_server_send(st->server);
 		if (rc != 0)
 			break;
-	}
-	/* The turn was passed. */
-	if (st->late) {
-		st->late = false;
-		return 0;
 	}
 	if (rc == 0)
 		rc = front_server_send(st->server);

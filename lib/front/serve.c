@@ -361,9 +361,8 @@ server_look_at_end(struct front_server *s)
 	return true;
 }
 
-/* Carry out what there is, up to what is the thread's. */
 static void
-server_carry_out(struct front_server *s)
+server_take_requests(struct front_server *s)
 {
 	struct front_request *r = &s->pending;
 	int rc = s->has_pending ? 1 : front_next(s->opts.front, r);
@@ -374,7 +373,21 @@ server_carry_out(struct front_server *s)
 		rc = front_next(s->opts.front, r);
 	}
 	s->has_pending = rc == 1;
-	rc = server_send(s);
+}
+
+/* Carry out what there is, up to what is the thread's. What is sent makes room for more. */
+static void
+server_carry_out(struct front_server *s)
+{
+	bool sends;
+	size_t size;
+	int rc, fd;
+
+	do {
+		server_take_requests(s);
+		sends = front_output(s->opts.front, &size, &fd) != NULL;
+		rc = server_send(s);
+	} while (sends && rc == 0 && !s->has_pending);
 	if (server_look_at_end(s))
 		return;
 	if (s->has_pending) {
@@ -418,7 +431,8 @@ server_due_ms(void *arg)
 {
 	struct front_server *s = arg;
 
-	if (atomic_load_explicit(&s->thread, memory_order_relaxed))
+	/* Not `thread`: that is false before the turn has come here. */
+	if (s->attendant.paused)
 		return 0;
 	return front_deadline_ms(s->opts.front);
 }
@@ -479,6 +493,8 @@ front_server_destroy(struct front_server *s)
 		return;
 	vuc_poller_call(s->opts.poller, server_end, s);
 	server_close_strays(s);
+	if (s->has_pending)
+		vuc_closer_close(s->opts.closer, s->pending.fds, s->pending.nr_fds);
 	for (unsigned int i = 0; i < FRONT_MAX_REQUESTS; i++) {
 		if (s->slots[i].data != s->slots[i].small)
 			free(s->slots[i].data);
@@ -528,6 +544,13 @@ front_server_pass(struct front_server *s)
 	s->resume = (struct vuc_post){.fn = server_resume, .arg = s};
 	vuc_poller_post(s->opts.poller, &s->resume);
 	return 0;
+}
+
+void
+front_server_receive(struct front_server *s)
+{
+	while (server_receive(s) > 0)
+		continue;
 }
 
 void

@@ -2,9 +2,11 @@
 """A stock VMM keeps its device while the server behind it is restarted, and is asked for it when it
 has to give it back; who may have it, and how long each answer takes at most."""
 
+import contextlib
 import os
 import signal
 import socket
+import struct
 import sys
 
 import pytest
@@ -12,8 +14,9 @@ import rig
 from front_client import HIGH_RAM, Alioth, CloudHypervisor
 from front_qemu import Qemu
 from outage_rig import FAST, Server
-from vfio_client import (BAR0, BAR2, BY_MMAP, CONFIG, DONE, MSIX, PAGE, REGION_READ, REQ, access,
-                         await_end, start)
+from vfio_client import (BAR0, BAR2, BY_MMAP, CONFIG, DMA_MAP, DONE, EINVAL, MSIX, PAGE, READ,
+                         REGION_READ, REQ, VERSION, WRITE, Channel, access, await_end, message,
+                         start)
 
 VMMS = pytest.mark.parametrize('kind', [Qemu, CloudHypervisor, Alioth])
 RAM_WINDOW = 0x400
@@ -296,3 +299,68 @@ with socket.socket(socket.AF_UNIX) as s:
         assert ended.out == text + '\n', ended.err
         one.daemon.await_state('d0', 'free')
     one.daemon.await_output('user 2 may not use device d0', 'err')
+
+
+# ---- a hostile or unlucky client ----
+
+def raw(path):
+    """A client that sends what it likes."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(path)
+    client = Channel(sock)
+    client.send(message(0, VERSION, struct.pack('<HH', 0, 1) +
+                        b'{"capabilities":{"max_msg_fds":8,"max_data_xfer_size":1048576}}\0'))
+    assert client.receive().error == 0
+    return client
+
+
+def send_map(client, number, addr, name='memory'):
+    """Map a page of memory of its own."""
+    memory = os.memfd_create(name)
+    os.ftruncate(memory, PAGE)
+    client.send(message(number, DMA_MAP, struct.pack('<IIQQQ', 32, READ | WRITE, 0, addr, PAGE)),
+                [memory])
+    os.close(memory)
+
+
+def test_no_room_for_replies(exported):
+    """What waits for room for its reply goes on when others have been sent."""
+    one = exported('reply-ms = 3600000\n', '--max-data-xfer-size=4096')
+    with contextlib.closing(raw(one.path)) as client:
+        client.send(b''.join(message(number, REGION_READ, access(8, 1 << 40, 4096))
+                             for number in range(1, 41)))
+        for _ in range(1, 41):
+            assert client.receive().error == EINVAL
+
+
+def test_gone_before_its_answer(exported):
+    """A client that has closed when its late answer is to be sent has left for good."""
+    one = exported('reply-ms = 100\n', '--fault=delay=150@dma_map#1')
+    client = raw(one.path)
+    send_map(client, 1, 0)
+    client.close()
+    one.daemon.await_state('d0', 'free')
+
+
+def test_detached_meanwhile(exported):
+    """Descriptors of a request that the thread has not begun with are closed."""
+    one = exported('reply-ms = 100\n' + HOUR, '--fault=drop@dma_map')
+    with contextlib.closing(raw(one.path)) as client:
+        send_map(client, 1, 0, 'leaked')
+        assert client.receive().error == -110
+        send_map(client, 2, PAGE, 'leaked')
+        rig.vucctl('detach', 'd0', '-m', one.daemon.management)
+        one.daemon.await_state('d0', 'free')
+    files = f'/proc/{one.daemon.pid}/fd'
+    assert not [fd for fd in os.listdir(files) if 'leaked' in os.readlink(f'{files}/{fd}')]
+
+
+def test_files_of_the_last_vmm(exported, folder):
+    """The next VMM has mapped nothing: its device returns with any file."""
+    one = exported(FOREVER + 'reset = trust\n', f'--bar-file={folder}')
+    one.attach().close()
+    one.daemon.await_state('d0', 'free')
+    with contextlib.closing(raw(one.path)):
+        one.lose()
+        one.server.start()
+        one.await_return()
