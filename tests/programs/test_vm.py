@@ -190,3 +190,17 @@ def test_stopped(guest, server, export, disk):
         assert vm.ok(f'head -c 2 {config}; echo') == 'uv'
     vm.tell('stop')
     vm.power_off()
+
+
+def test_away_at_start(guest, server, export, disk):
+    """A guest that boots while the server is away finds the device, and binds its driver later."""
+    target = server(f'--device=nvme:{disk}')
+    path = export(target, 'map = none\n')
+    target.kill()
+    vm = guest(path)
+    function = vm.ok('basename $(grep -l 0x010802 /sys/bus/pci/devices/*/class | xargs dirname)').strip()
+    target.start(f'--device=nvme:{disk}')
+    vm.eventually(f'echo {function} >/sys/bus/pci/drivers/nvme/bind')
+    vm.await_disk()
+    has_worked(vm, '/dev/nvme0n1')
+    vm.power_off()
