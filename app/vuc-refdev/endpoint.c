@@ -70,7 +70,7 @@ int
 refdev_endpoint_listen(struct refdev_endpoint *ep, const char *path)
 {
 	struct vuc_error err;
-	int rc = vuc_listener_bind(&ep->listener, path, SOCK_STREAM, 0, &err);
+	int rc = vuc_listener_bind(&ep->listener, path, SOCK_STREAM, 0, (gid_t)-1, &err);
 
 	snprintf(ep->name, sizeof(ep->name), "%s", path);
 	if (rc == 0)

@@ -385,7 +385,7 @@ accept_client(struct vucd_watch *watch, uint32_t events)
 static int
 server_listen(struct vucd_server *server, const char *path, struct vuc_error *err)
 {
-	int rc = vuc_listener_bind(&server->socket, path, SOCK_STREAM, 0600, err);
+	int rc = vuc_listener_bind(&server->socket, path, SOCK_STREAM, 0600, (gid_t)-1, err);
 
 	if (rc == 0)
 		rc = vuc_listener_listen(&server->socket, BACKLOG, err);

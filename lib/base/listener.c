@@ -2,6 +2,8 @@
 #include "listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -54,29 +56,54 @@ listener_remove_stale(const struct vuc_listener *l, struct vuc_error *err)
 	return rc;
 }
 
-/* The mode is set before there is a path, so that there is no moment at which others could
- * connect; and again, because the umask has changed it. */
+/*
+ * Give the path, which fd holds, its group and mode. The owner of its folder can put anything in
+ * its place between two system calls, so it is known by being a socket of mode 0, as no other one
+ * is.
+ */
 static int
-listener_bind_path(struct vuc_listener *l, mode_t mode, struct vuc_error *err)
+listener_set_mode(struct vuc_listener *l, int fd, mode_t mode, gid_t group, struct vuc_error *err)
 {
+	char link[32];
 	struct stat st;
 
-	if (mode != 0 && fchmod(l->fd, mode) != 0)
+	if (fstat(fd, &st) != 0)
+		return listener_fail(l, errno, "fstat", err);
+	if (!S_ISSOCK(st.st_mode) || (mode != 0 && (st.st_mode & 07777) != 0))
+		return vuc_error_set(
+			err, -ESTALE, "%s: replaced by another process", l->address.sun_path);
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
+	if (mode == 0)
+		return 0;
+	if (group != (gid_t)-1 && fchownat(fd, "", (uid_t)-1, group, AT_EMPTY_PATH) != 0)
+		return vuc_error_set(err, -errno, "%s: cannot give it to group %u: %s",
+			l->address.sun_path, (unsigned int)group, strerror(errno));
+	/* fchmod() refuses descriptors of O_PATH. */
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	return chmod(link, mode) != 0 ? listener_fail(l, errno, "chmod", err) : 0;
+}
+
+static int
+listener_bind_path(struct vuc_listener *l, mode_t mode, gid_t group, struct vuc_error *err)
+{
+	int fd, rc;
+
+	if (mode != 0 && fchmod(l->fd, 0) != 0)
 		return listener_fail(l, errno, "fchmod", err);
 	if (bind(l->fd, (const struct sockaddr *)&l->address, sizeof(l->address)) != 0)
 		return listener_fail(l, errno, "bind", err);
-	if (lstat(l->address.sun_path, &st) != 0)
-		return listener_fail(l, errno, "lstat", err);
-	l->dev = st.st_dev;
-	l->ino = st.st_ino;
-	if (mode != 0 && chmod(l->address.sun_path, mode) != 0)
-		return listener_fail(l, errno, "chmod", err);
-	return 0;
+	fd = open(l->address.sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return listener_fail(l, errno, "open", err);
+	rc = listener_set_mode(l, fd, mode, group, err);
+	close(fd);
+	return rc;
 }
 
 int
-vuc_listener_bind(
-	struct vuc_listener *l, const char *path, int type, mode_t mode, struct vuc_error *err)
+vuc_listener_bind(struct vuc_listener *l, const char *path, int type, mode_t mode, gid_t group,
+	struct vuc_error *err)
 {
 	int rc;
 
@@ -89,7 +116,7 @@ vuc_listener_bind(
 	l->fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->fd < 0)
 		return listener_fail(l, errno, "socket", err);
-	rc = listener_bind_path(l, mode, err);
+	rc = listener_bind_path(l, mode, group, err);
 	if (rc != 0)
 		vuc_listener_close(l);
 	return rc;

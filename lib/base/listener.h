@@ -19,11 +19,13 @@ struct vuc_listener {
 
 /*
  * Bind a socket of a type (SOCK_STREAM, SOCK_SEQPACKET), in place of one that no process has any
- * more. mode: of the path, from its first moment on; 0: what the umask leaves. Returns 0;
- * -EADDRINUSE; -EEXIST for a path that is not a socket; what the system says. fd is -1 then.
+ * more. mode: of the path, which never has more; 0: what the umask leaves, and the group stays.
+ * group: of the path; (gid_t)-1: not changed. Returns 0; -EADDRINUSE; -EEXIST for a path that is
+ * not a socket; -ESTALE when another process has replaced it meanwhile; what the system says. fd is
+ * -1 then.
  */
-int vuc_listener_bind(
-	struct vuc_listener *l, const char *path, int type, mode_t mode, struct vuc_error *err);
+int vuc_listener_bind(struct vuc_listener *l, const char *path, int type, mode_t mode, gid_t group,
+	struct vuc_error *err);
 
 /* From here on, others can connect. Returns 0 or a negative errno. */
 int vuc_listener_listen(struct vuc_listener *l, int backlog, struct vuc_error *err);

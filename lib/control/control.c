@@ -151,7 +151,7 @@ control_set_up(struct vuc_control *c, const char *path, struct vuc_error *err)
 	c->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (c->inotify_fd < 0)
 		c->inotify_fd = -errno;
-	rc = vuc_listener_bind(&c->listener, path, SOCK_SEQPACKET, c->opts.mode, err);
+	rc = vuc_listener_bind(&c->listener, path, SOCK_SEQPACKET, c->opts.mode, (gid_t)-1, err);
 	if (rc == 0 && !c->opts.deferred)
 		rc = vuc_control_listen(c, err);
 	if (rc != 0)

@@ -76,7 +76,8 @@ device_check_opts(const struct vuc_control_device_opts *o, struct vuc_error *err
 	if (o->hold_ms == 0 || o->hold_ms > INT32_MAX || o->release_ms > INT32_MAX)
 		return vuc_error_set(err, -EINVAL, "device %s: hold_ms %u, release_ms %u", o->name,
 			o->hold_ms, o->release_ms);
-	if ((o->export_mode & ~(mode_t)0777) != 0 || o->reply_ms == 0 || o->reply_ms > INT32_MAX)
+	if (o->export_mode == 0 || (o->export_mode & ~(mode_t)0777) != 0 || o->reply_ms == 0 ||
+		o->reply_ms > INT32_MAX)
 		return vuc_error_set(err, -EINVAL, "device %s: export_mode 0%o, reply_ms %u",
 			o->name, o->export_mode, o->reply_ms);
 	return 0;

@@ -2,9 +2,7 @@
 #include "export.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "closers.h"
@@ -13,31 +11,14 @@
 
 #define BACKLOG 16 /* a device has one VMM */
 
-/* Nobody of the group before can connect meanwhile. */
-static int
-export_set_group(const struct vuc_listener *l, const struct vuc_control_device_opts *opts,
-	struct vuc_error *err)
-{
-	const char *path = l->address.sun_path;
-
-	if (opts->export_group == (gid_t)-1)
-		return 0;
-	if (lchown(path, (uid_t)-1, opts->export_group) != 0 || chmod(path, opts->export_mode) != 0)
-		return vuc_error_set(err, -errno, "%s: cannot give it to group %u: %s", path,
-			(unsigned int)opts->export_group, strerror(errno));
-	return 0;
-}
-
 int
 control_export_open(
 	struct control_device *d, const struct vuc_control_device_opts *opts, struct vuc_error *err)
 {
 	struct vuc_listener *l = &d->exported.listener;
-	mode_t mode = opts->export_group == (gid_t)-1 ? opts->export_mode : 0600;
-	int rc = vuc_listener_bind(l, opts->export_path, SOCK_STREAM, mode, err);
+	int rc = vuc_listener_bind(
+		l, opts->export_path, SOCK_STREAM, opts->export_mode, opts->export_group, err);
 
-	if (rc == 0)
-		rc = export_set_group(l, opts, err);
 	if (rc == 0)
 		rc = vuc_listener_listen(l, BACKLOG, err);
 	if (rc != 0)

@@ -162,7 +162,7 @@ bind_to(const char *path, int type)
 static int
 place(struct vuc_listener *l, const char *path, struct vuc_error *err)
 {
-	int rc = vuc_listener_bind(l, path, SOCK_SEQPACKET, 0600, err);
+	int rc = vuc_listener_bind(l, path, SOCK_SEQPACKET, 0600, (gid_t)-1, err);
 
 	if (rc == 0)
 		rc = vuc_listener_listen(l, 16, err);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fd_count.h"
@@ -14,6 +15,21 @@
 
 static char folder[32];
 static char path[sizeof(folder) + 2];
+
+/* What is put in the place of the path as soon as it is bound; NULL: nothing. */
+static void (*replace)(void);
+
+int
+bind(int fd, const struct sockaddr *address, socklen_t len)
+{
+	int rc = (int)syscall(SYS_bind, fd, address, len);
+
+	if (rc == 0 && replace != NULL) {
+		CU_ASSERT_EQUAL(unlink(path), 0);
+		replace();
+	}
+	return rc;
+}
 
 static int
 make_folder(void)
@@ -38,11 +54,11 @@ test_mode(void)
 	struct vuc_listener l;
 	struct stat st = {0};
 
-	CU_ASSERT_EQUAL_FATAL(vuc_listener_bind(&l, path, SOCK_STREAM, 0666, NULL), 0);
+	CU_ASSERT_EQUAL_FATAL(vuc_listener_bind(&l, path, SOCK_STREAM, 0666, (gid_t)-1, NULL), 0);
 	CU_ASSERT_EQUAL(stat(path, &st), 0);
 	CU_ASSERT_EQUAL(st.st_mode & 07777, 0666);
 	vuc_listener_close(&l);
-	CU_ASSERT_EQUAL_FATAL(vuc_listener_bind(&l, path, SOCK_STREAM, 0, NULL), 0);
+	CU_ASSERT_EQUAL_FATAL(vuc_listener_bind(&l, path, SOCK_STREAM, 0, (gid_t)-1, NULL), 0);
 	CU_ASSERT_EQUAL(stat(path, &st), 0);
 	CU_ASSERT_EQUAL(st.st_mode & 0777, 0700);
 	vuc_listener_close(&l);
@@ -61,9 +77,11 @@ test_used(void)
 		struct vuc_listener first, second;
 		struct vuc_error err = {""};
 
-		CU_ASSERT_EQUAL_FATAL(vuc_listener_bind(&first, path, types[i], 0600, NULL), 0);
+		CU_ASSERT_EQUAL_FATAL(
+			vuc_listener_bind(&first, path, types[i], 0600, (gid_t)-1, NULL), 0);
 		CU_ASSERT_EQUAL(
-			vuc_listener_bind(&second, path, SOCK_STREAM, 0600, &err), -EADDRINUSE);
+			vuc_listener_bind(&second, path, SOCK_STREAM, 0600, (gid_t)-1, &err),
+			-EADDRINUSE);
 		CU_ASSERT_EQUAL(second.fd, -1);
 		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "another process serves this socket"));
 		CU_ASSERT_PTR_EQUAL(strstr(err.text, path), err.text);
@@ -83,7 +101,7 @@ test_stale(void)
 	CU_ASSERT_EQUAL(vuc_socket_address(path, &address, NULL), 0);
 	CU_ASSERT_EQUAL(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
 	close(fd);
-	CU_ASSERT_EQUAL_FATAL(vuc_listener_bind(&l, path, SOCK_STREAM, 0600, NULL), 0);
+	CU_ASSERT_EQUAL_FATAL(vuc_listener_bind(&l, path, SOCK_STREAM, 0600, (gid_t)-1, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_listener_listen(&l, 1, NULL), 0);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	CU_ASSERT_EQUAL(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
@@ -102,9 +120,68 @@ test_not_a_socket(void)
 	struct vuc_listener l;
 
 	close(open(path, O_CREAT | O_CLOEXEC, 0600));
-	CU_ASSERT_EQUAL(vuc_listener_bind(&l, path, SOCK_STREAM, 0600, &err), -EEXIST);
+	CU_ASSERT_EQUAL(vuc_listener_bind(&l, path, SOCK_STREAM, 0600, (gid_t)-1, &err), -EEXIST);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "exists and is not a socket"));
 	CU_ASSERT_EQUAL(unlink(path), 0);
+}
+
+static char victim[sizeof(folder) + 2];
+
+static void
+replace_by_link(void)
+{
+	CU_ASSERT_EQUAL(symlink(victim, path), 0);
+}
+
+static void
+replace_by_file(void)
+{
+	CU_ASSERT_EQUAL(link(victim, path), 0);
+}
+
+static void
+replace_by_nothing(void)
+{
+}
+
+/* The owner of the folder replaces the path between two system calls: nothing else gets its mode
+ * and its group. */
+static void
+test_replaced(void)
+{
+	static const struct {
+		void (*replace)(void);
+		mode_t victim; /* its type */
+		int rc;
+	} rows[] = {
+		{replace_by_link, S_IFREG, -ESTALE},
+		{replace_by_link, S_IFSOCK, -ESTALE},
+		{replace_by_file, S_IFREG, -ESTALE},
+		{replace_by_file, S_IFSOCK, -ESTALE},
+		{replace_by_nothing, S_IFREG, -ENOENT},
+	};
+	const unsigned int before = fd_count();
+
+	snprintf(victim, sizeof(victim), "%s/v", folder);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct vuc_error err = {""};
+		struct vuc_listener l;
+		struct stat st, now;
+
+		CU_ASSERT_EQUAL_FATAL(mknod(victim, rows[i].victim | 0600, 0), 0);
+		CU_ASSERT_EQUAL(stat(victim, &st), 0);
+		replace = rows[i].replace;
+		CU_ASSERT_EQUAL(vuc_listener_bind(&l, path, SOCK_STREAM, 0666, getegid(), &err),
+			rows[i].rc);
+		replace = NULL;
+		CU_ASSERT_PTR_EQUAL(strstr(err.text, path), err.text);
+		CU_ASSERT_EQUAL(l.fd, -1);
+		CU_ASSERT_EQUAL(stat(victim, &now), 0);
+		CU_ASSERT_EQUAL(now.st_mode, st.st_mode);
+		unlink(path);
+		CU_ASSERT_EQUAL(unlink(victim), 0);
+	}
+	CU_ASSERT_EQUAL(fd_count(), before);
 }
 
 int
@@ -116,6 +193,7 @@ main(void)
 		{"a socket that a process has is left alone", test_used},
 		{"one that no process has is replaced, and only one's own removed", test_stale},
 		{"a file that is not a socket is left alone", test_not_a_socket},
+		{"what another process puts in its place keeps its mode", test_replaced},
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {
