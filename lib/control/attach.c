@@ -115,7 +115,6 @@ vmm_claim_device(struct control_vmm *v, const char *name, uint64_t end_ms, struc
 		v->told = d->silent_ms != 0 ? VUC_SHM_SILENT : VUC_SHM_ATTACHED;
 		if (v->link == NULL)
 			claim_learned(v, d);
-		atomic_store_explicit(&v->link->kept_files, 0, memory_order_relaxed);
 		v->attached_ms = vuc_clock_ms();
 		d->since_ms = v->attached_ms;
 		d->dropped = control_count_dropped(d);

@@ -145,7 +145,8 @@ restore_check_files(struct device_restore *o)
 			if (i < 64 && (o->kept_files >> i & 1) != 0 &&
 				!is_same_file(r->fds[k], *fresh))
 				return vuc_error_set(&o->err, -EXDEV,
-					"region %u is in another file than the one that is mapped",
+					"region %u is in another file than the one that its VMM has mapped "
+					"and cannot map anew: start the server with the same file, or the VMM again",
 					i);
 		}
 	}

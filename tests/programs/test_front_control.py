@@ -130,10 +130,10 @@ def test_held_read(exported, folder):
 
 def test_reply_in_time(exported, folder):
     """A read that is held for ever is answered with an error, and the stream goes on."""
-    one = exported(FOREVER + 'reply-ms = 100\n', f'--bar-file={folder}')
+    one = exported(FOREVER + 'reply-ms = 1500\n', f'--bar-file={folder}')
     vmm = one.attach()
     one.lose()
-    for _ in range(3):
+    for _ in range(2):
         assert vmm.read(BAR0, 0, 4) == -110
         assert vmm.get(CONFIG, 0, 4) == 0x76637675
     one.server.start(f'--bar-file={folder}')
@@ -144,7 +144,7 @@ def test_reply_in_time(exported, folder):
 def test_hung(exported):
     """So is one that a server does not answer, and whatever the VMM's thread waits for; what comes
     behind that, too."""
-    one = exported(HOUR + 'reply-ms = 100\n')
+    one = exported(HOUR + 'reply-ms = 1500\n')
     vmm = one.attach()
     one.server.signal(signal.SIGSTOP)
     assert vmm.read(BAR0, 0, 4) == -110
@@ -197,7 +197,7 @@ def test_nothing_learned(exported):
 def test_another_file(exported, folder):
     """A mapping that nobody can change is not left behind: the device stays away until the file is
     back."""
-    one = exported(FOREVER + 'reply-ms = 100\n', f'--bar-file={folder}')
+    one = exported(FOREVER + 'reply-ms = 1500\n', f'--bar-file={folder}')
     vmm = one.attach()
     one.server.restart()
     rig.eventually(lambda: one.row()['reason'] is not None and 'another file' in one.row()['reason'])
@@ -344,7 +344,7 @@ def test_gone_before_its_answer(exported):
 
 def test_detached_meanwhile(exported):
     """Descriptors of a request that the thread has not begun with are closed."""
-    one = exported('reply-ms = 100\n' + HOUR, '--fault=drop@dma_map')
+    one = exported('reply-ms = 1500\n' + HOUR, '--fault=drop@dma_map')
     with contextlib.closing(raw(one.path)) as client:
         send_map(client, 1, 0, 'leaked')
         assert client.receive().error == -110
@@ -353,14 +353,3 @@ def test_detached_meanwhile(exported):
         one.daemon.await_state('d0', 'free')
     files = f'/proc/{one.daemon.pid}/fd'
     assert not [fd for fd in os.listdir(files) if 'leaked' in os.readlink(f'{files}/{fd}')]
-
-
-def test_files_of_the_last_vmm(exported, folder):
-    """The next VMM has mapped nothing: its device returns with any file."""
-    one = exported(FOREVER + 'reset = trust\n', f'--bar-file={folder}')
-    one.attach().close()
-    one.daemon.await_state('d0', 'free')
-    with contextlib.closing(raw(one.path)):
-        one.lose()
-        one.server.start()
-        one.await_return()
