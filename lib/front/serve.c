@@ -45,6 +45,7 @@ struct front_server {
 	_Atomic bool thread;          /* whose turn it is */
 	bool attends;                 /* the poller looks after it */
 	struct front_request pending; /* handed over with the turn */
+	int pending_fds[FRONT_MAX_FDS];
 	bool has_pending;
 	int error; /* of the socket, that has ended the connection */
 	unsigned int looks;
@@ -361,18 +362,31 @@ server_look_at_end(struct front_server *s)
 	return true;
 }
 
+/* Returns as front_next(). The machine keeps descriptors of one request, which may soon be one that
+ * it refuses, so those of what is pending are copied. */
+static int
+server_next(struct front_server *s)
+{
+	struct front_request *r = &s->pending;
+	int rc = front_next(s->opts.front, r);
+
+	s->has_pending = rc == 1;
+	if (rc == 1 && r->nr_fds > 0) {
+		memcpy(s->pending_fds, r->fds, r->nr_fds * sizeof(*r->fds));
+		r->fds = s->pending_fds;
+	}
+	return rc;
+}
+
 static void
 server_take_requests(struct front_server *s)
 {
-	struct front_request *r = &s->pending;
-	int rc = s->has_pending ? 1 : front_next(s->opts.front, r);
+	int rc = s->has_pending ? 1 : server_next(s);
 
-	while (rc == 1 && r->kind == FRONT_ACCESS) {
-		s->has_pending = false;
-		server_access(s, r);
-		rc = front_next(s->opts.front, r);
+	while (rc == 1 && s->pending.kind == FRONT_ACCESS) {
+		server_access(s, &s->pending);
+		rc = server_next(s);
 	}
-	s->has_pending = rc == 1;
 }
 
 /* Carry out what there is, up to what is the thread's. What is sent makes room for more. */
@@ -549,7 +563,7 @@ front_server_pass(struct front_server *s)
 void
 front_server_receive(struct front_server *s)
 {
-	while (server_receive(s) > 0)
+	while (!s->has_pending && server_receive(s) > 0)
 		continue;
 }
 
@@ -578,8 +592,7 @@ front_server_next(struct front_server *s, struct front_request *r)
 	rc = s->has_pending ? 1 : 0;
 
 	while (rc == 0) {
-		rc = front_next(s->opts.front, &s->pending);
-		s->has_pending = rc == 1;
+		rc = server_next(s);
 		if (rc != 0)
 			break;
 		rc = server_receive(s);

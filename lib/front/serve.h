@@ -51,8 +51,9 @@ int front_server_pass(struct front_server *s);
  */
 int front_server_next(struct front_server *s, struct front_request *r);
 
-/* In the thread's turn: receive what has come, so that its time runs. What the last request points
- * to is not valid any more; its end is seen by front_server_next(). */
+/* In the thread's turn: receive what has come, so that its time runs, unless a request is handed
+ * over already. What the last request points to is not valid any more; its end is seen by
+ * front_server_next(). */
 void front_server_receive(struct front_server *s);
 
 /* In the thread's turn: forget a request that has been handed over and is late. Its descriptors are

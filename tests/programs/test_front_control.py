@@ -194,6 +194,26 @@ def test_nothing_learned(exported):
     assert one.attach().reg('ID') == 0x52637576
 
 
+def test_memory_that_waits(exported):
+    """Of mappings that wait behind one that a server does not answer, nothing is left open."""
+    one = exported(HOUR + 'reply-ms = 100\n')
+    vmm = one.attach()
+    one.server.signal(signal.SIGSTOP)
+    assert vmm.transaction([vmm.map_section(1 << 40, PAGE, vmm.memory)]) == [-110]
+    memory = os.memfd_create('waits')
+    os.ftruncate(memory, PAGE)
+    vmm.fds.append(memory)
+    for _ in range(10):
+        numbers = [vmm.map_section(i << 40, PAGE, memory) for i in range(2, 5)]
+        assert vmm.transaction(numbers) == [-110] * 3
+    folder = f'/proc/{one.daemon.pid}/fd'
+
+    def is_left():
+        return any('waits' in os.path.realpath(f'{folder}/{fd}') for fd in os.listdir(folder))
+    rig.eventually(lambda: not is_left())
+    one.server.signal(signal.SIGCONT)
+
+
 def test_another_file(exported, folder):
     """A mapping that nobody can change is not left behind: the device stays away until the file is
     back."""
