@@ -204,10 +204,12 @@ leaving_give_up_link(
 	}
 	if (current && rc != 0)
 		d->reason = *err;
-	if (kept)
+	if (kept) {
+		atomic_store_explicit(&link->kept_files, 0, memory_order_relaxed);
 		v->link = NULL;
-	else if (d->removing)
+	} else if (d->removing) {
 		control_hurry_removal(d);
+	}
 	/* One that is closed in any case need not have let go before. */
 	d->renewing = current && !kept && (rc == 0 || d->reset != VUC_CONTROL_RESET_TRUST);
 	pthread_mutex_unlock(&v->control->lock);

@@ -228,6 +228,20 @@ def test_another_file(exported, folder):
     assert vmm.reg('ID') == 0x52637576
 
 
+def test_file_of_last_vmm(exported, folder):
+    """The next VMM, which has mapped nothing, has its device back with any file."""
+    one = exported(FOREVER + 'reset = trust\n', f'--bar-file={folder}')
+    one.attach().close()
+    one.daemon.await_state('d0', 'free')
+    vmm = Qemu(one.path)
+    one.vmms.append(vmm)
+    vmm.negotiate()
+    one.lose()
+    one.server.start()
+    one.await_return()
+    assert vmm.reg('ID') == 0x52637576
+
+
 def test_nothing_mapped(exported):
     """With map = none there is no file to be kept."""
     one = exported(FOREVER + 'map = none\n')
