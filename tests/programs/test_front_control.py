@@ -196,14 +196,14 @@ def test_nothing_learned(exported):
 
 def test_memory_that_waits(exported):
     """Of mappings that wait behind one that a server does not answer, nothing is left open."""
-    one = exported(HOUR + 'reply-ms = 100\n')
+    one = exported(HOUR + 'reply-ms = 1500\n')
     vmm = one.attach()
     one.server.signal(signal.SIGSTOP)
     assert vmm.transaction([vmm.map_section(1 << 40, PAGE, vmm.memory)]) == [-110]
     memory = os.memfd_create('waits')
     os.ftruncate(memory, PAGE)
     vmm.fds.append(memory)
-    for _ in range(10):
+    for _ in range(2):
         numbers = [vmm.map_section(i << 40, PAGE, memory) for i in range(2, 5)]
         assert vmm.transaction(numbers) == [-110] * 3
     folder = f'/proc/{one.daemon.pid}/fd'
