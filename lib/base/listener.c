@@ -32,6 +32,8 @@ listener_check_unused(const struct vuc_listener *l, struct vuc_error *err)
 	rc = connect(fd, (const struct sockaddr *)&l->address, sizeof(l->address));
 	if (rc != 0 && (errno == ECONNREFUSED || errno == ENOENT))
 		rc = 0;
+	else if (rc != 0 && errno == EACCES)
+		rc = listener_fail(l, errno, "exists: connect", err);
 	else
 		rc = vuc_error_set(err, -EADDRINUSE, "%s: another process serves this socket",
 			l->address.sun_path);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,6 +185,27 @@ test_replaced(void)
 	CU_ASSERT_EQUAL(fd_count(), before);
 }
 
+/* Whether a process has it is not known then. Root may connect to all. */
+static void
+test_forbidden(void)
+{
+	const bool root = geteuid() == 0;
+	struct vuc_error err = {""};
+	struct vuc_listener first, second;
+
+	CU_ASSERT_EQUAL_FATAL(vuc_listener_bind(&first, path, SOCK_STREAM, 0, (gid_t)-1, NULL), 0);
+	CU_ASSERT_EQUAL(chmod(path, 0), 0);
+	if (root) {
+		CU_ASSERT_EQUAL(chmod(folder, 0711), 0);
+		CU_ASSERT_EQUAL_FATAL(seteuid(65534), 0);
+	}
+	CU_ASSERT_EQUAL(vuc_listener_bind(&second, path, SOCK_STREAM, 0, (gid_t)-1, &err), -EACCES);
+	if (root)
+		CU_ASSERT_EQUAL_FATAL(seteuid(0), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, ": exists: connect: Permission denied"));
+	vuc_listener_close(&first);
+}
+
 int
 main(void)
 {
@@ -194,6 +216,7 @@ main(void)
 		{"one that no process has is replaced, and only one's own removed", test_stale},
 		{"a file that is not a socket is left alone", test_not_a_socket},
 		{"what another process puts in its place keeps its mode", test_replaced},
+		{"so is a socket that may not be connected to", test_forbidden},
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {
