@@ -245,7 +245,8 @@ slot_submit(struct front_server *s, struct front_access_slot *slot)
 }
 
 /* Put what was known last into a read of config space. Returns whether it is one, and is known. A
- * VMM that reads all of it finds no extended capabilities, of which nothing is kept. */
+ * VMM that reads more than the standard part finds no extended capabilities, of which nothing is
+ * kept: that is better than 960 registers, each of which takes the device's timeout. */
 static bool
 slot_recall(struct front_server *s, struct front_access_slot *slot)
 {
@@ -253,9 +254,11 @@ slot_recall(struct front_server *s, struct front_access_slot *slot)
 
 	if (slot->write || slot->region != VFIO_PCI_CONFIG_REGION_INDEX)
 		return false;
-	if (slot->offset < STANDARD_CONFIG && slot->count > STANDARD_CONFIG - slot->offset)
-		known = (uint32_t)(STANDARD_CONFIG - slot->offset);
 	memset(slot->data, 0, slot->count);
+	if (slot->offset >= STANDARD_CONFIG)
+		return true;
+	if (slot->count > STANDARD_CONFIG - slot->offset)
+		known = (uint32_t)(STANDARD_CONFIG - slot->offset);
 	return vuc_device_record_read_config(s->opts.dev, slot->offset, slot->data, known) == 0;
 }
 

@@ -236,6 +236,8 @@ def test_silent_server(front):
         assert vmm.get(CONFIG, 0, 4) == 0x76637675
         assert vmm.get(CONFIG, 0x10, 4) & ~0xf == 0xe0000000
     assert vmm.read(CONFIG, 0x34, 256 - 0x34) == known[0x34:]
+    for offset in range(0x100, 0x1000, 4):
+        assert vmm.get(CONFIG, offset, 4) == 0
     os.kill(vmm.server.pid, signal.SIGCONT)
     vmm.daemon.await_state('d0', 'attached')
     vmm.set(CONFIG, 0x9c, 1, 0x5a)
