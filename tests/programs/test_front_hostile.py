@@ -172,7 +172,9 @@ class Worlds:
     def close(self):
         if self.world:
             world, self.world = self.world, None
+            status = world.daemon.stop()
             world.close()
+            assert status == 0, world.daemon.err.decode()
 
 
 @pytest.fixture(name='worlds', scope='module')

@@ -2,7 +2,6 @@
 """A stock VMM and the server behind its device: killed again and again, away when the VMM starts, or
 one that leaves out a reply of any kind."""
 
-import contextlib
 import os
 
 import pytest
@@ -30,7 +29,7 @@ def check_all(vmm):
     vmm.take_events()
     for vector in (0, 7):
         vmm.set_reg('IRQ_TRIGGER', vector)
-        assert vmm.await_event(MSIX, vector) == 1
+        assert vmm.await_event(MSIX, vector) >= 1  # once more by a return
 
 
 def await_return(vmm):
@@ -51,13 +50,15 @@ def test_killed(exported, kind, folder):
         one.server.restart(f'--bar-file={folder}')
         await_return(vmm)
         one.await_return()
+        for vector in range(8):  # each comes by the return
+            assert vmm.await_event(MSIX, vector) == 1
         assert vmm.get(CONFIG, 4, 2) & 7 == 6
         assert vmm.get(CONFIG, 0x9c, 4) == 0x11223344
         check_all(vmm)
         leaks.look(number, vucd=one.daemon.pid)
     vmm.detach()
     one.daemon.await_state('d0', 'free')
-    assert one.daemon.stop() == 0
+    assert one.daemon.stop() == 0, one.daemon.err.decode()
 
 
 def test_changes_while_away(exported, folder):
@@ -80,7 +81,7 @@ def test_changes_while_away(exported, folder):
     assert vmm.await_event(MSIX, 102) == 1
 
 
-@pytest.mark.parametrize('fault', ['region_read#40', 'region_write#40', 'device_set_irqs#30', 'dma_map#4',
+@pytest.mark.parametrize('fault', ['region_read#8000', 'region_write#40', 'device_set_irqs#30', 'dma_map#4',
                                    'dma_unmap', 'device_reset#2'])
 def test_lost_reply(exported, fault, folder):
     """QEMU has an error instead, in time, and keeps its device."""
@@ -88,8 +89,9 @@ def test_lost_reply(exported, fault, folder):
                    f'--bar-file={folder}', f'--fault=drop@{fault}')
     vmm = one.attach()
     vmm.enable_msix()
+    for _ in range(12):  # 1,024 registers each, as the daemon itself reads them before
+        vmm.read(CONFIG, 0, 4096)
     for _ in range(20):
-        vmm.read(BAR0, RAM_WINDOW, 8)
         vmm.write(BAR0, RAM_WINDOW, bytes(8))
         vmm.assign(MSIX, 3, [vmm.new_eventfd(MSIX, 3)])
         vmm.transaction([vmm.map_section(1 << 32, PAGE, vmm.memory, 0)])
@@ -101,20 +103,11 @@ def test_lost_reply(exported, fault, folder):
 
 
 def test_start_while_away(exported, folder):
-    """A VMM starts while the server is away: it gets its device, or is disconnected with a reason."""
+    """A VMM starts while the server is away: it sees the device as it was."""
     one = exported(FOREVER + REPLY, f'--bar-file={folder}')
     one.lose()
-    vmm = Qemu(one.path)
-    one.vmms.append(vmm)
-    with contextlib.suppress(AssertionError, BrokenPipeError, ConnectionResetError):
-        vmm.attach()
-    if not vmm.regions:
-        one.daemon.await_output('device d0 is away', 'err')
-        one.server.start(f'--bar-file={folder}')
-        one.daemon.await_state('d0', 'free')
-        vmm = one.attach()
-    else:
-        one.server.start(f'--bar-file={folder}')
+    vmm = one.attach()
+    one.server.start(f'--bar-file={folder}')
     await_return(vmm)
     vmm.enable_msix()
     check_all(vmm)
