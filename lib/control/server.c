@@ -83,14 +83,24 @@ device_take_link(struct control_device *d, struct control_link *link)
 	return d->generation;
 }
 
-/* A VMM may attach, leave and have the connection closed as soon as the lock is let go. */
-static void
+/*
+ * A VMM may attach, leave and have the connection closed as soon as the lock is let go. Returns
+ * NULL; or the connection of a VMM that has come meanwhile, and has got what was known of the
+ * device: this one is to take its place.
+ */
+static struct control_link *
 device_connected(struct control_device *d, struct control_link *link)
 {
 	struct vuc_control *c = d->control;
+	struct control_link *kept;
 	uint64_t generation;
 
 	pthread_mutex_lock(&c->lock);
+	kept = device_kept_link(d);
+	if (kept != NULL) {
+		pthread_mutex_unlock(&c->lock);
+		return kept;
+	}
 	generation = device_take_link(d, link);
 	/* It has the connection before, which is of no use any more. */
 	if (d->vmm != NULL)
@@ -99,6 +109,7 @@ device_connected(struct control_device *d, struct control_link *link)
 	pthread_mutex_unlock(&c->lock);
 	control_log(&c->log, VUC_LOG_NOTICE, "%s: connected to %s, generation %" PRIu64, d->name,
 		d->path, generation);
+	return NULL;
 }
 
 /* With the lock held: a reset that has ended the server is why it is away, whatever is seen
@@ -260,22 +271,19 @@ link_opened(void *arg, int status, const struct vuc_error *err)
 	struct control_device *d = link->device;
 
 	atomic_store_explicit(&d->resetting, false, memory_order_relaxed);
-	/* A VMM may have come by now, and have got what was known of the device. */
+	/* A daemon that was killed may have left it as its VMM had it. */
+	if (status == 0 && d->generation == 0)
+		control_bar0_clear(d);
 	if (status == 0 && link->restore.old == NULL)
-		link->restore.old = device_find_kept(d);
+		link->restore.old = device_connected(d, link);
 	if (status == 0 && link->restore.old != NULL) {
 		control_restore_start(link, link_restored);
 		return;
 	}
 	d->coming = NULL;
-	if (status == 0) {
-		/* A daemon that was killed may have left it as its VMM had it. */
-		if (d->generation == 0)
-			control_bar0_clear(d);
-		device_connected(d, link);
-	} else if (!atomic_load_explicit(&d->stop, memory_order_relaxed) && status != -ECANCELED) {
+	if (status != 0 && !atomic_load_explicit(&d->stop, memory_order_relaxed) &&
+		status != -ECANCELED)
 		device_not_opened(d, status, err);
-	}
 	control_look_at(d);
 }
 
