@@ -73,6 +73,7 @@ static const struct vucctl_field fields[] = {
 	{"VMM", "", .format = format_vmm},
 	{"QUEUES", "", true, .format = format_queues},
 	{"SOCKET", "socket"},
+	{"EXPORT", "export", .nullable = true},
 	{0},
 };
 

@@ -386,21 +386,33 @@ vucd_config_has_poller(const struct vucd_config *config, const char *name)
 	return name[0] == '\0' || find_line(config, &vucd_section_poller, name) != 0;
 }
 
-/* No two devices have the same path in a key. */
+const char *
+vucd_device_key_of(const struct vucd_device_config *device, const char *path)
+{
+	if (path[0] == '\0')
+		return NULL;
+	if (strcmp(device->socket, path) == 0)
+		return "socket";
+	return strcmp(device->export_path, path) == 0 ? "export" : NULL;
+}
+
+/* The path of a device's key is in no other key, of this device or of one before it. */
 static void
 check_path(const struct vucd_config *config, const struct vucd_device_config *device,
-	const char *key, size_t offset, struct vucd_report *report)
+	const char *key, const char *path, struct vucd_report *report)
 {
 	const struct vucd_section *section = &vucd_section_device;
-	const char *path = (const char *)device + offset;
 	const struct vucd_device_config *other;
 
-	for (other = config->devices; other < device; other++) {
-		if (path[0] == '\0' || strcmp((const char *)other + offset, path) != 0)
+	for (other = config->devices; other <= device; other++) {
+		const char *its = vucd_device_key_of(other, path);
+
+		if (its == NULL || (other == device && strcmp(its, key) == 0))
 			continue;
 		vucd_report(report, vucd_key_line(section, device, key),
-			"[device %s] %s = %s: [device %s] in line %u has it already", device->name,
-			key, path, other->name, vucd_key_line(section, other, key));
+			"[device %s] %s = %s: [device %s] in line %u has it already, as %s",
+			device->name, key, path, other->name, vucd_key_line(section, other, its),
+			its);
 		break;
 	}
 }
@@ -422,9 +434,8 @@ check_device(const struct vucd_config *config, const struct vucd_device_config *
 			"[device %s] poller = %s: there is no such poller", device->name,
 			device->poller);
 	/* Servers have one client at a time. */
-	check_path(config, device, "socket", offsetof(struct vucd_device_config, socket), report);
-	check_path(
-		config, device, "export", offsetof(struct vucd_device_config, export_path), report);
+	check_path(config, device, "socket", device->socket, report);
+	check_path(config, device, "export", device->export_path, report);
 }
 
 /* ---- the file ---- */

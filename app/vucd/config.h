@@ -89,9 +89,9 @@ struct vucd_device_config {
 	uint32_t after_hold; /* enum vuc_control_after_hold */
 	uint32_t fence;      /* a switch */
 	uint32_t release_ms;
-	uint32_t map;       /* enum vuc_control_map */
-	uint32_t keep_bar0; /* a switch */
-	uint32_t recover;   /* enum vuc_control_recover */
+	uint32_t map;                     /* enum vuc_control_map */
+	uint32_t keep_bar0;               /* a switch */
+	uint32_t recover;                 /* enum vuc_control_recover */
 	char export_path[VUCD_PATH_SIZE]; /* "": it is not exported */
 	uint32_t export_mode;
 	uint32_t export_group; /* VUCD_NO_ID: not changed */
@@ -226,6 +226,9 @@ void vucd_config_check_machine(const struct vucd_config *config, struct vucd_rep
 
 /* Whether there is a poller of this name; "" is any. */
 bool vucd_config_has_poller(const struct vucd_config *config, const char *name);
+
+/* The key of a device with this path, "socket" or "export"; NULL: none has it. */
+const char *vucd_device_key_of(const struct vucd_device_config *device, const char *path);
 
 /* What to say of a device whose retry-max-ms is below its retry-min-ms. */
 #define VUCD_TIMES_DISAGREE "retry-min-ms = %u is more than retry-max-ms = %u"

@@ -74,6 +74,30 @@ check_nr_spinning(const struct vucd_config *config, struct vucd_report *report)
 			nr, CPU_COUNT(&set));
 }
 
+/* The daemon makes its own directory, and no other one. */
+static void
+check_export(const struct vucd_device_config *device, const struct vucd_run_dir *dir,
+	struct vucd_report *report)
+{
+	unsigned int line = vucd_key_line(&vucd_section_device, device, "export");
+	const char *path = device->export_path;
+	const char *own = vucd_run_dir_name_of(dir, path);
+	char folder[VUCD_PATH_SIZE];
+	struct stat st;
+
+	if (path[0] == '\0')
+		return;
+	if (own != NULL)
+		vucd_report(report, line, "[device %s] export = %s: vucd itself has it, as %s",
+			device->name, path, own);
+	else if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+		vucd_report(report, line, "[device %s] export = %s: exists and is not a socket",
+			device->name, path);
+	else if (!vucd_has_folder(path, folder) && strcmp(folder, dir->path) != 0)
+		vucd_report(report, line, "[device %s] export = %s: there is no folder %s",
+			device->name, path, folder);
+}
+
 /* Servers may make their folders when they start, which is not known now. */
 static void
 check_folders(const struct vucd_config *config, struct vucd_report *report)
@@ -81,6 +105,7 @@ check_folders(const struct vucd_config *config, struct vucd_report *report)
 	const char *directory = config->settings.directory;
 	const char *traces = config->settings.trace_directory;
 	char folder[VUCD_PATH_SIZE];
+	struct vucd_run_dir dir;
 	struct vuc_error err;
 	struct stat st;
 	unsigned int i;
@@ -89,7 +114,7 @@ check_folders(const struct vucd_config *config, struct vucd_report *report)
 		vucd_report(report,
 			vucd_key_line(&vucd_section_vucd, &config->settings, "trace-directory"),
 			"[vucd] trace-directory = %s: there is no such folder", traces);
-	if (vucd_run_dir_check(&config->settings, &err) != 0)
+	if (vucd_run_dir_check(&dir, &config->settings, &err) != 0)
 		vucd_report(report,
 			vucd_key_line(&vucd_section_vucd, &config->settings, "directory"),
 			"[vucd] directory = %s%s", directory[0] != '\0' ? "" : "auto: ", err.text);
@@ -101,6 +126,7 @@ check_folders(const struct vucd_config *config, struct vucd_report *report)
 				vucd_key_line(&vucd_section_device, device, "socket"),
 				"[device %s] socket = %s: there is no folder %s", device->name,
 				device->socket, folder);
+		check_export(device, &dir, report);
 	}
 }
 

@@ -121,7 +121,7 @@ service_manager_notify(const char *state)
 
 /* ---- the configuration's devices ---- */
 
-/* Tell the service manager and the log that all devices have been added. Their servers may take
+/* Tell the service manager and the log that the devices have been added. Their servers may take
  * their time, and no other device or VMM waits for that. */
 static void
 daemon_report_ready(struct vucd_daemon *d)
@@ -130,9 +130,9 @@ daemon_report_ready(struct vucd_daemon *d)
 	int rc;
 
 	snprintf(state, sizeof(state), "READY=1\nSTATUS=pollers: %u, devices: %u", d->pollers.nr,
-		d->config->nr_devices);
+		d->devices.nr_known);
 	vucd_log(d->log, VUC_LOG_NOTICE, "ready, pollers: %u, devices: %u, VMMs at %s",
-		d->pollers.nr, d->config->nr_devices, d->vmm_socket);
+		d->pollers.nr, d->devices.nr_known, d->vmm_socket);
 	rc = service_manager_notify(state);
 	if (rc != 0)
 		vucd_log(d->log, VUC_LOG_WARNING, "cannot notify the service manager: %s",
@@ -155,8 +155,10 @@ add_devices(struct vucd_daemon *d)
 	unsigned int i;
 
 	d->coming = d->config->nr_devices;
+	d->devices.severity = VUC_LOG_ERROR;
 	for (i = 0; i < d->config->nr_devices; i++)
 		vucd_devices_add(&d->devices, &d->config->devices[i], device_tried, d);
+	d->devices.severity = VUC_LOG_WARNING;
 }
 
 /* ---- start and stop ---- */
@@ -284,7 +286,8 @@ start_pollers(struct vucd_daemon *d, struct vuc_error *err)
 static int
 start_devices(struct vucd_daemon *d, struct vuc_error *err)
 {
-	d->devices = (struct vucd_devices){.pollers = &d->pollers, .loop = &d->loop, .log = d->log};
+	d->devices = (struct vucd_devices){
+		.pollers = &d->pollers, .loop = &d->loop, .log = d->log, .dir = &d->dir};
 	d->reload.devices = &d->devices;
 	return daemon_fail(err, "devices", vucd_devices_init(&d->devices));
 }

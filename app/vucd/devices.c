@@ -39,7 +39,7 @@ static void
 change_end(const struct change *change, int rc, const char *why)
 {
 	if (rc != 0)
-		vucd_log(change->devices->log, VUC_LOG_WARNING, "cannot %s device %s: %s",
+		vucd_log(change->devices->log, change->devices->severity, "cannot %s device %s: %s",
 			change->kind, change->name, why);
 	change->done(change->arg, rc, rc != 0 ? why : "");
 }
@@ -185,24 +185,35 @@ start_adding(struct change *change, const struct vucd_device_config *config,
 		change->devices->control, &opts, change_ended, change, &change->err);
 }
 
-/* Servers have one client at a time. */
+/* Paths stay as they are, in UTF-8. */
 static int
-check_socket(const struct vucd_devices *devices, const struct vucd_device_config *config,
+refuse_path(const char *key, const char *path, const char *user, const char *name, const char *as,
 	struct vuc_error *err)
 {
+	snprintf(err->text, sizeof(err->text), "%s %s is already used by %s%s, as %s", key, path,
+		user, name, as);
+	return -EADDRINUSE;
+}
+
+/* Servers have one client at a time, and a path is one socket. */
+static int
+check_path(const struct vucd_devices *devices, const struct vucd_device_config *config,
+	const char *key, const char *path, struct vuc_error *err)
+{
+	const char *as = vucd_run_dir_name_of(devices->dir, path);
 	unsigned int i;
 
+	if (as != NULL)
+		return refuse_path(key, path, "vucd itself", "", as, err);
+	as = vucd_device_key_of(config, path);
+	if (as != NULL && strcmp(as, key) != 0)
+		return refuse_path(key, path, "device ", config->name, as, err);
 	for (i = 0; i < devices->nr_known; i++) {
 		const struct vucd_device_config *known = &devices->known[i];
 
-		if (strcmp(known->socket, config->socket) == 0 &&
-			strcmp(known->name, config->name) != 0) {
-			/* Paths stay as they are, in UTF-8. */
-			snprintf(err->text, sizeof(err->text),
-				"socket %s is already used by device %s", config->socket,
-				known->name);
-			return -EADDRINUSE;
-		}
+		as = vucd_device_key_of(known, path);
+		if (as != NULL && strcmp(known->name, config->name) != 0)
+			return refuse_path(key, path, "device ", known->name, as, err);
 	}
 	return 0;
 }
@@ -214,8 +225,10 @@ device_add(struct change *change, const struct vucd_device_config *config)
 	const struct vucd_poller *poller =
 		vucd_pollers_choose(devices->pollers, config->poller, devices->control);
 	struct vucd_device_config *known;
-	int rc = check_socket(devices, config, &change->err);
+	int rc = check_path(devices, config, "socket", config->socket, &change->err);
 
+	if (rc == 0)
+		rc = check_path(devices, config, "export", config->export_path, &change->err);
 	if (poller == NULL)
 		return vuc_error_set(
 			&change->err, -ENOENT, "there is no poller %s", config->poller);

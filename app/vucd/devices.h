@@ -13,6 +13,7 @@
 #include "loop.h"
 #include "mailbox.h"
 #include "pollers.h"
+#include "run_dir.h"
 
 /* The end of what takes time. why is valid during the call, and "" with 0. */
 typedef void (*vucd_done_fn)(void *arg, int rc, const char *why);
@@ -20,8 +21,10 @@ typedef void (*vucd_done_fn)(void *arg, int rc, const char *why);
 struct vucd_devices {
 	struct vuc_control *control;
 	struct vucd_pollers *pollers;
-	struct vucd_log *log; /* gets what fails */
-	bool closed;          /* the daemon is stopping: nothing is begun any more */
+	struct vucd_log *log;        /* gets what fails */
+	enum vuc_log_level severity; /* of that */
+	const struct vucd_run_dir *dir;
+	bool closed; /* the daemon is stopping: nothing is begun any more */
 	struct vucd_loop *loop;
 	struct vuc_mailbox mailbox; /* for changes that have ended */
 	struct vucd_watch watch;    /* of the mailbox */
@@ -30,7 +33,7 @@ struct vucd_devices {
 	unsigned int nr_known;
 };
 
-/* control, pollers, log and loop are set. Returns 0 or a negative errno. */
+/* control, pollers, log, dir and loop are set. Returns 0 or a negative errno. */
 int vucd_devices_init(struct vucd_devices *devices);
 
 /* Behind the end of the control plane, which has ended all changes. */

@@ -137,11 +137,16 @@ run_dir_take(struct vucd_run_dir *dir, const struct vucd_settings *settings, str
 }
 
 int
-vucd_run_dir_check(const struct vucd_settings *settings, struct vuc_error *err)
+vucd_run_dir_check(
+	struct vucd_run_dir *dir, const struct vucd_settings *settings, struct vuc_error *err)
 {
-	char path[VUCD_PATH_SIZE], folder[VUCD_PATH_SIZE];
+	char folder[VUCD_PATH_SIZE];
+	const char *path = dir->path;
 	struct stat st;
-	int rc = run_dir_choose(path, settings, err);
+	int rc;
+
+	*dir = (struct vucd_run_dir){.fd = -1};
+	rc = run_dir_choose(dir->path, settings, err);
 
 	if (rc != 0)
 		return rc;
@@ -191,4 +196,19 @@ vucd_run_dir_socket(const struct vucd_run_dir *dir, const char *name, char path[
 	/* It fits, as the directory's path was made sure to leave room. */
 	snprintf(path, VUCD_PATH_SIZE, "%.*s/%s",
 		VUCD_PATH_SIZE - 1 - (int)sizeof(VUCD_MANAGEMENT_SOCKET), dir->path, name);
+}
+
+const char *
+vucd_run_dir_name_of(const struct vucd_run_dir *dir, const char *path)
+{
+	static const char *const names[] = {VUCD_VMM_SOCKET, VUCD_MANAGEMENT_SOCKET};
+	char own[VUCD_PATH_SIZE];
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		vucd_run_dir_socket(dir, names[i], own);
+		if (strcmp(path, own) == 0)
+			return names[i];
+	}
+	return NULL;
 }

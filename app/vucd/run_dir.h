@@ -21,7 +21,8 @@ struct vucd_run_dir {
 
 /*
  * Make the directory, or take the one that is there and belongs to the daemon's user, and lock it.
- * Only a directory that it has made, or systemd for it, is given the mode and group of the settings.
+ * Only a directory that it has made, or systemd for it, is given the mode and group of the
+ * settings.
  *
  * Returns 0; -EBUSY when another daemon has it; -EPERM when others own it or may write to it;
  * -ENOENT when there is no default; what mkdir(2) and the like say. err is filled on failure.
@@ -29,8 +30,10 @@ struct vucd_run_dir {
 int vucd_run_dir_open(
 	struct vucd_run_dir *dir, const struct vucd_settings *settings, struct vuc_error *err);
 
-/* Whether there is anything now that vucd_run_dir_open() would refuse; changes nothing. */
-int vucd_run_dir_check(const struct vucd_settings *settings, struct vuc_error *err);
+/* Whether there is anything now that vucd_run_dir_open() would refuse; changes nothing but the path
+ * of dir. */
+int vucd_run_dir_check(
+	struct vucd_run_dir *dir, const struct vucd_settings *settings, struct vuc_error *err);
 
 /* Unlock it; remove it if it was made and nothing is in it. */
 void vucd_run_dir_close(struct vucd_run_dir *dir);
@@ -38,6 +41,9 @@ void vucd_run_dir_close(struct vucd_run_dir *dir);
 /* The path of a socket in it. */
 void vucd_run_dir_socket(
 	const struct vucd_run_dir *dir, const char *name, char path[VUCD_PATH_SIZE]);
+
+/* The name of its socket with this path; NULL: it has none. */
+const char *vucd_run_dir_name_of(const struct vucd_run_dir *dir, const char *path);
 
 /* Put the folder that a path is in into folder. Returns whether it exists. */
 bool vucd_has_folder(const char *path, char folder[VUCD_PATH_SIZE]);

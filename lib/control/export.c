@@ -21,8 +21,11 @@ control_export_open(
 
 	if (rc == 0)
 		rc = vuc_listener_listen(l, BACKLOG, err);
-	if (rc != 0)
+	if (rc != 0) {
 		vuc_listener_close(l);
+		if (err != NULL)
+			vuc_error_set(err, rc, "export %s", err->text);
+	}
 	d->exported.on = rc == 0;
 	return rc;
 }

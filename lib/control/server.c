@@ -186,8 +186,8 @@ device_returned(struct control_device *d, struct control_link *link, uint64_t re
 	device_end_attempt(d);
 	pthread_mutex_unlock(&c->lock);
 	control_log(&c->log, VUC_LOG_NOTICE,
-		"%s: restored for its VMM after %" PRIu64 " ms, generation %" PRIu64 "; %" PRIu64
-		" writes were dropped",
+		"%s: restored for its VMM after %" PRIu64 " ms, generation %" PRIu64
+		"; dropped writes: %" PRIu64,
 		d->name, ms, generation, dropped);
 }
 

@@ -179,7 +179,7 @@ stock_begin(struct control_vmm *v, struct vuc_error *err)
 	v->while_waiting = stock_wait;
 	v->state = VMM_ATTACHED;
 	atomic_store_explicit(&v->nr_queues, 1, memory_order_relaxed);
-	vmm_log(v, VUC_LOG_NOTICE, "attached, by its socket");
+	vmm_log(v, VUC_LOG_NOTICE, "attached at %s", v->device->exported.listener.address.sun_path);
 	return 0;
 }
 

@@ -114,6 +114,7 @@ def test_restarted(exported, kind, folder):
         assert vmm.await_event(MSIX, 5) == 1
         vmm.take_events()
     assert one.counters()['dropped_writes'] == 3
+    one.daemon.await_output('; dropped writes: 1\n', 'err')
 
 
 def test_held_read(exported, folder):
@@ -319,6 +320,7 @@ with socket.socket(socket.AF_UNIX) as s:
         assert ended.out == text + '\n', ended.err
         one.daemon.await_state('d0', 'free')
     one.daemon.await_output('user 2 may not use device d0', 'err')
+    assert f' attached at {one.path}\n' in one.daemon.err.decode()
 
 
 # ---- a hostile or unlucky client ----

@@ -80,13 +80,13 @@ def test_default_path(all_, folder):
 def test_devices(all_, vmm):
     socket = re.escape(all_.device.socket)
     assert re.fullmatch(
-        r'NAME   STATE  SINCE                CONNECTION  POLLER  VMM  QUEUES  SOCKET\n'
-        rf'disk0  free   \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d           1  io0     -         -  {socket}\n',
+        r'NAME   STATE  SINCE                CONNECTION  POLLER  VMM  QUEUES  SOCKET +EXPORT\n'
+        rf'disk0  free   \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d           1  io0     -         -  {socket}  -\n',
         all_.run('devices').out)
     device, = all_.json('devices')['devices']
     assert (device['name'], device['state'], device['vmm']) == ('disk0', 'free', None)
     client = vmm(all_.daemon, 'disk0')
-    assert re.search(rf'  1  io0     {client.pid} .* a test       0  {socket}\n',
+    assert re.search(rf'  1  io0     {client.pid} .* a test       0  {socket}  -\n',
                      all_.run('devices').out)
     device, = all_.json('devices')['devices']
     seen = device['vmm']
@@ -166,7 +166,7 @@ def test_add_and_remove(all_):
                    '--max-dma-maps=64').out
     assert out.startswith('added late, which is away: ')
     assert '.sock: device late exists already' in all_.run('add', 'late', late, status=1).err
-    assert f'{late}\n\nlate: ' in all_.run('devices').out
+    assert f'{late}  -\n\nlate: ' in all_.run('devices').out
     assert all_.run('remove', 'late').out == ''
     assert '.sock: there is no device late' in all_.run('remove', 'late', status=1).err
     assert all_.run('remove', 'disk0').out == ''

@@ -221,7 +221,7 @@ VMM = {'pid': 7, 'uid': 4294967294, 'name': 'v', 'plane': 'shared-memory', 'queu
 
 def listed(name='a', state='free', vmm=None):
     return {'name': name, 'socket': '/s', 'poller': 'p', 'state': state, 'reason': None,
-            'since_ms': 999999999999999999, 'generation': 1, 'vmm': vmm}
+            'since_ms': 999999999999999999, 'generation': 1, 'vmm': vmm, 'export': None}
 
 
 def counted(name='a', **counters):
@@ -306,10 +306,10 @@ def test_slow_rates(folder):
 # ---- what is printed ----
 
 def test_vmm_of_unknown_user(folder):
-    answer = {'devices': [listed('a', 'attached', VMM)]}
+    answer = {'devices': [listed('a', 'attached', VMM) | {'export': '/x'}]}
     assert run(folder, ['devices'], [result(answer)], status=0)[1].out == (
-        'NAME  STATE     SINCE  CONNECTION  POLLER  VMM             QUEUES  SOCKET\n'
-        'a     attached  -               1  p       7 4294967294 v       3  /s\n')
+        'NAME  STATE     SINCE  CONNECTION  POLLER  VMM             QUEUES  SOCKET  EXPORT\n'
+        'a     attached  -               1  p       7 4294967294 v       3  /s      /x\n')
 
 
 STATUS = {

@@ -135,17 +135,27 @@ def test_crowd(vucd):
     ('[device d]\nsocket = /no/s\n[device e]\nsocket = /no/s\n[poller io1]\ncpu = 4095\n', 1, '',
      ':8: warning: [device d] socket = /no/s: there is no folder /no\n'
      '@:10: warning: [device e] socket = /no/s: there is no folder /no\n'
-     '@:10: [device e] socket = /no/s: [device d] in line 8 has it already\n'
+     '@:10: [device e] socket = /no/s: [device d] in line 8 has it already, as socket\n'
      '@:12: [poller io1] cpu = 4095: there is no such CPU, or the daemon may not use it\n'),
+    ('[device d]\nsocket = /s\nexport = DIR/run/d\n', 0, 'OK: 1 poller, 1 device\n', ''),
+    ('[device d]\nsocket = /s\nexport = DIR\n', 1, '',
+     ':9: [device d] export = DIR: exists and is not a socket\n'),
+    ('[device d]\nsocket = /s\nexport = DIR/no/d\n', 1, '',
+     ':9: [device d] export = DIR/no/d: there is no folder DIR/no\n'),
+    ('[device d]\nsocket = /s\nexport = DIR/run/vmm.sock\n[device e]\nsocket = /t\n'
+     'export = DIR/run/management.sock\n', 1, '',
+     ':9: [device d] export = DIR/run/vmm.sock: vucd itself has it, as vmm.sock\n'
+     '@:12: [device e] export = DIR/run/management.sock: vucd itself has it, as management.sock\n'),
     ('[poller io1]\ncpu = 99x\n', 1, '',
      ':8: [poller io1] cpu = 99x: expected a CPU number, auto or none\n')])
 def test_check(folder, more, status, out, err):
     path = f'{folder}/vucd.conf'
     with open(path, 'w', encoding='utf-8') as file:
         file.write(f'[poller io0]\ncpu = none\nidle = sleep\n[vucd]\ndirectory = {folder}/run\n'
-                   f'telemetry = off\n{more}')
+                   f'telemetry = off\n{more.replace("DIR", folder)}')
     check = run('--check', '--config', path)
-    assert (check.status, check.out, check.err) == (status, out, (path + err).replace('@', path) if err else '')
+    assert (check.status, check.out, check.err) == (
+        status, out, (path + err).replace('@', path).replace('DIR', folder) if err else '')
 
 
 TRY = "Try `vucd --help' or `vucd --usage' for more information.\n"
@@ -198,6 +208,31 @@ def test_late_server(refdev, vucd, folder):
     assert server.stop() == 0
     daemon.await_state('late', 'away')
     end(daemon)
+
+
+def test_export_of_another(vucd, folder):
+    """At the start, a device that cannot be exported is an error, and is not counted."""
+    daemon = vucd(f'[device a]\nsocket = {folder}/s\nexport = {folder}/a\n'
+                  f'[device b]\nsocket = {folder}/t\nexport = {folder}/no/b\n')
+    assert [device['name'] for device in daemon.do('devices.list')['devices']] == ['a']
+    for keys, why in (
+            ({'export': f'{folder}/c', 'socket': f'{folder}/c'},
+             f'export {folder}/c is already used by device c, as socket'),
+            ({'export': f'{folder}/s'}, f'export {folder}/s is already used by device a, as socket'),
+            ({'export': f'{folder}/a'}, f'export {folder}/a is already used by device a, as export'),
+            ({'socket': f'{folder}/a'}, f'socket {folder}/a is already used by device a, as export'),
+            ({'export': daemon.vmm_socket},
+             f'export {daemon.vmm_socket} is already used by vucd itself, as vmm.sock'),
+            ({'export': daemon.management},
+             f'export {daemon.management} is already used by vucd itself, as management.sock'),
+            ({'export': folder}, f'export {folder}: exists and is not a socket')):
+        refused = daemon.ask('devices.add', **({'name': 'c', 'socket': f'{folder}/u'} | keys))
+        assert refused['error']['message'] == f'Failed: {why}'
+    end(daemon)
+    log = daemon.err.decode()
+    assert f' error   cannot add device b: export {folder}/no/b: bind: No such file or directory\n' in log
+    assert ' ready, pollers: 1, devices: 1, VMMs at ' in log
+    assert f' warning cannot add device c: export {folder}: exists and is not a socket\n' in log
 
 
 def test_hung_server(vucd, folder):

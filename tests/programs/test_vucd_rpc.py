@@ -395,7 +395,7 @@ def test_socket_of_another(fresh):
     """A path is repeated as it came."""
     fresh.do('devices.add', 'a', '/no/é')
     assert fresh.ask('devices.add', 'b', '/no/é') == error(
-        FAILED, 'socket /no/é is already used by device a', errno='EADDRINUSE')
+        FAILED, 'socket /no/é is already used by device a, as socket', errno='EADDRINUSE')
 
 
 def test_log_level(fresh):
