@@ -29,6 +29,7 @@ enum call {
 	EVENTFD,
 	FALLOCATE,
 	FCHMOD,
+	FSTAT,
 	LISTEN,
 	LSTAT,
 	MEMFD,
@@ -122,6 +123,7 @@ WRAP(FALLOCATE, fallocate64, (int fd, int mode, off_t offset, off_t len), (fd, m
 WRAP(FCHMOD, fchmod, (int fd, mode_t mode), (fd, mode))
 WRAP(LISTEN, listen, (int fd, int backlog), (fd, backlog))
 WRAP(LSTAT, lstat64, (const char *path, struct stat *st), (path, st))
+WRAP(FSTAT, fstat64, (int fd, struct stat *st), (fd, st))
 WRAP(MEMFD, memfd_create, (const char *name, unsigned int flags), (name, flags))
 WRAP(SOCKET, socket, (int domain, int type, int protocol), (domain, type, protocol))
 WRAP(UNLINK, unlink, (const char *path), (path))
@@ -184,7 +186,7 @@ test_listen(void)
 		{false, SOCKET, 1, "socket"},
 		{false, FCHMOD, 1, "fchmod"},
 		{false, BIND, 1, "bind"},
-		{false, LSTAT, 2, "lstat"},
+		{false, FSTAT, 1, "fstat"},
 		{false, CHMOD, 1, "chmod"},
 		{false, LISTEN, 1, "listen"},
 		{true, SOCKET, 1, "socket"},
