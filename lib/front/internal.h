@@ -3,8 +3,6 @@
 #define VUC_FRONT_INTERNAL_H
 
 #include <assert.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <vuc/error.h>
@@ -122,6 +120,25 @@ struct front_message {
 	uint32_t len;
 	unsigned int nr_fds;
 };
+
+/* stream.c */
+
+/* Descriptors that nobody wants: they are stray then. */
+void front_drop_fd(struct front *f, int fd);
+void front_drop_fds(struct front *f, const int *fds, unsigned int nr_fds);
+
+/* End the connection for this reason, unless it has ended. Returns the error of its end. */
+int front_fail(struct front *f, int error, const char *fmt, ...)
+	__attribute__((cold, format(printf, 3, 4)));
+
+/* The message in turn. Returns whether all of it is there. */
+bool front_head_message(const struct front *f, struct front_message *m);
+
+/* When the message in turn, which is whole, has to be answered. */
+uint64_t front_head_due_ms(const struct front *f, const struct front_message *m);
+
+/* Go on to the next message; descriptors of this one are in taken. */
+void front_consume(struct front *f, const struct front_message *m);
 
 /* request.c */
 
