@@ -272,8 +272,6 @@ stock_map(struct control_vmm *v, const struct front_request *r)
 
 	if (r->nr_fds == 0)
 		stock_reply(v, r, 0);
-	else if (r->nr_fds > 1)
-		stock_reply(v, r, -EINVAL);
 	else
 		stock_change_dma(v, r, "DMA_MAP", &entry);
 }
@@ -425,15 +423,7 @@ stock_carry_out(struct control_vmm *v, const struct front_request *r)
 		rc = vmm_apply_reset(v, &err);
 		stock_answer(v, r, "DEVICE_RESET", rc, &err);
 		break;
-	case FRONT_WRITE_MULTI: /* it was never announced */
-		if (stock_may_answer(v))
-			front_reply_multi(v->stock->front, r->token, -EOPNOTSUPP, 0);
-		break;
 	case FRONT_ACCESS: /* the poller's */
-	case FRONT_FEATURE:
-	case FRONT_MIG_READ:
-	case FRONT_MIG_WRITE:
-		stock_reply(v, r, -EOPNOTSUPP);
 		break;
 	}
 }

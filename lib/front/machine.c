@@ -205,7 +205,7 @@ fill_slot(struct front *f, const struct front_message *m, struct front_request *
 		.body_len = body_len,
 		.due_ms = front_head_due_ms(f, m),
 	};
-	if (r->kind != FRONT_WRITE_MULTI && fixed_len > 0)
+	if (fixed_len > 0)
 		memcpy(slot->fixed, m->body, fixed_len);
 	if (slot->owed)
 		f->out_kept += FRONT_HEADER_SIZE + body_len;
@@ -356,18 +356,6 @@ void
 front_reply(struct front *f, unsigned int token, int status)
 {
 	front_reply_read(f, token, status, NULL);
-}
-
-void
-front_reply_multi(struct front *f, unsigned int token, int status, uint64_t done)
-{
-	struct front_slot *slot = end_request(f, token);
-
-	if (slot == NULL)
-		return;
-	if (status == 0)
-		memcpy(slot->fixed, &done, sizeof(done));
-	put_answer(f, slot, status, NULL);
 }
 
 void

@@ -84,16 +84,12 @@ struct front_opts {
 };
 
 enum front_kind {
-	FRONT_ACCESS,      /* a read or a write of a region, inside its bounds */
-	FRONT_WRITE_MULTI, /* several writes, each inside its region's bounds */
+	FRONT_ACCESS, /* a read or a write of a region, inside its bounds */
 	FRONT_DMA_MAP,
 	FRONT_DMA_UNMAP,
 	FRONT_SET_IRQS,
 	FRONT_REGION_FD, /* the reply carries the descriptor of a region: front_reply_fd() */
 	FRONT_RESET,
-	FRONT_FEATURE,
-	FRONT_MIG_READ,
-	FRONT_MIG_WRITE,
 };
 
 /* Region, offset and count are in bounds, but whether a region takes this size or alignment is for
@@ -104,12 +100,6 @@ struct front_access {
 	uint32_t count; /* 1 to max_data */
 	uint64_t offset;
 	const uint8_t *data; /* of a write, inside the machine's buffer */
-};
-
-struct front_write_multi {
-	uint32_t nr_writes;
-	const uint8_t *entries; /* struct vfio_user_write_multi_entry, not aligned; each of 1 to 8
-				   bytes */
 };
 
 /* addr and size are not empty and end within 64 bits. With no descriptor among the request's the
@@ -141,14 +131,6 @@ struct front_set_irqs {
 	const uint8_t *indexes; /* see front_irq_fd() */
 };
 
-/* Data of a feature or of migration, as the client has sent it. */
-struct front_data {
-	uint32_t argsz;
-	uint32_t flags; /* of a feature; size of FRONT_MIG_READ and FRONT_MIG_WRITE */
-	uint32_t len;
-	const uint8_t *data;
-};
-
 struct front_request {
 	unsigned int token; /* names it in the answer */
 	enum front_kind kind;
@@ -157,12 +139,10 @@ struct front_request {
 	unsigned int nr_fds;
 	union {
 		struct front_access access;
-		struct front_write_multi multi;
 		struct front_map map;
 		struct front_unmap unmap;
 		struct front_set_irqs irqs;
 		uint32_t region; /* FRONT_REGION_FD */
-		struct front_data data;
 	};
 };
 
@@ -209,13 +189,11 @@ int front_next(struct front *f, struct front_request *r);
  * front_reply_read(): of a FRONT_ACCESS that reads; count bytes of data, not looked at on failure:
  * ones are sent then. front_reply_fd(): of a FRONT_REGION_FD; the descriptor is the machine's, and
  * stray when it has been sent; with a status the region is described as one that cannot be mapped.
- * front_reply_multi(): of a FRONT_WRITE_MULTI; how many of its writes have succeeded.
  * front_reply(): of all others; with their data, where there is any, zero.
  */
 void front_reply(struct front *f, unsigned int token, int status);
 void front_reply_read(struct front *f, unsigned int token, int status, const void *data);
 void front_reply_fd(struct front *f, unsigned int token, int status, int fd);
-void front_reply_multi(struct front *f, unsigned int token, int status, uint64_t done);
 
 /*
  * What is to be sent next, by one send; fd is set to the descriptor that goes with it, or to -1.

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 
-#include "access.h"
 #include "command.h"
 #include "internal.h"
 
@@ -57,31 +56,6 @@ decode_access(const struct front *f, const struct front_message *m, struct front
 		.offset = got.offset,
 		.data = write ? m->body + sizeof(got) : NULL,
 	};
-	return 0;
-}
-
-static int
-decode_write_multi(const struct front *f, const struct front_message *m, struct front_request *r)
-{
-	struct vfio_user_write_multi_entry entry;
-	struct vfio_user_write_multi got;
-
-	r->kind = FRONT_WRITE_MULTI;
-	if (!copy_fixed(m, &got, sizeof(got)) || got.wr_cnt == 0)
-		return -EINVAL;
-	if ((m->len - sizeof(got)) % sizeof(entry) != 0 ||
-		(m->len - sizeof(got)) / sizeof(entry) != got.wr_cnt)
-		return -EINVAL;
-	r->multi = (struct front_write_multi){
-		.nr_writes = (uint32_t)got.wr_cnt,
-		.entries = m->body + sizeof(got),
-	};
-	for (uint32_t i = 0; i < r->multi.nr_writes; i++) {
-		memcpy(&entry, r->multi.entries + i * sizeof(entry), sizeof(entry));
-		if (entry.count > VUC_WIRE_MULTI_DATA_MAX ||
-			!is_in_region(f, entry.region, entry.offset, entry.count))
-			return -EINVAL;
-	}
 	return 0;
 }
 
@@ -232,10 +206,9 @@ is_question(const struct front_message *m, uint32_t fixed_len)
 }
 
 static enum front_verdict
-decode_question(const struct front *f, const struct front_message *m, uint32_t fixed_len,
-	size_t index_at, uint32_t nr_indexes, uint32_t *index)
+decode_question(const struct front_message *m, uint32_t fixed_len, size_t index_at,
+	uint32_t nr_indexes, uint32_t *index)
 {
-	(void)f;
 	if (!is_question(m, fixed_len))
 		return FRONT_REFUSE;
 	memcpy(index, m->body + index_at, sizeof(*index));
@@ -246,7 +219,7 @@ static enum front_verdict
 decode_region_info(const struct front *f, const struct front_message *m, struct front_request *r)
 {
 	uint32_t index;
-	enum front_verdict verdict = decode_question(f, m, sizeof(struct vfio_user_region_info),
+	enum front_verdict verdict = decode_question(m, sizeof(struct vfio_user_region_info),
 		offsetof(struct vfio_user_region_info, index), f->nr_regions, &index);
 
 	if (verdict != FRONT_ANSWER || !f->takes_fds ||
@@ -276,9 +249,6 @@ decode_command(
 	case VFIO_USER_REGION_WRITE:
 		*status = decode_access(f, m, r);
 		break;
-	case VFIO_USER_REGION_WRITE_MULTI:
-		*status = decode_write_multi(f, m, r);
-		break;
 	case VFIO_USER_DMA_MAP:
 		*status = decode_dma_map(m, r);
 		break;
@@ -296,10 +266,10 @@ decode_command(
 	case VFIO_USER_DEVICE_GET_REGION_INFO:
 		return decode_region_info(f, m, r);
 	case VFIO_USER_DEVICE_GET_IRQ_INFO:
-		return decode_question(f, m, sizeof(struct vfio_user_irq_info),
+		return decode_question(m, sizeof(struct vfio_user_irq_info),
 			offsetof(struct vfio_user_irq_info, index), f->nr_irqs, &index);
 	case VFIO_USER_DEVICE_GET_REGION_IO_FDS:
-		return decode_question(f, m, sizeof(struct vfio_user_region_io_fds),
+		return decode_question(m, sizeof(struct vfio_user_region_io_fds),
 			offsetof(struct vfio_user_region_io_fds, index), f->nr_regions, &index);
 	case VFIO_USER_VERSION:
 		break;

@@ -236,19 +236,6 @@ check_place(uint32_t region, uint64_t offset, uint32_t count)
 }
 
 static void
-check_multi(const struct front_write_multi *m)
-{
-	REQUIRE(m->nr_writes > 0);
-	for (uint32_t i = 0; i < m->nr_writes; i++) {
-		struct vfio_user_write_multi_entry entry;
-
-		memcpy(&entry, m->entries + i * sizeof(entry), sizeof(entry));
-		REQUIRE(entry.count <= sizeof(entry.data));
-		check_place(entry.region, entry.offset, entry.count);
-	}
-}
-
-static void
 check_irqs(const struct front_request *r)
 {
 	const struct front_set_irqs *s = &r->irqs;
@@ -283,9 +270,6 @@ check_request(const struct front_request *r)
 		check_place(r->access.region, r->access.offset, r->access.count);
 		for (uint32_t i = 0; r->access.write && i < r->access.count; i++)
 			sum ^= r->access.data[i];
-		break;
-	case FRONT_WRITE_MULTI:
-		check_multi(&r->multi);
 		break;
 	case FRONT_DMA_MAP:
 		check_range(r->map.addr, r->map.size);
@@ -356,8 +340,6 @@ answer(struct world *w, unsigned int i, int status)
 	w->out[i] = w->out[--w->nr_out];
 	if (r.kind == FRONT_ACCESS && !r.access.write)
 		front_reply_read(w->f, r.token, status, data);
-	else if (r.kind == FRONT_WRITE_MULTI)
-		front_reply_multi(w->f, r.token, status, r.multi.nr_writes);
 	else if (r.kind == FRONT_REGION_FD)
 		front_reply_fd(w->f, r.token, status, status == 0 ? new_fd(w) : -1);
 	else

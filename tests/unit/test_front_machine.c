@@ -405,9 +405,6 @@ static const struct order_row {
 	{"read, reset", 'r', 'x', false},
 	{"reset, read", 'x', 'r', false},
 	{"reset, reset", 'x', 'x', false},
-	{"several writes, read", 's', 'r', false},
-	{"read, several writes", 'r', 's', false},
-	{"several writes, several writes", 's', 's', false},
 	{"interrupts, interrupts", 'i', 'i', false},
 	{"map, interrupts", 'm', 'i', false},
 	{"region, region", 'f', 'f', false},
@@ -419,10 +416,6 @@ send_kind(uint16_t id, char kind)
 {
 	static const struct vfio_user_irq_set set = {20, 0x21, VFIO_PCI_MSIX_IRQ_INDEX, 0, 1};
 	static const struct vfio_user_region_info info = {32};
-	static const struct {
-		uint64_t n;
-		struct vfio_user_write_multi_entry entry;
-	} several = {1, {0, 0, 4}};
 	int rc = -1;
 
 	switch (kind) {
@@ -443,9 +436,6 @@ send_kind(uint16_t id, char kind)
 		break;
 	case 'x':
 		rc = send_message(id, RESET, 0, NULL, 0);
-		break;
-	case 's':
-		rc = send_message(id, VFIO_USER_REGION_WRITE_MULTI, 0, &several, sizeof(several));
 		break;
 	case 'i':
 		rc = send_message(id, VFIO_USER_DEVICE_SET_IRQS, 0, &set, 20);
