@@ -213,13 +213,13 @@ await_sleep(void)
 }
 
 static void
-ask(uint32_t offset)
+client_ask(uint32_t offset)
 {
 	CU_ASSERT_EQUAL(send(asking.client, &offset, sizeof(offset), 0), (ssize_t)sizeof(offset));
 }
 
 static void
-expect_value(uint32_t value)
+client_expect(uint32_t value)
 {
 	uint32_t got = 0;
 
@@ -233,7 +233,7 @@ test_wakes(void)
 	asking_start(VUC_IDLE_SLEEP, false);
 	for (unsigned int i = 1; i <= 3; i++) {
 		await_sleep();
-		ask(0);
+		client_ask(0);
 		await_count(&asking.taken, i * (unsigned int)sizeof(uint32_t));
 	}
 	asking_stop();
@@ -249,7 +249,7 @@ test_spins(void)
 	do
 		looks = atomic_load(&asking.looks);
 	while (rig_wait(&ms) && atomic_load(&asking.looks) != looks);
-	ask(0);
+	client_ask(0);
 	await_count(&asking.taken, sizeof(uint32_t));
 	asking_stop();
 }
@@ -261,8 +261,8 @@ test_accesses(void)
 	for (unsigned int i = 0; i < 100; i++) {
 		if (i % 10 == 0)
 			await_sleep();
-		ask(REFDEV_REG_ID);
-		expect_value(REFDEV_ID_VALUE);
+		client_ask(REFDEV_REG_ID);
+		client_expect(REFDEV_ID_VALUE);
 	}
 	asking_stop();
 }
@@ -277,7 +277,7 @@ test_pause(void)
 	await_sleep();
 	asking_call(pause_attendant);
 	looks = atomic_load(&asking.looks);
-	ask(0);
+	client_ask(0);
 	/* Posts behind each other, each with loops of its own. */
 	for (unsigned int i = 0; i < 3; i++)
 		asking_call(pause_attendant);

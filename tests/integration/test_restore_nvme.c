@@ -136,7 +136,7 @@ reset_function(void)
 }
 
 static void
-refuse(void)
+refuse_enabling(void)
 {
 	old.refuse_nth = old.logged + 1;
 	CU_ASSERT_NOT_EQUAL(write_region(0, CC, ENABLED, 4), 0);
@@ -178,7 +178,7 @@ static const struct {
 	{"disabled", true, disable},
 	{"reset", true, reset},
 	{"reset by config space", true, reset_function},
-	{"the server refuses CC", false, refuse},
+	{"the server refuses CC", false, refuse_enabling},
 	{"not to be recovered", true, be_none},
 	{"another class", true, be_ahci},
 };

@@ -6,7 +6,7 @@
 #include "front_fixture.h"
 
 static void
-ask(uint16_t id)
+ask_device_info(uint16_t id)
 {
 	CU_ASSERT_EQUAL(send_message(id, VFIO_USER_DEVICE_GET_INFO, 0,
 				&(struct vfio_user_device_info){16}, 16),
@@ -44,14 +44,14 @@ is_output(size_t size, int fd)
 static void
 test_fd_goes_with_its_reply(void)
 {
-	ask(1);
-	ask(2);
+	ask_device_info(1);
+	ask_device_info(2);
 	ask_region(3, 800);
-	ask(4);
+	ask_device_info(4);
 	CU_ASSERT(is_output(64, -1));
 	front_sent(front, 40, now_ms);
 	CU_ASSERT(is_output(24, -1));
-	ask(5);
+	ask_device_info(5);
 	CU_ASSERT(is_output(24, -1));
 	front_sent(front, 24, now_ms);
 	CU_ASSERT(is_output(96 + 64, 800));
@@ -121,7 +121,7 @@ test_byte_by_byte(void)
 
 	for (uint16_t id = 0; at < 32 * 1000; id++) {
 		if (id < 1000)
-			ask(id);
+			ask_device_info(id);
 		for (int i = 0; i < 31; i++) {
 			const uint8_t *bytes = front_output(front, &size, &fd);
 
