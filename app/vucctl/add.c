@@ -61,7 +61,8 @@ static const struct argp_option options[] = {
 	{"keep-bar0", OPT_KEEP_BAR0, "WORD", 0,
 		"Keep the file of BAR0 when SPDK's target is restarted: 'on' or 'off'"},
 	{"recover", OPT_RECOVER, "WORD", 0,
-		"Let an NVMe driver see that the server was restarted: 'nvme' or 'none'"},
+		"Have an NVMe controller report a failure after a restart of its server: "
+		"'nvme' or 'none'"},
 	{"export", OPT_EXPORT, "SOCKET", 0, "Socket for VMMs that are vfio-user clients"},
 	{"export-mode", OPT_EXPORT_MODE, "MODE", 0, "Permissions of that socket, in octal"},
 	{"export-group", OPT_EXPORT_GROUP, "GROUP", 0, "Group of that socket"},

@@ -156,7 +156,8 @@ static const struct vucd_key device_keys[] = {
 			{"auto", VUC_CONTROL_AFTER_AUTO}),
 		.fallback = "auto",
 		.help = "reads after hold-ms: hold: they wait; last: the value read last; ones: all "
-			"ones; error: they fail; auto: last for config space, else error"},
+			"ones; error: they fail; auto: last for config space and with recover = nvme, "
+			"else error"},
 	{"fence", VUCD_SWITCH, DEVICE(fence), WORDS({"on", 1}, {"off", 0}), .fallback = "on",
 		.help = "give the VMM's memory to another server process only when the previous one "
 			"has ended"},
@@ -176,8 +177,8 @@ static const struct vucd_key device_keys[] = {
 	{"recover", VUCD_NUMBER, DEVICE(recover),
 		WORDS({"nvme", VUC_CONTROL_RECOVER_NVME}, {"none", VUC_CONTROL_RECOVER_NONE}),
 		.fallback = "nvme",
-		.help = "after an outage: nvme: let the driver of an NVMe controller see that it has "
-			"failed, so that it resets it; none: do not"},
+		.help = "after an outage: nvme: an NVMe controller reports a failure, so that the "
+			"guest's driver resets it; none: it does not"},
 	{"export", VUCD_PATH, DEVICE(export_path), ABSOLUTE_PATH(107), WORDS({"none", 0}),
 		.fallback = "none",
 		.help = "UNIX socket at which the device is a vfio-user server for QEMU, Cloud "
@@ -188,8 +189,8 @@ static const struct vucd_key device_keys[] = {
 		.expected = "name or number of an existing group", .fallback = "none",
 		.help = "group of that socket"},
 	{"reply-ms", VUCD_NUMBER, DEVICE(reply_ms), MILLISECONDS, .fallback = "4000",
-		.help = "time in which each request of such a VMM is answered; QEMU gives the device "
-			"up after 5000 ms without an answer"},
+		.help = "time in which each request of such a VMM is answered; by default, QEMU gives "
+			"up the device after 5000 ms"},
 };
 
 const struct vucd_section vucd_section_vucd = {
