@@ -161,6 +161,22 @@ send_write(
 	return send_message(id, VFIO_USER_REGION_WRITE, flags, &body, sizeof(body.access) + n);
 }
 
+int
+send_map(uint16_t id, const int *fds, unsigned int nr_fds)
+{
+	const struct vfio_user_dma_map map = {32, 3, 0, id * UINT64_C(4096), 4096};
+
+	return send_with_fds(id, VFIO_USER_DMA_MAP, &map, sizeof(map), fds, nr_fds);
+}
+
+int
+send_question(uint16_t id)
+{
+	const struct vfio_user_device_info info = {16};
+
+	return send_message(id, VFIO_USER_DEVICE_GET_INFO, 0, &info, sizeof(info));
+}
+
 struct front_request
 next_request(enum front_kind kind)
 {

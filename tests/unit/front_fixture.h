@@ -22,6 +22,9 @@
 #define MAX_DATA  8192u
 #define REPLY_MS  4000u
 
+/* What is received ahead of the message in turn. */
+#define READ_AHEAD 4096u
+
 extern struct front *front;
 extern uint64_t now_ms;
 
@@ -45,6 +48,10 @@ int send_with_fds(uint16_t id, uint16_t cmd, const void *body, size_t len, const
 int send_read(uint16_t id, uint32_t region, uint64_t offset, uint32_t count);
 int send_write(uint16_t id, uint32_t flags, uint32_t region, uint64_t offset, const void *data,
 	uint32_t n);
+
+/* A map of one page, and GET_INFO, which the machine answers itself. */
+int send_map(uint16_t id, const int *fds, unsigned int nr_fds);
+int send_question(uint16_t id);
 
 /* The next request; the test fails at once if there is none of that kind. */
 struct front_request next_request(enum front_kind kind);
