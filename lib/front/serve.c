@@ -7,38 +7,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <linux/vfio.h>
-
+#include "accesses.h"
 #include "attend.h"
 #include "clock.h"
 #include "fds.h"
 #include "post.h"
-#include "record.h"
-#include "source.h"
 
-#define SMALL       64u /* bytes of an access that need no memory of their own */
 #define RESULTS     16u /* taken at once */
 #define BUSY_LOOKS  8u  /* while results are awaited, the socket is looked at as seldom */
 #define STRAY_BURST 64u
-
-#define STANDARD_CONFIG 256u /* bytes of config space that a record has */
-
-/* An access that the device works on, in one part after the other. */
-struct front_access_slot {
-	unsigned int token;
-	bool write;
-	uint32_t region;
-	uint64_t offset;
-	uint32_t count;
-	struct front_piece pieces[FRONT_MAX_PIECES];
-	unsigned int nr_pieces;
-	unsigned int piece; /* that is in turn */
-	uint32_t done;      /* bytes of it */
-	uint32_t part;      /* bytes that are under way */
-	uint8_t *data;      /* small, or memory of its own */
-	uint8_t small[SMALL];
-	struct front_access_slot *next; /* that is free */
-};
 
 struct front_server {
 	struct front_server_opts opts;
@@ -49,11 +26,9 @@ struct front_server {
 	bool has_pending;
 	int error; /* of the socket, that has ended the connection */
 	unsigned int looks;
-	unsigned int nr_busy;
 	struct poller_attendant attendant;
 	struct vuc_post resume;
-	struct front_access_slot *free;
-	struct front_access_slot slots[FRONT_MAX_REQUESTS];
+	struct front_accesses accesses;
 };
 
 /* ---- the socket, for whose turn it is ---- */
@@ -149,196 +124,6 @@ front_server_expire(struct front_server *s)
 		front_expire(s->opts.front, now);
 }
 
-/* ---- accesses, on the poller's thread ---- */
-
-static struct front_access_slot *
-slot_take(struct front_server *s, const struct front_request *r)
-{
-	const struct front_access *a = &r->access;
-	struct front_access_slot *slot = s->free;
-	uint8_t *data;
-
-	/* Reads that have expired keep theirs until the device has answered. */
-	if (slot == NULL)
-		return NULL;
-	data = a->count <= SMALL ? slot->small : malloc(a->count);
-	if (data == NULL)
-		return NULL;
-	slot->data = data;
-	s->free = slot->next;
-	slot->token = r->token;
-	slot->write = a->write;
-	slot->region = a->region;
-	slot->offset = a->offset;
-	slot->count = a->count;
-	slot->piece = 0;
-	slot->done = 0;
-	if (a->write)
-		memcpy(slot->data, a->data, a->count);
-	return slot;
-}
-
-static void
-slot_free(struct front_server *s, struct front_access_slot *slot)
-{
-	if (slot->data != slot->small)
-		free(slot->data);
-	slot->data = slot->small;
-	slot->next = s->free;
-	s->free = slot;
-}
-
-static void
-slot_find_pieces(struct front_server *s, struct front_access_slot *slot)
-{
-	struct front *f = s->opts.front;
-
-	if (slot->region != VFIO_PCI_CONFIG_REGION_INDEX) {
-		slot->pieces[0] =
-			(struct front_piece){.count = slot->count, .offset = slot->offset};
-		slot->nr_pieces = 1;
-	} else if (slot->write) {
-		slot->nr_pieces =
-			front_config_write(f, slot->offset, slot->count, slot->data, slot->pieces);
-	} else {
-		slot->nr_pieces = front_config_pieces(f, slot->offset, slot->count, slot->pieces);
-	}
-}
-
-static void
-slot_answer(struct front_server *s, struct front_access_slot *slot, int status)
-{
-	struct front *f = s->opts.front;
-
-	if (slot->write) {
-		front_reply(f, slot->token, status);
-	} else {
-		if (status == 0 && slot->region == VFIO_PCI_CONFIG_REGION_INDEX)
-			front_config_merge(f, slot->offset, slot->count, slot->data);
-		front_reply_read(f, slot->token, status, slot->data);
-	}
-	slot_free(s, slot);
-}
-
-/* A write is complete when PCI's would be: it is posted where the device posts. */
-static int
-slot_submit(struct front_server *s, struct front_access_slot *slot)
-{
-	const struct front_piece *piece = &slot->pieces[slot->piece];
-	struct vuc_queue_request request = {
-		.op = slot->write ? VUC_QUEUE_WRITE_PCI : VUC_QUEUE_READ,
-		.region = slot->region,
-		.offset = piece->offset + slot->done,
-		.count = piece->count - slot->done,
-		.data = slot->data + piece->at + slot->done,
-		.arg = slot,
-	};
-	int rc;
-
-	if (request.count > vuc_queue_max_data(s->opts.queue))
-		request.count = vuc_queue_max_data(s->opts.queue);
-	slot->part = request.count;
-	rc = vuc_queue_submit(s->opts.queue, &request, 1);
-	if (rc == 1)
-		s->nr_busy++;
-	return rc == 1 ? 0 : rc == 0 ? -EBUSY : rc;
-}
-
-/* Put what was known last into a read of config space. Returns whether it is one, and is known. A
- * VMM that reads more than the standard part finds no extended capabilities, of which nothing is
- * kept: that is better than 960 registers, each of which takes the device's timeout. */
-static bool
-slot_recall(struct front_server *s, struct front_access_slot *slot)
-{
-	uint32_t known = slot->count;
-
-	if (slot->write || slot->region != VFIO_PCI_CONFIG_REGION_INDEX)
-		return false;
-	memset(slot->data, 0, slot->count);
-	if (slot->offset >= STANDARD_CONFIG)
-		return true;
-	if (slot->count > STANDARD_CONFIG - slot->offset)
-		known = (uint32_t)(STANDARD_CONFIG - slot->offset);
-	return vuc_device_record_read_config(s->opts.dev, slot->offset, slot->data, known) == 0;
-}
-
-static void
-slot_go_on(struct front_server *s, struct front_access_slot *slot)
-{
-	int rc;
-
-	if (slot->piece == slot->nr_pieces) {
-		slot_answer(s, slot, 0);
-		return;
-	}
-	rc = slot_submit(s, slot);
-	if (rc != 0)
-		slot_answer(s, slot, rc);
-}
-
-/*
- * While the device is away, or its server does not answer, what was known of config space answers
- * without waiting: QEMU stands still meanwhile, and a vendor id of ones is a device that is gone.
- * One read at a time is sent to a silent server nevertheless, whose reply shows that it is back.
- */
-static bool
-slot_answer_from_record(struct front_server *s, struct front_access_slot *slot)
-{
-	bool away = vuc_device_is_away(s->opts.dev);
-	uint64_t since_ms;
-
-	if ((!away && !vuc_device_is_silent(s->opts.dev, &since_ms)) || !slot_recall(s, slot))
-		return false;
-	if (away || s->nr_busy > 0) {
-		slot_answer(s, slot, 0);
-		return true;
-	}
-	front_config_merge(s->opts.front, slot->offset, slot->count, slot->data);
-	front_reply_read(s->opts.front, slot->token, 0, slot->data);
-	slot_go_on(s, slot);
-	return true;
-}
-
-static void
-server_access(struct front_server *s, const struct front_request *r)
-{
-	struct front_access_slot *slot = slot_take(s, r);
-
-	if (slot == NULL) {
-		if (r->access.write)
-			front_reply(s->opts.front, r->token, -ENOMEM);
-		else
-			front_reply_read(s->opts.front, r->token, -ENOMEM, NULL);
-		return;
-	}
-	slot_find_pieces(s, slot);
-	if (!slot_answer_from_record(s, slot))
-		slot_go_on(s, slot);
-}
-
-static void
-server_result(struct front_server *s, const struct vuc_queue_result *result)
-{
-	struct front_access_slot *slot = result->arg;
-
-	/* The thread has given it up. */
-	if (slot == NULL)
-		return;
-	s->nr_busy--;
-	if (result->status != 0) {
-		bool known = result->status == -ETIMEDOUT && slot_recall(s, slot);
-
-		slot_answer(s, slot, known ? 0 : result->status);
-		return;
-	}
-	slot->done += slot->part;
-	if (slot->done == slot->pieces[slot->piece].count) {
-		slot->piece++;
-		slot->done = 0;
-	}
-	slot_go_on(s, slot);
-}
-
 /* ---- the poller's turn ---- */
 
 /* The thread looks at the flag when it is woken: front_server_has_turn(). */
@@ -387,7 +172,7 @@ server_take_requests(struct front_server *s)
 	int rc = s->has_pending ? 1 : server_next(s);
 
 	while (rc == 1 && s->pending.kind == FRONT_ACCESS) {
-		server_access(s, &s->pending);
+		front_accesses_begin(&s->accesses, &s->pending);
 		rc = server_next(s);
 	}
 }
@@ -411,7 +196,7 @@ server_carry_out(struct front_server *s)
 		server_hand_over(s);
 		return;
 	}
-	s->attendant.busy = s->nr_busy > 0;
+	s->attendant.busy = s->accesses.nr_busy > 0;
 	vuc_poller_await_output(&s->attendant, rc == -EAGAIN);
 }
 
@@ -421,7 +206,7 @@ server_look(void *arg)
 	struct front_server *s = arg;
 	int rc = 0;
 
-	if (s->nr_busy == 0 || s->attendant.event || ++s->looks % BUSY_LOOKS == 0)
+	if (s->accesses.nr_busy == 0 || s->attendant.event || ++s->looks % BUSY_LOOKS == 0)
 		rc = server_receive(s);
 	if (rc != 0 || s->attendant.output)
 		server_carry_out(s);
@@ -438,7 +223,7 @@ server_results(void *arg)
 	if (n > 0)
 		front_server_expire(s);
 	for (unsigned int i = 0; i < n; i++)
-		server_result(s, &results[i]);
+		front_accesses_take(&s->accesses, &results[i]);
 	if (n > 0)
 		server_carry_out(s);
 }
@@ -484,11 +269,7 @@ front_server_create(const struct front_server_opts *opts)
 	s->attendant.fd = opts->fd;
 	s->attendant.ops = &server_ops;
 	s->attendant.arg = s;
-	for (unsigned int i = 0; i < FRONT_MAX_REQUESTS; i++) {
-		s->slots[i].next = s->free;
-		s->slots[i].data = s->slots[i].small;
-		s->free = &s->slots[i];
-	}
+	front_accesses_init(&s->accesses, opts->front, opts->dev, opts->queue);
 	return s;
 }
 
@@ -512,10 +293,7 @@ front_server_destroy(struct front_server *s)
 	server_close_strays(s);
 	if (s->has_pending)
 		vuc_closer_close(s->opts.closer, s->pending.fds, s->pending.nr_fds);
-	for (unsigned int i = 0; i < FRONT_MAX_REQUESTS; i++) {
-		if (s->slots[i].data != s->slots[i].small)
-			free(s->slots[i].data);
-	}
+	front_accesses_free(&s->accesses);
 	free(s);
 }
 

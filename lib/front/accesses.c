@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "accesses.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/vfio.h>
+
+#include "record.h"
+#include "source.h"
+
+#define STANDARD_CONFIG 256u /* bytes of config space that a record has */
+
+static struct front_access_slot *
+slot_take(struct front_accesses *a, const struct front_request *r)
+{
+	const struct front_access *access = &r->access;
+	struct front_access_slot *slot = a->free;
+	uint8_t *data;
+
+	/* Reads that have expired keep theirs until the device has answered. */
+	if (slot == NULL)
+		return NULL;
+	data = access->count <= FRONT_SMALL_ACCESS ? slot->small : malloc(access->count);
+	if (data == NULL)
+		return NULL;
+	slot->data = data;
+	a->free = slot->next;
+	slot->token = r->token;
+	slot->write = access->write;
+	slot->region = access->region;
+	slot->offset = access->offset;
+	slot->count = access->count;
+	slot->piece = 0;
+	slot->done = 0;
+	if (access->write)
+		memcpy(slot->data, access->data, access->count);
+	return slot;
+}
+
+static void
+slot_free(struct front_accesses *a, struct front_access_slot *slot)
+{
+	if (slot->data != slot->small)
+		free(slot->data);
+	slot->data = slot->small;
+	slot->next = a->free;
+	a->free = slot;
+}
+
+static void
+slot_find_pieces(struct front_accesses *a, struct front_access_slot *slot)
+{
+	struct front *f = a->front;
+
+	if (slot->region != VFIO_PCI_CONFIG_REGION_INDEX) {
+		slot->pieces[0] =
+			(struct front_piece){.count = slot->count, .offset = slot->offset};
+		slot->nr_pieces = 1;
+	} else if (slot->write) {
+		slot->nr_pieces =
+			front_config_write(f, slot->offset, slot->count, slot->data, slot->pieces);
+	} else {
+		slot->nr_pieces = front_config_pieces(f, slot->offset, slot->count, slot->pieces);
+	}
+}
+
+static void
+slot_answer(struct front_accesses *a, struct front_access_slot *slot, int status)
+{
+	struct front *f = a->front;
+
+	if (slot->write) {
+		front_reply(f, slot->token, status);
+	} else {
+		if (status == 0 && slot->region == VFIO_PCI_CONFIG_REGION_INDEX)
+			front_config_merge(f, slot->offset, slot->count, slot->data);
+		front_reply_read(f, slot->token, status, slot->data);
+	}
+	slot_free(a, slot);
+}
+
+/* A write is complete when PCI's would be: it is posted where the device posts. */
+static int
+slot_submit(struct front_accesses *a, struct front_access_slot *slot)
+{
+	const struct front_piece *piece = &slot->pieces[slot->piece];
+	struct vuc_queue_request request = {
+		.op = slot->write ? VUC_QUEUE_WRITE_PCI : VUC_QUEUE_READ,
+		.region = slot->region,
+		.offset = piece->offset + slot->done,
+		.count = piece->count - slot->done,
+		.data = slot->data + piece->at + slot->done,
+		.arg = slot,
+	};
+	int rc;
+
+	if (request.count > vuc_queue_max_data(a->queue))
+		request.count = vuc_queue_max_data(a->queue);
+	slot->part = request.count;
+	rc = vuc_queue_submit(a->queue, &request, 1);
+	if (rc == 1)
+		a->nr_busy++;
+	return rc == 1 ? 0 : rc == 0 ? -EBUSY : rc;
+}
+
+/* Put what was known last into a read of config space. Returns whether it is one, and is known. A
+ * VMM that reads more than the standard part finds no extended capabilities, of which nothing is
+ * kept: that is better than 960 registers, each of which takes the device's timeout. */
+static bool
+slot_recall(struct front_accesses *a, struct front_access_slot *slot)
+{
+	uint32_t known = slot->count;
+
+	if (slot->write || slot->region != VFIO_PCI_CONFIG_REGION_INDEX)
+		return false;
+	memset(slot->data, 0, slot->count);
+	if (slot->offset >= STANDARD_CONFIG)
+		return true;
+	if (slot->count > STANDARD_CONFIG - slot->offset)
+		known = (uint32_t)(STANDARD_CONFIG - slot->offset);
+	return vuc_device_record_read_config(a->dev, slot->offset, slot->data, known) == 0;
+}
+
+static void
+slot_go_on(struct front_accesses *a, struct front_access_slot *slot)
+{
+	int rc;
+
+	if (slot->piece == slot->nr_pieces) {
+		slot_answer(a, slot, 0);
+		return;
+	}
+	rc = slot_submit(a, slot);
+	if (rc != 0)
+		slot_answer(a, slot, rc);
+}
+
+/*
+ * While the device is away, or its server does not answer, what was known of config space answers
+ * without waiting: QEMU stands still meanwhile, and a vendor id of ones is a device that is gone.
+ * One read at a time is sent to a silent server nevertheless, whose reply shows that it is back.
+ */
+static bool
+slot_answer_from_record(struct front_accesses *a, struct front_access_slot *slot)
+{
+	bool away = vuc_device_is_away(a->dev);
+	uint64_t since_ms;
+
+	if ((!away && !vuc_device_is_silent(a->dev, &since_ms)) || !slot_recall(a, slot))
+		return false;
+	if (away || a->nr_busy > 0) {
+		slot_answer(a, slot, 0);
+		return true;
+	}
+	front_config_merge(a->front, slot->offset, slot->count, slot->data);
+	front_reply_read(a->front, slot->token, 0, slot->data);
+	slot_go_on(a, slot);
+	return true;
+}
+
+void
+front_accesses_begin(struct front_accesses *a, const struct front_request *r)
+{
+	struct front_access_slot *slot = slot_take(a, r);
+
+	if (slot == NULL) {
+		if (r->access.write)
+			front_reply(a->front, r->token, -ENOMEM);
+		else
+			front_reply_read(a->front, r->token, -ENOMEM, NULL);
+		return;
+	}
+	slot_find_pieces(a, slot);
+	if (!slot_answer_from_record(a, slot))
+		slot_go_on(a, slot);
+}
+
+void
+front_accesses_take(struct front_accesses *a, const struct vuc_queue_result *result)
+{
+	struct front_access_slot *slot = result->arg;
+
+	/* The thread has given it up. */
+	if (slot == NULL)
+		return;
+	a->nr_busy--;
+	if (result->status != 0) {
+		bool known = result->status == -ETIMEDOUT && slot_recall(a, slot);
+
+		slot_answer(a, slot, known ? 0 : result->status);
+		return;
+	}
+	slot->done += slot->part;
+	if (slot->done == slot->pieces[slot->piece].count) {
+		slot->piece++;
+		slot->done = 0;
+	}
+	slot_go_on(a, slot);
+}
+
+void
+front_accesses_init(struct front_accesses *a, struct front *front, struct vuc_device *dev,
+	struct vuc_queue *queue)
+{
+	a->front = front;
+	a->dev = dev;
+	a->queue = queue;
+	for (unsigned int i = 0; i < FRONT_MAX_REQUESTS; i++) {
+		a->slots[i].next = a->free;
+		a->slots[i].data = a->slots[i].small;
+		a->free = &a->slots[i];
+	}
+}
+
+void
+front_accesses_free(struct front_accesses *a)
+{
+	for (unsigned int i = 0; i < FRONT_MAX_REQUESTS; i++) {
+		if (a->slots[i].data != a->slots[i].small)
+			free(a->slots[i].data);
+	}
+}
