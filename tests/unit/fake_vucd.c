@@ -368,6 +368,39 @@ fake_fill_backlog(int socks[8])
 	return nr;
 }
 
+int
+fake_connect(int type)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	memcpy(addr.sun_path, fake.path, strlen(fake.path));
+	CU_ASSERT_EQUAL(connect(fd, (const struct sockaddr *)&addr, sizeof(addr)),
+		type == SOCK_SEQPACKET ? 0 : -1);
+	return fd;
+}
+
+void
+fake_keep_outcome(void *arg, int status, const struct vuc_error *why)
+{
+	struct fake_outcome *o = arg;
+
+	(void)why;
+	o->calls++;
+	o->status = status;
+}
+
+void
+fake_run_until(const struct fake_outcome *o)
+{
+	struct pollfd fd = {.fd = vuc_vmm_event_fd(dev), .events = POLLIN};
+
+	while (o->calls == 0) {
+		CU_ASSERT_EQUAL_FATAL(poll(&fd, 1, -1), 1);
+		vuc_vmm_events(dev);
+	}
+}
+
 bool
 fake_failed(int rc, int wanted, const char *pattern)
 {

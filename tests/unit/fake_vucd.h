@@ -155,6 +155,17 @@ unsigned int fake_fill_backlog(int socks[8]);
 int fake_memory(size_t size);
 void *fake_map(int fd, size_t size);
 
+/* A socket of this type, connected to the daemon if that is the daemon's. */
+int fake_connect(int type);
+
+/* What has become of a call that was started; dispatch events until it has ended. */
+struct fake_outcome {
+	unsigned int calls;
+	int status;
+};
+void fake_keep_outcome(void *arg, int status, const struct vuc_error *why);
+void fake_run_until(const struct fake_outcome *o);
+
 /* Whether a call has returned this, and err says what fits the pattern, in which '*' is anything;
  * prints both when not. */
 bool fake_failed(int rc, int wanted, const char *pattern);

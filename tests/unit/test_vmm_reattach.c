@@ -5,11 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "fake_vucd.h"
@@ -311,53 +309,27 @@ test_steps(void)
 
 /* ---- calls ---- */
 
-struct outcome {
-	unsigned int calls;
-	int status;
-};
-
-static void
-keep_outcome(void *arg, int status, const struct vuc_error *why)
-{
-	struct outcome *o = arg;
-
-	(void)why;
-	o->calls++;
-	o->status = status;
-}
-
-static void
-run_until(const struct outcome *o)
-{
-	struct pollfd fd = {.fd = vuc_vmm_event_fd(dev), .events = POLLIN};
-
-	while (o->calls == 0) {
-		CU_ASSERT_EQUAL_FATAL(poll(&fd, 1, -1), 1);
-		vuc_vmm_events(dev);
-	}
-}
-
 /* What is called meanwhile comes behind it, and it is called once at a time. */
 static void
 test_start(void)
 {
-	struct outcome in_vain = {0}, again = {0}, reset = {0}, lost = {0};
+	struct fake_outcome in_vain = {0}, again = {0}, reset = {0}, lost = {0};
 
 	fake_twist(VUC_SHM_RESET, 0, fake_keep_silent, NULL);
-	CU_ASSERT_EQUAL(vuc_vmm_reset_start(dev, keep_outcome, &lost, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_reset_start(dev, fake_keep_outcome, &lost, NULL), 0);
 	fake_await(VUC_SHM_RESET, 1);
 	fake_restart();
 	fake_twist(VUC_SHM_HELLO, 0, fake_keep_silent, NULL);
 	CU_ASSERT_EQUAL(vuc_vmm_reattach_start(dev, -1, NULL, NULL, NULL), -EINVAL);
-	CU_ASSERT_EQUAL(vuc_vmm_reattach_start(dev, -1, keep_outcome, &in_vain, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_reattach_start(dev, -1, fake_keep_outcome, &in_vain, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_reattach(dev, -1, NULL), -EALREADY);
 	fake_await(VUC_SHM_HELLO, 1);
 	fake_restart();
-	run_until(&in_vain);
+	fake_run_until(&in_vain);
 	fake_twist(0, 0, NULL, NULL);
-	CU_ASSERT_EQUAL(vuc_vmm_reattach_start(dev, -1, keep_outcome, &again, NULL), 0);
-	CU_ASSERT_EQUAL(vuc_vmm_reset_start(dev, keep_outcome, &reset, NULL), 0);
-	run_until(&reset);
+	CU_ASSERT_EQUAL(vuc_vmm_reattach_start(dev, -1, fake_keep_outcome, &again, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_reset_start(dev, fake_keep_outcome, &reset, NULL), 0);
+	fake_run_until(&reset);
 	CU_ASSERT(lost.calls == 1 && lost.status == -ECONNRESET);
 	CU_ASSERT(in_vain.calls == 1 && in_vain.status == -ECONNRESET);
 	CU_ASSERT(again.calls == 1 && again.status == 0 && reset.status == 0);
@@ -376,16 +348,16 @@ test_alive(void)
 static void
 test_detach_meanwhile(void)
 {
-	struct outcome again = {0}, left = {0};
+	struct fake_outcome again = {0}, left = {0};
 
 	use_all();
 	fake_restart();
 	fake_twist(VUC_SHM_DMA, 0, fake_keep_silent, NULL);
-	CU_ASSERT_EQUAL(vuc_vmm_reattach_start(dev, -1, keep_outcome, &again, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_reattach_start(dev, -1, fake_keep_outcome, &again, NULL), 0);
 	while (fake_count(VUC_SHM_DMA) == 0)
 		vuc_vmm_events(dev);
-	CU_ASSERT_EQUAL(vuc_vmm_detach_start(dev, keep_outcome, &left, NULL), 0);
-	run_until(&left);
+	CU_ASSERT_EQUAL(vuc_vmm_detach_start(dev, fake_keep_outcome, &left, NULL), 0);
+	fake_run_until(&left);
 	CU_ASSERT(again.calls == 1 && again.status == -ECANCELED);
 	CU_ASSERT_EQUAL(left.status, -ECONNRESET);
 	dev = NULL;
@@ -396,18 +368,19 @@ test_detach_meanwhile(void)
 static void
 take_away(void)
 {
-	static struct outcome ignored;
+	static struct fake_outcome ignored;
 	const struct vuc_vmm_irq_range replaced = {2, 3, 1}, masked = {2, 4, 1},
 				       unmasked = {2, 5, 1};
 
 	CU_ASSERT_EQUAL(vuc_vmm_dma_unmap(dev, PAGE, PAGE, NULL), 0);
 	map(3, fake.memory);
-	vuc_vmm_dma_commit_start(dev, keep_outcome, &ignored, NULL);
-	vuc_vmm_irq_assign_start(
-		dev, &replaced, VUC_VMM_IRQ_TRIGGER, &eventfds[2], keep_outcome, &ignored, NULL);
-	vuc_vmm_irq_act_start(dev, &masked, VUC_VMM_IRQ_MASK, keep_outcome, &ignored, NULL);
-	vuc_vmm_irq_act_start(dev, &unmasked, VUC_VMM_IRQ_UNMASK, keep_outcome, &ignored, NULL);
-	vuc_vmm_irq_disable_start(dev, 1, keep_outcome, &ignored, NULL);
+	vuc_vmm_dma_commit_start(dev, fake_keep_outcome, &ignored, NULL);
+	vuc_vmm_irq_assign_start(dev, &replaced, VUC_VMM_IRQ_TRIGGER, &eventfds[2],
+		fake_keep_outcome, &ignored, NULL);
+	vuc_vmm_irq_act_start(dev, &masked, VUC_VMM_IRQ_MASK, fake_keep_outcome, &ignored, NULL);
+	vuc_vmm_irq_act_start(
+		dev, &unmasked, VUC_VMM_IRQ_UNMASK, fake_keep_outcome, &ignored, NULL);
+	vuc_vmm_irq_disable_start(dev, 1, fake_keep_outcome, &ignored, NULL);
 }
 
 static void
@@ -452,14 +425,15 @@ test_taken_away(void)
 		{false, true, true}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct outcome first = {0};
+		struct fake_outcome first = {0};
 
 		tear_down();
 		set_up();
 		use_some();
 		if (rows[i].silent) {
 			fake_twist(VUC_SHM_RESET, 0, fake_keep_silent, NULL);
-			CU_ASSERT_EQUAL(vuc_vmm_reset_start(dev, keep_outcome, &first, NULL), 0);
+			CU_ASSERT_EQUAL(
+				vuc_vmm_reset_start(dev, fake_keep_outcome, &first, NULL), 0);
 			fake_await(VUC_SHM_RESET, 1);
 			take_away();
 		}
@@ -475,124 +449,6 @@ test_taken_away(void)
 	}
 }
 
-/* ---- waiting ---- */
-
-static int
-attach_waiting(uint32_t wait_ms, uint32_t reattach_wait_ms)
-{
-	struct vuc_vmm_attach_opts opts;
-
-	vuc_vmm_detach(dev);
-	fake_opts(&opts);
-	opts.wait_ms = wait_ms;
-	opts.reattach_wait_ms = reattach_wait_ms;
-	return vuc_vmm_attach(&opts, &dev, &err);
-}
-
-/* The fake daemon's thread counts. */
-struct refusals {
-	int status;
-	_Atomic unsigned int left;
-};
-
-static void
-refuse_some(struct fake_reply *reply, void *arg)
-{
-	struct refusals *r = arg;
-
-	if (r->left == 0)
-		return;
-	r->left--;
-	fake_refuse(reply, &r->status);
-}
-
-/* Waiting is for what may pass. */
-static void
-test_wait(void)
-{
-	static const struct {
-		int status;
-		bool waits;
-	} rows[] = {{-EBUSY, true}, {-ENOENT, true}, {-ENOTCONN, true}, {-EACCES, false},
-		{-EPROTONOSUPPORT, false}};
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct refusals r = {rows[i].status, 2};
-
-		fake_twist(VUC_SHM_ATTACH, 0, refuse_some, &r);
-		CU_ASSERT_EQUAL(attach_waiting(60000, 0), rows[i].waits ? 0 : rows[i].status);
-		CU_ASSERT_EQUAL(r.left, rows[i].waits ? 0 : 1);
-		r.left = 2;
-		fake_restart();
-		if (rows[i].waits)
-			CU_ASSERT_EQUAL(vuc_vmm_reattach(dev, -1, &err), 0);
-		fake_twist(0, 0, NULL, NULL);
-	}
-	/* It does end. */
-	fake_twist(VUC_SHM_ATTACH, 0, fake_refuse, &(int){-EBUSY});
-	CU_ASSERT(fake_failed(attach_waiting(100, 0), -EBUSY, "because"));
-	fake_twist(0, 0, NULL, NULL);
-}
-
-static int
-connect_to_fake(int type)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-
-	memcpy(addr.sun_path, fake.path, strlen(fake.path));
-	CU_ASSERT_EQUAL(connect(fd, (const struct sockaddr *)&addr, sizeof(addr)),
-		type == SOCK_SEQPACKET ? 0 : -1);
-	return fd;
-}
-
-/* Each call has a time of its own, and one with a descriptor has none. */
-static void
-test_wait_again(void)
-{
-	struct refusals r = {-EBUSY, 2};
-	int fd;
-
-	CU_ASSERT_EQUAL_FATAL(attach_waiting(0, 60000), 0);
-	fake_restart();
-	fake_twist(VUC_SHM_ATTACH, 0, refuse_some, &r);
-	CU_ASSERT_EQUAL(vuc_vmm_reattach(dev, -1, &err), 0);
-	CU_ASSERT_EQUAL(r.left, 0);
-	r.left = 2;
-	fake_restart();
-	fd = connect_to_fake(SOCK_SEQPACKET);
-	CU_ASSERT(fake_failed(vuc_vmm_reattach(dev, fd, &err), -EBUSY, "because"));
-	CU_ASSERT_EQUAL(r.left, 1);
-	close(fd);
-	CU_ASSERT(fake_failed(attach_waiting(0, 60000), -EBUSY, "because"));
-	CU_ASSERT_EQUAL(r.left, 0);
-	fake_twist(0, 0, NULL, NULL);
-}
-
-/* A daemon that is not there yet. */
-static void
-test_wait_for_path(void)
-{
-	struct vuc_vmm_attach_opts opts;
-	struct outcome o = {0};
-	char other[128];
-
-	vuc_vmm_detach(dev);
-	dev = NULL;
-	snprintf(other, sizeof(other), "%s.other", fake.path);
-	CU_ASSERT_EQUAL_FATAL(rename(fake.path, other), 0);
-	CU_ASSERT(fake_failed(attach_waiting(30, 0), -ENOENT, "cannot connect to the daemon at *"));
-	fake_opts(&opts);
-	opts.wait_ms = 60000;
-	CU_ASSERT_EQUAL_FATAL(vuc_vmm_attach_start(&opts, &dev, keep_outcome, &o, NULL), 0);
-	vuc_vmm_events(dev);
-	CU_ASSERT_EQUAL(o.calls, 0);
-	CU_ASSERT_EQUAL_FATAL(rename(other, fake.path), 0);
-	run_until(&o);
-	CU_ASSERT_EQUAL(o.status, 0);
-	CU_ASSERT_EQUAL(vuc_vmm_reset(dev, &err), 0);
-}
-
 /* ---- a connection of the VMM's ---- */
 
 static void
@@ -605,12 +461,12 @@ test_descriptor(void)
 	dev = NULL;
 	fake_opts(&opts);
 	opts.socket = "/there/is/none";
-	other = connect_to_fake(SOCK_STREAM);
+	other = fake_connect(SOCK_STREAM);
 	opts.fd = other;
 	CU_ASSERT(fake_failed(vuc_vmm_attach(&opts, &dev, &err), -EINVAL,
 		"descriptor * is no connected UNIX socket of type SOCK_SEQPACKET"));
 	close(other);
-	fd = connect_to_fake(SOCK_SEQPACKET);
+	fd = fake_connect(SOCK_SEQPACKET);
 	opts.fd = fd;
 	opts.wait_ms = 1;
 	CU_ASSERT_EQUAL(vuc_vmm_attach(&opts, &dev, &err), -EINVAL);
@@ -624,7 +480,7 @@ test_descriptor(void)
 	use_all();
 	fake_restart();
 	CU_ASSERT(fake_failed(vuc_vmm_reattach(dev, -1, &err), -EINVAL, "*another one is needed"));
-	fd = connect_to_fake(SOCK_SEQPACKET);
+	fd = fake_connect(SOCK_SEQPACKET);
 	CU_ASSERT_EQUAL(vuc_vmm_reattach(dev, fd, &err), 0);
 	close(fd);
 	expect_all();
@@ -643,9 +499,6 @@ main(void)
 		{"a daemon that lives", test_alive},
 		{"detached meanwhile", test_detach_meanwhile},
 		{"taken away meanwhile", test_taken_away},
-		{"waiting", test_wait},
-		{"waiting again", test_wait_again},
-		{"waiting for a daemon", test_wait_for_path},
 		{"by a connected descriptor", test_descriptor},
 		CU_TEST_INFO_NULL,
 	};
