@@ -33,6 +33,7 @@ attendant_heat(struct poller_attendant *a)
 	if (a->hot)
 		return;
 	a->hot = true;
+	a->poller->nr_hot++;
 	TAILQ_INSERT_TAIL(&a->poller->hot_attendants, a, hot_link);
 }
 
@@ -42,6 +43,7 @@ attendant_cool(struct poller_attendant *a)
 	if (!a->hot)
 		return;
 	a->hot = false;
+	a->poller->nr_hot--;
 	TAILQ_REMOVE(&a->poller->hot_attendants, a, hot_link);
 }
 
@@ -132,18 +134,6 @@ attendant_look(struct vuc_poller *p, struct poller_attendant *a)
 		attendant_cool(a);
 }
 
-/* Whoever is hot is not counted, so that a poller whose attendants all are asks nobody. */
-static bool
-poller_has_quiet(const struct vuc_poller *p)
-{
-	const struct poller_attendant *a;
-	unsigned int hot = 0;
-
-	TAILQ_FOREACH (a, &p->hot_attendants, hot_link)
-		hot++;
-	return hot < p->nr_attendants;
-}
-
 void
 poller_look_at_attendants(struct vuc_poller *p)
 {
@@ -151,7 +141,8 @@ poller_look_at_attendants(struct vuc_poller *p)
 
 	if (++p->cold_loops >= COLD_LOOPS) {
 		p->cold_loops = 0;
-		if (poller_has_quiet(p))
+		/* When all are hot, there is nobody to ask for. */
+		if (p->nr_hot < p->nr_attendants)
 			poller_take_events(p);
 	}
 	for (a = TAILQ_FIRST(&p->hot_attendants); a != NULL; a = next) {

@@ -141,7 +141,7 @@ struct vuc_poller {
 	struct remote_bell *remotes;                   /* nr_remotes of them, in no order */
 	TAILQ_HEAD(, poller_attendant) hot_attendants; /* those that are looked at */
 	TAILQ_HEAD(, poller_attendant) attendants;
-	unsigned int nr_attendants;
+	unsigned int nr_attendants, nr_hot;
 	unsigned int cold_loops; /* since quiet ones were asked for */
 	unsigned int taken;      /* requests, in the loop under way */
 	unsigned int answered;
