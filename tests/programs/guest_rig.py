@@ -200,7 +200,7 @@ class Guest(rig.Process):
 
     def begin(self, path):
         """Let it write and verify a file or a device."""
-        self.ok(f'(test_guest {path} <&3 >&4 2>&1 &)')
+        self.test_guest = self.ok(f'(test_guest {path} <&3 >&4 2>&1 & echo $!)').strip()
         return self.tell('run')
 
     def tell(self, what):
@@ -212,7 +212,7 @@ class Guest(rig.Process):
         return report
 
     def end(self):
-        self.ok('killall test_guest')
+        self.ok(f'kill {self.test_guest}')
 
     def await_rounds(self):
         """Wait until each of its threads has written and verified twice from now on. Returns the

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -14,12 +13,14 @@
 
 #include "control.h"
 #include "tap.h"
+#include "tempdir.h"
 
 #define STORM 20000u /* more than the kernel keeps of them, by default */
 
 static struct vuc_control control;
 static struct control_device devices[2];
-static char folder[sizeof("/tmp/arrival-XXXXXX/folder")];
+static char tempdir[VUC_TEMPDIR_SIZE];
+static char folder[VUC_TEMPDIR_SIZE + sizeof("/folder")];
 static unsigned int nr_bar0, nr_lines;
 
 /* What is called in lib/control. */
@@ -51,9 +52,8 @@ add_device(struct control_device *d, const char *name)
 static void
 set_up(void)
 {
-	snprintf(folder, sizeof(folder), "/tmp/arrival-XXXXXX");
-	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
-	strcat(folder, "/folder");
+	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(tempdir), 0);
+	snprintf(folder, sizeof(folder), "%s/folder", tempdir);
 	CU_ASSERT_EQUAL_FATAL(mkdir(folder, 0700), 0);
 	control = (struct vuc_control){.inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC)};
 	CU_ASSERT_FATAL(control.inotify_fd >= 0);
@@ -97,8 +97,7 @@ tear_down(void)
 	if (control.inotify_fd >= 0)
 		close(control.inotify_fd);
 	CU_ASSERT_EQUAL(rmdir(folder), 0);
-	*strrchr(folder, '/') = '\0';
-	CU_ASSERT_EQUAL(rmdir(folder), 0);
+	CU_ASSERT_EQUAL(rmdir(tempdir), 0);
 }
 
 /* Returns how often there was something. */
