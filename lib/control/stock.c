@@ -292,12 +292,16 @@ stock_unmap(struct control_vmm *v, const struct front_request *r)
 
 /* ---- interrupts ---- */
 
-/* By this eventfd the VMM is asked for its device. */
+/* By the eventfd of REQ the VMM is asked for its device. */
 static void
 stock_keep_request_fd(struct control_vmm *v, const struct front_request *r)
 {
 	int fd = -1, old;
 
+	if (r->irqs.range.index != VFIO_PCI_REQ_IRQ_INDEX ||
+		r->irqs.action != VUC_WIRE_IRQ_TRIGGER ||
+		(r->irqs.data != FRONT_IRQ_EVENTFD && r->irqs.range.count > 0))
+		return;
 	if (r->irqs.data == FRONT_IRQ_EVENTFD && front_irq_fd(r, 0) >= 0 &&
 		packet_is_eventfd(front_irq_fd(r, 0), false))
 		fd = fcntl(front_irq_fd(r, 0), F_DUPFD_CLOEXEC, 0);
@@ -366,8 +370,7 @@ stock_set_irqs(struct control_vmm *v, const struct front_request *r)
 	struct vuc_error err = {0};
 	int rc = 0;
 
-	if (index == VFIO_PCI_REQ_IRQ_INDEX && r->irqs.action == VUC_WIRE_IRQ_TRIGGER)
-		stock_keep_request_fd(v, r);
+	stock_keep_request_fd(v, r);
 	/* Those that the device has not are its client's all the same. */
 	if (stock_has_irq(v, index))
 		rc = stock_apply_irqs(v, r, &err);

@@ -14,9 +14,9 @@ import rig
 from front_client import HIGH_RAM, Alioth, CloudHypervisor
 from front_qemu import Qemu
 from outage_rig import FAST, Server
-from vfio_client import (BAR0, BAR2, BY_MMAP, CONFIG, DMA_MAP, DONE, EINVAL, MSIX, PAGE, READ,
-                         REGION_READ, REQ, VERSION, WRITE, Channel, access, await_end, message,
-                         start)
+from vfio_client import (BAR0, BAR2, BY_MMAP, CONFIG, DATA_NONE, DMA_MAP, DONE, EINVAL, MSIX, PAGE,
+                         READ, REGION_READ, REQ, TRIGGER, VERSION, WRITE, Channel, access,
+                         await_end, message, start)
 
 VMMS = pytest.mark.parametrize('kind', [Qemu, CloudHypervisor, Alioth])
 RAM_WINDOW = 0x400
@@ -266,9 +266,12 @@ def test_another_device(exported, folder):
 
 
 def test_removed(exported):
-    """It is asked first, and has the time that it was given."""
+    """It is asked first, and has the time that it was given. What it has made of REQ before, but
+    for another eventfd, does not matter."""
     one = exported('release-ms = 3600000\n')
     vmm = one.attach()
+    assert vmm.set_irqs(DATA_NONE | TRIGGER, REQ, 0, 1) == 0
+    assert vmm.await_event(REQ) == 1
     removal = rig.Process(os.environ['VUCCTL'], 'remove', '-f', 'd0', '-m',
                           one.daemon.management)
     with removal:
