@@ -182,9 +182,6 @@ front_accesses_take(struct front_accesses *a, const struct vuc_queue_result *res
 {
 	struct front_access_slot *slot = result->arg;
 
-	/* The thread has given it up. */
-	if (slot == NULL)
-		return;
 	a->nr_busy--;
 	if (result->status != 0) {
 		bool known = result->status == -ETIMEDOUT && slot_recall(a, slot);

@@ -290,7 +290,6 @@ front_server_destroy(struct front_server *s)
 	if (s == NULL)
 		return;
 	vuc_poller_call(s->opts.poller, server_end, s);
-	server_close_strays(s);
 	if (s->has_pending)
 		vuc_closer_close(s->opts.closer, s->pending.fds, s->pending.nr_fds);
 	front_accesses_free(&s->accesses);
