@@ -340,7 +340,7 @@ dma_keep_maps(struct batch *b, size_t before)
 
 int
 vmm_apply_dma(struct control_vmm *v, const struct vuc_shm_dma *request, const int *fds,
-	struct vmm_dma_result *result)
+	struct vuc_error *err)
 {
 	struct batch b = {
 		.v = v,
@@ -357,12 +357,7 @@ vmm_apply_dma(struct control_vmm *v, const struct vuc_shm_dma *request, const in
 	atomic_store_explicit(&v->nr_dma_maps, (unsigned int)b.mappings, memory_order_relaxed);
 	if (b.status != 0 && b.lost)
 		vmm_error_lost(&b.err, b.status);
-	*result = (struct vmm_dma_result){
-		.taken = b.taken,
-		.committed = b.committed,
-		.mappings = (uint32_t)b.mappings,
-		.err = b.err,
-	};
+	*err = b.err;
 	return b.status;
 }
 
@@ -370,14 +365,14 @@ int
 vmm_dma(struct control_vmm *v)
 {
 	struct vuc_shm_dma_reply reply = {0};
-	struct vmm_dma_result result;
+	struct vuc_error err;
 	int rc = dma_check_packet(v);
 
 	if (rc != 0)
 		return rc;
-	rc = vmm_apply_dma(v, &v->packet.dma, v->packet.fds, &result);
+	rc = vmm_apply_dma(v, &v->packet.dma, v->packet.fds, &err);
 	if (rc != 0)
-		return vmm_refuse(v, rc, "%s", result.err.text);
-	reply.mappings = result.mappings;
+		return vmm_refuse(v, rc, "%s", err.text);
+	reply.mappings = atomic_load_explicit(&v->nr_dma_maps, memory_order_relaxed);
 	return vmm_reply(v, &reply.header, sizeof(reply), NULL, 0);
 }

@@ -250,12 +250,12 @@ stock_change_dma(struct control_vmm *v, const struct front_request *r, const cha
 	const struct vuc_shm_dma_entry *entry)
 {
 	union stock_dma request = {.dma = {.nr = 1, .flags = VUC_SHM_DMA_COMMIT}};
-	struct vmm_dma_result result;
+	struct vuc_error err;
 	int rc;
 
 	request.dma.entries[0] = *entry;
-	rc = vmm_apply_dma(v, &request.dma, r->fds, &result);
-	stock_answer(v, r, what, rc, &result.err);
+	rc = vmm_apply_dma(v, &request.dma, r->fds, &err);
+	stock_answer(v, r, what, rc, &err);
 }
 
 /* Memory without a descriptor is none that a server could access: it stays here. */

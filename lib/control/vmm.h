@@ -201,14 +201,8 @@ int vmm_prepare_device(struct control_vmm *v);
 uint32_t vmm_device_flags(const struct control_vmm *v);
 
 /* dma.c: entries that have been checked; fds: by their fd_index. */
-struct vmm_dma_result {
-	uint32_t taken; /* entries, from the first one on */
-	bool committed;
-	uint32_t mappings; /* that there are */
-	struct vuc_error err;
-};
 int vmm_apply_dma(struct control_vmm *v, const struct vuc_shm_dma *request, const int *fds,
-	struct vmm_dma_result *result);
+	struct vuc_error *err);
 
 /* irqs.c */
 struct vmm_irqs {
