@@ -36,7 +36,7 @@ has_failed(void)
 }
 
 static void
-enable(void)
+controller_enable(void)
 {
 	CU_ASSERT_EQUAL(write_region(0, AQA, 0x001f003f, 4), 0);
 	CU_ASSERT_EQUAL(write_region(0, ASQ, 0x123456000, 8), 0);
@@ -57,7 +57,7 @@ test_failure(void)
 {
 	struct vuc_nvme_queues queues = {0};
 
-	enable();
+	controller_enable();
 	CU_ASSERT_FALSE(has_failed());
 	CU_ASSERT_EQUAL(vuc_device_nvme_enables(dut), 2);
 	lose_and_restore();
@@ -83,7 +83,7 @@ test_failure(void)
 	CU_ASSERT_EQUAL(write_region(0, CC, 0, 4), 0);
 	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), 0x10101010);
 	CU_ASSERT_FALSE(vuc_device_nvme_queues(dut, &queues));
-	enable();
+	controller_enable();
 	CU_ASSERT_EQUAL(write_region(0, CC, ENABLED | 1 << 14, 4), 0);
 	CU_ASSERT_TRUE(vuc_device_nvme_queues(dut, &queues));
 	CU_ASSERT_EQUAL(queues.enables, 3);
@@ -93,11 +93,11 @@ test_failure(void)
 static void
 test_again(void)
 {
-	enable();
+	controller_enable();
 	lose_and_restore();
 	lose_and_restore();
 	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), CFS);
-	enable();
+	controller_enable();
 	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), 0);
 	lose_and_restore();
 	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), CFS);
@@ -118,25 +118,25 @@ test_posted(void)
 }
 
 static void
-disable(void)
+controller_disable(void)
 {
 	CU_ASSERT_EQUAL(write_region(0, CC, ENABLED & ~1u, 4), 0);
 }
 
 static void
-reset(void)
+controller_reset(void)
 {
 	CU_ASSERT_EQUAL(vuc_device_reset(dut), 0);
 }
 
 static void
-reset_function(void)
+controller_reset_function(void)
 {
 	CU_ASSERT_EQUAL(write_region(VFIO_PCI_CONFIG_REGION_INDEX, 0x88, 0x8000, 2), 0);
 }
 
 static void
-refuse_enabling(void)
+controller_refuse_enabling(void)
 {
 	old.refuse_nth = old.logged + 1;
 	CU_ASSERT_NOT_EQUAL(write_region(0, CC, ENABLED, 4), 0);
@@ -154,17 +154,17 @@ start_record(bool recovers_nvme, uint32_t class)
 	memcpy(fresh.config + PCI_CLASS_REVISION, &class, sizeof(class));
 	CU_ASSERT_EQUAL_FATAL(vuc_device_record_start(dut, &opts, on_done, &job), 0);
 	CU_ASSERT_EQUAL(await(&job), 0);
-	enable();
+	controller_enable();
 }
 
 static void
-be_none(void)
+record_without_recovery(void)
 {
 	start_record(false, 0x01080200);
 }
 
 static void
-be_ahci(void)
+record_of_ahci(void)
 {
 	start_record(true, 0x01060100);
 }
@@ -175,12 +175,12 @@ static const struct {
 	void (*then)(void);
 } sound[] = {
 	{"never enabled", false, poll_often},
-	{"disabled", true, disable},
-	{"reset", true, reset},
-	{"reset by config space", true, reset_function},
-	{"the server refuses CC", false, refuse_enabling},
-	{"not to be recovered", true, be_none},
-	{"another class", true, be_ahci},
+	{"disabled", true, controller_disable},
+	{"reset", true, controller_reset},
+	{"reset by config space", true, controller_reset_function},
+	{"the server refuses CC", false, controller_refuse_enabling},
+	{"not to be recovered", true, record_without_recovery},
+	{"another class", true, record_of_ahci},
 };
 
 static void
@@ -189,7 +189,7 @@ test_sound(void)
 	for (unsigned int i = 0; i < NR_ROWS(sound); i++) {
 		next_row("%s", sound[i].name);
 		if (sound[i].enabled)
-			enable();
+			controller_enable();
 		sound[i].then();
 		lose_and_restore();
 		CU_ASSERT_FALSE(has_failed());
@@ -203,16 +203,16 @@ test_reset(void)
 {
 	struct job job = {0};
 
-	enable();
+	controller_enable();
 	lose();
 	CU_ASSERT_EQUAL_FATAL(vuc_device_reset_start(dut, on_done, &job), 0);
 	CU_ASSERT_EQUAL(await(&job), 0);
 	CU_ASSERT_EQUAL(restore(NULL), 0);
 	CU_ASSERT_FALSE(has_failed());
-	enable();
+	controller_enable();
 	lose_and_restore();
 	CU_ASSERT_TRUE(has_failed());
-	reset();
+	controller_reset();
 	CU_ASSERT_FALSE(has_failed());
 	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), 0);
 }
@@ -221,7 +221,7 @@ test_reset(void)
 static void
 test_record_stopped(void)
 {
-	enable();
+	controller_enable();
 	lose_and_restore();
 	vuc_device_record_stop(dut);
 	CU_ASSERT_FALSE(has_failed());

@@ -22,7 +22,7 @@ static const struct front_region regions[] = {
 };
 
 static void
-create(const uint8_t config[FRONT_CONFIG_HEADER])
+create_front(const uint8_t config[FRONT_CONFIG_HEADER])
 {
 	struct front_shape shape = {.nr_regions = 8, .regions = regions};
 	const struct front_opts opts = {.shape = &shape};
@@ -44,7 +44,7 @@ create_device(void)
 		[0x12] = 0xfe,
 		[0x11] = 0xff};
 
-	create(config);
+	create_front(config);
 }
 
 static uint32_t
@@ -207,7 +207,7 @@ test_bridge(void)
 	static const uint8_t config[FRONT_CONFIG_HEADER] = {[PCI_HEADER_TYPE] = 0x81};
 	struct front_piece pieces[FRONT_MAX_PIECES];
 
-	create(config);
+	create_front(config);
 	CU_ASSERT_EQUAL(front_config_pieces(front, 0, 64, pieces), 1);
 	CU_ASSERT_EQUAL(pieces[0].count, 64);
 	CU_ASSERT_EQUAL(read_register(0x10), 0x55555555);

@@ -141,7 +141,7 @@ send_kind(uint16_t id, char kind)
 }
 
 static void
-answer(const struct front_request *r)
+answer_request(const struct front_request *r)
 {
 	if (r->kind == FRONT_REGION_FD)
 		front_reply_fd(front, r->token, 0, -1);
@@ -162,10 +162,10 @@ test_order(void)
 		CU_ASSERT_EQUAL_FATAL(front_next(front, &first), 1);
 		CU_ASSERT_EQUAL(front_next(front, &second), orders[i].together);
 		CU_ASSERT_EQUAL(front_outstanding(front), orders[i].together ? 2 : 1);
-		answer(&first);
+		answer_request(&first);
 		if (!orders[i].together)
 			CU_ASSERT_EQUAL_FATAL(front_next(front, &second), 1);
-		answer(&second);
+		answer_request(&second);
 		CU_ASSERT_EQUAL(front_outstanding(front), 0);
 	}
 }
