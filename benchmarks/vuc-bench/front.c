@@ -16,7 +16,7 @@
 #define MAPS       1024
 #define CONFIG_MAX (512 + 2 * BENCH_SOCKET_MAX)
 
-/* To whom the client connects. */
+/* What the client connects to. */
 enum way {
 	WAY_DIRECT, /* the floor: the server itself */
 	WAY_VUCD,
@@ -58,7 +58,7 @@ series_of(struct front *f, enum action action, enum way way)
 	return &f->bench->result->series[action * NR_WAYS + way];
 }
 
-/* As QEMU makes them: the thread that sends sleeps until another one has received the reply. */
+/* As in QEMU: the thread that sends sleeps until another one has received the reply. */
 static int
 time_accesses(
 	struct front *f, enum way way, enum action action, const char *path, struct vuc_error *err)
@@ -66,7 +66,7 @@ time_accesses(
 	struct bench_access access = bench_scratch_access;
 	struct bench_way *client = &f->client.way;
 	struct bench_series *series = series_of(f, action, way);
-	uint64_t ticks;
+	uint64_t ticks, syscalls;
 	int ret;
 
 	access.op = action == ACTION_READ ? BENCH_READ : BENCH_WRITE;
@@ -75,6 +75,7 @@ time_accesses(
 	ret = client->ops->open(client, err);
 	if (ret != 0)
 		return ret;
+	syscalls = f->client.wire.syscalls;
 	for (uint32_t i = 0; i < f->bench->options.ops && ret == 0; i++) {
 		ret = client->ops->burst(client, 1, &ticks, err);
 		if (ret == 0)
@@ -82,12 +83,13 @@ time_accesses(
 		if (ret == 0)
 			bench_series_add(series, &ticks, 1);
 	}
+	series->syscalls += f->client.wire.syscalls - syscalls;
 	client->ops->close(client);
 	bench_series_end_round(series);
 	return ret;
 }
 
-/* As QEMU makes them for a guest with an IOMMU: without waiting for each reply. */
+/* As QEMU does for a guest with an IOMMU: without waiting for each reply. */
 static int
 time_maps(struct front *f, enum way way, const char *path, struct vuc_error *err)
 {
@@ -98,14 +100,17 @@ time_maps(struct front *f, enum way way, const char *path, struct vuc_error *err
 	if (ret != 0)
 		return ret;
 	for (enum action action = ACTION_MAP; action <= ACTION_UNMAP && ret == 0; action++) {
+		struct bench_series *series = series_of(f, action, way);
+		uint64_t syscalls = f->mapper.wire.syscalls;
 		uint64_t ticks = bench_clock_ticks(&f->bench->clock);
 
 		ret = bench_dma_floor_act(&f->mapper, action == ACTION_UNMAP, err);
 		ticks = bench_clock_ticks(&f->bench->clock) - ticks;
 		if (ret != 0)
 			break;
-		bench_series_add(series_of(f, action, way), &ticks, 1);
-		bench_series_end_round(series_of(f, action, way));
+		series->syscalls += f->mapper.wire.syscalls - syscalls;
+		bench_series_add(series, &ticks, 1);
+		bench_series_end_round(series);
 	}
 	close(f->mapper.wire.fd);
 	return ret;
@@ -154,14 +159,13 @@ front_describe(struct bench *b)
 	static const char *const names[NR_WAYS] = {"direct", "vucd"};
 	struct bench_result *result = b->result;
 
-	bench_say(result->headline,
-		"a stock VMM's client of a device that vucd exports; %" PRIu32 " rounds",
+	bench_say(result->headline, "a stock VMM of a device that vucd exports; %" PRIu32 " rounds",
 		b->options.rounds);
 	bench_say(result->server, "vuc-refdev, sleeping; vucd's poller: %s", b->options.idle);
-	bench_say(result->floor, "the same client of the server itself");
+	bench_say(result->floor, "the same client connected to the server itself");
 	bench_say(result->timed,
-		"reads and writes of 4 bytes, whose replies an I/O thread receives; %u maps of a "
-		"page, %u under way at once, each",
+		"reads and writes of 4 bytes, whose replies an I/O thread receives; maps and unmaps "
+		"of %u pages, %u under way at once, per page",
 		MAPS, BENCH_DMA_WINDOW);
 	result->per_group = NR_WAYS;
 	for (unsigned int i = 0; i < NR_ACTIONS * NR_WAYS; i++) {
@@ -193,7 +197,7 @@ front_run(struct bench *b, struct vuc_error *err)
 
 const struct bench_ops bench_front = {
 	.name = "front",
-	.summary = "What a stock VMM pays for vucd in front of its device's server",
+	.summary = "The time that vucd adds to the requests of a stock VMM",
 	.unit = "action",
 	.units = "actions",
 	.options = front_options,

@@ -183,7 +183,9 @@ print_row(const struct term *term, const struct bench_result *result, unsigned i
 
 	if (series->topic != NULL && i == bench_result_floor(result, i))
 		fprintf(term->out, "%s%s%s\n", term->bold, series->topic, term->plain);
-	if (snprintf(name, sizeof(name), "%s (%s)", series->name, series->transport) > NAME_WIDTH)
+	if (strcmp(series->name, series->transport) == 0 ||
+		snprintf(name, sizeof(name), "%s (%s)", series->name, series->transport) >
+			NAME_WIDTH)
 		snprintf(name, sizeof(name), "%s", series->name);
 	fprintf(term->out, "%s%-*s%s", term->series[i % 4], NAME_WIDTH, name, term->plain);
 	for (size_t c = 0; c < BENCH_NR_TIMES; c++) {
