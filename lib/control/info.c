@@ -94,8 +94,8 @@ info_find_areas(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_
 	rc = vuc_device_region_areas_start(dev, f->region, &f->areas->found, info_areas_found, f);
 	if (rc != REGION_AREAS_FOUND)
 		return rc;
-	rc = info_hold_files(f->areas);
-	return rc == 0 ? OPERATION_DONE : rc;
+	info_areas_found(f, 0, &(struct vuc_error){0});
+	return 0;
 }
 
 /* What the server offers wrongly is not offered: the region can still be accessed by the queue. */
