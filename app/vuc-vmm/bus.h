@@ -45,7 +45,7 @@ void bus_destroy(struct bus *bus);
 /* BARs have moved, or have been switched on or off. */
 void bus_update(struct bus *bus, const struct pci *pci);
 
-/* The device's server is another one: writes by eventfd are asked for again. */
+/* The device has another server: request ioeventfds again. */
 void bus_renew_io(struct bus *bus);
 
 /* How many parts of BARs are memory of the guest, and how many writes go by eventfd. */

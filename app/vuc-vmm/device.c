@@ -16,7 +16,7 @@
 
 #define EVENT_TIMEOUT_MS 10000
 
-/* What is done once more for each daemon that dies of it. */
+/* How often an access is repeated, in case it is what daemons crash on. */
 #define MAX_REPEATS 3u
 
 /* The line that libvuc-vmm has for an error. */
@@ -213,8 +213,8 @@ find_area(const struct vuc_vmm_region *region, const struct device_area *place)
 	return NULL;
 }
 
-/* At the same address, so that the guest's memory slot needs no change. Returns -ECONNRESET, with
- * nothing said, when the daemon has gone: another one is looked for then. */
+/* Map at the same address, so that the guest's memory slot needs no change. Returns -ECONNRESET,
+ * without a message, if the daemon has ended: the caller then waits for another one. */
 static int
 remap_area(struct device *device, struct device_area *place)
 {
@@ -246,7 +246,7 @@ remap_areas(struct device *device)
 	return rc;
 }
 
-/* The guest has no notion of a reset, but for its program that looks for one. */
+/* The guest does not notice a reset, except for the program that asks for it. */
 static int
 follow_return(struct device *device, uint32_t events)
 {
@@ -276,7 +276,7 @@ reattach(struct device *device)
 	return 0;
 }
 
-/* Returns false when there was nothing to do: the device can be used, or is gone. */
+/* Returns false if there was nothing to do: the device can be used, or is gone. */
 static bool
 follow_events(struct device *device)
 {
@@ -302,7 +302,7 @@ follow_events(struct device *device)
 	return !device->gone;
 }
 
-/* What is done after a reset accesses the device, too, which may be lost again meanwhile. */
+/* The function for a reset also accesses the device, which may be lost again meanwhile. */
 void
 device_check(struct device *device)
 {
@@ -320,7 +320,7 @@ await_events(struct device *device, uint64_t deadline_ms)
 	struct pollfd pollfd = {.fd = vuc_vmm_event_fd(device->vuc), .events = POLLIN};
 	uint64_t now_ms;
 
-	/* Signals come all the time. */
+	/* Signals arrive all the time. */
 	do
 		now_ms = vuc_clock_ms();
 	while (now_ms < deadline_ms && poll(&pollfd, 1, (int)(deadline_ms - now_ms)) < 0);
@@ -344,8 +344,8 @@ is_loss(int rc)
 	return rc == -ECONNRESET || rc == -EPROTO || rc == -ECANCELED;
 }
 
-/* What has failed as the daemon has gone fails as soon as the connection does; the news of it may
- * take a little longer. Returns whether another daemon has the device now. */
+/* Accesses fail as soon as the connection to the daemon ends; the event may arrive a little later.
+ * Returns whether another daemon has the device now. */
 static bool
 has_returned(struct device *device, int rc)
 {
@@ -360,7 +360,7 @@ has_returned(struct device *device, int rc)
 	return device->reattaches != reattaches;
 }
 
-/* What is written after a reset is written again after the next one. */
+/* Writes after a reset are repeated after the next one. */
 static int
 access_fail(struct device *device, int rc)
 {

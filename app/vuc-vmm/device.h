@@ -35,10 +35,10 @@ struct device {
 	void (*was_reset)(void *arg);
 	void *arg;
 	uint64_t failed_accesses;
-	uint64_t dropped_writes; /* as the daemon had gone, see device_post() */
+	uint64_t dropped_writes; /* because the daemon had ended, see device_post() */
 	uint32_t reattaches;
-	uint32_t remaps;  /* times that areas were mapped anew */
-	uint32_t resets;  /* under the guest, by the return of a server or a daemon */
+	uint32_t remaps;  /* how often areas were mapped again */
+	uint32_t resets;  /* of the running guest's device, by the return of a server or a daemon */
 	bool irqs_failed; /* and it was said */
 	bool awaited;     /* an access has failed as if the device was gone */
 	bool checking;
@@ -55,9 +55,9 @@ struct device_opts {
 int device_attach(struct device *device, const struct device_opts *opts);
 void device_detach(struct device *device);
 
-/* Have a function called when the device has returned from an outage, reset: with its memory,
- * interrupts and areas, but without ioeventfds and what was written to its config space. It may
- * access the device. */
+/* Set a function that is called when the device has returned from an outage. The device was reset:
+ * memory, interrupts and areas are restored, ioeventfds and written config space are not. The
+ * function may access the device. */
 void device_on_reset(struct device *device, void (*was_reset)(void *arg), void *arg);
 
 /* Let the device access the guest's memory, at the addresses that the guest has it at. */
@@ -70,9 +70,9 @@ int device_unshare_memory(struct device *device);
 int device_bar_size(struct device *device, uint32_t bar, uint64_t *size);
 
 /*
- * When the daemon has gone meanwhile, a read is made again with the next daemon, a few times, and
- * so is a write to config space. A write to a BAR is dropped, as the daemon does while a server is
- * away: in a device that was reset, a doorbell of before would do harm.
+ * If the daemon has ended meanwhile, a read or a write to config space is repeated with the next
+ * daemon, a few times. A write to a BAR is dropped, as the daemon does while a server is away: in a
+ * device that was reset, an old doorbell would do harm.
  */
 int device_read(
 	struct device *device, uint32_t region, uint64_t offset, void *data, uint32_t count);
@@ -94,12 +94,12 @@ void device_disable_msix(struct device *device);
  * vuc_vmm_io_fds_free(). */
 struct vuc_vmm_io_fds *device_io_fds(struct device *device, uint32_t bar);
 
-/* Follow what has become of the device: attach to another daemon when one has gone, map areas anew
- * when they are others, and say so if the device is of no use any more. */
+/* Handle the device's events: attach to another daemon if one has ended, map areas again if they
+ * have changed, and report a device that can no longer be used. */
 void device_check(struct device *device);
 
-/* The same, when the guest has seen what it cannot explain after so many resets: if there was
- * another one, the news of it may take a little longer. */
+/* The same, when a check of the guest has failed after so many resets: the event of another reset
+ * may arrive a little later. */
 void device_await_reset(struct device *device, uint32_t resets);
 
 #endif /* VMM_DEVICE_H */

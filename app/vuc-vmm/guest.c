@@ -56,7 +56,7 @@ guest_port_read(const struct guest *guest, uint16_t port, void *data, uint32_t c
 	return true;
 }
 
-/* A step that is begun again starts over, and so do those behind it. */
+/* A step that begins again is not passed yet, nor are the steps after it. */
 static void
 begin_step(struct guest *guest, uint32_t step)
 {

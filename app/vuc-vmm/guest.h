@@ -27,9 +27,9 @@ void memory_destroy(struct memory *memory);
 struct guest {
 	uint32_t program; /* GUEST_DRIVE, GUEST_TORMENT or GUEST_RECOVER */
 	uint32_t rounds;
-	uint32_t exits;                 /* counted by whoever runs the guest, as are ... */
-	uint32_t resets;                /* ... resets of the device, and ... */
-	uint32_t areas;                 /* ... parts of BARs that are the guest's memory */
+	uint32_t exits;  /* counted by the VMM */
+	uint32_t resets; /* resets of the device, counted by the VMM */
+	uint32_t areas;  /* parts of BARs that are guest memory, counted by the VMM */
 	uint32_t steps[GUEST_NR_STEPS]; /* GUEST_STEP_*, in the order in which they were begun */
 	uint32_t nr_steps;
 	uint32_t seen;

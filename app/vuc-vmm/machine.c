@@ -180,7 +180,7 @@ machine_destroy(struct machine *machine)
 
 #define TICK_US 100000
 
-/* A kvm_run's immediate_exit, for the handler, which gets nothing else. */
+/* The immediate_exit of kvm_run, for the signal handler. */
 static volatile uint8_t *volatile stop_byte;
 
 static void

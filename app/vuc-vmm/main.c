@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * A VMM with the least that there can be, for a look at how one uses libvuc-vmm. docs/vuc-vmm.md
- * says where to begin.
+ * A minimal VMM that shows how to use libvuc-vmm. docs/vuc-vmm.md says where to begin.
  */
 
 #include <errno.h>

@@ -253,8 +253,8 @@ config_write(struct pci *pci, uint32_t offset, const void *data, uint32_t count)
 		follow_write(pci, offset, data, count);
 }
 
-/* The command register is the last one: from there on the device decodes its BARs. An error is as
- * that of any access. */
+/* The command register is the last one: from there on the device decodes its BARs. An error is
+ * handled as for any access. */
 void
 pci_restore(const struct pci *pci)
 {

@@ -62,8 +62,8 @@ int pci_init(
 bool pci_port_read(struct pci *pci, uint16_t port, void *data, uint32_t count);
 bool pci_port_write(struct pci *pci, uint16_t port, const void *data, uint32_t count);
 
-/* The device was reset, and the guest does not know: write again what the guest has written to the
- * registers that are known here. */
+/* The device was reset without the guest's knowledge: restore the registers that are tracked
+ * here. */
 void pci_restore(const struct pci *pci);
 
 /* Where a BAR is. False: it is nowhere, as there is no such BAR or it is switched off. */

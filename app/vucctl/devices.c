@@ -31,8 +31,8 @@ format_since(struct vucctl_reply *reply, struct json_object *value, char text[VU
 	strftime(text, VUCCTL_CELL_SIZE, "%F %T", &tm);
 }
 
-/* The process, its user by name or, for one that has none, by number, what it calls itself, and
- * that it is a vfio-user client. */
+/* The process, its user by name or, without one, by number, the VMM's name, and whether it is a
+ * vfio-user client. */
 static void
 format_vmm(struct vucctl_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
 {

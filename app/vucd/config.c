@@ -396,7 +396,7 @@ vucd_device_key_of(const struct vucd_device_config *device, const char *path)
 	return strcmp(device->export_path, path) == 0 ? "export" : NULL;
 }
 
-/* The path of a device's key is in no other key, of this device or of one before it. */
+/* Check that the path of a device's key is in no other key of this device or an earlier one. */
 static void
 check_path(const struct vucd_config *config, const struct vucd_device_config *device,
 	const char *key, const char *path, struct vucd_report *report)

@@ -14,7 +14,7 @@
 
 #include <vuc/control.h>
 
-#define VUCD_PATH_SIZE         108 /* of a socket's path, with its NUL */
+#define VUCD_PATH_SIZE         108 /* size of a socket's path, with its NUL */
 #define VUCD_POLLER_SIZE       16  /* of a poller's name, with its NUL */
 #define VUCD_PREFIX_SIZE       48  /* of EAL's file prefix, with its NUL */
 #define VUCD_VALUE_SIZE        256 /* of a key's value as text, with its NUL */
@@ -227,7 +227,7 @@ void vucd_config_check_machine(const struct vucd_config *config, struct vucd_rep
 /* Whether there is a poller of this name; "" is any. */
 bool vucd_config_has_poller(const struct vucd_config *config, const char *name);
 
-/* The key of a device with this path, "socket" or "export"; NULL: none has it. */
+/* The key of a device that has this path, "socket" or "export"; NULL: neither. */
 const char *vucd_device_key_of(const struct vucd_device_config *device, const char *path);
 
 /* What to say of a device whose retry-max-ms is below its retry-min-ms. */

@@ -74,7 +74,7 @@ check_nr_spinning(const struct vucd_config *config, struct vucd_report *report)
 			nr, CPU_COUNT(&set));
 }
 
-/* The daemon makes its own directory, and no other one. */
+/* The daemon creates only its own directory. */
 static void
 check_export(const struct vucd_device_config *device, const struct vucd_run_dir *dir,
 	struct vucd_report *report)

@@ -185,7 +185,7 @@ start_adding(struct change *change, const struct vucd_device_config *config,
 		change->devices->control, &opts, change_ended, change, &change->err);
 }
 
-/* Paths stay as they are, in UTF-8. */
+/* Paths are kept as they are, in UTF-8. */
 static int
 refuse_path(const char *key, const char *path, const char *user, const char *name, const char *as,
 	struct vuc_error *err)
@@ -195,7 +195,7 @@ refuse_path(const char *key, const char *path, const char *user, const char *nam
 	return -EADDRINUSE;
 }
 
-/* Servers have one client at a time, and a path is one socket. */
+/* A server has one client at a time, and a path belongs to one socket. */
 static int
 check_path(const struct vucd_devices *devices, const struct vucd_device_config *config,
 	const char *key, const char *path, struct vuc_error *err)

@@ -21,10 +21,10 @@ typedef void (*vucd_done_fn)(void *arg, int rc, const char *why);
 struct vucd_devices {
 	struct vuc_control *control;
 	struct vucd_pollers *pollers;
-	struct vucd_log *log;        /* gets what fails */
-	enum vuc_log_level severity; /* of that */
+	struct vucd_log *log;        /* for failures */
+	enum vuc_log_level severity; /* of these messages */
 	const struct vucd_run_dir *dir;
-	bool closed; /* the daemon is stopping: nothing is begun any more */
+	bool closed; /* the daemon is stopping: nothing new is begun */
 	struct vucd_loop *loop;
 	struct vuc_mailbox mailbox; /* for changes that have ended */
 	struct vucd_watch watch;    /* of the mailbox */

@@ -21,7 +21,7 @@ struct vucd_run_dir {
 
 /*
  * Make the directory, or take the one that is there and belongs to the daemon's user, and lock it.
- * Only a directory that it has made, or systemd for it, is given the mode and group of the
+ * Only a directory that the daemon, or systemd for it, has created gets the mode and group of the
  * settings.
  *
  * Returns 0; -EBUSY when another daemon has it; -EPERM when others own it or may write to it;
@@ -30,8 +30,7 @@ struct vucd_run_dir {
 int vucd_run_dir_open(
 	struct vucd_run_dir *dir, const struct vucd_settings *settings, struct vuc_error *err);
 
-/* Whether there is anything now that vucd_run_dir_open() would refuse; changes nothing but the path
- * of dir. */
+/* Check for what vucd_run_dir_open() would refuse; changes nothing but the path of dir. */
 int vucd_run_dir_check(
 	struct vucd_run_dir *dir, const struct vucd_settings *settings, struct vuc_error *err);
 
@@ -42,7 +41,7 @@ void vucd_run_dir_close(struct vucd_run_dir *dir);
 void vucd_run_dir_socket(
 	const struct vucd_run_dir *dir, const char *name, char path[VUCD_PATH_SIZE]);
 
-/* The name of its socket with this path; NULL: it has none. */
+/* The name of the daemon's own socket with this path; NULL: none has it. */
 const char *vucd_run_dir_name_of(const struct vucd_run_dir *dir, const char *path);
 
 /* Put the folder that a path is in into folder. Returns whether it exists. */

@@ -23,7 +23,8 @@ struct bench_dma_memory {
 /* Make the file. Returns 0 or a negative errno; fd is the caller's to close. */
 int bench_dma_memory_make(struct bench_dma_memory *memory, uint32_t nr, struct vuc_error *err);
 
-/* Written by hand: a message for each mapping, up to a window of them before their replies. */
+/* The hand-written floor: a message for each mapping, up to a window of them before their
+ * replies. */
 #define BENCH_DMA_WINDOW 64
 
 struct bench_dma_floor {
@@ -32,8 +33,8 @@ struct bench_dma_floor {
 	uint16_t id; /* of the last message that was sent */
 	struct bench_message map;
 	struct bench_message unmap;
-	struct bench_wire wire; /* its descriptor is the caller's to close, while it is open */
-	size_t received;        /* bytes of replies that were not looked at */
+	struct bench_wire wire; /* the caller closes its descriptor */
+	size_t received;        /* bytes of replies that were not processed */
 	uint8_t replies[BENCH_DMA_WINDOW * BENCH_MESSAGE_MAX];
 };
 

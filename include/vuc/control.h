@@ -129,14 +129,13 @@ enum vuc_control_after_hold {
 	VUC_CONTROL_AFTER_ERROR, /**< -ENOTCONN; writes fail as well */
 };
 
-/** What the guest's driver is shown after an outage that its VMM's device has survived, besides
- * interrupts. */
+/** What the guest's driver is shown after an outage, besides interrupts. */
 enum vuc_control_recover {
 	VUC_CONTROL_RECOVER_NONE, /**< nothing */
-	/** Of an NVMe controller (class 01.08.02) a failure, so that its driver resets it at once:
-	 * an outstanding asynchronous event request is completed with "persistent internal error",
-	 * and CSTS reads as "controller fatal status" until CC is written. Of other devices
-	 * nothing. */
+	/** For an NVMe controller (class 01.08.02), a failure, so that its driver resets it at
+	 * once: an outstanding asynchronous event request is completed with "persistent internal
+	 * error", and CSTS reads as "controller fatal status" until CC is written. For other
+	 * devices, nothing. */
 	VUC_CONTROL_RECOVER_NVME,
 };
 
@@ -205,8 +204,8 @@ struct vuc_control_device_opts {
 	mode_t export_mode;
 	/** Group of that socket; (gid_t)-1: not changed. */
 	gid_t export_group;
-	/** Milliseconds within which each request of such a VMM is answered; at least 1. QEMU gives
-	 * its device up after 5000 ms without an answer. */
+	/** Milliseconds within which each request of such a VMM is answered; at least 1. By
+	 * default, QEMU gives up its device after 5000 ms without an answer. */
 	uint32_t reply_ms;
 };
 

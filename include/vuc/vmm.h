@@ -3,8 +3,7 @@
 #define VUC_VMM_H
 
 /**
- * @file
- * libvuc-vmm: the library by which a VMM uses a device that vucd owns.
+ * @file libvuc-vmm: the library by which a VMM uses a device that vucd owns.
  *
  * The library needs only libc, starts no threads and installs no signal handlers. Link with
  * -lvuc-vmm; its pkg-config name is libvuc-vmm. It contains the functions of this header and of
@@ -35,11 +34,11 @@
  * vuc_vmm_done_fn calls them. After -EPROTO or -ETIMEDOUT, the connection to the daemon is closed:
  * VUC_VMM_EVENT_GONE is reported, and later calls return -ECONNRESET with the same reason.
  *
- * Later versions may add fields at the end of structs that begin with their size, and bits to
- * flags and events, which callers should ignore. A caller sets `argsz` to the sizeof of the struct
- * as it knows it: a size that no version has had, and a field that is not 0 and that the library
- * does not know, are -EINVAL; what the library fills and does not know becomes 0. In structs of the
- * library's, argsz says what it knows. All other structs stay as they are.
+ * Later versions may add fields at the end of structs that begin with their size, and bits to flags
+ * and events, which callers should ignore. A caller sets `argsz` to the sizeof of the struct.
+ * -EINVAL is returned for a size that no version has had, and for a field that is not 0 and that
+ * the library does not know; fields that the library does not know are filled with 0. In structs
+ * that the library provides, argsz is the library's size. All other structs stay as they are.
  */
 
 #include <stdbool.h>
@@ -222,8 +221,8 @@ int vuc_vmm_detach_start(
  * On success, each eventfd of INTx, MSI and MSI-X that is signalled when an interrupt is raised has
  * been written once, and vuc_vmm_events() reports VUC_VMM_EVENT_RESET and VUC_VMM_EVENT_REMAP: the
  * device is as after a reset, and its regions are other ones. vuc_vmm_info() does not change, and
- * counters begin at 0. Of a call that has returned -ECONNRESET, nothing is restored: neither what
- * it was to map, assign or unmask, nor what it was to unmap, to replace or to disable.
+ * counters begin at 0. A call that has returned -ECONNRESET leaves nothing to restore: neither what
+ * it was to map, assign or unmask, nor what it was to unmap, replace or disable.
  *
  * @param dev  the device
  * @param fd   a descriptor as in struct vuc_vmm_attach_opts; -1: connect to the same path

@@ -59,9 +59,8 @@ listener_remove_stale(const struct vuc_listener *l, struct vuc_error *err)
 }
 
 /*
- * Give the path, which fd holds, its group and mode. The owner of its folder can put anything in
- * its place between two system calls, so it is known by being a socket of mode 0, as no other one
- * is.
+ * Set the group and mode of the path, which fd refers to. The owner of its folder can replace it
+ * between two system calls, so it is recognized as a socket of mode 0, which no other one is.
  */
 static int
 listener_set_mode(struct vuc_listener *l, int fd, mode_t mode, gid_t group, struct vuc_error *err)

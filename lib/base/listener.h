@@ -33,7 +33,7 @@ int vuc_listener_listen(struct vuc_listener *l, int backlog, struct vuc_error *e
 /* Close it, and remove the path if it is still this socket's. */
 void vuc_listener_close(struct vuc_listener *l);
 
-/* The same, but for closing it, which is the caller's. */
+/* The same, except that the caller closes it. */
 void vuc_listener_forget(struct vuc_listener *l);
 
 #endif /* VUC_BASE_LISTENER_H */

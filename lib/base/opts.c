@@ -17,7 +17,7 @@ vuc_opts_init(void *opts, size_t size, const void *defaults, size_t known_size)
 	memcpy(opts, &size, size < sizeof(size) ? size : sizeof(size));
 }
 
-/* Take what is known of size bytes; the rest must be 0. */
+/* Copy the known part of size bytes; the rest must be 0. */
 static int
 struct_read(void *known, size_t known_size, const void *given, size_t size, const char *name,
 	struct vuc_error *err)

@@ -28,14 +28,14 @@ int vuc_opts_read(void *known, size_t known_size, const void *opts, size_t least
 	struct vuc_error *err);
 
 /*
- * The same for structs that a program fills, or has filled, and that have no function which sets
- * their defaults: their first member, argsz, is their size. What the program did not know is 0.
+ * The same for structs that a program fills, or receives, and that no function initialises: their
+ * first member, argsz, is their size. Fields that the program did not know are 0.
  */
 int vuc_argsz_check(size_t argsz, size_t least, const char *name, struct vuc_error *err);
 int vuc_argsz_read(void *known, size_t known_size, const void *given, size_t least,
 	const char *name, struct vuc_error *err);
 
-/* Fill one whose argsz was checked; what is not known here becomes 0. */
+/* Fill a struct whose argsz was checked; fields that are not known here become 0. */
 void vuc_argsz_write(void *given, size_t argsz, const void *known, size_t known_size);
 
 #endif /* VUC_BASE_OPTS_H */

@@ -13,11 +13,11 @@
 #include "clock.h"
 #include "control.h"
 
-/* Attempts for what was seen, between two that are due by their time: whoever can write to the
- * folder makes no more. With the delays below, the last one is 254 ms behind the first one. */
+/* Attempts to connect because of events, between two timed ones: a bound for whoever can write to
+ * the folder. With the delays below, the last one is 254 ms after the first one. */
 #define MAX_HURRIED 8u
 
-/* What is taken of the events at a time: whoever fills a folder does not keep the thread. */
+/* Bytes of events that are read at a time, so that a flood of events does not occupy the thread. */
 #define EVENTS_SIZE 4096u
 
 void
@@ -63,8 +63,8 @@ control_arrival_forget(struct control_device *d)
 	a->due_ms = 0;
 }
 
-/* What the kernel has cached is found without waiting for a file system. Returns the watch or
- * -errno. */
+/* Looks up only what the kernel has cached, so that it never waits for a file system. Returns the
+ * watch or -errno. */
 static int
 folder_watch(const struct vuc_control *c, const char *folder)
 {
@@ -83,7 +83,7 @@ folder_watch(const struct vuc_control *c, const char *folder)
 	return watch;
 }
 
-/* A folder that is not there, or cannot be read, is no reason to say anything. */
+/* A folder that does not exist or cannot be read is not worth a log message. */
 static void
 watch_log_failure(struct vuc_control *c, int rc)
 {
@@ -118,7 +118,7 @@ control_arrival_watch(struct control_device *d)
 
 /* ---- events ---- */
 
-/* With the lock held. A server that resets end is not tried at each of its restarts. */
+/* With the lock held. A server that is ended by resets is not tried at each of its restarts. */
 static void
 arrival_hurry(struct control_device *d)
 {

@@ -17,8 +17,8 @@
 #include "vmm.h"
 #include "watch.h"
 
-/* Bytes that all VMMs together may have mapped here. A file of any size costs nothing, so that one
- * of them could take the address space for which threads and all other VMMs have a need, too. */
+/* Bytes that all VMMs together may have mapped here. A file of any size costs nothing, so a single
+ * VMM could use up the address space that threads and all other VMMs need, too. */
 #define ADDRESS_SPACE (UINT64_C(1) << 46)
 
 /* Mappings of one VMM that are mapped here though the server has them, too: few servers ask for
@@ -84,7 +84,7 @@ control_wait_for_change(struct vuc_control *c, uint64_t end_ms)
 	return pthread_cond_timedwait(&c->changed, &c->lock, &end) != ETIMEDOUT;
 }
 
-/* With the lock held: the server is away, but what it has told is known. */
+/* With the lock held: whether the server is away, but its device is known. */
 static void
 claim_learned(struct control_vmm *v, struct control_device *d)
 {
@@ -252,7 +252,7 @@ vmm_attach(struct control_vmm *v)
 
 	if (memchr(name, '\0', VUC_SHM_NAME_SIZE) == NULL)
 		return vmm_end(v, "unterminated name");
-	/* The answer has to come before the end of the handshake. */
+	/* The answer must come before the handshake times out. */
 	rc = vmm_claim_device(
 		v, name, vuc_clock_ms() + v->control->opts.handshake_timeout_ms / 2, &err);
 	if (rc != 0)

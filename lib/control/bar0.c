@@ -207,7 +207,7 @@ bar0_watch(struct vuc_control *c, struct control_bar0 *b, struct bar0_files *f)
 	/* Without a watch it is placed with the next attempt to connect. */
 	if (watch < 0)
 		return true;
-	/* A file that was renamed by the owner of the folder would stay watched. */
+	/* Otherwise a file that the owner of the folder has renamed would still be watched. */
 	if (b->watch > 0 && b->watch != watch)
 		inotify_rm_watch(c->inotify_fd, b->watch);
 	b->watch = watch;

@@ -19,7 +19,7 @@ struct control_bar0 {
 	char name[sizeof(".bar0-") + VUC_CONTROL_NAME_SIZE]; /* of the file in it, which stays */
 	dev_t dev;                                           /* of the file, as it was seen last */
 	ino_t ino;                                           /* likewise; 0: none */
-	int watch;  /* of inotify, of the file, unless it has been used up; 0: none */
+	int watch;  /* of inotify, of the file, unless it has fired; 0: none */
 	int status; /* 0, or why there is no link, with err */
 	struct vuc_error err;
 };
@@ -33,7 +33,7 @@ bool control_bar0_collides(const struct control_device *d, const struct control_
 /* Place the link, unless it is there; status says whether that was possible. */
 void control_bar0_place(struct control_device *d);
 
-/* Something has happened to the files: links are placed again soon. */
+/* The files have changed: links are placed again soon. */
 void control_bar0_hurry(struct vuc_control *c);
 
 /* Any thread, while no VMM can attach: clear what the last one has left in the file. */

@@ -110,7 +110,7 @@ start_operation(void *arg)
 	operation_release(op);
 }
 
-/* With the lock held: wait until a time; 0: for ever. Returns whether the time is over. */
+/* With the lock held: wait until a time; 0: without limit. Returns whether that time has passed. */
 static bool
 operation_wait_until(struct operation *op, uint64_t end_ms)
 {

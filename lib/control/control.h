@@ -49,7 +49,7 @@ struct vuc_control {
 	uint64_t stopping_ms; /* when what is waited for at the end is logged next */
 	int inotify_fd;       /* for keep_bar0 and for arrivals; or -errno */
 	bool watch_logged;    /* that folders cannot be watched */
-	int exports_fd;       /* epoll: of the sockets of exported devices; any thread adds them */
+	int exports_fd;       /* epoll for the sockets of exported devices; any thread adds them */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -104,8 +104,8 @@ struct control_link {
 	_Atomic uint32_t patience_ms; /* that it takes there */
 
 	_Atomic uint64_t
-		kept_files;    /* bits of regions that its VMM has mapped and cannot map anew */
-	_Atomic bool learned;  /* it has a record, though no VMM; set on the poller's thread */
+		kept_files;    /* bits of regions that its VMM has mapped and cannot map again */
+	_Atomic bool learned;  /* it has a record without a VMM; set on the poller's thread */
 	_Atomic bool recorded; /* what the VMM sets is kept; cleared before it is closed */
 	bool visited;          /* the control thread's: others posted something to it */
 	struct control_restore restore;
@@ -150,11 +150,11 @@ struct control_device {
 	uint32_t retry_max_ms;
 	enum vuc_control_outage outage;
 	struct poller_hold_opts hold; /* of outages that its VMM survives */
-	bool hold_is_auto;            /* it depends on what kind of device it is */
+	bool hold_is_auto;            /* it depends on the kind of device */
 	bool fence;
 	enum vuc_control_recover recover;
 	uint32_t release_ms;
-	uint32_t reply_ms;  /* of a VMM that has connected to the device itself */
+	uint32_t reply_ms;  /* of a stock VMM */
 	_Atomic bool poked; /* the control thread is going to look at it */
 	struct vuc_post poke;
 	_Atomic bool stop;      /* it is not to be connected to any more */
@@ -174,16 +174,16 @@ struct control_device {
 
 	/* Guarded by the control's lock. */
 	struct control_link *link; /* NULL while the server is away */
-	/* That of the last server, of a device that is exported, while it is away and no VMM has
-	 * it: one that starts meanwhile gets it. */
+	/* The connection to the last server of an exported device that is away and has no VMM: a
+	 * VMM that starts meanwhile gets it. */
 	struct control_link *learned;
 	struct control_vmm *vmm; /* that has it, or whose traces are being removed */
-	bool cleaning;           /* the latter, or `renewing` */
-	bool renewing;           /* the connection was closed to be made anew */
-	bool removing;           /* nobody finds it any more */
-	uint64_t release_end_ms; /* its VMM has been asked for it, and has until then; 0: not */
-	bool release_removes;    /* and then it is removed */
-	bool tried;              /* to connect, once at least */
+	bool cleaning;           /* the latter, or renewing */
+	bool renewing;           /* the connection was closed and is opened again */
+	bool removing;           /* it can no longer be found by its name */
+	uint64_t release_end_ms; /* its VMM has been asked to release it by then; 0: it has not */
+	bool release_removes;    /* and it is removed afterwards */
+	bool tried;              /* an attempt to connect has been made */
 	struct control_requests requests;
 	uint64_t generation;
 	uint64_t attaches;
@@ -201,8 +201,8 @@ struct control_device {
 /* loop.c: what the control thread runs */
 void *control_run(void *arg);
 
-/* accept.c: take connections that have come, also to the sockets of exported devices; forget those
- * of VMMs that have finished */
+/* accept.c: accept connections, also on the sockets of exported devices; free those of VMMs that
+ * have finished */
 void control_accept(struct vuc_control *c);
 void control_accept_exported(struct vuc_control *c);
 void control_reap(struct vuc_control *c);

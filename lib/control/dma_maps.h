@@ -61,8 +61,8 @@ int dma_maps_add(struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int 
 /* Let the pages that there are of what was added last be found without a fault. Takes its time. */
 void dma_maps_populate(const struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd);
 
-/* Where size bytes from iova on are mapped, all of them by one mapping that stays, and so that they
- * can be written if need be; else NULL. */
+/* Returns the address of size bytes from iova on, or NULL unless a single permanent mapping has all
+ * of them, writable if that is required. */
 uint8_t *dma_maps_find(const struct dma_maps *m, uint64_t iova, uint64_t size, bool writes);
 
 /* Unmap those that were added last, all but nr of them; the device has never had them. */

@@ -43,7 +43,7 @@ control_export_watch(struct control_device *d)
 		: -errno;
 }
 
-/* Closing a socket closes what lies unread in those that were not accepted. */
+/* Closing the socket also closes descriptors in connections that were not accepted. */
 void
 control_export_close(struct control_device *d)
 {

@@ -14,9 +14,9 @@
 struct vuc_control;
 struct control_device;
 
-/* The socket of a device; all zero but for an fd of -1: there is none. */
+/* The socket of a device. Without one, all is zero except for an fd of -1. */
 struct control_export {
-	bool on; /* there is one, or was one until the device began to be removed */
+	bool on; /* there is one, or was until the removal of the device began */
 	struct vuc_listener listener;
 };
 
@@ -28,7 +28,7 @@ int control_export_open(struct control_device *d, const struct vuc_control_devic
 /* With the lock held: let the control thread accept connections. Returns 0 or a negative errno. */
 int control_export_watch(struct control_device *d);
 
-/* Listen no more. On the control thread, or while the device is not in the list. */
+/* Stop listening. On the control thread, or while the device is not in the list. */
 void control_export_close(struct control_device *d);
 
 #endif /* VUC_LIB_CONTROL_EXPORT_H */

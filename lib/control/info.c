@@ -110,7 +110,7 @@ vmm_find_areas(
 	if (v->device->map != VUC_CONTROL_MAP_DIRECT ||
 		vuc_device_region(v->link->dev, region)->size == 0)
 		return 0;
-	/* Before: a restore that ends meanwhile has to see it. */
+	/* Set before the call, so that a restore that ends meanwhile sees it. */
 	if (region < 64)
 		atomic_fetch_or_explicit(&v->mapped, UINT64_C(1) << region, memory_order_relaxed);
 	rc = vmm_operate(v, info_find_areas, &f, err);

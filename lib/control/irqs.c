@@ -94,13 +94,13 @@ vmm_apply_irqs(struct control_vmm *v, const struct vmm_irqs *irqs, struct vuc_er
 
 	if (index >= vuc_device_info(v->link->dev)->num_irqs)
 		return vuc_error_set(err, -EINVAL, "there is no IRQ index %u", index);
-	/* Where there is no /proc to tell, the server has to. */
+	/* Without /proc, the server has to check it. */
 	for (uint32_t i = 0; irqs->eventfds != NULL && i < irqs->range.count; i++) {
 		if (irqs->eventfds[i] >= 0 && !packet_is_eventfd(irqs->eventfds[i], true))
 			return vuc_error_set(err, -EINVAL,
 				"IRQ index %u: a descriptor is not an eventfd", index);
 	}
-	/* Also when it fails: the server may have done some of it. */
+	/* Also on failure: the server may have done a part of it. */
 	v->irqs[index] = true;
 	rc = vmm_operate(v, irqs_apply, (void *)(uintptr_t)irqs, err);
 	if (rc == 0)

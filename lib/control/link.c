@@ -139,7 +139,7 @@ link_accept_now(struct control_link *l)
 	link_post_to_control(l, link_end_opening);
 }
 
-/* A vuc_done_fn. One that was stopped is being closed. */
+/* A vuc_done_fn. A record that was stopped is being closed. */
 static void
 link_learned(void *arg, int status, const struct vuc_error *err)
 {
@@ -152,8 +152,8 @@ link_learned(void *arg, int status, const struct vuc_error *err)
 	link_accept_now(l);
 }
 
-/* So that a VMM of an exported device can start while the server is away. Returns whether it is
- * waited for. */
+/* Record an exported device, so that a VMM can start while the server is away. Returns whether the
+ * result is awaited. */
 static bool
 link_learn(struct control_link *l)
 {

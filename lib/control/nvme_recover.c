@@ -17,14 +17,14 @@
 #define ASYNC_EVENT_REQUEST 0x0cu
 #define PERSISTENT_ERROR    0x00010300u /* an error, 3, to be found in the error log */
 
-/* Event requests that are looked at: drivers have no more than 16. */
+/* How many event requests are examined; drivers have no more than 16. */
 #define MAX_REQUESTS 64u
 
-/* A driver makes its request soon after it has enabled the controller, or never. */
+/* A driver submits its request soon after it has enabled the controller, or never. */
 #define MAX_LOOKS 20u
 #define LOOK_MS   500u
 
-/* One of the two queues, as it lies in the guest's memory. */
+/* One of the two queues, in the guest's memory. */
 struct nvme_queue {
 	uint8_t *base;
 	uint32_t size; /* entries */
@@ -38,7 +38,7 @@ struct admin_queues {
 	uint32_t head;  /* of the submission queue, as the last completion says */
 };
 
-/* The guest may change it at any time: it is loaded once. */
+/* The guest may change it at any time, so it is loaded only once. */
 static uint32_t
 entry_load(const struct nvme_queue *q, uint32_t entry_size, uint32_t index, unsigned int word)
 {
@@ -71,8 +71,8 @@ queue_locate(struct nvme_queue *q, const char *name, uint64_t iova, uint32_t siz
 {
 	*q = (struct nvme_queue){.base = base, .size = size};
 	if (size < 2 || (iova & PAGE_MASK) != 0)
-		return vuc_error_set(
-			why, -EINVAL, "%u entries at 0x%" PRIx64 " are no %s", size, iova, name);
+		return vuc_error_set(why, -EINVAL, "%u entries at 0x%" PRIx64 " are not an %s",
+			size, iova, name);
 	if (base == NULL || ((uintptr_t)base & (sizeof(uint32_t) - 1)) != 0)
 		return vuc_error_set(
 			why, -EFAULT, "no memory is mapped for the %s at 0x%" PRIx64, name, iova);
@@ -93,8 +93,8 @@ queues_locate(struct admin_queues *a, const struct vuc_nvme_queues *queues,
 		dma_maps_find(maps, queues->acq, (uint64_t)cq_size * COMPLETION_SIZE, true), why);
 }
 
-/* Entries of a lap through the queue have the same tag, those of the lap before the other one. The
- * driver has read the entry at the tail, for one of them stays empty when the queue is full. */
+/* Entries of one pass through the queue have the same tag, those of the previous pass the other
+ * tag. The driver has read the entry at the tail, since a full queue keeps one entry empty. */
 static int
 queues_find_tail(struct admin_queues *a, struct vuc_error *why)
 {
@@ -108,11 +108,11 @@ queues_find_tail(struct admin_queues *a, struct vuc_error *why)
 		at++;
 	if (at < a->cq.size)
 		return vuc_error_set(why, -EINVAL,
-			"the phase tags of the admin completion queue are in no order");
+			"the phase tags of the admin completion queue are inconsistent");
 	return 0;
 }
 
-/* Before the first completion it is 0, as is the memory. */
+/* Before the first completion, the head is 0, as is the memory. */
 static int
 queues_find_head(struct admin_queues *a, struct vuc_error *why)
 {
@@ -126,7 +126,7 @@ queues_find_head(struct admin_queues *a, struct vuc_error *why)
 	return 0;
 }
 
-/* One that was never written. */
+/* It was never written. */
 static bool
 completion_is_empty(const struct admin_queues *a, uint32_t index)
 {
@@ -134,8 +134,8 @@ completion_is_empty(const struct admin_queues *a, uint32_t index)
 		       completion_word(a, index, 2) | completion_word(a, index, 3)) == 0;
 }
 
-/* How many entries the controller has taken out of the submission queue since a command was
- * completed; false: it was not, by the last completions. */
+/* How many entries the controller has taken from the submission queue since it completed a command;
+ * false: the last completions do not include that command. */
 static bool
 find_completed(const struct admin_queues *a, uint32_t cid, uint32_t last, uint32_t *since)
 {
@@ -152,9 +152,9 @@ find_completed(const struct admin_queues *a, uint32_t cid, uint32_t last, uint32
 	return false;
 }
 
-/* Commands stay in the queue until others take their place, so a completion of the same id may be
- * of this one or of one before it; all of them are newer than a completion with as many behind it.
- * back: it is so many entries before the head. */
+/* Commands stay in the queue until others overwrite them, so a completion of the same id may belong
+ * to this command or to an earlier one; the number of entries taken since tells which. back: the
+ * command is that many entries before the head. */
 static bool
 request_is_outstanding(const struct admin_queues *a, uint32_t cid, uint32_t back)
 {
@@ -163,8 +163,8 @@ request_is_outstanding(const struct admin_queues *a, uint32_t cid, uint32_t back
 	return !find_completed(a, cid, a->sq.size, &since) || back % a->sq.size <= since;
 }
 
-/* The entry at the head itself comes last: it is the oldest one, unless the controller took it
- * after the last completion. */
+/* The entry at the head comes last: it is the oldest, unless the controller took it after the last
+ * completion. */
 static int
 queues_find_request(const struct admin_queues *a, uint32_t *cid, uint32_t *head)
 {
@@ -185,7 +185,7 @@ queues_find_request(const struct admin_queues *a, uint32_t *cid, uint32_t *head)
 	return -ENOENT;
 }
 
-/* One that was seen before, whose entry has been taken by others since. */
+/* A request that was seen before, and whose entry has been overwritten since. */
 static int
 queues_find_known(const struct admin_queues *a, const struct vuc_nvme_queues *queues,
 	const struct nvme_watch *watch, uint32_t *cid, uint32_t *head)
@@ -258,7 +258,7 @@ nvme_event_write(const struct nvme_event *event)
 	}
 }
 
-/* ---- on the poller's thread: the guest's accesses to the registers pass there ---- */
+/* ---- on the poller's thread: where the guest's register accesses pass ---- */
 
 /* A control_device_fn: 1 when the controller is enabled. */
 static int
@@ -273,7 +273,7 @@ event_write(struct vuc_device *dev, void *arg)
 {
 	struct vuc_nvme_queues queues;
 
-	/* A driver that has written CC is going to begin with empty queues. */
+	/* A driver that has written CC will begin with empty queues. */
 	if (!vuc_device_nvme_queues(dev, &queues) || !queues.failed)
 		return 0;
 	nvme_event_write(arg);

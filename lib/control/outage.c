@@ -27,8 +27,8 @@
 
 /* ---- the record, on the VMM's thread ---- */
 
-/* A driver that reads all ones gives an NVMe controller up for good; one that reads the last values
- * of its registers waits for its commands. */
+/* A driver that reads all ones gives up an NVMe controller for good; a driver that reads the last
+ * values of its registers waits for its commands. */
 static void
 link_choose_hold(const struct control_link *link)
 {
@@ -70,7 +70,7 @@ record_start(struct vuc_device *dev, void *arg)
 
 	if (rc != 0)
 		return rc;
-	/* What was kept of it for a VMM that starts while it is away: either this is that VMM, or
+	/* What was kept for a VMM that starts while the server is away: either this is that VMM, or
 	 * it was not needed. */
 	if (vuc_device_is_away(dev)) {
 		vuc_device_record_set_client(dev, v->closer);

@@ -11,8 +11,8 @@
 void vmm_start_record(struct control_vmm *v);
 void vmm_stop_record(struct control_vmm *v);
 
-/* On the VMM's thread: after a return, show an NVMe controller's driver that it has failed, and
- * signal each interrupt once: one may have been lost. */
+/* On the VMM's thread: after a return, report a failure to the driver of an NVMe controller, and
+ * signal each interrupt once, since one may have been lost. */
 void vmm_signal_return(struct control_vmm *v);
 
 /* With the lock held: the connection that its VMM keeps, whether it has ended or not; NULL: the VMM

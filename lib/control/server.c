@@ -84,9 +84,9 @@ device_take_link(struct control_device *d, struct control_link *link)
 }
 
 /*
- * A VMM may attach, leave and have the connection closed as soon as the lock is let go. Returns
- * NULL; or the connection of a VMM that has come meanwhile, and has got what was known of the
- * device: this one is to take its place.
+ * A VMM may attach, leave and have the connection closed as soon as the lock is released. Returns
+ * NULL; or the connection of a VMM that has attached meanwhile to what was known of the device: the
+ * new connection is to replace that one.
  */
 static struct control_link *
 device_connected(struct control_device *d, struct control_link *link)
@@ -251,7 +251,7 @@ device_not_opened(struct control_device *d, int status, const struct vuc_error *
 	device_not_connected(d, status, &why);
 }
 
-/* The connection that a VMM keeps has ended, for there is no other one. */
+/* The VMM's connection has ended: there is no other one. */
 static struct control_link *
 device_find_kept(struct control_device *d)
 {
@@ -271,7 +271,7 @@ link_opened(void *arg, int status, const struct vuc_error *err)
 	struct control_device *d = link->device;
 
 	atomic_store_explicit(&d->resetting, false, memory_order_relaxed);
-	/* A daemon that was killed may have left it as its VMM had it. */
+	/* A daemon that was killed may have left the device in the state of its VMM. */
 	if (status == 0 && d->generation == 0)
 		control_bar0_clear(d);
 	if (status == 0 && link->restore.old == NULL)
@@ -356,7 +356,7 @@ device_take_lost_link(struct control_device *d)
 	return theirs || kept ? NULL : link;
 }
 
-/* What was kept for a VMM that starts while the server is away, and is not needed any more. */
+/* What was kept for a VMM that starts while the server is away is no longer needed. */
 static struct control_link *
 device_take_learned_link(struct control_device *d)
 {

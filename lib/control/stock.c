@@ -20,11 +20,11 @@
 #include "text.h"
 
 #define MAX_DATA     (1u << 20) /* of an access */
-#define LATE_LOOK_MS 20u        /* while an operation lasts too long */
+#define LATE_LOOK_MS 20u        /* between looks, while an operation takes too long */
 
 struct stock {
-	bool works; /* the thread carries out a request, */
-	bool late;  /* what the thread does has been answered, and the turn was passed */
+	bool works; /* the thread carries out a request */
+	bool late;  /* its request has been answered, and the turn was passed on */
 	struct front *front;
 	struct vuc_queue *queue;
 	struct front_server *server;
@@ -32,7 +32,7 @@ struct stock {
 
 /* ---- coming and going ---- */
 
-/* What it calls itself is not known; its program is. */
+/* A stock VMM has no name of its own, so that of its program is used. */
 static void
 stock_find_name(struct control_vmm *v)
 {
@@ -125,8 +125,8 @@ stock_create_server(struct control_vmm *v, struct stock *st, struct vuc_error *e
 }
 
 /*
- * While the thread waits for the server: a request is answered in time, and the poller goes on.
- * What the thread has begun goes on, too; meanwhile it refuses what is handed over to it.
+ * While the thread waits for the server: the request is answered in time, and the poller gets its
+ * turn. The thread's operation continues; until it ends, the thread refuses other requests.
  */
 static uint64_t
 stock_wait(struct control_vmm *v)
@@ -210,7 +210,7 @@ stock_end(struct control_vmm *v)
 
 /* ---- answers ---- */
 
-/* Whether the answer may be given: the time is not over. */
+/* Whether the request is still to be answered, since its time is not over. */
 static bool
 stock_may_answer(struct control_vmm *v)
 {
@@ -227,7 +227,7 @@ stock_reply(struct control_vmm *v, const struct front_request *r, int status)
 		front_reply(v->stock->front, r->token, status);
 }
 
-/* What was refused is said, as for other VMMs. */
+/* Log refusals, as for other VMMs. */
 static void
 stock_answer(struct control_vmm *v, const struct front_request *r, const char *what, int status,
 	const struct vuc_error *err)
@@ -239,7 +239,7 @@ stock_answer(struct control_vmm *v, const struct front_request *r, const char *w
 
 /* ---- DMA ---- */
 
-/* A packet with one entry. */
+/* A packet with a single entry. */
 union stock_dma {
 	struct vuc_shm_dma dma;
 	uint8_t bytes[sizeof(struct vuc_shm_dma) + sizeof(struct vuc_shm_dma_entry)];
@@ -258,7 +258,7 @@ stock_change_dma(struct control_vmm *v, const struct front_request *r, const cha
 	stock_answer(v, r, what, rc, &err);
 }
 
-/* Memory without a descriptor is none that a server could access: it stays here. */
+/* A server cannot access memory without a descriptor, so this mapping is not forwarded. */
 static void
 stock_map(struct control_vmm *v, const struct front_request *r)
 {
@@ -292,7 +292,7 @@ stock_unmap(struct control_vmm *v, const struct front_request *r)
 
 /* ---- interrupts ---- */
 
-/* By the eventfd of REQ the VMM is asked for its device. */
+/* The eventfd of REQ asks the VMM to release its device. */
 static void
 stock_keep_request_fd(struct control_vmm *v, const struct front_request *r)
 {
@@ -371,7 +371,7 @@ stock_set_irqs(struct control_vmm *v, const struct front_request *r)
 	int rc = 0;
 
 	stock_keep_request_fd(v, r);
-	/* Those that the device has not are its client's all the same. */
+	/* Indexes that the device does not have are accepted nevertheless. */
 	if (stock_has_irq(v, index))
 		rc = stock_apply_irqs(v, r, &err);
 	stock_answer(v, r, "SET_IRQS", rc, &err);
@@ -386,7 +386,7 @@ stock_give_region(struct control_vmm *v, const struct front_request *r)
 	struct vmm_areas areas;
 	int rc;
 
-	/* Before: a restore that begins meanwhile has to see it. */
+	/* Set before the call, so that a restore that begins meanwhile sees it. */
 	if (r->region < 64)
 		atomic_fetch_or_explicit(
 			&v->link->kept_files, UINT64_C(1) << r->region, memory_order_relaxed);
@@ -431,7 +431,7 @@ stock_carry_out(struct control_vmm *v, const struct front_request *r)
 	}
 }
 
-/* The request is of no use behind the next call of the machine; its descriptors are kept. */
+/* The request is invalid after the next call of the machine; its descriptors are kept. */
 static void
 stock_take_request(struct control_vmm *v, struct front_request *r)
 {
@@ -461,7 +461,7 @@ stock_take_turn(struct control_vmm *v)
 		stock_take_request(v, &r);
 		late = st->late;
 		st->works = st->late = false;
-		/* It was passed, and may have come back. */
+		/* The turn was passed on, and may have come back. */
 		if (late && !front_server_has_turn(st->server))
 			return 0;
 		rc = front_server_send(st->server);
@@ -518,8 +518,8 @@ stock_serve(struct control_vmm *v)
 		control_wait(v->wake_fd, stock_until_next(v));
 		rc = stock_look_around(v);
 	}
-	/* A stock VMM stands still while it waits for a reply: it is not to wait for what releasing
-	 * its device takes as well. */
+	/* A stock VMM is blocked while it waits for a reply, so it must not wait for the release of
+	 * its device, too. */
 	shutdown(v->fd, SHUT_RDWR);
 	return rc;
 }

@@ -3,21 +3,21 @@
 #define VUC_LIB_CONTROL_STOCK_H
 
 /*
- * A stock VMM, which has connected to an exported device itself and speaks vfio-user. Its poller
- * carries out its accesses; the VMM's thread does everything else, by what handlers of the
- * shared-memory plane do.
+ * A stock VMM, which has connected to an exported device and speaks vfio-user. The device's poller
+ * carries out its accesses; the VMM's thread does everything else, with the functions that the
+ * shared-memory plane uses.
  */
 
 #include "vmm.h"
 
-/* Serve it until it has left or has to leave. Returns why, with v->why: -ECONNRESET when it has
- * hung up, -ECANCELED when it has to leave. */
+/* Serve it until it disconnects or must leave. Returns why, with v->why: -ECONNRESET after a
+ * disconnection, -ECANCELED when it must leave. */
 int stock_serve(struct control_vmm *v);
 
-/* Nobody serves it any more. Without one it does nothing. */
+/* Free what serving it has needed. Does nothing for other VMMs. */
 void stock_end(struct control_vmm *v);
 
-/* stock_shape.c: what it sees of its device, to be freed by stock_shape_free(). queue: to the
+/* stock_shape.c: the device as the VMM sees it, to be freed by stock_shape_free(). queue: to the
  * device. Returns 0 or a negative errno, with err. */
 struct front_shape;
 int stock_shape_make(struct control_vmm *v, struct vuc_queue *queue, struct front_shape *shape,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What a stock VMM sees of its device. */
+/* The device as a stock VMM sees it. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,7 +13,8 @@
 #include "record.h"
 #include "stock.h"
 
-/* Such a VMM takes one descriptor of a region, in which all of its areas lie as in the region. */
+/* Such a VMM takes one descriptor per region, so all areas must be in one file, at the same
+ * distances. */
 static bool
 areas_are_one_file(const struct vmm_areas *areas)
 {
@@ -86,7 +87,7 @@ at_most(uint32_t value, uint32_t max)
 	return value < max ? value : max;
 }
 
-/* A control_device_fn. -EAGAIN: it is not away, and is asked itself. */
+/* A control_device_fn. -EAGAIN: the device is not away; ask the device itself. */
 static int
 shape_read_record(struct vuc_device *dev, void *arg)
 {
@@ -97,7 +98,7 @@ shape_read_record(struct vuc_device *dev, void *arg)
 	return vuc_device_record_read_config(dev, 0, shape->config, sizeof(shape->config));
 }
 
-/* With a deadline, also when the device is lost just now. */
+/* With a deadline, in case the device is being lost. */
 static int
 shape_ask_config(struct control_vmm *v, struct vuc_queue *queue, struct front_shape *shape)
 {

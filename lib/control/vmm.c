@@ -70,7 +70,7 @@ vmm_log(struct control_vmm *v, enum vuc_log_level level, const char *fmt, ...)
 		(unsigned int)v->user.uid, text);
 }
 
-/* With the lock held: a stock VMM knows nothing else. */
+/* With the lock held. A stock VMM understands no request but its REQ eventfd. */
 static void
 vmm_request_device(struct control_vmm *v)
 {

@@ -59,8 +59,9 @@ struct control_vmm {
 	uint64_t leave_ms; /* when its connection is ended; 0: not */
 	const char *leave_why;
 	uint64_t attached_ms;
-	int request_fd; /* of a stock VMM: its eventfd by which it is asked for the device; -1 */
-	bool returned;  /* its device has, and its interrupts are to be signalled */
+	int request_fd; /* of a stock VMM: the eventfd of REQ, which asks it to release the device;
+			   -1 */
+	bool returned;  /* the device is back, and its interrupts are to be signalled */
 
 	_Atomic unsigned int nr_queues;
 	_Atomic unsigned int nr_dma_maps;
@@ -73,7 +74,8 @@ struct control_vmm {
 	bool sequenced;       /* a request has come, */
 	uint32_t sequence;    /* and this was its number */
 	struct stock *stock;  /* of a stock VMM */
-	/* Called while the thread waits for the server: returns when next, 0: not any more. */
+	/* Called while the thread waits for the server; returns the time of the next call, 0:
+	 * none. */
 	uint64_t (*while_waiting)(struct control_vmm *v);
 	struct vuc_poller_remote *remote;
 	struct memory state_memory;
@@ -191,9 +193,9 @@ void vmm_close_files(struct held_files *held);
 /*
  * What handlers of both planes do. Each returns 0 or a negative errno, with err.
  *
- * attach.c: vmm_claim_device(): from here on it is this VMM's; one that is coming is waited for
- * until end_ms. vmm_prepare_device(): what is kept of each VMM. vmm_device_flags(): of the device,
- * without what VMMs may not use.
+ * attach.c: vmm_claim_device(): from here on the device is this VMM's; a device that is being
+ * connected or cleaned is waited for until end_ms. vmm_prepare_device(): set up what is kept for
+ * each VMM. vmm_device_flags(): the device's flags, without those that VMMs may not use.
  */
 int vmm_claim_device(
 	struct control_vmm *v, const char *name, uint64_t end_ms, struct vuc_error *err);
@@ -208,13 +210,13 @@ int vmm_apply_dma(struct control_vmm *v, const struct vuc_shm_dma *request, cons
 struct vmm_irqs {
 	struct vuc_irq_range range;
 	enum vuc_shm_irq_action action;
-	const int *eventfds; /* range.count of them, -1: take it away; NULL: none of this */
+	const int *eventfds; /* range.count of them, -1: deassign; NULL: no eventfds */
 	const bool *which;   /* likewise; NULL: all of the range */
 };
 int vmm_apply_irqs(struct control_vmm *v, const struct vmm_irqs *irqs, struct vuc_error *err);
 
-/* info.c: what of a region the VMM may map, which may be nothing; to be dropped in any case, also
- * what is left of it then. fds: of its files; indexes: of each area's file in them */
+/* info.c: the areas of a region that the VMM may map, possibly none; to be dropped in any case,
+ * also after an error. fds: of its files; indexes: of each area's file in them */
 struct vmm_areas {
 	struct device_areas found;
 	uint32_t indexes[VUC_SHM_MAX_AREAS];

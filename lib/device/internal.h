@@ -80,7 +80,7 @@ struct device_peer {
 	int pidfd; /* -1: none */
 };
 
-/* Bytes of a BAR whose accesses are for the record; none when both are the same. */
+/* Bytes of a BAR whose accesses are recorded; none if both are equal. */
 struct recorded_range {
 	uint32_t region;
 	uint64_t begin;
@@ -110,7 +110,7 @@ struct vuc_device {
 	struct vuc_device_info info;
 	uint32_t memory_bars; /* bit n: BAR n is memory, as its register says */
 	struct {
-		uint32_t reads; /* bit n: some reads of region n are for the record; 0: there is
+		uint32_t reads; /* bit n: some reads of region n are recorded; 0: there is
 				   none */
 		uint32_t writes;
 	} recorded;
@@ -151,7 +151,7 @@ struct vuc_device {
 	void *trace_arg;
 	struct dma_table dma;
 	bool unmap_all;                 /* was called since the last commit */
-	bool logging;                   /* the pages that the server writes */
+	bool logging;                   /* of pages that the server writes */
 	struct device_opening *opening; /* or NULL */
 	struct device_record *record;   /* or NULL */
 	struct device_restore *restore; /* or NULL */

@@ -185,7 +185,7 @@ irq_replied(struct operation_message *message, const struct vuc_session_reply *r
 			piece->index, piece->start, piece->start + piece->count - 1, reply->reason);
 		return;
 	}
-	/* What is replayed is the set already. */
+	/* A replayed assignment is in the set already. */
 	if (!o->op.replays)
 		irq_keep_set(o, irq_has_eventfds(o) ? piece : &(struct vuc_irq_range){0});
 	irq_warn(o);

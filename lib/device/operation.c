@@ -84,8 +84,8 @@ operation_set_recorded(struct operation *op)
 	device_mark_dirty(op->dev);
 }
 
-/* Whether the connection has ended, and no flush has seen that: those that were started before are
- * still to be recorded. */
+/* Whether the connection has ended without a flush having noticed it: operations that were started
+ * before are still to be recorded. */
 static bool
 device_is_about_to_lose(const struct vuc_device *dev)
 {

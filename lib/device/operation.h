@@ -155,7 +155,7 @@ void device_tick_operations(struct vuc_device *dev, uint64_t now_ms);
 /* The earliest deadline; UINT64_MAX: there is none. */
 uint64_t device_operations_due(const struct vuc_device *dev);
 
-/* End what a restore has begun, of which there is one at most. */
+/* End the operation that a restore has begun; there is at most one. */
 void device_cancel_replays(struct vuc_device *dev, int error, const char *why);
 
 /* End all at once, with this error. */

@@ -18,7 +18,7 @@ record_free(struct device_record *r)
 	free(r);
 }
 
-/* A server that does not let config space be read can still be restored, and one that is lost
+/* A device can still be restored if its config space cannot be read, or if its server is lost
  * meanwhile. */
 static void
 record_config_read(struct vuc_request *req, int status)

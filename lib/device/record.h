@@ -35,9 +35,9 @@ struct vuc_record_opts {
 	/* By whom eventfds are closed, which may be files of the client's own file system; held
 	 * until the record is stopped. NULL: they are closed on the thread that polls. */
 	struct vuc_closer *closer;
-	/* Of an NVMe controller, keep what vuc_device_nvme_queues() says; and after a restore let
-	 * it say that it has failed (CSTS.CFS), until the client writes CC: it may have commands
-	 * under way that the new server knows nothing of. */
+	/* Of an NVMe controller, keep what vuc_device_nvme_queues() says; and after a restore,
+	 * report a failure in CSTS.CFS until the client writes CC: the client may have commands
+	 * under way that the new server does not know. */
 	bool recovers_nvme;
 };
 
@@ -57,8 +57,8 @@ int vuc_device_record_start(
  */
 void vuc_device_record_stop(struct vuc_device *dev);
 
-/* The record gets its client, which has set nothing yet, where there was none when it began.
- * Nothing is known of how many mappings the server takes, but what it has announced. */
+/* Give the record its client, which has set nothing yet, if it began without one. The number of
+ * mappings that the server accepts is known only as far as it has announced it. */
 void vuc_device_record_set_client(struct vuc_device *dev, struct vuc_closer *closer);
 
 /* Whether the device has a record, and its connection has ended or is being restored.
@@ -117,8 +117,8 @@ const char *vuc_device_restore_step(struct vuc_device *dev);
 unsigned int vuc_device_hold_eventfds(
 	const struct vuc_device *dev, unsigned int *cursor, int *fds, unsigned int max);
 
-/* After a restore: bit n: a file of region n has become another one since this was called last, by
- * that restore or one before it that has failed. */
+/* After a restore: bit n: a file of region n has changed since the last call, by that restore or by
+ * one before it that failed. */
 uint64_t vuc_device_take_remapped(struct vuc_device *dev);
 
 /* The admin queues of an NVMe controller, by its registers, as the client has written them. */
@@ -127,14 +127,14 @@ struct vuc_nvme_queues {
 	uint64_t acq;
 	uint32_t aqa;
 	uint32_t enables; /* see vuc_device_nvme_enables() */
-	bool failed;      /* it was restored, and the client has not written CC since */
+	bool failed;      /* restored, and the client has not written CC since then */
 };
 
-/* Whether it is a controller that is to be recovered, and that the client has enabled. */
+/* Whether it is a controller to be recovered that the client has enabled. */
 bool vuc_device_nvme_queues(const struct vuc_device *dev, struct vuc_nvme_queues *queues);
 
-/* How often clients have enabled it, or one more; 0: it is no such controller, or it is not known
- * yet. Any thread, while the device is open. */
+/* How often clients have enabled it, or one more; 0: it is not such a controller, or this is not
+ * known yet. Any thread, while the device is open. */
 uint32_t vuc_device_nvme_enables(const struct vuc_device *dev);
 
 #endif /* VUC_DEVICE_RECORD_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The registers of an NVMe controller in the record (NVM Express 1.4, section 3.1): after a restore
- * the controller is disabled, and whoever has enabled it has commands under way that are lost. */
+/* The registers of an NVMe controller in the record (NVM Express 1.4, section 3.1): after a
+ * restore, the controller is disabled, and the commands that were under way are lost. */
 
 #include <endian.h>
 #include <stdatomic.h>
@@ -76,7 +76,7 @@ record_find_nvme(struct device_record *r)
 	nvme_count_enabling(r->dev);
 }
 
-/* CSTS is read as the server has it again. */
+/* CSTS is the server's value again. */
 static void
 nvme_clear_failure(struct device_record *r)
 {

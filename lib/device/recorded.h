@@ -56,10 +56,10 @@ struct record_table {
 	bool is_refused;
 };
 
-/* Registers of an NVMe controller that place its admin queues, as the client has written them. */
+/* Registers that define an NVMe controller's admin queues, as the client has written them. */
 struct record_nvme {
 	uint8_t regs[RECORD_NVME_SIZE];
-	bool failed; /* it has returned since; CSTS says so until CC is written */
+	bool failed; /* restored since then; CSTS reports it until CC is written */
 };
 
 /* A write to be replayed. */
@@ -143,16 +143,15 @@ int record_find_table(struct device_record *r);
 void record_note_table(struct device_record *r, uint64_t offset, const void *data, size_t count);
 bool record_next_entry(const struct device_record *r, uint32_t *cursor, struct record_write *write);
 
-/* record_nvme.c: the same of an NVMe controller's registers, if it is one that is to be recovered.
- */
+/* record_nvme.c: the same for an NVMe controller's registers, if it is to be recovered. */
 void record_find_nvme(struct device_record *r);
 void record_note_nvme(struct device_record *r, uint64_t offset, const void *data, size_t count);
 
-/* record_nvme.c: the device is as after a reset: its client does not know, or has reset it. */
+/* record_nvme.c: the device is as after a reset, which its client has made or does not know of. */
 void record_fail_nvme(struct device_record *r);
 void record_forget_nvme(struct device_record *r);
 
-/* record_nvme.c: what has been read of the registers becomes what the client shall see. */
+/* record_nvme.c: turn what was read from the registers into what the client is to see. */
 void record_overlay_nvme(const struct device_record *r, uint64_t offset, void *data, size_t count);
 
 /* record_table.c: len bytes of config space are in r->first: find registers and table. -ENOMEM. */

@@ -288,7 +288,7 @@ search_read_config(struct vuc_request *req, int status)
 	free(s);
 }
 
-/* Returns REGION_AREAS_FOUND when there was nothing to read: a record has what there is. */
+/* Returns REGION_AREAS_FOUND if nothing needs to be read, since the record has it. */
 static int
 search_start(struct areas_search *s)
 {

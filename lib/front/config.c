@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Registers of configuration space that are kept for the client: what it writes to find out sizes
- * and to place regions says nothing to a device whose regions are reached by messages. */
+/* Registers of configuration space that are kept for the client. What a client writes to find out
+ * sizes and to place regions is meaningless to a device whose regions are accessed by messages. */
 
 #include <linux/pci_regs.h>
 
@@ -9,7 +9,7 @@
 
 #define ROM_REGISTER FRONT_NR_BARS
 
-/* Where register i is. */
+/* Offset of register i. */
 static uint64_t
 bar_offset(unsigned int i)
 {
@@ -25,8 +25,8 @@ read_register(const uint8_t config[FRONT_CONFIG_HEADER], unsigned int i)
 	return value;
 }
 
-/* Bits of an address that can be written: those of a multiple of the size, a power of two that has
- * room for the region. */
+/* Writable bits of an address: those of a multiple of the BAR's size, which is the region's size
+ * rounded up to a power of two. */
 static uint64_t
 address_mask(uint64_t size, uint64_t least)
 {
@@ -39,7 +39,7 @@ address_mask(uint64_t size, uint64_t least)
 	return ~(room - 1);
 }
 
-/* Returns how many registers the BAR takes. */
+/* Returns the number of registers of the BAR. */
 static unsigned int
 init_bar(struct front *f, const uint8_t config[FRONT_CONFIG_HEADER], unsigned int i)
 {
@@ -80,7 +80,7 @@ front_config_init(struct front *f, const uint8_t config[FRONT_CONFIG_HEADER])
 		f->bar[i] = read_register(config, i) & f->bar_mask[i];
 }
 
-/* Which register has the byte; FRONT_NR_BARS + 1: none. */
+/* The register that contains the byte; FRONT_NR_BARS + 1: none. */
 static unsigned int
 register_of(const struct front *f, uint64_t offset)
 {
@@ -107,7 +107,7 @@ front_config_pieces(const struct front *f, uint64_t offset, uint32_t count,
 	unsigned int n = 0;
 	bool in_piece = false;
 
-	/* Behind the header all belongs to the device. */
+	/* Everything behind the header belongs to the device. */
 	if (offset < FRONT_CONFIG_HEADER)
 		near = (uint32_t)(FRONT_CONFIG_HEADER - offset);
 	if (near > count)

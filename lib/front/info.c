@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What the machine answers itself: the version, and what the device has. */
+/* Replies that the machine makes itself: the version, and the description of the device. */
 
 #include <errno.h>
 
@@ -11,13 +11,13 @@
 #include "internal.h"
 #include "version.h"
 
-/* The newest version of which more than the number is known here. */
+/* The newest version that is implemented here. */
 #define MAX_MINOR 1u
 
-/* From this one on, a client reads an error reply as the specification has it. */
+/* From this version on, a client expects error replies as the specification defines them. */
 #define SHORT_ERRORS_MINOR 2u
 
-/* QEMU takes no more, and Cloud Hypervisor no other number. */
+/* QEMU accepts at most 16, and Cloud Hypervisor only 16. */
 #define ANNOUNCED_FDS 16u
 
 /* QEMU has room for a reply of 214 bytes. */
@@ -54,7 +54,7 @@ front_answer_version(struct front *f, const struct front_message *m, struct vuc_
 	int rc = vuc_wire_version_decode(m->body, m->len, &theirs, &what);
 
 	if (rc != 0) {
-		/* The decoder takes it for a server's. */
+		/* The decoder's text is about a server's version. */
 		const char *text = strstr(what.text, ": ");
 
 		return vuc_error_set(err, -EPROTO, "%s: %s",
@@ -77,8 +77,8 @@ is_mapped(const struct front_region *region, bool mapped)
 	return mapped && (region->flags & VFIO_REGION_INFO_FLAG_MMAP) != 0;
 }
 
-/* A region without areas is mapped as a whole, which is said by one area: a client that finds none
- * may do as it likes. */
+/* A region without areas can be mapped as a whole, which is described as one area, since a client's
+ * behaviour without any area is unknown. */
 uint32_t
 front_region_info_len(const struct front *f, uint32_t index, bool mapped)
 {
@@ -106,7 +106,7 @@ front_max_region_info(const struct front *f)
 	return max;
 }
 
-/* The capability with all areas of a region. */
+/* The sparse mmap capability with all areas of a region. */
 static void
 put_sparse(uint8_t *at, const struct front_region *region)
 {
@@ -121,8 +121,8 @@ put_sparse(uint8_t *at, const struct front_region *region)
 		sparse.nr_areas * sizeof(whole));
 }
 
-/* With too small an argsz the capabilities are left out. cap_offset stays as it is with them, as
- * QEMU refuses flags that say there are capabilities without a place for them. */
+/* If argsz is too small, the capabilities are left out. cap_offset is set nevertheless, since QEMU
+ * refuses the capability flag without an offset. */
 void
 front_put_region_info(struct front *f, const struct vfio_user_header *request,
 	const struct vfio_user_region_info *ask, bool mapped)

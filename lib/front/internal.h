@@ -12,17 +12,17 @@
 
 #define FRONT_HEADER_SIZE sizeof(struct vfio_user_header)
 
-/* What is received ahead of the message that is in turn: it bounds the messages that are answered
- * at once, 16 bytes each, while a poller's other devices wait. */
+/* Bytes that are received ahead of the current message. They bound the number of messages (16 bytes
+ * or more) that are answered at once while a poller's other devices wait. */
 #define FRONT_READ_AHEAD 4096u
 
-/* Descriptors of messages that are not in turn yet. */
+/* Descriptors of messages behind the current one. */
 #define FRONT_MAX_PENDING 128u
 
-/* Those, what one receive brings, and descriptors of regions. */
+/* These, those of one receive, and descriptors of regions. */
 #define FRONT_MAX_STRAY (FRONT_MAX_PENDING + VUC_FDS_MAX + 64u)
 
-/* Times of arrival that are told apart, within reply_ms. */
+/* Resolution of arrival times: the number of distinct times within reply_ms. */
 #define FRONT_MARKS 32u
 
 /* Longest fixed part of a reply: struct vfio_user_region_info. */
@@ -37,11 +37,11 @@ struct front_slot {
 	bool owed;
 	uint32_t body_len; /* of the reply in full */
 	uint32_t fixed_len;
-	uint8_t fixed[FRONT_MAX_FIXED]; /* begin of the reply, from the request */
+	uint8_t fixed[FRONT_MAX_FIXED]; /* first bytes of the reply, from the request */
 	uint64_t due_ms;
 };
 
-/* A message whose last byte lies before end in the stream has arrived at ms. */
+/* Messages whose last byte is before end in the stream arrived at ms. */
 struct front_mark {
 	uint64_t end, ms;
 };
@@ -53,8 +53,7 @@ struct front_batch {
 };
 
 /*
- * All state is here, in numbers and in buffers that are the machine's own, so that it can be
- * written down.
+ * All state is in this struct and in buffers that the machine owns, so that it can be saved.
  */
 struct front {
 	uint32_t max_data, reply_ms, max_dma_maps;
@@ -62,8 +61,8 @@ struct front {
 	uint32_t max_message;
 
 	bool negotiated;
-	uint64_t hello_ms; /* until when that has to be; 0: no matter */
-	bool takes_fds;    /* the client has room for a region's descriptor */
+	uint64_t hello_ms; /* deadline of VERSION; 0: none */
+	bool takes_fds;    /* the client accepts a region's descriptor */
 	bool short_errors; /* an error reply is the header alone */
 
 	bool ended;
@@ -74,15 +73,16 @@ struct front {
 	uint8_t *in;
 	size_t in_size, in_head, in_len;
 	uint64_t in_pos;
-	uint64_t in_last; /* where in the stream the last message begins whose header is there */
-	uint64_t in_next; /* where the message behind it begins */
+	uint64_t in_last; /* position in the stream of the last message whose header has been
+			     received */
+	uint64_t in_next; /* position of the message after it */
 	struct front_mark marks[FRONT_MARKS];
 	unsigned int nr_marks;
 	struct front_batch batches[FRONT_MAX_PENDING];
 	unsigned int nr_batches;
 	int pending[FRONT_MAX_PENDING];
 	unsigned int nr_pending;
-	int taken[FRONT_MAX_FDS]; /* of the request returned last */
+	int taken[FRONT_MAX_FDS]; /* of the request that was returned last */
 	int stray[FRONT_MAX_STRAY];
 	unsigned int nr_stray;
 
@@ -91,14 +91,14 @@ struct front {
 	unsigned int nr_tokens;
 	enum front_kind kind; /* of what is outstanding */
 
-	/* Replies: out_len bytes from out_head on, and room that is kept for more. */
+	/* Replies: out_len bytes from out_head on, and room reserved for more. */
 	uint8_t *out;
 	size_t out_size, out_head, out_len, out_kept;
 	size_t out_rest;   /* of a reply that has been sent in part */
 	int out_fd;        /* -1: none */
 	size_t out_fd_at;  /* bytes before its reply */
-	uint64_t stall_ms; /* the client has to take some until then; 0: it takes all */
-	bool no_room;      /* what is due waits for room */
+	uint64_t stall_ms; /* the client must read some by then; 0: it has read all */
+	bool no_room;      /* a reply that is due waits for room */
 
 	uint32_t bar_mask[FRONT_NR_BARS + 1]; /* the last one is the ROM's */
 	uint32_t bar_type[FRONT_NR_BARS + 1];
@@ -113,7 +113,7 @@ struct front {
 	struct vfio_user_sparse_area *areas;
 };
 
-/* A whole message, in turn. */
+/* The current message, which is complete. */
 struct front_message {
 	struct vfio_user_header header;
 	const uint8_t *body;
@@ -145,7 +145,7 @@ void front_consume(struct front *f, const struct front_message *m);
 enum front_verdict {
 	FRONT_REFUSE,  /* *status says why */
 	FRONT_ANSWER,  /* the machine answers itself */
-	FRONT_FORWARD, /* *r is filled in, but for token, owed and descriptors */
+	FRONT_FORWARD, /* *r is filled in, except for token, owed and descriptors */
 };
 
 /* Check a message of a client that has negotiated. */
@@ -158,7 +158,7 @@ enum front_verdict front_decode(
 void front_reply_shape(const struct front *f, const struct front_message *m, uint32_t *fixed_len,
 	uint32_t *body_len);
 
-/* Room for a reply with that body besides what is kept. */
+/* Whether there is room for a reply with that body, besides the reserved room. */
 bool front_has_room(const struct front *f, uint32_t body_len);
 
 /*
@@ -183,15 +183,16 @@ void front_put_refusal(struct front *f, const struct front_message *m, int statu
 /* Answer VERSION. Returns 0 or -EPROTO with the reason in err. */
 int front_answer_version(struct front *f, const struct front_message *m, struct vuc_error *err);
 
-/* Answer what front_decode() has left to the machine. */
+/* Answer a message for which front_decode() has returned FRONT_ANSWER. */
 void front_answer_info(struct front *f, const struct front_message *m);
 
-/* Bytes of the description of a region in full, and put it, as one that can be mapped or not. */
+/* Size of the full description of a region; and append that reply, for a region that can be mapped
+ * or not. */
 uint32_t front_region_info_len(const struct front *f, uint32_t index, bool mapped);
 void front_put_region_info(struct front *f, const struct vfio_user_header *request,
 	const struct vfio_user_region_info *ask, bool mapped);
 
-/* Most bytes of that for any region. */
+/* The maximum of that size over all regions. */
 uint32_t front_max_region_info(const struct front *f);
 
 /* config.c */

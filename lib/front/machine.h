@@ -4,22 +4,22 @@
 
 /*
  * One connection of a stock VMM, which is a vfio-user client, as a state machine: bytes come in,
- * requests go out to whoever carries them out, his answers come in, replies go out as bytes. The
- * machine makes no system call, has no thread and no lock: one thread at a time uses it. What a
- * client may expect of a server, and what QEMU, Cloud Hypervisor and Alioth do expect, is known
- * here only; the client is as untrusted as any VMM.
+ * requests go out to the machine's user, the user's answers come in, replies go out as bytes. The
+ * machine makes no system calls, and has no threads and no locks: one thread at a time uses it. It
+ * alone knows what a client may expect of a server, and what QEMU, Cloud Hypervisor and Alioth do
+ * expect. The client is as untrusted as any VMM.
  *
- * The loop of whoever drives it:
+ * The user's loop:
  *
- *	when its deadline is over: front_expire()     answers what has waited too long
+ *	when its deadline has passed: front_expire()  answers what has waited too long
  *	at = front_room(); recvmsg(at); front_received()
  *	while (front_next(&r) == 1) carry out r       or begin to
  *	as results come: front_reply...()
  *	while (front_output()) sendmsg(); front_sent()
  *	front_take_stray_fds()                        and close them
  *
- * An error of front_received(), front_next() or front_expire() ends the connection: front_end()
- * has been called, and what is left to do is to take the descriptors and to destroy the machine.
+ * An error of front_received(), front_next() or front_expire() ends the connection: front_end() has
+ * been called; what remains is to take the descriptors and to destroy the machine.
  */
 
 #include <stdbool.h>
@@ -31,24 +31,24 @@
 
 struct front;
 
-/* What a PCI device has at least, as VMMs expect it: BARs, ROM, configuration space, VGA; INTx,
- * MSI, MSI-X, ERR, REQ. What a shape has less than that is answered as empty, but for ERR and REQ,
- * which have one interrupt each. */
+/* The minimum of a PCI device, as VMMs expect it: BARs, ROM, configuration space, VGA; INTx, MSI,
+ * MSI-X, ERR, REQ. Those that a shape lacks are reported as empty, except for ERR and REQ, which
+ * have one interrupt each. */
 #define FRONT_MIN_REGIONS VFIO_PCI_NUM_REGIONS
 #define FRONT_MIN_IRQS    VFIO_PCI_NUM_IRQS
 
-/* Most of them that QEMU takes. */
+/* The maximum that QEMU accepts. */
 #define FRONT_MAX_REGIONS 100u
 #define FRONT_MAX_IRQS    50u
 
-/* Most descriptors of one message: 16 are announced, because QEMU takes no larger number, Cloud
- * Hypervisor sends that many and Alioth 32, whatever was agreed. */
+/* Maximum number of descriptors in a message. 16 are announced, because QEMU accepts no larger
+ * number; Cloud Hypervisor sends 16, and Alioth 32, whatever was negotiated. */
 #define FRONT_MAX_FDS 32u
 
-/* Most requests that are carried out at a time. */
+/* Maximum number of requests that are carried out at a time. */
 #define FRONT_MAX_REQUESTS 64u
 
-/* Bytes of configuration space that registers are emulated in: its standard header. */
+/* Size of the part of configuration space with emulated registers: its standard header. */
 #define FRONT_CONFIG_HEADER 64u
 
 struct front_region {
@@ -70,14 +70,14 @@ struct front_shape {
 	uint32_t nr_regions, nr_irqs;
 	const struct front_region *regions;
 	const struct front_irq *irqs;
-	uint8_t config[FRONT_CONFIG_HEADER]; /* type bits of BARs come from here */
+	uint8_t config[FRONT_CONFIG_HEADER]; /* provides the type bits of BARs */
 };
 
 struct front_opts {
 	uint32_t max_data;     /* most bytes of an access, announced as max_data_xfer_size: 4 KiB to
 				  64 MiB, other values are taken for the next of these */
 	uint32_t reply_ms;     /* each request is answered within this time of its arrival */
-	uint64_t now_ms;       /* VERSION has to come within reply_ms of it; 0: at any time */
+	uint64_t now_ms;       /* VERSION must arrive within reply_ms from then on; 0: no limit */
 	uint32_t max_dma_maps; /* announced; at most 65,535 */
 	uint64_t pgsizes;      /* announced */
 	const struct front_shape *shape; /* is copied */
@@ -102,8 +102,8 @@ struct front_access {
 	const uint8_t *data; /* of a write, inside the machine's buffer */
 };
 
-/* addr and size are not empty and end within 64 bits. With no descriptor among the request's the
- * memory is none that can be shared: a ROM, or another device's BAR. */
+/* size is not 0, and the range ends within 64 bits. A request without a descriptor is for memory
+ * that cannot be shared: a ROM, or another device's BAR. */
 struct front_map {
 	uint64_t addr, size;
 	uint64_t offset; /* in the descriptor; with size it ends within 64 bits */
@@ -121,7 +121,7 @@ enum front_irq_data {
 	FRONT_IRQ_EVENTFD, /* assign descriptors: front_irq_fd() */
 };
 
-/* The range lies inside its index, and the index is not empty. A count of 0 comes with
+/* The range is within its index, and the index is not empty. A count of 0 comes with
  * VUC_WIRE_IRQ_TRIGGER and FRONT_IRQ_NONE only: disable the index. */
 struct front_set_irqs {
 	struct vuc_wire_irq_range range;
@@ -135,7 +135,7 @@ struct front_request {
 	unsigned int token; /* names it in the answer */
 	enum front_kind kind;
 	bool owed;      /* the client waits for a reply: not of a posted write */
-	const int *fds; /* that came with it: they are the caller's now, all of them */
+	const int *fds; /* that came with it: the caller owns all of them now */
 	unsigned int nr_fds;
 	union {
 		struct front_access access;
@@ -146,90 +146,90 @@ struct front_request {
 	};
 };
 
-/* The descriptor of interrupt i of the range, i < count; -1: none, it is to be taken away. */
+/* The descriptor of interrupt i of the range, i < count; -1: none, deassign it. */
 int front_irq_fd(const struct front_request *r, uint32_t i);
 
-/* Returns NULL when there is no memory. */
+/* Returns NULL if there is no memory. */
 struct front *front_create(const struct front_opts *opts);
 
-/* Its descriptors have been taken: front_end(), front_take_stray_fds(). */
+/* Its descriptors have been taken before: front_end(), front_take_stray_fds(). */
 void front_destroy(struct front *f);
 
 /*
- * Where bytes of the client are to be received. size is set to how many fit: 0 when requests have
- * to be answered, replies to be sent or stray descriptors to be taken first; that is no error, but
- * the socket is not to be polled for reading meanwhile. Valid until the next call.
+ * The buffer for bytes of the client. size is set to its size: 0 if requests must be answered,
+ * replies sent or stray descriptors taken first; this is not an error, but do not poll the socket
+ * for reading meanwhile. Valid until the next call.
  */
 void *front_room(struct front *f, size_t *size);
 
 /*
- * That many bytes have been received there by one recvmsg(2), with these descriptors, at most
- * VUC_FDS_MAX, which are the machine's now. Descriptors belong to the message that begins last in
- * the bytes; those beyond FRONT_MAX_FDS break the protocol.
+ * One recvmsg(2) has received that many bytes there, with these descriptors, at most VUC_FDS_MAX,
+ * which the machine owns now. Descriptors belong to the last message that begins in the bytes; more
+ * than FRONT_MAX_FDS violate the protocol.
  */
 int front_received(
 	struct front *f, size_t bytes, const int *fds, unsigned int nr_fds, uint64_t now_ms);
 
 /*
- * What is to be done next. What the machine can answer it answers itself: VERSION, GET_INFO,
- * GET_IRQ_INFO, GET_REGION_INFO without a descriptor, and whatever is refused.
+ * Get the next request. The machine itself answers: VERSION, GET_INFO, GET_IRQ_INFO,
+ * GET_REGION_INFO without a descriptor, and whatever is refused.
  *
  * An access may be returned while other accesses are outstanding, a map while maps are, an unmap
- * while unmaps are; everything else is returned when nothing is outstanding, and nothing while it
- * is. Returns 1, *r is valid until the next call and gets exactly one answer, also when it is not
- * owed; 0 when there is no whole request, or it has to wait for answers or for the client to take
- * replies; -EPROTO.
+ * while unmaps are; everything else is returned when nothing is outstanding, and excludes other
+ * requests until it is answered. Returns 1: *r is valid until the next call and must get exactly
+ * one answer, even if no reply is owed; 0 if there is no complete request, or it must wait for
+ * answers or for the client to read replies; -EPROTO.
  */
 int front_next(struct front *f, struct front_request *r);
 
 /*
  * Answers. status is 0 or a negative errno. An answer to a request that front_expire() has answered
- * is dropped, so are those of a connection that has ended.
+ * is dropped, and so are those of a connection that has ended.
  *
- * front_reply_read(): of a FRONT_ACCESS that reads; count bytes of data, not looked at on failure:
- * ones are sent then. front_reply_fd(): of a FRONT_REGION_FD; the descriptor is the machine's, and
- * stray when it has been sent; with a status the region is described as one that cannot be mapped.
- * front_reply(): of all others; with their data, where there is any, zero.
+ * front_reply_read(): for a FRONT_ACCESS that reads; count bytes of data, ignored on failure: ones
+ * are sent then. front_reply_fd(): for a FRONT_REGION_FD; the machine owns the descriptor, which
+ * becomes stray when it has been sent; on failure, the region is described as one that cannot be
+ * mapped. front_reply(): of all others; with their data, where there is any, zero.
  */
 void front_reply(struct front *f, unsigned int token, int status);
 void front_reply_read(struct front *f, unsigned int token, int status, const void *data);
 void front_reply_fd(struct front *f, unsigned int token, int status, int fd);
 
 /*
- * What is to be sent next, by one send; fd is set to the descriptor that goes with it, or to -1.
- * NULL and a size of 0 when there is nothing. Valid until the next call.
+ * The bytes to be sent next, by one send; fd is set to the descriptor to send with them, or to -1.
+ * NULL and a size of 0 if there are none. Valid until the next call.
  */
 const void *front_output(struct front *f, size_t *size, int *fd);
 
 /*
- * That many bytes of it have been taken by the socket, with the descriptor. With 0 bytes the socket
- * takes none now; a client that takes none for reply_ms has its connection ended.
+ * The socket has accepted that many of these bytes, with the descriptor; 0: the socket is full. The
+ * connection of a client that reads nothing for reply_ms ends.
  */
 void front_sent(struct front *f, size_t bytes, uint64_t now_ms);
 
-/* When front_expire() is to be called next; 0 when nothing waits. */
+/* When front_expire() is to be called next; 0 if nothing waits. */
 uint64_t front_deadline_ms(const struct front *f);
 
 /*
- * Answer, with -ETIMEDOUT, every request that is due, also those that have not been returned yet.
- * Whoever answers requests calls this first when the deadline is over: an answer that is later than
- * reply_ms by a quarter may come after the client has given up, so that it would take it for
- * another's. Returns 0; -ETIMEDOUT for a request that is so late already, because this process did
- * not run, or for a client that does not take its replies.
+ * Answer, with -ETIMEDOUT, every request that is due, including those that have not been returned
+ * yet. Call this before answering requests once the deadline has passed: an answer that is late by
+ * a quarter of reply_ms may arrive after the client has given up, and the client would take it for
+ * the answer to another request. Returns 0; -ETIMEDOUT if a request is already that late, because
+ * this process did not run, or if the client does not read its replies.
  */
 int front_expire(struct front *f, uint64_t now_ms);
 
-/* Requests that have been returned and not answered. */
+/* Number of requests that have been returned and not answered. */
 unsigned int front_outstanding(const struct front *f);
 
-/* End the connection for a reason of the caller's, or with NULL for none: from now on there is
- * nothing to be received, done or sent, and all descriptors are stray. The first reason stays. */
+/* End the connection for the caller's reason, or NULL: from now on nothing is received, returned or
+ * sent, and all descriptors are stray. The first reason is kept. */
 void front_end(struct front *f, const char *why);
 
 /* Why the connection has ended; NULL while it has not. */
 const char *front_why(const struct front *f);
 
-/* Take descriptors that are of no use any more, at most max, to close them. Returns how many. */
+/* Take up to max descriptors that are no longer needed, to close them. Returns their number. */
 unsigned int front_take_stray_fds(struct front *f, int *fds, unsigned int max);
 
 /*
@@ -244,18 +244,20 @@ struct front_piece {
 	uint64_t offset;
 };
 
-/* Most pieces of one access: before the BARs, between them and the ROM's register, behind that. */
+/* Maximum number of pieces of an access: before the BARs, between the BARs and the ROM's register,
+ * after it. */
 #define FRONT_MAX_PIECES 3u
 
-/* Which parts of an access go to the device. Returns how many, 0 when it is answered here. */
+/* Find the parts of an access that go to the device. Returns their number; 0 if the registers
+ * answer all of it. */
 unsigned int front_config_pieces(const struct front *f, uint64_t offset, uint32_t count,
 	struct front_piece pieces[FRONT_MAX_PIECES]);
 
-/* Keep what a write says of the registers here. Returns as front_config_pieces(). */
+/* Apply a write to the emulated registers. Returns as front_config_pieces(). */
 unsigned int front_config_write(struct front *f, uint64_t offset, uint32_t count, const void *data,
 	struct front_piece pieces[FRONT_MAX_PIECES]);
 
-/* Lay the registers over what has been read from the device. */
+/* Put the emulated registers into data that was read from the device. */
 void front_config_merge(const struct front *f, uint64_t offset, uint32_t count, void *data);
 
 #endif /* VUC_FRONT_MACHINE_H */

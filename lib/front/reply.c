@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Replies: each in full, also when it says that the request has failed, because clients read as
- * many bytes as they expect; and how they go out. */
+/* Replies and their output. An error reply is as long as a successful one, because clients read as
+ * many bytes as they expect. */
 
 #include <errno.h>
 
 #include "command.h"
 #include "internal.h"
 
-/* Most bytes of several replies that are sent together. The kernel takes so much in one piece or
- * not at all: QEMU gives up when a header comes in two. */
+/* Maximum size of several replies that are sent together. The kernel accepts so many bytes as a
+ * whole or not at all; QEMU closes the connection when a header arrives in two parts. */
 #define MAX_SEND 32768u
 
 static uint32_t
@@ -124,7 +124,7 @@ front_put_refusal(struct front *f, const struct front_message *m, int status)
 	front_put_reply(f, &m->header, status, &body);
 }
 
-/* Bytes of the reply that begins so many bytes behind the first one. */
+/* Size of the reply that begins at this offset from the first one. */
 static size_t
 reply_size_at(const struct front *f, size_t at)
 {
@@ -152,7 +152,7 @@ front_output(struct front *f, size_t *size, int *fd)
 	return len > 0 ? f->out + f->out_head : NULL;
 }
 
-/* Where the first reply that has been sent in part, or not at all, has its end. */
+/* End of the first reply that has not been sent completely. */
 static void
 skip_sent(struct front *f, size_t bytes)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Requests of a client: what is refused before anyone sees it. */
+/* Checks of a client's requests, before anyone else sees them. */
 
 #include <errno.h>
 
@@ -11,7 +11,7 @@
 	(VFIO_USER_F_DMA_REGION_READ | VFIO_USER_F_DMA_REGION_WRITE | \
 		VFIO_USER_F_DMA_REGION_MMAP | VFIO_USER_F_DMA_REGION_FILE_IO)
 
-/* Copy a fixed part that begins the body; false when the body is too short. */
+/* Copy a fixed part that begins the body; false if the body is too short. */
 static bool
 copy_fixed(const struct front_message *m, void *fixed, size_t size)
 {
@@ -152,7 +152,7 @@ is_irq_action(uint32_t action)
 }
 
 /* A count of 0 disables the index when the action is to trigger, whatever the data; otherwise it
- * asks for nothing. An index without interrupts is disabled already. */
+ * asks for nothing. An index without interrupts is already disabled. */
 static enum front_verdict
 decode_no_irqs(const struct front *f, const struct vfio_user_irq_set *got, struct front_request *r)
 {
@@ -195,7 +195,8 @@ decode_set_irqs(
 	return FRONT_FORWARD;
 }
 
-/* All that ask begin with argsz, which is at least the reply's fixed part, and have room for that.
+/* All queries begin with argsz, which is at least the size of the reply's fixed part, and are that
+ * long.
  */
 static bool
 is_question(const struct front_message *m, uint32_t fixed_len)

@@ -7,12 +7,12 @@
 #include "clock.h"
 #include "internal.h"
 
-#define EVENTS     64  /* taken at once; more of them end the next sleep at once */
+#define EVENTS     64  /* taken at once; further ones end the next sleep */
 #define COLD_LOOPS 64u /* between looks for quiet ones while the poller does not sleep */
 
 /* ---- what is looked at ---- */
 
-/* By edges: a quiet one has been looked at until nothing was left. */
+/* Edge-triggered: a quiet one has been looked at until nothing was left. */
 static int
 attendant_set_events(const struct poller_attendant *a, int op)
 {

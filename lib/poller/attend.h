@@ -3,9 +3,9 @@
 #define VUC_POLLER_ATTEND_H
 
 /*
- * Attendants: connections of clients that a poller serves beside its devices. While something comes
- * by a connection, it is looked at in each loop; a quiet one is left to epoll, which also wakes a
- * poller that sleeps.
+ * Attendants: connections of clients that a poller serves beside its devices. A connection that
+ * receives something is looked at in each loop; a quiet one is left to epoll, which also wakes a
+ * sleeping poller.
  *
  * All functions are called on the poller's thread.
  */
@@ -17,18 +17,18 @@
 #include <vuc/poller.h>
 
 struct poller_attendant_ops {
-	/* Take what has come, until nothing is left or the attendant cannot take more now. Called
-	 * before queues are served, so that what is submitted here goes out in the same loop.
-	 * Returns whether anything has come. */
+	/* Receive what has arrived, until nothing is left or the attendant cannot accept more now.
+	 * Called before queues are served, so that requests submitted here are sent in the same
+	 * loop. Returns whether anything has arrived. */
 	bool (*look)(void *arg);
-	/* At the end of a poll: queues may have results. */
+	/* Called at the end of a poll: queues may have results. */
 	void (*results)(void *arg);
-	/* When tick() has something to do (vuc_clock_coarse_ms()); 0: never. It ends a sleep. */
+	/* When to call tick() (vuc_clock_coarse_ms()); 0: never. It ends a sleep. */
 	uint64_t (*due_ms)(void *arg);
 	void (*tick)(void *arg, uint64_t now_ms);
 };
 
-/* Memory of whoever attends; zeroed, with the first three fields set. */
+/* The attendant's memory; zeroed, with the first three fields set. */
 struct poller_attendant {
 	int fd; /* of a socket; it stays open until vuc_poller_unattend() */
 	const struct poller_attendant_ops *ops;
@@ -37,7 +37,7 @@ struct poller_attendant {
 	/* epoll has reported something, once; cleared by the attendant when nothing is left. */
 	bool event;
 
-	/* The poller's. */
+	/* Fields of the poller. */
 	struct vuc_poller *poller;
 	bool hot;    /* it is looked at in each loop */
 	bool paused; /* it is not looked at */
@@ -47,19 +47,19 @@ struct poller_attendant {
 	TAILQ_ENTRY(poller_attendant) hot_link;
 };
 
-/* Begin to look after an attendant. Returns 0, or what epoll_ctl(2) says. */
+/* Begin to serve an attendant. Returns 0, or the error of epoll_ctl(2). */
 int vuc_poller_attend(struct vuc_poller *p, struct poller_attendant *a);
 
-/* End that; also from its own functions, none of which is called any more. One that is not attended
- * to is ignored. */
+/* Stop serving it, also from its own functions, none of which is called afterwards. An attendant
+ * that is not served is ignored. */
 void vuc_poller_unattend(struct poller_attendant *a);
 
-/* Somebody else uses the socket for a while: only tick() is called. And look at it again, whether
- * anything has come or not. */
+/* Pause: someone else uses the socket, and only tick() is called. Resume: look at it again, whether
+ * anything has arrived or not. */
 void vuc_poller_pause_attendant(struct poller_attendant *a);
 void vuc_poller_resume_attendant(struct poller_attendant *a);
 
-/* Whether look() is to be called when there is room in the socket as well. */
+/* Set whether look() is also called when there is room in the socket. */
 void vuc_poller_await_output(struct poller_attendant *a, bool wanted);
 
 #endif /* VUC_POLLER_ATTEND_H */

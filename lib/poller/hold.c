@@ -31,7 +31,7 @@ struct last_read {
 struct poller_hold {
 	struct poller_hold_opts opts;
 	uint64_t end_ms; /* until then reads are kept; 0: there is no outage */
-	uint64_t due_ms; /* when one that is parked ends, or that is over; UINT64_MAX: never */
+	uint64_t due_ms; /* when the first parked read or the hold ends; UINT64_MAX: never */
 	bool over;       /* it has passed */
 };
 
@@ -177,7 +177,7 @@ park_read(struct poller_request *r)
 	stats_add(&q->counters->held_reads, 1);
 }
 
-/* Move what is in another list, in its order, in between. */
+/* Merge another list into this one, in order. */
 static void
 merge_reads(struct poller_request_list *into, struct poller_request_list *from)
 {
@@ -194,8 +194,8 @@ merge_reads(struct poller_request_list *into, struct poller_request_list *from)
 	TAILQ_CONCAT(into, from, parked_link);
 }
 
-/* Whatever the order in which the loss has ended them, which the server has a part in: lists of 1,
- * 2, 4 ... reads are merged with the next one of as many. */
+/* Bottom-up merge sort: the server influences the order in which the loss has ended the reads, and
+ * must not make sorting slow. */
 static void
 sort_parked(struct poller_queue *q)
 {
@@ -246,7 +246,7 @@ hold_read(struct poller_device *d, struct poller_request *r)
 		hold->due_ms = r->end_ms;
 }
 
-/* For as long as this outage is held, even if there are others meanwhile. */
+/* Until the end of this outage's hold, even if other outages follow. */
 static void
 hold_new_read(struct poller_device *d, struct poller_request *r)
 {
@@ -266,8 +266,8 @@ drop_write(const struct poller_queue *q, uint16_t region)
 	return 0;
 }
 
-/* Whether that is the outage's, and not an answer. Who closes the queue or the device does not wait
- * for the return. */
+/* Whether the outage has ended the request, and not an answer. Closing the queue or the device does
+ * not wait for the return. */
 static bool
 is_lost(const struct poller_queue *q, int status)
 {
@@ -391,7 +391,7 @@ poller_hold_look(struct poller_device *d)
 		set_away(d, false);
 }
 
-/* One that was sent again. */
+/* A read that was sent again. */
 static void
 held_read_answered(void *arg, const struct vuc_session_reply *reply)
 {

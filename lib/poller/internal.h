@@ -42,7 +42,7 @@ struct poller_request {
 	uint64_t begun; /* by the time stamp counter; 0: it is not timed */
 	uint64_t offset;
 	uint32_t position; /* in the queue, among all of its requests */
-	uint64_t end_ms;   /* until when it is held, once it was parked */
+	uint64_t end_ms;   /* until when it is held, after it was parked once */
 	TAILQ_ENTRY(poller_request) parked_link;
 };
 
@@ -60,8 +60,8 @@ struct poller_queue {
 	bool active;                      /* on the list of those that are looked at in each loop */
 	bool broken;                      /* nothing more is taken */
 	struct poller_request *requests;  /* by id */
-	struct poller_request_list parked; /* reads that wait for the device's return; in order, */
-	bool shuffled;                     /* or not yet */
+	struct poller_request_list parked; /* reads that wait for the device's return, */
+	bool shuffled;                     /* not in order yet */
 	struct vuc_poller_remote *remote; /* whose it is; NULL: front and memory are the poller's */
 	struct queue_closing *closing;    /* who waits until nothing is left and outstanding */
 	bool draining;                    /* a reset waits until what was in it then is taken */
@@ -142,7 +142,7 @@ struct vuc_poller {
 	TAILQ_HEAD(, poller_attendant) hot_attendants; /* those that are looked at */
 	TAILQ_HEAD(, poller_attendant) attendants;
 	unsigned int nr_attendants, nr_hot;
-	unsigned int cold_loops; /* since quiet ones were asked for */
+	unsigned int cold_loops; /* since the last look for quiet ones */
 	unsigned int taken;      /* requests, in the loop under way */
 	unsigned int answered;
 	unsigned int empty; /* loops, since there was something */
@@ -203,15 +203,16 @@ void poller_kick(struct vuc_poller *p);
  */
 bool poller_wake_take(struct vuc_poller *p);
 
-/* attend.c: take what is in wake_fd, and look at the attendants concerned from now on. Returns
- * whether there was anything. */
+/* attend.c: take the events of wake_fd, and look at the attendants concerned from now on. Returns
+ * whether there were any. */
 bool poller_take_events(struct vuc_poller *p);
 
-/* attend.c: in each loop, before and after devices are served */
+/* attend.c: called in each loop, before and after devices are served */
 void poller_look_at_attendants(struct vuc_poller *p);
 void poller_give_results(struct vuc_poller *p);
 
-/* attend.c: with the tick of the group; and how long the poller may sleep at most */
+/* attend.c: call due ticks, with the group's tick; and the longest time that the poller may
+ * sleep */
 void poller_tick_attendants(struct vuc_poller *p);
 unsigned int poller_attend_sleep_ms(const struct vuc_poller *p, unsigned int max);
 
@@ -268,7 +269,7 @@ void poller_queue_taken(struct poller_queue *q, unsigned int n);
 /* queue.c: on another thread: wait until all of them are gone */
 void poller_await_closing(struct queue_closing *c);
 
-/* device.c: see which connections have ended */
+/* device.c: notice connections that have ended */
 void poller_watch_devices(void *arg);
 
 /* account.c: an outage of the account begins, if no device of it is connected: returns whether it

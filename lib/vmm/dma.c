@@ -107,7 +107,7 @@ is_range(const struct vuc_vmm_device *dev, uint64_t iova, uint64_t size)
 	return size > 0 && ((iova | size) & mask) == 0 && iova <= UINT64_MAX - (size - 1);
 }
 
-/* Mapping i of a caller that may know more or fewer fields: they are so many bytes apart. */
+/* Mapping i of a caller that may know more or fewer fields: mappings are argsz bytes apart. */
 static int
 mapping_read(
 	const struct vuc_vmm_dma *mappings, size_t i, struct vuc_vmm_dma *m, struct vuc_error *err)

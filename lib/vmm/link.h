@@ -49,10 +49,10 @@ struct vmm_link {
 	int fd; /* -1: there is none */
 	struct sockaddr_un addr;
 	uint32_t timeout_ms;
-	uint32_t wait_ms;          /* how long it may take until the device is there, */
-	uint32_t reattach_wait_ms; /* and from the first vuc_vmm_reattach() on */
-	uint64_t wait_end;         /* when that is over; 0: it is not waited for */
-	uint64_t retry_ms;         /* not to be connected to before */
+	uint32_t wait_ms;          /* time limit for the device to become available, */
+	uint32_t reattach_wait_ms; /* the same from the first vuc_vmm_reattach() on */
+	uint64_t wait_end;         /* end of that time; 0: do not wait */
+	uint64_t retry_ms;         /* do not connect earlier */
 	uint32_t pause_ms;         /* before the last retry; 0: there was none */
 	bool given;        /* the descriptor came from the VMM: it cannot be connected again */
 	uint32_t sequence; /* of the last request */

@@ -32,8 +32,8 @@ struct vmm_operation_ops {
 		struct vuc_error *err);
 	/* A request was refused, or could not be sent. Returns 0, as NULL does, or VMM_MORE. */
 	int (*refused)(struct vmm_operation *op);
-	/* The connection has ended before the operation, or even before its start: what the VMM has
-	 * wanted to take away is not asked for again, whether that was done or not. May be NULL. */
+	/* The connection has ended before the operation did, or even before its start: what the VMM
+	 * wanted to remove is not restored, whether it was removed or not. May be NULL. */
 	void (*cut)(struct vmm_operation *op);
 	/* Free what it owns beside itself; may be NULL. */
 	void (*free)(struct vmm_operation *op);

@@ -248,15 +248,15 @@ static const struct {
 	int status;
 	const char *why;
 } places[] = {
-	{"all zero", {0}, -EINVAL, "1 entries at 0x0 are no admin submission queue"},
+	{"all zero", {0}, -EINVAL, "1 entries at 0x0 are not an admin submission queue"},
 	{"one command", {SQ, CQ, AQA(1, 16), 0, false}, -EINVAL,
-		"1 entries at 0x7f000000 are no admin submission queue"},
+		"1 entries at 0x7f000000 are not an admin submission queue"},
 	{"one completion", {SQ, CQ, AQA(16, 1), 0, false}, -EINVAL,
-		"1 entries at 0x7f004000 are no admin completion queue"},
+		"1 entries at 0x7f004000 are not an admin completion queue"},
 	{"commands in the middle of a page", {SQ + 64, CQ, AQA(16, 16), 0, false}, -EINVAL,
-		"16 entries at 0x7f000040 are no admin submission queue"},
+		"16 entries at 0x7f000040 are not an admin submission queue"},
 	{"completions at an odd address", {SQ, CQ + 1, AQA(16, 16), 0, false}, -EINVAL,
-		"16 entries at 0x7f004001 are no admin completion queue"},
+		"16 entries at 0x7f004001 are not an admin completion queue"},
 	{"commands where nothing is mapped", {SQ - PAGE, CQ, AQA(16, 16), 0, false}, -EFAULT,
 		"no memory is mapped for the admin submission queue at 0x7efff000"},
 	{"completions where nothing is mapped", {SQ, READONLY + PAGE, AQA(16, 16), 0, false},
@@ -309,7 +309,7 @@ test_contents(void)
 	put32(SQ, 0x0c);
 	put32(CQ + 3 * 16 + 12, 1 << 16);
 	expect_refusal(
-		&queues, -EINVAL, "the phase tags of the admin completion queue are in no order");
+		&queues, -EINVAL, "the phase tags of the admin completion queue are inconsistent");
 	put32(CQ + 3 * 16 + 12, 0);
 	put32(CQ + 12, 1 << 16);
 	put32(CQ + 8, 16);

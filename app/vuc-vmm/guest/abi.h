@@ -23,11 +23,11 @@
 #define GUEST_BARS_IO     0xc000
 
 /* Ports of the VMM's, 32 bits each. The guest reads ... */
-#define GUEST_PORT_AREAS   0xd4 /* how many parts of BARs are memory: accesses do not leave */
+#define GUEST_PORT_AREAS   0xd4 /* parts of BARs that are memory: accesses cause no exit */
 #define GUEST_PORT_AMISS   0xd8 /* GUEST_PORT_RESETS, after something went wrong */
 #define GUEST_PORT_RESETS  0xdc /* how often the device was reset by a restart of its server */
 #define GUEST_PORT_PROGRAM 0xe0 /* which program to run: GUEST_DRIVE, ... */
-#define GUEST_PORT_ROUNDS  0xe4 /* how often to do what it does again: 1 ... GUEST_MAX_ROUNDS */
+#define GUEST_PORT_ROUNDS  0xe4 /* repetitions in a program: 1 ... GUEST_MAX_ROUNDS */
 #define GUEST_PORT_EXITS   0xe8 /* how often it has left to the VMM, by other than these ports */
 /* ... and writes. */
 #define GUEST_PORT_STEP     0xec /* what it is about to do: GUEST_STEP_* */
@@ -38,7 +38,7 @@
 
 #define GUEST_DRIVE   0 /* find the device, and use it if there is a driver for it */
 #define GUEST_TORMENT 1 /* do what no driver does */
-#define GUEST_RECOVER 2 /* use the device until it was reset so often, and start over each time */
+#define GUEST_RECOVER 2 /* use the device until it was reset so often; each reset starts over */
 
 #define GUEST_PASS      1
 #define GUEST_FAIL      2 /* in the step that it has begun last */
