@@ -229,7 +229,7 @@ remap_area(struct device *device, struct device_area *place)
 		return fail_device(device, rc, &err);
 	area = find_area(region, place);
 	if (area == NULL)
-		return vmm_fail(-ENODEV, "device %s: BAR%u cannot be mapped at 0x%llx any more",
+		return vmm_fail(-ENODEV, "device %s: BAR%u can no longer be mapped at 0x%llx",
 			device->name, place->bar, (unsigned long long)place->offset);
 	return map_area(device, place, area);
 }

@@ -410,7 +410,7 @@ check_path(const struct vucd_config *config, const struct vucd_device_config *de
 		if (its == NULL || (other == device && strcmp(its, key) == 0))
 			continue;
 		vucd_report(report, vucd_key_line(section, device, key),
-			"[device %s] %s = %s: [device %s] in line %u has it already, as %s",
+			"[device %s] %s = %s: already used by [device %s] in line %u, as %s",
 			device->name, key, path, other->name, vucd_key_line(section, other, its),
 			its);
 		break;

@@ -88,7 +88,7 @@ check_export(const struct vucd_device_config *device, const struct vucd_run_dir 
 	if (path[0] == '\0')
 		return;
 	if (own != NULL)
-		vucd_report(report, line, "[device %s] export = %s: vucd itself has it, as %s",
+		vucd_report(report, line, "[device %s] export = %s: vucd itself uses it, as %s",
 			device->name, path, own);
 	else if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
 		vucd_report(report, line, "[device %s] export = %s: exists and is not a socket",

@@ -61,7 +61,7 @@ vuc_argsz_check(size_t argsz, size_t least, const char *name, struct vuc_error *
 	if (argsz >= least && argsz <= MOST_SIZE)
 		return 0;
 	return vuc_error_set(
-		err, -EINVAL, "struct %s has an argsz of %zu: set it to its sizeof", name, argsz);
+		err, -EINVAL, "struct %s has an argsz of %zu, expected its sizeof", name, argsz);
 }
 
 int

@@ -117,7 +117,7 @@ mapping_read(
 
 	if (memcmp(given, &argsz, sizeof(argsz)) != 0)
 		return vuc_error_set(err, -EINVAL,
-			"DMA mapping %zu: its argsz is not that of the first one, %zu", i, argsz);
+			"DMA mapping %zu: argsz differs from that of the first one, %zu", i, argsz);
 	return vuc_argsz_read(
 		m, sizeof(*m), given, VUC_OPTS_LEAST(struct vuc_vmm_dma, fd), "vuc_vmm_dma", err);
 }

@@ -20,7 +20,7 @@
 #define HEADER_SIZE sizeof(struct vfio_user_header)
 #define MAX_DATA    4096u
 #define MAX_BODY    (MAX_DATA + 64u)
-#define MAX_KEPT    4096u /* commands of one input that are followed */
+#define MAX_KEPT    4096u /* how many commands of an input are tracked */
 #define MAX_GIVEN   4096u
 #define FIRST_FD    1000
 #define MAX_STEPS   1000u
@@ -45,7 +45,7 @@ struct world {
 	/* What the client has sent and has not been parsed yet. */
 	uint8_t stream[2 * (HEADER_SIZE + MAX_BODY + 65536)];
 	size_t len;
-	bool lost; /* its messages cannot be told apart any more */
+	bool lost; /* its message boundaries are lost */
 	unsigned int nr_commands;
 	struct command commands[MAX_KEPT];
 
@@ -201,7 +201,7 @@ feed_command(struct world *w)
 	feed_message(w, message, header.msg_size);
 }
 
-/* The same one again and again, with other ids. */
+/* The same command repeatedly, with other ids. */
 static void
 feed_flood(struct world *w)
 {
@@ -294,8 +294,8 @@ check_request(const struct front_request *r)
 	REQUIRE(r->nr_fds <= FRONT_MAX_FDS);
 }
 
-/* Whether a request may be handed out beside those that are outstanding. Those that have expired
- * are not: how many there are is not known here. */
+/* Whether a request may be handed out beside the outstanding ones. Expired requests are not
+ * counted, since their number is not known here. */
 static void
 check_order(const struct world *w, const struct front_request *r)
 {
@@ -363,7 +363,7 @@ do_answer_all(struct world *w)
 		answer(w, w->nr_out - 1, 0);
 }
 
-/* Bytes of the reply to a command behind its header, where all is well or errors are as long. */
+/* Size of the body of a reply, for a success or for errors of the same length. */
 static size_t
 full_body(const struct command *c)
 {
@@ -416,7 +416,7 @@ check_reply(struct world *w, const struct vfio_user_header *h)
 		memcpy(&minor, c->body + 2, sizeof(minor));
 		w->full_errors = minor <= 1;
 	}
-	/* What is agreed upon by then says how long errors are. */
+	/* The version negotiated by then determines the length of error replies. */
 	if (failed && c->header.cmd == VFIO_USER_VERSION)
 		return;
 	if (failed && !w->full_errors)

@@ -22,7 +22,7 @@
 #include "refdev.h"
 
 #define PAGES       64u
-#define WRITABLE    48u /* pages; those behind them can be read, and the last ones are not mapped */
+#define WRITABLE    48u /* pages; those after them are read-only, the last ones unmapped */
 #define MAPPED      60u
 #define MEMORY_SIZE (PAGES * NVME_PAGE)
 #define PATTERN     0xa5u
@@ -319,7 +319,7 @@ do_take_completions(void)
 	take_completions();
 }
 
-/* Hand out what the controller asks for, and answer one of all that it has asked. */
+/* Receive the controller's requests, and answer one of the pending ones. */
 static void
 do_answer(void)
 {
@@ -466,7 +466,7 @@ check_memory(void)
 		REQUIRE(w.memory[i] == PATTERN);
 }
 
-/* What stays for all inputs. */
+/* State that all inputs share. */
 static void
 make_world(void)
 {

@@ -190,7 +190,7 @@ test_arrival(void)
 {
 	struct rig_opts opts = {.retry_min_ms = AN_HOUR, .retry_max_ms = AN_HOUR};
 
-	/* What is moved there. */
+	/* A file that is moved there. */
 	kept_start(&opts);
 	CU_ASSERT_FALSE(folder_is_watched());
 	peer_kill(first);
@@ -203,7 +203,7 @@ test_arrival(void)
 		sched_yield();
 	kept_stop();
 
-	/* What is made there. */
+	/* A file that is created there. */
 	opts.outage = VUC_CONTROL_OUTAGE_HOLD;
 	rig_start(&opts);
 	rig_attach(&client, RIG_NAME);

@@ -204,7 +204,7 @@ await_count(_Atomic unsigned int *count, unsigned int nr)
 	CU_ASSERT_TRUE(atomic_load(count) >= nr);
 }
 
-/* Until it sleeps, and the attendant is left to epoll. */
+/* Wait until the poller sleeps, and the attendant is left to epoll. */
 static void
 await_sleep(void)
 {
@@ -239,7 +239,7 @@ test_wakes(void)
 	asking_stop();
 }
 
-/* What is quiet is found all the same. */
+/* A quiet attendant is found nevertheless. */
 static void
 test_spins(void)
 {
@@ -267,7 +267,7 @@ test_accesses(void)
 	asking_stop();
 }
 
-/* What comes during a pause does not wake the poller, and is found behind it. */
+/* Bytes that arrive during a pause do not wake the poller, and are found afterwards. */
 static void
 test_pause(void)
 {
@@ -332,7 +332,8 @@ test_output(void)
 	asking_stop();
 }
 
-/* A poller with an attendant is in use; that leaves from within, and once more does no harm. */
+/* A poller with an attendant is in use. The attendant leaves from its own function; leaving again
+ * does no harm. */
 static void
 test_leaves(void)
 {

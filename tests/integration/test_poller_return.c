@@ -201,8 +201,8 @@ test_lost_again(void)
 	rig_stop();
 }
 
-/* A read that no server answers is held as long as its first outage is, whatever comes then: it may
- * be what each of them dies of. */
+/* A read that no server answers is held until the end of its first outage's hold, whatever follows:
+ * it may be what each server crashes on. */
 static void
 test_lost_for_good(void)
 {

@@ -493,7 +493,7 @@ test_under_way_at_loss(void)
 
 /* ---- mapped regions ---- */
 
-/* Another file that came with a restore that has failed is one that its client does not know. */
+/* The client does not know the new file of a restore that has failed. */
 static void
 test_remapped(void)
 {

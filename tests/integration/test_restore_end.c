@@ -179,8 +179,8 @@ test_callbacks(void)
 	}
 }
 
-/* What is started when the connection has ended, and nobody has noticed yet, is later than what was
- * started before. */
+/* Operations that are started after the connection has ended, before anyone has noticed, come after
+ * those that were started before. */
 static void
 test_order_at_loss(void)
 {
@@ -202,7 +202,8 @@ test_order_at_loss(void)
 	CU_ASSERT(reaches(&fresh, VFIO_PCI_MSIX_IRQ_INDEX, 4, 1));
 }
 
-/* Of an index with VFIO_IRQ_INFO_NORESIZE, a server has taken what is not of the first set. */
+/* A server has accepted interrupts outside the first set of an index with
+ * VFIO_IRQ_INFO_NORESIZE. */
 static void
 test_beyond_set(void)
 {

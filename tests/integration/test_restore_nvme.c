@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* An NVMe controller that comes back says that it has failed, until its driver writes CC. */
+/* An NVMe controller that comes back reports a failure until its driver writes CC. */
 
 #include <stdio.h>
 #include <string.h>
@@ -197,7 +197,7 @@ test_sound(void)
 	}
 }
 
-/* Its reset, during the outage or after it, is the end of what failed. */
+/* A reset, during the outage or after it, clears the failure. */
 static void
 test_reset(void)
 {

@@ -407,7 +407,7 @@ nvme_request_event(struct nvme *n)
 		&(struct nvme_command){.opcode = NVME_ASYNC_EVENT, .cid = NVME_EVENT_CID});
 }
 
-/* The doorbell may have come to the server behind its kill, so nothing is said of sq_head. */
+/* The doorbell may have been written after the server was killed, so sq_head is not checked. */
 bool
 nvme_await_event(struct nvme *n, uint32_t *result)
 {

@@ -86,7 +86,7 @@ verify_all(uint32_t except)
 	return true;
 }
 
-/* Until nothing of commands before is left in the admin queue. */
+/* Until all earlier commands in the admin queue are overwritten. */
 static bool
 fill_admin_queue(void)
 {

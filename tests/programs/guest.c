@@ -156,7 +156,7 @@ threads_stop(void)
 	close(fd);
 }
 
-/* The rounds are those of the thread that has done least. */
+/* The number of rounds is that of the slowest thread. */
 static void
 report_print(void)
 {

@@ -135,7 +135,7 @@ def test_crowd(vucd):
     ('[device d]\nsocket = /no/s\n[device e]\nsocket = /no/s\n[poller io1]\ncpu = 4095\n', 1, '',
      ':8: warning: [device d] socket = /no/s: there is no folder /no\n'
      '@:10: warning: [device e] socket = /no/s: there is no folder /no\n'
-     '@:10: [device e] socket = /no/s: [device d] in line 8 has it already, as socket\n'
+     '@:10: [device e] socket = /no/s: already used by [device d] in line 8, as socket\n'
      '@:12: [poller io1] cpu = 4095: there is no such CPU, or the daemon may not use it\n'),
     ('[device d]\nsocket = /s\nexport = DIR/run/d\n', 0, 'OK: 1 poller, 1 device\n', ''),
     ('[device d]\nsocket = /s\nexport = DIR\n', 1, '',
@@ -144,8 +144,8 @@ def test_crowd(vucd):
      ':9: [device d] export = DIR/no/d: there is no folder DIR/no\n'),
     ('[device d]\nsocket = /s\nexport = DIR/run/vmm.sock\n[device e]\nsocket = /t\n'
      'export = DIR/run/management.sock\n', 1, '',
-     ':9: [device d] export = DIR/run/vmm.sock: vucd itself has it, as vmm.sock\n'
-     '@:12: [device e] export = DIR/run/management.sock: vucd itself has it, as management.sock\n'),
+     ':9: [device d] export = DIR/run/vmm.sock: vucd itself uses it, as vmm.sock\n'
+     '@:12: [device e] export = DIR/run/management.sock: vucd itself uses it, as management.sock\n'),
     ('[poller io1]\ncpu = 99x\n', 1, '',
      ':8: [poller io1] cpu = 99x: expected a CPU number, auto or none\n')])
 def test_check(folder, more, status, out, err):

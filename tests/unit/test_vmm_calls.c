@@ -137,9 +137,9 @@ static const struct sized_row {
 	size_t all;
 	bool is_filled; /* by the library */
 } sized_rows[] = {
-	{"struct vuc_vmm_irq has an argsz of *: set it to its sizeof", irq_use,
+	{"struct vuc_vmm_irq has an argsz of *, expected its sizeof", irq_use,
 		FIRST(vuc_vmm_irq, count), sizeof(struct vuc_vmm_irq), true},
-	{"struct vuc_vmm_dma has an argsz of *: set it to its sizeof", dma_use,
+	{"struct vuc_vmm_dma has an argsz of *, expected its sizeof", dma_use,
 		FIRST(vuc_vmm_dma, fd), sizeof(struct vuc_vmm_dma), false},
 	{NULL, counters_use, FIRST(vuc_vmm_counters, errors), sizeof(struct vuc_vmm_counters),
 		true},
@@ -218,7 +218,7 @@ test_sizes_apart(void)
 		{sizeof(two[0]) - 4, 0x2000, 0x1000, 0, VUC_VMM_DMA_READ, fake.memory}};
 
 	CU_ASSERT(fake_failed(vuc_vmm_dma_map(dev, two, 2, &err), -EINVAL,
-		"DMA mapping 1: its argsz is not that of the first one, 40"));
+		"DMA mapping 1: argsz differs from that of the first one, 40"));
 }
 
 /* What the library owns says what it knows. */

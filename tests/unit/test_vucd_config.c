@@ -298,15 +298,15 @@ static const struct row key_rows[] = {
 	{POLLER "[device d]\nretry-max-ms = 9\nsocket = /s\n",
 		"3: [device d] retry-min-ms = 100 is more than retry-max-ms = 9\n"},
 	{DEVICE "[device e]\nsocket = /t\n[device f]\nsocket = /s\n",
-		"7: [device f] socket = /s: [device d] in line 3 has it already, as socket\n"},
+		"7: [device f] socket = /s: already used by [device d] in line 3, as socket\n"},
 	{DEVICE "export = /s\n",
-		"4: [device d] export = /s: [device d] in line 3 has it already, as socket\n"},
+		"4: [device d] export = /s: already used by [device d] in line 3, as socket\n"},
 	{DEVICE "export = /x\n[device e]\nsocket = /x\n",
-		"6: [device e] socket = /x: [device d] in line 4 has it already, as export\n"},
+		"6: [device e] socket = /x: already used by [device d] in line 4, as export\n"},
 	{DEVICE "[device e]\nsocket = /t\nexport = /s\n",
-		"6: [device e] export = /s: [device d] in line 3 has it already, as socket\n"},
+		"6: [device e] export = /s: already used by [device d] in line 3, as socket\n"},
 	{DEVICE "export = /x\n[device e]\nsocket = /t\nexport = /x\n",
-		"7: [device e] export = /x: [device d] in line 4 has it already, as export\n"},
+		"7: [device e] export = /x: already used by [device d] in line 4, as export\n"},
 	{NULL, NULL},
 };
 
@@ -373,7 +373,7 @@ static const struct row several_rows[] = {
 		"1: [device d] socket is missing: expected an absolute path of at most 107 bytes\n"
 		"2: [device d] poller = q: there is no such poller\n"
 		"5: [device e] retry-min-ms = 9000 is more than retry-max-ms = 5000\n"
-		"7: [device f] socket = /s: [device e] in line 4 has it already, as socket\n"
+		"7: [device f] socket = /s: already used by [device e] in line 4, as socket\n"
 		"8: [device f] has no key foo\n"
 		"9: [device f] has no key bar\n"
 		"0: expected at least one [poller NAME]\n"},
