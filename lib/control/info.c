@@ -107,12 +107,12 @@ vmm_find_areas(
 	int rc;
 
 	*areas = (struct vmm_areas){.nr_fds = 0};
-	if (v->device->map != VUC_CONTROL_MAP_DIRECT ||
+	/* What cannot be mapped anew after a restore is not mapped at all. */
+	if (v->device->map != VUC_CONTROL_MAP_DIRECT || region >= VMM_MAPPED_REGIONS ||
 		vuc_device_region(v->link->dev, region)->size == 0)
 		return 0;
 	/* Set before the call, so that a restore that ends meanwhile sees it. */
-	if (region < 64)
-		atomic_fetch_or_explicit(&v->mapped, UINT64_C(1) << region, memory_order_relaxed);
+	atomic_fetch_or_explicit(&v->mapped, UINT64_C(1) << region, memory_order_relaxed);
 	rc = vmm_operate(v, info_find_areas, &f, err);
 	if (rc == -EPROTO)
 		vmm_log(v, VUC_LOG_WARNING, "%s", err->text);

@@ -387,9 +387,9 @@ stock_give_region(struct control_vmm *v, const struct front_request *r)
 	int rc;
 
 	/* Set before the call, so that a restore that begins meanwhile sees it. */
-	if (r->region < 64)
-		atomic_fetch_or_explicit(
-			&v->link->kept_files, UINT64_C(1) << r->region, memory_order_relaxed);
+	/* One that can be mapped is below VMM_MAPPED_REGIONS. */
+	atomic_fetch_or_explicit(
+		&v->link->kept_files, UINT64_C(1) << r->region, memory_order_relaxed);
 	rc = vmm_find_areas(v, r->region, &areas, &err);
 	if (rc == 0 && areas.nr_fds != 1)
 		rc = vuc_error_set(&err, -EOPNOTSUPP, "region %u has %u files by now", r->region,

@@ -24,6 +24,9 @@
 /* Files behind the mappings of one VMM: of each, a descriptor is kept. */
 #define VMM_MAX_FILES 64u
 
+/* Regions of which a VMM may map areas: a bit for each of them says that it does. */
+#define VMM_MAPPED_REGIONS 64u
+
 /* Where a connection is, and with bits or'ed together where a message may come. */
 enum vmm_state {
 	VMM_CONNECTED = 1 << 0,
