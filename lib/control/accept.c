@@ -140,7 +140,7 @@ control_accept(struct vuc_control *c)
 		n++;
 }
 
-/* By level: what is left is found in the next round. */
+/* Level-triggered: connections that are left are reported again. */
 void
 control_accept_exported(struct vuc_control *c)
 {

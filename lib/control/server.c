@@ -102,7 +102,7 @@ device_connected(struct control_device *d, struct control_link *link)
 		return kept;
 	}
 	generation = device_take_link(d, link);
-	/* It has the connection before, which is of no use any more. */
+	/* It uses the previous connection, which has ended. */
 	if (d->vmm != NULL)
 		vmm_tell(d->vmm, VUC_SHM_STALE, generation);
 	device_end_attempt(d);
@@ -251,7 +251,7 @@ device_not_opened(struct control_device *d, int status, const struct vuc_error *
 	device_not_connected(d, status, &why);
 }
 
-/* The VMM's connection has ended: there is no other one. */
+/* The ended connection that a VMM keeps during an outage, or NULL. */
 static struct control_link *
 device_find_kept(struct control_device *d)
 {

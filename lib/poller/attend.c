@@ -141,7 +141,7 @@ poller_look_at_attendants(struct vuc_poller *p)
 
 	if (++p->cold_loops >= COLD_LOOPS) {
 		p->cold_loops = 0;
-		/* When all are hot, there is nobody to ask for. */
+		/* If all are hot, epoll has none to report. */
 		if (p->nr_hot < p->nr_attendants)
 			poller_take_events(p);
 	}

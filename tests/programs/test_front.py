@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Stock VMMs attach to a device: to the reference server itself, which shows that they are played
-well, and to vucd, which exports it. What they then see is the same."""
+"""Stock VMMs attach to a device: to the reference server itself, which validates these clients, and
+to vucd, which exports it. They see the same in both cases."""
 
 import os
 import signal
@@ -246,7 +246,7 @@ def test_silent_server(front):
 
 
 def test_questions_beside_a_read(front):
-    """A poller that sleeps while the server works on a read hears the VMM at once."""
+    """A poller that sleeps while the server works on a read notices the VMM's messages at once."""
     vmm = front(Alioth, more='timeout-ms = 3600000\nreply-ms = 3600000\npoller = tired\n'
                 '[poller tired]\ncpu = none\nidle = sleep\nidle-loops = 0\n')
     if vmm.daemon is None:

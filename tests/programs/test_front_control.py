@@ -183,7 +183,7 @@ def test_started_while_away(exported, kind, folder):
 
 
 def test_nothing_learned(exported):
-    """A device whose server has never been there cannot be had."""
+    """A device whose server has never been connected cannot be attached."""
     one = exported(FOREVER, ready=False)
     one.lose()
     one.daemon.kill_and_run()
@@ -196,7 +196,7 @@ def test_nothing_learned(exported):
 
 
 def test_memory_that_waits(exported):
-    """Of mappings that wait behind one that a server does not answer, nothing is left open."""
+    """Mappings that wait behind one that a server does not answer leave no descriptors open."""
     one = exported(HOUR + 'reply-ms = 1500\n')
     vmm = one.attach()
     one.server.signal(signal.SIGSTOP)
@@ -266,7 +266,7 @@ def test_another_device(exported, folder):
 
 
 def test_removed(exported):
-    """It is asked first, and has the time that it was given. What it has made of REQ before, but
+    """It is asked first, and has release-ms to leave. What it has made of REQ before, but
     for another eventfd, does not matter."""
     one = exported('release-ms = 3600000\n')
     vmm = one.attach()

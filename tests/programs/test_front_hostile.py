@@ -355,7 +355,7 @@ def test_version_posted(stranger):
 
 
 def test_silence(stranger):
-    """Who says nothing does not keep the device from others."""
+    """A client that sends nothing does not block the device for others."""
     assert stranger.has_ended()
     rig.eventually(lambda: stranger.world.has_logged('d0'))
 
@@ -501,7 +501,7 @@ def test_more_maps_than_agreed_upon(client):
 
 
 def test_memory_that_shrinks(client):
-    """The device reaches into what is no longer there: no one else's problem."""
+    """The device accesses memory that is gone: this affects no one else."""
     fd = client.map_memory(0, 16 * PAGE)
     os.ftruncate(fd, PAGE)
     vfio.start(client, vfio.BY_FILE, 8 * PAGE, 0, PAGE)
@@ -650,7 +650,7 @@ def test_flood(client, command):
 
 
 def test_shut_down_for_writing(client):
-    """Half a goodbye is one."""
+    """Closing one direction ends the connection."""
     client.post(REGION_READ, access(BAR0, 0, 4), 0)
     client.sock.shutdown(socket.SHUT_WR)
     while client.receive() is not None:
@@ -689,7 +689,7 @@ STEPS = {
 @pytest.mark.parametrize('step', STEPS)
 @pytest.mark.parametrize('times', [1, 10])
 def test_gone(world, step, times):
-    """It is gone at this step, as often as it likes."""
+    """It disconnects at this step, repeatedly."""
     for _ in range(times):
         with contextlib.closing(Client(world.path, None)) as client:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError, AttributeError,
