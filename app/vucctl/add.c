@@ -202,14 +202,14 @@ add_check(struct vucctl *ctl)
 }
 
 static void
-print_text(struct vucctl_reply *reply, struct json_object *device)
+print_text(struct app_reply *reply, struct json_object *device)
 {
-	const char *reason = vucctl_reply_text_or_null(reply, device, "reason");
+	const char *reason = app_reply_text_or_null(reply, device, "reason");
 
 	fputs("added ", stdout);
-	vucctl_foreign_print(stdout, vucctl_reply_text(reply, device, "name"));
+	vucctl_foreign_print(stdout, app_reply_text(reply, device, "name"));
 	printf(", %s ", reason != NULL ? "which is" : "now");
-	vucctl_foreign_print(stdout, vucctl_reply_text(reply, device, "state"));
+	vucctl_foreign_print(stdout, app_reply_text(reply, device, "state"));
 	fputs(reason != NULL ? ": " : "", stdout);
 	vucctl_foreign_print(stdout, reason != NULL ? reason : "");
 	putchar('\n');
@@ -219,14 +219,14 @@ print_text(struct vucctl_reply *reply, struct json_object *device)
 static int
 print_device(const struct vucctl *ctl, struct json_object *list)
 {
-	struct vucctl_reply reply = {NULL};
+	struct app_reply reply = {NULL};
 	size_t i, n;
-	struct json_object *array = vucctl_reply_array(&reply, list, "devices", &n);
+	struct json_object *array = app_reply_array(&reply, list, "devices", &n);
 
 	for (i = 0; i < n && reply.lacks == NULL; i++) {
 		struct json_object *device = json_object_array_get_idx(array, i);
 
-		if (strcmp(vucctl_reply_text(&reply, device, "name"), ctl->args[0]) != 0)
+		if (strcmp(app_reply_text(&reply, device, "name"), ctl->args[0]) != 0)
 			continue;
 		if (ctl->json)
 			return vucctl_print_result(device);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "interrupt.h"
 #include "number.h"
 #include "text.h"
 
@@ -255,17 +256,26 @@ device_command_run(struct vucctl *ctl)
 
 /* ---- the daemon ---- */
 
+/* Other signals than those that are to end the program do not end a call. */
+static int
+poll_until_interrupted(struct pollfd *pfd, int timeout_ms)
+{
+	int n = vucctl_interrupt_poll(pfd, 1, timeout_ms);
+
+	return n == -EINTR && !vucctl_interrupted() ? -EAGAIN : n;
+}
+
 int
 vucctl_ask(struct vucctl *ctl, const char *method, struct app_json *params,
 	struct json_object **result)
 {
-	int ret = vucctl_rpc_call(&ctl->rpc, method, params, result);
+	int ret = app_management_call(&ctl->daemon, method, params, result);
 
 	if (ret == 0)
 		return 0;
 	if (ret == -EINTR)
 		return EXIT_FAILURE;
-	return vucctl_fail("%s: %s", ctl->management, ctl->rpc.why);
+	return vucctl_fail("%s: %s", ctl->management, ctl->daemon.why);
 }
 
 int
@@ -320,7 +330,7 @@ int
 vucctl_print_fields(const struct vucctl *ctl, const char *method, const char *title,
 	const struct vucctl_field *fields, struct json_object *result)
 {
-	struct vucctl_reply reply = {NULL};
+	struct app_reply reply = {NULL};
 	char *text = NULL;
 	size_t len;
 	FILE *out;
@@ -338,22 +348,6 @@ vucctl_print_fields(const struct vucctl *ctl, const char *method, const char *ti
 	return reply.lacks != NULL ? vucctl_fail_answer(ctl, method, reply.lacks) : EXIT_SUCCESS;
 }
 
-/* Where vucd has its socket by default. */
-static void
-find_management(struct vucctl *ctl)
-{
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
-	size_t size = sizeof(ctl->management);
-	int len;
-
-	if (runtime != NULL && runtime[0] == '/') {
-		len = snprintf(ctl->management, size, "%s/vucd/management.sock", runtime);
-		if ((size_t)len < size && access(ctl->management, F_OK) == 0)
-			return;
-	}
-	snprintf(ctl->management, size, "/run/vucd/management.sock");
-}
-
 static int
 daemon_command_run(struct vucctl *ctl)
 {
@@ -363,11 +357,12 @@ daemon_command_run(struct vucctl *ctl)
 	if (timeout_ms == 0)
 		timeout_ms = ctl->command->timeout_ms != 0 ? ctl->command->timeout_ms
 							   : VUCCTL_DAEMON_TIMEOUT_MS;
-	if (vucctl_rpc_open(&ctl->rpc, ctl->management, timeout_ms) == 0)
+	if (app_management_open(
+		    &ctl->daemon, ctl->management, timeout_ms, poll_until_interrupted) == 0)
 		ret = ctl->command->run(ctl);
 	else
-		ret = vucctl_fail("%s: %s", ctl->management, ctl->rpc.why);
-	vucctl_rpc_close(&ctl->rpc);
+		ret = vucctl_fail("%s: %s", ctl->management, ctl->daemon.why);
+	app_management_close(&ctl->daemon);
 	return ret;
 }
 
@@ -388,7 +383,6 @@ static void
 parse_command_line(struct vucctl *ctl, int argc, char *argv[])
 {
 	const struct vucctl_command *command = ctl->command;
-	const char *named = getenv("VUCD_MANAGEMENT_SOCKET");
 	struct argp_option options[MAX_OPTIONS + 1] = {{0}};
 	const struct argp argp = {
 		.options = options,
@@ -403,16 +397,14 @@ parse_command_line(struct vucctl *ctl, int argc, char *argv[])
 	add_options(options, command->daemon ? daemon_options : device_options);
 	app_args_prepare(&argp, argc, argv, false);
 	argp_parse(&argp, argc, argv, ARGP_NO_HELP, NULL, ctl);
-	if (ctl->management[0] == '\0' && named != NULL && named[0] != '\0')
-		snprintf(ctl->management, sizeof(ctl->management), "%s", named);
-	else if (ctl->management[0] == '\0')
-		find_management(ctl);
+	if (ctl->management[0] == '\0')
+		app_management_find(ctl->management);
 }
 
 int
 vucctl_command_run(const struct vucctl_command *command, int argc, char *argv[])
 {
-	struct vucctl ctl = {.command = command, .dma = VUC_DMA_SHARED, .rpc.fd = -1};
+	struct vucctl ctl = {.command = command, .dma = VUC_DMA_SHARED, .daemon.fd = -1};
 	char name[64];
 	int ret;
 

@@ -12,7 +12,7 @@
 
 #include "args.h"
 #include "print.h"
-#include "rpc.h"
+#include "management.h"
 #include "trace.h"
 
 #define VUCCTL_MAX_ARGUMENTS 5
@@ -59,8 +59,8 @@ struct vucctl {
 	struct vuc_device *dev;
 
 	/* Of commands for the daemon: */
-	char management[VUCCTL_RPC_PATH_SIZE];
-	struct vucctl_rpc rpc;
+	char management[APP_MANAGEMENT_PATH_SIZE];
+	struct app_management daemon;
 };
 
 /* Waits of vucd's: what it does at once, and what it waits for servers for. */
@@ -106,8 +106,8 @@ int vucctl_print_result(struct json_object *result);
 int vucctl_print_fields(const struct vucctl *ctl, const char *method, const char *title,
 	const struct vucctl_field *fields, struct json_object *result);
 
-/* Call a method of the daemon, as vucctl_rpc_call(), but the error is said, except that a signal
- * came. Returns 0 or EXIT_FAILURE. */
+/* Call a method of the daemon, as app_management_call(), but the error is said, except that a
+ * signal came. Returns 0 or EXIT_FAILURE. */
 int vucctl_ask(struct vucctl *ctl, const char *method, struct app_json *params,
 	struct json_object **result);
 

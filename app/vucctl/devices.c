@@ -13,9 +13,9 @@
 
 /* The daemon says how long ago it was, so that its clock does not matter. */
 static void
-format_since(struct vucctl_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+format_since(struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
 {
-	uint64_t since_ms = vucctl_reply_number(reply, value, "since_ms");
+	uint64_t since_ms = app_reply_number(reply, value, "since_ms");
 	struct timespec now;
 	uint64_t now_ms;
 	struct tm tm;
@@ -34,34 +34,34 @@ format_since(struct vucctl_reply *reply, struct json_object *value, char text[VU
 /* The process, its user by name or, without one, by number, the VMM's name, and whether it is a
  * vfio-user client. */
 static void
-format_vmm(struct vucctl_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+format_vmm(struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
 {
-	struct json_object *vmm = vucctl_reply_object_or_null(reply, value, "vmm");
+	struct json_object *vmm = app_reply_object_or_null(reply, value, "vmm");
 	char buffer[BUFFER_SIZE], number[24];
 	struct passwd entry, *user = NULL;
 	uint64_t pid, uid;
 
 	if (vmm == NULL)
 		return;
-	pid = vucctl_reply_number(reply, vmm, "pid");
-	uid = vucctl_reply_number(reply, vmm, "uid");
+	pid = app_reply_number(reply, vmm, "pid");
+	uid = app_reply_number(reply, vmm, "uid");
 	snprintf(number, sizeof(number), "%" PRIu64, uid);
 	if (uid < UINT32_MAX)
 		getpwuid_r((uid_t)uid, &entry, buffer, sizeof(buffer), &user);
 	snprintf(text, VUCCTL_CELL_SIZE, "%" PRIu64 " %s %s%s", pid,
-		user != NULL ? user->pw_name : number, vucctl_reply_text(reply, vmm, "name"),
-		strcmp(vucctl_reply_text(reply, vmm, "plane"), "vfio-user") == 0 ? " (vfio-user)"
-										 : "");
+		user != NULL ? user->pw_name : number, app_reply_text(reply, vmm, "name"),
+		strcmp(app_reply_text(reply, vmm, "plane"), "vfio-user") == 0 ? " (vfio-user)"
+									      : "");
 }
 
 static void
-format_queues(struct vucctl_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+format_queues(struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
 {
-	struct json_object *vmm = vucctl_reply_object_or_null(reply, value, "vmm");
+	struct json_object *vmm = app_reply_object_or_null(reply, value, "vmm");
 
 	if (vmm != NULL)
-		snprintf(text, VUCCTL_CELL_SIZE, "%" PRIu64,
-			vucctl_reply_number(reply, vmm, "queues"));
+		snprintf(
+			text, VUCCTL_CELL_SIZE, "%" PRIu64, app_reply_number(reply, vmm, "queues"));
 }
 
 static const struct vucctl_field fields[] = {
@@ -79,20 +79,20 @@ static const struct vucctl_field fields[] = {
 
 /* Behind the table, with an empty line between. */
 static void
-print_reasons(struct vucctl_reply *reply, struct json_object *array, size_t n)
+print_reasons(struct app_reply *reply, struct json_object *array, size_t n)
 {
 	const char *before = "\n";
 	size_t i;
 
 	for (i = 0; i < n; i++) {
 		struct json_object *device = json_object_array_get_idx(array, i);
-		const char *reason = vucctl_reply_text_or_null(reply, device, "reason");
+		const char *reason = app_reply_text_or_null(reply, device, "reason");
 
 		if (reason == NULL)
 			continue;
 		fputs(before, stdout);
 		before = "";
-		vucctl_foreign_print(stdout, vucctl_reply_text(reply, device, "name"));
+		vucctl_foreign_print(stdout, app_reply_text(reply, device, "name"));
 		fputs(": ", stdout);
 		vucctl_foreign_print(stdout, reason);
 		putchar('\n');
@@ -103,14 +103,14 @@ static int
 devices_run(struct vucctl *ctl)
 {
 	struct vucctl_table table = {fields, {0}};
-	struct vucctl_reply reply = {NULL};
+	struct app_reply reply = {NULL};
 	struct json_object *result, *array;
 	int ret = vucctl_ask(ctl, "devices.list", NULL, &result);
 	size_t n;
 
 	if (ret != 0)
 		return ret;
-	array = vucctl_reply_array(&reply, result, "devices", &n);
+	array = app_reply_array(&reply, result, "devices", &n);
 	if (reply.lacks == NULL && ctl->json)
 		ret = vucctl_print_result(result);
 	if (!ctl->json) {

@@ -97,22 +97,6 @@ vucctl_foreign_print(FILE *out, const char *text)
 	vucctl_foreign_bytes_print(out, (const uint8_t *)text, strlen(text));
 }
 
-void
-vucctl_foreign_copy(char *to, size_t size, const char *text)
-{
-	for (; *text != '\0'; text++) {
-		unsigned char c = (unsigned char)*text;
-		bool plain = vuc_text_is_printable(*text);
-		int n = snprintf(to, size, plain ? "%c" : "\\x%02x", c);
-
-		if ((size_t)n >= size)
-			break;
-		to += n;
-		size -= (size_t)n;
-	}
-	*to = '\0';
-}
-
 bool
 vucctl_value_print(FILE *out, const uint8_t *bytes, size_t len)
 {
@@ -298,7 +282,7 @@ is_described(const struct vucctl_field *field, struct json_object *obj, struct j
 
 /* Set text to what is printed of a field. */
 static void
-field_format(const struct vucctl_field *field, struct vucctl_reply *reply, struct json_object *obj,
+field_format(const struct vucctl_field *field, struct app_reply *reply, struct json_object *obj,
 	char text[VUCCTL_CELL_SIZE])
 {
 	struct json_object *value = field_value(obj, field->key);
@@ -314,7 +298,7 @@ field_format(const struct vucctl_field *field, struct vucctl_reply *reply, struc
 }
 
 void
-vucctl_fields_print(FILE *out, const struct vucctl_field *fields, struct vucctl_reply *reply,
+vucctl_fields_print(FILE *out, const struct vucctl_field *fields, struct app_reply *reply,
 	struct json_object *obj)
 {
 	char text[VUCCTL_CELL_SIZE];
@@ -341,17 +325,17 @@ print_cell(FILE *out, const struct vucctl_field *field, size_t width, const char
 
 /* What is not printable ASCII as \xNN, no text as "-". */
 static void
-cell_format(const struct vucctl_field *field, struct vucctl_reply *reply, struct json_object *obj,
+cell_format(const struct vucctl_field *field, struct app_reply *reply, struct json_object *obj,
 	char cell[VUCCTL_CELL_SIZE])
 {
 	char text[VUCCTL_CELL_SIZE];
 
 	field_format(field, reply, obj, text);
-	vucctl_foreign_copy(cell, VUCCTL_CELL_SIZE, text[0] != '\0' ? text : "-");
+	vuc_text_escape(cell, VUCCTL_CELL_SIZE, text[0] != '\0' ? text : "-");
 }
 
 void
-vucctl_table_print(FILE *out, struct vucctl_table *table, struct vucctl_reply *reply,
+vucctl_table_print(FILE *out, struct vucctl_table *table, struct app_reply *reply,
 	struct json_object *array, bool titles)
 {
 	const struct vucctl_field *fields = table->fields;

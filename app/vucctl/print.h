@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "rpc.h"
+#include "management.h"
 
 /* Begin the line of a value: print its label and blanks up to the column of values. */
 void vucctl_label_print(FILE *out, const char *label);
@@ -43,9 +43,6 @@ void vucctl_flags_print(FILE *out, uint32_t value, const struct vucctl_flag *fla
 /* Print text that came from outside: what is not printable ASCII as \xNN. */
 void vucctl_foreign_print(FILE *out, const char *text);
 void vucctl_foreign_bytes_print(FILE *out, const uint8_t *text, size_t len);
-
-/* The same as a string of at most size bytes, its NUL included; what does not fit is left out. */
-void vucctl_foreign_copy(char *to, size_t size, const char *text);
 
 /* Print 1, 2, 4 or 8 bytes as the little-endian number that they are, "0x00ff". Returns false, and
  * prints nothing, for any other length. */
@@ -91,11 +88,11 @@ struct vucctl_field {
 	bool nullable;     /* it may be null: no text */
 	/* Makes a text of the value, which is NULL if it is not there; NULL: as it is. */
 	void (*format)(
-		struct vucctl_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE]);
+		struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE]);
 };
 
 /* Print each field of an object in a line. What is missing is in reply. */
-void vucctl_fields_print(FILE *out, const struct vucctl_field *fields, struct vucctl_reply *reply,
+void vucctl_fields_print(FILE *out, const struct vucctl_field *fields, struct app_reply *reply,
 	struct json_object *obj);
 
 #define VUCCTL_TABLE_MAX_COLUMNS 16
@@ -108,7 +105,7 @@ struct vucctl_table {
 /* Print a row for each object of an array, and the titles above them if they are wanted. What is
  * not printable ASCII becomes \xNN; no text becomes "-". Prints nothing when something is missing,
  * which is in reply. */
-void vucctl_table_print(FILE *out, struct vucctl_table *table, struct vucctl_reply *reply,
+void vucctl_table_print(FILE *out, struct vucctl_table *table, struct app_reply *reply,
 	struct json_object *array, bool titles);
 
 #endif /* VUCCTL_PRINT_H */

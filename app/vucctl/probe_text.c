@@ -61,14 +61,14 @@ format_flags(uint32_t value, const struct vucctl_flag *flags, char line[VUCCTL_C
 }
 
 static void
-format_device(struct vucctl_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
+format_device(struct app_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
 {
 	(void)reply;
 	format_flags(hex(value, "flags"), vucctl_device_flags, line);
 }
 
 static void
-format_version(struct vucctl_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
+format_version(struct app_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
 {
 	(void)reply;
 	snprintf(line, VUCCTL_CELL_SIZE, "%" PRIu64 ".%" PRIu64, number(value, "major"),
@@ -76,15 +76,14 @@ format_version(struct vucctl_reply *reply, struct json_object *value, char line[
 }
 
 static void
-format_most(struct vucctl_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
+format_most(struct app_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
 {
 	(void)reply;
 	snprintf(line, VUCCTL_CELL_SIZE, "at most %s", json_object_get_string(value));
 }
 
 static void
-format_most_bytes(
-	struct vucctl_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
+format_most_bytes(struct app_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
 {
 	(void)reply;
 	snprintf(line, VUCCTL_CELL_SIZE, "at most %s",
@@ -92,8 +91,7 @@ format_most_bytes(
 }
 
 static void
-format_page_sizes(
-	struct vucctl_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
+format_page_sizes(struct app_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
 {
 	uint64_t sizes = json_object_get_uint64(value);
 	unsigned int bit, named = 0;
@@ -114,7 +112,7 @@ format_page_sizes(
 }
 
 static void
-format_yes(struct vucctl_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
+format_yes(struct app_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
 {
 	(void)reply;
 	strcpy(line, json_object_get_boolean(value) ? "yes" : "no");
@@ -141,7 +139,7 @@ static const struct vucctl_field protocol_fields[] = {
 static void
 print_device(struct json_object *root, const char *server_data)
 {
-	struct vucctl_reply reply = {NULL};
+	struct app_reply reply = {NULL};
 
 	puts("Device");
 	vucctl_fields_print(stdout, device_fields, &reply, root);

@@ -8,11 +8,11 @@
 /* Print each element of an array, a text or a "what" with its "reason", to file. Returns how many
  * there are. */
 static size_t
-print_all(FILE *file, const char *before, struct vucctl_reply *reply, struct json_object *result,
+print_all(FILE *file, const char *before, struct app_reply *reply, struct json_object *result,
 	const char *key)
 {
 	size_t i, n;
-	struct json_object *array = vucctl_reply_array(reply, result, key, &n);
+	struct json_object *array = app_reply_array(reply, result, key, &n);
 
 	for (i = 0; i < n; i++) {
 		struct json_object *item = json_object_array_get_idx(array, i);
@@ -20,11 +20,10 @@ print_all(FILE *file, const char *before, struct vucctl_reply *reply, struct jso
 		const char *reason = NULL;
 
 		if (!text)
-			reason = vucctl_reply_text_or_null(reply, item, "reason");
+			reason = app_reply_text_or_null(reply, item, "reason");
 		fputs(before, file);
 		vucctl_foreign_print(file,
-			text ? json_object_get_string(item)
-			     : vucctl_reply_text(reply, item, "what"));
+			text ? json_object_get_string(item) : app_reply_text(reply, item, "what"));
 		fputs(reason != NULL ? ": " : "", file);
 		vucctl_foreign_print(file, reason != NULL ? reason : "");
 		putc('\n', file);
@@ -35,7 +34,7 @@ print_all(FILE *file, const char *before, struct vucctl_reply *reply, struct jso
 static int
 print_text(const struct vucctl *ctl, struct json_object *result)
 {
-	struct vucctl_reply reply = {NULL};
+	struct app_reply reply = {NULL};
 	size_t done, failed;
 
 	done = print_all(stdout, "added ", &reply, result, "added");
@@ -53,11 +52,11 @@ print_text(const struct vucctl *ctl, struct json_object *result)
 static int
 print_json(struct json_object *result)
 {
-	struct vucctl_reply reply = {NULL};
+	struct app_reply reply = {NULL};
 	size_t failed;
 	int ret = vucctl_print_result(result);
 
-	vucctl_reply_array(&reply, result, "failed", &failed);
+	app_reply_array(&reply, result, "failed", &failed);
 	return failed == 0 ? ret : EXIT_FAILURE;
 }
 

@@ -93,19 +93,18 @@ stats_check(struct vucctl *ctl)
 
 /* The part of its loops in which there was something to do. */
 static void
-format_busy(struct vucctl_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+format_busy(struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
 {
-	double busy = (double)vucctl_reply_number(reply, value, "loops_busy");
-	double all = busy + (double)vucctl_reply_number(reply, value, "loops_empty");
+	double busy = (double)app_reply_number(reply, value, "loops_busy");
+	double all = busy + (double)app_reply_number(reply, value, "loops_empty");
 
 	snprintf(text, VUCCTL_CELL_SIZE, "%.1f%%", all > 0 ? busy / all * 100 : 0);
 }
 
 static void
-format_last_outage(
-	struct vucctl_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+format_last_outage(struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
 {
-	uint64_t ms = vucctl_reply_number(reply, value, "outage_last_ms");
+	uint64_t ms = app_reply_number(reply, value, "outage_last_ms");
 
 	if (ms > 0)
 		snprintf(text, VUCCTL_CELL_SIZE, "%" PRIu64 ".%" PRIu64 " s", ms / 1000,
@@ -163,16 +162,16 @@ static int
 print_tables(const struct vucctl *ctl, struct json_object *result)
 {
 	struct vucctl_table devices = {device_fields, {0}}, pollers = {poller_fields, {0}};
-	struct vucctl_reply reply = {NULL};
+	struct app_reply reply = {NULL};
 	size_t nr_devices, nr_pollers, len;
-	struct json_object *array = vucctl_reply_array(&reply, result, "devices", &nr_devices);
-	struct json_object *more = vucctl_reply_array(&reply, result, "pollers", &nr_pollers);
+	struct json_object *array = app_reply_array(&reply, result, "devices", &nr_devices);
+	struct json_object *more = app_reply_array(&reply, result, "pollers", &nr_pollers);
 	char *text = NULL;
 	FILE *out = open_memstream(&text, &len);
 
 	if (out == NULL)
 		return vucctl_fail("%s", strerror(errno));
-	vucctl_reply_number(&reply, result, "time_ms");
+	app_reply_number(&reply, result, "time_ms");
 	vucctl_table_print(out, &devices, &reply, array, true);
 	if (nr_pollers > 0) {
 		putc('\n', out);
@@ -216,23 +215,23 @@ static const struct {
 
 /* The time of a sample; what it lacks is in reply. */
 static uint64_t
-sample_ms(struct vucctl_reply *reply, struct json_object *sample)
+sample_ms(struct app_reply *reply, struct json_object *sample)
 {
-	return vucctl_reply_number(reply, sample, "time_ms");
+	return app_reply_number(reply, sample, "time_ms");
 }
 
 /* The device of the sample before that has this name, or NULL. It is looked for from element i on,
  * where it is in the new sample. */
 static struct json_object *
-device_before(const struct stats *stats, struct vucctl_reply *reply, const char *name, size_t i)
+device_before(const struct stats *stats, struct app_reply *reply, const char *name, size_t i)
 {
 	size_t k, n;
-	struct json_object *array = vucctl_reply_array(reply, stats->before, "devices", &n);
+	struct json_object *array = app_reply_array(reply, stats->before, "devices", &n);
 
 	for (k = 0; k < n; k++) {
 		struct json_object *device = json_object_array_get_idx(array, (i + k) % n);
 
-		if (strcmp(vucctl_reply_text(reply, device, "name"), name) == 0)
+		if (strcmp(app_reply_text(reply, device, "name"), name) == 0)
 			return device;
 	}
 	return NULL;
@@ -240,25 +239,25 @@ device_before(const struct stats *stats, struct vucctl_reply *reply, const char 
 
 /* Whether it is the same device: one that was removed and added again begins anew. */
 static bool
-is_same(struct vucctl_reply *reply, struct json_object *before, struct json_object *now)
+is_same(struct app_reply *reply, struct json_object *before, struct json_object *now)
 {
 	bool same = before != NULL;
 	size_t i;
 
 	for (i = 0; i < NR_RATES && same; i++)
-		same = vucctl_reply_number(reply, before, rates[i].counter) <=
-			vucctl_reply_number(reply, now, rates[i].counter);
+		same = app_reply_number(reply, before, rates[i].counter) <=
+			app_reply_number(reply, now, rates[i].counter);
 	return same;
 }
 
 /* With what it has done in a second's time since the sample before: JSON has whole numbers, and
  * text is made of tenths. */
 static void
-add_device(const struct vucctl *ctl, struct vucctl_reply *reply, struct app_json *json,
+add_device(const struct vucctl *ctl, struct app_reply *reply, struct app_json *json,
 	struct json_object *devices, struct json_object *now, size_t i)
 {
 	const struct stats *stats = ctl->own;
-	const char *name = vucctl_reply_text(reply, now, "name");
+	const char *name = app_reply_text(reply, now, "name");
 	struct json_object *before = device_before(stats, reply, name, i);
 	bool same = is_same(reply, before, now);
 	double factor = ctl->json ? 1000 : 10000;
@@ -267,29 +266,29 @@ add_device(const struct vucctl *ctl, struct vucctl_reply *reply, struct app_json
 	size_t k;
 
 	app_json_text(json, obj, "name", name);
-	app_json_text(json, obj, "state", vucctl_reply_text(reply, now, "state"));
+	app_json_text(json, obj, "state", app_reply_text(reply, now, "state"));
 	for (k = 0; rates[k].rate != NULL; k++) {
-		uint64_t count = vucctl_reply_number(reply, now, rates[k].counter);
+		uint64_t count = app_reply_number(reply, now, rates[k].counter);
 
 		if (same)
 			app_json_number(json, obj, rates[k].rate,
 				(uint64_t)((double)(count -
-						   vucctl_reply_number(
+						   app_reply_number(
 							   reply, before, rates[k].counter)) *
 						factor / ms +
 					0.5));
 		else
 			app_json_null(json, obj, rates[k].rate);
 	}
-	app_json_number(json, obj, "queues", vucctl_reply_number(reply, now, "queues"));
-	app_json_number(json, obj, "dma_maps", vucctl_reply_number(reply, now, "dma_maps"));
+	app_json_number(json, obj, "queues", app_reply_number(reply, now, "queues"));
+	app_json_number(json, obj, "dma_maps", app_reply_number(reply, now, "dma_maps"));
 }
 
 /* ---- reports ---- */
 
 /* Slow ones have a decimal. Without a value there is no saying. */
 static void
-format_rate(struct vucctl_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+format_rate(struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
 {
 	double rate = (double)json_object_get_int64(value) / 10;
 
@@ -300,10 +299,10 @@ format_rate(struct vucctl_reply *reply, struct json_object *value, char text[VUC
 
 /* Time of a line, in the object of its device. */
 static void
-format_time(struct vucctl_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+format_time(struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
 {
 	snprintf(text, VUCCTL_CELL_SIZE, "%.1f",
-		(double)vucctl_reply_number(reply, value, "time_ms") / 1000);
+		(double)app_reply_number(reply, value, "time_ms") / 1000);
 }
 
 /* Lines have the time before the rest. */
@@ -356,7 +355,7 @@ screen_show(struct stats *stats, const char *text)
 }
 
 static int
-report_text(struct vucctl *ctl, struct vucctl_reply *reply, struct json_object *devices)
+report_text(struct vucctl *ctl, struct app_reply *reply, struct json_object *devices)
 {
 	struct stats *stats = ctl->own;
 	char *text = NULL;
@@ -381,11 +380,11 @@ static int
 report_print(struct vucctl *ctl)
 {
 	struct stats *stats = ctl->own;
-	struct vucctl_reply reply = {NULL};
+	struct app_reply reply = {NULL};
 	uint64_t now_ms = sample_ms(&reply, stats->now),
 		 before_ms = sample_ms(&reply, stats->before);
 	size_t i, n;
-	struct json_object *array = vucctl_reply_array(&reply, stats->now, "devices", &n);
+	struct json_object *array = app_reply_array(&reply, stats->now, "devices", &n);
 	struct json_object *devices;
 	struct app_json json;
 	int ret = 0;
@@ -418,7 +417,7 @@ static int
 take_sample(struct vucctl *ctl)
 {
 	struct stats *stats = ctl->own;
-	struct vucctl_reply reply = {NULL};
+	struct app_reply reply = {NULL};
 	uint64_t before_ms = sample_ms(&reply, stats->now), now_ms;
 	size_t n;
 	int ret;
@@ -430,7 +429,7 @@ take_sample(struct vucctl *ctl)
 	if (ret != 0)
 		return ret;
 	now_ms = sample_ms(&reply, stats->now);
-	vucctl_reply_array(&reply, stats->now, "devices", &n);
+	app_reply_array(&reply, stats->now, "devices", &n);
 	if (reply.lacks != NULL)
 		return vucctl_fail_answer(ctl, "stats.get", reply.lacks);
 	if (stats->before != NULL && now_ms <= before_ms)
@@ -465,7 +464,7 @@ static int
 stats_watch(struct vucctl *ctl)
 {
 	struct stats *stats = ctl->own;
-	struct vucctl_reply reply = {NULL};
+	struct app_reply reply = {NULL};
 	const char *term = getenv("TERM");
 	int ret;
 

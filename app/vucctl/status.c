@@ -7,16 +7,16 @@
 #include "print.h"
 
 static void
-format_uptime(struct vucctl_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+format_uptime(struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
 {
-	uint64_t ms = vucctl_reply_number(reply, value, "uptime_ms");
+	uint64_t ms = app_reply_number(reply, value, "uptime_ms");
 
 	snprintf(text, VUCCTL_CELL_SIZE, "%s", vucctl_duration_format(ms / 1000).text);
 }
 
 /* States that few devices are in are shown only if there are any. */
 static void
-format_devices(struct vucctl_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+format_devices(struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
 {
 	static const struct {
 		const char *state, *text;
@@ -26,16 +26,15 @@ format_devices(struct vucctl_reply *reply, struct json_object *value, char text[
 		{"fenced", "fenced"},
 		{"restoring", "restoring"},
 	};
-	struct json_object *devices = vucctl_reply_object(reply, value, "devices");
+	struct json_object *devices = app_reply_object(reply, value, "devices");
 	int n = snprintf(text, VUCCTL_CELL_SIZE,
 		"%" PRIu64 " attached, %" PRIu64 " free, %" PRIu64 " away, %" PRIu64 " cleaning",
-		vucctl_reply_number(reply, devices, "attached"),
-		vucctl_reply_number(reply, devices, "free"),
-		vucctl_reply_number(reply, devices, "away"),
-		vucctl_reply_number(reply, devices, "cleaning"));
+		app_reply_number(reply, devices, "attached"),
+		app_reply_number(reply, devices, "free"), app_reply_number(reply, devices, "away"),
+		app_reply_number(reply, devices, "cleaning"));
 
 	for (size_t i = 0; i < sizeof(rare) / sizeof(rare[0]) && n < VUCCTL_CELL_SIZE; i++) {
-		uint64_t count = vucctl_reply_number(reply, devices, rare[i].state);
+		uint64_t count = app_reply_number(reply, devices, rare[i].state);
 
 		if (count > 0)
 			n += snprintf(text + n, VUCCTL_CELL_SIZE - (size_t)n, ", %" PRIu64 " %s",

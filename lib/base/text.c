@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "text.h"
 
+#include <stdio.h>
+
 void
 vuc_text_clean(char *text)
 {
@@ -30,4 +32,20 @@ vuc_text_clean_controls(char *text)
 			continue;
 		*c = '?';
 	}
+}
+
+void
+vuc_text_escape(char *to, size_t size, const char *text)
+{
+	for (; *text != '\0'; text++) {
+		unsigned char c = (unsigned char)*text;
+		bool plain = vuc_text_is_printable(*text);
+		int n = snprintf(to, size, plain ? "%c" : "\\x%02x", c);
+
+		if ((size_t)n >= size)
+			break;
+		to += n;
+		size -= (size_t)n;
+	}
+	*to = '\0';
 }

@@ -35,12 +35,36 @@ test_clean(void)
 	}
 }
 
+static void
+test_escape(void)
+{
+	static const struct {
+		size_t size;
+		const char *text, *escaped;
+	} rows[] = {
+		{16, "a b~", "a b~"},
+		{16, "\x1b[\xc3\xa9", "\\x1b[\\xc3\\xa9"},
+		{4, "abcd", "abc"},
+		{5, "a\nb", "a"}, /* no part of an escape */
+		{6, "a\nb", "a\\x0a"},
+		{1, "a", ""},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[16];
+
+		vuc_text_escape(text, rows[i].size, rows[i].text);
+		CU_ASSERT_STRING_EQUAL(text, rows[i].escaped);
+	}
+}
+
 int
 main(void)
 {
 	CU_TestInfo tests[] = {
 		{"what would act on a terminal, or break a line or a name, is replaced",
 			test_clean},
+		{"a copy is cut off before what does not fit", test_escape},
 		CU_TEST_INFO_NULL,
 	};
 	return vuc_tap_tests("text", NULL, NULL, tests);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "rpc.h"
+#include "management.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,120 +14,153 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "interrupt.h"
 #include "json_text.h"
-#include "print.h"
 #include "socket.h"
+#include "text.h"
 
 #define FIRST_SIZE 4096u
 
-static int rpc_fail(struct vucctl_rpc *rpc, int error, const char *fmt, ...)
+static int management_fail(struct app_management *m, int error, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* Set why. Returns error. */
 static int
-rpc_fail(struct vucctl_rpc *rpc, int error, const char *fmt, ...)
+management_fail(struct app_management *m, int error, const char *fmt, ...)
 {
 	va_list args;
 
 	va_start(args, fmt);
-	vsnprintf(rpc->why, sizeof(rpc->why), fmt, args);
+	vsnprintf(m->why, sizeof(m->why), fmt, args);
 	va_end(args);
 	return error;
 }
 
 static int
-fail_timeout(struct vucctl_rpc *rpc)
+fail_timeout(struct app_management *m)
 {
-	return rpc_fail(
-		rpc, -ETIMEDOUT, "the daemon has not answered within %u ms", rpc->timeout_ms);
+	return management_fail(
+		m, -ETIMEDOUT, "the daemon has not answered within %u ms", m->timeout_ms);
 }
 
 /* ---- connection ---- */
 
 static int
-connect_to(struct vucctl_rpc *rpc, const char *path)
+poll_once(struct pollfd *pfd, int timeout_ms)
+{
+	int n = poll(pfd, 1, timeout_ms);
+
+	if (n >= 0)
+		return n;
+	return errno == EINTR ? -EAGAIN : -errno;
+}
+
+static int
+connect_to(struct app_management *m, const char *path)
 {
 	struct sockaddr_un addr;
 	/* It bounds connect(2), too, which waits while too many others do. */
 	struct timeval timeout = {
-		.tv_sec = rpc->timeout_ms / 1000,
-		.tv_usec = rpc->timeout_ms % 1000 * 1000,
+		.tv_sec = m->timeout_ms / 1000,
+		.tv_usec = m->timeout_ms % 1000 * 1000,
 	};
 	int ret = vuc_socket_address(path, &addr, NULL);
 
 	if (ret != 0)
 		return ret;
-	rpc->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (rpc->fd < 0 ||
-		setsockopt(rpc->fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0 ||
-		connect(rpc->fd, (struct sockaddr *)&addr, sizeof(addr)) != 0)
+	m->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (m->fd < 0 ||
+		setsockopt(m->fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0 ||
+		connect(m->fd, (struct sockaddr *)&addr, sizeof(addr)) != 0)
 		return errno == EAGAIN ? -ETIMEDOUT : -errno;
 	return 0;
 }
 
+void
+app_management_find(char path[APP_MANAGEMENT_PATH_SIZE])
+{
+	const char *named = getenv("VUCD_MANAGEMENT_SOCKET");
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	const size_t size = APP_MANAGEMENT_PATH_SIZE;
+
+	if (named != NULL && named[0] != '\0') {
+		snprintf(path, size, "%s", named);
+		return;
+	}
+	if (runtime != NULL && runtime[0] == '/' &&
+		(size_t)snprintf(path, size, "%s/vucd/management.sock", runtime) < size &&
+		access(path, F_OK) == 0)
+		return;
+	snprintf(path, size, "/run/vucd/management.sock");
+}
+
 int
-vucctl_rpc_open(struct vucctl_rpc *rpc, const char *path, uint32_t timeout_ms)
+app_management_open(struct app_management *m, const char *path, uint32_t timeout_ms,
+	app_management_poll_fn poll_fn)
 {
 	int ret;
 
-	*rpc = (struct vucctl_rpc){.fd = -1, .timeout_ms = timeout_ms};
-	ret = connect_to(rpc, path);
+	*m = (struct app_management){
+		.fd = -1,
+		.timeout_ms = timeout_ms,
+		.poll = poll_fn != NULL ? poll_fn : poll_once,
+	};
+	ret = connect_to(m, path);
 	if (ret == -EPROTOTYPE)
-		return rpc_fail(rpc, ret, "not the management socket of vucd; is it that of VMMs?");
-	return ret == 0 ? 0 : rpc_fail(rpc, ret, "cannot connect: %s", strerror(-ret));
+		return management_fail(
+			m, ret, "not the management socket of vucd; is it that of VMMs?");
+	return ret == 0 ? 0 : management_fail(m, ret, "cannot connect: %s", strerror(-ret));
 }
 
 void
-vucctl_rpc_close(struct vucctl_rpc *rpc)
+app_management_close(struct app_management *m)
 {
-	if (rpc->fd >= 0)
-		close(rpc->fd);
-	rpc->fd = -1;
-	free(rpc->line);
-	rpc->line = NULL;
+	if (m->fd >= 0)
+		close(m->fd);
+	m->fd = -1;
+	free(m->line);
+	m->line = NULL;
 }
 
 /* ---- bytes ---- */
 
 /* Wait for events of the socket until deadline, in nanoseconds. Returns 0 or a negative errno. */
 static int
-wait_for(struct vucctl_rpc *rpc, short events, uint64_t deadline)
+wait_for(struct app_management *m, short events, uint64_t deadline)
 {
-	struct pollfd pfd = {.fd = rpc->fd, .events = events};
+	struct pollfd pfd = {.fd = m->fd, .events = events};
 	uint64_t now, left_ms;
 	int n;
 
 	do {
 		now = vuc_clock_ns();
 		left_ms = deadline > now ? (deadline - now + 999999) / 1000000 : 0;
-		n = vucctl_interrupt_poll(&pfd, 1, left_ms < INT_MAX ? (int)left_ms : INT_MAX);
-	} while (n == -EINTR && !vucctl_interrupted());
+		n = m->poll(&pfd, left_ms < INT_MAX ? (int)left_ms : INT_MAX);
+	} while (n == -EAGAIN);
 	if (n == 0)
-		return fail_timeout(rpc);
-	return n < 0 ? rpc_fail(rpc, n, "waiting: %s", strerror(-n)) : 0;
+		return fail_timeout(m);
+	return n < 0 ? management_fail(m, n, "waiting: %s", strerror(-n)) : 0;
 }
 
 /* What is left to say of a call on the socket that has failed. Returns 0 when it can be tried
  * again. */
 static int
-get_over(struct vucctl_rpc *rpc, short events, uint64_t deadline)
+get_over(struct app_management *m, short events, uint64_t deadline)
 {
 	if (errno == EAGAIN || errno == EINTR)
-		return wait_for(rpc, events, deadline);
+		return wait_for(m, events, deadline);
 	if (errno == EPIPE || errno == ECONNRESET)
-		return rpc_fail(rpc, -ECONNRESET, "the daemon has closed the connection");
-	return rpc_fail(rpc, -errno, "connection error: %s", strerror(errno));
+		return management_fail(m, -ECONNRESET, "the daemon has closed the connection");
+	return management_fail(m, -errno, "connection error: %s", strerror(errno));
 }
 
 static int
-send_all(struct vucctl_rpc *rpc, const char *text, size_t len, uint64_t deadline)
+send_all(struct app_management *m, const char *text, size_t len, uint64_t deadline)
 {
 	size_t sent = 0;
 
 	while (sent < len) {
-		ssize_t n = send(rpc->fd, text + sent, len - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-		int ret = n < 0 ? get_over(rpc, POLLOUT, deadline) : 0;
+		ssize_t n = send(m->fd, text + sent, len - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+		int ret = n < 0 ? get_over(m, POLLOUT, deadline) : 0;
 
 		if (ret != 0)
 			return ret;
@@ -137,63 +171,64 @@ send_all(struct vucctl_rpc *rpc, const char *text, size_t len, uint64_t deadline
 
 /* Make room behind len bytes. */
 static int
-line_grow(struct vucctl_rpc *rpc, size_t len)
+line_grow(struct app_management *m, size_t len)
 {
-	size_t size = rpc->size == 0 ? FIRST_SIZE : rpc->size * 2;
+	size_t size = m->size == 0 ? FIRST_SIZE : m->size * 2;
 	char *line;
 
-	if (len < rpc->size)
+	if (len < m->size)
 		return 0;
-	if (rpc->size >= VUCCTL_RPC_MAX_LINE)
-		return rpc_fail(
-			rpc, -EMSGSIZE, "the answer has more than %u bytes", VUCCTL_RPC_MAX_LINE);
-	line = realloc(rpc->line, size);
+	if (m->size >= APP_MANAGEMENT_MAX_LINE)
+		return management_fail(
+			m, -EMSGSIZE, "the answer has more than %u bytes", APP_MANAGEMENT_MAX_LINE);
+	line = realloc(m->line, size);
 	if (line == NULL)
-		return rpc_fail(rpc, -ENOMEM, "%s", strerror(ENOMEM));
-	rpc->line = line;
-	rpc->size = size;
+		return management_fail(m, -ENOMEM, "%s", strerror(ENOMEM));
+	m->line = line;
+	m->size = size;
 	return 0;
 }
 
 /* Receive some bytes behind len bytes; sets n to how many. */
 static int
-receive_some(struct vucctl_rpc *rpc, size_t len, uint64_t deadline, size_t *n)
+receive_some(struct app_management *m, size_t len, uint64_t deadline, size_t *n)
 {
-	int ret = line_grow(rpc, len);
+	int ret = line_grow(m, len);
 
 	*n = 0;
 	while (ret == 0 && *n == 0) {
-		ssize_t got = recv(rpc->fd, rpc->line + len, rpc->size - len, MSG_DONTWAIT);
+		ssize_t got = recv(m->fd, m->line + len, m->size - len, MSG_DONTWAIT);
 
 		if (got == 0)
-			return rpc_fail(rpc, -ECONNRESET, "the daemon has closed the connection%s",
+			return management_fail(m, -ECONNRESET,
+				"the daemon has closed the connection%s",
 				len > 0 ? " in the middle of an answer" : "");
 		if (got > 0)
 			*n = (size_t)got;
 		else
-			ret = get_over(rpc, POLLIN, deadline);
+			ret = get_over(m, POLLIN, deadline);
 	}
 	return ret;
 }
 
 /* Receive a line; sets len to its length with the newline. */
 static int
-receive_line(struct vucctl_rpc *rpc, uint64_t deadline, size_t *len)
+receive_line(struct app_management *m, uint64_t deadline, size_t *len)
 {
 	const char *end = NULL;
 	size_t all = 0, n;
 
 	while (end == NULL) {
-		int ret = receive_some(rpc, all, deadline, &n);
+		int ret = receive_some(m, all, deadline, &n);
 
 		if (ret != 0)
 			return ret;
-		end = memchr(rpc->line + all, '\n', n);
+		end = memchr(m->line + all, '\n', n);
 		all += n;
 	}
-	*len = (size_t)(end - rpc->line) + 1;
+	*len = (size_t)(end - m->line) + 1;
 	if (*len < all)
-		return rpc_fail(rpc, -EPROTO, "the daemon sent data after its response");
+		return management_fail(m, -EPROTO, "the daemon sent data after its response");
 	return 0;
 }
 
@@ -202,7 +237,7 @@ receive_line(struct vucctl_rpc *rpc, uint64_t deadline, size_t *len)
 static int
 answer_refuse(char *why, const char *what, const char *detail)
 {
-	snprintf(why, VUCCTL_RPC_WHY_SIZE, "%s%s", what, detail);
+	snprintf(why, APP_MANAGEMENT_WHY_SIZE, "%s%s", what, detail);
 	return -EPROTO;
 }
 
@@ -252,7 +287,7 @@ take_error(struct json_object *error, char *why)
 
 	if (!json_object_is_type(error, json_type_object) || !has_text(error, "message", &message))
 		return answer_refuse(why, "the daemon answers with an error without a message", "");
-	vucctl_foreign_copy(why, VUCCTL_RPC_WHY_SIZE, skip_kind(message));
+	vuc_text_escape(why, APP_MANAGEMENT_WHY_SIZE, skip_kind(message));
 	return -EREMOTEIO;
 }
 
@@ -299,7 +334,7 @@ take_apart(struct json_object *root, int64_t id, struct json_object **result, ch
  * is wrong with the line; -ENOMEM. */
 static int
 answer_take(const char *line, size_t len, int64_t id, struct json_object **result,
-	char why[VUCCTL_RPC_WHY_SIZE])
+	char why[APP_MANAGEMENT_WHY_SIZE])
 {
 	struct json_object *root;
 	int ret = answer_parse(line, len, &root, why);
@@ -315,7 +350,7 @@ answer_take(const char *line, size_t len, int64_t id, struct json_object **resul
 
 /* The request, ready to be sent but for the newline. */
 static void
-build_request(struct vucctl_rpc *rpc, const char *method, struct app_json *params,
+build_request(struct app_management *m, const char *method, struct app_json *params,
 	struct app_json *request)
 {
 	app_json_init(request);
@@ -323,11 +358,11 @@ build_request(struct vucctl_rpc *rpc, const char *method, struct app_json *param
 	app_json_text(request, request->root, "method", method);
 	if (params != NULL)
 		app_json_take(request, request->root, "params", params);
-	app_json_number(request, request->root, "id", (uint64_t)++rpc->id);
+	app_json_number(request, request->root, "id", (uint64_t)++m->id);
 }
 
 static int
-send_request(struct vucctl_rpc *rpc, struct app_json *request, uint64_t deadline)
+send_request(struct app_management *m, struct app_json *request, uint64_t deadline)
 {
 	const char *text = NULL;
 	int ret;
@@ -336,36 +371,37 @@ send_request(struct vucctl_rpc *rpc, struct app_json *request, uint64_t deadline
 		text = json_object_to_json_string_ext(
 			request->root, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (text == NULL)
-		return rpc_fail(rpc, -ENOMEM, "%s", strerror(ENOMEM));
-	ret = send_all(rpc, text, strlen(text), deadline);
-	return ret == 0 ? send_all(rpc, "\n", 1, deadline) : ret;
+		return management_fail(m, -ENOMEM, "%s", strerror(ENOMEM));
+	ret = send_all(m, text, strlen(text), deadline);
+	return ret == 0 ? send_all(m, "\n", 1, deadline) : ret;
 }
 
 int
-vucctl_rpc_call(struct vucctl_rpc *rpc, const char *method, struct app_json *params,
+app_management_call(struct app_management *m, const char *method, struct app_json *params,
 	struct json_object **result)
 {
-	uint64_t deadline = vuc_clock_ns() + (uint64_t)rpc->timeout_ms * 1000000;
+	uint64_t deadline =
+		m->end_ns != 0 ? m->end_ns : vuc_clock_ns() + (uint64_t)m->timeout_ms * 1000000;
 	struct app_json request;
 	size_t len = 0;
 	int ret;
 
 	*result = NULL;
-	build_request(rpc, method, params, &request);
-	ret = send_request(rpc, &request, deadline);
+	build_request(m, method, params, &request);
+	ret = send_request(m, &request, deadline);
 	app_json_finish(&request);
 	/* A daemon that has hung up may have said why. */
 	if (ret == 0 || ret == -ECONNRESET)
-		ret = receive_line(rpc, deadline, &len);
+		ret = receive_line(m, deadline, &len);
 	if (ret == 0)
-		ret = answer_take(rpc->line, len, rpc->id, result, rpc->why);
+		ret = answer_take(m->line, len, m->id, result, m->why);
 	return ret;
 }
 
 /* ---- reading results ---- */
 
 static void
-reply_lack(struct vucctl_reply *reply, const char *key)
+reply_lack(struct app_reply *reply, const char *key)
 {
 	if (reply->lacks == NULL)
 		reply->lacks = key;
@@ -373,7 +409,7 @@ reply_lack(struct vucctl_reply *reply, const char *key)
 
 /* Returns the member, NULL for null, and for one that is not there or of another type. */
 static struct json_object *
-reply_get(struct vucctl_reply *reply, struct json_object *obj, const char *key, enum json_type type,
+reply_get(struct app_reply *reply, struct json_object *obj, const char *key, enum json_type type,
 	bool null)
 {
 	struct json_object *value = NULL;
@@ -388,7 +424,7 @@ reply_get(struct vucctl_reply *reply, struct json_object *obj, const char *key, 
 }
 
 const char *
-vucctl_reply_text(struct vucctl_reply *reply, struct json_object *obj, const char *key)
+app_reply_text(struct app_reply *reply, struct json_object *obj, const char *key)
 {
 	struct json_object *value = reply_get(reply, obj, key, json_type_string, false);
 
@@ -396,7 +432,7 @@ vucctl_reply_text(struct vucctl_reply *reply, struct json_object *obj, const cha
 }
 
 const char *
-vucctl_reply_text_or_null(struct vucctl_reply *reply, struct json_object *obj, const char *key)
+app_reply_text_or_null(struct app_reply *reply, struct json_object *obj, const char *key)
 {
 	struct json_object *value = reply_get(reply, obj, key, json_type_string, true);
 
@@ -404,7 +440,7 @@ vucctl_reply_text_or_null(struct vucctl_reply *reply, struct json_object *obj, c
 }
 
 uint64_t
-vucctl_reply_number(struct vucctl_reply *reply, struct json_object *obj, const char *key)
+app_reply_number(struct app_reply *reply, struct json_object *obj, const char *key)
 {
 	struct json_object *value = reply_get(reply, obj, key, json_type_int, false);
 
@@ -416,19 +452,19 @@ vucctl_reply_number(struct vucctl_reply *reply, struct json_object *obj, const c
 }
 
 struct json_object *
-vucctl_reply_object(struct vucctl_reply *reply, struct json_object *obj, const char *key)
+app_reply_object(struct app_reply *reply, struct json_object *obj, const char *key)
 {
 	return reply_get(reply, obj, key, json_type_object, false);
 }
 
 struct json_object *
-vucctl_reply_object_or_null(struct vucctl_reply *reply, struct json_object *obj, const char *key)
+app_reply_object_or_null(struct app_reply *reply, struct json_object *obj, const char *key)
 {
 	return reply_get(reply, obj, key, json_type_object, true);
 }
 
 struct json_object *
-vucctl_reply_array(struct vucctl_reply *reply, struct json_object *obj, const char *key, size_t *n)
+app_reply_array(struct app_reply *reply, struct json_object *obj, const char *key, size_t *n)
 {
 	struct json_object *value = reply_get(reply, obj, key, json_type_array, false);
 
