@@ -53,6 +53,7 @@ struct bench_options {
 	struct bench_cpus cpus;
 	const char *json; /* "-": stdout; NULL: none */
 	const char *plot; /* a file, or a folder of `all`; NULL: none */
+	const char *html; /* "-": stdout; NULL: none */
 	const char *label;
 
 	const char *socket;    /* NULL: none was given */

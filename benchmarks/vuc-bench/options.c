@@ -43,6 +43,8 @@ static const struct bench_option common[] = {
 		"draw the percentiles with gnuplot; FILE ends in .svg or .png, or is a folder for "
 		"those of all",
 		BENCH_TEXT, BENCH_FIELD(plot)},
+	{"html", "FILE", "write a page with all tables and plots, which needs no other file",
+		BENCH_TEXT, BENCH_FIELD(html)},
 	{"label", "TEXT", "a name for this run in the reports", BENCH_LABEL, BENCH_FIELD(label)},
 	{0},
 };

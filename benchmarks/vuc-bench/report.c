@@ -2,220 +2,10 @@
 #include "report.h"
 
 #include <errno.h>
-#include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "process.h"
-#include "text.h"
-
-/* ---- plots ---- */
-
-/* From one point of a curve to the next, in 1/(1-p). */
-#define STEP 1.05
-
-/* What gnuplot calls the kind of picture of a file; NULL when there is none. */
-static const char *
-terminal_of(const char *path)
-{
-	const char *dot = strrchr(path, '.');
-
-	if (dot != NULL && strcmp(dot, ".svg") == 0)
-		return "svg";
-	return dot != NULL && strcmp(dot, ".png") == 0 ? "pngcairo" : NULL;
-}
-
-int
-bench_plot_check(const char *path, struct vuc_error *err)
-{
-	if (path == NULL || terminal_of(path) != NULL)
-		return 0;
-	return bench_fail(err, -EINVAL, "--plot: '%s' ends neither in .svg nor in .png", path);
-}
-
-static int
-plot_init(struct bench_plot *plot, const char *path, struct vuc_error *err)
-{
-	*plot = (struct bench_plot){.terminal = terminal_of(path != NULL ? path : ".svg")};
-	if (bench_program_find("gnuplot", NULL, NULL, &plot->program, err) != 0)
-		return bench_fail(err, -ENOENT,
-			"--plot needs gnuplot, which is not in $PATH (package gnuplot-nox)");
-	return 0;
-}
-
-static void
-plot_fini(struct bench_plot *plot)
-{
-	free(plot->program);
-	plot->program = NULL;
-}
-
-static void
-write_data(FILE *out, const struct bench_series *series, unsigned int i)
-{
-	size_t nr = series->nr_samples;
-
-	fprintf(out, "$series%u << EOD\n", i);
-	for (double x = 1; x < (double)nr; x *= STEP) {
-		double rank = ceil((1 - 1 / x) * (double)nr);
-
-		fprintf(out, "%.6g %.6g\n", x,
-			bench_series_ns(series, rank >= 1 ? (size_t)rank - 1 : 0));
-	}
-	/* The greatest, where a percentile would need one sample more. */
-	fprintf(out, "%zu %.6g\nEOD\n", nr, bench_series_ns(series, nr - 1));
-}
-
-/* In single quotes gnuplot knows no escape but the doubled quote. */
-static void
-write_quoted(FILE *out, const char *text)
-{
-	fputc('\'', out);
-	for (; *text != '\0'; text++) {
-		if (*text == '\'')
-			fputc('\'', out);
-		fputc(vuc_text_is_printable(*text) ? *text : '?', out);
-	}
-	fputc('\'', out);
-}
-
-/* Marks of the time axis, two a decade, each with its unit. */
-static void
-write_time_tics(FILE *out)
-{
-	static const char *const units[] = {"ns", "us", "ms", "s"};
-
-	fputs("set ytics (", out);
-	for (unsigned int decade = 0; decade < 12; decade++) {
-		double ns = pow(10, decade);
-		const char *unit = units[decade / 3];
-		int shown = (int)pow(10, decade % 3);
-
-		fprintf(out, "%s'%d %s' %.0f, '%d %s' %.0f", decade > 0 ? ", " : "", shown, unit,
-			ns, 3 * shown, unit, 3 * ns);
-	}
-	fputs(")\n", out);
-}
-
-/* Below the picture: without it, the figures belong to no machine and no code. */
-static void
-write_origin(FILE *out, const struct bench_env *env, const struct bench_result *result)
-{
-	char line[800];
-
-	snprintf(line, sizeof(line), "%s; %s; vuc %s%s", env->cpu, env->kernel, bench_versions,
-		bench_result_is_unsteady(result) ? "; THE MACHINE WAS NOT QUIET" : "");
-	fputs("set bmargin 5\nset label ", out);
-	write_quoted(out, line);
-	fputs(" at screen 0.01, 0.02 font ',9'\n", out);
-}
-
-static void
-write_settings(FILE *out, const struct bench_plot *plot, const struct bench_env *env,
-	const struct bench_result *result)
-{
-	fprintf(out, "set terminal %s noenhanced size 960,540\nset title ", plot->terminal);
-	write_quoted(out, result->label != NULL ? result->label : result->headline);
-	fputc('\n', out);
-	write_time_tics(out);
-	write_origin(out, env, result);
-	fputs("set key top left\n"
-	      "set grid\n"
-	      "set logscale xy\n"
-	      "set xlabel 'percentile'\n"
-	      "set ylabel 'time'\n"
-	      "set xtics ('0' 1, '50' 2, '90' 10, '99' 100, '99.9' 1e3, '99.99' 1e4, "
-	      "'99.999' 1e5, '99.9999' 1e6, '99.99999' 1e7)\n",
-		out);
-}
-
-static void
-write_script(FILE *out, const struct bench_plot *plot, const struct bench_env *env,
-	const struct bench_result *result)
-{
-	static const char *const colours[] = {"#1f77b4", "#d62728", "#2ca02c", "#ff7f0e", "#9467bd",
-		"#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf", "#000000", "#00008b"};
-
-	for (unsigned int i = 0; i < result->nr_series; i++)
-		write_data(out, &result->series[i], i);
-	write_settings(out, plot, env, result);
-	for (unsigned int i = 0; i < result->nr_series; i++) {
-		const struct bench_series *series = &result->series[i];
-		char title[64];
-
-		snprintf(title, sizeof(title), "%s%s%s (%s)",
-			series->topic != NULL ? series->topic : "",
-			series->topic != NULL ? ": " : "", series->name, series->transport);
-		fprintf(out, "%s $series%u with lines lw 2 lc rgb '%s' title ",
-			i == 0 ? "plot" : ",", i,
-			colours[i % (sizeof(colours) / sizeof(colours[0]))]);
-		write_quoted(out, title);
-	}
-	fputc('\n', out);
-}
-
-/* In the child; uses nothing but system calls. */
-static void
-gnuplot_exec(const char *program, int in, int out)
-{
-	char name[] = "gnuplot", no_defaults[] = "-d", from_stdin[] = "-";
-	char *const args[] = {name, no_defaults, from_stdin, NULL};
-
-	signal(SIGPIPE, SIG_DFL);
-	if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0)
-		execv(program, args);
-	_exit(127);
-}
-
-/* Takes the descriptor. Returns whether gnuplot took all of the script. */
-static bool
-gnuplot_feed(int fd, const struct bench_plot *plot, const struct bench_env *env,
-	const struct bench_result *result)
-{
-	FILE *out = fdopen(fd, "w");
-	bool failed;
-
-	if (out == NULL) {
-		close(fd);
-		return false;
-	}
-	write_script(out, plot, env, result);
-	failed = ferror(out) != 0;
-	return fclose(out) == 0 && !failed;
-}
-
-static int
-plot_draw(const struct bench_plot *plot, int fd, const struct bench_env *env,
-	const struct bench_result *result, struct vuc_error *err)
-{
-	int script[2], status;
-	bool fed;
-	pid_t pid;
-
-	if (bench_pipe(script, err) != 0)
-		return -errno;
-	fflush(NULL);
-	pid = fork();
-	if (pid == 0)
-		gnuplot_exec(plot->program, script[0], fd);
-	close(script[0]);
-	if (pid < 0) {
-		close(script[1]);
-		return bench_fail(err, -EAGAIN, "fork: no process for gnuplot");
-	}
-	fed = gnuplot_feed(script[1], plot, env, result);
-	status = bench_process_wait(pid);
-	if (status != 0)
-		return bench_process_explain(status, -EIO, "gnuplot", "", err);
-	if (!fed)
-		return bench_fail(err, -EIO, "gnuplot: exited before reading all of its input");
-	return 0;
-}
-
-/* ---- files ---- */
 
 /* path must live as long as the file. */
 static int
@@ -224,6 +14,23 @@ file_open(struct app_outfile *file, const char *path, struct vuc_error *err)
 	int ret = app_outfile_open(file, path, 0666);
 
 	return ret != 0 ? bench_fail(err, ret, "%s: %s", path, strerror(-ret)) : 0;
+}
+
+/* For the file's content; closing it leaves the file open. NULL with errno set on failure. */
+static FILE *
+file_stream(const struct app_outfile *file, struct vuc_error *err)
+{
+	int fd = dup(file->fd), error;
+	FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
+
+	if (out != NULL)
+		return out;
+	error = errno;
+	if (fd >= 0)
+		close(fd);
+	bench_fail(err, -error, "%s: %s", file->path, strerror(error));
+	errno = error;
+	return NULL;
 }
 
 static int
@@ -252,20 +59,25 @@ folder_open(struct bench_output *output, const char *path, struct vuc_error *err
 }
 
 int
-bench_output_init(struct bench_output *output, const char *json, const char *plot, bool is_folder,
-	struct vuc_error *err)
+bench_output_init(struct bench_output *output, const char *json, const char *plot, const char *html,
+	bool is_folder, struct vuc_error *err)
 {
+	bool json_out = json != NULL && strcmp(json, "-") == 0;
+	bool html_out = html != NULL && strcmp(html, "-") == 0;
 	int ret = 0;
 
-	*output = (struct bench_output){
-		.text = json != NULL && strcmp(json, "-") == 0 ? stderr : stdout};
-	if (plot != NULL)
-		ret = plot_init(&output->plot, is_folder ? NULL : plot, err);
+	*output = (struct bench_output){.text = json_out || html_out ? stderr : stdout};
+	if (json_out && html_out)
+		return bench_fail(err, -EINVAL, "--json and --html: only one can be stdout");
+	if (plot != NULL || html != NULL)
+		ret = bench_plot_init(&output->plot, is_folder ? NULL : plot, err);
 	if (ret == 0 && plot != NULL)
 		ret = is_folder ? folder_open(output, plot, err)
 				: file_open(&output->picture, plot, err);
 	if (ret == 0 && json != NULL)
 		ret = file_open(&output->json, json, err);
+	if (ret == 0 && html != NULL)
+		ret = file_open(&output->html, html, err);
 	return ret;
 }
 
@@ -274,7 +86,8 @@ bench_output_fini(struct bench_output *output)
 {
 	app_outfile_abort(&output->json);
 	app_outfile_abort(&output->picture);
-	plot_fini(&output->plot);
+	app_outfile_abort(&output->html);
+	bench_plot_fini(&output->plot);
 	/* One with pictures stays. */
 	if (output->folder_made)
 		rmdir(output->folder);
@@ -295,14 +108,11 @@ write_json(struct bench_output *output, const struct bench_env *env,
 	const struct bench_result *result, struct vuc_error *err)
 {
 	const char *path = output->json.path;
-	FILE *out;
+	FILE *out = file_stream(&output->json, err);
 	int ret;
 
-	if (path == NULL)
-		return 0;
-	out = fdopen(dup(output->json.fd), "w");
 	if (out == NULL)
-		return bench_fail(err, -errno, "%s: %s", path, strerror(errno));
+		return -errno;
 	ret = bench_report_json(out, env, result);
 	fclose(out);
 	if (ret != 0)
@@ -311,10 +121,26 @@ write_json(struct bench_output *output, const struct bench_env *env,
 }
 
 static int
+write_html(struct bench_output *output, const struct bench_env *env,
+	const struct bench_result *result, struct vuc_error *err)
+{
+	const char *path = output->html.path;
+	FILE *out = file_stream(&output->html, err);
+	int ret;
+
+	if (out == NULL)
+		return -errno;
+	ret = bench_report_html(out, &output->plot, env, result, err);
+	if (fclose(out) != 0 && ret == 0)
+		ret = bench_fail(err, -errno, "%s: %s", path, strerror(errno));
+	return ret != 0 ? ret : file_commit(&output->html, err);
+}
+
+static int
 write_picture(struct bench_output *output, const struct bench_env *env,
 	const struct bench_result *result, struct vuc_error *err)
 {
-	int ret = plot_draw(&output->plot, output->picture.fd, env, result, err);
+	int ret = bench_plot_draw(&output->plot, output->picture.fd, env, result, err);
 
 	return ret != 0 ? ret : file_commit(&output->picture, err);
 }
@@ -344,8 +170,10 @@ bench_output_write(struct bench_output *output, const struct bench_env *env,
 {
 	int ret = write_text(output, env, result, err);
 
-	if (ret == 0)
+	if (ret == 0 && output->json.path != NULL)
 		ret = write_json(output, env, result, err);
+	if (ret == 0 && output->html.path != NULL)
+		ret = write_html(output, env, result, err);
 	if (ret == 0 && output->picture.path != NULL)
 		ret = write_picture(output, env, result, err);
 	for (unsigned int i = 0; i < result->nr_parts && ret == 0 && output->folder != NULL; i++) {

@@ -2,7 +2,7 @@
 #ifndef BENCH_REPORT_H
 #define BENCH_REPORT_H
 
-/* The reports of a result: text, JSON and plots. */
+/* The reports of a result: text, JSON, plots and a page. */
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,6 +15,15 @@
 
 /* Print environment, tables and distribution, or the same of all parts and their summary. */
 void bench_report_text(FILE *out, const struct bench_env *env, const struct bench_result *result);
+
+/* The sentences below the tables of a result, one a line, without colours. */
+void bench_report_sentences(FILE *out, const struct bench_result *result);
+
+#define BENCH_NUMBER_MAX 32
+
+/* A number with its thousands set off: "12,345"; one digit behind the point below 100, "-" for what
+ * is not a number. Returns buf or a constant. */
+const char *bench_number(double value, char buf[BENCH_NUMBER_MAX]);
 
 /* Print one JSON object. Returns 0; -ENOMEM; what writing to the stream says. */
 int bench_report_json(FILE *out, const struct bench_env *env, const struct bench_result *result);
@@ -31,12 +40,26 @@ struct bench_plot {
 /* Whether the end of a file's name stands for a format; NULL is fine. Returns 0 or -EINVAL. */
 int bench_plot_check(const char *path, struct vuc_error *err);
 
+/* Find gnuplot, for a picture at path or NULL for SVG. Returns 0 or -ENOENT. */
+int bench_plot_init(struct bench_plot *plot, const char *path, struct vuc_error *err);
+void bench_plot_fini(struct bench_plot *plot);
+
+/* Write a picture to a descriptor, which stays the caller's. Returns 0 or a negative errno. */
+int bench_plot_draw(const struct bench_plot *plot, int fd, const struct bench_env *env,
+	const struct bench_result *result, struct vuc_error *err);
+
+/* Write a page with all tables and, drawn as SVG, all pictures. Returns 0 or a negative errno; the
+ * stream's own errors are the stream's. */
+int bench_report_html(FILE *out, const struct bench_plot *plot, const struct bench_env *env,
+	const struct bench_result *result, struct vuc_error *err);
+
 /* Where the reports go. Files are opened before the measurement begins, so that nobody learns only
  * after it that the folder is not there. */
 struct bench_output {
 	FILE *text;
 	struct app_outfile json;
 	struct app_outfile picture;
+	struct app_outfile html;
 	struct bench_plot plot;
 	const char *folder; /* of the pictures of all parts; NULL: there is one picture or none */
 	bool folder_made;
@@ -47,10 +70,11 @@ struct bench_output {
  *
  * @param json        path, "-" for stdout, or NULL
  * @param plot        path of a picture or, with is_folder, of a folder, or NULL
+ * @param html        path of a page or NULL
  * @return 0 or a negative errno; either way the output may be given to bench_output_fini()
  */
 int bench_output_init(struct bench_output *output, const char *json, const char *plot,
-	bool is_folder, struct vuc_error *err);
+	const char *html, bool is_folder, struct vuc_error *err);
 void bench_output_fini(struct bench_output *output);
 
 /* Write all reports. Returns 0 or a negative errno. */

@@ -21,7 +21,6 @@
 #define MAX_SPAN      8 /* from a p50 to the end of the axis */
 #define HEIGHT        4
 #define LEVELS        8
-#define NUMBER_MAX    32
 
 /* How the report looks where it goes. */
 struct term {
@@ -69,18 +68,16 @@ term_of(FILE *out)
 	return term;
 }
 
-/* A number with its thousands set off: "12,345"; one digit behind the point below 100, "-" for what
- * is not a number. */
-static const char *
-format_number(double value, char buf[NUMBER_MAX])
+const char *
+bench_number(double value, char buf[BENCH_NUMBER_MAX])
 {
-	char digits[NUMBER_MAX];
+	char digits[BENCH_NUMBER_MAX];
 	size_t len, out = 0;
 
 	if (isnan(value))
 		return "-";
 	if (value < 99.95) {
-		snprintf(buf, NUMBER_MAX, "%.1f", value);
+		snprintf(buf, BENCH_NUMBER_MAX, "%.1f", value);
 		return buf;
 	}
 	/* 1e15 and its commas leave room. */
@@ -97,16 +94,16 @@ format_number(double value, char buf[NUMBER_MAX])
 
 /* A time with its unit: "850 ns", "4.2 us". */
 static const char *
-format_time(const struct term *term, double ns, char buf[NUMBER_MAX])
+format_time(const struct term *term, double ns, char buf[BENCH_NUMBER_MAX])
 {
 	if (ns < 999.5)
-		snprintf(buf, NUMBER_MAX, "%.3g ns", ns);
+		snprintf(buf, BENCH_NUMBER_MAX, "%.3g ns", ns);
 	else if (ns < 999.5e3)
-		snprintf(buf, NUMBER_MAX, "%.3g %s", ns / 1e3, term->utf8 ? "µs" : "us");
+		snprintf(buf, BENCH_NUMBER_MAX, "%.3g %s", ns / 1e3, term->utf8 ? "µs" : "us");
 	else if (ns < 999.5e6)
-		snprintf(buf, NUMBER_MAX, "%.3g ms", ns / 1e6);
+		snprintf(buf, BENCH_NUMBER_MAX, "%.3g ms", ns / 1e6);
 	else
-		snprintf(buf, NUMBER_MAX, "%.3g s", ns / 1e9);
+		snprintf(buf, BENCH_NUMBER_MAX, "%.3g s", ns / 1e9);
 	return buf;
 }
 
@@ -179,7 +176,7 @@ static void
 print_row(const struct term *term, const struct bench_result *result, unsigned int i)
 {
 	const struct bench_series *series = &result->series[i];
-	char name[NAME_WIDTH + 1], number[NUMBER_MAX];
+	char name[NAME_WIDTH + 1], number[BENCH_NUMBER_MAX];
 
 	if (series->topic != NULL && i == bench_result_floor(result, i))
 		fprintf(term->out, "%s%s%s\n", term->bold, series->topic, term->plain);
@@ -191,10 +188,10 @@ print_row(const struct term *term, const struct bench_result *result, unsigned i
 	for (size_t c = 0; c < BENCH_NR_TIMES; c++) {
 		double time = bench_time_of(&series->summary, &bench_times[c]);
 
-		fprintf(term->out, " %*s", bench_times[c].width, format_number(time, number));
+		fprintf(term->out, " %*s", bench_times[c].width, bench_number(time, number));
 	}
 	fprintf(term->out, "%12s%10.2f%s%8.2f%s\n",
-		format_number(series->summary.per_second, number), series->summary.syscalls,
+		bench_number(series->summary.per_second, number), series->summary.syscalls,
 		term->bold, result->ratios[i].p50.median, term->plain);
 }
 
@@ -212,7 +209,7 @@ print_rates(const struct term *term, const struct bench_result *result, unsigned
 	const struct bench_series *series = &result->series[i];
 	const struct bench_summary *sum = &series->summary;
 	const struct bench_summary *floor = &result->series[bench_result_floor(result, i)].summary;
-	char between[64], ours[NUMBER_MAX], theirs[NUMBER_MAX];
+	char between[64], ours[BENCH_NUMBER_MAX], theirs[BENCH_NUMBER_MAX];
 
 	snprintf(between, sizeof(between), "as many %s/s as the floor", result->units);
 	print_ratio(term, &result->ratios[i].rate, between);
@@ -223,8 +220,8 @@ print_rates(const struct term *term, const struct bench_result *result, unsigned
 	if (sum->end_to_end_per_second <= 0)
 		return;
 	fprintf(term->out, "until the server has caught up: %s/s to %s/s, ",
-		format_number(sum->end_to_end_per_second, ours),
-		format_number(floor->end_to_end_per_second, theirs));
+		bench_number(sum->end_to_end_per_second, ours),
+		bench_number(floor->end_to_end_per_second, theirs));
 	print_ratio(term, &result->ratios[i].end_to_end, "as many");
 }
 
@@ -248,7 +245,7 @@ static void
 print_remarks(const struct term *term, const struct bench_result *result,
 	const struct bench_series *series)
 {
-	char number[NUMBER_MAX];
+	char number[BENCH_NUMBER_MAX];
 
 	if (series->idle_ns > 0)
 		fprintf(term->out, "%s: an idle poller takes %s%.3f%s %% of a CPU\n", series->name,
@@ -256,7 +253,7 @@ print_remarks(const struct term *term, const struct bench_result *result,
 	if (series->guest_ticks)
 		fprintf(term->out, "%s: %s%s%s ticks of the guest's time stamp counter\n",
 			series->name, term->bold,
-			format_number(
+			bench_number(
 				(double)bench_percentile(series->samples, series->nr_samples, 500),
 				number),
 			term->plain);
@@ -269,16 +266,22 @@ print_remarks(const struct term *term, const struct bench_result *result,
 }
 
 static void
-print_times(const struct term *term, const struct bench_result *result)
+print_sentences(const struct term *term, const struct bench_result *result)
 {
-	print_head(term, result);
-	for (unsigned int i = 0; i < result->nr_series; i++)
-		print_row(term, result, i);
 	for (unsigned int i = 0; i < result->nr_series; i++) {
 		if (i != bench_result_floor(result, i))
 			print_verdict(term, result, i);
 		print_remarks(term, result, &result->series[i]);
 	}
+}
+
+static void
+print_times(const struct term *term, const struct bench_result *result)
+{
+	print_head(term, result);
+	for (unsigned int i = 0; i < result->nr_series; i++)
+		print_row(term, result, i);
+	print_sentences(term, result);
 }
 
 /* A row for each topic: its floor, and for the others how much more they take, and the longest. */
@@ -423,7 +426,7 @@ static void
 draw_axis(const struct term *term, const struct axis *axis)
 {
 	static const double steps[] = {1, 2, 5};
-	char text[NUMBER_MAX], last[NUMBER_MAX + 1];
+	char text[BENCH_NUMBER_MAX], last[BENCH_NUMBER_MAX + 1];
 	unsigned int at = 0, last_column;
 
 	fprintf(term->out, "%*s", MARGIN, "");
@@ -504,4 +507,12 @@ bench_report_text(FILE *out, const struct bench_env *env, const struct bench_res
 		print_summary(&term, env, result);
 	else
 		print_one(&term, env, result);
+}
+
+void
+bench_report_sentences(FILE *out, const struct bench_result *result)
+{
+	const struct term term = {.out = out, .bold = "", .plain = ""};
+
+	print_sentences(&term, result);
 }

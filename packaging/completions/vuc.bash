@@ -24,7 +24,7 @@ _vuc_commands() {
 # it when it takes a value.
 _vuc_options() {
 	local common="-h,--help --usage -V,--version"
-	local bench="$common --rounds= --cpus= --json= --plot= --label="
+	local bench="$common --rounds= --cpus= --json= --plot= --html= --label="
 	local device="$common --transport= -t,--timeout= -T,--trace"
 	local vectors="-i,--index= -v,--vector="
 	local migrate="-r,--run -n,--no-run -c,--chunk= -j,--json"
@@ -83,7 +83,7 @@ _vuc_options() {
 # The values of an option of a command, or FILE. Those that end in = go on behind it.
 _vuc_values() {
 	case "$1 $2" in
-	"vuc-bench "*" --json" | "vuc-bench "*" --plot" | "vuc-bench "*" --socket") echo FILE ;;
+	"vuc-bench "*" --json" | "vuc-bench "*" --plot" | "vuc-bench "*" --html" | "vuc-bench "*" --socket") echo FILE ;;
 	"vuc-bench dma --layout") echo adjacent apart ;;
 	"vuc-bench dma-message --op") echo read write ;;
 	"vuc-bench front --idle") echo spin yield sleep ;;

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """vuc-bench's command line, its reports, and what it says and leaves behind when it cannot measure."""
 
+import html.parser
 import json
 import os
 import re
 import shutil
 import signal
+import urllib.parse
+from xml.dom import minidom
 
 import pytest
 
@@ -196,12 +199,96 @@ def test_plot_without_gnuplot(folder):
     assert os.listdir(folder) == []
 
 
+class Page(html.parser.HTMLParser):
+    """The pictures, links and text of a page whose elements are all closed."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.pictures, self.text, self.addresses = [], [], '', []
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ('img', 'meta'):
+            self.open.append(tag)
+        self.pictures += [value for name, value in attrs if (tag, name) == ('img', 'src')]
+        self.addresses += [value for name, value in attrs if name in ('src', 'href')]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.mark.parametrize('where', ['file', 'stdout'])
+def test_page(folder, where):
+    need_gnuplot()
+    path = f'{folder}/page.html' if where == 'file' else '-'
+    run = bench('mmio', *FEW, '--transport', 'loopback', '--label', '</td>&"<script>', '--html',
+                path)
+    table, text = run.out, run.err
+    if where == 'file':
+        assert os.listdir(folder) == ['page.html']
+        with open(path, encoding='utf-8') as file:
+            text = file.read()
+    else:
+        table, text = text, table
+    page = Page(text)
+    assert '</td>&"<script>' in page.text
+    assert re.search('vuc takes .* in the single rounds', table)[0] in page.text
+    picture = page.pictures[0].removeprefix('data:image/svg+xml,')
+    assert 'percentile' in minidom.parseString(urllib.parse.unquote(picture)).toxml()
+
+
+# What a reader sees, as JSON instead of the page. A broken picture has no width.
+LOOK = """
+<script>
+addEventListener('load', () => {
+    const page = document.documentElement;
+    const look = {
+        title: document.title,
+        pictures: [...document.images].map(image => image.naturalWidth),
+        goals: document.querySelector('h2 + div table').rows.length,
+        overflow: page.scrollWidth - page.clientWidth,
+    };
+    document.body.innerText = JSON.stringify(look);
+});
+</script>
+"""
+
+
+def test_page_in_browser(folder):
+    """On one CPU it is quick: what needs two has neither table nor picture."""
+    need_gnuplot()
+    browser = shutil.which('chromium')
+    if browser is None:
+        pytest.skip('no chromium')
+    with bench_rig.on_one_cpu():
+        bench('all', '--rounds', '1', '--html', f'{folder}/page.html')
+    with open(f'{folder}/page.html', encoding='utf-8') as file:
+        page = file.read()
+    assert all(address.startswith(('data:', '#')) for address in Page(page).addresses)
+    with open(f'{folder}/page.html', 'w', encoding='utf-8') as file:
+        file.write(page.replace('</body>', LOOK + '</body>'))
+    with rig.Process(browser, '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic',
+                     '--no-first-run', '--disable-background-networking',
+                     '--disable-component-update', '--disable-sync', '--window-size=500,800',
+                     f'--user-data-dir={folder}/profile', '--dump-dom',
+                     f'file://{folder}/page.html') as shown:
+        assert shown.wait() == 0
+        look = json.loads(re.search(b'{"title.*}', shown.out)[0])
+    assert look == {'title': 'vuc-bench all', 'pictures': [960], 'goals': 11, 'overflow': 0}
+
+
 @pytest.mark.parametrize('args,text', [
     (['mmio', '--transport', 'loopback', '--json', 'F/no/result.json'], 'F/no/result.json'),
+    (['mmio', '--transport', 'loopback', '--html', 'F/no/page.html'], 'F/no/page.html'),
+    (['mmio', '--transport', 'loopback', '--html', '-', '--json', '-'], 'only one can be stdout'),
     (['all', '--plot', '/dev/null'], '/dev/null is not a folder'),
     (['all', '--plot', 'F/no/plots'], 'F/no/plots')])
 def test_unwritable_output(folder, args, text):
-    if 'all' in args:
+    if 'all' in args or '--html' in args:
         need_gnuplot()
     complain(text.replace('F/', folder + '/'), *(arg.replace('F/', folder + '/') for arg in args))
 
