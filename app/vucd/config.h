@@ -37,8 +37,9 @@ struct vucd_settings {
 	struct vucd_lines lines;
 	char directory[VUCD_PATH_SIZE]; /* "": where vucd has it by default */
 	uint32_t directory_mode;
-	uint32_t socket_mode; /* of the VMMs' socket */
-	uint32_t group;       /* of directory and VMMs' socket; VUCD_NO_ID: not changed */
+	uint32_t socket_mode;   /* of the VMMs' socket */
+	uint32_t group;         /* of directory and VMMs' socket; VUCD_NO_ID: not changed */
+	uint32_t monitor_group; /* whose members may look at all; VUCD_NO_ID: none */
 	uint32_t max_vmms;
 	uint32_t max_vmms_per_user;
 	uint32_t max_queues;
@@ -169,6 +170,9 @@ void vucd_key_expected(const struct vucd_key *key, char *text, size_t size);
 
 /* Why vucd_key_set() has failed: what is expected, and which user or group there is not. */
 void vucd_key_explain(const struct vucd_key *key, const char *value, char *text, size_t size);
+
+/* The name of a group, or its number when it has none. */
+void vucd_group_name(uint32_t group, char *name, size_t size);
 
 /* The line of a key in the file, or of its section. */
 unsigned int vucd_key_line(const struct vucd_section *section, const void *config, const char *key);

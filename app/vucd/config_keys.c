@@ -46,6 +46,10 @@ static const struct vucd_key vucd_keys[] = {
 	{"group", VUCD_GROUP, SETTING(group), WORDS({"none", VUCD_NO_ID}),
 		.expected = "name or number of an existing group", .fallback = "none",
 		.help = "group of the directory and of the socket for VMMs"},
+	{"monitor-group", VUCD_GROUP, SETTING(monitor_group), WORDS({"none", VUCD_NO_ID}),
+		.expected = "name or number of an existing group", .fallback = "none",
+		.help = "group whose members can read status, devices and statistics through the "
+			"management socket"},
 	{"max-vmms", VUCD_NUMBER, SETTING(max_vmms), NUMBER(1, 4096), .fallback = "64",
 		.help = "maximum number of connected VMMs"},
 	{"max-vmms-per-user", VUCD_NUMBER, SETTING(max_vmms_per_user), NUMBER(1, 4096),
@@ -246,6 +250,18 @@ id_find(bool is_user, const char *text, uint32_t *id)
 	else
 		return false;
 	return true;
+}
+
+void
+vucd_group_name(uint32_t group, char *name, size_t size)
+{
+	char buffer[DB_BUFFER];
+	struct group entry, *found = NULL;
+
+	if (getgrgid_r(group, &entry, buffer, sizeof(buffer), &found) == 0 && found != NULL)
+		snprintf(name, size, "%s", entry.gr_name);
+	else
+		snprintf(name, size, "%u", group);
 }
 
 /* The next word of a list, up to a comma; returns what is behind it, NULL when there is no word or

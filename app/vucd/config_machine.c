@@ -98,6 +98,28 @@ check_export(const struct vucd_device_config *device, const struct vucd_run_dir 
 			device->name, path, folder);
 }
 
+/* An existing directory that is not systemd's keeps its mode and group. */
+static void
+check_monitors(const struct vucd_settings *settings, const struct vucd_run_dir *dir,
+	struct vucd_report *report)
+{
+	struct stat st = {.st_mode = settings->directory_mode, .st_gid = settings->group};
+	char name[64];
+
+	if (settings->monitor_group == VUCD_NO_ID)
+		return;
+	if (settings->directory[0] != '\0')
+		stat(dir->path, &st);
+	if ((st.st_mode & S_IXOTH) != 0 ||
+		((st.st_mode & S_IXGRP) != 0 && st.st_gid == settings->monitor_group))
+		return;
+	vucd_group_name(settings->monitor_group, name, sizeof(name));
+	vucd_report_warning(report, vucd_key_line(&vucd_section_vucd, settings, "monitor-group"),
+		"[vucd] monitor-group = %.32s: its members cannot search the directory, whose mode "
+		"is %04o; for instance directory-mode = 0711 allows it",
+		name, st.st_mode & 0777);
+}
+
 /* Servers may make their folders when they start, which is not known now. */
 static void
 check_folders(const struct vucd_config *config, struct vucd_report *report)
@@ -118,6 +140,7 @@ check_folders(const struct vucd_config *config, struct vucd_report *report)
 		vucd_report(report,
 			vucd_key_line(&vucd_section_vucd, &config->settings, "directory"),
 			"[vucd] directory = %s%s", directory[0] != '\0' ? "" : "auto: ", err.text);
+	check_monitors(&config->settings, &dir, report);
 	for (i = 0; i < config->nr_devices; i++) {
 		const struct vucd_device_config *device = &config->devices[i];
 

@@ -252,7 +252,8 @@ start_server(struct vucd_daemon *d, struct vuc_error *err)
 
 	vucd_run_dir_socket(&d->dir, VUCD_MANAGEMENT_SOCKET, path);
 	d->rpc = (struct vucd_rpc){.methods = vucd_methods(), .arg = d};
-	return vucd_server_create(&d->loop, path, &d->rpc, d->log, &d->server, err);
+	return vucd_server_create(&d->loop, path, d->config->settings.monitor_group, &d->rpc,
+		d->log, &d->server, err);
 }
 
 static int

@@ -559,13 +559,13 @@ vucd_methods(void)
 {
 	static struct vucd_rpc_param add_params[VUCD_RPC_MAX_PARAMS + 1];
 	static const struct vucd_rpc_method methods[] = {
-		{"status", call_status, NULL},
-		{"devices.list", call_devices_list, NULL},
+		{"status", call_status, .monitor = true},
+		{"devices.list", call_devices_list, .monitor = true},
 		{"devices.add", call_devices_add, add_params},
 		{"devices.remove", call_devices_remove, remove_params},
 		{"vmms.list", call_vmms_list, NULL},
 		{"vmms.detach", call_vmms_detach, detach_params},
-		{"stats.get", call_stats_get, stats_params},
+		{"stats.get", call_stats_get, stats_params, .monitor = true},
 		{"reload", call_reload, NULL},
 		{"log.set_level", call_log_set_level, log_params},
 		{NULL, NULL, NULL},

@@ -16,7 +16,7 @@
 
 struct vucd_rpc_request {
 	const struct vucd_rpc *rpc;
-	const char *who;
+	const struct vucd_rpc_caller *who;
 	struct json_object *root; /* what came */
 	bool batch;
 	size_t next;               /* request of the batch */
@@ -203,6 +203,28 @@ find_method(struct vucd_rpc_request *request, struct json_object *item, struct v
 	return 0;
 }
 
+/* Whether who asks may call the method. */
+static int
+check_caller(const struct vucd_rpc_request *request, struct vuc_error *err)
+{
+	const struct vucd_rpc_method *called = request->call.method, *m;
+	const char *group = request->who->group;
+	char allowed[128] = "";
+
+	if (group == NULL || called->monitor)
+		return 0;
+	for (m = request->rpc->methods; m->name != NULL; m++) {
+		size_t len = strlen(allowed);
+
+		if (m->monitor)
+			snprintf(allowed + len, sizeof(allowed) - len, "%s%s", len > 0 ? ", " : "",
+				m->name);
+	}
+	return request_refuse(err, VUCD_RPC_FAILED,
+		"%s is not for members of the group %.32s, which may call: %s", called->name, group,
+		allowed);
+}
+
 static bool
 is_array_of_strings(struct json_object *value)
 {
@@ -344,13 +366,15 @@ start_call(struct vucd_rpc_request *request, struct json_object *item)
 
 	*call = (struct vucd_rpc_call){
 		.arg = request->rpc->arg,
-		.who = request->who,
+		.who = request->who->text,
 		.answer = &request->answer,
 		.request = request,
 	};
 	code = check_request(request, item, &err);
 	if (code == 0)
 		code = find_method(request, item, &err);
+	if (code == 0)
+		code = check_caller(request, &err);
 	if (code == 0)
 		code = take_params(call, item, &err);
 	if (code == 0) {
@@ -359,7 +383,7 @@ start_call(struct vucd_rpc_request *request, struct json_object *item)
 			code = request_refuse(&err, VUCD_RPC_INTERNAL_ERROR, "out of memory");
 	}
 	if (code != 0)
-		vucd_rpc_fail(call, code, 0, "%s", err.text);
+		vucd_rpc_fail(call, code, code == VUCD_RPC_FAILED ? -EACCES : 0, "%s", err.text);
 	else
 		call->method->call(call);
 }
@@ -413,8 +437,8 @@ batch_error(struct json_object *root)
 }
 
 void
-vucd_rpc_line(const struct vucd_rpc *rpc, const char *who, const char *line, size_t len,
-	vucd_rpc_answer_fn answer, void *arg, struct vucd_rpc_request **owner)
+vucd_rpc_line(const struct vucd_rpc *rpc, const struct vucd_rpc_caller *who, const char *line,
+	size_t len, vucd_rpc_answer_fn answer, void *arg, struct vucd_rpc_request **owner)
 {
 	struct vucd_rpc_request *request = NULL;
 	struct json_object *root;

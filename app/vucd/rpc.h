@@ -49,6 +49,13 @@ struct vucd_rpc_method {
 	/* Ends by vucd_rpc_return() or vucd_rpc_fail(), at once or later, on the main thread. */
 	void (*call)(struct vucd_rpc_call *call);
 	const struct vucd_rpc_param *params; /* up to one without a name; NULL: none */
+	bool monitor;                        /* it changes nothing: monitors may call it */
+};
+
+/* Who asks. Valid as long as an answer is wanted. */
+struct vucd_rpc_caller {
+	char text[48];     /* its user and process, for the log */
+	const char *group; /* it is a monitor, as a member of this group; NULL: it may call all */
 };
 
 struct vucd_rpc {
@@ -60,7 +67,7 @@ struct vucd_rpc {
 struct vucd_rpc_call {
 	const struct vucd_rpc_method *method;
 	void *arg;       /* of the struct vucd_rpc */
-	const char *who; /* as given to vucd_rpc_line() */
+	const char *who; /* the text of who asks */
 	/* In the order of the method's table, and of its types; NULL: not given. */
 	struct json_object *params[VUCD_RPC_MAX_PARAMS];
 	/* The answer as it is being built. What is added to result, an object, is the result. */
@@ -77,10 +84,10 @@ typedef void (*vucd_rpc_answer_fn)(void *arg, const char *text, size_t len);
 
 /*
  * Carry out a line, without its newline. answer is called once, perhaps before this returns; until
- * then *request is not NULL. who asks is for the log, and valid as long as the answer is wanted.
+ * then *request is not NULL.
  */
-void vucd_rpc_line(const struct vucd_rpc *rpc, const char *who, const char *line, size_t len,
-	vucd_rpc_answer_fn answer, void *arg, struct vucd_rpc_request **request);
+void vucd_rpc_line(const struct vucd_rpc *rpc, const struct vucd_rpc_caller *who, const char *line,
+	size_t len, vucd_rpc_answer_fn answer, void *arg, struct vucd_rpc_request **request);
 
 /* Nobody wants the answer any more: neither is answer called nor *request set. What was begun is
  * carried out. */

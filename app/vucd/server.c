@@ -13,6 +13,7 @@
 
 #include "error.h"
 #include "listener.h"
+#include "peer.h"
 
 #define BACKLOG        128
 #define LINES_PER_TURN 16 /* then others have theirs */
@@ -23,7 +24,7 @@ struct client {
 	struct vucd_server *server;
 	struct vucd_watch watch;
 	TAILQ_ENTRY(client) next;
-	char who[48];                     /* its user and process, for the log */
+	struct vucd_rpc_caller who;
 	struct vucd_rpc_request *request; /* under way: it waits for an answer of ours */
 	bool last;                        /* nothing is read any more; closed after the answer */
 	bool serving;                     /* its lines are being looked at */
@@ -41,13 +42,22 @@ struct vucd_server {
 	const struct vucd_rpc *rpc;
 	struct vucd_watch listener;
 	struct vuc_listener socket;
-	bool paused; /* all clients wait for answers of ours: nobody is accepted */
-	int spare;   /* given up to accept and hang up when there are no descriptors */
-	unsigned int nr_clients;
+	bool paused;            /* all clients wait for answers of ours: nobody is accepted */
+	int spare;              /* given up to accept and hang up when there are no descriptors */
+	gid_t monitors;         /* VUCD_NO_ID: nobody */
+	char monitors_name[64]; /* of that group */
+	unsigned int nr_clients, nr_monitors;
 	TAILQ_HEAD(, client) clients; /* quiet for longest first */
 };
 
 /* ---- clients come and go ---- */
+
+/* How many there are of a kind. */
+static unsigned int *
+server_count(struct vucd_server *server, bool monitor)
+{
+	return monitor ? &server->nr_monitors : &server->nr_clients;
+}
 
 static void
 server_pause(struct vucd_server *server, bool paused)
@@ -77,7 +87,7 @@ client_destroy(struct client *client)
 	struct vucd_server *server = client->server;
 
 	TAILQ_REMOVE(&server->clients, client, next);
-	server->nr_clients--;
+	--*server_count(server, client->who.group != NULL);
 	if (client->request != NULL)
 		vucd_rpc_abandon(client->request);
 	vucd_loop_remove(server->loop, &client->watch);
@@ -87,21 +97,34 @@ client_destroy(struct client *client)
 	server_pause(server, false);
 }
 
-/* Close the connection that has been quiet for longest. Returns false when all are busy. */
-static bool
-server_make_room(struct vucd_server *server)
+/* The connection that has been quiet for longest, NULL when all are busy. */
+static struct client *
+server_find_idle(const struct vucd_server *server, bool monitor)
 {
 	struct client *client;
 
 	TAILQ_FOREACH (client, &server->clients, next) {
-		if (client->request == NULL) {
-			vucd_log(server->log, VUC_LOG_DEBUG,
-				"management: closed an idle connection to accept a new one");
-			client_destroy(client);
-			return true;
-		}
+		if (client->request == NULL && (client->who.group != NULL) == monitor)
+			return client;
 	}
-	return false;
+	return NULL;
+}
+
+/* Make room for one more of a kind. Returns false when all are busy. */
+static bool
+server_make_room(struct vucd_server *server, bool monitor)
+{
+	struct client *client;
+
+	if (*server_count(server, monitor) < (monitor ? VUCD_MAX_MONITORS : VUCD_MAX_CLIENTS))
+		return true;
+	client = server_find_idle(server, monitor);
+	if (client == NULL)
+		return false;
+	vucd_log(server->log, VUC_LOG_DEBUG,
+		"management: closed an idle connection to accept a new one");
+	client_destroy(client);
+	return true;
 }
 
 /* ---- answers ---- */
@@ -175,7 +198,7 @@ client_take_line(struct client *client)
 	while (len > 0 && (line[len - 1] == ' ' || line[len - 1] == '\r' || line[len - 1] == '\t'))
 		len--;
 	if (len > 0)
-		vucd_rpc_line(client->server->rpc, client->who, line, len, client_answer, client,
+		vucd_rpc_line(client->server->rpc, &client->who, line, len, client_answer, client,
 			&client->request);
 	return true;
 }
@@ -295,44 +318,66 @@ connection_refuse(int fd, int error, const char *why)
 	close(fd);
 }
 
-/* Whether the peer is root or the daemon's own user; otherwise says why not. */
+/* Fill who by what the peer may do; when that is nothing, says why and returns false. */
 static bool
-peer_is_allowed(struct vucd_server *server, int fd, struct ucred *peer, char why[WHY_SIZE])
+peer_is_allowed(struct vucd_server *server, const struct vuc_peer *peer,
+	struct vucd_rpc_caller *who, char why[WHY_SIZE])
 {
-	socklen_t len = sizeof(*peer);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &len) != 0) {
-		snprintf(why, WHY_SIZE, "unknown user");
-		return false;
-	}
+	*who = (struct vucd_rpc_caller){.group = NULL};
+	snprintf(who->text, sizeof(who->text), "user %u, pid %d", peer->uid, (int)peer->pid);
 	if (peer->uid == 0 || peer->uid == geteuid())
 		return true;
-	snprintf(why, WHY_SIZE, "user %u is neither root nor the daemon's user, %u", peer->uid,
-		geteuid());
+	if (server->monitors == VUCD_NO_ID) {
+		snprintf(why, WHY_SIZE, "user %u is neither root nor the daemon's user, %u",
+			peer->uid, geteuid());
+	} else if (vuc_peer_is_member(peer, server->monitors)) {
+		who->group = server->monitors_name;
+		return true;
+	} else {
+		snprintf(why, WHY_SIZE,
+			"user %u is neither root nor the daemon's user, %u, nor in group %.32s",
+			peer->uid, geteuid(), server->monitors_name);
+	}
 	vucd_log(server->log, VUC_LOG_WARNING, "management: connection of process %d refused: %s",
 		(int)peer->pid, why);
 	return false;
+}
+
+static bool
+fd_is_allowed(struct vucd_server *server, int fd, struct vucd_rpc_caller *who, char why[WHY_SIZE])
+{
+	struct vuc_peer peer;
+	bool allowed;
+
+	if (vuc_peer_of(fd, &peer) != 0) {
+		snprintf(why, WHY_SIZE, "unknown user");
+		return false;
+	}
+	allowed = peer_is_allowed(server, &peer, who, why);
+	vuc_peer_fini(&peer);
+	return allowed;
 }
 
 /* Serve a connected socket, which becomes the client's. */
 static void
 client_create(struct vucd_server *server, int fd)
 {
+	struct vucd_rpc_caller who;
 	struct client *client;
-	struct ucred peer;
 	char why[WHY_SIZE];
 
-	if (!peer_is_allowed(server, fd, &peer, why)) {
+	if (!fd_is_allowed(server, fd, &who, why)) {
 		connection_refuse(fd, -EACCES, why);
 		return;
 	}
+	/* There is room: monitors are never busy, and others have been looked at. */
+	server_make_room(server, who.group != NULL);
 	client = malloc(sizeof(*client));
 	if (client != NULL) {
 		memset(client, 0, offsetof(struct client, in));
 		client->server = server;
 		client->watch = (struct vucd_watch){.fd = fd, .ready = client_ready, .arg = client};
-		snprintf(client->who, sizeof(client->who), "user %u, pid %d", peer.uid,
-			(int)peer.pid);
+		client->who = who;
 	}
 	if (client == NULL || vucd_loop_add(server->loop, &client->watch, EPOLLIN) != 0) {
 		vucd_log(server->log, VUC_LOG_WARNING, "management: no memory for a connection");
@@ -341,7 +386,7 @@ client_create(struct vucd_server *server, int fd)
 		return;
 	}
 	TAILQ_INSERT_TAIL(&server->clients, client, next);
-	server->nr_clients++;
+	++*server_count(server, who.group != NULL);
 }
 
 /* There are no descriptors: hang up, as the listener would be ready for ever otherwise. */
@@ -369,7 +414,7 @@ accept_client(struct vucd_watch *watch, uint32_t events)
 	int fd;
 
 	(void)events;
-	if (server->nr_clients >= VUCD_MAX_CLIENTS && !server_make_room(server)) {
+	if (server->nr_clients >= VUCD_MAX_CLIENTS && server_find_idle(server, false) == NULL) {
 		server_pause(server, true);
 		return;
 	}
@@ -385,7 +430,8 @@ accept_client(struct vucd_watch *watch, uint32_t events)
 static int
 server_listen(struct vucd_server *server, const char *path, struct vuc_error *err)
 {
-	int rc = vuc_listener_bind(&server->socket, path, SOCK_STREAM, 0600, (gid_t)-1, err);
+	mode_t mode = server->monitors != VUCD_NO_ID ? 0660 : 0600;
+	int rc = vuc_listener_bind(&server->socket, path, SOCK_STREAM, mode, server->monitors, err);
 
 	if (rc == 0)
 		rc = vuc_listener_listen(&server->socket, BACKLOG, err);
@@ -402,8 +448,9 @@ server_listen(struct vucd_server *server, const char *path, struct vuc_error *er
 }
 
 int
-vucd_server_create(struct vucd_loop *loop, const char *path, const struct vucd_rpc *rpc,
-	struct vucd_log *log, struct vucd_server **server, struct vuc_error *err)
+vucd_server_create(struct vucd_loop *loop, const char *path, uint32_t monitors,
+	const struct vucd_rpc *rpc, struct vucd_log *log, struct vucd_server **server,
+	struct vuc_error *err)
 {
 	struct vucd_server *s = malloc(sizeof(*s));
 	int rc;
@@ -411,7 +458,8 @@ vucd_server_create(struct vucd_loop *loop, const char *path, const struct vucd_r
 	*server = NULL;
 	if (s == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for the socket %s", path);
-	*s = (struct vucd_server){.log = log, .loop = loop, .rpc = rpc};
+	*s = (struct vucd_server){.log = log, .loop = loop, .rpc = rpc, .monitors = monitors};
+	vucd_group_name(monitors, s->monitors_name, sizeof(s->monitors_name));
 	TAILQ_INIT(&s->clients);
 	rc = server_listen(s, path, err);
 	if (rc != 0) {

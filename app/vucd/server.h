@@ -3,30 +3,35 @@
 #define VUCD_SERVER_H
 
 /*
- * The management socket: one request a line, for root and the daemon's own user.
+ * The management socket: one request a line, for root and the daemon's own user, and, limited to
+ * what changes nothing, for monitors: the members of a group.
  *
  * A client's next line is looked at when the answer to the one before has gone, so a client holds
- * little memory however slow it is, and delays nobody else. Of too many clients, the one that has
- * been quiet for longest has to go.
+ * little memory however slow it is, and delays nobody else. Of too many clients of a kind, the one
+ * that has been quiet for longest has to go.
  */
 
 #include <vuc/error.h>
 
+#include "config.h"
 #include "log.h"
 #include "loop.h"
 #include "rpc.h"
 
-#define VUCD_MAX_CLIENTS 64
-#define VUCD_MAX_LINE    65536 /* bytes, without the newline */
+#define VUCD_MAX_CLIENTS  64
+#define VUCD_MAX_MONITORS 16    /* beside them */
+#define VUCD_MAX_LINE     65536 /* bytes, without the newline */
 
 struct vucd_server;
 
 /*
- * Listen at a path where nobody else does: a socket that is there already is replaced. What the
- * arguments point to outlives the server. Returns 0 or a negative errno, with err filled.
+ * Listen at a path where nobody else does: a socket that is there already is replaced. monitors is
+ * the group of monitors, VUCD_NO_ID: there are none. What the arguments point to outlives the
+ * server. Returns 0 or a negative errno, with err filled.
  */
-int vucd_server_create(struct vucd_loop *loop, const char *path, const struct vucd_rpc *rpc,
-	struct vucd_log *log, struct vucd_server **server, struct vuc_error *err);
+int vucd_server_create(struct vucd_loop *loop, const char *path, uint32_t monitors,
+	const struct vucd_rpc *rpc, struct vucd_log *log, struct vucd_server **server,
+	struct vuc_error *err);
 
 /* Close all connections, abandon their requests, and remove the socket. NULL does nothing. */
 void vucd_server_destroy(struct vucd_server *server);

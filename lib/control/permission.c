@@ -4,48 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-/* A kernel that does not tell them leaves the primary group. */
-static void
-user_ask_groups(int fd, struct control_user *user)
-{
-	socklen_t len = 0;
-	gid_t *groups;
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) == 0 || errno != ERANGE ||
-		len == 0)
-		return;
-	groups = malloc(len);
-	if (groups == NULL || getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) != 0) {
-		free(groups);
-		return;
-	}
-	user->groups = groups;
-	user->nr_groups = len / sizeof(*groups);
-}
-
-int
-control_user_of(int fd, struct control_user *user)
-{
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
-		return -errno;
-	*user = (struct control_user){.pid = cred.pid, .uid = cred.uid, .gid = cred.gid};
-	user_ask_groups(fd, user);
-	return 0;
-}
-
-void
-control_user_fini(struct control_user *user)
-{
-	free(user->groups);
-	user->groups = NULL;
-	user->nr_groups = 0;
-}
 
 static void *
 permission_copy_list(const void *list, size_t bytes)
@@ -81,29 +40,17 @@ control_permission_fini(struct control_permission *p)
 	*p = (struct control_permission){0};
 }
 
-static bool
-user_is_member(const struct control_user *user, gid_t group)
-{
-	if (user->gid == group)
-		return true;
-	for (size_t i = 0; i < user->nr_groups; i++) {
-		if (user->groups[i] == group)
-			return true;
-	}
-	return false;
-}
-
 bool
-control_may(const struct control_permission *p, const struct control_user *user)
+control_may(const struct control_permission *p, const struct vuc_peer *peer)
 {
-	if (user->uid == 0 || user->uid == geteuid())
+	if (peer->uid == 0 || peer->uid == geteuid())
 		return true;
 	for (unsigned int i = 0; i < p->nr_users; i++) {
-		if (p->users[i] == user->uid)
+		if (p->users[i] == peer->uid)
 			return true;
 	}
 	for (unsigned int i = 0; i < p->nr_groups; i++) {
-		if (user_is_member(user, p->groups[i]))
+		if (vuc_peer_is_member(peer, p->groups[i]))
 			return true;
 	}
 	return false;

@@ -34,7 +34,7 @@ vmm_alloc(struct vuc_control *c, int fd)
 	v->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	v->closers = vuc_closers_create();
 	v->closer = v->closers != NULL ? vuc_closer_create(v->closers, 1) : NULL;
-	if (v->wake_fd >= 0 && v->closer != NULL && control_user_of(fd, &v->user) == 0)
+	if (v->wake_fd >= 0 && v->closer != NULL && vuc_peer_of(fd, &v->user) == 0)
 		return v;
 	v->fd = -1;
 	vmm_free(v);
@@ -51,7 +51,7 @@ vmm_free(struct control_vmm *v)
 	vuc_closer_let_go(v->closer);
 	/* The control thread never closes a descriptor of a VMM itself. */
 	vuc_closers_destroy(v->closers, 0, v->control->closers);
-	control_user_fini(&v->user);
+	vuc_peer_fini(&v->user);
 	free(v);
 }
 

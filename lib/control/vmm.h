@@ -47,7 +47,7 @@ struct control_vmm {
 	pthread_t thread;
 	int fd;
 	int wake_fd; /* an eventfd: look at what is below */
-	struct control_user user;
+	struct vuc_peer user;
 	char exported[VUC_CONTROL_NAME_SIZE]; /* the device that it has connected to; "": it says
 						 which one it wants */
 	struct control_log_limit log_limit;

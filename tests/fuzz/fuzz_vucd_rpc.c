@@ -3,7 +3,7 @@
 /*
  * The input is a byte of flags and lines of JSON-RPC, for vucd's methods on a daemon that is made
  * up: two devices, one of them attached, and one poller. With LATER, methods that may take their
- * time end when all lines have been read, or never with ABANDON.
+ * time end when all lines have been read, or never with ABANDON. A MONITOR changes nothing.
  */
 
 #include <errno.h>
@@ -20,6 +20,7 @@
 
 #define LATER     0x1
 #define ABANDON   0x2
+#define MONITOR   0x4
 #define MAX_LINES 64
 
 /* ---- the daemon ---- */
@@ -37,6 +38,9 @@ static const struct vuc_control_device devices[] = {
 };
 
 #define NR_DEVICES (sizeof(devices) / sizeof(devices[0]))
+
+/* Who asks. */
+static struct vucd_rpc_caller who = {.text = "user 0, pid 1"};
 
 /* Changes that have not ended: each line is one at most. */
 static bool later;
@@ -106,6 +110,7 @@ vuc_poller_placement(const struct vuc_poller *poller)
 static void
 change(vucd_done_fn done, void *arg)
 {
+	REQUIRE(who.group == NULL);
 	if (later) {
 		pending[waiting].done = done;
 		pending[waiting++].arg = arg;
@@ -218,8 +223,8 @@ run_lines(const struct vucd_rpc *rpc, struct line lines[MAX_LINES], struct input
 		const uint8_t *end = memchr(in->data, '\n', in->size);
 		size_t len = end != NULL ? (size_t)(end - in->data) : in->size;
 
-		vucd_rpc_line(rpc, "user 0, pid 1", (const char *)in->data, len, take_answer,
-			&lines[n], &lines[n].request);
+		vucd_rpc_line(rpc, &who, (const char *)in->data, len, take_answer, &lines[n],
+			&lines[n].request);
 		REQUIRE((lines[n].request == NULL) == (lines[n].answers == 1));
 		n++;
 		in->data += len;
@@ -246,6 +251,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	vucd_log_init(&log, -1); /* to nowhere */
 	later = (flags & LATER) != 0;
+	who.group = (flags & MONITOR) != 0 ? "monitors" : NULL;
 	n = run_lines(&rpc, lines, &in);
 	for (unsigned int i = 0; i < n && (flags & ABANDON) != 0; i++) {
 		if (lines[i].answers == 0)

@@ -540,6 +540,100 @@ def test_other_user(fresh):
         assert f'management: connection of process {os.getpid()} refused: {why}\n' in fresh.err.decode()
 
 
+@contextlib.contextmanager
+def other_user(*groups):
+    """Be user 65534 for a while, in these groups and in no other one."""
+    before = os.getgroups()
+    os.setgroups(groups)
+    os.setegid(65534)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(before)
+
+
+MONITORS = 64321  # a group that has no name
+MAY_CALL = f'is not for members of the group {MONITORS}, which may call: ' \
+           'status, devices.list, stats.get'
+
+
+@pytest.fixture(name='monitored')
+def fixture_monitored(vucd):
+    daemon = vucd(f'monitor-group = {MONITORS}\ndirectory-mode = 0711\n')
+    os.chmod(daemon.folder.name, 0o711)
+    yield daemon
+    assert daemon.stop() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can become another user')
+@pytest.mark.parametrize('method,params', [
+    ('devices.add', {'name': 'a', 'socket': '/s'}), ('devices.remove', {'name': 'd0'}),
+    ('devices.remove', {'no': 'such'}), ('vmms.list', {}), ('vmms.detach', {'device': 'd0'}),
+    ('reload', {}), ('log.set_level', {'level': 'debug'})])
+def test_monitor_refused(monitored, method, params):
+    """A monitor may call nothing else: neither alone nor in a batch nor without an answer."""
+    monitored.do('devices.add', 'd0', '/no/such')
+    before = monitored.do('devices.list')
+    refused = error(FAILED, f'{method} {MAY_CALL}', errno='EACCES')
+    with other_user(MONITORS):
+        client = Client(monitored)
+    with contextlib.closing(client):
+        request = call(method, **params)
+        client.say(request, [X, request], {key: request[key] for key in request if key != 'id'}, X)
+        assert client.hear() == refused
+        assert client.hear() == [NO_X, refused]
+        assert client.hear() == NO_X
+    after = monitored.do('devices.list')
+    assert [device['name'] for device in after['devices']] == \
+        [device['name'] for device in before['devices']] == ['d0']
+    assert monitored.do('status')['log_level'] == 'notice'
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can become another user')
+def test_monitor(monitored):
+    """It gets what root gets, whichever of its groups it is, and others still get nothing."""
+    monitored.do('devices.add', 'd0', '/no/such')
+    with other_user(65534, MONITORS):
+        client = Client(monitored)
+    with contextlib.closing(client):
+        for method in ('status', 'devices.list', 'stats.get'):
+            client.say(call(method))
+            assert client.hear()['result'].keys() == monitored.do(method).keys()
+    status = os.stat(monitored.management)
+    assert (status.st_mode & 0o777, status.st_gid) == (0o660, MONITORS)
+    os.chmod(monitored.management, 0o666)
+    with other_user(65533):
+        client = Client(monitored)
+    with contextlib.closing(client):
+        assert client.hear() == error(
+            FAILED, f"user 65534 is neither root nor the daemon's user, 0, nor in group {MONITORS}",
+            None, errno='EACCES')
+        assert client.is_over()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can become another user')
+def test_many_monitors(monitored):
+    """They are in each other's way only."""
+    with contextlib.ExitStack() as stack:
+        operators = [stack.enter_context(contextlib.closing(Client(monitored))) for _ in range(64)]
+        for client in operators:
+            client.say(X)
+        assert all(client.hear() == NO_X for client in operators)
+        with other_user(MONITORS):
+            monitors = [stack.enter_context(contextlib.closing(Client(monitored)))
+                        for _ in range(20)]
+        for client in monitors[4:]:
+            client.say(X)
+        assert all(client.is_over() for client in monitors[:4])
+        assert all(client.hear() == NO_X for client in monitors[4:])
+        for client in operators:
+            client.say(X)
+        assert all(client.hear() == NO_X for client in operators)
+
+
 def test_no_descriptors(fresh):
     """Without descriptors for one more, it is told so."""
     rig.eventually(fresh.is_quiet)

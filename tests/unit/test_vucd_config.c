@@ -514,6 +514,23 @@ test_machine(void)
 			"4: warning: [device d] socket = /dev/null/s: there is no folder "
 			"/dev/null\n",
 			0},
+		{"[poller p]\nidle = sleep\n[vucd]\nmonitor-group = 64321\n",
+			"4: warning: [vucd] monitor-group = 64321: its members cannot search the "
+			"directory, whose mode is 0700; for instance directory-mode = 0711 allows "
+			"it\n",
+			0},
+		{"[poller p]\nidle = sleep\n[vucd]\nmonitor-group = 64321\ngroup = 64320\n"
+		 "directory-mode = 0750\n",
+			"4: warning: [vucd] monitor-group = 64321: its members cannot search the "
+			"directory, whose mode is 0750; for instance directory-mode = 0711 allows "
+			"it\n",
+			0},
+		{"[poller p]\nidle = sleep\n[vucd]\nmonitor-group = 64321\ngroup = 64321\n"
+		 "directory-mode = 0750\n",
+			"", 0},
+		{"[poller p]\nidle = sleep\n[vucd]\nmonitor-group = 64321\n"
+		 "directory-mode = 0711\n",
+			"", 0},
 	};
 
 	setenv("RUNTIME_DIRECTORY", "/v", 1);
