@@ -63,6 +63,7 @@ struct vucd_poller_config {
 	uint32_t idle; /* enum vuc_idle */
 	uint32_t idle_loops;
 	uint32_t transport; /* its word in the table; 0: the best there is */
+	uint32_t latency;   /* a switch */
 };
 
 struct vucd_ids {

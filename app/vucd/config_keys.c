@@ -103,6 +103,8 @@ static const struct vucd_key poller_keys[] = {
 	{"transport", VUCD_NUMBER, POLLER(transport),
 		WORDS({"auto", 0}, {"uring", 1}, {"posix", 2}), .fallback = "auto",
 		.help = "how the poller accesses sockets; auto: io_uring if the kernel allows it"},
+	{"latency", VUCD_SWITCH, POLLER(latency), WORDS({"on", 1}, {"off", 0}), .fallback = "off",
+		.help = "measure the latency of each request, for statistics"},
 };
 
 /* Params of devices.add, too, in this order. */

@@ -46,6 +46,7 @@ enum field_type {
 	NUMBER_64,
 	STATE,
 	PLANE,
+	LATENCY,
 };
 
 /* Which replies have a field. */
@@ -87,7 +88,41 @@ static const struct field {
 	{"outage_last_ms", NUMBER_64, FIELD(outage_last_ms), STATS},
 	{"held_reads", NUMBER_64, FIELD(held_reads), STATS},
 	{"dropped_writes", NUMBER_64, FIELD(dropped_writes), STATS},
+	{"read_bytes", NUMBER_64, FIELD(read_bytes), STATS},
+	{"written_bytes", NUMBER_64, FIELD(written_bytes), STATS},
+	{"latency", LATENCY, FIELD(latency), STATS},
 };
+
+static void
+add_numbers(struct app_json *json, struct json_object *obj, const char *name,
+	const uint64_t *numbers, size_t nr)
+{
+	struct json_object *array = app_json_array(json, obj, name);
+	size_t i;
+
+	for (i = 0; i < nr; i++)
+		app_json_number(json, array, NULL, numbers[i]);
+}
+
+/* null if they were never measured. */
+static void
+add_latency(struct app_json *json, struct json_object *obj, const char *name,
+	const struct vuc_latency_histogram *latency)
+{
+	uint64_t count = 0;
+	size_t i;
+
+	for (i = 0; i <= VUC_LATENCY_BOUNDS; i++)
+		count += latency->counts[i];
+	if (!latency->on && count == 0) {
+		app_json_null(json, obj, name);
+		return;
+	}
+	obj = app_json_object(json, obj, name);
+	app_json_number(json, obj, "sum_us", latency->sum_us);
+	add_numbers(json, obj, "bounds_ns", latency->bounds_ns, VUC_LATENCY_BOUNDS);
+	add_numbers(json, obj, "counts", latency->counts, VUC_LATENCY_BOUNDS + 1);
+}
 
 static void
 add_field(struct app_json *json, struct json_object *obj, const struct field *field,
@@ -113,6 +148,9 @@ add_field(struct app_json *json, struct json_object *obj, const struct field *fi
 	case PLANE:
 		app_json_text(json, obj, field->name,
 			*(const bool *)value ? "vfio-user" : "shared-memory");
+		break;
+	case LATENCY:
+		add_latency(json, obj, field->name, value);
 		break;
 	}
 }
@@ -250,10 +288,9 @@ static void
 list_poller_stats(struct list *list, const struct vucd_poller *poller)
 {
 	struct app_json *json = list->json;
-	struct json_object *obj = app_json_object(json, list->array, NULL), *sizes;
+	struct json_object *obj = app_json_object(json, list->array, NULL);
 	struct vuc_poller_stats stats;
 	int cpu = vuc_poller_cpu(poller->poller);
-	size_t i;
 
 	vuc_poller_get_stats(poller->poller, &stats);
 	app_json_text(json, obj, "name", vuc_poller_name(poller->poller));
@@ -267,9 +304,7 @@ list_poller_stats(struct list *list, const struct vucd_poller *poller)
 	app_json_text(json, obj, "placement", vuc_poller_placement(poller->poller));
 	add_counters(json, obj, vuc_poller_counters, &stats);
 	add_counters(json, obj, vuc_access_counters, &stats.accesses);
-	sizes = app_json_array(json, obj, "burst_sizes");
-	for (i = 0; i < VUC_BURST_SIZES; i++)
-		app_json_number(json, sizes, NULL, stats.accesses.burst_sizes[i]);
+	add_numbers(json, obj, "burst_sizes", stats.accesses.burst_sizes, VUC_BURST_SIZES);
 }
 
 static void

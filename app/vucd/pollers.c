@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <vuc/poll_group.h>
+#include <vuc/stats.h>
 
 /* On the poller's thread, to whom the poll group belongs. */
 static int
@@ -44,6 +45,7 @@ poller_start(struct vucd_poller *poller, const struct vucd_poller_config *config
 		return rc;
 	}
 	poller->idle = opts.idle;
+	vuc_poller_set_latency(poller->poller, config->latency != 0);
 	return vuc_poller_call(poller->poller, learn_transport, poller);
 }
 

@@ -23,6 +23,7 @@
 #include <vuc/error.h>
 #include <vuc/log.h>
 #include <vuc/poller.h>
+#include <vuc/stats.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -324,6 +325,9 @@ struct vuc_control_device {
 	uint64_t dropped_writes; /**< writes that were dropped because the server was away */
 	char export_path[108];   /**< socket for VMMs that are vfio-user clients; "": none */
 	bool vmm_exported;       /**< the attached VMM has connected to it */
+	uint64_t read_bytes;     /**< bytes read */
+	uint64_t written_bytes;  /**< bytes sent to the server by both kinds of writes */
+	struct vuc_latency_histogram latency; /**< see vuc_poller_set_latency() */
 };
 
 /** Called for a device; the struct is valid during the call. */

@@ -64,6 +64,18 @@ struct vuc_latency {
 	uint64_t max_ns;  /**< maximum, exact */
 };
 
+#define VUC_LATENCY_BOUNDS 22 /**< 1, 2.5 and 5 times each power of ten, from 1 µs to 10 s */
+
+/** The latencies of a device as a histogram; see struct vuc_latency. */
+struct vuc_latency_histogram {
+	bool on;                                /**< they are being measured now */
+	uint64_t sum_us;                        /**< sum of all, in microseconds */
+	uint64_t bounds_ns[VUC_LATENCY_BOUNDS]; /**< bounds of the counts, ascending */
+	/** Number of latencies of at most bounds_ns[n], and more than the bound before; the last:
+	 * of those above all bounds. One that is up to 1/16 below a bound may be counted above. */
+	uint64_t counts[VUC_LATENCY_BOUNDS + 1];
+};
+
 /** Counters of a device since it was opened; for a control plane, since it was added, including all
  * its connections. */
 struct vuc_device_stats {

@@ -95,6 +95,9 @@ list_look_at_counters(const struct control_device *d, struct vuc_control_device 
 	to->outage_last_ms = stats.outage_last_ms;
 	to->held_reads = stats.accesses.held_reads;
 	to->dropped_writes = stats.accesses.dropped_writes;
+	to->read_bytes = stats.accesses.read_bytes;
+	to->written_bytes = stats.accesses.written_bytes;
+	vuc_poller_account_latency(d->poller, d->account, &to->latency);
 }
 
 static void

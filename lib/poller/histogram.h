@@ -17,6 +17,7 @@
 
 struct histogram {
 	_Atomic uint64_t max;
+	_Atomic uint64_t sum;
 	_Atomic uint64_t buckets[HISTOGRAM_BUCKETS];
 };
 
@@ -31,8 +32,12 @@ static inline void
 histogram_add(struct histogram *h, uint64_t ticks)
 {
 	stats_add(&h->buckets[histogram_bucket(ticks)], 1);
+	stats_add(&h->sum, ticks);
 	if (ticks > stats_get(&h->max))
 		atomic_store_explicit(&h->max, ticks, memory_order_relaxed);
 }
+
+/* Read it with the bounds of all histograms, of a counter of hz ticks a second. */
+void vuc_histogram_read(const struct histogram *h, uint64_t hz, struct vuc_latency_histogram *to);
 
 #endif /* VUC_POLLER_HISTOGRAM_H */

@@ -71,6 +71,37 @@ read_latency(const struct histogram *h, struct vuc_latency *latency)
 }
 
 static uint64_t
+ticks_of_ns(uint64_t ns, uint64_t hz)
+{
+	const uint64_t second = 1000000000;
+
+	return ns / second * hz + ns % second * hz / second;
+}
+
+void
+vuc_histogram_read(const struct histogram *h, uint64_t hz, struct vuc_latency_histogram *to)
+{
+	static const uint64_t steps[] = {1000, 2500, 5000};
+	uint64_t sum = stats_get(&h->sum), power = 1;
+	unsigned int bound = 0, i;
+
+	*to = (struct vuc_latency_histogram){
+		.sum_us = sum / hz * 1000000 + sum % hz * 1000000 / hz,
+	};
+	for (i = 0; i < VUC_LATENCY_BOUNDS; i++) {
+		to->bounds_ns[i] = steps[i % 3] * power;
+		power *= i % 3 == 2 ? 10 : 1;
+	}
+	for (i = 0; i < HISTOGRAM_BUCKETS; i++) {
+		uint64_t last = vuc_bucket_last(i, HISTOGRAM_BITS);
+
+		while (bound < VUC_LATENCY_BOUNDS && last > ticks_of_ns(to->bounds_ns[bound], hz))
+			bound++;
+		to->counts[bound] += stats_get(&h->buckets[i]);
+	}
+}
+
+static uint64_t
 silent_for(const struct poller_device *d)
 {
 	uint64_t since_ms = stats_get(&d->silent_ms);
@@ -177,6 +208,16 @@ vuc_poller_account_stats(
 	vuc_registry_lock();
 	vuc_stats_read_account(p, account, stats);
 	vuc_registry_unlock();
+}
+
+void
+vuc_poller_account_latency(struct vuc_poller *p, const struct poller_account *account,
+	struct vuc_latency_histogram *latency)
+{
+	vuc_registry_lock();
+	vuc_histogram_read(&account->latency, vuc_eal_tick_hz(), latency);
+	vuc_registry_unlock();
+	latency->on = atomic_load_explicit(&p->times, memory_order_relaxed);
 }
 
 VUC_EXPORT void

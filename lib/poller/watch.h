@@ -56,6 +56,9 @@ int vuc_poller_close_start(
 void vuc_poller_account_stats(
 	struct vuc_poller *p, const struct poller_account *account, struct vuc_device_stats *stats);
 
+void vuc_poller_account_latency(struct vuc_poller *p, const struct poller_account *account,
+	struct vuc_latency_histogram *latency);
+
 /* The NUMA node of the poller's CPU, or -1. */
 int vuc_poller_node(const struct vuc_poller *p);
 

@@ -330,9 +330,11 @@ def test_stats(refdev, fresh, vmm):
     disk, net = stats['devices']
     assert list(disk) == ['name', 'state', 'generation', 'queues', 'dma_maps', 'reads', 'writes',
                           'posted', 'errors', 'timeouts', 'attaches', 'outages', 'outage_ms',
-                          'outage_last_ms', 'held_reads', 'dropped_writes']
+                          'outage_last_ms', 'held_reads', 'dropped_writes', 'read_bytes',
+                          'written_bytes', 'latency']
     assert (disk['name'], disk['state'], disk['queues'], disk['reads'], disk['attaches']) == \
         ('disk0', 'attached', 1, 1, 1)
+    assert (disk['read_bytes'], disk['written_bytes'], disk['latency']) == (4, 0, None)
     assert (net['name'], net['state'], net['reads']) == ('net0', 'away', 0)
     poller, = stats['pollers']
     assert list(poller) == [
@@ -349,6 +351,26 @@ def test_stats(refdev, fresh, vmm):
     assert ([row['name'] for row in one['devices']], one['pollers']) == (['net0'], [])
     one = fresh.do('stats.get', poller='io0')
     assert (one['devices'], [row['name'] for row in one['pollers']]) == ([], ['io0'])
+
+
+def test_latency(refdev, vucd, vmm):
+    """What is measured is in the histogram, of which a poller without latency has none."""
+    server, other = refdev(), refdev()
+    daemon = vucd(f'[poller io1]\ncpu = none\nidle = sleep\nlatency = on\n'
+                  f'[device d0]\nsocket = {server.socket}\npoller = io1\n'
+                  f'[device d1]\nsocket = {other.socket}\npoller = io0\n')
+    assert daemon.do('stats.get', 'd0')['devices'][0]['latency']['counts'] == [0] * 23
+    client = vmm(daemon, 'd0')
+    assert client.do('queue') == '0 '
+    for _ in range(5):
+        assert client.do('read') == '0 '
+    latency = daemon.do('stats.get', 'd0')['devices'][0]['latency']
+    assert sum(latency['counts']) == 5 and latency['sum_us'] > 0
+    assert latency['bounds_ns'] == [step * 10 ** power for power in range(8)
+                                    for step in (1000, 2500, 5000)][:22]
+    assert daemon.do('stats.get', 'd1')['devices'][0]['latency'] is None
+    client.detach()
+    assert daemon.stop() == 0
 
 
 def test_add(fresh):

@@ -49,10 +49,63 @@ test_add(void)
 	CU_ASSERT_EQUAL(stats_get(&h.buckets[histogram_bucket(5000)]), 1);
 }
 
+/* With the bounds of all, at a counter of a gigahertz: one tick is a nanosecond. */
+static void
+test_read(void)
+{
+	static const uint64_t ticks[] = {
+		1, 900, 1200, 4500, 9000, 9400000000, 20000000000, UINT64_C(1) << HISTOGRAM_POWERS};
+	/* Of the bounds 1, 2.5, 5, 10 µs; 10 s and none. */
+	static const struct {
+		unsigned int bound;
+		uint64_t count;
+	} rows[] = {{0, 2}, {1, 1}, {2, 1}, {3, 1}, {21, 1}, {22, 2}};
+	static struct histogram h;
+	struct vuc_latency_histogram read;
+	uint64_t sum = 0, all = 0;
+
+	for (size_t i = 0; i < sizeof(ticks) / sizeof(ticks[0]); i++) {
+		histogram_add(&h, ticks[i]);
+		sum += ticks[i];
+	}
+	vuc_histogram_read(&h, 1000000000, &read);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		vuc_tap_row("bound %u", rows[i].bound);
+		CU_ASSERT_EQUAL(read.counts[rows[i].bound], rows[i].count);
+	}
+	for (unsigned int i = 0; i <= VUC_LATENCY_BOUNDS; i++)
+		all += read.counts[i];
+	CU_ASSERT_EQUAL(all, sizeof(ticks) / sizeof(ticks[0]));
+	CU_ASSERT_EQUAL(read.sum_us, sum / 1000);
+	CU_ASSERT_EQUAL(read.bounds_ns[0], 1000);
+	CU_ASSERT_EQUAL(read.bounds_ns[1], 2500);
+	CU_ASSERT_EQUAL(read.bounds_ns[VUC_LATENCY_BOUNDS - 1], 10000000000);
+}
+
+/* A latency is never counted below its bound, and above it only if it is up to 1/16 below. */
+static void
+test_read_near_bounds(void)
+{
+	for (uint64_t ticks = 3000; ticks < 40000; ticks += 7) {
+		struct histogram h = {0};
+		struct vuc_latency_histogram read;
+		unsigned int i = 0;
+
+		histogram_add(&h, ticks);
+		vuc_histogram_read(&h, 2999999999, &read);
+		while (read.counts[i] == 0)
+			i++;
+		CU_ASSERT_TRUE_FATAL(ticks / 3 <= read.bounds_ns[i]);
+		CU_ASSERT_TRUE_FATAL(i == 0 || ticks / 3 + ticks / 48 + 1 >= read.bounds_ns[i - 1]);
+	}
+}
+
 static CU_TestInfo tests[] = {
 	{"buckets", test_buckets},
 	{"the longest", test_longest},
 	{"add", test_add},
+	{"reading", test_read},
+	{"reading near a bound", test_read_near_bounds},
 	CU_TEST_INFO_NULL,
 };
 
