@@ -12,6 +12,10 @@
 
 #define STANDARD_CONFIG 256u /* bytes of config space that a record has */
 
+/* Where extended capabilities begin; all of the list is zero if there are none. */
+#define EXTENDED_CONFIG     256u
+#define EXTENDED_CONFIG_END (EXTENDED_CONFIG + 4)
+
 static struct front_access_slot *
 slot_take(struct front_accesses *a, const struct front_request *r)
 {
@@ -81,6 +85,28 @@ slot_answer(struct front_accesses *a, struct front_access_slot *slot, int status
 	slot_free(a, slot);
 }
 
+/* Whether a part of an access, from an offset on, asks whether there are extended capabilities, and
+ * for more of them. */
+static bool
+slot_asks_for_extended(const struct front_access_slot *slot, uint64_t offset, uint32_t count)
+{
+	return !slot->write && slot->region == VFIO_PCI_CONFIG_REGION_INDEX &&
+		slot->offset <= EXTENDED_CONFIG && offset < EXTENDED_CONFIG_END &&
+		offset + count > EXTENDED_CONFIG_END;
+}
+
+/* 959 registers are not read one by one if the first one says that there is nothing: QEMU reads all
+ * of them at once, stands still meanwhile, and some servers take a millisecond for each. */
+static bool
+slot_has_no_extended(const struct front_access_slot *slot, uint64_t end)
+{
+	static const uint8_t none[EXTENDED_CONFIG_END - EXTENDED_CONFIG];
+
+	return !slot->write && slot->region == VFIO_PCI_CONFIG_REGION_INDEX &&
+		slot->offset <= EXTENDED_CONFIG && end == EXTENDED_CONFIG_END &&
+		memcmp(slot->data + (EXTENDED_CONFIG - slot->offset), none, sizeof(none)) == 0;
+}
+
 /* A write is complete when PCI's would be: it is posted where the device posts. */
 static int
 slot_submit(struct front_accesses *a, struct front_access_slot *slot)
@@ -96,6 +122,8 @@ slot_submit(struct front_accesses *a, struct front_access_slot *slot)
 	};
 	int rc;
 
+	if (slot_asks_for_extended(slot, request.offset, request.count))
+		request.count = (uint32_t)(EXTENDED_CONFIG_END - request.offset);
 	if (request.count > vuc_queue_max_data(a->queue))
 		request.count = vuc_queue_max_data(a->queue);
 	slot->part = request.count;
@@ -181,6 +209,7 @@ void
 front_accesses_take(struct front_accesses *a, const struct vuc_queue_result *result)
 {
 	struct front_access_slot *slot = result->arg;
+	const struct front_piece *piece = &slot->pieces[slot->piece];
 
 	a->nr_busy--;
 	if (result->status != 0) {
@@ -190,7 +219,11 @@ front_accesses_take(struct front_accesses *a, const struct vuc_queue_result *res
 		return;
 	}
 	slot->done += slot->part;
-	if (slot->done == slot->pieces[slot->piece].count) {
+	if (slot_has_no_extended(slot, piece->offset + slot->done)) {
+		memset(slot->data + piece->at + slot->done, 0, piece->count - slot->done);
+		slot->done = piece->count;
+	}
+	if (slot->done == piece->count) {
 		slot->piece++;
 		slot->done = 0;
 	}

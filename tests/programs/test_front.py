@@ -8,6 +8,7 @@ import struct
 
 import pytest
 import vfio_client as vfio
+from fake_device import FakeDevice
 from front_client import HIGH_RAM, RAM_SIZE, Alioth, CloudHypervisor
 from front_qemu import Qemu, TimedOut
 from vfio_client import (BAR0, BAR2, BAR4, BY_FILE, BY_MMAP, CONFIG, DONE, EFAULT, EIO, ERR, INTX,
@@ -79,6 +80,23 @@ def test_configuration_space(front, kind):
         vmm.set(CONFIG, register, 4, 0xe0000000)
         assert vmm.get(CONFIG, register, 4) == 0xe0000000 | kind_bits
     assert len(vmm.read(CONFIG, 0, 4096)) == 4096
+
+
+@pytest.mark.parametrize('listed', [True, False])
+def test_extended_capabilities(vucd, folder, listed):
+    """Where there are none, only the first register of them is read: a server that takes a millisecond
+    for each would stop the VM for a second."""
+    with FakeDevice() as device:
+        if not listed:
+            device.config[0x100:] = bytes(4096 - 0x100)
+            device.readable = 0x104
+        daemon = vucd(f'[device d0]\nsocket = {device.socket}\nreset = never\nexport = {folder}/d0\n')
+        daemon.await_state('d0', 'free')
+        vmm = Qemu(f'{folder}/d0')
+        vmm.negotiate()
+        for offset in (0x40, 0xfe, 0x100):
+            assert vmm.read(CONFIG, offset, 4096 - offset) == device.config[offset:]
+        vmm.close()
 
 
 @VMMS
