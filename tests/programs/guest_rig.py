@@ -216,9 +216,9 @@ class Guest(rig.Process):
 
     def await_rounds(self):
         """Wait until each of its threads has written and verified twice from now on. Returns the
-        longest pause meanwhile, in milliseconds."""
+        longest pause since the last report, in milliseconds."""
         before = self.tell('report')
-        longest = 0
+        longest = before['longest_ms']
 
         def has_gone_on():
             nonlocal longest

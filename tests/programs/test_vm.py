@@ -3,6 +3,7 @@
 
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -13,7 +14,10 @@ from outage_rig import FAST, Server
 
 DISK = 64 << 20
 KILLS = 10
+SPDK_KILLS = 20
 AWAY_S = 7  # longer than vucd's hold-ms, and than two of the guest's I/O timeouts
+LONG_AWAY_S = int(os.environ.get('VUC_TEST_AWAY_S', '60'))
+IO_TIMEOUT_MAX = 4294967295  # what clouds recommend
 
 
 @pytest.fixture(name='programs', scope='module')
@@ -34,10 +38,10 @@ def fixture_server():
 
 
 @pytest.fixture(name='export')
-def fixture_export(vucd, folder):
+def fixture_export(vucd):
     """Give a server's device to a vucd, with more configuration. Returns its socket for VMMs."""
     def start(target, more=''):
-        path = f'{folder}/export'
+        path = f'{target.folder.name}/export'
         daemon = vucd(f'[device nvme0]\nsocket = {target.socket}\nexport = {path}\n{FAST}{more}')
         daemon.await_state('nvme0', 'free')
         return path
@@ -171,6 +175,50 @@ def test_killed(guest, server, export, filesystem, folder, doorbells):
           f' {report}')
 
 
+def test_io_timeouts(guest, server, export, filesystem, folder):
+    """Neither Linux's default timeout nor the longest one delays the reset, and neither guest loses a
+    disk whose server is away for long. Both wait for that at once."""
+    os.mkdir(f'{folder}/bars')
+    with open(f'{folder}/other', 'wb') as file:
+        file.truncate(DISK)
+    rows = [([f'--device=nvme:{filesystem}', f'--bar-file={folder}/bars'], '', '', '/mnt/file'),
+            ([f'--device=nvme:{folder}/other'], 'map = none\n',
+             f'nvme_core.io_timeout={IO_TIMEOUT_MAX}', '/dev/nvme0n1')]
+    targets = [server(*options) for options, _, _, _ in rows]
+    vms = [guest(export(target, more), kernel=kernel)
+           for target, (_, more, kernel, _) in zip(targets, rows)]
+    for vm, timeout, (_, _, _, path) in zip(vms, (30, IO_TIMEOUT_MAX), rows):
+        vm.await_disk()
+        assert int(vm.ok('cat /sys/module/nvme_core/parameters/io_timeout')) == timeout
+        if path.startswith('/mnt'):
+            vm.ok('mount -t ext4 /dev/nvme0n1 /mnt')
+        vm.begin(path)
+        vm.await_rounds()
+    pauses = []
+    for _ in range(2):
+        for target, (options, _, _, _), vm in zip(targets, rows, vms):
+            target.restart(*options)
+            pauses.append(vm.await_rounds())
+            vm.await_disk()
+    for vm in vms:
+        assert vm.console().count('controller due to persistent internal error') == 2
+    for target in targets:
+        target.kill()
+    time.sleep(LONG_AWAY_S)
+    for target, (options, _, _, _) in zip(targets, rows):
+        target.start(*options)
+    for vm in vms:
+        pauses.append(vm.await_rounds())
+        vm.await_disk()
+        report = vm.tell('stop')
+        vm.end()
+        print('#', report)
+    vms[0].ok('umount /mnt')
+    for vm in vms:
+        vm.power_off()
+    print(f'# the longest pauses were {pauses} ms; the servers were away for {LONG_AWAY_S} s in the end')
+
+
 def test_stopped(guest, server, export, disk):
     """QEMU's connection outlives a server that is stopped for longer than QEMU waits for a reply,
     though the guest reads a register meanwhile."""
@@ -204,3 +252,30 @@ def test_away_at_start(guest, server, export, disk):
     vm.await_disk()
     has_worked(vm, '/dev/nvme0n1')
     vm.power_off()
+
+
+def test_spdk(guest, vucd, folder):
+    """The same with SPDK's target, whose file of doorbells is vucd's."""
+    path, restart = os.environ.get('VUC_SPDK_NVMF_SOCKET'), os.environ.get('VUC_SPDK_RESTART')
+    if not path or not restart:
+        pytest.skip("VUC_SPDK_NVMF_SOCKET and VUC_SPDK_RESTART do not name SPDK's target and a "
+                    'command that restarts it')
+    daemon = vucd(f'[device nvme0]\nsocket = {path}\nkeep-bar0 = on\nexport = {folder}/export\n{FAST}')
+    subprocess.run(restart, shell=True, check=True, stdout=subprocess.DEVNULL)
+    daemon.await_state('nvme0', 'free')
+    vm = guest(f'{folder}/export')
+    vm.await_disk()
+    vm.begin('/dev/nvme0n1')
+    vm.await_rounds()
+    away, pauses = [], []
+    for _ in range(SPDK_KILLS):
+        killed = time.monotonic()
+        subprocess.run(restart, shell=True, check=True, stdout=subprocess.DEVNULL)
+        away.append(int(1000 * (time.monotonic() - killed)))
+        pauses.append(vm.await_rounds())
+        vm.await_disk()
+    report = vm.tell('stop')
+    vm.end()
+    vm.power_off()
+    print(f'# {SPDK_KILLS} kills; the target was away for {away} ms, the longest pauses were '
+          f'{pauses} ms; {report}')
