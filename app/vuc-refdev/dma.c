@@ -14,6 +14,7 @@
 
 #include "device.h"
 #include "fds.h"
+#include "memfd.h"
 
 #define ACCESS_FLAGS (VFIO_USER_F_DMA_REGION_READ | VFIO_USER_F_DMA_REGION_WRITE)
 #define FD_FLAGS     (VFIO_USER_F_DMA_REGION_MMAP | VFIO_USER_F_DMA_REGION_FILE_IO)
@@ -307,20 +308,22 @@ copy_by_file(const struct refdev_memory *buffer, const struct piece *piece)
 		piece->map->offset + piece->offset, piece->write);
 }
 
-/* The whole mapping, whatever the piece: its bounds suit the page size of the file. */
+/* In whole pages of the file, which may be huge. */
 static int
 copy_by_mmap(const struct refdev_memory *buffer, const struct piece *piece)
 {
-	const struct refdev_dma_map *map = piece->map;
 	int prot = piece->write ? PROT_READ | PROT_WRITE : PROT_READ;
-	uint8_t *bytes;
+	uint64_t start = piece->map->offset + piece->offset;
+	uint64_t last_of_page = vuc_memfd_page_size(piece->map->fd) - 1;
+	uint64_t skip = start & last_of_page;
+	uint64_t size = (skip + piece->len + last_of_page) & ~last_of_page;
+	uint8_t *bytes = mmap(NULL, size, prot, MAP_SHARED, piece->map->fd, (off_t)(start - skip));
 	int rc;
 
-	bytes = mmap(NULL, map->size, prot, MAP_SHARED, map->fd, (off_t)map->offset);
 	if (bytes == MAP_FAILED)
 		return -errno;
-	rc = move_all(buffer->fd, bytes + piece->offset, piece->len, piece->at, !piece->write);
-	munmap(bytes, map->size);
+	rc = move_all(buffer->fd, bytes + skip, piece->len, piece->at, !piece->write);
+	munmap(bytes, size);
 	return rc;
 }
 

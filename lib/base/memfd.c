@@ -3,7 +3,10 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#include <linux/magic.h>
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008u /* Linux 6.3 */
@@ -33,4 +36,14 @@ vuc_memfd_create(const char *name, uint64_t size, int seals)
 		return fd;
 	close(fd);
 	return rc;
+}
+
+uint64_t
+vuc_memfd_page_size(int fd)
+{
+	struct statfs fs;
+
+	if (fcntl(fd, F_GET_SEALS) >= 0 && fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC)
+		return (uint64_t)fs.f_bsize;
+	return (uint64_t)sysconf(_SC_PAGESIZE);
 }

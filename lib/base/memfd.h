@@ -15,4 +15,11 @@ int vuc_memfd_create(const char *name, uint64_t size, int seals);
 /* Add seals. Returns 0 or a negative errno. */
 int vuc_memfd_seal(int fd, int seals);
 
+/*
+ * The unit in which a file can be mapped: huge pages of a memfd or hugetlbfs, else the page size.
+ * Only memory, which knows seals, is asked: the file system of any other file may be a process of
+ * somebody else (FUSE), and would be waited for.
+ */
+uint64_t vuc_memfd_page_size(int fd);
+
 #endif /* VUC_BASE_MEMFD_H */

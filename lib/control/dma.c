@@ -7,15 +7,13 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
-
-#include <linux/magic.h>
 
 #include <vuc/dma.h>
 
 #include "error.h"
 #include "fds.h"
+#include "memfd.h"
 #include "source.h"
 #include "vmm.h"
 
@@ -119,17 +117,6 @@ dma_refuse(struct batch *b, const struct vuc_shm_dma_entry *e, int status, const
 		e->iova, e->size, why);
 }
 
-/* The pages in which it can be mapped. */
-static uint64_t
-dma_page_of(int fd)
-{
-	struct statfs fs;
-
-	if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC)
-		return (uint64_t)fs.f_bsize;
-	return (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 /*
  * Memory, and nothing else: only that of memfd, tmpfs and hugetlbfs knows seals. A file of any
  * other file system may be slow, or be served by the VMM itself (FUSE), and could block the daemon
@@ -178,7 +165,7 @@ dma_prepare_mapping(struct batch *b, uint32_t i)
 		return rc;
 	if (e->size == 0)
 		return dma_refuse(b, e, -EINVAL, "empty");
-	rc = dma_maps_add(&b->v->maps, e, fd, dma_page_of(fd), &b->addrs[i]);
+	rc = dma_maps_add(&b->v->maps, e, fd, vuc_memfd_page_size(fd), &b->addrs[i]);
 	/* The server has the file; it need not ask for what is in it. */
 	if (b->shared)
 		return 0;

@@ -8,13 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
-
-#include <linux/magic.h>
 
 #include "error.h"
 #include "internal.h"
+#include "memfd.h"
 #include "msix.h"
 #include "recorded.h"
 #include "vfio_user.h"
@@ -118,26 +116,7 @@ area_refuse(const struct finder *m, const struct vuc_region_area *area, int rc, 
 	return device_area_refuse(m->region->index, &refused, rc, why, m->err);
 }
 
-/*
- * The unit in which a file can be mapped. Only memory knows seals, huge pages included. Any other
- * file system is not asked: the server itself may be behind it (FUSE), and would be waited for.
- */
-static int
-file_page_size(int fd, uint64_t *size)
-{
-	struct statfs fs;
-
-	*size = (uint64_t)sysconf(_SC_PAGESIZE);
-	if (fcntl(fd, F_GET_SEALS) < 0)
-		return errno == EBADF ? -EBADF : 0;
-	if (fstatfs(fd, &fs) != 0)
-		return -errno;
-	if (fs.f_type == HUGETLBFS_MAGIC)
-		*size = (uint64_t)fs.f_bsize;
-	return 0;
-}
-
-/* As the kernel knows it, for the same reason. */
+/* As the kernel knows it: the file system of the file may be the server itself (FUSE). */
 static int
 file_size(int fd, uint64_t *size)
 {
@@ -156,10 +135,9 @@ area_check(const struct finder *m, const struct vuc_region_area *area, int fd, u
 {
 	uint64_t start = m->region->offset + area->offset;
 	uint64_t file = 0;
-	int rc = file_page_size(fd, page);
+	int rc = file_size(fd, &file);
 
-	if (rc == 0)
-		rc = file_size(fd, &file);
+	*page = vuc_memfd_page_size(fd);
 	if (rc != 0)
 		return area_refuse(m, area, rc, strerror(-rc));
 	if (((area->offset | start | area->size) & (*page - 1)) != 0)

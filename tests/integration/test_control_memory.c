@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <linux/memfd.h>
 #include <linux/userfaultfd.h>
 
 #include "refdev_regs.h"
@@ -121,6 +122,99 @@ test_holes(void)
 		}
 		memory_end(fd);
 	}
+}
+
+#define HUGE_PAGE (2 * MIB)
+
+/* So many huge pages of 2 MiB, allocated; -1, and skipped, if there are not as many. */
+static int
+huge_memory(unsigned int nr)
+{
+	int fd =
+		memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | MFD_HUGE_2MB);
+
+	if (fd >= 0 && fallocate(fd, 0, 0, (off_t)nr * HUGE_PAGE) == 0 &&
+		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	vuc_tap_skip("there are not enough free huge pages of 2 MiB");
+	return -1;
+}
+
+/* They may be mapped from any page of the guest on, which need not be one of the file. */
+static void
+test_huge_pages(void)
+{
+	static const struct {
+		enum vuc_dma_policy policy;
+		uint32_t how;
+		uint64_t size, offset;
+	} rows[] = {
+		{VUC_DMA_MESSAGE, REFDEV_DMA_BY_MESSAGE, 2 * HUGE_PAGE, 0},
+		{VUC_DMA_MESSAGE, REFDEV_DMA_BY_MESSAGE, HUGE_PAGE, MIB + 4096},
+		{VUC_DMA_SHARED, REFDEV_DMA_BY_MESSAGE, HUGE_PAGE, MIB + 4096},
+		{VUC_DMA_SHARED, REFDEV_DMA_BY_MMAP, 2 * HUGE_PAGE, 0},
+		{VUC_DMA_SHARED, REFDEV_DMA_BY_MMAP, HUGE_PAGE, MIB + 4096},
+	};
+	const uint64_t pattern = 0x1122334455667788;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int fd = huge_memory(2);
+		struct shm_queue *q;
+		uint64_t seen[3];
+		off_t end;
+
+		if (fd < 0)
+			return;
+		vuc_tap_row("row %zu", i);
+		rig_start(&(struct rig_opts){.dma = rows[i].policy});
+		rig_attach(&client, RIG_NAME);
+		q = rig_open_queue(&client, 4, 64);
+		CU_ASSERT_EQUAL(
+			shm_dma_map(&client, 0, rows[i].size, rows[i].offset, READ_WRITE, fd), 0);
+		rig_write(q, REFDEV_REG_DMA_PATTERN, pattern, 8);
+		CU_ASSERT_EQUAL(
+			rig_transfer(q, REFDEV_DMA_FILL | rows[i].how, rows[i].size - MIB, MIB),
+			REFDEV_DMA_STATUS_DONE);
+		end = (off_t)(rows[i].offset + rows[i].size);
+		CU_ASSERT_EQUAL(pread(fd, &seen[0], 8, end - MIB - 8), 8);
+		CU_ASSERT_EQUAL(pread(fd, &seen[1], 8, end - MIB), 8);
+		CU_ASSERT_EQUAL(pread(fd, &seen[2], 8, end - 8), 8);
+		CU_ASSERT_EQUAL(seen[0], 0);
+		CU_ASSERT_EQUAL(seen[1], pattern);
+		CU_ASSERT_EQUAL(seen[2], pattern);
+		rig_stop();
+		close(fd);
+	}
+}
+
+/* A VMM that gives its huge pages back when there are no others: it alone loses its device. */
+static void
+test_lost_huge_pages(void)
+{
+	int fd = huge_memory(2), others;
+	off_t nr = 0;
+
+	if (fd < 0)
+		return;
+	rig_start(&(struct rig_opts){.dma = VUC_DMA_MESSAGE});
+	rig_attach(&client, RIG_NAME);
+	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, 2 * HUGE_PAGE, 0, READ_WRITE, fd), 0);
+	CU_ASSERT_EQUAL(
+		fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 2 * HUGE_PAGE), 0);
+	others = memfd_create("others", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
+	while (fallocate(others, 0, nr * HUGE_PAGE, HUGE_PAGE) == 0)
+		nr++;
+	rig_transfer(rig_open_queue(&client, 4, 64), FILL_BY_MESSAGE, 0, MIB);
+	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(rig_has_logged("memory that it has mapped for the device has lost pages"));
+	shm_close(&client);
+	rig_attach(&client, RIG_SECOND);
+	rig_read(rig_open_queue(&client, 4, 64), REFDEV_REG_SCRATCH, 4);
+	close(others);
+	rig_stop();
+	close(fd);
 }
 
 /* Without a budget there is no mapping here, which only devices need whose server has none. */
@@ -297,6 +391,8 @@ main(int argc, char **argv)
 	CU_TestInfo tests[] = {
 		{"by_message", test_by_message},
 		{"holes", test_holes},
+		{"huge_pages", test_huge_pages},
+		{"lost_huge_pages", test_lost_huge_pages},
 		{"no_budget", test_no_budget},
 		{"populated", test_populated},
 		{"limit", test_limit},

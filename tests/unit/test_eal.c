@@ -19,6 +19,8 @@
 #include <rte_errno.h>
 #include <rte_lcore.h>
 #include <rte_log.h>
+#include <rte_malloc.h>
+#include <rte_memory.h>
 
 #include "eal.h"
 #include "eal_child.h"
@@ -207,6 +209,47 @@ no_telemetry(void)
 	child_no_lines();
 }
 
+#define HUGE_PAGES "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
+#define HUGE_MB    8u
+
+static unsigned int
+count_huge_pages(void)
+{
+	FILE *stream = fopen(HUGE_PAGES, "re");
+	unsigned int nr = 0;
+
+	if (stream != NULL && fscanf(stream, "%u", &nr) != 1)
+		nr = 0;
+	if (stream != NULL)
+		fclose(stream);
+	return nr;
+}
+
+/* What was asked for is taken at once, and given back. */
+static void
+huge_pages(void)
+{
+	struct vuc_eal_opts opts = child_logged_opts();
+	unsigned int before = count_huge_pages();
+	void *memory;
+
+	opts.hugepages = true;
+	opts.memory_mb = HUGE_MB;
+	child_init(&opts);
+	CHECK(rte_eal_has_hugepages());
+	CHECK(count_huge_pages() + HUGE_MB / 2 == before);
+	memory = rte_malloc(NULL, HUGE_MB << 19, 0);
+	CHECK(memory != NULL && rte_mem_virt2memseg(memory, NULL)->hugepage_sz == 2u << 20);
+	rte_free(memory);
+	CHECK(telemetry_greets());
+	vuc_eal_fini();
+	CHECK(count_huge_pages() == before);
+	child_nothing_left();
+	/* DPDK warns of other sizes, of which there may be none. */
+	for (unsigned int i = 0; i < child_lines.nr; i++)
+		child_text_is(child_lines.text[i], "EAL: No free * kB hugepages reported on node *");
+}
+
 /* As XDG_RUNTIME_DIR is for a user, and /tmp where there is none. */
 static void
 as_user(void)
@@ -288,6 +331,15 @@ broken_application_eal(void)
 /* ---- in the parent ---- */
 
 static bool
+has_huge_pages(void)
+{
+	if (count_huge_pages() >= HUGE_MB / 2)
+		return true;
+	vuc_tap_skip("there are not enough free huge pages of 2 MiB");
+	return false;
+}
+
+static bool
 give_folder_away(void)
 {
 	if (geteuid() == 0)
@@ -320,6 +372,7 @@ main(void)
 		{"named", named},
 		{"what killed processes have left", leftovers},
 		{"without telemetry", no_telemetry},
+		{"with huge pages", huge_pages, .prepare = has_huge_pages},
 		{"as a user", as_user, .user = true, .prepare = give_folder_away},
 		{"as the second user of a folder", as_second_user, .user = true,
 			.prepare = make_folder_of_root},
