@@ -309,18 +309,31 @@ vuc_placement_ask_server(
 	request->server_cpu = PLACEMENT_UNKNOWN;
 }
 
+/* The only node that the policy of an address allows or prefers, or PLACEMENT_UNKNOWN. */
+static int
+node_of_policy(void *addr)
+{
+	union {
+		unsigned long words[NODES_MAX / (8 * sizeof(unsigned long))];
+		cpu_set_t set;
+	} nodes = {{0}};
+	int mode;
+
+	if (get_mempolicy(&mode, nodes.words, NODES_MAX, addr, MPOL_F_ADDR) != 0)
+		return PLACEMENT_UNKNOWN;
+	return CPU_COUNT(&nodes.set) == 1 ? (int)first_of(&nodes.set) : PLACEMENT_UNKNOWN;
+}
+
 int
 vuc_placement_memory_node(const void *addr)
 {
 	void *page = (void *)(uintptr_t)addr;
 	int node = PLACEMENT_UNKNOWN;
 
-	/* move_pages(2) asks without touching the page; get_mempolicy(2) maps it. */
 	if (move_pages(0, 1, &page, NULL, &node, 0) == 0 && node >= 0)
 		return node;
-	if (get_mempolicy(&node, NULL, 0, page, MPOL_F_NODE | MPOL_F_ADDR) == 0 && node >= 0)
-		return node;
-	return PLACEMENT_UNKNOWN;
+	/* A page that is not there must not come into being here, on this thread's node. */
+	return node_of_policy(page);
 }
 
 /* ---- the choice ---- */

@@ -69,8 +69,9 @@ void vuc_placement_ask_process(const struct vuc_topology *topology, const char *
 	struct vuc_placement_request *request);
 
 /*
- * Node of the page at an address of this process, or PLACEMENT_UNKNOWN. A page that is not there
- * yet is read into being, if the kernel can read it at all; the address may be any.
+ * Node of the page at an address of this process, which may be any, or PLACEMENT_UNKNOWN. A page
+ * that is not there yet is not touched: its node is the one that its memory policy names, if that
+ * names one only.
  */
 int vuc_placement_memory_node(const void *addr);
 

@@ -108,7 +108,8 @@ start_poller(const char *name, const struct rig_opts *o)
 	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.name = name;
 	opts.transport = peer_transport();
-	opts.cpu = VUC_POLLER_CPU_NONE; /* there may be fewer CPUs than threads that want one */
+	/* There may be fewer CPUs than threads that want one. */
+	opts.cpu = o->cpu != 0 ? (int)o->cpu - 1 : VUC_POLLER_CPU_NONE;
 	opts.idle = o->idle != 0 ? o->idle - 1 : VUC_IDLE_SLEEP;
 	opts.idle_loops = o->idle_loops < 0 ? 0 : 100;
 	if (o->idle_loops > 0)

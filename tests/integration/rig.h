@@ -54,6 +54,7 @@ struct rig_opts {
 	uint32_t depth;     /* of a queue to each of these; 0: none */
 	unsigned int idle;  /* enum vuc_idle + 1; it sleeps by default */
 	int idle_loops;     /* 100 by default; -1: none */
+	unsigned int cpu;   /* that the poller is bound to, plus 1; none by default */
 
 	/* Deadlines of servers. By default they are longer than any test waits: on a busy machine
 	 * a server that is well may take seconds to answer. */

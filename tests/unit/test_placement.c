@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <limits.h>
+#include <numaif.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -425,22 +426,31 @@ test_this_server(void)
 	vuc_topology_free(&topology);
 }
 
-/* Where the kernel tells, a page that is used and one that is not have a node. */
+/* Where the kernel tells, a page that is used has a node; one that is not stays unused, and has the
+ * node that it is bound to. */
 static void
 test_memory(void)
 {
-	size_t size = 2 * (size_t)sysconf(_SC_PAGESIZE);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), size = 2 * page;
 	uint8_t *memory =
-		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	int used, unused;
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	unsigned char resident = 1;
+	unsigned long mask;
+	int used;
 
 	CU_ASSERT_PTR_NOT_EQUAL_FATAL(memory, MAP_FAILED);
 	memory[1] = 1;
 	used = vuc_placement_memory_node(memory + 1);
-	unused = vuc_placement_memory_node(memory + size / 2);
-	CU_ASSERT_EQUAL(used == X, unused == X);
-	if (used == X)
+	CU_ASSERT_EQUAL(vuc_placement_memory_node(memory + page), X);
+	if (used == X) {
 		vuc_tap_skip("the kernel does not tell the node of a page");
+	} else {
+		mask = 1ul << used;
+		CU_ASSERT_EQUAL(mbind(memory, size, MPOL_BIND, &mask, 8 * sizeof(mask), 0), 0);
+		CU_ASSERT_EQUAL(vuc_placement_memory_node(memory + page), used);
+	}
+	CU_ASSERT_EQUAL(mincore(memory + page, page, &resident), 0);
+	CU_ASSERT_EQUAL(resident & 1, 0);
 	munmap(memory, size);
 	CU_ASSERT_EQUAL(vuc_placement_memory_node(memory), X);
 	CU_ASSERT_EQUAL(vuc_placement_memory_node(NULL), X);
