@@ -20,12 +20,15 @@ struct vuc_trace_message {
 	bool sent;            /**< to the server, else from it */
 	bool twin;            /**< on the twin socket */
 	const uint8_t *bytes; /**< header and body; valid during the call */
-	size_t len;           /**< length in bytes; equal to the size in the header */
+	size_t len;           /**< length in bytes: the size in the header, or that of the header if
+				   it is refused, which closes the connection */
 	unsigned int nr_fds;  /**< number of file descriptors of the message */
+	uint32_t connection;  /**< a number for each connection of the process; a twin socket has
+				   that of its main socket */
 };
 
 /**
- * Called for each message. The header of a received message has been checked, its body has not.
+ * Called for each message. The body of a received message has not been checked.
  * Called on the thread that polls the device, inside a poll; must not use the device.
  *
  * @param arg      the trace_arg of struct vuc_device_opts

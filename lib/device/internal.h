@@ -149,6 +149,7 @@ struct vuc_device {
 	char place[VUC_PLACE_SIZE]; /* where the server is, for messages */
 	vuc_trace_fn trace;
 	void *trace_arg;
+	uint32_t connection; /* its number, in traces */
 	struct dma_table dma;
 	bool unmap_all;                 /* was called since the last commit */
 	bool logging;                   /* of pages that the server writes */
@@ -258,6 +259,7 @@ void device_peer_take(struct device_peer *peer, int sock);
 void device_peer_forget(struct device_peer *peer);
 
 /* link.c: between session and connection */
+void device_link_trace(struct device_link *link); /* or not, as its device is */
 int device_link_open(struct device_link *link, int fd, const struct vuc_loopback_server *loopback,
 	struct vuc_error *err);
 void device_link_free(struct device_link *link);

@@ -7,8 +7,11 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <vuc/export.h>
+
 #include "fds.h"
 #include "internal.h"
+#include "source.h"
 
 static bool
 link_has_ended(const struct device_link *link)
@@ -230,18 +233,54 @@ device_link_free(struct device_link *link)
 }
 
 static void
+link_trace_message(void *arg, bool sent, const uint8_t *message, size_t len, unsigned int nr_fds)
+{
+	const struct device_link *link = arg;
+	const struct vuc_trace_message traced = {
+		.sent = sent,
+		.twin = link == &link->dev->twin,
+		.bytes = message,
+		.len = len,
+		.nr_fds = nr_fds,
+		.connection = link->dev->connection,
+	};
+
+	if (!link->dev->closed)
+		link->dev->trace(link->dev->trace_arg, &traced);
+}
+
+void
+device_link_trace(struct device_link *link)
+{
+	vuc_session_set_trace(
+		link->session, link->dev->trace != NULL ? link_trace_message : NULL, link);
+}
+
+VUC_PRIVATE void
+vuc_device_set_trace(struct vuc_device *dev, vuc_trace_fn trace, void *arg)
+{
+	dev->trace = trace;
+	dev->trace_arg = arg;
+	if (dev->main.session != NULL)
+		device_link_trace(&dev->main);
+	if (dev->twin.session != NULL)
+		device_link_trace(&dev->twin);
+}
+
+static void
 link_pass(struct device_link *link)
 {
 	const struct vuc_session_owner owner = {
 		.command_arg = link->dev,
-		.trace_arg = link,
 		.warn_arg = link->dev,
 		.faults = link->dev->faults,
 		.closer = link->dev->closer,
 	};
 
-	if (link->session != NULL)
+	if (link->session != NULL) {
 		vuc_session_set_owner(link->session, &owner);
+		device_link_trace(link);
+	}
 	if (link->conn != NULL)
 		link->conn->owner = link;
 }
@@ -267,11 +306,14 @@ device_swap_connections(struct vuc_device *a, struct vuc_device *b)
 {
 	struct vuc_closer *closer = a->closer;
 	struct device_peer peer = a->peer;
+	uint32_t connection = a->connection;
 
 	a->closer = b->closer;
 	b->closer = closer;
 	a->peer = b->peer;
 	b->peer = peer;
+	a->connection = b->connection;
+	b->connection = connection;
 	link_swap(&a->main, &b->main);
 	link_swap(&a->twin, &b->twin);
 	a->session = a->main.session;

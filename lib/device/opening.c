@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,22 +62,6 @@ join_group(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vu
 }
 
 static void
-trace_message(void *arg, bool sent, const uint8_t *message, size_t len, unsigned int nr_fds)
-{
-	const struct device_link *link = arg;
-	const struct vuc_trace_message traced = {
-		.sent = sent,
-		.twin = link == &link->dev->twin,
-		.bytes = message,
-		.len = len,
-		.nr_fds = nr_fds,
-	};
-
-	if (!link->dev->closed)
-		link->dev->trace(link->dev->trace_arg, &traced);
-}
-
-static void
 configure_session(struct device_link *link, const struct vuc_device_opts *opts,
 	struct vuc_session_config *config)
 {
@@ -86,8 +71,6 @@ configure_session(struct device_link *link, const struct vuc_device_opts *opts,
 		.segment_max = VUC_SEGMENT_MAX,
 		.command = device_command,
 		.command_arg = link->dev,
-		.trace = opts->trace != NULL ? trace_message : NULL,
-		.trace_arg = link,
 		.faults = link->dev->faults,
 		.warn = device_log_warning,
 		.warn_arg = link->dev,
@@ -101,6 +84,9 @@ configure_session(struct device_link *link, const struct vuc_device_opts *opts,
 		opts->twin_socket && opts->loopback == NULL && opts->max_msg_fds > 0;
 }
 
+/* Of all threads. */
+static _Atomic uint32_t nr_connections;
+
 static int
 create_session(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vuc_error *err)
 {
@@ -111,6 +97,8 @@ create_session(struct vuc_device *dev, const struct vuc_device_opts *opts, struc
 	dev->main.session = dev->session;
 	if (dev->session == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for a session");
+	dev->connection = 1 + atomic_fetch_add_explicit(&nr_connections, 1, memory_order_relaxed);
+	device_link_trace(&dev->main);
 	return 0;
 }
 
@@ -136,6 +124,7 @@ open_twin(struct vuc_device *dev, const struct vuc_device_opts *opts, struct vuc
 		vuc_closer_close(dev->closer, &fd, 1);
 		return vuc_error_set(err, -ENOMEM, "no memory for a session");
 	}
+	device_link_trace(&dev->twin);
 	return device_link_open(&dev->twin, fd, NULL, err);
 }
 

@@ -118,6 +118,9 @@ int vuc_device_open_known(const struct vuc_device_opts *opts, struct vuc_server_
 void vuc_device_hurry(
 	struct vuc_device *dev, uint32_t patience_ms, uint32_t limit_ms, const char *why);
 
+/* Trace the messages of a device from now on, or no more: NULL. On the thread that polls it. */
+void vuc_device_set_trace(struct vuc_device *dev, vuc_trace_fn trace, void *arg);
+
 /* As vuc_device_close_start(), but requests are not cancelled: they are sent and awaited for at
  * most the timeout. */
 void vuc_device_drain_start(struct vuc_device *dev, vuc_done_fn done, void *arg);

@@ -45,7 +45,7 @@ vuc_session_create(const struct vuc_session_config *config)
 	if (s == NULL)
 		return NULL;
 	s->config = *config;
-	s->traced = config->trace != NULL;
+	vuc_session_set_trace(s, config->trace, config->trace_arg);
 	if (s->config.faults == NULL)
 		s->config.faults = &s->own_faults;
 	s->awaits_posted = s->config.faults->answers_posted;
@@ -86,8 +86,15 @@ void
 vuc_session_set_owner(struct vuc_session *s, const struct vuc_session_owner *owner)
 {
 	s->config.command_arg = owner->command_arg;
-	s->config.trace_arg = owner->trace_arg;
 	s->config.warn_arg = owner->warn_arg;
 	s->config.faults = owner->faults;
 	s->config.closer = owner->closer;
+}
+
+void
+vuc_session_set_trace(struct vuc_session *s, vuc_session_trace_fn trace, void *arg)
+{
+	s->config.trace = trace;
+	s->config.trace_arg = arg;
+	s->traced = trace != NULL;
 }

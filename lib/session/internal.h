@@ -138,6 +138,9 @@ uint8_t *session_reserve(
 	struct vuc_session *s, uint32_t len, const int *fds, uint16_t nr_fds, bool reply);
 uint8_t *session_reserve_own(struct vuc_session *s, uint32_t len);
 
+/* transmit.c: the last segment is as good as given out: nothing is added, and it is not traced. */
+void session_close_tail(struct vuc_session *s);
+
 /* transmit.c: forget what was to be sent; nobody below may have it any more. */
 void session_drop_segments(struct vuc_session *s);
 

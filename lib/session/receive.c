@@ -153,17 +153,13 @@ reply_lacks_type(const struct vfio_user_header *h)
 	return row != NULL && !row->from_server;
 }
 
-/*
- * Take a message's header and check all that it can tell; from here on msg_size is a bound that can
- * be trusted.
- */
+/* Check all that a header can tell; from here on msg_size is a bound that can be trusted. */
 static bool
-take_header(struct vuc_session *s, struct message *m, const uint8_t *bytes)
+check_header(struct vuc_session *s, struct message *m)
 {
 	const struct vfio_user_header *h = &m->header;
 	uint32_t type;
 
-	memcpy(&m->header, bytes, HEADER_SIZE);
 	m->surplus = false;
 	type = h->flags & VFIO_USER_F_TYPE_MASK;
 	if (reply_lacks_type(h))
@@ -179,6 +175,18 @@ take_header(struct vuc_session *s, struct message *m, const uint8_t *bytes)
 		return check_command_header(s, h);
 	vuc_session_end(s, -EPROTO, "message 0x%04x (%s %u): flags 0x%x are unknown", h->msg_id,
 		vuc_wire_command_name(h->cmd), h->cmd, h->flags);
+	return false;
+}
+
+/* Take the header of a message, unless it is refused, which ends the session. */
+static bool
+take_header(struct vuc_session *s, struct message *m, const uint8_t *bytes)
+{
+	memcpy(&m->header, bytes, HEADER_SIZE);
+	if (check_header(s, m))
+		return true;
+	if (s->traced)
+		s->config.trace(s->config.trace_arg, false, bytes, HEADER_SIZE, 0);
 	return false;
 }
 

@@ -158,7 +158,12 @@ vuc_session_reply_header(
 uint8_t *
 vuc_session_answer_rest(struct vuc_session *s, size_t len)
 {
-	return reserve_reply(s, (uint32_t)len);
+	uint8_t *at = reserve_reply(s, (uint32_t)len);
+
+	/* Nobody takes it for a message, who traces from now on. */
+	if (at != NULL)
+		session_close_tail(s);
+	return at;
 }
 
 void

@@ -62,7 +62,8 @@ struct vuc_session_command {
 typedef void (*vuc_session_command_fn)(
 	void *arg, struct vuc_session *s, const struct vuc_session_command *command);
 
-/* Sees each message as it is queued to be sent, or as it has been received. */
+/* Sees each message as it is about to be sent, or has been received. One whose header is refused is
+ * the header alone. */
 typedef void (*vuc_session_trace_fn)(
 	void *arg, bool sent, const uint8_t *message, size_t len, unsigned int nr_fds);
 
@@ -120,7 +121,6 @@ struct vuc_session *vuc_session_create(const struct vuc_session_config *config);
 /* What of its config belongs to the owner of a session, which may change. */
 struct vuc_session_owner {
 	void *command_arg;
-	void *trace_arg;
 	void *warn_arg;
 	struct vuc_server_faults *faults;
 	struct vuc_closer *closer;
@@ -128,6 +128,9 @@ struct vuc_session_owner {
 
 /* A session without requests gets another owner. */
 void vuc_session_set_owner(struct vuc_session *s, const struct vuc_session_owner *owner);
+
+/* Trace messages from now on; NULL: no more. */
+void vuc_session_set_trace(struct vuc_session *s, vuc_session_trace_fn trace, void *arg);
 
 /* An access is about to be made: let what it needs come into the cache meanwhile. */
 void vuc_session_prefetch(const struct vuc_session *s);

@@ -169,6 +169,12 @@ session_reserve_own(struct vuc_session *s, uint32_t len)
 	return own;
 }
 
+void
+session_close_tail(struct vuc_session *s)
+{
+	last_segment(s)->handed = true;
+}
+
 static __attribute__((cold, noinline)) void
 trace_segment(const struct vuc_session *s, const struct tx_segment *segment)
 {
