@@ -16,6 +16,7 @@
 #define MESSAGE_MAX   1024
 #define MAX_OPTIONS   32
 #define KEY_TRANSPORT 0x10001
+#define KEY_CAPTURE   0x10002
 
 /* ---- messages ---- */
 
@@ -101,6 +102,7 @@ static const struct argp_option device_options[] = {
 		"Timeout for connecting and for each reply of the server; 5000 by default, 60000 "
 		"for a reset or a change of the migration state"},
 	{"trace", 'T', NULL, 0, "Print each message to stderr"},
+	{"capture", KEY_CAPTURE, "FILE", 0, "Write all messages to FILE, for Wireshark"},
 	{0},
 };
 
@@ -138,6 +140,11 @@ take_option(struct vucctl *ctl, int key, const char *value)
 		take_management(ctl, value);
 	} else if (key == 'T') {
 		ctl->trace = true;
+	} else if (key == KEY_CAPTURE) {
+		if (strcmp(value, "-") == 0)
+			app_args_error(
+				ctl->state, "--capture requires a file, not standard output");
+		ctl->capture_path = value;
 	} else if (key == KEY_TRANSPORT) {
 		vucctl_take_word(ctl, "transport", value, transports);
 		ctl->transport = value;
@@ -208,6 +215,18 @@ take_key(int key, char *arg, struct argp_state *state)
 
 /* ---- devices ---- */
 
+/* A vuc_trace_fn. */
+static void
+trace_message(void *arg, const struct vuc_trace_message *message)
+{
+	struct vucctl *ctl = arg;
+
+	if (ctl->trace)
+		vucctl_trace_message(&ctl->tracer, message);
+	if (ctl->capture.out != NULL)
+		vucctl_pcapng_trace(&ctl->capture, message);
+}
+
 static struct vuc_device *
 device_open(struct vucctl *ctl)
 {
@@ -223,10 +242,10 @@ device_open(struct vucctl *ctl)
 	opts.dma = ctl->dma;
 	if (ctl->timeout_ms != 0)
 		opts.timeout_ms = opts.long_timeout_ms = ctl->timeout_ms;
-	if (ctl->trace) {
+	if (ctl->trace || ctl->capture.out != NULL) {
 		vucctl_trace_start(&ctl->tracer, stderr);
-		opts.trace = vucctl_trace_message;
-		opts.trace_arg = &ctl->tracer;
+		opts.trace = trace_message;
+		opts.trace_arg = ctl;
 	}
 	ret = vuc_device_open(&opts, &dev, &error);
 	if (ret == 0)
@@ -242,7 +261,7 @@ device_open(struct vucctl *ctl)
 }
 
 static int
-device_command_run(struct vucctl *ctl)
+device_command_run_captured(struct vucctl *ctl)
 {
 	int ret;
 
@@ -252,6 +271,22 @@ device_command_run(struct vucctl *ctl)
 	ret = ctl->command->run(ctl);
 	vuc_device_close(ctl->dev);
 	return ret;
+}
+
+static int
+device_command_run(struct vucctl *ctl)
+{
+	int ret = 0, rc = 0;
+
+	if (ctl->capture_path != NULL)
+		rc = vucctl_pcapng_open(
+			&ctl->capture, ctl->capture_path, ctl->args[0], VUCCTL_SNAPLEN_MAX);
+	if (rc == 0) {
+		ret = device_command_run_captured(ctl);
+		rc = vucctl_pcapng_close(&ctl->capture);
+	}
+	/* A command that has failed has said why. */
+	return rc != 0 && ret == 0 ? vucctl_fail("%s: %s", ctl->capture_path, strerror(-rc)) : ret;
 }
 
 /* ---- the daemon ---- */

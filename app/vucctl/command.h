@@ -11,6 +11,7 @@
 #include <vuc/device.h>
 
 #include "args.h"
+#include "pcapng.h"
 #include "print.h"
 #include "management.h"
 #include "trace.h"
@@ -56,6 +57,8 @@ struct vucctl {
 	enum vuc_dma_policy dma; /* set by commands that map memory */
 	bool trace;
 	struct vucctl_trace tracer;
+	const char *capture_path; /* NULL: none */
+	struct vucctl_pcapng capture;
 	struct vuc_device *dev;
 
 	/* Of commands for the daemon: */

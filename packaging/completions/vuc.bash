@@ -25,7 +25,7 @@ _vuc_commands() {
 _vuc_options() {
 	local common="-h,--help --usage -V,--version"
 	local bench="$common --rounds= --cpus= --json= --plot= --html= --label="
-	local device="$common --transport= -t,--timeout= -T,--trace"
+	local device="$common --transport= -t,--timeout= -T,--trace --capture="
 	local vectors="-i,--index= -v,--vector="
 	local migrate="-r,--run -n,--no-run -c,--chunk= -j,--json"
 	local daemon="$common -m,--management= -t,--timeout= -j,--json"
@@ -107,7 +107,7 @@ _vuc_values() {
 	"vuc-vmm --device") _vuc_devices ;;
 	"vuc-vmm --guest") echo drive torment recover ;;
 	"vuc-vmm --socket" | "vucd --config") echo FILE ;;
-	"vucctl "*" --management") echo FILE ;;
+	"vucctl "*" --capture" | "vucctl "*" --management") echo FILE ;;
 	"vucctl add --dma" | "vucctl dma-selftest --policy") echo shared message ;;
 	"vucctl add --posted-writes") echo on off auto ;;
 	"vucctl add --reset") echo on trust never ;;
