@@ -3,7 +3,8 @@
 #define VUC_VMM_H
 
 /**
- * @file libvuc-vmm: the library by which a VMM uses a device that vucd owns.
+ * @file
+ * libvuc-vmm: the library by which a VMM uses a device that vucd owns.
  *
  * The library needs only libc, starts no threads and installs no signal handlers. Link with
  * -lvuc-vmm; its pkg-config name is libvuc-vmm. It contains the functions of this header and of
