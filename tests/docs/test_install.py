@@ -81,12 +81,12 @@ class Installation:
                                stdout=subprocess.PIPE, text=True, timeout=60, check=True).stdout
         return set(re.findall(r'^[0-9a-f]+ [A-Z] (\w+)$', lines, re.MULTILINE))
 
-    def exports_of(self, library):
+    def exports_of(self, library, pattern=r'\w+(?=@)'):
         """Names that a shared library defines for whoever links it."""
         lines = subprocess.run(
             ['nm', '-D', '--defined-only', self.libdir / f'{library}.so'],
             stdout=subprocess.PIPE, text=True, timeout=60, check=True).stdout
-        return set(re.findall(r'^[0-9a-f]+ [B-Z] (\w+)@', lines, re.MULTILINE))
+        return set(re.findall(rf'^[0-9a-f]+ [B-Z] ({pattern})', lines, re.MULTILINE))
 
     def lacks_archives(self, compiler, libraries):
         """Archives of other packages that this machine does not have."""
@@ -144,6 +144,18 @@ def check_owners(tap, installation):
                   sorted(installation.names_of(one) & installation.names_of(other)))
 
 
+def check_symbols(tap, installation):
+    """Debian's packages name each public function and its version."""
+    for library in LIBRARIES:
+        text = next(text for text in map(pathlib.Path.read_text, installation.args.debian.glob('*.symbols'))
+                    if text.startswith(f'{library}.so.'))
+        exports = {name for name in installation.exports_of(library, r'\w+@@VUC\w*[\d.]+')
+                   if '@@VUC_PRIVATE_' not in name}
+        named = {name.replace('@', '@@') for name in re.findall(r'^ (vuc\w+@\S+) ', text, re.MULTILINE)}
+        tap.check(f'{library}: debian/*.symbols has the public functions',
+                  differences('function', exports, named))
+
+
 def check_needs(tap, installation):
     """Only what needs polling cores loads DPDK."""
     libraries = [installation.libdir / f'{name}.so' for name in LIBRARIES]
@@ -178,7 +190,7 @@ def check_links(tap, installation, kind, *options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ('build', 'examples', 'include', 'refdev'):
+    for name in ('build', 'debian', 'examples', 'include', 'refdev'):
         parser.add_argument(f'--{name}', type=pathlib.Path, required=True)
     for name in ('prefix', 'libdir'):
         parser.add_argument(f'--{name}', required=True)
@@ -194,6 +206,7 @@ def main():
         check_unit(tap, installation)
         check_headers(tap, installation)
         check_owners(tap, installation)
+        check_symbols(tap, installation)
         check_needs(tap, installation)
         check_links(tap, installation, 'shared libraries')
         for library in installation.libdir.glob('libvuc*.so*'):
