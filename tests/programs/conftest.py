@@ -13,6 +13,8 @@ pytest.register_assert_rewrite(  # what they assert counts, too
 
 # pylint: disable=wrong-import-position
 import rig  # noqa: E402
+from guest_rig import Guest, Programs  # noqa: E402
+from outage_rig import FAST, Server  # noqa: E402
 from vfio_client import Client  # noqa: E402
 
 
@@ -38,8 +40,12 @@ class Tap:
         self.failed |= bool(problems)
         print(f'{"not ok" if problems else "ok"} {self.count} - {name}'
               f'{" # SKIP " + skips[0] if skips and not problems else ""}', flush=True)
-        for problem in problems:
+        for problem in problems or self.figures():
             print_comment(problem)
+
+    def figures(self):
+        """What a test that has passed has printed as comments."""
+        return [line[2:] for line in self.reports[-1].capstdout.splitlines() if line.startswith('# ')]
 
 
 def print_comment(text):
@@ -116,6 +122,37 @@ def fixture_vucd():
 def fixture_vmm():
     """Attach VMMs: vmm(daemon, 'd0'); see rig.Vmm."""
     yield from rig.starter(rig.Vmm)
+
+
+@pytest.fixture(name='programs', scope='session')
+def fixture_programs():
+    """What guests are run with; the test is skipped where there is none."""
+    return Programs()
+
+
+@pytest.fixture(name='guest')
+def fixture_guest(programs):
+    """Start guests: guest(socket); see Guest."""
+    for start in rig.starter(Guest):
+        yield lambda *args, **options: start(programs, *args, **options)
+
+
+@pytest.fixture(name='server')
+def fixture_server():
+    """Start servers that can be killed and started again: server('--verbose')."""
+    yield from rig.starter(Server)
+
+
+@pytest.fixture(name='export')
+def fixture_export(vucd):
+    """Give a server's device nvme0 to a vucd, which is .daemon then, with more configuration. Returns
+    its socket for VMMs."""
+    def start(target, more=''):
+        path = f'{target.folder.name}/export'
+        start.daemon = daemon = vucd(f'[device nvme0]\nsocket = {target.socket}\nexport = {path}\n{FAST}{more}')
+        daemon.await_state('nvme0', 'free')
+        return path
+    return start
 
 
 @pytest.fixture(name='device')

@@ -2,6 +2,7 @@
 """Linux guests in QEMU: the folder that make-guest makes, a guest that does what it is told, and
 its disk, which a vuc-refdev serves."""
 
+import hashlib
 import json
 import os
 import re
@@ -34,12 +35,15 @@ done
 
 def guest_folder():
     """The folder, which is made if it does not exist, by whichever test comes first."""
+    make_guest = os.environ['VUC_MAKE_GUEST']
+    with open(make_guest, 'rb') as file:  # another one makes another folder
+        version = hashlib.sha256(file.read()).hexdigest()[:8]
     default = os.path.join(os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache'),
-                           'vuc', 'guest-trixie')
+                           'vuc', f'guest-{version}')
     folder = os.environ.get('VUC_GUEST_DIR', default)
     if not folder:
         pytest.skip('VUC_GUEST_DIR is empty')
-    made = rig.Run(os.environ['VUC_MAKE_GUEST'], folder)
+    made = rig.Run(make_guest, folder)
     if made.status == 77:
         pytest.skip(made.out.splitlines()[-1])
     assert made.status == 0, made.out + made.err
@@ -64,6 +68,18 @@ class Programs:
         done = rig.Run(*self.command(program), *args)
         assert done.status == 0, done.out + done.err
         return done.out
+
+    def files(self, program):
+        """What a guest needs to run one: the paths there, and those here."""
+        loader, *options, path = self.command(program)
+        libraries = re.findall(r'=> (\S+)', rig.Run(loader, *options, '--list', path).out)
+        return {f'bin/{os.path.basename(path)}': path, 'lib64/ld-linux-x86-64.so.2': loader} | {
+            f'lib/x86_64-linux-gnu/{os.path.basename(library)}': library for library in libraries}
+
+    def modules(self):
+        """The same for the kernel's modules."""
+        folder = f'{self.folder}/modules'
+        return {f'modules/{name}': f'{folder}/{name}' for name in os.listdir(folder)}
 
     def probe_accelerator(self):
         """KVM where a guest boots by it: some hosts do not carry out all of its instructions. What
@@ -120,12 +136,14 @@ class Guest(rig.Process):
     """A guest that waits for commands. It has a root port port0 for the disk at a socket, if that
     is given, and logs its kernel's messages in its folder.
 
-    kernel: arguments of its kernel. device: properties of the disk."""
+    kernel: arguments of its kernel. device: properties of the disk. options: more of QEMU's. files:
+    paths in the guest, and those of the files that are copied there."""
 
-    def __init__(self, programs, disk=None, kernel='', ready=True, **device):
+    def __init__(self, programs, disk=None, kernel='', ready=True, options=(), files=None,
+                 **device):
         self.folder = tempfile.TemporaryDirectory(prefix='vuc-')
         self.monitor = None
-        self.make_initramfs(programs)
+        self.make_initramfs(programs, files or {})
         devices = []
         if disk:
             devices = ['-device', json.dumps(self.device(disk, **device))]
@@ -134,7 +152,7 @@ class Guest(rig.Process):
             '-L', f'{programs.folder}/usr/share/seabios', '-nodefaults', '-no-user-config',
             '-display', 'none', '-no-reboot', '-accel', programs.accelerator, '-smp', 2,
             '-m', MEMORY, '-object', f'memory-backend-memfd,id=m,share=on,size={MEMORY}',
-            '-machine', 'q35,memory-backend=m',
+            '-machine', 'q35,memory-backend=m', *options,
             '-serial', f'file:{self.folder.name}/console', '-chardev', 'stdio,id=commands',
             '-device', 'virtio-serial-pci', '-device', 'virtconsole,chardev=commands',
             '-qmp', f'unix:{self.folder.name}/qmp,server=on,wait=off',
@@ -152,13 +170,15 @@ class Guest(rig.Process):
         return {'driver': 'vfio-user-pci', 'id': 'disk', 'bus': 'port0',
                 'socket': {'type': 'unix', 'path': path}} | properties
 
-    def make_initramfs(self, programs):
+    def make_initramfs(self, programs, files):
         busybox = f'{programs.folder}/usr/bin/busybox'
         with tempfile.TemporaryDirectory() as root:
             for name in ('bin', 'dev', 'mnt', 'proc', 'sys'):
                 os.mkdir(f'{root}/{name}')
             shutil.copy(busybox, f'{root}/bin')
-            shutil.copy(os.environ['VUC_TEST_GUEST'], f'{root}/bin/test_guest')
+            for path, here in (files | {'bin/test_guest': os.environ['VUC_TEST_GUEST']}).items():
+                os.makedirs(os.path.dirname(f'{root}/{path}'), exist_ok=True)
+                shutil.copy(here, f'{root}/{path}')
             with open(f'{root}/init', 'w', encoding='utf-8') as init:
                 init.write(INIT)
             os.chmod(f'{root}/init', 0o755)

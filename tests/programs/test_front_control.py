@@ -13,7 +13,7 @@ import pytest
 import rig
 from front_client import HIGH_RAM, Alioth, CloudHypervisor
 from front_qemu import Qemu
-from outage_rig import FAST, Server
+from outage_rig import FAST
 from vfio_client import (BAR0, BAR2, BY_MMAP, CONFIG, DATA_NONE, DMA_MAP, DONE, EINVAL, MSIX, PAGE,
                          READ, REGION_READ, REQ, TRIGGER, VERSION, WRITE, Channel, access,
                          await_end, message, start)
@@ -22,11 +22,6 @@ VMMS = pytest.mark.parametrize('kind', [Qemu, CloudHypervisor, Alioth])
 RAM_WINDOW = 0x400
 FOREVER = 'hold-ms = 3600000\nafter-hold = hold\n'
 HOUR = 'timeout-ms = 3600000\nlong-timeout-ms = 3600000\n'
-
-
-@pytest.fixture(name='server')
-def fixture_server():
-    yield from rig.starter(Server)
 
 
 class Exported:

@@ -11,7 +11,7 @@ from front_client import HIGH_RAM, Alioth, CloudHypervisor
 from front_qemu import Qemu
 from outage_rig import ROUNDS, Leaks
 # pylint: disable-next=unused-import
-from test_front_control import FOREVER, RAM_WINDOW, VMMS, fixture_exported, fixture_server  # noqa: F401
+from test_front_control import FOREVER, RAM_WINDOW, VMMS, fixture_exported  # noqa: F401
 from test_front import transfer
 from vfio_client import BAR0, BY_MMAP, CONFIG, DONE, EFAULT, MSIX, PAGE
 

@@ -9,13 +9,7 @@ import pytest
 
 import rig
 from fake_device import FakeDevice
-from outage_rig import FAST, ROUNDS, Leaks, Server, Storm
-
-
-@pytest.fixture(name='server')
-def fixture_server():
-    """Start servers that can be killed and started again: server('--verbose')."""
-    yield from rig.starter(Server)
+from outage_rig import FAST, ROUNDS, Leaks, Storm
 
 
 @pytest.fixture(name='storm')

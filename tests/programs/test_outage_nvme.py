@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import rig
-from outage_rig import FAST, Nvme, Server
+from outage_rig import FAST, Nvme
 
 HOLD = f'outage = hold\nhold-ms = 3600000\n{FAST}'
 ROUNDS = 10
@@ -18,11 +18,6 @@ SPDK_ROUNDS = 20
 @pytest.fixture(name='driver')
 def fixture_driver():
     yield from rig.starter(Nvme)
-
-
-@pytest.fixture(name='server')
-def fixture_server():
-    yield from rig.starter(Server)
 
 
 @pytest.fixture(name='disk')

@@ -9,8 +9,7 @@ import time
 import pytest
 
 import rig
-from guest_rig import Guest, Programs
-from outage_rig import FAST, Server
+from outage_rig import FAST
 
 DISK = 64 << 20
 KILLS = 10
@@ -18,34 +17,6 @@ SPDK_KILLS = 20
 AWAY_S = 7  # longer than vucd's hold-ms, and than two of the guest's I/O timeouts
 LONG_AWAY_S = int(os.environ.get('VUC_TEST_AWAY_S', '60'))
 IO_TIMEOUT_MAX = 4294967295  # what clouds recommend
-
-
-@pytest.fixture(name='programs', scope='module')
-def fixture_programs():
-    return Programs()
-
-
-@pytest.fixture(name='guest')
-def fixture_guest(programs):
-    """Start guests: guest(socket); see Guest."""
-    for start in rig.starter(Guest):
-        yield lambda *args, **options: start(programs, *args, **options)
-
-
-@pytest.fixture(name='server')
-def fixture_server():
-    yield from rig.starter(Server)
-
-
-@pytest.fixture(name='export')
-def fixture_export(vucd):
-    """Give a server's device to a vucd, with more configuration. Returns its socket for VMMs."""
-    def start(target, more=''):
-        path = f'{target.folder.name}/export'
-        daemon = vucd(f'[device nvme0]\nsocket = {target.socket}\nexport = {path}\n{FAST}{more}')
-        daemon.await_state('nvme0', 'free')
-        return path
-    return start
 
 
 @pytest.fixture(name='attach', params=['direct', 'vucd'])
