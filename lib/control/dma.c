@@ -267,6 +267,7 @@ batch_apply(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 
 	vmm_hold_files(dev, &b->held);
 	vuc_dma_set_revoked(dev, guard_broken(b->v->maps.guard));
+	vuc_dma_set_apart(dev, b->v->stock != NULL);
 	while (b->taken < b->nr && (rc = batch_take(dev, b, b->taken)) == 0)
 		b->taken++;
 	if (rc != 0)

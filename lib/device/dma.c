@@ -230,6 +230,12 @@ vuc_dma_count(const struct vuc_device *dev)
 	return dev->dma.entries.nr;
 }
 
+VUC_PRIVATE void
+vuc_dma_set_apart(struct vuc_device *dev, bool apart)
+{
+	dev->dma.apart = apart;
+}
+
 VUC_PRIVATE size_t
 vuc_dma_files(const struct vuc_device *dev)
 {

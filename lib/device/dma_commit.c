@@ -243,6 +243,7 @@ window_plan(struct dma_entries *list, size_t i, size_t end, const struct vuc_wir
 static int
 commit_plan_maps(struct commit *c, bool rest)
 {
+	const struct dma_table *t = &c->op.dev->dma;
 	struct dma_entries *list = &c->op.dev->dma.entries;
 	int rc = 0;
 
@@ -258,7 +259,7 @@ commit_plan_maps(struct commit *c, bool rest)
 		if (!commit_is_planned(c, first, rest))
 			continue;
 		while (i < list->nr && commit_is_planned(c, &list->at[i], rest) &&
-			dma_entry_runs_on(&list->at[i - 1], &list->at[i]))
+			dma_table_merges(t, &list->at[i - 1], &list->at[i]))
 			m.range.size += list->at[i++].size;
 		window_plan(list, begin, i, &m.range);
 		rc = commit_add_message(c, &m);

@@ -103,7 +103,7 @@ dma_table_windows(const struct dma_table *t)
 	size_t n = 0;
 
 	for (size_t i = 0; i < list->nr; i++)
-		n += i == 0 || !dma_entry_runs_on(&list->at[i - 1], &list->at[i]);
+		n += i == 0 || !dma_table_merges(t, &list->at[i - 1], &list->at[i]);
 	return n;
 }
 

@@ -55,6 +55,7 @@ struct dma_table {
 	uint32_t running_commit; /* number of the one that runs ... */
 	bool commits_run;        /* ... if there is one */
 	bool replays;            /* it maps what was there before; see record.h */
+	bool apart;              /* each entry is a mapping of the server of its own */
 	uint32_t commits_left;   /* that have not ended */
 };
 
@@ -112,6 +113,13 @@ void dma_entry_release(struct dma_table *t, struct dma_entry *entry);
 /* Whether b goes on where a ends: addresses, permissions, and offsets of a file or, without one,
  * memory. */
 bool dma_entry_runs_on(const struct dma_entry *a, const struct dma_entry *b);
+
+/* Whether a commit makes both one mapping of the server. */
+static inline bool
+dma_table_merges(const struct dma_table *t, const struct dma_entry *a, const struct dma_entry *b)
+{
+	return !t->apart && dma_entry_runs_on(a, b);
+}
 
 /* The entry that holds iova, or NULL; one that is being unmapped comes first. */
 struct dma_entry *dma_table_find(struct dma_table *t, uint64_t iova);

@@ -79,6 +79,10 @@ bool vuc_dma_holds(const struct vuc_device *dev, uint64_t iova, const void *addr
  * it away. */
 void vuc_dma_set_revoked(struct vuc_device *dev, const _Atomic bool *revoked);
 
+/* Never merge mappings from now on: for a client that unmaps one while the device uses those beside
+ * it, as VMMs with a virtual IOMMU do. */
+void vuc_dma_set_apart(struct vuc_device *dev, bool apart);
+
 /* Files behind mappings, of each of which a descriptor is kept. */
 size_t vuc_dma_files(const struct vuc_device *dev);
 

@@ -81,6 +81,20 @@ def test_changes_while_away(exported, folder):
     assert vmm.await_event(MSIX, 102) == 1
 
 
+def test_neighbours(exported, folder):
+    """Mappings beside each other stay apart, also after a restart: one can be unmapped while the
+    device uses the other one."""
+    one = exported(FOREVER + REPLY, f'--bar-file={folder}')
+    vmm = one.attach()
+    before = vmm.reg('DMA_MAPS')
+    pages = [(iova, PAGE, vmm.memory, iova) for iova in (0, PAGE, 2 * PAGE)]
+    vmm.transaction([vmm.map_section((1 << 32) + iova, *rest) for iova, *rest in pages])
+    assert vmm.reg('DMA_MAPS') == before + 3
+    one.server.restart(f'--bar-file={folder}')
+    await_return(vmm)
+    assert vmm.reg('DMA_MAPS') == before + 3
+
+
 @pytest.mark.parametrize('fault', ['region_read#8000', 'region_write#40', 'device_set_irqs#30', 'dma_map#4',
                                    'dma_unmap', 'device_reset#2'])
 def test_lost_reply(exported, fault, folder):
