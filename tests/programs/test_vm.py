@@ -48,6 +48,12 @@ def count_interrupts(vm):
     return [sum(map(int, row.split()[1:3])) for row in rows]
 
 
+def count_accesses(daemon):
+    """Messages for the disk's registers so far."""
+    device, = daemon.do('stats.get', device='nvme0')['devices']
+    return device['reads'] + device['writes'] + device['posted']
+
+
 def has_worked(vm, path):
     """Write and verify for some rounds, and once more after the file was closed."""
     vm.begin(path)
@@ -121,6 +127,14 @@ def test_killed(guest, server, export, filesystem, folder, doorbells):
     vm.ok('mount -t ext4 /dev/nvme0n1 /mnt')
     vm.begin('/mnt/file')
     vm.await_rounds()
+
+    # Doorbells that are mapped need no message, and others one each.
+    accesses, written = count_accesses(export.daemon), vm.tell('report')['written']
+    vm.await_rounds()
+    written = vm.tell('report')['written'] - written
+    accesses = count_accesses(export.daemon) - accesses
+    assert accesses == 0 if doorbells == 'mapped' else accesses >= written > 0
+
     away, pauses = [], []
     for _ in range(KILLS):
         killed = time.monotonic()
@@ -142,7 +156,8 @@ def test_killed(guest, server, export, filesystem, folder, doorbells):
     vm.end()
     vm.ok('umount /mnt')
     vm.power_off()
-    print(f'# {KILLS + 1} kills; the server was away for {away} ms and {AWAY_S} s, the longest pauses were {pauses} ms;'
+    print(f'# {accesses} messages for {written} writes;'
+          f' {KILLS + 1} kills; the server was away for {away} ms and {AWAY_S} s, the longest pauses were {pauses} ms;'
           f' {report}')
 
 
