@@ -151,7 +151,11 @@ struct vuc_device_version {
 	uint64_t pgsizes;      /**< bitmap of the page sizes for DMA mappings */
 	bool write_multiple;   /**< the server supports VFIO_USER_REGION_WRITE_MULTI */
 	bool twin_socket;      /**< the server sends its commands over a second socket */
-	const char *json;      /**< the server's unmodified version data; "" if none */
+	uint64_t migration_pgsize; /**< page size of the capability `migration`, 4096 if it has
+				    none; 0: the server did not announce it. The specification does
+				    not have it any more, so that says nothing of what the server
+				    supports: see vuc_migration_supported() */
+	const char *json;          /**< the server's unmodified version data; "" if none */
 };
 
 /** Specification: VFIO_USER_DEVICE_GET_INFO. */

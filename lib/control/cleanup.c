@@ -197,7 +197,8 @@ leaving_give_up_link(
 
 	pthread_mutex_lock(&v->control->lock);
 	current = d->link == link;
-	kept = current && rc == 0 && leaving->asks && d->reset == VUC_CONTROL_RESET_TRUST;
+	kept = current && rc == 0 && leaving->asks && d->reset == VUC_CONTROL_RESET_TRUST &&
+		!v->features_set;
 	if (current && !kept) {
 		d->link = NULL;
 		d->silent_ms = 0;

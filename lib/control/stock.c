@@ -92,6 +92,7 @@ stock_create_front(struct control_vmm *v, struct stock *st, struct vuc_error *er
 		.now_ms = vuc_clock_coarse_ms(),
 		.max_dma_maps = version->max_dma_maps < max_maps ? version->max_dma_maps : max_maps,
 		.pgsizes = version->pgsizes,
+		.migration_pgsize = version->migration_pgsize,
 		.shape = &shape,
 	};
 	int rc = stock_shape_make(v, st->queue, &shape, err);
@@ -377,6 +378,22 @@ stock_set_irqs(struct control_vmm *v, const struct front_request *r)
 	stock_answer(v, r, "SET_IRQS", rc, &err);
 }
 
+/* ---- features ---- */
+
+static void
+stock_use_feature(struct control_vmm *v, const struct front_request *r)
+{
+	struct stock_data reply = {0};
+	struct vuc_error err = {0};
+	int rc = stock_feature_use(v, r, &reply, &err);
+
+	if (rc != 0)
+		vmm_log(v, VUC_LOG_NOTICE, "%s refused: %s", stock_feature_name(r), err.text);
+	if (stock_may_answer(v))
+		front_reply_data(v->stock->front, r->token, rc, reply.bytes, reply.len);
+	free(reply.bytes);
+}
+
 /* ---- everything else ---- */
 
 static void
@@ -424,7 +441,13 @@ stock_carry_out(struct control_vmm *v, const struct front_request *r)
 		break;
 	case FRONT_RESET:
 		rc = vmm_apply_reset(v, &err);
+		stock_feature_note_reset(v, rc);
 		stock_answer(v, r, "DEVICE_RESET", rc, &err);
+		break;
+	case FRONT_FEATURE:
+	case FRONT_MIGRATION_READ:
+	case FRONT_MIGRATION_WRITE:
+		stock_use_feature(v, r);
 		break;
 	case FRONT_ACCESS: /* the poller's */
 		break;

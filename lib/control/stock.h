@@ -24,4 +24,22 @@ int stock_shape_make(struct control_vmm *v, struct vuc_queue *queue, struct fron
 	struct vuc_error *err);
 void stock_shape_free(struct front_shape *shape);
 
+/*
+ * stock_feature.c: carry out a FRONT_FEATURE, FRONT_MIGRATION_READ or FRONT_MIGRATION_WRITE, with
+ * the data of its reply in memory of malloc(3). Returns 0 or a negative errno, with err.
+ *
+ * A server that is restarted during a migration has forgotten what it has sent or taken: the device
+ * is in ERROR then, until the VMM resets it, which stock_feature_note_reset() is told. status: of
+ * the reset.
+ */
+struct front_request;
+struct stock_data {
+	uint8_t *bytes;
+	uint32_t len;
+};
+int stock_feature_use(struct control_vmm *v, const struct front_request *r,
+	struct stock_data *reply, struct vuc_error *err);
+const char *stock_feature_name(const struct front_request *r);
+void stock_feature_note_reset(struct control_vmm *v, int status);
+
 #endif /* VUC_LIB_CONTROL_STOCK_H */

@@ -92,6 +92,9 @@ struct control_vmm {
 	bool *irqs; /* by index: something was done with it */
 	struct dma_maps maps;
 	struct nvme_watch nvme;
+	bool features_set;           /* something that no reset of the device undoes for sure */
+	bool migrates;               /* the device is in another state than RUNNING, */
+	uint64_t migrates_since;     /* on this connection: vuc_device_record_renewals() */
 	struct packet packet;        /* the request at hand */
 	struct vuc_closers *closers; /* of its descriptors, and of its socket */
 	struct vuc_closer *closer;

@@ -9,6 +9,7 @@
 #include "error.h"
 #include "feature.h"
 #include "feature_sequence.h"
+#include "recorded.h"
 
 #define REPLY_MAX                                  \
 	(sizeof(struct vfio_user_device_feature) + \
@@ -274,6 +275,9 @@ change_take_set(struct change *c, const struct vuc_session_reply *reply, struct 
 		c->error = vuc_wire_mig_state_set_decode(
 			reply->body, reply->len, (enum vfio_user_device_mig_state)c->to, err);
 	c->step = c->error == 0 ? CHANGE_OVER : CHANGE_EXPLAIN;
+	/* The state that is loaded now has registers of its own. */
+	if (c->error == 0 && c->to == VUC_MIGRATION_RESUMING && c->s.op.dev->record != NULL)
+		record_forget_registers(c->s.op.dev->record);
 	if (c->error == 0)
 		return 0;
 	c->why = *err;

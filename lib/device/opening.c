@@ -142,6 +142,10 @@ keep_version(struct vuc_device *dev, const struct vuc_device_opts *opts)
 	dev->version.pgsizes = peer->pgsizes;
 	dev->version.write_multiple = peer->write_multiple;
 	dev->version.twin_socket = peer->twin_socket.supported;
+	if (peer->migration.present)
+		dev->version.migration_pgsize = peer->migration.pgsize != 0
+			? peer->migration.pgsize
+			: VFIO_USER_DEFAULT_PGSIZES;
 	/* It outlives the session. */
 	dev->version_json = strdup(vuc_session_peer_json(dev->session));
 	dev->version.json = dev->version_json != NULL ? dev->version_json : "";

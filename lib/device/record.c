@@ -158,3 +158,9 @@ vuc_device_take_remapped(struct vuc_device *dev)
 		dev->record->remapped = 0;
 	return remapped;
 }
+
+VUC_PRIVATE uint64_t
+vuc_device_record_renewals(const struct vuc_device *dev)
+{
+	return dev->record != NULL ? dev->record->renewals : 0;
+}

@@ -107,6 +107,9 @@ struct vuc_restore_opts {
 int vuc_device_restore_start(struct vuc_device *dev, struct vuc_device *fresh,
 	const struct vuc_restore_opts *opts, vuc_done_fn done, void *arg, struct vuc_error *err);
 
+/* How often a device with a record has got another connection by a restore. */
+uint64_t vuc_device_record_renewals(const struct vuc_device *dev);
+
 /* What the restore under way is at, as "mapping 12 of 64"; "" if there is none. Valid until the
  * next call. */
 const char *vuc_device_restore_step(struct vuc_device *dev);

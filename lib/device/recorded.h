@@ -88,6 +88,7 @@ struct device_record {
 	struct vuc_closer *closer;
 	uint64_t remapped; /* see vuc_device_take_remapped() */
 	bool resets;       /* a reset was recorded since a restore has sent one */
+	uint64_t renewals; /* see vuc_device_record_renewals() */
 	size_t maps_taken; /* most mappings that the server had at a time */
 	unsigned int nr_irqs;
 	struct record_irq irqs[VUC_RECORD_MAX_IRQS]; /* by index, kind and vector */

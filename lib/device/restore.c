@@ -475,6 +475,7 @@ restore_graft(struct device_restore *o, struct vuc_device *fresh)
 	dev->faults->broke_on |= fresh->faults->broke_on;
 	dev->faults->answers_posted |= fresh->faults->answers_posted;
 	device_swap_connections(dev, fresh);
+	dev->record->renewals++;
 	dev->hurry.moved_ms = 0;
 	dev->reason.text[0] = '\0';
 }

@@ -37,6 +37,13 @@ put_version(struct front *f, const struct front_message *m, const struct vuc_wir
 	ours.max_data_xfer_size = f->max_data;
 	ours.max_dma_maps = f->max_dma_maps;
 	ours.pgsizes = f->pgsizes;
+	/* Cloud Hypervisor proposes it, and wants a page size then; QEMU takes a bitmap size that
+	 * is not above its own. */
+	ours.migration.present = theirs->migration.present && f->migration_pgsize != 0;
+	ours.migration.pgsize = f->migration_pgsize;
+	ours.migration.max_bitmap_size = theirs->migration.max_bitmap_size < f->max_data
+		? theirs->migration.max_bitmap_size
+		: f->max_data;
 	len = vuc_wire_version_encode(bytes, sizeof(bytes), &ours);
 	if (len < 0)
 		return len;

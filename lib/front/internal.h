@@ -57,7 +57,7 @@ struct front_batch {
  */
 struct front {
 	uint32_t max_data, reply_ms, max_dma_maps;
-	uint64_t pgsizes;
+	uint64_t pgsizes, migration_pgsize;
 	uint32_t max_message;
 
 	bool negotiated;

@@ -110,6 +110,9 @@ front_create(const struct front_opts *opts)
 	f->pgsizes = opts->pgsizes & ~(uint64_t)(VFIO_USER_DEFAULT_PGSIZES - 1);
 	if (f->pgsizes == 0)
 		f->pgsizes = VFIO_USER_DEFAULT_PGSIZES;
+	f->migration_pgsize = opts->migration_pgsize;
+	if (f->migration_pgsize % VFIO_USER_DEFAULT_PGSIZES != 0)
+		f->migration_pgsize = VFIO_USER_DEFAULT_PGSIZES;
 	f->out_fd = -1;
 	if (copy_shape(f, opts->shape) != 0 || create_buffers(f) != 0) {
 		front_destroy(f);
@@ -213,6 +216,22 @@ fill_slot(struct front *f, const struct front_message *m, struct front_request *
 	f->kind = r->kind;
 }
 
+/* Most bytes that the reply to a request can have behind its header. */
+static uint32_t
+max_body_len(const struct front *f, const struct front_request *r, uint32_t body_len)
+{
+	switch (r->kind) {
+	case FRONT_REGION_FD:
+		return front_region_info_len(f, r->region, true);
+	case FRONT_FEATURE:
+		return body_len + r->feature.data_len;
+	case FRONT_MIGRATION_READ:
+		return body_len + r->migration.size;
+	default:
+		return body_len;
+	}
+}
+
 /* Returns whether the request can be handed out now. */
 static bool
 hand_out(struct front *f, const struct front_message *m, struct front_request *r)
@@ -220,8 +239,7 @@ hand_out(struct front *f, const struct front_message *m, struct front_request *r
 	uint32_t fixed_len, body_len;
 
 	front_reply_shape(f, m, &fixed_len, &body_len);
-	if (r->kind == FRONT_REGION_FD)
-		body_len = front_region_info_len(f, r->region, true);
+	body_len = max_body_len(f, r, body_len);
 	r->owed = (m->header.flags & VFIO_USER_F_NO_REPLY) == 0;
 	if (!may_pass(f, r->kind) || ~f->used == 0 || (r->owed && !front_has_room(f, body_len)) ||
 		(r->kind == FRONT_REGION_FD && f->out_fd != -1))
@@ -328,6 +346,13 @@ end_request(struct front *f, unsigned int token)
 	return slot;
 }
 
+/* Only reads have errors with data. */
+static uint32_t
+error_len(const struct front_slot *slot)
+{
+	return slot->header.cmd == VFIO_USER_REGION_READ ? slot->body_len : slot->fixed_len;
+}
+
 static void
 put_answer(struct front *f, const struct front_slot *slot, int status, const void *data)
 {
@@ -335,7 +360,7 @@ put_answer(struct front *f, const struct front_slot *slot, int status, const voi
 		.fixed = slot->fixed,
 		.fixed_len = slot->fixed_len,
 		.data = status == 0 ? data : NULL,
-		.body_len = slot->body_len,
+		.body_len = status == 0 ? slot->body_len : error_len(slot),
 		.fill = status == 0 ? 0 : 0xff,
 	};
 
@@ -379,6 +404,39 @@ front_reply_fd(struct front *f, unsigned int token, int status, int fd)
 	front_put_region_info(f, &slot->header, &ask, fd >= 0);
 }
 
+/* What argsz says of data that was asked for is its size; that of a request which sets something or
+ * asks whether there is something is repeated. */
+static void
+count_data(struct front_slot *slot, uint32_t len)
+{
+	struct vfio_user_device_feature feature;
+	const struct vfio_user_mig_data data = {.argsz = sizeof(data) + len, .size = len};
+
+	memcpy(&feature, slot->fixed, sizeof(feature));
+	if (slot->header.cmd == VFIO_USER_MIG_DATA_READ) {
+		memcpy(slot->fixed, &data, sizeof(data));
+	} else if ((feature.flags & VFIO_DEVICE_FEATURE_PROBE) == 0 &&
+		(feature.flags & VFIO_DEVICE_FEATURE_GET) != 0) {
+		feature.argsz = (uint32_t)sizeof(feature) + len;
+		memcpy(slot->fixed, &feature, sizeof(feature));
+	}
+}
+
+void
+front_reply_data(struct front *f, unsigned int token, int status, const void *data, uint32_t len)
+{
+	struct front_slot *slot = end_request(f, token);
+
+	if (slot == NULL)
+		return;
+	if (status == 0) {
+		assert(len <= slot->body_len - slot->fixed_len);
+		count_data(slot, len);
+		slot->body_len = slot->fixed_len + len;
+	}
+	put_answer(f, slot, status, data);
+}
+
 uint64_t
 front_deadline_ms(const struct front *f)
 {
@@ -412,16 +470,6 @@ check_lateness(struct front *f, const struct vfio_user_header *h, uint64_t due_m
 		vuc_wire_command_name(h->cmd), (unsigned long long)(now_ms - due_ms + f->reply_ms));
 }
 
-/* What an error reply to a region's description has: no capabilities. */
-static void
-expire_slot(struct front *f, struct front_slot *slot)
-{
-	end_request(f, slot->token);
-	slot->body_len = slot->header.cmd == VFIO_USER_DEVICE_GET_REGION_INFO ? slot->fixed_len
-									      : slot->body_len;
-	put_answer(f, slot, -ETIMEDOUT, NULL);
-}
-
 static int
 expire_requests(struct front *f, uint64_t now_ms)
 {
@@ -433,7 +481,8 @@ expire_requests(struct front *f, uint64_t now_ms)
 			continue;
 		if (slot->owed && check_lateness(f, &slot->header, slot->due_ms, now_ms) != 0)
 			return f->error;
-		expire_slot(f, slot);
+		end_request(f, slot->token);
+		put_answer(f, slot, -ETIMEDOUT, NULL);
 	}
 	return 0;
 }

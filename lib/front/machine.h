@@ -80,6 +80,8 @@ struct front_opts {
 	uint64_t now_ms;       /* VERSION must arrive within reply_ms from then on; 0: no limit */
 	uint32_t max_dma_maps; /* announced; at most 65,535 */
 	uint64_t pgsizes;      /* announced */
+	uint64_t migration_pgsize; /* announced to clients that propose migration, 4 KiB unless it
+				      is a multiple of that; 0: it is not announced */
 	const struct front_shape *shape; /* is copied */
 };
 
@@ -90,6 +92,9 @@ enum front_kind {
 	FRONT_SET_IRQS,
 	FRONT_REGION_FD, /* the reply carries the descriptor of a region: front_reply_fd() */
 	FRONT_RESET,
+	FRONT_FEATURE,        /* of migration or the log of DMA writes: front_reply_data() */
+	FRONT_MIGRATION_READ, /* likewise */
+	FRONT_MIGRATION_WRITE,
 };
 
 /* Region, offset and count are in bounds, but whether a region takes this size or alignment is for
@@ -131,6 +136,27 @@ struct front_set_irqs {
 	const uint8_t *indexes; /* see front_irq_fd() */
 };
 
+/* The feature has the method. A probe has no data: it asks whether there are all its methods. */
+struct front_feature {
+	uint32_t flags;    /* as in VFIO's struct vfio_device_feature */
+	uint32_t data_len; /* most bytes of data in the reply */
+	union {
+		struct vfio_user_device_feature_mig_state state; /* to be set */
+		struct {
+			struct vfio_user_device_feature_dma_logging_control control;
+			/* control.num_ranges of struct vfio_user_device_feature_dma_logging_range,
+			 * inside the machine's buffer */
+			const uint8_t *ranges;
+		} start;
+		struct vfio_user_device_feature_dma_logging_report report;
+	};
+};
+
+struct front_migration_data {
+	uint32_t size;       /* at most max_data */
+	const uint8_t *data; /* of a write, inside the machine's buffer */
+};
+
 struct front_request {
 	unsigned int token; /* names it in the answer */
 	enum front_kind kind;
@@ -143,6 +169,8 @@ struct front_request {
 		struct front_unmap unmap;
 		struct front_set_irqs irqs;
 		uint32_t region; /* FRONT_REGION_FD */
+		struct front_feature feature;
+		struct front_migration_data migration;
 	};
 };
 
@@ -189,11 +217,15 @@ int front_next(struct front *f, struct front_request *r);
  * front_reply_read(): for a FRONT_ACCESS that reads; count bytes of data, ignored on failure: ones
  * are sent then. front_reply_fd(): for a FRONT_REGION_FD; the machine owns the descriptor, which
  * becomes stray when it has been sent; on failure, the region is described as one that cannot be
- * mapped. front_reply(): of all others; with their data, where there is any, zero.
+ * mapped. front_reply_data(): for a FRONT_FEATURE, with its data, at most data_len bytes, or for a
+ * FRONT_MIGRATION_READ, with at most as many bytes as were asked for. front_reply(): of all others;
+ * with their data, where there is any, zero.
  */
 void front_reply(struct front *f, unsigned int token, int status);
 void front_reply_read(struct front *f, unsigned int token, int status, const void *data);
 void front_reply_fd(struct front *f, unsigned int token, int status, int fd);
+void front_reply_data(
+	struct front *f, unsigned int token, int status, const void *data, uint32_t len);
 
 /*
  * The bytes to be sent next, by one send; fd is set to the descriptor to send with them, or to -1.

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "command.h"
+#include "dma.h"
 #include "internal.h"
 
 #define MAP_FLAGS                                                     \
@@ -238,6 +239,148 @@ decode_reset(const struct front_message *m, struct front_request *r)
 	return m->len == 0 ? 0 : -EINVAL;
 }
 
+#define FEATURE_METHODS ((uint32_t)(VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET))
+#define FEATURE_LEN     sizeof(struct vfio_user_device_feature)
+
+/* The methods of the features that are passed on; 0: it is not one of them. */
+static uint32_t
+feature_methods(uint16_t feature)
+{
+	switch (feature) {
+	case VFIO_DEVICE_FEATURE_MIGRATION:
+	case VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT:
+		return VFIO_DEVICE_FEATURE_GET;
+	case VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE:
+		return FEATURE_METHODS;
+	case VFIO_DEVICE_FEATURE_DMA_LOGGING_START:
+	case VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP:
+		return VFIO_DEVICE_FEATURE_SET;
+	default:
+		return 0;
+	}
+}
+
+/* Copy the data behind the fixed part, of exactly this size. */
+static int
+copy_data(const struct front_message *m, void *data, size_t size)
+{
+	if (m->len != FEATURE_LEN + size)
+		return -EINVAL;
+	memcpy(data, m->body + FEATURE_LEN, size);
+	return 0;
+}
+
+static int
+decode_logging_start(const struct front_message *m, struct front_feature *feature)
+{
+	struct vfio_user_device_feature_dma_logging_control *control = &feature->start.control;
+	const uint32_t each = sizeof(struct vfio_user_device_feature_dma_logging_range);
+
+	if (m->len < FEATURE_LEN + sizeof(*control))
+		return -EINVAL;
+	memcpy(control, m->body + FEATURE_LEN, sizeof(*control));
+	feature->start.ranges = m->body + FEATURE_LEN + sizeof(*control);
+	feature->data_len = m->len - (uint32_t)FEATURE_LEN;
+	return (uint64_t)control->num_ranges * each == feature->data_len - sizeof(*control)
+		? 0
+		: -EINVAL;
+}
+
+static int
+decode_logging_report(
+	const struct front *f, const struct front_message *m, struct front_feature *feature)
+{
+	struct vfio_user_device_feature_dma_logging_report *report = &feature->report;
+	uint32_t bitmap;
+	int rc = copy_data(m, report, sizeof(*report));
+
+	if (rc != 0)
+		return rc;
+	if (!is_range(report->iova, report->length))
+		return -EINVAL;
+	rc = vuc_wire_bitmap_size(report->length, report->page_size, &bitmap);
+	if (rc != 0 || bitmap > f->max_data)
+		return rc != 0 ? rc : -EMSGSIZE;
+	feature->data_len = (uint32_t)sizeof(*report) + bitmap;
+	return 0;
+}
+
+/* Sets data_len, too. */
+static int
+decode_feature_data(
+	const struct front *f, const struct front_message *m, struct front_feature *feature)
+{
+	const uint32_t get = VFIO_DEVICE_FEATURE_GET;
+
+	switch (feature->flags & ~(uint32_t)VFIO_DEVICE_FEATURE_SET) {
+	case get | VFIO_DEVICE_FEATURE_MIGRATION:
+		feature->data_len = sizeof(struct vfio_user_device_feature_migration);
+		break;
+	case get | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE:
+		feature->data_len = sizeof(feature->state);
+		break;
+	case VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE:
+		feature->data_len = sizeof(feature->state);
+		return copy_data(m, &feature->state, sizeof(feature->state));
+	case VFIO_DEVICE_FEATURE_DMA_LOGGING_START:
+		return decode_logging_start(m, feature);
+	case get | VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT:
+		return decode_logging_report(f, m, feature);
+	default: /* a probe, or DMA_LOGGING_STOP */
+		break;
+	}
+	return m->len == FEATURE_LEN ? 0 : -EINVAL;
+}
+
+static int
+decode_feature(const struct front *f, const struct front_message *m, struct front_request *r)
+{
+	struct vfio_user_device_feature got;
+	uint32_t methods;
+	int rc;
+
+	r->kind = FRONT_FEATURE;
+	if (!copy_fixed(m, &got, sizeof(got)))
+		return -EINVAL;
+	methods = got.flags & FEATURE_METHODS;
+	if ((got.flags &
+		    ~(VFIO_DEVICE_FEATURE_MASK | FEATURE_METHODS |
+			    (uint32_t)VFIO_DEVICE_FEATURE_PROBE)) != 0)
+		return -EINVAL;
+	if ((got.flags & VFIO_DEVICE_FEATURE_PROBE) == 0 &&
+		(methods == 0 || methods == FEATURE_METHODS))
+		return -EINVAL;
+	if (feature_methods(got.flags & VFIO_DEVICE_FEATURE_MASK) == 0)
+		return -ENOTTY;
+	if ((methods & ~feature_methods(got.flags & VFIO_DEVICE_FEATURE_MASK)) != 0)
+		return -EINVAL;
+	r->feature = (struct front_feature){.flags = got.flags};
+	rc = decode_feature_data(f, m, &r->feature);
+	if (rc == 0 && got.argsz < FEATURE_LEN + r->feature.data_len)
+		rc = -EINVAL;
+	return rc;
+}
+
+static int
+decode_migration_data(const struct front *f, const struct front_message *m, struct front_request *r)
+{
+	bool write = m->header.cmd == VFIO_USER_MIG_DATA_WRITE;
+	struct vfio_user_mig_data got;
+
+	r->kind = write ? FRONT_MIGRATION_WRITE : FRONT_MIGRATION_READ;
+	if (!copy_fixed(m, &got, sizeof(got)) || got.size > f->max_data ||
+		m->len - sizeof(got) != (write ? got.size : 0))
+		return -EINVAL;
+	/* The reply to a write has no data. */
+	if (!write && got.argsz < sizeof(got) + got.size)
+		return -EINVAL;
+	r->migration = (struct front_migration_data){
+		.size = got.size,
+		.data = write ? m->body + sizeof(got) : NULL,
+	};
+	return 0;
+}
+
 static enum front_verdict
 decode_command(
 	const struct front *f, const struct front_message *m, struct front_request *r, int *status)
@@ -272,6 +415,13 @@ decode_command(
 	case VFIO_USER_DEVICE_GET_REGION_IO_FDS:
 		return decode_question(m, sizeof(struct vfio_user_region_io_fds),
 			offsetof(struct vfio_user_region_io_fds, index), f->nr_regions, &index);
+	case VFIO_USER_DEVICE_FEATURE:
+		*status = decode_feature(f, m, r);
+		break;
+	case VFIO_USER_MIG_DATA_READ:
+	case VFIO_USER_MIG_DATA_WRITE:
+		*status = decode_migration_data(f, m, r);
+		break;
 	case VFIO_USER_VERSION:
 		break;
 	default:

@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include <vuc/export.h>
+
 #include "check.h"
 #include "dma.h"
 
@@ -12,7 +14,7 @@
 /* Room in an argsz for what stands before a bitmap, in any message that has one. */
 #define MAX_BEFORE_BITMAP 64u
 
-int
+VUC_PRIVATE int
 vuc_wire_bitmap_size(uint64_t length, uint64_t pgsize, uint32_t *size)
 {
 	uint64_t pages, bytes;

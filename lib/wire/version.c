@@ -54,6 +54,22 @@ version_append(struct text *t, const char *fmt, ...)
 }
 
 static void
+append_migration(struct text *t, const struct vuc_wire_version *v)
+{
+	const char *comma = "";
+
+	version_append(t, ",\"migration\":{");
+	if (v->migration.pgsize != 0) {
+		version_append(t, "\"pgsize\":%" PRIu64, v->migration.pgsize);
+		comma = ",";
+	}
+	if (v->migration.max_bitmap_size != 0)
+		version_append(
+			t, "%s\"max_bitmap_size\":%" PRIu64, comma, v->migration.max_bitmap_size);
+	version_append(t, "}");
+}
+
+static void
 append_capabilities(struct text *t, const struct vuc_wire_version *v)
 {
 	version_append(t,
@@ -68,10 +84,8 @@ append_capabilities(struct text *t, const struct vuc_wire_version *v)
 	}
 	if (v->write_multiple)
 		version_append(t, ",\"write_multiple\":true");
-	if (v->migration.present && v->migration.pgsize != 0)
-		version_append(t, ",\"migration\":{\"pgsize\":%" PRIu64 "}", v->migration.pgsize);
-	else if (v->migration.present)
-		version_append(t, ",\"migration\":{}");
+	if (v->migration.present)
+		append_migration(t, v);
 	version_append(t, "}}");
 }
 
@@ -206,7 +220,11 @@ read_migration(const struct object *caps, struct vuc_wire_version *v, struct vuc
 	if (rc != 0 || migration.json == NULL)
 		return rc;
 	v->migration.present = true;
-	return read_u64(&migration, "pgsize", 0, INT64_MAX, &v->migration.pgsize, err);
+	rc = read_u64(&migration, "pgsize", 0, INT64_MAX, &v->migration.pgsize, err);
+	if (rc == 0)
+		rc = read_u64(&migration, "max_bitmap_size", 0, INT64_MAX,
+			&v->migration.max_bitmap_size, err);
+	return rc;
 }
 
 static int

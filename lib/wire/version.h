@@ -30,8 +30,9 @@ struct vuc_wire_version {
 	} twin_socket;
 	struct {
 		bool present;
-		uint64_t pgsize; /* 0: none named */
-	} migration;             /* libvfio-user announces it; the specification has dropped it */
+		uint64_t pgsize;          /* 0: none named */
+		uint64_t max_bitmap_size; /* likewise; of reports of dirty pages */
+	} migration; /* libvfio-user announces it; the specification has dropped it */
 };
 
 /* The defaults of absent capabilities; major and minor are those of vfio_user.h. */

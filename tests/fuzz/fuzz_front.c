@@ -261,6 +261,25 @@ check_irqs(const struct front_request *r)
 }
 
 static void
+check_feature(const struct front_feature *feature)
+{
+	const uint32_t set_start = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_DMA_LOGGING_START;
+	uint8_t sum = 0;
+
+	REQUIRE(feature->data_len <= MAX_DATA + 24);
+	if (feature->flags == set_start) {
+		REQUIRE(feature->data_len == 16 + 16 * (size_t)feature->start.control.num_ranges);
+		for (uint32_t i = 0; i < feature->data_len - 16; i++)
+			sum ^= feature->start.ranges[i];
+	}
+	if (feature->flags == (VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT)) {
+		check_range(feature->report.iova, feature->report.length);
+		REQUIRE(feature->data_len > 24 && feature->data_len % 8 == 0);
+	}
+	(void)sum;
+}
+
+static void
 check_request(const struct front_request *r)
 {
 	uint8_t sum = 0;
@@ -286,7 +305,16 @@ check_request(const struct front_request *r)
 	case FRONT_REGION_FD:
 		REQUIRE(r->region < NR_REGIONS && (regions[r->region].flags & 4) != 0);
 		break;
-	default:
+	case FRONT_FEATURE:
+		check_feature(&r->feature);
+		break;
+	case FRONT_MIGRATION_READ:
+	case FRONT_MIGRATION_WRITE:
+		REQUIRE(r->migration.size <= MAX_DATA);
+		for (uint32_t i = 0; r->migration.data != NULL && i < r->migration.size; i++)
+			sum ^= r->migration.data[i];
+		break;
+	case FRONT_RESET:
 		break;
 	}
 	(void)sum;
@@ -334,7 +362,7 @@ do_next(struct world *w)
 static void
 answer(struct world *w, unsigned int i, int status)
 {
-	static const uint8_t data[MAX_DATA];
+	static const uint8_t data[MAX_DATA + 24];
 	struct front_request r = w->out[i];
 
 	w->out[i] = w->out[--w->nr_out];
@@ -342,6 +370,10 @@ answer(struct world *w, unsigned int i, int status)
 		front_reply_read(w->f, r.token, status, data);
 	else if (r.kind == FRONT_REGION_FD)
 		front_reply_fd(w->f, r.token, status, status == 0 ? new_fd(w) : -1);
+	else if (r.kind == FRONT_FEATURE)
+		front_reply_data(w->f, r.token, status, data, r.feature.data_len);
+	else if (r.kind == FRONT_MIGRATION_READ)
+		front_reply_data(w->f, r.token, status, data, r.migration.size / 2);
 	else
 		front_reply(w->f, r.token, status);
 }
@@ -537,7 +569,8 @@ do_config(struct world *w)
 static void
 negotiate(struct world *w)
 {
-	static const char text[] = "{\"capabilities\":{\"max_msg_fds\":16}}";
+	static const char text[] =
+		"{\"capabilities\":{\"max_msg_fds\":16,\"migration\":{\"pgsize\":4096}}}";
 	const struct vfio_user_version version = {.minor = take_u8(&w->in) % 3};
 	const struct vfio_user_header header = {
 		.cmd = VFIO_USER_VERSION,
@@ -621,6 +654,7 @@ create_front(uint8_t config)
 		.now_ms = config & 4 ? START_MS : 0,
 		.max_dma_maps = 65535,
 		.pgsizes = 4096,
+		.migration_pgsize = 4096,
 		.shape = &shape,
 	};
 	static const uint8_t bar_types[] = {0, 0, 0xc, 0, 0, 1};

@@ -56,6 +56,12 @@ def irqs(flags, index, start, count, data=b''):
     return struct.pack('<IIIII', 20 + len(data), flags, index, start, count) + data
 
 
+def feature(flags, data=b'', room=0):
+    return struct.pack('<II', 8 + room, flags) + data
+
+
+GET, SET, PROBE = 1 << 16, 1 << 17, 1 << 18
+
 GO = bytes([NEXT, ANSWER_ALL, SEND_ALL, STRAYS])
 LATE = bytes([WAIT, 31]) * 2 + bytes([WAIT, 3, EXPIRE, SEND_ALL])
 
@@ -95,6 +101,26 @@ def seeds():
         'reset': command(RESET) + GO,
         'reset-waits': read + command(RESET, number=2) + bytes([NEXT, NEXT]) + GO * 2,
         'unknown': command(99, b'12345678') + command(FEATURE, b'12345678', 2) + GO,
+        'feature-probe': command(FEATURE, feature(PROBE | GET | SET | 2)) + GO,
+        'feature-get': command(FEATURE, feature(GET | 1, room=8)) + GO,
+        'feature-both': command(FEATURE, feature(GET | SET | 2, bytes(8), 8)) + GO,
+        'state': command(FEATURE, feature(SET | 2, struct.pack('<II', 4, 0), 8))
+                 + command(FEATURE, feature(GET | 2, room=8), 2) + GO * 2,
+        'log-start': command(FEATURE, feature(SET | 6, struct.pack('<QIIQQQQ', 4096, 2, 0, 0, 4096, 8192,
+                                                                   4096), 48)) + GO,
+        'log-more-ranges': command(FEATURE, feature(SET | 6, struct.pack('<QIIQQ', 4096, 0x10000001, 0, 0,
+                                                                         4096), 48)) + GO,
+        'log-stop': command(FEATURE, feature(SET | 7)) + GO,
+        'log-report': command(FEATURE, feature(GET | 8, struct.pack('<QQQ', 0, 65 * 4096, 4096), 40)) + GO,
+        'log-report-all': command(FEATURE, feature(GET | 8, struct.pack('<QQQ', 0, (1 << 64) - 1, 1),
+                                                   0xfffffff0)) + GO,
+        'mig-read': command(MIG_READ, struct.pack('<II', 4104, 4096)) + GO,
+        'mig-read-fails': command(MIG_READ, struct.pack('<II', 16, 8)) + bytes([NEXT, ANSWER, 0, 5, SEND_ALL]),
+        'mig-read-too-much': command(MIG_READ, struct.pack('<II', 8192, 4097)) + GO,
+        'mig-write': command(MIG_WRITE, struct.pack('<II', 12, 4) + b'abcd') + GO,
+        'mig-write-of-less': command(MIG_WRITE, struct.pack('<II', 12, 3) + b'abcd') + GO,
+        'mig-late': command(MIG_READ, struct.pack('<II', 16, 8)) + command(MIG_READ, struct.pack('<II', 16, 8),
+                    number=2) + bytes([NEXT]) + LATE + bytes([ANSWER_ALL, SEND_ALL]),
         'io-fds': command(IO_FDS, struct.pack('<IIII', 16, 0, 0, 0)) + GO,
         'version-again': bytes([NEGOTIATE, 1]) + GO,
         'too-many-fds': read + command(READ, access(0, 0, 4), fds=63) + GO,

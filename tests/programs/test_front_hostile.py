@@ -573,6 +573,70 @@ def test_eventfds_replaced(client):
     assert client.world.count_fds() < client.world.fds + 30
 
 
+# ---- features and migration ----
+
+GET, SET, PROBE = 1 << 16, 1 << 17, 1 << 18
+STATE, LOG_START, LOG_STOP, LOG_REPORT = 2, 6, 7, 8
+
+
+def feature(flags, data=b'', argsz=None):
+    return struct.pack('<II', 8 + len(data) if argsz is None else argsz, flags) + data
+
+
+def log_start(count, *ranges, page_size=PAGE, argsz=None):
+    return feature(SET | LOG_START, struct.pack('<QII', page_size, count, 0) +
+                   b''.join(struct.pack('<QQ', *one) for one in ranges), argsz)
+
+
+def log_report(addr, size, page_size=PAGE, argsz=HUGE):
+    return feature(GET | LOG_REPORT, struct.pack('<QQQ', addr, size, page_size), argsz)
+
+
+@pytest.mark.parametrize('body', [
+    feature(0), feature(GET | SET | STATE), feature(HUGE), feature(GET | 3, argsz=HUGE), feature(GET | 0xffff),
+    feature(PROBE | 5), feature(PROBE | STATE, b'x'), feature(PROBE | GET | LOG_START), feature(SET | 1),
+    feature(GET | STATE, argsz=15), feature(GET | STATE, bytes(8)), feature(SET | STATE, bytes(7)),
+    feature(SET | STATE, bytes(9)), feature(SET | STATE, bytes(8), argsz=8)] +
+    [feature(SET | STATE, struct.pack('<II', state, 0)) for state in (0, 5, 7, 8, HUGE)] + [
+    log_start(1), log_start(2, (0, PAGE)), log_start(HUGE, (0, PAGE)), log_start((1 << 28) + 1, (0, PAGE)),
+    log_start(1, (0, PAGE), argsz=8), log_start(1, (0, 0)), log_start(1, (1, PAGE)), log_start(1, (0, 1)),
+    log_start(1, (TOP, 2 * PAGE)), log_start(2, (0, 2 * PAGE), (PAGE, PAGE)), log_start(0, page_size=0),
+    log_start(0, page_size=4097), log_start(3000, *((i * PAGE, PAGE) for i in range(3000))),
+    feature(SET | LOG_STOP), feature(SET | LOG_STOP, bytes(4)), log_report(0, PAGE), log_report(0, 0),
+    log_report(TOP, 2 * PAGE), log_report(0, PAGE, 0), log_report(0, PAGE, 3), log_report(0, PAGE, argsz=39),
+    log_report(0, 1 << 50), log_report(0, (1 << 64) - 1, 1), log_report(1, PAGE)],
+    ids=lambda body: f'{body[:8].hex()}-{len(body)}')
+def test_features(client, body):
+    """With wrong methods, sizes and counts, unknown ones, and states that none can have."""
+    assert client.try_ask(FEATURE, body) < 0
+    is_alive(client)
+
+
+@pytest.mark.parametrize('command, body', [
+    (MIG_READ, struct.pack('<II', HUGE, HUGE)), (MIG_READ, struct.pack('<II', HUGE, 2 << 20)),
+    (MIG_READ, struct.pack('<II', 15, 8)), (MIG_READ, struct.pack('<II', 0, 0)),
+    (MIG_READ, struct.pack('<II', 16, 8) + bytes(8)), (MIG_WRITE, struct.pack('<II', 16, 8) + bytes(7)),
+    (MIG_WRITE, struct.pack('<II', 16, 8) + bytes(9)), (MIG_WRITE, struct.pack('<II', HUGE, HUGE) + bytes(8)),
+    (MIG_WRITE, struct.pack('<II', 0, 0xfffffff8) + bytes(8)), (MIG_READ, struct.pack('<II', 16, 8)),
+    (MIG_WRITE, struct.pack('<II', 16, 8) + bytes(8))], ids=lambda x: x if isinstance(x, int) else x.hex())
+def test_migration_data(client, command, body):
+    """Of another length than it says, of more than a message has, and in a state without data."""
+    assert client.try_ask(command, body) < 0
+    is_alive(client)
+
+
+def test_migration_data_without_end(client):
+    """What the server takes of it is its own matter; nothing of it stays here."""
+    before = Holdings(client.world.daemon.pid).rss_kib
+    assert client.try_ask(FEATURE, feature(SET | STATE, struct.pack('<II', 4, 0))) == 0
+    data = struct.pack('<II', 0, 30000) + os.urandom(30000)
+    for _ in range(300):
+        client.post(MIG_WRITE, data)
+    assert client.try_ask(MIG_WRITE, data) < 0
+    is_alive(client)
+    assert SANITIZED or Holdings(client.world.daemon.pid).rss_kib < before + 4096
+
+
 # ---- accesses ----
 
 @pytest.mark.parametrize('region, offset, count', [
@@ -682,6 +746,13 @@ STEPS = {
         client.post(REGION_READ, access(BAR0, 0, 4), 0) for _ in range(60)],
     'posted writes': lambda client: [client.propose(vfio.CAPABILITIES)] + [
         client.post(REGION_WRITE, access(BAR0, 8, 4, bytes(4))) for _ in range(60)],
+    'a log under way': lambda client: [
+        client.propose(vfio.CAPABILITIES), client.map_memory(0, PAGE),
+        client.try_ask(FEATURE, log_start(1, (0, PAGE))), client.post(FEATURE, log_report(0, PAGE), 0)],
+    'a migration under way': lambda client: [
+        client.propose(vfio.CAPABILITIES),
+        client.try_ask(FEATURE, feature(SET | STATE, struct.pack('<II', 3, 0))),
+        client.post(MIG_READ, struct.pack('<II', 30008, 30000), 0)],
     'a reset under way': lambda client: [client.propose(vfio.CAPABILITIES), client.post(RESET, b'', 0)],
 }
 

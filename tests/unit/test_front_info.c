@@ -10,7 +10,7 @@
 
 /* The body of the reply to these version data of a client, which the test fails without. */
 static const struct front_reply *
-negotiate(uint16_t minor, const char *json)
+propose(uint16_t minor, const char *json)
 {
 	struct {
 		struct vfio_user_version version;
@@ -18,13 +18,19 @@ negotiate(uint16_t minor, const char *json)
 	} body = {.version = {0, minor}};
 	size_t len = json != NULL ? strlen(json) + 1 : 0;
 
-	front_rig_destroy();
-	front_rig_create();
 	if (len > 0)
 		memcpy(body.json, json, len);
 	CU_ASSERT_EQUAL_FATAL(send_message(1, VERSION, 0, &body, 4 + len), 0);
 	CU_ASSERT_FATAL(nothing_next());
 	return take_reply();
+}
+
+static const struct front_reply *
+negotiate(uint16_t minor, const char *json)
+{
+	front_rig_destroy();
+	front_rig_create();
+	return propose(minor, json);
 }
 
 #define REPLY_JSON                                                                                 \
@@ -48,6 +54,52 @@ static const struct {
 	{2, 1, "{\"capabilities\":{\"twin_socket\":{\"supported\":true},\"write_multiple\":true}}"},
 	{65535, 1, "{}"},
 };
+
+/* QEMU's bounds, and Cloud Hypervisor's page size; to nobody who does not propose it. */
+static void
+test_version_migration(void)
+{
+	static const struct front_shape shape = {0};
+	static const struct {
+		uint64_t pgsize;
+		const char *proposal, *reply;
+	} rows[] = {
+		{4096, "{\"capabilities\":{\"migration\":{\"pgsize\":4096}}}",
+			"\"migration\":{\"pgsize\":4096}}}"},
+		{512, "{\"capabilities\":{\"migration\":{}}}", "\"migration\":{\"pgsize\":4096}}}"},
+		{65536, "{\"capabilities\":{\"migration\":{\"max_bitmap_size\":100}}}",
+			"\"migration\":{\"pgsize\":65536,\"max_bitmap_size\":100}}}"},
+		{INT64_MAX - 4095,
+			"{\"capabilities\":{\"migration\":{\"max_bitmap_size\":268435456}}}",
+			"\"migration\":{\"pgsize\":9223372036854771712,\"max_bitmap_size\":"
+			"67108864}}}"},
+		{4096, "{\"capabilities\":{}}", NULL},
+		{0, "{\"capabilities\":{\"migration\":{\"pgsize\":4096}}}", NULL},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct front_opts opts = {
+			.max_data = UINT32_MAX,
+			.max_dma_maps = UINT32_MAX,
+			.pgsizes = UINT64_MAX,
+			.migration_pgsize = rows[i].pgsize,
+			.shape = &shape,
+		};
+		const struct front_reply *reply;
+		const char *found;
+
+		vuc_tap_row("row %zu", i);
+		front_rig_destroy();
+		front = front_create(&opts);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(front);
+		reply = propose(0, rows[i].proposal);
+		CU_ASSERT(reply->len <= 4 + 194);
+		found = strstr((const char *)reply->body + 4, "\"migration\"");
+		CU_ASSERT((found != NULL) == (rows[i].reply != NULL));
+		if (found != NULL && rows[i].reply != NULL)
+			CU_ASSERT_STRING_EQUAL(found, rows[i].reply);
+	}
+}
 
 static void
 test_version(void)
@@ -341,6 +393,7 @@ main(void)
 	CU_TestInfo tests[] = {
 		{"the version, as QEMU, Cloud Hypervisor and Alioth ask", test_version},
 		{"bounds of what is announced", test_version_bounds},
+		{"migration is announced to who proposes it", test_version_migration},
 		{"versions that are refused", test_version_refused},
 		{"device", test_device_info},
 		{"interrupts", test_irq_info},

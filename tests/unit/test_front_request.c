@@ -36,6 +36,50 @@ struct refused_row {
 #define IO_FDS(...) BODY((const struct vfio_user_region_io_fds){__VA_ARGS__})
 #define INFO(...)   BODY((const struct vfio_user_device_info){__VA_ARGS__})
 
+#define GET       VFIO_DEVICE_FEATURE_GET
+#define SET       VFIO_DEVICE_FEATURE_SET
+#define PROBE     VFIO_DEVICE_FEATURE_PROBE
+#define MIGRATION VFIO_DEVICE_FEATURE_MIGRATION
+#define STATE     VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE
+#define START     VFIO_DEVICE_FEATURE_DMA_LOGGING_START
+#define STOP      VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP
+#define REPORT    VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT
+
+struct feature_with_state {
+	struct vfio_user_device_feature feature;
+	struct vfio_user_device_feature_mig_state state;
+};
+
+#define MAX_RANGES 2
+struct feature_with_start {
+	struct vfio_user_device_feature feature;
+	struct {
+		uint64_t page_size;
+		uint32_t num_ranges, reserved;
+	} control;
+	struct vfio_user_device_feature_dma_logging_range ranges[MAX_RANGES];
+};
+/* With as many ranges as are given, of which n are announced. */
+#define STARTED(n, ...)                                                                     \
+	PART(24 +                                                                           \
+			sizeof((const struct vfio_user_device_feature_dma_logging_range[]){ \
+				__VA_ARGS__}),                                              \
+		(const struct feature_with_start){{72, SET | START}, {4096, n, 0}, {__VA_ARGS__}})
+
+struct feature_with_report {
+	struct vfio_user_device_feature feature;
+	struct vfio_user_device_feature_dma_logging_report report;
+};
+#define REPORTED(argsz, ...) \
+	BODY((const struct feature_with_report){{argsz, GET | REPORT}, {__VA_ARGS__}})
+
+struct data_with_bytes {
+	struct vfio_user_mig_data data;
+	uint8_t bytes[8];
+};
+#define FEATURE(...) BODY((const struct vfio_user_device_feature){__VA_ARGS__})
+#define DATA(...)    BODY((const struct vfio_user_mig_data){__VA_ARGS__})
+
 struct one_write_of_several {
 	uint64_t n;
 	struct vfio_user_write_multi_entry entry;
@@ -177,10 +221,77 @@ static const struct refused_row refused[] = {
 	{"several writes", VFIO_USER_REGION_WRITE_MULTI, EOPNOTSUPP, 8,
 		BODY((const struct one_write_of_several){1, {0, 0, 4}})},
 	{"several writes: short", VFIO_USER_REGION_WRITE_MULTI, EOPNOTSUPP, 8, zeros, 7},
-	{"feature", VFIO_USER_DEVICE_FEATURE, EOPNOTSUPP, 8, zeros, 24},
-	{"feature: no body", VFIO_USER_DEVICE_FEATURE, EOPNOTSUPP, 8, zeros, 0},
-	{"migration data: read", VFIO_USER_MIG_DATA_READ, EOPNOTSUPP, 8, zeros, 8},
-	{"migration data: write", VFIO_USER_MIG_DATA_WRITE, EOPNOTSUPP, 0, zeros, 16},
+	{"feature: no body", VFIO_USER_DEVICE_FEATURE, EINVAL, 8, zeros, 0},
+	{"feature: short", VFIO_USER_DEVICE_FEATURE, EINVAL, 8, zeros, 7},
+	{"feature: no method", VFIO_USER_DEVICE_FEATURE, EINVAL, 8, FEATURE(8, STATE)},
+	{"feature: two methods", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		FEATURE(24, GET | SET | STATE)},
+	{"feature: unknown flag", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		FEATURE(8, PROBE | STATE | 1u << 19)},
+	{"feature: unknown", VFIO_USER_DEVICE_FEATURE, ENOTTY, 8, FEATURE(24, GET | 3)},
+	{"feature: unknown, probed", VFIO_USER_DEVICE_FEATURE, ENOTTY, 8,
+		FEATURE(8, PROBE | 0xffff)},
+	{"feature: a method that it does not have", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		FEATURE(24, SET | MIGRATION)},
+	{"feature: probe of a method that it does not have", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		FEATURE(8, PROBE | GET | SET | REPORT)},
+	{"feature: probe with data", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		PART(9, (const struct feature_with_state){{16, PROBE | STATE}})},
+	{"feature: small argsz of a probe", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		FEATURE(7, PROBE | STATE)},
+	{"feature: small argsz", VFIO_USER_DEVICE_FEATURE, EINVAL, 8, FEATURE(15, GET | STATE)},
+	{"feature: data to be got", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		BODY((const struct feature_with_state){{16, GET | STATE}})},
+	{"feature: no data to be set", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		FEATURE(16, SET | STATE)},
+	{"feature: small argsz of a state", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		BODY((const struct feature_with_state){{15, SET | STATE}, {2, 0}})},
+	{"feature: a descriptor", VFIO_USER_DEVICE_FEATURE, EINVAL, 8, FEATURE(16, GET | STATE), 1},
+	{"log: part of a range", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		PART(39,
+			(const struct feature_with_start){
+				{40, SET | START}, {4096, 1, 0}, {{0, 4096}}})},
+	{"log: fewer ranges", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		STARTED(1, {0, 4096}, {8192, 4096})},
+	{"log: more ranges", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		STARTED(3, {0, 4096}, {8192, 4096})},
+	{"log: 2^32 - 1 ranges", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		STARTED(UINT32_MAX, {0, 4096})},
+	{"log: 2^28 ranges and one", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		STARTED((1u << 28) + 2, {0, 4096})},
+	{"log: no page size to stop", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		PART(16, (const struct feature_with_start){{16, SET | STOP}})},
+	{"report: short", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		PART(31, (const struct feature_with_report){{40, GET | REPORT}, {0, 4096, 4096}})},
+	{"report: empty", VFIO_USER_DEVICE_FEATURE, EINVAL, 8, REPORTED(40, 0, 0, 4096)},
+	{"report: beyond 64 bits", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		REPORTED(40, UINT64_MAX - 4095, 8192, 4096)},
+	{"report: no page size", VFIO_USER_DEVICE_FEATURE, EINVAL, 8, REPORTED(40, 0, 4096, 0)},
+	{"report: no power of two", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		REPORTED(40, 0, 4096, 4097)},
+	{"report: no room for the bitmap", VFIO_USER_DEVICE_FEATURE, EINVAL, 8,
+		REPORTED(39, 0, 4096, 4096)},
+	{"report: a bitmap over max_data", VFIO_USER_DEVICE_FEATURE, EMSGSIZE, 8,
+		REPORTED(UINT32_MAX, 0, (MAX_DATA * UINT64_C(8) + 1) * 4096, 4096)},
+	{"report: a bitmap of 2^61 bytes", VFIO_USER_DEVICE_FEATURE, EOVERFLOW, 8,
+		REPORTED(UINT32_MAX, 0, UINT64_MAX, 1)},
+
+	{"migration data: no body", VFIO_USER_MIG_DATA_READ, EINVAL, 8, zeros, 0},
+	{"migration data: short", VFIO_USER_MIG_DATA_READ, EINVAL, 8, zeros, 7},
+	{"migration data: read with data", VFIO_USER_MIG_DATA_READ, EINVAL, 8,
+		PART(9, (const struct data_with_bytes){{16, 8}})},
+	{"migration data: small argsz", VFIO_USER_MIG_DATA_READ, EINVAL, 8, DATA(15, 8)},
+	{"migration data: more than max_data", VFIO_USER_MIG_DATA_READ, EINVAL, 8,
+		DATA(UINT32_MAX, MAX_DATA + 1)},
+	{"migration data: 4 GiB", VFIO_USER_MIG_DATA_READ, EINVAL, 8, DATA(7, UINT32_MAX)},
+	{"migration data: a descriptor", VFIO_USER_MIG_DATA_READ, EINVAL, 8, DATA(16, 8), 1},
+	{"migration data: write without body", VFIO_USER_MIG_DATA_WRITE, EINVAL, 0, zeros, 0},
+	{"migration data: write of less", VFIO_USER_MIG_DATA_WRITE, EINVAL, 0,
+		BODY((const struct data_with_bytes){{16, 7}})},
+	{"migration data: write of more", VFIO_USER_MIG_DATA_WRITE, EINVAL, 0,
+		BODY((const struct data_with_bytes){{16, 9}})},
+	{"migration data: write of 4 GiB", VFIO_USER_MIG_DATA_WRITE, EINVAL, 0,
+		BODY((const struct data_with_bytes){{16, UINT32_MAX}})},
 	{"a command of servers: read", VFIO_USER_DMA_READ, EOPNOTSUPP, 0, zeros, 16},
 	{"a command of servers: write", VFIO_USER_DMA_WRITE, EOPNOTSUPP, 0, zeros, 24},
 	{"command 0", 0, EOPNOTSUPP, 0, zeros, 0},
@@ -440,6 +551,125 @@ test_reset(void)
 	CU_ASSERT(is_reply(1, VFIO_USER_DEVICE_RESET, EIO, NULL, 0));
 }
 
+static bool
+are_bytes(const void *bytes, const void *expected, size_t len)
+{
+	return memcmp(bytes, expected, len) == 0;
+}
+
+static const struct feature_with_state set_state = {{100, SET | STATE}, {3, 77}};
+static const struct feature_with_start set_start = {
+	{72, SET | START}, {4096, 2, 0}, {{0, 4096}, {8192, 4096}}};
+static const struct feature_with_report get_report = {{100, GET | REPORT}, {4096, 65 * 64, 64}};
+
+static void
+check_feature(const struct front_feature *got, const void *body)
+{
+	if (body == &set_state)
+		CU_ASSERT(are_bytes(&got->state, &set_state.state, sizeof(got->state)));
+	if (body == &set_start)
+		CU_ASSERT(are_bytes(&got->start.control, &set_start.control, 16) &&
+			are_bytes(got->start.ranges, set_start.ranges, 32));
+	if (body == &get_report)
+		CU_ASSERT(are_bytes(&got->report, &get_report.report, sizeof(got->report)));
+}
+
+/* Data of a reply, and what argsz says of it: for what is got, its size; else it is repeated. */
+static void
+test_features(void)
+{
+	const struct {
+		const void *body;
+		size_t len;
+		uint32_t data_len;
+		uint32_t argsz; /* of the reply */
+	} rows[] = {
+		{FEATURE(8, PROBE | STATE | GET | SET), 0, 8},
+		{FEATURE(100, PROBE | MIGRATION), 0, 100},
+		{FEATURE(16, GET | MIGRATION), 8, 16},
+		{FEATURE(UINT32_MAX, GET | STATE), 8, 16},
+		{&set_state, sizeof(set_state), 8, 100},
+		{&set_start, sizeof(set_start), 48, 72},
+		{FEATURE(8, SET | STOP), 0, 8},
+		{&get_report, sizeof(get_report), 24 + 16, 48},
+	};
+	static const uint8_t data[64] = {1, 2, 3, 4, 5, 6, 7, 8};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct vfio_user_device_feature feature;
+		struct front_request r;
+		uint8_t body[8 + 64];
+
+		vuc_tap_row("row %zu", i);
+		memcpy(&feature, rows[i].body, sizeof(feature));
+		CU_ASSERT_EQUAL(
+			send_message(1, VFIO_USER_DEVICE_FEATURE, 0, rows[i].body, rows[i].len), 0);
+		r = next_request(FRONT_FEATURE);
+		CU_ASSERT_EQUAL(r.feature.flags, feature.flags);
+		CU_ASSERT_EQUAL(r.feature.data_len, rows[i].data_len);
+		check_feature(&r.feature, rows[i].body);
+		feature.argsz = rows[i].argsz;
+		memcpy(body, &feature, 8);
+		memcpy(body + 8, data, rows[i].data_len);
+		front_reply_data(front, r.token, 0, data, rows[i].data_len);
+		CU_ASSERT(is_reply(1, VFIO_USER_DEVICE_FEATURE, 0, body, 8 + rows[i].data_len));
+	}
+}
+
+static const struct vfio_user_mig_data most_data = {8 + MAX_DATA, MAX_DATA};
+
+static void
+test_migration_data(void)
+{
+	static const struct vfio_user_mig_data end = {8 + 3, 3};
+	static const struct data_with_bytes write = {{0, 8}, {1, 2, 3, 4, 5, 6, 7, 8}};
+	static const struct {
+		int status;
+		const void *fixed;
+		uint32_t len;
+	} rows[] = {{0, &most_data, MAX_DATA}, {0, &end, 3}, {-EIO, &most_data, 0}};
+	static uint8_t body[8 + MAX_DATA];
+	struct front_request r;
+
+	for (size_t i = 0; i < 3; i++) {
+		vuc_tap_row("row %zu", i);
+		memcpy(body, rows[i].fixed, 8);
+		CU_ASSERT_EQUAL(send_message(1, VFIO_USER_MIG_DATA_READ, 0, &most_data, 8), 0);
+		r = next_request(FRONT_MIGRATION_READ);
+		CU_ASSERT_EQUAL(r.migration.size, MAX_DATA);
+		front_reply_data(front, r.token, rows[i].status, body + 8, rows[i].len);
+		CU_ASSERT(is_reply(
+			1, VFIO_USER_MIG_DATA_READ, -rows[i].status, body, 8 + rows[i].len));
+	}
+	for (uint32_t flags = 0; flags <= VFIO_USER_F_NO_REPLY; flags += VFIO_USER_F_NO_REPLY) {
+		CU_ASSERT_EQUAL(send_message(1, VFIO_USER_MIG_DATA_WRITE, flags, &write, 16), 0);
+		r = next_request(FRONT_MIGRATION_WRITE);
+		CU_ASSERT(r.migration.size == 8 && are_bytes(r.migration.data, write.bytes, 8));
+		front_reply_data(front, r.token, 0, NULL, 0);
+		CU_ASSERT(flags != 0 || is_reply(1, VFIO_USER_MIG_DATA_WRITE, 0, NULL, 0));
+		CU_ASSERT(is_silent());
+	}
+}
+
+/* One at a time, and answered in time. */
+static void
+test_late_feature(void)
+{
+	static const struct vfio_user_device_feature get_state = {16, GET | STATE};
+	struct front_request r;
+
+	CU_ASSERT_EQUAL(send_message(1, VFIO_USER_MIG_DATA_READ, 0, &most_data, 8), 0);
+	CU_ASSERT_EQUAL(send_message(2, VFIO_USER_DEVICE_FEATURE, 0, &get_state, 8), 0);
+	r = next_request(FRONT_MIGRATION_READ);
+	CU_ASSERT(nothing_next());
+	now_ms += REPLY_MS;
+	CU_ASSERT_EQUAL(front_expire(front, now_ms), 0);
+	CU_ASSERT(is_reply(1, VFIO_USER_MIG_DATA_READ, ETIMEDOUT, &most_data, 8));
+	CU_ASSERT(is_reply(2, VFIO_USER_DEVICE_FEATURE, ETIMEDOUT, &get_state, 8));
+	front_reply_data(front, r.token, 0, zeros, 8);
+	CU_ASSERT(is_silent());
+}
+
 int
 main(void)
 {
@@ -452,6 +682,9 @@ main(void)
 		{"interrupts in all forms", test_irqs},
 		{"requests for no interrupts", test_no_irqs},
 		{"reset", test_reset},
+		{"features", test_features},
+		{"migration data", test_migration_data},
+		{"a late answer of a feature", test_late_feature},
 		CU_TEST_INFO_NULL,
 	};
 	return vuc_tap_tests("front_request", front_rig_open, front_rig_destroy, tests);

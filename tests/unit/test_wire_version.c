@@ -107,6 +107,14 @@ test_encode_optional(void)
 	CU_ASSERT_PTR_NOT_NULL(
 		strstr(buf + 4, "\"twin_socket\":{\"supported\":true,\"fd_index\":3},"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(buf + 4, "\"migration\":{\"pgsize\":4096}}}"));
+
+	v.migration.max_bitmap_size = 65536;
+	CU_ASSERT_TRUE(vuc_wire_version_encode(buf, sizeof(buf), &v) > 0);
+	CU_ASSERT_PTR_NOT_NULL(
+		strstr(buf + 4, "\"migration\":{\"pgsize\":4096,\"max_bitmap_size\":65536}}}"));
+	v.migration.pgsize = 0;
+	CU_ASSERT_TRUE(vuc_wire_version_encode(buf, sizeof(buf), &v) > 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(buf + 4, "\"migration\":{\"max_bitmap_size\":65536}}}"));
 }
 
 static void
@@ -302,6 +310,9 @@ test_bounds(void)
 			"capability twin_socket.fd_index is -1, expected 0 to 65535"},
 		{CAP("twin_socket", "{\"fd_index\":65536}"),
 			"capability twin_socket.fd_index is 65536, expected 0 to 65535"},
+		{CAP("migration", "{\"max_bitmap_size\":-1}"),
+			"capability migration.max_bitmap_size is -1, expected 0 to "
+			"9223372036854775807"},
 		{CAP("migration", "{\"pgsize\":-1}"),
 			"capability migration.pgsize is -1, expected 0 to 9223372036854775807"},
 	};
