@@ -12,8 +12,7 @@ from fake_device import FakeDevice
 from front_client import HIGH_RAM
 from front_qemu import Qemu
 from outage_rig import FAST
-# pylint: disable-next=unused-import
-from test_front_control import FOREVER, fixture_server  # noqa: F401
+from test_front_control import FOREVER
 from test_refdev_migration import (ERROR, GET, LOG_REPORT, LOG_START, LOG_STOP, MARKS, MIGRATION, PRE_COPY,
                                    PROBE, RESUMING, RUNNING, SET, STATE, STOP, STOP_COPY, go, log_report,
                                    log_start, marks, mig_read, mig_write, pages_report, read_round, save,
