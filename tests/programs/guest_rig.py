@@ -15,13 +15,15 @@ import pytest
 
 import rig
 
-MEMORY = '256M'
+MACHINE = ('-smp', 2, '-m', '256M', '-object', 'memory-backend-memfd,id=m,share=on,size=256M',
+           '-machine', 'q35,memory-backend=m')
 
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
+mount -t tmpfs tmp /tmp
 mkfifo /to /from
 exec 3<>/to 4<>/from </dev/hvc0 >/dev/hvc0 2>&1
 stty raw -echo
@@ -48,6 +50,12 @@ def guest_folder():
         pytest.skip(made.out.splitlines()[-1])
     assert made.status == 0, made.out + made.err
     return folder
+
+
+def with_libraries(*programs):
+    """This machine's programs and all that they load, as files of a guest at the same paths."""
+    loaded = re.findall(r'(/\S+) \(0x', rig.Run('ldd', *programs).out)
+    return {path[1:]: path for path in (*programs, *loaded)}
 
 
 class Programs:
@@ -136,11 +144,12 @@ class Guest(rig.Process):
     """A guest that waits for commands. It has a root port port0 for the disk at a socket, if that
     is given, and logs its kernel's messages in its folder.
 
-    kernel: arguments of its kernel. device: properties of the disk. options: more of QEMU's. files:
-    paths in the guest, and those of the files that are copied there."""
+    kernel: arguments of its kernel. device: properties of the disk. machine: QEMU's options for
+    CPUs and memory. options: more of QEMU's. files: paths in the guest, and those of the files that
+    are copied there."""
 
-    def __init__(self, programs, disk=None, kernel='', ready=True, options=(), files=None,
-                 **device):
+    def __init__(self, programs, disk=None, kernel='', ready=True, machine=MACHINE, options=(),
+                 files=None, **device):
         self.folder = tempfile.TemporaryDirectory(prefix='vuc-')
         self.monitor = None
         self.make_initramfs(programs, files or {})
@@ -150,9 +159,7 @@ class Guest(rig.Process):
         super().__init__(
             *programs.command('bin/qemu-system-x86_64'), '-L', f'{programs.folder}/usr/share/qemu',
             '-L', f'{programs.folder}/usr/share/seabios', '-nodefaults', '-no-user-config',
-            '-display', 'none', '-no-reboot', '-accel', programs.accelerator, '-smp', 2,
-            '-m', MEMORY, '-object', f'memory-backend-memfd,id=m,share=on,size={MEMORY}',
-            '-machine', 'q35,memory-backend=m', *options,
+            '-display', 'none', '-no-reboot', '-accel', programs.accelerator, *machine, *options,
             '-serial', f'file:{self.folder.name}/console', '-chardev', 'stdio,id=commands',
             '-device', 'virtio-serial-pci', '-device', 'virtconsole,chardev=commands',
             '-qmp', f'unix:{self.folder.name}/qmp,server=on,wait=off',
@@ -173,7 +180,7 @@ class Guest(rig.Process):
     def make_initramfs(self, programs, files):
         busybox = f'{programs.folder}/usr/bin/busybox'
         with tempfile.TemporaryDirectory() as root:
-            for name in ('bin', 'dev', 'mnt', 'proc', 'sys'):
+            for name in ('bin', 'dev', 'mnt', 'proc', 'sys', 'tmp'):
                 os.mkdir(f'{root}/{name}')
             shutil.copy(busybox, f'{root}/bin')
             for path, here in (files | {'bin/test_guest': os.environ['VUC_TEST_GUEST']}).items():
@@ -181,7 +188,8 @@ class Guest(rig.Process):
                 shutil.copy(here, f'{root}/{path}')
             with open(f'{root}/init', 'w', encoding='utf-8') as init:
                 init.write(INIT)
-            os.chmod(f'{root}/init', 0o755)
+            for path in ('', '/init'):  # other users than root get in, too
+                os.chmod(root + path, 0o755)
             subprocess.run(f'find . | {busybox} cpio -o -H newc >{self.folder.name}/initramfs',
                            shell=True, cwd=root, check=True, stderr=subprocess.DEVNULL)
 
@@ -193,13 +201,9 @@ class Guest(rig.Process):
         """Run a line of shell. Returns its exit status and its output."""
         self.process.stdin.write(command.encode() + b'\n')
         self.process.stdin.flush()
-        ended = None
-
-        def has_ended():
-            nonlocal ended
-            ended = re.search(rb'(?:^|\n)=(\d+)\r?\n', self.out)
-            return ended
-        assert self.await_event(has_ended), self.err
+        while not (ended := re.search(rb'(?:^|\n)=(\d+)\r?\n', self.out)):
+            seen = len(self.out)
+            assert self.await_event(lambda: len(self.out) > seen), self.err
         text, self.out = self.out[:ended.start()], self.out[ended.end():]
         return int(ended[1]), text.decode().replace('\r', '')
 
