@@ -32,9 +32,11 @@ struct batch {
 	void *addrs[VUC_SHM_MAX_DMA]; /* where entries were mapped */
 	uint32_t nr;                  /* entries that can be taken; then the refused one follows */
 	uint32_t taken;
+	int *statuses; /* of each entry, none of which depends on another one; NULL: those behind
+			  one that was refused are refused, too */
 	bool committed;
 	bool lost;            /* the connection has ended */
-	int status;           /* of the first entry that was refused */
+	int status;           /* of an entry that was refused */
 	struct vuc_error err; /* why */
 	size_t mappings;
 	struct held_files held;
@@ -110,6 +112,16 @@ dma_check_packet(struct control_vmm *v)
 	return rc;
 }
 
+/* Returns whether the entries behind a refused one are carried out. */
+static bool
+batch_refuse(struct batch *b, uint32_t i, int status)
+{
+	b->status = status;
+	if (b->statuses != NULL)
+		b->statuses[i] = status;
+	return b->statuses != NULL;
+}
+
 static int
 dma_refuse(struct batch *b, const struct vuc_shm_dma_entry *e, int status, const char *why)
 {
@@ -180,15 +192,17 @@ dma_prepare_mapping(struct batch *b, uint32_t i)
 	return rc != 0 ? dma_refuse(b, e, rc, strerror(-rc)) : 0;
 }
 
-/* What can be done without the device, up to the first entry that cannot be. */
+/* What can be done without the device. */
 static void
 dma_prepare(struct batch *b)
 {
-	while (b->nr < b->request->nr && b->status == 0) {
+	for (; b->nr < b->request->nr; b->nr++) {
+		int rc = 0;
+
 		if (b->request->entries[b->nr].op == VUC_SHM_DMA_MAP)
-			b->status = dma_prepare_mapping(b, b->nr);
-		if (b->status == 0)
-			b->nr++;
+			rc = dma_prepare_mapping(b, b->nr);
+		if (rc != 0 && !batch_refuse(b, b->nr, rc))
+			return;
 	}
 }
 
@@ -237,6 +251,32 @@ batch_take(struct vuc_device *dev, struct batch *b, uint32_t i)
 	return rc != 0 ? vuc_error_set(&b->err, rc, "%s", vuc_device_reason(dev)) : 0;
 }
 
+/* Whether the server has carried out an entry of a commit that has failed. */
+static bool
+batch_entry_is_done(const struct vuc_device *dev, const struct batch *b, uint32_t i)
+{
+	const struct vuc_shm_dma_entry *e = &b->request->entries[i];
+
+	if (e->op == VUC_SHM_DMA_MAP)
+		return vuc_dma_holds(dev, e->iova, b->addrs[i]);
+	if (e->op == VUC_SHM_DMA_UNMAP)
+		return !vuc_dma_overlaps(dev, e->iova, e->size);
+	return vuc_dma_count(dev) == 0;
+}
+
+/* A commit has one error, which counts for each entry that the server has refused. */
+static void
+batch_fail(const struct vuc_device *dev, struct batch *b, int status, const char *why)
+{
+	if (b->statuses == NULL && b->status != 0)
+		return;
+	b->status = vuc_error_set(&b->err, status, "%s", why);
+	for (uint32_t i = 0; b->statuses != NULL && i < b->taken; i++) {
+		if (b->statuses[i] == 0 && !batch_entry_is_done(dev, b, i))
+			b->statuses[i] = status;
+	}
+}
+
 static void
 look_at_device(const struct vuc_device *dev, struct batch *b)
 {
@@ -252,10 +292,24 @@ batch_committed(void *arg, int status, const struct vuc_error *err)
 	struct batch *b = arg;
 
 	b->committed = status == 0;
-	if (status != 0 && b->status == 0)
-		b->status = vuc_error_set(&b->err, status, "%s", err->text);
+	if (status != 0)
+		batch_fail(b->v->link->dev, b, status, err->text);
 	look_at_device(b->v->link->dev, b);
 	b->done(b->done_arg, 0, &none);
+}
+
+static void
+batch_take_entries(struct vuc_device *dev, struct batch *b)
+{
+	for (; b->taken < b->nr; b->taken++) {
+		int rc;
+
+		if (b->statuses != NULL && b->statuses[b->taken] != 0)
+			continue;
+		rc = batch_take(dev, b, b->taken);
+		if (rc != 0 && !batch_refuse(b, b->taken, rc))
+			return;
+	}
 }
 
 /* A control_start_fn. All that came so far is committed, also behind an entry that was refused. */
@@ -263,22 +317,18 @@ static int
 batch_apply(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_arg)
 {
 	struct batch *b = arg;
-	int rc = 0;
+	int rc = OPERATION_DONE;
 
 	vmm_hold_files(dev, &b->held);
 	vuc_dma_set_revoked(dev, guard_broken(b->v->maps.guard));
 	vuc_dma_set_apart(dev, b->v->stock != NULL);
-	while (b->taken < b->nr && (rc = batch_take(dev, b, b->taken)) == 0)
-		b->taken++;
-	if (rc != 0)
-		b->status = rc;
+	batch_take_entries(dev, b);
 	b->done = done;
 	b->done_arg = done_arg;
-	rc = OPERATION_DONE;
 	if ((b->request->flags & VUC_SHM_DMA_COMMIT) != 0)
 		rc = vuc_dma_commit_start(dev, batch_committed, b);
-	if (rc < 0 && b->status == 0)
-		b->status = vuc_error_set(&b->err, rc, "%s", vuc_device_reason(dev));
+	if (rc < 0)
+		batch_fail(dev, b, rc, vuc_device_reason(dev));
 	look_at_device(dev, b);
 	return rc == 0 ? 0 : OPERATION_DONE;
 }
@@ -314,26 +364,28 @@ dma_follow(struct batch *b, size_t before)
 	dma_maps_undo(maps, nr);
 }
 
-/* Memory that the device may still access stays mapped. */
+/* Memory that the device may still access stays mapped. What was refused between others is found
+ * by a look at the device. */
 static void
 dma_keep_maps(struct batch *b, size_t before)
 {
 	dma_follow(b, before);
 	if ((b->request->flags & VUC_SHM_DMA_COMMIT) == 0)
 		return;
-	if (!b->committed)
+	if (!b->committed || (b->statuses != NULL && b->status != 0))
 		vmm_call(b->v, dma_find_unused, b, NULL);
 	dma_maps_sweep(&b->v->maps);
 }
 
 int
 vmm_apply_dma(struct control_vmm *v, const struct vuc_shm_dma *request, const int *fds,
-	struct vuc_error *err)
+	int *statuses, struct vuc_error *err)
 {
 	struct batch b = {
 		.v = v,
 		.request = request,
 		.fds = fds,
+		.statuses = statuses,
 		.shared = v->device->opts.dma == VUC_DMA_SHARED,
 	};
 	size_t before = v->maps.nr;
@@ -358,7 +410,7 @@ vmm_dma(struct control_vmm *v)
 
 	if (rc != 0)
 		return rc;
-	rc = vmm_apply_dma(v, &v->packet.dma, v->packet.fds, &err);
+	rc = vmm_apply_dma(v, &v->packet.dma, v->packet.fds, NULL, &err);
 	if (rc != 0)
 		return vmm_refuse(v, rc, "%s", err.text);
 	reply.mappings = atomic_load_explicit(&v->nr_dma_maps, memory_order_relaxed);

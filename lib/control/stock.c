@@ -24,7 +24,7 @@
 
 struct stock {
 	bool works; /* the thread carries out a request */
-	bool late;  /* its request has been answered, and the turn was passed on */
+	bool late;  /* its requests have been answered, and the turn was passed on */
 	struct front *front;
 	struct vuc_queue *queue;
 	struct front_server *server;
@@ -147,9 +147,9 @@ stock_wait(struct control_vmm *v)
 		if (due == 0 || due > now)
 			return now + LATE_LOOK_MS;
 		front_server_expire(st->server);
-		st->late = true;
+		st->late = front_outstanding(st->front) == 0;
 	}
-	if (front_outstanding(st->front) == 0 && front_server_send(st->server) == 0)
+	if (front_server_send(st->server) == 0 && front_outstanding(st->front) == 0)
 		front_server_pass(st->server);
 	return now + LATE_LOOK_MS;
 }
@@ -222,10 +222,10 @@ stock_may_answer(struct control_vmm *v)
 }
 
 static void
-stock_reply(struct control_vmm *v, const struct front_request *r, int status)
+stock_reply(struct control_vmm *v, unsigned int token, int status)
 {
 	if (stock_may_answer(v))
-		front_reply(v->stock->front, r->token, status);
+		front_reply(v->stock->front, token, status);
 }
 
 /* Log refusals, as for other VMMs. */
@@ -235,60 +235,112 @@ stock_answer(struct control_vmm *v, const struct front_request *r, const char *w
 {
 	if (status != 0)
 		vmm_log(v, VUC_LOG_NOTICE, "%s refused: %s", what, err->text);
-	stock_reply(v, r, status);
+	stock_reply(v, r->token, status);
 }
 
 /* ---- DMA ---- */
 
-/* A packet with a single entry. */
-union stock_dma {
-	struct vuc_shm_dma dma;
-	uint8_t bytes[sizeof(struct vuc_shm_dma) + sizeof(struct vuc_shm_dma_entry)];
+#define MAX_BATCH VUC_SHM_MAX_DMA
+
+_Static_assert(MAX_BATCH >= FRONT_MAX_REQUESTS, "what is outstanding fits");
+
+/* Maps, or unmaps, that the VMM has sent without waiting: they are one commit. */
+struct stock_batch {
+	union {
+		struct vuc_shm_dma dma;
+		uint8_t bytes[sizeof(struct vuc_shm_dma) +
+			MAX_BATCH * sizeof(struct vuc_shm_dma_entry)];
+	} request;
+	unsigned int tokens[MAX_BATCH];
+	int fds[MAX_BATCH];
+	unsigned int nr_fds;
 };
 
-static void
-stock_change_dma(struct control_vmm *v, const struct front_request *r, const char *what,
-	const struct vuc_shm_dma_entry *entry)
+/* A server cannot access memory without a descriptor, so this mapping is not forwarded. Returns
+ * whether it is. */
+static bool
+stock_fill_map(struct stock_batch *b, const struct front_request *r, struct vuc_shm_dma_entry *e)
 {
-	union stock_dma request = {.dma = {.nr = 1, .flags = VUC_SHM_DMA_COMMIT}};
-	struct vuc_error err;
-	int rc;
-
-	request.dma.entries[0] = *entry;
-	rc = vmm_apply_dma(v, &request.dma, r->fds, &err);
-	stock_answer(v, r, what, rc, &err);
-}
-
-/* A server cannot access memory without a descriptor, so this mapping is not forwarded. */
-static void
-stock_map(struct control_vmm *v, const struct front_request *r)
-{
-	const struct vuc_shm_dma_entry entry = {
+	if (r->nr_fds == 0)
+		return false;
+	*e = (struct vuc_shm_dma_entry){
 		.op = VUC_SHM_DMA_MAP,
 		.flags = r->map.flags & (VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE),
 		.iova = r->map.addr,
 		.size = r->map.size,
 		.offset = r->map.offset,
+		.fd_index = (int32_t)b->nr_fds,
 	};
-
-	if (r->nr_fds == 0)
-		stock_reply(v, r, 0);
-	else
-		stock_change_dma(v, r, "DMA_MAP", &entry);
+	b->fds[b->nr_fds++] = r->fds[0];
+	return true;
 }
 
 static void
-stock_unmap(struct control_vmm *v, const struct front_request *r)
+stock_fill_unmap(const struct front_request *r, struct vuc_shm_dma_entry *e)
 {
-	const struct vuc_shm_dma_entry entry = {
+	*e = (struct vuc_shm_dma_entry){
 		.op = r->unmap.all ? VUC_SHM_DMA_UNMAP_ALL : VUC_SHM_DMA_UNMAP,
 		.flags = r->unmap.all ? 0 : VUC_SHM_DMA_IF_MAPPED,
 		.iova = r->unmap.addr,
 		.size = r->unmap.size,
 		.fd_index = -1,
 	};
+}
 
-	stock_change_dma(v, r, "DMA_UNMAP", &entry);
+static void
+stock_add_to_batch(struct control_vmm *v, struct stock_batch *b, const struct front_request *r)
+{
+	struct vuc_shm_dma *dma = &b->request.dma;
+	struct vuc_shm_dma_entry *e = &dma->entries[dma->nr];
+
+	if (r->kind == FRONT_DMA_UNMAP)
+		stock_fill_unmap(r, e);
+	else if (!stock_fill_map(b, r, e)) {
+		stock_reply(v, r->token, 0);
+		return;
+	}
+	b->tokens[dma->nr++] = r->token;
+}
+
+static void
+stock_apply_batch(struct control_vmm *v, const struct stock_batch *b, const char *what)
+{
+	const struct vuc_shm_dma *dma = &b->request.dma;
+	int statuses[MAX_BATCH] = {0};
+	unsigned int refused = 0;
+	struct vuc_error err;
+	int rc = 0;
+
+	if (dma->nr > 0)
+		rc = vmm_apply_dma(v, dma, b->fds, statuses, &err);
+	for (uint32_t i = 0; i < dma->nr; i++) {
+		refused += statuses[i] != 0;
+		stock_reply(v, b->tokens[i], statuses[i]);
+	}
+	if (rc != 0)
+		vmm_log(v, VUC_LOG_NOTICE, "%u of %u %s refused: %s", refused, dma->nr, what,
+			err.text);
+}
+
+/*
+ * The machine returns nothing else while maps, or unmaps, are outstanding. If the connection ends
+ * meanwhile, nobody needs them any more.
+ */
+static void
+stock_change_dma(struct control_vmm *v, const struct front_request *first)
+{
+	struct stock_batch b = {.request.dma.flags = VUC_SHM_DMA_COMMIT};
+	const char *what = first->kind == FRONT_DMA_MAP ? "DMA_MAP" : "DMA_UNMAP";
+	struct front_request r = *first;
+	int rc = 1;
+
+	while (rc == 1) {
+		stock_add_to_batch(v, &b, &r);
+		rc = b.request.dma.nr < MAX_BATCH ? front_server_next(v->stock->server, &r) : 0;
+	}
+	if (rc == 0)
+		stock_apply_batch(v, &b, what);
+	vmm_close_fds(v, b.fds, b.nr_fds);
 }
 
 /* ---- interrupts ---- */
@@ -427,12 +479,6 @@ stock_carry_out(struct control_vmm *v, const struct front_request *r)
 	int rc;
 
 	switch (r->kind) {
-	case FRONT_DMA_MAP:
-		stock_map(v, r);
-		break;
-	case FRONT_DMA_UNMAP:
-		stock_unmap(v, r);
-		break;
 	case FRONT_SET_IRQS:
 		stock_set_irqs(v, r);
 		break;
@@ -449,6 +495,8 @@ stock_carry_out(struct control_vmm *v, const struct front_request *r)
 	case FRONT_MIGRATION_WRITE:
 		stock_use_feature(v, r);
 		break;
+	case FRONT_DMA_MAP: /* stock_take_request() */
+	case FRONT_DMA_UNMAP:
 	case FRONT_ACCESS: /* the poller's */
 		break;
 	}
@@ -460,6 +508,10 @@ stock_take_request(struct control_vmm *v, struct front_request *r)
 {
 	int fds[FRONT_MAX_FDS];
 
+	if (r->kind == FRONT_DMA_MAP || r->kind == FRONT_DMA_UNMAP) {
+		stock_change_dma(v, r);
+		return;
+	}
 	if (r->nr_fds > 0)
 		memcpy(fds, r->fds, r->nr_fds * sizeof(*fds));
 	r->fds = fds;

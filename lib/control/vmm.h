@@ -208,9 +208,14 @@ int vmm_claim_device(
 int vmm_prepare_device(struct control_vmm *v);
 uint32_t vmm_device_flags(const struct control_vmm *v);
 
-/* dma.c: entries that have been checked; fds: by their fd_index. */
+/*
+ * dma.c: entries that have been checked; fds: by their fd_index. statuses: one of each entry, all
+ * 0, for independent entries, that are mappings of the server's own each, and that are committed:
+ * those that are refused get their negative errno, and the last of these is returned. NULL: what is
+ * behind a refused entry is refused as well.
+ */
 int vmm_apply_dma(struct control_vmm *v, const struct vuc_shm_dma *request, const int *fds,
-	struct vuc_error *err);
+	int *statuses, struct vuc_error *err);
 
 /* irqs.c */
 struct vmm_irqs {

@@ -276,6 +276,12 @@ vuc_dma_holds(const struct vuc_device *dev, uint64_t iova, const void *addr)
 	return false;
 }
 
+VUC_PRIVATE bool
+vuc_dma_overlaps(const struct vuc_device *dev, uint64_t iova, uint64_t size)
+{
+	return dma_table_overlap(&dev->dma, iova, size) != NULL;
+}
+
 VUC_EXPORT size_t
 vuc_dma_server_count(const struct vuc_device *dev)
 {

@@ -75,6 +75,9 @@ int vuc_device_access_begin(
  * device's, or leaves with the next commit. */
 bool vuc_dma_holds(const struct vuc_device *dev, uint64_t iova, const void *addr);
 
+/* Whether anything in [iova, iova + size), which is not empty, is mapped. */
+bool vuc_dma_overlaps(const struct vuc_device *dev, uint64_t iova, uint64_t size);
+
 /* Refuse the server's accesses by message once a flag, which any thread may set, is set. NULL takes
  * it away. */
 void vuc_dma_set_revoked(struct vuc_device *dev, const _Atomic bool *revoked);
