@@ -2,10 +2,12 @@
 #include "args.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "number.h"
 #include "text.h"
@@ -173,4 +175,16 @@ app_args_number(
 			option_name(state, key), text, (unsigned long long)min,
 			(unsigned long long)max);
 	return number;
+}
+
+bool
+app_args_occupy_standard_fds(void)
+{
+	int fd;
+
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd)
+			return false;
+	}
+	return true;
 }

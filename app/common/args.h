@@ -39,4 +39,11 @@ void app_args_error(const struct argp_state *state, const char *fmt, ...)
 uint64_t app_args_number(
 	const struct argp_state *state, int key, const char *text, uint64_t min, uint64_t max);
 
+/*
+ * Started with a closed stdin, stdout or stderr, the next socket would get its number, and output
+ * would go to whoever is at its other end. Descriptors that cannot be written take their places.
+ * Returns false when there are none.
+ */
+bool app_args_occupy_standard_fds(void);
+
 #endif /* VUC_APP_ARGS_H */

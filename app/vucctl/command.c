@@ -389,6 +389,8 @@ daemon_command_run(struct vucctl *ctl)
 	uint32_t timeout_ms = ctl->timeout_ms;
 	int ret;
 
+	if (ctl->command->connects)
+		return ctl->command->run(ctl);
 	if (timeout_ms == 0)
 		timeout_ms = ctl->command->timeout_ms != 0 ? ctl->command->timeout_ms
 							   : VUCCTL_DAEMON_TIMEOUT_MS;

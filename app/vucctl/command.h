@@ -26,6 +26,7 @@ struct vucctl_command {
 	const char *doc;       /* sentences for its help */
 	const char *arguments; /* "SOCKET REGION [SIZE]": those in brackets may be left out */
 	bool daemon;           /* it asks the daemon; others open the device behind argument 0 */
+	bool connects;         /* it connects to the daemon by itself */
 	uint32_t timeout_ms;   /* for the daemon's answers; 0: VUCCTL_DAEMON_TIMEOUT_MS */
 	const struct argp_option *options; /* of its own */
 	size_t size;                       /* of a struct of its own, which begins as zeros */
@@ -125,6 +126,7 @@ int vucctl_fail_answer(const struct vucctl *ctl, const char *method, const char 
 extern const struct vucctl_command vucctl_probe, vucctl_read, vucctl_write, vucctl_reset,
 	vucctl_irq_wait, vucctl_irq_mask, vucctl_irq_unmask, vucctl_irq_trigger,
 	vucctl_dma_selftest, vucctl_migrate_save, vucctl_migrate_load, vucctl_status,
-	vucctl_devices, vucctl_stats, vucctl_add, vucctl_remove, vucctl_detach, vucctl_reload;
+	vucctl_devices, vucctl_stats, vucctl_metrics, vucctl_add, vucctl_remove, vucctl_detach,
+	vucctl_reload;
 
 #endif /* VUCCTL_COMMAND_H */

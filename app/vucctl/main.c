@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -25,6 +24,7 @@ static const struct vucctl_command *const commands[] = {
 	&vucctl_status,
 	&vucctl_devices,
 	&vucctl_stats,
+	&vucctl_metrics,
 	&vucctl_add,
 	&vucctl_remove,
 	&vucctl_detach,
@@ -162,22 +162,6 @@ group_run(const struct group *group, int argc, char *argv[])
 	return level.status;
 }
 
-/*
- * Started with a closed stdin, stdout or stderr, the next socket would get its number, and output
- * would go to a device's server. Descriptors that can't be written take their places.
- */
-static bool
-occupy_standard_fds(void)
-{
-	int fd;
-
-	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd)
-			return false;
-	}
-	return true;
-}
-
 /* Errors of a write may show only when the file is closed. What went wrong before has been said. */
 static void
 finish_output(int status, void *arg)
@@ -198,7 +182,7 @@ finish_output(int status, void *arg)
 int
 main(int argc, char *argv[])
 {
-	if (!occupy_standard_fds() || argc < 1 || on_exit(finish_output, NULL) != 0)
+	if (!app_args_occupy_standard_fds() || argc < 1 || on_exit(finish_output, NULL) != 0)
 		return EXIT_FAILURE;
 	/* A reader that goes away shows as an error of the write, like a full disk. */
 	signal(SIGPIPE, SIG_IGN);

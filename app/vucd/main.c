@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -101,19 +100,6 @@ vucd_run(const char *path, const struct vucd_config *config)
 	return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* A descriptor that the process was not given must not become a socket's number. */
-static bool
-occupy_standard_fds(void)
-{
-	int fd;
-
-	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
-			return false;
-	}
-	return true;
-}
-
 /* A help that could not be written is a failure, too. */
 static int
 finish_output(void)
@@ -141,7 +127,7 @@ main(int argc, char *argv[])
 	struct vucd_report report = {.fn = print_report};
 	int status;
 
-	if (!occupy_standard_fds())
+	if (!app_args_occupy_standard_fds())
 		return EXIT_FAILURE;
 	signal(SIGPIPE, SIG_IGN);
 	app_args_parse(&argp, argc, argv, &options);

@@ -12,8 +12,8 @@ _vuc_commands() {
 	case $1 in
 	"vuc-bench") echo mmio dma dma-message hop scale transports idle hung outage front guest all ;;
 	"vucctl")
-		echo probe read write reset irq dma-selftest migrate status devices stats add remove \
-			detach reload
+		echo probe read write reset irq dma-selftest migrate status devices stats metrics \
+			add remove detach reload
 		;;
 	"vucctl irq") echo wait mask unmask trigger ;;
 	"vucctl migrate") echo save load ;;
@@ -52,6 +52,7 @@ _vuc_options() {
 			--no-write-multi --no-migration --no-dirty-log --no-io-fds --device= --bar-file= \
 			--pretend= --fault= --verbose -h,--help --usage -V,--version
 		;;
+	"vuc-exporter") echo -l,--listen= -m,--management= -t,--timeout= "$common" ;;
 	"vuc-vmm")
 		echo -s,--socket= -d,--device= -g,--guest= -r,--rounds= -t,--timeout= -w,--wait= -j,--json \
 			-h,--help --usage -V,--version
@@ -68,6 +69,7 @@ _vuc_options() {
 	"vucctl migrate load") echo "$device" "$migrate" ;;
 	"vucctl status" | "vucctl devices" | "vucctl detach" | "vucctl reload") echo "$daemon" ;;
 	"vucctl stats") echo "$daemon" -w,--watch -i,--interval= -c,--count= ;;
+	"vucctl metrics") echo "$daemon" -o,--output= -O,--openmetrics ;;
 	"vucctl add")
 		echo "$daemon" -p,--poller= -d,--dma= --posted-writes= --reset= --io-fds= \
 			--max-dma-maps= --server-timeout= --server-long-timeout= --retry-min= --retry-max= \
@@ -106,7 +108,7 @@ _vuc_values() {
 	"vuc-refdev --bar-file" | "vuc-refdev --socket-path") echo FILE ;;
 	"vuc-vmm --device") _vuc_devices ;;
 	"vuc-vmm --guest") echo drive torment recover ;;
-	"vuc-vmm --socket" | "vucd --config") echo FILE ;;
+	"vuc-exporter --management" | "vuc-vmm --socket" | "vucd --config" | "vucctl metrics --output") echo FILE ;;
 	"vucctl "*" --capture" | "vucctl "*" --management") echo FILE ;;
 	"vucctl add --dma" | "vucctl dma-selftest --policy") echo shared message ;;
 	"vucctl add --posted-writes") echo on off auto ;;
@@ -135,7 +137,7 @@ _vuc_arguments() {
 	"vucctl read 1" | "vucctl write 1") echo bar0 bar1 bar2 bar3 bar4 bar5 rom config vga ;;
 	"vucctl migrate "*" 1" | "vucctl add 1") echo FILE ;;
 	"vucctl stats 0" | "vucctl remove 0" | "vucctl detach 0") _vuc_devices ;;
-	"vucctl status 0" | "vucctl devices 0" | "vucctl add 0" | "vucctl reload 0") ;;
+	"vucctl status 0" | "vucctl devices 0" | "vucctl add 0" | "vucctl reload 0" | "vucctl metrics 0") ;;
 	"vucctl "*" 0") echo FILE ;;
 	esac
 }
@@ -253,4 +255,4 @@ _vuc() {
 	return 0
 }
 
-complete -F _vuc vuc-bench vuc-refdev vuc-vmm vucctl vucd
+complete -F _vuc vuc-bench vuc-exporter vuc-refdev vuc-vmm vucctl vucd
