@@ -41,27 +41,88 @@ listener_check_unused(const struct vuc_listener *l, struct vuc_error *err)
 	return rc;
 }
 
+/*
+ * Remove the path if it is still this socket, which is open, so that no other one gets its number.
+ * Another process may replace the path at any time, so it is moved to a name of this process first;
+ * what turns out to be another socket is moved back, unless there is a newer one again. Returns 0;
+ * -ESTALE; what the system says.
+ */
 static int
-listener_remove_stale(const struct vuc_listener *l, struct vuc_error *err)
+listener_remove(const struct vuc_listener *l, dev_t dev, ino_t ino)
 {
 	const char *path = l->address.sun_path;
+	char aside[sizeof(l->address.sun_path) + 32];
+	struct stat st;
+	int rc = -ESTALE;
+
+	snprintf(aside, sizeof(aside), "%s.%d.old", path, (int)getpid());
+	if (rename(path, aside) != 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (lstat(aside, &st) == 0 && st.st_dev == dev && st.st_ino == ino)
+		rc = unlink(aside) == 0 ? 0 : -errno;
+	if (rc != 0 && renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_NOREPLACE) != 0)
+		unlink(aside);
+	return rc;
+}
+
+static int
+listener_fail_replaced(const struct vuc_listener *l, struct vuc_error *err)
+{
+	return vuc_error_set(err, -ESTALE, "%s: replaced by another process", l->address.sun_path);
+}
+
+static int
+listener_replace_unused(const struct vuc_listener *l, int fd, struct vuc_error *err)
+{
 	struct stat st;
 	int rc;
 
-	if (lstat(path, &st) != 0)
-		return errno == ENOENT ? 0 : listener_fail(l, errno, "lstat", err);
+	if (fstat(fd, &st) != 0)
+		return listener_fail(l, errno, "fstat", err);
 	if (!S_ISSOCK(st.st_mode))
-		return vuc_error_set(err, -EEXIST, "%s: exists and is not a socket", path);
+		return vuc_error_set(
+			err, -EEXIST, "%s: exists and is not a socket", l->address.sun_path);
 	rc = listener_check_unused(l, err);
-	if (rc == 0 && unlink(path) != 0 && errno != ENOENT)
-		rc = listener_fail(l, errno, "unlink", err);
+	if (rc != 0)
+		return rc;
+	rc = listener_remove(l, st.st_dev, st.st_ino);
+	if (rc == -ESTALE)
+		return listener_fail_replaced(l, err);
+	return rc != 0 ? listener_fail(l, -rc, "unlink", err) : 0;
+}
+
+static int
+listener_remove_stale(const struct vuc_listener *l, struct vuc_error *err)
+{
+	int fd = open(l->address.sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int rc;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : listener_fail(l, errno, "open", err);
+	rc = listener_replace_unused(l, fd, err);
+	close(fd);
 	return rc;
 }
 
 /*
- * Set the group and mode of the path, which fd refers to. The owner of its folder can replace it
- * between two system calls, so it is recognized as a socket of mode 0, which no other one is.
+ * Which one it is that has been bound. The owner of its folder can replace it between two system
+ * calls, so it is recognized as a socket of mode 0, which no other one is.
  */
+static int
+listener_find_path(struct vuc_listener *l, mode_t mode, struct vuc_error *err)
+{
+	struct stat st;
+
+	if (lstat(l->address.sun_path, &st) != 0)
+		return listener_fail(l, errno, "lstat", err);
+	if (!S_ISSOCK(st.st_mode) || (mode != 0 && (st.st_mode & 07777) != 0))
+		return listener_fail_replaced(l, err);
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
+	return 0;
+}
+
+/* Set the group and mode of the path, which fd refers to. */
 static int
 listener_set_mode(struct vuc_listener *l, int fd, mode_t mode, gid_t group, struct vuc_error *err)
 {
@@ -70,11 +131,8 @@ listener_set_mode(struct vuc_listener *l, int fd, mode_t mode, gid_t group, stru
 
 	if (fstat(fd, &st) != 0)
 		return listener_fail(l, errno, "fstat", err);
-	if (!S_ISSOCK(st.st_mode) || (mode != 0 && (st.st_mode & 07777) != 0))
-		return vuc_error_set(
-			err, -ESTALE, "%s: replaced by another process", l->address.sun_path);
-	l->dev = st.st_dev;
-	l->ino = st.st_ino;
+	if (st.st_dev != l->dev || st.st_ino != l->ino)
+		return listener_fail_replaced(l, err);
 	if (mode == 0)
 		return 0;
 	if (group != (gid_t)-1 && fchownat(fd, "", (uid_t)-1, group, AT_EMPTY_PATH) != 0)
@@ -94,6 +152,9 @@ listener_bind_path(struct vuc_listener *l, mode_t mode, gid_t group, struct vuc_
 		return listener_fail(l, errno, "fchmod", err);
 	if (bind(l->fd, (const struct sockaddr *)&l->address, sizeof(l->address)) != 0)
 		return listener_fail(l, errno, "bind", err);
+	rc = listener_find_path(l, mode, err);
+	if (rc != 0)
+		return rc;
 	fd = open(l->address.sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return listener_fail(l, errno, "open", err);
@@ -136,7 +197,7 @@ vuc_listener_forget(struct vuc_listener *l)
 
 	if (l->ino != 0 && lstat(l->address.sun_path, &st) == 0 && st.st_dev == l->dev &&
 		st.st_ino == l->ino)
-		unlink(l->address.sun_path);
+		listener_remove(l, l->dev, l->ino);
 	l->fd = -1;
 }
 

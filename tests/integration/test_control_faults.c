@@ -31,7 +31,6 @@ enum call {
 	FCHMOD,
 	FSTAT,
 	LISTEN,
-	LSTAT,
 	MEMFD,
 	SOCKET,
 	THREAD,
@@ -122,7 +121,6 @@ WRAP(EVENTFD, eventfd, (unsigned int count, int flags), (count, flags))
 WRAP(FALLOCATE, fallocate64, (int fd, int mode, off_t offset, off_t len), (fd, mode, offset, len))
 WRAP(FCHMOD, fchmod, (int fd, mode_t mode), (fd, mode))
 WRAP(LISTEN, listen, (int fd, int backlog), (fd, backlog))
-WRAP(LSTAT, lstat64, (const char *path, struct stat *st), (path, st))
 WRAP(FSTAT, fstat64, (int fd, struct stat *st), (fd, st))
 WRAP(MEMFD, memfd_create, (const char *name, unsigned int flags), (name, flags))
 WRAP(SOCKET, socket, (int domain, int type, int protocol), (domain, type, protocol))
@@ -182,7 +180,6 @@ test_listen(void)
 		unsigned int which;
 		const char *what;
 	} rows[] = {
-		{false, LSTAT, 1, "lstat"},
 		{false, SOCKET, 1, "socket"},
 		{false, FCHMOD, 1, "fchmod"},
 		{false, BIND, 1, "bind"},

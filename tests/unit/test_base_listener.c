@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -20,6 +21,9 @@ static char path[sizeof(folder) + 2];
 /* What is put in the place of the path as soon as it is bound; NULL: nothing. */
 static void (*replace)(void);
 
+/* Called then; NULL: nothing. */
+static void (*bound)(void);
+
 int
 bind(int fd, const struct sockaddr *address, socklen_t len)
 {
@@ -29,6 +33,23 @@ bind(int fd, const struct sockaddr *address, socklen_t len)
 		CU_ASSERT_EQUAL(unlink(path), 0);
 		replace();
 	}
+	if (rc == 0 && bound != NULL)
+		bound();
+	return rc;
+}
+
+/* Called when it has been found out whether a process has the socket of the path. */
+static void (*checked)(void);
+
+int
+connect(int fd, const struct sockaddr *address, socklen_t len)
+{
+	int rc = (int)syscall(SYS_connect, fd, address, len);
+	int error = errno;
+
+	if (checked != NULL)
+		checked();
+	errno = error;
 	return rc;
 }
 
@@ -112,6 +133,92 @@ test_stale(void)
 	close(open(path, O_CREAT | O_CLOEXEC, 0600));
 	vuc_listener_close(&l);
 	CU_ASSERT_EQUAL(unlink(path), 0);
+}
+
+static void
+make_stale(void)
+{
+	struct sockaddr_un address;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CU_ASSERT_EQUAL(vuc_socket_address(path, &address, NULL), 0);
+	CU_ASSERT_EQUAL(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+}
+
+static struct vuc_listener other;
+
+static void
+replace_stale(void)
+{
+	checked = NULL;
+	CU_ASSERT_EQUAL(unlink(path), 0);
+	CU_ASSERT_EQUAL(vuc_listener_bind(&other, path, SOCK_STREAM, 0600, (gid_t)-1, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_listener_listen(&other, 1, NULL), 0);
+}
+
+/* Another process is faster: its socket is not taken for the one that nobody has. */
+static void
+test_stale_replaced(void)
+{
+	struct vuc_error err = {""};
+	struct vuc_listener l;
+	struct sockaddr_un address;
+	int fd;
+
+	make_stale();
+	checked = replace_stale;
+	CU_ASSERT_EQUAL(vuc_listener_bind(&l, path, SOCK_STREAM, 0600, (gid_t)-1, &err), -ESTALE);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "replaced by another process"));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CU_ASSERT_EQUAL(vuc_socket_address(path, &address, NULL), 0);
+	CU_ASSERT_EQUAL(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+	vuc_listener_close(&other);
+	CU_ASSERT_EQUAL(access(path, F_OK), -1);
+	/* Nothing else is left in the folder. */
+	CU_ASSERT_EQUAL(remove_folder(), 0);
+	CU_ASSERT_EQUAL(make_folder(), 0);
+}
+
+static struct rlimit limit;
+
+static void
+use_up_descriptors(void)
+{
+	struct rlimit none = limit;
+	int fd = dup(0);
+
+	close(fd);
+	none.rlim_cur = (rlim_t)fd;
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+}
+
+/* Only root could replace a socket of mode 0. */
+static void
+test_failed(void)
+{
+	const unsigned int before = fd_count();
+	struct vuc_error err = {""};
+	struct vuc_listener l;
+	int rc;
+
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	bound = use_up_descriptors;
+	rc = vuc_listener_bind(&l, path, SOCK_STREAM, 0600, (gid_t)-1, &err);
+	bound = NULL;
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	CU_ASSERT_EQUAL(rc, -EMFILE);
+	CU_ASSERT_EQUAL(access(path, F_OK), -1);
+	CU_ASSERT_EQUAL(fd_count(), before);
+	if (geteuid() != 0)
+		return;
+	/* That a group cannot be set is tried as a user who is not root. */
+	CU_ASSERT_EQUAL(chmod(folder, 0777), 0);
+	CU_ASSERT_EQUAL_FATAL(seteuid(65534), 0);
+	CU_ASSERT_EQUAL(vuc_listener_bind(&l, path, SOCK_STREAM, 0600, 1, &err), -EPERM);
+	CU_ASSERT_EQUAL_FATAL(seteuid(0), 0);
+	CU_ASSERT_EQUAL(access(path, F_OK), -1);
 }
 
 static void
@@ -214,6 +321,8 @@ main(void)
 			test_mode},
 		{"a socket that a process has is left alone", test_used},
 		{"one that no process has is replaced, and only one's own removed", test_stale},
+		{"one that takes its place meanwhile is left alone", test_stale_replaced},
+		{"nothing is left behind by a failure", test_failed},
 		{"a file that is not a socket is left alone", test_not_a_socket},
 		{"what another process puts in its place keeps its mode", test_replaced},
 		{"so is a socket that may not be connected to", test_forbidden},
