@@ -16,20 +16,35 @@
 #define EXTENDED_CONFIG     256u
 #define EXTENDED_CONFIG_END (EXTENDED_CONFIG + 4)
 
+/* Returns NULL if what others use leaves too little. */
+static uint8_t *
+large_take(struct front_accesses *a, uint32_t count)
+{
+	uint8_t *at;
+
+	if (a->nr_large == 0)
+		a->large_used = 0;
+	if (count > a->large_size - a->large_used)
+		return NULL;
+	at = a->large + a->large_used;
+	a->large_used += count;
+	a->nr_large++;
+	return at;
+}
+
 static struct front_access_slot *
 slot_take(struct front_accesses *a, const struct front_request *r)
 {
 	const struct front_access *access = &r->access;
 	struct front_access_slot *slot = a->free;
-	uint8_t *data;
 
 	/* Reads that have expired keep theirs until the device has answered. */
 	if (slot == NULL)
 		return NULL;
-	data = access->count <= FRONT_SMALL_ACCESS ? slot->small : malloc(access->count);
-	if (data == NULL)
+	slot->data =
+		access->count <= FRONT_SMALL_ACCESS ? slot->small : large_take(a, access->count);
+	if (slot->data == NULL)
 		return NULL;
-	slot->data = data;
 	a->free = slot->next;
 	slot->token = r->token;
 	slot->write = access->write;
@@ -47,8 +62,7 @@ static void
 slot_free(struct front_accesses *a, struct front_access_slot *slot)
 {
 	if (slot->data != slot->small)
-		free(slot->data);
-	slot->data = slot->small;
+		a->nr_large--;
 	slot->next = a->free;
 	a->free = slot;
 }
@@ -188,21 +202,17 @@ slot_answer_from_record(struct front_accesses *a, struct front_access_slot *slot
 	return true;
 }
 
-void
+bool
 front_accesses_begin(struct front_accesses *a, const struct front_request *r)
 {
 	struct front_access_slot *slot = slot_take(a, r);
 
-	if (slot == NULL) {
-		if (r->access.write)
-			front_reply(a->front, r->token, -ENOMEM);
-		else
-			front_reply_read(a->front, r->token, -ENOMEM, NULL);
-		return;
-	}
+	if (slot == NULL)
+		return false;
 	slot_find_pieces(a, slot);
 	if (!slot_answer_from_record(a, slot))
 		slot_go_on(a, slot);
+	return true;
 }
 
 void
@@ -230,7 +240,7 @@ front_accesses_take(struct front_accesses *a, const struct vuc_queue_result *res
 	slot_go_on(a, slot);
 }
 
-void
+int
 front_accesses_init(struct front_accesses *a, struct front *front, struct vuc_device *dev,
 	struct vuc_queue *queue)
 {
@@ -239,16 +249,15 @@ front_accesses_init(struct front_accesses *a, struct front *front, struct vuc_de
 	a->queue = queue;
 	for (unsigned int i = 0; i < FRONT_MAX_REQUESTS; i++) {
 		a->slots[i].next = a->free;
-		a->slots[i].data = a->slots[i].small;
 		a->free = &a->slots[i];
 	}
+	a->large_size = front_max_data(front);
+	a->large = malloc(a->large_size);
+	return a->large != NULL ? 0 : -ENOMEM;
 }
 
 void
 front_accesses_free(struct front_accesses *a)
 {
-	for (unsigned int i = 0; i < FRONT_MAX_REQUESTS; i++) {
-		if (a->slots[i].data != a->slots[i].small)
-			free(a->slots[i].data);
-	}
+	free(a->large);
 }

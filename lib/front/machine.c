@@ -325,6 +325,12 @@ front_next(struct front *f, struct front_request *r)
 	return f->ended ? f->error : 0;
 }
 
+uint32_t
+front_max_data(const struct front *f)
+{
+	return f->max_data;
+}
+
 unsigned int
 front_outstanding(const struct front *f)
 {

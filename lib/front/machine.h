@@ -251,6 +251,9 @@ uint64_t front_deadline_ms(const struct front *f);
  */
 int front_expire(struct front *f, uint64_t now_ms);
 
+/* Maximum number of bytes of an access. */
+uint32_t front_max_data(const struct front *f);
+
 /* Number of requests that have been returned and not answered. */
 unsigned int front_outstanding(const struct front *f);
 

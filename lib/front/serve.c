@@ -171,10 +171,9 @@ server_take_requests(struct front_server *s)
 {
 	int rc = s->has_pending ? 1 : server_next(s);
 
-	while (rc == 1 && s->pending.kind == FRONT_ACCESS) {
-		front_accesses_begin(&s->accesses, &s->pending);
+	while (rc == 1 && s->pending.kind == FRONT_ACCESS &&
+		front_accesses_begin(&s->accesses, &s->pending))
 		rc = server_next(s);
-	}
 }
 
 /* Carry out what there is, up to what is the thread's. What is sent makes room for more. */
@@ -192,7 +191,7 @@ server_carry_out(struct front_server *s)
 	} while (sends && rc == 0 && !s->has_pending);
 	if (server_look_at_end(s))
 		return;
-	if (s->has_pending) {
+	if (s->has_pending && s->pending.kind != FRONT_ACCESS) {
 		server_hand_over(s);
 		return;
 	}
@@ -206,7 +205,9 @@ server_look(void *arg)
 	struct front_server *s = arg;
 	int rc = 0;
 
-	if (s->accesses.nr_busy == 0 || s->attendant.event || ++s->looks % BUSY_LOOKS == 0)
+	/* The data of a write that waits are in the machine's buffer. */
+	if (!s->has_pending &&
+		(s->accesses.nr_busy == 0 || s->attendant.event || ++s->looks % BUSY_LOOKS == 0))
 		rc = server_receive(s);
 	if (rc != 0 || s->attendant.output)
 		server_carry_out(s);
@@ -269,8 +270,11 @@ front_server_create(const struct front_server_opts *opts)
 	s->attendant.fd = opts->fd;
 	s->attendant.ops = &server_ops;
 	s->attendant.arg = s;
-	front_accesses_init(&s->accesses, opts->front, opts->dev, opts->queue);
-	return s;
+	if (front_accesses_init(&s->accesses, opts->front, opts->dev, opts->queue) == 0)
+		return s;
+	front_accesses_free(&s->accesses);
+	free(s);
+	return NULL;
 }
 
 /* On the poller's thread. */

@@ -276,6 +276,20 @@ def test_questions_beside_a_read(front):
     os.kill(vmm.server.pid, signal.SIGCONT)
 
 
+def test_many_bytes_under_way(front):
+    """More than vucd has memory for: what comes then waits its turn, and is intact."""
+    vmm = front(Qemu, '--max-data-xfer-size=4096')
+    os.kill(vmm.server.pid, signal.SIGSTOP)
+    written, reads = [], []
+    for _ in range(12):
+        written.append(os.urandom(1024))
+        vmm.send_one(vfio.REGION_WRITE, vfio.access(BAR0, RAM_WINDOW, 1024, written[-1]))
+        reads.append(vmm.send_one(vfio.REGION_READ, vfio.access(BAR0, RAM_WINDOW, 1024),
+                                  room=32 + 1024))
+    os.kill(vmm.server.pid, signal.SIGCONT)
+    assert [vmm.wait(number).body[16:] for number in reads] == written
+
+
 def test_posted_descriptors(front):
     """A posted request that is refused goes without a reply, and so do its descriptors; the next
     request is answered all the same."""

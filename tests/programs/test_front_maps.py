@@ -96,6 +96,7 @@ def test_one_commit(vucd, folder):
         assert server.changes[8] == (DMA_MAP, 8, 1)
         assert sorted(server.changes[9:]) == [(DMA_UNMAP, 8, 1), (DMA_UNMAP, 10, 1)]
         vmm.close()
+        assert daemon.stop() == 0  # the server's thread sees the end
 
 
 def send_storm(vmm, pages, server=None):
