@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Inside of a guest: test_guest_reads ROUNDS FILE... maps the first page of each FILE, resources of
+ * Inside of a guest: test_guest_reads TURNS FILE... maps the first page of each FILE, resources of
  * PCI devices in sysfs, and reads a register at its start, by turns. Prints the median of what a
  * read of each takes, in nanoseconds.
  */
@@ -14,7 +14,10 @@
 #include <time.h>
 
 #define MAX_FILES 8
-#define READS     10u /* of a file in a round: one look at the clock costs as much as a read */
+#define READS     10u /* between looks at the clock, which cost as much as a read */
+
+/* Samples in a turn: a poller that is idle may spin for milliseconds into the next file's turn. */
+#define SAMPLES 50u
 
 struct file {
 	volatile uint32_t *page;
@@ -39,14 +42,14 @@ compare_times(const void *a, const void *b)
 }
 
 static void
-file_open(struct file *file, const char *path, unsigned int rounds)
+file_open(struct file *file, const char *path, unsigned int samples)
 {
 	int fd = open(path, O_RDWR | O_SYNC | O_CLOEXEC);
 	void *page = MAP_FAILED;
 
 	if (fd >= 0)
 		page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	file->times = calloc(rounds, sizeof(*file->times));
+	file->times = calloc(samples, sizeof(*file->times));
 	if (page == MAP_FAILED || !file->times) {
 		perror(path);
 		exit(1);
@@ -67,21 +70,24 @@ file_read(const struct file *file)
 int
 main(int argc, char *argv[])
 {
-	unsigned int rounds = argc > 2 ? (unsigned int)strtoul(argv[1], NULL, 10) : 0;
+	unsigned int turns = argc > 2 ? (unsigned int)strtoul(argv[1], NULL, 10) : 0;
+	unsigned int samples = turns * SAMPLES;
 	struct file files[MAX_FILES];
 	int nr = argc - 2;
 
-	if (rounds == 0 || nr > MAX_FILES)
+	if (turns == 0 || nr > MAX_FILES)
 		return 2;
 	for (int i = 0; i < nr; i++)
-		file_open(&files[i], argv[2 + i], rounds);
-	for (unsigned int round = 0; round < rounds; round++) {
-		for (int i = 0; i < nr; i++)
-			files[i].times[round] = file_read(&files[i]);
+		file_open(&files[i], argv[2 + i], samples);
+	for (unsigned int done = 0; done < samples; done += SAMPLES) {
+		for (int i = 0; i < nr; i++) {
+			for (unsigned int k = 0; k < SAMPLES; k++)
+				files[i].times[done + k] = file_read(&files[i]);
+		}
 	}
 	for (int i = 0; i < nr; i++) {
-		qsort(files[i].times, rounds, sizeof(files[i].times[0]), compare_times);
-		printf("%lu\n", files[i].times[rounds / 2]);
+		qsort(files[i].times, samples, sizeof(files[i].times[0]), compare_times);
+		printf("%lu\n", files[i].times[samples / 2]);
 	}
 	return 0;
 }
