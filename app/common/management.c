@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "fds.h"
 #include "json_text.h"
 #include "socket.h"
 #include "text.h"
@@ -101,6 +102,7 @@ app_management_open(struct app_management *m, const char *path, uint32_t timeout
 
 	*m = (struct app_management){
 		.fd = -1,
+		.passed_fd = -1,
 		.timeout_ms = timeout_ms,
 		.poll = poll_fn != NULL ? poll_fn : poll_once,
 	};
@@ -117,6 +119,8 @@ app_management_close(struct app_management *m)
 	if (m->fd >= 0)
 		close(m->fd);
 	m->fd = -1;
+	vuc_fds_close(&m->passed_fd, 1);
+	m->passed_fd = -1;
 	free(m->line);
 	m->line = NULL;
 }
@@ -189,6 +193,33 @@ line_grow(struct app_management *m, size_t len)
 	return 0;
 }
 
+/* As recv(2); a descriptor that comes is kept. */
+static ssize_t
+receive_once(struct app_management *m, char *to, size_t size)
+{
+	const struct iovec part = {.iov_base = to, .iov_len = size};
+	int fd = -1, nr_fds;
+	ssize_t n = vuc_fds_receive(m->fd, &part, 1, &fd, 1, &nr_fds, MSG_DONTWAIT, NULL);
+
+	if (nr_fds == 1) {
+		vuc_fds_close(&m->passed_fd, 1);
+		m->passed_fd = fd;
+	}
+	if (n >= 0)
+		return n;
+	errno = (int)-n;
+	return -1;
+}
+
+int
+app_management_take_fd(struct app_management *m)
+{
+	int fd = m->passed_fd;
+
+	m->passed_fd = -1;
+	return fd;
+}
+
 /* Receive some bytes behind len bytes; sets n to how many. */
 static int
 receive_some(struct app_management *m, size_t len, uint64_t deadline, size_t *n)
@@ -197,7 +228,7 @@ receive_some(struct app_management *m, size_t len, uint64_t deadline, size_t *n)
 
 	*n = 0;
 	while (ret == 0 && *n == 0) {
-		ssize_t got = recv(m->fd, m->line + len, m->size - len, MSG_DONTWAIT);
+		ssize_t got = receive_once(m, m->line + len, m->size - len);
 
 		if (got == 0)
 			return management_fail(m, -ECONNRESET,

@@ -32,6 +32,7 @@ struct app_management {
 	int64_t id;          /* of the last call */
 	char *line;          /* of the answer */
 	size_t size;
+	int passed_fd;                     /* a descriptor that came with an answer; -1: none */
 	char why[APP_MANAGEMENT_WHY_SIZE]; /* a call has failed, printable */
 };
 
@@ -53,6 +54,9 @@ void app_management_close(struct app_management *m);
  */
 int app_management_call(struct app_management *m, const char *method, struct app_json *params,
 	struct json_object **result);
+
+/* The descriptor that came with the last answer, the caller's from now on; -1: none did. */
+int app_management_take_fd(struct app_management *m);
 
 /*
  * Reading JSON that is not trusted, with one check at the end: the first member that is not there,

@@ -280,7 +280,7 @@ device_command_run(struct vucctl *ctl)
 
 	if (ctl->capture_path != NULL)
 		rc = vucctl_pcapng_open(
-			&ctl->capture, ctl->capture_path, ctl->args[0], VUCCTL_SNAPLEN_MAX);
+			&ctl->capture, ctl->capture_path, ctl->args[0], VUC_CAPTURE_SNAPLEN_MAX);
 	if (rc == 0) {
 		ret = device_command_run_captured(ctl);
 		rc = vucctl_pcapng_close(&ctl->capture);

@@ -127,6 +127,6 @@ extern const struct vucctl_command vucctl_probe, vucctl_read, vucctl_write, vucc
 	vucctl_irq_wait, vucctl_irq_mask, vucctl_irq_unmask, vucctl_irq_trigger,
 	vucctl_dma_selftest, vucctl_migrate_save, vucctl_migrate_load, vucctl_status,
 	vucctl_devices, vucctl_stats, vucctl_metrics, vucctl_add, vucctl_remove, vucctl_detach,
-	vucctl_reload;
+	vucctl_reload, vucctl_capture;
 
 #endif /* VUCCTL_COMMAND_H */

@@ -28,6 +28,7 @@ static const struct vucctl_command *const commands[] = {
 	&vucctl_add,
 	&vucctl_remove,
 	&vucctl_detach,
+	&vucctl_capture,
 	&vucctl_reload,
 };
 

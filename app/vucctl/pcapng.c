@@ -246,7 +246,7 @@ vucctl_pcapng_trace(void *arg, const struct vuc_trace_message *message)
 	const struct vuc_capture_record record = {
 		.time_ns = time_now_ns(),
 		.len = len,
-		.captured = len < VUCCTL_SNAPLEN_MAX ? len : VUCCTL_SNAPLEN_MAX,
+		.captured = len < VUC_CAPTURE_SNAPLEN_MAX ? len : VUC_CAPTURE_SNAPLEN_MAX,
 		.connection = message->connection,
 		.nr_fds = (uint8_t)message->nr_fds,
 		.sent = message->sent,

@@ -14,10 +14,6 @@
 
 #include "capture_ring.h"
 
-/* Most bytes of a message: with what goes before them, all that Wireshark reads. */
-#define VUCCTL_SNAPLEN_MAX     (262144u - 12)
-#define VUCCTL_SNAPLEN_DEFAULT 65536u
-
 /* One that is all zeros is not open. */
 struct vucctl_pcapng {
 	FILE *out;

@@ -9,6 +9,7 @@
 
 #include <vuc/stats.h>
 
+#include "capture_ring.h"
 #include "clock.h"
 #include "daemon.h"
 #include "names.h"
@@ -518,6 +519,55 @@ call_vmms_detach(struct vucd_rpc_call *call)
 	vucd_devices_detach(&d->devices, name, call_done, call);
 }
 
+/* ---- devices.capture ---- */
+
+enum {
+	CAPTURE_NAME,
+	CAPTURE_SNAPLEN
+};
+
+static const struct vucd_rpc_param capture_params[] = {
+	[CAPTURE_NAME] = {"name", VUCD_RPC_STRING, true},
+	[CAPTURE_SNAPLEN] = {"snaplen", VUCD_RPC_NUMBER, true},
+	{"", VUCD_RPC_STRING, false},
+};
+
+static void
+capture_release(void *arg)
+{
+	vuc_control_capture_stop(arg);
+}
+
+static void
+call_devices_capture(struct vucd_rpc_call *call)
+{
+	struct vucd_daemon *d = call->arg;
+	const char *name = json_object_get_string(call->params[CAPTURE_NAME]);
+	uint64_t snaplen = json_object_get_uint64(call->params[CAPTURE_SNAPLEN]);
+	struct vuc_control_capture *capture;
+	struct vuc_error err = {""};
+	int fd, rc;
+
+	vucd_log(d->log, VUC_LOG_NOTICE, "management (%s): capture device %s", call->who, name);
+	rc = vuc_control_capture_start(d->control, name,
+		snaplen < UINT32_MAX ? (uint32_t)snaplen : UINT32_MAX, call->who, &capture, &fd,
+		&err);
+	if (rc != 0) {
+		vucd_rpc_fail(call, VUCD_RPC_FAILED, rc, "%s", err.text);
+		return;
+	}
+	rc = vucd_server_keep(call->client, fd, capture_release, capture);
+	if (rc != 0) {
+		vuc_control_capture_stop(capture);
+		vucd_rpc_fail(call, VUCD_RPC_FAILED, rc, "%s",
+			rc == -EBUSY ? "the connection has a capture already"
+				     : "there are too many captures");
+		return;
+	}
+	app_json_number(call->answer, call->result, "layout", VUC_CAPTURE_LAYOUT);
+	vucd_rpc_return(call);
+}
+
 /* ---- reload ---- */
 
 /* The arrays of the reply, by what has happened to those in them. */
@@ -598,6 +648,7 @@ vucd_methods(void)
 		{"devices.list", call_devices_list, .monitor = true},
 		{"devices.add", call_devices_add, add_params},
 		{"devices.remove", call_devices_remove, remove_params},
+		{"devices.capture", call_devices_capture, capture_params},
 		{"vmms.list", call_vmms_list, NULL},
 		{"vmms.detach", call_vmms_detach, detach_params},
 		{"stats.get", call_stats_get, stats_params, .monitor = true},

@@ -367,6 +367,7 @@ start_call(struct vucd_rpc_request *request, struct json_object *item)
 	*call = (struct vucd_rpc_call){
 		.arg = request->rpc->arg,
 		.who = request->who->text,
+		.client = request->arg,
 		.answer = &request->answer,
 		.request = request,
 	};

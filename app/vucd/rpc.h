@@ -68,6 +68,7 @@ struct vucd_rpc_call {
 	const struct vucd_rpc_method *method;
 	void *arg;       /* of the struct vucd_rpc */
 	const char *who; /* the text of who asks */
+	void *client;    /* the arg of vucd_rpc_line(), while this has not returned */
 	/* In the order of the method's table, and of its types; NULL: not given. */
 	struct json_object *params[VUCD_RPC_MAX_PARAMS];
 	/* The answer as it is being built. What is added to result, an object, is the result. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "fds.h"
 #include "listener.h"
 #include "peer.h"
 
@@ -30,6 +31,9 @@ struct client {
 	bool serving;                     /* its lines are being looked at */
 	size_t in_start;                  /* of what has not been looked at */
 	size_t in_end;
+	void (*release)(void *arg); /* of what it keeps; NULL: nothing */
+	void *kept;
+	int fd;    /* to go with the next answer; -1: none */
 	char *out; /* an answer on its way, or NULL */
 	size_t out_len;
 	size_t out_sent;
@@ -90,6 +94,8 @@ client_destroy(struct client *client)
 	--*server_count(server, client->who.group != NULL);
 	if (client->request != NULL)
 		vucd_rpc_abandon(client->request);
+	if (client->release != NULL)
+		client->release(client->kept);
 	vucd_loop_remove(server->loop, &client->watch);
 	close(client->watch.fd);
 	free(client->out);
@@ -97,14 +103,15 @@ client_destroy(struct client *client)
 	server_pause(server, false);
 }
 
-/* The connection that has been quiet for longest, NULL when all are busy. */
+/* The connection that has been quiet for longest, NULL when all are busy or keep something. */
 static struct client *
 server_find_idle(const struct vucd_server *server, bool monitor)
 {
 	struct client *client;
 
 	TAILQ_FOREACH (client, &server->clients, next) {
-		if (client->request == NULL && (client->who.group != NULL) == monitor)
+		if (client->request == NULL && client->release == NULL &&
+			(client->who.group != NULL) == monitor)
 			return client;
 	}
 	return NULL;
@@ -125,6 +132,25 @@ server_make_room(struct vucd_server *server, bool monitor)
 		"management: closed an idle connection to accept a new one");
 	client_destroy(client);
 	return true;
+}
+
+int
+vucd_server_keep(void *arg, int fd, void (*release)(void *arg), void *kept)
+{
+	struct client *client = arg;
+	const struct client *other;
+	unsigned int keepers = 0;
+
+	if (client->release != NULL)
+		return -EBUSY;
+	TAILQ_FOREACH (other, &client->server->clients, next)
+		keepers += other->release != NULL;
+	if (keepers >= VUCD_MAX_KEEPERS)
+		return -EUSERS;
+	client->release = release;
+	client->kept = kept;
+	client->fd = fd;
+	return 0;
 }
 
 /* ---- answers ---- */
@@ -165,13 +191,15 @@ static int
 client_send(struct client *client)
 {
 	while (client->out_sent < client->out_len) {
-		ssize_t n = send(client->watch.fd, client->out + client->out_sent,
-			client->out_len - client->out_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = vuc_fds_send(client->watch.fd, client->out + client->out_sent,
+			client->out_len - client->out_sent, &client->fd, client->fd >= 0,
+			MSG_DONTWAIT);
 
-		if (n < 0 && errno == EINTR)
+		if (n == -EINTR)
 			continue;
 		if (n < 0)
-			return errno == EAGAIN ? 0 : -errno;
+			return n == -EAGAIN ? 0 : (int)n;
+		client->fd = -1;
 		client->out_sent += (size_t)n;
 		client_is_active(client);
 	}
@@ -376,6 +404,7 @@ client_create(struct vucd_server *server, int fd)
 	if (client != NULL) {
 		memset(client, 0, offsetof(struct client, in));
 		client->server = server;
+		client->fd = -1;
 		client->watch = (struct vucd_watch){.fd = fd, .ready = client_ready, .arg = client};
 		client->who = who;
 	}

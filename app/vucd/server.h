@@ -19,7 +19,8 @@
 #include "rpc.h"
 
 #define VUCD_MAX_CLIENTS  64
-#define VUCD_MAX_MONITORS 16    /* beside them */
+#define VUCD_MAX_MONITORS 16 /* beside them */
+#define VUCD_MAX_KEEPERS  16
 #define VUCD_MAX_LINE     65536 /* bytes, without the newline */
 
 struct vucd_server;
@@ -32,6 +33,14 @@ struct vucd_server;
 int vucd_server_create(struct vucd_loop *loop, const char *path, uint32_t monitors,
 	const struct vucd_rpc *rpc, struct vucd_log *log, struct vucd_server **server,
 	struct vuc_error *err);
+
+/*
+ * Let a client of a method keep something for as long as it is connected: release is called with
+ * arg when it is not any more. fd, which stays the caller's until then, goes to the client with the
+ * answer under way. Returns 0; -EBUSY when the client keeps something already; -EUSERS when
+ * VUCD_MAX_KEEPERS do.
+ */
+int vucd_server_keep(void *client, int fd, void (*release)(void *arg), void *arg);
 
 /* Close all connections, abandon their requests, and remove the socket. NULL does nothing. */
 void vucd_server_destroy(struct vucd_server *server);

@@ -273,6 +273,31 @@ int vuc_control_detach_start(struct vuc_control *control, const char *name, vuc_
 /** Synchronous variant of vuc_control_detach_start(). */
 int vuc_control_detach(struct vuc_control *control, const char *name, struct vuc_error *err);
 
+/** A capture of a device's messages. */
+struct vuc_control_capture;
+
+/**
+ * Capture the messages between a device and its server, over all connections, into memory that
+ * another process reads: vucctl of the same version of vuc, which knows its layout. A poller never
+ * waits for that process: messages for which there is no room are dropped and counted. The capture
+ * goes on until it is stopped; when the device is removed, the reader is notified.
+ *
+ * @param control  the control plane
+ * @param name     the device's
+ * @param snaplen  bytes of each message to capture, 16 to 262132
+ * @param who      whose capture it is, one line, for errors of others
+ * @param capture  set to the capture on success
+ * @param fd       set to a descriptor of the memory, which stays the capture's
+ * @param err      filled on failure; may be NULL
+ * @return 0; -ENOENT when the device does not exist; -EBUSY when it is being captured already;
+ * -EINVAL for snaplen; -ENOMEM and other errors of memfd_create(2)
+ */
+int vuc_control_capture_start(struct vuc_control *control, const char *name, uint32_t snaplen,
+	const char *who, struct vuc_control_capture **capture, int *fd, struct vuc_error *err);
+
+/** Stop and free a capture. To be called before the control plane is destroyed. NULL is ignored. */
+void vuc_control_capture_stop(struct vuc_control_capture *capture);
+
 /** State of a device. */
 enum vuc_control_state {
 	VUC_CONTROL_AWAY, /**< not connected: the server is away or broke the protocol; retried */

@@ -120,18 +120,23 @@ ring_write(struct vuc_capture_ring *r, uint64_t position, const void *bytes, uin
 	memcpy(r->data, (const uint8_t *)bytes + run, len - run);
 }
 
-/* Whether there is room; the consumer's word is taken for nothing but that. */
+/* Whether there is room. The consumer goes on, and not beyond what there is. */
 static bool
 ring_has_room(struct vuc_capture_ring *r, uint32_t room)
 {
-	if (room <= r->size - (r->head - r->tail))
+	uint64_t used = r->head - r->tail, taken;
+
+	if (room <= r->size - used)
 		return true;
 	/* Pairs with vuc_capture_ring_take(). */
-	r->tail = atomic_load_explicit(&r->shared->tail, memory_order_acquire);
-	r->broken = r->head - r->tail > r->size;
-	if (r->broken)
+	taken = atomic_load_explicit(&r->shared->tail, memory_order_acquire) - r->tail;
+	if (taken > used) {
+		r->broken = true;
 		vuc_capture_ring_end(r, VUC_CAPTURE_BROKEN);
-	return !r->broken && room <= r->size - (r->head - r->tail);
+		return false;
+	}
+	r->tail += taken;
+	return room <= r->size - (used - taken);
 }
 
 void

@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+#define VUC_CAPTURE_LAYOUT 1u /* of records and memory; another one with each change */
+
 /* What is known of a message beside its bytes. */
 struct vuc_capture_record {
 	uint64_t time_ns;    /* CLOCK_REALTIME */
@@ -30,6 +32,9 @@ enum vuc_capture_state {
 };
 
 struct vuc_capture_ring;
+
+/* Most bytes of a message: with what goes before them in a file, all that Wireshark reads. */
+#define VUC_CAPTURE_SNAPLEN_MAX (262144u - 12)
 
 /* ---- the producer ---- */
 

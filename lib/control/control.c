@@ -85,6 +85,7 @@ control_alloc(const struct vuc_control_opts *opts)
 	TAILQ_INIT(&c->devices);
 	TAILQ_INIT(&c->vmms);
 	TAILQ_INIT(&c->finished);
+	TAILQ_INIT(&c->captures);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

@@ -59,6 +59,7 @@ struct vuc_control {
 	TAILQ_HEAD(control_vmms, control_vmm) vmms;
 	struct control_vmms finished; /* their threads have nothing left to do */
 	unsigned int nr_vmms;
+	TAILQ_HEAD(, vuc_control_capture) captures; /* newest first */
 };
 
 /* What a connection does that is to take the place of another one; the control thread's. */

@@ -35,6 +35,7 @@ vuc_poller_close_account(struct vuc_poller *p, struct poller_account *account)
 {
 	if (account == NULL)
 		return;
+	poller_capture_close_account(account);
 	vuc_registry_remove_account(p, account);
 	vuc_closer_let_go(account->closer);
 	free(account);

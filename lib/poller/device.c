@@ -100,28 +100,6 @@ alloc_device(
 	return NULL;
 }
 
-static void
-trace_message(void *arg, const struct vuc_trace_message *message)
-{
-	const struct poller_device *d = arg;
-
-	vuc_trace_message(d->id, message);
-	if (d->trace != NULL)
-		d->trace(d->trace_arg, message);
-}
-
-/* A device whose messages nobody traces when it is opened does not spend a look at each of them. */
-static void
-trace_device(struct poller_device *d, struct vuc_device_opts *opts)
-{
-	if (!vuc_trace_messages())
-		return;
-	d->trace = opts->trace;
-	d->trace_arg = opts->trace_arg;
-	opts->trace = trace_message;
-	opts->trace_arg = d;
-}
-
 /* A vuc_done_fn. */
 static void
 device_opened(void *arg, int status, const struct vuc_error *err)
@@ -155,7 +133,7 @@ vuc_poller_open_start(struct vuc_poller *p, struct poller_account *account,
 	d->opened = done;
 	d->opened_arg = arg;
 	own.group = p->group;
-	trace_device(d, &own);
+	poller_trace_new_device(d, &own);
 	rc = vuc_device_open_known_start(
 		&own, &d->account->faults, d->account->closer, &d->dev, device_opened, d, err);
 	if (rc != 0) {

@@ -29,6 +29,7 @@ _Static_assert(BURST < 1u << VUC_BURST_SIZES, "each burst is of a size that is c
 
 struct poller_queue;
 struct poller_device;
+struct poller_capture;
 struct poller_hold;
 struct last_read;
 struct queue_closing;
@@ -81,6 +82,7 @@ struct poller_account {
 	struct histogram latency;
 	struct vuc_server_faults faults;
 	struct vuc_closer *closer; /* of what the server sends, over all connections */
+	_Atomic(struct poller_capture *) capture; /* of its messages; NULL: none */
 	_Atomic uint64_t outages;
 	_Atomic uint64_t outage_ms; /* of those that have ended */
 	_Atomic uint64_t outage_last_ms;
@@ -106,8 +108,9 @@ struct poller_device {
 	_Atomic uint64_t silent_ms; /* since when the server is silent; 0: it is not */
 	poller_watch_fn watcher;    /* told when one of them changes; NULL: nobody */
 	void *watcher_arg;
-	vuc_trace_fn trace; /* what the device's opener wants, when messages go to */
-	void *trace_arg;    /* rte_trace as well */
+	bool traced;        /* messages go to rte_trace: that was so when it was opened */
+	vuc_trace_fn trace; /* of the device's opener; NULL: none */
+	void *trace_arg;
 	struct poller_account *account;
 	bool named; /* the account is not the device's own */
 	_Atomic bool closing;
@@ -279,6 +282,13 @@ void poller_account_end_outage(const struct vuc_poller *p, struct poller_account
 
 /* account.c: a device that was away is connected again */
 void poller_device_returned(struct poller_device *d);
+
+/* capture.c: a device that is about to be opened is traced by whoever wants that. One whose
+ * messages nobody wants does not spend a look at each of them. */
+void poller_trace_new_device(struct poller_device *d, struct vuc_device_opts *opts);
+
+/* capture.c: nothing is captured of an account any more */
+void poller_capture_close_account(struct poller_account *a);
 
 /* hold.c: the done of an access that is owed an answer, with its struct poller_request */
 void poller_request_answered(void *arg, const struct vuc_session_reply *reply);

@@ -13,7 +13,7 @@ _vuc_commands() {
 	"vuc-bench") echo mmio dma dma-message hop scale transports idle hung outage front guest all ;;
 	"vucctl")
 		echo probe read write reset irq dma-selftest migrate status devices stats metrics \
-			add remove detach reload
+			add remove detach capture reload
 		;;
 	"vucctl irq") echo wait mask unmask trigger ;;
 	"vucctl migrate") echo save load ;;
@@ -77,6 +77,7 @@ _vuc_options() {
 			--keep-bar0= --recover= --export= --export-mode= --export-group= --reply= \
 			-u,--users= -g,--groups=
 		;;
+	"vucctl capture") echo "$daemon" -w,--write= -c,--count= -s,--snaplen= ;;
 	"vucctl remove") echo "$daemon" -f,--force ;;
 	"vucd") echo -c,--config= --check --help-config -h,--help --usage -V,--version ;;
 	esac
@@ -120,7 +121,7 @@ _vuc_values() {
 	"vucctl add --outage") echo fail hold ;;
 	"vucctl add --after-hold") echo hold last ones error auto ;;
 	"vucctl irq "*" --index") echo intx msi msix err req ;;
-	"vucctl write --file") echo FILE ;;
+	"vucctl capture --write" | "vucctl write --file") echo FILE ;;
 	*" --transport") echo uring posix ;;
 	esac
 }
@@ -136,7 +137,7 @@ _vuc_arguments() {
 	"vuc-refdev "*) echo FILE ;;
 	"vucctl read 1" | "vucctl write 1") echo bar0 bar1 bar2 bar3 bar4 bar5 rom config vga ;;
 	"vucctl migrate "*" 1" | "vucctl add 1") echo FILE ;;
-	"vucctl stats 0" | "vucctl remove 0" | "vucctl detach 0") _vuc_devices ;;
+	"vucctl stats 0" | "vucctl remove 0" | "vucctl detach 0" | "vucctl capture 0") _vuc_devices ;;
 	"vucctl status 0" | "vucctl devices 0" | "vucctl add 0" | "vucctl reload 0" | "vucctl metrics 0") ;;
 	"vucctl "*" 0") echo FILE ;;
 	esac

@@ -71,6 +71,25 @@ vuc_control_look(struct vuc_control *control, const char *name, struct vuc_contr
 	return -ENOENT;
 }
 
+int
+vuc_control_capture_start(struct vuc_control *control, const char *name, uint32_t snaplen,
+	const char *owner, struct vuc_control_capture **capture, int *fd, struct vuc_error *err)
+{
+	(void)control;
+	(void)snaplen;
+	(void)owner;
+	*capture = NULL;
+	*fd = -1;
+	snprintf(err->text, sizeof(err->text), "there is no device %.64s", name);
+	return -ENOENT;
+}
+
+void
+vuc_control_capture_stop(struct vuc_control_capture *capture)
+{
+	(void)capture;
+}
+
 unsigned int
 vuc_control_connections(struct vuc_control *control)
 {

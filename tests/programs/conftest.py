@@ -9,7 +9,7 @@ import tempfile
 import pytest
 
 pytest.register_assert_rewrite(  # what they assert counts, too
-    'rig', 'bench_rig', 'guest_rig', 'openmetrics', 'outage_rig', 'capture_rig', 'vfio_client', 'front_client', 'front_qemu')
+    'rig', 'bench_rig', 'guest_rig', 'openmetrics', 'outage_rig', 'vfio_client', 'front_client', 'front_qemu')
 
 # pylint: disable=wrong-import-position
 import rig  # noqa: E402

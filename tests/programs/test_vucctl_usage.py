@@ -12,7 +12,7 @@ import rig
 
 COMMANDS = ['probe', 'read', 'write', 'reset', 'irq', 'irq wait', 'irq mask', 'irq unmask',
             'irq trigger', 'dma-selftest', 'migrate', 'migrate save', 'migrate load', 'status',
-            'devices', 'stats', 'add', 'remove', 'detach', 'reload']
+            'devices', 'stats', 'add', 'remove', 'detach', 'capture', 'reload']
 
 TOO_LONG = '99999999999999999999'
 
@@ -132,6 +132,13 @@ remove                              | no device given
 remove a b                          | unexpected argument 'b'
 detach                              | no device given
 reload x                            | unexpected argument 'x'
+capture -w c                        | no device given
+capture a                           | no file given
+capture -j -w - a                   | --json requires a file
+capture -w c -s 15 a                | snaplen '15' is not a number from 16 to 262132
+capture -w c -s 262133 a            | snaplen '262133' is not a number from 16 to 262132
+capture -w c -c x a                 | count 'x'
+probe --capture=- S                 | --capture requires a file
 '''
 ROWS = [row.rsplit(' | ', 1) for row in USAGE.strip('\n').split('\n')]
 
