@@ -82,7 +82,7 @@ void
 vuc_histogram_read(const struct histogram *h, uint64_t hz, struct vuc_latency_histogram *to)
 {
 	static const uint64_t steps[] = {1000, 2500, 5000};
-	uint64_t sum = stats_get(&h->sum), power = 1;
+	uint64_t sum = stats_get(&h->sum), power = 1, ticks;
 	unsigned int bound = 0, i;
 
 	*to = (struct vuc_latency_histogram){
@@ -92,11 +92,15 @@ vuc_histogram_read(const struct histogram *h, uint64_t hz, struct vuc_latency_hi
 		to->bounds_ns[i] = steps[i % 3] * power;
 		power *= i % 3 == 2 ? 10 : 1;
 	}
+	ticks = ticks_of_ns(to->bounds_ns[0], hz);
 	for (i = 0; i < HISTOGRAM_BUCKETS; i++) {
 		uint64_t last = vuc_bucket_last(i, HISTOGRAM_BITS);
 
-		while (bound < VUC_LATENCY_BOUNDS && last > ticks_of_ns(to->bounds_ns[bound], hz))
+		while (last > ticks) {
 			bound++;
+			ticks = bound < VUC_LATENCY_BOUNDS ? ticks_of_ns(to->bounds_ns[bound], hz)
+							   : UINT64_MAX;
+		}
 		to->counts[bound] += stats_get(&h->buckets[i]);
 	}
 }

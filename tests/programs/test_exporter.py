@@ -7,8 +7,10 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import urllib.request
 
 import pytest
 
@@ -287,6 +289,26 @@ def test_hung_daemon(vucd, exporter):
     lines = [line.rpartition(': ')[2] for line in server.err.decode().splitlines()]
     assert lines == ['the daemon has not answered within 50 ms', 'answers again',
                      'No such file or directory']
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can become another user')
+@pytest.mark.skipif(not shutil.which('setpriv'), reason='setpriv is not installed')
+@pytest.mark.parametrize('group,up', [(64321, True), (64322, False)])
+def test_monitor(folder, vucd, start, group, up):
+    """It needs no more than monitor-group, and no less."""
+    daemon = vucd('monitor-group = 64321\ndirectory-mode = 0711\n')
+    for path in (folder, daemon.folder.name):
+        os.chmod(path, 0o711)
+    os.chmod(daemon.management, 0o666)  # else the kernel refuses others first
+    program = shutil.copy(os.environ['VUC_EXPORTER'], folder)  # where others can run it
+    server = start('setpriv', '--reuid=65534', '--regid=65534', f'--groups={group}', program,
+                   '--listen=127.0.0.1:0', '--management', daemon.management)
+    server.await_output('/metrics\n')
+    with urllib.request.urlopen(server.out.decode().split()[1], timeout=rig.TIMEOUT_S) as reply:
+        seen = openmetrics.samples(reply.read().decode(), False)
+    assert seen['vuc_up', ()] == up
+    if not up:
+        server.await_output('nor in group 64321\n', 'err')
 
 
 # ---- clients are not trusted ----
