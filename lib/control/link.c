@@ -139,15 +139,24 @@ link_accept_now(struct control_link *l)
 	link_post_to_control(l, link_end_opening);
 }
 
-/* A vuc_done_fn. A record that was stopped is being closed. */
+/* A vuc_done_fn. A record that was stopped is being closed. A server that has not answered a read
+ * would be taken for one that does not answer until somebody uses its device. */
 static void
 link_learned(void *arg, int status, const struct vuc_error *err)
 {
 	struct control_link *l = arg;
+	struct vuc_error why;
+	uint64_t since_ms;
 
 	(void)err;
 	if (status == -ECANCELED)
 		return;
+	if (vuc_device_is_silent(l->dev, &since_ms)) {
+		vuc_error_set(&why, -ETIMEDOUT, "no answer to a read of config space within %u ms",
+			vuc_device_timeout_ms(l->dev));
+		link_refuse(l, -ETIMEDOUT, &why);
+		return;
+	}
 	atomic_store_explicit(&l->learned, status == 0, memory_order_relaxed);
 	link_accept_now(l);
 }

@@ -116,6 +116,12 @@ def test_lost_reply(exported, fault, folder):
     check_all(vmm)
 
 
+def test_lost_reply_at_the_start(exported):
+    """To a read of the daemon itself: it connects again."""
+    one = exported('timeout-ms = 500\n', '--fault=drop@region_read#40')
+    assert one.attach().reg('ID') == 0x52637576
+
+
 def test_start_while_away(exported, folder):
     """A VMM starts while the server is away: it sees the device as it was."""
     one = exported(FOREVER + REPLY, f'--bar-file={folder}')
