@@ -224,6 +224,37 @@ def test_another_file(exported, folder):
     assert vmm.reg('ID') == 0x52637576
 
 
+@pytest.mark.parametrize('mapped', [True, False])
+def test_swapped_sockets(exported, server, folder, mapped):
+    """Two servers of one kind that come back with each other's sockets are told apart by the memory
+    that VMMs have mapped, and by nothing else."""
+    folders = [f'--bar-file={folder}/{name}' for name in 'ab']
+    for name in 'ab':
+        os.mkdir(f'{folder}/{name}')
+    more = FOREVER + ('' if mapped else 'map = none\n')
+    other = server(folders[1])
+    one = exported(f'{more}[device d1]\nsocket = {other.socket}\nexport = {folder}/d1\n{FAST}{more}',
+                   folders[0])
+    one.daemon.await_state('d1', 'free')
+    vmms = [one.attach(), Qemu(f'{folder}/d1')]
+    one.vmms.append(vmms[1])
+    vmms[1].attach()
+    one.server.kill()
+    other.kill()
+    rig.eventually(lambda: [row['state'] for row in one.daemon.do('devices.list')['devices']]
+                   == ['away', 'away'])
+    one.server.start(folders[1])
+    other.start(folders[0])
+    for name in ('d0', 'd1'):
+        if not mapped:
+            one.daemon.await_state(name, 'attached')
+        rig.eventually(lambda: mapped == any('another file' in (row['reason'] or '') for row in
+                       one.daemon.do('devices.list')['devices'] if row['name'] == name))
+    if not mapped:
+        for vmm in vmms:
+            assert vmm.reg('ID') == 0x52637576
+
+
 def test_file_of_last_vmm(exported, folder):
     """The next VMM, which has mapped nothing, has its device back with any file."""
     one = exported(FOREVER + 'reset = trust\n', f'--bar-file={folder}')
