@@ -165,6 +165,16 @@ dma_check_memory(struct batch *b, const struct vuc_shm_dma_entry *e, int fd)
 	return 0;
 }
 
+/* A stock VMM gets its answers in time. */
+static void
+dma_look_around(void *arg)
+{
+	struct control_vmm *v = arg;
+
+	if (v->while_waiting != NULL)
+		v->while_waiting(v);
+}
+
 static int
 dma_prepare_mapping(struct batch *b, uint32_t i)
 {
@@ -182,7 +192,7 @@ dma_prepare_mapping(struct batch *b, uint32_t i)
 	if (b->shared)
 		return 0;
 	if (rc == 0)
-		dma_maps_populate(&b->v->maps, e, fd);
+		dma_maps_populate(&b->v->maps, e, fd, dma_look_around, b->v);
 	if (rc == -EDQUOT)
 		return dma_refuse(b, e, rc, "exceeds max-dma-message-mb");
 	if (rc == -ENOSPC)

@@ -19,7 +19,7 @@
 #define TABLES(size) ((size) / 512)
 
 /* Populated at once: other threads that change mappings wait meanwhile. */
-#define POPULATE_BYTES (UINT64_C(64) << 20)
+#define POPULATE_BYTES ((off_t)64 << 20)
 
 int
 dma_maps_init(struct dma_maps *m, const struct dma_maps_opts *opts)
@@ -118,21 +118,17 @@ static void
 dma_map_populate(uint8_t *from, uint64_t size, bool writable)
 {
 	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	uint64_t part;
 
-	for (uint64_t done = 0; done < size; done += part) {
-		part = size - done < POPULATE_BYTES ? size - done : POPULATE_BYTES;
-		if (madvise(from + done, part,
-			    writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) == 0 ||
-			errno != EINVAL)
-			continue;
-		for (uint64_t at = done; at < done + part; at += page)
-			(void)*(volatile uint8_t *)(from + at);
-	}
+	if (madvise(from, size, writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) == 0 ||
+		errno != EINVAL)
+		return;
+	for (uint64_t at = 0; at < size; at += page)
+		(void)*(volatile uint8_t *)(from + at);
 }
 
 void
-dma_maps_populate(const struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd)
+dma_maps_populate(const struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd,
+	void (*look)(void *arg), void *arg)
 {
 	const struct dma_map *map = &m->at[m->nr - 1];
 	off_t start = (off_t)entry->offset - (map->addr - (uint8_t *)map->base);
@@ -151,9 +147,13 @@ dma_maps_populate(const struct dma_maps *m, const struct vuc_shm_dma_entry *entr
 		hole = lseek(own, data, SEEK_HOLE);
 		if (hole <= data)
 			break;
-		dma_map_populate((uint8_t *)map->base + (data - start),
-			(uint64_t)((hole < end ? hole : end) - data),
+		if (hole > end)
+			hole = end;
+		if (hole - data > POPULATE_BYTES)
+			hole = data + POPULATE_BYTES;
+		dma_map_populate((uint8_t *)map->base + (data - start), (uint64_t)(hole - data),
 			(entry->flags & VUC_SHM_DMA_WRITE) != 0);
+		look(arg);
 	}
 	close(own);
 }

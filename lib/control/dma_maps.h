@@ -58,8 +58,10 @@ void dma_maps_fini(struct dma_maps *m);
 int dma_maps_add(struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd, uint64_t page,
 	void **addr);
 
-/* Let the pages that there are of what was added last be found without a fault. Takes its time. */
-void dma_maps_populate(const struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd);
+/* Let the pages that there are of what was added last be found without a fault. Takes its time:
+ * look(arg) is called after each 64 MiB, or less. */
+void dma_maps_populate(const struct dma_maps *m, const struct vuc_shm_dma_entry *entry, int fd,
+	void (*look)(void *arg), void *arg);
 
 /* Returns the address of size bytes from iova on, or NULL unless a single permanent mapping has all
  * of them, writable if that is required. */

@@ -77,8 +77,8 @@ struct control_vmm {
 	bool sequenced;       /* a request has come, */
 	uint32_t sequence;    /* and this was its number */
 	struct stock *stock;  /* of a stock VMM */
-	/* Called while the thread waits for the server; returns the time of the next call, 0:
-	 * none. */
+	/* Called while the thread waits for the server, or populates memory; returns the time of
+	 * the next call, 0: none. */
 	uint64_t (*while_waiting)(struct control_vmm *v);
 	struct vuc_poller_remote *remote;
 	struct memory state_memory;

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "dma_maps.h"
 #include "guard.h"
 #include "tap.h"
 
@@ -134,10 +135,44 @@ test_churn(void)
 	close(wake);
 }
 
+static void
+count_look(void *arg)
+{
+	(*(unsigned int *)arg)++;
+}
+
+/* What waits for the thread meanwhile is seen to behind each piece of the file. */
+static void
+test_populated_in_pieces(void)
+{
+	const struct dma_maps_opts opts = {
+		.max = 1, .max_bytes = 1 << 20, .budget = 1 << 20, .wake_fd = -1};
+	const struct vuc_shm_dma_entry entry = {
+		.op = VUC_SHM_DMA_MAP,
+		.flags = VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE,
+		.size = PAGES * PAGE,
+	};
+	int fd = memfd_create("guest", MFD_CLOEXEC);
+	struct dma_maps maps;
+	unsigned int looks = 0;
+	void *addr;
+
+	CU_ASSERT_EQUAL_FATAL(ftruncate(fd, PAGES * PAGE), 0);
+	CU_ASSERT_EQUAL(pwrite(fd, "a", 1, 0), 1);
+	CU_ASSERT_EQUAL(pwrite(fd, "b", 1, 2 * PAGE), 1);
+	CU_ASSERT_EQUAL_FATAL(dma_maps_init(&maps, &opts), 0);
+	CU_ASSERT_EQUAL_FATAL(dma_maps_add(&maps, &entry, fd, PAGE, &addr), 0);
+	dma_maps_populate(&maps, &entry, fd, count_look, &looks);
+	CU_ASSERT_EQUAL(looks, 2);
+	dma_maps_fini(&maps);
+	close(fd);
+}
+
 static CU_TestInfo tests[] = {
 	{"truncated", test_truncated},
 	{"room", test_room},
 	{"churn", test_churn},
+	{"populated in pieces", test_populated_in_pieces},
 	CU_TEST_INFO_NULL,
 };
 
