@@ -290,6 +290,8 @@ follow_events(struct device *device)
 	if (events & VUC_VMM_EVENT_REMOVED)
 		rc = vmm_fail(
 			-ECONNRESET, "device %s: the operator has taken it away", device->name);
+	else if (events & VUC_VMM_EVENT_RELEASE)
+		rc = vmm_fail(-ECANCELED, "device %s: the operator wants it back", device->name);
 	else if (events & VUC_VMM_EVENT_STALE)
 		rc = vmm_fail(-ECONNRESET, "device %s: its server has ended", device->name);
 	else if (events & VUC_VMM_EVENT_GONE)

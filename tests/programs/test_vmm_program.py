@@ -187,6 +187,16 @@ def test_vucd_killed_for_good(recovering):
     assert json.loads(guest.vmm.out)['reattaches'] == 0
 
 
+def test_released(recovering):
+    """The operator asks for the device: the VMM ends, long before it is disconnected."""
+    guest = recovering(1, config='release-ms = 3600000\n')
+    assert guest.await_reads()
+    with rig.Process(os.environ['VUCCTL'], 'detach', 'dev0', '-m', guest.daemon.management) as asking:
+        assert guest.vmm.wait() == 1
+        assert asking.wait() == 0
+    assert guest.vmm.err == b'vuc-vmm: device dev0: the operator wants it back\n'
+
+
 def test_no_device(guest):
     run = guest(device='other', status=1)
     assert 'device other: ' in run.err and run.out == ''
