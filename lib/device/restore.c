@@ -56,7 +56,7 @@ restore_read_config(struct device_restore *o)
 	return -EAGAIN;
 }
 
-/* As the kernel knows them: the file system of one may be the server itself. */
+/* Compared by the kernel, because the server may also serve the file's file system. */
 static bool
 is_same_file(int a, int b)
 {
@@ -68,7 +68,7 @@ is_same_file(int a, int b)
 		x.stx_dev_minor == y.stx_dev_minor;
 }
 
-/* A client that cannot map anew would go on with memory that is nobody's. */
+/* A client that cannot map the new file would continue to use the old one, which no server uses. */
 static int
 restore_check_files(struct device_restore *o)
 {
@@ -89,7 +89,7 @@ restore_check_files(struct device_restore *o)
 	return 0;
 }
 
-/* Those of the device, of which there are as many, are the restore's then. */
+/* Exchange descriptors: the restore then owns the old ones, of which there are as many. */
 static void
 restore_take_files(struct device_restore *o)
 {
@@ -131,7 +131,7 @@ restore_compare(struct device_restore *o)
 
 /* ---- operations ---- */
 
-/* A vuc_done_fn. A device that cannot be reset is a new one all the same. */
+/* A vuc_done_fn. A refused reset is no error: the connection is new. */
 static void
 restore_reset_done(void *arg, int status, const struct vuc_error *err)
 {
@@ -158,7 +158,7 @@ restore_reset(struct device_restore *o)
 	return restore_begun(o, rc);
 }
 
-/* Again when the client has changed the table meanwhile. */
+/* Repeated if the client has changed the table meanwhile. */
 static int
 restore_maps(struct device_restore *o)
 {
@@ -170,7 +170,7 @@ restore_maps(struct device_restore *o)
 
 /* ---- registers ---- */
 
-/* A vuc_request_fn. What is refused is said once, however often it is tried. */
+/* A vuc_request_fn. A refusal is logged once, however often the restore is tried. */
 static void
 restore_written(struct vuc_request *req, int status)
 {
@@ -267,13 +267,13 @@ restore_power_read(struct vuc_request *req, int status)
 {
 	struct device_restore *o = req->arg;
 
-	/* As good as D0. */
+	/* Same as D0. */
 	if (status != 0)
 		memset(o->write.value, 0, sizeof(o->write.value));
 	restore_go_on(o, restore_was_refused(o, status) ? 0 : status, o->dev->reason.text);
 }
 
-/* A device in another power state takes nothing else. */
+/* In other power states, a device accepts no other writes. */
 static int
 restore_power(struct device_restore *o)
 {
@@ -297,9 +297,9 @@ restore_power(struct device_restore *o)
 	return restore_write(o, &write);
 }
 
-/* ---- the whole of it ---- */
+/* ---- steps of a restore ---- */
 
-/* Each returns 0 when it is over, -EAGAIN when it has begun something, and what it fails with. */
+/* Each returns 0 when it is finished, -EAGAIN when it has started an operation, or an error. */
 static int (*const restore_stages[])(struct device_restore *o) = {
 	[RESTORE_COMPARE] = restore_compare,
 	[RESTORE_RESET] = restore_reset,
@@ -328,7 +328,7 @@ restore_finish(struct device_restore *o, int status, const struct vuc_error *why
 		dev->step = NULL;
 		dev->operating = false;
 	}
-	/* What is under way for the restore ends here, unless it has succeeded. */
+	/* Cancel the restore's operations, unless it has succeeded. */
 	if (status != 0) {
 		vuc_session_end(dev->session, status, "%s", err.text);
 		device_pump(dev);
@@ -344,7 +344,7 @@ restore_finish(struct device_restore *o, int status, const struct vuc_error *why
 	free(o);
 }
 
-/* What the client has changed since is behind the record: it was answered already. */
+/* Repeat what the client's recorded changes have made out of date. The client has its answers. */
 static int
 restore_changes(struct device_restore *o)
 {
@@ -377,7 +377,7 @@ restore_run(struct device_restore *o)
 			vuc_session_reason(dev->session));
 	while (rc == 0 && !o->waits) {
 		rc = o->status != 0 ? o->status : restore_changes(o);
-		/* What comes into the record now would never be sent. */
+		/* Changes recorded from now on would never be sent. */
 		if (rc == 0 && dev->restoring == RESTORE_DONE && device_is_recording(dev)) {
 			device_mark_dirty(dev);
 			return -EAGAIN;
@@ -395,7 +395,7 @@ restore_run(struct device_restore *o)
 	return o->waits ? -EAGAIN : rc;
 }
 
-/* Taken when something has come. All that is waited for has a deadline of its own. */
+/* Advance the restore. Each operation that it waits for has a deadline of its own. */
 static void
 restore_step(struct vuc_device *dev)
 {
@@ -450,14 +450,14 @@ restore_create(const struct vuc_device *fresh)
 	return o;
 }
 
-/* Take what the fresh device has: the connection, and the files of its regions for later. */
+/* Take over the new device's connection, and the files of its regions. */
 static void
 restore_graft(struct device_restore *o, struct vuc_device *fresh)
 {
 	struct vuc_device *dev = o->dev;
 	int *fd = o->fds;
 
-	/* No flush has seen the end yet. */
+	/* The old connection's end has not been flushed yet. */
 	if (dev->main.conn != NULL) {
 		device_pump(dev);
 		device_lose(dev);

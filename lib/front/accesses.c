@@ -16,7 +16,7 @@
 #define EXTENDED_CONFIG     256u
 #define EXTENDED_CONFIG_END (EXTENDED_CONFIG + 4)
 
-/* Returns NULL if what others use leaves too little. */
+/* Returns NULL if other accesses leave too little memory. */
 static uint8_t *
 large_take(struct front_accesses *a, uint32_t count)
 {
@@ -38,7 +38,7 @@ slot_take(struct front_accesses *a, const struct front_request *r)
 	const struct front_access *access = &r->access;
 	struct front_access_slot *slot = a->free;
 
-	/* Reads that have expired keep theirs until the device has answered. */
+	/* Expired reads keep their slots until the device has answered. */
 	if (slot == NULL)
 		return NULL;
 	slot->data =
@@ -121,7 +121,7 @@ slot_has_no_extended(const struct front_access_slot *slot, uint64_t end)
 		memcmp(slot->data + (EXTENDED_CONFIG - slot->offset), none, sizeof(none)) == 0;
 }
 
-/* A write is complete when PCI's would be: it is posted where the device posts. */
+/* A write completes as on PCI: it is posted if the device allows posted writes. */
 static int
 slot_submit(struct front_accesses *a, struct front_access_slot *slot)
 {
@@ -147,7 +147,7 @@ slot_submit(struct front_accesses *a, struct front_access_slot *slot)
 	return rc == 1 ? 0 : rc == 0 ? -EBUSY : rc;
 }
 
-/* Put what was known last into a read of config space. Returns whether it is one, and is known. A
+/* Answer a read of config space from the record. Returns false if it is none, or not recorded. A
  * VMM that reads more than the standard part finds no extended capabilities, of which nothing is
  * kept: that is better than 960 registers, each of which takes the device's timeout. */
 static bool

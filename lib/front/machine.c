@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The machine itself: messages to requests, their answers and their time. */
+/* The machine itself: it turns messages into requests, and keeps their answers and deadlines. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #define MIN_DATA 4096u
 #define MAX_DATA (64u << 20)
 
-/* Replies that are under way while the client takes none. */
+/* Minimum size of the buffer for replies that the client has not read. */
 #define MIN_OUTPUT 131072u
 
 static uint32_t
@@ -23,7 +23,7 @@ clamp_u32(uint32_t value, uint32_t min, uint32_t max)
 	return value < max ? value : max;
 }
 
-/* The areas of all regions in one piece. Returns 0 or -ENOMEM. */
+/* Copy the areas of all regions into one array. Returns 0 or -ENOMEM. */
 static int
 copy_areas(struct front *f)
 {
@@ -46,7 +46,7 @@ copy_areas(struct front *f)
 	return 0;
 }
 
-/* Whether an index is of those that VMMs ask for to be notified and that have one interrupt. */
+/* Whether an index is one of the two that notify a VMM, with a single interrupt each. */
 static bool
 is_notice(uint32_t index)
 {
@@ -164,7 +164,7 @@ fail_message(struct front *f, const struct front_message *m, const char *what)
 		vuc_wire_command_name(m->header.cmd), what);
 }
 
-/* What leaves no way to answer. Returns 0 or -EPROTO. */
+/* Check for violations that cannot be answered. Returns 0 or -EPROTO. */
 static int
 check_message(struct front *f, const struct front_message *m)
 {
@@ -182,7 +182,7 @@ check_message(struct front *f, const struct front_message *m)
 	return 0;
 }
 
-/* Whether a request may be carried out beside those that are outstanding. */
+/* Whether a request may be carried out while others are outstanding. */
 static bool
 may_pass(const struct front *f, enum front_kind kind)
 {
@@ -337,7 +337,7 @@ front_outstanding(const struct front *f)
 	return (unsigned int)__builtin_popcountll(f->used);
 }
 
-/* The request of an answer, which is no longer outstanding; NULL: it has been answered. */
+/* End a request. Returns NULL if it has been answered before. */
 static struct front_slot *
 end_request(struct front *f, unsigned int token)
 {
@@ -465,7 +465,8 @@ front_deadline_ms(const struct front *f)
 	return earliest != UINT64_MAX ? earliest : 0;
 }
 
-/* Whether an answer at this time is too late to be told from the reply to another request. */
+/* Returns 0, or ends the connection if an answer would come so late that the client may take it for
+ * the answer to another request. */
 static int
 check_lateness(struct front *f, const struct vfio_user_header *h, uint64_t due_ms, uint64_t now_ms)
 {
@@ -493,7 +494,7 @@ expire_requests(struct front *f, uint64_t now_ms)
 	return 0;
 }
 
-/* Those that have waited for their turn in vain. */
+/* Refuse messages that have not been returned as requests in time. */
 static int
 expire_waiting(struct front *f, uint64_t now_ms)
 {

@@ -14,24 +14,24 @@
 #include "post.h"
 
 #define RESULTS     16u /* taken at once */
-#define BUSY_LOOKS  8u  /* while results are awaited, the socket is looked at as seldom */
+#define BUSY_LOOKS  8u  /* loops between looks at the socket while results are awaited */
 #define STRAY_BURST 64u
 
 struct front_server {
 	struct front_server_opts opts;
-	_Atomic bool thread;          /* whose turn it is */
-	bool attends;                 /* the poller looks after it */
+	_Atomic bool thread;          /* it is the thread's turn, or nobody's */
+	bool attends;                 /* the attendant has been added to the poller */
 	struct front_request pending; /* handed over with the turn */
 	int pending_fds[FRONT_MAX_FDS];
 	bool has_pending;
-	int error; /* of the socket, that has ended the connection */
+	int error; /* of the socket, if that has ended the connection */
 	unsigned int looks;
 	struct poller_attendant attendant;
 	struct vuc_post resume;
 	struct front_accesses accesses;
 };
 
-/* ---- the socket, for whose turn it is ---- */
+/* ---- the socket: used by the poller or the thread, in its turn ---- */
 
 static void
 server_close_strays(struct front_server *s)
@@ -43,7 +43,7 @@ server_close_strays(struct front_server *s)
 		vuc_closer_close(s->opts.closer, fds, n);
 }
 
-/* Returns the error. */
+/* End the connection because of an error of the socket, which is returned. */
 static int
 server_fail(struct front_server *s, int error)
 {
@@ -60,8 +60,8 @@ server_fail(struct front_server *s, int error)
 	return error;
 }
 
-/* Returns 1 when something has come, 0 when nothing has or can be taken, or what has ended the
- * connection. */
+/* Returns 1 if bytes were received; 0 if there are none, or no room for them; or the error that has
+ * ended the connection. */
 static int
 server_receive(struct front_server *s)
 {
@@ -114,7 +114,7 @@ server_send(struct front_server *s)
 	return 0;
 }
 
-/* A thread that did not run for long does not answer too late. */
+/* Called before replies, since the caller may not have run for a while. */
 void
 front_server_expire(struct front_server *s)
 {
@@ -126,7 +126,7 @@ front_server_expire(struct front_server *s)
 
 /* ---- the poller's turn ---- */
 
-/* The thread looks at the flag when it is woken: front_server_has_turn(). */
+/* Pairs with front_server_has_turn(), which the thread calls when it is woken. */
 static void
 server_hand_over(struct front_server *s)
 {
@@ -140,7 +140,7 @@ server_hand_over(struct front_server *s)
 	(void)n;
 }
 
-/* Whether the connection has ended, which the thread is told. */
+/* Returns whether the connection has ended. The thread takes over then. */
 static bool
 server_look_at_end(struct front_server *s)
 {
@@ -176,7 +176,8 @@ server_take_requests(struct front_server *s)
 		rc = server_next(s);
 }
 
-/* Carry out what there is, up to what is the thread's. What is sent makes room for more. */
+/* Carry out the requests that have arrived, up to one for the thread. Sending replies makes room
+ * for more of them. */
 static void
 server_carry_out(struct front_server *s)
 {
@@ -205,7 +206,7 @@ server_look(void *arg)
 	struct front_server *s = arg;
 	int rc = 0;
 
-	/* The data of a write that waits are in the machine's buffer. */
+	/* Receiving would overwrite the data of a pending write. */
 	if (!s->has_pending &&
 		(s->accesses.nr_busy == 0 || s->attendant.event || ++s->looks % BUSY_LOOKS == 0))
 		rc = server_receive(s);
@@ -234,7 +235,7 @@ server_due_ms(void *arg)
 {
 	struct front_server *s = arg;
 
-	/* Not `thread`: that is false before the turn has come here. */
+	/* Not `thread`, which is cleared before server_resume() runs. */
 	if (s->attendant.paused)
 		return 0;
 	return front_deadline_ms(s->opts.front);
@@ -337,7 +338,7 @@ front_server_pass(struct front_server *s)
 {
 	if (!s->attends)
 		return vuc_poller_call(s->opts.poller, server_begin, s);
-	/* Until it is run, it is nobody's turn. */
+	/* Neither has the turn until server_resume() runs. */
 	atomic_store_explicit(&s->thread, false, memory_order_relaxed);
 	s->resume = (struct vuc_post){.fn = server_resume, .arg = s};
 	vuc_poller_post(s->opts.poller, &s->resume);
@@ -359,14 +360,14 @@ front_server_drop_late(struct front_server *s)
 	if (!s->has_pending || r->kind == FRONT_ACCESS)
 		return;
 	front_server_expire(s);
-	/* Nothing but this one was outstanding. */
+	/* It is the only outstanding request. */
 	if (front_outstanding(s->opts.front) > 0)
 		return;
 	vuc_closer_close(s->opts.closer, r->fds, r->nr_fds);
 	s->has_pending = false;
 }
 
-/* What was received last is carried out before more is. */
+/* Requests that have been received are carried out before more bytes are received. */
 int
 front_server_next(struct front_server *s, struct front_request *r)
 {
