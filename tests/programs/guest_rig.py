@@ -249,7 +249,10 @@ class Guest(rig.Process):
             report = self.tell('report')
             longest = max(longest, report['longest_ms'])
             return report['rounds'] >= before['rounds'] + 2
-        rig.eventually(has_gone_on)
+        try:
+            rig.eventually(has_gone_on)
+        except rig.Hung as hung:
+            raise rig.Hung(f'{hung}: {self.tell("report")}\n{self.console()[-3000:]}') from None
         return longest
 
     def power_off(self):
