@@ -252,6 +252,8 @@ struct stock_batch {
 			MAX_BATCH * sizeof(struct vuc_shm_dma_entry)];
 	} request;
 	unsigned int tokens[MAX_BATCH];
+	unsigned int ignored[MAX_BATCH]; /* tokens of what is not forwarded */
+	unsigned int nr_ignored;
 	int fds[MAX_BATCH];
 	unsigned int nr_fds;
 };
@@ -288,7 +290,7 @@ stock_fill_unmap(const struct front_request *r, struct vuc_shm_dma_entry *e)
 }
 
 static void
-stock_add_to_batch(struct control_vmm *v, struct stock_batch *b, const struct front_request *r)
+stock_add_to_batch(struct stock_batch *b, const struct front_request *r)
 {
 	struct vuc_shm_dma *dma = &b->request.dma;
 	struct vuc_shm_dma_entry *e = &dma->entries[dma->nr];
@@ -296,7 +298,7 @@ stock_add_to_batch(struct control_vmm *v, struct stock_batch *b, const struct fr
 	if (r->kind == FRONT_DMA_UNMAP)
 		stock_fill_unmap(r, e);
 	else if (!stock_fill_map(b, r, e)) {
-		stock_reply(v, r->token, 0);
+		b->ignored[b->nr_ignored++] = r->token;
 		return;
 	}
 	b->tokens[dma->nr++] = r->token;
@@ -317,14 +319,16 @@ stock_apply_batch(struct control_vmm *v, const struct stock_batch *b, const char
 		refused += statuses[i] != 0;
 		stock_reply(v, b->tokens[i], statuses[i]);
 	}
+	for (unsigned int i = 0; i < b->nr_ignored; i++)
+		stock_reply(v, b->ignored[i], 0);
 	if (rc != 0)
 		vmm_log(v, VUC_LOG_NOTICE, "%u of %u %s refused: %s", refused, dma->nr, what,
 			err.text);
 }
 
 /*
- * The machine returns nothing else while maps, or unmaps, are outstanding. If the connection ends
- * meanwhile, nobody needs them any more.
+ * The machine returns nothing else while maps, or unmaps, are outstanding, so none is answered
+ * before all are there. If the connection ends meanwhile, nobody needs them any more.
  */
 static void
 stock_change_dma(struct control_vmm *v, const struct front_request *first)
@@ -335,8 +339,10 @@ stock_change_dma(struct control_vmm *v, const struct front_request *first)
 	int rc = 1;
 
 	while (rc == 1) {
-		stock_add_to_batch(v, &b, &r);
-		rc = b.request.dma.nr < MAX_BATCH ? front_server_next(v->stock->server, &r) : 0;
+		stock_add_to_batch(&b, &r);
+		rc = b.request.dma.nr + b.nr_ignored < MAX_BATCH
+			? front_server_next(v->stock->server, &r)
+			: 0;
 	}
 	if (rc == 0)
 		stock_apply_batch(v, &b, what);

@@ -9,13 +9,14 @@ import struct
 import rig
 import vfio_client as vfio
 from fake_device import FakeDevice
-from front_client import HIGH_RAM
+from front_client import HIGH_RAM, irq_set
 from front_qemu import Qemu
 from outage_rig import Holdings
 from test_front import transfer
 # pylint: disable-next=unused-import
 from test_front_control import FOREVER, fixture_exported  # noqa: F401
-from vfio_client import BY_MMAP, DMA_MAP, DMA_UNMAP, DONE, EFAULT, PAGE
+from vfio_client import (BY_MMAP, DATA_EVENTFD, DMA_MAP, DMA_UNMAP, DONE, EFAULT, MSIX, PAGE, RESET,
+                         SET_IRQS, TRIGGER)
 
 IOVA = 1 << 32
 ENOSPC, EEXIST, EINVAL = -28, -17, -22
@@ -97,6 +98,26 @@ def test_one_commit(vucd, folder):
         assert sorted(server.changes[9:]) == [(DMA_UNMAP, 8, 1), (DMA_UNMAP, 10, 1)]
         vmm.close()
         assert daemon.stop() == 0  # the server's thread sees the end
+
+
+def test_no_memory_in_front(exported):
+    """What follows a map of no memory is what it is, and its descriptors are closed."""
+    one = exported()
+    vmm = one.attach()
+    vmm.enable_msix()
+    before = Holdings(one.daemon.pid).fds
+    events = [vmm.new_eventfd(MSIX, vector) for vector in range(vmm.vectors)]
+    for _ in range(5):
+        vmm.set_reg('SCRATCH', 1)
+        os.kill(one.daemon.pid, signal.SIGSTOP)
+        numbers = [vmm.map_section(IOVA, PAGE),
+                   vmm.send_one(SET_IRQS, irq_set(DATA_EVENTFD | TRIGGER, MSIX, 0, len(events)),
+                                events),
+                   vmm.map_section(IOVA, PAGE), vmm.send_one(RESET, b'')]
+        os.kill(one.daemon.pid, signal.SIGCONT)
+        assert vmm.transaction(numbers) == []
+        assert vmm.reg('SCRATCH') == 0
+    rig.eventually(lambda: Holdings(one.daemon.pid).fds <= before)
 
 
 def send_storm(vmm, pages, server=None):
