@@ -12,14 +12,15 @@
 
 /* ---- what is looked at ---- */
 
-/* Edge-triggered: a quiet one has been looked at until nothing was left. */
+/* Edge-triggered: a quiet one has been looked at until nothing was left; and that the client has
+ * left cannot be masked, but does not end each sleep of a pause. */
 static int
 attendant_set_events(const struct poller_attendant *a, int op)
 {
-	struct epoll_event event = {.data.ptr = (void *)(uintptr_t)a};
+	struct epoll_event event = {.events = EPOLLET, .data.ptr = (void *)(uintptr_t)a};
 
 	if (!a->paused)
-		event.events = EPOLLIN | EPOLLET | (a->output ? EPOLLOUT : 0u);
+		event.events |= EPOLLIN | (a->output ? EPOLLOUT : 0u);
 	return epoll_ctl(a->poller->wake_fd, op, a->fd, &event) == 0 ? 0 : -errno;
 }
 

@@ -287,6 +287,21 @@ test_pause(void)
 	asking_stop();
 }
 
+/* A client that leaves during a pause lets the poller sleep, and is found afterwards. */
+static void
+test_pause_end(void)
+{
+	asking_start(VUC_IDLE_SLEEP, false);
+	await_sleep();
+	asking_call(pause_attendant);
+	close(asking.client);
+	asking.client = -1;
+	await_sleep();
+	asking_call(resume_attendant);
+	await_count(&asking.ends, 1);
+	asking_stop();
+}
+
 /* A deadline ends the sleep, which would last for a second at least. */
 static void
 test_tick(void)
@@ -356,6 +371,7 @@ main(int argc, char **argv)
 		{"a poller that spins finds what comes", test_spins},
 		{"accesses and their results", test_accesses},
 		{"a paused attendant is not looked at", test_pause},
+		{"a client leaves a paused attendant", test_pause_end},
 		{"a deadline ends the sleep", test_tick},
 		{"room in the socket ends the sleep", test_output},
 		{"an attendant leaves from within", test_leaves},
