@@ -17,6 +17,8 @@
 
 /* What the daemon has said of a region, with the descriptors of its areas. */
 struct vmm_region {
+	struct vmm_region *next; /* of the old ones */
+	bool told;               /* the VMM was told of a change since it is old */
 	struct vuc_vmm_region region;
 	struct vmm_fds fds;
 	struct vuc_vmm_area areas[];
@@ -117,7 +119,7 @@ struct vuc_vmm_device {
 	struct vmm_operations ops;
 	struct vmm_watch watch;
 	struct vmm_region **regions;                  /* by index; NULL: not asked yet */
-	struct vmm_region **old_regions;              /* before the last change */
+	struct vmm_region *old_regions;               /* that the VMM may still have */
 	uint64_t region_epoch;                        /* counts changes */
 	struct vmm_queue *queues[VUC_SHM_MAX_QUEUES]; /* NULL: none */
 	struct vmm_queue *opening;                    /* asked for once more; NULL: none */
@@ -146,8 +148,11 @@ void vmm_regions_free(struct vuc_vmm_device *dev);
 void vmm_region_free(struct vmm_region *region);
 
 /* region.c: regions have changed: fresh is what the daemon says of them now, which is taken; NULL:
- * they are to be asked for. What was said before lives until the next change. */
+ * they are to be asked for. What was said before lives until the second change that is told. */
 void vmm_regions_renew(struct vuc_vmm_device *dev, struct vmm_region **fresh);
+
+/* region.c: the VMM is about to be told of a change. */
+void vmm_regions_tell(struct vuc_vmm_device *dev);
 
 /* region.c: ask for a region, and take the reply. Returns 0 or a negative errno. */
 void vmm_region_ask(uint32_t index, union vmm_packet *request);

@@ -33,6 +33,8 @@ vuc_vmm_events(struct vuc_vmm_device *dev)
 	pthread_mutex_lock(&dev->lock);
 	if ((events & VUC_VMM_EVENT_REMAP) != 0 && begun == 0)
 		vmm_regions_renew(dev, NULL);
+	if ((events & VUC_VMM_EVENT_REMAP) != 0)
+		vmm_regions_tell(dev);
 	vmm_operations_tell(dev);
 	detached = dev->phase == VMM_DETACHED;
 	pthread_mutex_unlock(&dev->lock);

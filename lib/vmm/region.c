@@ -22,8 +22,7 @@ vmm_regions_alloc(struct vuc_vmm_device *dev, struct vuc_error *err)
 	if (nr == 0)
 		return 0;
 	dev->regions = calloc(nr, sizeof(struct vmm_region *));
-	dev->old_regions = calloc(nr, sizeof(struct vmm_region *));
-	return dev->regions != NULL && dev->old_regions != NULL
+	return dev->regions != NULL
 		? 0
 		: vuc_error_set(err, -ENOMEM, "no memory for %" PRIu32 " regions", nr);
 }
@@ -40,33 +39,49 @@ vmm_region_free(struct vmm_region *r)
 void
 vmm_regions_free(struct vuc_vmm_device *dev)
 {
-	for (uint32_t i = 0; i < dev->info.num_regions; i++) {
-		if (dev->regions != NULL)
-			vmm_region_free(dev->regions[i]);
-		if (dev->old_regions != NULL)
-			vmm_region_free(dev->old_regions[i]);
-	}
+	for (uint32_t i = 0; dev->regions != NULL && i < dev->info.num_regions; i++)
+		vmm_region_free(dev->regions[i]);
 	free(dev->regions);
-	free(dev->old_regions);
 	dev->regions = NULL;
-	dev->old_regions = NULL;
+	while (dev->old_regions != NULL) {
+		struct vmm_region *old = dev->old_regions;
+
+		dev->old_regions = old->next;
+		vmm_region_free(old);
+	}
 }
 
 void
 vmm_regions_renew(struct vuc_vmm_device *dev, struct vmm_region **fresh)
 {
 	for (uint32_t i = 0; i < dev->info.num_regions; i++) {
-		struct vmm_region *next = fresh != NULL ? fresh[i] : NULL;
+		struct vmm_region *old = dev->regions[i];
 
-		if (dev->regions[i] == NULL && next == NULL)
-			continue;
-		vmm_region_free(dev->old_regions[i]);
-		dev->old_regions[i] = dev->regions[i];
-		dev->regions[i] = next;
+		if (old != NULL) {
+			old->next = dev->old_regions;
+			dev->old_regions = old;
+		}
+		dev->regions[i] = fresh != NULL ? fresh[i] : NULL;
 		if (fresh != NULL)
 			fresh[i] = NULL;
 	}
 	dev->region_epoch++;
+}
+
+void
+vmm_regions_tell(struct vuc_vmm_device *dev)
+{
+	struct vmm_region **at = &dev->old_regions, *old;
+
+	while ((old = *at) != NULL) {
+		if (old->told) {
+			*at = old->next;
+			vmm_region_free(old);
+		} else {
+			old->told = true;
+			at = &old->next;
+		}
+	}
 }
 
 /* Whether an area lies in its file, which the device's server may cut later all the same. */

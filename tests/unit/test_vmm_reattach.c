@@ -188,6 +188,30 @@ test_replay(void)
 	CU_ASSERT_EQUAL(vuc_vmm_events(dev), VUC_VMM_EVENT_GONE);
 }
 
+/* A region lives until the second change that the VMM was told of. */
+static void
+test_untold(void)
+{
+	const struct vuc_vmm_region *before, *after;
+	int fd;
+
+	CU_ASSERT_EQUAL(vuc_vmm_region(dev, 0, &before, NULL), 0);
+	fd = before->areas[0].fd;
+	for (unsigned int i = 0; i < 3; i++) {
+		fake_restart();
+		CU_ASSERT_EQUAL(vuc_vmm_reattach(dev, -1, &err), 0);
+	}
+	CU_ASSERT_EQUAL(vuc_vmm_region(dev, 0, &after, NULL), 0);
+	CU_ASSERT(before->index == 0 && before->size == after->size);
+	CU_ASSERT_EQUAL(vuc_vmm_events(dev), VUC_VMM_EVENT_RESET | VUC_VMM_EVENT_REMAP);
+	CU_ASSERT(before->size == after->size && fcntl(before->areas[0].fd, F_GETFD) >= 0);
+	fake_restart();
+	CU_ASSERT_EQUAL(vuc_vmm_reattach(dev, -1, &err), 0);
+	CU_ASSERT(vuc_vmm_events(dev) & VUC_VMM_EVENT_REMAP);
+	CU_ASSERT(fcntl(fd, F_GETFD) < 0 && errno == EBADF);
+	CU_ASSERT(fcntl(after->areas[0].fd, F_GETFD) >= 0);
+}
+
 /* More than a message takes, of mappings, files and eventfds. */
 static void
 test_many(void)
@@ -491,6 +515,7 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{"replay", test_replay},
+		{"regions live until the second change that was reported", test_untold},
 		{"more than a message takes", test_many},
 		{"a commit that failed", test_failed_commit},
 		{"another device", test_differences},
