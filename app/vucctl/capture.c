@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,6 +126,18 @@ has_enough(const struct capture *capture)
 	return capture->count != 0 && capture->file.messages >= capture->count;
 }
 
+/* The daemon ends the capture, and what it has put into the ring until then is taken. */
+static void
+ask_to_end(struct vucctl *ctl)
+{
+	struct capture *capture = ctl->own;
+
+	if (capture->end_ns != 0)
+		return;
+	shutdown(ctl->daemon.fd, SHUT_WR);
+	capture->end_ns = vuc_clock_ns() + (uint64_t)ctl->daemon.timeout_ms * 1000000;
+}
+
 /* Write all messages that are there, and have them in the file. Returns 0 or EXIT_FAILURE. */
 static int
 take_messages(struct vucctl *ctl)
@@ -134,6 +147,9 @@ take_messages(struct vucctl *ctl)
 	int rc = 1;
 
 	while (rc == 1 && !has_enough(capture)) {
+		/* While messages come faster than they are written, this does not end. */
+		if (vucctl_interrupted())
+			ask_to_end(ctl);
 		rc = vuc_capture_ring_take(
 			capture->ring, &record, capture->bytes, capture->snaplen);
 		if (rc == 1)
@@ -145,18 +161,6 @@ take_messages(struct vucctl *ctl)
 		return vucctl_fail("%s: the capture's memory is corrupt", ctl->management);
 	rc = vucctl_pcapng_flush(&capture->file);
 	return rc != 0 ? file_fail(capture, rc) : 0;
-}
-
-/* The daemon ends the capture, and what it has put into the ring until then is taken. */
-static void
-ask_to_end(struct vucctl *ctl)
-{
-	struct capture *capture = ctl->own;
-
-	if (capture->end_ns != 0)
-		return;
-	shutdown(ctl->daemon.fd, SHUT_WR);
-	capture->end_ns = vuc_clock_ns() + (uint64_t)ctl->daemon.timeout_ms * 1000000;
 }
 
 /* Wait for messages or, as the daemon says nothing more, for the end of its connection. */
@@ -258,7 +262,8 @@ capture_run(struct vucctl *ctl)
 	struct capture *capture = ctl->own;
 	int ret;
 
-	vucctl_interrupt_install();
+	/* What has been captured is written whole, also to a pipe that is full. */
+	vucctl_interrupt_install(SA_RESTART);
 	ret = capture_start(ctl);
 	if (ret == 0)
 		ret = capture_to_file(ctl);

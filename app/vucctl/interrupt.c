@@ -30,10 +30,9 @@ take_signal(int number)
 }
 
 void
-vucctl_interrupt_install(void)
+vucctl_interrupt_install(int flags)
 {
-	/* Without SA_RESTART: a read from a terminal or pipe shall end. */
-	struct sigaction action = {.sa_handler = take_signal};
+	struct sigaction action = {.sa_handler = take_signal, .sa_flags = flags};
 	struct sigaction before;
 	size_t i;
 

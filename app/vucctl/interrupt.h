@@ -6,8 +6,9 @@
 #include <stdbool.h>
 
 /* Let SIGINT, SIGTERM and SIGHUP ask for an orderly end: for commands that leave something behind
- * at the device, or are to end well. */
-void vucctl_interrupt_install(void);
+ * at the device, or are to end well. flags: 0: a read or write of a terminal or pipe is to end,
+ * too; SA_RESTART: it goes on, until there is another signal. */
+void vucctl_interrupt_install(int flags);
 
 /* Whether one of them came: clean up and go. */
 bool vucctl_interrupted(void);

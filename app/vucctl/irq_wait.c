@@ -310,7 +310,7 @@ irq_wait_run(struct vucctl *ctl)
 
 	if (ret != 0)
 		return ret;
-	vucctl_interrupt_install();
+	vucctl_interrupt_install(0);
 	ret = eventfds_open(wait, &range);
 	return ret == 0 ? irqs_watch(ctl) : ret;
 }

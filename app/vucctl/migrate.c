@@ -269,7 +269,7 @@ load_run(struct vucctl *ctl)
 	struct progress progress;
 	int ret;
 
-	vucctl_interrupt_install();
+	vucctl_interrupt_install(0);
 	ret = vucctl_interrupt_cut(m->fd);
 	if (ret != 0)
 		return vucctl_fail("cannot prepare for signals: %s", strerror(-ret));
@@ -363,7 +363,7 @@ save_run(struct vucctl *ctl)
 
 	if (ret != 0)
 		return vucctl_fail("cannot write %s: %s", ctl->args[1], strerror(-ret));
-	vucctl_interrupt_install();
+	vucctl_interrupt_install(0);
 	ret = state_save(ctl);
 	if (ret == 0)
 		ret = save_finish(ctl);

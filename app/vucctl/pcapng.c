@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -195,8 +196,13 @@ static FILE *
 file_open(const char *path)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
+	FILE *out = NULL;
+	struct stat st;
 
+	/* One that was there may be open to others. */
+	if (fd >= 0 && fstat(fd, &st) == 0 &&
+		(!S_ISREG(st.st_mode) || (st.st_mode & 077) == 0 || fchmod(fd, 0600) == 0))
+		out = fdopen(fd, "w");
 	if (fd >= 0 && out == NULL)
 		close(fd);
 	return out;

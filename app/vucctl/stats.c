@@ -470,7 +470,7 @@ stats_watch(struct vucctl *ctl)
 
 	stats->in_place = isatty(STDOUT_FILENO) && term != NULL && strcmp(term, "dumb") != 0;
 	stats->table.fields = watch_fields + stats->in_place;
-	vucctl_interrupt_install();
+	vucctl_interrupt_install(0);
 	ret = take_sample(ctl);
 	stats->first_ms = sample_ms(&reply, stats->now);
 	while (ret == 0 && !is_done(stats)) {

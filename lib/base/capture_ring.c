@@ -175,10 +175,15 @@ vuc_capture_ring_open(int fd, struct vuc_capture_ring **ring)
 {
 	struct stat st;
 	uint64_t size;
+	int seals;
 
 	if (fstat(fd, &st) != 0)
 		return -errno;
+	seals = fcntl(fd, F_GET_SEALS);
 	size = (uint64_t)st.st_size - RING_HEADER;
+	/* Memory that could shrink would end the consumer by SIGBUS. */
+	if (seals < 0 || (seals & F_SEAL_SHRINK) == 0)
+		return -EPROTO;
 	if (st.st_size <= (off_t)RING_HEADER || size > RING_MAX || (size & (size - 1)) != 0)
 		return -EPROTO;
 	return ring_map(fd, (uint32_t)size, 0, ring);

@@ -3,6 +3,7 @@
 
 import array
 import contextlib
+import fcntl
 import json
 import mmap
 import os
@@ -10,6 +11,8 @@ import re
 import signal
 import socket
 import struct
+import subprocess
+import termios
 
 import pytest
 
@@ -215,6 +218,42 @@ def test_standard_output(daemon, vmm, start, path):
     with open(path, 'wb') as file:
         file.write(process.out)
     assert len(Capture(path).packets) == 6
+
+
+def bytes_in(pipe):
+    count = array.array('i', [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]
+
+
+def test_full_pipe(daemon, vmm, path):
+    """What was captured until a signal is written whole, also while the pipe is full; the daemon's part
+    ends at once, however many messages there are."""
+    client = open_queue(vmm(daemon, 'd0'))
+    with subprocess.Popen([VUCCTL, 'capture', '-m', daemon.management, '-w', '-', 'd0'],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        room = fcntl.fcntl(process.stdout, fcntl.F_GETPIPE_SZ)
+        data = os.read(process.stdout.fileno(), room)
+        client.send(f'post {POSTS}')
+        assert client.next_line() == '0 '
+        rig.eventually(lambda: bytes_in(process.stdout) > room - 8192)
+        process.send_signal(signal.SIGINT)
+        data += os.read(process.stdout.fileno(), room)
+        rig.eventually(lambda: not has_ring(daemon))
+        data += process.stdout.read()
+        assert process.wait(rig.TIMEOUT_S) == 0 and process.stderr.read() == b''
+    with open(path, 'wb') as file:
+        file.write(data)
+    seen = Capture(path)
+    assert seen.received == len(seen.packets) + seen.dropped
+
+
+def test_file_of_others(daemon, capture, path):
+    """A file that was there is only its owner's from then on."""
+    with open(path, 'w', encoding='utf-8'):
+        os.chmod(path, 0o644)
+    end(capture(), path)
+    assert os.stat(path).st_mode & 0o777 == 0o600
 
 
 def test_daemon_ends(daemon, capture, path):

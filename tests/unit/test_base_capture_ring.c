@@ -164,13 +164,24 @@ test_bad_records(void)
 static void
 test_no_ring(void)
 {
-	static const off_t sizes[] = {0, 4096, 4097 + 4096, (off_t)1 << 40};
+	static const struct {
+		off_t size;
+		int seals;
+	} rows[] = {
+		{0, F_SEAL_SHRINK},
+		{4096, F_SEAL_SHRINK},
+		{4097 + 4096, F_SEAL_SHRINK},
+		{(off_t)1 << 40, F_SEAL_SHRINK},
+		{4096 + SIZE, F_SEAL_GROW},
+	};
 	struct vuc_capture_ring *ring;
 
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		int fd = memfd_create("test", MFD_CLOEXEC);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-		CU_ASSERT_EQUAL_FATAL(ftruncate(fd, sizes[i]), 0);
+		vuc_tap_row("row %zu", i);
+		CU_ASSERT_EQUAL_FATAL(ftruncate(fd, rows[i].size), 0);
+		CU_ASSERT_EQUAL_FATAL(fcntl(fd, F_ADD_SEALS, rows[i].seals), 0);
 		CU_ASSERT_EQUAL(vuc_capture_ring_open(fd, &ring), -EPROTO);
 		close(fd);
 	}
