@@ -3,11 +3,17 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
+#include <linux/vfio.h>
+
+#include "clock.h"
 #include "error.h"
+#include "outage.h"
 #include "vmm.h"
 
 /* NVM Express 1.4, sections 4.2, 4.6 and 5.2. */
@@ -16,6 +22,8 @@
 #define COMPLETION_SIZE     16u
 #define ASYNC_EVENT_REQUEST 0x0cu
 #define PERSISTENT_ERROR    0x00010300u /* an error, 3, to be found in the error log */
+#define INTERNAL_ERROR      (0x06u << 17)
+#define REG_ASQT            0x1000u /* the admin submission queue's doorbell */
 
 /* How many event requests are examined; drivers have no more than 16. */
 #define MAX_REQUESTS 64u
@@ -23,6 +31,13 @@
 /* A driver submits its request soon after it has enabled the controller, or never. */
 #define MAX_LOOKS 20u
 #define LOOK_MS   500u
+
+/* Linux waits for its commands for 60 s. */
+#define MAX_ATTEMPTS 1200u
+#define ATTEMPT_MS   50u
+
+/* Commands that are completed at once. */
+#define MAX_ERRORS 32u
 
 /* One of the two queues, in the guest's memory. */
 struct nvme_queue {
@@ -233,6 +248,34 @@ nvme_event_find(struct nvme_event *event, const struct vuc_nvme_queues *queues,
 	return 0;
 }
 
+unsigned int
+nvme_errors_find(struct nvme_event *errors, unsigned int max, const struct vuc_nvme_queues *queues,
+	const struct dma_maps *maps)
+{
+	struct admin_queues a;
+	struct vuc_error why;
+	unsigned int n = 0;
+
+	if (queues_look_at(&a, queues, maps, &why) != 0 || queues->tail >= a.sq.size)
+		return 0;
+	if (max > a.cq.size - 1)
+		max = a.cq.size - 1;
+	while (a.head != queues->tail && n < max) {
+		uint32_t word = command_word(&a, a.head);
+
+		a.head = (a.head + 1) % a.sq.size;
+		if ((word & 0xff) == ASYNC_EVENT_REQUEST)
+			continue;
+		errors[n++] = (struct nvme_event){
+			.entry = a.cq.base + (size_t)a.tail * COMPLETION_SIZE,
+			.words = {0, 0, a.head, word >> 16 | a.phase << 16 | INTERNAL_ERROR},
+		};
+		a.tail = (a.tail + 1) % a.cq.size;
+		a.phase ^= a.tail == 0;
+	}
+	return n;
+}
+
 bool
 nvme_watch_look(
 	struct nvme_watch *watch, const struct vuc_nvme_queues *queues, const struct dma_maps *maps)
@@ -267,17 +310,82 @@ queues_get(struct vuc_device *dev, void *arg)
 	return vuc_device_nvme_queues(dev, arg);
 }
 
-/* A control_device_fn: 1 when the event was written. */
+struct events {
+	uint32_t enables;
+	unsigned int nr;
+	struct nvme_event events[MAX_ERRORS];
+};
+
+/* A control_device_fn: 1 when they were written. */
 static int
-event_write(struct vuc_device *dev, void *arg)
+events_write(struct vuc_device *dev, void *arg)
 {
+	const struct events *e = arg;
 	struct vuc_nvme_queues queues;
 
-	/* A driver that has written CC will begin with empty queues. */
-	if (!vuc_device_nvme_queues(dev, &queues) || !queues.failed)
+	/* A driver that has written CC will begin with empty queues. While the device is away
+	 * again, it cannot write CC, and has to go on waiting. */
+	if (!vuc_device_nvme_queues(dev, &queues) || !queues.failed ||
+		queues.enables != e->enables || !vuc_device_connected(dev))
 		return 0;
-	nvme_event_write(arg);
+	for (unsigned int i = 0; i < e->nr; i++)
+		nvme_event_write(&e->events[i]);
 	return 1;
+}
+
+/* ---- on the VMM's thread ---- */
+
+/* A doorbell that the guest writes without us is read from its file, if that is memory: a read from
+ * it waits for nobody. A server that has come back may have cleared it. */
+static bool
+vmm_read_tail(struct control_vmm *v, uint32_t *tail)
+{
+	struct vmm_areas areas;
+	uint32_t value = 0;
+
+	if ((atomic_load_explicit(&v->mapped, memory_order_relaxed) &
+		    1u << VFIO_PCI_BAR0_REGION_INDEX) == 0)
+		return false;
+	if (vmm_find_areas(v, VFIO_PCI_BAR0_REGION_INDEX, &areas, &(struct vuc_error){0}) != 0)
+		areas.found.nr = 0;
+	for (uint32_t i = 0; i < areas.found.nr; i++) {
+		const struct device_area *a = &areas.found.areas[i];
+		int fd = areas.fds[areas.indexes[i]];
+
+		if (a->offset <= REG_ASQT && REG_ASQT - a->offset < a->size &&
+			fcntl(fd, F_GET_SEALS) >= 0 &&
+			pread(fd, &value, sizeof(value),
+				(off_t)(a->file_offset + REG_ASQT - a->offset)) !=
+				(ssize_t)sizeof(value))
+			value = 0;
+	}
+	vmm_drop_areas(v, &areas);
+	*tail = le32toh(value);
+	return value != 0;
+}
+
+static void
+vmm_complete_commands(struct control_vmm *v)
+{
+	struct vuc_nvme_queues queues;
+	struct events e;
+
+	if (vmm_call(v, queues_get, &queues, NULL) <= 0 || !queues.failed ||
+		queues.enables != v->nvme.told) {
+		v->nvme.attempts = 0;
+		return;
+	}
+	if (!queues.rung && !vmm_read_tail(v, &queues.tail))
+		return;
+	e.enables = queues.enables;
+	e.nr = nvme_errors_find(e.events, MAX_ERRORS, &queues, &v->maps);
+	if (e.nr == 0 || vmm_call(v, events_write, &e, NULL) <= 0)
+		return;
+	vmm_log(v, VUC_LOG_NOTICE,
+		"%u admin commands that the guest's NVMe driver waits for were completed with an "
+		"error",
+		e.nr);
+	vmm_signal_interrupts(v);
 }
 
 static void
@@ -302,11 +410,15 @@ vmm_watch_nvme(struct control_vmm *v, uint64_t now_ms)
 
 	if (enables == 0 || now_ms < watch->due_ms)
 		return;
-	watch->due_ms = now_ms + LOOK_MS;
+	watch->due_ms = now_ms + (watch->attempts > 0 ? ATTEMPT_MS : LOOK_MS);
 	if (enables != watch->enables) {
 		watch->enables = enables;
 		watch->known = false;
 		watch->looks = MAX_LOOKS;
+	}
+	if (watch->attempts > 0) {
+		watch->attempts--;
+		vmm_complete_commands(v);
 	}
 	if (watch->looks > 0) {
 		watch->looks--;
@@ -319,16 +431,24 @@ vmm_recover_nvme(struct control_vmm *v)
 {
 	struct vuc_nvme_queues queues;
 	struct vuc_error why = {0};
-	struct nvme_event event;
+	struct events e = {.nr = 1};
 
 	if (vmm_call(v, queues_get, &queues, NULL) <= 0 || !queues.failed)
 		return;
-	if (nvme_event_find(&event, &queues, &v->maps, &v->nvme, &why) != 0)
+	e.enables = queues.enables;
+	if (nvme_event_find(e.events, &queues, &v->maps, &v->nvme, &why) != 0) {
 		vmm_log(v, VUC_LOG_NOTICE,
 			"the guest's NVMe driver gets no event, but sees in CSTS that the "
 			"controller has failed: %s",
 			why.text);
-	else if (vmm_call(v, event_write, &event, NULL) > 0)
+	} else if (vmm_call(v, events_write, &e, NULL) > 0) {
+		v->nvme.told = queues.enables;
 		vmm_log(v, VUC_LOG_NOTICE,
 			"the guest's NVMe driver was sent the event \"persistent internal error\"");
+	}
+	/* One that resets the controller because of that does so at once. */
+	if (v->nvme.told == queues.enables) {
+		v->nvme.attempts = MAX_ATTEMPTS;
+		v->nvme.due_ms = vuc_clock_ms() + ATTEMPT_MS;
+	}
 }

@@ -7,6 +7,10 @@
  * know. Drivers reset the controller at once on the asynchronous event "persistent internal error".
  * So an outstanding event request of the driver is completed with this event in the guest's memory:
  * in the admin completion queue, where the old server would have written next.
+ *
+ * A driver that has begun to reset the controller by itself, during the outage, cannot do that: it
+ * waits for other commands first, such as those that delete its queues. These are completed with an
+ * error, until it writes CC.
  */
 
 #include "dma_maps.h"
@@ -21,6 +25,8 @@ struct nvme_watch {
 	unsigned int looks; /* how many are left */
 	bool known;
 	uint32_t cid;
+	uint32_t told; /* number of enables of the driver that was sent the event; 0: none */
+	unsigned int attempts; /* how often to complete other commands of it, at most */
 };
 
 /* A completion to be written. */
@@ -39,6 +45,12 @@ struct nvme_event {
 int nvme_event_find(struct nvme_event *event, const struct vuc_nvme_queues *queues,
 	const struct dma_maps *maps, const struct nvme_watch *watch, struct vuc_error *why);
 
+/* Find commands in the submission queue from its head to its tail, but for event requests, and the
+ * entries in which to complete them with an error. Likewise untrusted. Returns how many there are,
+ * up to max. */
+unsigned int nvme_errors_find(struct nvme_event *errors, unsigned int max,
+	const struct vuc_nvme_queues *queues, const struct dma_maps *maps);
+
 /* Write it so that the driver sees it as a whole or not at all. */
 void nvme_event_write(const struct nvme_event *event);
 
@@ -46,7 +58,8 @@ void nvme_event_write(const struct nvme_event *event);
 bool nvme_watch_look(struct nvme_watch *watch, const struct vuc_nvme_queues *queues,
 	const struct dma_maps *maps);
 
-/* On the VMM's thread, when it is due: look for the event request of the guest's driver. */
+/* On the VMM's thread, when it is due: look for the event request of the guest's driver, and after
+ * a return for commands that it waits for. */
 void vmm_watch_nvme(struct control_vmm *v, uint64_t now_ms);
 
 /* On the VMM's thread, after a return: complete that event request, unless the driver has begun to

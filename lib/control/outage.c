@@ -152,15 +152,12 @@ vmm_take_return(struct control_vmm *v)
 	return returned;
 }
 
-/* The interrupts change by this thread only. */
+/* They change by this thread only. */
 void
-vmm_signal_return(struct control_vmm *v)
+vmm_signal_interrupts(struct control_vmm *v)
 {
 	struct signals s = {.cursor = 0};
 
-	if (!vmm_take_return(v))
-		return;
-	vmm_recover_nvme(v);
 	do {
 		vmm_call(v, signals_hold, &s, NULL);
 		for (unsigned int i = 0; i < s.nr; i++) {
@@ -170,6 +167,15 @@ vmm_signal_return(struct control_vmm *v)
 		}
 		vmm_close_fds(v, s.fds, s.nr);
 	} while (s.nr > 0);
+}
+
+void
+vmm_signal_return(struct control_vmm *v)
+{
+	if (!vmm_take_return(v))
+		return;
+	vmm_recover_nvme(v);
+	vmm_signal_interrupts(v);
 }
 
 /* ---- the connection that is to be restored ---- */

@@ -129,6 +129,7 @@ struct vuc_device {
 	unsigned int holds;               /* see device_hold() */
 	struct recorded_range table;      /* the MSI-X table, see recorded */
 	struct recorded_range registers;  /* those of an NVMe controller, */
+	struct recorded_range doorbell;   /* that of its admin submission queue, */
 	_Atomic uint32_t nvme_enables;    /* and how often it was enabled */
 	struct operation_list operations; /* that have not ended, in order */
 	struct device_link twin;          /* for the server's commands, when negotiated */
@@ -234,7 +235,8 @@ device_records(const struct vuc_device *dev, enum vuc_op op, uint32_t region, ui
 		return false;
 	return region == VFIO_PCI_CONFIG_REGION_INDEX ||
 		recorded_range_has(&dev->table, region, offset, count) ||
-		recorded_range_has(&dev->registers, region, offset, count);
+		recorded_range_has(&dev->registers, region, offset, count) ||
+		recorded_range_has(&dev->doorbell, region, offset, count);
 }
 
 /* device.c: put a request behind those that wait; or before them */

@@ -22,12 +22,15 @@ request_record_bar(struct device_record *r, const struct vuc_request *req)
 		record_note_nvme(r, req->offset, req->data, req->count);
 }
 
-/* What the server has answered or taken, and the record is about. */
+/* What the server has answered or taken, and the record is about; of a doorbell, also what it has
+ * not taken. */
 static __attribute__((noinline)) void
 request_record(const struct vuc_request *req)
 {
 	struct vuc_device *dev = req->priv.dev;
 
+	if (req->op != VUC_OP_READ)
+		vuc_device_record_doorbell(dev, req->region, req->offset, req->data, req->count);
 	if (dev->record == NULL || dev->restoring != RESTORE_NONE || req->priv.status != 0)
 		return;
 	if (req->region == VFIO_PCI_CONFIG_REGION_INDEX && req->op == VUC_OP_READ)

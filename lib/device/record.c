@@ -100,7 +100,7 @@ vuc_device_record_stop(struct vuc_device *dev)
 	device_cancel_restore(dev, "the record was stopped");
 	dev->record = NULL;
 	dev->recorded.reads = dev->recorded.writes = 0;
-	dev->table = dev->registers = (struct recorded_range){0};
+	dev->table = dev->registers = dev->doorbell = (struct recorded_range){0};
 	r->is_stopped = true;
 	/* The client's closer may end before config space has been read. */
 	record_irq_clear_all(r);

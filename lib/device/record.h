@@ -61,6 +61,11 @@ void vuc_device_record_stop(struct vuc_device *dev);
  * mappings that the server accepts is known only as far as it has announced it. */
 void vuc_device_record_set_client(struct vuc_device *dev, struct vuc_closer *closer);
 
+/* The client has written, whether or not the server gets it: keep a value of an NVMe controller's
+ * admin submission queue's doorbell. */
+void vuc_device_record_doorbell(
+	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count);
+
 /* Whether the device has a record, and its connection has ended or is being restored.
  * vuc_device_connected() is false meanwhile. */
 bool vuc_device_is_away(const struct vuc_device *dev);
@@ -131,6 +136,8 @@ struct vuc_nvme_queues {
 	uint32_t aqa;
 	uint32_t enables; /* see vuc_device_nvme_enables() */
 	bool failed;      /* restored, and the client has not written CC since then */
+	bool rung;        /* the submission queue's doorbell was written through here, */
+	uint32_t tail;    /* and with this last, since CC.EN was set */
 };
 
 /* Whether it is a controller to be recovered that the client has enabled. */

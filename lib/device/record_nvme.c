@@ -21,6 +21,7 @@
 #define REG_ASQ  0x28u
 #define REG_ACQ  0x30u
 #define REG_END  0x38u
+#define REG_ASQT 0x1000u /* the admin submission queue's doorbell */
 
 #define CC_EN    (1u << 0)
 #define CSTS_CFS (1u << 1) /* in its first byte */
@@ -72,6 +73,11 @@ record_find_nvme(struct device_record *r)
 		.begin = REG_CC,
 		.end = REG_END,
 	};
+	r->dev->doorbell = (struct recorded_range){
+		.region = VFIO_PCI_BAR0_REGION_INDEX,
+		.begin = REG_ASQT,
+		.end = REG_ASQT + sizeof(uint32_t),
+	};
 	r->dev->recorded.writes |= 1u << VFIO_PCI_BAR0_REGION_INDEX;
 	nvme_count_enabling(r->dev);
 }
@@ -95,8 +101,25 @@ record_note_nvme(struct device_record *r, uint64_t offset, const void *data, siz
 		end - begin);
 	if (begin < REG_CC + sizeof(uint32_t))
 		nvme_clear_failure(r);
-	if (nvme_is_enabled(&r->nvme) && !was_enabled)
+	if (nvme_is_enabled(&r->nvme) && !was_enabled) {
+		r->nvme.rung = false;
 		nvme_count_enabling(r->dev);
+	}
+}
+
+VUC_PRIVATE void
+vuc_device_record_doorbell(
+	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count)
+{
+	struct device_record *r = dev->record;
+	uint32_t value;
+
+	if (r == NULL || !recorded_range_has(&dev->doorbell, region, offset, count) ||
+		offset != REG_ASQT || count < sizeof(value))
+		return;
+	memcpy(&value, data, sizeof(value));
+	r->nvme.tail = le32toh(value);
+	r->nvme.rung = true;
 }
 
 void
@@ -112,6 +135,7 @@ void
 record_forget_nvme(struct device_record *r)
 {
 	memset(r->nvme.regs, 0, sizeof(r->nvme.regs));
+	r->nvme.rung = false;
 	nvme_clear_failure(r);
 }
 
@@ -134,6 +158,8 @@ vuc_device_nvme_queues(const struct vuc_device *dev, struct vuc_nvme_queues *que
 	queues->aqa = nvme_get32(&r->nvme, REG_AQA);
 	queues->enables = vuc_device_nvme_enables(dev);
 	queues->failed = r->nvme.failed;
+	queues->rung = r->nvme.rung;
+	queues->tail = r->nvme.tail;
 	return true;
 }
 

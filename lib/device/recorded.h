@@ -59,7 +59,9 @@ struct record_table {
 /* Registers that define an NVMe controller's admin queues, as the client has written them. */
 struct record_nvme {
 	uint8_t regs[RECORD_NVME_SIZE];
-	bool failed; /* restored since then; CSTS reports it until CC is written */
+	bool failed;   /* restored since then; CSTS reports it until CC is written */
+	bool rung;     /* the admin submission queue's doorbell was written since CC.EN was set, */
+	uint32_t tail; /* with this */
 };
 
 /* A write to be replayed. */

@@ -309,12 +309,17 @@ poller_request_answered(void *arg, const struct vuc_session_reply *reply)
 }
 
 int
-poller_hold_write(struct poller_queue *q, const struct queue_request_slot *slot)
+poller_hold_write(struct poller_queue *q, const struct vuc_queue_taken *taken)
 {
-	int rc = vuc_device_check_access(
-		q->device->dev, VUC_OP_WRITE, slot->region, slot->offset, slot->count);
+	const struct queue_request_slot *slot = &taken->slot;
+	struct vuc_device *dev = q->device->dev;
+	int rc =
+		vuc_device_check_access(dev, VUC_OP_WRITE, slot->region, slot->offset, slot->count);
 
-	return rc == 0 ? drop_write(q, slot->region) : rc;
+	if (rc != 0)
+		return rc;
+	vuc_device_record_doorbell(dev, slot->region, slot->offset, taken->payload, slot->count);
+	return drop_write(q, slot->region);
 }
 
 void

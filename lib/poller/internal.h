@@ -308,7 +308,7 @@ bool poller_hold_keeps(struct poller_device *d);
 
 /* Take a read, or return the status of a write, in place of the device. */
 void poller_hold_read(struct poller_request *r);
-int poller_hold_write(struct poller_queue *q, const struct queue_request_slot *slot);
+int poller_hold_write(struct poller_queue *q, const struct vuc_queue_taken *taken);
 
 /* In each poll, for a device that is away. Returns whether new requests may be taken. */
 bool poller_hold_serve(struct poller_device *d);

@@ -113,8 +113,9 @@ request_answer(struct poller_queue *q, uint16_t id, int status)
 
 /* A request of a device that is away. */
 static void
-keep_request(struct poller_queue *q, const struct queue_request_slot *slot)
+keep_request(struct poller_queue *q, const struct vuc_queue_taken *taken)
 {
+	const struct queue_request_slot *slot = &taken->slot;
 	int status;
 
 	if (slot->op == VUC_QUEUE_READ) {
@@ -122,7 +123,7 @@ keep_request(struct poller_queue *q, const struct queue_request_slot *slot)
 		poller_hold_read(&q->requests[slot->id]);
 		return;
 	}
-	status = poller_hold_write(q, slot);
+	status = poller_hold_write(q, taken);
 	request_count(q, slot->op == VUC_QUEUE_WRITE_POSTED ? VUC_OP_WRITE_POSTED : VUC_OP_WRITE, 0,
 		status);
 	if (slot->op != VUC_QUEUE_WRITE_POSTED)
@@ -142,7 +143,7 @@ refuse_request(
 	vuc_trace_submit(q->device->id, q->index, slot->id, slot->op, slot->region, slot->offset,
 		slot->count);
 	if (poller_hold_keeps(q->device)) {
-		keep_request(q, slot);
+		keep_request(q, taken);
 		return true;
 	}
 	request_count(q, op, slot->count, status);

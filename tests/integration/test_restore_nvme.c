@@ -14,6 +14,7 @@
 #define AQA  0x24u
 #define ASQ  0x28u
 #define ACQ  0x30u
+#define ASQT 0x1000u
 
 #define ENABLED 0x00460001u
 #define CFS     2u
@@ -115,6 +116,51 @@ test_posted(void)
 	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), CFS);
 	CU_ASSERT_EQUAL(vuc_device_write_posted(dut, 0, CC, &cc, sizeof(cc)), 0);
 	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), 0);
+}
+
+static bool
+has_rung(uint32_t tail)
+{
+	struct vuc_nvme_queues queues = {0};
+
+	return vuc_device_nvme_queues(dut, &queues) && queues.rung && queues.tail == tail;
+}
+
+/* The admin submission queue's doorbell is known, whether or not the server has got it, until the
+ * controller is enabled anew. */
+static void
+test_doorbell(void)
+{
+	const uint32_t tail = 7;
+	struct vuc_nvme_queues queues = {0};
+
+	controller_enable();
+	CU_ASSERT_TRUE(vuc_device_nvme_queues(dut, &queues) && !queues.rung);
+	CU_ASSERT_EQUAL(write_region(0, ASQT + 4, 9, 4), 0);
+	CU_ASSERT_EQUAL(write_region(0, ASQT - 4, 9, 4), 0);
+	CU_ASSERT_TRUE(vuc_device_nvme_queues(dut, &queues) && !queues.rung);
+	CU_ASSERT_EQUAL(write_region(0, ASQT, 5, 4), 0);
+	CU_ASSERT_TRUE(has_rung(5));
+	CU_ASSERT_EQUAL(write_region(0, ASQT, 0, 4), 0);
+	CU_ASSERT_TRUE(has_rung(0));
+	CU_ASSERT_EQUAL(vuc_device_write_posted(dut, 0, ASQT, &tail, sizeof(tail)), 0);
+	CU_ASSERT_TRUE(has_rung(tail));
+	old.refuse_nth = old.logged + 1;
+	CU_ASSERT_NOT_EQUAL(write_region(0, ASQT, 6, 4), 0);
+	old.refuse_nth = 0;
+	CU_ASSERT_TRUE(has_rung(6));
+	lose();
+	vuc_device_record_doorbell(dut, 0, ASQT, &tail, sizeof(tail));
+	vuc_device_record_doorbell(dut, 0, ASQT, &tail, 2);
+	vuc_device_record_doorbell(dut, 1, ASQT, "....", 4);
+	CU_ASSERT_EQUAL(restore(NULL), 0);
+	CU_ASSERT_TRUE(has_rung(tail));
+	CU_ASSERT_EQUAL(write_region(0, CC, 0, 4), 0);
+	controller_enable();
+	CU_ASSERT_TRUE(vuc_device_nvme_queues(dut, &queues) && !queues.rung);
+	CU_ASSERT_EQUAL(write_region(0, ASQT, 5, 4), 0);
+	vuc_device_record_stop(dut);
+	vuc_device_record_doorbell(dut, 0, ASQT, &tail, sizeof(tail));
 }
 
 static void
@@ -232,6 +278,7 @@ static CU_TestInfo tests[] = {
 	{"it says that it has failed until CC is written", test_failure},
 	{"it is lost again", test_again},
 	{"posted writes", test_posted},
+	{"the admin doorbell", test_doorbell},
 	{"it has not failed for its driver", test_sound},
 	{"a reset ends it", test_reset},
 	{"the end of the record ends it", test_record_stopped},

@@ -363,8 +363,8 @@ take_completion(struct nvme *n, struct nvme_queue *q)
 	ring(n, 2 * q->id + 1, q->head);
 }
 
-bool
-nvme_execute(struct nvme *n, struct nvme_queue *q, struct nvme_command cmd)
+static bool
+execute(struct nvme *n, struct nvme_queue *q, struct nvme_command cmd, uint16_t status)
 {
 	struct nvme_completion *c = &q->cq[q->head];
 
@@ -372,12 +372,24 @@ nvme_execute(struct nvme *n, struct nvme_queue *q, struct nvme_command cmd)
 	submit(n, q, &cmd);
 	if (!wait_for_completion(n, q))
 		return false;
-	CU_ASSERT_EQUAL(c->status >> 1, 0);
+	CU_ASSERT_EQUAL(c->status >> 1, status);
 	CU_ASSERT_EQUAL(c->cid, cmd.cid);
 	CU_ASSERT_EQUAL(c->sq_id, q->id);
 	CU_ASSERT_EQUAL(c->sq_head, q->tail);
 	take_completion(n, q);
 	return true;
+}
+
+bool
+nvme_execute(struct nvme *n, struct nvme_queue *q, struct nvme_command cmd)
+{
+	return execute(n, q, cmd, 0);
+}
+
+bool
+nvme_fail(struct nvme *n, struct nvme_command cmd, uint16_t status)
+{
+	return execute(n, &n->admin, cmd, status);
 }
 
 static bool

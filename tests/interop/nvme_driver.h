@@ -32,7 +32,9 @@
 #define NVME_CSTS_CFS  (1u << 1)
 
 /* Opcodes of the admin queue, and of others. */
+#define NVME_DELETE_IO_SQ 0x00u
 #define NVME_CREATE_IO_SQ 0x01u
+#define NVME_DELETE_IO_CQ 0x04u
 #define NVME_CREATE_IO_CQ 0x05u
 #define NVME_IDENTIFY     0x06u
 #define NVME_ASYNC_EVENT  0x0cu
@@ -107,6 +109,9 @@ bool nvme_enable(struct nvme *n);
 bool nvme_disable(struct nvme *n);
 bool nvme_create_io_queue(struct nvme *n);
 bool nvme_execute(struct nvme *n, struct nvme_queue *q, struct nvme_command cmd);
+
+/* An admin command that is completed with this status. */
+bool nvme_fail(struct nvme *n, struct nvme_command cmd, uint16_t status);
 
 /* Have an event request outstanding; and wait for its end, which the tests' servers leave to vucd.
  * nvme_await_event() returns false if none has come in time. */

@@ -21,6 +21,7 @@
 #define BLOCK_SIZE 512u
 
 #define PERSISTENT_ERROR 0x010300u /* an error, 3, of the error log */
+#define INTERNAL_ERROR   0x06u
 
 enum {
 	DATA = 4,
@@ -124,6 +125,16 @@ start(void)
 	return true;
 }
 
+/* As a driver does that was about to reset the controller by itself. */
+static bool
+delete_io_queue(void)
+{
+	return nvme_fail(&nvme, (struct nvme_command){.opcode = NVME_DELETE_IO_SQ, .cdw10 = 1},
+		       INTERNAL_ERROR) &&
+		nvme_fail(&nvme, (struct nvme_command){.opcode = NVME_DELETE_IO_CQ, .cdw10 = 1},
+			INTERNAL_ERROR);
+}
+
 /* What a driver that does not know of outages sees of a return. */
 static void
 look_at_failure(void)
@@ -139,6 +150,7 @@ look_at_failure(void)
 	CU_ASSERT_EQUAL(event, PERSISTENT_ERROR);
 	CU_ASSERT_EQUAL(nvme_get32(&nvme, BAR0, NVME_CSTS), NVME_CSTS_CFS);
 	CU_ASSERT_EQUAL(nvme_get32(&nvme, BAR0, NVME_CSTS), NVME_CSTS_CFS);
+	CU_ASSERT_TRUE(delete_io_queue());
 	failures++;
 }
 

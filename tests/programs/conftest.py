@@ -100,6 +100,13 @@ def fixture_folder():
         yield path
 
 
+@pytest.fixture(name='bars')
+def fixture_bars():
+    """A folder in memory, for files of BARs."""
+    with tempfile.TemporaryDirectory(prefix='vuc-', dir='/dev/shm') as path:
+        yield path
+
+
 @pytest.fixture(name='start')
 def fixture_start():
     """Start programs that end with the test: start(arguments, ...) as rig.Process."""

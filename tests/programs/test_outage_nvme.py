@@ -29,13 +29,13 @@ def fixture_disk(folder):
 
 @pytest.mark.parametrize('recover', ['nvme', 'none'])
 @pytest.mark.parametrize('way', ['mapped', 'trapped', 'by message'])
-def test_killed(server, vucd, driver, folder, disk, way, recover):
+def test_killed(server, vucd, driver, bars, disk, way, recover):
     """Doorbells are the same file throughout, or are written by messages, as is all memory. The
-    driver gets an event, and sees in CSTS, that the controller has failed, or nothing."""
-    os.mkdir(f'{folder}/bars')
+    driver gets an event, and sees in CSTS, that the controller has failed, and its commands fail, too;
+    or it gets nothing."""
     options = [disk]
     if way == 'mapped':
-        options.append(f'--bar-file={folder}/bars')
+        options.append(f'--bar-file={bars}')
     target = server(*options)
     more = 'map = none\n' if way != 'mapped' else ''
     if way == 'by message':

@@ -14,7 +14,7 @@ from outage_rig import FAST
 DISK = 64 << 20
 KILLS = 10
 SPDK_KILLS = 20
-AWAY_S = 7  # longer than vucd's hold-ms, and than two of the guest's I/O timeouts
+AWAY_S = (7, 8, 12)  # longer than vucd's hold-ms; about two of the guest's I/O timeouts, and more
 LONG_AWAY_S = int(os.environ.get('VUC_TEST_AWAY_S', '60'))
 IO_TIMEOUT_MAX = 4294967295  # what clouds recommend
 
@@ -114,12 +114,12 @@ def test_filesystem(guest, attach, server, filesystem):
 
 
 @pytest.mark.parametrize('doorbells', ['mapped', 'trapped'])
-def test_killed(guest, server, export, filesystem, folder, doorbells):
-    """The guest resets its controller as soon as a server is there again, and nothing is lost."""
+def test_killed(guest, server, export, filesystem, bars, doorbells):
+    """The guest resets its controller as soon as a server is there again, and nothing is lost; also when
+    the guest has begun to reset it by itself, just before or while the server comes back."""
     options = [f'--device=nvme:{filesystem}']
     if doorbells == 'mapped':
-        os.mkdir(f'{folder}/bars')
-        options.append(f'--bar-file={folder}/bars')
+        options.append(f'--bar-file={bars}')
     target = server(*options)
     vm = guest(export(target, 'map = none\n' if doorbells == 'trapped' else ''),
                kernel='nvme_core.io_timeout=3')
@@ -143,11 +143,15 @@ def test_killed(guest, server, export, filesystem, folder, doorbells):
         pauses.append(vm.await_rounds())
         vm.await_disk()
     assert vm.console().count('controller due to persistent internal error') == KILLS
-    target.kill()
-    time.sleep(AWAY_S)
-    target.start(*options)
-    pauses.append(vm.await_rounds())
-    vm.await_disk()
+    for seconds in AWAY_S:
+        target.kill()
+        time.sleep(seconds)
+        target.start(*options)
+        pauses.append(vm.await_rounds())
+        vm.await_disk()
+    # The last time, the guest was resetting it, and what it waited for has failed.
+    failed = vm.console().count('Abort status: 0x6')
+    assert failed > 0
     vm.tell('stop')
     vm.ok('umount /mnt')
     vm.ok('mount -t ext4 /dev/nvme0n1 /mnt')
@@ -157,17 +161,17 @@ def test_killed(guest, server, export, filesystem, folder, doorbells):
     vm.ok('umount /mnt')
     vm.power_off()
     print(f'# {accesses} messages for {written} writes;'
-          f' {KILLS + 1} kills; the server was away for {away} ms and {AWAY_S} s, the longest pauses were {pauses} ms;'
+          f' {KILLS + len(AWAY_S)} kills; the server was away for {away} ms and {AWAY_S} s, the longest pauses were '
+          f'{pauses} ms; {failed} aborts have failed;'
           f' {report}')
 
 
-def test_io_timeouts(guest, server, export, filesystem, folder):
+def test_io_timeouts(guest, server, export, filesystem, folder, bars):
     """Neither Linux's default timeout nor the longest one delays the reset, and neither guest loses a
     disk whose server is away for long. Both wait for that at once."""
-    os.mkdir(f'{folder}/bars')
     with open(f'{folder}/other', 'wb') as file:
         file.truncate(DISK)
-    rows = [([f'--device=nvme:{filesystem}', f'--bar-file={folder}/bars'], '', '', '/mnt/file'),
+    rows = [([f'--device=nvme:{filesystem}', f'--bar-file={bars}'], '', '', '/mnt/file'),
             ([f'--device=nvme:{folder}/other'], 'map = none\n',
              f'nvme_core.io_timeout={IO_TIMEOUT_MAX}', '/dev/nvme0n1')]
     targets = [server(*options) for options, _, _, _ in rows]

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Where the event for an NVMe driver goes: lib/control/nvme_recover.h. Queues are made by a script,
- * as a driver and a controller would, or lie where none can be. */
+/* Where the event for an NVMe driver goes, and errors: lib/control/nvme_recover.h. Queues are made
+ * by a script, as a driver and a controller would, or lie where none can be. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -240,6 +240,82 @@ test_scripts(void)
 	}
 }
 
+/* ---- commands of a driver that was sent the event ---- */
+
+#define MAX_ERRORS 4u
+
+static const struct {
+	const char *name;
+	uint32_t sq_size, cq_size;
+	const char *script;
+	const char *errors; /* id@entry:phase>head of each */
+} rest[] = {
+	{"none", 16, 16, "e31", ""},
+	{"none, and completed ones", 16, 16, "s1 c1 e31 s2 c2", ""},
+	{"one", 16, 16, "s1 c1 e31 s5", "5@2:1>3 "},
+	{"some, and completed ones", 16, 16, "e31 s1 c1 s2 s3", "2@2:1>3 3@3:1>4 "},
+	{"as many as are completed at once", 16, 16, "e31 s1 s2 s3 s4",
+		"1@1:1>2 2@2:1>3 3@3:1>4 4@4:1>5 "},
+	{"more", 16, 16, "e31 s1 s2 s3 s4 s65535", "1@1:1>2 2@2:1>3 3@3:1>4 4@4:1>5 65535@5:1>6 "},
+	{"another event request among them", 16, 16, "e31 s1 c1 s2 e30 s3", "2@2:1>3 3@3:1>5 "},
+	{"another event request behind them", 16, 16, "e31 s1 c1 s2 e30", "2@2:1>3 "},
+	{"across the ends of both queues", 4, 4, "s1 c1 s2 c2 e31 s3 s4", "3@3:1>0 4@0:0>1 "},
+	{"more than completions fit", 16, 3, "e31 s1 c1 s2 s3 s4 s5",
+		"2@2:1>3 3@0:0>4 4@1:0>5 5@2:0>6 "},
+};
+
+static void
+write_errors(const struct queues *q, char *text, size_t size)
+{
+	const uint8_t *cq = dma_maps_find(&maps, CQ, 16, true);
+	struct nvme_event errors[MAX_ERRORS];
+	unsigned int n = nvme_errors_find(errors, MAX_ERRORS, &q->is, &maps);
+
+	CU_ASSERT(n <= MAX_ERRORS && n < q->cq_size);
+	for (unsigned int i = 0; i < n; i++) {
+		const uint32_t *words = errors[i].words;
+
+		CU_ASSERT_EQUAL(words[0] | words[1] | words[2] >> 16, 0);
+		CU_ASSERT_EQUAL(words[3] >> 17, 6);
+		snprintf(text + strlen(text), size - strlen(text), "%u@%td:%u>%u ",
+			words[3] & 0xffff, (errors[i].entry - cq) / 16, words[3] >> 16 & 1,
+			words[2]);
+		nvme_event_write(&errors[i]);
+	}
+}
+
+static void
+test_rest(void)
+{
+	for (unsigned int i = 0; i < NR_ROWS(rest); i++) {
+		uint32_t sq_size = rest[i].sq_size, cq_size = rest[i].cq_size;
+		struct queues q = {
+			.sq_size = sq_size,
+			.cq_size = cq_size,
+			.phase = 1,
+			.is = {.asq = SQ, .acq = CQ, .aqa = AQA(sq_size, cq_size)},
+		};
+		struct vuc_error why;
+		struct nvme_event event;
+		char text[128] = "";
+
+		vuc_tap_row("%s", rest[i].name);
+		memset(memory, 0, PAGES * PAGE);
+		run_script(&q, rest[i].script);
+		CU_ASSERT_EQUAL(nvme_event_find(&event, &q.is, &maps, &watch, &why), 0);
+		nvme_event_write(&event);
+		q.is.tail = sq_size;
+		write_errors(&q, text, sizeof(text));
+		CU_ASSERT_STRING_EQUAL(text, "");
+		q.is.tail = q.sq_tail;
+		for (unsigned int n = 0; n < 3; n++)
+			write_errors(&q, text, sizeof(text));
+		if (strcmp(text, rest[i].errors) != 0)
+			printf("# %s\n", text);
+		CU_ASSERT_STRING_EQUAL(text, rest[i].errors);
+	}
+}
+
 /* ---- what a hostile driver may have written ---- */
 
 static const struct {
@@ -370,7 +446,7 @@ static void
 test_random(void)
 {
 	const uint8_t *base = dma_maps_find(&maps, IOVA, PAGES * PAGE, true);
-	unsigned int found = 0;
+	unsigned int found = 0, rests = 0;
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(base);
 	srandom(1);
@@ -380,15 +456,25 @@ test_random(void)
 			.asq = IOVA + (r % (PAGES + 2)) * PAGE,
 			.acq = IOVA + (r / 16 % (PAGES + 2)) * PAGE,
 			.aqa = (r >> 8 & 15) << 16 | (r >> 12 & 15),
+			.tail = r >> 16 & 31,
 		};
 		struct vuc_error why = {0};
-		struct nvme_event event;
+		struct nvme_event event, errors[MAX_ERRORS];
+		unsigned int nr;
 
 		for (unsigned int i = 0; i < 16; i++)
 			put32(IOVA + (uint32_t)random() % (PAGES * PAGE / 4) * 4,
 				(uint32_t)random() & 0x0003000f);
 		if (round % 64 == 0)
 			memset(memory, 0, PAGES * PAGE);
+		nr = nvme_errors_find(errors, MAX_ERRORS, &queues, &maps);
+		CU_ASSERT_FATAL(nr <= MAX_ERRORS);
+		for (unsigned int i = 0; i < nr; i++) {
+			CU_ASSERT_FATAL(errors[i].entry >= base &&
+				errors[i].entry + 16 <= base + PAGES * PAGE);
+			nvme_event_write(&errors[i]);
+		}
+		rests += nr;
 		if (nvme_event_find(&event, &queues, &maps, &watch, &why) != 0)
 			continue;
 		found++;
@@ -396,12 +482,13 @@ test_random(void)
 		CU_ASSERT_EQUAL((event.entry - base) % 16, 0);
 		nvme_event_write(&event);
 	}
-	printf("# %u events\n", found);
-	CU_ASSERT(found > 0);
+	printf("# %u events, %u errors\n", found, rests);
+	CU_ASSERT(found > 0 && rests > 0);
 }
 
 static CU_TestInfo tests[] = {
 	{"queues of a driver and its controller", test_scripts},
+	{"commands of a driver that was sent the event", test_rest},
 	{"queues where none can be", test_places},
 	{"queues that are none", test_contents},
 	{"mappings that come and go", test_mappings},

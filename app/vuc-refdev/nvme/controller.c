@@ -298,7 +298,6 @@ function_reset(struct refdev *dev)
 	nvme->acq = 0;
 	nvme->intms = 0;
 	controller_reset(dev);
-	memset(nvme->bar0.bytes + NVME_DOORBELLS, 0, NVME_PAGE);
 }
 
 static void
