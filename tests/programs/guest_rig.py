@@ -164,11 +164,13 @@ class Guest(rig.Process):
             '-device', 'virtio-serial-pci', '-device', 'virtconsole,chardev=commands',
             '-qmp', f'unix:{self.folder.name}/qmp,server=on,wait=off',
             '-kernel', programs.kernel, '-initrd', f'{self.folder.name}/initramfs',
-            '-append', f'console=ttyS0 panic=-1 {kernel}',
+            # On a busy machine, the kernel would find the emulated timer too slow, and panic.
+            '-append', f'console=ttyS0 panic=-1 no_timer_check {kernel}',
             '-device', 'pcie-root-port,id=port0,chassis=1', *devices, stdin=subprocess.PIPE)
         with self.closed_on_failure():
             if ready:
-                self.await_output('ready\n')
+                assert self.await_event(lambda: b'ready\n' in self.out), \
+                    f'{self.err.decode()}{self.console()[-3000:]}'
                 self.out = b''
                 self.monitor = Qmp(f'{self.folder.name}/qmp')
 
