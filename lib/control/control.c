@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/inotify.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -103,10 +102,9 @@ control_free(struct vuc_control *c)
 		control_signaller_fini(&c->signaller);
 	vuc_closer_let_go(c->closer);
 	vuc_closers_destroy(c->closers, CLOSERS_MS, NULL);
+	control_folders_destroy(c->folders);
 	if (c->mailbox.fd >= 0)
 		vuc_mailbox_fini(&c->mailbox);
-	if (c->inotify_fd >= 0)
-		close(c->inotify_fd);
 	if (c->exports_fd >= 0)
 		close(c->exports_fd);
 	control_log_fini(&c->log);
@@ -147,11 +145,10 @@ control_set_up(struct vuc_control *c, const char *path, struct vuc_error *err)
 		c->closer = c->closers != NULL ? vuc_closer_create(c->closers, MAX_CLOSERS) : NULL;
 		rc = c->closer != NULL ? 0 : -ENOMEM;
 	}
+	if (rc == 0)
+		rc = control_folders_create(c);
 	if (rc != 0)
 		return vuc_error_set(err, rc, "a control plane: %s", strerror(-rc));
-	c->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (c->inotify_fd < 0)
-		c->inotify_fd = -errno;
 	rc = vuc_listener_bind(&c->listener, path, SOCK_SEQPACKET, c->opts.mode, (gid_t)-1, err);
 	if (rc == 0 && !c->opts.deferred)
 		rc = vuc_control_listen(c, err);

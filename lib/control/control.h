@@ -47,9 +47,10 @@ struct vuc_control {
 	uint64_t closers_ms;         /* when a thread for them is tried again; 0: none is missing */
 	struct vuc_closer *closer;
 	uint64_t stopping_ms; /* when what is waited for at the end is logged next */
-	int inotify_fd;       /* for keep_bar0 and for arrivals; or -errno */
-	bool watch_logged;    /* that folders cannot be watched */
-	int exports_fd;       /* epoll for the sockets of exported devices; any thread adds them */
+	int inotify_fd;       /* of folders, for keep_bar0 and for arrivals; or -errno */
+	struct control_folders *folders;
+	bool watch_logged; /* that folders cannot be watched */
+	int exports_fd;    /* epoll for the sockets of exported devices; any thread adds them */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;

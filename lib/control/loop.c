@@ -208,6 +208,7 @@ control_run(void *arg)
 	while (!control_stops(c) || !control_stop_step(c)) {
 		control_wait_for_events(c);
 		vuc_mailbox_run(&c->mailbox);
+		control_arrival_take_watches(c);
 		control_look_at_due(c);
 		control_reap(c);
 		control_retry_closers(c);

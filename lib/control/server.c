@@ -528,10 +528,8 @@ device_find_wanted(struct control_device *d)
 static void
 device_attempt_in_time(struct control_device *d)
 {
-	uint64_t now = vuc_clock_ms(), due = d->next_ms;
+	uint64_t now = vuc_clock_ms(), due = control_arrival_next(d);
 
-	if (d->arrival.due_ms != 0 && d->arrival.due_ms < due)
-		due = d->arrival.due_ms;
 	if (now >= due)
 		device_start_attempt(d, now < d->next_ms);
 	else if (d->due_ms == 0 || d->due_ms > due)

@@ -28,6 +28,10 @@ int peer_main(int argc, char **argv, CU_SuiteInfo *suites);
 int peer_tests(
 	int argc, char **argv, CU_SetUpFunc set_up, CU_TearDownFunc tear_down, CU_TestInfo *tests);
 
+/* Let a system call of this process, and of those that it starts, fail from now on. Returns 0, or a
+ * negative errno where seccomp filters are not allowed. */
+int peer_forbid_call(long number, int error);
+
 /* A server with nr_devices devices, ready to be connected to; options of vuc-refdev that set
  * limits may follow, up to a NULL. Asserts that it could be started. */
 struct peer *peer_start(unsigned int nr_devices, ...) __attribute__((sentinel));

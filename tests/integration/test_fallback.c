@@ -3,14 +3,9 @@
 /* A process that may not use io_uring, as in most containers: seccomp sees to that here. */
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
-
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 
 #include "peer.h"
 #include "refdev_regs.h"
@@ -75,23 +70,6 @@ test_refused_by_name(void)
 		"seccomp)");
 }
 
-static int
-forbid_io_uring(void)
-{
-	struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	const struct sock_fprog program = {
-		.len = sizeof(filter) / sizeof(filter[0]), .filter = filter};
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-		return -errno;
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 ? 0 : -errno;
-}
-
 static CU_TestInfo tests[] = {
 	{"falls back to posix, and says so once", test_falls_back},
 	{"uring by name is refused", test_refused_by_name},
@@ -107,7 +85,7 @@ main(void)
 	};
 
 	peer_choose_transport("posix");
-	if (forbid_io_uring() != 0) {
+	if (peer_forbid_call(SYS_io_uring_setup, EPERM) != 0) {
 		printf("1..0 # SKIP seccomp filters are not allowed here\n");
 		return 0;
 	}
