@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "text.h"
+
 /* Blocks and their options. */
 #define BLOCK_SECTION    0x0a0d0d0au
 #define BLOCK_INTERFACE  1u
@@ -212,11 +214,15 @@ int
 vucctl_pcapng_open(
 	struct vucctl_pcapng *file, const char *path, const char *source, uint32_t snaplen)
 {
+	char name[512];
+
 	*file = (struct vucctl_pcapng){.out = strcmp(path, "-") == 0 ? stdout : file_open(path)};
 	if (file->out == NULL)
 		return -errno;
 	put_section(file->out);
-	put_interface(file->out, source, snaplen);
+	/* It has to be UTF-8, and programs print it to terminals: a path may be neither. */
+	vuc_text_escape(name, sizeof(name), source);
+	put_interface(file->out, name, snaplen);
 	return vucctl_pcapng_flush(file);
 }
 

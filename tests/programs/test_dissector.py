@@ -262,3 +262,10 @@ def test_summary(tmp_path, refdev):
     assert lines[-2].split(' #')[0] == 'REGION_READ command'
     assert lines[-1].endswith(f' BAR0 offset 0x0 count 4 = {run.out.strip()}')
     assert os.stat(path).st_mode & 0o777 == 0o600
+
+
+def test_source(tmp_path, folder, refdev):
+    """The name of an interface is text, whatever bytes a path has."""
+    server = refdev(at=f'{folder}/\x1b[31m\n\udcff')
+    rig.vucctl('read', f'--capture={tmp_path}/c', server.socket, 'bar0', '0', '4')
+    assert Capture(tmp_path / 'c').source == fr'{folder}/\x1b[31m\x0a\xff'
