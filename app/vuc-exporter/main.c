@@ -121,7 +121,8 @@ socket_open(const struct options *options)
 
 	rc = getaddrinfo(options->host, options->port, &hints, &address);
 	if (rc != 0) {
-		fprintf(stderr, "vuc-exporter: %s: %s\n", options->listen, gai_strerror(rc));
+		fprintf(stderr, "vuc-exporter: %s: %s\n", options->listen,
+			rc == EAI_NONAME ? "expected an IP address" : gai_strerror(rc));
 		return -EINVAL;
 	}
 	fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -423,7 +423,7 @@ def test_shared_answer(folder, exporter):
     *[([f'--listen={address}'], 2, f"'{address}' is not ADDRESS:PORT or, for IPv6, [ADDRESS]:PORT")
       for address in ('127.0.0.1', ':1', '::1:80', '[]:1', '[::1:1', '127.0.0.1:', '127.0.0.1:65536',
                       '127.0.0.1:x', 'x' * 64 + ':1')],
-    *[([f'--listen={address}'], 1, f'{address}: ')
+    *[([f'--listen={address}'], 1, f'{address}: expected an IP address')
       for address in ('localhost:0', '127.0.0.256:0', '[127.0.0.1:0]:0')],
     (['--listen=192.0.2.1:0'], 1, 'cannot listen on 192.0.2.1:0: ')])
 def test_usage(args, status, text):
