@@ -10,6 +10,7 @@
 #include <vuc/irq.h>
 
 #include "error.h"
+#include "record.h"
 #include "vmm.h"
 
 _Static_assert((int)VUC_SHM_IRQ_TRIGGER == VUC_IRQ_TRIGGER &&
@@ -140,4 +141,41 @@ vmm_set_irqs(struct control_vmm *v)
 		return vmm_refuse(v, rc, "%s", err.text);
 	reply.done = r->count;
 	return vmm_reply(v, &reply.header, sizeof(reply), NULL, 0);
+}
+
+/* ---- interrupts that may have been lost ---- */
+
+#define MAX_SIGNALS 64u
+
+struct signals {
+	unsigned int cursor;
+	int fds[MAX_SIGNALS];
+	unsigned int nr;
+};
+
+/* A control_device_fn. */
+static int
+signals_hold(struct vuc_device *dev, void *arg)
+{
+	struct signals *s = arg;
+
+	s->nr = vuc_device_hold_eventfds(dev, &s->cursor, s->fds, MAX_SIGNALS);
+	return 0;
+}
+
+/* They change by this thread only. */
+void
+vmm_signal_interrupts(struct control_vmm *v)
+{
+	struct signals s = {.cursor = 0};
+
+	do {
+		vmm_call(v, signals_hold, &s, NULL);
+		for (unsigned int i = 0; i < s.nr; i++) {
+			pthread_mutex_lock(&v->control->lock);
+			control_signal(&v->control->signaller, s.fds[i]);
+			pthread_mutex_unlock(&v->control->lock);
+		}
+		vmm_close_fds(v, s.fds, s.nr);
+	} while (s.nr > 0);
 }

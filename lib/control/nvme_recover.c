@@ -13,7 +13,6 @@
 
 #include "clock.h"
 #include "error.h"
-#include "outage.h"
 #include "vmm.h"
 
 /* NVM Express 1.4, sections 4.2, 4.6 and 5.2. */

@@ -23,7 +23,6 @@
 #define STEP_LOOK_MS   50u /* until it is seen again what a restore is at */
 
 /* Eventfds that are held at once to be written after a return. */
-#define MAX_SIGNALS 64u
 
 /* ---- the record, on the VMM's thread ---- */
 
@@ -124,22 +123,6 @@ vmm_stop_record(struct control_vmm *v)
 
 /* ---- interrupts after a return, on the VMM's thread ---- */
 
-struct signals {
-	unsigned int cursor;
-	int fds[MAX_SIGNALS];
-	unsigned int nr;
-};
-
-/* A control_device_fn. */
-static int
-signals_hold(struct vuc_device *dev, void *arg)
-{
-	struct signals *s = arg;
-
-	s->nr = vuc_device_hold_eventfds(dev, &s->cursor, s->fds, MAX_SIGNALS);
-	return 0;
-}
-
 static bool
 vmm_take_return(struct control_vmm *v)
 {
@@ -150,23 +133,6 @@ vmm_take_return(struct control_vmm *v)
 	v->returned = false;
 	pthread_mutex_unlock(&v->control->lock);
 	return returned;
-}
-
-/* They change by this thread only. */
-void
-vmm_signal_interrupts(struct control_vmm *v)
-{
-	struct signals s = {.cursor = 0};
-
-	do {
-		vmm_call(v, signals_hold, &s, NULL);
-		for (unsigned int i = 0; i < s.nr; i++) {
-			pthread_mutex_lock(&v->control->lock);
-			control_signal(&v->control->signaller, s.fds[i]);
-			pthread_mutex_unlock(&v->control->lock);
-		}
-		vmm_close_fds(v, s.fds, s.nr);
-	} while (s.nr > 0);
 }
 
 void

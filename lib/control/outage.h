@@ -15,9 +15,6 @@ void vmm_stop_record(struct control_vmm *v);
  * signal each interrupt once, since one may have been lost. */
 void vmm_signal_return(struct control_vmm *v);
 
-/* On the VMM's thread: signal each interrupt once. */
-void vmm_signal_interrupts(struct control_vmm *v);
-
 /* With the lock held: the connection that its VMM keeps, whether it has ended or not; NULL: the VMM
  * has none, does not keep it, or leaves. */
 struct control_link *device_kept_link(const struct control_device *d);

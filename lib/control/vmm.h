@@ -226,6 +226,9 @@ struct vmm_irqs {
 };
 int vmm_apply_irqs(struct control_vmm *v, const struct vmm_irqs *irqs, struct vuc_error *err);
 
+/* irqs.c: signal each interrupt once, since one may have been lost */
+void vmm_signal_interrupts(struct control_vmm *v);
+
 /* info.c: the areas of a region that the VMM may map, possibly none; to be dropped in any case,
  * also after an error. fds: of its files; indexes: of each area's file in them */
 struct vmm_areas {
