@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <netdb.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "args.h"
@@ -159,58 +158,42 @@ socket_print(int fd)
 	return fflush(stdout) == 0 ? 0 : -errno;
 }
 
-/* ---- the loop ---- */
-
-static int
-signals_open(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
+/* ---- the run ---- */
 
 /* Until a signal asks for the end. */
 static void
-exporter_serve(struct exporter_http *http, int signals)
+exporter_serve(struct exporter_http *http, const sigset_t *signals)
 {
-	struct pollfd fds[] = {
-		{.fd = signals, .events = POLLIN},
-		{.fd = exporter_http_fd(http), .events = POLLIN},
-	};
+	const struct timespec second = {.tv_sec = 1};
 
-	while (fds[0].revents == 0) {
-		exporter_http_run(http);
-		if (poll(fds, 2, exporter_http_wait_ms(http)) < 0)
-			fds[0].revents = 0;
-	}
+	while (sigtimedwait(signals, NULL, &second) < 0)
+		exporter_http_end_late(http);
 }
 
 static int
 exporter_run(const struct options *options)
 {
-	struct exporter_http *http;
-	int signals = signals_open(), fd, rc;
+	struct exporter_http *http = NULL;
+	sigset_t signals;
+	int fd, rc;
 
-	if (signals < 0)
-		return EXIT_FAILURE;
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
 	fd = socket_open(options);
 	if (fd < 0)
 		return EXIT_FAILURE;
 	rc = socket_print(fd);
-	http = exporter_http_create(fd, options->management, options->timeout_ms);
-	if (rc != 0 || http == NULL) {
-		fprintf(stderr, "vuc-exporter: %s: %s\n", options->listen,
+	if (rc == 0)
+		http = exporter_http_create(fd, options->management, options->timeout_ms);
+	if (http == NULL) {
+		fprintf(stderr, "vuc-exporter: cannot serve %s: %s\n", options->listen,
 			strerror(rc != 0 ? -rc : ENOMEM));
-		exporter_http_destroy(http);
 		return EXIT_FAILURE;
 	}
-	exporter_serve(http, signals);
+	exporter_serve(http, &signals);
 	exporter_http_destroy(http);
-	close(signals);
 	return EXIT_SUCCESS;
 }
 
