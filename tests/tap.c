@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <stdarg.h>
-#include <stdbool.h>
-#include <stdio.h>
 
 #include "fd_count.h"
 #include "tap.h"
+
+#define MAX_SUITES 16
 
 /* CUnit's handlers have no argument of their own. */
 static struct {
@@ -155,4 +155,59 @@ vuc_tap_tests(const char *name, CU_SetUpFunc set_up, CU_TearDownFunc tear_down, 
 	};
 
 	return vuc_tap_run(suites);
+}
+
+static const struct tap_suite *all_suites;
+
+/* The running test is this row. */
+static void
+run_row(void)
+{
+	const struct tap_suite *suite = all_suites;
+	const char *row;
+
+	while (strcmp(suite->name, CU_get_current_suite()->pName) != 0)
+		suite = suite->next;
+	row = suite->rows.table;
+	while (strcmp(*(const char *const *)(const void *)row, CU_get_current_test()->pName) != 0)
+		row += suite->rows.size;
+	suite->rows.run(row);
+}
+
+/* The tests of a suite as an array that ends as CUnit wants it. */
+static CU_TestInfo *
+list_tests(const struct tap_suite *suite)
+{
+	size_t n = 0;
+	CU_TestInfo *tests;
+
+	while (n < NR(suite->tests) && suite->tests[n].pName != NULL)
+		n++;
+	tests = calloc(n + suite->rows.nr + 1, sizeof(*tests));
+	if (tests == NULL)
+		abort();
+	memcpy(tests, suite->tests, n * sizeof(*tests));
+	for (size_t i = 0; i < suite->rows.nr; i++) {
+		memcpy(&tests[n + i].pName, (const char *)suite->rows.table + i * suite->rows.size,
+			sizeof(tests[n + i].pName));
+		tests[n + i].pTestFunc = run_row;
+	}
+	return tests;
+}
+
+int
+tap_run(const struct tap_suite *first)
+{
+	CU_SuiteInfo infos[MAX_SUITES + 1] = {CU_SUITE_INFO_NULL};
+	const struct tap_suite *suite = first;
+	int rc;
+
+	all_suites = first;
+	for (size_t i = 0; suite != NULL && i < MAX_SUITES; i++, suite = suite->next)
+		infos[i] = (CU_SuiteInfo){suite->name, NULL, NULL, suite->set_up, suite->tear_down,
+			list_tests(suite)};
+	rc = vuc_tap_run(infos);
+	for (size_t i = 0; i < MAX_SUITES; i++)
+		free(infos[i].pTests);
+	return suite == NULL ? rc : 1;
 }

@@ -2,6 +2,16 @@
 #ifndef VUC_TESTS_TAP_H
 #define VUC_TESTS_TAP_H
 
+/* What nearly every test uses. */
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
 #include <CUnit/CUnit.h>
 
 /* Whether the test was built with ThreadSanitizer. */
@@ -17,21 +27,51 @@
 #define VUC_TAP_TSAN 0
 #endif
 
+#define NR(table) (sizeof(table) / sizeof((table)[0]))
+
 /*
- * CUnit suites as a test program that speaks TAP. A test program's main() is one call:
- *
- *	int main(void) { return vuc_tap_run(suites); }
+ * CUnit suites as a test program that speaks TAP. A test program defines tap_suite, and has main()
+ * from tap_main.c; one that has something to do before has a main() of its own, which returns
+ * tap_run().
  *
  * Standard output belongs to TAP: tests write to it nothing but lines that begin with "# ".
  */
 
+/* A table each of whose rows is a test: a row begins with the test's name, a const char *. */
+struct tap_rows {
+	const void *table;
+	size_t nr;
+	size_t size; /* of a row */
+	void (*run)(const void *row);
+};
+
+#define TAP_ROWS(table, run)                              \
+	{                                                 \
+		table, NR(table), sizeof((table)[0]), run \
+	}
+
+struct tap_suite {
+	const char *name;
+	CU_SetUpFunc set_up;       /* before each test; NULL: nothing */
+	CU_TearDownFunc tear_down; /* behind it */
+	CU_TestInfo tests[32];     /* the first without a name is the end */
+	struct tap_rows rows;      /* further tests */
+	const struct tap_suite *next;
+};
+
+/* The program's tests. */
+extern const struct tap_suite tap_suite;
+
 /*
- * Run all suites, of an array that ends with CU_SUITE_INFO_NULL. Prints the plan, a line for each
- * test and, for each assertion that failed, a line with file, line and expression. A test that has
- * passed without asserting anything counts as failed.
+ * Run all tests of a suite, and of those behind it. Prints the plan, a line for each test and, for
+ * each assertion that failed, a line with file, line and expression. A test that has passed without
+ * asserting anything counts as failed.
  *
  * Returns 0 when every test has passed or was skipped, else 1: what main() returns.
  */
+int tap_run(const struct tap_suite *first);
+
+/* The same for an array that ends with CU_SUITE_INFO_NULL. */
 int vuc_tap_run(CU_SuiteInfo *suites);
 
 /* The same for one suite, with what runs before and after each of its tests; NULL: nothing. */

@@ -18,14 +18,14 @@
 #include "refdev_regs.h"
 #include "refusal.h"
 
-#define BAR0 VFIO_PCI_BAR0_REGION_INDEX
-#define MSI  VFIO_PCI_MSI_IRQ_INDEX
-#define MSIX VFIO_PCI_MSIX_IRQ_INDEX
-#define NR   REFDEV_MSIX_VECTORS
+#define BAR0    VFIO_PCI_BAR0_REGION_INDEX
+#define MSI     VFIO_PCI_MSI_IRQ_INDEX
+#define MSIX    VFIO_PCI_MSIX_IRQ_INDEX
+#define VECTORS REFDEV_MSIX_VECTORS
 
 static struct peer *peer;
 static struct vuc_device *dev;
-static int eventfds[NR];
+static int eventfds[VECTORS];
 
 static void
 start(const char *option)
@@ -44,7 +44,7 @@ stop(void)
 static void
 set_up(void)
 {
-	for (unsigned int i = 0; i < NR; i++)
+	for (unsigned int i = 0; i < VECTORS; i++)
 		eventfds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	start(NULL);
 }
@@ -52,7 +52,7 @@ set_up(void)
 static void
 tear_down(void)
 {
-	for (unsigned int i = 0; i < NR; i++)
+	for (unsigned int i = 0; i < VECTORS; i++)
 		CU_ASSERT_EQUAL(close(eventfds[i]), 0);
 	stop();
 }
@@ -72,7 +72,7 @@ are_signalled(unsigned int bits)
 {
 	bool are = true;
 
-	for (unsigned int i = 0; i < NR; i++)
+	for (unsigned int i = 0; i < VECTORS; i++)
 		are = events(i) == (bits >> i & 1) && are;
 	return are;
 }
@@ -105,7 +105,7 @@ act(uint32_t index, uint32_t first, uint32_t count, enum vuc_irq_action action)
 static void
 check_vectors(unsigned int bits)
 {
-	for (uint32_t i = 0; i < NR; i++) {
+	for (uint32_t i = 0; i < VECTORS; i++) {
 		write_reg(REFDEV_REG_IRQ_TRIGGER, i);
 		CU_ASSERT(are_signalled(bits & 1u << i));
 	}
@@ -124,7 +124,7 @@ test_msix(void)
 		stop();
 		start(rows[i].option);
 		CU_ASSERT_EQUAL(vuc_device_version(dev)->max_msg_fds, rows[i].max_msg_fds);
-		assign(MSIX, 0, NR, VUC_IRQ_TRIGGER, eventfds);
+		assign(MSIX, 0, VECTORS, VUC_IRQ_TRIGGER, eventfds);
 		check_vectors(0xff);
 	}
 }
@@ -132,7 +132,7 @@ test_msix(void)
 static void
 test_no_fds(void)
 {
-	const struct vuc_irq_range range = {MSIX, 0, NR};
+	const struct vuc_irq_range range = {MSIX, 0, VECTORS};
 	uint32_t done = UINT32_MAX;
 
 	stop();
@@ -148,9 +148,9 @@ test_no_fds(void)
 static void
 test_holes(void)
 {
-	int fds[NR];
+	int fds[VECTORS];
 
-	assign(MSIX, 0, NR, VUC_IRQ_TRIGGER, eventfds);
+	assign(MSIX, 0, VECTORS, VUC_IRQ_TRIGGER, eventfds);
 	memcpy(fds, eventfds, sizeof(fds));
 	fds[2] = fds[4] = fds[5] = -1;
 	assign(MSIX, 1, 6, VUC_IRQ_TRIGGER, fds + 1);
@@ -162,12 +162,12 @@ test_deassign_and_disable(void)
 {
 	const struct vuc_irq_range range = {MSIX, 3, 2};
 
-	assign(MSIX, 0, NR, VUC_IRQ_TRIGGER, eventfds);
+	assign(MSIX, 0, VECTORS, VUC_IRQ_TRIGGER, eventfds);
 	CU_ASSERT_EQUAL(vuc_irq_deassign(dev, &range, VUC_IRQ_TRIGGER), 0);
-	act(MSIX, 0, NR, VUC_IRQ_TRIGGER);
+	act(MSIX, 0, VECTORS, VUC_IRQ_TRIGGER);
 	CU_ASSERT(are_signalled(0xe7));
 	CU_ASSERT_EQUAL(vuc_irq_disable(dev, MSIX), 0);
-	act(MSIX, 0, NR, VUC_IRQ_TRIGGER);
+	act(MSIX, 0, VECTORS, VUC_IRQ_TRIGGER);
 	CU_ASSERT(are_signalled(0));
 }
 
@@ -175,12 +175,12 @@ test_deassign_and_disable(void)
 static void
 test_eventfds_stay_ours(void)
 {
-	int copies[NR];
+	int copies[VECTORS];
 
-	for (uint32_t i = 0; i < NR; i++)
+	for (uint32_t i = 0; i < VECTORS; i++)
 		copies[i] = fcntl(eventfds[i], F_DUPFD_CLOEXEC, 0);
-	assign(MSIX, 0, NR, VUC_IRQ_TRIGGER, copies);
-	for (uint32_t i = 0; i < NR; i++)
+	assign(MSIX, 0, VECTORS, VUC_IRQ_TRIGGER, copies);
+	for (uint32_t i = 0; i < VECTORS; i++)
 		CU_ASSERT_EQUAL(close(copies[i]), 0);
 	check_vectors(0xff);
 }
@@ -188,16 +188,16 @@ test_eventfds_stay_ours(void)
 static void
 test_select(void)
 {
-	static const bool some[NR - 2] = {true, false, false, true, true, false};
-	const struct vuc_irq_range range = {MSIX, 2, NR - 2};
+	static const bool some[VECTORS - 2] = {true, false, false, true, true, false};
+	const struct vuc_irq_range range = {MSIX, 2, VECTORS - 2};
 	uint32_t done = 0;
 
-	assign(MSIX, 0, NR, VUC_IRQ_TRIGGER, eventfds);
+	assign(MSIX, 0, VECTORS, VUC_IRQ_TRIGGER, eventfds);
 	CU_ASSERT_EQUAL(vuc_irq_select(dev, &range, VUC_IRQ_TRIGGER, some, &done), 0);
-	CU_ASSERT_EQUAL(done, NR - 2);
+	CU_ASSERT_EQUAL(done, VECTORS - 2);
 	CU_ASSERT(are_signalled(0x64));
 	CU_ASSERT_EQUAL(vuc_irq_select(dev, &range, VUC_IRQ_MASK, some, NULL), 0);
-	act(MSIX, 0, NR, VUC_IRQ_TRIGGER);
+	act(MSIX, 0, VECTORS, VUC_IRQ_TRIGGER);
 	CU_ASSERT(are_signalled(0x9b));
 }
 
@@ -221,7 +221,7 @@ test_bad_ranges(void)
 			"IRQ index 2: 4294967295 interrupts from 0 on are beyond its 8"},
 		{{MSIX, 0, 1}, 9, "IRQ index 2: unknown action 9"},
 	};
-	static const bool which[NR];
+	static const bool which[VECTORS];
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct vuc_irq_range *range = &rows[i].range;
@@ -252,7 +252,7 @@ test_bad_eventfds(void)
 	CU_ASSERT_EQUAL(done, 0);
 	fds[1] = -2;
 	CU_ASSERT_EQUAL(vuc_irq_assign(dev, &range, VUC_IRQ_TRIGGER, fds, NULL), -EBADF);
-	assign(MSIX, 0, NR, VUC_IRQ_TRIGGER, eventfds);
+	assign(MSIX, 0, VECTORS, VUC_IRQ_TRIGGER, eventfds);
 	check_vectors(0xff);
 }
 
@@ -274,7 +274,7 @@ test_from_callback(void)
 static void
 test_server_dies(void)
 {
-	const struct vuc_irq_range range = {MSIX, 0, NR};
+	const struct vuc_irq_range range = {MSIX, 0, VECTORS};
 	uint32_t done = UINT32_MAX;
 
 	peer_kill(peer);

@@ -4,16 +4,11 @@
 #include <grp.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "eal.h"
 #include "eal_child.h"
-#include "tap.h"
 #include "tempdir.h"
 
 #define CHILD_SECONDS 60
@@ -246,29 +241,13 @@ run_in_child(const struct child_test *test)
 	close(report);
 }
 
-static const struct child_test *all_tests;
-
-/* Whichever of them CUnit is about to run. */
-static void
-run_current_test(void)
+void
+child_run(const void *arg)
 {
-	const struct child_test *test = all_tests;
+	const struct child_test *test = arg;
 
-	while (strcmp(test->name, CU_get_current_test()->pName) != 0)
-		test++;
 	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(child_folder), 0);
 	if (test->prepare == NULL || test->prepare())
 		run_in_child(test);
 	CU_ASSERT_EQUAL(vuc_tempdir_remove(child_folder), 0);
-}
-
-int
-child_run_tests(const char *suite, const struct child_test *tests)
-{
-	CU_TestInfo infos[16] = {CU_TEST_INFO_NULL};
-
-	all_tests = tests;
-	for (unsigned int i = 0; i + 1 < 16 && tests[i].name != NULL; i++)
-		infos[i] = (CU_TestInfo){tests[i].name, run_current_test};
-	return vuc_tap_tests(suite, NULL, NULL, infos);
 }

@@ -10,9 +10,10 @@
 
 #include <limits.h>
 #include <sched.h>
-#include <stdbool.h>
 
 #include <vuc/eal.h>
+
+#include "tap.h"
 
 #define CHILD_NOBODY    65534 /* the user, and the group, that root becomes in a child */
 #define CHILD_LINES_MAX 16
@@ -28,8 +29,8 @@ struct child_test {
 	bool (*prepare)(void); /* in the parent, when there is a folder; false: skipped */
 };
 
-/* Run tests, of an array that ends with zeroes. What main() returns. */
-int child_run_tests(const char *suite, const struct child_test *tests);
+/* Run a struct child_test, a row of a suite. */
+void child_run(const void *test);
 
 /* RUNTIME_DIRECTORY and HOME of the child. */
 extern char child_folder[64];

@@ -1,23 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "fake_vucd.h"
 
-#include <errno.h>
 #include <fnmatch.h>
 #include <poll.h>
 #include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include "fd_count.h"
 #include "fds.h"
 #include "memfd.h"
-#include "tap.h"
 #include "tempdir.h"
 
 #define PAGE 4096u

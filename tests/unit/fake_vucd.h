@@ -8,12 +8,11 @@
  */
 
 #include <pthread.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 #include <vuc/shm.h>
 #include <vuc/vmm.h>
+
+#include "tap.h"
 
 #define FAKE_DEVICE  "disk" /* the name of its device */
 #define FAKE_REGIONS 3u

@@ -3,12 +3,9 @@
 /* A thread that serves the queues of the daemon. */
 
 #include <sched.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "back.h"
 #include "fake_vucd.h"
-#include "tap.h"
 
 struct fake_server {
 	struct vuc_queue_back backs[VUC_SHM_MAX_QUEUES];

@@ -2,18 +2,13 @@
 
 /* What a daemon that keeps to <vuc/shm.h> answers, and what a VMM that does asks. */
 
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <linux/vfio.h>
 
 #include "fake_vucd.h"
-#include "tap.h"
 
 #define PAGE 4096u
 

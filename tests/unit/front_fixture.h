@@ -5,10 +5,6 @@
 /* What the tests of lib/front have in common: a machine, messages of its client, and its replies.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "machine.h"
 #include "tap.h"
 

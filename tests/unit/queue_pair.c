@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "queue_pair.h"
 
@@ -60,22 +57,16 @@ pair_close(struct queue_pair *pair)
 	free(pair->requests);
 }
 
-static void
-set_up(void)
+void
+pair_set_up(void)
 {
 	pair_open(&q, PAIR_DEPTH, PAIR_CHUNK);
 }
 
-static void
-tear_down(void)
+void
+pair_tear_down(void)
 {
 	pair_close(&q);
-}
-
-int
-pair_main(const char *suite, CU_TestInfo *tests)
-{
-	return vuc_tap_tests(suite, set_up, tear_down, tests);
 }
 
 struct queue_request_slot *

@@ -7,10 +7,6 @@
  * sees what goes beyond; and payloads that can be told from one another.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "back.h"
 #include "front_state.h"
 #include "tap.h"
@@ -32,9 +28,10 @@ struct queue_pair {
 #define PAIR_DEPTH 4u
 #define PAIR_CHUNK 128u
 
-/* A queue of this size, for the running test of a suite whose main() is pair_main(). */
+/* A queue of this size, for the running test of a suite with these two. */
 extern struct queue_pair q;
-int pair_main(const char *suite, CU_TestInfo *tests);
+void pair_set_up(void);
+void pair_tear_down(void);
 
 /* Ends the running test when there is no memory or descriptor for it. */
 void pair_open(struct queue_pair *pair, uint32_t depth, uint32_t chunk);

@@ -3,7 +3,6 @@
 #include <limits.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "session_fixture.h"
 
@@ -86,16 +85,10 @@ fixture_close(void)
 	CU_ASSERT_EQUAL(fixture_new_fds(), 0);
 }
 
-static void
-open_usual(void)
+void
+fixture_open_usual(void)
 {
 	fixture_open(NULL);
-}
-
-int
-fixture_main(const char *suite, CU_TestInfo *tests)
-{
-	return vuc_tap_tests(suite, open_usual, fixture_close, tests);
 }
 
 int

@@ -7,13 +7,6 @@
  * builds what the server answers, feeds it in chosen pieces and records what requests got.
  */
 
-#include <errno.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/types.h>
 
 #include "session.h"
@@ -32,8 +25,6 @@
 #define ACCESS_SIZE (HEADER_SIZE + sizeof(struct vfio_user_region_access))
 #define REPLY       VFIO_USER_F_TYPE_REPLY
 #define COMMAND     VFIO_USER_F_TYPE_COMMAND
-
-#define NR(rows) (sizeof(rows) / sizeof((rows)[0]))
 
 /* What the server answers to VERSION unless a test says something else. */
 extern const char fixture_json[];
@@ -82,8 +73,8 @@ void fixture_open(const struct vuc_session_config *config);
 /* Destroy the session, and check that no descriptor was left open or closed in excess. */
 void fixture_close(void);
 
-/* A main(): each test begins with a session that is READY, and may replace it. */
-int fixture_main(const char *suite, CU_TestInfo *tests);
+/* Before a test: a session that is READY, and that the test may replace. */
+void fixture_open_usual(void);
 
 /* How many descriptors more are open than when the session was made. */
 int fixture_new_fds(void);

@@ -345,8 +345,10 @@ script_begin(void)
 }
 
 void
-script_run(const struct script_row *row)
+script_run(const void *arg)
 {
+	const struct script_row *row = arg;
+
 	script_begin();
 	for (; row->steps[script.step].verb != NOTHING; script.step++)
 		step_take(&row->steps[script.step]);
@@ -390,32 +392,4 @@ script_run_replies(const struct reply_row *rows, size_t nr_rows)
 		if (CU_get_number_of_failures() != failures)
 			printf("# reply %td: %s\n", r - rows, r->reason != NULL ? r->reason : "ok");
 	}
-}
-
-static const struct script_row *table;
-
-/* The row of the test that runs. */
-static void
-run_row(void)
-{
-	const struct script_row *row = table;
-
-	while (strcmp(row->name, CU_get_current_test()->pName) != 0)
-		row++;
-	script_run(row);
-}
-
-int
-script_main(
-	const char *suite, const struct script_row *rows, size_t nr_rows, const CU_TestInfo *more)
-{
-	static CU_TestInfo tests[64];
-	size_t n = 0;
-
-	table = rows;
-	for (; n < nr_rows; n++)
-		tests[n] = (CU_TestInfo){rows[n].name, run_row};
-	for (; more->pName != NULL && n < NR(tests) - 1; more++)
-		tests[n++] = *more;
-	return n < NR(tests) - 1 ? fixture_main(suite, tests) : 1;
 }

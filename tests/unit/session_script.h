@@ -77,13 +77,9 @@ struct script_row {
 	struct step steps[32];
 };
 
-/* Take the steps of a row; a failure prints which it was. Each request has to be completed as often
- * as a step says. */
-void script_run(const struct script_row *row);
-
-/* fixture_main() with a test for each row, and those of more, which ends as CUnit's do. */
-int script_main(
-	const char *suite, const struct script_row *rows, size_t nr_rows, const CU_TestInfo *more);
+/* Take the steps of a struct script_row; a failure prints which it was. Each request has to be
+ * completed as often as a step says. */
+void script_run(const void *row);
 
 /* ---- one request and what the server sends then ---- */
 

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "capture_ring.h"
 #include "tap.h"
@@ -187,16 +183,11 @@ test_no_ring(void)
 	}
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"capture_ring", ring_open, ring_close,
+	{
 		{"messages of any size, around the end", test_wraps},
 		{"what there is no room for is counted", test_full},
 		{"a consumer that is anywhere", test_hostile_consumer},
 		{"records that cannot be", test_bad_records},
 		{"memory that is no ring", test_no_ring},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("capture_ring", ring_open, ring_close, tests);
-}
+	}};

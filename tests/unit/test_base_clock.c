@@ -30,13 +30,8 @@ test_coarse(void)
 	CU_ASSERT(later <= vuc_clock_ms());
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"clock", NULL, NULL,
+	{
 		{"nanoseconds and milliseconds are the monotonic clock's", test_monotonic},
 		{"the coarse clock follows and is never ahead", test_coarse},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("clock", NULL, NULL, tests);
-}
+	}};

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "closers.h"
@@ -290,19 +288,13 @@ test_no_threads(void)
 	CU_ASSERT_FALSE(is_open(fds[0]) || is_open(fds[1]));
 }
 
-static CU_TestInfo tests[] = {
-	{"close", test_close},
-	{"sockets", test_sockets},
-	{"unmap", test_unmap},
-	{"owners", test_owners},
-	{"share", test_share},
-	{"abandon", test_abandon},
-	{"no threads", test_no_threads},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	return vuc_tap_tests("closers", NULL, NULL, tests);
-}
+const struct tap_suite tap_suite = {"closers", NULL, NULL,
+	{
+		{"close", test_close},
+		{"sockets", test_sockets},
+		{"unmap", test_unmap},
+		{"owners", test_owners},
+		{"share", test_share},
+		{"abandon", test_abandon},
+		{"no threads", test_no_threads},
+	}};

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
-#include <string.h>
-
 #include "error.h"
 #include "tap.h"
 
@@ -35,13 +32,8 @@ test_cuts_long_lines(void)
 	CU_ASSERT_EQUAL(strspn(err.text, "x"), VUC_ERROR_MAX - 1);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"error", NULL, NULL,
+	{
 		{"the code is returned, the text printable, its own words may be in it", test_set},
 		{"cuts a line that is too long", test_cuts_long_lines},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("error", NULL, NULL, tests);
-}
+	}};

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "fd_count.h"
 #include "fds.h"
@@ -129,16 +126,11 @@ test_errors(void)
 	close(pair[1]);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"fds", NULL, NULL,
+	{
 		{"descriptors pass with the bytes, in order, close-on-exec", test_pass},
 		{"more than asked for are refused, all of them", test_counts},
 		{"none is left where there was no room for all", test_no_room},
 		{"a packet that is too long takes its descriptors with it", test_long_packet},
 		{"errors are negative errno values", test_errors},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("fds", NULL, NULL, tests);
-}
+	}};

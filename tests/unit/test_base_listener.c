@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 #include "fd_count.h"
 #include "listener.h"
 #include "socket.h"
 #include "tap.h"
+#include "tempdir.h"
 
-static char folder[32];
+static char folder[VUC_TEMPDIR_SIZE];
 static char path[sizeof(folder) + 2];
 
 /* What is put in the place of the path as soon as it is bound; NULL: nothing. */
@@ -53,20 +48,18 @@ connect(int fd, const struct sockaddr *address, socklen_t len)
 	return rc;
 }
 
-static int
+static void
 make_folder(void)
 {
-	strcpy(folder, "/tmp/vuc-XXXXXX");
-	if (mkdtemp(folder) == NULL)
-		return 1;
+	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(folder), 0);
 	snprintf(path, sizeof(path), "%s/s", folder);
-	return 0;
 }
 
-static int
+/* Nothing else is left in it. */
+static void
 remove_folder(void)
 {
-	return rmdir(folder) == 0 ? 0 : 1;
+	CU_ASSERT_EQUAL(rmdir(folder), 0);
 }
 
 static void
@@ -176,9 +169,6 @@ test_stale_replaced(void)
 	close(fd);
 	vuc_listener_close(&other);
 	CU_ASSERT_EQUAL(access(path, F_OK), -1);
-	/* Nothing else is left in the folder. */
-	CU_ASSERT_EQUAL(remove_folder(), 0);
-	CU_ASSERT_EQUAL(make_folder(), 0);
 }
 
 static struct rlimit limit;
@@ -313,10 +303,8 @@ test_forbidden(void)
 	vuc_listener_close(&first);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"listener", make_folder, remove_folder,
+	{
 		{"the path has the given mode, whatever the umask, or that of the umask",
 			test_mode},
 		{"a socket that a process has is left alone", test_used},
@@ -326,12 +314,4 @@ main(void)
 		{"a file that is not a socket is left alone", test_not_a_socket},
 		{"what another process puts in its place keeps its mode", test_replaced},
 		{"so is a socket that may not be connected to", test_forbidden},
-		CU_TEST_INFO_NULL,
-	};
-	CU_SuiteInfo suites[] = {
-		{"listener", make_folder, remove_folder, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
-}
+	}};

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "fd_count.h"
 #include "memfd.h"
@@ -50,15 +48,10 @@ test_errors(void)
 	CU_ASSERT_EQUAL(fd_count(), before);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"memfd", NULL, NULL,
+	{
 		{"it has its size and its seals, and takes more until the last one",
 			test_size_and_seals},
 		{"without seals it can be resized", test_unsealed},
 		{"what fails leaves no descriptor", test_errors},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("memfd", NULL, NULL, tests);
-}
+	}};

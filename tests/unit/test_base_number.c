@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
-#include <string.h>
-
 #include "number.h"
 #include "tap.h"
 
@@ -90,13 +87,8 @@ test_begin(void)
 	}
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"number", NULL, NULL,
+	{
 		{"a whole text is a number within its range, or is refused", test_whole},
 		{"the number that a text begins with", test_begin},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("number", NULL, NULL, tests);
-}
+	}};

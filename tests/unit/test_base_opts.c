@@ -1,10 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "opts.h"
 #include "tap.h"
 
@@ -119,15 +113,10 @@ test_sizes(void)
 	}
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"base_opts", NULL, NULL,
+	{
 		{"set to defaults, of any size", test_init},
 		{"of an older program", test_older},
 		{"of a newer program", test_newer},
 		{"sizes that are none", test_sizes},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("base_opts", NULL, NULL, tests);
-}
+	}};

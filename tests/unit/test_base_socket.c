@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
-#include <string.h>
-
 #include "socket.h"
 #include "tap.h"
 
@@ -49,14 +46,9 @@ test_empty(void)
 	CU_ASSERT_EQUAL(vuc_socket_address(NULL, &addr, &err), -EINVAL);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"socket", NULL, NULL,
+	{
 		{"the longest path has its NUL, and nothing else behind it", test_longest},
 		{"a longer one is refused, with its length", test_too_long},
 		{"so is an empty one", test_empty},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("socket", NULL, NULL, tests);
-}
+	}};

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <stdio.h>
-
 #include "tap.h"
 #include "text.h"
 
@@ -58,14 +56,9 @@ test_escape(void)
 	}
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"text", NULL, NULL,
+	{
 		{"what would act on a terminal, or break a line or a name, is replaced",
 			test_clean},
 		{"a copy is cut off before what does not fit", test_escape},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("text", NULL, NULL, tests);
-}
+	}};

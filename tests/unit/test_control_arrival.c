@@ -2,17 +2,13 @@
 
 /* Folders of sockets that are watched by inotify, and when their devices are connected to. */
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <semaphore.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 #include "control.h"
 #include "tap.h"
@@ -75,6 +71,7 @@ add_device(struct control_device *d, const char *name)
 static void
 set_up(void)
 {
+	vuc_tap_count_fds();
 	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(tempdir), 0);
 	snprintf(folder, sizeof(folder), "%s/folder", tempdir);
 	CU_ASSERT_EQUAL_FATAL(mkdir(folder, 0700), 0);
@@ -422,26 +419,14 @@ test_limits(void)
 	control_arrival_forget(&devices[0]);
 }
 
-static CU_TestInfo tests[] = {
-	{"names in a folder", test_names},
-	{"folders", test_folders},
-	{"a storm of events", test_storm},
-	{"attempts before their time", test_hurries},
-	{"a folder that is slow", test_slow_folder},
-	{"a watch that is not known yet", test_unknown_watch},
-	{"a look-up that outlives the control plane", test_abandoned},
-	{"limits", test_limits},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	CU_SuiteInfo suites[] = {
-		{"control_arrival", NULL, NULL, set_up, tear_down, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	vuc_tap_count_fds();
-	return vuc_tap_run(suites);
-}
+const struct tap_suite tap_suite = {"control_arrival", set_up, tear_down,
+	{
+		{"names in a folder", test_names},
+		{"folders", test_folders},
+		{"a storm of events", test_storm},
+		{"attempts before their time", test_hurries},
+		{"a folder that is slow", test_slow_folder},
+		{"a watch that is not known yet", test_unknown_watch},
+		{"a look-up that outlives the control plane", test_abandoned},
+		{"limits", test_limits},
+	}};

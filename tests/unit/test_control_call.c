@@ -2,11 +2,9 @@
 
 /* Waiting for what is started on a poller's thread; the poller is a thread of the test's own. */
 
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <string.h>
 
 #include "error.h"
 #include "post.h"
@@ -126,14 +124,8 @@ test_not_started(void)
 	CU_ASSERT_STRING_EQUAL(err.text, "because");
 }
 
-static CU_TestInfo tests[] = {
-	{"ends within the start", test_ends_within_the_start},
-	{"not started", test_not_started},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	return vuc_tap_tests("control call", NULL, NULL, tests);
-}
+const struct tap_suite tap_suite = {"control call", NULL, NULL,
+	{
+		{"ends within the start", test_ends_within_the_start},
+		{"not started", test_not_started},
+	}};

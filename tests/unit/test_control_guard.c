@@ -2,13 +2,10 @@
 
 /* Memory that loses its pages while it is accessed, beside guards and ranges that come and go. */
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "dma_maps.h"
 #include "guard.h"
@@ -168,16 +165,10 @@ test_populated_in_pieces(void)
 	close(fd);
 }
 
-static CU_TestInfo tests[] = {
-	{"truncated", test_truncated},
-	{"room", test_room},
-	{"churn", test_churn},
-	{"populated in pieces", test_populated_in_pieces},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	return vuc_tap_tests("guard", NULL, NULL, tests);
-}
+const struct tap_suite tap_suite = {"guard", NULL, NULL,
+	{
+		{"truncated", test_truncated},
+		{"room", test_room},
+		{"churn", test_churn},
+		{"populated in pieces", test_populated_in_pieces},
+	}};

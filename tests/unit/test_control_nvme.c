@@ -3,13 +3,8 @@
 /* Where the event for an NVMe driver goes, and errors: lib/control/nvme_recover.h. Queues are made
  * by a script, as a driver and a controller would, or lie where none can be. */
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "nvme_recover.h"
 #include "tap.h"
@@ -22,8 +17,6 @@
 #define CQ       (IOVA + 4 * PAGE)
 
 #define AQA(sq, cq) (((cq)-1) << 16 | ((sq)-1))
-
-#define NR_ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
 static struct dma_maps maps;
 static struct nvme_watch watch;
@@ -45,6 +38,7 @@ set_up(void)
 {
 	const struct dma_maps_opts opts = {.max = 4, .max_bytes = 1 << 20, .budget = 1 << 20};
 
+	vuc_tap_count_fds();
 	CU_ASSERT_EQUAL_FATAL(guard_install(), 0);
 	watch = (struct nvme_watch){0};
 	memory_fd = memfd_create("guest", MFD_CLOEXEC);
@@ -208,7 +202,7 @@ test_scripts(void)
 {
 	static uint8_t before[PAGES * PAGE];
 
-	for (unsigned int i = 0; i < NR_ROWS(scripts); i++) {
+	for (unsigned int i = 0; i < NR(scripts); i++) {
 		uint32_t sq_size = scripts[i].sq_size, cq_size = scripts[i].cq_size;
 		struct queues q = {
 			.sq_size = sq_size,
@@ -287,7 +281,7 @@ write_errors(const struct queues *q, char *text, size_t size)
 static void
 test_rest(void)
 {
-	for (unsigned int i = 0; i < NR_ROWS(rest); i++) {
+	for (unsigned int i = 0; i < NR(rest); i++) {
 		uint32_t sq_size = rest[i].sq_size, cq_size = rest[i].cq_size;
 		struct queues q = {
 			.sq_size = sq_size,
@@ -371,7 +365,7 @@ expect_refusal(const struct vuc_nvme_queues *queues, int status, const char *tex
 static void
 test_places(void)
 {
-	for (unsigned int i = 0; i < NR_ROWS(places); i++) {
+	for (unsigned int i = 0; i < NR(places); i++) {
 		vuc_tap_row("%s", places[i].name);
 		expect_refusal(&places[i].queues, places[i].status, places[i].why);
 	}
@@ -486,25 +480,13 @@ test_random(void)
 	CU_ASSERT(found > 0 && rests > 0);
 }
 
-static CU_TestInfo tests[] = {
-	{"queues of a driver and its controller", test_scripts},
-	{"commands of a driver that was sent the event", test_rest},
-	{"queues where none can be", test_places},
-	{"queues that are none", test_contents},
-	{"mappings that come and go", test_mappings},
-	{"memory that loses its pages", test_shrunk},
-	{"anything at all", test_random},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	CU_SuiteInfo suites[] = {
-		{"control_nvme", NULL, NULL, set_up, tear_down, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	vuc_tap_count_fds();
-	return vuc_tap_run(suites);
-}
+const struct tap_suite tap_suite = {"control_nvme", set_up, tear_down,
+	{
+		{"queues of a driver and its controller", test_scripts},
+		{"commands of a driver that was sent the event", test_rest},
+		{"queues where none can be", test_places},
+		{"queues that are none", test_contents},
+		{"mappings that come and go", test_mappings},
+		{"memory that loses its pages", test_shrunk},
+		{"anything at all", test_random},
+	}};

@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "bitmap.h"
 #include "tap.h"
 
@@ -124,17 +120,12 @@ test_count(void)
 	CU_ASSERT_EQUAL(vuc_bitmap_count(map, 256), 130);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"bitmap", NULL, NULL,
+	{
 		{"words", test_words},
 		{"set every range", test_set_every_range},
 		{"set keeps what is set", test_set_keeps},
 		{"pages of a range", test_set_range},
 		{"or leaves out what is behind the last bit", test_or},
 		{"count", test_count},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("bitmap", NULL, NULL, tests);
-}
+	}};

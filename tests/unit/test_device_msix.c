@@ -1,10 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include <linux/pci_regs.h>
 
 #include "msix.h"
@@ -133,13 +127,8 @@ test_most(void)
 	CU_ASSERT(finds(config, &none));
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"msix", NULL, NULL,
+	{
 		{"what is found", test_find},
 		{"the longest list", test_most},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("msix", NULL, NULL, tests);
-}
+	}};

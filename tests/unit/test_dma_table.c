@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 #include <linux/kcmp.h>
 
@@ -230,20 +225,14 @@ test_anonymous_files(void)
 	release_files(&t, e, fds, 3);
 }
 
-static CU_TestInfo tests[] = {
-	{"sorted", test_sorted},
-	{"overlap", test_overlap},
-	{"translate", test_translate},
-	{"translate what is being unmapped", test_translate_leaving},
-	{"what runs on", test_runs_on},
-	{"files", test_files},
-	{"files by mode", test_files_by_mode},
-	{"files without an inode of their own", test_anonymous_files},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	return vuc_tap_tests("dma_table", NULL, NULL, tests);
-}
+const struct tap_suite tap_suite = {"dma_table", NULL, NULL,
+	{
+		{"sorted", test_sorted},
+		{"overlap", test_overlap},
+		{"translate", test_translate},
+		{"translate what is being unmapped", test_translate_leaving},
+		{"what runs on", test_runs_on},
+		{"files", test_files},
+		{"files by mode", test_files_by_mode},
+		{"files without an inode of their own", test_anonymous_files},
+	}};

@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <rte_config.h>
 #include <rte_eal.h>
@@ -24,7 +19,6 @@
 
 #include "eal.h"
 #include "eal_child.h"
-#include "tap.h"
 
 /* ---- an EAL of vuc ---- */
 
@@ -247,7 +241,8 @@ huge_pages(void)
 	child_nothing_left();
 	/* DPDK warns of other sizes, of which there may be none. */
 	for (unsigned int i = 0; i < child_lines.nr; i++)
-		child_text_is(child_lines.text[i], "EAL: No free * kB hugepages reported on node *");
+		child_text_is(
+			child_lines.text[i], "EAL: No free * kB hugepages reported on node *");
 }
 
 /* As XDG_RUNTIME_DIR is for a user, and /tmp where there is none. */
@@ -362,24 +357,19 @@ make_folder_of_root(void)
 	return true;
 }
 
-int
-main(void)
-{
-	static const struct child_test tests[] = {
-		{"by default", default_eal},
-		{"twice", init_twice},
-		{"in a process with one CPU, without options", one_cpu},
-		{"named", named},
-		{"what killed processes have left", leftovers},
-		{"without telemetry", no_telemetry},
-		{"with huge pages", huge_pages, .prepare = has_huge_pages},
-		{"as a user", as_user, .user = true, .prepare = give_folder_away},
-		{"as the second user of a folder", as_second_user, .user = true,
-			.prepare = make_folder_of_root},
-		{"an application's", application_eal, .loud = true},
-		{"an application's that failed", broken_application_eal, .loud = true},
-		{0},
-	};
+static const struct child_test tests[] = {
+	{"by default", default_eal},
+	{"twice", init_twice},
+	{"in a process with one CPU, without options", one_cpu},
+	{"named", named},
+	{"what killed processes have left", leftovers},
+	{"without telemetry", no_telemetry},
+	{"with huge pages", huge_pages, .prepare = has_huge_pages},
+	{"as a user", as_user, .user = true, .prepare = give_folder_away},
+	{"as the second user of a folder", as_second_user, .user = true,
+		.prepare = make_folder_of_root},
+	{"an application's", application_eal, .loud = true},
+	{"an application's that failed", broken_application_eal, .loud = true},
+};
 
-	return child_run_tests("eal", tests);
-}
+const struct tap_suite tap_suite = {"eal", .rows = TAP_ROWS(tests, child_run)};

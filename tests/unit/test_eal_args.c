@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
 #include <sched.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <rte_config.h>
 #include <rte_lcore.h>
@@ -203,18 +198,13 @@ no_hugepages(void)
 	CHECK(CPU_EQUAL(&before, &after));
 }
 
-int
-main(void)
-{
-	static const struct child_test tests[] = {
-		{"lcores", lcores},
-		{"options refused", refused_opts},
-		{"arguments refused", refused_args, .loud = true},
-		{"what a machine has", all_machines},
-		{"more memory than there is", too_much_memory},
-		{"hugepages that are not there", no_hugepages, .loud = true},
-		{0},
-	};
+static const struct child_test tests[] = {
+	{"lcores", lcores},
+	{"options refused", refused_opts},
+	{"arguments refused", refused_args, .loud = true},
+	{"what a machine has", all_machines},
+	{"more memory than there is", too_much_memory},
+	{"hugepages that are not there", no_hugepages, .loud = true},
+};
 
-	return child_run_tests("eal arguments", tests);
-}
+const struct tap_suite tap_suite = {"eal arguments", .rows = TAP_ROWS(tests, child_run)};

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-
 #include <ftw.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #include <rte_config.h>
@@ -13,7 +9,6 @@
 
 #include "eal.h"
 #include "eal_child.h"
-#include "tap.h"
 
 #define TRACED "an allocation" /* its type, which EAL traces */
 
@@ -100,14 +95,9 @@ can_trace(void)
 	return !VUC_TAP_TSAN;
 }
 
-int
-main(void)
-{
-	static const struct child_test tests[] = {
-		{"traces", traces, .prepare = can_trace},
-		{"log", log_lines},
-		{0},
-	};
+static const struct child_test tests[] = {
+	{"traces", traces, .prepare = can_trace},
+	{"log", log_lines},
+};
 
-	return child_run_tests("eal log", tests);
-}
+const struct tap_suite tap_suite = {"eal log", .rows = TAP_ROWS(tests, child_run)};

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <string.h>
-#include <unistd.h>
 
 #include <rte_config.h>
 #include <rte_lcore.h>
 
 #include "eal.h"
 #include "eal_child.h"
-#include "tap.h"
 
 struct crowd {
 	pthread_barrier_t entered;
@@ -124,15 +120,10 @@ wrong_threads(void)
 	vuc_eal_fini();
 }
 
-int
-main(void)
-{
-	static const struct child_test tests[] = {
-		{"threads on one CPU", threads_on_one_cpu},
-		{"too many threads", too_many_threads},
-		{"wrong threads", wrong_threads},
-		{0},
-	};
+static const struct child_test tests[] = {
+	{"threads on one CPU", threads_on_one_cpu},
+	{"too many threads", too_many_threads},
+	{"wrong threads", wrong_threads},
+};
 
-	return child_run_tests("eal threads", tests);
-}
+const struct tap_suite tap_suite = {"eal threads", .rows = TAP_ROWS(tests, child_run)};

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <stdio.h>
-#include <string.h>
-
 #include <linux/pci_regs.h>
 
 #include "front_fixture.h"
@@ -214,17 +211,12 @@ test_bridge(void)
 	CU_ASSERT_EQUAL(write_register(0x10, 0), 1);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"front_config", NULL, front_rig_destroy,
+	{
 		{"sizes, addresses and types of BARs and the ROM", test_sizes},
 		{"BARs of regions that do not exist", test_absent},
 		{"writes of any width", test_widths},
 		{"what goes to the device", test_pieces},
 		{"what is laid over a read", test_merge},
 		{"bridges have their own registers", test_bridge},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("front_config", NULL, front_rig_destroy, tests);
-}
+	}};

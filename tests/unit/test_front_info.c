@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "front_fixture.h"
 
 #define VERSION     VFIO_USER_VERSION
@@ -387,10 +383,8 @@ test_shapes(void)
 	}
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"front_info", front_rig_open, front_rig_destroy,
+	{
 		{"the version, as QEMU, Cloud Hypervisor and Alioth ask", test_version},
 		{"bounds of what is announced", test_version_bounds},
 		{"migration is announced to who proposes it", test_version_migration},
@@ -403,7 +397,4 @@ main(void)
 		{"regions whose descriptor cannot be sent", test_region_without_fd},
 		{"a region's descriptor that comes too late", test_region_expires},
 		{"devices of no and of many regions", test_shapes},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("front_info", front_rig_open, front_rig_destroy, tests);
-}
+	}};

@@ -2,8 +2,6 @@
 
 /* Requests, their answers and their time. */
 
-#include <errno.h>
-
 #include "front_fixture.h"
 
 #define READ  VFIO_USER_REGION_READ
@@ -481,10 +479,8 @@ test_expiry_without_room(void)
 	CU_ASSERT_EQUAL(take_reply()->header.error_no, ETIMEDOUT);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"front_machine", front_rig_open, front_rig_destroy,
+	{
 		{"a command before the version", test_before_version},
 		{"no version", test_no_version},
 		{"a message id in use", test_ids},
@@ -501,7 +497,4 @@ main(void)
 		{"the connection ends instead of an answer that is too late", test_too_late},
 		{"a client that does not read is disconnected", test_client_does_not_read},
 		{"expiry without room for the reply", test_expiry_without_room},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("front_machine", front_rig_open, front_rig_destroy, tests);
-}
+	}};

@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "front_fixture.h"
 
 static void
@@ -175,16 +171,11 @@ test_largest(void)
 	CU_ASSERT(are_stray(&(int){900}, 1));
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"front_reply", front_rig_open, front_rig_destroy,
+	{
 		{"a descriptor goes with the first byte of its reply", test_fd_goes_with_its_reply},
 		{"one descriptor at a time", test_two_fds},
 		{"sends end at the end of a reply", test_whole_replies},
 		{"replies that go byte by byte", test_byte_by_byte},
 		{"the largest description of a region", test_largest},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("front_reply", front_rig_open, front_rig_destroy, tests);
-}
+	}};

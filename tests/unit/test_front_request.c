@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "front_fixture.h"
 
 /* Numbers that stand for descriptors: the machine does not touch them. */
@@ -670,10 +666,8 @@ test_late_feature(void)
 	CU_ASSERT(is_silent());
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"front_request", front_rig_open, front_rig_destroy,
+	{
 		{"each malformed request is refused by a reply of full size", test_refused},
 		{"a client of minor version 2 gets errors of a header", test_refused_short},
 		{"flags of commands", test_flags},
@@ -685,7 +679,4 @@ main(void)
 		{"features", test_features},
 		{"migration data", test_migration_data},
 		{"a late answer of a feature", test_late_feature},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("front_request", front_rig_open, front_rig_destroy, tests);
-}
+	}};

@@ -2,9 +2,6 @@
 
 /* Bytes, descriptors and where messages begin; and the end of a connection. */
 
-#include <errno.h>
-#include <string.h>
-
 #include "front_fixture.h"
 
 #define READ  VFIO_USER_REGION_READ
@@ -362,10 +359,8 @@ test_storm(void)
 	}
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"front_stream", front_rig_open, front_rig_destroy,
+	{
 		{"messages in pieces, cut at every byte", test_pieces},
 		{"descriptors belong to the message that begins last", test_fds_of_the_last},
 		{"descriptors that come late", test_fds_late},
@@ -377,7 +372,4 @@ main(void)
 		{"how much is received at once", test_room},
 		{"the end of a connection", test_end},
 		{"a storm of writes in pieces", test_storm},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("front_stream", front_rig_open, front_rig_destroy, tests);
-}
+	}};

@@ -100,17 +100,11 @@ test_read_near_bounds(void)
 	}
 }
 
-static CU_TestInfo tests[] = {
-	{"buckets", test_buckets},
-	{"the longest", test_longest},
-	{"add", test_add},
-	{"reading", test_read},
-	{"reading near a bound", test_read_near_bounds},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	return vuc_tap_tests("histogram", NULL, NULL, tests);
-}
+const struct tap_suite tap_suite = {"histogram", NULL, NULL,
+	{
+		{"buckets", test_buckets},
+		{"the longest", test_longest},
+		{"add", test_add},
+		{"reading", test_read},
+		{"reading near a bound", test_read_near_bounds},
+	}};

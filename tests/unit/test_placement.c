@@ -1,24 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
 #include <limits.h>
 #include <numaif.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "cpulist.h"
 #include "placement.h"
 #include "tap.h"
 #include "tempdir.h"
 
-#define NR(rows) (sizeof(rows) / sizeof((rows)[0]))
-#define X        PLACEMENT_UNKNOWN /* also PLACEMENT_AUTO */
+#define X PLACEMENT_UNKNOWN /* also PLACEMENT_AUTO */
 
 /* ---- the choice ---- */
 
@@ -211,16 +205,16 @@ put(const char *content, const char *fmt, ...)
 	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_put(path, content), 0);
 }
 
-static int
+static void
 make_root(void)
 {
-	return vuc_tempdir_make(root);
+	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(root), 0);
 }
 
-static int
+static void
 remove_root(void)
 {
-	return vuc_tempdir_remove(root);
+	CU_ASSERT_EQUAL(vuc_tempdir_remove(root), 0);
 }
 
 /* Two nodes of two cores of two threads; CPUs 2 and 6 are isolated, 7 is offline. */
@@ -456,33 +450,25 @@ test_memory(void)
 	CU_ASSERT_EQUAL(vuc_placement_memory_node(NULL), X);
 }
 
-int
-main(void)
-{
-	CU_TestInfo choice_tests[] = {
-		{"chosen", test_choices},
-		{"refused", test_refused},
-		{"lists of CPUs", test_lists},
-		CU_TEST_INFO_NULL,
-	};
-	CU_TestInfo file_tests[] = {
-		{"a machine, and none", test_files},
-		{"servers", test_servers},
-		{"strange files", test_strange_files},
-		CU_TEST_INFO_NULL,
-	};
-	CU_TestInfo real_tests[] = {
+static const struct tap_suite real = {"real", NULL, NULL,
+	{
 		{"this thread", test_this_thread},
 		{"this process as the server", test_this_server},
 		{"memory", test_memory},
-		CU_TEST_INFO_NULL,
-	};
-	CU_SuiteInfo suites[] = {
-		{"choice", NULL, NULL, NULL, NULL, choice_tests},
-		{"files", make_root, remove_root, NULL, NULL, file_tests},
-		{"real", NULL, NULL, NULL, NULL, real_tests},
-		CU_SUITE_INFO_NULL,
-	};
+	}};
 
-	return vuc_tap_run(suites);
-}
+static const struct tap_suite files = {"files", make_root, remove_root,
+	{
+		{"a machine, and none", test_files},
+		{"servers", test_servers},
+		{"strange files", test_strange_files},
+	},
+	.next = &real};
+
+const struct tap_suite tap_suite = {"choice", NULL, NULL,
+	{
+		{"chosen", test_choices},
+		{"refused", test_refused},
+		{"lists of CPUs", test_lists},
+	},
+	.next = &files};

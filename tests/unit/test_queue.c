@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "queue_pair.h"
 
 #define CHUNK       PAIR_CHUNK
@@ -508,10 +504,8 @@ test_peek_again(void)
 	pair_close(&pair);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"queue", pair_set_up, pair_tear_down,
+	{
 		{"geometry", test_geometry},
 		{"sizes", test_sizes},
 		{"limits are told", test_limits_told},
@@ -526,7 +520,4 @@ main(void)
 		{"credits of results", test_credits_of_results},
 		{"credits of a result 2^32 requests late", test_credits_of_old_result},
 		{"a request is looked at again", test_peek_again},
-		CU_TEST_INFO_NULL,
-	};
-	return pair_main("queue", tests);
-}
+	}};

@@ -2,9 +2,6 @@
 
 /* When the front gets to see what the back has answered. */
 
-#include <errno.h>
-#include <string.h>
-
 #include "queue_pair.h"
 
 #define CHUNK PAIR_CHUNK
@@ -118,14 +115,9 @@ test_lone_answer(void)
 	}
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"queue answers", pair_set_up, pair_tear_down,
+	{
 		{"answers are told together", test_answers_together},
 		{"a lone answer is told at once", test_lone_answer},
 		{"answers before the end", test_answers_before_close},
-		CU_TEST_INFO_NULL,
-	};
-	return pair_main("queue answers", tests);
-}
+	}};

@@ -2,14 +2,11 @@
 
 /* A front that looks whether the process of its back is still there. */
 
-#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include "queue_pair.h"
-#include "tap.h"
 
 #define DEPTH      PAIR_DEPTH
 #define DEADLOCK_S 20u /* until the alarm ends a test that hangs */
@@ -153,15 +150,10 @@ test_check_and_timeout(void)
 	alarm(0);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"queue", pair_set_up, pair_tear_down,
+	{
 		{"a back that has gone", test_check},
 		{"results come first", test_check_results_first},
 		{"seldom", test_check_seldom},
 		{"within a timeout", test_check_and_timeout},
-		CU_TEST_INFO_NULL,
-	};
-	return pair_main("queue", tests);
-}
+	}};

@@ -3,17 +3,12 @@
 /* Ends whose peer writes anything at any time. The memory of a queue is as long as it has to be, to
  * the byte: under AddressSanitizer no step beyond it goes unseen. */
 
-#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "queue_pair.h"
 #include "sync.h"
-#include "tap.h"
 
 #define CHUNK      128u
 #define DEPTH      8u
@@ -522,29 +517,20 @@ test_back_wakes_always(void)
 	pair_close(&pair);
 }
 
-int
-main(void)
-{
-	CU_TestInfo front[] = {
-		{"any bytes", test_front},
-		{"each field", test_front_fields},
-		{"the id of an answer on its way", test_front_id_of_staged},
-		CU_TEST_INFO_NULL,
-	};
-	CU_TestInfo back[] = {
+static const struct tap_suite hostile_back = {"hostile back", NULL, NULL,
+	{
 		{"any bytes", test_back},
 		{"each field", test_back_fields},
 		{"closed with an error that is none", test_back_closed},
 		{"an answer after the end", test_back_answers_after_close},
 		{"an answer that comes and goes", test_back_flickers},
 		{"wakes without a reason", test_back_wakes_always},
-		CU_TEST_INFO_NULL,
-	};
-	CU_SuiteInfo suites[] = {
-		{"hostile front", NULL, NULL, NULL, NULL, front},
-		{"hostile back", NULL, NULL, NULL, NULL, back},
-		CU_SUITE_INFO_NULL,
-	};
+	}};
 
-	return vuc_tap_run(suites);
-}
+const struct tap_suite tap_suite = {"hostile front", NULL, NULL,
+	{
+		{"any bytes", test_front},
+		{"each field", test_front_fields},
+		{"the id of an answer on its way", test_front_id_of_staged},
+	},
+	.next = &hostile_back};

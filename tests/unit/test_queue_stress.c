@@ -6,18 +6,12 @@
  * VUC_TEST_LONG=1 there are fifty times as many rounds.
  */
 
-#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "queue_pair.h"
 #include "sync.h"
-#include "tap.h"
 
 #define CHUNK       256u
 #define MAX_DEPTH   256u
@@ -386,22 +380,19 @@ test_sleepers(void)
 	pair_close(&pair);
 }
 
+const struct tap_suite tap_suite = {"queue under stress", NULL, NULL,
+	{
+		{"every depth", test_depths},
+		{"both ends asleep", test_sleepers},
+	}};
+
 int
 main(void)
 {
 	const char *text = getenv("VUC_TEST_LONG");
-	CU_TestInfo tests[] = {
-		{"every depth", test_depths},
-		{"both ends asleep", test_sleepers},
-		CU_TEST_INFO_NULL,
-	};
-	CU_SuiteInfo suites[] = {
-		{"queue under stress", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
 
 	is_long = text != NULL && strcmp(text, "1") == 0;
 	printf("# %s form: VUC_TEST_LONG is %sset to 1\n", is_long ? "long" : "short",
 		is_long ? "" : "not ");
-	return vuc_tap_run(suites);
+	return tap_run(&tap_suite);
 }

@@ -2,14 +2,10 @@
 
 /* What a queue does beside its slots: synchronous calls, sleeping, ringing, the end. */
 
-#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "sync.h"
 #include "memfd.h"
@@ -430,10 +426,8 @@ test_read_only_peers(void)
 	areas_unmap(&completions);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"queue", pair_set_up, pair_tear_down,
+	{
 		{"calls that spin", test_calls_spinning},
 		{"calls that sleep", test_calls_asleep},
 		{"posted writes that sleep for room", test_post_asleep},
@@ -447,7 +441,4 @@ main(void)
 		{"bell off", test_bell_off},
 		{"flush", test_flush},
 		{"areas that the other end cannot write", test_read_only_peers},
-		CU_TEST_INFO_NULL,
-	};
-	return pair_main("queue", tests);
-}
+	}};

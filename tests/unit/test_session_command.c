@@ -2,8 +2,6 @@
 
 /* What a server asks of its client. */
 
-#include <unistd.h>
-
 #include "command.h"
 #include "session_script.h"
 
@@ -213,10 +211,8 @@ test_answers_overlap(void)
 	CU_ASSERT_EQUAL(vuc_session_state(session), READY);
 }
 
-int
-main(void)
-{
-	static const CU_TestInfo more[] = {
+const struct tap_suite tap_suite = {"session_command", fixture_open_usual, fixture_close,
+	{
 		{"commands that are not the server's", test_not_the_servers},
 		{"headers that are refused", test_header_refused},
 		{"the largest command", test_largest},
@@ -226,8 +222,5 @@ main(void)
 		{"commands while the client is busy", test_busy_client},
 		{"commands while requests have all segments", test_no_segment_for_requests},
 		{"answers that overlap", test_answers_overlap},
-		CU_TEST_INFO_NULL,
-	};
-
-	return script_main("session_command", rows, NR(rows), more);
-}
+	},
+	TAP_ROWS(rows, script_run)};

@@ -175,16 +175,11 @@ test_watching(void)
 	CU_ASSERT_EQUAL(o.calls, 4);
 }
 
-int
-main(void)
-{
-	static const CU_TestInfo more[] = {
+const struct tap_suite tap_suite = {"session_end", fixture_open_usual, fixture_close,
+	{
 		{"drained before and by a callback", test_drain_callback},
 		{"callbacks of an ended session", test_end_callback},
 		{"the reason is one line", test_reason},
 		{"whether descriptors are watched for", test_watching},
-		CU_TEST_INFO_NULL,
-	};
-
-	return script_main("session_end", rows, NR(rows), more);
-}
+	},
+	TAP_ROWS(rows, script_run)};

@@ -2,8 +2,6 @@
 
 /* Descriptors that come: with the message they belong to, within bounds, and never left open. */
 
-#include <unistd.h>
-
 #include "session_script.h"
 
 #define INFO VFIO_USER_DEVICE_GET_REGION_INFO
@@ -160,18 +158,13 @@ test_end_inside(void)
 	CU_ASSERT_EQUAL(fixture_new_fds(), 0);
 }
 
-int
-main(void)
-{
-	static const CU_TestInfo more[] = {
+const struct tap_suite tap_suite = {"session_fds", fixture_open_usual, fixture_close,
+	{
 		{"descriptors that nobody asked for", test_not_asked_for},
 		{"a descriptor taken by the callback", test_taken},
 		{"too many descriptors", test_too_many},
 		{"more descriptors than were announced", test_announced},
 		{"bytes and descriptors behind the end", test_behind_the_end},
 		{"a callback ends the session", test_end_inside},
-		CU_TEST_INFO_NULL,
-	};
-
-	return script_main("session_fds", rows, NR(rows), more);
-}
+	},
+	TAP_ROWS(rows, script_run)};

@@ -120,15 +120,10 @@ test_chain(void)
 	CU_ASSERT_EQUAL(vuc_session_outstanding(session), 0);
 }
 
-int
-main(void)
-{
-	static const CU_TestInfo more[] = {
+const struct tap_suite tap_suite = {"session_ids", fixture_open_usual, fixture_close,
+	{
 		{"all generations of an id", test_generations},
 		{"all slots, many times", test_all_slots},
 		{"requests made by callbacks", test_chain},
-		CU_TEST_INFO_NULL,
-	};
-
-	return script_main("session_ids", rows, NR(rows), more);
-}
+	},
+	TAP_ROWS(rows, script_run)};

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <unistd.h>
-
 #include "session_script.h"
 
 #define CAPS(text)      "{\"capabilities\":{" text "}}"
@@ -275,10 +273,8 @@ test_segment_too_short(void)
 	vuc_session_destroy(NULL);
 }
 
-int
-main(void)
-{
-	static const CU_TestInfo more[] = {
+const struct tap_suite tap_suite = {"session_negotiate", fixture_open_usual, fixture_close,
+	{
 		{"what VERSION says", test_version},
 		{"a reply with all capabilities", test_ready},
 		{"a reply without version data", test_no_version_data},
@@ -289,8 +285,5 @@ main(void)
 		{"a reply in pieces", test_pieces},
 		{"a command right behind the reply", test_command_behind_reply},
 		{"a segment too short for VERSION", test_segment_too_short},
-		CU_TEST_INFO_NULL,
-	};
-
-	return script_main("session_negotiate", rows, NR(rows), more);
-}
+	},
+	TAP_ROWS(rows, script_run)};

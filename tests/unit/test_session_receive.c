@@ -2,8 +2,6 @@
 
 /* Bytes in all the pieces in which a stream socket may deliver them. */
 
-#include <unistd.h>
-
 #include "session_fixture.h"
 
 #define NR_PARTS 7u
@@ -193,17 +191,11 @@ test_large(void)
 	CU_ASSERT_EQUAL(memcmp(data, reply + m.len, LARGE), 0);
 }
 
-int
-main(void)
-{
-	static CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"session_receive", fixture_open_usual, fixture_close,
+	{
 		{"every cut and pair of cuts", test_cuts},
 		{"every cut and pair of cuts, with descriptors", test_cuts_with_fds},
 		{"byte by byte", test_byte_by_byte},
 		{"a bad header in two pieces", test_bad_header},
 		{"a large message in many pieces", test_large},
-		CU_TEST_INFO_NULL,
-	};
-
-	return fixture_main("session_receive", tests);
-}
+	}};

@@ -297,10 +297,8 @@ test_others_wait(void)
 	}
 }
 
-int
-main(void)
-{
-	static const CU_TestInfo more[] = {
+const struct tap_suite tap_suite = {"session_reply", fixture_open_usual, fixture_close,
+	{
 		{"errors", test_errors},
 		{"headers", test_headers},
 		{"accesses", test_accesses},
@@ -308,8 +306,5 @@ main(void)
 		{"answers to posted writes", test_answered_post},
 		{"a reply while other commands wait", test_others_wait},
 		{"a reply of zeros", test_nothing_but_zeros},
-		CU_TEST_INFO_NULL,
-	};
-
-	return script_main("session_reply", rows, NR(rows), more);
-}
+	},
+	TAP_ROWS(rows, script_run)};

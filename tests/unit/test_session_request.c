@@ -207,17 +207,12 @@ test_access_bounds(void)
 	CU_ASSERT_EQUAL(fixture_post(0, data, 1000 - ACCESS_SIZE), 0);
 }
 
-int
-main(void)
-{
-	static const CU_TestInfo more[] = {
+const struct tap_suite tap_suite = {"session_request", fixture_open_usual, fixture_close,
+	{
 		{"accesses on the wire", test_accesses_sent},
 		{"the general form", test_general_form},
 		{"bounds of requests", test_bounds},
 		{"most descriptors", test_most_fds},
 		{"bounds of an access", test_access_bounds},
-		CU_TEST_INFO_NULL,
-	};
-
-	return script_main("session_request", rows, NR(rows), more);
-}
+	},
+	TAP_ROWS(rows, script_run)};

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <unistd.h>
-
 #include "session_fixture.h"
 
 /* Whether there is a segment of this length and number of descriptors; the first one is of fd. */
@@ -335,10 +333,8 @@ test_segment_max_beyond_buffer(void)
 	CU_ASSERT_EQUAL(fixture_post(0, data, max), 0);
 }
 
-int
-main(void)
-{
-	static CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"session_segments", fixture_open_usual, fixture_close,
+	{
 		{"messages share a segment", test_coalesce},
 		{"a segment handed out stays as it is", test_handed_out},
 		{"descriptors have a segment of their own", test_fds_isolate},
@@ -350,8 +346,4 @@ main(void)
 		{"a buffer that is never empty", test_never_empty},
 		{"a buffer that is always full", test_always_full},
 		{"a segment_max beyond the buffer", test_segment_max_beyond_buffer},
-		CU_TEST_INFO_NULL,
-	};
-
-	return fixture_main("session_segments", tests);
-}
+	}};

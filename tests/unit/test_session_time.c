@@ -166,15 +166,10 @@ test_end_inside(void)
 	CU_ASSERT_EQUAL(expired, 1);
 }
 
-int
-main(void)
-{
-	static const CU_TestInfo more[] = {
+const struct tap_suite tap_suite = {"session_time", fixture_open_usual, fixture_close,
+	{
 		{"a late reply", test_late_reply},
 		{"requests made by callbacks", test_callback_requests},
 		{"a callback ends the session", test_end_inside},
-		CU_TEST_INFO_NULL,
-	};
-
-	return script_main("session_time", rows, NR(rows), more);
-}
+	},
+	TAP_ROWS(rows, script_run)};

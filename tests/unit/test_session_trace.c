@@ -111,15 +111,9 @@ test_refused_header(void)
 	}
 }
 
-int
-main(void)
-{
-	static CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"session_trace", fixture_open_usual, fixture_close,
+	{
 		{"from some time on, until another", test_any_time},
 		{"not what is under way", test_under_way},
 		{"a header that is refused", test_refused_header},
-		CU_TEST_INFO_NULL,
-	};
-
-	return fixture_main("session_trace", tests);
-}
+	}};

@@ -167,16 +167,10 @@ test_bounded(void)
 		CU_ASSERT(fixture_sent(n).msg_size - HEADER_SIZE - sizeof(uint64_t) <= 100);
 }
 
-int
-main(void)
-{
-	static CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"session_write_multi", fixture_open_usual, fixture_close,
+	{
 		{"which writes are joined", test_joined},
 		{"a segment that was handed out", test_handed_out},
 		{"many", test_many},
 		{"no more than the server takes", test_bounded},
-		CU_TEST_INFO_NULL,
-	};
-
-	return fixture_main("session_write_multi", tests);
-}
+	}};

@@ -470,24 +470,17 @@ static const CU_TestInfo tests[] = {
 	{"test_close_with_fds", test_close_with_fds},
 	{"test_many_connections", test_many_connections},
 	{"test_large_stream", test_large_stream},
-	CU_TEST_INFO_NULL,
 };
 
 static const CU_TestInfo idle_tests[] = {
 	{"test_idle_costs_no_syscall", test_idle_costs_no_syscall},
-	CU_TEST_INFO_NULL,
 };
 
-int
-main(void)
-{
-	static const struct transport_suite suites[] = {
-		{"posix", &vuc_transport_posix, false, tests},
-		{"uring", &vuc_transport_uring, false, tests},
-		{"uring, several", &vuc_transport_uring, true, tests},
-		{"uring alone", &vuc_transport_uring, false, idle_tests},
-		{NULL},
-	};
-
-	return transport_main(suites);
-}
+static const struct tap_suite uring_alone = {
+	"uring alone", open_uring, close_group, .rows = TAP_ROWS(idle_tests, transport_test)};
+static const struct tap_suite uring_several = {"uring, several", open_uring_several, close_group,
+	.rows = TAP_ROWS(tests, transport_test), .next = &uring_alone};
+static const struct tap_suite uring = {"uring", open_uring, close_group,
+	.rows = TAP_ROWS(tests, transport_test), .next = &uring_several};
+const struct tap_suite tap_suite = {
+	"posix", open_posix, close_group, .rows = TAP_ROWS(tests, transport_test), .next = &uring};

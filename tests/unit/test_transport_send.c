@@ -232,9 +232,9 @@ test_stuck_ring(void)
 	ends[0] = open_end();
 	(void)ops->send(ends[0]->conn, &segment);
 	close_end(ends[0]);
-	close_group();
+	ops->group_destroy(group);
+	group = NULL;
 	stuck = false;
-	open_group();
 }
 
 /* Closed while the kernel holds a segment and a receive: neither is touched afterwards. */
@@ -273,26 +273,19 @@ static const CU_TestInfo tests[] = {
 	{"test_send_parts", test_send_parts},
 	{"test_stuck_ring", test_stuck_ring},
 	{"test_close_in_flight", test_close_in_flight},
-	CU_TEST_INFO_NULL,
 };
 
 /* Without io_uring, whose sends are not made by send(2). */
 static const CU_TestInfo alone[] = {
 	{"test_continued_send", test_continued_send},
 	{"test_continued_fds", test_continued_fds},
-	CU_TEST_INFO_NULL,
 };
 
-int
-main(void)
-{
-	static const struct transport_suite suites[] = {
-		{"posix", &vuc_transport_posix, false, tests},
-		{"posix alone", &vuc_transport_posix, false, alone},
-		{"uring", &vuc_transport_uring, false, tests},
-		{"uring, several", &vuc_transport_uring, true, tests},
-		{NULL},
-	};
-
-	return transport_main(suites);
-}
+static const struct tap_suite uring_several = {
+	"uring, several", open_uring_several, close_group, .rows = TAP_ROWS(tests, transport_test)};
+static const struct tap_suite uring = {"uring", open_uring, close_group,
+	.rows = TAP_ROWS(tests, transport_test), .next = &uring_several};
+static const struct tap_suite posix_alone = {"posix alone", open_posix, close_group,
+	.rows = TAP_ROWS(alone, transport_test), .next = &uring};
+const struct tap_suite tap_suite = {"posix", open_posix, close_group,
+	.rows = TAP_ROWS(tests, transport_test), .next = &posix_alone};

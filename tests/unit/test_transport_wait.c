@@ -408,18 +408,16 @@ static const CU_TestInfo tests[] = {
 	{"test_close_when_full", test_close_when_full},
 	{"test_signal", test_signal},
 	{"test_nothing_is_lost", test_nothing_is_lost},
-	CU_TEST_INFO_NULL,
 };
+
+static const struct tap_suite uring = {
+	"uring", open_uring, close_group, .rows = TAP_ROWS(tests, transport_test)};
+const struct tap_suite tap_suite = {
+	"posix", open_posix, close_group, .rows = TAP_ROWS(tests, transport_test), .next = &uring};
 
 int
 main(void)
 {
-	static const struct transport_suite suites[] = {
-		{"posix", &vuc_transport_posix, false, tests},
-		{"uring", &vuc_transport_uring, false, tests},
-		{NULL},
-	};
-
 	alarm(WATCHDOG);
-	return transport_main(suites);
+	return tap_run(&tap_suite);
 }

@@ -3,22 +3,16 @@
 /* Attaching and detaching. */
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <linux/vfio.h>
 
 #include "fake_vucd.h"
-#include "tap.h"
 
 static int
 attach_to(const char *socket, const char *device)
@@ -407,10 +401,8 @@ test_wrong_lists(void)
 	}
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"vmm", fake_start, fake_stop,
+	{
 		{"info", test_info},
 		{"names", test_names},
 		{"options", test_options},
@@ -426,8 +418,4 @@ main(void)
 		{"list", test_list},
 		{"list, asynchronous", test_list_start},
 		{"lists that cannot be", test_wrong_lists},
-		CU_TEST_INFO_NULL,
-	};
-
-	return vuc_tap_tests("vmm", fake_start, fake_stop, tests);
-}
+	}};

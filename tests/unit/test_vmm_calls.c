@@ -2,18 +2,13 @@
 
 /* Regions, interrupts, descriptors of regions, reset: what is asked, and what comes of it. */
 
-#include <errno.h>
 #include <poll.h>
-#include <stddef.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <linux/vfio.h>
 
 #include "fake_vucd.h"
-#include "tap.h"
 
 /* A region is asked for once, and its areas can be mapped. */
 static void
@@ -450,10 +445,8 @@ test_wrong_start(void)
 	CU_ASSERT_EQUAL(nr_ended, 1);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"vmm", fake_start_attached, fake_stop,
+	{
 		{"region", test_region},
 		{"region without areas", test_region_without_areas},
 		{"refused", test_refused},
@@ -469,8 +462,4 @@ main(void)
 		{"irq invalid", test_irq_invalid},
 		{"io fds", test_io_fds},
 		{"wrong start", test_wrong_start},
-		CU_TEST_INFO_NULL,
-	};
-
-	return vuc_tap_tests("vmm", fake_start_attached, fake_stop, tests);
-}
+	}};

@@ -2,12 +2,7 @@
 
 /* Mappings in messages: what goes together, and what becomes of it after an error. */
 
-#include <errno.h>
-#include <stdio.h>
-#include <unistd.h>
-
 #include "fake_vucd.h"
-#include "tap.h"
 
 #define PAGE UINT64_C(4096)
 
@@ -215,10 +210,8 @@ test_no_file(void)
 	CU_ASSERT_EQUAL(m->entries[6].flags, 0);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"vmm", set_up, tear_down,
+	{
 		{"one message", test_one_message},
 		{"many entries", test_many_entries},
 		{"many descriptors", test_many_fds},
@@ -226,8 +219,4 @@ main(void)
 		{"refused", test_refused},
 		{"closed before the commit", test_closed_early},
 		{"memory without a file", test_no_file},
-		CU_TEST_INFO_NULL,
-	};
-
-	return vuc_tap_tests("vmm", set_up, tear_down, tests);
-}
+	}};

@@ -2,13 +2,9 @@
 
 /* What is told of the device's state, once each, and counters. */
 
-#include <errno.h>
 #include <poll.h>
-#include <stdio.h>
-#include <unistd.h>
 
 #include "fake_vucd.h"
-#include "tap.h"
 
 static bool
 is_readable(int timeout_ms)
@@ -208,10 +204,8 @@ test_counters(void)
 	}
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"vmm", fake_start_attached, fake_stop,
+	{
 		{"histories", test_histories},
 		{"removed", test_removed},
 		{"stopping", test_stopping},
@@ -219,8 +213,4 @@ main(void)
 		{"remap and release", test_requests},
 		{"the daemon's eventfd is not read", test_not_read},
 		{"counters", test_counters},
-		CU_TEST_INFO_NULL,
-	};
-
-	return vuc_tap_tests("vmm", fake_start_attached, fake_stop, tests);
-}
+	}};

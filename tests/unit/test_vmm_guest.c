@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <stdio.h>
-#include <string.h>
-
 #include "guest.h"
 #include "guest/refdev.h"
 #include "refdev_regs.h"
@@ -144,17 +141,11 @@ test_series(void)
 	CU_ASSERT_EQUAL(series_ns(UINT32_MAX, 1000), UINT64_C(4294967295000));
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"guest", NULL, NULL,
+	{
 		{"numbers", test_numbers},
 		{"ports", test_ports},
 		{"nonsense", test_nonsense},
 		{"image", test_image},
 		{"series", test_series},
-		CU_TEST_INFO_NULL,
-	};
-
-	return vuc_tap_tests("guest", NULL, NULL, tests);
-}
+	}};

@@ -5,18 +5,13 @@
  * -EPROTO and a reason, which later calls repeat, and leaves nothing behind.
  */
 
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "fake_vucd.h"
 #include "memfd.h"
-#include "tap.h"
 
 enum how {
 	SET,       /* a field, at offset, of width bytes, to value */
@@ -428,18 +423,12 @@ test_any(void)
 	lies_tell(VUC_SHM_RESET, VUC_SHM_DETACH);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"vmm", NULL, NULL,
+	{
 		{"attaching", test_attach},
 		{"regions and IRQ indexes", test_infos},
 		{"queues", test_queues},
 		{"DMA and interrupts", test_dma_and_irqs},
 		{"descriptors of regions", test_io_fds},
 		{"any reply", test_any},
-		CU_TEST_INFO_NULL,
-	};
-
-	return vuc_tap_tests("vmm", NULL, NULL, tests);
-}
+	}};

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
-#include <string.h>
 #include <sys/eventfd.h>
 
 #include <linux/pci_regs.h>
@@ -239,18 +237,12 @@ test_none(void)
 	CU_ASSERT_FALSE(msix_write(&msix, 0, 0, &value, 4));
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"msix", msix_begin, msix_end,
+	{
 		{"table", test_table},
 		{"bounds", test_bounds},
 		{"enable", test_enable},
 		{"reroute", test_reroute},
 		{"pending", test_pending},
 		{"none", test_none},
-		CU_TEST_INFO_NULL,
-	};
-
-	return vuc_tap_tests("msix", msix_begin, msix_end, tests);
-}
+	}};

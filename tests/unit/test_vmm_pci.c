@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
-#include <string.h>
-#include <unistd.h>
-
 #include <linux/pci_regs.h>
 
 #include "pci.h"
@@ -392,10 +388,8 @@ test_upper_half(void)
 	expect_bar(3, 0);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"pci", begin, NULL,
+	{
 		{"mechanism 1", test_mechanism},
 		{"other functions", test_other_functions},
 		{"odd ports", test_odd_ports},
@@ -409,8 +403,4 @@ main(void)
 		{"capabilities", test_capabilities},
 		{"impossible BARs", test_impossible_bars},
 		{"upper half", test_upper_half},
-		CU_TEST_INFO_NULL,
-	};
-
-	return vuc_tap_tests("pci", begin, NULL, tests);
-}
+	}};

@@ -2,15 +2,11 @@
 
 /* Queues over memory of the daemon: opened, used, closed, and left alone by a daemon that dies. */
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "fake_vucd.h"
-#include "tap.h"
 
 static struct vuc_queue *
 open_queue(uint32_t depth, uint32_t max_data)
@@ -238,10 +234,8 @@ test_too_many_files(void)
 	open_queue(1, 64);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"vmm", fake_start_attached, fake_stop,
+	{
 		{"access", test_access},
 		{"bell", test_bell},
 		{"a kick that is full", test_full_kick},
@@ -251,8 +245,4 @@ main(void)
 		{"the daemon dies during a call", test_daemon_dies},
 		{"the daemon has died", test_daemon_dead},
 		{"too many open files", test_too_many_files},
-		CU_TEST_INFO_NULL,
-	};
-
-	return vuc_tap_tests("vmm", fake_start_attached, fake_stop, tests);
-}
+	}};

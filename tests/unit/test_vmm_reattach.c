@@ -2,17 +2,13 @@
 
 /* A new daemon is asked for what the VMM has asked for before, and for nothing else. */
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "fake_vucd.h"
 #include "fds.h"
-#include "tap.h"
 
 #define PAGE UINT64_C(4096)
 
@@ -510,10 +506,8 @@ test_descriptor(void)
 	expect_all();
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"vmm", set_up, tear_down,
+	{
 		{"replay", test_replay},
 		{"regions live until the second change that was reported", test_untold},
 		{"more than a message takes", test_many},
@@ -525,8 +519,4 @@ main(void)
 		{"detached meanwhile", test_detach_meanwhile},
 		{"taken away meanwhile", test_taken_away},
 		{"by a connected descriptor", test_descriptor},
-		CU_TEST_INFO_NULL,
-	};
-
-	return vuc_tap_tests("vmm", set_up, tear_down, tests);
-}
+	}};

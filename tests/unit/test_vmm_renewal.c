@@ -2,12 +2,9 @@
 
 /* Queues go on with a new daemon: what threads that use them see meanwhile. */
 
-#include <errno.h>
 #include <sched.h>
-#include <string.h>
 
 #include "fake_vucd.h"
-#include "tap.h"
 
 #define NR_QUEUES   4u
 #define NR_RESTARTS 150u
@@ -309,10 +306,8 @@ test_storm(void)
 	}
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"vmm", set_up, tear_down,
+	{
 		{"idle queues", test_idle},
 		{"twice", test_twice},
 		{"outstanding requests", test_outstanding},
@@ -320,8 +315,4 @@ main(void)
 		{"a thread that sleeps", test_asleep},
 		{"closed meanwhile", test_closed_meanwhile},
 		{"all at once", test_storm},
-		CU_TEST_INFO_NULL,
-	};
-
-	return vuc_tap_tests("vmm", set_up, tear_down, tests);
-}
+	}};

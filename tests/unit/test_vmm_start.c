@@ -2,17 +2,12 @@
 
 /* What is started, and told of by events: the main loop of a VMM waits for its descriptors only. */
 
-#include <errno.h>
 #include <poll.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "fake_vucd.h"
 #include "fds.h"
-#include "tap.h"
 
 #define MOST      32u
 #define DETACHING "the device is being detached"
@@ -570,10 +565,8 @@ test_behind_a_start(void)
 	CU_ASSERT(!is_readable());
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"vmm start", set_up, fake_stop,
+	{
 		{"each function", test_each},
 		{"order", test_order},
 		{"refused", test_refused},
@@ -591,8 +584,4 @@ main(void)
 		{"detach in a callback", test_detach_in_a_callback},
 		{"beside a thread that waits", test_beside_a_thread_that_waits},
 		{"behind what was started", test_behind_a_start},
-		CU_TEST_INFO_NULL,
-	};
-
-	return vuc_tap_tests("vmm start", set_up, fake_stop, tests);
-}
+	}};

@@ -2,11 +2,9 @@
 
 /* Any thread may call what is a message, at the same time as others. */
 
-#include <errno.h>
 #include <pthread.h>
 
 #include "fake_vucd.h"
-#include "tap.h"
 
 #define NR_THREADS 4u
 #define NR_ROUNDS  100u
@@ -118,14 +116,8 @@ test_end(void)
 	run_threads(reset_to_the_end, true);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"vmm", fake_start_attached, fake_stop,
+	{
 		{"threads", test_threads},
 		{"threads when the daemon goes", test_end},
-		CU_TEST_INFO_NULL,
-	};
-
-	return vuc_tap_tests("vmm", fake_start_attached, fake_stop, tests);
-}
+	}};

@@ -2,13 +2,9 @@
 
 /* Waiting for a daemon, or for a device of it, that is to come. */
 
-#include <errno.h>
-#include <stdio.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "fake_vucd.h"
-#include "tap.h"
 
 static int
 attach_waiting(uint32_t wait_ms, uint32_t reattach_wait_ms)
@@ -114,15 +110,9 @@ test_wait_for_path(void)
 	CU_ASSERT_EQUAL(vuc_vmm_reset(dev, &err), 0);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"vmm", fake_start_attached, fake_stop,
+	{
 		{"waiting", test_wait},
 		{"waiting again", test_wait_again},
 		{"waiting for a daemon", test_wait_for_path},
-		CU_TEST_INFO_NULL,
-	};
-
-	return vuc_tap_tests("vmm", fake_start_attached, fake_stop, tests);
-}
+	}};

@@ -154,17 +154,12 @@ test_multi_decode(void)
 	CHECK_ROWS(&decoder, rows);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"access", NULL, NULL,
+	{
 		{"request of a read or write", test_encode},
 		{"reply of a read", test_read},
 		{"reply of a write", test_write},
 		{"request of several writes", test_multi_encode},
 		{"bounds of several writes", test_multi_encode_bounds},
 		{"reply of several writes", test_multi_decode},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("access", NULL, NULL, tests);
-}
+	}};

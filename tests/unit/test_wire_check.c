@@ -1,9 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "check.h"
 #include "tap.h"
 #include "vfio_user.h"
@@ -69,14 +64,9 @@ test_fields(void)
 		"VFIO_USER_VERSION reply: minor 9, expected at most 8");
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"check", NULL, NULL,
+	{
 		{"begins with the name of the message", test_names_the_message},
 		{"a body's least and only size", test_sizes},
 		{"a field's only value and bounds", test_fields},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("check", NULL, NULL, tests);
-}
+	}};

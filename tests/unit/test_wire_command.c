@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <string.h>
-
 #include "command.h"
 #include "tap.h"
 
@@ -74,13 +72,8 @@ test_unknown(void)
 	CU_ASSERT_PTR_NULL(vuc_wire_command(VFIO_USER_MAX));
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"command", NULL, NULL,
+	{
 		{"every command of the specification", test_rows},
 		{"numbers that are not assigned", test_unknown},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("command", NULL, NULL, tests);
-}
+	}};

@@ -224,17 +224,12 @@ test_write(void)
 	CHECK_ROWS(&decoder, rows);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"dma", NULL, NULL,
+	{
 		{"size of a bitmap", test_bitmap_size},
 		{"requests", test_encode},
 		{"reply of an unmap", test_unmap},
 		{"reply of an unmap with dirty pages", test_unmap_dirty},
 		{"read of the server", test_read},
 		{"write of the server", test_write},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("dma", NULL, NULL, tests);
-}
+	}};

@@ -284,10 +284,8 @@ test_report(void)
 		vuc_wire_dma_logging_report_decode(&good, 48, &range, 0, &bitmap, &err), -EINVAL);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"feature", NULL, NULL,
+	{
 		{"requests", test_requests},
 		{"bounds of starting DMA logging", test_start_bounds},
 		{"bounds of a report", test_report_bounds},
@@ -297,7 +295,4 @@ main(void)
 		{"DMA logging started", test_start},
 		{"DMA logging stopped", test_stop},
 		{"report", test_report},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("feature", NULL, NULL, tests);
-}
+	}};

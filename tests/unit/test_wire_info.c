@@ -82,14 +82,9 @@ test_irq(void)
 	CHECK_ROWS(&decoder, rows);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"info", NULL, NULL,
+	{
 		{"requests", test_requests},
 		{"device info", test_device},
 		{"IRQ info", test_irq},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("info", NULL, NULL, tests);
-}
+	}};

@@ -224,17 +224,12 @@ test_truncated(void)
 	CU_ASSERT_EQUAL(out.count, 0);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"io_fds", NULL, NULL,
+	{
 		{"request", test_encode},
 		{"sub-regions of 48 and 40 bytes", test_sub_regions},
 		{"bounds of elements of 48 bytes", test_long_bounds},
 		{"bounds of elements of 40 bytes", test_short_bounds},
 		{"no sub-regions", test_none},
 		{"more than was asked for", test_truncated},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("io_fds", NULL, NULL, tests);
-}
+	}};

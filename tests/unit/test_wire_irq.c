@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "info.h"
 #include "irq.h"
 #include "tap.h"
@@ -76,14 +72,9 @@ test_select_bounds(void)
 	free(flags);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"irq", NULL, NULL,
+	{
 		{"act on a range, assign eventfds, disable an index", test_no_data},
 		{"act on some of a range", test_select},
 		{"bounds of acting on some", test_select_bounds},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("irq", NULL, NULL, tests);
-}
+	}};

@@ -73,14 +73,9 @@ test_end_of_stream(void)
 	CHECK_ROWS(&decoder, rows);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"migdata", NULL, NULL,
+	{
 		{"request", test_encode},
 		{"reply", test_decode},
 		{"reply at the end of the stream", test_end_of_stream},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("migdata", NULL, NULL, tests);
-}
+	}};

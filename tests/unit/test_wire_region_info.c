@@ -337,10 +337,8 @@ test_many(void)
 	CU_ASSERT(row_holds(&decoder, &enough));
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"region info", NULL, NULL,
+	{
 		{"request", test_request},
 		{"without capabilities", test_region},
 		{"more than was asked for", test_truncated},
@@ -351,7 +349,4 @@ main(void)
 		{"a header cut at every length", test_short_header},
 		{"capabilities aligned to nothing", test_misaligned},
 		{"too many capabilities", test_many},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("region info", NULL, NULL, tests);
-}
+	}};

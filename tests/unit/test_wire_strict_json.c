@@ -1,9 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "strict_json.h"
 #include "tap.h"
 
@@ -127,15 +122,10 @@ test_duplicates(void)
 	CHECK_ROWS(rows);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"strict_json", NULL, NULL,
+	{
 		{"values of all types", test_values},
 		{"text that is not JSON", test_not_json},
 		{"nesting", test_depth},
 		{"members given twice", test_duplicates},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("strict_json", NULL, NULL, tests);
-}
+	}};

@@ -409,10 +409,8 @@ test_check(void)
 	}
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"version", NULL, NULL,
+	{
 		{"capabilities that are always written", test_encode},
 		{"capabilities that are written when set", test_encode_optional},
 		{"read back", test_round_trip},
@@ -426,7 +424,4 @@ main(void)
 		{"numbers that are clamped", test_clamped},
 		{"beyond 64 bits", test_beyond_64_bits},
 		{"what was not proposed", test_check},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("version", NULL, NULL, tests);
-}
+	}};

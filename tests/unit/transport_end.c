@@ -3,13 +3,10 @@
 
 #include "transport_end.h"
 
-#define MAX_TESTS 128
-
 const struct vuc_transport_ops *ops;
 struct vuc_transport_group *group;
 int wake_fd;
 
-static const struct transport_suite *table;
 static unsigned int fds_before;
 
 static void
@@ -147,29 +144,34 @@ receive_at_peer(struct end *e, void *bytes, size_t len, int *nr_fds)
 	return n;
 }
 
-static const struct transport_suite *
-running_suite(void)
+static void
+open_group(const struct vuc_transport_ops *transport, bool several)
 {
-	const struct transport_suite *suite = table;
-
-	while (strcmp(suite->name, CU_get_current_suite()->pName) != 0)
-		suite++;
-	return suite;
-}
-
-void
-open_group(void)
-{
-	const struct transport_suite *suite = running_suite();
-
-	ops = suite->ops;
+	ops = transport;
 	fds_before = fd_count();
 	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	group = NULL;
 	if (ops->group_create(&group, NULL, NULL, NULL) != 0)
 		group = NULL;
 	else
-		group->several = suite->several;
+		group->several = several;
+}
+
+void
+open_posix(void)
+{
+	open_group(&vuc_transport_posix, false);
+}
+
+void
+open_uring(void)
+{
+	open_group(&vuc_transport_uring, false);
+}
+
+void
+open_uring_several(void)
+{
+	open_group(&vuc_transport_uring, true);
 }
 
 void
@@ -181,36 +183,11 @@ close_group(void)
 	CU_ASSERT_EQUAL(fd_count(), fds_before);
 }
 
-static void
-run_where_allowed(void)
+void
+transport_test(const void *test)
 {
-	const CU_TestInfo *test = running_suite()->tests;
-
-	if (group == NULL) {
+	if (group == NULL)
 		vuc_tap_skip("io_uring is not allowed here");
-		return;
-	}
-	while (strcmp(test->pName, CU_get_current_test()->pName) != 0)
-		test++;
-	test->pTestFunc();
-}
-
-int
-transport_main(const struct transport_suite *suites)
-{
-	static CU_TestInfo tests[MAX_TESTS];
-	CU_SuiteInfo infos[8] = {CU_SUITE_INFO_NULL};
-	size_t n = 0;
-
-	table = suites;
-	for (unsigned int i = 0; suites[i].name != NULL; i++) {
-		infos[i] = (CU_SuiteInfo){
-			suites[i].name, NULL, NULL, open_group, close_group, &tests[n]};
-		for (const CU_TestInfo *t = suites[i].tests; t->pName != NULL; t++)
-			tests[n++] = (CU_TestInfo){t->pName, run_where_allowed};
-		n++; /* the end */
-		if (n > MAX_TESTS - 32 || i == 6)
-			return 1;
-	}
-	return vuc_tap_run(infos);
+	else
+		((const CU_TestInfo *)test)->pTestFunc();
 }

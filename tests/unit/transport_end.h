@@ -4,14 +4,7 @@
 
 /* Connections of the socket transports, drivers/transport.h, with the test as owner and peer. */
 
-#include <errno.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "fd_count.h"
 #include "fds.h"
@@ -57,18 +50,16 @@ void send_fds_to(struct end *e, const char *text, const int *fds, unsigned int n
 /* Take what the peer has received, and close its descriptors. Returns its length. */
 ssize_t receive_at_peer(struct end *e, void *bytes, size_t len, int *nr_fds);
 
-/* The group of a test, and its end, which leaves no descriptor open. */
-void open_group(void);
+/* Before a test: a group of this transport; several: its owner says that more is to be sent than by
+ * one connection. */
+void open_posix(void);
+void open_uring(void);
+void open_uring_several(void);
+
+/* Behind a test: no descriptor is left open. */
 void close_group(void);
 
-struct transport_suite {
-	const char *name;
-	const struct vuc_transport_ops *ops;
-	bool several; /* the owner says that more is to be sent than by one connection */
-	const CU_TestInfo *tests;
-};
-
-/* A main(). The tests are skipped where io_uring is not allowed. suites ends with a name NULL. */
-int transport_main(const struct transport_suite *suites);
+/* Run a CU_TestInfo, a row of a suite; it is skipped where io_uring is not allowed. */
+void transport_test(const void *test);
 
 #endif /* VUC_TESTS_TRANSPORT_END_H */

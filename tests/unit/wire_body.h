@@ -4,14 +4,6 @@
 
 /* What the tests of lib/wire have in common: bodies of messages, cut and changed. */
 
-#include <errno.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include <vuc/error.h>
 
 #include "tap.h"
