@@ -15,6 +15,7 @@
 #include <vuc/eal.h>
 
 #include "clock.h"
+#include "error.h"
 #include "methods.h"
 #include "socket.h"
 
@@ -40,32 +41,21 @@ signals_ready(struct vucd_watch *watch, uint32_t events)
 	vucd_loop_stop(&d->loop);
 }
 
-static void
-fill_signals(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGHUP);
-}
-
 /* Before there are other threads, which take over what is blocked. */
 static int
 open_signals(struct vucd_daemon *d)
 {
 	sigset_t set;
-	int rc;
 
-	fill_signals(&set);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	d->signals = (struct vucd_watch){.ready = signals_ready, .arg = d};
 	d->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (d->signals.fd < 0)
 		return -errno;
-	rc = vucd_loop_add(&d->loop, &d->signals, EPOLLIN);
-	if (rc != 0)
-		close(d->signals.fd);
-	return rc;
+	return vucd_loop_add(&d->loop, &d->signals, EPOLLIN);
 }
 
 /* From now on SIGINT ends the process, for whoever is impatient at a terminal. SIGTERM does not: it
@@ -166,9 +156,7 @@ add_devices(struct vucd_daemon *d)
 static int
 daemon_fail(struct vuc_error *err, const char *what, int rc)
 {
-	if (rc != 0)
-		snprintf(err->text, sizeof(err->text), "%s: %s", what, strerror(-rc));
-	return rc;
+	return vuc_error_set_utf8(err, rc, "%s: %s", what, strerror(-rc));
 }
 
 static int
@@ -200,21 +188,6 @@ start_eal(struct vucd_daemon *d, struct vuc_error *err)
 	return vuc_eal_init(&opts, err);
 }
 
-/* Give the VMMs' socket to the group of the settings, if there is one. */
-static int
-give_socket(const struct vucd_daemon *d, struct vuc_error *err)
-{
-	uint32_t group = d->config->settings.group;
-	int rc;
-
-	if (group == VUCD_NO_ID || lchown(d->vmm_socket, (uid_t)-1, group) == 0)
-		return 0;
-	rc = -errno;
-	snprintf(err->text, sizeof(err->text), "%s: cannot change the group: %s", d->vmm_socket,
-		strerror(-rc));
-	return rc;
-}
-
 static int
 start_control(struct vucd_daemon *d, struct vuc_error *err)
 {
@@ -222,6 +195,7 @@ start_control(struct vucd_daemon *d, struct vuc_error *err)
 	struct vuc_control_opts opts;
 	int rc;
 
+	vucd_run_dir_socket(&d->dir, VUCD_VMM_SOCKET, d->vmm_socket);
 	vuc_control_opts_init(&opts, sizeof(opts));
 	opts.path = d->vmm_socket;
 	opts.mode = (mode_t)settings->socket_mode;
@@ -236,12 +210,11 @@ start_control(struct vucd_daemon *d, struct vuc_error *err)
 	opts.log_arg = d->log;
 	opts.deferred = true;
 	rc = vuc_control_create(&opts, &d->control, err);
-	if (rc != 0)
-		return rc;
 	d->devices.control = d->control;
-	rc = give_socket(d, err);
-	if (rc != 0)
-		vuc_control_destroy(d->control);
+	if (rc == 0 && settings->group != VUCD_NO_ID &&
+		lchown(d->vmm_socket, (uid_t)-1, settings->group) != 0)
+		rc = vuc_error_set_utf8(err, -errno, "%s: cannot change the group: %s",
+			d->vmm_socket, strerror(errno));
 	return rc;
 }
 
@@ -256,103 +229,44 @@ start_server(struct vucd_daemon *d, struct vuc_error *err)
 		d->log, &d->server, err);
 }
 
+/* What has started by then is stopped by daemon_stop(). */
 static int
-start_loop(struct vucd_daemon *d, struct vuc_error *err)
+daemon_start(struct vucd_daemon *d, struct vuc_error *err)
 {
-	return daemon_fail(err, "the main loop", vucd_loop_init(&d->loop));
-}
-
-static int
-start_signals(struct vucd_daemon *d, struct vuc_error *err)
-{
-	return daemon_fail(err, "signals", open_signals(d));
-}
-
-static int
-start_dir(struct vucd_daemon *d, struct vuc_error *err)
-{
-	int rc = vucd_run_dir_open(&d->dir, &d->config->settings, err);
+	int rc = vucd_loop_init(&d->loop);
 
 	if (rc == 0)
-		vucd_run_dir_socket(&d->dir, VUCD_VMM_SOCKET, d->vmm_socket);
+		rc = open_signals(d);
+	if (rc == 0)
+		rc = vucd_devices_init(&d->devices);
+	if (rc != 0)
+		return daemon_fail(err, "the main loop", rc);
+	rc = vucd_run_dir_open(&d->dir, &d->config->settings, err);
+	if (rc == 0)
+		rc = start_eal(d, err);
+	if (rc == 0)
+		rc = vucd_pollers_start(&d->pollers, d->config, d->log, err);
+	if (rc == 0)
+		rc = start_control(d, err);
+	if (rc == 0)
+		rc = start_server(d, err);
 	return rc;
 }
 
-static int
-start_pollers(struct vucd_daemon *d, struct vuc_error *err)
-{
-	return vucd_pollers_start(&d->pollers, d->config, d->log, err);
-}
-
-static int
-start_devices(struct vucd_daemon *d, struct vuc_error *err)
-{
-	d->devices = (struct vucd_devices){
-		.pollers = &d->pollers, .loop = &d->loop, .log = d->log, .dir = &d->dir};
-	d->reload.devices = &d->devices;
-	return daemon_fail(err, "devices", vucd_devices_init(&d->devices));
-}
-
+/* In the opposite order. Changes of devices end with the control plane. */
 static void
-stop_devices(struct vucd_daemon *d)
-{
-	vucd_devices_fini(&d->devices);
-}
-
-static void
-stop_server(struct vucd_daemon *d)
+daemon_stop(struct vucd_daemon *d)
 {
 	vucd_server_destroy(d->server);
-}
-
-static void
-stop_control(struct vucd_daemon *d)
-{
 	d->devices.closed = true;
 	vuc_control_destroy(d->control);
-}
-
-static void
-stop_pollers(struct vucd_daemon *d)
-{
+	vucd_devices_fini(&d->devices);
 	vucd_pollers_stop(&d->pollers);
-}
-
-static void
-stop_eal(struct vucd_daemon *d)
-{
-	(void)d;
 	vuc_eal_fini();
-}
-
-static void
-stop_dir(struct vucd_daemon *d)
-{
 	vucd_run_dir_close(&d->dir);
-}
-
-static void
-stop_loop(struct vucd_daemon *d)
-{
+	close_signals(d);
 	vucd_loop_fini(&d->loop);
 }
-
-/* What the daemon is made of, in the order in which it starts. It stops the other way round. */
-static const struct stage {
-	int (*start)(struct vucd_daemon *d, struct vuc_error *err);
-	void (*stop)(struct vucd_daemon *d);
-} stages[] = {
-	{start_loop, stop_loop},
-	{start_signals, close_signals},
-	{start_dir, stop_dir},
-	{start_eal, stop_eal},
-	{start_pollers, stop_pollers},
-	{start_devices, stop_devices},
-	{start_control, stop_control},
-	{start_server, stop_server},
-};
-
-#define NR_STAGES (sizeof(stages) / sizeof(stages[0]))
 
 static int
 daemon_serve(struct vucd_daemon *d, struct vuc_error *err)
@@ -367,7 +281,7 @@ daemon_serve(struct vucd_daemon *d, struct vuc_error *err)
 	rc = vucd_loop_run(&d->loop);
 	service_manager_notify("STOPPING=1");
 	close_signals(d);
-	return daemon_fail(err, "the main loop", rc);
+	return rc != 0 ? daemon_fail(err, "the main loop", rc) : 0;
 }
 
 int
@@ -378,25 +292,28 @@ vucd_daemon_run(const char *path, const struct vucd_config *config, struct vucd_
 		.config = config,
 		.log = log,
 		.version = VUC_VERSION,
+		.started_ms = vuc_clock_ms(),
+		.loop = {.epfd = -1},
+		.signals = {.fd = -1, .ready = signals_ready},
+		.dir = {.fd = -1},
+		.devices = {.mailbox = {.fd = -1}, .log = log},
 		.reload = {.path = path,
 			.config = config,
 			.log = log,
 			.log_level = config->settings.log_level},
 	};
-	size_t started = 0;
-	int rc = 0;
+	int rc;
 
-	d.started_ms = vuc_clock_ms();
+	d.signals.arg = &d;
+	d.devices.pollers = &d.pollers;
+	d.devices.loop = &d.loop;
+	d.devices.dir = &d.dir;
+	d.reload.devices = &d.devices;
 	vucd_log_set_level(log, (enum vuc_log_level)config->settings.log_level);
-	while (rc == 0 && started < NR_STAGES) {
-		rc = stages[started].start(&d, err);
-		if (rc == 0)
-			started++;
-	}
+	rc = daemon_start(&d, err);
 	if (rc == 0)
 		rc = daemon_serve(&d, err);
-	while (started > 0)
-		stages[--started].stop(&d);
+	daemon_stop(&d);
 	if (rc == 0)
 		vucd_log(log, VUC_LOG_NOTICE, "stopped");
 	return rc;

@@ -122,15 +122,14 @@ vucd_devices_init(struct vucd_devices *devices)
 		return rc;
 	devices->watch =
 		(struct vucd_watch){.fd = devices->mailbox.fd, .ready = mail_ready, .arg = devices};
-	rc = vucd_loop_add(devices->loop, &devices->watch, EPOLLIN);
-	if (rc != 0)
-		vuc_mailbox_fini(&devices->mailbox);
-	return rc;
+	return vucd_loop_add(devices->loop, &devices->watch, EPOLLIN);
 }
 
 void
 vucd_devices_fini(struct vucd_devices *devices)
 {
+	if (devices->mailbox.fd < 0)
+		return;
 	while (vuc_mailbox_run(&devices->mailbox) > 0)
 		continue;
 	vucd_loop_remove(devices->loop, &devices->watch);
@@ -185,14 +184,12 @@ start_adding(struct change *change, const struct vucd_device_config *config,
 		change->devices->control, &opts, change_ended, change, &change->err);
 }
 
-/* Paths are kept as they are, in UTF-8. */
 static int
 refuse_path(const char *key, const char *path, const char *user, const char *name, const char *as,
 	struct vuc_error *err)
 {
-	snprintf(err->text, sizeof(err->text), "%s %s is already used by %s%s, as %s", key, path,
-		user, name, as);
-	return -EADDRINUSE;
+	return vuc_error_set_utf8(err, -EADDRINUSE, "%s %s is already used by %s%s, as %s", key,
+		path, user, name, as);
 }
 
 /* A server has one client at a time, and a path belongs to one socket. */

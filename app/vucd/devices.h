@@ -33,10 +33,11 @@ struct vucd_devices {
 	unsigned int nr_known;
 };
 
-/* control, pollers, log, dir and loop are set. Returns 0 or a negative errno. */
+/* pollers, log, dir and loop are set. Returns 0 or a negative errno. */
 int vucd_devices_init(struct vucd_devices *devices);
 
-/* Behind the end of the control plane, which has ended all changes. */
+/* Behind the end of the control plane, which has ended all changes. Does nothing when init has not
+ * been called, with -1 as the mailbox's descriptor, or had no mailbox. */
 void vucd_devices_fini(struct vucd_devices *devices);
 
 /* done is called once, at once or later. */

@@ -8,7 +8,7 @@
 
 #include "capture_ring.h"
 #include "daemon.h"
-#include "text.h"
+#include "error.h"
 
 /* The end of what a method has begun. */
 static void
@@ -95,25 +95,21 @@ param_text(enum vucd_rpc_type type, struct json_object *value, char text[VUCD_VA
 	return snprintf(text, VUCD_VALUE_SIZE, "%s", string) < VUCD_VALUE_SIZE;
 }
 
-/* Returns whether a key could be set; else fills err. */
-static bool
+/* Set a key. Returns 0 or a negative errno, with err filled. */
+static int
 set_param(struct vucd_device_config *config, const struct vucd_key *key, enum vucd_rpc_type type,
 	struct json_object *value, struct vuc_error *err)
 {
 	char text[VUCD_VALUE_SIZE], why[VUC_ERROR_MAX];
 
-	if (!param_text(type, value, text)) {
-		snprintf(err->text, sizeof(err->text),
+	if (!param_text(type, value, text))
+		return vuc_error_set_utf8(err, -EINVAL,
 			"%s: expected at most %d bytes, and no comma in a word", key->name,
 			VUCD_VALUE_SIZE - 1);
-		return false;
-	}
 	if (vucd_key_set(key, config, text))
-		return true;
+		return 0;
 	vucd_key_explain(key, text, why, sizeof(why));
-	snprintf(err->text, sizeof(err->text), "%s = %.64s: %.180s", key->name, text, why);
-	vuc_text_clean_controls(err->text);
-	return false;
+	return vuc_error_set_utf8(err, -EINVAL, "%s = %.64s: %s", key->name, text, why);
 }
 
 static void
@@ -123,22 +119,20 @@ call_devices_add(struct vucd_rpc_call *call)
 	struct vucd_daemon *d = call->arg;
 	struct vucd_device_config config;
 	struct vuc_error err = {""};
-	bool ok;
 	size_t i;
+	int rc;
 
 	vucd_section_init(section, &config, sizeof(config));
-	ok = set_param(&config, &section->key, VUCD_RPC_STRING, call->params[0], &err);
-	for (i = 0; ok && i < section->nr_keys; i++) {
+	rc = set_param(&config, &section->key, VUCD_RPC_STRING, call->params[0], &err);
+	for (i = 0; rc == 0 && i < section->nr_keys; i++) {
 		if (call->params[i + 1] != NULL)
-			ok = set_param(&config, &section->keys[i], key_rpc_type(&section->keys[i]),
+			rc = set_param(&config, &section->keys[i], key_rpc_type(&section->keys[i]),
 				call->params[i + 1], &err);
 	}
-	if (ok && config.retry_min_ms > config.retry_max_ms) {
-		snprintf(err.text, sizeof(err.text), VUCD_TIMES_DISAGREE, config.retry_min_ms,
+	if (rc == 0 && config.retry_min_ms > config.retry_max_ms)
+		rc = vuc_error_set(&err, -EINVAL, VUCD_TIMES_DISAGREE, config.retry_min_ms,
 			config.retry_max_ms);
-		ok = false;
-	}
-	if (!ok) {
+	if (rc != 0) {
 		vucd_log(d->log, VUC_LOG_WARNING, "management (%s): cannot add a device: %s",
 			call->who, err.text);
 		vucd_rpc_fail(call, VUCD_RPC_INVALID_PARAMS, 0, "%s", err.text);

@@ -9,6 +9,8 @@
 #include <vuc/poll_group.h>
 #include <vuc/stats.h>
 
+#include "error.h"
+
 /* On the poller's thread, to whom the poll group belongs. */
 static int
 learn_transport(void *arg)
@@ -25,7 +27,6 @@ poller_start(struct vucd_poller *poller, const struct vucd_poller_config *config
 	struct vucd_log *log, struct vuc_error *err)
 {
 	struct vuc_poller_opts opts;
-	struct vuc_error why = {""};
 	int rc;
 
 	vuc_poller_opts_init(&opts, sizeof(opts));
@@ -38,12 +39,9 @@ poller_start(struct vucd_poller *poller, const struct vucd_poller_config *config
 			vucd_key_word(&vucd_section_poller, "transport", config->transport);
 	opts.log = vucd_log_line;
 	opts.log_arg = log;
-	rc = vuc_poller_create(&opts, &poller->poller, &why);
-	if (rc != 0) {
-		snprintf(err->text, sizeof(err->text), "[poller %s]: %.200s", config->name,
-			why.text);
-		return rc;
-	}
+	rc = vuc_poller_create(&opts, &poller->poller, err);
+	if (rc != 0)
+		return vuc_error_set(err, rc, "[poller %s]: %s", config->name, err->text);
 	poller->idle = opts.idle;
 	vuc_poller_set_latency(poller->poller, config->latency != 0);
 	return vuc_poller_call(poller->poller, learn_transport, poller);
@@ -110,10 +108,8 @@ vucd_pollers_start(struct vucd_pollers *pollers, const struct vucd_config *confi
 	int rank, rc = 0;
 
 	*pollers = (struct vucd_pollers){.all = calloc(config->nr_pollers, sizeof(*pollers->all))};
-	if (pollers->all == NULL) {
-		snprintf(err->text, sizeof(err->text), "out of memory");
-		return -ENOMEM;
-	}
+	if (pollers->all == NULL)
+		return vuc_error_set(err, -ENOMEM, "out of memory");
 	pollers->nr = config->nr_pollers;
 	for (rank = 0; rank < NR_RANKS && rc == 0; rank++)
 		rc = start_rank(pollers, config, rank, log, err);

@@ -43,7 +43,7 @@ struct vucd_reload {
 	bool busy;
 	bool failed; /* at something */
 	struct vucd_config wanted;
-	bool *changed;        /* by the number of a device of wanted: it was taken away first */
+	bool *changed; /* by the number of a device of wanted: it was taken away first */
 	LIST_HEAD(, vucd_reload_step) steps; /* changes that have not ended */
 	unsigned int pending;                /* number of them */
 	vucd_reload_fn fn;

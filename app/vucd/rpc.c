@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "error.h"
 #include "json_text.h"
 
 #define NO_MEMORY                                                      \
@@ -140,20 +141,7 @@ vucd_rpc_refuse(int code, int error, const char *why, vucd_rpc_answer_fn fn, voi
 
 /* ---- whether a request is one, and which ---- */
 
-/* Returns code, with what is wrong in err: names as they came, in UTF-8. */
-static int __attribute__((format(printf, 3, 4)))
-request_refuse(struct vuc_error *err, int code, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	if (vsnprintf(err->text, sizeof(err->text), fmt, args) < 0)
-		err->text[0] = '\0';
-	va_end(args);
-	return code;
-}
-
-/* The form of a request. Returns 0 or the code of an error, as do those below. */
+/* The form of a request. Returns 0 or the code of an error, with err filled, as do those below. */
 static int
 check_request(struct vucd_rpc_request *request, struct json_object *item, struct vuc_error *err)
 {
@@ -163,12 +151,12 @@ check_request(struct vucd_rpc_request *request, struct json_object *item, struct
 	request->id = NULL;
 	request->notification = false;
 	if (!json_object_is_type(item, json_type_object))
-		return request_refuse(err, code, "expected an object");
+		return vuc_error_set_utf8(err, code, "expected an object");
 	if (json_object_object_get_ex(item, "id", &value)) {
 		if (value != NULL && !json_object_is_type(value, json_type_int) &&
 			(!json_object_is_type(value, json_type_string) ||
 				json_object_get_string_len(value) > VUCD_RPC_MAX_ID))
-			return request_refuse(err, code,
+			return vuc_error_set_utf8(err, code,
 				"expected an id that is an integer, null or a string of at most %d "
 				"bytes",
 				VUCD_RPC_MAX_ID);
@@ -177,14 +165,15 @@ check_request(struct vucd_rpc_request *request, struct json_object *item, struct
 	if (!json_object_object_get_ex(item, "jsonrpc", &value) ||
 		!json_object_is_type(value, json_type_string) ||
 		strcmp(json_object_get_string(value), "2.0") != 0)
-		return request_refuse(err, code, "expected \"jsonrpc\":\"2.0\"");
+		return vuc_error_set_utf8(err, code, "expected \"jsonrpc\":\"2.0\"");
 	if (!json_object_object_get_ex(item, "method", &value) ||
 		!json_object_is_type(value, json_type_string))
-		return request_refuse(err, code, "expected a method that is a string");
+		return vuc_error_set_utf8(err, code, "expected a method that is a string");
 	if (json_object_object_get_ex(item, "params", &value) &&
 		!json_object_is_type(value, json_type_object) &&
 		!json_object_is_type(value, json_type_array))
-		return request_refuse(err, code, "expected params that are an object or an array");
+		return vuc_error_set_utf8(
+			err, code, "expected params that are an object or an array");
 	request->notification = !json_object_object_get_ex(item, "id", NULL);
 	return 0;
 }
@@ -199,7 +188,7 @@ find_method(struct vucd_rpc_request *request, struct json_object *item, struct v
 		m++;
 	request->call.method = m;
 	if (m->name == NULL)
-		return request_refuse(err, VUCD_RPC_METHOD_NOT_FOUND, "%.64s", name);
+		return vuc_error_set_utf8(err, VUCD_RPC_METHOD_NOT_FOUND, "%.64s", name);
 	return 0;
 }
 
@@ -220,7 +209,7 @@ check_caller(const struct vucd_rpc_request *request, struct vuc_error *err)
 			snprintf(allowed + len, sizeof(allowed) - len, "%s%s", len > 0 ? ", " : "",
 				m->name);
 	}
-	return request_refuse(err, VUCD_RPC_FAILED,
+	return vuc_error_set_utf8(err, VUCD_RPC_FAILED,
 		"%s is not for members of the group %.32s, which may call: %s", called->name, group,
 		allowed);
 }
@@ -274,8 +263,8 @@ refuse_unknown(
 
 	if (json_object_is_type(params, json_type_array)) {
 		if (json_object_array_length(params) > nr)
-			return request_refuse(err, VUCD_RPC_INVALID_PARAMS, "%s takes at most %zu",
-				method->name, nr);
+			return vuc_error_set_utf8(err, VUCD_RPC_INVALID_PARAMS,
+				"%s takes at most %zu", method->name, nr);
 		return 0;
 	}
 	json_object_object_foreach(params, name, value)
@@ -286,7 +275,7 @@ refuse_unknown(
 		while (i < nr && strcmp(method->params[i].name, name) != 0)
 			i++;
 		if (i == nr)
-			return request_refuse(err, VUCD_RPC_INVALID_PARAMS,
+			return vuc_error_set_utf8(err, VUCD_RPC_INVALID_PARAMS,
 				"%s has no parameter %.64s", method->name, name);
 	}
 	return 0;
@@ -309,9 +298,9 @@ take_params(struct vucd_rpc_call *call, struct json_object *item, struct vuc_err
 			value != NULL || param->required ? type_expected(param->type, value) : NULL;
 
 		if (missed != NULL)
-			return request_refuse(err, VUCD_RPC_INVALID_PARAMS, "%s: %s%s: expected %s",
-				call->method->name, param->name, value == NULL ? " is missing" : "",
-				missed);
+			return vuc_error_set_utf8(err, VUCD_RPC_INVALID_PARAMS,
+				"%s: %s%s: expected %s", call->method->name, param->name,
+				value == NULL ? " is missing" : "", missed);
 		call->params[i] = value;
 	}
 	return 0;
@@ -381,7 +370,7 @@ start_call(struct vucd_rpc_request *request, struct json_object *item)
 	if (code == 0) {
 		call->result = json_object_new_object();
 		if (call->result == NULL)
-			code = request_refuse(&err, VUCD_RPC_INTERNAL_ERROR, "out of memory");
+			code = vuc_error_set_utf8(&err, VUCD_RPC_INTERNAL_ERROR, "out of memory");
 	}
 	if (code != 0)
 		vucd_rpc_fail(call, code, code == VUCD_RPC_FAILED ? -EACCES : 0, "%s", err.text);

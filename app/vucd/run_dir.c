@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "error.h"
+
 bool
 vucd_has_folder(const char *path, char folder[VUCD_PATH_SIZE])
 {
@@ -24,17 +26,7 @@ vucd_has_folder(const char *path, char folder[VUCD_PATH_SIZE])
 static int
 run_dir_fail(const char *path, const char *what, struct vuc_error *err)
 {
-	int rc = -errno;
-
-	snprintf(err->text, sizeof(err->text), "%s: %s: %s", path, what, strerror(-rc));
-	return rc;
-}
-
-static int
-run_dir_refuse(const char *path, const char *why, int rc, struct vuc_error *err)
-{
-	snprintf(err->text, sizeof(err->text), "%s: %s", path, why);
-	return rc;
+	return vuc_error_set_utf8(err, -errno, "%s: %s: %s", path, what, strerror(errno));
 }
 
 /* The first of what may be several, with colons. */
@@ -61,10 +53,11 @@ run_dir_choose(
 	else if (geteuid() == 0)
 		len = snprintf(path, VUCD_PATH_SIZE, "/run/vucd");
 	else
-		return run_dir_refuse("no directory for the sockets",
-			"set directory in [vucd] or $XDG_RUNTIME_DIR", -ENOENT, err);
+		return vuc_error_set_utf8(err, -ENOENT,
+			"no directory for the sockets: set directory in [vucd] or $XDG_RUNTIME_DIR");
 	if (len + (int)sizeof("/" VUCD_MANAGEMENT_SOCKET) > VUCD_PATH_SIZE)
-		return run_dir_refuse(path, "too long for the sockets in it", -ENAMETOOLONG, err);
+		return vuc_error_set_utf8(
+			err, -ENAMETOOLONG, "%s: too long for the sockets in it", path);
 	return 0;
 }
 
@@ -79,17 +72,16 @@ run_dir_check_found(const char *path, const struct stat *st, const struct vucd_s
 	mode_t mode = st->st_mode & 07777;
 
 	if (!S_ISDIR(st->st_mode))
-		return run_dir_refuse(path, "is not a directory", -ENOTDIR, err);
+		return vuc_error_set_utf8(err, -ENOTDIR, "%s: is not a directory", path);
 	if (st->st_uid != geteuid())
-		return run_dir_refuse(path, "belongs to another user", -EPERM, err);
+		return vuc_error_set_utf8(err, -EPERM, "%s: belongs to another user", path);
 	if ((mode & 022 & ~settings->directory_mode) == 0 &&
 		((mode & 022) == 0 || (mode & S_ISVTX) == 0))
 		return 0;
-	snprintf(err->text, sizeof(err->text),
-		"%.100s: mode %04o lets other users write to it; set directory to one that does not "
+	return vuc_error_set_utf8(err, -EPERM,
+		"%s: mode %04o lets other users write to it; set directory to one that does not "
 		"exist, so that vucd makes it, or to one of mode %04o",
 		path, mode, settings->directory_mode);
-	return -EPERM;
 }
 
 /* Set group and mode, which the owner may do. The mode comes last: chown(2) may clear bits. */
@@ -125,7 +117,8 @@ run_dir_take(struct vucd_run_dir *dir, const struct vucd_settings *settings, str
 		return run_dir_fail(dir->path, "cannot be opened", err);
 	if (flock(dir->fd, LOCK_EX | LOCK_NB) != 0) {
 		if (errno == EWOULDBLOCK)
-			return run_dir_refuse(dir->path, "in use by another vucd", -EBUSY, err);
+			return vuc_error_set_utf8(
+				err, -EBUSY, "%s: in use by another vucd", dir->path);
 		return run_dir_fail(dir->path, "cannot be locked", err);
 	}
 	if (fstat(dir->fd, &st) != 0)
@@ -147,7 +140,6 @@ vucd_run_dir_check(
 
 	*dir = (struct vucd_run_dir){.fd = -1};
 	rc = run_dir_choose(dir->path, settings, err);
-
 	if (rc != 0)
 		return rc;
 	if (lstat(path, &st) == 0)
@@ -156,8 +148,7 @@ vucd_run_dir_check(
 		return run_dir_fail(path, "cannot be checked", err);
 	if (vucd_has_folder(path, folder))
 		return 0;
-	snprintf(err->text, sizeof(err->text), "%.100s: there is no folder %.100s", path, folder);
-	return -ENOENT;
+	return vuc_error_set_utf8(err, -ENOENT, "%s: there is no folder %s", path, folder);
 }
 
 int

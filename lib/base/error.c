@@ -6,18 +6,36 @@
 #include "error.h"
 #include "text.h"
 
+static void __attribute__((format(printf, 3, 0)))
+error_format(struct vuc_error *err, void (*clean)(char *text), const char *fmt, va_list args)
+{
+	char line[VUC_ERROR_MAX] = "";
+
+	if (err == NULL)
+		return;
+	vsnprintf(line, sizeof(line), fmt, args);
+	clean(line);
+	memcpy(err->text, line, sizeof(line));
+}
+
 int
 vuc_error_set(struct vuc_error *err, int code, const char *fmt, ...)
 {
-	char line[VUC_ERROR_MAX] = "";
 	va_list args;
 
-	if (err == NULL)
-		return code;
 	va_start(args, fmt);
-	vsnprintf(line, sizeof(line), fmt, args);
+	error_format(err, vuc_text_clean, fmt, args);
 	va_end(args);
-	vuc_text_clean(line);
-	memcpy(err->text, line, sizeof(line));
+	return code;
+}
+
+int
+vuc_error_set_utf8(struct vuc_error *err, int code, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	error_format(err, vuc_text_clean_controls, fmt, args);
+	va_end(args);
 	return code;
 }

@@ -14,4 +14,8 @@
 int vuc_error_set(struct vuc_error *err, int code, const char *fmt, ...)
 	__attribute__((cold, format(printf, 3, 4)));
 
+/* The same, but only control characters are replaced: paths may be in UTF-8. */
+int vuc_error_set_utf8(struct vuc_error *err, int code, const char *fmt, ...)
+	__attribute__((cold, format(printf, 3, 4)));
+
 #endif /* VUC_BASE_ERROR_H */
