@@ -14,7 +14,7 @@ pytest.register_assert_rewrite(  # what they assert counts, too
 # pylint: disable=wrong-import-position
 import rig  # noqa: E402
 from guest_rig import Guest, Programs  # noqa: E402
-from outage_rig import FAST, Server  # noqa: E402
+from outage_rig import Exported, Server, Storm  # noqa: E402
 from vfio_client import Client  # noqa: E402
 
 
@@ -150,16 +150,22 @@ def fixture_server():
     yield from rig.starter(Server)
 
 
-@pytest.fixture(name='export')
-def fixture_export(vucd):
-    """Give a server's device nvme0 to a vucd, which is .daemon then, with more configuration. Returns
-    its socket for VMMs."""
-    def start(target, more=''):
-        path = f'{target.folder.name}/export'
-        start.daemon = daemon = vucd(f'[device nvme0]\nsocket = {target.socket}\nexport = {path}\n{FAST}{more}')
-        daemon.await_state('nvme0', 'free')
-        return path
-    return start
+@pytest.fixture(name='storm')
+def fixture_storm():
+    """Attach VMMs that work all the time: storm(daemon, 'd0')."""
+    yield from rig.starter(Storm)
+
+
+@pytest.fixture(name='exported')
+def fixture_exported(server, vucd):
+    """exported('map = none\\n', '--mode=poll') returns an Exported with a server that has these options;
+    count: with so many; servers: with those that there are."""
+    with contextlib.ExitStack() as stack:
+        def start(more='', *options, count=1, servers=None, ready=True):
+            one = Exported(vucd, servers or [server(*options) for _ in range(count)], more, ready)
+            stack.callback(one.close)
+            return one
+        yield start
 
 
 @pytest.fixture(name='device')

@@ -24,6 +24,7 @@ CAP_MSIX = 0x11
 FLAG_MMAP, FLAG_CAPS = 4, 8           # of a region
 FLAG_RESET, FLAG_PCI = 1, 2           # of a device
 RAM_SIZE = 16 << 20
+RAM_WINDOW = 0x400                    # of BAR0 of the reference device, 1 KiB
 HIGH_RAM = 0x100000                   # RAM from here on is one mapping
 
 
@@ -31,7 +32,7 @@ def region_info(argsz, index):
     return struct.pack('<IIIIQQ', argsz, 0, index, 0, 0, 0)
 
 
-def irq_set(flags, index, start, count, argsz=20):
+def irq_set(flags, index, start=0, count=1, argsz=20):
     return struct.pack('<IIIII', argsz, flags, index, start, count)
 
 
@@ -135,6 +136,11 @@ class Vmm(Channel):
         self.set(BAR0, *REGISTERS[name], value)
 
     set_reg = post_reg
+
+    def transfer(self, mode, src, dst, size):
+        """By the DMA engine of the reference device: DONE or a negative error."""
+        vfio.start(self, mode, src, dst, size)
+        return vfio.await_end(self)
 
     def close(self):
         for area in self.mapped:

@@ -9,10 +9,12 @@ import select
 import struct
 import time
 
+import pytest
 import rig
 import vfio_client as vfio
 from front_client import (BAR0_REG, CAP_MSIX, COMMAND, FLAG_CAPS, FLAG_MMAP, FLAG_PCI, FLAG_RESET,
-                          HIGH_RAM, RAM_SIZE, ROM_REG, Region, Vmm, irq_set, region_info)
+                          HIGH_RAM, RAM_SIZE, ROM_REG, Alioth, CloudHypervisor, Region, Vmm, irq_set,
+                          region_info)
 from vfio_client import (CONFIG, DATA_EVENTFD, DATA_NONE, DMA_MAP, DMA_UNMAP, ERR, ERROR, GET_INFO,
                          GET_IRQ_INFO, GET_REGION_INFO, INTX, MASK, MSIX, NO_REPLY, READ,
                          REGION_READ, REGION_WRITE, REPLY, REQ, RESET, SET_IRQS, TRIGGER, UNMASK,
@@ -300,3 +302,4 @@ class Qemu(Vmm):
         self.close()
 
 
+VMMS = pytest.mark.parametrize('kind', [Qemu, CloudHypervisor, Alioth])

@@ -8,7 +8,11 @@ import subprocess
 import tempfile
 import time
 
+import pytest
+
 import rig
+from front_qemu import Qemu
+from vfio_client import Client
 
 # Rounds of a test that kills something again and again.
 ROUNDS = int(os.environ.get('VUC_TEST_ROUNDS', '30'))
@@ -20,6 +24,24 @@ SANITIZED = os.environ['VUC_TEST_SANITIZE'] != 'none'
 
 # A daemon that connects again as soon as it can.
 FAST = 'retry-min-ms = 1\nretry-max-ms = 10\n'
+
+# A server that does not answer holds up nothing that is waited for, and one that is away nothing else.
+HOUR = 'timeout-ms = 3600000\nlong-timeout-ms = 3600000\n'
+FOREVER = 'hold-ms = 3600000\nafter-hold = hold\n'
+
+
+def device(server, more='', name='disk0'):
+    """The configuration of a device."""
+    return f'[device {name}]\nsocket = {server.socket}\n{FAST}{more}'
+
+
+def spdk():
+    """The socket of SPDK's target, and a function that restarts it; the test is skipped without them."""
+    path, restart = os.environ.get('VUC_SPDK_NVMF_SOCKET'), os.environ.get('VUC_SPDK_RESTART')
+    if not path or not restart:
+        pytest.skip("VUC_SPDK_NVMF_SOCKET and VUC_SPDK_RESTART do not name SPDK's target and a "
+                    'command that restarts it')
+    return path, lambda: subprocess.run(restart, shell=True, check=True, stdout=subprocess.DEVNULL)
 
 
 class Server:
@@ -53,20 +75,66 @@ class Server:
         self.folder.cleanup()
 
 
+class Exported:
+    """Servers, a daemon that exports the devices d0, d1, ... of them, and clients that have these.
+
+    more: configuration of each device. ready: wait until all are free."""
+
+    def __init__(self, vucd, servers, more='', ready=True):
+        self.servers, self.server = servers, servers[0]
+        self.paths = [f'{server.folder.name}/export' for server in servers]
+        self.path = self.paths[0]
+        self.clients = []
+        self.daemon = vucd(''.join(device(server, f'export = {path}\n{more}', f'd{i}')
+                                   for i, (server, path) in enumerate(zip(servers, self.paths))))
+        for i in range(len(servers) if ready else 0):
+            self.daemon.await_state(f'd{i}', 'free')
+
+    def client(self, number=0, kind=Client, **options):
+        """Connect to a device; it is closed in the end."""
+        self.clients.append(kind(self.paths[number], **options))
+        return self.clients[-1]
+
+    def attach(self, kind=Qemu, number=0, **options):
+        """The same of a stock VMM, which starts to use the device."""
+        vmm = self.client(number, kind, **options)
+        vmm.attach()
+        return vmm
+
+    def row(self, number=0):
+        return self.daemon.do('devices.list')['devices'][number]
+
+    def counters(self, number=0):
+        return self.daemon.do('stats.get', device=f'd{number}')['devices'][0]
+
+    def lose(self, number=0):
+        self.servers[number].kill()
+        self.daemon.await_state(f'd{number}', 'away')
+
+    def find(self, *options, number=0):
+        """Start the server again."""
+        self.servers[number].start(*options)
+        self.await_return(number)
+
+    def await_return(self, number=0):
+        self.daemon.await_state(f'd{number}', 'attached')
+
+    def close(self):
+        for client in self.clients:
+            client.close()
+
+
 class Storm(rig.Vmm):
     """A VMM whose vCPUs work all the time and check what they get; storm.c says what it can be
     told."""
 
     program = 'VUC_TEST_STORM'
 
-    def ok(self, what):
-        """Tell it to do what has to succeed. Returns the text."""
-        status, text = self.do(what).split(' ', 1)
-        assert status == '0', f'{what}: {status} {text}; {self.report()}'
-        return text
-
     def report(self):
         return json.loads(self.do('report'))
+
+    def context(self):
+        return f'; {self.report()}'
 
     def has_been_right(self, *documented):
         """Nothing that it has got was wrong; beside success, accesses had only these errors."""

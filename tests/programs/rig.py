@@ -269,6 +269,18 @@ class Vmm(Process):
         self.send(what)
         return self.next_line()
 
+    def ok(self, *lines):
+        """Tell it to do what has to succeed. Returns the text of the last."""
+        text = ''
+        for line in lines:
+            status, text = self.do(line).split(' ', 1)
+            assert status == '0', f'{line}: {status} {text}{self.context()}'
+        return text
+
+    def context(self):
+        """What is said of it when something has failed."""
+        return ''
+
     def detach(self):
         self.process.stdin.close()
         assert self.wait() == 0

@@ -9,41 +9,29 @@ import struct
 import pytest
 import vfio_client as vfio
 from fake_device import FakeDevice
-from front_client import HIGH_RAM, RAM_SIZE, Alioth, CloudHypervisor
-from front_qemu import Qemu, TimedOut
-from vfio_client import (BAR0, BAR2, BAR4, BY_FILE, BY_MMAP, CONFIG, DONE, EFAULT, EIO, ERR, INTX,
-                         MSIX, PAGE, REQ, await_end, start)
+from front_client import HIGH_RAM, RAM_SIZE, RAM_WINDOW, Alioth, CloudHypervisor
+from front_qemu import VMMS, Qemu, TimedOut
+from vfio_client import BAR0, BAR2, BAR4, BY_FILE, BY_MMAP, CONFIG, DONE, EFAULT, EIO, ERR, INTX, MSIX, PAGE, REQ
 
-VMMS = pytest.mark.parametrize('kind', [Qemu, CloudHypervisor, Alioth])
-RAM_WINDOW = 0x400  # of BAR0, 1 KiB
 TRIGGERS = {INTX: 1 << 31, ERR: 1 << 30, REQ: 1 << 29}
 
 
 @pytest.fixture(name='front', params=['direct', 'vucd'])
-def fixture_front(request, refdev, vucd, folder):
+def fixture_front(request, refdev, exported):
     """Attach a VMM to a reference device: front(Qemu, '--minor=1'). It has .server, and .daemon,
     which is None when there is none between."""
     vmms = []
 
     def attach(kind, *options, more='', **vmm):
-        server, daemon, path = refdev(*options), None, f'{folder}/d0'
-        if request.param == 'direct':
-            path = server.socket
-        else:
-            daemon = vucd(f'[device d0]\nsocket = {server.socket}\nexport = {path}\n{more}')
-            daemon.await_state('d0', 'free')
-        vmms.append(kind(path, **vmm))
-        vmms[-1].server, vmms[-1].daemon = server, daemon
+        server = refdev(*options)
+        one = exported(more, servers=[server]) if request.param == 'vucd' else None
+        vmms.append(kind(one.path if one else server.socket, **vmm))
+        vmms[-1].server, vmms[-1].daemon = server, one and one.daemon
         vmms[-1].attach()
         return vmms[-1]
     yield attach
     for vmm in vmms:
         vmm.close()
-
-
-def transfer(vmm, mode, src, dst, size):
-    start(vmm, mode, src, dst, size)
-    return await_end(vmm)
 
 
 @VMMS
@@ -83,20 +71,19 @@ def test_configuration_space(front, kind):
 
 
 @pytest.mark.parametrize('listed', [True, False])
-def test_extended_capabilities(vucd, folder, listed):
+def test_extended_capabilities(exported, listed):
     """Where there are none, only the first register of them is read: a server that takes a millisecond
     for each would stop the VM for a second."""
     with FakeDevice() as device:
         if not listed:
             device.config[0x100:] = bytes(4096 - 0x100)
             device.readable = 0x104
-        daemon = vucd(f'[device d0]\nsocket = {device.socket}\nreset = never\nexport = {folder}/d0\n')
-        daemon.await_state('d0', 'free')
-        vmm = Qemu(f'{folder}/d0')
+        one = exported('reset = never\n', servers=[device])
+        vmm = one.client(kind=Qemu)
         vmm.negotiate()
         for offset in (0x40, 0xfe, 0x100):
             assert vmm.read(CONFIG, offset, 4096 - offset) == device.config[offset:]
-        vmm.close()
+        assert one.daemon.stop() == 0
 
 
 @VMMS
@@ -106,14 +93,14 @@ def test_memory(front, kind):
     vmm.ram[PAGE:3 * PAGE] = data = os.urandom(2 * PAGE)
     for mode in (BY_FILE, BY_MMAP):
         vmm.ram[HIGH_RAM:HIGH_RAM + 4 * PAGE] = bytes(4 * PAGE)
-        assert transfer(vmm, mode, PAGE, HIGH_RAM + PAGE, 2 * PAGE) == DONE
+        assert vmm.transfer(mode, PAGE, HIGH_RAM + PAGE, 2 * PAGE) == DONE
         assert vmm.ram[HIGH_RAM:HIGH_RAM + 4 * PAGE] == bytes(PAGE) + data + bytes(PAGE)
     vmm.ram[:PAGE] = bytes(PAGE)
     map_high, unmap_high = high_memory(vmm)
     assert unmap_high() == 0
-    assert transfer(vmm, BY_MMAP, PAGE, HIGH_RAM, PAGE) == EFAULT
+    assert vmm.transfer(BY_MMAP, PAGE, HIGH_RAM, PAGE) == EFAULT
     assert map_high() == 0
-    assert transfer(vmm, BY_MMAP, PAGE, HIGH_RAM, PAGE) == DONE
+    assert vmm.transfer(BY_MMAP, PAGE, HIGH_RAM, PAGE) == DONE
     assert vmm.ram[HIGH_RAM:HIGH_RAM + PAGE] == data[:PAGE]
 
 
@@ -139,7 +126,7 @@ def test_transactions(front):
         assert vmm.transaction([vmm.map_section(page, PAGE, vmm.memory, page % (1 << 20))
                                 for page in pages]) == []
         vmm.ram[PAGE:2 * PAGE] = data = os.urandom(PAGE)
-        assert transfer(vmm, BY_MMAP, PAGE, pages[-1], PAGE) == DONE
+        assert vmm.transfer(BY_MMAP, PAGE, pages[-1], PAGE) == DONE
         assert vmm.ram[pages[-1] % (1 << 20):][:PAGE] == data
         assert vmm.transaction([vmm.unmap_section(page, PAGE) for page in pages]) == []
         rom = vmm.unmap_section(0xe0000, 0x20000), vmm.map_section(0xe0000, 0x20000)

@@ -11,62 +11,11 @@ import sys
 
 import pytest
 import rig
-from front_client import HIGH_RAM, Alioth, CloudHypervisor
-from front_qemu import Qemu
-from outage_rig import FAST
-from vfio_client import (BAR0, BAR2, BY_MMAP, CONFIG, DATA_NONE, DMA_MAP, DONE, EINVAL, MSIX, PAGE,
-                         READ, REGION_READ, REQ, TRIGGER, VERSION, WRITE, Channel, access,
-                         await_end, message, start)
-
-VMMS = pytest.mark.parametrize('kind', [Qemu, CloudHypervisor, Alioth])
-RAM_WINDOW = 0x400
-FOREVER = 'hold-ms = 3600000\nafter-hold = hold\n'
-HOUR = 'timeout-ms = 3600000\nlong-timeout-ms = 3600000\n'
-
-
-class Exported:
-    """A server, a daemon that exports its device, and the VMMs that have it."""
-
-    def __init__(self, folder, vucd, server, more, ready):
-        self.folder, self.server, self.path = folder, server, f'{folder}/d0'
-        self.vmms = []
-        self.daemon = vucd(f'[device d0]\nsocket = {server.socket}\nexport = {self.path}\n'
-                           f'{FAST}{more}')
-        if ready:
-            self.daemon.await_state('d0', 'free')
-
-    def attach(self, kind=Qemu, **options):
-        vmm = kind(self.path, **options)
-        self.vmms.append(vmm)
-        vmm.attach()
-        return vmm
-
-    def row(self):
-        return self.daemon.do('devices.list')['devices'][0]
-
-    def counters(self):
-        return self.daemon.do('stats.get', device='d0')['devices'][0]
-
-    def lose(self):
-        self.server.kill()
-        rig.eventually(lambda: self.row()['state'] == 'away')
-
-    def await_return(self):
-        self.daemon.await_state('d0', 'attached')
-
-
-@pytest.fixture(name='exported')
-def fixture_exported(server, vucd, folder):
-    """exported('map = none', '--mode=poll') returns an Exported."""
-    made = []
-
-    def make(more='', *options, ready=True):
-        made.append(Exported(folder, vucd, server(*options), more, ready))
-        return made[-1]
-    yield make
-    for one in made:
-        for vmm in one.vmms:
-            vmm.close()
+from front_client import HIGH_RAM, RAM_WINDOW
+from front_qemu import VMMS, Qemu
+from outage_rig import FOREVER, HOUR
+from vfio_client import (BAR0, BAR2, BY_MMAP, CONFIG, DATA_NONE, DMA_MAP, DONE, EINVAL, MSIX, PAGE, READ,
+                         REGION_READ, REQ, TRIGGER, VERSION, WRITE, Channel, access, message)
 
 
 def send_read(vmm, region, offset, count):
@@ -95,15 +44,13 @@ def test_restarted(exported, kind, folder):
         one.lose()
         assert vmm.get(CONFIG, 0, 4) == 0x76637675
         vmm.set(BAR0, RAM_WINDOW, 4, 1)
-        one.server.start(f'--bar-file={folder}')
-        one.await_return()
+        one.find(f'--bar-file={folder}')
         for vector in range(8):
             assert vmm.await_event(MSIX, vector) == 1
         assert vmm.get(BAR0, RAM_WINDOW, 4) == 0
         memory[:8] = number.to_bytes(8, 'little')
         assert vmm.get(BAR2, at, 8) == number
-        start(vmm, BY_MMAP, PAGE, HIGH_RAM + number * PAGE, PAGE)
-        assert await_end(vmm) == DONE
+        assert vmm.transfer(BY_MMAP, PAGE, HIGH_RAM + number * PAGE, PAGE) == DONE
         assert vmm.ram[HIGH_RAM + number * PAGE:][:PAGE] == data
         vmm.set_reg('IRQ_TRIGGER', 5)
         assert vmm.await_event(MSIX, 5) == 1
@@ -132,8 +79,7 @@ def test_reply_in_time(exported, folder):
     for _ in range(2):
         assert vmm.read(BAR0, 0, 4) == -110
         assert vmm.get(CONFIG, 0, 4) == 0x76637675
-    one.server.start(f'--bar-file={folder}')
-    one.await_return()
+    one.find(f'--bar-file={folder}')
     assert vmm.reg('ID') == 0x52637576
 
 
@@ -162,12 +108,10 @@ def test_started_while_away(exported, kind, folder):
     assert len(vmm.read(CONFIG, 0, 4096)) == 4096
     vmm.enable_msix()
     vmm.ram[PAGE:2 * PAGE] = data = os.urandom(PAGE)
-    one.server.start(f'--bar-file={folder}')
-    one.await_return()
+    one.find(f'--bar-file={folder}')
     assert vmm.await_event(MSIX, 7) == 1
     vmm.set(CONFIG, 4, 2, 0x0407)  # what was written meanwhile was dropped
-    start(vmm, BY_MMAP, PAGE, HIGH_RAM, PAGE)
-    assert await_end(vmm) == DONE
+    assert vmm.transfer(BY_MMAP, PAGE, HIGH_RAM, PAGE) == DONE
     assert vmm.ram[HIGH_RAM:][:PAGE] == data
     vmm.close()
     one.daemon.await_state('d0', 'free')
@@ -228,30 +172,20 @@ def test_another_file(exported, folder):
 def test_swapped_sockets(exported, server, folder, mapped):
     """Two servers of one kind that come back with each other's sockets are told apart by the memory
     that VMMs have mapped, and by nothing else."""
-    folders = [f'--bar-file={folder}/{name}' for name in 'ab']
+    options = [f'--bar-file={folder}/{name}' for name in 'ab']
     for name in 'ab':
         os.mkdir(f'{folder}/{name}')
-    more = FOREVER + ('' if mapped else 'map = none\n')
-    other = server(folders[1])
-    one = exported(f'{more}[device d1]\nsocket = {other.socket}\nexport = {folder}/d1\n{FAST}{more}',
-                   folders[0])
-    one.daemon.await_state('d1', 'free')
-    vmms = [one.attach(), Qemu(f'{folder}/d1')]
-    one.vmms.append(vmms[1])
-    vmms[1].attach()
-    one.server.kill()
-    other.kill()
-    rig.eventually(lambda: [row['state'] for row in one.daemon.do('devices.list')['devices']]
-                   == ['away', 'away'])
-    one.server.start(folders[1])
-    other.start(folders[0])
-    for name in ('d0', 'd1'):
-        if not mapped:
-            one.daemon.await_state(name, 'attached')
-        rig.eventually(lambda: mapped == any('another file' in (row['reason'] or '') for row in
-                       one.daemon.do('devices.list')['devices'] if row['name'] == name))
-    if not mapped:
-        for vmm in vmms:
+    one = exported(FOREVER + ('' if mapped else 'map = none\n'), servers=[server(option) for option in options])
+    vmms = [one.attach(number=number) for number in range(2)]
+    for number in range(2):
+        one.lose(number)
+    for target, option in zip(one.servers, reversed(options)):
+        target.start(option)
+    for number, vmm in enumerate(vmms):
+        if mapped:
+            rig.eventually(lambda number=number: 'another file' in (one.row(number)['reason'] or ''))
+        else:
+            one.await_return(number)
             assert vmm.reg('ID') == 0x52637576
 
 
@@ -260,12 +194,10 @@ def test_file_of_last_vmm(exported, folder):
     one = exported(FOREVER + 'reset = trust\n', f'--bar-file={folder}')
     one.attach().close()
     one.daemon.await_state('d0', 'free')
-    vmm = Qemu(one.path)
-    one.vmms.append(vmm)
+    vmm = one.client(kind=Qemu)
     vmm.negotiate()
     one.lose()
-    one.server.start()
-    one.await_return()
+    one.find()
     assert vmm.reg('ID') == 0x52637576
 
 
@@ -329,7 +261,7 @@ def test_one_at_a_time(exported, vmm):
 def test_users(exported):
     """Others may connect where the mode allows it, and have the device if they are named."""
     one = exported('export-mode = 0666\nexport-group = 65534\nusers = 1\n')
-    os.chmod(one.folder, 0o755)
+    os.chmod(one.server.folder.name, 0o755)
     status = os.stat(one.path)
     assert (status.st_mode & 0o777, status.st_gid) == (0o666, 65534)
     code = f"""

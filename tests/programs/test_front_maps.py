@@ -11,10 +11,7 @@ import vfio_client as vfio
 from fake_device import FakeDevice
 from front_client import HIGH_RAM, irq_set
 from front_qemu import Qemu
-from outage_rig import Holdings
-from test_front import transfer
-# pylint: disable-next=unused-import
-from test_front_control import FOREVER, fixture_exported  # noqa: F401
+from outage_rig import FOREVER, Holdings
 from vfio_client import (BY_MMAP, DATA_EVENTFD, DMA_MAP, DMA_UNMAP, DONE, EFAULT, MSIX, PAGE, RESET,
                          SET_IRQS, TRIGGER)
 
@@ -66,14 +63,12 @@ def unmap_page(vmm, page):
     return vmm.unmap_section(IOVA + page * PAGE, PAGE)
 
 
-def test_one_commit(vucd, folder):
+def test_one_commit(exported):
     """They reach the server before it answers the first of them, except for what vucd itself
     refuses; maps and unmaps keep their order, and no neighbour is unmapped."""
     with MapServer() as server:
-        daemon = vucd(f'[device d0]\nsocket = {server.socket}\nexport = {folder}/d0\n'
-                      'reset = never\n')
-        daemon.await_state('d0', 'free')
-        vmm = Qemu(f'{folder}/d0')
+        one = exported('reset = never\n', servers=[server])
+        daemon, vmm = one.daemon, one.client(kind=Qemu)
         vmm.negotiate()
         server.changes.clear()
         server.refused, server.hold = {IOVA + 5 * PAGE}, 32
@@ -140,7 +135,7 @@ def check_storm(vmm, maps, unmaps, pages):
     mapped -= {page for page, number in unmaps.items() if vmm.wait(number).error == 0}
     for page in pages:
         expected = DONE if page in mapped else EFAULT
-        assert transfer(vmm, BY_MMAP, IOVA + page * PAGE, HIGH_RAM, PAGE) == expected, page
+        assert vmm.transfer(BY_MMAP, IOVA + page * PAGE, HIGH_RAM, PAGE) == expected, page
     return len(maps) - len(unmaps) - len(mapped)
 
 
@@ -150,7 +145,7 @@ def test_storm(exported):
     maps, unmaps = send_storm(vmm, 1000)
     assert check_storm(vmm, maps, unmaps, range(0, 1000, 37)) == 0
     assert vmm.transaction([unmap_page(vmm, page) for page in range(1000)]) == []
-    assert transfer(vmm, BY_MMAP, IOVA, HIGH_RAM, PAGE) == EFAULT
+    assert vmm.transfer(BY_MMAP, IOVA, HIGH_RAM, PAGE) == EFAULT
 
 
 def test_server_killed(exported, folder):
@@ -162,8 +157,7 @@ def test_server_killed(exported, folder):
     errors = {vmm.wait(number).error for number in (maps[0], maps[399])}
     assert errors <= {0, ENOSPC}
     del maps[0], maps[399]
-    one.server.start(f'--bar-file={folder}')
-    one.await_return()
+    one.find(f'--bar-file={folder}')
     check_storm(vmm, maps, unmaps, range(1, 399, 19))
 
 
@@ -181,4 +175,4 @@ def test_vmm_gone(exported):
     rig.eventually(lambda: Holdings(one.daemon.pid).fds <= before)
     vmm = one.attach()
     assert vmm.transaction([map_page(vmm, 0)]) == []
-    assert transfer(vmm, BY_MMAP, IOVA, HIGH_RAM, PAGE) == DONE
+    assert vmm.transfer(BY_MMAP, IOVA, HIGH_RAM, PAGE) == DONE

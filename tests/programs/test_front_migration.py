@@ -11,8 +11,7 @@ import vfio_client as vfio
 from fake_device import FakeDevice
 from front_client import HIGH_RAM
 from front_qemu import Qemu
-from outage_rig import FAST
-from test_front_control import FOREVER
+from outage_rig import FOREVER
 from test_refdev_migration import (ERROR, GET, LOG_REPORT, LOG_START, LOG_STOP, MARKS, MIGRATION, PRE_COPY,
                                    PROBE, RESUMING, RUNNING, SET, STATE, STOP, STOP_COPY, go, log_report,
                                    log_start, marks, mig_read, mig_write, pages_report, read_round, save,
@@ -25,46 +24,6 @@ CHUNK = 32768
 PROPOSAL = '{"capabilities":{"max_msg_fds":8,"migration":{"pgsize":4096}}}'
 
 
-class Exported:
-    """A daemon that exports the devices of these servers; each of .paths is one's."""
-
-    def __init__(self, folder, daemon, servers, more):
-        self.servers = servers
-        self.paths = [f'{folder}/d{i}' for i in range(len(servers))]
-        self.daemon = daemon(''.join(
-            f'[device d{i}]\nsocket = {server.socket}\nexport = {path}\n{FAST}{more}'
-            for i, (server, path) in enumerate(zip(servers, self.paths))))
-        for i in range(len(servers)):
-            self.daemon.await_state(f'd{i}', 'free')
-        self.clients = []
-
-    def client(self, number=0, kind=Client, **options):
-        self.clients.append(kind(self.paths[number], **options))
-        return self.clients[-1]
-
-    def lose(self, number=0):
-        self.servers[number].kill()
-        self.daemon.await_state(f'd{number}', 'away')
-
-    def find(self, number=0):
-        self.servers[number].start()
-        self.daemon.await_state(f'd{number}', 'attached')
-
-
-@pytest.fixture(name='exported')
-def fixture_exported(server, vucd, folder):
-    """exported(2, 'map = none', '--mode=poll') returns an Exported with two devices."""
-    made = []
-
-    def make(count=1, more='', *options):
-        made.append(Exported(folder, vucd, [server(*options) for _ in range(count)], more))
-        return made[-1]
-    yield make
-    for one in made:
-        for client in one.clients:
-            client.close()
-
-
 def load(client, stream, chunk=CHUNK):
     """Errors of a state that is written."""
     return {mig_write(client, stream[i:i + chunk]) for i in range(0, len(stream), chunk)}
@@ -73,7 +32,7 @@ def load(client, stream, chunk=CHUNK):
 @pytest.mark.parametrize('pre_copy, chunk', [(False, 32768), (False, 333), (True, 4096)])
 def test_move(exported, pre_copy, chunk):
     """The state of a marked device is another one's afterwards."""
-    one = exported(2)
+    one = exported(count=2)
     stream = save(one.client(0), pre_copy, chunk)
     target = one.client(1)
     assert go(target, RESUMING) == 0
@@ -95,7 +54,7 @@ def test_bad_stream(exported):
 
 def test_next_client(exported):
     """It finds nothing of the migration of the one before, also if the connection is kept."""
-    one = exported(1, 'reset = trust\n')
+    one = exported('reset = trust\n')
     client = one.client()
     assert log_start(client) == PAGE
     assert go(client, STOP) == 0
@@ -116,13 +75,13 @@ def test_next_client(exported):
     (['--no-migration'], GET | MIGRATION, ENOTTY), (['--no-migration'], PROBE | LOG_START, 0)])
 def test_features(exported, options, flags, error):
     """A client sees what its server has of them."""
-    assert exported(1, '', *options).client().feature(flags, room=8).error == error
+    assert exported('', *options).client().feature(flags, room=8).error == error
 
 
 @pytest.mark.parametrize('more, mode', [('', BY_MMAP), ('', BY_FILE)])
 def test_log(exported, more, mode):
     """Of writes to memory, in the pages that the client asks for."""
-    client = exported(1, more).client()
+    client = exported(more).client()
     client.map_memory(0, 64 * PAGE)
     assert pages_report(client, 0, 64) == EINVAL
     assert log_start(client, PAGE, [(0, 32 * PAGE)]) == PAGE
@@ -136,7 +95,7 @@ def test_log(exported, more, mode):
 
 def test_away(exported):
     """Without a server, there is nothing to be asked or told."""
-    one = exported(1, FOREVER)
+    one = exported(FOREVER)
     client = one.client()
     assert client.reg('ID') == 0x52637576
     one.lose()
@@ -152,7 +111,7 @@ def test_away(exported):
 def test_restarted(exported, before):
     """A server that was restarted has lost what it has sent or taken, so the device is in ERROR; what was
     sent before is not continued by what another state has."""
-    one = exported(1, FOREVER)
+    one = exported(FOREVER)
     client = one.client()
     assert go(client, before) == 0
     one.lose()
@@ -167,7 +126,7 @@ def test_restarted(exported, before):
 def test_restarted_while_running(exported):
     """Before a migration, or after one, it does not matter; what was logged is lost, which the client sees
     by the error of the next report."""
-    one = exported(1, FOREVER)
+    one = exported(FOREVER)
     client = one.client()
     client.map_memory(0, 64 * PAGE)
     assert [go(client, to) for to in (PRE_COPY, RUNNING)] == [0, 0]
@@ -183,10 +142,10 @@ def test_restarted_while_running(exported):
 
 def test_lost_in_the_middle(exported):
     """The server is killed while it works on migration data."""
-    one = exported(1, FOREVER)
+    one = exported(FOREVER)
     client = one.client()
     assert go(client, STOP_COPY) == 0
-    one.servers[0].signal(rig.signal.SIGSTOP)
+    one.server.signal(rig.signal.SIGSTOP)
     number = client.post(vfio.MIG_READ, struct.pack('<II', 8 + CHUNK, CHUNK), 0)
     one.lose()
     reply = client.receive()
@@ -197,20 +156,19 @@ def test_lost_in_the_middle(exported):
 
 def test_slow_server(exported):
     """The client has its answer in time; what it has asked for takes place nevertheless."""
-    one = exported(1, 'reply-ms = 200\n')
+    one = exported('reply-ms = 200\n')
     client = one.client()
-    one.servers[0].signal(rig.signal.SIGSTOP)
+    one.server.signal(rig.signal.SIGSTOP)
     assert go(client, STOP) == ETIMEDOUT
-    one.servers[0].signal(rig.signal.SIGCONT)
+    one.server.signal(rig.signal.SIGCONT)
     rig.eventually(lambda: client.feature(GET | STATE, room=8).body[8:12] == struct.pack('<I', STOP))
 
 
 def test_record_after_move(exported):
     """What the VMM sets from RESUMING on is what a restarted server gets, not what it has set before."""
-    one = exported(2, FOREVER + 'map = none\n')
+    one = exported(FOREVER + 'map = none\n', count=2)
     stream = save(one.client(0), chunk=CHUNK)
-    vmm = one.client(1, Qemu)
-    vmm.attach()
+    vmm = one.attach(number=1)
     vmm.enable_msix()
     vmm.set(CONFIG, 0x9c, 4, 0x11111111)
     vmm.set(CONFIG, 4, 2, 0x0406)
@@ -224,7 +182,7 @@ def test_record_after_move(exported):
     assert vmm.get(CONFIG, 0x9c, 4) == 0x7711
     vmm.set(CONFIG, 4, 2, 0x0402)
     one.lose(1)
-    one.find(1)
+    one.find(number=1)
     assert (vmm.get(CONFIG, 0x9c, 4), vmm.get(CONFIG, 4, 2) & 7) == (0, 2)
     vmm.take_events()
     vmm.set_reg('IRQ_TRIGGER', 3)
@@ -234,15 +192,12 @@ def test_record_after_move(exported):
 @pytest.mark.parametrize('announced, proposal, expected', [
     ({'pgsize': 65536}, PROPOSAL, {'pgsize': 65536}), ({}, PROPOSAL, {'pgsize': 4096}),
     (None, PROPOSAL, None), ({'pgsize': 4096}, vfio.CAPABILITIES, None)])
-def test_announced(vucd, folder, announced, proposal, expected):
+def test_announced(exported, announced, proposal, expected):
     """To a client that proposes it, if the server has announced it."""
     with FakeDevice() as device:
         if announced is not None:
             device.capabilities['migration'] = announced
-        daemon = vucd(f'[device d0]\nsocket = {device.socket}\nexport = {folder}/d0\nreset = never\n')
-        daemon.await_state('d0', 'free')
-        client = Client(f'{folder}/d0', None)
-        capabilities = json.loads(client.propose(proposal).body[4:-1])['capabilities']
+        one = exported('reset = never\n', servers=[device])
+        capabilities = json.loads(one.client(capabilities=None).propose(proposal).body[4:-1])['capabilities']
         assert capabilities.get('migration') == expected
-        client.close()
-        assert daemon.stop() == 0
+        assert one.daemon.stop() == 0

@@ -9,17 +9,7 @@ import pytest
 
 import rig
 from fake_device import FakeDevice
-from outage_rig import FAST, ROUNDS, Leaks, Storm
-
-
-@pytest.fixture(name='storm')
-def fixture_storm():
-    """Attach VMMs that work all the time: storm(daemon, 'd0')."""
-    yield from rig.starter(Storm)
-
-
-def device(server, more='', name='disk0'):
-    return f'[device {name}]\nsocket = {server.socket}\n{FAST}{more}'
+from outage_rig import HOUR, ROUNDS, Leaks, Storm, device
 
 
 def test_killed_and_attached_again(server, vucd, storm):
@@ -29,18 +19,13 @@ def test_killed_and_attached_again(server, vucd, storm):
     daemon.await_state('disk0', 'free')
     vmm = storm(daemon, 'disk0')
     leaks = Leaks()
-    vmm.ok('run')
-    vmm.ok('check 1')
+    vmm.ok('run', 'check 1')
     for number in range(ROUNDS):
         vmm.ok('rounds 1')
         target.kill()
-        vmm.ok(f'await lost {number + 1}')
-        vmm.ok('pause')
+        vmm.ok(f'await lost {number + 1}', 'pause')
         target.start()
-        vmm.ok(f'await stale {number + 1}')
-        vmm.ok('again')
-        vmm.ok('run')
-        vmm.ok('check 1')
+        vmm.ok(f'await stale {number + 1}', 'again', 'run', 'check 1')
         leaks.look(number, vucd=daemon.pid, vmm=vmm.pid)
     print(vmm.has_been_right('ECONNRESET', 'ENOTCONN', 'ECANCELED'))
     vmm.detach()
@@ -49,7 +34,6 @@ def test_killed_and_attached_again(server, vucd, storm):
 
 HOLD = 'outage = hold\n'
 FOREVER = 'hold-ms = 3600000\n'
-HOUR = 'timeout-ms = 3600000\nlong-timeout-ms = 3600000\n'
 AT_ONCE = 'hold-ms = 1\n'
 
 
@@ -87,8 +71,7 @@ def test_restarted(held, way):
         target.start()
         if way == 'twice':  # while it is being restored
             target.restart()
-        vmm.ok(f'await reset {number + 1}')
-        vmm.ok('check 1')
+        vmm.ok(f'await reset {number + 1}', 'check 1')
         leaks.look(number, vucd=daemon.pid, vmm=vmm.pid)
     print('#', vmm.has_been_right(), counters(daemon))
     vmm.detach()
@@ -147,8 +130,7 @@ def test_lost_while_attaching(server, vucd, vmm):
     """A server that is lost before config space was read for the record is no other case."""
     daemon = vucd(device(server('--fault=close@region_read#8'), HOLD + FOREVER))
     client = vmm(daemon, 'disk0')
-    assert client.do('queue') == '0 '
-    assert client.do('back') == '0 '
+    client.ok('queue', 'back')
     assert client.do('get 8') == '0 0'
     assert client.do('config 0') == '0 1986229877'
 
@@ -160,8 +142,7 @@ def test_refuses(held, fault):
     part."""
     target, _, vmm = held(FOREVER)
     target.restart('--verbose', f'--fault={fault}')
-    vmm.ok('await reset 1')
-    vmm.ok('check 1')
+    vmm.ok('await reset 1', 'check 1')
     target.process.drain()
     assert target.process.err.count(b': version (') == 2
 
@@ -174,8 +155,7 @@ def test_hangs_while_restored(held, command, end):
     target, daemon, vmm = held(AT_ONCE + HOUR)
     target.restart('--verbose', f'--fault=never@{command}')
     assert target.process.await_event(lambda: f'{command} ('.encode() in target.process.err)
-    vmm.ok('await lost 1')
-    vmm.ok('churn 20')
+    vmm.ok('await lost 1', 'churn 20')
     assert vmm.do('check').startswith('-107 ')
     vmm.has_been_right()
     if end == 'detach':
@@ -198,12 +178,11 @@ def test_after_hold(server, vucd, vmm, policy):
     target = server()
     daemon = vucd(device(target, f'{HOLD}{AT_ONCE}after-hold = {policy}\n'))
     client = vmm(daemon, 'disk0')
-    assert client.do('queue') == '0 '
-    assert client.do('set 8 5') == '0 '
+    client.ok('queue', 'set 8 5')
     assert client.do('get 8') == '0 5'
     assert client.do('config 0') == '0 1986229877'
     target.kill()
-    assert client.do('lost') == '0 '
+    client.ok('lost')
     assert (client.do('config 0'), client.do('get 8')) == AFTER[policy]
     dropped = '-107 ' if AFTER[policy][1].startswith('-107') else '0 '
     if dropped != '0 ':
@@ -212,9 +191,9 @@ def test_after_hold(server, vucd, vmm, policy):
     assert client.do('set 8 6') == dropped
     assert counters(daemon)['dropped_writes'] == (1 if dropped == '0 ' else 0)
     target.start()
-    assert client.do('back') == '0 '
+    client.ok('back')
     assert client.do('get 8') == '0 0'  # the device has been reset
-    assert client.do('access 8') == '0 '
+    client.ok('access 8')
     assert client.do('config 0') == '0 1986229877'
 
 
@@ -235,10 +214,9 @@ def test_held(server, vucd, vmm, config):
     target = server()
     daemon = vucd(device(target, HOLD + config))
     client = vmm(daemon, 'disk0')
-    assert client.do('queue') == '0 '
-    assert client.do('set 8 5') == '0 '
+    client.ok('queue', 'set 8 5')
     target.kill()
-    assert client.do('lost') == '0 '
+    client.ok('lost')
     client.send('get 8')
     rig.eventually(lambda: counters(daemon)['held_reads'] == 1)
     other = rig.Run(os.environ['VUC_TEST_VMM'], daemon.vmm_socket, 'disk0')
@@ -246,7 +224,7 @@ def test_held(server, vucd, vmm, config):
     assert row(daemon)['state'] == 'away'
     target.start()
     assert client.next_line() == '0 0'
-    assert client.do('back') == '0 '
+    client.ok('back')
     assert counters(daemon)['outages'] == 1
 
 
@@ -258,8 +236,7 @@ def test_maps_while_away(held):
     assert vmm.do('map 0').startswith('-28 ')
     vmm.ok('churn 50')
     target.start()
-    vmm.ok('await reset 1')
-    vmm.ok('check 1')
+    vmm.ok('await reset 1', 'check 1')
 
 
 def test_beside(storm, server, vucd):
@@ -274,8 +251,7 @@ def test_beside(storm, server, vucd):
         vmm.ok(f'await lost {number + 1}')
         beside.ok('rounds 10')
         target.start()
-        vmm.ok(f'await reset {number + 1}')
-        vmm.ok('rounds 1')
+        vmm.ok(f'await reset {number + 1}', 'rounds 1')
     beside.ok('check 1')
     events = beside.has_been_right()['events']
     assert [name for name, nr in events.items() if nr > 0] == ['attached']
@@ -290,8 +266,7 @@ def test_vmm_killed_while_away(server, vucd):
     daemon = vucd(device(target, HOLD + FOREVER))
     for _ in range(ROUNDS):
         with Storm(daemon, 'disk0') as vmm:
-            vmm.ok('check 1')
-            vmm.ok('churn 5')
+            vmm.ok('check 1', 'churn 5')
             target.kill()
             vmm.ok('await lost 1')
             vmm.ok('run')  # into reads that are held
@@ -324,8 +299,7 @@ def test_stopped(held):
         target.process.drain()
         assert b'dma_map' not in target.process.err
         stopped.close()
-        vmm.ok(f'await reset {number + 1}')
-        vmm.ok('check 1')
+        vmm.ok(f'await reset {number + 1}', 'check 1')
         target.process.drain()
         assert b'dma_map' in target.process.err
     vmm.has_been_right()
@@ -377,15 +351,15 @@ def test_comes_back_different(vucd, vmm, what):
     with FakeDevice() as fake:
         daemon = vucd(device(fake, HOLD + 'reset = never\n'))
         client = vmm(daemon, 'disk0')
-        assert client.do('map 1') == '0 '
+        client.ok('map 1')
         assert client.do('commit') == '0 '  # config space has been read before
         (SAME | DIFFERENT)[what](fake)
         fake.drop()
         if what in SAME:
-            assert client.do('back') == '0 '
+            client.ok('back')
             assert row(daemon)['state'] == 'attached'
         else:
-            assert client.do('removed') == '0 '
+            client.ok('removed')
             assert row(daemon)['state'] == 'away'
             reason = row(daemon)['reason']
             assert 'another device has come back: ' in reason

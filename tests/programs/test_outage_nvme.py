@@ -2,15 +2,12 @@
 """An NVMe driver over libvuc-vmm loses nothing that was acknowledged while its server is killed and
 started again: vuc-refdev, and SPDK's target if VUC_SPDK_RESTART is a command that does so with it."""
 
-import os
-import subprocess
-
 import pytest
 
 import rig
-from outage_rig import FAST, Nvme
+from outage_rig import FAST, Nvme, device, spdk
 
-HOLD = f'outage = hold\nhold-ms = 3600000\n{FAST}'
+HOLD = 'outage = hold\nhold-ms = 3600000\n'
 ROUNDS = 10
 SPDK_ROUNDS = 20
 
@@ -33,18 +30,16 @@ def test_killed(server, vucd, driver, bars, disk, way, recover):
     """Doorbells are the same file throughout, or are written by messages, as is all memory. The
     driver gets an event, and sees in CSTS, that the controller has failed, and its commands fail, too;
     or it gets nothing."""
-    options = [disk]
-    if way == 'mapped':
-        options.append(f'--bar-file={bars}')
+    options = [disk] + ([f'--bar-file={bars}'] if way == 'mapped' else [])
     target = server(*options)
     more = 'map = none\n' if way != 'mapped' else ''
     if way == 'by message':
         more += 'dma = message\n'
     if recover == 'none':
         more += 'recover = none\n'
-    daemon = vucd(f'[device nvme0]\nsocket = {target.socket}\n{HOLD}{more}')
-    daemon.await_state('nvme0', 'free')
-    vmm = driver(daemon, 'nvme0', recover)
+    daemon = vucd(device(target, HOLD + more))
+    daemon.await_state('disk0', 'free')
+    vmm = driver(daemon, 'disk0', recover)
     vmm.await_output(f'# doorbells are {"mapped" if way == "mapped" else "trapped"}\nback 0\n')
     for number in range(ROUNDS):
         target.restart(*options)
@@ -56,10 +51,9 @@ def test_killed(server, vucd, driver, bars, disk, way, recover):
 def test_filled_admin_queue(server, vucd, driver, disk):
     """The event request has left its queue, but was seen there before."""
     target = server(disk)
-    daemon = vucd(f'log-level = debug\n[device nvme0]\nsocket = {target.socket}\n'
-                  f'{HOLD}map = none\n')
-    daemon.await_state('nvme0', 'free')
-    vmm = driver(daemon, 'nvme0')
+    daemon = vucd('log-level = debug\n' + device(target, HOLD + 'map = none\n'))
+    daemon.await_state('disk0', 'free')
+    vmm = driver(daemon, 'disk0')
     seen = b"the guest's NVMe driver has requested events by admin command 31420"
     for number in range(2):
         assert daemon.await_event(lambda: daemon.err.count(seen) > number)
@@ -75,16 +69,14 @@ def test_after_hold(server, vucd, vmm, disk, recover, after):
     """A register keeps its value while the server does not come back: Linux gives a controller up
     for good that reads as all ones."""
     target = server(disk)
-    daemon = vucd(f'[device nvme0]\nsocket = {target.socket}\nhold-ms = 1\nrecover = {recover}\n{FAST}')
-    client = vmm(daemon, 'nvme0')
-    assert client.do('queue') == '0 '
-    assert client.do('set 36 983055') == '0 '
+    client = vmm(vucd(device(target, f'hold-ms = 1\nrecover = {recover}\n')), 'disk0')
+    client.ok('queue', 'set 36 983055')
     assert client.do('get 36') == '0 983055'
     target.kill()
-    assert client.do('lost') == '0 '
+    client.ok('lost')
     assert client.do('get 36') == after
     target.start(disk)
-    assert client.do('back') == '0 '
+    client.ok('back')
     assert client.do('get 36') == '0 0'
 
 
@@ -100,36 +92,32 @@ NO_EVENT = "the guest's NVMe driver gets no event, but sees in CSTS that the con
 def test_no_event(server, vucd, vmm, disk, dma, pages, aqa, why):
     """A VMM whose driver has placed its queues anywhere loses nothing but the event."""
     target = server(disk)
-    daemon = vucd(f'[device nvme0]\nsocket = {target.socket}\n{HOLD}dma = {dma}\n')
-    client = vmm(daemon, 'nvme0')
-    assert client.do('queue') == '0 '
+    daemon = vucd(device(target, f'{HOLD}dma = {dma}\n'))
+    client = vmm(daemon, 'disk0')
+    client.ok('queue')
     if pages:
-        assert client.do(f'map {pages}') == '0 '
-        assert client.do('commit') == '0 '
+        client.ok(f'map {pages}', 'commit')
     for register, value in ((36, aqa), (40, 0), (44, 0), (48, 0x2000), (52, 0), (20, 0x460001)):
-        assert client.do(f'set {register} {value}') == '0 '
+        client.ok(f'set {register} {value}')
     assert client.do('get 28') == '0 1'
     target.restart(disk)
-    assert client.do('back') == '0 '
+    client.ok('back')
     daemon.await_output(NO_EVENT + why, 'err')
     assert client.do('get 28') == '0 2'
-    assert client.do('set 20 4587520') == '0 '
+    client.ok('set 20 4587520')
     assert client.do('get 28') == '0 0'
     assert daemon.stop() == 0
 
 
 def test_spdk(vucd, driver):
-    path, restart = os.environ.get('VUC_SPDK_NVMF_SOCKET'), os.environ.get('VUC_SPDK_RESTART')
-    if not path or not restart:
-        pytest.skip("VUC_SPDK_NVMF_SOCKET and VUC_SPDK_RESTART do not name SPDK's target and a "
-                    'command that restarts it')
-    daemon = vucd(f'[device nvme0]\nsocket = {path}\nkeep-bar0 = on\n{HOLD}')
-    subprocess.run(restart, shell=True, check=True, stdout=subprocess.DEVNULL)
+    path, restart = spdk()
+    daemon = vucd(f'[device nvme0]\nsocket = {path}\nkeep-bar0 = on\n{HOLD}{FAST}')
+    restart()
     daemon.await_state('nvme0', 'free')
     vmm = driver(daemon, 'nvme0')
     vmm.await_output('# doorbells are mapped\nback 0\n')
     for number in range(SPDK_ROUNDS):
-        subprocess.run(restart, shell=True, check=True, stdout=subprocess.DEVNULL)
+        restart()
         vmm.await_back(number + 1)
     vmm.finish()
     assert daemon.stop() == 0

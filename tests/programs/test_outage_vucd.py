@@ -3,18 +3,7 @@
 
 import pytest
 
-import rig
-from outage_rig import FAST, ROUNDS, Leaks, Storm
-
-
-@pytest.fixture(name='storm')
-def fixture_storm():
-    """Attach VMMs that work all the time: storm(daemon, 'd0')."""
-    yield from rig.starter(Storm)
-
-
-def device(server):
-    return f'[device disk0]\nsocket = {server.socket}\n{FAST}'
+from outage_rig import ROUNDS, Leaks, Storm, device
 
 
 def test_vmm_killed(refdev, vucd):
@@ -24,9 +13,7 @@ def test_vmm_killed(refdev, vucd):
     leaks = Leaks()
     for number in range(ROUNDS):
         with Storm(daemon, 'disk0') as vmm:
-            vmm.ok('run')
-            vmm.ok('rounds 1')
-            vmm.ok('check 1')
+            vmm.ok('run', 'rounds 1', 'check 1')
             vmm.has_been_right()
         daemon.await_state('disk0', 'free')
         leaks.look(number, vucd=daemon.pid, server=server.pid)

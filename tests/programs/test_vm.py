@@ -3,13 +3,12 @@
 
 import os
 import signal
-import subprocess
 import time
 
 import pytest
 
 import rig
-from outage_rig import FAST
+from outage_rig import FAST, spdk
 
 DISK = 64 << 20
 KILLS = 10
@@ -20,9 +19,9 @@ IO_TIMEOUT_MAX = 4294967295  # what clouds recommend
 
 
 @pytest.fixture(name='attach', params=['direct', 'vucd'])
-def fixture_attach(request, export):
+def fixture_attach(request, exported):
     """The socket for VMMs of a server's device: the server's own, or vucd's."""
-    return export if request.param == 'vucd' else lambda target: target.socket
+    return lambda target: exported(servers=[target]).path if request.param == 'vucd' else target.socket
 
 
 @pytest.fixture(name='disk')
@@ -48,10 +47,10 @@ def count_interrupts(vm):
     return [sum(map(int, row.split()[1:3])) for row in rows]
 
 
-def count_accesses(daemon):
+def count_accesses(one):
     """Messages for the disk's registers so far."""
-    device, = daemon.do('stats.get', device='nvme0')['devices']
-    return device['reads'] + device['writes'] + device['posted']
+    counters = one.counters()
+    return counters['reads'] + counters['writes'] + counters['posted']
 
 
 def has_worked(vm, path):
@@ -114,25 +113,25 @@ def test_filesystem(guest, attach, server, filesystem):
 
 
 @pytest.mark.parametrize('doorbells', ['mapped', 'trapped'])
-def test_killed(guest, server, export, filesystem, bars, doorbells):
+def test_killed(guest, exported, filesystem, bars, doorbells):
     """The guest resets its controller as soon as a server is there again, and nothing is lost; also when
     the guest has begun to reset it by itself, just before or while the server comes back."""
-    options = [f'--device=nvme:{filesystem}']
+    options, more = [f'--device=nvme:{filesystem}'], 'map = none\n'
     if doorbells == 'mapped':
-        options.append(f'--bar-file={bars}')
-    target = server(*options)
-    vm = guest(export(target, 'map = none\n' if doorbells == 'trapped' else ''),
-               kernel='nvme_core.io_timeout=3')
+        options, more = options + [f'--bar-file={bars}'], ''
+    one = exported(more, *options)
+    target = one.server
+    vm = guest(one.path, kernel='nvme_core.io_timeout=3')
     vm.await_disk()
     vm.ok('mount -t ext4 /dev/nvme0n1 /mnt')
     vm.begin('/mnt/file')
     vm.await_rounds()
 
     # Doorbells that are mapped need no message, and others one each.
-    accesses, written = count_accesses(export.daemon), vm.tell('report')['written']
+    accesses, written = count_accesses(one), vm.tell('report')['written']
     vm.await_rounds()
     written = vm.tell('report')['written'] - written
-    accesses = count_accesses(export.daemon) - accesses
+    accesses = count_accesses(one) - accesses
     assert accesses == 0 if doorbells == 'mapped' else accesses >= written > 0
 
     away, pauses = [], []
@@ -166,7 +165,7 @@ def test_killed(guest, server, export, filesystem, bars, doorbells):
           f' {report}')
 
 
-def test_io_timeouts(guest, server, export, filesystem, folder, bars):
+def test_io_timeouts(guest, exported, filesystem, folder, bars):
     """Neither Linux's default timeout nor the longest one delays the reset, and neither guest loses a
     disk whose server is away for long. Both wait for that at once."""
     with open(f'{folder}/other', 'wb') as file:
@@ -174,9 +173,9 @@ def test_io_timeouts(guest, server, export, filesystem, folder, bars):
     rows = [([f'--device=nvme:{filesystem}', f'--bar-file={bars}'], '', '', '/mnt/file'),
             ([f'--device=nvme:{folder}/other'], 'map = none\n',
              f'nvme_core.io_timeout={IO_TIMEOUT_MAX}', '/dev/nvme0n1')]
-    targets = [server(*options) for options, _, _, _ in rows]
-    vms = [guest(export(target, more), kernel=kernel)
-           for target, (_, more, kernel, _) in zip(targets, rows)]
+    devices = [exported(more, *options) for options, more, _, _ in rows]
+    targets = [one.server for one in devices]
+    vms = [guest(one.path, kernel=kernel) for one, (_, _, kernel, _) in zip(devices, rows)]
     for vm, timeout, (_, _, _, path) in zip(vms, (30, IO_TIMEOUT_MAX), rows):
         vm.await_disk()
         assert int(vm.ok('cat /sys/module/nvme_core/parameters/io_timeout')) == timeout
@@ -209,35 +208,34 @@ def test_io_timeouts(guest, server, export, filesystem, folder, bars):
     print(f'# the longest pauses were {pauses} ms; the servers were away for {LONG_AWAY_S} s in the end')
 
 
-def test_stopped(guest, server, export, disk):
+def test_stopped(guest, exported, disk):
     """QEMU's connection outlives a server that is stopped for longer than QEMU waits for a reply,
     though the guest reads a register meanwhile."""
-    target = server(f'--device=nvme:{disk}')
-    vm = guest(export(target))
+    one = exported('', f'--device=nvme:{disk}')
+    vm = guest(one.path)
     vm.await_disk()
     config = '/sys/class/nvme/nvme0/device/config'
     vm.begin('/dev/nvme0n1')
     for seconds in (6, 20):
         vm.await_rounds()
-        target.signal(signal.SIGSTOP)
+        one.server.signal(signal.SIGSTOP)
         until = time.monotonic() + seconds
         vm.ok(f'dd if={config} of=/dev/null bs=4 count=1')
         time.sleep(max(0, until - time.monotonic()))
-        target.signal(signal.SIGCONT)
+        one.server.signal(signal.SIGCONT)
         vm.await_rounds()
         assert vm.ok(f'head -c 2 {config}; echo') == 'uv'
     vm.tell('stop')
     vm.power_off()
 
 
-def test_away_at_start(guest, server, export, disk):
+def test_away_at_start(guest, exported, disk):
     """A guest that boots while the server is away finds the device, and binds its driver later."""
-    target = server(f'--device=nvme:{disk}')
-    path = export(target, 'map = none\n')
-    target.kill()
-    vm = guest(path)
+    one = exported('map = none\n', f'--device=nvme:{disk}')
+    one.server.kill()
+    vm = guest(one.path)
     function = vm.ok('basename $(grep -l 0x010802 /sys/bus/pci/devices/*/class | xargs dirname)').strip()
-    target.start(f'--device=nvme:{disk}')
+    one.server.start(f'--device=nvme:{disk}')
     vm.eventually(f'echo {function} >/sys/bus/pci/drivers/nvme/bind')
     vm.await_disk()
     has_worked(vm, '/dev/nvme0n1')
@@ -246,12 +244,9 @@ def test_away_at_start(guest, server, export, disk):
 
 def test_spdk(guest, vucd, folder):
     """The same with SPDK's target, whose file of doorbells is vucd's."""
-    path, restart = os.environ.get('VUC_SPDK_NVMF_SOCKET'), os.environ.get('VUC_SPDK_RESTART')
-    if not path or not restart:
-        pytest.skip("VUC_SPDK_NVMF_SOCKET and VUC_SPDK_RESTART do not name SPDK's target and a "
-                    'command that restarts it')
+    path, restart = spdk()
     daemon = vucd(f'[device nvme0]\nsocket = {path}\nkeep-bar0 = on\nexport = {folder}/export\n{FAST}')
-    subprocess.run(restart, shell=True, check=True, stdout=subprocess.DEVNULL)
+    restart()
     daemon.await_state('nvme0', 'free')
     vm = guest(f'{folder}/export')
     vm.await_disk()
@@ -260,7 +255,7 @@ def test_spdk(guest, vucd, folder):
     away, pauses = [], []
     for _ in range(SPDK_KILLS):
         killed = time.monotonic()
-        subprocess.run(restart, shell=True, check=True, stdout=subprocess.DEVNULL)
+        restart()
         away.append(int(1000 * (time.monotonic() - killed)))
         pauses.append(vm.await_rounds())
         vm.await_disk()

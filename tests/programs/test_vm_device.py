@@ -9,7 +9,6 @@ import pytest
 
 import rig
 from guest_rig import Guest
-from outage_rig import FAST
 
 DISK, DEVICE, TESTDEV = '0x6e76', '0x7663', '0x0005'  # PCI ids; QEMU emulates the last one
 IOMMU = ['-device', 'intel-iommu,intremap=on,caching-mode=on']
@@ -61,27 +60,22 @@ class Driver:
 
 
 @pytest.mark.parametrize('how', ['shared', 'message'])
-def test_iommu(guest, server, vucd, programs, folder, how):
+def test_iommu(guest, exported, programs, folder, how):
     """A guest's driver behind an IOMMU: DMA in all modes to many small mappings and a large one,
     all interrupts, resets, and the same after the server was killed."""
     os.mkdir(f'{folder}/bars')
     options = [f'--bar-file={folder}/bars']
-    target = server(*options)
-    daemon = vucd(f'[device d0]\nsocket = {target.socket}\nexport = {folder}/export\ndma = {how}\n{FAST}')
-    daemon.await_state('d0', 'free')
-    vm = guest(f'{folder}/export', kernel='intel_iommu=on', options=IOMMU,
+    one = exported(f'dma = {how}\n', *options)
+    vm = guest(one.path, kernel='intel_iommu=on', options=IOMMU,
                files=programs.modules() | {'bin/test_guest_vfio': os.environ['VUC_TEST_GUEST_VFIO']})
     driver = Driver(vm)
     driver.works(how)
-
-    def count_maps():
-        return daemon.do('stats.get', device='d0')['devices'][0]['dma_maps']
-    before = count_maps()
+    before = one.counters()['dma_maps']
     driver.begin(f'map {PAGES}')
-    rig.eventually(lambda: count_maps() > before)
-    target.restart(*options)
+    rig.eventually(lambda: one.counters()['dma_maps'] > before)
+    one.server.restart(*options)
     assert driver.end('map')['maps'] == PAGES
-    assert count_maps() == before + PAGES
+    assert one.counters()['dma_maps'] == before + PAGES
     assert driver.do('restored')['vectors'] == 8
     driver.do(f'dma {how}')
     assert driver.do('unmap')['unmaps'] == PAGES
@@ -95,16 +89,12 @@ def show_function(vm, function):
                   vm.ok(f'lspci -vv -s {function}'))
 
 
-def test_side_by_side(guest, server, vucd, programs, folder):
+def test_side_by_side(guest, server, exported, programs, folder):
     """A guest has a disk and vuc-refdev's own device both directly and by vucd: lspci shows no
     difference. How long a read of a register takes is printed, beside one of a device that QEMU emulates."""
-    direct, exported = [
+    direct, behind = [
         [server(f'--device=nvme:{folder}/{name},size={1 << 20}'), server()] for name in ('disk0', 'disk1')]
-    daemon = vucd(''.join(f'[device d{i}]\nsocket = {target.socket}\nexport = {folder}/d{i}\n{FAST}'
-                          for i, target in enumerate(exported)))
-    paths = [*(target.socket for target in direct), f'{folder}/d0', f'{folder}/d1']
-    for i in range(2):
-        daemon.await_state(f'd{i}', 'free')
+    paths = [*(target.socket for target in direct), *exported(servers=behind).paths]
     options = ['-device', 'pci-testdev']
     for i, path in enumerate(paths, 1):
         options += ['-device', f'pcie-root-port,id=port{i},chassis={i + 1}',
