@@ -22,15 +22,14 @@ static const struct argp_option options[] = {
 	{0},
 };
 
-/* Standard output may be full. */
-static void
-args_exit(void)
+int
+app_args_finish_output(void)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
-		exit(EXIT_SUCCESS);
-	fprintf(stderr, "%s: writing to stdout: %s\n", program_invocation_short_name,
+		return EXIT_SUCCESS;
+	fprintf(stderr, "%s: cannot write the output: %s\n", program_invocation_short_name,
 		strerror(errno));
-	exit(EXIT_FAILURE);
+	return EXIT_FAILURE;
 }
 
 static error_t
@@ -41,21 +40,19 @@ parse_option(int key, char *text, struct argp_state *state)
 	case 'h':
 		argp_state_help(
 			state, stdout, ARGP_HELP_STD_HELP & ~(unsigned int)ARGP_HELP_EXIT_OK);
-		args_exit();
-		return 0;
+		break;
 	case KEY_USAGE:
 		argp_state_help(state, stdout, ARGP_HELP_USAGE);
-		args_exit();
-		return 0;
+		break;
 	case 'V':
 		/* Of a command, too, whose name stands behind the program's. */
 		printf("%.*s %s\n", (int)strcspn(state->name, " "), state->name,
 			state->input != NULL ? (const char *)state->input : VUC_VERSION);
-		args_exit();
-		return 0;
+		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
+	exit(app_args_finish_output());
 }
 
 static const struct argp common = {.options = options, .parser = parse_option};

@@ -23,10 +23,9 @@ extern const struct argp_child app_args_children[];
 
 /*
  * What comes before argp_parse() where that is called by itself: control characters in options
- * become
- * '?', for getopt_long() prints those that it does not know as they are, and $ARGP_HELP_FMT goes,
- * as argp never ends on margins of less than some 20 columns. in_order: the options end at the
- * first argument.
+ * become '?', for getopt_long() prints those that it does not know as they are, and $ARGP_HELP_FMT
+ * goes, as argp never ends on margins of less than some 20 columns. in_order: the options end at
+ * the first argument.
  */
 void app_args_prepare(const struct argp *argp, int argc, char *argv[], bool in_order);
 
@@ -38,6 +37,10 @@ void app_args_error(const struct argp_state *state, const char *fmt, ...)
  * ends if it is none or not within the bounds. key is the option's own. */
 uint64_t app_args_number(
 	const struct argp_state *state, int key, const char *text, uint64_t min, uint64_t max);
+
+/* Write out what was printed to stdout. Returns an exit status: of failure, having said so, when
+ * not all of it could be written. */
+int app_args_finish_output(void);
 
 /*
  * Started with a closed stdin, stdout or stderr, the next socket would get its number, and output

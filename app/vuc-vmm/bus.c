@@ -16,7 +16,7 @@ bus_init(struct bus *bus, struct vm *vm, struct device *device)
 	*bus = (struct bus){.vm = vm, .device = device};
 	bus->mapped = calloc(device->nr_areas + 1, sizeof(*bus->mapped));
 	if (bus->mapped == NULL)
-		return vmm_fail(-ENOMEM, "no memory for %zu mappings", device->nr_areas);
+		return vmm_fail(-ENOMEM, "out of memory for %zu mapped areas", device->nr_areas);
 	for (uint32_t i = 0; i < PCI_NR_BARS; i++)
 		bus->bars[i].io_fds = device_io_fds(device, i);
 	return 0;

@@ -27,8 +27,9 @@ fail_device(const struct device *device, int rc, const struct vuc_error *err)
 		err->text[0] != '\0' ? err->text : strerror(-rc));
 }
 
+/* A device that cannot be reset is taken as its last user has left it. */
 static int
-attach(struct device *device, const struct device_opts *device_opts)
+device_open(struct device *device, const struct device_opts *device_opts)
 {
 	struct vuc_vmm_attach_opts opts;
 	struct vuc_error err = {0};
@@ -40,28 +41,10 @@ attach(struct device *device, const struct device_opts *device_opts)
 	opts.name = "vuc-vmm";
 	opts.reattach_wait_ms = device_opts->wait_ms;
 	rc = vuc_vmm_attach(&opts, &device->vuc, &err);
-	return rc != 0 ? fail_device(device, rc, &err) : 0;
-}
-
-static int
-open_queue(struct device *device)
-{
-	struct vuc_error err = {0};
-	int rc = vuc_vmm_open_queue(device->vuc, NULL, &device->queue, &err);
-
-	return rc != 0 ? fail_device(device, rc, &err) : 0;
-}
-
-/* Begin with a device that nobody has used. One that cannot be reset has to be taken as it is. */
-static int
-device_reset(struct device *device)
-{
-	struct vuc_error err = {0};
-	int rc;
-
-	if ((vuc_vmm_info(device->vuc)->flags & VFIO_DEVICE_FLAGS_RESET) == 0)
-		return 0;
-	rc = vuc_vmm_reset(device->vuc, &err);
+	if (rc == 0)
+		rc = vuc_vmm_open_queue(device->vuc, NULL, &device->queue, &err);
+	if (rc == 0 && (vuc_vmm_info(device->vuc)->flags & VFIO_DEVICE_FLAGS_RESET) != 0)
+		rc = vuc_vmm_reset(device->vuc, &err);
 	return rc != 0 ? fail_device(device, rc, &err) : 0;
 }
 
@@ -89,7 +72,7 @@ map_area(struct device *device, struct device_area *place, const struct vuc_vmm_
 		(off_t)area->file_offset);
 
 	if (bytes == MAP_FAILED)
-		return vmm_fail(-errno, "device %s: mmap of BAR%u at 0x%llx: %s", device->name,
+		return vmm_fail(-errno, "device %s: cannot map BAR%u at 0x%llx: %s", device->name,
 			place->bar, (unsigned long long)area->offset, strerror(errno));
 	place->bytes = bytes;
 	return 0;
@@ -107,7 +90,8 @@ map_bar(struct device *device, uint32_t bar)
 	areas = realloc(
 		device->areas, (device->nr_areas + region->nr_areas) * sizeof(*device->areas));
 	if (areas == NULL)
-		return vmm_fail(-ENOMEM, "device %s: no memory for its mappings", device->name);
+		return vmm_fail(
+			-ENOMEM, "device %s: out of memory for its mapped areas", device->name);
 	device->areas = areas;
 	for (uint32_t i = 0; rc == 0 && i < region->nr_areas; i++) {
 		struct device_area *place = &device->areas[device->nr_areas];
@@ -131,11 +115,7 @@ device_attach(struct device *device, const struct device_opts *opts)
 	int rc;
 
 	*device = (struct device){.name = opts->name};
-	rc = attach(device, opts);
-	if (rc == 0)
-		rc = open_queue(device);
-	if (rc == 0)
-		rc = device_reset(device);
+	rc = device_open(device, opts);
 	for (uint32_t bar = 0; rc == 0 && bar < PCI_NR_BARS; bar++)
 		rc = map_bar(device, bar);
 	if (rc != 0)
@@ -269,7 +249,7 @@ reattach(struct device *device)
 	int rc = vuc_vmm_reattach(device->vuc, -1, &err);
 
 	if (rc != 0)
-		return vmm_fail(rc, "device %s: the daemon has ended: %s", device->name, err.text);
+		return vmm_fail(rc, "device %s: vucd has exited: %s", device->name, err.text);
 	device->reattaches++;
 	device->lost = false;
 	device->awaited = false;
@@ -288,12 +268,13 @@ follow_events(struct device *device)
 	if (events & VUC_VMM_EVENT_BACK)
 		device->lost = false;
 	if (events & VUC_VMM_EVENT_REMOVED)
-		rc = vmm_fail(
-			-ECONNRESET, "device %s: the operator has taken it away", device->name);
+		rc = vmm_fail(-ECONNRESET, "device %s: removed by the operator", device->name);
 	else if (events & VUC_VMM_EVENT_RELEASE)
-		rc = vmm_fail(-ECANCELED, "device %s: the operator wants it back", device->name);
+		rc = vmm_fail(
+			-ECANCELED, "device %s: released at the operator's request", device->name);
 	else if (events & VUC_VMM_EVENT_STALE)
-		rc = vmm_fail(-ECONNRESET, "device %s: its server has ended", device->name);
+		rc = vmm_fail(
+			-ECONNRESET, "device %s: lost the connection to its server", device->name);
 	else if (events & VUC_VMM_EVENT_GONE)
 		rc = reattach(device);
 	else if (events & (VUC_VMM_EVENT_RESET | VUC_VMM_EVENT_REMAP))
@@ -371,7 +352,7 @@ access_fail(struct device *device, int rc)
 	device->failed_accesses++;
 	if (device->lost && !device->gone) {
 		device->gone = true;
-		vmm_fail(rc, "device %s: its server has ended", device->name);
+		vmm_fail(rc, "device %s: lost the connection to its server", device->name);
 	}
 	return rc;
 }

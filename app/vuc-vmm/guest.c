@@ -28,32 +28,25 @@ guest_load(const struct memory *memory)
 bool
 guest_port_read(const struct guest *guest, uint16_t port, void *data, uint32_t count)
 {
-	uint32_t value;
+	const struct {
+		uint16_t port;
+		uint32_t value;
+	} ports[] = {
+		{GUEST_PORT_AREAS, guest->areas},
+		{GUEST_PORT_AMISS, guest->resets},
+		{GUEST_PORT_RESETS, guest->resets},
+		{GUEST_PORT_PROGRAM, guest->program},
+		{GUEST_PORT_ROUNDS, guest->rounds},
+		{GUEST_PORT_EXITS, guest->exits},
+	};
 
-	if (count != sizeof(value))
-		return false;
-	switch (port) {
-	case GUEST_PORT_AREAS:
-		value = guest->areas;
-		break;
-	case GUEST_PORT_AMISS:
-	case GUEST_PORT_RESETS:
-		value = guest->resets;
-		break;
-	case GUEST_PORT_PROGRAM:
-		value = guest->program;
-		break;
-	case GUEST_PORT_ROUNDS:
-		value = guest->rounds;
-		break;
-	case GUEST_PORT_EXITS:
-		value = guest->exits;
-		break;
-	default:
-		return false;
+	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
+		if (ports[i].port != port || count != sizeof(ports[i].value))
+			continue;
+		memcpy(data, &ports[i].value, count);
+		return true;
 	}
-	memcpy(data, &value, sizeof(value));
-	return true;
+	return false;
 }
 
 /* A step that begins again is not passed yet, nor are the steps after it. */
@@ -66,21 +59,6 @@ begin_step(struct guest *guest, uint32_t step)
 	}
 	if (guest->nr_steps < GUEST_NR_STEPS)
 		guest->steps[guest->nr_steps++] = step;
-}
-
-static void
-finish_series(struct guest *guest, uint32_t series)
-{
-	if (series < GUEST_NR_SERIES)
-		guest->series[series] = true;
-}
-
-static void
-guest_finish(struct guest *guest, uint32_t result)
-{
-	bool known = result == GUEST_PASS || result == GUEST_NO_DRIVER;
-
-	guest->result = known ? result : GUEST_FAIL;
 }
 
 bool
@@ -102,10 +80,12 @@ guest_port_write(struct guest *guest, uint16_t port, const void *data, uint32_t 
 		guest->expected = value;
 		return true;
 	case GUEST_PORT_SERIES:
-		finish_series(guest, value);
+		if (value < GUEST_NR_SERIES)
+			guest->series[value] = true;
 		return true;
 	case GUEST_PORT_RESULT:
-		guest_finish(guest, value);
+		guest->result =
+			value == GUEST_PASS || value == GUEST_NO_DRIVER ? value : GUEST_FAIL;
 		return true;
 	default:
 		return false;
@@ -122,23 +102,23 @@ guest_step_name(uint32_t step)
 		[GUEST_STEP_WRITE] = "write registers",
 		[GUEST_STEP_POST] = "post writes",
 		[GUEST_STEP_DOORBELL] = "ring a doorbell",
-		[GUEST_STEP_MAPPED] = "use mapped BARs, without an exit",
+		[GUEST_STEP_MAPPED] = "access mapped BARs, without an exit",
 		[GUEST_STEP_DMA] = "DMA from memory to memory, and an MSI-X interrupt",
-		[GUEST_STEP_DMA_FROM_BAR] = "DMA of what was written to a mapped BAR",
+		[GUEST_STEP_DMA_FROM_BAR] = "DMA from a mapped BAR to memory",
 		[GUEST_STEP_MASK] = "mask and unmask an interrupt",
 		[GUEST_STEP_PORT] = "read and write an I/O port",
 		[GUEST_STEP_TIMES] = "time accesses",
-		[GUEST_STEP_NO_PORTS] = "access I/O ports where no device is",
-		[GUEST_STEP_NO_MEMORY] = "access memory where no device is",
+		[GUEST_STEP_NO_PORTS] = "access I/O ports of no device",
+		[GUEST_STEP_NO_MEMORY] = "access memory of no device",
 		[GUEST_STEP_NO_FUNCTION] = "access a PCI function that does not exist",
-		[GUEST_STEP_CONFIG_RANDOM] = "write config space at random",
+		[GUEST_STEP_CONFIG_RANDOM] = "write random values to config space",
 		[GUEST_STEP_BARS_ASTRAY] = "place BARs at invalid addresses",
-		[GUEST_STEP_BAR_RANDOM] = "write a BAR at random",
-		[GUEST_STEP_AS_BEFORE] = "use the device as before",
+		[GUEST_STEP_BAR_RANDOM] = "access a BAR at random",
+		[GUEST_STEP_AS_BEFORE] = "use the device once more",
 	};
 
 	if (step >= GUEST_NR_STEPS || names[step] == NULL)
-		return "an unknown step";
+		return "unknown step";
 	return names[step];
 }
 
@@ -188,14 +168,14 @@ memory_create(struct memory *memory, uint64_t size)
 
 	*memory = (struct memory){.fd = vuc_memfd_create("guest", size, SEALS), .size = size};
 	if (memory->fd < 0)
-		return vmm_fail(memory->fd, "guest memory: a memfd of %llu bytes: %s",
+		return vmm_fail(memory->fd, "cannot create %llu bytes of guest memory: %s",
 			(unsigned long long)size, strerror(-memory->fd));
 	bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory->fd, 0);
 	if (bytes != MAP_FAILED) {
 		memory->bytes = bytes;
 		return 0;
 	}
-	rc = vmm_fail(-errno, "guest memory: mmap: %s", strerror(errno));
+	rc = vmm_fail(-errno, "cannot map the guest memory: %s", strerror(errno));
 	memory_destroy(memory);
 	return rc;
 }

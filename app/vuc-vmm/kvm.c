@@ -25,7 +25,7 @@ open_kvm(struct vm *vm, const char **reason)
 		return -ENODEV;
 	}
 	if (ioctl(vm->kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION) {
-		*reason = "not version 12 of its interface";
+		*reason = "its API is not version 12";
 		return -ENODEV;
 	}
 	return 0;
@@ -39,7 +39,7 @@ check_capabilities(struct vm *vm, const char **reason)
 
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
 		if (ioctl(vm->kvm, KVM_CHECK_EXTENSION, needed[i]) <= 0) {
-			*reason = "it has no interrupt controller, or no irqfds";
+			*reason = "it lacks an interrupt controller, irqfds or immediate exits";
 			return -ENODEV;
 		}
 	}
@@ -67,7 +67,7 @@ vm_create(struct vm *vm, const char **reason)
 	*vm = (struct vm){.kvm = -1, .fd = -1};
 	vm->routes = calloc(1, sizeof(*vm->routes) + VM_MAX_MSIS * sizeof(vm->routes->entries[0]));
 	if (vm->routes == NULL)
-		return vmm_fail(-ENOMEM, "no memory for %u interrupt routes", VM_MAX_MSIS);
+		return vmm_fail(-ENOMEM, "out of memory for %u interrupt routes", VM_MAX_MSIS);
 	rc = open_kvm(vm, reason);
 	if (rc == 0)
 		rc = check_capabilities(vm, reason);
@@ -185,10 +185,10 @@ map_run(struct vcpu *vcpu, struct vm *vm)
 	void *run;
 
 	if (size < (int)sizeof(*vcpu->run))
-		return vmm_fail(-EPROTO, "KVM_GET_VCPU_MMAP_SIZE: %d bytes", size);
+		return vmm_fail(-EPROTO, "KVM_GET_VCPU_MMAP_SIZE: unexpected size %d", size);
 	run = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	if (run == MAP_FAILED)
-		return vmm_fail(-errno, "mmap of a virtual CPU: %s", strerror(errno));
+		return vmm_fail(-errno, "cannot map the virtual CPU: %s", strerror(errno));
 	vcpu->run = run;
 	vcpu->run_size = (size_t)size;
 	return 0;
@@ -203,7 +203,7 @@ set_cpuid(struct vcpu *vcpu, struct vm *vm)
 	int rc = 0;
 
 	if (cpuid == NULL)
-		return vmm_fail(-ENOMEM, "no memory for CPUID");
+		return vmm_fail(-ENOMEM, "out of memory for CPUID");
 	cpuid->nent = MAX_CPUID_ENTRIES;
 	if (ioctl(vm->kvm, KVM_GET_SUPPORTED_CPUID, cpuid) < 0 ||
 		ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0)

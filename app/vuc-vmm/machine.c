@@ -330,9 +330,9 @@ handle_exit(struct machine *machine)
 		handle_mmio(machine);
 		return 0;
 	case KVM_EXIT_SHUTDOWN:
-		return vmm_fail(-EFAULT, "the guest has crashed: a triple fault");
+		return vmm_fail(-EFAULT, "the guest has crashed with a triple fault");
 	case KVM_EXIT_FAIL_ENTRY:
-		return vmm_fail(-EIO, "KVM cannot run the guest: hardware says 0x%llx",
+		return vmm_fail(-EIO, "KVM cannot run the guest: hardware entry failure 0x%llx",
 			(unsigned long long)run->fail_entry.hardware_entry_failure_reason);
 	case KVM_EXIT_INTERNAL_ERROR:
 		return vmm_fail(-EIO, "KVM cannot run the guest: internal error %u",
@@ -346,7 +346,7 @@ handle_exit(struct machine *machine)
 static const char *
 current_step(const struct guest *guest)
 {
-	return guest->nr_steps > 0 ? guest_step_name(guest->steps[guest->nr_steps - 1]) : "begin";
+	return guest->nr_steps > 0 ? guest_step_name(guest->steps[guest->nr_steps - 1]) : "none";
 }
 
 static int
@@ -356,8 +356,8 @@ run_tick(struct machine *machine, uint64_t deadline_ms, uint32_t timeout_s)
 	device_check(machine->device);
 	if (vuc_clock_ms() < deadline_ms)
 		return 0;
-	return vmm_fail(-ETIMEDOUT, "the guest did not finish within %u s; its step: %s", timeout_s,
-		current_step(&machine->guest));
+	return vmm_fail(-ETIMEDOUT, "the guest did not finish within %u s; last step: %s",
+		timeout_s, current_step(&machine->guest));
 }
 
 static int
@@ -388,7 +388,7 @@ check_accesses(struct machine *machine)
 	if (machine->guest.program == GUEST_TORMENT || failed == 0)
 		return 0;
 	machine->guest.result = 0;
-	return vmm_fail(-EIO, "device %s: %llu accesses have failed", machine->device->name,
+	return vmm_fail(-EIO, "device %s: %llu accesses failed", machine->device->name,
 		(unsigned long long)failed);
 }
 

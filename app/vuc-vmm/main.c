@@ -5,7 +5,6 @@
  */
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,18 +34,18 @@ struct options {
 static const struct argp_option option_table[] = {
 	{"device", 'd', "NAME", 0, "Name of the device in vucd's configuration"},
 	{"guest", 'g', "PROGRAM", 0,
-		"'drive', the default: use the device as a driver does; 'torment': make invalid "
-		"accesses; 'recover': use the device until it has returned from N outages"},
+		"What the guest does: 'drive', the default: use the device as a driver does; 'torment': "
+		"make invalid accesses; 'recover': use the device until N outages are over"},
 	{"json", 'j', NULL, 0, "Print the report as one JSON object"},
 	{"rounds", 'r', "N", 0,
-		"Number of measurements per kind of access, of random actions, or of outages, 1 to "
+		"Number of measurements of each kind of access, of random actions, or of outages, 1 to "
 		"65536; 1000 by default"},
 	{"socket", 's', "PATH", 0,
-		"The socket of vucd for VMMs; $VUCD_SOCKET or vucd's default path by default"},
+		"The socket of vucd for VMMs; by default $VUCD_SOCKET, else vucd's default path"},
 	{"timeout", 't', "S", 0, "Timeout for the guest in seconds, 1 to 3600; 60 by default"},
 	{"wait", 'w', "S", 0,
-		"How long to wait for another vucd when vucd has ended, in seconds, 0 to 3600; 10 "
-		"by default"},
+		"How long to wait for vucd to be started again after it has exited, in seconds, 0 "
+		"to 3600; 10 by default"},
 	{0},
 };
 
@@ -93,7 +92,7 @@ option_take(int key, char *value, struct argp_state *state)
 		app_args_error(state, "unexpected argument '%s'", value);
 	case ARGP_KEY_END:
 		if (options->device == NULL)
-			app_args_error(state, "no --device given");
+			app_args_error(state, "option '--device' is required");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -138,61 +137,45 @@ result_judge(const struct machine *machine)
 	}
 }
 
+/* Run the guest and report what came of it. Returns the exit status. */
 static int
-run_machine(struct machine *machine, const struct options *options)
+machine_run(struct machine *machine, const struct options *options)
 {
 	int ran = run_guest(machine, options->timeout_s);
 	int rc = options->json ? report_json(machine) : report_text(machine);
 
-	fflush(stdout);
-	return ran != 0 || rc != 0 ? EXIT_FAILURE : result_judge(machine);
-}
-
-static int
-run_device(struct vm *vm, struct device *device, const struct options *options)
-{
-	struct guest guest = {.program = options->program, .rounds = options->rounds};
-	struct machine machine;
-	int status;
-
-	if (machine_create(&machine, vm, device, &guest) != 0)
+	if (app_args_finish_output() != EXIT_SUCCESS || ran != 0 || rc != 0)
 		return EXIT_FAILURE;
-	status = run_machine(&machine, options);
-	machine_destroy(&machine);
-	return status;
-}
-
-static int
-run_vm(struct vm *vm, const struct options *options)
-{
-	const struct device_opts opts = {
-		.socket = options->socket,
-		.name = options->device,
-		.wait_ms = options->wait_s * 1000,
-	};
-	struct device device;
-	int status;
-
-	if (device_attach(&device, &opts) != 0)
-		return EXIT_FAILURE;
-	status = run_device(vm, &device, options);
-	device_detach(&device);
-	return status;
+	return result_judge(machine);
 }
 
 static int
 vmm_run(const struct options *options)
 {
+	const struct guest guest = {.program = options->program, .rounds = options->rounds};
+	const struct device_opts opts = {
+		.socket = options->socket,
+		.name = options->device,
+		.wait_ms = options->wait_s * 1000,
+	};
 	const char *reason = NULL;
+	int status = EXIT_FAILURE;
+	struct machine machine;
+	struct device device;
 	struct vm vm;
-	int status;
 	int rc = vm_create(&vm, &reason);
 
 	if (rc == -ENODEV && reason != NULL)
 		return vmm_fail(EXIT_SKIPPED, "skipped: cannot use /dev/kvm: %s", reason);
 	if (rc != 0)
 		return EXIT_FAILURE;
-	status = run_vm(&vm, options);
+	if (device_attach(&device, &opts) == 0) {
+		if (machine_create(&machine, &vm, &device, &guest) == 0) {
+			status = machine_run(&machine, options);
+			machine_destroy(&machine);
+		}
+		device_detach(&device);
+	}
 	vm_destroy(&vm);
 	return status;
 }

@@ -48,7 +48,7 @@ routes_allocate(struct msix *msix)
 	msix->eventfds = calloc(msix->nr_vectors, sizeof(*msix->eventfds));
 	msix->connected = calloc(msix->nr_vectors, sizeof(*msix->connected));
 	if (msix->entries == NULL || msix->eventfds == NULL || msix->connected == NULL)
-		return vmm_fail(-ENOMEM, "no memory for %u interrupts", msix->nr_vectors);
+		return vmm_fail(-ENOMEM, "out of memory for %u interrupts", msix->nr_vectors);
 	for (uint32_t i = 0; i < msix->nr_vectors; i++)
 		msix->eventfds[i] = -1;
 	return 0;
@@ -64,7 +64,8 @@ init_vectors(struct msix *msix)
 		entry[PCI_MSIX_ENTRY_VECTOR_CTRL] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
 		msix->eventfds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (msix->eventfds[i] < 0)
-			return vmm_fail(-errno, "eventfd of interrupt %u: %s", i, strerror(errno));
+			return vmm_fail(-errno, "cannot create an eventfd for interrupt %u: %s", i,
+				strerror(errno));
 	}
 	return 0;
 }

@@ -77,7 +77,7 @@ init_io_bar(struct pci_bar *bar, uint32_t index, uint64_t size)
 	uint64_t decoded = decoded_size(size, MIN_IO_SIZE);
 
 	if (decoded == 0 || decoded > IO_SPACE_SIZE)
-		return vmm_fail(-EPROTO, "BAR%u: 0x%llx bytes of I/O ports", index,
+		return vmm_fail(-EPROTO, "BAR%u: invalid size of I/O ports, 0x%llx bytes", index,
 			(unsigned long long)size);
 	*bar = (struct pci_bar){
 		.value = PCI_BASE_ADDRESS_SPACE_IO,
@@ -95,9 +95,9 @@ init_memory_bar(struct pci_bar *bar, uint32_t index, uint64_t size, uint32_t fla
 	bool is_64 = (flags & PCI_BASE_ADDRESS_MEM_TYPE_MASK) == PCI_BASE_ADDRESS_MEM_TYPE_64;
 
 	if (is_64 && index + 1 == PCI_NR_BARS)
-		return vmm_fail(-EPROTO, "BAR%u: a 64-bit BAR without an upper half", index);
+		return vmm_fail(-EPROTO, "BAR%u: 64-bit BAR without an upper half", index);
 	if (decoded == 0 || (!is_64 && decoded > UINT32_MAX))
-		return vmm_fail(-EPROTO, "BAR%u: 0x%llx bytes do not fit into its address width",
+		return vmm_fail(-EPROTO, "BAR%u: size of 0x%llx bytes exceeds its address width",
 			index, (unsigned long long)size);
 	bar[0] = (struct pci_bar){
 		.value = flags & ~(uint32_t)PCI_BASE_ADDRESS_MEM_MASK,
@@ -137,7 +137,7 @@ pci_init(struct pci *pci, const uint64_t sizes[PCI_NR_BARS], const struct pci_op
 	*pci = (struct pci){.ops = ops, .arg = arg};
 	rc = ops->config_read(arg, 0, pci->initial, sizeof(pci->initial));
 	if (rc != 0)
-		return vmm_fail(rc, "the device's config space cannot be read: %s", strerror(-rc));
+		return vmm_fail(rc, "cannot read the device's config space: %s", strerror(-rc));
 	pci->msix = find_capability(pci, PCI_CAP_ID_MSIX, PCI_CAP_MSIX_SIZEOF);
 	return init_bars(pci, sizes);
 }

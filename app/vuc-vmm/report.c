@@ -14,8 +14,8 @@ static const struct {
 	const char *text;
 } series_names[GUEST_NR_SERIES] = {
 	[GUEST_SERIES_EXIT] = {"exit", "exit to the VMM"},
-	[GUEST_SERIES_READ] = {"read", "read by the queue"},
-	[GUEST_SERIES_POST] = {"post", "posted write by the queue"},
+	[GUEST_SERIES_READ] = {"read", "read through the queue"},
+	[GUEST_SERIES_POST] = {"post", "posted write through the queue"},
 	[GUEST_SERIES_MAPPED] = {"mapped", "read of a mapped BAR"},
 };
 
@@ -40,7 +40,7 @@ report_series(const struct machine *machine, uint32_t index, struct series *seri
 	uint32_t *copy = calloc(nr, sizeof(*copy));
 
 	if (copy == NULL)
-		return vmm_fail(-ENOMEM, "no memory for %zu times", nr);
+		return vmm_fail(-ENOMEM, "out of memory for %zu measurements", nr);
 	memcpy(copy, guest_ticks(&machine->memory, index), nr * sizeof(*copy));
 	series_compute(series, copy, nr);
 	free(copy);
@@ -52,8 +52,8 @@ print_outages(const struct device *device)
 {
 	if (device->resets == 0)
 		return;
-	printf("  outages: %u, vucd ended in %u of them; mapped again: %u times\n", device->resets,
-		device->reattaches, device->remaps);
+	printf("  outages: %u, of these restarts of vucd: %u; areas mapped again: %u times\n",
+		device->resets, device->reattaches, device->remaps);
 	printf("  dropped writes: %llu\n", (unsigned long long)device->dropped_writes);
 }
 
@@ -73,7 +73,7 @@ print_device(const struct machine *machine)
 	}
 	if (machine->pci.msix != 0)
 		printf("  MSI-X: %u vectors\n", machine->msix.nr_vectors);
-	printf("  mapped parts: %u of %zu, writes by eventfd: %u\n",
+	printf("  mapped areas: %u of %zu, writes by eventfd: %u\n",
 		bus_count_mapped(&machine->bus), machine->device->nr_areas,
 		bus_count_eventfds(&machine->bus));
 	print_outages(machine->device);
@@ -105,7 +105,7 @@ print_series(const struct machine *machine, uint32_t index, const char *name)
 
 	if (rc != 0)
 		return rc;
-	printf("  %-26s %10u %10u %10u %10u", name, series.min, series.median, series.p99,
+	printf("  %-30s %10u %10u %10u %10u", name, series.min, series.median, series.p99,
 		series.max);
 	if (khz != 0)
 		printf(" %12llu", (unsigned long long)series_ns(series.median, khz));
@@ -131,7 +131,7 @@ print_times(const struct machine *machine)
 	if (!has_times(&machine->guest))
 		return 0;
 	printf("ticks per access, %u samples\n", machine->guest.rounds);
-	printf("  %-26s %10s %10s %10s %10s %12s\n", "", "min", "median", "p99", "max",
+	printf("  %-30s %10s %10s %10s %10s %12s\n", "", "min", "median", "p99", "max",
 		"median ns");
 	for (uint32_t i = 0; rc == 0 && i < GUEST_NR_SERIES; i++) {
 		if (machine->guest.series[i])
@@ -232,7 +232,7 @@ report_json(const struct machine *machine)
 	if (rc == 0) {
 		rc = app_json_print(stdout, &json);
 		if (rc != 0)
-			vmm_fail(rc, "no memory for the report");
+			vmm_fail(rc, "out of memory for the report");
 	}
 	app_json_finish(&json);
 	return rc;

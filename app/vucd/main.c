@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -100,23 +98,13 @@ vucd_run(const char *path, const struct vucd_config *config)
 	return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* A help that could not be written is a failure, too. */
-static int
-finish_output(void)
-{
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return EXIT_SUCCESS;
-	fprintf(stderr, "vucd: cannot write the output: %s\n", strerror(errno));
-	return EXIT_FAILURE;
-}
-
 static int
 print_ok(const struct vucd_config *config)
 {
 	printf("OK: %u poller%s, %u device%s\n", config->nr_pollers,
 		config->nr_pollers == 1 ? "" : "s", config->nr_devices,
 		config->nr_devices == 1 ? "" : "s");
-	return finish_output();
+	return app_args_finish_output();
 }
 
 int
@@ -133,7 +121,7 @@ main(int argc, char *argv[])
 	app_args_parse(&argp, argc, argv, &options);
 	if (options.help_config) {
 		vucd_config_help(stdout);
-		return finish_output();
+		return app_args_finish_output();
 	}
 	report.arg = (void *)(uintptr_t)options.config;
 	report.check = options.check ? vucd_config_check_machine : NULL;

@@ -49,7 +49,7 @@ def test_gpio(guest):
     run = guest('gpio-pci-idio-16', '--rounds=50')
     assert run.err == ''
     for text in ('\n  BAR2: 0x100 bytes of I/O ports', '\n  pass  read and write an I/O port\n',
-                 '\n  read by the queue  '):
+                 '\n  read through the queue  '):
         assert text in run.out
 
 

@@ -17,13 +17,13 @@ def fixture_guest(refdev, vucd):
     device has."""
     daemons = {}
 
-    def run(*args, config='', fault=(), device='dev0', status=0):
+    def run(*args, config='', fault=(), device='dev0', status=0, **popen):
         if not daemons:
             server = refdev(*fault)
             daemons['one'] = vucd(f'[device dev0]\nsocket = {server.socket}\n{config}')
             daemons['one'].await_state('dev0', 'free')
         vmm = rig.Run(os.environ['VUC_VMM'], '--socket', daemons['one'].vmm_socket,
-                      f'--device={device}', *args)
+                      f'--device={device}', *args, **popen)
         if vmm.status == 77 and '/dev/kvm' in vmm.err:
             pytest.skip('there is no use of /dev/kvm here')
         assert vmm.status == status, vmm.out + vmm.err
@@ -76,7 +76,7 @@ def test_server_ends(guest):
     """The device's server goes while the guest uses it: the VMM says so, and ends."""
     run = guest('--rounds=500', config='outage = fail\n', status=1,
                 fault=['--fault=close@region_read#450'])
-    assert 'device dev0: its server has ended' in run.err
+    assert 'device dev0: lost the connection to its server' in run.err
     assert '\n  FAIL  time accesses\n' in run.out
 
 
@@ -182,7 +182,7 @@ def test_vucd_killed_for_good(recovering):
     assert guest.await_reads()
     guest.daemon.process.kill()
     assert guest.vmm.wait() == 1
-    assert guest.vmm.err.startswith(b'vuc-vmm: device dev0: the daemon has ended: cannot connect ')
+    assert guest.vmm.err.startswith(b'vuc-vmm: device dev0: vucd has exited: cannot connect ')
     assert guest.vmm.err.count(b'\n') == 1
     assert json.loads(guest.vmm.out)['reattaches'] == 0
 
@@ -194,7 +194,7 @@ def test_released(recovering):
     with rig.Process(os.environ['VUCCTL'], 'detach', 'dev0', '-m', guest.daemon.management) as asking:
         assert guest.vmm.wait() == 1
         assert asking.wait() == 0
-    assert guest.vmm.err == b'vuc-vmm: device dev0: the operator wants it back\n'
+    assert guest.vmm.err == b"vuc-vmm: device dev0: released at the operator's request\n"
 
 
 def test_no_device(guest):
@@ -203,7 +203,7 @@ def test_no_device(guest):
 
 
 @pytest.mark.parametrize('args,text', [
-    ([], 'no --device given'),
+    ([], "option '--device' is required"),
     (['--device'], "option '--device' requires an argument"),
     (['--nonsense'], "unrecognized option '--nonsense'"),
     (['-x'], "invalid option -- 'x'"),
@@ -219,6 +219,13 @@ def test_wrong_options(args, text):
     assert (run.status, run.out) == (2, '')
     assert run.err.startswith('vuc-vmm: ') and text in run.err
     assert "\nTry `vuc-vmm --help' or `vuc-vmm --usage'" in run.err
+
+
+def test_full_stdout(guest):
+    """A report that cannot be written is a failure."""
+    with open('/dev/full', 'wb') as full:
+        run = guest('--rounds=5', stdout=full, status=1)
+    assert run.err == 'vuc-vmm: cannot write the output: No space left on device\n'
 
 
 @pytest.mark.parametrize('option,begins', [
