@@ -11,8 +11,6 @@
 #include "clock.h"
 #include "command.h"
 #include "fds.h"
-#include "interrupt.h"
-#include "pcapng.h"
 
 #define DEFAULT_SNAPLEN 65536u
 #define MIN_SNAPLEN     16u
@@ -31,26 +29,16 @@ struct capture {
 	uint8_t bytes[VUC_CAPTURE_SNAPLEN_MAX];
 };
 
-static const struct argp_option options[] = {
-	{"write", 'w', "FILE", 0, "The file to write; - is standard output"},
-	{"count", 'c', "N", 0, "Exit after N messages; no limit by default"},
-	{"snaplen", 's', "N", 0, "Bytes of each message; 65536 by default"},
+static const struct vucctl_option options[] = {
+	{"write", 'w', "FILE", "The file to write; - is standard output", VUCCTL_TEXT,
+		VUCCTL_MEMBER(struct capture, path)},
+	{"count", 'c', "N", "Exit after N messages; no limit by default", VUCCTL_NUMBER,
+		VUCCTL_MEMBER(struct capture, count), .max = UINT64_MAX},
+	{"snaplen", 's', "N", "Bytes of each message; 65536 by default", VUCCTL_NUMBER,
+		VUCCTL_MEMBER(struct capture, snaplen), .min = MIN_SNAPLEN,
+		.max = VUC_CAPTURE_SNAPLEN_MAX},
 	{0},
 };
-
-static void
-capture_take(struct vucctl *ctl, int key, const char *value)
-{
-	struct capture *capture = ctl->own;
-
-	if (key == 'w')
-		capture->path = value;
-	else if (key == 'c')
-		capture->count = vucctl_take_number(ctl, "count", value, 0, UINT64_MAX);
-	else
-		capture->snaplen = (uint32_t)vucctl_take_number(
-			ctl, "snaplen", value, MIN_SNAPLEN, VUC_CAPTURE_SNAPLEN_MAX);
-}
 
 static bool
 is_stdout(const struct capture *capture)
@@ -105,13 +93,12 @@ capture_start(struct vucctl *ctl)
 {
 	const struct capture *capture = ctl->own;
 	struct json_object *result;
-	struct app_json params;
+	struct app_json *params = &ctl->params;
 	int ret;
 
-	app_json_init(&params);
-	app_json_text(&params, params.root, "name", ctl->args[0]);
-	app_json_number(&params, params.root, "snaplen", capture->snaplen);
-	ret = vucctl_ask(ctl, "devices.capture", &params, &result);
+	app_json_text(params, params->root, "name", ctl->args[0]);
+	app_json_number(params, params->root, "snaplen", capture->snaplen);
+	ret = vucctl_ask(ctl, "devices.capture", params, &result);
 	if (ret == 0)
 		ret = capture_open_ring(ctl, result);
 	json_object_put(result);
@@ -280,7 +267,6 @@ const struct vucctl_command vucctl_capture = {
 	.daemon = true,
 	.options = options,
 	.size = sizeof(struct capture),
-	.take = capture_take,
 	.check = capture_check,
 	.run = capture_run,
 };

@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "command.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "interrupt.h"
 #include "number.h"
 #include "text.h"
 
-#define MESSAGE_MAX   1024
-#define MAX_OPTIONS   32
-#define KEY_TRANSPORT 0x10001
-#define KEY_CAPTURE   0x10002
+#define MESSAGE_MAX 1024
+#define KEY_FIRST   0x10000 /* of options without a letter */
 
 /* ---- messages ---- */
 
@@ -79,43 +78,21 @@ vucctl_take_number(
 		(unsigned long long)min, (unsigned long long)max);
 }
 
-unsigned int
-vucctl_take_word(
-	const struct vucctl *ctl, const char *what, const char *value, const char *const *words)
+/* Check that the value is one of some words. */
+static void
+take_word(const struct vucctl *ctl, const char *what, const char *value, const char *const *words)
 {
 	char list[MESSAGE_MAX] = "";
 	unsigned int i;
 
 	for (i = 0; words[i] != NULL; i++) {
 		if (strcmp(value, words[i]) == 0)
-			return i;
+			return;
 		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s",
 			i > 0 ? ", " : "", words[i]);
 	}
 	app_args_error(ctl->state, "%s '%s' is not one of: %s", what, value, list);
 }
-
-static const struct argp_option device_options[] = {
-	{"transport", KEY_TRANSPORT, "NAME", 0,
-		"'uring' or 'posix'; 'uring' by default where the kernel allows it"},
-	{"timeout", 't', "MS", 0,
-		"Timeout for connecting and for each reply of the server; 5000 by default, 60000 "
-		"for a reset or a change of the migration state"},
-	{"trace", 'T', NULL, 0, "Print each message to stderr"},
-	{"capture", KEY_CAPTURE, "FILE", 0, "Write all messages to FILE, for Wireshark"},
-	{0},
-};
-
-static const struct argp_option daemon_options[] = {
-	{"management", 'm', "PATH", 0,
-		"Management socket of the daemon; $VUCD_MANAGEMENT_SOCKET or vucd's default path "
-		"by default"},
-	{"timeout", 't', "MS", 0,
-		"Timeout for each response of the daemon; 5000 by default, 60000 for add, remove, "
-		"detach and reload"},
-	VUCCTL_OPTION_JSON,
-	{0},
-};
 
 static void
 take_management(struct vucctl *ctl, const char *value)
@@ -127,30 +104,175 @@ take_management(struct vucctl *ctl, const char *value)
 }
 
 static void
+take_capture(struct vucctl *ctl, const char *value)
+{
+	if (strcmp(value, "-") == 0)
+		app_args_error(ctl->state, "--capture requires a file, not standard output");
+	ctl->capture_path = value;
+}
+
+static const char *const transports[] = {"uring", "posix", NULL};
+
+static const struct vucctl_option device_options[] = {
+	{"transport", 0, "NAME",
+		"'uring' or 'posix'; 'uring' by default where the kernel allows it", VUCCTL_TEXT,
+		VUCCTL_COMMON_MEMBER(transport), .words = transports},
+	{"timeout", 't', "MS",
+		"Timeout for connecting and for each reply of the server; 5000 by default, 60000 "
+		"for a reset or a change of the migration state",
+		VUCCTL_NUMBER, VUCCTL_COMMON_MEMBER(timeout_ms), .min = 1, .max = UINT32_MAX},
+	{"trace", 'T', NULL, "Print each message to stderr", VUCCTL_SET,
+		VUCCTL_COMMON_MEMBER(trace)},
+	{"capture", 0, "FILE", "Write all messages to FILE, for Wireshark", .take = take_capture},
+	{0},
+};
+
+static const struct vucctl_option daemon_options[] = {
+	{"management", 'm', "PATH",
+		"Management socket of the daemon; $VUCD_MANAGEMENT_SOCKET or vucd's default path "
+		"by default",
+		.take = take_management},
+	{"timeout", 't', "MS",
+		"Timeout for each response of the daemon; 5000 by default, 60000 for add, remove, "
+		"detach and reload",
+		VUCCTL_NUMBER, VUCCTL_COMMON_MEMBER(timeout_ms), .min = 1, .max = UINT32_MAX},
+	VUCCTL_OPTION_JSON,
+	{0},
+};
+
+/* Have argp know of more options. */
+static void
+add_options(struct vucctl *ctl, struct argp_option *options, const struct vucctl_option *more)
+{
+	for (; more != NULL && (more->name != NULL || more->letter != 0); more++) {
+		unsigned int n = ctl->nr_options++;
+
+		assert(n < VUCCTL_MAX_OPTIONS);
+		ctl->options[n] = more;
+		options[n] = (struct argp_option){
+			.name = more->name,
+			.key = more->letter != 0 ? more->letter : KEY_FIRST + (int)n,
+			.arg = more->argument,
+			.flags = more->name == NULL ? OPTION_ALIAS : 0,
+			.doc = more->doc,
+		};
+	}
+}
+
+static const struct vucctl_option *
+find_option(const struct vucctl *ctl, int key)
+{
+	unsigned int i;
+
+	if (key >= KEY_FIRST)
+		return ctl->options[key - KEY_FIRST];
+	for (i = 0; ctl->options[i]->letter != key; i++)
+		continue;
+	return ctl->options[i];
+}
+
+static void
+member_set(const struct vucctl *ctl, const struct vucctl_option *option, void *member,
+	const char *value)
+{
+	uint64_t number;
+
+	switch (option->kind) {
+	case VUCCTL_NUMBER:
+		number = vucctl_take_number(ctl, option->name, value, option->min, option->max);
+		if (option->size == sizeof(uint32_t))
+			*(uint32_t *)member = (uint32_t)number;
+		else
+			*(uint64_t *)member = number;
+		break;
+	case VUCCTL_TEXT:
+		*(const char **)member = value;
+		break;
+	default:
+		*(bool *)member = option->kind == VUCCTL_SET;
+		break;
+	}
+}
+
+/* Words with commas between; no word at all for an empty text. */
+static void
+add_list(struct app_json *params, const char *key, const char *value)
+{
+	struct json_object *array = app_json_array(params, params->root, key);
+	char *copy = strdup(value);
+	char *word, *rest = NULL;
+
+	params->failed |= copy == NULL;
+	for (word = copy != NULL ? strtok_r(copy, ", ", &rest) : NULL; word != NULL;
+		word = strtok_r(NULL, ", ", &rest))
+		app_json_text(params, array, NULL, word);
+	free(copy);
+}
+
+void
+vucctl_add_path(struct vucctl *ctl, const char *key, const char *path)
+{
+	char absolute[2 * PATH_MAX] = "";
+	bool relative = path[0] != '/';
+
+	if (relative && getcwd(absolute, PATH_MAX) == NULL) {
+		ctl->status = vucctl_fail("%s: %s", path, strerror(errno));
+		return;
+	}
+	if (strlen(absolute) + relative + strlen(path) >= PATH_MAX) {
+		ctl->status = vucctl_fail("%s: %s", path, strerror(ENAMETOOLONG));
+		return;
+	}
+	strcat(absolute, relative ? "/" : "");
+	strcat(absolute, path);
+	app_json_text(&ctl->params, ctl->params.root, key, absolute);
+}
+
+/* A parameter that is given once more takes the place of the one before. */
+static void
+parameter_add(struct vucctl *ctl, const struct vucctl_option *option, const char *value)
+{
+	static const char *const switches[] = {"off", "on", NULL};
+	struct app_json *params = &ctl->params;
+
+	switch (option->kind) {
+	case VUCCTL_NUMBER:
+		app_json_number(params, params->root, option->parameter,
+			vucctl_take_number(ctl, option->name, value, option->min, option->max));
+		break;
+	case VUCCTL_TEXT:
+		app_json_text(params, params->root, option->parameter, value);
+		break;
+	case VUCCTL_SWITCH:
+		take_word(ctl, option->name, value, switches);
+		app_json_bool(params, params->root, option->parameter, strcmp(value, "on") == 0);
+		break;
+	case VUCCTL_LIST:
+		add_list(params, option->parameter, value);
+		break;
+	case VUCCTL_PATH:
+		vucctl_add_path(ctl, option->parameter, value);
+		break;
+	default:
+		app_json_bool(params, params->root, option->parameter, option->kind == VUCCTL_SET);
+		break;
+	}
+}
+
+static void
 take_option(struct vucctl *ctl, int key, const char *value)
 {
-	static const char *const transports[] = {"uring", "posix", NULL};
+	const struct vucctl_option *option = find_option(ctl, key);
+	char *base = option->common ? (char *)ctl : ctl->own;
 
-	if (key == 'j') {
-		ctl->json = true;
-	} else if (key == 't') {
-		ctl->timeout_ms =
-			(uint32_t)vucctl_take_number(ctl, "timeout", value, 1, UINT32_MAX);
-	} else if (key == 'm' && ctl->command->daemon) {
-		take_management(ctl, value);
-	} else if (key == 'T') {
-		ctl->trace = true;
-	} else if (key == KEY_CAPTURE) {
-		if (strcmp(value, "-") == 0)
-			app_args_error(
-				ctl->state, "--capture requires a file, not standard output");
-		ctl->capture_path = value;
-	} else if (key == KEY_TRANSPORT) {
-		vucctl_take_word(ctl, "transport", value, transports);
-		ctl->transport = value;
-	} else {
-		ctl->command->take(ctl, key, value);
-	}
+	if (option->words != NULL)
+		take_word(ctl, option->name, value, option->words);
+	if (option->take != NULL)
+		option->take(ctl, value);
+	else if (option->parameter != NULL)
+		parameter_add(ctl, option, value);
+	else
+		member_set(ctl, option, base + option->offset, value);
 }
 
 static void
@@ -197,7 +319,7 @@ take_key(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_END:
 		check_arguments(ctl);
-		if (ctl->command->check != NULL)
+		if (ctl->status == 0 && ctl->command->check != NULL)
 			ctl->status = ctl->command->check(ctl);
 		return 0;
 	case ARGP_KEY_INIT:
@@ -314,12 +436,14 @@ vucctl_ask(struct vucctl *ctl, const char *method, struct app_json *params,
 }
 
 int
-vucctl_ask_done(struct vucctl *ctl, const char *method, struct app_json *params, const char *what)
+vucctl_ask_done(struct vucctl *ctl, const char *method, const char *key, const char *what)
 {
 	struct json_object *result;
 	struct app_json json;
-	int ret = vucctl_ask(ctl, method, params, &result);
+	int ret;
 
+	app_json_text(&ctl->params, ctl->params.root, key, ctl->args[0]);
+	ret = vucctl_ask(ctl, method, &ctl->params, &result);
 	json_object_put(result);
 	if (ret != 0 || !ctl->json)
 		return ret;
@@ -406,21 +530,10 @@ daemon_command_run(struct vucctl *ctl)
 /* ---- all ---- */
 
 static void
-add_options(struct argp_option *all, const struct argp_option *more)
-{
-	size_t n = 0;
-
-	while (all[n].name != NULL || all[n].key != 0)
-		n++;
-	for (; more != NULL && (more->name != NULL || more->key != 0) && n < MAX_OPTIONS; more++)
-		all[n++] = *more;
-}
-
-static void
 parse_command_line(struct vucctl *ctl, int argc, char *argv[])
 {
 	const struct vucctl_command *command = ctl->command;
-	struct argp_option options[MAX_OPTIONS + 1] = {{0}};
+	struct argp_option options[VUCCTL_MAX_OPTIONS + 1] = {{0}};
 	const struct argp argp = {
 		.options = options,
 		.parser = take_key,
@@ -430,8 +543,8 @@ parse_command_line(struct vucctl *ctl, int argc, char *argv[])
 		.children = app_args_children,
 	};
 
-	add_options(options, command->options);
-	add_options(options, command->daemon ? daemon_options : device_options);
+	add_options(ctl, options, command->options);
+	add_options(ctl, options, command->daemon ? daemon_options : device_options);
 	app_args_prepare(&argp, argc, argv, false);
 	argp_parse(&argp, argc, argv, ARGP_NO_HELP, NULL, ctl);
 	if (ctl->management[0] == '\0')
@@ -448,6 +561,7 @@ vucctl_command_run(const struct vucctl_command *command, int argc, char *argv[])
 	ctl.own = calloc(1, command->size + 1);
 	if (ctl.own == NULL)
 		return vucctl_fail("%s", strerror(ENOMEM));
+	app_json_init(&ctl.params);
 	snprintf(name, sizeof(name), "vucctl %s", command->name);
 	argv[0] = name;
 	parse_command_line(&ctl, argc, argv);
@@ -456,6 +570,7 @@ vucctl_command_run(const struct vucctl_command *command, int argc, char *argv[])
 		ret = command->daemon ? daemon_command_run(&ctl) : device_command_run(&ctl);
 	if (command->end != NULL)
 		command->end(&ctl);
+	app_json_finish(&ctl.params);
 	free(ctl.own);
 	return ret;
 }

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+
+/* devices, detach, remove: those that the daemon has; add.c is another one. */
+
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -7,9 +10,10 @@
 #include <time.h>
 
 #include "command.h"
-#include "print.h"
 
 #define BUFFER_SIZE 16384 /* of an entry of the users' database */
+
+/* ---- devices ---- */
 
 /* The daemon says how long ago it was, so that its clock does not matter. */
 static void
@@ -131,4 +135,45 @@ const struct vucctl_command vucctl_devices = {
 	.arguments = "",
 	.daemon = true,
 	.run = devices_run,
+};
+
+/* ---- detach, remove ---- */
+
+static int
+detach_run(struct vucctl *ctl)
+{
+	return vucctl_ask_done(ctl, "vmms.detach", "device", "detached");
+}
+
+const struct vucctl_command vucctl_detach = {
+	.name = "detach",
+	.summary = "detach the VMM from a device",
+	.doc = "Detaches the VMM from a device, so that another VMM can attach to it.",
+	.arguments = "DEVICE",
+	.daemon = true,
+	.timeout_ms = VUCCTL_DAEMON_LONG_TIMEOUT_MS,
+	.run = detach_run,
+};
+
+static const struct vucctl_option remove_options[] = {
+	{"force", 'f', NULL, "Detach the VMM that uses the device first", VUCCTL_SET,
+		.parameter = "force"},
+	{0},
+};
+
+static int
+remove_run(struct vucctl *ctl)
+{
+	return vucctl_ask_done(ctl, "devices.remove", "name", "removed");
+}
+
+const struct vucctl_command vucctl_remove = {
+	.name = "remove",
+	.summary = "remove a device from the daemon",
+	.doc = "Removes a device from the daemon, which closes its connection to the server.",
+	.arguments = "DEVICE",
+	.daemon = true,
+	.timeout_ms = VUCCTL_DAEMON_LONG_TIMEOUT_MS,
+	.options = remove_options,
+	.run = remove_run,
 };

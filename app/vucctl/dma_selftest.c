@@ -14,33 +14,35 @@
 #define MAX_SIZE     (UINT64_C(1) << 32)
 
 struct selftest {
-	uint64_t size; /* 0: the default */
+	uint64_t size;      /* 0: the default */
+	const char *policy; /* NULL: the default */
 	struct vucctl_selftest test;
 	struct app_json report;
 	struct json_object *steps;
 	unsigned int nr_steps, nr_failed;
 };
 
-static const struct argp_option options[] = {
-	{"size", 's', "N", 0,
-		"Size of the memory in bytes, a multiple of 8 pages; 1 MiB by default"},
-	{"policy", 'p', "POLICY", 0,
+static const struct vucctl_option options[] = {
+	{"size", 's', "N", "Size of the memory in bytes, a multiple of 8 pages; 1 MiB by default",
+		VUCCTL_NUMBER, VUCCTL_MEMBER(struct selftest, size), .min = 1, .max = MAX_SIZE},
+	{"policy", 'p', "POLICY",
 		"'shared', the default: the server gets file descriptors of the memory; 'message': "
-		"it sends a message for each access"},
+		"it sends a message for each access",
+		VUCCTL_TEXT, VUCCTL_MEMBER(struct selftest, policy),
+		.words = (const char *const[]){"shared", "message", NULL}},
 	VUCCTL_OPTION_JSON,
 	{0},
 };
 
-static void
-selftest_take(struct vucctl *ctl, int key, const char *value)
+static int
+selftest_check(struct vucctl *ctl)
 {
-	static const char *const policies[] = {"shared", "message", NULL};
-	static const enum vuc_dma_policy dma[] = {VUC_DMA_SHARED, VUC_DMA_MESSAGE};
 	struct selftest *selftest = ctl->own;
-	if (key == 's')
-		selftest->size = vucctl_take_number(ctl, "size", value, 1, MAX_SIZE);
-	else
-		ctl->dma = dma[vucctl_take_word(ctl, "policy", value, policies)];
+	struct vucctl_selftest *test = &selftest->test;
+
+	test->shared = selftest->policy == NULL || strcmp(selftest->policy, "shared") == 0;
+	ctl->dma = test->shared ? VUC_DMA_SHARED : VUC_DMA_MESSAGE;
+	return 0;
 }
 
 /* The smallest size that pieces can be multiples of: the server's and ours. */
@@ -58,7 +60,7 @@ static int
 choose_size(struct vucctl *ctl)
 {
 	struct selftest *selftest = ctl->own;
-	uint64_t page = page_size(selftest->test.dev);
+	uint64_t page = page_size(ctl->dev);
 	uint64_t unit = page <= MAX_SIZE ? page * VUCCTL_SELFTEST_PIECES : 0;
 
 	if (unit == 0 || unit > MAX_SIZE)
@@ -72,7 +74,6 @@ choose_size(struct vucctl *ctl)
 			ctl->args[0], (unsigned long long)selftest->size, (unsigned long long)unit,
 			VUCCTL_SELFTEST_PIECES);
 	selftest->test.size = selftest->size;
-	selftest->test.piece = selftest->size / VUCCTL_SELFTEST_PIECES;
 	return 0;
 }
 
@@ -83,22 +84,23 @@ make_memory(struct vucctl_selftest *test)
 
 	test->fd = vuc_memfd_create("vucctl", test->size, 0);
 	if (test->fd < 0)
-		return vucctl_fail(
-			"cannot make %zu bytes of memory: %s", test->size, strerror(-test->fd));
+		return vucctl_fail("cannot make %llu bytes of memory: %s",
+			(unsigned long long)test->size, strerror(-test->fd));
 	memory = mmap(NULL, test->size, PROT_READ | PROT_WRITE, MAP_SHARED, test->fd, 0);
 	if (memory == MAP_FAILED)
-		return vucctl_fail(
-			"cannot make %zu bytes of memory: %s", test->size, strerror(errno));
+		return vucctl_fail("cannot make %llu bytes of memory: %s",
+			(unsigned long long)test->size, strerror(errno));
 	test->memory = memory;
 	return 0;
 }
 
+/* What the steps call. */
 static void
-report_step(struct vucctl *ctl, const char *name, enum vucctl_selftest_result result)
+report_step(void *arg, const char *name, enum vucctl_selftest_result result, const char *why)
 {
-	struct selftest *selftest = ctl->own;
 	static const char *const words[] = {"PASS", "FAIL", "SKIP"};
-	const char *why = result == VUCCTL_SELFTEST_PASS ? "" : selftest->test.why.text;
+	struct vucctl *ctl = arg;
+	struct selftest *selftest = ctl->own;
 	struct json_object *step;
 
 	selftest->nr_steps++;
@@ -111,36 +113,6 @@ report_step(struct vucctl *ctl, const char *name, enum vucctl_selftest_result re
 	app_json_text(&selftest->report, step, "name", name);
 	app_json_text(&selftest->report, step, "result", words[result]);
 	app_json_text_or_null(&selftest->report, step, "reason", why);
-}
-
-/* A connection that has ended fails the step that sees it; those behind it are not tried. */
-static void
-run_steps(struct vucctl *ctl, const struct vucctl_selftest_step *steps)
-{
-	struct selftest *selftest = ctl->own;
-	struct vucctl_selftest *test = &selftest->test;
-
-	for (; steps->name != NULL && vuc_device_connected(test->dev); steps++) {
-		int ret = vucctl_selftest_unmap_all(test);
-
-		if (ret != 0)
-			report_step(ctl, steps->name,
-				vucctl_selftest_fail_call(test, "cannot unmap", ret));
-		else
-			report_step(ctl, steps->name, steps->run(test));
-	}
-}
-
-/* Only a vuc-refdev can be told to perform DMA. That mappings are taken does not say that the
- * device reaches the memory. */
-static void
-skip_steps(struct vucctl *ctl, const struct vucctl_selftest_step *steps)
-{
-	struct selftest *selftest = ctl->own;
-	for (; steps->name != NULL && vuc_device_connected(selftest->test.dev); steps++)
-		report_step(ctl, steps->name,
-			vucctl_selftest_skip(
-				&selftest->test, "only vuc-refdev can be told to perform DMA"));
 }
 
 static void
@@ -163,21 +135,20 @@ static int
 end_report(struct vucctl *ctl)
 {
 	struct selftest *selftest = ctl->own;
-	int ret = 0;
+	int ret = EXIT_SUCCESS;
 
 	if (ctl->json) {
 		app_json_number(
 			&selftest->report, selftest->report.root, "failed", selftest->nr_failed);
-		ret = app_json_print(stdout, &selftest->report);
-		app_json_finish(&selftest->report);
+		ret = vucctl_print_json(&selftest->report);
 	}
-	if (!vuc_device_connected(selftest->test.dev))
+	if (!vuc_device_connected(ctl->dev))
 		return vucctl_fail_device(
 			ctl, -ECONNRESET, "gave up after %u steps", selftest->nr_steps);
 	if (selftest->nr_failed > 0)
 		return vucctl_fail("%s: %u of %u steps failed", ctl->args[0], selftest->nr_failed,
 			selftest->nr_steps);
-	return ret != 0 ? vucctl_fail("%s", strerror(-ret)) : EXIT_SUCCESS;
+	return ret;
 }
 
 static int
@@ -189,22 +160,17 @@ selftest_run(struct vucctl *ctl)
 
 	test->dev = ctl->dev;
 	test->fd = -1;
-	test->shared = ctl->dma == VUC_DMA_SHARED;
-	test->refdev = vucctl_selftest_is_refdev(ctl->dev);
 	test->timeout_ms = ctl->timeout_ms != 0 ? ctl->timeout_ms : VUC_DEFAULT_TIMEOUT_MS;
+	test->report = report_step;
+	test->arg = ctl;
+	vucctl_selftest_look(test);
 	ret = choose_size(ctl);
 	if (ret == 0)
 		ret = make_memory(test);
 	if (ret != 0)
 		return ret;
 	begin_report(ctl);
-	run_steps(ctl, vucctl_selftest_map_steps);
-	if (test->refdev)
-		run_steps(ctl, vucctl_selftest_refdev_steps);
-	else
-		skip_steps(ctl, vucctl_selftest_refdev_steps);
-	if (vuc_device_connected(ctl->dev))
-		vucctl_selftest_unmap_all(test);
+	vucctl_selftest_run(test);
 	return end_report(ctl);
 }
 
@@ -213,10 +179,12 @@ static void
 selftest_end(struct vucctl *ctl)
 {
 	const struct selftest *selftest = ctl->own;
-	if (selftest->test.memory != NULL)
-		munmap(selftest->test.memory, selftest->test.size);
-	if (selftest->test.fd > 0)
-		close(selftest->test.fd);
+	const struct vucctl_selftest *test = &selftest->test;
+
+	if (test->memory != NULL)
+		munmap(test->memory, test->size);
+	if (test->fd > 0)
+		close(test->fd);
 }
 
 const struct vucctl_command vucctl_dma_selftest = {
@@ -227,7 +195,7 @@ const struct vucctl_command vucctl_dma_selftest = {
 	.arguments = "SOCKET",
 	.options = options,
 	.size = sizeof(struct selftest),
-	.take = selftest_take,
+	.check = selftest_check,
 	.run = selftest_run,
 	.end = selftest_end,
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "interrupt.h"
+#include "command.h"
 
 #include <errno.h>
 #include <fcntl.h>

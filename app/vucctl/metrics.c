@@ -11,26 +11,16 @@
 
 struct metrics {
 	const char *output; /* NULL: standard output */
-	enum app_metrics_format format;
+	bool openmetrics;
 };
 
-static const struct argp_option options[] = {
-	{"output", 'o', "FILE", 0,
-		"Write to FILE, which is replaced when its successor is complete"},
-	{"openmetrics", 'O', NULL, 0, "Print OpenMetrics instead of Prometheus' text format"},
+static const struct vucctl_option options[] = {
+	{"output", 'o', "FILE", "Write to FILE, which is replaced when its successor is complete",
+		VUCCTL_TEXT, VUCCTL_MEMBER(struct metrics, output)},
+	{"openmetrics", 'O', NULL, "Print OpenMetrics instead of Prometheus' text format",
+		VUCCTL_SET, VUCCTL_MEMBER(struct metrics, openmetrics)},
 	{0},
 };
-
-static void
-metrics_take(struct vucctl *ctl, int key, const char *value)
-{
-	struct metrics *metrics = ctl->own;
-
-	if (key == 'o')
-		metrics->output = value;
-	else
-		metrics->format = APP_METRICS_OPENMETRICS;
-}
 
 static int
 metrics_check(struct vucctl *ctl)
@@ -65,7 +55,7 @@ metrics_run(struct vucctl *ctl)
 	size_t len;
 	char *text = app_metrics_collect(ctl->management,
 		ctl->timeout_ms != 0 ? ctl->timeout_ms : VUCCTL_DAEMON_TIMEOUT_MS, NULL,
-		metrics->format, &len, why);
+		metrics->openmetrics ? APP_METRICS_OPENMETRICS : APP_METRICS_TEXT, &len, why);
 
 	if (text == NULL)
 		return vucctl_fail("%s", strerror(ENOMEM));
@@ -88,7 +78,6 @@ const struct vucctl_command vucctl_metrics = {
 	.connects = true,
 	.options = options,
 	.size = sizeof(struct metrics),
-	.take = metrics_take,
 	.check = metrics_check,
 	.run = metrics_run,
 };

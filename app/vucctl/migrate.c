@@ -15,9 +15,7 @@
 
 #include "clock.h"
 #include "command.h"
-#include "interrupt.h"
 #include "outfile.h"
-#include "print.h"
 
 /* Rounds after which a device that never comes to an end is stopped. */
 #define PRE_COPY_ROUNDS 16
@@ -34,8 +32,8 @@ struct migration {
 	uint32_t chunk_size; /* 0: as large as it may be */
 	bool precopy;
 	bool run;
-	bool no_run;
-	int fd; /* of the file to load */
+	bool no_run; /* of load, which runs it by default */
+	int fd;      /* of the file to load */
 	struct app_outfile file;
 	uint64_t bytes; /* loaded */
 	struct vuc_migration_saved saved;
@@ -117,41 +115,35 @@ progress_end(struct progress *progress)
 
 /* ---- command lines ---- */
 
-/* clang-format off */
-#define COMMON_OPTIONS \
-	{"chunk", 'c', "N", 0, "Maximum bytes of data per message; the server's limit by default"}, \
-	VUCCTL_OPTION_JSON
-/* clang-format on */
-
-static const struct argp_option save_options[] = {
-	{"precopy", 'p', NULL, 0, "Copy state before the device is stopped"},
-	{"run", 'r', NULL, 0, "Run the device afterwards"},
-	{"no-run", 'n', NULL, 0, "Leave the device stopped (default)"},
-	COMMON_OPTIONS,
-	{0},
-};
-
-static const struct argp_option load_options[] = {
-	{"run", 'r', NULL, 0, "Run the device afterwards (default)"},
-	{"no-run", 'n', NULL, 0, "Leave the device stopped"},
-	COMMON_OPTIONS,
-	{0},
-};
-
-static void
-migrate_take(struct vucctl *ctl, int key, const char *value)
-{
-	struct migration *m = ctl->own;
-
-	if (key == 'c') {
-		m->chunk_size = (uint32_t)vucctl_take_number(ctl, "chunk", value, 1, UINT32_MAX);
-	} else if (key == 'p') {
-		m->precopy = true;
-	} else {
-		m->run = key == 'r';
-		m->no_run = key == 'n';
+#define OPTION_CHUNK                                                                        \
+	{                                                                                   \
+		"chunk", 'c', "N",                                                          \
+			"Maximum bytes of data per message; the server's limit by default", \
+			VUCCTL_NUMBER, VUCCTL_MEMBER(struct migration, chunk_size),         \
+			.min = 1, .max = UINT32_MAX                                         \
 	}
-}
+
+static const struct vucctl_option save_options[] = {
+	{"precopy", 'p', NULL, "Copy state before the device is stopped", VUCCTL_SET,
+		VUCCTL_MEMBER(struct migration, precopy)},
+	{"run", 'r', NULL, "Run the device afterwards", VUCCTL_SET,
+		VUCCTL_MEMBER(struct migration, run)},
+	{"no-run", 'n', NULL, "Leave the device stopped (default)", VUCCTL_CLEAR,
+		VUCCTL_MEMBER(struct migration, run)},
+	OPTION_CHUNK,
+	VUCCTL_OPTION_JSON,
+	{0},
+};
+
+static const struct vucctl_option load_options[] = {
+	{"run", 'r', NULL, "Run the device afterwards (default)", VUCCTL_CLEAR,
+		VUCCTL_MEMBER(struct migration, no_run)},
+	{"no-run", 'n', NULL, "Leave the device stopped", VUCCTL_SET,
+		VUCCTL_MEMBER(struct migration, no_run)},
+	OPTION_CHUNK,
+	VUCCTL_OPTION_JSON,
+	{0},
+};
 
 static int
 save_check(struct vucctl *ctl)
@@ -378,7 +370,6 @@ const struct vucctl_command vucctl_migrate_save = {
 	.arguments = "SOCKET FILE",
 	.options = save_options,
 	.size = sizeof(struct migration),
-	.take = migrate_take,
 	.check = save_check,
 	.run = save_run,
 };
@@ -391,7 +382,6 @@ const struct vucctl_command vucctl_migrate_load = {
 	.arguments = "SOCKET FILE",
 	.options = load_options,
 	.size = sizeof(struct migration),
-	.take = migrate_take,
 	.check = load_check,
 	.run = load_run,
 	.end = load_end,

@@ -18,28 +18,17 @@ struct probe {
 	struct vucctl_pci_names names;
 };
 
-static const struct argp_option options[] = {
+static const struct vucctl_option options[] = {
 	VUCCTL_OPTION_JSON,
-	{"lspci", 'l', NULL, 0, "Print config space in the format of 'lspci -F FILE'"},
-	{"numeric", 'n', NULL, 0, "Print numeric IDs instead of names from the PCI ID database"},
-	{"verbose", 'v', NULL, 0, "Print all of config space and all mappable areas of regions"},
-	{NULL, 'x', NULL, OPTION_ALIAS},
+	{"lspci", 'l', NULL, "Print config space in the format of 'lspci -F FILE'", VUCCTL_SET,
+		VUCCTL_MEMBER(struct probe, lspci)},
+	{"numeric", 'n', NULL, "Print numeric IDs instead of names from the PCI ID database",
+		VUCCTL_SET, VUCCTL_MEMBER(struct probe, numeric)},
+	{"verbose", 'v', NULL, "Print all of config space and all mappable areas of regions",
+		VUCCTL_SET, VUCCTL_MEMBER(struct probe, verbose)},
+	{NULL, 'x', NULL, NULL, VUCCTL_SET, VUCCTL_MEMBER(struct probe, verbose)},
 	{0},
 };
-
-static void
-probe_take(struct vucctl *ctl, int key, const char *value)
-{
-	struct probe *probe = ctl->own;
-
-	(void)value;
-	if (key == 'l')
-		probe->lspci = true;
-	else if (key == 'n')
-		probe->numeric = true;
-	else
-		probe->verbose = true;
-}
 
 static int
 probe_check(struct vucctl *ctl)
@@ -181,7 +170,6 @@ const struct vucctl_command vucctl_probe = {
 	.arguments = "SOCKET",
 	.options = options,
 	.size = sizeof(struct probe),
-	.take = probe_take,
 	.check = probe_check,
 	.run = probe_run,
 };

@@ -10,9 +10,7 @@
 
 #include "clock.h"
 #include "command.h"
-#include "interrupt.h"
 #include "number.h"
-#include "print.h"
 
 #define MIN_INTERVAL_MS     100
 #define MAX_INTERVAL_MS     3600000
@@ -34,14 +32,6 @@ struct stats {
 
 /* ---- command line ---- */
 
-static const struct argp_option options[] = {
-	{"watch", 'w', NULL, 0,
-		"Show devices' rates per second periodically (one object per line with --json)"},
-	{"interval", 'i', "SECONDS", 0, "Seconds between updates, 0.1 to 3600; 1 by default"},
-	{"count", 'c', "N", 0, "Exit after N updates; 0, the default: no limit"},
-	{0},
-};
-
 /* Seconds with at most three decimals, "1.5". Returns milliseconds; 0 for another text. */
 static uint64_t
 seconds_parse(const char *text)
@@ -61,23 +51,27 @@ seconds_parse(const char *text)
 }
 
 static void
-stats_take(struct vucctl *ctl, int key, const char *value)
+take_interval(struct vucctl *ctl, const char *value)
 {
 	struct stats *stats = ctl->own;
-	uint64_t ms;
+	uint64_t ms = seconds_parse(value);
 
-	if (key == 'w') {
-		stats->watch = true;
-	} else if (key == 'c') {
-		stats->count = vucctl_take_number(ctl, "count", value, 0, UINT64_MAX);
-	} else {
-		ms = seconds_parse(value);
-		if (ms < MIN_INTERVAL_MS || ms > MAX_INTERVAL_MS)
-			app_args_error(ctl->state,
-				"interval '%s' is not a number of seconds, 0.1 to 3600", value);
-		stats->interval_ms = (uint32_t)ms;
-	}
+	if (ms < MIN_INTERVAL_MS || ms > MAX_INTERVAL_MS)
+		app_args_error(
+			ctl->state, "interval '%s' is not a number of seconds, 0.1 to 3600", value);
+	stats->interval_ms = (uint32_t)ms;
 }
+
+static const struct vucctl_option options[] = {
+	{"watch", 'w', NULL,
+		"Show devices' rates per second periodically (one object per line with --json)",
+		VUCCTL_SET, VUCCTL_MEMBER(struct stats, watch)},
+	{"interval", 'i', "SECONDS", "Seconds between updates, 0.1 to 3600; 1 by default",
+		.take = take_interval},
+	{"count", 'c', "N", "Exit after N updates; 0, the default: no limit", VUCCTL_NUMBER,
+		VUCCTL_MEMBER(struct stats, count), .max = UINT64_MAX},
+	{0},
+};
 
 static int
 stats_check(struct vucctl *ctl)
@@ -510,7 +504,6 @@ const struct vucctl_command vucctl_stats = {
 	.daemon = true,
 	.options = options,
 	.size = sizeof(struct stats),
-	.take = stats_take,
 	.check = stats_check,
 	.run = stats_run,
 	.end = stats_end,

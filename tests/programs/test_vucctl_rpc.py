@@ -151,7 +151,7 @@ def test_requests(folder):
     (['status'], {'method': 'status'}), (['devices'], {'method': 'devices.list'}),
     (['stats'], {'method': 'stats.get', 'params': {}}),
     (['stats', 'd'], {'method': 'stats.get', 'params': {'device': 'd'}}),
-    (['remove', 'd'], {'method': 'devices.remove', 'params': {'name': 'd', 'force': False}}),
+    (['remove', 'd'], {'method': 'devices.remove', 'params': {'name': 'd'}}),
     (['remove', '-f', 'd'], {'method': 'devices.remove', 'params': {'name': 'd', 'force': True}}),
     (['detach', 'd'], {'method': 'vmms.detach', 'params': {'device': 'd'}}),
     (['reload'], {'method': 'reload'})])

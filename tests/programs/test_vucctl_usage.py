@@ -112,22 +112,22 @@ add                                 | no name given
 add a                               | no socket given
 add a b c                           | unexpected argument 'c'
 add -d no a /s                      | dma 'no'
-add --posted-writes=1 a /s          | posted writes '1'
+add --posted-writes=1 a /s          | posted-writes '1'
 add --reset=off a /s                | reset 'off'
-add --io-fds=1 a /s                 | ioeventfds '1'
-add --max-dma-maps=0 a /s           | --max-dma-maps '0' is not a number from 1 to 65535
-add --retry-min=0 a /s              | --retry-min '0' is not a number from 1 to 3600000
-add --retry-max=3600001 a /s        | --retry-max '3600001' is not a number from 1 to 3600000
+add --io-fds=1 a /s                 | io-fds '1'
+add --max-dma-maps=0 a /s           | max-dma-maps '0' is not a number from 1 to 65535
+add --retry-min=0 a /s              | retry-min '0' is not a number from 1 to 3600000
+add --retry-max=3600001 a /s        | retry-max '3600001' is not a number from 1 to 3600000
 add --outage=on a /s                | outage 'on'
 add --after-hold=off a /s           | after-hold 'off'
 add --keep-bar0=1 a /s              | keep-bar0 '1'
-add --reply=0 a /s                  | --reply '0' is not a number from 1 to 3600000
+add --reply=0 a /s                  | reply '0' is not a number from 1 to 3600000
 add --map=off a /s                  | map 'off'
 add --recover=on a /s               | recover 'on'
 add --fence=1 a /s                  | fence '1'
-add --hold=0 a /s                   | --hold '0' is not a number from 1 to 3600000
-add --server-timeout=x a /s         | --server-timeout 'x'
-add --server-long-timeout=x a /s    | --server-long-timeout 'x'
+add --hold=0 a /s                   | hold '0' is not a number from 1 to 3600000
+add --server-timeout=x a /s         | server-timeout 'x'
+add --server-long-timeout=x a /s    | server-long-timeout 'x'
 remove                              | no device given
 remove a b                          | unexpected argument 'b'
 detach                              | no device given
