@@ -97,7 +97,7 @@ timer_set(struct refdev *dev, uint32_t ms)
 	const struct itimerspec spec = {
 		.it_value = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000},
 	};
-	int fd = dev->events.fds[REFDEV_EVENT_TIMER];
+	int fd = dev->event_fds[REFDEV_EVENT_TIMER];
 
 	if (!dev->config.commands)
 		return -EOPNOTSUPP;
@@ -105,7 +105,7 @@ timer_set(struct refdev *dev, uint32_t ms)
 		fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 		if (fd < 0)
 			return -errno;
-		refdev_event_add(dev, REFDEV_EVENT_TIMER, fd);
+		dev->event_fds[REFDEV_EVENT_TIMER] = fd;
 	}
 	return fd < 0 || timerfd_settime(fd, 0, &spec, NULL) == 0 ? 0 : -errno;
 }
@@ -127,7 +127,7 @@ reg_write(struct refdev *dev, uint32_t slot, uint64_t value)
 	case REFDEV_REG_ERROR:
 		return -(int)REFDEV_REG(dev, ERRNO);
 	case REFDEV_REG_DMA_START:
-		return refdev_is_stopped(dev) ? -EBUSY : refdev_engine_start(dev);
+		return refdev_engine_start(dev);
 	case REFDEV_REG_RAW_SEND:
 		return refdev_engine_send_raw(dev, (uint32_t)value);
 	case REFDEV_REG_TIMER:

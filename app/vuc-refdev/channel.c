@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+
+/* Receiving messages from a stream, and sending them as faults want it. */
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -14,6 +17,8 @@ static void
 output_finish(struct refdev_output *out)
 {
 	vuc_fds_close(out->fds, out->nr_fds);
+	free(out->copy);
+	out->copy = NULL;
 	out->nr_fds = 0;
 	out->len = 0;
 }
@@ -21,12 +26,8 @@ output_finish(struct refdev_output *out)
 void
 refdev_channel_drop(struct refdev_channel *ch)
 {
-	struct vuc_loopback_msg *held = &ch->held.msg;
-
 	output_finish(&ch->out);
-	vuc_fds_close(held->fds, held->nr_fds);
-	free(held->bytes);
-	*held = (struct vuc_loopback_msg){0};
+	output_finish(&ch->held);
 }
 
 /* Room for many small messages even where the longest one is short. */
@@ -228,7 +229,7 @@ flush_pending(struct refdev_channel *ch)
 {
 	struct refdev_output *out = &ch->out;
 
-	if (out->not_before > 0 && vuc_clock_ns() < out->not_before)
+	if (out->time > 0 && vuc_clock_ns() < out->time)
 		return -EAGAIN;
 	for (;;) {
 		while (out->sent < out->len) {
@@ -246,13 +247,26 @@ flush_pending(struct refdev_channel *ch)
 	return out->hang_up ? -ESHUTDOWN : 0;
 }
 
-static void
-output_take_fds(struct refdev_output *out, struct vuc_loopback_msg *reply, unsigned int extra)
+/* Begin with a message that may have been held. */
+static int
+output_start(struct refdev_channel *ch)
 {
-	memcpy(out->fds, reply->fds, reply->nr_fds * sizeof(reply->fds[0]));
-	out->nr_fds = reply->nr_fds;
-	reply->nr_fds = 0;
-	for (unsigned int i = 0; i < extra && out->nr_fds < VUC_FDS_MAX; i++) {
+	ch->out.time = ch->out.delay_ns > 0 ? vuc_clock_ns() + ch->out.delay_ns : 0;
+	return flush_pending(ch);
+}
+
+static int
+send_held(struct refdev_channel *ch)
+{
+	ch->out = ch->held;
+	ch->held = (struct refdev_output){0};
+	return output_start(ch);
+}
+
+static void
+output_add_fds(struct refdev_output *out, uint64_t extra)
+{
+	for (uint64_t i = 0; i < extra && out->nr_fds < VUC_FDS_MAX; i++) {
 		int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 		if (fd < 0)
@@ -261,67 +275,62 @@ output_take_fds(struct refdev_output *out, struct vuc_loopback_msg *reply, unsig
 	}
 }
 
-/* A plan that sends nothing and goes on, or nothing and closes. */
-static bool
-sends_nothing(const struct refdev_plan *plan)
+/* A message as its plan says; takes its descriptors. */
+static void
+output_make(struct refdev_output *out, struct vuc_loopback_msg *msg, const struct refdev_plan *plan)
 {
-	return plan->drop || plan->hang_up || (plan->limited && plan->limit == 0);
+	bool limited = plan->limit > 0 || plan->hang_up;
+	size_t limit = plan->limit > 0 && !plan->hang_up ? (size_t)plan->limit - 1 : 0;
+
+	*out = (struct refdev_output){
+		.bytes = msg->bytes,
+		.len = limited && limit < msg->len ? limit : msg->len,
+		.repeats = plan->repeats,
+		.hang_up = limited,
+		.delay_ns = plan->delay_ms * 1000000u,
+		.nr_fds = msg->nr_fds,
+	};
+	if (plan->drop)
+		out->len = 0;
+	out->chunk = plan->split ? 1 : out->len;
+	memcpy(out->fds, msg->fds, msg->nr_fds * sizeof(msg->fds[0]));
+	msg->nr_fds = 0;
+	output_add_fds(out, plan->extra_fds);
 }
 
-/* Keep a copy of a reply, and its descriptors. */
 static int
-reply_hold(
-	struct refdev_channel *ch, struct vuc_loopback_msg *reply, const struct refdev_plan *plan)
+output_hold(struct refdev_channel *ch, uint64_t ms)
 {
-	struct refdev_held *held = &ch->held;
-	uint8_t *bytes = realloc(held->msg.bytes, reply->len);
+	uint8_t *copy = malloc(ch->out.len);
 
-	if (bytes == NULL) {
-		output_take_fds(&ch->out, reply, 0);
+	if (copy == NULL) {
 		output_finish(&ch->out);
 		return -ENOMEM;
 	}
-	memcpy(bytes, reply->bytes, reply->len);
-	held->msg = *reply;
-	held->msg.bytes = bytes;
-	held->plan = *plan;
-	held->not_after = vuc_clock_ns() + plan->reorder_ms * 1000000u;
-	reply->nr_fds = 0;
+	memcpy(copy, ch->out.bytes, ch->out.len);
+	ch->held = ch->out;
+	ch->held.bytes = ch->held.copy = copy;
+	ch->held.time = vuc_clock_ns() + ms * 1000000u;
+	ch->out = (struct refdev_output){0};
 	return 0;
 }
 
+/* What is held follows the first message that is sent. */
 static int
 send_planned(
-	struct refdev_channel *ch, struct vuc_loopback_msg *reply, const struct refdev_plan *plan)
+	struct refdev_channel *ch, struct vuc_loopback_msg *msg, const struct refdev_plan *plan)
 {
-	struct refdev_output *out = &ch->out;
-	size_t len = reply->len;
+	int rc;
 
-	output_take_fds(out, reply, plan->extra_fds);
-	if (sends_nothing(plan)) {
-		output_finish(out);
-		return plan->hang_up || plan->limited ? -ESHUTDOWN : 0;
+	output_make(&ch->out, msg, plan);
+	if (ch->out.len == 0) {
+		output_finish(&ch->out);
+		return ch->out.hang_up ? -ESHUTDOWN : 0;
 	}
-	if (plan->limited && plan->limit < len)
-		len = plan->limit;
-	out->bytes = reply->bytes;
-	out->len = len;
-	out->sent = 0;
-	out->chunk = plan->split ? 1 : len;
-	out->repeats = plan->repeats;
-	out->hang_up = plan->limited;
-	out->not_before = plan->delay_ms > 0 ? vuc_clock_ns() + plan->delay_ms * 1000000u : 0;
-	return flush_pending(ch);
-}
-
-static int
-send_held(struct refdev_channel *ch)
-{
-	struct vuc_loopback_msg msg = ch->held.msg;
-
-	ch->held.msg.len = 0;
-	ch->held.msg.nr_fds = 0;
-	return send_planned(ch, &msg, &ch->held.plan);
+	if (plan->reorder_ms > 0 && ch->held.len == 0)
+		return output_hold(ch, plan->reorder_ms);
+	rc = output_start(ch);
+	return rc == 0 && ch->held.len > 0 ? send_held(ch) : rc;
 }
 
 /* Nanoseconds from now to a time; 0 when that has passed. */
@@ -339,25 +348,9 @@ refdev_channel_flush(struct refdev_channel *ch)
 	bool follows = refdev_channel_is_pending(ch);
 	int rc = follows ? flush_pending(ch) : 0;
 
-	if (rc != 0 || !refdev_channel_holds(ch))
+	if (rc != 0 || ch->held.len == 0)
 		return rc;
-	return follows || time_until(ch->held.not_after) == 0 ? send_held(ch) : 0;
-}
-
-/* What is held follows the first reply that leaves. */
-static int
-send_or_hold(
-	struct refdev_channel *ch, struct vuc_loopback_msg *reply, const struct refdev_plan *plan)
-{
-	bool leaves = !sends_nothing(plan);
-	int rc;
-
-	if (leaves && plan->reorder_ms > 0 && !refdev_channel_holds(ch))
-		return reply_hold(ch, reply, plan);
-	rc = send_planned(ch, reply, plan);
-	if (rc == 0 && leaves && refdev_channel_holds(ch))
-		rc = send_held(ch);
-	return rc;
+	return follows || time_until(ch->held.time) == 0 ? send_held(ch) : 0;
 }
 
 int
@@ -368,7 +361,7 @@ refdev_channel_send(
 	ssize_t n;
 
 	if (plan != NULL || msg->nr_fds > 0)
-		return send_or_hold(ch, msg, plan != NULL ? plan : &as_it_is);
+		return send_planned(ch, msg, plan != NULL ? plan : &as_it_is);
 	n = send(ch->fd, msg->bytes, msg->len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n == (ssize_t)msg->len)
 		return 0;
@@ -390,8 +383,8 @@ refdev_channel_wait(const struct refdev_channel *ch, bool always_in, struct poll
 
 	*pfd = (struct pollfd){.fd = ch->fd, .events = POLLIN};
 	if (!refdev_channel_is_pending(ch))
-		return refdev_channel_holds(ch) ? time_until(ch->held.not_after) : -1;
-	ns = time_until(ch->out.not_before);
+		return ch->held.len > 0 ? time_until(ch->held.time) : -1;
+	ns = time_until(ch->out.time);
 	if (ns > 0) {
 		pfd->fd = always_in ? ch->fd : -1;
 		return ns;

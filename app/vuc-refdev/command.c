@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Commands that the device sends to its client, up to their answers. */
+/* Commands to the client: their table, the transfers that they make up, and answers to them. */
 
 #include <errno.h>
 
 #include "device.h"
 
-/* A free place in the table; there is one. */
+/* A free entry of the table; there is one. */
 static struct refdev_command *
-take_place(struct refdev_outgoing *out, struct refdev_command command)
+command_add(struct refdev_outgoing *out, struct refdev_command command)
 {
-	struct refdev_command *place;
+	struct refdev_command *entry;
 
 	do {
 		command.id = out->next_id++;
-		place = &out->commands[command.id % REFDEV_MAX_COMMANDS];
-	} while (place->state != REFDEV_COMMAND_NONE);
-	*place = command;
-	place->state = REFDEV_COMMAND_SENT;
+		entry = &out->commands[command.id % REFDEV_MAX_COMMANDS];
+	} while (entry->state != REFDEV_COMMAND_NONE);
+	*entry = command;
+	entry->state = REFDEV_COMMAND_SENT;
 	out->nr++;
-	return place;
+	return entry;
 }
 
 static void
-free_place(struct refdev_outgoing *out, struct refdev_command *place)
+command_remove(struct refdev_outgoing *out, struct refdev_command *entry)
 {
-	place->state = REFDEV_COMMAND_NONE;
+	entry->state = REFDEV_COMMAND_NONE;
 	out->nr--;
 }
 
@@ -33,27 +33,28 @@ void
 refdev_command_put(struct refdev *dev, struct refdev_command command, uint32_t flags,
 	const void *data, size_t len, struct vuc_loopback_msg *msg)
 {
-	struct refdev_command *place = take_place(&dev->outgoing, command);
-	const struct vfio_user_dma_region_access access = {
-		.addr = command.addr, .count = command.count};
-	const struct vfio_user_header header = {
-		.msg_id = place->id,
-		.cmd = command.cmd,
-		.msg_size = (uint32_t)(sizeof(header) + sizeof(access) + len),
-		.flags = flags,
+	struct refdev_command *entry = command_add(&dev->outgoing, command);
+	const struct {
+		struct vfio_user_header header;
+		struct vfio_user_dma_region_access access;
+	} VFIO_USER_PACKED head = {
+		.header.msg_id = entry->id,
+		.header.cmd = command.cmd,
+		.header.msg_size = (uint32_t)(sizeof(head) + len),
+		.header.flags = flags,
+		.access.addr = command.addr,
+		.access.count = command.count,
 	};
-	uint8_t *behind = msg->bytes + sizeof(header) + sizeof(access);
 
-	memcpy(msg->bytes, &header, sizeof(header));
-	memcpy(msg->bytes + sizeof(header), &access, sizeof(access));
+	memcpy(msg->bytes, &head, sizeof(head));
 	if (data != NULL)
-		memcpy(behind, data, len);
+		memcpy(msg->bytes + sizeof(head), data, len);
 	else
-		memset(behind, 0, len);
-	msg->len = header.msg_size;
+		memset(msg->bytes + sizeof(head), 0, len);
+	msg->len = head.header.msg_size;
 	msg->nr_fds = 0;
 	if (flags & VFIO_USER_F_NO_REPLY)
-		free_place(&dev->outgoing, place);
+		command_remove(&dev->outgoing, entry);
 }
 
 void
@@ -62,21 +63,8 @@ refdev_commands_forget(struct refdev *dev)
 	for (unsigned int i = 0; i < REFDEV_MAX_COMMANDS; i++)
 		if (dev->outgoing.commands[i].state == REFDEV_COMMAND_SENT)
 			dev->outgoing.commands[i].state = REFDEV_COMMAND_GONE;
-}
-
-bool
-refdev_has_command(const struct refdev *dev)
-{
-	return dev->outgoing.nr < REFDEV_MAX_COMMANDS && dev->model->has_command(dev);
-}
-
-bool
-refdev_next_command(struct refdev *dev, struct vuc_loopback_msg *msg)
-{
-	if (!refdev_has_command(dev) || msg->size < dev->max_message)
-		return false;
-	dev->model->next_command(dev, msg);
-	return true;
+	dev->outgoing.raw_left = 0;
+	dev->transfer.active = false;
 }
 
 bool
@@ -85,27 +73,76 @@ refdev_awaits_answers(const struct refdev *dev)
 	return dev->outgoing.nr > 0;
 }
 
-int
-refdev_answer_handle(struct refdev *dev, const struct vuc_loopback_msg *msg)
-{
-	const size_t head = sizeof(struct vfio_user_header);
-	struct refdev_answer answer = {.len = msg->len - head};
-	struct refdev_command *place, command;
+/* ---- Transfers ---- */
 
-	memcpy(&answer.header, msg->bytes, head);
-	memcpy(&answer.access, msg->bytes + head,
-		answer.len < sizeof(answer.access) ? answer.len : sizeof(answer.access));
-	answer.data = msg->bytes + head + sizeof(answer.access);
-	place = &dev->outgoing.commands[answer.header.msg_id % REFDEV_MAX_COMMANDS];
-	if (place->state == REFDEV_COMMAND_NONE || place->id != answer.header.msg_id ||
-		place->cmd != answer.header.cmd || msg->nr_fds > 0)
-		return refdev_hang_up(dev, "unexpected reply to command %u, message %u",
-			answer.header.cmd, answer.header.msg_id);
-	command = *place;
-	free_place(&dev->outgoing, place);
-	return command.state == REFDEV_COMMAND_SENT ? dev->model->answer(dev, &command, &answer)
-						    : 0;
+uint32_t
+refdev_max_data(const struct refdev *dev)
+{
+	return refdev_smaller(dev->client_max_data_xfer_size, dev->config.max_data_xfer_size);
 }
+
+int
+refdev_transfer_start(struct refdev *dev, const struct refdev_memory *buffer,
+	const struct refdev_dma_range *range, uint32_t chunk, uint32_t window)
+{
+	if (!dev->config.commands)
+		return -EOPNOTSUPP;
+	dev->transfer = (struct refdev_transfer){
+		.active = true,
+		.buffer = buffer,
+		.range = *range,
+		.chunk = chunk,
+		.window = window,
+	};
+	return 0;
+}
+
+static bool
+transfer_is_due(const struct refdev_transfer *t)
+{
+	return t->active && t->error == 0 && t->asked < t->range.len && t->in_flight < t->window;
+}
+
+static void
+transfer_next(struct refdev *dev, struct vuc_loopback_msg *msg)
+{
+	struct refdev_transfer *t = &dev->transfer;
+	uint32_t count = refdev_smaller(t->chunk, t->range.len - t->asked);
+	const struct refdev_command command = {
+		.cmd = t->range.write ? VFIO_USER_DMA_WRITE : VFIO_USER_DMA_READ,
+		.at = t->range.at + t->asked,
+		.addr = t->range.addr + t->asked,
+		.count = count,
+	};
+
+	refdev_command_put(
+		dev, command, 0, t->buffer->bytes + command.at, t->range.write ? count : 0, msg);
+	t->asked += count;
+	t->in_flight++;
+}
+
+bool
+refdev_has_command(const struct refdev *dev)
+{
+	return dev->outgoing.nr < REFDEV_MAX_COMMANDS &&
+		(dev->outgoing.raw_left > 0 || transfer_is_due(&dev->transfer));
+}
+
+bool
+refdev_next_command(struct refdev *dev, struct vuc_loopback_msg *msg)
+{
+	if (!refdev_has_command(dev) || msg->size < dev->max_message)
+		return false;
+	if (dev->outgoing.raw_left > 0) {
+		dev->outgoing.raw_left--;
+		dev->model->raw_next(dev, msg);
+	} else {
+		transfer_next(dev, msg);
+	}
+	return true;
+}
+
+/* ---- Answers ---- */
 
 /* Whether a good answer repeats what was asked and has the data. The count in the answer to a write
  * has 4 bytes in the specification and 8 in some clients: both are accepted. */
@@ -130,10 +167,12 @@ error_of(const struct vfio_user_header *header)
 	return header->error_no > 0 && header->error_no < 4096 ? -(int)header->error_no : -EIO;
 }
 
-int
-refdev_answer_check(struct refdev *dev, const struct refdev_command *command,
+/* A transfer that has failed ends when nothing is outstanding any more. */
+static int
+transfer_answered(struct refdev *dev, const struct refdev_command *command,
 	const struct refdev_answer *answer)
 {
+	struct refdev_transfer *t = &dev->transfer;
 	int error = error_of(&answer->header);
 
 	if (error == 0 && !answer_fits(command, answer))
@@ -141,5 +180,43 @@ refdev_answer_check(struct refdev *dev, const struct refdev_command *command,
 			"reply to command %u, message %u: expected %llu bytes at 0x%llx",
 			command->cmd, command->id, (unsigned long long)command->count,
 			(unsigned long long)command->addr);
-	return error;
+	t->in_flight--;
+	if (error == 0) {
+		t->answered += (uint32_t)command->count;
+		if (!t->range.write)
+			memcpy(t->buffer->bytes + command->at, answer->data, command->count);
+	} else if (t->error == 0) {
+		t->error = error;
+	}
+	if (t->in_flight == 0 && (t->error != 0 || t->asked == t->range.len)) {
+		t->active = false;
+		dev->model->transferred(dev);
+	}
+	return 0;
+}
+
+int
+refdev_answer_handle(struct refdev *dev, const struct vuc_loopback_msg *msg)
+{
+	const size_t head = sizeof(struct vfio_user_header);
+	struct refdev_answer answer = {.len = msg->len - head};
+	struct refdev_command *entry, command;
+
+	memcpy(&answer.header, msg->bytes, head);
+	memcpy(&answer.access, msg->bytes + head,
+		answer.len < sizeof(answer.access) ? answer.len : sizeof(answer.access));
+	answer.data = msg->bytes + head + sizeof(answer.access);
+	entry = &dev->outgoing.commands[answer.header.msg_id % REFDEV_MAX_COMMANDS];
+	if (entry->state == REFDEV_COMMAND_NONE || entry->id != answer.header.msg_id ||
+		entry->cmd != answer.header.cmd || msg->nr_fds > 0)
+		return refdev_hang_up(dev, "unexpected reply to command %u, message %u",
+			answer.header.cmd, answer.header.msg_id);
+	command = *entry;
+	command_remove(&dev->outgoing, entry);
+	if (command.state == REFDEV_COMMAND_GONE)
+		return 0;
+	if (!command.raw)
+		return transfer_answered(dev, &command, &answer);
+	dev->model->raw_answered(dev, &answer);
+	return 0;
 }

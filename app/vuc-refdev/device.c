@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+
+/* The life of a device: creation, clients, resets, and the events that its model waits for. */
+
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "device.h"
+#include "fds.h"
 
 #define MAX_CONTROL_MESSAGE 8192u
 
@@ -17,11 +21,7 @@ refdev_config_init(struct refdev_config *config)
 		.max_dma_maps = 65535,
 		.pgsizes = 4096,
 		.serial = 1,
-		.twin_socket = true,
-		.write_multi = true,
-		.migration = true,
-		.dirty_log = true,
-		.io_fds = true,
+		.features = REFDEV_F_ALL,
 	};
 }
 
@@ -49,6 +49,28 @@ refdev_max_message(const struct refdev *dev)
 	return dev->max_message;
 }
 
+static int
+regions_open(struct refdev *dev)
+{
+	const struct refdev_region *regions = dev->model->regions;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < REFDEV_NR_REGIONS && rc == 0; i++)
+		if (regions[i].mappable)
+			rc = refdev_memory_open_region(dev, &dev->memory[i], i, regions[i].size);
+	return rc;
+}
+
+static void
+device_free(struct refdev *dev)
+{
+	dev->model->destroy(dev);
+	for (uint32_t i = 0; i < REFDEV_NR_REGIONS; i++)
+		refdev_memory_close(&dev->memory[i]);
+	free(dev->dma.maps);
+	free(dev);
+}
+
 struct refdev *
 refdev_create(const struct refdev_config *config)
 {
@@ -64,18 +86,23 @@ refdev_create(const struct refdev_config *config)
 		return NULL;
 	dev->model = config->nvme_file != NULL ? &refdev_nvme : &refdev_reference;
 	dev->config = *config;
-	dev->config.migration = config->migration && dev->model->image_size > 0;
-	dev->config.io_fds = config->io_fds && dev->model->io_fds != NULL;
+	if (dev->model->image_size == 0)
+		dev->config.features &= ~REFDEV_F_MIGRATION;
+	if (dev->model->io_fds == NULL)
+		dev->config.features &= ~REFDEV_F_IO_FDS;
 	dev->max_message = longest_message(config);
 	dev->twin_fd = -1;
-	memset(dev->events.fds, -1, sizeof(dev->events.fds));
+	memset(dev->event_fds, -1, sizeof(dev->event_fds));
+	for (uint32_t i = 0; i < REFDEV_NR_REGIONS; i++)
+		dev->memory[i].fd = -1;
 	refdev_irq_init(dev);
 	refdev_migration_reset(dev);
 	rc = dev->model->create(dev);
 	if (rc == 0)
+		rc = regions_open(dev);
+	if (rc == 0)
 		return dev;
-	dev->model->destroy(dev);
-	free(dev);
+	device_free(dev);
 	errno = -rc;
 	return NULL;
 }
@@ -86,9 +113,7 @@ refdev_destroy(struct refdev *dev)
 	if (dev == NULL)
 		return;
 	refdev_disconnect(dev);
-	free(dev->dma.maps);
-	dev->model->destroy(dev);
-	free(dev);
+	device_free(dev);
 }
 
 void
@@ -97,9 +122,11 @@ refdev_disconnect(struct refdev *dev)
 	for (uint32_t index = 0; index < REFDEV_NR_IRQ_INDEXES; index++)
 		refdev_irq_release(dev, index);
 	refdev_dma_release(dev);
-	memset(&dev->outgoing, 0, sizeof(dev->outgoing));
 	dev->model->disconnect(dev);
-	refdev_events_close(dev);
+	dev->transfer.active = false;
+	memset(&dev->outgoing, 0, sizeof(dev->outgoing));
+	vuc_fds_close(dev->event_fds, REFDEV_MAX_EVENT_FDS);
+	memset(dev->event_fds, -1, sizeof(dev->event_fds));
 	refdev_dirty_stop(dev);
 	refdev_migration_release(dev);
 	if (dev->twin_fd >= 0)
@@ -151,4 +178,22 @@ int64_t
 refdev_poll_ns(const struct refdev *dev)
 {
 	return dev->model->poll_ns != NULL ? dev->model->poll_ns(dev) : -1;
+}
+
+const int *
+refdev_event_fds(const struct refdev *dev)
+{
+	return dev->event_fds;
+}
+
+void
+refdev_take_events(struct refdev *dev)
+{
+	for (unsigned int i = 0; i < REFDEV_MAX_EVENT_FDS; i++) {
+		uint64_t times;
+
+		if (dev->event_fds[i] >= 0 &&
+			read(dev->event_fds[i], &times, sizeof(times)) == (ssize_t)sizeof(times))
+			dev->model->take_event(dev, i);
+	}
 }

@@ -149,27 +149,27 @@ map_remove(struct refdev *dev, const struct refdev_dma_map *map)
 #define GET_DIRTY ((uint32_t)VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP)
 #define ALL       ((uint32_t)VFIO_DMA_UNMAP_FLAG_ALL)
 
-/* The bitmap that is asked for goes behind what the answer repeats. */
+/* The bitmap that is asked for follows what the answer repeats. */
 static int
-put_bitmap(struct refdev *dev, const struct vfio_user_dma_unmap *unmap,
+append_bitmap(struct refdev *dev, const struct vfio_user_dma_unmap *unmap,
 	const struct refdev_body *in, struct refdev_body *out)
 {
 	const struct refdev_interval pages = {unmap->addr, unmap->addr + (unmap->size - 1)};
 	struct vfio_user_bitmap bitmap;
 	size_t head = sizeof(*unmap) + sizeof(bitmap);
-	uint64_t bytes;
 
 	if (in->len < head)
 		return -EINVAL;
 	memcpy(&bitmap, in->bytes + sizeof(*unmap), sizeof(bitmap));
-	bytes = refdev_dirty_bitmap_size(unmap->size, bitmap.pgsize);
-	if (bytes == 0 || bitmap.size < bytes || unmap->argsz < head || unmap->argsz - head < bytes)
+	if (bitmap.size < refdev_dirty_bitmap_size(unmap->size, bitmap.pgsize))
 		return -EINVAL;
-	if (out->size < head + bytes)
+	bitmap.size = refdev_dirty_bitmap_size(unmap->size, bitmap.pgsize);
+	if (bitmap.size == 0 || unmap->argsz < head || unmap->argsz - head < bitmap.size)
+		return -EINVAL;
+	if (out->size < head + bitmap.size)
 		return -EMSGSIZE;
-	bitmap.size = bytes;
-	memcpy(out->bytes + sizeof(*unmap), &bitmap, sizeof(bitmap));
-	out->len = head + bytes;
+	refdev_body_append(out, &bitmap, sizeof(bitmap));
+	out->len += bitmap.size;
 	return refdev_dirty_take(dev, pages, bitmap.pgsize, out->bytes + head);
 }
 
@@ -183,22 +183,19 @@ unmap_one(struct refdev *dev, const struct vfio_user_dma_unmap *unmap, const str
 	if (map == NULL || map->addr != unmap->addr || map->size != unmap->size)
 		return -ENOENT;
 	if (unmap->flags & GET_DIRTY)
-		rc = put_bitmap(dev, unmap, in, out);
-	else
-		out->len = sizeof(*unmap);
+		rc = append_bitmap(dev, unmap, in, out);
 	if (rc == 0)
 		map_remove(dev, map);
 	return rc;
 }
 
 static int
-unmap_all(struct refdev *dev, const struct vfio_user_dma_unmap *unmap, struct refdev_body *out)
+unmap_all(struct refdev *dev, const struct vfio_user_dma_unmap *unmap)
 {
 	if (unmap->addr != 0 || unmap->size != 0)
 		return -EINVAL;
 	if (!dev->config.pretend_unmap_all)
 		refdev_dma_release(dev);
-	out->len = sizeof(*unmap);
 	return 0;
 }
 
@@ -210,24 +207,18 @@ refdev_dma_unmap_handle(struct refdev *dev, const struct refdev_body *in, struct
 	int rc;
 
 	memcpy(&unmap, in->bytes, sizeof(unmap));
-	if (unmap.argsz < sizeof(unmap))
+	if (unmap.argsz < sizeof(unmap) || (unmap.flags != ALL && (unmap.flags & ~GET_DIRTY) != 0))
 		return -EINVAL;
-	if (out->size < sizeof(unmap))
-		return -EMSGSIZE;
-	if (unmap.flags == ALL)
-		rc = unmap_all(dev, &unmap, out);
-	else if ((unmap.flags & ~GET_DIRTY) == 0)
-		rc = unmap_one(dev, &unmap, in, out);
-	else
-		rc = -EINVAL;
+	rc = refdev_body_append(out, &unmap, sizeof(unmap));
 	if (rc != 0)
 		return rc;
+	rc = unmap.flags == ALL ? unmap_all(dev, &unmap) : unmap_one(dev, &unmap, in, out);
 	unmap.argsz = (uint32_t)out->len;
 	memcpy(out->bytes, &unmap, sizeof(unmap));
-	return 0;
+	return rc;
 }
 
-/* A part of a transfer that lies in one mapping. */
+/* The part of a range that lies in one mapping. */
 struct piece {
 	const struct refdev_dma_map *map;
 	uint64_t offset; /* in the mapping */
@@ -236,27 +227,40 @@ struct piece {
 	bool write;
 };
 
-int
-refdev_dma_check(const struct refdev *dev, uint64_t addr, uint64_t len, bool write)
+/* The piece after the first done bytes. Returns 0 or -EFAULT. */
+static int
+piece_find(const struct refdev *dev, const struct refdev_dma_range *range, uint32_t done,
+	struct piece *piece)
 {
-	uint32_t flag = write ? VFIO_USER_F_DMA_REGION_WRITE : VFIO_USER_F_DMA_REGION_READ;
+	const struct refdev_dma_map *map = map_find(dev, range->addr + done);
+	uint32_t len = range->len - done;
+	uint64_t left;
+
+	if (map == NULL)
+		return -EFAULT;
+	*piece = (struct piece){.map = map, .at = range->at + done, .write = range->write};
+	piece->offset = range->addr + done - map->addr;
+	left = map->size - piece->offset;
+	piece->len = left < len ? (uint32_t)left : len;
+	return 0;
+}
+
+int
+refdev_dma_check(const struct refdev *dev, const struct refdev_dma_range *range)
+{
+	uint32_t flag = range->write ? VFIO_USER_F_DMA_REGION_WRITE : VFIO_USER_F_DMA_REGION_READ;
+	struct piece piece;
 	uint64_t last;
 
-	if (len == 0)
-		return 0;
-	if (__builtin_add_overflow(addr, len - 1, &last))
+	if (range->len > 0 && __builtin_add_overflow(range->addr, range->len - 1, &last))
 		return -EFAULT;
-	for (;;) {
-		const struct refdev_dma_map *map = map_find(dev, addr);
-
-		if (map == NULL)
+	for (uint32_t done = 0; done < range->len; done += piece.len) {
+		if (piece_find(dev, range, done, &piece) != 0)
 			return -EFAULT;
-		if ((map->flags & flag) == 0)
+		if ((piece.map->flags & flag) == 0)
 			return -EACCES;
-		if (last - map->addr < map->size)
-			return 0;
-		addr = map->addr + map->size;
 	}
+	return 0;
 }
 
 /* Only files: what else there is to read could block. */
@@ -275,37 +279,22 @@ check_file(const struct piece *piece)
 	return end <= (uint64_t)st.st_size ? 0 : -EFAULT;
 }
 
-/* Move bytes between memory and a file; returns how many, or a negative errno. */
-static ssize_t
-bytes_move(int fd, uint8_t *bytes, uint32_t len, uint64_t offset, bool to_file)
-{
-	ssize_t n = to_file ? pwrite(fd, bytes, len, (off_t)offset)
-			    : pread(fd, bytes, len, (off_t)offset);
-
-	if (n < 0)
-		return -errno;
-	return n > 0 ? n : -EFAULT;
-}
-
+/* Move bytes between memory and a file. */
 static int
 move_all(int fd, uint8_t *bytes, uint32_t len, uint64_t offset, bool to_file)
 {
 	for (uint32_t done = 0; done < len;) {
-		ssize_t n = bytes_move(fd, bytes + done, len - done, offset + done, to_file);
+		ssize_t n = to_file ? pwrite(fd, bytes + done, len - done, (off_t)(offset + done))
+				    : pread(fd, bytes + done, len - done, (off_t)(offset + done));
 
-		if (n < 0 && n != -EINTR)
-			return (int)n;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n == 0)
+			return -EFAULT; /* the file has become shorter */
 		if (n > 0)
 			done += (uint32_t)n;
 	}
 	return 0;
-}
-
-static int
-copy_by_file(const struct refdev_memory *buffer, const struct piece *piece)
-{
-	return move_all(piece->map->fd, buffer->bytes + piece->at, piece->len,
-		piece->map->offset + piece->offset, piece->write);
 }
 
 /* In whole pages of the file, which may be huge. */
@@ -341,15 +330,20 @@ static int
 copy_piece(struct refdev *dev, const struct refdev_memory *buffer, const struct piece *piece,
 	bool by_mmap)
 {
+	const struct refdev_dma_map *map = piece->map;
 	int rc = check_file(piece);
 
 	if (rc != 0)
 		return rc;
-	if (!map_allows(piece->map, by_mmap))
+	if (!map_allows(map, by_mmap))
 		return -EACCES;
-	rc = by_mmap ? copy_by_mmap(buffer, piece) : copy_by_file(buffer, piece);
+	if (by_mmap)
+		rc = copy_by_mmap(buffer, piece);
+	else
+		rc = move_all(map->fd, buffer->bytes + piece->at, piece->len,
+			map->offset + piece->offset, piece->write);
 	if (piece->write)
-		refdev_dirty_mark(dev, piece->map->addr + piece->offset, piece->len);
+		refdev_dirty_mark(dev, map->addr + piece->offset, piece->len);
 	return rc;
 }
 
@@ -357,22 +351,13 @@ int
 refdev_dma_copy(struct refdev *dev, const struct refdev_memory *buffer,
 	const struct refdev_dma_range *range, bool by_mmap, uint32_t *done)
 {
-	*done = 0;
-	while (*done < range->len) {
-		const struct refdev_dma_map *map = map_find(dev, range->addr + *done);
-		struct piece piece = {.map = map, .at = range->at + *done, .write = range->write};
-		uint64_t left;
-		int rc;
+	struct piece piece;
+	int rc = 0;
 
-		if (map == NULL)
-			return -EFAULT;
-		piece.offset = range->addr + *done - map->addr;
-		left = map->size - piece.offset;
-		piece.len = left < range->len - *done ? (uint32_t)left : range->len - *done;
-		rc = copy_piece(dev, buffer, &piece, by_mmap);
-		if (rc != 0)
-			return rc;
-		*done += piece.len;
+	for (*done = 0; *done < range->len && rc == 0; *done += rc == 0 ? piece.len : 0) {
+		rc = piece_find(dev, range, *done, &piece);
+		if (rc == 0)
+			rc = copy_piece(dev, buffer, &piece, by_mmap);
 	}
-	return 0;
+	return rc;
 }

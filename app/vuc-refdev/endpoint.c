@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 
 #include "endpoint.h"
-#include "report.h"
 
 #define BACKLOG 16
 
@@ -204,10 +203,10 @@ message_send(struct refdev_endpoint *ep, struct refdev_channel *ch, struct vuc_l
 	if (ep->options->faults.nr == 0)
 		return refdev_channel_send(ch, msg, NULL);
 	refdev_faults_apply(&ep->options->faults, ep->faults_seen, msg, &plan);
-	ep->mute = plan.mute;
+	ep->mute = plan.mute != 0;
 	if (ep->mute)
 		refdev_channel_drop(&ep->main);
-	plan.drop = plan.drop || plan.mute;
+	plan.drop |= plan.mute;
 	return refdev_channel_send(ch, msg, &plan);
 }
 
@@ -262,13 +261,11 @@ burst_serve(struct refdev_endpoint *ep)
 static void
 client_serve(struct refdev_endpoint *ep)
 {
-	if (refdev_channel_is_pending(&ep->main) || refdev_channel_holds(&ep->main)) {
-		int rc = refdev_channel_flush(&ep->main);
+	int rc = refdev_channel_flush(&ep->main);
 
-		if (rc != 0) {
-			after_send(ep, rc);
-			return;
-		}
+	if (rc != 0) {
+		after_send(ep, rc);
+		return;
 	}
 	if (ep->more && !burst_serve(ep))
 		return;
@@ -278,12 +275,16 @@ client_serve(struct refdev_endpoint *ep)
 }
 
 /* Commands of the device go over the client's socket, or over the twin of it. */
-static bool
-is_command_due(const struct refdev_endpoint *ep)
+static struct refdev_channel *
+command_channel(struct refdev_endpoint *ep)
 {
-	const struct refdev_channel *ch = refdev_channel_is_open(&ep->twin) ? &ep->twin : &ep->main;
+	return refdev_channel_is_open(&ep->twin) ? &ep->twin : &ep->main;
+}
 
-	return !ep->mute && !ep->twin_lost && !refdev_channel_is_pending(ch) &&
+static bool
+is_command_due(struct refdev_endpoint *ep)
+{
+	return !ep->mute && !ep->twin_lost && !refdev_channel_is_pending(command_channel(ep)) &&
 		refdev_has_command(ep->dev);
 }
 
@@ -308,13 +309,12 @@ static void
 commands_send(struct refdev_endpoint *ep)
 {
 	for (unsigned int i = 0; i < COMMAND_BURST && is_command_due(ep); i++) {
-		struct refdev_channel *ch =
-			refdev_channel_is_open(&ep->twin) ? &ep->twin : &ep->main;
+		struct refdev_channel *ch = command_channel(ep);
 
 		if (!refdev_next_command(ep->dev, &ep->command))
 			return;
 		if (ep->options->verbose)
-			refdev_trace_command(ep->name, &ep->command);
+			refdev_trace(ep->name, &ep->command, 0, NULL);
 		after_command(ep, ch, message_send(ep, ch, &ep->command));
 	}
 }
@@ -335,8 +335,8 @@ twin_receive(struct refdev_endpoint *ep)
 	}
 	while ((rc = refdev_channel_next(&ep->twin, ep->dev, &msg)) == 1) {
 		if (ep->options->verbose)
-			refdev_trace_command(ep->name, &msg);
-		rc = refdev_handle_twin(ep->dev, &msg);
+			refdev_trace(ep->name, &msg, msg.nr_fds, NULL);
+		rc = refdev_handle(ep->dev, &msg, NULL);
 		close_fds(&msg);
 		if (rc != 0)
 			break;
@@ -357,8 +357,6 @@ twin_serve(struct refdev_endpoint *ep, bool look)
 void
 refdev_endpoint_turn(struct refdev_endpoint *ep, bool look)
 {
-	int fds[REFDEV_MAX_EVENT_FDS];
-
 	client_serve(ep);
 	if (!refdev_channel_is_open(&ep->twin)) {
 		int fd = refdev_take_twin(ep->dev);
@@ -372,7 +370,7 @@ refdev_endpoint_turn(struct refdev_endpoint *ep, bool look)
 		return;
 	refdev_poll(ep->dev);
 	commands_send(ep);
-	if (look && refdev_channel_is_open(&ep->main) && refdev_event_fds(ep->dev, fds) > 0)
+	if (look && refdev_channel_is_open(&ep->main))
 		refdev_take_events(ep->dev);
 }
 
@@ -385,9 +383,8 @@ shorter_timeout(int64_t a, int64_t b)
 }
 
 int64_t
-refdev_endpoint_wait(const struct refdev_endpoint *ep, struct pollfd *pfds)
+refdev_endpoint_wait(struct refdev_endpoint *ep, struct pollfd *pfds)
 {
-	int fds[REFDEV_MAX_EVENT_FDS];
 	int64_t ns;
 
 	for (unsigned int i = 0; i < REFDEV_ENDPOINT_FDS; i++)
@@ -405,8 +402,7 @@ refdev_endpoint_wait(const struct refdev_endpoint *ep, struct pollfd *pfds)
 	if (is_command_due(ep))
 		ns = 0;
 	ns = shorter_timeout(ns, refdev_poll_ns(ep->dev));
-	if (refdev_event_fds(ep->dev, fds) > 0)
-		for (unsigned int i = 0; i < REFDEV_MAX_EVENT_FDS; i++)
-			pfds[2 + i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+	for (unsigned int i = 0; i < REFDEV_MAX_EVENT_FDS; i++)
+		pfds[2 + i] = (struct pollfd){.fd = refdev_event_fds(ep->dev)[i], .events = POLLIN};
 	return ns;
 }

@@ -48,6 +48,15 @@ void refdev_endpoint_turn(struct refdev_endpoint *ep, bool look);
 /* What there is to wait for: always as many entries, some with descriptor -1. Returns how many
  * nanoseconds to wait at most; -1: for ever. */
 #define REFDEV_ENDPOINT_FDS (2u + REFDEV_MAX_EVENT_FDS)
-int64_t refdev_endpoint_wait(const struct refdev_endpoint *ep, struct pollfd *pfds);
+int64_t refdev_endpoint_wait(struct refdev_endpoint *ep, struct pollfd *pfds);
+
+/* ---- report.c: lines on stderr, each after the program's name and in one write ---- */
+
+void refdev_report(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* A message of the client and its reply, of len 0 if there is none; reply NULL: a command of the
+ * device, or the reply to one. */
+void refdev_trace(const char *name, const struct vuc_loopback_msg *msg, unsigned int nr_fds,
+	const struct vuc_loopback_msg *reply);
 
 #endif /* REFDEV_ENDPOINT_H */

@@ -1,42 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "error.h"
 #include "fault.h"
 #include "fds.h"
 #include "number.h"
 #include "refdev.h"
 #include "vfio_user.h"
-
-enum kind_id {
-	CLOSE_ON_ACCEPT, /* the only one that concerns clients, not replies */
-	/* What becomes of a reply on its way: its plan ... */
-	DELAY,
-	REORDER,
-	DROP,
-	NEVER,
-	CLOSE,
-	DUPLICATE,
-	TRUNCATE,
-	SPLIT,
-	EXTRA_FDS,
-	/* ... and what of its bytes. */
-	WRONG_ID,
-	WRONG_SIZE,
-	WRONG_TYPE,
-	WRONG_CMD,
-	ERROR,
-	LENGTH,
-	WRONG_COUNT,
-	ARGSZ,
-	FD_INDEX,
-	CAP_LOOP,
-	WRONG_VERSION,
-	BAD_JSON,
-};
 
 enum value {
 	NO_VALUE,
@@ -45,14 +17,146 @@ enum value {
 	VERSION, /* "major" or "minor", optional */
 };
 
+/* A kind is a function, or changes one number: of a plan, or 32 bits of a reply. */
 struct refdev_fault_kind {
 	const char *name;
-	enum kind_id id;
-	uint32_t commands; /* a bit for each command that it means something for; 0: all */
+	enum {
+		CLIENT, /* the only kind that is about clients, not replies */
+		PLAN,
+		REPLY,
+	} what;
+	size_t at; /* offset of the number, of which this remains: */
+	uint64_t keep;
+	uint64_t flip; /* bits that are inverted */
+	uint64_t add;  /* what is added, beside the fault's own value */
+	void (*apply)(const struct refdev_fault *fault, struct vuc_loopback_msg *reply);
 	enum value value;
 	uint64_t min;
 	uint64_t max;
+	uint32_t commands; /* a bit for each command that it is valid for; 0: all */
 };
+
+/* ---- What kinds do to the bytes of a reply ---- */
+
+#define BODY           sizeof(struct vfio_user_header)
+#define HEADER(name)   offsetof(struct vfio_user_header, name)
+#define AT(type, name) (BODY + offsetof(struct vfio_user_##type, name))
+
+static uint32_t
+reply_get(const struct vuc_loopback_msg *reply, size_t at)
+{
+	uint32_t value = 0;
+
+	if (reply->len >= at + sizeof(value))
+		memcpy(&value, reply->bytes + at, sizeof(value));
+	return value;
+}
+
+/* Replies that are too short stay as they are. */
+static void
+reply_set(struct vuc_loopback_msg *reply, size_t at, uint64_t value)
+{
+	uint32_t low = (uint32_t)value;
+
+	if (reply->len >= at + sizeof(low))
+		memcpy(reply->bytes + at, &low, sizeof(low));
+}
+
+static uint16_t
+reply_cmd(const struct vuc_loopback_msg *reply)
+{
+	return (uint16_t)(reply_get(reply, HEADER(msg_id)) >> 16);
+}
+
+/* Cut a reply, or fill it up with zeros. */
+static void
+reply_resize(struct vuc_loopback_msg *reply, size_t len)
+{
+	if (len > reply->size)
+		return;
+	if (len > reply->len)
+		memset(reply->bytes + reply->len, 0, len - reply->len);
+	reply->len = len;
+	reply_set(reply, HEADER(msg_size), len);
+}
+
+static void
+apply_length(const struct refdev_fault *fault, struct vuc_loopback_msg *reply)
+{
+	reply_resize(reply, (size_t)fault->number);
+}
+
+static void
+apply_error(const struct refdev_fault *fault, struct vuc_loopback_msg *reply)
+{
+	vuc_fds_close(reply->fds, reply->nr_fds);
+	reply->nr_fds = 0;
+	reply_resize(reply, BODY);
+	reply_set(reply, HEADER(flags), reply_get(reply, HEADER(flags)) | VFIO_USER_F_ERROR);
+	reply_set(reply, HEADER(error_no), fault->number);
+}
+
+static void
+apply_cmd(const struct refdev_fault *fault, struct vuc_loopback_msg *reply)
+{
+	uint16_t cmd = reply_cmd(reply) == VFIO_USER_REGION_READ ? VFIO_USER_REGION_WRITE
+								 : VFIO_USER_REGION_READ;
+
+	(void)fault;
+	memcpy(reply->bytes + HEADER(cmd), &cmd, sizeof(cmd));
+}
+
+/* The count, or the low half of it. */
+static void
+apply_count(const struct refdev_fault *fault, struct vuc_loopback_msg *reply)
+{
+	static const size_t offsets[VFIO_USER_MAX] = {
+		[VFIO_USER_REGION_READ] = AT(region_access, count),
+		[VFIO_USER_REGION_WRITE] = AT(region_access, count),
+		[VFIO_USER_REGION_WRITE_MULTI] = AT(write_multi, wr_cnt),
+		[VFIO_USER_MIG_DATA_READ] = AT(mig_data, size),
+		[VFIO_USER_DMA_READ] = AT(dma_region_access, count),
+		[VFIO_USER_DMA_WRITE] = AT(dma_region_access, count),
+	};
+	size_t at = offsets[reply_cmd(reply)];
+
+	(void)fault;
+	reply_set(reply, at, (uint64_t)reply_get(reply, at) + 1);
+}
+
+/* The first capability of a region names itself as the next. */
+static void
+apply_cap_loop(const struct refdev_fault *fault, struct vuc_loopback_msg *reply)
+{
+	uint32_t cap_offset = reply_get(reply, AT(region_info, cap_offset));
+
+	(void)fault;
+	if (cap_offset >= sizeof(struct vfio_user_region_info))
+		reply_set(reply, cap_offset + AT(cap_header, next), cap_offset);
+}
+
+/* The highest minor version that there is, which a client may have proposed, or another major. */
+static void
+apply_version(const struct refdev_fault *fault, struct vuc_loopback_msg *reply)
+{
+	size_t at = AT(version, major);
+
+	reply_set(reply, at, fault->number == 1 ? 0xffff0000u : reply_get(reply, at) + 1);
+}
+
+static void
+apply_json(const struct refdev_fault *fault, struct vuc_loopback_msg *reply)
+{
+	size_t at = AT(version, data);
+	size_t len = strlen(fault->text) + 1;
+
+	if (reply->len < at || reply->size < at + len)
+		return;
+	reply_resize(reply, at + len);
+	memcpy(reply->bytes + at, fault->text, len);
+}
+
+/* ---- The kinds ---- */
 
 #define MAX_DELAY_MS  3600000u
 #define MAX_JSON      4096u
@@ -61,6 +165,7 @@ struct refdev_fault_kind {
 
 #define ON(cmd) (1u << VFIO_USER_##cmd)
 
+/* Replies that begin with an argsz; that have a count. */
 #define ON_ARGSZ                                                                              \
 	(ON(DMA_UNMAP) | ON(DEVICE_GET_INFO) | ON(DEVICE_GET_REGION_INFO) |                   \
 		ON(DEVICE_GET_IRQ_INFO) | ON(DEVICE_GET_REGION_IO_FDS) | ON(DEVICE_FEATURE) | \
@@ -72,30 +177,39 @@ struct refdev_fault_kind {
 /* The device's own commands, which may have a socket of their own, where replies don't pass. */
 #define ON_OWN (ON(DMA_READ) | ON(DMA_WRITE))
 
+#define FD_INDEX_AT (sizeof(struct vfio_user_region_io_fds) + AT(sub_region_ioeventfd, fd_index))
+
+#define IN_PLAN(field)        PLAN, offsetof(struct refdev_plan, field)
+#define BY(function)          REPLY, .apply = function
+#define TAKES(kind, from, to) .value = kind, .min = from, .max = to
+
+#define ALL UINT64_MAX
+
 /* clang-format off */
 static const struct refdev_fault_kind kinds[] = {
-	{"delay", DELAY, 0, NUMBER, .max = MAX_DELAY_MS},
-	{"reorder", REORDER, ~ON_OWN, NUMBER, .min = 1, .max = MAX_DELAY_MS},
-	{"drop", DROP},
-	{"duplicate", DUPLICATE},
-	{"truncate", TRUNCATE, 0, NUMBER, .max = UINT32_MAX},
-	{"split", SPLIT},
-	{"wrong-id", WRONG_ID},
-	{"wrong-size", WRONG_SIZE, 0, NUMBER, .max = UINT32_MAX},
-	{"length", LENGTH, 0, NUMBER, .min = sizeof(struct vfio_user_header), .max = MAX_LENGTH},
-	{"fd-index", FD_INDEX, ON(DEVICE_GET_REGION_IO_FDS), NUMBER, .max = UINT32_MAX},
-	{"wrong-count", WRONG_COUNT, ON_COUNT},
-	{"wrong-type", WRONG_TYPE},
-	{"wrong-cmd", WRONG_CMD},
-	{"wrong-version", WRONG_VERSION, ON(VERSION), VERSION},
-	{"bad-json", BAD_JSON, ON(VERSION), TEXT, .max = MAX_JSON},
-	{"extra-fds", EXTRA_FDS, 0, NUMBER, .min = 1, .max = MAX_EXTRA_FDS},
-	{"argsz", ARGSZ, ON_ARGSZ, NUMBER, .max = UINT32_MAX},
-	{"cap-loop", CAP_LOOP, ON(DEVICE_GET_REGION_INFO)},
-	{"error", ERROR, 0, NUMBER, .max = UINT32_MAX},
-	{"close", CLOSE},
-	{"never", NEVER},
-	{"close-on-accept", CLOSE_ON_ACCEPT},
+	{"delay", IN_PLAN(delay_ms), .keep = ALL, TAKES(NUMBER, 0, MAX_DELAY_MS)},
+	{"reorder", IN_PLAN(reorder_ms), TAKES(NUMBER, 1, MAX_DELAY_MS), .commands = ~ON_OWN},
+	{"drop", IN_PLAN(drop), .add = 1},
+	{"duplicate", IN_PLAN(repeats), .keep = ALL, .add = 1},
+	{"truncate", IN_PLAN(limit), .add = 1, TAKES(NUMBER, 0, UINT32_MAX)},
+	{"split", IN_PLAN(split), .add = 1},
+	{"wrong-id", REPLY, HEADER(msg_id), .keep = ALL, .flip = 0xffff},
+	{"wrong-size", REPLY, HEADER(msg_size), TAKES(NUMBER, 0, UINT32_MAX)},
+	{"length", BY(apply_length), TAKES(NUMBER, BODY, MAX_LENGTH)},
+	{"fd-index", REPLY, FD_INDEX_AT, TAKES(NUMBER, 0, UINT32_MAX),
+		.commands = ON(DEVICE_GET_REGION_IO_FDS)},
+	{"wrong-count", BY(apply_count), .commands = ON_COUNT},
+	{"wrong-type", REPLY, HEADER(flags), .keep = ~(uint64_t)VFIO_USER_F_TYPE_MASK},
+	{"wrong-cmd", BY(apply_cmd)},
+	{"wrong-version", BY(apply_version), .value = VERSION, .commands = ON(VERSION)},
+	{"bad-json", BY(apply_json), TAKES(TEXT, 0, MAX_JSON), .commands = ON(VERSION)},
+	{"extra-fds", IN_PLAN(extra_fds), TAKES(NUMBER, 1, MAX_EXTRA_FDS)},
+	{"argsz", REPLY, BODY, TAKES(NUMBER, 0, UINT32_MAX), .commands = ON_ARGSZ},
+	{"cap-loop", BY(apply_cap_loop), .commands = ON(DEVICE_GET_REGION_INFO)},
+	{"error", BY(apply_error), TAKES(NUMBER, 0, UINT32_MAX)},
+	{"close", IN_PLAN(hang_up), .add = 1},
+	{"never", IN_PLAN(mute), .add = 1},
+	{"close-on-accept", CLIENT},
 };
 /* clang-format on */
 
@@ -107,183 +221,37 @@ refdev_fault_kind_name(size_t index)
 	return index < NR_KINDS ? kinds[index].name : NULL;
 }
 
-static void
-apply_to_plan(const struct refdev_fault *fault, struct refdev_plan *plan)
+static uint64_t
+number_change(const struct refdev_fault *fault, uint64_t old)
 {
-	switch (fault->kind->id) {
-	case DELAY:
-		plan->delay_ms += fault->number;
-		break;
-	case REORDER:
-		plan->reorder_ms = fault->number;
-		break;
-	case DROP:
-		plan->drop = true;
-		break;
-	case NEVER:
-		plan->mute = true;
-		break;
-	case CLOSE:
-		plan->hang_up = true;
-		break;
-	case DUPLICATE:
-		plan->repeats++;
-		break;
-	case TRUNCATE:
-		plan->limited = true;
-		plan->limit = (size_t)fault->number;
-		break;
-	case SPLIT:
-		plan->split = true;
-		break;
-	default:
-		plan->extra_fds = (unsigned int)fault->number;
-		break;
+	return ((old & fault->kind->keep) ^ fault->kind->flip) + fault->kind->add + fault->number;
+}
+
+static void
+fault_apply(
+	const struct refdev_fault *fault, struct vuc_loopback_msg *reply, struct refdev_plan *plan)
+{
+	const struct refdev_fault_kind *kind = fault->kind;
+	uint64_t number;
+
+	if (kind->apply != NULL) {
+		kind->apply(fault, reply);
+	} else if (kind->what == REPLY) {
+		reply_set(reply, kind->at, number_change(fault, reply_get(reply, kind->at)));
+	} else {
+		memcpy(&number, (uint8_t *)plan + kind->at, sizeof(number));
+		number = number_change(fault, number);
+		memcpy((uint8_t *)plan + kind->at, &number, sizeof(number));
 	}
 }
 
-/* Cut a reply, or fill it up with zeros. */
-static void
-set_length(struct vuc_loopback_msg *reply, struct vfio_user_header *header, size_t len)
-{
-	if (len > reply->size)
-		return;
-	if (len > reply->len)
-		memset(reply->bytes + reply->len, 0, len - reply->len);
-	reply->len = len;
-	header->msg_size = (uint32_t)len;
-}
-
-/* Where a reply has its body, a field of it, and that of the first sub-region. */
-#define BODY           sizeof(struct vfio_user_header)
-#define AT(type, name) (BODY + offsetof(struct vfio_user_##type, name))
-#define FD_INDEX_AT    (sizeof(struct vfio_user_region_io_fds) + AT(sub_region_ioeventfd, fd_index))
-
-/* Where a reply to a command has its count, or the low half of it. */
-static size_t
-count_offset(uint16_t cmd)
-{
-	switch (cmd) {
-	case VFIO_USER_DMA_READ:
-	case VFIO_USER_DMA_WRITE:
-		return AT(dma_region_access, count);
-	case VFIO_USER_REGION_WRITE_MULTI:
-		return AT(write_multi, wr_cnt);
-	case VFIO_USER_MIG_DATA_READ:
-		return AT(mig_data, size);
-	default:
-		return AT(region_access, count);
-	}
-}
-
-/* Change the 32 bits at an offset, where a reply has so many; add to what is there, or not. */
-static void
-set_u32(struct vuc_loopback_msg *reply, size_t at, uint64_t value, bool add)
-{
-	uint32_t old;
-
-	if (reply->len < at + sizeof(old))
-		return;
-	memcpy(&old, reply->bytes + at, sizeof(old));
-	value += add ? old : 0;
-	memcpy(reply->bytes + at, &(uint32_t){(uint32_t)value}, sizeof(old));
-}
-
-/* The first capability of a region names itself as the next. */
-static void
-loop_capability(struct vuc_loopback_msg *reply)
-{
-	struct vfio_user_region_info info;
-
-	if (reply->len < BODY + sizeof(info))
-		return;
-	memcpy(&info, reply->bytes + BODY, sizeof(info));
-	if (info.cap_offset >= sizeof(info))
-		set_u32(reply, info.cap_offset + AT(cap_header, next), info.cap_offset, false);
-}
-
-/* No client can have proposed less than the highest minor there is, but for that one itself. */
-static void
-set_version(struct vuc_loopback_msg *reply, bool minor)
-{
-	if (minor)
-		set_u32(reply, AT(version, major), 0xffff0000u, false);
-	else
-		set_u32(reply, AT(version, major), 1, true);
-}
-
-static void
-set_json(struct vuc_loopback_msg *reply, struct vfio_user_header *header, const char *text)
-{
-	size_t at = AT(version, data);
-	size_t len = strlen(text) + 1;
-
-	if (reply->len < at || reply->size < at + len)
-		return;
-	set_length(reply, header, at + len);
-	memcpy(reply->bytes + at, text, len);
-}
-
-/* Every reply that has an argsz begins with it. */
-static void
-apply_to_bytes(const struct refdev_fault *fault, struct vuc_loopback_msg *reply)
-{
-	struct vfio_user_header header;
-
-	memcpy(&header, reply->bytes, sizeof(header));
-	switch (fault->kind->id) {
-	case WRONG_ID:
-		header.msg_id ^= 0xffff;
-		break;
-	case WRONG_SIZE:
-		header.msg_size = (uint32_t)fault->number;
-		break;
-	case WRONG_TYPE:
-		header.flags &= ~VFIO_USER_F_TYPE_MASK;
-		break;
-	case WRONG_CMD:
-		header.cmd = header.cmd == VFIO_USER_REGION_READ ? VFIO_USER_REGION_WRITE
-								 : VFIO_USER_REGION_READ;
-		break;
-	case ERROR:
-		vuc_fds_close(reply->fds, reply->nr_fds);
-		reply->nr_fds = 0;
-		header.flags |= VFIO_USER_F_ERROR;
-		header.error_no = (uint32_t)fault->number;
-		set_length(reply, &header, sizeof(header));
-		break;
-	case LENGTH:
-		set_length(reply, &header, (size_t)fault->number);
-		break;
-	case WRONG_COUNT:
-		set_u32(reply, count_offset(header.cmd), 1, true);
-		break;
-	case ARGSZ:
-		set_u32(reply, BODY, fault->number, false);
-		break;
-	case FD_INDEX:
-		set_u32(reply, FD_INDEX_AT, fault->number, false);
-		break;
-	case CAP_LOOP:
-		loop_capability(reply);
-		break;
-	case WRONG_VERSION:
-		set_version(reply, fault->number == 1);
-		break;
-	default:
-		set_json(reply, &header, fault->text);
-		break;
-	}
-	memcpy(reply->bytes, &header, sizeof(header));
-}
-
-/* What the device itself commands is spoiled by its name only. */
+/* Only what names them spoils the device's own commands. */
 static bool
 fault_matches(const struct refdev_fault *fault, uint16_t cmd)
 {
 	uint32_t bit = cmd < VFIO_USER_MAX ? 1u << cmd : 0;
 
-	if (fault->kind->id == CLOSE_ON_ACCEPT)
+	if (fault->kind->what == CLIENT)
 		return false;
 	if (fault->command != 0)
 		return fault->command == cmd;
@@ -298,23 +266,16 @@ is_turn(const struct refdev_fault *fault, uint64_t *seen)
 	return fault->nth == 0 || fault->nth == *seen;
 }
 
+/* What is sent is known by the command that it had before any fault. */
 void
 refdev_faults_apply(const struct refdev_faults *faults, uint64_t *seen,
 	struct vuc_loopback_msg *reply, struct refdev_plan *plan)
 {
-	struct vfio_user_header header;
+	uint16_t cmd = reply_cmd(reply);
 
-	memcpy(&header, reply->bytes, sizeof(header));
-	for (unsigned int i = 0; i < faults->nr; i++) {
-		const struct refdev_fault *fault = &faults->list[i];
-
-		if (!fault_matches(fault, header.cmd) || !is_turn(fault, &seen[i]))
-			continue;
-		if (fault->kind->id < WRONG_ID)
-			apply_to_plan(fault, plan);
-		else
-			apply_to_bytes(fault, reply);
-	}
+	for (unsigned int i = 0; i < faults->nr; i++)
+		if (fault_matches(&faults->list[i], cmd) && is_turn(&faults->list[i], &seen[i]))
+			fault_apply(&faults->list[i], reply, plan);
 }
 
 bool
@@ -323,32 +284,12 @@ refdev_faults_refuse(const struct refdev_faults *faults, uint64_t *seen)
 	bool refuse = false;
 
 	for (unsigned int i = 0; i < faults->nr; i++)
-		if (faults->list[i].kind->id == CLOSE_ON_ACCEPT &&
-			is_turn(&faults->list[i], &seen[i]))
+		if (faults->list[i].kind->what == CLIENT && is_turn(&faults->list[i], &seen[i]))
 			refuse = true;
 	return refuse;
 }
 
 /* ---- Reading a SPEC ---- */
-
-struct why {
-	char *text;
-	size_t size;
-};
-
-static int spec_refuse(const struct why *why, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static int
-spec_refuse(const struct why *why, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why->text, why->size, fmt, ap);
-	va_end(ap);
-	return -EINVAL;
-}
 
 static bool
 is_number(const char *text)
@@ -378,40 +319,44 @@ cut_last(char *text, char mark, bool (*reads)(const char *))
 }
 
 static int
-read_value(struct refdev_fault *fault, const char *value, const struct why *why)
+read_value(struct refdev_fault *fault, const char *value, struct vuc_error *err)
 {
 	const struct refdev_fault_kind *kind = fault->kind;
+	unsigned long long min = kind->min, max = kind->max;
 
 	if (value == NULL && (kind->value == NUMBER || kind->value == TEXT))
-		return spec_refuse(why, "%s requires a %s: %s=%s", kind->name,
+		return vuc_error_set(err, -EINVAL, "%s requires a %s: %s=%s", kind->name,
 			kind->value == NUMBER ? "number" : "text", kind->name,
 			kind->value == NUMBER ? "N" : "TEXT");
 	if (value == NULL)
 		return 0;
 	switch (kind->value) {
 	case NUMBER:
-		if (vuc_number_parse(value, 0, kind->min, kind->max, &fault->number) == 0)
+		if (vuc_number_parse(value, 0, min, max, &fault->number) == 0)
 			return 0;
-		return spec_refuse(why, "%s takes a number from %llu to %llu, not '%s'", kind->name,
-			(unsigned long long)kind->min, (unsigned long long)kind->max, value);
+		return vuc_error_set(err, -EINVAL,
+			"%s requires a number from %llu to %llu, not '%s'", kind->name, min, max,
+			value);
 	case TEXT:
-		if (strlen(value) > kind->max)
-			return spec_refuse(why, "%s takes a text of at most %llu bytes, not %zu",
-				kind->name, (unsigned long long)kind->max, strlen(value));
+		if (strlen(value) > max)
+			return vuc_error_set(err, -EINVAL,
+				"%s takes a text of at most %llu bytes, not %zu", kind->name, max,
+				strlen(value));
 		fault->text = strdup(value);
 		return fault->text != NULL ? 0 : -ENOMEM;
 	case VERSION:
 		fault->number = strcmp(value, "minor") == 0;
 		if (fault->number == 1 || strcmp(value, "major") == 0)
 			return 0;
-		return spec_refuse(why, "%s takes major or minor, not '%s'", kind->name, value);
+		return vuc_error_set(
+			err, -EINVAL, "%s takes major or minor, not '%s'", kind->name, value);
 	default:
-		return spec_refuse(why, "%s takes no value: '%s'", kind->name, value);
+		return vuc_error_set(err, -EINVAL, "%s takes no value: '%s'", kind->name, value);
 	}
 }
 
 static int
-read_command(struct refdev_fault *fault, const char *command, const struct why *why)
+read_command(struct refdev_fault *fault, const char *command, struct vuc_error *err)
 {
 	const struct refdev_fault_kind *kind = fault->kind;
 
@@ -419,16 +364,16 @@ read_command(struct refdev_fault *fault, const char *command, const struct why *
 		return 0;
 	fault->command = refdev_command_find(command);
 	if (fault->command == 0)
-		return spec_refuse(why, "unknown command '%s'", command);
-	if (kind->id == CLOSE_ON_ACCEPT ||
+		return vuc_error_set(err, -EINVAL, "unknown command '%s'", command);
+	if (kind->what == CLIENT ||
 		(kind->commands != 0 && (kind->commands & 1u << fault->command) == 0))
-		return spec_refuse(why, "%s does not apply to %s", kind->name, command);
+		return vuc_error_set(err, -EINVAL, "%s does not apply to %s", kind->name, command);
 	return 0;
 }
 
 /* spec is cut into its parts. */
 static int
-read_fault(char *spec, struct refdev_fault *fault, const struct why *why)
+read_fault(char *spec, struct refdev_fault *fault, struct vuc_error *err)
 {
 	char *value = strchr(spec, '=');
 	char *rest = value != NULL ? value + 1 : spec;
@@ -443,17 +388,17 @@ read_fault(char *spec, struct refdev_fault *fault, const struct why *why)
 		if (strcmp(kinds[i].name, spec) == 0)
 			fault->kind = &kinds[i];
 	if (fault->kind == NULL)
-		return spec_refuse(why, "unknown kind of fault '%s'", spec);
-	rc = read_command(fault, command, why);
+		return vuc_error_set(err, -EINVAL, "unknown kind of fault '%s'", spec);
+	rc = read_command(fault, command, err);
 	if (rc != 0)
 		return rc;
 	if (nth != NULL && vuc_number_parse(nth, 0, 1, UINT64_MAX, &fault->nth) != 0)
-		return spec_refuse(why, "'#' takes a number from 1, not '%s'", nth);
-	return read_value(fault, value != NULL ? rest : NULL, why);
+		return vuc_error_set(err, -EINVAL, "'#' requires a number from 1, not '%s'", nth);
+	return read_value(fault, value != NULL ? rest : NULL, err);
 }
 
 int
-refdev_faults_add(struct refdev_faults *faults, const char *spec, char *why, size_t size)
+refdev_faults_add(struct refdev_faults *faults, const char *spec, struct vuc_error *err)
 {
 	struct refdev_fault *list = realloc(faults->list, (faults->nr + 1) * sizeof(*list));
 	char *copy = strdup(spec);
@@ -463,7 +408,7 @@ refdev_faults_add(struct refdev_faults *faults, const char *spec, char *why, siz
 		faults->list = list;
 	if (list != NULL && copy != NULL) {
 		list[faults->nr] = (struct refdev_fault){0};
-		rc = read_fault(copy, &list[faults->nr], &(struct why){why, size});
+		rc = read_fault(copy, &list[faults->nr], err);
 	}
 	faults->nr += rc == 0;
 	free(copy);

@@ -11,20 +11,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <vuc/error.h>
 #include <vuc/loopback.h>
 
 /* What to do with a reply. All zero: send it as it is. */
 struct refdev_plan {
-	bool drop;              /* send nothing */
-	bool mute;              /* send nothing to this client any more */
-	bool hang_up;           /* close instead of sending */
-	bool limited;           /* send no more than limit bytes, then close */
-	size_t limit;           /* goes with limited */
-	bool split;             /* a send for each byte */
-	unsigned int repeats;   /* times to send it again */
-	unsigned int extra_fds; /* descriptors to add */
+	uint64_t drop;      /* send nothing */
+	uint64_t mute;      /* send nothing to this client any more */
+	uint64_t hang_up;   /* close instead of sending */
+	uint64_t limit;     /* 1 + the bytes to send before closing; 0: send all */
+	uint64_t split;     /* send each byte separately */
+	uint64_t repeats;   /* times to send it again */
+	uint64_t extra_fds; /* descriptors to add */
 	uint64_t delay_ms;
-	uint64_t reorder_ms; /* let the next one overtake it, if one leaves in this time */
+	uint64_t reorder_ms; /* let the next message overtake it, if one is sent in this time */
 };
 
 /* A SPEC that has been read. */
@@ -44,15 +44,15 @@ struct refdev_faults {
 /* The name of a kind by number, from 0 on. NULL: there is none. */
 const char *refdev_fault_kind_name(size_t index);
 
-/* Add the fault that a SPEC describes. Returns 0; -ENOMEM; -EINVAL and, in why, what is wrong. */
-int refdev_faults_add(struct refdev_faults *faults, const char *spec, char *why, size_t size);
+/* Add the fault that a SPEC describes. Returns 0, -ENOMEM or -EINVAL. */
+int refdev_faults_add(struct refdev_faults *faults, const char *spec, struct vuc_error *err);
 void refdev_faults_free(struct refdev_faults *faults);
 
 /* Apply what matches a reply, in the order given. seen counts the matches of each fault. */
 void refdev_faults_apply(const struct refdev_faults *faults, uint64_t *seen,
 	struct vuc_loopback_msg *reply, struct refdev_plan *plan);
 
-/* Whether a client that was just accepted is to be turned away. */
+/* Whether to disconnect a client that was just accepted. */
 bool refdev_faults_refuse(const struct refdev_faults *faults, uint64_t *seen);
 
 #endif /* REFDEV_FAULT_H */

@@ -15,17 +15,17 @@
 struct feature {
 	refdev_handler *get;     /* body to body, fixed part included; NULL: nothing can be got */
 	refdev_feature_set *set; /* NULL: nothing can be set */
-	bool is_logging;         /* belongs to logging, else to migration */
+	uint32_t feature;        /* REFDEV_F_* that it belongs to */
 };
 
 /* clang-format off */
 static const struct feature features[] = {
-	[VFIO_DEVICE_FEATURE_MIGRATION] = {refdev_migration_flags_get, NULL, false},
+	[VFIO_DEVICE_FEATURE_MIGRATION] = {refdev_migration_flags_get, NULL, REFDEV_F_MIGRATION},
 	[VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE] =
-		{refdev_migration_state_get, refdev_migration_state_set, false},
-	[VFIO_DEVICE_FEATURE_DMA_LOGGING_START] = {NULL, refdev_dirty_start_set, true},
-	[VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP] = {NULL, refdev_dirty_stop_set, true},
-	[VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT] = {refdev_dirty_report_get, NULL, true},
+		{refdev_migration_state_get, refdev_migration_state_set, REFDEV_F_MIGRATION},
+	[VFIO_DEVICE_FEATURE_DMA_LOGGING_START] = {NULL, refdev_dirty_start_set, REFDEV_F_DIRTY_LOG},
+	[VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP] = {NULL, refdev_dirty_stop_set, REFDEV_F_DIRTY_LOG},
+	[VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT] = {refdev_dirty_report_get, NULL, REFDEV_F_DIRTY_LOG},
 };
 /* clang-format on */
 
@@ -37,11 +37,7 @@ find_feature(const struct refdev *dev, uint32_t index)
 	if (index >= sizeof(features) / sizeof(features[0]))
 		return NULL;
 	feature = &features[index];
-	if (feature->get == NULL && feature->set == NULL)
-		return NULL;
-	if (!(feature->is_logging ? dev->config.dirty_log : dev->config.migration))
-		return NULL;
-	return feature;
+	return (feature->feature & dev->features) != 0 ? feature : NULL;
 }
 
 static bool

@@ -97,12 +97,12 @@ open_eventfd(struct refdev *dev, enum refdev_event event)
 {
 	int fd;
 
-	if (dev->events.fds[event] >= 0)
+	if (dev->event_fds[event] >= 0)
 		return 0;
 	fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	refdev_event_add(dev, event, fd);
+	dev->event_fds[event] = fd;
 	return 0;
 }
 
@@ -127,9 +127,9 @@ static int
 io_fd_attach(const struct refdev *dev, struct refdev_body *out)
 {
 	const int own[NR_FDS] = {
-		[FD_DOORBELL] = dev->events.fds[REFDEV_EVENT_DOORBELL],
+		[FD_DOORBELL] = dev->event_fds[REFDEV_EVENT_DOORBELL],
 		[FD_IOREGION] = refdev_reference_of(dev)->ioregion[1],
-		[FD_DOORBELL2] = dev->events.fds[REFDEV_EVENT_DOORBELL2],
+		[FD_DOORBELL2] = dev->event_fds[REFDEV_EVENT_DOORBELL2],
 		[FD_SHADOW] = refdev_reference_of(dev)->shadow.fd,
 	};
 	int rc = 0;

@@ -9,10 +9,24 @@
 
 #include "device.h"
 
-static const struct refdev_irq_index *
-index_of(const struct refdev *dev, uint32_t index)
+#define EVENTFD    VFIO_IRQ_INFO_EVENTFD
+#define MASKABLE   VFIO_IRQ_INFO_MASKABLE
+#define AUTOMASKED VFIO_IRQ_INFO_AUTOMASKED
+
+/* VFIO_IRQ_INFO_* of each index; those without any have no interrupts. */
+static const uint32_t index_flags[REFDEV_NR_IRQ_INDEXES] = {
+	[VFIO_PCI_INTX_IRQ_INDEX] = EVENTFD | MASKABLE | AUTOMASKED,
+	[VFIO_PCI_MSIX_IRQ_INDEX] = EVENTFD | MASKABLE,
+	[VFIO_PCI_ERR_IRQ_INDEX] = EVENTFD,
+	[VFIO_PCI_REQ_IRQ_INDEX] = EVENTFD,
+};
+
+static uint32_t
+index_count(const struct refdev *dev, uint32_t index)
 {
-	return &dev->model->irqs[index];
+	if (index == VFIO_PCI_MSIX_IRQ_INDEX)
+		return dev->model->vectors;
+	return index_flags[index] != 0 ? 1 : 0;
 }
 
 static struct refdev_irq *
@@ -67,7 +81,7 @@ irq_deliver(struct refdev *dev, uint32_t index, uint32_t n)
 	}
 	irq->pending = false;
 	signal_event(irq, REFDEV_IRQ_TRIGGERED);
-	if (index_of(dev, index)->flags & VFIO_IRQ_INFO_AUTOMASKED) {
+	if (index_flags[index] & AUTOMASKED) {
 		irq->client_masked = true;
 		set_masked(irq, true);
 	}
@@ -83,12 +97,40 @@ deliver_if_due(struct refdev *dev, uint32_t index, uint32_t n)
 		irq_deliver(dev, index, n);
 }
 
+static bool
+config_has(const struct refdev *dev, uint32_t offset, uint16_t bit)
+{
+	uint16_t value;
+
+	memcpy(&value, dev->config_space.bytes + offset, sizeof(value));
+	return (value & bit) != 0;
+}
+
+bool
+refdev_irq_msix_is_enabled(const struct refdev *dev)
+{
+	return config_has(dev, dev->model->msix_cap + PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_ENABLE);
+}
+
+/* Whether config space or the MSI-X table mask an interrupt. */
+static bool
+device_masks(const struct refdev *dev, uint32_t index, uint32_t n)
+{
+	uint32_t control = n * REFDEV_MSIX_ENTRY_SIZE + PCI_MSIX_ENTRY_VECTOR_CTRL;
+
+	if (index == VFIO_PCI_INTX_IRQ_INDEX)
+		return config_has(dev, PCI_COMMAND, PCI_COMMAND_INTX_DISABLE);
+	return index == VFIO_PCI_MSIX_IRQ_INDEX &&
+		(config_has(dev, dev->model->msix_cap + PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_MASKALL) ||
+			(dev->msix_table[control] & PCI_MSIX_ENTRY_CTRL_MASKBIT) != 0);
+}
+
 static void
 irq_refresh(struct refdev *dev, uint32_t index, uint32_t n)
 {
 	struct refdev_irq *irq = irq_at(dev, index, n);
 
-	set_masked(irq, irq->client_masked || dev->model->is_masked(dev, index, n));
+	set_masked(irq, irq->client_masked || device_masks(dev, index, n));
 	deliver_if_due(dev, index, n);
 }
 
@@ -96,7 +138,7 @@ void
 refdev_irq_refresh(struct refdev *dev)
 {
 	for (uint32_t index = 0; index < REFDEV_NR_IRQ_INDEXES; index++)
-		for (uint32_t n = 0; n < index_of(dev, index)->count; n++)
+		for (uint32_t n = 0; n < index_count(dev, index); n++)
 			irq_refresh(dev, index, n);
 }
 
@@ -106,7 +148,7 @@ refdev_irq_reset(struct refdev *dev)
 {
 	refdev_irq_set_intx(dev, false);
 	for (uint32_t index = 0; index < REFDEV_NR_IRQ_INDEXES; index++)
-		for (uint32_t n = 0; n < index_of(dev, index)->count; n++)
+		for (uint32_t n = 0; n < index_count(dev, index); n++)
 			dev->irq[index][n].pending = false;
 }
 
@@ -127,7 +169,7 @@ irq_assign(struct refdev *dev, uint32_t index, uint32_t n, enum refdev_irq_event
 void
 refdev_irq_release(struct refdev *dev, uint32_t index)
 {
-	for (uint32_t n = 0; n < index_of(dev, index)->count; n++) {
+	for (uint32_t n = 0; n < index_count(dev, index); n++) {
 		for (int event = 0; event < REFDEV_IRQ_NR_EVENTS; event++)
 			irq_assign(dev, index, n, (enum refdev_irq_event)event, -1);
 		irq_at(dev, index, n)->client_masked = false;
@@ -180,7 +222,7 @@ refdev_irq_pending_bits(const struct refdev *dev)
 	const struct refdev_irq *irq = dev->irq[VFIO_PCI_MSIX_IRQ_INDEX];
 	uint64_t bits = 0;
 
-	for (uint32_t n = 0; n < index_of(dev, VFIO_PCI_MSIX_IRQ_INDEX)->count; n++)
+	for (uint32_t n = 0; n < dev->model->vectors; n++)
 		bits |= (uint64_t)irq[n].pending << n;
 	return bits;
 }
@@ -196,9 +238,9 @@ refdev_irq_info_handle(struct refdev *dev, const struct refdev_body *in, struct 
 		return -EINVAL;
 	reply = (struct vfio_user_irq_info){
 		.argsz = sizeof(reply),
-		.flags = index_of(dev, ask.index)->flags,
+		.flags = index_flags[ask.index],
 		.index = ask.index,
-		.count = index_of(dev, ask.index)->count,
+		.count = index_count(dev, ask.index),
 	};
 	return refdev_body_put(out, &reply, sizeof(reply), sizeof(reply), ask.argsz);
 }
@@ -237,7 +279,7 @@ is_disable(const struct vfio_user_irq_set *set)
 static bool
 irq_set_is_valid(const struct refdev *dev, const struct vfio_user_irq_set *set)
 {
-	const struct refdev_irq_index *index;
+	uint32_t count;
 
 	if ((set->flags & ~(DATA_FLAGS | ACTION_FLAGS)) != 0 ||
 		!is_one_bit(set->flags & DATA_FLAGS) || !is_one_bit(set->flags & ACTION_FLAGS) ||
@@ -245,11 +287,11 @@ irq_set_is_valid(const struct refdev *dev, const struct vfio_user_irq_set *set)
 		return false;
 	if (is_disable(set))
 		return true;
-	index = index_of(dev, set->index);
-	if (set->count == 0 || set->start > index->count || set->count > index->count - set->start)
+	count = index_count(dev, set->index);
+	if (set->count == 0 || set->start > count || set->count > count - set->start)
 		return false;
 	return (set->flags & VFIO_IRQ_SET_ACTION_TRIGGER) != 0 ||
-		(index->flags & VFIO_IRQ_INFO_MASKABLE) != 0;
+		(index_flags[set->index] & MASKABLE) != 0;
 }
 
 static void

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "endpoint.h"
-#include "report.h"
 
 /* SIGTERM and SIGINT arrive as reads; a client that leaves while it is signalled is no reason to
  * die. */
@@ -102,7 +101,7 @@ is_signalled(int signal_fd)
 
 /* Fill the entries of each endpoint; returns the shortest time that one of them can wait. */
 static int64_t
-fill_pollfds(const struct refdev_endpoint *eps, unsigned int nr_eps, struct pollfd *pfds)
+fill_pollfds(struct refdev_endpoint *eps, unsigned int nr_eps, struct pollfd *pfds)
 {
 	int64_t shortest = -1;
 

@@ -348,7 +348,7 @@ end_load(struct refdev *dev)
 static int
 stop_operation(struct refdev *dev)
 {
-	return dev->model->is_busy(dev) ? -EBUSY : 0;
+	return dev->transfer.active ? -EBUSY : 0;
 }
 
 /* What is done upon one arc; the state is still the old one. */

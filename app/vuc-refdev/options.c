@@ -87,15 +87,6 @@ set_pretend(struct refdev_config *device, const char *text, const struct argp_st
 		app_args_error(state, "--pretend: '%s' is neither reset nor unmap-all", text);
 }
 
-static void
-add_fault(struct refdev_faults *faults, const char *spec, const struct argp_state *state)
-{
-	char why[256] = "out of memory";
-
-	if (refdev_faults_add(faults, spec, why, sizeof(why)) != 0)
-		app_args_error(state, "--fault: %s", why);
-}
-
 /* nvme:FILE[,size=BYTES]. What is behind the last comma is part of the name unless it is a size. */
 static void
 set_device_kind(struct refdev_config *device, char *text, const struct argp_state *state)
@@ -139,19 +130,19 @@ set_device_option(struct refdev_config *device, int key, char *text, const struc
 		device->minor = (uint16_t)app_args_number(state, key, text, 0, UINT16_MAX);
 		return 0;
 	case OPT_NO_TWIN_SOCKET:
-		device->twin_socket = false;
+		device->features &= ~REFDEV_F_TWIN_SOCKET;
 		return 0;
 	case OPT_NO_WRITE_MULTI:
-		device->write_multi = false;
+		device->features &= ~REFDEV_F_WRITE_MULTI;
 		return 0;
 	case OPT_NO_MIGRATION:
-		device->migration = false;
+		device->features &= ~REFDEV_F_MIGRATION;
 		return 0;
 	case OPT_NO_DIRTY_LOG:
-		device->dirty_log = false;
+		device->features &= ~REFDEV_F_DIRTY_LOG;
 		return 0;
 	case OPT_NO_IO_FDS:
-		device->io_fds = false;
+		device->features &= ~REFDEV_F_IO_FDS;
 		return 0;
 	case OPT_DEVICE:
 		set_device_kind(device, text, state);
@@ -190,6 +181,7 @@ static error_t
 set_option(int key, char *text, struct argp_state *state)
 {
 	struct refdev_options *options = state->input;
+	struct vuc_error err = {.text = "out of memory"};
 
 	switch (key) {
 	case ARGP_KEY_ARG:
@@ -220,7 +212,8 @@ set_option(int key, char *text, struct argp_state *state)
 		set_pretend(&options->device, text, state);
 		return 0;
 	case OPT_FAULT:
-		add_fault(&options->faults, text, state);
+		if (refdev_faults_add(&options->faults, text, &err) != 0)
+			app_args_error(state, "--fault: %s", err.text);
 		return 0;
 	case ARGP_KEY_SUCCESS:
 		check_options(options, state);

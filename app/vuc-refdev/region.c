@@ -24,33 +24,38 @@ refdev_device_info_handle(struct refdev *dev, const struct refdev_body *in, stru
 	return refdev_body_put(out, &reply, sizeof(reply), sizeof(reply), ask.argsz);
 }
 
-/* Region info and capabilities as they are told in full. */
+/* A reply with its capability, a struct vfio_user_cap_sparse_mmap with its areas. */
 struct region_reply {
 	struct vfio_user_region_info info;
-	uint8_t caps[REFDEV_MAX_CAPS];
+	struct vfio_user_cap_header cap;
+	uint32_t nr_areas;
+	uint32_t reserved;
+	struct vfio_user_sparse_area areas[REFDEV_MAX_AREAS];
 } VFIO_USER_PACKED;
+
+_Static_assert(offsetof(struct region_reply, areas) - offsetof(struct region_reply, cap) ==
+		sizeof(struct vfio_user_cap_sparse_mmap),
+	"sparse areas follow their capability");
 
 static void
 fill_region_reply(struct region_reply *reply, const struct refdev_region *region, uint32_t index,
 	bool mappable)
 {
-	uint32_t flags = region->flags;
-
-	if (!mappable)
-		flags &= ~(uint32_t)(VFIO_REGION_INFO_FLAG_MMAP | VFIO_REGION_INFO_FLAG_CAPS);
 	*reply = (struct region_reply){
-		.info =
-			{
-				.argsz = sizeof(reply->info),
-				.flags = flags,
-				.index = index,
-				.size = region->size,
-			},
+		.info = {.argsz = sizeof(reply->info), .index = index, .size = region->size},
+		.cap = {.id = VFIO_REGION_INFO_CAP_SPARSE_MMAP, .version = 1},
+		.nr_areas = region->nr_areas,
 	};
-	if (flags & VFIO_REGION_INFO_FLAG_CAPS) {
-		reply->info.argsz += region->caps_size;
-		reply->info.cap_offset = sizeof(reply->info);
-		memcpy(reply->caps, region->caps, region->caps_size);
+	memcpy(reply->areas, region->areas, sizeof(reply->areas));
+	if (region->size > 0)
+		reply->info.flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+	if (mappable)
+		reply->info.flags |= VFIO_REGION_INFO_FLAG_MMAP;
+	if (mappable && region->nr_areas > 0) {
+		reply->info.flags |= VFIO_REGION_INFO_FLAG_CAPS;
+		reply->info.cap_offset = offsetof(struct region_reply, cap);
+		reply->info.argsz = (uint32_t)(offsetof(struct region_reply, areas) +
+			region->nr_areas * sizeof(region->areas[0]));
 	}
 }
 
@@ -58,21 +63,21 @@ fill_region_reply(struct region_reply *reply, const struct refdev_region *region
 int
 refdev_region_info_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
 {
-	const struct refdev_memory *mem;
 	struct vfio_user_region_info ask;
 	struct region_reply reply;
+	bool mappable;
 	int rc;
 
 	memcpy(&ask, in->bytes, sizeof(ask));
 	if (ask.index >= REFDEV_NR_REGIONS || ask.flags != 0 || ask.cap_offset != 0 ||
 		ask.size != 0 || ask.offset != 0)
 		return -EINVAL;
-	mem = dev->client_max_msg_fds > 0 ? dev->model->memory(dev, ask.index) : NULL;
-	fill_region_reply(&reply, &dev->model->regions[ask.index], ask.index, mem != NULL);
+	mappable = dev->client_max_msg_fds > 0 && dev->model->regions[ask.index].mappable;
+	fill_region_reply(&reply, &dev->model->regions[ask.index], ask.index, mappable);
 	rc = refdev_body_put(out, &reply, reply.info.argsz, sizeof(reply.info), ask.argsz);
-	if (rc != 0)
+	if (rc != 0 || !mappable || ask.argsz < reply.info.argsz)
 		return rc;
-	return mem != NULL && ask.argsz >= reply.info.argsz ? refdev_body_attach(out, mem->fd) : 0;
+	return refdev_body_attach(out, dev->memory[ask.index].fd);
 }
 
 /* Regions are far smaller than 4 GiB, so an offset that passed fits 32 bits. */
@@ -138,14 +143,8 @@ refdev_region_write_handle(
 	memcpy(&access, in->bytes, sizeof(access));
 	if (in->len - sizeof(access) != access.count)
 		return -EINVAL;
-	if (out->size < sizeof(access))
-		return -EMSGSIZE;
 	rc = region_write(dev, &access, in->bytes + sizeof(access));
-	if (rc != 0)
-		return rc;
-	memcpy(out->bytes, &access, sizeof(access));
-	out->len = sizeof(access);
-	return 0;
+	return rc != 0 ? rc : refdev_body_append(out, &access, sizeof(access));
 }
 
 static int
@@ -185,5 +184,5 @@ refdev_write_multi_handle(struct refdev *dev, const struct refdev_body *in, stru
 	if (done == 0)
 		return error;
 	multi.wr_cnt = done;
-	return refdev_body_put(out, &multi, sizeof(multi), sizeof(multi), sizeof(multi));
+	return refdev_body_append(out, &multi, sizeof(multi));
 }

@@ -7,16 +7,16 @@
 
 #include "device.h"
 
-/* What the client said of itself. Some of it matters to the device; the rest is checked. */
+/* What the client announces. Some of it matters to the device; the rest is only checked. */
 struct capabilities {
-	uint64_t max_msg_fds;
-	uint64_t max_data_xfer_size;
-	uint64_t unused;
+	uint32_t max_msg_fds;
+	uint32_t max_data_xfer_size;
+	uint32_t unused;
 	bool twin_socket;
 	bool write_multiple;
 };
 
-/* Look a member up: NULL when it is absent. Returns 0, or -EINVAL for one of another type. */
+/* Look up a member: NULL if it is absent. Returns 0, or -EINVAL for one of another type. */
 static int
 find_member(json_object *object, const char *name, json_type type, json_object **member)
 {
@@ -26,9 +26,9 @@ find_member(json_object *object, const char *name, json_type type, json_object *
 	return json_object_is_type(*member, type) ? 0 : -EINVAL;
 }
 
-/* Absent members leave *value as it is. */
+/* Absent members leave *value as it is; a larger number than fits is as good as the largest. */
 static int
-get_number(json_object *object, const char *name, uint64_t min, uint64_t *value)
+get_number(json_object *object, const char *name, int64_t min, uint32_t *value)
 {
 	json_object *member;
 	int64_t number;
@@ -38,9 +38,9 @@ get_number(json_object *object, const char *name, uint64_t min, uint64_t *value)
 	if (member == NULL)
 		return 0;
 	number = json_object_get_int64(member);
-	if (number < 0 || (uint64_t)number < min)
+	if (number < min)
 		return -EINVAL;
-	*value = (uint64_t)number;
+	*value = number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
 	return 0;
 }
 
@@ -103,24 +103,17 @@ static int
 version_encode(const struct refdev *dev, uint16_t minor, struct refdev_body *out)
 {
 	const struct vfio_user_version version = {.major = VFIO_USER_MAJOR, .minor = minor};
-	size_t room;
-	int n;
-
-	if (out->size < sizeof(version))
-		return -EMSGSIZE;
-	room = out->size - sizeof(version);
-	memcpy(out->bytes, &version, sizeof(version));
-	n = snprintf((char *)out->bytes + sizeof(version), room,
+	char text[256];
+	int n = snprintf(text, sizeof(text),
 		"{\"capabilities\":{\"max_msg_fds\":%u,\"max_data_xfer_size\":%u,"
 		"\"max_dma_maps\":%u,\"pgsizes\":%llu%s%s}}",
 		dev->config.max_msg_fds, dev->config.max_data_xfer_size, dev->config.max_dma_maps,
 		(unsigned long long)dev->config.pgsizes,
 		dev->twin ? ",\"twin_socket\":{\"supported\":true,\"fd_index\":0}" : "",
-		dev->write_multi ? ",\"write_multiple\":true" : "");
-	if (n < 0 || (size_t)n >= room)
-		return -EMSGSIZE;
-	out->len = sizeof(version) + (size_t)n + 1;
-	return 0;
+		(dev->features & REFDEV_F_WRITE_MULTI) != 0 ? ",\"write_multiple\":true" : "");
+	int rc = refdev_body_append(out, &version, sizeof(version));
+
+	return rc != 0 ? rc : refdev_body_append(out, text, (size_t)n + 1);
 }
 
 /* The client's end goes with the reply. */
@@ -145,20 +138,16 @@ refdev_take_twin(struct refdev *dev)
 	return fd;
 }
 
-static uint32_t
-at_most_u32(uint64_t number)
-{
-	return number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
-}
-
 static void
 version_agree(struct refdev *dev, const struct capabilities *caps)
 {
-	dev->client_max_msg_fds = at_most_u32(caps->max_msg_fds);
-	dev->client_max_data_xfer_size = at_most_u32(caps->max_data_xfer_size);
-	dev->write_multi = dev->config.write_multi && caps->write_multiple;
-	dev->twin = dev->config.commands && dev->config.twin_socket && caps->twin_socket &&
-		caps->max_msg_fds > 0;
+	dev->client_max_msg_fds = caps->max_msg_fds;
+	dev->client_max_data_xfer_size = caps->max_data_xfer_size;
+	dev->features = dev->config.features;
+	if (!caps->write_multiple)
+		dev->features &= ~REFDEV_F_WRITE_MULTI;
+	dev->twin = dev->config.commands && (dev->features & REFDEV_F_TWIN_SOCKET) != 0 &&
+		caps->twin_socket && caps->max_msg_fds > 0;
 }
 
 int

@@ -163,7 +163,8 @@ static void
 ring(uint32_t index, uint32_t value, bool mapped)
 {
 	if (mapped)
-		memcpy(refdev_nvme_of(w.dev)->bar0.bytes + NVME_DOORBELLS + index * sizeof(value),
+		memcpy(w.dev->memory[VFIO_PCI_BAR0_REGION_INDEX].bytes + NVME_DOORBELLS +
+				index * sizeof(value),
 			&value, sizeof(value));
 	else
 		write_register(NVME_DOORBELLS + index * (uint32_t)sizeof(value), value);
@@ -497,7 +498,7 @@ make_controller(void)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", w.file);
 	config.nvme_file = path;
 	config.commands = (w.how & NO_COMMAND) == 0;
-	config.twin_socket = false;
+	config.features &= ~REFDEV_F_TWIN_SOCKET;
 	w.dev = refdev_create(&config);
 	REQUIRE(w.dev != NULL);
 	w.size = refdev_max_message(w.dev);

@@ -17,20 +17,14 @@ access_of(const struct refdev *dev)
 /* By the descriptors of the mappings; -EOPNOTSUPP: there are none. Some can only be written by
  * mapping them, for that is what the client said, or what their file is. */
 static int
-segment_copy(struct refdev *dev, const struct nvme_segment *segment)
+range_copy(struct refdev *dev, const struct refdev_dma_range *range)
 {
-	const struct refdev_nvme *nvme = refdev_nvme_of(dev);
-	const struct refdev_dma_range range = {
-		.addr = segment->addr,
-		.len = segment->len,
-		.at = nvme->access.at,
-		.write = nvme->access.write,
-	};
+	const struct refdev_memory *buffer = &refdev_nvme_of(dev)->buffer;
 	uint32_t done;
-	int rc = refdev_dma_copy(dev, &nvme->buffer, &range, false, &done);
+	int rc = refdev_dma_copy(dev, buffer, range, false, &done);
 
 	if (rc == -EACCES || rc == -EINVAL)
-		rc = refdev_dma_copy(dev, &nvme->buffer, &range, true, &done);
+		rc = refdev_dma_copy(dev, buffer, range, true, &done);
 	return rc;
 }
 
@@ -39,17 +33,22 @@ static bool
 segment_start(struct refdev *dev, const struct nvme_segment *segment)
 {
 	struct nvme_access *access = access_of(dev);
+	const struct refdev_dma_range range = {
+		.addr = segment->addr,
+		.len = segment->len,
+		.at = access->at,
+		.write = access->write,
+	};
+	uint32_t most = refdev_max_data(dev);
+	int rc = refdev_dma_check(dev, &range);
 
-	access->error = refdev_dma_check(dev, segment->addr, segment->len, access->write);
-	if (access->error == 0)
-		access->error = segment_copy(dev, segment);
-	if (access->error != -EOPNOTSUPP || !dev->config.commands)
-		return true;
-	access->error = 0;
-	access->by_message = true;
-	access->asked = 0;
-	access->answered = 0;
-	return false;
+	if (rc == 0)
+		rc = range_copy(dev, &range);
+	if (rc == -EOPNOTSUPP)
+		rc = refdev_transfer_start(
+			dev, &refdev_nvme_of(dev)->buffer, &range, most > 0 ? most : 1, WINDOW);
+	access->error = rc;
+	return !dev->transfer.active;
 }
 
 /* Go on as far as that needs no answers. */
@@ -91,63 +90,12 @@ refdev_nvme_access_segments(struct refdev *dev, uint32_t at, bool write, nvme_st
 	access_advance(dev);
 }
 
-bool
-refdev_nvme_access_waits(const struct refdev *dev)
-{
-	return access_of(dev)->by_message;
-}
-
-bool
-refdev_nvme_has_command(const struct refdev *dev)
-{
-	const struct nvme_access *access = access_of(dev);
-
-	return access->by_message && access->error == 0 && access->in_flight < WINDOW &&
-		access->asked < access->segments[access->current].len;
-}
-
-/* The tag of a command is where its data lies in the buffer. */
 void
-refdev_nvme_next_command(struct refdev *dev, struct vuc_loopback_msg *msg)
+refdev_nvme_transferred(struct refdev *dev)
 {
 	struct nvme_access *access = access_of(dev);
-	const struct nvme_segment *segment = &access->segments[access->current];
-	uint32_t most =
-		nvme_smallest(dev->client_max_data_xfer_size, dev->config.max_data_xfer_size);
-	uint32_t count = nvme_smallest(segment->len - access->asked, most > 0 ? most : 1);
-	const struct refdev_command command = {
-		.cmd = access->write ? VFIO_USER_DMA_WRITE : VFIO_USER_DMA_READ,
-		.tag = access->at + access->asked,
-		.addr = segment->addr + access->asked,
-		.count = count,
-	};
 
-	refdev_command_put(dev, command, 0, refdev_nvme_of(dev)->buffer.bytes + command.tag,
-		access->write ? count : 0, msg);
-	access->asked += count;
-	access->in_flight++;
-}
-
-int
-refdev_nvme_answer(struct refdev *dev, const struct refdev_command *command,
-	const struct refdev_answer *answer)
-{
-	struct nvme_access *access = access_of(dev);
-	int rc = refdev_answer_check(dev, command, answer);
-
-	if (rc == REFDEV_HANG_UP)
-		return rc;
-	access->in_flight--;
-	access->answered += (uint32_t)command->count;
-	if (rc != 0 && access->error == 0)
-		access->error = rc;
-	else if (rc == 0 && !access->write)
-		memcpy(refdev_nvme_of(dev)->buffer.bytes + command->tag, answer->data,
-			command->count);
-	if (access->in_flight > 0 || (access->error == 0 && refdev_nvme_has_command(dev)))
-		return 0;
-	access->by_message = false;
+	access->error = dev->transfer.error;
 	access->at += access->segments[access->current++].len;
 	access_advance(dev);
-	return 0;
 }

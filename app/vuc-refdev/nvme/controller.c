@@ -16,66 +16,21 @@
 #define CAP_MSIX 0x50u
 #define CAP_PCIE 0x60u
 
-#define COMMAND_WRITABLE                                                                   \
-	(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_PARITY | PCI_COMMAND_SERR | \
-		PCI_COMMAND_INTX_DISABLE)
-
-#define DEVCTL_WRITABLE                                                                           \
-	(PCI_EXP_DEVCTL_CERE | PCI_EXP_DEVCTL_NFERE | PCI_EXP_DEVCTL_FERE | PCI_EXP_DEVCTL_URRE | \
-		PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_PAYLOAD | PCI_EXP_DEVCTL_NOSNOOP_EN |    \
-		PCI_EXP_DEVCTL_READRQ)
-
-/* A link of one lane at 2.5 GT/s. */
-#define LINK_2_5GT_X1 0x0011u
-#define SPEEDS_2_5GT  0x0002u
-
 static const struct refdev_field fields[] = {
 	{PCI_VENDOR_ID, 2, NVME_VENDOR_ID, 0},
 	{PCI_DEVICE_ID, 2, DEVICE_ID, 0},
-	{PCI_COMMAND, 2, 0, COMMAND_WRITABLE},
-	{PCI_STATUS, 2, PCI_STATUS_CAP_LIST, 0},
 	{PCI_CLASS_REVISION, 4, CLASS_CODE << 8 | 1, 0},
-	{PCI_CACHE_LINE_SIZE, 1, 0, 0xff},
 	{PCI_BASE_ADDRESS_0, 4, PCI_BASE_ADDRESS_MEM_TYPE_64, ~(NVME_BAR0_SIZE - 1)},
 	{PCI_BASE_ADDRESS_1, 4, 0, 0xffffffff},
 	{PCI_SUBSYSTEM_VENDOR_ID, 2, NVME_VENDOR_ID, 0},
 	{PCI_SUBSYSTEM_ID, 2, DEVICE_ID, 0},
 	{PCI_CAPABILITY_LIST, 1, CAP_PM, 0},
-	{PCI_INTERRUPT_LINE, 1, 0, 0xff},
-	{PCI_INTERRUPT_PIN, 1, 1, 0},
 	{CAP_PM, 2, CAP_MSIX << 8 | PCI_CAP_ID_PM, 0},
 	{CAP_PM + PCI_PM_PMC, 2, 3, 0},
 	{CAP_PM + PCI_PM_CTRL, 2, PCI_PM_CTRL_NO_SOFT_RESET, PCI_PM_CTRL_STATE_MASK},
 	{CAP_MSIX, 2, CAP_PCIE << 8 | PCI_CAP_ID_MSIX, 0},
-	{CAP_MSIX + PCI_MSIX_FLAGS, 2, NVME_VECTORS - 1,
-		PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL},
-	{CAP_MSIX + PCI_MSIX_TABLE, 4, NVME_MSIX | VFIO_PCI_BAR0_REGION_INDEX, 0},
-	{CAP_MSIX + PCI_MSIX_PBA, 4, NVME_MSIX_PBA | VFIO_PCI_BAR0_REGION_INDEX, 0},
 	{CAP_PCIE, 2, PCI_CAP_ID_EXP, 0},
-	{CAP_PCIE + PCI_EXP_FLAGS, 2, PCI_EXP_TYPE_ENDPOINT << 4 | 2, 0},
-	{CAP_PCIE + PCI_EXP_DEVCAP, 4, PCI_EXP_DEVCAP_RBER | PCI_EXP_DEVCAP_FLR, 0},
-	{CAP_PCIE + PCI_EXP_DEVCTL, 2,
-		PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_NOSNOOP_EN | PCI_EXP_DEVCTL_READRQ_512B,
-		DEVCTL_WRITABLE},
-	{CAP_PCIE + PCI_EXP_LNKCAP, 4, LINK_2_5GT_X1, 0},
-	{CAP_PCIE + PCI_EXP_LNKCTL, 2, 0, PCI_EXP_LNKCTL_RCB | PCI_EXP_LNKCTL_CCC},
-	{CAP_PCIE + PCI_EXP_LNKSTA, 2, LINK_2_5GT_X1, 0},
-	{CAP_PCIE + PCI_EXP_LNKCAP2, 4, SPEEDS_2_5GT, 0},
-	{CAP_PCIE + PCI_EXP_LNKCTL2, 2, PCI_EXP_LNKCTL2_TLS_2_5GT, PCI_EXP_LNKCTL2_TLS},
 };
-
-static const struct sparse_caps {
-	struct vfio_user_cap_header header;
-	uint32_t nr_areas;
-	uint32_t reserved;
-	struct vfio_user_sparse_area doorbells;
-} VFIO_USER_PACKED bar0_caps = {
-	.header = {.id = VFIO_REGION_INFO_CAP_SPARSE_MMAP, .version = 1},
-	.nr_areas = 1,
-	.doorbells = {.offset = NVME_DOORBELLS, .size = NVME_PAGE},
-};
-
-_Static_assert(sizeof(bar0_caps) <= REFDEV_MAX_CAPS, "there is room for capabilities");
 
 /* ---- Enabling, disabling, shutting down ---- */
 
@@ -233,7 +188,7 @@ bar0_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count)
 
 	memset(data, 0, count);
 	if (offset >= NVME_MSIX) {
-		refdev_msix_read(dev, &refdev_nvme_of(dev)->msix, offset, data, count);
+		refdev_msix_read(dev, offset, data, count);
 		return 0;
 	}
 	if (!is_register_access(offset, count))
@@ -251,7 +206,7 @@ bar0_write(struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t co
 	uint32_t value;
 
 	if (offset >= NVME_MSIX) {
-		refdev_msix_write(dev, &refdev_nvme_of(dev)->msix, offset, data, count);
+		refdev_msix_write(dev, offset, data, count);
 		return 0;
 	}
 	if (!is_register_access(offset, count))
@@ -266,32 +221,12 @@ bar0_write(struct refdev *dev, uint32_t offset, const uint8_t *data, uint32_t co
 	return 0;
 }
 
-static const struct refdev_memory *
-nvme_memory(const struct refdev *dev, uint32_t region)
-{
-	return region == VFIO_PCI_BAR0_REGION_INDEX ? &refdev_nvme_of(dev)->bar0 : NULL;
-}
-
-static bool
-nvme_is_masked(const struct refdev *dev, uint32_t index, uint32_t n)
-{
-	switch (index) {
-	case VFIO_PCI_INTX_IRQ_INDEX:
-		return refdev_intx_is_disabled(dev);
-	case VFIO_PCI_MSIX_IRQ_INDEX:
-		return refdev_msix_is_masked(dev, &refdev_nvme_of(dev)->msix, n);
-	default:
-		return false;
-	}
-}
-
 static void
 function_reset(struct refdev *dev)
 {
 	struct refdev_nvme *nvme = refdev_nvme_of(dev);
 
-	refdev_config_space_reset(dev);
-	refdev_msix_reset(&nvme->msix);
+	refdev_pci_reset(dev);
 	nvme->cc = 0;
 	nvme->aqa = 0;
 	nvme->asq = 0;
@@ -316,20 +251,12 @@ nvme_create(struct refdev *dev)
 	dev->state = nvme;
 	if (nvme == NULL)
 		return -ENOMEM;
-	nvme->bar0.fd = -1;
 	nvme->buffer.fd = -1;
 	nvme->ns.fd = -1;
-	nvme->msix = (struct refdev_msix){.vectors = NVME_VECTORS,
-		.table_at = NVME_MSIX,
-		.pending_at = NVME_MSIX_PBA,
-		.cap = CAP_MSIX};
 	rc = refdev_nvme_storage_open(
 		&nvme->ns, dev->config.nvme_file, dev->config.nvme_size, dev->config.err);
 	if (rc == 0)
 		rc = refdev_memory_open(&nvme->buffer, "refdev-nvme", NVME_BUFFER_SIZE);
-	if (rc == 0)
-		rc = refdev_memory_open_region(
-			dev, &nvme->bar0, VFIO_PCI_BAR0_REGION_INDEX, NVME_BAR0_SIZE);
 	if (rc == 0)
 		function_reset(dev);
 	return rc;
@@ -342,59 +269,32 @@ nvme_destroy(struct refdev *dev)
 
 	if (nvme == NULL)
 		return;
-	refdev_memory_close(&nvme->bar0);
 	refdev_memory_close(&nvme->buffer);
 	refdev_nvme_storage_close(&nvme->ns);
 	free(nvme);
 }
 
-/* The queues were in memory of the client that has gone. */
-static void
-nvme_disconnect(struct refdev *dev)
-{
-	function_reset(dev);
-}
-
-static bool
-nvme_is_busy(const struct refdev *dev)
-{
-	return refdev_nvme_access_waits(dev);
-}
-
-#define READ_WRITE (VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE)
-#define MAPPABLE   (VFIO_REGION_INFO_FLAG_MMAP | VFIO_REGION_INFO_FLAG_CAPS)
-#define EVENTFD    VFIO_IRQ_INFO_EVENTFD
-#define MASKABLE   VFIO_IRQ_INFO_MASKABLE
-
 /* clang-format off */
 const struct refdev_model refdev_nvme = {
 	.regions = {
-		[VFIO_PCI_BAR0_REGION_INDEX] = {NVME_BAR0_SIZE, READ_WRITE | MAPPABLE, bar0_read,
-			bar0_write, &bar0_caps, sizeof(bar0_caps)},
-		[VFIO_PCI_CONFIG_REGION_INDEX] = {REFDEV_CONFIG_SIZE, READ_WRITE,
+		[VFIO_PCI_BAR0_REGION_INDEX] = {NVME_BAR0_SIZE, true, bar0_read, bar0_write, 1,
+			{{NVME_DOORBELLS, NVME_PAGE}}},
+		[VFIO_PCI_CONFIG_REGION_INDEX] = {REFDEV_CONFIG_SIZE, false,
 			refdev_config_space_read, refdev_config_space_write},
 	},
-	.irqs = {
-		[VFIO_PCI_INTX_IRQ_INDEX] =
-			{EVENTFD | MASKABLE | VFIO_IRQ_INFO_AUTOMASKED, .count = 1},
-		[VFIO_PCI_MSIX_IRQ_INDEX] = {EVENTFD | MASKABLE, .count = NVME_VECTORS},
-		[VFIO_PCI_ERR_IRQ_INDEX] = {EVENTFD, .count = 1},
-		[VFIO_PCI_REQ_IRQ_INDEX] = {EVENTFD, .count = 1},
-	},
+	.vectors = NVME_VECTORS,
 	.fields = fields,
 	.nr_fields = sizeof(fields) / sizeof(fields[0]),
 	.pcie_cap = CAP_PCIE,
+	.msix_cap = CAP_MSIX,
+	.msix_table = NVME_MSIX | VFIO_PCI_BAR0_REGION_INDEX,
+	.msix_pending = NVME_MSIX_PBA | VFIO_PCI_BAR0_REGION_INDEX,
 	.create = nvme_create,
 	.destroy = nvme_destroy,
 	.reset = nvme_reset,
-	.disconnect = nvme_disconnect,
-	.memory = nvme_memory,
-	.is_masked = nvme_is_masked,
-	.is_busy = nvme_is_busy,
+	.disconnect = function_reset, /* the queues were in memory of the client that has left */
+	.transferred = refdev_nvme_transferred,
 	.poll = refdev_nvme_poll,
 	.poll_ns = refdev_nvme_poll_ns,
-	.has_command = refdev_nvme_has_command,
-	.next_command = refdev_nvme_next_command,
-	.answer = refdev_nvme_answer,
 };
 /* clang-format on */

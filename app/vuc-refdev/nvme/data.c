@@ -37,7 +37,7 @@ segment_add(struct nvme_job *job, uint64_t addr)
 {
 	struct nvme_segment *last =
 		job->nr_segments > 0 ? &job->segments[job->nr_segments - 1] : NULL;
-	uint32_t len = nvme_smallest(job->left, NVME_PAGE - page_offset(addr));
+	uint32_t len = refdev_smaller(job->left, NVME_PAGE - page_offset(addr));
 
 	job->left -= len;
 	if (last != NULL && last->addr + last->len == addr)
@@ -64,7 +64,7 @@ list_read(struct refdev *dev, uint64_t list)
 	job->list = list;
 	refdev_nvme_access_start(dev,
 		(struct nvme_segment){
-			list, nvme_smallest(wanted, list_entries(list)) * (uint32_t)sizeof(list)},
+			list, refdev_smaller(wanted, list_entries(list)) * (uint32_t)sizeof(list)},
 		NVME_BUFFER_LIST, false, list_taken);
 }
 

@@ -10,7 +10,6 @@
  */
 
 #include "../device.h"
-#include "../msix.h"
 #include "spec.h"
 
 /* Assigned to nobody. */
@@ -80,10 +79,6 @@ struct nvme_access {
 	unsigned int current;
 	uint32_t at; /* of the current segment in the buffer */
 	bool write;
-	bool by_message; /* the current segment, which is under way */
-	uint32_t asked;  /* bytes of it that messages were sent for */
-	uint32_t answered;
-	unsigned int in_flight;
 	int error; /* the first one, negative */
 };
 
@@ -155,9 +150,7 @@ struct nvme_namespace {
 
 struct refdev_nvme {
 	struct nvme_namespace ns;
-	struct refdev_memory bar0; /* of which the page of the doorbells is used */
 	struct refdev_memory buffer;
-	struct refdev_msix msix;
 	uint32_t cc;
 	uint32_t csts;
 	uint32_t aqa;
@@ -183,12 +176,6 @@ static inline struct refdev_nvme *
 refdev_nvme_of(const struct refdev *dev)
 {
 	return dev->state;
-}
-
-static inline uint32_t
-nvme_smallest(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
 }
 
 /* ---- queue.c: doorbells, completions, error log and events ---- */
@@ -231,14 +218,8 @@ void refdev_nvme_access_start(
 	struct refdev *dev, struct nvme_segment segment, uint32_t at, bool write, nvme_step *step);
 /* The same with the segments of the command. */
 void refdev_nvme_access_segments(struct refdev *dev, uint32_t at, bool write, nvme_step *step);
-/* Whether answers have to come first. */
-bool refdev_nvme_access_waits(const struct refdev *dev);
-
 /* Of struct refdev_model. */
-bool refdev_nvme_has_command(const struct refdev *dev);
-void refdev_nvme_next_command(struct refdev *dev, struct vuc_loopback_msg *msg);
-int refdev_nvme_answer(struct refdev *dev, const struct refdev_command *command,
-	const struct refdev_answer *answer);
+void refdev_nvme_transferred(struct refdev *dev);
 
 /* ---- data.c ---- */
 

@@ -51,24 +51,25 @@ refdev_nvme_error_log(
 
 /* A doorbell is an index: 2 for each queue, the first of them that of the submission queue. */
 static uint32_t *
-doorbell_at(const struct refdev_nvme *nvme, uint32_t index)
+doorbell_at(const struct refdev *dev, uint32_t index)
 {
-	uint8_t *at = nvme->bar0.bytes + NVME_DOORBELLS + index * sizeof(uint32_t);
+	uint8_t *at = dev->memory[VFIO_PCI_BAR0_REGION_INDEX].bytes + NVME_DOORBELLS +
+		index * sizeof(uint32_t);
 
 	return (uint32_t *)(void *)at;
 }
 
 /* Acquire: what the client has written to its queue before it rang, in any way. */
 static uint32_t
-doorbell_load(const struct refdev_nvme *nvme, uint32_t index)
+doorbell_load(const struct refdev *dev, uint32_t index)
 {
-	return __atomic_load_n(doorbell_at(nvme, index), __ATOMIC_ACQUIRE);
+	return __atomic_load_n(doorbell_at(dev, index), __ATOMIC_ACQUIRE);
 }
 
 static void
-doorbell_clear(const struct refdev_nvme *nvme, uint32_t index)
+doorbell_clear(const struct refdev *dev, uint32_t index)
 {
-	__atomic_store_n(doorbell_at(nvme, index), 0, __ATOMIC_RELAXED);
+	__atomic_store_n(doorbell_at(dev, index), 0, __ATOMIC_RELAXED);
 }
 
 static void
@@ -113,9 +114,9 @@ refdev_nvme_doorbells_read(struct refdev *dev)
 
 	for (uint32_t id = 0; id < NVME_NR_QUEUES; id++) {
 		if (nvme->sqs[id].size > 0)
-			sq_doorbell_take(dev, &nvme->sqs[id], doorbell_load(nvme, 2 * id));
+			sq_doorbell_take(dev, &nvme->sqs[id], doorbell_load(dev, 2 * id));
 		if (nvme->cqs[id].size > 0)
-			cq_doorbell_take(dev, &nvme->cqs[id], doorbell_load(nvme, 2 * id + 1));
+			cq_doorbell_take(dev, &nvme->cqs[id], doorbell_load(dev, 2 * id + 1));
 	}
 }
 
@@ -142,7 +143,7 @@ refdev_nvme_doorbell_write(struct refdev *dev, uint32_t offset, uint32_t value)
 			dev, NVME_EVENT_ERROR, NVME_INVALID_DOORBELL, NVME_LOG_ERROR);
 		return 0;
 	}
-	__atomic_store_n(doorbell_at(nvme, index), value, __ATOMIC_RELAXED);
+	__atomic_store_n(doorbell_at(dev, index), value, __ATOMIC_RELAXED);
 	refdev_nvme_doorbells_read(dev);
 	refdev_nvme_intx_update(dev);
 	nvme->more = true;
@@ -156,7 +157,7 @@ refdev_nvme_sq_open(struct refdev *dev, uint16_t id, const struct nvme_sq *sq)
 
 	nvme->sqs[id] = *sq;
 	nvme->cqs[sq->cq].nr_sqs++;
-	doorbell_clear(nvme, 2u * id);
+	doorbell_clear(dev, 2u * id);
 }
 
 void
@@ -166,7 +167,7 @@ refdev_nvme_cq_open(struct refdev *dev, uint16_t id, const struct nvme_cq *cq)
 
 	nvme->cqs[id] = *cq;
 	nvme->cqs[id].phase = 1;
-	doorbell_clear(nvme, 2u * id + 1);
+	doorbell_clear(dev, 2u * id + 1);
 }
 
 /* ---- Interrupts ---- */
@@ -175,7 +176,7 @@ refdev_nvme_cq_open(struct refdev *dev, uint16_t id, const struct nvme_cq *cq)
 static bool
 msix_is_used(const struct refdev *dev)
 {
-	return refdev_msix_is_enabled(dev, &refdev_nvme_of(dev)->msix) ||
+	return refdev_irq_msix_is_enabled(dev) ||
 		dev->irq[VFIO_PCI_MSIX_IRQ_INDEX][0].eventfd[REFDEV_IRQ_TRIGGERED] >= 0;
 }
 

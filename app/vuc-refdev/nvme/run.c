@@ -82,7 +82,7 @@ job_step(struct refdev *dev)
 	struct refdev_nvme *nvme = refdev_nvme_of(dev);
 	nvme_step *step = nvme->job.step;
 
-	if (!is_running(nvme) || refdev_nvme_access_waits(dev))
+	if (!is_running(nvme) || dev->transfer.active)
 		return false;
 	if (step == NULL)
 		return refdev_nvme_event_complete(dev) || command_begin(dev);
@@ -120,7 +120,7 @@ refdev_nvme_poll_ns(const struct refdev *dev)
 
 	if (!is_running(nvme))
 		return -1;
-	if (nvme->more && !refdev_nvme_access_waits(dev))
+	if (nvme->more && !dev->transfer.active)
 		return 0;
 	if (dev->client_max_msg_fds == 0)
 		return -1;

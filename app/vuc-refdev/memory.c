@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Descriptors of the device: memory, events, and what replies carry. */
+/* Memory with a descriptor: sealed, or in a file of --bar-file. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,6 @@
 
 #include "device.h"
 #include "error.h"
-#include "fds.h"
 #include "memfd.h"
 
 /* Map the file fd, which it takes; a negative fd is an errno and returned. */
@@ -112,50 +111,4 @@ refdev_memory_close(struct refdev_memory *mem)
 	munmap(mem->bytes, mem->size);
 	close(mem->fd);
 	mem->fd = -1;
-}
-
-int
-refdev_body_attach(struct refdev_body *out, int fd)
-{
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-
-	if (copy < 0)
-		return -errno;
-	out->fds[out->nr_fds++] = copy;
-	return 0;
-}
-
-void
-refdev_event_add(struct refdev *dev, unsigned int event, int fd)
-{
-	dev->events.fds[event] = fd;
-	dev->events.nr++;
-}
-
-void
-refdev_events_close(struct refdev *dev)
-{
-	vuc_fds_close(dev->events.fds, REFDEV_MAX_EVENT_FDS);
-	memset(dev->events.fds, -1, sizeof(dev->events.fds));
-	dev->events.nr = 0;
-}
-
-void
-refdev_take_events(struct refdev *dev)
-{
-	for (unsigned int i = 0; i < REFDEV_MAX_EVENT_FDS; i++) {
-		uint64_t times;
-
-		if (dev->events.fds[i] >= 0 &&
-			read(dev->events.fds[i], &times, sizeof(times)) == (ssize_t)sizeof(times))
-			dev->model->take_event(dev, i);
-	}
-}
-
-unsigned int
-refdev_event_fds(const struct refdev *dev, int *fds)
-{
-	if (dev->events.nr > 0)
-		memcpy(fds, dev->events.fds, sizeof(dev->events.fds));
-	return dev->events.nr;
 }
