@@ -133,8 +133,8 @@ read_name(const struct parser *p, const char *name)
 	bool reserved = p->section == &vucd_section_poller && strcmp(name, "auto") == 0;
 
 	if (reserved || !vucd_key_set(&p->section->key, p->into, name))
-		vucd_report(p->report, p->line, "[%s]: expected [%s NAME], a name of %s", p->title,
-			p->section->name, p->section->key.expected);
+		vucd_report(p->report, p->line, "[%s]: expected [%s NAME], where NAME is %s",
+			p->title, p->section->name, p->section->key.expected);
 }
 
 /* The line of a section of this name; 0: there is none yet. */
@@ -495,7 +495,7 @@ vucd_config_parse(
 	if (rc != 0) {
 		vucd_report(report, 0, "out of memory");
 	} else if (len > MAX_BYTES) {
-		vucd_report(report, 0, "the file has more than %d bytes", MAX_BYTES);
+		vucd_report(report, 0, "the file is larger than %d bytes", MAX_BYTES);
 		rc = -EFBIG;
 	} else {
 		parse_text(config, copy, len, report);

@@ -31,7 +31,8 @@
 #define MILLISECONDS           .min = 1, .max = 3600000, .expected = "milliseconds"
 #define MODE(least)            .min = (least), .max = 0777, .octal = true, .expected = "an octal mode"
 #define ABSOLUTE_PATH(most)    .max = (most), .expected = "an absolute path of at most " #most " bytes"
-#define IDS(what)              .expected = "names or numbers of at most 32 existing " what ", with commas"
+#define IDS(what) \
+	.expected = "names or numbers of at most 32 existing " what ", separated by commas"
 
 static const struct vucd_key vucd_keys[] = {
 	/* The longest name of a socket in it is "/management.sock". */
@@ -74,7 +75,7 @@ static const struct vucd_key vucd_keys[] = {
 	{"telemetry", VUCD_SWITCH, SETTING(telemetry), WORDS({"on", 1}, {"off", 0}),
 		.fallback = "on", .help = "serve DPDK telemetry"},
 	{"file-prefix", VUCD_PREFIX, SETTING(file_prefix), .max = VUCD_PREFIX_SIZE - 1,
-		.expected = "1 to 47 letters, digits and \"._-\", the first of them no dot",
+		.expected = "1 to 47 letters, digits and \"._-\", not starting with a dot",
 		.fallback = "vucd",
 		.help = "name of the daemon in DPDK telemetry: dpdk-telemetry.py -f NAME"},
 	{"trace-directory", VUCD_PATH, SETTING(trace_directory), ABSOLUTE_PATH(107),
@@ -124,7 +125,7 @@ static const struct vucd_key device_keys[] = {
 		.fallback = "auto",
 		.help = "post writes to memory BARs; auto: until the VMM receives descriptors of a region"},
 	{"io-fds", VUCD_SWITCH, DEVICE(io_fds), WORDS({"on", 1}, {"off", 0}), .fallback = "on",
-		.help = "ask the server for ioeventfds; some servers close the connection on it"},
+		.help = "ask the server for ioeventfds; some servers close the connection when asked"},
 	{"max-dma-maps", VUCD_NUMBER, DEVICE(max_dma_maps), NUMBER(1, 65535),
 		.fallback = TEXT(VUC_DEFAULT_MAX_DMA_MAPS),
 		.help = "maximum number of DMA mappings, if the server supports fewer than it announces"},

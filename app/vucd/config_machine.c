@@ -47,14 +47,14 @@ check_cpu(const struct vucd_config *config, const struct vucd_poller_config *pol
 		return;
 	if (!cpu_is_allowed(poller->cpu)) {
 		vucd_report(report, line,
-			"[poller %s] cpu = %d: there is no such CPU, or the daemon may not use it",
+			"[poller %s] cpu = %d: there is no such CPU, or vucd is not allowed to use it",
 			poller->name, poller->cpu);
 		return;
 	}
 	for (other = config->pollers; other < poller; other++) {
 		if (pollers_both_spin(other, poller))
 			vucd_report_warning(report, line,
-				"[poller %s] cpu = %d: [poller %s] in line %u spins on it as well",
+				"[poller %s] cpu = %d: [poller %s] in line %u spins on the same CPU",
 				poller->name, poller->cpu, other->name,
 				vucd_key_line(section, other, "cpu"));
 	}
@@ -70,8 +70,8 @@ check_nr_spinning(const struct vucd_config *config, struct vucd_report *report)
 	for (i = 0; i < config->nr_pollers; i++)
 		nr += config->pollers[i].idle == VUC_IDLE_SPIN;
 	if (sched_getaffinity(0, sizeof(set), &set) == 0 && nr > (unsigned int)CPU_COUNT(&set))
-		vucd_report_warning(report, 0, "%u pollers spin, and there are %d CPUs for them",
-			nr, CPU_COUNT(&set));
+		vucd_report_warning(
+			report, 0, "%u pollers spin; CPUs for them: %d", nr, CPU_COUNT(&set));
 }
 
 /* The daemon creates only its own directory. */
@@ -88,8 +88,9 @@ check_export(const struct vucd_device_config *device, const struct vucd_run_dir 
 	if (path[0] == '\0')
 		return;
 	if (own != NULL)
-		vucd_report(report, line, "[device %s] export = %s: vucd itself uses it, as %s",
-			device->name, path, own);
+		vucd_report(report, line,
+			"[device %s] export = %s: already used by vucd itself, as %s", device->name,
+			path, own);
 	else if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
 		vucd_report(report, line, "[device %s] export = %s: exists and is not a socket",
 			device->name, path);
@@ -115,8 +116,8 @@ check_monitors(const struct vucd_settings *settings, const struct vucd_run_dir *
 		return;
 	vucd_group_name(settings->monitor_group, name, sizeof(name));
 	vucd_report_warning(report, vucd_key_line(&vucd_section_vucd, settings, "monitor-group"),
-		"[vucd] monitor-group = %.32s: its members cannot search the directory, whose mode "
-		"is %04o; for instance directory-mode = 0711 allows it",
+		"[vucd] monitor-group = %.32s: its members cannot reach the socket in the "
+		"directory of mode %04o; set, for instance, directory-mode = 0711",
 		name, st.st_mode & 0777);
 }
 

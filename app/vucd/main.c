@@ -56,7 +56,8 @@ option_take(int key, char *value, struct argp_state *state)
 static const struct argp argp = {
 	.options = option_table,
 	.parser = option_take,
-	.doc = "Offers vfio-user devices to VMMs through shared memory. Runs in the foreground.",
+	.doc = "Offers vfio-user devices to VMMs, through shared memory or as a vfio-user server. "
+	       "Runs in the foreground.",
 	.children = app_args_children,
 };
 

@@ -104,7 +104,7 @@ set_param(struct vucd_device_config *config, const struct vucd_key *key, enum vu
 
 	if (!param_text(type, value, text))
 		return vuc_error_set_utf8(err, -EINVAL,
-			"%s: expected at most %d bytes, and no comma in a word", key->name,
+			"%s: expected at most %d bytes, and no comma in a name", key->name,
 			VUCD_VALUE_SIZE - 1);
 	if (vucd_key_set(key, config, text))
 		return 0;
@@ -198,8 +198,8 @@ call_devices_capture(struct vucd_rpc_call *call)
 	if (rc != 0) {
 		vuc_control_capture_stop(capture);
 		vucd_rpc_fail(call, VUCD_RPC_FAILED, rc, "%s",
-			rc == -EBUSY ? "the connection has a capture already"
-				     : "there are too many captures");
+			rc == -EBUSY ? "this connection already has a capture"
+				     : "too many captures");
 		return;
 	}
 	app_json_number(call->answer, call->result, "layout", VUC_CAPTURE_LAYOUT);

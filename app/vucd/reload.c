@@ -316,7 +316,7 @@ vucd_reload_start(struct vucd_reload *r, vucd_reload_fn fn, vucd_done_fn done, v
 	r->arg = arg;
 	compare_settings(r);
 	compare_pollers(r, &r->wanted, r->config, "it is new", "it has changed");
-	compare_pollers(r, r->config, &r->wanted, "it is gone", NULL);
+	compare_pollers(r, r->config, &r->wanted, "it was removed", NULL);
 	compare_devices(r);
 	remove_devices(r);
 }

@@ -210,8 +210,7 @@ check_caller(const struct vucd_rpc_request *request, struct vuc_error *err)
 				m->name);
 	}
 	return vuc_error_set_utf8(err, VUCD_RPC_FAILED,
-		"%s is not for members of the group %.32s, which may call: %s", called->name, group,
-		allowed);
+		"members of group %.32s may not call %s, only: %s", group, called->name, allowed);
 }
 
 static bool
@@ -264,7 +263,8 @@ refuse_unknown(
 	if (json_object_is_type(params, json_type_array)) {
 		if (json_object_array_length(params) > nr)
 			return vuc_error_set_utf8(err, VUCD_RPC_INVALID_PARAMS,
-				"%s takes at most %zu", method->name, nr);
+				"%s takes at most %zu parameter%s", method->name, nr,
+				nr == 1 ? "" : "s");
 		return 0;
 	}
 	json_object_object_foreach(params, name, value)

@@ -57,7 +57,7 @@ run_dir_choose(
 			"no directory for the sockets: set directory in [vucd] or $XDG_RUNTIME_DIR");
 	if (len + (int)sizeof("/" VUCD_MANAGEMENT_SOCKET) > VUCD_PATH_SIZE)
 		return vuc_error_set_utf8(
-			err, -ENAMETOOLONG, "%s: too long for the sockets in it", path);
+			err, -ENAMETOOLONG, "%s: path is too long for the sockets in it", path);
 	return 0;
 }
 
@@ -79,8 +79,8 @@ run_dir_check_found(const char *path, const struct stat *st, const struct vucd_s
 		((mode & 022) == 0 || (mode & S_ISVTX) == 0))
 		return 0;
 	return vuc_error_set_utf8(err, -EPERM,
-		"%s: mode %04o lets other users write to it; set directory to one that does not "
-		"exist, so that vucd makes it, or to one of mode %04o",
+		"%s: mode %04o lets other users write to it; set directory to a path that does not "
+		"exist, which vucd creates, or to a directory of mode %04o",
 		path, mode, settings->directory_mode);
 }
 
@@ -92,7 +92,7 @@ run_dir_set_access(
 	if (settings->group != VUCD_NO_ID && fchown(dir->fd, (uid_t)-1, settings->group) != 0)
 		return run_dir_fail(dir->path, "cannot change the group", err);
 	if (fchmod(dir->fd, (mode_t)settings->directory_mode) != 0)
-		return run_dir_fail(dir->path, "its mode cannot be set", err);
+		return run_dir_fail(dir->path, "cannot change the mode", err);
 	return 0;
 }
 

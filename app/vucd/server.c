@@ -18,7 +18,7 @@
 
 #define BACKLOG        128
 #define LINES_PER_TURN 16 /* then others have theirs */
-#define WHY_SIZE       96
+#define WHY_SIZE       128
 
 /* A connection. */
 struct client {
@@ -356,14 +356,14 @@ peer_is_allowed(struct vucd_server *server, const struct vuc_peer *peer,
 	if (peer->uid == 0 || peer->uid == geteuid())
 		return true;
 	if (server->monitors == VUCD_NO_ID) {
-		snprintf(why, WHY_SIZE, "user %u is neither root nor the daemon's user, %u",
+		snprintf(why, WHY_SIZE, "user %u is neither root nor the daemon's user (%u)",
 			peer->uid, geteuid());
 	} else if (vuc_peer_is_member(peer, server->monitors)) {
 		who->group = server->monitors_name;
 		return true;
 	} else {
 		snprintf(why, WHY_SIZE,
-			"user %u is neither root nor the daemon's user, %u, nor in group %.32s",
+			"user %u is neither root nor the daemon's user (%u), and not in group %.32s",
 			peer->uid, geteuid(), server->monitors_name);
 	}
 	vucd_log(server->log, VUC_LOG_WARNING, "management: connection of process %d refused: %s",

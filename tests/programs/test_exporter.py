@@ -310,7 +310,7 @@ def test_monitor(folder, vucd, start, group, up):
         seen = openmetrics.samples(reply.read().decode(), False)
     assert seen['vuc_up', ()] == up
     if not up:
-        server.await_output('nor in group 64321\n', 'err')
+        server.await_output('and not in group 64321\n', 'err')
 
 
 # ---- clients are not trusted ----

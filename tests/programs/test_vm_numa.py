@@ -105,8 +105,8 @@ def test_check(guest):
     more = '[poller x]\ncpu = 2\n[poller y]\ncpu = 4\nidle = sleep\n'
     name = '/tmp/vucd.conf'
     assert check_config(guest, CONFIG + more) == (
-        1, f'{name}:19: warning: [poller x] cpu = 2: [poller far] in line 11 spins on it as well\n'
-           f'{name}:21: [poller y] cpu = 4: there is no such CPU, or the daemon may not use it')
+        1, f'{name}:19: warning: [poller x] cpu = 2: [poller far] in line 11 spins on the same CPU\n'
+           f'{name}:21: [poller y] cpu = 4: there is no such CPU, or vucd is not allowed to use it')
     status, text = check_config(guest, CONFIG + '[poller x]\n[poller y]\n[poller z]\n')
     assert (status, '6 pollers spin, and there are 4 CPUs' in text) == (0, True)
 

@@ -128,6 +128,10 @@ def test_crowd(vucd):
 
 # ---- the command line ----
 
+UNREACHABLE = ':7: warning: [vucd] monitor-group = 64321: its members cannot reach the socket in the ' \
+              'directory of mode MODE; set, for instance, directory-mode = 0711\n'
+
+
 @pytest.mark.parametrize('more,status,out,err', [
     ('[device d]\nsocket = /s\n[device e]\nsocket = /t\n', 0, 'OK: 1 poller, 2 devices\n', ''),
     ('[device d]\nsocket = /no/such/s\n', 0, 'OK: 1 poller, 1 device\n',
@@ -136,7 +140,7 @@ def test_crowd(vucd):
      ':8: warning: [device d] socket = /no/s: there is no folder /no\n'
      '@:10: warning: [device e] socket = /no/s: there is no folder /no\n'
      '@:10: [device e] socket = /no/s: already used by [device d] in line 8, as socket\n'
-     '@:12: [poller io1] cpu = 4095: there is no such CPU, or the daemon may not use it\n'),
+     '@:12: [poller io1] cpu = 4095: there is no such CPU, or vucd is not allowed to use it\n'),
     ('[device d]\nsocket = /s\nexport = DIR/run/d\n', 0, 'OK: 1 poller, 1 device\n', ''),
     ('[device d]\nsocket = /s\nexport = DIR\n', 1, '',
      ':9: [device d] export = DIR: exists and is not a socket\n'),
@@ -144,8 +148,15 @@ def test_crowd(vucd):
      ':9: [device d] export = DIR/no/d: there is no folder DIR/no\n'),
     ('[device d]\nsocket = /s\nexport = DIR/run/vmm.sock\n[device e]\nsocket = /t\n'
      'export = DIR/run/management.sock\n', 1, '',
-     ':9: [device d] export = DIR/run/vmm.sock: vucd itself uses it, as vmm.sock\n'
-     '@:12: [device e] export = DIR/run/management.sock: vucd itself uses it, as management.sock\n'),
+     ':9: [device d] export = DIR/run/vmm.sock: already used by vucd itself, as vmm.sock\n'
+     '@:12: [device e] export = DIR/run/management.sock: already used by vucd itself, as management.sock\n'),
+    ('[device d]\nsocket = /dev/null/s\n', 0, 'OK: 1 poller, 1 device\n',
+     ':8: warning: [device d] socket = /dev/null/s: there is no folder /dev/null\n'),
+    ('monitor-group = 64321\n', 0, 'OK: 1 poller, 0 devices\n', UNREACHABLE.replace('MODE', '0700')),
+    ('monitor-group = 64321\ngroup = 64320\ndirectory-mode = 0750\n', 0, 'OK: 1 poller, 0 devices\n',
+     UNREACHABLE.replace('MODE', '0750')),
+    ('monitor-group = 64321\ngroup = 64321\ndirectory-mode = 0750\n', 0, 'OK: 1 poller, 0 devices\n', ''),
+    ('monitor-group = 64321\ndirectory-mode = 0711\n', 0, 'OK: 1 poller, 0 devices\n', ''),
     ('[poller io1]\ncpu = 99x\n', 1, '',
      ':8: [poller io1] cpu = 99x: expected a CPU number, auto or none\n')])
 def test_check(folder, more, status, out, err):
@@ -165,14 +176,18 @@ TRY = "Try `vucd --help' or `vucd --usage' for more information.\n"
     (['--nonsense'], 2, f"vucd: unrecognized option '--nonsense'\n{TRY}"),
     (['--config'], 2, f"vucd: option '--config' requires an argument\n{TRY}"),
     (['x'], 2, f"vucd: unexpected argument 'x'\n{TRY}"),
-    (['--config', '/nowhere'], 1, '/nowhere: cannot be read: No such file or directory\n')])
+    (['--config', '/nowhere'], 1, '/nowhere: cannot be read: No such file or directory\n'),
+    (['--config', '/'], 1, '/: cannot be read: Is a directory\n')])
 def test_wrong_options(args, status, err):
     wrong = run(*args)
     assert (wrong.status, wrong.err) == (status, err)
 
 
 @pytest.mark.parametrize('option,text', [
-    ('--help', '--check'), ('--help-config', '\n[device NAME] ')])
+    ('--help', '--check'), ('--help-config', '\n[device NAME] '), ('--help-config', '[vucd] '),
+    ('--help-config', '\n  long-timeout-ms\n      timeout for slow commands such as a reset\n'
+                      '      milliseconds, 1 to 3600000; default 60000\n'),
+    ('--help-config', '; required\n')])
 def test_help(option, text):
     usage = run(option)
     assert usage.status == 0 and text in usage.out

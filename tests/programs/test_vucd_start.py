@@ -59,7 +59,7 @@ def test_no_directory(folder):
 
 
 def test_long_directory(folder):
-    assert 'too long for the sockets in it' in \
+    assert 'path is too long for the sockets in it' in \
         run(folder, env={'RUNTIME_DIRECTORY': '/' * 92})
 
 
@@ -93,8 +93,8 @@ def test_directory_that_is_there(vucd, folder, own):
 def test_directory_of_many(folder, mode, allowed):
     os.mkdir(f'{folder}/d')
     os.chmod(f'{folder}/d', mode)
-    assert (f'{folder}/d: mode {mode:04o} lets other users write to it; set directory to one that '
-            f'does not exist, so that vucd makes it, or to one of mode {allowed}') in \
+    assert (f'{folder}/d: mode {mode:04o} lets other users write to it; set directory to a '
+            f'path that does not exist, which vucd creates, or to a directory of mode {allowed}') in \
         run(folder, f'{folder}/d', f'directory-mode = {allowed}\n')
     assert stat.S_IMODE(os.stat(f'{folder}/d').st_mode) == mode
 
