@@ -51,6 +51,15 @@ vuc_tap_row(const char *fmt, ...)
 	va_end(args);
 }
 
+bool
+tap_text_is(const char *text, const char *expected)
+{
+	if (strcmp(text, expected) == 0)
+		return true;
+	printf("# \"%s\", expected \"%s\"\n", text, expected);
+	return false;
+}
+
 /* One result line; skip is NULL unless the test was skipped. */
 static void
 report(bool ok, const CU_pSuite suite, const CU_pTest test, const char *skip)

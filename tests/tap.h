@@ -85,6 +85,9 @@ void vuc_tap_count_fds(void);
  * next one, its name is printed. */
 void vuc_tap_row(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* Whether a text is this one; if not, both are printed. */
+bool tap_text_is(const char *text, const char *expected);
+
 /* Mark the running test as skipped; the test itself returns next. */
 void vuc_tap_skip(const char *reason);
 

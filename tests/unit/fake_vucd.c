@@ -6,12 +6,12 @@
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
+#include "back.h"
 #include "fd_count.h"
 #include "fds.h"
 #include "memfd.h"
+#include "socket.h"
 #include "tempdir.h"
 
 #define PAGE 4096u
@@ -143,18 +143,116 @@ serve_all(void *arg)
 	return arg;
 }
 
+/* ---- a thread that serves its queues ---- */
+
+struct fake_server {
+	struct vuc_queue_back backs[VUC_SHM_MAX_QUEUES];
+	bool served[VUC_SHM_MAX_QUEUES];
+	_Atomic bool stop;
+	pthread_t thread;
+};
+
+static void
+request_answer(struct vuc_queue_back *b, const struct vuc_queue_taken *taken)
+{
+	const struct queue_request_slot *slot = &taken->slot;
+	bool read = slot->op == VUC_QUEUE_READ;
+
+	vuc_queue_back_take(b, taken);
+	if (read)
+		memset(vuc_queue_back_room(b, slot->id, slot->count), (int)slot->offset,
+			slot->count);
+	if (slot->op != VUC_QUEUE_WRITE_POSTED)
+		vuc_queue_back_complete(b, slot->id, 0, read ? slot->count : 0);
+	vuc_queue_back_flush(b);
+}
+
+/* With the daemon's lock held. */
+static void
+queue_serve(struct fake_server *s, unsigned int i)
+{
+	const struct fake_queue *q = &fake.queues[i];
+	const struct vuc_queue_back_opts opts = {
+		.geometry = {q->depth, q->max_data},
+		.requests = q->requests,
+		.completions = q->completions,
+	};
+	struct vuc_queue_taken taken;
+
+	if (q->requests == NULL)
+		return;
+	if (!s->served[i])
+		CU_ASSERT_EQUAL_FATAL(vuc_queue_back_init(&s->backs[i], &opts), 0);
+	s->served[i] = true;
+	while (vuc_queue_back_peek(&s->backs[i], &taken) == 1)
+		request_answer(&s->backs[i], &taken);
+}
+
+static void *
+queues_serve(void *arg)
+{
+	struct fake_server *s = arg;
+
+	while (!s->stop) {
+		pthread_mutex_lock(&fake.lock);
+		for (unsigned int i = 0; i < VUC_SHM_MAX_QUEUES; i++)
+			queue_serve(s, i);
+		pthread_mutex_unlock(&fake.lock);
+		sched_yield();
+	}
+	return NULL;
+}
+
+void
+fake_serve_queues(void)
+{
+	struct fake_server *s = calloc(1, sizeof(*s));
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+	pthread_mutex_lock(&fake.lock);
+	fake.server = s;
+	pthread_mutex_unlock(&fake.lock);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&s->thread, NULL, queues_serve, s), 0);
+}
+
+void
+fake_forget_backs(void)
+{
+	struct fake_server *s = fake.server;
+
+	for (unsigned int i = 0; s != NULL && i < VUC_SHM_MAX_QUEUES; i++) {
+		if (s->served[i])
+			vuc_queue_back_fini(&s->backs[i]);
+		s->served[i] = false;
+	}
+}
+
+void
+fake_stop_queues(void)
+{
+	struct fake_server *s = fake.server;
+
+	s->stop = true;
+	pthread_join(s->thread, NULL);
+	pthread_mutex_lock(&fake.lock);
+	fake_forget_backs();
+	fake.server = NULL;
+	pthread_mutex_unlock(&fake.lock);
+	free(s);
+}
+
 /* ---- in the test ---- */
 
 static void
 listen_in_folder(void)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-
 	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(fake.dir), 0);
 	snprintf(fake.path, sizeof(fake.path), "%s/vmm.sock", fake.dir);
-	memcpy(addr.sun_path, fake.path, strlen(fake.path));
+	CU_ASSERT_EQUAL_FATAL(vuc_socket_address(fake.path, &fake.address, NULL), 0);
 	fake.listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	CU_ASSERT_EQUAL_FATAL(bind(fake.listener, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+	CU_ASSERT_EQUAL_FATAL(
+		bind(fake.listener, (const struct sockaddr *)&fake.address, sizeof(fake.address)),
+		0);
 	CU_ASSERT_EQUAL_FATAL(listen(fake.listener, 1), 0);
 }
 
@@ -332,11 +430,18 @@ fake_opts(struct vuc_vmm_attach_opts *opts)
 }
 
 void
+fake_detach(void)
+{
+	vuc_vmm_detach(dev);
+	dev = NULL;
+}
+
+void
 fake_attach(uint32_t timeout_ms)
 {
 	struct vuc_vmm_attach_opts opts;
 
-	vuc_vmm_detach(dev);
+	fake_detach();
 	fake_opts(&opts);
 	if (timeout_ms != 0)
 		opts.timeout_ms = timeout_ms;
@@ -346,18 +451,23 @@ fake_attach(uint32_t timeout_ms)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(dev);
 }
 
+static int
+connect_socket(int type, int *rc)
+{
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	*rc = connect(fd, (const struct sockaddr *)&fake.address, sizeof(fake.address));
+	return fd;
+}
+
 unsigned int
 fake_fill_backlog(int socks[8])
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	unsigned int nr = 0;
 	int rc = 0;
 
-	memcpy(addr.sun_path, fake.path, strlen(fake.path));
-	while (nr < 8 && rc == 0) {
-		socks[nr] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		rc = connect(socks[nr++], (const struct sockaddr *)&addr, sizeof(addr));
-	}
+	while (nr < 8 && rc == 0)
+		socks[nr++] = connect_socket(SOCK_SEQPACKET | SOCK_NONBLOCK, &rc);
 	CU_ASSERT_EQUAL(errno, EAGAIN);
 	return nr;
 }
@@ -365,12 +475,9 @@ fake_fill_backlog(int socks[8])
 int
 fake_connect(int type)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+	int rc, fd = connect_socket(type, &rc);
 
-	memcpy(addr.sun_path, fake.path, strlen(fake.path));
-	CU_ASSERT_EQUAL(connect(fd, (const struct sockaddr *)&addr, sizeof(addr)),
-		type == SOCK_SEQPACKET ? 0 : -1);
+	CU_ASSERT_EQUAL(rc, type == SOCK_SEQPACKET ? 0 : -1);
 	return fd;
 }
 

@@ -8,6 +8,8 @@
  */
 
 #include <pthread.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include <vuc/shm.h>
 #include <vuc/vmm.h>
@@ -75,6 +77,7 @@ typedef void (*fake_twist_fn)(struct fake_reply *reply, void *arg);
 struct fake_vucd {
 	char dir[64];
 	char path[96];
+	struct sockaddr_un address; /* of path */
 	int listener;
 	int stop[2]; /* a pipe: closed when the daemon is to end */
 	pthread_t thread;
@@ -147,6 +150,9 @@ void fake_opts(struct vuc_vmm_attach_opts *opts);
 /* Detach dev, if there is one, and attach it anew; timeout_ms 0: the default. */
 void fake_attach(uint32_t timeout_ms);
 
+/* Detach dev, if there is one. */
+void fake_detach(void);
+
 /* Have connections that nobody accepts, until connecting would wait. Returns how many. */
 unsigned int fake_fill_backlog(int socks[8]);
 
@@ -173,6 +179,6 @@ bool fake_failed(int rc, int wanted, const char *pattern);
 size_t fake_make_reply(const union fake_packet *request, struct fake_reply *reply);
 bool fake_is_allowed(const struct fake_request *request);
 void fake_free_queue(struct fake_queue *q);
-void fake_forget_backs(void);
+void fake_forget_backs(void); /* with the daemon's lock held: their memory is going to be freed */
 
 #endif /* VUC_TESTS_FAKE_VUCD_H */

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <dirent.h>
 #include <limits.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "fd_count.h"
 #include "session_fixture.h"
 
 const char fixture_json[] = "{\"capabilities\":{\"max_msg_fds\":8,\"max_data_xfer_size\":4096}}";
 
 struct vuc_session *session;
-static int nr_fds_before;     /* open ones of the process before there was the session */
-static uint8_t sent[1 << 20]; /* by the last fixture_send() */
+static unsigned int fds_before; /* open before there was the session */
+static uint8_t sent[1 << 20];   /* by the last fixture_send() */
 static size_t sent_len;
 
 struct vuc_session_config
@@ -28,23 +28,10 @@ fixture_config(void)
 	return config;
 }
 
-static int
-count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = 0;
-
-	CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
-	while (readdir(dir) != NULL)
-		n++;
-	closedir(dir);
-	return n;
-}
-
 int
 fixture_new_fds(void)
 {
-	return count_fds() - nr_fds_before;
+	return (int)(fd_count() - fds_before);
 }
 
 void
@@ -53,25 +40,24 @@ fixture_create(const struct vuc_session_config *config)
 	const struct vuc_session_config usual = fixture_config();
 
 	fixture_close();
-	nr_fds_before = count_fds();
+	fds_before = fd_count();
 	session = vuc_session_create(config != NULL ? config : &usual);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(session);
 }
 
 void
-fixture_answer_version(const struct vuc_session_config *config, const char *json)
+fixture_negotiate(
+	const struct vuc_session_config *config, struct message reply, unsigned int nr_fds)
 {
-	const struct message reply = message_version(0, 2, json);
-
 	fixture_create(config);
 	fixture_send();
-	fixture_feed_message(&reply);
+	fixture_feed_new_fds(&reply, 0, reply.len, nr_fds);
 }
 
 void
 fixture_open(const struct vuc_session_config *config)
 {
-	fixture_answer_version(config, fixture_json);
+	fixture_negotiate(config, message_version(0, 2, fixture_json), 0);
 	CU_ASSERT_EQUAL_FATAL(vuc_session_state(session), VUC_SESSION_READY);
 }
 
@@ -333,9 +319,9 @@ fixture_feed(const void *bytes, size_t len, const int *fds, unsigned int nr_fds)
 }
 
 void
-fixture_feed_message(const struct message *m)
+fixture_feed_message(struct message m)
 {
-	fixture_feed(m->bytes, m->len, NULL, 0);
+	fixture_feed(m.bytes, m.len, NULL, 0);
 }
 
 void
@@ -352,14 +338,9 @@ fixture_feed_new_fds(const struct message *m, size_t pos, size_t end, unsigned i
 void
 fixture_answer_reset(void)
 {
-	struct vfio_user_header h;
-	struct message reply;
-
 	fixture_send();
-	h = fixture_sent(0);
-	CU_ASSERT_EQUAL(h.cmd, VFIO_USER_DEVICE_RESET);
-	reply = message_reply(&h, NULL, 0);
-	fixture_feed_message(&reply);
+	CU_ASSERT_EQUAL(fixture_sent(0).cmd, VFIO_USER_DEVICE_RESET);
+	fixture_feed_message(message_reply(fixture_sent(0), NULL, 0));
 }
 
 size_t
@@ -409,4 +390,110 @@ fixture_feed_parts(const struct part *parts, unsigned int nr_parts, size_t first
 
 		pos = feed_piece(parts, nr_parts, pos, end);
 	}
+}
+
+/* ---- messages of the server ---- */
+
+struct message
+message_build(struct vfio_user_header header, const void *body, size_t len)
+{
+	struct message m = {.len = HEADER_SIZE + len};
+
+	CU_ASSERT_FATAL(m.len <= sizeof(m.bytes));
+	memcpy(m.bytes, &header, HEADER_SIZE);
+	if (body != NULL)
+		memcpy(m.bytes + HEADER_SIZE, body, len);
+	return m;
+}
+
+/* A reply with these flags. */
+static struct message
+reply_with(
+	struct vfio_user_header to, uint32_t flags, uint32_t error_no, const void *body, size_t len)
+{
+	const struct vfio_user_header header = {
+		to.msg_id, to.cmd, (uint32_t)(HEADER_SIZE + len), flags, error_no};
+
+	return message_build(header, body, len);
+}
+
+struct message
+message_reply(struct vfio_user_header to, const void *body, size_t len)
+{
+	return reply_with(to, REPLY, 0, body, len);
+}
+
+struct message
+message_error(struct vfio_user_header to, uint32_t error_no)
+{
+	return reply_with(to, REPLY | VFIO_USER_F_ERROR, error_no, NULL, 0);
+}
+
+struct message
+message_access(
+	struct vfio_user_header to, uint64_t offset, uint32_t count, const void *data, size_t len)
+{
+	const struct vfio_user_region_access access = {
+		.offset = offset,
+		.region = FIXTURE_REGION,
+		.count = count,
+	};
+	uint8_t body[256];
+
+	CU_ASSERT_FATAL(sizeof(access) + len <= sizeof(body));
+	memcpy(body, &access, sizeof(access));
+	if (len > 0)
+		memcpy(body + sizeof(access), data, len);
+	return message_reply(to, body, sizeof(access) + len);
+}
+
+struct message
+message_region_info(struct vfio_user_header to, uint32_t index)
+{
+	const struct vfio_user_region_info info = {
+		.argsz = sizeof(info),
+		.index = index,
+		.size = 4096,
+	};
+
+	return message_reply(to, &info, sizeof(info));
+}
+
+/* A command of the server on 4 bytes, which a write has behind it. */
+static struct message
+dma_access(uint16_t id, uint16_t cmd, uint32_t flags)
+{
+	const uint64_t body[3] = {0x1000, 4, 0}; /* address, count, data */
+	uint32_t len = cmd == VFIO_USER_DMA_READ ? 16 : 20;
+	const struct vfio_user_header header = {
+		id, cmd, (uint32_t)HEADER_SIZE + len, COMMAND | flags, 0};
+
+	return message_build(header, body, len);
+}
+
+struct message
+message_dma_read(uint16_t id, uint32_t flags)
+{
+	return dma_access(id, VFIO_USER_DMA_READ, flags);
+}
+
+struct message
+message_dma_write(uint16_t id, uint32_t flags)
+{
+	return dma_access(id, VFIO_USER_DMA_WRITE, flags);
+}
+
+struct message
+message_version(uint16_t major, uint16_t minor, const char *json)
+{
+	const struct vfio_user_header to = {.msg_id = 0, .cmd = VFIO_USER_VERSION};
+	const struct vfio_user_version fixed = {.major = major, .minor = minor};
+	size_t len = json != NULL ? strlen(json) + 1 : 0;
+	uint8_t body[480];
+
+	CU_ASSERT_FATAL(sizeof(fixed) + len <= sizeof(body));
+	memcpy(body, &fixed, sizeof(fixed));
+	if (len > 0)
+		memcpy(body + sizeof(fixed), json, len);
+	return message_reply(to, body, sizeof(fixed) + len);
 }

@@ -64,10 +64,11 @@ struct vuc_session_config fixture_config(void);
 
 /*
  * Make a session instead of the one there is: one that has not sent VERSION yet; one that has, and
- * got this answer; one that is READY. config NULL: the usual one.
+ * got this answer with new descriptors; one that is READY. config NULL: the usual one.
  */
 void fixture_create(const struct vuc_session_config *config);
-void fixture_answer_version(const struct vuc_session_config *config, const char *json);
+void fixture_negotiate(
+	const struct vuc_session_config *config, struct message reply, unsigned int nr_fds);
 void fixture_open(const struct vuc_session_config *config);
 
 /* Destroy the session, and check that no descriptor was left open or closed in excess. */
@@ -132,18 +133,18 @@ void fixture_answer_reset(void);
 struct message message_build(struct vfio_user_header header, const void *body, size_t len);
 
 /* The reply to a command, with a msg_size that is true. */
-struct message message_reply(const struct vfio_user_header *to, const void *body, size_t len);
-struct message message_error(const struct vfio_user_header *to, uint32_t error_no);
-struct message message_access(const struct vfio_user_header *to, uint64_t offset, uint32_t count,
-	const void *data, size_t len);
-struct message message_region_info(const struct vfio_user_header *to, uint32_t index);
+struct message message_reply(struct vfio_user_header to, const void *body, size_t len);
+struct message message_error(struct vfio_user_header to, uint32_t error_no);
+struct message message_access(
+	struct vfio_user_header to, uint64_t offset, uint32_t count, const void *data, size_t len);
+struct message message_region_info(struct vfio_user_header to, uint32_t index);
 struct message message_dma_read(uint16_t id, uint32_t flags);
 struct message message_dma_write(uint16_t id, uint32_t flags);
 struct message message_version(uint16_t major, uint16_t minor, const char *json);
 
 /* Give the session bytes and descriptors, out of memory that ends behind them. */
 void fixture_feed(const void *bytes, size_t len, const int *fds, unsigned int nr_fds);
-void fixture_feed_message(const struct message *m);
+void fixture_feed_message(struct message m);
 
 /* Bytes pos to end of a message, with new descriptors. */
 void fixture_feed_new_fds(const struct message *m, size_t pos, size_t end, unsigned int nr_fds);

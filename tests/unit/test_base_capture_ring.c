@@ -118,7 +118,7 @@ test_hostile_consumer(void)
 	static const uint64_t tails[] = {
 		SIZE + 8, 1, UINT64_MAX, UINT64_MAX - 7, UINT64_C(1) << 63};
 
-	for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++) {
+	for (size_t i = 0; i < NR(tails); i++) {
 		bool plausible = tails[i] < SIZE;
 
 		ring_reopen();
@@ -145,7 +145,7 @@ test_bad_records(void)
 		{RECORD + 8, 9, 9},
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		struct vuc_capture_record record = {
 			.len = rows[i].len, .captured = rows[i].captured};
 
@@ -172,7 +172,7 @@ test_no_ring(void)
 	};
 	struct vuc_capture_ring *ring;
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 		vuc_tap_row("row %zu", i);

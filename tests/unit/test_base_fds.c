@@ -58,7 +58,7 @@ test_counts(void)
 	open_pair(SOCK_STREAM, pair);
 	for (unsigned int i = 0; i <= VUC_FDS_MAX; i++)
 		sent[i] = pair[0];
-	for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {
+	for (size_t i = 0; i < NR(rooms); i++) {
 		const unsigned int before = fd_count();
 
 		CU_ASSERT_EQUAL(vuc_fds_send(pair[0], "x", 1, sent, VUC_FDS_MAX, 0), 1);

@@ -88,7 +88,7 @@ test_used(void)
 	static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM};
 	const unsigned int before = fd_count();
 
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+	for (size_t i = 0; i < NR(types); i++) {
 		struct vuc_listener first, second;
 		struct vuc_error err = {""};
 
@@ -261,7 +261,7 @@ test_replaced(void)
 	const unsigned int before = fd_count();
 
 	snprintf(victim, sizeof(victim), "%s/v", folder);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		struct vuc_error err = {""};
 		struct vuc_listener l;
 		struct stat st, now;

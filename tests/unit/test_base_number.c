@@ -46,7 +46,7 @@ test_whole(void)
 	};
 	size_t i;
 
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (i = 0; i < NR(cases); i++) {
 		uint64_t value = 0;
 
 		CU_ASSERT_EQUAL(vuc_number_parse(cases[i].text, cases[i].base, cases[i].min,
@@ -76,7 +76,7 @@ test_begin(void)
 		{"99999999999999999999,", 10, -ERANGE, ",", UINT64_MAX},
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < NR(cases); i++) {
 		uint64_t value = 0;
 		const char *end;
 

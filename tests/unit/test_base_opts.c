@@ -101,7 +101,7 @@ test_sizes(void)
 		{SIZE_MAX, " of 18446744073709551615: some_opts_init() sets it"},
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < NR(cases); i++) {
 		const struct new_opts opts = {.size = cases[i].size};
 		struct vuc_error err = {0};
 		struct new_opts known;

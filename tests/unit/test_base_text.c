@@ -24,7 +24,7 @@ test_clean(void)
 		{vuc_text_clean_controls, "", ""},
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		char text[32];
 
 		snprintf(text, sizeof(text), "%s", rows[i].text);
@@ -48,7 +48,7 @@ test_escape(void)
 		{1, "a", ""},
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		char text[16];
 
 		vuc_text_escape(text, rows[i].size, rows[i].text);

@@ -227,9 +227,7 @@ test_scripts(void)
 			continue;
 		describe(text, sizeof(text), &event);
 		CU_ASSERT_PTR_NOT_NULL_FATAL(scripts[i].event);
-		if (strcmp(text, scripts[i].event) != 0)
-			printf("# %s\n", text);
-		CU_ASSERT_STRING_EQUAL(text, scripts[i].event);
+		CU_ASSERT(tap_text_is(text, scripts[i].event));
 		expect_written(before, &event);
 	}
 }
@@ -304,9 +302,7 @@ test_rest(void)
 		q.is.tail = q.sq_tail;
 		for (unsigned int n = 0; n < 3; n++)
 			write_errors(&q, text, sizeof(text));
-		if (strcmp(text, rest[i].errors) != 0)
-			printf("# %s\n", text);
-		CU_ASSERT_STRING_EQUAL(text, rest[i].errors);
+		CU_ASSERT(tap_text_is(text, rest[i].errors));
 	}
 }
 
@@ -357,9 +353,7 @@ expect_refusal(const struct vuc_nvme_queues *queues, int status, const char *tex
 	struct nvme_event event;
 
 	CU_ASSERT_EQUAL(nvme_event_find(&event, queues, &maps, &watch, &why), status);
-	if (strcmp(why.text, text) != 0)
-		printf("# %s\n", why.text);
-	CU_ASSERT_STRING_EQUAL(why.text, text);
+	CU_ASSERT(tap_text_is(why.text, text));
 }
 
 static void

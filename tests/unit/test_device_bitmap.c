@@ -78,7 +78,7 @@ test_set_range(void)
 		{0, HALF, 0, UINT64_MAX, 0, 2},
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < NR(cases); i++) {
 		uint64_t map[WORDS] = {0};
 
 		vuc_bitmap_set_range(

@@ -93,7 +93,7 @@ test_find(void)
 {
 	struct msix none;
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		uint8_t config[MSIX_CONFIG_SIZE] = {0};
 
 		for (unsigned int j = 0; j < 7; j++)

@@ -127,7 +127,7 @@ test_runs_on(void)
 		{.iova = 0x1000, .size = 0x1000}, {.iova = 0x2000, .size = 0x1000}};
 
 	CU_ASSERT_TRUE(dma_entry_runs_on(&unmapped[0], &unmapped[1]));
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < NR(cases); i++) {
 		struct dma_entry a = first, b = cases[i].next;
 
 		CU_ASSERT_EQUAL(dma_entry_runs_on(&a, &b), cases[i].with_file);

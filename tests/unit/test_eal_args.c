@@ -55,7 +55,7 @@ refused_opts(void)
 	};
 	struct vuc_eal_opts opts = child_logged_opts();
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		opts.lcores = rows[i].lcores;
 		opts.file_prefix = rows[i].prefix;
 		opts.nr_args = rows[i].nr_args;
@@ -155,7 +155,7 @@ expect_machine(size_t i)
 static void
 all_machines(void)
 {
-	for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++) {
+	for (size_t i = 0; i < NR(machines); i++) {
 		char folder[sizeof(child_folder) + 24];
 
 		snprintf(folder, sizeof(folder), "%s/%zu", child_folder, i);

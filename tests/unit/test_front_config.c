@@ -79,7 +79,7 @@ test_sizes(void)
 	};
 
 	create_device();
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		vuc_tap_row("register 0x%x", (unsigned int)rows[i].offset);
 		CU_ASSERT_EQUAL(read_register(rows[i].offset), rows[i].before);
 		CU_ASSERT_EQUAL(write_register(rows[i].offset, UINT32_MAX), 0);
@@ -164,7 +164,7 @@ test_pieces(void)
 	static uint8_t data[4096];
 
 	create_device();
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		struct front_piece got[FRONT_MAX_PIECES];
 
 		vuc_tap_row("%u bytes at 0x%x", rows[i].count, (unsigned int)rows[i].offset);

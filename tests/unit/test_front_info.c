@@ -73,7 +73,7 @@ test_version_migration(void)
 		{0, "{\"capabilities\":{\"migration\":{\"pgsize\":4096}}}", NULL},
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		const struct front_opts opts = {
 			.max_data = UINT32_MAX,
 			.max_dma_maps = UINT32_MAX,
@@ -100,7 +100,7 @@ test_version_migration(void)
 static void
 test_version(void)
 {
-	for (size_t i = 0; i < sizeof(proposals) / sizeof(proposals[0]); i++) {
+	for (size_t i = 0; i < NR(proposals); i++) {
 		const struct front_reply *reply = negotiate(proposals[i].minor, proposals[i].json);
 		struct vfio_user_version version;
 
@@ -165,7 +165,7 @@ test_version_refused(void)
 	struct front_request r;
 	uint8_t body[64];
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		vuc_tap_row("%s", rows[i].why);
 		front_rig_destroy();
 		front_rig_create();
@@ -275,7 +275,7 @@ test_region_info(void)
 		{32, 0, VFIO_PCI_VGA_REGION_INDEX},
 	};
 
-	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+	for (size_t i = 0; i < NR(told); i++) {
 		CU_ASSERT_EQUAL(ask_region(1, told[i].index, 32 + 100 * (uint32_t)(i % 2)), 0);
 		CU_ASSERT(nothing_next());
 		CU_ASSERT(is_reply(1, REGION_INFO, 0, &told[i], 32));
@@ -299,7 +299,7 @@ test_region_fd(void)
 		{2, 64, &bar2, 64},
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		struct front_request r;
 		size_t size;
 		int fd;

@@ -150,7 +150,7 @@ answer_request(const struct front_request *r)
 static void
 test_order(void)
 {
-	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+	for (size_t i = 0; i < NR(orders); i++) {
 		struct front_request first, second;
 
 		vuc_tap_row("%s", orders[i].name);

@@ -317,7 +317,7 @@ test_refused(void)
 {
 	uint8_t body[MAX_BODY];
 
-	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+	for (size_t i = 0; i < NR(refused); i++) {
 		const struct refused_row *row = &refused[i];
 
 		vuc_tap_row("%s", row->name);
@@ -337,7 +337,7 @@ static void
 test_refused_short(void)
 {
 	front_rig_open_minor(2);
-	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+	for (size_t i = 0; i < NR(refused); i++) {
 		const struct refused_row *row = &refused[i];
 
 		vuc_tap_row("%s", row->name);
@@ -490,7 +490,7 @@ static const struct irqs_row {
 static void
 test_irqs(void)
 {
-	for (size_t i = 0; i < sizeof(irqs_rows) / sizeof(irqs_rows[0]); i++) {
+	for (size_t i = 0; i < NR(irqs_rows); i++) {
 		const struct irqs_row *row = &irqs_rows[i];
 		struct front_request r;
 
@@ -524,7 +524,7 @@ test_no_irqs(void)
 		{20, BOOL | UNMASK, MSIX, 0, 0},
 	};
 
-	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+	for (size_t i = 0; i < NR(sets); i++) {
 		CU_ASSERT_EQUAL(send_message(1, VFIO_USER_DEVICE_SET_IRQS, 0, &sets[i], 20), 0);
 		CU_ASSERT(nothing_next());
 		CU_ASSERT(is_reply(1, VFIO_USER_DEVICE_SET_IRQS, 0, NULL, 0));
@@ -591,7 +591,7 @@ test_features(void)
 	};
 	static const uint8_t data[64] = {1, 2, 3, 4, 5, 6, 7, 8};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		struct vfio_user_device_feature feature;
 		struct front_request r;
 		uint8_t body[8 + 64];

@@ -234,7 +234,7 @@ static const struct broken_row {
 static void
 test_broken(void)
 {
-	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+	for (size_t i = 0; i < NR(broken); i++) {
 		struct front_request r;
 		size_t room;
 		int rc;

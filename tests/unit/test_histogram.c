@@ -64,18 +64,18 @@ test_read(void)
 	struct vuc_latency_histogram read;
 	uint64_t sum = 0, all = 0;
 
-	for (size_t i = 0; i < sizeof(ticks) / sizeof(ticks[0]); i++) {
+	for (size_t i = 0; i < NR(ticks); i++) {
 		histogram_add(&h, ticks[i]);
 		sum += ticks[i];
 	}
 	vuc_histogram_read(&h, 1000000000, &read);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		vuc_tap_row("bound %u", rows[i].bound);
 		CU_ASSERT_EQUAL(read.counts[rows[i].bound], rows[i].count);
 	}
 	for (unsigned int i = 0; i <= VUC_LATENCY_BOUNDS; i++)
 		all += read.counts[i];
-	CU_ASSERT_EQUAL(all, sizeof(ticks) / sizeof(ticks[0]));
+	CU_ASSERT_EQUAL(all, NR(ticks));
 	CU_ASSERT_EQUAL(read.sum_us, sum / 1000);
 	CU_ASSERT_EQUAL(read.bounds_ns[0], 1000);
 	CU_ASSERT_EQUAL(read.bounds_ns[1], 2500);

@@ -100,6 +100,7 @@ test_choices(void)
 	for (size_t row = 0; row < NR(choices); row++) {
 		char chosen[64] = "", reason[VUC_ERROR_MAX];
 
+		vuc_tap_row("choice %zu", row);
 		machine_describe(choices[row].nr_cpus, choices[row].nr_nodes, choices[row].smt);
 		for (unsigned int i = 0; i < 4; i++) {
 			struct vuc_topology_cpu *cpu = &cpus[choices[row].cpus[i].id];
@@ -122,11 +123,8 @@ test_choices(void)
 				placement.cpu);
 		} while (strlen(chosen) < strlen(choices[row].chosen));
 		snprintf(reason, sizeof(reason), "CPU %u%s", placement.cpu, choices[row].reason);
-		CU_ASSERT_STRING_EQUAL(chosen, choices[row].chosen);
-		CU_ASSERT_STRING_EQUAL(placement.reason, reason);
-		if (strcmp(chosen, choices[row].chosen) != 0 ||
-			strcmp(placement.reason, reason) != 0)
-			printf("# choice %zu: %s, %s\n", row, chosen, placement.reason);
+		CU_ASSERT(tap_text_is(chosen, choices[row].chosen));
+		CU_ASSERT(tap_text_is(placement.reason, reason));
 	}
 }
 
@@ -313,6 +311,7 @@ test_servers(void)
 	topology =
 		expect_machine(root, "0-6", " 0/0/0a 1/0/1a 2/1/2ai 3/1/3a 4/0/0a 5/0/1a 6/1/2ai");
 	for (int pid = 0; pid < (int)NR(rows); pid++) {
+		vuc_tap_row("server %d", pid);
 		if (rows[pid].status != NULL)
 			put(rows[pid].status, "%d/status", pid);
 		if (rows[pid].stat != NULL)
@@ -321,8 +320,6 @@ test_servers(void)
 		vuc_placement_ask_process(&topology, root, pid, &request);
 		CU_ASSERT_EQUAL(request.server_node, rows[pid].node);
 		CU_ASSERT_EQUAL(request.server_cpu, rows[pid].cpu);
-		if (request.server_node != rows[pid].node || request.server_cpu != rows[pid].cpu)
-			printf("# server %d\n", pid);
 	}
 	vuc_topology_free(&topology);
 }

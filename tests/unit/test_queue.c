@@ -48,7 +48,7 @@ test_geometry(void)
 		{{64, UINT32_MAX - 63}, false},
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	for (size_t i = 0; i < NR(cases); i++)
 		CU_ASSERT_EQUAL(vuc_queue_geometry_valid(&cases[i].geometry), cases[i].valid);
 }
 

@@ -169,7 +169,7 @@ test_front_fields(void)
 
 	pair_open(&pair, DEPTH, CHUNK);
 	vuc_queue_back_take(&pair.back, &taken);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < NR(cases); i++) {
 		struct queue_request_slot *slot = pair_request_slot(&pair, 1);
 
 		slot->count = cases[i].count;
@@ -384,7 +384,7 @@ test_back_closed(void)
 {
 	static const int errors[] = {1, 4, INT_MAX, INT_MIN, -4096};
 
-	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+	for (size_t i = 0; i < NR(errors); i++) {
 		uint8_t data[4] = {0};
 		const struct vuc_queue_request r = {VUC_QUEUE_READ, 0, 0, 4, data, NULL};
 		struct queue_pair pair;

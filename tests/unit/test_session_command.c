@@ -107,11 +107,10 @@ test_largest(void)
 static unsigned int
 flood(unsigned int most)
 {
-	const struct message m = message_dma_read(1, 0);
 	unsigned int n = 0;
 
 	while (vuc_session_state(session) == READY && n++ < most)
-		fixture_feed_message(&m);
+		fixture_feed_message(message_dma_read(1, 0));
 	return n;
 }
 
@@ -151,7 +150,6 @@ test_flood_around(void)
 static void
 test_no_memory(void)
 {
-
 	flood(1);
 	malloc_fails = true;
 	CU_ASSERT_PTR_NULL(vuc_session_answer_rest(session, 8192));

@@ -151,8 +151,6 @@ test_watching(void)
 {
 	uint8_t data[4];
 	struct outcome o = {0};
-	struct vfio_user_header h;
-	struct message reply;
 
 	CU_ASSERT_TRUE(vuc_session_watches_fds(session));
 	vuc_session_watch_fds(session, false);
@@ -163,9 +161,7 @@ test_watching(void)
 	CU_ASSERT_EQUAL(fixture_region_info(0, &o), 0);
 	CU_ASSERT_TRUE(vuc_session_watches_fds(session));
 	fixture_send();
-	h = fixture_sent(2);
-	reply = message_region_info(&h, 0);
-	fixture_feed_message(&reply);
+	fixture_feed_message(message_region_info(fixture_sent(2), 0));
 	CU_ASSERT_FALSE(vuc_session_watches_fds(session));
 
 	CU_ASSERT_EQUAL(fixture_reset(&o), 0);

@@ -66,13 +66,11 @@ test_taken(void)
 {
 	int kept = -1;
 	struct outcome o = {.keep = &kept};
-	struct vfio_user_header h;
 	struct message reply;
 
 	CU_ASSERT_EQUAL_FATAL(fixture_region_info(1, &o), 0);
 	fixture_send();
-	h = fixture_sent(0);
-	reply = message_region_info(&h, 1);
+	reply = message_region_info(fixture_sent(0), 1);
 	fixture_feed_new_fds(&reply, 0, reply.len, 2);
 	CU_ASSERT_EQUAL(o.calls, 1);
 	CU_ASSERT_EQUAL(o.nr_fds, 2);
@@ -93,15 +91,12 @@ test_announced(void)
 		{0, 1, "a message carried more than 0 file descriptors"},
 		{1000, 17, "a message carried more than 16 file descriptors"},
 	};
-	const struct message reply = message_version(0, 2, "{}");
 
 	for (size_t i = 0; i < NR(cases); i++) {
 		struct vuc_session_config config = fixture_config();
 
 		config.version.max_msg_fds = cases[i].announced;
-		fixture_create(&config);
-		fixture_send();
-		fixture_feed_new_fds(&reply, 0, reply.len, cases[i].nr_fds);
+		fixture_negotiate(&config, message_version(0, 2, "{}"), cases[i].nr_fds);
 		CU_ASSERT_TRUE(fixture_lost(-EPROTO, cases[i].reason));
 	}
 }
@@ -142,9 +137,7 @@ test_end_inside(void)
 		CU_ASSERT_EQUAL(fixture_region_info(i, &o[i]), 0);
 	fixture_send();
 	for (unsigned int i = 0; i < 3; i++) {
-		struct vfio_user_header h = fixture_sent(i);
-
-		parts[i].m = message_region_info(&h, i);
+		parts[i].m = message_region_info(fixture_sent(i), i);
 		for (; parts[i].nr_fds < i; parts[i].nr_fds++)
 			parts[i].fds[parts[i].nr_fds] = fixture_new_fd();
 	}

@@ -65,19 +65,6 @@ test_header_refused(void)
 	script_run_replies(headers, NR(headers));
 }
 
-/* Feed a session that has sent VERSION a reply, with new descriptors. */
-static void
-negotiate(const struct vuc_session_config *config, const struct message *reply, unsigned int nr_fds)
-{
-	int fds[FIXTURE_FDS];
-
-	fixture_create(config);
-	fixture_send();
-	for (unsigned int i = 0; i < nr_fds; i++)
-		fds[i] = fixture_new_fd();
-	fixture_feed(reply->bytes, reply->len, fds, nr_fds);
-}
-
 static void
 test_version_refused(void)
 {
@@ -115,12 +102,12 @@ test_version_refused(void)
 	};
 
 	for (size_t i = 0; i < NR(cases); i++) {
-		const struct message reply =
-			message_version(cases[i].major, cases[i].minor, cases[i].json);
 		struct vuc_session_config config = fixture_config();
 
 		config.version.twin_socket.supported = cases[i].twin;
-		negotiate(&config, &reply, cases[i].nr_fds);
+		fixture_negotiate(&config,
+			message_version(cases[i].major, cases[i].minor, cases[i].json),
+			cases[i].nr_fds);
 		CU_ASSERT_TRUE(fixture_lost(-EPROTO, cases[i].reason));
 		CU_ASSERT_FALSE(vuc_session_has_segment(session));
 		CU_ASSERT_EQUAL(vuc_session_outstanding(session), 0);
@@ -135,7 +122,7 @@ test_no_end_of_text(void)
 	struct message reply = message_version(0, 2, "{}");
 
 	reply.bytes[reply.len - 1] = '\n';
-	negotiate(NULL, &reply, 0);
+	fixture_negotiate(NULL, reply, 0);
 	CU_ASSERT_TRUE(
 		fixture_lost(-EPROTO, REFUSED("version data of 3 bytes has no NUL at its end")));
 }
@@ -173,10 +160,9 @@ test_ready(void)
 	static const char json[] = CAPS("\"max_msg_fds\":8,\"max_data_xfer_size\":100,"
 					"\"max_dma_maps\":7,\"pgsizes\":12288,"
 					"\"write_multiple\":true,\"unknown\":{}");
-	const struct message reply = message_version(0, 1, json);
 	const struct vuc_wire_version *peer;
 
-	negotiate(NULL, &reply, 0);
+	fixture_negotiate(NULL, message_version(0, 1, json), 0);
 	CU_ASSERT_EQUAL(vuc_session_state(session), VUC_SESSION_READY);
 	CU_ASSERT_EQUAL(vuc_session_outstanding(session), 0);
 	CU_ASSERT_STRING_EQUAL(vuc_session_reason(session), "");
@@ -195,9 +181,7 @@ test_ready(void)
 static void
 test_no_version_data(void)
 {
-	const struct message reply = message_version(0, 2, NULL);
-
-	negotiate(NULL, &reply, 0);
+	fixture_negotiate(NULL, message_version(0, 2, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_session_state(session), VUC_SESSION_READY);
 	CU_ASSERT_STRING_EQUAL(vuc_session_peer_json(session), "");
 	CU_ASSERT_EQUAL(vuc_session_peer(session)->max_msg_fds, 1);
@@ -208,12 +192,11 @@ test_no_version_data(void)
 static void
 test_twin_socket(void)
 {
-	const struct message reply = message_version(0, 2, TWIN("0"));
 	struct vuc_session_config config = fixture_config();
 	int fd;
 
 	config.version.twin_socket.supported = true;
-	negotiate(&config, &reply, 1);
+	fixture_negotiate(&config, message_version(0, 2, TWIN("0")), 1);
 	CU_ASSERT_EQUAL(vuc_session_state(session), VUC_SESSION_READY);
 	CU_ASSERT_EQUAL(fixture_new_fds(), 1);
 	fd = vuc_session_take_twin(session);
@@ -222,7 +205,7 @@ test_twin_socket(void)
 	close(fd);
 
 	/* One that nobody takes goes with the session. */
-	negotiate(&config, &reply, 1);
+	fixture_negotiate(&config, message_version(0, 2, TWIN("0")), 1);
 }
 
 /* A descriptor that comes with the reply, received in pieces of every size. */

@@ -29,8 +29,6 @@ open_for_talk(void)
 static void
 talk_ask(struct talk *t, const int *files)
 {
-	struct vfio_user_header h[5];
-
 	*t = (struct talk){0};
 	CU_ASSERT_EQUAL_FATAL(fixture_read(0x10, t->data, 4, &t->read), 0);
 	CU_ASSERT_EQUAL_FATAL(fixture_write(0x20, payload, 4, &t->write), 0);
@@ -39,14 +37,12 @@ talk_ask(struct talk *t, const int *files)
 	CU_ASSERT_EQUAL_FATAL(fixture_region_info(2, &t->info[1]), 0);
 	fixture_send();
 	CU_ASSERT_EQUAL_FATAL(fixture_nr_sent(), 5);
-	for (unsigned int i = 0; i < 5; i++)
-		h[i] = fixture_sent(i);
-	t->parts[0].m = message_access(&h[0], 0x10, 4, payload, 4);
-	t->parts[1].m = message_region_info(&h[3], 1);
+	t->parts[0].m = message_access(fixture_sent(0), 0x10, 4, payload, 4);
+	t->parts[1].m = message_region_info(fixture_sent(3), 1);
 	t->parts[2].m = message_dma_read(0x77, 0);
-	t->parts[3].m = message_region_info(&h[4], 2);
-	t->parts[4].m = message_error(&h[2], EBUSY);
-	t->parts[5].m = message_access(&h[1], 0x20, 4, NULL, 0);
+	t->parts[3].m = message_region_info(fixture_sent(4), 2);
+	t->parts[4].m = message_error(fixture_sent(2), EBUSY);
+	t->parts[5].m = message_access(fixture_sent(1), 0x20, 4, NULL, 0);
 	t->parts[6].m = message_dma_write(0x78, VFIO_USER_F_NO_REPLY);
 	for (unsigned int i = 0; files != NULL && i < 3; i++) {
 		struct part *part = &t->parts[i == 0 ? 1 : 3];
@@ -166,15 +162,13 @@ test_large(void)
 	static uint8_t reply[HEADER_SIZE + 16 + LARGE], data[LARGE];
 	struct vuc_session_config config = fixture_config();
 	struct outcome o = {0};
-	struct vfio_user_header h;
 	struct message m;
 
 	config.version.max_data_xfer_size = LARGE;
-	fixture_answer_version(&config, "{}");
+	fixture_negotiate(&config, message_version(0, 2, "{}"), 0);
 	CU_ASSERT_EQUAL(fixture_read(0, data, LARGE, &o), 0);
 	fixture_send();
-	h = fixture_sent(0);
-	m = message_access(&h, 0, LARGE, NULL, 0);
+	m = message_access(fixture_sent(0), 0, LARGE, NULL, 0);
 	memcpy(reply, m.bytes, m.len);
 	memcpy(reply + 4, &(uint32_t){sizeof(reply)}, 4);
 	for (size_t i = 0; i < LARGE; i++)

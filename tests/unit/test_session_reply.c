@@ -199,14 +199,9 @@ test_reply_max(void)
 	};
 
 	for (uint32_t len = 20; len <= 21; len++) {
-		struct vfio_user_header h;
-		struct message reply;
-
 		CU_ASSERT_EQUAL(vuc_session_request(session, &req), 0);
 		fixture_send();
-		h = fixture_sent(0);
-		reply = message_reply(&h, "0123456789abcdef01234", len);
-		fixture_feed_message(&reply);
+		fixture_feed_message(message_reply(fixture_sent(0), "0123456789abcdef01234", len));
 		CU_ASSERT_EQUAL(o.calls, len - 19);
 		CU_ASSERT_EQUAL(o.status, len == 20 ? 0 : -EPROTO);
 		if (len == 20) {
@@ -241,20 +236,18 @@ test_answered_post(void)
 	fixture_send();
 	h = fixture_sent(0);
 	CU_ASSERT_EQUAL(h.flags, COMMAND | VFIO_USER_F_NO_REPLY);
-	replies[0] = message_access(&h, 0x100, 4, NULL, 0);
-	replies[1] = message_error(&h, EINVAL);
+	replies[0] = message_access(h, 0x100, 4, NULL, 0);
+	replies[1] = message_error(h, EINVAL);
 	for (unsigned int i = 0; i < 20; i++)
-		fixture_feed_message(&replies[i % 2]);
+		fixture_feed_message(replies[i % 2]);
 	CU_ASSERT_EQUAL(vuc_session_state(session), VUC_SESSION_READY);
 	CU_ASSERT_EQUAL(warnings, 1);
 
 	CU_ASSERT_EQUAL(fixture_post(0x104, "efgh", 4), 0);
 	CU_ASSERT_EQUAL(vuc_session_outstanding(session), 1);
 	fixture_send();
-	h = fixture_sent(0);
-	CU_ASSERT_EQUAL(h.flags, COMMAND);
-	replies[0] = message_access(&h, 0x104, 4, NULL, 0);
-	fixture_feed_message(&replies[0]);
+	CU_ASSERT_EQUAL(fixture_sent(0).flags, COMMAND);
+	fixture_feed_message(message_access(fixture_sent(0), 0x104, 4, NULL, 0));
 	CU_ASSERT_EQUAL(vuc_session_outstanding(session), 0);
 	CU_ASSERT_EQUAL(vuc_session_state(session), VUC_SESSION_READY);
 }
@@ -278,7 +271,6 @@ test_others_wait(void)
 	for (unsigned int nr_segments = 0; nr_segments < 200; nr_segments++) {
 		struct vfio_user_header h;
 		struct outcome o = {0};
-		struct message reply;
 
 		fixture_open(NULL);
 		CU_ASSERT_EQUAL(fixture_reset(&o), 0);
@@ -289,8 +281,7 @@ test_others_wait(void)
 			fixture_send();
 		}
 		CU_ASSERT_EQUAL(fixture_post(0, "x", 1), 0);
-		reply = message_reply(&h, NULL, 0);
-		fixture_feed_message(&reply);
+		fixture_feed_message(message_reply(h, NULL, 0));
 		CU_ASSERT_EQUAL(o.calls, 1);
 		CU_ASSERT_EQUAL(o.status, 0);
 		CU_ASSERT_EQUAL(vuc_session_state(session), VUC_SESSION_READY);

@@ -314,16 +314,13 @@ test_always_full(void)
 static void
 test_segment_max_beyond_buffer(void)
 {
-	const struct message reply = message_version(0, 2, "{}");
 	struct vuc_session_config config = fixture_config();
 	static uint8_t data[1 << 20];
 	uint32_t max;
 
 	config.segment_max = 4u << 20;
 	config.version.max_data_xfer_size = sizeof(data);
-	fixture_create(&config);
-	fixture_send();
-	fixture_feed_message(&reply);
+	fixture_negotiate(&config, message_version(0, 2, "{}"), 0);
 	max = vuc_session_max_write(session);
 	CU_ASSERT(max > FIXTURE_MAX_DATA && max < sizeof(data));
 	CU_ASSERT_EQUAL(fixture_post(0, data, max + 1), -EMSGSIZE);

@@ -34,10 +34,7 @@ set_trace(bool on)
 static void
 answer_read(void)
 {
-	const struct vfio_user_header asked = fixture_sent(0);
-	const struct message reply = message_access(&asked, 0, 4, "abcd", 4);
-
-	fixture_feed_message(&reply);
+	fixture_feed_message(message_access(fixture_sent(0), 0, 4, "abcd", 4));
 }
 
 static void

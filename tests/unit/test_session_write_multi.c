@@ -12,12 +12,9 @@ static void
 create_with(const char *capabilities)
 {
 	struct vuc_session_config config = fixture_config();
-	struct message reply = message_version(0, 2, capabilities);
 
 	config.version.write_multiple = true;
-	fixture_create(&config);
-	fixture_send();
-	fixture_feed_message(&reply);
+	fixture_negotiate(&config, message_version(0, 2, capabilities), 0);
 	CU_ASSERT_EQUAL_FATAL(vuc_session_state(session), VUC_SESSION_READY);
 }
 
@@ -96,6 +93,7 @@ test_joined(void)
 		struct outcome o = {0};
 		const char *letters;
 
+		vuc_tap_row("%s", cases[i].name);
 		create(!cases[i].not_negotiated);
 		for (const char *c = cases[i].asked; *c != '\0'; c++) {
 			int rc = *c == 'r' ? fixture_read(0, &data, 4, &o)
@@ -105,9 +103,7 @@ test_joined(void)
 		}
 		CU_ASSERT_EQUAL(fixture_send(), 1);
 		letters = commands_sent(&sent);
-		if (strcmp(letters, cases[i].sent) != 0 || sent != posted)
-			printf("# %s: sent %s\n", cases[i].name, letters);
-		CU_ASSERT_STRING_EQUAL(letters, cases[i].sent);
+		CU_ASSERT(tap_text_is(letters, cases[i].sent));
 		CU_ASSERT_EQUAL(sent, posted);
 	}
 }

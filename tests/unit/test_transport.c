@@ -67,7 +67,7 @@ test_commands_while_nothing_is_owed(void)
 	struct end *busy = open_end();
 	size_t len = 0;
 
-	for (size_t i = 0; i < sizeof(silences) / sizeof(silences[0]); i++) {
+	for (size_t i = 0; i < NR(silences); i++) {
 		busy->view.outstanding = true;
 		send_bytes(busy, "x", 1, NULL, 0);
 		send_bytes(quiet, "x", 1, NULL, 0);
@@ -217,7 +217,7 @@ test_receive_into(void)
 	size_t len = 0;
 
 	send_bytes(e, "x", 1, NULL, 0);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < NR(cases); i++) {
 		const int fds[2] = {e->peer, e->peer};
 		unsigned int before = e->nr_fds;
 		size_t size = strlen(cases[i].text);

@@ -145,7 +145,7 @@ expect_sizes_refused(const struct sized_row *row)
 {
 	const size_t sizes[] = {0, 1, row->first - 1, 4097, SIZE_MAX};
 
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+	for (size_t i = 0; i < NR(sizes); i++) {
 		union sized s = {.irq.argsz = sizes[i]};
 
 		if (row->error == NULL) {
@@ -161,7 +161,7 @@ expect_sizes_taken(const struct sized_row *row)
 {
 	const size_t sizes[] = {row->first, row->all, row->all + LATER, 4096};
 
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+	for (size_t i = 0; i < NR(sizes); i++) {
 		union sized s = {.bytes = {0}};
 
 		memset(s.bytes + sizes[i], 0x5a, LATER);
@@ -176,7 +176,7 @@ expect_sizes_taken(const struct sized_row *row)
 static void
 test_sizes(void)
 {
-	for (size_t i = 0; i < sizeof(sized_rows) / sizeof(sized_rows[0]); i++) {
+	for (size_t i = 0; i < NR(sized_rows); i++) {
 		expect_sizes_refused(&sized_rows[i]);
 		expect_sizes_taken(&sized_rows[i]);
 	}
@@ -193,7 +193,7 @@ test_sizes(void)
 static void
 test_unknown_fields(void)
 {
-	for (size_t i = 0; i < sizeof(sized_rows) / sizeof(sized_rows[0]); i++) {
+	for (size_t i = 0; i < NR(sized_rows); i++) {
 		const struct sized_row *row = &sized_rows[i];
 		union sized s = {.irq.argsz = row->all + LATER};
 
@@ -231,8 +231,7 @@ test_sizes_told(void)
 	CU_ASSERT_EQUAL_FATAL(vuc_vmm_io_fds(dev, 0, &io, NULL), 0);
 	CU_ASSERT_EQUAL(io->argsz, sizeof(*io));
 	vuc_vmm_io_fds_free(io);
-	vuc_vmm_detach(dev);
-	dev = NULL;
+	fake_detach();
 	fake_opts(&opts);
 	CU_ASSERT_EQUAL_FATAL(vuc_vmm_list(&opts, &list, NULL), 0);
 	CU_ASSERT_EQUAL(list->argsz, sizeof(*list));
@@ -339,7 +338,7 @@ test_irq_invalid(void)
 	const struct vuc_vmm_irq_range two = {2, 0, 2};
 	int fds[2] = {-1, -2};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	for (size_t i = 0; i < NR(rows); i++)
 		CU_ASSERT(fake_failed(vuc_vmm_irq_act(dev, &rows[i].range,
 					      (enum vuc_vmm_irq_action)rows[i].action, &err),
 			-EINVAL, rows[i].error));
@@ -423,7 +422,7 @@ test_wrong_start(void)
 	};
 
 	CU_ASSERT_EQUAL_FATAL(opened, 0);
-	for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++)
+	for (size_t i = 0; i < NR(results); i++)
 		CU_ASSERT_EQUAL(results[i], -EINVAL);
 	CU_ASSERT(fake_failed(
 		vuc_vmm_io_fds_start(dev, 0, NULL, done, NULL, &err), -EINVAL, "fds is NULL"));

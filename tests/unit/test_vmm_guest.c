@@ -38,10 +38,9 @@ test_numbers(void)
 		{REFDEV_BAR_4_SIZE, REFDEV_BAR4_SIZE},
 	};
 
-	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+	for (size_t i = 0; i < NR(pairs); i++) {
+		vuc_tap_row("pair %zu", i);
 		CU_ASSERT_EQUAL(pairs[i][0], pairs[i][1]);
-		if (pairs[i][0] != pairs[i][1])
-			printf("# pair %zu\n", i);
 	}
 }
 

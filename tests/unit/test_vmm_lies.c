@@ -15,6 +15,7 @@
 
 enum how {
 	SET,       /* a field, at offset, of width bytes, to value */
+	FILL,      /* a text, so that it has no NUL */
 	SIZE,      /* value more bytes are sent, the header says nothing of them */
 	LONGER,    /* value more bytes, and the header says so */
 	ADD_FD,    /* value more descriptors */
@@ -60,6 +61,9 @@ struct lie {
 		(i) * sizeof(struct vuc_shm_io_sub_region) +   \
 		offsetof(struct vuc_shm_io_sub_region, field), \
 		sizeof(((struct vuc_shm_io_sub_region *)NULL)->field)
+#define LISTED(field)                                                                          \
+	offsetof(struct vuc_shm_list_reply, devices) + offsetof(struct vuc_shm_listed, field), \
+		sizeof(((struct vuc_shm_listed *)NULL)->field)
 #define BIG (UINT64_C(1) << 63)
 
 static const struct lie lies[] = {
@@ -203,6 +207,13 @@ static const struct lie lies[] = {
 	{VUC_SHM_IO_FDS, SET, SUB(1, shadow_fd_index), 2, -EPROTO, "shadow_fd_index"},
 	{VUC_SHM_IO_FDS, DROP_FD, 0, 0, 0, -EPROTO, "descriptors 1 instead of 2"},
 	{VUC_SHM_IO_FDS, TWICE, 0, 0, 0, -EPROTO, "reply to RESET: type 9 instead of 10"},
+	/* Of a list of devices. */
+	{VUC_SHM_LIST, SET, AT(list_reply, nr), 57, -EPROTO, "LIST: nr cannot be 57"},
+	{VUC_SHM_LIST, SET, AT(list_reply, nr), 55, -EPROTO, "LIST: size 4056 instead of 3984"},
+	{VUC_SHM_LIST, SET, AT(list_reply, more), 65537, -EPROTO, "LIST: more cannot be 65537"},
+	{VUC_SHM_LIST, SET, LISTED(flags), 4, -EPROTO, "LIST: flags of a device cannot be 4"},
+	{VUC_SHM_LIST, SET, LISTED(reserved), 1, -EPROTO, "LIST: reserved of a device cannot be 1"},
+	{VUC_SHM_LIST, FILL, LISTED(name), 0, -EPROTO, "LIST: name of a device cannot be 0"},
 };
 
 static int
@@ -276,6 +287,8 @@ twist(struct fake_reply *reply, void *arg)
 	change_fds(lie, reply);
 	if (lie->how == SET)
 		memcpy(reply->packet->bytes + lie->offset, &lie->value, lie->width);
+	if (lie->how == FILL)
+		memset(reply->packet->bytes + lie->offset, 'x', lie->width);
 	if (lie->how == REFUSE || lie->how == NO_END || lie->how == REFUSE_FD)
 		lie_refuse(lie, reply);
 	if (lie->how == SIZE || lie->how == LONGER)
@@ -336,6 +349,21 @@ expect_ended(const struct vuc_error *first)
 	CU_ASSERT_EQUAL(vuc_vmm_events(dev), VUC_VMM_EVENT_GONE);
 }
 
+/* In the first reply of two, or in the second. */
+static int
+lie_to_list(const struct lie *lie)
+{
+	struct vuc_vmm_attach_opts opts;
+	struct vuc_vmm_list *list;
+	int rc;
+
+	fake_opts(&opts);
+	fake_twist(VUC_SHM_LIST, (unsigned int)(lie - lies) % 2, twist, (void *)(uintptr_t)lie);
+	rc = vuc_vmm_list(&opts, &list, &err);
+	CU_ASSERT_PTR_NULL(list);
+	return rc;
+}
+
 /* Returns what the call that is lied to returns. */
 static int
 lie_to_call(const struct lie *lie)
@@ -344,6 +372,8 @@ lie_to_call(const struct lie *lie)
 	struct vuc_queue *queue;
 	int rc;
 
+	if (lie->type == VUC_SHM_LIST)
+		return lie_to_list(lie);
 	if (lie->type == VUC_SHM_HELLO || lie->type == VUC_SHM_ATTACH) {
 		fake_twist(lie->type, 0, twist, (void *)(uintptr_t)lie);
 		fake_opts(&opts);
@@ -365,70 +395,39 @@ static void
 lie_tell(const struct lie *lie)
 {
 	char pattern[sizeof(err.text)];
-	bool told;
 
+	vuc_tap_row("lie %td", lie - lies);
 	fake_start();
 	snprintf(pattern, sizeof(pattern), "*%s*", lie->text);
-	told = fake_failed(lie_to_call(lie), lie->rc, pattern);
-	if (!told)
-		printf("# lie %zu\n", (size_t)(lie - lies));
-	CU_ASSERT(told);
+	CU_ASSERT(fake_failed(lie_to_call(lie), lie->rc, pattern));
 	if (dev != NULL && lie->how != REFUSE)
 		expect_ended(&err);
 	fake_stop();
 }
 
+/* Types of requests whose replies are tested together. */
+static const struct chapter {
+	const char *name;
+	unsigned int first, last;
+} chapters[] = {
+	{"attaching", VUC_SHM_HELLO, VUC_SHM_ATTACH},
+	{"regions and IRQ indexes", VUC_SHM_REGION_INFO, VUC_SHM_IRQ_INFO},
+	{"queues", VUC_SHM_OPEN_QUEUE, VUC_SHM_CLOSE_QUEUE},
+	{"DMA and interrupts", VUC_SHM_DMA, VUC_SHM_SET_IRQS},
+	{"descriptors of regions", VUC_SHM_IO_FDS, VUC_SHM_IO_FDS},
+	{"any reply", VUC_SHM_RESET, VUC_SHM_DETACH},
+	{"lists that cannot be", VUC_SHM_LIST, VUC_SHM_LIST},
+};
+
 static void
-lies_tell(unsigned int first, unsigned int last)
+lies_tell(const void *arg)
 {
-	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
-		if (lies[i].type >= first && lies[i].type <= last)
+	const struct chapter *chapter = arg;
+
+	for (size_t i = 0; i < NR(lies); i++) {
+		if (lies[i].type >= chapter->first && lies[i].type <= chapter->last)
 			lie_tell(&lies[i]);
 	}
 }
 
-static void
-test_attach(void)
-{
-	lies_tell(VUC_SHM_HELLO, VUC_SHM_ATTACH);
-}
-
-static void
-test_infos(void)
-{
-	lies_tell(VUC_SHM_REGION_INFO, VUC_SHM_IRQ_INFO);
-}
-
-static void
-test_queues(void)
-{
-	lies_tell(VUC_SHM_OPEN_QUEUE, VUC_SHM_CLOSE_QUEUE);
-}
-
-static void
-test_dma_and_irqs(void)
-{
-	lies_tell(VUC_SHM_DMA, VUC_SHM_SET_IRQS);
-}
-
-static void
-test_io_fds(void)
-{
-	lies_tell(VUC_SHM_IO_FDS, VUC_SHM_IO_FDS);
-}
-
-static void
-test_any(void)
-{
-	lies_tell(VUC_SHM_RESET, VUC_SHM_DETACH);
-}
-
-const struct tap_suite tap_suite = {"vmm", NULL, NULL,
-	{
-		{"attaching", test_attach},
-		{"regions and IRQ indexes", test_infos},
-		{"queues", test_queues},
-		{"DMA and interrupts", test_dma_and_irqs},
-		{"descriptors of regions", test_io_fds},
-		{"any reply", test_any},
-	}};
+const struct tap_suite tap_suite = {"vmm", .rows = TAP_ROWS(chapters, lies_tell)};

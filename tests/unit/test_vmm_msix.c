@@ -179,7 +179,7 @@ test_enable(void)
 		{ON, true, true}, {0, false, false}};
 
 	set_vector(2, 0x42);
-	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+	for (size_t i = 0; i < NR(steps); i++) {
 		msix_set_control(&msix, steps[i].control);
 		CU_ASSERT_EQUAL(fake.eventfds != NULL, steps[i].enabled);
 		expect_connected(2, steps[i].connected ? 0x42 : 0);

@@ -178,7 +178,7 @@ test_other_functions(void)
 		0x80000000u,         /* the first device */
 	};
 
-	for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
+	for (size_t i = 0; i < NR(addresses); i++) {
 		port_out(ADDRESS, addresses[i], 4);
 		CU_ASSERT_EQUAL(port_in(DATA, 4), UINT32_MAX);
 		CU_ASSERT_EQUAL(port_in(DATA + 2, 2), 0xffff);
@@ -203,7 +203,7 @@ test_odd_ports(void)
 	CU_ASSERT_EQUAL(port_in(DATA + 3, 2), 0xffff);
 	port_out(DATA + 1, 0, 4);
 	expect_told(0, 0, 0);
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+	for (size_t i = 0; i < NR(others); i++) {
 		CU_ASSERT_FALSE(pci_port_read(&pci, others[i].port, &value, others[i].count));
 		CU_ASSERT_FALSE(pci_port_write(&pci, others[i].port, &value, others[i].count));
 	}
@@ -363,7 +363,7 @@ test_impossible_bars(void)
 	};
 
 	config_put(PCI_BASE_ADDRESS_5, PCI_BASE_ADDRESS_MEM_TYPE_64);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		uint64_t wrong[PCI_NR_BARS] = {0};
 
 		wrong[rows[i].bar] = rows[i].size;

@@ -105,7 +105,7 @@ test_options(void)
 		{size, UINT32_MAX, UINT32_MAX}, {0, 4, 64}};
 	struct vuc_queue *queue;
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	for (size_t i = 0; i < NR(cases); i++)
 		CU_ASSERT_EQUAL(vuc_vmm_open_queue(dev, &cases[i], &queue, NULL), -EINVAL);
 	CU_ASSERT(fake_failed(vuc_vmm_open_queue(dev, &cases[2], &queue, &err), -EINVAL,
 		"a queue's depth of 512, the daemon allows 256"));

@@ -283,7 +283,7 @@ static void
 test_differences(void)
 {
 	use_all();
-	for (size_t i = 0; i < sizeof(differences) / sizeof(differences[0]); i++) {
+	for (size_t i = 0; i < NR(differences); i++) {
 		fake_restart();
 		fake_twist(differences[i].type, 0, set_field, (void *)(uintptr_t)&differences[i]);
 		if (!fake_failed(vuc_vmm_reattach(dev, -1, &err), -ENODEV, differences[i].error))
@@ -306,7 +306,7 @@ test_steps(void)
 	int status = -EIO;
 
 	use_all();
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+	for (size_t i = 0; i < NR(types); i++) {
 		const struct {
 			fake_twist_fn twist;
 			int rc;
@@ -444,7 +444,7 @@ test_taken_away(void)
 	} rows[] = {{true, false, true}, {true, false, false}, {false, false, true},
 		{false, true, true}};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		struct fake_outcome first = {0};
 
 		tear_down();
@@ -477,8 +477,7 @@ test_descriptor(void)
 	struct vuc_vmm_attach_opts opts;
 	int fd, other;
 
-	vuc_vmm_detach(dev);
-	dev = NULL;
+	fake_detach();
 	fake_opts(&opts);
 	opts.socket = "/there/is/none";
 	other = fake_connect(SOCK_STREAM);

@@ -269,7 +269,7 @@ expect_too_early(void)
 		vuc_vmm_dma_unmap_all(dev, NULL),
 	};
 
-	for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++)
+	for (size_t i = 0; i < NR(results); i++)
 		CU_ASSERT_EQUAL(results[i], -ENOTCONN);
 	CU_ASSERT(fake_failed(reset(2), -ENOTCONN,
 		"the device is not attached yet: wait until vuc_vmm_attach_start() has ended"));
@@ -376,8 +376,7 @@ test_detach_cancels(void)
 {
 	start_three();
 	releases = 1;
-	vuc_vmm_detach(dev);
-	dev = NULL;
+	fake_detach();
 	CU_ASSERT_EQUAL(ended.nr, 3);
 	expect_three_cancelled();
 }
@@ -406,8 +405,7 @@ test_detach_behind_detach_start(void)
 	CU_ASSERT_EQUAL(reset(1), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_detach_start(dev, note, id(2), NULL), 0);
 	releases = 1;
-	vuc_vmm_detach(dev);
-	dev = NULL;
+	fake_detach();
 	CU_ASSERT_EQUAL(ended.nr, 2);
 	expect_all(2, -ECANCELED, DETACHING);
 }

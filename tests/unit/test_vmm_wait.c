@@ -45,7 +45,7 @@ test_wait(void)
 	} rows[] = {{-EBUSY, true}, {-ENOENT, true}, {-ENOTCONN, true}, {-EACCES, false},
 		{-EPROTONOSUPPORT, false}};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		struct refusals r = {rows[i].status, 2};
 
 		fake_twist(VUC_SHM_ATTACH, 0, refuse_some, &r);
@@ -94,8 +94,7 @@ test_wait_for_path(void)
 	struct fake_outcome o = {0};
 	char other[128];
 
-	vuc_vmm_detach(dev);
-	dev = NULL;
+	fake_detach();
 	snprintf(other, sizeof(other), "%s.other", fake.path);
 	CU_ASSERT_EQUAL_FATAL(rename(fake.path, other), 0);
 	CU_ASSERT(fake_failed(attach_waiting(30, 0), -ENOENT, "cannot connect to the daemon at *"));

@@ -119,7 +119,7 @@ test_multi_encode_bounds(void)
 	};
 	uint8_t buf[8 + 24];
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < NR(cases); i++) {
 		const struct vfio_user_write_multi_entry write = {.count = cases[i].count};
 
 		CU_ASSERT_EQUAL(vuc_wire_write_multi_encode(buf, cases[i].size, &write, cases[i].n),

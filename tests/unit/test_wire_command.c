@@ -31,7 +31,7 @@ static const struct {
 	{18, {"VFIO_USER_MIG_DATA_WRITE", false, true, false, false, 8, DATA, 0, 0, true}},
 };
 
-#define NR_EXPECTED (sizeof(expected) / sizeof(expected[0]))
+#define NR_EXPECTED (NR(expected))
 
 static void
 test_rows(void)

@@ -27,7 +27,7 @@ test_bitmap_size(void)
 		{(UINT64_C(1) << 35) - 64 * 9 + 1, 1, -EOVERFLOW},
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < NR(cases); i++) {
 		uint32_t size = 0;
 
 		CU_ASSERT_EQUAL(

@@ -92,7 +92,7 @@ test_start_bounds(void)
 	};
 	struct reply r;
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	for (size_t i = 0; i < NR(cases); i++)
 		CU_ASSERT_EQUAL(vuc_wire_dma_logging_start_encode(&r, cases[i].size,
 					cases[i].page_size, cases[i].ranges, cases[i].n),
 			cases[i].rc);

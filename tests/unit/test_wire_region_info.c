@@ -192,7 +192,7 @@ test_sparse_areas(void)
 		{{{8, 8}, {8, 8}}, 2, "sparse area 1 of 0x8 bytes at 0x8"},
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < NR(cases); i++) {
 		const struct sparse body = {REGION(48 + 16 * cases[i].n, 32),
 			{{SPARSE, 1, 0}, {cases[i].n, 0}}, {cases[i].areas[0], cases[i].areas[1]}};
 		const struct decoder decoder = {

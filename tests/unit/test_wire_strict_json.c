@@ -29,7 +29,7 @@ check_rows(const struct json_row *rows, size_t nr_rows)
 	}
 }
 
-#define CHECK_ROWS(rows) check_rows(rows, sizeof(rows) / sizeof((rows)[0]))
+#define CHECK_ROWS(rows) check_rows(rows, NR(rows))
 
 static void
 test_values(void)

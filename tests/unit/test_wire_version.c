@@ -38,7 +38,7 @@ check_json(const struct json_row *rows, size_t nr_rows)
 		CU_ASSERT(json_holds(&rows[i], NULL));
 }
 
-#define CHECK_JSON(rows) check_json(rows, sizeof(rows) / sizeof((rows)[0]))
+#define CHECK_JSON(rows) check_json(rows, NR(rows))
 
 /* What is read, from memory that was full of ones. */
 static struct vuc_wire_version
@@ -164,7 +164,7 @@ test_absent(void)
 	memset(&v, 0xff, sizeof(v));
 	CHECK_ROWS(&decoder, rows);
 	check_defaults(&v, 1);
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+	for (size_t i = 0; i < NR(texts); i++) {
 		v = decoded(texts[i]);
 		check_defaults(&v, 1);
 	}
@@ -201,7 +201,7 @@ test_nul(void)
 		{"version data of 35 bytes has a NUL at byte 10", {{14, 1, 0}}},
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	for (size_t i = 0; i < NR(rows); i++)
 		CU_ASSERT(row_holds(&decoder, &rows[i]));
 	/* Every length but that of a body without version data. */
 	CU_ASSERT_EQUAL(count_refused_prefixes(&decoder), sizeof(body) - 1);
@@ -336,7 +336,7 @@ test_clamped(void)
 		"1099511627776", "9223372036854775807", "9223372036854775808",
 		"18446744073709551615"};
 
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+	for (size_t i = 0; i < NR(numbers); i++) {
 		struct vuc_wire_version v;
 		char json[256];
 
@@ -386,11 +386,12 @@ test_check(void)
 		{0, 2, true, false, false, 0, NULL},
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < NR(cases); i++) {
 		struct vuc_wire_version ours, theirs;
 		char text[VUC_ERROR_MAX] = "";
 		struct vuc_error err = {""};
 
+		vuc_tap_row("case %zu", i);
 		vuc_wire_version_init(&ours);
 		vuc_wire_version_init(&theirs);
 		ours.twin_socket.supported = cases[i].asked;
@@ -403,9 +404,7 @@ test_check(void)
 			snprintf(text, sizeof(text), NAME ": %s", cases[i].why);
 		CU_ASSERT_EQUAL(vuc_wire_version_check(&ours, &theirs, cases[i].nr_fds, &err),
 			cases[i].why != NULL ? -EPROTO : 0);
-		CU_ASSERT_STRING_EQUAL(err.text, text);
-		if (strcmp(err.text, text) != 0)
-			printf("# case %zu: \"%s\"\n", i, err.text);
+		CU_ASSERT(tap_text_is(err.text, text));
 	}
 }
 

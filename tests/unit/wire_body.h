@@ -107,6 +107,6 @@ check_rows(const struct decoder *d, const struct body_row *rows, size_t nr_rows)
 		CU_ASSERT(row_holds(d, &rows[i]));
 }
 
-#define CHECK_ROWS(decoder, rows) check_rows(decoder, rows, sizeof(rows) / sizeof((rows)[0]))
+#define CHECK_ROWS(decoder, rows) check_rows(decoder, rows, NR(rows))
 
 #endif /* VUC_TESTS_WIRE_BODY_H */
