@@ -42,28 +42,36 @@ front_rig_create(void)
 		.shape = &shape,
 	};
 
-	now_ms = 1000000;
-	front = front_create(&opts);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(front);
+	now_ms = opts.now_ms;
+	front_rig_create_with(&opts);
 }
 
 void
-front_rig_open_minor(uint16_t minor)
+front_rig_create_with(const struct front_opts *opts)
+{
+	front_rig_destroy();
+	front = front_create(opts);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(front);
+}
+
+const struct front_reply *
+front_rig_negotiate(uint16_t minor)
 {
 	const struct vfio_user_version version = {0, minor};
-	struct front_request r;
+	const struct front_reply *reply;
 
-	front_rig_destroy();
-	front_rig_create();
 	CU_ASSERT_EQUAL_FATAL(send_message(0xffff, VFIO_USER_VERSION, 0, &version, 4), 0);
-	CU_ASSERT_EQUAL_FATAL(front_next(front, &r), 0);
-	CU_ASSERT_EQUAL_FATAL(take_reply()->header.flags, VFIO_USER_F_TYPE_REPLY);
+	CU_ASSERT_FATAL(nothing_next());
+	reply = take_reply();
+	CU_ASSERT_EQUAL_FATAL(reply->header.flags, VFIO_USER_F_TYPE_REPLY);
+	return reply;
 }
 
 void
 front_rig_open(void)
 {
-	front_rig_open_minor(0);
+	front_rig_create();
+	front_rig_negotiate(0);
 }
 
 void
@@ -186,8 +194,11 @@ bool
 nothing_next(void)
 {
 	struct front_request r;
+	int rc = front_next(front, &r);
 
-	return front_next(front, &r) == 0;
+	if (rc != 0)
+		printf("# front_next() returned %d\n", rc);
+	return rc == 0;
 }
 
 const struct front_reply *
@@ -220,6 +231,12 @@ is_reply(uint16_t id, uint16_t cmd, int error, const void *body, size_t len)
 		reply->header.msg_id, reply->header.cmd, reply->header.flags,
 		reply->header.error_no, reply->len);
 	return false;
+}
+
+bool
+is_answered(uint16_t id, uint16_t cmd, int error, const void *body, size_t len)
+{
+	return nothing_next() && is_reply(id, cmd, error, body, len);
 }
 
 bool

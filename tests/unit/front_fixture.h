@@ -21,16 +21,26 @@
 /* What is received ahead of the message in turn. */
 #define READ_AHEAD 4096u
 
+/* A reply as it was sent. */
+struct front_reply {
+	struct vfio_user_header header;
+	uint8_t body[HEADER + MAX_DATA + 65536];
+	size_t len; /* of the body */
+	int fd;     /* that went with its first byte, or -1 */
+};
+
 extern struct front *front;
 extern uint64_t now_ms;
 
-/* Before and after each test. front_rig_open() has negotiated as a client of minor version 0. */
+/* Before and after each test, or instead of the machine that there is: one of this device, or of
+ * others; front_rig_open() has negotiated as a client of minor version 0. */
 void front_rig_create(void);
+void front_rig_create_with(const struct front_opts *opts);
 void front_rig_open(void);
 void front_rig_destroy(void);
 
-/* Open anew, with this minor version. */
-void front_rig_open_minor(uint16_t minor);
+/* Negotiate without capabilities. Returns the reply. */
+const struct front_reply *front_rig_negotiate(uint16_t minor);
 
 /* Have the machine receive bytes, as many as it wants. Returns how many it took, or its error. */
 ptrdiff_t feed(const void *bytes, size_t len, const int *fds, unsigned int nr_fds);
@@ -56,16 +66,13 @@ struct front_request next_request(enum front_kind kind);
 bool nothing_next(void);
 
 /* Take the next reply, sent alone or as the first of several. */
-struct front_reply {
-	struct vfio_user_header header;
-	uint8_t body[HEADER + MAX_DATA + 65536];
-	size_t len; /* of the body */
-	int fd;     /* that went with its first byte, or -1 */
-};
 const struct front_reply *take_reply(void);
 
 /* Whether the next reply is this one, exactly; an error of 0 is none. */
 bool is_reply(uint16_t id, uint16_t cmd, int error, const void *body, size_t len);
+
+/* Whether the machine has answered so by itself: there is no request. */
+bool is_answered(uint16_t id, uint16_t cmd, int error, const void *body, size_t len);
 
 /* Whether there is nothing to send. */
 bool is_silent(void);

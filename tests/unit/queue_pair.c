@@ -3,6 +3,8 @@
 
 #include "queue_pair.h"
 
+#define HANGS_S 60u
+
 struct queue_pair q;
 
 static void *
@@ -14,7 +16,7 @@ zeroed(size_t size)
 	return memset(memory, 0, size);
 }
 
-void
+static void
 pair_open(struct queue_pair *pair, uint32_t depth, uint32_t chunk)
 {
 	struct vuc_queue_geometry *g = &pair->geometry;
@@ -47,7 +49,7 @@ pair_open(struct queue_pair *pair, uint32_t depth, uint32_t chunk)
 	CU_ASSERT_EQUAL_FATAL(vuc_queue_back_init(&pair->back, &back), 0);
 }
 
-void
+static void
 pair_close(struct queue_pair *pair)
 {
 	vuc_queue_back_fini(&pair->back);
@@ -61,11 +63,20 @@ void
 pair_set_up(void)
 {
 	pair_open(&q, PAIR_DEPTH, PAIR_CHUNK);
+	alarm(HANGS_S);
+}
+
+void
+pair_reopen(uint32_t depth, uint32_t chunk)
+{
+	pair_close(&q);
+	pair_open(&q, depth, chunk);
 }
 
 void
 pair_tear_down(void)
 {
+	alarm(0);
 	pair_close(&q);
 }
 
@@ -120,6 +131,14 @@ pair_start_at(struct queue_pair *pair, uint32_t position)
 	pair->back.head = position;
 	pair->back.tail = position;
 	atomic_store(&pair_back_header(pair)->taken, position);
+}
+
+int
+submit_read(void *data, uint32_t count, void *arg)
+{
+	const struct vuc_queue_request r = {VUC_QUEUE_READ, 0, 0, count, data, arg};
+
+	return vuc_queue_submit(q.front, &r, 1);
 }
 
 void

@@ -28,14 +28,14 @@ struct queue_pair {
 #define PAIR_DEPTH 4u
 #define PAIR_CHUNK 128u
 
-/* A queue of this size, for the running test of a suite with these two. */
+/* A queue of this size, for the running test of a suite with these two; a test that hangs is ended
+ * by an alarm. */
 extern struct queue_pair q;
 void pair_set_up(void);
 void pair_tear_down(void);
 
-/* Ends the running test when there is no memory or descriptor for it. */
-void pair_open(struct queue_pair *pair, uint32_t depth, uint32_t chunk);
-void pair_close(struct queue_pair *pair);
+/* The same anew, of another size. */
+void pair_reopen(uint32_t depth, uint32_t chunk);
 
 /* As if both ends, with nothing outstanding, had come to this position. */
 void pair_start_at(struct queue_pair *pair, uint32_t position);
@@ -47,6 +47,9 @@ struct queue_request_slot *pair_request_slot(struct queue_pair *pair, uint32_t p
 struct queue_completion_slot *pair_completion_slot(struct queue_pair *pair, uint32_t position);
 struct queue_front_header *pair_front_header(struct queue_pair *pair);
 struct queue_back_header *pair_back_header(struct queue_pair *pair);
+
+/* Submit one read, into that queue; returns as vuc_queue_submit() does. */
+int submit_read(void *data, uint32_t count, void *arg);
 
 /* Take the next request, which must be there. */
 void pair_take(struct queue_pair *pair, struct vuc_queue_taken *taken);

@@ -25,9 +25,7 @@ create_front(const uint8_t config[FRONT_CONFIG_HEADER])
 	const struct front_opts opts = {.shape = &shape};
 
 	memcpy(shape.config, config, FRONT_CONFIG_HEADER);
-	front_rig_destroy();
-	front = front_create(&opts);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(front);
+	front_rig_create_with(&opts);
 }
 
 static void
@@ -98,9 +96,7 @@ test_absent(void)
 	const struct front_shape shape = {.nr_regions = 1, .regions = none};
 	const struct front_opts opts = {.shape = &shape};
 
-	front_rig_destroy();
-	front = front_create(&opts);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(front);
+	front_rig_create_with(&opts);
 	for (uint64_t offset = 0x10; offset < 0x34; offset += offset == 0x24 ? 0xc : 4) {
 		CU_ASSERT_EQUAL(write_register(offset, UINT32_MAX), 0);
 		CU_ASSERT_EQUAL(read_register(offset), 0);

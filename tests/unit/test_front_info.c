@@ -24,7 +24,6 @@ propose(uint16_t minor, const char *json)
 static const struct front_reply *
 negotiate(uint16_t minor, const char *json)
 {
-	front_rig_destroy();
 	front_rig_create();
 	return propose(minor, json);
 }
@@ -85,9 +84,7 @@ test_version_migration(void)
 		const char *found;
 
 		vuc_tap_row("row %zu", i);
-		front_rig_destroy();
-		front = front_create(&opts);
-		CU_ASSERT_PTR_NOT_NULL_FATAL(front);
+		front_rig_create_with(&opts);
 		reply = propose(0, rows[i].proposal);
 		CU_ASSERT(reply->len <= 4 + 194);
 		found = strstr((const char *)reply->body + 4, "\"migration\"");
@@ -132,13 +129,8 @@ test_version_bounds(void)
 	const struct front_reply *reply;
 
 	for (int i = 0; i < 2; i++) {
-		front_rig_destroy();
-		front = front_create(&opts);
-		CU_ASSERT_PTR_NOT_NULL_FATAL(front);
-		CU_ASSERT_EQUAL(
-			send_message(1, VERSION, 0, &(struct vfio_user_version){0, 0}, 4), 0);
-		CU_ASSERT(nothing_next());
-		reply = take_reply();
+		front_rig_create_with(&opts);
+		reply = front_rig_negotiate(0);
 		CU_ASSERT(reply->len <= 4 + 194 && reply->body[reply->len - 1] == '\0');
 		CU_ASSERT_STRING_EQUAL((const char *)reply->body + 4, i == 0 ? most : least);
 		opts = (struct front_opts){.shape = &shape};
@@ -167,7 +159,6 @@ test_version_refused(void)
 
 	for (size_t i = 0; i < NR(rows); i++) {
 		vuc_tap_row("%s", rows[i].why);
-		front_rig_destroy();
 		front_rig_create();
 		memcpy(body, &rows[i].version, 4);
 		if (rows[i].len > 0)
@@ -177,7 +168,6 @@ test_version_refused(void)
 		CU_ASSERT(has_ended(rows[i].why));
 		CU_ASSERT(is_silent());
 	}
-	front_rig_destroy();
 	front_rig_create();
 	CU_ASSERT_EQUAL(send_message(1, VERSION, 0, body, 3), 0);
 	CU_ASSERT_EQUAL(front_next(front, &r), -EPROTO);
@@ -195,8 +185,7 @@ test_device_info(void)
 		CU_ASSERT_EQUAL(send_message(1, VFIO_USER_DEVICE_GET_INFO, 0,
 					&(struct vfio_user_device_info){argsz}, 16),
 			0);
-		CU_ASSERT(nothing_next());
-		CU_ASSERT(is_reply(1, VFIO_USER_DEVICE_GET_INFO, 0, &told, 16));
+		CU_ASSERT(is_answered(1, VFIO_USER_DEVICE_GET_INFO, 0, &told, 16));
 	}
 }
 
@@ -215,8 +204,7 @@ test_irq_info(void)
 		CU_ASSERT_EQUAL(send_message(1, VFIO_USER_DEVICE_GET_IRQ_INFO, 0,
 					&(struct vfio_user_irq_info){16, 0, i, 77}, 16),
 			0);
-		CU_ASSERT(nothing_next());
-		CU_ASSERT(is_reply(1, VFIO_USER_DEVICE_GET_IRQ_INFO, 0, &told[i], 16));
+		CU_ASSERT(is_answered(1, VFIO_USER_DEVICE_GET_IRQ_INFO, 0, &told[i], 16));
 	}
 }
 
@@ -226,8 +214,7 @@ test_io_fds(void)
 	CU_ASSERT_EQUAL(send_message(1, VFIO_USER_DEVICE_GET_REGION_IO_FDS, 0,
 				&(struct vfio_user_region_io_fds){1552, 0, 2, 9}, 16),
 		0);
-	CU_ASSERT(nothing_next());
-	CU_ASSERT(is_reply(1, VFIO_USER_DEVICE_GET_REGION_IO_FDS, 0,
+	CU_ASSERT(is_answered(1, VFIO_USER_DEVICE_GET_REGION_IO_FDS, 0,
 		&(struct vfio_user_region_io_fds){16, 0, 2, 0}, 16));
 }
 
@@ -277,8 +264,7 @@ test_region_info(void)
 
 	for (size_t i = 0; i < NR(told); i++) {
 		CU_ASSERT_EQUAL(ask_region(1, told[i].index, 32 + 100 * (uint32_t)(i % 2)), 0);
-		CU_ASSERT(nothing_next());
-		CU_ASSERT(is_reply(1, REGION_INFO, 0, &told[i], 32));
+		CU_ASSERT(is_answered(1, REGION_INFO, 0, &told[i], 32));
 	}
 }
 
@@ -322,22 +308,18 @@ static void
 test_region_without_fd(void)
 {
 	static const struct vfio_user_region_info told = {32, RW, 0, 0, BAR0_SIZE};
-	struct front_request r;
 
 	CU_ASSERT_EQUAL(ask_region(1, 0, 100), 0);
-	r = next_request(FRONT_REGION_FD);
-	front_reply_fd(front, r.token, -EIO, -1);
+	front_reply_fd(front, next_request(FRONT_REGION_FD).token, -EIO, -1);
 	CU_ASSERT(is_reply(1, REGION_INFO, 0, &told, 32));
 	CU_ASSERT_EQUAL(ask_region(2, 0, 100), 0);
-	r = next_request(FRONT_REGION_FD);
-	front_reply_fd(front, r.token, -EIO, 701);
+	front_reply_fd(front, next_request(FRONT_REGION_FD).token, -EIO, 701);
 	CU_ASSERT(is_reply(2, REGION_INFO, 0, &told, 32));
 	CU_ASSERT(are_stray(&(int){701}, 1));
 	/* A client that takes no descriptors. */
 	negotiate(0, "{\"capabilities\":{\"max_msg_fds\":0}}");
 	CU_ASSERT_EQUAL(ask_region(3, 0, 100), 0);
-	CU_ASSERT(nothing_next());
-	CU_ASSERT(is_reply(3, REGION_INFO, 0, &told, 32));
+	CU_ASSERT(is_answered(3, REGION_INFO, 0, &told, 32));
 }
 
 static void
@@ -366,18 +348,12 @@ test_shapes(void)
 	for (int i = 0; i < 2; i++) {
 		struct vfio_user_device_info told = {16, 0, i == 0 ? 9 : 100, i == 0 ? 5 : 50};
 
-		front_rig_destroy();
-		front = front_create(&opts);
-		CU_ASSERT_PTR_NOT_NULL_FATAL(front);
-		CU_ASSERT_EQUAL(
-			send_message(1, VERSION, 0, &(struct vfio_user_version){0, 0}, 4), 0);
-		CU_ASSERT(nothing_next());
-		take_reply();
+		front_rig_create_with(&opts);
+		front_rig_negotiate(0);
 		CU_ASSERT_EQUAL(send_message(2, VFIO_USER_DEVICE_GET_INFO, 0,
 					&(struct vfio_user_device_info){16}, 16),
 			0);
-		CU_ASSERT(nothing_next());
-		CU_ASSERT(is_reply(2, VFIO_USER_DEVICE_GET_INFO, 0, &told, 16));
+		CU_ASSERT(is_answered(2, VFIO_USER_DEVICE_GET_INFO, 0, &told, 16));
 		shape = (struct front_shape){
 			.nr_regions = 200, .nr_irqs = 200, .regions = regions, .irqs = irqs};
 	}

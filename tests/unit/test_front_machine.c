@@ -22,7 +22,6 @@ test_before_version(void)
 {
 	struct front_request r;
 
-	front_rig_destroy();
 	front_rig_create();
 	CU_ASSERT_EQUAL(send_read(1, 0, 0, 4), 0);
 	CU_ASSERT_EQUAL(front_next(front, &r), -EPROTO);
@@ -36,7 +35,6 @@ test_no_version(void)
 {
 	const uint8_t part[10] = {0};
 
-	front_rig_destroy();
 	front_rig_create();
 	CU_ASSERT_EQUAL(front_deadline_ms(front), now_ms + REPLY_MS);
 	CU_ASSERT_EQUAL(front_expire(front, now_ms + REPLY_MS - 1), 0);

@@ -13,13 +13,10 @@ ask_device_info(uint16_t id)
 static void
 ask_region(uint16_t id, int fd)
 {
-	struct front_request r;
-
 	CU_ASSERT_EQUAL(send_message(id, VFIO_USER_DEVICE_GET_REGION_INFO, 0,
 				&(struct vfio_user_region_info){100}, 32),
 		0);
-	r = next_request(FRONT_REGION_FD);
-	front_reply_fd(front, r.token, 0, fd);
+	front_reply_fd(front, next_request(FRONT_REGION_FD).token, 0, fd);
 }
 
 /* What is next to be sent. */
@@ -65,8 +62,6 @@ test_fd_goes_with_its_reply(void)
 static void
 test_two_fds(void)
 {
-	struct front_request r;
-
 	ask_region(1, 800);
 	CU_ASSERT_EQUAL(send_message(2, VFIO_USER_DEVICE_GET_REGION_INFO, 0,
 				&(struct vfio_user_region_info){100}, 32),
@@ -74,8 +69,7 @@ test_two_fds(void)
 	CU_ASSERT(nothing_next());
 	front_sent(front, 96, now_ms);
 	CU_ASSERT(are_stray(&(int){800}, 1));
-	r = next_request(FRONT_REGION_FD);
-	front_reply_fd(front, r.token, 0, 801);
+	front_reply_fd(front, next_request(FRONT_REGION_FD).token, 0, 801);
 	CU_ASSERT(is_output(96, 801));
 }
 
@@ -84,13 +78,11 @@ test_two_fds(void)
 static void
 test_whole_replies(void)
 {
-	struct front_request r;
 	size_t replies = 0;
 
 	for (uint16_t i = 0; i < 8; i++) {
 		CU_ASSERT_EQUAL(send_read(i, 2, 0, i == 4 ? 4 : MAX_DATA), 0);
-		r = next_request(FRONT_ACCESS);
-		front_reply_read(front, r.token, -EIO, NULL);
+		front_reply_read(front, next_request(FRONT_ACCESS).token, -EIO, NULL);
 	}
 	/* Three are less than 32 KiB and four are more. */
 	CU_ASSERT(is_output(3 * (32 + MAX_DATA), -1));
@@ -149,22 +141,15 @@ test_largest(void)
 	const struct front_opts opts = {
 		.shape = &shape, .max_data = 64u << 20, .reply_ms = REPLY_MS};
 	const struct front_reply *reply;
-	struct front_request r;
 
 	for (uint64_t i = 0; i < 2000; i++)
 		areas[i] = (struct vfio_user_sparse_area){i << 12, 4096};
-	front_rig_destroy();
-	front = front_create(&opts);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(front);
-	CU_ASSERT_EQUAL(
-		send_message(1, VFIO_USER_VERSION, 0, &(struct vfio_user_version){0, 0}, 4), 0);
-	CU_ASSERT(nothing_next());
-	take_reply();
+	front_rig_create_with(&opts);
+	front_rig_negotiate(0);
 	CU_ASSERT_EQUAL(send_message(2, VFIO_USER_DEVICE_GET_REGION_INFO, 0,
 				&(struct vfio_user_region_info){UINT32_MAX}, 32),
 		0);
-	r = next_request(FRONT_REGION_FD);
-	front_reply_fd(front, r.token, 0, 900);
+	front_reply_fd(front, next_request(FRONT_REGION_FD).token, 0, 900);
 	reply = take_reply();
 	CU_ASSERT_EQUAL(reply->len, 32 + 16 + 1024 * 16);
 	CU_ASSERT_EQUAL(memcmp(reply->body + 48, areas, 1024 * 16), 0);

@@ -70,14 +70,12 @@ test_sizes(void)
 static void
 test_limits_told(void)
 {
-	struct queue_pair pair;
 
-	pair_open(&pair, 16, 192);
-	CU_ASSERT_EQUAL(vuc_queue_depth(pair.front), 16);
-	CU_ASSERT_EQUAL(vuc_queue_max_data(pair.front), 192);
-	CU_ASSERT_EQUAL(vuc_queue_outstanding(pair.front), 0);
-	CU_ASSERT(vuc_queue_back_is_empty(&pair.back));
-	pair_close(&pair);
+	pair_reopen(16, 192);
+	CU_ASSERT_EQUAL(vuc_queue_depth(q.front), 16);
+	CU_ASSERT_EQUAL(vuc_queue_max_data(q.front), 192);
+	CU_ASSERT_EQUAL(vuc_queue_outstanding(q.front), 0);
+	CU_ASSERT(vuc_queue_back_is_empty(&q.back));
 	vuc_queue_destroy(NULL);
 }
 
@@ -250,15 +248,13 @@ static void
 run_laps(uint32_t depth, uint32_t start, enum order order)
 {
 	struct item *items = calloc(depth, sizeof(*items));
-	struct queue_pair pair;
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(items);
-	pair_open(&pair, depth, CHUNK);
-	pair_start_at(&pair, start);
+	pair_reopen(depth, CHUNK);
+	pair_start_at(&q, start);
 	for (uint32_t i = 0; i < BATCHES; i++)
-		CU_ASSERT_EQUAL(run_batch(&pair, items, i * depth, order), 0);
-	CU_ASSERT_EQUAL((uint32_t)pair.front->tail, start + BATCHES * depth);
-	pair_close(&pair);
+		CU_ASSERT_EQUAL(run_batch(&q, items, i * depth, order), 0);
+	CU_ASSERT_EQUAL((uint32_t)q.front->tail, start + BATCHES * depth);
 	free(items);
 }
 
@@ -294,17 +290,15 @@ test_laps_every_third(void)
 static void
 test_depth_one_wrap(void)
 {
-	struct queue_pair pair;
 	struct item item;
 	unsigned int wrong = 0;
 
-	pair_open(&pair, 1, CHUNK);
-	pair_start_at(&pair, UINT32_MAX - 20);
+	pair_reopen(1, CHUNK);
+	pair_start_at(&q, UINT32_MAX - 20);
 	for (uint32_t seq = 0; seq < 64; seq++)
-		wrong += run_batch(&pair, &item, seq, IN_ORDER);
+		wrong += run_batch(&q, &item, seq, IN_ORDER);
 	CU_ASSERT_EQUAL(wrong, 0);
-	CU_ASSERT_EQUAL(pair.back.head, 43);
-	pair_close(&pair);
+	CU_ASSERT_EQUAL(q.back.head, 43);
 }
 
 /* Every size of a payload, in a slot or a chunk, with nothing written next to it. */
@@ -343,16 +337,13 @@ run_size(struct queue_pair *pair, uint32_t count)
 static void
 test_payload_sizes(void)
 {
-	struct queue_pair pair;
 
-	pair_open(&pair, 4, 256);
+	pair_reopen(4, 256);
 	for (uint32_t count = 1; count <= 256; count++)
-		run_size(&pair, count);
-	pair_close(&pair);
-	pair_open(&pair, 4, QUEUE_CHUNK_MAX);
-	run_size(&pair, QUEUE_CHUNK_MAX - 1);
-	run_size(&pair, QUEUE_CHUNK_MAX);
-	pair_close(&pair);
+		run_size(&q, count);
+	pair_reopen(4, QUEUE_CHUNK_MAX);
+	run_size(&q, QUEUE_CHUNK_MAX - 1);
+	run_size(&q, QUEUE_CHUNK_MAX);
 }
 
 static void
@@ -491,17 +482,15 @@ static void
 test_peek_again(void)
 {
 	struct vuc_queue_taken taken;
-	struct queue_pair pair;
 
-	pair_open(&pair, 2, CHUNK);
-	CU_ASSERT_EQUAL(vuc_queue_back_peek(&pair.back, &taken), 0);
-	CU_ASSERT_EQUAL(post(&pair, 7), 1);
-	CU_ASSERT_EQUAL(vuc_queue_back_peek(&pair.back, &taken), 1);
-	CU_ASSERT_EQUAL(vuc_queue_back_peek(&pair.back, &taken), 1);
-	CU_ASSERT_EQUAL(pair.back.head, 0);
-	vuc_queue_back_take(&pair.back, &taken);
-	CU_ASSERT_EQUAL(vuc_queue_back_peek(&pair.back, &taken), 0);
-	pair_close(&pair);
+	pair_reopen(2, CHUNK);
+	CU_ASSERT_EQUAL(vuc_queue_back_peek(&q.back, &taken), 0);
+	CU_ASSERT_EQUAL(post(&q, 7), 1);
+	CU_ASSERT_EQUAL(vuc_queue_back_peek(&q.back, &taken), 1);
+	CU_ASSERT_EQUAL(vuc_queue_back_peek(&q.back, &taken), 1);
+	CU_ASSERT_EQUAL(q.back.head, 0);
+	vuc_queue_back_take(&q.back, &taken);
+	CU_ASSERT_EQUAL(vuc_queue_back_peek(&q.back, &taken), 0);
 }
 
 const struct tap_suite tap_suite = {"queue", pair_set_up, pair_tear_down,

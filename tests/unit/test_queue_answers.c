@@ -9,32 +9,32 @@
 
 /* Reads of one byte that the back has taken; the ids are those of the front, in order. */
 static void
-take_reads(struct queue_pair *pair, uint16_t *ids, uint8_t *data)
+take_reads(uint16_t *ids, uint8_t *data)
 {
-	pair_open(pair, READS, CHUNK);
+	pair_reopen(READS, CHUNK);
 	for (uint32_t i = 0; i < READS; i++) {
 		const struct vuc_queue_request r = {VUC_QUEUE_READ, 0, i, 1, &data[i], &data[i]};
 		struct vuc_queue_taken taken;
 
-		CU_ASSERT_EQUAL(vuc_queue_submit(pair->front, &r, 1), 1);
-		pair_take(pair, &taken);
+		CU_ASSERT_EQUAL(vuc_queue_submit(q.front, &r, 1), 1);
+		pair_take(&q, &taken);
 		ids[i] = taken.slot.id;
 	}
 }
 
 static void
-answer_read(struct queue_pair *pair, uint16_t id, uint8_t value)
+answer_read(uint16_t id, uint8_t value)
 {
-	memcpy(vuc_queue_back_room(&pair->back, id, 1), &value, 1);
-	vuc_queue_back_complete(&pair->back, id, 0, 1);
+	memcpy(vuc_queue_back_room(&q.back, id, 1), &value, 1);
+	vuc_queue_back_complete(&q.back, id, 0, 1);
 }
 
 /* Take what is there; each has the value that it was answered with, one after the other. */
 static unsigned int
-poll_reads(struct queue_pair *pair, const uint8_t *data, unsigned int first)
+poll_reads(const uint8_t *data, unsigned int first)
 {
 	struct vuc_queue_result results[READS];
-	unsigned int n = vuc_queue_poll(pair->front, results, READS);
+	unsigned int n = vuc_queue_poll(q.front, results, READS);
 
 	for (unsigned int i = 0; i < n; i++) {
 		CU_ASSERT_PTR_EQUAL(results[i].arg, &data[first + i]);
@@ -51,28 +51,26 @@ test_answers_together(void)
 	const unsigned int some = VUC_QUEUE_BACK_STAGED - 1;
 	uint8_t data[READS] = {0};
 	uint16_t ids[READS];
-	struct queue_pair pair;
 	unsigned int n = 0;
 
-	take_reads(&pair, ids, data);
+	take_reads(ids, data);
 	for (; n < some; n++)
-		answer_read(&pair, ids[n], (uint8_t)n);
-	CU_ASSERT_EQUAL(poll_reads(&pair, data, 0), 0);
-	answer_read(&pair, ids[n], (uint8_t)n);
+		answer_read(ids[n], (uint8_t)n);
+	CU_ASSERT_EQUAL(poll_reads(data, 0), 0);
+	answer_read(ids[n], (uint8_t)n);
 	n++;
-	CU_ASSERT_EQUAL(poll_reads(&pair, data, 0), n);
-	answer_read(&pair, ids[n], (uint8_t)n);
-	CU_ASSERT_EQUAL(poll_reads(&pair, data, n), 0);
-	vuc_queue_back_flush(&pair.back);
-	CU_ASSERT_EQUAL(poll_reads(&pair, data, n), 1);
+	CU_ASSERT_EQUAL(poll_reads(data, 0), n);
+	answer_read(ids[n], (uint8_t)n);
+	CU_ASSERT_EQUAL(poll_reads(data, n), 0);
+	vuc_queue_back_flush(&q.back);
+	CU_ASSERT_EQUAL(poll_reads(data, n), 1);
 	for (n++; n < READS - some; n++)
-		answer_read(&pair, ids[n], (uint8_t)n);
-	vuc_queue_back_flush(&pair.back);
-	CU_ASSERT_EQUAL(poll_reads(&pair, data, some + 2), READS - 2 * some - 2);
+		answer_read(ids[n], (uint8_t)n);
+	vuc_queue_back_flush(&q.back);
+	CU_ASSERT_EQUAL(poll_reads(data, some + 2), READS - 2 * some - 2);
 	for (; n < READS; n++)
-		answer_read(&pair, ids[n], (uint8_t)n);
-	CU_ASSERT_EQUAL(poll_reads(&pair, data, READS - some), some);
-	pair_close(&pair);
+		answer_read(ids[n], (uint8_t)n);
+	CU_ASSERT_EQUAL(poll_reads(data, READS - some), some);
 }
 
 /* What was answered before the queue is closed is told. */
@@ -81,17 +79,15 @@ test_answers_before_close(void)
 {
 	uint8_t data[READS] = {0};
 	uint16_t ids[READS];
-	struct queue_pair pair;
 
-	take_reads(&pair, ids, data);
+	take_reads(ids, data);
 	for (unsigned int i = 0; i < 3; i++)
-		answer_read(&pair, ids[i], (uint8_t)i);
-	CU_ASSERT_EQUAL(poll_reads(&pair, data, 0), 0);
-	vuc_queue_back_close(&pair.back, -ECONNRESET);
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), 0);
-	CU_ASSERT_EQUAL(poll_reads(&pair, data, 0), 3);
-	CU_ASSERT_EQUAL(vuc_queue_wait(pair.front, -1), -ECONNRESET);
-	pair_close(&pair);
+		answer_read(ids[i], (uint8_t)i);
+	CU_ASSERT_EQUAL(poll_reads(data, 0), 0);
+	vuc_queue_back_close(&q.back, -ECONNRESET);
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), 0);
+	CU_ASSERT_EQUAL(poll_reads(data, 0), 3);
+	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), -ECONNRESET);
 }
 
 /* One that nothing else is outstanding with waits for nothing, wherever it lies in the ring. */
@@ -109,7 +105,7 @@ test_lone_answer(void)
 		data = UINT8_MAX;
 		CU_ASSERT_EQUAL(vuc_queue_submit(q.front, &r, 1), 1);
 		pair_take(&q, &taken);
-		answer_read(&q, taken.slot.id, (uint8_t)i);
+		answer_read(taken.slot.id, (uint8_t)i);
 		CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 1);
 		CU_ASSERT_EQUAL(data, i);
 	}

@@ -8,16 +8,7 @@
 
 #include "queue_pair.h"
 
-#define DEPTH      PAIR_DEPTH
-#define DEADLOCK_S 20u /* until the alarm ends a test that hangs */
-
-static int
-read_request(struct queue_pair *pair, void *data, uint32_t count, void *arg)
-{
-	const struct vuc_queue_request r = {VUC_QUEUE_READ, 0, 0, count, data, arg};
-
-	return vuc_queue_submit(pair->front, &r, 1);
-}
+#define DEPTH PAIR_DEPTH
 
 /* Says whether the other process is there, as often as it is told. */
 struct checked {
@@ -39,7 +30,6 @@ set_check(struct checked *c)
 {
 	q.front->check = check;
 	q.front->check_arg = c;
-	alarm(DEADLOCK_S);
 }
 
 /* Nobody wakes the front, which finds out by itself, and then says so in every call. */
@@ -54,10 +44,9 @@ test_check(void)
 	CU_ASSERT_EQUAL(vuc_queue_read(q.front, 0, 0, data, 4), -ECONNRESET);
 	CU_ASSERT_EQUAL(c.calls, 3);
 	CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 0);
-	CU_ASSERT_EQUAL(read_request(&q, data, 4, NULL), -ECONNRESET);
+	CU_ASSERT_EQUAL(submit_read(data, 4, NULL), -ECONNRESET);
 	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), -ECONNRESET);
 	CU_ASSERT_EQUAL(c.calls, 3);
-	alarm(0);
 }
 
 /* What was answered before is delivered, and then the error. */
@@ -70,8 +59,8 @@ test_check_results_first(void)
 	uint8_t data[4] = {0};
 
 	set_check(&c);
-	CU_ASSERT_EQUAL(read_request(&q, data, 4, NULL), 1);
-	CU_ASSERT_EQUAL(read_request(&q, data, 4, NULL), 1);
+	CU_ASSERT_EQUAL(submit_read(data, 4, NULL), 1);
+	CU_ASSERT_EQUAL(submit_read(data, 4, NULL), 1);
 	for (uint32_t i = 0; i + 2 < DEPTH; i++)
 		CU_ASSERT_EQUAL(vuc_queue_post(q.front, 0, 0, data, 4), 0);
 	pair_take(&q, &taken);
@@ -84,7 +73,6 @@ test_check_results_first(void)
 	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), -ECONNRESET);
 	CU_ASSERT_EQUAL(vuc_queue_outstanding(q.front), 1);
 	CU_ASSERT_EQUAL(c.calls, 1);
-	alarm(0);
 }
 
 static void *
@@ -118,7 +106,7 @@ test_check_seldom(void)
 	pthread_join(thread, NULL);
 	CU_ASSERT_EQUAL(c.calls, 0);
 	vuc_queue_set_spin(q.front, 0);
-	CU_ASSERT_EQUAL(read_request(&q, data, 4, NULL), 1);
+	CU_ASSERT_EQUAL(submit_read(data, 4, NULL), 1);
 	for (unsigned int i = 0; i < 1000; i++)
 		CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 0);
 	CU_ASSERT_EQUAL(c.calls, 0);
@@ -133,7 +121,6 @@ test_check_seldom(void)
 	c.good = 0;
 	q.front->check_ms = 0;
 	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 0), -ECONNRESET);
-	alarm(0);
 }
 
 /* A wait of more than the time between two calls ends when it is to. */
@@ -144,10 +131,9 @@ test_check_and_timeout(void)
 	uint8_t data[4] = {0};
 
 	set_check(&c);
-	CU_ASSERT_EQUAL(read_request(&q, data, 4, NULL), 1);
+	CU_ASSERT_EQUAL(submit_read(data, 4, NULL), 1);
 	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 150), -ETIMEDOUT);
 	CU_ASSERT(c.calls >= 2);
-	alarm(0);
 }
 
 const struct tap_suite tap_suite = {"queue", pair_set_up, pair_tear_down,

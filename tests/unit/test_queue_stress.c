@@ -317,26 +317,23 @@ run_depth(uint32_t depth)
 {
 	static struct guest guest;
 	static struct core core;
-	struct queue_pair pair;
 	pthread_t thread;
 	uint8_t last;
 
-	pair_open(&pair, depth, CHUNK);
+	pair_reopen(depth, CHUNK);
 	/* Where positions wrap, with half of the requests behind it. */
-	pair_start_at(&pair, 0 - REQUESTS / 2);
-	guest_open(&guest, &pair, depth);
-	thread = core_start(&core, &pair, false);
+	pair_start_at(&q, 0 - REQUESTS / 2);
+	guest_open(&guest, &q, depth);
+	thread = core_start(&core, &q, false);
 	guest_run(&guest, REQUESTS * (is_long ? LONG : 1));
 	/* A call comes back when everything before it was taken. */
 	payload_fill(&last, 1, guest.sequence);
-	guest.wrong += vuc_queue_write(pair.front, 0, guest.sequence, &last, 1) !=
+	guest.wrong += vuc_queue_write(q.front, 0, guest.sequence, &last, 1) !=
 		(guest.sequence % 16 == 0 ? -EIO : 0);
 	core_stop(&core, thread);
-	alarm(0);
 	CU_ASSERT_EQUAL(guest.wrong + core.wrong, 0);
 	CU_ASSERT_EQUAL(guest.nr_spare, depth);
 	CU_ASSERT_EQUAL(core.next, guest.sequence + 1);
-	pair_close(&pair);
 }
 
 static void
@@ -353,34 +350,31 @@ test_sleepers(void)
 	const uint32_t goal = KICKS * (is_long ? LONG : 1);
 	_Atomic uint32_t *wakes;
 	static struct core core;
-	struct queue_pair pair;
 	uint32_t sequence = 0;
 	uint64_t random = 7;
 	unsigned int wrong = 0;
 	pthread_t thread;
 	uint8_t data[8];
 
-	pair_open(&pair, 4, CHUNK);
-	wakes = &pair_back_header(&pair)->wakes;
-	vuc_queue_set_spin(pair.front, 0);
-	thread = core_start(&core, &pair, true);
+	pair_reopen(4, CHUNK);
+	wakes = &pair_back_header(&q)->wakes;
+	vuc_queue_set_spin(q.front, 0);
+	thread = core_start(&core, &q, true);
 	for (; atomic_load(wakes) < goal || atomic_load(&core.kicks) < goal; sequence++) {
 		int status = sequence % 16 == 0 ? -EIO : 0;
 
 		dawdle(&random);
-		wrong += vuc_queue_read(pair.front, 0, sequence, data, 8) != status;
+		wrong += vuc_queue_read(q.front, 0, sequence, data, 8) != status;
 		wrong += status == 0 && !payload_matches(data, 8, sequence + ANSWER_SEED);
 	}
 	core_stop(&core, thread);
-	alarm(0);
 	CU_ASSERT_EQUAL(wrong + core.wrong, 0);
 	CU_ASSERT_EQUAL(core.next, sequence);
 	printf("# %u requests; the front was woken %u times, the back %u times\n", sequence,
 		atomic_load(wakes), atomic_load(&core.kicks));
-	pair_close(&pair);
 }
 
-const struct tap_suite tap_suite = {"queue under stress", NULL, NULL,
+const struct tap_suite tap_suite = {"queue under stress", pair_set_up, pair_tear_down,
 	{
 		{"every depth", test_depths},
 		{"both ends asleep", test_sleepers},

@@ -11,9 +11,8 @@
 #include "memfd.h"
 #include "queue_pair.h"
 
-#define CHUNK      PAIR_CHUNK
-#define DEPTH      PAIR_DEPTH
-#define DEADLOCK_S 20u /* until the alarm ends a test whose wake-up was lost */
+#define CHUNK PAIR_CHUNK
+#define DEPTH PAIR_DEPTH
 
 /* What a thread that serves the back is to do. */
 struct server {
@@ -23,14 +22,6 @@ struct server {
 	int close;             /* with this error at the end, if it is one */
 	unsigned int answered;
 };
-
-static int
-read_request(struct queue_pair *pair, void *data, uint32_t count, void *arg)
-{
-	const struct vuc_queue_request r = {VUC_QUEUE_READ, 0, 0, count, data, arg};
-
-	return vuc_queue_submit(pair->front, &r, 1);
-}
 
 static void
 await_sleeper(struct queue_pair *pair)
@@ -82,16 +73,8 @@ start(struct server *s)
 {
 	pthread_t thread;
 
-	alarm(DEADLOCK_S);
 	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, serve, s), 0);
 	return thread;
-}
-
-static void
-finish(pthread_t thread)
-{
-	pthread_join(thread, NULL);
-	alarm(0);
 }
 
 static void
@@ -111,7 +94,7 @@ run_calls(unsigned int spins, bool only_when_asleep)
 		wrong += status == 0 && !payload_matches(data, 4 * i, i);
 		wrong += vuc_queue_write(q.front, 1, i, data, 4 * i) != status;
 	}
-	finish(thread);
+	pthread_join(thread, NULL);
 	CU_ASSERT_EQUAL(wrong, 0);
 	CU_ASSERT_EQUAL(vuc_queue_outstanding(q.front), 0);
 }
@@ -141,7 +124,7 @@ test_post_asleep(void)
 	thread = start(&s);
 	for (uint32_t i = 0; i < 4 * DEPTH; i++)
 		wrong += vuc_queue_post(q.front, 1, 0, data, CHUNK) != 0;
-	finish(thread);
+	pthread_join(thread, NULL);
 	CU_ASSERT_EQUAL(wrong, 0);
 	CU_ASSERT_EQUAL(s.answered, 3 * DEPTH);
 }
@@ -153,7 +136,7 @@ test_busy(void)
 	struct vuc_queue_taken taken;
 	uint8_t data[4] = {0};
 
-	CU_ASSERT_EQUAL(read_request(&q, data, 4, &q), 1);
+	CU_ASSERT_EQUAL(submit_read(data, 4, &q), 1);
 	CU_ASSERT_EQUAL(vuc_queue_read(q.front, 0, 0, data, 4), -EBUSY);
 	CU_ASSERT_EQUAL(vuc_queue_write(q.front, 0, 0, data, 4), -EBUSY);
 	CU_ASSERT_EQUAL(vuc_queue_outstanding(q.front), 1);
@@ -176,7 +159,7 @@ test_wait(void)
 	uint8_t data[4];
 
 	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), -ENOENT);
-	CU_ASSERT_EQUAL(read_request(&q, data, 4, NULL), 1);
+	CU_ASSERT_EQUAL(submit_read(data, 4, NULL), 1);
 	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 0), -ETIMEDOUT);
 	vuc_queue_set_spin(q.front, 0);
 	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 0), -ETIMEDOUT);
@@ -197,12 +180,10 @@ test_wait_spinning(void)
 	uint8_t data[4];
 
 	vuc_queue_set_spin(q.front, UINT_MAX);
-	CU_ASSERT_EQUAL(read_request(&q, data, 4, NULL), 1);
-	alarm(DEADLOCK_S);
+	CU_ASSERT_EQUAL(submit_read(data, 4, NULL), 1);
 	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 2), -ETIMEDOUT);
 	vuc_queue_back_close(&q.back, -ENODEV);
 	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), -ENODEV);
-	alarm(0);
 }
 
 /* Every call says so, once the results from before are delivered. */
@@ -214,13 +195,13 @@ test_close(void)
 	uint8_t data[3][4] = {{0}};
 
 	for (unsigned int i = 0; i < 3; i++)
-		CU_ASSERT_EQUAL(read_request(&q, data[i], 4, data[i]), 1);
+		CU_ASSERT_EQUAL(submit_read(data[i], 4, data[i]), 1);
 	for (unsigned int i = 0; i < 3; i++)
 		pair_take(&q, &taken[i]);
 	payload_fill(vuc_queue_back_room(&q.back, taken[1].slot.id, 4), 4, 1);
 	vuc_queue_back_complete(&q.back, taken[1].slot.id, 0, 4);
 	vuc_queue_back_close(&q.back, -ENODEV);
-	CU_ASSERT_EQUAL(read_request(&q, data[0], 4, NULL), -ENODEV);
+	CU_ASSERT_EQUAL(submit_read(data[0], 4, NULL), -ENODEV);
 	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), 0);
 	CU_ASSERT_EQUAL(vuc_queue_poll(q.front, results, 4), 1);
 	CU_ASSERT_PTR_EQUAL(results[0].arg, data[1]);
@@ -240,7 +221,7 @@ test_close_timed_out(void)
 	struct vuc_queue_taken taken;
 	uint8_t data[4] = {0};
 
-	CU_ASSERT_EQUAL(read_request(&q, data, 4, NULL), 1);
+	CU_ASSERT_EQUAL(submit_read(data, 4, NULL), 1);
 	pair_take(&q, &taken);
 	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 0), -ETIMEDOUT);
 	vuc_queue_back_complete(&q.back, taken.slot.id, 0, 4);
@@ -255,25 +236,23 @@ static void
 test_close_wakes(void)
 {
 	for (unsigned int i = 0; i < 3; i++) {
-		struct queue_pair pair;
-		struct server s = {.pair = &pair, .close = -ENODEV};
+		struct server s = {.pair = &q, .close = -ENODEV};
 		uint8_t data[4] = {0};
 		pthread_t thread;
 		int rc = 0;
 
-		pair_open(&pair, DEPTH, CHUNK);
-		vuc_queue_set_spin(pair.front, 0);
+		pair_reopen(DEPTH, CHUNK);
+		vuc_queue_set_spin(q.front, 0);
 		thread = start(&s);
-		if (i == 0 && read_request(&pair, data, 4, NULL) == 1)
-			rc = vuc_queue_wait(pair.front, -1);
+		if (i == 0 && submit_read(data, 4, NULL) == 1)
+			rc = vuc_queue_wait(q.front, -1);
 		if (i == 1)
-			rc = vuc_queue_read(pair.front, 0, 0, data, 4);
+			rc = vuc_queue_read(q.front, 0, 0, data, 4);
 		for (unsigned int n = 0; i == 2 && n <= DEPTH; n++)
-			rc = vuc_queue_post(pair.front, 0, 0, data, 4);
+			rc = vuc_queue_post(q.front, 0, 0, data, 4);
 		CU_ASSERT_EQUAL(rc, -ENODEV);
-		finish(thread);
-		CU_ASSERT_EQUAL(atomic_load(&pair_front_header(&pair)->sleeps), 0);
-		pair_close(&pair);
+		pthread_join(thread, NULL);
+		CU_ASSERT_EQUAL(atomic_load(&pair_front_header(&q)->sleeps), 0);
 	}
 }
 
@@ -418,7 +397,7 @@ test_read_only_peers(void)
 		wrong += vuc_queue_read(pair.front, 1, i, data, 2 * i) != 0;
 		wrong += !payload_matches(data, 2 * i, i);
 	}
-	finish(thread);
+	pthread_join(thread, NULL);
 	CU_ASSERT_EQUAL(wrong, 0);
 	vuc_queue_back_fini(&pair.back);
 	vuc_queue_destroy(pair.front);

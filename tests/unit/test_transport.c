@@ -25,7 +25,6 @@ test_send_and_receive(void)
 	poll_until_len(e, 5);
 	CU_ASSERT_EQUAL(memcmp(e->bytes, "reply", 5), 0);
 	CU_ASSERT_EQUAL(e->lost, 0);
-	close_end(e);
 }
 
 /* What the peer sends without having been asked arrives, at once or after a long silence. */
@@ -42,7 +41,6 @@ test_receive_when_idle(void)
 	send_to(e, "two", 3);
 	poll_until_len(e, 6);
 	CU_ASSERT_EQUAL(memcmp(e->bytes, "onetwo", 6), 0);
-	close_end(e);
 }
 
 /* A connection that has never sent anything hears its peer all the same. */
@@ -54,7 +52,6 @@ test_receive_first(void)
 	send_to(e, "hello", 5);
 	poll_until_len(e, 5);
 	CU_ASSERT_EQUAL(memcmp(e->bytes, "hello", 5), 0);
-	close_end(e);
 }
 
 /* Commands of the peer are taken at once though nothing is owed and another connection is busy:
@@ -76,8 +73,6 @@ test_commands_while_nothing_is_owed(void)
 		poll_times(SOON_POLLS);
 		CU_ASSERT_EQUAL(quiet->len, len += 7);
 	}
-	close_end(quiet);
-	close_end(busy);
 }
 
 /* Looks at one socket until there is something, or a poll is asked for; returns as look(). */
@@ -118,8 +113,6 @@ test_look(void)
 		poll_times(QUIET_POLLS);
 	}
 	CU_ASSERT_EQUAL(busy->len, 0);
-	close_end(quiet);
-	close_end(busy);
 }
 
 /* An application that polls rarely hears of a peer that has gone, as soon as it is told that time
@@ -146,8 +139,6 @@ test_settle(void)
 		send_to(busy, "reply", 5);
 		poll_until_len(busy, 10 + 5 * i);
 	}
-	close_end(quiet);
-	close_end(busy);
 }
 
 /* Between idle and busy nothing is lost, doubled or out of order. */
@@ -171,7 +162,6 @@ test_idle_and_busy_in_turn(void)
 	}
 	for (size_t i = 0; i < n; i++)
 		CU_ASSERT_EQUAL(e->bytes[i], (uint8_t)i);
-	close_end(e);
 }
 
 static void
@@ -191,7 +181,6 @@ receive_fds(bool idle)
 	CU_ASSERT_EQUAL_FATAL(e->nr_fds, 3);
 	for (unsigned int i = 0; i < 3; i++)
 		CU_ASSERT_EQUAL(fcntl(e->fds[i], F_GETFD), FD_CLOEXEC);
-	close_end(e);
 }
 
 static void
@@ -236,7 +225,6 @@ test_receive_into(void)
 		CU_ASSERT_EQUAL(e->nr_fds, before + cases[i].nr_fds);
 		len += size;
 	}
-	close_end(e);
 }
 
 /* With room for fewer than come, nobody knows which are missing: the connection ends, and none is
@@ -266,7 +254,6 @@ receive_fds_without_room(bool idle, unsigned int room)
 	CU_ASSERT_EQUAL(e->error, -EMFILE);
 	CU_ASSERT_EQUAL(e->len, 0);
 	CU_ASSERT_EQUAL(e->nr_fds, 0);
-	close_end(e);
 }
 
 static void
@@ -288,7 +275,6 @@ test_unwatched_fds(void)
 	send_bytes(e, "x", 1, NULL, 0);
 	send_fds_to(e, "one", &e->peer, 1);
 	poll_until_len(e, 3);
-	close_end(e);
 }
 
 static void
@@ -311,8 +297,6 @@ test_peer_closes(void)
 	poll_times(QUIET_POLLS);
 	CU_ASSERT_EQUAL(busy->lost, 1);
 	CU_ASSERT_EQUAL(idle->lost, 1);
-	close_end(busy);
-	close_end(idle);
 }
 
 /* What the peer said before it closed is heard, though nothing can be sent any more. */
@@ -329,7 +313,6 @@ test_last_words(void)
 	poll_until_lost(e);
 	CU_ASSERT_EQUAL(e->len, 3);
 	CU_ASSERT_EQUAL(e->error, 0);
-	close_end(e);
 }
 
 static void
@@ -349,8 +332,6 @@ test_close_from_event(void)
 	poll_times(100);
 	CU_ASSERT_EQUAL(a->len + b->len, 4);
 	CU_ASSERT((a->conn == NULL) != (b->conn == NULL));
-	close_end(a);
-	close_end(b);
 }
 
 /* One is closed while a message with a descriptor has come for it already. */
@@ -377,8 +358,6 @@ test_close_with_fds(void)
 	CU_ASSERT_EQUAL(a->nr_fds + b->nr_fds, 1);
 	/* One more descriptor has come, and one connection is closed. */
 	CU_ASSERT_EQUAL(fd_count(), before);
-	close_end(a);
-	close_end(b);
 }
 
 /* More connections than can be received from eagerly, all busy at once, then idle, then busy. */
@@ -403,8 +382,6 @@ test_many_connections(void)
 		if (round % 2 == 0)
 			poll_times(QUIET_POLLS);
 	}
-	for (unsigned int i = 0; i < MANY; i++)
-		close_end(ends[i]);
 }
 
 /* More than fits a receive buffer, in pieces of every kind. */
@@ -430,7 +407,6 @@ test_large_stream(void)
 		ops->poll(group, 1);
 	}
 	CU_ASSERT_EQUAL(memcmp(e->bytes, block, sizeof(block)), 0);
-	close_end(e);
 }
 
 /* Neither does a peer that owes an answer and hangs. */
@@ -449,7 +425,6 @@ test_idle_costs_no_syscall(void)
 		poll_times(QUIET_POLLS);
 		CU_ASSERT_EQUAL(group->syscalls, before);
 	}
-	close_end(e);
 }
 
 static const CU_TestInfo tests[] = {

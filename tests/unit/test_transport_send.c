@@ -20,7 +20,6 @@ test_send_fds(void)
 	CU_ASSERT_EQUAL(receive_at_peer(e, got, sizeof(got), &nr_taken), 7);
 	CU_ASSERT_EQUAL(nr_taken, 2);
 	close(fd);
-	close_end(e);
 }
 
 /* A full socket holds a segment back, and lets go of it as a whole. */
@@ -54,7 +53,6 @@ test_full_socket(void)
 	}
 	CU_ASSERT_EQUAL(received, accepted);
 	CU_ASSERT_EQUAL(e->sent, accepted);
-	close_end(e);
 }
 
 /* From several places, as much as there is room for; memory that is not there does no harm. */
@@ -82,7 +80,6 @@ test_send_parts(void)
 	CU_ASSERT_EQUAL(memcmp(got + 3, block, (size_t)n), 0);
 	send_to(e, "reply", 5);
 	poll_until_len(e, 5);
-	close_end(e);
 }
 
 /* What send(2) does, call by call: a number of bytes that it takes, or a negative errno. */
@@ -142,7 +139,6 @@ test_continued_fds(void)
 		nr_fds += nr_taken;
 	}
 	CU_ASSERT_EQUAL(nr_fds, 1);
-	close_end(e);
 }
 
 /* A segment that the kernel takes in pieces, until it refuses the rest. */
@@ -169,7 +165,6 @@ test_continued_send(void)
 	CU_ASSERT_EQUAL(e->lost, 1);
 	CU_ASSERT_EQUAL(e->error, -ECONNRESET);
 	CU_ASSERT_EQUAL(recv(e->peer, got, sizeof(got), MSG_DONTWAIT), 3);
-	close_end(e);
 }
 
 /* The kernel takes nothing from the ring. */

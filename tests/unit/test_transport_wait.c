@@ -67,14 +67,12 @@ test_time(void)
 	e->view.outstanding = true;
 	settle(-1);
 	CU_ASSERT_EQUAL(ops->wait(group, -1, 10), 0);
-	close_end(e);
 }
 
 static void
 test_kick(void)
 {
-	struct end *e = open_end();
-
+	open_end();
 	for (unsigned int round = 0; round < 20; round++) {
 		struct asleep_act later;
 
@@ -85,15 +83,13 @@ test_kick(void)
 	}
 	settle(wake_fd);
 	CU_ASSERT_EQUAL(ops->wait(group, wake_fd, 1), 0);
-	close_end(e);
 }
 
 /* What has not been read wakes every wait, whoever took the notice of it. */
 static void
 test_kick_not_read(void)
 {
-	struct end *e = open_end();
-
+	open_end();
 	settle(wake_fd);
 	kick(wake_fd);
 	for (unsigned int i = 0; i < 5; i++) {
@@ -105,7 +101,6 @@ test_kick_not_read(void)
 	CU_ASSERT_EQUAL(take_kicks(wake_fd), 1);
 	settle(wake_fd);
 	CU_ASSERT_EQUAL(ops->wait(group, wake_fd, 1), 0);
-	close_end(e);
 }
 
 static void
@@ -164,7 +159,6 @@ test_bytes(void)
 		CU_ASSERT(ops->send(e->conn, &segment) >= 0);
 		wait_for_bytes(e);
 	}
-	close_end(e);
 }
 
 static void
@@ -180,11 +174,9 @@ test_many_connections(void)
 		wait_for_bytes(ends[i]);
 	for (unsigned int i = 0; i < MANY; i++)
 		speak(ends[i]);
-	for (unsigned int i = 0; i < MANY; i++) {
+	for (unsigned int i = 0; i < MANY; i++)
 		while (ends[i]->len < 10)
 			wait_and_poll();
-		close_end(ends[i]);
-	}
 }
 
 static void
@@ -205,7 +197,6 @@ test_peer_closes(void)
 	asleep_join(&later);
 	settle(wake_fd);
 	CU_ASSERT_EQUAL(ops->wait(group, wake_fd, 1), 0);
-	close_end(e);
 }
 
 /* The peer takes all that was sent, up to the byte that says so. */
@@ -239,7 +230,6 @@ test_long_send(void)
 	asleep_join(&later);
 	CU_ASSERT_EQUAL(e->sent, 1);
 	free(bytes);
-	close_end(e);
 }
 
 /* Fill the socket up with segments that carry a descriptor: no driver holds these back. */
@@ -273,7 +263,6 @@ test_full_socket(void)
 		wait_and_poll();
 	CU_ASSERT_EQUAL(rc, 1);
 	asleep_join(&later);
-	close_end(e);
 }
 
 static void
@@ -283,7 +272,6 @@ test_close_when_full(void)
 
 	fill_up(e);
 	CU_ASSERT(ops->wait(group, wake_fd, 0) >= 0);
-	close_end(e);
 }
 
 static void
@@ -392,7 +380,6 @@ test_nothing_is_lost(void)
 	pthread_join(n.thread, NULL);
 	CU_ASSERT_EQUAL(e->len, atomic_load(&n.bytes));
 	CU_ASSERT(atomic_load(&n.kicks) + e->len >= ROUNDS);
-	close_end(e);
 }
 
 static const CU_TestInfo tests[] = {

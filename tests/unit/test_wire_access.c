@@ -45,23 +45,15 @@ decode_read(const void *body, size_t len, void *arg, struct vuc_error *err)
 	return rc;
 }
 
-static void
-test_read(void)
-{
-	static const struct decoder decoder = {
-		decode_read, &asked, "VFIO_USER_REGION_READ reply", &reply, sizeof(reply)};
-	static const struct body_row rows[] = {
-		{"offset 0x1001, expected 0x1000", {{OFFSET, 0x1001}}},
-		{"region 4294967295, expected 2", {{REGION, UINT32_MAX}}},
-		{"count 3, expected 4", {{COUNT, 3}}},
-		{"count 5, expected 4", {{COUNT, 5}}},
-		{"body of 21 bytes, expected 20", .len = 21},
-		{"body of 19 bytes, expected 20", .len = 19},
-		{"body of 20 bytes, expected 4294967311", {{COUNT, UINT32_MAX}}, .arg = &huge},
-	};
-
-	CHECK_ROWS(&decoder, rows);
-}
+static const struct body_row read_rows[] = {
+	{"offset 0x1001, expected 0x1000", {{OFFSET, 0x1001}}},
+	{"region 4294967295, expected 2", {{REGION, UINT32_MAX}}},
+	{"count 3, expected 4", {{COUNT, 3}}},
+	{"count 5, expected 4", {{COUNT, 5}}},
+	{"body of 21 bytes, expected 20", .len = 21},
+	{"body of 19 bytes, expected 20", .len = 19},
+	{"body of 20 bytes, expected 4294967311", {{COUNT, UINT32_MAX}}, .arg = &huge},
+};
 
 static int
 decode_write(const void *body, size_t len, void *arg, struct vuc_error *err)
@@ -69,20 +61,12 @@ decode_write(const void *body, size_t len, void *arg, struct vuc_error *err)
 	return vuc_wire_region_write_decode(body, len, arg, err);
 }
 
-static void
-test_write(void)
-{
-	static const struct decoder decoder = {
-		decode_write, &asked, "VFIO_USER_REGION_WRITE reply", &reply, 16};
-	static const struct body_row rows[] = {
-		{"body of 20 bytes, expected 16", .len = 20},
-		{"count 0, expected 4", {{COUNT, 0}}},
-		{"region 1, expected 2", {{REGION, 1}}},
-		{"offset 0xffffffffffffffff, expected 0x1000", {{OFFSET, UINT64_MAX}}},
-	};
-
-	CHECK_ROWS(&decoder, rows);
-}
+static const struct body_row write_rows[] = {
+	{"body of 20 bytes, expected 16", .len = 20},
+	{"count 0, expected 4", {{COUNT, 0}}},
+	{"region 1, expected 2", {{REGION, 1}}},
+	{"offset 0xffffffffffffffff, expected 0x1000", {{OFFSET, UINT64_MAX}}},
+};
 
 static const struct vfio_user_write_multi_entry writes[2] = {
 	{.offset = 8, .region = 0, .count = 8, .data = {1, 2, 3, 4, 5, 6, 7, 8}},
@@ -137,29 +121,28 @@ decode_multi(const void *body, size_t len, void *arg, struct vuc_error *err)
 	return rc;
 }
 
-static void
-test_multi_decode(void)
-{
-	static const struct vfio_user_write_multi good = {.wr_cnt = 3};
-	static uint32_t sent = 3;
-	static const struct decoder decoder = {
-		decode_multi, &sent, "VFIO_USER_REGION_WRITE_MULTI reply", &good, sizeof(good)};
-	static const struct body_row rows[] = {
-		{NULL, {{0, 8, 0}}},
-		{"body of 9 bytes, expected 8", .len = 9},
-		{"wr_cnt 4, expected at most 3", {{0, 8, 4}}},
-		{"wr_cnt 4294967297, expected at most 3", {{0, 8, UINT64_C(0x100000001)}}},
-	};
+static const struct vfio_user_write_multi multi_good = {.wr_cnt = 3};
+static uint32_t sent = 3;
+static const struct body_row multi_rows[] = {
+	{NULL, {{0, 8, 0}}},
+	{"body of 9 bytes, expected 8", .len = 9},
+	{"wr_cnt 4, expected at most 3", {{0, 8, 4}}},
+	{"wr_cnt 4294967297, expected at most 3", {{0, 8, UINT64_C(0x100000001)}}},
+};
 
-	CHECK_ROWS(&decoder, rows);
-}
+static const struct decoder decoders[] = {
+	{"reply of a read", decode_read, &asked, "VFIO_USER_REGION_READ reply", GOOD(reply),
+		ROWS(read_rows)},
+	{"reply of a write", decode_write, &asked, "VFIO_USER_REGION_WRITE reply", &reply, 16,
+		ROWS(write_rows)},
+	{"reply of several writes", decode_multi, &sent, "VFIO_USER_REGION_WRITE_MULTI reply",
+		GOOD(multi_good), ROWS(multi_rows)},
+};
 
 const struct tap_suite tap_suite = {"access", NULL, NULL,
 	{
 		{"request of a read or write", test_encode},
-		{"reply of a read", test_read},
-		{"reply of a write", test_write},
 		{"request of several writes", test_multi_encode},
 		{"bounds of several writes", test_multi_encode_bounds},
-		{"reply of several writes", test_multi_decode},
-	}};
+	},
+	TAP_ROWS(decoders, decoder_test)};

@@ -81,32 +81,20 @@ decode_unmap(const void *body, size_t len, void *arg, struct vuc_error *err)
 	return vuc_wire_dma_unmap_decode(body, len, arg, err);
 }
 
-static void
-test_unmap(void)
-{
-	struct vfio_user_dma_unmap good, all;
-	const struct decoder decoder = {
-		decode_unmap, &range, "VFIO_USER_DMA_UNMAP reply", &good, sizeof(good)};
-	const struct decoder decoder_all = {
-		decode_unmap, NULL, "VFIO_USER_DMA_UNMAP reply", &all, sizeof(all)};
-	static const struct body_row rows[] = {
-		{"body of 23 bytes, expected at least 24", .len = 23},
-		{"body of 25 bytes, expected 24", .len = 25},
-		{NULL, {{UNMAP(argsz), 4096}}},
-		{"argsz 23, expected at least 24", {{UNMAP(argsz), 23}}},
-		{"flags 0x2, expected 0x0", {{UNMAP(flags), 2}}},
-		{"address 0x100000001, expected 0x100000000", {{UNMAP(addr), 0x100000001}}},
-		{"size 0x0, expected 0x41000", {{UNMAP(size), 0}}},
-	};
-	static const struct body_row rows_all[] = {
-		{"flags 0x0, expected 0x2", {{UNMAP(flags), 0}}},
-	};
-
-	vuc_wire_dma_unmap_encode(&good, &range);
-	CHECK_ROWS(&decoder, rows);
-	vuc_wire_dma_unmap_all_encode(&all);
-	CHECK_ROWS(&decoder_all, rows_all);
-}
+static const struct vfio_user_dma_unmap unmap_good = {24, 0, 0x100000000, 65 * PGSIZE};
+static const struct vfio_user_dma_unmap unmap_all_good = {24, VFIO_DMA_UNMAP_FLAG_ALL};
+static const struct body_row unmap_rows[] = {
+	{"body of 23 bytes, expected at least 24", .len = 23},
+	{"body of 25 bytes, expected 24", .len = 25},
+	{NULL, {{UNMAP(argsz), 4096}}},
+	{"argsz 23, expected at least 24", {{UNMAP(argsz), 23}}},
+	{"flags 0x2, expected 0x0", {{UNMAP(flags), 2}}},
+	{"address 0x100000001, expected 0x100000000", {{UNMAP(addr), 0x100000001}}},
+	{"size 0x0, expected 0x41000", {{UNMAP(size), 0}}},
+};
+static const struct body_row unmap_all_rows[] = {
+	{"flags 0x0, expected 0x2", {{UNMAP(flags), 0}}},
+};
 
 /* A reply with dirty pages: 65 bits in two words. */
 struct dirty_reply {
@@ -130,26 +118,30 @@ decode_dirty(const void *body, size_t len, void *arg, struct vuc_error *err)
 	return rc;
 }
 
+static uint32_t pgsize = PGSIZE;
+static const struct dirty_reply dirty_good = {
+	{56, VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, 0x100000000, 65 * PGSIZE},
+	PGSIZE,
+	16,
+	{0x81, 0, 0, 0, 0, 0, 0, 0, 1},
+};
+static const struct body_row dirty_rows[] = {
+	{"body of 57 bytes, expected 56", .len = 57},
+	{"flags 0x0, expected 0x1", {{DIRTY(unmap.flags), 0}}},
+	{"address 0x0, expected 0x100000000", {{DIRTY(unmap.addr), 0}}},
+	{"bitmap page size 0x2000, expected 0x1000", {{DIRTY(pgsize), 2 * PGSIZE}}},
+	{"bitmap size 8, expected 16", {{DIRTY(size), 8}}},
+	{"bitmap size 18446744073709551615, expected 16", {{DIRTY(size), UINT64_MAX}}},
+};
+
+/* Of a request that cannot have been sent. */
 static void
-test_unmap_dirty(void)
+test_no_page_size(void)
 {
-	static uint32_t pgsize = PGSIZE, none;
-	struct dirty_reply good = {.bits = {0x81, 0, 0, 0, 0, 0, 0, 0, 1}};
-	const struct decoder decoder = {
-		decode_dirty, &pgsize, "VFIO_USER_DMA_UNMAP reply", &good, sizeof(good)};
-	static const struct body_row rows[] = {
-		{"body of 57 bytes, expected 56", .len = 57},
-		{"flags 0x0, expected 0x1", {{DIRTY(unmap.flags), 0}}},
-		{"address 0x0, expected 0x100000000", {{DIRTY(unmap.addr), 0}}},
-		{"bitmap page size 0x2000, expected 0x1000", {{DIRTY(pgsize), 2 * PGSIZE}}},
-		{"bitmap size 8, expected 16", {{DIRTY(size), 8}}},
-		{"bitmap size 18446744073709551615, expected 16", {{DIRTY(size), UINT64_MAX}}},
-	};
 	struct vuc_error err;
 
-	vuc_wire_dma_unmap_dirty_encode(&good, &range, PGSIZE);
-	CHECK_ROWS(&decoder, rows);
-	CU_ASSERT_EQUAL(decode_dirty(&good, sizeof(good), &none, &err), -EINVAL);
+	CU_ASSERT_EQUAL(
+		decode_dirty(&dirty_good, sizeof(dirty_good), &(uint32_t){0}, &err), -EINVAL);
 }
 
 /* An access of the server, with the data of a write. */
@@ -191,45 +183,41 @@ decode_write(const void *body, size_t len, void *arg, struct vuc_error *err)
 		(const uint8_t *)body + 16);
 }
 
-static void
-test_read(void)
-{
-	static const struct command good = {0x1000, 16, {0}};
-	static const struct decoder decoder = {decode_read, NULL, "VFIO_USER_DMA_READ", &good, 16};
-	static const struct body_row rows[] = {
-		{"body of 15 bytes, expected at least 16", .len = 15},
-		{"body of 17 bytes, expected 16", .len = 17},
-		{"count 0, expected 1 to 16", {{COUNT, 0}}},
-		{"count 17, expected 1 to 16", {{COUNT, 17}}},
-		{"count 4294967312, expected 1 to 16", {{COUNT, UINT64_C(0x100000010)}}},
-		{NULL, {{ADDR, UINT64_MAX - 16}}},
-		{"address 0xfffffffffffffff0 and count 16 overflow", {{ADDR, UINT64_MAX - 15}}},
-	};
+static const struct command read_good = {0x1000, 16, {0}};
+static const struct body_row read_rows[] = {
+	{"body of 15 bytes, expected at least 16", .len = 15},
+	{"body of 17 bytes, expected 16", .len = 17},
+	{"count 0, expected 1 to 16", {{COUNT, 0}}},
+	{"count 17, expected 1 to 16", {{COUNT, 17}}},
+	{"count 4294967312, expected 1 to 16", {{COUNT, UINT64_C(0x100000010)}}},
+	{NULL, {{ADDR, UINT64_MAX - 16}}},
+	{"address 0xfffffffffffffff0 and count 16 overflow", {{ADDR, UINT64_MAX - 15}}},
+};
 
-	CHECK_ROWS(&decoder, rows);
-}
+static const struct command write_good = {0x1000, 4, {1, 2, 3, 4}};
+static const struct body_row write_rows[] = {
+	{"body of 21 bytes, expected 20", .len = 21},
+	{"count 17, expected 1 to 16", {{COUNT, 17}}},
+	{"count 0, expected 1 to 16", {{COUNT, 0}}, .len = 16},
+};
 
-static void
-test_write(void)
-{
-	static const struct command good = {0x1000, 4, {1, 2, 3, 4}};
-	static const struct decoder decoder = {
-		decode_write, NULL, "VFIO_USER_DMA_WRITE", &good, 20};
-	static const struct body_row rows[] = {
-		{"body of 21 bytes, expected 20", .len = 21},
-		{"count 17, expected 1 to 16", {{COUNT, 17}}},
-		{"count 0, expected 1 to 16", {{COUNT, 0}}, .len = 16},
-	};
-
-	CHECK_ROWS(&decoder, rows);
-}
+static const struct decoder decoders[] = {
+	{"reply of an unmap", decode_unmap, &range, "VFIO_USER_DMA_UNMAP reply", GOOD(unmap_good),
+		ROWS(unmap_rows)},
+	{"reply of an unmap of all", decode_unmap, NULL, "VFIO_USER_DMA_UNMAP reply",
+		GOOD(unmap_all_good), ROWS(unmap_all_rows)},
+	{"reply of an unmap with dirty pages", decode_dirty, &pgsize, "VFIO_USER_DMA_UNMAP reply",
+		GOOD(dirty_good), ROWS(dirty_rows)},
+	{"read of the server", decode_read, NULL, "VFIO_USER_DMA_READ", &read_good, 16,
+		ROWS(read_rows)},
+	{"write of the server", decode_write, NULL, "VFIO_USER_DMA_WRITE", &write_good, 20,
+		ROWS(write_rows)},
+};
 
 const struct tap_suite tap_suite = {"dma", NULL, NULL,
 	{
 		{"size of a bitmap", test_bitmap_size},
 		{"requests", test_encode},
-		{"reply of an unmap", test_unmap},
-		{"reply of an unmap with dirty pages", test_unmap_dirty},
-		{"read of the server", test_read},
-		{"write of the server", test_write},
-	}};
+		{"dirty pages without a size", test_no_page_size},
+	},
+	TAP_ROWS(decoders, decoder_test)};

@@ -98,19 +98,6 @@ test_start_bounds(void)
 			cases[i].rc);
 }
 
-static void
-test_report_bounds(void)
-{
-	const struct vuc_wire_dma_range empty = {0, 0}, wraps = {UINT64_MAX, 2},
-					huge = {0, UINT64_MAX};
-	struct reply r;
-
-	CU_ASSERT_EQUAL(vuc_wire_dma_logging_report_encode(&r, &range, 4097), -EINVAL);
-	CU_ASSERT_EQUAL(vuc_wire_dma_logging_report_encode(&r, &empty, 4096), -EINVAL);
-	CU_ASSERT_EQUAL(vuc_wire_dma_logging_report_encode(&r, &wraps, 4096), -EINVAL);
-	CU_ASSERT_EQUAL(vuc_wire_dma_logging_report_encode(&r, &huge, 4096), -EOVERFLOW);
-}
-
 static int
 decode_probe(const void *body, size_t len, void *arg, struct vuc_error *err)
 {
@@ -118,20 +105,13 @@ decode_probe(const void *body, size_t len, void *arg, struct vuc_error *err)
 	return vuc_wire_feature_probe_decode(body, len, 6, VFIO_DEVICE_FEATURE_SET, err);
 }
 
-static void
-test_probe(void)
-{
-	static const struct reply good = {8, PROBE | SET | 6, {0}};
-	static const struct decoder decoder = {decode_probe, NULL, NAME, &good, 8};
-	static const struct body_row rows[] = {
-		{"body of 9 bytes, expected 8", .len = 9},
-		{"argsz 9, expected 8", {{ARGSZ, 9}}, .len = 9},
-		{"argsz 7, expected 8", {{ARGSZ, 7}}},
-		{"flags 0x60007, expected 0x60006", {{FLAGS, PROBE | SET | 7}}},
-	};
-
-	CHECK_ROWS(&decoder, rows);
-}
+static const struct reply probe_good = {8, PROBE | SET | 6, {0}};
+static const struct body_row probe_rows[] = {
+	{"body of 9 bytes, expected 8", .len = 9},
+	{"argsz 9, expected 8", {{ARGSZ, 9}}, .len = 9},
+	{"argsz 7, expected 8", {{ARGSZ, 7}}},
+	{"flags 0x60007, expected 0x60006", {{FLAGS, PROBE | SET | 7}}},
+};
 
 static int
 decode_migration(const void *body, size_t len, void *arg, struct vuc_error *err)
@@ -144,21 +124,14 @@ decode_migration(const void *body, size_t len, void *arg, struct vuc_error *err)
 	return rc;
 }
 
-static void
-test_migration(void)
-{
-	static const struct reply good = {
-		16, GET | 1, {.migration = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_PRE_COPY}};
-	static const struct decoder decoder = {decode_migration, NULL, NAME, &good, 16};
-	static const struct body_row rows[] = {
-		{"body of 17 bytes, expected 16", .len = 17},
-		{"migration flags 0x2, expected VFIO_MIGRATION_STOP_COPY among them",
-			{{REPLY(migration), VFIO_MIGRATION_P2P}}},
-		{"flags 0x20001, expected 0x10001", {{FLAGS, SET | 1}}},
-	};
-
-	CHECK_ROWS(&decoder, rows);
-}
+static const struct reply migration_good = {
+	16, GET | 1, {.migration = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_PRE_COPY}};
+static const struct body_row migration_rows[] = {
+	{"body of 17 bytes, expected 16", .len = 17},
+	{"migration flags 0x2, expected VFIO_MIGRATION_STOP_COPY among them",
+		{{REPLY(migration), VFIO_MIGRATION_P2P}}},
+	{"flags 0x20001, expected 0x10001", {{FLAGS, SET | 1}}},
+};
 
 static int
 decode_state(const void *body, size_t len, void *arg, struct vuc_error *err)
@@ -178,31 +151,23 @@ decode_state_set(const void *body, size_t len, void *arg, struct vuc_error *err)
 	return vuc_wire_mig_state_set_decode(body, len, VFIO_USER_DEVICE_STATE_STOP_COPY, err);
 }
 
-static void
-test_state(void)
-{
-	static const struct reply good = {16, GET | 2, {.state = {0}}};
-	static const struct reply good_set = {16, SET | 2, {.state = {3}}};
-	static const struct decoder decoder = {decode_state, NULL, NAME, &good, 16};
-	static const struct decoder decoder_set = {decode_state_set, NULL, NAME, &good_set, 16};
-	static const struct body_row rows[] = {
-		{NULL, {{REPLY(state[0]), 1}}},
-		{NULL, {{REPLY(state[0]), 2}}},
-		{NULL, {{REPLY(state[0]), 3}}},
-		{NULL, {{REPLY(state[0]), 4}}},
-		{NULL, {{REPLY(state[0]), 5}}},
-		{NULL, {{REPLY(state[0]), 6}}},
-		{NULL, {{REPLY(state[0]), VFIO_USER_DEVICE_STATE_PRE_COPY_P2P}}},
-		{"device_state 8, expected at most 7", {{REPLY(state[0]), 8}}},
-		{"device_state 4294967295, expected at most 7", {{REPLY(state[0]), UINT32_MAX}}},
-	};
-	static const struct body_row rows_set[] = {
-		{"device_state 0, expected 3", {{REPLY(state[0]), 0}}},
-	};
+static const struct reply state_good = {16, GET | 2, {.state = {0}}};
+static const struct body_row state_rows[] = {
+	{NULL, {{REPLY(state[0]), 1}}},
+	{NULL, {{REPLY(state[0]), 2}}},
+	{NULL, {{REPLY(state[0]), 3}}},
+	{NULL, {{REPLY(state[0]), 4}}},
+	{NULL, {{REPLY(state[0]), 5}}},
+	{NULL, {{REPLY(state[0]), 6}}},
+	{NULL, {{REPLY(state[0]), VFIO_USER_DEVICE_STATE_PRE_COPY_P2P}}},
+	{"device_state 8, expected at most 7", {{REPLY(state[0]), 8}}},
+	{"device_state 4294967295, expected at most 7", {{REPLY(state[0]), UINT32_MAX}}},
+};
 
-	CHECK_ROWS(&decoder, rows);
-	CHECK_ROWS(&decoder_set, rows_set);
-}
+static const struct reply state_set_good = {16, SET | 2, {.state = {3}}};
+static const struct body_row state_set_rows[] = {
+	{"device_state 0, expected 3", {{REPLY(state[0]), 0}}},
+};
 
 /* arg is how many ranges were sent. */
 static int
@@ -215,23 +180,16 @@ decode_start(const void *body, size_t len, void *arg, struct vuc_error *err)
 	return rc;
 }
 
-static void
-test_start(void)
-{
-	static uint32_t two = 2, most = UINT32_MAX;
-	struct reply good;
-	const struct decoder decoder = {decode_start, &two, NAME, &good, 56};
-	static const struct body_row rows[] = {
-		{NULL, {{REPLY(control.page_size), 8192}}},
-		{"page_size 0x0, expected a power of two", {{REPLY(control.page_size), 0}}},
-		{"page_size 0x3000, expected a power of two", {{REPLY(control.page_size), 12288}}},
-		{"num_ranges 1, expected 2", {{REPLY(control.num_ranges), 1}}},
-		{"argsz 56, expected 68719476744", .arg = &most},
-	};
-
-	vuc_wire_dma_logging_start_encode(&good, sizeof(good), 4096, ranges, 2);
-	CHECK_ROWS(&decoder, rows);
-}
+static uint32_t two = 2, most = UINT32_MAX;
+static const struct reply start_good = {
+	56, SET | 6, {.control = {4096, 2, 0, {0x1000, 0x2000, 0x80000000, 0x40000000}}}};
+static const struct body_row start_rows[] = {
+	{NULL, {{REPLY(control.page_size), 8192}}},
+	{"page_size 0x0, expected a power of two", {{REPLY(control.page_size), 0}}},
+	{"page_size 0x3000, expected a power of two", {{REPLY(control.page_size), 12288}}},
+	{"num_ranges 1, expected 2", {{REPLY(control.num_ranges), 1}}},
+	{"argsz 56, expected 68719476744", .arg = &most},
+};
 
 static int
 decode_stop(const void *body, size_t len, void *arg, struct vuc_error *err)
@@ -240,17 +198,10 @@ decode_stop(const void *body, size_t len, void *arg, struct vuc_error *err)
 	return vuc_wire_dma_logging_stop_decode(body, len, err);
 }
 
-static void
-test_stop(void)
-{
-	static const struct reply good = {8, SET | 7, {0}};
-	static const struct decoder decoder = {decode_stop, NULL, NAME, &good, 8};
-	static const struct body_row rows[] = {
-		{"flags 0x20006, expected 0x20007", {{FLAGS, SET | 6}}},
-	};
-
-	CHECK_ROWS(&decoder, rows);
-}
+static const struct reply stop_good = {8, SET | 7, {0}};
+static const struct body_row stop_rows[] = {
+	{"flags 0x20006, expected 0x20007", {{FLAGS, SET | 6}}},
+};
 
 static int
 decode_report(const void *body, size_t len, void *arg, struct vuc_error *err)
@@ -263,36 +214,48 @@ decode_report(const void *body, size_t len, void *arg, struct vuc_error *err)
 	return rc;
 }
 
+static const struct reply report_good = {48, GET | 8, {.report = {0x40000000, 65 * 4096, 4096}}};
+static const struct body_row report_rows[] = {
+	{"body of 49 bytes, expected 48", .len = 49},
+	{"argsz 4294967295, expected 48", {{ARGSZ, UINT32_MAX}}},
+	{"iova 0x0, expected 0x40000000", {{REPLY(report.iova), 0}}},
+	{"length 0x41001, expected 0x41000", {{REPLY(report.length), 0x41001}}},
+	{"page_size 0x1, expected 0x1000", {{REPLY(report.page_size), 1}}},
+};
+
 static void
-test_report(void)
+test_report_bounds(void)
 {
-	struct reply good = {0};
-	const struct decoder decoder = {decode_report, NULL, NAME, &good, 48};
-	static const struct body_row rows[] = {
-		{"body of 49 bytes, expected 48", .len = 49},
-		{"argsz 4294967295, expected 48", {{ARGSZ, UINT32_MAX}}},
-		{"iova 0x0, expected 0x40000000", {{REPLY(report.iova), 0}}},
-		{"length 0x41001, expected 0x41000", {{REPLY(report.length), 0x41001}}},
-		{"page_size 0x1, expected 0x1000", {{REPLY(report.page_size), 1}}},
-	};
+	const struct vuc_wire_dma_range empty = {0, 0}, wraps = {UINT64_MAX, 2},
+					huge = {0, UINT64_MAX};
 	const uint8_t *bitmap;
 	struct vuc_error err;
+	struct reply r;
 
-	vuc_wire_dma_logging_report_encode(&good, &range, 4096);
-	CHECK_ROWS(&decoder, rows);
+	CU_ASSERT_EQUAL(vuc_wire_dma_logging_report_encode(&r, &range, 4097), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_wire_dma_logging_report_encode(&r, &empty, 4096), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_wire_dma_logging_report_encode(&r, &wraps, 4096), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_wire_dma_logging_report_encode(&r, &huge, 4096), -EOVERFLOW);
 	CU_ASSERT_EQUAL(
-		vuc_wire_dma_logging_report_decode(&good, 48, &range, 0, &bitmap, &err), -EINVAL);
+		vuc_wire_dma_logging_report_decode(&report_good, 48, &range, 0, &bitmap, &err),
+		-EINVAL);
 }
+
+static const struct decoder decoders[] = {
+	{"device state", decode_state, NULL, NAME, &state_good, 16, ROWS(state_rows)},
+	{"device state set", decode_state_set, NULL, NAME, &state_set_good, 16,
+		ROWS(state_set_rows)},
+	{"DMA logging started", decode_start, &two, NAME, &start_good, 56, ROWS(start_rows)},
+	{"report", decode_report, NULL, NAME, &report_good, 48, ROWS(report_rows)},
+	{"probe", decode_probe, NULL, NAME, &probe_good, 8, ROWS(probe_rows)},
+	{"migration", decode_migration, NULL, NAME, &migration_good, 16, ROWS(migration_rows)},
+	{"DMA logging stopped", decode_stop, NULL, NAME, &stop_good, 8, ROWS(stop_rows)},
+};
 
 const struct tap_suite tap_suite = {"feature", NULL, NULL,
 	{
 		{"requests", test_requests},
 		{"bounds of starting DMA logging", test_start_bounds},
 		{"bounds of a report", test_report_bounds},
-		{"probe", test_probe},
-		{"migration", test_migration},
-		{"device state", test_state},
-		{"DMA logging started", test_start},
-		{"DMA logging stopped", test_stop},
-		{"report", test_report},
-	}};
+	},
+	TAP_ROWS(decoders, decoder_test)};

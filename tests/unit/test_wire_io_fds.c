@@ -128,84 +128,60 @@ test_sub_regions(void)
 	check_subs(&short_reply, sizeof(short_reply), 40, of_short, 2);
 }
 
-static void
-test_long_bounds(void)
-{
-	static const struct decoder decoder = {
-		decode, &asked, NAME, &long_reply, sizeof(long_reply)};
-	static const struct body_row rows[] = {
-		{"index 0, expected 2", {{LONG(fixed.index), 0}}},
-		{"flags 0x4, expected 0x0", {{LONG(fixed.flags), 4}}},
-		{"region 2: argsz 15, expected 16 to 65536", {{LONG(fixed.argsz), 15}}},
-		{"region 2: argsz 65537, expected 16 to 65536", {{LONG(fixed.argsz), 65537}}},
-		{"body of 160 bytes, expected 159", {{LONG(fixed.argsz), 159}}},
-		{"region 2: 144 bytes of sub-regions, expected count 5 times 40 or more",
-			{{LONG(fixed.count), 5}}},
-		{"region 2: 144 bytes of sub-regions, expected count 4 times 40 or more",
-			{{LONG(fixed.count), 4}}},
-		{"region 2: 144 bytes of sub-regions, expected count 4294967295 times 40 or more",
-			{{LONG(fixed.count), UINT32_MAX}}},
-		/* Longer elements than any that is known: what is behind is skipped. */
-		{NULL, {{LONG(fixed.count), 1}}},
-		{"region 2: sub-region 2: type 3, expected 0, 1 or 2", {{LONG(subs[2].type), 3}}},
-		{NULL, {{LONG(subs[0].fd_index), 2}}},
-		{"region 2: sub-region 0: fd_index 3, expected the index of a received fd",
-			{{LONG(subs[0].fd_index), 3}}},
-		{"region 2: sub-region 0: fd_index 4294967294, expected the index of a received fd",
-			{{LONG(subs[0].fd_index), NO_FD - 1}}},
-		{"region 2: sub-region 1: shadow_mem_fd_index 3, expected the index of a received fd",
-			{{LONG(subs[1].shadow_mem_fd_index), 3}}},
-		{"region 2: sub-region 1: shadow_mem_fd_index 4294967295, expected the index of a "
-		 "received fd",
-			{{LONG(subs[1].shadow_mem_fd_index), NO_FD}}},
-		{NULL, {{LONG(subs[0].offset), 0xffc}}},
-		{"region 2: sub-region 0 of 0x4 bytes at 0xffd is outside the region's 0x1000",
-			{{LONG(subs[0].offset), 0xffd}}},
-		{"region 2: sub-region 0 of 0x4 bytes at 0xffffffffffffffff is outside the region's "
-		 "0x1000",
-			{{LONG(subs[0].offset), UINT64_MAX}}},
-		{"region 2: sub-region 0 of 0xffffffffffffffff bytes at 0x10 is outside the "
-		 "region's 0x1000",
-			{{LONG(subs[0].size), UINT64_MAX}}},
-		{"region 2: sub-region 2 of 0x0 bytes at 0x1000 is outside the region's 0x1000",
-			{{LONG(subs[2].offset), 0x1000}}},
-	};
+static const struct body_row long_bounds_rows[] = {
+	{"index 0, expected 2", {{LONG(fixed.index), 0}}},
+	{"flags 0x4, expected 0x0", {{LONG(fixed.flags), 4}}},
+	{"region 2: argsz 15, expected 16 to 65536", {{LONG(fixed.argsz), 15}}},
+	{"region 2: argsz 65537, expected 16 to 65536", {{LONG(fixed.argsz), 65537}}},
+	{"body of 160 bytes, expected 159", {{LONG(fixed.argsz), 159}}},
+	{"region 2: 144 bytes of sub-regions, expected count 5 times 40 or more",
+		{{LONG(fixed.count), 5}}},
+	{"region 2: 144 bytes of sub-regions, expected count 4 times 40 or more",
+		{{LONG(fixed.count), 4}}},
+	{"region 2: 144 bytes of sub-regions, expected count 4294967295 times 40 or more",
+		{{LONG(fixed.count), UINT32_MAX}}},
+	/* Longer elements than any that is known: what is behind is skipped. */
+	{NULL, {{LONG(fixed.count), 1}}},
+	{"region 2: sub-region 2: type 3, expected 0, 1 or 2", {{LONG(subs[2].type), 3}}},
+	{NULL, {{LONG(subs[0].fd_index), 2}}},
+	{"region 2: sub-region 0: fd_index 3, expected the index of a received fd",
+		{{LONG(subs[0].fd_index), 3}}},
+	{"region 2: sub-region 0: fd_index 4294967294, expected the index of a received fd",
+		{{LONG(subs[0].fd_index), NO_FD - 1}}},
+	{"region 2: sub-region 1: shadow_mem_fd_index 3, expected the index of a received fd",
+		{{LONG(subs[1].shadow_mem_fd_index), 3}}},
+	{"region 2: sub-region 1: shadow_mem_fd_index 4294967295, expected the index of a "
+	 "received fd",
+		{{LONG(subs[1].shadow_mem_fd_index), NO_FD}}},
+	{NULL, {{LONG(subs[0].offset), 0xffc}}},
+	{"region 2: sub-region 0 of 0x4 bytes at 0xffd is outside the region's 0x1000",
+		{{LONG(subs[0].offset), 0xffd}}},
+	{"region 2: sub-region 0 of 0x4 bytes at 0xffffffffffffffff is outside the region's "
+	 "0x1000",
+		{{LONG(subs[0].offset), UINT64_MAX}}},
+	{"region 2: sub-region 0 of 0xffffffffffffffff bytes at 0x10 is outside the "
+	 "region's 0x1000",
+		{{LONG(subs[0].size), UINT64_MAX}}},
+	{"region 2: sub-region 2 of 0x0 bytes at 0x1000 is outside the region's 0x1000",
+		{{LONG(subs[2].offset), 0x1000}}},
+};
 
-	CHECK_ROWS(&decoder, rows);
-}
+static const struct body_row short_bounds_rows[] = {
+	{"region 2: sub-region 1: size in the message 40, expected at least 48 for a shadow "
+	 "ioeventfd",
+		{{SHORT(subs[1].type), SHADOW}}},
+};
 
-static void
-test_short_bounds(void)
-{
-	static const struct decoder decoder = {
-		decode, &asked, NAME, &short_reply, sizeof(short_reply)};
-	static const struct body_row rows[] = {
-		{"region 2: sub-region 1: size in the message 40, expected at least 48 for a shadow "
-		 "ioeventfd",
-			{{SHORT(subs[1].type), SHADOW}}},
-	};
-
-	CHECK_ROWS(&decoder, rows);
-}
-
-static void
-test_none(void)
-{
-	static const struct vfio_user_region_io_fds none = {.argsz = 16, .index = 2};
-	static const struct decoder decoder = {decode, &asked, NAME, &none, sizeof(none)};
-	static const struct body_row rows[] = {
-		{"body of 64 bytes, expected 16",
-			{{FIELD(struct vfio_user_region_io_fds, argsz), 64}}, .len = 64},
-	};
-
-	CHECK_ROWS(&decoder, rows);
-}
+static const struct vfio_user_region_io_fds none = {.argsz = 16, .index = 2};
+static const struct body_row none_rows[] = {
+	{"body of 64 bytes, expected 16", {{FIELD(struct vfio_user_region_io_fds, argsz), 64}},
+		.len = 64},
+};
 
 static void
 test_truncated(void)
 {
 	static const struct vfio_user_region_io_fds one = {.argsz = 64, .index = 2, .count = 1};
-	static const struct decoder decoder = {decode, &asked_63, NAME, &one, sizeof(one)};
 	static const struct body_row rows[] = {
 		{NULL, .len = 63},
 		{"body of 64 bytes, requested at most 63", .len = 64},
@@ -214,22 +190,29 @@ test_truncated(void)
 		{"region 2: sub-region 0: fd_index 0, expected the index of a received fd",
 			.len = 64, .arg = &asked_64},
 	};
+	static const struct decoder decoder = {"", decode, &asked_63, NAME, GOOD(one), ROWS(rows)};
 	struct vuc_wire_io_fds out;
 	struct vuc_error err;
 
-	CHECK_ROWS(&decoder, rows);
+	decoder_test(&decoder);
 	CU_ASSERT_EQUAL(vuc_wire_io_fds_decode(&one, 16, &asked_63, &out, &err), 0);
 	CU_ASSERT_TRUE(out.truncated);
 	CU_ASSERT_EQUAL(out.argsz, 64);
 	CU_ASSERT_EQUAL(out.count, 0);
 }
 
+static const struct decoder decoders[] = {
+	{"bounds of elements of 48 bytes", decode, &asked, NAME, GOOD(long_reply),
+		ROWS(long_bounds_rows)},
+	{"bounds of elements of 40 bytes", decode, &asked, NAME, GOOD(short_reply),
+		ROWS(short_bounds_rows)},
+	{"no sub-regions", decode, &asked, NAME, GOOD(none), ROWS(none_rows)},
+};
+
 const struct tap_suite tap_suite = {"io_fds", NULL, NULL,
 	{
 		{"request", test_encode},
 		{"sub-regions of 48 and 40 bytes", test_sub_regions},
-		{"bounds of elements of 48 bytes", test_long_bounds},
-		{"bounds of elements of 40 bytes", test_short_bounds},
-		{"no sub-regions", test_none},
 		{"more than was asked for", test_truncated},
-	}};
+	},
+	TAP_ROWS(decoders, decoder_test)};

@@ -40,42 +40,31 @@ test_encode(void)
 	CU_ASSERT_EQUAL(vuc_wire_mig_data_encode(&got, UINT32_MAX - 7), -EOVERFLOW);
 }
 
-static void
-test_decode(void)
-{
-	static const struct decoder decoder = {
-		decode, &asked, "VFIO_USER_MIG_DATA_READ reply", &good, sizeof(good)};
-	static const struct body_row rows[] = {
-		/* As long as was asked for, whatever there is. */
-		{NULL, .len = 16},
-		{"body of 17 bytes, expected the 8 of its fields and 5 to 8 more", .len = 17},
-		{NULL, .arg = &five},
-		{"size 5, requested at most 4", .arg = &four},
-		{"argsz 12, expected 13", {{ARGSZ, 12}}},
-		/* 7 is what the sum is in 32 bits. */
-		{"argsz 7, expected 4294967303", {{SIZE, UINT32_MAX}, {ARGSZ, 7}}, .arg = &most},
-		{"body of 13 bytes, expected the 8 of its fields and 4294967287 to 4294967295 more",
-			{{SIZE, UINT32_MAX - 8}, {ARGSZ, UINT32_MAX}}, .arg = &most},
-	};
+static const struct body_row decode_rows[] = {
+	/* As long as was asked for, whatever there is. */
+	{NULL, .len = 16},
+	{"body of 17 bytes, expected the 8 of its fields and 5 to 8 more", .len = 17},
+	{NULL, .arg = &five},
+	{"size 5, requested at most 4", .arg = &four},
+	{"argsz 12, expected 13", {{ARGSZ, 12}}},
+	/* 7 is what the sum is in 32 bits. */
+	{"argsz 7, expected 4294967303", {{SIZE, UINT32_MAX}, {ARGSZ, 7}}, .arg = &most},
+	{"body of 13 bytes, expected the 8 of its fields and 4294967287 to 4294967295 more",
+		{{SIZE, UINT32_MAX - 8}, {ARGSZ, UINT32_MAX}}, .arg = &most},
+};
 
-	CHECK_ROWS(&decoder, rows);
-}
+static const struct vfio_user_mig_data end = {.argsz = 8, .size = 0};
+static uint32_t none;
+static const struct body_row end_of_stream_rows[] = {{NULL, .arg = &none}};
 
-static void
-test_end_of_stream(void)
-{
-	static const struct vfio_user_mig_data end = {.argsz = 8, .size = 0};
-	static uint32_t none;
-	static const struct decoder decoder = {
-		decode, &asked, "VFIO_USER_MIG_DATA_READ reply", &end, sizeof(end)};
-	static const struct body_row rows[] = {{NULL, .arg = &none}};
-
-	CHECK_ROWS(&decoder, rows);
-}
+static const struct decoder decoders[] = {
+	{"reply", decode, &asked, "VFIO_USER_MIG_DATA_READ reply", GOOD(good), ROWS(decode_rows)},
+	{"reply at the end of the stream", decode, &asked, "VFIO_USER_MIG_DATA_READ reply",
+		GOOD(end), ROWS(end_of_stream_rows)},
+};
 
 const struct tap_suite tap_suite = {"migdata", NULL, NULL,
 	{
 		{"request", test_encode},
-		{"reply", test_decode},
-		{"reply at the end of the stream", test_end_of_stream},
-	}};
+	},
+	TAP_ROWS(decoders, decoder_test)};

@@ -75,7 +75,6 @@ static void
 test_region(void)
 {
 	static const struct vfio_user_region_info good = REGION(32, 0);
-	static const struct decoder decoder = {decode, &asked, NAME, &good, sizeof(good)};
 	static const struct body_row rows[] = {
 		{"index 0, expected 1", {{INFO(index), 0}}},
 		{NULL, {{INFO(size), UINT64_MAX - 0x100000000}}},
@@ -90,11 +89,12 @@ test_region(void)
 		{NULL, {{INFO(argsz), ASKED}}},
 		{NULL, .len = 33},
 	};
+	static const struct decoder decoder = {"", decode, &asked, NAME, GOOD(good), ROWS(rows)};
 	struct vuc_wire_region_info out = decoded(&good, sizeof(good));
 
 	CU_ASSERT_FALSE(out.has_sparse || out.has_type);
 	CU_ASSERT_EQUAL(out.nr_areas, 0);
-	CHECK_ROWS(&decoder, rows);
+	decoder_test(&decoder);
 }
 
 static void
@@ -105,7 +105,6 @@ test_truncated(void)
 		struct vfio_user_region_info info;
 		struct vfio_user_cap_header cap;
 	} __attribute__((packed)) more = {REGION(41, 4), {SPARSE, 1, 1}};
-	static const struct decoder decoder = {decode, &few, NAME, &more, 32};
 	static const struct body_row rows[] = {
 		{NULL, .len = 40},
 		{NULL, {{INFO(argsz), VUC_WIRE_MAX_ARGSZ}}},
@@ -115,10 +114,11 @@ test_truncated(void)
 		{"body of 41 bytes, requested at most 40", {{INFO(argsz), VUC_WIRE_MAX_ARGSZ}},
 			.len = 41},
 	};
+	static const struct decoder decoder = {"", decode, &few, NAME, &more, 32, ROWS(rows)};
 	struct vuc_wire_region_info out;
 	struct vuc_error err;
 
-	CHECK_ROWS(&decoder, rows);
+	decoder_test(&decoder);
 	CU_ASSERT_EQUAL(vuc_wire_region_info_decode(&more, 40, INDEX, few, &out, &err), 0);
 	CU_ASSERT_TRUE(out.truncated);
 	CU_ASSERT_EQUAL(out.info.argsz, 41);
@@ -139,7 +139,6 @@ static const struct sparse sparse = {REGION(96, 32), {{SPARSE, 1, 0}, {3, 0}},
 static void
 test_sparse(void)
 {
-	static const struct decoder decoder = {decode, &asked, NAME, &sparse, sizeof(sparse)};
 	static const struct body_row rows[] = {
 		{"region 1: sparse mmap capability of 15 bytes, expected at least 16", .len = 47},
 		{"region 1: nr_areas 3, more than 1024 or than the 47 bytes behind it hold",
@@ -150,6 +149,7 @@ test_sparse(void)
 		/* All of the region trapped: a sparse capability without areas. */
 		{NULL, {{NR_AREAS(32), 0}}, .len = 48},
 	};
+	static const struct decoder decoder = {"", decode, &asked, NAME, GOOD(sparse), ROWS(rows)};
 	struct vuc_wire_region_info out = decoded(&sparse, sizeof(sparse));
 
 	CU_ASSERT_TRUE(out.has_sparse);
@@ -160,7 +160,7 @@ test_sparse(void)
 		vuc_wire_region_area(&out, i, &area);
 		CU_ASSERT_EQUAL(memcmp(&area, &sparse.areas[i], sizeof(area)), 0);
 	}
-	CHECK_ROWS(&decoder, rows);
+	decoder_test(&decoder);
 	for (uint32_t len = 32; len < sizeof(sparse); len++) {
 		struct sparse cut = sparse;
 		struct vuc_error err;
@@ -196,7 +196,7 @@ test_sparse_areas(void)
 		const struct sparse body = {REGION(48 + 16 * cases[i].n, 32),
 			{{SPARSE, 1, 0}, {cases[i].n, 0}}, {cases[i].areas[0], cases[i].areas[1]}};
 		const struct decoder decoder = {
-			decode, &asked, NAME, &body, 48 + 16 * (size_t)cases[i].n};
+			"", decode, &asked, NAME, &body, 48 + 16 * (size_t)cases[i].n};
 		char why[VUC_ERROR_MAX];
 		const struct body_row row = {cases[i].why != NULL ? why : NULL};
 
@@ -216,15 +216,16 @@ test_sparse_many(void)
 		struct vfio_user_sparse_area areas[VUC_WIRE_MAX_SPARSE_AREAS + 1];
 	} __attribute__((packed))
 	body = {REGION(0, 32), {{SPARSE, 1, 0}, {VUC_WIRE_MAX_SPARSE_AREAS, 0}}, {{0}}};
+	static const struct body_row rows[] = {
+		{"region 1: nr_areas 1025, more than 1024 or than the 16400 bytes behind it hold",
+			{{NR_AREAS(32), VUC_WIRE_MAX_SPARSE_AREAS + 1}}, .len = sizeof(body)},
+	};
 	const struct decoder decoder = {
-		decode, &most, NAME, &body, sizeof(body) - sizeof(body.areas[0])};
-	const struct body_row more = {
-		"region 1: nr_areas 1025, more than 1024 or than the 16400 bytes behind it hold",
-		{{NR_AREAS(32), VUC_WIRE_MAX_SPARSE_AREAS + 1}}, .len = sizeof(body)};
+		"", decode, &most, NAME, &body, sizeof(body) - sizeof(body.areas[0]), ROWS(rows)};
 
 	for (uint64_t i = 0; i <= VUC_WIRE_MAX_SPARSE_AREAS; i++)
 		body.areas[i] = (struct vfio_user_sparse_area){2 * i, 1};
-	CHECK_ROWS(&decoder, ((struct body_row[]){more}));
+	decoder_test(&decoder);
 }
 
 /* unknown at 32, type at 48, sparse at 64 */
@@ -235,7 +236,6 @@ static const struct reply chain = {REGION(96, 32),
 static void
 test_chain(void)
 {
-	static const struct decoder decoder = {decode, &asked, NAME, &chain, 96};
 	static const struct body_row rows[] = {
 		/* The first one: inside the fixed part, behind the end, none in spite of the flag.
 		 */
@@ -258,6 +258,7 @@ test_chain(void)
 		{"region 1: capability VFIO_REGION_INFO_CAP_SPARSE_MMAP twice",
 			{{ID(32), SPARSE}, {NR_AREAS(32), 0}}},
 	};
+	static const struct decoder decoder = {"", decode, &asked, NAME, &chain, 96, ROWS(rows)};
 	struct vuc_wire_region_info out = decoded(&chain, 96);
 	struct reply unflagged = chain;
 
@@ -266,7 +267,7 @@ test_chain(void)
 	CU_ASSERT_EQUAL(out.subtype, 0x80008086);
 	CU_ASSERT_TRUE(out.has_sparse);
 	CU_ASSERT_EQUAL(out.nr_areas, 1);
-	CHECK_ROWS(&decoder, rows);
+	decoder_test(&decoder);
 
 	unflagged.info.cap_offset = 0;
 	out = decoded(&unflagged, 96);
@@ -285,12 +286,12 @@ test_short_header(void)
 		struct vfio_user_region_info info;
 		struct vfio_user_cap_header cap;
 	} __attribute__((packed)) good = {REGION(40, 32), {77, 1, 0}};
-	static const struct decoder decoder = {decode, &asked, NAME, &good, sizeof(good)};
 	static const struct body_row rows[] = {
 		{"region 1: capability at offset 32, expected 32 to 24", .len = 32},
 	};
+	static const struct decoder decoder = {"", decode, &asked, NAME, GOOD(good), ROWS(rows)};
 
-	CHECK_ROWS(&decoder, rows);
+	decoder_test(&decoder);
 	for (uint32_t len = 33; len < 40; len++) {
 		struct vuc_error err;
 
@@ -324,7 +325,7 @@ test_many(void)
 		struct vfio_user_region_info info;
 		struct vfio_user_cap_header caps[VUC_WIRE_MAX_REGION_CAPS + 1];
 	} __attribute__((packed)) body = {REGION(sizeof(body), 32), {{0}}};
-	const struct decoder decoder = {decode, &asked, NAME, &body, sizeof(body)};
+	const struct decoder decoder = {"", decode, &asked, NAME, GOOD(body)};
 	static const struct body_row more = {"region 1: more than 32 capabilities"};
 	/* The end of the chain is one earlier. */
 	static const struct body_row enough = {

@@ -24,7 +24,7 @@ static bool
 json_holds(const struct json_row *row, struct vuc_wire_version *v)
 {
 	char body[1024] = {0, 0, 1, 0};
-	const struct decoder decoder = {decode, v, NAME, body, 4 + strlen(row->json) + 1};
+	const struct decoder decoder = {"", decode, v, NAME, body, 4 + strlen(row->json) + 1};
 	const struct body_row unchanged = {row->why};
 
 	snprintf(body + 4, sizeof(body) - 4, "%s", row->json);
@@ -155,14 +155,14 @@ test_absent(void)
 		"{\"other\":[{\"max_msg_fds\":-1}],\"max_msg_fds\":\"x\"}",
 		CAPS("\"unknown\":{\"max_msg_fds\":3.5},\"max_msg_fds2\":null")};
 	struct vuc_wire_version v;
-	const struct decoder decoder = {decode, &v, NAME, no_data, 4};
 	static const struct body_row rows[] = {
 		{"body of 3 bytes, expected at least 4", .len = 3},
 		{NULL},
 	};
+	const struct decoder decoder = {"", decode, &v, NAME, no_data, 4, ROWS(rows)};
 
 	memset(&v, 0xff, sizeof(v));
-	CHECK_ROWS(&decoder, rows);
+	decoder_test(&decoder);
 	check_defaults(&v, 1);
 	for (size_t i = 0; i < NR(texts); i++) {
 		v = decoded(texts[i]);
@@ -193,7 +193,7 @@ static void
 test_nul(void)
 {
 	static const char body[] = "\0\0\1\0" CAPS("\"max_msg_fds\":8");
-	const struct decoder decoder = {decode, NULL, NAME, body, sizeof(body)};
+	const struct decoder decoder = {"", decode, NULL, NAME, GOOD(body)};
 	static const struct body_row rows[] = {
 		{NULL},
 		{"version data of 34 bytes has no NUL at its end", .len = sizeof(body) - 1},
@@ -211,7 +211,7 @@ static void
 test_longest(void)
 {
 	static char body[4 + VUC_WIRE_MAX_VERSION_JSON];
-	const struct decoder decoder = {decode, NULL, NAME, body, sizeof(body)};
+	const struct decoder decoder = {"", decode, NULL, NAME, GOOD(body)};
 	static const struct body_row rows[] = {
 		{NULL},
 		{"version data of 4097 bytes, expected at most 4096", {{sizeof(body) - 1, 1, ' '}},

@@ -8,6 +8,7 @@ struct vuc_transport_group *group;
 int wake_fd;
 
 static unsigned int fds_before;
+static SLIST_HEAD(, end) ends = SLIST_HEAD_INITIALIZER(ends);
 
 static void
 on_sent(struct vuc_conn *conn)
@@ -66,12 +67,14 @@ open_end(void)
 	e->peer = pair[1];
 	CU_ASSERT_EQUAL_FATAL(ops->open(group, &address, &events, e, &e->conn, NULL), 0);
 	e->conn->view = &e->view;
+	SLIST_INSERT_HEAD(&ends, e, entry);
 	return e;
 }
 
 void
 close_end(struct end *e)
 {
+	SLIST_REMOVE(&ends, e, end, entry);
 	if (e->conn != NULL)
 		ops->close(e->conn);
 	if (e->peer >= 0)
@@ -177,6 +180,8 @@ open_uring_several(void)
 void
 close_group(void)
 {
+	while (!SLIST_EMPTY(&ends))
+		close_end(SLIST_FIRST(&ends));
 	if (group != NULL)
 		ops->group_destroy(group);
 	close(wake_fd);

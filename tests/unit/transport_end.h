@@ -4,6 +4,7 @@
 
 /* Connections of the socket transports, drivers/transport.h, with the test as owner and peer. */
 
+#include <sys/queue.h>
 #include <sys/socket.h>
 
 #include "fd_count.h"
@@ -28,6 +29,7 @@ struct end {
 	unsigned int nr_fds;
 	int fds[MAX_FDS];
 	struct end *close_on_data; /* another connection to be closed by an event of this one */
+	SLIST_ENTRY(end) entry;
 };
 
 /* The transport under test, the group of the running test and its eventfd. */
@@ -35,6 +37,7 @@ extern const struct vuc_transport_ops *ops;
 extern struct vuc_transport_group *group;
 extern int wake_fd;
 
+/* One that is left open is closed behind the test. */
 struct end *open_end(void);
 void close_end(struct end *e);
 
@@ -56,7 +59,7 @@ void open_posix(void);
 void open_uring(void);
 void open_uring_several(void);
 
-/* Behind a test: no descriptor is left open. */
+/* Behind a test: all is closed, and no descriptor is left open. */
 void close_group(void);
 
 /* Run a CU_TestInfo, a row of a suite; it is skipped where io_uring is not allowed. */

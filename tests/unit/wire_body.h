@@ -47,14 +47,20 @@ struct body_row {
 	void *arg;  /* of the decoder; NULL: the usual one */
 };
 
-/* A decoder and a body that it takes. */
+/* A decoder, a body that it takes, and others: a test. */
 struct decoder {
+	const char *test; /* its name */
 	decode_fn decode;
 	void *arg;
 	const char *message; /* how its refusals begin */
 	const void *good;
 	size_t len;
+	const struct body_row *rows;
+	size_t nr_rows;
 };
+
+#define GOOD(body) &(body), sizeof(body)
+#define ROWS(rows) rows, NR(rows)
 
 /* Whether the good body, changed so, is taken, or refused as a breach of the protocol. */
 static inline bool
@@ -95,18 +101,17 @@ count_refused_prefixes(const struct decoder *d)
 	return n;
 }
 
-/* That the good body is taken, no shorter one is, and that all rows hold. */
+/* A row of a suite: that the good body is taken, no shorter one is, and that all rows hold. */
 static inline void
-check_rows(const struct decoder *d, const struct body_row *rows, size_t nr_rows)
+decoder_test(const void *arg)
 {
 	static const struct body_row unchanged = {NULL};
+	const struct decoder *d = arg;
 
 	CU_ASSERT(row_holds(d, &unchanged));
 	CU_ASSERT_EQUAL(count_refused_prefixes(d), d->len);
-	for (size_t i = 0; i < nr_rows; i++)
-		CU_ASSERT(row_holds(d, &rows[i]));
+	for (size_t i = 0; i < d->nr_rows; i++)
+		CU_ASSERT(row_holds(d, &d->rows[i]));
 }
-
-#define CHECK_ROWS(decoder, rows) check_rows(decoder, rows, NR(rows))
 
 #endif /* VUC_TESTS_WIRE_BODY_H */
