@@ -321,8 +321,8 @@ http_start(struct exporter_http *http, int fd)
 	http->page = response_create_static(page, "text/html; charset=utf-8");
 	http->not_found =
 		response_create_static("not found; see /metrics\n", "text/plain; charset=utf-8");
-	http->not_allowed =
-		response_create_static("only GET and HEAD\n", "text/plain; charset=utf-8");
+	http->not_allowed = response_create_static(
+		"only GET and HEAD are supported\n", "text/plain; charset=utf-8");
 	if (http->page == NULL || http->not_found == NULL || http->not_allowed == NULL ||
 		MHD_add_response_header(http->not_allowed, MHD_HTTP_HEADER_ALLOW, "GET, HEAD") !=
 			MHD_YES)

@@ -31,11 +31,12 @@ struct options {
 
 static const struct argp_option option_table[] = {
 	{"listen", 'l', "ADDRESS:PORT", 0,
-		"Serve this address, [ADDRESS]:PORT for IPv6; port 0: a free one. Default: " DEFAULT_LISTEN},
+		"Address to serve, [ADDRESS]:PORT for IPv6; with port 0, a free port; default: " DEFAULT_LISTEN},
 	{"management", 'm', "PATH", 0,
-		"Management socket of the daemon; $VUCD_MANAGEMENT_SOCKET or vucd's default path "
-		"by default"},
-	{"timeout", 't', "MS", 0, "Time that the daemon has to answer; 1000 by default"},
+		"Management socket of vucd; by default $VUCD_MANAGEMENT_SOCKET, else vucd's default "
+		"path"},
+	{"timeout", 't', "MS", 0,
+		"Time that vucd has to answer, in milliseconds, 1 to 60000; 1000 by default"},
 	{0},
 };
 
