@@ -22,25 +22,30 @@ request_record_bar(struct device_record *r, const struct vuc_request *req)
 		record_note_nvme(r, req->offset, req->data, req->count);
 }
 
-/* What the server has answered or taken, and the record is about; of a doorbell, also what it has
- * not taken. */
+/* What the server has answered or taken, and the record is about; of an NVMe controller, also a
+ * write that was lost with the connection, and a doorbell that the server refuses. */
 static __attribute__((noinline)) void
 request_record(const struct vuc_request *req)
 {
 	struct vuc_device *dev = req->priv.dev;
+	struct device_record *r = dev->record;
 
-	if (req->op != VUC_OP_READ)
-		vuc_device_record_doorbell(dev, req->region, req->offset, req->data, req->count);
-	if (dev->record == NULL || dev->restoring != RESTORE_NONE || req->priv.status != 0)
+	if (r == NULL || dev->restoring != RESTORE_NONE)
+		return;
+	if (req->op != VUC_OP_READ && req->priv.status != 0 && vuc_device_is_away(dev))
+		vuc_device_record_dropped(dev, req->region, req->offset, req->data, req->count);
+	else if (req->op != VUC_OP_READ)
+		record_note_doorbell(r, req->region, req->offset, req->data, req->count);
+	if (req->priv.status != 0)
 		return;
 	if (req->region == VFIO_PCI_CONFIG_REGION_INDEX && req->op == VUC_OP_READ)
-		record_note_read(dev->record, req->offset, req->data, req->count);
+		record_note_read(r, req->offset, req->data, req->count);
 	else if (req->region == VFIO_PCI_CONFIG_REGION_INDEX)
-		record_note_write(dev->record, req->offset, req->data, req->count);
+		record_note_write(r, req->offset, req->data, req->count);
 	else if (req->op == VUC_OP_READ)
-		record_overlay_nvme(dev->record, req->offset, req->data, req->count);
+		record_overlay_nvme(r, req->offset, req->data, req->count);
 	else
-		request_record_bar(dev->record, req);
+		request_record_bar(r, req);
 }
 
 static void

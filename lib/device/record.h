@@ -61,9 +61,10 @@ void vuc_device_record_stop(struct vuc_device *dev);
  * mappings that the server accepts is known only as far as it has announced it. */
 void vuc_device_record_set_client(struct vuc_device *dev, struct vuc_closer *closer);
 
-/* The client has written, whether or not the server gets it: keep a value of an NVMe controller's
- * admin submission queue's doorbell. */
-void vuc_device_record_doorbell(
+/* The client has written while the device is away, and no server gets it: keep what an NVMe driver
+ * has done to its controller, as the values of registers and of the admin submission queue's
+ * doorbell, so that no failure is reported to a driver that has disabled the controller since. */
+void vuc_device_record_dropped(
 	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count);
 
 /* Whether the device has a record, and its connection has ended or is being restored.

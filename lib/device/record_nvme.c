@@ -107,19 +107,31 @@ record_note_nvme(struct device_record *r, uint64_t offset, const void *data, siz
 	}
 }
 
-VUC_PRIVATE void
-vuc_device_record_doorbell(
-	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count)
+void
+record_note_doorbell(
+	struct device_record *r, uint32_t region, uint64_t offset, const void *data, size_t count)
 {
-	struct device_record *r = dev->record;
 	uint32_t value;
 
-	if (r == NULL || !recorded_range_has(&dev->doorbell, region, offset, count) ||
-		offset != REG_ASQT || count < sizeof(value))
+	if (!recorded_range_has(&r->dev->doorbell, region, offset, count) || offset != REG_ASQT ||
+		count < sizeof(value))
 		return;
 	memcpy(&value, data, sizeof(value));
 	r->nvme.tail = le32toh(value);
 	r->nvme.rung = true;
+}
+
+VUC_PRIVATE void
+vuc_device_record_dropped(
+	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count)
+{
+	struct device_record *r = dev->record;
+
+	if (r == NULL)
+		return;
+	record_note_doorbell(r, region, offset, data, count);
+	if (recorded_range_has(&dev->registers, region, offset, count))
+		record_note_nvme(r, offset, data, count);
 }
 
 void

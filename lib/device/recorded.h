@@ -149,6 +149,8 @@ bool record_next_entry(const struct device_record *r, uint32_t *cursor, struct r
 /* record_nvme.c: the same for an NVMe controller's registers, if it is to be recovered. */
 void record_find_nvme(struct device_record *r);
 void record_note_nvme(struct device_record *r, uint64_t offset, const void *data, size_t count);
+void record_note_doorbell(
+	struct device_record *r, uint32_t region, uint64_t offset, const void *data, size_t count);
 
 /* record_nvme.c: the device is as after a reset, which its client has made or does not know of. */
 void record_fail_nvme(struct device_record *r);

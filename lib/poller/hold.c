@@ -318,7 +318,7 @@ poller_hold_write(struct poller_queue *q, const struct vuc_queue_taken *taken)
 
 	if (rc != 0)
 		return rc;
-	vuc_device_record_doorbell(dev, slot->region, slot->offset, taken->payload, slot->count);
+	vuc_device_record_dropped(dev, slot->region, slot->offset, taken->payload, slot->count);
 	return drop_write(q, slot->region);
 }
 

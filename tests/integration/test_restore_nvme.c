@@ -150,9 +150,9 @@ test_doorbell(void)
 	old.refuse_nth = 0;
 	CU_ASSERT_TRUE(has_rung(6));
 	lose();
-	vuc_device_record_doorbell(dut, 0, ASQT, &tail, sizeof(tail));
-	vuc_device_record_doorbell(dut, 0, ASQT, &tail, 2);
-	vuc_device_record_doorbell(dut, 1, ASQT, "....", 4);
+	vuc_device_record_dropped(dut, 0, ASQT, &tail, sizeof(tail));
+	vuc_device_record_dropped(dut, 0, ASQT, &tail, 2);
+	vuc_device_record_dropped(dut, 1, ASQT, "....", 4);
 	CU_ASSERT_EQUAL(restore(NULL), 0);
 	CU_ASSERT_TRUE(has_rung(tail));
 	CU_ASSERT_EQUAL(write_region(0, CC, 0, 4), 0);
@@ -160,7 +160,91 @@ test_doorbell(void)
 	CU_ASSERT_TRUE(vuc_device_nvme_queues(dut, &queues) && !queues.rung);
 	CU_ASSERT_EQUAL(write_region(0, ASQT, 5, 4), 0);
 	vuc_device_record_stop(dut);
-	vuc_device_record_doorbell(dut, 0, ASQT, &tail, sizeof(tail));
+	vuc_device_record_dropped(dut, 0, ASQT, &tail, sizeof(tail));
+}
+
+/* What the driver writes while the server is away reaches no server, but is known. */
+static void
+drop(uint64_t offset, uint64_t value, size_t count)
+{
+	vuc_device_record_dropped(dut, 0, offset, &value, count);
+}
+
+static void
+disable_away(void)
+{
+	drop(CC, ENABLED & ~1u, 4);
+}
+
+static void
+disable_byte_away(void)
+{
+	drop(CC, 0, 1);
+}
+
+static void
+move_away(void)
+{
+	drop(AQA, 0x00070007, 4);
+	drop(ASQ, 0xabcde000, 8);
+	drop(ACQ, 0xfedcb000, 8);
+}
+
+static void
+enable_away(void)
+{
+	disable_away();
+	move_away();
+	drop(CC, ENABLED, 4);
+}
+
+static const struct {
+	const char *name;
+	void (*then)(void);
+	bool enabled, rung;
+	uint32_t enables;
+	uint64_t asq;
+} changes[] = {
+	{"nothing", poll_often, true, true, 2, 0x123456000},
+	{"disabled", disable_away, false, false, 2, 0},
+	{"disabled by a byte", disable_byte_away, false, false, 2, 0},
+	{"other queues", move_away, true, true, 2, 0xabcde000},
+	{"enabled with other queues", enable_away, true, false, 3, 0xabcde000},
+};
+
+static void
+test_changed_away(void)
+{
+	for (unsigned int i = 0; i < NR_ROWS(changes); i++) {
+		struct vuc_nvme_queues queues = {0};
+
+		next_row("%s", changes[i].name);
+		controller_enable();
+		CU_ASSERT_EQUAL(write_region(0, ASQT, 5, 4), 0);
+		lose();
+		changes[i].then();
+		CU_ASSERT_EQUAL(restore(NULL), 0);
+		CU_ASSERT_EQUAL(vuc_device_nvme_queues(dut, &queues), changes[i].enabled);
+		CU_ASSERT_EQUAL(queues.failed, changes[i].enabled);
+		CU_ASSERT_EQUAL(queues.asq, changes[i].asq);
+		CU_ASSERT_EQUAL(queues.rung, changes[i].rung);
+		CU_ASSERT_EQUAL(vuc_device_nvme_enables(dut), changes[i].enables);
+		CU_ASSERT_EQUAL(read_bar0(CSTS, 4), changes[i].enabled ? CFS : 0);
+	}
+}
+
+/* The connection is lost with the write that disables the controller. */
+static void
+test_lost_write(void)
+{
+	controller_enable();
+	old.fake.matched = 0;
+	old.fake.fault = (struct fake_fault){.nth = 1, .wrong = FAKE_CLOSE};
+	CU_ASSERT_NOT_EQUAL(write_region(0, CC, ENABLED & ~1u, 4), 0);
+	CU_ASSERT_TRUE_FATAL(vuc_device_is_away(dut));
+	CU_ASSERT_EQUAL(restore(NULL), 0);
+	CU_ASSERT_FALSE(has_failed());
+	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), 0);
 }
 
 static void
@@ -279,6 +363,8 @@ static CU_TestInfo tests[] = {
 	{"it is lost again", test_again},
 	{"posted writes", test_posted},
 	{"the admin doorbell", test_doorbell},
+	{"its driver changes it while it is away", test_changed_away},
+	{"its driver's write is lost with the server", test_lost_write},
 	{"it has not failed for its driver", test_sound},
 	{"a reset ends it", test_reset},
 	{"the end of the record ends it", test_record_stopped},

@@ -80,6 +80,28 @@ def test_after_hold(server, vucd, vmm, disk, recover, after):
     assert client.do('get 36') == '0 0'
 
 
+def test_disabled_while_away(server, vucd, vmm, disk):
+    """A driver that has disabled its controller during the outage sees no failure, and gets no event."""
+    target = server(disk)
+    daemon = vucd(f'[device nvme0]\nsocket = {target.socket}\n{HOLD}')
+    client = vmm(daemon, 'nvme0')
+    assert client.do('queue') == '0 '
+    assert client.do('set 36 983055') == '0 '
+    assert client.do('set 20 4587521') == '0 '
+    target.kill()
+    assert client.do('lost') == '0 '
+    assert client.do('set 20 4587520') == '0 '
+    target.start(disk)
+    assert client.do('back') == '0 '
+    assert client.do('get 28') == '0 0'
+    assert client.do('set 20 4587521') == '0 '
+    target.restart(disk)
+    assert client.do('back') == '0 '
+    assert client.do('get 28') == '0 2'
+    assert daemon.stop() == 0
+    assert daemon.err.count(NO_EVENT.encode()) == 1
+
+
 NO_EVENT = "the guest's NVMe driver gets no event, but sees in CSTS that the controller has failed: "
 
 
