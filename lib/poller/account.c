@@ -63,28 +63,48 @@ account_is_served(const struct vuc_poller *p, const struct poller_account *a)
 	return served;
 }
 
+/* In the word that has the time of all outages: one lasts, and the rest of the word is the time at
+ * which it would have begun if it were all of them. */
+#define OUTAGE_LASTS (UINT64_C(1) << 63)
+/* It has ended, and whoever looks at the clock next says when. So nobody has read a later time
+ * before that, and what is read never decreases. */
+#define OUTAGE_ENDS (UINT64_C(1) << 62)
+
+uint64_t
+poller_account_outage_ms(struct poller_account *a)
+{
+	uint64_t word = atomic_load(&a->outage), ms;
+
+	do {
+		if ((word & OUTAGE_LASTS) == 0)
+			return word;
+		ms = vuc_clock_ms() - (word & ~(OUTAGE_LASTS | OUTAGE_ENDS));
+	} while (!atomic_compare_exchange_weak(
+		&a->outage, &word, (word & OUTAGE_ENDS) != 0 ? ms : word));
+	return ms;
+}
+
 bool
 poller_account_begin_outage(const struct vuc_poller *p, struct poller_account *a)
 {
-	if (stats_get(&a->outage_since_ms) != 0 || account_is_served(p, a))
+	uint64_t before_ms = atomic_load(&a->outage);
+
+	if ((before_ms & OUTAGE_LASTS) != 0 || account_is_served(p, a))
 		return false;
 	stats_add(&a->outages, 1);
-	atomic_store_explicit(&a->outage_since_ms, vuc_clock_ms(), memory_order_relaxed);
+	a->outages_before_ms = before_ms;
+	atomic_store(&a->outage, OUTAGE_LASTS | (vuc_clock_ms() - before_ms));
 	return true;
 }
 
 void
 poller_account_end_outage(const struct vuc_poller *p, struct poller_account *a)
 {
-	uint64_t since_ms = stats_get(&a->outage_since_ms);
-	uint64_t ms;
-
-	if (since_ms == 0 || !account_is_served(p, a))
+	if ((atomic_load(&a->outage) & OUTAGE_LASTS) == 0 || !account_is_served(p, a))
 		return;
-	ms = vuc_clock_ms() - since_ms;
-	stats_add(&a->outage_ms, ms);
-	atomic_store_explicit(&a->outage_last_ms, ms, memory_order_relaxed);
-	atomic_store_explicit(&a->outage_since_ms, 0, memory_order_relaxed);
+	atomic_fetch_or(&a->outage, OUTAGE_ENDS);
+	atomic_store_explicit(&a->outage_last_ms,
+		poller_account_outage_ms(a) - a->outages_before_ms, memory_order_relaxed);
 }
 
 void

@@ -84,9 +84,9 @@ struct poller_account {
 	struct vuc_closer *closer; /* of what the server sends, over all connections */
 	_Atomic(struct poller_capture *) capture; /* of its messages; NULL: none */
 	_Atomic uint64_t outages;
-	_Atomic uint64_t outage_ms; /* of those that have ended */
+	_Atomic uint64_t outage; /* see poller_account_outage_ms() */
 	_Atomic uint64_t outage_last_ms;
-	_Atomic uint64_t outage_since_ms; /* 0: there is none */
+	uint64_t outages_before_ms; /* of those before the last one */
 };
 
 /* What the poller keeps of a device. */
@@ -279,6 +279,9 @@ void poller_watch_devices(void *arg);
  * does; it ends, if there was one */
 bool poller_account_begin_outage(const struct vuc_poller *p, struct poller_account *a);
 void poller_account_end_outage(const struct vuc_poller *p, struct poller_account *a);
+
+/* account.c: the time of all outages, including one that lasts. Any thread. */
+uint64_t poller_account_outage_ms(struct poller_account *a);
 
 /* account.c: a device that was away is connected again */
 void poller_device_returned(struct poller_device *d);

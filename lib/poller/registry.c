@@ -50,10 +50,10 @@ vuc_registry_all(void)
 	return &registry.pollers;
 }
 
-const struct poller_account *
+struct poller_account *
 vuc_registry_find_account(const char *name, const struct vuc_poller **poller)
 {
-	const struct poller_account *a;
+	struct poller_account *a;
 	const struct vuc_poller *p;
 
 	TAILQ_FOREACH (p, &registry.pollers, registered) {

@@ -41,7 +41,6 @@ void vuc_registry_remove_remote(struct vuc_poller_remote *r);
 
 /* Both with the lock held: the pollers by number; the account of that name, or NULL. */
 const struct registry_pollers *vuc_registry_all(void);
-const struct poller_account *vuc_registry_find_account(
-	const char *name, const struct vuc_poller **p);
+struct poller_account *vuc_registry_find_account(const char *name, const struct vuc_poller **p);
 
 #endif /* VUC_POLLER_REGISTRY_H */

@@ -130,21 +130,9 @@ add_connection(struct vuc_device_stats *stats, const struct poller_device *d, bo
 	return away || (poller_is_away(d) && !stats->connected);
 }
 
-static void
-add_outages(struct vuc_device_stats *stats, const struct poller_account *a)
-{
-	uint64_t since_ms = stats_get(&a->outage_since_ms);
-
-	stats->outages = stats_get(&a->outages);
-	stats->outage_last_ms = stats_get(&a->outage_last_ms);
-	stats->outage_ms = stats_get(&a->outage_ms);
-	if (since_ms != 0)
-		stats->outage_ms += vuc_clock_ms() - since_ms;
-}
-
 void
 vuc_stats_read_account(
-	const struct vuc_poller *p, const struct poller_account *a, struct vuc_device_stats *stats)
+	const struct vuc_poller *p, struct poller_account *a, struct vuc_device_stats *stats)
 {
 	const struct poller_device *d;
 	bool away = false;
@@ -153,7 +141,9 @@ vuc_stats_read_account(
 	memcpy(stats->name, a->name, sizeof(stats->name));
 	vuc_stats_sum(&stats->accesses, &a->counters);
 	read_latency(&a->latency, &stats->latency);
-	add_outages(stats, a);
+	stats->outages = stats_get(&a->outages);
+	stats->outage_ms = poller_account_outage_ms(a);
+	stats->outage_last_ms = stats_get(&a->outage_last_ms);
 	TAILQ_FOREACH (d, &p->devices, link) {
 		if (d->account == a)
 			away = add_connection(stats, d, away);
@@ -207,7 +197,7 @@ vuc_poller_get_device_stats(
 
 void
 vuc_poller_account_stats(
-	struct vuc_poller *p, const struct poller_account *account, struct vuc_device_stats *stats)
+	struct vuc_poller *p, struct poller_account *account, struct vuc_device_stats *stats)
 {
 	vuc_registry_lock();
 	vuc_stats_read_account(p, account, stats);
@@ -256,7 +246,7 @@ tell_names(unsigned long skip, bool (*add)(void *arg, const char *name), void *a
 static int
 tell_device(const char *name, struct vuc_device_stats *stats, char poller[TELEMETRY_NAME_MAX])
 {
-	const struct poller_account *a;
+	struct poller_account *a;
 	const struct vuc_poller *p;
 
 	vuc_registry_lock();

@@ -67,7 +67,7 @@ struct poller_account;
 
 /* Both with the registry locked, from any thread. */
 void vuc_stats_read_account(
-	const struct vuc_poller *p, const struct poller_account *a, struct vuc_device_stats *stats);
+	const struct vuc_poller *p, struct poller_account *a, struct vuc_device_stats *stats);
 void vuc_stats_read_poller(const struct vuc_poller *p, struct vuc_poller_stats *stats);
 
 /* Let telemetry tell of all pollers and devices, from the first call on. Returns 0 or a negative

@@ -54,7 +54,7 @@ int vuc_poller_close_start(
 
 /* What was counted so far; queues and latency as well. */
 void vuc_poller_account_stats(
-	struct vuc_poller *p, const struct poller_account *account, struct vuc_device_stats *stats);
+	struct vuc_poller *p, struct poller_account *account, struct vuc_device_stats *stats);
 
 void vuc_poller_account_latency(struct vuc_poller *p, const struct poller_account *account,
 	struct vuc_latency_histogram *latency);
