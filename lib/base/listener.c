@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -41,34 +44,50 @@ listener_check_unused(const struct vuc_listener *l, struct vuc_error *err)
 	return rc;
 }
 
-/*
- * Remove the path if it is still this socket, which is open, so that no other one gets its number.
- * Another process may replace the path at any time, so it is moved to a name of this process first;
- * what turns out to be another socket is moved back, unless there is a newer one again. Returns 0;
- * -ESTALE; what the system says.
- */
-static int
-listener_remove(const struct vuc_listener *l, dev_t dev, ino_t ino)
-{
-	const char *path = l->address.sun_path;
-	char aside[sizeof(l->address.sun_path) + 32];
-	struct stat st;
-	int rc = -ESTALE;
-
-	snprintf(aside, sizeof(aside), "%s.%d.old", path, (int)getpid());
-	if (rename(path, aside) != 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (lstat(aside, &st) == 0 && st.st_dev == dev && st.st_ino == ino)
-		rc = unlink(aside) == 0 ? 0 : -errno;
-	if (rc != 0 && renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_NOREPLACE) != 0)
-		unlink(aside);
-	return rc;
-}
-
 static int
 listener_fail_replaced(const struct vuc_listener *l, struct vuc_error *err)
 {
 	return vuc_error_set(err, -ESTALE, "%s: replaced by another process", l->address.sun_path);
+}
+
+/* Move it back, unless there is a newer one at the path. Where RENAME_NOREPLACE is unknown, as on
+ * NFS and 9p, a second link does that. Returns whether it is there. */
+static bool
+listener_move_back(const char *aside, const char *path)
+{
+	if (renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+		return true;
+	if (errno == EEXIST || link(aside, path) != 0)
+		return false;
+	unlink(aside);
+	return true;
+}
+
+/*
+ * Remove the path if it is still this socket, which is open, so that no other one gets its number.
+ * Another process may replace the path at any time, so it is moved first, to a name that nobody
+ * else has; what turns out to be another socket is moved back, or, if that is impossible, stays
+ * there. Returns 0; -ESTALE; what the system says.
+ */
+static int
+listener_remove(const struct vuc_listener *l, dev_t dev, ino_t ino, struct vuc_error *err)
+{
+	const char *path = l->address.sun_path;
+	char aside[sizeof(l->address.sun_path) + 32];
+	struct stat st;
+	uint64_t number;
+
+	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+		return listener_fail(l, errno, "getrandom", err);
+	snprintf(aside, sizeof(aside), "%s.old-%016" PRIx64, path, number);
+	if (rename(path, aside) != 0)
+		return errno == ENOENT ? 0 : listener_fail(l, errno, "rename", err);
+	if (lstat(aside, &st) == 0 && st.st_dev == dev && st.st_ino == ino)
+		return unlink(aside) == 0 ? 0 : listener_fail(l, errno, "unlink", err);
+	if (listener_move_back(aside, path))
+		return listener_fail_replaced(l, err);
+	return vuc_error_set(err, -ESTALE,
+		"%s: replaced by another process, whose socket is now %s", path, aside);
 }
 
 static int
@@ -83,12 +102,7 @@ listener_replace_unused(const struct vuc_listener *l, int fd, struct vuc_error *
 		return vuc_error_set(
 			err, -EEXIST, "%s: exists and is not a socket", l->address.sun_path);
 	rc = listener_check_unused(l, err);
-	if (rc != 0)
-		return rc;
-	rc = listener_remove(l, st.st_dev, st.st_ino);
-	if (rc == -ESTALE)
-		return listener_fail_replaced(l, err);
-	return rc != 0 ? listener_fail(l, -rc, "unlink", err) : 0;
+	return rc == 0 ? listener_remove(l, st.st_dev, st.st_ino, err) : rc;
 }
 
 static int
@@ -197,7 +211,7 @@ vuc_listener_forget(struct vuc_listener *l)
 
 	if (l->ino != 0 && lstat(l->address.sun_path, &st) == 0 && st.st_dev == l->dev &&
 		st.st_ino == l->ino)
-		listener_remove(l, l->dev, l->ino);
+		listener_remove(l, l->dev, l->ino, NULL);
 	l->fd = -1;
 }
 

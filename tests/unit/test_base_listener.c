@@ -48,6 +48,21 @@ connect(int fd, const struct sockaddr *address, socklen_t len)
 	return rc;
 }
 
+/* Called when the path is moved back; and whether the file system can do so at once. */
+static void (*moving_back)(void);
+static bool moves_back = true;
+
+int
+renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned int flags)
+{
+	if (moving_back != NULL)
+		moving_back();
+	if (moves_back)
+		return (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
+	errno = EINVAL;
+	return -1;
+}
+
 static void
 make_folder(void)
 {
@@ -150,25 +165,87 @@ replace_stale(void)
 	CU_ASSERT_EQUAL(vuc_listener_listen(&other, 1, NULL), 0);
 }
 
+static void
+expect_listening(const char *at)
+{
+	struct sockaddr_un address;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CU_ASSERT_EQUAL(vuc_socket_address(at, &address, NULL), 0);
+	CU_ASSERT_EQUAL(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+}
+
 /* Another process is faster: its socket is not taken for the one that nobody has. */
 static void
 test_stale_replaced(void)
 {
-	struct vuc_error err = {""};
-	struct vuc_listener l;
-	struct sockaddr_un address;
-	int fd;
+	for (unsigned int i = 0; i < 2; i++) {
+		struct vuc_error err = {""};
+		struct vuc_listener l;
 
-	make_stale();
-	checked = replace_stale;
-	CU_ASSERT_EQUAL(vuc_listener_bind(&l, path, SOCK_STREAM, 0600, (gid_t)-1, &err), -ESTALE);
-	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "replaced by another process"));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	CU_ASSERT_EQUAL(vuc_socket_address(path, &address, NULL), 0);
-	CU_ASSERT_EQUAL(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-	close(fd);
-	vuc_listener_close(&other);
-	CU_ASSERT_EQUAL(access(path, F_OK), -1);
+		make_stale();
+		checked = replace_stale;
+		moves_back = i == 0;
+		CU_ASSERT_EQUAL(
+			vuc_listener_bind(&l, path, SOCK_STREAM, 0600, (gid_t)-1, &err), -ESTALE);
+		moves_back = true;
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, ": replaced by another process"));
+		expect_listening(path);
+		vuc_listener_close(&other);
+		CU_ASSERT_EQUAL(access(path, F_OK), -1);
+	}
+}
+
+static struct vuc_listener third;
+
+static void
+bind_third(void)
+{
+	moving_back = NULL;
+	CU_ASSERT_EQUAL(vuc_listener_bind(&third, path, SOCK_STREAM, 0600, (gid_t)-1, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_listener_listen(&third, 1, NULL), 0);
+}
+
+/* A third one has the path before the other one is moved back: none of them is lost. */
+static void
+test_replaced_twice(void)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		struct vuc_error err = {""};
+		struct vuc_listener l;
+		const char *aside;
+
+		make_stale();
+		checked = replace_stale;
+		moving_back = bind_third;
+		moves_back = i == 0;
+		CU_ASSERT_EQUAL(
+			vuc_listener_bind(&l, path, SOCK_STREAM, 0600, (gid_t)-1, &err), -ESTALE);
+		moves_back = true;
+		expect_listening(path);
+		aside = strstr(err.text, ", whose socket is now ");
+		CU_ASSERT_PTR_NOT_NULL_FATAL(aside);
+		aside += strlen(", whose socket is now ");
+		expect_listening(aside);
+		vuc_listener_close(&third);
+		vuc_listener_close(&other);
+		CU_ASSERT_EQUAL(unlink(aside), 0);
+	}
+}
+
+/* What has a name like that of a socket that is removed belongs to others. */
+static void
+test_other_names(void)
+{
+	char name[sizeof(path) + 32];
+	struct vuc_listener l;
+
+	snprintf(name, sizeof(name), "%s.%d.old", path, (int)getpid());
+	close(open(name, O_CREAT | O_CLOEXEC, 0600));
+	CU_ASSERT_EQUAL_FATAL(vuc_listener_bind(&l, path, SOCK_STREAM, 0600, (gid_t)-1, NULL), 0);
+	vuc_listener_close(&l);
+	CU_ASSERT_EQUAL(unlink(name), 0);
 }
 
 static struct rlimit limit;
@@ -310,6 +387,8 @@ const struct tap_suite tap_suite = {"listener", make_folder, remove_folder,
 		{"a socket that a process has is left alone", test_used},
 		{"one that no process has is replaced, and only one's own removed", test_stale},
 		{"one that takes its place meanwhile is left alone", test_stale_replaced},
+		{"so are two of them", test_replaced_twice},
+		{"so is a file with a similar name", test_other_names},
 		{"nothing is left behind by a failure", test_failed},
 		{"a file that is not a socket is left alone", test_not_a_socket},
 		{"what another process puts in its place keeps its mode", test_replaced},
