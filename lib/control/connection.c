@@ -72,7 +72,7 @@ vmm_until_next(struct control_vmm *v)
 	if (v->leave_ms != 0 && v->leave_ms < next)
 		next = v->leave_ms;
 	pthread_mutex_unlock(&v->control->lock);
-	if (v->nvme.attempts > 0 && v->nvme.due_ms < next)
+	if (v->nvme.due_ms != 0 && v->nvme.due_ms < next)
 		next = v->nvme.due_ms;
 	return next > now ? (int)(next - now) : 0;
 }

@@ -393,8 +393,12 @@ vmm_look_for_request(struct control_vmm *v)
 	struct nvme_watch *watch = &v->nvme;
 	struct vuc_nvme_queues queues;
 
-	if (vmm_call(v, queues_get, &queues, NULL) <= 0 || queues.enables != watch->enables ||
-		queues.failed || !nvme_watch_look(watch, &queues, &v->maps))
+	if (vmm_call(v, queues_get, &queues, NULL) <= 0) {
+		watch->looks = 0;
+		return;
+	}
+	if (queues.enables != watch->enables || queues.failed ||
+		!nvme_watch_look(watch, &queues, &v->maps))
 		return;
 	watch->looks = 0;
 	vmm_log(v, VUC_LOG_DEBUG,
@@ -407,14 +411,14 @@ vmm_watch_nvme(struct control_vmm *v, uint64_t now_ms)
 	struct nvme_watch *watch = &v->nvme;
 	uint32_t enables = vuc_device_nvme_enables(v->link->dev);
 
-	if (enables == 0 || now_ms < watch->due_ms)
-		return;
-	watch->due_ms = now_ms + (watch->attempts > 0 ? ATTEMPT_MS : LOOK_MS);
 	if (enables != watch->enables) {
 		watch->enables = enables;
 		watch->known = false;
 		watch->looks = MAX_LOOKS;
+		watch->due_ms = now_ms;
 	}
+	if (watch->due_ms == 0 || now_ms < watch->due_ms)
+		return;
 	if (watch->attempts > 0) {
 		watch->attempts--;
 		vmm_complete_commands(v);
@@ -423,6 +427,10 @@ vmm_watch_nvme(struct control_vmm *v, uint64_t now_ms)
 		watch->looks--;
 		vmm_look_for_request(v);
 	}
+	if (watch->attempts > 0)
+		watch->due_ms = now_ms + ATTEMPT_MS;
+	else
+		watch->due_ms = watch->looks > 0 ? now_ms + LOOK_MS : 0;
 }
 
 void

@@ -20,7 +20,7 @@ struct control_vmm;
 
 /* Later commands overwrite an event request in its queue, so its id is kept. */
 struct nvme_watch {
-	uint64_t due_ms;    /* when to look at the controller next; 0: at the next opportunity */
+	uint64_t due_ms;    /* when to look at the controller next; 0: when it is enabled again */
 	uint32_t enables;   /* number of enables, at the last look */
 	unsigned int looks; /* how many are left */
 	bool known;
@@ -58,8 +58,8 @@ void nvme_event_write(const struct nvme_event *event);
 bool nvme_watch_look(struct nvme_watch *watch, const struct vuc_nvme_queues *queues,
 	const struct dma_maps *maps);
 
-/* On the VMM's thread, when it is due: look for the event request of the guest's driver, and after
- * a return for commands that it waits for. */
+/* On the VMM's thread, when it is due or the controller was enabled: look for the event request of
+ * the guest's driver, and after a return for commands that it waits for. */
 void vmm_watch_nvme(struct control_vmm *v, uint64_t now_ms);
 
 /* On the VMM's thread, after a return: complete that event request, unless the driver has begun to

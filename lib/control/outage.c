@@ -56,6 +56,15 @@ record_started(void *arg, int status, const struct vuc_error *err)
 	vuc_poller_set_hold(link->device->poller, link->dev, NULL);
 }
 
+/* On the poller's thread. */
+static void
+record_nvme_enabled(void *arg)
+{
+	const struct control_vmm *v = arg;
+
+	control_wake(v->wake_fd);
+}
+
 /* A control_device_fn. */
 static int
 record_start(struct vuc_device *dev, void *arg)
@@ -64,6 +73,8 @@ record_start(struct vuc_device *dev, void *arg)
 	const struct vuc_record_opts opts = {
 		.closer = v->closer,
 		.recovers_nvme = v->device->recover == VUC_CONTROL_RECOVER_NVME,
+		.nvme_enabled = record_nvme_enabled,
+		.arg = arg,
 	};
 	int rc = vuc_poller_set_hold(v->device->poller, dev, &v->device->hold);
 
@@ -72,7 +83,7 @@ record_start(struct vuc_device *dev, void *arg)
 	/* What was kept for a VMM that starts while the server is away: either this is that VMM, or
 	 * it was not needed. */
 	if (vuc_device_is_away(dev)) {
-		vuc_device_record_set_client(dev, v->closer);
+		vuc_device_record_set_client(dev, &opts);
 		atomic_store_explicit(&v->link->recorded, true, memory_order_relaxed);
 		return 0;
 	}

@@ -42,6 +42,14 @@ record_config_read(struct vuc_request *req, int status)
 	done(arg, status, &err);
 }
 
+static void
+record_take_client(struct device_record *r, const struct vuc_record_opts *opts)
+{
+	r->closer = vuc_closer_hold(opts->closer);
+	r->nvme_enabled = opts->nvme_enabled;
+	r->nvme_arg = opts->arg;
+}
+
 VUC_PRIVATE int
 vuc_device_record_start(
 	struct vuc_device *dev, const struct vuc_record_opts *opts, vuc_done_fn done, void *arg)
@@ -58,7 +66,7 @@ vuc_device_record_start(
 	if (r == NULL)
 		return vuc_error_set(err, -ENOMEM, "no memory for the record of a device");
 	r->dev = dev;
-	r->closer = vuc_closer_hold(opts->closer);
+	record_take_client(r, opts);
 	r->done = done;
 	r->arg = arg;
 	r->recovers_nvme = opts->recovers_nvme;
@@ -79,14 +87,14 @@ vuc_device_record_start(
 }
 
 VUC_PRIVATE void
-vuc_device_record_set_client(struct vuc_device *dev, struct vuc_closer *closer)
+vuc_device_record_set_client(struct vuc_device *dev, const struct vuc_record_opts *opts)
 {
 	struct device_record *r = dev->record;
 
 	if (r == NULL)
 		return;
 	vuc_closer_let_go(r->closer);
-	r->closer = vuc_closer_hold(closer);
+	record_take_client(r, opts);
 	r->maps_taken = dev->version.max_dma_maps;
 }
 

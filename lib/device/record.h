@@ -39,6 +39,10 @@ struct vuc_record_opts {
 	 * report a failure in CSTS.CFS until the client writes CC: the client may have commands
 	 * under way that the new server does not know. */
 	bool recovers_nvme;
+	/* Called when the client has enabled that controller, on the thread that polls; not after
+	 * the record was stopped. NULL: nobody is told. */
+	void (*nvme_enabled)(void *arg);
+	void *arg; /* of it */
 };
 
 /*
@@ -57,9 +61,10 @@ int vuc_device_record_start(
  */
 void vuc_device_record_stop(struct vuc_device *dev);
 
-/* Give the record its client, which has set nothing yet, if it began without one. The number of
- * mappings that the server accepts is known only as far as it has announced it. */
-void vuc_device_record_set_client(struct vuc_device *dev, struct vuc_closer *closer);
+/* Give the record its client, which has set nothing yet, if it began without one: opts as they
+ * would be at its start. The number of mappings that the server accepts is known only as far as it
+ * has announced it. */
+void vuc_device_record_set_client(struct vuc_device *dev, const struct vuc_record_opts *opts);
 
 /* The client has written while the device is away, and no server gets it: keep what an NVMe driver
  * has done to its controller, as the values of registers and of the admin submission queue's

@@ -53,9 +53,11 @@ nvme_is_enabled(const struct record_nvme *n)
 }
 
 static void
-nvme_count_enabling(struct vuc_device *dev)
+nvme_count_enabling(struct device_record *r)
 {
-	atomic_fetch_add_explicit(&dev->nvme_enables, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&r->dev->nvme_enables, 1, memory_order_relaxed);
+	if (r->nvme_enabled != NULL)
+		r->nvme_enabled(r->nvme_arg);
 }
 
 void
@@ -79,7 +81,7 @@ record_find_nvme(struct device_record *r)
 		.end = REG_ASQT + sizeof(uint32_t),
 	};
 	r->dev->recorded.writes |= 1u << VFIO_PCI_BAR0_REGION_INDEX;
-	nvme_count_enabling(r->dev);
+	nvme_count_enabling(r);
 }
 
 /* CSTS is the server's value again. */
@@ -103,7 +105,7 @@ record_note_nvme(struct device_record *r, uint64_t offset, const void *data, siz
 		nvme_clear_failure(r);
 	if (nvme_is_enabled(&r->nvme) && !was_enabled) {
 		r->nvme.rung = false;
-		nvme_count_enabling(r->dev);
+		nvme_count_enabling(r);
 	}
 }
 

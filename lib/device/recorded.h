@@ -97,7 +97,9 @@ struct device_record {
 	struct record_config config;
 	struct record_table table;
 	struct record_nvme nvme;
-	bool recovers_nvme;              /* if the device is an NVMe controller */
+	bool recovers_nvme;              /* if the device is an NVMe controller, */
+	void (*nvme_enabled)(void *arg); /* and when that is enabled; or NULL */
+	void *nvme_arg;
 	uint8_t first[MSIX_CONFIG_SIZE]; /* config space at the start, to compare */
 	size_t first_len;                /* 0: it is not known */
 	struct vuc_request read;         /* of that */

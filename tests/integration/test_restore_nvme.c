@@ -233,6 +233,42 @@ test_changed_away(void)
 	}
 }
 
+static void
+count_call(void *arg)
+{
+	++*(unsigned int *)arg;
+}
+
+/* Whoever wants to know is told when the driver enables the controller. */
+static void
+test_told(void)
+{
+	unsigned int calls = 0;
+	const struct vuc_record_opts opts = {
+		.recovers_nvme = true, .nvme_enabled = count_call, .arg = &calls};
+	struct job job = {0};
+
+	vuc_device_record_stop(dut);
+	CU_ASSERT_EQUAL_FATAL(vuc_device_record_start(dut, &opts, on_done, &job), 0);
+	CU_ASSERT_EQUAL(await(&job), 0);
+	calls = 0;
+	controller_enable();
+	CU_ASSERT_EQUAL(write_region(0, CC, ENABLED | 1 << 14, 4), 0);
+	CU_ASSERT_EQUAL(calls, 1);
+	lose();
+	enable_away();
+	CU_ASSERT_EQUAL(calls, 2);
+	CU_ASSERT_EQUAL(restore(NULL), 0);
+	vuc_device_record_set_client(dut, &(struct vuc_record_opts){0});
+	CU_ASSERT_EQUAL(write_region(0, CC, 0, 4), 0);
+	controller_enable();
+	vuc_device_record_set_client(dut, &opts);
+	CU_ASSERT_EQUAL(write_region(0, CC, 0, 4), 0);
+	vuc_device_record_stop(dut);
+	controller_enable();
+	CU_ASSERT_EQUAL(calls, 2);
+}
+
 /* The connection is lost with the write that disables the controller. */
 static void
 test_lost_write(void)
@@ -364,6 +400,7 @@ static CU_TestInfo tests[] = {
 	{"posted writes", test_posted},
 	{"the admin doorbell", test_doorbell},
 	{"its driver changes it while it is away", test_changed_away},
+	{"its enabling is told", test_told},
 	{"its driver's write is lost with the server", test_lost_write},
 	{"it has not failed for its driver", test_sound},
 	{"a reset ends it", test_reset},

@@ -2,10 +2,16 @@
 """An NVMe driver over libvuc-vmm loses nothing that was acknowledged while its server is killed and
 started again: vuc-refdev, and SPDK's target if VUC_SPDK_RESTART is a command that does so with it."""
 
+import struct
+
 import pytest
 
+import nvme
 import rig
+from front_qemu import Qemu
+from nvme import PAGE
 from outage_rig import FAST, Nvme, device, spdk
+from vfio_client import BAR0
 
 HOLD = 'outage = hold\nhold-ms = 3600000\n'
 ROUNDS = 10
@@ -83,23 +89,44 @@ def test_after_hold(server, vucd, vmm, disk, recover, after):
 def test_disabled_while_away(server, vucd, vmm, disk):
     """A driver that has disabled its controller during the outage sees no failure, and gets no event."""
     target = server(disk)
-    daemon = vucd(f'[device nvme0]\nsocket = {target.socket}\n{HOLD}')
-    client = vmm(daemon, 'nvme0')
-    assert client.do('queue') == '0 '
-    assert client.do('set 36 983055') == '0 '
-    assert client.do('set 20 4587521') == '0 '
+    daemon = vucd(device(target, HOLD))
+    client = vmm(daemon, 'disk0')
+    client.ok('queue', 'set 36 983055', 'set 20 4587521')
     target.kill()
-    assert client.do('lost') == '0 '
-    assert client.do('set 20 4587520') == '0 '
+    client.ok('lost', 'set 20 4587520')
     target.start(disk)
-    assert client.do('back') == '0 '
+    client.ok('back')
     assert client.do('get 28') == '0 0'
-    assert client.do('set 20 4587521') == '0 '
+    client.ok('set 20 4587521')
     target.restart(disk)
-    assert client.do('back') == '0 '
+    client.ok('back')
     assert client.do('get 28') == '0 2'
     assert daemon.stop() == 0
     assert daemon.err.count(NO_EVENT.encode()) == 1
+
+
+def test_stock_vmm(server, vucd, disk, folder):
+    """The event request of a driver in a stock VMM is seen when it enables the controller, and again
+    when it does so while its server is away."""
+    target = server(disk)
+    daemon = vucd('log-level = debug\n' + device(target, f'{HOLD}map = none\nexport = {folder}/export\n'))
+    daemon.await_state('disk0', 'free')
+    vmm = Qemu(f'{folder}/export')
+    vmm.attach()
+
+    def enable(command):
+        vmm.ram[PAGE:PAGE + 4] = struct.pack('<HH', nvme.ASYNC_EVENT, command)
+        for register, size, value in ((nvme.AQA, 4, 0xf000f), (nvme.ASQ, 8, PAGE), (nvme.ACQ, 8, 2 * PAGE),
+                                      (nvme.CC, 4, nvme.CC_ENABLED)):
+            vmm.set(BAR0, register, size, value)
+        daemon.await_output(f"the guest's NVMe driver has requested events by admin command {command}", 'err')
+    enable(7)
+    target.kill()
+    daemon.await_state('disk0', 'away')
+    vmm.set(BAR0, nvme.CC, 4, nvme.CC_DISABLED)
+    enable(8)
+    vmm.close()
+    assert daemon.stop() == 0
 
 
 NO_EVENT = "the guest's NVMe driver gets no event, but sees in CSTS that the controller has failed: "

@@ -161,16 +161,10 @@ test_next_while_read(void)
 	expect(2, 513, 510);
 }
 
-static CU_TestInfo tests[] = {
-	{"outages are added up", test_outages},
-	{"one ends while it is read", test_end_while_read},
-	{"one is read while it ends", test_read_while_ending},
-	{"the next one begins while it is read", test_next_while_read},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	return vuc_tap_tests("account", set_up, NULL, tests);
-}
+const struct tap_suite tap_suite = {"account", set_up, NULL,
+	{
+		{"outages are added up", test_outages},
+		{"one ends while it is read", test_end_while_read},
+		{"one is read while it ends", test_read_while_ending},
+		{"the next one begins while it is read", test_next_while_read},
+	}};

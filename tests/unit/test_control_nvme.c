@@ -8,6 +8,7 @@
 
 #include "nvme_recover.h"
 #include "tap.h"
+#include "vmm.h"
 
 #define PAGE     4096u
 #define PAGES    8u
@@ -474,6 +475,134 @@ test_random(void)
 	CU_ASSERT(found > 0 && rests > 0);
 }
 
+/* ---- when it is looked at ---- */
+
+/* The device as the poller has it. */
+static struct vuc_nvme_queues device_queues;
+static bool device_enabled;
+static uint32_t device_enables;
+static unsigned int calls;
+
+int __wrap_vmm_call(struct control_vmm *v, control_device_fn fn, void *arg, struct vuc_error *err);
+bool __wrap_vuc_device_nvme_queues(const struct vuc_device *dev, struct vuc_nvme_queues *queues);
+uint32_t __wrap_vuc_device_nvme_enables(const struct vuc_device *dev);
+bool __wrap_vuc_device_connected(const struct vuc_device *dev);
+void __wrap_vmm_log(struct control_vmm *v, enum vuc_log_level level, const char *fmt, ...);
+void __wrap_vmm_signal_interrupts(struct control_vmm *v);
+
+int
+__wrap_vmm_call(struct control_vmm *v, control_device_fn fn, void *arg, struct vuc_error *err)
+{
+	(void)err;
+	calls++;
+	return fn(v->link->dev, arg);
+}
+
+bool
+__wrap_vuc_device_nvme_queues(const struct vuc_device *dev, struct vuc_nvme_queues *queues)
+{
+	(void)dev;
+	*queues = device_queues;
+	queues->enables = device_enables;
+	return device_enabled;
+}
+
+uint32_t
+__wrap_vuc_device_nvme_enables(const struct vuc_device *dev)
+{
+	(void)dev;
+	return device_enables;
+}
+
+bool
+__wrap_vuc_device_connected(const struct vuc_device *dev)
+{
+	(void)dev;
+	return true;
+}
+
+void
+__wrap_vmm_log(struct control_vmm *v, enum vuc_log_level level, const char *fmt, ...)
+{
+	(void)v;
+	(void)level;
+	(void)fmt;
+}
+
+void
+__wrap_vmm_signal_interrupts(struct control_vmm *v)
+{
+	(void)v;
+}
+
+/* Watch until there is nothing to wait for: returns for how long, from now_ms on. */
+static uint64_t
+watch_all(struct control_vmm *v, uint64_t now_ms)
+{
+	const uint64_t begin_ms = now_ms;
+
+	vmm_watch_nvme(v, now_ms);
+	while (v->nvme.due_ms != 0) {
+		CU_ASSERT_TRUE_FATAL(v->nvme.due_ms > now_ms);
+		CU_ASSERT_TRUE_FATAL(now_ms - begin_ms < 3600000);
+		now_ms = v->nvme.due_ms;
+		vmm_watch_nvme(v, now_ms);
+	}
+	return now_ms - begin_ms;
+}
+
+/* Nothing is due while there is nothing to wait for. */
+static void
+test_watch(void)
+{
+	struct control_link link = {0};
+	struct control_vmm v = {.link = &link};
+	struct queues q = {
+		.sq_size = 16,
+		.cq_size = 16,
+		.phase = 1,
+		.is = {.asq = SQ, .acq = CQ, .aqa = AQA(16, 16)},
+	};
+
+	calls = 0;
+	v.maps = maps;
+	device_enables = 0;
+	CU_ASSERT_EQUAL(watch_all(&v, 1000), 0);
+	CU_ASSERT_EQUAL(calls, 0);
+	/* It is an NVMe controller, but not enabled. */
+	device_enables = 1;
+	device_enabled = false;
+	CU_ASSERT_EQUAL(watch_all(&v, 1000), 0);
+	CU_ASSERT_EQUAL(calls, 1);
+	CU_ASSERT_EQUAL(watch_all(&v, 2000), 0);
+	CU_ASSERT_EQUAL(calls, 1);
+	/* Its driver requests no events. */
+	device_queues = q.is;
+	device_enabled = true;
+	device_enables = 2;
+	CU_ASSERT_EQUAL(watch_all(&v, 1000), 19 * 500);
+	CU_ASSERT_EQUAL(calls, 21);
+	/* It does, later. */
+	device_enables = 3;
+	vmm_watch_nvme(&v, 1000);
+	CU_ASSERT_EQUAL(v.nvme.due_ms, 1500);
+	run_script(&q, "e31");
+	vmm_watch_nvme(&v, 1499);
+	CU_ASSERT_EQUAL(v.nvme.due_ms, 1500);
+	CU_ASSERT_EQUAL(watch_all(&v, 1500), 0);
+	CU_ASSERT_TRUE(v.nvme.known);
+	CU_ASSERT_EQUAL(watch_all(&v, 1500), 0);
+	CU_ASSERT_EQUAL(calls, 23);
+	/* After a return its other commands are looked at, for a minute or until it writes CC. */
+	device_queues.failed = true;
+	vmm_recover_nvme(&v);
+	CU_ASSERT_TRUE(v.nvme.due_ms > 0);
+	CU_ASSERT_EQUAL(watch_all(&v, v.nvme.due_ms), 1199 * 50);
+	vmm_recover_nvme(&v);
+	device_queues.failed = false;
+	CU_ASSERT_EQUAL(watch_all(&v, v.nvme.due_ms), 0);
+}
+
 const struct tap_suite tap_suite = {"control_nvme", set_up, tear_down,
 	{
 		{"queues of a driver and its controller", test_scripts},
@@ -483,4 +612,5 @@ const struct tap_suite tap_suite = {"control_nvme", set_up, tear_down,
 		{"mappings that come and go", test_mappings},
 		{"memory that loses its pages", test_shrunk},
 		{"anything at all", test_random},
+		{"nobody watches for nothing", test_watch},
 	}};
