@@ -4,12 +4,12 @@
 
 /*
  * The reference device as its driver sees it: what docs/refdev.md describes in words. Values are
- * little-endian.
+ * little-endian. Numbers without a suffix are those that the guest of vuc-vmm uses, in assembly.
  */
 
 /* Identity in config space, under a vendor id that is assigned to nobody. */
-#define REFDEV_VENDOR_ID  0x7675u
-#define REFDEV_DEVICE_ID  0x7663u
+#define REFDEV_VENDOR_ID  0x7675
+#define REFDEV_DEVICE_ID  0x7663
 #define REFDEV_CLASS_CODE 0x088000u /* base system peripheral, other */
 #define REFDEV_REVISION   1u
 
@@ -18,11 +18,11 @@
 #define REFDEV_CONFIG_SIZE 4096u
 #define REFDEV_BAR0_SIZE   4096u
 #define REFDEV_BAR2_SIZE   65536u
-#define REFDEV_BAR4_SIZE   16384u
+#define REFDEV_BAR4_SIZE   16384
 
 /* BAR4: pages 1 and 3 can be mapped, pages 0 and 2 hold what MSI-X needs. */
 #define REFDEV_BAR4_TABLE  0x0000u
-#define REFDEV_BAR4_AREA_0 0x1000u
+#define REFDEV_BAR4_AREA_0 0x1000
 #define REFDEV_BAR4_PBA    0x2000u
 #define REFDEV_BAR4_AREA_1 0x3000u
 
@@ -129,18 +129,20 @@
 
 #define REFDEV_REG_OFFSET(name, offset, bytes, access) REFDEV_REG_##name = (offset),
 
+#ifndef __ASSEMBLER__
 enum refdev_reg {
 	REFDEV_REGS(REFDEV_REG_OFFSET)
 };
+#endif
 
 #define REFDEV_REGS_SIZE 0x400u
 
 /* Memory behind the registers: accesses of any length and alignment. */
-#define REFDEV_RAM_OFFSET 0x400u
+#define REFDEV_RAM_OFFSET 0x400
 #define REFDEV_RAM_SIZE   0x400u
 
-#define REFDEV_ID_VALUE      0x52637576u
-#define REFDEV_VERSION_VALUE 1u
+#define REFDEV_ID_VALUE      0x52637576
+#define REFDEV_VERSION_VALUE 1
 #define REFDEV_ERRNO_DEFAULT 5u /* EIO */
 
 /* Values of IRQ_TRIGGER that are not vectors. */
@@ -149,26 +151,26 @@ enum refdev_reg {
 #define REFDEV_TRIGGER_REQ  (1u << 29)
 
 /* DMA_MODE: how memory of the client is accessed ... */
-#define REFDEV_DMA_BY_MESSAGE 0u
+#define REFDEV_DMA_BY_MESSAGE 0
 #define REFDEV_DMA_BY_FILE    1u /* pread and pwrite of the mapping's descriptor */
-#define REFDEV_DMA_BY_MMAP    2u /* map it */
+#define REFDEV_DMA_BY_MMAP    2  /* map it */
 #define REFDEV_DMA_BY_MASK    3u
 /* ... and what else. */
 #define REFDEV_DMA_FILL     (1u << 4) /* write the pattern, read nothing */
-#define REFDEV_DMA_SRC_BAR2 (1u << 5) /* read from BAR2 */
+#define REFDEV_DMA_SRC_BAR2 (1 << 5)  /* read from BAR2 */
 #define REFDEV_DMA_DST_BAR2 (1u << 6) /* write to BAR2 */
 
 #define REFDEV_DMA_MAX_LEN    (1024u * 1024u)
 #define REFDEV_DMA_MAX_WINDOW 64u
 
 #define REFDEV_DMA_STATUS_IDLE  0u
-#define REFDEV_DMA_STATUS_BUSY  1u
-#define REFDEV_DMA_STATUS_DONE  2u
+#define REFDEV_DMA_STATUS_BUSY  1
+#define REFDEV_DMA_STATUS_DONE  2
 #define REFDEV_DMA_STATUS_ERROR 3u
 
 #define REFDEV_RAW_MAX_LEN (64u * 1024u)
 
 /* The value that the ioeventfd of DOORBELL stands for. */
-#define REFDEV_DOORBELL_MATCH 0x10u
+#define REFDEV_DOORBELL_MATCH 0x10
 
 #endif /* REFDEV_REGS_H */

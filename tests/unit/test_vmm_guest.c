@@ -1,48 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "guest.h"
-#include "guest/refdev.h"
-#include "refdev_regs.h"
 #include "tap.h"
-
-/* The assembler cannot read the device's own header, so its numbers are written twice. */
-static void
-test_numbers(void)
-{
-	static const uint32_t pairs[][2] = {
-		{REFDEV_IDS, REFDEV_DEVICE_ID << 16 | REFDEV_VENDOR_ID},
-		{REFDEV_ID, REFDEV_REG_ID},
-		{REFDEV_VERSION, REFDEV_REG_VERSION},
-		{REFDEV_SCRATCH, REFDEV_REG_SCRATCH},
-		{REFDEV_DOORBELL, REFDEV_REG_DOORBELL},
-		{REFDEV_DOORBELL_LAST, REFDEV_REG_DOORBELL_LAST},
-		{REFDEV_DOORBELL_COUNT, REFDEV_REG_DOORBELL_COUNT},
-		{REFDEV_IRQ_TRIGGER, REFDEV_REG_IRQ_TRIGGER},
-		{REFDEV_DMA_SRC, REFDEV_REG_DMA_SRC},
-		{REFDEV_DMA_DST, REFDEV_REG_DMA_DST},
-		{REFDEV_DMA_LEN, REFDEV_REG_DMA_LEN},
-		{REFDEV_DMA_MODE, REFDEV_REG_DMA_MODE},
-		{REFDEV_DMA_VECTOR, REFDEV_REG_DMA_VECTOR},
-		{REFDEV_DMA_START, REFDEV_REG_DMA_START},
-		{REFDEV_DMA_STATUS, REFDEV_REG_DMA_STATUS},
-		{REFDEV_DMA_ERRNO, REFDEV_REG_DMA_ERRNO},
-		{REFDEV_RAM, REFDEV_RAM_OFFSET},
-		{REFDEV_IS_ID, REFDEV_ID_VALUE},
-		{REFDEV_IS_VERSION, REFDEV_VERSION_VALUE},
-		{REFDEV_BY_MESSAGE, REFDEV_DMA_BY_MESSAGE},
-		{REFDEV_BY_MMAP, REFDEV_DMA_BY_MMAP},
-		{REFDEV_FROM_BAR_2, REFDEV_DMA_SRC_BAR2},
-		{REFDEV_DMA_IS_BUSY, REFDEV_DMA_STATUS_BUSY},
-		{REFDEV_DMA_IS_DONE, REFDEV_DMA_STATUS_DONE},
-		{REFDEV_DOORBELL_EVENT, REFDEV_DOORBELL_MATCH},
-		{REFDEV_BAR_4_MAPPED, REFDEV_BAR4_AREA_0},
-		{REFDEV_BAR_4_SIZE, REFDEV_BAR4_SIZE},
-	};
-
-	for (size_t i = 0; i < NR(pairs); i++) {
-		vuc_tap_row("pair %zu", i);
-		CU_ASSERT_EQUAL(pairs[i][0], pairs[i][1]);
-	}
-}
 
 static uint32_t
 port_in(const struct guest *guest, uint16_t port)
@@ -142,7 +100,6 @@ test_series(void)
 
 const struct tap_suite tap_suite = {"guest", NULL, NULL,
 	{
-		{"numbers", test_numbers},
 		{"ports", test_ports},
 		{"nonsense", test_nonsense},
 		{"image", test_image},

@@ -10,8 +10,13 @@
  * Functions keep %ebx, %esi, %edi and %ebp unless they say otherwise.
  */
 
+#include "../../vuc-refdev/refdev_regs.h"
 #include "abi.h"
-#include "refdev.h"
+
+#define REFDEV_IDS (REFDEV_DEVICE_ID << 16 | REFDEV_VENDOR_ID)
+
+#define REFDEV_REG_SET(name, offset, bytes, access) .set REFDEV_REG_##name, offset;
+REFDEV_REGS(REFDEV_REG_SET)
 
 /* The device of libvfio-user's sample gpio-pci-idio-16, for the assembler. */
 
