@@ -5,22 +5,24 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include <vuc/migration.h>
+
 #include "clock.h"
 #include "print.h"
-#include "trace_tail.h"
 #include "vfio_user.h"
+
+/* Bytes and elements beyond these are only counted. */
+#define MAX_BYTES  16u
+#define MAX_WRITES 4u
+#define MAX_RANGES 4u
+
+#define MAX_FIELDS 8u /* of a body: all of them */
 
 enum form {
 	DECIMAL,
 	HEX,
+	FLAGS,
 	FEATURE, /* flags and, in the lower half, the number of a feature */
-	DEVICE_FLAGS,
-	REGION_FLAGS,
-	IRQ_FLAGS,
-	MAP_FLAGS,
-	UNMAP_FLAGS,
-	IRQ_SET_FLAGS,
-	NR_FORMS,
 };
 
 /* A fixed field: how it is called, where it lies and how it reads. */
@@ -29,243 +31,36 @@ struct field {
 	size_t offset;
 	size_t size; /* 2, 4 or 8 */
 	enum form form;
+	const struct vucctl_flag *flags;
 };
 
-/* A body: its fixed part, those of its fields that say something, and what follows. */
-struct layout {
-	const struct field *fields; /* NULL: none */
-	size_t size;
-	void (*tail)(FILE *out, const uint8_t *fixed, const uint8_t *tail, size_t len);
-};
-
-#define FIELD(type, member, form)                                                                \
-	{                                                                                        \
-#member, offsetof(struct type, member), sizeof(((struct type *)0)->member), form \
-	}
-#define FIELDS_END                  \
-	{                           \
-		NULL, 0, 0, DECIMAL \
+#define FIELD(type, member, ...)                                                    \
+	{                                                                           \
+#member, offsetof(struct vfio_user_##type, member),                 \
+			sizeof(((struct vfio_user_##type *)0)->member), __VA_ARGS__ \
 	}
 
-static const struct field version_fields[] = {
-	FIELD(vfio_user_version, major, DECIMAL),
-	FIELD(vfio_user_version, minor, DECIMAL),
-	FIELDS_END,
+/* What follows the fixed fields: bytes of a name, or what has a function of its own, which takes
+ * the fixed fields, too; those are all there. */
+struct tail {
+	const char *name; /* NULL: "more" */
+	void (*print)(FILE *out, const uint8_t *fixed, const uint8_t *tail, size_t len);
 };
 
-static const struct field map_fields[] = {
-	FIELD(vfio_user_dma_map, argsz, DECIMAL),
-	FIELD(vfio_user_dma_map, flags, MAP_FLAGS),
-	FIELD(vfio_user_dma_map, addr, HEX),
-	FIELD(vfio_user_dma_map, size, HEX),
-	FIELD(vfio_user_dma_map, offset, HEX),
-	FIELDS_END,
-};
-
-static const struct field unmap_fields[] = {
-	FIELD(vfio_user_dma_unmap, argsz, DECIMAL),
-	FIELD(vfio_user_dma_unmap, flags, UNMAP_FLAGS),
-	FIELD(vfio_user_dma_unmap, addr, HEX),
-	FIELD(vfio_user_dma_unmap, size, HEX),
-	FIELDS_END,
-};
-
-static const struct field info_command_fields[] = {
-	FIELD(vfio_user_device_info, argsz, DECIMAL),
-	FIELDS_END,
-};
-
-static const struct field info_fields[] = {
-	FIELD(vfio_user_device_info, argsz, DECIMAL),
-	FIELD(vfio_user_device_info, flags, DEVICE_FLAGS),
-	FIELD(vfio_user_device_info, num_regions, DECIMAL),
-	FIELD(vfio_user_device_info, num_irqs, DECIMAL),
-	FIELDS_END,
-};
-
-static const struct field region_info_command_fields[] = {
-	FIELD(vfio_user_region_info, argsz, DECIMAL),
-	FIELD(vfio_user_region_info, index, DECIMAL),
-	FIELDS_END,
-};
-
-static const struct field region_info_fields[] = {
-	FIELD(vfio_user_region_info, argsz, DECIMAL),
-	FIELD(vfio_user_region_info, index, DECIMAL),
-	FIELD(vfio_user_region_info, flags, REGION_FLAGS),
-	FIELD(vfio_user_region_info, size, HEX),
-	FIELD(vfio_user_region_info, offset, HEX),
-	FIELD(vfio_user_region_info, cap_offset, DECIMAL),
-	FIELDS_END,
-};
-
-static const struct field io_fds_fields[] = {
-	FIELD(vfio_user_region_io_fds, argsz, DECIMAL),
-	FIELD(vfio_user_region_io_fds, flags, HEX),
-	FIELD(vfio_user_region_io_fds, index, DECIMAL),
-	FIELD(vfio_user_region_io_fds, count, DECIMAL),
-	FIELDS_END,
-};
-
-static const struct field irq_info_command_fields[] = {
-	FIELD(vfio_user_irq_info, argsz, DECIMAL),
-	FIELD(vfio_user_irq_info, index, DECIMAL),
-	FIELDS_END,
-};
-
-static const struct field irq_info_fields[] = {
-	FIELD(vfio_user_irq_info, argsz, DECIMAL),
-	FIELD(vfio_user_irq_info, index, DECIMAL),
-	FIELD(vfio_user_irq_info, flags, IRQ_FLAGS),
-	FIELD(vfio_user_irq_info, count, DECIMAL),
-	FIELDS_END,
-};
-
-static const struct field irq_set_fields[] = {
-	FIELD(vfio_user_irq_set, argsz, DECIMAL),
-	FIELD(vfio_user_irq_set, flags, IRQ_SET_FLAGS),
-	FIELD(vfio_user_irq_set, index, DECIMAL),
-	FIELD(vfio_user_irq_set, start, DECIMAL),
-	FIELD(vfio_user_irq_set, count, DECIMAL),
-	FIELDS_END,
-};
-
-static const struct field access_fields[] = {
-	FIELD(vfio_user_region_access, region, DECIMAL),
-	FIELD(vfio_user_region_access, offset, HEX),
-	FIELD(vfio_user_region_access, count, DECIMAL),
-	FIELDS_END,
-};
-
-static const struct field dma_access_fields[] = {
-	FIELD(vfio_user_dma_region_access, addr, HEX),
-	FIELD(vfio_user_dma_region_access, count, DECIMAL),
-	FIELDS_END,
-};
-
-static const struct field multi_fields[] = {
-	FIELD(vfio_user_write_multi, wr_cnt, DECIMAL),
-	FIELDS_END,
-};
-
-static const struct field feature_fields[] = {
-	FIELD(vfio_user_device_feature, argsz, DECIMAL),
-	FIELD(vfio_user_device_feature, flags, FEATURE),
-	FIELDS_END,
-};
-
-static const struct field mig_data_fields[] = {
-	FIELD(vfio_user_mig_data, argsz, DECIMAL),
-	FIELD(vfio_user_mig_data, size, DECIMAL),
-	FIELDS_END,
-};
-
-#define LAYOUT(table, type, tail)                \
-	{                                        \
-		table, sizeof(struct type), tail \
-	}
-
-/* clang-format off */
-static const struct {
-	const char *name;
-	struct layout command;
-	struct layout reply;
-} commands[VFIO_USER_MAX] = {
-	[VFIO_USER_VERSION] = {
-		.name = "VERSION",
-		.command = LAYOUT(version_fields, vfio_user_version, vucctl_trace_version_tail),
-		.reply = LAYOUT(version_fields, vfio_user_version, vucctl_trace_version_tail),
-	},
-	[VFIO_USER_DMA_MAP] = {
-		.name = "DMA_MAP",
-		.command = LAYOUT(map_fields, vfio_user_dma_map, NULL),
-	},
-	[VFIO_USER_DMA_UNMAP] = {
-		.name = "DMA_UNMAP",
-		.command = LAYOUT(unmap_fields, vfio_user_dma_unmap, vucctl_trace_bitmap_tail),
-		.reply = LAYOUT(unmap_fields, vfio_user_dma_unmap, vucctl_trace_bitmap_tail),
-	},
-	[VFIO_USER_DEVICE_GET_INFO] = {
-		.name = "DEVICE_GET_INFO",
-		.command = LAYOUT(info_command_fields, vfio_user_device_info, NULL),
-		.reply = LAYOUT(info_fields, vfio_user_device_info, NULL),
-	},
-	[VFIO_USER_DEVICE_GET_REGION_INFO] = {
-		.name = "DEVICE_GET_REGION_INFO",
-		.command = LAYOUT(region_info_command_fields, vfio_user_region_info, NULL),
-		.reply = LAYOUT(region_info_fields, vfio_user_region_info, NULL),
-	},
-	[VFIO_USER_DEVICE_GET_REGION_IO_FDS] = {
-		.name = "DEVICE_GET_REGION_IO_FDS",
-		.command = LAYOUT(io_fds_fields, vfio_user_region_io_fds, NULL),
-		.reply = LAYOUT(io_fds_fields, vfio_user_region_io_fds, NULL),
-	},
-	[VFIO_USER_DEVICE_GET_IRQ_INFO] = {
-		.name = "DEVICE_GET_IRQ_INFO",
-		.command = LAYOUT(irq_info_command_fields, vfio_user_irq_info, NULL),
-		.reply = LAYOUT(irq_info_fields, vfio_user_irq_info, NULL),
-	},
-	[VFIO_USER_DEVICE_SET_IRQS] = {
-		.name = "DEVICE_SET_IRQS",
-		.command = LAYOUT(irq_set_fields, vfio_user_irq_set, vucctl_trace_irq_set_tail),
-	},
-	[VFIO_USER_REGION_READ] = {
-		.name = "REGION_READ",
-		.command = LAYOUT(access_fields, vfio_user_region_access, NULL),
-		.reply = LAYOUT(access_fields, vfio_user_region_access, vucctl_trace_data_tail),
-	},
-	[VFIO_USER_REGION_WRITE] = {
-		.name = "REGION_WRITE",
-		.command = LAYOUT(access_fields, vfio_user_region_access, vucctl_trace_data_tail),
-		.reply = LAYOUT(access_fields, vfio_user_region_access, NULL),
-	},
-	[VFIO_USER_DMA_READ] = {
-		.name = "DMA_READ",
-		.command = LAYOUT(dma_access_fields, vfio_user_dma_region_access, NULL),
-		.reply = LAYOUT(dma_access_fields, vfio_user_dma_region_access, vucctl_trace_data_tail),
-	},
-	[VFIO_USER_DMA_WRITE] = {
-		.name = "DMA_WRITE",
-		.command = LAYOUT(dma_access_fields, vfio_user_dma_region_access, vucctl_trace_data_tail),
-		.reply = LAYOUT(dma_access_fields, vfio_user_dma_region_access, NULL),
-	},
-	[VFIO_USER_DEVICE_RESET] = {
-		.name = "DEVICE_RESET",
-	},
-	[VFIO_USER_REGION_WRITE_MULTI] = {
-		.name = "REGION_WRITE_MULTI",
-		.command = LAYOUT(multi_fields, vfio_user_write_multi, vucctl_trace_multi_tail),
-		.reply = LAYOUT(multi_fields, vfio_user_write_multi, NULL),
-	},
-	[VFIO_USER_DEVICE_FEATURE] = {
-		.name = "DEVICE_FEATURE",
-		.command = LAYOUT(feature_fields, vfio_user_device_feature, vucctl_trace_feature_tail),
-		.reply = LAYOUT(feature_fields, vfio_user_device_feature, vucctl_trace_feature_tail),
-	},
-	[VFIO_USER_MIG_DATA_READ] = {
-		.name = "MIG_DATA_READ",
-		.command = LAYOUT(mig_data_fields, vfio_user_mig_data, NULL),
-		.reply = LAYOUT(mig_data_fields, vfio_user_mig_data, vucctl_trace_data_tail),
-	},
-	[VFIO_USER_MIG_DATA_WRITE] = {
-		.name = "MIG_DATA_WRITE",
-		.command = LAYOUT(mig_data_fields, vfio_user_mig_data, vucctl_trace_data_tail),
-	},
-};
-/* clang-format on */
+/* ---- fixed fields ---- */
 
 static const struct vucctl_flag map_flags[] = {
 	{VFIO_USER_F_DMA_REGION_READ, "read"},
 	{VFIO_USER_F_DMA_REGION_WRITE, "write"},
 	{VFIO_USER_F_DMA_REGION_MMAP, "mmap"},
 	{VFIO_USER_F_DMA_REGION_FILE_IO, "file_io"},
-	{0, NULL},
+	{0},
 };
 
 static const struct vucctl_flag unmap_flags[] = {
 	{VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, "get_dirty_bitmap"},
 	{VFIO_DMA_UNMAP_FLAG_ALL, "all"},
-	{0, NULL},
+	{0},
 };
 
 static const struct vucctl_flag irq_set_flags[] = {
@@ -275,49 +70,147 @@ static const struct vucctl_flag irq_set_flags[] = {
 	{VFIO_IRQ_SET_ACTION_MASK, "mask"},
 	{VFIO_IRQ_SET_ACTION_UNMASK, "unmask"},
 	{VFIO_IRQ_SET_ACTION_TRIGGER, "trigger"},
-	{0, NULL},
+	{0},
 };
 
 static const struct vucctl_flag feature_flags[] = {
 	{VFIO_DEVICE_FEATURE_GET, "get"},
 	{VFIO_DEVICE_FEATURE_SET, "set"},
 	{VFIO_DEVICE_FEATURE_PROBE, "probe"},
-	{0, NULL},
+	{0},
 };
 
-static const struct vucctl_flag *const flags_of[NR_FORMS] = {
-	[DEVICE_FLAGS] = vucctl_device_flags,
-	[REGION_FLAGS] = vucctl_region_flags,
-	[IRQ_FLAGS] = vucctl_irq_flags,
-	[MAP_FLAGS] = map_flags,
-	[UNMAP_FLAGS] = unmap_flags,
-	[IRQ_SET_FLAGS] = irq_set_flags,
+static const struct field version_fields[] = {
+	FIELD(version, major, DECIMAL),
+	FIELD(version, minor, DECIMAL),
+	{0},
 };
 
-static const char *
-command_name(uint16_t cmd)
-{
-	return cmd < VFIO_USER_MAX ? commands[cmd].name : NULL;
-}
+static const struct field map_fields[] = {
+	FIELD(dma_map, argsz, DECIMAL),
+	FIELD(dma_map, flags, FLAGS, map_flags),
+	FIELD(dma_map, addr, HEX),
+	FIELD(dma_map, size, HEX),
+	FIELD(dma_map, offset, HEX),
+	{0},
+};
+
+static const struct field unmap_fields[] = {
+	FIELD(dma_unmap, argsz, DECIMAL),
+	FIELD(dma_unmap, flags, FLAGS, unmap_flags),
+	FIELD(dma_unmap, addr, HEX),
+	FIELD(dma_unmap, size, HEX),
+	{0},
+};
+
+static const struct field info_fields[] = {
+	FIELD(device_info, argsz, DECIMAL),
+	FIELD(device_info, flags, FLAGS, vucctl_device_flags),
+	FIELD(device_info, num_regions, DECIMAL),
+	FIELD(device_info, num_irqs, DECIMAL),
+	{0},
+};
+
+static const struct field region_info_fields[] = {
+	FIELD(region_info, argsz, DECIMAL),
+	FIELD(region_info, index, DECIMAL),
+	FIELD(region_info, flags, FLAGS, vucctl_region_flags),
+	FIELD(region_info, size, HEX),
+	FIELD(region_info, offset, HEX),
+	FIELD(region_info, cap_offset, DECIMAL),
+	{0},
+};
+
+static const struct field io_fds_fields[] = {
+	FIELD(region_io_fds, argsz, DECIMAL),
+	FIELD(region_io_fds, flags, HEX),
+	FIELD(region_io_fds, index, DECIMAL),
+	FIELD(region_io_fds, count, DECIMAL),
+	{0},
+};
+
+static const struct field irq_info_fields[] = {
+	FIELD(irq_info, argsz, DECIMAL),
+	FIELD(irq_info, index, DECIMAL),
+	FIELD(irq_info, flags, FLAGS, vucctl_irq_flags),
+	FIELD(irq_info, count, DECIMAL),
+	{0},
+};
+
+static const struct field irq_set_fields[] = {
+	FIELD(irq_set, argsz, DECIMAL),
+	FIELD(irq_set, flags, FLAGS, irq_set_flags),
+	FIELD(irq_set, index, DECIMAL),
+	FIELD(irq_set, start, DECIMAL),
+	FIELD(irq_set, count, DECIMAL),
+	{0},
+};
+
+static const struct field access_fields[] = {
+	FIELD(region_access, region, DECIMAL),
+	FIELD(region_access, offset, HEX),
+	FIELD(region_access, count, DECIMAL),
+	{0},
+};
+
+static const struct field dma_access_fields[] = {
+	FIELD(dma_region_access, addr, HEX),
+	FIELD(dma_region_access, count, DECIMAL),
+	{0},
+};
+
+static const struct field multi_fields[] = {
+	FIELD(write_multi, wr_cnt, DECIMAL),
+	{0},
+};
+
+static const struct field feature_fields[] = {
+	FIELD(device_feature, argsz, DECIMAL),
+	FIELD(device_feature, flags, FEATURE),
+	{0},
+};
+
+static const struct field mig_data_fields[] = {
+	FIELD(mig_data, argsz, DECIMAL),
+	FIELD(mig_data, size, DECIMAL),
+	{0},
+};
+
+static const struct field entry_fields[] = {
+	FIELD(write_multi_entry, region, DECIMAL),
+	FIELD(write_multi_entry, offset, HEX),
+	FIELD(write_multi_entry, count, DECIMAL),
+	{0},
+};
+
+static const struct field logging_control_fields[] = {
+	FIELD(device_feature_dma_logging_control, page_size, HEX),
+	FIELD(device_feature_dma_logging_control, num_ranges, DECIMAL),
+	{0},
+};
+
+static const struct field logging_range_fields[] = {
+	FIELD(device_feature_dma_logging_range, iova, HEX),
+	FIELD(device_feature_dma_logging_range, length, HEX),
+	{0},
+};
+
+static const struct field logging_report_fields[] = {
+	FIELD(device_feature_dma_logging_report, iova, HEX),
+	FIELD(device_feature_dma_logging_report, length, HEX),
+	FIELD(device_feature_dma_logging_report, page_size, HEX),
+	{0},
+};
 
 static uint64_t
 field_value(const struct field *field, const uint8_t *body)
 {
-	uint16_t value16;
-	uint32_t value32;
-	uint64_t value64;
+	uint64_t value = 0;
+	size_t i;
 
-	switch (field->size) {
-	case sizeof(value16):
-		memcpy(&value16, body + field->offset, sizeof(value16));
-		return value16;
-	case sizeof(value32):
-		memcpy(&value32, body + field->offset, sizeof(value32));
-		return value32;
-	default:
-		memcpy(&value64, body + field->offset, sizeof(value64));
-		return value64;
-	}
+	for (i = field->size; i > 0; i--)
+		value = value << 8 | body[field->offset + i - 1];
+	return value;
 }
 
 static void
@@ -328,37 +221,27 @@ print_flags(FILE *out, const char *name, uint32_t value, const struct vucctl_fla
 	putc(')', out);
 }
 
-/* The features that the protocol has a use for; others are numbers. */
-static const char *
-feature_name(uint32_t index)
-{
-	switch (index) {
-	case VFIO_DEVICE_FEATURE_MIGRATION:
-		return "MIGRATION";
-	case VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE:
-		return "MIG_DEVICE_STATE";
-	case VFIO_DEVICE_FEATURE_DMA_LOGGING_START:
-		return "DMA_LOGGING_START";
-	case VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP:
-		return "DMA_LOGGING_STOP";
-	case VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT:
-		return "DMA_LOGGING_REPORT";
-	default:
-		return NULL;
-	}
-}
+/* A feature that the protocol has a use for, and its data: at least so many bytes, or as many. */
+struct feature {
+	const char *name;
+	size_t size;
+	bool exact;
+	void (*print)(FILE *out, const uint8_t *data, size_t len); /* NULL: it has none */
+};
+
+/* NULL for one that is a number. */
+static const struct feature *find_feature(uint32_t flags);
 
 static void
 print_feature(FILE *out, uint32_t flags)
 {
-	uint32_t index = flags & VFIO_DEVICE_FEATURE_MASK;
-	const char *name = feature_name(index);
+	const struct feature *feature = find_feature(flags);
 
 	print_flags(out, "flags", flags & ~(uint32_t)VFIO_DEVICE_FEATURE_MASK, feature_flags);
-	if (name != NULL)
-		fprintf(out, " %s", name);
+	if (feature != NULL)
+		fprintf(out, " %s", feature->name);
 	else
-		fprintf(out, " feature %" PRIu32, index);
+		fprintf(out, " feature %" PRIu32, flags & VFIO_DEVICE_FEATURE_MASK);
 }
 
 static void
@@ -377,41 +260,261 @@ print_field(FILE *out, const struct field *field, const uint8_t *body)
 		print_feature(out, (uint32_t)value);
 		break;
 	default:
-		print_flags(out, field->name, (uint32_t)value, flags_of[field->form]);
+		print_flags(out, field->name, (uint32_t)value, field->flags);
 		break;
 	}
 }
 
+/* The first n fields, those that are all within len bytes. */
 static void
-print_layout(FILE *out, const struct layout *layout, const uint8_t *body, size_t len)
+print_fields(FILE *out, const struct field *field, unsigned int n, const uint8_t *bytes, size_t len)
 {
-	const struct field *field = layout->fields;
-	size_t fixed = len < layout->size ? len : layout->size;
-
-	for (; field != NULL && field->name != NULL; field++) {
-		if (field->offset + field->size <= fixed)
-			print_field(out, field, body);
+	for (; n > 0 && field != NULL && field->name != NULL; field++, n--) {
+		if (field->offset + field->size <= len)
+			print_field(out, field, bytes);
 	}
-	if (fixed < layout->size)
-		fprintf(out, " (%zu of %zu bytes)", len, layout->size);
-	else if (layout->tail != NULL)
-		layout->tail(out, body, body + fixed, len - fixed);
-	else
-		vucctl_trace_bytes_tail(out, body, body + fixed, len - fixed);
+}
+
+/* ---- what follows ---- */
+
+/* The first bytes; what has the size of a register is one number. */
+static void
+print_bytes(FILE *out, const char *name, const uint8_t *bytes, size_t len)
+{
+	size_t shown = len < MAX_BYTES ? len : MAX_BYTES;
+	size_t i;
+
+	if (len == 0)
+		return;
+	fprintf(out, " %s ", name);
+	if (vucctl_value_print(out, bytes, len))
+		return;
+	for (i = 0; i < shown; i++)
+		fprintf(out, "%s%02x", i > 0 ? ":" : "", bytes[i]);
+	if (shown < len)
+		fprintf(out, "... (%zu bytes)", len);
+}
+
+/* Text up to its NUL, which may be missing. */
+static void
+print_version(FILE *out, const uint8_t *fixed, const uint8_t *tail, size_t len)
+{
+	size_t text_len = strnlen((const char *)tail, len);
+
+	(void)fixed;
+	if (len == 0)
+		return;
+	putc(' ', out);
+	vucctl_foreign_bytes_print(out, tail, text_len);
+	if (text_len == len)
+		fputs(" (without a NUL)", out);
+	else if (text_len < len - 1)
+		print_bytes(out, "more", tail + text_len + 1, len - text_len - 1);
 }
 
 static void
-body_print(FILE *out, const struct vfio_user_header *header, const uint8_t *body, size_t len)
+print_bitmap(FILE *out, const uint8_t *fixed, const uint8_t *tail, size_t len)
 {
-	static const struct layout unknown = {NULL, 0, NULL};
-	bool reply = (header->flags & VFIO_USER_F_TYPE_MASK) == VFIO_USER_F_TYPE_REPLY;
+	struct vfio_user_bitmap bitmap;
 
-	if (command_name(header->cmd) == NULL)
-		print_layout(out, &unknown, body, len);
-	else if (reply)
-		print_layout(out, &commands[header->cmd].reply, body, len);
+	(void)fixed;
+	if (len < sizeof(bitmap)) {
+		print_bytes(out, "more", tail, len);
+		return;
+	}
+	memcpy(&bitmap, tail, sizeof(bitmap));
+	fprintf(out, " pgsize 0x%" PRIx64 " bitmap %" PRIu64 " bytes", bitmap.pgsize, bitmap.size);
+	print_bytes(out, "data", tail + sizeof(bitmap), len - sizeof(bitmap));
+}
+
+static void
+print_multi(FILE *out, const uint8_t *fixed, const uint8_t *tail, size_t len)
+{
+	struct vfio_user_write_multi_entry entry;
+	unsigned int i;
+
+	(void)fixed;
+	for (i = 0; i < MAX_WRITES && len >= sizeof(entry); i++) {
+		memcpy(&entry, tail, sizeof(entry));
+		putc(';', out);
+		print_fields(out, entry_fields, MAX_FIELDS, tail, sizeof(entry));
+		if (entry.count <= sizeof(entry.data))
+			print_bytes(out, "data", entry.data, entry.count);
+		tail += sizeof(entry);
+		len -= sizeof(entry);
+	}
+	if (len >= sizeof(entry))
+		fprintf(out, "; %zu more", len / sizeof(entry));
 	else
-		print_layout(out, &commands[header->cmd].command, body, len);
+		print_bytes(out, "more", tail, len);
+}
+
+static void
+print_migration(FILE *out, const uint8_t *data, size_t len)
+{
+	static const struct vucctl_flag flags[] = {
+		{VFIO_MIGRATION_STOP_COPY, "stop_copy"},
+		{VFIO_MIGRATION_P2P, "p2p"},
+		{VFIO_MIGRATION_PRE_COPY, "pre_copy"},
+		{0},
+	};
+	struct vfio_user_device_feature_migration migration;
+
+	memcpy(&migration, data, len);
+	fputs(" migration (", out);
+	vucctl_flags_print(out, (uint32_t)migration.flags, flags);
+	putc(')', out);
+	if (migration.flags > UINT32_MAX)
+		fprintf(out, " and 0x%" PRIx64, migration.flags & ~(uint64_t)UINT32_MAX);
+}
+
+static void
+print_mig_state(FILE *out, const uint8_t *data, size_t len)
+{
+	struct vfio_user_device_feature_mig_state state;
+
+	memcpy(&state, data, len);
+	fprintf(out, " state %" PRIu32 " %s", state.device_state,
+		vuc_migration_state_name((enum vuc_migration_state)state.device_state));
+}
+
+#define LOGGING_CONTROL_SIZE sizeof(struct vfio_user_device_feature_dma_logging_control)
+#define LOGGING_RANGE_SIZE   sizeof(struct vfio_user_device_feature_dma_logging_range)
+#define LOGGING_REPORT_SIZE  sizeof(struct vfio_user_device_feature_dma_logging_report)
+
+static void
+print_logging_start(FILE *out, const uint8_t *data, size_t len)
+{
+	const uint8_t *range = data + LOGGING_CONTROL_SIZE;
+	size_t i, n = (len - LOGGING_CONTROL_SIZE) / LOGGING_RANGE_SIZE;
+
+	print_fields(out, logging_control_fields, MAX_FIELDS, data, LOGGING_CONTROL_SIZE);
+	for (i = 0; i < n && i < MAX_RANGES; i++) {
+		putc(';', out);
+		print_fields(out, logging_range_fields, MAX_FIELDS, range, LOGGING_RANGE_SIZE);
+		range += LOGGING_RANGE_SIZE;
+	}
+	if (i < n)
+		fprintf(out, "; %zu more", n - i);
+}
+
+static void
+print_logging_report(FILE *out, const uint8_t *data, size_t len)
+{
+	print_fields(out, logging_report_fields, MAX_FIELDS, data, LOGGING_REPORT_SIZE);
+	print_bytes(out, "bitmap", data + LOGGING_REPORT_SIZE, len - LOGGING_REPORT_SIZE);
+}
+
+static const struct feature *
+find_feature(uint32_t flags)
+{
+	static const struct feature features[] = {
+		[VFIO_DEVICE_FEATURE_MIGRATION] = {"MIGRATION",
+			sizeof(struct vfio_user_device_feature_migration), true, print_migration},
+		[VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE] = {"MIG_DEVICE_STATE",
+			sizeof(struct vfio_user_device_feature_mig_state), true, print_mig_state},
+		[VFIO_DEVICE_FEATURE_DMA_LOGGING_START] = {"DMA_LOGGING_START",
+			LOGGING_CONTROL_SIZE, false, print_logging_start},
+		[VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP] = {"DMA_LOGGING_STOP"},
+		[VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT] = {"DMA_LOGGING_REPORT",
+			LOGGING_REPORT_SIZE, false, print_logging_report},
+	};
+	uint32_t index = flags & VFIO_DEVICE_FEATURE_MASK;
+
+	if (index >= sizeof(features) / sizeof(features[0]) || features[index].name == NULL)
+		return NULL;
+	return &features[index];
+}
+
+static void
+print_feature_data(FILE *out, const uint8_t *fixed, const uint8_t *tail, size_t len)
+{
+	struct vfio_user_device_feature fields;
+	const struct feature *feature;
+
+	memcpy(&fields, fixed, sizeof(fields));
+	feature = find_feature(fields.flags);
+	if (feature != NULL && feature->print != NULL && len >= feature->size &&
+		(len == feature->size || !feature->exact))
+		feature->print(out, tail, len);
+	else
+		print_bytes(out, "more", tail, len);
+}
+
+/* ---- bodies ---- */
+
+#define BODY(table, type) .fields = (table), .size = sizeof(struct vfio_user_##type)
+
+/* The fixed part of a body, those of its fields that say something, and what follows. */
+static const struct body {
+	const char *name; /* of the command */
+	const struct field *fields;
+	size_t size;
+	unsigned int asked; /* fields of a command that say something; 0: all */
+	bool done;          /* a reply has no body */
+	struct tail command, reply;
+} bodies[VFIO_USER_MAX] = {
+	[VFIO_USER_VERSION] = {"VERSION", BODY(version_fields, version),
+		.command = {.print = print_version}, .reply = {.print = print_version}},
+	[VFIO_USER_DMA_MAP] = {"DMA_MAP", BODY(map_fields, dma_map), .done = true},
+	[VFIO_USER_DMA_UNMAP] = {"DMA_UNMAP", BODY(unmap_fields, dma_unmap),
+		.command = {.print = print_bitmap}, .reply = {.print = print_bitmap}},
+	[VFIO_USER_DEVICE_GET_INFO] = {"DEVICE_GET_INFO", BODY(info_fields, device_info),
+		.asked = 1},
+	[VFIO_USER_DEVICE_GET_REGION_INFO] = {"DEVICE_GET_REGION_INFO",
+		BODY(region_info_fields, region_info), .asked = 2},
+	[VFIO_USER_DEVICE_GET_REGION_IO_FDS] = {"DEVICE_GET_REGION_IO_FDS",
+		BODY(io_fds_fields, region_io_fds)},
+	[VFIO_USER_DEVICE_GET_IRQ_INFO] = {"DEVICE_GET_IRQ_INFO", BODY(irq_info_fields, irq_info),
+		.asked = 2},
+	[VFIO_USER_DEVICE_SET_IRQS] = {"DEVICE_SET_IRQS", BODY(irq_set_fields, irq_set),
+		.done = true, .command = {"which"}},
+	[VFIO_USER_REGION_READ] = {"REGION_READ", BODY(access_fields, region_access),
+		.reply = {"data"}},
+	[VFIO_USER_REGION_WRITE] = {"REGION_WRITE", BODY(access_fields, region_access),
+		.command = {"data"}},
+	[VFIO_USER_DMA_READ] = {"DMA_READ", BODY(dma_access_fields, dma_region_access),
+		.reply = {"data"}},
+	[VFIO_USER_DMA_WRITE] = {"DMA_WRITE", BODY(dma_access_fields, dma_region_access),
+		.command = {"data"}},
+	[VFIO_USER_DEVICE_RESET] = {"DEVICE_RESET"},
+	[VFIO_USER_REGION_WRITE_MULTI] = {"REGION_WRITE_MULTI", BODY(multi_fields, write_multi),
+		.command = {.print = print_multi}},
+	[VFIO_USER_DEVICE_FEATURE] = {"DEVICE_FEATURE", BODY(feature_fields, device_feature),
+		.command = {.print = print_feature_data}, .reply = {.print = print_feature_data}},
+	[VFIO_USER_MIG_DATA_READ] = {"MIG_DATA_READ", BODY(mig_data_fields, mig_data),
+		.reply = {"data"}},
+	[VFIO_USER_MIG_DATA_WRITE] = {"MIG_DATA_WRITE", BODY(mig_data_fields, mig_data),
+		.done = true, .command = {"data"}},
+};
+
+/* NULL for a command that is not known. */
+static const struct body *
+find_body(uint16_t cmd)
+{
+	return cmd < VFIO_USER_MAX && bodies[cmd].name != NULL ? &bodies[cmd] : NULL;
+}
+
+static void
+body_print(FILE *out, const struct vfio_user_header *header, const uint8_t *bytes, size_t len)
+{
+	static const struct body unknown;
+	bool reply = (header->flags & VFIO_USER_F_TYPE_MASK) == VFIO_USER_F_TYPE_REPLY;
+	const struct body *body = find_body(header->cmd);
+	const struct tail *tail;
+
+	if (body == NULL || (reply && body->done))
+		body = &unknown;
+	tail = reply ? &body->reply : &body->command;
+	print_fields(out, body->fields, reply || body->asked == 0 ? MAX_FIELDS : body->asked, bytes,
+		len < body->size ? len : body->size);
+	if (len < body->size)
+		fprintf(out, " (%zu of %zu bytes)", len, body->size);
+	else if (tail->print != NULL)
+		tail->print(out, bytes, bytes + body->size, len - body->size);
+	else
+		print_bytes(out, tail->name != NULL ? tail->name : "more", bytes + body->size,
+			len - body->size);
 }
 
 /* ---- lines ---- */
@@ -433,35 +536,26 @@ vucctl_trace_message(void *arg, const struct vuc_trace_message *message)
 }
 
 /* Messages of the socket for the server's commands have a double line. */
-static const char *
-direction_arrow(const struct vuc_trace_message *message)
-{
-	if (message->twin)
-		return message->sent ? "=>" : "<=";
-	return message->sent ? "->" : "<-";
-}
+static const char *const arrows[2][2] = {{"<-", "->"}, {"<=", "=>"}};
 
 static const char *
 type_name(uint32_t flags)
 {
-	switch (flags & VFIO_USER_F_TYPE_MASK) {
-	case VFIO_USER_F_TYPE_COMMAND:
-		return "command";
-	case VFIO_USER_F_TYPE_REPLY:
-		return "reply";
-	default:
-		return "unknown";
-	}
+	static const char *const names[] = {
+		[VFIO_USER_F_TYPE_COMMAND] = "command", [VFIO_USER_F_TYPE_REPLY] = "reply"};
+	uint32_t type = flags & VFIO_USER_F_TYPE_MASK;
+
+	return type < sizeof(names) / sizeof(names[0]) ? names[type] : "unknown";
 }
 
 static void
 header_print(FILE *out, const struct vfio_user_header *header, unsigned int nr_fds)
 {
-	const char *name = command_name(header->cmd);
+	const struct body *body = find_body(header->cmd);
 
 	fprintf(out, "#%-5u ", header->msg_id);
-	if (name != NULL)
-		fprintf(out, "%-24s", name);
+	if (body != NULL)
+		fprintf(out, "%-24s", body->name);
 	else
 		fprintf(out, "COMMAND_%-16u", header->cmd);
 	fprintf(out, " %-7s %6" PRIu32 " bytes", type_name(header->flags), header->msg_size);
@@ -488,7 +582,7 @@ vucctl_trace_line_print(FILE *out, const struct vuc_trace_message *message)
 {
 	struct vfio_user_header header;
 
-	fprintf(out, "%s ", direction_arrow(message));
+	fprintf(out, "%s ", arrows[message->twin][message->sent]);
 	if (message->len < sizeof(header)) {
 		fprintf(out, "%zu bytes: too short for a header\n", message->len);
 		return;
