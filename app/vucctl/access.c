@@ -99,7 +99,7 @@ print_text(const struct read *read, const uint8_t *bytes)
 	else if (vucctl_value_print(stdout, bytes, access->size))
 		putchar('\n');
 	else
-		vucctl_hexdump_print_at(stdout, "", access->offset, bytes, access->size);
+		vucctl_hexdump_print(stdout, "", access->offset, bytes, access->size);
 }
 
 /* A reading as the text that print_text() has for a number, or else as digits. */

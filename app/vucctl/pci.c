@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <linux/vfio.h>
 #include <pci/header.h>
 #include <pci/pci.h>
 
@@ -58,113 +59,131 @@ get32(const struct vucctl_pci_image *image, size_t offset)
 	return value;
 }
 
-static enum vucctl_pci_bar_kind
-memory_bar_kind(uint32_t reg, bool last)
+/* ---- the header ---- */
+
+/* Size of a region, 0 when there is none. */
+static uint64_t
+region_size(const struct vuc_device *dev, uint32_t index)
 {
+	const struct vuc_region *region = vuc_device_region(dev, index);
+
+	return region != NULL ? region->size : 0;
+}
+
+/* high is the register behind the BAR's, 0 behind the last one. Returns whether it belongs to the
+ * BAR. */
+static bool
+decode_memory(struct vucctl_pci_bar *bar, uint32_t reg, uint32_t high, bool last)
+{
+	bar->type = "invalid";
+	bar->text = "invalid type";
+	bar->prefetchable = (reg & PCI_BASE_ADDRESS_MEM_PREFETCH) != 0;
+	bar->address = reg & BAR_MEMORY_MASK;
 	switch (reg & PCI_BASE_ADDRESS_MEM_TYPE_MASK) {
 	case PCI_BASE_ADDRESS_MEM_TYPE_32:
-		return VUCCTL_PCI_BAR_MEM32;
+		bar->type = "memory32";
+		bar->text = "memory, 32 bits";
+		return false;
 	case PCI_BASE_ADDRESS_MEM_TYPE_1M:
-		return VUCCTL_PCI_BAR_MEM1M;
+		bar->type = "memory1m";
+		bar->text = "memory, below 1 MiB";
+		return false;
 	case PCI_BASE_ADDRESS_MEM_TYPE_64:
-		return last ? VUCCTL_PCI_BAR_INVALID : VUCCTL_PCI_BAR_MEM64;
+		if (last)
+			return false;
+		bar->type = "memory64";
+		bar->text = "memory, 64 bits";
+		bar->address |= (uint64_t)high << 32;
+		return true;
 	default:
-		return VUCCTL_PCI_BAR_INVALID;
+		return false;
 	}
 }
 
-/* Decode the BAR at a register; high is the register behind it. */
-static struct vucctl_pci_bar
-decode_bar(uint32_t reg, uint32_t high, bool last)
-{
-	struct vucctl_pci_bar bar = {.kind = VUCCTL_PCI_BAR_ZERO};
-
-	if (reg == 0)
-		return bar;
-	if ((reg & PCI_BASE_ADDRESS_SPACE_IO) != 0) {
-		bar.kind = VUCCTL_PCI_BAR_IO;
-		bar.address = reg & BAR_IO_MASK;
-		return bar;
-	}
-	bar.kind = memory_bar_kind(reg, last);
-	bar.prefetchable = (reg & PCI_BASE_ADDRESS_MEM_PREFETCH) != 0;
-	bar.address = reg & BAR_MEMORY_MASK;
-	if (bar.kind == VUCCTL_PCI_BAR_MEM64)
-		bar.address |= (uint64_t)high << 32;
-	return bar;
-}
-
+/* n: how many the type of the header has. What reads 0 and has a region is 32-bit memory without an
+ * address: BARs of all other kinds have bits that are never 0. */
 static void
-decode_bars(const struct vucctl_pci_image *image, struct vucctl_pci_header *header)
+decode_bars(struct vucctl_pci *pci, unsigned int n, const struct vuc_device *dev)
 {
 	unsigned int i;
 
-	for (i = 0; i < header->nr_bars; i++) {
+	for (i = 0; i < n; i++) {
+		struct vucctl_pci_bar *bar = &pci->bars[pci->nr_bars];
 		size_t offset = PCI_BASE_ADDRESS_0 + 4 * i;
-		bool last = i + 1 == header->nr_bars;
+		uint32_t reg = get32(&pci->image, offset);
+		bool last = i + 1 == n;
 
-		header->bars[i] =
-			decode_bar(get32(image, offset), last ? 0 : get32(image, offset + 4), last);
-		if (header->bars[i].kind == VUCCTL_PCI_BAR_MEM64)
-			header->bars[++i].kind = VUCCTL_PCI_BAR_UPPER;
+		bar->index = i;
+		bar->size = region_size(dev, i);
+		if (reg == 0 && bar->size == 0)
+			continue;
+		pci->nr_bars++;
+		if ((reg & PCI_BASE_ADDRESS_SPACE_IO) != 0) {
+			bar->type = "io";
+			bar->text = "I/O ports";
+			bar->address = reg & BAR_IO_MASK;
+		} else {
+			i += decode_memory(
+				bar, reg, last ? 0 : get32(&pci->image, offset + 4), last);
+		}
 	}
 }
 
+/* offset: 0 in a header without this register. */
 static void
-decode_rom(const struct vucctl_pci_image *image, size_t offset, struct vucctl_pci_header *header)
+decode_rom(struct vucctl_pci *pci, size_t offset, const struct vuc_device *dev)
 {
-	uint32_t reg = get32(image, offset);
+	uint32_t reg = offset > 0 ? get32(&pci->image, offset) : 0;
 
-	header->rom_address = reg & ROM_MASK;
-	header->rom_enabled = (reg & PCI_ROM_ADDRESS_ENABLE) != 0;
+	pci->rom_bar = (struct vucctl_pci_bar){
+		.address = reg & ROM_MASK,
+		.enabled = (reg & PCI_ROM_ADDRESS_ENABLE) != 0,
+		.size = region_size(dev, VFIO_PCI_ROM_REGION_INDEX),
+	};
+	if (pci->rom_bar.address != 0 || pci->rom_bar.size != 0)
+		pci->rom = &pci->rom_bar;
 }
 
 static void
-decode_type(const struct vucctl_pci_image *image, struct vucctl_pci_header *header)
+decode_type(struct vucctl_pci *pci, const struct vuc_device *dev)
 {
-	switch (header->type) {
-	case PCI_HEADER_TYPE_NORMAL:
-		header->nr_bars = 6;
-		decode_rom(image, PCI_ROM_ADDRESS, header);
-		header->subsystem_vendor = get16(image, PCI_SUBSYSTEM_VENDOR_ID);
-		header->subsystem_device = get16(image, PCI_SUBSYSTEM_ID);
-		header->has_subsystem =
-			header->subsystem_vendor != 0 && header->subsystem_vendor != 0xffff;
-		break;
-	case PCI_HEADER_TYPE_BRIDGE:
-		header->nr_bars = 2;
-		decode_rom(image, PCI_ROM_ADDRESS1, header);
-		break;
-	case PCI_HEADER_TYPE_CARDBUS:
-		header->nr_bars = 1;
-		break;
-	default:
-		break;
-	}
+	static const struct {
+		unsigned int nr_bars;
+		size_t rom; /* 0: none */
+	} types[] = {
+		[PCI_HEADER_TYPE_NORMAL] = {6, PCI_ROM_ADDRESS},
+		[PCI_HEADER_TYPE_BRIDGE] = {2, PCI_ROM_ADDRESS1},
+		[PCI_HEADER_TYPE_CARDBUS] = {1, 0},
+	};
+	bool known = pci->type < sizeof(types) / sizeof(types[0]);
+
+	decode_bars(pci, known ? types[pci->type].nr_bars : 0, dev);
+	decode_rom(pci, known ? types[pci->type].rom : 0, dev);
+	if (pci->type != PCI_HEADER_TYPE_NORMAL)
+		return;
+	pci->subsystem_ids.vendor = get16(&pci->image, PCI_SUBSYSTEM_VENDOR_ID);
+	pci->subsystem_ids.device = get16(&pci->image, PCI_SUBSYSTEM_ID);
+	if (pci->subsystem_ids.vendor != 0 && pci->subsystem_ids.vendor != 0xffff)
+		pci->subsystem = &pci->subsystem_ids;
 }
 
-bool
-vucctl_pci_header_decode(const struct vucctl_pci_image *image, struct vucctl_pci_header *header)
+static void
+decode_header(struct vucctl_pci *pci, const struct vuc_device *dev)
 {
-	uint8_t type;
+	const struct vucctl_pci_image *image = &pci->image;
+	uint8_t type = get8(image, PCI_HEADER_TYPE);
 
-	*header = (struct vucctl_pci_header){0};
-	if (image->len < VUCCTL_PCI_HEADER_SIZE)
-		return false;
-	type = get8(image, PCI_HEADER_TYPE);
-	header->vendor = get16(image, PCI_VENDOR_ID);
-	header->device = get16(image, PCI_DEVICE_ID);
-	header->class_code = get32(image, PCI_CLASS_REVISION) >> 8;
-	header->revision = get8(image, PCI_REVISION_ID);
-	header->command = get16(image, PCI_COMMAND);
-	header->status = get16(image, PCI_STATUS);
-	header->type = type & HEADER_TYPE_MASK;
-	header->multifunction = (type & HEADER_TYPE_MULTIFUNCTION) != 0;
-	header->interrupt_line = get8(image, PCI_INTERRUPT_LINE);
-	header->interrupt_pin = get8(image, PCI_INTERRUPT_PIN);
-	decode_type(image, header);
-	decode_bars(image, header);
-	return true;
+	pci->ids.vendor = get16(image, PCI_VENDOR_ID);
+	pci->ids.device = get16(image, PCI_DEVICE_ID);
+	pci->class_code = get32(image, PCI_CLASS_REVISION) >> 8;
+	pci->revision = get8(image, PCI_REVISION_ID);
+	pci->command = get16(image, PCI_COMMAND);
+	pci->status = get16(image, PCI_STATUS);
+	pci->type = type & HEADER_TYPE_MASK;
+	pci->multifunction = (type & HEADER_TYPE_MULTIFUNCTION) != 0;
+	pci->interrupt_line = get8(image, PCI_INTERRUPT_LINE);
+	pci->interrupt_pin = get8(image, PCI_INTERRUPT_PIN);
+	decode_type(pci, dev);
 }
 
 /* ---- capabilities ---- */
@@ -205,12 +224,6 @@ tell_problem(char problem[VUCCTL_PCI_PROBLEM_MAX], const char *fmt, ...)
 	va_end(args);
 }
 
-static void
-add_cap(struct vucctl_pci_caps *caps, const struct vucctl_pci_cap *cap)
-{
-	caps->caps[caps->count++] = *cap;
-}
-
 /* Offset of the first standard capability; 0 for none. */
 static uint32_t
 first_cap(const struct vucctl_pci_image *image)
@@ -228,102 +241,90 @@ first_cap(const struct vucctl_pci_image *image)
 	return link & ~UINT32_C(3);
 }
 
-static void
-walk_standard(const struct vucctl_pci_image *image, struct vucctl_pci_caps *caps)
-{
-	struct visited visited = {{0}};
-	uint32_t offset = first_cap(image);
-	uint32_t id, link;
+/* One of the two lists. Both have links that are multiples of 4. */
+struct list {
+	bool extended;
+	uint32_t start; /* of config space that it can be in */
+	unsigned int header_size;
+	uint32_t dead; /* a header that nobody answered; of a standard one, its id */
+	char *problem;
+};
 
-	while (offset != 0) {
-		if (offset < VUCCTL_PCI_HEADER_SIZE) {
-			tell_problem(caps->problem, "link into the header, to 0x%02x", offset);
-			return;
-		}
-		if (image->len < offset + CAP_HEADER_SIZE) {
-			tell_problem(caps->problem, "link to 0x%02x, behind what was read", offset);
-			return;
-		}
-		if (capability_visit(&visited, offset)) {
-			tell_problem(caps->problem, "loop, back to 0x%02x", offset);
-			return;
-		}
-		vucctl_pci_get(image, offset + PCI_CAP_LIST_ID, 1, &id);
-		vucctl_pci_get(image, offset + PCI_CAP_LIST_NEXT, 1, &link);
-		if (id == CAP_ID_DEAD) {
-			tell_problem(caps->problem, "nothing answers at 0x%02x", offset);
-			return;
-		}
-		add_cap(caps,
-			&(struct vucctl_pci_cap){.offset = (uint16_t)offset, .id = (uint16_t)id});
-		offset = link & ~UINT32_C(3);
-	}
-}
-
-/* Returns the offset of the next one, 0 at the end. */
+/* Take the capability at offset. Returns the offset of the next one, 0 at the end. */
 static uint32_t
-take_extended(uint32_t offset, uint32_t header, struct vucctl_pci_caps *caps)
+capability_take(
+	const struct list *list, uint32_t offset, uint32_t header, struct vucctl_pci_caps *caps)
 {
-	struct vucctl_pci_cap cap = {
+	caps->caps[caps->count++] = (struct vucctl_pci_cap){
 		.offset = (uint16_t)offset,
-		.id = (uint16_t)header,
-		.extended = true,
-		.version = (uint8_t)(header >> 16 & 0xf),
+		.id = (uint16_t)(list->extended ? header : header & 0xff),
+		.extended = list->extended,
+		.version = list->extended ? (uint8_t)(header >> 16 & 0xf) : 0,
 	};
-
-	add_cap(caps, &cap);
-	return header >> 20 & 0xffc;
+	return (list->extended ? header >> 20 : header >> 8) & ~UINT32_C(3);
 }
 
 static void
-walk_extended(const struct vucctl_pci_image *image, struct vucctl_pci_caps *caps)
+list_walk(const struct list *list, const struct vucctl_pci_image *image, uint32_t offset,
+	struct vucctl_pci_caps *caps)
 {
+	const int digits = list->extended ? 3 : 2;
 	struct visited visited = {{0}};
-	uint32_t offset = VUCCTL_PCI_CONFIG_SIZE;
 	uint32_t header;
 
 	while (offset != 0) {
-		if (offset < VUCCTL_PCI_CONFIG_SIZE) {
-			tell_problem(caps->ext_problem, "link to 0x%03x, below 0x100", offset);
+		if (offset < list->start) {
+			tell_problem(list->problem,
+				list->extended ? "link to 0x%03x, below 0x100"
+					       : "link into the header, to 0x%02x",
+				offset);
 			return;
 		}
-		if (!vucctl_pci_get(image, offset, EXT_CAP_HEADER_SIZE, &header)) {
-			tell_problem(
-				caps->ext_problem, "link to 0x%03x, behind what was read", offset);
+		if (!vucctl_pci_get(image, offset, list->header_size, &header)) {
+			tell_problem(list->problem, "link to 0x%0*x, behind what was read", digits,
+				offset);
 			return;
 		}
 		if (capability_visit(&visited, offset)) {
-			tell_problem(caps->ext_problem, "loop, back to 0x%03x", offset);
+			tell_problem(list->problem, "loop, back to 0x%0*x", digits, offset);
 			return;
 		}
-		/* An empty list is a header of zeros, or what nobody answers. */
-		if (offset == VUCCTL_PCI_CONFIG_SIZE && (header == 0 || header == EXT_HEADER_DEAD))
+		/* An empty extended list is a header of zeros, or what nobody answers. */
+		if (list->extended && offset == list->start &&
+			(header == 0 || header == list->dead))
 			return;
-		if (header == EXT_HEADER_DEAD) {
-			tell_problem(caps->ext_problem, "nothing answers at 0x%03x", offset);
+		if ((list->extended ? header : header & 0xff) == list->dead) {
+			tell_problem(list->problem, "nothing answers at 0x%0*x", digits, offset);
 			return;
 		}
-		offset = take_extended(offset, header, caps);
+		offset = capability_take(list, offset, header, caps);
 	}
+}
+
+static struct vucctl_pci_image
+image_of(const struct vucctl_pci_image *image, size_t most)
+{
+	return (struct vucctl_pci_image){image->bytes, image->len < most ? image->len : most};
 }
 
 void
 vucctl_pci_caps_walk(const struct vucctl_pci_image *image, struct vucctl_pci_caps *caps)
 {
-	struct vucctl_pci_image standard = *image;
-	struct vucctl_pci_image whole = *image;
+	const struct vucctl_pci_image standard = image_of(image, VUCCTL_PCI_CONFIG_SIZE);
+	const struct vucctl_pci_image whole = image_of(image, VUCCTL_PCIE_CONFIG_SIZE);
+	const struct list lists[] = {
+		{false, VUCCTL_PCI_HEADER_SIZE, CAP_HEADER_SIZE, CAP_ID_DEAD, caps->problem},
+		{true, VUCCTL_PCI_CONFIG_SIZE, EXT_CAP_HEADER_SIZE, EXT_HEADER_DEAD,
+			caps->ext_problem},
+	};
 
 	caps->count = 0;
 	caps->problem[0] = '\0';
 	caps->ext_problem[0] = '\0';
-	if (standard.len > VUCCTL_PCI_CONFIG_SIZE)
-		standard.len = VUCCTL_PCI_CONFIG_SIZE;
-	if (whole.len > VUCCTL_PCIE_CONFIG_SIZE)
-		whole.len = VUCCTL_PCIE_CONFIG_SIZE;
 	if (image->len >= VUCCTL_PCI_HEADER_SIZE)
-		walk_standard(&standard, caps);
+		list_walk(&lists[0], &standard, first_cap(image), caps);
 	if (image->len > VUCCTL_PCI_CONFIG_SIZE)
-		walk_extended(&whole, caps);
+		list_walk(&lists[1], &whole, VUCCTL_PCI_CONFIG_SIZE, caps);
 }
 
 /* ---- names ---- */
@@ -376,25 +377,40 @@ keep_name(char buf[VUCCTL_PCI_NAME_MAX], const char *name)
 		snprintf(buf, VUCCTL_PCI_NAME_MAX, "%s", name);
 }
 
-void
-vucctl_pci_names_lookup(
-	const struct vucctl_pci_header *header, bool numeric, struct vucctl_pci_names *names)
+static void
+names_lookup(struct vucctl_pci *pci, bool numeric)
 {
+	const struct vucctl_pci_ids *sub = &pci->subsystem_ids;
 	struct pci_access *access = open_database(numeric);
 
-	names->numeric = numeric;
-	keep_name(names->class_name,
-		pci_lookup_name(access, names->class_name, VUCCTL_PCI_NAME_MAX, PCI_LOOKUP_CLASS,
-			(int)(header->class_code >> 8)));
-	keep_name(names->device,
-		pci_lookup_name(access, names->device, VUCCTL_PCI_NAME_MAX,
-			PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE, header->vendor, header->device));
-	names->subsystem[0] = '\0';
-	if (header->has_subsystem)
-		keep_name(names->subsystem,
-			pci_lookup_name(access, names->subsystem, VUCCTL_PCI_NAME_MAX,
+	keep_name(pci->class_text,
+		pci_lookup_name(access, pci->class_text, VUCCTL_PCI_NAME_MAX, PCI_LOOKUP_CLASS,
+			(int)(pci->class_code >> 8)));
+	keep_name(pci->device_text,
+		pci_lookup_name(access, pci->device_text, VUCCTL_PCI_NAME_MAX,
+			PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE, pci->ids.vendor, pci->ids.device));
+	if (pci->subsystem != NULL)
+		keep_name(pci->subsystem_text,
+			pci_lookup_name(access, pci->subsystem_text, VUCCTL_PCI_NAME_MAX,
 				PCI_LOOKUP_SUBSYSTEM | PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE,
-				header->vendor, header->device, header->subsystem_vendor,
-				header->subsystem_device));
+				pci->ids.vendor, pci->ids.device, sub->vendor, sub->device));
 	pci_cleanup(access);
+	if (numeric)
+		return;
+	pci->class_name = pci->class_text;
+	pci->ids.name = pci->device_text;
+	pci->subsystem_ids.name = pci->subsystem_text;
+}
+
+bool
+vucctl_pci_decode(struct vucctl_pci *pci, const uint8_t *bytes, size_t len,
+	const struct vuc_device *dev, bool numeric)
+{
+	*pci = (struct vucctl_pci){.image = {bytes, len}};
+	if (len < VUCCTL_PCI_HEADER_SIZE)
+		return false;
+	decode_header(pci, dev);
+	names_lookup(pci, numeric);
+	vucctl_pci_caps_walk(&pci->image, &pci->caps);
+	return true;
 }

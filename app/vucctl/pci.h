@@ -8,6 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <vuc/device.h>
+
+#include "print.h"
+
 #define VUCCTL_PCI_HEADER_SIZE  64
 #define VUCCTL_PCI_CONFIG_SIZE  256
 #define VUCCTL_PCIE_CONFIG_SIZE 4096
@@ -25,47 +29,6 @@ struct vucctl_pci_image {
  */
 bool vucctl_pci_get(
 	const struct vucctl_pci_image *image, size_t offset, unsigned int width, uint32_t *value);
-
-enum vucctl_pci_bar_kind {
-	VUCCTL_PCI_BAR_ZERO,  /* reads 0: none, or 32-bit memory without an address yet */
-	VUCCTL_PCI_BAR_UPPER, /* upper half of the one before it */
-	VUCCTL_PCI_BAR_IO,
-	VUCCTL_PCI_BAR_MEM32,
-	VUCCTL_PCI_BAR_MEM1M,
-	VUCCTL_PCI_BAR_MEM64,
-	VUCCTL_PCI_BAR_INVALID, /* reserved type, or 64 bits in the last BAR */
-};
-
-struct vucctl_pci_bar {
-	enum vucctl_pci_bar_kind kind;
-	bool prefetchable;
-	uint64_t address;
-};
-
-/* The first 64 bytes, decoded. */
-struct vucctl_pci_header {
-	uint16_t vendor;
-	uint16_t device;
-	bool has_subsystem; /* header type 0 only, and only with a vendor */
-	uint16_t subsystem_vendor;
-	uint16_t subsystem_device;
-	uint32_t class_code; /* class, subclass and programming interface: 24 bits */
-	uint8_t revision;
-	uint16_t command;
-	uint16_t status;
-	uint8_t type; /* 0 device, 1 bridge, 2 CardBus; others are unknown */
-	bool multifunction;
-	uint8_t interrupt_line;
-	uint8_t interrupt_pin; /* 0: none, 1: A … 4: D */
-	unsigned int nr_bars;  /* that this header type has */
-	struct vucctl_pci_bar bars[VUCCTL_PCI_MAX_BARS];
-	uint32_t rom_address; /* of the expansion ROM; 0 where the header type has none */
-	bool rom_enabled;
-};
-
-/* Decode the header. Returns false when the image has less than VUCCTL_PCI_HEADER_SIZE bytes. */
-bool vucctl_pci_header_decode(
-	const struct vucctl_pci_image *image, struct vucctl_pci_header *header);
 
 /* ---- capabilities ---- */
 
@@ -148,27 +111,65 @@ int vucctl_pci_field_digits(const struct vucctl_pci_field *field);
 /* Name of a value of a FIELD_NAME; "unknown" beyond its names. */
 const char *vucctl_pci_field_name(const struct vucctl_pci_field *field, uint32_t value);
 
-/* ---- names ---- */
+/* ---- all of it ---- */
 
 #define VUCCTL_PCI_NAME_MAX 128
 
-/*
- * What the PCI id database calls a device. What it does not know is told in numbers the way lspci
- * does, "Device 1234:5678" or "Class 0880".
- */
-struct vucctl_pci_names {
-	bool numeric; /* not looked up: numbers without words, "1234:5678" and "0880" */
-	char class_name[VUCCTL_PCI_NAME_MAX];
-	char device[VUCCTL_PCI_NAME_MAX];    /* vendor and device */
-	char subsystem[VUCCTL_PCI_NAME_MAX]; /* "" where the header has none */
+struct vucctl_pci_ids {
+	uint16_t vendor, device;
+	const char *name; /* NULL: it was not looked up */
+};
+
+/* A BAR that there is, or the expansion ROM. */
+struct vucctl_pci_bar {
+	uint32_t index;
+	const char *type, *text; /* what it is, for JSON and for text */
+	bool prefetchable;
+	bool enabled; /* the ROM */
+	uint64_t address;
+	uint64_t size; /* of the region; 0: there is none */
+};
+
+struct vucctl_pci {
+	struct vucctl_pci_image image;
+	struct vucctl_pci_ids ids;
+	const struct vucctl_pci_ids
+		*subsystem;     /* of type 0 only, and only with a vendor; NULL: none */
+	uint32_t class_code;    /* class, subclass and programming interface: 24 bits */
+	const char *class_name; /* NULL: it was not looked up */
+	uint8_t revision;
+	uint16_t command;
+	uint16_t status;
+	uint8_t type; /* 0 device, 1 bridge, 2 CardBus; others are unknown */
+	bool multifunction;
+	uint8_t interrupt_line;
+	uint8_t interrupt_pin; /* 0: none, 1: A ... 4: D */
+	unsigned int nr_bars;
+	struct vucctl_pci_bar bars[VUCCTL_PCI_MAX_BARS];
+	const struct vucctl_pci_bar *rom; /* NULL: none */
+	struct vucctl_pci_caps caps;
+
+	/* What pointers point to: */
+	struct vucctl_pci_ids subsystem_ids;
+	struct vucctl_pci_bar rom_bar;
+	/* What the PCI id database calls them. What it does not know is told in numbers the way
+	 * lspci does, "Device 1234:5678" or "Class 0880"; without it "1234:5678" and "0880". */
+	char class_text[VUCCTL_PCI_NAME_MAX];
+	char device_text[VUCCTL_PCI_NAME_MAX]; /* vendor and device */
+	char subsystem_text[VUCCTL_PCI_NAME_MAX];
 };
 
 /*
- * Look up the names for a header in the system's database, whose absence is no error, or with
- * numeric not at all. A database that can't be understood ends the program, the error said: libpci
- * gives no other choice.
+ * Decode config space, whose bytes stay the caller's, with the sizes of dev's regions. Names are
+ * looked up in the system's database, whose absence is no error, or with numeric not at all. A
+ * database that can't be understood ends the program, the error said: libpci gives no other choice.
+ * Returns false when there is less than a header.
  */
-void vucctl_pci_names_lookup(
-	const struct vucctl_pci_header *header, bool numeric, struct vucctl_pci_names *names);
+bool vucctl_pci_decode(struct vucctl_pci *pci, const uint8_t *bytes, size_t len,
+	const struct vuc_device *dev, bool numeric);
+
+/* The JSON, and text of it, in pci_show.c. */
+extern const struct vucctl_field vucctl_pci_fields[];
+void vucctl_pci_print(const struct vucctl_pci *pci, struct json_object *obj);
 
 #endif /* VUCCTL_PCI_H */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -12,6 +13,24 @@
 #include "text.h"
 
 #define ROW 16
+
+uint64_t
+vucctl_json_number(struct json_object *obj, const char *key)
+{
+	return json_object_get_uint64(json_object_object_get(obj, key));
+}
+
+const char *
+vucctl_json_text(struct json_object *obj, const char *key)
+{
+	return json_object_get_string(json_object_object_get(obj, key));
+}
+
+uint32_t
+vucctl_json_hex(struct json_object *obj, const char *key)
+{
+	return (uint32_t)strtoul(vucctl_json_text(obj, key), NULL, 16);
+}
 
 void
 vucctl_label_print(FILE *out, const char *label)
@@ -119,8 +138,7 @@ vucctl_hex_row_print(FILE *out, uint64_t offset, const uint8_t *bytes, size_t le
 }
 
 void
-vucctl_hexdump_print_at(
-	FILE *out, const char *indent, uint64_t base, const uint8_t *bytes, size_t len)
+vucctl_hexdump_print(FILE *out, const char *indent, uint64_t base, const uint8_t *bytes, size_t len)
 {
 	bool before = false, same;
 	size_t offset, count;
@@ -138,12 +156,6 @@ vucctl_hexdump_print_at(
 		vucctl_hex_row_print(out, base + offset, bytes + offset, count);
 		putc('\n', out);
 	}
-}
-
-void
-vucctl_hexdump_print(FILE *out, const char *indent, const uint8_t *bytes, size_t len)
-{
-	vucctl_hexdump_print_at(out, indent, 0, bytes, len);
 }
 
 /* ---- names ---- */
@@ -250,6 +262,104 @@ vucctl_irq_parse(const char *text, uint32_t *index)
 
 /* ---- described fields ---- */
 
+static uint64_t
+member_number(const void *member, size_t size)
+{
+	switch (size) {
+	case sizeof(uint8_t):
+		return *(const uint8_t *)member;
+	case sizeof(uint16_t):
+		return *(const uint16_t *)member;
+	case sizeof(uint32_t):
+		return *(const uint32_t *)member;
+	default:
+		return *(const uint64_t *)member;
+	}
+}
+
+static void
+add_flags(struct app_json *json, struct json_object *obj, const struct vucctl_field *field,
+	uint32_t value)
+{
+	const struct vucctl_flag *flag = field->flags;
+	struct json_object *names;
+
+	app_json_hex(json, obj, field->key, field->digits, value);
+	names = app_json_array(json, obj, "flag_names");
+	for (; flag->name != NULL; flag++) {
+		if ((value & flag->bits) == flag->bits)
+			app_json_text(json, names, NULL, flag->name);
+	}
+}
+
+static void
+add_array(struct app_json *json, struct json_object *obj, const struct vucctl_field *field,
+	const void *from)
+{
+	struct json_object *array = app_json_array(json, obj, field->key);
+	const void *item;
+	unsigned int i;
+
+	for (i = 0; (item = field->each(from, i)) != NULL; i++)
+		vucctl_fields_build(json, app_json_object(json, array, NULL), field->fields, item);
+}
+
+static void
+field_build(struct app_json *json, struct json_object *obj, const struct vucctl_field *field,
+	const void *from)
+{
+	const void *member = (const char *)from + field->offset;
+	const void *target;
+	const char *text;
+
+	switch (field->kind) {
+	case VUCCTL_FIELD_TEXT_ONLY:
+		break;
+	case VUCCTL_FIELD_NUMBER:
+		app_json_number(json, obj, field->key, member_number(member, field->size));
+		break;
+	case VUCCTL_FIELD_BOOL:
+		app_json_bool(json, obj, field->key, *(const bool *)member);
+		break;
+	case VUCCTL_FIELD_STRING:
+		text = *(const char *const *)member;
+		app_json_text_or_null(json, obj, field->key, text != NULL ? text : "");
+		break;
+	case VUCCTL_FIELD_HEX:
+		app_json_hex(
+			json, obj, field->key, field->digits, member_number(member, field->size));
+		break;
+	case VUCCTL_FIELD_FLAGS:
+		add_flags(json, obj, field, *(const uint32_t *)member);
+		break;
+	case VUCCTL_FIELD_NAME:
+		app_json_text(json, obj, field->key, field->name(*(const uint32_t *)member).text);
+		break;
+	case VUCCTL_FIELD_OBJECT:
+		target = *(const void *const *)member;
+		if (target == NULL)
+			app_json_null(json, obj, field->key);
+		else
+			vucctl_fields_build(json, app_json_object(json, obj, field->key),
+				field->fields, target);
+		break;
+	case VUCCTL_FIELD_ARRAY:
+		add_array(json, obj, field, from);
+		break;
+	case VUCCTL_FIELD_BUILT:
+		field->build(json, obj, from);
+		break;
+	}
+}
+
+void
+vucctl_fields_build(struct app_json *json, struct json_object *obj,
+	const struct vucctl_field *fields, const void *from)
+{
+	for (; fields->key != NULL; fields++)
+		field_build(json, obj, fields, from);
+}
+
 /* The member that a key like "devices.free" names; the object itself for "". */
 static struct json_object *
 field_value(struct json_object *obj, const char *key)
@@ -303,10 +413,17 @@ vucctl_fields_print(FILE *out, const struct vucctl_field *fields, struct app_rep
 {
 	char text[VUCCTL_CELL_SIZE];
 
-	for (; fields->title != NULL; fields++) {
+	for (; fields->key != NULL; fields++) {
+		if (fields->title == NULL)
+			continue;
 		field_format(fields, reply, obj, text);
+		if (fields->optional && text[0] == '\0')
+			continue;
 		vucctl_label_print(out, fields->title);
-		vucctl_foreign_print(out, text);
+		if (fields->trusted)
+			fputs(text, out);
+		else
+			vucctl_foreign_print(out, text);
 		putc('\n', out);
 	}
 }

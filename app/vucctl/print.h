@@ -11,6 +11,12 @@
 
 #include "management.h"
 
+/* Members of JSON that was built here: a number, a text or NULL, a number that is a text with
+ * digits. */
+uint64_t vucctl_json_number(struct json_object *obj, const char *key);
+const char *vucctl_json_text(struct json_object *obj, const char *key);
+uint32_t vucctl_json_hex(struct json_object *obj, const char *key);
+
 /* Begin the line of a value: print its label and blanks up to the column of values. */
 void vucctl_label_print(FILE *out, const char *label);
 
@@ -53,8 +59,7 @@ void vucctl_hex_row_print(FILE *out, uint64_t offset, const uint8_t *bytes, size
 
 /* Print bytes in rows, each after indent; rows that equal the one before become one '*'. The first
  * byte is the one at offset base. */
-void vucctl_hexdump_print(FILE *out, const char *indent, const uint8_t *bytes, size_t len);
-void vucctl_hexdump_print_at(
+void vucctl_hexdump_print(
 	FILE *out, const char *indent, uint64_t base, const uint8_t *bytes, size_t len);
 
 /* What <linux/vfio.h> calls the parts of a PCI device, in the words of output. */
@@ -80,16 +85,53 @@ extern const struct vucctl_flag vucctl_irq_flags[];
 
 #define VUCCTL_CELL_SIZE 257 /* of a text, with its NUL; what is longer is cut off */
 
-/* A value of an object, as text: in a line of its own behind a label, or in a column of a table. */
+/* What a member of a struct becomes in JSON. */
+enum vucctl_kind {
+	VUCCTL_FIELD_TEXT_ONLY,
+	VUCCTL_FIELD_NUMBER,
+	VUCCTL_FIELD_BOOL,
+	VUCCTL_FIELD_STRING, /* a const char *; NULL or "": null */
+	VUCCTL_FIELD_HEX,    /* "0x..." */
+	VUCCTL_FIELD_FLAGS,  /* the same, and the names of those that are set in "flag_names" */
+	VUCCTL_FIELD_NAME,   /* of an index */
+	VUCCTL_FIELD_OBJECT, /* a pointer to another struct; NULL: null */
+	VUCCTL_FIELD_ARRAY,  /* of objects */
+	VUCCTL_FIELD_BUILT,
+};
+
+/*
+ * A value in two forms: a member of a JSON object, and text, in a line of its own behind a label or
+ * in a column of a table. The text is made of the object, which is the daemon's or was built of a
+ * struct.
+ */
 struct vucctl_field {
-	const char *title; /* the label, or over the column; NULL ends a list */
-	const char *key;   /* of the member, "devices.free" within another; "": the object itself */
-	bool number;       /* else it is a text */
-	bool nullable;     /* it may be null: no text */
+	const char *title; /* the label, or over the column; NULL: it is not in the text */
+	const char *key;   /* "devices.free" within another; "": the object itself; NULL: the end */
+	bool number;       /* of the daemon's: else it is a text */
+	bool nullable;     /* of the daemon's: it may be null, no text */
+	bool optional;     /* no text: no line */
+	bool trusted;      /* it is printed as it is */
 	/* Makes a text of the value, which is NULL if it is not there; NULL: as it is. */
 	void (*format)(
 		struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE]);
+	/* Where it lies in a struct. */
+	enum vucctl_kind kind;
+	size_t offset, size;
+	int digits; /* of HEX, at least */
+	const struct vucctl_flag *flags;
+	struct vucctl_index_name (*name)(uint32_t index);
+	const struct vucctl_field *fields;                     /* of OBJECT and ARRAY */
+	const void *(*each)(const void *from, unsigned int i); /* of ARRAY; NULL: no more */
+	void (*build)(struct app_json *json, struct json_object *obj, const void *from);
 };
+
+#define VUCCTL_FIELD(what, type, member)                                      \
+	.kind = VUCCTL_FIELD_##what, .offset = offsetof(struct type, member), \
+	.size = sizeof(((struct type *)0)->member)
+
+/* Add all that lies in the struct from to an object. */
+void vucctl_fields_build(struct app_json *json, struct json_object *obj,
+	const struct vucctl_field *fields, const void *from);
 
 /* Print each field of an object in a line. What is missing is in reply. */
 void vucctl_fields_print(FILE *out, const struct vucctl_field *fields, struct app_reply *reply,
