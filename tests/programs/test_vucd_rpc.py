@@ -131,11 +131,11 @@ def fixture_client(daemon):
 # ---- the protocol ----
 
 @pytest.mark.parametrize('line,answer', [
-    (b'{"jsonrpc"', error(PARSE, "byte 10: expected ':'", None)),
-    (b'\0\0', error(PARSE, 'byte 0: expected a value', None)),
+    (b'{"jsonrpc"', error(PARSE, 'byte 10: unexpected end of data', None)),
+    (b'\0\0', error(PARSE, 'byte 0: unexpected character', None)),
     (b'"\xff\xfe"', error(PARSE, 'byte 1: not UTF-8', None)),
-    (b'[' * 30, error(PARSE, 'byte 17: nested too deeply', None)),
-    (b'{"id":12345678901234567890}', error(PARSE, 'byte 26: a number too long', None)),
+    (b'[' * 30, error(PARSE, 'byte 17: nesting too deep', None)),
+    (b'{"id":12345678901234567890}', error(PARSE, 'byte 24: a number too long', None)),
     (b'{"a":1,"a":1}', error(PARSE, 'an object has two members of one name', None)),
     (b'1', error(REQUEST, 'expected an object', None)),
     (b'null', error(REQUEST, 'expected an object', None)),
