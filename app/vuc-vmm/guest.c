@@ -95,27 +95,8 @@ guest_port_write(struct guest *guest, uint16_t port, const void *data, uint32_t 
 const char *
 guest_step_name(uint32_t step)
 {
-	static const char *const names[GUEST_NR_STEPS] = {
-		[GUEST_STEP_SCAN] = "find the device on the bus",
-		[GUEST_STEP_BARS] = "size and place its BARs",
-		[GUEST_STEP_READ] = "read registers",
-		[GUEST_STEP_WRITE] = "write registers",
-		[GUEST_STEP_POST] = "post writes",
-		[GUEST_STEP_DOORBELL] = "ring a doorbell",
-		[GUEST_STEP_MAPPED] = "access mapped BARs, without an exit",
-		[GUEST_STEP_DMA] = "DMA from memory to memory, and an MSI-X interrupt",
-		[GUEST_STEP_DMA_FROM_BAR] = "DMA from a mapped BAR to memory",
-		[GUEST_STEP_MASK] = "mask and unmask an interrupt",
-		[GUEST_STEP_PORT] = "read and write an I/O port",
-		[GUEST_STEP_TIMES] = "time accesses",
-		[GUEST_STEP_NO_PORTS] = "access I/O ports of no device",
-		[GUEST_STEP_NO_MEMORY] = "access memory of no device",
-		[GUEST_STEP_NO_FUNCTION] = "access a PCI function that does not exist",
-		[GUEST_STEP_CONFIG_RANDOM] = "write random values to config space",
-		[GUEST_STEP_BARS_ASTRAY] = "place BARs at invalid addresses",
-		[GUEST_STEP_BAR_RANDOM] = "access a BAR at random",
-		[GUEST_STEP_AS_BEFORE] = "use the device once more",
-	};
+#define STEP_NAME(name, number, text) [number] = (text),
+	static const char *const names[GUEST_NR_STEPS] = {GUEST_STEPS(STEP_NAME)};
 
 	if (step >= GUEST_NR_STEPS || names[step] == NULL)
 		return "unknown step";

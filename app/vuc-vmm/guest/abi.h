@@ -3,8 +3,7 @@
 #define VMM_GUEST_ABI_H
 
 /*
- * What the VMM and the program in the guest know of each other. For C and for the assembler, so
- * there is nothing here but numbers.
+ * What the VMM and the program in the guest know of each other, for C and for the assembler.
  */
 
 /* The guest's memory, from address 0. The image is entered at its first byte. */
@@ -44,26 +43,37 @@
 #define GUEST_FAIL      2 /* in the step that it has begun last */
 #define GUEST_NO_DRIVER 3
 
-#define GUEST_STEP_SCAN          1
-#define GUEST_STEP_BARS          2
-#define GUEST_STEP_READ          3
-#define GUEST_STEP_WRITE         4
-#define GUEST_STEP_POST          5
-#define GUEST_STEP_DOORBELL      6
-#define GUEST_STEP_MAPPED        7
-#define GUEST_STEP_DMA           8
-#define GUEST_STEP_DMA_FROM_BAR  9
-#define GUEST_STEP_MASK          10
-#define GUEST_STEP_PORT          11
-#define GUEST_STEP_TIMES         12
-#define GUEST_STEP_NO_PORTS      13
-#define GUEST_STEP_NO_MEMORY     14
-#define GUEST_STEP_NO_FUNCTION   15
-#define GUEST_STEP_CONFIG_RANDOM 16
-#define GUEST_STEP_BARS_ASTRAY   17
-#define GUEST_STEP_BAR_RANDOM    18
-#define GUEST_STEP_AS_BEFORE     19
-#define GUEST_NR_STEPS           20
+/* What it does: X(name, number, text). */
+#define GUEST_STEPS(X)                                                  \
+	X(SCAN, 1, "find the device on the bus")                        \
+	X(BARS, 2, "size and place its BARs")                           \
+	X(READ, 3, "read registers")                                    \
+	X(WRITE, 4, "write registers")                                  \
+	X(POST, 5, "post writes")                                       \
+	X(DOORBELL, 6, "ring a doorbell")                               \
+	X(MAPPED, 7, "access mapped BARs, without an exit")             \
+	X(DMA, 8, "DMA from memory to memory, and an MSI-X interrupt")  \
+	X(DMA_FROM_BAR, 9, "DMA from a mapped BAR to memory")           \
+	X(MASK, 10, "mask and unmask an interrupt")                     \
+	X(PORT, 11, "read and write an I/O port")                       \
+	X(TIMES, 12, "time accesses")                                   \
+	X(NO_PORTS, 13, "access I/O ports of no device")                \
+	X(NO_MEMORY, 14, "access memory of no device")                  \
+	X(NO_FUNCTION, 15, "access a PCI function that does not exist") \
+	X(CONFIG_RANDOM, 16, "write random values to config space")     \
+	X(BARS_ASTRAY, 17, "place BARs at invalid addresses")           \
+	X(BAR_RANDOM, 18, "access a BAR at random")                     \
+	X(AS_BEFORE, 19, "use the device once more")
+
+#define GUEST_NR_STEPS 20
+
+#ifndef __ASSEMBLER__
+#define GUEST_STEP_NUMBER(name, number, text) GUEST_STEP_##name = (number),
+
+enum {
+	GUEST_STEPS(GUEST_STEP_NUMBER)
+};
+#endif
 
 #define GUEST_SERIES_EXIT   0 /* to the VMM and back */
 #define GUEST_SERIES_READ   1 /* a register that is not mapped */

@@ -10,6 +10,8 @@
  * Functions keep %ebx, %esi, %edi and %ebp unless they say otherwise.
  */
 
+#include <linux/pci_regs.h>
+
 #include "../../vuc-refdev/refdev_regs.h"
 #include "abi.h"
 
@@ -17,6 +19,9 @@
 
 #define REFDEV_REG_SET(name, offset, bytes, access) .set REFDEV_REG_##name, offset;
 REFDEV_REGS(REFDEV_REG_SET)
+
+#define GUEST_STEP_SET(name, number, text) .set GUEST_STEP_##name, number;
+GUEST_STEPS(GUEST_STEP_SET)
 
 /* The device of libvfio-user's sample gpio-pci-idio-16, for the assembler. */
 
