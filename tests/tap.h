@@ -31,8 +31,8 @@
 
 /*
  * CUnit suites as a test program that speaks TAP. A test program defines tap_suite, and has main()
- * from tap_main.c; one that has something to do before has a main() of its own, which returns
- * tap_run().
+ * from tap_main.c, where each test has to leave as many descriptors open as it has found; or a
+ * main() of its own, which returns tap_run().
  *
  * Standard output belongs to TAP: tests write to it nothing but lines that begin with "# ".
  */
@@ -56,7 +56,12 @@ struct tap_suite {
 	CU_TearDownFunc tear_down; /* behind it */
 	CU_TestInfo tests[32];     /* the first without a name is the end */
 	struct tap_rows rows;      /* further tests */
+	bool (*runs)(void);        /* whether it does; NULL: always */
 	const struct tap_suite *next;
+
+	/* Of the first suite: called before all with the program's last argument. Returns why all
+	 * of it is skipped, or NULL. */
+	const char *(*begin)(const char *arg);
 };
 
 /* The program's tests. */

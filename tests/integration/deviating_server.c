@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "deviating_server.h"
 
-#include <errno.h>
-#include <string.h>
 #include <sys/ioctl.h>
 
 #include <linux/vfio.h>
-
-#include "tap.h"
 
 /* A field of the body, in words from its beginning. */
 static uint32_t

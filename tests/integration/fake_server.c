@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "fake_server.h"
 #include "fds.h"
-#include "tap.h"
 
 #define HEADER_SIZE sizeof(struct vfio_user_header)
 

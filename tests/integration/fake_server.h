@@ -13,6 +13,7 @@
 
 #include <vuc/device.h>
 
+#include "tap.h"
 #include "vfio_user.h"
 
 #define FAKE_NR_REGIONS 9u

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <stdint.h>
-#include <string.h>
 
 #include <linux/vfio.h>
 
@@ -10,9 +8,8 @@
 #include <vuc/irq.h>
 #include <vuc/migration.h>
 
-#include "fault_calls.h"
+#include "fault_cases.h"
 #include "refdev_regs.h"
-#include "tap.h"
 
 #define BAR0 VFIO_PCI_BAR0_REGION_INDEX
 #define BAR2 VFIO_PCI_BAR2_REGION_INDEX

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 
 #include <vuc/migration.h>
 
 #include "mig_server.h"
-#include "tap.h"
 #include "vfio_user.h"
 
 #define FEATURE_LEN sizeof(struct vfio_user_device_feature)

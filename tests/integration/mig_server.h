@@ -7,10 +7,6 @@
  * change of state, and keeps a record of what it was asked.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "fake_server.h"
 
 #define MIG_ROUNDS 4

@@ -20,8 +20,6 @@
 #define NR_WRITES 5u
 #define ALONE     0u
 
-#define NR_ROWS(table) (sizeof(table) / sizeof((table)[0]))
-
 struct setup {
 	struct mig_server mig;
 	struct fake_server *server; /* of mig */

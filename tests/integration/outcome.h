@@ -2,10 +2,22 @@
 #ifndef VUC_TESTS_OUTCOME_H
 #define VUC_TESTS_OUTCOME_H
 
+#include <fnmatch.h>
 #include <sched.h>
-#include <stdio.h>
 
 #include <vuc/device.h>
+
+#include "tap.h"
+
+/* Whether a call returned an error and the device's reason matches a pattern of fnmatch(3). */
+static inline bool
+is_refused(struct vuc_device *dev, int rc, int expected, const char *reason)
+{
+	if (rc == expected && fnmatch(reason, vuc_device_reason(dev), 0) == 0)
+		return true;
+	printf("# returned %d, not %d: %s\n", rc, expected, vuc_device_reason(dev));
+	return false;
+}
 
 /* What a callback was called with. */
 struct outcome {

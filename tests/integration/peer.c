@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -16,7 +10,6 @@
 #include "peer.h"
 #include "process.h"
 #include "refdev.h"
-#include "tap.h"
 #include "tempdir.h"
 
 #define MAX_OPTIONS 8
@@ -73,34 +66,48 @@ peer_transport_works(char *why, size_t size)
 	return true;
 }
 
+const char *
+peer_begin(const char *transport_name)
+{
+	static char why[VUC_ERROR_MAX];
+
+	peer_choose_transport(transport_name);
+	return peer_transport_works(why, sizeof(why)) ? NULL : why;
+}
+
+bool
+peer_has_sockets(void)
+{
+	return !is_loopback();
+}
+
+struct vuc_poll_group *
+peer_create_group(void)
+{
+	struct vuc_poll_group_opts opts;
+	struct vuc_poll_group *group;
+
+	vuc_poll_group_opts_init(&opts, sizeof(opts));
+	opts.transport = transport;
+	CU_ASSERT_EQUAL_FATAL(vuc_poll_group_create(&opts, &group, NULL), 0);
+	return group;
+}
+
 int
 peer_main(int argc, char **argv, CU_SuiteInfo *suites)
 {
-	char why[VUC_ERROR_MAX];
+	const char *why;
 
 	if (argc != 2) {
 		fprintf(stderr, "usage: %s uring|posix|loopback\n", argv[0]);
 		return 2;
 	}
-	peer_choose_transport(argv[1]);
-	if (!peer_transport_works(why, sizeof(why))) {
+	why = peer_begin(argv[1]);
+	if (why != NULL) {
 		printf("1..0 # SKIP %s\n", why);
 		return 0;
 	}
 	return vuc_tap_run(suites);
-}
-
-int
-peer_tests(
-	int argc, char **argv, CU_SetUpFunc set_up, CU_TearDownFunc tear_down, CU_TestInfo *tests)
-{
-	CU_SuiteInfo suites[] = {
-		{argc == 2 ? argv[1] : "", NULL, NULL, set_up, tear_down, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	vuc_tap_count_fds();
-	return peer_main(argc, argv, suites);
 }
 
 /* A server that can be killed, and then behaves as a process that is gone. */
@@ -312,8 +319,7 @@ peer_forbid_call(long number, int error)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)error),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	const struct sock_fprog program = {
-		.len = sizeof(filter) / sizeof(filter[0]), .filter = filter};
+	const struct sock_fprog program = {.len = NR(filter), .filter = filter};
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return -errno;

@@ -2,11 +2,19 @@
 #ifndef VUC_TESTS_PEER_H
 #define VUC_TESTS_PEER_H
 
+#include <linux/vfio.h>
+
 #include <vuc/device.h>
 
+#include "refdev_regs.h"
 #include "tap.h"
 
 #define PEER_MAX_DEVICES 2
+
+#define BAR0   VFIO_PCI_BAR0_REGION_INDEX
+#define BAR2   VFIO_PCI_BAR2_REGION_INDEX
+#define BAR4   VFIO_PCI_BAR4_REGION_INDEX
+#define CONFIG VFIO_PCI_CONFIG_REGION_INDEX
 
 /*
  * A reference device to test against, whatever the transport: a vuc-refdev process for sockets,
@@ -21,16 +29,20 @@ const char *peer_transport(void);
 /* Returns whether the chosen transport can be used here; says why not otherwise. */
 bool peer_transport_works(char *why, size_t size);
 
-/* main() of a program that is run once for each transport, which is its only argument. */
-int peer_main(int argc, char **argv, CU_SuiteInfo *suites);
+/* What suites of a program that is run once for each transport, which is its argument, begin with;
+ * and whether it is one with sockets. */
+const char *peer_begin(const char *transport_name);
+bool peer_has_sockets(void);
 
-/* The same for one suite, named after the transport, whose tests leave no descriptor open. */
-int peer_tests(
-	int argc, char **argv, CU_SetUpFunc set_up, CU_TearDownFunc tear_down, CU_TestInfo *tests);
+/* main() of such a program with other suites. */
+int peer_main(int argc, char **argv, CU_SuiteInfo *suites);
 
 /* Let a system call of this process, and of those that it starts, fail from now on. Returns 0, or a
  * negative errno where seccomp filters are not allowed. */
 int peer_forbid_call(long number, int error);
+
+/* A group with the chosen transport. */
+struct vuc_poll_group *peer_create_group(void);
 
 /* A server with nr_devices devices, ready to be connected to; options of vuc-refdev that set
  * limits may follow, up to a NULL. Asserts that it could be started. */

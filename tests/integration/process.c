@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "process.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <unistd.h>
+
+#include "tap.h"
 
 #define TIMEOUT_MS      60000 /* a program that has not done by then what it should hangs */
 #define EXIT_NO_PROGRAM 127
@@ -27,7 +23,7 @@ become(const struct process *p, char *const *argv, int ready_fd, pid_t parent)
 	static const int heeded[] = {SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGPIPE};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	for (size_t i = 0; i < sizeof(heeded) / sizeof(heeded[0]); i++)
+	for (size_t i = 0; i < NR(heeded); i++)
 		signal(heeded[i], SIG_DFL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (ready_fd >= 0)

@@ -23,11 +23,7 @@ uint8_t memory[WAIT_SIZE];
 void
 open_group(void)
 {
-	struct vuc_poll_group_opts group_opts;
-
-	vuc_poll_group_opts_init(&group_opts, sizeof(group_opts));
-	group_opts.transport = peer_transport();
-	CU_ASSERT_EQUAL_FATAL(vuc_poll_group_create(&group_opts, &group, NULL), 0);
+	group = peer_create_group();
 	dev = wait_server_open(&server, group, &opts);
 }
 
@@ -169,12 +165,9 @@ tear_down(void)
 	close(wake_fd);
 }
 
-int
-sleep_main(int argc, char **argv, CU_SuiteInfo *suites)
+const char *
+sleep_begin(const char *transport)
 {
-	if (argc > 1 && strcmp(argv[1], "loopback") == 0)
-		suites[1] = (CU_SuiteInfo)CU_SUITE_INFO_NULL;
-	vuc_tap_count_fds();
 	alarm(WATCHDOG);
-	return peer_main(argc, argv, suites);
+	return peer_begin(transport);
 }

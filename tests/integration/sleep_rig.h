@@ -6,7 +6,7 @@
 
 #include <limits.h>
 
-#include "tap.h"
+#include "peer.h"
 #include "wait_server.h"
 
 #define FOREVER    UINT_MAX /* milliseconds; the watchdog is sooner */
@@ -40,8 +40,8 @@ void close_group(void);
 /* The row of a table, with a group of its own. */
 void open_row(const char *name);
 
-/* main(); the second suite is for sockets alone. */
-int sleep_main(int argc, char **argv, CU_SuiteInfo *suites);
+/* What the suites begin with. */
+const char *sleep_begin(const char *transport);
 
 void wait_and_poll(int fd);
 

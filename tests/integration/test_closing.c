@@ -2,19 +2,12 @@
 
 /* Devices that callbacks close, and what was posted before. */
 
-#include <errno.h>
-#include <string.h>
-
-#include <linux/vfio.h>
-
 #include <vuc/dma.h>
 
 #include "outcome.h"
 #include "peer.h"
-#include "refdev_regs.h"
 #include "wait_server.h"
 
-#define BAR0       VFIO_PCI_BAR0_REGION_INDEX
 #define NO_TIMEOUT 600000u
 #define NR_WRITES  10u
 
@@ -208,7 +201,7 @@ test_close_in_callback(void)
 		{"the group, in a wait", close_all, wait_first, 0},
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		vuc_tap_row("%s", rows[i].name);
 		act = rows[i].act;
 		open_scenes();
@@ -270,15 +263,10 @@ test_own_group(void)
 	peer_stop(p);
 }
 
-static CU_TestInfo tests[] = {
-	{"in a callback", test_close_in_callback},
-	{"behind posted writes", test_behind_posted_writes},
-	{"a group of its own", test_own_group},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(int argc, char **argv)
-{
-	return peer_tests(argc, argv, NULL, NULL, tests);
-}
+const struct tap_suite tap_suite = {"closing", NULL, NULL,
+	{
+		{"in a callback", test_close_in_callback},
+		{"behind posted writes", test_behind_posted_writes},
+		{"a group of its own", test_own_group},
+	},
+	.begin = peer_begin};

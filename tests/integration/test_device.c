@@ -5,30 +5,17 @@
  * does with a device, and what it may do wrong.
  */
 
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
 
 #include <vuc/io_fds.h>
 #include <vuc/region_map.h>
 
 #include "peer.h"
-#include "refdev_regs.h"
-#include "refusal.h"
+#include "outcome.h"
 #include "vfio_user.h"
 
-#define BAR0        VFIO_PCI_BAR0_REGION_INDEX
-#define BAR2        VFIO_PCI_BAR2_REGION_INDEX
-#define BAR4        VFIO_PCI_BAR4_REGION_INDEX
-#define CONFIG      VFIO_PCI_CONFIG_REGION_INDEX
 #define NR_REQUESTS 2000u
-
-#define NR_ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
 static struct peer *server;
 static struct vuc_device *dev;
@@ -400,7 +387,7 @@ test_pci_writes(void)
 	};
 	const uint32_t value = 7;
 
-	for (size_t i = 0; i < NR_ROWS(rows); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		struct vuc_io_fds *io = NULL;
 		struct vuc_device_opts opts;
 		uint32_t id = 0;
@@ -446,7 +433,7 @@ test_bad_accesses(void)
 	struct vuc_request req = {.op = (enum vuc_op)99};
 	uint8_t byte;
 
-	for (size_t i = 0; i < NR_ROWS(rows); i++)
+	for (size_t i = 0; i < NR(rows); i++)
 		CU_ASSERT(is_refused(dev,
 			vuc_device_read(dev, rows[i].region, rows[i].offset, &byte, rows[i].count),
 			-EINVAL, rows[i].reason));
@@ -562,31 +549,26 @@ test_two_devices_one_group(void)
 	peer_stop(two);
 }
 
-static CU_TestInfo tests[] = {
-	{"info", test_info},
-	{"register sizes", test_register_sizes},
-	{"split accesses", test_split_accesses},
-	{"region fd", test_region_fd},
-	{"posted writes", test_posted_writes},
-	{"submit many", test_submit_many},
-	{"submit from a callback", test_submit_from_callback},
-	{"synchronous call from a callback", test_sync_from_callback},
-	{"least room", test_least_room},
-	{"close with requests", test_close_with_requests},
-	{"server dies", test_server_dies},
-	{"reason of the end", test_reason_of_end},
-	{"device error", test_device_error},
-	{"PCI writes", test_pci_writes},
-	{"bad accesses", test_bad_accesses},
-	{"server goes at last", test_server_goes_at_last},
-	{"no descriptors", test_no_descriptors},
-	{"reset", test_reset},
-	{"two devices in one group", test_two_devices_one_group},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(int argc, char **argv)
-{
-	return peer_tests(argc, argv, set_up, tear_down, tests);
-}
+const struct tap_suite tap_suite = {"device", set_up, tear_down,
+	{
+		{"info", test_info},
+		{"register sizes", test_register_sizes},
+		{"split accesses", test_split_accesses},
+		{"region fd", test_region_fd},
+		{"posted writes", test_posted_writes},
+		{"submit many", test_submit_many},
+		{"submit from a callback", test_submit_from_callback},
+		{"synchronous call from a callback", test_sync_from_callback},
+		{"least room", test_least_room},
+		{"close with requests", test_close_with_requests},
+		{"server dies", test_server_dies},
+		{"reason of the end", test_reason_of_end},
+		{"device error", test_device_error},
+		{"PCI writes", test_pci_writes},
+		{"bad accesses", test_bad_accesses},
+		{"server goes at last", test_server_goes_at_last},
+		{"no descriptors", test_no_descriptors},
+		{"reset", test_reset},
+		{"two devices in one group", test_two_devices_one_group},
+	},
+	.begin = peer_begin};

@@ -5,21 +5,14 @@
  * all that it has written through mappings is reported, once, and nothing else.
  */
 
-#include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
 
 #include <vuc/dirty.h>
 #include <vuc/dma.h>
 
 #include "memfd.h"
 #include "peer.h"
-#include "refdev_regs.h"
 
-#define BAR0  VFIO_PCI_BAR0_REGION_INDEX
 #define PAGE  UINT64_C(4096)
 #define IOVA  UINT64_C(0x40000000)
 #define PAGES 512u
@@ -135,7 +128,7 @@ test_report(void)
 	};
 	const uint64_t top = UINT64_C(1) << 63;
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		uint32_t how = rows[i].how;
 
 		if (how == REFDEV_DMA_BY_MESSAGE && !has_messages())
@@ -252,18 +245,13 @@ test_wrong_order(void)
 	CU_ASSERT(reports(&all, PAGE, 0, 0, 0));
 }
 
-static CU_TestInfo tests[] = {
-	{"report", test_report},
-	{"merge", test_merge},
-	{"page sizes", test_page_sizes},
-	{"message, off", test_message_off},
-	{"unmap", test_unmap},
-	{"wrong order", test_wrong_order},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(int argc, char **argv)
-{
-	return peer_tests(argc, argv, set_up, tear_down, tests);
-}
+const struct tap_suite tap_suite = {"dirty", set_up, tear_down,
+	{
+		{"report", test_report},
+		{"merge", test_merge},
+		{"page sizes", test_page_sizes},
+		{"message, off", test_message_off},
+		{"unmap", test_unmap},
+		{"wrong order", test_wrong_order},
+	},
+	.begin = peer_begin};

@@ -2,16 +2,11 @@
 
 /* DMA mappings as a server sees them: the reference device, with a witness before it. */
 
-#include <errno.h>
-#include <string.h>
-#include <unistd.h>
-
 #include <vuc/dma.h>
 
 #include "memfd.h"
 #include "refdev.h"
-#include "refusal.h"
-#include "tap.h"
+#include "outcome.h"
 #include "vfio_user.h"
 
 #define PAGE  0x1000u
@@ -71,7 +66,7 @@ record(uint16_t cmd, uint64_t iova, uint64_t size, uint32_t flags, const char *f
 	const char *text = "?";
 	size_t len = strlen(trace);
 
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+	for (size_t i = 0; i < NR(known); i++)
 		text = known[i].cmd == cmd && known[i].flags == flags ? known[i].text : text;
 	snprintf(trace + len, sizeof(trace) - len, "%c%x+%x%s%s ", cmd == MAP ? 'M' : 'U',
 		(unsigned int)(iova / PAGE), (unsigned int)(size / PAGE), from, text);
@@ -327,7 +322,7 @@ test_refused_here(void)
 	start(VUC_DMA_SHARED, 2);
 	CU_ASSERT(is_refused(
 		dev, vuc_dma_map(dev, &bare), -EINVAL, "*no file descriptor and no address*"));
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		int rc = rows[i].unmap ? vuc_dma_unmap(dev, rows[i].iova, rows[i].size)
 				       : map(rows[i].iova, rows[i].size, rows[i].flags, rows[i].fd,
 						 rows[i].offset);
@@ -466,26 +461,19 @@ test_many(void)
 	CU_ASSERT_EQUAL(nr_seen, 2048);
 }
 
-static CU_TestInfo tests[] = {
-	{"map and unmap", test_map_and_unmap},
-	{"coalesce", test_coalesce},
-	{"unmap a piece", test_unmap_a_piece},
-	{"replace in one commit", test_replace},
-	{"nothing to say", test_nothing_to_say},
-	{"no descriptor leaves", test_message_policy},
-	{"refused before sending", test_refused_here},
-	{"refused by the server", test_refused_there},
-	{"refused rest", test_refused_rest},
-	{"refused unmaps", test_refused_unmaps},
-	{"refused, with a replacement", test_refused_replacement},
-	{"unmap all", test_unmap_all},
-	{"a thousand", test_many},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	vuc_tap_count_fds();
-	return vuc_tap_tests("dma", set_up, tear_down, tests);
-}
+const struct tap_suite tap_suite = {"dma", set_up, tear_down,
+	{
+		{"map and unmap", test_map_and_unmap},
+		{"coalesce", test_coalesce},
+		{"unmap a piece", test_unmap_a_piece},
+		{"replace in one commit", test_replace},
+		{"nothing to say", test_nothing_to_say},
+		{"no descriptor leaves", test_message_policy},
+		{"refused before sending", test_refused_here},
+		{"refused by the server", test_refused_there},
+		{"refused rest", test_refused_rest},
+		{"refused unmaps", test_refused_unmaps},
+		{"refused, with a replacement", test_refused_replacement},
+		{"unmap all", test_unmap_all},
+		{"a thousand", test_many},
+	}};

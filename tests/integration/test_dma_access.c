@@ -3,20 +3,16 @@
 /* A server that asks for memory by message, over the main socket and over the twin socket: its
  * script runs while the client waits for a reset. */
 
-#include <errno.h>
 #include <poll.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <vuc/dma.h>
 
 #include "fake_server.h"
 #include "fds.h"
 #include "peer.h"
-#include "refusal.h"
+#include "outcome.h"
 #include "source.h"
 
 #define HEADER sizeof(struct vfio_user_header)
@@ -162,7 +158,7 @@ script_good(void)
 		{0x800000, sizeof(text), 0, text, true},
 	};
 
-	run_accesses(accesses, sizeof(accesses) / sizeof(accesses[0]));
+	run_accesses(accesses, NR(accesses));
 }
 
 static void
@@ -184,7 +180,7 @@ script_bad(void)
 		{0x700000, 1, EFAULT, "w", true},
 	};
 
-	run_accesses(accesses, sizeof(accesses) / sizeof(accesses[0]));
+	run_accesses(accesses, NR(accesses));
 	send_access(VFIO_USER_DMA_WRITE, 0, 0x100000, 8, "w", 1);
 	EXPECT(receive_answer(VFIO_USER_DMA_WRITE) == EINVAL);
 }
@@ -271,7 +267,7 @@ script_scattered(void)
 {
 	static const unsigned int pages[] = {2, 5, 63, 64, 65, PAGES};
 
-	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+	for (size_t i = 0; i < NR(pages); i++) {
 		EXPECT(dma_read(0x1000000, pages[i] * PAGE) == 0);
 		for (unsigned int p = 0; p < pages[i]; p++)
 			EXPECT(was_read(p * PAGE, pattern + (PAGES - 1 - p) * PAGE, PAGE));
@@ -498,19 +494,14 @@ tear_down(void)
 	free(pattern);
 }
 
-static CU_TestInfo tests[] = {
-	{"within bounds and permissions", test_good},
-	{"late replies, long writes, scattered memory", test_large},
-	{"refused, and the session goes on", test_bad},
-	{"revoked", test_revoked},
-	{"no reply", test_no_reply},
-	{"flood", test_flood},
-	{"beside reads", test_beside_reads},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(int argc, char **argv)
-{
-	return peer_tests(argc, argv, set_up, tear_down, tests);
-}
+const struct tap_suite tap_suite = {"dma_access", set_up, tear_down,
+	{
+		{"within bounds and permissions", test_good},
+		{"late replies, long writes, scattered memory", test_large},
+		{"refused, and the session goes on", test_bad},
+		{"revoked", test_revoked},
+		{"no reply", test_no_reply},
+		{"flood", test_flood},
+		{"beside reads", test_beside_reads},
+	},
+	.begin = peer_begin};

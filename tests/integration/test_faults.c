@@ -7,14 +7,10 @@
  */
 
 #include <ctype.h>
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
 #include <time.h>
 
 #include "clock.h"
 #include "fault.h"
-#include "fault_calls.h"
 #include "fault_cases.h"
 #include "fd_count.h"
 #include "peer.h"
@@ -188,34 +184,12 @@ run_case_here(const struct fault_case *c)
 }
 
 static void
-run_table(const struct fault_table *t)
+test_table(const void *row)
 {
+	const struct fault_table *t = row;
+
 	for (size_t i = 0; i < t->nr; i++)
 		run_case_here(&t->cases[i]);
-}
-
-static void
-test_opening(void)
-{
-	run_table(&fault_tables[FAULT_OPENING]);
-}
-
-static void
-test_accesses(void)
-{
-	run_table(&fault_tables[FAULT_ACCESSES]);
-}
-
-static void
-test_dma(void)
-{
-	run_table(&fault_tables[FAULT_DMA]);
-}
-
-static void
-test_others(void)
-{
-	run_table(&fault_tables[FAULT_OTHERS]);
 }
 
 static bool
@@ -241,7 +215,7 @@ test_every_kind(void)
 	for (size_t i = 0; (kind = refdev_fault_kind_name(i)) != NULL; i++) {
 		bool found = false;
 
-		for (size_t j = 0; j < FAULT_TABLES; j++)
+		for (size_t j = 0; j < NR(fault_tables); j++)
 			found = found || has_case(&fault_tables[j], kind);
 		CU_ASSERT_TRUE(found);
 		if (!found)
@@ -249,22 +223,8 @@ test_every_kind(void)
 	}
 }
 
-static CU_TestInfo tests[] = {
-	{"every kind has a case", test_every_kind},
-	{"opening", test_opening},
-	{"accesses", test_accesses},
-	{"DMA", test_dma},
-	{"everything else", test_others},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(int argc, char **argv)
-{
-	CU_SuiteInfo suites[] = {
-		{"faults", NULL, NULL, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return peer_main(argc, argv, suites);
-}
+const struct tap_suite tap_suite = {"faults", NULL, NULL,
+	{
+		{"every kind has a case", test_every_kind},
+	},
+	TAP_ROWS(fault_tables, test_table), .begin = peer_begin};

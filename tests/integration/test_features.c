@@ -3,16 +3,12 @@
 /* Features, migration states and the log of dirty pages: what is asked for, how reports are put
  * together, and what of a server is believed. */
 
-#include <errno.h>
-#include <string.h>
-
 #include <vuc/dirty.h>
 #include <vuc/feature.h>
 #include <vuc/migration.h>
 
 #include "mig_server.h"
-#include "refusal.h"
-#include "tap.h"
+#include "outcome.h"
 #include "vfio_user.h"
 
 #define NR_STATES 8
@@ -226,7 +222,7 @@ test_bad_replies(void)
 	};
 	enum vuc_migration_state state;
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		tear_down();
 		mig_server_init(&f);
 		f.server.fault = (struct fake_fault){1, VFIO_USER_DEVICE_FEATURE, rows[i].flags,
@@ -328,7 +324,7 @@ test_log_bad_ranges(void)
 			"a page size of 0xffffffffffffffff is not a power of two"},
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		const struct vuc_dirty_range ranges[] = {{0, PAGE}, rows[i].range};
 		uint64_t page_size = rows[i].page_size, bitmap = 0;
 
@@ -395,7 +391,7 @@ test_log_report(void)
 	static uint64_t bitmap[4000000 / 64 + 1];
 	const uint64_t before = 0x8000000000000002;
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		uint64_t first = rows[i].first_page, pages = rows[i].pages;
 		const struct vuc_dirty_range range = {first * PAGE, pages * PAGE};
 		uint64_t words = (pages + 63) / 64;
@@ -458,7 +454,7 @@ test_log_bad_replies(void)
 	};
 	const struct vuc_dirty_range range = {0, PAGE};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		uint64_t page_size = PAGE, bitmap = 0x10;
 		int rc;
 
@@ -478,27 +474,21 @@ test_log_bad_replies(void)
 	}
 }
 
-static CU_TestInfo tests[] = {
-	{"probe", test_probe},
-	{"data of features", test_get_and_set_data},
-	{"migration supported", test_supported},
-	{"all changes of state", test_all_changes},
-	{"no pre-copy", test_pre_copy_not_supported},
-	{"unknown state", test_unknown_state},
-	{"bad replies", test_bad_replies},
-	{"close after silence", test_close_after_silence},
-	{"log supported", test_log_supported},
-	{"log, start and stop", test_log_start_and_stop},
-	{"log, bad ranges and page sizes", test_log_bad_ranges},
-	{"log, many ranges", test_log_many_ranges},
-	{"log, report", test_log_report},
-	{"log, extremes", test_log_extremes},
-	{"log, bad replies", test_log_bad_replies},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	return vuc_tap_tests("features", set_up, tear_down, tests);
-}
+const struct tap_suite tap_suite = {"features", set_up, tear_down,
+	{
+		{"probe", test_probe},
+		{"data of features", test_get_and_set_data},
+		{"migration supported", test_supported},
+		{"all changes of state", test_all_changes},
+		{"no pre-copy", test_pre_copy_not_supported},
+		{"unknown state", test_unknown_state},
+		{"bad replies", test_bad_replies},
+		{"close after silence", test_close_after_silence},
+		{"log supported", test_log_supported},
+		{"log, start and stop", test_log_start_and_stop},
+		{"log, bad ranges and page sizes", test_log_bad_ranges},
+		{"log, many ranges", test_log_many_ranges},
+		{"log, report", test_log_report},
+		{"log, extremes", test_log_extremes},
+		{"log, bad replies", test_log_bad_replies},
+	}};

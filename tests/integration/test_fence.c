@@ -2,12 +2,9 @@
 
 /* Whether a new server's process may get what the old one's had. */
 
-#include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "restore_rig.h"
 
@@ -59,14 +56,7 @@ test_fence(void)
 	vuc_device_close(dev);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"fence", set_up, tear_down,
+	{
 		{"the old server's process is waited for", test_fence},
-		CU_TEST_INFO_NULL,
-	};
-
-	vuc_tap_count_fds();
-	return vuc_tap_tests("fence", set_up, tear_down, tests);
-}
+	}};

@@ -2,13 +2,10 @@
 
 /* Descriptors of sub-regions: a server that answers well, and badly. */
 
-#include <errno.h>
 #include <semaphore.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <linux/kvm.h>
 
@@ -17,8 +14,7 @@
 #include "fake_server.h"
 #include "fd_count.h"
 #include "fds.h"
-#include "refusal.h"
-#include "tap.h"
+#include "outcome.h"
 
 #define REGION   VFIO_PCI_BAR0_REGION_INDEX
 #define MAX_SUBS 64u
@@ -86,6 +82,8 @@ serve_command(void *arg, const struct vuc_loopback_msg *request,
 static void
 set_up(void)
 {
+	sem_init(&asked, 0, 0);
+	sem_init(&answered, 0, 0);
 	server = (struct fake_server){.max_msg_fds = 8, .command = serve_command};
 	server.regions[REGION].size = 0x1000;
 	server.regions[REGION].flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
@@ -101,6 +99,8 @@ tear_down(void)
 {
 	vuc_io_fds_free(io);
 	vuc_device_close(dev);
+	sem_destroy(&asked);
+	sem_destroy(&answered);
 	while (nr_fds > 0)
 		CU_ASSERT_EQUAL(close(fds[--nr_fds]), 0);
 }
@@ -268,7 +268,7 @@ test_bad_answers(void)
 
 	put_eventfds(2);
 	early_fds = true;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		nr_subs = 0;
 		add(rows[i].type, rows[i].flags, rows[i].offset, rows[i].fd_index);
 		more_argsz = rows[i].more_argsz;
@@ -410,22 +410,13 @@ test_stray_fds_seen(void)
 	stray_fds_seen(NULL);
 }
 
-static CU_TestInfo tests[] = {
-	{"ioeventfds", test_ioeventfds},
-	{"shadow and ioregionfd", test_shadow_and_ioregionfd},
-	{"none and most", test_numbers},
-	{"growing", test_growing},
-	{"bad answers", test_bad_answers},
-	{"stray descriptors are refused", test_stray_fds_refused},
-	{"stray descriptors are seen", test_stray_fds_seen},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	sem_init(&asked, 0, 0);
-	sem_init(&answered, 0, 0);
-	vuc_tap_count_fds();
-	return vuc_tap_tests("io_fds", set_up, tear_down, tests);
-}
+const struct tap_suite tap_suite = {"io_fds", set_up, tear_down,
+	{
+		{"ioeventfds", test_ioeventfds},
+		{"shadow and ioregionfd", test_shadow_and_ioregionfd},
+		{"none and most", test_numbers},
+		{"growing", test_growing},
+		{"bad answers", test_bad_answers},
+		{"stray descriptors are refused", test_stray_fds_refused},
+		{"stray descriptors are seen", test_stray_fds_seen},
+	}};

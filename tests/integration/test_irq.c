@@ -4,21 +4,14 @@
  * of interrupts is shown by test_refdev_device.py, and how they are asked for by test_irq_messages.
  */
 
-#include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
 
 #include <vuc/irq.h>
 
 #include "peer.h"
-#include "refdev_regs.h"
-#include "refusal.h"
+#include "outcome.h"
 
-#define BAR0    VFIO_PCI_BAR0_REGION_INDEX
 #define MSI     VFIO_PCI_MSI_IRQ_INDEX
 #define MSIX    VFIO_PCI_MSIX_IRQ_INDEX
 #define VECTORS REFDEV_MSIX_VECTORS
@@ -120,7 +113,7 @@ test_msix(void)
 		unsigned int max_msg_fds;
 	} rows[] = {{NULL, 8}, {"--max-msg-fds=3", 3}, {"--max-msg-fds=1", 1}};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		stop();
 		start(rows[i].option);
 		CU_ASSERT_EQUAL(vuc_device_version(dev)->max_msg_fds, rows[i].max_msg_fds);
@@ -223,7 +216,7 @@ test_bad_ranges(void)
 	};
 	static const bool which[VECTORS];
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		const struct vuc_irq_range *range = &rows[i].range;
 		enum vuc_irq_action action = (enum vuc_irq_action)rows[i].action;
 		const char *reason = rows[i].reason;
@@ -284,22 +277,17 @@ test_server_dies(void)
 		"*closed the connection*"));
 }
 
-static CU_TestInfo tests[] = {
-	{"MSI-X", test_msix},
-	{"no descriptors", test_no_fds},
-	{"holes", test_holes},
-	{"deassign and disable", test_deassign_and_disable},
-	{"eventfds stay ours", test_eventfds_stay_ours},
-	{"select", test_select},
-	{"bad ranges", test_bad_ranges},
-	{"bad eventfds", test_bad_eventfds},
-	{"from a callback", test_from_callback},
-	{"server dies", test_server_dies},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(int argc, char **argv)
-{
-	return peer_tests(argc, argv, set_up, tear_down, tests);
-}
+const struct tap_suite tap_suite = {"irq", set_up, tear_down,
+	{
+		{"MSI-X", test_msix},
+		{"no descriptors", test_no_fds},
+		{"holes", test_holes},
+		{"deassign and disable", test_deassign_and_disable},
+		{"eventfds stay ours", test_eventfds_stay_ours},
+		{"select", test_select},
+		{"bad ranges", test_bad_ranges},
+		{"bad eventfds", test_bad_eventfds},
+		{"from a callback", test_from_callback},
+		{"server dies", test_server_dies},
+	},
+	.begin = peer_begin};

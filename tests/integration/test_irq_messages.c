@@ -2,17 +2,13 @@
 
 /* What is sent to set interrupts: against a server that keeps a record and refuses when told. */
 
-#include <errno.h>
 #include <stdarg.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <vuc/irq.h>
 
 #include "fake_server.h"
-#include "refusal.h"
-#include "tap.h"
+#include "outcome.h"
 
 #define MSI     VFIO_PCI_MSI_IRQ_INDEX
 #define MSIX    VFIO_PCI_MSIX_IRQ_INDEX
@@ -155,7 +151,7 @@ test_messages(void)
 		{4, 0, 1, 7, "ET0+1 ET1+4/4 ET5+2/2 ET7+33 "},
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		uint32_t done = 0;
 		int fds[NR_FDS];
 
@@ -266,19 +262,12 @@ test_noresize_holes(void)
 	CU_ASSERT_EQUAL(vuc_irq_assign(dev, &mask, VUC_IRQ_MASK, eventfds, NULL), 0);
 }
 
-static CU_TestInfo tests[] = {
-	{"messages", test_messages},
-	{"refused on the way", test_refused_on_the_way},
-	{"other forms", test_other_forms},
-	{"select many", test_select_many},
-	{"noresize", test_noresize},
-	{"noresize, holes", test_noresize_holes},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	vuc_tap_count_fds();
-	return vuc_tap_tests("irq messages", set_up, tear_down, tests);
-}
+const struct tap_suite tap_suite = {"irq messages", set_up, tear_down,
+	{
+		{"messages", test_messages},
+		{"refused on the way", test_refused_on_the_way},
+		{"other forms", test_other_forms},
+		{"select many", test_select_many},
+		{"noresize", test_noresize},
+		{"noresize, holes", test_noresize_holes},
+	}};

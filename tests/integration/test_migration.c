@@ -5,21 +5,11 @@
  * the one had, the other has afterwards, and nothing else makes it run.
  */
 
-#include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
 
 #include <vuc/migration.h>
 
 #include "peer.h"
-#include "refdev_regs.h"
-
-#define BAR0   VFIO_PCI_BAR0_REGION_INDEX
-#define BAR2   VFIO_PCI_BAR2_REGION_INDEX
-#define CONFIG VFIO_PCI_CONFIG_REGION_INDEX
 
 /* A device with something in it, one that is empty, and a file between them. */
 static struct peer *peer;
@@ -79,7 +69,7 @@ has_contents(struct vuc_device *dev, unsigned int seed, bool write)
 
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)(i * 13 + i / 256 + seed);
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+	for (size_t i = 0; i < NR(parts); i++) {
 		uint32_t region = parts[i].region;
 		uint64_t offset = parts[i].offset;
 		size_t len = parts[i].len;
@@ -130,7 +120,7 @@ test_round_trip(void)
 	vuc_migration_save_opts_init(&save, sizeof(save));
 	vuc_migration_load_opts_init(&load, sizeof(load));
 	load.run = true;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		save.chunk_size = rows[i].save_chunk;
 		load.chunk_size = rows[i].load_chunk;
 		tear_down();
@@ -270,17 +260,12 @@ test_from_callback(void)
 	CU_ASSERT(is_in(from, VUC_MIGRATION_RUNNING));
 }
 
-static CU_TestInfo tests[] = {
-	{"round trip", test_round_trip},
-	{"pre-copy", test_pre_copy},
-	{"given up", test_given_up},
-	{"server dies", test_server_dies},
-	{"from a callback", test_from_callback},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(int argc, char **argv)
-{
-	return peer_tests(argc, argv, set_up, tear_down, tests);
-}
+const struct tap_suite tap_suite = {"migration", set_up, tear_down,
+	{
+		{"round trip", test_round_trip},
+		{"pre-copy", test_pre_copy},
+		{"given up", test_given_up},
+		{"server dies", test_server_dies},
+		{"from a callback", test_from_callback},
+	},
+	.begin = peer_begin};

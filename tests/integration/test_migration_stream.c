@@ -3,21 +3,16 @@
 /* Migration data by hand, saving a device and loading one: in which messages, and what becomes of
  * errors. */
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <vuc/feature.h>
 #include <vuc/migration.h>
 
 #include "mig_server.h"
-#include "refusal.h"
-#include "tap.h"
+#include "outcome.h"
 #include "vfio_user.h"
 
 #define SET_STATE (VUC_FEATURE_SET | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)
@@ -100,7 +95,7 @@ test_write(void)
 
 	for (size_t i = 0; i < sizeof(data); i++)
 		data[i] = mig_byte(i);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		struct vuc_device *dev;
 
 		mig_server_init(&f);
@@ -396,14 +391,14 @@ check_row(struct row row, bool load)
 static void
 test_save(void)
 {
-	for (size_t i = 0; i < sizeof(saves) / sizeof(saves[0]); i++)
+	for (size_t i = 0; i < NR(saves); i++)
 		check_row(saves[i], false);
 }
 
 static void
 test_load(void)
 {
-	for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++)
+	for (size_t i = 0; i < NR(loads); i++)
 		check_row(loads[i], true);
 }
 
@@ -494,19 +489,12 @@ test_broken_pipe(void)
 	signal(SIGPIPE, before);
 }
 
-static CU_TestInfo tests[] = {
-	{"read", test_read},
-	{"write", test_write},
-	{"save", test_save},
-	{"load", test_load},
-	{"pipes", test_pipes},
-	{"broken pipe", test_broken_pipe},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	vuc_tap_count_fds();
-	return vuc_tap_tests("migration stream", NULL, NULL, tests);
-}
+const struct tap_suite tap_suite = {"migration stream", NULL, NULL,
+	{
+		{"read", test_read},
+		{"write", test_write},
+		{"save", test_save},
+		{"load", test_load},
+		{"pipes", test_pipes},
+		{"broken pipe", test_broken_pipe},
+	}};

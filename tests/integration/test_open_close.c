@@ -3,17 +3,12 @@
 /* Devices that are opened, and closed before they are open or while their server hangs, while their
  * group serves others; also from callbacks. */
 
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <string.h>
 #include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
 
 #include <vuc/dma.h>
 #include <vuc/io_fds.h>
@@ -23,11 +18,9 @@
 #include "fd_count.h"
 #include "outcome.h"
 #include "peer.h"
-#include "refdev_regs.h"
 #include "tempdir.h"
 #include "vfio_user.h"
 
-#define BAR0       VFIO_PCI_BAR0_REGION_INDEX
 #define NO_TIMEOUT 600000u
 
 /* Whose group all tests use that do not make their own; good is a server of two devices. */
@@ -363,7 +356,7 @@ run_hung(const struct hung_row *row, struct opening *o, enum closing how)
 static void
 test_hung_server(void)
 {
-	for (size_t i = 0; i < sizeof(hung_rows) / sizeof(hung_rows[0]); i++) {
+	for (size_t i = 0; i < NR(hung_rows); i++) {
 		const struct hung_row *row = &hung_rows[i];
 
 		for (int how = 0; how <= NR_CLOSINGS - (row->call == NULL); how++) {
@@ -537,33 +530,20 @@ test_blocked_attempts(void)
 	sem_destroy(&blocked_path_wait);
 }
 
-static CU_TestInfo socket_tests[] = {
-	{"open fails", test_open_fails},
-	{"mute config space", test_mute_config_space},
-	{"a hung server", test_hung_server},
-	{"a full backlog", test_full_backlog},
-	{"a path that blocks", test_blocked_path},
-	{"attempts at a path that blocks", test_blocked_attempts},
-	CU_TEST_INFO_NULL,
-};
+static const struct tap_suite socket_suite = {"sockets", open_neighbour, close_neighbour,
+	{
+		{"open fails", test_open_fails},
+		{"mute config space", test_mute_config_space},
+		{"a hung server", test_hung_server},
+		{"a full backlog", test_full_backlog},
+		{"a path that blocks", test_blocked_path},
+		{"attempts at a path that blocks", test_blocked_attempts},
+	},
+	.runs = peer_has_sockets};
 
-static CU_TestInfo tests[] = {
-	{"no thread", test_no_thread}, /* before another one makes one */
-	{"open", test_open},
-	CU_TEST_INFO_NULL,
-};
-
-static CU_SuiteInfo suites[] = {
-	{"open and close", NULL, NULL, NULL, NULL, tests},
-	{"sockets", NULL, NULL, open_neighbour, close_neighbour, socket_tests},
-	CU_SUITE_INFO_NULL,
-};
-
-int
-main(int argc, char **argv)
-{
-	if (argc > 1 && strcmp(argv[1], "loopback") == 0)
-		suites[1] = (CU_SuiteInfo)CU_SUITE_INFO_NULL;
-	vuc_tap_count_fds();
-	return peer_main(argc, argv, suites);
-}
+const struct tap_suite tap_suite = {"open and close", NULL, NULL,
+	{
+		{"no thread", test_no_thread}, /* before another one makes one */
+		{"open", test_open},
+	},
+	.next = &socket_suite, .begin = peer_begin};

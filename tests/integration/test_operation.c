@@ -2,10 +2,6 @@
 
 /* The rules that all operations follow: lib/device/operation.h. */
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include <vuc/feature.h>
 
 #include "operation_rig.h"
@@ -180,7 +176,7 @@ test_order(void)
 			"wwwwwrwwwwwm"},
 	};
 
-	for (unsigned int i = 0; i < NR_ROWS(rows); i++) {
+	for (unsigned int i = 0; i < NR(rows); i++) {
 		struct script t = {.nr_jobs = 0};
 
 		next_row("%s", rows[i].name);
@@ -338,7 +334,7 @@ test_end(void)
 		{"a RESET cancelled", end_by_cancel, VFIO_USER_DEVICE_RESET, -ECANCELED, false},
 	};
 
-	for (unsigned int i = 0; i < NR_ROWS(rows); i++) {
+	for (unsigned int i = 0; i < NR(rows); i++) {
 		struct job jobs[4] = {{0}};
 
 		next_row("%s", rows[i].name);
@@ -422,7 +418,7 @@ test_callback_of_closing(void)
 		{"vuc_device_close_start", close_by_starting},
 		{"vuc_device_close", close_by_waiting}};
 
-	for (unsigned int i = 0; i < NR_ROWS(rows); i++) {
+	for (unsigned int i = 0; i < NR(rows); i++) {
 		struct job jobs[2] = {{0}}, closed = {0};
 
 		next_row("%s", rows[i].name);
@@ -528,37 +524,25 @@ test_started_in_callback(void)
 	CU_ASSERT_EQUAL(dut.server->nr_seen, 9);
 }
 
-static CU_TestInfo order_tests[] = {
-	{"of operations, requests and barriers", test_order},
-	{"devices apart", test_devices_apart},
-	{"a posted write in a callback", test_post_in_callback},
-	CU_TEST_INFO_NULL,
-};
+static const struct tap_suite ownership_suite = {"callbacks and ownership", set_up, tear_down,
+	{
+		{"callbacks of closing", test_callback_of_closing},
+		{"closed while its connection ends", test_closed_while_lost},
+		{"freed in its own callback", test_freed_in_callback},
+		{"started in callbacks", test_started_in_callback},
+	}};
 
-static CU_TestInfo end_tests[] = {
-	{"closed, lost, cancelled", test_end},
-	{"memory of a cancelled one", test_cancelled_memory},
-	CU_TEST_INFO_NULL,
-};
+static const struct tap_suite end_suite = {"end", set_up, tear_down,
+	{
+		{"closed, lost, cancelled", test_end},
+		{"memory of a cancelled one", test_cancelled_memory},
+	},
+	.next = &ownership_suite};
 
-static CU_TestInfo ownership_tests[] = {
-	{"callbacks of closing", test_callback_of_closing},
-	{"closed while its connection ends", test_closed_while_lost},
-	{"freed in its own callback", test_freed_in_callback},
-	{"started in callbacks", test_started_in_callback},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	CU_SuiteInfo suites[] = {
-		{"order", NULL, NULL, set_up, tear_down, order_tests},
-		{"end", NULL, NULL, set_up, tear_down, end_tests},
-		{"callbacks and ownership", NULL, NULL, set_up, tear_down, ownership_tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	vuc_tap_count_fds();
-	return vuc_tap_run(suites);
-}
+const struct tap_suite tap_suite = {"order", set_up, tear_down,
+	{
+		{"of operations, requests and barriers", test_order},
+		{"devices apart", test_devices_apart},
+		{"a posted write in a callback", test_post_in_callback},
+	},
+	.next = &end_suite};

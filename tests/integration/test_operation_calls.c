@@ -3,9 +3,6 @@
 /* The public functions that are operations: each follows the rules, whatever becomes of each of its
  * messages. */
 
-#include <errno.h>
-#include <string.h>
-
 #include <vuc/dirty.h>
 #include <vuc/feature.h>
 #include <vuc/io_fds.h>
@@ -145,7 +142,7 @@ static const struct call {
 	{"map a region", call_region_map, 0, 0, false},
 };
 
-#define NR_CALLS NR_ROWS(calls)
+#define NR_CALLS NR(calls)
 
 /* A page is mapped; nothing has come from there on. */
 static void
@@ -239,15 +236,15 @@ test_each_message(void)
 		{"cancelled", check_cancelled}, {"closed", check_closed}};
 	const struct call *c;
 
-	for (size_t i = 0; i < NR_CALLS * NR_ROWS(rows); i++) {
-		c = &calls[i / NR_ROWS(rows)];
+	for (size_t i = 0; i < NR_CALLS * NR(rows); i++) {
+		c = &calls[i / NR(rows)];
 		for (unsigned int n = 1; n <= c->messages; n++) {
 			struct job job = {0};
 
-			next_row("%s, message %u %s", c->name, n, rows[i % NR_ROWS(rows)].name);
+			next_row("%s, message %u %s", c->name, n, rows[i % NR(rows)].name);
 			map_first();
 			dut.server->hold_from = n;
-			rows[i % NR_ROWS(rows)].check(c, &job);
+			rows[i % NR(rows)].check(c, &job);
 			close_setup(&dut);
 			CU_ASSERT_EQUAL(job.calls, 1);
 		}
@@ -406,19 +403,12 @@ test_no_place(void)
 	CU_ASSERT_STRING_EQUAL(err.text, "dev is NULL");
 }
 
-static CU_TestInfo tests[] = {
-	{"answered", test_answered},
-	{"refused, late, lost, cancelled or closed at each message", test_each_message},
-	{"closed from its callback", test_closed_from_callback},
-	{"closed while it is waited for", test_closed_while_waiting},
-	{"called from a callback", test_called_from_callback},
-	{"no place for a result", test_no_place},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	vuc_tap_count_fds();
-	return vuc_tap_tests("each call", set_up, tear_down, tests);
-}
+const struct tap_suite tap_suite = {"each call", set_up, tear_down,
+	{
+		{"answered", test_answered},
+		{"refused, late, lost, cancelled or closed at each message", test_each_message},
+		{"closed from its callback", test_closed_from_callback},
+		{"closed while it is waited for", test_closed_while_waiting},
+		{"called from a callback", test_called_from_callback},
+		{"no place for a result", test_no_place},
+	}};

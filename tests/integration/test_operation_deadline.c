@@ -2,9 +2,6 @@
 
 /* The deadline of an operation, those who have less patience, and those who hear of the end. */
 
-#include <errno.h>
-#include <string.h>
-
 #include "clock.h"
 #include "operation_rig.h"
 
@@ -124,7 +121,7 @@ test_hurry(void)
 	} rows[] = {{1, AN_HOUR, true}, {AN_HOUR, 1, true}, {1, AN_HOUR, false},
 		{AN_HOUR, 1, false}, {0, 1, false}};
 
-	for (unsigned int i = 0; i < NR_ROWS(rows); i++) {
+	for (unsigned int i = 0; i < NR(rows); i++) {
 		struct job job = {0};
 
 		next_row("patience %u, limit %u", rows[i].patience_ms, rows[i].limit_ms);
@@ -166,7 +163,7 @@ test_hurry_twice(void)
 		{{AN_HOUR, 1}, {AN_HOUR, AN_HOUR}},
 	};
 
-	for (unsigned int i = 0; i < NR_ROWS(rows); i++) {
+	for (unsigned int i = 0; i < NR(rows); i++) {
 		struct job job = {0};
 
 		next_row("row %u", i);
@@ -209,21 +206,14 @@ test_source_hears_of_loss(void)
 	vuc_poll_group_set_source(group, NULL);
 }
 
-static CU_TestInfo tests[] = {
-	{"runs from the start", test_deadline_from_start},
-	{"goes on with the turn", test_deadline_after_turn},
-	{"does not add up", test_deadlines},
-	{"in a sleeping group", test_deadline_asleep},
-	{"in a hurry", test_hurry},
-	{"in a hurry behind silence", test_hurry_behind_silence},
-	{"in a hurry twice", test_hurry_twice},
-	{"a source hears of the end", test_source_hears_of_loss},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	vuc_tap_count_fds();
-	return vuc_tap_tests("deadline", set_up, tear_down, tests);
-}
+const struct tap_suite tap_suite = {"deadline", set_up, tear_down,
+	{
+		{"runs from the start", test_deadline_from_start},
+		{"goes on with the turn", test_deadline_after_turn},
+		{"does not add up", test_deadlines},
+		{"in a sleeping group", test_deadline_asleep},
+		{"in a hurry", test_hurry},
+		{"in a hurry behind silence", test_hurry_behind_silence},
+		{"in a hurry twice", test_hurry_twice},
+		{"a source hears of the end", test_source_hears_of_loss},
+	}};

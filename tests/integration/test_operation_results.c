@@ -2,12 +2,7 @@
 
 /* What the operations of the public functions copy; unmapping with dirty pages; and commits. */
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <vuc/dirty.h>
 #include <vuc/irq.h>
@@ -337,32 +332,20 @@ test_commit_storm(void)
 	close_setup(&other);
 }
 
-static CU_TestInfo result_tests[] = {
-	{"interrupts", test_irqs},
-	{"migration data", test_migration_data},
-	{"dirty pages", test_dirty},
-	{"unmapping with dirty pages", test_unmap_dirty},
-	{"copies of all", test_copies},
-	CU_TEST_INFO_NULL,
-};
+static const struct tap_suite commit_suite = {"commits", set_up, tear_down,
+	{
+		{"mapping over what is unmapped", test_map_over_unmap},
+		{"two commits", test_two_commits},
+		{"one without its turn", test_commit_without_turn},
+		{"a storm", test_commit_storm},
+	}};
 
-static CU_TestInfo commit_tests[] = {
-	{"mapping over what is unmapped", test_map_over_unmap},
-	{"two commits", test_two_commits},
-	{"one without its turn", test_commit_without_turn},
-	{"a storm", test_commit_storm},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	CU_SuiteInfo suites[] = {
-		{"results", NULL, NULL, set_up, tear_down, result_tests},
-		{"commits", NULL, NULL, set_up, tear_down, commit_tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	vuc_tap_count_fds();
-	return vuc_tap_run(suites);
-}
+const struct tap_suite tap_suite = {"results", set_up, tear_down,
+	{
+		{"interrupts", test_irqs},
+		{"migration data", test_migration_data},
+		{"dirty pages", test_dirty},
+		{"unmapping with dirty pages", test_unmap_dirty},
+		{"copies of all", test_copies},
+	},
+	.next = &commit_suite};

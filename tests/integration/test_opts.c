@@ -3,11 +3,6 @@
 /* Options of programs that know another version of a header, at each public function, and values
  * that are out of range. */
 
-#include <errno.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <string.h>
-
 #include <vuc/control.h>
 #include <vuc/eal.h>
 #include <vuc/poller.h>
@@ -156,7 +151,7 @@ test_bad_values(void)
 	vuc_device_opts_init(&opts, sizeof(opts));
 	CU_ASSERT_EQUAL(vuc_device_open(&opts, &dev, &err), -EINVAL);
 	CU_ASSERT_STRING_EQUAL(err.text, rows[0].reason);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		vuc_device_opts_init(&opts, sizeof(opts));
 		opts.path = "/nonexistent";
 		opts.transport = rows[i].transport;
@@ -167,13 +162,8 @@ test_bad_values(void)
 	}
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"opts", NULL, NULL,
+	{
 		{"a size that was not set, and a byte that is not known", test_all},
 		{"values that a device cannot have", test_bad_values},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("opts", NULL, NULL, tests);
-}
+	}};

@@ -2,19 +2,14 @@
 
 /* A poll group that sleeps, and all that wakes it: <vuc/poll_group.h>. */
 
-#include <errno.h>
 #include <sched.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 #include <vuc/dma.h>
 
 #include "asleep.h"
-#include "peer.h"
 #include "sleep_rig.h"
 
 #define ROUNDS   10000u
@@ -414,39 +409,29 @@ test_idle_after_timeout(void)
 		CU_ASSERT(vuc_poll_group_syscalls(group) - before < ROUNDS / 2);
 }
 
-static CU_TestInfo tests[] = {
-	{"time", test_time},
-	{"kick", test_kick},
-	{"request", test_request},
-	{"deadline", test_deadline},
-	{"more requests than fit", test_more_than_fit},
-	{"sleeps though full", test_sleeps_though_full},
-	{"bad wake_fd", test_bad_wake_fd},
-	{"no kick is lost", test_no_kick_is_lost},
-	{"idle after a timeout", test_idle_after_timeout},
-	CU_TEST_INFO_NULL,
-};
+static const struct tap_suite socket_suite = {"sockets", set_up, tear_down,
+	{
+		{"server goes", test_server_goes},
+		{"command", test_command},
+		{"long writes", test_long_writes},
+		{"stopped server", test_stopped},
+		{"stopped server: twin socket", test_stopped_twin},
+		{"server goes though full", test_goes_though_full},
+		{"twin socket breaks before a sleep", test_breaks_before_sleep},
+		{"all requests unanswered", test_unanswered},
+	},
+	.runs = peer_has_sockets};
 
-static CU_TestInfo socket_tests[] = {
-	{"server goes", test_server_goes},
-	{"command", test_command},
-	{"long writes", test_long_writes},
-	{"stopped server", test_stopped},
-	{"stopped server: twin socket", test_stopped_twin},
-	{"server goes though full", test_goes_though_full},
-	{"twin socket breaks before a sleep", test_breaks_before_sleep},
-	{"all requests unanswered", test_unanswered},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(int argc, char **argv)
-{
-	CU_SuiteInfo suites[] = {
-		{"group", NULL, NULL, set_up, tear_down, tests},
-		{"sockets", NULL, NULL, set_up, tear_down, socket_tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return sleep_main(argc, argv, suites);
-}
+const struct tap_suite tap_suite = {"group", set_up, tear_down,
+	{
+		{"time", test_time},
+		{"kick", test_kick},
+		{"request", test_request},
+		{"deadline", test_deadline},
+		{"more requests than fit", test_more_than_fit},
+		{"sleeps though full", test_sleeps_though_full},
+		{"bad wake_fd", test_bad_wake_fd},
+		{"no kick is lost", test_no_kick_is_lost},
+		{"idle after a timeout", test_idle_after_timeout},
+	},
+	.next = &socket_suite, .begin = sleep_begin};

@@ -3,14 +3,11 @@
 /* A poll group that sleeps, and its deadlines, by a clock that the tests set. */
 
 #include <dlfcn.h>
-#include <errno.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "outcome.h"
 #include "sleep_rig.h"
@@ -374,30 +371,20 @@ end_time(void)
 	tear_down();
 }
 
-static CU_TestInfo tests[] = {
-	{"sleeps until a deadline", test_sleeps_until_deadline},
-	{"no deadline is missed", test_no_deadline_is_missed},
-	{"yields until a deadline", test_yields_until_deadline},
-	{"closes without steps", test_closes_without_steps},
-	CU_TEST_INFO_NULL,
-};
+static const struct tap_suite socket_suite = {"sockets", set_up, end_time,
+	{
+		{"slow reader", test_slow_reader},
+		{"sleeps while a device is opened", test_sleeps_while_opened},
+		{"server goes while a device is opened", test_goes_while_opened},
+		{"opens without steps", test_opens_without_steps},
+	},
+	.runs = peer_has_sockets};
 
-static CU_TestInfo socket_tests[] = {
-	{"slow reader", test_slow_reader},
-	{"sleeps while a device is opened", test_sleeps_while_opened},
-	{"server goes while a device is opened", test_goes_while_opened},
-	{"opens without steps", test_opens_without_steps},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(int argc, char **argv)
-{
-	CU_SuiteInfo suites[] = {
-		{"deadlines", NULL, NULL, set_up, end_time, tests},
-		{"sockets", NULL, NULL, set_up, end_time, socket_tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return sleep_main(argc, argv, suites);
-}
+const struct tap_suite tap_suite = {"deadlines", set_up, end_time,
+	{
+		{"sleeps until a deadline", test_sleeps_until_deadline},
+		{"no deadline is missed", test_no_deadline_is_missed},
+		{"yields until a deadline", test_yields_until_deadline},
+		{"closes without steps", test_closes_without_steps},
+	},
+	.next = &socket_suite, .begin = sleep_begin};

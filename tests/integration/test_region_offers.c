@@ -2,19 +2,15 @@
 
 /* Mapping what servers offer: files that are too short, areas of all kinds, MSI-X in the middle. */
 
-#include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <linux/pci_regs.h>
 
 #include <vuc/region_map.h>
 
 #include "fake_server.h"
-#include "refusal.h"
-#include "tap.h"
+#include "outcome.h"
 
 #define BAR0   VFIO_PCI_BAR0_REGION_INDEX
 #define BAR2   VFIO_PCI_BAR2_REGION_INDEX
@@ -172,7 +168,7 @@ test_bad_offers(void)
 	int ends[2];
 
 	CU_ASSERT_EQUAL_FATAL(pipe2(ends, O_CLOEXEC), 0);
-	for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++) {
+	for (size_t i = 0; i < NR(offers); i++) {
 		static const struct vuc_region_mapping none;
 		const struct vuc_region_mapping *m = &none;
 		uint8_t byte = 0;
@@ -217,7 +213,7 @@ test_msix(void)
 		{8, PAGE | BAR0, BAR0, .no_list = true, .mapped = "0+8 "},
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		const struct vuc_region_mapping *m;
 		char mapped[64] = "";
 		int n;
@@ -352,20 +348,13 @@ test_io_bar(void)
 	CU_ASSERT_EQUAL(vuc_device_write_pci(dev, BAR0, 0, "x", 1), -EIO);
 }
 
-static CU_TestInfo tests[] = {
-	{"bad offers", test_bad_offers},
-	{"MSI-X", test_msix},
-	{"read-only", test_read_only},
-	{"files", test_files},
-	{"store", test_store},
-	{"message fails", test_message_fails},
-	{"I/O BAR", test_io_bar},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	vuc_tap_count_fds();
-	return vuc_tap_tests("region offers", set_up, tear_down, tests);
-}
+const struct tap_suite tap_suite = {"region offers", set_up, tear_down,
+	{
+		{"bad offers", test_bad_offers},
+		{"MSI-X", test_msix},
+		{"read-only", test_read_only},
+		{"files", test_files},
+		{"store", test_store},
+		{"message fails", test_message_fails},
+		{"I/O BAR", test_io_bar},
+	}};

@@ -3,24 +3,15 @@
 /* Regions of the reference device, mapped and by their sub-regions' descriptors, by the transport
  * that the command line names. */
 
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-
-#include <linux/vfio.h>
 
 #include <vuc/io_fds.h>
 #include <vuc/region_map.h>
 
 #include "peer.h"
-#include "refdev_regs.h"
-#include "refusal.h"
+#include "outcome.h"
 
-#define BAR0 VFIO_PCI_BAR0_REGION_INDEX
-#define BAR2 VFIO_PCI_BAR2_REGION_INDEX
-#define BAR4 VFIO_PCI_BAR4_REGION_INDEX
 #define NONE VFIO_PCI_NUM_REGIONS
 #define PAGE REFDEV_PAGE_SIZE
 
@@ -390,25 +381,20 @@ test_started_unanswered(void)
 	}
 }
 
-static CU_TestInfo tests[] = {
-	{"whole", test_whole},
-	{"areas", test_areas},
-	{"unmap", test_unmap},
-	{"not mappable", test_not_mappable},
-	{"accesses", test_accesses},
-	{"straddling", test_straddling},
-	{"bad accesses", test_bad_accesses},
-	{"from a callback", test_from_callback},
-	{"server dies", test_server_dies},
-	{"sub-regions", test_sub_regions},
-	{"sub-regions, server dies", test_sub_regions_of_the_dead},
-	{"started", test_started},
-	{"started, and unanswered", test_started_unanswered},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(int argc, char **argv)
-{
-	return peer_tests(argc, argv, set_up, tear_down, tests);
-}
+const struct tap_suite tap_suite = {"regions", set_up, tear_down,
+	{
+		{"whole", test_whole},
+		{"areas", test_areas},
+		{"unmap", test_unmap},
+		{"not mappable", test_not_mappable},
+		{"accesses", test_accesses},
+		{"straddling", test_straddling},
+		{"bad accesses", test_bad_accesses},
+		{"from a callback", test_from_callback},
+		{"server dies", test_server_dies},
+		{"sub-regions", test_sub_regions},
+		{"sub-regions, server dies", test_sub_regions_of_the_dead},
+		{"started", test_started},
+		{"started, and unanswered", test_started_unanswered},
+	},
+	.begin = peer_begin};

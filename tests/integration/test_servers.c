@@ -5,12 +5,8 @@
  * does, what becomes of a call, and which warning names it. The device works all the same.
  */
 
-#include <errno.h>
 #include <limits.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <vuc/dma.h>
 #include <vuc/feature.h>
@@ -20,13 +16,11 @@
 #include "deviating_server.h"
 #include "fd_count.h"
 #include "memfd.h"
+#include "peer.h"
 #include "source.h"
-#include "tap.h"
 
 #define MAX_AT_ONCE  32u /* reads of config space */
 #define MAX_WARNINGS 4u
-
-static const char *transport;
 
 struct scene;
 
@@ -99,7 +93,7 @@ start(struct scene *s, const struct row *row)
 	s->row = row;
 	deviating_server_init(&s->server, &row->deviation, row->json, row->irq_flags, row->unread);
 	vuc_device_opts_init(&s->opts, sizeof(s->opts));
-	s->opts.transport = transport;
+	s->opts.transport = peer_transport();
 	s->opts.twin_socket = false;
 	s->opts.log = keep_warning;
 	s->opts.log_arg = s;
@@ -550,7 +544,7 @@ run_row(const struct row *row)
 static void
 test_deviations(void)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	for (size_t i = 0; i < NR(rows); i++)
 		run_row(&rows[i]);
 }
 
@@ -628,18 +622,11 @@ test_max_dma_maps(void)
 	close_scene(&s);
 }
 
-int
-main(int argc, char *argv[])
-{
-	static CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"servers", NULL, NULL,
+	{
 		{"deviations", test_deviations},
 		{"what is remembered of a server", test_remembered},
 		{"what is not asked", test_not_asked},
 		{"max_dma_maps", test_max_dma_maps},
-		CU_TEST_INFO_NULL,
-	};
-
-	transport = argc > 1 ? argv[1] : "posix";
-	vuc_tap_count_fds();
-	return vuc_tap_tests("servers", NULL, NULL, tests);
-}
+	},
+	.begin = peer_begin};

@@ -2,27 +2,19 @@
 
 /* What pollers and devices count, as <vuc/stats.h> tells it, and rte_telemetry as well. */
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <json-c/json.h>
-#include <linux/vfio.h>
 #include <rte_eal.h>
 
 #include <vuc/stats.h>
 
 #include "clock.h"
-#include "refdev_regs.h"
 #include "rig.h"
 
-#define BAR0    VFIO_PCI_BAR0_REGION_INDEX
 #define DEPTH   64
 #define NOWHERE 77   /* a region that there is not */
 #define LATE_MS 1000 /* a timeout that the server keeps to unless it is told not to answer */
@@ -313,7 +305,7 @@ test_bursts(void)
 	};
 
 	start();
-	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+	for (size_t i = 0; i < NR(steps); i++) {
 		struct vuc_access_stats a;
 
 		read_burst(steps[i].nr);
@@ -518,7 +510,7 @@ test_refused(void)
 		"/vuc/latency,maybe"};
 
 	start();
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+	for (size_t i = 0; i < NR(commands); i++)
 		CU_ASSERT_TRUE(answers(commands[i], "null"));
 	rig_stop();
 }
