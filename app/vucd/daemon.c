@@ -38,7 +38,7 @@ signals_ready(struct vucd_watch *watch, uint32_t events)
 	}
 	vucd_log(d->log, VUC_LOG_NOTICE, "stopping: %s from process %u",
 		info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT", info.ssi_pid);
-	vucd_loop_stop(&d->loop);
+	d->loop.stopped = true;
 }
 
 /* Before there are other threads, which take over what is blocked. */
@@ -46,16 +46,15 @@ static int
 open_signals(struct vucd_daemon *d)
 {
 	sigset_t set;
+	int fd;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	d->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (d->signals.fd < 0)
-		return -errno;
-	return vucd_loop_add(&d->loop, &d->signals, EPOLLIN);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? -errno : vucd_loop_add(&d->loop, &d->signals, fd, signals_ready, d);
 }
 
 /* From now on SIGINT ends the process, for whoever is impatient at a terminal. SIGTERM does not: it
@@ -294,7 +293,7 @@ vucd_daemon_run(const char *path, const struct vucd_config *config, struct vucd_
 		.version = VUC_VERSION,
 		.started_ms = vuc_clock_ms(),
 		.loop = {.epfd = -1},
-		.signals = {.fd = -1, .ready = signals_ready},
+		.signals = {.fd = -1},
 		.dir = {.fd = -1},
 		.devices = {.mailbox = {.fd = -1}, .log = log},
 		.reload = {.path = path,
@@ -304,7 +303,6 @@ vucd_daemon_run(const char *path, const struct vucd_config *config, struct vucd_
 	};
 	int rc;
 
-	d.signals.arg = &d;
 	d.devices.pollers = &d.pollers;
 	d.devices.loop = &d.loop;
 	d.devices.dir = &d.dir;

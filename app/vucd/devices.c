@@ -118,11 +118,10 @@ vucd_devices_init(struct vucd_devices *devices)
 {
 	int rc = vuc_mailbox_init(&devices->mailbox);
 
-	if (rc != 0)
-		return rc;
-	devices->watch =
-		(struct vucd_watch){.fd = devices->mailbox.fd, .ready = mail_ready, .arg = devices};
-	return vucd_loop_add(devices->loop, &devices->watch, EPOLLIN);
+	if (rc == 0)
+		rc = vucd_loop_add(
+			devices->loop, &devices->watch, devices->mailbox.fd, mail_ready, devices);
+	return rc;
 }
 
 void

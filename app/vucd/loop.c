@@ -29,9 +29,11 @@ epoll_control(struct vucd_loop *loop, int op, struct vucd_watch *watch, uint32_t
 }
 
 int
-vucd_loop_add(struct vucd_loop *loop, struct vucd_watch *watch, uint32_t events)
+vucd_loop_add(
+	struct vucd_loop *loop, struct vucd_watch *watch, int fd, vucd_ready_fn ready, void *arg)
 {
-	return epoll_control(loop, EPOLL_CTL_ADD, watch, events);
+	*watch = (struct vucd_watch){.fd = fd, .ready = ready, .arg = arg};
+	return epoll_control(loop, EPOLL_CTL_ADD, watch, EPOLLIN);
 }
 
 int
@@ -64,10 +66,4 @@ vucd_loop_run(struct vucd_loop *loop)
 		}
 	}
 	return 0;
-}
-
-void
-vucd_loop_stop(struct vucd_loop *loop)
-{
-	loop->stopped = true;
 }

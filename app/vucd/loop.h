@@ -29,8 +29,9 @@ struct vucd_loop {
 int vucd_loop_init(struct vucd_loop *loop);
 void vucd_loop_fini(struct vucd_loop *loop);
 
-/* fd, ready and arg of the watch are set. */
-int vucd_loop_add(struct vucd_loop *loop, struct vucd_watch *watch, uint32_t events);
+/* Call ready when fd is readable. The watch is filled by this. */
+int vucd_loop_add(
+	struct vucd_loop *loop, struct vucd_watch *watch, int fd, vucd_ready_fn ready, void *arg);
 
 /* Wait for other events; 0 waits for errors only. */
 int vucd_loop_change(struct vucd_loop *loop, struct vucd_watch *watch, uint32_t events);
@@ -38,8 +39,7 @@ int vucd_loop_change(struct vucd_loop *loop, struct vucd_watch *watch, uint32_t 
 /* Before fd is closed. */
 void vucd_loop_remove(struct vucd_loop *loop, struct vucd_watch *watch);
 
-/* Run until vucd_loop_stop(). */
+/* Run until loop->stopped is set. */
 int vucd_loop_run(struct vucd_loop *loop);
-void vucd_loop_stop(struct vucd_loop *loop);
 
 #endif /* VUCD_LOOP_H */

@@ -50,17 +50,16 @@ struct vucd_server {
 	int spare;              /* given up to accept and hang up when there are no descriptors */
 	gid_t monitors;         /* VUCD_NO_ID: nobody */
 	char monitors_name[64]; /* of that group */
-	unsigned int nr_clients, nr_monitors;
+	unsigned int nr_clients[2];   /* by whether they are monitors */
 	TAILQ_HEAD(, client) clients; /* quiet for longest first */
 };
 
 /* ---- clients come and go ---- */
 
-/* How many there are of a kind. */
-static unsigned int *
-server_count(struct vucd_server *server, bool monitor)
+static bool
+client_is_monitor(const struct client *client)
 {
-	return monitor ? &server->nr_monitors : &server->nr_clients;
+	return client->who.group != NULL;
 }
 
 static void
@@ -91,7 +90,7 @@ client_destroy(struct client *client)
 	struct vucd_server *server = client->server;
 
 	TAILQ_REMOVE(&server->clients, client, next);
-	--*server_count(server, client->who.group != NULL);
+	server->nr_clients[client_is_monitor(client)]--;
 	if (client->request != NULL)
 		vucd_rpc_abandon(client->request);
 	if (client->release != NULL)
@@ -111,27 +110,24 @@ server_find_idle(const struct vucd_server *server, bool monitor)
 
 	TAILQ_FOREACH (client, &server->clients, next) {
 		if (client->request == NULL && client->release == NULL &&
-			(client->who.group != NULL) == monitor)
+			client_is_monitor(client) == monitor)
 			return client;
 	}
 	return NULL;
 }
 
-/* Make room for one more of a kind. Returns false when all are busy. */
-static bool
+/* Make room for one more of a kind. */
+static void
 server_make_room(struct vucd_server *server, bool monitor)
 {
-	struct client *client;
+	unsigned int max = monitor ? VUCD_MAX_MONITORS : VUCD_MAX_CLIENTS;
+	struct client *client = server_find_idle(server, monitor);
 
-	if (*server_count(server, monitor) < (monitor ? VUCD_MAX_MONITORS : VUCD_MAX_CLIENTS))
-		return true;
-	client = server_find_idle(server, monitor);
-	if (client == NULL)
-		return false;
+	if (server->nr_clients[monitor] < max || client == NULL)
+		return;
 	vucd_log(server->log, VUC_LOG_DEBUG,
 		"management: closed an idle connection to accept a new one");
 	client_destroy(client);
-	return true;
 }
 
 int
@@ -398,24 +394,24 @@ client_create(struct vucd_server *server, int fd)
 		connection_refuse(fd, -EACCES, why);
 		return;
 	}
-	/* There is room: monitors are never busy, and others have been looked at. */
+	/* There is an idle one: monitors are never busy, and others have been looked at. */
 	server_make_room(server, who.group != NULL);
 	client = malloc(sizeof(*client));
 	if (client != NULL) {
 		memset(client, 0, offsetof(struct client, in));
 		client->server = server;
 		client->fd = -1;
-		client->watch = (struct vucd_watch){.fd = fd, .ready = client_ready, .arg = client};
 		client->who = who;
 	}
-	if (client == NULL || vucd_loop_add(server->loop, &client->watch, EPOLLIN) != 0) {
+	if (client == NULL ||
+		vucd_loop_add(server->loop, &client->watch, fd, client_ready, client) != 0) {
 		vucd_log(server->log, VUC_LOG_WARNING, "management: no memory for a connection");
 		close(fd);
 		free(client);
 		return;
 	}
 	TAILQ_INSERT_TAIL(&server->clients, client, next);
-	++*server_count(server, who.group != NULL);
+	server->nr_clients[client_is_monitor(client)]++;
 }
 
 /* There are no descriptors: hang up, as the listener would be ready for ever otherwise. */
@@ -443,7 +439,8 @@ accept_client(struct vucd_watch *watch, uint32_t events)
 	int fd;
 
 	(void)events;
-	if (server->nr_clients >= VUCD_MAX_CLIENTS && server_find_idle(server, false) == NULL) {
+	if (server->nr_clients[false] >= VUCD_MAX_CLIENTS &&
+		server_find_idle(server, false) == NULL) {
 		server_pause(server, true);
 		return;
 	}
@@ -465,9 +462,8 @@ server_listen(struct vucd_server *server, const char *path, struct vuc_error *er
 	if (rc == 0)
 		rc = vuc_listener_listen(&server->socket, BACKLOG, err);
 	if (rc == 0) {
-		server->listener = (struct vucd_watch){
-			.fd = server->socket.fd, .ready = accept_client, .arg = server};
-		rc = vucd_loop_add(server->loop, &server->listener, EPOLLIN);
+		rc = vucd_loop_add(
+			server->loop, &server->listener, server->socket.fd, accept_client, server);
 		if (rc != 0)
 			vuc_error_set(err, rc, "%s: %s", path, strerror(-rc));
 	}
