@@ -28,19 +28,21 @@ struct record {
 	uint32_t length;
 };
 
+#define MAX_RECORD (sizeof(struct record) + RECORD_DATA)
+
+/* A round consists of the pieces that have changed since the last one; the first has all. */
 struct refdev_save {
-	uint8_t *now;   /* the image as it was captured last */
-	uint8_t *known; /* as the reader knows it */
-	uint32_t size;  /* of the image */
-	bool begun;
-	bool all; /* the first round sends all pieces */
-	bool ended;
-	uint32_t next;                                      /* offset of the piece to look at */
-	uint64_t sum;                                       /* of the stream so far */
-	uint8_t bytes[sizeof(struct record) + RECORD_DATA]; /* a record */
-	size_t len;                                         /* of the record */
-	size_t taken;                                       /* of its bytes by the reader */
-	_Alignas(uint64_t) uint8_t images[];                /* what now and known point to */
+	uint32_t size;                     /* of the image */
+	uint8_t *now;                      /* the image when the round began */
+	uint8_t *known;                    /* the image as the reader knows it */
+	uint8_t *round;                    /* its records */
+	size_t len;                        /* of them */
+	size_t taken;                      /* of them, by the reader */
+	bool begun;                        /* there was a round */
+	bool reading;                      /* the reader does not know yet that the round is over */
+	bool ended;                        /* this is the last round */
+	uint64_t sum;                      /* of the stream so far */
+	_Alignas(uint64_t) uint8_t room[]; /* of now, known and round */
 };
 
 struct refdev_load {
@@ -49,8 +51,8 @@ struct refdev_load {
 	bool begun;
 	bool ended;
 	bool broken;
-	uint8_t bytes[sizeof(struct record) + RECORD_DATA]; /* a record */
-	size_t len;                                         /* bytes of it that have come */
+	uint8_t bytes[MAX_RECORD];
+	size_t len; /* bytes of a record that have come */
 	_Alignas(uint64_t) uint8_t image[];
 };
 
@@ -67,82 +69,70 @@ checksum(uint64_t sum, const void *bytes, size_t len)
 	return sum;
 }
 
-/* A record of this kind, with len bytes of data behind it. */
 static void
-save_put(struct refdev_save *save, enum record_kind kind, uint32_t offset, size_t length,
-	const void *data, size_t len)
+round_append(struct refdev_save *save, const void *bytes, size_t len)
 {
-	const struct record record = {STREAM_MAGIC, kind, offset, (uint32_t)length};
+	memcpy(save->round + save->len, bytes, len);
+	save->len += len;
+	save->sum = checksum(save->sum, bytes, len);
+}
 
-	memcpy(save->bytes, &record, sizeof(record));
-	memcpy(save->bytes + sizeof(record), data, len);
-	save->len = sizeof(record) + len;
+static void
+record_append(struct refdev_save *save, enum record_kind kind, uint32_t offset, uint32_t length)
+{
+	const struct record record = {STREAM_MAGIC, kind, offset, length};
+
+	round_append(save, &record, sizeof(record));
+}
+
+static void
+round_make(struct refdev_save *save, const struct refdev *dev, bool last)
+{
+	dev->model->capture(dev, save->now);
+	save->len = 0;
 	save->taken = 0;
-	if (kind == RECORD_END) { /* whose data is the checksum of all before it */
-		save->sum = checksum(save->sum, save->bytes, sizeof(record));
-		memcpy(save->bytes + sizeof(record), &save->sum, sizeof(save->sum));
-	} else {
-		save->sum = checksum(save->sum, save->bytes, save->len);
-	}
-}
+	if (!save->begun)
+		record_append(save, RECORD_BEGIN, STREAM_VERSION, save->size);
+	for (uint32_t at = 0; at < save->size; at += RECORD_DATA) {
+		uint32_t len = refdev_smaller(save->size - at, RECORD_DATA);
 
-/* The next piece that the reader does not know as it is. */
-static bool
-put_piece(struct refdev_save *save)
-{
-	while (save->next < save->size) {
-		uint32_t offset = save->next;
-		uint32_t left = save->size - offset;
-		uint32_t len = left < RECORD_DATA ? left : RECORD_DATA;
-
-		save->next += len;
-		if (!save->all && memcmp(save->now + offset, save->known + offset, len) == 0)
+		if (save->begun && memcmp(save->now + at, save->known + at, len) == 0)
 			continue;
-		memcpy(save->known + offset, save->now + offset, len);
-		save_put(save, RECORD_PIECE, offset, len, save->now + offset, len);
-		return true;
+		memcpy(save->known + at, save->now + at, len);
+		record_append(save, RECORD_PIECE, at, len);
+		round_append(save, save->known + at, len);
 	}
-	return false;
+	if (last) {
+		record_append(save, RECORD_END, 0, sizeof(save->sum));
+		round_append(save, &(uint64_t){save->sum}, sizeof(save->sum));
+	}
+	save->begun = true;
+	save->ended = last;
 }
 
-/* Have a record that is not all taken. False at the end: of the round, or of the stream. */
-static bool
-next_record(struct refdev_save *save, bool final)
-{
-	if (save->taken < save->len)
-		return true;
-	if (save->ended)
-		return false;
-	if (!save->begun) {
-		save->begun = true;
-		save_put(save, RECORD_BEGIN, STREAM_VERSION, save->size, "", 0);
-		return true;
-	}
-	if (put_piece(save))
-		return true;
-	save->next = 0;
-	save->all = false;
-	save->ended = final;
-	if (final)
-		save_put(save, RECORD_END, 0, sizeof(save->sum), &save->sum, sizeof(save->sum));
-	return final;
-}
-
-/* A round looks at the device as it is at each read: what changes behind it is for the next. */
+/* Less than size at the end of a round or, if the device is stopped, of the stream: what is left of
+ * a round is followed by the last one then. */
 static size_t
-save_read(
-	struct refdev_save *save, const struct refdev *dev, bool final, uint8_t *data, size_t size)
+save_read(struct refdev_save *save, const struct refdev *dev, uint8_t *data, size_t size)
 {
+	bool last = refdev_is_stopped(dev);
 	size_t done = 0;
 
-	dev->model->capture(dev, save->now);
-	while (done < size && next_record(save, final)) {
+	while (done < size) {
 		size_t left = save->len - save->taken;
 		size_t n = left < size - done ? left : size - done;
 
-		memcpy(data + done, save->bytes + save->taken, n);
+		memcpy(data + done, save->round + save->taken, n);
 		save->taken += n;
 		done += n;
+		if (done == size || save->ended)
+			break;
+		if (save->reading && !last) {
+			save->reading = false;
+			break;
+		}
+		round_make(save, dev, last);
+		save->reading = true;
 	}
 	return done;
 }
@@ -201,8 +191,7 @@ take_record(struct refdev_load *load, const struct record *record)
 	return 0;
 }
 
-/* Take bytes until there are wanted of a record, as far as they go. Returns whether they are there.
- */
+/* Take bytes of a record until it has as many as wanted. Returns whether it has. */
 static bool
 load_collect(struct refdev_load *load, size_t wanted, const uint8_t **data, size_t *size)
 {
@@ -232,15 +221,6 @@ load_write(struct refdev_load *load, const uint8_t *data, size_t size)
 			load->broken = take_record(load, &record) != 0;
 	}
 	return load->broken ? -EINVAL : 0;
-}
-
-/* The stream is over: put what it said into the device. */
-static int
-load_finish(const struct refdev_load *load, struct refdev *dev)
-{
-	if (load->broken || !load->ended || load->len > 0)
-		return -EINVAL;
-	return dev->model->apply(dev, load->image);
 }
 
 #define ERROR     VFIO_USER_DEVICE_STATE_ERROR
@@ -304,15 +284,17 @@ static int
 begin_save(struct refdev *dev)
 {
 	size_t size = dev->model->image_size;
-	struct refdev_save *save = calloc(1, sizeof(*save) + 2 * size);
+	size_t pieces = (size + RECORD_DATA - 1) / RECORD_DATA;
+	/* With the records of the beginning and the end. */
+	struct refdev_save *save = calloc(1, sizeof(*save) + 2 * size + (pieces + 2) * MAX_RECORD);
 
 	dev->migration.save = save;
 	if (save == NULL)
 		return -ENOMEM;
-	save->now = save->images;
-	save->known = save->images + size;
 	save->size = (uint32_t)size;
-	save->all = true;
+	save->now = save->room;
+	save->known = save->now + size;
+	save->round = save->known + size;
 	save->sum = CHECKSUM_START;
 	return 0;
 }
@@ -331,17 +313,27 @@ begin_load(struct refdev *dev)
 	return 0;
 }
 
-/* What was loaded becomes the device's state; there is no valid state to go on with if it can't. */
+/* The stream becomes the device's state; there is no valid state to go on with if it can't. */
 static int
 end_load(struct refdev *dev)
 {
 	struct refdev_migration *mig = &dev->migration;
-	int rc = load_finish(mig->load, dev);
+	const struct refdev_load *load = mig->load;
+	int rc = -EINVAL;
 
+	if (!load->broken && load->ended && load->len == 0)
+		rc = dev->model->apply(dev, load->image);
 	end_transfer(mig);
 	if (rc != 0)
 		mig->state = ERROR;
 	return rc;
+}
+
+static int
+end_save(struct refdev *dev)
+{
+	end_transfer(&dev->migration);
+	return 0;
 }
 
 /* A device that waits for its client can't stop at once: the client may try again. */
@@ -351,31 +343,14 @@ stop_operation(struct refdev *dev)
 	return dev->transfer.active ? -EBUSY : 0;
 }
 
-/* What is done upon one arc; the state is still the old one. */
-static int
-do_arc(struct refdev *dev, state_t to)
-{
-	struct refdev_migration *mig = &dev->migration;
-
-	switch (mig->state) {
-	case STOP:
-		if (to == STOP_COPY)
-			return begin_save(dev);
-		return to == RESUMING ? begin_load(dev) : 0;
-	case RUNNING:
-		return to == PRE_COPY ? begin_save(dev) : stop_operation(dev);
-	case RESUMING:
-		return end_load(dev);
-	case PRE_COPY:
-		if (to == STOP_COPY)
-			return stop_operation(dev);
-		end_transfer(mig);
-		return 0;
-	default:
-		end_transfer(mig);
-		return 0;
-	}
-}
+/* What is done upon an arc, in its first state; NULL: nothing. */
+static int (*const arcs[NR_STATES][NR_STATES])(struct refdev *dev) = {
+	[STOP] = {[STOP_COPY] = begin_save, [RESUMING] = begin_load},
+	[RUNNING] = {[PRE_COPY] = begin_save, [STOP] = stop_operation},
+	[PRE_COPY] = {[STOP_COPY] = stop_operation, [RUNNING] = end_save},
+	[STOP_COPY] = {[STOP] = end_save},
+	[RESUMING] = {[STOP] = end_load},
+};
 
 static int
 go_to(struct refdev *dev, state_t to)
@@ -384,8 +359,12 @@ go_to(struct refdev *dev, state_t to)
 
 	while (mig->state != to) {
 		state_t next = first_arc[mig->state][to];
-		int rc = next != ERROR ? do_arc(dev, next) : -EINVAL;
+		int rc = 0;
 
+		if (next == ERROR)
+			return -EINVAL;
+		if (arcs[mig->state][next] != NULL)
+			rc = arcs[mig->state][next](dev);
 		if (rc != 0)
 			return rc;
 		mig->state = next;
@@ -444,8 +423,7 @@ refdev_mig_data_read_handle(
 		return -EINVAL;
 	if (out->size < sizeof(wire) + wire.size)
 		return -EMSGSIZE;
-	done = save_read(
-		save, dev, dev->migration.state == STOP_COPY, out->bytes + sizeof(wire), wire.size);
+	done = save_read(save, dev, out->bytes + sizeof(wire), wire.size);
 	wire.size = (uint32_t)done;
 	wire.argsz = (uint32_t)(sizeof(wire) + done);
 	memcpy(out->bytes, &wire, sizeof(wire));

@@ -233,6 +233,20 @@ def test_pre_copy(device):
     assert mig_read(client, 8) == EINVAL
 
 
+def test_stop_in_a_round(device):
+    """What has changed since a round began is not lost if the device stops before its end."""
+    client = device()
+    assert go(client, PRE_COPY) == 0
+    stream = mig_read(client, 5000)
+    mark(client)
+    assert go(client, STOP_COPY) == 0
+    stream += read_round(client)
+    client = device()
+    assert go(client, RESUMING) == 0
+    assert {mig_write(client, stream[i:i + 65536]) for i in range(0, len(stream), 65536)} == {0}
+    assert (go(client, RUNNING), marks(client)) == (0, MARKS)
+
+
 def test_bad_streams(device):
     """They are refused at the latest when they end, and harm nothing."""
     stream = save(device())
