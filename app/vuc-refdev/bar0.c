@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+
+/* BAR0: registers, and what happens when they are accessed. */
+
 #include <errno.h>
 #include <sys/timerfd.h>
 
@@ -144,36 +147,6 @@ reg_write(struct refdev *dev, uint32_t slot, uint64_t value)
 	return 0;
 }
 
-/* Whether an access lies inside of the register of a slot, as nearly all do. */
-static bool
-is_inside(uint32_t slot, uint32_t offset, uint32_t count)
-{
-	return regs[slot].access != WO && offset + count <= slot * 4 + regs[slot].size;
-}
-
-/* The low bytes of a value; count is that of a register access. */
-static void
-put_value(uint8_t *data, uint64_t value, uint32_t count)
-{
-	if (count == sizeof(uint32_t))
-		memcpy(data, &value, sizeof(uint32_t));
-	else if (count == sizeof(uint64_t))
-		memcpy(data, &value, sizeof(uint64_t));
-	else
-		memcpy(data, &value, count);
-}
-
-static int
-read_inside(struct refdev *dev, uint32_t slot, uint32_t offset, uint8_t *data, uint32_t count)
-{
-	uint64_t value;
-	int rc = reg_read(dev, slot, &value);
-
-	if (rc == 0)
-		put_value(data, value >> (offset - slot * 4) * 8, count);
-	return rc;
-}
-
 /* What lies in no register that can be read is 0. */
 static __attribute__((cold)) int
 read_across(struct refdev *dev, uint32_t slot, uint32_t offset, uint8_t *data, uint32_t count)
@@ -199,10 +172,16 @@ static int
 regs_read(struct refdev *dev, uint32_t offset, uint8_t *data, uint32_t count)
 {
 	uint32_t slot = first_slot(offset);
+	uint64_t value;
+	int rc;
 
-	if (is_inside(slot, offset, count))
-		return read_inside(dev, slot, offset, data, count);
-	return read_across(dev, slot, offset, data, count);
+	if (regs[slot].access == WO || offset + count > slot * 4 + regs[slot].size)
+		return read_across(dev, slot, offset, data, count);
+	/* All in one register, as nearly always. */
+	rc = reg_read(dev, slot, &value);
+	if (rc == 0)
+		memcpy(data, (const uint8_t *)&value + (offset - slot * 4), count);
+	return rc;
 }
 
 static int

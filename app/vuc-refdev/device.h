@@ -179,11 +179,63 @@ uint64_t refdev_irq_pending_bits(const struct refdev *dev);
 /* Whether config space enables MSI-X. */
 bool refdev_irq_msix_is_enabled(const struct refdev *dev);
 
+/* ---- dirty.c: lists of addresses, and the log of writes through mappings ---- */
+
+/* Addresses from first to last, both included. */
+struct refdev_interval {
+	uint64_t first;
+	uint64_t last;
+};
+
+/* A set of addresses: ascending intervals that neither overlap nor touch. All zero: empty. */
+struct refdev_intervals {
+	struct refdev_interval *list;
+	size_t nr;
+	size_t capacity;
+};
+
+/* Both return 0 or -ENOMEM, and leave the set as it was then. */
+int refdev_intervals_add(struct refdev_intervals *set, struct refdev_interval added);
+int refdev_intervals_remove(struct refdev_intervals *set, struct refdev_interval removed);
+/* Whether all of an interval, or any of it, is in the set. */
+bool refdev_intervals_contain(const struct refdev_intervals *set, struct refdev_interval interval);
+bool refdev_intervals_touch(const struct refdev_intervals *set, struct refdev_interval interval);
+/* Empty it and free its memory. */
+void refdev_intervals_clear(struct refdev_intervals *set);
+
+/* The first of nr elements that ends at addr or after it; nr: none. They ascend, and each of them
+ * begins with its interval. */
+size_t refdev_list_find(const void *list, size_t nr, size_t each, uint64_t addr);
+/* Make room for one more element; NULL without memory, and the list is as it was then. */
+void *refdev_list_grow(void *list, size_t nr, size_t *capacity, size_t each);
+
+struct refdev_dirty {
+	bool started;
+	bool incomplete; /* memory ran out: everything counts as written */
+	uint64_t page_size;
+	struct refdev_intervals ranges; /* that are logged */
+	struct refdev_intervals written;
+};
+
+/* len is not 0. */
+void refdev_dirty_mark(struct refdev *dev, uint64_t addr, uint64_t len);
+
+/* Bytes of a bitmap with one bit for each page of size bytes. 0: a page size that is not a power of
+ * two, or more than 4 GiB of bitmap. */
+uint64_t refdev_dirty_bitmap_size(uint64_t size, uint64_t page_size);
+
+/* Write the bitmap of an interval, and clear the interval in the log. Returns 0, -EINVAL for an
+ * interval that is not logged, or -ENOMEM. */
+int refdev_dirty_take(
+	struct refdev *dev, struct refdev_interval interval, uint64_t page_size, uint8_t *bitmap);
+
+/* Stop logging and empty the log. */
+void refdev_dirty_stop(struct refdev *dev);
+
 /* ---- dma.c: the DMA table, and the client's memory through its descriptors ---- */
 
 struct refdev_dma_map {
-	uint64_t addr;
-	uint64_t size;
+	struct refdev_interval at;
 	uint64_t offset;
 	uint32_t flags;
 	int fd; /* or -1 */
@@ -211,56 +263,6 @@ int refdev_dma_check(const struct refdev *dev, const struct refdev_dma_range *ra
 /* Copy through mappings: by mmap, or else by file I/O. done is set to the bytes copied. */
 int refdev_dma_copy(struct refdev *dev, const struct refdev_memory *buffer,
 	const struct refdev_dma_range *range, bool by_mmap, uint32_t *done);
-
-/* ---- dirty.c: the log of writes through mappings ---- */
-
-/* Addresses from first to last, both included. */
-struct refdev_interval {
-	uint64_t first;
-	uint64_t last;
-};
-
-/* A set of addresses: ascending intervals that neither overlap nor touch. All zero: empty. */
-struct refdev_intervals {
-	struct refdev_interval *list;
-	size_t nr;
-	size_t capacity;
-};
-
-/* Both return 0 or -ENOMEM, and leave the set as it was then. */
-int refdev_intervals_add(struct refdev_intervals *set, struct refdev_interval added);
-int refdev_intervals_remove(struct refdev_intervals *set, struct refdev_interval removed);
-/* Whether all of an interval, or any of it, is in the set. */
-bool refdev_intervals_contain(const struct refdev_intervals *set, struct refdev_interval interval);
-bool refdev_intervals_touch(const struct refdev_intervals *set, struct refdev_interval interval);
-/* Empty it and free its memory. */
-void refdev_intervals_clear(struct refdev_intervals *set);
-
-/* Make room for one more element; NULL without memory, and the list is as it was then. */
-void *refdev_list_grow(void *list, size_t nr, size_t *capacity, size_t each);
-
-struct refdev_dirty {
-	bool started;
-	bool incomplete; /* memory ran out: everything counts as written */
-	uint64_t page_size;
-	struct refdev_intervals ranges; /* that are logged */
-	struct refdev_intervals written;
-};
-
-/* len is not 0. */
-void refdev_dirty_mark(struct refdev *dev, uint64_t addr, uint64_t len);
-
-/* Bytes of a bitmap with one bit for each page of size bytes. 0: a page size that is not a power of
- * two, or more than 4 GiB of bitmap. */
-uint64_t refdev_dirty_bitmap_size(uint64_t size, uint64_t page_size);
-
-/* Write the bitmap of an interval, and clear the interval in the log. Returns 0, -EINVAL for an
- * interval that is not logged, or -ENOMEM. */
-int refdev_dirty_take(
-	struct refdev *dev, struct refdev_interval interval, uint64_t page_size, uint8_t *bitmap);
-
-/* Stop logging and empty the log. */
-void refdev_dirty_stop(struct refdev *dev);
 
 /* ---- feature.c: getting and setting features ---- */
 

@@ -14,22 +14,29 @@
 /* Ranges of one start; a message has room for no more than this anyway in most cases. */
 #define MAX_RANGES 65536u
 
-/* The first interval that ends at addr or behind it; nr when none does. */
-static size_t
-intervals_find(const struct refdev_intervals *set, uint64_t addr)
+size_t
+refdev_list_find(const void *list, size_t nr, size_t each, uint64_t addr)
 {
 	size_t low = 0;
-	size_t high = set->nr;
+	size_t high = nr;
 
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
+		struct refdev_interval at;
 
-		if (set->list[mid].last < addr)
+		memcpy(&at, (const uint8_t *)list + mid * each, sizeof(at));
+		if (at.last < addr)
 			low = mid + 1;
 		else
 			high = mid;
 	}
 	return low;
+}
+
+static size_t
+intervals_find(const struct refdev_intervals *set, uint64_t addr)
+{
+	return refdev_list_find(set->list, set->nr, sizeof(set->list[0]), addr);
 }
 
 void *
@@ -45,14 +52,16 @@ refdev_list_grow(void *list, size_t nr, size_t *capacity, size_t each)
 	return list;
 }
 
+/* An interval that is cut in two needs room for one more. */
 static int
 make_room(struct refdev_intervals *set)
 {
 	void *list = refdev_list_grow(set->list, set->nr, &set->capacity, sizeof(set->list[0]));
 
-	if (list != NULL)
-		set->list = list;
-	return list != NULL ? 0 : -ENOMEM;
+	if (list == NULL)
+		return -ENOMEM;
+	set->list = list;
+	return 0;
 }
 
 /* Put nr intervals where those from first to end (not included) are; there is room. */

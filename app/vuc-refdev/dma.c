@@ -29,32 +29,20 @@ refdev_dma_release(struct refdev *dev)
 	dma->nr_maps = 0;
 }
 
-/* The first map that ends above addr; nr_maps when none does. */
 static size_t
-first_above(const struct refdev_dma *dma, uint64_t addr)
+maps_find(const struct refdev_dma *dma, uint64_t addr)
 {
-	size_t low = 0;
-	size_t high = dma->nr_maps;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (dma->maps[mid].addr + (dma->maps[mid].size - 1) < addr)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return refdev_list_find(dma->maps, dma->nr_maps, sizeof(dma->maps[0]), addr);
 }
 
 static int
-insert_map(struct refdev *dev, const struct refdev_dma_map *map)
+map_insert(struct refdev *dev, const struct refdev_dma_map *map)
 {
 	struct refdev_dma *dma = &dev->dma;
-	size_t at = first_above(dma, map->addr);
+	size_t at = maps_find(dma, map->at.first);
 	void *maps;
 
-	if (at < dma->nr_maps && dma->maps[at].addr <= map->addr + (map->size - 1))
+	if (at < dma->nr_maps && dma->maps[at].at.first <= map->at.last)
 		return -EEXIST;
 	if (dma->nr_maps >= dev->config.max_dma_maps)
 		return -ENOSPC;
@@ -113,10 +101,9 @@ refdev_dma_map_handle(struct refdev *dev, const struct refdev_body *in, struct r
 	rc = check_map(dev, &wire, fd);
 	if (rc != 0)
 		return rc;
-	rc = insert_map(dev,
+	rc = map_insert(dev,
 		&(struct refdev_dma_map){
-			.addr = wire.addr,
-			.size = wire.size,
+			.at = {wire.addr, wire.addr + (wire.size - 1)},
 			.offset = wire.offset,
 			.flags = wire.flags,
 			.fd = fd != NULL ? *fd : -1,
@@ -130,9 +117,10 @@ refdev_dma_map_handle(struct refdev *dev, const struct refdev_body *in, struct r
 static const struct refdev_dma_map *
 map_find(const struct refdev *dev, uint64_t addr)
 {
-	size_t at = first_above(&dev->dma, addr);
+	size_t at = maps_find(&dev->dma, addr);
 
-	return at < dev->dma.nr_maps && dev->dma.maps[at].addr <= addr ? &dev->dma.maps[at] : NULL;
+	return at < dev->dma.nr_maps && dev->dma.maps[at].at.first <= addr ? &dev->dma.maps[at]
+									   : NULL;
 }
 
 static void
@@ -152,9 +140,8 @@ map_remove(struct refdev *dev, const struct refdev_dma_map *map)
 /* The bitmap that is asked for follows what the answer repeats. */
 static int
 append_bitmap(struct refdev *dev, const struct vfio_user_dma_unmap *unmap,
-	const struct refdev_body *in, struct refdev_body *out)
+	struct refdev_interval pages, const struct refdev_body *in, struct refdev_body *out)
 {
-	const struct refdev_interval pages = {unmap->addr, unmap->addr + (unmap->size - 1)};
 	struct vfio_user_bitmap bitmap;
 	size_t head = sizeof(*unmap) + sizeof(bitmap);
 
@@ -180,10 +167,11 @@ unmap_one(struct refdev *dev, const struct vfio_user_dma_unmap *unmap, const str
 	const struct refdev_dma_map *map = map_find(dev, unmap->addr);
 	int rc = 0;
 
-	if (map == NULL || map->addr != unmap->addr || map->size != unmap->size)
+	if (map == NULL || map->at.first != unmap->addr ||
+		map->at.last != unmap->addr + (unmap->size - 1))
 		return -ENOENT;
 	if (unmap->flags & GET_DIRTY)
-		rc = append_bitmap(dev, unmap, in, out);
+		rc = append_bitmap(dev, unmap, map->at, in, out);
 	if (rc == 0)
 		map_remove(dev, map);
 	return rc;
@@ -234,14 +222,18 @@ piece_find(const struct refdev *dev, const struct refdev_dma_range *range, uint3
 {
 	const struct refdev_dma_map *map = map_find(dev, range->addr + done);
 	uint32_t len = range->len - done;
-	uint64_t left;
 
 	if (map == NULL)
 		return -EFAULT;
-	*piece = (struct piece){.map = map, .at = range->at + done, .write = range->write};
-	piece->offset = range->addr + done - map->addr;
-	left = map->size - piece->offset;
-	piece->len = left < len ? (uint32_t)left : len;
+	*piece = (struct piece){
+		.map = map,
+		.offset = range->addr + done - map->at.first,
+		.len = len,
+		.at = range->at + done,
+		.write = range->write,
+	};
+	if (map->at.last - (range->addr + done) < len)
+		piece->len = (uint32_t)(map->at.last - (range->addr + done)) + 1;
 	return 0;
 }
 
@@ -343,7 +335,7 @@ copy_piece(struct refdev *dev, const struct refdev_memory *buffer, const struct 
 		rc = move_all(map->fd, buffer->bytes + piece->at, piece->len,
 			map->offset + piece->offset, piece->write);
 	if (piece->write)
-		refdev_dirty_mark(dev, map->addr + piece->offset, piece->len);
+		refdev_dirty_mark(dev, map->at.first + piece->offset, piece->len);
 	return rc;
 }
 

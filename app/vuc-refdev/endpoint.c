@@ -104,14 +104,12 @@ refdev_endpoint_adopt(struct refdev_endpoint *ep, int fd)
 	}
 	ep->listener.fd = fd;
 	flags = fcntl(fd, F_GETFL);
-	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
-		refdev_report("%s: cannot set O_NONBLOCK: %s", ep->name, strerror(errno));
-		return -EINVAL;
-	}
-	return 0;
+	if (flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0)
+		return 0;
+	refdev_report("%s: cannot set O_NONBLOCK: %s", ep->name, strerror(errno));
+	return -EINVAL;
 }
 
-/* The client has gone or must go. */
 static void
 client_disconnect(struct refdev_endpoint *ep)
 {
@@ -126,7 +124,7 @@ client_disconnect(struct refdev_endpoint *ep)
 		vuc_listener_close(&ep->listener);
 }
 
-/* Its bytes make no sense. */
+/* It has violated the protocol. */
 static void
 client_blame(struct refdev_endpoint *ep)
 {
@@ -161,11 +159,11 @@ after_receive(struct refdev_endpoint *ep, ssize_t rc)
 	if (rc == -EAGAIN || rc == -EINTR)
 		return false;
 	if (rc == 0 && refdev_channel_left(&ep->main) > 0)
-		refdev_report("%s: the client disconnected after %zu bytes of a message", ep->name,
-			refdev_channel_left(&ep->main));
+		refdev_report("%s: client disconnected within a message, after %zu bytes of it",
+			ep->name, refdev_channel_left(&ep->main));
 	else if (rc == -EPROTO)
-		refdev_report(
-			"%s: the client sent more descriptors than a message may carry", ep->name);
+		refdev_report("%s: client disconnected: message has too many file descriptors",
+			ep->name);
 	else if (rc < 0 && rc != -ECONNRESET)
 		refdev_report("%s: connection lost: %s", ep->name, strerror((int)-rc));
 	client_disconnect(ep);
@@ -374,12 +372,11 @@ refdev_endpoint_turn(struct refdev_endpoint *ep, bool look)
 		refdev_take_events(ep->dev);
 }
 
+/* -1 is for ever. */
 static int64_t
 shorter_timeout(int64_t a, int64_t b)
 {
-	if (a < 0 || b < 0)
-		return a < 0 ? b : a;
-	return a < b ? a : b;
+	return (uint64_t)a < (uint64_t)b ? a : b;
 }
 
 int64_t

@@ -64,111 +64,92 @@ enum {
 /* Sub-regions are as long as the longest kind, so that they can be told apart by division. */
 struct io_fds_reply {
 	struct vfio_user_region_io_fds fixed;
-	struct vfio_user_sub_region_ioeventfd sub[3];
+	struct vfio_user_sub_region_ioeventfd doorbell;
+	struct vfio_user_sub_region_ioregionfd ram;
+	uint64_t padding;
+	struct vfio_user_sub_region_ioeventfd doorbell2;
 } VFIO_USER_PACKED;
 
-static const struct vfio_user_sub_region_ioeventfd doorbell = {
-	.offset = REFDEV_REG_DOORBELL,
-	.size = 4,
-	.fd_index = FD_DOORBELL,
-	.type = VFIO_USER_IO_FD_TYPE_IOEVENTFD,
-	.flags = KVM_IOEVENTFD_FLAG_DATAMATCH,
-	.datamatch = REFDEV_DOORBELL_MATCH,
-};
-
-static const struct vfio_user_sub_region_ioregionfd ram = {
-	.offset = REFDEV_RAM_OFFSET,
-	.size = REFDEV_RAM_SIZE,
-	.fd_index = FD_IOREGION,
-	.type = VFIO_USER_IO_FD_TYPE_IOREGIONFD,
-	.user_data = REFDEV_RAM_OFFSET,
-};
-
-static const struct vfio_user_sub_region_ioeventfd doorbell2 = {
-	.offset = REFDEV_REG_DOORBELL2,
-	.size = 4,
-	.fd_index = FD_DOORBELL2,
-	.type = VFIO_USER_IO_FD_TYPE_IOEVENTFD_SHADOW,
-	.shadow_mem_fd_index = FD_SHADOW,
+static const struct io_fds_reply offer = {
+	.fixed = {.argsz = sizeof(offer), .index = VFIO_PCI_BAR0_REGION_INDEX, .count = 3},
+	.doorbell =
+		{
+			.offset = REFDEV_REG_DOORBELL,
+			.size = 4,
+			.fd_index = FD_DOORBELL,
+			.type = VFIO_USER_IO_FD_TYPE_IOEVENTFD,
+			.flags = KVM_IOEVENTFD_FLAG_DATAMATCH,
+			.datamatch = REFDEV_DOORBELL_MATCH,
+		},
+	.ram =
+		{
+			.offset = REFDEV_RAM_OFFSET,
+			.size = REFDEV_RAM_SIZE,
+			.fd_index = FD_IOREGION,
+			.type = VFIO_USER_IO_FD_TYPE_IOREGIONFD,
+			.user_data = REFDEV_RAM_OFFSET,
+		},
+	.doorbell2 =
+		{
+			.offset = REFDEV_REG_DOORBELL2,
+			.size = 4,
+			.fd_index = FD_DOORBELL2,
+			.type = VFIO_USER_IO_FD_TYPE_IOEVENTFD_SHADOW,
+			.shadow_mem_fd_index = FD_SHADOW,
+		},
 };
 
 static int
-open_eventfd(struct refdev *dev, enum refdev_event event)
+eventfd_open(int *fd)
 {
-	int fd;
-
-	if (dev->event_fds[event] >= 0)
-		return 0;
-	fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	dev->event_fds[event] = fd;
-	return 0;
+	if (*fd < 0)
+		*fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return *fd >= 0 ? 0 : -errno;
 }
 
 /* They are made when a client asks first, and stay until it leaves. */
 static int
-open_all(struct refdev *dev)
+open_and_attach(struct refdev *dev, struct refdev_body *out)
 {
 	struct refdev_reference *ref = dev->state;
-	int rc = open_eventfd(dev, REFDEV_EVENT_DOORBELL);
+	int *events = dev->event_fds;
+	int rc = eventfd_open(&events[REFDEV_EVENT_DOORBELL]);
 
 	if (rc == 0)
-		rc = open_eventfd(dev, REFDEV_EVENT_DOORBELL2);
+		rc = eventfd_open(&events[REFDEV_EVENT_DOORBELL2]);
 	if (rc == 0 && ref->ioregion[0] < 0 &&
 		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ref->ioregion) != 0)
 		rc = -errno;
 	if (rc == 0 && ref->shadow.fd < 0)
 		rc = refdev_memory_open(&ref->shadow, "refdev-shadow", SHADOW_SIZE);
-	return rc;
-}
+	if (rc != 0)
+		return rc;
 
-static int
-io_fd_attach(const struct refdev *dev, struct refdev_body *out)
-{
-	const int own[NR_FDS] = {
-		[FD_DOORBELL] = dev->event_fds[REFDEV_EVENT_DOORBELL],
-		[FD_IOREGION] = refdev_reference_of(dev)->ioregion[1],
-		[FD_DOORBELL2] = dev->event_fds[REFDEV_EVENT_DOORBELL2],
-		[FD_SHADOW] = refdev_reference_of(dev)->shadow.fd,
+	const int fds[NR_FDS] = {
+		[FD_DOORBELL] = events[REFDEV_EVENT_DOORBELL],
+		[FD_IOREGION] = ref->ioregion[1],
+		[FD_DOORBELL2] = events[REFDEV_EVENT_DOORBELL2],
+		[FD_SHADOW] = ref->shadow.fd,
 	};
-	int rc = 0;
 
 	for (unsigned int i = 0; i < NR_FDS && rc == 0; i++)
-		rc = refdev_body_attach(out, own[i]);
+		rc = refdev_body_attach(out, fds[i]);
 	return rc;
-}
-
-static void
-fill_reply(struct io_fds_reply *reply, uint32_t index, bool offered)
-{
-	*reply = (struct io_fds_reply){.fixed = {.argsz = sizeof(reply->fixed), .index = index}};
-	if (!offered)
-		return;
-	reply->fixed.argsz = sizeof(*reply);
-	reply->fixed.count = sizeof(reply->sub) / sizeof(reply->sub[0]);
-	reply->sub[0] = doorbell;
-	memcpy(&reply->sub[1], &ram, sizeof(ram));
-	reply->sub[2] = doorbell2;
 }
 
 /* Other regions have none, and neither has a client that can't receive as many descriptors. */
 int
 refdev_io_fds_get(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
 {
-	struct vfio_user_region_io_fds ask;
-	struct io_fds_reply reply;
-	bool offered;
+	struct vfio_user_region_io_fds ask, none;
 	int rc;
 
 	memcpy(&ask, in->bytes, sizeof(ask));
+	none = (struct vfio_user_region_io_fds){.argsz = sizeof(none), .index = ask.index};
 	if (ask.index >= REFDEV_NR_REGIONS || ask.flags != 0 || ask.count != 0)
 		return -EINVAL;
-	offered = ask.index == VFIO_PCI_BAR0_REGION_INDEX && dev->client_max_msg_fds >= NR_FDS;
-	fill_reply(&reply, ask.index, offered);
-	rc = refdev_body_put(out, &reply, reply.fixed.argsz, sizeof(reply.fixed), ask.argsz);
-	if (rc != 0 || !offered || ask.argsz < reply.fixed.argsz)
-		return rc;
-	rc = open_all(dev);
-	return rc != 0 ? rc : io_fd_attach(dev, out);
+	if (ask.index != offer.fixed.index || dev->client_max_msg_fds < NR_FDS)
+		return refdev_body_put(out, &none, sizeof(none), sizeof(none), ask.argsz);
+	rc = refdev_body_put(out, &offer, sizeof(offer), sizeof(none), ask.argsz);
+	return rc != 0 || ask.argsz < sizeof(offer) ? rc : open_and_attach(dev, out);
 }

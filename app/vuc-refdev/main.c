@@ -10,8 +10,8 @@
 
 #include "endpoint.h"
 
-/* SIGTERM and SIGINT arrive as reads; a client that leaves while it is signalled is no reason to
- * die. */
+/* SIGTERM and SIGINT are read; writing to a client's pipe that is closed must not end the program.
+ */
 static int
 signals_open(void)
 {
@@ -25,7 +25,7 @@ signals_open(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (fd < 0)
-		refdev_report("no signalfd: %s", strerror(errno));
+		refdev_report("cannot create a signalfd: %s", strerror(errno));
 	return fd;
 }
 
@@ -66,12 +66,9 @@ cpu_pin(int cpu)
 static int
 tell_ready(int fd)
 {
-	ssize_t n;
-
 	if (fd < 0)
 		return 0;
-	n = write(fd, "\n", 1);
-	if (n != 1) {
+	if (write(fd, "\n", 1) != 1) {
 		refdev_report("--ready-fd: cannot write to %d: %s", fd, strerror(errno));
 		return -EIO;
 	}
@@ -79,180 +76,146 @@ tell_ready(int fd)
 	return 0;
 }
 
-/* ---- Serving, until all endpoints are finished or signal_fd has a signal: 0 or a negative errno
- * ---- */
+/* ---- Serving, until all endpoints are finished or there is a signal ---- */
+
+struct server {
+	struct refdev_endpoint *eps;
+	unsigned int nr_eps;
+	int signal_fd;
+};
 
 static bool
-all_finished(const struct refdev_endpoint *eps, unsigned int nr_eps)
+all_finished(const struct server *s)
 {
-	for (unsigned int i = 0; i < nr_eps; i++)
-		if (!eps[i].finished)
+	for (unsigned int i = 0; i < s->nr_eps; i++)
+		if (!s->eps[i].finished)
 			return false;
 	return true;
 }
 
-static bool
-is_signalled(int signal_fd)
+/* Serve all endpoints once. look: for what is rare, too: new clients and events. */
+static void
+server_turn(struct server *s, bool look)
 {
-	struct signalfd_siginfo info;
-
-	return read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info);
+	for (unsigned int i = 0; i < s->nr_eps; i++) {
+		if (refdev_channel_is_open(&s->eps[i].main))
+			refdev_endpoint_turn(&s->eps[i], look);
+		else if (look && !s->eps[i].finished)
+			refdev_endpoint_accept(&s->eps[i]);
+	}
 }
 
-/* Fill the entries of each endpoint; returns the shortest time that one of them can wait. */
-static int64_t
-fill_pollfds(struct refdev_endpoint *eps, unsigned int nr_eps, struct pollfd *pfds)
+/* Wait until an endpoint has something to do. Returns 0, 1 for a signal, or a negative errno. */
+static int
+server_wait(struct server *s, struct pollfd *pfds)
 {
+	nfds_t nr_pfds = 0;
+	struct timespec ts;
 	int64_t shortest = -1;
 
-	for (unsigned int i = 0; i < nr_eps; i++) {
-		int64_t ns = refdev_endpoint_wait(&eps[i], &pfds[i * REFDEV_ENDPOINT_FDS]);
+	for (unsigned int i = 0; i < s->nr_eps; i++) {
+		int64_t ns = refdev_endpoint_wait(&s->eps[i], &pfds[nr_pfds]);
 
 		if (ns >= 0 && (shortest < 0 || ns < shortest))
 			shortest = ns;
+		nr_pfds += REFDEV_ENDPOINT_FDS;
 	}
-	return shortest;
-}
-
-static int
-wait_for_work(struct pollfd *pfds, nfds_t nr_pfds, int64_t ns)
-{
-	struct timespec ts = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
-
-	if (ppoll(pfds, nr_pfds, ns >= 0 ? &ts : NULL, NULL) < 0 && errno != EINTR)
+	pfds[nr_pfds] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
+	ts = (struct timespec){.tv_sec = shortest / 1000000000, .tv_nsec = shortest % 1000000000};
+	if (ppoll(pfds, nr_pfds + 1, shortest >= 0 ? &ts : NULL, NULL) < 0 && errno != EINTR)
 		return -errno;
-	return 0;
-}
-
-static void
-endpoint_serve(struct refdev_endpoint *ep)
-{
-	if (ep->finished)
-		return;
-	if (refdev_channel_is_open(&ep->main))
-		refdev_endpoint_turn(ep, true);
-	else
-		refdev_endpoint_accept(ep);
+	return pfds[nr_pfds].revents != 0;
 }
 
 /* Sleep in poll(2) while there is nothing to do. */
 static int
-loop_block(struct refdev_endpoint *eps, unsigned int nr_eps, int signal_fd)
+loop_block(struct server *s)
 {
-	size_t nr_pfds = (size_t)nr_eps * REFDEV_ENDPOINT_FDS;
-	struct pollfd *pfds = calloc(nr_pfds + 1, sizeof(*pfds));
-	int rc = 0;
+	struct pollfd *pfds = calloc((size_t)s->nr_eps * REFDEV_ENDPOINT_FDS + 1, sizeof(*pfds));
+	int rc = pfds != NULL ? 0 : -ENOMEM;
 
-	if (pfds == NULL)
-		return -ENOMEM;
-	while (rc == 0 && !all_finished(eps, nr_eps)) {
-		int64_t ns = fill_pollfds(eps, nr_eps, pfds);
-
-		pfds[nr_pfds] = (struct pollfd){.fd = signal_fd, .events = POLLIN};
-		rc = wait_for_work(pfds, nr_pfds + 1, ns);
-		if (pfds[nr_pfds].revents != 0)
-			break;
-		for (unsigned int i = 0; i < nr_eps; i++)
-			endpoint_serve(&eps[i]);
+	while (rc == 0 && !all_finished(s)) {
+		rc = server_wait(s, pfds);
+		if (rc == 0)
+			server_turn(s, true);
 	}
 	free(pfds);
-	return rc;
+	return rc < 0 ? rc : 0;
 }
 
-/* Turns between two looks at what happens rarely: new clients and events, and signals. */
+/* Turns between two looks at what is rare, and at signals. */
 #define LOOK_TURNS   64u
 #define SIGNAL_TURNS 1024u
 
 /* Never sleep: receive from each client in turn. */
 static int
-loop_poll(struct refdev_endpoint *eps, unsigned int nr_eps, int signal_fd)
+loop_poll(struct server *s)
 {
-	for (unsigned int turn = 0; turn % LOOK_TURNS != 0 || !all_finished(eps, nr_eps); turn++) {
-		if (turn % SIGNAL_TURNS == 0 && is_signalled(signal_fd))
-			break;
-		bool look = turn % LOOK_TURNS == 0;
+	struct signalfd_siginfo info;
 
-		for (unsigned int i = 0; i < nr_eps; i++) {
-			if (refdev_channel_is_open(&eps[i].main))
-				refdev_endpoint_turn(&eps[i], look);
-			else if (look)
-				endpoint_serve(&eps[i]);
-		}
+	for (unsigned int turn = 0; turn % LOOK_TURNS != 0 || !all_finished(s); turn++) {
+		if (turn % SIGNAL_TURNS == 0 && read(s->signal_fd, &info, sizeof(info)) > 0)
+			break;
+		server_turn(s, turn % LOOK_TURNS == 0);
 	}
 	return 0;
 }
 
-/* Devices with their sockets; returns how many of them there are, fewer than wanted on failure. */
-static unsigned int
-endpoints_open(
-	struct refdev_endpoint *eps, unsigned int nr_eps, const struct refdev_options *options)
-{
-	for (unsigned int i = 0; i < nr_eps; i++) {
-		int rc;
-
-		if (refdev_endpoint_init(&eps[i], options, i + 1) != 0)
-			return i;
-		if (options->fd >= 0)
-			rc = refdev_endpoint_adopt(&eps[i], options->fd);
-		else
-			rc = refdev_endpoint_listen(&eps[i], options->paths[i]);
-		if (rc != 0) {
-			refdev_endpoint_destroy(&eps[i]);
-			return i;
-		}
-	}
-	return nr_eps;
-}
-
+/* A device with its socket. */
 static int
-endpoints_serve(const struct refdev_options *options, int signal_fd)
+endpoint_open(struct refdev_endpoint *ep, const struct refdev_options *options, unsigned int i)
 {
-	int (*loop)(struct refdev_endpoint *, unsigned int, int) =
-		options->poll ? loop_poll : loop_block;
-	unsigned int wanted = options->fd >= 0 ? 1 : options->nr_paths;
-	struct refdev_endpoint *eps = calloc(wanted, sizeof(*eps));
-	unsigned int nr_eps;
-	int rc = -EIO;
+	int rc = refdev_endpoint_init(ep, options, i + 1);
 
-	if (eps == NULL) {
-		refdev_report("out of memory for %u devices", wanted);
-		return -ENOMEM;
-	}
-	nr_eps = endpoints_open(eps, wanted, options);
-	if (nr_eps == wanted)
-		rc = tell_ready(options->ready_fd);
-	if (nr_eps == wanted && rc == 0)
-		rc = loop(eps, nr_eps, signal_fd);
-	for (unsigned int i = 0; i < nr_eps; i++)
-		refdev_endpoint_destroy(&eps[i]);
-	free(eps);
+	if (rc != 0)
+		return rc;
+	rc = options->fd >= 0 ? refdev_endpoint_adopt(ep, options->fd)
+			      : refdev_endpoint_listen(ep, options->paths[i]);
+	if (rc != 0)
+		refdev_endpoint_destroy(ep);
 	return rc;
 }
 
 static int
-refdev_run(const struct refdev_options *options)
+server_run(const struct refdev_options *options, int signal_fd)
 {
-	int signal_fd = signals_open();
-	int rc;
+	unsigned int wanted = options->fd >= 0 ? 1 : options->nr_paths;
+	struct server s = {.eps = calloc(wanted, sizeof(s.eps[0])), .signal_fd = signal_fd};
+	int rc = 0;
 
-	if (signal_fd < 0)
-		return EXIT_FAILURE;
-	fd_limit_raise();
-	rc = cpu_pin(options->cpu);
+	if (s.eps == NULL) {
+		refdev_report("out of memory for %u devices", wanted);
+		return -ENOMEM;
+	}
+	while (rc == 0 && s.nr_eps < wanted) {
+		rc = endpoint_open(&s.eps[s.nr_eps], options, s.nr_eps);
+		s.nr_eps += rc == 0;
+	}
 	if (rc == 0)
-		rc = endpoints_serve(options, signal_fd);
-	close(signal_fd);
-	return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+		rc = tell_ready(options->ready_fd);
+	if (rc == 0)
+		rc = options->poll ? loop_poll(&s) : loop_block(&s);
+	for (unsigned int i = 0; i < s.nr_eps; i++)
+		refdev_endpoint_destroy(&s.eps[i]);
+	free(s.eps);
+	return rc;
 }
 
 int
 main(int argc, char *argv[])
 {
 	struct refdev_options options;
-	int status;
+	int signal_fd, rc = -EIO;
 
 	refdev_options_parse(&options, argc, argv);
-	status = refdev_run(&options);
+	signal_fd = signals_open();
+	fd_limit_raise();
+	if (signal_fd >= 0)
+		rc = cpu_pin(options.cpu);
+	if (rc == 0)
+		rc = server_run(&options, signal_fd);
+	if (signal_fd >= 0)
+		close(signal_fd);
 	refdev_options_free(&options);
-	return status;
+	return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -8,65 +8,131 @@
 #define MAX_CPU 4095
 #define MAX_FD  1048575
 
-enum option_key {
-	OPT_SOCKET_PATH = 256,
-	OPT_FD,
-	OPT_MODE,
-	OPT_CPU,
-	OPT_ONCE,
-	OPT_READY_FD,
-	OPT_MAX_DATA_XFER_SIZE,
-	OPT_MAX_MSG_FDS,
-	OPT_MAX_DMA_MAPS,
-	OPT_PGSIZES,
-	OPT_MINOR,
-	OPT_PRETEND,
-	OPT_FAULT,
-	OPT_NO_TWIN_SOCKET,
-	OPT_NO_WRITE_MULTI,
-	OPT_NO_MIGRATION,
-	OPT_NO_DIRTY_LOG,
-	OPT_NO_IO_FDS,
-	OPT_BAR_FILE,
-	OPT_DEVICE,
-	OPT_VERBOSE,
+/* ---- Options that are more than a number or a flag ---- */
+
+typedef void option_fn(
+	struct refdev_options *options, int key, char *text, const struct argp_state *state);
+
+static void
+option_path(struct refdev_options *options, int key, char *text, const struct argp_state *state)
+{
+	(void)key;
+	(void)state;
+	options->paths[options->nr_paths++] = text;
+}
+
+static void
+option_mode(struct refdev_options *options, int key, char *text, const struct argp_state *state)
+{
+	(void)key;
+	options->poll = strcmp(text, "poll") == 0;
+	if (!options->poll && strcmp(text, "block") != 0)
+		app_args_error(state, "--mode: '%s' is neither block nor poll", text);
+}
+
+/* nvme:FILE[,size=BYTES]. What follows the last comma is a part of the name unless it is a size. */
+static void
+option_device(struct refdev_options *options, int key, char *text, const struct argp_state *state)
+{
+	char *size = strrchr(text, ',');
+
+	if (strncmp(text, "nvme:", 5) != 0)
+		app_args_error(state, "--device: expected nvme:FILE[,size=BYTES], not '%s'", text);
+	if (size != NULL && strncmp(size, ",size=", 6) == 0) {
+		*size = '\0';
+		options->device.nvme_size =
+			app_args_number(state, key, size + 6, 512, (uint64_t)INT64_MAX & ~511ull);
+	}
+	if (text[5] == '\0')
+		app_args_error(state, "--device: nvme: requires a file");
+	options->device.nvme_file = text + 5;
+}
+
+static void
+option_pretend(struct refdev_options *options, int key, char *text, const struct argp_state *state)
+{
+	(void)key;
+	if (strcmp(text, "reset") == 0)
+		options->device.pretend_reset = true;
+	else if (strcmp(text, "unmap-all") == 0)
+		options->device.pretend_unmap_all = true;
+	else
+		app_args_error(state, "--pretend: '%s' is neither reset nor unmap-all", text);
+}
+
+static void
+option_fault(struct refdev_options *options, int key, char *text, const struct argp_state *state)
+{
+	struct vuc_error err = {.text = "out of memory"};
+
+	(void)key;
+	if (refdev_faults_add(&options->faults, text, &err) != 0)
+		app_args_error(state, "--fault: %s", err.text);
+}
+
+/* ---- The table ---- */
+
+struct refdev_option {
+	const char *name; /* NULL: doc is the heading of what follows */
+	const char *arg;
+	const char *doc;
+	option_fn *set;
+	size_t at; /* the field of struct refdev_options that it sets to true, or to its argument */
+	size_t size;
+	uint64_t min;
+	uint64_t max;    /* 0: the argument is not a number */
+	uint32_t clears; /* REFDEV_F_* */
 };
 
+#define SETS(field)                                   \
+	.at = offsetof(struct refdev_options, field), \
+	.size = sizeof(((struct refdev_options *)NULL)->field)
+
 /* clang-format off */
-static const struct argp_option arguments[] = {
-	{NULL, 0, NULL, 0, "Sockets and process:", 1},
-	{"socket-path", OPT_SOCKET_PATH, "PATH", 0, "Another PATH; each is a separate device", 0},
-	{"fd", OPT_FD, "N", 0, "Serve file descriptor N, a listening or connected socket", 0},
-	{"mode", OPT_MODE, "block|poll", 0, "Sleep while idle (default), or poll without sleeping", 0},
-	{"cpu", OPT_CPU, "N", 0, "Run on CPU N only", 0},
-	{"once", OPT_ONCE, NULL, 0, "Exit when the first client of each device has disconnected", 0},
-	{"ready-fd", OPT_READY_FD, "N", 0,
-		"Write a newline to descriptor N and close it when all sockets listen", 0},
-	{"verbose", OPT_VERBOSE, NULL, 0, "Print a line for each message to stderr", 0},
-	{NULL, 0, NULL, 0, "What the device offers:", 2},
-	{"device", OPT_DEVICE, "nvme:FILE[,size=BYTES]", 0,
-		"Serve an NVMe controller with the blocks of FILE instead of the reference device", 0},
-	{"max-data-xfer-size", OPT_MAX_DATA_XFER_SIZE, "N", 0,
-		"Maximum bytes of data in a message (default 1048576)", 0},
-	{"max-msg-fds", OPT_MAX_MSG_FDS, "N", 0, "Maximum file descriptors in a message (default 8)", 0},
-	{"max-dma-maps", OPT_MAX_DMA_MAPS, "N", 0, "Maximum number of DMA mappings (default 65535)", 0},
-	{"pgsizes", OPT_PGSIZES, "N", 0,
-		"Bitmap of page sizes for DMA mappings (default 4096)", 0},
-	{"minor", OPT_MINOR, "N", 0, "Highest minor version of the protocol (default 2)", 0},
-	{"no-twin-socket", OPT_NO_TWIN_SOCKET, NULL, 0,
-		"Send the device's commands over the client's socket", 0},
-	{"no-write-multi", OPT_NO_WRITE_MULTI, NULL, 0, "Do not support REGION_WRITE_MULTI", 0},
-	{"no-migration", OPT_NO_MIGRATION, NULL, 0, "Do not support migration", 0},
-	{"no-dirty-log", OPT_NO_DIRTY_LOG, NULL, 0, "Do not support logging of dirty pages", 0},
-	{"no-io-fds", OPT_NO_IO_FDS, NULL, 0, "Do not support DEVICE_GET_REGION_IO_FDS", 0},
-	{"bar-file", OPT_BAR_FILE, "FOLDER", 0,
-		"Keep the memory of mappable regions in files in FOLDER", 0},
-	{NULL, 0, NULL, 0, "Faults:", 3},
-	{"pretend", OPT_PRETEND, "COMMAND", 0, "Reply to reset or unmap-all with success, but do nothing", 0},
-	{"fault", OPT_FAULT, "SPEC", 0, "Inject a fault: KIND[=VALUE][@COMMAND][#N]", 0},
-	{0},
+static const struct refdev_option options_table[] = {
+	{.doc = "Sockets and process:"},
+	{"socket-path", "PATH", "Another PATH; each is a separate device", option_path},
+	{"fd", "N", "Serve file descriptor N, a listening or connected socket",
+		SETS(fd), .max = MAX_FD},
+	{"mode", "block|poll", "Sleep while idle (default), or poll without sleeping", option_mode},
+	{"cpu", "N", "Run on CPU N only", SETS(cpu), .max = MAX_CPU},
+	{"once", NULL, "Exit when the first client of each device has disconnected", SETS(once)},
+	{"ready-fd", "N", "Write a newline to descriptor N and close it when all sockets listen",
+		SETS(ready_fd), .max = MAX_FD},
+	{"verbose", NULL, "Print a line for each message to stderr", SETS(verbose)},
+	{.doc = "What the device offers:"},
+	{"device", "nvme:FILE[,size=BYTES]",
+		"Serve an NVMe controller with the blocks of FILE instead of the reference device",
+		option_device},
+	{"max-data-xfer-size", "N", "Maximum bytes of data in a message (default 1048576)",
+		SETS(device.max_data_xfer_size), .min = 1, .max = REFDEV_MAX_DATA_XFER_SIZE},
+	{"max-msg-fds", "N", "Maximum file descriptors in a message (default 8)",
+		SETS(device.max_msg_fds), .max = REFDEV_MAX_MSG_FDS},
+	{"max-dma-maps", "N", "Maximum number of DMA mappings (default 65535)",
+		SETS(device.max_dma_maps), .min = 1, .max = UINT32_MAX},
+	{"pgsizes", "N", "Bitmap of page sizes for DMA mappings (default 4096)",
+		SETS(device.pgsizes), .min = 4096, .max = UINT64_MAX},
+	{"minor", "N", "Highest minor version of the protocol (default 2)",
+		SETS(device.minor), .max = UINT16_MAX},
+	{"no-twin-socket", NULL, "Send the device's commands over the client's socket",
+		.clears = REFDEV_F_TWIN_SOCKET},
+	{"no-write-multi", NULL, "Do not support REGION_WRITE_MULTI",
+		.clears = REFDEV_F_WRITE_MULTI},
+	{"no-migration", NULL, "Do not support migration", .clears = REFDEV_F_MIGRATION},
+	{"no-dirty-log", NULL, "Do not support logging of dirty pages",
+		.clears = REFDEV_F_DIRTY_LOG},
+	{"no-io-fds", NULL, "Do not support DEVICE_GET_REGION_IO_FDS", .clears = REFDEV_F_IO_FDS},
+	{"bar-file", "FOLDER", "Keep the memory of mappable regions in files in FOLDER",
+		SETS(device.bar_folder)},
+	{.doc = "Faults:"},
+	{"pretend", "COMMAND", "Reply to reset or unmap-all with success, but do nothing",
+		option_pretend},
+	{"fault", "SPEC", "Inject a fault: KIND[=VALUE][@COMMAND][#N]", option_fault},
 };
 /* clang-format on */
+
+#define NR_OPTIONS (sizeof(options_table) / sizeof(options_table[0]))
+#define FIRST_KEY  256
 
 static const char doc[] =
 	"Serve a reference vfio-user device at each UNIX socket PATH.\v"
@@ -77,163 +143,79 @@ static const char doc[] =
 	"COMMAND is a command such as region_read; #N selects only the Nth reply.";
 
 static void
-set_pretend(struct refdev_config *device, const char *text, const struct argp_state *state)
+options_check(const struct refdev_options *options, const struct argp_state *state)
 {
-	if (strcmp(text, "reset") == 0)
-		device->pretend_reset = true;
-	else if (strcmp(text, "unmap-all") == 0)
-		device->pretend_unmap_all = true;
-	else
-		app_args_error(state, "--pretend: '%s' is neither reset nor unmap-all", text);
-}
-
-/* nvme:FILE[,size=BYTES]. What is behind the last comma is part of the name unless it is a size. */
-static void
-set_device_kind(struct refdev_config *device, char *text, const struct argp_state *state)
-{
-	char *size = strrchr(text, ',');
-
-	if (strncmp(text, "nvme:", 5) != 0)
-		app_args_error(state, "--device: nvme:FILE[,size=BYTES], not '%s'", text);
-	if (size != NULL && strncmp(size, ",size=", 6) == 0) {
-		*size = '\0';
-		device->nvme_size = app_args_number(
-			state, OPT_DEVICE, size + 6, 512, (uint64_t)INT64_MAX & ~511ull);
-	}
-	device->nvme_file = text + 5;
-	if (device->nvme_file[0] == '\0')
-		app_args_error(state, "--device: nvme: has no file");
-}
-
-/* What the device offers; returns 0 or ARGP_ERR_UNKNOWN. */
-static error_t
-set_device_option(struct refdev_config *device, int key, char *text, const struct argp_state *state)
-{
-	switch (key) {
-	case OPT_MAX_DATA_XFER_SIZE:
-		device->max_data_xfer_size =
-			(uint32_t)app_args_number(state, key, text, 1, REFDEV_MAX_DATA_XFER_SIZE);
-		return 0;
-	case OPT_MAX_MSG_FDS:
-		device->max_msg_fds =
-			(uint16_t)app_args_number(state, key, text, 0, REFDEV_MAX_MSG_FDS);
-		return 0;
-	case OPT_MAX_DMA_MAPS:
-		device->max_dma_maps = (uint32_t)app_args_number(state, key, text, 1, UINT32_MAX);
-		return 0;
-	case OPT_PGSIZES:
-		device->pgsizes = app_args_number(state, key, text, 4096, UINT64_MAX);
-		if ((device->pgsizes & 4095) != 0)
-			app_args_error(state, "--pgsizes: %s has a page size below 4096", text);
-		return 0;
-	case OPT_MINOR:
-		device->minor = (uint16_t)app_args_number(state, key, text, 0, UINT16_MAX);
-		return 0;
-	case OPT_NO_TWIN_SOCKET:
-		device->features &= ~REFDEV_F_TWIN_SOCKET;
-		return 0;
-	case OPT_NO_WRITE_MULTI:
-		device->features &= ~REFDEV_F_WRITE_MULTI;
-		return 0;
-	case OPT_NO_MIGRATION:
-		device->features &= ~REFDEV_F_MIGRATION;
-		return 0;
-	case OPT_NO_DIRTY_LOG:
-		device->features &= ~REFDEV_F_DIRTY_LOG;
-		return 0;
-	case OPT_NO_IO_FDS:
-		device->features &= ~REFDEV_F_IO_FDS;
-		return 0;
-	case OPT_DEVICE:
-		set_device_kind(device, text, state);
-		return 0;
-	case OPT_BAR_FILE:
-		device->bar_folder = text;
-		return 0;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
-
-/* Once all are known. */
-static void
-check_options(const struct refdev_options *options, const struct argp_state *state)
-{
-	unsigned int i, k;
-
 	if (options->fd >= 0 && options->nr_paths > 0)
 		app_args_error(state, "--fd and a socket path are mutually exclusive: %s",
 			options->paths[0]);
-	else if (options->fd < 0 && options->nr_paths == 0)
+	if (options->fd < 0 && options->nr_paths == 0)
 		app_args_error(state, "no socket path");
+	if ((options->device.pgsizes & 4095) != 0)
+		app_args_error(state, "--pgsizes: %llu includes a page size below 4096",
+			(unsigned long long)options->device.pgsizes);
 	if (options->device.nvme_file != NULL && options->nr_paths > 1)
-		app_args_error(state, "--device: one socket path, not %u", options->nr_paths);
-	for (i = 0; i < options->nr_paths; i++) {
-		for (k = 0; k < i; k++) {
+		app_args_error(state, "--device: %u socket paths, expected one", options->nr_paths);
+	for (unsigned int i = 0; i < options->nr_paths; i++)
+		for (unsigned int k = 0; k < i; k++)
 			if (strcmp(options->paths[i], options->paths[k]) == 0)
 				app_args_error(state, "socket path '%s' is given twice",
 					options->paths[i]);
-		}
-	}
+}
+
+static void
+option_set(struct refdev_options *options, int key, char *text, const struct argp_state *state)
+{
+	const struct refdev_option *row = &options_table[key - FIRST_KEY];
+	uint64_t value = 1;
+
+	if (row->set != NULL)
+		row->set(options, key, text, state);
+	else if (row->max > 0)
+		value = app_args_number(state, key, text, row->min, row->max);
+	else if (row->arg != NULL)
+		value = (uintptr_t)text;
+	memcpy((uint8_t *)options + row->at, &value, row->size);
+	options->device.features &= ~row->clears;
 }
 
 static error_t
-set_option(int key, char *text, struct argp_state *state)
+options_parse(int key, char *text, struct argp_state *state)
 {
 	struct refdev_options *options = state->input;
-	struct vuc_error err = {.text = "out of memory"};
 
-	switch (key) {
-	case ARGP_KEY_ARG:
-	case OPT_SOCKET_PATH:
-		options->paths[options->nr_paths++] = text;
-		return 0;
-	case OPT_FD:
-		options->fd = (int)app_args_number(state, key, text, 0, MAX_FD);
-		return 0;
-	case OPT_READY_FD:
-		options->ready_fd = (int)app_args_number(state, key, text, 0, MAX_FD);
-		return 0;
-	case OPT_CPU:
-		options->cpu = (int)app_args_number(state, key, text, 0, MAX_CPU);
-		return 0;
-	case OPT_MODE:
-		options->poll = strcmp(text, "poll") == 0;
-		if (!options->poll && strcmp(text, "block") != 0)
-			app_args_error(state, "--mode: '%s' is neither block nor poll", text);
-		return 0;
-	case OPT_ONCE:
-		options->once = true;
-		return 0;
-	case OPT_VERBOSE:
-		options->verbose = true;
-		return 0;
-	case OPT_PRETEND:
-		set_pretend(&options->device, text, state);
-		return 0;
-	case OPT_FAULT:
-		if (refdev_faults_add(&options->faults, text, &err) != 0)
-			app_args_error(state, "--fault: %s", err.text);
-		return 0;
-	case ARGP_KEY_SUCCESS:
-		check_options(options, state);
-		return 0;
-	default:
-		return set_device_option(&options->device, key, text, state);
-	}
+	if (key == ARGP_KEY_ARG)
+		option_path(options, key, text, state);
+	else if (key == ARGP_KEY_SUCCESS)
+		options_check(options, state);
+	else if (key >= FIRST_KEY && key < FIRST_KEY + (int)NR_OPTIONS)
+		option_set(options, key, text, state);
+	else
+		return ARGP_ERR_UNKNOWN;
+	return 0;
 }
 
 void
 refdev_options_parse(struct refdev_options *options, int argc, char *argv[])
 {
-	static const struct argp argp = {
-		.options = arguments,
-		.parser = set_option,
+	struct argp_option rows[NR_OPTIONS + 1] = {0};
+	const struct argp argp = {
+		.options = rows,
+		.parser = options_parse,
 		.args_doc = "PATH...\n--fd=N",
 		.doc = doc,
 		.children = app_args_children,
 	};
+	int group = 0;
 
+	for (size_t i = 0; i < NR_OPTIONS; i++) {
+		const struct refdev_option *row = &options_table[i];
+
+		rows[i] = (struct argp_option){.name = row->name, .arg = row->arg, .doc = row->doc};
+		if (row->name != NULL)
+			rows[i].key = FIRST_KEY + (int)i;
+		else
+			rows[i].group = ++group;
+	}
 	*options = (struct refdev_options){.fd = -1, .ready_fd = -1, .cpu = -1};
 	refdev_config_init(&options->device);
 	options->paths = calloc((size_t)argc, sizeof(options->paths[0]));

@@ -43,89 +43,48 @@
  * them to 0. Registers are accessed by 1, 2, 4 or 8 bytes, naturally aligned; what has no row reads
  * as 0 and ignores writes.
  */
-#define REFDEV_REGS(X)                                                                            \
-	/* REFDEV_ID_VALUE, "vucR" in memory. */                                                  \
-	X(ID, 0x000, 4, RO)                                                                       \
-	/* REFDEV_VERSION_VALUE, of this layout. */                                               \
-	X(VERSION, 0x004, 4, RO)                                                                  \
-	/* Keeps what is written. */                                                              \
-	X(SCRATCH, 0x008, 8, RW)                                                                  \
-	/* Reads of any of its bytes so far, this one not included. */                            \
-	X(COUNTER, 0x010, 8, RO)                                                                  \
-	/* The value goes to DOORBELL_LAST, and DOORBELL_COUNT rises. */                          \
-	X(DOORBELL, 0x018, 4, WO)                                                                 \
-	/* The value last written to DOORBELL. */                                                 \
-	X(DOORBELL_LAST, 0x01c, 4, RO)                                                            \
-	/* Writes to DOORBELL. */                                                                 \
-	X(DOORBELL_COUNT, 0x020, 8, RO)                                                           \
-	/* Raise an interrupt: an MSI-X vector's number, or one of REFDEV_TRIGGER_*. */           \
-	X(IRQ_TRIGGER, 0x028, 4, WO)                                                              \
-	/* Level of INTx. REFDEV_TRIGGER_INTX sets it to 1; drivers acknowledge by writing 0. */  \
-	X(INTX, 0x02c, 4, RW)                                                                     \
-	/* Resets since the device was made. */                                                   \
-	X(RESETS, 0x030, 4, RO)                                                                   \
-	/* The errno that ERROR answers, 1 ... 4095; other values are answered by EINVAL. */      \
-	X(ERRNO, 0x034, 4, RW)                                                                    \
-	/* Reads and writes are answered by an error reply with ERRNO. */                         \
-	X(ERROR, 0x038, 4, RW)                                                                    \
-	/* Writes to BAR0 since the last reset, this one and those to the RAM window included. */ \
-	X(WRITES, 0x040, 8, RO)                                                                   \
-	/* Entries of the DMA table. */                                                           \
-	X(DMA_MAPS, 0x048, 4, RO)                                                                 \
-	/* Where a transfer reads: an address of the client's, or an offset in BAR2. */           \
-	X(DMA_SRC, 0x050, 8, RW)                                                                  \
-	/* Where a transfer writes, likewise. */                                                  \
-	X(DMA_DST, 0x058, 8, RW)                                                                  \
-	/* Bytes of a transfer, 1 ... REFDEV_DMA_MAX_LEN. */                                      \
-	X(DMA_LEN, 0x060, 4, RW)                                                                  \
-	/* How: one of REFDEV_DMA_BY_*, or'ed with others of REFDEV_DMA_*. */                     \
-	X(DMA_MODE, 0x064, 4, RW)                                                                 \
-	/* What REFDEV_DMA_FILL repeats. */                                                       \
-	X(DMA_PATTERN, 0x068, 8, RW)                                                              \
-	/* Most bytes of one message; 0: as many as both sides take. */                           \
-	X(DMA_CHUNK, 0x070, 4, RW)                                                                \
-	/* Most messages without an answer at a time; 0 is 1. */                                  \
-	X(DMA_WINDOW, 0x074, 4, RW)                                                               \
-	/* 0, or 1 + the MSI-X vector that is raised when a transfer ends. */                     \
-	X(DMA_VECTOR, 0x078, 4, RW)                                                               \
-	/* Any value starts a transfer; EBUSY while one is under way. */                          \
-	X(DMA_START, 0x07c, 4, WO)                                                                \
-	/* One of REFDEV_DMA_STATUS_*. */                                                         \
-	X(DMA_STATUS, 0x080, 4, RO)                                                               \
-	/* Why the last transfer ended with REFDEV_DMA_STATUS_ERROR. */                           \
-	X(DMA_ERRNO, 0x084, 4, RO)                                                                \
-	/* Bytes that the last transfer has written. */                                           \
-	X(DMA_DONE, 0x088, 8, RO)                                                                 \
-	/* A raw message: the address in it. */                                                   \
-	X(RAW_ADDR, 0x090, 8, RW)                                                                 \
-	/* The count in it, right or wrong. */                                                    \
-	X(RAW_COUNT, 0x098, 8, RW)                                                                \
-	/* Its flags. */                                                                          \
-	X(RAW_FLAGS, 0x0a0, 4, RW)                                                                \
-	/* Bytes of data behind it, at most REFDEV_RAW_MAX_LEN. */                                \
-	X(RAW_LEN, 0x0a4, 4, RW)                                                                  \
-	/* How many of it are sent; 0 is 1. */                                                    \
-	X(RAW_TIMES, 0x0a8, 4, RW)                                                                \
-	/* Send it: 11 is DMA_READ, 12 is DMA_WRITE; EBUSY while some are not sent. */            \
-	X(RAW_SEND, 0x0ac, 4, WO)                                                                 \
-	/* Raw messages that were sent. */                                                        \
-	X(RAW_SENT, 0x0b0, 8, RO)                                                                 \
-	/* Answers to them. */                                                                    \
-	X(RAW_ANSWERS, 0x0b8, 8, RO)                                                              \
-	/* Of the last answer: flags. */                                                          \
-	X(RAW_ANSWER_FLAGS, 0x0c0, 4, RO)                                                         \
-	/* Error number. */                                                                       \
-	X(RAW_ANSWER_ERRNO, 0x0c4, 4, RO)                                                         \
-	/* Count; 0 where it has none. */                                                         \
-	X(RAW_ANSWER_COUNT, 0x0c8, 8, RO)                                                         \
-	/* Bytes of data. */                                                                      \
-	X(RAW_ANSWER_LEN, 0x0d0, 4, RO)                                                           \
-	/* Milliseconds; a write arms the timer, 0 disarms it. */                                 \
-	X(TIMER, 0x0d8, 4, RW)                                                                    \
-	/* The MSI-X vector that the timer raises. */                                             \
-	X(TIMER_VECTOR, 0x0dc, 4, RW)                                                             \
-	/* Does what DOORBELL does; shadow ioeventfds stand for it. */                            \
-	X(DOORBELL2, 0x0e0, 4, WO)
+#define REFDEV_REGS(X)                                                                             \
+	X(ID, 0x000, 4, RO)             /* REFDEV_ID_VALUE, "vucR" in memory */                    \
+	X(VERSION, 0x004, 4, RO)        /* REFDEV_VERSION_VALUE, of this layout */                 \
+	X(SCRATCH, 0x008, 8, RW)        /* keeps what is written */                                \
+	X(COUNTER, 0x010, 8, RO)        /* reads of any of its bytes so far, without this one */   \
+	X(DOORBELL, 0x018, 4, WO)       /* copied to DOORBELL_LAST; DOORBELL_COUNT rises */        \
+	X(DOORBELL_LAST, 0x01c, 4, RO)  /* the value last written to DOORBELL */                   \
+	X(DOORBELL_COUNT, 0x020, 8, RO) /* writes to DOORBELL */                                   \
+	X(IRQ_TRIGGER, 0x028, 4, WO)    /* raise an MSI-X vector, or one of REFDEV_TRIGGER_* */    \
+	X(INTX, 0x02c, 4, RW)           /* level of INTx; REFDEV_TRIGGER_INTX sets it to 1 */      \
+	X(RESETS, 0x030, 4, RO)         /* resets since the device was made */                     \
+	X(ERRNO, 0x034, 4, RW)          /* the errno that ERROR answers, 1 ... 4095 */             \
+	X(ERROR, 0x038, 4, RW)          /* reads and writes are answered by ERRNO */               \
+	X(WRITES, 0x040, 8, RO)         /* writes to BAR0 since the last reset, with this one */   \
+	X(DMA_MAPS, 0x048, 4, RO)       /* entries of the DMA table */                             \
+	X(DMA_SRC, 0x050, 8, RW)        /* an address of the client, or an offset in BAR2 */       \
+	X(DMA_DST, 0x058, 8, RW)        /* likewise */                                             \
+	X(DMA_LEN, 0x060, 4, RW)        /* bytes, 1 ... REFDEV_DMA_MAX_LEN */                      \
+	X(DMA_MODE, 0x064, 4, RW)       /* REFDEV_DMA_BY_*, or'ed with others of REFDEV_DMA_* */   \
+	X(DMA_PATTERN, 0x068, 8, RW)    /* what REFDEV_DMA_FILL repeats */                         \
+	X(DMA_CHUNK, 0x070, 4, RW)      /* most bytes of a message; 0: as many as both take */     \
+	X(DMA_WINDOW, 0x074, 4, RW)     /* most outstanding messages; 0 is 1 */                    \
+	X(DMA_VECTOR, 0x078, 4, RW)     /* 0, or 1 + the vector raised at the end */               \
+	X(DMA_START, 0x07c, 4, WO)      /* any value starts a transfer, or is answered by EBUSY */ \
+	X(DMA_STATUS, 0x080, 4, RO)     /* one of REFDEV_DMA_STATUS_* */                           \
+	X(DMA_ERRNO, 0x084, 4, RO)      /* of the last transfer */                                 \
+	X(DMA_DONE, 0x088, 8, RO)       /* bytes that the last transfer has written */             \
+	X(RAW_ADDR, 0x090, 8, RW)       /* address in a raw message */                             \
+	X(RAW_COUNT, 0x098, 8, RW)      /* count in it, right or wrong */                          \
+	X(RAW_FLAGS, 0x0a0, 4, RW)      /* its flags */                                            \
+	X(RAW_LEN, 0x0a4, 4, RW)        /* bytes of data, at most REFDEV_RAW_MAX_LEN */            \
+	X(RAW_TIMES, 0x0a8, 4, RW)      /* how many are sent; 0 is 1 */                            \
+	X(RAW_SEND, 0x0ac, 4, WO)       /* send it: 11 is DMA_READ, 12 is DMA_WRITE */             \
+	X(RAW_SENT, 0x0b0, 8, RO)       /* raw messages that were sent */                          \
+	X(RAW_ANSWERS, 0x0b8, 8, RO)    /* answers to them */                                      \
+	X(RAW_ANSWER_FLAGS, 0x0c0, 4, RO) /* of the last answer */                                 \
+	X(RAW_ANSWER_ERRNO, 0x0c4, 4, RO) /* its error number */                                   \
+	X(RAW_ANSWER_COUNT, 0x0c8, 8, RO) /* its count; 0 if it has none */                        \
+	X(RAW_ANSWER_LEN, 0x0d0, 4, RO)   /* its bytes of data */                                  \
+	X(TIMER, 0x0d8, 4, RW)            /* milliseconds; a write arms the timer, 0 disarms it */ \
+	X(TIMER_VECTOR, 0x0dc, 4, RW)     /* the MSI-X vector that it raises */                    \
+	X(DOORBELL2, 0x0e0, 4, WO)        /* as DOORBELL; has a shadow ioeventfd */
 
 #define REFDEV_REG_OFFSET(name, offset, bytes, access) REFDEV_REG_##name = (offset),
 

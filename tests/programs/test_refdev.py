@@ -442,7 +442,7 @@ def test_early_leave(refdev):
         client.send(message(1, vfio.REGION_READ, ID)[:size])
         client.close()
     check_serves(server.socket)
-    check_ends(server, 'the client disconnected after 20 bytes of a message')
+    check_ends(server, 'client disconnected within a message, after 20 bytes of it')
 
 
 @pytest.mark.parametrize('size, flags, text', [
@@ -519,7 +519,7 @@ def test_fds_of_a_client_that_left(refdev):
 @pytest.mark.parametrize('count, text', [
     (1, ''), (8, ''),
     (9, 'message has 9 file descriptors, expected at most 8'), (16, 'message has 16 file descriptors'),
-    (17, 'more descriptors than a message may carry'), (64, 'more descriptors than'),
+    (17, 'message has too many file descriptors'), (64, 'too many file descriptors'),
 ])
 def test_many_fds(refdev, count, text):
     """Descriptors where none belong get an error and are closed; too many end the connection."""

@@ -858,7 +858,7 @@ def test_kill(serve, folder, disk, mapped):
 # ---- The command line ----
 
 @pytest.mark.parametrize('device, status, text', [
-    ('nvme:', 2, 'nvme: has no file'), ('disk:x', 2, "nvme:FILE[,size=BYTES], not 'disk:x'"),
+    ('nvme:', 2, 'nvme: requires a file'), ('disk:x', 2, "expected nvme:FILE[,size=BYTES], not 'disk:x'"),
     ('nvme:x,size=511', 2, '511 is not within'), ('nvme:x,size=y', 2, 'y'),
     ('nvme:/dev/null', 1, '/dev/null: not a regular file'), ('nvme:{}/none', 1, 'none: No such file'),
     ('nvme:{}', 1, 'Is a directory'), ('nvme:{}/small', 1, 'smaller than a block of 512 bytes'),
@@ -876,7 +876,7 @@ def test_device_wrong(start, folder, device, status, text):
 def test_one_path(start, folder, disk):
     program = start(os.environ['VUC_REFDEV'], f'{folder}/s', f'{folder}/t', f'--device=nvme:{disk},size=4096')
     assert program.wait() == 2
-    assert b'--device: one socket path, not 2' in program.err
+    assert b'--device: 2 socket paths, expected one' in program.err
 
 
 def test_file_in_use(serve, start, folder, disk):
