@@ -71,7 +71,7 @@ refdev_channel_close(struct refdev_channel *ch)
 	close(ch->fd);
 	ch->fd = -1;
 	for (unsigned int i = 0; i < ch->nr_fds; i++)
-		vuc_fds_close(ch->fds[i].fds, ch->fds[i].nr);
+		close(ch->fds[i].fd);
 	ch->nr_fds = 0;
 }
 
@@ -106,32 +106,22 @@ find_owner(const struct refdev_channel *ch, struct refdev *dev, size_t old_end)
 	return owner;
 }
 
-static struct refdev_fds *
-fds_of(struct refdev_channel *ch, uint64_t owner)
-{
-	struct refdev_fds *last = ch->nr_fds > 0 ? &ch->fds[ch->nr_fds - 1] : NULL;
-
-	if (last != NULL && last->owner == owner)
-		return last;
-	if (ch->nr_fds == REFDEV_MAX_PENDING_FDS)
-		return NULL;
-	ch->fds[ch->nr_fds] = (struct refdev_fds){.owner = owner};
-	return &ch->fds[ch->nr_fds++];
-}
-
+/* Returns 0, or -EPROTO if there are more than a message may carry. */
 static int
 keep_fds(struct refdev_channel *ch, struct refdev *dev, size_t old_end, const int *fds,
 	unsigned int nr)
 {
-	size_t owner = find_owner(ch, dev, old_end);
-	struct refdev_fds *kept = fds_of(ch, ch->taken + (owner - ch->start));
+	uint64_t owner = ch->taken + (find_owner(ch, dev, old_end) - ch->start);
+	unsigned int before = 0;
 
-	if (kept == NULL || nr > VUC_LOOPBACK_MAX_FDS - kept->nr) {
+	for (unsigned int i = 0; i < ch->nr_fds; i++)
+		before += ch->fds[i].owner == owner;
+	if (nr > VUC_LOOPBACK_MAX_FDS - before || nr > REFDEV_MAX_PENDING_FDS - ch->nr_fds) {
 		vuc_fds_close(fds, nr);
 		return -EPROTO;
 	}
-	memcpy(kept->fds + kept->nr, fds, nr * sizeof(fds[0]));
-	kept->nr += nr;
+	for (unsigned int i = 0; i < nr; i++)
+		ch->fds[ch->nr_fds++] = (struct refdev_fd){.owner = owner, .fd = fds[i]};
 	return 0;
 }
 
@@ -173,15 +163,12 @@ refdev_channel_receive(struct refdev_channel *ch, struct refdev *dev)
 static void
 message_take_fds(struct refdev_channel *ch, struct vuc_loopback_msg *msg)
 {
-	struct refdev_fds *first = &ch->fds[0];
-
-	if (first->owner != ch->taken)
-		return;
-	memcpy(msg->fds, first->fds, first->nr * sizeof(first->fds[0]));
-	msg->nr_fds = first->nr;
-	ch->nr_fds--;
-	if (ch->nr_fds > 0)
-		ch->fds[0] = ch->fds[1];
+	while (msg->nr_fds < ch->nr_fds && ch->fds[msg->nr_fds].owner == ch->taken) {
+		msg->fds[msg->nr_fds] = ch->fds[msg->nr_fds].fd;
+		msg->nr_fds++;
+	}
+	ch->nr_fds -= msg->nr_fds;
+	memmove(ch->fds, ch->fds + msg->nr_fds, ch->nr_fds * sizeof(ch->fds[0]));
 }
 
 int

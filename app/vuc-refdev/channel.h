@@ -13,15 +13,14 @@
 #include "fds.h"
 #include "refdev.h"
 
-/* Descriptors that were received, and the message that they belong to. */
-struct refdev_fds {
+/* A descriptor that was received, and the message that it belongs to. */
+struct refdev_fd {
 	uint64_t owner; /* offset of the message in the stream */
-	unsigned int nr;
-	int fds[VUC_LOOPBACK_MAX_FDS];
+	int fd;
 };
 
 /* At most the message at the front is incomplete when more comes: its descriptors and new ones. */
-#define REFDEV_MAX_PENDING_FDS 2
+#define REFDEV_MAX_PENDING_FDS (2u * VUC_LOOPBACK_MAX_FDS)
 
 /* A message that is being sent, or held. */
 struct refdev_output {
@@ -46,7 +45,7 @@ struct refdev_channel {
 	size_t end;     /* of what has been received */
 	uint64_t taken; /* bytes of the stream before start */
 	unsigned int nr_fds;
-	struct refdev_fds fds[REFDEV_MAX_PENDING_FDS];
+	struct refdev_fd fds[REFDEV_MAX_PENDING_FDS];
 	struct refdev_output out;
 	struct refdev_output held; /* by reorder: the next message overtakes it */
 };

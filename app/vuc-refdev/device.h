@@ -194,15 +194,6 @@ struct refdev_intervals {
 	size_t capacity;
 };
 
-/* Both return 0 or -ENOMEM, and leave the set as it was then. */
-int refdev_intervals_add(struct refdev_intervals *set, struct refdev_interval added);
-int refdev_intervals_remove(struct refdev_intervals *set, struct refdev_interval removed);
-/* Whether all of an interval, or any of it, is in the set. */
-bool refdev_intervals_contain(const struct refdev_intervals *set, struct refdev_interval interval);
-bool refdev_intervals_touch(const struct refdev_intervals *set, struct refdev_interval interval);
-/* Empty it and free its memory. */
-void refdev_intervals_clear(struct refdev_intervals *set);
-
 /* The first of nr elements that ends at addr or after it; nr: none. They ascend, and each of them
  * begins with its interval. */
 size_t refdev_list_find(const void *list, size_t nr, size_t each, uint64_t addr);

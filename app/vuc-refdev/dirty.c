@@ -52,18 +52,6 @@ refdev_list_grow(void *list, size_t nr, size_t *capacity, size_t each)
 	return list;
 }
 
-/* An interval that is cut in two needs room for one more. */
-static int
-make_room(struct refdev_intervals *set)
-{
-	void *list = refdev_list_grow(set->list, set->nr, &set->capacity, sizeof(set->list[0]));
-
-	if (list == NULL)
-		return -ENOMEM;
-	set->list = list;
-	return 0;
-}
-
 /* Put nr intervals where those from first to end (not included) are; there is room. */
 static void
 intervals_replace(struct refdev_intervals *set, size_t first, size_t end,
@@ -74,70 +62,40 @@ intervals_replace(struct refdev_intervals *set, size_t first, size_t end,
 	set->nr = set->nr - (end - first) + nr;
 }
 
-int
-refdev_intervals_add(struct refdev_intervals *set, struct refdev_interval added)
+/* Add an interval, which joins those that it touches, or cut it out. Returns 0 or, and the set is
+ * as it was then, -ENOMEM. */
+static int
+intervals_change(struct refdev_intervals *set, struct refdev_interval at, bool add)
 {
-	size_t first = intervals_find(set, added.first > 0 ? added.first - 1 : 0);
-	size_t end = first;
-	int rc = make_room(set);
+	uint64_t before = add && at.first > 0 ? at.first - 1 : at.first;
+	uint64_t behind = add && at.last < UINT64_MAX ? at.last + 1 : at.last;
+	size_t first = intervals_find(set, before), end = first, nr = 0;
+	struct refdev_interval with[2];
+	void *list = refdev_list_grow(set->list, set->nr, &set->capacity, sizeof(at));
 
-	if (rc != 0)
-		return rc;
-	while (end < set->nr &&
-		(added.last == UINT64_MAX || set->list[end].first <= added.last + 1)) {
-		if (set->list[end].first < added.first)
-			added.first = set->list[end].first;
-		if (set->list[end].last > added.last)
-			added.last = set->list[end].last;
-		end++;
-	}
-	intervals_replace(set, first, end, &added, 1);
-	return 0;
-}
-
-int
-refdev_intervals_remove(struct refdev_intervals *set, struct refdev_interval removed)
-{
-	size_t first = intervals_find(set, removed.first);
-	size_t end = first;
-	struct refdev_interval rest[2];
-	size_t nr = 0;
-	int rc = make_room(set);
-
-	if (rc != 0)
-		return rc;
-	for (; end < set->nr && set->list[end].first <= removed.last; end++) {
+	if (list == NULL)
+		return -ENOMEM;
+	set->list = list;
+	for (; end < set->nr && set->list[end].first <= behind; end++) {
 		struct refdev_interval old = set->list[end];
 
-		if (old.first < removed.first)
-			rest[nr++] = (struct refdev_interval){old.first, removed.first - 1};
-		if (old.last > removed.last)
-			rest[nr++] = (struct refdev_interval){removed.last + 1, old.last};
+		if (add && old.first < at.first)
+			at.first = old.first;
+		else if (old.first < at.first)
+			with[nr++] = (struct refdev_interval){old.first, at.first - 1};
+		if (add && old.last > at.last)
+			at.last = old.last;
+		else if (old.last > at.last)
+			with[nr++] = (struct refdev_interval){at.last + 1, old.last};
 	}
-	if (end > first)
-		intervals_replace(set, first, end, rest, nr);
+	if (add)
+		with[nr++] = at;
+	intervals_replace(set, first, end, with, nr);
 	return 0;
 }
 
-bool
-refdev_intervals_contain(const struct refdev_intervals *set, struct refdev_interval interval)
-{
-	size_t at = intervals_find(set, interval.first);
-
-	return at < set->nr && set->list[at].first <= interval.first &&
-		interval.last <= set->list[at].last;
-}
-
-bool
-refdev_intervals_touch(const struct refdev_intervals *set, struct refdev_interval interval)
-{
-	size_t at = intervals_find(set, interval.first);
-
-	return at < set->nr && set->list[at].first <= interval.last;
-}
-
-void
-refdev_intervals_clear(struct refdev_intervals *set)
+static void
+intervals_clear(struct refdev_intervals *set)
 {
 	free(set->list);
 	*set = (struct refdev_intervals){0};
@@ -173,7 +131,7 @@ refdev_dirty_mark(struct refdev *dev, uint64_t addr, uint64_t len)
 			.last = last < range->last ? last : range->last,
 		};
 
-		if (refdev_intervals_add(&dirty->written, pages) != 0)
+		if (intervals_change(&dirty->written, pages, true) != 0)
 			dirty->incomplete = true;
 	}
 }
@@ -212,10 +170,12 @@ refdev_dirty_take(
 	struct refdev *dev, struct refdev_interval asked, uint64_t page_size, uint8_t *bitmap)
 {
 	struct refdev_dirty *dirty = &dev->dirty;
-	const struct refdev_intervals *written = &dirty->written;
+	const struct refdev_intervals *written = &dirty->written, *ranges = &dirty->ranges;
+	size_t at = intervals_find(ranges, asked.first);
 	uint64_t bytes = refdev_dirty_bitmap_size(asked.last - asked.first + 1, page_size);
 
-	if (!dirty->started || bytes == 0 || !refdev_intervals_contain(&dirty->ranges, asked))
+	if (!dirty->started || bytes == 0 || at == ranges->nr ||
+		ranges->list[at].first > asked.first || ranges->list[at].last < asked.last)
 		return -EINVAL;
 	memset(bitmap, 0, bytes);
 	if (dirty->incomplete)
@@ -223,14 +183,14 @@ refdev_dirty_take(
 	for (size_t i = intervals_find(written, asked.first);
 		i < written->nr && written->list[i].first <= asked.last; i++)
 		report_written(written->list[i], asked, page_size, bitmap);
-	return refdev_intervals_remove(&dirty->written, asked);
+	return intervals_change(&dirty->written, asked, false);
 }
 
 void
 refdev_dirty_stop(struct refdev *dev)
 {
-	refdev_intervals_clear(&dev->dirty.ranges);
-	refdev_intervals_clear(&dev->dirty.written);
+	intervals_clear(&dev->dirty.ranges);
+	intervals_clear(&dev->dirty.written);
 	dev->dirty = (struct refdev_dirty){0};
 }
 
@@ -251,11 +211,15 @@ add_range(struct refdev_intervals *ranges, const uint8_t *at)
 {
 	struct vfio_user_device_feature_dma_logging_range wire;
 	struct refdev_interval range;
+	size_t next;
 
 	memcpy(&wire, at, sizeof(wire));
-	if (!make_interval(wire.iova, wire.length, &range) || refdev_intervals_touch(ranges, range))
+	if (!make_interval(wire.iova, wire.length, &range))
 		return -EINVAL;
-	return refdev_intervals_add(ranges, range);
+	next = intervals_find(ranges, range.first);
+	if (next < ranges->nr && ranges->list[next].first <= range.last)
+		return -EINVAL;
+	return intervals_change(ranges, range, true);
 }
 
 int
@@ -274,11 +238,11 @@ refdev_dirty_start_set(struct refdev *dev, uint8_t *data, size_t len)
 		return -EINVAL;
 	rc = control.num_ranges > 0
 		? 0
-		: refdev_intervals_add(&ranges, (struct refdev_interval){0, UINT64_MAX});
+		: intervals_change(&ranges, (struct refdev_interval){0, UINT64_MAX}, true);
 	for (uint32_t i = 0; i < control.num_ranges && rc == 0; i++)
 		rc = add_range(&ranges, data + sizeof(control) + i * sizeof(range));
 	if (rc != 0) {
-		refdev_intervals_clear(&ranges);
+		intervals_clear(&ranges);
 		return rc;
 	}
 	control.page_size = nearest_page_size(control.page_size);

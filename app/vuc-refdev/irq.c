@@ -188,28 +188,15 @@ refdev_irq_raise(struct refdev *dev, uint32_t index, uint32_t n)
 		irq_deliver(dev, index, n);
 }
 
-static void
-irq_set_client_mask(struct refdev *dev, uint32_t index, uint32_t n, bool masked)
-{
-	irq_at(dev, index, n)->client_masked = masked;
-	irq_refresh(dev, index, n);
-}
-
-static void
-set_intx_status(struct refdev *dev, bool level)
-{
-	uint16_t status = PCI_STATUS_CAP_LIST | (level ? PCI_STATUS_INTERRUPT : 0);
-
-	memcpy(dev->config_space.bytes + PCI_STATUS, &status, sizeof(status));
-}
-
 void
 refdev_irq_set_intx(struct refdev *dev, bool level)
 {
+	uint16_t status = PCI_STATUS_CAP_LIST | (level ? PCI_STATUS_INTERRUPT : 0);
+
 	if (dev->intx_level == level)
 		return;
 	dev->intx_level = level;
-	set_intx_status(dev, level);
+	memcpy(dev->config_space.bytes + PCI_STATUS, &status, sizeof(status));
 	if (level)
 		refdev_irq_raise(dev, VFIO_PCI_INTX_IRQ_INDEX, 0);
 	else
@@ -230,8 +217,7 @@ refdev_irq_pending_bits(const struct refdev *dev)
 int
 refdev_irq_info_handle(struct refdev *dev, const struct refdev_body *in, struct refdev_body *out)
 {
-	struct vfio_user_irq_info ask;
-	struct vfio_user_irq_info reply;
+	struct vfio_user_irq_info ask, reply;
 
 	memcpy(&ask, in->bytes, sizeof(ask));
 	if (ask.index >= REFDEV_NR_IRQ_INDEXES || ask.flags != 0 || ask.count != 0)
@@ -297,24 +283,12 @@ irq_set_is_valid(const struct refdev *dev, const struct vfio_user_irq_set *set)
 static void
 irq_set_act(struct refdev *dev, const struct vfio_user_irq_set *set, uint32_t n)
 {
-	if (set->flags & VFIO_IRQ_SET_ACTION_TRIGGER)
+	if (set->flags & VFIO_IRQ_SET_ACTION_TRIGGER) {
 		refdev_irq_raise(dev, set->index, n);
-	else
-		irq_set_client_mask(
-			dev, set->index, n, (set->flags & VFIO_IRQ_SET_ACTION_MASK) != 0);
-}
-
-static enum refdev_irq_event
-event_of(uint32_t flags)
-{
-	switch (flags & ACTION_FLAGS) {
-	case VFIO_IRQ_SET_ACTION_MASK:
-		return REFDEV_IRQ_MASKED;
-	case VFIO_IRQ_SET_ACTION_UNMASK:
-		return REFDEV_IRQ_UNMASKED;
-	default:
-		return REFDEV_IRQ_TRIGGERED;
+		return;
 	}
+	irq_at(dev, set->index, n)->client_masked = (set->flags & VFIO_IRQ_SET_ACTION_MASK) != 0;
+	irq_refresh(dev, set->index, n);
 }
 
 /* Takes the i-th descriptor; without any, the eventfds are de-assigned. */
@@ -322,13 +296,18 @@ static void
 irq_set_assign(struct refdev *dev, const struct vfio_user_irq_set *set,
 	const struct refdev_body *in, uint32_t i)
 {
+	enum refdev_irq_event event = REFDEV_IRQ_TRIGGERED;
 	int fd = -1;
 
+	if (set->flags & VFIO_IRQ_SET_ACTION_MASK)
+		event = REFDEV_IRQ_MASKED;
+	else if (set->flags & VFIO_IRQ_SET_ACTION_UNMASK)
+		event = REFDEV_IRQ_UNMASKED;
 	if (in->nr_fds > 0) {
 		fd = in->fds[i];
 		in->fds[i] = -1;
 	}
-	irq_assign(dev, set->index, set->start + i, event_of(set->flags), fd);
+	irq_assign(dev, set->index, set->start + i, event, fd);
 }
 
 int

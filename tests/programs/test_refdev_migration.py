@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The reference device's features: the log of writes, and migration."""
 
+import random
 import socket
 import struct
 
@@ -67,6 +68,46 @@ def test_log_ranges(device):
     assert transfer(client, BY_FILE | FILL, 0, 0, 32 * PAGE) == DONE
     assert [pages_report(client, *pages) for pages in [
         (0, 2), (9, 2), (8, 8), (0, 3), (20, 1)]] == [3, 3, 0xf9, EINVAL, EINVAL]
+
+
+def test_log_model(device):
+    """Random writes and reports, against a set of pages."""
+    client = device()
+    client.map_memory(0, 64 * PAGE)
+    assert log_start(client) == PAGE
+    numbers, written = random.Random(1), set()
+    for _ in range(300):
+        first = numbers.randrange(64)
+        pages = range(first, min(first + numbers.randint(1, 12), 64))
+        if numbers.random() < 0.5:
+            assert transfer(client, BY_FILE | FILL, 0, first * PAGE, len(pages) * PAGE) == DONE
+            written |= set(pages)
+        else:
+            assert pages_report(client, first, len(pages)) == sum(
+                1 << page - first for page in written & set(pages))
+            written -= set(pages)
+
+
+def test_log_ends(device):
+    """The first and the last page of all addresses."""
+    client = device()
+    top = (1 << 52) - 1
+    for page in (0, top):
+        client.map_memory(page * PAGE, PAGE)
+    assert log_start(client) == PAGE
+    for _ in range(2):
+        for page in (0, top):
+            assert transfer(client, BY_FILE | FILL, 0, page * PAGE, PAGE) == DONE
+        assert [pages_report(client, page, 1) for page in (0, top, 0, top)] == [1, 1, 0, 0]
+        assert pages_report(client, 1, 63) == pages_report(client, top - 63, 63) == 0
+    assert client.feature(SET | LOG_STOP).error == 0
+    assert log_start(client, PAGE, [(top * PAGE, PAGE), (0, PAGE)]) == PAGE
+    assert [pages_report(client, *pages) for pages in [(top, 1), (0, 1), (0, 2), (top - 1, 2)]] == [
+        0, 0, EINVAL, EINVAL]
+    # Ranges that touch are as one.
+    assert client.feature(SET | LOG_STOP).error == 0
+    assert log_start(client, PAGE, [(PAGE, PAGE), (0, PAGE)]) == PAGE
+    assert pages_report(client, 0, 2) == 0
 
 
 def test_log_refused(device):

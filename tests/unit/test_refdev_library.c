@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The reference device as a library: what the program's options can't ask for, an in-process client
- * alone can do, or is too small to be seen from outside. All else that the device does is shown by
- * the tests of libvuc and by tests/programs/test_refdev*.py.
+ * The reference device as a library: what the program's options can't ask for, or only an in-process
+ * client can do. All else that the device does is shown by the tests of libvuc and by
+ * tests/programs/test_refdev*.py.
  */
 
 #include <errno.h>
@@ -166,85 +166,6 @@ test_no_commands(void)
 	refdev_destroy(p.dev);
 }
 
-/* ---- Sets of addresses ---- */
-
-static void
-set_add(struct refdev_intervals *set, uint64_t first, uint64_t last)
-{
-	CU_ASSERT_EQUAL(refdev_intervals_add(set, (struct refdev_interval){first, last}), 0);
-}
-
-static void
-set_cut(struct refdev_intervals *set, uint64_t first, uint64_t last)
-{
-	CU_ASSERT_EQUAL(refdev_intervals_remove(set, (struct refdev_interval){first, last}), 0);
-}
-
-static bool
-set_has(const struct refdev_intervals *set, uint64_t first, uint64_t last)
-{
-	return refdev_intervals_contain(set, (struct refdev_interval){first, last});
-}
-
-/* The ends of all addresses, which the model does not reach. */
-static void
-test_ends(void)
-{
-	const uint64_t max = UINT64_MAX;
-	struct refdev_intervals set = {0};
-
-	set_cut(&set, 0, max);
-	set_add(&set, 0, max);
-	set_add(&set, max, max);
-	CU_ASSERT_EQUAL(set.nr, 1);
-	set_cut(&set, 100, 199);
-	CU_ASSERT(set_has(&set, 0, 99) && set_has(&set, 200, max) && set.nr == 2);
-	CU_ASSERT_FALSE(refdev_intervals_touch(&set, (struct refdev_interval){100, 199}));
-	CU_ASSERT(refdev_intervals_touch(&set, (struct refdev_interval){99, 199}));
-	CU_ASSERT(refdev_intervals_touch(&set, (struct refdev_interval){100, 200}));
-	set_cut(&set, 0, 0);
-	set_cut(&set, max, max);
-	CU_ASSERT(set_has(&set, 1, 99) && set_has(&set, 200, max - 1) && set.nr == 2);
-	CU_ASSERT(!set_has(&set, 0, 0) && !set_has(&set, max, max) && !set_has(&set, 1, 100));
-	set_add(&set, max, max);
-	CU_ASSERT(set_has(&set, 200, max) && set.nr == 2);
-	set_cut(&set, 0, max);
-	CU_ASSERT_EQUAL(set.nr, 0);
-	refdev_intervals_clear(&set);
-}
-
-#define WIDTH 512u
-
-/* Against a plain array, with a sequence that is the same each time. */
-static void
-test_model(void)
-{
-	struct refdev_intervals set = {0};
-	bool model[WIDTH] = {false};
-	uint32_t seed = 12345;
-
-	for (int step = 0; step < 4000; step++) {
-		uint64_t first;
-		uint64_t last;
-
-		seed = seed * 1664525 + 1013904223;
-		first = (seed >> 8) % WIDTH;
-		last = first + (seed >> 20) % 24;
-		last = last < WIDTH ? last : WIDTH - 1;
-		if (seed & 0x80)
-			set_add(&set, first, last);
-		else
-			set_cut(&set, first, last);
-		memset(model + first, (seed & 0x80) != 0, (last - first + 1) * sizeof(model[0]));
-		for (uint64_t i = 0; i < WIDTH; i++)
-			if (set_has(&set, i, i) != model[i])
-				CU_FAIL_FATAL("a set that differs from its model");
-		for (size_t i = 1; i < set.nr; i++)
-			CU_ASSERT_FATAL(set.list[i - 1].last + 1 < set.list[i].first);
-	}
-	refdev_intervals_clear(&set);
-}
-
 int
 main(void)
 {
@@ -253,8 +174,6 @@ main(void)
 		{"room for replies", test_room},
 		{"sizes of messages", test_frames},
 		{"no way for commands", test_no_commands},
-		{"intervals: ends", test_ends},
-		{"intervals: against a model", test_model},
 		CU_TEST_INFO_NULL,
 	};
 	return vuc_tap_tests("refdev library", NULL, NULL, tests);
