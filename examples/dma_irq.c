@@ -9,7 +9,8 @@
  *	./dma_irq /tmp/dev.sock
  *	./dma_irq -m /tmp/dev.sock
  *
- * With -m the server never gets the memory: it has to ask for each access, and vuc answers.
+ * With -m the server gets no descriptor of the memory: it sends a request for each access, which
+ *vuc executes.
  */
 
 #define _GNU_SOURCE 1 /* memfd_create */
@@ -57,7 +58,7 @@ struct guest {
 	int irq_fd;
 };
 
-/* A file without a name: what it takes for another process to map the same memory. */
+/* A memfd, so that another process can map the same memory. */
 static int
 make_guest(struct guest *g)
 {
@@ -181,11 +182,11 @@ check_copy(struct vuc_device *dev, const struct guest *g)
 		return rc;
 	if (le32toh(status) != DONE || memcmp(g->memory, g->memory + HALF, HALF) != 0)
 		return -EIO;
-	printf("interrupt %u came, and %u bytes were copied\n", VECTOR, (unsigned int)HALF);
+	printf("interrupt %u was received, and %u bytes were copied\n", VECTOR, (unsigned int)HALF);
 	return 0;
 }
 
-/* Only when the commit has returned 0 has the server let go of the memory. */
+/* The server may use the memory until the commit has returned 0. */
 static int
 disconnect_guest(struct vuc_device *dev)
 {
@@ -222,7 +223,7 @@ use(struct vuc_device *dev, const struct guest *g, uint64_t mode)
 		rc = disconnect_guest(dev);
 	if (rc == 0)
 		return 0;
-	/* The device remembers in words what the errno alone would leave open. */
+	/* vuc_device_reason() says more than the errno. */
 	fprintf(stderr, "dma_irq: %s\n",
 		vuc_device_reason(dev)[0] != '\0' ? vuc_device_reason(dev) : strerror(-rc));
 	return rc;
@@ -247,12 +248,12 @@ main(int argc, char **argv)
 	opts.dma = by_message ? VUC_DMA_MESSAGE : VUC_DMA_SHARED;
 	rc = make_guest(&guest);
 	if (rc != 0)
-		fprintf(stderr, "dma_irq: cannot make memory: %s\n", strerror(-rc));
+		fprintf(stderr, "dma_irq: cannot create guest memory: %s\n", strerror(-rc));
 	else if ((rc = vuc_device_open(&opts, &dev, &err)) != 0)
 		fprintf(stderr, "dma_irq: %s\n", err.text);
 	else
 		rc = use(dev, &guest, by_message ? BY_MESSAGE : BY_MMAP);
-	vuc_device_close(dev); /* before the memory and the eventfd go, which it may still use */
+	vuc_device_close(dev); /* which may use the memory and the eventfd until then */
 	free_guest(&guest);
 	return rc == 0 ? 0 : 1;
 }

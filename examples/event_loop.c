@@ -26,13 +26,13 @@
 #define MEMORY_SIZE 0x10000u
 #define IOVA        0x100000u
 
-/* What becomes of one device. */
+/* One device. */
 struct job {
 	const char *path;
 	struct vuc_device *dev;
 	unsigned int step;
 	int ended;
-	struct vuc_error why; /* it has failed; empty: it has not */
+	struct vuc_error why; /* why it has failed; empty: it has not */
 };
 
 static uint8_t memory[MEMORY_SIZE] __attribute__((aligned(4096)));
@@ -153,7 +153,7 @@ main(int argc, char **argv)
 	}
 	jobs = calloc(nr, sizeof(*jobs));
 	if (jobs == NULL || vuc_poll_group_create(NULL, &group, &err) != 0) {
-		fprintf(stderr, "event_loop: %s\n", jobs == NULL ? "no memory" : err.text);
+		fprintf(stderr, "event_loop: %s\n", jobs == NULL ? "out of memory" : err.text);
 		free(jobs);
 		return 1;
 	}
@@ -169,7 +169,7 @@ main(int argc, char **argv)
 		failed += *jobs[i].why.text != '\0';
 	}
 	if (failed > 0)
-		fprintf(stderr, "event_loop: %u of %u devices have failed\n", failed, nr);
+		fprintf(stderr, "event_loop: %u of %u devices failed\n", failed, nr);
 	vuc_poll_group_destroy(group);
 	free(jobs);
 	return failed > 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * Inline access: whoever wants a register reads it, from his own thread. No poller, no DPDK: this
- * is the shortest way from a VMM's thread to a device, and the place to begin.
+ * Inline access: registers are accessed on the caller's thread, without a poller and without DPDK.
+ * This is the example to read first.
  *
  *	cc inline_access.c $(pkg-config --cflags --libs libvuc) -o inline_access
  *	vuc-refdev /tmp/dev.sock &
@@ -29,7 +29,7 @@
 #define CONFIG VFIO_PCI_CONFIG_REGION_INDEX
 #define BAR0   VFIO_PCI_BAR0_REGION_INDEX
 
-/* The errno says what kind of failure it was; the device remembers in words what exactly. */
+/* vuc_device_reason() says more than the errno. */
 static int
 complain(const struct vuc_device *dev, const char *what, int rc)
 {
@@ -51,12 +51,12 @@ read_ids(struct vuc_device *dev, uint32_t *ids)
 		return complain(dev, "cannot read config space", rc);
 	*ids = le32toh(raw);
 	printf("vendor %04" PRIx32 ", device %04" PRIx32 ", %" PRIu32 " regions, %" PRIu32
-	       " kinds of interrupts\n",
+	       " interrupt indexes\n",
 		*ids & 0xffff, *ids >> 16, info->num_regions, info->num_irqs);
 	return 0;
 }
 
-/* A write that waits for the device's answer: when it returns 0, the device has done it. */
+/* This write waits for the reply: when it returns 0, the device has executed it. */
 static int
 write_and_read_back(struct vuc_device *dev)
 {
@@ -73,9 +73,9 @@ write_and_read_back(struct vuc_device *dev)
 }
 
 /*
- * A posted write returns at once and asks for no answer, which is what a guest's write to a memory
- * BAR is. Requests keep their order, so the read behind the writes tells that they have arrived;
- * that is also how a PCI driver makes sure.
+ * A posted write returns at once and gets no reply, like a guest's write to a memory BAR. Requests
+ * are executed in order: when the read after the writes has returned, so have they been executed.
+ * PCI drivers do the same.
  */
 static int
 ring_doorbell(struct vuc_device *dev, unsigned int times)
@@ -96,7 +96,7 @@ ring_doorbell(struct vuc_device *dev, unsigned int times)
 	return 0;
 }
 
-/* What the device refuses is an error of this access and nothing more: the connection stands. */
+/* An error reply fails this access only; the connection stays. */
 static int
 see_an_error(struct vuc_device *dev)
 {
@@ -104,11 +104,11 @@ see_an_error(struct vuc_device *dev)
 	int rc = vuc_device_read(dev, BAR0, ERROR, &value, sizeof(value));
 
 	if (rc == 0) {
-		fprintf(stderr, "inline_access: the device has answered a read of ERROR\n");
+		fprintf(stderr, "inline_access: a read of ERROR has succeeded\n");
 		return -EIO;
 	}
 	if (!vuc_device_connected(dev))
-		return complain(dev, "the connection has ended", rc);
+		return complain(dev, "the connection is lost", rc);
 	printf("a read of ERROR fails: %s\n", strerror(-rc));
 	return 0;
 }
@@ -122,7 +122,7 @@ use(struct vuc_device *dev)
 	if (rc != 0)
 		return rc;
 	if (ids != REFDEV_IDS) {
-		printf("not the reference device: its registers are left alone\n");
+		printf("not the reference device: its registers are not accessed\n");
 		return 0;
 	}
 	rc = write_and_read_back(dev);
@@ -143,12 +143,12 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: %s SOCKET\n", argv[0]);
 		return 2;
 	}
-	/* Always first: what a later version adds gets its default, too. */
+	/* Call this first: fields that a later version adds get their defaults, too. */
 	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.path = argv[1];
 	/* Without opts.group the device gets a poll group of its own, driven by this thread. */
 	if (vuc_device_open(&opts, &dev, &err) != 0) {
-		/* There is no device yet to ask for a reason; err has it. */
+		/* There is no device yet; err has the reason. */
 		fprintf(stderr, "inline_access: %s\n", err.text);
 		return 1;
 	}

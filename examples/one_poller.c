@@ -42,9 +42,9 @@ struct worker {
 };
 
 /*
- * What a guest's driver does: a write that nobody waits for, and a read behind it, which a queue
- * keeps in that order. The read spins for a while and then sleeps. To have several requests on
- * their way at once, use vuc_queue_submit() and vuc_queue_poll() instead.
+ * A posted write, and a read after it, as a guest's driver does: a queue keeps their order. The
+ * read spins for a while and then sleeps. To have several requests outstanding, use
+ * vuc_queue_submit() and vuc_queue_poll() instead.
  */
 static void *
 work(void *arg)
@@ -95,7 +95,7 @@ start_worker(struct vuc_poller *poller, struct worker *w)
 	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.path = w->path;
 	rc = vuc_poller_open_device(poller, &opts, &w->dev, &err);
-	/* Whatever is not a register access of a queue goes this way: DMA, interrupts, reset. */
+	/* Everything but register accesses is called on the poller: DMA, interrupts, reset. */
 	if (rc == 0)
 		rc = vuc_poller_call(poller, check_device, w);
 	if (rc == 0)
@@ -110,8 +110,8 @@ start_worker(struct vuc_poller *poller, struct worker *w)
 }
 
 /*
- * The way back: the thread, then the queue that it has used, then the device. Closing takes NULL,
- * so this is right for a worker that was started half, too.
+ * End the thread, then close the queue that it has used, then the device. Closing NULL does
+ * nothing, so this is right for a worker whose start has failed, too.
  */
 static int
 stop_worker(struct vuc_poller *poller, struct worker *w)
@@ -165,7 +165,7 @@ parse(int argc, char **argv, struct vuc_poller_opts *opts)
 		if (opt == 'c')
 			rc = parse_cpu(optarg, &opts->cpu);
 		else if (opt == 's')
-			opts->idle = VUC_IDLE_SPIN; /* answers soonest, and takes the whole CPU */
+			opts->idle = VUC_IDLE_SPIN; /* the lowest latency; uses a whole CPU */
 		else
 			rc = -EINVAL;
 	}
@@ -184,7 +184,7 @@ main(int argc, char **argv)
 	struct vuc_error err = {0};
 	int rc;
 
-	/* Always first: what a later version adds gets its default, too. */
+	/* Call this first: fields that a later version adds get their defaults, too. */
 	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.name = "example";
 	opts.idle = VUC_IDLE_SLEEP;
@@ -193,7 +193,7 @@ main(int argc, char **argv)
 	for (int i = 0; i < NR_WORKERS; i++)
 		workers[i].path = argv[optind + i];
 
-	/* Pollers need DPDK's EAL, once in a process; an application that has it is fine, too. */
+	/* Pollers need DPDK's EAL. An application that has initialised it can call this, too. */
 	rc = vuc_eal_init(NULL, &err);
 	if (rc == 0)
 		rc = vuc_poller_create(&opts, &poller, &err);

@@ -134,7 +134,7 @@ access_registers(struct vuc_vmm_device *dev, struct vuc_error *err)
 	}
 	if (rc == -ENODEV)
 		snprintf(err->text, sizeof(err->text),
-			"the device is no vuc-refdev, whose registers this example uses");
+			"the device is not a vuc-refdev, whose registers this example uses");
 	vuc_vmm_close_queue(dev, vcpu.queue);
 	return rc;
 }

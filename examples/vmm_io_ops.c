@@ -48,7 +48,7 @@ struct io_ops {
 /* The function that failed, and why. */
 static struct vuc_error why;
 
-/* From any thread: the library's queue for all of them. Returns the bytes read. */
+/* Any thread; all use the library's own queue. Returns the bytes read. */
 static int
 io_region_read(void *dev, uint32_t region, uint64_t offset, void *data, uint32_t size)
 {
@@ -133,7 +133,7 @@ use_registers(const struct io_ops *ops, void *dev)
 	int rc = ops->region_read(dev, VFIO_PCI_CONFIG_REGION_INDEX, 0, &ids, sizeof(ids));
 
 	if (rc >= 0 && le32toh(ids) != REFDEV_IDS) {
-		snprintf(why.text, sizeof(why.text), "the device is no vuc-refdev");
+		snprintf(why.text, sizeof(why.text), "the device is not a vuc-refdev");
 		return -ENODEV;
 	}
 	if (rc >= 0)

@@ -91,7 +91,7 @@ done
 if [ -n "$foreign" ]; then
 	check "a device of another kind" status_is 1 "$foreign" "$dir/run/vmm.sock" shared
 	check "a device of another kind: one line says so" one_line "$dir/example.err"
-	check "a device of another kind: it is named" grep -qF "shared: the device is no vuc-refdev" "$dir/example.err"
+	check "a device of another kind: it is named" grep -qF "shared: the device is not a vuc-refdev" "$dir/example.err"
 fi
 check "the daemon ends well" stop "$vucd_pid"
 vucd_pid=
