@@ -177,7 +177,8 @@ transfer_answered(struct refdev *dev, const struct refdev_command *command,
 
 	if (error == 0 && !answer_fits(command, answer))
 		return refdev_hang_up(dev,
-			"reply to command %u, message %u: expected %llu bytes at 0x%llx",
+			"reply to command %u, message %u does not match: expected %llu bytes at "
+			"0x%llx",
 			command->cmd, command->id, (unsigned long long)command->count,
 			(unsigned long long)command->addr);
 	t->in_flight--;

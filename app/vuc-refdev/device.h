@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <linux/vfio.h>
 
@@ -73,7 +74,7 @@ int refdev_feature_reply(
 /* Let the reply carry a duplicate of a descriptor. */
 int refdev_body_attach(struct refdev_body *out, int fd);
 
-/* ---- memory.c: memory with a descriptor ---- */
+/* ---- memory.c: memory with a descriptor, and files ---- */
 
 struct refdev_memory {
 	int fd; /* sealed against resizing, so that no client can make an access fault, unless it is
@@ -87,6 +88,9 @@ int refdev_memory_open(struct refdev_memory *mem, const char *name, size_t size)
 int refdev_memory_open_region(
 	const struct refdev *dev, struct refdev_memory *mem, uint32_t region, size_t size);
 void refdev_memory_close(struct refdev_memory *mem);
+/* Open a regular file to read and write it, with more flags of open(2). Returns the descriptor or a
+ * negative errno. */
+int refdev_file_open(const char *path, int flags, struct stat *st, struct vuc_error *err);
 
 /* ---- region.c: regions and accesses to them ---- */
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "endpoint.h"
+#include "server.h"
 
 #define BACKLOG 16
 
@@ -48,7 +48,7 @@ refdev_endpoint_init(
 		refdev_channel_init(&ep->main, size) == 0 &&
 		refdev_channel_init(&ep->twin, size) == 0)
 		return 0;
-	refdev_report("out of memory for a device with messages of %zu bytes", size);
+	refdev_report("out of memory for messages of %zu bytes", size);
 	refdev_endpoint_destroy(ep);
 	return -ENOMEM;
 }
@@ -128,7 +128,7 @@ client_disconnect(struct refdev_endpoint *ep)
 static void
 client_blame(struct refdev_endpoint *ep)
 {
-	refdev_report("%s: client disconnected: %s", ep->name, refdev_reason(ep->dev));
+	refdev_report("%s: disconnecting the client: %s", ep->name, refdev_reason(ep->dev));
 	client_disconnect(ep);
 }
 
@@ -141,7 +141,8 @@ refdev_endpoint_accept(struct refdev_endpoint *ep)
 		bool passes = errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
 
 		if (!passes && errno != ep->accept_error)
-			refdev_report("%s: cannot accept a client: %s", ep->name, strerror(errno));
+			refdev_report(
+				"%s: cannot accept a connection: %s", ep->name, strerror(errno));
 		ep->accept_error = errno;
 		return;
 	}
@@ -162,7 +163,7 @@ after_receive(struct refdev_endpoint *ep, ssize_t rc)
 		refdev_report("%s: client disconnected within a message, after %zu bytes of it",
 			ep->name, refdev_channel_left(&ep->main));
 	else if (rc == -EPROTO)
-		refdev_report("%s: client disconnected: message has too many file descriptors",
+		refdev_report("%s: disconnecting the client: message has too many file descriptors",
 			ep->name);
 	else if (rc < 0 && rc != -ECONNRESET)
 		refdev_report("%s: connection lost: %s", ep->name, strerror((int)-rc));

@@ -325,7 +325,7 @@ read_value(struct refdev_fault *fault, const char *value, struct vuc_error *err)
 	unsigned long long min = kind->min, max = kind->max;
 
 	if (value == NULL && (kind->value == NUMBER || kind->value == TEXT))
-		return vuc_error_set(err, -EINVAL, "%s requires a %s: %s=%s", kind->name,
+		return vuc_error_set_utf8(err, -EINVAL, "%s requires a %s: %s=%s", kind->name,
 			kind->value == NUMBER ? "number" : "text", kind->name,
 			kind->value == NUMBER ? "N" : "TEXT");
 	if (value == NULL)
@@ -334,12 +334,12 @@ read_value(struct refdev_fault *fault, const char *value, struct vuc_error *err)
 	case NUMBER:
 		if (vuc_number_parse(value, 0, min, max, &fault->number) == 0)
 			return 0;
-		return vuc_error_set(err, -EINVAL,
+		return vuc_error_set_utf8(err, -EINVAL,
 			"%s requires a number from %llu to %llu, not '%s'", kind->name, min, max,
 			value);
 	case TEXT:
 		if (strlen(value) > max)
-			return vuc_error_set(err, -EINVAL,
+			return vuc_error_set_utf8(err, -EINVAL,
 				"%s takes a text of at most %llu bytes, not %zu", kind->name, max,
 				strlen(value));
 		fault->text = strdup(value);
@@ -348,10 +348,11 @@ read_value(struct refdev_fault *fault, const char *value, struct vuc_error *err)
 		fault->number = strcmp(value, "minor") == 0;
 		if (fault->number == 1 || strcmp(value, "major") == 0)
 			return 0;
-		return vuc_error_set(
+		return vuc_error_set_utf8(
 			err, -EINVAL, "%s takes major or minor, not '%s'", kind->name, value);
 	default:
-		return vuc_error_set(err, -EINVAL, "%s takes no value: '%s'", kind->name, value);
+		return vuc_error_set_utf8(
+			err, -EINVAL, "%s takes no value: '%s'", kind->name, value);
 	}
 }
 
@@ -364,10 +365,11 @@ read_command(struct refdev_fault *fault, const char *command, struct vuc_error *
 		return 0;
 	fault->command = refdev_command_find(command);
 	if (fault->command == 0)
-		return vuc_error_set(err, -EINVAL, "unknown command '%s'", command);
+		return vuc_error_set_utf8(err, -EINVAL, "unknown command '%s'", command);
 	if (kind->what == CLIENT ||
 		(kind->commands != 0 && (kind->commands & 1u << fault->command) == 0))
-		return vuc_error_set(err, -EINVAL, "%s does not apply to %s", kind->name, command);
+		return vuc_error_set_utf8(
+			err, -EINVAL, "%s does not apply to %s", kind->name, command);
 	return 0;
 }
 
@@ -388,12 +390,13 @@ read_fault(char *spec, struct refdev_fault *fault, struct vuc_error *err)
 		if (strcmp(kinds[i].name, spec) == 0)
 			fault->kind = &kinds[i];
 	if (fault->kind == NULL)
-		return vuc_error_set(err, -EINVAL, "unknown kind of fault '%s'", spec);
+		return vuc_error_set_utf8(err, -EINVAL, "unknown kind of fault '%s'", spec);
 	rc = read_command(fault, command, err);
 	if (rc != 0)
 		return rc;
 	if (nth != NULL && vuc_number_parse(nth, 0, 1, UINT64_MAX, &fault->nth) != 0)
-		return vuc_error_set(err, -EINVAL, "'#' requires a number from 1, not '%s'", nth);
+		return vuc_error_set_utf8(
+			err, -EINVAL, "'#' requires a number from 1, not '%s'", nth);
 	return read_value(fault, value != NULL ? rest : NULL, err);
 }
 

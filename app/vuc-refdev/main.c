@@ -8,7 +8,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "endpoint.h"
+#include "server.h"
 
 /* SIGTERM and SIGINT are read; writing to a client's pipe that is closed must not end the program.
  */

@@ -43,43 +43,53 @@ refdev_memory_open(struct refdev_memory *mem, const char *name, size_t size)
 		mem, vuc_memfd_create(name, size, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), size);
 }
 
-/* Whether a file can be the memory of a region; one that is empty, as a new one is, becomes it. */
 static int
-bar_file_check(int fd, size_t size, const char *path, struct vuc_error *err)
+system_error(struct vuc_error *err, const char *path, int rc)
 {
-	struct stat st;
-
-	if (fstat(fd, &st) != 0)
-		return vuc_error_set(err, -errno, "%s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return vuc_error_set(err, -EINVAL, "%s: not a regular file", path);
-	if (st.st_uid != geteuid())
-		return vuc_error_set(err, -EPERM, "%s: owned by user %u", path, st.st_uid);
-	if (st.st_size != 0 && (size_t)st.st_size != size)
-		return vuc_error_set(err, -EINVAL, "%s: has %lld bytes, expected %zu", path,
-			(long long)st.st_size, size);
-	if (st.st_size == 0 && ftruncate(fd, (off_t)size) != 0)
-		return vuc_error_set(err, -errno, "%s: %s", path, strerror(errno));
-	return 0;
+	return vuc_error_set_utf8(err, rc, "%s: %s", path, strerror(-rc));
 }
 
-/* What it had last is what the region has now. O_NONBLOCK: a FIFO must not keep us waiting. */
+/* O_NONBLOCK: a FIFO must not keep us waiting. */
+int
+refdev_file_open(const char *path, int flags, struct stat *st, struct vuc_error *err)
+{
+	int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | flags, 0600);
+	int rc = fd >= 0 && fstat(fd, st) == 0 ? 0 : -errno;
+
+	if (rc != 0)
+		system_error(err, path, rc);
+	else if (!S_ISREG(st->st_mode))
+		rc = vuc_error_set_utf8(err, -EINVAL, "%s: not a regular file", path);
+	if (rc == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+/* What the file contains is what the region contains. One that is empty, as a new one is, gets the
+ * size of the region. */
 static int
 bar_file_open(struct refdev_memory *mem, const char *path, size_t size, struct vuc_error *err)
 {
-	const int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-	int fd = open(path, flags, 0600);
-	int rc;
+	struct stat st;
+	int rc = 0, fd = refdev_file_open(path, O_CREAT | O_NOFOLLOW, &st, err);
 
 	if (fd < 0)
-		return vuc_error_set(err, -errno, "%s: %s", path, strerror(errno));
-	rc = bar_file_check(fd, size, path, err);
+		return fd;
+	if (st.st_uid != geteuid())
+		rc = vuc_error_set_utf8(err, -EPERM, "%s: owned by user %u", path, st.st_uid);
+	else if (st.st_size != 0 && (size_t)st.st_size != size)
+		rc = vuc_error_set_utf8(err, -EINVAL, "%s: has %lld bytes, expected %zu", path,
+			(long long)st.st_size, size);
+	else if (st.st_size == 0 && ftruncate(fd, (off_t)size) != 0)
+		rc = system_error(err, path, -errno);
 	if (rc != 0) {
 		close(fd);
 		return rc;
 	}
 	rc = memory_map(mem, fd, size);
-	return rc == 0 ? 0 : vuc_error_set(err, rc, "%s: %s", path, strerror(-rc));
+	return rc == 0 ? 0 : system_error(err, path, rc);
 }
 
 int

@@ -129,8 +129,9 @@ command_dispatch(struct refdev *dev, const struct vfio_user_header *header,
 	const struct command *command;
 
 	if (!dev->negotiated && header->cmd != VFIO_USER_VERSION)
-		return refdev_hang_up(dev, "message %u has command %u before VFIO_USER_VERSION",
-			header->msg_id, header->cmd);
+		return refdev_hang_up(dev,
+			"message %u has command %u (%s), expected VFIO_USER_VERSION first",
+			header->msg_id, header->cmd, refdev_command_name(header->cmd));
 	if (header->cmd >= VFIO_USER_MAX)
 		return -EINVAL;
 	command = &commands[header->cmd];
@@ -220,7 +221,8 @@ message_handle(struct refdev *dev, struct vuc_loopback_msg *msg, struct vuc_loop
 	if (is_reply(dev, &header))
 		return by_twin == dev->twin
 			? refdev_answer_handle(dev, msg)
-			: refdev_hang_up(dev, "reply on the %s socket", by_twin ? "twin" : "main");
+			: refdev_hang_up(dev, "reply on the %s socket, expected on the other one",
+				  by_twin ? "twin" : "main");
 	if (by_twin)
 		return refdev_hang_up(dev,
 			"message %u on the twin socket is not a reply: flags 0x%x", header.msg_id,

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "args.h"
-#include "options.h"
+#include "server.h"
 
 #define MAX_CPU 4095
 #define MAX_FD  1048575

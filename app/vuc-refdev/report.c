@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "endpoint.h"
+#include "server.h"
 #include "text.h"
 #include "vfio_user.h"
 

@@ -465,7 +465,7 @@ def test_broken_header(refdev, size, flags, text):
 
 @pytest.mark.parametrize('cmd, text', [
     (vfio.VERSION, 'client requests version 1.0, supported is 0.2'),
-    (vfio.RESET, 'message 1 has command 13 before VFIO_USER_VERSION'),
+    (vfio.RESET, 'message 1 has command 13 (device_reset), expected VFIO_USER_VERSION first'),
 ])
 def test_broken_start(refdev, cmd, text):
     server = refdev()

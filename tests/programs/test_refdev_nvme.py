@@ -862,7 +862,7 @@ def test_kill(serve, folder, disk, mapped):
     ('nvme:x,size=511', 2, '511 is not within'), ('nvme:x,size=y', 2, 'y'),
     ('nvme:/dev/null', 1, '/dev/null: not a regular file'), ('nvme:{}/none', 1, 'none: No such file'),
     ('nvme:{}', 1, 'Is a directory'), ('nvme:{}/small', 1, 'smaller than a block of 512 bytes'),
-    ('nvme:{}/big,size=1024', 1, 'has 2048 bytes, more than 1024')])
+    ('nvme:{}/big,size=1024', 1, 'has 2048 bytes, expected at most 1024')])
 def test_device_wrong(start, folder, device, status, text):
     for name, size in (('small', 511), ('big', 2048)):
         with open(f'{folder}/{name}', 'wb') as file:

@@ -143,7 +143,7 @@ test_frames(void)
 	p.server.disconnect(p.server.arg);
 	request.len = 16;
 	CU_ASSERT_EQUAL(refdev_handle(p.dev, &request, &p.reply), -EPROTO);
-	CU_ASSERT_PTR_NOT_NULL(strstr(refdev_reason(p.dev), "before VFIO_USER_VERSION"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(refdev_reason(p.dev), "expected VFIO_USER_VERSION first"));
 	refdev_destroy(p.dev);
 }
 

@@ -24,41 +24,28 @@ id_make(uint8_t *id, const struct stat *st)
 }
 
 /* size is what is wanted; 0: whatever the file has. */
-static int
-file_check(struct nvme_namespace *ns, const char *path, uint64_t size, struct vuc_error *err)
-{
-	struct stat st;
-
-	if (fstat(ns->fd, &st) != 0)
-		return vuc_error_set(err, -errno, "%s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return vuc_error_set(err, -EINVAL, "%s: not a regular file", path);
-	if (flock(ns->fd, LOCK_EX | LOCK_NB) != 0)
-		return vuc_error_set(err, -errno, "%s: in use by another process", path);
-	if (size != 0 && (uint64_t)st.st_size > size)
-		return vuc_error_set(err, -EINVAL, "%s: has %lld bytes, more than %llu", path,
-			(long long)st.st_size, (unsigned long long)size);
-	if (size != 0 && ftruncate(ns->fd, (off_t)size) != 0)
-		return vuc_error_set(err, -errno, "%s: %s", path, strerror(errno));
-	ns->blocks = (size != 0 ? size : (uint64_t)st.st_size) >> NVME_BLOCK_SHIFT;
-	if (ns->blocks == 0)
-		return vuc_error_set(
-			err, -EINVAL, "%s: smaller than a block of %u bytes", path, NVME_BLOCK);
-	id_make(ns->id, &st);
-	return 0;
-}
-
-/* O_NONBLOCK: a FIFO must not keep us waiting. */
 int
 refdev_nvme_storage_open(
 	struct nvme_namespace *ns, const char *path, uint64_t size, struct vuc_error *err)
 {
-	int flags = O_RDWR | O_NONBLOCK | O_CLOEXEC | (size != 0 ? O_CREAT : 0);
+	struct stat st;
 
-	ns->fd = open(path, flags, 0600);
+	ns->fd = refdev_file_open(path, size != 0 ? O_CREAT : 0, &st, err);
 	if (ns->fd < 0)
-		return vuc_error_set(err, -errno, "%s: %s", path, strerror(errno));
-	return file_check(ns, path, size, err);
+		return ns->fd;
+	if (flock(ns->fd, LOCK_EX | LOCK_NB) != 0)
+		return vuc_error_set_utf8(err, -errno, "%s: in use by another process", path);
+	if (size != 0 && (uint64_t)st.st_size > size)
+		return vuc_error_set_utf8(err, -EINVAL, "%s: has %lld bytes, expected at most %llu", path,
+			(long long)st.st_size, (unsigned long long)size);
+	if (size != 0 && ftruncate(ns->fd, (off_t)size) != 0)
+		return vuc_error_set_utf8(err, -errno, "%s: %s", path, strerror(errno));
+	ns->blocks = (size != 0 ? size : (uint64_t)st.st_size) >> NVME_BLOCK_SHIFT;
+	if (ns->blocks == 0)
+		return vuc_error_set_utf8(
+			err, -EINVAL, "%s: smaller than a block of %u bytes", path, NVME_BLOCK);
+	id_make(ns->id, &st);
+	return 0;
 }
 
 void
