@@ -97,12 +97,6 @@ refdev_transfer_start(struct refdev *dev, const struct refdev_memory *buffer,
 	return 0;
 }
 
-static bool
-transfer_is_due(const struct refdev_transfer *t)
-{
-	return t->active && t->error == 0 && t->asked < t->range.len && t->in_flight < t->window;
-}
-
 static void
 transfer_next(struct refdev *dev, struct vuc_loopback_msg *msg)
 {
@@ -124,8 +118,12 @@ transfer_next(struct refdev *dev, struct vuc_loopback_msg *msg)
 bool
 refdev_has_command(const struct refdev *dev)
 {
-	return dev->outgoing.nr < REFDEV_MAX_COMMANDS &&
-		(dev->outgoing.raw_left > 0 || transfer_is_due(&dev->transfer));
+	const struct refdev_transfer *t = &dev->transfer;
+
+	if (dev->outgoing.nr == REFDEV_MAX_COMMANDS)
+		return false;
+	return dev->outgoing.raw_left > 0 ||
+		(t->active && t->error == 0 && t->asked < t->range.len && t->in_flight < t->window);
 }
 
 bool

@@ -33,16 +33,6 @@ config_is_valid(const struct refdev_config *config)
 		config->max_dma_maps >= 1 && config->pgsizes != 0 && (config->pgsizes & 4095) == 0;
 }
 
-/* With the data of a region, or a version with its JSON. */
-static size_t
-longest_message(const struct refdev_config *config)
-{
-	size_t data = sizeof(struct vfio_user_header) + sizeof(struct vfio_user_region_access) +
-		config->max_data_xfer_size;
-
-	return data > MAX_CONTROL_MESSAGE ? data : MAX_CONTROL_MESSAGE;
-}
-
 size_t
 refdev_max_message(const struct refdev *dev)
 {
@@ -90,7 +80,11 @@ refdev_create(const struct refdev_config *config)
 		dev->config.features &= ~REFDEV_F_MIGRATION;
 	if (dev->model->io_fds == NULL)
 		dev->config.features &= ~REFDEV_F_IO_FDS;
-	dev->max_message = longest_message(config);
+	/* With the data of a region, or a version with its JSON. */
+	dev->max_message = sizeof(struct vfio_user_header) +
+		sizeof(struct vfio_user_region_access) + config->max_data_xfer_size;
+	if (dev->max_message < MAX_CONTROL_MESSAGE)
+		dev->max_message = MAX_CONTROL_MESSAGE;
 	dev->twin_fd = -1;
 	memset(dev->event_fds, -1, sizeof(dev->event_fds));
 	for (uint32_t i = 0; i < REFDEV_NR_REGIONS; i++)

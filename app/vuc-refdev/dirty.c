@@ -52,16 +52,6 @@ refdev_list_grow(void *list, size_t nr, size_t *capacity, size_t each)
 	return list;
 }
 
-/* Put nr intervals where those from first to end (not included) are; there is room. */
-static void
-intervals_replace(struct refdev_intervals *set, size_t first, size_t end,
-	const struct refdev_interval *with, size_t nr)
-{
-	memmove(&set->list[first + nr], &set->list[end], (set->nr - end) * sizeof(*with));
-	memcpy(&set->list[first], with, nr * sizeof(*with));
-	set->nr = set->nr - (end - first) + nr;
-}
-
 /* Add an interval, which joins those that it touches, or cut it out. Returns 0 or, and the set is
  * as it was then, -ENOMEM. */
 static int
@@ -90,7 +80,9 @@ intervals_change(struct refdev_intervals *set, struct refdev_interval at, bool a
 	}
 	if (add)
 		with[nr++] = at;
-	intervals_replace(set, first, end, with, nr);
+	memmove(&set->list[first + nr], &set->list[end], (set->nr - end) * sizeof(at));
+	memcpy(&set->list[first], with, nr * sizeof(at));
+	set->nr = set->nr - (end - first) + nr;
 	return 0;
 }
 
@@ -147,13 +139,6 @@ refdev_dirty_bitmap_size(uint64_t size, uint64_t page_size)
 	return pages <= (uint64_t)UINT32_MAX * 8 ? (pages + 63) / 64 * 8 : 0;
 }
 
-static void
-set_bits(uint8_t *bitmap, uint64_t first, uint64_t last)
-{
-	for (uint64_t bit = first; bit <= last; bit++)
-		bitmap[bit / 8] = (uint8_t)(bitmap[bit / 8] | 1u << bit % 8);
-}
-
 /* The part of a written interval that lies in the one asked for. */
 static void
 report_written(struct refdev_interval written, struct refdev_interval asked, uint64_t page_size,
@@ -162,7 +147,9 @@ report_written(struct refdev_interval written, struct refdev_interval asked, uin
 	uint64_t first = written.first > asked.first ? written.first : asked.first;
 	uint64_t last = written.last < asked.last ? written.last : asked.last;
 
-	set_bits(bitmap, (first - asked.first) / page_size, (last - asked.first) / page_size);
+	for (uint64_t bit = (first - asked.first) / page_size;
+		bit <= (last - asked.first) / page_size; bit++)
+		bitmap[bit / 8] = (uint8_t)(bitmap[bit / 8] | 1u << bit % 8);
 }
 
 int

@@ -344,15 +344,6 @@ twin_receive(struct refdev_endpoint *ep)
 		client_blame(ep);
 }
 
-static void
-twin_serve(struct refdev_endpoint *ep, bool look)
-{
-	if (refdev_channel_is_pending(&ep->twin))
-		after_command(ep, &ep->twin, refdev_channel_flush(&ep->twin));
-	if (refdev_channel_is_open(&ep->twin) && (look || refdev_awaits_answers(ep->dev)))
-		twin_receive(ep);
-}
-
 void
 refdev_endpoint_turn(struct refdev_endpoint *ep, bool look)
 {
@@ -363,8 +354,10 @@ refdev_endpoint_turn(struct refdev_endpoint *ep, bool look)
 		if (fd >= 0)
 			refdev_channel_open(&ep->twin, fd);
 	}
-	if (refdev_channel_is_open(&ep->twin))
-		twin_serve(ep, look);
+	if (refdev_channel_is_pending(&ep->twin))
+		after_command(ep, &ep->twin, refdev_channel_flush(&ep->twin));
+	if (refdev_channel_is_open(&ep->twin) && (look || refdev_awaits_answers(ep->dev)))
+		twin_receive(ep);
 	if (!refdev_channel_is_open(&ep->main))
 		return;
 	refdev_poll(ep->dev);

@@ -44,23 +44,15 @@ fd_limit_raise(void)
 static int
 cpu_pin(int cpu)
 {
-	cpu_set_t *set;
-	size_t size;
-	int rc;
+	cpu_set_t sets[REFDEV_MAX_CPU / CPU_SETSIZE + 1] = {0};
 
 	if (cpu < 0)
 		return 0;
-	set = CPU_ALLOC((size_t)cpu + 1);
-	if (set == NULL)
-		return -ENOMEM;
-	size = CPU_ALLOC_SIZE((size_t)cpu + 1);
-	CPU_ZERO_S(size, set);
-	CPU_SET_S((size_t)cpu, size, set);
-	rc = sched_setaffinity(0, size, set) == 0 ? 0 : -errno;
-	CPU_FREE(set);
-	if (rc != 0)
-		refdev_report("cannot run on CPU %d: %s", cpu, strerror(-rc));
-	return rc;
+	CPU_SET_S((size_t)cpu, sizeof(sets), sets);
+	if (sched_setaffinity(0, sizeof(sets), sets) == 0)
+		return 0;
+	refdev_report("cannot run on CPU %d: %s", cpu, strerror(errno));
+	return -EINVAL;
 }
 
 static int

@@ -158,13 +158,6 @@ record_is_valid(const struct refdev_load *load, const struct record *record)
 	}
 }
 
-/* Bytes of a record with what follows it. */
-static size_t
-record_size(const struct record *record)
-{
-	return sizeof(*record) + (record->kind == RECORD_BEGIN ? 0 : record->length);
-}
-
 /* A record is whole. */
 static int
 take_record(struct refdev_load *load, const struct record *record)
@@ -217,7 +210,9 @@ load_write(struct refdev_load *load, const uint8_t *data, size_t size)
 		memcpy(&record, load->bytes, sizeof(record));
 		if (!record_is_valid(load, &record))
 			load->broken = true;
-		else if (load_collect(load, record_size(&record), &data, &size))
+		else if (load_collect(load,
+				 sizeof(record) + (record.kind == RECORD_BEGIN ? 0 : record.length),
+				 &data, &size))
 			load->broken = take_record(load, &record) != 0;
 	}
 	return load->broken ? -EINVAL : 0;

@@ -5,8 +5,7 @@
 #include "args.h"
 #include "server.h"
 
-#define MAX_CPU 4095
-#define MAX_FD  1048575
+#define MAX_FD 1048575
 
 /* ---- Options that are more than a number or a flag ---- */
 
@@ -95,7 +94,7 @@ static const struct refdev_option options_table[] = {
 	{"fd", "N", "Serve file descriptor N, a listening or connected socket",
 		SETS(fd), .max = MAX_FD},
 	{"mode", "block|poll", "Sleep while idle (default), or poll without sleeping", option_mode},
-	{"cpu", "N", "Run on CPU N only", SETS(cpu), .max = MAX_CPU},
+	{"cpu", "N", "Run on CPU N only", SETS(cpu), .max = REFDEV_MAX_CPU},
 	{"once", NULL, "Exit when the first client of each device has disconnected", SETS(once)},
 	{"ready-fd", "N", "Write a newline to descriptor N and close it when all sockets listen",
 		SETS(ready_fd), .max = MAX_FD},

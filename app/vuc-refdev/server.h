@@ -9,6 +9,8 @@
 
 /* ---- options.c: the command line ---- */
 
+#define REFDEV_MAX_CPU 4095
+
 struct refdev_options {
 	const char **paths; /* of argv */
 	unsigned int nr_paths;
