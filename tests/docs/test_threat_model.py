@@ -12,7 +12,7 @@ import sys
 from tap import Tap
 
 NAMED = re.compile(r'`((?:test|fuzz)_\w+\.(?:c|py)):(\w+)`')
-DEFINED = r'^(?:def {0}\(|{0}\((?:void|const void \*row|const uint8_t \*data, size_t size)\)$)'
+DEFINED = r'^(?:def {0}\(|{0}\((?:void|const void \*\w+|const uint8_t \*data, size_t size)\)$)'
 FUZZERS = 'LLVMFuzzerTestOneInput'
 
 

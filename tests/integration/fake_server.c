@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdarg.h>
 #include <sys/socket.h>
 
 #include "fake_server.h"
@@ -11,6 +12,28 @@ fake_server_body(const struct vuc_loopback_msg *request, void *body, size_t len)
 {
 	CU_ASSERT_FATAL(request->len >= HEADER_SIZE + len);
 	memcpy(body, request->bytes + HEADER_SIZE, len);
+}
+
+void
+fake_server_log(struct fake_server *s, const char *fmt, ...)
+{
+	size_t len = strlen(s->log);
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(s->log + len, sizeof(s->log) - len, fmt, args);
+	va_end(args);
+}
+
+bool
+fake_server_saw(struct fake_server *s, const char *expected)
+{
+	bool equal = strcmp(s->log, expected) == 0;
+
+	if (!equal)
+		printf("# the server saw '%s', not '%s'\n", s->log, expected);
+	s->log[0] = '\0';
+	return equal;
 }
 
 static void

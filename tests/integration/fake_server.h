@@ -21,6 +21,7 @@
 #define FAKE_MAX_AREAS  4u
 #define FAKE_MAX_SEEN   1024u
 #define FAKE_STASH_SIZE 4096u
+#define FAKE_LOG_SIZE   2048u
 
 struct fake_region {
 	uint64_t size;
@@ -106,6 +107,7 @@ struct fake_server {
 	bool faulty;          /* the message at hand is the one */
 	uint8_t stash[FAKE_STASH_SIZE];
 	size_t stash_len;
+	char log[FAKE_LOG_SIZE]; /* what fake_server_log() has added */
 
 	/* Behind a socket. */
 	pthread_t thread;
@@ -140,6 +142,12 @@ void fake_server_send_access(int fd, const struct vfio_user_header *header,
 
 /* And receive the next message there into s->answer. Returns false when the client is gone. */
 bool fake_server_receive(struct fake_server *s, int fd, struct vfio_user_header *header);
+
+/* For commands of a test: keep a record, such as "STOP r64 w10 "; and whether it is this one, which
+ * begins anew. */
+void fake_server_log(struct fake_server *s, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+bool fake_server_saw(struct fake_server *s, const char *expected);
 
 /* The body of a command that has len bytes of it at least; asserted. */
 void fake_server_body(const struct vuc_loopback_msg *request, void *body, size_t len);

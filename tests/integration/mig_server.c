@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <stdarg.h>
-
 #include <vuc/migration.h>
 
 #include "mig_server.h"
@@ -18,16 +16,6 @@ bool
 mig_page_is_dirty(uint64_t page)
 {
 	return page % 3 == 0;
-}
-
-static void __attribute__((format(printf, 2, 3))) trace(struct mig_server *f, const char *fmt, ...)
-{
-	size_t len = strlen(f->trace);
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(f->trace + len, sizeof(f->trace) - len, fmt, args);
-	va_end(args);
 }
 
 static const uint8_t *
@@ -59,7 +47,8 @@ set_state(struct mig_server *f, uint32_t state)
 		f->left = f->pre_copy[0];
 	if (state == VUC_MIGRATION_STOP_COPY)
 		f->left = f->stop_copy;
-	trace(f, "%s ", vuc_migration_state_name((enum vuc_migration_state)state));
+	fake_server_log(
+		&f->server, "%s ", vuc_migration_state_name((enum vuc_migration_state)state));
 }
 
 /* A bit for each page that was written. */
@@ -84,7 +73,8 @@ answer_log_report(
 	memcpy(&report, body_of(request) + FEATURE_LEN, sizeof(report));
 	pages = report.length / report.page_size;
 	words = (pages + 63) / 64;
-	trace(f, "report%llx,%llu ", (unsigned long long)report.iova, (unsigned long long)pages);
+	fake_server_log(&f->server, "report%llx,%llu ", (unsigned long long)report.iova,
+		(unsigned long long)pages);
 	bitmap = echo(request, reply, sizeof(report) + words * sizeof(uint64_t)) + sizeof(report);
 	memset(bitmap, 0, words * sizeof(uint64_t));
 	put_dirty(bitmap, report.iova / report.page_size, pages);
@@ -134,14 +124,15 @@ answer_feature(
 		return 0;
 	case VFIO_DEVICE_FEATURE_DMA_LOGGING_START:
 		memcpy(&control, data, sizeof(control));
-		trace(f, "start%x,%u ", (unsigned int)control.page_size, control.num_ranges);
+		fake_server_log(&f->server, "start%x,%u ", (unsigned int)control.page_size,
+			control.num_ranges);
 		out = echo(request, reply,
 			request->len - sizeof(struct vfio_user_header) - FEATURE_LEN);
 		if (f->log_page_size != 0)
 			memcpy(out, &f->log_page_size, sizeof(f->log_page_size));
 		return 0;
 	case VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP:
-		trace(f, "stop ");
+		fake_server_log(&f->server, "stop ");
 		echo(request, reply, 0);
 		return 0;
 	default:
@@ -159,7 +150,7 @@ answer_read(struct mig_server *f, const struct vuc_loopback_msg *request, struct
 
 	fake_server_body(request, &fixed, sizeof(fixed));
 	n = fixed.size < f->left ? fixed.size : f->left;
-	trace(f, "r%zu ", n);
+	fake_server_log(&f->server, "r%zu ", n);
 	for (size_t i = 0; i < n; i++)
 		reply->body[sizeof(fixed) + i] = mig_byte(f->sent++);
 	f->left -= n;
@@ -181,7 +172,7 @@ answer_write(struct mig_server *f, const struct vuc_loopback_msg *request)
 	fake_server_body(request, &fixed, sizeof(fixed));
 	if (fixed.size != came - sizeof(fixed) || fixed.argsz != came)
 		return EINVAL;
-	trace(f, "w%u ", fixed.size);
+	fake_server_log(&f->server, "w%u ", fixed.size);
 	for (size_t i = 0; i < fixed.size; i++)
 		f->wrong += body_of(request)[sizeof(fixed) + i] != mig_byte(f->taken++);
 	return 0;

@@ -12,7 +12,8 @@
 #define MIG_ROUNDS 4
 
 struct mig_server {
-	struct fake_server server; /* which says what goes wrong, and counts */
+	struct fake_server
+		server; /* what goes wrong; its log has states set, data read and written */
 	uint64_t migration_flags;
 	bool has_dirty;
 	uint32_t state;
@@ -26,7 +27,6 @@ struct mig_server {
 	size_t sent;
 	size_t taken;       /* bytes written to it */
 	unsigned int wrong; /* of them, those that are not mig_byte() */
-	char trace[2048];   /* states set, data read and written: "STOP r64 w10" */
 };
 
 /* A server that has it all, without regions and interrupts, and does nothing wrong; RUNNING. */

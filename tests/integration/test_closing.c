@@ -22,16 +22,6 @@ note_request(struct vuc_request *req, int status)
 	note(req->arg, status, &(struct vuc_error){0});
 }
 
-static void
-create_group(void)
-{
-	struct vuc_poll_group_opts opts;
-
-	vuc_poll_group_opts_init(&opts, sizeof(opts));
-	opts.transport = peer_transport();
-	CU_ASSERT_EQUAL_FATAL(vuc_poll_group_create(&opts, &group, NULL), 0);
-}
-
 /* A device with a request that is never answered, and one that is. */
 struct scene {
 	struct wait_server server;
@@ -76,7 +66,7 @@ open_scenes(void)
 
 	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.timeout_ms = NO_TIMEOUT;
-	create_group();
+	group = peer_create_group();
 	for (struct scene *s = scenes; s < scenes + 2; s++) {
 		memset(s, 0, sizeof(*s));
 		s->dev = wait_server_open(&s->server, group, &opts);

@@ -522,14 +522,10 @@ swap_scratch(struct vuc_device *d, uint64_t value)
 static void
 test_two_devices_one_group(void)
 {
-	struct vuc_poll_group_opts group_opts;
 	struct peer *two = peer_start(2, NULL);
-	struct vuc_poll_group *group;
+	struct vuc_poll_group *group = peer_create_group();
 	struct vuc_device *devs[2];
 
-	vuc_poll_group_opts_init(&group_opts, sizeof(group_opts));
-	group_opts.transport = peer_transport();
-	CU_ASSERT_EQUAL_FATAL(vuc_poll_group_create(&group_opts, &group, NULL), 0);
 	for (unsigned int i = 0; i < 2; i++) {
 		struct vuc_device_opts opts;
 

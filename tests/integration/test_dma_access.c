@@ -391,27 +391,6 @@ is_unchanged(void)
 	return memcmp(memory, pattern, 3 * MIB) == 0;
 }
 
-/* By either socket; rc is what the reset returns during which it runs, and holds is what memory is
- * like behind it, NULL: anything. */
-static void
-run_script(void (*what)(void), int rc, bool (*holds)(void))
-{
-	script = what;
-	for (unsigned int twin = 0; twin < 2; twin++) {
-		open_device(twin);
-		vuc_dma_set_revoked(dev, &revoked);
-		CU_ASSERT(is_refused(dev, vuc_device_reset(dev), rc,
-			rc != 0 ? "*the server sends commands faster than it takes their replies*"
-				: "*"));
-		if (rc == 0) {
-			CU_ASSERT_EQUAL(vuc_dma_unmap_all(dev), 0);
-			CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
-		}
-		close_device();
-		CU_ASSERT(holds == NULL || holds());
-	}
-}
-
 static bool
 has_text(void)
 {
@@ -419,42 +398,43 @@ has_text(void)
 		memcmp(memory + 2 * MIB, text, sizeof(text)) == 0;
 }
 
-static void
-test_good(void)
-{
-	run_script(script_good, 0, has_text);
-}
+static const struct script_row {
+	const char *name;
+	void (*script)(void);
+	bool (*holds)(void); /* what memory is like behind it; NULL: anything */
+	int rc;              /* of the reset during which it runs */
+} rows[] = {
+	{"within bounds and permissions", script_good, has_text},
+	{"late replies", script_slow},
+	{"long writes", script_long_write},
+	{"scattered memory", script_scattered, is_unchanged},
+	{"refused, and the session goes on", script_bad, is_unchanged},
+	{"revoked", script_revoked, is_unchanged},
+	{"no reply", script_no_reply},
+	{"flood", script_flood, .rc = -ENOBUFS},
+};
 
+/* By either socket. */
 static void
-test_large(void)
+test_script(const void *arg)
 {
-	run_script(script_slow, 0, NULL);
-	run_script(script_long_write, 0, NULL);
-	run_script(script_scattered, 0, is_unchanged);
-}
+	const struct script_row *row = arg;
 
-static void
-test_bad(void)
-{
-	run_script(script_bad, 0, is_unchanged);
-}
-
-static void
-test_revoked(void)
-{
-	run_script(script_revoked, 0, is_unchanged);
-}
-
-static void
-test_no_reply(void)
-{
-	run_script(script_no_reply, 0, NULL);
-}
-
-static void
-test_flood(void)
-{
-	run_script(script_flood, -ENOBUFS, NULL);
+	script = row->script;
+	for (unsigned int twin = 0; twin < 2; twin++) {
+		open_device(twin);
+		vuc_dma_set_revoked(dev, &revoked);
+		CU_ASSERT(is_refused(dev, vuc_device_reset(dev), row->rc,
+			row->rc != 0 ? "*the server sends commands faster than it takes their "
+				       "replies*"
+				     : "*"));
+		if (row->rc == 0) {
+			CU_ASSERT_EQUAL(vuc_dma_unmap_all(dev), 0);
+			CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
+		}
+		close_device();
+		CU_ASSERT(row->holds == NULL || row->holds());
+	}
 }
 
 /* Reads in a row do not keep the client from what comes by a socket that was quiet: it takes a
@@ -494,14 +474,8 @@ tear_down(void)
 	free(pattern);
 }
 
-const struct tap_suite tap_suite = {"dma_access", set_up, tear_down,
+const struct tap_suite tap_suite = {"dma access", set_up, tear_down,
 	{
-		{"within bounds and permissions", test_good},
-		{"late replies, long writes, scattered memory", test_large},
-		{"refused, and the session goes on", test_bad},
-		{"revoked", test_revoked},
-		{"no reply", test_no_reply},
-		{"flood", test_flood},
 		{"beside reads", test_beside_reads},
 	},
-	.begin = peer_begin};
+	TAP_ROWS(rows, test_script), .begin = peer_begin};

@@ -72,7 +72,7 @@ test_get_and_set_data(void)
 		0);
 	CU_ASSERT_EQUAL(f.state, VUC_MIGRATION_STOP);
 	CU_ASSERT_EQUAL(vuc_feature_set(dev, VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, NULL, 0), 0);
-	CU_ASSERT_STRING_EQUAL(f.trace, "STOP stop ");
+	CU_ASSERT_STRING_EQUAL(f.server.log, "STOP stop ");
 	CU_ASSERT_EQUAL(vuc_feature_get(dev, 1, big, VUC_FEATURE_MAX_DATA + 1, &len), -EMSGSIZE);
 	CU_ASSERT(is_refused(dev, vuc_feature_set(dev, 1, big, VUC_FEATURE_MAX_DATA + 1), -EMSGSIZE,
 		"feature 1: 32769 bytes of data are over the limit of 32768"));
@@ -111,7 +111,7 @@ check_change(unsigned int from, unsigned int to)
 	int rc;
 
 	f.state = from;
-	f.trace[0] = '\0';
+	f.server.log[0] = '\0';
 	rc = vuc_migration_set_state(dev, (enum vuc_migration_state)to);
 	if (!expect_legal(from, to)) {
 		snprintf(expected, sizeof(expected), "migration state cannot change from %s to %s*",
@@ -119,12 +119,12 @@ check_change(unsigned int from, unsigned int to)
 			vuc_migration_state_name((enum vuc_migration_state)to));
 		CU_ASSERT(is_refused(dev, rc, -EINVAL, expected));
 		CU_ASSERT_EQUAL(f.state, from);
-		CU_ASSERT_STRING_EQUAL(f.trace, "");
+		CU_ASSERT_STRING_EQUAL(f.server.log, "");
 		return;
 	}
 	CU_ASSERT_EQUAL(rc, 0);
 	CU_ASSERT_EQUAL(f.state, to);
-	CU_ASSERT_EQUAL(f.trace[0] == '\0', from == to);
+	CU_ASSERT_EQUAL(f.server.log[0] == '\0', from == to);
 }
 
 static void
@@ -145,7 +145,7 @@ test_pre_copy_not_supported(void)
 	f.migration_flags = VUC_MIGRATION_CAN_STOP_COPY;
 	CU_ASSERT(is_refused(dev, vuc_migration_set_state(dev, VUC_MIGRATION_PRE_COPY), -EOPNOTSUPP,
 		"the device does not support PRE_COPY"));
-	CU_ASSERT_STRING_EQUAL(f.trace, "");
+	CU_ASSERT_STRING_EQUAL(f.server.log, "");
 }
 
 static void
@@ -263,7 +263,7 @@ reopen(uint32_t max_data)
 {
 	vuc_device_close(dev);
 	f.server.max_data = max_data;
-	f.trace[0] = '\0';
+	f.server.log[0] = '\0';
 	dev = mig_server_open(&f);
 }
 
@@ -298,7 +298,7 @@ test_log_start_and_stop(void)
 	f.log_page_size = UINT64_C(1) << 21;
 	CU_ASSERT_EQUAL(vuc_dirty_enable(dev, &page_size, NULL, 0), 0);
 	CU_ASSERT_EQUAL(page_size, UINT64_C(1) << 21);
-	CU_ASSERT_STRING_EQUAL(f.trace, "start1000,2 stop start1000,0 ");
+	CU_ASSERT_STRING_EQUAL(f.server.log, "start1000,2 stop start1000,0 ");
 }
 
 static void
@@ -333,7 +333,7 @@ test_log_bad_ranges(void)
 		CU_ASSERT(is_refused(dev, vuc_dirty_report(dev, &ranges[1], page_size, &bitmap, 1),
 			-EINVAL, rows[i].reason));
 	}
-	CU_ASSERT_STRING_EQUAL(f.trace, "");
+	CU_ASSERT_STRING_EQUAL(f.server.log, "");
 }
 
 static void
@@ -345,7 +345,7 @@ test_log_many_ranges(void)
 	for (unsigned int i = 0; i <= VUC_DIRTY_MAX_RANGES; i++)
 		ranges[i] = (struct vuc_dirty_range){UINT64_C(2) * PAGE * i, PAGE};
 	CU_ASSERT_EQUAL(vuc_dirty_enable(dev, &page_size, ranges, VUC_DIRTY_MAX_RANGES), 0);
-	CU_ASSERT_STRING_EQUAL(f.trace, "start1000,2048 ");
+	CU_ASSERT_STRING_EQUAL(f.server.log, "start1000,2048 ");
 	CU_ASSERT(
 		is_refused(dev, vuc_dirty_enable(dev, &page_size, ranges, VUC_DIRTY_MAX_RANGES + 1),
 			-E2BIG, "2049 ranges to log are over the limit of 2048"));
@@ -402,7 +402,7 @@ test_log_report(void)
 		CU_ASSERT_EQUAL(vuc_dirty_report(dev, &range, PAGE, bitmap, words), 0);
 		CU_ASSERT(is_merged(bitmap, first, pages, words, before));
 		CU_ASSERT_EQUAL(bitmap[words], before);
-		CU_ASSERT_STRING_EQUAL(f.trace, rows[i].trace);
+		CU_ASSERT_STRING_EQUAL(f.server.log, rows[i].trace);
 		CU_ASSERT_EQUAL(vuc_dirty_report(dev, &range, PAGE, bitmap, words - 1), -EINVAL);
 	}
 }

@@ -336,14 +336,6 @@ send_stray_fd(void)
 		socket_server.fd, &command, sizeof(command), &fds[0], 1, MSG_NOSIGNAL);
 }
 
-/* A vuc_done_fn. */
-static void
-note_end(void *arg, int status, const struct vuc_error *err)
-{
-	(void)err;
-	*(int *)arg = status;
-}
-
 /* The kernel refuses them once the device is open, but for the answers that bring some. */
 static void
 stray_fds_refused(const char *transport)
@@ -366,11 +358,12 @@ stray_fds_refused(const char *transport)
 static void
 stray_fds_seen(const char *transport)
 {
-	int status = 1, unread = 0;
+	struct outcome o = {0};
+	int unread = 0;
 
 	open_by_socket(transport);
 	held_up = true;
-	CU_ASSERT_EQUAL_FATAL(vuc_io_fds_get_start(socket_dev, REGION, &io, note_end, &status), 0);
+	CU_ASSERT_EQUAL_FATAL(vuc_io_fds_get_start(socket_dev, REGION, &io, note, &o), 0);
 	vuc_poll_group_poll(group);
 	/* The answer lies in the socket before the other message. */
 	sem_wait(&asked);
@@ -378,9 +371,9 @@ stray_fds_seen(const char *transport)
 	while (unread == 0)
 		CU_ASSERT_EQUAL_FATAL(ioctl(client_fd, FIONREAD, &unread), 0);
 	CU_ASSERT_TRUE(send_stray_fd() > 0);
-	while (status == 1 || vuc_device_connected(socket_dev))
+	while (o.calls == 0 || vuc_device_connected(socket_dev))
 		vuc_poll_group_poll(group);
-	CU_ASSERT_EQUAL(status, 0);
+	CU_ASSERT_EQUAL(o.status, 0);
 	CU_ASSERT_PTR_NOT_NULL(
 		strstr(vuc_device_reason(socket_dev), "carried unexpected file descriptors"));
 	held_up = false;

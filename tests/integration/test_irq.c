@@ -86,14 +86,6 @@ assign(uint32_t index, uint32_t first, uint32_t count, enum vuc_irq_action actio
 	CU_ASSERT_EQUAL(done, count);
 }
 
-static void
-act(uint32_t index, uint32_t first, uint32_t count, enum vuc_irq_action action)
-{
-	const struct vuc_irq_range range = {index, first, count};
-
-	CU_ASSERT_EQUAL(vuc_irq_act(dev, &range, action), 0);
-}
-
 /* Each vector signals its own eventfd only; those without a bit have none. */
 static void
 check_vectors(unsigned int bits)
@@ -137,33 +129,6 @@ test_no_fds(void)
 	CU_ASSERT_EQUAL(vuc_irq_deassign(dev, &range, VUC_IRQ_TRIGGER), 0);
 }
 
-/* What is -1 in the array is taken away, and what is outside of the range stays. */
-static void
-test_holes(void)
-{
-	int fds[VECTORS];
-
-	assign(MSIX, 0, VECTORS, VUC_IRQ_TRIGGER, eventfds);
-	memcpy(fds, eventfds, sizeof(fds));
-	fds[2] = fds[4] = fds[5] = -1;
-	assign(MSIX, 1, 6, VUC_IRQ_TRIGGER, fds + 1);
-	check_vectors(0xcb);
-}
-
-static void
-test_deassign_and_disable(void)
-{
-	const struct vuc_irq_range range = {MSIX, 3, 2};
-
-	assign(MSIX, 0, VECTORS, VUC_IRQ_TRIGGER, eventfds);
-	CU_ASSERT_EQUAL(vuc_irq_deassign(dev, &range, VUC_IRQ_TRIGGER), 0);
-	act(MSIX, 0, VECTORS, VUC_IRQ_TRIGGER);
-	CU_ASSERT(are_signalled(0xe7));
-	CU_ASSERT_EQUAL(vuc_irq_disable(dev, MSIX), 0);
-	act(MSIX, 0, VECTORS, VUC_IRQ_TRIGGER);
-	CU_ASSERT(are_signalled(0));
-}
-
 /* The server has descriptors of its own: closing ours changes nothing. */
 static void
 test_eventfds_stay_ours(void)
@@ -176,22 +141,6 @@ test_eventfds_stay_ours(void)
 	for (uint32_t i = 0; i < VECTORS; i++)
 		CU_ASSERT_EQUAL(close(copies[i]), 0);
 	check_vectors(0xff);
-}
-
-static void
-test_select(void)
-{
-	static const bool some[VECTORS - 2] = {true, false, false, true, true, false};
-	const struct vuc_irq_range range = {MSIX, 2, VECTORS - 2};
-	uint32_t done = 0;
-
-	assign(MSIX, 0, VECTORS, VUC_IRQ_TRIGGER, eventfds);
-	CU_ASSERT_EQUAL(vuc_irq_select(dev, &range, VUC_IRQ_TRIGGER, some, &done), 0);
-	CU_ASSERT_EQUAL(done, VECTORS - 2);
-	CU_ASSERT(are_signalled(0x64));
-	CU_ASSERT_EQUAL(vuc_irq_select(dev, &range, VUC_IRQ_MASK, some, NULL), 0);
-	act(MSIX, 0, VECTORS, VUC_IRQ_TRIGGER);
-	CU_ASSERT(are_signalled(0x9b));
 }
 
 static void
@@ -250,21 +199,6 @@ test_bad_eventfds(void)
 }
 
 static void
-act_from_callback(struct vuc_device *device)
-{
-	const struct vuc_irq_range range = {MSIX, 0, 1};
-
-	CU_ASSERT_EQUAL(vuc_irq_act(device, &range, VUC_IRQ_TRIGGER), -EDEADLK);
-	CU_ASSERT_EQUAL(vuc_irq_disable(device, MSIX), -EDEADLK);
-}
-
-static void
-test_from_callback(void)
-{
-	peer_call_back(dev, act_from_callback);
-}
-
-static void
 test_server_dies(void)
 {
 	const struct vuc_irq_range range = {MSIX, 0, VECTORS};
@@ -281,13 +215,9 @@ const struct tap_suite tap_suite = {"irq", set_up, tear_down,
 	{
 		{"MSI-X", test_msix},
 		{"no descriptors", test_no_fds},
-		{"holes", test_holes},
-		{"deassign and disable", test_deassign_and_disable},
 		{"eventfds stay ours", test_eventfds_stay_ours},
-		{"select", test_select},
 		{"bad ranges", test_bad_ranges},
 		{"bad eventfds", test_bad_eventfds},
-		{"from a callback", test_from_callback},
 		{"server dies", test_server_dies},
 	},
 	.begin = peer_begin};

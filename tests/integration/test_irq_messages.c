@@ -2,7 +2,6 @@
 
 /* What is sent to set interrupts: against a server that keeps a record and refuses when told. */
 
-#include <stdarg.h>
 #include <sys/eventfd.h>
 
 #include <vuc/irq.h>
@@ -20,17 +19,6 @@ static struct vuc_device *dev;
 static int eventfds[NR_FDS];
 static unsigned int nr_seen;
 static unsigned int refused; /* this message, from 1 on, is answered by EBUSY */
-static char trace[1024];     /* of the messages since saw() */
-
-static void __attribute__((format(printf, 1, 2))) add(const char *format, ...)
-{
-	size_t len = strlen(trace);
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(trace + len, sizeof(trace) - len, format, args);
-	va_end(args);
-}
 
 /* A message as "ET100+12/12": eventfds to be triggered, for 12 interrupts from 100 on, 12 of them;
  * or none (N) or booleans (B), to be masked (M) or unmasked (U). "=" names those that are true. */
@@ -40,17 +28,17 @@ record(const struct vfio_user_irq_set *set, const uint8_t *bools, size_t len, un
 	static const char data[] = "?NB?E???", actions[] = "?MU?T???";
 
 	if (set->index != MSIX)
-		add("%u:", set->index);
-	add("%c%c%u+%u", data[set->flags & 7], actions[set->flags >> 3 & 7], set->start,
-		set->count);
+		fake_server_log(&server, "%u:", set->index);
+	fake_server_log(&server, "%c%c%u+%u", data[set->flags & 7], actions[set->flags >> 3 & 7],
+		set->start, set->count);
 	if (nr_fds > 0)
-		add("/%u", nr_fds);
+		fake_server_log(&server, "/%u", nr_fds);
 	for (size_t i = 0; i < len; i++) {
 		CU_ASSERT(bools[i] <= 1);
 		if (bools[i] == 1)
-			add("=%zu", set->start + i);
+			fake_server_log(&server, "=%zu", set->start + i);
 	}
-	add(" ");
+	fake_server_log(&server, " ");
 	CU_ASSERT_EQUAL(set->flags >> 6, 0);
 	CU_ASSERT_EQUAL(len, (set->flags & VFIO_IRQ_SET_DATA_BOOL) != 0 ? set->count : 0);
 }
@@ -89,7 +77,6 @@ start(uint32_t max_msg_fds, uint32_t more_flags)
 	server.irqs[MSI].flags = VFIO_IRQ_INFO_MASKABLE;
 	dev = fake_server_open(&server);
 	nr_seen = refused = 0;
-	trace[0] = '\0';
 }
 
 static void
@@ -123,18 +110,6 @@ assign(uint32_t first, uint32_t count, const int *fds, uint32_t *done)
 	return vuc_irq_assign(dev, &range, VUC_IRQ_TRIGGER, fds, done);
 }
 
-/* Whether these messages, and no others, came since the last call. */
-static bool
-saw(const char *expected)
-{
-	bool equal = strcmp(trace, expected) == 0;
-
-	if (!equal)
-		printf("# the server saw %s\n", trace);
-	trace[0] = '\0';
-	return equal;
-}
-
 /* As many eventfds in a message as both sides allow; interrupts without one go by themselves,
  * however many they are. */
 static void
@@ -160,7 +135,7 @@ test_messages(void)
 		restart(rows[i].max_msg_fds, 0);
 		CU_ASSERT_EQUAL(assign(rows[i].first, NR_FDS, fds, &done), 0);
 		CU_ASSERT_EQUAL(done, NR_FDS);
-		CU_ASSERT(saw(rows[i].trace));
+		CU_ASSERT(fake_server_saw(&server, rows[i].trace));
 		for (unsigned int n = rows[i].from; n < rows[i].to; n++) {
 			uint64_t events = 0;
 
@@ -181,7 +156,7 @@ test_refused_on_the_way(void)
 		"IRQ index 2, interrupts 26 to 33: the server answered VFIO_USER_DEVICE_SET_IRQS "
 		"with error 16 (Device or resource busy)"));
 	CU_ASSERT_EQUAL(done, 16);
-	CU_ASSERT(saw("ET10+8/8 ET18+8/8 ET26+8/8 "));
+	CU_ASSERT(fake_server_saw(&server, "ET10+8/8 ET18+8/8 ET26+8/8 "));
 	CU_ASSERT_EQUAL(assign(26, 24, eventfds + 16, &done), 0);
 	CU_ASSERT_EQUAL(done, 24);
 }
@@ -197,12 +172,12 @@ test_other_forms(void)
 	CU_ASSERT_EQUAL(vuc_irq_act(dev, &range, VUC_IRQ_UNMASK), 0);
 	CU_ASSERT_EQUAL(vuc_irq_act(dev, &range, VUC_IRQ_TRIGGER), 0);
 	CU_ASSERT_EQUAL(vuc_irq_disable(dev, MSIX), 0);
-	CU_ASSERT(saw("EU3+500 EM7+2/2 NM3+500 NU3+500 NT3+500 NT0+0 "));
+	CU_ASSERT(fake_server_saw(&server, "EU3+500 EM7+2/2 NM3+500 NU3+500 NT3+500 NT0+0 "));
 	/* What an index says of eventfds is for the server to enforce. */
 	CU_ASSERT_EQUAL(vuc_irq_assign(dev, &msi, VUC_IRQ_TRIGGER, eventfds, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_irq_deassign(dev, &msi, VUC_IRQ_TRIGGER), 0);
 	CU_ASSERT_EQUAL(vuc_irq_act(dev, &msi, VUC_IRQ_TRIGGER), 0);
-	CU_ASSERT(saw("1:ET0+2/2 1:ET0+2 1:NT0+2 "));
+	CU_ASSERT(fake_server_saw(&server, "1:ET0+2/2 1:ET0+2 1:NT0+2 "));
 }
 
 /* More than a message selects from. */
@@ -216,7 +191,7 @@ test_select_many(void)
 	which[0] = which[4095] = which[8192] = true;
 	CU_ASSERT_EQUAL(vuc_irq_select(dev, &range, VUC_IRQ_MASK, which, &done), 0);
 	CU_ASSERT_EQUAL(done, range.count);
-	CU_ASSERT(saw("BM1+4096=1=4096 BM4097+4096 BM8193+807=8193 "));
+	CU_ASSERT(fake_server_saw(&server, "BM1+4096=1=4096 BM4097+4096 BM8193+807=8193 "));
 	refused = 5;
 	CU_ASSERT_EQUAL(vuc_irq_select(dev, &range, VUC_IRQ_MASK, which, &done), -EBUSY);
 	CU_ASSERT_EQUAL(done, 4096);
@@ -233,7 +208,7 @@ test_noresize(void)
 		"IRQ index 2: VFIO_IRQ_INFO_NORESIZE requires interrupts 4 to 12 in one "
 		"message, without gaps and with at most 8 descriptors"));
 	CU_ASSERT_EQUAL(done, 0);
-	CU_ASSERT(saw(""));
+	CU_ASSERT(fake_server_saw(&server, ""));
 	CU_ASSERT_EQUAL(assign(4, 8, eventfds, NULL), 0);
 	CU_ASSERT_EQUAL(assign(5, 3, eventfds, NULL), 0);
 	CU_ASSERT(is_refused(dev, assign(11, 2, eventfds, NULL), -EBUSY,
@@ -242,7 +217,7 @@ test_noresize(void)
 	CU_ASSERT_EQUAL(assign(3, 1, eventfds, NULL), -EBUSY);
 	CU_ASSERT_EQUAL(vuc_irq_disable(dev, MSIX), 0);
 	CU_ASSERT_EQUAL(assign(11, 2, eventfds, NULL), 0);
-	CU_ASSERT(saw("ET4+8/8 ET5+3/3 NT0+0 ET11+2/2 "));
+	CU_ASSERT(fake_server_saw(&server, "ET4+8/8 ET5+3/3 NT0+0 ET11+2/2 "));
 }
 
 static void
@@ -255,7 +230,7 @@ test_noresize_holes(void)
 	CU_ASSERT_EQUAL(assign(0, 4, fds, NULL), -EMSGSIZE);
 	fds[0] = fds[3] = -1;
 	CU_ASSERT_EQUAL(assign(0, 4, fds, NULL), 0);
-	CU_ASSERT(saw("ET0+1 ET1+1/1 ET2+2 "));
+	CU_ASSERT(fake_server_saw(&server, "ET0+1 ET1+1/1 ET2+2 "));
 	CU_ASSERT_EQUAL(assign(0, 2, eventfds, NULL), -EBUSY);
 	fds[1] = -1;
 	CU_ASSERT_EQUAL(assign(0, 4, fds, NULL), 0);

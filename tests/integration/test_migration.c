@@ -145,7 +145,6 @@ test_round_trip(void)
 struct guest {
 	unsigned int writes; /* how often it still fills the device anew */
 	unsigned int seed;
-	bool kill;
 	uint32_t rounds;
 };
 
@@ -156,8 +155,6 @@ guest_goes_on(void *arg, const struct vuc_migration_progress *progress)
 
 	if (progress->state != VUC_MIGRATION_PRE_COPY)
 		return 0;
-	if (g->kill)
-		peer_kill(peer);
 	if (progress->round <= g->rounds)
 		return 0;
 	g->rounds = progress->round;
@@ -225,47 +222,10 @@ test_given_up(void)
 	CU_ASSERT(device_has(to, 7));
 }
 
-static void
-test_server_dies(void)
-{
-	struct vuc_migration_save_opts opts;
-	struct guest guest = {.kill = true};
-
-	vuc_migration_save_opts_init(&opts, sizeof(opts));
-	opts.pre_copy_rounds = 3;
-	opts.chunk_size = 1000;
-	opts.progress = guest_goes_on;
-	opts.arg = &guest;
-	CU_ASSERT_EQUAL(vuc_migration_save(from, file, &opts, NULL), -ECONNRESET);
-	CU_ASSERT_FALSE(vuc_device_connected(from));
-	CU_ASSERT_EQUAL(vuc_migration_save(from, file, &opts, NULL), -ECONNRESET);
-	CU_ASSERT_EQUAL(vuc_migration_load(from, file, NULL, NULL), -ECONNRESET);
-}
-
-/* What only a callback's caller may. */
-static void
-try_from_callback(struct vuc_device *dev)
-{
-	enum vuc_migration_state state;
-
-	CU_ASSERT_EQUAL(vuc_migration_get_state(dev, &state), -EDEADLK);
-	CU_ASSERT_EQUAL(vuc_migration_save(dev, -1, NULL, NULL), -EDEADLK);
-	CU_ASSERT_EQUAL(vuc_migration_load(dev, -1, NULL, NULL), -EDEADLK);
-}
-
-static void
-test_from_callback(void)
-{
-	peer_call_back(from, try_from_callback);
-	CU_ASSERT(is_in(from, VUC_MIGRATION_RUNNING));
-}
-
 const struct tap_suite tap_suite = {"migration", set_up, tear_down,
 	{
 		{"round trip", test_round_trip},
 		{"pre-copy", test_pre_copy},
 		{"given up", test_given_up},
-		{"server dies", test_server_dies},
-		{"from a callback", test_from_callback},
 	},
 	.begin = peer_begin};

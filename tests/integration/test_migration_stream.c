@@ -75,7 +75,7 @@ test_read(void)
 	for (size_t i = 0; i < 150; i++)
 		wrong += data[i] != mig_byte(i);
 	CU_ASSERT_EQUAL(wrong, 0);
-	CU_ASSERT_STRING_EQUAL(f.trace, "STOP_COPY r64 r36 r50 r0 ");
+	CU_ASSERT_STRING_EQUAL(f.server.log, "STOP_COPY r64 r36 r50 r0 ");
 	vuc_device_close(dev);
 }
 
@@ -104,7 +104,7 @@ test_write(void)
 		CU_ASSERT_EQUAL(vuc_migration_write(dev, data, rows[i].count), 0);
 		CU_ASSERT_EQUAL(f.taken, rows[i].count);
 		CU_ASSERT_EQUAL(f.wrong, 0);
-		CU_ASSERT_STRING_EQUAL(f.trace, rows[i].trace);
+		CU_ASSERT_STRING_EQUAL(f.server.log, rows[i].trace);
 		vuc_device_close(dev);
 	}
 }
@@ -291,11 +291,9 @@ static int
 trace_progress(void *arg, const struct vuc_migration_progress *progress)
 {
 	const struct row *row = arg;
-	size_t len = strlen(f.trace);
 
 	CU_ASSERT_EQUAL(progress->state, f.state);
-	snprintf(f.trace + len, sizeof(f.trace) - len, "p%u:%u ", progress->round,
-		(unsigned int)progress->bytes);
+	fake_server_log(&f.server, "p%u:%u ", progress->round, (unsigned int)progress->bytes);
 	return ++calls == row->answer_at ? row->answer : 0;
 }
 
@@ -379,11 +377,11 @@ check_row(struct row row, bool load)
 	prepare_server(&row);
 	dev = mig_server_open(&f);
 	rc = (load ? run_load : run_save)(&row, dev, row.bad_fd ? -1 : file);
-	if (rc != row.rc || strcmp(f.trace, row.trace) != 0)
-		printf("# %s: returned %d, after %s\n", row.trace, rc, f.trace);
+	if (rc != row.rc || strcmp(f.server.log, row.trace) != 0)
+		printf("# %s: returned %d, after %s\n", row.trace, rc, f.server.log);
 	CU_ASSERT(rc == 0 || is_refused(dev, rc, row.rc, row.reason != NULL ? row.reason : ""));
 	CU_ASSERT_EQUAL(rc, row.rc);
-	CU_ASSERT_STRING_EQUAL(f.trace, row.trace);
+	CU_ASSERT_STRING_EQUAL(f.server.log, row.trace);
 	vuc_device_close(dev);
 	close(file);
 }
@@ -464,7 +462,7 @@ test_pipes(void)
 {
 	for (unsigned int i = 0; i < 4; i++)
 		check_pipe(i % 2 != 0, i / 2 != 0 ? O_NONBLOCK : 0);
-	CU_ASSERT_STRING_EQUAL(f.trace,
+	CU_ASSERT_STRING_EQUAL(f.server.log,
 		"STOP RESUMING w32768 w32768 w32768 w32768 w32768 w32768 w32768 w32768 w32768 "
 		"w5088 STOP ");
 }
@@ -483,7 +481,7 @@ test_broken_pipe(void)
 	dev = mig_server_open(&f);
 	CU_ASSERT(is_refused(dev, vuc_migration_save(dev, fds[1], NULL, NULL), -EPIPE,
 		"writing migration data: Broken pipe"));
-	CU_ASSERT_STRING_EQUAL(f.trace, "STOP_COPY r10 RUNNING ");
+	CU_ASSERT_STRING_EQUAL(f.server.log, "STOP_COPY r10 RUNNING ");
 	vuc_device_close(dev);
 	close(fds[1]);
 	signal(SIGPIPE, before);

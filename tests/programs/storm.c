@@ -97,14 +97,14 @@ storm_poll(struct storm *s, bool look_at_stdin, int timeout_ms)
 }
 
 static int
-storm_await_named(struct storm *s, const char *name, unsigned int nr)
+storm_await_named(struct storm *s)
 {
 	for (size_t i = 0; i < EVENTS; i++) {
-		if (strcmp(name, event_names[i].name) != 0)
+		if (strcmp(s->name, event_names[i].name) != 0)
 			continue;
-		for (int ms = 0; storm_events(s, event_names[i].event) < nr; ms += LOOK_MS) {
+		for (int ms = 0; storm_events(s, event_names[i].event) < s->nr; ms += LOOK_MS) {
 			if (ms >= TIMEOUT_MS)
-				return vuc_error_set(&s->err, -ETIME, "no event %s", name);
+				return vuc_error_set(&s->err, -ETIME, "no event %s", s->name);
 			storm_poll(s, false, LOOK_MS);
 		}
 		return 0;
@@ -150,7 +150,7 @@ storm_pause(struct storm *s)
 }
 
 static int
-storm_await_rounds(struct storm *s, unsigned int nr)
+storm_await_rounds(struct storm *s)
 {
 	uint64_t before[VCPUS];
 
@@ -159,7 +159,7 @@ storm_await_rounds(struct storm *s, unsigned int nr)
 	for (unsigned int i = 0, ms = 0; i < VCPUS; ms += LOOK_MS) {
 		while (i < VCPUS &&
 			atomic_load_explicit(&s->vcpus[i].rounds, memory_order_relaxed) >=
-				before[i] + nr)
+				before[i] + s->nr)
 			i++;
 		if (ms >= TIMEOUT_MS)
 			return vuc_error_set(&s->err, -ETIME, "vCPU %u gets nothing done", i);
@@ -292,10 +292,10 @@ storm_report_signals(struct storm *s)
 
 /* Beyond the slots: no check knows of it. */
 static int
-storm_map_more(struct storm *s, unsigned int nr)
+storm_map_more(struct storm *s)
 {
 	const struct vuc_vmm_dma mapping = {.argsz = sizeof(mapping),
-		.iova = (uint64_t)(SLOTS + nr) * 2 * STORM_PAGE,
+		.iova = (uint64_t)(SLOTS + s->nr) * 2 * STORM_PAGE,
 		.size = STORM_PAGE,
 		.flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE,
 		.fd = s->memory_fd};
@@ -305,9 +305,9 @@ storm_map_more(struct storm *s, unsigned int nr)
 }
 
 static int
-storm_churn_often(struct storm *s, unsigned int nr)
+storm_churn_often(struct storm *s)
 {
-	for (unsigned int i = 0; i < nr; i++)
+	for (unsigned int i = 0; i < s->nr; i++)
 		storm_churn(&s->vcpus[VCPUS - 1]);
 	return 0;
 }
@@ -324,52 +324,47 @@ storm_await_filled(struct storm *s)
 }
 
 static int
-storm_do(struct storm *s, const char *what, const char *name, unsigned int nr)
+storm_check_all(struct storm *s)
 {
-	if (strcmp(what, "run") == 0)
-		return storm_run(s);
-	if (strcmp(what, "pause") == 0)
-		return storm_pause(s);
-	if (strcmp(what, "rounds") == 0)
-		return storm_await_rounds(s, nr);
-	if (strcmp(what, "await") == 0)
-		return storm_await_named(s, name, nr);
-	if (strcmp(what, "check") == 0)
-		return storm_check(s, nr != 0);
-	if (strcmp(what, "signals") == 0)
-		return storm_report_signals(s);
-	if (strcmp(what, "again") == 0)
-		return storm_attach_again(s);
-	if (strcmp(what, "reattach") == 0)
-		return storm_reattach(s);
-	if (strcmp(what, "configure") == 0)
-		return storm_configure(s);
-	if (strcmp(what, "churn") == 0)
-		return storm_churn_often(s, nr);
-	if (strcmp(what, "post") == 0)
-		return storm_post_fill(s);
-	if (strcmp(what, "filled") == 0)
-		return storm_await_filled(s);
-	if (strcmp(what, "map") == 0)
-		return storm_map_more(s, nr);
-	return -EINVAL;
+	return storm_check(s, s->nr != 0);
 }
+
+static const struct {
+	const char *name;
+	int (*run)(struct storm *s);
+} commands[] = {
+	{"run", storm_run},
+	{"pause", storm_pause},
+	{"rounds", storm_await_rounds},
+	{"await", storm_await_named},
+	{"check", storm_check_all},
+	{"signals", storm_report_signals},
+	{"again", storm_attach_again},
+	{"reattach", storm_reattach},
+	{"configure", storm_configure},
+	{"churn", storm_churn_often},
+	{"post", storm_post_fill},
+	{"filled", storm_await_filled},
+	{"map", storm_map_more},
+};
 
 static void
 storm_obey(struct storm *s, const char *line)
 {
-	char what[16] = "", name[16] = "";
-	unsigned int nr = 0;
-	int rc;
+	char what[16] = "";
+	int rc = -EINVAL;
 
 	s->err.text[0] = '\0';
-	if (sscanf(line, "%15s %u", what, &nr) < 2)
-		sscanf(line, "%15s %15s %u", what, name, &nr);
+	s->name[0] = '\0';
+	s->nr = 0;
+	if (sscanf(line, "%15s %u", what, &s->nr) < 2)
+		sscanf(line, "%15s %15s %u", what, s->name, &s->nr);
 	if (strcmp(what, "report") == 0) {
 		storm_report(s);
 		return;
 	}
-	rc = storm_do(s, what, name, nr);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		rc = strcmp(what, commands[i].name) == 0 ? commands[i].run(s) : rc;
 	printf("%d %s\n", rc, s->err.text);
 }
 

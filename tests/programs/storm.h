@@ -96,6 +96,10 @@ struct storm {
 	int quit_fd; /* eventfd: readable when the vCPUs are to stop */
 	bool running;
 
+	/* What the main thread's line says behind its first word. */
+	char name[16];
+	unsigned int nr;
+
 	/* Who has it may change and check maps and interrupts. */
 	pthread_mutex_t churn;
 	struct storm_slot slots[SLOTS];
