@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <fcntl.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "log.h"
 #include "tap.h"
@@ -13,19 +8,21 @@
 static int ends[2];
 static struct vucd_log plog;
 
-static int
-setup(void)
+/* Writing to the pipe blocks, as it does on that of a service manager. */
+static void
+set_up(void)
 {
-	/* Writing to it blocks, as it does on the pipe of a service manager. */
-	if (pipe2(ends, O_CLOEXEC) != 0)
-		return -1;
-	return fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	CU_ASSERT_EQUAL_FATAL(pipe2(ends, O_CLOEXEC), 0);
+	CU_ASSERT_EQUAL_FATAL(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+	vucd_log_init(&plog, ends[1]);
 }
 
-static int
-cleanup(void)
+static void
+tear_down(void)
 {
-	return close(ends[0]) + close(ends[1]);
+	vucd_log_fini(&plog);
+	close(ends[0]);
+	close(ends[1]);
 }
 
 /* What has been logged since the last look. */
@@ -45,13 +42,11 @@ test_stamp(void)
 	unsigned int year, month, day, hour, minute, second, ms;
 	int end = 0;
 
-	vucd_log_init(&plog, ends[1]);
 	vucd_log(&plog, VUC_LOG_WARNING, "number %d", 7);
 	CU_ASSERT_EQUAL(sscanf(look(), "%4u-%2u-%2uT%2u:%2u:%2u.%3uZ warning number 7%n", &year,
 				&month, &day, &hour, &minute, &second, &ms, &end),
 		7);
 	CU_ASSERT_EQUAL(end, 24 + 1 + 7 + 1 + 8);
-	vucd_log_fini(&plog);
 }
 
 /* The rest of a line behind its time stamp. */
@@ -66,7 +61,6 @@ logged(const char *text)
 static void
 test_levels(void)
 {
-	vucd_log_init(&plog, ends[1]);
 	CU_ASSERT_EQUAL(vucd_log_level(&plog), VUC_LOG_NOTICE);
 	vucd_log_line(&plog, VUC_LOG_DEBUG, "a");
 	CU_ASSERT_STRING_EQUAL(look(), "");
@@ -78,7 +72,6 @@ test_levels(void)
 	CU_ASSERT_STRING_EQUAL(look(), "");
 	vucd_log_line(&plog, VUC_LOG_ERROR, "d");
 	CU_ASSERT(logged("error   d\n"));
-	vucd_log_fini(&plog);
 }
 
 static void
@@ -87,7 +80,6 @@ test_one_line(void)
 	char longest[3000];
 	const char *line;
 
-	vucd_log_init(&plog, ends[1]);
 	vucd_log_line(&plog, VUC_LOG_NOTICE, "a\nb\033[1m\xc3\xa9\x7f");
 	CU_ASSERT(logged("notice  a?b?[1m\xc3\xa9?\n"));
 	memset(longest, 'x', sizeof(longest) - 1);
@@ -96,7 +88,6 @@ test_one_line(void)
 	line = look();
 	CU_ASSERT_EQUAL(strlen(line), 1024);
 	CU_ASSERT_EQUAL(line[1023], '\n');
-	vucd_log_fini(&plog);
 }
 
 /* A pipe that nobody reads delays nobody, and what was lost is told when somebody reads again. */
@@ -107,7 +98,6 @@ test_full_pipe(void)
 	unsigned int count = 0, i;
 	const char *line;
 
-	vucd_log_init(&plog, ends[1]);
 	for (i = 0; i < 3000; i++)
 		vucd_log_line(&plog, VUC_LOG_NOTICE, "a line that nobody reads");
 	while (strlen(look()) > 0)
@@ -119,7 +109,6 @@ test_full_pipe(void)
 	line = strstr(line, lost);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(line);
 	CU_ASSERT_STRING_EQUAL(line + strlen(lost) + 25, "notice  end\n");
-	vucd_log_fini(&plog);
 }
 
 static void
@@ -132,6 +121,7 @@ test_journal(void)
 	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev,
 		(unsigned long long)st.st_ino);
 	setenv("JOURNAL_STREAM", stream, 1);
+	vucd_log_fini(&plog);
 	vucd_log_init(&plog, ends[1]);
 	vucd_log_set_level(&plog, VUC_LOG_DEBUG);
 	vucd_log_line(&plog, VUC_LOG_ERROR, "a");
@@ -143,25 +133,9 @@ test_journal(void)
 	vucd_log_init(&plog, ends[1]);
 	vucd_log_line(&plog, VUC_LOG_NOTICE, "c");
 	CU_ASSERT(logged("notice  c\n"));
-	vucd_log_fini(&plog);
 	unsetenv("JOURNAL_STREAM");
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
-		{"time stamp", test_stamp},
-		{"levels", test_levels},
-		{"one line", test_one_line},
-		{"a full pipe", test_full_pipe},
-		{"journald", test_journal},
-		CU_TEST_INFO_NULL,
-	};
-	CU_SuiteInfo suites[] = {
-		{"vucd_log", setup, cleanup, NULL, NULL, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
-}
+const struct tap_suite tap_suite = {"vucd_log", set_up, tear_down,
+	{{"time stamp", test_stamp}, {"levels", test_levels}, {"one line", test_one_line},
+		{"a full pipe", test_full_pipe}, {"journald", test_journal}}};
