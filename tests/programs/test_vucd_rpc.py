@@ -110,7 +110,7 @@ def fixture_fresh(vucd):
         return len(os.listdir(f'/proc/{daemon.pid}/fd'))
     daemon = vucd()
     daemon.do('status')
-    with contextlib.closing(Client(daemon)) as client:
+    with Client(daemon) as client:
         client.say(X)  # by its answer the daemon has seen the end of the one before
         client.hear()
         before = count() - 1
@@ -124,7 +124,7 @@ def fixture_fresh(vucd):
 
 @pytest.fixture(name='client')
 def fixture_client(daemon):
-    with contextlib.closing(Client(daemon)) as client:
+    with Client(daemon) as client:
         yield client
 
 
@@ -255,7 +255,7 @@ def test_batch(client, batch, answer):
 
 def test_later(fresh, silent):
     """A batch is carried out one after the other, while others are served."""
-    with contextlib.closing(Client(fresh)) as client:
+    with Client(fresh) as client:
         client.say([silent.add('a'), X, silent.add('b', 2)], X)
         connection = silent.await_connection()
         assert fresh.ask('x') == NO_X
@@ -271,7 +271,7 @@ def test_later(fresh, silent):
 
 def test_abandoned(fresh, silent):
     """What nobody waits for any more ends where it is."""
-    with contextlib.closing(Client(fresh)) as client:
+    with Client(fresh) as client:
         client.say([silent.add('a'), silent.add('b')])
         connection = silent.await_connection()
     fresh.ask('x')  # by then the daemon has seen that the client has gone
@@ -458,7 +458,7 @@ def test_long_line(client):
 
 def test_flood(fresh):
     """One that sends lines and no end of them has its turn like others."""
-    with contextlib.closing(Client(fresh)) as client, contextlib.closing(Client(fresh)) as other:
+    with Client(fresh) as client, Client(fresh) as other:
         for each in (client, other):
             each.say(X)
             assert each.hear() == NO_X
@@ -475,7 +475,7 @@ def test_flood(fresh):
 
 def test_no_reader(fresh):
     """One that does not read gets its answers when it does; others do not wait for it."""
-    with contextlib.closing(Client(fresh)) as client:
+    with Client(fresh) as client:
         said = 0
         line = json.dumps(call('stats.get')).encode() + b'\n'
         client.setblocking(False)
@@ -493,7 +493,7 @@ def test_no_reader(fresh):
 
 def test_half_closed(fresh, silent):
     """As of echo | nc: the answer comes although nothing more will be asked."""
-    with contextlib.closing(Client(fresh)) as client:
+    with Client(fresh) as client:
         client.say(silent.add('a'))
         client.shutdown(socket.SHUT_WR)
         connection = silent.await_connection()
@@ -507,7 +507,7 @@ def test_half_closed(fresh, silent):
 def test_end_with_request(vucd, silent):
     """A daemon that ends waits for nobody."""
     daemon = vucd()
-    with contextlib.closing(Client(daemon)) as client:
+    with Client(daemon) as client:
         client.say(silent.add('a'))
         with silent.await_connection():
             assert daemon.stop() == 0
@@ -517,7 +517,7 @@ def test_end_with_request(vucd, silent):
 def test_crowd(fresh):
     """The newest are served, and those that have been quiet for longest are not any more."""
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(contextlib.closing(Client(fresh))) for _ in range(200)]
+        clients = [stack.enter_context(Client(fresh)) for _ in range(200)]
         for client in clients[-64:]:
             client.say(X)
         assert all(client.hear() == NO_X for client in clients[-64:])
@@ -527,11 +527,11 @@ def test_crowd(fresh):
 def test_all_busy(fresh, silent):
     """When all wait for answers, nobody has to go; the next one waits."""
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(contextlib.closing(Client(fresh))) for _ in range(64)]
+        clients = [stack.enter_context(Client(fresh)) for _ in range(64)]
         for i, client in enumerate(clients):
             client.say(silent.add(f'd{i}'))
         connections = [silent.await_connection() for _ in clients]
-        more = stack.enter_context(contextlib.closing(Client(fresh)))
+        more = stack.enter_context(Client(fresh))
         more.say(X)
         os.kill(fresh.pid, signal.SIGHUP)
         fresh.await_output('reload: done', 'err')
@@ -544,37 +544,31 @@ def test_all_busy(fresh, silent):
         assert all(client.hear() == result({}) for client in clients)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason='only root can become another user')
-def test_other_user(fresh):
-    for path, mode in ((fresh.folder.name, 0o711), (fresh.directory, 0o711),
-                       (fresh.management, 0o666)):
-        os.chmod(path, mode)
-    os.seteuid(65534)
-    try:
-        client = Client(fresh)
-    finally:
-        os.seteuid(0)
-    with contextlib.closing(client):
-        why = "user 65534 is neither root nor the daemon's user (0)"
-        assert client.hear() == error(FAILED, why, None, errno='EACCES')
-        assert client.is_over()
-        fresh.ask('x')
-        assert f'management: connection of process {os.getpid()} refused: {why}\n' in fresh.err.decode()
-
-
-@contextlib.contextmanager
-def other_user(*groups):
-    """Be user 65534 for a while, in these groups and in no other one."""
+def other_user(daemon, *groups):
+    """A client that connects as user 65534, in these groups and in no other one."""
     before = os.getgroups()
     os.setgroups(groups)
     os.setegid(65534)
     os.seteuid(65534)
     try:
-        yield
+        return Client(daemon)
     finally:
         os.seteuid(0)
         os.setegid(0)
         os.setgroups(before)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can become another user')
+def test_other_user(fresh):
+    for path, mode in ((fresh.folder.name, 0o711), (fresh.directory, 0o711),
+                       (fresh.management, 0o666)):
+        os.chmod(path, mode)
+    with other_user(fresh, 65534) as client:
+        why = "user 65534 is neither root nor the daemon's user (0)"
+        assert client.hear() == error(FAILED, why, None, errno='EACCES')
+        assert client.is_over()
+        fresh.ask('x')
+        assert f'management: connection of process {os.getpid()} refused: {why}\n' in fresh.err.decode()
 
 
 MONITORS = 64321  # a group that has no name
@@ -599,9 +593,7 @@ def test_monitor_refused(monitored, method, params):
     before = monitored.do('devices.list')
     refused = error(FAILED, f'members of group {MONITORS} may not call {method}, only: status, '
                     'devices.list, stats.get', errno='EACCES')
-    with other_user(MONITORS):
-        client = Client(monitored)
-    with contextlib.closing(client):
+    with other_user(monitored, MONITORS) as client:
         request = call(method, **params)
         client.say(request, [X, request], {key: request[key] for key in request if key != 'id'}, X)
         assert client.hear() == refused
@@ -617,18 +609,14 @@ def test_monitor_refused(monitored, method, params):
 def test_monitor(monitored):
     """It gets what root gets, whichever of its groups it is, and others still get nothing."""
     monitored.do('devices.add', 'd0', '/no/such')
-    with other_user(65534, MONITORS):
-        client = Client(monitored)
-    with contextlib.closing(client):
+    with other_user(monitored, 65534, MONITORS) as client:
         for method in ('status', 'devices.list', 'stats.get'):
             client.say(call(method))
             assert client.hear()['result'].keys() == monitored.do(method).keys()
     status = os.stat(monitored.management)
     assert (status.st_mode & 0o777, status.st_gid) == (0o660, MONITORS)
     os.chmod(monitored.management, 0o666)
-    with other_user(65533):
-        client = Client(monitored)
-    with contextlib.closing(client):
+    with other_user(monitored, 65533) as client:
         assert client.hear() == error(
             FAILED, f"user 65534 is neither root nor the daemon's user (0), and not in group {MONITORS}",
             None, errno='EACCES')
@@ -639,13 +627,11 @@ def test_monitor(monitored):
 def test_many_monitors(monitored):
     """They are in each other's way only."""
     with contextlib.ExitStack() as stack:
-        operators = [stack.enter_context(contextlib.closing(Client(monitored))) for _ in range(64)]
+        operators = [stack.enter_context(Client(monitored)) for _ in range(64)]
         for client in operators:
             client.say(X)
         assert all(client.hear() == NO_X for client in operators)
-        with other_user(MONITORS):
-            monitors = [stack.enter_context(contextlib.closing(Client(monitored)))
-                        for _ in range(20)]
+        monitors = [stack.enter_context(other_user(monitored, MONITORS)) for _ in range(20)]
         for client in monitors[4:]:
             client.say(X)
         assert all(client.is_over() for client in monitors[:4])
@@ -662,7 +648,7 @@ def test_no_descriptors(fresh):
     limit = min(set(range(len(used) + 1)) - used)
     before = resource.prlimit(fresh.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(fresh.pid, resource.RLIMIT_NOFILE, (limit, before[1]))
-    with contextlib.closing(Client(fresh)) as client:
+    with Client(fresh) as client:
         assert client.hear() == error(
             FAILED, 'the daemon is out of file descriptors', None, errno='EMFILE')
         assert client.is_over()
