@@ -59,44 +59,6 @@ was_reset(void *arg)
 
 static const struct pci_ops pci_ops = {config_read, config_write, bars_changed, msix_control};
 
-/* What MSI-X needs. */
-
-static int
-enable_msix(void *arg, const int *eventfds, uint32_t nr_vectors)
-{
-	struct machine *machine = arg;
-
-	return device_enable_msix(machine->device, eventfds, nr_vectors);
-}
-
-static void
-disable_msix(void *arg)
-{
-	struct machine *machine = arg;
-
-	device_disable_msix(machine->device);
-}
-
-static int
-connect_vector(void *arg, uint32_t vector, int eventfd, uint64_t address, uint32_t data)
-{
-	struct machine *machine = arg;
-	int rc = vm_route_msi(machine->vm, vector, address, data);
-
-	return rc != 0 ? rc : vm_connect_msi(machine->vm, vector, eventfd);
-}
-
-static void
-disconnect_vector(void *arg, uint32_t vector, int eventfd)
-{
-	struct machine *machine = arg;
-
-	vm_disconnect_msi(machine->vm, vector, eventfd);
-}
-
-static const struct msix_ops msix_ops = {
-	enable_msix, disable_msix, connect_vector, disconnect_vector};
-
 /* Putting it together. */
 
 static int
@@ -125,8 +87,8 @@ init_pci(struct machine *machine)
 	if (rc == 0)
 		rc = pci_init(&machine->pci, sizes, &pci_ops, machine);
 	if (rc == 0 && machine->pci.msix != 0)
-		rc = msix_init(&machine->msix, machine->pci.initial + machine->pci.msix, &msix_ops,
-			machine);
+		rc = msix_init(&machine->msix, machine->pci.initial + machine->pci.msix,
+			machine->device, machine->vm);
 	return rc;
 }
 

@@ -10,7 +10,9 @@
 
 #include <linux/pci_regs.h>
 
+#include "device.h"
 #include "fail.h"
+#include "kvm.h"
 
 struct entry {
 	uint64_t address;
@@ -71,14 +73,14 @@ init_vectors(struct msix *msix)
 }
 
 int
-msix_init(struct msix *msix, const uint8_t *capability, const struct msix_ops *ops, void *arg)
+msix_init(struct msix *msix, const uint8_t *capability, struct device *device, struct vm *vm)
 {
 	uint32_t nr = (get_long(capability) >> 16 & PCI_MSIX_FLAGS_QSIZE) + 1;
 	int rc;
 
 	*msix = (struct msix){
-		.ops = ops,
-		.arg = arg,
+		.device = device,
+		.vm = vm,
 		.nr_vectors = nr,
 		.table = place_of(capability + PCI_MSIX_TABLE, nr * MSIX_ENTRY_BYTES),
 		.pending = place_of(capability + PCI_MSIX_PBA, (nr + 63) / 64 * 8),
@@ -96,7 +98,7 @@ msix_destroy(struct msix *msix)
 {
 	for (uint32_t i = 0; i < msix->nr_vectors && msix->eventfds != NULL; i++) {
 		if (msix->connected != NULL && msix->connected[i])
-			msix->ops->disconnect(msix->arg, i, msix->eventfds[i]);
+			vm_disconnect_msi(msix->vm, i, msix->eventfds[i]);
 		if (msix->eventfds[i] >= 0)
 			close(msix->eventfds[i]);
 	}
@@ -118,10 +120,10 @@ update_vector(struct msix *msix, uint32_t vector)
 		(msix->control & PCI_MSIX_FLAGS_MASKALL) == 0 &&
 		(entry.control & PCI_MSIX_ENTRY_CTRL_MASKBIT) == 0;
 	if (msix->connected[vector])
-		msix->ops->disconnect(msix->arg, vector, msix->eventfds[vector]);
+		vm_disconnect_msi(msix->vm, vector, msix->eventfds[vector]);
 	msix->connected[vector] = on &&
-		msix->ops->connect(
-			msix->arg, vector, msix->eventfds[vector], entry.address, entry.data) == 0;
+		vm_route_msi(msix->vm, vector, entry.address, entry.data) == 0 &&
+		vm_connect_msi(msix->vm, vector, msix->eventfds[vector]) == 0;
 }
 
 /* While MSI-X is off, what the device signals is lost. */
@@ -145,11 +147,11 @@ msix_set_control(struct msix *msix, uint16_t control)
 
 	msix->control = control;
 	if (on && !was_on)
-		msix->ops->enable(msix->arg, msix->eventfds, msix->nr_vectors);
+		device_enable_msix(msix->device, msix->eventfds, msix->nr_vectors);
 	for (uint32_t i = 0; i < msix->nr_vectors; i++)
 		update_vector(msix, i);
 	if (was_on && !on) {
-		msix->ops->disable(msix->arg);
+		device_disable_msix(msix->device);
 		drain_eventfds(msix);
 	}
 }

@@ -17,15 +17,8 @@
 #define MSIX_MAX_VECTORS 2048u
 #define MSIX_ENTRY_BYTES 16u
 
-/* Functions return 0 or a negative errno. */
-struct msix_ops {
-	/* Give the eventfds of all vectors to the device, or take them away. */
-	int (*enable)(void *arg, const int *eventfds, uint32_t nr_vectors);
-	void (*disable)(void *arg);
-	/* Interrupt the guest by this message whenever the vector's eventfd is signalled. */
-	int (*connect)(void *arg, uint32_t vector, int eventfd, uint64_t address, uint32_t data);
-	void (*disconnect)(void *arg, uint32_t vector, int eventfd);
-};
+struct device;
+struct vm;
 
 /* A piece of a BAR. */
 struct msix_place {
@@ -35,8 +28,8 @@ struct msix_place {
 };
 
 struct msix {
-	const struct msix_ops *ops;
-	void *arg;
+	struct device *device;
+	struct vm *vm;
 	struct msix_place table;
 	struct msix_place pending;
 	uint32_t nr_vectors;
@@ -48,7 +41,7 @@ struct msix {
 
 /* capability: of the device's config space, PCI_CAP_MSIX_SIZEOF bytes. Returns 0, or a negative
  * errno, having said why. */
-int msix_init(struct msix *msix, const uint8_t *capability, const struct msix_ops *ops, void *arg);
+int msix_init(struct msix *msix, const uint8_t *capability, struct device *device, struct vm *vm);
 void msix_destroy(struct msix *msix);
 
 /* The guest has written the capability's control word. */

@@ -3,7 +3,9 @@
 
 #include <linux/pci_regs.h>
 
+#include "device.h"
 #include "fd_count.h"
+#include "kvm.h"
 #include "msix.h"
 #include "tap.h"
 
@@ -14,7 +16,7 @@
 #define ON      PCI_MSIX_FLAGS_ENABLE
 #define MASKED  PCI_MSIX_FLAGS_MASKALL
 
-/* KVM and device, as far as they are seen from here. */
+/* KVM and device, as far as they are seen from here: the functions below stand for theirs. */
 static struct {
 	const int *eventfds; /* that the device has; NULL: none */
 	bool connected[VECTORS];
@@ -23,52 +25,58 @@ static struct {
 	int error;
 } fake;
 
+static struct device device;
+static struct vm vm;
 static struct msix msix;
 
-static int
-fake_enable(void *arg, const int *eventfds, uint32_t nr_vectors)
+int
+device_enable_msix(struct device *given, const int *eventfds, uint32_t nr_vectors)
 {
-	CU_ASSERT_PTR_EQUAL(arg, &fake);
+	CU_ASSERT_PTR_EQUAL(given, &device);
 	CU_ASSERT_EQUAL(nr_vectors, VECTORS);
 	CU_ASSERT_PTR_NULL(fake.eventfds);
 	fake.eventfds = eventfds;
 	return 0;
 }
 
-static void
-fake_disable(void *arg)
+void
+device_disable_msix(struct device *given)
 {
-	CU_ASSERT_PTR_EQUAL(arg, &fake);
+	CU_ASSERT_PTR_EQUAL(given, &device);
 	CU_ASSERT_PTR_NOT_NULL(fake.eventfds);
 	fake.eventfds = NULL;
 }
 
-static int
-fake_connect(void *arg, uint32_t vector, int eventfd, uint64_t address, uint32_t data)
+int
+vm_route_msi(struct vm *given, uint32_t msi, uint64_t address, uint32_t data)
 {
-	CU_ASSERT_PTR_EQUAL(arg, &fake);
-	CU_ASSERT_FATAL(vector < VECTORS);
-	CU_ASSERT_EQUAL(eventfd, msix.eventfds[vector]);
-	CU_ASSERT_FALSE(fake.connected[vector]);
-	if (fake.error != 0)
-		return fake.error;
-	fake.connected[vector] = true;
-	fake.address[vector] = address;
-	fake.data[vector] = data;
+	CU_ASSERT_PTR_EQUAL(given, &vm);
+	CU_ASSERT_FATAL(msi < VECTORS);
+	fake.address[msi] = address;
+	fake.data[msi] = data;
+	return fake.error;
+}
+
+int
+vm_connect_msi(struct vm *given, uint32_t msi, int eventfd)
+{
+	CU_ASSERT_PTR_EQUAL(given, &vm);
+	CU_ASSERT_FATAL(msi < VECTORS);
+	CU_ASSERT_EQUAL(eventfd, msix.eventfds[msi]);
+	CU_ASSERT_FALSE(fake.connected[msi]);
+	fake.connected[msi] = true;
 	return 0;
 }
 
-static void
-fake_disconnect(void *arg, uint32_t vector, int eventfd)
+void
+vm_disconnect_msi(struct vm *given, uint32_t msi, int eventfd)
 {
-	CU_ASSERT_PTR_EQUAL(arg, &fake);
-	CU_ASSERT_FATAL(vector < VECTORS);
-	CU_ASSERT_EQUAL(eventfd, msix.eventfds[vector]);
-	CU_ASSERT_TRUE(fake.connected[vector]);
-	fake.connected[vector] = false;
+	CU_ASSERT_PTR_EQUAL(given, &vm);
+	CU_ASSERT_FATAL(msi < VECTORS);
+	CU_ASSERT_EQUAL(eventfd, msix.eventfds[msi]);
+	CU_ASSERT_TRUE(fake.connected[msi]);
+	fake.connected[msi] = false;
 }
-
-static const struct msix_ops ops = {fake_enable, fake_disable, fake_connect, fake_disconnect};
 
 static void
 msix_begin(void)
@@ -80,7 +88,7 @@ msix_begin(void)
 	memset(&fake, 0, sizeof(fake));
 	memcpy(capability + PCI_MSIX_TABLE, &table, sizeof(table));
 	memcpy(capability + PCI_MSIX_PBA, &pending, sizeof(pending));
-	CU_ASSERT_EQUAL_FATAL(msix_init(&msix, capability, &ops, &fake), 0);
+	CU_ASSERT_EQUAL_FATAL(msix_init(&msix, capability, &device, &vm), 0);
 	CU_ASSERT_EQUAL(msix.nr_vectors, VECTORS);
 }
 
