@@ -6,30 +6,12 @@
 #include <string.h>
 #include <sys/time.h>
 
-#include <linux/vfio.h>
-
 #include "clock.h"
 #include "fail.h"
 
 #define MEMORY_SLOT 0u
 
-/* What config space needs of the rest. */
-
-static int
-config_read(void *arg, uint32_t offset, void *data, uint32_t count)
-{
-	struct machine *machine = arg;
-
-	return device_read(machine->device, VFIO_PCI_CONFIG_REGION_INDEX, offset, data, count);
-}
-
-static int
-config_write(void *arg, uint32_t offset, const void *data, uint32_t count)
-{
-	struct machine *machine = arg;
-
-	return device_write(machine->device, VFIO_PCI_CONFIG_REGION_INDEX, offset, data, count);
-}
+/* What the guest has written to config space. */
 
 static void
 bars_changed(void *arg)
@@ -57,7 +39,7 @@ was_reset(void *arg)
 	pci_restore(&machine->pci);
 }
 
-static const struct pci_ops pci_ops = {config_read, config_write, bars_changed, msix_control};
+static const struct pci_ops pci_ops = {bars_changed, msix_control};
 
 /* Putting it together. */
 
@@ -85,7 +67,7 @@ init_pci(struct machine *machine)
 	for (uint32_t i = 0; rc == 0 && i < PCI_NR_BARS; i++)
 		rc = device_bar_size(machine->device, i, &sizes[i]);
 	if (rc == 0)
-		rc = pci_init(&machine->pci, sizes, &pci_ops, machine);
+		rc = pci_init(&machine->pci, machine->device, sizes, &pci_ops, machine);
 	if (rc == 0 && machine->pci.msix != 0)
 		rc = msix_init(&machine->msix, machine->pci.initial + machine->pci.msix,
 			machine->device, machine->vm);

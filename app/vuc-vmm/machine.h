@@ -4,7 +4,6 @@
 
 /*
  * The machine: a CPU, memory, a PCI bus with a device on it, and the ports of the guest program.
- * None of them knows the others; what they need of each other is here.
  */
 
 #include <stdbool.h>

@@ -5,8 +5,12 @@
 #include <string.h>
 
 #include <linux/pci_regs.h>
+#include <linux/vfio.h>
 
+#include "device.h"
 #include "fail.h"
+
+#define CONFIG_REGION VFIO_PCI_CONFIG_REGION_INDEX
 
 #define PORT_ADDRESS 0xcf8u
 #define PORT_DATA    0xcfcu
@@ -130,12 +134,13 @@ init_bars(struct pci *pci, const uint64_t sizes[PCI_NR_BARS])
 }
 
 int
-pci_init(struct pci *pci, const uint64_t sizes[PCI_NR_BARS], const struct pci_ops *ops, void *arg)
+pci_init(struct pci *pci, struct device *device, const uint64_t sizes[PCI_NR_BARS],
+	const struct pci_ops *ops, void *arg)
 {
 	int rc;
 
-	*pci = (struct pci){.ops = ops, .arg = arg};
-	rc = ops->config_read(arg, 0, pci->initial, sizeof(pci->initial));
+	*pci = (struct pci){.device = device, .ops = ops, .arg = arg};
+	rc = device_read(device, CONFIG_REGION, 0, pci->initial, sizeof(pci->initial));
 	if (rc != 0)
 		return vmm_fail(rc, "cannot read the device's config space: %s", strerror(-rc));
 	pci->msix = find_capability(pci, PCI_CAP_ID_MSIX, PCI_CAP_MSIX_SIZEOF);
@@ -187,7 +192,7 @@ config_read(struct pci *pci, uint32_t offset, void *data, uint32_t count)
 		memcpy(data, (const uint8_t *)&bar->value + offset % BAR_BYTES, count);
 	} else if (is_rom(offset)) {
 		memset(data, 0, count);
-	} else if (pci->ops->config_read(pci->arg, offset, data, count) != 0) {
+	} else if (device_read(pci->device, CONFIG_REGION, offset, data, count) != 0) {
 		memset(data, 0xff, count);
 	}
 }
@@ -249,7 +254,8 @@ config_write(struct pci *pci, uint32_t offset, const void *data, uint32_t count)
 {
 	if (is_bar(offset))
 		write_bar(pci, offset, data, count);
-	else if (!is_rom(offset) && pci->ops->config_write(pci->arg, offset, data, count) == 0)
+	else if (!is_rom(offset) &&
+		device_write(pci->device, CONFIG_REGION, offset, data, count) == 0)
 		follow_write(pci, offset, data, count);
 }
 
@@ -259,9 +265,9 @@ void
 pci_restore(const struct pci *pci)
 {
 	if (pci->msix != 0)
-		pci->ops->config_write(pci->arg, pci->msix + PCI_MSIX_FLAGS, &pci->msix_control,
-			sizeof(pci->msix_control));
-	pci->ops->config_write(pci->arg, PCI_COMMAND, &pci->command, sizeof(pci->command));
+		device_write(pci->device, CONFIG_REGION, pci->msix + PCI_MSIX_FLAGS,
+			&pci->msix_control, sizeof(pci->msix_control));
+	device_write(pci->device, CONFIG_REGION, PCI_COMMAND, &pci->command, sizeof(pci->command));
 }
 
 /* The offset in our device's config space that an access to the data port means. */

@@ -12,7 +12,7 @@
  * - the enable and mask bits of MSI-X, likewise.
  *
  * Whatever the guest writes, it hurts nobody but itself. What it reads where nothing is has all
- * bits set, as on a real bus. Nothing here needs KVM or a device: see the operations.
+ * bits set, as on a real bus.
  */
 
 #include <stdbool.h>
@@ -24,10 +24,10 @@
 /* Bytes of config space that mechanism #1 reaches. */
 #define PCI_CONFIG_BYTES 256u
 
+struct device;
+
+/* Who is told of what the guest writes. */
 struct pci_ops {
-	/* Access the device's own config space. 0 or a negative errno. */
-	int (*config_read)(void *arg, uint32_t offset, void *data, uint32_t count);
-	int (*config_write)(void *arg, uint32_t offset, const void *data, uint32_t count);
 	/* BARs have moved, or have been switched on or off. */
 	void (*bars_changed)(void *arg);
 	/* The guest has written MSI-X's control word: PCI_MSIX_FLAGS_ENABLE and _MASKALL. */
@@ -44,6 +44,7 @@ struct pci_bar {
 };
 
 struct pci {
+	struct device *device;
 	const struct pci_ops *ops;
 	void *arg;
 	uint8_t initial[PCI_CONFIG_BYTES]; /* config space as it was at first */
@@ -55,8 +56,8 @@ struct pci {
 };
 
 /* sizes: of the regions behind the BARs. Returns 0, or a negative errno, having said why. */
-int pci_init(
-	struct pci *pci, const uint64_t sizes[PCI_NR_BARS], const struct pci_ops *ops, void *arg);
+int pci_init(struct pci *pci, struct device *device, const uint64_t sizes[PCI_NR_BARS],
+	const struct pci_ops *ops, void *arg);
 
 /* An access to I/O ports by the guest; count is 1, 2 or 4. False: these ports are none of ours. */
 bool pci_port_read(struct pci *pci, uint16_t port, void *data, uint32_t count);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <linux/pci_regs.h>
+#include <linux/vfio.h>
 
+#include "device.h"
 #include "pci.h"
 #include "tap.h"
 
@@ -9,7 +11,7 @@
 #define DATA    0xcfc
 #define DEVICE  (0x80000000u | PCI_DEVICE_NUMBER << 11)
 
-/* A device behind the bus: its config space is memory. */
+/* A device behind the bus: its config space is memory. The functions below stand for device.c. */
 static struct {
 	uint8_t config[256];
 	unsigned int reads;
@@ -20,22 +22,26 @@ static struct {
 	int error;
 } fake;
 
+static struct device device;
 static struct pci pci;
 
-static int
-fake_read(void *arg, uint32_t offset, void *data, uint32_t count)
+int
+device_read(struct device *given, uint32_t region, uint64_t offset, void *data, uint32_t count)
 {
-	CU_ASSERT_PTR_EQUAL(arg, &fake);
+	CU_ASSERT_PTR_EQUAL(given, &device);
+	CU_ASSERT_EQUAL(region, VFIO_PCI_CONFIG_REGION_INDEX);
 	CU_ASSERT_FATAL(offset + count <= sizeof(fake.config));
 	fake.reads++;
 	memcpy(data, fake.config + offset, count);
 	return fake.error;
 }
 
-static int
-fake_write(void *arg, uint32_t offset, const void *data, uint32_t count)
+int
+device_write(
+	struct device *given, uint32_t region, uint64_t offset, const void *data, uint32_t count)
 {
-	CU_ASSERT_PTR_EQUAL(arg, &fake);
+	CU_ASSERT_PTR_EQUAL(given, &device);
+	CU_ASSERT_EQUAL(region, VFIO_PCI_CONFIG_REGION_INDEX);
 	CU_ASSERT_FATAL(offset + count <= sizeof(fake.config));
 	fake.writes++;
 	memcpy(fake.config + offset, data, count);
@@ -57,7 +63,7 @@ fake_msix_control(void *arg, uint16_t control)
 	fake.msix_control = control;
 }
 
-static const struct pci_ops ops = {fake_read, fake_write, fake_bars_changed, fake_msix_control};
+static const struct pci_ops ops = {fake_bars_changed, fake_msix_control};
 
 static void
 config_put(uint32_t offset, uint32_t value)
@@ -86,7 +92,7 @@ static void
 begin(void)
 {
 	prepare();
-	CU_ASSERT_EQUAL_FATAL(pci_init(&pci, sizes, &ops, &fake), 0);
+	CU_ASSERT_EQUAL_FATAL(pci_init(&pci, &device, sizes, &ops, &fake), 0);
 	fake.reads = 0;
 }
 
@@ -146,7 +152,7 @@ init_quietly(const uint64_t bar_sizes[PCI_NR_BARS])
 	int rc;
 
 	close(STDERR_FILENO);
-	rc = pci_init(&pci, bar_sizes, &ops, &fake);
+	rc = pci_init(&pci, &device, bar_sizes, &ops, &fake);
 	CU_ASSERT_EQUAL(dup2(saved, STDERR_FILENO), STDERR_FILENO);
 	close(saved);
 	return rc;
@@ -338,7 +344,7 @@ test_capabilities(void)
 		else
 			fake.config[PCI_STATUS] = 0;
 		config_put(0xfc, PCI_CAP_ID_MSIX);
-		CU_ASSERT_EQUAL_FATAL(pci_init(&pci, sizes, &ops, &fake), 0);
+		CU_ASSERT_EQUAL_FATAL(pci_init(&pci, &device, sizes, &ops, &fake), 0);
 		CU_ASSERT_EQUAL(pci.msix, 0);
 		config_write(0x50, UINT32_MAX, 4);
 		CU_ASSERT_EQUAL(fake.msix_changed, 0);
@@ -381,7 +387,7 @@ test_upper_half(void)
 {
 	const uint64_t both[PCI_NR_BARS] = {0, 0, 0x1000, 0x1000, 0, 0};
 
-	CU_ASSERT_EQUAL_FATAL(pci_init(&pci, both, &ops, &fake), 0);
+	CU_ASSERT_EQUAL_FATAL(pci_init(&pci, &device, both, &ops, &fake), 0);
 	config_write(PCI_BASE_ADDRESS_2, 0x10000, 4);
 	config_write(PCI_COMMAND, PCI_COMMAND_MEMORY, 4);
 	expect_bar(2, 0x10000);
