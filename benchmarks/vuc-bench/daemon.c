@@ -20,16 +20,14 @@
 #define NAME        "vuc-bench " BENCH_DAEMON_WORD
 #define SOCKET      "/vmm.sock"
 
-enum op {
-	OP_BEGIN,    /* make a poller; the text of the reply is its transport */
-	OP_ADD,      /* offer a device */
-	OP_END,      /* take away all devices and the poller */
-	OP_SYSCALLS, /* what the poller's poll group has made so far */
-};
-
 /* A packet. */
 struct request {
-	enum op op;
+	enum {
+		OP_BEGIN,    /* make a poller; the text of the reply is its transport */
+		OP_ADD,      /* offer a device */
+		OP_END,      /* remove all devices and the poller */
+		OP_SYSCALLS, /* what the poller's poll group has made so far */
+	} op;
 	/* Of the poller. */
 	int cpu;
 	enum vuc_idle idle;
@@ -98,26 +96,33 @@ bench_loopback_start(struct vuc_loopback_server *loopback, struct vuc_error *err
 	return dev;
 }
 
-/* In the process. */
+/* ---- in the process ---- */
+
 struct server {
 	int fd;
+	const char *path; /* of the socket for VMMs */
 	struct vuc_control *control;
 	struct vuc_poller *poller;
-	struct refdev *refdevs[MAX_DEVICES]; /* reference devices; they stay */
+	struct refdev *refdevs[MAX_DEVICES]; /* those inside the process; they stay */
 	struct vuc_loopback_server loopbacks[MAX_DEVICES];
-	unsigned int nr_refdevs;
 	unsigned int nr_used; /* of them */
-	char names[MAX_DEVICES][BENCH_DAEMON_NAME_MAX];
-	unsigned int nr_devices;
 };
 
 static int
 server_begin(
 	struct server *s, const struct request *request, struct reply *reply, struct vuc_error *err)
 {
+	struct vuc_control_opts control;
 	struct vuc_poller_opts opts;
 	int ret;
 
+	vuc_control_opts_init(&control, sizeof(control));
+	control.path = s->path;
+	control.max_vmms = MAX_DEVICES + 1;
+	control.max_vmms_per_user = MAX_DEVICES + 1;
+	ret = vuc_control_create(&control, &s->control, err);
+	if (ret != 0)
+		return ret;
 	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.name = "bench";
 	opts.cpu = request->cpu;
@@ -131,66 +136,43 @@ server_begin(
 	return ret;
 }
 
-/* The next reference device. */
-static int
-server_take_refdev(
-	struct server *s, const struct vuc_loopback_server **loopback, struct vuc_error *err)
-{
-	unsigned int i = s->nr_used;
-
-	if (i == s->nr_refdevs) {
-		s->refdevs[i] = bench_loopback_start(&s->loopbacks[i], err);
-		if (s->refdevs[i] == NULL)
-			return -ENOMEM;
-		s->nr_refdevs++;
-	}
-	s->nr_used++;
-	*loopback = &s->loopbacks[i];
-	return 0;
-}
-
 static int
 server_add(struct server *s, const struct request *request, struct vuc_error *err)
 {
 	struct vuc_control_device_opts opts;
 	struct vuc_device_opts device;
-	int ret = 0;
 
-	if (s->nr_devices == MAX_DEVICES)
-		return bench_fail(err, -ENOSPC, "more than %d devices", MAX_DEVICES);
 	vuc_control_device_opts_init(&opts, sizeof(opts));
 	opts.name = request->name;
 	opts.poller = s->poller;
 	opts.device = &device;
 	vuc_device_opts_init(&device, sizeof(device));
 	device.timeout_ms = BENCH_TIMEOUT_MS;
-	if (request->path[0] != '\0')
+	if (request->path[0] != '\0') {
 		device.path = request->path;
-	else
-		ret = server_take_refdev(s, &device.loopback, err);
-	if (ret == 0)
-		ret = vuc_control_add_device(s->control, &opts, err);
-	if (ret == 0)
-		snprintf(s->names[s->nr_devices++], BENCH_DAEMON_NAME_MAX, "%s", request->name);
-	return ret;
+	} else {
+		unsigned int i = s->nr_used++ % MAX_DEVICES;
+
+		if (s->refdevs[i] == NULL)
+			s->refdevs[i] = bench_loopback_start(&s->loopbacks[i], err);
+		if (s->refdevs[i] == NULL)
+			return -ENOMEM;
+		device.loopback = &s->loopbacks[i];
+	}
+	return vuc_control_add_device(s->control, &opts, err);
 }
 
+/* Devices go with the control plane. */
 static int
-server_end(struct server *s, struct vuc_error *err)
+server_end(struct server *s)
 {
-	int ret = 0;
+	int ret;
 
-	while (s->nr_devices > 0 && ret == 0) {
-		ret = vuc_control_remove_device(s->control, s->names[s->nr_devices - 1], true, err);
-		if (ret == 0)
-			s->nr_devices--;
-	}
-	if (ret == 0)
-		ret = vuc_poller_destroy(s->poller);
-	if (ret == 0) {
-		s->poller = NULL;
-		s->nr_used = 0;
-	}
+	vuc_control_destroy(s->control);
+	s->control = NULL;
+	ret = vuc_poller_destroy(s->poller);
+	s->poller = NULL;
+	s->nr_used = 0;
 	return ret;
 }
 
@@ -204,7 +186,7 @@ server_carry_out(
 	case OP_ADD:
 		return server_add(s, request, err);
 	case OP_END:
-		return server_end(s, err);
+		return server_end(s);
 	case OP_SYSCALLS:
 		reply->number = bench_poller_syscalls(s->poller);
 		return 0;
@@ -236,24 +218,9 @@ server_run(struct server *s)
 
 		sent = server_reply(s->fd, &reply, status, &err);
 	}
-}
-
-static int
-server_listen(struct server *s, const char *path, struct vuc_error *err)
-{
-	struct vuc_control_opts opts;
-	int ret = bench_eal_init(err);
-
-	if (ret != 0)
-		return ret;
-	vuc_control_opts_init(&opts, sizeof(opts));
-	opts.path = path;
-	opts.max_vmms = MAX_DEVICES + 1;
-	opts.max_vmms_per_user = MAX_DEVICES + 1;
-	ret = vuc_control_create(&opts, &s->control, err);
-	if (ret != 0)
-		vuc_eal_fini();
-	return ret;
+	server_end(s);
+	for (unsigned int i = 0; i < MAX_DEVICES; i++)
+		refdev_destroy(s->refdevs[i]);
 }
 
 int
@@ -269,32 +236,28 @@ bench_daemon_main(int argc, char **argv)
 	/* When the parent is gone, so is its end of the pair: the socket is to be removed then. */
 	signal(SIGTERM, SIG_IGN);
 	s.fd = atoi(argv[0]);
-	ret = server_listen(&s, argv[1], &err);
+	s.path = argv[1];
+	ret = bench_eal_init(&err);
 	server_reply(s.fd, &reply, ret, &err);
 	if (ret != 0)
 		return EXIT_FAILURE;
 	server_run(&s);
-	vuc_control_destroy(s.control);
-	vuc_poller_destroy(s.poller);
-	for (unsigned int i = 0; i < s.nr_refdevs; i++)
-		refdev_destroy(s.refdevs[i]);
 	vuc_eal_fini();
 	return EXIT_SUCCESS;
 }
 
+/* ---- the other end ---- */
+
 static int
 daemon_receive(struct bench_daemon *d, struct reply *reply, struct vuc_error *err)
 {
-	int ret = bench_process_wait_ready(0, NAME, d->fd, BENCH_TIMEOUT_MS, err);
+	int ret = bench_child_wait(&d->child, NAME, d->fd, BENCH_TIMEOUT_MS, err);
 
 	if (ret != 0)
 		return ret;
-	if (recv(d->fd, reply, sizeof(*reply), 0) == (ssize_t)sizeof(*reply))
-		return reply->status != 0 ? bench_fail(err, reply->status, "%s", reply->text) : 0;
-	ret = bench_process_explain(
-		bench_process_wait(d->pid), -ECHILD, NAME, " before it was ready", err);
-	d->pid = 0;
-	return ret;
+	if (recv(d->fd, reply, sizeof(*reply), MSG_DONTWAIT) != (ssize_t)sizeof(*reply))
+		return bench_child_explain(&d->child, NAME, err);
+	return reply->status != 0 ? bench_fail(err, reply->status, "%s", reply->text) : 0;
 }
 
 static int
@@ -340,20 +303,6 @@ bench_daemon_add(struct bench_daemon *d, const char *name, const char *path, str
 }
 
 int
-bench_daemon_attach(const struct bench_daemon *d, const char *name, struct vuc_vmm_device **dev,
-	struct vuc_error *err)
-{
-	struct vuc_vmm_attach_opts opts;
-
-	vuc_vmm_attach_opts_init(&opts, sizeof(opts));
-	opts.socket = d->socket;
-	opts.device = name;
-	opts.name = "vuc-bench";
-	opts.timeout_ms = BENCH_TIMEOUT_MS;
-	return vuc_vmm_attach(&opts, dev, err);
-}
-
-int
 bench_daemon_end(struct bench_daemon *d, struct vuc_error *err)
 {
 	const struct request request = {.op = OP_END};
@@ -362,15 +311,14 @@ bench_daemon_end(struct bench_daemon *d, struct vuc_error *err)
 	return daemon_ask(d, &request, &reply, err);
 }
 
-int
-bench_daemon_syscalls(struct bench_daemon *d, uint64_t *syscalls, struct vuc_error *err)
+uint64_t
+bench_daemon_syscalls(struct bench_daemon *d)
 {
 	const struct request request = {.op = OP_SYSCALLS};
+	struct vuc_error ignored;
 	struct reply reply;
-	int ret = daemon_ask(d, &request, &reply, err);
 
-	*syscalls = ret == 0 ? reply.number : 0;
-	return ret;
+	return daemon_ask(d, &request, &reply, &ignored) == 0 ? reply.number : 0;
 }
 
 static int
@@ -386,12 +334,9 @@ daemon_spawn(struct bench_daemon *d, struct vuc_error *err)
 		return bench_fail(err, -errno, "socketpair: %s", strerror(errno));
 	d->fd = fds[0];
 	snprintf(fd_arg, sizeof(fd_arg), "%d", fds[1]);
-	ret = bench_process_start(PROGRAM, args, fds[1], err);
+	ret = bench_child_start(&d->child, PROGRAM, args, fds[1], err);
 	close(fds[1]);
-	if (ret < 0)
-		return ret;
-	d->pid = ret;
-	return daemon_receive(d, &reply, err);
+	return ret == 0 ? daemon_receive(d, &reply, err) : ret;
 }
 
 int
@@ -400,11 +345,11 @@ bench_daemon_start(struct bench_daemon *d, struct vuc_error *err)
 	int ret;
 
 	*d = (struct bench_daemon){.fd = -1};
-	ret = bench_folder_make(d->dir, sizeof(SOCKET) - 1, err);
+	ret = bench_child_make_folder(&d->child, sizeof(SOCKET) - 1, err);
 	if (ret != 0)
 		return ret;
 	snprintf(d->socket, sizeof(d->socket), "%.*s" SOCKET,
-		(int)(sizeof(d->socket) - sizeof(SOCKET)), d->dir);
+		(int)(sizeof(d->socket) - sizeof(SOCKET)), d->child.dir);
 	ret = daemon_spawn(d, err);
 	if (ret != 0)
 		bench_daemon_stop(d);
@@ -414,12 +359,9 @@ bench_daemon_start(struct bench_daemon *d, struct vuc_error *err)
 void
 bench_daemon_stop(struct bench_daemon *d)
 {
-	if (d->dir[0] == '\0')
+	if (d->child.dir[0] == '\0')
 		return;
 	if (d->fd >= 0)
 		close(d->fd);
-	if (d->pid > 0)
-		bench_process_stop(d->pid);
-	bench_folder_remove(d->dir);
-	*d = (struct bench_daemon){.fd = -1};
+	bench_child_stop(&d->child);
 }

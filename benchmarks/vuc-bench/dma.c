@@ -32,8 +32,7 @@ struct dma {
 	struct bench_dma_memory memory;
 	struct bench_dma_floor floors[NR_WAYS]; /* that of WAY_VUC is not used */
 	struct bench_subject subject;
-	struct vuc_vmm_dma *mappings; /* by a daemon */
-	uint64_t syscalls;            /* of the poller, when it was last called */
+	uint64_t syscalls; /* of vuc's poll group, when it was last used */
 };
 
 static const char *const layouts[] = {"adjacent", "apart", NULL};
@@ -50,37 +49,61 @@ static const struct bench_option dma_options[] = {
 	{0},
 };
 
-static uint64_t
-iova_of(const struct bench_dma_memory *memory, uint32_t i)
+static int
+mappings_make(struct bench_dma_memory *memory, bool apart, struct vuc_error *err)
 {
-	return (memory->apart ? 2 : 1) * i * memory->size;
-}
-
-int
-bench_dma_memory_make(struct bench_dma_memory *memory, uint32_t nr, struct vuc_error *err)
-{
-	memory->nr = nr;
-	memory->size = (uint64_t)sysconf(_SC_PAGESIZE);
-	memory->fd = vuc_memfd_create("vuc-bench", nr * memory->size, 0);
-	if (memory->fd < 0)
-		return bench_fail(err, memory->fd, "memfd: %s", strerror(-memory->fd));
+	memory->mappings = calloc(memory->nr, sizeof(*memory->mappings));
+	if (memory->mappings == NULL)
+		return bench_fail(err, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < memory->nr; i++) {
+		memory->mappings[i] = (struct vuc_vmm_dma){
+			.argsz = sizeof(memory->mappings[i]),
+			.iova = (apart ? 2 : 1) * i * memory->size,
+			.size = memory->size,
+			.offset = i * memory->size,
+			.flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE,
+			.fd = memory->fd,
+		};
+	}
 	return 0;
 }
 
 int
-bench_dma_act(struct bench_subject *s, const struct bench_dma_memory *memory, bool unmap,
-	struct vuc_error *err)
+bench_dma_memory_make(
+	struct bench_dma_memory *memory, uint32_t nr, bool apart, struct vuc_error *err)
 {
-	struct vuc_device *dev = s->devices[0].dev;
+	uint64_t size = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	*memory = (struct bench_dma_memory){.nr = nr, .size = size};
+	memory->fd = vuc_memfd_create("vuc-bench", nr * size, 0);
+	if (memory->fd < 0)
+		return bench_fail(err, memory->fd, "memfd: %s", strerror(-memory->fd));
+	return mappings_make(memory, apart, err);
+}
+
+void
+bench_dma_memory_free(struct bench_dma_memory *memory)
+{
+	if (memory->fd >= 0)
+		close(memory->fd);
+	free(memory->mappings);
+	*memory = (struct bench_dma_memory){.fd = -1};
+}
+
+int
+bench_dma_act(
+	struct vuc_device *dev, const struct bench_dma_memory *memory, uint32_t nr, bool unmap)
+{
 	int ret = 0;
 
-	for (uint32_t i = 0; i < memory->nr && ret == 0; i++) {
+	for (uint32_t i = 0; i < nr && ret == 0; i++) {
+		const struct vuc_vmm_dma *m = &memory->mappings[i];
 		const struct vuc_dma_mapping mapping = {
-			.iova = iova_of(memory, i),
-			.size = memory->size,
+			.iova = m->iova,
+			.size = m->size,
 			.flags = VUC_DMA_READ | VUC_DMA_WRITE,
-			.fd = memory->fd,
-			.offset = i * memory->size,
+			.fd = m->fd,
+			.offset = m->offset,
 		};
 
 		if (unmap)
@@ -88,20 +111,33 @@ bench_dma_act(struct bench_subject *s, const struct bench_dma_memory *memory, bo
 		else
 			ret = vuc_dma_map(dev, &mapping);
 	}
-	if (ret == 0)
-		ret = vuc_dma_commit(dev);
-	return ret != 0 ? bench_subject_fail(s, ret, err) : 0;
+	return ret == 0 ? vuc_dma_commit(dev) : ret;
+}
+
+int
+bench_dma_act_vmm(struct vuc_vmm_device *dev, const struct bench_dma_memory *memory, uint32_t nr,
+	bool unmap, struct vuc_error *err)
+{
+	int ret = 0;
+
+	if (!unmap)
+		ret = vuc_vmm_dma_map(dev, memory->mappings, nr, err);
+	for (uint32_t i = 0; i < nr && ret == 0 && unmap; i++)
+		ret = vuc_vmm_dma_unmap(dev, memory->mappings[i].iova, memory->size, err);
+	return ret == 0 ? vuc_vmm_dma_commit(dev, err) : ret;
 }
 
 /* The message of mapping i of those that began behind id `base`. */
 static void
 floor_aim(struct bench_dma_floor *f, struct bench_message *msg, uint16_t base, uint32_t i)
 {
+	const struct vuc_vmm_dma *mapping = &f->memory->mappings[i];
+
 	bench_message_number(msg, (uint16_t)(base + 1 + i));
 	if (msg == &f->map)
-		bench_message_dma_map_set(msg, iova_of(f->memory, i), i * f->memory->size);
+		bench_message_dma_map_set(msg, mapping->iova, mapping->offset);
 	else
-		bench_message_dma_unmap_set(msg, iova_of(f->memory, i));
+		bench_message_dma_unmap_set(msg, mapping->iova);
 }
 
 /* Messages from..to - 1: a descriptor rides on a message of its own, others go together. */
@@ -210,51 +246,34 @@ bench_dma_floor_init(struct bench_dma_floor *f, const struct bench_clock *clock,
 struct act_call {
 	struct dma *dma;
 	bool unmap;
-	struct vuc_error *err;
 };
 
-/* On the poller's thread, whose the device is. */
+/* On the thread that drives the device. */
 static int
 act_there(void *arg)
 {
 	const struct act_call *call = arg;
 	struct dma *d = call->dma;
-	int ret = bench_dma_act(&d->subject, &d->memory, call->unmap, call->err);
+	int ret = bench_dma_act(d->subject.devices[0].dev, &d->memory, d->memory.nr, call->unmap);
 
 	d->syscalls = vuc_poll_group_syscalls(d->subject.group);
 	return ret;
 }
 
 static int
-shm_act(struct dma *d, bool unmap, struct vuc_error *err)
-{
-	struct vuc_vmm_device *vmm = d->subject.devices[0].vmm;
-	const struct bench_dma_memory *memory = &d->memory;
-	int ret = 0;
-
-	if (!unmap)
-		ret = vuc_vmm_dma_map(vmm, d->mappings, memory->nr, err);
-	for (uint32_t i = 0; i < memory->nr && ret == 0 && unmap; i++)
-		ret = vuc_vmm_dma_unmap(vmm, iova_of(memory, i), memory->size, err);
-	return ret != 0 ? ret : vuc_vmm_dma_commit(vmm, err);
-}
-
-static int
 way_act(struct dma *d, enum way way, bool unmap, struct vuc_error *err)
 {
-	struct act_call call = {.dma = d, .unmap = unmap, .err = err};
+	struct act_call call = {.dma = d, .unmap = unmap};
+	struct bench_subject *s = &d->subject;
+	int ret;
 
 	if (way != WAY_VUC)
 		return bench_dma_floor_act(&d->floors[way], unmap, err);
-	switch (d->subject.path) {
-	case BENCH_PATH_SHM:
-		return shm_act(d, unmap, err);
-	case BENCH_PATH_POLLER:
-		return vuc_poller_call(d->subject.poller, act_there, &call);
-	case BENCH_PATH_INLINE:
-		break;
-	}
-	return bench_dma_act(&d->subject, &d->memory, unmap, err);
+	if (s->path == BENCH_PATH_SHM)
+		return bench_dma_act_vmm(s->devices[0].vmm, &d->memory, d->memory.nr, unmap, err);
+	ret = s->path == BENCH_PATH_POLLER ? vuc_poller_call(s->poller, act_there, &call)
+					   : act_there(&call);
+	return ret != 0 ? bench_subject_fail(s, ret, err) : 0;
 }
 
 static uint64_t
@@ -263,7 +282,7 @@ way_syscalls(struct dma *d, enum way way)
 	if (way != WAY_VUC)
 		return d->floors[way].wire.syscalls;
 	/* Asking a poller would wake it just before it is timed. */
-	if (d->subject.path == BENCH_PATH_POLLER)
+	if (d->subject.path != BENCH_PATH_SHM)
 		return d->syscalls;
 	return bench_subject_syscalls(&d->subject);
 }
@@ -352,27 +371,6 @@ dma_add_series(struct bench *b)
 	}
 }
 
-static int
-dma_make_mappings(struct dma *d, struct vuc_error *err)
-{
-	const struct bench_dma_memory *memory = &d->memory;
-
-	d->mappings = calloc(memory->nr, sizeof(*d->mappings));
-	if (d->mappings == NULL)
-		return bench_fail(err, -ENOMEM, "out of memory");
-	for (uint32_t i = 0; i < memory->nr; i++) {
-		d->mappings[i] = (struct vuc_vmm_dma){
-			.argsz = sizeof(d->mappings[i]),
-			.iova = iova_of(memory, i),
-			.size = memory->size,
-			.offset = i * memory->size,
-			.flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE,
-			.fd = memory->fd,
-		};
-	}
-	return 0;
-}
-
 static void
 dma_init_ways(struct bench *b)
 {
@@ -396,19 +394,16 @@ dma_run(struct bench *b, struct vuc_error *err)
 	struct dma *d = b->state;
 	int ret;
 
-	d->memory.apart = strcmp(b->options.layout, "apart") == 0;
-	ret = bench_dma_memory_make(&d->memory, b->options.ops, err);
-	if (ret != 0)
-		return ret;
-	dma_init_ways(b);
-	dma_add_series(b);
-	dma_describe(b);
-	ret = dma_make_mappings(d, err);
-	if (ret == 0)
+	ret = bench_dma_memory_make(
+		&d->memory, b->options.ops, strcmp(b->options.layout, "apart") == 0, err);
+	if (ret == 0) {
+		dma_init_ways(b);
+		dma_add_series(b);
+		dma_describe(b);
 		ret = bench_turns_run(b, b->ops->name, NR_WAYS, dma_turn, err);
-	bench_subject_fini(&d->subject);
-	free(d->mappings);
-	close(d->memory.fd);
+		bench_subject_fini(&d->subject);
+	}
+	bench_dma_memory_free(&d->memory);
 	return ret;
 }
 

@@ -15,13 +15,23 @@
 /* What is mapped: pages of one file, each by itself. */
 struct bench_dma_memory {
 	int fd;
-	bool apart; /* each lies a page away from the next one, so that no two can be one mapping */
-	uint32_t nr;   /* of mappings */
-	uint64_t size; /* of each: a page */
+	uint32_t nr;                  /* of mappings */
+	uint64_t size;                /* of each: a page */
+	struct vuc_vmm_dma *mappings; /* as a VMM asks for them */
 };
 
-/* Make the file. Returns 0 or a negative errno; fd is the caller's to close. */
-int bench_dma_memory_make(struct bench_dma_memory *memory, uint32_t nr, struct vuc_error *err);
+/* Make the file. With apart, each mapping lies a page away from the next one, so that no two can be
+ * joined. Returns 0 or a negative errno; in any case bench_dma_memory_free() is due. */
+int bench_dma_memory_make(
+	struct bench_dma_memory *memory, uint32_t nr, bool apart, struct vuc_error *err);
+void bench_dma_memory_free(struct bench_dma_memory *memory);
+
+/* Map the first nr mappings, or unmap them, by one commit: of a device that this thread drives, or
+ * by a daemon. Each returns 0 or a negative errno, with a line in err by a daemon. */
+int bench_dma_act(
+	struct vuc_device *dev, const struct bench_dma_memory *memory, uint32_t nr, bool unmap);
+int bench_dma_act_vmm(struct vuc_vmm_device *dev, const struct bench_dma_memory *memory,
+	uint32_t nr, bool unmap, struct vuc_error *err);
 
 /* The hand-written floor: a message for each mapping, up to a window of them before their
  * replies. */
@@ -47,10 +57,6 @@ int bench_dma_floor_open(struct bench_dma_floor *floor, const char *path, struct
 
 /* Map all memory, or unmap all of it. Returns 0 or a negative errno. */
 int bench_dma_floor_act(struct bench_dma_floor *floor, bool unmap, struct vuc_error *err);
-
-/* Map all memory, or unmap all of it, inline and by one commit. Returns 0 or a negative errno. */
-int bench_dma_act(struct bench_subject *subject, const struct bench_dma_memory *memory, bool unmap,
-	struct vuc_error *err);
 
 /* What a device that does nothing but DMA by message does. */
 struct bench_dma_plan {

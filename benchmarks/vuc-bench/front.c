@@ -185,13 +185,11 @@ front_run(struct bench *b, struct vuc_error *err)
 	int ret;
 
 	f->bench = b;
-	f->memory.apart = true;
-	ret = bench_dma_memory_make(&f->memory, MAPS, err);
-	if (ret != 0)
-		return ret;
 	front_describe(b);
-	ret = bench_turns_run(b, b->ops->name, NR_WAYS, front_turn, err);
-	close(f->memory.fd);
+	ret = bench_dma_memory_make(&f->memory, MAPS, true, err);
+	if (ret == 0)
+		ret = bench_turns_run(b, b->ops->name, NR_WAYS, front_turn, err);
+	bench_dma_memory_free(&f->memory);
 	return ret;
 }
 

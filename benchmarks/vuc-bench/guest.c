@@ -39,7 +39,7 @@ static const struct {
 #define NR_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 struct guest {
-	char *program;
+	char program[PATH_MAX];
 	char transport[BENCH_DAEMON_NAME_MAX];
 	bool shares_cpu; /* the server shares the poller's, as there is none for it alone */
 	struct bench_refdev server;
@@ -59,13 +59,13 @@ static const struct bench_option guest_options[] = {
 
 /* Returns -ENODEV when it cannot run at all. */
 static int
-program_find(char **program, struct vuc_error *err)
+program_find(char program[PATH_MAX], struct vuc_error *err)
 {
 	int ret;
 
 	if (access(KVM, R_OK | W_OK) != 0)
 		return bench_fail(err, -ENODEV, KVM ": %s", strerror(errno));
-	ret = bench_program_find(NAME, "VUC_VMM", "../../app/vuc-vmm/vuc-vmm", program, err);
+	ret = bench_program_find(NAME, "VUC_VMM", program, err);
 	return ret == -ENOENT ? -ENODEV : ret;
 }
 
@@ -238,7 +238,7 @@ static int
 guest_run(struct bench *b, struct vuc_error *err)
 {
 	struct guest *g = b->state;
-	int ret = program_find(&g->program, err);
+	int ret = program_find(g->program, err);
 
 	if (ret != 0)
 		return ret;
@@ -252,7 +252,6 @@ guest_run(struct bench *b, struct vuc_error *err)
 	}
 	bench_daemon_stop(&g->daemon);
 	bench_refdev_stop(&g->server);
-	free(g->program);
 	return ret;
 }
 

@@ -11,20 +11,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <vuc/vmm.h>
-
-#include "bench.h"
-#include "memfd.h"
+#include "dma.h"
 
 #define MAX_HUNG       64
 #define MAX_TIMEOUT_MS 60000
 #define MAPS           1024
-#define PAGE           4096u
 #define HEALTHY        "healthy"
 #define ADDED          "added"
 #define SETTLE_MS      20 /* until a request is under way */
-#define RETRY_MS       1  /* between attempts to attach to a device that is away */
 #define CONFIG_MAX     (MAX_HUNG + 1) * 256
+#define WRITE_SIZE     4096 /* of the posted writes that fill a socket */
 
 /* How servers hang. */
 enum kind {
@@ -52,7 +48,7 @@ struct hung_vmm {
 	struct vuc_vmm_device *dev;
 	struct vuc_queue *queue;
 	enum kind kind;
-	int memory;
+	const struct bench_dma_memory *memory;
 	pthread_t thread;
 	bool running;
 };
@@ -60,7 +56,7 @@ struct hung_vmm {
 struct hung {
 	const struct bench *bench;
 	struct bench_refdev healthy; /* of two devices, one of which is added */
-	int memory;
+	struct bench_dma_memory memory;
 
 	/* The turn under way. */
 	enum kind kind;
@@ -101,41 +97,27 @@ start_servers(struct hung *h, struct vuc_error *err)
 		return 0;
 	ret = bench_refdev_start(&h->servers, &opts, err);
 	if (ret == 0 && h->kind == KIND_STOPPED)
-		kill(h->servers.pid, SIGSTOP);
+		kill(h->servers.child.pid, SIGSTOP);
 	return ret;
 }
 
 static int
 hung_attach(struct hung *h, const char *name, struct vuc_vmm_device **dev, struct vuc_error *err)
 {
-	struct vuc_vmm_attach_opts opts;
-	int ret;
-
-	vuc_vmm_attach_opts_init(&opts, sizeof(opts));
-	opts.socket = h->vucd.vmm_socket;
-	opts.device = name;
-	opts.name = "vuc-bench";
-	/* -ENOTCONN: not connected to so far. */
-	while ((ret = vuc_vmm_attach(&opts, dev, err)) == -ENOTCONN && !bench_interrupted())
-		vuc_clock_sleep_ms(RETRY_MS);
-	return ret;
+	return bench_attach(h->vucd.vmm_socket, name, VUC_VMM_DEFAULT_TIMEOUT_MS, dev, err);
 }
 
 /* What never returns while the server hangs. */
 static void *
 use_hung_device(void *arg)
 {
-	static const uint8_t bytes[PAGE];
+	static const uint8_t bytes[WRITE_SIZE];
 	struct hung_vmm *v = arg;
-	const struct vuc_vmm_dma mapping = {.argsz = sizeof(mapping),
-		.size = PAGE,
-		.flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE,
-		.fd = v->memory};
 
-	if (v->kind == KIND_MAPS && vuc_vmm_dma_map(v->dev, &mapping, 1, NULL) == 0)
-		(void)vuc_vmm_dma_commit(v->dev, NULL);
+	if (v->kind == KIND_MAPS)
+		(void)bench_dma_act_vmm(v->dev, v->memory, 1, false, NULL);
 	while (v->kind == KIND_FULL &&
-		vuc_queue_post(v->queue, VFIO_PCI_BAR2_REGION_INDEX, 0, bytes, PAGE) == 0)
+		vuc_queue_post(v->queue, VFIO_PCI_BAR2_REGION_INDEX, 0, bytes, WRITE_SIZE) == 0)
 		;
 	return NULL;
 }
@@ -151,7 +133,7 @@ attach_vmms(struct hung *h, struct vuc_error *err)
 
 		snprintf(name, sizeof(name), "hung%" PRIu32, i);
 		v->kind = h->kind;
-		v->memory = h->memory;
+		v->memory = &h->memory;
 		ret = hung_attach(h, name, &v->dev, err);
 		if (ret == 0)
 			ret = vuc_vmm_open_queue(v->dev, NULL, &v->queue, err);
@@ -165,7 +147,7 @@ hang_vmms(struct hung *h, struct vuc_error *err)
 	int ret = attach_vmms(h, err);
 
 	if (ret == 0 && h->kind == KIND_FULL)
-		kill(h->servers.pid, SIGSTOP);
+		kill(h->servers.child.pid, SIGSTOP);
 	for (uint32_t i = 0; i < h->bench->options.nr_hung && ret == 0; i++) {
 		struct hung_vmm *v = &h->vmms[i];
 
@@ -230,24 +212,10 @@ healthy_attach(struct hung *h, struct vuc_error *err)
 	return hung_attach(h, HEALTHY, &h->dev, err);
 }
 
-/* So that none can be joined. */
 static int
 healthy_map(struct hung *h, struct vuc_error *err)
 {
-	static struct vuc_vmm_dma mappings[MAPS];
-	int ret;
-
-	for (unsigned int i = 0; i < MAPS; i++)
-		mappings[i] = (struct vuc_vmm_dma){
-			.argsz = sizeof(mappings[i]),
-			.iova = (uint64_t)i * 2 * PAGE,
-			.size = PAGE,
-			.offset = (uint64_t)i * PAGE,
-			.flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE,
-			.fd = h->memory,
-		};
-	ret = vuc_vmm_dma_map(h->dev, mappings, MAPS, err);
-	return ret == 0 ? vuc_vmm_dma_commit(h->dev, err) : ret;
+	return bench_dma_act_vmm(h->dev, &h->memory, MAPS, false, err);
 }
 
 static int
@@ -265,20 +233,31 @@ healthy_detach(struct hung *h, struct vuc_error *err)
 	return 0;
 }
 
+/* Add a device, or remove it where there is no socket. */
+static int
+daemon_change(struct hung *h, const char *method, const char *socket, struct vuc_error *err)
+{
+	struct app_json params;
+
+	app_json_init(&params);
+	app_json_text(&params, params.root, "name", ADDED);
+	if (socket != NULL)
+		app_json_text(&params, params.root, "socket", socket);
+	return bench_vucd_call(&h->vucd, method, &params, err);
+}
+
 static int
 daemon_add(struct hung *h, struct vuc_error *err)
 {
-	char path[BENCH_SOCKET_MAX], params[256];
+	char path[BENCH_SOCKET_MAX];
 
-	snprintf(params, sizeof(params), "{\"name\":\"" ADDED "\",\"socket\":\"%s\"}",
-		bench_refdev_socket(&h->healthy, 1, path));
-	return bench_vucd_ask(&h->vucd, "devices.add", params, err);
+	return daemon_change(h, "devices.add", bench_refdev_socket(&h->healthy, 1, path), err);
 }
 
 static int
 daemon_remove(struct hung *h, struct vuc_error *err)
 {
-	return bench_vucd_ask(&h->vucd, "devices.remove", "{\"name\":\"" ADDED "\"}", err);
+	return daemon_change(h, "devices.remove", NULL, err);
 }
 
 static int
@@ -388,14 +367,13 @@ hung_run(struct bench *b, struct vuc_error *err)
 
 	hung_describe(b);
 	h->bench = b;
-	h->memory = vuc_memfd_create("vuc-bench", MAPS * PAGE, 0);
-	if (h->memory < 0)
-		return bench_fail(err, h->memory, "memfd: %s", strerror(-h->memory));
-	ret = bench_refdev_start(&h->healthy, &opts, err);
+	ret = bench_dma_memory_make(&h->memory, MAPS, true, err);
+	if (ret == 0)
+		ret = bench_refdev_start(&h->healthy, &opts, err);
 	if (ret == 0)
 		ret = bench_turns_run(b, b->ops->name, NR_KINDS, hung_turn, err);
 	bench_refdev_stop(&h->healthy);
-	close(h->memory);
+	bench_dma_memory_free(&h->memory);
 	return ret;
 }
 

@@ -94,7 +94,7 @@ static int
 get_cpu_clock(struct idle *d, clockid_t *clock)
 {
 	if (d->subject.path == BENCH_PATH_SHM)
-		return -clock_getcpuclockid(d->subject.daemon->pid, clock);
+		return -clock_getcpuclockid(d->subject.daemon->child.pid, clock);
 	return vuc_poller_call(d->subject.poller, get_own_clock, clock);
 }
 

@@ -45,8 +45,8 @@ measurement_run(struct bench *bench, struct vuc_error *err)
 	bench->result = &result;
 	result.label = options->label;
 	bench_interrupt_install();
-	ret = bench_output_init(&output, options->json, options->plot, options->html,
-		bench->ops->plots, err);
+	ret = bench_output_init(
+		&output, options->json, options->plot, options->html, bench->ops->plots, err);
 	if (ret == 0) {
 		bench_clock_init(&bench->clock);
 		bench_env_init(&bench->env, &bench->clock);

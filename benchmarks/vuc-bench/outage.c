@@ -8,15 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <vuc/dma.h>
-#include <vuc/vmm.h>
+#include "dma.h"
 
-#include "bench.h"
-#include "memfd.h"
-
-#define PAGE     4096u
-#define DEVICE   "device"
-#define RETRY_MS 1 /* between attempts to attach to a device that is away */
+#define DEVICE "device"
 
 /* What a turn times. */
 enum kind {
@@ -43,7 +37,7 @@ static const struct {
 
 struct outage {
 	struct bench *bench;
-	int memory;
+	struct bench_dma_memory memory;
 
 	/* The turn under way. */
 	unsigned int size;
@@ -79,26 +73,11 @@ server_start_again(struct outage *o, uint64_t *listens, struct vuc_error *err)
 static int
 fresh_use(struct outage *o, struct vuc_device *dev)
 {
+	const struct bench_access *a = &bench_scratch_access;
 	uint32_t value;
-	int ret = 0;
+	int ret = bench_dma_act(dev, &o->memory, sizes[o->size].maps, false);
 
-	/* So that none can be joined. */
-	for (uint32_t i = 0; i < sizes[o->size].maps && ret == 0; i++) {
-		const struct vuc_dma_mapping mapping = {
-			.iova = (uint64_t)i * 2 * PAGE,
-			.size = PAGE,
-			.flags = VUC_DMA_READ | VUC_DMA_WRITE,
-			.fd = o->memory,
-			.offset = (uint64_t)i * PAGE,
-		};
-
-		ret = vuc_dma_map(dev, &mapping);
-	}
-	if (ret == 0)
-		ret = vuc_dma_commit(dev);
-	return ret == 0 ? vuc_device_read(dev, bench_scratch_access.region,
-				  bench_scratch_access.offset, &value, sizeof(value))
-			: ret;
+	return ret == 0 ? vuc_device_read(dev, a->region, a->offset, &value, sizeof(value)) : ret;
 }
 
 static int
@@ -109,7 +88,7 @@ fresh_turn(struct outage *o, struct vuc_error *err)
 	uint64_t listens;
 	int ret;
 
-	bench_refdev_kill(&o->server);
+	bench_child_kill(&o->server.child);
 	ret = server_start_again(o, &listens, err);
 	if (ret != 0)
 		return ret;
@@ -132,37 +111,13 @@ fresh_turn(struct outage *o, struct vuc_error *err)
 static int
 vmm_attach(struct outage *o, struct vuc_error *err)
 {
-	struct vuc_vmm_attach_opts opts;
-	int ret;
+	int ret =
+		bench_attach(o->vucd.vmm_socket, DEVICE, VUC_VMM_DEFAULT_TIMEOUT_MS, &o->dev, err);
 
-	vuc_vmm_attach_opts_init(&opts, sizeof(opts));
-	opts.socket = o->vucd.vmm_socket;
-	opts.device = DEVICE;
-	opts.name = "vuc-bench";
-	/* -ENOTCONN: not connected to so far. */
-	while ((ret = vuc_vmm_attach(&opts, &o->dev, err)) == -ENOTCONN && !bench_interrupted())
-		vuc_clock_sleep_ms(RETRY_MS);
-	return ret == 0 ? vuc_vmm_open_queue(o->dev, NULL, &o->queue, err) : ret;
-}
-
-static int
-vmm_map(struct outage *o, struct vuc_error *err)
-{
-	static struct vuc_vmm_dma mappings[MAX_MAPS];
-	unsigned int nr = sizes[o->size].maps;
-	int ret;
-
-	for (unsigned int i = 0; i < nr; i++)
-		mappings[i] = (struct vuc_vmm_dma){
-			.argsz = sizeof(mappings[i]),
-			.iova = (uint64_t)i * 2 * PAGE,
-			.size = PAGE,
-			.offset = (uint64_t)i * PAGE,
-			.flags = VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE,
-			.fd = o->memory,
-		};
-	ret = vuc_vmm_dma_map(o->dev, mappings, nr, err);
-	return ret == 0 ? vuc_vmm_dma_commit(o->dev, err) : ret;
+	if (ret == 0)
+		ret = vuc_vmm_open_queue(o->dev, NULL, &o->queue, err);
+	return ret != 0 ? ret
+			: bench_dma_act_vmm(o->dev, &o->memory, sizes[o->size].maps, false, err);
 }
 
 static int
@@ -212,7 +167,7 @@ vmm_submit_read(struct outage *o, uint32_t *value, struct vuc_error *err)
 static int
 vmm_lose(struct outage *o, struct vuc_error *err)
 {
-	bench_refdev_kill(&o->server);
+	bench_child_kill(&o->server.child);
 	return vmm_await_event(o, VUC_VMM_EVENT_LOST, err);
 }
 
@@ -223,8 +178,6 @@ held_turn(struct outage *o, struct vuc_error *err)
 	uint32_t value = 0;
 	int ret = vmm_attach(o, err);
 
-	if (ret == 0)
-		ret = vmm_map(o, err);
 	if (ret == 0)
 		ret = vmm_lose(o, err);
 	if (ret == 0)
@@ -315,11 +268,10 @@ outage_run(struct bench *b, struct vuc_error *err)
 	o->server_opts =
 		(struct bench_refdev_opts){.cpu = b->env.cpus.cpu[1], .block = true, .sockets = 1};
 	outage_describe(b);
-	o->memory = vuc_memfd_create("vuc-bench", (size_t)MAX_MAPS * PAGE, 0);
-	if (o->memory < 0)
-		return bench_fail(err, o->memory, "memfd: %s", strerror(-o->memory));
-	ret = bench_turns_run(b, b->ops->name, 2 * NR_SIZES, outage_turn, err);
-	close(o->memory);
+	ret = bench_dma_memory_make(&o->memory, MAX_MAPS, true, err);
+	if (ret == 0)
+		ret = bench_turns_run(b, b->ops->name, 2 * NR_SIZES, outage_turn, err);
+	bench_dma_memory_free(&o->memory);
 	return ret;
 }
 

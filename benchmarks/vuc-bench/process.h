@@ -4,6 +4,7 @@
 
 /* Programs that are started for a run: vuc-refdev, vucd, and others. */
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -14,6 +15,8 @@
 #include <vuc/poller.h>
 #include <vuc/vmm.h>
 
+#include "management.h"
+
 struct refdev;
 
 #define BENCH_SOCKET_MAX sizeof(((struct sockaddr_un *)0)->sun_path)
@@ -21,54 +24,54 @@ struct refdev;
 /*
  * Find an executable file.
  *
- * @param name      of the program
  * @param variable  environment variable that overrides everything else; NULL: none
- * @param relative  where to look first, from the folder of this program; NULL: only beside it
- * @param path      set to a string that the caller frees
- * @return 0; -ENOENT when it is neither there nor in this program's folder nor in $PATH; -EACCES
- *         when the override is no program; -ENOMEM
+ * @param path      set to where it is
+ * @return 0; -ENOENT when it is neither in its place in the build tree, nor in this program's
+ * folder, nor in $PATH; -EACCES when the override is no program
  */
-int bench_program_find(const char *name, const char *variable, const char *relative, char **path,
-	struct vuc_error *err);
-
-/* pipe2(2) with O_CLOEXEC. Returns 0 or a negative errno. */
-int bench_pipe(int fds[2], struct vuc_error *err);
-
-/*
- * Make a private folder in $TMPDIR, or /tmp.
- *
- * @param dir   set to its path, or to "" on failure
- * @param room  bytes that a socket's path in it has behind that
- * @return 0 or a negative errno
- */
-int bench_folder_make(char dir[BENCH_SOCKET_MAX], size_t room, struct vuc_error *err);
-
-/* Remove it with what is in it, and make dir ""; nothing happens when it is that already. */
-void bench_folder_remove(char dir[BENCH_SOCKET_MAX]);
-
-/* In a forked child: it gets signo when its parent dies, and ends if that has happened already. */
-void bench_child_begin(pid_t parent, int signo);
-
-/*
- * Start a program, which gets SIGTERM when this process dies. It inherits one descriptor beside the
- * standard ones. Returns its pid or a negative errno.
- */
-pid_t bench_process_start(const char *program, char *const args[], int fd, struct vuc_error *err);
-
-/* Wait until fd can be read, or a process (0: none) has ended. Returns 0; -ETIMEDOUT; -EINTR after
- * a signal that asks for an end; what poll(2) says. */
-int bench_process_wait_ready(
-	pid_t pid, const char *program, int fd, int timeout_ms, struct vuc_error *err);
+int bench_program_find(
+	const char *name, const char *variable, char path[PATH_MAX], struct vuc_error *err);
 
 /* Wait for the end. Returns the status of waitpid(2). */
 int bench_process_wait(pid_t pid);
 
-/* The same, by SIGKILL after some seconds. */
-void bench_process_stop(pid_t pid);
-
 /* Say how a process ended, and return code. */
 int bench_process_explain(
 	int status, int code, const char *program, const char *when, struct vuc_error *err);
+
+/* In a forked child: it gets signo when its parent dies, and ends if that has happened already. */
+void bench_child_begin(pid_t parent, int signo);
+
+/* A program that runs beside this one. Functions return 0, or a negative errno with a line in err.
+ */
+struct bench_child {
+	pid_t pid;                  /* 0: it does not run */
+	char dir[BENCH_SOCKET_MAX]; /* its private folder; "": none */
+};
+
+/* Make the folder, in $TMPDIR or /tmp. room is that of a socket's path in it, behind the folder's.
+ */
+int bench_child_make_folder(struct bench_child *child, size_t room, struct vuc_error *err);
+
+/* Start a program, which gets SIGTERM when this process dies. It inherits fd beside the standard
+ * descriptors, unless that is -1. */
+int bench_child_start(struct bench_child *child, const char *program, char *const args[], int fd,
+	struct vuc_error *err);
+
+/* Wait until fd (-1: none) can be read, or the program has ended. Returns 0; -ETIMEDOUT; -EINTR
+ * after a signal that asks for an end; what poll(2) says. */
+int bench_child_wait(const struct bench_child *child, const char *name, int fd, int timeout_ms,
+	struct vuc_error *err);
+
+/* Say how a program ended that should have become ready. Returns -ECHILD. */
+int bench_child_explain(struct bench_child *child, const char *name, struct vuc_error *err);
+
+/* End it by SIGKILL. The folder stays. Nothing happens when it does not run. */
+void bench_child_kill(struct bench_child *child);
+
+/* End it by SIGTERM, or after some seconds by SIGKILL, and remove the folder. Nothing happens when
+ * there is neither. */
+void bench_child_stop(struct bench_child *child);
 
 /* A vuc-refdev of our own on sockets in a private folder, each a device. */
 #define BENCH_REFDEV_MAX_SOCKETS 256
@@ -81,15 +84,13 @@ struct bench_refdev_opts {
 };
 
 struct bench_refdev {
-	pid_t pid;                     /* 0: none */
-	char dir[BENCH_SOCKET_MAX];    /* "": none */
+	struct bench_child child;
 	char socket[BENCH_SOCKET_MAX]; /* the first one */
 	unsigned int sockets;
 };
 
 /*
- * Start the program and wait until it listens. It is taken from $VUC_REFDEV, else from where it
- * lies in the build tree, else from beside this program, else from $PATH.
+ * Start the program, $VUC_REFDEV or as bench_program_find() finds it, and wait until it listens.
  *
  * @return 0; -ENOENT when there is none; -ECHILD when it ended at once; -ETIMEDOUT; -EINTR; what
  * the system calls say. On failure nothing is left behind.
@@ -97,11 +98,8 @@ struct bench_refdev {
 int bench_refdev_start(
 	struct bench_refdev *refdev, const struct bench_refdev_opts *opts, struct vuc_error *err);
 
-/* End it by SIGKILL, which leaves its sockets in the folder. Nothing happens when it does not run.
- */
-void bench_refdev_kill(struct bench_refdev *refdev);
-
-/* Start it once more in the same folder; as bench_refdev_start(), but the folder stays. */
+/* Start it once more in the same folder, after bench_child_kill(); as bench_refdev_start(), but the
+ * folder stays. */
 int bench_refdev_start_again(
 	struct bench_refdev *refdev, const struct bench_refdev_opts *opts, struct vuc_error *err);
 
@@ -112,19 +110,18 @@ const char *bench_refdev_socket(
 /* End the program and remove the folder. Nothing happens when it was not started. */
 void bench_refdev_stop(struct bench_refdev *refdev);
 
-/* A vucd of our own in a private folder, with its management socket. */
+/* A vucd of our own in a private folder, with its management socket. One that is all zeros was not
+ * started. */
 struct bench_vucd {
-	pid_t pid;                  /* 0: none */
-	char dir[BENCH_SOCKET_MAX]; /* "": none */
+	struct bench_child child;
 	char vmm_socket[BENCH_SOCKET_MAX];
-	int notify;     /* where it says that it is ready */
-	int management; /* -1: not connected */
+	struct app_management management;
 };
 
 /*
- * Make the folder, start the program, wait for READY=1 and connect to the management socket. It is
- * taken from $VUCD, else found as vuc-refdev is. Its only poller, io0, sleeps and runs on no CPU in
- * particular. What was started is bench_vucd_stop()'s, also after a failure.
+ * Start the program, $VUCD or as bench_program_find() finds it, wait for READY=1 and connect to the
+ * management socket. Its only poller, io0, sleeps and runs on no CPU in particular. What was
+ * started is bench_vucd_stop()'s, also after a failure.
  *
  * @param config  what the configuration has beside the poller and the folder; begins with keys of
  *                [vucd]
@@ -133,16 +130,21 @@ struct bench_vucd {
  */
 int bench_vucd_start(struct bench_vucd *vucd, const char *config, struct vuc_error *err);
 
-/* Send a request to the management socket; params is a JSON object. Returns 0; -EPROTO with the
- * answer, if that is an error; -ETIMEDOUT; what the system calls say. */
-int bench_vucd_ask(
-	struct bench_vucd *vucd, const char *method, const char *params, struct vuc_error *err);
+/* Call a method, whose result is of no interest. params is finished by this. Returns 0;
+ * -EREMOTEIO with the daemon's own words; -ETIMEDOUT; what the system calls say. */
+int bench_vucd_call(struct bench_vucd *vucd, const char *method, struct app_json *params,
+	struct vuc_error *err);
 
 /* Send SIGTERM and wait for the end. Returns 0; -ETIMEDOUT; -EINTR. */
 int bench_vucd_end(struct bench_vucd *vucd, struct vuc_error *err);
 
-/* End it if it runs, and remove the folder. Nothing happens when it was not started. */
+/* Kill it if it runs, and remove the folder. Nothing happens when it was not started. */
 void bench_vucd_stop(struct bench_vucd *vucd);
+
+/* Attach to a device of a daemon, as soon as the daemon is connected to it. Returns 0 or a negative
+ * errno. */
+int bench_attach(const char *socket, const char *device, uint32_t timeout_ms,
+	struct vuc_vmm_device **dev, struct vuc_error *err);
 
 /*
  * What vucd is to a VMM, for --path shm: this program once more, as a process that has a control
@@ -158,11 +160,10 @@ void bench_vucd_stop(struct bench_vucd *vucd);
  * VMMs. Returns an exit status. */
 int bench_daemon_main(int argc, char **argv);
 
-/* The other end. */
+/* The other end. One that is all zeros was not started. */
 struct bench_daemon {
-	pid_t pid;                     /* 0: none */
+	struct bench_child child;
 	int fd;                        /* to tell it what to do */
-	char dir[BENCH_SOCKET_MAX];    /* "": none */
 	char socket[BENCH_SOCKET_MAX]; /* for VMMs */
 };
 
@@ -177,15 +178,11 @@ int bench_daemon_begin(struct bench_daemon *daemon, const struct vuc_poller_opts
 int bench_daemon_add(
 	struct bench_daemon *daemon, const char *name, const char *path, struct vuc_error *err);
 
-/* Attach to a device. */
-int bench_daemon_attach(const struct bench_daemon *daemon, const char *name,
-	struct vuc_vmm_device **dev, struct vuc_error *err);
-
-/* Take away all devices and the poller. */
+/* Remove all devices and the poller. */
 int bench_daemon_end(struct bench_daemon *daemon, struct vuc_error *err);
 
-/* System calls of the poller's poll group so far. */
-int bench_daemon_syscalls(struct bench_daemon *daemon, uint64_t *syscalls, struct vuc_error *err);
+/* System calls of the poller's poll group so far; 0 after a failure. */
+uint64_t bench_daemon_syscalls(struct bench_daemon *daemon);
 
 /* Nothing happens when it was not started. */
 void bench_daemon_stop(struct bench_daemon *daemon);

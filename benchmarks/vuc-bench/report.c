@@ -87,7 +87,6 @@ bench_output_fini(struct bench_output *output)
 	app_outfile_abort(&output->json);
 	app_outfile_abort(&output->picture);
 	app_outfile_abort(&output->html);
-	bench_plot_fini(&output->plot);
 	/* One with pictures stays. */
 	if (output->folder_made)
 		rmdir(output->folder);

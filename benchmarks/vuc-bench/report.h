@@ -33,8 +33,8 @@ int bench_report_json(FILE *out, const struct bench_env *env, const struct bench
  * writes to a descriptor: no name of a file goes through a shell or a script.
  */
 struct bench_plot {
-	char *program;        /* path of gnuplot */
-	const char *terminal; /* gnuplot's word for the format */
+	char program[PATH_MAX]; /* gnuplot */
+	const char *terminal;   /* gnuplot's word for the format */
 };
 
 /* Whether the end of a file's name stands for a format; NULL is fine. Returns 0 or -EINVAL. */
@@ -42,7 +42,6 @@ int bench_plot_check(const char *path, struct vuc_error *err);
 
 /* Find gnuplot, for a picture at path or NULL for SVG. Returns 0 or -ENOENT. */
 int bench_plot_init(struct bench_plot *plot, const char *path, struct vuc_error *err);
-void bench_plot_fini(struct bench_plot *plot);
 
 /* Write a picture to a descriptor, which stays the caller's. Returns 0 or a negative errno. */
 int bench_plot_draw(const struct bench_plot *plot, int fd, const struct bench_env *env,

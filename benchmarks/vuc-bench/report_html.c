@@ -217,12 +217,13 @@ static int
 put_picture(FILE *out, const struct bench_plot *plot, const struct bench_env *env,
 	const struct bench_result *result, struct vuc_error *err)
 {
-	const struct bench_plot drawn = {.program = plot->program, .terminal = "svg"};
+	struct bench_plot drawn = *plot;
 	int fd = vuc_memfd_create("plot", 0, 0);
 	int ret;
 
 	if (fd < 0)
 		return bench_fail(err, fd, "--html: memory for a picture: %s", strerror(-fd));
+	drawn.terminal = "svg";
 	ret = bench_plot_draw(&drawn, fd, env, result, err);
 	if (ret == 0) {
 		ret = put_picture_of(out, fd, result);

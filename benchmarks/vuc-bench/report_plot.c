@@ -2,6 +2,7 @@
 #include "report.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -37,17 +38,10 @@ int
 bench_plot_init(struct bench_plot *plot, const char *path, struct vuc_error *err)
 {
 	*plot = (struct bench_plot){.terminal = terminal_of(path != NULL ? path : ".svg")};
-	if (bench_program_find("gnuplot", NULL, NULL, &plot->program, err) != 0)
+	if (bench_program_find("gnuplot", NULL, plot->program, err) != 0)
 		return bench_fail(err, -ENOENT,
 			"gnuplot, which draws pictures, is not in $PATH (package gnuplot-nox)");
 	return 0;
-}
-
-void
-bench_plot_fini(struct bench_plot *plot)
-{
-	free(plot->program);
-	plot->program = NULL;
 }
 
 static void
@@ -192,8 +186,8 @@ bench_plot_draw(const struct bench_plot *plot, int fd, const struct bench_env *e
 	bool fed;
 	pid_t pid;
 
-	if (bench_pipe(script, err) != 0)
-		return -errno;
+	if (pipe2(script, O_CLOEXEC) != 0)
+		return bench_fail(err, -errno, "pipe: %s", strerror(errno));
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0)

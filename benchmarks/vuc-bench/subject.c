@@ -230,7 +230,7 @@ open_shm_device(struct bench_subject *s, struct bench_device *d, unsigned int i,
 	snprintf(name, sizeof(name), "device%hu", (unsigned short)i);
 	ret = bench_daemon_add(s->daemon, name, opts->path, err);
 	if (ret == 0)
-		ret = bench_daemon_attach(s->daemon, name, &d->vmm, err);
+		ret = bench_attach(s->daemon->socket, name, BENCH_TIMEOUT_MS, &d->vmm, err);
 	if (ret == 0 && s->queues)
 		ret = vuc_vmm_open_queue(d->vmm, &queue, &d->queue, err);
 	return ret;
@@ -407,19 +407,13 @@ bench_subject_fini(struct bench_subject *s)
 uint64_t
 bench_subject_syscalls(struct bench_subject *s)
 {
-	struct vuc_error ignored;
-	uint64_t number = 0;
-
-	/* Without a socket there are none, and asking another thread would be in the way. */
 	if (s->path == BENCH_PATH_INLINE)
-		number = vuc_poll_group_syscalls(s->group);
-	else if (s->socket == NULL && s->fd < 0)
+		return vuc_poll_group_syscalls(s->group);
+	/* Without a socket there are none, and asking another thread would be in the way. */
+	if (s->socket == NULL && s->fd < 0)
 		return 0;
-	else if (s->path == BENCH_PATH_POLLER)
-		number = bench_poller_syscalls(s->poller);
-	else
-		bench_daemon_syscalls(s->daemon, &number, &ignored);
-	return number;
+	return s->path == BENCH_PATH_POLLER ? bench_poller_syscalls(s->poller)
+					    : bench_daemon_syscalls(s->daemon);
 }
 
 int

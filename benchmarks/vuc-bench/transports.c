@@ -89,10 +89,10 @@ map_and_unmap(struct bench *b, struct bench_subject *s, struct bench_series *ser
 		bool unmap = i % 2 == 1;
 		uint64_t syscalls = bench_subject_syscalls(s);
 		uint64_t ticks = bench_clock_ticks(&b->clock);
-		int ret = bench_dma_act(s, &t->memory, unmap, err);
+		int ret = bench_dma_act(s->devices[0].dev, &t->memory, MAPS, unmap);
 
 		if (ret != 0)
-			return ret;
+			return bench_subject_fail(s, ret, err);
 		ticks = bench_clock_ticks(&b->clock) - ticks;
 		if (i < 2 || unmap != t->row->unmap)
 			continue;
@@ -123,12 +123,10 @@ maps_run(struct bench *b, struct vuc_error *err)
 	struct transports *t = b->state;
 	int ret;
 
-	t->memory.apart = true;
-	ret = bench_dma_memory_make(&t->memory, MAPS, err);
-	if (ret != 0)
-		return ret;
-	ret = bench_turns_run(b, t->row->topic, NR_WAYS, maps_turn, err);
-	close(t->memory.fd);
+	ret = bench_dma_memory_make(&t->memory, MAPS, true, err);
+	if (ret == 0)
+		ret = bench_turns_run(b, t->row->topic, NR_WAYS, maps_turn, err);
+	bench_dma_memory_free(&t->memory);
 	return ret;
 }
 
