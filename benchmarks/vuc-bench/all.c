@@ -195,6 +195,7 @@ part_run(struct bench *bench, unsigned int i, struct vuc_error *err)
 	one.ops = parts[i].ops;
 	one.result = &part->result;
 	one.state = calloc(1, one.ops->state_size);
+	part->result.env = bench->result->env;
 	part->name = parts[i].name;
 	part->state = one.state;
 	if (one.state == NULL)

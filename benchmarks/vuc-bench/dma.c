@@ -349,8 +349,9 @@ dma_describe(struct bench *b)
 		"from the first call until the server has done all %" PRIu32
 		", divided by %" PRIu32,
 		o->ops, o->ops);
-	bench_result_add_number(result, "page", ((struct dma *)b->state)->memory.size);
-	bench_result_add_number(result, "cycles", CYCLES);
+	app_json_number(&result->options, result->options.root, "page",
+		((struct dma *)b->state)->memory.size);
+	app_json_number(&result->options, result->options.root, "cycles", CYCLES);
 }
 
 static void

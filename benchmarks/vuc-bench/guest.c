@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,27 +69,18 @@ program_find(char program[PATH_MAX], struct vuc_error *err)
 }
 
 /* It prints to files, which take all of it while nobody reads. */
-static int
-program_spawn(const struct bench *b, const int files[2], pid_t *pid)
+static pid_t
+program_spawn(const struct bench *b, const int files[2], struct vuc_error *err)
 {
 	const struct guest *g = b->state;
 	char name[] = NAME, json[] = "--json", timeout[] = "--timeout=20", rounds[32];
 	char socket[] = "--socket", device[] = "--device", device_name[] = DEVICE;
 	char *const args[] = {name, json, timeout, rounds, socket,
 		(char *)(uintptr_t)g->daemon.socket, device, device_name, NULL};
-	posix_spawn_file_actions_t actions;
-	int ret = posix_spawn_file_actions_init(&actions);
 
-	if (ret != 0)
-		return -ret;
 	snprintf(rounds, sizeof(rounds), "--rounds=%u", b->options.ops);
-	ret = posix_spawn_file_actions_adddup2(&actions, files[0], STDOUT_FILENO);
-	if (ret == 0)
-		ret = posix_spawn_file_actions_adddup2(&actions, files[1], STDERR_FILENO);
-	if (ret == 0)
-		ret = posix_spawn(pid, g->program, &actions, NULL, args, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	return -ret;
+	return bench_process_spawn(
+		g->program, args, (const int[3]){STDIN_FILENO, files[0], files[1]}, err);
 }
 
 /* It has said why in one line. */
@@ -132,12 +122,11 @@ static int
 program_run(const struct bench *b, const int files[2], struct report *report, struct vuc_error *err)
 {
 	static char text[MAX_REPORT + 1];
-	pid_t pid = 0;
-	int status, ret = program_spawn(b, files, &pid);
+	pid_t pid = program_spawn(b, files, err);
+	int status;
 
-	if (ret != 0)
-		return bench_fail(
-			err, ret, "%s: %s", ((struct guest *)b->state)->program, strerror(-ret));
+	if (pid < 0)
+		return pid;
 	status = bench_process_wait(pid);
 	memset(text, 0, sizeof(text));
 	if (pread(files[status != 0 ? 1 : 0], text, MAX_REPORT, 0) < 0)
@@ -166,7 +155,7 @@ guest_describe(struct bench *b)
 		bench_say(result->note,
 			"server and poller share a CPU and sleep: with two CPUs a read has "
 			"wake-ups in it");
-	bench_result_add_text(result, "path", "shm");
+	app_json_text(&result->options, result->options.root, "path", "shm");
 	result->per_group = NR_KINDS;
 }
 
@@ -175,7 +164,7 @@ guest_add_series(struct bench *b, uint64_t tsc_khz)
 {
 	struct guest *g = b->state;
 
-	bench_result_add_number(b->result, "tsc_khz", tsc_khz);
+	app_json_number(&b->result->options, b->result->options.root, "tsc_khz", tsc_khz);
 	for (unsigned int i = 0; i < NR_KINDS; i++) {
 		struct bench_series *series = bench_series_append(b, kinds[i].name, 1, 1);
 

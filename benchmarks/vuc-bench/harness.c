@@ -160,7 +160,8 @@ target_start(struct bench *b, struct vuc_error *err)
 	const char *socket = b->options.socket;
 	int ret = target_take_cpus(b, err);
 
-	bench_result_add_text(b->result, "server", socket != NULL ? socket : "vuc-refdev");
+	app_json_text(&b->result->options, b->result->options.root, "server",
+		socket != NULL ? socket : "vuc-refdev");
 	if (ret == 0)
 		ret = server_start(b, err);
 	/* On our CPU, too, but for its poller. */
@@ -211,6 +212,7 @@ bench_run(struct bench *b, struct vuc_error *err)
 	result->measurement = b->ops->name;
 	result->unit = b->ops->unit;
 	result->units = b->ops->units;
+	app_json_init(&result->options);
 	bench_options_describe(&b->options, b->ops, result);
 	ret = setup_begin(b, err);
 	eal = ret == 0 && eal;

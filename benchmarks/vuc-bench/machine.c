@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -361,6 +362,10 @@ get_preemptions(void)
 void
 bench_env_begin(struct bench_env *env)
 {
+	const time_t now = time(NULL);
+	struct tm date;
+
+	strftime(env->date, sizeof(env->date), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &date));
 	env->load_before = get_load();
 	env->cpu_time = get_cpu_time(&env->stolen);
 	env->preemptions = get_preemptions();

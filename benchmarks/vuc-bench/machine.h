@@ -99,6 +99,7 @@ struct bench_env {
 	const char *vuc; /* versions */
 	const char *dpdk;
 	const char *liburing;
+	char date[32]; /* when the measurement began, in UTC */
 	char kernel[256];
 	char cpu[128]; /* model */
 	char clock[64];

@@ -44,6 +44,7 @@ measurement_run(struct bench *bench, struct vuc_error *err)
 
 	bench->result = &result;
 	result.label = options->label;
+	result.env = &bench->env;
 	bench_interrupt_install();
 	ret = bench_output_init(
 		&output, options->json, options->plot, options->html, bench->ops->plots, err);
@@ -57,7 +58,7 @@ measurement_run(struct bench *bench, struct vuc_error *err)
 	if (ret == 0)
 		ret = bench_interrupt_check(err);
 	if (ret == 0)
-		ret = bench_output_write(&output, &bench->env, &result, err);
+		ret = bench_output_write(&output, &result, err);
 	bench_result_fini(&result);
 	bench_output_fini(&output);
 	return ret;

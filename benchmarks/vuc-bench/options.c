@@ -216,7 +216,7 @@ counts_describe(const struct bench_options *o, struct bench_result *result)
 	for (uint32_t i = 0; i < o->nr_counts; i++)
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%" PRIu32,
 			i > 0 ? "," : "", o->counts[i]);
-	bench_result_add_text(result, "devices", text);
+	app_json_text(&result->options, result->options.root, "devices", text);
 }
 
 static void
@@ -234,20 +234,24 @@ option_describe(const struct bench_option *o, const struct bench_options *option
 	case BENCH_POWER:
 		/* Below its minimum it was not given. */
 		if (*(const uint32_t *)field >= o->min)
-			bench_result_add_number(result, key, *(const uint32_t *)field);
+			app_json_number(&result->options, result->options.root, key,
+				*(const uint32_t *)field);
 		return;
 	case BENCH_NUMBER64:
-		bench_result_add_number(result, key, *(const uint64_t *)field);
+		app_json_number(
+			&result->options, result->options.root, key, *(const uint64_t *)field);
 		return;
 	case BENCH_CHOICE:
-		bench_result_add_text(result, key, o->words[*(const uint32_t *)field]);
+		app_json_text(&result->options, result->options.root, key,
+			o->words[*(const uint32_t *)field]);
 		return;
 	case BENCH_WORD:
-		bench_result_add_text(result, key, *(const char *const *)field);
+		app_json_text(
+			&result->options, result->options.root, key, *(const char *const *)field);
 		return;
 	case BENCH_SECONDS:
-		bench_result_add_number(
-			result, "milliseconds", (uint64_t)(*(const double *)field * 1e3));
+		app_json_number(&result->options, result->options.root, "milliseconds",
+			(uint64_t)(*(const double *)field * 1e3));
 		return;
 	case BENCH_COUNTS:
 		counts_describe(options, result);

@@ -6,6 +6,7 @@
 #include <ftw.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +90,30 @@ bench_program_find(
 	if (find_near(name, path) || find_in_path(name, path))
 		return 0;
 	return bench_fail(err, -ENOENT, "%s: not found in $PATH", name);
+}
+
+pid_t
+bench_process_spawn(
+	const char *program, char *const args[], const int fds[3], struct vuc_error *err)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t pipes;
+	pid_t pid = 0;
+	int ret;
+
+	sigemptyset(&pipes);
+	sigaddset(&pipes, SIGPIPE);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setsigdefault(&attr, &pipes);
+	posix_spawn_file_actions_init(&actions);
+	for (int i = 0; i < 3; i++)
+		posix_spawn_file_actions_adddup2(&actions, fds[i], i);
+	ret = posix_spawn(&pid, program, &actions, &attr, args, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attr);
+	return ret != 0 ? bench_fail(err, -ret, "%s: %s", program, strerror(ret)) : pid;
 }
 
 int

@@ -32,6 +32,11 @@ struct refdev;
 int bench_program_find(
 	const char *name, const char *variable, char path[PATH_MAX], struct vuc_error *err);
 
+/* Start a program that gets fds as its standard descriptors. Returns its pid or a negative errno.
+ */
+pid_t bench_process_spawn(
+	const char *program, char *const args[], const int fds[3], struct vuc_error *err);
+
 /* Wait for the end. Returns the status of waitpid(2). */
 int bench_process_wait(pid_t pid);
 

@@ -4,6 +4,7 @@
 
 /* The reports of a result: text, JSON, plots and a page. */
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -14,19 +15,48 @@
 #include "stats.h"
 
 /* Print environment, tables and distribution, or the same of all parts and their summary. */
-void bench_report_text(FILE *out, const struct bench_env *env, const struct bench_result *result);
+void bench_report_text(FILE *out, const struct bench_result *result);
 
-/* The sentences below the tables of a result, one a line, without colours. */
-void bench_report_sentences(FILE *out, const struct bench_result *result);
+/* Print one JSON object. Returns 0 or -ENOMEM. */
+int bench_report_json(FILE *out, const struct bench_result *result);
+
+/* ---- what the text and the page show alike ---- */
+
+/* A name and what there is to say of it. */
+typedef void (*bench_line_fn)(void *arg, const char *name, const char *text);
+
+/* The machine and the time of a run; how a result was measured. */
+void bench_lines_of_run(const struct bench_result *result, bench_line_fn print, void *arg);
+void bench_lines_of_result(const struct bench_result *result, bench_line_fn print, void *arg);
 
 #define BENCH_NUMBER_MAX 32
+#define BENCH_NR_CELLS   (BENCH_NR_TIMES + 4)
+
+/* A row of the table of times: the series' name, its times, rate and system calls, and its p50 to
+ * that of the floor. */
+struct bench_cells {
+	char text[BENCH_NR_CELLS][BENCH_NUMBER_MAX];
+};
+
+/* The head of the table, where cells may have two lines, and row i. */
+struct bench_cells bench_cells_head(const struct bench_result *result);
+struct bench_cells bench_cells_row(const struct bench_result *result, unsigned int i);
+
+/* "TOPIC: NAME", or the name alone. Returns buf. */
+#define BENCH_TITLE_MAX 64
+const char *bench_series_title(
+	const struct bench_series *series, const char *name, char buf[BENCH_TITLE_MAX]);
 
 /* A number with its thousands set off: "12,345"; one digit behind the point below 100, "-" for what
  * is not a number. Returns buf or a constant. */
 const char *bench_number(double value, char buf[BENCH_NUMBER_MAX]);
 
-/* Print one JSON object. Returns 0; -ENOMEM; what writing to the stream says. */
-int bench_report_json(FILE *out, const struct bench_env *env, const struct bench_result *result);
+/* The sentences below the tables of a result, one a line, without colours. */
+void bench_report_sentences(FILE *out, const struct bench_result *result);
+
+extern const char bench_not_quiet[];
+
+/* ---- pictures ---- */
 
 /*
  * Plots of all percentiles are drawn by gnuplot, which gets its script and data by a pipe and
@@ -44,16 +74,18 @@ int bench_plot_check(const char *path, struct vuc_error *err);
 int bench_plot_init(struct bench_plot *plot, const char *path, struct vuc_error *err);
 
 /* Write a picture to a descriptor, which stays the caller's. Returns 0 or a negative errno. */
-int bench_plot_draw(const struct bench_plot *plot, int fd, const struct bench_env *env,
-	const struct bench_result *result, struct vuc_error *err);
+int bench_plot_draw(const struct bench_plot *plot, int fd, const struct bench_result *result,
+	struct vuc_error *err);
 
 /* Write a page with all tables and, drawn as SVG, all pictures. Returns 0 or a negative errno; the
  * stream's own errors are the stream's. */
-int bench_report_html(FILE *out, const struct bench_plot *plot, const struct bench_env *env,
-	const struct bench_result *result, struct vuc_error *err);
+int bench_report_html(FILE *out, const struct bench_plot *plot, const struct bench_result *result,
+	struct vuc_error *err);
 
-/* Where the reports go. Files are opened before the measurement begins, so that nobody learns only
- * after it that the folder is not there. */
+/* ---- where the reports go ---- */
+
+/* Files are opened before the measurement begins, so that nobody learns only after it that the
+ * folder is not there. */
 struct bench_output {
 	FILE *text;
 	struct app_outfile json;
@@ -69,7 +101,7 @@ struct bench_output {
  *
  * @param json        path, "-" for stdout, or NULL
  * @param plot        path of a picture or, with is_folder, of a folder, or NULL
- * @param html        path of a page or NULL
+ * @param html        path of a page, "-" for stdout, or NULL
  * @return 0 or a negative errno; either way the output may be given to bench_output_fini()
  */
 int bench_output_init(struct bench_output *output, const char *json, const char *plot,
@@ -77,7 +109,7 @@ int bench_output_init(struct bench_output *output, const char *json, const char 
 void bench_output_fini(struct bench_output *output);
 
 /* Write all reports. Returns 0 or a negative errno. */
-int bench_output_write(struct bench_output *output, const struct bench_env *env,
-	const struct bench_result *result, struct vuc_error *err);
+int bench_output_write(
+	struct bench_output *output, const struct bench_result *result, struct vuc_error *err);
 
 #endif /* BENCH_REPORT_H */

@@ -6,7 +6,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +21,7 @@ static const char style[] =
 	"table{border-collapse:collapse;margin:1rem 0}"
 	"th,td{padding:.25rem .75rem;border-bottom:1px solid #ddd;text-align:left}"
 	".figures td+td,.figures th+th{text-align:right;font-variant-numeric:tabular-nums}"
+	"th{white-space:pre-line}"
 	".figures .topic{text-align:left;padding-top:1rem}"
 	".yes{color:#06730f}.no,.warning{color:#b00020;font-weight:bold}"
 	"img{max-width:100%;height:auto;background:#fff}"
@@ -57,39 +57,33 @@ put_element(FILE *out, const char *name, const char *kind, const char *text)
 	fprintf(out, "</%s>", name);
 }
 
-/* A row of a table of names and texts; none for an empty text. */
+/* A row of a table of names and texts. */
 static void
-put_pair(FILE *out, const char *name, const char *text)
+put_pair(void *arg, const char *name, const char *text)
 {
-	if (text[0] == '\0')
-		return;
+	FILE *out = arg;
+
 	fputs("<tr>", out);
 	put_element(out, "th", "", name);
 	put_element(out, "td", "", text);
 	fputs("</tr>\n", out);
 }
 
+/* How it was measured, and with which options. */
 static void
-put_machine(FILE *out, const struct bench_env *env, const struct bench_result *result)
+put_circumstances(FILE *out, const struct bench_result *result)
 {
-	char text[160];
+	const char *between = "";
 
 	fputs("<table>\n", out);
-	put_pair(out, "label", result->label != NULL ? result->label : "");
-	put_pair(out, "CPU", env->cpu);
-	put_pair(out, "kernel", env->kernel);
-	put_pair(out, "cpu_dma_latency", env->dma_latency);
-	put_pair(out, "versions", bench_versions);
-	put_pair(out, "clock", env->clock);
-	snprintf(text, sizeof(text), "%.2f before, %.2f after", env->load_before, env->load_after);
-	put_pair(out, "load", text);
-	if (env->steal >= 0) {
-		snprintf(text, sizeof(text), "%.1f %%", 100 * env->steal);
-		put_pair(out, "CPU time stolen", text);
+	bench_lines_of_result(result, put_pair, out);
+	fputs("<tr><th>options</th><td>", out);
+	json_object_object_foreach(result->options.root, key, value)
+	{
+		put_text(out, "%s%s %s", between, key, json_object_get_string(value));
+		between = ", ";
 	}
-	snprintf(text, sizeof(text), "%" PRIu64, env->preemptions);
-	put_pair(out, "involuntary context switches", text);
-	fputs("</table>\n", out);
+	fputs("</td></tr>\n</table>\n", out);
 }
 
 static void
@@ -116,41 +110,32 @@ put_goals(FILE *out, const struct bench_result *result)
 }
 
 static void
+put_cells(FILE *out, const char *element, struct bench_cells cells)
+{
+	fputs("<tr>", out);
+	for (size_t i = 0; i < BENCH_NR_CELLS; i++)
+		put_element(out, element, "", cells.text[i]);
+	fputs("</tr>\n", out);
+}
+
+static void
 put_series(FILE *out, const struct bench_result *result, unsigned int i)
 {
 	const struct bench_series *series = &result->series[i];
-	char number[BENCH_NUMBER_MAX];
 
 	if (series->topic != NULL && i == bench_result_floor(result, i)) {
-		fprintf(out, "<tr><th class=\"topic\" colspan=\"%d\">", BENCH_NR_TIMES + 4);
+		fprintf(out, "<tr><th class=\"topic\" colspan=\"%d\">", BENCH_NR_CELLS);
 		put_text(out, "%s", series->topic);
 		fputs("</th></tr>\n", out);
 	}
-	fputs("<tr><td>", out);
-	put_text(out, strcmp(series->name, series->transport) == 0 ? "%s" : "%s (%s)", series->name,
-		series->transport);
-	fputs("</td>", out);
-	for (size_t c = 0; c < BENCH_NR_TIMES; c++) {
-		double time = bench_time_of(&series->summary, &bench_times[c]);
-
-		put_element(out, "td", "", bench_number(time, number));
-	}
-	put_element(out, "td", "", bench_number(series->summary.per_second, number));
-	fprintf(out, "<td>%.2f</td><td>%.2f</td></tr>\n", series->summary.syscalls,
-		result->ratios[i].p50.median);
+	put_cells(out, "td", bench_cells_row(result, i));
 }
 
 static void
 put_times(FILE *out, const struct bench_result *result)
 {
-	fputs("<div class=\"wide\"><table class=\"figures\">\n<tr><th>ns</th>", out);
-	for (size_t i = 0; i < BENCH_NR_TIMES; i++)
-		put_element(out, "th", "", bench_times[i].head);
-	fputs("<th>", out);
-	put_text(out, "%s/s", result->units);
-	fputs("</th><th>", out);
-	put_text(out, "syscalls/%s", result->unit);
-	fputs("</th><th>p50 to floor</th></tr>\n", out);
+	fputs("<div class=\"wide\"><table class=\"figures\">\n", out);
+	put_cells(out, "th", bench_cells_head(result));
 	for (unsigned int i = 0; i < result->nr_series; i++)
 		put_series(out, result, i);
 	fputs("</table></div>\n", out);
@@ -177,7 +162,7 @@ put_sentences(FILE *out, const struct bench_result *result)
 	}
 	free(text);
 	if (bench_result_is_unsteady(result))
-		put_element(out, "p", "warning", "the machine was not quiet: do not quote this");
+		put_element(out, "p", "warning", bench_not_quiet);
 	return 0;
 }
 
@@ -214,8 +199,8 @@ put_picture_of(FILE *out, int fd, const struct bench_result *result)
 }
 
 static int
-put_picture(FILE *out, const struct bench_plot *plot, const struct bench_env *env,
-	const struct bench_result *result, struct vuc_error *err)
+put_picture(FILE *out, const struct bench_plot *plot, const struct bench_result *result,
+	struct vuc_error *err)
 {
 	struct bench_plot drawn = *plot;
 	int fd = vuc_memfd_create("plot", 0, 0);
@@ -224,7 +209,7 @@ put_picture(FILE *out, const struct bench_plot *plot, const struct bench_env *en
 	if (fd < 0)
 		return bench_fail(err, fd, "--html: memory for a picture: %s", strerror(-fd));
 	drawn.terminal = "svg";
-	ret = bench_plot_draw(&drawn, fd, env, result, err);
+	ret = bench_plot_draw(&drawn, fd, result, err);
 	if (ret == 0) {
 		ret = put_picture_of(out, fd, result);
 		if (ret != 0)
@@ -235,26 +220,22 @@ put_picture(FILE *out, const struct bench_plot *plot, const struct bench_env *en
 }
 
 static int
-put_result(FILE *out, const struct bench_plot *plot, const struct bench_env *env,
-	const struct bench_result *result, struct vuc_error *err)
+put_result(FILE *out, const struct bench_plot *plot, const struct bench_result *result,
+	struct vuc_error *err)
 {
 	fputs("<p>", out);
 	put_text(out, "%s", result->headline);
-	fputs("</p>\n<table>\n", out);
-	put_pair(out, "server", result->server);
-	put_pair(out, "floor", result->floor);
-	put_pair(out, "timed", result->timed);
-	put_pair(out, "note", result->note);
-	fputs("</table>\n", out);
+	fputs("</p>\n", out);
+	put_circumstances(out, result);
 	put_times(out, result);
 	if (put_sentences(out, result) != 0)
 		return bench_fail(err, -ENOMEM, "--html: out of memory");
-	return put_picture(out, plot, env, result, err);
+	return put_picture(out, plot, result, err);
 }
 
 static int
-put_parts(FILE *out, const struct bench_plot *plot, const struct bench_env *env,
-	const struct bench_result *result, struct vuc_error *err)
+put_parts(FILE *out, const struct bench_plot *plot, const struct bench_result *result,
+	struct vuc_error *err)
 {
 	int ret = 0;
 
@@ -278,14 +259,14 @@ put_parts(FILE *out, const struct bench_plot *plot, const struct bench_env *env,
 		if (part->skipped[0] != '\0')
 			continue;
 		fprintf(out, "<h2 id=\"%s\">%s</h2>\n", part->name, part->name);
-		ret = put_result(out, plot, env, &part->result, err);
+		ret = put_result(out, plot, &part->result, err);
 	}
 	return ret;
 }
 
 int
-bench_report_html(FILE *out, const struct bench_plot *plot, const struct bench_env *env,
-	const struct bench_result *result, struct vuc_error *err)
+bench_report_html(FILE *out, const struct bench_plot *plot, const struct bench_result *result,
+	struct vuc_error *err)
 {
 	int ret;
 
@@ -295,9 +276,11 @@ bench_report_html(FILE *out, const struct bench_plot *plot, const struct bench_e
 		"<title>vuc-bench %s</title>\n<style>%s</style>\n</head>\n<body>\n"
 		"<h1>vuc-bench %s</h1>\n",
 		result->measurement, style, result->measurement);
-	put_machine(out, env, result);
-	ret = result->nr_parts > 0 ? put_parts(out, plot, env, result, err)
-				   : put_result(out, plot, env, result, err);
+	fputs("<table>\n", out);
+	bench_lines_of_run(result, put_pair, out);
+	fputs("</table>\n", out);
+	ret = result->nr_parts > 0 ? put_parts(out, plot, result, err)
+				   : put_result(out, plot, result, err);
 	fputs("</body>\n</html>\n", out);
 	return ret;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "report.h"
 
-#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -59,6 +58,7 @@ put_environment(struct app_json *json, struct json_object *root, const struct be
 	struct json_object *object = app_json_object(json, root, "environment");
 	struct json_object *cpus;
 
+	app_json_text(json, object, "date", env->date);
 	put_versions(json, object, env);
 	cpus = app_json_array(json, object, "cpus");
 	for (unsigned int i = 0; i < env->cpus.nr; i++)
@@ -74,16 +74,11 @@ put_environment(struct app_json *json, struct json_object *root, const struct be
 static void
 put_options(struct app_json *json, struct json_object *root, const struct bench_result *result)
 {
-	struct json_object *object = app_json_object(json, root, "options");
+	struct json_object *object = NULL;
 
-	for (unsigned int i = 0; i < result->nr_facts; i++) {
-		const struct bench_fact *fact = &result->facts[i];
-
-		if (fact->is_text)
-			app_json_text(json, object, fact->key, fact->text);
-		else
-			app_json_number(json, object, fact->key, fact->number);
-	}
+	json->failed |= result->options.failed;
+	app_json_copy(json, root, "options", result->options.root);
+	json_object_object_get_ex(root, "options", &object);
 	if (result->label != NULL)
 		app_json_text(json, object, "label", result->label);
 	if (result->note[0] != '\0')
@@ -138,8 +133,8 @@ put_rates(struct app_json *json, struct json_object *object, const struct bench_
 }
 
 static void
-put_series(struct app_json *json, struct json_object *array, const struct bench_env *env,
-	const struct bench_result *result, unsigned int i)
+put_series(struct app_json *json, struct json_object *array, const struct bench_result *result,
+	unsigned int i)
 {
 	const struct bench_series *series = &result->series[i];
 	const struct bench_summary *sum = &series->summary;
@@ -163,7 +158,7 @@ put_series(struct app_json *json, struct json_object *array, const struct bench_
 		app_json_number(json, object, "thread_syscalls", series->syscalls);
 		app_json_number(json, object, "thread_futexes", series->futexes);
 	}
-	put_versions(json, object, env);
+	put_versions(json, object, result->env);
 	rounds = app_json_array(json, object, "rounds");
 	for (unsigned int r = 0; r < series->rounds; r++)
 		app_json_double(json, rounds, NULL, series->round[r].p50, "%.1f");
@@ -206,17 +201,16 @@ put_verdict(struct app_json *json, struct json_object *root, const struct bench_
 }
 
 static void
-put_result(struct app_json *json, struct json_object *root, const struct bench_env *env,
-	const struct bench_result *result)
+put_result(struct app_json *json, struct json_object *root, const struct bench_result *result)
 {
 	struct json_object *series;
 
 	app_json_text(json, root, "measurement", result->measurement);
-	put_environment(json, root, env);
+	put_environment(json, root, result->env);
 	put_options(json, root, result);
 	series = app_json_array(json, root, "series");
 	for (unsigned int i = 0; i < result->nr_series; i++)
-		put_series(json, series, env, result, i);
+		put_series(json, series, result, i);
 	app_json_bool(json, root, "quiet", !bench_result_is_unsteady(result));
 	for (unsigned int i = 0; i < result->nr_series; i++) {
 		if (i != bench_result_floor(result, i))
@@ -225,13 +219,12 @@ put_result(struct app_json *json, struct json_object *root, const struct bench_e
 }
 
 static void
-put_part(struct app_json *json, struct json_object *array, const struct bench_env *env,
-	const struct bench_part *part)
+put_part(struct app_json *json, struct json_object *array, const struct bench_part *part)
 {
 	struct json_object *object = app_json_object(json, array, NULL);
 
 	if (part->skipped[0] == '\0') {
-		put_result(json, object, env, &part->result);
+		put_result(json, object, &part->result);
 	} else {
 		app_json_text(json, object, "measurement", part->result.measurement);
 		app_json_text(json, object, "skipped", part->skipped);
@@ -256,36 +249,33 @@ put_goal(struct app_json *json, struct json_object *array, const struct bench_ve
 }
 
 static void
-put_summary(struct app_json *json, const struct bench_env *env, const struct bench_result *result)
+put_summary(struct app_json *json, const struct bench_result *result)
 {
 	struct json_object *goals, *parts;
 
 	app_json_text(json, json->root, "measurement", result->measurement);
-	put_environment(json, json->root, env);
+	put_environment(json, json->root, result->env);
 	put_options(json, json->root, result);
 	goals = app_json_array(json, json->root, "summary");
 	for (unsigned int i = 0; i < result->nr_verdicts; i++)
 		put_goal(json, goals, &result->verdicts[i]);
 	parts = app_json_array(json, json->root, "results");
 	for (unsigned int i = 0; i < result->nr_parts; i++)
-		put_part(json, parts, env, &result->parts[i]);
+		put_part(json, parts, &result->parts[i]);
 }
 
 int
-bench_report_json(FILE *out, const struct bench_env *env, const struct bench_result *result)
+bench_report_json(FILE *out, const struct bench_result *result)
 {
 	struct app_json json;
 	int ret;
 
 	app_json_init(&json);
 	if (result->nr_parts > 0)
-		put_summary(&json, env, result);
+		put_summary(&json, result);
 	else
-		put_result(&json, json.root, env, result);
-	errno = 0;
+		put_result(&json, json.root, result);
 	ret = app_json_print(out, &json);
-	if (ret == 0 && (fflush(out) != 0 || ferror(out)))
-		ret = errno != 0 ? -errno : -EIO;
 	app_json_finish(&json);
 	return ret;
 }

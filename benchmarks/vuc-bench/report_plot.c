@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -93,11 +92,12 @@ write_time_tics(FILE *out)
 
 /* Below the picture: without it, the figures belong to no machine and no code. */
 static void
-write_origin(FILE *out, const struct bench_env *env, const struct bench_result *result)
+write_origin(FILE *out, const struct bench_result *result)
 {
 	char line[800];
 
-	snprintf(line, sizeof(line), "%s; %s; vuc %s%s", env->cpu, env->kernel, bench_versions,
+	snprintf(line, sizeof(line), "%s; %s; vuc %s%s", result->env->cpu, result->env->kernel,
+		bench_versions,
 		bench_result_is_unsteady(result) ? "; THE MACHINE WAS NOT QUIET" : "");
 	fputs("set bmargin 5\nset label ", out);
 	write_quoted(out, line);
@@ -105,14 +105,13 @@ write_origin(FILE *out, const struct bench_env *env, const struct bench_result *
 }
 
 static void
-write_settings(FILE *out, const struct bench_plot *plot, const struct bench_env *env,
-	const struct bench_result *result)
+write_settings(FILE *out, const struct bench_plot *plot, const struct bench_result *result)
 {
 	fprintf(out, "set terminal %s noenhanced size 960,540\nset title ", plot->terminal);
 	write_quoted(out, result->label != NULL ? result->label : result->headline);
 	fputc('\n', out);
 	write_time_tics(out);
-	write_origin(out, env, result);
+	write_origin(out, result);
 	fputs("set key top left\n"
 	      "set grid\n"
 	      "set logscale xy\n"
@@ -124,22 +123,20 @@ write_settings(FILE *out, const struct bench_plot *plot, const struct bench_env 
 }
 
 static void
-write_script(FILE *out, const struct bench_plot *plot, const struct bench_env *env,
-	const struct bench_result *result)
+write_script(FILE *out, const struct bench_plot *plot, const struct bench_result *result)
 {
 	static const char *const colours[] = {"#1f77b4", "#d62728", "#2ca02c", "#ff7f0e", "#9467bd",
 		"#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf", "#000000", "#00008b"};
 
 	for (unsigned int i = 0; i < result->nr_series; i++)
 		write_data(out, &result->series[i], i);
-	write_settings(out, plot, env, result);
+	write_settings(out, plot, result);
 	for (unsigned int i = 0; i < result->nr_series; i++) {
 		const struct bench_series *series = &result->series[i];
-		char title[64];
+		char title[2 * BENCH_TITLE_MAX], name[BENCH_TITLE_MAX];
 
-		snprintf(title, sizeof(title), "%s%s%s (%s)",
-			series->topic != NULL ? series->topic : "",
-			series->topic != NULL ? ": " : "", series->name, series->transport);
+		snprintf(title, sizeof(title), "%s (%s)",
+			bench_series_title(series, series->name, name), series->transport);
 		fprintf(out, "%s $series%u with lines lw 2 lc rgb '%s' title ",
 			i == 0 ? "plot" : ",", i,
 			colours[i % (sizeof(colours) / sizeof(colours[0]))]);
@@ -148,23 +145,9 @@ write_script(FILE *out, const struct bench_plot *plot, const struct bench_env *e
 	fputc('\n', out);
 }
 
-/* In the child; uses nothing but system calls. */
-static void
-gnuplot_exec(const char *program, int in, int out)
-{
-	char name[] = "gnuplot", no_defaults[] = "-d", from_stdin[] = "-";
-	char *const args[] = {name, no_defaults, from_stdin, NULL};
-
-	signal(SIGPIPE, SIG_DFL);
-	if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0)
-		execv(program, args);
-	_exit(127);
-}
-
 /* Takes the descriptor. Returns whether gnuplot took all of the script. */
 static bool
-gnuplot_feed(int fd, const struct bench_plot *plot, const struct bench_env *env,
-	const struct bench_result *result)
+gnuplot_feed(int fd, const struct bench_plot *plot, const struct bench_result *result)
 {
 	FILE *out = fdopen(fd, "w");
 	bool failed;
@@ -173,31 +156,31 @@ gnuplot_feed(int fd, const struct bench_plot *plot, const struct bench_env *env,
 		close(fd);
 		return false;
 	}
-	write_script(out, plot, env, result);
+	write_script(out, plot, result);
 	failed = ferror(out) != 0;
 	return fclose(out) == 0 && !failed;
 }
 
 int
-bench_plot_draw(const struct bench_plot *plot, int fd, const struct bench_env *env,
-	const struct bench_result *result, struct vuc_error *err)
+bench_plot_draw(const struct bench_plot *plot, int fd, const struct bench_result *result,
+	struct vuc_error *err)
 {
+	char name[] = "gnuplot", no_defaults[] = "-d", from_stdin[] = "-";
+	char *const args[] = {name, no_defaults, from_stdin, NULL};
 	int script[2], status;
 	bool fed;
 	pid_t pid;
 
 	if (pipe2(script, O_CLOEXEC) != 0)
 		return bench_fail(err, -errno, "pipe: %s", strerror(errno));
-	fflush(NULL);
-	pid = fork();
-	if (pid == 0)
-		gnuplot_exec(plot->program, script[0], fd);
+	pid = bench_process_spawn(
+		plot->program, args, (const int[3]){script[0], fd, STDERR_FILENO}, err);
 	close(script[0]);
 	if (pid < 0) {
 		close(script[1]);
-		return bench_fail(err, -EAGAIN, "fork: no process for gnuplot");
+		return pid;
 	}
-	fed = gnuplot_feed(script[1], plot, env, result);
+	fed = gnuplot_feed(script[1], plot, result);
 	status = bench_process_wait(pid);
 	if (status != 0)
 		return bench_process_explain(status, -EIO, "gnuplot", "", err);

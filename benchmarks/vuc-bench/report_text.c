@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <langinfo.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,8 +14,7 @@
 #define MIN_WIDTH     40
 #define MAX_WIDTH     160
 #define NAME_WIDTH    14
-#define TIMES_WIDTH   54 /* of all columns of times, with a blank before each */
-#define MAX_DRAWN     4  /* distributions under each other */
+#define MAX_DRAWN     4 /* distributions under each other */
 #define MARGIN        2
 #define MAX_SPAN      8 /* from a p50 to the end of the axis */
 #define HEIGHT        4
@@ -68,30 +66,6 @@ term_of(FILE *out)
 	return term;
 }
 
-const char *
-bench_number(double value, char buf[BENCH_NUMBER_MAX])
-{
-	char digits[BENCH_NUMBER_MAX];
-	size_t len, out = 0;
-
-	if (isnan(value))
-		return "-";
-	if (value < 99.95) {
-		snprintf(buf, BENCH_NUMBER_MAX, "%.1f", value);
-		return buf;
-	}
-	/* 1e15 and its commas leave room. */
-	snprintf(digits, sizeof(digits), "%.0f", value < 1e15 ? value : 1e15);
-	len = strlen(digits);
-	for (size_t i = 0; i < len; i++) {
-		if (i > 0 && (len - i) % 3 == 0)
-			buf[out++] = ',';
-		buf[out++] = digits[i];
-	}
-	buf[out] = '\0';
-	return buf;
-}
-
 /* A time with its unit: "850 ns", "4.2 us". */
 static const char *
 format_time(const struct term *term, double ns, char buf[BENCH_NUMBER_MAX])
@@ -107,17 +81,12 @@ format_time(const struct term *term, double ns, char buf[BENCH_NUMBER_MAX])
 	return buf;
 }
 
-/* A line about the circumstances; none for an empty text. */
-static void __attribute__((format(printf, 3, 4)))
-print_line(const struct term *term, const char *name, const char *fmt, ...)
+static void
+print_line(void *arg, const char *name, const char *text)
 {
-	va_list args;
+	const struct term *term = arg;
 
-	fprintf(term->out, "  %s%-9s%s ", term->dim, name, term->plain);
-	va_start(args, fmt);
-	vfprintf(term->out, fmt, args);
-	va_end(args);
-	fputc('\n', term->out);
+	fprintf(term->out, "  %s%-9s%s %s\n", term->dim, name, term->plain, text);
 }
 
 static void
@@ -125,74 +94,51 @@ print_headline(const struct term *term, const struct bench_result *result)
 {
 	fprintf(term->out, "%s%s%s: %s\n", term->bold, result->measurement, term->plain,
 		result->headline);
-	if (result->label != NULL)
-		print_line(term, "label", "%s", result->label);
 }
 
-static void
-print_machine(const struct term *term, const struct bench_env *env)
-{
-	char steal[48] = "";
-
-	print_line(term, "cpu", "%s, measuring on CPU %u", env->cpu, env->cpus.cpu[0]);
-	print_line(term, "kernel", "%s, cpu_dma_latency %s", env->kernel, env->dma_latency);
-	print_line(term, "versions", "vuc %s", bench_versions);
-	print_line(term, "clock", "%s", env->clock);
-	if (env->steal >= 0)
-		snprintf(
-			steal, sizeof(steal), " %.1f %% of the CPU time stolen;", 100 * env->steal);
-	print_line(term, "machine",
-		"load %.2f before, %.2f after;%s %" PRIu64 " involuntary context switches",
-		env->load_before, env->load_after, steal, env->preemptions);
-}
-
-static void
-print_circumstances(const struct term *term, const struct bench_result *result)
-{
-	print_line(term, "server", "%s", result->server);
-	print_line(term, "floor", "%s", result->floor);
-	if (result->timed[0] != '\0')
-		print_line(term, "timed", "%s", result->timed);
-	if (result->note[0] != '\0')
-		print_line(term, "note", "%s", result->note);
-}
+/* Of the columns, a blank behind each; a cell that is too long moves those behind it. */
+static const int widths[BENCH_NR_CELLS] = {-NAME_WIDTH, 7, 7, 8, 9, 7, 10, 11, 9, 7};
 
 static void
 print_head(const struct term *term, const struct bench_result *result)
 {
-	char rate[24], unit[24];
+	const struct bench_cells cells = bench_cells_head(result);
 
-	snprintf(rate, sizeof(rate), "%s/s", result->units);
-	snprintf(unit, sizeof(unit), "/%s", result->unit);
-	fprintf(term->out, "\n%s%-*s", term->bold, NAME_WIDTH, "ns");
-	for (size_t i = 0; i < BENCH_NR_TIMES; i++)
-		fprintf(term->out, " %*s", bench_times[i].width, bench_times[i].head);
-	fprintf(term->out, "%12s%10s%8s%s\n", rate, "syscalls", "p50 to", term->plain);
-	fprintf(term->out, "%s%*s%10s%8s%s\n", term->bold, NAME_WIDTH + TIMES_WIDTH + 12, "", unit,
-		"floor", term->plain);
+	fputc('\n', term->out);
+	for (unsigned int line = 0; line < 2; line++) {
+		fputs(term->bold, term->out);
+		for (size_t c = 0; c < BENCH_NR_CELLS; c++) {
+			const char *text = cells.text[c];
+			size_t end = strcspn(text, "\n");
+
+			if (line > 0)
+				fprintf(term->out, "%s%*s", c > 0 ? " " : "", widths[c],
+					text[end] != '\0' ? text + end + 1 : "");
+			else
+				fprintf(term->out, "%s%*.*s", c > 0 ? " " : "", widths[c], (int)end,
+					text);
+		}
+		fprintf(term->out, "%s\n", term->plain);
+	}
 }
 
 static void
 print_row(const struct term *term, const struct bench_result *result, unsigned int i)
 {
 	const struct bench_series *series = &result->series[i];
-	char name[NAME_WIDTH + 1], number[BENCH_NUMBER_MAX];
+	struct bench_cells cells = bench_cells_row(result, i);
 
 	if (series->topic != NULL && i == bench_result_floor(result, i))
 		fprintf(term->out, "%s%s%s\n", term->bold, series->topic, term->plain);
-	if (strcmp(series->name, series->transport) == 0 ||
-		snprintf(name, sizeof(name), "%s (%s)", series->name, series->transport) >
-			NAME_WIDTH)
-		snprintf(name, sizeof(name), "%s", series->name);
-	fprintf(term->out, "%s%-*s%s", term->series[i % 4], NAME_WIDTH, name, term->plain);
-	for (size_t c = 0; c < BENCH_NR_TIMES; c++) {
-		double time = bench_time_of(&series->summary, &bench_times[c]);
-
-		fprintf(term->out, " %*s", bench_times[c].width, bench_number(time, number));
-	}
-	fprintf(term->out, "%12s%10.2f%s%8.2f%s\n",
-		bench_number(series->summary.per_second, number), series->summary.syscalls,
-		term->bold, result->ratios[i].p50.median, term->plain);
+	/* Without its transport, where there is no room for that. */
+	if (strlen(cells.text[0]) > NAME_WIDTH)
+		cells.text[0][strlen(series->name)] = '\0';
+	fprintf(term->out, "%s%*s%s", term->series[i % 4], widths[0], cells.text[0], term->plain);
+	for (size_t c = 1; c < BENCH_NR_CELLS; c++)
+		fprintf(term->out, "%s %*s", c == BENCH_NR_CELLS - 1 ? term->bold : "", widths[c],
+			cells.text[c]);
+	fputs(term->plain, term->out);
+	fputc('\n', term->out);
 }
 
 /* "2.00 times BETWEEN (1.90 to 2.10 in the single rounds)" */
@@ -229,10 +175,11 @@ static void
 print_verdict(const struct term *term, const struct bench_result *result, unsigned int i)
 {
 	const struct bench_series *series = &result->series[i];
+	char title[BENCH_TITLE_MAX];
 
-	fprintf(term->out, "%s%s%s %s ", series->topic != NULL ? series->topic : "",
-		series->topic != NULL ? ": " : "",
-		series->subject != NULL ? series->subject : series->name,
+	fprintf(term->out, "%s %s ",
+		bench_series_title(
+			series, series->subject != NULL ? series->subject : series->name, title),
 		series->by_rate ? "makes" : "takes");
 	if (series->by_rate)
 		print_rates(term, result, i);
@@ -316,8 +263,7 @@ print_figures(const struct term *term, const struct bench_result *result)
 	else
 		print_times(term, result);
 	if (bench_result_is_unsteady(result))
-		fprintf(term->out, "%sthe machine was not quiet: do not quote this%s\n", term->bold,
-			term->plain);
+		fprintf(term->out, "%s%s%s\n", term->bold, bench_not_quiet, term->plain);
 }
 
 /* From the least sample to the greatest p99.9, but not so far that a busy machine's tail leaves no
@@ -383,6 +329,7 @@ draw_series(const struct term *term, const struct axis *axis, const struct bench
 {
 	size_t counts[MAX_WIDTH] = {0}, most = 1;
 	unsigned int levels[MAX_WIDTH] = {0};
+	char title[BENCH_TITLE_MAX];
 
 	for (size_t i = 0; i < series->nr_samples; i++)
 		counts[axis_column(axis, bench_series_ns(series, i))]++;
@@ -391,8 +338,7 @@ draw_series(const struct term *term, const struct axis *axis, const struct bench
 	/* Rounded up, so that a single sample can be seen. */
 	for (unsigned int c = 0; c < axis->columns; c++)
 		levels[c] = (unsigned int)((counts[c] * HEIGHT * LEVELS + most - 1) / most);
-	fprintf(term->out, "\n%s%s%s%s\n", colour, series->topic != NULL ? series->topic : "",
-		series->topic != NULL ? ": " : "", series->name);
+	fprintf(term->out, "\n%s%s\n", colour, bench_series_title(series, series->name, title));
 	for (unsigned int row = HEIGHT; row-- > 0;)
 		draw_row(term, levels, axis->columns, row);
 	fputs(term->plain, term->out);
@@ -450,13 +396,13 @@ draw_axis(const struct term *term, const struct axis *axis)
 }
 
 static void
-print_one(const struct term *term, const struct bench_env *env, const struct bench_result *result)
+print_one(struct term *term, const struct bench_result *result)
 {
 	struct axis axis = axis_of(term, result);
 
 	print_headline(term, result);
-	print_machine(term, env);
-	print_circumstances(term, result);
+	bench_lines_of_run(result, print_line, term);
+	bench_lines_of_result(result, print_line, term);
 	print_figures(term, result);
 	if (result->nr_series > MAX_DRAWN)
 		return;
@@ -467,15 +413,14 @@ print_one(const struct term *term, const struct bench_env *env, const struct ben
 
 /* The tables of all parts, and a line for each goal. */
 static void
-print_summary(
-	const struct term *term, const struct bench_env *env, const struct bench_result *result)
+print_summary(struct term *term, const struct bench_result *result)
 {
 	for (unsigned int i = 0; i < result->nr_parts; i++) {
 		const struct bench_part *part = &result->parts[i];
 
 		if (part->skipped[0] == '\0') {
 			print_headline(term, &part->result);
-			print_circumstances(term, &part->result);
+			bench_lines_of_result(&part->result, print_line, term);
 			print_figures(term, &part->result);
 		} else {
 			fprintf(term->out, "%s: skipped: %s\n", part->name, part->skipped);
@@ -483,7 +428,7 @@ print_summary(
 		fputc('\n', term->out);
 	}
 	print_headline(term, result);
-	print_machine(term, env);
+	bench_lines_of_run(result, print_line, term);
 	fprintf(term->out, "\n%s%-40s %-28s %-24s %-24s %s%s\n", term->bold, "figure", "floor",
 		"goal", "measured", "met", term->plain);
 	for (unsigned int i = 0; i < result->nr_verdicts; i++) {
@@ -497,16 +442,16 @@ print_summary(
 }
 
 void
-bench_report_text(FILE *out, const struct bench_env *env, const struct bench_result *result)
+bench_report_text(FILE *out, const struct bench_result *result)
 {
-	const struct term term = term_of(out);
+	struct term term = term_of(out);
 
 	/* What is left there is of writing. */
 	errno = 0;
 	if (result->nr_parts > 0)
-		print_summary(&term, env, result);
+		print_summary(&term, result);
 	else
-		print_one(&term, env, result);
+		print_one(&term, result);
 }
 
 void

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "machine.h"
-#include "text.h"
 
 uint64_t
 bench_percentile(const uint64_t *sorted, size_t nr, unsigned int permille)
@@ -231,12 +230,12 @@ bench_series_compare(const struct bench_series *floor, const struct bench_series
 /* ---- results ---- */
 
 const struct bench_time bench_times[BENCH_NR_TIMES] = {
-	{"p50", "p50", 7, offsetof(struct bench_summary, p50)},
-	{"p90", "p90", 7, offsetof(struct bench_summary, p90)},
-	{"p99", "p99", 8, offsetof(struct bench_summary, p99)},
-	{"p999", "p99.9", 9, offsetof(struct bench_summary, p999)},
-	{"min", "min", 7, offsetof(struct bench_summary, min)},
-	{"max", "max", 10, offsetof(struct bench_summary, max)},
+	{"p50", "p50", offsetof(struct bench_summary, p50)},
+	{"p90", "p90", offsetof(struct bench_summary, p90)},
+	{"p99", "p99", offsetof(struct bench_summary, p99)},
+	{"p999", "p99.9", offsetof(struct bench_summary, p999)},
+	{"min", "min", offsetof(struct bench_summary, min)},
+	{"max", "max", offsetof(struct bench_summary, max)},
 };
 
 void
@@ -258,32 +257,6 @@ bench_say_more(char text[BENCH_SAY_MAX], const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(text + len, BENCH_SAY_MAX - len, fmt, args);
 	va_end(args);
-}
-
-static struct bench_fact *
-fact_add(struct bench_result *result, const char *key)
-{
-	struct bench_fact *fact = &result->facts[result->nr_facts++];
-
-	assert(result->nr_facts <= BENCH_MAX_FACTS);
-	snprintf(fact->key, sizeof(fact->key), "%s", key);
-	return fact;
-}
-
-void
-bench_result_add_text(struct bench_result *result, const char *key, const char *text)
-{
-	struct bench_fact *fact = fact_add(result, key);
-
-	fact->is_text = true;
-	snprintf(fact->text, sizeof(fact->text), "%s", text);
-	vuc_text_clean(fact->text);
-}
-
-void
-bench_result_add_number(struct bench_result *result, const char *key, uint64_t number)
-{
-	fact_add(result, key)->number = number;
 }
 
 struct bench_series *
@@ -329,6 +302,7 @@ bench_result_fini(struct bench_result *result)
 		bench_result_fini(&result->parts[i].result);
 		free(result->parts[i].state);
 	}
+	app_json_finish(&result->options);
 	free(result->parts);
 	result->parts = NULL;
 	result->nr_parts = 0;

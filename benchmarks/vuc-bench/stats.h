@@ -10,6 +10,10 @@
 
 #include <vuc/error.h>
 
+#include "json_build.h"
+
+struct bench_env;
+
 /*
  * The value that `permille` of 1000 of nr sorted values do not exceed (nearest rank: always one of
  * them). 0 when there are none.
@@ -133,18 +137,9 @@ bench_series_ns(const struct bench_series *series, size_t i)
 
 /* ---- results ---- */
 
-#define BENCH_MAX_FACTS    16
 #define BENCH_MAX_SERIES   40
 #define BENCH_MAX_VERDICTS 12
 #define BENCH_SAY_MAX      192 /* bytes of a text for people */
-
-/* How it was measured, for programs. */
-struct bench_fact {
-	char key[24];
-	bool is_text;
-	char text[128];
-	uint64_t number;
-};
 
 /* A figure next to its goal. */
 struct bench_verdict {
@@ -161,6 +156,7 @@ struct bench_verdict {
 struct bench_part;
 
 struct bench_result {
+	const struct bench_env *env;
 	const char *measurement;
 	const char *label; /* the user's own; NULL: none */
 	const char *unit;  /* what the times are of: "access" */
@@ -172,8 +168,7 @@ struct bench_result {
 	char floor[BENCH_SAY_MAX];    /* what the floor is */
 	char timed[BENCH_SAY_MAX];    /* from when to when; "": nothing special */
 	char note[BENCH_SAY_MAX];     /* a remark on the figures; "": none */
-	struct bench_fact facts[BENCH_MAX_FACTS];
-	unsigned int nr_facts;
+	struct app_json options;      /* how it was measured, for programs */
 	/* In groups of one size: a floor, then what is compared with it. */
 	struct bench_series series[BENCH_MAX_SERIES];
 	struct bench_ratios ratios[BENCH_MAX_SERIES]; /* of each to its floor */
@@ -208,10 +203,6 @@ void bench_say(char text[BENCH_SAY_MAX], const char *fmt, ...)
 void bench_say_more(char text[BENCH_SAY_MAX], const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Facts are copied. A blank is made of a control character in a text. */
-void bench_result_add_text(struct bench_result *result, const char *key, const char *text);
-void bench_result_add_number(struct bench_result *result, const char *key, uint64_t number);
-
 /* Append a series. Without memory it takes no samples, and the next function says so. */
 struct bench_series *bench_result_add_series(
 	struct bench_result *result, const char *name, const struct bench_shape *shape);
@@ -225,7 +216,6 @@ void bench_result_fini(struct bench_result *result);
 struct bench_time {
 	const char *key;  /* "_ns" follows */
 	const char *head; /* of a column */
-	int width;        /* enough for what a busy machine shows in the tail */
 	size_t time;      /* its place in the summary */
 };
 

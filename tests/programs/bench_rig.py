@@ -3,6 +3,7 @@
 
 import contextlib
 import ctypes
+import datetime
 import os
 import tempfile
 
@@ -82,6 +83,7 @@ def check_versions(where):
 def check_environment(env):
     check_versions(env)
     assert env['cpu_dma_latency'] and env['clock'] and env['cpus']
+    assert datetime.datetime.fromisoformat(env['date'].removesuffix('Z')).year >= 2025
     assert env['load_before'] >= 0 and env['load_after'] >= 0 and env['steal'] <= 1
     assert env['involuntary_context_switches'] >= 0
 

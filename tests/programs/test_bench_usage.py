@@ -237,6 +237,10 @@ def test_page(folder, where):
     page = Page(text)
     assert '</td>&"<script>' in page.text
     assert re.search('vuc takes .* in the single rounds', table)[0] in page.text
+    # When it was measured, and how.
+    assert re.search(r'date20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z\n', page.text)
+    assert 'optionspath inline, op read, ' in page.text and ', ops 200, ' in page.text
+    assert 'floor call, ' in page.text and ', rounds 2, ' in page.text
     picture = page.pictures[0].removeprefix('data:image/svg+xml,')
     assert 'percentile' in minidom.parseString(urllib.parse.unquote(picture)).toxml()
 
