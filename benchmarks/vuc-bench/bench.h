@@ -236,6 +236,9 @@ bench_is_loopback(const struct bench *bench)
 struct bench_series *bench_series_append(
 	struct bench *bench, const char *name, uint32_t samples, uint32_t per_sample);
 
+/* Append a sample that lasted from start until now. */
+void bench_series_add_since(const struct bench *bench, struct bench_series *series, uint64_t start);
+
 /* Run all rounds: a turn of each way, and every round begins with the next way. name is for the
  * progress bar. Returns 0, or what the first turn that failed returned. */
 int bench_turns_run(struct bench *bench, const char *name, unsigned int nr_ways,
@@ -282,6 +285,14 @@ struct bench_way_ops {
 	int (*settle)(struct bench_way *way, struct vuc_error *err);
 };
 
+#define BENCH_MAX_ROW 64 /* samples without a look at anything else */
+
+/* Take samples of a way that is open, as many as row in a row, and their system calls. settle: let
+ * the server catch up after each row, and time that apart. A series of NULL: nothing is recorded.
+ * Returns 0; -EINTR after a signal; what the way returned. */
+int bench_samples_run(const struct bench *bench, struct bench_way *way, struct bench_series *series,
+	uint32_t samples, unsigned int row, bool settle, struct vuc_error *err);
+
 #define BENCH_MAX_WAYS 4
 
 /* Ways to make one access, each with a series, which are in the result one behind the other. */
@@ -289,7 +300,7 @@ struct bench_rounds {
 	const char *name; /* for the progress bar */
 	uint32_t samples; /* of each way in a round */
 	uint32_t per_sample;
-	bool apart;     /* one sample in a row, else up to 64 */
+	bool apart;     /* one sample in a row, else up to BENCH_MAX_ROW */
 	bool keep_open; /* the second way is open for the whole run and the others need no opening,
 			 * else each is open for its turn only */
 	bool settle;    /* let the server catch up after each row, and time that apart */

@@ -295,12 +295,11 @@ act_run(struct bench *b, enum way way, bool unmap, bool counts, struct vuc_error
 	uint64_t syscalls = way_syscalls(d, way);
 	uint64_t start = bench_clock_ticks(&b->clock);
 	int ret = way_act(d, way, unmap, err);
-	uint64_t ticks = bench_clock_ticks(&b->clock) - start;
 
 	if (ret != 0 || !counts)
 		return ret;
+	bench_series_add_since(b, series, start);
 	series->syscalls += way_syscalls(d, way) - syscalls;
-	bench_series_add(series, &ticks, 1);
 	return bench_interrupt_check(err);
 }
 

@@ -189,7 +189,7 @@ device_run(void *arg)
 	return NULL;
 }
 
-/* ---- on the thread that measures ---- */
+/* ---- who answers ---- */
 
 /* 0 while the device is at work, 1 when it is done, a negative errno. */
 static int
@@ -257,18 +257,13 @@ answer_floor(struct bench_dma_peer *p, struct vuc_error *err)
 	return ret != 0 ? bench_fail(err, ret, "floor: %s", strerror(-ret)) : 0;
 }
 
-/* What follows is called on the thread that drives vuc's device. */
-struct answer_call {
-	struct bench_dma_peer *peer;
-	struct vuc_error *err;
-};
+/* What follows is called on the thread that drives vuc's device; arg is the peer. */
 
 /* From here on its system calls are counted. */
 static int
 answer_map(void *arg)
 {
-	struct answer_call *call = arg;
-	struct bench_dma_peer *p = call->peer;
+	struct bench_dma_peer *p = arg;
 	struct vuc_device *dev = p->subject.devices[0].dev;
 	const struct vuc_dma_mapping mapping = {
 		.size = p->memory_size,
@@ -280,66 +275,53 @@ answer_map(void *arg)
 
 	p->syscalls = vuc_poll_group_syscalls(p->subject.group);
 	ret = vuc_dma_map(dev, &mapping);
-	if (ret == 0)
-		ret = vuc_dma_commit(dev);
-	return ret != 0 ? bench_subject_fail(&p->subject, ret, call->err) : 0;
+	return ret == 0 ? vuc_dma_commit(dev) : ret;
 }
 
 /* A device that is done has every right to disconnect. */
 static int
 answer_look(void *arg)
 {
-	struct answer_call *call = arg;
-	struct bench_dma_peer *p = call->peer;
+	const struct bench_dma_peer *p = arg;
+	bool gone = !vuc_device_connected(p->subject.devices[0].dev);
 
-	if (!vuc_device_connected(p->subject.devices[0].dev) && peer_status(p) == 0)
-		return bench_subject_fail(&p->subject, -ECONNRESET, call->err);
-	return 0;
+	return gone && peer_status(p) == 0 ? -ECONNRESET : 0;
 }
 
 static int
 answer_count(void *arg)
 {
-	struct answer_call *call = arg;
-	struct bench_dma_peer *p = call->peer;
+	struct bench_dma_peer *p = arg;
 
 	p->syscalls = vuc_poll_group_syscalls(p->subject.group) - p->syscalls;
 	return 0;
 }
 
+/* ---- on the thread that measures ---- */
+
 static int
-answer_by_polling(struct answer_call *call)
+answer_by_polling(struct bench_dma_peer *p)
 {
-	struct bench_dma_peer *p = call->peer;
+	int ret = 0;
 
-	for (unsigned int polls = 1; peer_status(p) == 0; polls++) {
-		int ret = vuc_poll_group_poll(p->subject.group);
-
-		if (ret < 0)
-			return bench_subject_fail(&p->subject, ret, call->err);
-		if (polls % POLLS_PER_LOOK != 0)
-			continue;
-		ret = bench_interrupt_check(call->err);
-		if (ret == 0)
-			ret = answer_look(call);
-		if (ret != 0)
-			return ret;
+	for (unsigned int polls = 1; ret >= 0 && peer_status(p) == 0; polls++) {
+		ret = vuc_poll_group_poll(p->subject.group);
+		if (ret >= 0 && polls % POLLS_PER_LOOK == 0)
+			ret = bench_interrupted() ? -EINTR : answer_look(p);
 	}
-	return 0;
+	return ret < 0 ? ret : 0;
 }
 
 /* The CPU is the poller's: look seldom. */
 static int
-answer_by_sleeping(struct answer_call *call)
+answer_by_sleeping(struct bench_dma_peer *p)
 {
-	struct bench_dma_peer *p = call->peer;
 	int ret = 0;
 
 	while (ret == 0 && peer_status(p) == 0) {
 		vuc_clock_sleep_ms(LOOK_MS);
-		ret = bench_interrupt_check(call->err);
-		if (ret == 0)
-			ret = vuc_poller_call(p->subject.poller, answer_look, call);
+		ret = bench_interrupted() ? -EINTR
+					  : vuc_poller_call(p->subject.poller, answer_look, p);
 	}
 	return ret;
 }
@@ -347,7 +329,6 @@ answer_by_sleeping(struct answer_call *call)
 static int
 answer_vuc(struct bench_dma_peer *p, const char *transport, struct vuc_error *err)
 {
-	struct answer_call call = {.peer = p, .err = err};
 	struct bench_subject *s = &p->subject;
 	int ret;
 
@@ -357,16 +338,18 @@ answer_vuc(struct bench_dma_peer *p, const char *transport, struct vuc_error *er
 	if (ret != 0)
 		return ret;
 	if (s->path == BENCH_PATH_INLINE) {
-		ret = answer_map(&call);
+		ret = answer_map(p);
 		if (ret == 0)
-			ret = answer_by_polling(&call);
-		answer_count(&call);
+			ret = answer_by_polling(p);
+		answer_count(p);
 	} else {
-		ret = vuc_poller_call(s->poller, answer_map, &call);
+		ret = vuc_poller_call(s->poller, answer_map, p);
 		if (ret == 0)
-			ret = answer_by_sleeping(&call);
-		vuc_poller_call(s->poller, answer_count, &call);
+			ret = answer_by_sleeping(p);
+		vuc_poller_call(s->poller, answer_count, p);
 	}
+	if (ret != 0)
+		bench_subject_fail(s, ret, err);
 	bench_subject_close(s);
 	return ret;
 }

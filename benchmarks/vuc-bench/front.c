@@ -66,7 +66,6 @@ time_accesses(
 	struct bench_access access = bench_scratch_access;
 	struct bench_way *client = &f->client.way;
 	struct bench_series *series = series_of(f, action, way);
-	uint64_t ticks, syscalls;
 	int ret;
 
 	access.op = action == ACTION_READ ? BENCH_READ : BENCH_WRITE;
@@ -75,15 +74,8 @@ time_accesses(
 	ret = client->ops->open(client, err);
 	if (ret != 0)
 		return ret;
-	syscalls = f->client.wire.syscalls;
-	for (uint32_t i = 0; i < f->bench->options.ops && ret == 0; i++) {
-		ret = client->ops->burst(client, 1, &ticks, err);
-		if (ret == 0)
-			ret = bench_interrupt_check(err);
-		if (ret == 0)
-			bench_series_add(series, &ticks, 1);
-	}
-	series->syscalls += f->client.wire.syscalls - syscalls;
+	client->syscalls = f->client.wire.syscalls;
+	ret = bench_samples_run(f->bench, client, series, f->bench->options.ops, 1, false, err);
 	client->ops->close(client);
 	bench_series_end_round(series);
 	return ret;
@@ -102,14 +94,13 @@ time_maps(struct front *f, enum way way, const char *path, struct vuc_error *err
 	for (enum action action = ACTION_MAP; action <= ACTION_UNMAP && ret == 0; action++) {
 		struct bench_series *series = series_of(f, action, way);
 		uint64_t syscalls = f->mapper.wire.syscalls;
-		uint64_t ticks = bench_clock_ticks(&f->bench->clock);
+		uint64_t start = bench_clock_ticks(&f->bench->clock);
 
 		ret = bench_dma_floor_act(&f->mapper, action == ACTION_UNMAP, err);
-		ticks = bench_clock_ticks(&f->bench->clock) - ticks;
 		if (ret != 0)
 			break;
+		bench_series_add_since(f->bench, series, start);
 		series->syscalls += f->mapper.wire.syscalls - syscalls;
-		bench_series_add(series, &ticks, 1);
 		bench_series_end_round(series);
 	}
 	close(f->mapper.wire.fd);

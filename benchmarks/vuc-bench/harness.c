@@ -18,7 +18,6 @@
 
 #define BAR_WIDTH     40
 #define WARM_UP       1000u    /* accesses */
-#define MAX_ROW       64u      /* samples */
 #define DEFAULT_BURST 32       /* of posted writes */
 #define MAX_SAMPLES   20000000 /* of a series: 160 MB */
 
@@ -230,6 +229,14 @@ bench_run(struct bench *b, struct vuc_error *err)
 
 /* ---- turns ---- */
 
+void
+bench_series_add_since(const struct bench *b, struct bench_series *series, uint64_t start)
+{
+	uint64_t ticks = bench_clock_ticks(&b->clock) - start;
+
+	bench_series_add(series, &ticks, 1);
+}
+
 struct bench_series *
 bench_series_append(struct bench *b, const char *name, uint32_t samples, uint32_t per_sample)
 {
@@ -341,13 +348,12 @@ bench_rounds_add(struct bench *b, struct bench_rounds *r, struct bench_way *way,
 	return series;
 }
 
-/* A series of NULL: nothing is recorded. */
 static int
 row_run(const struct bench *b, struct bench_way *way, struct bench_series *series, unsigned int nr,
-	struct vuc_error *err)
+	bool settle, struct vuc_error *err)
 {
 	const struct bench_way before = *way;
-	uint64_t ticks[MAX_ROW];
+	uint64_t ticks[BENCH_MAX_ROW];
 	uint64_t start = bench_clock_ticks(&b->clock);
 	int ret = way->ops->burst(way, nr, ticks, err);
 	struct bench_way after;
@@ -355,11 +361,11 @@ row_run(const struct bench *b, struct bench_way *way, struct bench_series *serie
 	if (ret != 0)
 		return ret;
 	after = *way;
-	if (b->rounds->settle)
+	if (settle)
 		ret = way->ops->settle(way, err);
 	if (ret != 0 || series == NULL)
 		return ret;
-	if (b->rounds->settle)
+	if (settle)
 		series->round_end_to_end += bench_clock_ticks(&b->clock) - start;
 	series->syscalls += after.syscalls - before.syscalls;
 	series->futexes += after.futexes - before.futexes;
@@ -367,11 +373,10 @@ row_run(const struct bench *b, struct bench_way *way, struct bench_series *serie
 	return 0;
 }
 
-static int
-samples_run(const struct bench *b, struct bench_way *way, struct bench_series *series,
-	uint32_t samples, struct vuc_error *err)
+int
+bench_samples_run(const struct bench *b, struct bench_way *way, struct bench_series *series,
+	uint32_t samples, unsigned int row, bool settle, struct vuc_error *err)
 {
-	const unsigned int row = b->rounds->apart ? 1 : MAX_ROW;
 	int ret = 0;
 
 	while (samples > 0 && ret == 0) {
@@ -379,7 +384,7 @@ samples_run(const struct bench *b, struct bench_way *way, struct bench_series *s
 
 		ret = bench_interrupt_check(err);
 		if (ret == 0)
-			ret = row_run(b, way, series, nr, err);
+			ret = row_run(b, way, series, nr, settle, err);
 		samples -= nr;
 	}
 	return ret;
@@ -390,14 +395,17 @@ rounds_turn(struct bench *b, unsigned int i, struct vuc_error *err)
 {
 	const struct bench_rounds *r = b->rounds;
 	struct bench_way *way = r->ways[i];
+	const unsigned int row = r->apart ? 1 : BENCH_MAX_ROW;
 	uint32_t warm_up = (WARM_UP - 1) / r->per_sample + 1;
 	int ret = r->keep_open ? 0 : way->ops->open(way, err);
 
 	if (ret != 0)
 		return ret;
-	ret = samples_run(b, way, NULL, r->samples < warm_up ? r->samples : warm_up, err);
+	if (warm_up > r->samples)
+		warm_up = r->samples;
+	ret = bench_samples_run(b, way, NULL, warm_up, row, r->settle, err);
 	if (ret == 0)
-		ret = samples_run(b, way, r->series[i], r->samples, err);
+		ret = bench_samples_run(b, way, r->series[i], r->samples, row, r->settle, err);
 	if (ret == 0)
 		bench_series_end_round(r->series[i]);
 	if (!r->keep_open)

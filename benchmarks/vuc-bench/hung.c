@@ -294,15 +294,13 @@ time_actions(struct hung *h, struct vuc_error *err)
 
 	for (unsigned int i = 0; i < NR_ACTIONS && ret == 0; i++) {
 		struct bench_series *series = &h->bench->result->series[i * NR_KINDS + h->kind];
-		uint64_t ticks = bench_clock_ticks(&h->bench->clock);
+		uint64_t start = bench_clock_ticks(&h->bench->clock);
 
 		ret = actions[i].act(h, err);
-		ticks = bench_clock_ticks(&h->bench->clock) - ticks;
-		if (ret == 0)
-			ret = bench_interrupt_check(err);
 		if (ret == 0) {
-			bench_series_add(series, &ticks, 1);
+			bench_series_add_since(h->bench, series, start);
 			bench_series_end_round(series);
+			ret = bench_interrupt_check(err);
 		}
 		if (ret == 0 && i == 0 && has_vmms(h))
 			ret = hang_vmms(h, err);

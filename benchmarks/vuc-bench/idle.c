@@ -136,16 +136,9 @@ accesses_run(struct bench *b, struct bench_series *series, struct vuc_error *err
 	int ret = 0;
 
 	for (uint32_t i = 0; i < b->options.ops && ret == 0; i++) {
-		uint64_t syscalls = way->syscalls;
-		uint64_t ticks;
-
 		ret = sleep_for(GAP_NS, err);
 		if (ret == 0)
-			ret = way->ops->burst(way, 1, &ticks, err);
-		if (ret != 0)
-			break;
-		series->syscalls += way->syscalls - syscalls;
-		bench_series_add(series, &ticks, 1);
+			ret = bench_samples_run(b, way, series, 1, 1, false, err);
 	}
 	return ret;
 }

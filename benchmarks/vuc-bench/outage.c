@@ -52,9 +52,8 @@ static void
 add_time(struct outage *o, enum kind kind, uint64_t began)
 {
 	struct bench_series *series = &o->bench->result->series[o->size * NR_KINDS + kind];
-	uint64_t ticks = bench_clock_ticks(&o->bench->clock) - began;
 
-	bench_series_add(series, &ticks, 1);
+	bench_series_add_since(o->bench, series, began);
 	bench_series_end_round(series);
 }
 

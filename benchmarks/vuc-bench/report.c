@@ -243,9 +243,12 @@ file_write(struct app_outfile *file, write_fn write, const struct bench_plot *pl
 			close(fd);
 		return file_fail(path, ret, err);
 	}
+	/* What is left there is of writing. */
+	errno = 0;
 	ret = write(out, plot, result, err);
-	if (fclose(out) != 0 && ret == 0)
-		ret = file_fail(path, -errno, err);
+	if (ret == 0 && (fflush(out) != 0 || ferror(out)))
+		ret = file_fail(path, errno != 0 ? -errno : -EIO, err);
+	fclose(out);
 	if (ret != 0)
 		return ret;
 	ret = app_outfile_commit(file);

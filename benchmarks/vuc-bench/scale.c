@@ -12,7 +12,6 @@
 #include "sync.h"
 
 #define MAX_OPS (1u << 20)
-#define GROUP   64 /* accesses between two looks at anything else */
 
 /* ---- devices that are all busy ---- */
 
@@ -160,16 +159,22 @@ queues_run(struct busy *b, struct vuc_error *err)
 }
 
 int
-bench_busy_run(
-	struct bench_subject *s, unsigned int samples, uint64_t *ticks, struct vuc_error *err)
+bench_busy_run(struct bench_subject *s, struct bench_series *series, unsigned int samples,
+	uint64_t *ticks, struct vuc_error *err)
 {
+	uint64_t syscalls = bench_subject_syscalls(s);
 	struct busy b = {
 		.subject = s,
 		.total = samples * BENCH_BUSY_TOGETHER,
 		.ticks = ticks,
 	};
+	int ret = s->path == BENCH_PATH_INLINE ? inline_run(&b, err) : queues_run(&b, err);
 
-	return s->path == BENCH_PATH_INLINE ? inline_run(&b, err) : queues_run(&b, err);
+	if (ret != 0 || series == NULL)
+		return ret;
+	series->syscalls += bench_subject_syscalls(s) - syscalls;
+	bench_series_add(series, ticks, samples);
+	return 0;
 }
 
 /* ---- the measurement ---- */
@@ -274,43 +279,6 @@ scale_add_series(struct bench *b)
 	}
 }
 
-/* A series of NULL: nothing is recorded. */
-static int
-one_busy_run(struct bench *b, struct bench_series *series, struct vuc_error *err)
-{
-	struct bench_way *way = &((struct scale *)b->state)->subject.queue.way;
-	uint64_t ticks[GROUP];
-
-	for (uint32_t n = 0; n < b->options.ops; n += GROUP) {
-		uint64_t syscalls = way->syscalls;
-		int ret = way->ops->burst(way, GROUP, ticks, err);
-
-		if (ret == 0)
-			ret = bench_interrupt_check(err);
-		if (ret != 0)
-			return ret;
-		if (series == NULL)
-			continue;
-		series->syscalls += way->syscalls - syscalls;
-		bench_series_add(series, ticks, GROUP);
-	}
-	return 0;
-}
-
-static int
-all_busy_run(struct bench *b, struct bench_series *series, struct vuc_error *err)
-{
-	struct scale *s = b->state;
-	unsigned int samples = b->options.ops / BENCH_BUSY_TOGETHER;
-	int ret = bench_busy_run(&s->subject, 1, s->ticks, err);
-
-	if (ret == 0)
-		ret = bench_busy_run(&s->subject, samples, s->ticks, err);
-	if (ret == 0)
-		bench_series_add(series, s->ticks, samples);
-	return ret;
-}
-
 static int
 scale_turn(struct bench *b, unsigned int i, struct vuc_error *err)
 {
@@ -318,6 +286,7 @@ scale_turn(struct bench *b, unsigned int i, struct vuc_error *err)
 	const struct bench_options *o = &b->options;
 	struct bench_series *one = &b->result->series[i];
 	struct bench_series *all = &b->result->series[o->nr_counts + i];
+	struct bench_way *way = &s->subject.queue.way;
 	bool has_all = count_acts(b) > ACT_ALL_BUSY;
 	int ret;
 
@@ -326,11 +295,13 @@ scale_turn(struct bench *b, unsigned int i, struct vuc_error *err)
 	ret = bench_subject_open(&s->subject, err);
 	if (ret != 0)
 		return ret;
-	ret = one_busy_run(b, NULL, err);
+	ret = bench_samples_run(b, way, NULL, o->ops, BENCH_MAX_ROW, false, err);
 	if (ret == 0)
-		ret = one_busy_run(b, one, err);
+		ret = bench_samples_run(b, way, one, o->ops, BENCH_MAX_ROW, false, err);
 	if (ret == 0 && has_all)
-		ret = all_busy_run(b, all, err);
+		ret = bench_busy_run(&s->subject, NULL, 1, s->ticks, err);
+	if (ret == 0 && has_all)
+		ret = bench_busy_run(&s->subject, all, o->ops / BENCH_BUSY_TOGETHER, s->ticks, err);
 	bench_subject_close(&s->subject);
 	bench_series_end_round(one);
 	if (has_all)

@@ -88,16 +88,15 @@ map_and_unmap(struct bench *b, struct bench_subject *s, struct bench_series *ser
 	for (unsigned int i = 0; i < 2 * (t->row->samples + 1); i++) {
 		bool unmap = i % 2 == 1;
 		uint64_t syscalls = bench_subject_syscalls(s);
-		uint64_t ticks = bench_clock_ticks(&b->clock);
+		uint64_t start = bench_clock_ticks(&b->clock);
 		int ret = bench_dma_act(s->devices[0].dev, &t->memory, MAPS, unmap);
 
 		if (ret != 0)
 			return bench_subject_fail(s, ret, err);
-		ticks = bench_clock_ticks(&b->clock) - ticks;
 		if (i < 2 || unmap != t->row->unmap)
 			continue;
+		bench_series_add_since(b, series, start);
 		series->syscalls += bench_subject_syscalls(s) - syscalls;
-		bench_series_add(series, &ticks, 1);
 	}
 	return 0;
 }
@@ -159,29 +158,16 @@ transfers_run(struct bench *b, struct vuc_error *err)
 	return ret;
 }
 
-/* A turn begins with one that is not counted. */
 static int
 devices_access(struct bench *b, struct bench_subject *s, struct bench_series *series,
 	struct vuc_error *err)
 {
 	struct transports *t = b->state;
-	struct bench_way *way = &s->queue.way;
 	unsigned int samples = t->row->samples;
-	int ret = 0;
 
-	for (unsigned int i = 0; i < 2 && ret == 0; i++) {
-		uint64_t syscalls = bench_subject_syscalls(s);
-
-		if (t->row->per_sample == 1)
-			ret = way->ops->burst(way, samples, t->ticks, err);
-		else
-			ret = bench_busy_run(s, samples, t->ticks, err);
-		if (ret != 0 || i == 0)
-			continue;
-		series->syscalls += bench_subject_syscalls(s) - syscalls;
-		bench_series_add(series, t->ticks, samples);
-	}
-	return ret;
+	if (t->row->per_sample > 1)
+		return bench_busy_run(s, series, samples, t->ticks, err);
+	return bench_samples_run(b, &s->queue.way, series, samples, BENCH_MAX_ROW, false, err);
 }
 
 /* All are served by the process that polls: the first device by its last socket, the others by
@@ -202,7 +188,10 @@ devices_turn(struct bench *b, unsigned int i, struct vuc_error *err)
 	ret = bench_subject_open(s, err);
 	if (ret != 0)
 		return ret;
-	ret = devices_access(b, s, t->rounds.series[i], err);
+	/* A turn begins with one that is not counted. */
+	ret = devices_access(b, s, NULL, err);
+	if (ret == 0)
+		ret = devices_access(b, s, t->rounds.series[i], err);
 	bench_subject_close(s);
 	bench_series_end_round(t->rounds.series[i]);
 	return ret;
