@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "args.h"
 #include "bench.h"
+#include "outfile.h"
 
 static const struct bench_ops *const measurements[] = {
 	&bench_mmio,
@@ -27,6 +30,186 @@ static const struct bench_ops *const measurements[] = {
 	NULL,
 };
 
+/* ---- where the reports go ---- */
+
+/* Files are opened before the measurement begins, so that nobody learns only after it that the
+ * folder is not there. */
+struct output {
+	FILE *text;
+	struct app_outfile json;
+	struct app_outfile picture;
+	struct app_outfile html;
+	struct bench_plot plot;
+	const char *folder; /* of the pictures of all parts; NULL: there is one picture or none */
+	bool folder_made;
+};
+
+static int
+file_fail(const char *path, int error, struct vuc_error *err)
+{
+	return bench_fail(err, error, "%s: %s", path, strerror(-error));
+}
+
+/* path must live as long as the file; NULL: there is none. */
+static int
+file_open(struct app_outfile *file, const char *path, struct vuc_error *err)
+{
+	int ret = path != NULL ? app_outfile_open(file, path, 0666) : 0;
+
+	return ret != 0 ? file_fail(path, ret, err) : 0;
+}
+
+static int
+folder_open(struct output *output, const char *path, struct vuc_error *err)
+{
+	struct stat st;
+
+	output->folder = path;
+	output->folder_made = mkdir(path, 0777) == 0;
+	if ((!output->folder_made && errno != EEXIST) || stat(path, &st) != 0)
+		return bench_fail(err, -errno, "--plot: %s: %s", path, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return bench_fail(err, -ENOTDIR, "--plot: %s is not a folder", path);
+	if (access(path, W_OK | X_OK) != 0)
+		return bench_fail(err, -errno, "--plot: %s: %s", path, strerror(errno));
+	return 0;
+}
+
+/* Find out before a measurement whether its reports can be written. */
+static int
+output_init(struct output *output, const struct bench *bench, struct vuc_error *err)
+{
+	const char *json = bench->options.json, *plot = bench->options.plot;
+	const char *html = bench->options.html;
+	bool is_folder = bench->ops->plots;
+	bool json_out = json != NULL && strcmp(json, "-") == 0;
+	bool html_out = html != NULL && strcmp(html, "-") == 0;
+	int ret = 0;
+
+	*output = (struct output){.text = json_out || html_out ? stderr : stdout};
+	if (json_out && html_out)
+		return bench_fail(err, -EINVAL, "--json and --html: only one can be stdout");
+	if (plot != NULL || html != NULL)
+		ret = bench_plot_init(&output->plot, is_folder ? NULL : plot, err);
+	if (ret == 0 && plot != NULL && is_folder)
+		ret = folder_open(output, plot, err);
+	else if (ret == 0)
+		ret = file_open(&output->picture, plot, err);
+	if (ret == 0)
+		ret = file_open(&output->json, json, err);
+	if (ret == 0)
+		ret = file_open(&output->html, html, err);
+	return ret;
+}
+
+static void
+output_fini(struct output *output)
+{
+	app_outfile_abort(&output->json);
+	app_outfile_abort(&output->picture);
+	app_outfile_abort(&output->html);
+	/* One with pictures stays. */
+	if (output->folder_made)
+		rmdir(output->folder);
+}
+
+/* Writes to a stream, or to its descriptor. */
+typedef int (*write_fn)(FILE *out, const struct bench_plot *plot, const struct bench_result *result,
+	struct vuc_error *err);
+
+static int
+write_text(FILE *out, const struct bench_result *result, struct vuc_error *err)
+{
+	bench_report_text(out, result);
+	if (fflush(out) == 0 && !ferror(out))
+		return 0;
+	return bench_fail(err, -EIO, "writing the table: %s", strerror(errno != 0 ? errno : EIO));
+}
+
+static int
+write_json(FILE *out, const struct bench_plot *plot, const struct bench_result *result,
+	struct vuc_error *err)
+{
+	(void)plot;
+	return bench_report_json(out, result) != 0 ? bench_fail(err, -ENOMEM, "out of memory") : 0;
+}
+
+static int
+write_picture(FILE *out, const struct bench_plot *plot, const struct bench_result *result,
+	struct vuc_error *err)
+{
+	return bench_plot_draw(plot, fileno(out), result, err);
+}
+
+/* Nothing happens when the file is not open. */
+static int
+file_write(struct app_outfile *file, write_fn write, const struct bench_plot *plot,
+	const struct bench_result *result, struct vuc_error *err)
+{
+	const char *path = file->path;
+	int fd, ret;
+	FILE *out;
+
+	if (path == NULL)
+		return 0;
+	fd = dup(file->fd);
+	out = fd >= 0 ? fdopen(fd, "w") : NULL;
+	if (out == NULL) {
+		ret = -errno;
+		if (fd >= 0)
+			close(fd);
+		return file_fail(path, ret, err);
+	}
+	/* What is left there is of writing. */
+	errno = 0;
+	ret = write(out, plot, result, err);
+	if (ret == 0 && (fflush(out) != 0 || ferror(out)))
+		ret = file_fail(path, errno != 0 ? -errno : -EIO, err);
+	fclose(out);
+	if (ret != 0)
+		return ret;
+	ret = app_outfile_commit(file);
+	return ret != 0 ? file_fail(path, ret, err) : 0;
+}
+
+static int
+write_part_picture(struct output *output, const struct bench_part *part, struct vuc_error *err)
+{
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof(path), "%s/%s.svg", output->folder, part->name);
+	int ret;
+
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return file_fail(output->folder, -ENAMETOOLONG, err);
+	ret = file_open(&output->picture, path, err);
+	if (ret == 0)
+		ret = file_write(
+			&output->picture, write_picture, &output->plot, &part->result, err);
+	/* Its name is about to go. */
+	app_outfile_abort(&output->picture);
+	return ret;
+}
+
+static int
+output_write(struct output *output, const struct bench_result *result, struct vuc_error *err)
+{
+	int ret = write_text(output->text, result, err);
+
+	if (ret == 0)
+		ret = file_write(&output->json, write_json, &output->plot, result, err);
+	if (ret == 0)
+		ret = file_write(&output->html, bench_report_html, &output->plot, result, err);
+	if (ret == 0)
+		ret = file_write(&output->picture, write_picture, &output->plot, result, err);
+	for (unsigned int i = 0; i < result->nr_parts && ret == 0 && output->folder != NULL; i++) {
+		if (result->parts[i].skipped[0] == '\0')
+			ret = write_part_picture(output, &result->parts[i], err);
+	}
+	return ret;
+}
+
+/* ---- measurements ---- */
+
 static int
 error_print(const struct vuc_error *err)
 {
@@ -38,16 +221,14 @@ static int
 measurement_run(struct bench *bench, struct vuc_error *err)
 {
 	static struct bench_result result;
-	static struct bench_output output;
-	const struct bench_options *options = &bench->options;
+	static struct output output;
 	int ret;
 
 	bench->result = &result;
-	result.label = options->label;
+	result.label = bench->options.label;
 	result.env = &bench->env;
 	bench_interrupt_install();
-	ret = bench_output_init(
-		&output, options->json, options->plot, options->html, bench->ops->plots, err);
+	ret = output_init(&output, bench, err);
 	if (ret == 0) {
 		bench_clock_init(&bench->clock);
 		bench_env_init(&bench->env, &bench->clock);
@@ -58,9 +239,9 @@ measurement_run(struct bench *bench, struct vuc_error *err)
 	if (ret == 0)
 		ret = bench_interrupt_check(err);
 	if (ret == 0)
-		ret = bench_output_write(&output, &result, err);
+		ret = output_write(&output, &result, err);
 	bench_result_fini(&result);
-	bench_output_fini(&output);
+	output_fini(&output);
 	return ret;
 }
 

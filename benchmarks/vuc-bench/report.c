@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "report.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "buckets.h"
+#include "json_build.h"
+
+#define HISTOGRAM_BITS 5 /* a bucket is at most 1/32 of its values wide */
 
 const char bench_not_quiet[] = "the machine was not quiet: do not quote this";
 
@@ -128,167 +129,275 @@ bench_cells_row(const struct bench_result *result, unsigned int i)
 	return cells;
 }
 
-/* ---- where the reports go ---- */
+/* ---- JSON ---- */
 
-static int
-file_fail(const char *path, int error, struct vuc_error *err)
+/* A double with the digits that mean something; nothing for a percentile that there is not. */
+static void
+put_double(struct app_json *json, struct json_object *object, const char *key, double value,
+	const char *format)
 {
-	return bench_fail(err, error, "%s: %s", path, strerror(-error));
+	if (!isnan(value))
+		app_json_double(json, object, key, value, format);
 }
 
-/* path must live as long as the file; NULL: there is none. */
-static int
-file_open(struct app_outfile *file, const char *path, struct vuc_error *err)
+/* The same with a key that is put together. */
+static void
+put_joined(struct app_json *json, struct json_object *object, const char *before, const char *after,
+	double value, const char *format)
 {
-	int ret = path != NULL ? app_outfile_open(file, path, 0666) : 0;
+	char key[48];
 
-	return ret != 0 ? file_fail(path, ret, err) : 0;
+	snprintf(key, sizeof(key), "%s%s", before, after);
+	put_double(json, object, key, value, format);
 }
 
-static int
-folder_open(struct bench_output *output, const char *path, struct vuc_error *err)
+/* The median ratio as `key`, with the extremes and the quartiles. */
+static void
+put_ratios(struct app_json *json, struct json_object *object, const char *key,
+	const struct bench_ratio *ratio)
 {
-	struct stat st;
+	put_double(json, object, key, ratio->median, "%.4f");
+	put_joined(json, object, key, "_min", ratio->min, "%.4f");
+	put_joined(json, object, key, "_max", ratio->max, "%.4f");
+	put_joined(json, object, key, "_q1", ratio->low, "%.4f");
+	put_joined(json, object, key, "_q3", ratio->high, "%.4f");
+}
 
-	output->folder = path;
-	output->folder_made = mkdir(path, 0777) == 0;
-	if ((!output->folder_made && errno != EEXIST) || stat(path, &st) != 0)
-		return bench_fail(err, -errno, "--plot: %s: %s", path, strerror(errno));
-	if (!S_ISDIR(st.st_mode))
-		return bench_fail(err, -ENOTDIR, "--plot: %s is not a folder", path);
-	if (access(path, W_OK | X_OK) != 0)
-		return bench_fail(err, -errno, "--plot: %s: %s", path, strerror(errno));
-	return 0;
+static void
+put_versions(struct app_json *json, struct json_object *object, const struct bench_env *env)
+{
+	app_json_text(json, object, "git", env->git);
+	app_json_text(json, object, "kernel", env->kernel);
+	app_json_text(json, object, "cpu", env->cpu);
+	app_json_text(json, object, "vuc", env->vuc);
+	app_json_text(json, object, "dpdk", env->dpdk);
+	app_json_text(json, object, "liburing", env->liburing);
+}
+
+static void
+put_environment(struct app_json *json, struct json_object *root, const struct bench_env *env)
+{
+	struct json_object *object = app_json_object(json, root, "environment");
+	struct json_object *cpus;
+
+	app_json_text(json, object, "date", env->date);
+	put_versions(json, object, env);
+	cpus = app_json_array(json, object, "cpus");
+	for (unsigned int i = 0; i < env->cpus.nr; i++)
+		app_json_number(json, cpus, NULL, env->cpus.cpu[i]);
+	app_json_text(json, object, "cpu_dma_latency", env->dma_latency);
+	app_json_text(json, object, "clock", env->clock);
+	put_double(json, object, "load_before", env->load_before, "%.4f");
+	put_double(json, object, "load_after", env->load_after, "%.4f");
+	put_double(json, object, "steal", env->steal, "%.4f");
+	app_json_number(json, object, "involuntary_context_switches", env->preemptions);
+}
+
+static void
+put_options(struct app_json *json, struct json_object *root, const struct bench_result *result)
+{
+	struct json_object *object = NULL;
+
+	json->failed |= result->options.failed;
+	app_json_copy(json, root, "options", result->options.root);
+	json_object_object_get_ex(root, "options", &object);
+	if (result->label != NULL)
+		app_json_text(json, object, "label", result->label);
+	if (result->note[0] != '\0')
+		app_json_text(json, object, "note", result->note);
+}
+
+/* The buckets that are not empty; samples ascend. */
+static void
+put_histogram(struct app_json *json, struct json_object *object, const struct bench_series *series)
+{
+	struct json_object *array = app_json_array(json, object, "histogram");
+	size_t i = 0;
+
+	while (i < series->nr_samples) {
+		size_t first = i;
+		unsigned int bucket =
+			vuc_bucket_of((uint64_t)bench_series_ns(series, i), HISTOGRAM_BITS);
+		uint64_t last = vuc_bucket_last(bucket, HISTOGRAM_BITS);
+		struct json_object *one = app_json_object(json, array, NULL);
+
+		while (i < series->nr_samples && (uint64_t)bench_series_ns(series, i) <= last)
+			i++;
+		app_json_number(json, one, "from_ns",
+			bucket > 0 ? vuc_bucket_last(bucket - 1, HISTOGRAM_BITS) + 1 : 0);
+		app_json_number(json, one, "to_ns", last);
+		app_json_number(json, one, "count", i - first);
+	}
+}
+
+static void
+put_rates(struct app_json *json, struct json_object *object, const struct bench_result *result,
+	unsigned int i)
+{
+	const struct bench_series *series = &result->series[i];
+	const struct bench_summary *sum = &series->summary;
+	const struct bench_ratios *ratios = &result->ratios[i];
+
+	put_joined(json, object, result->units, "_per_second", sum->per_second, "%.0f");
+	put_joined(json, object, "syscalls_per_", result->unit, sum->syscalls, "%.4f");
+	put_joined(json, object, result->units, "_per_sample", series->per_sample, "%.0f");
+	if (result->bytes > 0)
+		put_double(json, object, "gigabytes_per_second",
+			sum->per_second * result->bytes / 1e9, "%.4f");
+	put_double(json, object, "ratio_p50", ratios->p50.median, "%.4f");
+	put_double(json, object, "ratio_rate", ratios->rate.median, "%.4f");
+	if (series->idle_ns > 0)
+		put_double(json, object, "cpu_share", sum->cpu_share, "%.6f");
+	if (sum->end_to_end_per_second <= 0)
+		return;
+	put_double(json, object, "end_to_end_per_second", sum->end_to_end_per_second, "%.0f");
+	put_double(json, object, "ratio_end_to_end", ratios->end_to_end.median, "%.4f");
+}
+
+static void
+put_series(struct app_json *json, struct json_object *array, const struct bench_result *result,
+	unsigned int i)
+{
+	const struct bench_series *series = &result->series[i];
+	const struct bench_summary *sum = &series->summary;
+	struct json_object *object = app_json_object(json, array, NULL);
+	struct json_object *rounds;
+
+	if (series->topic != NULL)
+		app_json_text(json, object, "topic", series->topic);
+	app_json_text(json, object, "name", series->name);
+	app_json_text(json, object, "transport", series->transport);
+	for (size_t t = 0; t < BENCH_NR_TIMES; t++)
+		put_joined(json, object, bench_times[t].key, "_ns",
+			bench_time_of(sum, &bench_times[t]), "%.1f");
+	put_double(json, object, "mean_ns", sum->mean, "%.1f");
+	put_rates(json, object, result, i);
+	app_json_number(json, object, "samples", series->nr_samples);
+	if (series->guest_ticks)
+		app_json_number(json, object, "p50_ticks",
+			bench_percentile(series->samples, series->nr_samples, 500));
+	if (series->traced) {
+		app_json_number(json, object, "thread_syscalls", series->syscalls);
+		app_json_number(json, object, "thread_futexes", series->futexes);
+	}
+	put_versions(json, object, result->env);
+	rounds = app_json_array(json, object, "rounds");
+	for (unsigned int r = 0; r < series->rounds; r++)
+		app_json_double(json, rounds, NULL, series->round[r].p50, "%.1f");
+	put_histogram(json, object, series);
+}
+
+/* An object in an object, made when it is not there yet. */
+static struct json_object *
+member_object(struct app_json *json, struct json_object *object, const char *key)
+{
+	struct json_object *member = NULL;
+
+	if (object != NULL && json_object_object_get_ex(object, key, &member))
+		return member;
+	return app_json_object(json, object, key);
+}
+
+/* Against the floor. In an object by topic where there are some, and all but vuc in one by name
+ * where a floor has several next to it. */
+static void
+put_verdict(struct app_json *json, struct json_object *root, const struct bench_result *result,
+	unsigned int i)
+{
+	const struct bench_series *series = &result->series[i];
+	const struct bench_series *floor = &result->series[bench_result_floor(result, i)];
+	const struct bench_ratios *ratios = &result->ratios[i];
+	struct json_object *object = root;
+
+	if (series->topic != NULL)
+		object = member_object(json, object, series->topic);
+	if (result->per_group > 2 && strcmp(series->name, "vuc") != 0)
+		object = member_object(json, object, series->name);
+	put_ratios(json, object, "ratio_p50", &ratios->p50);
+	if (result->shows_more)
+		put_double(
+			json, object, "more_ns", series->summary.p50 - floor->summary.p50, "%.1f");
+	put_ratios(json, object, "ratio_rate", &ratios->rate);
+	if (series->summary.end_to_end_per_second > 0)
+		put_ratios(json, object, "ratio_end_to_end", &ratios->end_to_end);
+}
+
+static void
+put_result(struct app_json *json, struct json_object *root, const struct bench_result *result)
+{
+	struct json_object *series;
+
+	app_json_text(json, root, "measurement", result->measurement);
+	put_environment(json, root, result->env);
+	put_options(json, root, result);
+	series = app_json_array(json, root, "series");
+	for (unsigned int i = 0; i < result->nr_series; i++)
+		put_series(json, series, result, i);
+	app_json_bool(json, root, "quiet", !bench_result_is_unsteady(result));
+	for (unsigned int i = 0; i < result->nr_series; i++) {
+		if (i != bench_result_floor(result, i))
+			put_verdict(json, root, result, i);
+	}
+}
+
+static void
+put_part(struct app_json *json, struct json_object *array, const struct bench_part *part)
+{
+	struct json_object *object = app_json_object(json, array, NULL);
+
+	if (part->skipped[0] == '\0') {
+		put_result(json, object, &part->result);
+	} else {
+		app_json_text(json, object, "measurement", part->result.measurement);
+		app_json_text(json, object, "skipped", part->skipped);
+	}
+	app_json_text(json, object, "part", part->name);
+}
+
+static void
+put_goal(struct app_json *json, struct json_object *array, const struct bench_verdict *verdict)
+{
+	struct json_object *object = app_json_object(json, array, NULL);
+
+	app_json_text(json, object, "figure", verdict->figure);
+	app_json_text(json, object, "floor", verdict->floor);
+	app_json_text(json, object, "goal", verdict->goal);
+	if (!verdict->known)
+		return;
+	put_double(json, object, "value", verdict->value, "%.6f");
+	app_json_text(json, object, "measured", verdict->measured);
+	app_json_bool(json, object, "met", verdict->met);
+	app_json_bool(json, object, "quiet", !verdict->unsteady);
+}
+
+static void
+put_summary(struct app_json *json, const struct bench_result *result)
+{
+	struct json_object *goals, *parts;
+
+	app_json_text(json, json->root, "measurement", result->measurement);
+	put_environment(json, json->root, result->env);
+	put_options(json, json->root, result);
+	goals = app_json_array(json, json->root, "summary");
+	for (unsigned int i = 0; i < result->nr_verdicts; i++)
+		put_goal(json, goals, &result->verdicts[i]);
+	parts = app_json_array(json, json->root, "results");
+	for (unsigned int i = 0; i < result->nr_parts; i++)
+		put_part(json, parts, &result->parts[i]);
 }
 
 int
-bench_output_init(struct bench_output *output, const char *json, const char *plot, const char *html,
-	bool is_folder, struct vuc_error *err)
+bench_report_json(FILE *out, const struct bench_result *result)
 {
-	bool json_out = json != NULL && strcmp(json, "-") == 0;
-	bool html_out = html != NULL && strcmp(html, "-") == 0;
-	int ret = 0;
-
-	*output = (struct bench_output){.text = json_out || html_out ? stderr : stdout};
-	if (json_out && html_out)
-		return bench_fail(err, -EINVAL, "--json and --html: only one can be stdout");
-	if (plot != NULL || html != NULL)
-		ret = bench_plot_init(&output->plot, is_folder ? NULL : plot, err);
-	if (ret == 0 && plot != NULL && is_folder)
-		ret = folder_open(output, plot, err);
-	else if (ret == 0)
-		ret = file_open(&output->picture, plot, err);
-	if (ret == 0)
-		ret = file_open(&output->json, json, err);
-	if (ret == 0)
-		ret = file_open(&output->html, html, err);
-	return ret;
-}
-
-void
-bench_output_fini(struct bench_output *output)
-{
-	app_outfile_abort(&output->json);
-	app_outfile_abort(&output->picture);
-	app_outfile_abort(&output->html);
-	/* One with pictures stays. */
-	if (output->folder_made)
-		rmdir(output->folder);
-}
-
-/* Writes to a stream, or to its descriptor. */
-typedef int (*write_fn)(FILE *out, const struct bench_plot *plot, const struct bench_result *result,
-	struct vuc_error *err);
-
-static int
-write_text(FILE *out, const struct bench_result *result, struct vuc_error *err)
-{
-	bench_report_text(out, result);
-	if (fflush(out) == 0 && !ferror(out))
-		return 0;
-	return bench_fail(err, -EIO, "writing the table: %s", strerror(errno != 0 ? errno : EIO));
-}
-
-static int
-write_json(FILE *out, const struct bench_plot *plot, const struct bench_result *result,
-	struct vuc_error *err)
-{
-	(void)plot;
-	return bench_report_json(out, result) != 0 ? bench_fail(err, -ENOMEM, "out of memory") : 0;
-}
-
-static int
-write_picture(FILE *out, const struct bench_plot *plot, const struct bench_result *result,
-	struct vuc_error *err)
-{
-	return bench_plot_draw(plot, fileno(out), result, err);
-}
-
-/* Nothing happens when the file is not open. */
-static int
-file_write(struct app_outfile *file, write_fn write, const struct bench_plot *plot,
-	const struct bench_result *result, struct vuc_error *err)
-{
-	const char *path = file->path;
-	int fd, ret;
-	FILE *out;
-
-	if (path == NULL)
-		return 0;
-	fd = dup(file->fd);
-	out = fd >= 0 ? fdopen(fd, "w") : NULL;
-	if (out == NULL) {
-		ret = -errno;
-		if (fd >= 0)
-			close(fd);
-		return file_fail(path, ret, err);
-	}
-	/* What is left there is of writing. */
-	errno = 0;
-	ret = write(out, plot, result, err);
-	if (ret == 0 && (fflush(out) != 0 || ferror(out)))
-		ret = file_fail(path, errno != 0 ? -errno : -EIO, err);
-	fclose(out);
-	if (ret != 0)
-		return ret;
-	ret = app_outfile_commit(file);
-	return ret != 0 ? file_fail(path, ret, err) : 0;
-}
-
-static int
-write_part_picture(
-	struct bench_output *output, const struct bench_part *part, struct vuc_error *err)
-{
-	char path[PATH_MAX];
-	int n = snprintf(path, sizeof(path), "%s/%s.svg", output->folder, part->name);
+	struct app_json json;
 	int ret;
 
-	if (n < 0 || (size_t)n >= sizeof(path))
-		return file_fail(output->folder, -ENAMETOOLONG, err);
-	ret = file_open(&output->picture, path, err);
-	if (ret == 0)
-		ret = file_write(
-			&output->picture, write_picture, &output->plot, &part->result, err);
-	/* Its name is about to go. */
-	app_outfile_abort(&output->picture);
-	return ret;
-}
-
-int
-bench_output_write(
-	struct bench_output *output, const struct bench_result *result, struct vuc_error *err)
-{
-	int ret = write_text(output->text, result, err);
-
-	if (ret == 0)
-		ret = file_write(&output->json, write_json, &output->plot, result, err);
-	if (ret == 0)
-		ret = file_write(&output->html, bench_report_html, &output->plot, result, err);
-	if (ret == 0)
-		ret = file_write(&output->picture, write_picture, &output->plot, result, err);
-	for (unsigned int i = 0; i < result->nr_parts && ret == 0 && output->folder != NULL; i++) {
-		if (result->parts[i].skipped[0] == '\0')
-			ret = write_part_picture(output, &result->parts[i], err);
-	}
+	app_json_init(&json);
+	if (result->nr_parts > 0)
+		put_summary(&json, result);
+	else
+		put_result(&json, json.root, result);
+	ret = app_json_print(out, &json);
+	app_json_finish(&json);
 	return ret;
 }

@@ -11,7 +11,6 @@
 #include <vuc/error.h>
 
 #include "machine.h"
-#include "outfile.h"
 #include "stats.h"
 
 /* Print environment, tables and distribution, or the same of all parts and their summary. */
@@ -81,35 +80,5 @@ int bench_plot_draw(const struct bench_plot *plot, int fd, const struct bench_re
  * stream's own errors are the stream's. */
 int bench_report_html(FILE *out, const struct bench_plot *plot, const struct bench_result *result,
 	struct vuc_error *err);
-
-/* ---- where the reports go ---- */
-
-/* Files are opened before the measurement begins, so that nobody learns only after it that the
- * folder is not there. */
-struct bench_output {
-	FILE *text;
-	struct app_outfile json;
-	struct app_outfile picture;
-	struct app_outfile html;
-	struct bench_plot plot;
-	const char *folder; /* of the pictures of all parts; NULL: there is one picture or none */
-	bool folder_made;
-};
-
-/*
- * Find out before a measurement whether its reports can be written.
- *
- * @param json        path, "-" for stdout, or NULL
- * @param plot        path of a picture or, with is_folder, of a folder, or NULL
- * @param html        path of a page, "-" for stdout, or NULL
- * @return 0 or a negative errno; either way the output may be given to bench_output_fini()
- */
-int bench_output_init(struct bench_output *output, const char *json, const char *plot,
-	const char *html, bool is_folder, struct vuc_error *err);
-void bench_output_fini(struct bench_output *output);
-
-/* Write all reports. Returns 0 or a negative errno. */
-int bench_output_write(
-	struct bench_output *output, const struct bench_result *result, struct vuc_error *err);
 
 #endif /* BENCH_REPORT_H */
