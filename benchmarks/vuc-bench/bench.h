@@ -183,7 +183,6 @@ struct bench {
 	const struct bench_rounds *rounds; /* under way */
 };
 
-/* Functions return 0, or a negative errno with a line in err. */
 struct bench_ops {
 	const char *name;
 	const char *summary;                /* one line for --help */
@@ -220,10 +219,10 @@ int bench_check(struct bench *bench, struct vuc_error *err);
 /* Set up, describe, run and sum up: the series of the result are finished then. */
 int bench_run(struct bench *bench, struct vuc_error *err);
 
-/* Take the first CPUs, or those of --cpus, keep them awake and move to the first one. too_few is
- * the end of the error message when there are not enough. bench_run() releases them. */
+/* Take the first CPUs, or those of --cpus, keep them awake and, with pin, move to the first one.
+ * too_few is the end of the error message when there are not enough. bench_run() releases them. */
 int bench_take_cpus(
-	struct bench *bench, unsigned int nr, const char *too_few, struct vuc_error *err);
+	struct bench *bench, unsigned int nr, bool pin, const char *too_few, struct vuc_error *err);
 
 static inline bool
 bench_is_loopback(const struct bench *bench)
@@ -236,11 +235,17 @@ bench_is_loopback(const struct bench *bench)
 struct bench_series *bench_series_append(
 	struct bench *bench, const char *name, uint32_t samples, uint32_t per_sample);
 
+/* Append series next to each other, the first of which is the floor of the others: all groups of a
+ * result have as many. topic and transport may be NULL. Returns the first. */
+struct bench_series *bench_group_append(struct bench *bench, const char *topic,
+	const char *const names[], unsigned int nr, const char *transport, uint32_t samples,
+	uint32_t per_sample);
+
 /* Append a sample that lasted from start until now. */
 void bench_series_add_since(const struct bench *bench, struct bench_series *series, uint64_t start);
 
 /* Run all rounds: a turn of each way, and every round begins with the next way. name is for the
- * progress bar. Returns 0, or what the first turn that failed returned. */
+ * progress bar. The first turn that fails ends them. */
 int bench_turns_run(struct bench *bench, const char *name, unsigned int nr_ways,
 	int (*turn)(struct bench *bench, unsigned int i, struct vuc_error *err),
 	struct vuc_error *err);
@@ -273,7 +278,6 @@ struct bench_way {
 	uint64_t futexes;  /* of these, where they are told apart */
 };
 
-/* Each but close returns 0 or a negative errno with a line in err. */
 struct bench_way_ops {
 	int (*open)(struct bench_way *way, struct vuc_error *err);
 	void (*close)(struct bench_way *way);
@@ -289,7 +293,7 @@ struct bench_way_ops {
 
 /* Take samples of a way that is open, as many as row in a row, and their system calls. settle: let
  * the server catch up after each row, and time that apart. A series of NULL: nothing is recorded.
- * Returns 0; -EINTR after a signal; what the way returned. */
+ */
 int bench_samples_run(const struct bench *bench, struct bench_way *way, struct bench_series *series,
 	uint32_t samples, unsigned int row, bool settle, struct vuc_error *err);
 
@@ -312,14 +316,13 @@ struct bench_rounds {
 /* The rounds of a measurement with the options --op and --ops, --burst or --depth. */
 struct bench_rounds bench_rounds_of(const struct bench *bench);
 
-/* Look at --ops, and round it up to whole samples. Returns 0 or -EINVAL. */
+/* Look at --ops, and round it up to whole samples. */
 int bench_rounds_check(struct bench_options *options, uint32_t per_sample, struct vuc_error *err);
 
 /* Add a way and its series. */
 struct bench_series *bench_rounds_add(struct bench *bench, struct bench_rounds *rounds,
 	struct bench_way *way, const char *name, const char *transport);
 
-/* Returns 0; -EINTR after a signal; what a way returned. */
 int bench_rounds_run(struct bench *bench, const struct bench_rounds *rounds, struct vuc_error *err);
 
 /* The access that --op, --size and --burst or --depth ask for, of the scratch register. How many

@@ -360,14 +360,13 @@ dma_add_series(struct bench *b)
 		[WAY_FLOOR] = "floor", [WAY_VUC] = "vuc", [WAY_ONE_BY_ONE] = "one by one"};
 	struct dma *d = b->state;
 
-	b->result->per_group = NR_WAYS;
-	for (unsigned int i = 0; i < 2 * NR_WAYS; i++) {
-		struct bench_series *series =
-			bench_series_append(b, names[i % NR_WAYS], CYCLES, d->memory.nr);
+	for (unsigned int unmap = 0; unmap < 2; unmap++) {
+		struct bench_series *series = bench_group_append(
+			b, unmap ? "unmap" : "map", names, NR_WAYS, "socket", CYCLES, d->memory.nr);
 
-		series->topic = i < NR_WAYS ? "map" : "unmap";
-		series->transport = i % NR_WAYS == WAY_VUC ? d->subject.transport : "socket";
-		series->by_rate = true;
+		series[WAY_VUC].transport = d->subject.transport;
+		for (unsigned int i = 0; i < NR_WAYS; i++)
+			series[i].by_rate = true;
 	}
 }
 

@@ -21,13 +21,13 @@ struct bench_dma_memory {
 };
 
 /* Make the file. With apart, each mapping lies a page away from the next one, so that no two can be
- * joined. Returns 0 or a negative errno; in any case bench_dma_memory_free() is due. */
+ * joined. bench_dma_memory_free() is due in any case. */
 int bench_dma_memory_make(
 	struct bench_dma_memory *memory, uint32_t nr, bool apart, struct vuc_error *err);
 void bench_dma_memory_free(struct bench_dma_memory *memory);
 
 /* Map the first nr mappings, or unmap them, by one commit: of a device that this thread drives, or
- * by a daemon. Each returns 0 or a negative errno, with a line in err by a daemon. */
+ * by a daemon. */
 int bench_dma_act(
 	struct vuc_device *dev, const struct bench_dma_memory *memory, uint32_t nr, bool unmap);
 int bench_dma_act_vmm(struct vuc_vmm_device *dev, const struct bench_dma_memory *memory,
@@ -52,10 +52,10 @@ struct bench_dma_floor {
 void bench_dma_floor_init(struct bench_dma_floor *floor, const struct bench_clock *clock,
 	const struct bench_dma_memory *memory, unsigned int window);
 
-/* Connect, and exchange VERSION. Returns 0 or a negative errno. */
+/* Connect, and exchange VERSION. */
 int bench_dma_floor_open(struct bench_dma_floor *floor, const char *path, struct vuc_error *err);
 
-/* Map all memory, or unmap all of it. Returns 0 or a negative errno. */
+/* Map all memory, or unmap all of it. */
 int bench_dma_floor_act(struct bench_dma_floor *floor, bool unmap, struct vuc_error *err);
 
 /* What a device that does nothing but DMA by message does. */
@@ -93,13 +93,13 @@ struct bench_dma_peer {
 	struct bench_dma_device device;
 };
 
-/* Allocate the memory. plan is set. Returns 0 or -ENOMEM. */
+/* Allocate the memory; plan is the caller's to set before. */
 int bench_dma_peer_init(struct bench_dma_peer *peer, struct bench *bench, enum bench_path path,
 	struct vuc_error *err);
 void bench_dma_peer_fini(struct bench_dma_peer *peer);
 
 /* A turn: the device runs, answered by the floor or by vuc over a transport; its times go to the
- * series, and a round of that ends. Returns 0 or a negative errno. */
+ * series, and a round of that ends. */
 int bench_dma_peer_turn(struct bench_dma_peer *peer, bool floor, const char *transport,
 	struct bench_series *series, struct vuc_error *err);
 

@@ -503,16 +503,14 @@ dma_message_turn(struct bench *b, unsigned int way, struct vuc_error *err)
 static int
 dma_message_run(struct bench *b, struct vuc_error *err)
 {
+	static const char *const names[] = {"floor", "vuc"};
 	struct bench_dma_peer *peer = b->state;
+	struct bench_series *series;
 	int ret = bench_dma_peer_init(peer, b, (enum bench_path)b->options.path, err);
 
-	for (unsigned int i = 0; i < 2; i++) {
-		struct bench_series *series = bench_series_append(
-			b, i == 0 ? "floor" : "vuc", peer->plan.samples, PER_SAMPLE);
-
-		series->transport = i == 0 ? "socket" : peer->subject.transport;
-		series->by_rate = i == 1;
-	}
+	series = bench_group_append(b, NULL, names, 2, "socket", peer->plan.samples, PER_SAMPLE);
+	series[1].transport = peer->subject.transport;
+	series[1].by_rate = true;
 	dma_message_describe(b);
 	if (ret == 0)
 		ret = bench_turns_run(b, b->ops->name, 2, dma_message_turn, err);

@@ -54,17 +54,16 @@ void bench_message_number(struct bench_message *msg, uint16_t id);
 /* Whether all bytes of a reply are there, as its header says. */
 bool bench_message_is_whole(const uint8_t *reply, size_t len);
 
-/* Check a whole reply. Returns 0; the server's error, negative; -EPROTO for anything that is no
- * answer to this message. */
+/* Check a whole reply: the server's error, or -EPROTO for anything that is no answer to this
+ * message. */
 int bench_message_check(
 	const struct bench_message *msg, const uint8_t *reply, size_t len, struct vuc_error *err);
 
-/* Let a receive and a send sleep for at most this long; 0 ms: no limit. Returns 0 or a negative
- * errno. */
+/* Let a receive and a send sleep for at most this long; 0 ms: no limit. */
 int bench_limit_waiting(int fd, unsigned int ms, struct vuc_error *err);
 
 /* Connect to a server's socket, for at most BENCH_TIMEOUT_MS. Returns a descriptor that the caller
- * closes; a negative errno. */
+ * closes. */
 int bench_connect(const char *path, struct vuc_error *err);
 
 /* A stream socket of a thread that spins. */
@@ -80,33 +79,31 @@ void bench_wire_begin(struct bench_wire *wire, unsigned int ms);
 
 /*
  * Send bytes that the kernel takes whole by send(2), or with a descriptor by sendmsg(2); or a head
- * and data that it may take in parts. Each returns 0; -ETIMEDOUT; -EINTR after a signal; what the
- * socket says.
+ * and data that it may take in parts. As all that follow, they end with -ETIMEDOUT after the time
+ * of bench_wire_begin(), and with -EINTR after a signal.
  */
 int bench_wire_send(struct bench_wire *wire, const void *bytes, size_t len);
 int bench_wire_send_fd(struct bench_wire *wire, const void *bytes, size_t len, int fd);
 int bench_wire_send_data(struct bench_wire *wire, const void *head, size_t head_len,
 	const void *data, size_t data_len);
 
-/* Receive what there is, at least a byte. Returns its length or a negative errno as above,
- * -ECONNRESET when the server disconnected. */
+/* Receive what there is, at least a byte. Returns its length; -ECONNRESET when the server
+ * disconnected. */
 ssize_t bench_wire_receive(struct bench_wire *wire, void *buf, size_t size);
 
-/* Receive exactly len bytes. Returns 0 or a negative errno as above. */
+/* Receive exactly len bytes. */
 int bench_wire_receive_all(struct bench_wire *wire, void *buf, size_t len);
 
 /* Receive the reply of a message that was sent. Returns its length, 0 for a message that asks for
- * none; a negative errno as above. */
+ * none. */
 ssize_t bench_wire_receive_reply(
 	struct bench_wire *wire, const struct bench_message *msg, uint8_t reply[BENCH_MESSAGE_MAX]);
 
-/* Check what an exchange returned and received. Returns 0, or a negative errno with a line in err.
- */
+/* Check what an exchange returned and received. */
 int bench_wire_check(
 	const struct bench_message *msg, const uint8_t *reply, ssize_t len, struct vuc_error *err);
 
-/* Exchange VERSION over a new connection, for at most BENCH_TIMEOUT_MS. Returns 0; -EPROTO;
- * -ETIMEDOUT; -ECONNRESET when the server disconnects; -EINTR; what the socket says. */
+/* Exchange VERSION over a new connection, for at most BENCH_TIMEOUT_MS. */
 int bench_negotiate(struct bench_wire *wire, struct vuc_error *err);
 
 enum bench_floor_how {

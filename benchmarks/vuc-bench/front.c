@@ -140,7 +140,7 @@ front_turn(struct bench *b, unsigned int i, struct vuc_error *err)
 	if (ret == 0)
 		ret = time_maps(f, way, way == WAY_VUCD ? f->path : f->server.socket, err);
 	bench_vucd_stop(&f->vucd);
-	bench_refdev_stop(&f->server);
+	bench_child_stop(&f->server.child);
 	return ret;
 }
 
@@ -158,14 +158,11 @@ front_describe(struct bench *b)
 		"reads and writes of 4 bytes, whose replies an I/O thread receives; maps and unmaps "
 		"of %u pages, %u under way at once, per page",
 		MAPS, BENCH_DMA_WINDOW);
-	result->per_group = NR_WAYS;
-	for (unsigned int i = 0; i < NR_ACTIONS * NR_WAYS; i++) {
-		bool maps = i / NR_WAYS >= ACTION_MAP;
-		struct bench_series *series = bench_series_append(
-			b, names[i % NR_WAYS], maps ? 1 : b->options.ops, maps ? MAPS : 1);
+	for (enum action i = 0; i < NR_ACTIONS; i++) {
+		bool maps = i >= ACTION_MAP;
 
-		series->topic = action_names[i / NR_WAYS];
-		series->transport = names[i % NR_WAYS];
+		bench_group_append(b, action_names[i], names, NR_WAYS, NULL,
+			maps ? 1 : b->options.ops, maps ? MAPS : 1);
 	}
 }
 

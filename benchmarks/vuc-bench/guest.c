@@ -232,7 +232,8 @@ guest_run(struct bench *b, struct vuc_error *err)
 	if (ret != 0)
 		return ret;
 	g->shares_cpu = bench_cpus_available(&b->options.cpus) < 3;
-	ret = bench_take_cpus(b, g->shares_cpu ? 2 : 3, "the poller needs one of its own", err);
+	ret = bench_take_cpus(
+		b, g->shares_cpu ? 2 : 3, true, "the poller needs one of its own", err);
 	if (ret == 0)
 		ret = guest_offer_device(b, err);
 	if (ret == 0) {
@@ -240,7 +241,7 @@ guest_run(struct bench *b, struct vuc_error *err)
 		ret = bench_turns_run(b, b->ops->name, 1, guest_turn, err);
 	}
 	bench_daemon_stop(&g->daemon);
-	bench_refdev_stop(&g->server);
+	bench_child_stop(&g->server.child);
 	return ret;
 }
 

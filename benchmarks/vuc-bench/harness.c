@@ -43,8 +43,9 @@ const struct bench_access bench_scratch_access = {
 
 /* ---- CPUs and servers ---- */
 
-static int
-cpus_take(struct bench *b, unsigned int nr, bool pin, const char *too_few, struct vuc_error *err)
+int
+bench_take_cpus(
+	struct bench *b, unsigned int nr, bool pin, const char *too_few, struct vuc_error *err)
 {
 	struct bench_cpus *cpus = &b->env.cpus;
 	int ret;
@@ -56,12 +57,6 @@ cpus_take(struct bench *b, unsigned int nr, bool pin, const char *too_few, struc
 	if (ret == 0)
 		b->latency = bench_env_hold_latency(&b->env);
 	return ret;
-}
-
-int
-bench_take_cpus(struct bench *b, unsigned int nr, const char *too_few, struct vuc_error *err)
-{
-	return cpus_take(b, nr, true, too_few, err);
 }
 
 static bool
@@ -118,7 +113,7 @@ target_take_cpus(struct bench *b, struct vuc_error *err)
 		bench_cpus_available(&b->options.cpus) < want + 1;
 	if (has_poller && !t->shares_cpu)
 		want++;
-	ret = cpus_take(b, want, true, too_few_cpus(b, has_poller), err);
+	ret = bench_take_cpus(b, want, true, too_few_cpus(b, has_poller), err);
 	t->poller_cpu = b->env.cpus.cpu[!has_poller || t->shares_cpu ? 0 : poller];
 	return ret;
 }
@@ -176,7 +171,7 @@ setup_end(struct bench *b)
 		close(b->latency);
 	b->latency = -1;
 	bench_daemon_stop(&b->target.daemon);
-	bench_refdev_stop(&b->target.refdev);
+	bench_child_stop(&b->target.refdev.child);
 	refdev_destroy(b->target.dev);
 	b->target.dev = NULL;
 }
@@ -190,7 +185,7 @@ setup_begin(struct bench *b, struct vuc_error *err)
 		return target_start(b, err);
 	return setup == BENCH_NOTHING
 		? 0
-		: cpus_take(b, 2, setup == BENCH_CPU_PAIR, b->ops->too_few, err);
+		: bench_take_cpus(b, 2, setup == BENCH_CPU_PAIR, b->ops->too_few, err);
 }
 
 int
@@ -228,6 +223,22 @@ bench_run(struct bench *b, struct vuc_error *err)
 }
 
 /* ---- turns ---- */
+
+struct bench_series *
+bench_group_append(struct bench *b, const char *topic, const char *const names[], unsigned int nr,
+	const char *transport, uint32_t samples, uint32_t per_sample)
+{
+	struct bench_series *first = &b->result->series[b->result->nr_series];
+
+	b->result->per_group = nr;
+	for (unsigned int i = 0; i < nr; i++) {
+		struct bench_series *series = bench_series_append(b, names[i], samples, per_sample);
+
+		series->topic = topic;
+		series->transport = transport != NULL ? transport : names[i];
+	}
+	return first;
+}
 
 void
 bench_series_add_since(const struct bench *b, struct bench_series *series, uint64_t start)

@@ -32,16 +32,11 @@ enum kind {
 	NR_KINDS
 };
 
-static const struct {
-	const char *name;
-	const char *fault; /* of vuc-refdev; NULL: none */
-} kinds[NR_KINDS] = {
-	[KIND_NONE] = {"none", NULL},
-	[KIND_STOPPED] = {"stopped", NULL},
-	[KIND_RESET] = {"reset", "drop@device_reset"},
-	[KIND_FULL] = {"full", NULL},
-	[KIND_MAPS] = {"maps", "drop@dma_map"},
-};
+static const char *const kind_names[NR_KINDS] = {"none", "stopped", "reset", "full", "maps"};
+
+/* Of vuc-refdev. */
+static const char *const kind_faults[NR_KINDS] = {
+	[KIND_RESET] = "drop@device_reset", [KIND_MAPS] = "drop@dma_map"};
 
 /* The VMM of a server that hangs later. */
 struct hung_vmm {
@@ -89,7 +84,7 @@ start_servers(struct hung *h, struct vuc_error *err)
 		.cpu = h->bench->env.cpus.cpu[1],
 		.block = true,
 		.sockets = h->bench->options.nr_hung,
-		.fault = kinds[h->kind].fault,
+		.fault = kind_faults[h->kind],
 	};
 	int ret;
 
@@ -322,7 +317,7 @@ hung_turn(struct bench *b, unsigned int i, struct vuc_error *err)
 	detach_vmms(h);
 	vuc_vmm_detach(h->dev);
 	h->dev = NULL;
-	bench_refdev_stop(&h->servers);
+	bench_child_stop(&h->servers.child);
 	return ret;
 }
 
@@ -344,15 +339,9 @@ hung_describe(struct bench *b)
 		"ready and end from start and SIGTERM, the others until the daemon has answered");
 	bench_say(result->note,
 		"stopped and reset: hung from the start; full and maps: once the daemon was ready");
-	result->per_group = NR_KINDS;
 	result->shows_more = true;
-	for (unsigned int i = 0; i < NR_ACTIONS * NR_KINDS; i++) {
-		struct bench_series *series =
-			bench_series_append(b, kinds[i % NR_KINDS].name, 1, 1);
-
-		series->topic = actions[i / NR_KINDS].name;
-		series->transport = "vucd";
-	}
+	for (unsigned int i = 0; i < NR_ACTIONS; i++)
+		bench_group_append(b, actions[i].name, kind_names, NR_KINDS, "vucd", 1, 1);
 }
 
 static int
@@ -370,7 +359,7 @@ hung_run(struct bench *b, struct vuc_error *err)
 		ret = bench_refdev_start(&h->healthy, &opts, err);
 	if (ret == 0)
 		ret = bench_turns_run(b, b->ops->name, NR_KINDS, hung_turn, err);
-	bench_refdev_stop(&h->healthy);
+	bench_child_stop(&h->healthy.child);
 	bench_dma_memory_free(&h->memory);
 	return ret;
 }

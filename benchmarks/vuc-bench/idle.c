@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -26,8 +25,7 @@ static const char *const policies[NR_POLICIES] = {
 };
 
 struct idle {
-	struct bench_subject subject;   /* its idle policy changes with the turn */
-	char subjects[NR_POLICIES][48]; /* of sentences */
+	struct bench_subject subject; /* its idle policy changes with the turn */
 };
 
 static const struct bench_option idle_options[] = {
@@ -171,22 +169,19 @@ idle_turn(struct bench *b, unsigned int i, struct vuc_error *err)
 static int
 idle_run(struct bench *b, struct vuc_error *err)
 {
+	static const char *const subjects[NR_POLICIES] = {
+		"spin: the first access", "yield: the first access", "sleep: the first access"};
 	struct idle *d = b->state;
+	struct bench_series *series;
 
 	/* An access of any server; it changes nothing. Its few system calls are most of its time,
 	 * so that this thread's are not traced. */
 	bench_subject_init(&d->subject, b, (enum bench_path)b->options.path, &bench_settle_access);
 	idle_describe(b);
-	b->result->per_group = NR_POLICIES;
-	for (unsigned int i = 0; i < NR_POLICIES; i++) {
-		struct bench_series *series =
-			bench_series_append(b, policies[i], b->options.ops, 1);
-
-		snprintf(d->subjects[i], sizeof(d->subjects[i]), "%s: the first access",
-			policies[i]);
-		series->subject = d->subjects[i];
-		series->transport = d->subject.transport;
-	}
+	series = bench_group_append(
+		b, NULL, policies, NR_POLICIES, d->subject.transport, b->options.ops, 1);
+	for (unsigned int i = 0; i < NR_POLICIES; i++)
+		series[i].subject = subjects[i];
 	return bench_turns_run(b, b->ops->name, NR_POLICIES, idle_turn, err);
 }
 

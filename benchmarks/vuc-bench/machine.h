@@ -2,7 +2,12 @@
 #ifndef BENCH_MACHINE_H
 #define BENCH_MACHINE_H
 
-/* The machine that a figure belongs to: CPUs, clock, versions, signals; and error texts. */
+/*
+ * The machine that a figure belongs to: CPUs, clock, versions, signals; and error texts.
+ *
+ * Here and in the other headers, an int that is returned is 0 or a negative errno, unless its
+ * comment says otherwise, and then err has a line about it.
+ */
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -32,7 +37,7 @@ void bench_log(void *arg, enum vuc_log_level level, const char *line);
 void bench_interrupt_install(void);
 bool bench_interrupted(void);
 
-/* Returns 0, or -EINTR with a line in err after a signal. */
+/* -EINTR after a signal. */
 int bench_interrupt_check(struct vuc_error *err);
 
 /* Die of the signal that came, as the caller's shell expects. Does nothing when none came. */
@@ -72,16 +77,14 @@ struct bench_cpus {
 	unsigned int nr;
 };
 
-/* Parse "A", "A,B" or "A,B,C". Returns 0 or -EINVAL. */
+/* Parse "A", "A,B" or "A,B,C". */
 int bench_cpus_parse(const char *text, struct bench_cpus *cpus, struct vuc_error *err);
 
 /* How many of them there are: those given, or all that the process may use. */
 unsigned int bench_cpus_available(const struct bench_cpus *given);
 
-/*
- * Check that the process may use the CPUs, or take the first ones that it may use when cpus->nr is
- * 0; `want` of them are needed, and nr becomes that. too_few ends the message for too few. Returns
- * 0; -EINVAL; -ENODEV when there are too few; what sched_getaffinity(2) says.
+/* Check that the process may use the CPUs, or take the first ones that it may use when cpus->nr is
+ * 0; `want` of them are needed, and nr becomes that. too_few ends the message for too few: -ENODEV.
  */
 int bench_cpus_settle(
 	struct bench_cpus *cpus, unsigned int want, const char *too_few, struct vuc_error *err);
@@ -89,7 +92,7 @@ int bench_cpus_settle(
 /* Keep the calling thread on a CPU. */
 int bench_cpu_pin(unsigned int cpu, struct vuc_error *err);
 
-/* Start a thread on a CPU, with all signals blocked. Returns 0 or a negative errno. */
+/* Start a thread on a CPU, with all signals blocked. */
 int bench_cpu_thread(pthread_t *thread, unsigned int cpu, void *(*run)(void *), void *arg,
 	struct vuc_error *err);
 

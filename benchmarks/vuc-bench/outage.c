@@ -228,7 +228,7 @@ outage_turn(struct bench *b, unsigned int i, struct vuc_error *err)
 	o->queue = NULL;
 	o->dev = NULL;
 	bench_vucd_stop(&o->vucd);
-	bench_refdev_stop(&o->server);
+	bench_child_stop(&o->server.child);
 	return ret;
 }
 
@@ -246,15 +246,10 @@ outage_describe(struct bench *b)
 	bench_say(result->floor,
 		"a client that connects as soon as the server listens, maps as much, and reads");
 	bench_say(result->timed, "from when the server listens again");
-	result->per_group = NR_KINDS;
 	result->shows_more = true;
-	for (unsigned int i = 0; i < NR_SIZES * NR_KINDS; i++) {
-		struct bench_series *series =
-			bench_series_append(b, kind_names[i % NR_KINDS], 1, 1);
-
-		series->topic = sizes[i / NR_KINDS].name;
-		series->transport = i % NR_KINDS == KIND_FRESH ? "libvuc" : "vucd";
-	}
+	for (unsigned int i = 0; i < NR_SIZES; i++)
+		bench_group_append(b, sizes[i].name, kind_names, NR_KINDS, "vucd", 1, 1)
+			->transport = "libvuc";
 }
 
 static int

@@ -363,14 +363,8 @@ bench_refdev_start(
 		(int)(sizeof(refdev->socket) - sizeof(REFDEV_LONGEST)), refdev->child.dir);
 	ret = bench_refdev_start_again(refdev, opts, err);
 	if (ret != 0)
-		bench_refdev_stop(refdev);
+		bench_child_stop(&refdev->child);
 	return ret;
-}
-
-void
-bench_refdev_stop(struct bench_refdev *refdev)
-{
-	bench_child_stop(&refdev->child);
 }
 
 /* ---- vucd ---- */

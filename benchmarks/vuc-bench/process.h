@@ -22,12 +22,8 @@ struct refdev;
 #define BENCH_SOCKET_MAX sizeof(((struct sockaddr_un *)0)->sun_path)
 
 /*
- * Find an executable file.
- *
- * @param variable  environment variable that overrides everything else; NULL: none
- * @param path      set to where it is
- * @return 0; -ENOENT when it is neither in its place in the build tree, nor in this program's
- * folder, nor in $PATH; -EACCES when the override is no program
+ * Find an executable file: the one that the environment variable names (NULL: none does), else in
+ * the build tree, in this program's folder, or in $PATH. -ENOENT when there is none.
  */
 int bench_program_find(
 	const char *name, const char *variable, char path[PATH_MAX], struct vuc_error *err);
@@ -47,8 +43,7 @@ int bench_process_explain(
 /* In a forked child: it gets signo when its parent dies, and ends if that has happened already. */
 void bench_child_begin(pid_t parent, int signo);
 
-/* A program that runs beside this one. Functions return 0, or a negative errno with a line in err.
- */
+/* A program that runs beside this one. */
 struct bench_child {
 	pid_t pid;                  /* 0: it does not run */
 	char dir[BENCH_SOCKET_MAX]; /* its private folder; "": none */
@@ -63,8 +58,7 @@ int bench_child_make_folder(struct bench_child *child, size_t room, struct vuc_e
 int bench_child_start(struct bench_child *child, const char *program, char *const args[], int fd,
 	struct vuc_error *err);
 
-/* Wait until fd (-1: none) can be read, or the program has ended. Returns 0; -ETIMEDOUT; -EINTR
- * after a signal that asks for an end; what poll(2) says. */
+/* Wait until fd (-1: none) can be read, or the program has ended. */
 int bench_child_wait(const struct bench_child *child, const char *name, int fd, int timeout_ms,
 	struct vuc_error *err);
 
@@ -95,10 +89,8 @@ struct bench_refdev {
 };
 
 /*
- * Start the program, $VUC_REFDEV or as bench_program_find() finds it, and wait until it listens.
- *
- * @return 0; -ENOENT when there is none; -ECHILD when it ended at once; -ETIMEDOUT; -EINTR; what
- * the system calls say. On failure nothing is left behind.
+ * Start the program, $VUC_REFDEV or as bench_program_find() finds it, and wait until it listens. On
+ * failure nothing is left behind.
  */
 int bench_refdev_start(
 	struct bench_refdev *refdev, const struct bench_refdev_opts *opts, struct vuc_error *err);
@@ -112,9 +104,6 @@ int bench_refdev_start_again(
 const char *bench_refdev_socket(
 	const struct bench_refdev *refdev, unsigned int i, char path[BENCH_SOCKET_MAX]);
 
-/* End the program and remove the folder. Nothing happens when it was not started. */
-void bench_refdev_stop(struct bench_refdev *refdev);
-
 /* A vucd of our own in a private folder, with its management socket. One that is all zeros was not
  * started. */
 struct bench_vucd {
@@ -125,29 +114,23 @@ struct bench_vucd {
 
 /*
  * Start the program, $VUCD or as bench_program_find() finds it, wait for READY=1 and connect to the
- * management socket. Its only poller, io0, sleeps and runs on no CPU in particular. What was
- * started is bench_vucd_stop()'s, also after a failure.
- *
- * @param config  what the configuration has beside the poller and the folder; begins with keys of
- *                [vucd]
- * @return 0; -ENOENT when there is no vucd; -ECHILD when it has ended; -ETIMEDOUT; -EINTR; what the
- *         system calls say
+ * management socket. Its only poller, io0, sleeps and runs on no CPU in particular; config is what
+ * the configuration has besides, and begins with keys of [vucd]. bench_vucd_stop() is due in any
+ * case.
  */
 int bench_vucd_start(struct bench_vucd *vucd, const char *config, struct vuc_error *err);
 
-/* Call a method, whose result is of no interest. params is finished by this. Returns 0;
- * -EREMOTEIO with the daemon's own words; -ETIMEDOUT; what the system calls say. */
+/* Call a method, whose result is of no interest. params is finished by this. */
 int bench_vucd_call(struct bench_vucd *vucd, const char *method, struct app_json *params,
 	struct vuc_error *err);
 
-/* Send SIGTERM and wait for the end. Returns 0; -ETIMEDOUT; -EINTR. */
+/* Send SIGTERM and wait for the end. */
 int bench_vucd_end(struct bench_vucd *vucd, struct vuc_error *err);
 
 /* Kill it if it runs, and remove the folder. Nothing happens when it was not started. */
 void bench_vucd_stop(struct bench_vucd *vucd);
 
-/* Attach to a device of a daemon, as soon as the daemon is connected to it. Returns 0 or a negative
- * errno. */
+/* Attach to a device of a daemon, as soon as the daemon is connected to it. */
 int bench_attach(const char *socket, const char *device, uint32_t timeout_ms,
 	struct vuc_vmm_device **dev, struct vuc_error *err);
 
@@ -172,7 +155,6 @@ struct bench_daemon {
 	char socket[BENCH_SOCKET_MAX]; /* for VMMs */
 };
 
-/* Each returns 0 or a negative errno with a line in err. */
 int bench_daemon_start(struct bench_daemon *daemon, struct vuc_error *err);
 
 /* Make a poller; transport is set to the one in use. */

@@ -16,7 +16,7 @@
 /* Print environment, tables and distribution, or the same of all parts and their summary. */
 void bench_report_text(FILE *out, const struct bench_result *result);
 
-/* Print one JSON object. Returns 0 or -ENOMEM. */
+/* Print one JSON object; -ENOMEM. */
 int bench_report_json(FILE *out, const struct bench_result *result);
 
 /* ---- what the text and the page show alike ---- */
@@ -50,7 +50,7 @@ const char *bench_series_title(
  * is not a number. Returns buf or a constant. */
 const char *bench_number(double value, char buf[BENCH_NUMBER_MAX]);
 
-/* The sentences below the tables of a result, one a line, without colours. */
+/* The sentences below the tables of a result, as paragraphs of a page. */
 void bench_report_sentences(FILE *out, const struct bench_result *result);
 
 extern const char bench_not_quiet[];
@@ -66,18 +66,17 @@ struct bench_plot {
 	const char *terminal;   /* gnuplot's word for the format */
 };
 
-/* Whether the end of a file's name stands for a format; NULL is fine. Returns 0 or -EINVAL. */
+/* Whether the end of a file's name stands for a format; NULL is fine. */
 int bench_plot_check(const char *path, struct vuc_error *err);
 
-/* Find gnuplot, for a picture at path or NULL for SVG. Returns 0 or -ENOENT. */
+/* Find gnuplot, for a picture at path or NULL for SVG. */
 int bench_plot_init(struct bench_plot *plot, const char *path, struct vuc_error *err);
 
-/* Write a picture to a descriptor, which stays the caller's. Returns 0 or a negative errno. */
+/* Write a picture to a descriptor, which stays the caller's. */
 int bench_plot_draw(const struct bench_plot *plot, int fd, const struct bench_result *result,
 	struct vuc_error *err);
 
-/* Write a page with all tables and, drawn as SVG, all pictures. Returns 0 or a negative errno; the
- * stream's own errors are the stream's. */
+/* Write a page with all tables and, drawn as SVG, all pictures. The stream keeps its own errors. */
 int bench_report_html(FILE *out, const struct bench_plot *plot, const struct bench_result *result,
 	struct vuc_error *err);
 

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "memfd.h"
 #include "process.h"
 #include "text.h"
 
@@ -325,81 +324,27 @@ put_times(FILE *out, const struct bench_result *result)
 	fputs("</table></div>\n", out);
 }
 
-/* The lines that the table on the terminal has below it. */
-static int
-put_sentences(FILE *out, const struct bench_result *result)
-{
-	char *text = NULL;
-	size_t size;
-	FILE *lines = open_memstream(&text, &size);
-
-	if (lines == NULL)
-		return -ENOMEM;
-	bench_report_sentences(lines, result);
-	if (fclose(lines) != 0) {
-		free(text);
-		return -ENOMEM;
-	}
-	for (char *rest = text, *line; (line = strsep(&rest, "\n")) != NULL;) {
-		if (line[0] != '\0')
-			put_element(out, "p", "", line);
-	}
-	free(text);
-	if (bench_result_is_unsteady(result))
-		put_element(out, "p", "warning", bench_not_quiet);
-	return 0;
-}
-
-/* Bytes as a part of a URL. */
-static void
-put_url(FILE *out, const char *svg, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)svg[i];
-
-		if (isalnum(c) || (c != '\0' && strchr(" -_.,:;/()=", c) != NULL))
-			fputc(c, out);
-		else
-			fprintf(out, "%%%02X", c);
-	}
-}
-
 /* In a URL, so that the identifiers of one picture are not those of the next. */
-static int
-put_picture_of(FILE *out, int fd, const struct bench_result *result)
-{
-	char svg[4096];
-	ssize_t n;
-
-	fputs("<img width=\"960\" height=\"540\" alt=\"time over percentile: ", out);
-	put_text(out, "%s", result->headline);
-	fputs("\" src=\"data:image/svg+xml,", out);
-	if (lseek(fd, 0, SEEK_SET) != 0)
-		return -errno;
-	while ((n = read(fd, svg, sizeof(svg))) > 0)
-		put_url(out, svg, (size_t)n);
-	fputs("\">\n", out);
-	return n < 0 ? -errno : 0;
-}
-
 static int
 put_picture(FILE *out, const struct bench_plot *plot, const struct bench_result *result,
 	struct vuc_error *err)
 {
 	struct bench_plot drawn = *plot;
-	int fd = vuc_memfd_create("plot", 0, 0);
-	int ret;
+	FILE *svg = tmpfile();
+	int c, ret;
 
-	if (fd < 0)
-		return bench_fail(err, fd, "--html: memory for a picture: %s", strerror(-fd));
+	if (svg == NULL)
+		return bench_fail(err, -errno, "temporary file for a plot: %s", strerror(errno));
 	drawn.terminal = "svg";
-	ret = bench_plot_draw(&drawn, fd, result, err);
-	if (ret == 0) {
-		ret = put_picture_of(out, fd, result);
-		if (ret != 0)
-			bench_fail(err, ret, "--html: reading a picture: %s", strerror(-ret));
-	}
-	close(fd);
+	ret = bench_plot_draw(&drawn, fileno(svg), result, err);
+	rewind(svg);
+	fputs("<img width=\"960\" height=\"540\" alt=\"time over percentile: ", out);
+	put_text(out, "%s", result->headline);
+	fputs("\" src=\"data:image/svg+xml,", out);
+	while ((c = getc(svg)) != EOF)
+		fprintf(out, isalnum(c) || strchr(" -_.,:;/()=", c) != NULL ? "%c" : "%%%02X", c);
+	fputs("\">\n", out);
+	fclose(svg);
 	return ret;
 }
 
@@ -412,8 +357,9 @@ put_result(FILE *out, const struct bench_plot *plot, const struct bench_result *
 	fputs("</p>\n", out);
 	put_circumstances(out, result);
 	put_times(out, result);
-	if (put_sentences(out, result) != 0)
-		return bench_fail(err, -ENOMEM, "--html: out of memory");
+	bench_report_sentences(out, result);
+	if (bench_result_is_unsteady(result))
+		put_element(out, "p", "warning", bench_not_quiet);
 	return put_picture(out, plot, result, err);
 }
 

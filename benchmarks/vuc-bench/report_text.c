@@ -25,6 +25,9 @@ struct term {
 	FILE *out;
 	bool utf8; /* the locale says so */
 	unsigned int width;
+	/* Of a sentence. */
+	const char *begin;
+	const char *end;
 	/* Escape sequences; "" where there are no colours. */
 	const char *bold;
 	const char *dim;
@@ -52,6 +55,8 @@ term_of(FILE *out)
 	struct term term = {.out = out,
 		.utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0,
 		.width = term_width(fileno(out)),
+		.begin = "",
+		.end = "\n",
 		.bold = "\033[1m",
 		.dim = "\033[2m",
 		.plain = "\033[0m",
@@ -145,8 +150,8 @@ print_row(const struct term *term, const struct bench_result *result, unsigned i
 static void
 print_ratio(const struct term *term, const struct bench_ratio *ratio, const char *between)
 {
-	fprintf(term->out, "%s%.2f%s times %s (%.2f to %.2f in the single rounds)\n", term->bold,
-		ratio->median, term->plain, between, ratio->min, ratio->max);
+	fprintf(term->out, "%s%.2f%s times %s (%.2f to %.2f in the single rounds)%s", term->bold,
+		ratio->median, term->plain, between, ratio->min, ratio->max, term->end);
 }
 
 static void
@@ -160,12 +165,12 @@ print_rates(const struct term *term, const struct bench_result *result, unsigned
 	snprintf(between, sizeof(between), "as many %s/s as the floor", result->units);
 	print_ratio(term, &result->ratios[i].rate, between);
 	if (result->bytes > 0)
-		fprintf(term->out, "%s moves %.2f GB/s, the floor %.2f GB/s\n", series->name,
-			sum->per_second * result->bytes / 1e9,
-			floor->per_second * result->bytes / 1e9);
+		fprintf(term->out, "%s%s moves %.2f GB/s, the floor %.2f GB/s%s", term->begin,
+			series->name, sum->per_second * result->bytes / 1e9,
+			floor->per_second * result->bytes / 1e9, term->end);
 	if (sum->end_to_end_per_second <= 0)
 		return;
-	fprintf(term->out, "until the server has caught up: %s/s to %s/s, ",
+	fprintf(term->out, "%suntil the server has caught up: %s/s to %s/s, ", term->begin,
 		bench_number(sum->end_to_end_per_second, ours),
 		bench_number(floor->end_to_end_per_second, theirs));
 	print_ratio(term, &result->ratios[i].end_to_end, "as many");
@@ -177,7 +182,7 @@ print_verdict(const struct term *term, const struct bench_result *result, unsign
 	const struct bench_series *series = &result->series[i];
 	char title[BENCH_TITLE_MAX];
 
-	fprintf(term->out, "%s %s ",
+	fprintf(term->out, "%s%s %s ", term->begin,
 		bench_series_title(
 			series, series->subject != NULL ? series->subject : series->name, title),
 		series->by_rate ? "makes" : "takes");
@@ -195,21 +200,23 @@ print_remarks(const struct term *term, const struct bench_result *result,
 	char number[BENCH_NUMBER_MAX];
 
 	if (series->idle_ns > 0)
-		fprintf(term->out, "%s: an idle poller takes %s%.3f%s %% of a CPU\n", series->name,
-			term->bold, 100 * series->summary.cpu_share, term->plain);
+		fprintf(term->out, "%s%s: an idle poller takes %s%.3f%s %% of a CPU%s", term->begin,
+			series->name, term->bold, 100 * series->summary.cpu_share, term->plain,
+			term->end);
 	if (series->guest_ticks)
-		fprintf(term->out, "%s: %s%s%s ticks of the guest's time stamp counter\n",
-			series->name, term->bold,
+		fprintf(term->out, "%s%s: %s%s%s ticks of the guest's time stamp counter%s",
+			term->begin, series->name, term->bold,
 			bench_number(
 				(double)bench_percentile(series->samples, series->nr_samples, 500),
 				number),
-			term->plain);
+			term->plain, term->end);
 	if (series->traced)
 		fprintf(term->out,
-			"%s: %s%" PRIu64 "%s system calls of this thread in %zu %s, %" PRIu64
-			" of them futex (counted by ptrace)\n",
-			series->name, term->bold, series->syscalls, term->plain,
-			series->nr_samples * series->per_sample, result->units, series->futexes);
+			"%s%s: %s%" PRIu64 "%s system calls of this thread in %zu %s, %" PRIu64
+			" of them futex (counted by ptrace)%s",
+			term->begin, series->name, term->bold, series->syscalls, term->plain,
+			series->nr_samples * series->per_sample, result->units, series->futexes,
+			term->end);
 }
 
 static void
@@ -457,7 +464,8 @@ bench_report_text(FILE *out, const struct bench_result *result)
 void
 bench_report_sentences(FILE *out, const struct bench_result *result)
 {
-	const struct term term = {.out = out, .bold = "", .plain = ""};
+	const struct term term = {
+		.out = out, .bold = "<b>", .plain = "</b>", .begin = "<p>", .end = "</p>\n"};
 
 	print_sentences(&term, result);
 }

@@ -343,7 +343,7 @@ scale_run(struct bench *b, struct vuc_error *err)
 	ret = start_servers(b, err);
 	if (ret == 0)
 		ret = bench_turns_run(b, b->ops->name, b->options.nr_counts, scale_turn, err);
-	bench_refdev_stop(&s->idle);
+	bench_child_stop(&s->idle.child);
 	for (unsigned int i = 0; i < most_devices(b); i++)
 		refdev_destroy(s->refdevs[i]);
 	return ret;

@@ -104,8 +104,7 @@ struct bench_ratios {
 	struct bench_ratio end_to_end; /* 0: not measured */
 };
 
-/* Allocate, and touch, all memory. Returns 0 or -ENOMEM; either way the series may be given to
- * bench_series_fini(). */
+/* Allocate, and touch, all memory; -ENOMEM. bench_series_fini() is due in any case. */
 int bench_series_init(
 	struct bench_series *series, const char *name, const struct bench_shape *shape);
 void bench_series_fini(struct bench_series *series);
@@ -120,7 +119,7 @@ void bench_series_end_round(struct bench_series *series);
 /* Merge the rounds and sum up. */
 void bench_series_finish(struct bench_series *series);
 
-/* Compare series of as many rounds, at least one. Returns 0; -EINVAL for others; -ENOMEM. */
+/* Compare series of as many rounds, at least one; -EINVAL for others. */
 int bench_series_compare(const struct bench_series *floor, const struct bench_series *series,
 	struct bench_ratios *ratios);
 
@@ -208,7 +207,7 @@ struct bench_series *bench_result_add_series(
 	struct bench_result *result, const char *name, const struct bench_shape *shape);
 int bench_result_check_memory(const struct bench_result *result, struct vuc_error *err);
 
-/* Sum up all series. Returns 0 or -ENOMEM. */
+/* Sum up all series. */
 int bench_result_finish(struct bench_result *result, struct vuc_error *err);
 void bench_result_fini(struct bench_result *result);
 

@@ -156,8 +156,7 @@ void bench_subject_tell_traced(const struct bench_subject *subject, struct bench
 unsigned int bench_busy_depth(unsigned int nr_devices);
 
 /* Read from all devices, each again as soon as it has answered, and time samples of
- * BENCH_BUSY_TOGETHER reads. A series of NULL: nothing is recorded. Returns 0 or a negative errno.
- */
+ * BENCH_BUSY_TOGETHER reads. A series of NULL: nothing is recorded. */
 int bench_busy_run(struct bench_subject *subject, struct bench_series *series, unsigned int samples,
 	uint64_t *ticks, struct vuc_error *err);
 

@@ -209,7 +209,7 @@ devices_run(struct bench *b, struct vuc_error *err)
 		ret = bench_refdev_start(&t->idle, &idle, err);
 	if (ret == 0)
 		ret = bench_turns_run(b, t->row->topic, NR_WAYS, devices_turn, err);
-	bench_refdev_stop(&t->idle);
+	bench_child_stop(&t->idle.child);
 	return ret;
 }
 
@@ -274,7 +274,7 @@ row_run(struct bench *b, const struct row *row, struct vuc_error *err)
 		ret = bench_refdev_start(&t->server, &server, err);
 	if (ret == 0)
 		ret = row->run(b, err);
-	bench_refdev_stop(&t->server);
+	bench_child_stop(&t->server.child);
 	return ret;
 }
 
