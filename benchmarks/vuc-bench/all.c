@@ -87,8 +87,8 @@ static const struct {
 } goals[] = {
 	{PART_READ, 1, TIMES_FLOOR, 1.10, "MMIO read, inline, p50", "send and spin on recv",
 		"at most 1.10 times"},
-	{PART_HOP, 1, TIMES_FLOOR, 1.5, "hop to a poller and back, p50", "cache line to and fro",
-		"at most 1.50 times"},
+	{PART_HOP, 1, TIMES_FLOOR, 1.5, "hop to a poller and back, p50",
+		"cache line there and back", "at most 1.50 times"},
 	{PART_HOP_32, 1, FASTER_OR_10M, 0.4, "hop, 32 outstanding, requests/s", "empty ring",
 		"0.40 times, or 10 M/s"},
 	{PART_POSTED, 1, FASTER, 0.5, "posted writes/s, bursts of 32", "one send of the burst",
@@ -222,7 +222,8 @@ parts_run(struct bench *bench, struct vuc_error *err)
 	int ret = 0;
 
 	if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
-		return bench_fail(err, -errno, "sched_getaffinity: %s", strerror(errno));
+		return bench_fail(
+			err, -errno, "cannot find out the allowed CPUs: %s", strerror(errno));
 	for (unsigned int i = 0; i < NR_PARTS && ret == 0; i++) {
 		bench->result->nr_parts = i + 1;
 		ret = part_run(bench, i, err);
@@ -257,7 +258,7 @@ all_run(struct bench *bench, struct vuc_error *err)
 
 const struct bench_ops bench_all = {
 	.name = "all",
-	.summary = "Most of the others, shortened, with goals",
+	.summary = "Most measurements with few rounds, and their goals",
 	.defaults = {.rounds = 10},
 	.setup = BENCH_NOTHING,
 	.plots = true,

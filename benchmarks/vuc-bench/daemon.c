@@ -90,7 +90,7 @@ bench_loopback_start(struct vuc_loopback_server *loopback, struct vuc_error *err
 	refdev_config_init(&config);
 	dev = refdev_create(&config);
 	if (dev == NULL)
-		bench_fail(err, -ENOMEM, "reference device: %s", strerror(errno));
+		bench_fail(err, -ENOMEM, "cannot create a reference device: %s", strerror(errno));
 	else
 		refdev_loopback(dev, loopback);
 	return dev;
@@ -331,7 +331,7 @@ daemon_spawn(struct bench_daemon *d, struct vuc_error *err)
 	int ret;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
-		return bench_fail(err, -errno, "socketpair: %s", strerror(errno));
+		return bench_fail(err, -errno, "cannot create a socket pair: %s", strerror(errno));
 	d->fd = fds[0];
 	snprintf(fd_arg, sizeof(fd_arg), "%d", fds[1]);
 	ret = bench_child_start(&d->child, PROGRAM, args, fds[1], err);

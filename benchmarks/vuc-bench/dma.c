@@ -39,12 +39,13 @@ static const char *const layouts[] = {"adjacent", "apart", NULL};
 
 static const struct bench_option dma_options[] = {
 	BENCH_OPTION_SOCKET,
-	BENCH_OPTION_TRANSPORT(bench_socket_transport_names, "uring or posix (what vuc chooses)"),
+	BENCH_OPTION_TRANSPORT(bench_socket_transport_names, "uring or posix (vuc's choice)"),
 	BENCH_OPTION_PATH(
 		"inline: vuc is called in this thread; poller: in that of a poller; shm: by a daemon "
 		"(inline)"),
-	BENCH_OPTION_NUMBER("maps", "mappings, each a page of a file (1024)", ops, 1, MAX_MAPS),
-	{"layout", "NAME", "adjacent, or apart, so that no two mappings can be joined (adjacent)",
+	BENCH_OPTION_NUMBER(
+		"maps", "number of mappings, each a page of a file (1024)", ops, 1, MAX_MAPS),
+	{"layout", "NAME", "adjacent, or apart, so that no two mappings can be merged (adjacent)",
 		BENCH_WORD, BENCH_FIELD(layout), 0, 0, layouts},
 	{0},
 };
@@ -77,7 +78,8 @@ bench_dma_memory_make(
 	*memory = (struct bench_dma_memory){.nr = nr, .size = size};
 	memory->fd = vuc_memfd_create("vuc-bench", nr * size, 0);
 	if (memory->fd < 0)
-		return bench_fail(err, memory->fd, "memfd: %s", strerror(-memory->fd));
+		return bench_fail(
+			err, memory->fd, "cannot create memory to map: %s", strerror(-memory->fd));
 	return mappings_make(memory, apart, err);
 }
 
@@ -338,14 +340,13 @@ dma_describe(struct bench *b)
 			b->target.poller_cpu);
 	if (b->target.shares_cpu)
 		bench_say(result->note,
-			"the poller shares the CPU of the thread that calls it, and sleeps between "
-			"calls: with two CPUs there is none for it alone");
+			"the poller shares the CPU of the calling thread and sleeps between calls: with two CPUs it has none of its own");
 	bench_say(result->floor,
 		"a message for each mapping, up to %d before their replies, over a connection of "
 		"its own",
 		WINDOW);
 	bench_say(result->timed,
-		"from the first call until the server has done all %" PRIu32
+		"from the first call until the server has answered all %" PRIu32
 		", divided by %" PRIu32,
 		o->ops, o->ops);
 	app_json_number(&result->options, result->options.root, "page",

@@ -206,7 +206,7 @@ peer_start(struct bench_dma_peer *p, struct vuc_error *err)
 	int fds[2], ret;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
-		return bench_fail(err, -errno, "socketpair: %s", strerror(errno));
+		return bench_fail(err, -errno, "cannot create a socket pair: %s", strerror(errno));
 	p->fd = fds[0];
 	d->status = 0;
 	d->wire = (struct bench_wire){.clock = p->clock, .fd = fds[1]};
@@ -385,8 +385,8 @@ bench_dma_peer_turn(struct bench_dma_peer *p, bool floor, const char *transport,
 	if (ret == 0) {
 		status = peer_wait(p);
 		if (status < 0)
-			ret = bench_fail(err, status, "%s: the server of the measurement: %s",
-				series->name, strerror(-status));
+			ret = bench_fail(err, status, "%s: the device failed: %s", series->name,
+				strerror(-status));
 	}
 	if (ret == 0) {
 		bench_series_add(series, p->device.ticks, p->plan.samples);
@@ -435,16 +435,16 @@ bench_dma_peer_fini(struct bench_dma_peer *p)
 static const char *const ops[] = {"read", "write", NULL};
 
 static const struct bench_option dma_message_options[] = {
-	BENCH_OPTION_TRANSPORT(bench_socket_transport_names, "uring or posix (what vuc chooses)"),
+	BENCH_OPTION_TRANSPORT(bench_socket_transport_names, "uring or posix (vuc's choice)"),
 	BENCH_OPTION_PATH(
 		"inline: vuc answers in this thread; poller: in that of a poller (inline)"),
 	{"op", "NAME", "what the device does to memory: read or write (read)", BENCH_CHOICE,
 		BENCH_FIELD(op), 0, 0, ops},
 	{"size", "N", "bytes of a transfer: 4096 to 1048576 (65536)", BENCH_NUMBER,
 		BENCH_FIELD(size), MIN_SIZE, MAX_SIZE, NULL, MIN_SIZE},
-	BENCH_OPTION_NUMBER("depth", "transfers under way at once (1)", together, 1, MAX_DEPTH),
+	BENCH_OPTION_NUMBER("depth", "outstanding transfers (1)", together, 1, MAX_DEPTH),
 	BENCH_OPTION_NUMBER(
-		"transfers", "transfers of each series in a round (512)", ops, 1, MAX_TRANSFERS),
+		"transfers", "transfers per series and round (512)", ops, 1, MAX_TRANSFERS),
 	{0},
 };
 
@@ -456,7 +456,7 @@ dma_message_check(struct bench *b, struct vuc_error *err)
 
 	if (o->path == BENCH_PATH_SHM)
 		return bench_fail(err, -EINVAL,
-			"--path shm: a VMM takes no part in DMA by messages; use --path poller");
+			"--path shm: not the VMM answers messages of DMA, but the daemon; use --path poller");
 	*plan = (struct bench_dma_plan){
 		.write = o->op == BENCH_WRITE,
 		.size = o->size,
@@ -477,7 +477,7 @@ dma_message_describe(struct bench *b)
 	struct bench_result *result = b->result;
 
 	bench_say(result->headline,
-		"DMA_%s of %" PRIu32 " bytes, %" PRIu32 " under way; %" PRIu32
+		"DMA_%s of %" PRIu32 " bytes, %" PRIu32 " outstanding; %" PRIu32
 		" rounds of %" PRIu32,
 		o->op == BENCH_WRITE ? "WRITE" : "READ", o->size, o->together, o->rounds, o->ops);
 	if (o->path == BENCH_PATH_POLLER)

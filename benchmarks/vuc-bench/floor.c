@@ -39,7 +39,8 @@ call_check(const struct bench_message *msg, int ret, struct vuc_loopback_msg *re
 	/* No message of the floor asks for any. */
 	vuc_fds_close(reply->fds, reply->nr_fds);
 	if (ret != 0)
-		return bench_fail(err, ret, "floor: the server failed: %s", strerror(-ret));
+		return bench_fail(
+			err, ret, "floor: the server's message handler failed: %s", strerror(-ret));
 	if (reply->len == 0 && msg->reply_len == 0)
 		return 0;
 	return bench_message_check(msg, reply->bytes, reply->len, err);

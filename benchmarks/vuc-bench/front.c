@@ -46,7 +46,7 @@ struct front {
 static const char *const idle_names[] = {"spin", "yield", "sleep", NULL};
 
 static const struct bench_option front_options[] = {
-	BENCH_OPTION_NUMBER("ops", "reads, and as many writes, of a round (2000)", ops, 1, 1000000),
+	BENCH_OPTION_NUMBER("ops", "reads, and as many writes, per round (2000)", ops, 1, 1000000),
 	{"idle", "NAME", "what vucd's poller does while it is idle: spin, yield or sleep (sleep)",
 		BENCH_WORD, BENCH_FIELD(idle), 0, 0, idle_names},
 	{0},
@@ -115,7 +115,7 @@ daemon_start(struct front *f, struct vuc_error *err)
 
 	n = snprintf(f->path, sizeof(f->path), "%s.front", f->server.socket);
 	if (n < 0 || (size_t)n >= sizeof(f->path))
-		return bench_fail(err, -ENAMETOOLONG, "%s: too long a path", f->server.socket);
+		return bench_fail(err, -ENAMETOOLONG, "%s: the path is too long", f->server.socket);
 	snprintf(config, sizeof(config),
 		"[poller io1]\ncpu = none\nidle = %s\n"
 		"[device " DEVICE "]\nsocket = %s\nexport = %s\npoller = io1\n",
@@ -156,7 +156,7 @@ front_describe(struct bench *b)
 	bench_say(result->floor, "the same client connected to the server itself");
 	bench_say(result->timed,
 		"reads and writes of 4 bytes, whose replies an I/O thread receives; maps and unmaps "
-		"of %u pages, %u under way at once, per page",
+		"of %u pages, %u outstanding, per page",
 		MAPS, BENCH_DMA_WINDOW);
 	for (enum action i = 0; i < NR_ACTIONS; i++) {
 		bool maps = i >= ACTION_MAP;

@@ -52,7 +52,7 @@ struct report {
 };
 
 static const struct bench_option guest_options[] = {
-	BENCH_OPTION_NUMBER("ops", "accesses of each kind in a round (1000)", ops, 1, MAX_OPS),
+	BENCH_OPTION_NUMBER("ops", "accesses of each kind per round (1000)", ops, 1, MAX_OPS),
 	{0},
 };
 
@@ -111,7 +111,7 @@ report_parse(const char *text, struct report *report, struct vuc_error *err)
 			json_object_object_get_ex(kind, "median_ticks", &value))
 			report->median[i] = json_object_get_uint64(value);
 		if (report->median[i] == 0)
-			ret = bench_fail(err, -EPROTO, NAME ": no times of '%s' in its report",
+			ret = bench_fail(err, -EPROTO, NAME ": the report has no times of '%s'",
 				kinds[i].reported);
 	}
 	json_object_put(root);

@@ -75,7 +75,8 @@ target_check(struct bench *b, struct vuc_error *err)
 		return 0;
 	b->target.kind = BENCH_SERVER_LOOPBACK;
 	if (o->socket != NULL)
-		return bench_fail(err, -EINVAL, "--transport loopback takes no --socket");
+		return bench_fail(
+			err, -EINVAL, "--socket cannot be used with --transport loopback");
 	return 0;
 }
 
@@ -310,8 +311,8 @@ bench_rounds_check(struct bench_options *o, uint32_t per_sample, struct vuc_erro
 	o->ops = (o->ops + per_sample - 1) / per_sample * per_sample;
 	all = (uint64_t)o->ops * o->rounds;
 	if (all > MAX_SAMPLES)
-		return bench_fail(err, -EINVAL, "--ops times --rounds: %" PRIu64 ", at most %u",
-			all, MAX_SAMPLES);
+		return bench_fail(err, -EINVAL,
+			"--ops times --rounds is %" PRIu64 "; the maximum is %u", all, MAX_SAMPLES);
 	return 0;
 }
 

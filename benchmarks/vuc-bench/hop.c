@@ -304,16 +304,15 @@ static const struct bench_option hop_options[] = {
 	BENCH_OPTION_PATH(
 		"poller: in this process; shm: in another one, by shared memory (poller)"),
 	BENCH_OPTION_OP,
-	{"depth", "N", "requests outstanding at a time, and slots (1; with posted 32)", BENCH_POWER,
-		BENCH_FIELD(together), 1, BENCH_MAX_BURST},
+	{"depth", "N", "outstanding requests, and entries of the queue (1; with posted 32)",
+		BENCH_POWER, BENCH_FIELD(together), 1, BENCH_MAX_BURST},
 	BENCH_OPTION_SIZE,
-	BENCH_OPTION_NUMBER("ops", "requests of each series in a round (10000)", ops, 1, 10000000),
+	BENCH_OPTION_NUMBER("ops", "requests per series and round (10000)", ops, 1, 10000000),
 	BENCH_OPTION_NUMBER("spin",
-		"looks at an answer before the thread sleeps (as the library has it)", spins, 1,
+		"checks for an answer before the thread sleeps (the library's default)", spins, 1,
 		UINT32_MAX),
 	BENCH_OPTION_FLOOR(floors,
-		"echo: a cache line to and fro; ring: an empty queue; poller: the same in this "
-		"process (by path, depth and op)"),
+		"echo: a cache line there and back; ring: an empty queue; poller: the same in this process (depends on path, depth and op)"),
 	{0},
 };
 
@@ -333,10 +332,10 @@ hop_check_floor(struct bench *b, struct vuc_error *err)
 	}
 	o->floor = floors[h->floor_kind];
 	if (h->floor_kind == FLOOR_POLLER && !is_shm)
-		return bench_fail(err, -EINVAL, "--floor poller is for --path shm");
+		return bench_fail(err, -EINVAL, "--floor poller requires --path shm");
 	if (h->floor_kind == FLOOR_ECHO && !alone)
 		return bench_fail(
-			err, -EINVAL, "--floor echo is for --op read or write at --depth 1");
+			err, -EINVAL, "--floor echo requires --op read or write, and --depth 1");
 	return 0;
 }
 

@@ -148,7 +148,7 @@ hang_vmms(struct hung *h, struct vuc_error *err)
 
 		ret = -pthread_create(&v->thread, NULL, use_hung_device, v);
 		if (ret != 0)
-			return bench_fail(err, ret, "pthread_create: %s", strerror(-ret));
+			return bench_fail(err, ret, "cannot start a thread: %s", strerror(-ret));
 		v->running = true;
 	}
 	vuc_clock_sleep_ms(SETTLE_MS);

@@ -30,13 +30,14 @@ struct idle {
 
 static const struct bench_option idle_options[] = {
 	BENCH_OPTION_SOCKET,
-	BENCH_OPTION_TRANSPORT(bench_socket_transport_names, "uring or posix (what vuc chooses)"),
+	BENCH_OPTION_TRANSPORT(bench_socket_transport_names, "uring or posix (vuc's choice)"),
 	BENCH_OPTION_PATH(
 		"poller: in this process; shm: in another one, by shared memory (poller)"),
-	{"seconds", "S", "how long each policy is idle, over all rounds (4)", BENCH_SECONDS,
-		BENCH_FIELD(seconds), 0, MAX_SECONDS},
+	{"seconds", "S", "total idle time per policy (4)", BENCH_SECONDS, BENCH_FIELD(seconds), 0,
+		MAX_SECONDS},
 	BENCH_OPTION_NUMBER("accesses",
-		"accesses of each policy in a round, each after idling (10)", ops, 1, MAX_ACCESSES),
+		"accesses per policy and round, each after an idle period (10)", ops, 1,
+		MAX_ACCESSES),
 	{0},
 };
 
@@ -44,7 +45,8 @@ static int
 idle_check(struct bench *b, struct vuc_error *err)
 {
 	if (b->options.path == BENCH_PATH_INLINE)
-		return bench_fail(err, -EINVAL, "--path inline has no poller that could be idle");
+		return bench_fail(
+			err, -EINVAL, "--path inline has no poller; use --path poller or shm");
 	return 0;
 }
 
@@ -115,7 +117,8 @@ idle_time_run(struct bench *b, struct bench_series *series, struct vuc_error *er
 	int ret = get_cpu_clock(b->state, &clock);
 
 	if (ret != 0)
-		return bench_fail(err, ret, "the poller's CPU clock: %s", strerror(-ret));
+		return bench_fail(
+			err, ret, "cannot read the CPU time of the poller: %s", strerror(-ret));
 	ret = sleep_for(GAP_NS, err);
 	if (ret != 0)
 		return ret;

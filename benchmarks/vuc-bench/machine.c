@@ -185,7 +185,7 @@ bench_cpus_parse(const char *text, struct bench_cpus *cpus, struct vuc_error *er
 		return bench_fail(err, -EINVAL, "--cpus: '%s' is not A, A,B or A,B,C", text);
 	for (unsigned int i = 1; i < cpus->nr; i++) {
 		if (cpus->cpu[i] == cpus->cpu[0] || (i > 1 && cpus->cpu[i] == cpus->cpu[1]))
-			return bench_fail(err, -EINVAL, "--cpus: '%s' names one CPU twice", text);
+			return bench_fail(err, -EINVAL, "--cpus: '%s' contains a CPU twice", text);
 	}
 	return 0;
 }
@@ -223,12 +223,12 @@ bench_cpus_settle(
 	cpu_set_t allowed;
 
 	if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
-		return bench_fail(err, -errno, "sched_getaffinity: %s", strerror(errno));
+		return bench_fail(
+			err, -errno, "cannot find out the allowed CPUs: %s", strerror(errno));
 	if (cpus->nr == 0)
 		return cpus_take_first(cpus, want, too_few, &allowed, err);
 	if (cpus->nr < want)
-		return bench_fail(err, -EINVAL, "--cpus: %u CPUs are needed, but %u is given", want,
-			cpus->nr);
+		return bench_fail(err, -EINVAL, "--cpus: this measurement needs %u CPUs", want);
 	cpus->nr = want;
 	for (unsigned int i = 0; i < want; i++) {
 		if (!CPU_ISSET(cpus->cpu[i], &allowed))
@@ -246,7 +246,8 @@ bench_cpu_pin(unsigned int cpu, struct vuc_error *err)
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	if (sched_setaffinity(0, sizeof(set), &set) != 0)
-		return bench_fail(err, -errno, "pinning to CPU %u: %s", cpu, strerror(errno));
+		return bench_fail(
+			err, -errno, "cannot pin the thread to CPU %u: %s", cpu, strerror(errno));
 	return 0;
 }
 

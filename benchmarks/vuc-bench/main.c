@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* vuc-bench: measures vuc against the least that the machine allows. */
+/* vuc-bench: compares vuc with the minimum that the machine allows. */
 
 #include <errno.h>
 #include <locale.h>
@@ -123,7 +123,8 @@ write_text(FILE *out, const struct bench_result *result, struct vuc_error *err)
 	bench_report_text(out, result);
 	if (fflush(out) == 0 && !ferror(out))
 		return 0;
-	return bench_fail(err, -EIO, "writing the table: %s", strerror(errno != 0 ? errno : EIO));
+	return bench_fail(
+		err, -EIO, "cannot write the table: %s", strerror(errno != 0 ? errno : EIO));
 }
 
 static int
@@ -324,7 +325,7 @@ main(int argc, char **argv)
 	const struct argp argp = {
 		.parser = program_parse,
 		.args_doc = "MEASUREMENT [OPTION]...",
-		.doc = "Measure vuc against the least that the machine allows.\v"
+		.doc = "Compare vuc with the minimum that the machine allows.\v"
 		       "vuc-bench MEASUREMENT --help prints the options of a measurement.",
 		.children = app_args_children,
 		.help_filter = list_measurements,

@@ -28,23 +28,21 @@ struct mmio {
 
 static const struct bench_option mmio_options[] = {
 	BENCH_OPTION_SOCKET,
-	BENCH_OPTION_TRANSPORT(
-		bench_transport_names, "uring, posix or loopback (what vuc chooses)"),
+	BENCH_OPTION_TRANSPORT(bench_transport_names, "uring, posix or loopback (vuc's choice)"),
 	BENCH_OPTION_PATH(
 		"inline: vuc polls in this thread; poller: by a queue, on a CPU of its own; shm: "
 		"the same in another process (inline)"),
 	BENCH_OPTION_OP,
 	BENCH_OPTION_NUMBER("burst", "posted writes that are submitted together (32)", together, 1,
 		BENCH_MAX_BURST),
-	BENCH_OPTION_NUMBER("ops", "accesses of each series in a round (2000)", ops, 1, 10000000),
+	BENCH_OPTION_NUMBER("ops", "accesses per series and round (2000)", ops, 1, 10000000),
 	{"region", "N", "region to access, with --offset (BAR0; with --socket config space)",
 		BENCH_NUMBER64, BENCH_FIELD(region), 0, UINT32_MAX},
 	{"offset", "N", "offset in it (vuc-refdev's scratch register; with --socket 0)",
 		BENCH_NUMBER64, BENCH_FIELD(offset), 0, UINT64_MAX - BENCH_ACCESS_MAX},
 	BENCH_OPTION_SIZE,
 	{"compare", "NAME,NAME",
-		"measure the ways of other clients in the same run: blocking sleeps in recv, "
-		"handover receives on an I/O thread",
+		"also measure the methods of other clients: blocking sleeps in recv, handover receives on an I/O thread",
 		BENCH_WORDS, BENCH_FIELD(compare), 0, 0, clients},
 	BENCH_OPTION_FLOOR(
 		floors, "own: a connection of its own each round; shared: vuc's, one for the run"),
@@ -59,7 +57,7 @@ mmio_check_access(struct bench *b, struct vuc_error *err)
 	bool given = o->region != BENCH_NOT_GIVEN;
 
 	if (given != (o->offset != BENCH_NOT_GIVEN))
-		return bench_fail(err, -EINVAL, "--region and --offset go together");
+		return bench_fail(err, -EINVAL, "--region and --offset require each other");
 	m->access = bench_access_of(o);
 	if (given) {
 		m->access.region = (uint32_t)o->region;
@@ -86,23 +84,22 @@ mmio_check_floor(struct bench *b, struct vuc_error *err)
 	bool has_poller = o->path != BENCH_PATH_INLINE;
 
 	if (bench_is_loopback(b) && o->floor != NULL)
-		return bench_fail(err, -EINVAL, "--transport loopback takes no --floor");
+		return bench_fail(err, -EINVAL, "--floor cannot be used with --transport loopback");
 	m->shared = o->floor != NULL ? strcmp(o->floor, "shared") == 0
 				     : o->socket != NULL && !has_poller;
 	/* The poller would read the floor's replies. */
 	if (m->shared && has_poller)
-		return bench_fail(err, -EINVAL, "--floor shared is for --path inline");
+		return bench_fail(err, -EINVAL, "--floor shared requires --path inline");
 	o->floor = bench_is_loopback(b) ? "call" : floors[m->shared ? 1 : 0];
 	if (o->compare == NULL)
 		return 0;
 	if (o->op == BENCH_POSTED)
-		return bench_fail(err, -EINVAL, "--compare is for --op read and write");
+		return bench_fail(err, -EINVAL, "--compare requires --op read or write");
 	if (bench_is_loopback(b))
-		return bench_fail(err, -EINVAL, "--compare is for servers on a socket");
+		return bench_fail(err, -EINVAL, "--compare requires a server on a socket");
 	if (m->shared)
 		return bench_fail(err, -EINVAL,
-			"--compare needs connections of its own; with --socket that takes "
-			"--floor own");
+			"--compare requires separate connections; with --socket, use --floor own");
 	return 0;
 }
 
@@ -113,7 +110,7 @@ mmio_check(struct bench *b, struct vuc_error *err)
 	int ret = mmio_check_floor(b, err);
 
 	if (ret == 0 && o->op != BENCH_POSTED && o->together > 1)
-		ret = bench_fail(err, -EINVAL, "--burst %" PRIu32 " is for --op posted, not %s",
+		ret = bench_fail(err, -EINVAL, "--burst %" PRIu32 " requires --op posted, not %s",
 			o->together, bench_op_names[o->op]);
 	if (ret == 0)
 		ret = mmio_check_access(b, err);

@@ -35,15 +35,17 @@ const char *const bench_socket_transport_names[] = {"uring", "posix", NULL};
 
 static const struct bench_option common[] = {
 	BENCH_OPTION_NUMBER("rounds", "rounds", rounds, 1, MAX_ROUNDS),
-	{"cpus", "A,B", "CPU to measure on, and the other end's (the first ones allowed)",
+	{"cpus", "A,B",
+		"CPU to measure on, and CPU of the server or poller (the first allowed ones)",
 		BENCH_CPUS, BENCH_FIELD(cpus)},
-	{"json", "FILE", "write the result as JSON; - is stdout, and the table goes to stderr then",
+	{"json", "FILE",
+		"write the result as JSON; with -, JSON goes to stdout and the table to stderr",
 		BENCH_TEXT, BENCH_FIELD(json)},
 	{"plot", "FILE",
-		"draw the percentiles with gnuplot; FILE ends in .svg or .png, or is a folder for "
-		"those of all",
+		"plot the percentiles with gnuplot; FILE ends in .svg or .png; with all, it is a folder",
 		BENCH_TEXT, BENCH_FIELD(plot)},
-	{"html", "FILE", "write a page with all tables and plots, which needs no other file",
+	{"html", "FILE",
+		"write a page with all tables and plots; with -, it goes to stdout and the table to stderr",
 		BENCH_TEXT, BENCH_FIELD(html)},
 	{"label", "TEXT", "a name for this run in the reports", BENCH_LABEL, BENCH_FIELD(label)},
 	{0},
@@ -110,7 +112,8 @@ parse_label(const struct bench_option *o, const char *text, struct vuc_error *er
 			err, -EINVAL, "--%s: longer than %d characters", o->name, MAX_LABEL);
 	for (const char *c = text; *c != '\0'; c++) {
 		if (!vuc_text_is_printable(*c))
-			return bench_fail(err, -EINVAL, "--%s: not printable ASCII", o->name);
+			return bench_fail(
+				err, -EINVAL, "--%s: only printable ASCII is possible", o->name);
 	}
 	return 0;
 }
@@ -158,7 +161,9 @@ parse_counts(const struct bench_option *o, const char *text, struct bench_option
 		text += len + 1;
 	}
 	options->nr_counts = nr;
-	return nr >= 2 ? 0 : bench_fail(err, -EINVAL, "--%s: at least two numbers", o->name);
+	return nr >= 2
+		? 0
+		: bench_fail(err, -EINVAL, "--%s: at least two numbers are required", o->name);
 }
 
 static int

@@ -132,9 +132,9 @@ vmm_await_event(struct outage *o, uint32_t event, struct vuc_error *err)
 			return ret;
 		if ((events & (VUC_VMM_EVENT_REMOVED | VUC_VMM_EVENT_GONE | VUC_VMM_EVENT_STALE)) !=
 			0)
-			return bench_fail(err, -EIO, "the device has not come back");
+			return bench_fail(err, -EIO, "the device was not restored");
 		if (poll(&pfd, 1, BENCH_TIMEOUT_MS) == 0)
-			return bench_fail(err, -ETIMEDOUT, "no news of the device for %u ms",
+			return bench_fail(err, -ETIMEDOUT, "no event of the device within %u ms",
 				BENCH_TIMEOUT_MS);
 	}
 }
@@ -147,7 +147,8 @@ vmm_await_read(struct outage *o, struct vuc_error *err)
 
 	if (ret == 0 && vuc_queue_poll(o->queue, &result, 1) == 1)
 		ret = result.status;
-	return ret != 0 ? bench_fail(err, ret, "the waiting read: %s", strerror(-ret)) : 0;
+	return ret != 0 ? bench_fail(err, ret, "the read that waited failed: %s", strerror(-ret))
+			: 0;
 }
 
 static int
@@ -160,7 +161,7 @@ vmm_submit_read(struct outage *o, uint32_t *value, struct vuc_error *err)
 		.data = value};
 	int ret = vuc_queue_submit(o->queue, &read, 1);
 
-	return ret == 1 ? 0 : bench_fail(err, ret, "a read: %s", strerror(-ret));
+	return ret == 1 ? 0 : bench_fail(err, ret, "cannot submit a read: %s", strerror(-ret));
 }
 
 static int

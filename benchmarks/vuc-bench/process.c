@@ -200,7 +200,7 @@ bench_child_start(struct bench_child *c, const char *program, char *const args[]
 	if (pid == 0)
 		program_exec(program, args, fd, parent);
 	if (pid < 0)
-		return bench_fail(err, -errno, "fork: %s", strerror(errno));
+		return bench_fail(err, -errno, "cannot create a process: %s", strerror(errno));
 	c->pid = pid;
 	return 0;
 }
@@ -338,7 +338,7 @@ bench_refdev_start_again(
 	if (ret != 0)
 		return ret;
 	if (pipe2(ready, O_CLOEXEC) != 0)
-		return bench_fail(err, -errno, "pipe: %s", strerror(errno));
+		return bench_fail(err, -errno, "cannot create a pipe: %s", strerror(errno));
 	ret = refdev_spawn(refdev, program, opts, ready[1], err);
 	close(ready[1]);
 	if (ret == 0)
@@ -392,7 +392,7 @@ vucd_write_config(const struct bench_vucd *vucd, const char *config, char path[B
 			 "[vucd]\ndirectory = %s/run\ntelemetry = off\nlog-level = error\n%s",
 			 vucd->child.dir, config) < 0;
 	if (fclose(file) != 0 || failed)
-		return bench_fail(err, -EIO, "%s: cannot be written", path);
+		return bench_fail(err, -EIO, "cannot write %s", path);
 	return 0;
 }
 
@@ -455,7 +455,7 @@ bench_vucd_start(struct bench_vucd *vucd, const char *config, struct vuc_error *
 
 	*vucd = (struct bench_vucd){.management.fd = -1};
 	if (notify < 0)
-		return bench_fail(err, -errno, "socket: %s", strerror(errno));
+		return bench_fail(err, -errno, "cannot create a socket: %s", strerror(errno));
 	ret = bench_child_make_folder(&vucd->child, sizeof(VUCD_LONGEST) - 1, err);
 	vucd_path(vucd, "run/vmm.sock", vucd->vmm_socket);
 	if (ret == 0)

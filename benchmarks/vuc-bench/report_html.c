@@ -34,7 +34,7 @@ bench_plot_check(const char *path, struct vuc_error *err)
 {
 	if (path == NULL || terminal_of(path) != NULL)
 		return 0;
-	return bench_fail(err, -EINVAL, "--plot: '%s' ends neither in .svg nor in .png", path);
+	return bench_fail(err, -EINVAL, "--plot: '%s' does not end in .svg or .png", path);
 }
 
 int
@@ -43,7 +43,7 @@ bench_plot_init(struct bench_plot *plot, const char *path, struct vuc_error *err
 	*plot = (struct bench_plot){.terminal = terminal_of(path != NULL ? path : ".svg")};
 	if (bench_program_find("gnuplot", NULL, plot->program, err) != 0)
 		return bench_fail(err, -ENOENT,
-			"gnuplot, which draws pictures, is not in $PATH (package gnuplot-nox)");
+			"plots require gnuplot, which is not in $PATH (package gnuplot-nox)");
 	return 0;
 }
 
@@ -176,7 +176,7 @@ bench_plot_draw(const struct bench_plot *plot, int fd, const struct bench_result
 	pid_t pid;
 
 	if (pipe2(script, O_CLOEXEC) != 0)
-		return bench_fail(err, -errno, "pipe: %s", strerror(errno));
+		return bench_fail(err, -errno, "cannot create a pipe: %s", strerror(errno));
 	pid = bench_process_spawn(
 		plot->program, args, (const int[3]){script[0], fd, STDERR_FILENO}, err);
 	close(script[0]);

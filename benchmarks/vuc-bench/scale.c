@@ -97,7 +97,7 @@ inline_run(struct busy *b, struct vuc_error *err)
 		int n = vuc_poll_group_poll(s->group);
 
 		if (n < 0)
-			return bench_fail(err, n, "vuc: polling: %s", strerror(-n));
+			return bench_fail(err, n, "vuc: cannot poll: %s", strerror(-n));
 	}
 	return b->error != 0 ? bench_fail(err, b->error, "vuc: read: %s", strerror(-b->error)) : 0;
 }
@@ -205,7 +205,7 @@ static const struct bench_option scale_options[] = {
 	{"devices", "N,N",
 		"numbers of devices that are compared with the first one (1,4,16,64,256)",
 		BENCH_COUNTS, BENCH_FIELD(counts), 1, BENCH_MAX_DEVICES},
-	BENCH_OPTION_NUMBER("ops", "accesses of each series in a round (2048)", ops, 1, MAX_OPS),
+	BENCH_OPTION_NUMBER("ops", "accesses per series and round (2048)", ops, 1, MAX_OPS),
 	{0},
 };
 

@@ -166,7 +166,7 @@ bench_message_check(
 	int ret;
 
 	if (len < sizeof(got))
-		return bench_fail(err, -EPROTO, "floor: reply of %zu bytes", len);
+		return bench_fail(err, -EPROTO, "floor: reply of only %zu bytes", len);
 	memcpy(&sent, msg->bytes, sizeof(sent));
 	memcpy(&got, reply, sizeof(got));
 	ret = check_header(&sent, &got, len, err);
@@ -193,7 +193,8 @@ bench_limit_waiting(int fd, unsigned int ms, struct vuc_error *err)
 
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) != 0 ||
 		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) != 0)
-		return bench_fail(err, -errno, "setsockopt: %s", strerror(errno));
+		return bench_fail(
+			err, -errno, "cannot set the timeouts of a socket: %s", strerror(errno));
 	return 0;
 }
 
@@ -210,7 +211,7 @@ connect_to(int fd, const char *path, struct vuc_error *err)
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
 		/* What connect(2) says when SO_SNDTIMEO has passed. */
 		ret = errno == EAGAIN ? -ETIMEDOUT : -errno;
-		return bench_fail(err, ret, "%s: connect: %s", path, strerror(-ret));
+		return bench_fail(err, ret, "%s: cannot connect: %s", path, strerror(-ret));
 	}
 	return bench_limit_waiting(fd, 0, err);
 }
@@ -222,7 +223,7 @@ bench_connect(const char *path, struct vuc_error *err)
 	int ret;
 
 	if (fd < 0)
-		return bench_fail(err, -errno, "socket: %s", strerror(errno));
+		return bench_fail(err, -errno, "cannot create a socket: %s", strerror(errno));
 	ret = connect_to(fd, path, err);
 	if (ret != 0) {
 		close(fd);
@@ -418,7 +419,7 @@ wire_receive_version(struct bench_wire *w, const struct bench_message *sent, str
 	if (ret != 0)
 		return ret;
 	if (header.msg_size < VERSION_REPLY_MIN)
-		return bench_fail(err, -EPROTO, "floor: reply to VERSION of %" PRIu32 " bytes",
+		return bench_fail(err, -EPROTO, "floor: reply to VERSION of only %" PRIu32 " bytes",
 			header.msg_size);
 	memcpy(&version, reply + sizeof(header), sizeof(version));
 	if (version.major != VFIO_USER_MAJOR)

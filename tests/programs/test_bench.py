@@ -119,7 +119,7 @@ def test_dma(path, transport, layout):
     # A send, and a receive at least.
     assert all(result['series'][i]['syscalls_per_mapping'] >= 2 for i in (2, 5))
     assert 'unmap: vuc makes' in run.err
-    assert ('shares the CPU of the thread that calls it' in run.err) == \
+    assert ('shares the CPU of the calling thread' in run.err) == \
         (path != 'inline' and bench_rig.count_cpus() == 2)
 
 

@@ -42,8 +42,8 @@ mmio --cpus -1,0                                | '-1,0'
 mmio --cpus 99999                               | '99999'
 mmio --path x                                   | inline, poller or shm
 mmio --compare blocking,x                       | --compare: 'x'
-mmio --compare blocking --op posted             | --compare is for
-mmio --compare blocking --transport loopback    | --compare is for
+mmio --compare blocking --op posted             | --compare requires
+mmio --compare blocking --transport loopback    | --compare requires
 mmio --compare handover --socket s              | --floor own
 mmio --path poller --floor shared               | --path inline
 mmio --transport tcp                            | uring, posix or loopback
@@ -59,7 +59,7 @@ mmio --socket s --op write                      | requires --region and --offset
 mmio --socket s --op posted                     | requires --region and --offset
 mmio --socket=                                  | empty
 mmio --json=                                    | empty
-mmio --burst 2                                  | --burst 2 is for --op posted, not read
+mmio --burst 2                                  | --burst 2 requires --op posted, not read
 mmio --op posted --burst 0                      | --burst: '0'
 mmio --op posted --burst 257                    | --burst: '257'
 mmio --maps 1                                   | '--maps'
@@ -84,7 +84,7 @@ hop --op erase                                  | 'erase'
 hop --floor call                                | echo, ring or poller
 hop --floor echo --depth 2                      | --floor echo
 hop --floor echo --op posted --depth 1          | --floor echo
-hop --floor poller                              | --floor poller is for --path shm
+hop --floor poller                              | --floor poller requires --path shm
 hop --ops 10000000 --rounds 1000                | 10000000000
 hop --transport uring                           | '--transport'
 hop --path inline                               | mmio --transport loopback
@@ -95,14 +95,14 @@ scale --devices 4,1                             | 1 is not greater than 4
 scale --devices 1,257                           | '257'
 scale --devices 1,2,3,4,5,6                     | more than 5
 scale --ops 0                                   | --ops: '0'
-scale --ops 1000000 --rounds 1000               | --ops times --rounds: 1000192000
+scale --ops 1000000 --rounds 1000               | --ops times --rounds is 1000192000
 scale --transport tcp                           | 'tcp'
 idle --seconds 0                                | --seconds: '0'
 idle --seconds nan                              | 'nan'
 idle --seconds 0x10                             | '0x10'
 idle --accesses 1001                            | --accesses: '1001'
 idle --transport loopback                       | uring or posix
-idle --path inline                              | no poller that could be idle
+idle --path inline                              | no poller; use --path poller
 hung --hung 65                                  | --hung: '65'
 outage --retry-ms 0                             | --retry-ms: '0'
 front --ops 0                                   | --ops: '0'
@@ -110,7 +110,7 @@ front --idle doze                               | --idle: 'doze'
 guest --ops 65537                               | --ops: '65537'
 guest --path shm                                | '--path'
 all --op read                                   | '--op'
-mmio --plot result.pdf                          | --plot: 'result.pdf' ends neither in .svg nor in .png
+mmio --plot result.pdf                          | --plot: 'result.pdf' does not end in .svg or .png
 '''
 ROWS = [[part.strip() for part in row.rsplit(' | ', 1)] for row in USAGE.strip('\n').split('\n')]
 
