@@ -15,9 +15,9 @@ import time
 import rig
 import vfio_client as vfio
 from vfio_client import (BAR0, BAR4, CONFIG, DATA_EVENTFD, DATA_NONE, DMA_MAP, DMA_UNMAP, ERROR,
-                         GET_INFO, GET_IRQ_INFO, GET_REGION_INFO, INTX, MSIX, READ, REGISTERS,
+                         GET_INFO, GET_IRQ_INFO, GET_REGION_INFO, INTX, MSIX, REGISTERS,
                          REGION_READ, REGION_WRITE, REPLY, RESET, SET_IRQS, TRIGGER, UNMASK,
-                         VERSION, WRITE, Channel, access, message)
+                         VERSION, Channel, access, dma_map, dma_unmap, irq_set, message, region_info)
 
 COMMAND, BAR0_REG, ROM_REG, CAPABILITIES = 0x04, 0x10, 0x30, 0x34
 CAP_MSIX = 0x11
@@ -26,14 +26,6 @@ FLAG_RESET, FLAG_PCI = 1, 2           # of a device
 RAM_SIZE = 16 << 20
 RAM_WINDOW = 0x400                    # of BAR0 of the reference device, 1 KiB
 HIGH_RAM = 0x100000                   # RAM from here on is one mapping
-
-
-def region_info(argsz, index):
-    return struct.pack('<IIIIQQ', argsz, 0, index, 0, 0, 0)
-
-
-def irq_set(flags, index, start=0, count=1, argsz=20):
-    return struct.pack('<IIIII', argsz, flags, index, start, count)
 
 
 class Region:
@@ -183,7 +175,7 @@ class CloudHypervisor(Vmm):
     def attach(self):
         """add_vfio_user_device()."""
         self.negotiate()
-        info = self.ask(GET_INFO, struct.pack('<IIII', 32, 0, 0, 0), 32)
+        info = self.ask(GET_INFO, vfio.info(argsz=32), 32)
         _, self.flags, regions, self.irqs = struct.unpack('<IIII', info)
         assert self.flags & FLAG_PCI
         for index in range(regions):
@@ -210,7 +202,7 @@ class CloudHypervisor(Vmm):
     def region_info(self, index):
         """With 32 bytes, and with the same number again for what the reply wanted."""
         def ask(argsz):
-            return self.exchange(GET_REGION_INFO, region_info(argsz, index), 48, number=first,
+            return self.exchange(GET_REGION_INFO, region_info(index, argsz), 48, number=first,
                                  fd_comes=True)
         first = self.next_number()
         body, fds, length = ask(32)
@@ -232,7 +224,7 @@ class CloudHypervisor(Vmm):
             assert fds, 'panics: a region that can be mapped has no descriptor'
 
     def irq_info(self, index):
-        body = self.ask(GET_IRQ_INFO, struct.pack('<IIII', 16, 0, index, 0), 32)
+        body = self.ask(GET_IRQ_INFO, vfio.info(index), 32)
         _, flags, found, count = struct.unpack('<IIII', body)
         assert found == index
         return flags, count
@@ -276,12 +268,11 @@ class CloudHypervisor(Vmm):
             index += 2 if size and is_long else 1
 
     def map(self, addr, offset, size):
-        self.ask(DMA_MAP, struct.pack('<IIQQQ', 32, READ | WRITE, offset, addr, size),
-                 fds=[self.memory])
+        self.ask(DMA_MAP, dma_map(addr, size, offset), fds=[self.memory])
         return -self.error
 
     def unmap(self, addr, size):
-        self.ask(DMA_UNMAP, struct.pack('<IIQQ', 24, 0, addr, size), 40)
+        self.ask(DMA_UNMAP, dma_unmap(addr, size), 40)
         return -self.error
 
     def end_of_interrupt(self, region):
@@ -366,7 +357,7 @@ class Alioth(Vmm):
         data = self.ask(VERSION, struct.pack('<HH', 0, 2) + self.PROPOSAL, 8192)
         assert len(data) >= 4 and data[:2] == b'\0\0'
         _, self.flags, self.region_count, self.irq_count = struct.unpack(
-            '<IIII', self.ask(GET_INFO, struct.pack('<IIII', 16, 0, 0, 0), 16))
+            '<IIII', self.ask(GET_INFO, vfio.info(), 16))
         self.map(0, 0, RAM_SIZE)
         self.region_info(CONFIG)
         self.set(CONFIG, COMMAND, 2, 0x407)
@@ -378,7 +369,7 @@ class Alioth(Vmm):
             self.region_info(index)
 
     def region_info(self, index):
-        data, fds = self.transact(GET_REGION_INFO, region_info(32, index), 32, fd_comes=True)
+        data, fds = self.transact(GET_REGION_INFO, region_info(index), 32, fd_comes=True)
         assert data is not None and len(data) == 32 and len(fds) <= 1
         self.regions[index] = Region(data, fds[0] if fds else None)
 
@@ -392,12 +383,11 @@ class Alioth(Vmm):
         return areas
 
     def map(self, addr, offset, size):
-        body = struct.pack('<IIQQQ', 32, READ | WRITE, offset, addr, size)
-        data, _ = self.transact(DMA_MAP, body, fds=[self.memory])
+        data, _ = self.transact(DMA_MAP, dma_map(addr, size, offset), fds=[self.memory])
         return 0 if data == b'' else -self.error
 
     def unmap(self, addr, size):
-        data, _ = self.transact(DMA_UNMAP, struct.pack('<IIQQ', 24, 0, addr, size), 24)
+        data, _ = self.transact(DMA_UNMAP, dma_unmap(addr, size), 24)
         return 0 if data is not None else -self.error
 
     def read(self, region, offset, count):

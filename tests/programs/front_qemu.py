@@ -13,12 +13,11 @@ import pytest
 import rig
 import vfio_client as vfio
 from front_client import (BAR0_REG, CAP_MSIX, COMMAND, FLAG_CAPS, FLAG_MMAP, FLAG_PCI, FLAG_RESET,
-                          HIGH_RAM, RAM_SIZE, ROM_REG, Alioth, CloudHypervisor, Region, Vmm, irq_set,
-                          region_info)
+                          HIGH_RAM, RAM_SIZE, ROM_REG, Alioth, CloudHypervisor, Region, Vmm)
 from vfio_client import (CONFIG, DATA_EVENTFD, DATA_NONE, DMA_MAP, DMA_UNMAP, ERR, ERROR, GET_INFO,
                          GET_IRQ_INFO, GET_REGION_INFO, INTX, MASK, MSIX, NO_REPLY, READ,
                          REGION_READ, REGION_WRITE, REPLY, REQ, RESET, SET_IRQS, TRIGGER, UNMASK,
-                         VERSION, WRITE, access, message)
+                         VERSION, WRITE, access, dma_map, dma_unmap, irq_set, message, region_info)
 
 INTERRUPT_PIN = 0x3d
 
@@ -139,11 +138,11 @@ class Qemu(Vmm):
     def map_section(self, addr, size, fd=None, offset=0, writable=True):
         """vfio_user_dma_map(). Returns the number."""
         flags = READ | (WRITE if writable else 0)
-        return self.send_one(DMA_MAP, struct.pack('<IIQQQ', 32, flags, offset, addr, size),
+        return self.send_one(DMA_MAP, dma_map(addr, size, offset, flags),
                              [] if fd is None else [fd])
 
     def unmap_section(self, addr, size):
-        return self.send_one(DMA_UNMAP, struct.pack('<IIQQ', 24, 0, addr, size))
+        return self.send_one(DMA_UNMAP, dma_unmap(addr, size))
 
     def transaction(self, numbers):
         """vfio_user_listener_commit(): waits for the last, and prints errors. Returns those."""
@@ -160,7 +159,7 @@ class Qemu(Vmm):
         """Ask with 32 bytes, and again for what the reply wanted. A descriptor comes with both."""
         argsz = 32
         while True:
-            reply = self.expect(GET_REGION_INFO, region_info(argsz, index), room=16 + argsz,
+            reply = self.expect(GET_REGION_INFO, region_info(index, argsz), room=16 + argsz,
                                 takes_fd=True)
             region = Region(reply.body, reply.fds[0] if reply.fds else None)
             assert region.index == index
@@ -177,7 +176,7 @@ class Qemu(Vmm):
         return region
 
     def irq_info(self, index):
-        reply = self.expect(GET_IRQ_INFO, struct.pack('<IIII', 16, 0, index, 0))
+        reply = self.expect(GET_IRQ_INFO, vfio.info(index))
         assert reply.size == 32
         _, flags, found, count = struct.unpack('<IIII', reply.body)
         assert found == index
@@ -187,7 +186,7 @@ class Qemu(Vmm):
         """vfio_user_pci_realize()."""
         self.negotiate()
         self.map_memory()
-        info = self.expect(GET_INFO, struct.pack('<IIII', 16, 0, 0, 0))
+        info = self.expect(GET_INFO, vfio.info())
         assert info.size == 32
         _, self.flags, regions, irqs = struct.unpack('<IIII', info.body)
         assert self.flags & FLAG_PCI and 8 <= regions <= 100 and 3 <= irqs <= 50

@@ -4,7 +4,6 @@ to vucd, which exports it. They see the same in both cases."""
 
 import os
 import signal
-import struct
 
 import pytest
 import vfio_client as vfio
@@ -259,7 +258,7 @@ def test_questions_beside_a_read(front):
     os.kill(vmm.server.pid, signal.SIGSTOP)
     vmm.send(vfio.message(0xffff, vfio.REGION_READ, vfio.access(BAR0, 0, 4)))
     for _ in range(50):
-        assert vmm.transact(vfio.GET_INFO, struct.pack('<IIII', 16, 0, 0, 0), 16)
+        assert vmm.transact(vfio.GET_INFO, vfio.info(), 16)
     os.kill(vmm.server.pid, signal.SIGCONT)
 
 
@@ -281,7 +280,7 @@ def test_posted_descriptors(front):
     """A posted request that is refused goes without a reply, and so do its descriptors; the next
     request is answered all the same."""
     vmm = front(Alioth)
-    for body in (bytes(31), struct.pack('<IIQQQ', 32, 3, 0, 0, 0)):
+    for body in (bytes(31), vfio.dma_map(size=0)):
         vmm.send(vfio.message(7, vfio.DMA_MAP, body, vfio.NO_REPLY), [vmm.memory])
         assert vmm.reg('ID') == 0x52637576
 

@@ -14,8 +14,8 @@ import rig
 from front_client import HIGH_RAM, RAM_WINDOW
 from front_qemu import VMMS, Qemu
 from outage_rig import FOREVER, HOUR
-from vfio_client import (BAR0, BAR2, BY_MMAP, CONFIG, DATA_NONE, DMA_MAP, DONE, EINVAL, MSIX, PAGE, READ,
-                         REGION_READ, REQ, TRIGGER, VERSION, WRITE, Channel, access, message)
+from vfio_client import (BAR0, BAR2, BY_MMAP, CONFIG, DATA_NONE, DMA_MAP, DONE, EINVAL, MSIX, PAGE,
+                         REGION_READ, REQ, TRIGGER, VERSION, Channel, access, dma_map, message)
 
 
 def send_read(vmm, region, offset, count):
@@ -301,8 +301,7 @@ def send_map(client, number, addr, name='memory'):
     """Map a page of memory of its own."""
     memory = os.memfd_create(name)
     os.ftruncate(memory, PAGE)
-    client.send(message(number, DMA_MAP, struct.pack('<IIQQQ', 32, READ | WRITE, 0, addr, PAGE)),
-                [memory])
+    client.send(message(number, DMA_MAP, dma_map(addr)), [memory])
     os.close(memory)
 
 

@@ -9,11 +9,11 @@ import struct
 import rig
 import vfio_client as vfio
 from fake_device import FakeDevice
-from front_client import HIGH_RAM, irq_set
+from front_client import HIGH_RAM
 from front_qemu import Qemu
 from outage_rig import FOREVER, Holdings
 from vfio_client import (BY_MMAP, DATA_EVENTFD, DMA_MAP, DMA_UNMAP, DONE, EFAULT, MSIX, PAGE, RESET,
-                         SET_IRQS, TRIGGER)
+                         SET_IRQS, TRIGGER, irq_set)
 
 IOVA = 1 << 32
 ENOSPC, EEXIST, EINVAL = -28, -17, -22

@@ -9,15 +9,13 @@ import pytest
 import rig
 import vfio_client as vfio
 from fake_device import FakeDevice
-from front_client import HIGH_RAM
-from front_qemu import Qemu
 from outage_rig import FOREVER
 from test_refdev_migration import (ERROR, GET, LOG_REPORT, LOG_START, LOG_STOP, MARKS, MIGRATION, PRE_COPY,
                                    PROBE, RESUMING, RUNNING, SET, STATE, STOP, STOP_COPY, go, log_report,
                                    log_start, marks, mig_read, mig_write, pages_report, read_round, save,
                                    state)
-from vfio_client import (BAR0, BY_FILE, BY_MMAP, CONFIG, DONE, EINVAL, EMSGSIZE, ENOTCONN, ENOTTY, FILL, MSIX,
-                         PAGE, RESET, Client, transfer)
+from vfio_client import (BY_FILE, BY_MMAP, CONFIG, DONE, EINVAL, ENOTCONN, ENOTTY, FILL, MSIX, PAGE, RESET,
+                         transfer)
 
 ECONNRESET, ETIMEDOUT = -104, -110
 CHUNK = 32768

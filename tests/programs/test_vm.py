@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-import rig
 from outage_rig import FAST, spdk
 
 DISK = 64 << 20

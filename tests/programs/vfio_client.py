@@ -51,6 +51,27 @@ def access(region, offset, count, data=b''):
     return struct.pack('<QII', offset, region, count) + data
 
 
+def dma_map(addr=0, size=PAGE, offset=0, flags=READ | WRITE, argsz=32):
+    return struct.pack('<IIQQQ', argsz, flags, offset, addr, size)
+
+
+def dma_unmap(addr=0, size=PAGE, flags=0, argsz=24):
+    return struct.pack('<IIQQ', argsz, flags, addr, size)
+
+
+def irq_set(flags, index, start=0, count=1, argsz=20):
+    return struct.pack('<IIIII', argsz, flags, index, start, count)
+
+
+def info(index=0, argsz=16):
+    """The body of GET_INFO, GET_IRQ_INFO and GET_REGION_IO_FDS."""
+    return struct.pack('<IIII', argsz, 0, index, 0)
+
+
+def region_info(index=0, argsz=32):
+    return struct.pack('<IIIIQQ', argsz, 0, index, 0, 0, 0)
+
+
 class Channel:
     """One socket, by which whole messages come."""
 
@@ -180,8 +201,7 @@ class Client(Channel):
 
     def map(self, addr, size, flags=READ, fd=None, offset=0, argsz=32):
         """0 or a negative error."""
-        body = struct.pack('<IIQQQ', argsz, flags, offset, addr, size)
-        return self.try_ask(DMA_MAP, body, [fd] if fd is not None else ())
+        return self.try_ask(DMA_MAP, dma_map(addr, size, offset, flags, argsz), [fd] if fd is not None else ())
 
     def map_memory(self, addr, size, flags=READ | WRITE):
         """Map memory with a descriptor, which is returned."""
@@ -191,13 +211,12 @@ class Client(Channel):
         return self.fds[-1]
 
     def unmap(self, addr, size, flags=0, argsz=24, more=b''):
-        return self.ask(DMA_UNMAP, struct.pack('<IIQQ', argsz, flags, addr, size) + more)
+        return self.ask(DMA_UNMAP, dma_unmap(addr, size, flags, argsz) + more)
 
     def set_irqs(self, flags, index, start, count, data=b'', fds=(), argsz=None):
         """0 or a negative error."""
         argsz = 20 + len(data) if argsz is None else argsz
-        return self.try_ask(SET_IRQS, struct.pack('<IIIII', argsz, flags, index, start, count) +
-                            data, fds)
+        return self.try_ask(SET_IRQS, irq_set(flags, index, start, count, argsz) + data, fds)
 
     def new_eventfds(self, count):
         self.fds += [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(count)]
