@@ -4,6 +4,7 @@
 
 #include "fake_server.h"
 #include "fds.h"
+#include "outcome.h"
 
 #define HEADER_SIZE sizeof(struct vfio_user_header)
 
@@ -451,12 +452,7 @@ struct vuc_device *
 fake_server_open(struct fake_server *s)
 {
 	struct vuc_device_opts opts;
-	struct vuc_error err = {0};
-	struct vuc_device *dev;
 
 	fake_server_opts(s, &opts);
-	if (vuc_device_open(&opts, &dev, &err) != 0)
-		printf("# %s\n", err.text);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(dev);
-	return dev;
+	return open_well(&opts);
 }

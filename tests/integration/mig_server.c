@@ -2,6 +2,7 @@
 #include <vuc/migration.h>
 
 #include "mig_server.h"
+#include "outcome.h"
 #include "vfio_user.h"
 
 #define FEATURE_LEN sizeof(struct vfio_user_device_feature)
@@ -254,11 +255,9 @@ mig_server_open(struct mig_server *f)
 {
 	bool is_silent = f->server.fault.nth != 0 && f->server.fault.wrong == FAKE_SILENT;
 	struct vuc_device_opts opts;
-	struct vuc_device *dev;
 
 	fake_server_opts(&f->server, &opts);
 	opts.timeout_ms = is_silent ? 30 : VUC_DEFAULT_TIMEOUT_MS;
 	opts.long_timeout_ms = opts.timeout_ms + 1; /* the reason tells it from the other */
-	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
-	return dev;
+	return open_well(&opts);
 }

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "operation_rig.h"
+#include "outcome.h"
 
 #define NR_POLLS 200u
 
@@ -130,7 +131,7 @@ open_setup(struct setup *s, uint16_t max_requests)
 	opts.group = max_requests != ALONE ? group : NULL;
 	if (max_requests != ALONE)
 		opts.max_requests = max_requests;
-	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &s->dev, NULL), 0);
+	s->dev = open_well(&opts);
 	s->server->nr_seen = 0;
 }
 

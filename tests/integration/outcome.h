@@ -19,6 +19,19 @@ is_refused(struct vuc_device *dev, int rc, int expected, const char *reason)
 	return false;
 }
 
+/* Open a device, and assert that it works. */
+static inline struct vuc_device *
+open_well(const struct vuc_device_opts *opts)
+{
+	struct vuc_error err = {0};
+	struct vuc_device *dev;
+
+	if (vuc_device_open(opts, &dev, &err) != 0)
+		printf("# %s\n", err.text);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(dev);
+	return dev;
+}
+
 /* What a callback was called with. */
 struct outcome {
 	unsigned int calls;
@@ -38,10 +51,10 @@ note(void *arg, int status, const struct vuc_error *err)
 }
 
 static inline void
-poll_until_called(struct vuc_poll_group *group, const struct outcome *o)
+poll_until_called(struct vuc_poll_group *g, const struct outcome *o)
 {
 	while (o->calls == 0) {
-		vuc_poll_group_poll(group);
+		vuc_poll_group_poll(g);
 		sched_yield();
 	}
 }

@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 
+#include "outcome.h"
 #include "peer.h"
 #include "process.h"
 #include "refdev.h"
@@ -263,16 +264,9 @@ struct vuc_device *
 peer_open(struct peer *p, unsigned int device)
 {
 	struct vuc_device_opts opts;
-	struct vuc_error err = {0};
-	struct vuc_device *dev;
-	int rc;
 
 	peer_opts(p, device, &opts);
-	rc = vuc_device_open(&opts, &dev, &err);
-	if (rc != 0)
-		printf("# %s\n", err.text);
-	CU_ASSERT_EQUAL_FATAL(rc, 0);
-	return dev;
+	return open_well(&opts);
 }
 
 struct call_back {

@@ -137,7 +137,7 @@ test_split_accesses(void)
 	check_access(BAR2, 0, REFDEV_BAR2_SIZE, false);
 	check_access(BAR2, 0, REFDEV_BAR2_SIZE, true);
 	restart("--max-data-xfer-size=64", &opts);
-	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
+	dev = open_well(&opts);
 	CU_ASSERT_EQUAL(vuc_device_version(dev)->max_data_xfer_size, 64);
 	for (size_t size = 1; size < 200; size += 7)
 		check_access(BAR0, REFDEV_RAM_OFFSET + size, size, false);
@@ -294,7 +294,7 @@ test_least_room(void)
 	peer_opts(server, 0, &opts);
 	opts.max_requests = 1;
 	opts.max_data_xfer_size = VUC_MIN_DATA_XFER_SIZE;
-	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
+	dev = open_well(&opts);
 	completions = 0;
 	submit(&r[0], VUC_OP_WRITE, REFDEV_RAM_OFFSET, 0x0123456789abcdef);
 	submit(&r[1], VUC_OP_READ, REFDEV_RAM_OFFSET, 0);
@@ -395,7 +395,7 @@ test_pci_writes(void)
 		vuc_tap_row("%s", rows[i].name);
 		restart(NULL, &opts);
 		opts.posted_writes = rows[i].posted;
-		CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
+		dev = open_well(&opts);
 		if (rows[i].maps)
 			CU_ASSERT_EQUAL(vuc_region_map(dev, BAR2, NULL), 1);
 		if (rows[i].takes_fds)
@@ -531,7 +531,7 @@ test_two_devices_one_group(void)
 
 		peer_opts(two, i, &opts);
 		opts.group = group;
-		CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &devs[i], NULL), 0);
+		devs[i] = open_well(&opts);
 	}
 	for (uint64_t i = 0; i < 500; i++) {
 		CU_ASSERT_EQUAL(swap_scratch(devs[0], i + 1), i);

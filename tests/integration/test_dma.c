@@ -138,7 +138,7 @@ start(enum vuc_dma_policy policy, uint32_t max_dma_maps)
 	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.loopback = &outer;
 	opts.dma = policy;
-	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
+	dev = open_well(&opts);
 }
 
 static void

@@ -371,7 +371,7 @@ open_device(bool twin)
 	opts.fd = fake_server_start(&server);
 	opts.transport = peer_transport();
 	opts.twin_socket = twin;
-	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
+	dev = open_well(&opts);
 	close(opts.fd);
 	CU_ASSERT_EQUAL(vuc_device_version(dev)->twin_socket, twin);
 	map_memory();

@@ -4,6 +4,7 @@
 
 #include <sys/syscall.h>
 
+#include "outcome.h"
 #include "peer.h"
 
 static unsigned int nr_lines;
@@ -37,7 +38,7 @@ test_falls_back(void)
 	peer_opts(p, 0, &opts);
 	opts.transport = NULL;
 	opts.group = group;
-	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
+	dev = open_well(&opts);
 	CU_ASSERT_EQUAL(vuc_device_read(dev, 0, REFDEV_REG_ID, &id, sizeof(id)), 0);
 	CU_ASSERT_EQUAL(id, REFDEV_ID_VALUE);
 	CU_ASSERT_EQUAL(nr_lines, 1);

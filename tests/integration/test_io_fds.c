@@ -306,7 +306,7 @@ open_by_socket(const char *transport)
 	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.fd = client_fd;
 	opts.group = group;
-	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &socket_dev, NULL), 0);
+	socket_dev = open_well(&opts);
 }
 
 static void

@@ -60,7 +60,7 @@ open_neighbour(void)
 	create_group();
 	peer_opts(good, 0, &opts);
 	opts.group = group;
-	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &neighbour, NULL), 0);
+	neighbour = open_well(&opts);
 }
 
 static void
@@ -452,14 +452,13 @@ test_no_thread(void)
 	struct peer *p = peer_start(1, NULL);
 	char alone = __libc_single_threaded;
 	struct vuc_device_opts opts;
-	struct vuc_error err = {0};
 	struct vuc_device *dev;
 
 	peer_opts(p, 0, &opts);
 	if (opts.path == NULL || !is_cached(opts.path)) {
 		vuc_tap_skip("nothing is found in a cache of paths");
 	} else {
-		CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, &err), 0);
+		dev = open_well(&opts);
 		CU_ASSERT_EQUAL(__libc_single_threaded, alone);
 		vuc_device_close(dev);
 	}
@@ -525,7 +524,7 @@ test_blocked_attempts(void)
 		sched_yield();
 	block_path(NULL);
 	opts.timeout_ms = NO_TIMEOUT;
-	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, &err), 0);
+	dev = open_well(&opts);
 	vuc_device_close(dev);
 	sem_destroy(&blocked_path_wait);
 }

@@ -43,7 +43,7 @@ reopen(uint16_t max_msg_fds)
 	vuc_device_close(dev);
 	peer_opts(peer, 0, &opts);
 	opts.max_msg_fds = max_msg_fds;
-	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
+	dev = open_well(&opts);
 }
 
 /* Something else, as a ring or a stack, may be at its address once it is gone. */
@@ -276,7 +276,7 @@ open_in_group(struct vuc_poll_group **group, uint32_t timeout_ms)
 	opts.transport = NULL;
 	opts.group = *group;
 	opts.timeout_ms = timeout_ms;
-	CU_ASSERT_EQUAL_FATAL(vuc_device_open(&opts, &dev, NULL), 0);
+	dev = open_well(&opts);
 }
 
 static void

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "asleep.h"
+#include "outcome.h"
 #include "wait_server.h"
 
 #define HEADER     sizeof(struct vfio_user_header)
@@ -117,7 +118,6 @@ wait_server_open(
 	struct wait_server *s, struct vuc_poll_group *group, const struct vuc_device_opts *opts)
 {
 	struct vuc_device_opts o = *opts, loopback;
-	struct vuc_error err = {0};
 	struct vuc_device *dev;
 
 	*s = (struct wait_server){.client = gettid(), .send_buffer = s->send_buffer};
@@ -139,9 +139,7 @@ wait_server_open(
 		CU_ASSERT_EQUAL(setsockopt(o.fd, SOL_SOCKET, SO_SNDBUF, &s->send_buffer,
 					sizeof(s->send_buffer)),
 			0);
-	if (vuc_device_open(&o, &dev, &err) != 0)
-		printf("# %s\n", err.text);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(dev);
+	dev = open_well(&o);
 	if (o.fd >= 0)
 		close(o.fd);
 	return dev;
