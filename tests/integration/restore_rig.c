@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "restore_rig.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <linux/pci_regs.h>
 
@@ -177,12 +172,6 @@ answer(void *arg, const struct vuc_loopback_msg *request, const struct vfio_user
 }
 
 static void
-put_word(uint8_t *config, size_t at, uint16_t value)
-{
-	memcpy(config + at, &value, sizeof(value));
-}
-
-static void
 put_long(uint8_t *config, size_t at, uint32_t value)
 {
 	memcpy(config + at, &value, sizeof(value));
@@ -193,7 +182,7 @@ static void
 init_config(uint8_t *config)
 {
 	put_long(config, PCI_VENDOR_ID, 0x00111b36);
-	put_word(config, PCI_STATUS, PCI_STATUS_CAP_LIST);
+	put_long(config, PCI_COMMAND, PCI_STATUS_CAP_LIST << 16);
 	put_long(config, PCI_CLASS_REVISION, 0x01080203);
 	put_long(config, PCI_BASE_ADDRESS_0, PCI_BASE_ADDRESS_MEM_TYPE_64);
 	put_long(config, PCI_SUBSYSTEM_VENDOR_ID, 0x33224455);
@@ -238,7 +227,7 @@ restore_server_init(struct restore_server *s)
 	init_config(s->config);
 }
 
-void
+static void
 restore_server_clear(struct restore_server *s)
 {
 	for (unsigned int i = 0; i < VFIO_PCI_NUM_IRQS; i++) {
@@ -248,6 +237,13 @@ restore_server_clear(struct restore_server *s)
 			s->eventfds[i][k] = 0;
 		}
 	}
+}
+
+void
+renew_fresh(void)
+{
+	restore_server_clear(&fresh);
+	restore_server_init(&fresh);
 }
 
 /* ---- the device ---- */
@@ -333,6 +329,7 @@ set_up(void)
 {
 	struct vuc_poll_group_opts opts;
 
+	vuc_tap_count_fds();
 	vuc_poll_group_opts_init(&opts, sizeof(opts));
 	opts.transport = "loopback";
 	memory_fd = memfd_create("memory", MFD_CLOEXEC);
@@ -372,13 +369,30 @@ next_row(const char *fmt, ...)
 }
 
 void
-lose(void)
+end_session(void)
 {
 	vuc_session_end(dut->session, -ECONNRESET, "the server closed the connection");
 	device_mark_dirty(dut);
+}
+
+void
+lose(void)
+{
+	end_session();
 	poll_often();
 	CU_ASSERT(vuc_device_is_away(dut));
 	CU_ASSERT(!vuc_device_connected(dut));
+}
+
+void
+begin_restore(const struct vuc_restore_opts *opts, uint32_t held, vuc_done_fn done, struct job *job)
+{
+	struct vuc_device *dev = open_fresh();
+
+	fresh.fake.held = held;
+	*job = (struct job){0};
+	CU_ASSERT_EQUAL_FATAL(vuc_device_restore_start(dut, dev, opts, done, job, NULL), 0);
+	vuc_device_close(dev);
 }
 
 int
@@ -406,6 +420,13 @@ restore(struct job *job)
 	if (job->status != 0)
 		printf("# %s\n", job->err.text);
 	return job->status;
+}
+
+void
+lose_and_restore(void)
+{
+	lose();
+	CU_ASSERT_EQUAL(restore(NULL), 0);
 }
 
 int

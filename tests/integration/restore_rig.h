@@ -20,8 +20,6 @@
 #define NR_FDS  16u /* eventfds of the test */
 #define MAX_LOG 16384u
 
-#define NR_ROWS(table) (sizeof(table) / sizeof((table)[0]))
-
 struct restore_server {
 	struct fake_server fake;
 	uint8_t bar[2 * PAGE]; /* BAR 0, whose second page has the MSI-X table */
@@ -49,7 +47,7 @@ struct job {
 	struct vuc_error err;
 };
 
-/* Before and after each test; with dut, which has a record. */
+/* Before and after each test, which leaves no descriptor open; with dut, which has a record. */
 void set_up(void);
 void tear_down(void);
 
@@ -58,7 +56,7 @@ void next_row(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* A server as it is at the beginning; it is changed before a device of it is opened. */
 void restore_server_init(struct restore_server *s);
-void restore_server_clear(struct restore_server *s);
+void renew_fresh(void);
 struct vuc_device *open_fresh(void);
 
 /* A vuc_done_fn; arg is the job. */
@@ -66,11 +64,18 @@ void on_done(void *arg, int status, const struct vuc_error *err);
 void poll_often(void);
 int await(struct job *job);
 
-/* Its server is gone, and everybody knows. */
+/* Its server is gone; and everybody knows. */
+void end_session(void);
 void lose(void);
 
-/* Restore dut with a device of the fresh server, which is closed then. Returns the status. */
+/* Begin to restore dut with a device of the fresh server, which is closed then. From then on, that
+ * server does not answer these commands, which are bits. */
+void begin_restore(
+	const struct vuc_restore_opts *opts, uint32_t held, vuc_done_fn done, struct job *job);
+
+/* The same, with a reset, until it is over. Returns the status. */
 int restore(struct job *job);
+void lose_and_restore(void);
 
 /* Map pages of memory at an address: as far as it is, and committed. */
 int map_pages(uint64_t iova, uint64_t page, uint64_t pages);

@@ -2,11 +2,7 @@
 
 /* A device that is away and comes back: lib/device/record.h. */
 
-#include <errno.h>
-#include <stddef.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <linux/pci_regs.h>
 
@@ -68,20 +64,21 @@ static const struct {
 #define RESTORED_BARS               \
 	"write 7:10/4 = fe000000\n" \
 	"write 7:14/4 = 1\n"
-#define RESTORED_MAPS                             \
-	"map 1000+2000 flags 7 offset 0 memory\n" \
-	"map 10000+4000 flags 7 offset 8000 memory\n"
-#define RESTORED_IRQS                       \
+#define MAP_0 "map 1000+2000 flags 7 offset 0 memory\n"
+#define MAP_1 "map 10000+4000 flags 7 offset 8000 memory\n"
+#define RESTORED_IRQS(masked)               \
 	"irq 0 trigger eventfd 0+1 fds 1\n" \
 	"irq 0 unmask none 0+1\n"           \
 	"irq 1 trigger eventfd 0+2 fds 2\n" \
 	"irq 2 trigger eventfd 1+4 fds 4\n" \
-	"irq 2 trigger eventfd 5+2 fds 2\n" \
-	"irq 2 mask none 3+2\n"             \
-	"irq 3 trigger eventfd 0+1 fds 1\n"
-#define RESTORED                                                                            \
-	"reset\nread 7:44/2\n" RESTORED_BARS RESTORED_MAPS RESTORED_IRQS RESTORED_REGISTERS \
-	"write 7:4/2 = 406\n"
+	"irq 2 trigger eventfd 5+2 fds 2\n" masked "irq 3 trigger eventfd 0+1 fds 1\n"
+#define MASKED "irq 2 mask none 3+2\n"
+#define RESTORED_WITH(maps, masked)                                                        \
+	"reset\nread 7:44/2\n" RESTORED_BARS maps RESTORED_IRQS(masked) RESTORED_REGISTERS \
+		"write 7:4/2 = 406\n"
+#define RESTORED RESTORED_WITH(MAP_0 MAP_1, MASKED)
+/* Nothing is masked, and the first map is gone. */
+#define RESTORED_CHANGED(map) RESTORED_WITH(MAP_1 map, "")
 
 static void
 mask(uint32_t index, uint32_t start, uint32_t count, enum vuc_irq_action action)
@@ -105,7 +102,7 @@ set_all(void)
 	CU_ASSERT_EQUAL(assign(VFIO_PCI_ERR_IRQ_INDEX, 0, 1, VUC_IRQ_TRIGGER, 7), 0);
 	mask(VFIO_PCI_MSIX_IRQ_INDEX, 2, 3, VUC_IRQ_MASK);
 	mask(VFIO_PCI_MSIX_IRQ_INDEX, 2, 1, VUC_IRQ_UNMASK);
-	for (unsigned int i = 0; i < NR_ROWS(writes); i++)
+	for (unsigned int i = 0; i < NR(writes); i++)
 		CU_ASSERT_EQUAL(write_region(writes[i].region, writes[i].offset, writes[i].value,
 					writes[i].count),
 			0);
@@ -118,8 +115,7 @@ test_return(void)
 	int fds[16];
 
 	set_all();
-	lose();
-	CU_ASSERT_EQUAL(restore(NULL), 0);
+	lose_and_restore();
 	expect_log(&fresh, RESTORED);
 	CU_ASSERT(reaches(&fresh, VFIO_PCI_INTX_IRQ_INDEX, 0, 0));
 	CU_ASSERT(reaches(&fresh, VFIO_PCI_MSIX_IRQ_INDEX, 6, 6));
@@ -127,7 +123,7 @@ test_return(void)
 	/* INTx, MSI and MSI-X, without ERR. */
 	nr = vuc_device_hold_eventfds(dut, &cursor, fds, 4);
 	CU_ASSERT_EQUAL(nr, 4);
-	nr += vuc_device_hold_eventfds(dut, &cursor, fds + nr, NR_ROWS(fds) - nr);
+	nr += vuc_device_hold_eventfds(dut, &cursor, fds + nr, NR(fds) - nr);
 	CU_ASSERT_EQUAL(nr, 9);
 	for (unsigned int i = 0; i < nr; i++)
 		close(fds[i]);
@@ -164,8 +160,7 @@ test_loss_at_each_step(void)
 	lose();
 	do {
 		vuc_tap_row("message %u", nth);
-		restore_server_clear(&fresh);
-		restore_server_init(&fresh);
+		renew_fresh();
 		fresh.dies_at = nth++;
 		restore(&job);
 		CU_ASSERT(job.status == 0 || job.status == -ECONNRESET);
@@ -174,8 +169,7 @@ test_loss_at_each_step(void)
 	CU_ASSERT_EQUAL(nth - 2, sizeof(fresh.config) / 4 + count_lines(RESTORED));
 	expect_log(&fresh, RESTORED);
 	lose();
-	restore_server_clear(&fresh);
-	restore_server_init(&fresh);
+	renew_fresh();
 	CU_ASSERT_EQUAL(restore(NULL), 0);
 	expect_log(&fresh, RESTORED);
 }
@@ -259,10 +253,9 @@ test_differences(void)
 
 	set_all();
 	lose();
-	for (unsigned int i = 0; i < NR_ROWS(differences); i++) {
+	for (unsigned int i = 0; i < NR(differences); i++) {
 		vuc_tap_row("%s", differences[i].why);
-		restore_server_clear(&fresh);
-		restore_server_init(&fresh);
+		renew_fresh();
 		if (differences[i].json != NULL) {
 			snprintf(
 				json, sizeof(json), "{\"capabilities\":{%s}}", differences[i].json);
@@ -288,8 +281,7 @@ test_differences(void)
 		CU_ASSERT_STRING_EQUAL(job.err.text, why);
 		expect_log(&fresh, "");
 	}
-	restore_server_clear(&fresh);
-	restore_server_init(&fresh);
+	renew_fresh();
 	CU_ASSERT_EQUAL(restore(NULL), 0);
 	expect_log(&fresh, RESTORED);
 }
@@ -311,8 +303,7 @@ test_refusals(void)
 
 		vuc_tap_row("%.*s", (int)strcspn(line, "\n"), line);
 		line += strcspn(line, "\n") + 1;
-		restore_server_clear(&fresh);
-		restore_server_init(&fresh);
+		renew_fresh();
 		fresh.refuse_nth = nth;
 		CU_ASSERT_EQUAL(restore(&job), is_needed ? -EIO : 0);
 		CU_ASSERT(fresh.logged >= nth);
@@ -322,8 +313,7 @@ test_refusals(void)
 			lose();
 		}
 	}
-	restore_server_clear(&fresh);
-	restore_server_init(&fresh);
+	renew_fresh();
 	CU_ASSERT_EQUAL(restore(NULL), 0);
 	expect_log(&fresh, RESTORED);
 }
@@ -344,15 +334,7 @@ test_changes_while_away(void)
 	CU_ASSERT_EQUAL(assign(VFIO_PCI_ERR_IRQ_INDEX, 0, 1, VUC_IRQ_TRIGGER, 9), 0);
 	mask(MSIX, 2, 3, VUC_IRQ_UNMASK);
 	CU_ASSERT_EQUAL(restore(NULL), 0);
-	expect_log(&fresh,
-		"reset\nread 7:44/2\n" RESTORED_BARS "map 10000+4000 flags 7 offset 8000 memory\n"
-		"map 20000+1000 flags 7 offset 0 memory\n"
-		"irq 0 trigger eventfd 0+1 fds 1\n"
-		"irq 0 unmask none 0+1\n"
-		"irq 1 trigger eventfd 0+2 fds 2\n"
-		"irq 2 trigger eventfd 1+4 fds 4\n"
-		"irq 2 trigger eventfd 5+2 fds 2\n"
-		"irq 3 trigger eventfd 0+1 fds 1\n" RESTORED_REGISTERS "write 7:4/2 = 406\n");
+	expect_log(&fresh, RESTORED_CHANGED("map 20000+1000 flags 7 offset 0 memory\n"));
 	CU_ASSERT(reaches(&fresh, VFIO_PCI_ERR_IRQ_INDEX, 0, 9));
 }
 
@@ -368,14 +350,13 @@ test_reset_while_away(void)
 	CU_ASSERT_EQUAL(vuc_device_reset_start(dut, on_done, &reset), 0);
 	CU_ASSERT_EQUAL(await(&reset), 0);
 	CU_ASSERT_EQUAL(restore(NULL), 0);
-	expect_log(&fresh, "reset\nread 7:44/2\n" RESTORED_MAPS RESTORED_IRQS);
+	expect_log(&fresh, "reset\nread 7:44/2\n" MAP_0 MAP_1 RESTORED_IRQS(MASKED));
 	CU_ASSERT_EQUAL(write_region(CONFIG, 0x04, 0x0402, 2), 0);
 	lose();
-	restore_server_clear(&fresh);
-	restore_server_init(&fresh);
+	renew_fresh();
 	CU_ASSERT_EQUAL(restore(NULL), 0);
-	expect_log(
-		&fresh, "reset\nread 7:44/2\n" RESTORED_MAPS RESTORED_IRQS "write 7:4/2 = 402\n");
+	expect_log(&fresh,
+		"reset\nread 7:44/2\n" MAP_0 MAP_1 RESTORED_IRQS(MASKED) "write 7:4/2 = 402\n");
 }
 
 /* Behind what is begun, with a server that does not answer that: each is answered all the same. */
@@ -390,18 +371,13 @@ test_changes_during_restore(void)
 	};
 	const struct vuc_restore_opts opts = {.reset = true};
 
-	for (unsigned int i = 0; i < NR_ROWS(hangs); i++) {
-		struct vuc_device *dev;
-		struct job job = {0};
+	for (unsigned int i = 0; i < NR(hangs); i++) {
+		struct job job;
 
 		next_row("command %u hangs", hangs[i]);
 		set_all();
 		lose();
-		fresh.fake.held = 1u << hangs[i];
-		dev = open_fresh();
-		CU_ASSERT_EQUAL_FATAL(
-			vuc_device_restore_start(dut, dev, &opts, on_done, &job, NULL), 0);
-		vuc_device_close(dev);
+		begin_restore(&opts, 1u << hangs[i], on_done, &job);
 		poll_often();
 		CU_ASSERT_STRING_NOT_EQUAL(vuc_device_restore_step(dut), "");
 		CU_ASSERT_EQUAL(map_and_commit(0x30000, 0, 1), -ENOSPC);
@@ -411,19 +387,9 @@ test_changes_during_restore(void)
 		CU_ASSERT_EQUAL(job.calls, 0);
 		lose();
 		CU_ASSERT_EQUAL(await(&job), -ECONNRESET);
-		restore_server_clear(&fresh);
-		restore_server_init(&fresh);
+		renew_fresh();
 		CU_ASSERT_EQUAL(restore(NULL), 0);
-		expect_log(&fresh,
-			"reset\nread 7:44/2\n" RESTORED_BARS
-			"map 10000+4000 flags 7 offset 8000 memory\n"
-			"irq 0 trigger eventfd 0+1 fds 1\n"
-			"irq 0 unmask none 0+1\n"
-			"irq 1 trigger eventfd 0+2 fds 2\n"
-			"irq 2 trigger eventfd 1+4 fds 4\n"
-			"irq 2 trigger eventfd 5+2 fds 2\n"
-			"irq 3 trigger eventfd 0+1 fds 1\n" RESTORED_REGISTERS
-			"write 7:4/2 = 406\n");
+		expect_log(&fresh, RESTORED_CHANGED(""));
 		CU_ASSERT(reaches(&fresh, VFIO_PCI_ERR_IRQ_INDEX, 0, 9));
 	}
 }
@@ -437,17 +403,13 @@ test_changes_at_each_poll(void)
 	bool is_over;
 
 	do {
-		struct vuc_device *dev;
-		struct job job = {0};
+		struct job job;
 		const char *map;
 
 		next_row("poll %u", ++nr_polls);
 		set_all();
 		lose();
-		dev = open_fresh();
-		CU_ASSERT_EQUAL_FATAL(
-			vuc_device_restore_start(dut, dev, &opts, on_done, &job, NULL), 0);
-		vuc_device_close(dev);
+		begin_restore(&opts, 0, on_done, &job);
 		for (unsigned int i = 0; i < nr_polls; i++)
 			vuc_poll_group_poll(group);
 		is_over = job.calls > 0;
@@ -547,15 +509,14 @@ test_noresize(void)
 		{1, 3, ""},
 	};
 
-	for (unsigned int i = 0; i < NR_ROWS(rows); i++) {
+	for (unsigned int i = 0; i < NR(rows); i++) {
 		bool empty = rows[i].log[0] == '\0';
 
 		next_row("%u from %u on", rows[i].count, rows[i].start);
 		CU_ASSERT_EQUAL(assign(MSI, 1, 3, VUC_IRQ_TRIGGER, 0), 0);
 		if (rows[i].count > 0)
 			deassign(MSI, rows[i].start, rows[i].count);
-		lose();
-		CU_ASSERT_EQUAL(restore(NULL), 0);
+		lose_and_restore();
 		CU_ASSERT_PTR_NOT_NULL(strstr(fresh.log, "read 7:44/2\n"));
 		CU_ASSERT_STRING_EQUAL(
 			strstr(fresh.log, "read 7:44/2\n") + strlen("read 7:44/2\n"), rows[i].log);
@@ -566,29 +527,22 @@ test_noresize(void)
 	}
 }
 
-static CU_TestInfo tests[] = {
-	{"everything is replayed in its order", test_return},
-	{"the next server dies at each step", test_loss_at_each_step},
-	{"a device that differs stays away", test_differences},
-	{"what the next server refuses", test_refusals},
-	{"what changes while it is away", test_changes_while_away},
-	{"a reset while it is away", test_reset_while_away},
-	{"what changes during a restore that hangs", test_changes_during_restore},
-	{"what changes at each poll of a restore", test_changes_at_each_poll},
-	{"what was under way at the loss", test_under_way_at_loss},
-	{"files of mapped regions", test_remapped},
-	{"interrupts that are assigned together", test_noresize},
-	CU_TEST_INFO_NULL,
+const struct tap_suite tap_suite = {
+	.name = "restore",
+	.set_up = set_up,
+	.tear_down = tear_down,
+	.tests =
+		{
+			{"everything is replayed in its order", test_return},
+			{"the next server dies at each step", test_loss_at_each_step},
+			{"a device that differs stays away", test_differences},
+			{"what the next server refuses", test_refusals},
+			{"what changes while it is away", test_changes_while_away},
+			{"a reset while it is away", test_reset_while_away},
+			{"what changes during a restore that hangs", test_changes_during_restore},
+			{"what changes at each poll of a restore", test_changes_at_each_poll},
+			{"what was under way at the loss", test_under_way_at_loss},
+			{"files of mapped regions", test_remapped},
+			{"interrupts that are assigned together", test_noresize},
+		},
 };
-
-int
-main(void)
-{
-	CU_SuiteInfo suites[] = {
-		{"restore", NULL, NULL, set_up, tear_down, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	vuc_tap_count_fds();
-	return vuc_tap_run(suites);
-}

@@ -1,30 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Restores that end before they are over: by a loss, by the end of the record, by closing. */
+/* Restores that end before they are over: by a loss, by the end of the record, by closing; or that
+ * may not begin yet. */
 
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "restore_rig.h"
 
 /* A restore that has begun, and its end. */
 static struct job restored;
-
-static void
-restore_begin(uint16_t hangs_at)
-{
-	const struct vuc_restore_opts opts = {.reset = true};
-	struct vuc_device *dev = open_fresh();
-
-	restored = (struct job){0};
-	fresh.fake.held = 1u << hangs_at;
-	CU_ASSERT_EQUAL_FATAL(
-		vuc_device_restore_start(dut, dev, &opts, on_done, &restored, NULL), 0);
-	vuc_device_close(dev);
-	poll_often();
-	CU_ASSERT_STRING_NOT_EQUAL(vuc_device_restore_step(dut), "");
-}
 
 static void
 restore_expect_end(int status)
@@ -46,12 +32,16 @@ static const uint16_t hangs[] = {
 static void
 hang_at(uint16_t command)
 {
+	const struct vuc_restore_opts opts = {.reset = true};
+
 	next_row("command %u hangs", command);
 	CU_ASSERT_EQUAL(map_and_commit(0x1000, 0, 2), 0);
 	CU_ASSERT_EQUAL(assign(VFIO_PCI_INTX_IRQ_INDEX, 0, 1, VUC_IRQ_TRIGGER, 0), 0);
 	CU_ASSERT_EQUAL(write_region(VFIO_PCI_CONFIG_REGION_INDEX, 0x04, 0x0406, 2), 0);
 	lose();
-	restore_begin(command);
+	begin_restore(&opts, 1u << command, on_done, &restored);
+	poll_often();
+	CU_ASSERT_STRING_NOT_EQUAL(vuc_device_restore_step(dut), "");
 }
 
 /* A poll source whose queues always have something for the device. */
@@ -87,7 +77,7 @@ test_reset_and_queues(void)
 static void
 test_loss(void)
 {
-	for (unsigned int i = 0; i < NR_ROWS(hangs); i++) {
+	for (unsigned int i = 0; i < NR(hangs); i++) {
 		hang_at(hangs[i]);
 		lose();
 		restore_expect_end(-ECONNRESET);
@@ -98,7 +88,7 @@ test_loss(void)
 static void
 test_record_stop(void)
 {
-	for (unsigned int i = 0; i < NR_ROWS(hangs); i++) {
+	for (unsigned int i = 0; i < NR(hangs); i++) {
 		hang_at(hangs[i]);
 		vuc_device_record_stop(dut);
 		CU_ASSERT_EQUAL(restored.calls, 1);
@@ -110,7 +100,7 @@ test_record_stop(void)
 static void
 test_close(void)
 {
-	for (unsigned int i = 0; i < NR_ROWS(hangs); i++) {
+	for (unsigned int i = 0; i < NR(hangs); i++) {
 		hang_at(hangs[i]);
 		vuc_device_close(dut);
 		CU_ASSERT_EQUAL(restored.calls, 1);
@@ -137,8 +127,7 @@ test_early_stop(void)
 	CU_ASSERT_EQUAL(started.calls, 0);
 	vuc_device_record_stop(dut);
 	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, 0, NULL), 0);
-	vuc_session_end(dut->session, -ECONNRESET, "the server closed the connection");
-	device_mark_dirty(dut);
+	end_session();
 	CU_ASSERT_EQUAL(await(&started), -ECANCELED);
 }
 
@@ -165,14 +154,13 @@ test_callbacks(void)
 {
 	static const vuc_done_fn callbacks[] = {on_done_stop, on_done_close};
 
-	for (unsigned int i = 0; i < NR_ROWS(hangs) * NR_ROWS(callbacks); i++) {
+	for (unsigned int i = 0; i < NR(hangs) * NR(callbacks); i++) {
 		struct job commit = {0};
 
-		hang_at(hangs[i / NR_ROWS(callbacks)]);
+		hang_at(hangs[i / NR(callbacks)]);
 		CU_ASSERT_EQUAL_FATAL(
-			vuc_dma_commit_start(dut, callbacks[i % NR_ROWS(callbacks)], &commit), 0);
-		vuc_session_end(dut->session, -ECONNRESET, "the server closed the connection");
-		device_mark_dirty(dut);
+			vuc_dma_commit_start(dut, callbacks[i % NR(callbacks)], &commit), 0);
+		end_session();
 		poll_often();
 		CU_ASSERT_EQUAL(commit.calls, 1);
 		CU_ASSERT_EQUAL(restored.calls, 1);
@@ -216,34 +204,77 @@ test_beyond_set(void)
 					on_done, &jobs[i]),
 			0);
 	CU_ASSERT_EQUAL(await(&jobs[1]), 0);
-	lose();
-	CU_ASSERT_EQUAL(restore(NULL), 0);
+	lose_and_restore();
 	expect_log(&fresh,
 		"reset\nread 7:44/2\n"
 		"irq 1 trigger eventfd 0+1 fds 1\n"
 		"irq 1 trigger eventfd 1+1 fds 1\n");
 }
 
-static CU_TestInfo tests[] = {
-	{"a reset waits for no queue", test_reset_and_queues},
-	{"the server is lost", test_loss},
-	{"the record is stopped", test_record_stop},
-	{"the device is closed", test_close},
-	{"the record is stopped before it is complete", test_early_stop},
-	{"a callback stops the record or closes the device", test_callbacks},
-	{"what is started at a loss", test_order_at_loss},
-	{"interrupts beyond their set", test_beyond_set},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
+/* The old server may still have what the new one gets, as long as its process is there. */
+static void
+test_fence(void)
 {
-	CU_SuiteInfo suites[] = {
-		{"restore_end", NULL, NULL, set_up, tear_down, tests},
-		CU_SUITE_INFO_NULL,
-	};
+	struct vuc_device *dev = open_fresh();
+	struct vuc_error why = {0};
+	char expected[64];
+	pid_t pid = fork();
+	int pidfd;
 
-	vuc_tap_count_fds();
-	return vuc_tap_run(suites);
+	if (pid == 0) {
+		pause();
+		_exit(0);
+	}
+	CU_ASSERT_FATAL(pid > 0);
+	snprintf(expected, sizeof(expected), "process %d (%.15s)", (int)pid,
+		program_invocation_short_name);
+	dut->peer = (struct device_peer){.known = true, .pid = pid, .uid = 7};
+	dut->peer.pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	dev->peer = (struct device_peer){.known = true, .pid = getpid(), .uid = 7, .pidfd = -1};
+	CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, true, &why), -EAGAIN);
+	CU_ASSERT_STRING_EQUAL(why.text, expected);
+	CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, false, &why), 0);
+	/* No descriptor was left for its pidfd. */
+	pidfd = dut->peer.pidfd;
+	dut->peer.pidfd = -1;
+	CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, true, &why), -EAGAIN);
+	dut->peer.pidfd = pidfd;
+	/* The same process, and one that the kernel does not name. */
+	dev->peer.pid = pid;
+	CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, true, &why), 0);
+	dev->peer.pid = 0;
+	CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, true, &why), 0);
+	dev->peer.pid = getpid();
+	for (unsigned int on = 0; on < 2; on++) {
+		dev->peer.uid = 8;
+		CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, on != 0, &why), -EACCES);
+		CU_ASSERT_STRING_EQUAL(
+			why.text, "the server is run by user 8, and was run by user 7 before");
+		dev->peer.uid = 7;
+	}
+	/* A zombie holds no memory. */
+	kill(pid, SIGKILL);
+	CU_ASSERT_EQUAL(waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT), 0);
+	CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, true, &why), 0);
+	waitpid(pid, NULL, 0);
+	CU_ASSERT_EQUAL(vuc_device_fence(dut, dev, true, &why), 0);
+	vuc_device_close(dev);
 }
+
+const struct tap_suite tap_suite = {
+	.name = "restore_end",
+	.set_up = set_up,
+	.tear_down = tear_down,
+	.tests =
+		{
+			{"a reset waits for no queue", test_reset_and_queues},
+			{"the server is lost", test_loss},
+			{"the record is stopped", test_record_stop},
+			{"the device is closed", test_close},
+			{"the record is stopped before it is complete", test_early_stop},
+			{"a callback stops the record or closes the device", test_callbacks},
+			{"what is started at a loss", test_order_at_loss},
+			{"interrupts beyond their set", test_beyond_set},
+			{"the old server's process is waited for", test_fence},
+		},
+};

@@ -2,9 +2,6 @@
 
 /* An NVMe controller that comes back reports a failure until its driver writes CC. */
 
-#include <stdio.h>
-#include <string.h>
-
 #include <linux/pci_regs.h>
 
 #include "restore_rig.h"
@@ -44,13 +41,6 @@ controller_enable(void)
 	CU_ASSERT_EQUAL(write_region(0, ACQ, 0x89abc000, 4), 0);
 	CU_ASSERT_EQUAL(write_region(0, ACQ + 4, 7, 4), 0);
 	CU_ASSERT_EQUAL(write_region(0, CC, ENABLED, 4), 0);
-}
-
-static void
-lose_and_restore(void)
-{
-	lose();
-	CU_ASSERT_EQUAL(restore(NULL), 0);
 }
 
 static void
@@ -215,7 +205,7 @@ static const struct {
 static void
 test_changed_away(void)
 {
-	for (unsigned int i = 0; i < NR_ROWS(changes); i++) {
+	for (unsigned int i = 0; i < NR(changes); i++) {
 		struct vuc_nvme_queues queues = {0};
 
 		next_row("%s", changes[i].name);
@@ -352,7 +342,7 @@ static const struct {
 static void
 test_sound(void)
 {
-	for (unsigned int i = 0; i < NR_ROWS(sound); i++) {
+	for (unsigned int i = 0; i < NR(sound); i++) {
 		next_row("%s", sound[i].name);
 		if (sound[i].enabled)
 			controller_enable();
@@ -394,28 +384,16 @@ test_record_stopped(void)
 	CU_ASSERT_EQUAL(read_bar0(CSTS, 4), 0);
 }
 
-static CU_TestInfo tests[] = {
-	{"it says that it has failed until CC is written", test_failure},
-	{"it is lost again", test_again},
-	{"posted writes", test_posted},
-	{"the admin doorbell", test_doorbell},
-	{"its driver changes it while it is away", test_changed_away},
-	{"its enabling is told", test_told},
-	{"its driver's write is lost with the server", test_lost_write},
-	{"it has not failed for its driver", test_sound},
-	{"a reset ends it", test_reset},
-	{"the end of the record ends it", test_record_stopped},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(void)
-{
-	CU_SuiteInfo suites[] = {
-		{"restore_nvme", NULL, NULL, set_up, tear_down, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	vuc_tap_count_fds();
-	return vuc_tap_run(suites);
-}
+const struct tap_suite tap_suite = {"restore_nvme", set_up, tear_down,
+	{
+		{"it says that it has failed until CC is written", test_failure},
+		{"it is lost again", test_again},
+		{"posted writes", test_posted},
+		{"the admin doorbell", test_doorbell},
+		{"its driver changes it while it is away", test_changed_away},
+		{"its enabling is told", test_told},
+		{"its driver's write is lost with the server", test_lost_write},
+		{"it has not failed for its driver", test_sound},
+		{"a reset ends it", test_reset},
+		{"the end of the record ends it", test_record_stopped},
+	}};

@@ -6,11 +6,6 @@
  * each begins with its own number as the seed, VUC_TEST_FIRST being the first one.
  */
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "restore_rig.h"
 
 #define NR_ROUNDS 1000u
@@ -238,7 +233,7 @@ do_access(void)
 		{CONFIG, 0x72, 2}, {CONFIG, 0xc4, 4}, {CONFIG, 0xf0, 8}, {0, PAGE + 16, 4},
 		{0, PAGE + 32, 8}, {0, PAGE - 4, 8}, {0, 0x14, 4}};
 	static const enum vuc_op ops[] = {VUC_OP_READ, VUC_OP_WRITE, VUC_OP_WRITE_POSTED};
-	const unsigned int i = random_below(NR_ROWS(places));
+	const unsigned int i = random_below(NR(places));
 	struct access *a = calloc(1, sizeof(*a));
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(a);
@@ -261,8 +256,7 @@ do_access(void)
 static void
 do_lose(void)
 {
-	vuc_session_end(dut->session, -ECONNRESET, "the server closed the connection");
-	device_mark_dirty(dut);
+	end_session();
 	losses++;
 	poll_times(3);
 }
@@ -288,29 +282,22 @@ restore_done(void *arg, int status, const struct vuc_error *err)
 }
 
 static void
-begin_restore(bool may_fail)
+take_new_server(bool may_fail)
 {
 	const struct vuc_restore_opts opts = {.reset = random_below(4) > 0};
-	struct vuc_device *dev;
-	struct vuc_error err = {0};
 
 	look_at_restore();
 	if (restore_runs || !vuc_device_is_away(dut))
 		return;
 	poll_times(3); /* nobody uses the server before */
-	restore_server_clear(&fresh);
-	restore_server_init(&fresh);
+	renew_fresh();
 	server_forget();
 	if (may_fail && random_below(2) == 0)
 		fresh.dies_at = 60 + random_below(40);
 	if (may_fail && random_below(4) == 0)
 		fresh.refuse_nth = 1 + random_below(20);
-	dev = open_fresh();
-	restoring = (struct job){0};
-	restore_runs =
-		vuc_device_restore_start(dut, dev, &opts, restore_done, &restoring, &err) == 0;
-	CU_ASSERT_TRUE(restore_runs);
-	vuc_device_close(dev);
+	begin_restore(&opts, 0, restore_done, &restoring);
+	restore_runs = true;
 }
 
 static void
@@ -323,7 +310,7 @@ await_restore(void)
 		}
 		if (vuc_device_connected(dut) && !restore_runs)
 			break;
-		begin_restore(false);
+		take_new_server(false);
 	}
 	CU_ASSERT_TRUE(vuc_device_connected(dut));
 	fresh.fake.fault.nth = 0;
@@ -351,60 +338,62 @@ server_has_all(bool renewed)
 }
 
 static void
+do_mask_or_disable(void)
+{
+	if (random_below(4) > 0)
+		do_mask();
+	else
+		do_disable();
+}
+
+static void
+do_restore(void)
+{
+	take_new_server(true);
+}
+
+static void
+do_poll(void)
+{
+	poll_times(random_below(6));
+}
+
+/* How many of all steps are such ones, and of these so many are taken. */
+static const struct {
+	void (*step)(void);
+	unsigned int of_all, one_in;
+} steps[] = {
+	{do_map, 3, 1},
+	{do_unmap, 2, 1},
+	{do_commit, 2, 1},
+	{do_assign, 1, 1},
+	{do_mask_or_disable, 1, 1},
+	{do_reset, 1, 3},
+	{do_lose, 1, 2},
+	{do_restore, 1, 1},
+	{do_access, 3, 1},
+	{do_poll, 4, 1},
+};
+
+static void
 take_step(void)
 {
-	switch (random_below(19)) {
-	case 0:
-	case 1:
-	case 2:
-		do_map();
-		break;
-	case 3:
-	case 4:
-		do_unmap();
-		break;
-	case 5:
-	case 6:
-		do_commit();
-		break;
-	case 7:
-		do_assign();
-		break;
-	case 8:
-		if (random_below(4) > 0)
-			do_mask();
-		else
-			do_disable();
-		break;
-	case 9:
-		if (random_below(3) == 0)
-			do_reset();
-		break;
-	case 10:
-		if (random_below(2) == 0)
-			do_lose();
-		break;
-	case 11:
-		begin_restore(true);
-		break;
-	case 12:
-	case 13:
-	case 14:
-		do_access();
-		break;
-	default:
-		poll_times(random_below(6));
-	}
+	unsigned int n = random_below(19), i = 0;
+
+	while (n >= steps[i].of_all)
+		n -= steps[i++].of_all;
+	if (steps[i].one_in == 1 || random_below(steps[i].one_in) == 0)
+		steps[i].step();
 	look_at_restore();
 }
 
 static void
 run_round(unsigned int number)
 {
-	unsigned int steps, before = restored;
+	unsigned int nr_steps, before = restored;
 
 	seed = number;
-	steps = 20 + random_below(150);
+	nr_steps = 20 + random_below(150);
 	memset(size_at, 0, sizeof(size_at));
 	memset(fd_of, -1, sizeof(fd_of));
 	memset(masked, 0, sizeof(masked));
@@ -412,7 +401,7 @@ run_round(unsigned int number)
 	nr_jobs = 0;
 	restore_runs = false;
 	next_row("seed %u", number);
-	while (steps-- > 0)
+	while (nr_steps-- > 0)
 		take_step();
 	/* Some clients leave at any time. */
 	if (random_below(3) == 0) {
@@ -449,14 +438,10 @@ test_random_outages(void)
 	CU_ASSERT(nr < 100 || (restored > 0 && failed > 0));
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
-		{"after random losses, the server has what the client has set",
-			test_random_outages},
-		CU_TEST_INFO_NULL,
-	};
-
-	return vuc_tap_tests("restore_random", set_up, tear_down, tests);
-}
+const struct tap_suite tap_suite = {
+	.name = "restore_random",
+	.set_up = set_up,
+	.tear_down = tear_down,
+	.tests = {{"after random losses, the server has what the client has set",
+		test_random_outages}},
+};
