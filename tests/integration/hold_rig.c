@@ -1,17 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "hold_rig.h"
 
-#include <errno.h>
 #include <sched.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <linux/vfio.h>
 
 #include "record.h"
-#include "refdev_regs.h"
-
-#define BAR0 VFIO_PCI_BAR0_REGION_INDEX
 
 bool
 hold_is_loopback(void)

@@ -1,23 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "hostile.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
 
 #include "fd_count.h"
-#include "refdev_regs.h"
 
-#define BAR0   VFIO_PCI_BAR0_REGION_INDEX
-#define PAGE   4096u
 #define ROUNDS 100u /* of the neighbour, until it counts as going on */
 
 /* What the neighbour's process shares. */
@@ -161,6 +151,7 @@ stop_neighbour(void)
 	CU_ASSERT_EQUAL(waitpid(before.neighbour_pid, &status, 0), before.neighbour_pid);
 	CU_ASSERT_EQUAL(status, 0);
 	munmap(before.neighbour, sizeof(*before.neighbour));
+	before.neighbour = NULL;
 }
 
 /* ---- what is left of an attack ---- */
@@ -225,7 +216,7 @@ void
 hostile_survived(void)
 {
 	hostile_wait_until_gone();
-	rig_expect_new(-1);
+	rig_expect_new();
 	if (before.trusting)
 		CU_ASSERT_EQUAL(rig_look(RIG_NAME).generation, before.generation);
 	hostile_neighbour_goes_on();
@@ -238,6 +229,7 @@ hostile_start(const struct rig_opts *opts)
 {
 	static const struct rig_opts trusting = {.reset = VUC_CONTROL_RESET_TRUST};
 
+	hostile_stop();
 	rig_start(opts != NULL ? opts : &trusting);
 	start_neighbour();
 	before.trusting = opts == NULL;
@@ -248,24 +240,27 @@ hostile_start(const struct rig_opts *opts)
 }
 
 void
-hostile_stop(void)
+hostile_start_attached(const struct rig_opts *opts)
 {
-	shm_close(&client);
-	hostile_survived();
-	CU_ASSERT_EQUAL(rig_look(RIG_SECOND).attaches, 1);
-	stop_neighbour();
-	CU_ASSERT_TRUE(rig_has_connections(0));
-	rig_stop();
+	hostile_start(opts);
+	rig_attach(&client, RIG_NAME);
 }
 
-static void
-set_up(void)
+void
+hostile_set_up(void)
 {
 	hostile_start(NULL);
 }
 
-int
-hostile_main(int argc, char **argv, CU_TestInfo *tests, CU_TestInfo *attacks)
+void
+hostile_stop(void)
 {
-	return rig_main_with(argc, argv, tests, attacks, set_up, hostile_stop);
+	if (before.neighbour != NULL) {
+		shm_close(&client);
+		hostile_survived();
+		CU_ASSERT_EQUAL(rig_look(RIG_SECOND).attaches, 1);
+		stop_neighbour();
+		CU_ASSERT_TRUE(rig_has_connections(0));
+	}
+	rig_stop();
 }

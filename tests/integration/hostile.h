@@ -9,7 +9,8 @@
  *	hostile_start(NULL);
  *	rig_attach(&client, RIG_NAME);
  *	... whatever a VMM must not do ...
- *	hostile_stop();
+ *
+ * A test ends with hostile_stop(), and so does each hostile_start().
  */
 
 #include "rig.h"
@@ -18,6 +19,10 @@
  * attack that ends it shows; options say that themselves. */
 void hostile_start(const struct rig_opts *opts);
 
+/* The same, with the attacker attached; and without options, as a CU_SetUpFunc. */
+void hostile_start_attached(const struct rig_opts *opts);
+void hostile_set_up(void);
+
 /*
  * The attacker has left. Asserts that the device is free again; that another VMM can attach to it,
  * and finds it as new; that the neighbour goes on, without an error; and that this process has as
@@ -25,11 +30,8 @@ void hostile_start(const struct rig_opts *opts);
  */
 void hostile_survived(void);
 
-/* That, once client is closed, and the end. */
+/* That, once client is closed, and the end. Without a neighbour, only rig_stop(). */
 void hostile_stop(void);
-
-/* main(): before and after each of the attacks there are hostile_start(NULL) and hostile_stop(). */
-int hostile_main(int argc, char **argv, CU_TestInfo *tests, CU_TestInfo *attacks);
 
 /* Wait until the daemon has done with all VMMs but the neighbour, also with those that it had not
  * accepted yet. Asserts that it does. */

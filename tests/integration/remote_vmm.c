@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "remote_vmm.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "memfd.h"
 #include "rig.h"
@@ -92,9 +87,9 @@ vmm_detach_device(struct vmm *v)
 }
 
 void
-vmm_attach_one(struct vmm *v)
+vmm_attach_one(struct vmm *v, unsigned int device)
 {
-	vmm_attach_device(v, 0);
+	vmm_attach_device(v, device);
 	vmm_add_queue(v, VMM_DEPTH, VMM_MAX_DATA);
 }
 
@@ -150,29 +145,19 @@ vmm_front_close(struct vmm_front *f)
 	unmap(f->opts.bell.sleeps, sizeof(struct vuc_shm_poller));
 }
 
-/* ---- neighbours ---- */
-
 void
-neighbour_start(struct neighbour *n)
+vmm_pair_start(struct vmm_pair *p, unsigned int device)
 {
-	vmm_attach_device(&n->vmm, 1);
-	vmm_add_queue(&n->vmm, VMM_DEPTH, VMM_MAX_DATA);
-	vmm_front_open(&n->front, &n->vmm, 0);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(n->front.queue);
-	vuc_queue_set_spin(n->front.queue, 0);
+	vmm_attach_one(&p->vmm, device);
+	vmm_front_open(&p->front, &p->vmm, 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(p->front.queue);
 }
 
 void
-neighbour_goes_on(struct neighbour *n, uint32_t rounds)
+vmm_pair_stop(struct vmm_pair *p)
 {
-	rig_use_queue(n->front.queue, rounds);
-}
-
-void
-neighbour_stop(struct neighbour *n)
-{
-	vmm_front_close(&n->front);
-	vmm_detach_device(&n->vmm);
+	vmm_front_close(&p->front);
+	vmm_detach_device(&p->vmm);
 }
 
 /* ---- processes ---- */

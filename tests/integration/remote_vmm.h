@@ -54,9 +54,6 @@ void vmm_attach_device(struct vmm *v, unsigned int device);
 struct vmm_queue *vmm_add_queue(struct vmm *v, uint32_t depth, uint32_t max_data);
 void vmm_detach_device(struct vmm *v);
 
-/* Attach to the first device, and open a queue of VMM_DEPTH and VMM_MAX_DATA. */
-void vmm_attach_one(struct vmm *v);
-
 /* The other side: a queue with mappings of its own. queue is NULL when that failed. */
 struct vmm_front {
 	struct vuc_queue *queue;
@@ -68,16 +65,17 @@ struct vmm_front {
 void vmm_front_open(struct vmm_front *f, const struct vmm *v, unsigned int nr);
 void vmm_front_close(struct vmm_front *f);
 
-/* The second device by a queue of this process, which must not suffer from what the first one does.
- */
-struct neighbour {
+/* Attach to a device, and open a queue of VMM_DEPTH and VMM_MAX_DATA. */
+void vmm_attach_one(struct vmm *v, unsigned int device);
+
+/* Both sides of that in this process. */
+struct vmm_pair {
 	struct vmm vmm;
 	struct vmm_front front;
 };
 
-void neighbour_start(struct neighbour *n);
-void neighbour_goes_on(struct neighbour *n, uint32_t rounds);
-void neighbour_stop(struct neighbour *n);
+void vmm_pair_start(struct vmm_pair *p, unsigned int device);
+void vmm_pair_stop(struct vmm_pair *p);
 
 /* Memory that this process and those that it starts write. */
 struct vmm_shared {

@@ -2,29 +2,17 @@
 #include "rig.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
-
-#include <vuc/eal.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
 
 #include "clock.h"
 #include "fd_count.h"
 #include "memfd.h"
-#include "refdev_regs.h"
-
-#define BAR0    VFIO_PCI_BAR0_REGION_INDEX
-#define AN_HOUR 3600000u
 
 struct rig rig;
-struct shm_client client;
+struct shm_client client, other_client;
 
 static unsigned int fds_before, threads_before;
 
@@ -34,8 +22,8 @@ static struct {
 	char text[65536];
 } lines = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static void
-keep_line(void *arg, enum vuc_log_level level, const char *line)
+void
+rig_log(void *arg, enum vuc_log_level level, const char *line)
 {
 	size_t len = strlen(line);
 
@@ -184,6 +172,14 @@ rig_add_device(const struct rig_opts *opts, const char *name, const char *socket
 	CU_ASSERT_EQUAL_FATAL(rc, 0);
 }
 
+void
+rig_count_end(void *arg, int status, const struct vuc_error *err)
+{
+	(void)err;
+	CU_ASSERT_EQUAL(status, 0);
+	atomic_fetch_add((atomic_uint *)arg, 1);
+}
+
 static void
 start_control(const struct rig_opts *o)
 {
@@ -192,7 +188,7 @@ start_control(const struct rig_opts *o)
 
 	vuc_control_opts_init(&opts, sizeof(opts));
 	opts.path = rig.path;
-	opts.log = o->log != NULL ? o->log : keep_line;
+	opts.log = o->log != NULL ? o->log : rig_log;
 	/* On a busy machine it takes long to make a device clean, for which whoever attaches waits
 	 * half of this, and to come back to a connection that is not attached yet. */
 	opts.handshake_timeout_ms =
@@ -276,6 +272,16 @@ rig_stop_poller(void)
 	rig.poller = NULL;
 }
 
+bool
+rig_skips_loopback(const char *why)
+{
+	bool loopback = strcmp(peer_transport(), "loopback") == 0;
+
+	if (loopback)
+		vuc_tap_skip(why);
+	return loopback;
+}
+
 void
 rig_use_queue(struct vuc_queue *q, uint32_t rounds)
 {
@@ -294,15 +300,18 @@ rig_start(const struct rig_opts *opts)
 	static const struct rig_opts defaults;
 	struct vuc_device_opts peer;
 
+	rig_stop();
 	if (opts == NULL)
 		opts = &defaults;
 	rig_forget_log();
-	rig = (struct rig){.peer = NULL};
 	shm_init(&client);
+	shm_init(&other_client);
 	fds_before = fd_count();
 	threads_before = count_threads();
 	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(rig.folder), 0);
 	snprintf(rig.path, sizeof(rig.path), "%s/vmm.sock", rig.folder);
+	rig.memory = rig_memory(opts->memory != 0 ? opts->memory : MIB, F_SEAL_SHRINK);
+	rig.irq = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	rig.peer = peer_start_with(2, opts->server);
 	for (unsigned int i = 0; i < 2; i++) {
 		peer_opts(rig.peer, i, &peer);
@@ -316,12 +325,44 @@ rig_start(const struct rig_opts *opts)
 }
 
 void
+rig_start_attached(const struct rig_opts *opts)
+{
+	rig_start(opts);
+	rig_attach(&client, RIG_NAME);
+}
+
+struct shm_queue *
+rig_start_with_queue(const struct rig_opts *opts)
+{
+	rig_start_attached(opts);
+	return rig_open_queue(&client, 4, 64);
+}
+
+void
+rig_set_up_attached(void)
+{
+	rig_start_attached(NULL);
+}
+
+void
+rig_stop_control(void)
+{
+	vuc_control_destroy(rig.control);
+	rig.control = NULL;
+}
+
+void
 rig_stop(void)
 {
 	unsigned int ms = 0;
 
+	if (rig.peer == NULL)
+		return;
 	shm_close(&client);
-	vuc_control_destroy(rig.control);
+	shm_close(&other_client);
+	rig_stop_control();
+	close(rig.memory);
+	close(rig.irq);
 	if (rig.poller != NULL)
 		rig_stop_poller();
 	peer_stop(rig.peer);
@@ -332,12 +373,44 @@ rig_stop(void)
 		continue;
 	CU_ASSERT_EQUAL(count_threads(), threads_before);
 	CU_ASSERT_EQUAL(fd_count(), fds_before);
+	rig = (struct rig){.peer = NULL};
+}
+
+void
+rig_tear_down_attached(void)
+{
+	shm_close(&client);
+	shm_close(&other_client);
+	if (rig.control != NULL)
+		CU_ASSERT_TRUE(rig_has_connections(0));
+	rig_stop();
 }
 
 void
 rig_signal_server(int signal)
 {
 	CU_ASSERT_EQUAL_FATAL(kill(peer_process(rig.peer)->pid, signal), 0);
+}
+
+void
+rig_lose_server(void)
+{
+	peer_kill(rig.peer);
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST));
+}
+
+void
+rig_greet(struct shm_client *c)
+{
+	CU_ASSERT_EQUAL_FATAL(shm_connect(c, rig.path), 0);
+	CU_ASSERT_EQUAL_FATAL(shm_hello(c), 0);
+}
+
+void
+rig_detach(struct shm_client *c)
+{
+	CU_ASSERT_EQUAL(shm_plain(c, VUC_SHM_DETACH), 0);
+	shm_close(c);
 }
 
 void
@@ -356,6 +429,17 @@ rig_open_queue(struct shm_client *c, uint32_t depth, uint32_t max_data)
 	CU_ASSERT_FATAL(c->nr_queues < VUC_SHM_MAX_QUEUES);
 	CU_ASSERT_EQUAL_FATAL(shm_open_queue(c, depth, max_data, &c->queues[c->nr_queues++]), 0);
 	return &c->queues[c->nr_queues - 1];
+}
+
+void
+rig_pass_time(struct shm_client *c, unsigned int nr_queues)
+{
+	struct shm_queue q;
+
+	while (nr_queues-- > 0) {
+		CU_ASSERT_EQUAL_FATAL(shm_open_queue(c, 4, 64, &q), 0);
+		CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
+	}
 }
 
 uint64_t
@@ -388,7 +472,7 @@ rig_transfer(struct shm_queue *q, uint32_t mode, uint64_t iova, uint32_t len)
 	};
 	uint32_t status = REFDEV_DMA_STATUS_BUSY;
 
-	for (size_t i = 0; i < sizeof(writes) / sizeof(writes[0]); i++) {
+	for (size_t i = 0; i < NR(writes); i++) {
 		if (shm_write(q, BAR0, writes[i].reg, &writes[i].value, writes[i].count) != 0)
 			return UINT32_MAX;
 	}
@@ -399,20 +483,28 @@ rig_transfer(struct shm_queue *q, uint32_t mode, uint64_t iova, uint32_t len)
 	return status;
 }
 
-void
-rig_leave_traces(struct shm_client *c, int memory, int irq)
+int
+rig_assign_irqs(struct shm_client *c)
 {
-	const int fds[REFDEV_MSIX_VECTORS] = {irq, irq, irq, irq, irq, irq, irq, irq};
+	int fds[REFDEV_MSIX_VECTORS];
 
-	CU_ASSERT_EQUAL(shm_dma_map(c, 0, 1 << 20, 0, VUC_SHM_DMA_READ, memory), 0);
-	CU_ASSERT_EQUAL(shm_assign_irqs(c, fds, REFDEV_MSIX_VECTORS), 0);
+	for (unsigned int i = 0; i < REFDEV_MSIX_VECTORS; i++)
+		fds[i] = rig.irq;
+	return shm_assign_irqs(c, fds, REFDEV_MSIX_VECTORS);
+}
+
+void
+rig_leave_traces(struct shm_client *c)
+{
+	CU_ASSERT_EQUAL(shm_dma_map(c, 0, MIB, 0, VUC_SHM_DMA_READ, rig.memory), 0);
+	CU_ASSERT_EQUAL(rig_assign_irqs(c), 0);
 	rig_write(rig_open_queue(c, 4, 64), REFDEV_REG_SCRATCH, 0x1234, 8);
 }
 
 void
-rig_expect_new(int irq)
+rig_expect_new(void)
 {
-	struct pollfd pfd = {.fd = irq, .events = POLLIN};
+	struct pollfd pfd = {.fd = rig.irq, .events = POLLIN};
 	struct shm_client c;
 	struct shm_queue *q;
 
@@ -425,8 +517,7 @@ rig_expect_new(int irq)
 	for (uint32_t vector = 0; vector < REFDEV_MSIX_VECTORS; vector++)
 		rig_write(q, REFDEV_REG_IRQ_TRIGGER, vector, 4);
 	CU_ASSERT_EQUAL(poll(&pfd, 1, 0), 0);
-	CU_ASSERT_EQUAL(shm_plain(&c, VUC_SHM_DETACH), 0);
-	shm_close(&c);
+	rig_detach(&c);
 }
 
 struct vuc_control_device
@@ -489,84 +580,4 @@ rig_memory(size_t size, int seals)
 
 	CU_ASSERT_FATAL(fd >= 0);
 	return fd;
-}
-
-/* ---- programs ---- */
-
-static char eal_folder[VUC_TEMPDIR_SIZE];
-
-/* Once, for all suites. */
-static int
-start_eal(void)
-{
-	struct vuc_eal_opts opts;
-	struct vuc_error err = {0};
-	int rc;
-
-	if (eal_folder[0] != '\0')
-		return 0;
-	rc = vuc_tempdir_make(eal_folder);
-	if (rc != 0)
-		return rc;
-	setenv("RUNTIME_DIRECTORY", eal_folder, 1);
-	vuc_eal_opts_init(&opts, sizeof(opts));
-	opts.log = keep_line;
-	rc = vuc_eal_init(&opts, &err);
-	if (rc != 0)
-		printf("# %s\n", err.text);
-	return rc;
-}
-
-static void
-stop_eal(void)
-{
-	char path[sizeof(eal_folder) + 8];
-
-	if (eal_folder[0] == '\0')
-		return;
-	vuc_eal_fini();
-	snprintf(path, sizeof(path), "%s/dpdk", eal_folder);
-	rmdir(path);
-	vuc_tempdir_remove(eal_folder);
-}
-
-int
-rig_main_with(int argc, char **argv, CU_TestInfo *tests, CU_TestInfo *prepared, CU_SetUpFunc set_up,
-	CU_TearDownFunc tear_down)
-{
-	static CU_TestInfo none[] = {CU_TEST_INFO_NULL};
-	const char *name = argc == 2 ? argv[1] : "";
-	char second[32];
-	CU_SuiteInfo suites[] = {
-		{name, start_eal, NULL, NULL, NULL, tests},
-		{second, start_eal, NULL, set_up, tear_down, prepared != NULL ? prepared : none},
-		CU_SUITE_INFO_NULL,
-	};
-	int rc;
-
-	snprintf(second, sizeof(second), "%s, prepared", name);
-	rc = peer_main(argc, argv, tests != NULL ? suites : &suites[1]);
-	stop_eal();
-	return rc;
-}
-
-static void
-start_attached(void)
-{
-	rig_start(NULL);
-	rig_attach(&client, RIG_NAME);
-}
-
-static void
-stop_attached(void)
-{
-	shm_close(&client);
-	CU_ASSERT_TRUE(rig_has_connections(0));
-	rig_stop();
-}
-
-int
-rig_main(int argc, char **argv, CU_TestInfo *tests, CU_TestInfo *attached)
-{
-	return rig_main_with(argc, argv, tests, attached, start_attached, stop_attached);
 }

@@ -7,26 +7,40 @@
  * control plane that offers both to VMMs, or the poller alone. Everything here asserts that it
  * works. There is one rig at a time.
  *
- *	rig_start(&(struct rig_opts){.dma = VUC_DMA_MESSAGE});
- *	rig_attach(&client, RIG_NAME);
+ *	rig_start_attached(&(struct rig_opts){.dma = VUC_DMA_MESSAGE});
  *	...
- *	rig_stop();
+ *
+ * The end of a test stops the rig, and so does the start of the next one.
  */
 
 #include <fcntl.h> /* F_SEAL_... */
-#include <stddef.h>
+#include <signal.h>
+
+#include <linux/vfio.h>
 
 #include <vuc/control.h>
 #include <vuc/poller.h>
 
 #include "peer.h"
 #include "process.h"
+#include "refdev_regs.h"
 #include "shm_client.h"
 #include "tempdir.h"
 
 #define RIG_NAME   "disk0"
 #define RIG_SECOND "disk1"
 #define RIG_POLLER "rig"
+
+#define BAR0    VFIO_PCI_BAR0_REGION_INDEX
+#define BAR2    VFIO_PCI_BAR2_REGION_INDEX
+#define BAR4    VFIO_PCI_BAR4_REGION_INDEX
+#define CONFIG  VFIO_PCI_CONFIG_REGION_INDEX
+#define MSIX    VFIO_PCI_MSIX_IRQ_INDEX
+#define PAGE    4096u
+#define MIB     (1024u * 1024u)
+#define AN_HOUR 3600000u /* milliseconds */
+
+#define READ_WRITE (VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE)
 
 /* Until something that has to happen counts as not happening. */
 #define RIG_WAIT_MS SHM_TIMEOUT_MS
@@ -40,16 +54,19 @@ struct rig {
 	struct vuc_queue *queue[2];  /* to these, with opts->depth */
 	char folder[VUC_TEMPDIR_SIZE];
 	char path[VUC_TEMPDIR_SIZE + 16]; /* of the control plane's socket */
+	int memory; /* of a VMM, which does not shrink */
+	int irq;    /* an eventfd that does not block */
 };
 
 extern struct rig rig;
 
-/* That of the running test, which rig_stop() closes. */
-extern struct shm_client client;
+/* Those of the running test, which rig_stop() closes. */
+extern struct shm_client client, other_client;
 
 /* What differs from the defaults, which zeros are. Of devices it concerns both. */
 struct rig_opts {
 	const char *server[8]; /* options of vuc-refdev */
+	size_t memory;         /* bytes of the VMM; 1 MiB by default */
 	unsigned int alone; /* so many devices are opened by the poller, without a control plane */
 	uint32_t depth;     /* of a queue to each of these; 0: none */
 	unsigned int idle;  /* enum vuc_idle + 1; it sleeps by default */
@@ -85,19 +102,24 @@ struct rig_opts {
 	vuc_log_fn log;
 };
 
-/* NULL takes the defaults. */
+/* NULL takes the defaults. A rig that runs is stopped before. */
 void rig_start(const struct rig_opts *opts);
+
+/* The same, and attach the client to RIG_NAME. */
+void rig_start_attached(const struct rig_opts *opts);
+
+/* The same, and open a queue of 4 requests of 64 bytes. */
+struct shm_queue *rig_start_with_queue(const struct rig_opts *opts);
+
+/* Before and after a test that begins attached, without options: no connection is left. */
+void rig_set_up_attached(void);
+void rig_tear_down_attached(void);
 
 /* Stop all, and assert that there are as many descriptors and threads as before rig_start(). */
 void rig_stop(void);
 
-/* main() of a program that is run once for each transport. Those of the second list, which may be
- * NULL, find a rig with the default options, and the client attached to RIG_NAME. */
-int rig_main(int argc, char **argv, CU_TestInfo *tests, CU_TestInfo *attached);
-
-/* The same with other things done before and after each of the second list. */
-int rig_main_with(int argc, char **argv, CU_TestInfo *tests, CU_TestInfo *prepared,
-	CU_SetUpFunc set_up, CU_TearDownFunc tear_down);
+/* Only the control plane. */
+void rig_stop_control(void);
 
 /* Another poller. */
 struct vuc_poller *rig_start_poller(const char *name);
@@ -111,8 +133,14 @@ struct vuc_queue *rig_open_device_queue(unsigned int device, uint32_t depth);
 void rig_close_device(unsigned int device);
 void rig_stop_poller(void);
 
+/* Whether this is the loopback: the running test is skipped, and says why. */
+bool rig_skips_loopback(const char *why);
+
 /* Write a register, posted, and read it back, so many times. */
 void rig_use_queue(struct vuc_queue *q, uint32_t rounds);
+
+/* A vuc_done_fn that asserts success; arg is an atomic_uint, which counts. */
+void rig_count_end(void *arg, int status, const struct vuc_error *err);
 
 /* How the rig adds a device, at the socket of a server. */
 struct rig_device {
@@ -129,11 +157,19 @@ void rig_add_device(const struct rig_opts *opts, const char *name, const char *s
 /* A signal for the server. */
 void rig_signal_server(int signal);
 
-/* Connect, say hello, attach. */
+/* End the server without a warning; the client is told. */
+void rig_lose_server(void);
+
+/* Connect and say hello; attach as well; leave by word. */
+void rig_greet(struct shm_client *c);
 void rig_attach(struct shm_client *c, const char *device);
+void rig_detach(struct shm_client *c);
 
 /* A queue of it, which shm_close() forgets. */
 struct shm_queue *rig_open_queue(struct shm_client *c, uint32_t depth, uint32_t max_data);
+
+/* Let time pass that is the poller's: with so many queues that are opened and closed. */
+void rig_pass_time(struct shm_client *c, unsigned int nr_queues);
 
 /* A register of BAR0. */
 uint64_t rig_read(struct shm_queue *q, uint64_t reg, uint32_t count);
@@ -143,12 +179,15 @@ void rig_write(struct shm_queue *q, uint64_t reg, uint64_t value, uint32_t count
  * UINT32_MAX when the queue has ended. */
 uint32_t rig_transfer(struct shm_queue *q, uint32_t mode, uint64_t iova, uint32_t len);
 
-/* Leave what a VMM can leave in a device: a mapping of the first MiB of memory, all MSI-X vectors
- * to an eventfd, a register. */
-void rig_leave_traces(struct shm_client *c, int memory, int irq);
+/* All MSI-X vectors trigger the rig's eventfd. */
+int rig_assign_irqs(struct shm_client *c);
+
+/* Leave what a VMM can leave in a device: a mapping of the rig's memory, all MSI-X vectors to its
+ * eventfd, a register. */
+void rig_leave_traces(struct shm_client *c);
 
 /* The device becomes free, and whoever attaches next finds nothing of that. Leaves by word. */
-void rig_expect_new(int irq);
+void rig_expect_new(void);
 
 /* How a device is. */
 struct vuc_control_device rig_look(const char *device);
@@ -159,6 +198,9 @@ bool rig_wait(unsigned int *ms);
 /* Wait until it is like that, or so many are connected: whether that happens in time. */
 bool rig_becomes(const char *device, enum vuc_control_state state);
 bool rig_has_connections(unsigned int nr);
+
+/* A vuc_log_fn that keeps all lines. */
+void rig_log(void *arg, enum vuc_log_level level, const char *line);
 
 /* Whether a line was logged that contains text; whether one is, in time; forget those so far. */
 bool rig_has_logged(const char *text);

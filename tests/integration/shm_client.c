@@ -100,12 +100,12 @@ shm_receive(struct shm_client *c, int timeout_ms)
 }
 
 bool
-shm_is_ended(struct shm_client *c, int timeout_ms)
+shm_is_ended(struct shm_client *c)
 {
 	int rc;
 
 	do {
-		rc = shm_receive(c, timeout_ms);
+		rc = shm_receive(c, SHM_TIMEOUT_MS);
 	} while (rc == 0);
 	return rc == SHM_GONE;
 }
@@ -508,9 +508,9 @@ shm_state(const struct shm_client *c)
 }
 
 bool
-shm_becomes(const struct shm_client *c, enum vuc_shm_device_state state, int timeout_ms)
+shm_becomes(const struct shm_client *c, enum vuc_shm_device_state state)
 {
-	uint64_t deadline = vuc_clock_ms() + (uint64_t)timeout_ms, now, count;
+	uint64_t deadline = vuc_clock_ms() + SHM_TIMEOUT_MS, now, count;
 	int fd = c->attach_fds[VUC_SHM_FD_EVENT];
 
 	while (shm_state(c).state != (uint32_t)state) {

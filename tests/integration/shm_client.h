@@ -113,8 +113,8 @@ int shm_send(
 /* Wait for a packet: 0, SHM_GONE or SHM_SILENT. */
 int shm_receive(struct shm_client *c, int timeout_ms);
 
-/* Whether the daemon ends the connection, whatever it says before. */
-bool shm_is_ended(struct shm_client *c, int timeout_ms);
+/* Whether the daemon ends the connection in time, whatever it says before. */
+bool shm_is_ended(struct shm_client *c);
 
 /* Fill the header of a request, which is the next one. */
 void shm_header(
@@ -177,6 +177,6 @@ int shm_write(
 struct vuc_shm_state shm_state(const struct shm_client *c);
 
 /* Wait until the page shows a state, by the eventfd: whether it does in time. */
-bool shm_becomes(const struct shm_client *c, enum vuc_shm_device_state state, int timeout_ms);
+bool shm_becomes(const struct shm_client *c, enum vuc_shm_device_state state);
 
 #endif /* VUC_TESTS_SHM_CLIENT_H */

@@ -2,22 +2,7 @@
 
 /* What a VMM that keeps the rules gets from the control plane: each message, and what it does. */
 
-#include <errno.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
-
-#include "refdev_regs.h"
 #include "rig.h"
-
-#define BAR0 VFIO_PCI_BAR0_REGION_INDEX
-#define BAR2 VFIO_PCI_BAR2_REGION_INDEX
-#define BAR4 VFIO_PCI_BAR4_REGION_INDEX
-#define MSIX VFIO_PCI_MSIX_IRQ_INDEX
-#define MIB  (1024u * 1024u)
 
 /* Posted writes of a page each, more than the socket of a server that does not read takes. */
 #define NR_POSTED 256u
@@ -28,22 +13,16 @@ static const struct vuc_shm_request post_page = {
 static void
 test_hello(void)
 {
-	struct shm_client c;
-
 	rig_start(NULL);
-	CU_ASSERT_EQUAL_FATAL(shm_connect(&c, rig.path), 0);
-	CU_ASSERT_EQUAL(shm_hello(&c), 0);
-	CU_ASSERT_EQUAL(c.len, sizeof(c.reply.hello_reply));
-	CU_ASSERT_EQUAL(c.reply.hello_reply.version, VUC_SHM_VERSION);
-	CU_ASSERT_EQUAL(c.reply.hello_reply.max_queues, VUC_SHM_MAX_QUEUES);
-	CU_ASSERT_EQUAL(c.reply.hello_reply.max_depth, VUC_SHM_MAX_DEPTH);
-	CU_ASSERT_EQUAL(c.reply.hello_reply.max_data, VUC_SHM_MAX_DATA);
-	CU_ASSERT_EQUAL(c.reply.hello_reply.max_dma_maps, 4096);
-	CU_ASSERT_EQUAL(c.reply.hello_reply.pad, 0);
+	rig_greet(&client);
+	CU_ASSERT_EQUAL(client.len, sizeof(client.reply.hello_reply));
+	CU_ASSERT_EQUAL(client.reply.hello_reply.version, VUC_SHM_VERSION);
+	CU_ASSERT_EQUAL(client.reply.hello_reply.max_queues, VUC_SHM_MAX_QUEUES);
+	CU_ASSERT_EQUAL(client.reply.hello_reply.max_depth, VUC_SHM_MAX_DEPTH);
+	CU_ASSERT_EQUAL(client.reply.hello_reply.max_data, VUC_SHM_MAX_DATA);
+	CU_ASSERT_EQUAL(client.reply.hello_reply.max_dma_maps, 4096);
+	CU_ASSERT_EQUAL(client.reply.hello_reply.pad, 0);
 	CU_ASSERT_EQUAL(vuc_control_connections(rig.control), 1);
-	shm_close(&c);
-	CU_ASSERT_TRUE(rig_has_connections(0));
-	rig_stop();
 }
 
 static void
@@ -52,6 +31,7 @@ test_attach(void)
 	const struct vuc_shm_attach_reply *r = &client.reply.attach_reply;
 	struct vuc_control_device d;
 
+	rig_start_attached(NULL);
 	CU_ASSERT_EQUAL(r->generation, 1);
 	CU_ASSERT_EQUAL(r->pgsizes, 4096);
 	CU_ASSERT_EQUAL(r->flags, 0);
@@ -72,7 +52,7 @@ test_attach(void)
 	CU_ASSERT_STRING_EQUAL(d.poller, "rig");
 	CU_ASSERT_EQUAL(d.attaches, 1);
 	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
-	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_is_ended(&client));
 	CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 	CU_ASSERT_EQUAL(rig_look(RIG_NAME).vmm_pid, 0);
 }
@@ -81,22 +61,20 @@ test_attach(void)
 static void
 test_exclusive(void)
 {
-	struct shm_client other;
 	char reason[128];
 
-	CU_ASSERT_EQUAL_FATAL(shm_connect(&other, rig.path), 0);
-	CU_ASSERT_EQUAL(shm_hello(&other), 0);
-	CU_ASSERT_EQUAL(shm_attach(&other, RIG_NAME), -EBUSY);
+	rig_start_attached(NULL);
+	rig_greet(&other_client);
+	CU_ASSERT_EQUAL(shm_attach(&other_client, RIG_NAME), -EBUSY);
 	snprintf(reason, sizeof(reason), "device disk0 is in use by VMM shm-client (pid %d)",
 		(int)getpid());
-	CU_ASSERT_STRING_EQUAL(other.reply.failure.reason, reason);
-	CU_ASSERT_EQUAL(shm_attach(&other, "nothing"), -ENOENT);
-	CU_ASSERT_STRING_EQUAL(other.reply.failure.reason, "there is no device nothing");
-	CU_ASSERT_EQUAL(shm_attach(&other, RIG_SECOND), 0);
-	shm_close(&other);
+	CU_ASSERT_STRING_EQUAL(other_client.reply.failure.reason, reason);
+	CU_ASSERT_EQUAL(shm_attach(&other_client, "nothing"), -ENOENT);
+	CU_ASSERT_STRING_EQUAL(other_client.reply.failure.reason, "there is no device nothing");
+	CU_ASSERT_EQUAL(shm_attach(&other_client, RIG_SECOND), 0);
+	shm_close(&other_client);
 	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
-	CU_ASSERT_EQUAL(shm_start(&other, rig.path, RIG_NAME), 0);
-	shm_close(&other);
+	CU_ASSERT_EQUAL(shm_start(&other_client, rig.path, RIG_NAME), 0);
 }
 
 static void
@@ -105,6 +83,7 @@ test_queue(void)
 	struct shm_queue q;
 	uint32_t id;
 
+	rig_start_attached(NULL);
 	CU_ASSERT_EQUAL_FATAL(shm_open_queue(&client, 4, 64, &q), 0);
 	CU_ASSERT_EQUAL(q.index, 0);
 	CU_ASSERT_EQUAL(q.depth, 4);
@@ -129,6 +108,7 @@ test_many_queues(void)
 {
 	struct shm_queue more;
 
+	rig_start_attached(NULL);
 	for (unsigned int i = 0; i < VUC_SHM_MAX_QUEUES; i++)
 		CU_ASSERT_EQUAL(rig_open_queue(&client, 2, 64)->index, i);
 	CU_ASSERT_EQUAL(shm_open_queue(&client, 2, 64, &more), -ENOSPC);
@@ -143,8 +123,10 @@ static void
 test_regions(void)
 {
 	const struct vuc_shm_region_reply *r = &client.reply.region;
-	uint32_t num = client.reply.attach_reply.num_regions;
+	uint32_t num;
 
+	rig_start_attached(NULL);
+	num = client.reply.attach_reply.num_regions;
 	CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_REGION_INFO, num), -EINVAL);
 	CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_REGION_INFO, BAR0), 0);
 	CU_ASSERT_EQUAL(r->index, BAR0);
@@ -169,8 +151,10 @@ static void
 test_irq_info(void)
 {
 	const struct vuc_shm_irq_reply *r = &client.reply.irq;
-	uint32_t num = client.reply.attach_reply.num_irqs;
+	uint32_t num;
 
+	rig_start_attached(NULL);
+	num = client.reply.attach_reply.num_irqs;
 	CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_IRQ_INFO, num), -EINVAL);
 	CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_IRQ_INFO, MSIX), 0);
 	CU_ASSERT_EQUAL(client.len, sizeof(*r));
@@ -185,8 +169,8 @@ test_dma_batch(void)
 {
 	union shm_packet request = {.bytes = {0}};
 	struct vuc_shm_dma_entry *e = request.dma.entries;
-	int fd = rig_memory(MIB, F_SEAL_SHRINK);
 
+	rig_start_attached(NULL);
 	request.dma.nr = 4;
 	request.dma.nr_fds = 1;
 	request.dma.flags = VUC_SHM_DMA_COMMIT;
@@ -199,13 +183,12 @@ test_dma_batch(void)
 		};
 	e[2].iova = 0x10000;
 	CU_ASSERT_EQUAL(shm_call(&client, &request, VUC_SHM_DMA,
-				sizeof(request.dma) + 4 * sizeof(e[0]), &fd, 1),
+				sizeof(request.dma) + 4 * sizeof(e[0]), &rig.memory, 1),
 		-EEXIST);
 	CU_ASSERT_PTR_NOT_NULL(strstr(client.reply.failure.reason, "overlaps another mapping"));
 	CU_ASSERT_EQUAL(rig_look(RIG_NAME).dma_maps, 2);
 	CU_ASSERT_EQUAL(shm_dma_unmap_all(&client), 0);
 	CU_ASSERT_EQUAL(client.reply.dma_reply.mappings, 0);
-	close(fd);
 }
 
 /* A server that does not read, so that posted writes stay in their queue: a reset that is asked for
@@ -217,12 +200,10 @@ test_reset_behind_posted_writes(void)
 		.region = BAR0,
 		.offset = REFDEV_REG_SCRATCH,
 		.count = 8};
-	struct shm_queue *q, another;
-	struct shm_client other;
+	struct shm_queue *q;
 
-	rig_start(&(struct rig_opts){.posted_writes = VUC_POSTED_WRITES_ON + 1});
-	rig_attach(&client, RIG_NAME);
-	rig_attach(&other, RIG_SECOND);
+	rig_start_attached(&(struct rig_opts){.posted_writes = VUC_POSTED_WRITES_ON + 1});
+	rig_attach(&other_client, RIG_SECOND);
 	q = rig_open_queue(&client, NR_POSTED, post_page.count);
 	rig_signal_server(SIGSTOP);
 	for (unsigned int i = 1; i < NR_POSTED; i++)
@@ -230,17 +211,12 @@ test_reset_behind_posted_writes(void)
 	shm_submit(q, &last);
 	CU_ASSERT_EQUAL(shm_send_plain(&client, VUC_SHM_RESET), 0);
 	/* Time in which it could go out. */
-	for (unsigned int i = 0; i < 20; i++) {
-		CU_ASSERT_EQUAL_FATAL(shm_open_queue(&other, 4, 64, &another), 0);
-		CU_ASSERT_EQUAL(shm_close_queue(&another), 0);
-	}
+	rig_pass_time(&other_client, 20);
 	CU_ASSERT_NOT_EQUAL(shm_taken(q), NR_POSTED);
 	rig_signal_server(SIGCONT);
 	CU_ASSERT_EQUAL(shm_receive(&client, SHM_TIMEOUT_MS), 0);
 	CU_ASSERT_EQUAL(client.reply.header.status, 0);
 	CU_ASSERT_EQUAL(rig_read(q, REFDEV_REG_WRITES, 8), 0);
-	shm_close(&other);
-	rig_stop();
 }
 
 /* And one that goes on not reading: the reset ends with the connection, or at its deadline. */
@@ -263,7 +239,6 @@ test_reset_of_stopped_server(void)
 			shm_submit(q, &post_page);
 		CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_RESET), -ETIMEDOUT);
 		rig_signal_server(SIGCONT);
-		rig_stop();
 	}
 }
 
@@ -271,12 +246,11 @@ test_reset_of_stopped_server(void)
 static void
 test_counters(void)
 {
-	struct shm_queue *q = rig_open_queue(&client, 4, 64);
-	struct shm_client other;
+	struct shm_queue *q = rig_start_with_queue(NULL);
 	unsigned int ms = 0;
 	uint32_t id;
 
-	rig_attach(&other, RIG_SECOND);
+	rig_attach(&other_client, RIG_SECOND);
 	for (unsigned int i = 0; i < 3; i++)
 		rig_read(q, REFDEV_REG_ID, 4);
 	CU_ASSERT_EQUAL(shm_read(q, BAR0, REFDEV_BAR0_SIZE, &id, 4), -EINVAL);
@@ -285,8 +259,7 @@ test_counters(void)
 	CU_ASSERT_EQUAL(shm_state(&client).reads, 4);
 	CU_ASSERT_EQUAL(shm_state(&client).errors, 1);
 	CU_ASSERT_EQUAL(shm_state(&client).sequence % 2, 0);
-	CU_ASSERT_EQUAL(shm_state(&other).reads, 0);
-	shm_close(&other);
+	CU_ASSERT_EQUAL(shm_state(&other_client).reads, 0);
 }
 
 struct names {
@@ -320,31 +293,23 @@ test_list(void)
 	CU_ASSERT_EQUAL(vuc_control_look(rig.control, "nothing", &d), -ENOENT);
 	CU_ASSERT_EQUAL(rig_look(RIG_NAME).generation, 1);
 	CU_ASSERT_STRING_EQUAL(rig_look(RIG_NAME).reason, "");
-	rig_stop();
 }
 
-static CU_TestInfo tests[] = {
-	{"hello", test_hello},
-	{"reset_behind_posted_writes", test_reset_behind_posted_writes},
-	{"reset_of_stopped_server", test_reset_of_stopped_server},
-	{"list", test_list},
-	CU_TEST_INFO_NULL,
+const struct tap_suite tap_suite = {
+	.tear_down = rig_tear_down_attached,
+	.tests =
+		{
+			{"hello", test_hello},
+			{"reset_behind_posted_writes", test_reset_behind_posted_writes},
+			{"reset_of_stopped_server", test_reset_of_stopped_server},
+			{"list", test_list},
+			{"attach", test_attach},
+			{"exclusive", test_exclusive},
+			{"queue", test_queue},
+			{"many_queues", test_many_queues},
+			{"regions", test_regions},
+			{"irq_info", test_irq_info},
+			{"dma_batch", test_dma_batch},
+			{"counters", test_counters},
+		},
 };
-
-static CU_TestInfo attached[] = {
-	{"attach", test_attach},
-	{"exclusive", test_exclusive},
-	{"queue", test_queue},
-	{"many_queues", test_many_queues},
-	{"regions", test_regions},
-	{"irq_info", test_irq_info},
-	{"dma_batch", test_dma_batch},
-	{"counters", test_counters},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(int argc, char **argv)
-{
-	return rig_main(argc, argv, tests, attached);
-}

@@ -3,18 +3,13 @@
 /* The control plane without descriptors, memory or threads: calls of the system that fail, one at a
  * time, by the linker's --wrap. */
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "connect.h"
@@ -197,7 +192,7 @@ test_listen(void)
 
 	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(folder), 0);
 	snprintf(path, sizeof(path), "%s/s", folder);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		if (rows[i].stale)
 			close(bind_to(path, SOCK_SEQPACKET));
 		let_fail(rows[i].call, rows[i].which, EMFILE);
@@ -269,7 +264,7 @@ test_accept(void)
 		{THREAD, EAGAIN, "Resource temporarily unavailable", SHM_GONE},
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		rig_start(NULL);
 		let_fail(rows[i].call, 1, rows[i].error);
 		CU_ASSERT_EQUAL_FATAL(shm_connect(&client, rig.path), 0);
@@ -279,7 +274,6 @@ test_accept(void)
 		shm_close(&client);
 		CU_ASSERT_TRUE(rig_has_connections(0));
 		rig_attach(&client, RIG_NAME);
-		rig_stop();
 	}
 }
 
@@ -297,7 +291,7 @@ static const struct share_row {
 	{FALLOCATE, 2, ENOSPC},
 };
 
-#define NR_SHARE_ROWS (sizeof(share_rows) / sizeof(share_rows[0]))
+#define NR_SHARE_ROWS (NR(share_rows))
 
 /* It is refused with the reason, and may try again. */
 static void
@@ -307,8 +301,7 @@ test_attach(void)
 
 	rig_start(NULL);
 	for (const struct share_row *r = share_rows; r < share_rows + NR_SHARE_ROWS; r++) {
-		CU_ASSERT_EQUAL_FATAL(shm_connect(&client, rig.path), 0);
-		CU_ASSERT_EQUAL(shm_hello(&client), 0);
+		rig_greet(&client);
 		let_fail(r->call, r->which, r->error);
 		CU_ASSERT_EQUAL(shm_attach(&client, RIG_NAME), -r->error);
 		CU_ASSERT_TRUE(has_failed(r->call));
@@ -319,7 +312,6 @@ test_attach(void)
 		shm_close(&client);
 		CU_ASSERT_TRUE_FATAL(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 	}
-	rig_stop();
 }
 
 /* Nothing of a queue that could not be made counts for its VMM, which may have one. */
@@ -328,8 +320,7 @@ test_open_queue(void)
 {
 	struct shm_queue q, more;
 
-	rig_start(&(struct rig_opts){.max_queues = 1});
-	rig_attach(&client, RIG_NAME);
+	rig_start_attached(&(struct rig_opts){.max_queues = 1});
 	for (const struct share_row *r = share_rows + 2; r < share_rows + NR_SHARE_ROWS; r++) {
 		let_fail(r->call, r->which, r->error);
 		CU_ASSERT_EQUAL(shm_open_queue(&client, 4, 64, &q), -r->error);
@@ -338,7 +329,6 @@ test_open_queue(void)
 		CU_ASSERT_EQUAL(shm_open_queue(&client, 4, 64, &more), -ENOSPC);
 		CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
 	}
-	rig_stop();
 }
 
 /* A connection that is not taken may have descriptors in it that take for ever to be closed:
@@ -349,8 +339,7 @@ test_held_up_closing(void)
 	struct shm_client more;
 	int release = eventfd(0, EFD_CLOEXEC);
 
-	rig_start(&(struct rig_opts){.max_vmms = 1});
-	rig_attach(&client, RIG_NAME);
+	rig_start_attached(&(struct rig_opts){.max_vmms = 1});
 	atomic_store(&hold_up_by, release);
 	/* Something lies in it, if it comes before the end. */
 	for (unsigned int i = 0; atomic_load(&hold_up_by) >= 0 && i < RIG_WAIT_MS; i++) {
@@ -367,24 +356,20 @@ test_held_up_closing(void)
 	CU_ASSERT_TRUE(rig_has_connections(0));
 	rig_attach(&client, RIG_NAME);
 	CU_ASSERT_EQUAL(eventfd_write(release, 1), 0);
-	CU_ASSERT_TRUE(shm_is_ended(&more, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_is_ended(&more));
 	shm_close(&more);
 	rig_stop();
 	close(release);
 }
 
-int
-main(int argc, char **argv)
-{
-	CU_TestInfo tests[] = {
-		{"held up closing", test_held_up_closing},
-		{"listen", test_listen},
-		{"full backlog", test_full_backlog},
-		{"accept", test_accept},
-		{"attach", test_attach},
-		{"open queue", test_open_queue},
-		CU_TEST_INFO_NULL,
-	};
-
-	return rig_main(argc, argv, tests, NULL);
-}
+const struct tap_suite tap_suite = {
+	.tests =
+		{
+			{"held up closing", test_held_up_closing},
+			{"listen", test_listen},
+			{"full backlog", test_full_backlog},
+			{"accept", test_accept},
+			{"attach", test_attach},
+			{"open queue", test_open_queue},
+		},
+};

@@ -2,14 +2,11 @@
 
 /* VMMs that come in crowds, or for what is not theirs. */
 
-#include <errno.h>
 #include <semaphore.h>
 #include <stdatomic.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "hostile.h"
 
@@ -26,6 +23,7 @@ test_crowd(void)
 	struct shm_client crowd[CROWD];
 	unsigned int greeted = 0;
 
+	hostile_start(NULL);
 	for (unsigned int i = 0; i < CROWD; i++)
 		CU_ASSERT_EQUAL_FATAL(shm_connect(&crowd[i], rig.path), 0);
 	for (unsigned int i = 0; i < CROWD; i += 2) {
@@ -69,8 +67,7 @@ test_unaccepted(void)
 	CU_ASSERT_EQUAL(sem_init(&gate.stands, 0, 0), 0);
 	CU_ASSERT_EQUAL(sem_init(&gate.goes_on, 0, 0), 0);
 	rig_start(&(struct rig_opts){.max_vmms_per_user = 1, .log = stand_still});
-	CU_ASSERT_EQUAL_FATAL(shm_connect(&first, rig.path), 0);
-	CU_ASSERT_EQUAL(shm_hello(&first), 0);
+	rig_greet(&first);
 	CU_ASSERT_EQUAL_FATAL(shm_connect(&second, rig.path), 0);
 	CU_ASSERT_EQUAL(sem_wait(&gate.stands), 0);
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", rig.path);
@@ -81,11 +78,10 @@ test_unaccepted(void)
 		close(fd);
 	}
 	sem_post(&gate.goes_on);
-	CU_ASSERT_TRUE(shm_is_ended(&second, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_is_ended(&second));
 	CU_ASSERT_EQUAL(shm_attach(&first, RIG_NAME), 0);
 	shm_close(&first);
 	shm_close(&second);
-	rig_stop();
 }
 
 /* One after the other, as fast as it goes; the next one does not wait until the last one is gone.
@@ -95,6 +91,7 @@ test_comings(void)
 {
 	unsigned int attached = 0;
 
+	hostile_start(NULL);
 	for (unsigned int i = 0; i < COMINGS; i++) {
 		struct shm_client c;
 		int rc = shm_start(&c, rig.path, RIG_NAME);
@@ -113,8 +110,8 @@ test_asking(void)
 	static const char *const names[] = {"", "disk", "disk00", "../disk0", "DISK0", "%s%n"};
 	struct shm_client c;
 
-	CU_ASSERT_EQUAL_FATAL(shm_connect(&c, rig.path), 0);
-	CU_ASSERT_EQUAL(shm_hello(&c), 0);
+	hostile_start(NULL);
+	rig_greet(&c);
 	for (unsigned int i = 0; i < COMINGS; i++) {
 		CU_ASSERT_EQUAL(shm_attach(&c, names[i % 6]), -ENOENT);
 		CU_ASSERT_EQUAL(shm_attach(&c, RIG_SECOND), -EBUSY);
@@ -129,8 +126,8 @@ test_noise(void)
 {
 	struct shm_client noisy, other;
 
-	CU_ASSERT_EQUAL_FATAL(shm_connect(&noisy, rig.path), 0);
-	CU_ASSERT_EQUAL(shm_hello(&noisy), 0);
+	hostile_start(NULL);
+	rig_greet(&noisy);
 	for (unsigned int i = 0; i < COMINGS; i++)
 		CU_ASSERT_EQUAL(shm_attach(&noisy, "nothing"), -ENOENT);
 	CU_ASSERT_EQUAL_FATAL(shm_start(&other, rig.path, RIG_NAME), 0);
@@ -168,6 +165,7 @@ test_race(void)
 	uint64_t before, won = 0;
 	pid_t pids[RACERS];
 
+	hostile_start(NULL);
 	before = rig_look(RIG_NAME).attaches;
 	for (unsigned int i = 0; i < RACERS; i++) {
 		pids[i] = hostile_fork();
@@ -185,22 +183,15 @@ test_race(void)
 	CU_ASSERT_EQUAL(rig_look(RIG_NAME).attaches - before, won);
 }
 
-static CU_TestInfo tests[] = {
-	{"unaccepted", test_unaccepted},
-	CU_TEST_INFO_NULL,
+const struct tap_suite tap_suite = {
+	.tear_down = hostile_stop,
+	.tests =
+		{
+			{"unaccepted", test_unaccepted},
+			{"crowd", test_crowd},
+			{"comings", test_comings},
+			{"noise", test_noise},
+			{"asking", test_asking},
+			{"race", test_race},
+		},
 };
-
-static CU_TestInfo attacks[] = {
-	{"crowd", test_crowd},
-	{"comings", test_comings},
-	{"noise", test_noise},
-	{"asking", test_asking},
-	{"race", test_race},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(int argc, char **argv)
-{
-	return hostile_main(argc, argv, tests, attacks);
-}

@@ -4,30 +4,15 @@
 
 #include <poll.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
 
 #include "clock.h"
 #include "hostile.h"
-#include "refdev_regs.h"
 
-#define BAR0       VFIO_PCI_BAR0_REGION_INDEX
-#define MIB        (1024u * 1024u)
-#define DEATHS     3u /* at each step */
-#define QUEUES     4u
-#define EACH       250u  /* requests under way in each of them: 1,000 in all */
-#define DEPTH      4096u /* of each */
-#define READ_WRITE (VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE)
-
-/* Of the test's process, so that they are there when the VMM is not any more. */
-static int memory, irq;
+#define DEATHS 3u /* at each step */
+#define QUEUES 4u
+#define EACH   250u  /* requests under way in each of them: 1,000 in all */
+#define DEPTH  4096u /* of each */
 
 /* One thing after the other that a VMM does. */
 enum step {
@@ -52,7 +37,7 @@ step_map(struct shm_client *c)
 	const struct vuc_shm_dma_entry map = {
 		.op = VUC_SHM_DMA_MAP, .flags = READ_WRITE, .size = MIB};
 
-	return shm_dma(c, &map, 0, memory);
+	return shm_dma(c, &map, 0, rig.memory);
 }
 
 static int
@@ -62,14 +47,6 @@ step_commit(struct shm_client *c)
 
 	p.dma.flags = VUC_SHM_DMA_COMMIT;
 	return shm_call(c, &p, VUC_SHM_DMA, sizeof(p.dma), NULL, 0);
-}
-
-static int
-step_assign_irqs(struct shm_client *c)
-{
-	const int fds[REFDEV_MSIX_VECTORS] = {irq, irq, irq, irq, irq, irq, irq, irq};
-
-	return shm_assign_irqs(c, fds, REFDEV_MSIX_VECTORS);
 }
 
 static int
@@ -123,7 +100,7 @@ take_step(struct shm_client *c, enum step step)
 	case COMMIT:
 		return step_commit(c);
 	case ASSIGN_IRQS:
-		return step_assign_irqs(c);
+		return rig_assign_irqs(c);
 	case SUBMIT:
 		return step_submit(q);
 	case TRANSFER:
@@ -171,28 +148,13 @@ expect_killed(pid_t pid)
 }
 
 static void
-start(const struct rig_opts *opts)
-{
-	memory = rig_memory(MIB, F_SEAL_SHRINK);
-	irq = eventfd(0, EFD_CLOEXEC);
-	hostile_start(opts);
-}
-
-static void
-stop(void)
-{
-	hostile_stop();
-	close(memory);
-	close(irq);
-}
-
-static void
 test_every_step(void)
 {
 	static const enum vuc_dma_policy policies[] = {VUC_DMA_SHARED, VUC_DMA_MESSAGE};
 
 	for (unsigned int way = 0; way < 2; way++) {
-		start(&(struct rig_opts){.dma = policies[way], .reset = VUC_CONTROL_RESET_TRUST});
+		hostile_start(
+			&(struct rig_opts){.dma = policies[way], .reset = VUC_CONTROL_RESET_TRUST});
 		for (unsigned int i = 0; i < NR_STEPS * 2 * DEATHS; i++) {
 			pid_t pid = hostile_fork();
 
@@ -200,9 +162,8 @@ test_every_step(void)
 				live(i / (2 * DEATHS), i % 2 != 0);
 			expect_killed(pid);
 			hostile_wait_until_gone();
-			rig_expect_new(irq);
+			rig_expect_new();
 		}
-		stop();
 	}
 }
 
@@ -240,7 +201,6 @@ test_hung(void)
 		hostile_wait_until_gone();
 		CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 		CU_ASSERT_TRUE(rig_look(RIG_NAME).generation > 1);
-		hostile_stop();
 	}
 }
 
@@ -312,18 +272,18 @@ test_killed(void)
 	};
 	unsigned int rounds = getenv("VUC_TEST_LONG") != NULL ? 1000 : 70;
 
-	for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
+	for (size_t row = 0; row < NR(rows); row++) {
 		bool stays = rows[row].reset == VUC_CONTROL_RESET_TRUST;
 		struct vuc_control_device begun, ended;
 		uint64_t longest = 0;
 
-		start(&rows[row]);
+		hostile_start(&rows[row]);
 		begun = rig_look(RIG_NAME);
 		for (unsigned int i = 0; i < rounds; i++) {
 			uint64_t took = kill_busy_one();
 
 			longest = took > longest ? took : longest;
-			rig_expect_new(irq);
+			rig_expect_new();
 		}
 		CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 		ended = rig_look(RIG_NAME);
@@ -331,19 +291,15 @@ test_killed(void)
 		CU_ASSERT_EQUAL(ended.generation, begun.generation + (stays ? 0 : 2 * rounds));
 		printf("# %u times: the device was free again within %u ms\n", rounds,
 			(unsigned int)longest);
-		stop();
 	}
 }
 
-int
-main(int argc, char **argv)
-{
-	CU_TestInfo tests[] = {
-		{"every_step", test_every_step},
-		{"hung", test_hung},
-		{"killed", test_killed},
-		CU_TEST_INFO_NULL,
-	};
-
-	return hostile_main(argc, argv, tests, NULL);
-}
+const struct tap_suite tap_suite = {
+	.tear_down = hostile_stop,
+	.tests =
+		{
+			{"every_step", test_every_step},
+			{"hung", test_hung},
+			{"killed", test_killed},
+		},
+};

@@ -2,24 +2,12 @@
 
 /* VMMs that send descriptors where none belong, too few, too many, and of anything. */
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
 
 #include "hostile.h"
-#include "refdev_regs.h"
 
-#define MSIX       VFIO_PCI_MSIX_IRQ_INDEX
-#define PAGE       4096u
-#define MIB        (1024u * 1024u)
-#define READ_WRITE (VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE)
 #define KERNEL_MAX 253 /* descriptors of a message that the kernel takes */
 #define FLOODS     200u
 
@@ -40,13 +28,14 @@ test_surplus(void)
 		VUC_SHM_REGION_INFO, VUC_SHM_IRQ_INFO, VUC_SHM_OPEN_QUEUE, VUC_SHM_IO_FDS,
 		VUC_SHM_CLOSE_QUEUE, VUC_SHM_RESET, VUC_SHM_DETACH};
 	static const unsigned int numbers[] = {1, VUC_SHM_MAX_FDS, VUC_SHM_MAX_FDS + 1, KERNEL_MAX};
-	int fds[KERNEL_MAX], fd = eventfd(0, EFD_CLOEXEC);
+	int fds[KERNEL_MAX];
 
-	fill_with(fds, KERNEL_MAX, fd);
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+	hostile_start(NULL);
+	fill_with(fds, KERNEL_MAX, rig.irq);
+	for (size_t i = 0; i < NR(types); i++) {
 		struct shm_request r = shm_request(types[i], RIG_NAME, -1);
 
-		for (size_t n = 0; n < sizeof(numbers) / sizeof(numbers[0]); n++) {
+		for (size_t n = 0; n < NR(numbers); n++) {
 			CU_ASSERT_EQUAL_FATAL(shm_connect(&client, rig.path), 0);
 			if (types[i] >= VUC_SHM_ATTACH)
 				CU_ASSERT_EQUAL(shm_hello(&client), 0);
@@ -58,7 +47,6 @@ test_surplus(void)
 			shm_close(&client);
 		}
 	}
-	close(fd);
 }
 
 /* How many a DMA message says, has, and uses. */
@@ -87,11 +75,11 @@ static const struct numbers wrong_numbers[] = {
 static void
 test_dma_numbers(void)
 {
-	int fds[VUC_SHM_MAX_FDS + 1], fd;
+	int fds[VUC_SHM_MAX_FDS + 1];
 
-	fd = rig_memory(MIB, F_SEAL_SHRINK);
-	fill_with(fds, VUC_SHM_MAX_FDS + 1, fd);
-	for (size_t i = 0; i < sizeof(wrong_numbers) / sizeof(wrong_numbers[0]); i++) {
+	hostile_start(NULL);
+	fill_with(fds, VUC_SHM_MAX_FDS + 1, rig.memory);
+	for (size_t i = 0; i < NR(wrong_numbers); i++) {
 		const struct numbers *n = &wrong_numbers[i];
 		union shm_packet p = {.bytes = {0}};
 
@@ -111,7 +99,6 @@ test_dma_numbers(void)
 			SHM_GONE);
 		shm_close(&client);
 	}
-	close(fd);
 }
 
 static void
@@ -130,11 +117,11 @@ test_irq_numbers(void)
 		{VUC_SHM_IRQ_SOME, 1, 1},
 		{VUC_SHM_IRQ_ALL, 0, 1},
 	};
-	int fds[VUC_SHM_MAX_FDS], fd;
+	int fds[VUC_SHM_MAX_FDS];
 
-	fd = eventfd(0, EFD_CLOEXEC);
-	fill_with(fds, VUC_SHM_MAX_FDS, fd);
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+	hostile_start(NULL);
+	fill_with(fds, VUC_SHM_MAX_FDS, rig.irq);
+	for (size_t i = 0; i < NR(wrong); i++) {
 		const struct vuc_shm_set_irqs what = {
 			.index = MSIX, .count = 8, .data = wrong[i].data};
 		uint8_t which[8] = {0};
@@ -147,7 +134,6 @@ test_irq_numbers(void)
 			SHM_GONE);
 		shm_close(&client);
 	}
-	close(fd);
 }
 
 /* Descriptors with every packet that there is, right or wrong: none of them stays. */
@@ -158,6 +144,7 @@ test_flood(void)
 	uint8_t bytes[64];
 	uint64_t state = 7;
 
+	hostile_start(NULL);
 	CU_ASSERT_EQUAL_FATAL(pipe2(pipes, O_CLOEXEC), 0);
 	fill_with(fds, VUC_SHM_MAX_FDS, pipes[1]);
 	for (unsigned int i = 0; i < FLOODS; i++) {
@@ -247,9 +234,8 @@ test_no_memory(void)
 	static const enum vuc_dma_policy policies[] = {VUC_DMA_SHARED, VUC_DMA_MESSAGE};
 
 	for (unsigned int way = 0; way < 2; way++) {
-		hostile_start(
+		hostile_start_attached(
 			&(struct rig_opts){.dma = policies[way], .reset = VUC_CONTROL_RESET_TRUST});
-		rig_attach(&client, RIG_NAME);
 		for (enum thing i = 0; i < NR_THINGS; i++) {
 			bool memory = i == SHORT_MEMORY || i == NO_MEMORY;
 			int fd = thing_open(i);
@@ -260,14 +246,13 @@ test_no_memory(void)
 			close(fd);
 		}
 		CU_ASSERT_EQUAL(rig_look(RIG_NAME).dma_maps, 0);
-		hostile_stop();
 	}
 }
 
 static void
 test_no_eventfd(void)
 {
-	rig_attach(&client, RIG_NAME);
+	hostile_start_attached(NULL);
 	for (enum thing i = 0; i < FIRST_EVENTFD; i++) {
 		int fd = thing_open(i);
 
@@ -287,7 +272,7 @@ test_eventfds_replaced(void)
 {
 	int fds[8];
 
-	rig_attach(&client, RIG_NAME);
+	hostile_start_attached(NULL);
 	for (unsigned int i = 0; i < FLOODS; i++) {
 		for (unsigned int k = 0; k < 8; k++)
 			fds[k] = eventfd(0, EFD_CLOEXEC);
@@ -306,7 +291,7 @@ test_full_eventfds(void)
 	int fds[8], fd;
 	struct shm_queue *q;
 
-	rig_attach(&client, RIG_NAME);
+	hostile_start_attached(NULL);
 	fd = eventfd(0, EFD_CLOEXEC);
 	CU_ASSERT_EQUAL(write(fd, &full, sizeof(full)), sizeof(full));
 	fill_with(fds, 8, fd);
@@ -318,24 +303,17 @@ test_full_eventfds(void)
 	close(fd);
 }
 
-static CU_TestInfo tests[] = {
-	{"no_memory", test_no_memory},
-	CU_TEST_INFO_NULL,
+const struct tap_suite tap_suite = {
+	.tear_down = hostile_stop,
+	.tests =
+		{
+			{"no_memory", test_no_memory},
+			{"surplus", test_surplus},
+			{"dma_numbers", test_dma_numbers},
+			{"irq_numbers", test_irq_numbers},
+			{"flood", test_flood},
+			{"no_eventfd", test_no_eventfd},
+			{"eventfds_replaced", test_eventfds_replaced},
+			{"full_eventfds", test_full_eventfds},
+		},
 };
-
-static CU_TestInfo attacks[] = {
-	{"surplus", test_surplus},
-	{"dma_numbers", test_dma_numbers},
-	{"irq_numbers", test_irq_numbers},
-	{"flood", test_flood},
-	{"no_eventfd", test_no_eventfd},
-	{"eventfds_replaced", test_eventfds_replaced},
-	{"full_eventfds", test_full_eventfds},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(int argc, char **argv)
-{
-	return hostile_main(argc, argv, tests, attacks);
-}

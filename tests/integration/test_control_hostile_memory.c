@@ -3,29 +3,14 @@
 /* VMMs that take back memory that they have given, give what is not theirs, or write to pages that
  * they can only read. */
 
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "hostile.h"
-#include "refdev_regs.h"
 
-#define PAGE       4096u
-#define MIB        (1024u * 1024u)
-#define READ_WRITE (VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE)
-#define CYCLES     2000u
+#define CYCLES 2000u
 
 static const struct rig_opts by_message = {
 	.dma = VUC_DMA_MESSAGE, .reset = VUC_CONTROL_RESET_TRUST};
-
-static void
-start_by_message(void)
-{
-	hostile_start(&by_message);
-	rig_attach(&client, RIG_NAME);
-}
 
 /* Memory that the daemon would have to access, and that could shrink; or that it may not write. */
 static void
@@ -44,8 +29,8 @@ test_seals(void)
 		{"takes no seals", F_SEAL_SEAL, READ_WRITE, 0},
 	};
 
-	start_by_message();
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	hostile_start_attached(&by_message);
+	for (size_t i = 0; i < NR(rows); i++) {
 		int fd = rig_memory(MIB, rows[i].seals);
 		int rc = shm_dma_map(&client, i * MIB, MIB, 0, rows[i].flags, fd);
 
@@ -57,7 +42,6 @@ test_seals(void)
 				"seal it with fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK)"));
 		close(fd);
 	}
-	hostile_stop();
 }
 
 /* The daemon's own pages, given back to it as memory that the device is to write. */
@@ -66,13 +50,12 @@ test_own_pages(void)
 {
 	int fds[3];
 
-	start_by_message();
+	hostile_start_attached(&by_message);
 	fds[0] = client.attach_fds[VUC_SHM_FD_STATE];
 	fds[1] = client.attach_fds[VUC_SHM_FD_POLLER];
 	fds[2] = rig_open_queue(&client, 64, 64)->completions_fd;
 	for (unsigned int i = 0; i < 3; i++)
 		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, PAGE, 0, READ_WRITE, fds[i]), -EPERM);
-	hostile_stop();
 }
 
 /* Memory that is truncated once the daemon has mapped it, to a length; then the device reads it, or
@@ -91,7 +74,7 @@ test_truncated(void)
 	};
 
 	hostile_start(&by_message);
-	for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < 2 * NR(rows); i++) {
 		int fd = rig_memory(MIB, F_SEAL_SEAL);
 		struct shm_queue *q;
 
@@ -102,7 +85,7 @@ test_truncated(void)
 		if (i % 2 == 0) {
 			CU_ASSERT_EQUAL(ftruncate(fd, rows[i / 2].left), 0);
 			rig_transfer(q, rows[i / 2].mode, 0, MIB);
-			CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+			CU_ASSERT_TRUE(shm_is_ended(&client));
 			CU_ASSERT_TRUE(rig_logs("memory that it has mapped for the device has lost "
 						"pages"));
 			rig_forget_log();
@@ -111,7 +94,6 @@ test_truncated(void)
 		close(fd);
 		hostile_survived();
 	}
-	hostile_stop();
 }
 
 /* Holes in memory are zeros, and no breach. */
@@ -121,7 +103,7 @@ test_punched(void)
 	struct shm_queue *q;
 	int fd;
 
-	start_by_message();
+	hostile_start_attached(&by_message);
 	fd = rig_memory(MIB, F_SEAL_SHRINK);
 	q = rig_open_queue(&client, 4, 64);
 	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, fd), 0);
@@ -134,7 +116,6 @@ test_punched(void)
 			REFDEV_DMA_STATUS_DONE);
 	}
 	close(fd);
-	hostile_stop();
 }
 
 /* Mapped and unmapped without an end, and never committed: of that, nothing is kept for ever. */
@@ -149,8 +130,7 @@ test_never_committed(void)
 	for (unsigned int way = 0; way < 2; way++) {
 		int rc = 0;
 
-		hostile_start(way == 0 ? NULL : &by_message);
-		rig_attach(&client, RIG_NAME);
+		hostile_start_attached(way == 0 ? NULL : &by_message);
 		for (unsigned int i = 0; i < CYCLES && rc != -ENOSPC; i++) {
 			int fd = rig_memory(PAGE, F_SEAL_SHRINK);
 
@@ -161,7 +141,6 @@ test_never_committed(void)
 			close(fd);
 			CU_ASSERT_TRUE_FATAL(hostile_extra_fds() < 200);
 		}
-		hostile_stop();
 	}
 }
 
@@ -203,7 +182,7 @@ test_completions_written(void)
 {
 	struct shm_queue *q;
 
-	rig_attach(&client, RIG_NAME);
+	hostile_start_attached(NULL);
 	q = rig_open_queue(&client, 64, 256);
 	check_read_only(q->completions_fd, q->completions_size);
 	check_read_only(client.attach_fds[VUC_SHM_FD_STATE], PAGE);
@@ -218,7 +197,7 @@ test_requests_punched(void)
 	off_t sizes[2];
 	int fds[2];
 
-	rig_attach(&client, RIG_NAME);
+	hostile_start_attached(NULL);
 	q = rig_open_queue(&client, 64, 256);
 	fds[0] = q->requests_fd;
 	fds[1] = client.attach_fds[VUC_SHM_FD_BELL];
@@ -238,23 +217,16 @@ test_requests_punched(void)
 	CU_ASSERT_EQUAL(shm_close_queue(q), 0);
 }
 
-static CU_TestInfo tests[] = {
-	{"seals", test_seals},
-	{"own_pages", test_own_pages},
-	{"truncated", test_truncated},
-	{"punched", test_punched},
-	{"never_committed", test_never_committed},
-	CU_TEST_INFO_NULL,
+const struct tap_suite tap_suite = {
+	.tear_down = hostile_stop,
+	.tests =
+		{
+			{"seals", test_seals},
+			{"own_pages", test_own_pages},
+			{"truncated", test_truncated},
+			{"punched", test_punched},
+			{"never_committed", test_never_committed},
+			{"completions_written", test_completions_written},
+			{"requests_punched", test_requests_punched},
+		},
 };
-
-static CU_TestInfo attacks[] = {
-	{"completions_written", test_completions_written},
-	{"requests_punched", test_requests_punched},
-	CU_TEST_INFO_NULL,
-};
-
-int
-main(int argc, char **argv)
-{
-	return hostile_main(argc, argv, tests, attacks);
-}

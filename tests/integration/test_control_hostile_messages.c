@@ -2,18 +2,10 @@
 
 /* VMMs that say the wrong thing, at the wrong time, twice, in part, or anything at all. */
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
 
 #include "hostile.h"
 
-#define PAGE        4096u
 #define LAST_TYPE   VUC_SHM_LIST
 #define PIPELINED   32u
 #define RANDOM      1000u
@@ -77,7 +69,7 @@ send_part(struct shm_client *c, struct shm_request *m, size_t len, size_t size)
 static void
 expect_end(struct shm_client *c)
 {
-	CU_ASSERT_TRUE(shm_is_ended(c, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_is_ended(c));
 	shm_close(c);
 }
 
@@ -284,13 +276,13 @@ test_surplus(void)
 
 	for (unsigned int type = 1; type <= LAST_TYPE; type++) {
 		m = make(type);
-		for (size_t i = 0; i < sizeof(surplus) / sizeof(surplus[0]); i++) {
+		for (size_t i = 0; i < NR(surplus); i++) {
 			reach(&c, stage_of(type));
 			send_part(&c, &m, m.len + surplus[i],
 				i % 2 == 0 ? m.len + surplus[i] : m.len);
 			expect_end(&c);
 		}
-		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		for (size_t i = 0; i < NR(sizes); i++) {
 			if (sizes[i] == m.len)
 				continue;
 			reach(&c, stage_of(type));
@@ -346,21 +338,19 @@ test_random(void)
 	}
 }
 
-static CU_TestInfo attacks[] = {
-	{"versions", test_versions},
-	{"states", test_states},
-	{"after_detach", test_after_detach},
-	{"repeated", test_repeated},
-	{"sequences", test_sequences},
-	{"pipelined", test_pipelined},
-	{"truncated", test_truncated},
-	{"surplus", test_surplus},
-	{"random", test_random},
-	CU_TEST_INFO_NULL,
+const struct tap_suite tap_suite = {
+	.set_up = hostile_set_up,
+	.tear_down = hostile_stop,
+	.tests =
+		{
+			{"versions", test_versions},
+			{"states", test_states},
+			{"after_detach", test_after_detach},
+			{"repeated", test_repeated},
+			{"sequences", test_sequences},
+			{"pipelined", test_pipelined},
+			{"truncated", test_truncated},
+			{"surplus", test_surplus},
+			{"random", test_random},
+		},
 };
-
-int
-main(int argc, char **argv)
-{
-	return hostile_main(argc, argv, NULL, attacks);
-}

@@ -2,24 +2,24 @@
 
 /* VMMs that write what they like to the memory that they share with the daemon. */
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
 
 #include "hostile.h"
-#include "refdev_regs.h"
 
-#define BAR0     VFIO_PCI_BAR0_REGION_INDEX
 #define DEPTH    64u
 #define CHUNK    256u
 #define REWRITES 3000u /* requests that are rewritten while they are read */
 #define SCRIBBLE 30u   /* connections that write at random */
 #define POSTS    20000u
 #define QUEUES   16u
+
+static struct shm_queue *
+attach_with_queue(uint32_t depth, uint32_t max_data)
+{
+	rig_attach(&client, RIG_NAME);
+	return rig_open_queue(&client, depth, max_data);
+}
 
 static struct vuc_shm_request *
 slot_at(const struct shm_queue *q, uint32_t position)
@@ -137,10 +137,8 @@ static void
 check_rewritten(bool good)
 {
 	struct rewriter r = {.good = good};
-	struct shm_queue *q;
+	struct shm_queue *q = attach_with_queue(1, CHUNK);
 
-	rig_attach(&client, RIG_NAME);
-	q = rig_open_queue(&client, 1, CHUNK);
 	r.slot = slot_at(q, 0);
 	r.slot->op = VUC_SHM_READ;
 	r.slot->count = 4;
@@ -151,7 +149,7 @@ check_rewritten(bool good)
 	if (good)
 		CU_ASSERT_EQUAL(shm_close_queue(q), 0);
 	if (!good)
-		CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+		CU_ASSERT_TRUE(shm_is_ended(&client));
 	shm_close(&client);
 	hostile_survived();
 }
@@ -170,11 +168,9 @@ test_payload_rewritten(void)
 	const struct vuc_shm_request request = {
 		.op = VUC_SHM_WRITE, .region = BAR0, .offset = REFDEV_RAM_OFFSET, .count = CHUNK};
 	struct vuc_shm_completion completion;
-	struct shm_queue *q;
 	uint64_t state = 3;
+	struct shm_queue *q = attach_with_queue(2, CHUNK);
 
-	rig_attach(&client, RIG_NAME);
-	q = rig_open_queue(&client, 2, CHUNK);
 	for (unsigned int i = 0; i < REWRITES; i++) {
 		uint8_t *chunk = q->requests + sizeof(struct vuc_shm_front) +
 			2 * VUC_SHM_SLOT_SIZE + (size_t)(q->tail % 2) * CHUNK;
@@ -223,11 +219,9 @@ test_random(void)
 	uint64_t state = 2463534242;
 
 	for (unsigned int i = 0; i < SCRIBBLE; i++) {
-		struct shm_queue *q;
+		uint32_t depth = 1u << hostile_below(&state, 8);
+		struct shm_queue *q = attach_with_queue(depth, 64u << hostile_below(&state, 4));
 
-		rig_attach(&client, RIG_NAME);
-		q = rig_open_queue(
-			&client, 1u << hostile_below(&state, 8), 64u << hostile_below(&state, 4));
 		for (unsigned int n = 0; n < 300 && !is_closed(q); n++) {
 			forge(q, shm_taken(q), &state);
 			if (hostile_below(&state, 16) == 0)
@@ -242,7 +236,7 @@ test_random(void)
 static void
 expect_broken(const struct shm_queue *q)
 {
-	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_is_ended(&client));
 	CU_ASSERT_EQUAL(back_of(q)->closed, -EPROTO);
 	shm_close(&client);
 }
@@ -264,11 +258,9 @@ test_wrong_requests(void)
 		{.op = VUC_SHM_WRITE, .count = 4, .id = UINT16_MAX},
 	};
 
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		struct shm_queue *q;
+	for (size_t i = 0; i < NR(wrong); i++) {
+		struct shm_queue *q = attach_with_queue(DEPTH, CHUNK);
 
-		rig_attach(&client, RIG_NAME);
-		q = rig_open_queue(&client, DEPTH, CHUNK);
 		shm_submit(q, &wrong[i]);
 		expect_broken(q);
 	}
@@ -280,13 +272,11 @@ test_wrong_places(void)
 {
 	static const uint64_t offsets[] = {0, 0xfff, 0x1000, UINT32_MAX, INT64_MAX, UINT64_MAX - 3};
 	static const uint16_t regions[] = {BAR0, VFIO_PCI_BAR1_REGION_INDEX, 9, 255, UINT16_MAX};
-	struct shm_queue *q;
 	uint32_t value;
+	struct shm_queue *q = attach_with_queue(DEPTH, CHUNK);
 
-	rig_attach(&client, RIG_NAME);
-	q = rig_open_queue(&client, DEPTH, CHUNK);
-	for (size_t r = 0; r < sizeof(regions) / sizeof(regions[0]); r++) {
-		for (size_t o = 0; o < sizeof(offsets) / sizeof(offsets[0]); o++)
+	for (size_t r = 0; r < NR(regions); r++) {
+		for (size_t o = 0; o < NR(offsets); o++)
 			CU_ASSERT_EQUAL(shm_read(q, regions[r], offsets[o], &value, 4),
 				r == 0 && o == 0 ? 0 : -EINVAL);
 	}
@@ -302,10 +292,8 @@ test_id_twice(void)
 {
 	const struct vuc_shm_request request = {
 		.op = VUC_SHM_READ, .region = BAR0, .count = 4, .id = 3};
-	struct shm_queue *q;
+	struct shm_queue *q = attach_with_queue(DEPTH, CHUNK);
 
-	rig_attach(&client, RIG_NAME);
-	q = rig_open_queue(&client, DEPTH, CHUNK);
 	*slot_at(q, 1) = request;
 	*slot_at(q, 0) = request;
 	__atomic_store_n(&slot_at(q, 1)->tag, 1, __ATOMIC_SEQ_CST);
@@ -323,10 +311,8 @@ test_overrun(void)
 		.region = BAR0,
 		.offset = REFDEV_REG_SCRATCH,
 		.count = 8};
-	struct shm_queue *q;
+	struct shm_queue *q = attach_with_queue(4, 64);
 
-	rig_attach(&client, RIG_NAME);
-	q = rig_open_queue(&client, 4, 64);
 	for (unsigned int i = 0; i < POSTS; i++)
 		shm_submit(q, &request);
 	hostile_neighbour_goes_on();
@@ -339,10 +325,8 @@ test_never_polls(void)
 {
 	struct vuc_shm_request request = {
 		.op = VUC_SHM_READ, .region = BAR0, .offset = REFDEV_REG_ID, .count = 4};
-	struct shm_queue *q;
+	struct shm_queue *q = attach_with_queue(VUC_SHM_MAX_DEPTH, 64);
 
-	rig_attach(&client, RIG_NAME);
-	q = rig_open_queue(&client, VUC_SHM_MAX_DEPTH, 64);
 	for (unsigned int round = 1; round <= 4 && !is_closed(q); round++) {
 		for (uint32_t i = 0; i < VUC_SHM_MAX_DEPTH; i++) {
 			request.id = (uint16_t)i;
@@ -367,7 +351,7 @@ test_many_broken(void)
 		rig_open_queue(&client, DEPTH, CHUNK);
 	for (unsigned int i = 0; i < QUEUES; i++)
 		shm_submit(&client.queues[i], &wrong);
-	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_is_ended(&client));
 }
 
 /* Queues until there is no memory for more: what the budget allows, and not a byte beyond it. What
@@ -396,7 +380,7 @@ test_queue_memory(void)
 			shm_open_queue(&client, VUC_SHM_MAX_DEPTH, 4096, &queues[0]), 0);
 		CU_ASSERT_EQUAL(shm_open_queue(&client, VUC_SHM_MAX_DEPTH, 4096, more), -ENOSPC);
 	}
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+	for (size_t i = 0; i < NR(bad); i++)
 		CU_ASSERT_EQUAL(shm_open_queue(&client, bad[i][0], bad[i][1], more), -EINVAL);
 	while (n > 0)
 		shm_forget_queue(&queues[--n]);
@@ -424,23 +408,21 @@ test_noise(void)
 	CU_ASSERT_EQUAL(shm_close_queue(q), 0);
 }
 
-int
-main(int argc, char **argv)
-{
-	CU_TestInfo attacks[] = {
-		{"rewritten", test_rewritten},
-		{"payload_rewritten", test_payload_rewritten},
-		{"random", test_random},
-		{"wrong_requests", test_wrong_requests},
-		{"wrong_places", test_wrong_places},
-		{"id_twice", test_id_twice},
-		{"overrun", test_overrun},
-		{"never_polls", test_never_polls},
-		{"many_broken", test_many_broken},
-		{"queue_memory", test_queue_memory},
-		{"noise", test_noise},
-		CU_TEST_INFO_NULL,
-	};
-
-	return hostile_main(argc, argv, NULL, attacks);
-}
+const struct tap_suite tap_suite = {
+	.set_up = hostile_set_up,
+	.tear_down = hostile_stop,
+	.tests =
+		{
+			{"rewritten", test_rewritten},
+			{"payload_rewritten", test_payload_rewritten},
+			{"random", test_random},
+			{"wrong_requests", test_wrong_requests},
+			{"wrong_places", test_wrong_places},
+			{"id_twice", test_id_twice},
+			{"overrun", test_overrun},
+			{"never_polls", test_never_polls},
+			{"many_broken", test_many_broken},
+			{"queue_memory", test_queue_memory},
+			{"noise", test_noise},
+		},
+};

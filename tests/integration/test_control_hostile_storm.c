@@ -6,24 +6,14 @@
  * ends.
  */
 
-#include <errno.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
 
 #include "clock.h"
 #include "hostile.h"
 #include "memfd.h"
-#include "refdev_regs.h"
 
-#define BAR0     VFIO_PCI_BAR0_REGION_INDEX
-#define PAGE     4096u
 #define STORMERS 3u
 #define ROUNDS   20u
 #define VISITS   10u /* of the storm, between two rounds */
@@ -164,7 +154,6 @@ test_detach(void)
 		CU_ASSERT_EQUAL(n, 2);
 	}
 	end_storm();
-	hostile_stop();
 }
 
 /* It removes the device, and adds it again. */
@@ -180,7 +169,6 @@ test_remove(void)
 		rig_add_device(&trusting, RIG_NAME, rig.sockets[0]);
 	}
 	end_storm();
-	hostile_stop();
 }
 
 /* The server dies, and comes back. It is that of the neighbour as well, so there is none. */
@@ -200,7 +188,6 @@ test_server_dies(void)
 	end_storm();
 	CU_ASSERT_TRUE(rig_has_connections(0));
 	CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
-	rig_stop();
 }
 
 /* The daemon ends in the middle of it: rig_stop() looks at what is left. */
@@ -216,16 +203,13 @@ test_stop(void)
 	}
 }
 
-int
-main(int argc, char **argv)
-{
-	CU_TestInfo tests[] = {
-		{"detach", test_detach},
-		{"remove", test_remove},
-		{"server_dies", test_server_dies},
-		{"stop", test_stop},
-		CU_TEST_INFO_NULL,
-	};
-
-	return hostile_main(argc, argv, tests, NULL);
-}
+const struct tap_suite tap_suite = {
+	.tear_down = hostile_stop,
+	.tests =
+		{
+			{"detach", test_detach},
+			{"remove", test_remove},
+			{"server_dies", test_server_dies},
+			{"stop", test_stop},
+		},
+};

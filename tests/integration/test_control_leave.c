@@ -6,27 +6,14 @@
  */
 
 #include <dirent.h>
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
 
 #include "clock.h"
 #include "fd_count.h"
-#include "memfd.h"
-#include "refdev_regs.h"
 #include "rig.h"
-
-#define BAR0 VFIO_PCI_BAR0_REGION_INDEX
-#define MIB  (1024u * 1024u)
 
 /* Ways to leave. */
 enum way {
@@ -62,12 +49,11 @@ test_posted(void)
 
 	rig_start(NULL);
 	for (enum way way = CLOSE_QUEUE; way <= HANG_UP; way++) {
-		int irq = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		struct shm_queue *q;
 		uint64_t raised = 0;
 
 		rig_attach(&client, RIG_NAME);
-		CU_ASSERT_EQUAL(shm_assign_irqs(&client, &irq, 1), 0);
+		CU_ASSERT_EQUAL(shm_assign_irqs(&client, &rig.irq, 1), 0);
 		q = rig_open_queue(&client, 256, 64);
 		for (unsigned int i = 0; i < NR_POSTED; i++)
 			shm_submit(q, &trigger);
@@ -75,16 +61,14 @@ test_posted(void)
 			CU_ASSERT_EQUAL(shm_close_queue(q), 0);
 		leave(way);
 		CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
-		CU_ASSERT_EQUAL(read(irq, &raised, sizeof(raised)), sizeof(raised));
+		CU_ASSERT_EQUAL(read(rig.irq, &raised, sizeof(raised)), sizeof(raised));
 		CU_ASSERT_EQUAL(raised, NR_POSTED);
-		close(irq);
 	}
-	rig_stop();
 }
 
 /* As another process, which is killed. */
 static void
-leave_by_death(int memory, int irq)
+leave_by_death(void)
 {
 	int status = 0;
 	pid_t pid = fork();
@@ -92,7 +76,7 @@ leave_by_death(int memory, int irq)
 	if (pid == 0) {
 		if (shm_start(&client, rig.path, RIG_NAME) != 0)
 			_exit(1);
-		rig_leave_traces(&client, memory, irq);
+		rig_leave_traces(&client);
 		raise(SIGKILL);
 	}
 	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
@@ -114,27 +98,23 @@ test_traces(void)
 		{{.reset = VUC_CONTROL_RESET_TRUST, .server = {"--once"}}, true},
 		{{.reset = VUC_CONTROL_RESET_NEVER, .server = {"--pretend=reset"}}, false},
 	};
-	int memory = rig_memory(MIB, F_SEAL_SHRINK), irq = eventfd(0, EFD_CLOEXEC);
 
-	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (unsigned int i = 0; i < NR(rows); i++) {
 		rig_start(&rows[i].opts);
 		for (enum way way = DETACH; way < NR_WAYS; way++) {
 			if (way == DEATH) {
-				leave_by_death(memory, irq);
+				leave_by_death();
 			} else {
 				rig_attach(&client, RIG_NAME);
-				rig_leave_traces(&client, memory, irq);
+				rig_leave_traces(&client);
 				leave(way);
 			}
-			rig_expect_new(irq);
+			rig_expect_new();
 		}
 		CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 		CU_ASSERT_EQUAL(rig_look(RIG_NAME).attaches, 8);
 		CU_ASSERT_EQUAL(rig_look(RIG_NAME).generation, rows[i].stays ? 1 : 9);
-		rig_stop();
 	}
-	close(memory);
-	close(irq);
 }
 
 /* Whether a process has a file mapped or open, by the name that /proc shows of it. */
@@ -174,7 +154,6 @@ test_late_map(void)
 {
 	static const char *const faults[] = {
 		"--fault=drop@dma_map#1", "--fault=delay=2000@dma_map#1"};
-	int memory = vuc_memfd_create("late-guest", MIB, F_SEAL_SHRINK);
 
 	for (unsigned int i = 0; i < 2; i++) {
 		int rc;
@@ -182,15 +161,13 @@ test_late_map(void)
 		rig_start(&(struct rig_opts){.server = {faults[i]}, .long_timeout_ms = 1000});
 		CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 		rig_attach(&client, RIG_NAME);
-		rc = shm_dma_map(&client, 0, MIB, 0, VUC_SHM_DMA_READ, memory);
+		rc = shm_dma_map(&client, 0, MIB, 0, VUC_SHM_DMA_READ, rig.memory);
 		CU_ASSERT_TRUE(rc == -ETIMEDOUT || (i == 1 && rc == 0));
 		shm_close(&client);
 		CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
-		CU_ASSERT_FALSE(holds_file(peer_process(rig.peer)->pid, "memfd:late-guest"));
-		rig_expect_new(-1);
-		rig_stop();
+		CU_ASSERT_FALSE(holds_file(peer_process(rig.peer)->pid, "memfd:guest"));
+		rig_expect_new();
 	}
-	close(memory);
 }
 
 static int detached, removed;
@@ -221,17 +198,16 @@ take_away(void *(*run)(void *), bool obedient)
 	uint64_t begun;
 	pthread_t thread;
 
-	rig_start(NULL);
-	rig_attach(&client, RIG_NAME);
+	rig_start_attached(NULL);
 	detached = removed = 0;
 	begun = vuc_clock_ms();
 	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, run, NULL), 0);
-	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_REMOVED, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_REMOVED));
 	CU_ASSERT_TRUE(rig_has_logged("disk0: waiting for VMM shm-client (pid "));
 	if (obedient)
 		rc = shm_plain(&client, VUC_SHM_DETACH);
 	CU_ASSERT_TRUE(rc == 0 || rc == SHM_GONE);
-	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_is_ended(&client));
 	CU_ASSERT_TRUE(rc == 0 || vuc_clock_ms() - begun >= GRACE_MS);
 	pthread_join(thread, NULL);
 	CU_ASSERT_EQUAL(detached, 0);
@@ -249,7 +225,6 @@ test_detach(void)
 	for (unsigned int i = 0; !left && i <= TRIES; i++) {
 		left = take_away(run_detach, i > 0);
 		rig_attach(&client, RIG_NAME);
-		rig_stop();
 	}
 	CU_ASSERT_TRUE(left);
 }
@@ -263,7 +238,6 @@ test_remove(void)
 		left = take_away(run_remove, i > 0);
 		CU_ASSERT_EQUAL(shm_start(&client, rig.path, RIG_NAME), -ENOENT);
 		CU_ASSERT_TRUE(rig_has_logged("disk0: removed"));
-		rig_stop();
 	}
 	CU_ASSERT_TRUE(left);
 }
@@ -288,13 +262,12 @@ test_remove_errors(void)
 	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &d.control, &err), -EEXIST);
 	rig_add_device(NULL, RIG_NAME, rig.sockets[0]);
 	rig_attach(&client, RIG_NAME);
-	rig_stop();
 }
 
 static void *
 run_destroy(void *arg)
 {
-	vuc_control_destroy(rig.control);
+	rig_stop_control();
 	return arg;
 }
 
@@ -302,95 +275,97 @@ run_destroy(void *arg)
 static void
 test_stop(void)
 {
-	struct shm_client idle;
 	pthread_t thread;
 
-	rig_start(NULL);
-	rig_attach(&client, RIG_NAME);
-	CU_ASSERT_EQUAL_FATAL(shm_connect(&idle, rig.path), 0);
-	CU_ASSERT_EQUAL(shm_hello(&idle), 0);
+	rig_start_attached(NULL);
+	rig_greet(&other_client);
 	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, run_destroy, NULL), 0);
-	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_STOPPING, RIG_WAIT_MS));
-	CU_ASSERT_TRUE(shm_is_ended(&idle, RIG_WAIT_MS));
-	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_STOPPING));
+	CU_ASSERT_TRUE(shm_is_ended(&other_client));
+	CU_ASSERT_TRUE(shm_is_ended(&client));
 	pthread_join(thread, NULL);
 	CU_ASSERT_EQUAL(access(rig.path, F_OK), -1);
-	shm_close(&idle);
-	rig.control = NULL;
-	rig_stop();
 }
 
 /* Devices that come and go while others wait for them: nobody waits for ever. */
 #define CHURN_ROUNDS 100u
 #define CHURN_NAME   "churn"
 
-static void *
-churn_add(void *arg)
+static int
+churn_add(void)
 {
 	struct rig_device d;
 
 	rig_device_opts(&d, NULL, CHURN_NAME, rig.sockets[1]);
-	for (unsigned int i = 0; i < CHURN_ROUNDS; i++) {
-		int rc = vuc_control_add_device(rig.control, &d.control, NULL);
-
-		CU_ASSERT_TRUE(rc == 0 || rc == -EEXIST);
-	}
-	return arg;
+	return vuc_control_add_device(rig.control, &d.control, NULL);
 }
 
-static void *
-churn_remove(void *arg)
+static int
+churn_remove(void)
 {
-	for (unsigned int i = 0; i < CHURN_ROUNDS; i++) {
-		int rc = vuc_control_remove_device(rig.control, CHURN_NAME, true, NULL);
+	return vuc_control_remove_device(rig.control, CHURN_NAME, true, NULL);
+}
 
-		CU_ASSERT_TRUE(rc == 0 || rc == -ENOENT);
+static int
+churn_detach(void)
+{
+	return vuc_control_detach(rig.control, CHURN_NAME, NULL);
+}
+
+static int
+churn_attach(void)
+{
+	struct shm_client c;
+
+	(void)shm_start(&c, rig.path, CHURN_NAME);
+	shm_close(&c);
+	return 0;
+}
+
+/* What each thread does, and how that may fail. */
+static const struct churn {
+	int (*act)(void);
+	int errors[2];
+} churns[] = {
+	{churn_add, {-EEXIST}},
+	{churn_add, {-EEXIST}},
+	{churn_remove, {-ENOENT}},
+	{churn_remove, {-ENOENT}},
+	{churn_detach, {-ENOENT, -ENOTCONN}},
+	{churn_attach, {0}},
+	{churn_attach, {0}},
+};
+
+static void *
+run_churn(void *arg)
+{
+	const struct churn *c = arg;
+
+	for (unsigned int i = 0; i < CHURN_ROUNDS; i++) {
+		int rc = c->act();
+
+		CU_ASSERT_TRUE(rc == 0 || rc == c->errors[0] || rc == c->errors[1]);
 		sched_yield();
 	}
-	return arg;
-}
-
-static void *
-churn_detach(void *arg)
-{
-	for (unsigned int i = 0; i < CHURN_ROUNDS; i++) {
-		int rc = vuc_control_detach(rig.control, CHURN_NAME, NULL);
-
-		CU_ASSERT_TRUE(rc == 0 || rc == -ENOENT || rc == -ENOTCONN);
-		sched_yield();
-	}
-	return arg;
-}
-
-static void *
-churn_attach(void *arg)
-{
-	for (unsigned int i = 0; i < CHURN_ROUNDS; i++) {
-		struct shm_client c;
-
-		(void)shm_start(&c, rig.path, CHURN_NAME);
-		shm_close(&c);
-	}
-	return arg;
+	return NULL;
 }
 
 static void
 test_churn(void)
 {
-	static void *(*const churn[])(void *arg) = {churn_add, churn_add, churn_remove,
-		churn_remove, churn_detach, churn_attach, churn_attach};
-	pthread_t threads[sizeof(churn) / sizeof(churn[0])];
+	pthread_t threads[NR(churns)];
 	struct timespec end;
 
 	rig_start(NULL);
 	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_SECOND, true, NULL), 0);
-	for (size_t i = 0; i < sizeof(churn) / sizeof(churn[0]); i++)
-		CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, churn[i], NULL), 0);
+	for (size_t i = 0; i < NR(churns); i++)
+		CU_ASSERT_EQUAL_FATAL(
+			pthread_create(&threads[i], NULL, run_churn, (void *)(uintptr_t)&churns[i]),
+			0);
 	clock_gettime(CLOCK_REALTIME, &end);
 	end.tv_sec += 2 * RIG_WAIT_MS / 1000;
-	for (size_t i = 0; i < sizeof(churn) / sizeof(churn[0]); i++)
+	for (size_t i = 0; i < NR(churns); i++)
 		CU_ASSERT_EQUAL_FATAL(pthread_timedjoin_np(threads[i], NULL, &end), 0);
-	rig_stop();
 }
 
 /* An eventfd that its VMM has filled, and made blocking, blocks nobody. */
@@ -400,14 +375,12 @@ test_full_eventfd(void)
 	const uint64_t full = UINT64_MAX - 1;
 	int fd;
 
-	rig_start(NULL);
-	rig_attach(&client, RIG_NAME);
+	rig_start_attached(NULL);
 	fd = client.attach_fds[VUC_SHM_FD_EVENT];
 	CU_ASSERT_EQUAL(write(fd, &full, sizeof(full)), sizeof(full));
 	CU_ASSERT_EQUAL(fcntl(fd, F_SETFL, 0), 0);
 	CU_ASSERT_EQUAL(vuc_control_detach(rig.control, RIG_NAME, NULL), 0);
 	CU_ASSERT_EQUAL(shm_state(&client).state, VUC_SHM_REMOVED);
-	rig_stop();
 }
 
 /* Descriptors whose closing takes as long as the VMM likes, in a packet that was taken and in one
@@ -419,14 +392,12 @@ slow_fds(bool remove)
 		.op = VUC_SHM_DMA_MAP, .flags = VUC_SHM_DMA_READ, .size = MIB};
 	union shm_packet map = {.bytes = {0}};
 	const size_t size = sizeof(map.dma) + sizeof(entry);
-	struct shm_client other;
 	int fd, peers[2];
 
 	map.dma.nr = 1;
 	map.dma.nr_fds = 1;
 	map.dma.entries[0] = entry;
-	rig_start(NULL);
-	rig_attach(&client, RIG_NAME);
+	rig_start_attached(NULL);
 	/* Nothing of what follows the reset is taken before it is the daemon's alone. */
 	rig_signal_server(SIGSTOP);
 	CU_ASSERT_EQUAL(shm_send_plain(&client, VUC_SHM_RESET), 0);
@@ -442,16 +413,13 @@ slow_fds(bool remove)
 	CU_ASSERT_EQUAL(client.reply.header.status, 0);
 	CU_ASSERT_EQUAL(shm_receive(&client, SHM_TIMEOUT_MS), 0);
 	CU_ASSERT_TRUE(client.reply.header.status < 0);
-	rig_attach(&other, RIG_SECOND);
-	CU_ASSERT_EQUAL(shm_plain(&other, VUC_SHM_RESET), 0);
+	rig_attach(&other_client, RIG_SECOND);
+	CU_ASSERT_EQUAL(shm_plain(&other_client, VUC_SHM_RESET), 0);
 	if (remove)
 		CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_NAME, true, NULL), 0);
-	vuc_control_destroy(rig.control);
-	rig.control = NULL;
-	shm_close(&other);
+	rig_stop_control();
 	close(peers[0]);
 	close(peers[1]);
-	rig_stop();
 }
 
 static void
@@ -461,22 +429,18 @@ test_slow_fds(void)
 	slow_fds(false);
 }
 
-int
-main(int argc, char **argv)
-{
-	CU_TestInfo tests[] = {
-		{"posted", test_posted},
-		{"traces", test_traces},
-		{"late_map", test_late_map},
-		{"detach", test_detach},
-		{"remove", test_remove},
-		{"remove_errors", test_remove_errors},
-		{"stop", test_stop},
-		{"churn", test_churn},
-		{"full_eventfd", test_full_eventfd},
-		{"slow_fds", test_slow_fds},
-		CU_TEST_INFO_NULL,
-	};
-
-	return rig_main(argc, argv, tests, NULL);
-}
+const struct tap_suite tap_suite = {
+	.tests =
+		{
+			{"posted", test_posted},
+			{"traces", test_traces},
+			{"late_map", test_late_map},
+			{"detach", test_detach},
+			{"remove", test_remove},
+			{"remove_errors", test_remove_errors},
+			{"stop", test_stop},
+			{"churn", test_churn},
+			{"full_eventfd", test_full_eventfd},
+			{"slow_fds", test_slow_fds},
+		},
+};

@@ -4,20 +4,11 @@
 
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
-#include <linux/vfio.h>
-
-#include "refdev_regs.h"
 #include "rig.h"
-
-#define BAR2 VFIO_PCI_BAR2_REGION_INDEX
-#define BAR4 VFIO_PCI_BAR4_REGION_INDEX
 
 static const uint32_t mappable[] = {BAR2, BAR4};
 
@@ -48,8 +39,7 @@ test_map(void)
 	const struct vuc_shm_region_reply *r = &client.reply.region;
 
 	for (unsigned int i = 0; i < 2; i++) {
-		rig_start(&(struct rig_opts){.map = rows[i].map});
-		rig_attach(&client, RIG_NAME);
+		rig_start_attached(&(struct rig_opts){.map = rows[i].map});
 		for (unsigned int k = 0; k < 2; k++) {
 			uint32_t nr = rows[i].nr_areas[k];
 
@@ -63,7 +53,6 @@ test_map(void)
 		write_pci(rig_open_queue(&client, 4, 64));
 		CU_ASSERT_EQUAL(rig_look(RIG_NAME).posted, rows[i].posted);
 		CU_ASSERT_EQUAL(rig_look(RIG_NAME).writes, 1 - rows[i].posted);
-		rig_stop();
 	}
 }
 
@@ -98,7 +87,7 @@ test_remap(void)
 	struct vuc_device_opts opts;
 	struct peer *peer;
 
-	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (unsigned int i = 0; i < NR(rows); i++) {
 		rig_start(NULL);
 		options[0] = rows[i].same ? option : NULL;
 		snprintf(option, sizeof(option), "--bar-file=%s", rig.folder);
@@ -114,9 +103,9 @@ test_remap(void)
 		/* Behind this, the record of the device has begun. */
 		rig_read(rig_open_queue(&client, 4, 64), REFDEV_REG_ID, 4);
 		peer_kill(peer);
-		CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
+		CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST));
 		peer_restart_with(peer, options);
-		CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK, RIG_WAIT_MS));
+		CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK));
 		CU_ASSERT_EQUAL(shm_state(&client).remaps, rows[i].remaps);
 		CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_REGION_INFO, BAR2), 0);
 		CU_ASSERT_EQUAL_FATAL(client.nr_fds, 1);
@@ -126,7 +115,6 @@ test_remap(void)
 		CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, KEPT, true, NULL), 0);
 		peer_stop(peer);
 		files_remove();
-		rig_stop();
 	}
 }
 
@@ -175,28 +163,23 @@ test_reply_and_restore(void)
 	CU_ASSERT_EQUAL_FATAL(client.nr_fds, 1);
 	CU_ASSERT_EQUAL(fstat(client.fds[0], &got), 0);
 	CU_ASSERT_EQUAL(got.st_ino, sent.st_ino);
-	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK));
 	CU_ASSERT_EQUAL(shm_state(&client).remaps, 1);
 	/* What was learned is known while the server is away, too. */
 	peer_kill(lost);
-	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST));
 	CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_REGION_INFO, BAR2), 0);
 	CU_ASSERT_EQUAL(client.reply.region.nr_areas, 1);
 	shm_close(&client);
 	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, KEPT, true, NULL), 0);
 	peer_stop(lost);
-	rig_stop();
 }
 
-static CU_TestInfo tests[] = {
-	{"map", test_map},
-	{"remap", test_remap},
-	{"reply_and_restore", test_reply_and_restore},
-	CU_TEST_INFO_NULL,
+const struct tap_suite tap_suite = {
+	.tests =
+		{
+			{"map", test_map},
+			{"remap", test_remap},
+			{"reply_and_restore", test_reply_and_restore},
+		},
 };
-
-int
-main(int argc, char **argv)
-{
-	return rig_main(argc, argv, tests, NULL);
-}

@@ -2,46 +2,20 @@
 
 /* Memory that VMMs bring: what is taken, what is not, and what becomes of it. */
 
-#include <errno.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <linux/memfd.h>
 #include <linux/userfaultfd.h>
 
-#include "refdev_regs.h"
 #include "rig.h"
 
-#define MIB             (1024u * 1024u)
-#define READ_WRITE      (VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE)
 #define FILL_BY_MESSAGE (REFDEV_DMA_FILL | REFDEV_DMA_BY_MESSAGE)
 
 static const enum vuc_dma_policy policies[] = {VUC_DMA_SHARED, VUC_DMA_MESSAGE};
-
-/* Memory of so many bytes, for a VMM that is attached to a new rig. */
-static int
-memory_begin(const struct rig_opts *opts, size_t size)
-{
-	rig_start(opts);
-	rig_attach(&client, RIG_NAME);
-	return rig_memory(size, F_SEAL_SHRINK);
-}
-
-static void
-memory_end(int fd)
-{
-	close(fd);
-	shm_close(&client);
-	CU_ASSERT_TRUE(rig_has_connections(0));
-	rig_stop();
-}
 
 /* By message, the device finds what is in the memory, and what it writes is there: also when its
  * server has the memory and asks nevertheless. */
@@ -51,21 +25,20 @@ test_by_message(void)
 	const uint64_t pattern = 0x1122334455667788;
 
 	for (unsigned int i = 0; i < 2; i++) {
-		int fd = memory_begin(&(struct rig_opts){.dma = policies[i]}, MIB);
-		struct shm_queue *q = rig_open_queue(&client, 4, 64);
+		struct shm_queue *q = rig_start_with_queue(&(struct rig_opts){.dma = policies[i]});
 		uint64_t seen[2];
 
-		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, fd), 0);
+		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, rig.memory), 0);
 		rig_write(q, REFDEV_REG_DMA_PATTERN, pattern, 8);
 		CU_ASSERT_EQUAL(rig_transfer(q, FILL_BY_MESSAGE, 0, MIB), REFDEV_DMA_STATUS_DONE);
-		CU_ASSERT_EQUAL(pread(fd, &seen[0], 8, 0), 8);
-		CU_ASSERT_EQUAL(pread(fd, &seen[1], 8, MIB - 8), 8);
+		CU_ASSERT_EQUAL(pread(rig.memory, &seen[0], 8, 0), 8);
+		CU_ASSERT_EQUAL(pread(rig.memory, &seen[1], 8, MIB - 8), 8);
 		CU_ASSERT_EQUAL(seen[0], pattern);
 		CU_ASSERT_EQUAL(seen[1], pattern);
 		CU_ASSERT_EQUAL(shm_dma_unmap(&client, 0, MIB), 0);
-		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, VUC_SHM_DMA_READ, fd), 0);
+		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, VUC_SHM_DMA_READ, rig.memory), 0);
 		CU_ASSERT_EQUAL(rig_transfer(q, FILL_BY_MESSAGE, 0, MIB), REFDEV_DMA_STATUS_ERROR);
-		memory_end(fd);
+		rig_tear_down_attached();
 	}
 }
 
@@ -97,30 +70,28 @@ test_holes(void)
 		return;
 	}
 	close(watch);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		int fd = memory_begin(
-			&(struct rig_opts){.dma = cases[i].policy, .max_dma_message = 256 * 1024},
-			MIB);
-		struct shm_queue *q = rig_open_queue(&client, 4, 64);
+	for (size_t i = 0; i < NR(cases); i++) {
+		struct shm_queue *q = rig_start_with_queue(
+			&(struct rig_opts){.dma = cases[i].policy, .max_dma_message = 256 * 1024});
 		struct stat st;
 
 		if (cases[i].allocated)
-			CU_ASSERT_EQUAL(fallocate(fd, 0, 0, MIB), 0);
-		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, fd), 0);
+			CU_ASSERT_EQUAL(fallocate(rig.memory, 0, 0, MIB), 0);
+		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, rig.memory), 0);
 		if (cases[i].punched)
-			CU_ASSERT_EQUAL(fallocate(fd, punch, 0, MIB), 0);
+			CU_ASSERT_EQUAL(fallocate(rig.memory, punch, 0, MIB), 0);
 		if (rig_transfer(q, FILL_BY_MESSAGE, 0, cases[i].len) != REFDEV_DMA_STATUS_DONE)
 			CU_ASSERT_TRUE(cases[i].ends);
-		CU_ASSERT_EQUAL(fstat(fd, &st), 0);
+		CU_ASSERT_EQUAL(fstat(rig.memory, &st), 0);
 		if (!cases[i].allocated || cases[i].punched)
 			CU_ASSERT_TRUE((uint64_t)st.st_blocks * 512 <= 256 * 1024);
 		if (cases[i].ends) {
-			CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+			CU_ASSERT_TRUE(shm_is_ended(&client));
 			CU_ASSERT_TRUE(rig_has_logged("than max-dma-message-mb allows"));
 		} else {
 			CU_ASSERT_EQUAL(rig_look(RIG_NAME).state, VUC_CONTROL_ATTACHED);
 		}
-		memory_end(fd);
+		rig_tear_down_attached();
 	}
 }
 
@@ -159,7 +130,7 @@ test_huge_pages(void)
 	};
 	const uint64_t pattern = 0x1122334455667788;
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < NR(rows); i++) {
 		int fd = huge_memory(2);
 		struct shm_queue *q;
 		uint64_t seen[3];
@@ -168,9 +139,7 @@ test_huge_pages(void)
 		if (fd < 0)
 			return;
 		vuc_tap_row("row %zu", i);
-		rig_start(&(struct rig_opts){.dma = rows[i].policy});
-		rig_attach(&client, RIG_NAME);
-		q = rig_open_queue(&client, 4, 64);
+		q = rig_start_with_queue(&(struct rig_opts){.dma = rows[i].policy});
 		CU_ASSERT_EQUAL(
 			shm_dma_map(&client, 0, rows[i].size, rows[i].offset, READ_WRITE, fd), 0);
 		rig_write(q, REFDEV_REG_DMA_PATTERN, pattern, 8);
@@ -194,20 +163,20 @@ static void
 test_lost_huge_pages(void)
 {
 	int fd = huge_memory(2), others;
+	struct shm_queue *q;
 	off_t nr = 0;
 
 	if (fd < 0)
 		return;
-	rig_start(&(struct rig_opts){.dma = VUC_DMA_MESSAGE});
-	rig_attach(&client, RIG_NAME);
+	q = rig_start_with_queue(&(struct rig_opts){.dma = VUC_DMA_MESSAGE});
 	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, 2 * HUGE_PAGE, 0, READ_WRITE, fd), 0);
 	CU_ASSERT_EQUAL(
 		fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 2 * HUGE_PAGE), 0);
 	others = memfd_create("others", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
 	while (fallocate(others, 0, nr * HUGE_PAGE, HUGE_PAGE) == 0)
 		nr++;
-	rig_transfer(rig_open_queue(&client, 4, 64), FILL_BY_MESSAGE, 0, MIB);
-	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+	rig_transfer(q, FILL_BY_MESSAGE, 0, MIB);
+	CU_ASSERT_TRUE(shm_is_ended(&client));
 	CU_ASSERT_TRUE(rig_has_logged("memory that it has mapped for the device has lost pages"));
 	shm_close(&client);
 	rig_attach(&client, RIG_SECOND);
@@ -222,16 +191,14 @@ static void
 test_no_budget(void)
 {
 	for (unsigned int i = 0; i < 2; i++) {
-		int fd = memory_begin(
-			&(struct rig_opts){.dma = policies[i], .no_dma_message = true}, MIB);
+		struct shm_queue *q = rig_start_with_queue(
+			&(struct rig_opts){.dma = policies[i], .no_dma_message = true});
 
-		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, fd),
+		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, rig.memory),
 			policies[i] == VUC_DMA_SHARED ? 0 : -EDQUOT);
-		CU_ASSERT_EQUAL(
-			rig_transfer(rig_open_queue(&client, 4, 64), FILL_BY_MESSAGE, 0, MIB),
-			REFDEV_DMA_STATUS_ERROR);
+		CU_ASSERT_EQUAL(rig_transfer(q, FILL_BY_MESSAGE, 0, MIB), REFDEV_DMA_STATUS_ERROR);
 		CU_ASSERT_EQUAL(rig_look(RIG_NAME).state, VUC_CONTROL_ATTACHED);
-		memory_end(fd);
+		rig_tear_down_attached();
 	}
 }
 
@@ -260,17 +227,16 @@ static void
 test_populated(void)
 {
 	static const uint8_t page[4096] = {1};
-	int fd = memory_begin(&(struct rig_opts){.dma = VUC_DMA_MESSAGE}, 4 * MIB);
 	struct stat st;
 
+	rig_start_attached(&(struct rig_opts){.dma = VUC_DMA_MESSAGE, .memory = 4 * MIB});
 	for (off_t i = 0; i < 2 * MIB; i += 4096)
-		CU_ASSERT_EQUAL(pwrite(fd, page, sizeof(page), i), sizeof(page));
-	CU_ASSERT_EQUAL(pwrite(fd, page, sizeof(page), 3 * MIB), sizeof(page));
-	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, 3 * MIB, MIB, READ_WRITE, fd), 0);
+		CU_ASSERT_EQUAL(pwrite(rig.memory, page, sizeof(page), i), sizeof(page));
+	CU_ASSERT_EQUAL(pwrite(rig.memory, page, sizeof(page), 3 * MIB), sizeof(page));
+	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, 3 * MIB, MIB, READ_WRITE, rig.memory), 0);
 	CU_ASSERT_EQUAL(resident_bytes("memfd:guest"), MIB + sizeof(page));
-	CU_ASSERT_EQUAL(fstat(fd, &st), 0);
+	CU_ASSERT_EQUAL(fstat(rig.memory, &st), 0);
 	CU_ASSERT_EQUAL((size_t)st.st_blocks * 512, 2 * MIB + sizeof(page));
-	memory_end(fd);
 }
 
 /* As many as there may be; what is unmapped makes room. */
@@ -278,18 +244,16 @@ static void
 test_limit(void)
 {
 	for (unsigned int way = 0; way < 2; way++) {
-		int fd = memory_begin(
-			&(struct rig_opts){.dma = policies[way], .max_dma_maps = 8}, MIB);
-
+		rig_start_attached(&(struct rig_opts){.dma = policies[way], .max_dma_maps = 8});
 		for (unsigned int round = 0; round < 3; round++) {
 			for (uint64_t i = 0; i < 9; i++)
-				CU_ASSERT_EQUAL(
-					shm_dma_map(&client, i * MIB, MIB, 0, READ_WRITE, fd),
+				CU_ASSERT_EQUAL(shm_dma_map(&client, i * MIB, MIB, 0, READ_WRITE,
+							rig.memory),
 					i < 8 ? 0 : -ENOSPC);
 			CU_ASSERT_EQUAL(shm_dma_unmap(&client, 0, 8 * MIB), 0);
 			CU_ASSERT_EQUAL(client.reply.dma_reply.mappings, 0);
 		}
-		memory_end(fd);
+		rig_tear_down_attached();
 	}
 }
 
@@ -298,18 +262,17 @@ static void
 test_address_space(void)
 {
 	/* Each VMM may have 16 MiB mapped. */
-	const struct rig_opts opts = {.dma = VUC_DMA_MESSAGE, .max_vmms = 1u << 22};
-	int fd = memory_begin(&opts, 32 * MIB);
-
-	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, 32 * MIB, 0, READ_WRITE, fd), -EFBIG);
+	rig_start_attached(&(struct rig_opts){
+		.dma = VUC_DMA_MESSAGE, .max_vmms = 1u << 22, .memory = 32 * MIB});
+	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, 32 * MIB, 0, READ_WRITE, rig.memory), -EFBIG);
 	for (unsigned int round = 0; round < 3; round++) {
-		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, 12 * MIB, 0, READ_WRITE, fd), 0);
+		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, 12 * MIB, 0, READ_WRITE, rig.memory), 0);
+		CU_ASSERT_EQUAL(shm_dma_map(&client, 16 * MIB, 12 * MIB, 0, READ_WRITE, rig.memory),
+			-EFBIG);
 		CU_ASSERT_EQUAL(
-			shm_dma_map(&client, 16 * MIB, 12 * MIB, 0, READ_WRITE, fd), -EFBIG);
-		CU_ASSERT_EQUAL(shm_dma_map(&client, 16 * MIB, 4 * MIB, 0, READ_WRITE, fd), 0);
+			shm_dma_map(&client, 16 * MIB, 4 * MIB, 0, READ_WRITE, rig.memory), 0);
 		CU_ASSERT_EQUAL(shm_dma_unmap(&client, 0, 32 * MIB), 0);
 	}
-	memory_end(fd);
 }
 
 /* A read behind the end of a file that is nobody's memory. */
@@ -330,24 +293,24 @@ make_own_fault(void)
 static void
 test_own_fault(void)
 {
-	int fd = memory_begin(&(struct rig_opts){.dma = VUC_DMA_MESSAGE}, MIB), status = 0;
-	pid_t pid = fork();
+	int status = 0;
+	pid_t pid;
 
+	rig_start_attached(&(struct rig_opts){.dma = VUC_DMA_MESSAGE});
+	pid = fork();
 	if (pid == 0)
 		make_own_fault();
 	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
 	/* A sanitizer's handler, which is asked next, exits instead. */
 	CU_ASSERT_TRUE((WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS) ||
 		(WIFEXITED(status) && WEXITSTATUS(status) != 0));
-	memory_end(fd);
 }
 
 /* Files of which one descriptor each is kept are bounded, too. */
 static void
 test_many_files(void)
 {
-	int fd = memory_begin(NULL, MIB);
-
+	rig_start_attached(NULL);
 	for (uint64_t i = 0; i <= 64; i++) {
 		int file = rig_memory(4096, 0);
 
@@ -356,7 +319,6 @@ test_many_files(void)
 		close(file);
 	}
 	CU_ASSERT_EQUAL(rig_look(RIG_NAME).dma_maps, 64);
-	memory_end(fd);
 }
 
 /* A server that refuses a mapping, and then an unmapping: what is mapped here follows, so that
@@ -369,39 +331,35 @@ test_refused(void)
 		.dma = VUC_DMA_MESSAGE,
 		.max_dma_maps = 8,
 	};
-	int fd = memory_begin(&opts, MIB);
 
-	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, fd), 0);
-	CU_ASSERT_EQUAL(shm_dma_map(&client, MIB, MIB, 0, READ_WRITE, fd), -ENOMEM);
+	rig_start_attached(&opts);
+	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, rig.memory), 0);
+	CU_ASSERT_EQUAL(shm_dma_map(&client, MIB, MIB, 0, READ_WRITE, rig.memory), -ENOMEM);
 	CU_ASSERT_EQUAL(rig_look(RIG_NAME).dma_maps, 1);
 	for (uint64_t i = 2; i < 9; i++)
-		CU_ASSERT_EQUAL(shm_dma_map(&client, i * MIB, MIB, 0, READ_WRITE, fd), 0);
+		CU_ASSERT_EQUAL(shm_dma_map(&client, i * MIB, MIB, 0, READ_WRITE, rig.memory), 0);
 	CU_ASSERT_EQUAL(client.reply.dma_reply.mappings, 8);
 	CU_ASSERT_EQUAL(shm_dma_unmap(&client, 2 * MIB, MIB), -EIO);
 	CU_ASSERT_EQUAL(rig_look(RIG_NAME).dma_maps, 8);
-	CU_ASSERT_EQUAL(shm_dma_map(&client, 9 * MIB, MIB, 0, READ_WRITE, fd), -ENOSPC);
+	CU_ASSERT_EQUAL(shm_dma_map(&client, 9 * MIB, MIB, 0, READ_WRITE, rig.memory), -ENOSPC);
 	CU_ASSERT_EQUAL(shm_dma_unmap(&client, 3 * MIB, MIB), 0);
-	CU_ASSERT_EQUAL(shm_dma_map(&client, 9 * MIB, MIB, 0, READ_WRITE, fd), 0);
-	memory_end(fd);
+	CU_ASSERT_EQUAL(shm_dma_map(&client, 9 * MIB, MIB, 0, READ_WRITE, rig.memory), 0);
 }
 
-int
-main(int argc, char **argv)
-{
-	CU_TestInfo tests[] = {
-		{"by_message", test_by_message},
-		{"holes", test_holes},
-		{"huge_pages", test_huge_pages},
-		{"lost_huge_pages", test_lost_huge_pages},
-		{"no_budget", test_no_budget},
-		{"populated", test_populated},
-		{"limit", test_limit},
-		{"address_space", test_address_space},
-		{"own_fault", test_own_fault},
-		{"many_files", test_many_files},
-		{"refused", test_refused},
-		CU_TEST_INFO_NULL,
-	};
-
-	return rig_main(argc, argv, tests, NULL);
-}
+const struct tap_suite tap_suite = {
+	.tear_down = rig_tear_down_attached,
+	.tests =
+		{
+			{"by_message", test_by_message},
+			{"holes", test_holes},
+			{"huge_pages", test_huge_pages},
+			{"lost_huge_pages", test_lost_huge_pages},
+			{"no_budget", test_no_budget},
+			{"populated", test_populated},
+			{"limit", test_limit},
+			{"address_space", test_address_space},
+			{"own_fault", test_own_fault},
+			{"many_files", test_many_files},
+			{"refused", test_refused},
+		},
+};

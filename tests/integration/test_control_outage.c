@@ -5,43 +5,20 @@
  * is told, nobody else waits for them, and whoever has the device next finds it as new.
  */
 
-#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
 
 #include "clock.h"
-#include "refdev_regs.h"
 #include "rig.h"
 
-#define BAR0    VFIO_PCI_BAR0_REGION_INDEX
-#define MIB     (1024u * 1024u)
-#define AN_HOUR 3600000u
-#define HUNG    8u /* servers */
+#define HUNG 8u /* servers */
 
 /* Posted writes of a page each: more than the socket of a server that does not read takes, and less
  * than that and what the connection keeps to be sent. */
 #define NR_POSTED 70u
-
-/* Has a device, leaves traces in it, and leaves by word. */
-static void
-visit(int memory, int irq)
-{
-	rig_attach(&client, RIG_NAME);
-	rig_leave_traces(&client, memory, irq);
-	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
-	shm_close(&client);
-}
 
 /* The server dies and comes back: the VMM is told of both, its requests fail in between, and after
  * it has attached anew the device works. */
@@ -52,39 +29,32 @@ test_loss(void)
 	uint32_t id = 0;
 	int rc;
 
-	rig_start(NULL);
-	rig_attach(&client, RIG_NAME);
+	rig_start_attached(NULL);
 	q = rig_open_queue(&client, 4, 64);
-	peer_kill(rig.peer);
-	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
+	rig_lose_server();
 	CU_ASSERT_EQUAL(rig_look(RIG_NAME).state, VUC_CONTROL_AWAY);
 	CU_ASSERT_EQUAL(rig_look(RIG_NAME).vmm_pid, getpid());
 	rc = shm_read(q, BAR0, REFDEV_REG_ID, &id, 4);
 	CU_ASSERT_TRUE(rc < 0 && rc != -ETIMEDOUT);
 	CU_ASSERT_TRUE(shm_plain(&client, VUC_SHM_RESET) < 0);
 	peer_restart(rig.peer);
-	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_STALE, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_STALE));
 	CU_ASSERT_EQUAL(shm_state(&client).generation, 2);
-	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
-	shm_close(&client);
+	rig_detach(&client);
 	CU_ASSERT_EQUAL(rig_look(RIG_NAME).errors, 1);
 	rig_attach(&client, RIG_NAME);
 	CU_ASSERT_EQUAL(client.reply.attach_reply.generation, 2);
 	CU_ASSERT_EQUAL(
 		rig_read(rig_open_queue(&client, 4, 64), REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
-	rig_stop();
 }
 
 /* A VMM that leaves while the server is away, and one that comes then. */
 static void
 test_away(void)
 {
-	rig_start(NULL);
-	rig_attach(&client, RIG_NAME);
-	peer_kill(rig.peer);
-	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
-	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
-	shm_close(&client);
+	rig_start_attached(NULL);
+	rig_lose_server();
+	rig_detach(&client);
 	CU_ASSERT_EQUAL(rig_look(RIG_NAME).state, VUC_CONTROL_AWAY);
 	CU_ASSERT_STRING_NOT_EQUAL(rig_look(RIG_NAME).reason, "");
 	CU_ASSERT_TRUE(rig_becomes(RIG_SECOND, VUC_CONTROL_AWAY));
@@ -97,7 +67,6 @@ test_away(void)
 	CU_ASSERT_TRUE(rig_becomes(RIG_SECOND, VUC_CONTROL_FREE));
 	CU_ASSERT_TRUE(rig_has_logged("disk1: lost: "));
 	CU_ASSERT_TRUE(rig_logs("generation 2"));
-	rig_stop();
 }
 
 /* A VMM whose server is away when its device is removed has nothing to end in order, and is not
@@ -106,17 +75,14 @@ static void
 test_remove_while_away(void)
 {
 	for (unsigned int back = 0; back < 2; back++) {
-		rig_start(NULL);
-		rig_attach(&client, RIG_NAME);
-		peer_kill(rig.peer);
-		CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
+		rig_start_attached(NULL);
+		rig_lose_server();
 		if (back != 0) {
 			peer_restart(rig.peer);
-			CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_STALE, RIG_WAIT_MS));
+			CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_STALE));
 		}
 		CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_NAME, true, NULL), 0);
 		CU_ASSERT_TRUE(rig_logs("disconnected: its device is lost, and is removed"));
-		rig_stop();
 	}
 }
 
@@ -134,16 +100,6 @@ test_late_server(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(rig_look("late").reason, "No such file"));
 	CU_ASSERT_EQUAL(shm_start(&client, rig.path, "late"), -ENOTCONN);
 	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, "late", false, NULL), 0);
-	rig_stop();
-}
-
-/* A vuc_done_fn. */
-static void
-count_end(void *arg, int status, const struct vuc_error *err)
-{
-	(void)err;
-	CU_ASSERT_EQUAL(status, 0);
-	atomic_fetch_add((atomic_uint *)arg, 1);
 }
 
 /* A VMM that attaches while the server is being connected to for the first time waits for that; and
@@ -165,8 +121,8 @@ test_coming(void)
 		/* Before it is removed, the device is not connected to anew. */
 		first = client;
 		CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_NAME, true, NULL), 0);
-		CU_ASSERT_EQUAL_FATAL(vuc_control_add_device_start(
-					      rig.control, &again.control, count_end, &tried, NULL),
+		CU_ASSERT_EQUAL_FATAL(vuc_control_add_device_start(rig.control, &again.control,
+					      rig_count_end, &tried, NULL),
 			0);
 		CU_ASSERT_EQUAL(shm_start(&client, rig.path, RIG_NAME), i == 0 ? 0 : -ENOTCONN);
 	}
@@ -176,7 +132,6 @@ test_coming(void)
 	shm_close(&client);
 	CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 	CU_ASSERT_EQUAL(tried, 2);
-	rig_stop();
 }
 
 /* One whose connections all end soon is connected to less and less often: it cannot keep the poller
@@ -199,12 +154,10 @@ test_flapping_server(void)
 	for (uint64_t generation = 1; generation <= 3; generation++) {
 		rig_attach(&client, RIG_NAME);
 		CU_ASSERT_EQUAL(client.reply.attach_reply.generation, generation);
-		CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
-		shm_close(&client);
+		rig_detach(&client);
 		CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 	}
 	CU_ASSERT_TRUE(vuc_clock_ms() - begun >= 50 + 100 + 200);
-	rig_stop();
 }
 
 /* A server that does not go along with the cleaning loses its connection; the next VMM gets a new
@@ -224,58 +177,47 @@ test_stubborn_server(void)
 		{VUC_CONTROL_RESET_ON, "--fault=error=22@dma_unmap#1", "DMA unmapping of 0x0"},
 		{VUC_CONTROL_RESET_ON, "--fault=error=5@device_set_irqs#2", "error 5"},
 	};
-	int memory = rig_memory(MIB, F_SEAL_SHRINK), irq = eventfd(0, EFD_CLOEXEC);
 
-	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (unsigned int i = 0; i < NR(rows); i++) {
 		/* One that is closed in any case is made anew at once, and not retried. */
 		uint32_t retry_ms = rows[i].reset == VUC_CONTROL_RESET_ON ? AN_HOUR : 0;
 
-		rig_start(&(struct rig_opts){.server = {rows[i].fault},
+		rig_start_attached(&(struct rig_opts){.server = {rows[i].fault},
 			.reset = rows[i].reset,
 			.retry_min_ms = retry_ms,
 			.retry_max_ms = retry_ms});
-		visit(memory, irq);
+		rig_leave_traces(&client);
+		rig_detach(&client);
 		CU_ASSERT_TRUE(rig_has_logged("closing the connection to the server"));
 		CU_ASSERT_TRUE(rig_has_logged(rows[i].line));
-		rig_expect_new(irq);
+		rig_expect_new();
 		CU_ASSERT_TRUE(rig_look(RIG_NAME).generation >= 2);
-		rig_stop();
 	}
-	close(memory);
-	close(irq);
 }
 
 /* One that does not go along with the end is not connected to again. */
 static void
 test_stubborn_at_the_end(void)
 {
-	rig_start(&(struct rig_opts){
+	rig_start_attached(&(struct rig_opts){
 		.server = {"--fault=error=5@device_reset#2"}, .reset = VUC_CONTROL_RESET_TRUST});
-	rig_attach(&client, RIG_NAME);
 	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, RIG_NAME, true, NULL), 0);
 	CU_ASSERT_TRUE(rig_has_logged("closing the connection to the server"));
 	CU_ASSERT_FALSE(rig_has_logged("generation 2"));
-	rig_stop();
 }
 
 /* A server that answers UNMAP_ALL and keeps the mappings, where the connection stays. */
 static void
 test_pretended_unmap(void)
 {
-	int memory = rig_memory(MIB, F_SEAL_SHRINK);
-
-	rig_start(&(struct rig_opts){
+	rig_start_attached(&(struct rig_opts){
 		.server = {"--pretend=unmap-all"}, .reset = VUC_CONTROL_RESET_TRUST});
-	rig_attach(&client, RIG_NAME);
-	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB / 4, 0, VUC_SHM_DMA_READ, memory), 0);
-	CU_ASSERT_EQUAL(shm_dma_map(&client, MIB, MIB / 4, 0, VUC_SHM_DMA_READ, memory), 0);
+	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB / 4, 0, VUC_SHM_DMA_READ, rig.memory), 0);
+	CU_ASSERT_EQUAL(shm_dma_map(&client, MIB, MIB / 4, 0, VUC_SHM_DMA_READ, rig.memory), 0);
 	CU_ASSERT_EQUAL(shm_dma_unmap_all(&client), 0);
-	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
-	shm_close(&client);
-	rig_expect_new(-1);
+	rig_detach(&client);
+	rig_expect_new();
 	CU_ASSERT_EQUAL(rig_look(RIG_NAME).generation, 1);
-	rig_stop();
-	close(memory);
 }
 
 /* Whatever another client has left in a device is gone, for the server keeps it. */
@@ -291,8 +233,7 @@ test_strange_state(void)
 	CU_ASSERT_EQUAL(vuc_device_write(dev, BAR0, REFDEV_REG_SCRATCH, &mark, sizeof(mark)), 0);
 	vuc_device_close(dev);
 	rig_add_device(NULL, RIG_NAME, rig.sockets[0]);
-	rig_expect_new(-1);
-	rig_stop();
+	rig_expect_new();
 }
 
 /* A server that a reset ends: the device is away, the reason says why, and it is tried seldom. One
@@ -329,10 +270,8 @@ test_fatal_reset(void)
 		CU_ASSERT_EQUAL(
 			client.reply.attach_reply.device_flags & VFIO_DEVICE_FLAGS_RESET, 0);
 		CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_RESET), -EOPNOTSUPP);
-		CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
-		shm_close(&client);
+		rig_detach(&client);
 	}
-	rig_stop();
 }
 
 /* A device that cannot be reset is no VMM's, and nobody waits for it. */
@@ -346,7 +285,6 @@ test_no_reset(void)
 	CU_ASSERT_TRUE(rig_has_logged("disk0: away: "));
 	CU_ASSERT_TRUE(rig_has_logged(
 		"the server answered VFIO_USER_DEVICE_RESET with error 5 (Input/output error)"));
-	rig_stop();
 }
 
 /* What is waited for is told meanwhile, and what it was afterwards: no server has ended anything.
@@ -368,7 +306,6 @@ test_unanswered_reset(void)
 			       "waiting for the answer to DEVICE_RESET") != NULL;
 	} while (!told && rig_wait(&ms));
 	CU_ASSERT_TRUE(told);
-	rig_stop();
 }
 
 static void *
@@ -383,29 +320,24 @@ run_reset(void *arg)
 static void
 test_hung_server(void)
 {
-	int memory = rig_memory(MIB, F_SEAL_SHRINK), result = 0;
-	struct shm_client other;
-	struct shm_queue q;
+	int result = 0;
 	pthread_t thread;
 
-	rig_start(&(struct rig_opts){.server = {"--fault=drop@device_reset#2"}});
-	rig_attach(&client, RIG_NAME);
+	rig_start_attached(&(struct rig_opts){.server = {"--fault=drop@device_reset#2"}});
 	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, run_reset, &result), 0);
-	rig_attach(&other, RIG_SECOND);
+	rig_attach(&other_client, RIG_SECOND);
 	for (unsigned int i = 0; i < 50; i++) {
-		CU_ASSERT_EQUAL_FATAL(shm_open_queue(&other, 4, 64, &q), 0);
-		CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
-		CU_ASSERT_EQUAL(shm_dma_map(&other, 0, MIB, 0, VUC_SHM_DMA_READ, memory), 0);
-		CU_ASSERT_EQUAL(shm_dma_unmap(&other, 0, MIB), 0);
+		rig_pass_time(&other_client, 1);
+		CU_ASSERT_EQUAL(
+			shm_dma_map(&other_client, 0, MIB, 0, VUC_SHM_DMA_READ, rig.memory), 0);
+		CU_ASSERT_EQUAL(shm_dma_unmap(&other_client, 0, MIB), 0);
 	}
 	vuc_control_destroy(rig.control);
 	pthread_join(thread, NULL);
 	/* It is told that the connection has ended, or finds that the daemon has. */
 	CU_ASSERT_NOT_EQUAL(result, 0);
-	shm_close(&other);
+	shm_close(&other_client);
 	rig.control = NULL;
-	rig_stop();
-	close(memory);
 }
 
 /* How many resets the server has had; it says so on stderr. */
@@ -432,9 +364,8 @@ test_leave_hung_server(void)
 		pthread_t thread;
 		int result = 0;
 
-		rig_start(
+		rig_start_attached(
 			&(struct rig_opts){.server = {"--verbose", "--fault=drop@device_reset#2"}});
-		rig_attach(&client, RIG_NAME);
 		CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, run_reset, &result), 0);
 		/* Each of its two devices has been reset once before. */
 		while (count_resets() < 3 && rig_wait(&ms))
@@ -452,7 +383,6 @@ test_leave_hung_server(void)
 			CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
 			rig_attach(&client, RIG_NAME);
 		}
-		rig_stop();
 	}
 }
 
@@ -462,14 +392,12 @@ static void
 test_hung_server_after_leaving(void)
 {
 	const struct vuc_shm_request post = {
-		.op = VUC_SHM_WRITE_POSTED, .region = VFIO_PCI_BAR2_REGION_INDEX, .count = 4096};
-	struct shm_queue *q, another;
-	struct shm_client other;
+		.op = VUC_SHM_WRITE_POSTED, .region = BAR2, .count = 4096};
+	struct shm_queue *q;
 
 	for (unsigned int removed = 0; removed < 2; removed++) {
-		rig_start(&(struct rig_opts){.posted_writes = VUC_POSTED_WRITES_ON + 1});
-		rig_attach(&client, RIG_NAME);
-		rig_attach(&other, RIG_SECOND);
+		rig_start_attached(&(struct rig_opts){.posted_writes = VUC_POSTED_WRITES_ON + 1});
+		rig_attach(&other_client, RIG_SECOND);
 		q = rig_open_queue(&client, 128, post.count);
 		rig_signal_server(SIGSTOP);
 		for (unsigned int i = 0; i < NR_POSTED; i++)
@@ -480,21 +408,15 @@ test_hung_server_after_leaving(void)
 		shm_close(&client);
 		CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_CLEANING));
 		/* Time in which the closing begins. */
-		for (unsigned int i = 0; i < 20; i++) {
-			CU_ASSERT_EQUAL_FATAL(shm_open_queue(&other, 4, 64, &another), 0);
-			CU_ASSERT_EQUAL(shm_close_queue(&another), 0);
-		}
+		rig_pass_time(&other_client, 20);
 		CU_ASSERT_EQUAL(rig_look(RIG_NAME).state, VUC_CONTROL_CLEANING);
 		if (removed == 1) {
 			CU_ASSERT_EQUAL(
 				vuc_control_remove_device(rig.control, RIG_NAME, false, NULL), 0);
 		} else {
-			vuc_control_destroy(rig.control);
-			rig.control = NULL;
+			rig_stop_control();
 		}
 		rig_signal_server(SIGCONT);
-		shm_close(&other);
-		rig_stop();
 	}
 }
 
@@ -556,15 +478,14 @@ test_stop_beside_hung_servers(void)
 		listeners[i] = listen_at(path);
 		rig_device_opts(&d, NULL, name, path);
 		CU_ASSERT_EQUAL_FATAL(vuc_control_add_device_start(
-					      rig.control, &d.control, count_end, &ended, NULL),
+					      rig.control, &d.control, rig_count_end, &ended, NULL),
 			0);
 	}
 	for (unsigned int i = 0; i < HUNG; i++)
 		asked[i] = await_question(listeners[i]);
 	/* The next reset is that of the connection that is made anew. */
 	rig_attach(&client, RIG_NAME);
-	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
-	shm_close(&client);
+	rig_detach(&client);
 	CU_ASSERT_EQUAL(rig_look(RIG_NAME).state, VUC_CONTROL_CLEANING);
 	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, "hung0", false, NULL), 0);
 	CU_ASSERT_EQUAL(ended, 1);
@@ -579,32 +500,27 @@ test_stop_beside_hung_servers(void)
 		unlink(path);
 	}
 	rig.control = NULL;
-	rig_stop();
 }
 
-int
-main(int argc, char **argv)
-{
-	CU_TestInfo tests[] = {
-		{"loss", test_loss},
-		{"away", test_away},
-		{"remove_while_away", test_remove_while_away},
-		{"late_server", test_late_server},
-		{"coming", test_coming},
-		{"flapping_server", test_flapping_server},
-		{"stubborn_server", test_stubborn_server},
-		{"stubborn_at_the_end", test_stubborn_at_the_end},
-		{"pretended_unmap", test_pretended_unmap},
-		{"strange_state", test_strange_state},
-		{"fatal_reset", test_fatal_reset},
-		{"no_reset", test_no_reset},
-		{"unanswered_reset", test_unanswered_reset},
-		{"hung_server", test_hung_server},
-		{"leave_hung_server", test_leave_hung_server},
-		{"hung_server_after_leaving", test_hung_server_after_leaving},
-		{"stop_beside_hung_servers", test_stop_beside_hung_servers},
-		CU_TEST_INFO_NULL,
-	};
-
-	return rig_main(argc, argv, tests, NULL);
-}
+const struct tap_suite tap_suite = {
+	.tests =
+		{
+			{"loss", test_loss},
+			{"away", test_away},
+			{"remove_while_away", test_remove_while_away},
+			{"late_server", test_late_server},
+			{"coming", test_coming},
+			{"flapping_server", test_flapping_server},
+			{"stubborn_server", test_stubborn_server},
+			{"stubborn_at_the_end", test_stubborn_at_the_end},
+			{"pretended_unmap", test_pretended_unmap},
+			{"strange_state", test_strange_state},
+			{"fatal_reset", test_fatal_reset},
+			{"no_reset", test_no_reset},
+			{"unanswered_reset", test_unanswered_reset},
+			{"hung_server", test_hung_server},
+			{"leave_hung_server", test_leave_hung_server},
+			{"hung_server_after_leaving", test_hung_server_after_leaving},
+			{"stop_beside_hung_servers", test_stop_beside_hung_servers},
+		},
+};

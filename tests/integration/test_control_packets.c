@@ -3,19 +3,11 @@
 /* Every field of every request, at its bounds and past them: taken, refused, or the end of the
  * connection, and in what words. */
 
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
-#include <linux/vfio.h>
-
-#include "refdev_regs.h"
 #include "rig.h"
 
-#define PAGE      4096u
 #define LAST_PAGE (-(uint64_t)PAGE) /* of the address space */
 
 /* Requests that are right as they are. */
@@ -253,7 +245,7 @@ static const struct row rows[] = {
 	{IRQ_DISABLE, {IRQS(index, VFIO_PCI_NUM_IRQS)}, REFUSED("there is no IRQ index 5")},
 };
 
-#define NR_ROWS      (sizeof(rows) / sizeof(rows[0]))
+#define NR_ROWS      (NR(rows))
 #define ROWS_AT_ONCE 20u
 
 static enum vuc_shm_type
@@ -350,7 +342,7 @@ packet_ask(struct shm_client *c, const struct row *row, int fd)
 	r.len = (size_t)((long)r.len + row->bytes);
 	nr_fds = (unsigned int)((int)nr_fds + row->fds);
 	shm_header(c, &r.packet.header, r.type, r.len);
-	for (size_t i = 0; i < sizeof(row->change) / sizeof(row->change[0]); i++)
+	for (size_t i = 0; i < NR(row->change); i++)
 		rig_change(&r.packet, &row->change[i]);
 	CU_ASSERT_EQUAL(shm_send(c, &r.packet, r.len, fds, nr_fds), 0);
 	if (shm_receive(c, RIG_WAIT_MS) != 0)
@@ -449,14 +441,10 @@ test_no_room(void)
 	close(memory);
 }
 
-static CU_TestInfo tests[] = {
-	{"every field", test_fields},
-	{"no room for descriptors", test_no_room},
-	CU_TEST_INFO_NULL,
+const struct tap_suite tap_suite = {
+	.tests =
+		{
+			{"every field", test_fields},
+			{"no room for descriptors", test_no_room},
+		},
 };
-
-int
-main(int argc, char **argv)
-{
-	return rig_main(argc, argv, tests, NULL);
-}

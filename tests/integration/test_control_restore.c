@@ -6,34 +6,23 @@
  * a link, so that a first server and a second one can be there at the same time.
  */
 
-#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <linux/pci_regs.h>
-#include <linux/vfio.h>
 
-#include "refdev_regs.h"
 #include "rig.h"
 
-#define KEPT    "kept"
-#define BAR0    VFIO_PCI_BAR0_REGION_INDEX
-#define CONFIG  VFIO_PCI_CONFIG_REGION_INDEX
-#define MIB     (1024u * 1024u)
-#define AN_HOUR 3600000u
+#define KEPT "kept"
 
 static struct peer *first, *second;
 static char link_path[VUC_TEMPDIR_SIZE + 16];
 static struct shm_queue *queue;
-static int memory, irq;
 
 /* ---- the device and its servers ---- */
 
@@ -50,34 +39,14 @@ link_to(struct peer *p)
 	CU_ASSERT_EQUAL_FATAL(rename(path, link_path), 0);
 }
 
-/* A VMM that has the device, with memory, an interrupt and a queue, and has enabled it. Its first
- * server ends the connection, and goes on, when the VMM asks for a reset. */
-static void
-kept_start(const struct rig_opts *opts)
-{
-	const uint16_t command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
-	struct rig_opts o = *opts;
-
-	o.outage = VUC_CONTROL_OUTAGE_HOLD;
-	rig_start(NULL);
-	snprintf(link_path, sizeof(link_path), "%s/kept", rig.folder);
-	first = peer_start(1, "--fault=close@device_reset#2", NULL);
-	second = NULL;
-	link_to(first);
-	rig_add_device(&o, KEPT, link_path);
-	rig_attach(&client, KEPT);
-	memory = rig_memory(MIB, F_SEAL_SHRINK);
-	irq = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	queue = rig_open_queue(&client, 8, 64);
-	CU_ASSERT_EQUAL(
-		shm_dma_map(&client, 0, MIB, 0, VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE, memory), 0);
-	CU_ASSERT_EQUAL(shm_assign_irqs(&client, &irq, 1), 0);
-	CU_ASSERT_EQUAL(shm_write(queue, CONFIG, PCI_COMMAND, &command, sizeof(command)), 0);
-}
-
+/* At the end of each test, and before the next kept_start(). */
 static void
 kept_stop(void)
 {
+	if (first == NULL) {
+		rig_stop();
+		return;
+	}
 	shm_close(&client);
 	if (rig.control != NULL)
 		CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, KEPT, true, NULL), 0);
@@ -85,9 +54,30 @@ kept_stop(void)
 	peer_stop(first);
 	if (second != NULL)
 		peer_stop(second);
-	close(memory);
-	close(irq);
+	first = second = NULL;
 	rig_stop();
+}
+
+/* A VMM that has the device, with memory, an interrupt and a queue, and has enabled it. Its first
+ * server ends the connection, and goes on, when the VMM asks for a reset. */
+static void
+kept_start(const struct rig_opts *opts)
+{
+	const uint16_t command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+	struct rig_opts o = opts != NULL ? *opts : (struct rig_opts){.outage = 0};
+
+	kept_stop();
+	o.outage = VUC_CONTROL_OUTAGE_HOLD;
+	rig_start(NULL);
+	snprintf(link_path, sizeof(link_path), "%s/kept", rig.folder);
+	first = peer_start(1, "--fault=close@device_reset#2", NULL);
+	link_to(first);
+	rig_add_device(&o, KEPT, link_path);
+	rig_attach(&client, KEPT);
+	queue = rig_open_queue(&client, 8, 64);
+	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, rig.memory), 0);
+	CU_ASSERT_EQUAL(shm_assign_irqs(&client, &rig.irq, 1), 0);
+	CU_ASSERT_EQUAL(shm_write(queue, CONFIG, PCI_COMMAND, &command, sizeof(command)), 0);
 }
 
 /* How the first server is lost. */
@@ -95,6 +85,13 @@ enum loss {
 	KILLED,
 	CLOSED, /* its process goes on */
 };
+
+static void
+kept_lose_first(void)
+{
+	peer_kill(first);
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST));
+}
 
 /* The second server is there, and the first one is lost. */
 static void
@@ -112,7 +109,7 @@ static uint64_t
 irq_count(void)
 {
 	uint64_t count = 0;
-	ssize_t n = read(irq, &count, sizeof(count));
+	ssize_t n = read(rig.irq, &count, sizeof(count));
 
 	return n == sizeof(count) ? count : 0;
 }
@@ -120,7 +117,7 @@ irq_count(void)
 static bool
 irq_comes(void)
 {
-	struct pollfd pfd = {.fd = irq, .events = POLLIN};
+	struct pollfd pfd = {.fd = rig.irq, .events = POLLIN};
 
 	return poll(&pfd, 1, RIG_WAIT_MS) == 1;
 }
@@ -129,7 +126,7 @@ irq_comes(void)
 static void
 kept_expect_restored(void)
 {
-	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK));
 	CU_ASSERT_EQUAL(rig_look(KEPT).state, VUC_CONTROL_ATTACHED);
 	/* One may have been lost. */
 	CU_ASSERT_TRUE(irq_comes());
@@ -148,9 +145,8 @@ kept_expect_restored(void)
 static void
 test_return(void)
 {
-	kept_start(&(struct rig_opts){.outage = 0});
-	peer_kill(first);
-	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
+	kept_start(NULL);
+	kept_lose_first();
 	CU_ASSERT_TRUE(rig_has_logged("kept: lost: "));
 	CU_ASSERT_TRUE(rig_has_logged(" keeps it, it is restored when its server is back"));
 	CU_ASSERT_EQUAL(rig_look(KEPT).state, VUC_CONTROL_AWAY);
@@ -160,10 +156,8 @@ test_return(void)
 	CU_ASSERT_TRUE(rig_logs("kept: restored for its VMM after "));
 	CU_ASSERT_EQUAL(rig_look(KEPT).outages, 1);
 	CU_ASSERT_TRUE(rig_look(KEPT).outage_ms >= rig_look(KEPT).outage_last_ms);
-	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
-	shm_close(&client);
+	rig_detach(&client);
 	CU_ASSERT_TRUE(rig_becomes(KEPT, VUC_CONTROL_FREE));
-	kept_stop();
 }
 
 /* Whether this process watches a folder. */
@@ -226,29 +220,26 @@ test_arrival(void)
 	peer_kill(rig.peer);
 	CU_ASSERT_TRUE_FATAL(folder_becomes(true));
 	peer_restart(rig.peer);
-	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK, RIG_WAIT_MS));
-	rig_stop();
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK));
 }
 
 /* It is nobody else's meanwhile; and with outage = fail the VMM has to attach anew. */
 static void
 test_others(void)
 {
-	struct shm_client other;
-
-	kept_start(&(struct rig_opts){.outage = 0});
-	peer_kill(first);
-	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
-	CU_ASSERT_EQUAL(shm_start(&other, rig.path, KEPT), -EBUSY);
-	CU_ASSERT_PTR_NOT_NULL(strstr(other.reply.failure.reason, ", and its server is away"));
-	CU_ASSERT_PTR_NOT_NULL(strstr(other.reply.failure.reason, "is in use by VMM "));
-	shm_close(&other);
-	rig_attach(&other, RIG_SECOND);
-	CU_ASSERT_EQUAL(rig_read(rig_open_queue(&other, 4, 64), REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
-	shm_close(&other);
+	kept_start(NULL);
+	kept_lose_first();
+	CU_ASSERT_EQUAL(shm_start(&other_client, rig.path, KEPT), -EBUSY);
+	CU_ASSERT_PTR_NOT_NULL(
+		strstr(other_client.reply.failure.reason, ", and its server is away"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(other_client.reply.failure.reason, "is in use by VMM "));
+	shm_close(&other_client);
+	rig_attach(&other_client, RIG_SECOND);
+	CU_ASSERT_EQUAL(
+		rig_read(rig_open_queue(&other_client, 4, 64), REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
+	shm_close(&other_client);
 	peer_restart(first);
 	kept_expect_restored();
-	kept_stop();
 }
 
 /* While the server is away, the VMM is answered: with what was learned, what is recorded, or a
@@ -257,33 +248,30 @@ static void
 test_messages(void)
 {
 	struct shm_queue q;
-	int another = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	int fds[2] = {irq, another};
+	int fds[2];
 
-	kept_start(&(struct rig_opts){.outage = 0});
-	fds[0] = irq;
-	peer_kill(first);
-	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
+	kept_start(NULL);
+	fds[0] = rig.irq;
+	fds[1] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	kept_lose_first();
 	CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_REGION_INFO, BAR0), 0);
 	CU_ASSERT_TRUE(client.reply.region.size > 0);
-	CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_IRQ_INFO, VFIO_PCI_MSIX_IRQ_INDEX), 0);
+	CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_IRQ_INFO, MSIX), 0);
 	CU_ASSERT_EQUAL(client.reply.irq.count, REFDEV_MSIX_VECTORS);
 	CU_ASSERT_TRUE(shm_index(&client, VUC_SHM_IO_FDS, BAR0) < 0);
 	CU_ASSERT_PTR_NULL(strstr(client.reply.failure.reason, "attach again"));
 	CU_ASSERT_EQUAL(shm_open_queue(&client, 4, 64, &q), 0);
 	CU_ASSERT_EQUAL(shm_close_queue(&q), 0);
 	CU_ASSERT_EQUAL(shm_dma_unmap(&client, 0, MIB), 0);
-	CU_ASSERT_EQUAL(
-		shm_dma_map(&client, MIB, MIB, 0, VUC_SHM_DMA_READ | VUC_SHM_DMA_WRITE, memory), 0);
+	CU_ASSERT_EQUAL(shm_dma_map(&client, MIB, MIB, 0, READ_WRITE, rig.memory), 0);
 	CU_ASSERT_EQUAL(shm_assign_irqs(&client, fds, 2), 0);
 	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_RESET), 0);
 	peer_restart(first);
-	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_BACK));
 	CU_ASSERT_EQUAL(rig_transfer(queue, REFDEV_DMA_BY_MMAP, MIB, 4096), REFDEV_DMA_STATUS_DONE);
 	CU_ASSERT_NOT_EQUAL(
 		rig_transfer(queue, REFDEV_DMA_BY_MMAP, 0, 4096), REFDEV_DMA_STATUS_DONE);
-	kept_stop();
-	close(another);
+	close(fds[1]);
 }
 
 /* The record is bounded by what the server took before, and ends with its VMM: the next one finds
@@ -294,12 +282,11 @@ test_record(void)
 	struct shm_client next;
 	struct shm_queue *q;
 
-	kept_start(&(struct rig_opts){.outage = 0});
-	peer_kill(first);
-	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
+	kept_start(NULL);
+	kept_lose_first();
 	for (uint64_t i = 1; i < 4; i++)
-		CU_ASSERT_EQUAL(
-			shm_dma_map(&client, i * MIB, MIB, 0, VUC_SHM_DMA_READ, memory), -ENOSPC);
+		CU_ASSERT_EQUAL(shm_dma_map(&client, i * MIB, MIB, 0, VUC_SHM_DMA_READ, rig.memory),
+			-ENOSPC);
 	shm_close(&client);
 	peer_restart(first);
 	CU_ASSERT_TRUE(rig_becomes(KEPT, VUC_CONTROL_FREE));
@@ -309,7 +296,6 @@ test_record(void)
 	rig_write(q, REFDEV_REG_IRQ_TRIGGER, 0, 4);
 	CU_ASSERT_EQUAL(irq_count(), 0);
 	shm_close(&next);
-	kept_stop();
 }
 
 /* The first server's process has the VMM's memory: the second one gets it when that has ended. */
@@ -319,7 +305,7 @@ test_fence(void)
 	struct vuc_control_device look;
 	char who[64];
 
-	kept_start(&(struct rig_opts){.outage = 0});
+	kept_start(NULL);
 	kept_lose(CLOSED, NULL);
 	CU_ASSERT_TRUE(rig_becomes(KEPT, VUC_CONTROL_FENCED));
 	snprintf(who, sizeof(who), "waiting for process %d (vuc-refdev) of the old server to end",
@@ -329,15 +315,13 @@ test_fence(void)
 	peer_kill(first);
 	kept_expect_restored();
 	CU_ASSERT_EQUAL(rig_count_logged(who), 1);
-	kept_stop();
 
 	kept_start(&(struct rig_opts){.no_fence = true});
 	kept_lose(CLOSED, NULL);
 	kept_expect_restored();
-	kept_stop();
 
 	/* Once the VMM has left, nothing waits for the process. */
-	kept_start(&(struct rig_opts){.outage = 0});
+	kept_start(NULL);
 	kept_lose(CLOSED, NULL);
 	CU_ASSERT_TRUE(rig_becomes(KEPT, VUC_CONTROL_FENCED));
 	shm_close(&client);
@@ -346,24 +330,21 @@ test_fence(void)
 	} while (look.vmm_pid != 0 || look.state == VUC_CONTROL_CLEANING);
 	CU_ASSERT_PTR_NULL(strstr(look.reason, "waiting for process"));
 	CU_ASSERT_TRUE(rig_becomes(KEPT, VUC_CONTROL_FREE));
-	kept_stop();
 }
 
 /* One that has come back as another device is not the VMM's, which is told. */
 static void
 test_another_device(void)
 {
-	kept_start(&(struct rig_opts){.outage = 0});
+	kept_start(NULL);
 	kept_lose(KILLED, "--pgsizes=65536");
-	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_REMOVED, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_REMOVED));
 	CU_ASSERT_EQUAL(rig_look(KEPT).state, VUC_CONTROL_AWAY);
 	CU_ASSERT_PTR_NOT_NULL(strstr(rig_look(KEPT).reason, "another device has come back: "));
 	CU_ASSERT_TRUE(rig_logs("kept: another device has come back, the VMM has to detach: "));
 	CU_ASSERT_EQUAL(rig_count_logged("another device has come back"), 1);
-	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
-	shm_close(&client);
+	rig_detach(&client);
 	CU_ASSERT_TRUE(rig_becomes(KEPT, VUC_CONTROL_FREE));
-	kept_stop();
 }
 
 /* ---- each stage, and what interrupts it ---- */
@@ -389,8 +370,7 @@ static const struct stage {
 static void
 interrupt_by_detach(void)
 {
-	CU_ASSERT_EQUAL(shm_plain(&client, VUC_SHM_DETACH), 0);
-	shm_close(&client);
+	rig_detach(&client);
 }
 
 static void
@@ -403,36 +383,28 @@ static void
 interrupt_by_operator(void)
 {
 	CU_ASSERT_EQUAL(vuc_control_detach(rig.control, KEPT, NULL), 0);
-	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
-}
-
-/* A vuc_done_fn. */
-static void
-note_end(void *arg, int status, const struct vuc_error *err)
-{
-	(void)arg;
-	(void)err;
-	CU_ASSERT_EQUAL(status, 0);
+	CU_ASSERT_TRUE(shm_is_ended(&client));
 }
 
 static void
 interrupt_by_removal(void)
 {
+	static atomic_uint ended;
 	struct rig_device d;
 
 	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, KEPT, false, NULL), -EBUSY);
 	CU_ASSERT_EQUAL(vuc_control_remove_device(rig.control, KEPT, true, NULL), 0);
-	CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_is_ended(&client));
 	rig_device_opts(&d, NULL, KEPT, link_path);
 	CU_ASSERT_EQUAL(
-		vuc_control_add_device_start(rig.control, &d.control, note_end, NULL, NULL), 0);
+		vuc_control_add_device_start(rig.control, &d.control, rig_count_end, &ended, NULL),
+		0);
 }
 
 static void
 interrupt_by_stop(void)
 {
-	vuc_control_destroy(rig.control);
-	rig.control = NULL;
+	rig_stop_control();
 }
 
 static void
@@ -485,12 +457,12 @@ kept_serve(void)
 static void
 interrupt_stage(const struct stage *s, const struct interruption *i)
 {
-	kept_start(&(struct rig_opts){.outage = 0});
+	kept_start(NULL);
 	if (s->absent)
 		peer_kill(first);
 	else
 		kept_lose(s->loss, s->fault);
-	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_becomes(&client, VUC_SHM_LOST));
 	CU_ASSERT_TRUE_FATAL(stage_is_reached(s));
 	i->interrupt();
 	if (i->stays && s->loss == CLOSED)
@@ -500,14 +472,13 @@ interrupt_stage(const struct stage *s, const struct interruption *i)
 		kept_expect_restored();
 	else if (rig.control != NULL)
 		CU_ASSERT_TRUE(rig_becomes(KEPT, VUC_CONTROL_FREE));
-	kept_stop();
 }
 
 static void
 test_interruptions(void)
 {
-	for (size_t s = 0; s < sizeof(stages) / sizeof(stages[0]); s++) {
-		for (size_t i = 0; i < sizeof(interruptions) / sizeof(interruptions[0]); i++) {
+	for (size_t s = 0; s < NR(stages); s++) {
+		for (size_t i = 0; i < NR(interruptions); i++) {
 			vuc_tap_row("%s, %s", stages[s].name, interruptions[i].name);
 			interrupt_stage(&stages[s], &interruptions[i]);
 		}
@@ -524,22 +495,19 @@ test_filtered_arrival(void)
 		vuc_tap_skip("seccomp filters are not allowed here");
 }
 
-int
-main(int argc, char **argv)
-{
-	/* The filter stays: behind all others. */
-	CU_TestInfo tests[] = {
-		{"return", test_return},
-		{"arrival", test_arrival},
-		{"others", test_others},
-		{"messages", test_messages},
-		{"record", test_record},
-		{"fence", test_fence},
-		{"another_device", test_another_device},
-		{"interruptions", test_interruptions},
-		{"filtered_arrival", test_filtered_arrival},
-		CU_TEST_INFO_NULL,
-	};
-
-	return rig_main(argc, argv, tests, NULL);
-}
+const struct tap_suite tap_suite = {
+	.tear_down = kept_stop,
+	.tests =
+		{
+			{"return", test_return},
+			{"arrival", test_arrival},
+			{"others", test_others},
+			{"messages", test_messages},
+			{"record", test_record},
+			{"fence", test_fence},
+			{"another_device", test_another_device},
+			{"interruptions", test_interruptions},
+			/* The filter stays: behind all others. */
+			{"filtered_arrival", test_filtered_arrival},
+		},
+};

@@ -2,16 +2,11 @@
 
 /* Who may come in, who may have a device, and what ends a connection. */
 
-#include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "rig.h"
 
@@ -66,7 +61,6 @@ test_list(void)
 	}
 	waitpid(pid, &status, 0);
 	CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-	rig_stop();
 }
 
 /* In a child of another user and group, supplementary ones among them: what attaching says. */
@@ -115,7 +109,6 @@ test_permission(void)
 	CU_ASSERT_EQUAL(attach_as(54321, 1, 2, reason), -EACCES);
 	CU_ASSERT_STRING_EQUAL(reason, "user 54321 may not use device disk0");
 	CU_ASSERT_TRUE(rig_has_logged("ATTACH refused: user 54321 may not use device disk0"));
-	rig_stop();
 }
 
 /* By default nobody else gets as far as that. */
@@ -133,7 +126,6 @@ test_socket_mode(void)
 		CU_ASSERT_EQUAL(attach_as(SOMEBODY, 1, 1, reason), -EACCES);
 		CU_ASSERT_FALSE(rig_has_logged("user 12345"));
 	}
-	rig_stop();
 }
 
 /* A second control plane on a socket that is served; a stale one; a file that is no socket. */
@@ -166,7 +158,6 @@ test_socket(void)
 	CU_ASSERT_EQUAL(vuc_control_create(&opts, &second, &err), 0);
 	vuc_control_destroy(second);
 	CU_ASSERT_EQUAL(access(path, F_OK), -1);
-	rig_stop();
 }
 
 static void
@@ -188,7 +179,7 @@ test_opts(void)
 	vuc_control_opts_init(&good, sizeof(good));
 	snprintf(path, sizeof(path), "%s.2", rig.path);
 	good.path = path;
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+	for (size_t i = 0; i < NR(bad); i++) {
 		opts = good;
 		rig_change(&opts, &bad[i]);
 		CU_ASSERT_EQUAL(vuc_control_create(&opts, &c, NULL), -EINVAL);
@@ -196,7 +187,6 @@ test_opts(void)
 	memset(path, 'x', sizeof(path) - 1);
 	CU_ASSERT_EQUAL(vuc_control_create(&good, &c, NULL), -ENAMETOOLONG);
 	vuc_control_destroy(NULL);
-	rig_stop();
 }
 
 static void
@@ -221,12 +211,12 @@ test_device_opts(void)
 
 	rig_start(NULL);
 	rig_device_opts(&good, NULL, "good", rig.sockets[0]);
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+	for (size_t i = 0; i < NR(names); i++) {
 		d = good;
 		d.control.name = names[i];
 		CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &d.control, &err), -EINVAL);
 	}
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+	for (size_t i = 0; i < NR(bad); i++) {
 		d = good;
 		d.control.device = &d.open;
 		rig_change(bad[i].open ? (void *)&d.open : &d.control, &bad[i].change);
@@ -237,7 +227,6 @@ test_device_opts(void)
 	CU_ASSERT_EQUAL(vuc_control_add_device(rig.control, &d.control, &err), -EINVAL);
 	CU_ASSERT_STRING_EQUAL(
 		err.text, "device good: reconnecting takes a path, not a file descriptor");
-	rig_stop();
 }
 
 /* Over the cap a connection is closed at once; one that leaves makes room. */
@@ -248,11 +237,10 @@ check_cap(unsigned int max_vmms, unsigned int per_user, const char *line)
 
 	rig_start(&(struct rig_opts){.max_vmms = max_vmms, .max_vmms_per_user = per_user});
 	for (unsigned int i = 0; i < 3; i++) {
-		CU_ASSERT_EQUAL_FATAL(shm_connect(&clients[i], rig.path), 0);
-		CU_ASSERT_EQUAL(shm_hello(&clients[i]), 0);
+		rig_greet(&clients[i]);
 	}
 	CU_ASSERT_EQUAL_FATAL(shm_connect(&more, rig.path), 0);
-	CU_ASSERT_TRUE(shm_is_ended(&more, RIG_WAIT_MS));
+	CU_ASSERT_TRUE(shm_is_ended(&more));
 	CU_ASSERT_TRUE(rig_has_logged(line));
 	shm_close(&more);
 	CU_ASSERT_EQUAL(vuc_control_connections(rig.control), 3);
@@ -261,7 +249,6 @@ check_cap(unsigned int max_vmms, unsigned int per_user, const char *line)
 	CU_ASSERT_TRUE(rig_has_connections(0));
 	rig_attach(&more, RIG_NAME);
 	shm_close(&more);
-	rig_stop();
 }
 
 static void
@@ -277,18 +264,16 @@ test_deadline(void)
 {
 	struct shm_client late[2];
 
-	rig_start(&(struct rig_opts){.handshake_timeout_ms = 2000});
-	rig_attach(&client, RIG_NAME);
+	rig_start_attached(&(struct rig_opts){.handshake_timeout_ms = 2000});
 	for (unsigned int i = 0; i < 2; i++)
 		CU_ASSERT_EQUAL_FATAL(shm_connect(&late[i], rig.path), 0);
 	CU_ASSERT_EQUAL(shm_hello(&late[1]), 0);
 	for (unsigned int i = 0; i < 2; i++) {
-		CU_ASSERT_TRUE(shm_is_ended(&late[i], RIG_WAIT_MS));
+		CU_ASSERT_TRUE(shm_is_ended(&late[i]));
 		shm_close(&late[i]);
 	}
 	CU_ASSERT_TRUE(rig_has_logged("did not attach within 2000 ms"));
 	rig_open_queue(&client, 4, 64);
-	rig_stop();
 }
 
 /* One breach of the rules each, beside those of single packets (test_control_packets.c): it ends
@@ -367,17 +352,16 @@ static const struct breach {
 static void
 test_breaches(void)
 {
-	struct shm_client other;
 	uint32_t attaches = 0;
 
 	rig_start(NULL);
-	rig_attach(&other, RIG_SECOND);
-	for (size_t i = 0; i < sizeof(breaches) / sizeof(breaches[0]); i++) {
+	rig_attach(&other_client, RIG_SECOND);
+	for (size_t i = 0; i < NR(breaches); i++) {
 		CU_ASSERT_EQUAL_FATAL(breaches[i].attached ? shm_start(&client, rig.path, RIG_NAME)
 							   : shm_connect(&client, rig.path),
 			0);
 		breaches[i].commit(&client);
-		CU_ASSERT_TRUE(shm_is_ended(&client, RIG_WAIT_MS));
+		CU_ASSERT_TRUE(shm_is_ended(&client));
 		if (!rig_has_logged(breaches[i].line))
 			printf("# not logged: %s\n", breaches[i].line);
 		CU_ASSERT_TRUE(rig_has_logged(breaches[i].line));
@@ -387,26 +371,20 @@ test_breaches(void)
 	}
 	CU_ASSERT_EQUAL(rig_look(RIG_NAME).attaches, attaches);
 	CU_ASSERT_EQUAL(rig_look(RIG_NAME).generation, 1 + attaches);
-	CU_ASSERT_EQUAL(shm_plain(&other, VUC_SHM_RESET), 0);
-	shm_close(&other);
-	rig_stop();
+	CU_ASSERT_EQUAL(shm_plain(&other_client, VUC_SHM_RESET), 0);
 }
 
-int
-main(int argc, char **argv)
-{
-	CU_TestInfo tests[] = {
-		{"list", test_list},
-		{"permission", test_permission},
-		{"socket_mode", test_socket_mode},
-		{"socket", test_socket},
-		{"opts", test_opts},
-		{"device_opts", test_device_opts},
-		{"caps", test_caps},
-		{"deadline", test_deadline},
-		{"breaches", test_breaches},
-		CU_TEST_INFO_NULL,
-	};
-
-	return rig_main(argc, argv, tests, NULL);
-}
+const struct tap_suite tap_suite = {
+	.tests =
+		{
+			{"list", test_list},
+			{"permission", test_permission},
+			{"socket_mode", test_socket_mode},
+			{"socket", test_socket},
+			{"opts", test_opts},
+			{"device_opts", test_device_opts},
+			{"caps", test_caps},
+			{"deadline", test_deadline},
+			{"breaches", test_breaches},
+		},
+};

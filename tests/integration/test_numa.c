@@ -2,18 +2,14 @@
 
 /* Pollers and the memory of their queues on a machine with several NUMA nodes. */
 
-#include <errno.h>
 #include <numaif.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #include "internal.h"
 #include "placement.h"
 #include "rig.h"
-#include "tap.h"
 
 #define SIZE       (4u << 20) /* two huge pages */
 #define MAX_NODES  64
@@ -126,7 +122,6 @@ test_near_socket(void)
 		}
 		for (int n = 0; n <= last; n++)
 			CU_ASSERT_EQUAL(vuc_poller_destroy(pollers[n]), 0);
-		rig_stop();
 	}
 }
 
@@ -157,7 +152,7 @@ test_near_memory(void)
 
 	if (!nodes_are_there())
 		return;
-	for (size_t i = 0; i < 4 * sizeof(kinds) / sizeof(kinds[0]); i++) {
+	for (size_t i = 0; i < 4 * NR(kinds); i++) {
 		const struct node *node = &nodes[i & 1];
 		bool touched = (i & 2) != 0;
 		char *memory = map_on(node, kinds[i / 4].flags);
@@ -248,16 +243,11 @@ test_shared_memory(void)
 	}
 }
 
-int
-main(int argc, char **argv)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {
+	.tests = {
 		{"near a server", test_near_socket},
 		{"near memory", test_near_memory},
 		{"memory of a queue", test_queue_memory},
 		{"memory of a VMM's queue", test_shared_memory},
-		CU_TEST_INFO_NULL,
-	};
-
-	return rig_main(argc, argv, tests, NULL);
-}
+	},
+};

@@ -5,27 +5,17 @@
  * reach devices through queues.
  */
 
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <linux/pci_regs.h>
-#include <linux/vfio.h>
 
 #include <vuc/stats.h>
 
-#include "refdev_regs.h"
 #include "rig.h"
 
-#define BAR0       VFIO_PCI_BAR0_REGION_INDEX
-#define CONFIG     VFIO_PCI_CONFIG_REGION_INDEX
-#define BAR2       VFIO_PCI_BAR2_REGION_INDEX
 #define DEPTH      32
 #define NR_THREADS 8
 
@@ -54,13 +44,24 @@ fill(uint8_t *bytes, size_t len, size_t seed)
 
 /* ---- accesses ---- */
 
+static const struct idle_row {
+	const char *name;
+	enum vuc_idle idle;
+} idle_rows[] = {
+	{"spin", VUC_IDLE_SPIN},
+	{"yield", VUC_IDLE_YIELD},
+	{"sleep", VUC_IDLE_SLEEP},
+};
+
+/* How a poller idles makes no difference to accesses. */
 static void
-access_with(enum vuc_idle idle)
+test_accesses(const void *arg)
 {
+	const struct idle_row *row = arg;
 	uint8_t out[600], in[600] = {0};
 	uint32_t id = 0;
 
-	start_with(&(struct rig_opts){.alone = 1, .depth = 16, .idle = 1 + idle});
+	start_with(&(struct rig_opts){.alone = 1, .depth = 16, .idle = 1 + row->idle});
 	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, REFDEV_REG_ID, &id, sizeof(id)), 0);
 	CU_ASSERT_EQUAL(id, REFDEV_ID_VALUE);
 	rig_use_queue(q, 200);
@@ -80,25 +81,6 @@ access_with(enum vuc_idle idle)
 	q = rig.queue[0] = rig_open_device_queue(0, 16);
 	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR2, 0, in, sizeof(in)), 0);
 	CU_ASSERT_EQUAL(memcmp(in, out, sizeof(in)), 0);
-	rig_stop();
-}
-
-static void
-test_spin(void)
-{
-	access_with(VUC_IDLE_SPIN);
-}
-
-static void
-test_yield(void)
-{
-	access_with(VUC_IDLE_YIELD);
-}
-
-static void
-test_sleep(void)
-{
-	access_with(VUC_IDLE_SLEEP);
 }
 
 /* Take all results that are to come, each of them once and with its own data. */
@@ -159,7 +141,6 @@ test_many(void)
 		take_results(data);
 	}
 	CU_ASSERT_EQUAL(vuc_queue_wait(q, 0), -ENOENT);
-	rig_stop();
 }
 
 /* More than a request holds goes in pieces, whatever is asked for. */
@@ -174,8 +155,9 @@ test_pieces(void)
 	};
 	static uint8_t out[10000], in[10000];
 
+	start();
 	CU_ASSERT_EQUAL(vuc_queue_max_data(q), 4096);
-	for (size_t n = 0; n < sizeof(writes) / sizeof(writes[0]); n++) {
+	for (size_t n = 0; n < NR(writes); n++) {
 		fill(out, sizeof(out), n);
 		CU_ASSERT_EQUAL(writes[n](q, BAR2, 64, out, sizeof(out)), 0);
 		CU_ASSERT_EQUAL(vuc_queue_read(q, BAR2, 64, in, sizeof(in)), 0);
@@ -190,6 +172,7 @@ test_bad_accesses(void)
 {
 	uint32_t value = 0;
 
+	start();
 	CU_ASSERT_STRING_EQUAL(vuc_queue_reason(q), "");
 	CU_ASSERT_EQUAL(vuc_queue_read(q, 77, 0x10, &value, 4), -EINVAL);
 	CU_ASSERT_STRING_EQUAL(vuc_queue_reason(q),
@@ -226,7 +209,8 @@ test_bad_opts(void)
 	struct vuc_queue *no_queue;
 	struct vuc_error err = {0};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	start();
+	for (size_t i = 0; i < NR(rows); i++) {
 		struct vuc_poller_opts opts;
 		struct vuc_poller *p;
 
@@ -259,10 +243,9 @@ test_near_socket(void)
 	struct vuc_error err = {0};
 	struct vuc_poller *p;
 
-	if (strcmp(peer_transport(), "loopback") == 0) {
-		vuc_tap_skip("there is no socket");
+	start();
+	if (rig_skips_loopback("there is no socket"))
 		return;
-	}
 	vuc_poller_opts_init(&opts, sizeof(opts));
 	opts.transport = peer_transport();
 	opts.idle = VUC_IDLE_SLEEP;
@@ -309,6 +292,7 @@ test_call(void)
 {
 	struct caller c = {.thread = pthread_self()};
 
+	start();
 	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, note_thread, &c), 7);
 	CU_ASSERT_FALSE(pthread_equal(c.thread, pthread_self()));
 	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, call_again, &c), 8);
@@ -347,7 +331,6 @@ test_call_is_rare(void)
 		CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, note_thread, &c), 7);
 		CU_ASSERT(await_sleep(&sleeps) - loops < 10000);
 	}
-	rig_stop();
 }
 
 /* Each access wakes a poller that has gone to sleep, or is about to: none is lost. */
@@ -360,7 +343,6 @@ test_wake_ups(void)
 	vuc_queue_set_spin(q, 0);
 	for (unsigned int i = 0; i < 5000; i++)
 		CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, REFDEV_REG_ID, &value, 4), 0);
-	rig_stop();
 }
 
 /* ---- resets ---- */
@@ -405,7 +387,6 @@ test_reset_behind_queue(void)
 	CU_ASSERT_EQUAL(after, 0);
 	CU_ASSERT_EQUAL(vuc_queue_read(q, CONFIG, PCI_BASE_ADDRESS_0, bars_after, 8), 0);
 	CU_ASSERT_EQUAL(memcmp(bars_before, bars_after, sizeof(bars_after)), 0);
-	rig_stop();
 }
 
 /* ---- threads that come and go ---- */
@@ -469,6 +450,7 @@ test_churn(void)
 	struct user users[NR_THREADS];
 	time_t begun = time(NULL);
 
+	start();
 	stop_users = false;
 	for (unsigned int i = 0; i < NR_THREADS; i++) {
 		users[i] = (struct user){.number = i};
@@ -493,28 +475,19 @@ test_churn(void)
 	}
 }
 
-int
-main(int argc, char **argv)
-{
-	static CU_TestInfo tests[] = {
-		{"spin", test_spin},
-		{"yield", test_yield},
-		{"sleep", test_sleep},
-		{"many", test_many},
-		{"call_is_rare", test_call_is_rare},
-		{"wake_ups", test_wake_ups},
-		{"reset_behind_queue", test_reset_behind_queue},
-		CU_TEST_INFO_NULL,
-	};
-	static CU_TestInfo prepared[] = {
-		{"pieces", test_pieces},
-		{"bad_accesses", test_bad_accesses},
-		{"bad_opts", test_bad_opts},
-		{"near_socket", test_near_socket},
-		{"call", test_call},
-		{"churn", test_churn},
-		CU_TEST_INFO_NULL,
-	};
-
-	return rig_main_with(argc, argv, tests, prepared, start, rig_stop);
-}
+const struct tap_suite tap_suite = {
+	.tests =
+		{
+			{"many", test_many},
+			{"call_is_rare", test_call_is_rare},
+			{"wake_ups", test_wake_ups},
+			{"reset_behind_queue", test_reset_behind_queue},
+			{"pieces", test_pieces},
+			{"bad_accesses", test_bad_accesses},
+			{"bad_opts", test_bad_opts},
+			{"near_socket", test_near_socket},
+			{"call", test_call},
+			{"churn", test_churn},
+		},
+	.rows = TAP_ROWS(idle_rows, test_accesses),
+};

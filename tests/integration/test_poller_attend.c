@@ -2,22 +2,15 @@
 
 /* Connections of clients that a poller serves beside its devices. */
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
 
 #include "asleep.h"
 #include "attend.h"
 #include "clock.h"
 #include "post.h"
-#include "refdev_regs.h"
 #include "rig.h"
-#include "tap.h"
 
-#define BAR0 VFIO_PCI_BAR0_REGION_INDEX
 #define MUCH (4u << 20) /* more than a socket takes */
 
 /* A client asks for registers of BAR0 by their offsets, and gets their values. */
@@ -236,7 +229,6 @@ test_wakes(void)
 		client_ask(0);
 		await_count(&asking.taken, i * (unsigned int)sizeof(uint32_t));
 	}
-	asking_stop();
 }
 
 /* A quiet attendant is found nevertheless. */
@@ -251,7 +243,6 @@ test_spins(void)
 	while (rig_wait(&ms) && atomic_load(&asking.looks) != looks);
 	client_ask(0);
 	await_count(&asking.taken, sizeof(uint32_t));
-	asking_stop();
 }
 
 static void
@@ -264,7 +255,6 @@ test_accesses(void)
 		client_ask(REFDEV_REG_ID);
 		client_expect(REFDEV_ID_VALUE);
 	}
-	asking_stop();
 }
 
 /* Bytes that arrive during a pause do not wake the poller, and are found afterwards. */
@@ -284,7 +274,6 @@ test_pause(void)
 	CU_ASSERT_EQUAL(atomic_load(&asking.looks), looks);
 	asking_call(resume_attendant);
 	await_count(&asking.taken, sizeof(uint32_t));
-	asking_stop();
 }
 
 /* A client that leaves during a pause lets the poller sleep, and is found afterwards. */
@@ -299,7 +288,6 @@ test_pause_end(void)
 	await_sleep();
 	asking_call(resume_attendant);
 	await_count(&asking.ends, 1);
-	asking_stop();
 }
 
 /* A deadline ends the sleep, which would last for a second at least. */
@@ -315,7 +303,6 @@ test_tick(void)
 	asking_call(pause_attendant);
 	atomic_store(&asking.due_ms, vuc_clock_coarse_ms() + 1);
 	await_count(&asking.ticks, 4);
-	asking_stop();
 }
 
 /* On the poller's thread. */
@@ -344,7 +331,6 @@ test_output(void)
 		CU_ASSERT_TRUE_FATAL(n > 0);
 		left -= (size_t)n;
 	}
-	asking_stop();
 }
 
 /* A poller with an attendant is in use. The attendant leaves from its own function; leaving again
@@ -359,24 +345,21 @@ test_leaves(void)
 	close(asking.client);
 	asking.client = -1;
 	await_count(&asking.ends, 1);
-	asking_stop();
+	asking_call(unattend);
 	CU_ASSERT_EQUAL(asking.ends, 1);
 }
 
-int
-main(int argc, char **argv)
-{
-	CU_TestInfo tests[] = {
-		{"what comes wakes the poller", test_wakes},
-		{"a poller that spins finds what comes", test_spins},
-		{"accesses and their results", test_accesses},
-		{"a paused attendant is not looked at", test_pause},
-		{"a client leaves a paused attendant", test_pause_end},
-		{"a deadline ends the sleep", test_tick},
-		{"room in the socket ends the sleep", test_output},
-		{"an attendant leaves from within", test_leaves},
-		CU_TEST_INFO_NULL,
-	};
-
-	return rig_main(argc, argv, tests, NULL);
-}
+const struct tap_suite tap_suite = {
+	.tear_down = asking_stop,
+	.tests =
+		{
+			{"what comes wakes the poller", test_wakes},
+			{"a poller that spins finds what comes", test_spins},
+			{"accesses and their results", test_accesses},
+			{"a paused attendant is not looked at", test_pause},
+			{"a client leaves a paused attendant", test_pause_end},
+			{"a deadline ends the sleep", test_tick},
+			{"room in the socket ends the sleep", test_output},
+			{"an attendant leaves from within", test_leaves},
+		},
+};

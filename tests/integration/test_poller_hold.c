@@ -2,26 +2,16 @@
 
 /* Accesses through queues while a device is away, by the transport that the command line names. */
 
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
-
-#include <linux/vfio.h>
 
 #include "clock.h"
 #include "hold_rig.h"
 #include "internal.h"
-#include "refdev_regs.h"
 #include "remote_vmm.h"
 #include "rig.h"
 
-#define BAR0    VFIO_PCI_BAR0_REGION_INDEX
-#define BAR2    VFIO_PCI_BAR2_REGION_INDEX
-#define BAR4    VFIO_PCI_BAR4_REGION_INDEX
-#define CONFIG  VFIO_PCI_CONFIG_REGION_INDEX
 #define NOWHERE 77
-#define AN_HOUR 3600000u
 #define ID      (REFDEV_DEVICE_ID << 16 | REFDEV_VENDOR_ID) /* of config space */
 
 /* It sleeps whenever it can. */
@@ -141,7 +131,6 @@ run_policy(enum poller_after after, bool config, bool in_flight)
 		await_results(q, &a, 3);
 	}
 	expect_accesses(&a, after, config, in_flight);
-	rig_stop();
 }
 
 static void
@@ -171,7 +160,6 @@ test_unknown(void)
 	CU_ASSERT_EQUAL(vuc_queue_read(rig.queue[0], CONFIG, 0x200, &value, 4), -ENOTCONN);
 	CU_ASSERT_EQUAL(vuc_queue_read(rig.queue[0], BAR0, REFDEV_REG_SCRATCH, &value, 4), 0);
 	CU_ASSERT_EQUAL(value, HOLD_SCRATCH);
-	rig_stop();
 }
 
 /* Whatever the device forgets of more registers than it keeps, it takes none for another one. */
@@ -201,7 +189,6 @@ test_many_registers(void)
 		CU_ASSERT_EQUAL(vuc_queue_read(q, BAR4, 4 * i, &value, 4), -ENOTCONN);
 	}
 	CU_ASSERT_TRUE(known > 0 && known < 1024);
-	rig_stop();
 }
 
 /* ---- while it lasts ---- */
@@ -225,7 +212,6 @@ test_budget(void)
 	CU_ASSERT_EQUAL(vuc_queue_read(rig.queue[0], BAR0, REFDEV_REG_ID, &third, 4), 0);
 	CU_ASSERT_EQUAL(first & second & third, UINT32_MAX);
 	CU_ASSERT_EQUAL(hold_stats().accesses.held_reads, 2);
-	rig_stop();
 }
 
 /* On the poller's thread. */
@@ -249,7 +235,6 @@ test_sleep(void)
 	hold_submit(rig.queue[0], VUC_QUEUE_READ, BAR0, REFDEV_REG_ID, &value);
 	hold_await(1);
 	CU_ASSERT_TRUE(vuc_poller_call(rig.poller, sleep_ms, &max) <= (int)AN_HOUR);
-	rig_stop();
 }
 
 /* Whoever writes is held up by nothing; what is no access of the device is refused as ever. */
@@ -272,7 +257,6 @@ test_writes(void)
 	CU_ASSERT_EQUAL(hold_stats().accesses.held_reads, 0);
 	CU_ASSERT_EQUAL(hold_stats().accesses.written_bytes, 4);
 	CU_ASSERT_EQUAL(hold_stats().accesses.errors, 3);
-	rig_stop();
 }
 
 /* A posted write that the device was to answer, on the way when it was lost. */
@@ -282,10 +266,8 @@ test_posted_in_flight(void)
 	struct vuc_access_stats a;
 	uint32_t value = 7;
 
-	if (hold_is_loopback()) {
-		vuc_tap_skip("the loopback's server cannot hang");
+	if (rig_skips_loopback("the loopback's server cannot hang"))
 		return;
-	}
 	hold_start(&(struct rig_opts){.posted_writes = VUC_POSTED_WRITES_OFF + 1},
 		(struct poller_hold_opts){.hold_ms = AN_HOUR});
 	rig_signal_server(SIGSTOP);
@@ -297,7 +279,6 @@ test_posted_in_flight(void)
 	a = hold_stats().accesses;
 	CU_ASSERT_EQUAL(a.dropped_writes, 1);
 	CU_ASSERT_EQUAL(a.errors, 0);
-	rig_stop();
 }
 
 /* A server that is silent is none that was lost. */
@@ -307,10 +288,8 @@ test_silent(void)
 	struct vuc_access_stats a;
 	uint32_t value;
 
-	if (hold_is_loopback()) {
-		vuc_tap_skip("the loopback's server cannot hang");
+	if (rig_skips_loopback("the loopback's server cannot hang"))
 		return;
-	}
 	hold_start(&(struct rig_opts){.timeout_ms = 500},
 		(struct poller_hold_opts){.hold_ms = AN_HOUR});
 	rig_signal_server(SIGSTOP);
@@ -322,7 +301,6 @@ test_silent(void)
 	CU_ASSERT_EQUAL(a.timeouts, 2);
 	CU_ASSERT_EQUAL(hold_stats().outages, 0);
 	rig_signal_server(SIGCONT);
-	rig_stop();
 }
 
 /* ---- who leaves does not wait ---- */
@@ -342,45 +320,35 @@ test_close_while_parked(void)
 	CU_ASSERT_EQUAL(vuc_poller_close_queue(rig.poller, other), 0);
 	CU_ASSERT_EQUAL(hold_stats().queues, 1);
 	CU_ASSERT_EQUAL(vuc_poller_close_device(rig.poller, rig.dev[0]), -EBUSY);
-	rig_stop();
 }
 
 static void
 test_remote_leaves(void)
 {
 	struct vuc_queue_result result;
-	struct vmm_front front;
-	struct vmm vmm;
+	struct vmm_pair p;
 	uint32_t value;
 
 	start(AN_HOUR, POLLER_AFTER_HOLD, POLLER_AFTER_HOLD);
-	vmm_attach_one(&vmm);
-	vmm_front_open(&front, &vmm, 0);
+	vmm_pair_start(&p, 0);
 	hold_lose_server();
-	CU_ASSERT_EQUAL(vuc_queue_write(front.queue, BAR0, REFDEV_REG_SCRATCH, &value, 4), 0);
-	hold_submit(front.queue, VUC_QUEUE_READ, BAR0, REFDEV_REG_ID, &value);
+	CU_ASSERT_EQUAL(vuc_queue_write(p.front.queue, BAR0, REFDEV_REG_SCRATCH, &value, 4), 0);
+	hold_submit(p.front.queue, VUC_QUEUE_READ, BAR0, REFDEV_REG_ID, &value);
 	hold_await(1);
-	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(vmm.remote, 0), 0);
-	CU_ASSERT_EQUAL(vuc_queue_poll(front.queue, &result, 1), 1);
+	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(p.vmm.remote, 0), 0);
+	CU_ASSERT_EQUAL(vuc_queue_poll(p.front.queue, &result, 1), 1);
 	CU_ASSERT_EQUAL(result.status, -ECANCELED);
-	vmm_front_close(&front);
-	vmm_detach_device(&vmm);
+	vmm_pair_stop(&p);
 	CU_ASSERT_EQUAL(hold_stats().accesses.held_reads, 1);
 	CU_ASSERT_EQUAL(hold_stats().accesses.dropped_writes, 1);
-	rig_stop();
 }
-
-struct closer {
-	struct vmm *vmm;
-	pthread_t thread;
-};
 
 static void *
 close_queue(void *arg)
 {
-	const struct closer *c = arg;
+	const struct vmm *v = arg;
 
-	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(c->vmm->remote, 0), 0);
+	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(v->remote, 0), 0);
 	return NULL;
 }
 
@@ -405,32 +373,26 @@ static void
 test_close_in_flight(void)
 {
 	struct vuc_queue_result result;
-	struct vmm_front front;
-	struct vmm vmm;
-	struct closer closer = {.vmm = &vmm};
+	struct vmm_pair p;
+	pthread_t thread;
 	uint32_t value;
 
-	if (hold_is_loopback()) {
-		vuc_tap_skip("the loopback's server cannot hang");
+	if (rig_skips_loopback("the loopback's server cannot hang"))
 		return;
-	}
 	start(AN_HOUR, POLLER_AFTER_HOLD, POLLER_AFTER_HOLD);
-	vmm_attach_one(&vmm);
-	vmm_front_open(&front, &vmm, 0);
+	vmm_pair_start(&p, 0);
 	rig_signal_server(SIGSTOP);
-	hold_submit(front.queue, VUC_QUEUE_READ, BAR0, REFDEV_REG_ID, &value);
+	hold_submit(p.front.queue, VUC_QUEUE_READ, BAR0, REFDEV_REG_ID, &value);
 	while (hold_stats().accesses.reads < 2)
 		sched_yield();
-	pthread_create(&closer.thread, NULL, close_queue, &closer);
-	await_closing(&vmm);
+	pthread_create(&thread, NULL, close_queue, &p.vmm);
+	await_closing(&p.vmm);
 	hold_lose_server();
-	pthread_join(closer.thread, NULL);
-	CU_ASSERT_EQUAL(vuc_queue_poll(front.queue, &result, 1), 1);
+	pthread_join(thread, NULL);
+	CU_ASSERT_EQUAL(vuc_queue_poll(p.front.queue, &result, 1), 1);
 	CU_ASSERT_EQUAL(result.status, -ECONNRESET);
 	CU_ASSERT_EQUAL(hold_stats().accesses.held_reads, 0);
-	vmm_front_close(&front);
-	vmm_detach_device(&vmm);
-	rig_stop();
+	vmm_pair_stop(&p);
 }
 
 /* On the poller's thread, which takes nothing meanwhile. */
@@ -461,7 +423,6 @@ test_close_untaken(void)
 	rig.queue[0] = NULL;
 	CU_ASSERT_EQUAL(hold_stats().accesses.held_reads, 0);
 	CU_ASSERT_EQUAL(hold_stats().accesses.errors, 1);
-	rig_stop();
 }
 
 /* ---- counters ---- */
@@ -480,7 +441,6 @@ test_outages(void)
 	CU_ASSERT_EQUAL(stats.outages, 1);
 	CU_ASSERT_EQUAL(stats.outage_last_ms, 0);
 	CU_ASSERT_FALSE(stats.connected);
-	rig_stop();
 }
 
 static int
@@ -497,29 +457,24 @@ test_refused(void)
 	start(AN_HOUR, POLLER_AFTER_HOLD, POLLER_AFTER_HOLD);
 	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, set_hold_of_nobody, &opts), -EINVAL);
 	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, set_hold_of_nobody, NULL), -EINVAL);
-	rig_stop();
 }
 
-int
-main(int argc, char **argv)
-{
-	static CU_TestInfo tests[] = {
-		{"policies", test_policies},
-		{"unknown", test_unknown},
-		{"many_registers", test_many_registers},
-		{"budget", test_budget},
-		{"sleep", test_sleep},
-		{"writes", test_writes},
-		{"posted_in_flight", test_posted_in_flight},
-		{"silent", test_silent},
-		{"close_while_parked", test_close_while_parked},
-		{"remote_leaves", test_remote_leaves},
-		{"close_in_flight", test_close_in_flight},
-		{"close_untaken", test_close_untaken},
-		{"outages", test_outages},
-		{"refused", test_refused},
-		CU_TEST_INFO_NULL,
-	};
-
-	return rig_main(argc, argv, tests, NULL);
-}
+const struct tap_suite tap_suite = {
+	.tests =
+		{
+			{"policies", test_policies},
+			{"unknown", test_unknown},
+			{"many_registers", test_many_registers},
+			{"budget", test_budget},
+			{"sleep", test_sleep},
+			{"writes", test_writes},
+			{"posted_in_flight", test_posted_in_flight},
+			{"silent", test_silent},
+			{"close_while_parked", test_close_while_parked},
+			{"remote_leaves", test_remote_leaves},
+			{"close_in_flight", test_close_in_flight},
+			{"close_untaken", test_close_untaken},
+			{"outages", test_outages},
+			{"refused", test_refused},
+		},
+};

@@ -2,25 +2,16 @@
 
 /* Pollers whose servers die, hang, or send what takes long to close. */
 
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
 
 #include <vuc/stats.h>
 
 #include "fd_count.h"
 #include "fds.h"
-#include "refdev_regs.h"
 #include "rig.h"
 #include "socket.h"
-
-#define BAR0 VFIO_PCI_BAR0_REGION_INDEX
 
 static struct vuc_queue *q;
 
@@ -29,16 +20,6 @@ start(void)
 {
 	rig_start(&(struct rig_opts){.alone = 1, .depth = 4});
 	q = rig.queue[0];
-}
-
-static bool
-is_skipped(const char *why)
-{
-	bool loopback = strcmp(peer_transport(), "loopback") == 0;
-
-	if (loopback)
-		vuc_tap_skip(why);
-	return loopback;
 }
 
 static int
@@ -52,6 +33,7 @@ test_device_dies(void)
 {
 	uint32_t value;
 
+	start();
 	CU_ASSERT_EQUAL(vuc_queue_read(q, BAR0, REFDEV_REG_ID, &value, 4), 0);
 	peer_kill(rig.peer);
 	/* The first one may be what finds out. */
@@ -115,7 +97,8 @@ test_hung_device(void)
 	struct vuc_queue_result result;
 	struct hung h;
 
-	if (is_skipped("the loopback's server cannot hang"))
+	start();
+	if (rig_skips_loopback("the loopback's server cannot hang"))
 		return;
 	hung_start(&h, reset_thread);
 	rig_use_queue(q, 2000);
@@ -156,7 +139,8 @@ test_close_while_it_hangs(void)
 	struct vuc_device *other;
 	struct hung h;
 
-	if (is_skipped("the loopback's server cannot hang"))
+	start();
+	if (rig_skips_loopback("the loopback's server cannot hang"))
 		return;
 	hung_start(&h, close_thread);
 	while (count_calls() == h.calls)
@@ -256,7 +240,7 @@ hold_up_closing(bool let_go, int flags)
 	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, slow_server_run, &bad), 0);
 	vuc_device_opts_init(&opts, sizeof(opts));
 	opts.path = bad.addr.sun_path;
-	opts.timeout_ms = 3600000;
+	opts.timeout_ms = AN_HOUR;
 	CU_ASSERT_EQUAL(vuc_poller_open_device(rig.poller, &opts, &dev, &err), -EPROTO);
 	pthread_join(thread, NULL);
 	for (unsigned int i = 0; i < 3; i++) {
@@ -269,32 +253,24 @@ hold_up_closing(bool let_go, int flags)
 	rig_stop_poller();
 	if (!let_go)
 		slow_server_stop(&bad);
-	rig_stop();
 }
 
 static void
 test_slow_fds(void)
 {
-	if (is_skipped("nothing comes over the loopback but from this process itself"))
+	if (rig_skips_loopback("nothing comes over the loopback but from this process itself"))
 		return;
 	hold_up_closing(true, 0);
 	hold_up_closing(false, 0);
 	hold_up_closing(false, MSG_OOB);
 }
 
-int
-main(int argc, char **argv)
-{
-	static CU_TestInfo tests[] = {
-		{"slow_fds", test_slow_fds},
-		CU_TEST_INFO_NULL,
-	};
-	static CU_TestInfo prepared[] = {
-		{"device_dies", test_device_dies},
-		{"hung_device", test_hung_device},
-		{"close_while_it_hangs", test_close_while_it_hangs},
-		CU_TEST_INFO_NULL,
-	};
-
-	return rig_main_with(argc, argv, tests, prepared, start, rig_stop);
-}
+const struct tap_suite tap_suite = {
+	.tests =
+		{
+			{"slow_fds", test_slow_fds},
+			{"device_dies", test_device_dies},
+			{"hung_device", test_hung_device},
+			{"close_while_it_hangs", test_close_while_it_hangs},
+		},
+};

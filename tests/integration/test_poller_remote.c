@@ -5,29 +5,18 @@
  * line names: what an honest one gets, and what is refused.
  */
 
-#include <errno.h>
 #include <limits.h>
 #include <poll.h>
 #include <sched.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
 
 #include <vuc/stats.h>
 
 #include "asleep.h"
 #include "internal.h"
-#include "refdev_regs.h"
 #include "remote_vmm.h"
 #include "rig.h"
 
-#define BAR0     VFIO_PCI_BAR0_REGION_INDEX
-#define BAR2     VFIO_PCI_BAR2_REGION_INDEX
 #define WAKE_UPS 10000
 #define LONG_RUN 100000 /* of the same, with VUC_TEST_LONG */
 #define FLOOD    4096   /* requests of a queue */
@@ -77,7 +66,8 @@ test_access(void)
 	struct vmm_process process;
 	struct vmm v;
 
-	vmm_attach_one(&v);
+	start();
+	vmm_attach_one(&v, 0);
 	vmm_start(&process, access_all, &v);
 	vmm_stop(&process);
 	vuc_poller_remote_counters(v.remote, &counters);
@@ -123,7 +113,8 @@ test_wake_ups(void)
 	struct vmm_process process;
 	struct vmm v;
 
-	vmm_attach_one(&v);
+	start();
+	vmm_attach_one(&v, 0);
 	vmm_start(&process, sleep_and_read, &v);
 	vmm_stop(&process);
 	CU_ASSERT_EQUAL(vuc_poller_get_stats(rig.poller, &stats), 0);
@@ -144,10 +135,12 @@ static void
 test_sleeps_again(void)
 {
 	const uint64_t one = 1;
-	pid_t poller = vuc_poller_call(rig.poller, thread_id, NULL);
 	struct vmm v;
+	pid_t poller;
 
-	vmm_attach_one(&v);
+	start();
+	poller = vuc_poller_call(rig.poller, thread_id, NULL);
+	vmm_attach_one(&v, 0);
 	for (unsigned int i = 0; i < KICKS; i++) {
 		asleep_await(poller);
 		CU_ASSERT_EQUAL(write(v.kick_fd, &one, sizeof(one)), sizeof(one));
@@ -202,35 +195,29 @@ test_close_while_it_hangs(void)
 	struct vuc_queue_result result;
 	struct closer closer = {0};
 	bool called = false;
-	struct vmm_front f;
+	struct vmm_pair p;
 	uint32_t value;
-	struct vmm v;
 
-	if (strcmp(peer_transport(), "loopback") == 0) {
-		vuc_tap_skip("the loopback's server cannot hang");
+	if (rig_skips_loopback("the loopback's server cannot hang"))
 		return;
-	}
 	rig_start(&(struct rig_opts){.alone = 2,
 		.idle_loops = -1,
 		.timeout_ms = HANG_MS,
 		.server = {"--fault=drop@region_read#7"}});
-	vmm_attach_one(&v);
-	vmm_front_open(&f, &v, 0);
+	vmm_pair_start(&p, 0);
 	r.data = &value;
-	CU_ASSERT_EQUAL(vuc_queue_submit(f.queue, &r, 1), 1);
-	await_reads(v.remote, 1);
-	closer.vmm = &v;
+	CU_ASSERT_EQUAL(vuc_queue_submit(p.front.queue, &r, 1), 1);
+	await_reads(p.vmm.remote, 1);
+	closer.vmm = &p.vmm;
 	pthread_create(&closer.thread, NULL, close_queue, &closer);
 	while (!atomic_load(&closer.done))
-		called |= vuc_poller_call(rig.poller, sees_closing, &v);
+		called |= vuc_poller_call(rig.poller, sees_closing, &p.vmm);
 	pthread_join(closer.thread, NULL);
 	CU_ASSERT_TRUE(called);
-	CU_ASSERT_EQUAL(vuc_queue_poll(f.queue, &result, 1), 1);
+	CU_ASSERT_EQUAL(vuc_queue_poll(p.front.queue, &result, 1), 1);
 	CU_ASSERT_EQUAL(result.status, -ETIMEDOUT);
-	CU_ASSERT_EQUAL(vuc_queue_submit(f.queue, &r, 1), -ECONNRESET);
-	vmm_front_close(&f);
-	vmm_detach_device(&v);
-	rig_stop();
+	CU_ASSERT_EQUAL(vuc_queue_submit(p.front.queue, &r, 1), -ECONNRESET);
+	vmm_pair_stop(&p);
 }
 
 /* ---- fairness ---- */
@@ -283,6 +270,7 @@ test_fair(void)
 {
 	static struct race race;
 
+	start();
 	for (unsigned int i = 0; i < 2; i++)
 		vmm_attach_device(&race.vmms[i], i);
 	for (unsigned int i = 0; i < MANY; i++) {
@@ -362,7 +350,6 @@ test_full_device(void)
 	for (unsigned int i = 0; i < 2; i++)
 		vmm_front_close(&c.fronts[i]);
 	vmm_detach_device(&c.vmm);
-	rig_stop();
 }
 
 /* ---- what is refused ---- */
@@ -370,10 +357,12 @@ test_full_device(void)
 static void
 test_sleeps_memory(void)
 {
-	int fd = vuc_poller_sleeps_fd(rig.poller);
 	uint32_t word = 1;
 	void *addr;
+	int fd;
 
+	start();
+	fd = vuc_poller_sleeps_fd(rig.poller);
 	CU_ASSERT_EQUAL(pwrite(fd, &word, sizeof(word), 0), -1);
 	CU_ASSERT_EQUAL(ftruncate(fd, 0), -1);
 	CU_ASSERT_EQUAL(ftruncate(fd, 65536), -1);
@@ -445,7 +434,6 @@ test_refused(void)
 	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(v.remote, 7), 0);
 	CU_ASSERT_EQUAL(reopen_queue(&v, 7), 7);
 	vmm_detach_device(&v);
-	rig_stop();
 }
 
 #define POSTS 1000u
@@ -530,24 +518,17 @@ test_post(void)
 	vuc_mailbox_fini(&mailbox);
 }
 
-int
-main(int argc, char **argv)
-{
-	static CU_TestInfo tests[] = {
-		{"post", test_post},
-		{"close_while_it_hangs", test_close_while_it_hangs},
-		{"full_device", test_full_device},
-		{"refused", test_refused},
-		CU_TEST_INFO_NULL,
-	};
-	static CU_TestInfo prepared[] = {
-		{"access", test_access},
-		{"wake_ups", test_wake_ups},
-		{"sleeps_again", test_sleeps_again},
-		{"fair", test_fair},
-		{"sleeps_memory", test_sleeps_memory},
-		CU_TEST_INFO_NULL,
-	};
-
-	return rig_main_with(argc, argv, tests, prepared, start, rig_stop);
-}
+const struct tap_suite tap_suite = {
+	.tests =
+		{
+			{"post", test_post},
+			{"close_while_it_hangs", test_close_while_it_hangs},
+			{"full_device", test_full_device},
+			{"refused", test_refused},
+			{"access", test_access},
+			{"wake_ups", test_wake_ups},
+			{"sleeps_again", test_sleeps_again},
+			{"fair", test_fair},
+			{"sleeps_memory", test_sleeps_memory},
+		},
+};

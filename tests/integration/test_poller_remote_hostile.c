@@ -5,25 +5,16 @@
  * beside them go on.
  */
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
-
 #include "fd_count.h"
-#include "refdev_regs.h"
 #include "remote_vmm.h"
 #include "rig.h"
 
-#define BAR0  VFIO_PCI_BAR0_REGION_INDEX
-#define BAR2  VFIO_PCI_BAR2_REGION_INDEX
 #define KILLS 20
 #define RINGS 20000
 
-static struct neighbour neighbour;
+/* The second device by a queue of this process, which must not suffer from what the first one does.
+ */
+static struct vmm_pair neighbour;
 static struct vmm vmm; /* on the first device, with a queue */
 static struct vmm_process process;
 
@@ -61,9 +52,9 @@ test_bells_at_random(void)
 {
 	vmm_start(&process, ring_at_random, &vmm);
 	vmm_await(&process, 1);
-	neighbour_goes_on(&neighbour, 200);
+	rig_use_queue(neighbour.front.queue, 200);
 	vmm_stop(&process);
-	neighbour_goes_on(&neighbour, 200);
+	rig_use_queue(neighbour.front.queue, 200);
 }
 
 /* Posted writes without an end; the queue is closed under it. */
@@ -90,7 +81,7 @@ test_close_while_it_floods(void)
 
 	vmm_start(&process, flood, &vmm);
 	vmm_await(&process, 1000);
-	neighbour_goes_on(&neighbour, 100);
+	rig_use_queue(neighbour.front.queue, 100);
 	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(vmm.remote, index), 0);
 	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(vmm.remote, index), -ENOENT);
 	vmm_stop(&process);
@@ -135,9 +126,9 @@ static void
 test_kicks_spoilt(void)
 {
 	vmm_start(&process, spoil_kicks, &vmm);
-	neighbour_goes_on(&neighbour, 500);
+	rig_use_queue(neighbour.front.queue, 500);
 	vmm_await(&process, 1);
-	neighbour_goes_on(&neighbour, 500);
+	rig_use_queue(neighbour.front.queue, 500);
 	vmm_stop(&process);
 }
 
@@ -191,7 +182,7 @@ test_death(void)
 		vmm_kill(&process);
 		vmm_detach_device(&v);
 		CU_ASSERT_EQUAL(fd_count(), fds);
-		neighbour_goes_on(&neighbour, 10);
+		rig_use_queue(neighbour.front.queue, 10);
 	}
 }
 
@@ -223,30 +214,29 @@ static void
 set_up(void)
 {
 	rig_start(&(struct rig_opts){.alone = 2, .idle_loops = -1});
-	neighbour_start(&neighbour);
-	vmm_attach_one(&vmm);
+	vmm_pair_start(&neighbour, 1);
+	vuc_queue_set_spin(neighbour.front.queue, 0);
+	vmm_attach_one(&vmm, 0);
 }
 
 static void
 tear_down(void)
 {
 	vmm_detach_device(&vmm);
-	neighbour_goes_on(&neighbour, 100);
-	neighbour_stop(&neighbour);
+	rig_use_queue(neighbour.front.queue, 100);
+	vmm_pair_stop(&neighbour);
 	rig_stop();
 }
 
-int
-main(int argc, char **argv)
-{
-	static CU_TestInfo tests[] = {
-		{"bells_at_random", test_bells_at_random},
-		{"close_while_it_floods", test_close_while_it_floods},
-		{"kicks_spoilt", test_kicks_spoilt},
-		{"death", test_death},
-		{"broken_queue", test_broken_queue},
-		CU_TEST_INFO_NULL,
-	};
-
-	return rig_main_with(argc, argv, NULL, tests, set_up, tear_down);
-}
+const struct tap_suite tap_suite = {
+	.set_up = set_up,
+	.tear_down = tear_down,
+	.tests =
+		{
+			{"bells_at_random", test_bells_at_random},
+			{"close_while_it_floods", test_close_while_it_floods},
+			{"kicks_spoilt", test_kicks_spoilt},
+			{"death", test_death},
+			{"broken_queue", test_broken_queue},
+		},
+};

@@ -4,20 +4,14 @@
  * line names. */
 
 #include <sched.h>
-#include <signal.h>
-
-#include <linux/vfio.h>
 
 #include "hold_rig.h"
 #include "record.h"
-#include "refdev_regs.h"
 #include "remote_vmm.h"
 #include "rig.h"
 #include "watch.h"
 
-#define BAR0    VFIO_PCI_BAR0_REGION_INDEX
-#define AN_HOUR 3600000u
-#define PLACES  8u /* requests that the device works on at a time */
+#define PLACES 8u /* requests that the device works on at a time */
 
 struct losses {
 	_Atomic unsigned int nr;
@@ -143,7 +137,6 @@ test_return(void)
 	CU_ASSERT_EQUAL(stats.outage_ms, stats.outage_last_ms);
 	CU_ASSERT_EQUAL(stats.accesses.errors, 0);
 	CU_ASSERT_EQUAL(atomic_load(&losses.nr), 1);
-	rig_stop();
 }
 
 /* Each outage has a budget of its own, and each loss is told. */
@@ -172,7 +165,6 @@ test_two_outages(void)
 	hold_await(1);
 	restore(NULL);
 	expect_in_order(rig.queue[0], &parked, 1);
-	rig_stop();
 }
 
 static void
@@ -198,7 +190,6 @@ test_lost_again(void)
 	restore(NULL);
 	expect_in_order(rig.queue[0], values, 4 * PLACES);
 	CU_ASSERT_EQUAL(hold_stats().outages, 2);
-	rig_stop();
 }
 
 /* A read that no server answers is held until the end of its first outage's hold, whatever follows:
@@ -226,7 +217,6 @@ test_lost_for_good(void)
 	hold_await_result(rig.queue[0], &status);
 	CU_ASSERT_EQUAL(status, 0);
 	CU_ASSERT_NOT_EQUAL(value, UINT32_MAX);
-	rig_stop();
 }
 
 static void
@@ -263,27 +253,22 @@ test_reset(void)
 	}
 	CU_ASSERT_EQUAL(vuc_queue_read(rig.queue[0], BAR0, REFDEV_REG_RESETS, &resets, 4), 0);
 	CU_ASSERT_EQUAL(resets, values[0] + 1);
-	rig_stop();
 }
 
 static void
 test_remote_returns(void)
 {
-	struct vmm_front front;
+	struct vmm_pair p;
 	uint32_t values[4];
-	struct vmm vmm;
 
 	start_to_return(AN_HOUR, POLLER_AFTER_HOLD);
-	vmm_attach_one(&vmm);
-	vmm_front_open(&front, &vmm, 0);
+	vmm_pair_start(&p, 0);
 	hold_lose_server();
-	submit_reads(front.queue, REFDEV_REG_COUNTER, values, 4);
+	submit_reads(p.front.queue, REFDEV_REG_COUNTER, values, 4);
 	hold_await(4);
 	restore(NULL);
-	expect_in_order(front.queue, values, 4);
-	vmm_front_close(&front);
-	vmm_detach_device(&vmm);
-	rig_stop();
+	expect_in_order(p.front.queue, values, 4);
+	vmm_pair_stop(&p);
 }
 
 /* ---- a device that is connected to anew ---- */
@@ -367,7 +352,6 @@ test_account(void)
 	CU_ASSERT_EQUAL(stats.outage_ms, stats.outage_last_ms);
 	account_close(&a);
 	vuc_poller_close_account(rig.poller, a.account);
-	rig_stop();
 }
 
 /* On the poller's thread. */
@@ -422,23 +406,18 @@ test_account_held(void)
 	account_close(&fresh);
 	account_close(&a);
 	vuc_poller_close_account(rig.poller, a.account);
-	rig_stop();
 }
 
-int
-main(int argc, char **argv)
-{
-	static CU_TestInfo tests[] = {
-		{"account", test_account},
-		{"account_held", test_account_held},
-		{"return", test_return},
-		{"two_outages", test_two_outages},
-		{"lost_again", test_lost_again},
-		{"lost_for_good", test_lost_for_good},
-		{"reset", test_reset},
-		{"remote_returns", test_remote_returns},
-		CU_TEST_INFO_NULL,
-	};
-
-	return rig_main(argc, argv, tests, NULL);
-}
+const struct tap_suite tap_suite = {
+	.tests =
+		{
+			{"account", test_account},
+			{"account_held", test_account_held},
+			{"return", test_return},
+			{"two_outages", test_two_outages},
+			{"lost_again", test_lost_again},
+			{"lost_for_good", test_lost_for_good},
+			{"reset", test_reset},
+			{"remote_returns", test_remote_returns},
+		},
+};

@@ -3,10 +3,6 @@
 /* Pollers leave traces of rte_trace behind, each of them its own, in the order they ended in. */
 
 #include <glob.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include <linux/vfio.h>
 
@@ -127,24 +123,18 @@ test_files(void)
 		vuc_tap_skip("ThreadSanitizer does not see the locks of DPDK's traces");
 		return;
 	}
+	peer_choose_transport("loopback");
 	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(folder), 0);
 	setenv("RUNTIME_DIRECTORY", folder, 1);
 	trace_into(folder);
-	for (size_t i = 0; i < sizeof(submits) / sizeof(submits[0]); i++)
+	for (size_t i = 0; i < NR(submits); i++)
 		CU_ASSERT_TRUE(is_traced(folder, "metadata", submits[i]));
-	for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++)
+	for (size_t i = 0; i < NR(streams); i++)
 		CU_ASSERT_TRUE(is_traced(folder, "channel0_*", streams[i]));
 	CU_ASSERT_EQUAL(vuc_tempdir_remove(folder), 0);
 }
 
-int
-main(void)
-{
-	static CU_TestInfo tests[] = {
-		{"files", test_files},
-		CU_TEST_INFO_NULL,
-	};
-
-	peer_choose_transport("loopback");
-	return vuc_tap_tests("poller_trace", NULL, NULL, tests);
-}
+const struct tap_suite tap_suite = {
+	.name = "poller_trace",
+	.tests = {{"files", test_files}},
+};

@@ -283,7 +283,6 @@ test_counters(void)
 	CU_ASSERT_EQUAL(a.errors, 3);
 	CU_ASSERT_EQUAL(a.timeouts + a.retries + a.broken_queues, 0);
 	expect_agreement();
-	rig_stop();
 }
 
 static void
@@ -313,7 +312,6 @@ test_bursts(void)
 		CU_ASSERT_EQUAL(memcmp(a.burst_sizes, steps[i].sizes, sizeof(a.burst_sizes)), 0);
 	}
 	expect_agreement();
-	rig_stop();
 }
 
 static void
@@ -328,7 +326,6 @@ test_retries(void)
 	CU_ASSERT_EQUAL(a.errors, 0);
 	CU_ASSERT_TRUE(a.retries >= 7);
 	expect_agreement();
-	rig_stop();
 }
 
 static void
@@ -354,7 +351,6 @@ test_latency(void)
 	CU_ASSERT_TRUE(answers("/vuc/latency,on", "\"on\""));
 	read_burst(8);
 	CU_ASSERT_EQUAL(stats_now().latency.count, 20 * DEPTH + 8);
-	rig_stop();
 }
 
 /* A request that is late is an error and a timeout, once. */
@@ -381,7 +377,6 @@ test_timeout(void)
 	CU_ASSERT_EQUAL(a.errors, 1);
 	CU_ASSERT_EQUAL(a.timeouts, 1);
 	CU_ASSERT_TRUE(stats_now().latency.max_ns >= LATE_MS / 2 * UINT64_C(1000000));
-	rig_stop();
 }
 
 /* The end of a connection shows by itself; nobody has to access the device. */
@@ -499,7 +494,6 @@ test_names(void)
 	CU_ASSERT_TRUE(answers("/vuc/devices,1", expected));
 	CU_ASSERT_EQUAL(vuc_poller_close_device(other, second), 0);
 	CU_ASSERT_EQUAL(vuc_poller_destroy(other), 0);
-	rig_stop();
 }
 
 static void
@@ -512,7 +506,6 @@ test_refused(void)
 	start();
 	for (size_t i = 0; i < NR(commands); i++)
 		CU_ASSERT_TRUE(answers(commands[i], "null"));
-	rig_stop();
 }
 
 /* Devices and pollers come and go while telemetry asks of them. */
@@ -567,13 +560,10 @@ test_churn(void)
 		expect_agreement();
 	}
 	pthread_join(thread, NULL);
-	rig_stop();
 }
 
-int
-main(int argc, char **argv)
-{
-	static CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {
+	.tests = {
 		{"counters", test_counters},
 		{"bursts", test_bursts},
 		{"retries", test_retries},
@@ -584,8 +574,5 @@ main(int argc, char **argv)
 		{"names", test_names},
 		{"refused", test_refused},
 		{"churn", test_churn},
-		CU_TEST_INFO_NULL,
-	};
-
-	return rig_main(argc, argv, tests, NULL);
-}
+	},
+};

@@ -2,30 +2,17 @@
 
 /* libvuc-vmm against a control plane with the reference device: what a VMM does, end to end. */
 
-#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <unistd.h>
-
-#include <linux/vfio.h>
 
 #include <vuc/vmm.h>
 
-#include "refdev_regs.h"
 #include "rig.h"
 #include "vfio_user.h"
 
-#define BAR0       VFIO_PCI_BAR0_REGION_INDEX
-#define BAR2       VFIO_PCI_BAR2_REGION_INDEX
-#define BAR4       VFIO_PCI_BAR4_REGION_INDEX
-#define MSIX       VFIO_PCI_MSIX_IRQ_INDEX
-#define MIB        (1024u * 1024u)
 #define NR_THREADS 4u
 #define NR_ROUNDS  200u
 
@@ -62,16 +49,13 @@ vmm_begin(const struct rig_opts *opts)
 }
 
 static void
-set_up(void)
-{
-	vmm_begin(NULL);
-}
-
-static void
 vmm_end(void)
 {
-	vuc_vmm_detach(dev);
-	CU_ASSERT_TRUE(rig_has_connections(0));
+	if (dev != NULL) {
+		vuc_vmm_detach(dev);
+		dev = NULL;
+		CU_ASSERT_TRUE(rig_has_connections(0));
+	}
 	rig_stop();
 }
 
@@ -96,6 +80,7 @@ test_info(void)
 	const struct vuc_vmm_info *info;
 	struct vuc_vmm_irq irq = {.argsz = sizeof(irq)};
 
+	vmm_begin(NULL);
 	info = vuc_vmm_info(dev);
 	CU_ASSERT_EQUAL(info->generation, 1);
 	CU_ASSERT_EQUAL(info->pgsizes % 4096, 0);
@@ -115,6 +100,7 @@ test_refused(void)
 	struct vuc_vmm_device *second;
 	struct vuc_error err;
 
+	vmm_begin(NULL);
 	CU_ASSERT_EQUAL(attach("none", &second, &err), -ENOENT);
 	CU_ASSERT_STRING_EQUAL(err.text, "there is no device none");
 	CU_ASSERT_EQUAL(attach(RIG_NAME, &second, &err), -EBUSY);
@@ -154,19 +140,19 @@ test_posted_writes(void)
 	} cases[] = {
 		{VUC_POSTED_WRITES_AUTO, NONE, false, BAR0, 1},
 		{VUC_POSTED_WRITES_AUTO, NONE, true, BAR0, 1},
-		{VUC_POSTED_WRITES_AUTO, NONE, false, VFIO_PCI_CONFIG_REGION_INDEX, 0},
+		{VUC_POSTED_WRITES_AUTO, NONE, false, CONFIG, 0},
 		{VUC_POSTED_WRITES_AUTO, AREA, false, BAR0, 0},
 		{VUC_POSTED_WRITES_AUTO, AREA, true, BAR0, 1},
 		{VUC_POSTED_WRITES_AUTO, IO_FDS, false, BAR0, 0},
 		{VUC_POSTED_WRITES_ON, NONE, false, BAR0, 1},
 		{VUC_POSTED_WRITES_ON, AREA, false, BAR0, 1},
 		{VUC_POSTED_WRITES_ON, AREA, true, BAR0, 1},
-		{VUC_POSTED_WRITES_ON, NONE, false, VFIO_PCI_CONFIG_REGION_INDEX, 0},
+		{VUC_POSTED_WRITES_ON, NONE, false, CONFIG, 0},
 		{VUC_POSTED_WRITES_OFF, NONE, false, BAR0, 0},
 		{VUC_POSTED_WRITES_OFF, NONE, true, BAR0, 0},
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < NR(cases); i++) {
 		uint64_t offset = cases[i].region == BAR0 ? REFDEV_REG_SCRATCH : 0x3c;
 		const struct vuc_vmm_region *region;
 		_Atomic unsigned int posted = 0;
@@ -201,6 +187,7 @@ test_regions(void)
 	uint32_t value = 0x12345678, seen = 0;
 	uint8_t *p;
 
+	vmm_begin(NULL);
 	CU_ASSERT_EQUAL_FATAL(vuc_vmm_region(dev, BAR4, &region, NULL), 0);
 	CU_ASSERT_EQUAL(region->size, REFDEV_BAR4_SIZE);
 	CU_ASSERT_EQUAL_FATAL(region->nr_areas, 2);
@@ -251,6 +238,7 @@ run_vcpu(void *arg)
 static void
 test_vcpus(void)
 {
+	vmm_begin(NULL);
 	pthread_t threads[NR_THREADS];
 	void *wrong;
 
@@ -268,6 +256,7 @@ test_queue_errors(void)
 {
 	uint32_t value;
 
+	vmm_begin(NULL);
 	CU_ASSERT_EQUAL(vuc_queue_read(queue, BAR0, REFDEV_BAR0_SIZE, &value, 4), -EINVAL);
 	CU_ASSERT_EQUAL(vuc_queue_read(queue, BAR0, REFDEV_REG_ERROR, &value, 4), -EIO);
 	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
@@ -334,6 +323,7 @@ run_dma(uint32_t mode)
 static void
 test_dma(void)
 {
+	vmm_begin(NULL);
 	run_dma(REFDEV_DMA_BY_MMAP);
 }
 
@@ -352,7 +342,6 @@ test_dma_message(void)
 	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, &err), -EPERM);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "F_SEAL_SHRINK"));
 	close(m.fd);
-	vmm_end();
 }
 
 static uint64_t
@@ -370,6 +359,7 @@ test_interrupts(void)
 	int fds[REFDEV_MSIX_VECTORS];
 	struct vuc_error err;
 
+	vmm_begin(NULL);
 	for (unsigned int i = 0; i < REFDEV_MSIX_VECTORS; i++)
 		fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	CU_ASSERT_EQUAL(vuc_vmm_irq_assign(dev, &range, VUC_VMM_IRQ_TRIGGER, fds, &err), 0);
@@ -397,6 +387,7 @@ test_io_fds(void)
 	struct vuc_error err;
 	unsigned int eventfds = 0;
 
+	vmm_begin(NULL);
 	CU_ASSERT_EQUAL_FATAL(vuc_vmm_io_fds(dev, BAR0, &fds, &err), 0);
 	for (uint32_t i = 0; i < fds->nr; i++) {
 		if (fds->io[i].type != VUC_VMM_IO_EVENTFD || fds->io[i].fd < 0)
@@ -414,6 +405,7 @@ test_reset(void)
 {
 	uint64_t resets;
 
+	vmm_begin(NULL);
 	resets = read_reg(REFDEV_REG_RESETS, 4);
 	write_reg(REFDEV_REG_SCRATCH, 77, 8);
 	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_SCRATCH, 8), 77);
@@ -440,6 +432,7 @@ test_lost_and_back(void)
 {
 	uint32_t value;
 
+	vmm_begin(NULL);
 	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_ID, 4), REFDEV_ID_VALUE);
 	peer_kill(rig.peer);
 	CU_ASSERT(await_events(VUC_VMM_EVENT_LOST));
@@ -460,6 +453,7 @@ test_removed(void)
 	struct vuc_error err;
 	uint32_t value;
 
+	vmm_begin(NULL);
 	CU_ASSERT_EQUAL(vuc_control_detach(rig.control, RIG_NAME, &err), 0);
 	CU_ASSERT(await_events(VUC_VMM_EVENT_REMOVED | VUC_VMM_EVENT_GONE));
 	CU_ASSERT_EQUAL(vuc_queue_read(queue, BAR0, REFDEV_REG_ID, &value, 4), -ECONNRESET);
@@ -493,12 +487,14 @@ static void
 test_hung_server(void)
 {
 	struct vuc_vmm_device *hung;
-	struct peer *server = peer_start(1, NULL);
+	struct peer *server;
 	struct vuc_device_opts at;
 	unsigned int of_hung = 0, done = 0;
 	struct vuc_vmm_dma m = {.argsz = sizeof(m), .size = MIB, .flags = VUC_VMM_DMA_READ};
 	struct vuc_queue *other;
 
+	vmm_begin(NULL);
+	server = peer_start(1, NULL);
 	peer_opts(server, 0, &at);
 	rig_add_device(NULL, "hung", at.path);
 	CU_ASSERT_FATAL(rig_becomes("hung", VUC_CONTROL_FREE));
@@ -535,6 +531,7 @@ test_counters(void)
 	struct vuc_vmm_counters c = {.argsz = sizeof(c)};
 	uint64_t value = 0;
 
+	vmm_begin(NULL);
 	for (unsigned int i = 0; i < 10; i++) {
 		read_reg(REFDEV_REG_ID, 4);
 		CU_ASSERT_EQUAL(vuc_queue_post(queue, BAR0, REFDEV_REG_SCRATCH, &value, 8), 0);
@@ -559,6 +556,7 @@ test_detach(void)
 	struct vuc_vmm_dma m = {.argsz = sizeof(m), .size = MIB, .flags = VUC_VMM_DMA_READ};
 	int fd;
 
+	vmm_begin(NULL);
 	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	m.fd = rig_memory(MIB, F_SEAL_SHRINK);
 	write_reg(REFDEV_REG_SCRATCH, 1, 8);
@@ -575,31 +573,25 @@ test_detach(void)
 	close(fd);
 }
 
-int
-main(int argc, char **argv)
-{
-	static CU_TestInfo tests[] = {
-		{"posted_writes", test_posted_writes},
-		{"DMA by messages", test_dma_message},
-		CU_TEST_INFO_NULL,
-	};
-	static CU_TestInfo attached[] = {
-		{"info", test_info},
-		{"refused", test_refused},
-		{"regions", test_regions},
-		{"four vCPUs", test_vcpus},
-		{"errors of accesses", test_queue_errors},
-		{"DMA", test_dma},
-		{"interrupts", test_interrupts},
-		{"io fds", test_io_fds},
-		{"reset", test_reset},
-		{"lost and back", test_lost_and_back},
-		{"removed", test_removed},
-		{"hung server", test_hung_server},
-		{"counters", test_counters},
-		{"detach", test_detach},
-		CU_TEST_INFO_NULL,
-	};
-
-	return rig_main_with(argc, argv, tests, attached, set_up, vmm_end);
-}
+const struct tap_suite tap_suite = {
+	.tear_down = vmm_end,
+	.tests =
+		{
+			{"posted_writes", test_posted_writes},
+			{"DMA by messages", test_dma_message},
+			{"info", test_info},
+			{"refused", test_refused},
+			{"regions", test_regions},
+			{"four vCPUs", test_vcpus},
+			{"errors of accesses", test_queue_errors},
+			{"DMA", test_dma},
+			{"interrupts", test_interrupts},
+			{"io fds", test_io_fds},
+			{"reset", test_reset},
+			{"lost and back", test_lost_and_back},
+			{"removed", test_removed},
+			{"hung server", test_hung_server},
+			{"counters", test_counters},
+			{"detach", test_detach},
+		},
+};
