@@ -16,14 +16,11 @@
 #include <fcntl.h> /* F_SEAL_... */
 #include <signal.h>
 
-#include <linux/vfio.h>
-
 #include <vuc/control.h>
 #include <vuc/poller.h>
 
 #include "peer.h"
 #include "process.h"
-#include "refdev_regs.h"
 #include "shm_client.h"
 #include "tempdir.h"
 
@@ -31,10 +28,6 @@
 #define RIG_SECOND "disk1"
 #define RIG_POLLER "rig"
 
-#define BAR0    VFIO_PCI_BAR0_REGION_INDEX
-#define BAR2    VFIO_PCI_BAR2_REGION_INDEX
-#define BAR4    VFIO_PCI_BAR4_REGION_INDEX
-#define CONFIG  VFIO_PCI_CONFIG_REGION_INDEX
 #define MSIX    VFIO_PCI_MSIX_IRQ_INDEX
 #define PAGE    4096u
 #define MIB     (1024u * 1024u)
@@ -54,8 +47,8 @@ struct rig {
 	struct vuc_queue *queue[2];  /* to these, with opts->depth */
 	char folder[VUC_TEMPDIR_SIZE];
 	char path[VUC_TEMPDIR_SIZE + 16]; /* of the control plane's socket */
-	int memory; /* of a VMM, which does not shrink */
-	int irq;    /* an eventfd that does not block */
+	int memory;                       /* of a VMM, which does not shrink */
+	int irq;                          /* an eventfd that does not block */
 };
 
 extern struct rig rig;

@@ -295,21 +295,18 @@ test_list(void)
 	CU_ASSERT_STRING_EQUAL(rig_look(RIG_NAME).reason, "");
 }
 
-const struct tap_suite tap_suite = {
-	.tear_down = rig_tear_down_attached,
-	.tests =
-		{
-			{"hello", test_hello},
-			{"reset_behind_posted_writes", test_reset_behind_posted_writes},
-			{"reset_of_stopped_server", test_reset_of_stopped_server},
-			{"list", test_list},
-			{"attach", test_attach},
-			{"exclusive", test_exclusive},
-			{"queue", test_queue},
-			{"many_queues", test_many_queues},
-			{"regions", test_regions},
-			{"irq_info", test_irq_info},
-			{"dma_batch", test_dma_batch},
-			{"counters", test_counters},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, rig_tear_down_attached,
+	{
+		{"hello", test_hello},
+		{"reset_behind_posted_writes", test_reset_behind_posted_writes},
+		{"reset_of_stopped_server", test_reset_of_stopped_server},
+		{"list", test_list},
+		{"attach", test_attach},
+		{"exclusive", test_exclusive},
+		{"queue", test_queue},
+		{"many_queues", test_many_queues},
+		{"regions", test_regions},
+		{"irq_info", test_irq_info},
+		{"dma_batch", test_dma_batch},
+		{"counters", test_counters},
+	}};

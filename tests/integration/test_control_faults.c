@@ -362,14 +362,12 @@ test_held_up_closing(void)
 	close(release);
 }
 
-const struct tap_suite tap_suite = {
-	.tests =
-		{
-			{"held up closing", test_held_up_closing},
-			{"listen", test_listen},
-			{"full backlog", test_full_backlog},
-			{"accept", test_accept},
-			{"attach", test_attach},
-			{"open queue", test_open_queue},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, NULL,
+	{
+		{"held up closing", test_held_up_closing},
+		{"listen", test_listen},
+		{"full backlog", test_full_backlog},
+		{"accept", test_accept},
+		{"attach", test_attach},
+		{"open queue", test_open_queue},
+	}};

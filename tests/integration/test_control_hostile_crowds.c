@@ -183,15 +183,12 @@ test_race(void)
 	CU_ASSERT_EQUAL(rig_look(RIG_NAME).attaches - before, won);
 }
 
-const struct tap_suite tap_suite = {
-	.tear_down = hostile_stop,
-	.tests =
-		{
-			{"unaccepted", test_unaccepted},
-			{"crowd", test_crowd},
-			{"comings", test_comings},
-			{"noise", test_noise},
-			{"asking", test_asking},
-			{"race", test_race},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, hostile_stop,
+	{
+		{"unaccepted", test_unaccepted},
+		{"crowd", test_crowd},
+		{"comings", test_comings},
+		{"noise", test_noise},
+		{"asking", test_asking},
+		{"race", test_race},
+	}};

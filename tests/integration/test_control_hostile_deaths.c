@@ -294,12 +294,9 @@ test_killed(void)
 	}
 }
 
-const struct tap_suite tap_suite = {
-	.tear_down = hostile_stop,
-	.tests =
-		{
-			{"every_step", test_every_step},
-			{"hung", test_hung},
-			{"killed", test_killed},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, hostile_stop,
+	{
+		{"every_step", test_every_step},
+		{"hung", test_hung},
+		{"killed", test_killed},
+	}};

@@ -303,17 +303,14 @@ test_full_eventfds(void)
 	close(fd);
 }
 
-const struct tap_suite tap_suite = {
-	.tear_down = hostile_stop,
-	.tests =
-		{
-			{"no_memory", test_no_memory},
-			{"surplus", test_surplus},
-			{"dma_numbers", test_dma_numbers},
-			{"irq_numbers", test_irq_numbers},
-			{"flood", test_flood},
-			{"no_eventfd", test_no_eventfd},
-			{"eventfds_replaced", test_eventfds_replaced},
-			{"full_eventfds", test_full_eventfds},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, hostile_stop,
+	{
+		{"no_memory", test_no_memory},
+		{"surplus", test_surplus},
+		{"dma_numbers", test_dma_numbers},
+		{"irq_numbers", test_irq_numbers},
+		{"flood", test_flood},
+		{"no_eventfd", test_no_eventfd},
+		{"eventfds_replaced", test_eventfds_replaced},
+		{"full_eventfds", test_full_eventfds},
+	}};

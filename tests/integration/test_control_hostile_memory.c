@@ -217,16 +217,13 @@ test_requests_punched(void)
 	CU_ASSERT_EQUAL(shm_close_queue(q), 0);
 }
 
-const struct tap_suite tap_suite = {
-	.tear_down = hostile_stop,
-	.tests =
-		{
-			{"seals", test_seals},
-			{"own_pages", test_own_pages},
-			{"truncated", test_truncated},
-			{"punched", test_punched},
-			{"never_committed", test_never_committed},
-			{"completions_written", test_completions_written},
-			{"requests_punched", test_requests_punched},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, hostile_stop,
+	{
+		{"seals", test_seals},
+		{"own_pages", test_own_pages},
+		{"truncated", test_truncated},
+		{"punched", test_punched},
+		{"never_committed", test_never_committed},
+		{"completions_written", test_completions_written},
+		{"requests_punched", test_requests_punched},
+	}};

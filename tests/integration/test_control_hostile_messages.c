@@ -338,19 +338,15 @@ test_random(void)
 	}
 }
 
-const struct tap_suite tap_suite = {
-	.set_up = hostile_set_up,
-	.tear_down = hostile_stop,
-	.tests =
-		{
-			{"versions", test_versions},
-			{"states", test_states},
-			{"after_detach", test_after_detach},
-			{"repeated", test_repeated},
-			{"sequences", test_sequences},
-			{"pipelined", test_pipelined},
-			{"truncated", test_truncated},
-			{"surplus", test_surplus},
-			{"random", test_random},
-		},
-};
+const struct tap_suite tap_suite = {NULL, hostile_set_up, hostile_stop,
+	{
+		{"versions", test_versions},
+		{"states", test_states},
+		{"after_detach", test_after_detach},
+		{"repeated", test_repeated},
+		{"sequences", test_sequences},
+		{"pipelined", test_pipelined},
+		{"truncated", test_truncated},
+		{"surplus", test_surplus},
+		{"random", test_random},
+	}};

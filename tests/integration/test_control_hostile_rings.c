@@ -408,21 +408,17 @@ test_noise(void)
 	CU_ASSERT_EQUAL(shm_close_queue(q), 0);
 }
 
-const struct tap_suite tap_suite = {
-	.set_up = hostile_set_up,
-	.tear_down = hostile_stop,
-	.tests =
-		{
-			{"rewritten", test_rewritten},
-			{"payload_rewritten", test_payload_rewritten},
-			{"random", test_random},
-			{"wrong_requests", test_wrong_requests},
-			{"wrong_places", test_wrong_places},
-			{"id_twice", test_id_twice},
-			{"overrun", test_overrun},
-			{"never_polls", test_never_polls},
-			{"many_broken", test_many_broken},
-			{"queue_memory", test_queue_memory},
-			{"noise", test_noise},
-		},
-};
+const struct tap_suite tap_suite = {NULL, hostile_set_up, hostile_stop,
+	{
+		{"rewritten", test_rewritten},
+		{"payload_rewritten", test_payload_rewritten},
+		{"random", test_random},
+		{"wrong_requests", test_wrong_requests},
+		{"wrong_places", test_wrong_places},
+		{"id_twice", test_id_twice},
+		{"overrun", test_overrun},
+		{"never_polls", test_never_polls},
+		{"many_broken", test_many_broken},
+		{"queue_memory", test_queue_memory},
+		{"noise", test_noise},
+	}};

@@ -203,13 +203,10 @@ test_stop(void)
 	}
 }
 
-const struct tap_suite tap_suite = {
-	.tear_down = hostile_stop,
-	.tests =
-		{
-			{"detach", test_detach},
-			{"remove", test_remove},
-			{"server_dies", test_server_dies},
-			{"stop", test_stop},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, hostile_stop,
+	{
+		{"detach", test_detach},
+		{"remove", test_remove},
+		{"server_dies", test_server_dies},
+		{"stop", test_stop},
+	}};

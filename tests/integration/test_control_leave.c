@@ -429,18 +429,16 @@ test_slow_fds(void)
 	slow_fds(false);
 }
 
-const struct tap_suite tap_suite = {
-	.tests =
-		{
-			{"posted", test_posted},
-			{"traces", test_traces},
-			{"late_map", test_late_map},
-			{"detach", test_detach},
-			{"remove", test_remove},
-			{"remove_errors", test_remove_errors},
-			{"stop", test_stop},
-			{"churn", test_churn},
-			{"full_eventfd", test_full_eventfd},
-			{"slow_fds", test_slow_fds},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, NULL,
+	{
+		{"posted", test_posted},
+		{"traces", test_traces},
+		{"late_map", test_late_map},
+		{"detach", test_detach},
+		{"remove", test_remove},
+		{"remove_errors", test_remove_errors},
+		{"stop", test_stop},
+		{"churn", test_churn},
+		{"full_eventfd", test_full_eventfd},
+		{"slow_fds", test_slow_fds},
+	}};

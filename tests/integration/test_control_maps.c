@@ -175,11 +175,9 @@ test_reply_and_restore(void)
 	peer_stop(lost);
 }
 
-const struct tap_suite tap_suite = {
-	.tests =
-		{
-			{"map", test_map},
-			{"remap", test_remap},
-			{"reply_and_restore", test_reply_and_restore},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, NULL,
+	{
+		{"map", test_map},
+		{"remap", test_remap},
+		{"reply_and_restore", test_reply_and_restore},
+	}};

@@ -346,20 +346,17 @@ test_refused(void)
 	CU_ASSERT_EQUAL(shm_dma_map(&client, 9 * MIB, MIB, 0, READ_WRITE, rig.memory), 0);
 }
 
-const struct tap_suite tap_suite = {
-	.tear_down = rig_tear_down_attached,
-	.tests =
-		{
-			{"by_message", test_by_message},
-			{"holes", test_holes},
-			{"huge_pages", test_huge_pages},
-			{"lost_huge_pages", test_lost_huge_pages},
-			{"no_budget", test_no_budget},
-			{"populated", test_populated},
-			{"limit", test_limit},
-			{"address_space", test_address_space},
-			{"own_fault", test_own_fault},
-			{"many_files", test_many_files},
-			{"refused", test_refused},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, rig_tear_down_attached,
+	{
+		{"by_message", test_by_message},
+		{"holes", test_holes},
+		{"huge_pages", test_huge_pages},
+		{"lost_huge_pages", test_lost_huge_pages},
+		{"no_budget", test_no_budget},
+		{"populated", test_populated},
+		{"limit", test_limit},
+		{"address_space", test_address_space},
+		{"own_fault", test_own_fault},
+		{"many_files", test_many_files},
+		{"refused", test_refused},
+	}};

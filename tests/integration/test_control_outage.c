@@ -502,25 +502,23 @@ test_stop_beside_hung_servers(void)
 	rig.control = NULL;
 }
 
-const struct tap_suite tap_suite = {
-	.tests =
-		{
-			{"loss", test_loss},
-			{"away", test_away},
-			{"remove_while_away", test_remove_while_away},
-			{"late_server", test_late_server},
-			{"coming", test_coming},
-			{"flapping_server", test_flapping_server},
-			{"stubborn_server", test_stubborn_server},
-			{"stubborn_at_the_end", test_stubborn_at_the_end},
-			{"pretended_unmap", test_pretended_unmap},
-			{"strange_state", test_strange_state},
-			{"fatal_reset", test_fatal_reset},
-			{"no_reset", test_no_reset},
-			{"unanswered_reset", test_unanswered_reset},
-			{"hung_server", test_hung_server},
-			{"leave_hung_server", test_leave_hung_server},
-			{"hung_server_after_leaving", test_hung_server_after_leaving},
-			{"stop_beside_hung_servers", test_stop_beside_hung_servers},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, NULL,
+	{
+		{"loss", test_loss},
+		{"away", test_away},
+		{"remove_while_away", test_remove_while_away},
+		{"late_server", test_late_server},
+		{"coming", test_coming},
+		{"flapping_server", test_flapping_server},
+		{"stubborn_server", test_stubborn_server},
+		{"stubborn_at_the_end", test_stubborn_at_the_end},
+		{"pretended_unmap", test_pretended_unmap},
+		{"strange_state", test_strange_state},
+		{"fatal_reset", test_fatal_reset},
+		{"no_reset", test_no_reset},
+		{"unanswered_reset", test_unanswered_reset},
+		{"hung_server", test_hung_server},
+		{"leave_hung_server", test_leave_hung_server},
+		{"hung_server_after_leaving", test_hung_server_after_leaving},
+		{"stop_beside_hung_servers", test_stop_beside_hung_servers},
+	}};

@@ -441,10 +441,8 @@ test_no_room(void)
 	close(memory);
 }
 
-const struct tap_suite tap_suite = {
-	.tests =
-		{
-			{"every field", test_fields},
-			{"no room for descriptors", test_no_room},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, NULL,
+	{
+		{"every field", test_fields},
+		{"no room for descriptors", test_no_room},
+	}};

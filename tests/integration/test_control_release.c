@@ -132,12 +132,10 @@ test_nobody_is_asked(void)
 	CU_ASSERT_EQUAL(ended, 1);
 }
 
-const struct tap_suite tap_suite = {
-	.tests =
-		{
-			{"detach", test_detach},
-			{"remove", test_remove},
-			{"deadline", test_deadline},
-			{"nobody_is_asked", test_nobody_is_asked},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, NULL,
+	{
+		{"detach", test_detach},
+		{"remove", test_remove},
+		{"deadline", test_deadline},
+		{"nobody_is_asked", test_nobody_is_asked},
+	}};

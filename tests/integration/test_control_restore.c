@@ -495,19 +495,16 @@ test_filtered_arrival(void)
 		vuc_tap_skip("seccomp filters are not allowed here");
 }
 
-const struct tap_suite tap_suite = {
-	.tear_down = kept_stop,
-	.tests =
-		{
-			{"return", test_return},
-			{"arrival", test_arrival},
-			{"others", test_others},
-			{"messages", test_messages},
-			{"record", test_record},
-			{"fence", test_fence},
-			{"another_device", test_another_device},
-			{"interruptions", test_interruptions},
-			/* The filter stays: behind all others. */
-			{"filtered_arrival", test_filtered_arrival},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, kept_stop,
+	{
+		{"return", test_return},
+		{"arrival", test_arrival},
+		{"others", test_others},
+		{"messages", test_messages},
+		{"record", test_record},
+		{"fence", test_fence},
+		{"another_device", test_another_device},
+		{"interruptions", test_interruptions},
+		/* The filter stays: behind all others. */
+		{"filtered_arrival", test_filtered_arrival},
+	}};

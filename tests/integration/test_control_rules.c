@@ -374,17 +374,15 @@ test_breaches(void)
 	CU_ASSERT_EQUAL(shm_plain(&other_client, VUC_SHM_RESET), 0);
 }
 
-const struct tap_suite tap_suite = {
-	.tests =
-		{
-			{"list", test_list},
-			{"permission", test_permission},
-			{"socket_mode", test_socket_mode},
-			{"socket", test_socket},
-			{"opts", test_opts},
-			{"device_opts", test_device_opts},
-			{"caps", test_caps},
-			{"deadline", test_deadline},
-			{"breaches", test_breaches},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, NULL,
+	{
+		{"list", test_list},
+		{"permission", test_permission},
+		{"socket_mode", test_socket_mode},
+		{"socket", test_socket},
+		{"opts", test_opts},
+		{"device_opts", test_device_opts},
+		{"caps", test_caps},
+		{"deadline", test_deadline},
+		{"breaches", test_breaches},
+	}};

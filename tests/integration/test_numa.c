@@ -243,11 +243,10 @@ test_shared_memory(void)
 	}
 }
 
-const struct tap_suite tap_suite = {
-	.tests = {
+const struct tap_suite tap_suite = {NULL, NULL, NULL,
+	{
 		{"near a server", test_near_socket},
 		{"near memory", test_near_memory},
 		{"memory of a queue", test_queue_memory},
 		{"memory of a VMM's queue", test_shared_memory},
-	},
-};
+	}};

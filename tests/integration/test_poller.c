@@ -476,18 +476,20 @@ test_churn(void)
 }
 
 const struct tap_suite tap_suite = {
-	.tests =
-		{
-			{"many", test_many},
-			{"call_is_rare", test_call_is_rare},
-			{"wake_ups", test_wake_ups},
-			{"reset_behind_queue", test_reset_behind_queue},
-			{"pieces", test_pieces},
-			{"bad_accesses", test_bad_accesses},
-			{"bad_opts", test_bad_opts},
-			{"near_socket", test_near_socket},
-			{"call", test_call},
-			{"churn", test_churn},
-		},
+	NULL,
+	NULL,
+	NULL,
+	{
+		{"many", test_many},
+		{"call_is_rare", test_call_is_rare},
+		{"wake_ups", test_wake_ups},
+		{"reset_behind_queue", test_reset_behind_queue},
+		{"pieces", test_pieces},
+		{"bad_accesses", test_bad_accesses},
+		{"bad_opts", test_bad_opts},
+		{"near_socket", test_near_socket},
+		{"call", test_call},
+		{"churn", test_churn},
+	},
 	.rows = TAP_ROWS(idle_rows, test_accesses),
 };

@@ -349,17 +349,14 @@ test_leaves(void)
 	CU_ASSERT_EQUAL(asking.ends, 1);
 }
 
-const struct tap_suite tap_suite = {
-	.tear_down = asking_stop,
-	.tests =
-		{
-			{"what comes wakes the poller", test_wakes},
-			{"a poller that spins finds what comes", test_spins},
-			{"accesses and their results", test_accesses},
-			{"a paused attendant is not looked at", test_pause},
-			{"a client leaves a paused attendant", test_pause_end},
-			{"a deadline ends the sleep", test_tick},
-			{"room in the socket ends the sleep", test_output},
-			{"an attendant leaves from within", test_leaves},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, asking_stop,
+	{
+		{"what comes wakes the poller", test_wakes},
+		{"a poller that spins finds what comes", test_spins},
+		{"accesses and their results", test_accesses},
+		{"a paused attendant is not looked at", test_pause},
+		{"a client leaves a paused attendant", test_pause_end},
+		{"a deadline ends the sleep", test_tick},
+		{"room in the socket ends the sleep", test_output},
+		{"an attendant leaves from within", test_leaves},
+	}};

@@ -459,22 +459,20 @@ test_refused(void)
 	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, set_hold_of_nobody, NULL), -EINVAL);
 }
 
-const struct tap_suite tap_suite = {
-	.tests =
-		{
-			{"policies", test_policies},
-			{"unknown", test_unknown},
-			{"many_registers", test_many_registers},
-			{"budget", test_budget},
-			{"sleep", test_sleep},
-			{"writes", test_writes},
-			{"posted_in_flight", test_posted_in_flight},
-			{"silent", test_silent},
-			{"close_while_parked", test_close_while_parked},
-			{"remote_leaves", test_remote_leaves},
-			{"close_in_flight", test_close_in_flight},
-			{"close_untaken", test_close_untaken},
-			{"outages", test_outages},
-			{"refused", test_refused},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, NULL,
+	{
+		{"policies", test_policies},
+		{"unknown", test_unknown},
+		{"many_registers", test_many_registers},
+		{"budget", test_budget},
+		{"sleep", test_sleep},
+		{"writes", test_writes},
+		{"posted_in_flight", test_posted_in_flight},
+		{"silent", test_silent},
+		{"close_while_parked", test_close_while_parked},
+		{"remote_leaves", test_remote_leaves},
+		{"close_in_flight", test_close_in_flight},
+		{"close_untaken", test_close_untaken},
+		{"outages", test_outages},
+		{"refused", test_refused},
+	}};

@@ -518,17 +518,15 @@ test_post(void)
 	vuc_mailbox_fini(&mailbox);
 }
 
-const struct tap_suite tap_suite = {
-	.tests =
-		{
-			{"post", test_post},
-			{"close_while_it_hangs", test_close_while_it_hangs},
-			{"full_device", test_full_device},
-			{"refused", test_refused},
-			{"access", test_access},
-			{"wake_ups", test_wake_ups},
-			{"sleeps_again", test_sleeps_again},
-			{"fair", test_fair},
-			{"sleeps_memory", test_sleeps_memory},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, NULL,
+	{
+		{"post", test_post},
+		{"close_while_it_hangs", test_close_while_it_hangs},
+		{"full_device", test_full_device},
+		{"refused", test_refused},
+		{"access", test_access},
+		{"wake_ups", test_wake_ups},
+		{"sleeps_again", test_sleeps_again},
+		{"fair", test_fair},
+		{"sleeps_memory", test_sleeps_memory},
+	}};

@@ -408,16 +408,14 @@ test_account_held(void)
 	vuc_poller_close_account(rig.poller, a.account);
 }
 
-const struct tap_suite tap_suite = {
-	.tests =
-		{
-			{"account", test_account},
-			{"account_held", test_account_held},
-			{"return", test_return},
-			{"two_outages", test_two_outages},
-			{"lost_again", test_lost_again},
-			{"lost_for_good", test_lost_for_good},
-			{"reset", test_reset},
-			{"remote_returns", test_remote_returns},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, NULL,
+	{
+		{"account", test_account},
+		{"account_held", test_account_held},
+		{"return", test_return},
+		{"two_outages", test_two_outages},
+		{"lost_again", test_lost_again},
+		{"lost_for_good", test_lost_for_good},
+		{"reset", test_reset},
+		{"remote_returns", test_remote_returns},
+	}};

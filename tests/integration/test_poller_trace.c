@@ -134,7 +134,7 @@ test_files(void)
 	CU_ASSERT_EQUAL(vuc_tempdir_remove(folder), 0);
 }
 
-const struct tap_suite tap_suite = {
-	.name = "poller_trace",
-	.tests = {{"files", test_files}},
-};
+const struct tap_suite tap_suite = {"poller_trace", NULL, NULL,
+	{
+		{"files", test_files},
+	}};

@@ -73,12 +73,12 @@ static const struct {
 	"irq 2 trigger eventfd 1+4 fds 4\n" \
 	"irq 2 trigger eventfd 5+2 fds 2\n" masked "irq 3 trigger eventfd 0+1 fds 1\n"
 #define MASKED "irq 2 mask none 3+2\n"
-#define RESTORED_WITH(maps, masked)                                                        \
-	"reset\nread 7:44/2\n" RESTORED_BARS maps RESTORED_IRQS(masked) RESTORED_REGISTERS \
+#define RESTORED_WITH(power, maps, masked)                                                       \
+	"reset\nread 7:44/2\n" power RESTORED_BARS maps RESTORED_IRQS(masked) RESTORED_REGISTERS \
 		"write 7:4/2 = 406\n"
-#define RESTORED RESTORED_WITH(MAP_0 MAP_1, MASKED)
+#define RESTORED RESTORED_WITH("", MAP_0 MAP_1, MASKED)
 /* Nothing is masked, and the first map is gone. */
-#define RESTORED_CHANGED(map) RESTORED_WITH(MAP_1 map, "")
+#define RESTORED_CHANGED(map) RESTORED_WITH("", MAP_1 map, "")
 
 static void
 mask(uint32_t index, uint32_t start, uint32_t count, enum vuc_irq_action action)
@@ -135,6 +135,20 @@ test_return(void)
 		"unmap 1000+2000\n"
 		"map 1000+2000 flags 7 offset 4000 memory\n"
 		"write 7:4/2 = 402\n");
+}
+
+/* A device that sleeps even after its reset is woken before anything else, and keeps its PME
+ * status, which a one would clear. */
+static void
+test_power(void)
+{
+	const uint16_t sleeping = 3 /* D3hot */ | PCI_PM_CTRL_PME_ENABLE | PCI_PM_CTRL_PME_STATUS;
+
+	set_all();
+	lose();
+	memcpy(fresh.config + 0x44, &sleeping, sizeof(sleeping));
+	CU_ASSERT_EQUAL(restore(NULL), 0);
+	expect_log(&fresh, RESTORED_WITH("write 7:44/2 = 100\n", MAP_0 MAP_1, MASKED));
 }
 
 static unsigned int
@@ -527,22 +541,18 @@ test_noresize(void)
 	}
 }
 
-const struct tap_suite tap_suite = {
-	.name = "restore",
-	.set_up = set_up,
-	.tear_down = tear_down,
-	.tests =
-		{
-			{"everything is replayed in its order", test_return},
-			{"the next server dies at each step", test_loss_at_each_step},
-			{"a device that differs stays away", test_differences},
-			{"what the next server refuses", test_refusals},
-			{"what changes while it is away", test_changes_while_away},
-			{"a reset while it is away", test_reset_while_away},
-			{"what changes during a restore that hangs", test_changes_during_restore},
-			{"what changes at each poll of a restore", test_changes_at_each_poll},
-			{"what was under way at the loss", test_under_way_at_loss},
-			{"files of mapped regions", test_remapped},
-			{"interrupts that are assigned together", test_noresize},
-		},
-};
+const struct tap_suite tap_suite = {"restore", set_up, tear_down,
+	{
+		{"everything is replayed in its order", test_return},
+		{"a device that sleeps is woken first", test_power},
+		{"the next server dies at each step", test_loss_at_each_step},
+		{"a device that differs stays away", test_differences},
+		{"what the next server refuses", test_refusals},
+		{"what changes while it is away", test_changes_while_away},
+		{"a reset while it is away", test_reset_while_away},
+		{"what changes during a restore that hangs", test_changes_during_restore},
+		{"what changes at each poll of a restore", test_changes_at_each_poll},
+		{"what was under way at the loss", test_under_way_at_loss},
+		{"files of mapped regions", test_remapped},
+		{"interrupts that are assigned together", test_noresize},
+	}};

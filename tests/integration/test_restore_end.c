@@ -261,20 +261,15 @@ test_fence(void)
 	vuc_device_close(dev);
 }
 
-const struct tap_suite tap_suite = {
-	.name = "restore_end",
-	.set_up = set_up,
-	.tear_down = tear_down,
-	.tests =
-		{
-			{"a reset waits for no queue", test_reset_and_queues},
-			{"the server is lost", test_loss},
-			{"the record is stopped", test_record_stop},
-			{"the device is closed", test_close},
-			{"the record is stopped before it is complete", test_early_stop},
-			{"a callback stops the record or closes the device", test_callbacks},
-			{"what is started at a loss", test_order_at_loss},
-			{"interrupts beyond their set", test_beyond_set},
-			{"the old server's process is waited for", test_fence},
-		},
-};
+const struct tap_suite tap_suite = {"restore_end", set_up, tear_down,
+	{
+		{"a reset waits for no queue", test_reset_and_queues},
+		{"the server is lost", test_loss},
+		{"the record is stopped", test_record_stop},
+		{"the device is closed", test_close},
+		{"the record is stopped before it is complete", test_early_stop},
+		{"a callback stops the record or closes the device", test_callbacks},
+		{"what is started at a loss", test_order_at_loss},
+		{"interrupts beyond their set", test_beyond_set},
+		{"the old server's process is waited for", test_fence},
+	}};

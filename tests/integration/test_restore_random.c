@@ -438,10 +438,8 @@ test_random_outages(void)
 	CU_ASSERT(nr < 100 || (restored > 0 && failed > 0));
 }
 
-const struct tap_suite tap_suite = {
-	.name = "restore_random",
-	.set_up = set_up,
-	.tear_down = tear_down,
-	.tests = {{"after random losses, the server has what the client has set",
-		test_random_outages}},
-};
+const struct tap_suite tap_suite = {"restore_random", set_up, tear_down,
+	{
+		{"after random losses, the server has what the client has set",
+			test_random_outages},
+	}};

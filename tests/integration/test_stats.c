@@ -562,8 +562,8 @@ test_churn(void)
 	pthread_join(thread, NULL);
 }
 
-const struct tap_suite tap_suite = {
-	.tests = {
+const struct tap_suite tap_suite = {NULL, NULL, NULL,
+	{
 		{"counters", test_counters},
 		{"bursts", test_bursts},
 		{"retries", test_retries},
@@ -574,5 +574,4 @@ const struct tap_suite tap_suite = {
 		{"names", test_names},
 		{"refused", test_refused},
 		{"churn", test_churn},
-	},
-};
+	}};

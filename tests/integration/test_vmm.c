@@ -573,25 +573,22 @@ test_detach(void)
 	close(fd);
 }
 
-const struct tap_suite tap_suite = {
-	.tear_down = vmm_end,
-	.tests =
-		{
-			{"posted_writes", test_posted_writes},
-			{"DMA by messages", test_dma_message},
-			{"info", test_info},
-			{"refused", test_refused},
-			{"regions", test_regions},
-			{"four vCPUs", test_vcpus},
-			{"errors of accesses", test_queue_errors},
-			{"DMA", test_dma},
-			{"interrupts", test_interrupts},
-			{"io fds", test_io_fds},
-			{"reset", test_reset},
-			{"lost and back", test_lost_and_back},
-			{"removed", test_removed},
-			{"hung server", test_hung_server},
-			{"counters", test_counters},
-			{"detach", test_detach},
-		},
-};
+const struct tap_suite tap_suite = {NULL, NULL, vmm_end,
+	{
+		{"posted_writes", test_posted_writes},
+		{"DMA by messages", test_dma_message},
+		{"info", test_info},
+		{"refused", test_refused},
+		{"regions", test_regions},
+		{"four vCPUs", test_vcpus},
+		{"errors of accesses", test_queue_errors},
+		{"DMA", test_dma},
+		{"interrupts", test_interrupts},
+		{"io fds", test_io_fds},
+		{"reset", test_reset},
+		{"lost and back", test_lost_and_back},
+		{"removed", test_removed},
+		{"hung server", test_hung_server},
+		{"counters", test_counters},
+		{"detach", test_detach},
+	}};
