@@ -12,7 +12,7 @@ struct command {
 	const char *name;
 	refdev_handler *handle; /* NULL: a command of the server */
 	uint32_t min;           /* body of the request */
-	uint32_t max; /* requests that begin with argsz may be longer than the reply needs */
+	uint32_t max; /* what begins with argsz may be longer than min; the rest is ignored */
 	bool takes_fds;
 	uint32_t features; /* REFDEV_F_*: refused to clients that have none of these; 0: never */
 };

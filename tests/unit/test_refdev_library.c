@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /*
- * The reference device as a library: what the program's options can't ask for, or only an in-process
- * client can do. All else that the device does is shown by the tests of libvuc and by
+ * The reference device as a library: what the program's options can't ask for, or only an
+ * in-process client can do. All else that the device does is shown by the tests of libvuc and by
  * tests/programs/test_refdev*.py.
  */
 

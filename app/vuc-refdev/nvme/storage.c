@@ -36,8 +36,8 @@ refdev_nvme_storage_open(
 	if (flock(ns->fd, LOCK_EX | LOCK_NB) != 0)
 		return vuc_error_set_utf8(err, -errno, "%s: in use by another process", path);
 	if (size != 0 && (uint64_t)st.st_size > size)
-		return vuc_error_set_utf8(err, -EINVAL, "%s: has %lld bytes, expected at most %llu", path,
-			(long long)st.st_size, (unsigned long long)size);
+		return vuc_error_set_utf8(err, -EINVAL, "%s: has %lld bytes, expected at most %llu",
+			path, (long long)st.st_size, (unsigned long long)size);
 	if (size != 0 && ftruncate(ns->fd, (off_t)size) != 0)
 		return vuc_error_set_utf8(err, -errno, "%s: %s", path, strerror(errno));
 	ns->blocks = (size != 0 ? size : (uint64_t)st.st_size) >> NVME_BLOCK_SHIFT;
