@@ -41,13 +41,6 @@ def check_ends(server, said=''):
 
 
 @pytest.mark.parametrize('mode', MODES)
-def test_serves(refdev, mode):
-    server = refdev(mode)
-    check_serves(server.socket)
-    check_ends(server)
-
-
-@pytest.mark.parametrize('mode', MODES)
 def test_clients_in_turn(refdev, mode):
     """The device outlives its clients; a client that comes early waits for its turn."""
     server = refdev(mode)
