@@ -194,3 +194,9 @@ def fixture_device(refdev):
             assert len(open_files(client.server)) == before
         assert client.server.stop() == 0
         assert client.server.err == b''
+
+
+@pytest.fixture(name='client')
+def fixture_client(device):
+    """A client of a reference device without options."""
+    return device()

@@ -111,9 +111,8 @@ def test_commands_without_handler(device):
     assert client.reg('RESETS') == 0
 
 
-def test_no_reply(device):
+def test_no_reply(client):
     """Every command is carried out all the same, and the descriptors of its reply are closed."""
-    client = device()
     for cmd, body in [(vfio.DMA_MAP, struct.pack('<IIQQQ', 32, 1, 0, 0, 4096)),
                       (vfio.GET_REGION_INFO, struct.pack('<IIIIQQ', 4096, 0, BAR2, 0, 0, 0)),
                       (vfio.REGION_READ, vfio.access(BAR0, 0x10, 8)), (vfio.RESET, b''), (99, b'')]:
@@ -196,8 +195,7 @@ def test_write_multi(device, count, entries, done):
 
 # ---- Info ----
 
-def test_info(device):
-    client = device()
+def test_info(client):
     assert client.ask(vfio.GET_INFO, struct.pack('<IIII', 16, 0, 0, 0)).body == \
         struct.pack('<IIII', 16, 3, 9, 5)
 
@@ -210,8 +208,7 @@ def ask_region(client, index, argsz=4096):
     return client.ask(vfio.GET_REGION_INFO, struct.pack('<IIIIQQ', argsz, 0, index, 0, 0, 0))
 
 
-def test_regions(device):
-    client = device()
+def test_regions(client):
     for index in range(9):
         flags, size = REGIONS.get(index, (0, 0))
         caps = SPARSE if flags & 8 else b''
@@ -221,10 +218,9 @@ def test_regions(device):
         assert len(reply.fds) == (flags & 4 != 0)
 
 
-def test_region_argsz(device):
+def test_region_argsz(client):
     """A reply is cut at argsz, says how long it would be, and has its descriptor only when it is
     whole."""
-    client = device()
     whole = ask_region(client, BAR4).body
     for argsz in range(83):
         reply = ask_region(client, BAR4, argsz)
@@ -240,8 +236,7 @@ def test_client_without_fds(device):
     assert (reply.body, reply.fds) == (struct.pack('<IIIIQQ', 32, 3, BAR4, 0, 16384, 0), [])
 
 
-def test_irq_info(device):
-    client = device()
+def test_irq_info(client):
     for index, (flags, count) in enumerate([(7, 1), (0, 0), (3, 8), (1, 1), (1, 1)]):
         assert client.ask(vfio.GET_IRQ_INFO, struct.pack('<IIII', 100, 0, index, 0)).body == \
             struct.pack('<IIII', 16, flags, index, count)
@@ -249,8 +244,7 @@ def test_irq_info(device):
 
 # ---- BAR0 ----
 
-def test_registers(device):
-    client = device()
+def test_registers(client):
     assert client.get(BAR0, 0, 8) == 0x152637576
     client.set_reg('ID', 0)
     assert client.reg('ID') == 0x52637576
@@ -265,8 +259,7 @@ def test_registers(device):
         assert client.get(BAR0, hole, 8) == 0
 
 
-def test_counters(device):
-    client = device()
+def test_counters(client):
     assert [client.reg('COUNTER'), client.get(BAR0, 0x10, 4), client.get(BAR0, 0x14, 4)] == [
         0, 1, 0]
     client.set_reg('COUNTER', 0)
@@ -282,8 +275,7 @@ def test_counters(device):
     assert (client.reg('SCRATCH'), client.reg('WRITES')) == (7, 7)
 
 
-def test_error_register(device):
-    client = device()
+def test_error_register(client):
     assert client.read(BAR0, 0x38, 4) == EIO
     for wrong in (0, 4096):
         assert client.write(BAR0, 0x34, struct.pack('<I', wrong)) == EINVAL
@@ -302,8 +294,7 @@ RESETS = {
 
 
 @pytest.mark.parametrize('how', RESETS)
-def test_reset(device, how):
-    client = device()
+def test_reset(client, how):
     mapped = mmap.mmap(ask_region(client, BAR2).fds[0], 65536)
     places = [(BAR0, 0x8), (BAR0, 0x400), (BAR2, 8), (BAR4, 0x3010), (BAR4, 12), (CONFIG, 0x9c)]
     for region, offset in places:
@@ -353,9 +344,8 @@ WRITABLE = {0x04: 0x0546, 0x0c: 0xff, 0x10: 0xfffff000, 0x18: 0xffff0000, 0x1c: 
             0x9c: ALL_ONES}
 
 
-def test_writable_bits(device):
+def test_writable_bits(client):
     """What all ones and all zeros change, over the whole of config space: sizes of BARs as well."""
-    client = device()
     found = {}
     for offset in range(0, 4096, 4):
         client.set(CONFIG, offset, 4, ALL_ONES & ~(0x8000 if offset == 0x48 else 0))
@@ -367,8 +357,7 @@ def test_writable_bits(device):
     assert client.reg('RESETS') == 0
 
 
-def test_bar_addresses(device):
-    client = device()
+def test_bar_addresses(client):
     client.set(CONFIG, 0x10, 4, 0xfebf1234)
     assert client.get(CONFIG, 0x10, 4) == 0xfebf1000
     client.set(CONFIG, 0x13, 1, 0x12)
@@ -379,8 +368,7 @@ def test_bar_addresses(device):
 
 # ---- BAR4 ----
 
-def test_msix_table(device):
-    client = device()
+def test_msix_table(client):
     for n in range(8):
         client.set(BAR4, 16 * n, 8, (1 << 64) - 1)
         client.set(BAR4, 16 * n + 8, 8, (1 << 64) - 1)
@@ -391,9 +379,8 @@ def test_msix_table(device):
         assert client.get(BAR4, nothing, 8) == 0
 
 
-def test_mapped_memory(device):
+def test_mapped_memory(client):
     """What is mapped and what messages access is the same memory, which nobody can cut."""
-    client = device()
     for index, offset in [(BAR2, 0), (BAR4, 0x1000), (BAR4, 0x3000)]:
         fd = ask_region(client, index).fds[0]
         with pytest.raises(PermissionError):
@@ -419,9 +406,8 @@ MASKS = {
 
 @pytest.mark.parametrize('mask', MASKS)
 @pytest.mark.parametrize('other', MASKS)
-def test_masks(device, mask, other):
+def test_masks(client, mask, other):
     """A masked vector is pending, and delivered when nothing masks it any more."""
-    client = device()
     fd = client.eventfd(MSIX, 5)
     same = mask.split()[0] == other.split()[0]
     assert MASKS[mask](client, True) == 0
@@ -435,9 +421,8 @@ def test_masks(device, mask, other):
     assert (events(fd), client.get(BAR4, 0x2000, 8)) == (not same, 0)
 
 
-def test_mask_and_reset(device):
+def test_mask_and_reset(client):
     """A reset unmasks, and what was pending is gone."""
-    client = device()
     fd = client.eventfd(MSIX, 5)
     assert MASKS['vector'](client, True) == 0
     client.set_reg('IRQ_TRIGGER', 5)
@@ -447,9 +432,8 @@ def test_mask_and_reset(device):
     assert events(fd) == 1
 
 
-def test_mask_events(device):
+def test_mask_events(client):
     """The client is told when an interrupt becomes masked and unmasked, by whomever."""
-    client = device()
     masked, unmasked = client.eventfd(MSIX, 5, MASK), client.eventfd(MSIX, 5, UNMASK)
     steps = [('vector', True, (1, 0)), ('client', True, (0, 0)), ('vector', False, (0, 0)),
              ('client', False, (0, 1))]
@@ -458,9 +442,8 @@ def test_mask_events(device):
         assert (events(masked), events(unmasked)) == told
 
 
-def test_vectors(device):
+def test_vectors(client):
     """What test_irq.c does not ask for."""
-    client = device()
     fds = client.new_eventfds(8)
     assert client.set_irqs(DATA_EVENTFD | TRIGGER, MSIX, 0, 8, fds=fds) == 0
     assert client.set_irqs(DATA_BOOL | TRIGGER, MSIX, 2, 3, b'\1\0\2') == 0
@@ -477,10 +460,9 @@ def test_vectors(device):
 
 @pytest.mark.parametrize('index, value', [
     (INTX, 1 << 31), (ERR, 1 << 30), (REQ, 1 << 29), (MSIX, 0)])
-def test_triggers(device, index, value):
+def test_triggers(client, index, value):
     """By the client and by the device; another eventfd takes the place of the first, and one whose
     counter is full is not waited for."""
-    client = device()
     first, fd = client.eventfd(index, 0), client.eventfd(index, 0)
     assert client.set_irqs(DATA_NONE | TRIGGER, index, 0, 1) == 0
     assert (events(first), events(fd)) == (0, 1)
@@ -493,9 +475,8 @@ def test_triggers(device, index, value):
     assert events(fd) == full
 
 
-def test_intx(device):
+def test_intx(client):
     """INTx masks itself, and comes again on unmasking until the driver has acknowledged it."""
-    client = device()
     fd = client.eventfd(INTX, 0)
     unmask = (DATA_NONE | UNMASK, INTX, 0, 1)
     client.set_reg('IRQ_TRIGGER', 1 << 31)
@@ -514,9 +495,8 @@ def test_intx(device):
     assert events(fd) == 1
 
 
-def test_intx_of_the_next_client(device):
+def test_intx_of_the_next_client(client):
     """A client that leaves takes its eventfds and masks with it, and the level stays."""
-    client = device()
     old = client.eventfd(INTX, 0)
     assert client.set_irqs(DATA_NONE | MASK, INTX, 0, 1) == 0
     client.set_reg('INTX', 1)

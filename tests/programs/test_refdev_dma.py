@@ -18,8 +18,7 @@ TOP = (1 << 64) - PAGE
 
 # ---- The table ----
 
-def test_maps(device):
-    client = device()
+def test_maps(client):
     assert client.map(4 * PAGE, 4 * PAGE) == 0
     for addr, pages in [(4, 4), (0, 5), (7, 1), (5, 1), (0, 64)]:
         assert client.map(addr * PAGE, pages * PAGE) == EEXIST
@@ -44,8 +43,7 @@ def test_maps(device):
     {'argsz': 31}, {'argsz': 33}, {'flags': 0}, {'flags': READ | 1 << 4}, {'flags': READ | MMAP},
     {'size': 0}, {'size': PAGE + 1}, {'addr': 1}, {'offset': 1}, {'offset': PAGE},
     {'size': 2 * PAGE, 'addr': TOP}])
-def test_map_refused(device, wrong):
-    client = device()
+def test_map_refused(client, wrong):
     assert client.map(**{'addr': 0, 'size': PAGE} | wrong) == EINVAL
     assert client.reg('DMA_MAPS') == 0
 
@@ -53,9 +51,8 @@ def test_map_refused(device, wrong):
 @pytest.mark.parametrize('size, offset, pages, error', [
     (2, 0, 2, 0), (1, 3 * PAGE, 4, 0), (2, 0, 1, EINVAL), (1, PAGE, 1, EINVAL),
     (1, TOP, 1, EINVAL)])
-def test_map_file(device, size, offset, pages, error):
+def test_map_file(client, size, offset, pages, error):
     """All of a mapping lies in its file."""
-    client = device()
     client.fds.append(os.memfd_create('memory'))
     os.ftruncate(client.fds[0], pages * PAGE)
     assert client.map(0, size * PAGE, READ, client.fds[0], offset) == error
@@ -89,9 +86,8 @@ def test_pretended_unmap_all(device):
 # ---- The engine, through descriptors ----
 
 @pytest.mark.parametrize('how', [BY_FILE, BY_MMAP])
-def test_through_mappings(device, how):
+def test_through_mappings(client, how):
     """Over two mappings with different offsets that lie side by side."""
-    client = device()
     data = bytes(i * 13 & 0xff for i in range(3 * PAGE))
     first = client.map_memory(0, 2 * PAGE)
     second = os.memfd_create('second')
@@ -109,18 +105,16 @@ def test_through_mappings(device, how):
 
 
 @pytest.mark.parametrize('how', [BY_FILE, BY_MMAP])
-def test_file_that_shrinks(device, how):
+def test_file_that_shrinks(client, how):
     """It has become shorter than its mapping: that is no reason to die."""
-    client = device()
     os.ftruncate(client.map_memory(0, 4 * PAGE), PAGE)
     assert transfer(client, how | DST_BAR2, 0, 0, 2 * PAGE) == EFAULT
     assert transfer(client, how | FILL, 0, 2 * PAGE, PAGE) == EFAULT
     assert transfer(client, how | FILL, 0, 0, PAGE) == DONE
 
 
-def test_access_flags(device):
+def test_access_flags(client):
     """A mapping that says how it wants to be accessed is accessed so only."""
-    client = device()
     client.map_memory(0, PAGE, WRITE | MMAP)
     client.map_memory(PAGE, PAGE, WRITE | FILE_IO)
     assert [transfer(client, how | FILL, 0, dst, 8) for dst in (0, PAGE)
@@ -128,8 +122,7 @@ def test_access_flags(device):
 
 
 @pytest.mark.parametrize('how', [0, BY_FILE, BY_MMAP])
-def test_bounds(device, how):
-    client = device()
+def test_bounds(client, how):
     assert client.map(PAGE, PAGE, READ) == 0
     client.map_memory(4 * PAGE, PAGE, WRITE)
     for mode, src, dst, size, error in [

@@ -35,8 +35,7 @@ def pages_report(client, first, count, page_size=PAGE):
     return log_report(client, first * PAGE, count * PAGE, page_size)
 
 
-def test_log(device):
-    client = device()
+def test_log(client):
     client.map_memory(0, 64 * PAGE)
     assert transfer(client, BY_FILE | FILL, 0, 0, 1) == DONE
     assert log_start(client) == PAGE
@@ -52,17 +51,15 @@ def test_log(device):
 @pytest.mark.parametrize('hint, chosen, asked, bitmap', [
     (1, PAGE, 4 * PAGE, 1 << 1), (1, PAGE, 1024, 15 << 20), (3 * PAGE, 2 * PAGE, PAGE, 3 << 4),
     (1 << 40, 1 << 30, PAGE, (1 << 64) - 1)])
-def test_log_page_sizes(device, hint, chosen, asked, bitmap):
+def test_log_page_sizes(client, hint, chosen, asked, bitmap):
     """Any power of two can be asked for, whatever the log has."""
-    client = device()
     client.map_memory(0, 64 * PAGE)
     assert log_start(client, hint) == chosen
     assert transfer(client, BY_FILE | FILL, 0, 5 * PAGE, 1) == DONE
     assert log_report(client, 0, 64 * asked if asked <= PAGE else 64 * PAGE, asked) == bitmap
 
 
-def test_log_ranges(device):
-    client = device()
+def test_log_ranges(client):
     client.map_memory(0, 64 * PAGE)
     assert log_start(client, PAGE, [(8 * PAGE, 8 * PAGE), (0, 2 * PAGE)]) == PAGE
     assert transfer(client, BY_FILE | FILL, 0, 0, 32 * PAGE) == DONE
@@ -70,9 +67,8 @@ def test_log_ranges(device):
         (0, 2), (9, 2), (8, 8), (0, 3), (20, 1)]] == [3, 3, 0xf9, EINVAL, EINVAL]
 
 
-def test_log_model(device):
+def test_log_model(client):
     """Random writes and reports, against a set of pages."""
-    client = device()
     client.map_memory(0, 64 * PAGE)
     assert log_start(client) == PAGE
     numbers, written = random.Random(1), set()
@@ -88,9 +84,8 @@ def test_log_model(device):
             written -= set(pages)
 
 
-def test_log_ends(device):
+def test_log_ends(client):
     """The first and the last page of all addresses."""
-    client = device()
     top = (1 << 52) - 1
     for page in (0, top):
         client.map_memory(page * PAGE, PAGE)
@@ -110,8 +105,7 @@ def test_log_ends(device):
     assert pages_report(client, 0, 2) == 0
 
 
-def test_log_refused(device):
-    client = device()
+def test_log_refused(client):
     assert pages_report(client, 0, 1) == EINVAL
     assert client.feature(SET | LOG_STOP).error == EINVAL
     two = [(PAGE, PAGE), (0, PAGE)]
@@ -147,8 +141,7 @@ def unmap_dirty(client, size, page_size=PAGE, argsz=48):
     return reply.error or int.from_bytes(reply.body[40:], 'little')
 
 
-def test_unmap_dirty(device):
-    client = device()
+def test_unmap_dirty(client):
     client.map_memory(0, 8 * PAGE)
     assert unmap_dirty(client, 8 * PAGE) == EINVAL
     assert log_start(client) == PAGE
@@ -258,9 +251,8 @@ def test_move(device, pre_copy, chunk):
     assert (client.get(0, 0x400, 8), client.reg('RESETS')) == (0, resets)
 
 
-def test_pre_copy(device):
+def test_pre_copy(client):
     """Each round has what has changed since the last one."""
-    client = device()
     assert client.feature(GET | MIGRATION, room=8).body[8:] == struct.pack('<Q', 5)
     assert client.feature(GET | MIGRATION, room=7).error == EINVAL
     assert go(client, PRE_COPY) == 0
@@ -308,8 +300,7 @@ def test_bad_streams(device):
         assert state(client) == RUNNING
 
 
-def test_migration_data_refused(device):
-    client = device()
+def test_migration_data_refused(client):
     assert (mig_read(client, 8), mig_write(client, bytes(8))) == (EINVAL, EINVAL)
     assert go(client, STOP_COPY) == 0
     assert [mig_write(client, bytes(8)), mig_read(client, 8, 15),
@@ -337,8 +328,7 @@ def test_stopped(device):
 
 @pytest.mark.parametrize('before, after', [
     (PRE_COPY, RUNNING), (STOP_COPY, STOP), (RESUMING, STOP), (STOP, STOP)])
-def test_migration_ends_with_its_client(device, before, after):
-    client = device()
+def test_migration_ends_with_its_client(client, before, after):
     assert go(client, before) == 0
     client.sock.shutdown(socket.SHUT_RDWR)
     client.sock.close()
