@@ -109,6 +109,14 @@ child_affinity(void)
 	return set;
 }
 
+bool
+child_may_use(const cpu_set_t *cpus)
+{
+	cpu_set_t set = child_affinity();
+
+	return CPU_EQUAL(&set, cpus);
+}
+
 int
 child_nth_cpu(unsigned int n)
 {
@@ -157,6 +165,14 @@ child_nothing_left(void)
 	CHECK(child_count_entries(child_folder, name) == 1 && strcmp(name, "dpdk") == 0);
 	snprintf(path, sizeof(path), "%s/dpdk", child_folder);
 	CHECK(child_count_entries(path, name) == 0);
+}
+
+void
+child_fini(void)
+{
+	vuc_eal_fini();
+	child_nothing_left();
+	child_no_lines();
 }
 
 void *

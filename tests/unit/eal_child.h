@@ -68,7 +68,9 @@ void child_no_lines(void);
 /* vuc_eal_init(), without which there is no test. */
 void child_init(const struct vuc_eal_opts *opts);
 
+/* The CPUs that the thread may run on, and whether they are these. */
 cpu_set_t child_affinity(void);
+bool child_may_use(const cpu_set_t *cpus);
 
 /* The nth CPU that the thread may run on, or -1. */
 int child_nth_cpu(unsigned int n);
@@ -81,6 +83,9 @@ int child_count_entries(const char *path, char name[NAME_MAX + 1]);
 
 /* EAL's folder is empty but for the folder that all DPDK processes of a user share. */
 void child_nothing_left(void);
+
+/* vuc_eal_fini(), which leaves nothing; nothing was logged. */
+void child_fini(void);
 
 /* Run fn in a thread, to its end. */
 void child_run_thread(void *(*fn)(void *), void *arg);

@@ -491,15 +491,24 @@ fake_keep_outcome(void *arg, int status, const struct vuc_error *why)
 	o->status = status;
 }
 
-void
-fake_run_until(const struct fake_outcome *o)
+bool
+fake_has_events(int timeout_ms)
 {
 	struct pollfd fd = {.fd = vuc_vmm_event_fd(dev), .events = POLLIN};
 
+	return poll(&fd, 1, timeout_ms) == 1;
+}
+
+uint32_t
+fake_run_until(const struct fake_outcome *o)
+{
+	uint32_t events = 0;
+
 	while (o->calls == 0) {
-		CU_ASSERT_EQUAL_FATAL(poll(&fd, 1, -1), 1);
-		vuc_vmm_events(dev);
+		CU_ASSERT_FATAL(fake_has_events(-1));
+		events |= vuc_vmm_events(dev);
 	}
+	return events;
 }
 
 bool

@@ -163,13 +163,16 @@ void *fake_map(int fd, size_t size);
 /* A socket of this type, connected to the daemon if that is the daemon's. */
 int fake_connect(int type);
 
-/* What has become of a call that was started; dispatch events until it has ended. */
+/* What has become of a call that was started. Dispatch events until it has ended, returns them. */
 struct fake_outcome {
 	unsigned int calls;
 	int status;
 };
 void fake_keep_outcome(void *arg, int status, const struct vuc_error *why);
-void fake_run_until(const struct fake_outcome *o);
+uint32_t fake_run_until(const struct fake_outcome *o);
+
+/* Whether the device's descriptor of events is readable by then; timeout_ms -1: it is awaited. */
+bool fake_has_events(int timeout_ms);
 
 /* Whether a call has returned this, and err says what fits the pattern, in which '*' is anything;
  * prints both when not. */

@@ -96,7 +96,6 @@ enter_wrongly(void *arg)
 {
 	struct vuc_error err = {0};
 	cpu_set_t before = child_affinity();
-	cpu_set_t after;
 
 	(void)arg;
 	CHECK(vuc_eal_thread_enter(CPU_SETSIZE, &err) == -EINVAL);
@@ -105,8 +104,7 @@ enter_wrongly(void *arg)
 	CHECK(vuc_eal_thread_enter(-2, &err) == -EINVAL);
 	CHECK(rte_lcore_id() == LCORE_ID_ANY);
 	CHECK(vuc_eal_thread_enter(EAL_ANY_CPU, &err) == 0);
-	after = child_affinity();
-	CHECK(CPU_EQUAL(&before, &after));
+	CHECK(child_may_use(&before));
 	vuc_eal_thread_leave();
 	return NULL;
 }

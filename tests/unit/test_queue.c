@@ -20,7 +20,6 @@ enum order {
 	IN_ORDER,
 	REVERSED,
 	EVERY_THIRD,
-	NR_ORDERS,
 };
 
 static const uint32_t sizes[] = {1, 32, 33, 48, 49, 64, CHUNK, 8};
@@ -258,32 +257,25 @@ run_laps(uint32_t depth, uint32_t start, enum order order)
 	free(items);
 }
 
+static const struct laps {
+	const char *name;
+	enum order order;
+} laps[] = {
+	{"laps, answered in order", IN_ORDER},
+	{"laps, answered in reverse", REVERSED},
+	{"laps, answered here and there", EVERY_THIRD},
+};
+
 static void
-run_all_depths(enum order order)
+run_all_depths(const void *arg)
 {
+	enum order order = ((const struct laps *)arg)->order;
+
 	for (uint32_t depth = 1; depth <= 4096; depth = depth == 64 ? 4096 : 2 * depth) {
 		run_laps(depth, 0, order);
 		/* The second batch begins before the positions wrap, and ends after it. */
 		run_laps(depth, 0 - depth - (depth + 1) / 2, order);
 	}
-}
-
-static void
-test_laps_in_order(void)
-{
-	run_all_depths(IN_ORDER);
-}
-
-static void
-test_laps_reversed(void)
-{
-	run_all_depths(REVERSED);
-}
-
-static void
-test_laps_every_third(void)
-{
-	run_all_depths(EVERY_THIRD);
 }
 
 /* One request after the other through a queue of one, where each position has a tag of its own. */
@@ -498,9 +490,6 @@ const struct tap_suite tap_suite = {"queue", pair_set_up, pair_tear_down,
 		{"geometry", test_geometry},
 		{"sizes", test_sizes},
 		{"limits are told", test_limits_told},
-		{"laps, answered in order", test_laps_in_order},
-		{"laps, answered in reverse", test_laps_reversed},
-		{"laps, answered here and there", test_laps_every_third},
 		{"depth 1 where positions wrap", test_depth_one_wrap},
 		{"payloads of all sizes", test_payload_sizes},
 		{"invalid requests", test_invalid},
@@ -509,4 +498,5 @@ const struct tap_suite tap_suite = {"queue", pair_set_up, pair_tear_down,
 		{"credits of results", test_credits_of_results},
 		{"credits of a result 2^32 requests late", test_credits_of_old_result},
 		{"a request is looked at again", test_peek_again},
-	}};
+	},
+	TAP_ROWS(laps, run_all_depths)};

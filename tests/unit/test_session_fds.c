@@ -12,6 +12,14 @@
 #define MORE_THAN_4 "a message carried more than 4 file descriptors"
 
 static const struct script_row rows[] = {
+	{"descriptors that nobody asked for",
+		{ASK(ASK_RESET), {ANSWER, 'a', .fds = 2},
+			END("message 0x0004 (VFIO_USER_DEVICE_RESET): carried 2 unexpected file "
+			    "descriptors")}},
+	{"too many descriptors", {ASK(ASK_INFO), {ANSWER, 'a', .fds = 5}, END(MORE_THAN_4)}},
+	{"too many descriptors, most of them with the last piece",
+		{ASK(ASK_INFO), {ANSWER_UNTIL, 'a', 1, .fds = 4}, {STATE, VUC_SESSION_READY},
+			{ANSWER_UNTIL, 'a', 2, .fds = 12}, END(MORE_THAN_4)}},
 	{"descriptors of an error",
 		{ASK(ASK_INFO),
 			{FEED, .fds = 1, .h = {4, INFO, 16, REPLY | VFIO_USER_F_ERROR, EINVAL}},
@@ -35,31 +43,6 @@ static const struct script_row rows[] = {
 			{NEW_FDS, 0}}},
 	{"destroyed within a message", {ASK(ASK_INFO), {ANSWER_UNTIL, 'a', 3, .fds = 1}}},
 };
-
-static void
-test_not_asked_for(void)
-{
-	static const struct script_row row = {"",
-		{ASK(ASK_RESET), {ANSWER, 'a', .fds = 2},
-			END("message 0x0004 (VFIO_USER_DEVICE_RESET): carried 2 unexpected file "
-			    "descriptors")}};
-
-	script_run(&row);
-}
-
-/* At once; or spread over pieces, and with many more in the last. */
-static void
-test_too_many(void)
-{
-	static const struct script_row at_once = {
-		"", {ASK(ASK_INFO), {ANSWER, 'a', .fds = 5}, END(MORE_THAN_4)}};
-	static const struct script_row in_pieces = {"",
-		{ASK(ASK_INFO), {ANSWER_UNTIL, 'a', 1, .fds = 4}, {STATE, VUC_SESSION_READY},
-			{ANSWER_UNTIL, 'a', 2, .fds = 12}, END(MORE_THAN_4)}};
-
-	script_run(&at_once);
-	script_run(&in_pieces);
-}
 
 static void
 test_taken(void)
@@ -153,9 +136,7 @@ test_end_inside(void)
 
 const struct tap_suite tap_suite = {"session_fds", fixture_open_usual, fixture_close,
 	{
-		{"descriptors that nobody asked for", test_not_asked_for},
 		{"a descriptor taken by the callback", test_taken},
-		{"too many descriptors", test_too_many},
 		{"more descriptors than were announced", test_announced},
 		{"bytes and descriptors behind the end", test_behind_the_end},
 		{"a callback ends the session", test_end_inside},

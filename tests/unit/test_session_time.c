@@ -34,6 +34,15 @@ static const struct script_row rows[] = {
 		{ASK(ASK_RESET), {ADVANCE, 0}, {ANSWER, 'a'}, {DONE, 'a'}, {ASK_RESET, 'a'},
 			{ADVANCE, 900}, {ADVANCE, TIMEOUT - 1}, {PENDING, 'a'}, {ADVANCE, 1},
 			EXPIRED}},
+	/* The id of a request that has timed out stays taken until its reply has come, once. */
+	{"a late reply",
+		{ASK(ASK_READ), EXPIRE, EXPIRED, {ASK_RESET, 'b'}, {ASK_RESET, 'c'},
+			{ASK_RESET, 'd'}, {ASK_RESET, 'e', -EAGAIN}, {ANSWER, 'a'}, {STATE, READY},
+			{ASK_RESET, 'e'}, {OUTSTANDING, FIXTURE_REQUESTS}, {ANSWER, 'a'},
+			{LOST, -EPROTO, 0,
+				"message 0x0004 (VFIO_USER_REGION_READ 9, reply): no request has "
+				"this message id"},
+			{ALL_DONE, 0, -EPROTO}}},
 	/* However often the server is late, it is forgiven with its reply. */
 	{"many late replies",
 		{ASK(ASK_RESET), EXPIRE, EXPIRED, {ANSWER, 'a'}, {STATE, READY},
@@ -95,22 +104,6 @@ static const struct script_row rows[] = {
 			END("no answer to VFIO_USER_DMA_MAP within 1000 ms" REFUSED), EXPIRED}},
 };
 
-/* The id of a request that has timed out stays taken until its reply has come, once. */
-static void
-test_late_reply(void)
-{
-	static const struct script_row row = {"",
-		{ASK(ASK_READ), EXPIRE, EXPIRED, {ASK_RESET, 'b'}, {ASK_RESET, 'c'},
-			{ASK_RESET, 'd'}, {ASK_RESET, 'e', -EAGAIN}, {ANSWER, 'a'}, {STATE, READY},
-			{ASK_RESET, 'e'}, {OUTSTANDING, FIXTURE_REQUESTS}, {ANSWER, 'a'},
-			{LOST, -EPROTO, 0,
-				"message 0x0004 (VFIO_USER_REGION_READ 9, reply): no request has "
-				"this message id"},
-			{ALL_DONE, 0, -EPROTO}}};
-
-	script_run(&row);
-}
-
 static void
 request_again(struct outcome *o)
 {
@@ -168,7 +161,6 @@ test_end_inside(void)
 
 const struct tap_suite tap_suite = {"session_time", fixture_open_usual, fixture_close,
 	{
-		{"a late reply", test_late_reply},
 		{"requests made by callbacks", test_callback_requests},
 		{"a callback ends the session", test_end_inside},
 	},

@@ -325,32 +325,26 @@ test_list(void)
 }
 
 static void
-list_done(void *arg, int status, const struct vuc_error *why)
-{
-	(void)why;
-	*(int *)arg = status;
-}
-
-static void
 test_list_start(void)
 {
 	struct vuc_vmm_attach_opts opts;
 	struct vuc_vmm_list *list = NULL;
-	int status = 1;
+	struct fake_outcome whole = {0}, left = {0};
 
 	fake_opts(&opts);
-	CU_ASSERT_EQUAL_FATAL(vuc_vmm_list_start(&opts, &dev, &list, list_done, &status, &err), 0);
-	while (status == 1)
-		CU_ASSERT_EQUAL(vuc_vmm_events(dev), 0);
-	CU_ASSERT(status == 0 && list != NULL);
+	CU_ASSERT_EQUAL_FATAL(
+		vuc_vmm_list_start(&opts, &dev, &list, fake_keep_outcome, &whole, &err), 0);
+	CU_ASSERT_EQUAL(fake_run_until(&whole), 0);
+	CU_ASSERT(whole.status == 0 && list != NULL);
 	vuc_vmm_list_free(list);
 	CU_ASSERT_EQUAL(vuc_vmm_reset(dev, NULL), -ENOTCONN);
 	vuc_vmm_detach(dev);
 	/* Left before its end. */
-	CU_ASSERT_EQUAL_FATAL(vuc_vmm_list_start(&opts, &dev, &list, list_done, &status, &err), 0);
+	CU_ASSERT_EQUAL_FATAL(
+		vuc_vmm_list_start(&opts, &dev, &list, fake_keep_outcome, &left, &err), 0);
 	fake_detach();
-	CU_ASSERT(status == -ECANCELED || status == 0);
-	if (status == 0)
+	CU_ASSERT(left.status == -ECANCELED || left.status == 0);
+	if (left.status == 0)
 		vuc_vmm_list_free(list);
 }
 

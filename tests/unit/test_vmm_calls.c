@@ -2,7 +2,6 @@
 
 /* Regions, interrupts, descriptors of regions, reset: what is asked, and what comes of it. */
 
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
@@ -372,26 +371,15 @@ test_io_fds(void)
 	CU_ASSERT_PTR_NULL(fds);
 }
 
-static unsigned int nr_ended;
-
-static void
-count_end(void *arg, int status, const struct vuc_error *why)
-{
-	(void)arg;
-	(void)why;
-	CU_ASSERT_EQUAL(status, 0);
-	nr_ended++;
-}
-
 /* Wrong use of what is started is told at once, and nothing is called. */
 static void
 test_wrong_start(void)
 {
 	const struct vuc_vmm_irq_range range = {.index = 2, .start = 0, .count = 1};
-	const vuc_vmm_done_fn done = count_end;
+	const vuc_vmm_done_fn done = fake_keep_outcome;
 	const struct vuc_vmm_region *region;
 	const struct vuc_vmm_attach_opts opts = {.size = sizeof(opts), .device = FAKE_DEVICE};
-	struct pollfd event = {.fd = vuc_vmm_event_fd(dev), .events = POLLIN};
+	struct fake_outcome closed = {0};
 	struct vuc_vmm_device *none;
 	struct vuc_vmm_io_fds *io;
 	struct vuc_queue *other, *queue = NULL;
@@ -403,7 +391,7 @@ test_wrong_start(void)
 		vuc_vmm_detach_start(dev, NULL, NULL, NULL),
 		vuc_vmm_region_start(dev, 0, &region, NULL, NULL, NULL),
 		vuc_vmm_irq_start(dev, 0, &irq, NULL, NULL, NULL),
-		vuc_vmm_irq_start(dev, FAKE_IRQS, &irq, done, NULL, NULL),
+		vuc_vmm_irq_start(dev, FAKE_IRQS, &irq, done, &closed, NULL),
 		vuc_vmm_open_queue_start(dev, NULL, &other, NULL, NULL, NULL),
 		vuc_vmm_dma_commit_start(dev, NULL, NULL, NULL),
 		vuc_vmm_irq_assign_start(dev, &range, VUC_VMM_IRQ_TRIGGER, &fd, NULL, NULL, NULL),
@@ -411,10 +399,10 @@ test_wrong_start(void)
 		vuc_vmm_irq_disable_start(dev, 0, NULL, NULL, NULL),
 		vuc_vmm_io_fds_start(dev, 0, &io, NULL, NULL, NULL),
 		vuc_vmm_close_queue_start(dev, queue, NULL, NULL, NULL),
-		vuc_vmm_attach_start(&opts, NULL, done, NULL, NULL),
-		vuc_vmm_region_start(dev, 0, NULL, done, NULL, NULL),
-		vuc_vmm_irq_start(dev, 0, NULL, done, NULL, NULL),
-		vuc_vmm_open_queue_start(dev, NULL, NULL, done, NULL, NULL),
+		vuc_vmm_attach_start(&opts, NULL, done, &closed, NULL),
+		vuc_vmm_region_start(dev, 0, NULL, done, &closed, NULL),
+		vuc_vmm_irq_start(dev, 0, NULL, done, &closed, NULL),
+		vuc_vmm_open_queue_start(dev, NULL, NULL, done, &closed, NULL),
 		vuc_vmm_region(dev, 0, NULL, NULL),
 		vuc_vmm_irq(dev, 0, NULL, NULL),
 		vuc_vmm_open_queue(dev, NULL, NULL, NULL),
@@ -425,23 +413,20 @@ test_wrong_start(void)
 	for (size_t i = 0; i < NR(results); i++)
 		CU_ASSERT_EQUAL(results[i], -EINVAL);
 	CU_ASSERT(fake_failed(
-		vuc_vmm_io_fds_start(dev, 0, NULL, done, NULL, &err), -EINVAL, "fds is NULL"));
+		vuc_vmm_io_fds_start(dev, 0, NULL, done, &closed, &err), -EINVAL, "fds is NULL"));
 	CU_ASSERT(fake_failed(
 		vuc_vmm_reset_start(dev, NULL, NULL, &err), -EINVAL, "no completion callback"));
-	CU_ASSERT(fake_failed(vuc_vmm_region_start(dev, FAKE_REGIONS, &region, done, NULL, &err),
+	CU_ASSERT(fake_failed(vuc_vmm_region_start(dev, FAKE_REGIONS, &region, done, &closed, &err),
 		-EINVAL, "there is no region 3, the device has 3"));
-	CU_ASSERT(fake_failed(
-		vuc_vmm_irq_assign_start(dev, &range, VUC_VMM_IRQ_TRIGGER, &bad, done, NULL, &err),
+	CU_ASSERT(fake_failed(vuc_vmm_irq_assign_start(
+				      dev, &range, VUC_VMM_IRQ_TRIGGER, &bad, done, &closed, &err),
 		-EINVAL, "descriptor -2 of interrupt 0 is not open"));
-	CU_ASSERT_EQUAL(vuc_vmm_close_queue_start(dev, queue, done, NULL, NULL), 0);
-	CU_ASSERT(fake_failed(vuc_vmm_close_queue_start(dev, queue, done, NULL, &err), -EINVAL,
+	CU_ASSERT_EQUAL(vuc_vmm_close_queue_start(dev, queue, done, &closed, NULL), 0);
+	CU_ASSERT(fake_failed(vuc_vmm_close_queue_start(dev, queue, done, &closed, &err), -EINVAL,
 		"the device has no such queue, or it is closed"));
 	/* Functions are called for what was started only. */
-	while (nr_ended == 0) {
-		CU_ASSERT_EQUAL_FATAL(poll(&event, 1, -1), 1);
-		vuc_vmm_events(dev);
-	}
-	CU_ASSERT_EQUAL(nr_ended, 1);
+	fake_run_until(&closed);
+	CU_ASSERT(closed.calls == 1 && closed.status == 0);
 }
 
 const struct tap_suite tap_suite = {"vmm", fake_start_attached, fake_stop,

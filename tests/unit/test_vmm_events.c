@@ -2,17 +2,7 @@
 
 /* What is told of the device's state, once each, and counters. */
 
-#include <poll.h>
-
 #include "fake_vucd.h"
-
-static bool
-is_readable(int timeout_ms)
-{
-	struct pollfd fd = {.fd = vuc_vmm_event_fd(dev), .events = POLLIN};
-
-	return poll(&fd, 1, timeout_ms) == 1;
-}
 
 static void
 publish(uint32_t state, uint64_t generation, uint64_t resets)
@@ -26,9 +16,9 @@ publish(uint32_t state, uint64_t generation, uint64_t resets)
 static void
 expect(uint32_t events)
 {
-	CU_ASSERT(is_readable(-1));
+	CU_ASSERT(fake_has_events(-1));
 	CU_ASSERT_EQUAL(vuc_vmm_events(dev), events);
-	CU_ASSERT(!is_readable(0));
+	CU_ASSERT(!fake_has_events(0));
 	CU_ASSERT_EQUAL(vuc_vmm_events(dev), 0);
 }
 
@@ -79,7 +69,7 @@ test_histories(void)
 		vuc_tap_row("%s", histories[i].name);
 		fake_stop();
 		fake_start_attached();
-		CU_ASSERT(!is_readable(0));
+		CU_ASSERT(!fake_has_events(0));
 		CU_ASSERT_EQUAL(vuc_vmm_events(dev), 0);
 		for (unsigned int k = 0; k < 4 && histories[i].steps[k].generation > 0; k++) {
 			publish(histories[i].steps[k].state, histories[i].steps[k].generation,

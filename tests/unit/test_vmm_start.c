@@ -2,7 +2,6 @@
 
 /* What is started, and told of by events: the main loop of a VMM waits for its descriptors only. */
 
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <time.h>
 
@@ -72,23 +71,14 @@ id(int n)
 	return (void *)(intptr_t)n;
 }
 
-static bool
-is_readable(void)
-{
-	struct pollfd fd = {.fd = vuc_vmm_event_fd(dev), .events = POLLIN};
-
-	return poll(&fd, 1, 0) == 1;
-}
-
 /* A main loop, until so many have ended. Returns all events. */
 static uint32_t
 loop_until(unsigned int nr)
 {
-	struct pollfd fd = {.fd = vuc_vmm_event_fd(dev), .events = POLLIN};
 	uint32_t events = 0;
 
 	while (ended.nr < nr) {
-		CU_ASSERT_EQUAL_FATAL(poll(&fd, 1, -1), 1);
+		CU_ASSERT_FATAL(fake_has_events(-1));
 		events |= vuc_vmm_events(dev);
 	}
 	CU_ASSERT_EQUAL(ended.nr, nr);
@@ -176,7 +166,7 @@ test_each(void)
 	CU_ASSERT_EQUAL(vuc_vmm_dma_commit_start(dev, note, id(10), NULL), 0);
 	fake_await(VUC_SHM_RESET, 1);
 	CU_ASSERT_EQUAL(vuc_vmm_events(dev), 0);
-	CU_ASSERT(!is_readable() && ended.nr == 0);
+	CU_ASSERT(!fake_has_events(0) && ended.nr == 0);
 	release();
 	CU_ASSERT_EQUAL(loop_until(10), 0);
 	expect_all(10, 0, "");
@@ -191,7 +181,7 @@ test_each(void)
 	loop_until(11);
 	expect(10, 11, 0, "");
 	CU_ASSERT_EQUAL(fake_count(VUC_SHM_CLOSE_QUEUE), 1);
-	CU_ASSERT(!is_readable());
+	CU_ASSERT(!fake_has_events(0));
 }
 
 /* What needs no answer does not overtake what does, and is told by an event as well. */
@@ -202,9 +192,9 @@ test_order(void)
 
 	CU_ASSERT_EQUAL_FATAL(vuc_vmm_region(dev, 0, &known, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_region_start(dev, 0, &region, note, id(1), NULL), 0);
-	CU_ASSERT(ended.nr == 0 && is_readable());
+	CU_ASSERT(ended.nr == 0 && fake_has_events(0));
 	loop_until(1);
-	CU_ASSERT(!is_readable());
+	CU_ASSERT(!fake_has_events(0));
 	hold();
 	CU_ASSERT_EQUAL(reset(2), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_region_start(dev, 0, &region, note, id(3), NULL), 0);
@@ -418,7 +408,7 @@ test_killed(void)
 	fake_hang_up();
 	CU_ASSERT_EQUAL(loop_until(3), VUC_VMM_EVENT_GONE);
 	expect_all(3, -ECONNRESET, ENDED);
-	CU_ASSERT(!is_readable());
+	CU_ASSERT(!fake_has_events(0));
 	CU_ASSERT(fake_failed(reset(4), -ECONNRESET, ENDED));
 	/* Whether the memory was taken away is unknown, and that is said. */
 	CU_ASSERT_EQUAL(vuc_vmm_detach_start(dev, note, id(5), &err), 0);
@@ -534,7 +524,7 @@ test_beside_a_thread_that_waits(void)
 	CU_ASSERT_EQUAL(vuc_vmm_irq_disable_start(dev, 0, note, id(1), NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_irq_disable_start(dev, 1, note, id(2), NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_events(dev), 0);
-	CU_ASSERT(!is_readable());
+	CU_ASSERT(!fake_has_events(0));
 	release();
 	loop_until(2);
 	expect_all(2, 0, "");
@@ -557,10 +547,10 @@ test_behind_a_start(void)
 	release();
 	pthread_join(thread, &result);
 	CU_ASSERT_PTR_NULL(result);
-	CU_ASSERT(ended.nr == 0 && is_readable());
+	CU_ASSERT(ended.nr == 0 && fake_has_events(0));
 	loop_until(1);
 	expect(0, 1, 0, "");
-	CU_ASSERT(!is_readable());
+	CU_ASSERT(!fake_has_events(0));
 }
 
 const struct tap_suite tap_suite = {"vmm start", set_up, fake_stop,
