@@ -32,6 +32,14 @@ start_closers(void)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(closers);
 }
 
+/* All is closed by then. */
+static void
+stop_closers(void)
+{
+	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS, NULL), 0);
+	closers = NULL;
+}
+
 static struct vuc_closer *
 create_closer(unsigned int max_threads)
 {
@@ -80,7 +88,6 @@ test_close(void)
 
 	vuc_closer_close(NULL, fds, 3);
 	CU_ASSERT_EQUAL(fd_count(), before);
-	start_closers();
 	o = create_closer(1);
 	/* What is none is no work for a thread. */
 	vuc_closer_close(o, &fds[1], 1);
@@ -97,7 +104,7 @@ test_close(void)
 	fds[0] = eventfd(0, 0);
 	vuc_closer_close(o, fds, 1);
 	vuc_closer_let_go(o);
-	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS, NULL), 0);
+	stop_closers();
 	CU_ASSERT_EQUAL(fd_count(), before);
 	CU_ASSERT_EQUAL(vuc_closers_destroy(NULL, 0, NULL), 0);
 }
@@ -107,12 +114,10 @@ static void
 test_sockets(void)
 {
 	static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET};
-	struct vuc_closer *o;
+	struct vuc_closer *o = create_closer(1);
 	unsigned int before;
 	int pair[2], peer;
 
-	start_closers();
-	o = create_closer(1);
 	peer = close_slow(o);
 	while (!vuc_closer_busy(o))
 		vuc_clock_sleep_ms(1);
@@ -153,7 +158,6 @@ test_sockets(void)
 	close(peer);
 	CU_ASSERT_TRUE(vuc_closer_wait(o, WAIT_MS));
 	vuc_closer_let_go(o);
-	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS, NULL), 0);
 }
 
 static bool
@@ -167,11 +171,9 @@ is_mapped(void *page)
 static void
 test_unmap(void)
 {
-	struct vuc_closer *o;
+	struct vuc_closer *o = create_closer(1);
 	void *page;
 
-	start_closers();
-	o = create_closer(1);
 	for (unsigned int way = 0; way < 2; way++) {
 		page = mmap(NULL, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 		CU_ASSERT_FATAL(page != MAP_FAILED);
@@ -180,7 +182,6 @@ test_unmap(void)
 		CU_ASSERT_FALSE(is_mapped(page));
 	}
 	vuc_closer_let_go(o);
-	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS, NULL), 0);
 }
 
 /* Many are held up, and none of them holds up another one. */
@@ -190,7 +191,6 @@ test_owners(void)
 	struct vuc_closer *held_up[NR_OWNERS], *other;
 	int peers[NR_OWNERS], fd = eventfd(0, 0);
 
-	start_closers();
 	other = create_closer(1);
 	for (unsigned int i = 0; i < NR_OWNERS; i++) {
 		held_up[i] = create_closer(1);
@@ -215,18 +215,15 @@ test_owners(void)
 		vuc_closer_let_go(held_up[i]);
 	}
 	vuc_closer_let_go(other);
-	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS, NULL), 0);
 }
 
 /* One who may hold up two threads has both, and no more. */
 static void
 test_share(void)
 {
-	struct vuc_closer *o;
+	struct vuc_closer *o = create_closer(2);
 	int peers[2], fd = eventfd(0, 0);
 
-	start_closers();
-	o = create_closer(2);
 	peers[0] = close_slow(o);
 	CU_ASSERT_TRUE(closes(o));
 	CU_ASSERT_FALSE(vuc_closer_busy(o));
@@ -241,21 +238,18 @@ test_share(void)
 	CU_ASSERT_FALSE(is_open(fd));
 	close(peers[1]);
 	vuc_closer_let_go(o);
-	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, WAIT_MS, NULL), 0);
 }
 
 /* What is held up at the end is left, and the last thread frees the memory. */
 static void
 test_abandon(void)
 {
-	struct vuc_closer *o;
-	int peer;
+	struct vuc_closer *o = create_closer(1);
+	int peer = close_slow(o);
 
-	start_closers();
-	o = create_closer(1);
-	peer = close_slow(o);
 	vuc_closer_let_go(o);
 	CU_ASSERT_EQUAL(vuc_closers_destroy(closers, 1, NULL), 1);
+	closers = NULL;
 	close(peer);
 }
 
@@ -265,10 +259,9 @@ static void
 test_no_threads(void)
 {
 	int fds[2] = {eventfd(0, 0), eventfd(0, 0)};
-	struct vuc_closers *heir = vuc_closers_create();
+	struct vuc_closers *heir = closers;
 	struct vuc_closer *o;
 
-	CU_ASSERT_PTR_NOT_NULL_FATAL(heir);
 	for (unsigned int inherited = 0; inherited < 2; inherited++) {
 		no_threads = true;
 		start_closers();
@@ -284,11 +277,12 @@ test_no_threads(void)
 		no_threads = false;
 		CU_ASSERT_FALSE(vuc_closers_retry(heir));
 	}
-	CU_ASSERT_EQUAL(vuc_closers_destroy(heir, WAIT_MS, NULL), 0);
+	closers = heir;
+	stop_closers();
 	CU_ASSERT_FALSE(is_open(fds[0]) || is_open(fds[1]));
 }
 
-const struct tap_suite tap_suite = {"closers", NULL, NULL,
+const struct tap_suite tap_suite = {"closers", start_closers, stop_closers,
 	{
 		{"close", test_close},
 		{"sockets", test_sockets},

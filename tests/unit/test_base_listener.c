@@ -77,6 +77,24 @@ remove_folder(void)
 	CU_ASSERT_EQUAL(rmdir(folder), 0);
 }
 
+static int
+bind_path(struct vuc_listener *l, mode_t mode, struct vuc_error *err)
+{
+	return vuc_listener_bind(l, path, SOCK_STREAM, mode, (gid_t)-1, err);
+}
+
+/* Bind a socket that nobody has then, or connect to the one that is there. */
+static void
+use_path(const char *at, int (*use)(int fd, const struct sockaddr *address, socklen_t len))
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address;
+
+	CU_ASSERT_EQUAL(vuc_socket_address(at, &address, NULL), 0);
+	CU_ASSERT_EQUAL(use(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+}
+
 static void
 test_mode(void)
 {
@@ -84,11 +102,11 @@ test_mode(void)
 	struct vuc_listener l;
 	struct stat st = {0};
 
-	CU_ASSERT_EQUAL_FATAL(vuc_listener_bind(&l, path, SOCK_STREAM, 0666, (gid_t)-1, NULL), 0);
+	CU_ASSERT_EQUAL_FATAL(bind_path(&l, 0666, NULL), 0);
 	CU_ASSERT_EQUAL(stat(path, &st), 0);
 	CU_ASSERT_EQUAL(st.st_mode & 07777, 0666);
 	vuc_listener_close(&l);
-	CU_ASSERT_EQUAL_FATAL(vuc_listener_bind(&l, path, SOCK_STREAM, 0, (gid_t)-1, NULL), 0);
+	CU_ASSERT_EQUAL_FATAL(bind_path(&l, 0, NULL), 0);
 	CU_ASSERT_EQUAL(stat(path, &st), 0);
 	CU_ASSERT_EQUAL(st.st_mode & 0777, 0700);
 	vuc_listener_close(&l);
@@ -109,9 +127,7 @@ test_used(void)
 
 		CU_ASSERT_EQUAL_FATAL(
 			vuc_listener_bind(&first, path, types[i], 0600, (gid_t)-1, NULL), 0);
-		CU_ASSERT_EQUAL(
-			vuc_listener_bind(&second, path, SOCK_STREAM, 0600, (gid_t)-1, &err),
-			-EADDRINUSE);
+		CU_ASSERT_EQUAL(bind_path(&second, 0600, &err), -EADDRINUSE);
 		CU_ASSERT_EQUAL(second.fd, -1);
 		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "another process serves this socket"));
 		CU_ASSERT_PTR_EQUAL(strstr(err.text, path), err.text);
@@ -124,34 +140,17 @@ test_used(void)
 static void
 test_stale(void)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_un address;
 	struct vuc_listener l;
 
-	CU_ASSERT_EQUAL(vuc_socket_address(path, &address, NULL), 0);
-	CU_ASSERT_EQUAL(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-	close(fd);
-	CU_ASSERT_EQUAL_FATAL(vuc_listener_bind(&l, path, SOCK_STREAM, 0600, (gid_t)-1, NULL), 0);
+	use_path(path, bind);
+	CU_ASSERT_EQUAL_FATAL(bind_path(&l, 0600, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_listener_listen(&l, 1, NULL), 0);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	CU_ASSERT_EQUAL(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-	close(fd);
+	use_path(path, connect);
 	/* What has taken its place meanwhile stays. */
 	CU_ASSERT_EQUAL(unlink(path), 0);
 	close(open(path, O_CREAT | O_CLOEXEC, 0600));
 	vuc_listener_close(&l);
 	CU_ASSERT_EQUAL(unlink(path), 0);
-}
-
-static void
-make_stale(void)
-{
-	struct sockaddr_un address;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	CU_ASSERT_EQUAL(vuc_socket_address(path, &address, NULL), 0);
-	CU_ASSERT_EQUAL(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-	close(fd);
 }
 
 static struct vuc_listener other;
@@ -161,19 +160,8 @@ replace_stale(void)
 {
 	checked = NULL;
 	CU_ASSERT_EQUAL(unlink(path), 0);
-	CU_ASSERT_EQUAL(vuc_listener_bind(&other, path, SOCK_STREAM, 0600, (gid_t)-1, NULL), 0);
+	CU_ASSERT_EQUAL(bind_path(&other, 0600, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_listener_listen(&other, 1, NULL), 0);
-}
-
-static void
-expect_listening(const char *at)
-{
-	struct sockaddr_un address;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	CU_ASSERT_EQUAL(vuc_socket_address(at, &address, NULL), 0);
-	CU_ASSERT_EQUAL(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-	close(fd);
 }
 
 /* Another process is faster: its socket is not taken for the one that nobody has. */
@@ -184,14 +172,13 @@ test_stale_replaced(void)
 		struct vuc_error err = {""};
 		struct vuc_listener l;
 
-		make_stale();
+		use_path(path, bind);
 		checked = replace_stale;
 		moves_back = i == 0;
-		CU_ASSERT_EQUAL(
-			vuc_listener_bind(&l, path, SOCK_STREAM, 0600, (gid_t)-1, &err), -ESTALE);
+		CU_ASSERT_EQUAL(bind_path(&l, 0600, &err), -ESTALE);
 		moves_back = true;
 		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, ": replaced by another process"));
-		expect_listening(path);
+		use_path(path, connect);
 		vuc_listener_close(&other);
 		CU_ASSERT_EQUAL(access(path, F_OK), -1);
 	}
@@ -203,7 +190,7 @@ static void
 bind_third(void)
 {
 	moving_back = NULL;
-	CU_ASSERT_EQUAL(vuc_listener_bind(&third, path, SOCK_STREAM, 0600, (gid_t)-1, NULL), 0);
+	CU_ASSERT_EQUAL(bind_path(&third, 0600, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_listener_listen(&third, 1, NULL), 0);
 }
 
@@ -216,18 +203,17 @@ test_replaced_twice(void)
 		struct vuc_listener l;
 		const char *aside;
 
-		make_stale();
+		use_path(path, bind);
 		checked = replace_stale;
 		moving_back = bind_third;
 		moves_back = i == 0;
-		CU_ASSERT_EQUAL(
-			vuc_listener_bind(&l, path, SOCK_STREAM, 0600, (gid_t)-1, &err), -ESTALE);
+		CU_ASSERT_EQUAL(bind_path(&l, 0600, &err), -ESTALE);
 		moves_back = true;
-		expect_listening(path);
+		use_path(path, connect);
 		aside = strstr(err.text, ", whose socket is now ");
 		CU_ASSERT_PTR_NOT_NULL_FATAL(aside);
 		aside += strlen(", whose socket is now ");
-		expect_listening(aside);
+		use_path(aside, connect);
 		vuc_listener_close(&third);
 		vuc_listener_close(&other);
 		CU_ASSERT_EQUAL(unlink(aside), 0);
@@ -243,7 +229,7 @@ test_other_names(void)
 
 	snprintf(name, sizeof(name), "%s.%d.old", path, (int)getpid());
 	close(open(name, O_CREAT | O_CLOEXEC, 0600));
-	CU_ASSERT_EQUAL_FATAL(vuc_listener_bind(&l, path, SOCK_STREAM, 0600, (gid_t)-1, NULL), 0);
+	CU_ASSERT_EQUAL_FATAL(bind_path(&l, 0600, NULL), 0);
 	vuc_listener_close(&l);
 	CU_ASSERT_EQUAL(unlink(name), 0);
 }
@@ -272,7 +258,7 @@ test_failed(void)
 
 	CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	bound = use_up_descriptors;
-	rc = vuc_listener_bind(&l, path, SOCK_STREAM, 0600, (gid_t)-1, &err);
+	rc = bind_path(&l, 0600, &err);
 	bound = NULL;
 	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	CU_ASSERT_EQUAL(rc, -EMFILE);
@@ -295,7 +281,7 @@ test_not_a_socket(void)
 	struct vuc_listener l;
 
 	close(open(path, O_CREAT | O_CLOEXEC, 0600));
-	CU_ASSERT_EQUAL(vuc_listener_bind(&l, path, SOCK_STREAM, 0600, (gid_t)-1, &err), -EEXIST);
+	CU_ASSERT_EQUAL(bind_path(&l, 0600, &err), -EEXIST);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "exists and is not a socket"));
 	CU_ASSERT_EQUAL(unlink(path), 0);
 }
@@ -367,13 +353,13 @@ test_forbidden(void)
 	struct vuc_error err = {""};
 	struct vuc_listener first, second;
 
-	CU_ASSERT_EQUAL_FATAL(vuc_listener_bind(&first, path, SOCK_STREAM, 0, (gid_t)-1, NULL), 0);
+	CU_ASSERT_EQUAL_FATAL(bind_path(&first, 0, NULL), 0);
 	CU_ASSERT_EQUAL(chmod(path, 0), 0);
 	if (root) {
 		CU_ASSERT_EQUAL(chmod(folder, 0711), 0);
 		CU_ASSERT_EQUAL_FATAL(seteuid(65534), 0);
 	}
-	CU_ASSERT_EQUAL(vuc_listener_bind(&second, path, SOCK_STREAM, 0, (gid_t)-1, &err), -EACCES);
+	CU_ASSERT_EQUAL(bind_path(&second, 0, &err), -EACCES);
 	if (root)
 		CU_ASSERT_EQUAL_FATAL(seteuid(0), 0);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, ": exists: connect: Permission denied"));

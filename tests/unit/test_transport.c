@@ -33,7 +33,7 @@ test_receive_when_idle(void)
 {
 	struct end *e = open_end();
 
-	send_bytes(e, "x", 1, NULL, 0);
+	send_byte(e);
 	poll_times(QUIET_POLLS);
 	send_to(e, "one", 3);
 	poll_until_len(e, 3);
@@ -65,9 +65,8 @@ test_commands_while_nothing_is_owed(void)
 	size_t len = 0;
 
 	for (size_t i = 0; i < NR(silences); i++) {
-		busy->view.outstanding = true;
-		send_bytes(busy, "x", 1, NULL, 0);
-		send_bytes(quiet, "x", 1, NULL, 0);
+		ask(busy);
+		send_byte(quiet);
 		poll_times(silences[i]);
 		send_to(quiet, "command", 7);
 		poll_times(SOON_POLLS);
@@ -96,8 +95,7 @@ test_look(void)
 
 	poll_times(QUIET_POLLS);
 	for (unsigned int i = 1; i <= 3; i++) {
-		busy->view.outstanding = true;
-		send_bytes(busy, "x", 1, NULL, 0);
+		ask(busy);
 		poll_times(2);
 		CU_ASSERT_EQUAL(look_at(busy, 1), 0);
 		send_to(busy, "reply", 5);
@@ -107,7 +105,7 @@ test_look(void)
 		poll_times(1);
 		CU_ASSERT_EQUAL(quiet->len, 7 * i);
 		/* One that both polls and looks do not see at once is not left alone. */
-		send_bytes(quiet, "x", 1, NULL, 0);
+		send_byte(quiet);
 		CU_ASSERT_EQUAL(look_at(busy, 1), -EBUSY);
 		busy->view.outstanding = false;
 		poll_times(QUIET_POLLS);
@@ -123,9 +121,8 @@ test_settle(void)
 	struct end *quiet = open_end();
 	struct end *busy = open_end();
 
-	send_bytes(quiet, "x", 1, NULL, 0);
-	busy->view.outstanding = true;
-	send_bytes(busy, "x", 1, NULL, 0);
+	send_byte(quiet);
+	ask(busy);
 	ops->settle(group);
 	shutdown(quiet->peer, SHUT_WR);
 	send_to(busy, "reply", 5);
@@ -135,7 +132,7 @@ test_settle(void)
 	busy->view.outstanding = false;
 	for (unsigned int i = 0; i < 10; i++) {
 		ops->settle(group);
-		send_bytes(busy, "x", 1, NULL, 0);
+		send_byte(busy);
 		send_to(busy, "reply", 5);
 		poll_until_len(busy, 10 + 5 * i);
 	}
@@ -153,8 +150,7 @@ test_idle_and_busy_in_turn(void)
 		for (unsigned int i = 0; i < 5; i++) {
 			uint8_t byte = (uint8_t)n;
 
-			e->view.outstanding = true;
-			send_bytes(e, "x", 1, NULL, 0);
+			ask(e);
 			send_to(e, &byte, 1);
 			poll_until_len(e, ++n);
 			e->view.outstanding = false;
@@ -172,7 +168,7 @@ receive_fds(bool idle)
 
 	e->view.outstanding = !idle;
 	e->view.commands = true;
-	send_bytes(e, "x", 1, NULL, 0);
+	send_byte(e);
 	if (idle)
 		poll_times(QUIET_POLLS);
 	send_fds_to(e, "three", fds, 3);
@@ -205,7 +201,7 @@ test_receive_into(void)
 	const char *into = part + 1;
 	size_t len = 0;
 
-	send_bytes(e, "x", 1, NULL, 0);
+	send_byte(e);
 	for (size_t i = 0; i < NR(cases); i++) {
 		const int fds[2] = {e->peer, e->peer};
 		unsigned int before = e->nr_fds;
@@ -239,7 +235,7 @@ receive_fds_without_room(bool idle, unsigned int room)
 
 	e->view.outstanding = !idle;
 	e->view.commands = true;
-	send_bytes(e, "x", 1, NULL, 0);
+	send_byte(e);
 	if (idle)
 		poll_times(QUIET_POLLS);
 	next = dup(e->peer);
@@ -271,8 +267,7 @@ test_unwatched_fds(void)
 {
 	struct end *e = open_end();
 
-	e->view.outstanding = true;
-	send_bytes(e, "x", 1, NULL, 0);
+	ask(e);
 	send_fds_to(e, "one", &e->peer, 1);
 	poll_until_len(e, 3);
 }
@@ -283,9 +278,8 @@ test_peer_closes(void)
 	struct end *busy = open_end();
 	struct end *idle = open_end();
 
-	busy->view.outstanding = true;
-	send_bytes(busy, "x", 1, NULL, 0);
-	send_bytes(idle, "x", 1, NULL, 0);
+	ask(busy);
+	send_byte(idle);
 	shutdown(busy->peer, SHUT_WR);
 	poll_until_lost(busy);
 	CU_ASSERT_EQUAL(busy->error, 0);
@@ -323,8 +317,8 @@ test_close_from_event(void)
 
 	a->view.outstanding = true;
 	b->view.outstanding = true;
-	send_bytes(a, "x", 1, NULL, 0);
-	send_bytes(b, "x", 1, NULL, 0);
+	send_byte(a);
+	send_byte(b);
 	a->close_on_data = b;
 	b->close_on_data = a;
 	send_to(a, "data", 4);
@@ -344,8 +338,8 @@ test_close_with_fds(void)
 
 	a->view.commands = true;
 	b->view.commands = true;
-	send_bytes(a, "x", 1, NULL, 0);
-	send_bytes(b, "x", 1, NULL, 0);
+	send_byte(a);
+	send_byte(b);
 	poll_times(QUIET_POLLS);
 	a->close_on_data = b;
 	b->close_on_data = a;
@@ -370,8 +364,7 @@ test_many_connections(void)
 		ends[i] = open_end();
 	for (unsigned int round = 1; round <= 6; round++) {
 		for (unsigned int i = 0; i < MANY; i++) {
-			ends[i]->view.outstanding = true;
-			send_bytes(ends[i], "x", 1, NULL, 0);
+			ask(ends[i]);
 		}
 		for (unsigned int i = 0; i < MANY; i++)
 			send_to(ends[i], "reply", 5);
@@ -394,8 +387,7 @@ test_large_stream(void)
 
 	for (size_t i = 0; i < sizeof(block); i++)
 		block[i] = (uint8_t)(i * 7 + i / 251);
-	e->view.outstanding = true;
-	send_bytes(e, "x", 1, NULL, 0);
+	ask(e);
 	while (e->len < sizeof(block)) {
 		ssize_t n = 0;
 
@@ -419,7 +411,7 @@ test_idle_costs_no_syscall(void)
 		uint64_t before;
 
 		e->view.outstanding = owed;
-		send_bytes(e, "x", 1, NULL, 0);
+		send_byte(e);
 		poll_times(QUIET_POLLS);
 		before = group->syscalls;
 		poll_times(QUIET_POLLS);

@@ -122,6 +122,19 @@ send_bytes(struct end *e, const void *bytes, size_t len, const int *fds, unsigne
 }
 
 void
+send_byte(struct end *e)
+{
+	send_bytes(e, "x", 1, NULL, 0);
+}
+
+void
+ask(struct end *e)
+{
+	e->view.outstanding = true;
+	send_byte(e);
+}
+
+void
 send_to(struct end *e, const void *bytes, size_t len)
 {
 	CU_ASSERT_EQUAL(send(e->peer, bytes, len, MSG_NOSIGNAL), (ssize_t)len);

@@ -45,10 +45,14 @@ void poll_times(unsigned int n);
 void poll_until_len(const struct end *e, size_t len);
 void poll_until_lost(const struct end *e);
 
-/* Send a segment and see it leave; or what the peer sends. */
+/* Send a segment, or one of a byte, and see it leave; or what the peer sends. */
 void send_bytes(struct end *e, const void *bytes, size_t len, const int *fds, unsigned int nr_fds);
+void send_byte(struct end *e);
 void send_to(struct end *e, const void *bytes, size_t len);
 void send_fds_to(struct end *e, const char *text, const int *fds, unsigned int nr_fds);
+
+/* Send a byte that the peer owes an answer to. */
+void ask(struct end *e);
 
 /* Take what the peer has received, and close its descriptors. Returns its length. */
 ssize_t receive_at_peer(struct end *e, void *bytes, size_t len, int *nr_fds);
