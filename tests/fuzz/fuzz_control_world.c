@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
@@ -11,6 +10,7 @@
 #include <vuc/eal.h>
 #include <vuc/io_fds.h>
 
+#include "fd_count.h"
 #include "fuzz_control.h"
 #include "internal.h"
 #include "memfd.h"
@@ -168,19 +168,6 @@ make_world(void)
 
 /* ---- a connection ---- */
 
-static unsigned int
-count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	REQUIRE(dir != NULL);
-	while (readdir(dir) != NULL)
-		n++;
-	closedir(dir);
-	return n;
-}
-
 int
 daemon_begin(struct daemon_end *e)
 {
@@ -189,7 +176,7 @@ daemon_begin(struct daemon_end *e)
 	if (!world.made)
 		make_world();
 	daemon_truncate(MEMORY_SIZE);
-	e->fds = count_fds();
+	e->fds = fd_count();
 	REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
 	e->vmm = vmm_alloc(world.control, ends[0]);
 	REQUIRE(e->vmm != NULL);
@@ -279,7 +266,7 @@ daemon_end(struct daemon_end *e)
 void
 daemon_check_fds(const struct daemon_end *e)
 {
-	unsigned int nr = count_fds();
+	unsigned int nr = fd_count();
 
 	REQUIRE(nr == e->fds || (nr == e->fds + 1 && world.buffers++ < NR_DEVICES));
 }

@@ -109,7 +109,6 @@ struct one_write_of_several {
 #define MASK    VFIO_IRQ_SET_ACTION_MASK
 #define UNMASK  VFIO_IRQ_SET_ACTION_UNMASK
 #define MSIX    VFIO_PCI_MSIX_IRQ_INDEX
-#define CONFIG  VFIO_PCI_CONFIG_REGION_INDEX
 
 struct indexed_irqs {
 	struct vfio_user_irq_set set;

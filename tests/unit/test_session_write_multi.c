@@ -6,7 +6,6 @@
 
 #define MULTI VFIO_USER_REGION_WRITE_MULTI
 #define WRITE VFIO_USER_REGION_WRITE
-#define READ  VFIO_USER_REGION_READ
 
 static void
 create_with(const char *capabilities)
