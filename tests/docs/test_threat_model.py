@@ -11,7 +11,7 @@ import sys
 
 from tap import Tap
 
-NAMED = re.compile(r'`((?:test|fuzz)_\w+\.(?:c|py)):(\w+)`')
+NAMED = re.compile(r'`((?:test|fuzz)_\w+\.(?:c|py)):(\w+|"[^"`]+")`')  # a function, or a row that is a test
 DEFINED = r'^(?:def {0}\(|{0}\((?:void|const void \*\w+|const uint8_t \*data, size_t size)\)$)'
 FUZZERS = 'LLVMFuzzerTestOneInput'
 
@@ -31,7 +31,10 @@ def check_file(paths, functions):
     source = paths[0].read_text()
     problems = []
     for function in sorted(functions):
-        if not re.search(DEFINED.format(function), source, re.MULTILINE):
+        if function.startswith('"'):
+            if f'{{{function},' not in source:
+                problems.append(f'the row {function} is not there')
+        elif not re.search(DEFINED.format(function), source, re.MULTILINE):
             problems.append(f'{function}() is not there')
         elif (paths[0].suffix == '.c' and function != FUZZERS and
               len(re.findall(rf'\b{function}\b', source)) < 2):

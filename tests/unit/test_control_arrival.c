@@ -71,7 +71,6 @@ add_device(struct control_device *d, const char *name)
 static void
 set_up(void)
 {
-	vuc_tap_count_fds();
 	CU_ASSERT_EQUAL_FATAL(vuc_tempdir_make(tempdir), 0);
 	snprintf(folder, sizeof(folder), "%s/folder", tempdir);
 	CU_ASSERT_EQUAL_FATAL(mkdir(folder, 0700), 0);

@@ -39,7 +39,6 @@ set_up(void)
 {
 	const struct dma_maps_opts opts = {.max = 4, .max_bytes = 1 << 20, .budget = 1 << 20};
 
-	vuc_tap_count_fds();
 	CU_ASSERT_EQUAL_FATAL(guard_install(), 0);
 	watch = (struct nvme_watch){0};
 	memory_fd = memfd_create("guest", MFD_CLOEXEC);

@@ -51,6 +51,7 @@ static struct sockaddr_in address;
 static struct exporter_http *
 serve(void)
 {
+	struct exporter_http *http;
 	socklen_t len = sizeof(address);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
@@ -59,7 +60,10 @@ serve(void)
 	CU_ASSERT_EQUAL_FATAL(bind(fd, (struct sockaddr *)&address, len), 0);
 	CU_ASSERT_EQUAL_FATAL(listen(fd, 1), 0);
 	CU_ASSERT_EQUAL_FATAL(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-	return exporter_http_create(fd, "nowhere", 1000);
+	http = exporter_http_create(fd, "nowhere", 1000);
+	if (http == NULL)
+		close(fd); /* unless that has been done */
+	return http;
 }
 
 /* Returns whether metrics were sent, and not just the end of the connection. */

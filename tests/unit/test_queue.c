@@ -442,6 +442,24 @@ test_credits_of_results(void)
 	CU_ASSERT_EQUAL(post(&q, 6), 0);
 }
 
+/* Also when nothing came before it. */
+static void
+test_credits_of_first_result(void)
+{
+	uint8_t data[4] = {0};
+	struct vuc_queue_result result;
+	struct vuc_queue_taken taken;
+
+	CU_ASSERT_EQUAL(submit_read(data, sizeof(data), NULL), 1);
+	for (uint32_t i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(post(&q, i), 1);
+	pair_take(&q, &taken);
+	vuc_queue_back_complete(&q.back, taken.slot.id, -EIO, 0);
+	CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 1);
+	CU_ASSERT_EQUAL(post(&q, 3), 1);
+	CU_ASSERT_EQUAL(post(&q, 4), 0);
+}
+
 /* One read is outstanding while posted writes take all positions that there are, and come again. */
 static void
 test_credits_of_old_result(void)
@@ -496,6 +514,7 @@ const struct tap_suite tap_suite = {"queue", pair_set_up, pair_tear_down,
 		{"credits", test_credits},
 		{"credits that cannot be", test_credits_impossible},
 		{"credits of results", test_credits_of_results},
+		{"credits of the first result", test_credits_of_first_result},
 		{"credits of a result 2^32 requests late", test_credits_of_old_result},
 		{"a request is looked at again", test_peek_again},
 	},

@@ -104,6 +104,29 @@ static const struct script_row rows[] = {
 			END("no answer to VFIO_USER_DMA_MAP within 1000 ms" REFUSED), EXPIRED}},
 };
 
+/* Whoever sleeps wakes up for the request that times out first, whenever it was made. */
+static void
+test_due(void)
+{
+	static const uint32_t timeouts_ms[] = {TIMEOUT, 400, 700};
+	struct outcome o = {0};
+	struct vuc_session_request req = {
+		.cmd = VFIO_USER_DEVICE_RESET, .done = fixture_record, .arg = &o};
+
+	for (size_t i = 0; i < NR(timeouts_ms); i++) {
+		req.timeout_ms = timeouts_ms[i];
+		CU_ASSERT_EQUAL(vuc_session_request(session, &req), 0);
+	}
+	fixture_send();
+	vuc_session_tick(session, 1);
+	CU_ASSERT_EQUAL(vuc_session_due(session), 1 + 400);
+	vuc_session_tick(session, 1 + 400);
+	CU_ASSERT_EQUAL(vuc_session_due(session), 1 + 700);
+	vuc_session_tick(session, 1 + 700);
+	CU_ASSERT_EQUAL(vuc_session_due(session), 1 + TIMEOUT);
+	CU_ASSERT_EQUAL(o.calls, 2);
+}
+
 static void
 request_again(struct outcome *o)
 {
@@ -161,6 +184,7 @@ test_end_inside(void)
 
 const struct tap_suite tap_suite = {"session_time", fixture_open_usual, fixture_close,
 	{
+		{"the earliest deadline", test_due},
 		{"requests made by callbacks", test_callback_requests},
 		{"a callback ends the session", test_end_inside},
 	},

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 
+#include "fd_count.h"
 #include "transport_end.h"
 
 #define MANY 80 /* connections, more than are received from eagerly */

@@ -406,5 +406,6 @@ int
 main(void)
 {
 	alarm(WATCHDOG);
+	vuc_tap_count_fds();
 	return tap_run(&tap_suite);
 }

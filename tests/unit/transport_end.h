@@ -7,7 +7,6 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
-#include "fd_count.h"
 #include "fds.h"
 #include "tap.h"
 #include "transport.h"
@@ -63,7 +62,7 @@ void open_posix(void);
 void open_uring(void);
 void open_uring_several(void);
 
-/* Behind a test: all is closed, and no descriptor is left open. */
+/* Behind a test: all is closed. */
 void close_group(void);
 
 /* Run a CU_TestInfo, a row of a suite; it is skipped where io_uring is not allowed. */
