@@ -31,6 +31,10 @@
 #define MILLISECONDS           .min = 1, .max = 3600000, .expected = "milliseconds"
 #define MODE(least)            .min = (least), .max = 0777, .octal = true, .expected = "an octal mode"
 #define ABSOLUTE_PATH(most)    .max = (most), .expected = "an absolute path of at most " #most " bytes"
+#define ON_OFF                 WORDS({"on", 1}, {"off", 0})
+#define EXISTING_GROUP                                                                  \
+	WORDS({"none", VUCD_NO_ID}), .expected = "name or number of an existing group", \
+				     .fallback = "none"
 #define IDS(what) \
 	.expected = "names or numbers of at most 32 existing " what ", separated by commas"
 
@@ -44,11 +48,9 @@ static const struct vucd_key vucd_keys[] = {
 		.help = "permissions of the directory"},
 	{"socket-mode", VUCD_NUMBER, SETTING(socket_mode), MODE(0600), .fallback = "0600",
 		.help = "permissions of the socket for VMMs"},
-	{"group", VUCD_GROUP, SETTING(group), WORDS({"none", VUCD_NO_ID}),
-		.expected = "name or number of an existing group", .fallback = "none",
+	{"group", VUCD_GROUP, SETTING(group), EXISTING_GROUP,
 		.help = "group of the directory and of the socket for VMMs"},
-	{"monitor-group", VUCD_GROUP, SETTING(monitor_group), WORDS({"none", VUCD_NO_ID}),
-		.expected = "name or number of an existing group", .fallback = "none",
+	{"monitor-group", VUCD_GROUP, SETTING(monitor_group), EXISTING_GROUP,
 		.help = "group whose members can read status, devices and statistics through the "
 			"management socket"},
 	{"max-vmms", VUCD_NUMBER, SETTING(max_vmms), NUMBER(1, 4096), .fallback = "64",
@@ -72,8 +74,8 @@ static const struct vucd_key vucd_keys[] = {
 		WORDS({"error", VUC_LOG_ERROR}, {"warning", VUC_LOG_WARNING},
 			{"notice", VUC_LOG_NOTICE}, {"debug", VUC_LOG_DEBUG}),
 		.fallback = "notice", .help = "log messages of this severity and above"},
-	{"telemetry", VUCD_SWITCH, SETTING(telemetry), WORDS({"on", 1}, {"off", 0}),
-		.fallback = "on", .help = "serve DPDK telemetry"},
+	{"telemetry", VUCD_SWITCH, SETTING(telemetry), ON_OFF, .fallback = "on",
+		.help = "serve DPDK telemetry"},
 	{"file-prefix", VUCD_PREFIX, SETTING(file_prefix), .max = VUCD_PREFIX_SIZE - 1,
 		.expected = "1 to 47 letters, digits and \"._-\", not starting with a dot",
 		.fallback = "vucd",
@@ -82,8 +84,8 @@ static const struct vucd_key vucd_keys[] = {
 		WORDS({"none", 0}), .fallback = "none",
 		.help = "directory for a trace of the requests, written when the daemon stops; "
 			"none: no trace"},
-	{"hugepages", VUCD_SWITCH, SETTING(hugepages), WORDS({"on", 1}, {"off", 0}),
-		.fallback = "off", .help = "allocate DPDK's memory from hugepages"},
+	{"hugepages", VUCD_SWITCH, SETTING(hugepages), ON_OFF, .fallback = "off",
+		.help = "allocate DPDK's memory from hugepages"},
 	{"memory-mb", VUCD_NUMBER, SETTING(memory_mb), MEBIBYTES(0, 1048576), .fallback = "0",
 		.help = "maximum memory that DPDK allocates; 0: DPDK's default"},
 };
@@ -104,7 +106,7 @@ static const struct vucd_key poller_keys[] = {
 	{"transport", VUCD_NUMBER, POLLER(transport),
 		WORDS({"auto", 0}, {"uring", 1}, {"posix", 2}), .fallback = "auto",
 		.help = "how the poller accesses sockets; auto: io_uring if the kernel allows it"},
-	{"latency", VUCD_SWITCH, POLLER(latency), WORDS({"on", 1}, {"off", 0}), .fallback = "off",
+	{"latency", VUCD_SWITCH, POLLER(latency), ON_OFF, .fallback = "off",
 		.help = "measure the latency of each request, for statistics"},
 };
 
@@ -124,7 +126,7 @@ static const struct vucd_key device_keys[] = {
 			{"auto", VUC_POSTED_WRITES_AUTO}),
 		.fallback = "auto",
 		.help = "post writes to memory BARs; auto: until the VMM receives descriptors of a region"},
-	{"io-fds", VUCD_SWITCH, DEVICE(io_fds), WORDS({"on", 1}, {"off", 0}), .fallback = "on",
+	{"io-fds", VUCD_SWITCH, DEVICE(io_fds), ON_OFF, .fallback = "on",
 		.help = "ask the server for ioeventfds; some servers close the connection when asked"},
 	{"max-dma-maps", VUCD_NUMBER, DEVICE(max_dma_maps), NUMBER(1, 65535),
 		.fallback = TEXT(VUC_DEFAULT_MAX_DMA_MAPS),
@@ -165,7 +167,7 @@ static const struct vucd_key device_keys[] = {
 		.help = "reads after hold-ms: hold: they wait; last: the value read last; ones: all "
 			"ones; error: they fail; auto: last for config space and with recover = nvme, "
 			"else error"},
-	{"fence", VUCD_SWITCH, DEVICE(fence), WORDS({"on", 1}, {"off", 0}), .fallback = "on",
+	{"fence", VUCD_SWITCH, DEVICE(fence), ON_OFF, .fallback = "on",
 		.help = "give the VMM's memory to another server process only when the previous one "
 			"has ended"},
 	{"release-ms", VUCD_NUMBER, DEVICE(release_ms), .max = 3600000, .expected = "milliseconds",
@@ -177,8 +179,7 @@ static const struct vucd_key device_keys[] = {
 		.fallback = "direct",
 		.help = "regions that can be mapped: direct: VMMs get descriptors of them; none: VMMs "
 			"access them through queues only"},
-	{"keep-bar0", VUCD_SWITCH, DEVICE(keep_bar0), WORDS({"on", 1}, {"off", 0}),
-		.fallback = "off",
+	{"keep-bar0", VUCD_SWITCH, DEVICE(keep_bar0), ON_OFF, .fallback = "off",
 		.help = "keep the file of BAR0 when SPDK's target is restarted, by a link named bar0 "
 			"beside the socket"},
 	{"recover", VUCD_NUMBER, DEVICE(recover),
@@ -192,8 +193,7 @@ static const struct vucd_key device_keys[] = {
 			"Hypervisor and other VMMs that do not use libvuc-vmm"},
 	{"export-mode", VUCD_NUMBER, DEVICE(export_mode), MODE(0600), .fallback = "0600",
 		.help = "permissions of that socket"},
-	{"export-group", VUCD_GROUP, DEVICE(export_group), WORDS({"none", VUCD_NO_ID}),
-		.expected = "name or number of an existing group", .fallback = "none",
+	{"export-group", VUCD_GROUP, DEVICE(export_group), EXISTING_GROUP,
 		.help = "group of that socket"},
 	{"reply-ms", VUCD_NUMBER, DEVICE(reply_ms), MILLISECONDS, .fallback = "4000",
 		.help = "time in which each request of such a VMM is answered; by default, QEMU gives "
