@@ -17,120 +17,120 @@ zeroed(size_t size)
 }
 
 static void
-pair_open(struct queue_pair *pair, uint32_t depth, uint32_t chunk)
+pair_open(uint32_t depth, uint32_t chunk)
 {
-	struct vuc_queue_geometry *g = &pair->geometry;
+	struct vuc_queue_geometry *g = &q.geometry;
 
-	memset(pair, 0, sizeof(*pair));
+	memset(&q, 0, sizeof(q));
 	*g = (struct vuc_queue_geometry){.depth = depth, .chunk = chunk};
 	CU_ASSERT_FATAL(vuc_queue_geometry_valid(g));
-	pair->requests = zeroed(vuc_queue_requests_size(g));
-	pair->completions = zeroed(vuc_queue_completions_size(g));
-	pair->kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	CU_ASSERT_FATAL(pair->kick_fd >= 0);
+	q.requests = zeroed(vuc_queue_requests_size(g));
+	q.completions = zeroed(vuc_queue_completions_size(g));
+	q.kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	CU_ASSERT_FATAL(q.kick_fd >= 0);
 
 	const struct vuc_queue_front_opts front = {
 		.geometry = *g,
-		.requests = pair->requests,
-		.completions = pair->completions,
-		.bell = {.word = &pair->bells,
+		.requests = q.requests,
+		.completions = q.completions,
+		.bell = {.word = &q.bells,
 			.bit = PAIR_BELL_BIT,
-			.sleeps = &pair->sleeps,
-			.kick_fd = pair->kick_fd},
+			.sleeps = &q.sleeps,
+			.kick_fd = q.kick_fd},
 	};
 	const struct vuc_queue_back_opts back = {
 		.geometry = *g,
-		.requests = pair->requests,
-		.completions = pair->completions,
+		.requests = q.requests,
+		.completions = q.completions,
 	};
 
-	pair->front = vuc_queue_create(&front);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(pair->front);
-	CU_ASSERT_EQUAL_FATAL(vuc_queue_back_init(&pair->back, &back), 0);
+	q.front = vuc_queue_create(&front);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(q.front);
+	CU_ASSERT_EQUAL_FATAL(vuc_queue_back_init(&q.back, &back), 0);
 }
 
 static void
-pair_close(struct queue_pair *pair)
+pair_close(void)
 {
-	vuc_queue_back_fini(&pair->back);
-	vuc_queue_destroy(pair->front);
-	close(pair->kick_fd);
-	free(pair->completions);
-	free(pair->requests);
+	vuc_queue_back_fini(&q.back);
+	vuc_queue_destroy(q.front);
+	close(q.kick_fd);
+	free(q.completions);
+	free(q.requests);
 }
 
 void
 pair_set_up(void)
 {
-	pair_open(&q, PAIR_DEPTH, PAIR_CHUNK);
+	pair_open(PAIR_DEPTH, PAIR_CHUNK);
 	alarm(HANGS_S);
 }
 
 void
 pair_reopen(uint32_t depth, uint32_t chunk)
 {
-	pair_close(&q);
-	pair_open(&q, depth, chunk);
+	pair_close();
+	pair_open(depth, chunk);
 }
 
 void
 pair_tear_down(void)
 {
 	alarm(0);
-	pair_close(&q);
+	pair_close();
 }
 
 struct queue_request_slot *
-pair_request_slot(struct queue_pair *pair, uint32_t position)
+pair_request_slot(uint32_t position)
 {
-	return (struct queue_request_slot *)((uint8_t *)pair->requests +
+	return (struct queue_request_slot *)((uint8_t *)q.requests +
 		       sizeof(struct queue_front_header)) +
-		(position & (pair->geometry.depth - 1));
+		(position & (q.geometry.depth - 1));
 }
 
 struct queue_completion_slot *
-pair_completion_slot(struct queue_pair *pair, uint32_t position)
+pair_completion_slot(uint32_t position)
 {
-	return (struct queue_completion_slot *)((uint8_t *)pair->completions +
+	return (struct queue_completion_slot *)((uint8_t *)q.completions +
 		       sizeof(struct queue_back_header)) +
-		(position & (pair->geometry.depth - 1));
+		(position & (q.geometry.depth - 1));
 }
 
 struct queue_front_header *
-pair_front_header(struct queue_pair *pair)
+pair_front_header(void)
 {
-	return pair->requests;
+	return q.requests;
 }
 
 struct queue_back_header *
-pair_back_header(struct queue_pair *pair)
+pair_back_header(void)
 {
-	return pair->completions;
+	return q.completions;
 }
 
 void
-pair_set_tags(struct queue_pair *pair, uint32_t position)
+pair_set_tags(uint32_t position)
 {
-	struct queue_ring ring = queue_ring_of(&pair->geometry);
+	struct queue_ring ring = queue_ring_of(&q.geometry);
 
-	for (uint32_t i = 1; i <= pair->geometry.depth; i++) {
+	for (uint32_t i = 1; i <= q.geometry.depth; i++) {
 		uint32_t tag = queue_tag(ring, position - i);
 
-		atomic_store(&pair_request_slot(pair, position - i)->tag, tag);
-		atomic_store(&pair_completion_slot(pair, position - i)->tag, tag);
+		atomic_store(&pair_request_slot(position - i)->tag, tag);
+		atomic_store(&pair_completion_slot(position - i)->tag, tag);
 	}
 }
 
 void
-pair_start_at(struct queue_pair *pair, uint32_t position)
+pair_start_at(uint32_t position)
 {
-	pair_set_tags(pair, position);
-	pair->front->tail = position;
-	pair->front->taken = position;
-	pair->front->head = position;
-	pair->back.head = position;
-	pair->back.tail = position;
-	atomic_store(&pair_back_header(pair)->taken, position);
+	pair_set_tags(position);
+	q.front->tail = position;
+	q.front->taken = position;
+	q.front->head = position;
+	q.back.head = position;
+	q.back.tail = position;
+	atomic_store(&pair_back_header()->taken, position);
 }
 
 int
@@ -142,10 +142,10 @@ submit_read(void *data, uint32_t count, void *arg)
 }
 
 void
-pair_take(struct queue_pair *pair, struct vuc_queue_taken *taken)
+pair_take(struct vuc_queue_taken *taken)
 {
-	CU_ASSERT_EQUAL_FATAL(vuc_queue_back_peek(&pair->back, taken), 1);
-	vuc_queue_back_take(&pair->back, taken);
+	CU_ASSERT_EQUAL_FATAL(vuc_queue_back_peek(&q.back, taken), 1);
+	vuc_queue_back_take(&q.back, taken);
 }
 
 /* The mixing function of splitmix64: any change of its argument changes half of the bits. */

@@ -38,21 +38,21 @@ void pair_tear_down(void);
 void pair_reopen(uint32_t depth, uint32_t chunk);
 
 /* As if both ends, with nothing outstanding, had come to this position. */
-void pair_start_at(struct queue_pair *pair, uint32_t position);
+void pair_start_at(uint32_t position);
 
 /* Tags of the slots as the lap before this position left them. */
-void pair_set_tags(struct queue_pair *pair, uint32_t position);
+void pair_set_tags(uint32_t position);
 
-struct queue_request_slot *pair_request_slot(struct queue_pair *pair, uint32_t position);
-struct queue_completion_slot *pair_completion_slot(struct queue_pair *pair, uint32_t position);
-struct queue_front_header *pair_front_header(struct queue_pair *pair);
-struct queue_back_header *pair_back_header(struct queue_pair *pair);
+struct queue_request_slot *pair_request_slot(uint32_t position);
+struct queue_completion_slot *pair_completion_slot(uint32_t position);
+struct queue_front_header *pair_front_header(void);
+struct queue_back_header *pair_back_header(void);
 
 /* Submit one read, into that queue; returns as vuc_queue_submit() does. */
 int submit_read(void *data, uint32_t count, void *arg);
 
 /* Take the next request, which must be there. */
-void pair_take(struct queue_pair *pair, struct vuc_queue_taken *taken);
+void pair_take(struct vuc_queue_taken *taken);
 
 /* Count bytes that follow from the seed. */
 void payload_fill(void *bytes, size_t count, uint64_t seed);

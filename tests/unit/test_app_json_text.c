@@ -172,14 +172,9 @@ test_clean(void)
 	}
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"app_json_text", NULL, NULL,
+	{
 		{"text that is JSON", test_taken},
 		{"text that is not", test_refused},
 		{"text made clean", test_clean},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("app_json_text", NULL, NULL, tests);
-}
+	}};

@@ -286,10 +286,8 @@ test_ratio_is_unsteady(void)
 	}
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"stats", NULL, NULL,
+	{
 		{"percentile", test_percentile},
 		{"percentile needs samples", test_percentile_needs_samples},
 		{"quantile", test_quantile},
@@ -299,8 +297,4 @@ main(void)
 		{"ratio is the median of the rounds", test_ratio_is_median_of_rounds},
 		{"ratio of rates", test_ratio_of_rates},
 		{"ratio of rounds that disagree", test_ratio_is_unsteady},
-		CU_TEST_INFO_NULL,
-	};
-
-	return vuc_tap_tests("stats", NULL, NULL, tests);
-}
+	}};

@@ -98,9 +98,9 @@ fill_item(struct item *item, uint32_t seq)
 
 /* Submit a batch in two bursts, of which the second one finds less room than it asks for. */
 static unsigned int
-submit_batch(struct queue_pair *pair, struct item *items, uint32_t seq)
+submit_batch(struct item *items, uint32_t seq)
 {
-	uint32_t depth = pair->geometry.depth;
+	uint32_t depth = q.geometry.depth;
 	struct vuc_queue_request *requests = calloc(depth + 1, sizeof(*requests));
 	unsigned int first = depth / 3, wrong = 0;
 
@@ -110,10 +110,10 @@ submit_batch(struct queue_pair *pair, struct item *items, uint32_t seq)
 		requests[i] = items[i].request;
 	}
 	requests[depth] = requests[0];
-	wrong += vuc_queue_submit(pair->front, requests, first) != (int)first;
-	wrong += vuc_queue_submit(pair->front, requests + first, depth - first + 1) !=
+	wrong += vuc_queue_submit(q.front, requests, first) != (int)first;
+	wrong += vuc_queue_submit(q.front, requests + first, depth - first + 1) !=
 		(int)(depth - first);
-	wrong += vuc_queue_submit(pair->front, requests, 1) != 0;
+	wrong += vuc_queue_submit(q.front, requests, 1) != 0;
 	free(requests);
 	return wrong;
 }
@@ -129,21 +129,21 @@ is_taken_right(const struct vuc_queue_taken *taken, const struct item *item, uin
 }
 
 static unsigned int
-take_batch(struct queue_pair *pair, struct item *items, uint32_t seq)
+take_batch(struct item *items, uint32_t seq)
 {
 	unsigned int wrong = 0;
 
-	for (uint32_t i = 0; i < pair->geometry.depth; i++) {
+	for (uint32_t i = 0; i < q.geometry.depth; i++) {
 		struct vuc_queue_taken taken;
 
-		wrong += vuc_queue_back_is_empty(&pair->back);
-		pair_take(pair, &taken);
+		wrong += vuc_queue_back_is_empty(&q.back);
+		pair_take(&taken);
 		wrong += !is_taken_right(&taken, &items[i], seq + i);
 		items[i].id = taken.slot.id;
 		/* What the front is told of a write was its own: nobody needs it any more. */
 		memset(items[i].data, UNTOUCHED, CHUNK);
 	}
-	return wrong + !vuc_queue_back_is_empty(&pair->back);
+	return wrong + !vuc_queue_back_is_empty(&q.back);
 }
 
 /* The request that is completed as the n-th one. */
@@ -168,9 +168,9 @@ status_of(uint32_t seq)
 }
 
 static void
-complete_batch(struct queue_pair *pair, const struct item *items, uint32_t seq, enum order order)
+complete_batch(const struct item *items, uint32_t seq, enum order order)
 {
-	uint32_t depth = pair->geometry.depth;
+	uint32_t depth = q.geometry.depth;
 
 	for (uint32_t n = 0; n < depth; n++) {
 		uint32_t i = nth(order, n, depth);
@@ -181,22 +181,22 @@ complete_batch(struct queue_pair *pair, const struct item *items, uint32_t seq, 
 		if (r->op == VUC_QUEUE_WRITE_POSTED)
 			continue;
 		if (r->op == VUC_QUEUE_READ) {
-			payload_fill(vuc_queue_back_room(&pair->back, items[i].id, r->count),
-				r->count, seq + i + ANSWER_SEED);
+			payload_fill(vuc_queue_back_room(&q.back, items[i].id, r->count), r->count,
+				seq + i + ANSWER_SEED);
 			count = status == 0 ? r->count : 0;
 		}
-		vuc_queue_back_complete(&pair->back, items[i].id, status, count);
+		vuc_queue_back_complete(&q.back, items[i].id, status, count);
 	}
-	vuc_queue_back_flush(&pair->back);
+	vuc_queue_back_flush(&q.back);
 }
 
 static unsigned int
-poll_batch(struct queue_pair *pair, struct item *items, uint32_t seq)
+poll_batch(struct item *items, uint32_t seq)
 {
 	struct vuc_queue_result results[POLL_BURST];
 	unsigned int n, wrong = 0;
 
-	while ((n = vuc_queue_poll(pair->front, results, POLL_BURST)) > 0) {
+	while ((n = vuc_queue_poll(q.front, results, POLL_BURST)) > 0) {
 		for (unsigned int i = 0; i < n; i++) {
 			struct item *item = results[i].arg;
 
@@ -226,20 +226,20 @@ check_batch(const struct item *items, uint32_t depth, uint32_t seq)
 }
 
 static unsigned int
-run_batch(struct queue_pair *pair, struct item *items, uint32_t seq, enum order order)
+run_batch(struct item *items, uint32_t seq, enum order order)
 {
-	uint32_t depth = pair->geometry.depth;
-	unsigned int wrong = submit_batch(pair, items, seq), awaited = 0;
+	uint32_t depth = q.geometry.depth;
+	unsigned int wrong = submit_batch(items, seq), awaited = 0;
 
 	for (uint32_t i = 0; i < depth; i++)
 		awaited += items[i].request.op != VUC_QUEUE_WRITE_POSTED;
-	wrong += vuc_queue_outstanding(pair->front) != awaited;
-	wrong += take_batch(pair, items, seq);
-	wrong += pair->back.outstanding != awaited;
-	complete_batch(pair, items, seq, order);
-	wrong += pair->back.outstanding != 0;
-	wrong += poll_batch(pair, items, seq);
-	wrong += vuc_queue_outstanding(pair->front) != 0;
+	wrong += vuc_queue_outstanding(q.front) != awaited;
+	wrong += take_batch(items, seq);
+	wrong += q.back.outstanding != awaited;
+	complete_batch(items, seq, order);
+	wrong += q.back.outstanding != 0;
+	wrong += poll_batch(items, seq);
+	wrong += vuc_queue_outstanding(q.front) != 0;
 	return wrong + check_batch(items, depth, seq);
 }
 
@@ -250,9 +250,9 @@ run_laps(uint32_t depth, uint32_t start, enum order order)
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(items);
 	pair_reopen(depth, CHUNK);
-	pair_start_at(&q, start);
+	pair_start_at(start);
 	for (uint32_t i = 0; i < BATCHES; i++)
-		CU_ASSERT_EQUAL(run_batch(&q, items, i * depth, order), 0);
+		CU_ASSERT_EQUAL(run_batch(items, i * depth, order), 0);
 	CU_ASSERT_EQUAL((uint32_t)q.front->tail, start + BATCHES * depth);
 	free(items);
 }
@@ -286,16 +286,16 @@ test_depth_one_wrap(void)
 	unsigned int wrong = 0;
 
 	pair_reopen(1, CHUNK);
-	pair_start_at(&q, UINT32_MAX - 20);
+	pair_start_at(UINT32_MAX - 20);
 	for (uint32_t seq = 0; seq < 64; seq++)
-		wrong += run_batch(&q, &item, seq, IN_ORDER);
+		wrong += run_batch(&item, seq, IN_ORDER);
 	CU_ASSERT_EQUAL(wrong, 0);
 	CU_ASSERT_EQUAL(q.back.head, 43);
 }
 
 /* Every size of a payload, in a slot or a chunk, with nothing written next to it. */
 static void
-run_size(struct queue_pair *pair, uint32_t count)
+run_size(uint32_t count)
 {
 	uint8_t *written = malloc(count), *read = malloc(count);
 	const struct vuc_queue_request requests[] = {
@@ -309,17 +309,17 @@ run_size(struct queue_pair *pair, uint32_t count)
 
 	CU_ASSERT_FATAL(written != NULL && read != NULL);
 	payload_fill(written, count, count);
-	wrong += vuc_queue_submit(pair->front, requests, 3) != 3;
+	wrong += vuc_queue_submit(q.front, requests, 3) != 3;
 	for (unsigned int i = 0; i < 3; i++) {
-		pair_take(pair, &taken);
+		pair_take(&taken);
 		wrong += taken.slot.count != count;
 		wrong += i < 2 && !payload_matches(taken.payload, count, count);
 		if (i == 0)
-			vuc_queue_back_complete(&pair->back, taken.slot.id, 0, 0);
+			vuc_queue_back_complete(&q.back, taken.slot.id, 0, 0);
 	}
-	payload_fill(vuc_queue_back_room(&pair->back, taken.slot.id, count), count, ~count);
-	vuc_queue_back_complete(&pair->back, taken.slot.id, 0, count);
-	wrong += vuc_queue_poll(pair->front, results, 4) != 2;
+	payload_fill(vuc_queue_back_room(&q.back, taken.slot.id, count), count, ~count);
+	vuc_queue_back_complete(&q.back, taken.slot.id, 0, count);
+	wrong += vuc_queue_poll(q.front, results, 4) != 2;
 	wrong += !payload_matches(read, count, ~count);
 	CU_ASSERT_EQUAL(wrong, 0);
 	free(written);
@@ -332,10 +332,10 @@ test_payload_sizes(void)
 
 	pair_reopen(4, 256);
 	for (uint32_t count = 1; count <= 256; count++)
-		run_size(&q, count);
+		run_size(count);
 	pair_reopen(4, QUEUE_CHUNK_MAX);
-	run_size(&q, QUEUE_CHUNK_MAX - 1);
-	run_size(&q, QUEUE_CHUNK_MAX);
+	run_size(QUEUE_CHUNK_MAX - 1);
+	run_size(QUEUE_CHUNK_MAX);
 }
 
 static void
@@ -364,12 +364,12 @@ test_invalid(void)
 }
 
 static int
-post(struct queue_pair *pair, uint32_t value)
+post(uint32_t value)
 {
 	const struct vuc_queue_request r = {
 		VUC_QUEUE_WRITE_POSTED, 0, 0, sizeof(value), &value, NULL};
 
-	return vuc_queue_submit(pair->front, &r, 1);
+	return vuc_queue_submit(q.front, &r, 1);
 }
 
 /* Credits come from the back's count, which is looked at when there are none left. */
@@ -379,23 +379,23 @@ test_credits(void)
 	struct vuc_queue_taken taken;
 
 	/* Nobody looks: this would be a credit too many. */
-	atomic_store(&pair_back_header(&q)->taken, 3);
+	atomic_store(&pair_back_header()->taken, 3);
 	for (uint32_t i = 0; i < 4; i++)
-		CU_ASSERT_EQUAL(post(&q, i), 1);
-	atomic_store(&pair_back_header(&q)->taken, 0);
-	CU_ASSERT_EQUAL(post(&q, 4), 0);
+		CU_ASSERT_EQUAL(post(i), 1);
+	atomic_store(&pair_back_header()->taken, 0);
+	CU_ASSERT_EQUAL(post(4), 0);
 	CU_ASSERT_EQUAL(vuc_queue_outstanding(q.front), 0);
-	pair_take(&q, &taken);
-	pair_take(&q, &taken);
-	CU_ASSERT_EQUAL(post(&q, 4), 0);
+	pair_take(&taken);
+	pair_take(&taken);
+	CU_ASSERT_EQUAL(post(4), 0);
 	vuc_queue_back_flush(&q.back);
-	CU_ASSERT_EQUAL(post(&q, 4), 1);
-	CU_ASSERT_EQUAL(post(&q, 5), 1);
-	CU_ASSERT_EQUAL(post(&q, 6), 0);
+	CU_ASSERT_EQUAL(post(4), 1);
+	CU_ASSERT_EQUAL(post(5), 1);
+	CU_ASSERT_EQUAL(post(6), 0);
 	for (uint32_t i = 2; i < 6; i++) {
 		uint32_t value = 0;
 
-		pair_take(&q, &taken);
+		pair_take(&taken);
 		memcpy(&value, taken.payload, sizeof(value));
 		CU_ASSERT_EQUAL(value, i);
 	}
@@ -408,13 +408,13 @@ test_credits_impossible(void)
 {
 
 	for (uint32_t i = 0; i < 4; i++)
-		CU_ASSERT_EQUAL(post(&q, i), 1);
-	atomic_store(&pair_back_header(&q)->taken, 5);
-	CU_ASSERT_EQUAL(post(&q, 4), 0);
-	atomic_store(&pair_back_header(&q)->taken, UINT32_MAX);
-	CU_ASSERT_EQUAL(post(&q, 4), 0);
-	atomic_store(&pair_back_header(&q)->taken, 4);
-	CU_ASSERT_EQUAL(post(&q, 4), 1);
+		CU_ASSERT_EQUAL(post(i), 1);
+	atomic_store(&pair_back_header()->taken, 5);
+	CU_ASSERT_EQUAL(post(4), 0);
+	atomic_store(&pair_back_header()->taken, UINT32_MAX);
+	CU_ASSERT_EQUAL(post(4), 0);
+	atomic_store(&pair_back_header()->taken, 4);
+	CU_ASSERT_EQUAL(post(4), 1);
 }
 
 /* A result tells as well that what came before its request was copied. */
@@ -426,20 +426,20 @@ test_credits_of_results(void)
 	struct vuc_queue_result result;
 	struct vuc_queue_taken taken;
 
-	CU_ASSERT_EQUAL(post(&q, 0), 1);
-	CU_ASSERT_EQUAL(post(&q, 1), 1);
+	CU_ASSERT_EQUAL(post(0), 1);
+	CU_ASSERT_EQUAL(post(1), 1);
 	CU_ASSERT_EQUAL(vuc_queue_submit(q.front, &r, 1), 1);
-	CU_ASSERT_EQUAL(post(&q, 2), 1);
-	CU_ASSERT_EQUAL(post(&q, 3), 0);
+	CU_ASSERT_EQUAL(post(2), 1);
+	CU_ASSERT_EQUAL(post(3), 0);
 	for (unsigned int i = 0; i < 3; i++)
-		pair_take(&q, &taken);
+		pair_take(&taken);
 	memcpy(vuc_queue_back_room(&q.back, taken.slot.id, 4), "\1\2\3\4", 4);
 	vuc_queue_back_complete(&q.back, taken.slot.id, 0, 4);
-	CU_ASSERT_EQUAL(post(&q, 3), 0);
+	CU_ASSERT_EQUAL(post(3), 0);
 	CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 1);
 	for (uint32_t i = 3; i < 6; i++)
-		CU_ASSERT_EQUAL(post(&q, i), 1);
-	CU_ASSERT_EQUAL(post(&q, 6), 0);
+		CU_ASSERT_EQUAL(post(i), 1);
+	CU_ASSERT_EQUAL(post(6), 0);
 }
 
 /* Also when nothing came before it. */
@@ -452,12 +452,12 @@ test_credits_of_first_result(void)
 
 	CU_ASSERT_EQUAL(submit_read(data, sizeof(data), NULL), 1);
 	for (uint32_t i = 0; i < 3; i++)
-		CU_ASSERT_EQUAL(post(&q, i), 1);
-	pair_take(&q, &taken);
+		CU_ASSERT_EQUAL(post(i), 1);
+	pair_take(&taken);
 	vuc_queue_back_complete(&q.back, taken.slot.id, -EIO, 0);
 	CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 1);
-	CU_ASSERT_EQUAL(post(&q, 3), 1);
-	CU_ASSERT_EQUAL(post(&q, 4), 0);
+	CU_ASSERT_EQUAL(post(3), 1);
+	CU_ASSERT_EQUAL(post(4), 0);
 }
 
 /* One read is outstanding while posted writes take all positions that there are, and come again. */
@@ -470,19 +470,19 @@ test_credits_of_old_result(void)
 	struct vuc_queue_taken taken;
 
 	CU_ASSERT_EQUAL(vuc_queue_submit(q.front, &r, 1), 1);
-	pair_take(&q, &taken);
+	pair_take(&taken);
 	q.front->tail += UINT32_MAX;
 	q.front->taken = q.front->tail;
 	q.back.head += UINT32_MAX;
-	pair_set_tags(&q, q.back.head);
-	atomic_store(&pair_back_header(&q)->taken, q.back.head);
-	atomic_store(&pair_completion_slot(&q, 0)->tag, 0);
+	pair_set_tags(q.back.head);
+	atomic_store(&pair_back_header()->taken, q.back.head);
+	atomic_store(&pair_completion_slot(0)->tag, 0);
 	for (uint32_t i = 0; i < 4; i++)
-		CU_ASSERT_EQUAL(post(&q, i), 1);
+		CU_ASSERT_EQUAL(post(i), 1);
 	vuc_queue_back_complete(&q.back, taken.slot.id, 0, 0);
 	CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 1);
-	CU_ASSERT_EQUAL(post(&q, 4), 0);
-	pair_take(&q, &taken);
+	CU_ASSERT_EQUAL(post(4), 0);
+	pair_take(&taken);
 	memcpy(&value, taken.payload, sizeof(value));
 	CU_ASSERT_EQUAL(value, 0);
 }
@@ -495,7 +495,7 @@ test_peek_again(void)
 
 	pair_reopen(2, CHUNK);
 	CU_ASSERT_EQUAL(vuc_queue_back_peek(&q.back, &taken), 0);
-	CU_ASSERT_EQUAL(post(&q, 7), 1);
+	CU_ASSERT_EQUAL(post(7), 1);
 	CU_ASSERT_EQUAL(vuc_queue_back_peek(&q.back, &taken), 1);
 	CU_ASSERT_EQUAL(vuc_queue_back_peek(&q.back, &taken), 1);
 	CU_ASSERT_EQUAL(q.back.head, 0);

@@ -17,7 +17,7 @@ take_reads(uint16_t *ids, uint8_t *data)
 		struct vuc_queue_taken taken;
 
 		CU_ASSERT_EQUAL(vuc_queue_submit(q.front, &r, 1), 1);
-		pair_take(&q, &taken);
+		pair_take(&taken);
 		ids[i] = taken.slot.id;
 	}
 }
@@ -97,14 +97,14 @@ test_lone_answer(void)
 	struct vuc_queue_taken taken;
 	uint8_t data;
 
-	pair_start_at(&q, UINT32_MAX - 5);
+	pair_start_at(UINT32_MAX - 5);
 	for (unsigned int i = 0; i < 12; i++) {
 		const struct vuc_queue_request r = {VUC_QUEUE_READ, 0, i, 1, &data, NULL};
 		struct vuc_queue_result result;
 
 		data = UINT8_MAX;
 		CU_ASSERT_EQUAL(vuc_queue_submit(q.front, &r, 1), 1);
-		pair_take(&q, &taken);
+		pair_take(&taken);
 		answer_read(taken.slot.id, (uint8_t)i);
 		CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 1);
 		CU_ASSERT_EQUAL(data, i);

@@ -40,10 +40,10 @@ scribble(void *memory, size_t size, uint64_t *state)
 
 /* Something near to a request, so that not everything ends at the first check. */
 static void
-forge_request(struct queue_pair *pair, uint64_t *state)
+forge_request(uint64_t *state)
 {
-	uint32_t position = pair->back.head;
-	struct queue_request_slot *slot = pair_request_slot(pair, position);
+	uint32_t position = q.back.head;
+	struct queue_request_slot *slot = pair_request_slot(position);
 
 	slot->offset = random_next(state);
 	slot->count = random_below(state, CHUNK + 8);
@@ -53,23 +53,22 @@ forge_request(struct queue_pair *pair, uint64_t *state)
 	if (random_below(state, 4) == 0)
 		scribble(slot, sizeof(*slot), state);
 	if (random_below(state, 8) != 0)
-		atomic_store(&slot->tag, queue_tag(pair->back.ring, position));
+		atomic_store(&slot->tag, queue_tag(q.back.ring, position));
 }
 
 /* Answered, but not where the front can see it. */
 static bool
-is_staged(const struct queue_pair *pair, uint16_t id)
+is_staged(const uint16_t id)
 {
-	for (unsigned int i = 0; i < pair->back.nr_staged; i++) {
-		if (pair->back.staged[i] == id)
+	for (unsigned int i = 0; i < q.back.nr_staged; i++) {
+		if (q.back.staged[i] == id)
 			return true;
 	}
 	return false;
 }
 
 static bool
-is_good_request(const struct queue_pair *pair, const struct queue_request_slot *slot,
-	const struct served *s)
+is_good_request(const struct queue_request_slot *slot, const struct served *s)
 {
 	if (slot->count < 1 || slot->count > CHUNK)
 		return false;
@@ -77,26 +76,25 @@ is_good_request(const struct queue_pair *pair, const struct queue_request_slot *
 		return true;
 	return (slot->op == VUC_QUEUE_READ || slot->op == VUC_QUEUE_WRITE ||
 		       slot->op == VUC_QUEUE_WRITE_PCI) &&
-		slot->id < DEPTH && !s->busy[slot->id] && !is_staged(pair, slot->id);
+		slot->id < DEPTH && !s->busy[slot->id] && !is_staged(slot->id);
 }
 
 static void
-take_forged(struct queue_pair *pair, struct served *s)
+take_forged(struct served *s)
 {
 	struct vuc_queue_taken taken;
-	int rc = vuc_queue_back_peek(&pair->back, &taken);
+	int rc = vuc_queue_back_peek(&q.back, &taken);
 
 	if (rc <= 0) {
 		s->refused += rc == -EPROTO;
 		s->wrong += rc != 0 && rc != -EPROTO;
-		s->wrong += rc == -EPROTO &&
-			is_good_request(pair, pair_request_slot(pair, pair->back.head), s);
+		s->wrong += rc == -EPROTO && is_good_request(pair_request_slot(q.back.head), s);
 		return;
 	}
-	s->wrong += !is_good_request(pair, &taken.slot, s);
+	s->wrong += !is_good_request(&taken.slot, s);
 	for (uint32_t i = 0; i < taken.slot.count; i++)
 		s->sum ^= taken.payload[i];
-	vuc_queue_back_take(&pair->back, &taken);
+	vuc_queue_back_take(&q.back, &taken);
 	if (taken.slot.op == VUC_QUEUE_WRITE_POSTED)
 		return;
 	s->busy[taken.slot.id] = true;
@@ -105,15 +103,15 @@ take_forged(struct queue_pair *pair, struct served *s)
 }
 
 static void
-answer_forged(struct queue_pair *pair, struct served *s, uint16_t id)
+answer_forged(struct served *s, uint16_t id)
 {
 	uint32_t count = s->count[id];
 
 	if (!s->busy[id])
 		return;
 	if (count > 0)
-		memset(vuc_queue_back_room(&pair->back, id, count), id, count);
-	vuc_queue_back_complete(&pair->back, id, 0, count);
+		memset(vuc_queue_back_room(&q.back, id, count), id, count);
+	vuc_queue_back_complete(&q.back, id, 0, count);
 	s->busy[id] = false;
 	s->nr--;
 }
@@ -128,9 +126,9 @@ test_front(void)
 	for (unsigned int i = 0; i < ROUNDS; i++) {
 		if (random_below(&state, 16) == 0)
 			scribble(q.requests, vuc_queue_requests_size(&q.geometry), &state);
-		forge_request(&q, &state);
-		take_forged(&q, &s);
-		answer_forged(&q, &s, (uint16_t)random_below(&state, DEPTH));
+		forge_request(&state);
+		take_forged(&s);
+		answer_forged(&s, (uint16_t)random_below(&state, DEPTH));
 		if (random_below(&state, 8) == 0)
 			vuc_queue_back_flush(&q.back);
 		s.wrong += q.back.outstanding != s.nr;
@@ -166,7 +164,7 @@ test_front_fields(void)
 	pair_reopen(DEPTH, CHUNK);
 	vuc_queue_back_take(&q.back, &taken);
 	for (size_t i = 0; i < NR(cases); i++) {
-		struct queue_request_slot *slot = pair_request_slot(&q, 1);
+		struct queue_request_slot *slot = pair_request_slot(1);
 
 		slot->count = cases[i].count;
 		slot->op = cases[i].op;
@@ -188,7 +186,7 @@ test_front_id_of_staged(void)
 	taken.slot.id = 4;
 	vuc_queue_back_take(&q.back, &taken);
 	vuc_queue_back_complete(&q.back, 3, -EIO, 0);
-	slot = pair_request_slot(&q, 2);
+	slot = pair_request_slot(2);
 	slot->op = VUC_QUEUE_READ;
 	slot->id = 3;
 	slot->count = 1;
@@ -244,18 +242,18 @@ victim_close(struct victim *v)
 }
 
 static void
-forge_answer(struct queue_pair *pair, uint64_t *state)
+forge_answer(uint64_t *state)
 {
-	uint32_t position = (uint32_t)pair->front->head;
-	struct queue_completion_slot *slot = pair_completion_slot(pair, position);
+	uint32_t position = (uint32_t)q.front->head;
+	struct queue_completion_slot *slot = pair_completion_slot(position);
 
 	slot->id = (uint16_t)random_below(state, DEPTH);
 	slot->status = random_below(state, 8) == 0 ? -EIO : 0;
-	slot->count = slot->status == 0 ? pair->front->pending[slot->id].count : 0;
+	slot->count = slot->status == 0 ? q.front->pending[slot->id].count : 0;
 	if (random_below(state, 8) == 0)
 		scribble(slot, sizeof(*slot), state);
 	if (random_below(state, 8) != 0)
-		atomic_store(&slot->tag, queue_tag(pair->front->ring, position));
+		atomic_store(&slot->tag, queue_tag(q.front->ring, position));
 }
 
 static void
@@ -277,29 +275,27 @@ poll_forged(struct victim *v)
 static bool
 attack(struct victim *v, uint64_t *state)
 {
-	struct queue_pair *pair = &q;
 	uint8_t data[4];
 	int rc;
 
-	for (unsigned int i = 0; i < 64 && vuc_queue_outstanding(pair->front) > 0; i++) {
+	for (unsigned int i = 0; i < 64 && vuc_queue_outstanding(q.front) > 0; i++) {
 		if (random_below(state, 16) == 0)
-			scribble(pair->completions, vuc_queue_completions_size(&pair->geometry),
-				state);
-		forge_answer(pair, state);
-		rc = vuc_queue_wait(pair->front, 0);
+			scribble(q.completions, vuc_queue_completions_size(&q.geometry), state);
+		forge_answer(state);
+		rc = vuc_queue_wait(q.front, 0);
 		v->wrong += rc > 0 || rc < -4095;
 		poll_forged(v);
-		if (pair->front->error != 0)
+		if (q.front->error != 0)
 			break;
 	}
-	if (pair->front->error == 0)
+	if (q.front->error == 0)
 		return false;
-	rc = pair->front->error;
-	v->wrong += vuc_queue_wait(pair->front, -1) != rc;
-	v->wrong += vuc_queue_read(pair->front, 0, 0, data, 4) != rc;
-	v->wrong += vuc_queue_post(pair->front, 0, 0, data, 4) != rc;
-	forge_answer(pair, state);
-	v->wrong += vuc_queue_poll(pair->front, &(struct vuc_queue_result){0}, 1) != 0;
+	rc = q.front->error;
+	v->wrong += vuc_queue_wait(q.front, -1) != rc;
+	v->wrong += vuc_queue_read(q.front, 0, 0, data, 4) != rc;
+	v->wrong += vuc_queue_post(q.front, 0, 0, data, 4) != rc;
+	forge_answer(state);
+	v->wrong += vuc_queue_poll(q.front, &(struct vuc_queue_result){0}, 1) != 0;
 	return true;
 }
 
@@ -335,7 +331,7 @@ answer_wrongly(uint16_t id, int status, uint32_t count)
 
 	pair_reopen(DEPTH, CHUNK);
 	CU_ASSERT_EQUAL(vuc_queue_submit(q.front, &r, 1), 1);
-	slot = pair_completion_slot(&q, 0);
+	slot = pair_completion_slot(0);
 	slot->id = id;
 	slot->status = status;
 	slot->count = count;
@@ -377,7 +373,7 @@ test_back_closed(void)
 
 		pair_reopen(DEPTH, CHUNK);
 		CU_ASSERT_EQUAL(vuc_queue_submit(q.front, &r, 1), 1);
-		atomic_store(&pair_back_header(&q)->closed, errors[i]);
+		atomic_store(&pair_back_header()->closed, errors[i]);
 		CU_ASSERT_EQUAL(vuc_queue_submit(q.front, &r, 1), -EPROTO);
 		CU_ASSERT_EQUAL(vuc_queue_post(q.front, 0, 0, data, 4), -EPROTO);
 		CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), -EPROTO);
@@ -395,12 +391,12 @@ test_back_answers_after_close(void)
 
 	pair_reopen(DEPTH, CHUNK);
 	CU_ASSERT_EQUAL(vuc_queue_submit(q.front, &r, 1), 1);
-	pair_take(&q, &taken);
+	pair_take(&taken);
 	vuc_queue_back_close(&q.back, -ENODEV);
 	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), -ENODEV);
 	memset(vuc_queue_back_room(&q.back, taken.slot.id, 4), 1, 4);
 	vuc_queue_back_complete(&q.back, taken.slot.id, 0, 4);
-	atomic_store(&pair_back_header(&q)->closed, 0);
+	atomic_store(&pair_back_header()->closed, 0);
 	CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 0);
 	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), -ENODEV);
 	CU_ASSERT_EQUAL(vuc_queue_submit(q.front, &r, 1), -ENODEV);
@@ -409,7 +405,6 @@ test_back_answers_after_close(void)
 
 /* A back that takes its answer away again and again, in a thread of its own. */
 struct flicker {
-	struct queue_pair *pair;
 	_Atomic bool stop;
 };
 
@@ -417,7 +412,7 @@ static void *
 flicker(void *arg)
 {
 	struct flicker *f = arg;
-	_Atomic uint32_t *tag = &pair_completion_slot(f->pair, 0)->tag;
+	_Atomic uint32_t *tag = &pair_completion_slot(0)->tag;
 
 	/* On one core with the front, it leaves the answer there at every second turn. */
 	for (uint32_t turn = 0; !atomic_load_explicit(&f->stop, memory_order_relaxed); turn++) {
@@ -440,13 +435,13 @@ test_back_flickers(void)
 
 	for (unsigned int i = 0; i < RACES; i++) {
 		uint8_t data[4] = {UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED};
-		struct flicker f = {.pair = &q};
+		struct flicker f = {0};
 		pthread_t thread;
 		int rc;
 
 		pair_reopen(1, CHUNK);
 		vuc_queue_set_spin(q.front, UINT_MAX);
-		pair_completion_slot(&q, 0)->count = 4;
+		pair_completion_slot(0)->count = 4;
 		CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, flicker, &f), 0);
 		rc = vuc_queue_read(q.front, 0, 0, data, 4);
 		atomic_store(&f.stop, true);
@@ -462,7 +457,7 @@ static void *
 wake_always(void *arg)
 {
 	struct flicker *f = arg;
-	struct queue_back_header *header = pair_back_header(f->pair);
+	struct queue_back_header *header = pair_back_header();
 	uint64_t state = 3;
 
 	while (!atomic_load_explicit(&f->stop, memory_order_relaxed)) {
@@ -479,7 +474,7 @@ test_back_wakes_always(void)
 {
 	uint8_t data[4];
 	const struct vuc_queue_request r = {VUC_QUEUE_READ, 0, 0, 4, data, NULL};
-	struct flicker f = {.pair = &q};
+	struct flicker f = {0};
 	pthread_t thread;
 
 	pair_reopen(DEPTH, CHUNK);

@@ -25,7 +25,6 @@ static bool is_long;
 
 /* The polling thread, of which the test has the back and what a poller does around it. */
 struct core {
-	struct queue_pair *pair;
 	uint64_t random;
 	uint32_t next; /* the number of the request that has to come now */
 	uint32_t ids[MAX_DEPTH];
@@ -49,7 +48,6 @@ struct asked {
 
 /* The submitting thread, which is that of the test. */
 struct guest {
-	struct queue_pair *pair;
 	uint64_t random;
 	uint32_t sequence;
 	uint32_t spare[MAX_DEPTH];
@@ -77,7 +75,7 @@ core_take(struct core *c, const struct vuc_queue_taken *taken)
 	c->wrong += slot->offset != c->next;
 	if (!read)
 		c->wrong += !payload_matches(taken->payload, slot->count, slot->offset);
-	vuc_queue_back_take(&c->pair->back, taken);
+	vuc_queue_back_take(&q.back, taken);
 	c->next++;
 	if (slot->op == VUC_QUEUE_WRITE_POSTED)
 		return;
@@ -90,7 +88,7 @@ core_take(struct core *c, const struct vuc_queue_taken *taken)
 static void
 core_answer(struct core *c)
 {
-	struct vuc_queue_back *b = &c->pair->back;
+	struct vuc_queue_back *b = &q.back;
 	uint32_t i = random_below(&c->random, c->nr);
 	uint16_t id = (uint16_t)c->ids[i];
 	int status = c->sequence[i] % 16 == 0 ? -EIO : 0;
@@ -115,14 +113,14 @@ core_poll(struct core *c)
 	unsigned int n = 0;
 	int rc = 0;
 
-	while (n < burst && (rc = vuc_queue_back_peek(&c->pair->back, &taken)) > 0) {
+	while (n < burst && (rc = vuc_queue_back_peek(&q.back, &taken)) > 0) {
 		core_take(c, &taken);
 		n++;
 	}
 	c->wrong += rc < 0;
 	for (burst = 1 + random_below(&c->random, BURST); burst > 0 && c->nr > 0; burst--, n++)
 		core_answer(c);
-	vuc_queue_back_flush(&c->pair->back);
+	vuc_queue_back_flush(&q.back);
 	return n > 0;
 }
 
@@ -130,22 +128,20 @@ core_poll(struct core *c)
 static void
 core_sleep(struct core *c)
 {
-	struct queue_pair *pair = c->pair;
-	struct pollfd kick = {.fd = pair->kick_fd, .events = POLLIN};
+	struct pollfd kick = {.fd = q.kick_fd, .events = POLLIN};
 	uint64_t kicks;
 
-	atomic_store_explicit(&pair->sleeps, 1, memory_order_seq_cst);
-	vuc_queue_back_set_bell(&pair->back, true);
+	atomic_store_explicit(&q.sleeps, 1, memory_order_seq_cst);
+	vuc_queue_back_set_bell(&q.back, true);
 	dawdle(&c->random);
-	if (vuc_queue_back_is_empty(&pair->back) &&
-		atomic_load_explicit(&pair->bells, memory_order_seq_cst) == 0 &&
-		!atomic_load(&c->stop))
+	if (vuc_queue_back_is_empty(&q.back) &&
+		atomic_load_explicit(&q.bells, memory_order_seq_cst) == 0 && !atomic_load(&c->stop))
 		atomic_fetch_add(&c->kicks, poll(&kick, 1, -1) == 1);
-	atomic_store_explicit(&pair->sleeps, 0, memory_order_relaxed);
-	if (read(pair->kick_fd, &kicks, sizeof(kicks)) < 0)
+	atomic_store_explicit(&q.sleeps, 0, memory_order_relaxed);
+	if (read(q.kick_fd, &kicks, sizeof(kicks)) < 0)
 		c->wrong += errno != EAGAIN;
-	atomic_exchange_explicit(&pair->bells, 0, memory_order_seq_cst);
-	vuc_queue_back_set_bell(&pair->back, false);
+	atomic_exchange_explicit(&q.bells, 0, memory_order_seq_cst);
+	vuc_queue_back_set_bell(&q.back, false);
 }
 
 static void *
@@ -171,15 +167,14 @@ core_stop(struct core *c, pthread_t thread)
 	const uint64_t one = 1;
 
 	atomic_store(&c->stop, true);
-	CU_ASSERT_EQUAL(write(c->pair->kick_fd, &one, sizeof(one)), sizeof(one));
+	CU_ASSERT_EQUAL(write(q.kick_fd, &one, sizeof(one)), sizeof(one));
 	pthread_join(thread, NULL);
 }
 
 static void
-guest_open(struct guest *g, struct queue_pair *pair, uint32_t depth)
+guest_open(struct guest *g, uint32_t depth)
 {
 	memset(g, 0, sizeof(*g));
-	g->pair = pair;
 	g->random = depth;
 	for (uint32_t i = 0; i < depth; i++)
 		g->spare[g->nr_spare++] = i;
@@ -227,7 +222,7 @@ guest_submit(struct guest *g)
 		requests[i] = guest_request(g, a, &posted[i]);
 		used += requests[i].arg != NULL;
 	}
-	rc = vuc_queue_submit(g->pair->front, requests, nr);
+	rc = vuc_queue_submit(q.front, requests, nr);
 	g->wrong += rc < 0;
 	nr -= rc < 0 ? 0 : (uint32_t)rc;
 	g->sequence -= nr;
@@ -258,8 +253,7 @@ static unsigned int
 guest_poll(struct guest *g)
 {
 	struct vuc_queue_result results[BURST];
-	unsigned int n =
-		vuc_queue_poll(g->pair->front, results, 1 + random_below(&g->random, BURST));
+	unsigned int n = vuc_queue_poll(q.front, results, 1 + random_below(&g->random, BURST));
 
 	for (unsigned int i = 0; i < n; i++)
 		guest_result(g, &results[i]);
@@ -274,14 +268,14 @@ guest_post(struct guest *g)
 	uint8_t data[CHUNK];
 
 	payload_fill(data, count, g->sequence);
-	g->wrong += vuc_queue_post(g->pair->front, 0, g->sequence, data, count) != 0;
+	g->wrong += vuc_queue_post(q.front, 0, g->sequence, data, count) != 0;
 	g->sequence++;
 }
 
 static void
 guest_run(struct guest *g, uint32_t requests)
 {
-	struct vuc_queue *front = g->pair->front;
+	struct vuc_queue *front = q.front;
 
 	while (g->sequence < requests || vuc_queue_outstanding(front) > 0) {
 		unsigned int n = 0;
@@ -299,13 +293,12 @@ guest_run(struct guest *g, uint32_t requests)
 }
 
 static pthread_t
-core_start(struct core *c, struct queue_pair *pair, bool eager)
+core_start(struct core *c, bool eager)
 {
 	pthread_t thread;
 
 	memset(c, 0, sizeof(*c));
-	c->pair = pair;
-	c->random = ~UINT64_C(0) - pair->geometry.depth;
+	c->random = ~UINT64_C(0) - q.geometry.depth;
 	c->eager = eager;
 	alarm(is_long ? 1200 : 25);
 	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, core_run, c), 0);
@@ -322,9 +315,9 @@ run_depth(uint32_t depth)
 
 	pair_reopen(depth, CHUNK);
 	/* Where positions wrap, with half of the requests behind it. */
-	pair_start_at(&q, 0 - REQUESTS / 2);
-	guest_open(&guest, &q, depth);
-	thread = core_start(&core, &q, false);
+	pair_start_at(0 - REQUESTS / 2);
+	guest_open(&guest, depth);
+	thread = core_start(&core, false);
 	guest_run(&guest, REQUESTS * (is_long ? LONG : 1));
 	/* A call comes back when everything before it was taken. */
 	payload_fill(&last, 1, guest.sequence);
@@ -357,9 +350,9 @@ test_sleepers(void)
 	uint8_t data[8];
 
 	pair_reopen(4, CHUNK);
-	wakes = &pair_back_header(&q)->wakes;
+	wakes = &pair_back_header()->wakes;
 	vuc_queue_set_spin(q.front, 0);
-	thread = core_start(&core, &q, true);
+	thread = core_start(&core, true);
 	for (; atomic_load(wakes) < goal || atomic_load(&core.kicks) < goal; sequence++) {
 		int status = sequence % 16 == 0 ? -EIO : 0;
 

@@ -16,7 +16,6 @@
 
 /* What a thread that serves the back is to do. */
 struct server {
-	struct queue_pair *pair;
 	unsigned int nr;       /* requests to answer */
 	bool only_when_asleep; /* the front has to sleep before each answer */
 	int close;             /* with this error at the end, if it is one */
@@ -24,23 +23,23 @@ struct server {
 };
 
 static void
-await_sleeper(struct queue_pair *pair)
+await_sleeper(void)
 {
-	while (atomic_load(&pair_front_header(pair)->sleeps) == 0)
+	while (atomic_load(&pair_front_header()->sleeps) == 0)
 		sched_yield();
 }
 
 static void
 serve_one(struct server *s)
 {
-	struct vuc_queue_back *b = &s->pair->back;
+	struct vuc_queue_back *b = &q.back;
 	struct vuc_queue_taken taken;
 	const struct queue_request_slot *slot = &taken.slot;
 
 	while (vuc_queue_back_is_empty(b))
 		sched_yield();
 	if (s->only_when_asleep)
-		await_sleeper(s->pair);
+		await_sleeper();
 	if (vuc_queue_back_peek(b, &taken) != 1)
 		return;
 	vuc_queue_back_take(b, &taken);
@@ -62,8 +61,8 @@ serve(void *arg)
 	while (s->answered < s->nr)
 		serve_one(s);
 	if (s->close != 0) {
-		await_sleeper(s->pair);
-		vuc_queue_back_close(&s->pair->back, s->close);
+		await_sleeper();
+		vuc_queue_back_close(&q.back, s->close);
 	}
 	return NULL;
 }
@@ -80,7 +79,7 @@ start(struct server *s)
 static void
 run_calls(unsigned int spins, bool only_when_asleep)
 {
-	struct server s = {.pair = &q, .nr = 60, .only_when_asleep = only_when_asleep};
+	struct server s = {.nr = 60, .only_when_asleep = only_when_asleep};
 	uint8_t data[CHUNK] = {0};
 	unsigned int wrong = 0;
 	pthread_t thread;
@@ -115,7 +114,7 @@ test_calls_asleep(void)
 static void
 test_post_asleep(void)
 {
-	struct server s = {.pair = &q, .nr = 3 * DEPTH, .only_when_asleep = true};
+	struct server s = {.nr = 3 * DEPTH, .only_when_asleep = true};
 	uint8_t data[CHUNK] = {0};
 	unsigned int wrong = 0;
 	pthread_t thread;
@@ -141,7 +140,7 @@ test_busy(void)
 	CU_ASSERT_EQUAL(vuc_queue_write(q.front, 0, 0, data, 4), -EBUSY);
 	CU_ASSERT_EQUAL(vuc_queue_outstanding(q.front), 1);
 	CU_ASSERT_EQUAL(vuc_queue_post(q.front, 0, 0, data, 4), 0);
-	pair_take(&q, &taken);
+	pair_take(&taken);
 	vuc_queue_back_complete(&q.back, taken.slot.id, -EPERM, 0);
 	/* Also when its result is there. */
 	CU_ASSERT_EQUAL(vuc_queue_read(q.front, 0, 0, data, 4), -EBUSY);
@@ -164,8 +163,8 @@ test_wait(void)
 	vuc_queue_set_spin(q.front, 0);
 	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 0), -ETIMEDOUT);
 	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 5), -ETIMEDOUT);
-	CU_ASSERT_EQUAL(atomic_load(&pair_front_header(&q)->sleeps), 0);
-	pair_take(&q, &taken);
+	CU_ASSERT_EQUAL(atomic_load(&pair_front_header()->sleeps), 0);
+	pair_take(&taken);
 	vuc_queue_back_complete(&q.back, taken.slot.id, -EIO, 0);
 	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 0), 0);
 	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, -1), 0);
@@ -197,7 +196,7 @@ test_close(void)
 	for (unsigned int i = 0; i < 3; i++)
 		CU_ASSERT_EQUAL(submit_read(data[i], 4, data[i]), 1);
 	for (unsigned int i = 0; i < 3; i++)
-		pair_take(&q, &taken[i]);
+		pair_take(&taken[i]);
 	payload_fill(vuc_queue_back_room(&q.back, taken[1].slot.id, 4), 4, 1);
 	vuc_queue_back_complete(&q.back, taken[1].slot.id, 0, 4);
 	vuc_queue_back_close(&q.back, -ENODEV);
@@ -222,7 +221,7 @@ test_close_timed_out(void)
 	uint8_t data[4] = {0};
 
 	CU_ASSERT_EQUAL(submit_read(data, 4, NULL), 1);
-	pair_take(&q, &taken);
+	pair_take(&taken);
 	CU_ASSERT_EQUAL(vuc_queue_wait(q.front, 0), -ETIMEDOUT);
 	vuc_queue_back_complete(&q.back, taken.slot.id, 0, 4);
 	CU_ASSERT_EQUAL(vuc_queue_poll(q.front, &result, 1), 1);
@@ -236,7 +235,7 @@ static void
 test_close_wakes(void)
 {
 	for (unsigned int i = 0; i < 3; i++) {
-		struct server s = {.pair = &q, .close = -ENODEV};
+		struct server s = {.close = -ENODEV};
 		uint8_t data[4] = {0};
 		pthread_t thread;
 		int rc = 0;
@@ -252,16 +251,16 @@ test_close_wakes(void)
 			rc = vuc_queue_post(q.front, 0, 0, data, 4);
 		CU_ASSERT_EQUAL(rc, -ENODEV);
 		pthread_join(thread, NULL);
-		CU_ASSERT_EQUAL(atomic_load(&pair_front_header(&q)->sleeps), 0);
+		CU_ASSERT_EQUAL(atomic_load(&pair_front_header()->sleeps), 0);
 	}
 }
 
 static bool
-was_kicked(struct queue_pair *pair)
+was_kicked(void)
 {
 	uint64_t kicks;
 
-	return read(pair->kick_fd, &kicks, sizeof(kicks)) == sizeof(kicks) && kicks == 1;
+	return read(q.kick_fd, &kicks, sizeof(kicks)) == sizeof(kicks) && kicks == 1;
 }
 
 static void
@@ -277,7 +276,7 @@ test_bell(void)
 	atomic_store(&q.sleeps, 1);
 	CU_ASSERT_EQUAL(vuc_queue_submit(q.front, posts, 1), 1);
 	CU_ASSERT_EQUAL(atomic_load(&q.bells), 0);
-	CU_ASSERT(!was_kicked(&q));
+	CU_ASSERT(!was_kicked());
 	/* It rings for someone who is awake, and spares him the kick. */
 	atomic_store(&q.sleeps, 0);
 	atomic_store(&q.bells, 1);
@@ -285,16 +284,16 @@ test_bell(void)
 	CU_ASSERT(!vuc_queue_back_is_empty(&q.back));
 	CU_ASSERT_EQUAL(vuc_queue_submit(q.front, posts, 1), 1);
 	CU_ASSERT_EQUAL(atomic_exchange(&q.bells, 0), PAIR_BELL_BIT | 1);
-	CU_ASSERT(!was_kicked(&q));
+	CU_ASSERT(!was_kicked());
 	/* One kick for a burst. */
 	atomic_store(&q.sleeps, 1);
 	CU_ASSERT_EQUAL(vuc_queue_submit(q.front, posts, 2), 2);
 	CU_ASSERT_EQUAL(atomic_exchange(&q.bells, 0), PAIR_BELL_BIT);
-	CU_ASSERT(was_kicked(&q));
+	CU_ASSERT(was_kicked());
 	/* Nothing was taken, nothing is rung. */
 	CU_ASSERT_EQUAL(vuc_queue_submit(q.front, posts, 2), 0);
 	CU_ASSERT_EQUAL(atomic_load(&q.bells), 0);
-	CU_ASSERT(!was_kicked(&q));
+	CU_ASSERT(!was_kicked());
 }
 
 /* Off again, and for a back that is polled all the time, there is neither ring nor kick. */
@@ -311,7 +310,7 @@ test_bell_off(void)
 	q.front->bell.word = NULL;
 	CU_ASSERT_EQUAL(vuc_queue_post(q.front, 0, 0, data, 4), 0);
 	CU_ASSERT_EQUAL(atomic_load(&q.bells), 0);
-	CU_ASSERT(!was_kicked(&q));
+	CU_ASSERT(!was_kicked());
 }
 
 /* A wake costs a system call: only after something was done, and only for one who sleeps. */
@@ -322,22 +321,22 @@ test_flush(void)
 	uint8_t data[4] = {0};
 	_Atomic uint32_t *wakes;
 
-	wakes = &pair_back_header(&q)->wakes;
-	atomic_store(&pair_front_header(&q)->sleeps, 1);
+	wakes = &pair_back_header()->wakes;
+	atomic_store(&pair_front_header()->sleeps, 1);
 	vuc_queue_back_flush(&q.back);
 	CU_ASSERT_EQUAL(atomic_load(wakes), 0);
 	CU_ASSERT_EQUAL(vuc_queue_post(q.front, 0, 0, data, 4), 0);
-	pair_take(&q, &taken);
+	pair_take(&taken);
 	vuc_queue_back_flush(&q.back);
 	vuc_queue_back_flush(&q.back);
 	CU_ASSERT_EQUAL(atomic_load(wakes), 1);
-	CU_ASSERT_EQUAL(atomic_load(&pair_back_header(&q)->taken), 1);
-	atomic_store(&pair_front_header(&q)->sleeps, 0);
+	CU_ASSERT_EQUAL(atomic_load(&pair_back_header()->taken), 1);
+	atomic_store(&pair_front_header()->sleeps, 0);
 	CU_ASSERT_EQUAL(vuc_queue_post(q.front, 0, 0, data, 4), 0);
-	pair_take(&q, &taken);
+	pair_take(&taken);
 	vuc_queue_back_flush(&q.back);
 	CU_ASSERT_EQUAL(atomic_load(wakes), 1);
-	CU_ASSERT_EQUAL(atomic_load(&pair_back_header(&q)->taken), 2);
+	CU_ASSERT_EQUAL(atomic_load(&pair_back_header()->taken), 2);
 }
 
 /* Memory as two processes have it: each end maps what the other one writes read-only. */
@@ -372,35 +371,36 @@ test_read_only_peers(void)
 {
 	const struct vuc_queue_geometry g = {DEPTH, CHUNK};
 	struct areas requests, completions;
-	struct queue_pair pair = {.geometry = g};
-	struct server s = {.pair = &pair, .nr = 40, .only_when_asleep = true};
+	const struct queue_pair usual = q;
+	struct server s = {.nr = 40, .only_when_asleep = true};
 	uint8_t data[CHUNK];
 	unsigned int wrong = 0;
 	pthread_t thread;
 
 	areas_map(&requests, "requests", vuc_queue_requests_size(&g));
 	areas_map(&completions, "completions", vuc_queue_completions_size(&g));
-	pair.requests = requests.writable;
-	pair.front = vuc_queue_create(&(struct vuc_queue_front_opts){
+	q = (struct queue_pair){.geometry = g, .requests = requests.writable};
+	q.front = vuc_queue_create(&(struct vuc_queue_front_opts){
 		.geometry = g, .requests = requests.writable, .completions = completions.readable});
-	CU_ASSERT_PTR_NOT_NULL_FATAL(pair.front);
-	CU_ASSERT_EQUAL_FATAL(vuc_queue_back_init(&pair.back,
+	CU_ASSERT_PTR_NOT_NULL_FATAL(q.front);
+	CU_ASSERT_EQUAL_FATAL(vuc_queue_back_init(&q.back,
 				      &(struct vuc_queue_back_opts){.geometry = g,
 					      .requests = requests.readable,
 					      .completions = completions.writable}),
 		0);
-	vuc_queue_set_spin(pair.front, 0);
+	vuc_queue_set_spin(q.front, 0);
 	/* It sleeps there, rather than being refused and coming back at once. */
 	CU_ASSERT_EQUAL(queue_futex_wait(completions.readable, 0, 5), -ETIMEDOUT);
 	thread = start(&s);
 	for (uint32_t i = 14; i < 54; i++) {
-		wrong += vuc_queue_read(pair.front, 1, i, data, 2 * i) != 0;
+		wrong += vuc_queue_read(q.front, 1, i, data, 2 * i) != 0;
 		wrong += !payload_matches(data, 2 * i, i);
 	}
 	pthread_join(thread, NULL);
 	CU_ASSERT_EQUAL(wrong, 0);
-	vuc_queue_back_fini(&pair.back);
-	vuc_queue_destroy(pair.front);
+	vuc_queue_back_fini(&q.back);
+	vuc_queue_destroy(q.front);
+	q = usual;
 	areas_unmap(&requests);
 	areas_unmap(&completions);
 }

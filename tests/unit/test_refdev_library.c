@@ -166,15 +166,10 @@ test_no_commands(void)
 	refdev_destroy(p.dev);
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"refdev library", NULL, NULL,
+	{
 		{"bounds of the config", test_config},
 		{"room for replies", test_room},
 		{"sizes of messages", test_frames},
 		{"no way for commands", test_no_commands},
-		CU_TEST_INFO_NULL,
-	};
-	return vuc_tap_tests("refdev library", NULL, NULL, tests);
-}
+	}};

@@ -104,15 +104,9 @@ test_noise(void)
 	}
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"vucctl_pci", NULL, NULL,
+	{
 		{"bounds", test_bounds},
 		{"tables", test_tables},
 		{"noise", test_noise},
-		CU_TEST_INFO_NULL,
-	};
-
-	return vuc_tap_tests("vucctl_pci", NULL, NULL, tests);
-}
+	}};

@@ -226,14 +226,8 @@ test_bodies(void)
 	}
 }
 
-int
-main(void)
-{
-	CU_TestInfo tests[] = {
+const struct tap_suite tap_suite = {"vucctl_trace", NULL, NULL,
+	{
 		{"headers", test_headers},
 		{"bodies", test_bodies},
-		CU_TEST_INFO_NULL,
-	};
-
-	return vuc_tap_tests("vucctl_trace", NULL, NULL, tests);
-}
+	}};
