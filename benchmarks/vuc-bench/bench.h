@@ -71,7 +71,8 @@ struct bench_options {
 	const char *layout;
 	const char *idle;
 	double seconds;
-	uint32_t counts[BENCH_MAX_COUNTS]; /* --devices */
+	const char *devices;               /* a list */
+	uint32_t counts[BENCH_MAX_COUNTS]; /* that list */
 	uint32_t nr_counts;
 	uint32_t nr_hung;
 	uint32_t timeout_ms;
@@ -90,7 +91,7 @@ enum bench_option_type {
 	BENCH_TEXT,      /* a string that is not empty */
 	BENCH_LABEL,     /* a string that is short and printable */
 	BENCH_SECONDS,   /* a double, up to max */
-	BENCH_COUNTS,    /* ascending numbers, min to max */
+	BENCH_COUNTS,    /* a string of ascending numbers, min to max, which go to counts as well */
 	BENCH_CPUS,
 };
 

@@ -204,7 +204,8 @@ option_parse(const struct bench_option *o, struct bench_options *options, const 
 	case BENCH_SECONDS:
 		return parse_seconds(o, text, field, err);
 	case BENCH_COUNTS:
-		return parse_counts(o, text, options, err);
+		ret = parse_counts(o, text, options, err);
+		break;
 	case BENCH_CPUS:
 		return bench_cpus_parse(text, field, err);
 	}
@@ -213,22 +214,11 @@ option_parse(const struct bench_option *o, struct bench_options *options, const 
 }
 
 static void
-counts_describe(const struct bench_options *o, struct bench_result *result)
-{
-	char text[48];
-	size_t len = 0;
-
-	for (uint32_t i = 0; i < o->nr_counts; i++)
-		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%" PRIu32,
-			i > 0 ? "," : "", o->counts[i]);
-	app_json_text(&result->options, result->options.root, "devices", text);
-}
-
-static void
 option_describe(const struct bench_option *o, const struct bench_options *options,
 	struct bench_result *result)
 {
 	const void *field = (const char *)options + o->field;
+	struct app_json *json = &result->options;
 	char key[24];
 
 	snprintf(key, sizeof(key), "%s", o->name);
@@ -239,27 +229,21 @@ option_describe(const struct bench_option *o, const struct bench_options *option
 	case BENCH_POWER:
 		/* Below its minimum it was not given. */
 		if (*(const uint32_t *)field >= o->min)
-			app_json_number(&result->options, result->options.root, key,
-				*(const uint32_t *)field);
+			app_json_number(json, json->root, key, *(const uint32_t *)field);
 		return;
 	case BENCH_NUMBER64:
-		app_json_number(
-			&result->options, result->options.root, key, *(const uint64_t *)field);
+		app_json_number(json, json->root, key, *(const uint64_t *)field);
 		return;
 	case BENCH_CHOICE:
-		app_json_text(&result->options, result->options.root, key,
-			o->words[*(const uint32_t *)field]);
-		return;
-	case BENCH_WORD:
-		app_json_text(
-			&result->options, result->options.root, key, *(const char *const *)field);
-		return;
-	case BENCH_SECONDS:
-		app_json_number(&result->options, result->options.root, "milliseconds",
-			(uint64_t)(*(const double *)field * 1e3));
+		app_json_text(json, json->root, key, o->words[*(const uint32_t *)field]);
 		return;
 	case BENCH_COUNTS:
-		counts_describe(options, result);
+	case BENCH_WORD:
+		app_json_text(json, json->root, key, *(const char *const *)field);
+		return;
+	case BENCH_SECONDS:
+		app_json_number(
+			json, json->root, "milliseconds", (uint64_t)(*(const double *)field * 1e3));
 		return;
 	default:
 		return;

@@ -204,7 +204,7 @@ static const struct bench_option scale_options[] = {
 		"same in another process (inline)"),
 	{"devices", "N,N",
 		"numbers of devices that are compared with the first one (1,4,16,64,256)",
-		BENCH_COUNTS, BENCH_FIELD(counts), 1, BENCH_MAX_DEVICES},
+		BENCH_COUNTS, BENCH_FIELD(devices), 1, BENCH_MAX_DEVICES},
 	BENCH_OPTION_NUMBER("ops", "accesses per series and round (2048)", ops, 1, MAX_OPS),
 	{0},
 };
@@ -235,11 +235,9 @@ scale_describe(struct bench *b)
 	struct bench_result *result = b->result;
 	bool has_poller = o->path != BENCH_PATH_INLINE;
 
-	bench_say(result->headline, "reads of 4 bytes with ");
-	for (unsigned int i = 0; i < o->nr_counts; i++)
-		bench_say_more(result->headline, "%s%u", i > 0 ? "," : "", o->counts[i]);
-	bench_say_more(result->headline, " devices in one %s; %" PRIu32 " rounds of %" PRIu32,
-		has_poller ? "poller" : "poll group", o->rounds, o->ops);
+	bench_say(result->headline,
+		"reads of 4 bytes with %s devices in one %s; %" PRIu32 " rounds of %" PRIu32,
+		o->devices, has_poller ? "poller" : "poll group", o->rounds, o->ops);
 	if (bench_is_loopback(b)) {
 		bench_say(result->server, "reference devices inside this process, each its own");
 		bench_say(result->timed, "all busy: %d accesses, %s, divided by %d",
@@ -357,6 +355,7 @@ const struct bench_ops bench_scale = {
 	.options = scale_options,
 	.defaults = {.rounds = 50,
 		.transport = "loopback",
+		.devices = "1,4,16,64,256",
 		.counts = {1, 4, 16, 64, 256},
 		.nr_counts = 5,
 		.ops = 2048},
