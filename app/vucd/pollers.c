@@ -131,30 +131,8 @@ vucd_pollers_stop(struct vucd_pollers *pollers)
 
 /* ---- choosing one ---- */
 
-struct count {
-	const char *poller;
-	unsigned int devices;
-};
-
-static void
-count_device(void *arg, const struct vuc_control_device *device)
-{
-	struct count *count = arg;
-
-	count->devices += strcmp(device->poller, count->poller) == 0;
-}
-
-static unsigned int
-count_devices(const struct vucd_poller *poller, struct vuc_control *control)
-{
-	struct count count = {.poller = vuc_poller_name(poller->poller)};
-
-	vuc_control_list(control, count_device, &count);
-	return count.devices;
-}
-
 static struct vucd_poller *
-poller_find(struct vucd_pollers *pollers, const char *name)
+poller_find(const struct vucd_pollers *pollers, const char *name)
 {
 	unsigned int i;
 
@@ -165,22 +143,29 @@ poller_find(struct vucd_pollers *pollers, const char *name)
 	return NULL;
 }
 
+static void
+count_device(void *pollers, const struct vuc_control_device *device)
+{
+	struct vucd_poller *poller = poller_find(pollers, device->poller);
+
+	if (poller != NULL)
+		poller->devices++;
+}
+
 struct vucd_poller *
 vucd_pollers_choose(struct vucd_pollers *pollers, const char *name, struct vuc_control *control)
 {
-	struct vucd_poller *best = NULL;
-	unsigned int fewest = UINT32_MAX;
+	struct vucd_poller *best = pollers->all;
 	unsigned int i;
 
 	if (name[0] != '\0')
 		return poller_find(pollers, name);
-	for (i = 0; i < pollers->nr; i++) {
-		unsigned int n = count_devices(&pollers->all[i], control);
-
-		if (n < fewest) {
+	for (i = 0; i < pollers->nr; i++)
+		pollers->all[i].devices = 0;
+	vuc_control_list(control, count_device, pollers);
+	for (i = 1; i < pollers->nr; i++) {
+		if (pollers->all[i].devices < best->devices)
 			best = &pollers->all[i];
-			fewest = n;
-		}
 	}
 	return best;
 }

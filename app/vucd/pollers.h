@@ -14,6 +14,7 @@ struct vucd_poller {
 	struct vuc_poller *poller;
 	enum vuc_idle idle;
 	char transport[16];
+	unsigned int devices; /* as counted by vucd_pollers_choose() */
 };
 
 struct vucd_pollers {
@@ -21,8 +22,8 @@ struct vucd_pollers {
 	struct vucd_poller *all;
 };
 
-/* Start them, which outlives neither log nor, being none, leaves any when it fails. Returns 0 or a
- * negative errno, with err filled. */
+/* Start them; log outlives them. Returns 0, or a negative errno with err filled and none running.
+ */
 int vucd_pollers_start(struct vucd_pollers *pollers, const struct vucd_config *config,
 	struct vucd_log *log, struct vuc_error *err);
 

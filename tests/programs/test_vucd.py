@@ -269,6 +269,18 @@ def test_hung_server(vucd, folder):
     end(daemon)
 
 
+def test_fewest_devices(vucd):
+    """A device that names no poller gets the one with the fewest devices."""
+    daemon = vucd('[poller io1]\ncpu = none\nidle = sleep\n[device a]\nsocket = /no/a\npoller = io0\n')
+    for name in 'bcd':
+        daemon.do('devices.add', name, f'/no/{name}')
+    daemon.do('devices.remove', 'b')
+    daemon.do('devices.add', 'e', '/no/e')
+    assert {row['name']: row['poller'] for row in daemon.do('devices.list')['devices']} == \
+        {'a': 'io0', 'c': 'io0', 'd': 'io1', 'e': 'io1'}
+    end(daemon)
+
+
 # ---- VMMs ----
 
 def test_vmm(ready, vmm):
