@@ -137,22 +137,36 @@ read_name(const struct parser *p, const char *name)
 			p->title, p->section->name, p->section->key.expected);
 }
 
+struct vucd_device_config *
+vucd_device_find(struct vucd_device_config *devices, unsigned int nr, const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (strcmp(devices[i].name, name) == 0)
+			return &devices[i];
+	}
+	return NULL;
+}
+
 /* The line of a section of this name; 0: there is none yet. */
 static unsigned int
 find_line(const struct vucd_config *config, const struct vucd_section *section, const char *name)
 {
+	const struct vucd_device_config *device;
 	unsigned int i;
 
 	if (section == &vucd_section_vucd)
 		return config->settings.lines.section;
-	/* One with a wrong name has none. */
-	for (i = 0; section == &vucd_section_poller && i < config->nr_pollers; i++) {
-		if (name[0] != '\0' && strcmp(config->pollers[i].name, name) == 0)
-			return config->pollers[i].lines.section;
+	if (name[0] == '\0') /* one with a wrong name has none */
+		return 0;
+	if (section == &vucd_section_device) {
+		device = vucd_device_find(config->devices, config->nr_devices, name);
+		return device != NULL ? device->lines.section : 0;
 	}
-	for (i = 0; section == &vucd_section_device && i < config->nr_devices; i++) {
-		if (name[0] != '\0' && strcmp(config->devices[i].name, name) == 0)
-			return config->devices[i].lines.section;
+	for (i = 0; i < config->nr_pollers; i++) {
+		if (strcmp(config->pollers[i].name, name) == 0)
+			return config->pollers[i].lines.section;
 	}
 	return 0;
 }

@@ -232,6 +232,10 @@ void vucd_config_check_machine(const struct vucd_config *config, struct vucd_rep
 /* Whether there is a poller of this name; "" is any. */
 bool vucd_config_has_poller(const struct vucd_config *config, const char *name);
 
+/* The one of nr devices with this name; NULL when there is none. */
+struct vucd_device_config *vucd_device_find(
+	struct vucd_device_config *devices, unsigned int nr, const char *name);
+
 /* The key of a device that has this path, "socket" or "export"; NULL: neither. */
 const char *vucd_device_key_of(const struct vucd_device_config *device, const char *path);
 

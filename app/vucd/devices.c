@@ -21,18 +21,6 @@ struct change {
 	void *arg;
 };
 
-struct vucd_device_config *
-vucd_devices_find(const struct vucd_devices *devices, const char *name)
-{
-	unsigned int i;
-
-	for (i = 0; i < devices->nr_known; i++) {
-		if (strcmp(devices->known[i].name, name) == 0)
-			return &devices->known[i];
-	}
-	return NULL;
-}
-
 /* ---- changes ---- */
 
 static void
@@ -50,7 +38,8 @@ change_finish(void *arg)
 {
 	struct change *change = arg;
 	struct vucd_devices *devices = change->devices;
-	struct vucd_device_config *known = vucd_devices_find(devices, change->name);
+	struct vucd_device_config *known =
+		vucd_device_find(devices->known, devices->nr_known, change->name);
 
 	if (change->rc == 0 && change->forgets && known != NULL)
 		*known = devices->known[--devices->nr_known];

@@ -28,7 +28,7 @@ struct vucd_devices {
 	struct vucd_loop *loop;
 	struct vuc_mailbox mailbox; /* for changes that have ended */
 	struct vucd_watch watch;    /* of the mailbox */
-	/* Devices, as they were added. */
+	/* Devices, as they were added. They move with each change. */
 	struct vucd_device_config *known;
 	unsigned int nr_known;
 };
@@ -47,8 +47,5 @@ void vucd_devices_remove(
 	struct vucd_devices *devices, const char *name, bool force, vucd_done_fn done, void *arg);
 void vucd_devices_detach(
 	struct vucd_devices *devices, const char *name, vucd_done_fn done, void *arg);
-
-/* How a device was added; NULL when there is none of this name. Valid until the next change. */
-struct vucd_device_config *vucd_devices_find(const struct vucd_devices *devices, const char *name);
 
 #endif /* VUCD_DEVICES_H */

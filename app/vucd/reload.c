@@ -65,18 +65,6 @@ new_step(struct vucd_reload *r, const char *name)
 	return step;
 }
 
-static const struct vucd_device_config *
-find_wanted(const struct vucd_reload *r, const char *name)
-{
-	unsigned int i;
-
-	for (i = 0; i < r->wanted.nr_devices; i++) {
-		if (strcmp(r->wanted.devices[i].name, name) == 0)
-			return &r->wanted.devices[i];
-	}
-	return NULL;
-}
-
 static void
 device_added(void *arg, int rc, const char *why)
 {
@@ -105,7 +93,8 @@ add_devices(struct vucd_reload *r)
 		const struct vucd_device_config *device = &r->wanted.devices[i];
 		struct vucd_reload_step *step;
 
-		if (vucd_devices_find(r->devices, device->name) != NULL ||
+		if (vucd_device_find(r->devices->known, r->devices->nr_known, device->name) !=
+				NULL ||
 			!vucd_config_has_poller(r->config, device->poller))
 			continue;
 		step = new_step(r, device->name);
@@ -159,7 +148,8 @@ remove_devices(struct vucd_reload *r)
 	r->pending = 1;
 	for (i = 0; i < r->devices->nr_known; i++) {
 		struct vucd_device_config *known = &r->devices->known[i];
-		const struct vucd_device_config *wanted = find_wanted(r, known->name);
+		const struct vucd_device_config *wanted =
+			vucd_device_find(r->wanted.devices, r->wanted.nr_devices, known->name);
 
 		if (wanted != NULL) /* from now on it is the file's, whoever has added it */
 			known->lines.section = wanted->lines.section;
