@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* DMA mappings as a server sees them: the reference device, with a witness before it. */
+/* DMA mappings as a server sees them, which keeps a record and refuses when told. */
 
 #include <vuc/dma.h>
 
+#include "fake_server.h"
 #include "memfd.h"
-#include "refdev.h"
 #include "outcome.h"
-#include "vfio_user.h"
 
 #define PAGE  0x1000u
 #define RW    (VUC_DMA_READ | VUC_DMA_WRITE)
@@ -15,19 +14,15 @@
 #define UNMAP VFIO_USER_DMA_UNMAP
 #define NONE  UINT64_MAX
 
-static struct refdev *refdev;
-static struct vuc_loopback_server inner, outer;
+static struct fake_server server;
 static struct vuc_device *dev;
 static uint8_t memory[16 * PAGE];
 static int file;
 
-/* The messages that came since saw(), and which of them are refused: all of a command, and those
- * about an address. */
-static char trace[1024];
-static unsigned int nr_seen;
+/* Which messages are refused: all of a command, and those about an address. */
 static uint16_t refused_cmd;
 static uint64_t refused_iova;
-static uint32_t refused_errno;
+static int refused_errno;
 
 static unsigned int moves; /* of memory, by the library */
 
@@ -64,88 +59,61 @@ record(uint16_t cmd, uint64_t iova, uint64_t size, uint32_t flags, const char *f
 		{UNMAP, VFIO_DMA_UNMAP_FLAG_ALL, "*"},
 	};
 	const char *text = "?";
-	size_t len = strlen(trace);
 
 	for (size_t i = 0; i < NR(known); i++)
 		text = known[i].cmd == cmd && known[i].flags == flags ? known[i].text : text;
-	snprintf(trace + len, sizeof(trace) - len, "%c%x+%x%s%s ", cmd == MAP ? 'M' : 'U',
+	fake_server_log(&server, "%c%x+%x%s%s ", cmd == MAP ? 'M' : 'U',
 		(unsigned int)(iova / PAGE), (unsigned int)(size / PAGE), from, text);
-	nr_seen++;
 }
 
+/* A fake_command_fn. */
 static int
-watch(void *arg, struct vuc_loopback_msg *req, struct vuc_loopback_msg *reply)
+serve_command(void *arg, const struct vuc_loopback_msg *request,
+	const struct vfio_user_header *header, struct fake_reply *reply)
 {
-	struct vfio_user_header header;
-	struct vfio_user_dma_map map = {0};
-	struct vfio_user_dma_unmap unmap = {0};
+	struct vfio_user_dma_map map;
+	struct vfio_user_dma_unmap unmap;
 	char from[16] = "";
+	uint64_t iova = NONE - 1;
 
 	(void)arg;
-	memcpy(&header, req->bytes, sizeof(header));
-	if (header.cmd == MAP) {
-		memcpy(&map, req->bytes + sizeof(header), sizeof(map));
-		if (req->nr_fds > 0 || map.offset != 0)
+	if (header->cmd == MAP) {
+		fake_server_body(request, &map, sizeof(map));
+		if (request->nr_fds > 0 || map.offset != 0)
 			snprintf(from, sizeof(from), "@%x", (unsigned int)(map.offset / PAGE));
 		record(MAP, map.addr, map.size, map.flags, from);
-	} else if (header.cmd == UNMAP) {
-		memcpy(&unmap, req->bytes + sizeof(header), sizeof(unmap));
+		iova = map.addr;
+	} else if (header->cmd == UNMAP) {
+		fake_server_body(request, &unmap, sizeof(unmap));
 		record(UNMAP, unmap.addr, unmap.size, unmap.flags, from);
+		iova = unmap.addr;
+		memcpy(reply->body, &unmap, sizeof(unmap));
+		reply->len = sizeof(unmap);
 	}
-	if ((header.cmd != MAP || map.addr != refused_iova) &&
-		(header.cmd != UNMAP || unmap.addr != refused_iova) && header.cmd != refused_cmd)
-		return inner.handle(inner.arg, req, reply);
-	header.flags = VFIO_USER_F_TYPE_REPLY | VFIO_USER_F_ERROR;
-	header.error_no = refused_errno;
-	header.msg_size = sizeof(header);
-	memcpy(reply->bytes, &header, sizeof(header));
-	reply->len = sizeof(header);
-	return 0;
+	return iova == refused_iova || header->cmd == refused_cmd ? refused_errno : 0;
 }
 
 static void
-forward_disconnect(void *arg)
+start(enum vuc_dma_policy policy, unsigned int max_dma_maps)
 {
-	(void)arg;
-	inner.disconnect(inner.arg);
-}
-
-/* Whether these messages, and no others, came since the last call. */
-static bool
-saw(const char *expected)
-{
-	bool equal = strcmp(trace, expected) == 0;
-
-	if (!equal)
-		printf("# the server saw %s\n", trace);
-	trace[0] = '\0';
-	nr_seen = 0;
-	return equal;
-}
-
-static void
-start(enum vuc_dma_policy policy, uint32_t max_dma_maps)
-{
-	struct refdev_config config;
 	struct vuc_device_opts opts;
+	static char json[96];
 
-	refdev_config_init(&config);
-	config.max_dma_maps = max_dma_maps;
-	refdev = refdev_create(&config);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(refdev);
-	refdev_loopback(refdev, &inner);
-	outer = (struct vuc_loopback_server){.handle = watch, .disconnect = forward_disconnect};
-	vuc_device_opts_init(&opts, sizeof(opts));
-	opts.loopback = &outer;
+	snprintf(json, sizeof(json), "{\"capabilities\":{\"max_msg_fds\":8,\"max_dma_maps\":%u}}",
+		max_dma_maps);
+	server = (struct fake_server){
+		.json = json, .flags = VFIO_DEVICE_FLAGS_RESET, .command = serve_command};
+	fake_server_opts(&server, &opts);
 	opts.dma = policy;
 	dev = open_well(&opts);
+	server.nr_seen = 0;
 }
 
 static void
-stop(void)
+restart(enum vuc_dma_policy policy, unsigned int max_dma_maps)
 {
 	vuc_device_close(dev);
-	refdev_destroy(refdev);
+	start(policy, max_dma_maps);
 }
 
 static void
@@ -155,15 +123,13 @@ set_up(void)
 	refused_cmd = 0;
 	refused_iova = NONE;
 	refused_errno = ENOMEM;
-	trace[0] = '\0';
-	nr_seen = 0;
 	start(VUC_DMA_SHARED, 64);
 }
 
 static void
 tear_down(void)
 {
-	stop();
+	vuc_device_close(dev);
 	CU_ASSERT_EQUAL(close(file), 0);
 }
 
@@ -206,7 +172,7 @@ commit(const char *reason, const char *expected, uint32_t count, uint32_t server
 	int rc = vuc_dma_commit(dev);
 
 	CU_ASSERT(reason == NULL ? rc == 0 : is_refused(dev, rc, -ENOMEM, reason));
-	CU_ASSERT(saw(expected));
+	CU_ASSERT(fake_server_saw(&server, expected));
 	CU_ASSERT_EQUAL(vuc_dma_count(dev), count);
 	CU_ASSERT_EQUAL(vuc_dma_server_count(dev), server_count);
 }
@@ -217,7 +183,7 @@ test_map_and_unmap(void)
 	int fd = dup(file);
 
 	CU_ASSERT_EQUAL(map(0x10000, 2 * PAGE, VUC_DMA_READ, fd, 3 * PAGE), 0);
-	CU_ASSERT(saw(""));
+	CU_ASSERT(fake_server_saw(&server, ""));
 	CU_ASSERT_EQUAL(vuc_dma_count(dev), 1);
 	CU_ASSERT_EQUAL(vuc_dma_server_count(dev), 0);
 	close(fd);
@@ -253,8 +219,7 @@ test_unmap_a_piece(void)
 static void
 test_replace(void)
 {
-	stop();
-	start(VUC_DMA_SHARED, 8);
+	restart(VUC_DMA_SHARED, 8);
 	map_pages(0, 7, 1, file);
 	commit(NULL, "M0+8@0 ", 8, 1);
 	CU_ASSERT_EQUAL(unmap(2, 1), 0);
@@ -276,8 +241,7 @@ test_message_policy(void)
 {
 	const struct vuc_dma_mapping no_addr = {.iova = 0x100000, .size = PAGE, .flags = RW};
 
-	stop();
-	start(VUC_DMA_MESSAGE, 64);
+	restart(VUC_DMA_MESSAGE, 64);
 	map_page(1, file);
 	CU_ASSERT_EQUAL(map(0x8000, PAGE, RW | VUC_DMA_MMAP, file, PAGE), 0);
 	commit(NULL, "M1+1 M8+1 ", 2, 2);
@@ -318,8 +282,7 @@ test_refused_here(void)
 	};
 	const struct vuc_dma_mapping bare = {.iova = 0x100000, .size = PAGE, .flags = RW, .fd = -1};
 
-	stop();
-	start(VUC_DMA_SHARED, 2);
+	restart(VUC_DMA_SHARED, 2);
 	CU_ASSERT(is_refused(
 		dev, vuc_dma_map(dev, &bare), -EINVAL, "*no file descriptor and no address*"));
 	for (size_t i = 0; i < NR(rows); i++) {
@@ -329,7 +292,7 @@ test_refused_here(void)
 
 		CU_ASSERT(is_refused(dev, rc, rows[i].rc, rows[i].reason));
 	}
-	CU_ASSERT(saw(""));
+	CU_ASSERT(fake_server_saw(&server, ""));
 	commit(NULL, "M1+1 M3+1 ", 2, 2);
 }
 
@@ -376,8 +339,7 @@ test_refused_rest(void)
 static void
 test_refused_unmaps(void)
 {
-	stop();
-	start(VUC_DMA_SHARED, 2 * NR_MANY);
+	restart(VUC_DMA_SHARED, 2 * NR_MANY);
 	for (uint64_t n = 0; n < 2 * NR_MANY; n++)
 		CU_ASSERT_EQUAL(map(2 * n * PAGE, PAGE, RW, -1, 0), 0);
 	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
@@ -390,10 +352,10 @@ test_refused_unmaps(void)
 	CU_ASSERT_EQUAL(vuc_dma_count(dev), 2 * NR_MANY);
 	CU_ASSERT_EQUAL(vuc_dma_server_count(dev), 2 * NR_MANY);
 	refused_cmd = 0;
-	nr_seen = 0;
+	server.nr_seen = 0;
 	CU_ASSERT_EQUAL(unmap(0, 4 * NR_MANY), 0);
 	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
-	CU_ASSERT_EQUAL(nr_seen, 2 * NR_MANY);
+	CU_ASSERT_EQUAL(server.nr_seen, 2 * NR_MANY);
 	CU_ASSERT_EQUAL(vuc_dma_server_count(dev), 0);
 }
 
@@ -448,17 +410,16 @@ test_unmap_all(void)
 static void
 test_many(void)
 {
-	stop();
-	start(VUC_DMA_SHARED, 2000);
+	restart(VUC_DMA_SHARED, 2000);
 	for (uint64_t n = 0; n < 1024; n++)
 		CU_ASSERT_EQUAL(map(2 * n * PAGE, PAGE, RW, file, n * PAGE), 0);
 	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
-	CU_ASSERT_EQUAL(nr_seen, 1024);
+	CU_ASSERT_EQUAL(server.nr_seen, 1024);
 	CU_ASSERT_EQUAL(vuc_dma_server_count(dev), 1024);
 	for (unsigned int n = 0; n < 1024; n++)
 		CU_ASSERT_EQUAL(unmap(2 * n, 1), 0);
 	CU_ASSERT_EQUAL(vuc_dma_commit(dev), 0);
-	CU_ASSERT_EQUAL(nr_seen, 2048);
+	CU_ASSERT_EQUAL(server.nr_seen, 2048);
 }
 
 const struct tap_suite tap_suite = {"dma", set_up, tear_down,
