@@ -50,30 +50,20 @@ is_loopback(void)
 	return strcmp(transport, "loopback") == 0;
 }
 
-bool
-peer_transport_works(char *why, size_t size)
+const char *
+peer_begin(const char *name)
 {
+	static struct vuc_error err;
 	struct vuc_poll_group_opts opts;
 	struct vuc_poll_group *group;
-	struct vuc_error err = {0};
 
+	peer_choose_transport(name);
 	vuc_poll_group_opts_init(&opts, sizeof(opts));
 	opts.transport = transport;
-	if (vuc_poll_group_create(&opts, &group, &err) != 0) {
-		snprintf(why, size, "%s", err.text);
-		return false;
-	}
+	if (vuc_poll_group_create(&opts, &group, &err) != 0)
+		return err.text;
 	vuc_poll_group_destroy(group);
-	return true;
-}
-
-const char *
-peer_begin(const char *transport_name)
-{
-	static char why[VUC_ERROR_MAX];
-
-	peer_choose_transport(transport_name);
-	return peer_transport_works(why, sizeof(why)) ? NULL : why;
+	return NULL;
 }
 
 bool
@@ -92,23 +82,6 @@ peer_create_group(void)
 	opts.transport = transport;
 	CU_ASSERT_EQUAL_FATAL(vuc_poll_group_create(&opts, &group, NULL), 0);
 	return group;
-}
-
-int
-peer_main(int argc, char **argv, CU_SuiteInfo *suites)
-{
-	const char *why;
-
-	if (argc != 2) {
-		fprintf(stderr, "usage: %s uring|posix|loopback\n", argv[0]);
-		return 2;
-	}
-	why = peer_begin(argv[1]);
-	if (why != NULL) {
-		printf("1..0 # SKIP %s\n", why);
-		return 0;
-	}
-	return vuc_tap_run(suites);
 }
 
 /* A server that can be killed, and then behaves as a process that is gone. */

@@ -26,16 +26,11 @@ struct peer;
 void peer_choose_transport(const char *name);
 const char *peer_transport(void);
 
-/* Returns whether the chosen transport can be used here; says why not otherwise. */
-bool peer_transport_works(char *why, size_t size);
+/* The same as what a suite begins with. Returns why it cannot be used here, or NULL. */
+const char *peer_begin(const char *name);
 
-/* What suites of a program that is run once for each transport, which is its argument, begin with;
- * and whether it is one with sockets. */
-const char *peer_begin(const char *transport_name);
+/* Whether it is one with sockets: what a suite says in `runs`. */
 bool peer_has_sockets(void);
-
-/* main() of such a program with other suites. */
-int peer_main(int argc, char **argv, CU_SuiteInfo *suites);
 
 /* Let a system call of this process, and of those that it starts, fail from now on. Returns 0, or a
  * negative errno where seccomp filters are not allowed. */
