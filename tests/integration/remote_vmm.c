@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "internal.h"
 #include "memfd.h"
 #include "rig.h"
 
@@ -91,6 +92,23 @@ vmm_attach_one(struct vmm *v, unsigned int device)
 {
 	vmm_attach_device(v, device);
 	vmm_add_queue(v, VMM_DEPTH, VMM_MAX_DATA);
+}
+
+void *
+vmm_run_closing(void *arg)
+{
+	const struct vmm *v = arg;
+
+	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(v->remote, 0), 0);
+	return NULL;
+}
+
+int
+vmm_sees_closing(void *arg)
+{
+	const struct vmm *v = arg;
+
+	return v->remote->queues[0] != NULL && v->remote->queues[0]->closing != NULL;
 }
 
 /* ---- the other side ---- */

@@ -68,6 +68,10 @@ void vmm_front_close(struct vmm_front *f);
 /* Attach to a device, and open a queue of VMM_DEPTH and VMM_MAX_DATA. */
 void vmm_attach_one(struct vmm *v, unsigned int device);
 
+/* Close its first queue, as a thread; whether that waits for the device, on the poller's thread. */
+void *vmm_run_closing(void *vmm);
+int vmm_sees_closing(void *vmm);
+
 /* Both sides of that in this process. */
 struct vmm_pair {
 	struct vmm vmm;

@@ -14,6 +14,8 @@
 struct rig rig;
 struct shm_client client, other_client;
 
+static const struct rig_opts defaults;
+
 static unsigned int fds_before, threads_before;
 
 static struct {
@@ -86,18 +88,24 @@ rig_wait(unsigned int *ms)
 	return ++*ms < RIG_WAIT_MS;
 }
 
-static struct vuc_poller *
-start_poller(const char *name, const struct rig_opts *o)
+struct vuc_poller *
+rig_start_poller(const char *name, const struct rig_opts *o)
 {
 	struct vuc_poller_opts opts;
 	struct vuc_error err = {0};
 	struct vuc_poller *p;
 
 	vuc_poller_opts_init(&opts, sizeof(opts));
-	opts.name = name;
+	if (o == NULL)
+		o = &defaults;
+	if (name != NULL)
+		opts.name = name;
 	opts.transport = peer_transport();
+	opts.near_socket = o->near_socket;
+	opts.near_memory = o->near_memory;
 	/* There may be fewer CPUs than threads that want one. */
-	opts.cpu = o->cpu != 0 ? (int)o->cpu - 1 : VUC_POLLER_CPU_NONE;
+	if (o->near_socket == NULL && o->near_memory == NULL)
+		opts.cpu = o->cpu != 0 ? (int)o->cpu - 1 : VUC_POLLER_CPU_NONE;
 	opts.idle = o->idle != 0 ? o->idle - 1 : VUC_IDLE_SLEEP;
 	opts.idle_loops = o->idle_loops < 0 ? 0 : 100;
 	if (o->idle_loops > 0)
@@ -106,12 +114,6 @@ start_poller(const char *name, const struct rig_opts *o)
 		printf("# %s\n", err.text);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(p);
 	return p;
-}
-
-struct vuc_poller *
-rig_start_poller(const char *name)
-{
-	return start_poller(name, &(const struct rig_opts){.depth = 0});
 }
 
 static void
@@ -132,7 +134,6 @@ void
 rig_device_opts(
 	struct rig_device *d, const struct rig_opts *opts, const char *name, const char *socket)
 {
-	static const struct rig_opts defaults;
 	const struct rig_opts *o = opts != NULL ? opts : &defaults;
 
 	vuc_device_opts_init(&d->open, sizeof(d->open));
@@ -226,7 +227,7 @@ open_device(struct vuc_poller *p, struct peer *peer, unsigned int device, const 
 struct vuc_device *
 rig_open_device(struct vuc_poller *p, struct peer *peer, unsigned int device)
 {
-	return open_device(p, peer, device, &(const struct rig_opts){.depth = 0});
+	return open_device(p, peer, device, &defaults);
 }
 
 struct vuc_queue *
@@ -297,7 +298,6 @@ rig_use_queue(struct vuc_queue *q, uint32_t rounds)
 void
 rig_start(const struct rig_opts *opts)
 {
-	static const struct rig_opts defaults;
 	struct vuc_device_opts peer;
 
 	rig_stop();
@@ -317,7 +317,7 @@ rig_start(const struct rig_opts *opts)
 		peer_opts(rig.peer, i, &peer);
 		rig.sockets[i] = peer.path;
 	}
-	rig.poller = start_poller(RIG_POLLER, opts);
+	rig.poller = rig_start_poller(RIG_POLLER, opts);
 	if (opts->alone != 0)
 		open_devices(opts);
 	else
@@ -421,6 +421,16 @@ rig_attach(struct shm_client *c, const char *device)
 	if (rc < 0)
 		printf("# %.239s\n", c->reply.failure.reason);
 	CU_ASSERT_EQUAL_FATAL(rc, 0);
+}
+
+void
+rig_reach(struct shm_client *c, enum vuc_shm_type type)
+{
+	CU_ASSERT_EQUAL_FATAL(shm_connect(c, rig.path), 0);
+	if (type != VUC_SHM_HELLO)
+		CU_ASSERT_EQUAL_FATAL(shm_hello(c), 0);
+	if (type != VUC_SHM_HELLO && type != VUC_SHM_LIST && type != VUC_SHM_ATTACH)
+		CU_ASSERT_EQUAL_FATAL(shm_attach(c, RIG_NAME), 0);
 }
 
 struct shm_queue *

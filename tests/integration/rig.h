@@ -65,6 +65,8 @@ struct rig_opts {
 	unsigned int idle;  /* enum vuc_idle + 1; it sleeps by default */
 	int idle_loops;     /* 100 by default; -1: none */
 	unsigned int cpu;   /* that the poller is bound to, plus 1; none by default */
+	const char *near_socket; /* or, without one, where it is placed */
+	const void *near_memory;
 
 	/* Deadlines of servers. By default they are longer than any test waits: on a busy machine
 	 * a server that is well may take seconds to answer. */
@@ -114,8 +116,8 @@ void rig_stop(void);
 /* Only the control plane. */
 void rig_stop_control(void);
 
-/* Another poller. */
-struct vuc_poller *rig_start_poller(const char *name);
+/* Another poller, with the options of pollers, which may be NULL. */
+struct vuc_poller *rig_start_poller(const char *name, const struct rig_opts *opts);
 
 /* For pollers alone: open another device of a server, or another queue to one of the rig's, which
  * the test closes. */
@@ -157,6 +159,9 @@ void rig_lose_server(void);
 void rig_greet(struct shm_client *c);
 void rig_attach(struct shm_client *c, const char *device);
 void rig_detach(struct shm_client *c);
+
+/* Connect, and go as far as a request of this type needs. */
+void rig_reach(struct shm_client *c, enum vuc_shm_type type);
 
 /* A queue of it, which shm_close() forgets. */
 struct shm_queue *rig_open_queue(struct shm_client *c, uint32_t depth, uint32_t max_data);

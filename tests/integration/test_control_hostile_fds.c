@@ -36,11 +36,7 @@ test_surplus(void)
 		struct shm_request r = shm_request(types[i], RIG_NAME, -1);
 
 		for (size_t n = 0; n < NR(numbers); n++) {
-			CU_ASSERT_EQUAL_FATAL(shm_connect(&client, rig.path), 0);
-			if (types[i] >= VUC_SHM_ATTACH)
-				CU_ASSERT_EQUAL(shm_hello(&client), 0);
-			if (types[i] > VUC_SHM_ATTACH)
-				CU_ASSERT_EQUAL(shm_attach(&client, RIG_NAME), 0);
+			rig_reach(&client, types[i]);
 			CU_ASSERT_EQUAL(
 				shm_call(&client, &r.packet, r.type, r.len, fds, numbers[n]),
 				SHM_GONE);

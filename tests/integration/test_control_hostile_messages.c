@@ -11,50 +11,23 @@
 #define RANDOM      1000u
 #define SURPLUS_MAX 1000u
 
-/* The states of a connection, in their order. */
-enum stage {
-	CONNECTED,
-	GREETED,
-	ATTACHED,
-	NR_STAGES,
-};
+/* The states of a connection, each by a type that is right in it. */
+static const enum vuc_shm_type states[] = {VUC_SHM_HELLO, VUC_SHM_ATTACH, VUC_SHM_RESET};
 
-static void
-reach(struct shm_client *c, enum stage stage)
-{
-	CU_ASSERT_EQUAL_FATAL(shm_connect(c, rig.path), 0);
-	if (stage >= GREETED)
-		CU_ASSERT_EQUAL_FATAL(shm_hello(c), 0);
-	if (stage >= ATTACHED)
-		CU_ASSERT_EQUAL_FATAL(shm_attach(c, RIG_NAME), 0);
-}
-
-static enum stage
-stage_of(enum vuc_shm_type type)
+static enum vuc_shm_type
+state_of(unsigned int type)
 {
 	if (type == VUC_SHM_HELLO)
-		return CONNECTED;
-	return type == VUC_SHM_ATTACH || type == VUC_SHM_LIST ? GREETED : ATTACHED;
+		return VUC_SHM_HELLO;
+	return type == VUC_SHM_ATTACH || type == VUC_SHM_LIST ? VUC_SHM_ATTACH : VUC_SHM_RESET;
 }
 
 /* Right in its state, with a descriptor of the right kind. */
 static struct shm_request
 make(unsigned int type)
 {
-	int fd = -1;
-
-	if (type == VUC_SHM_DMA)
-		fd = rig_memory(PAGE, F_SEAL_SHRINK);
-	if (type == VUC_SHM_SET_IRQS)
-		fd = eventfd(0, EFD_CLOEXEC);
-	return shm_request((enum vuc_shm_type)type, RIG_NAME, fd);
-}
-
-static void
-discard(struct shm_request *r)
-{
-	if (r->fd >= 0)
-		close(r->fd);
+	return shm_request(
+		(enum vuc_shm_type)type, RIG_NAME, type == VUC_SHM_DMA ? rig.memory : rig.irq);
 }
 
 /* Send len bytes of it, as the next request, with a size in its header. */
@@ -94,17 +67,17 @@ test_versions(void)
 {
 	struct shm_client c;
 
-	reach(&c, CONNECTED);
+	rig_reach(&c, VUC_SHM_HELLO);
 	CU_ASSERT_EQUAL(greet(&c, 1), 0);
 	CU_ASSERT_EQUAL(c.reply.hello_reply.version, VUC_SHM_VERSION);
 	shm_close(&c);
 	/* Who was refused may say it better. */
-	reach(&c, CONNECTED);
+	rig_reach(&c, VUC_SHM_HELLO);
 	CU_ASSERT_EQUAL(greet(&c, VUC_SHM_VERSION + 1), -EPROTONOSUPPORT);
 	CU_ASSERT_EQUAL(greet(&c, UINT16_MAX), -EPROTONOSUPPORT);
 	CU_ASSERT_EQUAL(shm_hello(&c), 0);
 	shm_close(&c);
-	reach(&c, CONNECTED);
+	rig_reach(&c, VUC_SHM_HELLO);
 	CU_ASSERT_EQUAL(greet(&c, VUC_SHM_VERSION + 1), -EPROTONOSUPPORT);
 	CU_ASSERT_EQUAL(shm_attach(&c, RIG_NAME), SHM_GONE);
 	shm_close(&c);
@@ -121,17 +94,16 @@ test_states(void)
 	struct shm_client c;
 	struct shm_request m;
 
-	for (enum stage stage = CONNECTED; stage < NR_STAGES; stage++) {
+	for (size_t state = 0; state < NR(states); state++) {
 		for (unsigned int i = 0; i < LAST_TYPE + 4; i++) {
 			unsigned int type = i < LAST_TYPE ? i + 1 : others[i - LAST_TYPE];
 
-			if (type >= 1 && type <= LAST_TYPE && stage_of(type) == stage)
+			if (type >= 1 && type <= LAST_TYPE && state_of(type) == states[state])
 				continue;
-			reach(&c, stage);
+			rig_reach(&c, states[state]);
 			m = make(type);
 			send_part(&c, &m, m.len, m.len);
 			expect_end(&c);
-			discard(&m);
 		}
 	}
 }
@@ -148,7 +120,7 @@ test_after_detach(void)
 	for (unsigned int type = 1; type <= LAST_TYPE; type++) {
 		struct shm_request m;
 
-		reach(&c, ATTACHED);
+		rig_reach(&c, VUC_SHM_RESET);
 		m = make(VUC_SHM_DETACH);
 		send_part(&c, &m, m.len, m.len);
 		m = make(type);
@@ -159,7 +131,6 @@ test_after_detach(void)
 			CU_ASSERT_EQUAL(c.reply.header.status, 0);
 		}
 		expect_end(&c);
-		discard(&m);
 	}
 }
 
@@ -176,7 +147,7 @@ test_repeated(void)
 
 		if (type == VUC_SHM_DETACH)
 			continue;
-		reach(&c, stage_of(type));
+		rig_reach(&c, type);
 		m = make(type);
 		send_part(&c, &m, m.len, m.len);
 		(void)shm_send(&c, &m.packet, m.len, &m.fd, m.fd >= 0);
@@ -184,7 +155,6 @@ test_repeated(void)
 		CU_ASSERT_EQUAL(c.reply.header.type, type);
 		CU_ASSERT_EQUAL(shm_receive(&c, RIG_WAIT_MS), SHM_GONE);
 		shm_close(&c);
-		discard(&m);
 	}
 }
 
@@ -193,7 +163,7 @@ check_sequence(uint32_t first, uint32_t second, bool good)
 {
 	struct shm_client c;
 
-	reach(&c, CONNECTED);
+	rig_reach(&c, VUC_SHM_HELLO);
 	c.sequence = first - 1;
 	CU_ASSERT_EQUAL(shm_hello(&c), 0);
 	CU_ASSERT_EQUAL(c.reply.header.sequence, first);
@@ -224,7 +194,7 @@ test_pipelined(void)
 	struct shm_client c;
 	uint32_t first;
 
-	reach(&c, ATTACHED);
+	rig_reach(&c, VUC_SHM_RESET);
 	first = c.sequence + 1;
 	for (unsigned int i = 0; i < PIPELINED; i++) {
 		struct shm_request m;
@@ -257,11 +227,10 @@ test_truncated(void)
 		m = make(type);
 		whole = m.len;
 		for (size_t len = 0; len < whole; len++) {
-			reach(&c, stage_of(type));
+			rig_reach(&c, type);
 			send_part(&c, &m, len, len % 2 == 0 ? len : whole);
 			expect_end(&c);
 		}
-		discard(&m);
 	}
 }
 
@@ -277,7 +246,7 @@ test_surplus(void)
 	for (unsigned int type = 1; type <= LAST_TYPE; type++) {
 		m = make(type);
 		for (size_t i = 0; i < NR(surplus); i++) {
-			reach(&c, stage_of(type));
+			rig_reach(&c, type);
 			send_part(&c, &m, m.len + surplus[i],
 				i % 2 == 0 ? m.len + surplus[i] : m.len);
 			expect_end(&c);
@@ -285,11 +254,10 @@ test_surplus(void)
 		for (size_t i = 0; i < NR(sizes); i++) {
 			if (sizes[i] == m.len)
 				continue;
-			reach(&c, stage_of(type));
+			rig_reach(&c, type);
 			send_part(&c, &m, m.len, sizes[i]);
 			expect_end(&c);
 		}
-		discard(&m);
 	}
 }
 
@@ -313,7 +281,6 @@ say_something(struct shm_client *c, uint64_t *state)
 		hostile_fill(state, &m.packet, m.len);
 	}
 	rc = shm_send(c, &m.packet, m.len, &m.fd, m.fd >= 0);
-	discard(&m);
 	if (rc == 0)
 		rc = shm_receive(c, RIG_WAIT_MS);
 	CU_ASSERT_NOT_EQUAL(rc, SHM_SILENT);
@@ -329,7 +296,7 @@ test_random(void)
 	while (said < RANDOM) {
 		struct shm_client c;
 
-		reach(&c, hostile_below(&state, NR_STAGES));
+		rig_reach(&c, states[hostile_below(&state, NR(states))]);
 		do {
 			said++;
 		} while (say_something(&c, &state));

@@ -245,7 +245,6 @@ static const struct row rows[] = {
 	{IRQ_DISABLE, {IRQS(index, VFIO_PCI_NUM_IRQS)}, REFUSED("there is no IRQ index 5")},
 };
 
-#define NR_ROWS      (NR(rows))
 #define ROWS_AT_ONCE 20u
 
 static enum vuc_shm_type
@@ -313,26 +312,23 @@ make(enum base base, int fd, unsigned int *nr_fds)
 
 /* As far as the request needs it. */
 static void
-reach(struct shm_client *c, enum base base, int memory)
+reach(struct shm_client *c, enum base base)
 {
 	struct shm_queue q;
 
-	CU_ASSERT_EQUAL_FATAL(shm_connect(c, rig.path), 0);
-	if (base >= LIST)
-		CU_ASSERT_EQUAL_FATAL(shm_hello(c), 0);
-	if (base > ATTACH)
-		CU_ASSERT_EQUAL_FATAL(shm_attach(c, RIG_NAME), 0);
+	rig_reach(c, type_of(base));
 	if (base == CLOSE_QUEUE) {
 		CU_ASSERT_EQUAL_FATAL(shm_open_queue(c, 4, 64, &q), 0);
 		shm_forget_queue(&q);
 	}
 	if (base == DMA_UNMAP)
-		CU_ASSERT_EQUAL_FATAL(shm_dma_map(c, 0, PAGE, 0, VUC_SHM_DMA_READ, memory), 0);
+		CU_ASSERT_EQUAL_FATAL(shm_dma_map(c, 0, PAGE, 0, VUC_SHM_DMA_READ, rig.memory), 0);
 }
 
 static int
-packet_ask(struct shm_client *c, const struct row *row, int fd)
+packet_ask(struct shm_client *c, const struct row *row)
 {
+	int fd = type_of(row->base) == VUC_SHM_DMA ? rig.memory : rig.irq;
 	int fds[VUC_SHM_MAX_FDS + 1];
 	unsigned int nr_fds;
 	struct shm_request r = make(row->base, fd, &nr_fds);
@@ -350,55 +346,37 @@ packet_ask(struct shm_client *c, const struct row *row, int fd)
 	return c->reply.header.status;
 }
 
-static bool
-check_row(const struct row *row, int memory, int event)
+static void
+check_row(const struct row *row)
 {
-	bool dma = type_of(row->base) == VUC_SHM_DMA, good;
-	struct shm_client c;
+	const char *said = client.reply.failure.reason;
 	int got;
 
-	reach(&c, row->base, memory);
-	got = packet_ask(&c, row, dma ? memory : event);
-	good = got == row->verdict;
-	if (good && row->text != NULL)
-		good = got == SHM_GONE ? rig_has_logged(row->text)
-				       : strstr(c.reply.failure.reason, row->text) != NULL;
-	if (!good)
-		printf("# got %d, %s\n", got, got < 0 ? c.reply.failure.reason : "");
-	shm_close(&c);
-	return good;
+	vuc_tap_row("row %zu: %s", (size_t)(row - rows), row->text != NULL ? row->text : "");
+	reach(&client, row->base);
+	got = packet_ask(&client, row);
+	CU_ASSERT_EQUAL(got, row->verdict);
+	if (row->text != NULL)
+		CU_ASSERT_TRUE(got == SHM_GONE ? rig_has_logged(row->text)
+					       : strstr(said, row->text) != NULL);
+	if (got < 0 && got != row->verdict)
+		printf("# %s\n", said);
+	shm_close(&client);
+	CU_ASSERT_TRUE_FATAL(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
+	rig_forget_log();
 }
+
+static const struct rig_opts two_pages = {.memory = 2 * PAGE};
 
 /* Lines about VMMs are limited, so a daemon carries out some of the rows only. */
-static size_t
-check_rows(size_t first, int memory, int event)
-{
-	size_t i;
-
-	rig_start(NULL);
-	for (i = first; i < NR_ROWS && i < first + ROWS_AT_ONCE; i++) {
-		bool good = check_row(&rows[i], memory, event);
-
-		if (!good)
-			printf("# row %zu: %s\n", i, rows[i].text != NULL ? rows[i].text : "");
-		CU_ASSERT_TRUE(good);
-		CU_ASSERT_TRUE_FATAL(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
-		rig_forget_log();
-	}
-	rig_stop();
-	return i;
-}
-
 static void
 test_fields(void)
 {
-	int memory = rig_memory(2 * PAGE, F_SEAL_SHRINK), event = eventfd(0, EFD_CLOEXEC);
-	size_t i = 0;
-
-	while (i < NR_ROWS)
-		i = check_rows(i, memory, event);
-	close(memory);
-	close(event);
+	for (size_t i = 0; i < NR(rows); i++) {
+		if (i % ROWS_AT_ONCE == 0)
+			rig_start(&two_pages);
+		check_row(&rows[i]);
+	}
 }
 
 static int
@@ -416,29 +394,23 @@ test_no_room(void)
 {
 	static const struct row row = {DMA_MAP, .verdict = SHM_GONE,
 		.text = "file descriptors were lost: the daemon is at its limit (RLIMIT_NOFILE)"};
-	int memory = rig_memory(2 * PAGE, F_SEAL_SHRINK);
-	struct shm_client c, other;
 	struct rlimit before, limit;
 
-	rig_start(NULL);
-	reach(&other, ATTACH, memory);
-	reach(&c, row.base, memory);
+	rig_start(&two_pages);
+	reach(&other_client, ATTACH);
+	reach(&client, row.base);
 	/* Answered once the daemon is done with whatever came before. */
-	CU_ASSERT_EQUAL(shm_index(&c, VUC_SHM_REGION_INFO, 0), 0);
+	CU_ASSERT_EQUAL(shm_index(&client, VUC_SHM_REGION_INFO, 0), 0);
 	/* The daemon is in this process; all descriptors below the lowest free one are in use. */
 	CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &before), 0);
 	limit = before;
 	limit.rlim_cur = (rlim_t)lowest_free_fd();
 	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	CU_ASSERT_EQUAL(packet_ask(&c, &row, memory), SHM_GONE);
+	CU_ASSERT_EQUAL(packet_ask(&client, &row), SHM_GONE);
 	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
 	CU_ASSERT_TRUE(rig_has_logged(row.text));
 	CU_ASSERT_TRUE(rig_becomes(RIG_NAME, VUC_CONTROL_FREE));
-	CU_ASSERT_EQUAL(shm_attach(&other, RIG_NAME), 0);
-	shm_close(&other);
-	shm_close(&c);
-	rig_stop();
-	close(memory);
+	CU_ASSERT_EQUAL(shm_attach(&other_client, RIG_NAME), 0);
 }
 
 const struct tap_suite tap_suite = {NULL, NULL, NULL,

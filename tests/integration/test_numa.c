@@ -63,24 +63,6 @@ move_to(const cpu_set_t *cpus)
 	CU_ASSERT_EQUAL_FATAL(sched_setaffinity(0, sizeof(*cpus), cpus), 0);
 }
 
-static struct vuc_poller *
-start_poller(const struct vuc_poller_opts *more)
-{
-	struct vuc_poller_opts opts;
-	struct vuc_error err = {0};
-	struct vuc_poller *p;
-
-	vuc_poller_opts_init(&opts, sizeof(opts));
-	opts.transport = peer_transport();
-	opts.idle = VUC_IDLE_SLEEP;
-	opts.near_socket = more->near_socket;
-	opts.near_memory = more->near_memory;
-	if (vuc_poller_create(&opts, &p, &err) != 0)
-		printf("# %s\n", err.text);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(p);
-	return p;
-}
-
 static void
 expect_place(struct vuc_poller *p, const struct node *node, const char *why)
 {
@@ -112,8 +94,8 @@ test_near_socket(void)
 		rig_start(&(struct rig_opts){.alone = 1});
 		move_to(&all_cpus);
 		for (int n = 0; n <= last; n++) {
-			pollers[n] = start_poller(
-				&(struct vuc_poller_opts){.near_socket = rig.sockets[1]});
+			pollers[n] = rig_start_poller(
+				NULL, &(struct rig_opts){.near_socket = rig.sockets[1]});
 			if (n < last)
 				expect_place(pollers[n], &nodes[i],
 					": the server's node, no other poller");
@@ -165,7 +147,7 @@ test_near_memory(void)
 		vuc_tap_row("%s, touched %d, node %d", kinds[i / 4].name, touched, node->id);
 		if (touched)
 			memory[SIZE / 2] = 1;
-		p = start_poller(&(struct vuc_poller_opts){.near_memory = memory + SIZE / 2});
+		p = rig_start_poller(NULL, &(struct rig_opts){.near_memory = memory + SIZE / 2});
 		expect_place(p, node, ": the guest's node, no other poller");
 		CU_ASSERT_EQUAL(vuc_poller_destroy(p), 0);
 		munmap(memory, SIZE);

@@ -343,31 +343,6 @@ test_remote_leaves(void)
 	CU_ASSERT_EQUAL(hold_stats().accesses.dropped_writes, 1);
 }
 
-static void *
-close_queue(void *arg)
-{
-	const struct vmm *v = arg;
-
-	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(v->remote, 0), 0);
-	return NULL;
-}
-
-/* On the poller's thread. */
-static int
-is_closing(void *arg)
-{
-	const struct vmm *v = arg;
-
-	return v->remote->queues[0] != NULL && v->remote->queues[0]->closing != NULL;
-}
-
-static void
-await_closing(struct vmm *v)
-{
-	while (!vuc_poller_call(rig.poller, is_closing, v))
-		sched_yield();
-}
-
 /* What is in flight when its queue is closed is not held when the server is lost later. */
 static void
 test_close_in_flight(void)
@@ -385,8 +360,9 @@ test_close_in_flight(void)
 	hold_submit(p.front.queue, VUC_QUEUE_READ, BAR0, REFDEV_REG_ID, &value);
 	while (hold_stats().accesses.reads < 2)
 		sched_yield();
-	pthread_create(&thread, NULL, close_queue, &p.vmm);
-	await_closing(&p.vmm);
+	pthread_create(&thread, NULL, vmm_run_closing, &p.vmm);
+	while (!vuc_poller_call(rig.poller, vmm_sees_closing, &p.vmm))
+		sched_yield();
 	hold_lose_server();
 	pthread_join(thread, NULL);
 	CU_ASSERT_EQUAL(vuc_queue_poll(p.front.queue, &result, 1), 1);

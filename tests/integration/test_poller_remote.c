@@ -163,7 +163,7 @@ close_queue(void *arg)
 {
 	struct closer *c = arg;
 
-	CU_ASSERT_EQUAL(vuc_poller_remote_close_queue(c->vmm->remote, 0), 0);
+	vmm_run_closing(c->vmm);
 	atomic_store(&c->done, true);
 	return NULL;
 }
@@ -177,15 +177,6 @@ await_reads(const struct vuc_poller_remote *r, uint64_t reads)
 		sched_yield();
 		vuc_poller_remote_counters(r, &counters);
 	} while (counters.reads < reads);
-}
-
-/* On the poller's thread. */
-static int
-sees_closing(void *arg)
-{
-	const struct vmm *v = arg;
-
-	return v->remote->queues[0] != NULL && v->remote->queues[0]->closing != NULL;
 }
 
 static void
@@ -211,7 +202,7 @@ test_close_while_it_hangs(void)
 	closer.vmm = &p.vmm;
 	pthread_create(&closer.thread, NULL, close_queue, &closer);
 	while (!atomic_load(&closer.done))
-		called |= vuc_poller_call(rig.poller, sees_closing, &p.vmm);
+		called |= vuc_poller_call(rig.poller, vmm_sees_closing, &p.vmm);
 	pthread_join(closer.thread, NULL);
 	CU_ASSERT_TRUE(called);
 	CU_ASSERT_EQUAL(vuc_queue_poll(p.front.queue, &result, 1), 1);

@@ -6,8 +6,8 @@
  */
 
 #include "fd_count.h"
+#include "hostile.h"
 #include "remote_vmm.h"
-#include "rig.h"
 
 #define KILLS 20
 #define RINGS 20000
@@ -17,15 +17,6 @@
 static struct vmm_pair neighbour;
 static struct vmm vmm; /* on the first device, with a queue */
 static struct vmm_process process;
-
-static uint64_t
-next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
 
 static int
 ring_at_random(const struct vmm *v, struct vmm_shared *shared)
@@ -38,7 +29,7 @@ ring_at_random(const struct vmm *v, struct vmm_shared *shared)
 	while (!atomic_load(&shared->stop) || atomic_load(&shared->progress) < RINGS) {
 		uint64_t one = 1;
 
-		atomic_store(f.opts.bell.word, next_random(&state));
+		atomic_store(f.opts.bell.word, hostile_random(&state));
 		if (state % 16 == 0)
 			VMM_EXPECT(write(v->kick_fd, &one, sizeof(one)) == sizeof(one));
 		atomic_fetch_add(&shared->progress, 1);
@@ -178,7 +169,7 @@ test_death(void)
 		for (unsigned int j = 0; j < 4; j++)
 			vmm_add_queue(&v, VMM_DEPTH, VMM_MAX_DATA);
 		vmm_start(&process, read_much, &v);
-		vmm_await(&process, (uint32_t)(next_random(&state) % 500));
+		vmm_await(&process, (uint32_t)(hostile_random(&state) % 500));
 		vmm_kill(&process);
 		vmm_detach_device(&v);
 		CU_ASSERT_EQUAL(fd_count(), fds);

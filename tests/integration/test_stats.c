@@ -459,7 +459,7 @@ test_pollers(void)
 
 	start();
 	closed = rig.dev[0];
-	other = rig_start_poller("other");
+	other = rig_start_poller("other", NULL);
 	read_burst(8);
 	expect_pollers(8);
 	/* What a closed device has counted stays with the poller. */
@@ -482,7 +482,7 @@ test_names(void)
 
 	start();
 	first = stats_now();
-	other = rig_start_poller(RIG_POLLER);
+	other = rig_start_poller(RIG_POLLER, NULL);
 	second = rig_open_device(other, rig.peer, 1);
 	CU_ASSERT_EQUAL(vuc_poller_get_device_stats(other, second, &stats), 0);
 	CU_ASSERT_EQUAL(vuc_poller_get_device_stats(rig.poller, second, &stats), -ENODEV);
@@ -513,7 +513,7 @@ static void *
 churn(void *over)
 {
 	for (unsigned int i = 0; i < 50; i++) {
-		struct vuc_poller *p = rig_start_poller("churn");
+		struct vuc_poller *p = rig_start_poller("churn", NULL);
 		struct vuc_device *dev = rig_open_device(p, rig.peer, 1);
 		struct vuc_queue *q;
 		uint32_t value;
