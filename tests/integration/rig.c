@@ -339,12 +339,6 @@ rig_start_with_queue(const struct rig_opts *opts)
 }
 
 void
-rig_set_up_attached(void)
-{
-	rig_start_attached(NULL);
-}
-
-void
 rig_stop_control(void)
 {
 	vuc_control_destroy(rig.control);
@@ -377,7 +371,7 @@ rig_stop(void)
 }
 
 void
-rig_tear_down_attached(void)
+rig_stop_attached(void)
 {
 	shm_close(&client);
 	shm_close(&other_client);

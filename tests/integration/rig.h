@@ -106,12 +106,11 @@ void rig_start_attached(const struct rig_opts *opts);
 /* The same, and open a queue of 4 requests of 64 bytes. */
 struct shm_queue *rig_start_with_queue(const struct rig_opts *opts);
 
-/* Before and after a test that begins attached, without options: no connection is left. */
-void rig_set_up_attached(void);
-void rig_tear_down_attached(void);
-
 /* Stop all, and assert that there are as many descriptors and threads as before rig_start(). */
 void rig_stop(void);
+
+/* The same, when no connection is left but those of the two clients. */
+void rig_stop_attached(void);
 
 /* Only the control plane. */
 void rig_stop_control(void);

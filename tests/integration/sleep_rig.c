@@ -34,7 +34,6 @@ close_group(void)
 	group = NULL;
 }
 
-/* The row of a table, with a group of its own. */
 void
 open_row(const char *name)
 {
@@ -50,7 +49,6 @@ wait_and_poll(int fd)
 	vuc_poll_group_poll(group);
 }
 
-/* Until there is nothing left to do. */
 void
 settle(int fd)
 {
@@ -58,7 +56,6 @@ settle(int fd)
 		vuc_poll_group_poll(group);
 }
 
-/* Nothing is left to do, and nothing comes. */
 void
 expect_idle(int fd, uint32_t ms)
 {
@@ -94,7 +91,7 @@ on_done(struct vuc_request *req, int status)
 		job->wait_status = vuc_poll_group_wait(group, wake_fd, 0);
 }
 
-void
+static void
 submit_bytes(struct job *job, enum vuc_op op, uint64_t offset, void *bytes, size_t count)
 {
 	*job = (struct job){.req = {.op = op,
@@ -113,7 +110,6 @@ submit(struct job *job, enum vuc_op op, uint64_t offset)
 	submit_bytes(job, op, offset, &job->value, sizeof(job->value));
 }
 
-/* More than the socket takes. */
 void
 submit_much(struct job *job)
 {
@@ -134,7 +130,6 @@ expect_finished(struct job *job, int status)
 	CU_ASSERT_EQUAL(job->status, status);
 }
 
-/* Tell the server what to do once this thread sleeps. */
 void
 tell_server(uint64_t offset)
 {

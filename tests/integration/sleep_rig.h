@@ -55,7 +55,6 @@ void expect_lost(const char *reason);
 /* Map the memory for DMA. */
 void map_memory(void);
 
-void submit_bytes(struct job *job, enum vuc_op op, uint64_t offset, void *bytes, size_t count);
 void submit(struct job *job, enum vuc_op op, uint64_t offset);
 
 /* A posted write of more than the socket takes. */

@@ -295,7 +295,7 @@ test_list(void)
 	CU_ASSERT_STRING_EQUAL(rig_look(RIG_NAME).reason, "");
 }
 
-const struct tap_suite tap_suite = {NULL, NULL, rig_tear_down_attached,
+const struct tap_suite tap_suite = {NULL, NULL, rig_stop_attached,
 	{
 		{"hello", test_hello},
 		{"reset_behind_posted_writes", test_reset_behind_posted_writes},

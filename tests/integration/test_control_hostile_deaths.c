@@ -2,7 +2,6 @@
 
 /* VMMs that die: at every step, and with their hands full. */
 
-#include <poll.h>
 #include <sched.h>
 #include <sys/wait.h>
 

@@ -101,21 +101,19 @@ static void
 test_punched(void)
 {
 	struct shm_queue *q;
-	int fd;
 
 	hostile_start_attached(&by_message);
-	fd = rig_memory(MIB, F_SEAL_SHRINK);
 	q = rig_open_queue(&client, 4, 64);
-	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, fd), 0);
+	CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, READ_WRITE, rig.memory), 0);
 	for (unsigned int i = 0; i < 20; i++) {
 		CU_ASSERT_EQUAL(
-			fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, MIB), 0);
+			fallocate(rig.memory, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, MIB),
+			0);
 		CU_ASSERT_EQUAL(
 			rig_transfer(q, REFDEV_DMA_BY_MESSAGE | (i % 2 != 0 ? REFDEV_DMA_FILL : 0),
 				0, MIB),
 			REFDEV_DMA_STATUS_DONE);
 	}
-	close(fd);
 }
 
 /* Mapped and unmapped without an end, and never committed: of that, nothing is kept for ever. */

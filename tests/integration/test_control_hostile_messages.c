@@ -2,8 +2,6 @@
 
 /* VMMs that say the wrong thing, at the wrong time, twice, in part, or anything at all. */
 
-#include <sys/eventfd.h>
-
 #include "hostile.h"
 
 #define LAST_TYPE   VUC_SHM_LIST

@@ -38,7 +38,7 @@ test_by_message(void)
 		CU_ASSERT_EQUAL(shm_dma_unmap(&client, 0, MIB), 0);
 		CU_ASSERT_EQUAL(shm_dma_map(&client, 0, MIB, 0, VUC_SHM_DMA_READ, rig.memory), 0);
 		CU_ASSERT_EQUAL(rig_transfer(q, FILL_BY_MESSAGE, 0, MIB), REFDEV_DMA_STATUS_ERROR);
-		rig_tear_down_attached();
+		rig_stop_attached();
 	}
 }
 
@@ -91,7 +91,7 @@ test_holes(void)
 		} else {
 			CU_ASSERT_EQUAL(rig_look(RIG_NAME).state, VUC_CONTROL_ATTACHED);
 		}
-		rig_tear_down_attached();
+		rig_stop_attached();
 	}
 }
 
@@ -198,7 +198,7 @@ test_no_budget(void)
 			policies[i] == VUC_DMA_SHARED ? 0 : -EDQUOT);
 		CU_ASSERT_EQUAL(rig_transfer(q, FILL_BY_MESSAGE, 0, MIB), REFDEV_DMA_STATUS_ERROR);
 		CU_ASSERT_EQUAL(rig_look(RIG_NAME).state, VUC_CONTROL_ATTACHED);
-		rig_tear_down_attached();
+		rig_stop_attached();
 	}
 }
 
@@ -253,7 +253,7 @@ test_limit(void)
 			CU_ASSERT_EQUAL(shm_dma_unmap(&client, 0, 8 * MIB), 0);
 			CU_ASSERT_EQUAL(client.reply.dma_reply.mappings, 0);
 		}
-		rig_tear_down_attached();
+		rig_stop_attached();
 	}
 }
 
@@ -346,7 +346,7 @@ test_refused(void)
 	CU_ASSERT_EQUAL(shm_dma_map(&client, 9 * MIB, MIB, 0, READ_WRITE, rig.memory), 0);
 }
 
-const struct tap_suite tap_suite = {NULL, NULL, rig_tear_down_attached,
+const struct tap_suite tap_suite = {NULL, NULL, rig_stop_attached,
 	{
 		{"by_message", test_by_message},
 		{"holes", test_holes},

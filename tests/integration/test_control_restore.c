@@ -7,7 +7,6 @@
  */
 
 #include <poll.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>

@@ -3,7 +3,6 @@
 /* Pollers and the memory of their queues on a machine with several NUMA nodes. */
 
 #include <numaif.h>
-#include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
 

@@ -4,7 +4,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
 
 #include <vuc/stats.h>
 

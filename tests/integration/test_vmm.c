@@ -500,7 +500,7 @@ test_hung_server(void)
 	CU_ASSERT_FATAL(rig_becomes("hung", VUC_CONTROL_FREE));
 	CU_ASSERT_EQUAL_FATAL(attach("hung", &hung, NULL), 0);
 	CU_ASSERT_EQUAL(kill(peer_process(server)->pid, SIGSTOP), 0);
-	m.fd = rig_memory(MIB, F_SEAL_SHRINK);
+	m.fd = rig.memory;
 	CU_ASSERT_EQUAL(vuc_vmm_dma_map(hung, &m, 1, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_commit_start(hung, count_done, &of_hung, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_reset_start(hung, count_done, &of_hung, NULL), 0);
@@ -512,7 +512,6 @@ test_hung_server(void)
 	CU_ASSERT_EQUAL(vuc_vmm_dma_map(dev, &m, 1, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_commit_start(dev, count_done, &done, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_reset_start(dev, count_done, &done, NULL), 0);
-	close(m.fd);
 	CU_ASSERT_TRUE(loop_until(dev, &done, 3));
 	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_SCRATCH, 8), 0);
 	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_DMA_MAPS, 4), 1);
@@ -554,23 +553,19 @@ test_detach(void)
 {
 	const struct vuc_vmm_irq_range range = {MSIX, 0, 1};
 	struct vuc_vmm_dma m = {.argsz = sizeof(m), .size = MIB, .flags = VUC_VMM_DMA_READ};
-	int fd;
 
 	vmm_begin(NULL);
-	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	m.fd = rig_memory(MIB, F_SEAL_SHRINK);
+	m.fd = rig.memory;
 	write_reg(REFDEV_REG_SCRATCH, 1, 8);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_map(dev, &m, 1, NULL), 0);
 	CU_ASSERT_EQUAL(vuc_vmm_dma_commit(dev, NULL), 0);
-	CU_ASSERT_EQUAL(vuc_vmm_irq_assign(dev, &range, VUC_VMM_IRQ_TRIGGER, &fd, NULL), 0);
+	CU_ASSERT_EQUAL(vuc_vmm_irq_assign(dev, &range, VUC_VMM_IRQ_TRIGGER, &rig.irq, NULL), 0);
 	vuc_vmm_detach(dev);
 	attach_well();
 	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_DMA_MAPS, 4), 0);
 	CU_ASSERT_EQUAL(read_reg(REFDEV_REG_SCRATCH, 8), 0);
 	write_reg(REFDEV_REG_IRQ_TRIGGER, 0, 4);
-	CU_ASSERT_EQUAL(signals(fd), 0);
-	close(m.fd);
-	close(fd);
+	CU_ASSERT_EQUAL(signals(rig.irq), 0);
 }
 
 const struct tap_suite tap_suite = {NULL, NULL, vmm_end,
