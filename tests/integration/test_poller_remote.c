@@ -220,18 +220,18 @@ struct race {
 };
 
 static void
-fill_queue(struct vuc_queue *q)
+submit_many(struct vuc_queue *q, enum vuc_queue_op op, unsigned int nr)
 {
-	uint32_t value = 0;
+	static uint32_t value;
 	const struct vuc_queue_request r = {
-		.op = VUC_QUEUE_WRITE_POSTED,
+		.op = op,
 		.region = BAR0,
 		.offset = REFDEV_REG_SCRATCH,
 		.count = 4,
 		.data = &value,
 	};
 
-	for (unsigned int i = 0; i < FLOOD; i++)
+	while (nr-- > 0)
 		CU_ASSERT_EQUAL_FATAL(vuc_queue_submit(q, &r, 1), 1);
 }
 
@@ -243,8 +243,8 @@ run_race(void *arg)
 	struct vuc_access_stats counters;
 
 	for (unsigned int i = 0; i < MANY; i++)
-		fill_queue(race->many[i].queue);
-	fill_queue(race->single.queue);
+		submit_many(race->many[i].queue, VUC_QUEUE_WRITE_POSTED, FLOOD);
+	submit_many(race->single.queue, VUC_QUEUE_WRITE_POSTED, FLOOD);
 	while (race->posted[1] < FLOOD) {
 		vuc_poll_group_poll(vuc_poller_poll_group(rig.poller));
 		for (unsigned int i = 0; i < 2; i++) {
@@ -291,21 +291,6 @@ struct crowd {
 	unsigned int results[2]; /* when half of them were there */
 };
 
-static void
-submit_reads(struct vuc_queue *q)
-{
-	static uint32_t value;
-	const struct vuc_queue_request r = {
-		.op = VUC_QUEUE_READ,
-		.region = BAR0,
-		.count = 4,
-		.data = &value,
-	};
-
-	for (unsigned int i = 0; i < READS; i++)
-		CU_ASSERT_EQUAL_FATAL(vuc_queue_submit(q, &r, 1), 1);
-}
-
 /* On the poller's thread. */
 static int
 run_crowd(void *arg)
@@ -314,7 +299,7 @@ run_crowd(void *arg)
 	struct vuc_queue_result results[READS];
 
 	for (unsigned int i = 0; i < 2; i++)
-		submit_reads(c->fronts[i].queue);
+		submit_many(c->fronts[i].queue, VUC_QUEUE_READ, READS);
 	while (c->results[0] + c->results[1] < READS) {
 		vuc_poll_group_poll(vuc_poller_poll_group(rig.poller));
 		for (unsigned int i = 0; i < 2; i++)
