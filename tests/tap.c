@@ -138,8 +138,8 @@ bail_out(void)
 	return 1;
 }
 
-int
-vuc_tap_run(CU_SuiteInfo *suites)
+static int
+run_suites(CU_SuiteInfo *suites)
 {
 	run.planned = count_tests(suites);
 	printf("1..%u\n", run.planned);
@@ -153,17 +153,6 @@ vuc_tap_run(CU_SuiteInfo *suites)
 	CU_run_all_tests();
 	CU_cleanup_registry();
 	return run.failed == 0 && run.done == run.planned ? 0 : 1;
-}
-
-int
-vuc_tap_tests(const char *name, CU_SetUpFunc set_up, CU_TearDownFunc tear_down, CU_TestInfo *tests)
-{
-	CU_SuiteInfo suites[] = {
-		{name, NULL, NULL, set_up, tear_down, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
-	return vuc_tap_run(suites);
 }
 
 static const struct tap_suite *all_suites;
@@ -217,7 +206,7 @@ tap_run(const struct tap_suite *first)
 			infos[i++] = (CU_SuiteInfo){suite->name, NULL, NULL, suite->set_up,
 				suite->tear_down, list_tests(suite)};
 	}
-	rc = vuc_tap_run(infos);
+	rc = run_suites(infos);
 	for (size_t i = 0; i < MAX_SUITES; i++)
 		free(infos[i].pTests);
 	return suite == NULL ? rc : 1;

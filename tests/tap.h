@@ -76,13 +76,6 @@ extern const struct tap_suite tap_suite;
  */
 int tap_run(const struct tap_suite *first);
 
-/* The same for an array that ends with CU_SUITE_INFO_NULL. */
-int vuc_tap_run(CU_SuiteInfo *suites);
-
-/* The same for one suite, with what runs before and after each of its tests; NULL: nothing. */
-int vuc_tap_tests(
-	const char *name, CU_SetUpFunc set_up, CU_TearDownFunc tear_down, CU_TestInfo *tests);
-
 /* From now on, a test fails that leaves more or fewer descriptors open than it has found. */
 void vuc_tap_count_fds(void);
 

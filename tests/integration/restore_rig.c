@@ -329,7 +329,6 @@ set_up(void)
 {
 	struct vuc_poll_group_opts opts;
 
-	vuc_tap_count_fds();
 	vuc_poll_group_opts_init(&opts, sizeof(opts));
 	opts.transport = "loopback";
 	memory_fd = memfd_create("memory", MFD_CLOEXEC);

@@ -47,7 +47,7 @@ struct job {
 	struct vuc_error err;
 };
 
-/* Before and after each test, which leaves no descriptor open; with dut, which has a record. */
+/* Before and after each test; with dut, which has a record. */
 void set_up(void);
 void tear_down(void);
 

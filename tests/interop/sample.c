@@ -127,7 +127,7 @@ sample_run(const char *name, void (*check)(struct vuc_device *dev))
 }
 
 int
-sample_main(int argc, char **argv, CU_TestInfo *tests)
+sample_main(int argc, char **argv)
 {
 	build = getenv("VUC_LIBVFIO_USER_BUILD");
 	if (build == NULL) {
@@ -135,5 +135,5 @@ sample_main(int argc, char **argv, CU_TestInfo *tests)
 		return 0;
 	}
 	transport = argc == 2 ? argv[1] : "posix";
-	return vuc_tap_tests(transport, NULL, NULL, tests);
+	return tap_run(&tap_suite);
 }

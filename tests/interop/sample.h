@@ -36,6 +36,6 @@ void sample_open(struct sample *s);
 void sample_run(const char *name, void (*check)(struct vuc_device *dev));
 
 /* main() of a test program whose argument is the transport: skips all without a build folder. */
-int sample_main(int argc, char **argv, CU_TestInfo *tests);
+int sample_main(int argc, char **argv);
 
 #endif /* VUC_TESTS_SAMPLE_H */

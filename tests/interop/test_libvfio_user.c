@@ -429,21 +429,21 @@ test_client(void)
 	sample_run(SERVER, check_client);
 }
 
-static CU_TestInfo tests[] = {
-	{GPIO, test_gpio},
-	{GPIO ", five clients", test_gpio_again},
-	{SERVER, test_server},
-	{SERVER ", large writes", test_server_large_writes},
-	{"interrupts", test_interrupts},
-	{"mapped region", test_map},
-	{"no io fds", test_no_io_fds},
-	{"shadow ioeventfd", test_shadow_ioeventfd},
-	{"what its sample client does", test_client},
-	CU_TEST_INFO_NULL,
-};
+const struct tap_suite tap_suite = {"libvfio_user", NULL, NULL,
+	{
+		{GPIO, test_gpio},
+		{GPIO ", five clients", test_gpio_again},
+		{SERVER, test_server},
+		{SERVER ", large writes", test_server_large_writes},
+		{"interrupts", test_interrupts},
+		{"mapped region", test_map},
+		{"no io fds", test_no_io_fds},
+		{"shadow ioeventfd", test_shadow_ioeventfd},
+		{"what its sample client does", test_client},
+	}};
 
 int
 main(int argc, char **argv)
 {
-	return sample_main(argc, argv, tests);
+	return sample_main(argc, argv);
 }

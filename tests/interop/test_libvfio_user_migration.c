@@ -318,17 +318,17 @@ test_server_in_chunks(void)
 	run_server(1000);
 }
 
-static CU_TestInfo tests[] = {
-	{GPIO, test_gpio},
-	{GPIO ", states", test_states},
-	{GPIO ", dirty pages", test_dirty},
-	{"server", test_server},
-	{"server, loaded in chunks", test_server_in_chunks},
-	CU_TEST_INFO_NULL,
-};
+const struct tap_suite tap_suite = {"libvfio_user_migration", NULL, NULL,
+	{
+		{GPIO, test_gpio},
+		{GPIO ", states", test_states},
+		{GPIO ", dirty pages", test_dirty},
+		{"server", test_server},
+		{"server, loaded in chunks", test_server_in_chunks},
+	}};
 
 int
 main(int argc, char **argv)
 {
-	return sample_main(argc, argv, tests);
+	return sample_main(argc, argv);
 }

@@ -216,26 +216,21 @@ tear_down(void)
 	nvme_close(&nvme);
 }
 
-static CU_TestInfo tests[] = {
-	{"registers", test_registers},
-	{"doorbells by message", test_doorbells_by_message},
-	{"doorbells mapped", test_doorbells_mapped},
-	CU_TEST_INFO_NULL,
-};
+const struct tap_suite tap_suite = {"nvme", set_up, tear_down,
+	{
+		{"registers", test_registers},
+		{"doorbells by message", test_doorbells_by_message},
+		{"doorbells mapped", test_doorbells_mapped},
+	}};
 
 int
 main(int argc, char **argv)
 {
-	CU_SuiteInfo suites[] = {
-		{argc == 2 ? argv[1] : "", NULL, NULL, set_up, tear_down, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
 	path = getenv("VUC_SPDK_NVMF_SOCKET");
 	if (path == NULL) {
 		printf("1..0 # SKIP VUC_SPDK_NVMF_SOCKET does not name a socket of SPDK's target\n");
 		return 0;
 	}
 	transport = argc == 2 ? argv[1] : "posix";
-	return vuc_tap_run(suites);
+	return tap_run(&tap_suite);
 }

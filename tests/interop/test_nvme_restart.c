@@ -210,19 +210,18 @@ tear_down(void)
 	nvme_close(&nvme);
 }
 
+const struct tap_suite tap_suite = {"nvme", NULL, tear_down,
+	{
+		{"outages", test_outages},
+	}};
+
 int
 main(int argc, char **argv)
 {
-	CU_TestInfo tests[] = {{"outages", test_outages}, CU_TEST_INFO_NULL};
-	CU_SuiteInfo suites[] = {
-		{"nvme", NULL, NULL, NULL, tear_down, tests},
-		CU_SUITE_INFO_NULL,
-	};
-
 	if (argc != 4)
 		return 2;
 	socket_path = argv[1];
 	device = argv[2];
 	recovers = strcmp(argv[3], "nvme") == 0;
-	return vuc_tap_run(suites);
+	return tap_run(&tap_suite);
 }
