@@ -17,11 +17,12 @@
 
 /* The daemon says how long ago it was, so that its clock does not matter. */
 static void
-format_since(struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+format_since(struct vucctl_cell *cell, struct json_object *value)
 {
-	uint64_t since_ms = app_reply_number(reply, value, "since_ms");
+	uint64_t since_ms = app_reply_number(cell->reply, value, "since_ms");
 	struct timespec now;
 	uint64_t now_ms;
+	char text[32];
 	struct tm tm;
 	time_t since;
 
@@ -32,40 +33,40 @@ format_since(struct app_reply *reply, struct json_object *value, char text[VUCCT
 		return;
 	since = (time_t)((now_ms - since_ms) / 1000);
 	localtime_r(&since, &tm);
-	strftime(text, VUCCTL_CELL_SIZE, "%F %T", &tm);
+	strftime(text, sizeof(text), "%F %T", &tm);
+	fputs(text, cell->out);
 }
 
 /* The process, its user by name or, without one, by number, the VMM's name, and whether it is a
  * vfio-user client. */
 static void
-format_vmm(struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+format_vmm(struct vucctl_cell *cell, struct json_object *value)
 {
-	struct json_object *vmm = app_reply_object_or_null(reply, value, "vmm");
+	struct json_object *vmm = app_reply_object_or_null(cell->reply, value, "vmm");
 	char buffer[BUFFER_SIZE], number[24];
 	struct passwd entry, *user = NULL;
 	uint64_t pid, uid;
 
 	if (vmm == NULL)
 		return;
-	pid = app_reply_number(reply, vmm, "pid");
-	uid = app_reply_number(reply, vmm, "uid");
+	pid = app_reply_number(cell->reply, vmm, "pid");
+	uid = app_reply_number(cell->reply, vmm, "uid");
 	snprintf(number, sizeof(number), "%" PRIu64, uid);
 	if (uid < UINT32_MAX)
 		getpwuid_r((uid_t)uid, &entry, buffer, sizeof(buffer), &user);
-	snprintf(text, VUCCTL_CELL_SIZE, "%" PRIu64 " %s %s%s", pid,
-		user != NULL ? user->pw_name : number, app_reply_text(reply, vmm, "name"),
-		strcmp(app_reply_text(reply, vmm, "plane"), "vfio-user") == 0 ? " (vfio-user)"
-									      : "");
+	fprintf(cell->out, "%" PRIu64 " %s %s%s", pid, user != NULL ? user->pw_name : number,
+		app_reply_text(cell->reply, vmm, "name"),
+		strcmp(app_reply_text(cell->reply, vmm, "plane"), "vfio-user") == 0 ? " (vfio-user)"
+										    : "");
 }
 
 static void
-format_queues(struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+format_queues(struct vucctl_cell *cell, struct json_object *value)
 {
-	struct json_object *vmm = app_reply_object_or_null(reply, value, "vmm");
+	struct json_object *vmm = app_reply_object_or_null(cell->reply, value, "vmm");
 
 	if (vmm != NULL)
-		snprintf(
-			text, VUCCTL_CELL_SIZE, "%" PRIu64, app_reply_number(reply, vmm, "queues"));
+		fprintf(cell->out, "%" PRIu64, app_reply_number(cell->reply, vmm, "queues"));
 }
 
 static const struct vucctl_field fields[] = {

@@ -48,90 +48,79 @@ header_type_name(uint64_t type)
 
 /* A number and its name, which is left out when it is not looked up. */
 static void
-format_id(const char *id, const char *name, char line[VUCCTL_CELL_SIZE])
+format_id(struct vucctl_cell *cell, const char *id, const char *name)
 {
 	if (name == NULL)
-		snprintf(line, VUCCTL_CELL_SIZE, "%s", id);
+		fprintf(cell->out, "%s", id);
 	else
-		snprintf(line, VUCCTL_CELL_SIZE, "%-9s  %s", id, name);
+		fprintf(cell->out, "%-9s  %s", id, name);
 }
 
 static void
-format_ids(struct app_reply *reply, struct json_object *obj, char line[VUCCTL_CELL_SIZE])
+format_ids(struct vucctl_cell *cell, struct json_object *obj)
 {
 	char id[16];
 
-	(void)reply;
 	if (obj == NULL)
 		return;
 	snprintf(id, sizeof(id), "%04x:%04x", vucctl_json_hex(obj, "vendor"),
 		vucctl_json_hex(obj, "device"));
-	format_id(id, vucctl_json_text(obj, "name"), line);
+	format_id(cell, id, vucctl_json_text(obj, "name"));
 }
 
 static void
-format_class(struct app_reply *reply, struct json_object *pci, char line[VUCCTL_CELL_SIZE])
+format_class(struct vucctl_cell *cell, struct json_object *pci)
 {
-	(void)reply;
-	format_id(vucctl_json_text(pci, "class") + strlen("0x"),
-		vucctl_json_text(pci, "class_name"), line);
+	format_id(cell, vucctl_json_text(pci, "class") + strlen("0x"),
+		vucctl_json_text(pci, "class_name"));
 }
 
 static void
-format_revision(struct app_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
+format_revision(struct vucctl_cell *cell, struct json_object *value)
 {
-	(void)reply;
-	snprintf(line, VUCCTL_CELL_SIZE, "%02" PRIx64, json_object_get_uint64(value));
+	fprintf(cell->out, "%02" PRIx64, json_object_get_uint64(value));
 }
 
 static void
-format_type(struct app_reply *reply, struct json_object *pci, char line[VUCCTL_CELL_SIZE])
+format_type(struct vucctl_cell *cell, struct json_object *pci)
 {
 	uint64_t type = vucctl_json_number(pci, "header_type");
 
-	(void)reply;
-	snprintf(line, VUCCTL_CELL_SIZE, "%02" PRIx64 "         %s%s", type, header_type_name(type),
+	fprintf(cell->out, "%02" PRIx64 "         %s%s", type, header_type_name(type),
 		vucctl_json_number(pci, "multifunction") != 0 ? ", multifunction" : "");
 }
 
 static void
 format_register(
-	struct json_object *digits, const struct vucctl_flag *flags, char line[VUCCTL_CELL_SIZE])
+	struct vucctl_cell *cell, struct json_object *digits, const struct vucctl_flag *flags)
 {
 	uint32_t value = (uint32_t)strtoul(json_object_get_string(digits), NULL, 16);
-	FILE *out = fmemopen(line, VUCCTL_CELL_SIZE, "w");
 
-	if (out == NULL)
-		return;
-	fprintf(out, "%04x       ", value);
-	vucctl_flags_print(out, value, flags);
-	fclose(out);
+	fprintf(cell->out, "%04x       ", value);
+	vucctl_flags_print(cell->out, value, flags);
 }
 
 static void
-format_command(struct app_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
+format_command(struct vucctl_cell *cell, struct json_object *value)
 {
-	(void)reply;
-	format_register(value, command_flags, line);
+	format_register(cell, value, command_flags);
 }
 
 static void
-format_status(struct app_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
+format_status(struct vucctl_cell *cell, struct json_object *value)
 {
-	(void)reply;
-	format_register(value, status_flags, line);
+	format_register(cell, value, status_flags);
 }
 
 static void
-format_interrupt(struct app_reply *reply, struct json_object *pci, char line[VUCCTL_CELL_SIZE])
+format_interrupt(struct vucctl_cell *cell, struct json_object *pci)
 {
 	uint64_t pin = vucctl_json_number(pci, "interrupt_pin");
 
-	(void)reply;
 	if (pin > 4)
-		snprintf(line, VUCCTL_CELL_SIZE, "pin %" PRIu64 ", which is invalid", pin);
+		fprintf(cell->out, "pin %" PRIu64 ", which is invalid", pin);
 	else if (pin > 0)
-		snprintf(line, VUCCTL_CELL_SIZE, "pin %c      line %" PRIu64, 'A' + (int)pin - 1,
+		fprintf(cell->out, "pin %c      line %" PRIu64, 'A' + (int)pin - 1,
 			vucctl_json_number(pci, "interrupt_line"));
 }
 

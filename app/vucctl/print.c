@@ -14,6 +14,8 @@
 
 #define ROW 16
 
+#define CELL_SIZE 257 /* of a text, with its NUL; what is longer is cut off */
+
 uint64_t
 vucctl_json_number(struct json_object *obj, const char *key)
 {
@@ -393,25 +395,30 @@ is_described(const struct vucctl_field *field, struct json_object *obj, struct j
 /* Set text to what is printed of a field. */
 static void
 field_format(const struct vucctl_field *field, struct app_reply *reply, struct json_object *obj,
-	char text[VUCCTL_CELL_SIZE])
+	char text[CELL_SIZE])
 {
 	struct json_object *value = field_value(obj, field->key);
+	struct vucctl_cell cell = {.reply = reply};
 
-	text[0] = '\0';
-	if (field->format != NULL)
-		field->format(reply, value, text);
-	else if (json_object_is_type(obj, json_type_object) && is_described(field, obj, value))
-		snprintf(text, VUCCTL_CELL_SIZE, "%s",
-			value != NULL ? json_object_get_string(value) : "");
-	else if (reply->lacks == NULL)
+	memset(text, 0, CELL_SIZE);
+	if (field->format != NULL) {
+		cell.out = fmemopen(text, CELL_SIZE - 1, "w");
+		if (cell.out == NULL)
+			return;
+		field->format(&cell, value);
+		fclose(cell.out);
+	} else if (json_object_is_type(obj, json_type_object) && is_described(field, obj, value)) {
+		snprintf(text, CELL_SIZE, "%s", value != NULL ? json_object_get_string(value) : "");
+	} else if (reply->lacks == NULL) {
 		reply->lacks = field->key;
+	}
 }
 
 void
 vucctl_fields_print(FILE *out, const struct vucctl_field *fields, struct app_reply *reply,
 	struct json_object *obj)
 {
-	char text[VUCCTL_CELL_SIZE];
+	char text[CELL_SIZE];
 
 	for (; fields->key != NULL; fields++) {
 		if (fields->title == NULL)
@@ -443,12 +450,12 @@ print_cell(FILE *out, const struct vucctl_field *field, size_t width, const char
 /* What is not printable ASCII as \xNN, no text as "-". */
 static void
 cell_format(const struct vucctl_field *field, struct app_reply *reply, struct json_object *obj,
-	char cell[VUCCTL_CELL_SIZE])
+	char cell[CELL_SIZE])
 {
-	char text[VUCCTL_CELL_SIZE];
+	char text[CELL_SIZE];
 
 	field_format(field, reply, obj, text);
-	vuc_text_escape(cell, VUCCTL_CELL_SIZE, text[0] != '\0' ? text : "-");
+	vuc_text_escape(cell, CELL_SIZE, text[0] != '\0' ? text : "-");
 }
 
 void
@@ -457,7 +464,7 @@ vucctl_table_print(FILE *out, struct vucctl_table *table, struct app_reply *repl
 {
 	const struct vucctl_field *fields = table->fields;
 	size_t n = array != NULL ? json_object_array_length(array) : 0;
-	char cell[VUCCTL_CELL_SIZE];
+	char cell[CELL_SIZE];
 	size_t i, k;
 
 	for (k = 0; fields[k].title != NULL; k++) {

@@ -83,7 +83,11 @@ extern const struct vucctl_flag vucctl_irq_flags[];
 
 /* ---- described fields ---- */
 
-#define VUCCTL_CELL_SIZE 257 /* of a text, with its NUL; what is longer is cut off */
+/* The text of a value that is being made; what the value lacks is in reply. */
+struct vucctl_cell {
+	FILE *out;
+	struct app_reply *reply;
+};
 
 /* What a member of a struct becomes in JSON. */
 enum vucctl_kind {
@@ -111,9 +115,8 @@ struct vucctl_field {
 	bool nullable;     /* of the daemon's: it may be null, no text */
 	bool optional;     /* no text: no line */
 	bool trusted;      /* it is printed as it is */
-	/* Makes a text of the value, which is NULL if it is not there; NULL: as it is. */
-	void (*format)(
-		struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE]);
+	/* Prints the value, which is NULL if it is not there; NULL: as it is. */
+	void (*format)(struct vucctl_cell *cell, struct json_object *value);
 	/* Where it lies in a struct. */
 	enum vucctl_kind kind;
 	size_t offset, size;

@@ -116,72 +116,51 @@ config_read(struct vuc_device *dev, struct probe *probe)
 /* ---- device and protocol ---- */
 
 static void
-format_flags(uint32_t value, const struct vucctl_flag *flags, char line[VUCCTL_CELL_SIZE])
+format_device(struct vucctl_cell *cell, struct json_object *value)
 {
-	FILE *out = fmemopen(line, VUCCTL_CELL_SIZE, "w");
-
-	if (out == NULL)
-		return;
-	vucctl_flags_print(out, value, flags);
-	fclose(out);
+	vucctl_flags_print(cell->out, vucctl_json_hex(value, "flags"), vucctl_device_flags);
 }
 
 static void
-format_device(struct app_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
+format_version(struct vucctl_cell *cell, struct json_object *value)
 {
-	(void)reply;
-	format_flags(vucctl_json_hex(value, "flags"), vucctl_device_flags, line);
-}
-
-static void
-format_version(struct app_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
-{
-	(void)reply;
-	snprintf(line, VUCCTL_CELL_SIZE, "%" PRIu64 ".%" PRIu64, vucctl_json_number(value, "major"),
+	fprintf(cell->out, "%" PRIu64 ".%" PRIu64, vucctl_json_number(value, "major"),
 		vucctl_json_number(value, "minor"));
 }
 
 static void
-format_most(struct app_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
+format_most(struct vucctl_cell *cell, struct json_object *value)
 {
-	(void)reply;
-	snprintf(line, VUCCTL_CELL_SIZE, "at most %s", json_object_get_string(value));
+	fprintf(cell->out, "at most %s", json_object_get_string(value));
 }
 
 static void
-format_most_bytes(struct app_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
+format_most_bytes(struct vucctl_cell *cell, struct json_object *value)
 {
-	(void)reply;
-	snprintf(line, VUCCTL_CELL_SIZE, "at most %s",
-		vucctl_size_format(json_object_get_uint64(value)).text);
+	fprintf(cell->out, "at most %s", vucctl_size_format(json_object_get_uint64(value)).text);
 }
 
 static void
-format_page_sizes(struct app_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
+format_page_sizes(struct vucctl_cell *cell, struct json_object *value)
 {
 	uint64_t sizes = json_object_get_uint64(value);
 	unsigned int bit, named = 0;
-	size_t len = 0;
 
-	(void)reply;
 	for (bit = 0; bit < 64 && named <= 4; bit++) {
 		if ((sizes >> bit & 1) == 0)
 			continue;
 		if (++named > 4)
-			snprintf(
-				line + len, VUCCTL_CELL_SIZE - len, ", ... (0x%" PRIx64 ")", sizes);
+			fprintf(cell->out, ", ... (0x%" PRIx64 ")", sizes);
 		else
-			snprintf(line + len, VUCCTL_CELL_SIZE - len, "%s%s", len > 0 ? ", " : "",
+			fprintf(cell->out, "%s%s", named > 1 ? ", " : "",
 				vucctl_size_format(UINT64_C(1) << bit).text);
-		len = strlen(line);
 	}
 }
 
 static void
-format_yes(struct app_reply *reply, struct json_object *value, char line[VUCCTL_CELL_SIZE])
+format_yes(struct vucctl_cell *cell, struct json_object *value)
 {
-	(void)reply;
-	strcpy(line, json_object_get_boolean(value) ? "yes" : "no");
+	fputs(json_object_get_boolean(value) ? "yes" : "no", cell->out);
 }
 
 static const struct vucctl_field version_fields[] = {

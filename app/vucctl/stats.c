@@ -87,22 +87,21 @@ stats_check(struct vucctl *ctl)
 
 /* The part of its loops in which there was something to do. */
 static void
-format_busy(struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+format_busy(struct vucctl_cell *cell, struct json_object *value)
 {
-	double busy = (double)app_reply_number(reply, value, "loops_busy");
-	double all = busy + (double)app_reply_number(reply, value, "loops_empty");
+	double busy = (double)app_reply_number(cell->reply, value, "loops_busy");
+	double all = busy + (double)app_reply_number(cell->reply, value, "loops_empty");
 
-	snprintf(text, VUCCTL_CELL_SIZE, "%.1f%%", all > 0 ? busy / all * 100 : 0);
+	fprintf(cell->out, "%.1f%%", all > 0 ? busy / all * 100 : 0);
 }
 
 static void
-format_last_outage(struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+format_last_outage(struct vucctl_cell *cell, struct json_object *value)
 {
-	uint64_t ms = app_reply_number(reply, value, "outage_last_ms");
+	uint64_t ms = app_reply_number(cell->reply, value, "outage_last_ms");
 
 	if (ms > 0)
-		snprintf(text, VUCCTL_CELL_SIZE, "%" PRIu64 ".%" PRIu64 " s", ms / 1000,
-			ms % 1000 / 100);
+		fprintf(cell->out, "%" PRIu64 ".%" PRIu64 " s", ms / 1000, ms % 1000 / 100);
 }
 
 static const struct vucctl_field device_fields[] = {
@@ -282,21 +281,19 @@ add_device(const struct vucctl *ctl, struct app_reply *reply, struct app_json *j
 
 /* Slow ones have a decimal. Without a value there is no saying. */
 static void
-format_rate(struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+format_rate(struct vucctl_cell *cell, struct json_object *value)
 {
 	double rate = (double)json_object_get_int64(value) / 10;
 
-	(void)reply;
 	if (value != NULL)
-		snprintf(text, VUCCTL_CELL_SIZE, "%.*f", rate > 0 && rate < 10 ? 1 : 0, rate);
+		fprintf(cell->out, "%.*f", rate > 0 && rate < 10 ? 1 : 0, rate);
 }
 
 /* Time of a line, in the object of its device. */
 static void
-format_time(struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+format_time(struct vucctl_cell *cell, struct json_object *value)
 {
-	snprintf(text, VUCCTL_CELL_SIZE, "%.1f",
-		(double)app_reply_number(reply, value, "time_ms") / 1000);
+	fprintf(cell->out, "%.1f", (double)app_reply_number(cell->reply, value, "time_ms") / 1000);
 }
 
 /* Lines have the time before the rest. */

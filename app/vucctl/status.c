@@ -11,16 +11,16 @@
 /* ---- status ---- */
 
 static void
-format_uptime(struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+format_uptime(struct vucctl_cell *cell, struct json_object *value)
 {
-	uint64_t ms = app_reply_number(reply, value, "uptime_ms");
+	uint64_t ms = app_reply_number(cell->reply, value, "uptime_ms");
 
-	snprintf(text, VUCCTL_CELL_SIZE, "%s", vucctl_duration_format(ms / 1000).text);
+	fputs(vucctl_duration_format(ms / 1000).text, cell->out);
 }
 
 /* States that few devices are in are shown only if there are any. */
 static void
-format_devices(struct app_reply *reply, struct json_object *value, char text[VUCCTL_CELL_SIZE])
+format_devices(struct vucctl_cell *cell, struct json_object *value)
 {
 	static const struct {
 		const char *state, *text;
@@ -30,19 +30,20 @@ format_devices(struct app_reply *reply, struct json_object *value, char text[VUC
 		{"fenced", "fenced"},
 		{"restoring", "restoring"},
 	};
-	struct json_object *devices = app_reply_object(reply, value, "devices");
-	int n = snprintf(text, VUCCTL_CELL_SIZE,
-		"%" PRIu64 " attached, %" PRIu64 " free, %" PRIu64 " away, %" PRIu64 " cleaning",
-		app_reply_number(reply, devices, "attached"),
-		app_reply_number(reply, devices, "free"), app_reply_number(reply, devices, "away"),
-		app_reply_number(reply, devices, "cleaning"));
+	struct json_object *devices = app_reply_object(cell->reply, value, "devices");
 
-	for (size_t i = 0; i < sizeof(rare) / sizeof(rare[0]) && n < VUCCTL_CELL_SIZE; i++) {
-		uint64_t count = app_reply_number(reply, devices, rare[i].state);
+	fprintf(cell->out,
+		"%" PRIu64 " attached, %" PRIu64 " free, %" PRIu64 " away, %" PRIu64 " cleaning",
+		app_reply_number(cell->reply, devices, "attached"),
+		app_reply_number(cell->reply, devices, "free"),
+		app_reply_number(cell->reply, devices, "away"),
+		app_reply_number(cell->reply, devices, "cleaning"));
+
+	for (size_t i = 0; i < sizeof(rare) / sizeof(rare[0]); i++) {
+		uint64_t count = app_reply_number(cell->reply, devices, rare[i].state);
 
 		if (count > 0)
-			n += snprintf(text + n, VUCCTL_CELL_SIZE - (size_t)n, ", %" PRIu64 " %s",
-				count, rare[i].text);
+			fprintf(cell->out, ", %" PRIu64 " %s", count, rare[i].text);
 	}
 }
 
