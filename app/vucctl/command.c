@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "number.h"
 #include "text.h"
 
@@ -342,9 +343,13 @@ static void
 trace_message(void *arg, const struct vuc_trace_message *message)
 {
 	struct vucctl *ctl = arg;
+	uint64_t ns = vuc_clock_ns() - ctl->opened_ns;
 
-	if (ctl->trace)
-		vucctl_trace_message(&ctl->tracer, message);
+	if (ctl->trace) {
+		vucctl_time_print(stderr, ns);
+		putc(' ', stderr);
+		vucctl_message_print(stderr, message);
+	}
 	if (ctl->capture.out != NULL)
 		vucctl_pcapng_trace(&ctl->capture, message);
 }
@@ -365,7 +370,7 @@ device_open(struct vucctl *ctl)
 	if (ctl->timeout_ms != 0)
 		opts.timeout_ms = opts.long_timeout_ms = ctl->timeout_ms;
 	if (ctl->trace || ctl->capture.out != NULL) {
-		vucctl_trace_start(&ctl->tracer, stderr);
+		ctl->opened_ns = vuc_clock_ns();
 		opts.trace = trace_message;
 		opts.trace_arg = ctl;
 	}

@@ -16,7 +16,6 @@
 #include "pcapng.h"
 #include "print.h"
 #include "management.h"
-#include "trace.h"
 
 #define VUCCTL_MAX_ARGUMENTS 5
 #define VUCCTL_MAX_OPTIONS   32
@@ -101,7 +100,7 @@ struct vucctl {
 	const char *transport;   /* NULL: the library's choice */
 	enum vuc_dma_policy dma; /* set by commands that map memory */
 	bool trace;
-	struct vucctl_trace tracer;
+	uint64_t opened_ns;       /* times of the trace are counted from here on */
 	const char *capture_path; /* NULL: none */
 	struct vucctl_pcapng capture;
 	struct vuc_device *dev;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* devices, detach, remove: those that the daemon has; add.c is another one. */
+/* devices, add, detach, remove: the devices of the daemon. */
 
 #include <inttypes.h>
 #include <pwd.h>
@@ -136,6 +136,148 @@ const struct vucctl_command vucctl_devices = {
 	.arguments = "",
 	.daemon = true,
 	.run = devices_run,
+};
+
+/* ---- add ---- */
+
+#define MAX_MS 3600000 /* of a time in the daemon's configuration */
+
+static const char *const policies[] = {"shared", "message", NULL};
+static const char *const posted_words[] = {"on", "off", "auto", NULL};
+static const char *const resets[] = {"on", "trust", "never", NULL};
+static const char *const outages[] = {"fail", "hold", NULL};
+static const char *const after_holds[] = {"hold", "last", "ones", "error", "auto", NULL};
+static const char *const maps[] = {"direct", "none", NULL};
+static const char *const recovers[] = {"nvme", "none", NULL};
+
+static const struct vucctl_option add_options[] = {
+	{"poller", 'p', "NAME", "Poller that drives the device", VUCCTL_TEXT,
+		.parameter = "poller"},
+	{"dma", 'd', "POLICY", "DMA by 'shared' memory or by 'message'", VUCCTL_TEXT,
+		.parameter = "dma", .words = policies},
+	{"posted-writes", 0, "WORD", "Post writes to memory BARs: 'on', 'off' or 'auto'",
+		VUCCTL_TEXT, .parameter = "posted_writes", .words = posted_words},
+	{"reset", 0, "WORD", "Reset for the next VMM: 'on', 'trust' or 'never'", VUCCTL_TEXT,
+		.parameter = "reset", .words = resets},
+	{"io-fds", 0, "WORD", "Ask the server for ioeventfds: 'on' or 'off'", VUCCTL_SWITCH,
+		.parameter = "io_fds"},
+	{"max-dma-maps", 0, "N", "Maximum number of DMA mappings", VUCCTL_NUMBER,
+		.parameter = "max_dma_maps", .min = 1, .max = 65535},
+	{"server-timeout", 0, "MS", "Timeout for connecting and for each reply of the server",
+		VUCCTL_NUMBER, .parameter = "timeout_ms", .min = 1, .max = MAX_MS},
+	{"server-long-timeout", 0, "MS", "Timeout for slow commands such as a reset", VUCCTL_NUMBER,
+		.parameter = "long_timeout_ms", .min = 1, .max = MAX_MS},
+	{"retry-min", 0, "MS", "Delay before the first attempt to reconnect to a server",
+		VUCCTL_NUMBER, .parameter = "retry_min_ms", .min = 1, .max = MAX_MS},
+	{"retry-max", 0, "MS", "Maximum delay between attempts to reconnect", VUCCTL_NUMBER,
+		.parameter = "retry_max_ms", .min = 1, .max = MAX_MS},
+	{"outage", 0, "WORD", "When the server is lost: 'fail' or 'hold'", VUCCTL_TEXT,
+		.parameter = "outage", .words = outages},
+	{"hold", 0, "MS", "Time in which reads wait for a lost server", VUCCTL_NUMBER,
+		.parameter = "hold_ms", .min = 1, .max = MAX_MS},
+	{"after-hold", 0, "WORD", "Reads after that: 'hold', 'last', 'ones', 'error' or 'auto'",
+		VUCCTL_TEXT, .parameter = "after_hold", .words = after_holds},
+	{"fence", 0, "WORD", "Wait for the end of the previous server process: 'on' or 'off'",
+		VUCCTL_SWITCH, .parameter = "fence"},
+	{"release", 0, "MS", "Time that a VMM has to release the device before it is taken away",
+		VUCCTL_NUMBER, .parameter = "release_ms", .min = 1, .max = MAX_MS},
+	{"map", 0, "WORD", "Regions that VMMs can map: 'direct' or 'none'", VUCCTL_TEXT,
+		.parameter = "map", .words = maps},
+	{"keep-bar0", 0, "WORD",
+		"Keep the file of BAR0 when SPDK's target is restarted: 'on' or 'off'",
+		VUCCTL_SWITCH, .parameter = "keep_bar0"},
+	{"recover", 0, "WORD",
+		"Have an NVMe controller report a failure after a restart of its server: "
+		"'nvme' or 'none'",
+		VUCCTL_TEXT, .parameter = "recover", .words = recovers},
+	{"export", 0, "SOCKET", "Socket for VMMs that are vfio-user clients", VUCCTL_PATH,
+		.parameter = "export"},
+	{"export-mode", 0, "MODE", "Permissions of that socket, in octal", VUCCTL_TEXT,
+		.parameter = "export_mode"},
+	{"export-group", 0, "GROUP", "Group of that socket", VUCCTL_TEXT,
+		.parameter = "export_group"},
+	{"reply", 0, "MS", "Time in which each request of such a VMM is answered", VUCCTL_NUMBER,
+		.parameter = "reply_ms", .min = 1, .max = MAX_MS},
+	{"users", 'u', "LIST", "Names or numbers of users who can attach, separated by commas",
+		VUCCTL_LIST, .parameter = "users"},
+	{"groups", 'g', "LIST", "Groups whose members can attach", VUCCTL_LIST,
+		.parameter = "groups"},
+	{0},
+};
+
+static int
+add_check(struct vucctl *ctl)
+{
+	app_json_text(&ctl->params, ctl->params.root, "name", ctl->args[0]);
+	vucctl_add_path(ctl, "socket", ctl->args[1]);
+	return ctl->status;
+}
+
+static void
+print_added(struct app_reply *reply, struct json_object *device)
+{
+	const char *reason = app_reply_text_or_null(reply, device, "reason");
+
+	fputs("added ", stdout);
+	vucctl_foreign_print(stdout, app_reply_text(reply, device, "name"));
+	printf(", %s ", reason != NULL ? "which is" : "now");
+	vucctl_foreign_print(stdout, app_reply_text(reply, device, "state"));
+	fputs(reason != NULL ? ": " : "", stdout);
+	vucctl_foreign_print(stdout, reason != NULL ? reason : "");
+	putchar('\n');
+}
+
+/* Print what has become of the device, which may have been removed since. */
+static int
+print_device(const struct vucctl *ctl, struct json_object *list)
+{
+	struct app_reply reply = {NULL};
+	size_t i, n;
+	struct json_object *array = app_reply_array(&reply, list, "devices", &n);
+
+	for (i = 0; i < n && reply.lacks == NULL; i++) {
+		struct json_object *device = json_object_array_get_idx(array, i);
+
+		if (strcmp(app_reply_text(&reply, device, "name"), ctl->args[0]) != 0)
+			continue;
+		if (ctl->json)
+			return vucctl_print_result(device);
+		print_added(&reply, device);
+		return EXIT_SUCCESS;
+	}
+	if (reply.lacks != NULL)
+		return vucctl_fail_answer(ctl, "devices.list", reply.lacks);
+	return vucctl_fail(
+		"%s: %s was added, but has been removed again", ctl->management, ctl->args[0]);
+}
+
+static int
+add_run(struct vucctl *ctl)
+{
+	struct json_object *result;
+	int ret = vucctl_ask(ctl, "devices.add", &ctl->params, &result);
+
+	json_object_put(result);
+	if (ret != 0)
+		return ret;
+	ret = vucctl_ask(ctl, "devices.list", NULL, &result);
+	if (ret == 0)
+		ret = print_device(ctl, result);
+	json_object_put(result);
+	return ret;
+}
+
+const struct vucctl_command vucctl_add = {
+	.name = "add",
+	.summary = "add a device to the daemon",
+	.doc = "Adds a device to the daemon, which offers the device on SOCKET to VMMs. The server may be "
+	       "started later. Options have the defaults of the configuration.",
+	.arguments = "NAME SOCKET",
+	.daemon = true,
+	.timeout_ms = VUCCTL_DAEMON_LONG_TIMEOUT_MS,
+	.options = add_options,
+	.check = add_check,
+	.run = add_run,
 };
 
 /* ---- detach, remove ---- */

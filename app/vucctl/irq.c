@@ -310,12 +310,13 @@ print_interrupt(struct vucctl *ctl, uint32_t vector, uint64_t count)
 	uint64_t ns = vuc_clock_ns() - wait->start_ns;
 	int ret = 0;
 
-	if (ctl->json)
+	if (ctl->json) {
 		ret = print_json(wait, vector, count, ns);
-	else
-		printf("%5" PRIu64 ".%06" PRIu64 "  %-5s vector %" PRIu32 "  count %" PRIu64 "\n",
-			ns / 1000000000, ns / 1000 % 1000000,
+	} else {
+		vucctl_time_print(stdout, ns);
+		printf("  %-5s vector %" PRIu32 "  count %" PRIu64 "\n",
 			vucctl_irq_name(wait->range.index).text, vector, count);
+	}
 	fflush(stdout);
 	return ret;
 }

@@ -82,6 +82,12 @@ vucctl_duration_format(uint64_t seconds)
 }
 
 void
+vucctl_time_print(FILE *out, uint64_t ns)
+{
+	fprintf(out, "%5" PRIu64 ".%06" PRIu64, ns / 1000000000, ns / 1000 % 1000000);
+}
+
+void
 vucctl_flags_print(FILE *out, uint32_t value, const struct vucctl_flag *flags)
 {
 	const char *separator = "";

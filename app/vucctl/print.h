@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <vuc/trace.h>
+
 #include "management.h"
 
 /* Members of JSON that was built here: a number, a text or NULL, a number that is a text with
@@ -35,6 +37,9 @@ struct vucctl_duration {
 
 /* "5 s", "2 min 5 s", "3 h 2 min", "4 days 3 h". */
 struct vucctl_duration vucctl_duration_format(uint64_t seconds);
+
+/* Print seconds since the start of something, "    1.000023". */
+void vucctl_time_print(FILE *out, uint64_t ns);
 
 /* Name of a bit, or of several that go together. */
 struct vucctl_flag {
@@ -80,6 +85,9 @@ int vucctl_irq_parse(const char *text, uint32_t *index);
 extern const struct vucctl_flag vucctl_device_flags[];
 extern const struct vucctl_flag vucctl_region_flags[];
 extern const struct vucctl_flag vucctl_irq_flags[];
+
+/* Print a message, of which nothing is trusted, as a line without its time, newline included. */
+void vucctl_message_print(FILE *out, const struct vuc_trace_message *message);
 
 /* ---- described fields ---- */
 

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "trace.h"
-
 #include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include <vuc/migration.h>
+#include <vuc/trace.h>
 
-#include "clock.h"
 #include "print.h"
 #include "vfio_user.h"
 
@@ -519,22 +517,6 @@ body_print(FILE *out, const struct vfio_user_header *header, const uint8_t *byte
 
 /* ---- lines ---- */
 
-void
-vucctl_trace_start(struct vucctl_trace *trace, FILE *out)
-{
-	*trace = (struct vucctl_trace){.out = out, .start_ns = vuc_clock_ns()};
-}
-
-void
-vucctl_trace_message(void *arg, const struct vuc_trace_message *message)
-{
-	const struct vucctl_trace *trace = arg;
-	uint64_t ns = vuc_clock_ns() - trace->start_ns;
-
-	fprintf(trace->out, "%5" PRIu64 ".%06" PRIu64 " ", ns / 1000000000, ns / 1000 % 1000000);
-	vucctl_trace_line_print(trace->out, message);
-}
-
 /* Messages of the socket for the server's commands have a double line. */
 static const char *const arrows[2][2] = {{"<-", "->"}, {"<=", "=>"}};
 
@@ -578,7 +560,7 @@ error_print(FILE *out, const struct vfio_user_header *header)
 }
 
 void
-vucctl_trace_line_print(FILE *out, const struct vuc_trace_message *message)
+vucctl_message_print(FILE *out, const struct vuc_trace_message *message)
 {
 	struct vfio_user_header header;
 

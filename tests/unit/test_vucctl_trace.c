@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "print.h"
 #include "tap.h"
-#include "trace.h"
 #include "vfio_user.h"
 
 #define COMMAND VFIO_USER_F_TYPE_COMMAND
@@ -23,7 +23,7 @@ line_of(const uint8_t *bytes, size_t len, struct vuc_trace_message message)
 	memcpy(copy, bytes, len);
 	message.bytes = copy;
 	message.len = len;
-	vucctl_trace_line_print(out, &message);
+	vucctl_message_print(out, &message);
 	fclose(out);
 	free(copy);
 	end = strchr(text, '\n');
