@@ -48,13 +48,6 @@ def test_text(device):
     assert '\n  40: ' not in out
 
 
-@pytest.mark.parametrize('option', ['--verbose', '-v', '-x'])
-def test_verbose(device, option):
-    out = probe(device, option).out
-    assert 'Config space, 4096 of 4096 bytes\n' in out
-    assert '\n  40: ' in out
-
-
 def test_default_transport(device):
     run = rig.vucctl('probe', device.socket)
     assert run.err == ''
@@ -62,27 +55,19 @@ def test_default_transport(device):
 
 
 def test_json(device):
+    """Of a real server: what the made up one below does not have."""
     root = probe(device, '--json').json()
     assert (root['socket'], root['transport']) == (device.socket, 'posix')
-    assert [root['version'][key] for key in ('minor', 'max_msg_fds', 'pgsizes')] == [2, 8, 4096]
-    assert [root['device'][key] for key in ('num_regions', 'num_irqs')] == [9, 5]
-    assert (root['regions'][2]['size'], root['regions'][2]['fds']) == (65536, 1)
+    assert (root['version']['minor'], root['regions'][2]['fds']) == (2, 1)
     assert root['regions'][4]['areas'] == [{'offset': 4096, 'size': 4096},
                                            {'offset': 0x3000, 'size': 4096}]
-    assert root['regions'][6]['size'] == 0
-    assert (root['irqs'][2]['name'], root['irqs'][2]['count']) == ('MSI-X', 8)
-    pci = root['pci']
-    assert pci['bars'][0]['size'] == 4096
-    assert pci['bars'][1]['type'] == 'memory64'
-    assert [cap['type'] for cap in pci['capabilities']][:2] == ['pcie', 'msix']
-    assert pci['capabilities'][1]['fields'] == {
+    caps = root['pci']['capabilities']
+    assert [cap['type'] for cap in caps[:2]] == ['pcie', 'msix']
+    assert caps[1]['fields'] == {
         'vectors': 8, 'table_bar': 4, 'table_offset': 0, 'pba_bar': 4, 'pba_offset': 0x2000,
         'masked': False, 'enabled': False}
-    assert pci['capabilities'][3]['type'] == 'serial_number'
-    assert pci['capabilities_problem'] is None
-    assert pci['extended_capabilities_problem'] is None
+    assert [root['pci'][f'{kind}capabilities_problem'] for kind in ('', 'extended_')] == [None] * 2
     assert (root['config']['read'], root['config']['error']) == (4096, None)
-    assert len(root['config']['bytes']) == 2 * 4096
 
 
 def test_lspci_bytes(device):
@@ -249,8 +234,9 @@ def test_names(fake):
     assert '  class           088000     ' in out
 
 
-def test_all_config(fake):
-    out = look(fake, '-v')
+@pytest.mark.parametrize('option', ['--verbose', '-v', '-x'])
+def test_all_config(fake, option):
+    out = look(fake, option)
     assert 'Config space, 4096 of 4096 bytes\n' in out
     assert '\n  b0: 09 00 10 00 ' in out
     assert '\n  140: 00 00 00 00 00 00 00 00 03 00 01 00 88 77 66 55\n' in out

@@ -72,17 +72,10 @@ def test_turned_away(folder):
           before=[error('"Failed: not for you"', 'null')])
 
 
-def test_half_an_answer(folder):
-    with Daemon(folder, [b'{"jsonrpc"', Daemon.HANG_UP]) as daemon:
-        # The second line never comes; the client gives up.
-        ended = rig.vucctl('status', '-m', daemon.path, '--timeout=50', status=1)
-    assert 'the daemon has not answered within 50 ms' in ended.err
-
-
-def test_silence(folder):
-    with Daemon(folder, [Daemon.WAIT]) as daemon:
-        ended = rig.vucctl('status', '-m', daemon.path, '--timeout=50', status=1)
-    assert 'the daemon has not answered within 50 ms' in ended.err
+@pytest.mark.parametrize('answers', [[Daemon.WAIT], [b'{"jsonrpc"', Daemon.HANG_UP]])
+def test_silence(folder, answers):
+    """No answer, or half of one: the client gives up."""
+    fails(folder, ['status', '--timeout=50'], answers, 'the daemon has not answered within 50 ms')
 
 
 def test_nobody_accepts(folder):
@@ -251,22 +244,20 @@ def test_slow_rates(folder):
 
 # ---- what is printed ----
 
-def test_vmm_of_unknown_user(folder):
-    answer = {'devices': [listed('a', 'attached', VMM) | {'export': '/x'}]}
-    assert run(folder, ['devices'], [result(answer)], status=0)[1].out == (
-        'NAME  STATE     SINCE  CONNECTION  POLLER  VMM             QUEUES  SOCKET  EXPORT\n'
-        'a     attached  -               1  p       7 4294967294 v       3  /s      /x\n')
-
-
 STATUS = {
     'version': '1.2.3', 'pid': 7, 'state': 'running', 'uptime_ms': 0, 'directory': '/d',
     'vmm_socket': '/d/v', 'log_level': 'info', 'pollers': 2, 'connections': 3,
     'devices': {'away': 1, 'free': 2, 'attached': 3, 'cleaning': 4, 'not-answering': 0,
                 'stale': 0, 'fenced': 0, 'restoring': 0}}
+TROUBLE = STATUS['devices'] | {'not-answering': 5, 'stale': 6, 'fenced': 7, 'restoring': 8}
+RELOADED = {'added': [], 'removed': [], 'changed': [], 'restart': [], 'failed': []}
 
-
-def test_status(folder):
-    assert run(folder, ['status'], [result(STATUS)], status=0)[1].out == '''\
+# A command, its answer, and what is printed of it.
+PRINTED = [
+    ('devices', {'devices': [listed('a', 'attached', VMM) | {'export': '/x'}]},  # of an unknown user
+     'NAME  STATE     SINCE  CONNECTION  POLLER  VMM             QUEUES  SOCKET  EXPORT\n'
+     'a     attached  -               1  p       7 4294967294 v       3  /s      /x\n'),
+    ('status', STATUS, '''\
 Daemon
   version         1.2.3
   pid             7
@@ -278,34 +269,26 @@ Daemon
   pollers         2
   devices         3 attached, 2 free, 1 away, 4 cleaning
   VMM connections 3
-'''
+'''),
+    ('status', STATUS | {'devices': TROUBLE},
+     ', 4 cleaning, 5 not answering, 6 stale, 7 fenced, 8 restoring\n'),
+    ('reload', RELOADED | {'added': ['a', 'b'], 'removed': ['c'], 'changed': ['d'],
+                           'restart': [{'what': 'e', 'reason': None}]},
+     'added a\nadded b\nremoved c\nchanged d\nneeds a restart: e\n'),
+] + [('status', STATUS | {'uptime_ms': seconds * 1000 + 999}, f'  running for     {text}\n')
+     for seconds, text in [
+         (59, '59 s'), (60, '1 min 0 s'), (3599, '59 min 59 s'), (7260, '2 h 1 min'),
+         (86400, '1 day 0 h'), (3 * 86400 + 7200, '3 days 2 h')]]
 
 
-@pytest.mark.parametrize('seconds,text', [
-    (59, '59 s'), (60, '1 min 0 s'), (3599, '59 min 59 s'), (7260, '2 h 1 min'),
-    (86400, '1 day 0 h'), (3 * 86400 + 7200, '3 days 2 h')])
-def test_duration(folder, seconds, text):
-    answer = STATUS | {'uptime_ms': seconds * 1000 + 999}
-    assert f'  running for     {text}\n' in run(folder, ['status'], [result(answer)], 0)[1].out
-
-
-def test_status_of_trouble(folder):
-    answer = STATUS | {'devices': STATUS['devices'] | {
-        'not-answering': 5, 'stale': 6, 'fenced': 7, 'restoring': 8}}
-    assert ', 4 cleaning, 5 not answering, 6 stale, 7 fenced, 8 restoring\n' in \
-        run(folder, ['status'], [result(answer)], 0)[1].out
-
-
-def test_reload(folder):
-    answer = {'added': ['a', 'b'], 'removed': ['c'], 'changed': ['d'],
-              'restart': [{'what': 'e', 'reason': None}], 'failed': []}
-    assert run(folder, ['reload'], [result(answer)], status=0)[1].out == \
-        'added a\nadded b\nremoved c\nchanged d\nneeds a restart: e\n'
+@pytest.mark.parametrize('command,answer,text', PRINTED)
+def test_printed(folder, command, answer, text):
+    out = run(folder, [command], [result(answer)], status=0)[1].out
+    assert text in out and (text.count('\n') == 1 or text == out)
 
 
 def test_reload_that_failed(folder):
-    answer = {'added': [], 'removed': [], 'changed': [], 'restart': [],
-              'failed': [{'what': 'device x', 'reason': 'why\x1b'}]}
+    answer = RELOADED | {'failed': [{'what': 'device x', 'reason': 'why\x1b'}]}
     ended = run(folder, ['reload'], [result(answer)])[1]
     assert (ended.out, ended.err) == ('', 'vucctl: device x: why\\x1b\n')
 

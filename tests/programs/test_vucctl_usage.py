@@ -14,8 +14,6 @@ COMMANDS = ['probe', 'read', 'write', 'reset', 'irq', 'irq wait', 'irq mask', 'i
             'irq trigger', 'dma-selftest', 'migrate', 'migrate save', 'migrate load', 'status',
             'devices', 'stats', 'add', 'remove', 'detach', 'capture', 'reload']
 
-TOO_LONG = '99999999999999999999'
-
 # What is typed, and what the error says.
 USAGE = '''
                                     | no command given
@@ -256,8 +254,3 @@ def test_lspci_unreadable(refdev):
     run = rig.vucctl('probe', '-l', refdev('--fault=error=13@region_read').socket, status=1)
     assert 'cannot read config space' in run.err
     assert run.out == ''
-
-
-def test_timeout_of_several():
-    assert 'exclusive' not in rig.vucctl('probe', '--timeout=1', '/nonexistent/s', status=1).err
-    assert TOO_LONG in rig.vucctl('probe', '-t', TOO_LONG, 'a', status=2).err
