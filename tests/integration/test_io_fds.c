@@ -336,52 +336,9 @@ send_stray_fd(void)
 		socket_server.fd, &command, sizeof(command), &fds[0], 1, MSG_NOSIGNAL);
 }
 
+static const char *const socket_transports[] = {"posix", NULL};
+
 /* The kernel refuses them once the device is open, but for the answers that bring some. */
-static void
-stray_fds_refused(const char *transport)
-{
-	open_by_socket(transport);
-	for (unsigned int i = 0; i < 2; i++) {
-		CU_ASSERT_EQUAL(send_stray_fd(), -EPERM);
-		CU_ASSERT_EQUAL_FATAL(vuc_io_fds_get(socket_dev, REGION, &io), 0);
-		CU_ASSERT_EQUAL(io->nr_fds, 1);
-		vuc_io_fds_free(io);
-		io = NULL;
-	}
-	CU_ASSERT_EQUAL(send_stray_fd(), -EPERM);
-	CU_ASSERT_TRUE(vuc_device_connected(socket_dev));
-	close_by_socket();
-}
-
-/* What was sent before they are refused is received in the way that keeps them, or the kernel would
- * close them on the polling thread. */
-static void
-stray_fds_seen(const char *transport)
-{
-	struct outcome o = {0};
-	int unread = 0;
-
-	open_by_socket(transport);
-	held_up = true;
-	CU_ASSERT_EQUAL_FATAL(vuc_io_fds_get_start(socket_dev, REGION, &io, note, &o), 0);
-	vuc_poll_group_poll(group);
-	/* The answer lies in the socket before the other message. */
-	sem_wait(&asked);
-	sem_post(&answered);
-	while (unread == 0)
-		CU_ASSERT_EQUAL_FATAL(ioctl(client_fd, FIONREAD, &unread), 0);
-	CU_ASSERT_TRUE(send_stray_fd() > 0);
-	while (o.calls == 0 || vuc_device_connected(socket_dev))
-		vuc_poll_group_poll(group);
-	CU_ASSERT_EQUAL(o.status, 0);
-	CU_ASSERT_PTR_NOT_NULL(
-		strstr(vuc_device_reason(socket_dev), "carried unexpected file descriptors"));
-	held_up = false;
-	vuc_io_fds_free(io);
-	io = NULL;
-	close_by_socket();
-}
-
 static void
 test_stray_fds_refused(void)
 {
@@ -391,16 +348,51 @@ test_stray_fds_refused(void)
 	}
 	put_eventfds(1);
 	add(PLAIN, 0, 0, 0);
-	stray_fds_refused("posix");
-	stray_fds_refused(NULL);
+	for (size_t t = 0; t < NR(socket_transports); t++) {
+		open_by_socket(socket_transports[t]);
+		for (unsigned int i = 0; i < 2; i++) {
+			CU_ASSERT_EQUAL(send_stray_fd(), -EPERM);
+			CU_ASSERT_EQUAL_FATAL(vuc_io_fds_get(socket_dev, REGION, &io), 0);
+			CU_ASSERT_EQUAL(io->nr_fds, 1);
+			vuc_io_fds_free(io);
+			io = NULL;
+		}
+		CU_ASSERT_EQUAL(send_stray_fd(), -EPERM);
+		CU_ASSERT_TRUE(vuc_device_connected(socket_dev));
+		close_by_socket();
+	}
 }
 
+/* What was sent before they are refused is received in the way that keeps them, or the kernel would
+ * close them on the polling thread. */
 static void
 test_stray_fds_seen(void)
 {
 	put_eventfds(1);
-	stray_fds_seen("posix");
-	stray_fds_seen(NULL);
+	for (size_t t = 0; t < NR(socket_transports); t++) {
+		struct outcome o = {0};
+		int unread = 0;
+
+		open_by_socket(socket_transports[t]);
+		held_up = true;
+		CU_ASSERT_EQUAL_FATAL(vuc_io_fds_get_start(socket_dev, REGION, &io, note, &o), 0);
+		vuc_poll_group_poll(group);
+		/* The answer lies in the socket before the other message. */
+		sem_wait(&asked);
+		sem_post(&answered);
+		while (unread == 0)
+			CU_ASSERT_EQUAL_FATAL(ioctl(client_fd, FIONREAD, &unread), 0);
+		CU_ASSERT_TRUE(send_stray_fd() > 0);
+		while (o.calls == 0 || vuc_device_connected(socket_dev))
+			vuc_poll_group_poll(group);
+		CU_ASSERT_EQUAL(o.status, 0);
+		CU_ASSERT_PTR_NOT_NULL(strstr(
+			vuc_device_reason(socket_dev), "carried unexpected file descriptors"));
+		held_up = false;
+		vuc_io_fds_free(io);
+		io = NULL;
+		close_by_socket();
+	}
 }
 
 const struct tap_suite tap_suite = {"io_fds", set_up, tear_down,
