@@ -17,7 +17,6 @@
 /* Instead of rig_start(). */
 void hold_start(struct rig_opts *opts, struct poller_hold_opts hold);
 
-bool hold_is_loopback(void);
 struct vuc_device_stats hold_stats(void);
 
 /* On the poller's thread: another hold, or with NULL none. */

@@ -145,13 +145,11 @@ rig_device_opts(
 	d->control.device = &d->open;
 	d->control.reset = o->reset;
 	d->control.map = o->map;
-	d->control.keep_bar0 = o->keep_bar0;
 	d->control.release_ms = o->release_ms;
 	d->control.retry_min_ms = o->retry_min_ms != 0 ? o->retry_min_ms : 5;
 	d->control.retry_max_ms = o->retry_max_ms != 0 ? o->retry_max_ms : 50;
 	d->control.outage = o->outage;
 	d->control.hold_ms = o->hold_ms != 0 ? o->hold_ms : AN_HOUR;
-	d->control.after_hold = o->after_hold;
 	d->control.fence = !o->no_fence;
 	d->control.users = &o->user;
 	d->control.nr_users = o->user != 0;
@@ -276,11 +274,9 @@ rig_stop_poller(void)
 bool
 rig_skips_loopback(const char *why)
 {
-	bool loopback = strcmp(peer_transport(), "loopback") == 0;
-
-	if (loopback)
+	if (!peer_has_sockets())
 		vuc_tap_skip(why);
-	return loopback;
+	return !peer_has_sockets();
 }
 
 void

@@ -79,12 +79,10 @@ struct rig_opts {
 
 	enum vuc_control_reset reset;
 	enum vuc_control_map map;
-	bool keep_bar0;
 	uint32_t release_ms;
 	uint32_t retry_min_ms, retry_max_ms; /* 5 and 50 by default */
 	enum vuc_control_outage outage;      /* fail by default */
 	uint32_t hold_ms;
-	enum vuc_control_after_hold after_hold;
 	bool no_fence;
 	uid_t user; /* who may have the devices */
 	gid_t group;

@@ -13,29 +13,24 @@
 
 #define PLACES 8u /* requests that the device works on at a time */
 
-struct losses {
-	_Atomic unsigned int nr;
-};
+static atomic_uint losses;
 
 /* A poller_watch_fn. */
 static void
 count_loss(void *arg, bool connected, uint64_t silent_ms)
 {
-	struct losses *losses = arg;
-
+	(void)arg;
 	(void)silent_ms;
 	if (!connected)
-		atomic_fetch_add(&losses->nr, 1);
+		atomic_fetch_add(&losses, 1);
 }
 
 /* On the poller's thread. */
 static int
-watch(void *arg)
+watch(void *dev)
 {
-	return vuc_poller_watch_device(rig.poller, rig.dev[0], count_loss, arg);
+	return vuc_poller_watch_device(rig.poller, dev, count_loss, NULL);
 }
-
-static struct losses losses;
 
 /* What else is done on the poller's thread as soon as the device is restored. */
 static void (*on_return)(void);
@@ -46,7 +41,7 @@ restored(void *arg, int status, const struct vuc_error *err)
 {
 	if (status == 0 && on_return != NULL)
 		on_return();
-	watch(&losses);
+	watch(rig.dev[0]);
 	hold_event_done(arg, status, err);
 }
 
@@ -83,8 +78,8 @@ start_to_return(uint32_t hold_ms, enum poller_after after)
 	hold_start(&(struct rig_opts){.idle_loops = -1, .max_requests = PLACES},
 		(struct poller_hold_opts){
 			.hold_ms = hold_ms, .after_config = after, .after_rest = after});
-	atomic_store(&losses.nr, 0);
-	CU_ASSERT_EQUAL_FATAL(vuc_poller_call(rig.poller, watch, &losses), 0);
+	losses = 0;
+	CU_ASSERT_EQUAL_FATAL(vuc_poller_call(rig.poller, watch, rig.dev[0]), 0);
 }
 
 /* Reads of a register that counts them, or of another one. */
@@ -136,7 +131,7 @@ test_return(void)
 	CU_ASSERT_TRUE(stats.connected && stats.outage_last_ms > 0);
 	CU_ASSERT_EQUAL(stats.outage_ms, stats.outage_last_ms);
 	CU_ASSERT_EQUAL(stats.accesses.errors, 0);
-	CU_ASSERT_EQUAL(atomic_load(&losses.nr), 1);
+	CU_ASSERT_EQUAL(losses, 1);
 }
 
 /* Each outage has a budget of its own, and each loss is told. */
@@ -153,7 +148,7 @@ test_two_outages(void)
 		restore(NULL);
 		CU_ASSERT_EQUAL(vuc_queue_read(rig.queue[0], BAR0, REFDEV_REG_ID, &value, 4), 0);
 		CU_ASSERT_EQUAL(value, REFDEV_ID_VALUE);
-		CU_ASSERT_EQUAL(atomic_load(&losses.nr), i);
+		CU_ASSERT_EQUAL(losses, i);
 		CU_ASSERT_EQUAL(hold_stats().outages, i);
 	}
 	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, hold_set,
@@ -364,15 +359,6 @@ hold_connection(void *arg)
 	return vuc_poller_set_hold(rig.poller, a->dev, &opts);
 }
 
-/* On the poller's thread. */
-static int
-watch_connection(void *arg)
-{
-	struct account *a = arg;
-
-	return vuc_poller_watch_device(rig.poller, a->dev, count_loss, &losses);
-}
-
 /* While a device is away, a connection by which it could be restored is not shown, and its loss is
  * no other outage. */
 static void
@@ -397,10 +383,10 @@ test_account_held(void)
 	CU_ASSERT_EQUAL(stats.id, before.id);
 	CU_ASSERT_FALSE(stats.connected);
 	CU_ASSERT_EQUAL(stats.outage_last_ms, 0);
-	atomic_store(&losses.nr, 0);
-	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, watch_connection, &fresh), 0);
+	losses = 0;
+	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, watch, fresh.dev), 0);
 	peer_kill(rig.peer);
-	while (atomic_load(&losses.nr) == 0)
+	while (losses == 0)
 		sched_yield();
 	CU_ASSERT_EQUAL(account_stats(&a).outages, 1);
 	account_close(&fresh);
