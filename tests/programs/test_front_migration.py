@@ -10,10 +10,10 @@ import rig
 import vfio_client as vfio
 from fake_device import FakeDevice
 from outage_rig import FOREVER
-from test_refdev_migration import (ERROR, GET, LOG_REPORT, LOG_START, LOG_STOP, MARKS, MIGRATION, PRE_COPY,
-                                   PROBE, RESUMING, RUNNING, SET, STATE, STOP, STOP_COPY, go, log_report,
-                                   log_start, marks, mig_read, mig_write, pages_report, read_round, save,
-                                   state)
+from test_refdev_migration import (ERROR, FEATURES, GET, LOG_STOP, MARKS, MIGRATION, PRE_COPY,
+                                   PROBE, RESUMING, RUNNING, SET, STATE, STOP, STOP_COPY, go,
+                                   log_report, log_start, marks, mig_read, mig_write, pages_report,
+                                   read_round, save, state)
 from vfio_client import (BY_FILE, BY_MMAP, CONFIG, DONE, EINVAL, ENOTCONN, ENOTTY, FILL, MSIX, PAGE, RESET,
                          transfer)
 
@@ -63,14 +63,7 @@ def test_next_client(exported):
     assert client.feature(SET | LOG_STOP).error == EINVAL
 
 
-@pytest.mark.parametrize('options, flags, error', [
-    ([], PROBE | LOG_START, 0), ([], PROBE | SET | LOG_START, 0), ([], PROBE | GET | LOG_START, EINVAL),
-    ([], PROBE | GET | LOG_REPORT, 0), ([], PROBE | GET | SET | LOG_REPORT, EINVAL),
-    ([], PROBE | GET | SET | STATE, 0), ([], PROBE | GET | MIGRATION, 0), ([], PROBE | 3, ENOTTY),
-    ([], PROBE | 0xffff, ENOTTY), ([], GET | SET | STATE, EINVAL), ([], STATE, EINVAL),
-    ([], 1 << 19 | PROBE | STATE, EINVAL), (['--no-dirty-log'], PROBE | LOG_START, ENOTTY),
-    (['--no-dirty-log'], PROBE | MIGRATION, 0), (['--no-migration'], PROBE | MIGRATION, ENOTTY),
-    (['--no-migration'], GET | MIGRATION, ENOTTY), (['--no-migration'], PROBE | LOG_START, 0)])
+@pytest.mark.parametrize('options, flags, error', FEATURES + [(['--no-migration'], GET | MIGRATION, ENOTTY)])
 def test_features(exported, options, flags, error):
     """A client sees what its server has of them."""
     assert exported('', *options).client().feature(flags, room=8).error == error

@@ -121,7 +121,7 @@ def test_log_refused(client):
     assert log_report(client, 0, 1 << 40, PAGE, 1 << 30) == EMSGSIZE
 
 
-@pytest.mark.parametrize('options, flags, error', [
+FEATURES = [
     ([], PROBE | LOG_START, 0), ([], PROBE | SET | LOG_START, 0),
     ([], PROBE | GET | LOG_START, EINVAL),
     ([], PROBE | GET | LOG_REPORT, 0), ([], PROBE | GET | SET | LOG_REPORT, EINVAL),
@@ -129,7 +129,10 @@ def test_log_refused(client):
     ([], PROBE | 0xffff, ENOTTY), ([], GET | SET | STATE, EINVAL), ([], STATE, EINVAL),
     ([], 1 << 19 | PROBE | STATE, EINVAL), (['--no-dirty-log'], PROBE | LOG_START, ENOTTY),
     (['--no-dirty-log'], PROBE | MIGRATION, 0), (['--no-migration'], PROBE | MIGRATION, ENOTTY),
-    (['--no-migration'], PROBE | LOG_START, 0)])
+    (['--no-migration'], PROBE | LOG_START, 0)]
+
+
+@pytest.mark.parametrize('options, flags, error', FEATURES)
 def test_features(device, options, flags, error):
     assert device(*options).feature(flags).error == error
 
