@@ -14,8 +14,9 @@
 #include "subject.h"
 #include "sync.h"
 
-#define STOP_WORD  UINT32_MAX
-#define RING_BURST 32 /* requests between two looks at anything else, as a poller has it */
+#define STOP_WORD      UINT32_MAX
+#define RING_ALIGNMENT 4096
+#define RING_BURST     32 /* requests between two looks at anything else, as a poller has it */
 
 /* ---- floors ---- */
 
@@ -47,6 +48,17 @@ struct ring {
 	void *completions;
 	struct vuc_queue_back back;
 };
+
+static void *
+alloc_zeros(size_t alignment, size_t size)
+{
+	void *area = NULL;
+
+	if (posix_memalign(&area, alignment, size) != 0)
+		return NULL;
+	memset(area, 0, size);
+	return area;
+}
 
 static struct echo *
 echo_of(struct bench_way *way)
@@ -114,17 +126,15 @@ static int
 echo_open(struct bench_way *way, struct vuc_error *err)
 {
 	struct echo *e = echo_of(way);
-	void *lines = NULL;
 	int ret;
 
-	if (posix_memalign(&lines, BENCH_LINE, sizeof(*e->lines)) != 0)
-		return bench_fail(err, -ENOMEM, "out of memory");
-	memset(lines, 0, sizeof(*e->lines));
 	e->count = 0;
-	e->lines = lines;
-	ret = bench_cpu_thread(&e->thread, e->cpu, echo_answer, lines, err);
+	e->lines = alloc_zeros(BENCH_LINE, sizeof(*e->lines));
+	if (e->lines == NULL)
+		return bench_fail(err, -ENOMEM, "out of memory");
+	ret = bench_cpu_thread(&e->thread, e->cpu, echo_answer, e->lines, err);
 	if (ret != 0)
-		free(lines);
+		free(e->lines);
 	return ret;
 }
 
@@ -144,12 +154,6 @@ static const struct bench_way_ops echo_ops = {
 	.burst = echo_burst,
 	.settle = echo_settle,
 };
-
-static void
-echo_init(struct echo *echo, const struct bench_clock *clock, unsigned int cpu)
-{
-	*echo = (struct echo){.way.ops = &echo_ops, .clock = clock, .cpu = cpu};
-}
 
 static struct ring *
 ring_of(struct bench_way *way)
@@ -187,17 +191,6 @@ ring_serve(void *arg)
 	return NULL;
 }
 
-static void *
-ring_alloc(size_t size)
-{
-	void *area = NULL;
-
-	if (posix_memalign(&area, 4096, size) != 0)
-		return NULL;
-	memset(area, 0, size);
-	return area;
-}
-
 static int
 ring_make(struct ring *r)
 {
@@ -209,8 +202,8 @@ ring_make(struct ring *r)
 	struct vuc_queue_back_opts back = {.geometry = geometry};
 	int ret;
 
-	r->requests = ring_alloc(vuc_queue_requests_size(&geometry));
-	r->completions = ring_alloc(vuc_queue_completions_size(&geometry));
+	r->requests = alloc_zeros(RING_ALIGNMENT, vuc_queue_requests_size(&geometry));
+	r->completions = alloc_zeros(RING_ALIGNMENT, vuc_queue_completions_size(&geometry));
 	if (r->requests == NULL || r->completions == NULL)
 		return -ENOMEM;
 	front.requests = r->requests;
@@ -269,14 +262,6 @@ static const struct bench_way_ops ring_ops = {
 	.burst = bench_queue_way_burst,
 	.settle = bench_queue_way_settle,
 };
-
-static void
-ring_init(struct ring *ring, const struct bench_clock *clock, const struct bench_access *access,
-	unsigned int cpu)
-{
-	*ring = (struct ring){.cpu = cpu};
-	bench_queue_way_init(&ring->queue, &ring_ops, clock, access);
-}
 
 /* ---- the measurement ---- */
 
@@ -397,6 +382,26 @@ hop_init_subject(struct bench *b, struct bench_subject *s, enum bench_path path)
 	s->spins = b->options.spins;
 }
 
+static void
+hop_init_floor(struct bench *b)
+{
+	struct hop *h = b->state;
+	unsigned int cpu = b->target.poller_cpu;
+
+	switch (h->floor_kind) {
+	case FLOOR_ECHO:
+		h->floor.echo = (struct echo){.way.ops = &echo_ops, .clock = &b->clock, .cpu = cpu};
+		break;
+	case FLOOR_RING:
+		bench_queue_way_init(&h->floor.ring.queue, &ring_ops, &b->clock, &h->access);
+		h->floor.ring.cpu = cpu;
+		break;
+	case FLOOR_POLLER:
+		hop_init_subject(b, &h->floor.poller, BENCH_PATH_POLLER);
+		break;
+	}
+}
+
 static int
 hop_run(struct bench *b, struct vuc_error *err)
 {
@@ -408,12 +413,7 @@ hop_run(struct bench *b, struct vuc_error *err)
 	int ret;
 
 	hop_describe(b);
-	if (h->floor_kind == FLOOR_ECHO)
-		echo_init(&h->floor.echo, &b->clock, b->target.poller_cpu);
-	else if (h->floor_kind == FLOOR_RING)
-		ring_init(&h->floor.ring, &b->clock, &h->access, b->target.poller_cpu);
-	else
-		hop_init_subject(b, &h->floor.poller, BENCH_PATH_POLLER);
+	hop_init_floor(b);
 	hop_init_subject(b, &h->subject, (enum bench_path)o->path);
 	/* Each burst of posted writes finds an empty queue. */
 	r.apart = o->op == BENCH_POSTED;

@@ -96,12 +96,6 @@ start_servers(struct hung *h, struct vuc_error *err)
 	return ret;
 }
 
-static int
-hung_attach(struct hung *h, const char *name, struct vuc_vmm_device **dev, struct vuc_error *err)
-{
-	return bench_attach(h->vucd.vmm_socket, name, VUC_VMM_DEFAULT_TIMEOUT_MS, dev, err);
-}
-
 /* What never returns while the server hangs. */
 static void *
 use_hung_device(void *arg)
@@ -129,7 +123,8 @@ attach_vmms(struct hung *h, struct vuc_error *err)
 		snprintf(name, sizeof(name), "hung%" PRIu32, i);
 		v->kind = h->kind;
 		v->memory = &h->memory;
-		ret = hung_attach(h, name, &v->dev, err);
+		ret = bench_attach(
+			h->vucd.vmm_socket, name, VUC_VMM_DEFAULT_TIMEOUT_MS, &v->dev, err);
 		if (ret == 0)
 			ret = vuc_vmm_open_queue(v->dev, NULL, &v->queue, err);
 	}
@@ -204,7 +199,7 @@ daemon_start(struct hung *h, struct vuc_error *err)
 static int
 healthy_attach(struct hung *h, struct vuc_error *err)
 {
-	return hung_attach(h, HEALTHY, &h->dev, err);
+	return bench_attach(h->vucd.vmm_socket, HEALTHY, VUC_VMM_DEFAULT_TIMEOUT_MS, &h->dev, err);
 }
 
 static int

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
@@ -14,7 +15,7 @@
 #define MAX_ACCESSES 1000
 
 /* Long enough for a poller to have gone to sleep. */
-#define GAP_NS UINT64_C(50000000)
+#define GAP_MS 50u
 
 #define NR_POLICIES 3
 
@@ -63,22 +64,17 @@ idle_describe(struct bench *b)
 	bench_say(result->floor, "a poller that spins");
 	bench_say(result->timed,
 		"the first access after %u ms without any, by a thread that sleeps for its answer",
-		(unsigned int)(GAP_NS / 1000000));
+		GAP_MS);
 	if (o->path == BENCH_PATH_SHM)
 		bench_say(result->note,
 			"the CPU time is that of all threads of the process that has the poller");
 }
 
+/* Signals that end the sleep end the measurement. */
 static int
-sleep_for(uint64_t ns, struct vuc_error *err)
+sleep_for(unsigned int ms, struct vuc_error *err)
 {
-	struct timespec left = {
-		.tv_sec = (time_t)(ns / 1000000000),
-		.tv_nsec = (long)(ns % 1000000000),
-	};
-
-	while (nanosleep(&left, &left) != 0 && errno == EINTR && !bench_interrupted())
-		;
+	vuc_clock_sleep_ms(ms);
 	return bench_interrupt_check(err);
 }
 
@@ -119,12 +115,12 @@ idle_time_run(struct bench *b, struct bench_series *series, struct vuc_error *er
 	if (ret != 0)
 		return bench_fail(
 			err, ret, "cannot read the CPU time of the poller: %s", strerror(-ret));
-	ret = sleep_for(GAP_NS, err);
+	ret = sleep_for(GAP_MS, err);
 	if (ret != 0)
 		return ret;
 	begin = vuc_clock_ns();
 	cpu_begin = clock_now(clock);
-	ret = sleep_for((uint64_t)(o->seconds * 1e9 / o->rounds), err);
+	ret = sleep_for((unsigned int)ceil(o->seconds * 1e3 / o->rounds), err);
 	series->idle_cpu_ns += clock_now(clock) - cpu_begin;
 	series->idle_ns += vuc_clock_ns() - begin;
 	return ret;
@@ -137,7 +133,7 @@ accesses_run(struct bench *b, struct bench_series *series, struct vuc_error *err
 	int ret = 0;
 
 	for (uint32_t i = 0; i < b->options.ops && ret == 0; i++) {
-		ret = sleep_for(GAP_NS, err);
+		ret = sleep_for(GAP_MS, err);
 		if (ret == 0)
 			ret = bench_samples_run(b, way, series, 1, 1, false, err);
 	}
