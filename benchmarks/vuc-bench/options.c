@@ -45,7 +45,7 @@ static const struct bench_option common[] = {
 		"plot the percentiles with gnuplot; FILE ends in .svg or .png; with all, it is a folder",
 		BENCH_TEXT, BENCH_FIELD(plot)},
 	{"html", "FILE",
-		"write a page with all tables and plots; with -, it goes to stdout and the table to stderr",
+		"write a page with all tables and plots, which needs no other file; with -, it goes to stdout and the table to stderr",
 		BENCH_TEXT, BENCH_FIELD(html)},
 	{"label", "TEXT", "a name for this run in the reports", BENCH_LABEL, BENCH_FIELD(label)},
 	{0},
