@@ -1,10 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "clock.h"
 #include "sample.h"
 
@@ -116,24 +110,22 @@ sample_stop(struct sample *s)
 }
 
 void
-sample_run(const char *name, void (*check)(struct vuc_device *dev))
+sample_test_run(const void *row)
 {
+	const struct sample_test *test = row;
 	struct sample s;
 
-	if (!sample_start(&s, name))
+	if (!sample_start(&s, test->sample))
 		return;
-	check(s.dev);
+	test->check(s.dev);
 	sample_stop(&s);
 }
 
-int
-sample_main(int argc, char **argv)
+const char *
+sample_begin(const char *arg)
 {
+	transport = strcmp(arg, "uring") == 0 ? arg : "posix";
 	build = getenv("VUC_LIBVFIO_USER_BUILD");
-	if (build == NULL) {
-		printf("1..0 # SKIP VUC_LIBVFIO_USER_BUILD does not name a build of libvfio-user\n");
-		return 0;
-	}
-	transport = argc == 2 ? argv[1] : "posix";
-	return tap_run(&tap_suite);
+	return build != NULL ? NULL
+			     : "VUC_LIBVFIO_USER_BUILD does not name a build of libvfio-user";
 }

@@ -7,8 +7,6 @@
  * VUC_LIBVFIO_USER_BUILD names, and its device.
  */
 
-#include <stdbool.h>
-
 #include <vuc/device.h>
 
 #include "process.h"
@@ -32,10 +30,16 @@ void sample_stop(struct sample *s);
 /* Open its device again, after it was closed. */
 void sample_open(struct sample *s);
 
-/* Do something with the device of a sample. */
-void sample_run(const char *name, void (*check)(struct vuc_device *dev));
+/* A row of a test suite: what is done with the device of a sample. */
+struct sample_test {
+	const char *name;
+	const char *sample;
+	void (*check)(struct vuc_device *dev);
+};
 
-/* main() of a test program whose argument is the transport: skips all without a build folder. */
-int sample_main(int argc, char **argv);
+void sample_test_run(const void *row);
+
+/* Of struct tap_suite; the argument is the transport. Skips all without a build folder. */
+const char *sample_begin(const char *arg);
 
 #endif /* VUC_TESTS_SAMPLE_H */

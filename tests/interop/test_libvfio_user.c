@@ -2,15 +2,11 @@
 
 /* libvuc against servers that others wrote: the samples of libvfio-user. */
 
-#include <errno.h>
 #include <poll.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <linux/vfio.h>
 
@@ -52,12 +48,6 @@ check_gpio(struct vuc_device *dev)
 	CU_ASSERT_EQUAL(vuc_device_write_posted(dev, BAR2, 4, &port, sizeof(port)), 0);
 	CU_ASSERT_EQUAL(vuc_device_read(dev, BAR2, 0, &port, sizeof(port)), 0);
 	CU_ASSERT_EQUAL(vuc_device_reset(dev), 0);
-}
-
-static void
-test_gpio(void)
-{
-	sample_run(GPIO, check_gpio);
 }
 
 /* It serves one client after another. */
@@ -104,12 +94,6 @@ check_server(struct vuc_device *dev)
 	CU_ASSERT_EQUAL(vuc_device_reset(dev), 0);
 }
 
-static void
-test_server(void)
-{
-	sample_run(SERVER, check_server);
-}
-
 /* Longer than the server's single receive of a body would take in two pieces. */
 static void
 check_large_writes(struct vuc_device *dev)
@@ -123,12 +107,6 @@ check_large_writes(struct vuc_device *dev)
 		CU_ASSERT_EQUAL(vuc_device_read(dev, BAR1, 0, in, sizeof(in)), 0);
 		CU_ASSERT_EQUAL(memcmp(in, out, sizeof(in)), 0);
 	}
-}
-
-static void
-test_server_large_writes(void)
-{
-	sample_run(SERVER, check_large_writes);
 }
 
 /* ---- interrupts and regions ---- */
@@ -168,12 +146,6 @@ check_interrupt(struct vuc_device *dev)
 	close(fd);
 }
 
-static void
-test_interrupts(void)
-{
-	sample_run(GPIO, check_interrupt);
-}
-
 /* BAR1 has two mappable areas, and between them what goes by message. */
 static void
 check_map(struct vuc_device *dev)
@@ -203,12 +175,6 @@ check_map(struct vuc_device *dev)
 }
 
 static void
-test_map(void)
-{
-	sample_run(SERVER, check_map);
-}
-
-static void
 check_no_io_fds(struct vuc_device *dev)
 {
 	struct vuc_io_fds *io;
@@ -217,12 +183,6 @@ check_no_io_fds(struct vuc_device *dev)
 	CU_ASSERT_EQUAL(io->nr_sub_regions, 0);
 	CU_ASSERT_EQUAL(io->nr_fds, 0);
 	vuc_io_fds_free(io);
-}
-
-static void
-test_no_io_fds(void)
-{
-	sample_run(GPIO, check_no_io_fds);
 }
 
 static void
@@ -244,13 +204,6 @@ check_shadow(struct vuc_device *dev)
 	CU_ASSERT_EQUAL(fstat(io->fds[1], &st), 0);
 	CU_ASSERT_EQUAL(st.st_size, sysconf(_SC_PAGESIZE));
 	vuc_io_fds_free(io);
-}
-
-/* Only in builds with -Dshadow-ioeventfd=true. */
-static void
-test_shadow_ioeventfd(void)
-{
-	sample_run("shadow_ioeventfd_server", check_shadow);
 }
 
 /* ---- what the sample client does, but for migration ---- */
@@ -423,27 +376,23 @@ check_client(struct vuc_device *dev)
 	free_guest(&g);
 }
 
-static void
-test_client(void)
-{
-	sample_run(SERVER, check_client);
-}
+static const struct sample_test sample_tests[] = {
+	{GPIO, GPIO, check_gpio},
+	{SERVER, SERVER, check_server},
+	{SERVER ", large writes", SERVER, check_large_writes},
+	{"interrupts", GPIO, check_interrupt},
+	{"mapped region", SERVER, check_map},
+	{"no io fds", GPIO, check_no_io_fds},
+	{"shadow ioeventfd", "shadow_ioeventfd_server", check_shadow}, /* a build option */
+	{"what its sample client does", SERVER, check_client},
+};
 
-const struct tap_suite tap_suite = {"libvfio_user", NULL, NULL,
-	{
-		{GPIO, test_gpio},
-		{GPIO ", five clients", test_gpio_again},
-		{SERVER, test_server},
-		{SERVER ", large writes", test_server_large_writes},
-		{"interrupts", test_interrupts},
-		{"mapped region", test_map},
-		{"no io fds", test_no_io_fds},
-		{"shadow ioeventfd", test_shadow_ioeventfd},
-		{"what its sample client does", test_client},
-	}};
-
-int
-main(int argc, char **argv)
-{
-	return sample_main(argc, argv);
-}
+const struct tap_suite tap_suite = {
+	.name = "libvfio_user",
+	.tests =
+		{
+			{GPIO ", five clients", test_gpio_again},
+		},
+	.rows = TAP_ROWS(sample_tests, sample_test_run),
+	.begin = sample_begin,
+};

@@ -2,12 +2,8 @@
 
 /* Migration and dirty page logging with servers that others wrote: the samples of libvfio-user. */
 
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <linux/vfio.h>
 
@@ -162,12 +158,6 @@ check_states(struct vuc_device *dev)
 	CU_ASSERT_EQUAL(vuc_migration_set_state(dev, VUC_MIGRATION_RUNNING), 0);
 }
 
-static void
-test_states(void)
-{
-	sample_run(GPIO, check_states);
-}
-
 /* Nobody writes the memory here; what the sample's own DMA writes, the tests of DMA see. */
 static void
 check_dirty(struct vuc_device *dev)
@@ -193,12 +183,6 @@ check_dirty(struct vuc_device *dev)
 	CU_ASSERT_EQUAL(vuc_dirty_disable(dev), 0);
 	CU_ASSERT_EQUAL(vuc_dirty_report(dev, &range, PAGE, &bitmap, 1), -EINVAL);
 	close(mapping.fd);
-}
-
-static void
-test_dirty(void)
-{
-	sample_run(GPIO, check_dirty);
 }
 
 /* Versions of the sample differ in the size of BAR1. */
@@ -318,17 +302,19 @@ test_server_in_chunks(void)
 	run_server(1000);
 }
 
-const struct tap_suite tap_suite = {"libvfio_user_migration", NULL, NULL,
-	{
-		{GPIO, test_gpio},
-		{GPIO ", states", test_states},
-		{GPIO ", dirty pages", test_dirty},
-		{"server", test_server},
-		{"server, loaded in chunks", test_server_in_chunks},
-	}};
+static const struct sample_test sample_tests[] = {
+	{GPIO ", states", GPIO, check_states},
+	{GPIO ", dirty pages", GPIO, check_dirty},
+};
 
-int
-main(int argc, char **argv)
-{
-	return sample_main(argc, argv);
-}
+const struct tap_suite tap_suite = {
+	.name = "libvfio_user_migration",
+	.tests =
+		{
+			{GPIO, test_gpio},
+			{"server", test_server},
+			{"server, loaded in chunks", test_server_in_chunks},
+		},
+	.rows = TAP_ROWS(sample_tests, sample_test_run),
+	.begin = sample_begin,
+};

@@ -10,19 +10,6 @@
  * written and then restored. VUC_SPDK_NVMF_SERIAL, if it is set, is the subsystem's serial number.
  */
 
-#include <errno.h>
-#include <poll.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
-
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
 
@@ -216,21 +203,22 @@ tear_down(void)
 	nvme_close(&nvme);
 }
 
-const struct tap_suite tap_suite = {"nvme", set_up, tear_down,
+static const char *
+nvme_begin(const char *arg)
+{
+	transport = strcmp(arg, "uring") == 0 ? arg : "posix";
+	path = getenv("VUC_SPDK_NVMF_SOCKET");
+	return path != NULL ? NULL : "VUC_SPDK_NVMF_SOCKET does not name a socket of SPDK's target";
+}
+
+const struct tap_suite tap_suite = {
+	"nvme",
+	set_up,
+	tear_down,
 	{
 		{"registers", test_registers},
 		{"doorbells by message", test_doorbells_by_message},
 		{"doorbells mapped", test_doorbells_mapped},
-	}};
-
-int
-main(int argc, char **argv)
-{
-	path = getenv("VUC_SPDK_NVMF_SOCKET");
-	if (path == NULL) {
-		printf("1..0 # SKIP VUC_SPDK_NVMF_SOCKET does not name a socket of SPDK's target\n");
-		return 0;
-	}
-	transport = argc == 2 ? argv[1] : "posix";
-	return tap_run(&tap_suite);
-}
+	},
+	.begin = nvme_begin,
+};

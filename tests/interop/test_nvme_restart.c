@@ -210,10 +210,8 @@ tear_down(void)
 	nvme_close(&nvme);
 }
 
-const struct tap_suite tap_suite = {"nvme", NULL, tear_down,
-	{
-		{"outages", test_outages},
-	}};
+const struct tap_suite tap_suite = {
+	.name = "nvme", .tear_down = tear_down, .tests = {{"outages", test_outages}}};
 
 int
 main(int argc, char **argv)
