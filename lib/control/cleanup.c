@@ -4,7 +4,8 @@
  * When a VMM leaves, however it does, the device forgets it: its queues first, so that nobody
  * touches its memory any more, then its interrupts and its mappings. Then the connection is closed
  * and made anew, for servers answer a reset without doing it; or, where the operator trusts the
- * reset, the device is reset.
+ * reset, the device is reset. While the server is away there is no connection; an exported device
+ * is left to the next VMM as it was learned.
  */
 
 #include <errno.h>
@@ -24,7 +25,8 @@
 
 struct leaving {
 	const struct control_vmm *v;
-	bool asks; /* the server is asked to let go, before its connection is closed */
+	bool asks;    /* the server is asked to let go, before its connection is closed */
+	bool learned; /* the device is away, and has forgotten the VMM */
 	struct held_files held;
 
 	/* On the poller's thread. */
@@ -136,7 +138,10 @@ leaving_clean(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_ar
 {
 	struct leaving *l = arg;
 
-	vmm_hold_files(dev, &l->held);
+	if (l->learned)
+		return OPERATION_DONE;
+	if (l->held.nr == 0)
+		vmm_hold_files(dev, &l->held);
 	if (!vuc_device_connected(dev))
 		return -ENOTCONN;
 	if (!l->asks)
@@ -185,8 +190,23 @@ leaving_begin(struct leaving *leaving)
 	pthread_mutex_unlock(&c->lock);
 }
 
-/* Returns whether the connection is to be closed: all but one whose server was trusted, and asked.
- * Until it is closed, it stays that of the VMM: a removal of the device hurries it. */
+/* With the lock held: whether the connection stays for the next VMM: one that has ended, if there
+ * is no newer one; or one whose server was trusted, and asked. */
+static bool
+leaving_keeps_link(const struct leaving *leaving, int rc)
+{
+	const struct control_vmm *v = leaving->v;
+	const struct control_device *d = v->device;
+	bool current = d->link == v->link;
+
+	if (leaving->learned)
+		return !d->removing && (current || (d->link == NULL && d->learned == NULL));
+	return current && rc == 0 && leaving->asks && d->reset == VUC_CONTROL_RESET_TRUST &&
+		!v->features_set;
+}
+
+/* Returns whether the connection is to be closed. Until it is closed, it stays that of the VMM: a
+ * removal of the device hurries it. */
 static bool
 leaving_give_up_link(
 	struct control_vmm *v, const struct leaving *leaving, int rc, const struct vuc_error *err)
@@ -197,20 +217,20 @@ leaving_give_up_link(
 
 	pthread_mutex_lock(&v->control->lock);
 	current = d->link == link;
-	kept = current && rc == 0 && leaving->asks && d->reset == VUC_CONTROL_RESET_TRUST &&
-		!v->features_set;
-	if (current && !kept) {
+	kept = leaving_keeps_link(leaving, rc);
+	if (kept) {
+		atomic_store_explicit(&link->kept_files, 0, memory_order_relaxed);
+		if (!current)
+			d->learned = link;
+		v->link = NULL;
+	} else if (current) {
 		d->link = NULL;
 		d->silent_ms = 0;
 	}
 	if (current && rc != 0)
 		d->reason = *err;
-	if (kept) {
-		atomic_store_explicit(&link->kept_files, 0, memory_order_relaxed);
-		v->link = NULL;
-	} else if (d->removing) {
+	if (!kept && d->removing)
 		control_hurry_removal(d);
-	}
 	/* One that is closed in any case need not have let go before. */
 	d->renewing = current && !kept && (rc == 0 || d->reset != VUC_CONTROL_RESET_TRUST);
 	pthread_mutex_unlock(&v->control->lock);
@@ -300,7 +320,7 @@ vmm_release(struct control_vmm *v)
 	int rc;
 
 	leaving_begin(&leaving);
-	vmm_stop_record(v);
+	leaving.learned = vmm_end_record(v, &leaving.held);
 	vuc_poller_remove_remote(v->remote);
 	v->remote = NULL;
 	vmm_free_queues(v);

@@ -22,8 +22,6 @@
 #define FENCE_RETRY_MS 50u /* until it is seen again whether the old process has ended */
 #define STEP_LOOK_MS   50u /* until it is seen again what a restore is at */
 
-/* Eventfds that are held at once to be written after a return. */
-
 /* ---- the record, on the VMM's thread ---- */
 
 /* A driver that reads all ones gives up an NVMe controller for good; a driver that reads the last
@@ -116,20 +114,36 @@ link_stop_record(struct control_link *link)
 	vuc_device_record_stop(link->dev);
 }
 
-/* A control_device_fn. */
+struct record_end {
+	struct control_link *link;
+	struct held_files *held;
+};
+
+/* A control_device_fn: 1 when what was learned of the device is kept. */
 static int
-record_stop(struct vuc_device *dev, void *arg)
+record_end(struct vuc_device *dev, void *arg)
 {
-	(void)dev;
-	link_stop_record(arg);
-	return 0;
+	const struct record_end *end = arg;
+	struct control_link *link = end->link;
+
+	vmm_hold_files(dev, end->held);
+	if (!atomic_load_explicit(&link->learned, memory_order_relaxed) ||
+		vuc_device_record_forget_client(dev) != 0) {
+		link_stop_record(link);
+		return 0;
+	}
+	atomic_store_explicit(&link->recorded, false, memory_order_relaxed);
+	vuc_poller_set_hold(link->device->poller, dev, NULL);
+	return 1;
 }
 
-void
-vmm_stop_record(struct control_vmm *v)
+bool
+vmm_end_record(struct control_vmm *v, struct held_files *held)
 {
-	if (v->device->outage == VUC_CONTROL_OUTAGE_HOLD)
-		vmm_call(v, record_stop, v->link, NULL);
+	struct record_end end = {.link = v->link, .held = held};
+
+	return v->device->outage == VUC_CONTROL_OUTAGE_HOLD &&
+		vmm_call(v, record_end, &end, NULL) > 0;
 }
 
 /* ---- interrupts after a return, on the VMM's thread ---- */
@@ -227,11 +241,14 @@ restore_done(void *arg, int status, const struct vuc_error *err)
 	restore_close(fresh);
 }
 
-/* The old one is there as long as it is not closed, see link_end_closing(). */
+/* Whether the old one has a VMM that waits. It is there as long as it is not closed, see
+ * link_end_closing(). */
 static bool
 link_is_away(const struct control_link *old)
 {
-	return old->dev != NULL && !old->closing && vuc_device_is_away(old->dev);
+	return old->dev != NULL && !old->closing &&
+		atomic_load_explicit(&old->recorded, memory_order_relaxed) &&
+		vuc_device_is_away(old->dev);
 }
 
 static int

@@ -7,9 +7,13 @@
 #include "vmm.h"
 
 /* On the VMM's thread: from now on the device keeps what the VMM sets, so that it survives the loss
- * of its server, where the device is to do so; and forget all of it: a restore under way ends. */
+ * of its server, where the device is to do so. */
 void vmm_start_record(struct control_vmm *v);
-void vmm_stop_record(struct control_vmm *v);
+
+/* On the VMM's thread, when it leaves: forget all of that; a restore under way ends. held: files of
+ * its mappings, which the device lets go of. Returns whether what was learned of a device that is
+ * away is kept for the next VMM. */
+bool vmm_end_record(struct control_vmm *v, struct held_files *held);
 
 /* On the VMM's thread: after a return, report a failure to the driver of an NVMe controller, and
  * signal each interrupt once, since one may have been lost. */

@@ -118,6 +118,41 @@ vuc_device_record_stop(struct vuc_device *dev)
 		record_free(r);
 }
 
+/* Of a client that has left, and whose server is gone. */
+static void
+device_forget_client(struct vuc_device *dev)
+{
+	for (uint32_t i = 0; i < dev->info.num_irqs; i++)
+		dev->irq_sets[i] = (struct irq_set){0};
+	dma_table_free(&dev->dma);
+	dev->dma.apart = false;
+	dev->dma_revoked = NULL;
+	dev->unmap_all = false;
+	dev->logging = false;
+	dev->bypassed = false;
+	vuc_device_hurry(dev, 0, 0, NULL);
+}
+
+VUC_PRIVATE int
+vuc_device_record_forget_client(struct vuc_device *dev)
+{
+	struct device_record *r = dev->record;
+
+	if (r == NULL || r->first_len == 0 || !vuc_device_is_away(dev))
+		return -EINVAL;
+	device_cancel_restore(dev, "the client has left");
+	if (dev->first != NULL || !TAILQ_EMPTY(&dev->operations))
+		return -EINVAL;
+	device_forget_client(dev);
+	record_irq_clear_all(r);
+	record_forget_registers(r);
+	vuc_closer_let_go(r->closer);
+	record_take_client(r, &(struct vuc_record_opts){0});
+	r->remapped = 0;
+	r->resets = false;
+	return 0;
+}
+
 VUC_PRIVATE int
 vuc_device_record_read_config(
 	const struct vuc_device *dev, uint64_t offset, void *data, uint32_t count)

@@ -66,6 +66,14 @@ void vuc_device_record_stop(struct vuc_device *dev);
  * has announced it. */
 void vuc_device_record_set_client(struct vuc_device *dev, const struct vuc_record_opts *opts);
 
+/*
+ * The client of a device that is away has left: forget all that it has set, as when the record is
+ * stopped, but keep the record, with what was learned of the device, for the next client. A restore
+ * under way ends with -ECANCELED, from this call. Returns 0; or -EINVAL, when the device is not
+ * away, is not known, or still has operations of its client: it is as before then.
+ */
+int vuc_device_record_forget_client(struct vuc_device *dev);
+
 /* The client has written while the device is away, and no server gets it: keep what an NVMe driver
  * has done to its controller, as the values of registers and of the admin submission queue's
  * doorbell, so that no failure is reported to a driver that has disabled the controller since. */

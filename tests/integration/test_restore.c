@@ -541,6 +541,81 @@ test_noresize(void)
 	}
 }
 
+/* ---- the next client ---- */
+
+static void
+begin_restore(struct job *job)
+{
+	struct vuc_device *dev = open_fresh();
+	struct vuc_error err = {0};
+
+	*job = (struct job){0};
+	CU_ASSERT_EQUAL_FATAL(
+		vuc_device_restore_start(
+			dut, dev, &(struct vuc_restore_opts){.reset = true}, on_done, job, &err),
+		0);
+	vuc_device_close(dev);
+}
+
+/* Its client leaves while it is away, or is being restored: the server gets nothing of it, only
+ * what the next one has set. */
+static void
+test_next_client(void)
+{
+	const struct vuc_record_opts opts = {0};
+	struct job job;
+	uint32_t first, bar;
+
+	CU_ASSERT_EQUAL(vuc_device_record_forget_client(dut), -EINVAL);
+	CU_ASSERT_EQUAL(vuc_device_record_read_config(dut, 0x10, &first, sizeof(first)), 0);
+	for (unsigned int polls = 0; polls < 100; polls += 3) {
+		vuc_tap_row("after %u polls", polls);
+		set_all();
+		lose();
+		restore_server_clear(&fresh);
+		restore_server_init(&fresh);
+		begin_restore(&job);
+		for (unsigned int i = 0; i < polls && job.calls == 0; i++)
+			vuc_poll_group_poll(group);
+		if (job.calls > 0) {
+			CU_ASSERT_EQUAL(vuc_device_record_forget_client(dut), -EINVAL);
+			CU_ASSERT_TRUE(vuc_device_connected(dut));
+			CU_ASSERT_EQUAL(unmap_and_commit(0, UINT64_MAX), 0);
+			break;
+		}
+		CU_ASSERT_EQUAL(vuc_device_record_forget_client(dut), 0);
+		CU_ASSERT_EQUAL(job.status, -ECANCELED);
+		CU_ASSERT_EQUAL(job.calls, 1);
+		CU_ASSERT_TRUE(vuc_device_is_away(dut));
+		CU_ASSERT_EQUAL(vuc_dma_count(dut), 0);
+		CU_ASSERT_EQUAL(vuc_device_record_read_config(dut, 0x10, &bar, sizeof(bar)), 0);
+		CU_ASSERT_EQUAL(bar, first);
+		if (polls % 2 == 0)
+			poll_often();
+		vuc_device_record_set_client(dut, &opts);
+		CU_ASSERT_EQUAL(map_and_commit(0x5000, 2, 1), 0);
+		CU_ASSERT_EQUAL(assign(VFIO_PCI_MSIX_IRQ_INDEX, 0, 2, VUC_IRQ_TRIGGER, 3), 0);
+		poll_often();
+		restore_server_clear(&fresh);
+		restore_server_init(&fresh);
+		CU_ASSERT_EQUAL(restore(NULL), 0);
+		expect_log(&fresh,
+			"reset\nread 7:44/2\n"
+			"map 5000+1000 flags 7 offset 2000 memory\n"
+			"irq 2 trigger eventfd 0+2 fds 2\n");
+		CU_ASSERT_EQUAL(unmap_and_commit(0, UINT64_MAX), 0);
+		lose();
+		CU_ASSERT_EQUAL(vuc_device_record_forget_client(dut), 0);
+		restore_server_clear(&fresh);
+		restore_server_init(&fresh);
+		CU_ASSERT_EQUAL(restore(NULL), 0);
+		expect_log(&fresh, "reset\nread 7:44/2\n");
+	}
+	CU_ASSERT_EQUAL(job.calls, 1);
+	vuc_device_record_stop(dut);
+	CU_ASSERT_EQUAL(vuc_device_record_forget_client(dut), -EINVAL);
+}
+
 const struct tap_suite tap_suite = {"restore", set_up, tear_down,
 	{
 		{"everything is replayed in its order", test_return},
@@ -555,4 +630,5 @@ const struct tap_suite tap_suite = {"restore", set_up, tear_down,
 		{"what was under way at the loss", test_under_way_at_loss},
 		{"files of mapped regions", test_remapped},
 		{"interrupts that are assigned together", test_noresize},
+		{"the next client of one that is away", test_next_client},
 	}};

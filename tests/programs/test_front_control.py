@@ -11,10 +11,10 @@ import sys
 
 import pytest
 import rig
-from front_client import HIGH_RAM, RAM_WINDOW
+from front_client import HIGH_RAM, RAM_WINDOW, Alioth, CloudHypervisor
 from front_qemu import VMMS, Qemu
 from outage_rig import FOREVER, HOUR
-from vfio_client import (BAR0, BAR2, BY_MMAP, CONFIG, DATA_NONE, DMA_MAP, DONE, EINVAL, MSIX, PAGE,
+from vfio_client import (BAR0, BAR2, BY_MMAP, CONFIG, DATA_NONE, DMA_MAP, DONE, EFAULT, EINVAL, MSIX, PAGE,
                          REGION_READ, REQ, TRIGGER, VERSION, Channel, access, dma_map, message)
 
 
@@ -119,6 +119,38 @@ def test_started_while_away(exported, kind, folder):
     one.server.start(f'--bar-file={folder}')
     one.daemon.await_state('d0', 'free')
     assert one.attach(kind).reg('ID') == 0x52637576
+
+
+@pytest.mark.parametrize('reset', ['on', 'trust', 'never'])
+def test_started_again_while_away(exported, vmm, folder, reset):
+    """So does the next one in the same outage, whatever the last one was and has set: neither it nor
+    the server sees anything of that."""
+    one = exported(FOREVER + f'reset = {reset}\n', f'--bar-file={folder}')
+    client = vmm(one.daemon, 'd0')
+    client.ok('queue')
+    one.lose()
+    client.detach()
+    config = None
+    for kind in (CloudHypervisor, Alioth, CloudHypervisor):
+        stock = one.attach(kind)
+        config = config or stock.read(CONFIG, 0, 4096)
+        assert stock.read(CONFIG, 0x40, 4032) == config[0x40:]  # what VMMs write is before that
+        stock.enable_msix()
+        assert stock.map(1 << 40, 0, PAGE) == 0
+        stock.close()
+        one.daemon.await_state('d0', 'away')
+    stock = one.attach()
+    stock.enable_msix()
+    one.find(f'--bar-file={folder}')
+    assert stock.await_event(MSIX, 7) == 1
+    stock.set(CONFIG, 4, 2, 0x0407)
+    assert stock.transfer(BY_MMAP, 1 << 40, PAGE, PAGE) == EFAULT
+    stock.ram[PAGE:2 * PAGE] = data = os.urandom(PAGE)
+    assert stock.transfer(BY_MMAP, PAGE, HIGH_RAM, PAGE) == DONE
+    assert stock.ram[HIGH_RAM:][:PAGE] == data
+    stock.close()
+    one.daemon.await_state('d0', 'free')
+    assert one.attach().reg('ID') == 0x52637576
 
 
 def test_nothing_learned(exported):

@@ -3,6 +3,7 @@
 one that leaves out a reply of any kind."""
 
 import os
+import time
 
 import pytest
 import rig
@@ -110,6 +111,37 @@ def test_lost_reply(exported, fault, folder):
     one.server.restart(f'--bar-file={folder}')  # a connection that has lost a reply may be over
     await_return(vmm)
     check_all(vmm)
+
+
+def test_next_vmm_while_away(exported, folder):
+    """A VMM leaves and the next one attaches at any step of an outage and of a return: the device is
+    that one's, and nothing is left behind by the last one."""
+    one = exported(FOREVER + 'reply-ms = 60000\n', f'--bar-file={folder}')
+    leaks = Leaks(max(ROUNDS, 30))
+    for number in range(leaks.rounds):
+        last = one.attach()
+        one.server.kill()
+        if number % 2:
+            one.daemon.await_state('d0', 'away')
+            last.close()
+            rig.eventually(lambda: one.row()['vmm'] is None)
+            last = one.attach()
+        last.enable_msix()
+        last.transaction([last.map_section(1 << 40, PAGE, last.memory)])
+        one.server.start(f'--bar-file={folder}')
+        time.sleep(number % 20 / 1000)
+        last.close()
+        rig.eventually(lambda: one.row()['vmm'] is None)
+        vmm = one.attach([Qemu, CloudHypervisor, Alioth][number % 3])
+        vmm.enable_msix()
+        one.await_return()
+        await_return(vmm)
+        vmm.set(CONFIG, 4, 2, 0x0406)
+        assert vmm.transfer(BY_MMAP, 1 << 40, PAGE, PAGE) == EFAULT
+        check_all(vmm)
+        vmm.close()
+        one.daemon.await_state('d0', 'free')
+        leaks.look(number, vucd=one.daemon.pid)
 
 
 def test_lost_reply_at_the_start(exported):
