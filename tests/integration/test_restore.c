@@ -543,25 +543,12 @@ test_noresize(void)
 
 /* ---- the next client ---- */
 
-static void
-begin_restore(struct job *job)
-{
-	struct vuc_device *dev = open_fresh();
-	struct vuc_error err = {0};
-
-	*job = (struct job){0};
-	CU_ASSERT_EQUAL_FATAL(
-		vuc_device_restore_start(
-			dut, dev, &(struct vuc_restore_opts){.reset = true}, on_done, job, &err),
-		0);
-	vuc_device_close(dev);
-}
-
 /* Its client leaves while it is away, or is being restored: the server gets nothing of it, only
  * what the next one has set. */
 static void
 test_next_client(void)
 {
+	const struct vuc_restore_opts restore_opts = {.reset = true};
 	const struct vuc_record_opts opts = {0};
 	struct job job;
 	uint32_t first, bar;
@@ -572,9 +559,9 @@ test_next_client(void)
 		vuc_tap_row("after %u polls", polls);
 		set_all();
 		lose();
-		restore_server_clear(&fresh);
-		restore_server_init(&fresh);
-		begin_restore(&job);
+		renew_fresh();
+		job = (struct job){0};
+		begin_restore(&restore_opts, 0, on_done, &job);
 		for (unsigned int i = 0; i < polls && job.calls == 0; i++)
 			vuc_poll_group_poll(group);
 		if (job.calls > 0) {
@@ -596,8 +583,7 @@ test_next_client(void)
 		CU_ASSERT_EQUAL(map_and_commit(0x5000, 2, 1), 0);
 		CU_ASSERT_EQUAL(assign(VFIO_PCI_MSIX_IRQ_INDEX, 0, 2, VUC_IRQ_TRIGGER, 3), 0);
 		poll_often();
-		restore_server_clear(&fresh);
-		restore_server_init(&fresh);
+		renew_fresh();
 		CU_ASSERT_EQUAL(restore(NULL), 0);
 		expect_log(&fresh,
 			"reset\nread 7:44/2\n"
@@ -606,8 +592,7 @@ test_next_client(void)
 		CU_ASSERT_EQUAL(unmap_and_commit(0, UINT64_MAX), 0);
 		lose();
 		CU_ASSERT_EQUAL(vuc_device_record_forget_client(dut), 0);
-		restore_server_clear(&fresh);
-		restore_server_init(&fresh);
+		renew_fresh();
 		CU_ASSERT_EQUAL(restore(NULL), 0);
 		expect_log(&fresh, "reset\nread 7:44/2\n");
 	}

@@ -120,9 +120,8 @@ def test_next_vmm_while_away(exported, folder):
     leaks = Leaks(max(ROUNDS, 30))
     for number in range(leaks.rounds):
         last = one.attach()
-        one.server.kill()
+        one.lose()
         if number % 2:
-            one.daemon.await_state('d0', 'away')
             last.close()
             rig.eventually(lambda: one.row()['vmm'] is None)
             last = one.attach()
