@@ -231,8 +231,14 @@ leaving_give_up_link(
 		d->reason = *err;
 	if (!kept && d->removing)
 		control_hurry_removal(d);
-	/* One that is closed in any case need not have let go before. */
-	d->renewing = current && !kept && (rc == 0 || d->reset != VUC_CONTROL_RESET_TRUST);
+	/* One that is closed in any case need not have let go before. A connection that was
+	 * restored just now is not the device's yet. */
+	if (kept)
+		d->renewing = false;
+	else if (current)
+		d->renewing = rc == 0 || d->reset != VUC_CONTROL_RESET_TRUST;
+	else
+		d->renewing = rc == 0 && d->link == NULL;
 	pthread_mutex_unlock(&v->control->lock);
 	/* The control thread may have seen first that the reset has ended it. */
 	if ((current && rc != 0) || rc == -EPIPE)
