@@ -108,7 +108,7 @@ def test_check(guest):
         1, f'{name}:19: warning: [poller x] cpu = 2: [poller far] in line 11 spins on the same CPU\n'
            f'{name}:21: [poller y] cpu = 4: there is no such CPU, or vucd is not allowed to use it')
     status, text = check_config(guest, CONFIG + '[poller x]\n[poller y]\n[poller z]\n')
-    assert (status, '6 pollers spin, and there are 4 CPUs' in text) == (0, True)
+    assert (status, '6 pollers spin; CPUs for them: 4' in text) == (0, True)
 
 
 def test_daemon(guest):
