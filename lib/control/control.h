@@ -18,12 +18,11 @@
 #include "bar0.h"
 #include "closers.h"
 #include "event.h"
-#include "export.h"
 #include "hold.h"
 #include "listener.h"
 #include "log.h"
 #include "mailbox.h"
-#include "permission.h"
+#include "peer.h"
 
 #define THREAD_STACK   (256u * 1024u)
 #define LEAVE_GRACE_MS 100u  /* for a VMM that is told to detach */
@@ -32,6 +31,21 @@
 
 struct control_device;
 struct control_vmm;
+
+/* The socket of an exported device: a vfio-user server for stock VMMs. Without one, all is zero
+ * except for an fd of -1. */
+struct control_export {
+	bool on; /* there is one, or was until the removal of the device began */
+	struct vuc_listener listener;
+};
+
+/* Who may have a device. */
+struct control_permission {
+	uid_t *users;
+	unsigned int nr_users;
+	gid_t *groups;
+	unsigned int nr_groups;
+};
 
 struct vuc_control {
 	struct vuc_control_opts opts; /* without path and log */
@@ -209,8 +223,25 @@ void control_accept(struct vuc_control *c);
 void control_accept_exported(struct vuc_control *c);
 void control_reap(struct vuc_control *c);
 
+/* export.c: listen at the path that the options name. Any thread, before the device is in the list.
+ * Returns 0 or a negative errno. */
+int control_export_open(struct control_device *d, const struct vuc_control_device_opts *opts,
+	struct vuc_error *err);
+
+/* export.c: with the lock held: let the control thread accept connections. Returns 0 or a negative
+ * errno. */
+int control_export_watch(struct control_device *d);
+
+/* export.c: stop listening. On the control thread, or while the device is not in the list. */
+void control_export_close(struct control_device *d);
+
 /* devices.c: by name, with the lock held; NULL for none, or one that is being removed */
 struct control_device *control_find(struct vuc_control *c, const char *name);
+
+/* devices.c: copy what the options say: 0 or -ENOMEM */
+int control_permission_init(
+	struct control_permission *p, const struct vuc_control_device_opts *opts);
+bool control_may(const struct control_permission *p, const struct vuc_peer *peer);
 
 /* devices.c: writes that were dropped in its outages so far */
 uint64_t control_count_dropped(const struct control_device *d);
@@ -260,8 +291,8 @@ void control_drop_device(struct control_device *d);
 /* devices.c: free one that is not in the list */
 void control_device_free(struct control_device *d);
 
-/* devices.c: on the control thread: call what waits for them, and free them */
-void control_answer(struct control_requests *requests);
+/* devices.c: on the control thread: answer those who wait for what has happened to the device */
+void control_answer_fulfilled(struct control_device *d);
 
 /* server.c: on the control thread: do what is due with a device. It may be freed. */
 void control_look_at(struct control_device *d);

@@ -1,20 +1,77 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* The list of devices: one is found, looked at, taken away from its VMM, and freed. */
+/* The list of devices: one is found, looked at, taken away from its VMM, and freed; and who may
+ * have it. */
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "control.h"
 #include "vmm.h"
 #include "watch.h"
 
+/* ---- who may have one ---- */
+
+static void *
+permission_copy_list(const void *list, size_t bytes)
+{
+	void *copy = malloc(bytes > 0 ? bytes : 1);
+
+	if (copy != NULL && bytes > 0)
+		memcpy(copy, list, bytes);
+	return copy;
+}
+
+static void
+permission_fini(struct control_permission *p)
+{
+	free(p->users);
+	free(p->groups);
+	*p = (struct control_permission){0};
+}
+
+int
+control_permission_init(struct control_permission *p, const struct vuc_control_device_opts *opts)
+{
+	*p = (struct control_permission){
+		.users = permission_copy_list(opts->users, opts->nr_users * sizeof(*opts->users)),
+		.nr_users = opts->nr_users,
+		.groups =
+			permission_copy_list(opts->groups, opts->nr_groups * sizeof(*opts->groups)),
+		.nr_groups = opts->nr_groups,
+	};
+	if (p->users != NULL && p->groups != NULL)
+		return 0;
+	permission_fini(p);
+	return -ENOMEM;
+}
+
+bool
+control_may(const struct control_permission *p, const struct vuc_peer *peer)
+{
+	if (peer->uid == 0 || peer->uid == geteuid())
+		return true;
+	for (unsigned int i = 0; i < p->nr_users; i++) {
+		if (p->users[i] == peer->uid)
+			return true;
+	}
+	for (unsigned int i = 0; i < p->nr_groups; i++) {
+		if (vuc_peer_is_member(peer, p->groups[i]))
+			return true;
+	}
+	return false;
+}
+
+/* ---- the list ---- */
+
 void
 control_device_free(struct control_device *d)
 {
 	control_export_close(d);
-	control_permission_fini(&d->permission);
+	permission_fini(&d->permission);
 	vuc_poller_close_account(d->poller, d->account);
 	free(d);
 }
@@ -69,8 +126,8 @@ control_take_away(struct control_device *d)
 	vmm_leave(d->vmm, vuc_clock_ms() + LEAVE_GRACE_MS, "the device was taken away");
 }
 
-void
-control_answer(struct control_requests *requests)
+static void
+requests_answer(struct control_requests *requests)
 {
 	static const struct vuc_error none = {0};
 	struct control_request *r;
@@ -80,6 +137,47 @@ control_answer(struct control_requests *requests)
 		r->done(r->arg, 0, &none);
 		free(r);
 	}
+}
+
+static bool
+request_is_fulfilled(const struct control_device *d, const struct control_request *r)
+{
+	switch (r->kind) {
+	case CONTROL_TRIED:
+		return d->tried || d->removing;
+	case CONTROL_DETACHED:
+		return d->vmm == NULL || d->attaches != r->attaches;
+	case CONTROL_REMOVED:
+		break; /* when the device is freed */
+	}
+	return false;
+}
+
+static void
+device_take_fulfilled(struct control_device *d, struct control_requests *fulfilled)
+{
+	struct control_requests left = STAILQ_HEAD_INITIALIZER(left);
+	struct control_request *r;
+
+	pthread_mutex_lock(&d->control->lock);
+	while ((r = STAILQ_FIRST(&d->requests)) != NULL) {
+		STAILQ_REMOVE_HEAD(&d->requests, link);
+		if (request_is_fulfilled(d, r))
+			STAILQ_INSERT_TAIL(fulfilled, r, link);
+		else
+			STAILQ_INSERT_TAIL(&left, r, link);
+	}
+	STAILQ_CONCAT(&d->requests, &left);
+	pthread_mutex_unlock(&d->control->lock);
+}
+
+void
+control_answer_fulfilled(struct control_device *d)
+{
+	struct control_requests fulfilled = STAILQ_HEAD_INITIALIZER(fulfilled);
+
+	device_take_fulfilled(d, &fulfilled);
+	requests_answer(&fulfilled);
 }
 
 void
@@ -102,5 +200,5 @@ control_drop_device(struct control_device *d)
 	STAILQ_CONCAT(&requests, &d->requests);
 	control_device_free(d);
 	pthread_mutex_unlock(&c->lock);
-	control_answer(&requests);
+	requests_answer(&requests);
 }

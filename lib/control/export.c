@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "export.h"
+
+/* The sockets of exported devices. */
 
 #include <errno.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "closers.h"
 #include "control.h"
 #include "error.h"
 

@@ -1,11 +1,117 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What a VMM may say, and when. */
+/* What a VMM may say, and when; HELLO and LIST. */
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "error.h"
+#include "text.h"
 #include "vmm.h"
+
+/* ---- HELLO: who speaks, and in which version ---- */
+
+static void
+hello_keep_name(struct control_vmm *v, const char *name)
+{
+	pthread_mutex_lock(&v->control->lock);
+	snprintf(v->name, sizeof(v->name), "%s", name);
+	vuc_text_clean_name(v->name);
+	pthread_mutex_unlock(&v->control->lock);
+}
+
+static int
+hello_check(struct control_vmm *v)
+{
+	const struct vuc_shm_hello *h = &v->packet.hello;
+
+	if (h->magic != VUC_SHM_MAGIC)
+		return vmm_end(v, "magic 0x%" PRIx64, h->magic);
+	if (h->reserved != 0)
+		return vmm_end(v, "reserved is 0x%x", h->reserved);
+	if (h->version_min == 0 || h->version_min > h->version_max)
+		return vmm_end(v, "versions %u to %u", h->version_min, h->version_max);
+	if (memchr(h->name, '\0', sizeof(h->name)) == NULL)
+		return vmm_end(v, "unterminated name");
+	return 0;
+}
+
+int
+vmm_hello(struct control_vmm *v)
+{
+	const struct vuc_control_opts *opts = &v->control->opts;
+	const struct vuc_shm_hello *h = &v->packet.hello;
+	struct vuc_shm_hello_reply reply = {
+		.version = VUC_SHM_VERSION,
+		.max_queues = opts->max_queues,
+		.max_depth = VUC_SHM_MAX_DEPTH,
+		.max_data = VUC_SHM_MAX_DATA,
+		.max_dma_maps = opts->max_dma_maps,
+	};
+	int rc = hello_check(v);
+
+	if (rc != 0)
+		return rc;
+	hello_keep_name(v, h->name);
+	if (h->version_min > VUC_SHM_VERSION || h->version_max < VUC_SHM_VERSION)
+		return vmm_refuse(v, -EPROTONOSUPPORT,
+			"the VMM supports versions %u to %u of the protocol, the daemon version %u",
+			h->version_min, h->version_max, VUC_SHM_VERSION);
+	v->state = VMM_GREETED;
+	return vmm_reply(v, &reply.header, sizeof(reply), NULL, 0);
+}
+
+/* ---- LIST: the devices that a VMM's user may attach to ---- */
+
+static uint32_t
+offer_flags(const struct control_device *d)
+{
+	uint32_t flags = d->vmm != NULL || d->cleaning ? VUC_SHM_LISTED_IN_USE : 0;
+
+	return d->link != NULL ? flags | VUC_SHM_LISTED_CONNECTED : flags;
+}
+
+/* Those from the first one on, as many as there is room for. */
+static void
+offers_list(struct control_vmm *v, uint32_t first, struct vuc_shm_list_reply *r)
+{
+	struct control_device *d;
+	uint32_t i = 0;
+
+	pthread_mutex_lock(&v->control->lock);
+	TAILQ_FOREACH (d, &v->control->devices, entry) {
+		if (d->removing || !control_may(&d->permission, &v->user) || i++ < first)
+			continue;
+		if (r->nr == VUC_SHM_MAX_LIST) {
+			r->more++;
+			continue;
+		}
+		r->devices[r->nr].flags = offer_flags(d);
+		snprintf(r->devices[r->nr].name, sizeof(r->devices[r->nr].name), "%s", d->name);
+		r->nr++;
+	}
+	pthread_mutex_unlock(&v->control->lock);
+}
+
+int
+vmm_list(struct control_vmm *v)
+{
+	const struct vuc_shm_list *request = &v->packet.list;
+	union {
+		struct vuc_shm_list_reply reply;
+		uint8_t bytes[VUC_SHM_MAX_PACKET];
+	} packet = {.bytes = {0}};
+	struct vuc_shm_list_reply *r = &packet.reply;
+
+	if (request->reserved != 0)
+		return vmm_end(v, "reserved is 0x%x", request->reserved);
+	offers_list(v, request->first, r);
+	return vmm_reply(v, &r->header, sizeof(*r) + r->nr * sizeof(r->devices[0]), NULL, 0);
+}
+
+/* ---- all messages ---- */
 
 struct message {
 	size_t min; /* bytes */

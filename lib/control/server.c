@@ -460,47 +460,6 @@ device_look_at_silence(struct control_device *d)
 
 /* ---- what is due ---- */
 
-static bool
-request_is_fulfilled(const struct control_device *d, const struct control_request *r)
-{
-	switch (r->kind) {
-	case CONTROL_TRIED:
-		return d->tried || d->removing;
-	case CONTROL_DETACHED:
-		return d->vmm == NULL || d->attaches != r->attaches;
-	case CONTROL_REMOVED:
-		break; /* when the device is freed */
-	}
-	return false;
-}
-
-static void
-device_take_fulfilled(struct control_device *d, struct control_requests *fulfilled)
-{
-	struct control_requests left = STAILQ_HEAD_INITIALIZER(left);
-	struct control_request *r;
-
-	pthread_mutex_lock(&d->control->lock);
-	while ((r = STAILQ_FIRST(&d->requests)) != NULL) {
-		STAILQ_REMOVE_HEAD(&d->requests, link);
-		if (request_is_fulfilled(d, r))
-			STAILQ_INSERT_TAIL(fulfilled, r, link);
-		else
-			STAILQ_INSERT_TAIL(&left, r, link);
-	}
-	STAILQ_CONCAT(&d->requests, &left);
-	pthread_mutex_unlock(&d->control->lock);
-}
-
-static void
-device_answer_requests(struct control_device *d)
-{
-	struct control_requests fulfilled = STAILQ_HEAD_INITIALIZER(fulfilled);
-
-	device_take_fulfilled(d, &fulfilled);
-	control_answer(&fulfilled);
-}
-
 enum want {
 	WANT_NOTHING,
 	WANT_ATTEMPT,
@@ -575,7 +534,7 @@ control_look_at(struct control_device *d)
 	struct control_link *link;
 
 	d->due_ms = 0;
-	device_answer_requests(d);
+	control_answer_fulfilled(d);
 	device_look_at_silence(d);
 	control_look_at_release(d);
 	if (!atomic_load_explicit(&d->stop, memory_order_acquire))
