@@ -487,7 +487,7 @@ test_back_wakes_always(void)
 	pthread_join(thread, NULL);
 }
 
-static const struct tap_suite hostile_back = {"hostile back", NULL, NULL,
+static const struct tap_suite hostile_back = {"hostile back", pair_set_up, pair_tear_down,
 	{
 		{"any bytes", test_back},
 		{"each field", test_back_fields},
@@ -497,7 +497,7 @@ static const struct tap_suite hostile_back = {"hostile back", NULL, NULL,
 		{"wakes without a reason", test_back_wakes_always},
 	}};
 
-const struct tap_suite tap_suite = {"hostile front", NULL, NULL,
+const struct tap_suite tap_suite = {"hostile front", pair_set_up, pair_tear_down,
 	{
 		{"any bytes", test_front},
 		{"each field", test_front_fields},
