@@ -185,6 +185,7 @@ def test_wrong_options(args, status, err):
 
 @pytest.mark.parametrize('option,text', [
     ('--help', '--check'), ('--help-config', '\n[device NAME] '), ('--help-config', '[vucd] '),
+    ('--help-config', '\n[poller NAME] '), ('--help-config', '\n  idle-loops\n'),
     ('--help-config', '\n  long-timeout-ms\n      timeout for slow commands such as a reset\n'
                       '      milliseconds, 1 to 3600000; default 60000\n'),
     ('--help-config', '; required\n')])

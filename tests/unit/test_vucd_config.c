@@ -41,7 +41,7 @@ parse(struct vucd_config *config, const char *text, struct said *said)
 	return rc;
 }
 
-/* Whether a text has these reports, "": none. */
+/* Whether a text has these reports, and is refused; "": none, and it is taken. */
 static bool
 reports(const char *text, const char *wanted)
 {
@@ -50,7 +50,7 @@ reports(const char *text, const char *wanted)
 	int rc = parse(&config, text, &said);
 
 	vucd_config_free(&config);
-	if (strcmp(said.text, wanted) == 0)
+	if ((rc == 0) == (wanted[0] == '\0') && strcmp(said.text, wanted) == 0)
 		return true;
 	printf("# returned %d for %s# and said %s", rc, text, said.text);
 	return false;
@@ -58,13 +58,15 @@ reports(const char *text, const char *wanted)
 
 /* ---- what is right ---- */
 
-/* Each key of a section has the expected value. */
+/* Each key of a section has the expected value, in a field that no other key has. */
 static void
 expect_section(const struct vucd_section *section, const void *seen, const void *expected)
 {
 	for (size_t i = 0; i < section->nr_keys; i++) {
 		vuc_tap_row("[%s] %s", section->name, section->keys[i].name);
 		CU_ASSERT(vucd_key_equal(&section->keys[i], seen, expected));
+		for (size_t k = 0; k < i; k++)
+			CU_ASSERT_NOT_EQUAL(section->keys[k].offset, section->keys[i].offset);
 	}
 }
 
@@ -443,6 +445,29 @@ test_nul(void)
 	vucd_config_free(&config);
 }
 
+/* What is right by itself, and does not go with the machine: all of it is reported. */
+static void
+test_machine(void)
+{
+	struct vucd_config config;
+	struct said said;
+	struct vucd_report report = {.fn = take_report, .arg = &said};
+
+	CU_ASSERT_EQUAL(
+		parse(&config,
+			"[vucd]\ndirectory = /no/such/v\n[poller p]\nidle = sleep\ncpu = 4095\n",
+			&said),
+		0);
+	vucd_config_check_machine(&config, &report);
+	vucd_report_flush(&report);
+	CU_ASSERT(tap_text_is(said.text,
+		"2: [vucd] directory = /no/such/v: there is no folder /no/such\n"
+		"5: [poller p] cpu = 4095: there is no such CPU, or vucd is not allowed to use "
+		"it\n"));
+	CU_ASSERT_EQUAL(report.count, 2);
+	vucd_config_free(&config);
+}
+
 /* Two that spin on the only CPU that the process may use, asked for or not. */
 static void
 test_machine_spinning(void)
@@ -481,4 +506,5 @@ const struct tap_suite tap_suite = {"vucd_config",
 	.tests = {{"all keys", test_all_keys}, {"defaults are the library's", test_defaults},
 		{"edges of what is allowed", test_edges}, {"what is wrong", test_wrong},
 		{"lengths", test_lengths}, {"limits", test_limits}, {"a NUL", test_nul},
+		{"the machine", test_machine},
 		{"the machine: pollers that spin", test_machine_spinning}}};
