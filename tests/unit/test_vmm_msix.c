@@ -22,7 +22,7 @@ static struct {
 	bool connected[VECTORS];
 	uint64_t address[VECTORS];
 	uint32_t data[VECTORS];
-	int error;
+	int route_error, connect_error;
 } fake;
 
 static struct device device;
@@ -54,7 +54,7 @@ vm_route_msi(struct vm *given, uint32_t msi, uint64_t address, uint32_t data)
 	CU_ASSERT_FATAL(msi < VECTORS);
 	fake.address[msi] = address;
 	fake.data[msi] = data;
-	return fake.error;
+	return fake.route_error;
 }
 
 int
@@ -64,8 +64,8 @@ vm_connect_msi(struct vm *given, uint32_t msi, int eventfd)
 	CU_ASSERT_FATAL(msi < VECTORS);
 	CU_ASSERT_EQUAL(eventfd, msix.eventfds[msi]);
 	CU_ASSERT_FALSE(fake.connected[msi]);
-	fake.connected[msi] = true;
-	return 0;
+	fake.connected[msi] = fake.connect_error == 0;
+	return fake.connect_error;
 }
 
 void
@@ -202,10 +202,11 @@ test_reroute(void)
 	msix_set_control(&msix, ON);
 	set_vector(1, 0x41);
 	expect_connected(1, 0x41);
-	for (uint32_t data = 0x51; data <= 0x71; data += 0x10) {
-		fake.error = data == 0x61 ? -EINVAL : 0;
+	for (uint32_t data = 0x51; data <= 0x91; data += 0x10) {
+		fake.route_error = data == 0x61 ? -EINVAL : 0;
+		fake.connect_error = data == 0x81 ? -EINVAL : 0;
 		bar_put(entry(1, PCI_MSIX_ENTRY_DATA), data, 4);
-		expect_connected(1, fake.error == 0 ? data : 0);
+		expect_connected(1, data == 0x61 || data == 0x81 ? 0 : data);
 	}
 }
 
