@@ -24,6 +24,9 @@ static uint16_t refused_cmd;
 static uint64_t refused_iova;
 static int refused_errno;
 
+/* Which of the first pages it has. It refuses what does not go with them, as any server does. */
+static bool has_page[4096];
+
 static unsigned int moves; /* of memory, by the library */
 
 void *
@@ -66,6 +69,18 @@ record(uint16_t cmd, uint64_t iova, uint64_t size, uint32_t flags, const char *f
 		(unsigned int)(iova / PAGE), (unsigned int)(size / PAGE), from, text);
 }
 
+/* Whether all these pages change. */
+static bool
+change_pages(uint64_t iova, uint64_t size, bool has)
+{
+	for (uint64_t n = iova / PAGE; n < (iova + size) / PAGE && n < NR(has_page); n++) {
+		if (has_page[n] == has)
+			return false;
+		has_page[n] = has;
+	}
+	return true;
+}
+
 /* A fake_command_fn. */
 static int
 serve_command(void *arg, const struct vuc_loopback_msg *request,
@@ -90,7 +105,15 @@ serve_command(void *arg, const struct vuc_loopback_msg *request,
 		memcpy(reply->body, &unmap, sizeof(unmap));
 		reply->len = sizeof(unmap);
 	}
-	return iova == refused_iova || header->cmd == refused_cmd ? refused_errno : 0;
+	if (iova == refused_iova || header->cmd == refused_cmd)
+		return refused_errno;
+	if (header->cmd == MAP)
+		return change_pages(map.addr, map.size, true) ? 0 : EEXIST;
+	if (header->cmd == UNMAP && (unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL) != 0)
+		memset(has_page, 0, sizeof(has_page));
+	else if (header->cmd == UNMAP)
+		return change_pages(unmap.addr, unmap.size, false) ? 0 : ENOENT;
+	return 0;
 }
 
 static void
@@ -99,6 +122,7 @@ start(enum vuc_dma_policy policy, unsigned int max_dma_maps)
 	struct vuc_device_opts opts;
 	static char json[96];
 
+	memset(has_page, 0, sizeof(has_page));
 	snprintf(json, sizeof(json), "{\"capabilities\":{\"max_msg_fds\":8,\"max_dma_maps\":%u}}",
 		max_dma_maps);
 	server = (struct fake_server){
