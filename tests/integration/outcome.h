@@ -47,7 +47,7 @@ note(void *arg, int status, const struct vuc_error *err)
 
 	o->calls++;
 	o->status = status;
-	snprintf(o->text, sizeof(o->text), "%s", status != 0 ? err->text : "");
+	snprintf(o->text, sizeof(o->text), "%s", err->text);
 }
 
 static inline void

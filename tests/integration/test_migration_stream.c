@@ -382,6 +382,11 @@ check_row(struct row row, bool load)
 	CU_ASSERT(rc == 0 || is_refused(dev, rc, row.rc, row.reason != NULL ? row.reason : ""));
 	CU_ASSERT_EQUAL(rc, row.rc);
 	CU_ASSERT_STRING_EQUAL(f.server.log, row.trace);
+	if (rc == -ECONNRESET) {
+		CU_ASSERT_FALSE(vuc_device_connected(dev));
+		CU_ASSERT_EQUAL(vuc_migration_save(dev, file, NULL, NULL), -ECONNRESET);
+		CU_ASSERT_EQUAL(vuc_migration_load(dev, file, NULL, NULL), -ECONNRESET);
+	}
 	vuc_device_close(dev);
 	close(file);
 }

@@ -307,6 +307,7 @@ test_started(void)
 		while (e.calls < i)
 			vuc_poll_group_poll(group);
 		CU_ASSERT_EQUAL(e.status, 0);
+		CU_ASSERT_STRING_EQUAL(e.text, "");
 		CU_ASSERT_EQUAL_FATAL(nr, 1);
 		CU_ASSERT_TRUE(is_mapped(m));
 	}
@@ -342,6 +343,7 @@ test_started_unanswered(void)
 			CU_ASSERT_EQUAL(vuc_device_close_start(dev, NULL, NULL), 0);
 		CU_ASSERT_EQUAL(e.calls, 1);
 		CU_ASSERT_EQUAL(e.status, closed ? -ECANCELED : -ETIMEDOUT);
+		CU_ASSERT_STRING_NOT_EQUAL(e.text, "");
 		CU_ASSERT_PTR_NULL(m);
 		close_in_group(group);
 		CU_ASSERT_EQUAL(e.calls, 1);

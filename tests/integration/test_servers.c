@@ -242,6 +242,7 @@ get_io_fds(struct scene *s)
 	struct vuc_io_fds *io_fds;
 	int rc = vuc_io_fds_get(s->dev, 0, &io_fds);
 
+	CU_ASSERT_EQUAL(io_fds == NULL, rc != 0);
 	vuc_io_fds_free(io_fds);
 	return rc;
 }
