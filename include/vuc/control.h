@@ -261,8 +261,7 @@ int vuc_control_remove_device(
 
 /**
  * Detach the VMM from a device, so that another VMM can attach. It is asked first, if release_ms is
- * not 0. If the server does not reply within
- * a second, the connection to it is closed.
+ * not 0. If the server does not reply within a second, the connection to it is closed.
  *
  * @return 0, and done will be called with 0 when the VMM is detached; else done is not called:
  *         -ENOENT when the device does not exist; -ENOTCONN when no VMM is attached; -ENOMEM

@@ -89,10 +89,10 @@ void vuc_eal_opts_init(struct vuc_eal_opts *opts, size_t size);
  * @param opts  options; NULL: defaults; not used after the call, except for log and log_arg, which
  * are used until vuc_eal_fini()
  * @param err   filled on failure; may be NULL
- * @return 0; -EINVAL for options out of bounds; -ENODEV where sysfs, by which EAL finds CPUs, is
- * not mounted at /sys; -ENOMEM without the memory or hugepages that are asked for; -EALREADY when
- * EAL cannot be initialised a second time, after vuc_eal_fini() or a failure of EAL; -ENOTSUP for
- * an EAL of the application that cannot be used; -ENOMEM; else what EAL says
+ * @return 0; -EINVAL for options out of range; -ENODEV when sysfs, which EAL needs to find CPUs, is
+ * not mounted at /sys; -ENOMEM, also without the requested memory or hugepages; -EALREADY when EAL
+ * cannot be initialised a second time, after vuc_eal_fini() or a failure of EAL; -ENOTSUP for an
+ * EAL of the application that cannot be used; otherwise the error of EAL
  */
 int vuc_eal_init(const struct vuc_eal_opts *opts, struct vuc_error *err);
 

@@ -4,13 +4,12 @@
 
 /**
  * @file
- * Features of a device by number. What the specification has of them today is served by
- * <vuc/migration.h> and <vuc/dirty.h>; these functions are for looking what there is, and for
- * features that a server has beyond that.
+ * Features of a device by number: to query which exist, and for those without functions of their
+ * own. The features of the specification have them, in <vuc/migration.h> and <vuc/dirty.h>.
  *
- * Like all functions that take a device, they are called by the thread that owns its poll group.
- * They poll the group until the device has answered, so callbacks of other devices in it may run;
- * those whose names end with _start do not wait: see vuc_done_fn.
+ * Call these functions on the thread that owns the device's poll group. They poll the group until
+ * the device replies, so callbacks of other devices in it may run. Functions whose names end in
+ * _start do not wait, see vuc_done_fn.
  *
  * Specification: VFIO_USER_DEVICE_FEATURE.
  */
@@ -24,7 +23,7 @@
 extern "C" {
 #endif
 
-#define VUC_FEATURE_GET (1u << 16) /**< the feature's data can be got */
+#define VUC_FEATURE_GET (1u << 16) /**< the feature's data can be read */
 #define VUC_FEATURE_SET (1u << 17) /**< the feature's data can be set */
 
 #define VUC_FEATURE_MAX_DATA 32768 /**< most bytes of data that a feature can have here */
@@ -52,10 +51,10 @@ int vuc_feature_probe_start(
  *
  * @param dev      the device
  * @param feature  as in vuc_feature_probe()
- * @param data     where the data goes
+ * @param data     set to the data
  * @param size     bytes that data has room for, at most VUC_FEATURE_MAX_DATA and at most
  *                 max_data_xfer_size
- * @param len      set to the bytes of data that came
+ * @param len      set to the number of bytes received
  * @return 0; -EMSGSIZE for a size over the limits; -ENOMEM; otherwise as vuc_feature_probe()
  */
 int vuc_feature_get(struct vuc_device *dev, uint16_t feature, void *data, size_t size, size_t *len);

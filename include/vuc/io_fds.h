@@ -40,11 +40,11 @@ struct vuc_io_sub_region {
 	uint64_t offset;          /**< from the start of the region */
 	uint64_t size;            /**< bytes, within the region; 0: of any size */
 	int fd_index;             /**< which of the descriptors; -1: none, access it otherwise */
-	int shadow_fd_index;      /**< descriptor of the shadow memory, else -1. How long its file
-				       is has to be checked before it is mapped */
-	uint64_t shadow_offset;   /**< of the value in the shadow memory, else 0 */
-	uint64_t datamatch;       /**< of both types of ioeventfd, else 0 */
-	uint64_t user_data;       /**< of an ioregionfd, to be passed back to the server, else 0 */
+	int shadow_fd_index;    /**< descriptor of the shadow memory, else -1. Check the size of its
+				     file before mapping it */
+	uint64_t shadow_offset; /**< of the value in the shadow memory, else 0 */
+	uint64_t datamatch;     /**< of both types of ioeventfd, else 0 */
+	uint64_t user_data;     /**< of an ioregionfd, to be passed back to the server, else 0 */
 };
 
 /** The parts of a region that are accessed through file descriptors. */
@@ -53,8 +53,8 @@ struct vuc_io_fds {
 	uint32_t nr_fds;                             /**< number of file descriptors */
 	const struct vuc_io_sub_region *sub_regions; /**< nr_sub_regions of them; they may share
 							  descriptors */
-	int fds[VUC_MAX_MSG_FDS]; /**< nr_fds of them. Taken by setting one to -1;
-				       the rest is closed by vuc_io_fds_free() */
+	int fds[VUC_MAX_MSG_FDS]; /**< nr_fds of them. To keep one, set it to -1 here;
+				       vuc_io_fds_free() closes the others */
 };
 
 /**
@@ -68,12 +68,12 @@ struct vuc_io_fds {
  * @param region  index of the region
  * @param io_fds  set to the result, which the caller must free with vuc_io_fds_free(); to NULL
  * after an error
- * @return 0; -EINVAL for a region that does not exist; -EOPNOTSUPP when the server does not know
- * the message (it answers error 0, EINVAL, ENOSYS or EOPNOTSUPP), when io_fds of the options is
- *         off, or in vucd when the question has ended a connection before; what else the server
- *         answers; -EPROTO for an answer that breaks the protocol, that has flags which are not
- * known, or that has grown each time it was asked for; -ETIMEDOUT; the error of the connection;
- * -EDEADLK from a completion callback; -ENOMEM. vuc_device_reason() says why
+ * @return 0; -EINVAL for a region that does not exist; -EOPNOTSUPP when the server does not
+ *         support the message (error 0, EINVAL, ENOSYS or EOPNOTSUPP), when io_fds of the options
+ *         is off, or in vucd when the message has ended a connection to the server before; another
+ *         error reply of the server; -EPROTO for a reply that violates the protocol, has unknown
+ *         flags, or requires a larger argsz each time; -ETIMEDOUT; the error of the connection;
+ *         -EDEADLK from a completion callback; -ENOMEM. vuc_device_reason() returns the error text
  */
 int vuc_io_fds_get(struct vuc_device *dev, uint32_t region, struct vuc_io_fds **io_fds);
 
@@ -82,9 +82,9 @@ int vuc_io_fds_get(struct vuc_device *dev, uint32_t region, struct vuc_io_fds **
  *
  * @param dev     the device
  * @param region  index of the region
- * @param io_fds  set to NULL now, and to the answer before done is called with status 0; the
- *                caller's, which keeps it until then
- * @param done    called when the server has answered; see vuc_done_fn
+ * @param io_fds  set to NULL, and to the result before done is called with status 0; must stay
+ *                valid until then
+ * @param done    called when the server has replied; see vuc_done_fn
  * @param arg     first argument of done
  * @return 0; as vuc_io_fds_get(), and done is not called
  */

@@ -162,12 +162,12 @@ struct vuc_migration_save_opts {
 	 * for now; a round without any data is the last. Not used when the device does not support
 	 * pre-copy or does not run. */
 	uint32_t pre_copy_rounds;
-	/** Most bytes of one message; 0: as many as it may carry. */
+	/** Maximum bytes of data in one message; 0: the negotiated limit. */
 	uint32_t chunk_size;
 	/** Maximum bytes of data: the save fails if the server sends more. UINT64_MAX: no
 	 * limit. */
 	uint64_t max_bytes;
-	/** Told of the progress; may be NULL. */
+	/** Called with the progress; may be NULL. */
 	vuc_migration_progress_fn progress;
 	/** First argument of progress. */
 	void *arg;
@@ -200,7 +200,7 @@ struct vuc_migration_saved {
  * @param opts   options; NULL takes the defaults
  * @param saved  set to what was done, also on failure; may be NULL
  * @return 0; -EOPNOTSUPP for a device that cannot be migrated; -EINVAL for one in another state;
- *         -EFBIG for more than max_bytes; what write(2) says; what progress returned
+ *         -EFBIG for more than max_bytes; the errors of write(2); the return value of progress
  */
 int vuc_migration_save(struct vuc_device *dev, int fd, const struct vuc_migration_save_opts *opts,
 	struct vuc_migration_saved *saved);
@@ -211,12 +211,12 @@ struct vuc_migration_load_opts {
 	size_t size;
 	/** Whether the device runs afterwards; else it is in STOP. */
 	bool run;
-	/** Most bytes of one message; 0: as many as it may carry. All messages but the last have
-	 * exactly as many. */
+	/** Maximum bytes of data in one message; 0: the negotiated limit. All messages but the last
+	 * have exactly as many. */
 	uint32_t chunk_size;
 	/** Bytes of the stream; UINT64_MAX: all up to the end of the file. */
 	uint64_t bytes;
-	/** Told of the progress; may be NULL. */
+	/** Called with the progress; may be NULL. */
 	vuc_migration_progress_fn progress;
 	/** First argument of progress. */
 	void *arg;
@@ -230,17 +230,19 @@ void vuc_migration_load_opts_init(struct vuc_migration_load_opts *opts, size_t s
 /**
  * Load a saved state into a device. Whatever it did before, it is stopped and gets the new state.
  *
- * On failure nothing is known of the device's inner state, so it is brought to STOP and never
- * started: vuc_device_reset() makes it usable again. Where not even that succeeds, because it is in
- * ERROR or the connection has ended, the reason says so.
+ * On failure, the device's internal state is unknown, so the device is set to STOP and not started:
+ * vuc_device_reset() makes it usable again. If that also fails, because the device is in ERROR or
+ * the connection is closed, the error text says so.
  *
  * @param dev    the device
- * @param fd     where the stream comes from, by read(2). A descriptor with O_NONBLOCK is waited for
+ * @param fd     source of the stream. The call blocks where read(2) does, also with O_NONBLOCK
  * @param opts   options; NULL takes the defaults
- * @param bytes  set to the bytes that the device has taken, also on failure; may be NULL
+ * @param bytes  set to the number of bytes that the device has accepted, also on failure; may be
+ * NULL
  * @return 0; -EOPNOTSUPP for a device that cannot be migrated; -EINVAL for one in ERROR; -ENODATA
- *         when the file ends before opts->bytes; what read(2) says; what progress returned; what
- * the server says of the data, which can be as late as when it is stopped
+ *         when the file ends before opts->bytes; the errors of read(2); the return value
+ *         of progress; an error reply of the server, which may refuse the data only when the
+ *         device is set to STOP
  */
 int vuc_migration_load(struct vuc_device *dev, int fd, const struct vuc_migration_load_opts *opts,
 	uint64_t *bytes);

@@ -35,22 +35,22 @@ struct vuc_region_mapping {
 };
 
 /**
- * Map what can be mapped of a region: all of it, or its areas, without the pages of MSI-X. Reads
+ * Map the mappable part of a region: all of it, or its areas, without the pages of MSI-X. Reads
  * config space to find these. Does nothing more when the region is mapped already.
  *
- * Files are checked to be as long as what is mapped of them. A server that truncates one later
- * makes accesses to it raise SIGBUS; whoever does not trust the server handles that.
+ * Each file is checked to be long enough. If the server truncates one later, accesses to the
+ * mapping raise SIGBUS: handle it if the server is not trusted.
  *
  * @param dev       the device
  * @param region    index of the region
- * @param mappings  set to what is mapped, ascending and apart; the device's, valid until
- *                  vuc_region_unmap() or vuc_device_close(). NULL after an error. May be NULL
+ * @param mappings  set to the mappings, ascending, without overlaps; owned by the device, valid
+ * until vuc_region_unmap() or vuc_device_close(). NULL after an error. May be NULL
  * @return how many mappings there are: 0 when the pages of MSI-X are all that could be mapped;
  *         -EINVAL for a region that does not exist; -EOPNOTSUPP for one that the server does not
- *         offer to map; -EPROTO for an offer that is not aligned to pages or beyond its file, and
- *         for capabilities in config space that make no sense (the connection stands);
- *         -ENOMEM; what fstat(2) or mmap(2) says; the errors of vuc_device_read(); with one of
- *         these nothing is mapped, and vuc_device_reason() says why
+ *         offer to map; -EPROTO for an area that is not aligned to pages or is beyond its file,
+ *         and for invalid capabilities in config space (the connection stays open); -ENOMEM; the
+ *         errors of fstat(2), mmap(2) and vuc_device_read(). After an error nothing is mapped, and
+ *         vuc_device_reason() returns the error text
  */
 int vuc_region_map(
 	struct vuc_device *dev, uint32_t region, const struct vuc_region_mapping **mappings);
@@ -69,12 +69,11 @@ int vuc_region_map(
  * @param nr_mappings  not NULL; set likewise to the number of mappings. It must stay valid until
  *                     done is called
  * @param done         called from a later poll: status 0, or a negative errno as of
- *                     vuc_region_map(); what ended the connection, if it is lost before
+ *                     vuc_region_map(), or the error of the connection
  * @param arg          first argument of done
  * @return 0; -EINVAL, -EOPNOTSUPP and -ENOMEM as vuc_region_map(), -EINVAL also if mappings or
- *         nr_mappings is NULL; -ENOTCONN or what ended the
- *         connection. After an error done is not called, and vuc_device_reason() returns the error
- *         text
+ *         nr_mappings is NULL; the error of the connection. After an error done
+ *         is not called, and vuc_device_reason() returns the error text
  */
 int vuc_region_map_start(struct vuc_device *dev, uint32_t region,
 	const struct vuc_region_mapping **mappings, uint32_t *nr_mappings, vuc_done_fn done,
@@ -84,26 +83,26 @@ int vuc_region_map_start(struct vuc_device *dev, uint32_t region,
 void vuc_region_unmap(struct vuc_device *dev, uint32_t region);
 
 /**
- * Read from a region: through its mapping where there is one, by message and waiting for the
- * answer elsewhere. What a mapping serves of an access, if 1, 2, 4 or 8 bytes and naturally
- * aligned, is one load; anything else is copied in an order that is not defined.
+ * Read from a region: through its mapping where there is one, elsewhere by a message, whose reply
+ * is waited for. A mapped part of 1, 2, 4 or 8 naturally aligned bytes is one load; any other is
+ * copied in an undefined order.
  *
  * @param dev     the device
  * @param region  index of the region, mapped or not
  * @param offset  bytes from the start of the region
  * @param data    where count bytes go; some of them may have been written after an error
  * @param count   bytes, at least 1
- * @return as vuc_device_read(); -EDEADLK only where it takes a message: who must not wait finds
- *         out by the mappings whether it does, and then submits a request by vuc_device_submit()
+ * @return as vuc_device_read(); -EDEADLK only if a message is needed: a caller that must not
+ *         wait checks the mappings first, and uses vuc_device_submit() for the rest
  */
 int vuc_region_load(
 	struct vuc_device *dev, uint32_t region, uint64_t offset, void *data, size_t count);
 
 /**
- * Write to a region; otherwise like vuc_region_load(). Of an access that is partly mapped, some may
- * have been written after an error.
+ * Write to a region; otherwise like vuc_region_load(). After an error, a part may have been
+ * written.
  *
- * @return as vuc_device_write(); -EDEADLK only where it takes a message
+ * @return as vuc_device_write(); -EDEADLK only if a message is needed
  */
 int vuc_region_store(
 	struct vuc_device *dev, uint32_t region, uint64_t offset, const void *data, size_t count);

@@ -300,7 +300,7 @@ struct vuc_shm_io_reply {
 /** Request, before ATTACH. No file descriptors. */
 struct vuc_shm_list {
 	struct vuc_shm_header header; /**< as in every packet */
-	uint32_t first;               /**< how many devices to leave out, from the first one on */
+	uint32_t first;               /**< number of devices to skip */
 	uint32_t reserved;            /**< 0 */
 };
 
@@ -318,14 +318,14 @@ struct vuc_shm_listed {
 struct vuc_shm_list_reply {
 	struct vuc_shm_header header;    /**< as in every packet */
 	uint32_t nr;                     /**< number of devices; the packet ends after them */
-	uint32_t more;                   /**< number of devices behind these */
+	uint32_t more;                   /**< number of devices after these */
 	struct vuc_shm_listed devices[]; /**< nr of them */
 };
 
 /** State of the device. */
 enum vuc_shm_device_state {
 	VUC_SHM_ATTACHED = 1, /**< it can be used */
-	VUC_SHM_LOST = 2,     /**< its server is away: requests fail */
+	VUC_SHM_LOST = 2,     /**< its server is away: requests wait for it, or fail */
 	VUC_SHM_STALE = 3,    /**< the daemon has reconnected to the server, without this VMM's
 				 memory and interrupts: detach, and attach again */
 	VUC_SHM_REMOVED = 4,  /**< the operator has removed or detached the device: detach */
@@ -352,8 +352,8 @@ struct vuc_shm_state {
 	uint64_t errors;     /**< … and those that failed */
 	uint64_t resets;     /**< counter: when it has increased, the guest's driver must reset the
 				device, which has lost its registers, as after VUC_SHM_BACK */
-	uint64_t remaps;     /**< counter: when it has increased, the memory of regions is another
-				one: ask for them again, and map their areas anew */
+	uint64_t remaps;   /**< counter: when it has increased, regions are in other files: request
+			      REGION_INFO again, and map the areas anew */
 	uint64_t releases; /**< counter: when it has increased, the operator wants the device back:
 			      detach soon */
 };

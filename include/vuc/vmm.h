@@ -18,8 +18,8 @@
  *   sides are awake.
  * - All other functions send a message to the daemon and wait for the reply. Any thread may call
  *   them, also concurrently: their requests are processed one after another.
- * - Each function that waits for the daemon, but for vuc_vmm_read() and the like, has an
- *   asynchronous variant, whose name ends in _start. It returns at
+ * - Each function that waits for the daemon, except vuc_vmm_read(), vuc_vmm_write() and
+ *   vuc_vmm_write_pci(), has an asynchronous variant, whose name ends in _start. It returns at
  *   once, and vuc_vmm_events() reports completion: see vuc_vmm_done_fn. No function holds a lock
  *   while it waits, so the asynchronous variants do not wait for other threads either.
  *
@@ -117,11 +117,11 @@ void vuc_vmm_attach_opts_init(struct vuc_vmm_attach_opts *opts, size_t size);
  * @param opts  options; not used after the call
  * @param dev   set to the device on success, to NULL on failure
  * @param err   filled on failure; may be NULL
- * @return 0; what connect(2) says; -EPROTONOSUPPORT when daemon and library have no version of the
- *         protocol in common; -ENOENT when the daemon has no device of this name; -EACCES when this
+ * @return 0; the errors of connect(2); -EPROTONOSUPPORT when daemon and library have no version of
+ * the protocol in common; -ENOENT when the daemon has no device of this name; -EACCES when this
  *         user may not attach to it; -EBUSY when another VMM uses it; -ENOTCONN while its server is
  *         away; -ETIMEDOUT; -EINVAL for invalid options; -ENAMETOOLONG for the path of the socket.
- *         With wait_ms, the errors that may pass are returned after that time only
+ *         With wait_ms, errors that may go away are returned only after that time
  */
 int vuc_vmm_attach(
 	const struct vuc_vmm_attach_opts *opts, struct vuc_vmm_device **dev, struct vuc_error *err);
@@ -221,16 +221,16 @@ int vuc_vmm_detach_start(
  *
  * On success, each eventfd of INTx, MSI and MSI-X that is signalled when an interrupt is raised has
  * been written once, and vuc_vmm_events() reports VUC_VMM_EVENT_RESET and VUC_VMM_EVENT_REMAP: the
- * device is as after a reset, and its regions are other ones. vuc_vmm_info() does not change, and
- * counters begin at 0. A call that has returned -ECONNRESET leaves nothing to restore: neither what
- * it was to map, assign or unmask, nor what it was to unmap, replace or disable.
+ * device is as after a reset, and its regions are in other files. vuc_vmm_info() does not change,
+ * and counters begin at 0. After a call that has returned -ECONNRESET, what it was to map, assign
+ * or unmask is not restored, and neither is what it was to unmap, replace or disable.
  *
  * @param dev  the device
  * @param fd   a descriptor as in struct vuc_vmm_attach_opts; -1: connect to the same path
  * @param err  filled on failure; may be NULL
  * @return 0; as vuc_vmm_attach(), with the timeout_ms and reattach_wait_ms of attaching; -ENODEV
- *         when the device is another one; -EALREADY while it is being attached again; an error of
- *         what could not be restored. After a failure it can be called again
+ *         when the device is another one; -EALREADY while it is being attached again; the
+ *         first error of restoring. After a failure it can be called again
  */
 int vuc_vmm_reattach(struct vuc_vmm_device *dev, int fd, struct vuc_error *err);
 
@@ -489,7 +489,7 @@ struct vfio_irq_set;
  * DATA_NONE, DATA_BOOL or DATA_EVENTFD with ACTION_TRIGGER, ACTION_MASK or ACTION_UNMASK. A count
  * of 0 with DATA_NONE and ACTION_TRIGGER disables the index.
  *
- * @return as vuc_vmm_irq_assign(); -EINVAL also for flags or an argsz that cannot be
+ * @return as vuc_vmm_irq_assign(); -EINVAL also for invalid flags or an invalid argsz
  */
 int vuc_vmm_irq_set(
 	struct vuc_vmm_device *dev, const struct vfio_irq_set *set, struct vuc_error *err);
@@ -559,7 +559,7 @@ int vuc_vmm_reset_start(
 #define VUC_VMM_EVENT_SILENT  (1u << 5) /**< the server stopped replying: requests time out */
 #define VUC_VMM_EVENT_ANSWERS (1u << 6) /**< the server replies again */
 #define VUC_VMM_EVENT_STALE   (1u << 7) /**< the daemon has reconnected: detach, and attach again */
-#define VUC_VMM_EVENT_REMAP   (1u << 8) /**< regions have other memory: query and map them again */
+#define VUC_VMM_EVENT_REMAP   (1u << 8) /**< regions are in other files: query and map them again */
 #define VUC_VMM_EVENT_RELEASE (1u << 9) /**< the operator wants the device back: detach soon */
 
 /** Get a file descriptor that is readable (poll(2), epoll(7)) while vuc_vmm_events() has to be
