@@ -114,7 +114,7 @@ app_args_prepare(const struct argp *argp, int argc, char *argv[], bool in_order)
 {
 	int i;
 
-	unsetenv("ARGP_HELP_FMT");
+	setenv("ARGP_HELP_FMT", "no-dup-args-note", 1);
 	for (i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		if (argv[i][0] == '-')
 			option_clean(argp, argv[i]);

@@ -72,7 +72,8 @@ metrics_run(struct vucctl *ctl)
 const struct vucctl_command vucctl_metrics = {
 	.name = "metrics",
 	.summary = "print the daemon's statistics for Prometheus",
-	.doc = "Prints what vuc-exporter serves, for the textfile collector of node_exporter.",
+	.doc = "Prints what vuc-exporter serves, for the textfile collector of node_exporter. "
+	       "Has no --json: use 'vucctl stats --json'.",
 	.arguments = "",
 	.daemon = true,
 	.connects = true,

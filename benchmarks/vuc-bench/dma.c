@@ -41,8 +41,8 @@ static const struct bench_option dma_options[] = {
 	BENCH_OPTION_SOCKET,
 	BENCH_OPTION_TRANSPORT(bench_socket_transport_names, "uring or posix (vuc's choice)"),
 	BENCH_OPTION_PATH(
-		"inline: vuc is called in this thread; poller: in that of a poller; shm: by a daemon "
-		"(inline)"),
+		"inline: the measuring thread maps; poller: the thread of a poller; shm: a daemon, "
+		"asked by messages (inline)"),
 	BENCH_OPTION_NUMBER(
 		"maps", "number of mappings, each a page of a file (1024)", ops, 1, MAX_MAPS),
 	{"layout", "NAME", "adjacent, or apart, so that no two mappings can be merged (adjacent)",

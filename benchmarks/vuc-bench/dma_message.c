@@ -437,7 +437,7 @@ static const char *const ops[] = {"read", "write", NULL};
 static const struct bench_option dma_message_options[] = {
 	BENCH_OPTION_TRANSPORT(bench_socket_transport_names, "uring or posix (vuc's choice)"),
 	BENCH_OPTION_PATH(
-		"inline: vuc answers in this thread; poller: in that of a poller (inline)"),
+		"inline: the measuring thread answers; poller: a poller answers (inline)"),
 	{"op", "NAME", "what the device does to memory: read or write (read)", BENCH_CHOICE,
 		BENCH_FIELD(op), 0, 0, ops},
 	{"size", "N", "bytes of a transfer: 4096 to 1048576 (65536)", BENCH_NUMBER,

@@ -30,8 +30,8 @@ static const struct {
 	const char *transport; /* NULL: the device's */
 } kinds[] = {
 	{"exit", "exit", NULL, "kvm"},
-	{"read", "read", "a read by the queue", NULL},
-	{"post", "posted", "a posted write by the queue", NULL},
+	{"read", "read", "a read through the queue", NULL},
+	{"post", "posted", "a posted write through the queue", NULL},
 	{"mapped", "mapped", "a read of mapped memory", "memory"},
 };
 

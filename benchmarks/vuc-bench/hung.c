@@ -64,7 +64,7 @@ struct hung {
 static const struct bench_option hung_options[] = {
 	BENCH_OPTION_NUMBER("hung", "hung servers, 1 to 64 (10)", nr_hung, 1, MAX_HUNG),
 	BENCH_OPTION_NUMBER("timeout-ms",
-		"milliseconds that the daemon waits for their replies (300)", timeout_ms, 1,
+		"the daemon's timeout for replies of hung servers, in ms (300)", timeout_ms, 1,
 		MAX_TIMEOUT_MS),
 	{0},
 };

@@ -30,22 +30,23 @@ static const struct bench_option mmio_options[] = {
 	BENCH_OPTION_SOCKET,
 	BENCH_OPTION_TRANSPORT(bench_transport_names, "uring, posix or loopback (vuc's choice)"),
 	BENCH_OPTION_PATH(
-		"inline: vuc polls in this thread; poller: by a queue, on a CPU of its own; shm: "
-		"the same in another process (inline)"),
+		"inline: the measuring thread polls; poller: through a queue to a poller; shm: "
+		"through shared memory to a poller of another process (inline)"),
 	BENCH_OPTION_OP,
 	BENCH_OPTION_NUMBER("burst", "posted writes that are submitted together (32)", together, 1,
 		BENCH_MAX_BURST),
 	BENCH_OPTION_NUMBER("ops", "accesses per series and round (2000)", ops, 1, 10000000),
 	{"region", "N", "region to access, with --offset (BAR0; with --socket config space)",
 		BENCH_NUMBER64, BENCH_FIELD(region), 0, UINT32_MAX},
-	{"offset", "N", "offset in it (vuc-refdev's scratch register; with --socket 0)",
+	{"offset", "N", "offset in the region (vuc-refdev's scratch register; with --socket 0)",
 		BENCH_NUMBER64, BENCH_FIELD(offset), 0, UINT64_MAX - BENCH_ACCESS_MAX},
 	BENCH_OPTION_SIZE,
 	{"compare", "NAME,NAME",
 		"also measure the methods of other clients: blocking sleeps in recv, handover receives on an I/O thread",
 		BENCH_WORDS, BENCH_FIELD(compare), 0, 0, clients},
-	BENCH_OPTION_FLOOR(
-		floors, "own: a connection of its own each round; shared: vuc's, one for the run"),
+	BENCH_OPTION_FLOOR(floors,
+		"own: the floor has a connection of its own, a new one in each round; shared: one "
+		"connection for both, for the whole run"),
 	{0},
 };
 

@@ -197,11 +197,10 @@ struct scale {
 
 static const struct bench_option scale_options[] = {
 	BENCH_OPTION_TRANSPORT(bench_transport_names,
-		"loopback; uring or posix, by which one device is busy and all others are idle "
-		"(loopback)"),
+		"loopback, uring or posix; with the last two, only one device is busy (loopback)"),
 	BENCH_OPTION_PATH(
-		"inline: driven by this thread; poller: by queues, on a CPU of its own; shm: the "
-		"same in another process (inline)"),
+		"inline: the measuring thread polls; poller: through queues to a poller; shm: "
+		"through shared memory to a poller of another process (inline)"),
 	{"devices", "N,N",
 		"numbers of devices that are compared with the first one (1,4,16,64,256)",
 		BENCH_COUNTS, BENCH_FIELD(devices), 1, BENCH_MAX_DEVICES},

@@ -102,7 +102,7 @@ dma_check_packet(struct control_vmm *v)
 	if (r->nr > VUC_SHM_MAX_DMA || p->len != sizeof(*r) + r->nr * sizeof(r->entries[0]))
 		return vmm_end(v, "%u entries in %zu bytes", r->nr, p->len);
 	if (r->nr_fds != p->nr_fds)
-		return vmm_end(v, "nr_fds %u, but %u descriptors came", r->nr_fds, p->nr_fds);
+		return vmm_end(v, "nr_fds %u, received %u descriptors", r->nr_fds, p->nr_fds);
 	if ((r->flags & ~VUC_SHM_DMA_COMMIT) != 0 || r->reserved != 0)
 		return vmm_end(v, "flags 0x%x, reserved 0x%x", r->flags, r->reserved);
 	for (uint32_t i = 0; rc == 0 && i < r->nr; i++)

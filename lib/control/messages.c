@@ -157,7 +157,7 @@ message_check_header(struct control_vmm *v, uint32_t last)
 	const struct vuc_shm_header *h = &p->header;
 
 	if (h->size != p->len)
-		return vmm_end(v, "size %u, but %zu bytes came", h->size, p->len);
+		return vmm_end(v, "size %u, received %zu bytes", h->size, p->len);
 	if (h->flags != 0)
 		return vmm_end(v, "flags 0x%x instead of 0", h->flags);
 	if (h->status != 0)
@@ -183,7 +183,7 @@ message_check_row(struct control_vmm *v, const struct message *m)
 	if ((m->states & v->state) == 0)
 		return vmm_end(v, "not allowed %s", state_name(v->state));
 	if (p->len < m->min || p->len > m->max)
-		return vmm_end(v, "%zu bytes, it has %zu to %zu", p->len, m->min, m->max);
+		return vmm_end(v, "%zu bytes, expected %zu to %zu", p->len, m->min, m->max);
 	if (!m->fds && p->nr_fds > 0)
 		return vmm_end(v, "%u unexpected descriptors", p->nr_fds);
 	return 0;

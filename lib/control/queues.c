@@ -41,8 +41,8 @@ queue_check(struct control_vmm *v, const struct vuc_queue_geometry *g, struct vu
 	size = vuc_queue_requests_size(g) + vuc_queue_completions_size(g);
 	if (size > opts->max_queue_memory - v->queue_memory)
 		return vuc_error_set(err, -ENOSPC,
-			"a queue of %" PRIu64 " bytes: of %" PRIu64 ", %" PRIu64 " are taken", size,
-			opts->max_queue_memory, v->queue_memory);
+			"a queue of %" PRIu64 " bytes: %" PRIu64 " of %" PRIu64 " bytes are in use",
+			size, v->queue_memory, opts->max_queue_memory);
 	return 0;
 }
 

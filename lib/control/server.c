@@ -134,7 +134,7 @@ device_explain_failure(struct control_device *d, int rc, struct vuc_error *err)
 	else
 		snprintf(what, sizeof(what), "DEVICE_RESET has ended the last %u connections",
 			d->reset_ends);
-	vuc_error_set(err, rc, "%s (\"reset = never\" does without): %.120s", what, seen.text);
+	vuc_error_set(err, rc, "%s (\"reset = never\" avoids it): %.120s", what, seen.text);
 }
 
 /* The same reason again is no news. A look at a socket on which nobody listens costs no server

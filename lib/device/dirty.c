@@ -354,7 +354,7 @@ report_ask(struct feature_sequence *s, struct vuc_session_request *req)
 	len = vuc_wire_dma_logging_report_encode(s->request, &part, r->page_size);
 	if (len < 0) {
 		operation_fail(&s->op, len,
-			"range 0x%" PRIx64 " of 0x%" PRIx64 " bytes cannot be asked for", part.addr,
+			"range 0x%" PRIx64 " of 0x%" PRIx64 " bytes cannot be requested", part.addr,
 			part.size);
 		return;
 	}

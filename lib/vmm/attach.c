@@ -50,7 +50,7 @@ options_read(struct vuc_vmm_attach_opts *known, const struct vuc_vmm_attach_opts
 		return vuc_error_set(err, -EINVAL, "timeout_ms is 0");
 	if ((known->wait_ms | known->reattach_wait_ms) != 0 && known->fd >= 0)
 		return vuc_error_set(err, -EINVAL,
-			"wait_ms with a connected descriptor: it cannot be connected again");
+			"wait_ms and fd are exclusive: a descriptor cannot be connected again");
 	if (known->reattach_wait_ms == 0)
 		known->reattach_wait_ms = known->wait_ms;
 	if (known->name == NULL)

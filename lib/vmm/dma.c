@@ -130,17 +130,17 @@ dma_check(const struct vuc_vmm_device *dev, const struct vuc_vmm_dma *m, size_t 
 
 	if (!is_range(dev, m->iova, m->size))
 		return vuc_error_set(err, -EINVAL,
-			"DMA mapping %zu: 0x%" PRIx64 " bytes at 0x%" PRIx64
-			" cannot be in pages of 0x%" PRIx64,
+			"DMA mapping %zu: invalid range: 0x%" PRIx64 " bytes at 0x%" PRIx64
+			", pages of 0x%" PRIx64,
 			i, m->size, m->iova, mask + 1);
 	if ((m->offset & mask) != 0 || m->offset > INT64_MAX || m->size > INT64_MAX - m->offset)
 		return vuc_error_set(err, -EINVAL,
-			"DMA mapping %zu: 0x%" PRIx64 " bytes at offset 0x%" PRIx64
-			" of a file cannot be in pages of 0x%" PRIx64,
+			"DMA mapping %zu: invalid range of its file: 0x%" PRIx64
+			" bytes at offset 0x%" PRIx64 ", pages of 0x%" PRIx64,
 			i, m->size, m->offset, mask + 1);
 	if (m->flags == 0 || (m->flags & ~(VUC_VMM_DMA_READ | VUC_VMM_DMA_WRITE)) != 0)
-		return vuc_error_set(err, -EINVAL, "DMA mapping %zu: flags 0x%" PRIx32 " cannot be",
-			i, m->flags);
+		return vuc_error_set(
+			err, -EINVAL, "DMA mapping %zu: invalid flags 0x%" PRIx32, i, m->flags);
 	if (m->fd != -1 && fcntl(m->fd, F_GETFD) < 0)
 		return vuc_error_set(
 			err, -EINVAL, "DMA mapping %zu: descriptor %d is not open", i, m->fd);
@@ -227,8 +227,8 @@ unmap_enqueue(struct vuc_vmm_device *dev, uint64_t iova, uint64_t size, uint32_t
 		return rc;
 	if (!is_range(dev, iova, size))
 		return vuc_error_set(err, -EINVAL,
-			"DMA unmapping: 0x%" PRIx64 " bytes at 0x%" PRIx64
-			" cannot be in pages of 0x%" PRIx64,
+			"DMA unmapping: invalid range: 0x%" PRIx64 " bytes at 0x%" PRIx64
+			", pages of 0x%" PRIx64,
 			size, iova, dev->info.pgsizes & -dev->info.pgsizes);
 	return entry_enqueue(dev, &entry, err);
 }

@@ -122,9 +122,9 @@ check_range(struct vuc_vmm_device *dev, const struct vuc_vmm_irq_range *range,
 	if (range->count == 0 || range->start >= VMM_MAX_VECTORS ||
 		range->count > VMM_MAX_VECTORS - range->start)
 		return vuc_error_set(err, -EINVAL,
-			"%" PRIu32 " interrupts from %" PRIu32 " on of IRQ index %" PRIu32
-			" cannot be",
-			range->count, range->start, range->index);
+			"IRQ index %" PRIu32 ": invalid range: %" PRIu32 " interrupts from %" PRIu32
+			" on",
+			range->index, range->count, range->start);
 	return 0;
 }
 
@@ -483,7 +483,7 @@ raw_begin(struct vuc_vmm_device *dev, const struct vfio_irq_set *set,
 
 	if (!raw_read_flags(set->flags, &request))
 		return vuc_error_set(
-			err, -EINVAL, "vfio_irq_set: flags 0x%" PRIx32 " cannot be", set->flags);
+			err, -EINVAL, "vfio_irq_set: invalid flags 0x%" PRIx32, set->flags);
 	if (set->argsz < sizeof(*set) || set->argsz - sizeof(*set) < raw_data_size(set, &request))
 		return vuc_error_set(err, -EINVAL,
 			"vfio_irq_set: argsz %" PRIu32 " is too small for %" PRIu32 " interrupts",

@@ -165,7 +165,7 @@ vmm_reply_wrong(struct vuc_vmm_device *dev, const union vmm_packet *reply, struc
 	const char *field, uint64_t value)
 {
 	return vmm_link_end(&dev->link, err, -EPROTO,
-		"the daemon's reply to %s: %s cannot be %" PRIu64,
+		"the daemon's reply to %s: invalid %s: %" PRIu64,
 		vuc_shm_message_name(reply->header.type), field, value);
 }
 

@@ -324,12 +324,12 @@ check_opts(
 
 	if (opts->depth > dev->info.max_depth)
 		return vuc_error_set(err, -EINVAL,
-			"a queue's depth of %" PRIu32 ", the daemon allows %" PRIu32, opts->depth,
+			"queue depth %" PRIu32 ", the daemon allows %" PRIu32, opts->depth,
 			dev->info.max_depth);
 	if (!vuc_queue_geometry_valid(&g))
 		return vuc_error_set(err, -EINVAL,
-			"a queue with a depth of %" PRIu32 " and a max_data of %" PRIu32
-			" cannot be: a power of two, and a multiple of 64",
+			"queue depth %" PRIu32 ", max_data %" PRIu32
+			": expected a power of two and a multiple of 64",
 			opts->depth, opts->max_data);
 	return 0;
 }

@@ -299,7 +299,7 @@ test_unanswered_reset(void)
 		.server = {"--fault=drop@device_reset"}, .long_timeout_ms = 200});
 	CU_ASSERT_TRUE(rig_has_logged(
 		"disk0: away: DEVICE_RESET was not answered on the last connection (\"reset = "
-		"never\" does without): "));
+		"never\" avoids it): "));
 	CU_ASSERT_FALSE(rig_has_logged("has ended the last"));
 	do {
 		told = strstr(rig_look(RIG_NAME).reason,
