@@ -80,7 +80,7 @@ parse(const char *text, size_t len, int flags, struct json_object **root, struct
 	json_tokener_free(tok);
 	if (error != json_tokener_success)
 		return refuse(err, end, json_tokener_error_desc(error));
-	return end == len ? 0 : refuse(err, end, "something behind the value");
+	return end == len ? 0 : refuse(err, end, "data after the value");
 }
 
 /* json-c 0.18 takes the bytes of UTF-8 for control characters when it is strict, so it looks at a

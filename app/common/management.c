@@ -183,8 +183,8 @@ line_grow(struct app_management *m, size_t len)
 	if (len < m->size)
 		return 0;
 	if (m->size >= APP_MANAGEMENT_MAX_LINE)
-		return management_fail(
-			m, -EMSGSIZE, "the answer has more than %u bytes", APP_MANAGEMENT_MAX_LINE);
+		return management_fail(m, -EMSGSIZE, "the response has more than %u bytes",
+			APP_MANAGEMENT_MAX_LINE);
 	line = realloc(m->line, size);
 	if (line == NULL)
 		return management_fail(m, -ENOMEM, "%s", strerror(ENOMEM));
@@ -233,7 +233,7 @@ receive_some(struct app_management *m, size_t len, uint64_t deadline, size_t *n)
 		if (got == 0)
 			return management_fail(m, -ECONNRESET,
 				"the daemon has closed the connection%s",
-				len > 0 ? " in the middle of an answer" : "");
+				len > 0 ? " in the middle of a response" : "");
 		if (got > 0)
 			*n = (size_t)got;
 		else
@@ -279,7 +279,7 @@ answer_parse(const char *line, size_t len, struct json_object **root, char *why)
 	int ret = app_json_parse(line, len, root, &err);
 
 	if (ret == -EINVAL)
-		return answer_refuse(why, "the answer is not JSON: ", err.text);
+		return answer_refuse(why, "the response is not JSON: ", err.text);
 	if (ret != 0)
 		answer_refuse(why, strerror(-ret), "");
 	return ret;
@@ -317,7 +317,7 @@ take_error(struct json_object *error, char *why)
 	const char *message = NULL;
 
 	if (!json_object_is_type(error, json_type_object) || !has_text(error, "message", &message))
-		return answer_refuse(why, "the daemon answers with an error without a message", "");
+		return answer_refuse(why, "the response is an error without a message", "");
 	vuc_text_escape(why, APP_MANAGEMENT_WHY_SIZE, skip_kind(message));
 	return -EREMOTEIO;
 }
@@ -344,18 +344,18 @@ take_apart(struct json_object *root, int64_t id, struct json_object **result, ch
 
 	if (!json_object_is_type(root, json_type_object) || !has_text(root, "jsonrpc", &version) ||
 		strcmp(version, "2.0") != 0)
-		return answer_refuse(why, "the answer is not JSON-RPC 2.0", "");
+		return answer_refuse(why, "the response is not JSON-RPC 2.0", "");
 	failed = json_object_object_get_ex(root, "error", &error);
 	worked = json_object_object_get_ex(root, "result", &value);
 	if (failed == worked)
-		return answer_refuse(why, "the answer has ",
+		return answer_refuse(why, "the response has ",
 			failed ? "a result and an error" : "neither a result nor an error");
 	if (!is_id(root, id, failed))
-		return answer_refuse(why, "the answer is not to the question that was asked", "");
+		return answer_refuse(why, "the response has the id of another request", "");
 	if (failed)
 		return take_error(error, why);
 	if (!json_object_is_type(value, json_type_object))
-		return answer_refuse(why, "the answer's result is not an object", "");
+		return answer_refuse(why, "the result of the response is not an object", "");
 	*result = json_object_get(value);
 	return 0;
 }

@@ -393,7 +393,7 @@ irq_wait_end(struct vucctl *ctl, const char *why)
 
 	if (wait->count == 0)
 		return EXIT_SUCCESS;
-	return vucctl_fail("%s: %" PRIu64 " of %" PRIu64 " interrupts came before %s", ctl->args[0],
+	return vucctl_fail("%s: %" PRIu64 " of %" PRIu64 " interrupts occurred before the %s", ctl->args[0],
 		wait->seen, wait->count, why);
 }
 
@@ -426,9 +426,9 @@ wait_for_all(struct vucctl *ctl)
 		if (!connected && n == 0)
 			return fail_lost(ctl);
 		if (vucctl_interrupted())
-			return irq_wait_end(ctl, "the signal to stop");
+			return irq_wait_end(ctl, "signal");
 		if (timeout_ms == 0)
-			return irq_wait_end(ctl, "the time was over");
+			return irq_wait_end(ctl, "timeout");
 		poll_device(ctl);
 	}
 }

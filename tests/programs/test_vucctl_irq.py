@@ -49,7 +49,7 @@ def test_unmasked_again(device):
 
 def test_time_is_over(device):
     run = rig.vucctl('irq', 'wait', '--wait=50', device.socket, status=1)
-    assert '0 of 1 interrupts came before the time was over' in run.err
+    assert '0 of 1 interrupts occurred before the timeout' in run.err
     assert rig.vucctl('irq', 'wait', '--wait=50', '--count=0', device.socket).out == ''
 
 
