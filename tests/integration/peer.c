@@ -58,6 +58,11 @@ peer_begin(const char *name)
 	struct vuc_poll_group *group;
 
 	peer_choose_transport(name);
+	/* One that there is not, or none, is no reason to skip anything. */
+	if (peer_has_sockets() && strcmp(name, "posix") != 0 && strcmp(name, "uring") != 0) {
+		printf("Bail out! expected uring, posix or loopback\n");
+		exit(2);
+	}
 	vuc_poll_group_opts_init(&opts, sizeof(opts));
 	opts.transport = transport;
 	if (vuc_poll_group_create(&opts, &group, &err) != 0)
