@@ -17,6 +17,28 @@ refuse(struct vuc_error *err, size_t at, const char *why)
 	return -EINVAL;
 }
 
+static bool
+is_digit(const char *text, size_t len, size_t at)
+{
+	return at < len && text[at] >= '0' && text[at] <= '9';
+}
+
+/* Whether a number with this byte is one for json-c only, as "1.", "-.5" and "-01" are. */
+static bool
+number_is_odd(const char *text, size_t len, size_t at)
+{
+	bool follows = at > 0 && is_digit(text, len, at - 1),
+	     followed = is_digit(text, len, at + 1);
+
+	if (text[at] == '.')
+		return !follows || !followed;
+	if (text[at] != '0' || follows || !followed)
+		return false;
+	/* Fractions and exponents may begin with zeros. */
+	at -= at > 0 && text[at - 1] == '-';
+	return at == 0 || memchr(".+eE", text[at - 1], 4) == NULL;
+}
+
 /*
  * Refuse bytes that no JSON text has in their place: what json-c takes beside depends on its
  * version and flags. Sets members to how many there are in all objects: a colon outside of a string
@@ -44,6 +66,8 @@ check_bytes(const char *text, size_t len, size_t *members, struct vuc_error *err
 				return refuse(err, i, "unexpected character");
 			if (digits > APP_JSON_DIGITS)
 				return refuse(err, i, "a number too long");
+			if (number_is_odd(text, len, i))
+				return refuse(err, i, "invalid number");
 			*members += code == ':';
 		} else if (code < ' ') {
 			return refuse(err, i, "a control character in a string");
