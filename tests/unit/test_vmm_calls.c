@@ -329,9 +329,9 @@ test_irq_invalid(void)
 		const char *error;
 	} rows[] = {
 		{{FAKE_IRQS, 0, 1}, VUC_VMM_IRQ_TRIGGER, "there is no IRQ index 3*"},
-		{{2, 0, 0}, VUC_VMM_IRQ_TRIGGER, "0 interrupts from 0 on*"},
+		{{2, 0, 0}, VUC_VMM_IRQ_TRIGGER, "*: invalid range: 0 interrupts from 0 on"},
 		{{2, UINT32_MAX, 1}, VUC_VMM_IRQ_TRIGGER,
-			"1 interrupts from 4294967295 on of IRQ index 2 cannot be"},
+			"IRQ index 2: invalid range: 1 interrupts from 4294967295 on"},
 		{{2, 0, 1}, 3, "*"},
 	};
 	const struct vuc_vmm_irq_range two = {2, 0, 2};
