@@ -276,6 +276,8 @@ static const struct fault_case others[] = {
 	{"length=40@device_get_region_io_fds#2", call_get_io_fds, -EPROTO, GOES_ON,
 		REPLY("DEVICE_GET_REGION_IO_FDS") "body of 24 bytes, expected 160"},
 	{"extra-fds=5@device_get_region_io_fds#2", call_get_io_fds, -EPROTO, ENDS, TOO_MANY_FDS},
+	{"close@device_get_region_io_fds", call_get_io_fds, -ECONNRESET, ENDS,
+		INSTEAD_OF("DEVICE_GET_REGION_IO_FDS")},
 	{"error=12@device_get_region_io_fds#2", call_get_io_fds, -ENOMEM, GOES_ON,
 		ANSWERED("DEVICE_GET_REGION_IO_FDS") "12 (Cannot allocate memory)"},
 	{"argsz=8@device_feature", call_ask_migration, -EPROTO, GOES_ON,

@@ -343,6 +343,7 @@ test_list_start(void)
 	CU_ASSERT_EQUAL_FATAL(
 		vuc_vmm_list_start(&opts, &dev, &list, fake_keep_outcome, &left, &err), 0);
 	fake_detach();
+	CU_ASSERT_EQUAL(left.calls, 1);
 	CU_ASSERT(left.status == -ECANCELED || left.status == 0);
 	if (left.status == 0)
 		vuc_vmm_list_free(list);
