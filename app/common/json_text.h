@@ -14,8 +14,8 @@
 /*
  * Parse one JSON text by json-c, which is strict, but takes more for numbers than RFC 8259 has;
  * that is refused, and so are U+0000 in a string, which C strings cannot have, and two members of
- * one name in an object. The text needs no NUL at its end
- * and may have one inside, which is refused.
+ * one name in an object. The text needs no NUL at its end and may have one inside, which is
+ * refused.
  *
  * Sets root, to NULL for "null"; json_object_put() frees it. Returns 0; -EINVAL or -ENOMEM, with
  * what is wrong and at which byte in err.

@@ -82,6 +82,7 @@ record_start(struct vuc_device *dev, void *arg)
 	 * it was not needed. */
 	if (vuc_device_is_away(dev)) {
 		vuc_device_record_set_client(dev, &opts);
+		link_choose_hold(v->link);
 		atomic_store_explicit(&v->link->recorded, true, memory_order_relaxed);
 		return 0;
 	}

@@ -86,6 +86,30 @@ def test_after_hold(server, vucd, vmm, disk, recover, after):
     assert client.do('get 36') == '0 0'
 
 
+@pytest.mark.parametrize('away', [False, True])
+def test_after_hold_of_stock_vmm(server, vucd, disk, folder, away):
+    """The same for a VMM that has started during an outage before."""
+    target = server(disk)
+    daemon = vucd(device(target, f'hold-ms = 1\nmap = none\nexport = {folder}/export\n'))
+    daemon.await_state('disk0', 'free')
+    if away:
+        target.kill()
+        daemon.await_state('disk0', 'away')
+    vmm = Qemu(f'{folder}/export')
+    vmm.attach()
+    if away:
+        target.start(disk)
+        daemon.await_state('disk0', 'attached')
+        rig.eventually(lambda: vmm.read(BAR0, nvme.AQA, 4) == bytes(4))
+    vmm.set(BAR0, nvme.AQA, 4, 0xf000f)
+    assert vmm.get(BAR0, nvme.AQA, 4) == 0xf000f
+    target.kill()
+    daemon.await_state('disk0', 'away')
+    assert vmm.read(BAR0, nvme.AQA, 4) == b'\x0f\0\x0f\0'
+    vmm.close()
+    assert daemon.stop() == 0
+
+
 def test_disabled_while_away(server, vucd, vmm, disk):
     """A driver that has disabled its controller during the outage sees no failure, and gets no event."""
     target = server(disk)
