@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "nvme_recover.h"
+#include "source.h"
 #include "tap.h"
 #include "vmm.h"
 
@@ -482,15 +483,8 @@ static bool device_enabled;
 static uint32_t device_enables;
 static unsigned int calls;
 
-int __wrap_vmm_call(struct control_vmm *v, control_device_fn fn, void *arg, struct vuc_error *err);
-bool __wrap_vuc_device_nvme_queues(const struct vuc_device *dev, struct vuc_nvme_queues *queues);
-uint32_t __wrap_vuc_device_nvme_enables(const struct vuc_device *dev);
-bool __wrap_vuc_device_connected(const struct vuc_device *dev);
-void __wrap_vmm_log(struct control_vmm *v, enum vuc_log_level level, const char *fmt, ...);
-void __wrap_vmm_signal_interrupts(struct control_vmm *v);
-
 int
-__wrap_vmm_call(struct control_vmm *v, control_device_fn fn, void *arg, struct vuc_error *err)
+vmm_call(struct control_vmm *v, control_device_fn fn, void *arg, struct vuc_error *err)
 {
 	(void)err;
 	calls++;
@@ -498,7 +492,7 @@ __wrap_vmm_call(struct control_vmm *v, control_device_fn fn, void *arg, struct v
 }
 
 bool
-__wrap_vuc_device_nvme_queues(const struct vuc_device *dev, struct vuc_nvme_queues *queues)
+vuc_device_nvme_queues(const struct vuc_device *dev, struct vuc_nvme_queues *queues)
 {
 	(void)dev;
 	*queues = device_queues;
@@ -507,21 +501,21 @@ __wrap_vuc_device_nvme_queues(const struct vuc_device *dev, struct vuc_nvme_queu
 }
 
 uint32_t
-__wrap_vuc_device_nvme_enables(const struct vuc_device *dev)
+vuc_device_nvme_enables(const struct vuc_device *dev)
 {
 	(void)dev;
 	return device_enables;
 }
 
 bool
-__wrap_vuc_device_connected(const struct vuc_device *dev)
+vuc_device_connected(const struct vuc_device *dev)
 {
 	(void)dev;
 	return true;
 }
 
 void
-__wrap_vmm_log(struct control_vmm *v, enum vuc_log_level level, const char *fmt, ...)
+vmm_log(struct control_vmm *v, enum vuc_log_level level, const char *fmt, ...)
 {
 	(void)v;
 	(void)level;
@@ -529,9 +523,36 @@ __wrap_vmm_log(struct control_vmm *v, enum vuc_log_level level, const char *fmt,
 }
 
 void
-__wrap_vmm_signal_interrupts(struct control_vmm *v)
+vmm_signal_interrupts(struct control_vmm *v)
 {
 	(void)v;
+}
+
+int
+vmm_find_areas(
+	struct control_vmm *v, uint32_t index, struct vmm_areas *areas, struct vuc_error *err)
+{
+	(void)v;
+	(void)index;
+	(void)areas;
+	(void)err;
+	return -ENOENT;
+}
+
+void
+vmm_drop_areas(struct control_vmm *v, struct vmm_areas *areas)
+{
+	(void)v;
+	(void)areas;
+}
+
+bool
+vuc_dma_holds(const struct vuc_device *dev, uint64_t iova, const void *addr)
+{
+	(void)dev;
+	(void)iova;
+	(void)addr;
+	return true;
 }
 
 /* Watch until there is nothing to wait for: returns for how long, from now_ms on. */
