@@ -78,9 +78,9 @@ record_start(struct vuc_device *dev, void *arg)
 
 	if (rc != 0)
 		return rc;
-	/* What was kept for a VMM that starts while the server is away: either this is that VMM, or
-	 * it was not needed. */
-	if (vuc_device_is_away(dev)) {
+	/* An exported device has a record already. */
+	if (vuc_device_is_away(dev) ||
+		atomic_load_explicit(&v->link->learned, memory_order_relaxed)) {
 		vuc_device_record_set_client(dev, &opts);
 		link_choose_hold(v->link);
 		atomic_store_explicit(&v->link->recorded, true, memory_order_relaxed);

@@ -95,7 +95,8 @@ vuc_device_record_set_client(struct vuc_device *dev, const struct vuc_record_opt
 		return;
 	vuc_closer_let_go(r->closer);
 	record_take_client(r, opts);
-	r->maps_taken = dev->version.max_dma_maps;
+	if (vuc_device_is_away(dev))
+		r->maps_taken = dev->version.max_dma_maps;
 }
 
 VUC_PRIVATE void

@@ -62,8 +62,8 @@ int vuc_device_record_start(
 void vuc_device_record_stop(struct vuc_device *dev);
 
 /* Give the record its client, which has set nothing yet, if it began without one: opts as they
- * would be at its start. The number of mappings that the server accepts is known only as far as it
- * has announced it. */
+ * would be at its start. While the device is away, the number of mappings that the server accepts
+ * is known only as far as it has announced it. */
 void vuc_device_record_set_client(struct vuc_device *dev, const struct vuc_record_opts *opts);
 
 /*

@@ -111,6 +111,10 @@ class Exported:
         self.servers[number].kill()
         self.daemon.await_state(f'd{number}', 'away')
 
+    def await_left(self, number=0):
+        """Wait until the last VMM of a device that is away has left: the next one may attach."""
+        rig.eventually(lambda: (self.row(number)['vmm'], self.row(number)['state']) == (None, 'away'))
+
     def find(self, *options, number=0):
         """Start the server again."""
         self.servers[number].start(*options)

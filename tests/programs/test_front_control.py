@@ -130,6 +130,7 @@ def test_started_again_while_away(exported, vmm, folder, reset):
     client.ok('queue')
     one.lose()
     client.detach()
+    one.await_left()
     config = None
     for kind in (CloudHypervisor, Alioth, CloudHypervisor):
         stock = one.attach(kind)
@@ -138,7 +139,7 @@ def test_started_again_while_away(exported, vmm, folder, reset):
         stock.enable_msix()
         assert stock.map(1 << 40, 0, PAGE) == 0
         stock.close()
-        one.daemon.await_state('d0', 'away')
+        one.await_left()
     stock = one.attach()
     stock.enable_msix()
     one.find(f'--bar-file={folder}')
@@ -151,6 +152,16 @@ def test_started_again_while_away(exported, vmm, folder, reset):
     stock.close()
     one.daemon.await_state('d0', 'free')
     assert one.attach().reg('ID') == 0x52637576
+
+
+def test_lost_at_once(exported, vmm):
+    """What was learned of a device is there when a VMM attaches: it is not read again."""
+    one = exported(FOREVER, '--fault=delay=20@region_read')
+    client = vmm(one.daemon, 'd0')
+    one.lose()
+    client.detach()
+    one.await_left()
+    assert one.attach().read(CONFIG, 0, 4) == b'uvcv'
 
 
 def test_nothing_learned(exported):

@@ -123,7 +123,7 @@ def test_next_vmm_while_away(exported, folder):
         one.lose()
         if number % 2:
             last.close()
-            rig.eventually(lambda: one.row()['vmm'] is None)
+            one.await_left()
             last = one.attach()
         last.enable_msix()
         last.transaction([last.map_section(1 << 40, PAGE, last.memory)])
