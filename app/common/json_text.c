@@ -11,7 +11,7 @@
 #include "utf8.h"
 
 static int
-refuse(struct vuc_error *err, size_t at, const char *why)
+json_refuse(struct vuc_error *err, size_t at, const char *why)
 {
 	snprintf(err->text, sizeof(err->text), "byte %zu: %s", at, why);
 	return -EINVAL;
@@ -57,23 +57,23 @@ check_bytes(const char *text, size_t len, size_t *members, struct vuc_error *err
 	for (i = 0; i < len; i += n) {
 		n = app_utf8_decode(text + i, len - i, &code);
 		if (n == 0)
-			return refuse(err, i, "not UTF-8");
+			return json_refuse(err, i, "not UTF-8");
 		digits = code >= '0' && code <= '9' ? digits + 1 : 0;
 		if (code == '"') {
 			in_string = !in_string;
 		} else if (!in_string) {
 			if (memchr(outside_strings, text[i], sizeof(outside_strings) - 1) == NULL)
-				return refuse(err, i, "unexpected character");
+				return json_refuse(err, i, "unexpected character");
 			if (digits > APP_JSON_DIGITS)
-				return refuse(err, i, "a number too long");
+				return json_refuse(err, i, "a number too long");
 			if (number_is_odd(text, len, i))
-				return refuse(err, i, "invalid number");
+				return json_refuse(err, i, "invalid number");
 			*members += code == ':';
 		} else if (code < ' ') {
-			return refuse(err, i, "a control character in a string");
+			return json_refuse(err, i, "a control character in a string");
 		} else if (code == '\\') {
 			if (len - i > 5 && memcmp(text + i, "\\u0000", 6) == 0)
-				return refuse(err, i, "U+0000 in a string");
+				return json_refuse(err, i, "U+0000 in a string");
 			n = len - i > 1 ? 2 : 1;
 		}
 	}
@@ -103,8 +103,8 @@ parse(const char *text, size_t len, int flags, struct json_object **root, struct
 	}
 	json_tokener_free(tok);
 	if (error != json_tokener_success)
-		return refuse(err, end, json_tokener_error_desc(error));
-	return end == len ? 0 : refuse(err, end, "data after the value");
+		return json_refuse(err, end, json_tokener_error_desc(error));
+	return end == len ? 0 : json_refuse(err, end, "data after the value");
 }
 
 /* json-c 0.18 takes the bytes of UTF-8 for control characters when it is strict, so it looks at a

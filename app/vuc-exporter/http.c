@@ -108,7 +108,7 @@ piece_take_name(struct piece *piece, const char *name)
 	return true;
 }
 
-/* What is no number from 0 to 1 is 0: the range is not wanted. */
+/* A weight that is not a number from 0 to 1 counts as 0: not acceptable. */
 static double
 quality_parse(const struct piece *piece)
 {

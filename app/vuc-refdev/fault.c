@@ -135,7 +135,7 @@ apply_cap_loop(const struct refdev_fault *fault, struct vuc_loopback_msg *reply)
 		reply_set(reply, cap_offset + AT(cap_header, next), cap_offset);
 }
 
-/* The highest minor version that there is, which a client may have proposed, or another major. */
+/* The highest possible minor version, which a client may have proposed, or another major. */
 static void
 apply_version(const struct refdev_fault *fault, struct vuc_loopback_msg *reply)
 {

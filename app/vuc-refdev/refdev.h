@@ -36,11 +36,11 @@ struct refdev_config {
 	uint16_t max_msg_fds;        /* 0 ... REFDEV_MAX_MSG_FDS */
 	uint32_t max_data_xfer_size; /* 1 ... REFDEV_MAX_DATA_XFER_SIZE */
 	uint32_t max_dma_maps;       /* at least 1 */
-	uint64_t pgsizes;   /* powers of two or'ed together, at least one, none below 4096 */
-	uint64_t serial;    /* the device serial number in config space */
-	uint32_t features;  /* REFDEV_F_*; all by default */
-	bool commands;      /* whoever runs the device sends its commands and polls its events */
-	bool pretend_reset; /* only answer a reset; reset when the client disconnects */
+	uint64_t pgsizes;       /* powers of two or'ed together, at least one, none below 4096 */
+	uint64_t serial;        /* the device serial number in config space */
+	uint32_t features;      /* REFDEV_F_*; all by default */
+	bool commands;          /* the program sends its commands and polls its events */
+	bool pretend_reset;     /* only answer a reset; reset when the client disconnects */
 	bool pretend_unmap_all; /* only answer UNMAP_ALL */
 	/* An NVMe controller instead of the reference device: the file with its blocks, and the
 	 * size of that; 0: as large as it is. */

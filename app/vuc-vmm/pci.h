@@ -26,7 +26,7 @@
 
 struct device;
 
-/* Who is told of what the guest writes. */
+/* Called with what the guest writes. */
 struct pci_ops {
 	/* BARs have moved, or have been switched on or off. */
 	void (*bars_changed)(void *arg);

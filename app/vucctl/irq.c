@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* irq mask, irq unmask, irq trigger: the same but for what the server is told; and irq wait. */
+/* irq mask, irq unmask and irq trigger, which differ in the action of SET_IRQS; and irq wait. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -393,8 +393,8 @@ irq_wait_end(struct vucctl *ctl, const char *why)
 
 	if (wait->count == 0)
 		return EXIT_SUCCESS;
-	return vucctl_fail("%s: %" PRIu64 " of %" PRIu64 " interrupts occurred before the %s", ctl->args[0],
-		wait->seen, wait->count, why);
+	return vucctl_fail("%s: %" PRIu64 " of %" PRIu64 " interrupts occurred before the %s",
+		ctl->args[0], wait->seen, wait->count, why);
 }
 
 /* A call that comes too late has the reason. */

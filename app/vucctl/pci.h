@@ -120,7 +120,7 @@ struct vucctl_pci_ids {
 	const char *name; /* NULL: it was not looked up */
 };
 
-/* A BAR that there is, or the expansion ROM. */
+/* An implemented BAR, or the expansion ROM. */
 struct vucctl_pci_bar {
 	uint32_t index;
 	const char *type, *text; /* what it is, for JSON and for text */
@@ -152,8 +152,8 @@ struct vucctl_pci {
 	/* What pointers point to: */
 	struct vucctl_pci_ids subsystem_ids;
 	struct vucctl_pci_bar rom_bar;
-	/* What the PCI id database calls them. What it does not know is told in numbers the way
-	 * lspci does, "Device 1234:5678" or "Class 0880"; without it "1234:5678" and "0880". */
+	/* Names of the PCI ID database. Unknown ones are numbers as of lspci, "Device 1234:5678" or
+	 * "Class 0880"; without the database, "1234:5678" and "0880". */
 	char class_text[VUCCTL_PCI_NAME_MAX];
 	char device_text[VUCCTL_PCI_NAME_MAX]; /* vendor and device */
 	char subsystem_text[VUCCTL_PCI_NAME_MAX];

@@ -246,8 +246,8 @@ each_irq(const void *from, unsigned int i)
 	return i < probe->info->num_irqs ? vuc_device_irq(probe->dev, i) : NULL;
 }
 
-/* "rwm" and the bits that none of these letters stands for; the caps bit only says that there are
- * capabilities, which are printed if they are of use. */
+/* "rwm", and other bits as a number. The bit for capabilities is left out: they are printed where
+ * they matter. */
 static void
 print_region_flags(uint32_t flags)
 {

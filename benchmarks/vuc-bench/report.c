@@ -131,7 +131,7 @@ bench_cells_row(const struct bench_result *result, unsigned int i)
 
 /* ---- JSON ---- */
 
-/* A double with the digits that mean something; nothing for a percentile that there is not. */
+/* A double with its significant digits; empty if the series has no such percentile. */
 static void
 put_double(struct app_json *json, struct json_object *object, const char *key, double value,
 	const char *format)

@@ -41,7 +41,7 @@ set_up(void)
 }
 
 static void
-begin(void)
+outage_begin(void)
 {
 	device.connected = false;
 	CU_ASSERT_TRUE(poller_account_begin_outage(&poller, &account));
@@ -49,7 +49,7 @@ begin(void)
 }
 
 static void
-end(void)
+outage_end(void)
 {
 	device.connected = true;
 	poller_account_end_outage(&poller, &account);
@@ -80,20 +80,20 @@ static void
 test_outages(void)
 {
 	expect(0, 0, 0);
-	begin();
+	outage_begin();
 	expect(1, 0, 0);
 	now_ms += 300;
 	expect(1, 300, 0);
-	end();
+	outage_end();
 	now_ms += 5000;
 	expect(1, 300, 300);
-	begin();
+	outage_begin();
 	now_ms += 20;
 	expect(2, 320, 300);
-	end();
+	outage_end();
 	expect(2, 320, 20);
-	begin();
-	end();
+	outage_begin();
+	outage_end();
 	expect(3, 320, 0);
 }
 
@@ -101,7 +101,7 @@ static void
 end_early(void)
 {
 	now_ms -= 100;
-	end();
+	outage_end();
 	now_ms += 100;
 }
 
@@ -109,7 +109,7 @@ end_early(void)
 static void
 test_end_while_read(void)
 {
-	begin();
+	outage_begin();
 	now_ms += 600;
 	at_clock = end_early;
 	CU_ASSERT_EQUAL(read_ms(), 500);
@@ -129,13 +129,13 @@ read_late(void)
 static void
 test_read_while_ending(void)
 {
-	begin();
+	outage_begin();
 	now_ms += 500;
 	at_clock = read_late;
-	end();
+	outage_end();
 	CU_ASSERT_EQUAL(seen_ms, 600);
 	expect(1, 600, 600);
-	begin();
+	outage_begin();
 	now_ms += 500;
 	expect(2, 1100, 600);
 }
@@ -144,16 +144,16 @@ static void
 end_and_begin(void)
 {
 	now_ms += 10;
-	end();
+	outage_end();
 	now_ms += 70;
-	begin();
+	outage_begin();
 }
 
 /* It is another outage by now. */
 static void
 test_next_while_read(void)
 {
-	begin();
+	outage_begin();
 	now_ms += 500;
 	at_clock = end_and_begin;
 	CU_ASSERT_EQUAL(read_ms(), 510);

@@ -49,7 +49,7 @@ app_metrics_collect(const char *path, uint32_t timeout_ms, app_management_poll_f
 static struct sockaddr_in address;
 
 static struct exporter_http *
-serve(void)
+http_serve_one(void)
 {
 	struct exporter_http *http;
 	socklen_t len = sizeof(address);
@@ -92,7 +92,7 @@ test_no_headers(void)
 	struct exporter_http *http;
 
 	headers_left = 10;
-	http = serve();
+	http = http_serve_one();
 	CU_ASSERT_PTR_NOT_NULL_FATAL(http);
 	for (unsigned int left = 0; left < 2; left++) {
 		headers_left = left;
@@ -108,7 +108,7 @@ test_not_started(void)
 {
 	for (unsigned int left = 0; left < 7; left++) {
 		headers_left = left;
-		CU_ASSERT_PTR_NULL(serve());
+		CU_ASSERT_PTR_NULL(http_serve_one());
 	}
 }
 
