@@ -45,19 +45,33 @@ leaving_note_failure(struct leaving *l, int status, const char *why)
 		l->status = vuc_error_set(&l->err, status, "%s", why);
 }
 
-/* The device is as it was before the VMM came, as far as that can be seen from here. */
+/* A vuc_done_fn. */
 static void
+leaving_learned(void *arg, int status, const struct vuc_error *err)
+{
+	struct leaving *l = arg;
+
+	if (status != 0)
+		leaving_note_failure(l, status, err->text);
+	l->done(l->done_arg, l->status, &l->err);
+}
+
+/* The device is as it was before the VMM came, as far as that can be seen from here. Returns
+ * whether the record of a connection that stays is awaited. */
+static bool
 leaving_end_cleaning(struct leaving *l)
 {
 	if (l->status == 0 && vuc_dma_count(l->dev) > 0)
 		leaving_note_failure(l, -EBUSY, "DMA mappings are left");
 	if (l->status != 0)
-		return;
+		return false;
 	vuc_dma_set_revoked(l->dev, NULL);
 	vuc_device_forget_bypasses(l->dev);
-	/* The connection stays, and nobody waits for it any more. */
-	if (l->v->device->reset == VUC_CONTROL_RESET_TRUST)
-		vuc_device_hurry(l->dev, 0, 0, NULL);
+	if (l->v->device->reset != VUC_CONTROL_RESET_TRUST)
+		return false;
+	/* Nobody waits for its server any more. */
+	vuc_device_hurry(l->dev, 0, 0, NULL);
+	return control_link_learn(l->v->link, leaving_learned, l) == 0;
 }
 
 /* A vuc_done_fn. */
@@ -70,8 +84,8 @@ leaving_step_ended(void *arg, int status, const struct vuc_error *err)
 		leaving_note_failure(l, status, err->text);
 	if (--l->left > 0)
 		return;
-	leaving_end_cleaning(l);
-	l->done(l->done_arg, l->status, &l->err);
+	if (!leaving_end_cleaning(l))
+		l->done(l->done_arg, l->status, &l->err);
 }
 
 /* A vuc_done_fn. Some servers have the flag but no reset, and some end on it. */
@@ -156,7 +170,8 @@ leaving_clean(struct vuc_device *dev, void *arg, vuc_done_fn done, void *done_ar
 		leaving_reset(l);
 	if (--l->left > 0)
 		return 0;
-	leaving_end_cleaning(l);
+	if (leaving_end_cleaning(l))
+		return 0;
 	return l->status != 0 ? l->status : OPERATION_DONE;
 }
 

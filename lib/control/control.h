@@ -120,8 +120,10 @@ struct control_link {
 	_Atomic uint32_t patience_ms; /* that it takes there */
 
 	_Atomic uint64_t
-		kept_files;    /* bits of regions that its VMM has mapped and cannot map again */
-	_Atomic bool learned;  /* it has a record without a VMM; set on the poller's thread */
+		kept_files;     /* bits of regions that its VMM has mapped and cannot map again */
+	vuc_done_fn learn_done; /* the poller's thread's: of a record that is begun */
+	void *learn_arg;
+	_Atomic bool learned;  /* its record has config space; set on the poller's thread */
 	_Atomic bool recorded; /* what the VMM sets is kept; cleared before it is closed */
 	bool visited;          /* the control thread's: others posted something to it */
 	struct control_restore restore;
@@ -312,6 +314,18 @@ int control_link_open_start(struct control_device *d, struct control_link *old,
 
 /* link.c: on the poller's thread: it is connected, and is watched from now on */
 void control_link_watch(struct control_link *link);
+
+/*
+ * link.c: on the poller's thread: begin the record of a device that no VMM has, so that all that a
+ * VMM does is recorded, and one can start while the server is away. Returns 0: done is going to be
+ * called with arg: with 0, whether config space could be read or not; -ETIMEDOUT when the server
+ * does not answer; -ECANCELED when the device is being closed. Otherwise there is nothing to wait
+ * for.
+ */
+int control_link_learn(struct control_link *link, vuc_done_fn done, void *arg);
+
+/* link.c: on the poller's thread: note whether the record of its device has config space */
+void control_link_note_learned(struct control_link *link);
 
 /* link.c: on the control thread: end what control_link_open_start() has started, at once */
 void control_link_cancel(struct control_link *link);

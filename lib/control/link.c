@@ -139,46 +139,64 @@ link_accept_now(struct control_link *l)
 	link_post_to_control(l, link_end_opening);
 }
 
-/* A vuc_done_fn. A record that was stopped is being closed. A server that has not answered a read
- * would be taken for one that does not answer until somebody uses its device. */
+void
+control_link_note_learned(struct control_link *link)
+{
+	atomic_store_explicit(
+		&link->learned, vuc_device_record_has_config(link->dev), memory_order_relaxed);
+}
+
+/* A vuc_done_fn. A server that has not answered a read would be taken for one that does not answer
+ * until somebody uses its device. */
 static void
 link_learned(void *arg, int status, const struct vuc_error *err)
 {
 	struct control_link *l = arg;
-	struct vuc_error why;
+	struct vuc_error why = {0};
 	uint64_t since_ms;
 
-	(void)err;
-	if (status == -ECANCELED)
-		return;
-	if (vuc_device_is_silent(l->dev, &since_ms)) {
-		vuc_error_set(&why, -ETIMEDOUT, "no answer to a read of config space within %u ms",
-			vuc_device_timeout_ms(l->dev));
-		link_refuse(l, -ETIMEDOUT, &why);
+	if (status == -ECANCELED) {
+		l->learn_done(l->learn_arg, status, err);
 		return;
 	}
-	atomic_store_explicit(&l->learned, status == 0, memory_order_relaxed);
-	link_accept_now(l);
+	control_link_note_learned(l);
+	status = 0;
+	if (vuc_device_is_silent(l->dev, &since_ms))
+		status = vuc_error_set(&why, -ETIMEDOUT,
+			"no answer to a read of config space within %u ms",
+			vuc_device_timeout_ms(l->dev));
+	l->learn_done(l->learn_arg, status, &why);
 }
 
-/* Record an exported device, so that a VMM can start while the server is away. Returns whether the
- * result is awaited. */
-static bool
-link_learn(struct control_link *l)
+int
+control_link_learn(struct control_link *link, vuc_done_fn done, void *arg)
 {
-	const struct control_device *d = l->device;
+	const struct control_device *d = link->device;
 	const struct vuc_record_opts opts = {
 		.recovers_nvme = d->recover == VUC_CONTROL_RECOVER_NVME,
 	};
 
-	return d->exported.on && d->outage == VUC_CONTROL_OUTAGE_HOLD && l->restore.old == NULL &&
-		vuc_device_record_start(l->dev, &opts, link_learned, l) == 0;
+	if (d->outage != VUC_CONTROL_OUTAGE_HOLD)
+		return -EOPNOTSUPP;
+	link->learn_done = done;
+	link->learn_arg = arg;
+	return vuc_device_record_start(link->dev, &opts, link_learned, link);
+}
+
+/* A vuc_done_fn. A record that was stopped is being closed. */
+static void
+link_recorded(void *arg, int status, const struct vuc_error *err)
+{
+	if (status == 0)
+		link_accept_now(arg);
+	else if (status != -ECANCELED)
+		link_refuse(arg, status, err);
 }
 
 static void
 link_accept(struct control_link *l)
 {
-	if (!link_learn(l))
+	if (l->restore.old != NULL || control_link_learn(l, link_recorded, l) != 0)
 		link_accept_now(l);
 }
 

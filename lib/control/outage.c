@@ -46,8 +46,10 @@ record_started(void *arg, int status, const struct vuc_error *err)
 	struct control_link *link = arg;
 
 	(void)err;
-	if (status == 0)
+	if (status == 0) {
+		control_link_note_learned(link);
 		link_choose_hold(link);
+	}
 	if (status == 0 || status == -ECANCELED)
 		return;
 	atomic_store_explicit(&link->recorded, false, memory_order_relaxed);
@@ -78,7 +80,7 @@ record_start(struct vuc_device *dev, void *arg)
 
 	if (rc != 0)
 		return rc;
-	/* An exported device has a record already. */
+	/* Unless config space could not be read, there is a record already. */
 	if (vuc_device_is_away(dev) ||
 		atomic_load_explicit(&v->link->learned, memory_order_relaxed)) {
 		vuc_device_record_set_client(dev, &opts);
@@ -120,7 +122,8 @@ struct record_end {
 	struct held_files *held;
 };
 
-/* A control_device_fn: 1 when what was learned of the device is kept. */
+/* A control_device_fn: 1 when what was learned of the device is kept: another VMM can start only at
+ * an export. */
 static int
 record_end(struct vuc_device *dev, void *arg)
 {
@@ -128,7 +131,8 @@ record_end(struct vuc_device *dev, void *arg)
 	struct control_link *link = end->link;
 
 	vmm_hold_files(dev, end->held);
-	if (!atomic_load_explicit(&link->learned, memory_order_relaxed) ||
+	if (!link->device->exported.on ||
+		!atomic_load_explicit(&link->learned, memory_order_relaxed) ||
 		vuc_device_record_forget_client(dev) != 0) {
 		link_stop_record(link);
 		return 0;

@@ -337,7 +337,7 @@ device_take_lost_link(struct control_device *d)
 		return NULL;
 	}
 	theirs = d->vmm != NULL && d->vmm->link == link;
-	kept = d->vmm == NULL && !d->removing &&
+	kept = d->vmm == NULL && !d->removing && d->exported.on &&
 		atomic_load_explicit(&link->learned, memory_order_relaxed);
 	if (kept)
 		d->learned = link;

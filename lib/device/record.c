@@ -139,7 +139,7 @@ vuc_device_record_forget_client(struct vuc_device *dev)
 {
 	struct device_record *r = dev->record;
 
-	if (r == NULL || r->first_len == 0 || !vuc_device_is_away(dev))
+	if (!vuc_device_record_has_config(dev) || !vuc_device_is_away(dev))
 		return -EINVAL;
 	device_cancel_restore(dev, "the client has left");
 	if (dev->first != NULL || !TAILQ_EMPTY(&dev->operations))
@@ -152,6 +152,12 @@ vuc_device_record_forget_client(struct vuc_device *dev)
 	r->remapped = 0;
 	r->resets = false;
 	return 0;
+}
+
+VUC_PRIVATE bool
+vuc_device_record_has_config(const struct vuc_device *dev)
+{
+	return dev->record != NULL && dev->record->first_len > 0;
 }
 
 VUC_PRIVATE int

@@ -84,6 +84,9 @@ void vuc_device_record_dropped(
  * vuc_device_connected() is false meanwhile. */
 bool vuc_device_is_away(const struct vuc_device *dev);
 
+/* Whether config space could be read when the record began. */
+bool vuc_device_record_has_config(const struct vuc_device *dev);
+
 /*
  * What config space had there last: as it was read at the start or later, with what was written
  * since and taken. Returns 0; -ENODATA if a byte of it is not known; -EINVAL beyond the region.

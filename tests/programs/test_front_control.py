@@ -164,6 +164,26 @@ def test_lost_at_once(exported, vmm):
     assert one.attach().read(CONFIG, 0, 4) == b'uvcv'
 
 
+@pytest.mark.parametrize('reset', ['on', 'trust', 'never'])
+def test_lost_again(exported, reset):
+    """A device that is free again is known again."""
+    one = exported(f'{FOREVER}reset = {reset}\n')
+    one.attach().close()
+    one.daemon.await_state('d0', 'free')
+    one.lose()
+    assert one.attach().read(CONFIG, 0, 4) == b'uvcv'
+
+
+def test_learned_late(exported):
+    """If config space cannot be read when the server is connected to, it is read for the first VMM."""
+    one = exported(FOREVER, '--fault=error=5@region_read#7')
+    client = one.attach()
+    one.lose()
+    client.close()
+    one.await_left()
+    assert one.attach().read(CONFIG, 0, 4) == b'uvcv'
+
+
 def test_nothing_learned(exported):
     """A device whose server has never been connected cannot be attached."""
     one = exported(FOREVER, ready=False)

@@ -56,6 +56,14 @@ def fixture_held(server, vucd, storm):
     return start
 
 
+def test_silent_at_first(server, vucd):
+    """A server that does not answer when config space is read for the record is away."""
+    target = server('--fault=drop@region_read')
+    daemon = vucd(device(target, HOLD + 'timeout-ms = 50\n'))
+    rig.eventually(lambda: row(daemon)['reason'] == 'no answer to a read of config space within 50 ms')
+    assert row(daemon)['state'] == 'away'
+
+
 @pytest.mark.parametrize('way', ['killed', 'unlinked', 'twice'])
 def test_restarted(held, way):
     """The VMM goes on: mappings, interrupts and registers are there after each return, and no call
@@ -127,8 +135,10 @@ def test_dies_while_restored(held, command):
 
 
 def test_lost_while_attaching(server, vucd, vmm):
-    """A server that is lost before config space was read for the record is no other case."""
-    daemon = vucd(device(server('--fault=close@region_read#8'), HOLD + FOREVER))
+    """A server that is lost before config space was read for the record is no other case. It could
+    not be read at first, so it is read for the VMM."""
+    target = server('--fault=error=5@region_read#7', '--fault=close@region_read#48')
+    daemon = vucd(device(target, HOLD + FOREVER))
     client = vmm(daemon, 'disk0')
     client.ok('queue', 'back')
     assert client.do('get 8') == '0 0'

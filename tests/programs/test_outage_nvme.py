@@ -163,8 +163,8 @@ NO_EVENT = "the guest's NVMe driver gets no event, but sees in CSTS that the con
     (2, 0xf0040, 'no memory is mapped for the admin submission queue at 0x0'),
     (2, 0xf000f, 'no asynchronous event request is outstanding')])
 def test_no_event(server, vucd, vmm, disk, dma, pages, aqa, why):
-    """A VMM whose driver has placed its queues anywhere loses nothing but the event."""
-    target = server(disk)
+    """A VMM whose driver has placed its queues anywhere, at once, loses nothing but the event."""
+    target = server(disk, '--fault=delay=20@region_read')
     daemon = vucd(device(target, f'{HOLD}dma = {dma}\n'))
     client = vmm(daemon, 'disk0')
     client.ok('queue')
